@@ -1,0 +1,21 @@
+//! The pure core: values in, values out.
+//!
+//! Nothing here does I/O, reads a clock, draws a random number, logs or awaits: time and ids are
+//! arguments. In reading order: [`time`] and [`names`]; [`span`], what arrives; [`selector`], which
+//! spans concern an SLO; [`definition`], what a user promised; [`workflow`], from evidence to a
+//! verdict; [`counts`], what verdicts add up to.
+#![deny(
+    clippy::wildcard_enum_match_arm,
+    clippy::indexing_slicing,
+    clippy::float_cmp,
+    clippy::disallowed_methods
+)]
+
+pub mod counts;
+pub mod definition;
+pub mod names;
+pub mod objective;
+pub mod selector;
+pub mod span;
+pub mod time;
+pub mod workflow;

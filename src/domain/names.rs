@@ -1,0 +1,162 @@
+//! Names and ids as types of their own, so that one is never taken for another.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// An RFC 1123 label: 1 to 63 of `a-z`, `0-9` and `-`, a letter or digit at both ends. It names an
+/// SLO, a policy or a target in the API, on the pages, in the metrics and in the database.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Name(Box<str>);
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is not a name: use 1 to 63 of a-z, 0-9 and `-`, with a letter or digit at both ends"
+)]
+pub struct ParseNameError(String);
+
+impl Name {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Name {
+    type Err = ParseNameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let inner = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
+        let outer = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_alphanumeric());
+        let bytes = text.as_bytes();
+        let is_label = bytes.len() <= 63
+            && bytes.iter().all(inner)
+            && outer(bytes.first())
+            && outer(bytes.last());
+        if is_label {
+            Ok(Self(text.into()))
+        } else {
+            Err(ParseNameError(text.to_owned()))
+        }
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = ParseNameError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> Self {
+        name.0.into()
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The row id of an SLO: given once per name and never again, so an edit keeps history and state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SloId(pub i32);
+
+/// Sixteen bytes, not all zero.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TraceId([u8; 16]);
+
+/// Eight bytes, not all zero.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SpanId([u8; 8]);
+
+macro_rules! otlp_id {
+    ($name:ident, $length:literal) => {
+        impl $name {
+            /// `None` unless it has the length that OTLP demands and some bit is set.
+            pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+                let bytes: [u8; $length] = bytes.try_into().ok()?;
+                (bytes != [0; $length]).then_some(Self(bytes))
+            }
+
+            /// Hexadecimal digits of either case.
+            pub fn from_hex(text: &str) -> Option<Self> {
+                let digits = text.as_bytes();
+                if digits.len() != 2 * $length {
+                    return None;
+                }
+                let mut bytes = [0; $length];
+                for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+                    let pair = std::str::from_utf8(pair).ok()?;
+                    if !pair.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+                        return None;
+                    }
+                    *byte = u8::from_str_radix(pair, 16).ok()?;
+                }
+                Self::from_slice(&bytes)
+            }
+
+            pub const fn as_bytes(&self) -> &[u8; $length] {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({self})", stringify!($name))
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                Self::from_hex(&text)
+                    .ok_or_else(|| serde::de::Error::custom(format!("`{text}` is not an id")))
+            }
+        }
+    };
+}
+
+otlp_id!(TraceId, 16);
+otlp_id!(SpanId, 8);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_an_rfc_1123_label() {
+        for good in ["a", "deployments-on-time", "0", "a1-2b", &"x".repeat(63)] {
+            assert!(good.parse::<Name>().is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "a-", "A", "a_b", "a.b", "é", &"x".repeat(64)] {
+            assert!(bad.parse::<Name>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn ids_are_read_in_either_case_and_never_all_zero() {
+        let id = TraceId::from_hex("5B8EFFF798038103D269B633813FC60C").unwrap();
+        assert_eq!(id.to_string(), "5b8efff798038103d269b633813fc60c");
+        assert_eq!(TraceId::from_hex(&"0".repeat(32)), None);
+        assert_eq!(TraceId::from_hex("+b8efff798038103d269b633813fc60c"), None);
+        assert_eq!(SpanId::from_slice(&[1; 7]), None);
+        assert_eq!(SpanId::from_slice(&[0; 8]), None);
+    }
+}

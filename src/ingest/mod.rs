@@ -1,0 +1,57 @@
+//! Stations 1 to 3 of a span's journey: it arrives, is decoded and understood.
+//!
+//! Both protocols come through one door, [`Ingest`]. A span that cannot be used is refused alone;
+//! what is taken is committed before the sender gets its reply.
+
+use std::time::Duration;
+
+use crate::domain::span::SpanView;
+
+/// The door of both protocols.
+#[derive(Clone, Debug)]
+pub struct Ingest {}
+
+/// What one request says that concerns SLOs, not yet committed.
+#[derive(Debug, Default)]
+pub struct Batch {}
+
+/// Why one span was refused. The rest of its batch is taken all the same.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("trace id is not 16 bytes with a bit set")]
+    TraceId,
+    #[error("span id is not 8 bytes with a bit set")]
+    SpanId,
+    #[error("{field} is not valid UTF-8")]
+    NotUtf8 { field: &'static str },
+    #[error("{0}")]
+    Malformed(String),
+    #[error("ends {} in the future", humantime::format_duration(Duration::from_secs(.0.as_secs())))]
+    InTheFuture(Duration),
+    #[error("ended {} ago, before the horizon of late data", humantime::format_duration(Duration::from_secs(.0.as_secs())))]
+    TooLate(Duration),
+    #[error("starts after it ends")]
+    StartsAfterItEnds,
+    #[error("has no end time")]
+    NoEnd,
+}
+
+/// The batch could not be committed in time. Sending it again is safe and counts nothing twice.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}; try again in {} s", retry_after.as_secs())]
+pub struct Unavailable {
+    pub reason: String,
+    pub retry_after: Duration,
+}
+
+impl Ingest {
+    /// Notes in `batch` what `span` says about any SLO. `Err` refuses this span alone.
+    pub fn take(&self, _span: &dyn SpanView, _batch: &mut Batch) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    /// Commits the batch; takes at most 3 s. After `Ok` its effects are durable.
+    pub async fn commit(&self, _batch: Batch) -> Result<(), Unavailable> {
+        Ok(())
+    }
+}

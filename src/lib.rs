@@ -1,0 +1,5 @@
+//! Throughline: SLOs for work that runs through queues.
+
+pub mod clock;
+pub mod domain;
+pub mod ingest;
