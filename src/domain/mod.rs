@@ -14,8 +14,10 @@
 pub mod counts;
 pub mod definition;
 pub mod names;
+pub mod notification;
 pub mod objective;
 pub mod selector;
 pub mod span;
+pub mod status;
 pub mod time;
 pub mod workflow;

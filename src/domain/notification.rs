@@ -1,0 +1,99 @@
+//! What a target is told: facts frozen at the moment of an alert's transition.
+//!
+//! Every channel and every page takes its numbers from here, so a message and a page cannot
+//! disagree.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{
+    counts::EventCounts,
+    definition::Severity,
+    names::{Name, TraceId},
+    time::Timestamp,
+    workflow::Outcome,
+};
+
+/// Whether an alert began or ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TransitionKind {
+    Firing,
+    Resolved,
+}
+
+/// Version 1 of the facts; kept as JSON in `alert_transitions`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    pub kind: TransitionKind,
+    pub slo: Name,
+    pub display_name: String,
+    pub service: Option<String>,
+    pub labels: BTreeMap<String, String>,
+    pub severity: Severity,
+    /// The rule that fired.
+    pub rule: Name,
+    pub factor: f64,
+    /// One uninterrupted trouble, from firing to resolved.
+    pub episode: Uuid,
+    /// Rises with every transition of this SLO and severity.
+    pub version: i64,
+    /// The promised share of good events, in (0, 1).
+    pub objective: f64,
+    pub window_secs: u64,
+    /// How long a workflow may take; `None` for a one-span SLI.
+    pub within_secs: Option<f64>,
+    pub long: WindowFacts,
+    pub short: WindowFacts,
+    /// Distinct customers with a bad event in the long window; `None` where the SLO names none.
+    pub customers_affected: Option<i64>,
+    /// Share of the error budget left, signed.
+    pub budget_remaining: Option<f64>,
+    /// Bad events that the budget still allows, never below 0.
+    pub bad_events_allowed: i64,
+    /// Seconds until the budget is gone at the pace of the long window.
+    pub budget_empty_in_secs: Option<u64>,
+    /// When customers began to be hurt: the first bad event of the long window.
+    pub first_bad_at: Option<Timestamp>,
+    pub evaluated_at: Timestamp,
+    /// At most three, worst first.
+    pub worst: Vec<WorstWorkflow>,
+    pub runbook: Option<String>,
+    /// The SLO's page; `None` where the service does not know its own address.
+    pub page_url: Option<String>,
+    /// Only on `Resolved`: what the episode cost.
+    pub episode_summary: Option<EpisodeSummary>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WindowFacts {
+    pub secs: u64,
+    pub counts: EventCounts,
+    pub burn_rate: Option<f64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorstWorkflow {
+    pub label: String,
+    pub trace_id: TraceId,
+    pub customer: Option<String>,
+    pub outcome: Outcome,
+    pub started_at: Option<Timestamp>,
+    /// Start to end; for one that has not ended, start to now.
+    pub took_secs: Option<f64>,
+    /// Whether it has ended.
+    pub ended: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpisodeSummary {
+    pub fired_at: Timestamp,
+    pub resolved_at: Timestamp,
+    /// Events from the first bad one to the resolve.
+    pub counts: EventCounts,
+    pub customers_affected: Option<i64>,
+    /// Share of the window's budget that the episode spent.
+    pub budget_spent: Option<f64>,
+}

@@ -1,0 +1,1 @@
+//! The shapes of semantics.md, section 7, at the pure layer.

@@ -1,0 +1,211 @@
+//! The verdict: a pure function of what is known of a workflow (semantics.md, section 2).
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Workflow;
+use crate::domain::{counts::EventCounts, time::Timestamp};
+
+/// How a workflow ended, as far as an SLO is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Not judged yet.
+    Open,
+    Good,
+    /// Bad: finished after the deadline.
+    Late,
+    /// Bad: ended in failure.
+    Failed,
+    /// Bad: the deadline passed and no end has been heard of. Provisional: an end in time may still
+    /// be delivered.
+    Timeout,
+    /// No event: cancelled before the promise was broken.
+    Cancelled,
+    /// No event: an end whose start never came.
+    Orphan,
+    /// No event: the end is long before the start.
+    Invalid,
+}
+
+impl Outcome {
+    pub const ALL: [Self; 8] = [
+        Self::Open,
+        Self::Good,
+        Self::Late,
+        Self::Failed,
+        Self::Timeout,
+        Self::Cancelled,
+        Self::Orphan,
+        Self::Invalid,
+    ];
+
+    pub const fn is_bad(self) -> bool {
+        matches!(self, Self::Late | Self::Failed | Self::Timeout)
+    }
+
+    /// The number that stands for it in the database.
+    pub const fn as_code(self) -> i16 {
+        match self {
+            Self::Open => 0,
+            Self::Good => 1,
+            Self::Late => 2,
+            Self::Failed => 3,
+            Self::Timeout => 4,
+            Self::Cancelled => 5,
+            Self::Orphan => 6,
+            Self::Invalid => 7,
+        }
+    }
+
+    pub fn from_code(code: i16) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|outcome| outcome.as_code() == code)
+    }
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Good => "good",
+            Self::Late => "late",
+            Self::Failed => "failed",
+            Self::Timeout => "timeout",
+            Self::Cancelled => "cancelled",
+            Self::Orphan => "orphan",
+            Self::Invalid => "invalid",
+        }
+    }
+
+    /// One event of this outcome; zero while open.
+    pub const fn counts(self) -> EventCounts {
+        let mut counts = EventCounts::ZERO;
+        match self {
+            Self::Open => {}
+            Self::Good => counts.good = 1,
+            Self::Late => counts.late = 1,
+            Self::Failed => counts.failed = 1,
+            Self::Timeout => counts.timeout = 1,
+            Self::Cancelled => counts.cancelled = 1,
+            Self::Orphan => counts.orphan = 1,
+            Self::Invalid => counts.invalid = 1,
+        }
+        counts
+    }
+}
+
+/// An outcome and the event time it is counted at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub outcome: Outcome,
+    /// The bucket of the event; `None` while open.
+    pub at: Option<Timestamp>,
+    /// When to judge again although no evidence came: by the watermark, not by the clock. `None` if
+    /// only new evidence can change the verdict.
+    pub due: Option<Timestamp>,
+}
+
+/// What the verdict depends on besides the evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judging {
+    /// How long after a deadline evidence that is under way is waited for.
+    pub grace: Duration,
+    /// Up to when ingest is known to have been healthy.
+    pub watermark: Timestamp,
+    /// Clocks of different hosts disagree: an end this little before its start counts as taking no
+    /// time at all.
+    pub skew_tolerance: Duration,
+}
+
+impl Judging {
+    /// Default of `skew_tolerance` (semantics.md, section 5).
+    pub const DEFAULT_SKEW_TOLERANCE: Duration = Duration::from_secs(1);
+}
+
+/// Judges a workflow by all that is known of it.
+///
+/// A success outweighs a failure, since a retry may follow one. A failure outweighs a cancellation
+/// only if it came first. Lateness is counted at the deadline, the moment the promise broke, so that
+/// a timeout that turns out to be late stays in its bucket.
+pub fn judge(workflow: &Workflow, judging: &Judging) -> Verdict {
+    let Some(start) = workflow.start else {
+        return without_start(workflow, judging);
+    };
+    let deadline = start.at + start.within;
+    if let Some(end) = workflow.success {
+        return completed(start.at, end, deadline, judging);
+    }
+    let failure = workflow
+        .failure
+        .map(|at| (at.min(deadline), Outcome::Failed));
+    let cancellation = workflow.cancelled.map(|at| {
+        if at <= deadline {
+            (at, Outcome::Cancelled)
+        } else {
+            (deadline, Outcome::Late)
+        }
+    });
+    let first = match (failure, cancellation) {
+        (Some(failure), Some(cancellation)) if cancellation.0 < failure.0 => Some(cancellation),
+        (Some(failure), _) => Some(failure),
+        (None, cancellation) => cancellation,
+    };
+    match first {
+        Some((at, _)) if at < start.at - judging.skew_tolerance => settled(Outcome::Invalid, at),
+        Some((at, outcome)) => settled(outcome, at.max(start.at)),
+        None => unfinished(deadline, judging),
+    }
+}
+
+fn completed(start: Timestamp, end: Timestamp, deadline: Timestamp, judging: &Judging) -> Verdict {
+    if end < start - judging.skew_tolerance {
+        settled(Outcome::Invalid, end)
+    } else if end <= deadline {
+        settled(Outcome::Good, end.max(start))
+    } else {
+        settled(Outcome::Late, deadline)
+    }
+}
+
+fn unfinished(deadline: Timestamp, judging: &Judging) -> Verdict {
+    let due = deadline + judging.grace;
+    if judging.watermark >= due {
+        settled(Outcome::Timeout, deadline)
+    } else {
+        Verdict {
+            outcome: Outcome::Open,
+            at: None,
+            due: Some(due),
+        }
+    }
+}
+
+fn without_start(workflow: &Workflow, judging: &Judging) -> Verdict {
+    let ends = [workflow.success, workflow.failure, workflow.cancelled];
+    let Some(end) = ends.into_iter().flatten().min() else {
+        return Verdict {
+            outcome: Outcome::Open,
+            at: None,
+            due: None,
+        };
+    };
+    let due = end + judging.grace;
+    if judging.watermark >= due {
+        settled(Outcome::Orphan, end)
+    } else {
+        Verdict {
+            outcome: Outcome::Open,
+            at: None,
+            due: Some(due),
+        }
+    }
+}
+
+const fn settled(outcome: Outcome, at: Timestamp) -> Verdict {
+    Verdict {
+        outcome,
+        at: Some(at),
+        due: None,
+    }
+}

@@ -1,0 +1,26 @@
+//! What can go wrong in the database, in the words of whoever was at work.
+
+/// A failed transaction or query. Nothing of the transaction has happened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {operation}")]
+pub struct StoreError {
+    operation: &'static str,
+    source: sqlx::Error,
+}
+
+impl StoreError {
+    pub(super) fn new(operation: &'static str, source: sqlx::Error) -> Self {
+        Self { operation, source }
+    }
+
+    /// Whether the same work can succeed at once if done again from the start: another transaction
+    /// was in its way.
+    pub fn is_conflict(&self) -> bool {
+        // 23505 unique_violation, 40001 serialization_failure, 40P01 deadlock_detected
+        // (PostgreSQL documentation, appendix A)
+        self.source
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code)
+            .is_some_and(|code| matches!(&*code, "23505" | "40001" | "40P01"))
+    }
+}

@@ -1,0 +1,82 @@
+//! Postgres: the only module that knows SQL.
+//!
+//! One file per noun adds methods to [`Tx`], domain types in and out. A transaction has a name, which
+//! labels its span and its errors; it does not retry: the next tick, or the sender, is the retry.
+//! Every query starts with a comment `-- noun.verb`, which `pg_stat_statements` and the server's log
+//! show.
+
+mod error;
+
+use std::time::Duration;
+
+use sqlx::{
+    PgPool, Postgres, Transaction,
+    migrate::Migrator,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+pub use error::StoreError;
+
+/// All migrations, in order. They are only ever added.
+pub static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
+
+/// A pool of connections to one database. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: PgPool,
+}
+
+impl Store {
+    /// Does not connect yet: the first transaction does, and its error is the caller's.
+    pub fn new(options: PgConnectOptions, max_connections: u32) -> Self {
+        let pool = PgPoolOptions::new()
+            .max_connections(max_connections)
+            .acquire_timeout(Duration::from_secs(2))
+            .connect_lazy_with(options);
+        Self { pool }
+    }
+
+    /// Brings the schema up to date. Safe while other replicas do the same.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        MIGRATOR
+            .run(&self.pool)
+            .await
+            .map_err(|error| StoreError::new("migrate the schema", error.into()))
+    }
+
+    /// Begins a transaction. `operation` completes the sentence "cannot ...": `record evidence`.
+    pub async fn begin(&self, operation: &'static str) -> Result<Tx<'static>, StoreError> {
+        let inner = self
+            .pool
+            .begin()
+            .await
+            .map_err(|source| StoreError::new(operation, source))?;
+        Ok(Tx { inner, operation })
+    }
+
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// A transaction: dropped without [`Tx::commit`] it has never been.
+#[derive(Debug)]
+pub struct Tx<'c> {
+    inner: Transaction<'c, Postgres>,
+    operation: &'static str,
+}
+
+impl Tx<'_> {
+    pub async fn commit(self) -> Result<(), StoreError> {
+        let Self { inner, operation } = self;
+        inner
+            .commit()
+            .await
+            .map_err(|source| StoreError::new(operation, source))
+    }
+
+    /// Names the operation in an error of a query of this transaction.
+    fn failed(&self, source: sqlx::Error) -> StoreError {
+        StoreError::new(self.operation, source)
+    }
+}

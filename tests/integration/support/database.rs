@@ -1,0 +1,47 @@
+//! A database of its own for every test, on one Postgres for all of them.
+
+use std::{str::FromStr, sync::OnceLock};
+
+use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
+use throughline::store::Store;
+use uuid::Uuid;
+
+/// An empty database with the current schema, and how to connect to it once more.
+#[derive(Debug)]
+pub struct TestDatabase {
+    pub store: Store,
+    pub options: PgConnectOptions,
+}
+
+impl TestDatabase {
+    pub async fn create() -> Self {
+        let server = server_options();
+        let name = format!("test_{}", Uuid::now_v7().simple());
+        let mut connection = server.connect().await.expect("the test server answers");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("create database {name}")))
+            .execute(&mut connection)
+            .await
+            .expect("a database can be created");
+        connection.close().await.expect("the connection closes");
+        let options = server.clone().database(&name);
+        let store = Store::new(options.clone(), 5);
+        store.migrate().await.expect("the migrations apply");
+        Self { store, options }
+    }
+
+    /// A connection past the store, for what only a test wants to know.
+    pub async fn connect(&self) -> PgConnection {
+        self.options
+            .connect()
+            .await
+            .expect("the test database answers")
+    }
+}
+
+fn server_options() -> &'static PgConnectOptions {
+    static SERVER: OnceLock<PgConnectOptions> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        PgConnectOptions::from_str("postgres://postgres@127.0.0.1:54329/postgres")
+            .expect("the address is valid")
+    })
+}

@@ -1,0 +1,3 @@
+//! The real parts that tests are made of.
+
+pub mod database;
