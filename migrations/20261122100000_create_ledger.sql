@@ -21,6 +21,7 @@ create table workflows (
     started_at   timestamptz,
     succeeded_at timestamptz,
     failed_at    timestamptz,
+    late_at      timestamptz,
     cancelled_at timestamptz,
     within_us    bigint,
     trace_id     bytea       not null check (octet_length(trace_id) = 16),
@@ -38,7 +39,8 @@ comment on column workflows.key is 'First 16 bytes of the SHA-256 of what correl
 comment on column workflows.epoch is 'The stretch of ingest time in which the row was inserted; it picks the partition. At any moment all replicas insert into one epoch (see epochs), so (slo_id, key) is unique over all of them.';
 comment on column workflows.label is 'What people read instead of the key, cut to 256 bytes.';
 comment on column workflows.started_at is 'Earliest start of a start span; null while only ends are known.';
-comment on column workflows.within_us is 'The promise in force when the start was seen, in microseconds.';
+comment on column workflows.late_at is 'End of a span that a one-span SLI called bad although it did not fail.';
+comment on column workflows.within_us is 'The promise in force when the start was seen, in microseconds; null for an event of a one-span SLI.';
 comment on column workflows.trace_id is 'A trace to look at: that of the earliest start span, before that of any other evidence.';
 comment on column workflows.trace_rank is '0: from a start span, 1: from other evidence.';
 comment on column workflows.outcome is '0 open, 1 good, 2 late, 3 failed, 4 timeout, 5 cancelled, 6 orphan, 7 invalid.';
@@ -86,7 +88,8 @@ comment on table evidence_counts is 'Evidence that could not be used, or changed
 
 create table ingest_watermark (
     only_row          boolean     primary key default true check (only_row),
-    healthy_until     timestamptz not null,
-    catching_up_until timestamptz not null default '-infinity'
+    up_to             timestamptz not null,
+    beat_at           timestamptz not null,
+    catching_up_until timestamptz not null
 );
-comment on table ingest_watermark is 'Until when ingest is known to have been healthy. While senders catch up after an outage of ours the watermark stands still and no workflow times out.';
+comment on table ingest_watermark is 'Up to when ingest is known to have been healthy. While senders catch up after an outage of ours it stands still and no workflow times out.';

@@ -2,5 +2,6 @@
 
 pub mod clock;
 pub mod domain;
+pub mod evaluate;
 pub mod ingest;
 pub mod store;

@@ -11,13 +11,17 @@
     clippy::disallowed_methods
 )]
 
+pub mod classify;
 pub mod counts;
 pub mod definition;
+pub mod ledger;
 pub mod names;
 pub mod notification;
 pub mod objective;
 pub mod selector;
 pub mod span;
+pub mod started_at;
 pub mod status;
 pub mod time;
+pub mod watermark;
 pub mod workflow;

@@ -7,7 +7,8 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// What makes two pieces of evidence one event: a hash of what correlates them, never of a time.
+/// What makes two pieces of evidence one event: a hash of what correlates them. A time is part of
+/// it only where it identifies a span, never where evidence could correct it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventKey(pub [u8; 16]);
 
@@ -43,12 +44,28 @@ pub enum Fact {
     Cancelled {
         at: Timestamp,
     },
+    /// One span decided everything.
+    Decided {
+        started: Timestamp,
+        at: Timestamp,
+        outcome: SpanOutcome,
+    },
+}
+
+/// What a one-span SLI says of its span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpanOutcome {
+    Good,
+    /// Not good, though its status is no error.
+    Late,
+    Failed,
 }
 
 /// All that is known of one workflow. [`Workflow::join`] is associative, commutative and idempotent:
 /// any order, duplication and spread over replicas gives the same value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workflow {
+    /// The smallest of the labels given, if there is more than one.
     pub label: String,
     /// The earliest start.
     pub start: Option<Start>,
@@ -56,6 +73,8 @@ pub struct Workflow {
     pub success: Option<Timestamp>,
     /// The earliest end of a terminal failure.
     pub failure: Option<Timestamp>,
+    /// The earliest end that a one-span SLI called bad although it did not fail.
+    pub late: Option<Timestamp>,
     pub cancelled: Option<Timestamp>,
     pub trace: TraceRef,
     /// The smallest of the names given, if there is more than one.
@@ -65,12 +84,98 @@ pub struct Workflow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Start {
     pub at: Timestamp,
-    pub within: Duration,
+    pub promise: Promise,
+}
+
+/// What decides between in time and late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Promise {
+    Within(Duration),
+    /// The definition's `good` selector has decided.
+    OneSpan,
 }
 
 /// A trace to look at. Ordered by preference: a start span's comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TraceRef {
-    OfStart { at: Timestamp, trace_id: TraceId },
+    OfStart(TraceId),
     Other(TraceId),
+}
+
+impl TraceRef {
+    pub const fn trace_id(self) -> TraceId {
+        match self {
+            Self::OfStart(trace_id) | Self::Other(trace_id) => trace_id,
+        }
+    }
+}
+
+impl From<&Evidence> for Workflow {
+    fn from(evidence: &Evidence) -> Self {
+        let mut workflow = Self {
+            label: evidence.label.clone(),
+            start: None,
+            success: None,
+            failure: None,
+            late: None,
+            cancelled: None,
+            trace: TraceRef::Other(evidence.trace_id),
+            customer: evidence.customer.clone(),
+        };
+        match evidence.fact {
+            Fact::Started { at, within } => {
+                workflow.start = Some(Start {
+                    at,
+                    promise: Promise::Within(within),
+                });
+                workflow.trace = TraceRef::OfStart(evidence.trace_id);
+            }
+            Fact::Succeeded { at } => workflow.success = Some(at),
+            Fact::Failed { at } => workflow.failure = Some(at),
+            Fact::Cancelled { at } => workflow.cancelled = Some(at),
+            Fact::Decided {
+                started,
+                at,
+                outcome,
+            } => {
+                workflow.start = Some(Start {
+                    at: started,
+                    promise: Promise::OneSpan,
+                });
+                match outcome {
+                    SpanOutcome::Good => workflow.success = Some(at),
+                    SpanOutcome::Late => workflow.late = Some(at),
+                    SpanOutcome::Failed => workflow.failure = Some(at),
+                }
+            }
+        }
+        workflow
+    }
+}
+
+impl Workflow {
+    /// Adds what `other` knows.
+    pub fn join(&mut self, other: &Self) {
+        if other.label < self.label {
+            self.label.clone_from(&other.label);
+        }
+        self.start = earliest(self.start, other.start);
+        self.success = earliest(self.success, other.success);
+        self.failure = earliest(self.failure, other.failure);
+        self.late = earliest(self.late, other.late);
+        self.cancelled = earliest(self.cancelled, other.cancelled);
+        self.trace = self.trace.min(other.trace);
+        if let Some(theirs) = &other.customer
+            && self.customer.as_ref().is_none_or(|ours| theirs < ours)
+        {
+            self.customer = Some(theirs.clone());
+        }
+    }
+}
+
+fn earliest<T: Ord + Copy>(a: Option<T>, b: Option<T>) -> Option<T> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
 }

@@ -7,7 +7,7 @@
 mod evidence;
 mod verdict;
 
-pub use evidence::{EventKey, Evidence, Fact, Start, TraceRef, Workflow};
+pub use evidence::{EventKey, Evidence, Fact, Promise, SpanOutcome, Start, TraceRef, Workflow};
 pub use verdict::{Judging, Outcome, Verdict, judge};
 
 #[cfg(test)]

@@ -1,1 +1,280 @@
-//! The shapes of semantics.md, section 7, at the pure layer.
+//! The shapes of semantics.md, section 7, at the pure layer: spans in, one verdict out.
+//!
+//! Seconds count from the true start of the workflow. Unless a test says otherwise, good means
+//! finished within 60 s, and late data is waited for during a grace of 120 s.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use super::*;
+use crate::domain::{
+    classify::{AbsurdTime, Classifier, Findings, TimeLimits, Unusable},
+    counts::EventCounts,
+    definition::{
+        Alerting, AttributeName, Catalog, Correlator, Indicator, Notify, Slo, Source,
+        SpanIndicator, StartedAt, TimeUnit, WorkflowIndicator,
+    },
+    ledger::{Judged, Moves, apply, gather},
+    names::{SloId, SpanId, TraceId},
+    selector::Selector,
+    span::{AttributeScope, Event, Link, Span, SpanKind, SpanStatus},
+    time::Timestamp,
+};
+
+/// The true start of every workflow: an instant on a whole minute.
+const T0: i64 = 1_795_328_280;
+
+fn at(secs: f64) -> Timestamp {
+    #[expect(clippy::cast_possible_truncation, reason = "a few days")]
+    Timestamp::from_micros(T0 * 1_000_000 + (secs * 1e6).round() as i64)
+}
+
+fn nanos(secs: f64) -> u64 {
+    u64::try_from(at(secs).as_micros()).unwrap() * 1_000
+}
+
+/// `span("a:1", "enqueue", [0.0, 0.1])` is span 1 of trace a.
+fn span(id: &str, name: &str, [start, end]: [f64; 2]) -> Span {
+    let (trace, number) = id.split_once(':').unwrap();
+    Span {
+        trace_id: TraceId::from_slice(&[trace.as_bytes()[0]; 16]).unwrap(),
+        span_id: SpanId::from_slice(&[number.parse::<u8>().unwrap(); 8]).unwrap(),
+        parent_span_id: None,
+        name: name.to_owned(),
+        kind: SpanKind::Consumer,
+        status: SpanStatus::Unset,
+        status_message: String::new(),
+        start_unix_nano: nanos(start),
+        end_unix_nano: nanos(end),
+        trace_state: String::new(),
+        attributes: Vec::new(),
+        resource: Arc::default(),
+        instrumentation: Arc::default(),
+        events: Vec::new(),
+        links: Vec::new(),
+    }
+}
+
+impl Span {
+    fn with(mut self, key: &str, value: impl Into<crate::domain::span::OwnedValue>) -> Self {
+        self.attributes.push((key.to_owned(), value.into()));
+        self
+    }
+
+    fn failed(mut self) -> Self {
+        self.status = SpanStatus::Error;
+        self
+    }
+
+    fn of_kind(mut self, kind: SpanKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    fn with_trace_state(mut self, trace_state: &str) -> Self {
+        self.trace_state = trace_state.to_owned();
+        self
+    }
+}
+
+fn selector(text: &str) -> Selector {
+    Selector::parse(text).unwrap()
+}
+
+fn attribute(key: &str) -> AttributeName {
+    AttributeName {
+        scope: AttributeScope::Span,
+        key: key.to_owned(),
+    }
+}
+
+fn by_attribute(key: &str) -> Vec<Correlator> {
+    vec![Correlator::Attribute {
+        attribute: attribute(key),
+        run: None,
+    }]
+}
+
+/// Start `enqueue`, finish `finish` without error, fail `dead letter`, cancel `cancel`, within 60 s,
+/// by trace.
+fn workflow_slo() -> WorkflowIndicator {
+    WorkflowIndicator {
+        start: selector(r#"{ name = "enqueue" }"#),
+        finish: selector(r#"{ name = "finish" && status != error }"#),
+        fail: Some(selector(r#"{ name = "dead letter" }"#)),
+        cancel: Some(selector(r#"{ name = "cancel" }"#)),
+        within: Duration::from_secs(60),
+        correlate: vec![Correlator::Trace],
+    }
+}
+
+fn span_slo(started_at: Option<StartedAt>) -> SpanIndicator {
+    SpanIndicator {
+        matches: selector(r#"{ name = "finish" }"#),
+        good: selector("{ status != error && workflow:duration <= 60s }"),
+        started_at,
+    }
+}
+
+/// One SLO and all that it has been told.
+struct World {
+    classifier: Classifier,
+    known: BTreeMap<EventKey, Judged>,
+    moves: Vec<Moves>,
+    unusable: BTreeMap<Unusable, i64>,
+    watermark: Timestamp,
+}
+
+impl World {
+    fn new(indicator: Indicator) -> Self {
+        let slo = Slo {
+            name: "slo".parse().unwrap(),
+            display_name: "slo".to_owned(),
+            labels: BTreeMap::new(),
+            description: None,
+            service: None,
+            objective: "99.5%".parse().unwrap(),
+            window: Duration::from_secs(30 * 86_400),
+            indicator,
+            customer: Some(attribute("customer.id")),
+            grace: Slo::DEFAULT_GRACE,
+            alerting: Alerting::default(),
+            notify: Notify::default(),
+            runbook: None,
+            source: Source {
+                file: String::new(),
+                line: 1,
+                text: String::new(),
+            },
+        };
+        let ids = BTreeMap::from([(slo.name.clone(), SloId(1))]);
+        let mut catalog = Catalog::default();
+        catalog.slos.insert(slo.name.clone(), Arc::new(slo));
+        Self {
+            classifier: Classifier::new(&catalog, &ids),
+            known: BTreeMap::new(),
+            moves: Vec::new(),
+            unusable: BTreeMap::new(),
+            watermark: at(0.0),
+        }
+    }
+
+    fn workflow(indicator: WorkflowIndicator) -> Self {
+        Self::new(Indicator::Workflow(indicator))
+    }
+
+    fn event(indicator: SpanIndicator) -> Self {
+        Self::new(Indicator::Span(indicator))
+    }
+
+    fn judging(&self) -> Judging {
+        Judging {
+            grace: Slo::DEFAULT_GRACE,
+            watermark: self.watermark,
+            skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
+        }
+    }
+
+    /// One request with these spans arrives.
+    fn receive(mut self, spans: &[Span]) -> Self {
+        let mut findings = Findings::default();
+        for span in spans {
+            self.classifier
+                .classify(span, at(-7.0 * 86_400.0), &mut findings);
+        }
+        for ((_, why), count) in &findings.unusable {
+            *self.unusable.entry(*why).or_default() += count;
+        }
+        for ((slo, key), workflow) in gather(&findings.evidence) {
+            self.judge_one(slo, key, &workflow);
+        }
+        self
+    }
+
+    /// The watermark reaches this second, and what is due is judged.
+    fn until(mut self, secs: f64) -> Self {
+        self.watermark = at(secs);
+        let due: Vec<_> = self
+            .known
+            .iter()
+            .filter(|(_, judged)| judged.verdict.due.is_some_and(|due| due <= self.watermark))
+            .map(|(key, judged)| (*key, judged.workflow.clone()))
+            .collect();
+        for (key, workflow) in due {
+            self.judge_one(SloId(1), key, &workflow);
+        }
+        self
+    }
+
+    fn judge_one(&mut self, slo: SloId, key: EventKey, workflow: &Workflow) {
+        let mut moves = Moves::default();
+        let judging = self.judging();
+        if let Some(judged) = apply(slo, self.known.get(&key), workflow, &judging, &mut moves) {
+            self.known.insert(key, judged);
+        }
+        self.moves.push(moves);
+    }
+
+    /// Every verdict and its time, in seconds, in no order that means anything.
+    fn verdicts(&self) -> Vec<(Outcome, Option<f64>)> {
+        let mut verdicts: Vec<_> = self
+            .known
+            .values()
+            .map(|judged| {
+                #[expect(clippy::cast_precision_loss, reason = "a few days")]
+                let secs = judged
+                    .verdict
+                    .at
+                    .map(|at_| at_.micros_since(at(0.0)) as f64 / 1e6);
+                (judged.verdict.outcome, secs)
+            })
+            .collect();
+        verdicts.sort_by(|a, b| a.1.partial_cmp(&b.1).unwrap());
+        verdicts
+    }
+
+    #[track_caller]
+    fn has(self, outcome: Outcome, secs: f64) -> Self {
+        assert_eq!(self.verdicts(), [(outcome, Some(secs))]);
+        self.adds_up()
+    }
+
+    #[track_caller]
+    fn is_open(self) -> Self {
+        assert_eq!(self.verdicts(), [(Outcome::Open, None)]);
+        self.adds_up()
+    }
+
+    #[track_caller]
+    fn has_none(self) -> Self {
+        assert_eq!(self.verdicts(), []);
+        self
+    }
+
+    /// What was moved, move by move, is what a count of the verdicts gives.
+    #[track_caller]
+    fn adds_up(self) -> Self {
+        let mut moved: BTreeMap<_, EventCounts> = BTreeMap::new();
+        for moves in &self.moves {
+            for (bucket, counts) in moves.by_bucket() {
+                *moved.entry(bucket).or_default() += counts;
+            }
+        }
+        moved.retain(|_, counts| !counts.is_zero());
+        let mut counted: BTreeMap<_, EventCounts> = BTreeMap::new();
+        for judged in self.known.values() {
+            let Some(at) = judged.verdict.at else {
+                continue;
+            };
+            for resolution in crate::domain::time::Resolution::ALL {
+                *counted
+                    .entry((SloId(1), resolution, at.floor_to(resolution.length())))
+                    .or_default() += judged.verdict.outcome.counts();
+            }
+        }
+        assert_eq!(moved, counted);
+        self
+    }
+}
+
+mod laws;
+mod shapes;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Workflow;
+use super::{Promise, Workflow};
 use crate::domain::{counts::EventCounts, time::Timestamp};
 
 /// How a workflow ended, as far as an SLO is concerned.
@@ -132,10 +132,40 @@ pub fn judge(workflow: &Workflow, judging: &Judging) -> Verdict {
     let Some(start) = workflow.start else {
         return without_start(workflow, judging);
     };
-    let deadline = start.at + start.within;
-    if let Some(end) = workflow.success {
-        return completed(start.at, end, deadline, judging);
+    let deadline = match start.promise {
+        Promise::Within(within) => start.at + within,
+        Promise::OneSpan => return decided(start.at, workflow, judging),
+    };
+    match workflow.success {
+        Some(end) => completed(start.at, end, deadline, judging),
+        None => ended(start.at, workflow, deadline, judging),
     }
+}
+
+/// A one-span event. Copies of a span may contradict each other, since some clients send it again
+/// with another status: the worst one counts (semantics.md, S15 c).
+fn decided(start: Timestamp, workflow: &Workflow, judging: &Judging) -> Verdict {
+    let (outcome, at) = match (workflow.failure, workflow.late, workflow.success) {
+        (Some(at), _, _) => (Outcome::Failed, at),
+        (None, Some(at), _) => (Outcome::Late, at),
+        (None, None, Some(at)) => (Outcome::Good, at),
+        (None, None, None) => {
+            return Verdict {
+                outcome: Outcome::Open,
+                at: None,
+                due: None,
+            };
+        }
+    };
+    if at < start - judging.skew_tolerance {
+        settled(Outcome::Invalid, at)
+    } else {
+        settled(outcome, at)
+    }
+}
+
+/// No success is known: a failure, a cancellation, or nothing yet.
+fn ended(start: Timestamp, workflow: &Workflow, deadline: Timestamp, judging: &Judging) -> Verdict {
     let failure = workflow
         .failure
         .map(|at| (at.min(deadline), Outcome::Failed));
@@ -152,8 +182,8 @@ pub fn judge(workflow: &Workflow, judging: &Judging) -> Verdict {
         (None, cancellation) => cancellation,
     };
     match first {
-        Some((at, _)) if at < start.at - judging.skew_tolerance => settled(Outcome::Invalid, at),
-        Some((at, outcome)) => settled(outcome, at.max(start.at)),
+        Some((at, _)) if at < start - judging.skew_tolerance => settled(Outcome::Invalid, at),
+        Some((at, outcome)) => settled(outcome, at.max(start)),
         None => unfinished(deadline, judging),
     }
 }
