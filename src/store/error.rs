@@ -23,4 +23,16 @@ impl StoreError {
             .and_then(sqlx::error::DatabaseError::code)
             .is_some_and(|code| matches!(&*code, "23505" | "40001" | "40P01"))
     }
+
+    /// Whether the database refused what it was given, so that the same work fails again however
+    /// healthy it is.
+    pub fn is_about_data(&self) -> bool {
+        let Some(error) = self.source.as_database_error() else {
+            return matches!(self.source, sqlx::Error::Encode(_) | sqlx::Error::Decode(_));
+        };
+        // 22 data exception, 23 integrity constraint violation (appendix A)
+        error
+            .code()
+            .is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+    }
 }

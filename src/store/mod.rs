@@ -5,7 +5,11 @@
 //! Every query starts with a comment `-- noun.verb`, which `pg_stat_statements` and the server's log
 //! show.
 
+mod counts;
 mod error;
+mod retention;
+mod watermark;
+mod workflows;
 
 use std::time::Duration;
 
@@ -15,7 +19,10 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+pub use counts::Writer;
 pub use error::StoreError;
+pub use retention::Retention;
+pub use workflows::JudgingBySlo;
 
 /// All migrations, in order. They are only ever added.
 pub static MIGRATOR: Migrator = sqlx::migrate!("./migrations");

@@ -1,9 +1,11 @@
 //! What needs a socket, a database or a process: everything else is tested beside its code.
 #![expect(
-    clippy::unwrap_used,
     clippy::expect_used,
+    clippy::unwrap_used,
     reason = "tests say what went wrong by failing"
 )]
+#![expect(unreachable_pub, reason = "support is one vocabulary for all tests")]
 
+mod recording;
 mod store;
 mod support;

@@ -1,0 +1,326 @@
+//! Workflow rows: joined with evidence, judged, and counted, in one transaction.
+//!
+//! Writers never wait for each other in a circle. Known rows are locked in the order of their keys;
+//! only then are new rows inserted, again in that order. A writer that waits for a lock has inserted
+//! nothing yet, and one that waits for another's insert waits for a key above all it has inserted.
+//! Where another replica has inserted the same key in between, the whole transaction starts again
+//! and finds the row.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::{DateTime, Utc};
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use super::{StoreError, Tx, retention::EPOCH_LOCK};
+use crate::domain::{
+    ledger::{EventId, Gathered, Judged, Moves, apply},
+    names::{SloId, TraceId},
+    time::Timestamp,
+    workflow::{EventKey, Judging, Outcome, Promise, Start, TraceRef, Verdict, Workflow},
+};
+
+/// A row as it stands, with the partition it stands in.
+struct Known {
+    epoch: i32,
+    judged: Judged,
+}
+
+/// How the evidence of one SLO is judged; for every SLO that evidence speaks of.
+pub type JudgingBySlo<'a> = &'a (dyn Fn(SloId) -> Judging + Sync);
+
+impl Tx<'_> {
+    /// Joins `gathered` with what is known and judges it anew. What moves in the counts is for the
+    /// caller to write, in the same transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::is_conflict`] if another replica was first: the whole transaction is then to be
+    /// done again from the start.
+    pub async fn record_workflows(
+        &mut self,
+        gathered: &Gathered,
+        judging: JudgingBySlo<'_>,
+    ) -> Result<Moves, StoreError> {
+        let mut moves = Moves::default();
+        if gathered.is_empty() {
+            return Ok(moves);
+        }
+        let epoch = self.current_epoch().await?;
+        let known = self.lock_known(gathered).await?;
+        let (mut inserts, mut updates) = (Rows::default(), Rows::default());
+        for (id, workflow) in gathered {
+            let row = known.get(id);
+            let judging = judging(id.0);
+            let Some(judged) = apply(
+                id.0,
+                row.map(|row| &row.judged),
+                workflow,
+                &judging,
+                &mut moves,
+            ) else {
+                continue;
+            };
+            match row {
+                Some(row) => updates.push(id, row.epoch, &judged),
+                None => inserts.push(id, epoch, &judged),
+            }
+        }
+        self.insert(&inserts).await?;
+        self.update(&updates).await?;
+        Ok(moves)
+    }
+
+    /// Judges at most `limit` workflows whose time has come although no evidence did. Replicas share
+    /// the work: what one has locked the others skip. Returns how many were looked at.
+    pub async fn judge_due(
+        &mut self,
+        watermark: Timestamp,
+        limit: i64,
+        judging: JudgingBySlo<'_>,
+    ) -> Result<(usize, Moves), StoreError> {
+        let rows = sqlx::query(concat!(
+            "-- workflow.lock_due\n",
+            "select slo_id, key, epoch, label, started_at, succeeded_at, failed_at, late_at, ",
+            "cancelled_at, within_us, trace_id, trace_rank, customer, outcome, judged_at, due_at ",
+            "from workflows where due_at <= $1 order by due_at limit $2 for update skip locked",
+        ))
+        .bind(watermark.to_chrono())
+        .bind(limit)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let mut moves = Moves::default();
+        let mut updates = Rows::default();
+        for row in &rows {
+            let (id, known) = decode(row).map_err(|source| self.failed(source))?;
+            let workflow = known.judged.workflow.clone();
+            let judging = judging(id.0);
+            if let Some(judged) = apply(id.0, Some(&known.judged), &workflow, &judging, &mut moves)
+            {
+                updates.push(&id, known.epoch, &judged);
+            }
+        }
+        self.update(&updates).await?;
+        Ok((rows.len(), moves))
+    }
+
+    /// The partition that rows are inserted into. Holds off the opening of another one until the end
+    /// of the transaction.
+    async fn current_epoch(&mut self) -> Result<i32, StoreError> {
+        // Few rows are touched among many: a plan that scans a partition is always wrong here, but
+        // the planner cannot know while statistics are missing.
+        sqlx::query(concat!(
+            "-- epoch.hold\n",
+            "select pg_advisory_xact_lock_shared($1), ",
+            "set_config('enable_seqscan', 'off', true), ",
+            "set_config('enable_hashjoin', 'off', true), ",
+            "set_config('enable_mergejoin', 'off', true)",
+        ))
+        .bind(EPOCH_LOCK)
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        sqlx::query_scalar("-- epoch.current\nselect max(epoch) from epochs")
+            .fetch_one(&mut *self.inner)
+            .await
+            .map_err(|source| self.failed(source))
+    }
+
+    async fn lock_known(
+        &mut self,
+        gathered: &Gathered,
+    ) -> Result<BTreeMap<EventId, Known>, StoreError> {
+        let (slos, keys): (Vec<i32>, Vec<Uuid>) = gathered
+            .keys()
+            .map(|(slo, key)| (slo.0, Uuid::from_bytes(key.0)))
+            .unzip();
+        let rows = sqlx::query(concat!(
+            "-- workflow.lock_known\n",
+            "select w.slo_id, w.key, w.epoch, w.label, w.started_at, w.succeeded_at, ",
+            "w.failed_at, w.late_at, w.cancelled_at, w.within_us, w.trace_id, w.trace_rank, ",
+            "w.customer, w.outcome, w.judged_at, w.due_at ",
+            "from unnest($1::integer[], $2::uuid[]) as k(slo_id, key) ",
+            "join workflows w on w.slo_id = k.slo_id and w.key = k.key ",
+            "order by w.slo_id, w.key for update of w",
+        ))
+        .bind(slos)
+        .bind(keys)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        rows.iter()
+            .map(decode)
+            .collect::<Result<_, _>>()
+            .map_err(|source| self.failed(source))
+    }
+
+    async fn insert(&mut self, rows: &Rows) -> Result<(), StoreError> {
+        if rows.slo_ids.is_empty() {
+            return Ok(());
+        }
+        let query = sqlx::query(concat!(
+            "-- workflow.insert\n",
+            "insert into workflows (slo_id, key, epoch, label, started_at, succeeded_at, ",
+            "failed_at, late_at, cancelled_at, within_us, trace_id, trace_rank, customer, ",
+            "outcome, judged_at, due_at) ",
+            "select * from unnest($1::integer[], $2::uuid[], $3::integer[], $4::text[], ",
+            "$5::timestamptz[], $6::timestamptz[], $7::timestamptz[], $8::timestamptz[], ",
+            "$9::timestamptz[], $10::bigint[], $11::bytea[], $12::smallint[], $13::text[], ",
+            "$14::smallint[], $15::timestamptz[], $16::timestamptz[])",
+        ));
+        rows.bind(query)
+            .execute(&mut *self.inner)
+            .await
+            .map_err(|source| self.failed(source))?;
+        Ok(())
+    }
+
+    async fn update(&mut self, rows: &Rows) -> Result<(), StoreError> {
+        if rows.slo_ids.is_empty() {
+            return Ok(());
+        }
+        let query = sqlx::query(concat!(
+            "-- workflow.update\n",
+            "update workflows w set label = n.label, started_at = n.started_at, ",
+            "succeeded_at = n.succeeded_at, failed_at = n.failed_at, late_at = n.late_at, ",
+            "cancelled_at = n.cancelled_at, within_us = n.within_us, trace_id = n.trace_id, ",
+            "trace_rank = n.trace_rank, customer = n.customer, outcome = n.outcome, ",
+            "judged_at = n.judged_at, due_at = n.due_at ",
+            "from unnest($1::integer[], $2::uuid[], $3::integer[], $4::text[], ",
+            "$5::timestamptz[], $6::timestamptz[], $7::timestamptz[], $8::timestamptz[], ",
+            "$9::timestamptz[], $10::bigint[], $11::bytea[], $12::smallint[], $13::text[], ",
+            "$14::smallint[], $15::timestamptz[], $16::timestamptz[]) ",
+            "as n(slo_id, key, epoch, label, started_at, succeeded_at, failed_at, late_at, ",
+            "cancelled_at, within_us, trace_id, trace_rank, customer, outcome, judged_at, due_at) ",
+            "where w.slo_id = n.slo_id and w.key = n.key and w.epoch = n.epoch",
+        ));
+        rows.bind(query)
+            .execute(&mut *self.inner)
+            .await
+            .map_err(|source| self.failed(source))?;
+        Ok(())
+    }
+}
+
+/// Rows by column, as `unnest` takes them.
+#[derive(Default)]
+struct Rows {
+    slo_ids: Vec<i32>,
+    keys: Vec<Uuid>,
+    epochs: Vec<i32>,
+    labels: Vec<String>,
+    started: Vec<Option<DateTime<Utc>>>,
+    succeeded: Vec<Option<DateTime<Utc>>>,
+    failed: Vec<Option<DateTime<Utc>>>,
+    late: Vec<Option<DateTime<Utc>>>,
+    cancelled: Vec<Option<DateTime<Utc>>>,
+    within_us: Vec<Option<i64>>,
+    trace_ids: Vec<Vec<u8>>,
+    trace_ranks: Vec<i16>,
+    customers: Vec<Option<String>>,
+    outcomes: Vec<i16>,
+    judged: Vec<Option<DateTime<Utc>>>,
+    due: Vec<Option<DateTime<Utc>>>,
+}
+
+impl Rows {
+    fn push(&mut self, (slo, key): &EventId, epoch: i32, judged: &Judged) {
+        let Judged { workflow, verdict } = judged;
+        let time = |at: Option<Timestamp>| at.map(Timestamp::to_chrono);
+        self.slo_ids.push(slo.0);
+        self.keys.push(Uuid::from_bytes(key.0));
+        self.epochs.push(epoch);
+        self.labels.push(workflow.label.clone());
+        self.started
+            .push(time(workflow.start.map(|start| start.at)));
+        self.succeeded.push(time(workflow.success));
+        self.failed.push(time(workflow.failure));
+        self.late.push(time(workflow.late));
+        self.cancelled.push(time(workflow.cancelled));
+        self.within_us
+            .push(workflow.start.and_then(|start| match start.promise {
+                Promise::Within(within) => i64::try_from(within.as_micros()).ok(),
+                Promise::OneSpan => None,
+            }));
+        self.trace_ids
+            .push(workflow.trace.trace_id().as_bytes().to_vec());
+        self.trace_ranks
+            .push(i16::from(matches!(workflow.trace, TraceRef::Other(_))));
+        self.customers.push(workflow.customer.clone());
+        self.outcomes.push(verdict.outcome.as_code());
+        self.judged.push(time(verdict.at));
+        self.due.push(time(verdict.due));
+    }
+
+    fn bind<'q>(
+        &'q self,
+        query: sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>,
+    ) -> sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments> {
+        query
+            .bind(&self.slo_ids)
+            .bind(&self.keys)
+            .bind(&self.epochs)
+            .bind(&self.labels)
+            .bind(&self.started)
+            .bind(&self.succeeded)
+            .bind(&self.failed)
+            .bind(&self.late)
+            .bind(&self.cancelled)
+            .bind(&self.within_us)
+            .bind(&self.trace_ids)
+            .bind(&self.trace_ranks)
+            .bind(&self.customers)
+            .bind(&self.outcomes)
+            .bind(&self.judged)
+            .bind(&self.due)
+    }
+}
+
+fn decode(row: &sqlx::postgres::PgRow) -> Result<(EventId, Known), sqlx::Error> {
+    let time = |column: &str| {
+        row.try_get::<Option<DateTime<Utc>>, _>(column)
+            .map(|at| at.map(Timestamp::from))
+    };
+    let id = (
+        SloId(row.try_get("slo_id")?),
+        EventKey(row.try_get::<Uuid, _>("key")?.into_bytes()),
+    );
+    let promise = match row.try_get::<Option<i64>, _>("within_us")? {
+        Some(micros) => Promise::Within(Duration::from_micros(u64::try_from(micros).unwrap_or(0))),
+        None => Promise::OneSpan,
+    };
+    let trace_id = TraceId::from_slice(row.try_get("trace_id")?)
+        .ok_or_else(|| inconsistent("workflows.trace_id is no trace id"))?;
+    let trace = match row.try_get::<i16, _>("trace_rank")? {
+        0 => TraceRef::OfStart(trace_id),
+        _ => TraceRef::Other(trace_id),
+    };
+    let workflow = Workflow {
+        label: row.try_get("label")?,
+        start: time("started_at")?.map(|at| Start { at, promise }),
+        success: time("succeeded_at")?,
+        failure: time("failed_at")?,
+        late: time("late_at")?,
+        cancelled: time("cancelled_at")?,
+        trace,
+        customer: row.try_get("customer")?,
+    };
+    let outcome = Outcome::from_code(row.try_get("outcome")?)
+        .ok_or_else(|| inconsistent("workflows.outcome is no outcome"))?;
+    let verdict = Verdict {
+        outcome,
+        at: time("judged_at")?,
+        due: time("due_at")?,
+    };
+    Ok((
+        id,
+        Known {
+            epoch: row.try_get("epoch")?,
+            judged: Judged { workflow, verdict },
+        },
+    ))
+}
+
+fn inconsistent(what: &'static str) -> sqlx::Error {
+    sqlx::Error::Decode(what.into())
+}

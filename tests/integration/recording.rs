@@ -1,0 +1,361 @@
+//! Evidence in, counts out, on a real Postgres: exactly once through order, duplicates and replicas.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use throughline::{
+    domain::{
+        counts::EventCounts,
+        ledger::{Gathered, gather},
+        names::{SloId, TraceId},
+        time::{TimeRange, Timestamp},
+        workflow::{EventKey, Evidence, Fact, Judging},
+    },
+    store::{Store, StoreError, Writer},
+};
+
+use crate::support::database::TestDatabase;
+
+const SLO: SloId = SloId(1);
+const WITHIN: Duration = Duration::from_secs(60);
+const HORIZON: Duration = Duration::from_secs(7 * 86_400);
+
+fn at(secs: i64) -> Timestamp {
+    Timestamp::from_secs(1_795_328_280 + secs)
+}
+
+fn evidence(workflow: u32, fact: Fact) -> Evidence {
+    let mut key = [7; 16];
+    key[..4].copy_from_slice(&workflow.to_be_bytes());
+    Evidence {
+        slo: SLO,
+        key: EventKey(key),
+        label: format!("order-{workflow}"),
+        fact,
+        trace_id: TraceId::from_slice(&key).unwrap(),
+        customer: Some(format!("customer-{}", workflow % 7)),
+    }
+}
+
+fn started(workflow: u32, secs: i64) -> Evidence {
+    evidence(
+        workflow,
+        Fact::Started {
+            at: at(secs),
+            within: WITHIN,
+        },
+    )
+}
+
+fn succeeded(workflow: u32, secs: i64) -> Evidence {
+    evidence(workflow, Fact::Succeeded { at: at(secs) })
+}
+
+fn judging(watermark: Timestamp) -> Judging {
+    Judging {
+        grace: Duration::from_secs(120),
+        watermark,
+        skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
+    }
+}
+
+/// A database that is ready to record.
+async fn ready() -> TestDatabase {
+    let database = TestDatabase::create().await;
+    let mut tx = database.store.begin("prepare").await.unwrap();
+    tx.ensure_epoch(at(0), HORIZON).await.unwrap();
+    tx.ensure_count_partitions(TimeRange::new(at(-86_400), at(86_400)))
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    database
+}
+
+async fn try_record(
+    store: &Store,
+    writer: Writer,
+    gathered: &Gathered,
+    watermark: Timestamp,
+) -> Result<(), StoreError> {
+    let mut tx = store.begin("record").await?;
+    let moves = tx
+        .record_workflows(gathered, &|_| judging(watermark))
+        .await?;
+    tx.add_counts(writer, &moves).await?;
+    tx.add_evidence_counts(watermark, &BTreeMap::new(), &moves.corrected)
+        .await?;
+    tx.commit().await
+}
+
+async fn record(store: &Store, evidence: &[Evidence], watermark: Timestamp) {
+    record_as(store, Writer(0), evidence, watermark).await;
+}
+
+async fn record_as(store: &Store, writer: Writer, evidence: &[Evidence], watermark: Timestamp) {
+    let gathered = gather(evidence);
+    loop {
+        match try_record(store, writer, &gathered, watermark).await {
+            Err(error) if error.is_conflict() => {}
+            result => return result.unwrap(),
+        }
+    }
+}
+
+async fn sweep(store: &Store, watermark: Timestamp) -> usize {
+    let mut tx = store.begin("sweep").await.unwrap();
+    let (looked_at, moves) = tx
+        .judge_due(watermark, 10_000, &|_| judging(watermark))
+        .await
+        .unwrap();
+    tx.add_counts(Writer(0), &moves).await.unwrap();
+    tx.commit().await.unwrap();
+    looked_at
+}
+
+/// The sums at each resolution, which must be the same.
+async fn counts(database: &TestDatabase) -> EventCounts {
+    let rows: Vec<(i32, i64, i64, i64, i64, i64, i64, i64)> = sqlx::query_as(
+        "select resolution, sum(good)::int8, sum(late)::int8, sum(failed)::int8, \
+         sum(timeout)::int8, sum(cancelled)::int8, sum(orphan)::int8, sum(invalid)::int8 \
+         from event_counts group by resolution order by resolution",
+    )
+    .fetch_all(&mut database.connect().await)
+    .await
+    .unwrap();
+    let sums: Vec<_> = rows
+        .iter()
+        .map(
+            |&(_, good, late, failed, timeout, cancelled, orphan, invalid)| EventCounts {
+                good,
+                late,
+                failed,
+                timeout,
+                cancelled,
+                orphan,
+                invalid,
+            },
+        )
+        .collect();
+    assert!(
+        sums.windows(2).all(|pair| pair[0] == pair[1]),
+        "resolutions differ: {sums:?}"
+    );
+    sums.first().copied().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_workflow_is_counted_once_however_often_its_spans_arrive() {
+    let database = ready().await;
+    let spans = [started(1, 0), succeeded(1, 44)];
+    for _ in 0..3 {
+        record(&database.store, &spans, at(50)).await;
+    }
+    record(&database.store, &spans[1..], at(50)).await;
+    assert_eq!(
+        counts(&database).await,
+        EventCounts {
+            good: 1,
+            ..EventCounts::ZERO
+        }
+    );
+}
+
+#[tokio::test]
+async fn a_timeout_that_an_end_in_time_refutes_is_taken_back_and_counted_as_corrected() {
+    let database = ready().await;
+    record(&database.store, &[started(1, 0), started(2, 0)], at(0)).await;
+    assert_eq!(sweep(&database.store, at(179)).await, 0);
+    assert_eq!(sweep(&database.store, at(180)).await, 2);
+    assert_eq!(
+        counts(&database).await,
+        EventCounts {
+            timeout: 2,
+            ..EventCounts::ZERO
+        }
+    );
+    record(
+        &database.store,
+        &[succeeded(1, 50), succeeded(2, 70)],
+        at(900),
+    )
+    .await;
+    assert_eq!(
+        counts(&database).await,
+        EventCounts {
+            good: 1,
+            late: 1,
+            ..EventCounts::ZERO
+        }
+    );
+    let corrected: i64 =
+        sqlx::query_scalar("select count from evidence_counts where reason = 'corrected'")
+            .fetch_one(&mut database.connect().await)
+            .await
+            .unwrap();
+    assert_eq!(corrected, 2);
+}
+
+#[tokio::test]
+async fn a_replica_whose_watermark_lags_does_not_reopen_a_timeout() {
+    let database = ready().await;
+    record(&database.store, &[started(1, 0)], at(0)).await;
+    sweep(&database.store, at(180)).await;
+    record(&database.store, &[started(1, 0)], at(20)).await;
+    assert_eq!(
+        counts(&database).await,
+        EventCounts {
+            timeout: 1,
+            ..EventCounts::ZERO
+        }
+    );
+}
+
+#[tokio::test]
+async fn replicas_that_write_the_same_workflows_at_once_lose_and_double_nothing() {
+    let database = ready().await;
+    let workflows = 300_u32;
+    let mut replicas = tokio::task::JoinSet::new();
+    for replica in 0..3_i16 {
+        let store = database.store.clone();
+        replicas.spawn(async move {
+            // Each replica sends everything, in an order of its own, in small requests.
+            let mut pieces: Vec<Evidence> = (0..workflows)
+                .flat_map(|w| {
+                    [
+                        started(w, 0),
+                        succeeded(w, if w % 10 == 0 { 70 } else { 30 }),
+                    ]
+                })
+                .collect();
+            let stride = [7, 11, 13][usize::try_from(replica).unwrap()];
+            let count = pieces.len();
+            let order: Vec<usize> = (0..count).map(|i| (i * stride) % count).collect();
+            pieces = order.iter().map(|&i| pieces[i].clone()).collect();
+            for request in pieces.chunks(37) {
+                record_as(&store, Writer(replica), request, at(0)).await;
+            }
+        });
+    }
+    replicas.join_all().await;
+    sweep(&database.store, at(10_000)).await;
+    assert_eq!(
+        counts(&database).await,
+        EventCounts {
+            good: 270,
+            late: 30,
+            ..EventCounts::ZERO
+        }
+    );
+}
+
+#[tokio::test]
+async fn sweepers_share_the_overdue_work_and_count_each_workflow_once() {
+    let database = ready().await;
+    let all: Vec<_> = (0..500).map(|workflow| started(workflow, 0)).collect();
+    record(&database.store, &all, at(0)).await;
+    let (first, second) = tokio::join!(
+        sweep(&database.store, at(500)),
+        sweep(&database.store, at(500))
+    );
+    sweep(&database.store, at(500)).await;
+    assert!(first + second >= 500);
+    assert_eq!(
+        counts(&database).await,
+        EventCounts {
+            timeout: 500,
+            ..EventCounts::ZERO
+        }
+    );
+}
+
+#[tokio::test]
+async fn a_workflow_of_an_older_epoch_is_found_and_not_inserted_again() {
+    let database = ready().await;
+    record(&database.store, &[started(1, 0)], at(0)).await;
+    let mut tx = database.store.begin("open an epoch").await.unwrap();
+    tx.ensure_epoch(at(0) + HORIZON, HORIZON).await.unwrap();
+    tx.commit().await.unwrap();
+    record(
+        &database.store,
+        &[started(1, 0), succeeded(1, 30), started(2, 0)],
+        at(0),
+    )
+    .await;
+    let epochs: Vec<(i32, i64)> =
+        sqlx::query_as("select epoch, count(*) from workflows group by epoch order by epoch")
+            .fetch_all(&mut database.connect().await)
+            .await
+            .unwrap();
+    assert_eq!(epochs, [(0, 1), (1, 1)]);
+}
+
+#[tokio::test]
+async fn an_epoch_is_dropped_only_when_nobody_can_speak_of_its_workflows_any_more() {
+    let database = ready().await;
+    record(
+        &database.store,
+        &[started(1, 0), succeeded(1, 30), started(2, 0)],
+        at(0),
+    )
+    .await;
+    let drop_at = async |now: Timestamp| {
+        let mut tx = database.store.begin("retain").await.unwrap();
+        tx.ensure_epoch(now, HORIZON).await.unwrap();
+        let dropped = tx.drop_oldest_epoch(now, HORIZON).await.unwrap();
+        tx.commit().await.unwrap();
+        dropped
+    };
+    let weeks = |n: u32| at(0) + HORIZON * n;
+    assert!(
+        !drop_at(weeks(1)).await,
+        "the horizon still reaches into it"
+    );
+    assert!(
+        !drop_at(weeks(2) + WITHIN).await,
+        "a workflow in it is still open"
+    );
+    sweep(&database.store, weeks(2)).await;
+    assert!(drop_at(weeks(3)).await);
+    let left: i64 = sqlx::query_scalar("select count(*) from workflows")
+        .fetch_one(&mut database.connect().await)
+        .await
+        .unwrap();
+    assert_eq!(left, 0);
+    assert_eq!(
+        counts(&database).await.total(),
+        2,
+        "counts outlive the workflows"
+    );
+}
+
+#[tokio::test]
+async fn partitions_of_counts_are_made_ahead_and_dropped_when_old() {
+    let database = ready().await;
+    record(&database.store, &[started(1, 0), succeeded(1, 30)], at(0)).await;
+    let retention = throughline::store::Retention {
+        horizon: HORIZON,
+        minutes: Duration::from_secs(32 * 86_400),
+        hours: Duration::from_secs(400 * 86_400),
+    };
+    let drop_at = async |days: i64| {
+        let mut tx = database.store.begin("retain").await.unwrap();
+        let dropped = tx
+            .drop_old_counts(at(days * 86_400), &retention)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        dropped
+    };
+    assert_eq!(drop_at(30).await, Vec::<String>::new());
+    assert!(
+        drop_at(47)
+            .await
+            .iter()
+            .all(|name| name.starts_with("event_counts_minute_"))
+    );
+    assert!(
+        drop_at(600)
+            .await
+            .iter()
+            .any(|name| name.starts_with("event_counts_hour_"))
+    );
+}
