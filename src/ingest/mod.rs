@@ -3,6 +3,8 @@
 //! Both protocols come through one door, [`Ingest`]. A span that cannot be used is refused alone;
 //! what is taken is committed before the sender gets its reply.
 
+pub mod record;
+
 use std::time::Duration;
 
 use crate::domain::span::SpanView;

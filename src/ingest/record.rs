@@ -1,0 +1,208 @@
+//! Commits what requests say, many requests in one transaction.
+//!
+//! Every request waits for the commit that holds its evidence, so its reply means committed. While
+//! one transaction is under way the next requests gather; so a busy receiver writes few large
+//! transactions and an idle one answers at once. Sending the same evidence again changes nothing,
+//! hence "try later" is always a safe answer.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::Unavailable;
+use crate::{
+    clock::Clock,
+    domain::{
+        classify::{Classifier, Findings},
+        ledger::gather,
+        time::Timestamp,
+        workflow::Judging,
+    },
+    store::{Store, StoreError, Writer},
+};
+
+/// A sender gives up after 5 s (the Collector's default time-out); it is told earlier.
+const REPLY_WITHIN: Duration = Duration::from_millis(2_500);
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// Requests that wait for a commit; more are told to come back, so memory is bounded.
+const WAITING_REQUESTS: usize = 256;
+/// Requests in one transaction.
+const REQUESTS_PER_COMMIT: usize = 64;
+/// How often a transaction starts again because another replica was first.
+const CONFLICTS: usize = 10;
+
+/// Hands findings to the recorder and waits for their commit. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    requests: mpsc::Sender<Request>,
+}
+
+#[derive(Debug)]
+struct Request {
+    findings: Findings,
+    reply: oneshot::Sender<Result<(), Unavailable>>,
+}
+
+/// The other end: commits until it is told to stop and nothing waits any more.
+#[derive(Debug)]
+pub struct RecorderLoop {
+    pub store: Store,
+    pub writer: Writer,
+    pub clock: Clock,
+    pub classifier: watch::Receiver<Arc<Classifier>>,
+    pub watermark: watch::Receiver<Timestamp>,
+    requests: mpsc::Receiver<Request>,
+}
+
+/// What the loop needs besides its queue.
+#[derive(Debug)]
+pub struct RecorderParts {
+    pub store: Store,
+    pub writer: Writer,
+    pub clock: Clock,
+    pub classifier: watch::Receiver<Arc<Classifier>>,
+    pub watermark: watch::Receiver<Timestamp>,
+}
+
+impl Recorder {
+    pub fn new(parts: RecorderParts) -> (Self, RecorderLoop) {
+        let (sender, requests) = mpsc::channel(WAITING_REQUESTS);
+        let RecorderParts {
+            store,
+            writer,
+            clock,
+            classifier,
+            watermark,
+        } = parts;
+        let recorder_loop = RecorderLoop {
+            store,
+            writer,
+            clock,
+            classifier,
+            watermark,
+            requests,
+        };
+        (Self { requests: sender }, recorder_loop)
+    }
+
+    /// Returns when `findings` are committed, or after 2.5 s with an error. In the latter case they
+    /// may be committed all the same.
+    pub async fn record(&self, findings: Findings) -> Result<(), Unavailable> {
+        if findings.is_empty() {
+            return Ok(());
+        }
+        let (reply, answer) = oneshot::channel();
+        self.requests
+            .try_send(Request { findings, reply })
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => unavailable("too many requests wait"),
+                mpsc::error::TrySendError::Closed(_) => unavailable("shutting down"),
+            })?;
+        match tokio::time::timeout(REPLY_WITHIN, answer).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(unavailable("shutting down")),
+            Err(_) => Err(unavailable("the database is slow")),
+        }
+    }
+}
+
+impl RecorderLoop {
+    /// Commits until `shutdown` is cancelled and the queue is empty.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let mut waiting = Vec::with_capacity(REQUESTS_PER_COMMIT);
+        loop {
+            tokio::select! {
+                biased;
+                count = self.requests.recv_many(&mut waiting, REQUESTS_PER_COMMIT) => {
+                    if count == 0 {
+                        return;
+                    }
+                }
+                () = shutdown.cancelled() => self.requests.close(),
+            }
+            self.commit_and_reply(std::mem::take(&mut waiting)).await;
+        }
+    }
+
+    async fn commit_and_reply(&self, requests: Vec<Request>) {
+        // Who has given up sends again; committing for them now would only make others wait.
+        let requests: Vec<_> = requests
+            .into_iter()
+            .filter(|r| !r.reply.is_closed())
+            .collect();
+        if requests.is_empty() {
+            return;
+        }
+        let all: Vec<&Findings> = requests.iter().map(|request| &request.findings).collect();
+        let result = self.commit(&all).await;
+        if requests.len() > 1 && result.as_ref().is_err_and(StoreError::is_about_data) {
+            // One request that cannot be stored must not fail the others.
+            for request in requests {
+                let result = self.commit(&[&request.findings]).await;
+                reply(request, result);
+            }
+        } else {
+            let result = result.map_err(|error| Self::explain(&error));
+            for request in requests {
+                let _gone = request.reply.send(result.clone());
+            }
+        }
+    }
+
+    async fn commit(&self, findings: &[&Findings]) -> Result<(), StoreError> {
+        let mut conflicts = 0;
+        loop {
+            match self.try_commit(findings).await {
+                Err(error) if error.is_conflict() && conflicts < CONFLICTS => conflicts += 1,
+                result => return result,
+            }
+        }
+    }
+
+    async fn try_commit(&self, findings: &[&Findings]) -> Result<(), StoreError> {
+        let gathered = gather(findings.iter().flat_map(|findings| &findings.evidence));
+        let mut unusable = BTreeMap::new();
+        for (key, count) in findings.iter().flat_map(|findings| &findings.unusable) {
+            *unusable.entry(*key).or_default() += count;
+        }
+        let classifier = Arc::clone(&self.classifier.borrow());
+        let watermark = *self.watermark.borrow();
+        let judging = |slo| Judging {
+            grace: classifier.grace(slo),
+            watermark,
+            skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
+        };
+        let mut tx = self.store.begin("record evidence").await?;
+        let moves = tx.record_workflows(&gathered, &judging).await?;
+        tx.add_counts(self.writer, &moves).await?;
+        tx.add_evidence_counts(self.clock.now(), &unusable, &moves.corrected)
+            .await?;
+        tx.commit().await
+    }
+
+    fn explain(error: &StoreError) -> Unavailable {
+        tracing::warn!(error = %chain(error), "cannot commit spans; senders are told to try again");
+        unavailable("the database did not take the spans")
+    }
+}
+
+fn reply(request: Request, result: Result<(), StoreError>) {
+    let _gone = request
+        .reply
+        .send(result.map_err(|error| RecorderLoop::explain(&error)));
+}
+
+fn unavailable(reason: &str) -> Unavailable {
+    Unavailable {
+        reason: reason.to_owned(),
+        retry_after: RETRY_AFTER,
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
