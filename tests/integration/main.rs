@@ -9,3 +9,7 @@
 mod recording;
 mod store;
 mod support;
+//! tests
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod postgres;

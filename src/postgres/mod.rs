@@ -1,0 +1,142 @@
+//! The embedded Postgres: a child process of our own for whoever has no database at hand.
+//!
+//! With it there is one SQL dialect and one code path everywhere. The server's own programs are
+//! found on the machine (`binaries`), a cluster is made once (`cluster`) in a folder that only one
+//! manager may hold (`folder`), and one thread (`supervise`) starts the server, watches over it,
+//! restarts it when it dies and stops it. That thread lives as long as the server, because Linux
+//! ties the server's life to the *thread* that started it (`spawn`).
+//!
+//! Reached through a Unix socket in a private folder only; there is no TCP port. Who is root drops
+//! to `postgres` or `nobody` for the server (`account`), which refuses root. What a killed manager
+//! left behind is stopped before a new start (`leftover`).
+//!
+//! Not the crate `postgresql_embedded`: it fetches its programs from the network, talks over TCP,
+//! does not run as root, and neither restarts a dead server nor ends with a killed manager.
+
+mod account;
+mod binaries;
+mod cluster;
+mod error;
+mod folder;
+mod leftover;
+mod log;
+mod postmaster;
+mod server;
+mod socket;
+mod spawn;
+mod supervise;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+pub use error::{StartError, StopError};
+pub use server::{Server, State};
+pub use socket::Connection;
+
+/// What the embedded server is started with.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub data_dir: DataDir,
+    pub durability: Durability,
+    /// Folders to look for the server's programs in, before the usual places: those of `PATH`.
+    pub search_path: Vec<PathBuf>,
+    /// Where a throwaway folder is made, and a socket whose path would else be too long.
+    pub temp_dir: PathBuf,
+}
+
+impl Settings {
+    /// A database that stays, in `folder`.
+    pub fn keep(folder: impl Into<PathBuf>) -> Self {
+        Self::with(DataDir::Keep(folder.into()), Durability::Durable)
+    }
+
+    /// A database that is gone after [`Server::stop`].
+    pub fn throwaway() -> Self {
+        Self::with(DataDir::Throwaway, Durability::Fast)
+    }
+
+    fn with(data_dir: DataDir, durability: Durability) -> Self {
+        Self {
+            data_dir,
+            durability,
+            search_path: Vec::new(),
+            temp_dir: std::env::temp_dir(),
+        }
+    }
+}
+
+/// Where the database lives, and how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DataDir {
+    /// In this folder, made at the first start. It is ours alone: cluster, socket, log and lock.
+    Keep(PathBuf),
+    /// In a fresh folder under the temp folder, removed on stop.
+    Throwaway,
+}
+
+/// What a power cut may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Nothing that was committed.
+    Durable,
+    /// Everything. Right for a database that is thrown away anyway: nothing waits for the disk.
+    /// A killed *server* still loses no more than the last fraction of a second.
+    Fast,
+}
+
+/// Where the database is kept when nobody says otherwise: `None` without a home.
+///
+/// `uid` is the effective user, the others are the environment's `XDG_DATA_HOME` and `HOME`.
+pub fn default_data_dir(
+    uid: u32,
+    xdg_data_home: Option<OsString>,
+    home: Option<OsString>,
+) -> Option<PathBuf> {
+    if uid == 0 {
+        return Some(PathBuf::from("/var/lib/throughline/postgres"));
+    }
+    // A relative XDG path is to be ignored (XDG Base Directory Specification, "Basics").
+    let absolute = |path: OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
+    xdg_data_home
+        .and_then(absolute)
+        .or_else(|| Some(home.and_then(absolute)?.join(".local/share")))
+        .map(|data| data.join("throughline/postgres"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn data_dir(uid: u32, xdg: Option<&str>, home: Option<&str>) -> Option<String> {
+        let dir = default_data_dir(uid, xdg.map(OsString::from), home.map(OsString::from))?;
+        Some(dir.display().to_string())
+    }
+
+    #[test]
+    fn root_keeps_its_data_where_every_account_can_enter() {
+        let dir = data_dir(0, Some("/root/data"), Some("/root"));
+        assert_eq!(dir.as_deref(), Some("/var/lib/throughline/postgres"));
+    }
+
+    #[test]
+    fn others_keep_it_where_xdg_says() {
+        let dir = data_dir(1000, Some("/data"), Some("/home/ann"));
+        assert_eq!(dir.as_deref(), Some("/data/throughline/postgres"));
+    }
+
+    #[test]
+    fn an_unset_empty_or_relative_xdg_falls_back_to_home() {
+        for xdg in [None, Some(""), Some("data")] {
+            let dir = data_dir(1000, xdg, Some("/home/ann"));
+            assert_eq!(
+                dir.as_deref(),
+                Some("/home/ann/.local/share/throughline/postgres")
+            );
+        }
+    }
+
+    #[test]
+    fn without_a_home_there_is_no_default() {
+        assert_eq!(data_dir(1000, None, None), None);
+    }
+}
