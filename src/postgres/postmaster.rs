@@ -104,12 +104,8 @@ impl Postmaster {
                 tracing::warn!(%signal, %error, "could not signal the database server");
             }
             if self.ends_within(patience) {
-                let clean = signal == Signal::SIGINT;
-                return if clean {
-                    Ok(())
-                } else {
-                    Err(StopError::NotClean)
-                };
+                let clean = (signal == Signal::SIGINT).then_some(());
+                return clean.ok_or(StopError::NotClean);
             }
         }
         Err(StopError::NotClean)

@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use sqlx::{Connection as _, PgConnection};
-use throughline::postgres::{DataDir, Server, Settings, StartError, State};
+use throughline::postgres::{DataDir, Durability, Server, Settings, StartError, State};
 use tokio::time::{sleep, timeout};
 
 /// In this process, a test that is started again plays the manager that gets killed.
@@ -222,12 +222,12 @@ async fn a_socket_path_too_long_goes_to_the_temp_folder() {
 #[tokio::test]
 async fn a_killed_server_comes_back_with_what_was_committed() {
     let home = home();
-    let server = Server::start(&keep(home.path())).await.unwrap();
-    tell(
-        &server,
-        "CREATE TABLE kept AS SELECT 'here' AS word; CHECKPOINT",
-    )
-    .await;
+    let settings = Settings {
+        durability: Durability::Durable,
+        ..keep(home.path())
+    };
+    let server = Server::start(&settings).await.unwrap();
+    tell(&server, "CREATE TABLE kept AS SELECT 'here' AS word").await;
     let mut states = server.watch();
     let killed = postmaster(server.folder());
     kill(killed, Signal::SIGKILL).unwrap();
@@ -283,10 +283,16 @@ async fn an_orphan_is_stopped_before_a_new_start() {
     let Ok(program) = program else {
         return; // Only Linux tells where the program is; the rest is the same elsewhere.
     };
+    let socket = folder.join("socket").display().to_string();
     let mut orphan = as_owner_of(&folder.join("data"), program.to_str().unwrap())
         .arg("-D")
         .arg(folder.join("data"))
-        .args(["-c", "listen_addresses=", "-c", "unix_socket_directories="])
+        .args([
+            "-c",
+            "listen_addresses=",
+            "-c",
+            &format!("unix_socket_directories={socket}"),
+        ])
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
