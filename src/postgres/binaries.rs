@@ -107,7 +107,7 @@ fn majors(found: &[Binaries]) -> String {
 
 fn how_to_install() -> &'static str {
     if cfg!(target_os = "macos") {
-        "brew install postgresql"
+        "brew install postgresql@17"
     } else {
         "apt-get install postgresql"
     }
