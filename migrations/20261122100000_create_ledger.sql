@@ -93,3 +93,10 @@ create table ingest_watermark (
     catching_up_until timestamptz not null
 );
 comment on table ingest_watermark is 'Up to when ingest is known to have been healthy. While senders catch up after an outage of ours it stands still and no workflow times out.';
+
+create table definition_sets (
+    only_row  boolean     primary key default true check (only_row),
+    files     jsonb       not null,
+    loaded_at timestamptz not null
+);
+comment on table definition_sets is 'The last definitions without errors: what stays in force when the service starts on files that have some.';

@@ -1,8 +1,12 @@
 //! Throughline: SLOs for work that runs through queues.
 
+pub mod app;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod evaluate;
 pub mod ingest;
-pub mod store;
 pub mod postgres;
+pub mod store;
+pub mod telemetry;

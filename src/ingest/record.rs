@@ -182,7 +182,7 @@ impl RecorderLoop {
     }
 
     fn explain(error: &StoreError) -> Unavailable {
-        tracing::warn!(error = %chain(error), "cannot commit spans; senders are told to try again");
+        tracing::warn!(error = %error.in_full(), "cannot commit spans; senders are told to try again");
         unavailable("the database did not take the spans")
     }
 }
@@ -198,11 +198,4 @@ fn unavailable(reason: &str) -> Unavailable {
         reason: reason.to_owned(),
         retry_after: RETRY_AFTER,
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }

@@ -35,4 +35,21 @@ impl StoreError {
             .code()
             .is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
     }
+
+    /// Whether the database could not be reached, or was starting or stopping.
+    pub fn is_connection(&self) -> bool {
+        match &self.source {
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+            source => source
+                .as_database_error()
+                .and_then(sqlx::error::DatabaseError::code)
+                // 08 connection exception, 57 operator intervention: shutting down, starting up
+                .is_some_and(|code| code.starts_with("08") || code.starts_with("57P")),
+        }
+    }
+
+    /// The whole chain of causes in one line.
+    pub fn in_full(&self) -> String {
+        format!("{self}: {}", self.source)
+    }
 }

@@ -6,10 +6,7 @@
 )]
 #![expect(unreachable_pub, reason = "support is one vocabulary for all tests")]
 
+mod postgres;
 mod recording;
 mod store;
 mod support;
-//! tests
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
-
-mod postgres;

@@ -412,7 +412,7 @@ fn s24_markers_without_duration_measure_from_one_to_the_other() {
 #[test]
 fn s26_the_root_span_ends_long_before_the_workflow() {
     World::workflow(workflow_slo())
-        .receive(&[span("a:0", "POST /orders", [0.0, 0.05]), enqueue(0.0)])
+        .receive(&[span("a:9", "POST /orders", [0.0, 0.05]), enqueue(0.0)])
         .is_open()
         .receive(&[finish(100.0)])
         .has(Outcome::Late, 60.0);

@@ -1,0 +1,134 @@
+//! Every setting of the process: a flag, an environment variable, a default. `--help` is the
+//! reference.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::Args;
+
+/// Settings of `throughline serve`.
+#[derive(Clone, Debug, Args)]
+pub struct Config {
+    #[command(flatten)]
+    pub definitions: DefinitionsConfig,
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+    #[command(flatten)]
+    pub receiver: ReceiverConfig,
+    #[command(flatten)]
+    pub evaluation: EvaluationConfig,
+    #[command(flatten)]
+    pub pages: PagesConfig,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Definitions")]
+pub struct DefinitionsConfig {
+    /// Folder of SLO definitions; read again when its files change and on SIGHUP
+    #[arg(long = "definitions", env = "THROUGHLINE_DEFINITIONS", value_name = "FOLDER", default_value = "slo-definitions")]
+    pub folder: PathBuf,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Database")]
+pub struct DatabaseConfig {
+    /// A PostgreSQL of version 15 or newer; without it the service runs one of its own
+    #[arg(long = "database-url", env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub url: Option<String>,
+    /// Where the service's own PostgreSQL keeps its data
+    /// [default: $XDG_DATA_HOME/throughline/postgres, or /var/lib/throughline/postgres as root]
+    #[arg(long, env = "THROUGHLINE_DATA_DIR", value_name = "FOLDER", verbatim_doc_comment)]
+    pub data_dir: Option<PathBuf>,
+    /// Connections to the database at most
+    #[arg(long, env = "THROUGHLINE_DATABASE_CONNECTIONS", value_name = "NUMBER", default_value_t = 12, value_parser = clap::value_parser!(u32).range(4..=1000))]
+    pub database_connections: u32,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Receiving spans")]
+pub struct ReceiverConfig {
+    /// Where OTLP/gRPC is received
+    #[arg(long, env = "THROUGHLINE_OTLP_GRPC_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:4317")]
+    pub otlp_grpc_listen: SocketAddr,
+    /// Where OTLP/HTTP is received
+    #[arg(long, env = "THROUGHLINE_OTLP_HTTP_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:4318")]
+    pub otlp_http_listen: SocketAddr,
+    /// Largest request in MiB, before and after decompression
+    #[arg(long, env = "THROUGHLINE_MAX_REQUEST_MIB", value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub max_request_mib: u32,
+    /// How far back evidence is still counted, and verdicts corrected
+    #[arg(long, env = "THROUGHLINE_HORIZON", value_name = "DURATION", default_value = "7d", value_parser = duration)]
+    pub horizon: Duration,
+    /// How far in the future a span may end, by the clocks of its host and of ours
+    #[arg(long, env = "THROUGHLINE_FUTURE_TOLERANCE", value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub future_tolerance: Duration,
+    /// How long senders are given after an outage of ours to deliver what they kept; until then
+    /// nothing times out
+    #[arg(long, env = "THROUGHLINE_CATCH_UP", value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub catch_up: Duration,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Evaluation and alerts")]
+pub struct EvaluationConfig {
+    /// How often burn rates are computed
+    #[arg(long, env = "THROUGHLINE_EVALUATION_INTERVAL", value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    pub evaluation_interval: Duration,
+    /// The address people reach the pages at; links in notifications begin with it
+    #[arg(long, env = "THROUGHLINE_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Pages")]
+pub struct PagesConfig {
+    /// Where pages, API and metrics are served
+    #[arg(long, env = "THROUGHLINE_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+}
+
+/// How the process logs; for every command.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Logging")]
+pub struct LogConfig {
+    /// What is logged, as `info` or `warn,throughline::deliver=debug`
+    #[arg(long = "log", env = "THROUGHLINE_LOG", value_name = "FILTER", default_value = "info", global = true)]
+    pub filter: String,
+    /// How it is written
+    #[arg(long, env = "THROUGHLINE_LOG_FORMAT", value_name = "FORMAT", default_value = "text", global = true)]
+    pub log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration >= Duration::from_millis(100) => Ok(duration),
+        Ok(_) => Err("must be 100ms at least".to_owned()),
+        Err(error) => Err(format!("{error}; write `30s`, `5m` or `7d`")),
+    }
+}
+
+/// What the embedded Postgres needs to know of the environment.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    pub path: Vec<PathBuf>,
+    pub default_data_dir: Option<PathBuf>,
+}
+
+impl Environment {
+    pub fn read() -> Self {
+        let path = std::env::var_os("PATH")
+            .map(|path| std::env::split_paths(&path).collect())
+            .unwrap_or_default();
+        let default_data_dir = crate::postgres::default_data_dir(
+            nix::unistd::geteuid().as_raw(),
+            std::env::var_os("XDG_DATA_HOME"),
+            std::env::var_os("HOME"),
+        );
+        Self { path, default_data_dir }
+    }
+}
