@@ -1,0 +1,225 @@
+//! Files as documents, and the envelope around each.
+
+use std::ops::Range;
+
+use serde::de::DeserializeOwned;
+
+use super::{
+    super::{
+        DefinitionFile, Problem,
+        file::{API_VERSION, Document, Metadata},
+        node::{self, Node, NodeValue},
+        problem::{Findings, Place, is_secret_key},
+        read::{Field, read},
+        suggest,
+    },
+    values,
+};
+use crate::domain::names::Name;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Slo,
+    AlertPolicy,
+    AlertNotificationTarget,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Slo, Self::AlertPolicy, Self::AlertNotificationTarget];
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Slo => "SLO",
+            Self::AlertPolicy => "AlertPolicy",
+            Self::AlertNotificationTarget => "AlertNotificationTarget",
+        }
+    }
+}
+
+/// One file: its documents that could be parsed, and what is found wrong.
+#[derive(Debug)]
+pub(super) struct Sheet<'a> {
+    findings: Findings<'a>,
+    documents: Vec<(Kind, Range<usize>, Node)>,
+}
+
+/// A document of a known kind.
+#[derive(Debug)]
+pub(super) struct Named<'a, S> {
+    pub(super) findings: &'a Findings<'a>,
+    pub(super) range: Range<usize>,
+    /// `None` if it has none or it is wrong, which is then among the findings.
+    pub(super) name: Option<(Name, Place)>,
+    pub(super) metadata: Option<Metadata>,
+    pub(super) spec: Field<S>,
+}
+
+impl<'a> Sheet<'a> {
+    pub(super) fn open(file: &'a DefinitionFile) -> Self {
+        let mut findings = Findings::new(file);
+        let ranges = if file.path.ends_with(".json") {
+            std::iter::once(0..file.text.len()).collect()
+        } else {
+            node::documents(&file.text)
+        };
+        let nodes: Vec<_> = ranges
+            .into_iter()
+            .filter_map(|range| Some((range.clone(), node::parse(&findings, range)?)))
+            .collect();
+        for (_, node) in &nodes {
+            mask_secrets(node, &mut findings);
+        }
+        let documents = nodes
+            .into_iter()
+            .filter_map(|(range, node)| Some((kind(&node, &findings)?, range, node)))
+            .collect();
+        Self {
+            findings,
+            documents,
+        }
+    }
+
+    pub(super) fn named<S: DeserializeOwned>(
+        &'a self,
+        wanted: Kind,
+    ) -> impl Iterator<Item = Named<'a, S>> {
+        self.documents
+            .iter()
+            .filter(move |(kind, ..)| *kind == wanted)
+            .filter_map(|(_, range, node)| {
+                let document = read::<Document<S>>(node, &self.findings)?;
+                let metadata =
+                    values::required(&self.findings, document.metadata, node.place, "metadata");
+                let (metadata, name) = match metadata {
+                    Some((metadata, place)) => {
+                        let name = values::name(&self.findings, &metadata.name, place);
+                        (Some(metadata), name)
+                    }
+                    None => (None, None),
+                };
+                if document.spec.is_missing() {
+                    self.findings.error(node.place, "missing field `spec`");
+                }
+                Some(Named {
+                    findings: &self.findings,
+                    range: range.clone(),
+                    name,
+                    metadata,
+                    spec: document.spec,
+                })
+            })
+    }
+
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        self.findings.into_problems()
+    }
+}
+
+/// What a document is; if nothing we know, that is noted.
+fn kind(node: &Node, findings: &Findings<'_>) -> Option<Kind> {
+    if !matches!(node.value, NodeValue::Mapping(_)) {
+        let message = format!("a definition is a group of fields, this is {}", node.noun());
+        let help = "begin with `apiVersion`, `kind`, `metadata` and `spec`".to_owned();
+        findings.error_with_help(node.place, message, help);
+        return None;
+    }
+    let version = envelope_text(node, findings, "apiVersion", API_VERSION);
+    let kind = envelope_text(node, findings, "kind", "SLO");
+    let (version, version_place) = version?;
+    if version == "openslo/v1" {
+        findings.error_with_help(
+            version_place,
+            "not yet supported: documents of `openslo/v1`",
+            format!("write it as `apiVersion: {API_VERSION}`"),
+        );
+        return None;
+    }
+    if version != API_VERSION {
+        findings.error_with_help(
+            version_place,
+            format!("unknown apiVersion `{version}`"),
+            format!("write `apiVersion: {API_VERSION}`"),
+        );
+    }
+    let (kind, place) = kind?;
+    if kind == "Exclusion" {
+        findings.error(
+            place,
+            "not yet supported: kind `Exclusion`, planned work that spends no budget",
+        );
+        return None;
+    }
+    let known = Kind::ALL.into_iter().find(|known| known.as_str() == kind);
+    if known.is_none() {
+        findings.error_with_help(
+            place,
+            format!("unknown kind `{kind}`"),
+            suggest::did_you_mean(kind, Kind::ALL.map(Kind::as_str)),
+        );
+    }
+    known
+}
+
+fn envelope_text<'a>(
+    node: &'a Node,
+    findings: &Findings<'_>,
+    key: &str,
+    example: &str,
+) -> Option<(&'a str, Place)> {
+    let Some(entry) = node.entry(key) else {
+        findings.error_with_help(
+            node.place,
+            format!("missing field `{key}`"),
+            format!("write `{key}: {example}`"),
+        );
+        return None;
+    };
+    let text = entry.value.text();
+    if text.is_none() {
+        let message = format!("text is expected here, this is {}", entry.value.noun());
+        findings.error(entry.value.place, message);
+    }
+    Some((text?, entry.value.place))
+}
+
+/// Whatever stands where a secret belongs is not shown, unless it is a reference.
+fn mask_secrets(node: &Node, findings: &mut Findings<'_>) {
+    match &node.value {
+        NodeValue::Mapping(entries) => {
+            for entry in entries {
+                if is_secret_key(&entry.key) {
+                    mask_literals(&entry.value, findings);
+                }
+                mask_secrets(&entry.value, findings);
+            }
+        }
+        NodeValue::Sequence(items) => {
+            items.iter().for_each(|item| mask_secrets(item, findings));
+        }
+        NodeValue::Null | NodeValue::Bool(_) | NodeValue::Number(_) | NodeValue::Text(_) => {}
+    }
+}
+
+fn mask_literals(node: &Node, findings: &mut Findings<'_>) {
+    match &node.value {
+        NodeValue::Mapping(entries) => {
+            for entry in entries {
+                let is_reference = match entry.key.as_str() {
+                    "env" => entry.value.text().is_some_and(values::is_env_name),
+                    "file" => true,
+                    _ => false,
+                };
+                if !is_reference {
+                    mask_literals(&entry.value, findings);
+                }
+            }
+        }
+        NodeValue::Sequence(items) => {
+            items.iter().for_each(|item| mask_literals(item, findings));
+        }
+        NodeValue::Null => {}
+        NodeValue::Bool(_) | NodeValue::Number(_) | NodeValue::Text(_) => {
+            findings.mask(node.place.range());
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! From files to a catalog: every problem of every file, or a set that is valid as a whole.
+
+mod alerting;
+mod attribute;
+mod document;
+mod indicator;
+mod policy;
+mod selector;
+mod slo;
+mod target;
+mod values;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use self::{
+    document::{Kind, Named, Sheet},
+    policy::Policy,
+};
+use super::{
+    Catalog, DefinitionFile, Problem, Slo, Target,
+    file::{PolicySpec, SloSpec, TargetSpec},
+};
+use crate::domain::names::Name;
+
+/// Everything that `files` declare, with what is doubtful about it; or all that is wrong with them.
+pub fn load(files: &[DefinitionFile]) -> Result<(Catalog, Vec<Problem>), Vec<Problem>> {
+    let sheets: Vec<Sheet<'_>> = files.iter().map(Sheet::open).collect();
+    let catalog = catalog(&sheets);
+    let problems: Vec<Problem> = sheets.into_iter().flat_map(Sheet::into_problems).collect();
+    if problems.iter().any(Problem::is_error) {
+        Err(problems)
+    } else {
+        Ok((catalog, problems))
+    }
+}
+
+/// What an SLO may refer to. Names of definitions that are wrong themselves are known too, so that
+/// one mistake is reported once.
+#[derive(Debug)]
+struct Known {
+    policies: BTreeMap<Name, Option<Policy>>,
+    targets: BTreeSet<Name>,
+}
+
+/// Of what is valid; where something is not, that is among the findings.
+fn catalog(sheets: &[Sheet<'_>]) -> Catalog {
+    let targets = unique(
+        sheets,
+        Kind::AlertNotificationTarget,
+        |named: &Named<'_, TargetSpec>| target::check(named),
+    );
+    let mut policies = unique(
+        sheets,
+        Kind::AlertPolicy,
+        |named: &Named<'_, PolicySpec>| policy::check(named),
+    );
+    if let Some(standard) = policy::standard() {
+        policies
+            .entry(standard.name.clone())
+            .or_insert(Some(standard));
+    }
+    let known = Known {
+        policies,
+        targets: targets.keys().cloned().collect(),
+    };
+    let slos = unique(sheets, Kind::Slo, |named: &Named<'_, SloSpec>| {
+        slo::check(named, &known)
+    });
+    Catalog {
+        slos: valid::<Slo>(slos),
+        targets: valid::<Target>(targets),
+    }
+}
+
+fn valid<T>(all: BTreeMap<Name, Option<T>>) -> BTreeMap<Name, Arc<T>> {
+    all.into_iter()
+        .filter_map(|(name, value)| Some((name, Arc::new(value?))))
+        .collect()
+}
+
+/// All documents of a kind by name, `None` for those that are wrong. A name that is taken already is
+/// a problem of the later document.
+fn unique<S: serde::de::DeserializeOwned, T>(
+    sheets: &[Sheet<'_>],
+    kind: Kind,
+    check: impl Fn(&Named<'_, S>) -> Option<T>,
+) -> BTreeMap<Name, Option<T>> {
+    let mut all = BTreeMap::new();
+    let mut first_places: BTreeMap<Name, String> = BTreeMap::new();
+    for named in sheets.iter().flat_map(|sheet| sheet.named::<S>(kind)) {
+        let value = check(&named);
+        let Some((name, place)) = &named.name else {
+            continue;
+        };
+        let findings = named.findings;
+        if let Some(first) = first_places.get(name) {
+            findings.error_with_help(
+                *place,
+                format!("there are two of kind {} named `{name}`", kind.as_str()),
+                format!("the other one is in {first}: rename one of them"),
+            );
+            continue;
+        }
+        let here = format!("`{}`, line {}", findings.path(), findings.line_of(place.0));
+        first_places.insert(name.clone(), here);
+        all.insert(name.clone(), value);
+    }
+    all
+}

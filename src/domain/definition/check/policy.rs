@@ -1,0 +1,194 @@
+//! Alert policies, before it is known which objective they serve.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::{
+    super::{
+        Alerting, BurnKind, DefinitionFile, Guard, Severity,
+        file::{BurnFile, BurnRateFile, PolicySpec, RuleFile},
+        problem::{Findings, Place},
+    },
+    document::{Kind, Named, Sheet},
+    values::{self, optional, required_ref},
+};
+use crate::domain::names::Name;
+
+/// A policy that serves any objective: factors may still depend on one.
+#[derive(Clone, Debug)]
+pub(super) struct Policy {
+    pub(super) name: Name,
+    pub(super) origin: Origin,
+    pub(super) rules: Vec<Rule>,
+    pub(super) guard: Guard,
+    pub(super) burn: BurnKind,
+    pub(super) resolve_after: Duration,
+}
+
+/// What a user wrote is kept to the letter or refused; what is built in gives way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    BuiltIn,
+    Written,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Rule {
+    pub(super) name: Name,
+    pub(super) severity: Severity,
+    pub(super) threshold: Threshold,
+    pub(super) long: Duration,
+    pub(super) short: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Threshold {
+    /// The share of the budget that is spent within the long window.
+    Spend(f64),
+    /// A burn rate.
+    Factor(f64),
+}
+
+/// The built-in policy. A test proves that it is there.
+pub(super) fn standard() -> Option<Policy> {
+    let file = DefinitionFile {
+        path: "standard.yaml".to_owned(),
+        text: include_str!("../standard.yaml").to_owned(),
+    };
+    let sheet = Sheet::open(&file);
+    let named = sheet.named::<PolicySpec>(Kind::AlertPolicy).next()?;
+    let policy = check(&named)?;
+    Some(Policy {
+        origin: Origin::BuiltIn,
+        ..policy
+    })
+}
+
+pub(super) fn check(named: &Named<'_, PolicySpec>) -> Option<Policy> {
+    let (spec, place) = named.spec.valid()?;
+    policy(named.findings, named.name.clone(), spec, place)
+}
+
+pub(super) fn policy(
+    findings: &Findings<'_>,
+    name: Option<(Name, Place)>,
+    spec: &PolicySpec,
+    place: Place,
+) -> Option<Policy> {
+    let defaults = Alerting::default();
+    let rules = rules(findings, spec, place);
+    let guard = match &spec.guard {
+        None => Some(defaults.guard),
+        Some(field) => field
+            .valid()
+            .and_then(|(file, place)| required_ref(findings, &file.bad_events, place, "badEvents"))
+            .map(|(bad_events, _)| Guard {
+                bad_events: *bad_events,
+            }),
+    };
+    let burn = match optional(spec.burn.as_ref()) {
+        None => defaults.burn,
+        Some((BurnFile::Budget, _)) => BurnKind::Budget,
+        Some((BurnFile::Ratio, _)) => BurnKind::Ratio,
+    };
+    let resolve_after = match optional(spec.resolve_after.as_ref()) {
+        None => Some(defaults.resolve_after),
+        Some((text, place)) => values::duration(findings, text, place),
+    };
+    Some(Policy {
+        name: name?.0,
+        origin: Origin::Written,
+        rules: rules?,
+        guard: guard?,
+        burn,
+        resolve_after: resolve_after?,
+    })
+}
+
+fn rules(findings: &Findings<'_>, spec: &PolicySpec, parent: Place) -> Option<Vec<Rule>> {
+    let (fields, place) = required_ref(findings, &spec.rules, parent, "rules")?;
+    if fields.is_empty() {
+        findings.error(place, "a policy without rules never tells anybody");
+        return None;
+    }
+    let mut names = BTreeSet::new();
+    let rules: Vec<Option<Rule>> = fields
+        .iter()
+        .map(|field| {
+            let (file, place) = field.valid()?;
+            let (rule, name_place) = rule(findings, file, place)?;
+            if names.insert(rule.name.clone()) {
+                return Some(rule);
+            }
+            let message = format!("there are two rules named `{}`", rule.name);
+            findings.error_with_help(name_place, message, "rename one of them".to_owned());
+            None
+        })
+        .collect();
+    rules.into_iter().collect()
+}
+
+fn rule(findings: &Findings<'_>, file: &RuleFile, place: Place) -> Option<(Rule, Place)> {
+    let name = values::name(findings, &file.name, place);
+    let severity = required_ref(findings, &file.severity, place, "severity");
+    let burn_rate = required_ref(findings, &file.burn_rate, place, "burnRate")
+        .and_then(|(file, place)| burn_rate(findings, file, place));
+    let (name, name_place) = name?;
+    let (threshold, long, short) = burn_rate?;
+    let rule = Rule {
+        name,
+        severity: *severity?.0,
+        threshold,
+        long,
+        short,
+    };
+    Some((rule, name_place))
+}
+
+fn burn_rate(
+    findings: &Findings<'_>,
+    file: &BurnRateFile,
+    place: Place,
+) -> Option<(Threshold, Duration, Duration)> {
+    let threshold = threshold(findings, file, place);
+    let long = required_ref(findings, &file.long, place, "long")
+        .and_then(|(text, place)| values::whole_minutes(findings, text, place));
+    let short = required_ref(findings, &file.short, place, "short").and_then(|(text, place)| {
+        Some((values::whole_minutes(findings, text, place)?, text, place))
+    });
+    let (short, text, place) = short?;
+    let long = long?;
+    if short >= long {
+        findings.error_with_help(
+            place,
+            format!("the short window, {text}, is not shorter than the long one"),
+            "a twelfth of the long one is the usual choice: `long: 1h, short: 5m`".to_owned(),
+        );
+        return None;
+    }
+    Some((threshold?, long, short))
+}
+
+fn threshold(findings: &Findings<'_>, file: &BurnRateFile, place: Place) -> Option<Threshold> {
+    match (&file.spend, &file.factor) {
+        (Some(field), None) => {
+            let (scalar, place) = field.valid()?;
+            Some(Threshold::Spend(values::share(findings, scalar, place)?))
+        }
+        (None, Some(field)) => {
+            let (factor, place) = field.valid()?;
+            if *factor < 1.0 {
+                findings.error_with_help(
+                    place,
+                    format!("a burn rate of {factor} never spends the budget"),
+                    "1 spends it in exactly the window: write 1 or more".to_owned(),
+                );
+                return None;
+            }
+            Some(Threshold::Factor(*factor))
+        }
+        _ => {
+            findings.error(place, "`burnRate` has exactly one of `spend` and `factor`");
+            None
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! The shape of the files, and the JSON Schema made from it.
+//!
+//! A [`Field`] is required, an `Option<Field>` is not. What a value must be beyond its shape is
+//! checked in [`super::check`].
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
+
+use super::{
+    alerting::Severity,
+    read::{Field, Scalar, TextOr},
+};
+
+pub(super) const API_VERSION: &str = "throughline/v1";
+
+/// The envelope around every definition.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+#[expect(
+    dead_code,
+    reason = "the first two are read before the kind is known, and stand here for the schema"
+)]
+pub(super) struct Document<S> {
+    pub(super) api_version: Field<String>,
+    pub(super) kind: Field<String>,
+    pub(super) metadata: Field<Metadata>,
+    pub(super) spec: Field<S>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Metadata {
+    /// An RFC 1123 label, unique per kind: 1 to 63 of a-z, 0-9 and `-`.
+    #[schemars(extend("pattern" = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"))]
+    pub(super) name: Field<String>,
+    /// What people call it; the name where none is given.
+    pub(super) display_name: Option<Field<String>>,
+    pub(super) labels: Option<BTreeMap<String, Field<Scalar>>>,
+}
+
+/// A promise about the share of good events.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct SloSpec {
+    pub(super) description: Option<Field<String>>,
+    /// The service or product area that it belongs to.
+    pub(super) service: Option<Field<String>>,
+    /// The promised share of good events: "99.5%", or 0.995 as a ratio.
+    pub(super) objective: Field<Scalar>,
+    /// The length of the rolling window, such as 30d.
+    #[schemars(with = "String")]
+    pub(super) window: Field<TextOr<IgnoredAny>>,
+    pub(super) indicator: Field<IndicatorFile>,
+    /// The attribute that tells whose experience an event is, such as span.customer.id.
+    pub(super) customer: Option<Field<String>>,
+    /// How long after a deadline evidence that is under way is waited for; 2m if left out.
+    pub(super) grace: Option<Field<String>>,
+    /// Names of policies, or policies written in place; `standard` if left out.
+    pub(super) alert_policies: Option<Field<Vec<Field<TextOr<PolicyInPlace>>>>>,
+    pub(super) notify: Option<Field<NotifyFile>>,
+    /// Where it says what to do.
+    pub(super) runbook: Option<Field<String>>,
+}
+
+/// How goodness is measured: exactly one of the two.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields, extend("minProperties" = 1, "maxProperties" = 1))]
+pub(super) struct IndicatorFile {
+    pub(super) workflow: Option<Field<WorkflowFile>>,
+    pub(super) span: Option<Field<SpanFile>>,
+}
+
+/// Work of many steps that is good if it finishes in time. Selectors are TraceQL spanset filters.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct WorkflowFile {
+    /// The span that starts a workflow.
+    pub(super) start: Field<String>,
+    /// The span that finishes it well.
+    pub(super) finish: Field<String>,
+    /// A failure for good: bad at once.
+    pub(super) fail: Option<Field<String>>,
+    /// Leaves the count, unless the promise was already broken.
+    pub(super) cancel: Option<Field<String>>,
+    /// The promise: end of the finish less start of the start.
+    pub(super) within: Field<String>,
+    /// What makes spans belong to the same workflow, in order of trust: attributes and `trace`.
+    pub(super) correlate: Field<Vec<Field<TextOr<CorrelatorFile>>>>,
+}
+
+/// An attribute, and the one that tells the runs apart that share its value.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct CorrelatorFile {
+    pub(super) attribute: Field<String>,
+    pub(super) run: Option<Field<String>>,
+}
+
+/// Work that one span can decide.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct SpanFile {
+    /// Which spans are events.
+    #[serde(rename = "match")]
+    pub(super) matches: Field<String>,
+    /// Which of them are good.
+    pub(super) good: Field<String>,
+    /// Where the span tells when its workflow started, for `workflow:duration`.
+    pub(super) started_at: Option<Field<StartedAtFile>>,
+}
+
+/// Exactly one of tracestate, attribute (with its unit) and event.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct StartedAtFile {
+    pub(super) tracestate: Option<Field<String>>,
+    pub(super) attribute: Option<Field<String>>,
+    pub(super) unit: Option<Field<UnitFile>>,
+    pub(super) event: Option<Field<String>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum UnitFile {
+    Ns,
+    Us,
+    Ms,
+    S,
+    Rfc3339,
+}
+
+/// Names of notification targets, by severity.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct NotifyFile {
+    pub(super) page: Option<Field<Vec<Field<String>>>>,
+    pub(super) ticket: Option<Field<Vec<Field<String>>>>,
+}
+
+/// A policy of one SLO; `apiVersion` and `kind` may be left out.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct PolicyInPlace {
+    pub(super) api_version: Option<Field<String>>,
+    pub(super) kind: Option<Field<String>>,
+    pub(super) metadata: Field<Metadata>,
+    pub(super) spec: Field<PolicySpec>,
+}
+
+/// When people are told.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct PolicySpec {
+    pub(super) rules: Field<Vec<Field<RuleFile>>>,
+    pub(super) guard: Option<Field<GuardFile>>,
+    /// `budget` weighs by volume and is the default, `ratio` does not.
+    pub(super) burn: Option<Field<BurnFile>>,
+    /// Quiet this long before an alert resolves; 5m if left out.
+    pub(super) resolve_after: Option<Field<String>>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct RuleFile {
+    pub(super) name: Field<String>,
+    #[schemars(with = "SeverityFile")]
+    pub(super) severity: Field<Severity>,
+    pub(super) burn_rate: Field<BurnRateFile>,
+}
+
+/// Stands for [`Severity`] in the schema.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase", rename = "Severity")]
+#[expect(dead_code, reason = "read as `Severity`, described as this")]
+enum SeverityFile {
+    Ticket,
+    Page,
+}
+
+/// A burn rate in two windows: exactly one of spend and factor.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct BurnRateFile {
+    /// The share of the budget that is spent within the long window, such as 2%.
+    pub(super) spend: Option<Field<Scalar>>,
+    /// The burn rate itself, at least 1.
+    pub(super) factor: Option<Field<f64>>,
+    pub(super) long: Field<String>,
+    pub(super) short: Field<String>,
+}
+
+/// The floor against low traffic.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct GuardFile {
+    /// Nothing fires on fewer bad events in the long window.
+    pub(super) bad_events: Field<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum BurnFile {
+    Budget,
+    Ratio,
+}
+
+/// A place that notifications are sent to: exactly one of these.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields, extend("minProperties" = 1, "maxProperties" = 1))]
+pub(super) struct TargetSpec {
+    pub(super) webhook: Option<Field<WebhookFile>>,
+    pub(super) slack: Option<Field<SlackFile>>,
+    pub(super) pagerduty: Option<Field<PagerDutyFile>>,
+}
+
+/// A signed request of the Standard Webhooks form.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct WebhookFile {
+    pub(super) url: Field<TextOr<SecretFile>>,
+    #[schemars(with = "Option<SecretFile>")]
+    pub(super) secret: Option<Field<TextOr<SecretFile>>>,
+}
+
+/// An incoming webhook of Slack.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct SlackFile {
+    #[schemars(with = "SecretFile")]
+    pub(super) webhook_url: Field<TextOr<SecretFile>>,
+}
+
+/// Events API v2.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct PagerDutyFile {
+    #[schemars(with = "SecretFile")]
+    pub(super) routing_key: Field<TextOr<SecretFile>>,
+    /// For accounts of the EU, say; the address of the US if left out.
+    pub(super) url: Option<Field<String>>,
+}
+
+/// Where a secret is kept: an environment variable or a file, never the secret itself.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields, extend("minProperties" = 1, "maxProperties" = 1))]
+pub(super) struct SecretFile {
+    pub(super) env: Option<Field<String>>,
+    pub(super) file: Option<Field<String>>,
+}
+
+/// What `key` of `shape` will mean once it is built; `None` if it means nothing at all.
+pub(super) fn not_yet_supported(shape: &str, key: &str) -> Option<&'static str> {
+    Some(match (shape, key) {
+        ("SloSpec", "groupBy" | "maxGroups") => "budgets and alerts per value of an attribute",
+        ("SloSpec", "budgetingMethod" | "timeSlices" | "timeSliceTarget") => {
+            "slices of time that are good or bad"
+        }
+        ("WorkflowFile", "pause") => "intervals that do not count",
+        ("WorkflowFile", "legs") => "workflows that fan out",
+        ("WorkflowFile", "stages") => "where the time goes",
+        ("SpanFile", "weight") => "spans that stand for many",
+        ("CorrelatorFile", "tracestate" | "links") => {
+            "correlation by other than attribute and trace"
+        }
+        ("RuleFile", "exhaustion") => "rules on the time until the budget is spent",
+        ("RuleFile", "budgetSpent") => "rules on the share of the budget that is spent",
+        ("RuleFile", "absence") => "rules on missing events",
+        ("RuleFile", "customers") => "rules on the number of customers affected",
+        ("SlackFile", "token" | "channel") => {
+            "messages by bot token; an incoming webhook serves: `webhookUrl`"
+        }
+        ("TargetSpec", "alertmanager") => "Alertmanager as a target; `webhook` serves",
+        _ => return None,
+    })
+}
+
+/// The schema of all kinds that are built, for editors.
+pub fn json_schema() -> serde_json::Value {
+    let mut generator = SchemaGenerator::default();
+    let kinds = [
+        kind_schema::<SloSpec>(&mut generator, "SLO"),
+        kind_schema::<PolicySpec>(&mut generator, "AlertPolicy"),
+        kind_schema::<TargetSpec>(&mut generator, "AlertNotificationTarget"),
+    ];
+    let definitions = generator.take_definitions(true);
+    serde_json::json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Throughline definitions",
+        "oneOf": kinds,
+        "$defs": definitions,
+    })
+}
+
+fn kind_schema<S: JsonSchema>(generator: &mut SchemaGenerator, kind: &str) -> Schema {
+    let mut schema = Document::<S>::json_schema(generator);
+    if let Some(properties) = schema
+        .get_mut("properties")
+        .and_then(serde_json::Value::as_object_mut)
+    {
+        let constant = |text: &str| serde_json::json!({ "const": text });
+        properties.insert("apiVersion".to_owned(), constant(API_VERSION));
+        properties.insert("kind".to_owned(), constant(kind));
+    }
+    schema.insert("title".to_owned(), kind.into());
+    schema
+}
+
+impl<T: JsonSchema> JsonSchema for Field<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        T::schema_id()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for TextOr<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("TextOr{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let shape = generator.subschema_for::<T>();
+        json_schema!({ "anyOf": [{ "type": "string" }, shape] })
+    }
+}
+
+impl JsonSchema for Scalar {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Scalar".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "number"] })
+    }
+}
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        TextOr::<IgnoredAny>::deserialize(deserializer).and_then(|value| match value {
+            TextOr::Text(text) => Ok(Self(text)),
+            TextOr::Shape(_) => Err(serde::de::Error::custom(
+                "text or a number is expected here",
+            )),
+        })
+    }
+}

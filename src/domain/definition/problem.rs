@@ -1,0 +1,281 @@
+//! What is wrong with a file, and where; with secrets masked before anything leaves this module.
+
+use std::{cell::RefCell, ops::Range, sync::LazyLock};
+
+use regex::Regex;
+use serde::Serialize;
+
+/// A file of definitions, read by someone else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DefinitionFile {
+    /// As it is to be shown: relative to the folder of definitions.
+    pub path: String,
+    pub text: String,
+}
+
+/// One thing to put right, or to know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    pub severity: ProblemSeverity,
+    pub file: String,
+    /// Counted from 1.
+    pub line: usize,
+    /// In characters, counted from 1.
+    pub column: usize,
+    pub message: String,
+    /// What to write instead.
+    pub help: Option<String>,
+    pub excerpt: Option<Excerpt>,
+}
+
+/// The line at fault. Literal secrets in it are replaced by `*`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Excerpt {
+    pub text: String,
+    /// The bytes of `text` to underline.
+    pub span: Range<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProblemSeverity {
+    /// The set is refused.
+    Error,
+    /// The set is taken, but perhaps not as it was meant.
+    Warning,
+}
+
+impl Problem {
+    /// A problem of a file as a whole: it could not be read, say.
+    pub fn of_file(path: &str, message: String, help: Option<String>) -> Self {
+        Self {
+            severity: ProblemSeverity::Error,
+            file: path.to_owned(),
+            line: 1,
+            column: 1,
+            message,
+            help,
+            excerpt: None,
+        }
+    }
+
+    pub fn is_error(&self) -> bool {
+        self.severity == ProblemSeverity::Error
+    }
+}
+
+/// A stretch of a file, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+pub(super) struct Place(pub(super) usize, pub(super) usize);
+
+impl Place {
+    pub(super) fn range(self) -> Range<usize> {
+        self.0..self.1
+    }
+}
+
+/// The problems of one file as they are found.
+#[derive(Debug)]
+pub(super) struct Findings<'a> {
+    file: &'a DefinitionFile,
+    secrets: Vec<Range<usize>>,
+    problems: RefCell<Vec<Problem>>,
+}
+
+impl<'a> Findings<'a> {
+    pub(super) fn new(file: &'a DefinitionFile) -> Self {
+        Self {
+            file,
+            secrets: secrets_by_look(&file.text),
+            problems: RefCell::default(),
+        }
+    }
+
+    pub(super) fn text(&self) -> &'a str {
+        &self.file.text
+    }
+
+    pub(super) fn path(&self) -> &'a str {
+        &self.file.path
+    }
+
+    /// From here on nothing between these bytes is shown.
+    pub(super) fn mask(&mut self, secret: Range<usize>) {
+        self.secrets.push(secret);
+    }
+
+    pub(super) fn error(&self, place: Place, message: impl Into<String>) {
+        self.add(ProblemSeverity::Error, place, message.into(), None);
+    }
+
+    pub(super) fn error_with_help(
+        &self,
+        place: Place,
+        message: impl Into<String>,
+        help: impl Into<Option<String>>,
+    ) {
+        self.add(ProblemSeverity::Error, place, message.into(), help.into());
+    }
+
+    pub(super) fn warn(
+        &self,
+        place: Place,
+        message: impl Into<String>,
+        help: impl Into<Option<String>>,
+    ) {
+        self.add(ProblemSeverity::Warning, place, message.into(), help.into());
+    }
+
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        let mut problems = self.problems.into_inner();
+        problems.sort_by_key(|problem| (problem.line, problem.column));
+        problems
+    }
+
+    /// The line that a byte stands on, counted from 1.
+    pub(super) fn line_of(&self, offset: usize) -> usize {
+        self.head(offset).matches('\n').count() + 1
+    }
+
+    fn head(&self, offset: usize) -> &'a str {
+        let text = self.text();
+        text.get(..floor_char_boundary(text, offset))
+            .unwrap_or(text)
+    }
+
+    fn add(&self, severity: ProblemSeverity, place: Place, message: String, help: Option<String>) {
+        let head = self.head(place.0);
+        let line_start = head.rfind('\n').map_or(0, |at| at + 1);
+        let before = head.get(line_start..).unwrap_or_default();
+        self.problems.borrow_mut().push(Problem {
+            severity,
+            file: self.file.path.clone(),
+            line: self.line_of(place.0),
+            column: before.chars().count() + 1,
+            message,
+            help,
+            excerpt: Some(self.excerpt(line_start, head.len()..place.1)),
+        });
+    }
+
+    fn excerpt(&self, line_start: usize, at: Range<usize>) -> Excerpt {
+        let line = self.text().get(line_start..).unwrap_or_default();
+        let line = line.lines().next().unwrap_or_default();
+        let mut text = String::with_capacity(line.len());
+        let mut span = 0..0;
+        for (offset, c) in line.char_indices() {
+            let offset = line_start + offset;
+            if offset == at.start {
+                span = text.len()..text.len();
+            }
+            let is_secret = self.secrets.iter().any(|secret| secret.contains(&offset));
+            text.push(if is_secret { '*' } else { c });
+            if (at.start..at.end.max(at.start + 1)).contains(&offset) {
+                span.end = text.len();
+            }
+        }
+        if at.start >= line_start + line.len() {
+            span = text.len()..text.len();
+        }
+        Excerpt { text, span }
+    }
+}
+
+/// What looks like a literal secret in the text itself, for files that cannot even be parsed and for
+/// keys that are misspelt: the rest of a line behind such a key unless a reference stands there, the
+/// line below a key with nothing behind it, and addresses that are secret as a whole.
+fn secrets_by_look(text: &str) -> Vec<Range<usize>> {
+    LITERAL_SECRET
+        .captures_iter(text)
+        .flat_map(|captures| captures.iter().skip(1).flatten().collect::<Vec<_>>())
+        .map(|secret| secret.range())
+        .collect()
+}
+
+/// Whether a key of this name holds a secret.
+pub(super) fn is_secret_key(key: &str) -> bool {
+    SECRET_KEY.is_match(key)
+}
+
+const KEYS: &str = "(?:secret|routing[_-]?key|webhook[_-]?url|token|passw(?:or)?d|api[_-]?key)";
+
+static SECRET_KEY: LazyLock<Regex> = LazyLock::new(|| compile(&format!("(?i)^{KEYS}$")));
+
+static LITERAL_SECRET: LazyLock<Regex> = LazyLock::new(|| {
+    compile(&format!(
+        r#"(?im){KEYS}["']?[ \t]*:(?:[ \t]+([^\s{{|>].*)|[ \t]*[|>]?[-+]?[ \t]*\r?\n[ \t]+([^\s{{:]+)[ \t]*\r?$|("[^"\n]*"?))|(hooks\.slack\.com/\S+)"#
+    ))
+});
+
+#[expect(
+    clippy::expect_used,
+    reason = "both patterns are constants, and tested"
+)]
+fn compile(pattern: &str) -> Regex {
+    Regex::new(pattern).expect("a constant pattern compiles")
+}
+
+fn floor_char_boundary(text: &str, offset: usize) -> usize {
+    let mut offset = offset.min(text.len());
+    while !text.is_char_boundary(offset) {
+        offset -= 1;
+    }
+    offset
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn only(text: &str, place: Place) -> Problem {
+        let file = DefinitionFile {
+            path: "a.yaml".to_owned(),
+            text: text.to_owned(),
+        };
+        let findings = Findings::new(&file);
+        findings.error(place, "wrong");
+        findings.into_problems().remove(0)
+    }
+
+    #[test]
+    fn columns_are_characters_and_the_underline_is_bytes_of_the_line() {
+        let problem = only("a: 1\né: b\n", Place(9, 10));
+        assert_eq!((problem.line, problem.column), (2, 4));
+        let excerpt = problem.excerpt.unwrap();
+        assert_eq!(excerpt.text.get(excerpt.span), Some("b"));
+    }
+
+    #[test]
+    fn a_secret_is_masked_even_where_the_file_cannot_be_parsed() {
+        let problem = only("spec: { token: 'hunter2\n", Place(8, 13));
+        assert_eq!(problem.excerpt.unwrap().text, "spec: { token: ********");
+        for text in [
+            "routing_key: hunter2",
+            "x: {\"secret\":\"hunter2\"",
+            "slack: https://hooks.slack.com/hunter2",
+            "Token:   hunter2 # mine",
+        ] {
+            let shown = only(text, Place(0, 1)).excerpt.unwrap().text;
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
+        let below = only("secret: |\n  hunter2\n", Place(12, 13));
+        assert_eq!(below.excerpt.unwrap().text, "  *******");
+    }
+
+    #[test]
+    fn a_reference_to_a_secret_is_shown() {
+        for text in ["secret: { env: HOOK }", "secret:\n  env: HOOK\n"] {
+            let shown = only(text, Place(text.len() - 3, text.len()))
+                .excerpt
+                .unwrap()
+                .text;
+            assert!(!shown.contains('*'), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_place_behind_the_end_does_no_harm() {
+        assert_eq!(only("a", Place(99, 200)).column, 2);
+        assert_eq!(only("", Place(0, 1)).line, 1);
+    }
+}

@@ -1,0 +1,1 @@
+//! Whole files in, problems or a catalog out.
