@@ -3,7 +3,8 @@
 //! Both protocols come through one door, [`Ingest`]. A span that cannot be used is refused alone;
 //! what is taken is committed before the sender gets its reply.
 
-pub mod record;
+pub mod door;
+pub mod wire;
 
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ pub enum Refusal {
     TraceId,
     #[error("span id is not 8 bytes with a bit set")]
     SpanId,
+    #[error("parent span id is neither absent nor 8 bytes")]
+    ParentSpanId,
     #[error("{field} is not valid UTF-8")]
     NotUtf8 { field: &'static str },
     #[error("{0}")]
@@ -36,6 +39,25 @@ pub enum Refusal {
     StartsAfterItEnds,
     #[error("has no end time")]
     NoEnd,
+}
+
+/// Why a request as a whole can not be read. Sending it again would change nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    #[error("the body ends in the middle of a field")]
+    Truncated,
+    #[error("a number is longer than 64 bits or cut off")]
+    Varint,
+    #[error("a field has the wrong type")]
+    WireType,
+    #[error("a field has no valid number")]
+    Key,
+    #[error("a group ends that was not begun")]
+    GroupEnd,
+    #[error("messages are nested too deep")]
+    TooDeep,
+    #[error("the body is not OTLP/JSON: {0}")]
+    Json(String),
 }
 
 /// The batch could not be committed in time. Sending it again is safe and counts nothing twice.

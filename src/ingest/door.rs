@@ -1,0 +1,119 @@
+//! The door as the two servers see it: what they hand spans to, and how they are told that it holds.
+
+use std::{fmt, future::Future};
+
+use super::{Batch, Ingest, Refusal, Unavailable};
+use crate::domain::span::SpanView;
+
+/// Takes spans and commits them. The product has one ([`Ingest`]); the tests' door remembers and
+/// fails on command, and the benchmark's drops everything, to measure what the servers cost alone.
+pub trait Door: Clone + Send + Sync + 'static {
+    type Batch: Default + Send + 'static;
+
+    /// Notes in `batch` what `span` says. `Err` refuses this span alone.
+    fn take(&self, span: &dyn SpanView, batch: &mut Self::Batch) -> Result<(), Refusal>;
+
+    /// After `Ok` the effects of the batch are durable. It may be dropped before it ends.
+    fn commit(&self, batch: Self::Batch) -> impl Future<Output = Result<(), Unavailable>> + Send;
+}
+
+impl Door for Ingest {
+    type Batch = Batch;
+
+    fn take(&self, span: &dyn SpanView, batch: &mut Batch) -> Result<(), Refusal> {
+        Self::take(self, span, batch)
+    }
+
+    fn commit(&self, batch: Batch) -> impl Future<Output = Result<(), Unavailable>> + Send {
+        Self::commit(self, batch)
+    }
+}
+
+/// How many spans of a request were refused, and why: what its sender is told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refusals {
+    count: usize,
+    /// The first reasons with how often each was given, in order of appearance.
+    reasons: Vec<(String, usize)>,
+}
+
+impl Refusals {
+    /// More reasons are not listed, so that a reply stays small whatever was sent.
+    const MAX_REASONS: usize = 5;
+    /// A reason may quote what was sent; more of it is cut off.
+    const MAX_REASON_CHARS: usize = 200;
+
+    pub fn add(&mut self, refusal: &Refusal) {
+        self.count += 1;
+        let mut reason = refusal.to_string();
+        if let Some((end, _)) = reason.char_indices().nth(Self::MAX_REASON_CHARS) {
+            reason.truncate(end);
+        }
+        if let Some((_, times)) = self.reasons.iter_mut().find(|(known, _)| *known == reason) {
+            *times += 1;
+        } else if self.reasons.len() < Self::MAX_REASONS {
+            self.reasons.push((reason, 1));
+        }
+    }
+
+    pub const fn count(&self) -> usize {
+        self.count
+    }
+}
+
+impl fmt::Display for Refusals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} refused", spans(self.count))?;
+        let mut separator = ": ";
+        let mut unlisted = self.count;
+        for (reason, times) in &self.reasons {
+            write!(f, "{separator}{reason} ({})", spans(*times))?;
+            separator = "; ";
+            unlisted -= times;
+        }
+        if unlisted > 0 {
+            write!(f, "; other reasons ({})", spans(unlisted))?;
+        }
+        Ok(())
+    }
+}
+
+fn spans(count: usize) -> String {
+    let mut text = format!("{count} span");
+    if count != 1 {
+        text.push('s');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn reasons_are_counted_and_only_the_first_are_listed() {
+        let mut refusals = Refusals::default();
+        refusals.add(&Refusal::TraceId);
+        refusals.add(&Refusal::SpanId);
+        refusals.add(&Refusal::TraceId);
+        assert_eq!(
+            refusals.to_string(),
+            "3 spans refused: trace id is not 16 bytes with a bit set (2 spans); \
+             span id is not 8 bytes with a bit set (1 span)"
+        );
+        for secs in 0..100 {
+            refusals.add(&Refusal::TooLate(Duration::from_secs(secs)));
+        }
+        assert_eq!(refusals.count(), 103);
+        assert!(refusals.to_string().ends_with("; other reasons (97 spans)"));
+    }
+
+    #[test]
+    fn a_long_reason_is_cut_between_characters() {
+        let mut refusals = Refusals::default();
+        refusals.add(&Refusal::Malformed("é".repeat(100_000)));
+        assert!(refusals.to_string().len() < 1_000);
+    }
+}

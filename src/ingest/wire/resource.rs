@@ -1,0 +1,77 @@
+//! What many spans share: their resource and their instrumentation scope.
+
+use super::{
+    attributes::{Attribute, key_value},
+    notes::Notes,
+    reader::{Field, Reader},
+};
+use crate::ingest::Malformed;
+
+#[derive(Debug, Default)]
+pub(super) struct Resource<'a> {
+    pub(super) notes: Notes,
+    pub(super) attributes: Vec<Attribute<'a>>,
+}
+
+impl<'a> Resource<'a> {
+    /// Adds to this what one more `Resource` message says.
+    pub(super) fn merge(&mut self, mut message: Reader<'a>) -> Result<(), Malformed> {
+        while let Some((tag, field)) = message.field()? {
+            match (tag, field) {
+                (1, Field::Bytes(bytes)) => {
+                    let attribute = key_value(message.open(bytes)?, &mut self.notes)?;
+                    self.attributes.push(attribute);
+                }
+                (2, Field::Varint(_)) => {}
+                (3, Field::Bytes(bytes)) => {
+                    check_entity_ref(message.open(bytes)?, &mut self.notes)?;
+                }
+                (1..=3, _) => return Err(Malformed::WireType),
+                (tag, field) => message.skip(tag, field)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Nobody asks for the entities behind a resource; they only must be well formed.
+fn check_entity_ref(mut message: Reader<'_>, notes: &mut Notes) -> Result<(), Malformed> {
+    while let Some((tag, field)) = message.field()? {
+        match (tag, field) {
+            (1..=4, Field::Bytes(bytes)) => _ = notes.text(bytes, "an entity reference"),
+            (1..=4, _) => return Err(Malformed::WireType),
+            (tag, field) => message.skip(tag, field)?,
+        }
+    }
+    Ok(())
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Scope<'a> {
+    pub(super) notes: Notes,
+    pub(super) name: &'a str,
+    pub(super) version: &'a str,
+    pub(super) attributes: Vec<Attribute<'a>>,
+}
+
+impl<'a> Scope<'a> {
+    /// Adds to this what one more `InstrumentationScope` message says.
+    pub(super) fn merge(&mut self, mut message: Reader<'a>) -> Result<(), Malformed> {
+        while let Some((tag, field)) = message.field()? {
+            match (tag, field) {
+                (1, Field::Bytes(bytes)) => self.name = self.notes.text(bytes, "the scope's name"),
+                (2, Field::Bytes(bytes)) => {
+                    self.version = self.notes.text(bytes, "the scope's version");
+                }
+                (3, Field::Bytes(bytes)) => {
+                    let attribute = key_value(message.open(bytes)?, &mut self.notes)?;
+                    self.attributes.push(attribute);
+                }
+                (4, Field::Varint(_)) => {}
+                (1..=4, _) => return Err(Malformed::WireType),
+                (tag, field) => message.skip(tag, field)?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,196 @@
+//! Turns a list of choices into a protobuf body: mostly right by the schema, in any order, with
+//! repetitions, unknown fields and groups, and now and then wrong.
+
+#[derive(Clone, Copy)]
+enum Kind {
+    ResourceSpans,
+    ScopeSpans,
+    Span,
+    Event,
+    Link,
+    Status,
+    KeyValue,
+    AnyValue,
+    Array,
+    Map,
+    Resource,
+    EntityRef,
+    Scope,
+}
+
+#[derive(Clone, Copy)]
+enum Shape {
+    Varint,
+    Fixed64,
+    Fixed32,
+    Text,
+    Id,
+    Nested(Kind),
+}
+
+use Shape::{Fixed32, Fixed64, Id, Nested, Text, Varint};
+
+const fn schema(kind: Kind) -> &'static [(u32, Shape)] {
+    match kind {
+        Kind::ResourceSpans => &[
+            (1, Nested(Kind::Resource)),
+            (2, Nested(Kind::ScopeSpans)),
+            (2, Nested(Kind::ScopeSpans)),
+            (3, Text),
+        ],
+        Kind::ScopeSpans => &[
+            (1, Nested(Kind::Scope)),
+            (2, Nested(Kind::Span)),
+            (2, Nested(Kind::Span)),
+            (3, Text),
+        ],
+        Kind::Span => &[
+            (1, Id),
+            (2, Id),
+            (3, Text),
+            (4, Id),
+            (5, Text),
+            (6, Varint),
+            (7, Fixed64),
+            (8, Fixed64),
+            (9, Nested(Kind::KeyValue)),
+            (9, Nested(Kind::KeyValue)),
+            (10, Varint),
+            (11, Nested(Kind::Event)),
+            (12, Varint),
+            (13, Nested(Kind::Link)),
+            (14, Varint),
+            (15, Nested(Kind::Status)),
+            (16, Fixed32),
+        ],
+        Kind::Event => &[
+            (1, Fixed64),
+            (2, Text),
+            (3, Nested(Kind::KeyValue)),
+            (4, Varint),
+        ],
+        Kind::Link => &[
+            (1, Id),
+            (2, Id),
+            (3, Text),
+            (4, Nested(Kind::KeyValue)),
+            (5, Varint),
+            (6, Fixed32),
+        ],
+        Kind::Status => &[(2, Text), (3, Varint)],
+        Kind::KeyValue => &[(1, Text), (2, Nested(Kind::AnyValue)), (3, Varint)],
+        Kind::AnyValue => &[
+            (1, Text),
+            (2, Varint),
+            (3, Varint),
+            (4, Fixed64),
+            (5, Nested(Kind::Array)),
+            (6, Nested(Kind::Map)),
+            (7, Text),
+            (8, Varint),
+        ],
+        Kind::Array => &[(1, Nested(Kind::AnyValue))],
+        Kind::Map => &[(1, Nested(Kind::KeyValue))],
+        Kind::Resource => &[
+            (1, Nested(Kind::KeyValue)),
+            (2, Varint),
+            (3, Nested(Kind::EntityRef)),
+        ],
+        Kind::EntityRef => &[(1, Text), (2, Text), (3, Text), (4, Text)],
+        Kind::Scope => &[
+            (1, Text),
+            (2, Text),
+            (3, Nested(Kind::KeyValue)),
+            (4, Varint),
+        ],
+    }
+}
+
+pub(super) fn request(choices: &[u8]) -> Vec<u8> {
+    let mut choices = Choices(choices);
+    let mut body = Vec::new();
+    while !choices.0.is_empty() {
+        field(&mut body, 1, Nested(Kind::ResourceSpans), &mut choices);
+    }
+    body
+}
+
+/// Zeros when it has run out, and zero always ends what is being made.
+struct Choices<'a>(&'a [u8]);
+
+impl Choices<'_> {
+    fn next(&mut self) -> u8 {
+        let (first, rest) = self.0.split_first().unwrap_or((&0, &[]));
+        self.0 = rest;
+        *first
+    }
+
+    fn below(&mut self, count: usize) -> usize {
+        usize::from(self.next()) % count
+    }
+}
+
+fn message(kind: Kind, choices: &mut Choices<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if matches!(kind, Kind::Span) && choices.below(4) > 0 {
+        field(&mut bytes, 1, Id, &mut Choices(&[4]));
+        field(&mut bytes, 2, Id, &mut Choices(&[1]));
+    }
+    for _ in 0..choices.below(8) {
+        let (tag, shape) = schema(kind)[choices.below(schema(kind).len())];
+        match choices.next() {
+            0..8 => field(&mut bytes, 20 + tag, shape, choices),
+            8..16 => group(&mut bytes, 30 + tag, shape, choices),
+            // A known field with the shape of another.
+            16 => field(&mut bytes, tag, Varint, choices),
+            17 => group(&mut bytes, tag, shape, choices),
+            _ => field(&mut bytes, tag, shape, choices),
+        }
+    }
+    bytes
+}
+
+fn group(bytes: &mut Vec<u8>, tag: u32, shape: Shape, choices: &mut Choices<'_>) {
+    varint(bytes, u64::from(tag << 3 | 3));
+    field(bytes, 1, shape, choices);
+    if choices.below(4) == 1 {
+        group(bytes, tag + 1, shape, choices);
+    }
+    varint(bytes, u64::from(tag << 3 | 4));
+}
+
+fn field(bytes: &mut Vec<u8>, tag: u32, shape: Shape, choices: &mut Choices<'_>) {
+    let wire_type = match shape {
+        Varint => 0,
+        Fixed64 => 1,
+        Text | Id | Nested(_) => 2,
+        Fixed32 => 5,
+    };
+    varint(bytes, u64::from(tag << 3 | wire_type));
+    match shape {
+        Varint => {
+            let number = u64::from(choices.next() % 8);
+            varint(bytes, if number == 7 { u64::MAX - 3 } else { number });
+        }
+        Fixed64 => bytes.extend([choices.next(); 8]),
+        Fixed32 => bytes.extend([choices.next(); 4]),
+        Text => {
+            let texts = ["", "a", "b", "service.name", "größe"];
+            delimited(bytes, texts[choices.below(texts.len())].as_bytes());
+        }
+        Id => {
+            let length = [0, 8, 8, 7, 16, 16][choices.below(6)];
+            delimited(bytes, &vec![choices.next() | 1; length]);
+        }
+        Nested(kind) => delimited(bytes, &message(kind, choices)),
+    }
+}
+
+fn delimited(bytes: &mut Vec<u8>, content: &[u8]) {
+    varint(bytes, content.len() as u64);
+    bytes.extend(content);
+}
+
+fn varint(bytes: &mut Vec<u8>, value: u64) {
+    prost::encoding::encode_varint(value, bytes);
+}
