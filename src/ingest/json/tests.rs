@@ -1,0 +1,340 @@
+//! What OTLP/JSON senders write, right and wrong.
+
+use serde_json::{Value as Json, json};
+
+use super::{footprint, read};
+use crate::{
+    domain::span::{AttributeScope, SpanKind, SpanStatus, SpanView, Value},
+    ingest::{Malformed, Refusal},
+};
+
+fn minimal() -> Json {
+    json!({"traceId": "5b8efff798038103d269b633813fc60c", "spanId": "eee19b7ec3c1b174"})
+}
+
+fn with(name: &str, value: Json) -> Json {
+    let mut span = minimal();
+    span[name] = value;
+    span
+}
+
+fn with_value(value: &Json) -> Json {
+    with("attributes", json!([{"key": "a", "value": value}]))
+}
+
+fn request(spans: &[Json]) -> Vec<u8> {
+    json!({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]})
+        .to_string()
+        .into_bytes()
+}
+
+/// What `ask` answers about each span of the body.
+fn all<T>(
+    body: &[u8],
+    ask: impl Fn(&dyn SpanView) -> T,
+) -> Result<Vec<Result<T, Refusal>>, Malformed> {
+    let mut answers = Vec::new();
+    read(body, &mut |span| answers.push(span.map(&ask)))?;
+    Ok(answers)
+}
+
+fn one<T>(span: Json, ask: impl Fn(&dyn SpanView) -> T) -> Result<T, Refusal> {
+    all(&request(&[span]), ask).unwrap().pop().unwrap()
+}
+
+fn value_of_a(value: &Json) -> String {
+    one(with_value(value), |span| {
+        format!("{:?}", span.attribute(AttributeScope::Span, "a").unwrap())
+    })
+    .unwrap()
+}
+
+#[test]
+fn a_whole_span_is_read() {
+    let body = json!({"resourceSpans": [{
+        "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]},
+        "scopeSpans": [{
+            "scope": {"name": "lib", "version": "1.2", "attributes": []},
+            "spans": [{
+                "traceId": "5B8EFFF798038103D269B633813FC60C",
+                "spanId": "EEE19B7EC3C1B174",
+                "parentSpanId": "eee19b7ec3c1b173",
+                "traceState": "a=b",
+                "name": "publish",
+                "kind": 4,
+                "startTimeUnixNano": "1544712660000000000",
+                "endTimeUnixNano": 1_544_712_661_000_000_000_u64,
+                "status": {"code": 2, "message": "no"},
+                "attributes": [{"key": "n", "value": {"intValue": "7"}}],
+                "events": [{"name": "retry", "timeUnixNano": "5", "attributes": []}],
+                "links": [{"traceId": "5b8efff798038103d269b633813fc60d", "spanId": "EEE19B7EC3C1B175"}],
+            }],
+        }],
+    }]});
+    let checked = all(body.to_string().as_bytes(), |span| {
+        assert_eq!(
+            span.trace_id().to_string(),
+            "5b8efff798038103d269b633813fc60c"
+        );
+        assert_eq!(span.span_id().to_string(), "eee19b7ec3c1b174");
+        assert_eq!(
+            span.parent_span_id().unwrap().to_string(),
+            "eee19b7ec3c1b173"
+        );
+        assert_eq!((span.name(), span.trace_state()), ("publish", "a=b"));
+        assert_eq!(
+            (span.kind(), span.status()),
+            (SpanKind::Producer, SpanStatus::Error)
+        );
+        assert_eq!(span.status_message(), "no");
+        assert_eq!(span.start_unix_nano(), 1_544_712_660_000_000_000);
+        assert_eq!(span.end_unix_nano(), 1_544_712_661_000_000_000);
+        assert_eq!(
+            (span.instrumentation_name(), span.instrumentation_version()),
+            ("lib", "1.2")
+        );
+        let service = span.attribute(AttributeScope::Any, "service.name");
+        assert_eq!(service, Some(Value::String("shop")));
+        assert_eq!(
+            span.attribute(AttributeScope::Span, "n"),
+            Some(Value::Int(7))
+        );
+        assert!(
+            span.any_event(&mut |event| event.name() == "retry" && event.time_unix_nano() == 5)
+        );
+        assert!(span.any_link(&mut |link| link.trace_id().is_some() && link.span_id().is_some()));
+    });
+    assert_eq!(checked.unwrap(), [Ok(())]);
+}
+
+#[test]
+fn enumerations_are_numbers_or_names() {
+    for kind in [json!(2), json!("SPAN_KIND_SERVER"), json!("2")] {
+        assert_eq!(
+            one(with("kind", kind), |span| span.kind()).unwrap(),
+            SpanKind::Server
+        );
+    }
+    for kind in [json!(77), json!("SPAN_KIND_NEW"), json!(null)] {
+        assert_eq!(
+            one(with("kind", kind), |span| span.kind()).unwrap(),
+            SpanKind::Unspecified
+        );
+    }
+    for code in [json!(2), json!("STATUS_CODE_ERROR")] {
+        let status = with("status", json!({ "code": code }));
+        assert_eq!(
+            one(status, |span| span.status()).unwrap(),
+            SpanStatus::Error
+        );
+    }
+}
+
+#[test]
+fn whole_numbers_are_strings_or_numbers_and_overflow_is_not_fatal() {
+    assert_eq!(value_of_a(&json!({"intValue": "-5"})), "Int(-5)");
+    assert_eq!(value_of_a(&json!({"intValue": -5})), "Int(-5)");
+    assert_eq!(value_of_a(&json!({"intValue": 1e3})), "Int(1000)");
+    assert_eq!(value_of_a(&json!({"intValue": -1e3})), "Int(-1000)");
+    assert_eq!(value_of_a(&json!({"intValue": 1e21})), "Double(1e21)");
+    assert_eq!(value_of_a(&json!({"intValue": "1e21"})), "Double(1e21)");
+    assert_eq!(
+        value_of_a(&json!({"intValue": u64::MAX})),
+        "Double(1.8446744073709552e19)"
+    );
+    let body = String::from_utf8(request(&[with_value(&json!({"intValue": 1}))])).unwrap();
+    let body = body.replace(r#""intValue":1"#, r#""intValue":1e+21"#);
+    assert!(all(body.as_bytes(), |_| ()).unwrap()[0].is_ok());
+    let start = |value| {
+        one(with("startTimeUnixNano", value), |span| {
+            span.start_unix_nano()
+        })
+    };
+    assert_eq!(start(json!(1.5e18)), Ok(1_500_000_000_000_000_000));
+    assert_eq!(start(json!("7")), Ok(7));
+    assert!(start(json!(-1)).is_err());
+    assert!(start(json!("soon")).is_err());
+    assert!(start(json!(1e30)).is_err());
+}
+
+#[test]
+fn a_number_of_more_than_309_digits_is_refused_with_its_request() {
+    let body = String::from_utf8(request(&[with_value(&json!({"intValue": 1}))])).unwrap();
+    let body = body.replace(r#""intValue":1"#, r#""intValue":1e999"#);
+    assert!(matches!(
+        all(body.as_bytes(), |_| ()),
+        Err(Malformed::Json(_))
+    ));
+}
+
+#[test]
+fn null_is_absent_and_unknown_names_are_ignored() {
+    let mut span = with("name", json!(null));
+    for name in [
+        "kind",
+        "status",
+        "attributes",
+        "events",
+        "links",
+        "parentSpanId",
+        "traceState",
+    ] {
+        span[name] = json!(null);
+    }
+    span["startTimeUnixNano"] = json!(null);
+    span["someNewField"] = json!({"deep": [1, 2, {"er": null}]});
+    span["trace_id"] = json!("snake case is not valid");
+    assert_eq!(one(span, |span| span.name().to_owned()), Ok(String::new()));
+    let body = br#"{"resourceSpans": null, "other": 1}"#;
+    assert_eq!(all(body, |_| ()).unwrap(), []);
+}
+
+#[test]
+fn values_may_be_empty_bytes_nested_or_of_a_new_kind() {
+    for value in [
+        json!({}),
+        json!(null),
+        json!({"bytesValue": "AAECAw=="}),
+        json!({"arrayValue": {"values": [{"intValue": 1}, {"stringValue": "x"}, {}]}}),
+        json!({"kvlistValue": {"values": [{"key": "k", "value": {"boolValue": true}}]}}),
+        json!({"newValue": 1}),
+    ] {
+        assert_eq!(value_of_a(&value), "Other", "{value}");
+    }
+    assert_eq!(value_of_a(&json!({"boolValue": false})), "Bool(false)");
+    assert_eq!(value_of_a(&json!({"stringValue": ""})), r#"String("")"#);
+    assert_eq!(value_of_a(&json!({"doubleValue": 1})), "Double(1.0)");
+    assert_eq!(value_of_a(&json!({"doubleValue": "NaN"})), "Double(NaN)");
+    assert_eq!(
+        value_of_a(&json!({"doubleValue": "-Infinity"})),
+        "Double(-inf)"
+    );
+}
+
+#[test]
+fn of_duplicate_keys_the_last_counts() {
+    let twice = json!([
+        {"key": "a", "value": {"intValue": 1}}, {"key": "a", "value": {"intValue": 2}}
+    ]);
+    let value = |span: &dyn SpanView| format!("{:?}", span.attribute(AttributeScope::Any, "a"));
+    assert_eq!(
+        one(with("attributes", twice), value).unwrap(),
+        "Some(Int(2))"
+    );
+}
+
+#[test]
+fn link_ids_may_be_arrays_of_numbers_and_a_bad_one_is_absent() {
+    let link =
+        json!([{"traceId": vec![1; 16], "spanId": vec![2; 8]}, {"traceId": "?", "spanId": [256]}]);
+    let found = one(with("links", link), |span| {
+        let whole = span.any_link(&mut |link| {
+            link.trace_id().is_some_and(|id| id.as_bytes() == &[1; 16]) && link.span_id().is_some()
+        });
+        let broken =
+            span.any_link(&mut |link| link.trace_id().is_none() && link.span_id().is_none());
+        (whole, broken)
+    });
+    assert_eq!(found, Ok((true, true)));
+}
+
+#[test]
+fn base64_ids_are_refused_in_words_that_name_the_mistake() {
+    let refusal = one(with("traceId", json!("W47/95gDgQPSabYzgT/GDA==")), |_| ()).unwrap_err();
+    assert_eq!(
+        refusal.to_string(),
+        "`traceId` \"W47/95gDgQPSabYzgT/GDA==\" is not hexadecimal, as OTLP/JSON demands: \
+         base64 is not taken"
+    );
+    assert!(one(with("spanId", json!("7uGbfsPBsXQ=")), |_| ()).is_err());
+    assert!(one(with("parentSpanId", json!("7uGbfsPBsXM=")), |_| ()).is_err());
+}
+
+#[test]
+fn a_bad_span_is_refused_alone() {
+    let spans = [
+        minimal(),
+        with("traceId", json!("00000000000000000000000000000000")),
+        with("spanId", json!("")),
+        with("parentSpanId", json!("ee")),
+        with("name", json!(7)),
+        with("attributes", json!({"a": 1})),
+        with("events", json!([7])),
+        json!("not a span"),
+        minimal(),
+    ];
+    let read = all(&request(&spans), |_| ()).unwrap();
+    let good: Vec<bool> = read.iter().map(Result::is_ok).collect();
+    assert_eq!(
+        good,
+        [true, false, false, false, false, false, false, false, true]
+    );
+    assert_eq!(read[1], Err(Refusal::TraceId));
+    assert_eq!(read[2], Err(Refusal::SpanId));
+    assert_eq!(read[3], Err(Refusal::ParentSpanId));
+    assert_eq!(
+        read[4],
+        Err(Refusal::Malformed("`name` is not a string".to_owned()))
+    );
+}
+
+#[test]
+fn a_bad_resource_spoils_its_own_spans_only() {
+    let scope_spans = json!([{"spans": [minimal()]}]);
+    let body = json!({"resourceSpans": [
+        {"resource": 7, "scopeSpans": scope_spans},
+        {"resource": {}, "scopeSpans": scope_spans},
+    ]});
+    let read = all(body.to_string().as_bytes(), |_| ()).unwrap();
+    assert_eq!(
+        read,
+        [
+            Err(Refusal::Malformed("resource is not an object".to_owned())),
+            Ok(())
+        ]
+    );
+}
+
+#[test]
+fn what_is_no_request_is_refused_whole() {
+    for body in [
+        "",
+        "7",
+        "[]",
+        "{",
+        r#"{"resourceSpans": {}}"#,
+        r#"{"resourceSpans": [1]}"#,
+        "{} {}",
+    ] {
+        assert!(
+            matches!(all(body.as_bytes(), |_| ()), Err(Malformed::Json(_))),
+            "{body}"
+        );
+    }
+    assert!(matches!(
+        all(b"{\"a\": \"\xff\"}", |_| ()),
+        Err(Malformed::Json(_))
+    ));
+}
+
+#[test]
+fn nesting_without_end_is_refused() {
+    let deep = format!(
+        "{}{}",
+        r#"{"arrayValue":{"values":["#.repeat(10_000),
+        "]}}".repeat(10_000)
+    );
+    let body = format!(r#"{{"resourceSpans": [{deep}]}}"#);
+    assert!(matches!(
+        all(body.as_bytes(), |_| ()),
+        Err(Malformed::Json(_))
+    ));
+}
+
+#[test]
+fn the_footprint_counts_every_value() {
+    assert_eq!(footprint(b""), 0);
+    let zeros = format!("[{}0]", "0,".repeat(1_000));
+    let tree = 1_001 * size_of::<Json>();
+    assert!(footprint(zeros.as_bytes()) >= tree);
+}
