@@ -3,7 +3,17 @@
 //! Both protocols come through one door, [`Ingest`]. A span that cannot be used is refused alone;
 //! what is taken is committed before the sender gets its reply.
 
+mod admission;
+mod body;
+mod connections;
 pub mod door;
+mod failure;
+pub mod grpc;
+pub mod http;
+pub mod json;
+pub mod limits;
+pub mod receiver;
+mod reply;
 pub mod wire;
 
 use std::time::Duration;

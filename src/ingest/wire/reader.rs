@@ -72,11 +72,7 @@ impl<'a> Reader<'a> {
         loop {
             let (tag, wire_type) = self.key()?;
             if wire_type == 4 {
-                return if tag == group {
-                    Ok(())
-                } else {
-                    Err(Malformed::GroupEnd)
-                };
+                return (tag == group).then_some(()).ok_or(Malformed::GroupEnd);
             }
             let below = depth.checked_sub(1).ok_or(Malformed::TooDeep)?;
             match wire_type {
@@ -122,13 +118,14 @@ impl<'a> Reader<'a> {
         let mut value = 0;
         for (index, &byte) in self.rest.iter().take(10).enumerate() {
             value |= u64::from(byte & 0x7f) << (7 * index);
-            if byte < 0x80 {
-                // Of the tenth byte only one bit fits.
-                if index == 9 && byte > 1 {
-                    return Err(Malformed::Varint);
+            // Of the tenth byte only one bit fits.
+            match (byte < 0x80, index == 9 && byte > 1) {
+                (false, false) => {}
+                (_, true) => break,
+                (true, false) => {
+                    self.rest = self.rest.get(index + 1..).unwrap_or_default();
+                    return Ok(value);
                 }
-                self.rest = self.rest.get(index + 1..).unwrap_or_default();
-                return Ok(value);
             }
         }
         Err(Malformed::Varint)

@@ -30,6 +30,7 @@ enum Shape {
 
 use Shape::{Fixed32, Fixed64, Id, Nested, Text, Varint};
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 const fn schema(kind: Kind) -> &'static [(u32, Shape)] {
     match kind {
         Kind::ResourceSpans => &[

@@ -1,0 +1,161 @@
+//! OTLP/gRPC: `TraceService/Export`, one message in and one out.
+//!
+//! The framing is done here and not by tonic's codec, for what the codec would do: it answers a
+//! message that is too large with `OUT_OF_RANGE`, which OTLP clients repeat for ever, allocates the
+//! announced length before a byte has come, and decompresses on the threads that serve everybody.
+
+use std::future::Future;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse as _, Response},
+    routing::post,
+};
+use bytes::{BufMut as _, Bytes, BytesMut};
+use http_body_util::{BodyExt as _, Full};
+use prost::Message as _;
+use tokio::net::TcpListener;
+use tonic::{Status, metadata::MetadataValue};
+use tonic_types::{ErrorDetails, StatusExt as _};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::{
+    body::Encoding,
+    connections::{self, Versions},
+    door::{Door, Refusals},
+    failure::Failure,
+    receiver::{Format, Payload, Receiver},
+    reply,
+};
+
+const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+const CONTENT: HeaderValue = HeaderValue::from_static("application/grpc");
+/// Before each message: whether it is compressed, and its length in four bytes.
+const PREFIX: usize = 5;
+
+/// Serves until `shutdown`, then finishes what is under way.
+pub async fn serve<D: Door>(
+    listener: TcpListener,
+    receiver: Receiver<D>,
+    shutdown: impl Future<Output = ()>,
+) {
+    let limits = receiver.limits();
+    let router = router(receiver);
+    connections::serve(listener, router, limits, Versions::Http2Only, shutdown).await;
+}
+
+fn router<D: Door>(receiver: Receiver<D>) -> Router {
+    Router::new()
+        .route(EXPORT, post(export))
+        // Metrics and logs: clients stop sending them, with a hint, when they hear this.
+        .fallback(async || {
+            Status::unimplemented("only traces are taken, by TraceService/Export").into_http()
+                as Response
+        })
+        .layer(CatchPanicLayer::custom(|_| failed(&Failure::Panicked)))
+        .with_state(receiver)
+}
+
+async fn export<D: Door>(State(receiver): State<Receiver<D>>, request: Request) -> Response {
+    let content = request.headers().get(CONTENT_TYPE);
+    if !content.is_some_and(|content| content.as_bytes().starts_with(CONTENT.as_bytes())) {
+        return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
+    }
+    match take(&receiver, request).await {
+        Ok(refusals) => accepted(&refusals),
+        Err(failure) => failed(&failure),
+    }
+}
+
+async fn take<D: Door>(receiver: &Receiver<D>, request: Request) -> Result<Refusals, Failure> {
+    let (head, body) = request.into_parts();
+    let encoding = encoding(&head.headers)?;
+    let mut admission = receiver.enter()?;
+    let framed = receiver.receive(body, PREFIX, &mut admission).await?;
+    let payload = unframe(&framed, encoding)?;
+    receiver.take(payload, admission).await
+}
+
+/// `None` is what a message is compressed with whose sender does not say so.
+fn encoding(headers: &HeaderMap) -> Result<Option<Encoding>, Failure> {
+    headers
+        .get("grpc-encoding")
+        .map(|value| Encoding::parse(&String::from_utf8_lossy(value.as_bytes())))
+        .transpose()
+}
+
+/// The one message of a unary call.
+fn unframe(framed: &Bytes, encoding: Option<Encoding>) -> Result<Payload, Failure> {
+    let Some((&[compressed, l0, l1, l2, l3], message)) = framed.split_first_chunk::<PREFIX>()
+    else {
+        return Err(Failure::BadFrame("there is no message"));
+    };
+    if message.len() as u64 != u64::from(u32::from_be_bytes([l0, l1, l2, l3])) {
+        return Err(Failure::BadFrame("its length is not the one announced"));
+    }
+    let encoding = match (compressed, encoding) {
+        (0, _) => Encoding::Identity,
+        (1, Some(encoding)) if encoding != Encoding::Identity => encoding,
+        (1, _) => {
+            return Err(Failure::BadFrame(
+                "it is compressed, but not said with what",
+            ));
+        }
+        _ => return Err(Failure::BadFrame("its first byte is neither 0 nor 1")),
+    };
+    Ok(Payload {
+        bytes: framed.slice(PREFIX..),
+        encoding,
+        format: Format::Protobuf,
+    })
+}
+
+fn accepted(refusals: &Refusals) -> Response {
+    let message = reply::accepted(refusals).encode_to_vec();
+    let mut framed = BytesMut::with_capacity(PREFIX + message.len());
+    framed.put_u8(0);
+    framed.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
+    framed.put_slice(&message);
+    let mut trailers = HeaderMap::new();
+    trailers.insert(Status::GRPC_STATUS, HeaderValue::from_static("0"));
+    let body = Full::new(framed.freeze()).with_trailers(std::future::ready(Some(Ok(trailers))));
+    ([(CONTENT_TYPE, CONTENT)], Body::new(body)).into_response()
+}
+
+fn failed(failure: &Failure) -> Response {
+    let code = reply::code(failure);
+    let message = failure.to_string();
+    let status = match failure {
+        Failure::Unavailable(unavailable) => {
+            let delay = unavailable.retry_after;
+            let details = ErrorDetails::with_retry_info(Some(delay));
+            let mut status = Status::with_error_details(code, message, details);
+            // The Python exporter looks for the delay here, and not among the details.
+            let retry_info = MetadataValue::from_bytes(&retry_info(delay));
+            let metadata = status.metadata_mut();
+            metadata.insert_bin("google.rpc.retryinfo-bin", retry_info);
+            status
+        }
+        Failure::Malformed(_) | Failure::NotCompressed(_) | Failure::BadFrame(_) => {
+            let details = ErrorDetails::with_bad_request_violation("request", message.clone());
+            Status::with_error_details(code, message, details)
+        }
+        _ => Status::new(code, message),
+    };
+    let mut response: Response = status.into_http();
+    if matches!(failure, Failure::UnknownEncoding(_)) {
+        let known = HeaderValue::from_static("identity,gzip,zstd,deflate");
+        response.headers_mut().insert("grpc-accept-encoding", known);
+    }
+    response
+}
+
+fn retry_info(delay: std::time::Duration) -> Vec<u8> {
+    use tonic_types::pb::RetryInfo;
+
+    let retry_delay = delay.try_into().ok();
+    RetryInfo { retry_delay }.encode_to_vec()
+}

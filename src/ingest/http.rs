@@ -1,0 +1,180 @@
+//! OTLP/HTTP: `POST /v1/traces` with protobuf or JSON, by HTTP/1.1 and HTTP/2.
+//!
+//! Senders repeat a request after 429, 502, 503 and 504 only, and some take every 3xx for success.
+//! So whatever may pass is answered 503 with `Retry-After`, and no redirect is ever sent.
+
+use std::future::Future;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER},
+    },
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use prost::Message as _;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::{
+    body::Encoding,
+    connections::{self, Versions},
+    door::{Door, Refusals},
+    failure::Failure,
+    receiver::{Format, Payload, Receiver},
+    reply,
+};
+
+/// Serves until `shutdown`, then finishes what is under way.
+pub async fn serve<D: Door>(
+    listener: TcpListener,
+    receiver: Receiver<D>,
+    shutdown: impl Future<Output = ()>,
+) {
+    let limits = receiver.limits();
+    let router = router(receiver);
+    connections::serve(listener, router, limits, Versions::Any, shutdown).await;
+}
+
+fn router<D: Door>(receiver: Receiver<D>) -> Router {
+    Router::new()
+        .route("/v1/traces", post(export))
+        // Where a client ends up whose endpoint for traces was given without a path.
+        .route("/", post(export))
+        .fallback(async || Failure::NoSuchPath)
+        .method_not_allowed_fallback(async || Failure::NotPost)
+        .layer(CatchPanicLayer::custom(|_| {
+            Failure::Panicked.into_response()
+        }))
+        .layer(middleware::from_fn(speak))
+        .with_state(receiver)
+}
+
+async fn export<D: Door>(State(receiver): State<Receiver<D>>, request: Request) -> Response {
+    let Some(format) = format(request.headers()) else {
+        return (
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "send application/x-protobuf or application/json\n",
+        )
+            .into_response();
+    };
+    match take(&receiver, format, request).await {
+        Ok(refusals) => success(format, &refusals),
+        Err(failure) => failure.into_response(),
+    }
+}
+
+async fn take<D: Door>(
+    receiver: &Receiver<D>,
+    format: Format,
+    request: Request,
+) -> Result<Refusals, Failure> {
+    let encoding = encoding(request.headers())?;
+    let mut admission = receiver.enter()?;
+    let bytes = receiver
+        .receive(request.into_body(), 0, &mut admission)
+        .await?;
+    let payload = Payload {
+        bytes,
+        encoding,
+        format,
+    };
+    receiver.take(payload, admission).await
+}
+
+/// Of `Content-Type` only the type itself counts, in either case.
+fn format(headers: &HeaderMap) -> Option<Format> {
+    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let media_type = value.split(';').next().unwrap_or_default().trim();
+    match media_type.to_ascii_lowercase().as_str() {
+        "application/x-protobuf" => Some(Format::Protobuf),
+        "application/json" => Some(Format::Json),
+        _ => None,
+    }
+}
+
+fn encoding(headers: &HeaderMap) -> Result<Encoding, Failure> {
+    let Some(value) = headers.get(CONTENT_ENCODING) else {
+        return Ok(Encoding::Identity);
+    };
+    Encoding::parse(&String::from_utf8_lossy(value.as_bytes()))
+}
+
+fn success(format: Format, refusals: &Refusals) -> Response {
+    let body = match format {
+        Format::Protobuf => reply::accepted(refusals).encode_to_vec(),
+        Format::Json => reply::accepted_json(refusals).to_string().into_bytes(),
+    };
+    ([(CONTENT_TYPE, content_type(format))], body).into_response()
+}
+
+/// Without parameters: the Go exporter compares the whole header.
+const fn content_type(format: Format) -> &'static str {
+    match format {
+        Format::Protobuf => "application/x-protobuf",
+        Format::Json => "application/json",
+    }
+}
+
+impl IntoResponse for Failure {
+    /// Only the status; [`speak`] knows in which format to give the reason.
+    fn into_response(self) -> Response {
+        let status = match self {
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnknownEncoding(_)
+            | Self::NotCompressed(_)
+            | Self::BrokenOff(_)
+            | Self::BadFrame(_)
+            | Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoSuchPath => StatusCode::NOT_FOUND,
+            Self::NotPost => StatusCode::METHOD_NOT_ALLOWED,
+            // A fault of ours that comes again with the same request, so not to be repeated.
+            Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        let mut response = status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Gives every failure, wherever it arose, the body that OTLP demands: a `google.rpc.Status` in the
+/// format of the request.
+async fn speak(request: Request, next: Next) -> Response {
+    let format = format(request.headers()).unwrap_or(Format::Json);
+    let mut response = next.run(request).await;
+    let Some(failure) = response.extensions_mut().remove::<Failure>() else {
+        return response;
+    };
+    if let Failure::Unavailable(unavailable) = &failure {
+        let seconds = unavailable.retry_after.as_secs().max(1);
+        let headers = response.headers_mut();
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    let content_type = HeaderValue::from_static(content_type(format));
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    *response.body_mut() = status_body(format, &failure);
+    response
+}
+
+fn status_body(format: Format, failure: &Failure) -> Body {
+    let code = reply::code(failure) as i32;
+    let message = failure.to_string();
+    match format {
+        Format::Json => Body::from(json!({"code": code, "message": message}).to_string()),
+        Format::Protobuf => Body::from(
+            tonic_types::Status {
+                code,
+                message,
+                details: Vec::new(),
+            }
+            .encode_to_vec(),
+        ),
+    }
+}

@@ -1,0 +1,157 @@
+//! What both servers do with a request, once it is known to be one: receive, decompress, read,
+//! commit, and answer in time.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use bytes::Bytes;
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, timeout, timeout_at},
+};
+
+use super::{
+    Refusal, Unavailable,
+    admission::{Admission, Gate},
+    body::{self, Encoding},
+    door::{Door, Refusals},
+    failure::Failure,
+    json,
+    limits::ReceiverLimits,
+    wire,
+};
+use crate::domain::span::SpanView;
+
+/// The receiver behind both protocols. Clones share its limits, so together they keep them once.
+#[derive(Clone, Debug)]
+pub struct Receiver<D> {
+    door: D,
+    gate: Gate,
+    limits: Arc<ReceiverLimits>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Protobuf,
+    Json,
+}
+
+/// One `ExportTraceServiceRequest` as it came.
+pub(super) struct Payload {
+    pub(super) bytes: Bytes,
+    pub(super) encoding: Encoding,
+    pub(super) format: Format,
+}
+
+impl<D: Door> Receiver<D> {
+    pub fn new(door: D, limits: ReceiverLimits) -> Self {
+        Self {
+            door,
+            gate: Gate::new(&limits),
+            limits: Arc::new(limits),
+        }
+    }
+
+    pub(super) fn limits(&self) -> Arc<ReceiverLimits> {
+        Arc::clone(&self.limits)
+    }
+
+    pub(super) fn enter(&self) -> Result<Admission, Failure> {
+        Ok(self.gate.enter()?)
+    }
+
+    /// `extra` bytes are framing, which the limit does not count.
+    pub(super) async fn receive(
+        &self,
+        body: Body,
+        extra: usize,
+        admission: &mut Admission,
+    ) -> Result<Bytes, Failure> {
+        let limit = self.limits.body_bytes;
+        let receiving = body::receive(body, limit + extra, admission);
+        match timeout(self.limits.body_within, receiving).await {
+            Ok(Err(Failure::TooLarge { limit: l })) if l == limit + extra => {
+                Err(Failure::TooLarge { limit })
+            }
+            Ok(received) => received,
+            Err(_) => Err(self.gate.turned_away("the body came too slowly"))?,
+        }
+    }
+
+    /// Reads the spans and commits what they say. The reply is due when the deadline is, even if
+    /// the commit is not done: it may still succeed, and the sender will send the same again.
+    pub(super) async fn take(
+        &self,
+        payload: Payload,
+        admission: Admission,
+    ) -> Result<Refusals, Failure> {
+        let deadline = Instant::now() + self.limits.reply_within;
+        let taking = async {
+            // Kept until the commit is done, because the batch still takes memory.
+            let (batch, refusals, _admission) = self.read(payload, admission).await?;
+            self.door.commit(batch).await?;
+            Ok(refusals)
+        };
+        timeout_at(deadline, taking)
+            .await
+            .unwrap_or_else(|_| Err(self.too_slow().into()))
+    }
+
+    fn too_slow(&self) -> Unavailable {
+        let within = humantime::format_duration(self.limits.reply_within);
+        self.gate
+            .turned_away(&format!("the spans could not be committed within {within}"))
+    }
+
+    async fn read(&self, payload: Payload, admission: Admission) -> Read<D::Batch> {
+        let door = self.door.clone();
+        let limit = self.limits.body_bytes;
+        if !payload.is_heavy() {
+            return read(&door, payload, limit, admission);
+        }
+        spawn_blocking(move || read(&door, payload, limit, admission))
+            .await
+            .unwrap_or(Err(Failure::Panicked))
+    }
+}
+
+impl Payload {
+    /// Whether reading it takes longer than others on the same thread should wait: a millisecond.
+    fn is_heavy(&self) -> bool {
+        let bytes = match (self.format, self.encoding) {
+            (Format::Protobuf, Encoding::Identity) => 512 << 10,
+            (Format::Protobuf, _) => 32 << 10,
+            (Format::Json, _) => 16 << 10,
+        };
+        self.bytes.len() > bytes
+    }
+}
+
+type Read<B> = Result<(B, Refusals, Admission), Failure>;
+
+fn read<D: Door>(
+    door: &D,
+    payload: Payload,
+    limit: usize,
+    mut admission: Admission,
+) -> Read<D::Batch> {
+    let bytes = body::decompress(payload.bytes, payload.encoding, limit, &mut admission)?;
+    let mut batch = D::Batch::default();
+    let mut refusals = Refusals::default();
+    let mut each = |span: Result<&dyn SpanView, Refusal>| {
+        if let Err(refusal) = span.and_then(|span| door.take(span, &mut batch)) {
+            refusals.add(&refusal);
+        }
+    };
+    match payload.format {
+        Format::Protobuf => wire::scan(&bytes, &mut each)?,
+        Format::Json => {
+            admission.charge(json::footprint(&bytes))?;
+            json::read(&bytes, &mut each)?;
+        }
+    }
+    if refusals.count() > 0 {
+        tracing::debug!(spans = refusals.count(), "{refusals}");
+    }
+    Ok((batch, refusals, admission))
+}

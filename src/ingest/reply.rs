@@ -1,0 +1,43 @@
+//! What both protocols answer: the same message, and the same code for the same failure.
+
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceResponse,
+};
+use serde_json::json;
+use tonic::Code;
+
+use super::{door::Refusals, failure::Failure};
+
+/// `partial_success` is unset if all was taken; what it counts no sender ever repeats.
+pub(super) fn accepted(refusals: &Refusals) -> ExportTraceServiceResponse {
+    let partial_success = (refusals.count() > 0).then(|| ExportTracePartialSuccess {
+        rejected_spans: i64::try_from(refusals.count()).unwrap_or(i64::MAX),
+        error_message: refusals.to_string(),
+    });
+    ExportTraceServiceResponse { partial_success }
+}
+
+pub(super) fn accepted_json(refusals: &Refusals) -> serde_json::Value {
+    if refusals.count() == 0 {
+        return json!({});
+    }
+    json!({"partialSuccess": {
+        // 64 bits are a string in proto3's JSON.
+        "rejectedSpans": refusals.count().to_string(),
+        "errorMessage": refusals.to_string(),
+    }})
+}
+
+/// Of these only `Unavailable` is worth repeating.
+pub(super) const fn code(failure: &Failure) -> Code {
+    match failure {
+        Failure::TooLarge { .. } => Code::ResourceExhausted,
+        Failure::UnknownEncoding(_) | Failure::NoSuchPath | Failure::NotPost => Code::Unimplemented,
+        Failure::NotCompressed(_)
+        | Failure::BrokenOff(_)
+        | Failure::BadFrame(_)
+        | Failure::Malformed(_) => Code::InvalidArgument,
+        Failure::Unavailable(_) => Code::Unavailable,
+        Failure::Panicked => Code::Internal,
+    }
+}
