@@ -41,6 +41,12 @@ impl Timestamp {
         self.0.div_euclid(1_000_000)
     }
 
+    /// Seconds since the epoch with their fraction, for metrics and charts.
+    #[expect(clippy::cast_precision_loss, reason = "exact to the microsecond until the year 2255")]
+    pub fn as_secs_f64(self) -> f64 {
+        self.0 as f64 / 1e6
+    }
+
     /// Microseconds from `earlier` to `self`; negative if `earlier` is in truth later.
     pub const fn micros_since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)

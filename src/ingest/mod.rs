@@ -3,6 +3,7 @@
 //! Both protocols come through one door, [`Ingest`]. A span that cannot be used is refused alone;
 //! what is taken is committed before the sender gets its reply.
 
+mod accept;
 mod admission;
 mod body;
 mod connections;
@@ -13,20 +14,13 @@ pub mod http;
 pub mod json;
 pub mod limits;
 pub mod receiver;
+pub mod record;
 mod reply;
 pub mod wire;
 
 use std::time::Duration;
 
-use crate::domain::span::SpanView;
-
-/// The door of both protocols.
-#[derive(Clone, Debug)]
-pub struct Ingest {}
-
-/// What one request says that concerns SLOs, not yet committed.
-#[derive(Debug, Default)]
-pub struct Batch {}
+pub use accept::{Batch, Ingest, IngestParts};
 
 /// Why one span was refused. The rest of its batch is taken all the same.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,16 +70,4 @@ pub enum Malformed {
 pub struct Unavailable {
     pub reason: String,
     pub retry_after: Duration,
-}
-
-impl Ingest {
-    /// Notes in `batch` what `span` says about any SLO. `Err` refuses this span alone.
-    pub fn take(&self, _span: &dyn SpanView, _batch: &mut Batch) -> Result<(), Refusal> {
-        Ok(())
-    }
-
-    /// Commits the batch; takes at most 3 s. After `Ok` its effects are durable.
-    pub async fn commit(&self, _batch: Batch) -> Result<(), Unavailable> {
-        Ok(())
-    }
 }

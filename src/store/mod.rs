@@ -6,6 +6,7 @@
 //! show.
 
 mod counts;
+mod definition_sets;
 mod error;
 mod retention;
 mod watermark;

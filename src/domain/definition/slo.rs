@@ -28,6 +28,12 @@ pub struct Slo {
     pub source: Source,
 }
 
+impl Slo {
+    /// Exporters batch for 5 s and retry for minutes; after 2 minutes most of what is under way has
+    /// arrived.
+    pub const DEFAULT_GRACE: Duration = Duration::from_secs(120);
+}
+
 /// Where a definition stands and how it reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::domain::{names::Name, objective::Objective};
 
-const DEFAULT_GRACE: Duration = Duration::from_secs(120);
+
 
 pub(super) fn check(named: &Named<'_, SloSpec>, known: &Known) -> Option<Slo> {
     let findings = named.findings;
@@ -139,7 +139,7 @@ fn grace(
     window: Option<Duration>,
 ) -> Option<Duration> {
     let Some(field) = field else {
-        return Some(DEFAULT_GRACE);
+        return Some(Slo::DEFAULT_GRACE);
     };
     let (text, place) = field.valid()?;
     let grace = values::duration(findings, text, place)?;

@@ -1,0 +1,94 @@
+//! Opens the database: the one that was named, or a PostgreSQL of our own.
+
+use std::{str::FromStr as _, time::Duration};
+
+use anyhow::Context as _;
+use sqlx::postgres::PgConnectOptions;
+use tokio::time::Instant;
+
+use crate::{
+    config::{DatabaseConfig, Environment},
+    postgres::{DataDir, Durability, Server, Settings},
+    store::Store,
+};
+
+/// How long a database that was named may be away when the service starts.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The store, and the server behind it if it is ours to stop.
+#[derive(Debug)]
+pub struct Database {
+    pub store: Store,
+    server: Option<Server>,
+}
+
+impl Database {
+    /// Opens the database and brings its schema up to date.
+    pub async fn open(config: &DatabaseConfig, environment: &Environment) -> anyhow::Result<Self> {
+        let (options, server) = match &config.url {
+            Some(url) => (parse(url)?, None),
+            None => {
+                let server = Server::start(&settings(config, environment)?).await?;
+                (parse(&server.connection_url())?, Some(server))
+            }
+        };
+        let store = Store::new(options, config.database_connections);
+        migrate_patiently(&store).await?;
+        Ok(Self { store, server })
+    }
+
+    /// A database that is gone when it is closed.
+    pub async fn throwaway(environment: &Environment, connections: u32) -> anyhow::Result<Self> {
+        let settings = Settings { search_path: environment.path.clone(), ..Settings::throwaway() };
+        let server = Server::start(&settings).await?;
+        let store = Store::new(parse(&server.connection_url())?, connections);
+        store.migrate().await?;
+        Ok(Self { store, server: Some(server) })
+    }
+
+    pub async fn close(self) -> anyhow::Result<()> {
+        self.store.close().await;
+        if let Some(server) = self.server {
+            server.stop().await.context("cannot stop the embedded PostgreSQL")?;
+        }
+        Ok(())
+    }
+}
+
+/// The error shows nothing of the address, which may hold a password.
+fn parse(url: &str) -> anyhow::Result<PgConnectOptions> {
+    PgConnectOptions::from_str(url)
+        .map(|options| options.application_name("throughline"))
+        .map_err(|_| {
+            anyhow::anyhow!(
+                "cannot read the database URL: write `postgres://user:password@host:5432/database`"
+            )
+        })
+}
+
+fn settings(config: &DatabaseConfig, environment: &Environment) -> anyhow::Result<Settings> {
+    let folder = config.data_dir.clone().or_else(|| environment.default_data_dir.clone()).context(
+        "there is no home folder to keep data in: set `--data-dir`, or `--database-url`",
+    )?;
+    Ok(Settings {
+        data_dir: DataDir::Keep(folder),
+        durability: Durability::Durable,
+        search_path: environment.path.clone(),
+        ..Settings::throwaway()
+    })
+}
+
+async fn migrate_patiently(store: &Store) -> anyhow::Result<()> {
+    let given_up_at = Instant::now() + PATIENCE;
+    loop {
+        match store.migrate().await {
+            Ok(()) => return Ok(()),
+            Err(error) if error.is_connection() && Instant::now() < given_up_at => {
+                tracing::warn!(error = %error.in_full(), "the database is away; trying again");
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Calls a tick again and again until shutdown, and keeps account.
+
+use std::{fmt, future::Future, time::Duration};
+
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use crate::{clock::Clock, domain::time::Timestamp, telemetry::metrics::Metrics};
+
+/// What all loops share.
+#[derive(Clone, Debug)]
+pub struct Periodic {
+    pub clock: Clock,
+    pub metrics: Metrics,
+    pub shutdown: CancellationToken,
+}
+
+impl Periodic {
+    /// Runs `tick` every `interval`, at once for the first time. A failed tick is logged and counted;
+    /// the next one is its retry. A tick that takes longer than the interval delays the next.
+    pub async fn run<F, R>(
+        self,
+        name: &'static str,
+        interval: Duration,
+        mut tick: impl FnMut(Timestamp) -> F,
+    ) where
+        F: Future<Output = anyhow::Result<R>>,
+        R: fmt::Debug,
+    {
+        let mut timer = tokio::time::interval(interval);
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = timer.tick() => {}
+                () = self.shutdown.cancelled() => return,
+            }
+            let began = Instant::now();
+            let now = self.clock.now();
+            self.note(name, now, tick(now).await);
+            let seconds = self.metrics.tick_seconds.with_label_values(&[name]);
+            seconds.observe(began.elapsed().as_secs_f64());
+        }
+    }
+
+    fn note<R: fmt::Debug>(&self, name: &'static str, now: Timestamp, result: anyhow::Result<R>) {
+        match result {
+            Ok(report) => {
+                tracing::debug!(tick = name, ?report, "tick");
+                let last = self.metrics.last_tick_timestamp.with_label_values(&[name]);
+                last.set(now.as_secs_f64());
+            }
+            Err(error) => {
+                tracing::error!(tick = name, error = %format!("{error:#}"), "tick failed");
+                self.metrics.tick_failures.with_label_values(&[name]).inc();
+            }
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The first signal drains, the second aborts.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Cancels `shutdown` at the first SIGTERM or SIGINT, and ends the process at the second.
+pub async fn on_signal(shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut next = async || {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    };
+    tracing::info!(signal = next().await, "shutting down: what was taken is finished first");
+    shutdown.cancel();
+    tracing::warn!(signal = next().await, "a second signal: stopping at once");
+    // 128 + 2, as a shell reports an interrupted command.
+    std::process::exit(130);
+}
