@@ -229,15 +229,20 @@ impl<'a> Check<'a> {
         } else {
             left
         };
-        if let Expr::Field(field) = &other.expr
-            && field.may_be_missing()
-        {
-            return Ok(());
-        }
-        let message = format!(
-            "`{}` is never missing, so comparing it with `nil` tells nothing",
-            self.written(other)
-        );
+        let reason = match &other.expr {
+            Expr::Field(field) if field.may_be_missing() => return Ok(()),
+            // True of every span; Grafana writes such conditions, so they can be pasted.
+            Expr::Field(_) if comparison == Comparison::NotEqual => return Ok(()),
+            Expr::Field(_) => "never missing, so this holds for no span",
+            Expr::Literal(_)
+            | Expr::Not(_)
+            | Expr::Negate(_)
+            | Expr::All(_)
+            | Expr::Any(_)
+            | Expr::Compare(..)
+            | Expr::Arithmetic(..) => "not a field, and only fields can be missing",
+        };
+        let message = format!("`{}` is {reason}", self.written(other));
         Err(SelectorError::new(span.clone(), message))
     }
 

@@ -10,9 +10,9 @@ use super::{
     tree::{Comparison, Expr, Field, Literal, Node, Place},
 };
 
-/// Bytes that one compiled regular expression may take. `.{1000}` fits with room to spare; thousands
-/// of selectors must still fit into memory.
-const MAX_REGEX_BYTES: usize = 256 * 1024;
+/// Bytes that one compiled regular expression may take: `[\w.-]{1,63}` fits, nested repetitions that
+/// would eat the memory of thousands of selectors do not.
+const MAX_REGEX_BYTES: usize = 4 * 1024 * 1024;
 
 /// Compiles a tree that has been checked.
 pub(super) fn compile(text: &str, root: &Node) -> Result<Condition, SelectorError> {
@@ -167,7 +167,6 @@ fn tested(left: Operand, comparison: Comparison, right: Operand) -> Condition {
 fn build(pattern: &str) -> Result<Regex, regex::Error> {
     RegexBuilder::new(pattern)
         .size_limit(MAX_REGEX_BYTES)
-        .dfa_size_limit(MAX_REGEX_BYTES)
         .nest_limit(64)
         .build()
 }

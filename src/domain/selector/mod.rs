@@ -16,7 +16,10 @@
 //!   shows it. Integers, floats and durations (nanoseconds) compare as numbers.
 //! * A comparison with a field of events or links holds if any one of them satisfies it;
 //!   `event.x = nil` holds if none has an `x`.
-//! * Regular expressions match the whole string; a dot also matches a line break.
+//! * Regular expressions match the whole string; a dot also matches a line break. Unlike Go's, classes
+//!   such as `\w` know the letters of all languages.
+//!
+//! Where Tempo would fail at run time, as on `-span.name` of a text, the comparison is false.
 
 use std::{ops::Range, sync::Arc};
 

@@ -215,6 +215,7 @@ fn strings_compare_by_bytes_and_patterns_match_the_whole() {
             ("{ statusMessage =~ `timeout.*retry` }", true),
             ("{ statusMessage = \"timeout after 2 s\\nno retry\" }", true),
             ("{ span.customer.id =~ `\\w{4}` }", true),
+            ("{ name =~ `[\\w.-]{1,63}` }", true),
             ("{ name = \"\\x64\\145\\u0070loy\" }", true),
         ],
     );
@@ -297,4 +298,12 @@ fn of_duplicate_keys_the_last_one_counts() {
         .push(("attempts".to_owned(), OwnedValue::Int(9)));
     assert!(matches("{ span.attempts = 9 }", &span));
     assert!(!matches("{ span.attempts = 4 }", &span));
+}
+
+#[test]
+fn what_is_always_there_is_never_nil() {
+    assert_all(
+        &bare(),
+        &[("{ name != nil }", true), ("{ nil != kind }", true)],
+    );
 }
