@@ -1,1 +1,71 @@
 //! Whole files in, problems or a catalog out.
+
+use std::{fs, time::Duration};
+
+use super::*;
+
+fn slo(text: &str) -> DefinitionFile {
+    DefinitionFile {
+        path: "slo.yaml".to_owned(),
+        text: text.to_owned(),
+    }
+}
+
+#[test]
+fn a_definition_becomes_what_it_says() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let path = format!("{root}/tests/fixtures/definitions/good/everything.yaml");
+    let (catalog, _) = load(&[slo(&fs::read_to_string(path).unwrap())]).unwrap();
+    insta::assert_debug_snapshot!("good__everything", catalog);
+}
+
+#[test]
+fn the_standard_policy_has_the_factors_of_the_workbook() {
+    let (catalog, warnings) = load(&[slo(
+        "apiVersion: throughline/v1\nkind: SLO\nmetadata: { name: a }\nspec:\n  objective: 99.9%\n  \
+         window: 30d\n  indicator: { span: { match: '{ true }', good: '{ true }' } }\n",
+    )])
+    .unwrap();
+    let alerting = &catalog.slos.values().next().unwrap().alerting;
+    let factors: Vec<String> = alerting
+        .rules
+        .iter()
+        .map(|rule| format!("{} {:.4}", rule.name, rule.factor))
+        .collect();
+    let expected = [
+        "fast-burn 14.4000",
+        "slow-burn 6.0000",
+        "day-burn 3.0000",
+        "trickle 1.0000",
+    ];
+    assert_eq!(factors, expected);
+    assert_eq!(alerting.guard, Guard { bad_events: 5 });
+    assert_eq!(alerting.resolve_after, Duration::from_secs(300));
+    let messages: Vec<_> = warnings.iter().map(|w| w.message.as_str()).collect();
+    assert_eq!(messages, ["nobody is told about `a`"]);
+}
+
+#[test]
+fn a_file_named_standard_replaces_the_built_in_policy() {
+    let text = "apiVersion: throughline/v1\nkind: AlertPolicy\nmetadata: { name: standard }\nspec:\n  \
+        rules: [{ name: only, severity: page, burnRate: { factor: 2, long: 1h, short: 5m } }]\n---\n\
+        apiVersion: throughline/v1\nkind: SLO\nmetadata: { name: a }\nspec:\n  objective: 99.9%\n  \
+        window: 30d\n  indicator: { span: { match: '{ true }', good: '{ true }' } }\n";
+    let (catalog, _) = load(&[slo(text)]).unwrap();
+    let slo = catalog.slos.values().next().unwrap();
+    assert_eq!(slo.alerting.rules.len(), 1);
+    assert_eq!(slo.source.line, 7);
+    assert!(slo.source.text.starts_with("apiVersion") && slo.source.text.ends_with("} }"));
+}
+
+#[test]
+fn the_schema_describes_what_is_read() {
+    let schema = json_schema();
+    insta::assert_json_snapshot!("schema", schema);
+}
+
+#[test]
+fn nothing_declared_is_a_valid_set() {
+    let (catalog, warnings) = load(&[]).unwrap();
+    assert!(catalog.slos.is_empty() && warnings.is_empty());
+}

@@ -182,19 +182,32 @@ fn envelope_text<'a>(
     Some((text?, entry.value.place))
 }
 
-/// Whatever stands where a secret belongs is not shown, unless it is a reference.
-fn mask_secrets(node: &Node, findings: &mut Findings<'_>) {
+/// Whatever stands where a secret belongs is not shown, unless it is a reference. In a target that is
+/// everywhere but in its address.
+fn mask_secrets(document: &Node, findings: &mut Findings<'_>) {
+    let kind = document.entry("kind").and_then(|entry| entry.value.text());
+    let is_target = kind.is_some_and(|kind| kind.to_lowercase().contains("target"));
+    match document.entry("spec") {
+        Some(spec) if is_target => mask_literals(&spec.value, findings),
+        _ => mask_below_keys(document, findings),
+    }
+}
+
+fn mask_below_keys(node: &Node, findings: &mut Findings<'_>) {
     match &node.value {
         NodeValue::Mapping(entries) => {
             for entry in entries {
                 if is_secret_key(&entry.key) {
                     mask_literals(&entry.value, findings);
+                } else {
+                    mask_below_keys(&entry.value, findings);
                 }
-                mask_secrets(&entry.value, findings);
             }
         }
         NodeValue::Sequence(items) => {
-            items.iter().for_each(|item| mask_secrets(item, findings));
+            for item in items {
+                mask_below_keys(item, findings);
+            }
         }
         NodeValue::Null | NodeValue::Bool(_) | NodeValue::Number(_) | NodeValue::Text(_) => {}
     }
@@ -204,18 +217,20 @@ fn mask_literals(node: &Node, findings: &mut Findings<'_>) {
     match &node.value {
         NodeValue::Mapping(entries) => {
             for entry in entries {
-                let is_reference = match entry.key.as_str() {
+                let is_shown = match entry.key.as_str() {
                     "env" => entry.value.text().is_some_and(values::is_env_name),
-                    "file" => true,
+                    "file" | "url" => entry.value.text().is_some(),
                     _ => false,
                 };
-                if !is_reference {
+                if !is_shown {
                     mask_literals(&entry.value, findings);
                 }
             }
         }
         NodeValue::Sequence(items) => {
-            items.iter().for_each(|item| mask_literals(item, findings));
+            for item in items {
+                mask_literals(item, findings);
+            }
         }
         NodeValue::Null => {}
         NodeValue::Bool(_) | NodeValue::Number(_) | NodeValue::Text(_) => {

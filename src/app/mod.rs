@@ -1,0 +1,3 @@
+//! How the parts are put together.
+
+pub mod definitions;

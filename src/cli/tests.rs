@@ -1,0 +1,126 @@
+//! Whole files in, what a person reads out.
+
+use std::{fs, path::PathBuf};
+
+use super::problems::{Colour, render, render_github};
+use crate::domain::definition::{Catalog, DefinitionFile, Problem, load};
+
+fn fixtures(folder: &str) -> Vec<(String, DefinitionFile)> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let mut paths: Vec<PathBuf> = fs::read_dir(root.join(folder))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    paths.sort();
+    paths
+        .into_iter()
+        .map(|path| {
+            let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let file = DefinitionFile {
+                path: path.file_name().unwrap().to_str().unwrap().to_owned(),
+                text: fs::read_to_string(&path).unwrap(),
+            };
+            (stem, file)
+        })
+        .collect()
+}
+
+fn load_good(name: &str) -> (Catalog, Vec<Problem>) {
+    let found = fixtures("tests/fixtures/definitions/good")
+        .into_iter()
+        .find(|(stem, _)| stem == name);
+    let (_, file) = found.unwrap();
+    load(&[file]).unwrap_or_else(|problems| panic!("{}", render(&problems, Colour::Plain)))
+}
+
+#[test]
+fn every_mistake_is_shown_with_its_place_and_advice() {
+    let mut all = Vec::new();
+    for (stem, file) in fixtures("tests/fixtures/definitions/bad") {
+        let problems = load(std::slice::from_ref(&file)).expect_err(&stem);
+        all.push((format!("bad__{stem}"), render(&problems, Colour::Plain)));
+    }
+    assert!(all.len() > 15, "the fixtures were not found");
+    for (name, text) in all {
+        insta::assert_snapshot!(name, text);
+    }
+}
+
+#[test]
+fn every_good_file_is_taken() {
+    for (stem, file) in fixtures("tests/fixtures/definitions/good") {
+        if let Err(problems) = load(&[file]) {
+            panic!("{stem}: {}", render(&problems, Colour::Plain));
+        }
+    }
+}
+
+#[test]
+fn what_is_doubtful_is_taken_with_a_warning() {
+    let (catalog, warnings) = load_good("short-window");
+    insta::assert_snapshot!("warnings__short-window", render(&warnings, Colour::Plain));
+    assert!(warnings.iter().all(|warning| !warning.is_error()));
+    let rules = &catalog.slos.values().next().unwrap().alerting.rules;
+    let names: Vec<_> = rules.iter().map(|rule| rule.name.as_str()).collect();
+    assert_eq!(names, ["fast-burn", "slow-burn", "day-burn"]);
+    assert!(rules.iter().all(|rule| rule.factor >= 1.0));
+}
+
+#[test]
+fn a_literal_secret_is_in_no_output() {
+    let (_, file) = fixtures("tests/fixtures/definitions/bad")
+        .into_iter()
+        .find(|(stem, _)| stem == "literal-secrets")
+        .unwrap();
+    assert_eq!(file.text.matches("hunter2").count(), 10);
+    let problems = load(&[file]).unwrap_err();
+    let outputs = [
+        render(&problems, Colour::Plain),
+        render(&problems, Colour::Coloured),
+        render_github(&problems),
+        serde_json::to_string(&problems).unwrap(),
+        format!("{problems:?}"),
+    ];
+    for output in outputs {
+        assert!(!output.contains("hunter2"), "{output}");
+    }
+}
+
+#[test]
+fn the_definitions_that_come_with_the_product_are_taken_without_a_warning() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let found = crate::app::definitions::read(&root.join("slo-definitions")).unwrap();
+    assert_eq!(found.problems, []);
+    let (catalog, warnings) = load(&found.files)
+        .unwrap_or_else(|problems| panic!("{}", render(&problems, Colour::Plain)));
+    assert_eq!(render(&warnings, Colour::Plain), "");
+    assert!(catalog.slos.len() >= 3);
+}
+
+mod laws {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn no_text_makes_it_panic(cut in 0_usize..4_000, insert in "\\PC{0,8}|[\\n{}\\[\\]:&*\"' -]{0,8}") {
+            let (_, file) = fixtures("tests/fixtures/definitions/good")
+                .into_iter()
+                .find(|(stem, _)| stem == "everything")
+                .unwrap();
+            let mut at = cut.min(file.text.len());
+            while !file.text.is_char_boundary(at) {
+                at -= 1;
+            }
+            let (head, tail) = file.text.split_at(at);
+            let problems = load(&[DefinitionFile { text: format!("{head}{insert}{tail}"), ..file }]).err().unwrap_or_default();
+            for problem in problems {
+                prop_assert!(problem.line >= 1 && problem.column >= 1);
+                render(&[problem], Colour::Plain);
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! `throughline validate`: are these definitions such that the service would take them?
+
+use std::{
+    io::{self, IsTerminal as _, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use super::problems::{Colour, count, quantity, render, render_github};
+use crate::{
+    app::definitions,
+    domain::definition::{Catalog, DefinitionFile, Problem, load},
+};
+
+/// Check definitions: syntax, names, references and maths
+///
+/// All paths are one set: a name may stand once in all of them, and references may cross files.
+/// Exit codes: 0 all is well, 1 there are errors (with --strict also warnings), 3 nothing could be
+/// checked.
+#[derive(clap::Args, Debug)]
+pub struct ValidateArgs {
+    /// Files, or folders with all *.yaml, *.yml and *.json below them
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+
+    /// How problems are written
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+
+    /// Treat warnings as errors
+    #[arg(long)]
+    pub strict: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// With the line underlined and advice
+    Text,
+    /// One object, for programs
+    Json,
+    /// Annotations of GitHub Actions
+    Github,
+}
+
+/// What was found.
+#[derive(Debug)]
+struct Findings {
+    files: usize,
+    /// `None` if the set is refused.
+    catalog: Option<Catalog>,
+    problems: Vec<Problem>,
+}
+
+pub fn run(args: &ValidateArgs) -> ExitCode {
+    let findings = match check(&args.paths) {
+        Ok(findings) => findings,
+        Err(error) => {
+            let cause = std::error::Error::source(&error);
+            let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
+            let _written = writeln!(io::stderr(), "error: {error}{cause}");
+            return ExitCode::from(3);
+        }
+    };
+    let colour = if io::stdout().is_terminal() {
+        Colour::Coloured
+    } else {
+        Colour::Plain
+    };
+    let text = findings.text(args.output, colour);
+    if io::stdout().write_all(text.as_bytes()).is_err() {
+        return ExitCode::from(3);
+    }
+    let is_fine = findings.catalog.is_some() && !(args.strict && !findings.problems.is_empty());
+    ExitCode::from(u8::from(!is_fine))
+}
+
+fn check(paths: &[PathBuf]) -> Result<Findings, definitions::ReadError> {
+    let mut files = Vec::new();
+    let mut unreadable = Vec::new();
+    for path in paths {
+        let found = definitions::read(path)?;
+        let prefix = if path.is_dir() {
+            path.as_path()
+        } else {
+            Path::new("")
+        };
+        let shown = |below: &str| prefix.join(below).display().to_string();
+        files.extend(found.files.into_iter().map(|file| DefinitionFile {
+            path: shown(&file.path),
+            ..file
+        }));
+        unreadable.extend(found.problems.into_iter().map(|problem| Problem {
+            file: shown(&problem.file),
+            ..problem
+        }));
+    }
+    let (catalog, problems) = match load(&files) {
+        Ok((catalog, warnings)) => (unreadable.is_empty().then_some(catalog), warnings),
+        Err(problems) => (None, problems),
+    };
+    unreadable.extend(problems);
+    Ok(Findings {
+        files: files.len(),
+        catalog,
+        problems: unreadable,
+    })
+}
+
+impl Findings {
+    fn text(&self, output: Output, colour: Colour) -> String {
+        match output {
+            Output::Text => format!("{}{}\n", render(&self.problems, colour), self.summary()),
+            Output::Github => render_github(&self.problems),
+            Output::Json => {
+                let slos = self
+                    .catalog
+                    .as_ref()
+                    .map_or(0, |catalog| catalog.slos.len());
+                let report = serde_json::json!({
+                    "valid": self.catalog.is_some(),
+                    "files": self.files,
+                    "slos": slos,
+                    "problems": self.problems,
+                });
+                format!("{report:#}\n")
+            }
+        }
+    }
+
+    fn summary(&self) -> String {
+        let files = quantity(self.files, "file");
+        let counted = count(&self.problems);
+        match &self.catalog {
+            Some(catalog) => {
+                let slos = quantity(catalog.slos.len(), "SLO");
+                format!("{files}, {slos}: {counted}")
+            }
+            None => format!("{files}: {counted}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SLO: &str = "apiVersion: throughline/v1\nkind: SLO\nmetadata: { name: a }\nspec:\n  \
+        objective: 99.5%\n  window: 30d\n  notify: { page: [b] }\n  indicator:\n    span: { match: '{ true }', good: '{ true }' }\n";
+    const TARGET: &str = "apiVersion: throughline/v1\nkind: AlertNotificationTarget\n\
+        metadata: { name: b }\nspec: { webhook: { url: http://localhost } }\n";
+
+    #[test]
+    fn references_may_cross_files_and_folders() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("slos")).unwrap();
+        let slo = folder.path().join("slos/a.yaml");
+        let target = folder.path().join("b.yaml");
+        std::fs::write(&slo, SLO).unwrap();
+        std::fs::write(&target, TARGET).unwrap();
+        let together = check(&[folder.path().join("slos"), target]).unwrap();
+        assert_eq!(together.summary(), "2 files, 1 SLO: 0 errors, 0 warnings");
+        let alone = check(std::slice::from_ref(&slo)).unwrap();
+        assert_eq!(alone.summary(), "1 file: 1 error, 0 warnings");
+        assert_eq!(alone.problems[0].file, slo.display().to_string());
+    }
+
+    #[test]
+    fn an_unreadable_file_is_an_error_beside_those_of_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.yaml"), SLO).unwrap();
+        std::fs::write(folder.path().join("b.yaml"), b"\xff").unwrap();
+        let findings = check(&[folder.path().to_owned()]).unwrap();
+        assert!(findings.catalog.is_none());
+        assert_eq!(findings.problems.len(), 2);
+        let json: serde_json::Value =
+            serde_json::from_str(&findings.text(Output::Json, Colour::Plain)).unwrap();
+        assert_eq!(json["valid"], false);
+        assert_eq!(json["problems"][1]["line"], 7);
+    }
+
+    #[test]
+    fn a_path_that_is_not_there_cannot_be_checked() {
+        assert!(check(&[PathBuf::from("does/not/exist")]).is_err());
+    }
+}
