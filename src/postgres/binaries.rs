@@ -51,6 +51,8 @@ impl Binaries {
             .iter()
             .cloned()
             .chain(usual)
+            // A relative one would be looked for in another folder than ours by then.
+            .filter(|folder| folder.is_absolute())
             .filter(|folder| folder.join("postgres").exists() && folder.join("initdb").exists())
             .filter_map(|folder| {
                 let version = ask_version(&folder.join("postgres"), account)?;

@@ -28,7 +28,7 @@ pub enum StartError {
     )]
     NoAccount,
     #[error(
-        "the account `{account}`, which runs the database server, cannot enter `{folder}`: allow it with `chmod a+x {folder}`, or choose another data folder"
+        "the account `{account}`, which runs the database server, cannot enter `{folder}`: allow it with `chmod a+x {folder}`, or choose another place"
     )]
     NotEnterable { account: String, folder: PathBuf },
     #[error(

@@ -3,9 +3,9 @@
 //! `lock`, `log/` and the folder itself stay ours, also as root: only `data/` and `socket/` are
 //! given to the server's account, so that it cannot lead our writes elsewhere by a link.
 
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -111,12 +111,19 @@ pub(super) fn make_fresh(temp: &Path, mode: u32) -> Result<PathBuf, StartError> 
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = temp.join(format!("{FRESH_PREFIX}{}-{number}", std::process::id()));
         // Whoever made a folder of this name before us owns it, so it is never taken over.
-        match DirBuilder::new().mode(mode).create(&path) {
+        match make(&path, mode) {
             Ok(()) => return Ok(path),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(StartError::io("make the folder", &path)(error)),
         }
     }
+}
+
+/// With exactly this mode: the user's umask may forbid what the server's account needs.
+fn make(folder: &Path, mode: u32) -> io::Result<()> {
+    // Narrow from the start, so that there is no moment in which others may enter.
+    DirBuilder::new().mode(mode & 0o700).create(folder)?;
+    fs::set_permissions(folder, Permissions::from_mode(mode))
 }
 
 /// As root, the server's account must pass through a folder that stays ours.
@@ -126,15 +133,14 @@ fn enterable_mode() -> u32 {
 
 fn make_kept(path: &Path) -> Result<PathBuf, StartError> {
     let path = std::path::absolute(path).map_err(StartError::io("find the data folder", path))?;
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(StartError::io("make the folder", parent))?;
-    }
-    let made = DirBuilder::new().mode(enterable_mode()).create(&path);
-    match made {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(StartError::io("make the data folder", &path)(error));
+    let missing: Vec<&Path> = path.ancestors().take_while(|it| !it.exists()).collect();
+    for folder in missing.into_iter().rev() {
+        match make(folder, enterable_mode()) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(StartError::io("make the folder", folder)(error));
+            }
+            _ => {}
         }
-        _ => {}
     }
     let path = path
         .canonicalize()

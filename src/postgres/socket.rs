@@ -14,6 +14,8 @@ use super::{Settings, StartError};
 /// What `sun_path` holds on macOS, without its final zero; Linux has four bytes more.
 const LONGEST_PATH: usize = 103;
 const FILE_NAME: &str = ".s.PGSQL.5432";
+/// Where there is always room. On macOS the user's own temp folder has a long name.
+const SHORT_TEMP_DIR: &str = "/tmp";
 
 /// How to connect to the embedded server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,25 +65,39 @@ impl SocketFolder {
         account: &Account,
     ) -> Result<Self, StartError> {
         let beside = folder.socket();
-        let (path, temporary) = if fits(&beside) {
+        let made = if fits(&beside) {
             make_if_missing(&beside).map_err(StartError::io("make the folder", &beside))?;
-            (beside, None)
+            Self {
+                path: beside,
+                temporary: None,
+            }
         } else {
-            let fresh = make_fresh(&settings.temp_dir, 0o700)?;
-            (fresh.clone(), Some(fresh))
+            Self::temporary(&settings.temp_dir)?
         };
-        let made = Self { path, temporary };
-        if !fits(&made.path) {
-            return Err(StartError::SocketPathTooLong {
-                path: made.path.join(FILE_NAME),
-                limit: LONGEST_PATH,
-            });
-        }
         fs::set_permissions(&made.path, Permissions::from_mode(0o700))
             .map_err(StartError::io("make private the folder", &made.path))?;
         account.own(&made.path)?;
         account.check_can_enter(&made.path)?;
         Ok(made)
+    }
+
+    fn temporary(temp_dir: &Path) -> Result<Self, StartError> {
+        let mut path = PathBuf::new();
+        for root in [temp_dir, Path::new(SHORT_TEMP_DIR)] {
+            path = make_fresh(root, 0o700)?;
+            // Removed again at the end of this turn if it is not returned.
+            let made = Self {
+                path: path.clone(),
+                temporary: Some(path.clone()),
+            };
+            if fits(&made.path) {
+                return Ok(made);
+            }
+        }
+        Err(StartError::SocketPathTooLong {
+            path: path.join(FILE_NAME),
+            limit: LONGEST_PATH,
+        })
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -14,19 +14,24 @@ use tokio::time::{sleep, timeout};
 
 /// In this process, a test that is started again plays the manager that gets killed.
 const ROLE: &str = "THROUGHLINE_TEST_MANAGER_OF";
-const LONG_ENOUGH: Duration = Duration::from_secs(60);
+const LONG_ENOUGH: Duration = Duration::from_mins(1);
 
-/// A place for a database that is kept, which other accounts can enter.
+/// A folder that other accounts can enter, whatever the umask.
 fn home() -> tempfile::TempDir {
     let home = tempfile::tempdir().unwrap();
-    fs::set_permissions(home.path(), Permissions::from_mode(0o755)).unwrap();
+    open_to_all(home.path());
     home
 }
 
-/// A folder for temporary files of its own, so that one can tell what is left in it.
+fn open_to_all(folder: &Path) {
+    fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
+}
+
+/// With a folder for temporary files of its own, so that one can tell what is left in it.
 fn settings(home: &Path, data_dir: DataDir) -> Settings {
     let temp_dir = home.join("temp");
     fs::create_dir_all(&temp_dir).unwrap();
+    open_to_all(&temp_dir);
     Settings {
         temp_dir,
         data_dir,
@@ -68,12 +73,10 @@ fn postmaster(folder: &Path) -> Pid {
 
 /// Whether the process is there and not just waiting to be collected.
 fn is_alive(pid: Pid) -> bool {
-    let stat = Command::new("ps")
-        .args(["-o", "stat=", "-p", &pid.to_string()])
-        .output()
-        .unwrap();
-    let stat = String::from_utf8(stat.stdout).unwrap();
-    !stat.trim().is_empty() && !stat.starts_with('Z')
+    match fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => !stat.contains(") Z "),
+        Err(_) => kill(pid, None).is_ok(),
+    }
 }
 
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
@@ -199,6 +202,7 @@ async fn a_half_made_database_is_made_anew() {
     let home = home();
     let half = home.path().join("db/data.half-made");
     fs::create_dir_all(&half).unwrap();
+    open_to_all(half.parent().unwrap());
     fs::write(half.join("PG_VERSION"), "15\n").unwrap();
     let server = Server::start(&keep(home.path())).await.unwrap();
     assert_eq!(ask(&server, "SELECT 'whole'").await, "whole");
@@ -216,6 +220,41 @@ async fn a_socket_path_too_long_goes_to_the_temp_folder() {
     assert!(server.connection().socket_dir.starts_with(temp));
     assert_eq!(ask(&server, "SELECT 'reached'").await, "reached");
     server.stop().await.unwrap();
+    assert_eq!(fs::read_dir(&settings.temp_dir).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_temp_folder_with_a_long_name_still_leaves_room_for_a_socket() {
+    let home = home();
+    let long = home.path().join("x".repeat(100));
+    fs::create_dir(&long).unwrap();
+    open_to_all(&long);
+    let settings = Settings {
+        temp_dir: long,
+        ..Settings::throwaway()
+    };
+    let server = Server::start(&settings).await.unwrap();
+    let socket_dir = server.connection().socket_dir.clone();
+    assert_eq!(ask(&server, "SELECT 'reached'").await, "reached");
+    server.stop().await.unwrap();
+    assert!(!socket_dir.exists());
+}
+
+#[tokio::test]
+async fn a_start_that_is_given_up_leaves_nothing_behind() {
+    let home = home();
+    let settings = settings(home.path(), DataDir::Throwaway);
+    {
+        let mut start = Box::pin(Server::start(&settings));
+        let begun = until("the database is being made", || {
+            fs::read_dir(&settings.temp_dir).unwrap().count() > 0
+        });
+        tokio::select! {
+            biased;
+            () = begun => {}
+            _ = &mut start => panic!("to make a database takes longer"),
+        }
+    }
     assert_eq!(fs::read_dir(&settings.temp_dir).unwrap().count(), 0);
 }
 
@@ -258,7 +297,7 @@ async fn a_process_id_given_away_again_does_not_keep_the_server_down() {
     let pid = postmaster(server.folder());
     server.stop().await.unwrap();
     // A process that the server may signal is one it takes for a server.
-    let mut sleeper = as_owner_of(&settings_folder(&settings).join("data"), "sleep")
+    let mut sleeper = as_owner_of(stale.parent().unwrap(), "sleep")
         .arg("300")
         .spawn()
         .unwrap();
@@ -333,13 +372,6 @@ async fn the_server_of_a_killed_manager_ends_too_and_the_next_start_works() {
     let server = Server::start(&keep(home.path())).await.unwrap();
     assert_eq!(ask(&server, "SELECT 'up'").await, "up");
     server.stop().await.unwrap();
-}
-
-fn settings_folder(settings: &Settings) -> &Path {
-    match &settings.data_dir {
-        DataDir::Keep(folder) => folder,
-        DataDir::Throwaway => panic!("a throwaway folder has no fixed place"),
-    }
 }
 
 /// A command that runs as whoever owns `path`, as the server does.
