@@ -24,7 +24,12 @@ pub struct Config {
 #[command(next_help_heading = "Definitions")]
 pub struct DefinitionsConfig {
     /// Folder of SLO definitions; read again when its files change and on SIGHUP
-    #[arg(long = "definitions", env = "THROUGHLINE_DEFINITIONS", value_name = "FOLDER", default_value = "slo-definitions")]
+    #[arg(
+        long = "definitions",
+        env = "THROUGHLINE_DEFINITIONS",
+        value_name = "FOLDER",
+        default_value = "slo-definitions"
+    )]
     pub folder: PathBuf,
 }
 
@@ -32,11 +37,21 @@ pub struct DefinitionsConfig {
 #[command(next_help_heading = "Database")]
 pub struct DatabaseConfig {
     /// A PostgreSQL of version 15 or newer; without it the service runs one of its own
-    #[arg(long = "database-url", env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    #[arg(
+        long = "database-url",
+        env = "DATABASE_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
     pub url: Option<String>,
     /// Where the service's own PostgreSQL keeps its data
     /// [default: $XDG_DATA_HOME/throughline/postgres, or /var/lib/throughline/postgres as root]
-    #[arg(long, env = "THROUGHLINE_DATA_DIR", value_name = "FOLDER", verbatim_doc_comment)]
+    #[arg(
+        long,
+        env = "THROUGHLINE_DATA_DIR",
+        value_name = "FOLDER",
+        verbatim_doc_comment
+    )]
     pub data_dir: Option<PathBuf>,
     /// Connections to the database at most
     #[arg(long, env = "THROUGHLINE_DATABASE_CONNECTIONS", value_name = "NUMBER", default_value_t = 12, value_parser = clap::value_parser!(u32).range(4..=1000))]
@@ -47,10 +62,20 @@ pub struct DatabaseConfig {
 #[command(next_help_heading = "Receiving spans")]
 pub struct ReceiverConfig {
     /// Where OTLP/gRPC is received
-    #[arg(long, env = "THROUGHLINE_OTLP_GRPC_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:4317")]
+    #[arg(
+        long,
+        env = "THROUGHLINE_OTLP_GRPC_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "0.0.0.0:4317"
+    )]
     pub otlp_grpc_listen: SocketAddr,
     /// Where OTLP/HTTP is received
-    #[arg(long, env = "THROUGHLINE_OTLP_HTTP_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:4318")]
+    #[arg(
+        long,
+        env = "THROUGHLINE_OTLP_HTTP_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "0.0.0.0:4318"
+    )]
     pub otlp_http_listen: SocketAddr,
     /// Largest request in MiB, before and after decompression
     #[arg(long, env = "THROUGHLINE_MAX_REQUEST_MIB", value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
@@ -82,7 +107,12 @@ pub struct EvaluationConfig {
 #[command(next_help_heading = "Pages")]
 pub struct PagesConfig {
     /// Where pages, API and metrics are served
-    #[arg(long, env = "THROUGHLINE_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    #[arg(
+        long,
+        env = "THROUGHLINE_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "0.0.0.0:8080"
+    )]
     pub listen: SocketAddr,
 }
 
@@ -91,10 +121,22 @@ pub struct PagesConfig {
 #[command(next_help_heading = "Logging")]
 pub struct LogConfig {
     /// What is logged, as `info` or `warn,throughline::deliver=debug`
-    #[arg(long = "log", env = "THROUGHLINE_LOG", value_name = "FILTER", default_value = "info", global = true)]
+    #[arg(
+        long = "log",
+        env = "THROUGHLINE_LOG",
+        value_name = "FILTER",
+        default_value = "info",
+        global = true
+    )]
     pub filter: String,
     /// How it is written
-    #[arg(long, env = "THROUGHLINE_LOG_FORMAT", value_name = "FORMAT", default_value = "text", global = true)]
+    #[arg(
+        long,
+        env = "THROUGHLINE_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text",
+        global = true
+    )]
     pub log_format: LogFormat,
 }
 
@@ -129,6 +171,9 @@ impl Environment {
             std::env::var_os("XDG_DATA_HOME"),
             std::env::var_os("HOME"),
         );
-        Self { path, default_data_dir }
+        Self {
+            path,
+            default_data_dir,
+        }
     }
 }

@@ -40,17 +40,26 @@ impl Database {
 
     /// A database that is gone when it is closed.
     pub async fn throwaway(environment: &Environment, connections: u32) -> anyhow::Result<Self> {
-        let settings = Settings { search_path: environment.path.clone(), ..Settings::throwaway() };
+        let settings = Settings {
+            search_path: environment.path.clone(),
+            ..Settings::throwaway()
+        };
         let server = Server::start(&settings).await?;
         let store = Store::new(parse(&server.connection_url())?, connections);
         store.migrate().await?;
-        Ok(Self { store, server: Some(server) })
+        Ok(Self {
+            store,
+            server: Some(server),
+        })
     }
 
     pub async fn close(self) -> anyhow::Result<()> {
         self.store.close().await;
         if let Some(server) = self.server {
-            server.stop().await.context("cannot stop the embedded PostgreSQL")?;
+            server
+                .stop()
+                .await
+                .context("cannot stop the embedded PostgreSQL")?;
         }
         Ok(())
     }
@@ -68,9 +77,13 @@ fn parse(url: &str) -> anyhow::Result<PgConnectOptions> {
 }
 
 fn settings(config: &DatabaseConfig, environment: &Environment) -> anyhow::Result<Settings> {
-    let folder = config.data_dir.clone().or_else(|| environment.default_data_dir.clone()).context(
-        "there is no home folder to keep data in: set `--data-dir`, or `--database-url`",
-    )?;
+    let folder = config
+        .data_dir
+        .clone()
+        .or_else(|| environment.default_data_dir.clone())
+        .context(
+            "there is no home folder to keep data in: set `--data-dir`, or `--database-url`",
+        )?;
     Ok(Settings {
         data_dir: DataDir::Keep(folder),
         durability: Durability::Durable,

@@ -13,7 +13,10 @@ pub async fn on_signal(shutdown: CancellationToken) -> anyhow::Result<()> {
             _ = interrupt.recv() => "SIGINT",
         }
     };
-    tracing::info!(signal = next().await, "shutting down: what was taken is finished first");
+    tracing::info!(
+        signal = next().await,
+        "shutting down: what was taken is finished first"
+    );
     shutdown.cancel();
     tracing::warn!(signal = next().await, "a second signal: stopping at once");
     // 128 + 2, as a shell reports an interrupted command.

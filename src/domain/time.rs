@@ -42,7 +42,10 @@ impl Timestamp {
     }
 
     /// Seconds since the epoch with their fraction, for metrics and charts.
-    #[expect(clippy::cast_precision_loss, reason = "exact to the microsecond until the year 2255")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "exact to the microsecond until the year 2255"
+    )]
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 / 1e6
     }

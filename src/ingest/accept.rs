@@ -39,7 +39,9 @@ pub struct Batch {
 
 impl Ingest {
     pub fn new(parts: IngestParts) -> Self {
-        Self { parts: Arc::new(parts) }
+        Self {
+            parts: Arc::new(parts),
+        }
     }
 
     /// Notes in `batch` what `span` says about any SLO. `Err` refuses this span alone.
@@ -52,7 +54,10 @@ impl Ingest {
             return Err(refusal);
         }
         let horizon = now - self.parts.limits.horizon;
-        self.parts.classifier.borrow().classify(span, horizon, &mut batch.findings);
+        self.parts
+            .classifier
+            .borrow()
+            .classify(span, horizon, &mut batch.findings);
         Ok(())
     }
 
@@ -63,17 +68,28 @@ impl Ingest {
         let matched = batch.findings.evidence.len() as u64;
         let began = Instant::now();
         let result = self.parts.recorder.record(batch.findings).await;
-        metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
-        let label = if result.is_ok() { "committed" } else { "unavailable" };
+        metrics
+            .commit_seconds
+            .observe(began.elapsed().as_secs_f64());
+        let label = if result.is_ok() {
+            "committed"
+        } else {
+            "unavailable"
+        };
         metrics.requests.with_label_values(&[label]).inc();
         if result.is_ok() {
             metrics.spans_received.inc_by(batch.spans);
             metrics.spans_matched.inc_by(matched);
             for (reason, count) in batch.refused {
-                metrics.spans_refused.with_label_values(&[reason]).inc_by(count);
+                metrics
+                    .spans_refused
+                    .with_label_values(&[reason])
+                    .inc_by(count);
             }
             if batch.spans > 0 {
-                metrics.last_span_timestamp.set(self.parts.clock.now().as_secs_f64());
+                metrics
+                    .last_span_timestamp
+                    .set(self.parts.clock.now().as_secs_f64());
             }
         }
         result

@@ -9,8 +9,10 @@ impl Tx<'_> {
         files: &[DefinitionFile],
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let pairs: Vec<(&str, &str)> =
-            files.iter().map(|file| (file.path.as_str(), file.text.as_str())).collect();
+        let pairs: Vec<(&str, &str)> = files
+            .iter()
+            .map(|file| (file.path.as_str(), file.text.as_str()))
+            .collect();
         sqlx::query(concat!(
             "-- definition_set.keep\n",
             "insert into definition_sets (files, loaded_at) values ($1, $2) ",
@@ -34,7 +36,11 @@ impl Tx<'_> {
                 .await
                 .map_err(|source| self.failed(source))?;
         Ok(kept.map(|pairs| {
-            pairs.0.into_iter().map(|(path, text)| DefinitionFile { path, text }).collect()
+            pairs
+                .0
+                .into_iter()
+                .map(|(path, text)| DefinitionFile { path, text })
+                .collect()
         }))
     }
 }

@@ -45,7 +45,10 @@ impl Metrics {
                 "Spans in well-formed requests, whether or not an SLO selects them.",
             )?,
             spans_refused: IntCounterVec::new(
-                Opts::new("throughline_spans_refused_total", "Spans refused alone, by reason."),
+                Opts::new(
+                    "throughline_spans_refused_total",
+                    "Spans refused alone, by reason.",
+                ),
                 &["reason"],
             )?,
             spans_matched: IntCounter::new(
@@ -53,7 +56,10 @@ impl Metrics {
                 "Spans that said something of an SLO.",
             )?,
             requests: IntCounterVec::new(
-                Opts::new("throughline_requests_total", "Requests with spans, by result."),
+                Opts::new(
+                    "throughline_requests_total",
+                    "Requests with spans, by result.",
+                ),
                 &["result"],
             )?,
             commit_seconds: Histogram::with_opts(
@@ -61,7 +67,9 @@ impl Metrics {
                     "throughline_commit_seconds",
                     "From the last span of a request read to its commit.",
                 )
-                .buckets(vec![0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5]),
+                .buckets(vec![
+                    0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+                ]),
             )?,
             last_span_timestamp: Gauge::new(
                 "throughline_last_span_timestamp_seconds",
@@ -72,12 +80,18 @@ impl Metrics {
                 "Up to when ingest is known to have been healthy; deadlines wait for it.",
             )?,
             tick_seconds: HistogramVec::new(
-                HistogramOpts::new("throughline_tick_seconds", "How long one turn of a loop takes.")
-                    .buckets(vec![0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0]),
+                HistogramOpts::new(
+                    "throughline_tick_seconds",
+                    "How long one turn of a loop takes.",
+                )
+                .buckets(vec![0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0]),
                 &["loop"],
             )?,
             tick_failures: IntCounterVec::new(
-                Opts::new("throughline_tick_failures_total", "Turns of a loop that failed."),
+                Opts::new(
+                    "throughline_tick_failures_total",
+                    "Turns of a loop that failed.",
+                ),
                 &["loop"],
             )?,
             last_tick_timestamp: prometheus::GaugeVec::new(

@@ -8,15 +8,20 @@ use crate::config::{LogConfig, LogFormat};
 
 /// Starts logging to standard error. Fails on a filter that cannot be read.
 pub fn start(config: &LogConfig) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.filter)
-        .map_err(|error| anyhow::anyhow!("cannot read the log filter `{}`: {error}", config.filter))?;
+    let filter = EnvFilter::try_new(&config.filter).map_err(|error| {
+        anyhow::anyhow!("cannot read the log filter `{}`: {error}", config.filter)
+    })?;
     let registry = tracing_subscriber::registry().with(filter);
     match config.log_format {
         LogFormat::Text => {
-            registry.with(fmt::layer().with_writer(std::io::stderr).with_target(false)).init();
+            registry
+                .with(fmt::layer().with_writer(std::io::stderr).with_target(false))
+                .init();
         }
         LogFormat::Json => {
-            registry.with(fmt::layer().json().with_writer(std::io::stderr)).init();
+            registry
+                .with(fmt::layer().json().with_writer(std::io::stderr))
+                .init();
         }
     }
     Ok(())

@@ -21,7 +21,7 @@
 //!
 //! Where Tempo would fail at run time, as on `-span.name` of a text, the comparison is false.
 
-use std::{ops::Range, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 
 use self::{condition::Condition, lexer::Token, tree::Field, tree::Intrinsic};
 use super::{definition::AttributeName, span::SpanView};
@@ -44,11 +44,20 @@ mod tests;
 pub use self::index::SelectorIndex;
 
 /// One spanset filter, compiled. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Selector {
     text: Arc<str>,
     condition: Arc<Condition>,
     uses_workflow_duration: bool,
+}
+
+impl fmt::Debug for Selector {
+    /// The text says it all.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Selector")
+            .field("text", &self.text)
+            .finish()
+    }
 }
 
 /// What is wrong with a selector's text, and where.

@@ -1,9 +1,13 @@
 //! A database of its own for every test, on one Postgres for all of them.
 
-use std::{str::FromStr, sync::OnceLock};
+use std::str::FromStr;
 
 use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
-use throughline::store::Store;
+use throughline::{
+    postgres::{Server, Settings},
+    store::Store,
+};
+use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 /// An empty database with the current schema, and how to connect to it once more.
@@ -15,7 +19,7 @@ pub struct TestDatabase {
 
 impl TestDatabase {
     pub async fn create() -> Self {
-        let server = server_options();
+        let server = server_options().await;
         let name = format!("test_{}", Uuid::now_v7().simple());
         let mut connection = server.connect().await.expect("the test server answers");
         sqlx::raw_sql(sqlx::AssertSqlSafe(format!("create database {name}")))
@@ -38,10 +42,18 @@ impl TestDatabase {
     }
 }
 
-fn server_options() -> &'static PgConnectOptions {
-    static SERVER: OnceLock<PgConnectOptions> = OnceLock::new();
-    SERVER.get_or_init(|| {
-        PgConnectOptions::from_str("postgres://postgres@127.0.0.1:54329/postgres")
-            .expect("the address is valid")
-    })
+/// One embedded server for the whole process. It dies with it, and the next run removes its folder.
+async fn server_options() -> &'static PgConnectOptions {
+    static SERVER: OnceCell<(Server, PgConnectOptions)> = OnceCell::const_new();
+    let start = async || {
+        let server = Server::start(&Settings::throwaway())
+            .await
+            .expect("a server starts");
+        let url = server.connection_url();
+        (
+            server,
+            PgConnectOptions::from_str(&url).expect("the address is valid"),
+        )
+    };
+    &SERVER.get_or_init(start).await.1
 }

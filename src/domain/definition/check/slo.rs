@@ -21,8 +21,6 @@ use super::{
 };
 use crate::domain::{names::Name, objective::Objective};
 
-
-
 pub(super) fn check(named: &Named<'_, SloSpec>, known: &Known) -> Option<Slo> {
     let findings = named.findings;
     let (spec, place) = named.spec.valid()?;
