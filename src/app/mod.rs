@@ -1,6 +1,199 @@
-//! How the parts are put together.
+//! How the parts are put together: the only place that knows all stations.
+//!
+//! [`App::start`] opens the database, brings the definitions into force and binds every address
+//! before anything is served, so that what is wrong is said at once. [`App::run`] then serves until it
+//! is told to stop: receiving ends first, what was taken is committed, the loops end, and the
+//! database is closed last.
 
+pub mod catalog;
 pub mod database;
 pub mod definitions;
+mod loops;
 pub mod periodic;
 pub mod shutdown;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use tokio::{net::TcpListener, sync::watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::{
+    catalog::{CatalogKeeper, InForce},
+    database::Database,
+    loops::Loops,
+};
+use crate::{
+    clock::Clock,
+    config::Config,
+    domain::{
+        classify::TimeLimits,
+        time::{TimeRange, Timestamp},
+        workflow::Judging,
+    },
+    ingest::{
+        Ingest, IngestParts, grpc, http,
+        limits::ReceiverLimits,
+        receiver::Receiver,
+        record::{Recorder, RecorderLoop, RecorderParts},
+    },
+    store::{Store, Writer},
+    telemetry::metrics::Metrics,
+    web::{self, IngestFacts, IngestProbe, Listening, WebState},
+};
+
+/// Everything that is needed to serve, ready and bound.
+#[derive(Debug)]
+pub struct App {
+    config: Config,
+    clock: Clock,
+    metrics: Metrics,
+    database: Database,
+    keeper: CatalogKeeper,
+    in_force: InForce,
+    listeners: Listeners,
+}
+
+#[derive(Debug)]
+struct Listeners {
+    grpc: TcpListener,
+    http: TcpListener,
+    pages: TcpListener,
+}
+
+/// Where it listens; ports that were asked for as 0 are told.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    pub otlp_grpc: SocketAddr,
+    pub otlp_http: SocketAddr,
+    pub pages: SocketAddr,
+}
+
+impl App {
+    /// Binds, migrates and loads. Nothing is served yet.
+    pub async fn start(config: Config, database: Database, clock: Clock) -> anyhow::Result<Self> {
+        let listeners = Listeners::bind(&config).await?;
+        let metrics = Metrics::new()?;
+        let store = database.store.clone();
+        prepare(&store, clock.now(), config.receiver.horizon).await?;
+        let (mut keeper, in_force) =
+            CatalogKeeper::new(config.definitions.folder.clone(), store, metrics.clone());
+        keeper.start(clock.now()).await?;
+        Ok(Self { config, clock, metrics, database, keeper, in_force, listeners })
+    }
+
+    pub fn addresses(&self) -> anyhow::Result<Addresses> {
+        Ok(Addresses {
+            otlp_grpc: self.listeners.grpc.local_addr()?,
+            otlp_http: self.listeners.http.local_addr()?,
+            pages: self.listeners.pages.local_addr()?,
+        })
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.database.store
+    }
+
+    /// Serves until `shutdown` is cancelled, then drains.
+    pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let addresses = self.addresses()?;
+        let store = self.database.store.clone();
+        // A random slot, so that replicas rarely share one.
+        let writer = Writer(rand::random_range(0..1_024));
+        let (watermark, watermark_in_force) = watch::channel(self.clock.now());
+        let (recorder, recorder_loop) = Recorder::new(RecorderParts {
+            store: store.clone(),
+            writer,
+            clock: self.clock.clone(),
+            classifier: self.in_force.classifier.clone(),
+            watermark: watermark_in_force,
+        });
+        let (recording, receiving, looping) =
+            (TaskTracker::new(), TaskTracker::new(), TaskTracker::new());
+        let recorded = CancellationToken::new();
+        recording.spawn(RecorderLoop::run(recorder_loop, recorded.clone()));
+        let pages = self.web_state(addresses);
+        self.receive(recorder, &receiving, &shutdown);
+        let loops = Loops {
+            config: self.config,
+            clock: self.clock,
+            metrics: self.metrics,
+            store,
+            writer,
+            in_force: self.in_force,
+            keeper: self.keeper,
+            watermark,
+        };
+        loops.spawn(&looping, &shutdown);
+        receiving.spawn(web::serve(self.listeners.pages, pages, shutdown.clone()));
+        shutdown.cancelled().await;
+        for tracker in [&receiving, &looping] {
+            tracker.close();
+            tracker.wait().await;
+        }
+        recorded.cancel();
+        recording.close();
+        recording.wait().await;
+        self.database.close().await
+    }
+
+    fn web_state(&self, addresses: Addresses) -> WebState {
+        let metrics = self.metrics.clone();
+        WebState {
+            store: self.database.store.clone(),
+            clock: self.clock.clone(),
+            catalog: self.in_force.catalog.clone(),
+            definitions: self.in_force.status.clone(),
+            ingest: IngestProbe::new(move || facts(&metrics)),
+            listening: Listening {
+                otlp_grpc: addresses.otlp_grpc,
+                otlp_http: addresses.otlp_http,
+            },
+            metrics: self.metrics.registry.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> anyhow::Result<Self> {
+        let receiver = &config.receiver;
+        Ok(Self {
+            grpc: bind(receiver.otlp_grpc_listen, "--otlp-grpc-listen").await?,
+            http: bind(receiver.otlp_http_listen, "--otlp-http-listen").await?,
+            pages: bind(config.pages.listen, "--listen").await?,
+        })
+    }
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on `{address}`: choose another address with `{flag}`")
+    })
+}
+
+/// Partitions for all that may arrive from now on.
+async fn prepare(store: &Store, now: Timestamp, horizon: Duration) -> anyhow::Result<()> {
+    let mut tx = store.begin("prepare partitions").await?;
+    tx.ensure_epoch(now, horizon).await?;
+    let ahead = Duration::from_secs(2 * 86_400);
+    tx.ensure_count_partitions(TimeRange::new(now - horizon - ahead, now + ahead)).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+fn facts(metrics: &Metrics) -> IngestFacts {
+    let last_secs = metrics.last_span_timestamp.get();
+    #[expect(clippy::cast_possible_truncation, reason = "a time of ours, in seconds")]
+    let last_span_at = (last_secs > 0.0).then(|| Timestamp::from_micros((last_secs * 1e6) as i64));
+    let refused: u64 = prometheus::core::Collector::collect(&metrics.spans_refused)
+        .iter()
+        .flat_map(prometheus::proto::MetricFamily::get_metric)
+        .map(|metric| metric.get_counter().value() as u64)
+        .sum();
+    IngestFacts {
+        spans_received: metrics.spans_received.get(),
+        spans_refused: refused,
+        last_span_at,
+    }
+}

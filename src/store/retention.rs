@@ -17,8 +17,6 @@ const HOURS_PARTITION: Duration = Duration::from_secs(91 * 86_400);
 /// How long things are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// How far back evidence is still counted; workflows are kept at least as long.
-    pub horizon: Duration,
     /// Minutes are kept for the longest window of any SLO and a little more.
     pub minutes: Duration,
     pub hours: Duration,

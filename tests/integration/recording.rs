@@ -332,7 +332,6 @@ async fn partitions_of_counts_are_made_ahead_and_dropped_when_old() {
     let database = ready().await;
     record(&database.store, &[started(1, 0), succeeded(1, 30)], at(0)).await;
     let retention = throughline::store::Retention {
-        horizon: HORIZON,
         minutes: Duration::from_secs(32 * 86_400),
         hours: Duration::from_secs(400 * 86_400),
     };

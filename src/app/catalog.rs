@@ -1,0 +1,184 @@
+//! Keeps the definitions in force: reads their folder, and again whenever a file changes.
+//!
+//! A set with an error is refused whole and the old one stays in force; it is also what the service
+//! starts with if the files have errors then, since alerts for yesterday's promises are better than
+//! none.
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+};
+
+use tokio::sync::watch;
+
+use super::definitions::{self, Definitions};
+use crate::{
+    domain::{
+        classify::Classifier,
+        definition::{Catalog, DefinitionFile, Problem, load},
+        time::Timestamp,
+    },
+    store::Store,
+    telemetry::metrics::Metrics,
+    web::DefinitionsStatus,
+};
+
+/// What follows from the definitions, for whoever works by them.
+#[derive(Clone, Debug)]
+pub struct InForce {
+    pub catalog: watch::Receiver<Arc<Catalog>>,
+    pub classifier: watch::Receiver<Arc<Classifier>>,
+    pub status: watch::Receiver<Arc<DefinitionsStatus>>,
+}
+
+#[derive(Debug)]
+pub struct CatalogKeeper {
+    folder: PathBuf,
+    store: Store,
+    metrics: Metrics,
+    /// What was read last, with errors or without: nothing is done while it stays the same.
+    seen: Option<Definitions>,
+    catalog: watch::Sender<Arc<Catalog>>,
+    classifier: watch::Sender<Arc<Classifier>>,
+    status: watch::Sender<Arc<DefinitionsStatus>>,
+}
+
+/// How a look at the folder went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    Unchanged,
+    InForce { slos: usize },
+    Refused { problems: usize },
+}
+
+impl CatalogKeeper {
+    pub fn new(folder: PathBuf, store: Store, metrics: Metrics) -> (Self, InForce) {
+        let (catalog, catalog_in_force) = watch::channel(Arc::default());
+        let empty = Classifier::new(&Catalog::default(), &std::collections::BTreeMap::new());
+        let (classifier, classifier_in_force) = watch::channel(Arc::new(empty));
+        let status = DefinitionsStatus {
+            folder: folder.display().to_string(),
+            ..DefinitionsStatus::default()
+        };
+        let (status, status_in_force) = watch::channel(Arc::new(status));
+        let keeper = Self { folder, store, metrics, seen: None, catalog, classifier, status };
+        let in_force = InForce {
+            catalog: catalog_in_force,
+            classifier: classifier_in_force,
+            status: status_in_force,
+        };
+        (keeper, in_force)
+    }
+
+    /// The first look. If the files have errors, the last good ones come into force instead.
+    ///
+    /// # Errors
+    /// If there are no last good ones either: all problems, rendered.
+    pub async fn start(&mut self, now: Timestamp) -> anyhow::Result<()> {
+        if !matches!(self.look(now).await?, Look::Refused { .. }) {
+            return Ok(());
+        }
+        let mut tx = self.store.begin("read the last good definitions").await?;
+        let kept = tx.kept_definitions().await?;
+        tx.commit().await?;
+        let kept = kept.and_then(|files| load(&files).ok());
+        let Some((catalog, _)) = kept else {
+            anyhow::bail!(
+                "the definitions in `{}` have errors; `throughline validate {0}` shows them",
+                self.folder.display()
+            );
+        };
+        tracing::warn!("starting with the last definitions that had no errors");
+        self.bring_into_force(catalog).await
+    }
+
+    /// Reads the folder and brings it into force if it has changed and has no errors.
+    pub async fn look(&mut self, now: Timestamp) -> anyhow::Result<Look> {
+        let folder = self.folder.clone();
+        let read = tokio::task::spawn_blocking(move || definitions::read(&folder)).await?;
+        let found = match read {
+            Ok(found) => found,
+            Err(error) => return Ok(self.refuse_folder(&error)),
+        };
+        if self.seen.as_ref() == Some(&found) {
+            return Ok(Look::Unchanged);
+        }
+        let look = match check(&found) {
+            Ok((catalog, warnings)) => {
+                warnings.iter().for_each(|warning| tracing::warn!("{}", line(warning)));
+                self.accept(catalog, &found.files, now).await?
+            }
+            Err(problems) => self.refuse(&problems),
+        };
+        self.seen = Some(found);
+        Ok(look)
+    }
+
+    async fn accept(
+        &self,
+        catalog: Catalog,
+        files: &[DefinitionFile],
+        now: Timestamp,
+    ) -> anyhow::Result<Look> {
+        let slos = catalog.slos.len();
+        self.bring_into_force(catalog).await?;
+        let mut tx = self.store.begin("keep the definitions").await?;
+        tx.keep_definitions(files, now).await?;
+        tx.commit().await?;
+        self.status.send_modify(|status| {
+            let status = Arc::make_mut(status);
+            status.loaded_at = Some(now);
+            status.problems.clear();
+        });
+        self.metrics.definitions_loaded.set(1);
+        tracing::info!(slos, "definitions are in force");
+        Ok(Look::InForce { slos })
+    }
+
+    async fn bring_into_force(&self, catalog: Catalog) -> anyhow::Result<()> {
+        let names: Vec<_> = catalog.slos.keys().cloned().collect();
+        let mut tx = self.store.begin("declare the SLOs").await?;
+        let ids = tx.declare(&names).await?;
+        tx.commit().await?;
+        self.classifier.send_replace(Arc::new(Classifier::new(&catalog, &ids)));
+        self.catalog.send_replace(Arc::new(catalog));
+        Ok(())
+    }
+
+    fn refuse(&self, problems: &[Problem]) -> Look {
+        let lines: Vec<_> = problems.iter().map(line).collect();
+        lines.iter().for_each(|line| tracing::error!("definitions are refused: {line}"));
+        self.show(lines);
+        Look::Refused { problems: problems.len() }
+    }
+
+    fn refuse_folder(&mut self, error: &definitions::ReadError) -> Look {
+        let text = format!("{:#}", anyhow::Error::msg(error.to_string()));
+        if self.status.borrow().problems != [text.as_str()] {
+            tracing::error!("definitions are refused: {text}");
+        }
+        self.seen = None;
+        self.show(vec![text]);
+        Look::Refused { problems: 1 }
+    }
+
+    fn show(&self, problems: Vec<String>) {
+        self.status.send_modify(|status| Arc::make_mut(status).problems = problems);
+        self.metrics.definitions_loaded.set(0);
+    }
+}
+
+/// Files that could not be read are problems like those of what was read.
+fn check(found: &Definitions) -> Result<(Catalog, Vec<Problem>), Vec<Problem>> {
+    match (load(&found.files), found.problems.as_slice()) {
+        (Ok(loaded), []) => Ok(loaded),
+        (Ok(_), unread) => Err(unread.to_vec()),
+        (Err(problems), unread) => Err([unread, &problems].concat()),
+    }
+}
+
+fn line(problem: &Problem) -> String {
+    let Problem { file, line, column, message, .. } = problem;
+    let help = problem.help.as_deref().map(|help| format!(": {help}")).unwrap_or_default();
+    format!("{file}:{line}:{column} {message}{help}")
+}

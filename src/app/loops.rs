@@ -1,0 +1,121 @@
+//! Everything that happens again and again: each a tick, called by [`Periodic`].
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use tokio::sync::{Mutex, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    catalog::{CatalogKeeper, InForce, Look},
+    periodic::Periodic,
+    prepare,
+};
+use crate::{
+    clock::Clock,
+    config::Config,
+    domain::{definition::Catalog, names::Name, time::Timestamp, watermark::OutageLimits},
+    evaluate::{Evaluator, EvaluatorSettings, overdue::Overdue},
+    store::{Retention, Store, Writer},
+    telemetry::metrics::Metrics,
+};
+
+/// Signs of life, overdue workflows, and files: often enough that nobody waits for them.
+const SECOND: Duration = Duration::from_secs(1);
+/// No sign of life for this long is an outage: ten beats were missed.
+const SILENCE: Duration = Duration::from_secs(10);
+const RETENTION_INTERVAL: Duration = Duration::from_secs(3_600);
+/// Hours and days are kept for a calendar year and some weeks to compare.
+const KEEP_HOURS: Duration = Duration::from_secs(400 * 86_400);
+const DAY: Duration = Duration::from_secs(86_400);
+
+pub(super) struct Loops {
+    pub(super) config: Config,
+    pub(super) clock: Clock,
+    pub(super) metrics: Metrics,
+    pub(super) store: Store,
+    pub(super) writer: Writer,
+    pub(super) in_force: InForce,
+    pub(super) keeper: CatalogKeeper,
+    pub(super) watermark: watch::Sender<Timestamp>,
+}
+
+impl Loops {
+    pub(super) fn spawn(self, tasks: &TaskTracker, shutdown: &CancellationToken) {
+        let periodic = Periodic {
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+            shutdown: shutdown.clone(),
+        };
+        self.spawn_heartbeat(tasks, &periodic);
+        self.spawn_overdue(tasks, &periodic);
+        self.spawn_evaluation(tasks, &periodic);
+        self.spawn_retention(tasks, &periodic);
+        let Self { keeper, clock, .. } = self;
+        tasks.spawn(follow_definitions(keeper, clock, shutdown.clone()));
+    }
+
+    fn spawn_heartbeat(&self, tasks: &TaskTracker, periodic: &Periodic) {
+        let (store, metrics) = (self.store.clone(), self.metrics.clone());
+        let watermark = self.watermark.clone();
+        let limits = OutageLimits { silence: SILENCE, catch_up: self.config.receiver.catch_up };
+        tasks.spawn(periodic.clone().run("heartbeat", SECOND, move |now| {
+            let (store, metrics, watermark) = (store.clone(), metrics.clone(), watermark.clone());
+            async move {
+                let mut tx = store.begin("note a sign of life").await?;
+                let noted = tx.beat(now, &limits).await?;
+                tx.commit().await?;
+                watermark.send_replace(noted.up_to);
+                metrics.watermark_timestamp.set(noted.up_to.as_secs_f64());
+                Ok(noted)
+            }
+        }));
+    }
+
+    fn spawn_overdue(&self, tasks: &TaskTracker, periodic: &Periodic) {
+        let overdue = Overdue {
+            store: self.store.clone(),
+            writer: self.writer,
+            classifier: self.in_force.classifier.clone(),
+        };
+        let watermark = self.watermark.subscribe();
+        tasks.spawn(periodic.clone().run("overdue", SECOND, move |now| {
+            let (overdue, up_to) = (overdue.clone(), *watermark.borrow());
+            async move { Ok(overdue.tick(now, up_to).await?) }
+        }));
+    }
+
+    fn spawn_evaluation(&self, tasks: &TaskTracker, periodic: &Periodic) {
+        let evaluation = &self.config.evaluation;
+        let settings = EvaluatorSettings {
+            interval: evaluation.evaluation_interval,
+            page_base_url: evaluation.public_url.clone(),
+        };
+        let evaluator =
+            Evaluator::new(self.store.clone(), self.in_force.catalog.clone(), settings);
+        tasks.spawn(periodic.clone().run("evaluate", evaluation.evaluation_interval, move |now| {
+            let evaluator = evaluator.clone();
+            async move { Ok(evaluator.tick(now).await?) }
+        }));
+    }
+
+    fn spawn_retention(&self, tasks: &TaskTracker, periodic: &Periodic) {
+        let (store, catalog) = (self.store.clone(), self.in_force.catalog.clone());
+        let horizon = self.config.receiver.horizon;
+        tasks.spawn(periodic.clone().run("retention", RETENTION_INTERVAL, move |now| {
+            let (store, catalog) = (store.clone(), Arc::clone(&catalog.borrow()));
+            async move {
+                prepare(&store, now, horizon).await?;
+                let mut tx = store.begin("drop what is no longer needed").await?;
+                tx.drop_oldest_epoch(now, horizon).await?;
+                let dropped = tx.drop_old_counts(now, &retention(&catalog, horizon)).await?;
+                tx.commit().await?;
+                Ok(dropped)
+            }
+        }));
+    }
+}
+
+fn retention(catalog: &Catalog, horizon: Duration) -> Retention {
+    let longest = catalog.slos.values().map(|slo| slo.window).max().unwrap_or(DAY * 30);
+    Retention { minutes: longest.max(horizon) + DAY * 2, hours: KEEP_HOURS.max(longest + DAY * 2) }
+}
