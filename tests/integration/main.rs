@@ -10,3 +10,7 @@ mod postgres;
 mod recording;
 mod store;
 mod support;
+//! Everything that needs a socket or a database, in one binary.
+#![expect(clippy::unwrap_used, reason = "a test may fail by it")]
+
+mod receiver;

@@ -1,0 +1,8 @@
+//! The OTLP receiver on the wire, with real clients and with clients that are not.
+
+mod abuse;
+mod grpc;
+mod http;
+mod json;
+mod sdk;
+mod server;

@@ -1,0 +1,192 @@
+//! A receiver of both protocols on free ports, with a door that remembers and fails on command.
+
+use std::{
+    future::Future,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use opentelemetry_proto::tonic::{
+    collector::trace::v1::ExportTraceServiceRequest,
+    trace::v1::{ResourceSpans, ScopeSpans, Span},
+};
+use prost::Message as _;
+use throughline::{
+    domain::span::SpanView,
+    ingest::{
+        Refusal, Unavailable, door::Door, grpc, http, limits::ReceiverLimits, receiver::Receiver,
+    },
+};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, Semaphore},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// What the door does with a batch.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Commits {
+    #[default]
+    AtOnce,
+    /// Not: the database is away.
+    Never,
+    /// As soon as the semaphore gives a permit.
+    When(Arc<Semaphore>),
+}
+
+/// Keeps the names of the spans that it committed, and refuses those whose name begins with
+/// `refuse`. At one named `panic` it panics.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RecordingDoor {
+    commits: Commits,
+    names: Arc<Mutex<Vec<String>>>,
+    arrived: Arc<Notify>,
+}
+
+impl Door for RecordingDoor {
+    type Batch = Vec<String>;
+
+    fn take(&self, span: &dyn SpanView, batch: &mut Vec<String>) -> Result<(), Refusal> {
+        assert_ne!(span.name(), "panic");
+        if span.name().starts_with("refuse") {
+            return Err(Refusal::Malformed(span.name().to_owned()));
+        }
+        batch.push(span.name().to_owned());
+        Ok(())
+    }
+
+    async fn commit(&self, batch: Vec<String>) -> Result<(), Unavailable> {
+        self.arrived.notify_one();
+        match &self.commits {
+            Commits::AtOnce => {}
+            Commits::Never => {
+                return Err(Unavailable {
+                    reason: "the database is away".to_owned(),
+                    retry_after: Duration::from_secs(7),
+                });
+            }
+            Commits::When(ready) => ready.acquire().await.unwrap().forget(),
+        }
+        self.names.lock().unwrap().extend(batch);
+        Ok(())
+    }
+}
+
+pub(super) struct Server {
+    pub(super) http: String,
+    pub(super) grpc: String,
+    door: RecordingDoor,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Server {
+    pub(super) async fn start() -> Self {
+        Self::with(Commits::AtOnce, ReceiverLimits::default()).await
+    }
+
+    pub(super) async fn that_commits(commits: Commits) -> Self {
+        Self::with(commits, ReceiverLimits::default()).await
+    }
+
+    pub(super) async fn within(limits: ReceiverLimits) -> Self {
+        Self::with(Commits::AtOnce, limits).await
+    }
+
+    pub(super) async fn with(commits: Commits, limits: ReceiverLimits) -> Self {
+        let door = RecordingDoor {
+            commits,
+            ..RecordingDoor::default()
+        };
+        let receiver = Receiver::new(door.clone(), limits);
+        let (http, grpc) = (listener().await, listener().await);
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let server = Self {
+            http: format!("http://{}", http.local_addr().unwrap()),
+            grpc: format!("http://{}", grpc.local_addr().unwrap()),
+            door,
+            stop: stop.clone(),
+            tasks: tasks.clone(),
+        };
+        tasks.spawn(http::serve(
+            http,
+            receiver.clone(),
+            stop.clone().cancelled_owned(),
+        ));
+        tasks.spawn(grpc::serve(grpc, receiver, stop.cancelled_owned()));
+        server
+    }
+
+    pub(super) fn traces(&self) -> String {
+        format!("{}/v1/traces", self.http)
+    }
+
+    /// The names of all spans committed until now, sorted.
+    pub(super) fn committed(&self) -> Vec<String> {
+        let mut names = self.door.names.lock().unwrap().clone();
+        names.sort();
+        names
+    }
+
+    /// Ends when a batch is before the door, committed or not.
+    pub(super) async fn has_a_batch(&self) {
+        self.door.arrived.notified().await;
+    }
+
+    /// Tells both servers to stop; the future ends when they have.
+    pub(super) fn stop(&self) -> impl Future<Output = ()> + use<> {
+        self.stop.cancel();
+        self.tasks.close();
+        let tasks = self.tasks.clone();
+        async move { tasks.wait().await }
+    }
+}
+
+async fn listener() -> TcpListener {
+    TcpListener::bind(("127.0.0.1", 0)).await.unwrap()
+}
+
+/// A client that speaks HTTP/1.1.
+pub(super) fn client() -> reqwest::Client {
+    builder().build().unwrap()
+}
+
+/// A client that speaks HTTP/2 without having asked.
+pub(super) fn h2_client() -> reqwest::Client {
+    builder().http2_prior_knowledge().build().unwrap()
+}
+
+fn builder() -> reqwest::ClientBuilder {
+    // Only the first of all tests installs it; for the others it is there already.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+}
+
+pub(super) fn span(name: &str) -> Span {
+    Span {
+        trace_id: vec![1; 16],
+        span_id: vec![2; 8],
+        name: name.to_owned(),
+        start_time_unix_nano: 1,
+        end_time_unix_nano: 2,
+        ..Span::default()
+    }
+}
+
+pub(super) fn request(spans: Vec<Span>) -> ExportTraceServiceRequest {
+    ExportTraceServiceRequest {
+        resource_spans: vec![ResourceSpans {
+            scope_spans: vec![ScopeSpans {
+                spans,
+                ..ScopeSpans::default()
+            }],
+            ..ResourceSpans::default()
+        }],
+    }
+}
+
+pub(super) fn body(names: &[&str]) -> Vec<u8> {
+    request(names.iter().map(|name| span(name)).collect()).encode_to_vec()
+}
