@@ -97,6 +97,40 @@ fn the_definitions_that_come_with_the_product_are_taken_without_a_warning() {
     assert!(catalog.slos.len() >= 3);
 }
 
+#[test]
+fn nothing_is_left_out_silently() {
+    let (_, file) = fixtures("tests/fixtures/definitions/good")
+        .into_iter()
+        .find(|(stem, _)| stem == "everything")
+        .unwrap();
+    let lines: Vec<&str> = file.text.lines().collect();
+    let mut taken = 0;
+    for left_out in 0..lines.len() {
+        let mut lines = lines.clone();
+        lines.remove(left_out);
+        let text = lines.join("\n");
+        let count = |kind: &str| text.matches(&format!("\nkind: {kind}\n")).count();
+        let (slos, targets) = (count("SLO"), count("AlertNotificationTarget"));
+        let path = file.path.clone();
+        if let Ok((catalog, _)) = load(&[DefinitionFile { path, text }]) {
+            assert_eq!((catalog.slos.len(), catalog.targets.len()), (slos, targets));
+            taken += 1;
+        }
+    }
+    assert!(
+        taken > 10,
+        "most fields may be left out, but only {taken} were"
+    );
+}
+
+#[test]
+fn the_commands_are_well_formed() {
+    use clap::Args as _;
+
+    super::validate::ValidateArgs::augment_args(clap::Command::new("validate")).debug_assert();
+    super::schema::SchemaArgs::augment_args(clap::Command::new("schema")).debug_assert();
+}
+
 mod laws {
     use proptest::prelude::*;
 

@@ -30,6 +30,22 @@ pub struct ValidateArgs {
     /// Treat warnings as errors
     #[arg(long)]
     pub strict: bool,
+
+    /// When to colour
+    #[arg(long, value_enum, default_value_t = When::Auto)]
+    pub color: When,
+
+    /// Any value turns colours off, see no-color.org
+    #[arg(long, env = "NO_COLOR", hide = true)]
+    pub no_color: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum When {
+    /// On a terminal
+    Auto,
+    Always,
+    Never,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -61,17 +77,26 @@ pub fn run(args: &ValidateArgs) -> ExitCode {
             return ExitCode::from(3);
         }
     };
-    let colour = if io::stdout().is_terminal() {
-        Colour::Coloured
-    } else {
-        Colour::Plain
-    };
-    let text = findings.text(args.output, colour);
+    let text = findings.text(args.output, args.colour());
     if io::stdout().write_all(text.as_bytes()).is_err() {
         return ExitCode::from(3);
     }
     let is_fine = findings.catalog.is_some() && !(args.strict && !findings.problems.is_empty());
     ExitCode::from(u8::from(!is_fine))
+}
+
+impl ValidateArgs {
+    fn colour(&self) -> Colour {
+        let is_unwanted = self
+            .no_color
+            .as_ref()
+            .is_some_and(|value| !value.is_empty());
+        match self.color {
+            When::Always => Colour::Coloured,
+            When::Auto if io::stdout().is_terminal() && !is_unwanted => Colour::Coloured,
+            When::Auto | When::Never => Colour::Plain,
+        }
+    }
 }
 
 fn check(paths: &[PathBuf]) -> Result<Findings, definitions::ReadError> {

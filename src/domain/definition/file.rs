@@ -59,7 +59,8 @@ pub(super) struct SloSpec {
     /// The attribute that tells whose experience an event is, such as span.customer.id.
     pub(super) customer: Option<Field<String>>,
     /// How long after a deadline evidence that is under way is waited for; 2m if left out.
-    pub(super) grace: Option<Field<String>>,
+    #[schemars(with = "Option<String>")]
+    pub(super) grace: Option<Field<Scalar>>,
     /// Names of policies, or policies written in place; `standard` if left out.
     pub(super) alert_policies: Option<Field<Vec<Field<TextOr<PolicyInPlace>>>>>,
     pub(super) notify: Option<Field<NotifyFile>>,
@@ -90,7 +91,8 @@ pub(super) struct WorkflowFile {
     /// Leaves the count, unless the promise was already broken.
     pub(super) cancel: Option<Field<String>>,
     /// The promise: end of the finish less start of the start.
-    pub(super) within: Field<String>,
+    #[schemars(with = "String")]
+    pub(super) within: Field<Scalar>,
     /// What makes spans belong to the same workflow, in order of trust: attributes and `trace`.
     pub(super) correlate: Field<Vec<Field<TextOr<CorrelatorFile>>>>,
 }
@@ -169,7 +171,8 @@ pub(super) struct PolicySpec {
     /// `budget` weighs by volume and is the default, `ratio` does not.
     pub(super) burn: Option<Field<BurnFile>>,
     /// Quiet this long before an alert resolves; 5m if left out.
-    pub(super) resolve_after: Option<Field<String>>,
+    #[schemars(with = "Option<String>")]
+    pub(super) resolve_after: Option<Field<Scalar>>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -200,8 +203,10 @@ pub(super) struct BurnRateFile {
     pub(super) spend: Option<Field<Scalar>>,
     /// The burn rate itself, at least 1.
     pub(super) factor: Option<Field<f64>>,
-    pub(super) long: Field<String>,
-    pub(super) short: Field<String>,
+    #[schemars(with = "String")]
+    pub(super) long: Field<Scalar>,
+    #[schemars(with = "String")]
+    pub(super) short: Field<Scalar>,
 }
 
 /// The floor against low traffic.
@@ -269,9 +274,17 @@ pub(super) struct SecretFile {
     pub(super) file: Option<Field<String>>,
 }
 
+/// Something that the format has and that is not built yet.
+pub(super) struct NotYetSupported {
+    pub(super) what: &'static str,
+    /// Whether it stands in the place of what is required otherwise, so that nothing more can be said
+    /// about its surroundings.
+    pub(super) stands_instead: bool,
+}
+
 /// What `key` of `shape` will mean once it is built; `None` if it means nothing at all.
-pub(super) fn not_yet_supported(shape: &str, key: &str) -> Option<&'static str> {
-    Some(match (shape, key) {
+pub(super) fn not_yet_supported(shape: &str, key: &str) -> Option<NotYetSupported> {
+    let what = match (shape, key) {
         ("SloSpec", "groupBy" | "maxGroups") => "budgets and alerts per value of an attribute",
         ("SloSpec", "budgetingMethod" | "timeSlices" | "timeSliceTarget") => {
             "slices of time that are good or bad"
@@ -292,6 +305,14 @@ pub(super) fn not_yet_supported(shape: &str, key: &str) -> Option<&'static str> 
         }
         ("TargetSpec", "alertmanager") => "Alertmanager as a target; `webhook` serves",
         _ => return None,
+    };
+    let stands_instead = matches!(
+        shape,
+        "CorrelatorFile" | "RuleFile" | "SlackFile" | "TargetSpec"
+    );
+    Some(NotYetSupported {
+        what,
+        stands_instead,
     })
 }
 

@@ -117,7 +117,7 @@ fn report(findings: &Findings<'_>, error: &serde_saphyr::Error, text: &str, base
     let place = error.location().map_or(Place(base, base), |location| {
         place(text, base, &location.span())
     });
-    match error.without_snippet() {
+    match innermost(error) {
         serde_saphyr::Error::DuplicateMappingKey { key, .. } => {
             let key = key.as_deref().unwrap_or("?");
             findings.error_with_help(
@@ -141,6 +141,14 @@ fn report(findings: &Findings<'_>, error: &serde_saphyr::Error, text: &str, base
             let message = message.split(" at line ").next().unwrap_or_default();
             findings.error(place, format!("this is not YAML: {message}"));
         }
+    }
+}
+
+/// What went wrong behind an alias is said as if it stood there.
+fn innermost(error: &serde_saphyr::Error) -> &serde_saphyr::Error {
+    match error.without_snippet() {
+        serde_saphyr::Error::AliasError { error, .. } => innermost(error),
+        other => other,
     }
 }
 

@@ -4,7 +4,7 @@
 //! What makes that possible is [`Field`]: its content may be missing or wrong without its
 //! surroundings becoming unreadable.
 
-use std::{borrow::Cow, fmt, marker::PhantomData};
+use std::{fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
@@ -47,7 +47,7 @@ pub(super) fn read<T: DeserializeOwned>(node: &Node, findings: &Findings<'_>) ->
     match T::deserialize(NodeReader { node, findings }) {
         Ok(value) => Some(value),
         Err(error) => {
-            findings.error_with_help(node.place, error.message, error.help);
+            error.note(node, findings);
             None
         }
     }
@@ -70,8 +70,24 @@ impl<T> Field<T> {
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub(super) struct ReadError {
+    /// Empty if it is among the findings already.
     message: String,
     help: Option<String>,
+}
+
+impl ReadError {
+    const fn reported() -> Self {
+        Self {
+            message: String::new(),
+            help: None,
+        }
+    }
+
+    fn note(self, node: &Node, findings: &Findings<'_>) {
+        if !self.message.is_empty() {
+            findings.error_with_help(node.place, self.message, self.help);
+        }
+    }
 }
 
 impl serde::de::Error for ReadError {
@@ -100,12 +116,13 @@ struct NodeReader<'a> {
     findings: &'a Findings<'a>,
 }
 
-impl NodeReader<'_> {
+impl<'a> NodeReader<'a> {
     fn expected(&self, what: &str) -> ReadError {
         let help = match (&self.node.value, what) {
             (NodeValue::Number(_) | NodeValue::Bool(_), "text") => {
                 Some("write it in quotes".to_owned())
             }
+            (NodeValue::Text(text), "a list") => Some(format!("write `[{text}]`")),
             _ => None,
         };
         ReadError {
@@ -114,24 +131,44 @@ impl NodeReader<'_> {
         }
     }
 
-    /// Notes the keys that are none of `known`.
-    fn check_keys(&self, entries: &[Entry], shape: &str, known: &[&'static str]) {
+    /// The fields of a shape that has the fields `known`. Others are noted; a misspelt one is then
+    /// read as what it was meant to be, so that what it should have been is not missed as well.
+    fn fields(&self, entries: &'a [Entry], shape: &str, known: &[&'static str]) -> Fields<'a> {
+        let mut fields = Fields {
+            named: Vec::with_capacity(entries.len()),
+            is_readable: true,
+        };
         for entry in entries {
             if known.contains(&entry.key.as_str()) {
-                continue;
-            }
-            if let Some(what) = not_yet_supported(shape, &entry.key) {
-                let message = format!("not yet supported: `{}`, {what}", entry.key);
+                fields.named.push((entry.key.as_str(), &entry.value));
+            } else if let Some(later) = not_yet_supported(shape, &entry.key) {
+                let message = format!("not yet supported: `{}`, {}", entry.key, later.what);
                 self.findings.error(entry.key_place, message);
-                continue;
+                fields.is_readable &= !later.stands_instead;
+            } else {
+                let is_absent = |field: &&str| entries.iter().all(|other| other.key != **field);
+                let absent = known.iter().copied().filter(is_absent);
+                let meant = suggest::nearest(&entry.key, absent)
+                    .filter(|meant| fields.named.iter().all(|(name, _)| name != meant));
+                fields
+                    .named
+                    .extend(meant.map(|meant| (meant, &entry.value)));
+                self.findings.error_with_help(
+                    entry.key_place,
+                    format!("unknown field `{}`", entry.key),
+                    suggest::did_you_mean(&entry.key, known.iter().copied()),
+                );
             }
-            self.findings.error_with_help(
-                entry.key_place,
-                format!("unknown field `{}`", entry.key),
-                suggest::did_you_mean(&entry.key, known.iter().copied()),
-            );
         }
+        fields
     }
+}
+
+/// The fields of a group by the names they are read under.
+struct Fields<'a> {
+    named: Vec<(&'a str, &'a Node)>,
+    /// Whether what is left makes sense by itself.
+    is_readable: bool,
 }
 
 impl<'de> Deserializer<'de> for NodeReader<'_> {
@@ -172,7 +209,7 @@ impl<'de> Deserializer<'de> for NodeReader<'_> {
         };
         match number {
             Some(number) => visitor.visit_u64(number),
-            None => Err(self.expected("a whole number")),
+            None => Err(self.expected("a whole number of 0 or more")),
         }
     }
 
@@ -213,8 +250,12 @@ impl<'de> Deserializer<'de> for NodeReader<'_> {
         let NodeValue::Mapping(entries) = &self.node.value else {
             return Err(self.expected("a group of fields"));
         };
+        let named: Vec<_> = entries
+            .iter()
+            .map(|entry| (entry.key.as_str(), &entry.value))
+            .collect();
         visitor.visit_map(Entries {
-            entries: entries.iter(),
+            entries: named.into_iter(),
             value: None,
             findings: self.findings,
         })
@@ -226,10 +267,20 @@ impl<'de> Deserializer<'de> for NodeReader<'_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ReadError> {
-        if let NodeValue::Mapping(entries) = &self.node.value {
-            self.check_keys(entries, name, fields);
+        let NodeValue::Mapping(entries) = &self.node.value else {
+            return Err(self.expected("a group of fields"));
+        };
+        let fields = self.fields(entries, name, fields);
+        let value = visitor.visit_map(Entries {
+            entries: fields.named.into_iter(),
+            value: None,
+            findings: self.findings,
+        });
+        if fields.is_readable {
+            value
+        } else {
+            value.and(Err(ReadError::reported()))
         }
-        self.deserialize_map(visitor)
     }
 
     fn deserialize_tuple_struct<V: Visitor<'de>>(
@@ -286,8 +337,7 @@ impl<'de> SeqAccess<'de> for FieldParts<'_> {
         match seed.deserialize(self.reader) {
             Ok(value) => Ok(Some(value)),
             Err(error) => {
-                let findings = self.reader.findings;
-                findings.error_with_help(self.reader.node.place, error.message, error.help);
+                error.note(self.reader.node, self.reader.findings);
                 Ok(None)
             }
         }
@@ -315,7 +365,7 @@ impl<'de> SeqAccess<'de> for Items<'_> {
 }
 
 struct Entries<'a> {
-    entries: std::slice::Iter<'a, Entry>,
+    entries: std::vec::IntoIter<(&'a str, &'a Node)>,
     value: Option<&'a Node>,
     findings: &'a Findings<'a>,
 }
@@ -327,11 +377,10 @@ impl<'de> MapAccess<'de> for Entries<'_> {
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, ReadError> {
-        let Some(entry) = self.entries.next() else {
+        let Some((key, value)) = self.entries.next() else {
             return Ok(None);
         };
-        self.value = Some(&entry.value);
-        let key: Cow<'_, str> = Cow::Borrowed(&entry.key);
+        self.value = Some(value);
         seed.deserialize(key.into_deserializer()).map(Some)
     }
 

@@ -27,7 +27,7 @@ pub(super) fn did_you_mean<'a>(
     match nearest(wrong, candidates.iter().copied()) {
         Some(near) => Some(format!("did you mean `{near}`?")),
         None if candidates.is_empty() => None,
-        None => Some(format!("known are {}", list(&candidates))),
+        None => Some(format!("known: {}", list(&candidates))),
     }
 }
 
@@ -61,7 +61,7 @@ mod tests {
         assert_eq!(nearest("colour", fields), None);
         assert_eq!(
             did_you_mean("colour", ["a", "b", "c"]).as_deref(),
-            Some("known are `a`, `b` and `c`")
+            Some("known: `a`, `b` and `c`")
         );
     }
 }

@@ -50,7 +50,7 @@ fn workflow(
     let fail = optional_selector(findings, file.fail.as_ref());
     let cancel = optional_selector(findings, file.cancel.as_ref());
     let within = required_ref(findings, &file.within, place, "within")
-        .and_then(|(text, place)| values::duration(findings, text, place));
+        .and_then(|(text, place)| values::duration(findings, &text.0, place));
     let correlate = correlators(findings, file, place);
     Some(WorkflowIndicator {
         start: start?,
@@ -76,7 +76,8 @@ fn within_fits(
     findings.error_with_help(
         place,
         format!(
-            "`within` is {text}, but the window of the objective is only {}",
+            "`within` is {}, but the window of the objective is only {}",
+            text.0,
             format_duration(window)
         ),
         "a promise must be shorter than the window that it is counted in".to_owned(),

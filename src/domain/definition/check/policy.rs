@@ -92,7 +92,7 @@ pub(super) fn policy(
     };
     let resolve_after = match optional(spec.resolve_after.as_ref()) {
         None => Some(defaults.resolve_after),
-        Some((text, place)) => values::duration(findings, text, place),
+        Some((text, place)) => values::duration(findings, &text.0, place),
     };
     Some(Policy {
         name: name?.0,
@@ -151,9 +151,13 @@ fn burn_rate(
 ) -> Option<(Threshold, Duration, Duration)> {
     let threshold = threshold(findings, file, place);
     let long = required_ref(findings, &file.long, place, "long")
-        .and_then(|(text, place)| values::whole_minutes(findings, text, place));
+        .and_then(|(text, place)| values::whole_minutes(findings, &text.0, place));
     let short = required_ref(findings, &file.short, place, "short").and_then(|(text, place)| {
-        Some((values::whole_minutes(findings, text, place)?, text, place))
+        Some((
+            values::whole_minutes(findings, &text.0, place)?,
+            &text.0,
+            place,
+        ))
     });
     let (short, text, place) = short?;
     let long = long?;

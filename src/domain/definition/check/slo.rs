@@ -133,13 +133,13 @@ fn customer(
 
 fn grace(
     findings: &Findings<'_>,
-    field: Option<&Field<String>>,
+    field: Option<&Field<Scalar>>,
     window: Option<Duration>,
 ) -> Option<Duration> {
     let Some(field) = field else {
         return Some(Slo::DEFAULT_GRACE);
     };
-    let (text, place) = field.valid()?;
+    let (Scalar(text), place) = field.valid()?;
     let grace = values::duration(findings, text, place)?;
     if window.is_some_and(|window| grace >= window) {
         let window = format_duration(window.unwrap_or_default());
