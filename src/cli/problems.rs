@@ -18,10 +18,12 @@ pub fn render(problems: &[Problem], colour: Colour) -> String {
         Colour::Plain => Renderer::plain(),
         Colour::Coloured => Renderer::styled(),
     };
-    problems
-        .iter()
-        .map(|problem| format!("{}\n\n", renderer.render(&[group(problem)])))
-        .collect()
+    let mut text = String::new();
+    for problem in problems {
+        text.push_str(&renderer.render(&[group(problem)]));
+        text.push_str("\n\n");
+    }
+    text
 }
 
 /// `1 error, 2 warnings`

@@ -1,7 +1,7 @@
 //! `throughline schema`: what an editor needs to complete and check definitions while typing.
 
 use std::{
-    io::{self, Write},
+    io::{self, Write as _},
     process::ExitCode,
 };
 

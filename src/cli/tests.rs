@@ -73,7 +73,36 @@ fn a_literal_secret_is_in_no_output() {
         .find(|(stem, _)| stem == "literal-secrets")
         .unwrap();
     assert_eq!(file.text.matches("hunter2").count(), 10);
-    let problems = load(&[file]).unwrap_err();
+    assert_shows_no_secret(&file);
+}
+
+#[test]
+fn a_literal_secret_is_in_no_output_however_broken_its_file_is() {
+    let (_, file) = fixtures("tests/fixtures/definitions/bad")
+        .into_iter()
+        .find(|(stem, _)| stem == "literal-secrets")
+        .unwrap();
+    let lines: Vec<&str> = file.text.lines().collect();
+    for at in 0..lines.len() {
+        let without: Vec<&str> = [&lines[..at], &lines[at + 1..]].concat();
+        let indented: Vec<String> = lines
+            .iter()
+            .enumerate()
+            .map(|(number, line)| format!("{}{line}", if number == at { " " } else { "" }))
+            .collect();
+        for text in [
+            lines[..=at].join("\n"),
+            without.join("\n"),
+            indented.join("\n"),
+        ] {
+            let path = file.path.clone();
+            assert_shows_no_secret(&DefinitionFile { path, text });
+        }
+    }
+}
+
+fn assert_shows_no_secret(file: &DefinitionFile) {
+    let problems = load(std::slice::from_ref(file)).err().unwrap_or_default();
     let outputs = [
         render(&problems, Colour::Plain),
         render(&problems, Colour::Coloured),

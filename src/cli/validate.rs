@@ -1,7 +1,7 @@
 //! `throughline validate`: are these definitions such that the service would take them?
 
 use std::{
-    io::{self, IsTerminal as _, Write},
+    io::{self, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -81,8 +81,8 @@ pub fn run(args: &ValidateArgs) -> ExitCode {
     if io::stdout().write_all(text.as_bytes()).is_err() {
         return ExitCode::from(3);
     }
-    let is_fine = findings.catalog.is_some() && !(args.strict && !findings.problems.is_empty());
-    ExitCode::from(u8::from(!is_fine))
+    let is_bad = findings.catalog.is_none() || (args.strict && !findings.problems.is_empty());
+    ExitCode::from(u8::from(is_bad))
 }
 
 impl ValidateArgs {

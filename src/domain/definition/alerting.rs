@@ -64,7 +64,7 @@ impl Default for Alerting {
             rules: Vec::new(),
             guard: Guard { bad_events: 5 },
             burn: BurnKind::Budget,
-            resolve_after: Duration::from_secs(300),
+            resolve_after: Duration::from_mins(5),
         }
     }
 }

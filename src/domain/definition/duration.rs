@@ -21,7 +21,7 @@ pub enum ParseDurationError {
     TooLong(String),
 }
 
-const TEN_YEARS: Duration = Duration::from_secs(3_650 * 86_400);
+const TEN_YEARS: Duration = Duration::from_hours(3_650 * 24);
 
 /// Reads whole numbers with units, largest first by habit: `1h30m`, `1w`, `500ms`. As in Prometheus
 /// and OpenSLO `m` is minutes and a year has 365 days.

@@ -36,16 +36,31 @@ pub(super) struct Entry {
 
 impl Node {
     pub(super) fn entry(&self, key: &str) -> Option<&Entry> {
-        match &self.value {
-            NodeValue::Mapping(entries) => entries.iter().find(|entry| entry.key == key),
-            _ => None,
+        self.entries()?.iter().find(|entry| entry.key == key)
+    }
+
+    pub(super) fn entries(&self) -> Option<&[Entry]> {
+        if let NodeValue::Mapping(entries) = &self.value {
+            Some(entries)
+        } else {
+            None
         }
     }
 
     pub(super) fn text(&self) -> Option<&str> {
-        match &self.value {
-            NodeValue::Text(text) => Some(text),
-            _ => None,
+        if let NodeValue::Text(text) = &self.value {
+            Some(text)
+        } else {
+            None
+        }
+    }
+
+    /// A number as it was written.
+    pub(super) fn number(&self) -> Option<&str> {
+        if let NodeValue::Number(text) = &self.value {
+            Some(text)
+        } else {
+            None
         }
     }
 
@@ -86,7 +101,7 @@ pub(super) fn documents(text: &str) -> Vec<Range<usize>> {
 }
 
 /// The tree of one document; `None` if it is empty or wrong, which is then among the findings.
-pub(super) fn parse(findings: &Findings<'_>, document: Range<usize>) -> Option<Node> {
+pub(super) fn parse(findings: &mut Findings<'_>, document: Range<usize>) -> Option<Node> {
     let text = findings.text().get(document.clone())?;
     match serde_saphyr::from_str_with_options::<Spanned<RawValue>>(text, options()) {
         Ok(raw) => {
@@ -94,6 +109,9 @@ pub(super) fn parse(findings: &Findings<'_>, document: Range<usize>) -> Option<N
             (!matches!(node.value, NodeValue::Null)).then_some(node)
         }
         Err(error) => {
+            if text.contains("NotificationTarget") {
+                findings.mask_values(document.clone());
+            }
             report(findings, &error, text, document.start);
             None
         }
@@ -117,38 +135,46 @@ fn report(findings: &Findings<'_>, error: &serde_saphyr::Error, text: &str, base
     let place = error.location().map_or(Place(base, base), |location| {
         place(text, base, &location.span())
     });
-    match innermost(error) {
-        serde_saphyr::Error::DuplicateMappingKey { key, .. } => {
-            let key = key.as_deref().unwrap_or("?");
-            findings.error_with_help(
-                place,
-                format!("`{key}` is written twice"),
-                "keep one of them: which one was meant cannot be told".to_owned(),
-            );
-        }
-        serde_saphyr::Error::Budget { .. }
-        | serde_saphyr::Error::AliasReplayLimitExceeded { .. }
-        | serde_saphyr::Error::AliasExpansionLimitExceeded { .. }
-        | serde_saphyr::Error::AliasReplayStackDepthExceeded { .. } => findings.error_with_help(
+    let error = innermost(error);
+    if let serde_saphyr::Error::DuplicateMappingKey { key, .. } = error {
+        let key = key.as_deref().unwrap_or("?");
+        findings.error_with_help(
+            place,
+            format!("`{key}` is written twice"),
+            "keep one of them: which one was meant cannot be told".to_owned(),
+        );
+    } else if is_over_budget(error) {
+        findings.error_with_help(
             place,
             "the document is too large or too deeply nested to be read",
             "at most 32 levels, 20000 values and 200 aliases: split it into several documents"
                 .to_owned(),
-        ),
-        other => {
-            let message = other.render_with_formatter(&UserMessageFormatter);
-            // The position is shown beside the line itself.
-            let message = message.split(" at line ").next().unwrap_or_default();
-            findings.error(place, format!("this is not YAML: {message}"));
-        }
+        );
+    } else {
+        let message = error.render_with_formatter(&UserMessageFormatter);
+        // The position is shown beside the line itself.
+        let message = message.split(" at line ").next().unwrap_or_default();
+        findings.error(place, format!("this is not YAML: {message}"));
     }
+}
+
+fn is_over_budget(error: &serde_saphyr::Error) -> bool {
+    matches!(
+        error,
+        serde_saphyr::Error::Budget { .. }
+            | serde_saphyr::Error::AliasReplayLimitExceeded { .. }
+            | serde_saphyr::Error::AliasExpansionLimitExceeded { .. }
+            | serde_saphyr::Error::AliasReplayStackDepthExceeded { .. }
+    )
 }
 
 /// What went wrong behind an alias is said as if it stood there.
 fn innermost(error: &serde_saphyr::Error) -> &serde_saphyr::Error {
-    match error.without_snippet() {
-        serde_saphyr::Error::AliasError { error, .. } => innermost(error),
-        other => other,
+    let error = error.without_snippet();
+    if let serde_saphyr::Error::AliasError { error, .. } = error {
+        innermost(error)
+    } else {
+        error
     }
 }
 
@@ -175,11 +201,11 @@ fn node(raw: Spanned<RawValue>, text: &str, base: usize) -> Node {
         ),
     };
     // A group has no extent of its own: its first key stands for it.
-    let place = match &value {
-        NodeValue::Mapping(entries) => entries.first().map_or(place, |entry| entry.key_place),
-        _ => place,
-    };
-    Node { place, value }
+    let mut node = Node { place, value };
+    if let Some(first) = node.entries().and_then(<[Entry]>::first) {
+        node.place = first.key_place;
+    }
+    node
 }
 
 fn entry(key: Spanned<String>, value: Spanned<RawValue>, text: &str, base: usize) -> Entry {

@@ -104,6 +104,17 @@ impl<'a> Findings<'a> {
         self.secrets.push(secret);
     }
 
+    /// From here on nothing but keys is shown of a stretch whose structure is not known.
+    pub(super) fn mask_values(&mut self, stretch: Range<usize>) {
+        let text = self.text().get(stretch.clone()).unwrap_or_default();
+        let values = WORD
+            .captures_iter(text)
+            .filter(|word| word.get(2).is_none())
+            .filter_map(|word| Some(word.get(1)?.range()));
+        self.secrets
+            .extend(values.map(|range| stretch.start + range.start..stretch.start + range.end));
+    }
+
     pub(super) fn error(&self, place: Place, message: impl Into<String>) {
         self.add(ProblemSeverity::Error, place, message.into(), None);
     }
@@ -207,10 +218,11 @@ static LITERAL_SECRET: LazyLock<Regex> = LazyLock::new(|| {
     ))
 });
 
-#[expect(
-    clippy::expect_used,
-    reason = "both patterns are constants, and tested"
-)]
+/// A word, and the colon that makes it a key.
+static WORD: LazyLock<Regex> =
+    LazyLock::new(|| compile(r#"([^\s{}\[\],"'#]*[^\s{}\[\],"'#:])["']?(:(?:\s|$))?"#));
+
+#[expect(clippy::expect_used, reason = "the patterns are constants, and tested")]
 fn compile(pattern: &str) -> Regex {
     Regex::new(pattern).expect("a constant pattern compiles")
 }

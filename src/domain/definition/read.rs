@@ -9,7 +9,7 @@ use std::{fmt, marker::PhantomData};
 use serde::{
     Deserialize, Deserializer,
     de::{
-        DeserializeOwned, DeserializeSeed, Error as _, IntoDeserializer, MapAccess, SeqAccess,
+        DeserializeOwned, DeserializeSeed, Error as _, IntoDeserializer as _, MapAccess, SeqAccess,
         Visitor, value::SeqDeserializer,
     },
     forward_to_deserialize_any,
@@ -185,16 +185,17 @@ impl<'de> Deserializer<'de> for NodeReader<'_> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        match self.node.value {
-            NodeValue::Null => visitor.visit_none(),
-            _ => visitor.visit_some(self),
+        if matches!(self.node.value, NodeValue::Null) {
+            visitor.visit_none()
+        } else {
+            visitor.visit_some(self)
         }
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        match &self.node.value {
-            NodeValue::Text(text) => visitor.visit_str(text),
-            _ => Err(self.expected("text")),
+        match self.node.text() {
+            Some(text) => visitor.visit_str(text),
+            None => Err(self.expected("text")),
         }
     }
 
@@ -203,22 +204,15 @@ impl<'de> Deserializer<'de> for NodeReader<'_> {
     }
 
     fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        let number = match &self.node.value {
-            NodeValue::Number(text) => text.parse().ok(),
-            _ => None,
-        };
-        match number {
+        match self.node.number().and_then(|text| text.parse().ok()) {
             Some(number) => visitor.visit_u64(number),
             None => Err(self.expected("a whole number of 0 or more")),
         }
     }
 
     fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        let number = match &self.node.value {
-            NodeValue::Number(text) => text.parse::<f64>().ok(),
-            _ => None,
-        };
-        match number.filter(|number| number.is_finite()) {
+        let number = self.node.number().and_then(|text| text.parse().ok());
+        match number.filter(|number: &f64| number.is_finite()) {
             Some(number) => visitor.visit_f64(number),
             None => Err(self.expected("a number")),
         }
@@ -255,7 +249,7 @@ impl<'de> Deserializer<'de> for NodeReader<'_> {
             .map(|entry| (entry.key.as_str(), &entry.value))
             .collect();
         visitor.visit_map(Entries {
-            entries: named.into_iter(),
+            rest: named.into_iter(),
             value: None,
             findings: self.findings,
         })
@@ -272,7 +266,7 @@ impl<'de> Deserializer<'de> for NodeReader<'_> {
         };
         let fields = self.fields(entries, name, fields);
         let value = visitor.visit_map(Entries {
-            entries: fields.named.into_iter(),
+            rest: fields.named.into_iter(),
             value: None,
             findings: self.findings,
         });
@@ -297,7 +291,9 @@ impl<'de> Deserializer<'de> for NodeReader<'_> {
             TEXT_OR => match &self.node.value {
                 NodeValue::Text(text) | NodeValue::Number(text) => visitor.visit_str(text),
                 NodeValue::Mapping(_) => visitor.visit_newtype_struct(self),
-                _ => Err(self.expected("text or a group of fields")),
+                NodeValue::Null | NodeValue::Bool(_) | NodeValue::Sequence(_) => {
+                    Err(self.expected("text or a group of fields"))
+                }
             },
             _ => self.deserialize_seq(visitor),
         }
@@ -365,7 +361,7 @@ impl<'de> SeqAccess<'de> for Items<'_> {
 }
 
 struct Entries<'a> {
-    entries: std::vec::IntoIter<(&'a str, &'a Node)>,
+    rest: std::vec::IntoIter<(&'a str, &'a Node)>,
     value: Option<&'a Node>,
     findings: &'a Findings<'a>,
 }
@@ -377,7 +373,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, ReadError> {
-        let Some((key, value)) = self.entries.next() else {
+        let Some((key, value)) = self.rest.next() else {
             return Ok(None);
         };
         self.value = Some(value);

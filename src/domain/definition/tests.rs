@@ -40,7 +40,7 @@ fn the_standard_policy_has_the_factors_of_the_workbook() {
     ];
     assert_eq!(factors, expected);
     assert_eq!(alerting.guard, Guard { bad_events: 5 });
-    assert_eq!(alerting.resolve_after, Duration::from_secs(300));
+    assert_eq!(alerting.resolve_after, Duration::from_mins(5));
     let messages: Vec<_> = warnings.iter().map(|w| w.message.as_str()).collect();
     assert_eq!(messages, ["nobody is told about `a`"]);
 }

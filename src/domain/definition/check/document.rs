@@ -1,6 +1,6 @@
 //! Files as documents, and the envelope around each.
 
-use std::ops::Range;
+use std::{ops::Range, path::Path};
 
 use serde::de::DeserializeOwned;
 
@@ -57,14 +57,17 @@ pub(super) struct Named<'a, S> {
 impl<'a> Sheet<'a> {
     pub(super) fn open(file: &'a DefinitionFile) -> Self {
         let mut findings = Findings::new(file);
-        let ranges = if file.path.ends_with(".json") {
+        let is_json = Path::new(&file.path)
+            .extension()
+            .is_some_and(|extension| extension == "json");
+        let ranges = if is_json {
             std::iter::once(0..file.text.len()).collect()
         } else {
             node::documents(&file.text)
         };
         let nodes: Vec<_> = ranges
             .into_iter()
-            .filter_map(|range| Some((range.clone(), node::parse(&findings, range)?)))
+            .filter_map(|range| Some((range.clone(), node::parse(&mut findings, range)?)))
             .collect();
         for (_, node) in &nodes {
             mask_secrets(node, &mut findings);

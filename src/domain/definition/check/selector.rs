@@ -75,7 +75,6 @@ fn workflow_duration_in(text: &str) -> Option<Range<usize>> {
             Some('"') if is_escaped => is_escaped = false,
             Some('"') if c == '\\' => is_escaped = true,
             Some(open) if open == c => quote = None,
-            Some(_) => {}
             None if c == '"' || c == '`' => quote = Some(c),
             None if text
                 .get(at..)
@@ -83,7 +82,7 @@ fn workflow_duration_in(text: &str) -> Option<Range<usize>> {
             {
                 return Some(at..at + INTRINSIC.len());
             }
-            None => {}
+            Some(_) | None => {}
         }
     }
     None
