@@ -3,7 +3,9 @@
 //! Nothing here does I/O, reads a clock, draws a random number, logs or awaits: time and ids are
 //! arguments. In reading order: [`time`] and [`names`]; [`span`], what arrives; [`selector`], which
 //! spans concern an SLO; [`definition`], what a user promised; [`workflow`], from evidence to a
-//! verdict; [`counts`], what verdicts add up to.
+//! verdict; [`counts`], what verdicts add up to; [`burn_rate`], what the counts mean for the budget;
+//! [`condition`], what a rule says of them; [`alert`], the state over time; [`status`], what is shown;
+//! [`notification`], what is told.
 #![deny(
     clippy::wildcard_enum_match_arm,
     clippy::indexing_slicing,
@@ -12,6 +14,7 @@
 )]
 
 pub mod classify;
+pub mod burn_rate;
 pub mod counts;
 pub mod definition;
 pub mod ledger;
