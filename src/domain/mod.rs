@@ -14,7 +14,9 @@
 )]
 
 pub mod classify;
+pub mod alert;
 pub mod burn_rate;
+pub mod condition;
 pub mod counts;
 pub mod definition;
 pub mod ledger;

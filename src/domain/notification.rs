@@ -24,6 +24,17 @@ pub enum TransitionKind {
     Resolved,
 }
 
+/// Why an episode ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EpisodeEnd {
+    /// Quiet for long enough.
+    #[default]
+    Recovered,
+    /// The SLO, or its last rule of this severity, is not declared any more: nobody watches it.
+    Undeclared,
+}
+
 /// Version 1 of the facts; kept as JSON in `alert_transitions`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
@@ -91,6 +102,8 @@ pub struct WorstWorkflow {
 pub struct EpisodeSummary {
     pub fired_at: Timestamp,
     pub resolved_at: Timestamp,
+    #[serde(default)]
+    pub ended_by: EpisodeEnd,
     /// Events from the first bad one to the resolve.
     pub counts: EventCounts,
     pub customers_affected: Option<i64>,

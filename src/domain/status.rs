@@ -1,8 +1,17 @@
 //! How an SLO stands at one moment: what the pages show, the API returns and the alerts saw.
 
+use std::{collections::BTreeSet, time::Duration};
+
 use serde::{Deserialize, Serialize};
 
-use super::{counts::EventCounts, definition::Severity, names::Name, time::Timestamp};
+use super::{
+    burn_rate::{BurnContext, BurnRate, Window},
+    condition::{self, CountsByLength},
+    counts::EventCounts,
+    definition::{Severity, Slo},
+    names::Name,
+    time::Timestamp,
+};
 
 /// One evaluation of one SLO. Kept as JSON in `slo_statuses`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -99,4 +108,271 @@ pub enum AlertState {
     Firing,
     /// Firing, but no rule burns; resolves if it stays so.
     Recovering,
+}
+
+/// The look-back that the numbers "now" are taken over.
+pub const LAST_HOUR: Duration = Duration::from_secs(3_600);
+
+/// What was counted for one SLO at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    /// The moment that all look-backs end at.
+    pub at: Timestamp,
+    /// Start of the earliest minute with an event.
+    pub first_event_at: Option<Timestamp>,
+    /// By [`look_backs`].
+    pub counts: CountsByLength,
+    pub in_flight: i64,
+    pub overdue: i64,
+    /// Distinct customers with a bad event in the last hour.
+    pub customers_affected: i64,
+}
+
+/// All lengths that an evaluation of `slo` counts events over.
+pub fn look_backs(slo: &Slo) -> BTreeSet<Duration> {
+    let of_rules = slo
+        .alerting
+        .rules
+        .iter()
+        .flat_map(|rule| [rule.long, rule.short]);
+    of_rules.chain([slo.window, LAST_HOUR]).collect()
+}
+
+impl Measured {
+    pub fn counted(&self, length: Duration) -> EventCounts {
+        self.counts.get(&length).copied().unwrap_or_default()
+    }
+
+    /// What burn rates of `slo` are computed with.
+    pub fn burn_context(&self, slo: &Slo) -> BurnContext {
+        BurnContext {
+            objective: slo.objective,
+            kind: slo.alerting.burn,
+            window: slo.window,
+            in_window: self.counted(slo.window),
+            observed: self
+                .first_event_at
+                .map_or(Duration::ZERO, |first| self.at.saturating_since(first))
+                .min(slo.window),
+        }
+    }
+
+    /// How each rule of `slo` stands.
+    pub fn rule_statuses(&self, slo: &Slo) -> Vec<RuleStatus> {
+        let burn = self.burn_context(slo);
+        let rules = slo.alerting.rules.iter();
+        rules
+            .map(|rule| condition::rule_status(rule, slo.alerting.guard, &burn, &self.counts))
+            .collect()
+    }
+}
+
+impl SloStatus {
+    /// The status of `slo` by what was `measured`, with its rules and alerts as they are after this
+    /// evaluation.
+    pub fn new(
+        slo: &Slo,
+        measured: &Measured,
+        rules: Vec<RuleStatus>,
+        alerts: Vec<AlertStatus>,
+    ) -> Self {
+        let burn = measured.burn_context(slo);
+        let last_hour = measured.counted(LAST_HOUR);
+        let pace = burn.burn_rate(Window {
+            length: LAST_HOUR,
+            counts: last_hour,
+        });
+        Self {
+            evaluated_at: measured.at,
+            state: slo_state(&burn, &rules, &alerts),
+            window: burn.in_window,
+            budget_remaining: burn.budget_remaining(),
+            budget_empty_in_secs: pace
+                .and_then(|pace| burn.time_to_exhaustion(pace))
+                .map(|lasts| lasts.as_secs()),
+            last_hour,
+            burn_rate: pace.map(BurnRate::value),
+            rules,
+            alerts,
+            in_flight: measured.in_flight,
+            overdue: measured.overdue,
+            customers_affected: slo.customer.as_ref().map(|_| measured.customers_affected),
+        }
+    }
+}
+
+/// The worst that holds, in the order of [`SloState`].
+fn slo_state(burn: &BurnContext, rules: &[RuleStatus], alerts: &[AlertStatus]) -> SloState {
+    let fires = |severity| {
+        let mut alerts = alerts.iter();
+        alerts.any(|alert| alert.severity == severity && alert.state == AlertState::Firing)
+    };
+    if fires(Severity::Page) {
+        SloState::Paging
+    } else if fires(Severity::Ticket) {
+        SloState::Ticket
+    } else if rules.iter().any(|rule| rule.condition == Condition::Rising) {
+        SloState::Rising
+    } else if alerts
+        .iter()
+        .any(|alert| alert.state == AlertState::Recovering)
+    {
+        SloState::Recovering
+    } else if burn.in_window.total() <= 0 {
+        SloState::NoData
+    } else if burn.has_too_few_events() {
+        SloState::TooFew
+    } else {
+        SloState::Ok
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::domain::{
+        definition::{AlertRule, Alerting, Indicator, Notify, Source, SpanIndicator},
+        selector::Selector,
+    };
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn slo() -> Slo {
+        let name: Name = "orders".parse().unwrap();
+        let selector = Selector::parse("{ name = \"order\" }").unwrap();
+        Slo {
+            display_name: name.to_string(),
+            name,
+            labels: BTreeMap::new(),
+            description: None,
+            service: None,
+            objective: "99%".parse().unwrap(),
+            window: DAY * 28,
+            indicator: Indicator::Span(SpanIndicator {
+                matches: selector.clone(),
+                good: selector,
+                started_at: None,
+            }),
+            customer: None,
+            grace: Duration::ZERO,
+            alerting: Alerting {
+                rules: vec![AlertRule {
+                    name: "fast-burn".parse().unwrap(),
+                    severity: Severity::Page,
+                    factor: 13.44,
+                    long: LAST_HOUR,
+                    short: Duration::from_secs(300),
+                }],
+                ..Alerting::default()
+            },
+            notify: Notify::default(),
+            runbook: None,
+            source: Source {
+                file: "orders.yaml".to_owned(),
+                line: 1,
+                text: String::new(),
+            },
+        }
+    }
+
+    fn counts(total: i64, bad: i64) -> EventCounts {
+        EventCounts {
+            good: total - bad,
+            timeout: bad,
+            ..EventCounts::ZERO
+        }
+    }
+
+    fn measured(window: EventCounts, hour: EventCounts, minutes: EventCounts) -> Measured {
+        let at = Timestamp::from_secs(1_790_000_000);
+        Measured {
+            at,
+            first_event_at: Some(at - DAY * 40),
+            counts: BTreeMap::from([
+                (DAY * 28, window),
+                (LAST_HOUR, hour),
+                (Duration::from_secs(300), minutes),
+            ]),
+            in_flight: 7,
+            overdue: 2,
+            customers_affected: 3,
+        }
+    }
+
+    fn status(measured: &Measured, alerts: &[AlertState]) -> SloStatus {
+        let slo = slo();
+        let alerts = alerts.iter().map(|&state| AlertStatus {
+            severity: Severity::Page,
+            state,
+            since: measured.at,
+            rule: None,
+        });
+        let rules = measured.rule_statuses(&slo);
+        SloStatus::new(&slo, measured, rules, alerts.collect())
+    }
+
+    #[test]
+    fn every_look_back_is_asked_for_once() {
+        let lengths: Vec<_> = look_backs(&slo()).iter().map(Duration::as_secs).collect();
+        assert_eq!(lengths, [300, 3_600, 28 * 86_400]);
+    }
+
+    #[test]
+    fn the_numbers_agree_with_the_formulae() {
+        let hour = counts(3_000, 150);
+        let status = status(&measured(counts(672_000, 1_680), hour, hour), &[]);
+        let close = |actual: Option<f64>, expected: f64| {
+            assert!((actual.unwrap() - expected).abs() < 1e-9, "{actual:?}");
+        };
+        close(status.burn_rate, 15.0);
+        close(status.budget_remaining, 0.75);
+        close(status.rules[0].long.burn_rate, 15.0);
+        assert_eq!(status.budget_empty_in_secs, Some(28 * 86_400 / 20));
+        assert_eq!((status.in_flight, status.overdue), (7, 2));
+        assert_eq!(status.customers_affected, None);
+    }
+
+    #[test]
+    fn the_state_is_the_worst_that_holds() {
+        let (all, quiet) = (counts(672_000, 10), counts(1_000, 0));
+        let calm = measured(all, quiet, quiet);
+        let rising = measured(all, counts(1_000, 4), counts(10, 4));
+        assert_eq!(status(&calm, &[]).state, SloState::Ok);
+        assert_eq!(status(&calm, &[AlertState::Firing]).state, SloState::Paging);
+        assert_eq!(
+            status(&calm, &[AlertState::Recovering]).state,
+            SloState::Recovering
+        );
+        assert_eq!(
+            status(&rising, &[AlertState::Recovering]).state,
+            SloState::Rising
+        );
+        assert_eq!(
+            status(&rising, &[AlertState::Firing]).state,
+            SloState::Paging
+        );
+    }
+
+    #[test]
+    fn no_event_and_too_few_are_not_the_same_as_fine() {
+        let none = EventCounts::ZERO;
+        assert_eq!(
+            status(&measured(none, none, none), &[]).state,
+            SloState::NoData
+        );
+        let few = measured(counts(90, 0), none, none);
+        assert_eq!(status(&few, &[]).state, SloState::TooFew);
+    }
+
+    #[test]
+    fn a_status_survives_its_json() {
+        let status = status(
+            &measured(counts(1_000, 1), counts(10, 1), EventCounts::ZERO),
+            &[AlertState::Firing],
+        );
+        let json = serde_json::to_string(&status).unwrap();
+        assert_eq!(serde_json::from_str::<SloStatus>(&json).unwrap(), status);
+    }
 }

@@ -1,0 +1,279 @@
+//! What the counts say now: of one rule a [`Condition`], of all rules of a severity a [`Verdict`].
+//!
+//! Pages and alerts use the same function, so a page never calls an SLO burning that nobody is told
+//! of.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    burn_rate::{BurnContext, BurnRate, Window},
+    counts::EventCounts,
+    definition::{AlertRule, Guard, Severity},
+    names::Name,
+    status::{Condition, RuleStatus, WindowStatus},
+};
+
+/// Events by look-back: every length that an SLO's rules ask for.
+pub type CountsByLength = BTreeMap<Duration, EventCounts>;
+
+/// Whether the counts can be complete: whether ingest is known to have been healthy until just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    Fresh,
+    Stale,
+}
+
+/// What all rules of one severity say together: what the alert's state machine moves on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A rule burns; the first that does.
+    Breach(Name),
+    /// Every rule's short window is well below its factor.
+    Clear,
+    /// Neither: not burning, yet too close to call it over.
+    Between,
+    /// Nothing can be said, so nothing may resolve.
+    Unknown,
+    /// No rule of this severity is declared any more.
+    Undeclared,
+}
+
+/// A short window is clear below this share of the factor, so that a rate around the factor does not
+/// fire and resolve in turns.
+const CLEAR_SHARE: f64 = 0.9;
+
+/// How a rule's two windows stand, and what that means.
+pub fn rule_status(
+    rule: &AlertRule,
+    guard: Guard,
+    burn: &BurnContext,
+    counts: &CountsByLength,
+) -> RuleStatus {
+    let counted = |length| counts.get(&length).copied().unwrap_or_default();
+    let (long, short) = (counted(rule.long), counted(rule.short));
+    let window = Window {
+        length: rule.long,
+        counts: long,
+    };
+    let rates = burn.burn_rates(window, short);
+    let is_over = |rate: Option<BurnRate>| rate.is_some_and(|rate| rate.reaches(rule.factor));
+    // Under the guard the long window counts as not over: too few bad events to mean anything.
+    let has_enough_bad = u64::try_from(long.bad()).unwrap_or(0) >= guard.bad_events;
+    let long_is_over = is_over(rates.long) && has_enough_bad;
+    let status = |length: Duration, counts, rate: Option<BurnRate>| WindowStatus {
+        secs: length.as_secs(),
+        counts,
+        burn_rate: rate.map(BurnRate::value),
+    };
+    RuleStatus {
+        name: rule.name.clone(),
+        severity: rule.severity,
+        factor: rule.factor,
+        condition: match (long_is_over, is_over(rates.short)) {
+            (true, true) => Condition::Burning,
+            (false, true) => Condition::Rising,
+            (true, false) => Condition::Recovering,
+            (false, false) if long.total() <= 0 && short.total() <= 0 => Condition::NoData,
+            (false, false) => Condition::Quiet,
+        },
+        long: status(rule.long, long, rates.long),
+        short: status(rule.short, short, rates.short),
+    }
+}
+
+/// What the rules of `severity` say together. They are OR-ed: one that burns is a breach, and only
+/// all of them make it clear.
+///
+/// A short window without events says nothing. It is passed over while a longer short window still
+/// sees events, or a queue with a workflow every ten minutes would never be clear of a rule that
+/// looks at five; where none sees any, the verdict is unknown. Stale counts may lack good and bad
+/// events alike: the bad ones that are there are true and may fire, the lack of others proves
+/// nothing.
+pub fn verdict(rules: &[RuleStatus], severity: Severity, freshness: Freshness) -> Verdict {
+    let mut rules = rules
+        .iter()
+        .filter(|rule| rule.severity == severity)
+        .peekable();
+    if rules.peek().is_none() {
+        return Verdict::Undeclared;
+    }
+    let mut seen = Verdict::Unknown;
+    for rule in rules {
+        if rule.condition == Condition::Burning {
+            return Verdict::Breach(rule.name.clone());
+        }
+        match rule.short.burn_rate {
+            Some(rate) if rate >= CLEAR_SHARE * rule.factor => seen = Verdict::Between,
+            Some(_) if seen == Verdict::Unknown => seen = Verdict::Clear,
+            Some(_) | None => {}
+        }
+    }
+    match freshness {
+        Freshness::Stale => Verdict::Unknown,
+        Freshness::Fresh => seen,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::{definition::BurnKind, objective::Objective};
+
+    const LONG: Duration = Duration::from_secs(3_600);
+    const SHORT: Duration = Duration::from_secs(300);
+    const SLOW_LONG: Duration = Duration::from_secs(21_600);
+    const SLOW_SHORT: Duration = Duration::from_secs(1_800);
+
+    fn counts(total: i64, bad: i64) -> EventCounts {
+        EventCounts {
+            good: total - bad,
+            late: bad,
+            ..EventCounts::ZERO
+        }
+    }
+
+    fn rule(name: &str, factor: f64, long: Duration, short: Duration) -> AlertRule {
+        AlertRule {
+            name: name.parse().unwrap(),
+            severity: Severity::Page,
+            factor,
+            long,
+            short,
+        }
+    }
+
+    /// Rules at 10 and 5 times an error budget of 1 %, by the plain ratio.
+    fn rules(fast: [EventCounts; 2], slow: [EventCounts; 2]) -> Vec<RuleStatus> {
+        let burn = BurnContext {
+            objective: Objective::from_ratio(0.99).unwrap(),
+            kind: BurnKind::Ratio,
+            window: LONG * 672,
+            in_window: counts(10_000, 0),
+            observed: LONG * 672,
+        };
+        let counts = BTreeMap::from([
+            (LONG, fast[0]),
+            (SHORT, fast[1]),
+            (SLOW_LONG, slow[0]),
+            (SLOW_SHORT, slow[1]),
+        ]);
+        let guard = Guard { bad_events: 5 };
+        [
+            rule("fast", 10.0, LONG, SHORT),
+            rule("slow", 5.0, SLOW_LONG, SLOW_SHORT),
+        ]
+        .iter()
+        .map(|rule| rule_status(rule, guard, &burn, &counts))
+        .collect()
+    }
+
+    fn page(rules: &[RuleStatus]) -> Verdict {
+        verdict(rules, Severity::Page, Freshness::Fresh)
+    }
+
+    fn breach(name: &str) -> Verdict {
+        Verdict::Breach(name.parse().unwrap())
+    }
+
+    const NONE: EventCounts = EventCounts::ZERO;
+
+    #[test]
+    fn both_windows_must_burn_before_a_rule_does() {
+        let condition = |long, short| rules([long, short], [NONE, NONE])[0].condition;
+        let (hot, cold) = (counts(100, 10), counts(100, 1));
+        assert_eq!(condition(hot, hot), Condition::Burning);
+        assert_eq!(condition(cold, hot), Condition::Rising);
+        assert_eq!(condition(hot, cold), Condition::Recovering);
+        assert_eq!(condition(cold, cold), Condition::Quiet);
+        assert_eq!(condition(hot, NONE), Condition::Recovering);
+        assert_eq!(condition(NONE, NONE), Condition::NoData);
+    }
+
+    #[test]
+    fn four_bad_events_are_held_back_by_a_guard_of_five() {
+        let with = |bad| rules([counts(5, bad), counts(5, bad)], [NONE, NONE]);
+        assert_eq!(with(4)[0].condition, Condition::Rising);
+        assert_eq!(page(&with(4)), Verdict::Between);
+        assert_eq!(with(5)[0].condition, Condition::Burning);
+        assert_eq!(page(&with(5)), breach("fast"));
+    }
+
+    #[test]
+    fn one_rule_that_burns_is_a_breach_and_the_first_gives_it_its_name() {
+        let (hot, cold) = (counts(100, 10), counts(100, 1));
+        assert_eq!(page(&rules([hot, hot], [hot, hot])), breach("fast"));
+        assert_eq!(page(&rules([cold, cold], [hot, hot])), breach("slow"));
+    }
+
+    #[test]
+    fn it_is_clear_only_when_every_short_window_is_well_below_its_factor() {
+        let short = |fast, slow| {
+            let hot = counts(1_000, 100);
+            page(&rules(
+                [hot, counts(1_000, fast)],
+                [hot, counts(1_000, slow)],
+            ))
+        };
+        assert_eq!(short(89, 44), Verdict::Clear);
+        assert_eq!(short(90, 44), Verdict::Between);
+        assert_eq!(short(89, 45), Verdict::Between);
+        assert_eq!(short(99, 49), Verdict::Between);
+        assert_eq!(short(99, 50), breach("slow"));
+    }
+
+    #[test]
+    fn silence_is_neither_clear_nor_a_breach() {
+        let hot = counts(100, 50);
+        assert_eq!(page(&rules([hot, NONE], [hot, NONE])), Verdict::Unknown);
+        assert_eq!(page(&rules([NONE, NONE], [NONE, NONE])), Verdict::Unknown);
+    }
+
+    #[test]
+    fn a_longer_short_window_speaks_for_a_silent_one() {
+        let (hot, good) = (counts(100, 50), counts(3, 0));
+        assert_eq!(page(&rules([hot, NONE], [hot, good])), Verdict::Clear);
+        assert_eq!(page(&rules([good, NONE], [good, hot])), Verdict::Between);
+    }
+
+    #[test]
+    fn stale_counts_may_fire_and_never_clear() {
+        let stale = |rules: &[RuleStatus]| verdict(rules, Severity::Page, Freshness::Stale);
+        let (hot, good) = (counts(100, 50), counts(100, 0));
+        assert_eq!(stale(&rules([hot, good], [hot, good])), Verdict::Unknown);
+        assert_eq!(stale(&rules([hot, hot], [good, good])), breach("fast"));
+    }
+
+    #[test]
+    fn a_severity_without_rules_is_undeclared() {
+        let rules = rules([NONE, NONE], [NONE, NONE]);
+        assert_eq!(
+            verdict(&rules, Severity::Ticket, Freshness::Fresh),
+            Verdict::Undeclared
+        );
+    }
+
+    fn any_counts() -> impl Strategy<Value = EventCounts> {
+        (0_i64..200, 0_i64..200).prop_map(|(good, bad)| counts(good + bad, bad))
+    }
+
+    proptest! {
+        #[test]
+        fn a_rule_burns_exactly_when_there_is_a_breach(
+            a in any_counts(), b in any_counts(), c in any_counts(), d in any_counts(),
+        ) {
+            let rules = rules([a, b], [c, d]);
+            let burns = rules.iter().any(|rule| rule.condition == Condition::Burning);
+            prop_assert_eq!(burns, matches!(page(&rules), Verdict::Breach(_)));
+        }
+
+        #[test]
+        fn good_events_alone_are_never_a_breach(
+            a in 0_i64..1_000, b in 0_i64..1_000, c in 0_i64..1_000, d in 0_i64..1_000,
+        ) {
+            let rules = rules([counts(a, 0), counts(b, 0)], [counts(c, 0), counts(d, 0)]);
+            prop_assert!(matches!(page(&rules), Verdict::Clear | Verdict::Unknown));
+        }
+    }
+}
