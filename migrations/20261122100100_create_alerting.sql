@@ -17,10 +17,14 @@ create table alerts (
     clear_since timestamptz,
     rule       text,
     primary key (slo_id, severity),
-    check ((state = 'inactive') = (episode is null))
+    check ((state = 'inactive') = (episode is null)),
+    check ((state = 'inactive') = (rule is null)),
+    check ((state = 'recovering') = (clear_since is not null))
 );
 comment on table alerts is 'The state machine of each SLO and severity. Every change is a compare-and-swap on version.';
 comment on column alerts.episode is 'One uninterrupted trouble, from firing to resolved.';
+comment on column alerts.since is 'When the episode began; of an inactive alert, when the last one ended.';
+comment on column alerts.rule is 'The rule that made it fire.';
 comment on column alerts.clear_since is 'Evaluated time since when no rule burns; null unless recovering.';
 
 create table alert_transitions (
@@ -37,7 +41,8 @@ create table alert_transitions (
     foreign key (slo_id, severity) references alerts (slo_id, severity)
 );
 comment on table alert_transitions is 'The history of alerts; facts are frozen at the moment of the transition.';
-create index alert_transitions_recent on alert_transitions (slo_id, at desc);
+create index alert_transitions_of_slo on alert_transitions (slo_id, at desc);
+create index alert_transitions_recent on alert_transitions (at desc);
 
 create table deliveries (
     id              bigint      generated always as identity primary key,

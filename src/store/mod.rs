@@ -11,6 +11,13 @@ mod error;
 mod retention;
 mod watermark;
 mod workflows;
+mod alerts;
+mod error;
+mod event_counts;
+mod outbox;
+mod slos;
+mod statuses;
+mod workflow_reads;
 
 use std::time::Duration;
 
@@ -24,6 +31,10 @@ pub use counts::Writer;
 pub use error::StoreError;
 pub use retention::Retention;
 pub use workflows::JudgingBySlo;
+pub use alerts::AlertTransition;
+pub use error::StoreError;
+pub use slos::{Declaration, DueSlo};
+pub use workflow_reads::OpenWorkflows;
 
 /// All migrations, in order. They are only ever added.
 pub static MIGRATOR: Migrator = sqlx::migrate!("./migrations");

@@ -1,0 +1,133 @@
+//! SLOs by name and id, and who evaluates them next.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::{DateTime, Utc};
+use sqlx::FromRow;
+
+use super::{StoreError, Tx};
+use crate::domain::{
+    names::{Name, SloId},
+    time::Timestamp,
+};
+
+/// An SLO whose turn it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueSlo {
+    pub id: SloId,
+    pub name: Name,
+    /// Whether a definition still names it. If not, it is due only to close what is open.
+    pub declaration: Declaration,
+    pub first_event_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Declaration {
+    Declared,
+    Removed,
+}
+
+/// No claim reaches further ahead than this beyond its interval: what does was made by a clock that
+/// has been set back since, and is void.
+const CLOCK_TOLERANCE: Duration = Duration::from_mins(1);
+
+impl Tx<'_> {
+    /// Makes `names` the declared SLOs and returns the id of each. Ids outlive removal: a name that
+    /// comes back has its history.
+    pub async fn declare(&mut self, names: &[Name]) -> Result<BTreeMap<Name, SloId>, StoreError> {
+        let names: Vec<&str> = names.iter().map(Name::as_str).collect();
+        sqlx::query(
+            "-- slos.insert
+             insert into slos (name)
+             select declared.name from unnest($1::text[]) as declared (name)
+             where not exists (select 1 from slos where slos.name = declared.name)
+             order by declared.name
+             on conflict (name) do nothing",
+        )
+        .bind(&names)
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        // Locked in one order, so that replicas that load the same files do not deadlock.
+        sqlx::query(
+            "-- slos.declare
+             update slos set declared = (slos.name = any ($1))
+             from (select id from slos where declared <> (name = any ($1)) order by id for update)
+                 as changed
+             where slos.id = changed.id",
+        )
+        .bind(&names)
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let rows: Vec<(String, i32)> = sqlx::query_as(
+            "-- slos.ids
+             select name, id from slos where name = any ($1)",
+        )
+        .bind(&names)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        rows.into_iter()
+            .map(|(name, id)| Ok((self.name(&name)?, SloId(id))))
+            .collect()
+    }
+
+    /// Claims all SLOs whose turn it is: the declared ones, and removed ones with an alert that is
+    /// still open. Whoever gets an SLO is the only one to get it for most of `interval`; a replica
+    /// that asks meanwhile passes over it without waiting.
+    pub async fn claim_due(
+        &mut self,
+        now: Timestamp,
+        interval: Duration,
+    ) -> Result<Vec<DueSlo>, StoreError> {
+        // A tick that comes a little early must not find its own claim still standing.
+        let next = now + interval.mul_f64(0.9);
+        let rows: Vec<DueSloRow> = sqlx::query_as(
+            "-- slos.claim_due
+             update slos set next_evaluation_at = $2
+             where id in (
+                 select id from slos
+                 where (next_evaluation_at <= $1 or next_evaluation_at > $3)
+                     and (declared or exists (
+                         select 1 from alerts
+                         where alerts.slo_id = slos.id and alerts.state <> 'inactive'))
+                 for update of slos skip locked)
+             returning id, name, declared, first_event_at",
+        )
+        .bind(now.to_chrono())
+        .bind(next.to_chrono())
+        .bind((now + interval + CLOCK_TOLERANCE).to_chrono())
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(DueSlo {
+                    id: SloId(row.id),
+                    name: self.name(&row.name)?,
+                    declaration: if row.declared {
+                        Declaration::Declared
+                    } else {
+                        Declaration::Removed
+                    },
+                    first_event_at: row.first_event_at.map(Timestamp::from),
+                })
+            })
+            .collect()
+    }
+
+    /// A name as a column has it.
+    pub(super) fn name(&self, text: &str) -> Result<Name, StoreError> {
+        text.parse()
+            .map_err(|error| self.failed(sqlx::Error::Decode(Box::new(error))))
+    }
+}
+
+#[derive(FromRow)]
+struct DueSloRow {
+    id: i32,
+    name: String,
+    declared: bool,
+    first_event_at: Option<DateTime<Utc>>,
+}

@@ -1,0 +1,96 @@
+//! The last evaluation of each SLO.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use sqlx::types::Json;
+
+use super::{StoreError, Tx};
+use crate::domain::{
+    names::{Name, SloId},
+    status::SloStatus,
+    time::Timestamp,
+};
+
+impl Tx<'_> {
+    /// Keeps the newest status of each SLO.
+    pub async fn upsert_statuses(
+        &mut self,
+        statuses: &[(SloId, SloStatus)],
+    ) -> Result<(), StoreError> {
+        let ids: Vec<i32> = statuses.iter().map(|(id, _)| id.0).collect();
+        let times: Vec<DateTime<Utc>> = statuses
+            .iter()
+            .map(|(_, status)| status.evaluated_at.to_chrono())
+            .collect();
+        let json: Vec<Json<&SloStatus>> = statuses.iter().map(|(_, status)| Json(status)).collect();
+        // In one order, so that two replicas with the same SLOs do not deadlock.
+        sqlx::query(
+            "-- slo_statuses.upsert
+             insert into slo_statuses (slo_id, evaluated_at, status)
+             select * from unnest($1::integer[], $2::timestamptz[], $3::jsonb[])
+                 as evaluated (slo_id, evaluated_at, status)
+             order by evaluated.slo_id
+             on conflict (slo_id) do update
+             set evaluated_at = excluded.evaluated_at, status = excluded.status",
+        )
+        .bind(ids)
+        .bind(times)
+        .bind(json)
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(())
+    }
+
+    /// Every declared SLO that has been evaluated.
+    pub async fn statuses(&mut self) -> Result<BTreeMap<Name, SloStatus>, StoreError> {
+        let rows: Vec<(String, Json<SloStatus>)> = sqlx::query_as(
+            "-- slo_statuses.all
+             select slos.name, slo_statuses.status
+             from slo_statuses join slos on slos.id = slo_statuses.slo_id
+             where slos.declared",
+        )
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        rows.into_iter()
+            .map(|(name, Json(status))| Ok((self.name(&name)?, status)))
+            .collect()
+    }
+
+    /// The status of one SLO and its id; `None` before its first evaluation.
+    pub async fn status(&mut self, slo: &Name) -> Result<Option<(SloId, SloStatus)>, StoreError> {
+        let row: Option<(i32, Json<SloStatus>)> = sqlx::query_as(
+            "-- slo_statuses.one
+             select slos.id, slo_statuses.status
+             from slo_statuses join slos on slos.id = slo_statuses.slo_id
+             where slos.name = $1",
+        )
+        .bind(slo.as_str())
+        .fetch_optional(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(row.map(|(id, Json(status))| (SloId(id), status)))
+    }
+
+    /// When each of `slos` was last evaluated.
+    pub async fn last_evaluations(
+        &mut self,
+        slos: &[SloId],
+    ) -> Result<BTreeMap<SloId, Timestamp>, StoreError> {
+        let ids: Vec<i32> = slos.iter().map(|slo| slo.0).collect();
+        let rows: Vec<(i32, DateTime<Utc>)> = sqlx::query_as(
+            "-- slo_statuses.last_evaluations
+             select slo_id, evaluated_at from slo_statuses where slo_id = any ($1)",
+        )
+        .bind(ids)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(rows
+            .into_iter()
+            .map(|(id, at)| (SloId(id), at.into()))
+            .collect())
+    }
+}
