@@ -151,26 +151,24 @@ pub fn step(
 ) -> (Alert, Option<Transition>) {
     match (alert.phase.clone(), &seen.verdict) {
         (Phase::Inactive { .. }, Verdict::Breach(rule)) => fire(alert, seen, rule),
-        (phase @ Phase::Inactive { .. }, _) => (alert.moved_to(phase), None),
+        (Phase::Inactive { .. }, _) => (alert, None),
         (Phase::Firing(episode) | Phase::Recovering { episode, .. }, Verdict::Undeclared) => {
             resolve(alert, episode, seen.at, EpisodeEnd::Undeclared)
         }
         (Phase::Firing(episode), Verdict::Clear) => recover(alert, episode, seen.at),
-        (Phase::Recovering { episode, .. }, Verdict::Clear)
-            if seen.continuity == Continuity::AfterGap =>
-        {
-            recover(alert, episode, seen.at)
-        }
         (
             Phase::Recovering {
                 episode,
                 clear_since,
             },
             Verdict::Clear,
-        ) if seen.at.saturating_since(clear_since) >= resolve_after => {
-            resolve(alert, episode, seen.at, EpisodeEnd::Recovered)
-        }
-        (phase @ Phase::Recovering { .. }, Verdict::Clear) => (alert.moved_to(phase), None),
+        ) => match seen.continuity {
+            Continuity::AfterGap => recover(alert, episode, seen.at),
+            Continuity::Continuous if seen.at.saturating_since(clear_since) >= resolve_after => {
+                resolve(alert, episode, seen.at, EpisodeEnd::Recovered)
+            }
+            Continuity::Continuous => (alert, None),
+        },
         (
             Phase::Firing(episode) | Phase::Recovering { episode, .. },
             Verdict::Breach(_) | Verdict::Between | Verdict::Unknown,
@@ -224,7 +222,7 @@ mod tests {
 
     use super::*;
 
-    const RESOLVE_AFTER: Duration = Duration::from_secs(300);
+    const RESOLVE_AFTER: Duration = Duration::from_mins(5);
 
     fn at(secs: u64) -> Timestamp {
         Timestamp::from_secs(1_790_000_000) + Duration::from_secs(secs)

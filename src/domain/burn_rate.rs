@@ -148,7 +148,7 @@ impl BurnContext {
     }
 }
 
-const LEAST_OBSERVED: Duration = Duration::from_secs(3_600);
+const LEAST_OBSERVED: Duration = Duration::from_hours(1);
 
 /// A look-back and what was counted in it.
 #[derive(Clone, Copy, Debug)]
@@ -180,8 +180,8 @@ mod tests {
 
     use super::*;
 
-    const HOUR: Duration = Duration::from_secs(3_600);
-    const DAY: Duration = Duration::from_secs(86_400);
+    const HOUR: Duration = Duration::from_hours(1);
+    const DAY: Duration = Duration::from_hours(24);
 
     fn counts(total: i64, bad: i64) -> EventCounts {
         EventCounts {
@@ -261,7 +261,7 @@ mod tests {
     fn an_slo_with_less_history_than_the_look_back_burns_by_the_plain_ratio() {
         let all = counts(600, 60);
         let slo = BurnContext {
-            observed: Duration::from_secs(600),
+            observed: Duration::from_mins(10),
             ..context(0.99, 28, all)
         };
         let window = Window {

@@ -121,10 +121,10 @@ mod tests {
     use super::*;
     use crate::domain::{definition::BurnKind, objective::Objective};
 
-    const LONG: Duration = Duration::from_secs(3_600);
-    const SHORT: Duration = Duration::from_secs(300);
-    const SLOW_LONG: Duration = Duration::from_secs(21_600);
-    const SLOW_SHORT: Duration = Duration::from_secs(1_800);
+    const LONG: Duration = Duration::from_hours(1);
+    const SHORT: Duration = Duration::from_mins(5);
+    const SLOW_LONG: Duration = Duration::from_hours(6);
+    const SLOW_SHORT: Duration = Duration::from_mins(30);
 
     fn counts(total: i64, bad: i64) -> EventCounts {
         EventCounts {

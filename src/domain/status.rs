@@ -111,7 +111,7 @@ pub enum AlertState {
 }
 
 /// The look-back that the numbers "now" are taken over.
-pub const LAST_HOUR: Duration = Duration::from_secs(3_600);
+pub const LAST_HOUR: Duration = Duration::from_hours(1);
 
 /// What was counted for one SLO at one moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -237,7 +237,7 @@ mod tests {
         selector::Selector,
     };
 
-    const DAY: Duration = Duration::from_secs(86_400);
+    const DAY: Duration = Duration::from_hours(24);
 
     fn slo() -> Slo {
         let name: Name = "orders".parse().unwrap();
@@ -263,7 +263,7 @@ mod tests {
                     severity: Severity::Page,
                     factor: 13.44,
                     long: LAST_HOUR,
-                    short: Duration::from_secs(300),
+                    short: Duration::from_mins(5),
                 }],
                 ..Alerting::default()
             },
@@ -293,7 +293,7 @@ mod tests {
             counts: BTreeMap::from([
                 (DAY * 28, window),
                 (LAST_HOUR, hour),
-                (Duration::from_secs(300), minutes),
+                (Duration::from_mins(5), minutes),
             ]),
             in_flight: 7,
             overdue: 2,

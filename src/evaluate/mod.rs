@@ -1,3 +1,264 @@
-//! Stations 5 and 6 of a span's journey: verdicts are summed, judged against rules and written.
+//! From counts to alert states: stations 5 and 6 of a span's journey.
+//!
+//! [`Evaluator::tick`] is called every few seconds by every replica. It claims the SLOs whose turn it
+//! is, reads all their look-backs in a handful of queries, and takes one step of each alert. Whatever
+//! changes is written by compare-and-swap on the alert's version; a change that people must be told
+//! of is written with its frozen facts and its deliveries in that same transaction, so it is told if
+//! and only if it has happened.
+//!
+//! A tick takes no input but the time, is never retried inside, and may run on any number of
+//! replicas at once: a claim keeps them from doing the work twice, and where it fails the swap does.
+//! If anything cannot be read the tick fails whole: no alert fires or resolves on half a picture.
 
-pub mod overdue;
+mod facts;
+mod reading;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        alert::{self, Alert, Change, Observation, Transition},
+        condition::{self, Verdict},
+        definition::{Catalog, Severity, Slo},
+        names::SloId,
+        status::{Measured, RuleStatus, SloStatus},
+        time::Timestamp,
+    },
+    store::{AlertTransition, Declaration, DueSlo, Store, StoreError},
+};
+use facts::Occasion;
+use reading::Reading;
+
+/// How often to look, and what to tell besides the numbers.
+#[derive(Clone, Debug)]
+pub struct EvaluatorSettings {
+    /// How often each SLO is evaluated.
+    pub interval: Duration,
+    /// Where people reach the pages; without it notifications have no link.
+    pub page_base_url: Option<String>,
+}
+
+/// Turns counts into statuses, alert states and duties to tell.
+#[derive(Clone, Debug)]
+pub struct Evaluator {
+    store: Store,
+    catalog: watch::Receiver<Arc<Catalog>>,
+    settings: EvaluatorSettings,
+}
+
+/// The account of one tick.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EvaluationReport {
+    /// SLOs that it was this replica's turn to evaluate.
+    pub evaluated: usize,
+    pub fired: usize,
+    pub resolved: usize,
+    /// Alerts that another replica had changed meanwhile; what was concluded of them is dropped.
+    pub lost_races: usize,
+}
+
+/// An SLO whose turn it is, with its definition; without one only what is open is closed.
+struct Subject {
+    due: DueSlo,
+    slo: Option<Arc<Slo>>,
+}
+
+/// How a declared SLO stands, before its alerts take their steps.
+struct Assessment<'a> {
+    slo: &'a Slo,
+    measured: Measured,
+    rules: Vec<RuleStatus>,
+}
+
+/// A step that an alert is about to take.
+struct Step<'a> {
+    slo: SloId,
+    severity: Severity,
+    seen: &'a Alert,
+    next: Alert,
+    transition: Option<Transition>,
+}
+
+const SEVERITIES: [Severity; 2] = [Severity::Page, Severity::Ticket];
+
+impl Evaluator {
+    pub const fn new(
+        store: Store,
+        catalog: watch::Receiver<Arc<Catalog>>,
+        settings: EvaluatorSettings,
+    ) -> Self {
+        Self {
+            store,
+            catalog,
+            settings,
+        }
+    }
+
+    /// Evaluates every SLO whose turn it is, over look-backs that end at `now`.
+    pub async fn tick(&self, now: Timestamp) -> Result<EvaluationReport, StoreError> {
+        let catalog = Arc::clone(&*self.catalog.borrow());
+        let subjects = self.claim(&catalog, now).await?;
+        let mut report = EvaluationReport::default();
+        if subjects.is_empty() {
+            return Ok(report);
+        }
+        let mut reading = self.read(&subjects, now).await?;
+        let mut statuses = Vec::with_capacity(subjects.len());
+        for subject in &subjects {
+            let status = self.evaluate(subject, &mut reading, &mut report).await?;
+            statuses.extend(status.map(|status| (subject.due.id, status)));
+        }
+        let mut tx = self.store.begin("record the status of SLOs").await?;
+        tx.upsert_statuses(&statuses).await?;
+        tx.commit().await?;
+        Ok(report)
+    }
+
+    async fn claim(&self, catalog: &Catalog, now: Timestamp) -> Result<Vec<Subject>, StoreError> {
+        let mut tx = self.store.begin("claim SLOs to evaluate").await?;
+        let due = tx.claim_due(now, self.settings.interval).await?;
+        tx.commit().await?;
+        let subject = |due: DueSlo| match due.declaration {
+            // Declared by a replica with newer files than ours: that one evaluates it.
+            Declaration::Declared => catalog.slos.get(&due.name).map(|slo| Subject {
+                slo: Some(Arc::clone(slo)),
+                due,
+            }),
+            Declaration::Removed => Some(Subject { due, slo: None }),
+        };
+        Ok(due.into_iter().filter_map(subject).collect())
+    }
+
+    /// One SLO: its alerts take their steps. `None` if it has no status any more, or if another
+    /// replica was faster and knows better.
+    async fn evaluate(
+        &self,
+        subject: &Subject,
+        reading: &mut Reading,
+        report: &mut EvaluationReport,
+    ) -> Result<Option<SloStatus>, StoreError> {
+        let assessment = subject.slo.as_deref().map(|slo| {
+            let measured = reading.take_measured(subject);
+            Assessment {
+                rules: measured.rule_statuses(slo),
+                measured,
+                slo,
+            }
+        });
+        report.evaluated += 1;
+        let mut alerts = Vec::new();
+        for severity in SEVERITIES {
+            let Some(seen) = reading.alerts.get(&(subject.due.id, severity)) else {
+                continue;
+            };
+            let step = next_step(subject, severity, seen, (assessment.as_ref(), reading));
+            if step.next != *seen && !self.take(&step, assessment.as_ref()).await? {
+                report.lost_races += 1;
+                return Ok(None);
+            }
+            report.count(step.transition.as_ref());
+            alerts.push(step.next.to_status(severity));
+        }
+        Ok(assessment.map(|of| {
+            let declared = |severity| of.rules.iter().any(|rule| rule.severity == severity);
+            alerts.retain(|alert| declared(alert.severity));
+            SloStatus::new(of.slo, &of.measured, of.rules, alerts)
+        }))
+    }
+
+    /// Writes a step and all that follows from it in one transaction. False if another replica was
+    /// faster.
+    async fn take(
+        &self,
+        step: &Step<'_>,
+        assessment: Option<&Assessment<'_>>,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.store.begin("record an alert's change").await?;
+        let seen = step.seen.version;
+        if !tx
+            .swap_alert(step.slo, step.severity, seen, &step.next)
+            .await?
+        {
+            return Ok(false);
+        }
+        let Some(transition) = &step.transition else {
+            tx.commit().await?;
+            return Ok(true);
+        };
+        let occasion = Occasion {
+            slo: step.slo,
+            severity: step.severity,
+            transition,
+            assessment,
+            page_base_url: self.settings.page_base_url.as_deref(),
+        };
+        if let Some(notice) = occasion.notice(&mut tx).await? {
+            let told = AlertTransition {
+                id: Uuid::now_v7(),
+                slo: step.slo,
+                at: transition.at,
+                facts: notice.facts,
+            };
+            tx.insert_transition(&told).await?;
+            let (key, priority) = order(&told, step.severity);
+            tx.enqueue_deliveries(told.id, &notice.targets, &key, priority, transition.at)
+                .await?;
+            tracing::info!(
+                slo.name = %told.facts.slo, severity = ?step.severity, kind = ?told.facts.kind,
+                version = told.facts.version, "alert of `{}` changed", told.facts.slo
+            );
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+}
+
+/// What deliveries are ordered by: in turn per SLO and severity, pages before tickets.
+fn order(told: &AlertTransition, severity: Severity) -> (String, i16) {
+    let (word, priority) = match severity {
+        Severity::Page => ("page", 0),
+        Severity::Ticket => ("ticket", 1),
+    };
+    (format!("{}/{word}", told.facts.slo), priority)
+}
+
+fn next_step<'a>(
+    subject: &Subject,
+    severity: Severity,
+    seen: &'a Alert,
+    (assessment, reading): (Option<&Assessment<'_>>, &Reading),
+) -> Step<'a> {
+    let verdict = assessment.map_or(Verdict::Undeclared, |of| {
+        condition::verdict(&of.rules, severity, reading.freshness)
+    });
+    let observation = Observation {
+        at: reading.now,
+        verdict,
+        continuity: reading.continuity(subject.due.id),
+        new_episode: Uuid::now_v7(),
+    };
+    let resolve_after = assessment.map_or(Duration::ZERO, |of| of.slo.alerting.resolve_after);
+    let (next, transition) = alert::step(seen.clone(), &observation, resolve_after);
+    Step {
+        slo: subject.due.id,
+        severity,
+        seen,
+        next,
+        transition,
+    }
+}
+
+impl EvaluationReport {
+    const fn count(&mut self, transition: Option<&Transition>) {
+        match transition {
+            Some(told) => match told.change {
+                Change::Fired => self.fired += 1,
+                Change::Resolved(_) => self.resolved += 1,
+            },
+            None => {}
+        }
+    }
+}

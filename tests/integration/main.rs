@@ -8,6 +8,8 @@
 
 mod postgres;
 mod recording;
+mod counts_and_claims;
+mod evaluation;
 mod store;
 mod support;
 //! Everything that needs a socket or a database, in one binary.

@@ -1,3 +1,4 @@
 //! The real parts that tests are made of.
 
 pub mod database;
+pub mod ledger;

@@ -1,0 +1,203 @@
+//! What is told of a transition and to whom, frozen at its moment.
+
+use std::time::Duration;
+
+use super::{Assessment, reading::whole_minutes};
+use crate::{
+    domain::{
+        alert::{Change, Transition},
+        burn_rate::Window,
+        definition::{Indicator, Severity, Slo},
+        names::{Name, SloId},
+        notification::{EpisodeEnd, EpisodeSummary, Facts, TransitionKind, WindowFacts},
+        status::{RuleStatus, WindowStatus},
+        time::{Resolution, TimeRange},
+    },
+    store::{AlertTransition, StoreError, Tx},
+};
+
+/// A transition and all that is known around it.
+pub(super) struct Occasion<'a> {
+    pub(super) slo: SloId,
+    pub(super) severity: Severity,
+    pub(super) transition: &'a Transition,
+    pub(super) assessment: Option<&'a Assessment<'a>>,
+    pub(super) page_base_url: Option<&'a str>,
+}
+
+/// What is told, and the targets it is told to.
+pub(super) struct Notice {
+    pub(super) facts: Facts,
+    pub(super) targets: Vec<Name>,
+}
+
+impl Occasion<'_> {
+    /// Who is told that an alert fired stands in the definition. That it resolved is told to exactly
+    /// those who were told that it fired, whatever the definition says by now: a target that has
+    /// opened an incident must hear of its end, and one that has not has nothing to close.
+    ///
+    /// `None` if there is nothing to tell: nobody has heard of the beginning.
+    pub(super) async fn notice(&self, tx: &mut Tx<'_>) -> Result<Option<Notice>, StoreError> {
+        match (self.transition.change, self.assessment) {
+            (Change::Fired, Some(of)) => {
+                let targets = match self.severity {
+                    Severity::Page => of.slo.notify.page.clone(),
+                    Severity::Ticket => of.slo.notify.ticket.clone(),
+                };
+                let facts = self.live_facts(tx, of).await?;
+                Ok(facts.map(|facts| Notice { facts, targets }))
+            }
+            (Change::Fired, None) => Ok(None),
+            (Change::Resolved(end), _) => {
+                let episode = self.transition.episode.id;
+                let opening = tx.episode_opening(self.slo, self.severity, episode).await?;
+                match opening {
+                    Some(opening) => self.notice_of_end(tx, &opening, end).await.map(Some),
+                    None => Ok(None),
+                }
+            }
+        }
+    }
+
+    async fn notice_of_end(
+        &self,
+        tx: &mut Tx<'_>,
+        opening: &AlertTransition,
+        end: EpisodeEnd,
+    ) -> Result<Notice, StoreError> {
+        let summary = self.summary(tx, &opening.facts, end).await?;
+        let live = match (end, self.assessment) {
+            (EpisodeEnd::Recovered, Some(of)) => self.live_facts(tx, of).await?,
+            // Nothing is measured any more: the facts are those of the beginning.
+            (EpisodeEnd::Undeclared, _) | (_, None) => None,
+        };
+        let facts = Facts {
+            kind: TransitionKind::Resolved,
+            version: self.transition.version,
+            evaluated_at: self.transition.at,
+            first_bad_at: opening.facts.first_bad_at,
+            episode_summary: Some(summary),
+            ..live.unwrap_or_else(|| opening.facts.clone())
+        };
+        let targets = tx.targets_told(opening.id).await?;
+        Ok(Notice { facts, targets })
+    }
+
+    async fn summary(
+        &self,
+        tx: &mut Tx<'_>,
+        opening: &Facts,
+        ended_by: EpisodeEnd,
+    ) -> Result<EpisodeSummary, StoreError> {
+        let fired_at = self.transition.episode.fired_at;
+        let began = opening.first_bad_at.unwrap_or(fired_at).min(fired_at);
+        let to = self.transition.at.ceil_to(Resolution::Minute.length());
+        let range = TimeRange::new(began, to);
+        let counts = tx
+            .sums(&[(self.slo, range)])
+            .await?
+            .first()
+            .copied()
+            .unwrap_or_default();
+        let burn = self.assessment.map(|of| of.measured.burn_context(of.slo));
+        Ok(EpisodeSummary {
+            fired_at,
+            resolved_at: self.transition.at,
+            ended_by,
+            counts,
+            customers_affected: match opening.customers_affected {
+                Some(_) => Some(self.customers_affected(tx, range).await?),
+                None => None,
+            },
+            budget_spent: burn.and_then(|burn| burn.budget_spent_by(counts.bad())),
+        })
+    }
+
+    /// The facts by this evaluation's numbers. `None` if no rule of the severity is left.
+    async fn live_facts(
+        &self,
+        tx: &mut Tx<'_>,
+        of: &Assessment<'_>,
+    ) -> Result<Option<Facts>, StoreError> {
+        let Some(rule) = self.rule(&of.rules) else {
+            return Ok(None);
+        };
+        let (slo, now) = (of.slo, self.transition.at);
+        let burn = of.measured.burn_context(slo);
+        let long = Duration::from_secs(rule.long.secs);
+        let range = whole_minutes(now, long);
+        let pace = burn.burn_rate(Window {
+            length: long,
+            counts: rule.long.counts,
+        });
+        Ok(Some(Facts {
+            kind: self.transition.change.kind(),
+            slo: slo.name.clone(),
+            display_name: slo.display_name.clone(),
+            service: slo.service.clone(),
+            labels: slo.labels.clone(),
+            severity: self.severity,
+            rule: rule.name.clone(),
+            factor: rule.factor,
+            episode: self.transition.episode.id,
+            version: self.transition.version,
+            objective: slo.objective.ratio(),
+            window_secs: slo.window.as_secs(),
+            within_secs: within_secs(slo),
+            long: window_facts(&rule.long),
+            short: window_facts(&rule.short),
+            customers_affected: match slo.customer {
+                Some(_) => Some(self.customers_affected(tx, range).await?),
+                None => None,
+            },
+            budget_remaining: burn.budget_remaining(),
+            bad_events_allowed: burn.bad_events_allowed(),
+            budget_empty_in_secs: pace
+                .and_then(|pace| burn.time_to_exhaustion(pace))
+                .map(|lasts| lasts.as_secs()),
+            first_bad_at: tx.first_bad_at(self.slo, range).await?,
+            evaluated_at: now,
+            worst: tx.worst_workflows(self.slo, range, now).await?,
+            runbook: slo.runbook.clone(),
+            page_url: self.page_base_url.map(|base| page_url(base, &slo.name)),
+            episode_summary: None,
+        }))
+    }
+
+    /// The rule that made it fire; where an edit has removed it, another of its severity.
+    fn rule<'r>(&self, rules: &'r [RuleStatus]) -> Option<&'r RuleStatus> {
+        let mut of_severity = rules.iter().filter(|rule| rule.severity == self.severity);
+        let first = of_severity.clone().next();
+        of_severity
+            .find(|rule| rule.name == self.transition.episode.rule)
+            .or(first)
+    }
+
+    async fn customers_affected(
+        &self,
+        tx: &mut Tx<'_>,
+        range: TimeRange,
+    ) -> Result<i64, StoreError> {
+        let by_slo = tx.customers_affected(&[self.slo], range).await?;
+        Ok(by_slo.get(&self.slo).copied().unwrap_or(0))
+    }
+}
+
+fn window_facts(window: &WindowStatus) -> WindowFacts {
+    WindowFacts {
+        secs: window.secs,
+        counts: window.counts,
+        burn_rate: window.burn_rate,
+    }
+}
+
+fn within_secs(slo: &Slo) -> Option<f64> {
+    match &slo.indicator {
+        Indicator::Workflow(workflow) => Some(workflow.within.as_secs_f64()),
+        Indicator::Span(_) => None,
+    }
+}
+
+fn page_url(base: &str, slo: &Name) -> String {
+    format!("{}/slos/{slo}", base.trim_end_matches('/'))
+}

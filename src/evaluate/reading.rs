@@ -1,0 +1,164 @@
+//! Everything a tick must know, read for all its SLOs at once.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::{Evaluator, SEVERITIES, Subject};
+use crate::{
+    domain::{
+        alert::{Alert, Continuity},
+        condition::{CountsByLength, Freshness},
+        definition::Severity,
+        names::SloId,
+        status::{LAST_HOUR, Measured, look_backs},
+        time::{Resolution, TimeRange, Timestamp},
+    },
+    store::{OpenWorkflows, StoreError, Tx},
+};
+
+/// Ingest that has not been known healthy for this long may have missed events.
+const MAX_LAG: Duration = Duration::from_mins(1);
+
+/// Evaluations further apart than this, or than three intervals, have a gap between them.
+const LEAST_GAP: Duration = Duration::from_secs(30);
+
+/// What the database holds of the SLOs of one tick.
+pub(super) struct Reading {
+    pub(super) now: Timestamp,
+    pub(super) alerts: BTreeMap<(SloId, Severity), Alert>,
+    pub(super) freshness: Freshness,
+    counts: BTreeMap<SloId, CountsByLength>,
+    open: BTreeMap<SloId, OpenWorkflows>,
+    customers: BTreeMap<SloId, i64>,
+    last_evaluations: BTreeMap<SloId, Timestamp>,
+    longest_pause: Duration,
+}
+
+impl Evaluator {
+    /// Alerts come first: if one changes while the counts are read, its version has moved on and the
+    /// swap fails. The other way round, old counts could be held against a new state.
+    pub(super) async fn read(
+        &self,
+        subjects: &[Subject],
+        now: Timestamp,
+    ) -> Result<Reading, StoreError> {
+        let ids: Vec<SloId> = subjects.iter().map(|subject| subject.due.id).collect();
+        let mut tx = self.store.begin("read what alerts depend on").await?;
+        let alerts = read_alerts(&mut tx, subjects, now).await?;
+        let last_evaluations = tx.last_evaluations(&ids).await?;
+        let reading = Reading {
+            now,
+            alerts,
+            freshness: match tx.ingest_was_healthy(now - MAX_LAG).await? {
+                Some(false) => Freshness::Stale,
+                Some(true) | None => Freshness::Fresh,
+            },
+            counts: read_counts(&mut tx, subjects, now).await?,
+            open: tx
+                .open_workflows(&ids, now, longest_grace(subjects))
+                .await?,
+            customers: tx
+                .customers_affected(&ids, whole_minutes(now, LAST_HOUR))
+                .await?,
+            last_evaluations,
+            longest_pause: LEAST_GAP.max(self.settings.interval * 3),
+        };
+        tx.commit().await?;
+        Ok(reading)
+    }
+}
+
+impl Reading {
+    /// What was counted for one SLO; leaves nothing behind.
+    pub(super) fn take_measured(&mut self, subject: &Subject) -> Measured {
+        let id = subject.due.id;
+        let open = self.open.get(&id).copied().unwrap_or_default();
+        Measured {
+            at: self.now,
+            first_event_at: subject.due.first_event_at,
+            counts: self.counts.remove(&id).unwrap_or_default(),
+            in_flight: open.in_flight,
+            overdue: open.overdue,
+            customers_affected: self.customers.get(&id).copied().unwrap_or(0),
+        }
+    }
+
+    pub(super) fn continuity(&self, slo: SloId) -> Continuity {
+        let is_recent = self.last_evaluations.get(&slo).is_some_and(|last| {
+            last.micros_since(self.now).unsigned_abs() <= micros(self.longest_pause)
+        });
+        if is_recent {
+            Continuity::Continuous
+        } else {
+            Continuity::AfterGap
+        }
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The look-back of `length` as the counts have it: widened to whole minutes.
+pub(super) fn whole_minutes(to: Timestamp, length: Duration) -> TimeRange {
+    let minute = Resolution::Minute.length();
+    TimeRange::new((to - length).floor_to(minute), to.ceil_to(minute))
+}
+
+fn longest_grace(subjects: &[Subject]) -> Duration {
+    let slos = subjects.iter().filter_map(|subject| subject.slo.as_deref());
+    slos.map(|slo| slo.grace).max().unwrap_or_default()
+}
+
+async fn read_alerts(
+    tx: &mut Tx<'_>,
+    subjects: &[Subject],
+    now: Timestamp,
+) -> Result<BTreeMap<(SloId, Severity), Alert>, StoreError> {
+    let ids: Vec<SloId> = subjects.iter().map(|subject| subject.due.id).collect();
+    let alerts = tx.alerts(&ids).await?;
+    let missing: Vec<_> = subjects
+        .iter()
+        .flat_map(declared_severities)
+        .filter(|key| !alerts.contains_key(key))
+        .collect();
+    if missing.is_empty() {
+        return Ok(alerts);
+    }
+    tx.insert_alerts(&missing, now).await?;
+    tx.alerts(&ids).await
+}
+
+fn declared_severities(subject: &Subject) -> impl Iterator<Item = (SloId, Severity)> {
+    let rules = subject.slo.iter().flat_map(|slo| &slo.alerting.rules);
+    let declared: BTreeSet<Severity> = rules.map(|rule| rule.severity).collect();
+    let id = subject.due.id;
+    SEVERITIES
+        .into_iter()
+        .filter(move |severity| declared.contains(severity))
+        .map(move |severity| (id, severity))
+}
+
+async fn read_counts(
+    tx: &mut Tx<'_>,
+    subjects: &[Subject],
+    now: Timestamp,
+) -> Result<BTreeMap<SloId, CountsByLength>, StoreError> {
+    let mut asked = Vec::new();
+    for subject in subjects {
+        let lengths = subject.slo.iter().flat_map(|slo| look_backs(slo));
+        asked.extend(lengths.map(|length| (subject.due.id, length)));
+    }
+    let ranges: Vec<_> = asked
+        .iter()
+        .map(|&(id, length)| (id, TimeRange::ending_at(now, length)))
+        .collect();
+    let sums = tx.sums(&ranges).await?;
+    let mut counts: BTreeMap<SloId, CountsByLength> = BTreeMap::new();
+    for ((id, length), sum) in asked.into_iter().zip(sums) {
+        counts.entry(id).or_default().insert(length, sum);
+    }
+    Ok(counts)
+}
