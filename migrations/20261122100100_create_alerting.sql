@@ -56,6 +56,7 @@ create table deliveries (
     lease_until     timestamptz,
     lease_token     bigint      not null default 0,
     created_at      timestamptz not null default clock_timestamp(),
+    retries_since   timestamptz not null,
     settled_at      timestamptz,
     unique (transition_id, target),
     check ((state = 'leased') = (lease_until is not null)),
@@ -65,6 +66,7 @@ comment on table deliveries is 'The outbox: the duty to tell one target of one t
 comment on column deliveries.ordering_key is 'SLO and severity: of one key and target the oldest open delivery goes first.';
 comment on column deliveries.priority is '0 page, 1 ticket.';
 comment on column deliveries.lease_token is 'Raised by every claim; who settles with an older one has lost the lease.';
+comment on column deliveries.retries_since is 'When the present round of tries began: creation, or the last requeue of a dead one. It is given up so long after.';
 create index deliveries_due on deliveries (target, next_attempt_at) where state in ('pending', 'leased');
 create index deliveries_head on deliveries (target, ordering_key, id) where state in ('pending', 'leased');
 

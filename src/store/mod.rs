@@ -7,6 +7,8 @@
 
 mod counts;
 mod definition_sets;
+mod deliveries;
+mod delivery_history;
 mod error;
 mod retention;
 mod watermark;
@@ -28,6 +30,7 @@ use sqlx::{
 };
 
 pub use counts::Writer;
+pub use deliveries::{Claim, ClaimedDelivery, Lease, News, Requeue, Settlement};
 pub use error::StoreError;
 pub use retention::Retention;
 pub use workflows::JudgingBySlo;

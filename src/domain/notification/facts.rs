@@ -1,14 +1,11 @@
-//! What a target is told: facts frozen at the moment of an alert's transition.
-//!
-//! Every channel and every page takes its numbers from here, so a message and a page cannot
-//! disagree.
+//! The facts themselves, as they are kept with the transition.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{
+use crate::domain::{
     counts::EventCounts,
     definition::Severity,
     names::{Name, TraceId},

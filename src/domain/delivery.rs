@@ -1,0 +1,159 @@
+//! The duty to tell one target of one transition, and the tries at it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{definition::Severity, names::Name, time::Timestamp};
+
+/// One row of the outbox, as pages and the API show it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Delivery {
+    pub id: i64,
+    pub transition: Uuid,
+    pub target: Name,
+    pub ordering_key: String,
+    pub priority: Severity,
+    pub state: DeliveryState,
+    pub attempts: i32,
+    pub next_attempt_at: Timestamp,
+    pub created_at: Timestamp,
+    pub settled_at: Option<Timestamp>,
+}
+
+/// One try at a delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Attempt {
+    /// Counted from 1.
+    pub attempt: i32,
+    pub started_at: Timestamp,
+    pub duration_ms: i32,
+    pub class: AttemptClass,
+    pub http_status: Option<i32>,
+    /// What the target answered or what went wrong: at most 256 bytes, without secrets.
+    pub excerpt: Option<String>,
+    /// `None` if it is not tried again.
+    pub retry_at: Option<Timestamp>,
+}
+
+/// Where a delivery is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryState {
+    Pending,
+    /// Being sent by some replica.
+    Leased,
+    Delivered,
+    /// Given up: visible, and can be requeued by hand.
+    Dead,
+}
+
+impl DeliveryState {
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Leased, Self::Delivered, Self::Dead];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Leased => "leased",
+            Self::Delivered => "delivered",
+            Self::Dead => "dead",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+/// How one try ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptClass {
+    Delivered,
+    /// The target asked to be left alone for a while.
+    RateLimited,
+    /// The target could not take it now.
+    Unavailable,
+    /// No answer in time: it may have been taken.
+    Timeout,
+    /// No connection: it has not been taken.
+    Connect,
+    /// The connection broke: it may have been taken.
+    Network,
+    /// The target understood and refuses this message: the same again would be refused again.
+    Rejected,
+    /// The target is gone, forbids us or sends us elsewhere: somebody must mend its configuration.
+    Broken,
+    SecretMissing,
+    /// No file declares the target any more.
+    Undeclared,
+    /// Another version of the service wrote the facts.
+    Unreadable,
+}
+
+impl AttemptClass {
+    pub const ALL: [Self; 11] = [
+        Self::Delivered,
+        Self::RateLimited,
+        Self::Unavailable,
+        Self::Timeout,
+        Self::Connect,
+        Self::Network,
+        Self::Rejected,
+        Self::Broken,
+        Self::SecretMissing,
+        Self::Undeclared,
+        Self::Unreadable,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::RateLimited => "rate_limited",
+            Self::Unavailable => "unavailable",
+            Self::Timeout => "timeout",
+            Self::Connect => "connect",
+            Self::Network => "network",
+            Self::Rejected => "rejected",
+            Self::Broken => "broken",
+            Self::SecretMissing => "secret_missing",
+            Self::Undeclared => "undeclared",
+            Self::Unreadable => "unreadable",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.as_str() == text)
+    }
+}
+
+impl fmt::Display for AttemptClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whether the target may have seen this very notification before: an earlier try ended without an
+/// answer, or the replica that made it died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    No,
+    Possible,
+}
+
+/// The id that is the same over all tries and all targets of a transition; receivers drop what they
+/// have seen by it.
+pub fn message_id(transition: Uuid) -> String {
+    format!("msg_{}", transition.simple())
+}
+
+/// What orders deliveries: of one key and target the oldest open one goes first. PagerDuty knows the
+/// alert by it too, so that a lost resolve heals with the next episode.
+pub fn alert_key(slo: &Name, severity: Severity) -> String {
+    let severity = match severity {
+        Severity::Page => "page",
+        Severity::Ticket => "ticket",
+    };
+    format!("slo/{slo}/{severity}")
+}

@@ -1,0 +1,22 @@
+//! What a target is told: facts frozen at the moment of an alert's transition.
+//!
+//! Every channel and every page takes its numbers from [`Facts`], so a message and a page cannot
+//! disagree. [`sentence`] says them in words; [`slack`], [`pagerduty`] and [`webhook`] make the body
+//! that the kind of target understands, within its limits whatever the facts contain.
+//!
+//! To add another kind of target: a variant of `TargetKind`, a file here that makes its body, an arm
+//! in `deliver/render.rs` and one in `deliver/classify.rs`.
+
+mod facts;
+pub mod pagerduty;
+pub mod sentence;
+pub mod slack;
+pub mod text;
+pub mod webhook;
+
+pub use facts::{EpisodeSummary, Facts, TransitionKind, WindowFacts, WorstWorkflow};
+
+#[cfg(test)]
+mod sample;
+#[cfg(test)]
+mod tests;

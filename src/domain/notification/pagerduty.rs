@@ -1,0 +1,125 @@
+//! The body for PagerDuty's Events API v2.
+//!
+//! The key that PagerDuty knows the alert by stays the same over all episodes, so that a resolve that
+//! got lost heals with the next one.
+
+use serde_json::{Map, Value, json};
+
+use super::{Facts, TransitionKind, sentence, text};
+use crate::domain::{definition::Severity, delivery::alert_key, format};
+
+/// PagerDuty's own limit is 1024 characters.
+const SUMMARY_CHARS: usize = 500;
+const STRING_CHARS: usize = 200;
+const URL_BYTES: usize = 2_000;
+const MAX_LABELS: usize = 20;
+
+pub fn body(facts: &Facts, routing_key: &str) -> Value {
+    let mut body = json!({
+        "routing_key": routing_key,
+        "event_action": match facts.kind {
+            TransitionKind::Firing => "trigger",
+            TransitionKind::Resolved => "resolve",
+        },
+        "dedup_key": alert_key(&facts.slo, facts.severity),
+        "payload": payload(facts),
+        "links": links(facts),
+    });
+    let page = facts.page_url.as_deref();
+    if let (TransitionKind::Firing, Some(object)) = (facts.kind, body.as_object_mut()) {
+        object.insert("client".to_owned(), json!("throughline"));
+        if let Some(url) = page.and_then(|url| text::web_address(url, URL_BYTES)) {
+            object.insert("client_url".to_owned(), json!(url));
+        }
+    }
+    body
+}
+
+fn payload(facts: &Facts) -> Value {
+    let summary = format!(
+        "{}. Promise: {}",
+        sentence::headline(facts),
+        sentence::promise(facts)
+    );
+    let mut payload = json!({
+        "summary": text::plain(&summary, SUMMARY_CHARS),
+        "source": format!("slo:{}", facts.slo),
+        "severity": match facts.severity {
+            Severity::Page => "critical",
+            Severity::Ticket => "warning",
+        },
+        "timestamp": facts.evaluated_at.to_rfc3339(),
+        "class": "slo-burn-rate",
+        "custom_details": details(facts),
+    });
+    if let (Some(service), Some(object)) = (&facts.service, payload.as_object_mut()) {
+        object.insert(
+            "component".to_owned(),
+            json!(text::plain(service, STRING_CHARS)),
+        );
+    }
+    payload
+}
+
+/// What the phone shows below the summary: words, because people read it.
+fn details(facts: &Facts) -> Value {
+    let mut details = Map::new();
+    let mut tell = |name: &str, value: Value| details.insert(name.to_owned(), value);
+    if let (TransitionKind::Resolved, Some(episode)) = (facts.kind, &facts.episode_summary) {
+        tell("cost", json!(sentence::cost(facts, episode)));
+    }
+    if let Some(customers) = facts.customers_affected {
+        tell("customers_affected", json!(customers));
+    }
+    tell("bad", json!(sentence::share(facts)));
+    tell("reasons", json!(sentence::reasons(facts.long.counts)));
+    tell("promise", json!(sentence::promise(facts)));
+    tell("budget_left", json!(sentence::budget_left(facts)));
+    tell("pace", json!(sentence::pace(facts)));
+    tell("burn", json!(sentence::burn(facts)));
+    if let Some(at) = facts.first_bad_at {
+        tell("since", json!(format::date_time(at)));
+    }
+    tell("worst", worst(facts));
+    tell("labels", labels(facts));
+    tell("rule", json!(facts.rule));
+    tell("episode", json!(facts.episode));
+    tell("notification", json!(facts.version));
+    Value::Object(details)
+}
+
+fn worst(facts: &Facts) -> Value {
+    let shown = facts.worst.iter().take(3).map(|worst| {
+        json!({
+            "workflow": text::plain(&worst.label, STRING_CHARS),
+            "outcome": sentence::reason(worst.outcome),
+            "took": worst.took_secs.map(format::seconds),
+            "customer": worst.customer.as_ref().map(|name| text::plain(name, STRING_CHARS)),
+            "trace_id": worst.trace_id,
+        })
+    });
+    Value::Array(shown.collect())
+}
+
+fn labels(facts: &Facts) -> Value {
+    let shown = facts.labels.iter().take(MAX_LABELS).map(|(key, value)| {
+        (
+            text::plain(key, STRING_CHARS),
+            json!(text::plain(value, STRING_CHARS)),
+        )
+    });
+    Value::Object(shown.collect())
+}
+
+fn links(facts: &Facts) -> Value {
+    let links = [
+        ("Open the SLO", &facts.page_url),
+        ("Runbook", &facts.runbook),
+    ]
+    .into_iter()
+    .filter_map(|(title, url)| {
+        let url = text::web_address(url.as_deref()?, URL_BYTES)?;
+        Some(json!({ "href": url, "text": title }))
+    });
+    Value::Array(links.collect())
+}

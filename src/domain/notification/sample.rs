@@ -1,0 +1,145 @@
+//! Facts for tests: one that reads well, and any that there can be.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::{EpisodeSummary, Facts, TransitionKind, WindowFacts, WorstWorkflow};
+use crate::domain::{
+    counts::EventCounts, definition::Severity, names::TraceId, time::Timestamp, workflow::Outcome,
+};
+
+const fn counts(late: i64, failed: i64, timeout: i64, good: i64) -> EventCounts {
+    EventCounts {
+        good,
+        late,
+        failed,
+        timeout,
+        ..EventCounts::ZERO
+    }
+}
+
+pub(super) fn firing() -> Facts {
+    Facts {
+        kind: TransitionKind::Firing,
+        slo: "checkout-speed".parse().unwrap(),
+        display_name: "Checkout speed".to_owned(),
+        service: Some("checkout".to_owned()),
+        labels: BTreeMap::from([("team".to_owned(), "payments".to_owned())]),
+        severity: Severity::Page,
+        rule: "fast".parse().unwrap(),
+        factor: 14.4,
+        episode: Uuid::from_u128(7),
+        version: 3,
+        objective: 0.995,
+        window_secs: 30 * 86_400,
+        within_secs: Some(4.0),
+        long: WindowFacts {
+            secs: 3_600,
+            counts: counts(900, 300, 40, 8_070),
+            burn_rate: Some(26.6),
+        },
+        short: WindowFacts {
+            secs: 300,
+            counts: counts(80, 10, 3, 707),
+            burn_rate: Some(14.41),
+        },
+        customers_affected: Some(412),
+        budget_remaining: Some(0.18),
+        bad_events_allowed: 403,
+        budget_empty_in_secs: Some(17_520),
+        first_bad_at: Some(Timestamp::from_secs(1_795_328_309)),
+        evaluated_at: Timestamp::from_secs(1_795_328_700),
+        worst: vec![WorstWorkflow {
+            label: "order-42".to_owned(),
+            trace_id: TraceId::from_slice(&[0x0a; 16]).unwrap(),
+            customer: Some("acme & sons".to_owned()),
+            outcome: Outcome::Timeout,
+            started_at: Some(Timestamp::from_secs(1_795_328_309)),
+            took_secs: Some(11.2),
+            ended: false,
+        }],
+        runbook: Some("https://wiki.example.com/checkout-slow".to_owned()),
+        page_url: Some("https://slo.example.com/slos/checkout-speed".to_owned()),
+        episode_summary: None,
+    }
+}
+
+pub(super) fn resolved() -> Facts {
+    let at = Timestamp::from_secs(1_795_330_589);
+    Facts {
+        kind: TransitionKind::Resolved,
+        version: 4,
+        evaluated_at: at,
+        budget_remaining: Some(0.09),
+        budget_empty_in_secs: None,
+        episode_summary: Some(EpisodeSummary {
+            fired_at: Timestamp::from_secs(1_795_328_700),
+            resolved_at: at,
+            counts: counts(1_500, 400, 110, 20_000),
+            customers_affected: Some(655),
+            budget_spent: Some(0.21),
+        }),
+        ..firing()
+    }
+}
+
+/// Facts with every string and number that a careless or hostile sender could cause.
+pub(super) fn arbitrary() -> impl Strategy<Value = Facts> {
+    let strings = (hostile(), hostile(), hostile(), hostile(), hostile());
+    let numbers = (
+        any_count(),
+        any_count(),
+        proptest::option::of(any::<f64>()),
+        any::<u64>(),
+        any::<i64>(),
+    );
+    let labels = proptest::collection::btree_map(hostile(), hostile(), 0..40);
+    let kind = prop_oneof![Just(firing()), Just(resolved())];
+    (strings, numbers, labels, kind).prop_map(|(strings, numbers, labels, base)| {
+        let (name, service, label, customer, url) = strings;
+        let (late, good, ratio, secs, customers) = numbers;
+        let worst = WorstWorkflow {
+            label,
+            customer: Some(customer),
+            took_secs: ratio,
+            ..base.worst[0].clone()
+        };
+        Facts {
+            display_name: name,
+            service: Some(service),
+            labels,
+            customers_affected: Some(customers),
+            budget_remaining: ratio,
+            budget_empty_in_secs: Some(secs),
+            bad_events_allowed: customers,
+            window_secs: secs,
+            within_secs: ratio,
+            long: WindowFacts {
+                secs,
+                counts: counts(late, late, 1, good),
+                burn_rate: ratio,
+            },
+            worst: vec![worst; 5],
+            runbook: Some(format!("https://{url}")),
+            page_url: Some(url),
+            ..base
+        }
+    })
+}
+
+fn any_count() -> impl Strategy<Value = i64> {
+    prop_oneof![0_i64..100, 0_i64..1_000_000_000_000_000_000]
+}
+
+/// Any text, and text that is nothing but what some format treats specially.
+fn hostile() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<String>(),
+        "\\PC{0,300}",
+        "[<>&!@#`*\"\\\\]{0,700}",
+        "(<!channel>|<@U012>|<#C01>|&lt;){0,90}",
+        proptest::collection::vec(any::<char>(), 0..900).prop_map(String::from_iter),
+    ]
+}

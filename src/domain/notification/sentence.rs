@@ -1,0 +1,206 @@
+//! The facts in words: first the people, then the pace, then the place.
+//!
+//! Only [`headline`] contains strings that a user wrote, and they are cleaned; the rest is made of
+//! numbers and may stand in any markup.
+
+use std::time::Duration;
+
+use super::{EpisodeSummary, Facts, TransitionKind, text};
+use crate::domain::{counts::EventCounts, definition::Severity, format, workflow::Outcome};
+
+/// As much as a phone shows of a push message.
+const HEADLINE_CHARS: usize = 150;
+
+/// One line that can be read aloud, at most 150 characters.
+pub fn headline(facts: &Facts) -> String {
+    let lead = match facts.kind {
+        TransitionKind::Firing => firing_lead(facts),
+        TransitionKind::Resolved => resolved_lead(facts),
+    };
+    let room = HEADLINE_CHARS.saturating_sub(lead.chars().count() + 2);
+    let place = text::plain(&facts.display_name, room);
+    text::plain(&format!("{lead}: {place}"), HEADLINE_CHARS)
+}
+
+/// `PAGE 412 customers, 1,240 of 9,310 workflows bad (13.3 %) in 1 h, mostly late; budget gone in
+/// 4 h 52 min`.
+fn firing_lead(facts: &Facts) -> String {
+    let people =
+        people(facts.customers_affected).map_or_else(String::new, |who| format!("{who}, "));
+    let window = format::duration(Duration::from_secs(facts.long.secs));
+    format!(
+        "{} {people}{} in {window}{}; {}",
+        urgency(facts.severity),
+        share(facts),
+        mainly(facts.long.counts),
+        pace(facts),
+    )
+}
+
+fn resolved_lead(facts: &Facts) -> String {
+    facts.episode_summary.as_ref().map_or_else(
+        || "Resolved".to_owned(),
+        |episode| format!("Resolved after {}", cost(facts, episode)),
+    )
+}
+
+/// `PAGE` or `TICKET`.
+pub const fn urgency(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Page => "PAGE",
+        Severity::Ticket => "TICKET",
+    }
+}
+
+/// `412 customers`; nothing where none is known.
+pub fn people(customers: Option<i64>) -> Option<String> {
+    match customers? {
+        1 => Some("1 customer".to_owned()),
+        many if many > 1 => Some(format!("{} customers", format::count(many))),
+        _ => None,
+    }
+}
+
+/// What an event of this SLO is called: `workflows`.
+pub const fn noun(facts: &Facts) -> &'static str {
+    match facts.within_secs {
+        Some(_) => "workflows",
+        None => "events",
+    }
+}
+
+/// `1,240 of 9,310 workflows bad (13.3 %)`, in the long window.
+pub fn share(facts: &Facts) -> String {
+    let counts = facts.long.counts;
+    let percent = counts.bad_ratio().map_or_else(String::new, |ratio| {
+        format!(" ({})", format::percent(ratio))
+    });
+    format!(
+        "{} of {} {} bad{percent}",
+        format::count(counts.bad()),
+        format::count(counts.total()),
+        noun(facts),
+    )
+}
+
+/// `900 late, 300 failed, 40 never finished`: what there is, most first.
+pub fn reasons(counts: EventCounts) -> String {
+    let named: Vec<String> = by_reason(counts)
+        .iter()
+        .map(|(count, reason)| format!("{} {reason}", format::count(*count)))
+        .collect();
+    named.join(", ")
+}
+
+/// An outcome as a word in a sentence.
+pub const fn reason(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Open => "open",
+        Outcome::Good => "good",
+        Outcome::Late => "late",
+        Outcome::Failed => "failed",
+        Outcome::Timeout => "never finished",
+        Outcome::Cancelled => "cancelled",
+        Outcome::Orphan => "without a start",
+        Outcome::Invalid => "contradictory",
+    }
+}
+
+fn mainly(counts: EventCounts) -> String {
+    match by_reason(counts).as_slice() {
+        [] => String::new(),
+        [(_, reason)] => format!(", all {reason}"),
+        [(_, reason), ..] => format!(", mostly {reason}"),
+    }
+}
+
+fn by_reason(counts: EventCounts) -> Vec<(i64, &'static str)> {
+    let mut reasons = vec![
+        (counts.late, "late"),
+        (counts.failed, "failed"),
+        (counts.timeout, "never finished"),
+    ];
+    reasons.retain(|(count, _)| *count > 0);
+    reasons.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+    reasons
+}
+
+/// `budget gone in 4 h 52 min at this pace`.
+pub fn pace(facts: &Facts) -> String {
+    match (facts.budget_remaining, facts.budget_empty_in_secs) {
+        (Some(left), _) if left <= 0.0 => "budget spent".to_owned(),
+        (_, Some(secs)) => {
+            let rest = format::duration(Duration::from_secs(secs));
+            format!("budget gone in {rest} at this pace")
+        }
+        (Some(left), None) => format!("budget left {}", format::percent(left)),
+        (None, None) => "budget unknown".to_owned(),
+    }
+}
+
+/// `18 % (403 bad workflows still allowed)`.
+pub fn budget_left(facts: &Facts) -> String {
+    facts.budget_remaining.map_or_else(
+        || "unknown".to_owned(),
+        |left| {
+            format!(
+                "{} of {} ({} bad {} still allowed)",
+                format::percent(left),
+                format::duration(Duration::from_secs(facts.window_secs)),
+                format::count(facts.bad_events_allowed),
+                noun(facts),
+            )
+        },
+    )
+}
+
+/// `27× over 1 h and 24× over 5 min, limit 14.4×`.
+pub fn burn(facts: &Facts) -> String {
+    let one = |window: &super::WindowFacts| {
+        let length = format::duration(Duration::from_secs(window.secs));
+        match window.burn_rate {
+            Some(rate) => {
+                let (rate, _) = format::multiplier_beside(rate, facts.factor);
+                format!("{rate} over {length}")
+            }
+            None => format!("nothing over {length}"),
+        }
+    };
+    let limit = format::multiplier_beside(facts.factor, facts.factor).1;
+    format!(
+        "{} and {}, limit {limit}",
+        one(&facts.long),
+        one(&facts.short)
+    )
+}
+
+/// `99.5 % within 4 s over 30 d`.
+pub fn promise(facts: &Facts) -> String {
+    let within = facts.within_secs.map_or_else(
+        || " good".to_owned(),
+        |secs| format!(" within {}", format::seconds(secs)),
+    );
+    format!(
+        "{}{within} over {}",
+        format::percent(facts.objective),
+        format::duration(Duration::from_secs(facts.window_secs)),
+    )
+}
+
+/// `38 min (06:09 to 06:47 UTC), 655 customers, 2,010 workflows bad, 21 % of the budget spent`.
+pub fn cost(facts: &Facts, episode: &EpisodeSummary) -> String {
+    let from = facts
+        .first_bad_at
+        .map_or(episode.fired_at, |at| at.min(episode.fired_at));
+    let mut parts = vec![format::duration(episode.resolved_at.saturating_since(from))];
+    parts.extend(people(episode.customers_affected));
+    parts.push(format!(
+        "{} {} bad",
+        format::count(episode.counts.bad()),
+        noun(facts)
+    ));
+    if let Some(spent) = episode.budget_spent {
+        parts.push(format!("{} of the budget spent", format::percent(spent)));
+    }
+    parts.join(", ")
+}

@@ -1,0 +1,187 @@
+//! The body for an incoming webhook of Slack: Block Kit.
+//!
+//! Slack refuses a message of some 13,000 characters of blocks though every block is within its own
+//! limit (slackapi/bolt-js#2509), so ours has at most 5,500, and 12 blocks. Every string that a user
+//! wrote has a limit of its own *after* escaping; their sum is what keeps the whole within.
+
+use serde_json::{Value, json};
+
+use super::{Facts, TransitionKind, WorstWorkflow, sentence, text};
+use crate::domain::{delivery::Repeat, format, time::Timestamp};
+
+/// A header's own limit is 150 characters.
+const HEADER_NAME_CHARS: usize = 80;
+const STRING_CHARS: usize = 80;
+const URL_BYTES: usize = 600;
+
+pub fn body(facts: &Facts, repeat: Repeat) -> Value {
+    let mut blocks = vec![header(facts)];
+    blocks.push(section(&summary(facts)));
+    blocks.push(numbers(facts));
+    blocks.extend(worst(facts));
+    blocks.extend(actions(facts));
+    blocks.push(context(facts, repeat));
+    json!({ "text": push_text(facts), "blocks": blocks })
+}
+
+/// What is left where Slack refuses the blocks: the sentence alone.
+pub fn text_only(facts: &Facts) -> Value {
+    json!({ "text": push_text(facts) })
+}
+
+fn push_text(facts: &Facts) -> String {
+    escaped(&sentence::headline(facts), usize::MAX)
+}
+
+fn header(facts: &Facts) -> Value {
+    let name = escaped(
+        &text::plain(&facts.display_name, HEADER_NAME_CHARS),
+        HEADER_NAME_CHARS,
+    );
+    let title = match facts.kind {
+        TransitionKind::Firing => {
+            let bad = facts.long.counts.bad_ratio().unwrap_or_default();
+            let who = sentence::people(facts.customers_affected)
+                .unwrap_or_else(|| format!("{} bad", format::percent(bad)));
+            format!(":rotating_light: {who}: {name}")
+        }
+        TransitionKind::Resolved => format!(":white_check_mark: Resolved: {name}"),
+    };
+    json!({ "type": "header", "text": { "type": "plain_text", "text": title, "emoji": true } })
+}
+
+fn summary(facts: &Facts) -> String {
+    let window = format::duration(std::time::Duration::from_secs(facts.long.secs));
+    let now = format!("*{}* in the last {window}", sentence::share(facts));
+    let reasons = sentence::reasons(facts.long.counts);
+    let promise = sentence::promise(facts);
+    match (&facts.kind, &facts.episode_summary) {
+        (TransitionKind::Resolved, Some(episode)) => format!(
+            "It is over. What it cost: *{}*.\nNow: {now}. Promise: {promise}.",
+            sentence::cost(facts, episode),
+        ),
+        (TransitionKind::Resolved, None) => format!("It is over. Now: {now}. Promise: {promise}."),
+        (TransitionKind::Firing, _) if reasons.is_empty() => format!("{now}.\nPromise: {promise}."),
+        (TransitionKind::Firing, _) => format!("{now}: {reasons}.\nPromise: {promise}."),
+    }
+}
+
+fn numbers(facts: &Facts) -> Value {
+    let mut fields = vec![
+        field("Budget left", &sentence::budget_left(facts)),
+        field("Pace", &sentence::pace(facts)),
+        field("Burn", &sentence::burn(facts)),
+    ];
+    if let Some(at) = facts.first_bad_at {
+        fields.push(field("Since", &date(at)));
+    }
+    if let Some(who) = sentence::people(facts.customers_affected) {
+        fields.push(field("Who", &who));
+    }
+    if let Some(service) = &facts.service {
+        fields.push(field("Service", &code(service)));
+    }
+    json!({ "type": "section", "fields": fields })
+}
+
+fn worst(facts: &Facts) -> Option<Value> {
+    let lines: Vec<String> = facts.worst.iter().take(3).map(worst_line).collect();
+    (!lines.is_empty()).then(|| section(&format!("*Worst examples*\n{}", lines.join("\n"))))
+}
+
+fn worst_line(worst: &WorstWorkflow) -> String {
+    let took = worst.took_secs.map_or_else(String::new, |secs| {
+        let open = if worst.ended { "" } else { " and still open" };
+        format!(", {}{open}", format::seconds(secs))
+    });
+    let customer = worst
+        .customer
+        .as_ref()
+        .map_or_else(String::new, |name| format!(", customer {}", code(name)));
+    format!(
+        "• {} {}{took}{customer}, trace `{}`",
+        code(&worst.label),
+        sentence::reason(worst.outcome),
+        worst.trace_id
+    )
+}
+
+fn actions(facts: &Facts) -> Option<Value> {
+    let button = |label: &str, url: &Option<String>| {
+        let url = text::web_address(url.as_deref()?, URL_BYTES)?;
+        let label = json!({ "type": "plain_text", "text": label });
+        Some(json!({ "type": "button", "text": label, "url": url }))
+    };
+    let buttons: Vec<Value> = [("Open", &facts.page_url), ("Runbook", &facts.runbook)]
+        .into_iter()
+        .filter_map(|(label, url)| button(label, url))
+        .collect();
+    (!buttons.is_empty()).then(|| json!({ "type": "actions", "elements": buttons }))
+}
+
+fn context(facts: &Facts, repeat: Repeat) -> Value {
+    let repeat = match repeat {
+        Repeat::No => "",
+        Repeat::Possible => " · may be a repeat",
+    };
+    let line = format!(
+        "{} {} · rule {} · episode {} · notification {} · evaluated {}{repeat}",
+        sentence::urgency(facts.severity),
+        facts.slo,
+        facts.rule,
+        facts.episode.simple(),
+        facts.version,
+        format::time_of_day(facts.evaluated_at),
+    );
+    json!({ "type": "context", "elements": [{ "type": "mrkdwn", "text": line }] })
+}
+
+fn section(mrkdwn: &str) -> Value {
+    json!({ "type": "section", "text": { "type": "mrkdwn", "text": mrkdwn } })
+}
+
+fn field(title: &str, value: &str) -> Value {
+    json!({ "type": "mrkdwn", "text": format!("*{title}*\n{value}") })
+}
+
+/// Slack shows it in the reader's own time zone.
+fn date(at: Timestamp) -> String {
+    format!(
+        "<!date^{}^{{date_short_pretty}} {{time}}|{}>",
+        at.as_secs(),
+        format::date_time(at)
+    )
+}
+
+/// A user's string as code: mrkdwn knows no escape for `*`, `_`, `~` and the backtick.
+fn code(string: &str) -> String {
+    let inner = escaped(&text::plain(string, STRING_CHARS), STRING_CHARS);
+    if inner.trim().is_empty() {
+        "`?`".to_owned()
+    } else {
+        format!("`{inner}`")
+    }
+}
+
+/// Without any markup of Slack's, so that no attribute of a span can call a whole channel. At most
+/// `max` characters long, and no entity is cut in two.
+fn escaped(string: &str, max: usize) -> String {
+    let mut safe = String::with_capacity(string.len());
+    let mut length = 0;
+    for character in string.chars() {
+        let mut buffer = [0; 4];
+        let piece: &str = match character {
+            '&' => "&amp;",
+            '<' => "&lt;",
+            '>' => "&gt;",
+            '`' => "'",
+            other => other.encode_utf8(&mut buffer),
+        };
+        length += piece.chars().count();
+        if length > max {
+            break;
+        }
+        safe.push_str(piece);
+    }
+    safe
+}

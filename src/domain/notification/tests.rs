@@ -1,0 +1,161 @@
+//! What each kind of target is told, and that it stays within that target's limits.
+
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::{pagerduty, sample, sentence, slack, webhook};
+use crate::domain::delivery::Repeat;
+
+#[test]
+fn a_headline_leads_with_people_then_pace_then_place() {
+    assert_eq!(
+        sentence::headline(&sample::firing()),
+        "PAGE 412 customers, 1,240 of 9,310 workflows bad (13.3 %) in 1 h, mostly late; \
+         budget gone in 4 h 52 min at this pace: Checkout speed"
+    );
+    assert_eq!(
+        sentence::headline(&sample::resolved()),
+        "Resolved after 38 min, 655 customers, 2,010 workflows bad, 21 % of the budget spent: \
+         Checkout speed"
+    );
+}
+
+#[test]
+fn a_burn_rate_beside_its_limit_does_not_read_as_equal_to_it() {
+    assert_eq!(
+        sentence::burn(&sample::firing()),
+        "27× over 1 h and 14.41× over 5 min, limit 14.4×"
+    );
+}
+
+#[test]
+fn slack_is_told_all_facts() {
+    insta::assert_json_snapshot!(slack::body(&sample::firing(), Repeat::Possible));
+    insta::assert_json_snapshot!(slack::body(&sample::resolved(), Repeat::No));
+}
+
+#[test]
+fn pagerduty_is_told_all_facts_under_one_key() {
+    insta::assert_json_snapshot!(pagerduty::body(&sample::firing(), "R0"));
+    insta::assert_json_snapshot!(pagerduty::body(&sample::resolved(), "R0"));
+}
+
+#[test]
+fn a_webhook_is_told_all_facts() {
+    insta::assert_json_snapshot!(webhook::body(&sample::firing()));
+    insta::assert_json_snapshot!(webhook::body(&sample::resolved()));
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_facts_a_headline_fits_a_phone(facts in sample::arbitrary()) {
+        let headline = sentence::headline(&facts);
+        prop_assert!(headline.chars().count() <= 150, "{headline}");
+        prop_assert!(!headline.chars().any(char::is_control));
+    }
+
+    #[test]
+    fn whatever_the_facts_slack_accepts_the_message(facts in sample::arbitrary()) {
+        let body = slack::body(&facts, Repeat::Possible);
+        check_slack(&body)?;
+        let text = slack::text_only(&facts).to_string();
+        prop_assert!(!has_mention(&text), "{text}");
+    }
+
+    #[test]
+    fn whatever_the_facts_pagerduty_accepts_the_event(facts in sample::arbitrary()) {
+        let body = pagerduty::body(&facts, "0123456789abcdef0123456789abcdef");
+        prop_assert!(chars(&body["payload"]["summary"]) <= 1_024);
+        prop_assert!(chars(&body["payload"]["summary"]) > 0);
+        prop_assert!(chars(&body["dedup_key"]) <= 255);
+        prop_assert!(body.to_string().len() <= 512_000);
+        for link in body["links"].as_array().unwrap() {
+            prop_assert!(link["href"].as_str().unwrap().starts_with("http"));
+        }
+        reparses(&body)?;
+    }
+
+    #[test]
+    fn whatever_the_facts_a_webhook_is_below_20_kb(facts in sample::arbitrary()) {
+        let body = webhook::body(&facts);
+        prop_assert!(body.to_string().len() < 20_000, "{} bytes", body.to_string().len());
+        reparses(&body)?;
+    }
+}
+
+/// The limits of Block Kit, and ours for the whole.
+fn check_slack(body: &Value) -> Result<(), TestCaseError> {
+    let blocks = body["blocks"].as_array().unwrap();
+    prop_assert!((1..=12).contains(&blocks.len()));
+    let length = body["blocks"].to_string().chars().count();
+    prop_assert!(length <= 5_500, "{length} characters of blocks");
+    for block in blocks {
+        match block["type"].as_str().unwrap() {
+            "header" => prop_assert!((1..=150).contains(&chars(&block["text"]["text"]))),
+            "section" => check_section(block)?,
+            "actions" => check_buttons(block["elements"].as_array().unwrap())?,
+            "context" => prop_assert!(block["elements"].as_array().unwrap().len() <= 10),
+            other => return Err(TestCaseError::fail(format!("a block of type {other}"))),
+        }
+    }
+    let text = body.to_string();
+    prop_assert!(!has_mention(&text), "{text}");
+    reparses(body)
+}
+
+fn check_section(block: &Value) -> Result<(), TestCaseError> {
+    if let Some(fields) = block["fields"].as_array() {
+        prop_assert!((1..=10).contains(&fields.len()));
+        for field in fields {
+            prop_assert!((1..=2_000).contains(&chars(&field["text"])));
+        }
+    } else {
+        let text = &block["text"]["text"];
+        prop_assert!((1..=3_000).contains(&chars(text)));
+        prop_assert!(
+            text.as_str()
+                .unwrap()
+                .matches('`')
+                .count()
+                .is_multiple_of(2)
+        );
+    }
+    Ok(())
+}
+
+fn check_buttons(buttons: &[Value]) -> Result<(), TestCaseError> {
+    prop_assert!((1..=25).contains(&buttons.len()));
+    for button in buttons {
+        prop_assert!((1..=75).contains(&chars(&button["text"]["text"])));
+        prop_assert!((1..=3_000).contains(&chars(&button["url"])));
+    }
+    Ok(())
+}
+
+/// Whether anything but our own dates uses Slack's angle brackets.
+fn has_mention(text: &str) -> bool {
+    let date = regex::Regex::new(r"<!date\^-?\d+\^\{date_short_pretty\} \{time\}\|[-0-9: ]+ UTC>");
+    let rest = date.unwrap().replace_all(text, "").into_owned();
+    ["<!", "<@", "<#", "<http"]
+        .iter()
+        .any(|mark| rest.contains(mark))
+}
+
+fn chars(value: &Value) -> usize {
+    value.as_str().unwrap().chars().count()
+}
+
+fn reparses(body: &Value) -> Result<(), TestCaseError> {
+    let again: Result<Value, _> = serde_json::from_str(&body.to_string());
+    let again = again.map_err(|error| TestCaseError::fail(error.to_string()))?;
+    let keys = |value: &Value| {
+        value
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    prop_assert_eq!(keys(&again), keys(body));
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! Strings that somebody else wrote, made fit to stand in a message.
+
+/// On one line, without control characters or those that turn the direction of writing, at most
+/// `max` characters; `…` stands for what was cut.
+pub fn plain(text: &str, max: usize) -> String {
+    let mut cleaned = text.chars().map(cleaned);
+    let mut kept: String = cleaned.by_ref().take(max).collect();
+    if cleaned.next().is_some() {
+        kept.pop();
+        kept.push('…');
+    }
+    kept
+}
+
+/// As it is, if it is a web address of at most `max` bytes: half an address is worth nothing.
+pub fn web_address(text: &str, max: usize) -> Option<&str> {
+    let is_web = text.starts_with("https://") || text.starts_with("http://");
+    let is_plain = text
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b'|' | b'"' | b'`'));
+    (is_web && is_plain && text.len() <= max).then_some(text)
+}
+
+fn cleaned(character: char) -> char {
+    let turns_direction = matches!(character, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    let ends_line = matches!(character, '\u{2028}' | '\u{2029}');
+    if character.is_control() || turns_direction || ends_line {
+        ' '
+    } else {
+        character
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_cut_says_so() {
+        assert_eq!(plain("checkout", 8), "checkout");
+        assert_eq!(plain("checkouts", 8), "checkou…");
+        assert_eq!(plain("a\nb\u{202E}c", 8), "a b c");
+    }
+
+    #[test]
+    fn only_a_whole_web_address_is_an_address() {
+        assert_eq!(
+            web_address("https://a.example/x", 30),
+            Some("https://a.example/x")
+        );
+        for bad in [
+            "javascript:alert(1)",
+            "https://a b",
+            "https://a|b>",
+            "https://ü",
+            "ftp://a",
+        ] {
+            assert_eq!(web_address(bad, 30), None, "{bad}");
+        }
+        assert_eq!(web_address("https://a.example/too-long", 10), None);
+    }
+}

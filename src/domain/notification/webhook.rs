@@ -1,0 +1,109 @@
+//! The body for any other receiver, in the form of Standard Webhooks 1.0.0.
+//!
+//! Receivers drop what they have seen by the header `webhook-id`, and apply a message only if its
+//! `data.version` is above the last of the same `data.alert_key`.
+
+use serde_json::{Value, json};
+
+use super::{EpisodeSummary, Facts, TransitionKind, WindowFacts, WorstWorkflow, sentence, text};
+use crate::domain::{delivery::alert_key, format};
+
+/// The specification asks for less than 20 kB; these add up to that in the worst case, which is four
+/// bytes a character.
+const MAX_LABELS: usize = 12;
+const LABEL_CHARS: usize = 70;
+const STRING_CHARS: usize = 150;
+const URL_BYTES: usize = 1_000;
+
+pub fn body(facts: &Facts) -> Value {
+    json!({
+        "type": match facts.kind {
+            TransitionKind::Firing => "slo.alert.firing",
+            TransitionKind::Resolved => "slo.alert.resolved",
+        },
+        "timestamp": facts.evaluated_at,
+        "data": data(facts),
+    })
+}
+
+fn data(facts: &Facts) -> Value {
+    let labels = facts.labels.iter().take(MAX_LABELS).map(|(key, value)| {
+        (
+            text::plain(key, LABEL_CHARS),
+            json!(text::plain(value, LABEL_CHARS)),
+        )
+    });
+    json!({
+        "alert_key": alert_key(&facts.slo, facts.severity),
+        "version": facts.version,
+        "episode": facts.episode,
+        "summary": sentence::headline(facts),
+        "slo": facts.slo,
+        "display_name": text::plain(&facts.display_name, STRING_CHARS),
+        "service": facts.service.as_ref().map(|service| text::plain(service, STRING_CHARS)),
+        "labels": Value::Object(labels.collect()),
+        "severity": facts.severity,
+        "rule": facts.rule,
+        "factor": facts.factor,
+        "promise": {
+            "text": sentence::promise(facts),
+            "objective": facts.objective,
+            "window_seconds": facts.window_secs,
+            "within_seconds": facts.within_secs,
+        },
+        "long_window": window(&facts.long),
+        "short_window": window(&facts.short),
+        "customers_affected": facts.customers_affected,
+        "budget": {
+            "remaining_ratio": facts.budget_remaining,
+            "bad_events_allowed": facts.bad_events_allowed,
+            "empty_in_seconds": facts.budget_empty_in_secs,
+        },
+        "first_bad_at": facts.first_bad_at,
+        "evaluated_at": facts.evaluated_at,
+        "worst": facts.worst.iter().take(3).map(worst).collect::<Vec<_>>(),
+        "runbook_url": facts.runbook.as_deref().and_then(|url| text::web_address(url, URL_BYTES)),
+        "page_url": facts.page_url.as_deref().and_then(|url| text::web_address(url, URL_BYTES)),
+        "cost": facts.episode_summary.as_ref().map(cost),
+    })
+}
+
+fn window(window: &WindowFacts) -> Value {
+    let counts = window.counts;
+    json!({
+        "seconds": window.secs,
+        "total": counts.total(),
+        "bad": counts.bad(),
+        "bad_ratio": counts.bad_ratio(),
+        "bad_by_reason": {
+            "late": counts.late,
+            "failed": counts.failed,
+            "timeout": counts.timeout,
+        },
+        "burn_rate": window.burn_rate,
+    })
+}
+
+fn worst(worst: &WorstWorkflow) -> Value {
+    json!({
+        "workflow": text::plain(&worst.label, STRING_CHARS),
+        "trace_id": worst.trace_id,
+        "customer": worst.customer.as_ref().map(|name| text::plain(name, STRING_CHARS)),
+        "outcome": worst.outcome,
+        "started_at": worst.started_at,
+        "took_seconds": worst.took_secs,
+        "ended": worst.ended,
+    })
+}
+
+fn cost(episode: &EpisodeSummary) -> Value {
+    json!({
+        "fired_at": episode.fired_at,
+        "resolved_at": episode.resolved_at,
+        "duration": format::duration(episode.resolved_at.saturating_since(episode.fired_at)),
+        "total": episode.counts.total(),
+        "bad": episode.counts.bad(),
+        "customers_affected": episode.customers_affected,
+        "budget_spent_ratio": episode.budget_spent,
+    })
+}
