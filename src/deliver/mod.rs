@@ -1,1 +1,24 @@
-//! Station 7.
+//! Station 7: tells targets what the outbox holds.
+//!
+//! The contract: every delivery reaches its target at least once, or is dead and visible; deliveries
+//! of one alert reach a target in their order; no target waits for another; a secret is read when it
+//! is used and stands in no row, log or error.
+//!
+//! [`Dispatcher::tick`] is called every second and returns at once. For every target with something
+//! due it starts one turn of [`Deliverer::deliver_due`], unless the last one still runs: claim (a
+//! short transaction), send, settle (another). No transaction is open while we wait for a target. A
+//! replica that dies in between leaves a lease that lapses, and the delivery is sent again under the
+//! same id.
+
+mod classify;
+mod client;
+mod deliverer;
+mod dispatcher;
+mod excerpt;
+mod request;
+mod secrets;
+mod signature;
+
+pub use client::BuildClientError;
+pub use deliverer::{DeliverSettings, Deliverer, DeliveryReport, StartDelivererError};
+pub use dispatcher::{Dispatcher, TargetReport};

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{StoreError, Tx};
 use crate::domain::{
     definition::Severity,
-    delivery::{Attempt, Repeat},
+    delivery::{Attempt, AttemptClass, Repeat},
     names::Name,
     notification::Facts,
     time::Timestamp,
@@ -259,6 +259,41 @@ impl Tx<'_> {
         .execute(&mut *self.inner)
         .await;
         result.map(drop).map_err(|source| self.failed(source))
+    }
+
+    /// Gives up the open deliveries of a target that nobody declares, if their tries began before
+    /// `before`. Returns how many.
+    pub async fn bury_deliveries(
+        &mut self,
+        target: &Name,
+        before: Timestamp,
+        now: Timestamp,
+        reason: &str,
+    ) -> Result<u64, StoreError> {
+        let result = sqlx::query(
+            "-- deliveries.bury
+            with dead as (
+                update deliveries
+                set state = 'dead', settled_at = $3, lease_until = null, attempts = attempts + 1,
+                    lease_token = lease_token + 1
+                where target = $1 and retries_since <= $2
+                    and (state = 'pending' or (state = 'leased' and lease_until <= $3))
+                returning id, attempts
+            )
+            insert into delivery_attempts
+                (delivery_id, attempt, started_at, duration_ms, class, excerpt)
+            select id, attempts, $3, 0, $4, $5 from dead",
+        )
+        .bind(target.as_str())
+        .bind(before.to_chrono())
+        .bind(now.to_chrono())
+        .bind(AttemptClass::Undeclared.as_str())
+        .bind(reason)
+        .execute(&mut *self.inner)
+        .await;
+        result
+            .map(|done| done.rows_affected())
+            .map_err(|source| self.failed(source))
     }
 
     /// Gives a dead delivery another round of tries, unless the target knows newer news.

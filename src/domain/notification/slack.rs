@@ -72,11 +72,11 @@ fn numbers(facts: &Facts) -> Value {
         field("Pace", &sentence::pace(facts)),
         field("Burn", &sentence::burn(facts)),
     ];
-    if let Some(at) = facts.first_bad_at {
-        fields.push(field("Since", &date(at)));
-    }
-    if let Some(who) = sentence::people(facts.customers_affected) {
-        fields.push(field("Who", &who));
+    // On a resolve these stand in what it cost.
+    if facts.kind == TransitionKind::Firing {
+        fields.extend(facts.first_bad_at.map(|at| field("Since", &date(at))));
+        let who = sentence::people(facts.customers_affected);
+        fields.extend(who.map(|who| field("Who", &who)));
     }
     if let Some(service) = &facts.service {
         fields.push(field("Service", &code(service)));

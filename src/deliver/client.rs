@@ -1,0 +1,166 @@
+//! The one HTTP client: no redirects, no proxy, a deadline for everything and little of the answer
+//! read.
+
+use std::{sync::Arc, time::Duration};
+
+use reqwest::{
+    Response, Url,
+    header::{LOCATION, RETRY_AFTER},
+    redirect::Policy,
+};
+use rustls::{ClientConfig, RootCertStore};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::time::{Instant, timeout_at};
+
+/// More of an answer is not read: it may be endless.
+const MAX_ANSWER_BYTES: usize = 4_096;
+
+#[derive(Clone, Debug)]
+pub(super) struct Client(reqwest::Client);
+
+/// A request that is ready to go.
+#[derive(Clone, Debug)]
+pub(super) struct Outgoing {
+    pub(super) url: SecretString,
+    pub(super) headers: Vec<(&'static str, String)>,
+    pub(super) body: Vec<u8>,
+    /// For everything: connecting, sending, the answer's head and body.
+    pub(super) timeout: Duration,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) retry_after: Option<String>,
+    pub(super) location: Option<String>,
+    /// Its first 4 kB at most, or what came in time.
+    pub(super) body: String,
+}
+
+/// No answer. The texts contain no address.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SendError {
+    #[error("the address is no http or https URL")]
+    Address,
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    #[error("cannot connect: {0}")]
+    Connect(String),
+    #[error("the connection broke: {0}")]
+    Network(String),
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot build the HTTP client for notifications")]
+pub struct BuildClientError(#[source] Box<dyn std::error::Error + Send + Sync>);
+
+impl Client {
+    pub(super) fn new(connect_timeout: Duration) -> Result<Self, BuildClientError> {
+        // Fails only if the process has chosen a provider before, which then is as good.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let client = match builder(connect_timeout).build() {
+            Ok(client) => client,
+            Err(error) => {
+                tracing::warn!(
+                    error = %error_text(error),
+                    "no certificate authorities found: https targets cannot be reached until \
+                     `ca-certificates` is installed and the service restarted"
+                );
+                builder(connect_timeout)
+                    .tls_backend_preconfigured(trusting_nobody()?)
+                    .build()
+                    .map_err(|error| BuildClientError(error.without_url().into()))?
+            }
+        };
+        Ok(Self(client))
+    }
+
+    /// Sends once and follows nothing.
+    pub(super) async fn post(&self, outgoing: Outgoing) -> Result<Answer, SendError> {
+        let deadline = Instant::now() + outgoing.timeout;
+        let url = web_address(outgoing.url.expose_secret())?;
+        let mut request = self.0.post(url).body(outgoing.body);
+        for (name, value) in outgoing.headers {
+            request = request.header(name, value);
+        }
+        let response = timeout_at(deadline, request.send())
+            .await
+            .map_err(|_| SendError::Timeout(outgoing.timeout))?
+            .map_err(send_error)?;
+        Ok(read_answer(response, deadline).await)
+    }
+}
+
+fn builder(connect_timeout: Duration) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .redirect(Policy::none())
+        .no_proxy()
+        .connect_timeout(connect_timeout)
+        .pool_idle_timeout(Duration::from_secs(30))
+        .user_agent(concat!("throughline/", env!("CARGO_PKG_VERSION")))
+}
+
+/// For a machine without certificate authorities: plain http works, https fails with a clear error,
+/// and nothing is ever sent to someone unverified.
+fn trusting_nobody() -> Result<ClientConfig, BuildClientError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| BuildClientError(error.into()))?;
+    Ok(config
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth())
+}
+
+fn web_address(text: &str) -> Result<Url, SendError> {
+    let url = Url::parse(text).map_err(|_| SendError::Address)?;
+    if matches!(url.scheme(), "http" | "https") && url.has_host() {
+        Ok(url)
+    } else {
+        Err(SendError::Address)
+    }
+}
+
+/// The status is the answer; of the body we take what comes in time.
+async fn read_answer(mut response: Response, deadline: Instant) -> Answer {
+    let header = |name| {
+        let value = response.headers().get(name)?;
+        value.to_str().ok().map(str::to_owned)
+    };
+    let mut answer = Answer {
+        status: response.status().as_u16(),
+        retry_after: header(RETRY_AFTER),
+        location: header(LOCATION),
+        body: String::new(),
+    };
+    let mut body = Vec::new();
+    while body.len() < MAX_ANSWER_BYTES {
+        let Ok(Ok(Some(chunk))) = timeout_at(deadline, response.chunk()).await else {
+            break;
+        };
+        let room = MAX_ANSWER_BYTES - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+    }
+    answer.body = String::from_utf8_lossy(&body).into_owned();
+    answer
+}
+
+fn send_error(error: reqwest::Error) -> SendError {
+    if error.is_builder() {
+        SendError::Address
+    } else if error.is_connect() {
+        SendError::Connect(error_text(error))
+    } else {
+        SendError::Network(error_text(error))
+    }
+}
+
+/// The innermost cause, which is the one that tells; never with the address.
+fn error_text(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

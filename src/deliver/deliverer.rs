@@ -1,0 +1,388 @@
+//! One turn at one target: claim, send, settle.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::watch, task::JoinSet, time::Instant};
+
+use super::{
+    classify::{Reaction, classify},
+    client::{Answer, BuildClientError, Client, SendError},
+    excerpt::excerpt,
+    request::{PrepareError, Prepared, prepare},
+};
+use crate::{
+    domain::{
+        definition::{Catalog, Target, TargetKind},
+        delivery::{Attempt, AttemptClass},
+        names::Name,
+        retry::{Attempts, Retry, RetryPolicy},
+        time::Timestamp,
+    },
+    store::{Claim, ClaimedDelivery, Lease, Settlement, Store, StoreError},
+};
+
+/// Timeouts and limits. The defaults are for production; tests use shorter ones.
+#[derive(Clone, Debug)]
+pub struct DeliverSettings {
+    pub connect_timeout: Duration,
+    /// For all of a request to Slack or PagerDuty.
+    pub chat_timeout: Duration,
+    /// For all of a request to a webhook.
+    pub webhook_timeout: Duration,
+    /// How long a claimed delivery is ours.
+    pub lease: Duration,
+    /// Deliveries to one target at a time, each of another alert.
+    pub at_once: u32,
+}
+
+impl Default for DeliverSettings {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(3),
+            chat_timeout: Duration::from_secs(10),
+            webhook_timeout: Duration::from_secs(20),
+            lease: Duration::from_secs(60),
+            at_once: 4,
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartDelivererError {
+    #[error(
+        "a lease of {lease:?} is too short: it must be at least {needed:?}, twice a timeout and 5 s"
+    )]
+    ShortLease { lease: Duration, needed: Duration },
+    #[error(transparent)]
+    Client(#[from] BuildClientError),
+}
+
+/// A target that nobody declares is given up only after this long: while a new version of the
+/// definitions is rolled out, one replica may not know yet what another does.
+const UNDECLARED_GRACE: Duration = Duration::from_secs(600);
+
+/// How often a target is tried that must be mended by somebody: seldom, but without being asked.
+const BROKEN_FLOOR: Duration = Duration::from_secs(300);
+
+/// Sends what is due. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct Deliverer {
+    store: Store,
+    catalog: watch::Receiver<Arc<Catalog>>,
+    client: Client,
+    settings: Arc<DeliverSettings>,
+}
+
+/// What one turn did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeliveryReport {
+    /// How each try ended.
+    pub attempts: Vec<AttemptClass>,
+    /// Given up in this turn.
+    pub dead: u64,
+    /// Sent, but somebody else owned the delivery by then: the target may have been told twice.
+    pub leases_lost: u64,
+}
+
+/// How a try ended, and what is kept of it.
+struct Tried {
+    reaction: Reaction,
+    http_status: Option<u16>,
+    excerpt: Option<String>,
+}
+
+impl Deliverer {
+    pub fn new(
+        store: Store,
+        catalog: watch::Receiver<Arc<Catalog>>,
+        settings: DeliverSettings,
+    ) -> Result<Self, StartDelivererError> {
+        let longest = settings.chat_timeout.max(settings.webhook_timeout);
+        let needed = 2 * longest + Duration::from_secs(5);
+        if settings.lease < needed {
+            let lease = settings.lease;
+            return Err(StartDelivererError::ShortLease { lease, needed });
+        }
+        Ok(Self {
+            store,
+            catalog,
+            client: Client::new(settings.connect_timeout)?,
+            settings: Arc::new(settings),
+        })
+    }
+
+    /// Targets with something due, declared or not.
+    pub async fn due_targets(&self, now: Timestamp) -> Result<Vec<Name>, StoreError> {
+        let mut tx = self.store.begin("find targets with due deliveries").await?;
+        let targets = tx.due_targets(now).await?;
+        tx.commit().await?;
+        Ok(targets)
+    }
+
+    /// Claims what is due at a target, sends it and records how that ended. An error means that the
+    /// database was away; what had been sent will be sent again.
+    pub async fn deliver_due(
+        &self,
+        target: &Name,
+        now: Timestamp,
+    ) -> Result<DeliveryReport, StoreError> {
+        let declared = self.catalog.borrow().targets.get(target).map(Arc::clone);
+        let Some(declared) = declared else {
+            return self.bury(target, now).await;
+        };
+        let mut sending = JoinSet::new();
+        for claimed in self.claim(&declared, now).await? {
+            let (this, target) = (self.clone(), Arc::clone(&declared));
+            sending.spawn(async move { this.deliver(&target, claimed, now).await });
+        }
+        let mut report = DeliveryReport::default();
+        let mut failure = None;
+        while let Some(ended) = sending.join_next().await {
+            match ended {
+                Ok(Ok(one)) => report.add(one),
+                Ok(Err(error)) => failure = Some(error),
+                // Its lease lapses and the delivery is tried again.
+                Err(panic) => tracing::error!(error = %panic, "a delivery was cut short"),
+            }
+        }
+        failure.map_or(Ok(report), Err)
+    }
+
+    async fn bury(&self, target: &Name, now: Timestamp) -> Result<DeliveryReport, StoreError> {
+        let reason = format!("target `{target}` is not declared any more");
+        let mut tx = self
+            .store
+            .begin("give up deliveries to an undeclared target")
+            .await?;
+        let dead = tx
+            .bury_deliveries(target, now - UNDECLARED_GRACE, now, &reason)
+            .await?;
+        tx.commit().await?;
+        if dead > 0 {
+            tracing::error!(notify.target = %target, dead, "gave up deliveries: {reason}");
+        }
+        Ok(DeliveryReport {
+            dead,
+            ..DeliveryReport::default()
+        })
+    }
+
+    async fn claim(
+        &self,
+        target: &Target,
+        now: Timestamp,
+    ) -> Result<Vec<ClaimedDelivery>, StoreError> {
+        // Slack allows one message a second, which is how often a turn comes.
+        let limit = match target.kind {
+            TargetKind::Slack { .. } => 1,
+            TargetKind::PagerDuty { .. } | TargetKind::Webhook { .. } => self.settings.at_once,
+        };
+        let mut tx = self.store.begin("claim deliveries").await?;
+        let claimed = tx
+            .claim_deliveries(Claim {
+                target: &target.name,
+                now,
+                lease: self.settings.lease,
+                limit,
+            })
+            .await?;
+        tx.commit().await?;
+        Ok(claimed)
+    }
+
+    async fn deliver(
+        &self,
+        target: &Target,
+        claimed: ClaimedDelivery,
+        now: Timestamp,
+    ) -> Result<DeliveryReport, StoreError> {
+        let started = Instant::now();
+        let tried = self.attempt(target, &claimed, now).await;
+        let took = started.elapsed();
+        self.settle(target, &claimed, tried, (now, took)).await
+    }
+
+    async fn attempt(&self, target: &Target, claimed: &ClaimedDelivery, now: Timestamp) -> Tried {
+        let Some(facts) = &claimed.facts else {
+            let reason = "facts written by another version of the service cannot be read";
+            return Tried::unsent(AttemptClass::Unreadable, reason);
+        };
+        let prepared = prepare(&target.kind, claimed, facts, &self.settings, now).await;
+        match prepared {
+            Ok(prepared) => self.send(target, prepared, claimed.attempt, now).await,
+            Err(error @ PrepareError::Missing(_)) => {
+                Tried::unsent(AttemptClass::SecretMissing, &error.to_string())
+            }
+            Err(error @ PrepareError::Signing(_)) => {
+                Tried::unsent(AttemptClass::Broken, &error.to_string())
+            }
+        }
+    }
+
+    /// A body that is refused is followed by a simpler one, if there is one.
+    async fn send(
+        &self,
+        target: &Target,
+        prepared: Prepared,
+        attempt: i32,
+        now: Timestamp,
+    ) -> Tried {
+        let secrets = prepared.secrets;
+        let understood = |answer: Result<Answer, SendError>| match answer {
+            Ok(answer) => Tried {
+                reaction: classify(&target.kind, &answer, attempt, now),
+                http_status: Some(answer.status),
+                excerpt: excerpt(&answer_text(&answer), &secrets),
+            },
+            Err(error) => {
+                let mut tried = Tried::unsent(class_of(&error), "");
+                tried.excerpt = excerpt(&error.to_string(), &secrets);
+                tried
+            }
+        };
+        let mut simpler = prepared.outgoing.clone();
+        let first = understood(self.client.post(prepared.outgoing).await);
+        match prepared.degraded {
+            Some(body) if first.reaction.class == AttemptClass::Rejected => {
+                simpler.body = body;
+                understood(self.client.post(simpler).await)
+            }
+            _ => first,
+        }
+    }
+
+    async fn settle(
+        &self,
+        target: &Target,
+        claimed: &ClaimedDelivery,
+        tried: Tried,
+        (started_at, took): (Timestamp, Duration),
+    ) -> Result<DeliveryReport, StoreError> {
+        let now = started_at + took;
+        let class = tried.reaction.class;
+        let settlement = settlement(claimed, tried.reaction, now);
+        let attempt = Attempt {
+            attempt: claimed.attempt,
+            started_at,
+            duration_ms: i32::try_from(took.as_millis()).unwrap_or(i32::MAX),
+            class,
+            http_status: tried.http_status.map(i32::from),
+            excerpt: tried.excerpt,
+            retry_at: match settlement {
+                Settlement::Again(at) => Some(at),
+                Settlement::Delivered(_) | Settlement::Dead(_) => None,
+            },
+        };
+        log(target, claimed, &attempt);
+        let mut tx = self.store.begin("settle a delivery").await?;
+        tx.record_attempt(claimed.id, &attempt).await?;
+        if class == AttemptClass::Delivered {
+            tx.clear_target_failures(&target.name).await?;
+        } else {
+            tx.count_target_failure(&target.name).await?;
+        }
+        if let (Some(_), Settlement::Again(at)) = (tried.reaction.retry_after, settlement) {
+            tx.hold_target(&target.name, at).await?;
+        }
+        let lease = tx
+            .settle_delivery(claimed.id, claimed.lease_token, settlement)
+            .await?;
+        tx.commit().await?;
+        if lease == Lease::Lost {
+            tracing::warn!(delivery.id = claimed.id, "lost the lease of a delivery");
+        }
+        Ok(DeliveryReport {
+            attempts: vec![class],
+            dead: u64::from(matches!(settlement, Settlement::Dead(_))),
+            leases_lost: u64::from(lease == Lease::Lost),
+        })
+    }
+}
+
+impl DeliveryReport {
+    fn add(&mut self, other: Self) {
+        self.attempts.extend(other.attempts);
+        self.dead += other.dead;
+        self.leases_lost += other.leases_lost;
+    }
+}
+
+impl Tried {
+    /// Ended before anything was answered.
+    fn unsent(class: AttemptClass, reason: &str) -> Self {
+        Self {
+            reaction: Reaction {
+                class,
+                retry_after: None,
+            },
+            http_status: None,
+            excerpt: excerpt(reason, &[]),
+        }
+    }
+}
+
+fn settlement(claimed: &ClaimedDelivery, reaction: Reaction, now: Timestamp) -> Settlement {
+    let floor = match reaction.class {
+        AttemptClass::Delivered => return Settlement::Delivered(now),
+        AttemptClass::Rejected | AttemptClass::Undeclared => return Settlement::Dead(now),
+        AttemptClass::Broken => Some(BROKEN_FLOOR),
+        AttemptClass::RateLimited
+        | AttemptClass::Unavailable
+        | AttemptClass::Timeout
+        | AttemptClass::Connect
+        | AttemptClass::Network
+        | AttemptClass::SecretMissing
+        | AttemptClass::Unreadable => reaction.retry_after,
+    };
+    let attempts = Attempts {
+        made: claimed.attempt.unsigned_abs(),
+        since: claimed.retries_since,
+    };
+    let jitter = rand::random_range(-1.0..=1.0);
+    match RetryPolicy::of(claimed.priority).next(attempts, now, floor, jitter) {
+        Retry::At(at) => Settlement::Again(at),
+        Retry::GiveUp => Settlement::Dead(now),
+    }
+}
+
+const fn class_of(error: &SendError) -> AttemptClass {
+    match error {
+        SendError::Address => AttemptClass::Broken,
+        SendError::Timeout(_) => AttemptClass::Timeout,
+        SendError::Connect(_) => AttemptClass::Connect,
+        SendError::Network(_) => AttemptClass::Network,
+    }
+}
+
+/// Of a redirect only the host is told: the rest may be a secret.
+fn answer_text(answer: &Answer) -> String {
+    let host = answer
+        .location
+        .as_deref()
+        .and_then(|location| reqwest::Url::parse(location).ok())
+        .and_then(|url| url.host_str().map(str::to_owned));
+    match (answer.status, host) {
+        (300..400, Some(host)) => {
+            format!("redirects to host `{host}`, which is not followed: give the final address")
+        }
+        _ => answer.body.clone(),
+    }
+}
+
+fn log(target: &Target, claimed: &ClaimedDelivery, attempt: &Attempt) {
+    let (name, id, class) = (&target.name, claimed.id, attempt.class);
+    let excerpt = attempt.excerpt.as_deref().unwrap_or("");
+    match (class, attempt.retry_at) {
+        (AttemptClass::Delivered, _) => {
+            tracing::info!(notify.target = %name, delivery.id = id, "told target `{name}`");
+        }
+        (_, Some(at)) => tracing::warn!(
+            notify.target = %name, delivery.id = id, class = %class,
+            "cannot tell target `{name}` now, next try at {at}: {class}: {excerpt}"
+        ),
+        (_, None) => tracing::error!(
+            notify.target = %name, delivery.id = id, class = %class,
+            "gave up telling target `{name}`: {class}: {excerpt}"
+        ),
+    }
+}
