@@ -11,3 +11,4 @@ pub mod ingest;
 pub mod postgres;
 pub mod store;
 pub mod telemetry;
+pub mod web;

@@ -4,10 +4,7 @@
 //! starts with if the files have errors then, since alerts for yesterday's promises are better than
 //! none.
 
-use std::{
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use tokio::sync::watch;
 
@@ -61,7 +58,15 @@ impl CatalogKeeper {
             ..DefinitionsStatus::default()
         };
         let (status, status_in_force) = watch::channel(Arc::new(status));
-        let keeper = Self { folder, store, metrics, seen: None, catalog, classifier, status };
+        let keeper = Self {
+            folder,
+            store,
+            metrics,
+            seen: None,
+            catalog,
+            classifier,
+            status,
+        };
         let in_force = InForce {
             catalog: catalog_in_force,
             classifier: classifier_in_force,
@@ -105,7 +110,9 @@ impl CatalogKeeper {
         }
         let look = match check(&found) {
             Ok((catalog, warnings)) => {
-                warnings.iter().for_each(|warning| tracing::warn!("{}", line(warning)));
+                warnings
+                    .iter()
+                    .for_each(|warning| tracing::warn!("{}", line(warning)));
                 self.accept(catalog, &found.files, now).await?
             }
             Err(problems) => self.refuse(&problems),
@@ -140,16 +147,21 @@ impl CatalogKeeper {
         let mut tx = self.store.begin("declare the SLOs").await?;
         let ids = tx.declare(&names).await?;
         tx.commit().await?;
-        self.classifier.send_replace(Arc::new(Classifier::new(&catalog, &ids)));
+        self.classifier
+            .send_replace(Arc::new(Classifier::new(&catalog, &ids)));
         self.catalog.send_replace(Arc::new(catalog));
         Ok(())
     }
 
     fn refuse(&self, problems: &[Problem]) -> Look {
         let lines: Vec<_> = problems.iter().map(line).collect();
-        lines.iter().for_each(|line| tracing::error!("definitions are refused: {line}"));
+        lines
+            .iter()
+            .for_each(|line| tracing::error!("definitions are refused: {line}"));
         self.show(lines);
-        Look::Refused { problems: problems.len() }
+        Look::Refused {
+            problems: problems.len(),
+        }
     }
 
     fn refuse_folder(&mut self, error: &definitions::ReadError) -> Look {
@@ -163,7 +175,8 @@ impl CatalogKeeper {
     }
 
     fn show(&self, problems: Vec<String>) {
-        self.status.send_modify(|status| Arc::make_mut(status).problems = problems);
+        self.status
+            .send_modify(|status| Arc::make_mut(status).problems = problems);
         self.metrics.definitions_loaded.set(0);
     }
 }
@@ -178,7 +191,17 @@ fn check(found: &Definitions) -> Result<(Catalog, Vec<Problem>), Vec<Problem>> {
 }
 
 fn line(problem: &Problem) -> String {
-    let Problem { file, line, column, message, .. } = problem;
-    let help = problem.help.as_deref().map(|help| format!(": {help}")).unwrap_or_default();
+    let Problem {
+        file,
+        line,
+        column,
+        message,
+        ..
+    } = problem;
+    let help = problem
+        .help
+        .as_deref()
+        .map(|help| format!(": {help}"))
+        .unwrap_or_default();
     format!("{file}:{line}:{column} {message}{help}")
 }

@@ -1,19 +1,24 @@
 //! Everything that happens again and again: each a tick, called by [`Periodic`].
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{Mutex, watch};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{Mutex, watch},
+    time::MissedTickBehavior,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    catalog::{CatalogKeeper, InForce, Look},
+    catalog::{CatalogKeeper, InForce},
     periodic::Periodic,
     prepare,
 };
 use crate::{
     clock::Clock,
     config::Config,
-    domain::{definition::Catalog, names::Name, time::Timestamp, watermark::OutageLimits},
+    deliver::{DeliverSettings, Deliverer, Dispatcher, TargetReport},
+    domain::{definition::Catalog, time::Timestamp, watermark::OutageLimits},
     evaluate::{Evaluator, EvaluatorSettings, overdue::Overdue},
     store::{Retention, Store, Writer},
     telemetry::metrics::Metrics,
@@ -40,7 +45,11 @@ pub(super) struct Loops {
 }
 
 impl Loops {
-    pub(super) fn spawn(self, tasks: &TaskTracker, shutdown: &CancellationToken) {
+    pub(super) fn spawn(
+        self,
+        tasks: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<()> {
         let periodic = Periodic {
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
@@ -50,14 +59,19 @@ impl Loops {
         self.spawn_overdue(tasks, &periodic);
         self.spawn_evaluation(tasks, &periodic);
         self.spawn_retention(tasks, &periodic);
+        self.spawn_delivery(tasks, &periodic)?;
         let Self { keeper, clock, .. } = self;
         tasks.spawn(follow_definitions(keeper, clock, shutdown.clone()));
+        Ok(())
     }
 
     fn spawn_heartbeat(&self, tasks: &TaskTracker, periodic: &Periodic) {
         let (store, metrics) = (self.store.clone(), self.metrics.clone());
         let watermark = self.watermark.clone();
-        let limits = OutageLimits { silence: SILENCE, catch_up: self.config.receiver.catch_up };
+        let limits = OutageLimits {
+            silence: SILENCE,
+            catch_up: self.config.receiver.catch_up,
+        };
         tasks.spawn(periodic.clone().run("heartbeat", SECOND, move |now| {
             let (store, metrics, watermark) = (store.clone(), metrics.clone(), watermark.clone());
             async move {
@@ -90,32 +104,114 @@ impl Loops {
             interval: evaluation.evaluation_interval,
             page_base_url: evaluation.public_url.clone(),
         };
-        let evaluator =
-            Evaluator::new(self.store.clone(), self.in_force.catalog.clone(), settings);
-        tasks.spawn(periodic.clone().run("evaluate", evaluation.evaluation_interval, move |now| {
-            let evaluator = evaluator.clone();
-            async move { Ok(evaluator.tick(now).await?) }
-        }));
+        let evaluator = Evaluator::new(self.store.clone(), self.in_force.catalog.clone(), settings);
+        tasks.spawn(
+            periodic
+                .clone()
+                .run("evaluate", evaluation.evaluation_interval, move |now| {
+                    let evaluator = evaluator.clone();
+                    async move { Ok(evaluator.tick(now).await?) }
+                }),
+        );
+    }
+
+    fn spawn_delivery(&self, tasks: &TaskTracker, periodic: &Periodic) -> anyhow::Result<()> {
+        let deliverer = Deliverer::new(
+            self.store.clone(),
+            self.in_force.catalog.clone(),
+            DeliverSettings::default(),
+        )?;
+        let dispatcher = Arc::new(Mutex::new(Dispatcher::new(deliverer)));
+        let metrics = self.metrics.clone();
+        let periodic = periodic.clone();
+        tasks.spawn(async move {
+            let turns = Arc::clone(&dispatcher);
+            periodic
+                .run("deliver", SECOND, move |now| {
+                    let (turns, metrics) = (Arc::clone(&turns), metrics.clone());
+                    async move {
+                        let ended = turns.lock().await.tick(now).await?;
+                        ended.iter().for_each(|turn| note_turn(turn, &metrics));
+                        Ok(ended)
+                    }
+                })
+                .await;
+            // What is under way is finished: a notification that was sent should be known as sent.
+            dispatcher.lock().await.drain().await;
+        });
+        Ok(())
     }
 
     fn spawn_retention(&self, tasks: &TaskTracker, periodic: &Periodic) {
         let (store, catalog) = (self.store.clone(), self.in_force.catalog.clone());
         let horizon = self.config.receiver.horizon;
-        tasks.spawn(periodic.clone().run("retention", RETENTION_INTERVAL, move |now| {
-            let (store, catalog) = (store.clone(), Arc::clone(&catalog.borrow()));
-            async move {
-                prepare(&store, now, horizon).await?;
-                let mut tx = store.begin("drop what is no longer needed").await?;
-                tx.drop_oldest_epoch(now, horizon).await?;
-                let dropped = tx.drop_old_counts(now, &retention(&catalog, horizon)).await?;
-                tx.commit().await?;
-                Ok(dropped)
+        tasks.spawn(
+            periodic
+                .clone()
+                .run("retention", RETENTION_INTERVAL, move |now| {
+                    let (store, catalog) = (store.clone(), Arc::clone(&catalog.borrow()));
+                    async move {
+                        prepare(&store, now, horizon).await?;
+                        let mut tx = store.begin("drop what is no longer needed").await?;
+                        tx.drop_oldest_epoch(now, horizon).await?;
+                        let dropped = tx
+                            .drop_old_counts(now, &retention(&catalog, horizon))
+                            .await?;
+                        tx.commit().await?;
+                        Ok(dropped)
+                    }
+                }),
+        );
+    }
+}
+
+/// Looks at the files every second and at once on SIGHUP. Polling, since notifications of file
+/// systems miss what Kubernetes does with the links of a `ConfigMap`.
+async fn follow_definitions(mut keeper: CatalogKeeper, clock: Clock, shutdown: CancellationToken) {
+    let mut hangup = match signal(SignalKind::hangup()) {
+        Ok(hangup) => hangup,
+        Err(error) => {
+            tracing::error!(%error, "cannot listen for SIGHUP; definitions are not followed");
+            return;
+        }
+    };
+    let mut timer = tokio::time::interval(SECOND);
+    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = timer.tick() => {}
+            _ = hangup.recv() => {}
+            () = shutdown.cancelled() => return,
+        }
+        if let Err(error) = keeper.look(clock.now()).await {
+            tracing::warn!(error = %format!("{error:#}"), "cannot bring definitions into force");
+        }
+    }
+}
+
+fn note_turn(turn: &TargetReport, metrics: &Metrics) {
+    match &turn.result {
+        Ok(report) => {
+            for class in &report.attempts {
+                let labels = [turn.target.as_str(), class.as_str()];
+                metrics.delivery_attempts.with_label_values(&labels).inc();
             }
-        }));
+        }
+        Err(error) => tracing::error!(
+            notify.target = %turn.target, error = %error.in_full(), "a turn of deliveries failed"
+        ),
     }
 }
 
 fn retention(catalog: &Catalog, horizon: Duration) -> Retention {
-    let longest = catalog.slos.values().map(|slo| slo.window).max().unwrap_or(DAY * 30);
-    Retention { minutes: longest.max(horizon) + DAY * 2, hours: KEEP_HOURS.max(longest + DAY * 2) }
+    let longest = catalog
+        .slos
+        .values()
+        .map(|slo| slo.window)
+        .max()
+        .unwrap_or(DAY * 30);
+    Retention {
+        minutes: longest.max(horizon) + DAY * 2,
+        hours: KEEP_HOURS.max(longest + DAY * 2),
+    }
 }

@@ -12,9 +12,10 @@ mod loops;
 pub mod periodic;
 pub mod shutdown;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
+use prometheus::{core::Collector, proto::MetricFamily};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -35,7 +36,7 @@ use crate::{
         Ingest, IngestParts, grpc, http,
         limits::ReceiverLimits,
         receiver::Receiver,
-        record::{Recorder, RecorderLoop, RecorderParts},
+        record::{Recorder, RecorderParts},
     },
     store::{Store, Writer},
     telemetry::metrics::Metrics,
@@ -79,7 +80,15 @@ impl App {
         let (mut keeper, in_force) =
             CatalogKeeper::new(config.definitions.folder.clone(), store, metrics.clone());
         keeper.start(clock.now()).await?;
-        Ok(Self { config, clock, metrics, database, keeper, in_force, listeners })
+        Ok(Self {
+            config,
+            clock,
+            metrics,
+            database,
+            keeper,
+            in_force,
+            listeners,
+        })
     }
 
     pub fn addresses(&self) -> anyhow::Result<Addresses> {
@@ -97,6 +106,7 @@ impl App {
     /// Serves until `shutdown` is cancelled, then drains.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let addresses = self.addresses()?;
+        let pages = self.web_state(addresses);
         let store = self.database.store.clone();
         // A random slot, so that replicas rarely share one.
         let writer = Writer(rand::random_range(0..1_024));
@@ -108,13 +118,15 @@ impl App {
             classifier: self.in_force.classifier.clone(),
             watermark: watermark_in_force,
         });
-        let (recording, receiving, looping) =
-            (TaskTracker::new(), TaskTracker::new(), TaskTracker::new());
+        let (recording, serving) = (TaskTracker::new(), TaskTracker::new());
         let recorded = CancellationToken::new();
-        recording.spawn(RecorderLoop::run(recorder_loop, recorded.clone()));
-        let pages = self.web_state(addresses);
-        self.receive(recorder, &receiving, &shutdown);
-        let loops = Loops {
+        recording.spawn(recorder_loop.run(recorded.clone()));
+        let receiver = self.receiver(recorder);
+        let until = || shutdown.clone().cancelled_owned();
+        serving.spawn(grpc::serve(self.listeners.grpc, receiver.clone(), until()));
+        serving.spawn(http::serve(self.listeners.http, receiver, until()));
+        serving.spawn(web::serve(self.listeners.pages, pages, until()));
+        Loops {
             config: self.config,
             clock: self.clock,
             metrics: self.metrics,
@@ -123,18 +135,36 @@ impl App {
             in_force: self.in_force,
             keeper: self.keeper,
             watermark,
-        };
-        loops.spawn(&looping, &shutdown);
-        receiving.spawn(web::serve(self.listeners.pages, pages, shutdown.clone()));
-        shutdown.cancelled().await;
-        for tracker in [&receiving, &looping] {
-            tracker.close();
-            tracker.wait().await;
         }
+        .spawn(&serving, &shutdown)?;
+        shutdown.cancelled().await;
+        serving.close();
+        serving.wait().await;
         recorded.cancel();
         recording.close();
         recording.wait().await;
         self.database.close().await
+    }
+
+    /// The door of both protocols.
+    fn receiver(&self, recorder: Recorder) -> Receiver<Ingest> {
+        let config = &self.config.receiver;
+        let door = Ingest::new(IngestParts {
+            classifier: self.in_force.classifier.clone(),
+            recorder,
+            clock: self.clock.clone(),
+            limits: TimeLimits {
+                future: config.future_tolerance,
+                horizon: config.horizon,
+                skew: Judging::DEFAULT_SKEW_TOLERANCE,
+            },
+            metrics: self.metrics.clone(),
+        });
+        let limits = ReceiverLimits {
+            body_bytes: config.max_request_mib as usize * 1024 * 1024,
+            ..ReceiverLimits::default()
+        };
+        Receiver::new(door, limits)
     }
 
     fn web_state(&self, addresses: Addresses) -> WebState {
@@ -177,23 +207,33 @@ async fn prepare(store: &Store, now: Timestamp, horizon: Duration) -> anyhow::Re
     let mut tx = store.begin("prepare partitions").await?;
     tx.ensure_epoch(now, horizon).await?;
     let ahead = Duration::from_secs(2 * 86_400);
-    tx.ensure_count_partitions(TimeRange::new(now - horizon - ahead, now + ahead)).await?;
+    tx.ensure_count_partitions(TimeRange::new(now - horizon - ahead, now + ahead))
+        .await?;
     tx.commit().await?;
     Ok(())
 }
 
 fn facts(metrics: &Metrics) -> IngestFacts {
     let last_secs = metrics.last_span_timestamp.get();
-    #[expect(clippy::cast_possible_truncation, reason = "a time of ours, in seconds")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a time of ours, in seconds"
+    )]
     let last_span_at = (last_secs > 0.0).then(|| Timestamp::from_micros((last_secs * 1e6) as i64));
-    let refused: u64 = prometheus::core::Collector::collect(&metrics.spans_refused)
+    let refused: f64 = Collector::collect(&metrics.spans_refused)
         .iter()
-        .flat_map(prometheus::proto::MetricFamily::get_metric)
-        .map(|metric| metric.get_counter().value() as u64)
+        .flat_map(MetricFamily::get_metric)
+        .map(|metric| metric.get_counter().get_value())
         .sum();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a whole count"
+    )]
+    let spans_refused = refused as u64;
     IngestFacts {
         spans_received: metrics.spans_received.get(),
-        spans_refused: refused,
+        spans_refused,
         last_span_at,
     }
 }

@@ -3,8 +3,9 @@
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Cancels `shutdown` at the first SIGTERM or SIGINT, and ends the process at the second.
-pub async fn on_signal(shutdown: CancellationToken) -> anyhow::Result<()> {
+/// Cancels `shutdown` at the first SIGTERM or SIGINT, and ends the process at the second. Returns only
+/// if signals cannot be listened for.
+pub async fn abort_on_second_signal(shutdown: &CancellationToken) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut next = async || {

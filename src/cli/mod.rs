@@ -2,7 +2,61 @@
 
 pub mod problems;
 pub mod schema;
+pub mod serve;
 pub mod validate;
 
 #[cfg(test)]
 mod tests;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{config::LogConfig, telemetry};
+
+/// SLOs for work that runs through queues: one good or bad event per workflow, finished or not
+#[derive(Debug, Parser)]
+#[command(name = "throughline", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(flatten)]
+    log: LogConfig,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 fine, 1 what was checked is bad or the service failed, \
+                          2 wrong usage, 3 could not check, 130 interrupted";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::ServeArgs),
+    Validate(validate::ValidateArgs),
+    Schema(schema::SchemaArgs),
+    /// Print completions for a shell
+    Completions {
+        shell: clap_complete::Shell,
+    },
+}
+
+impl Cli {
+    /// Runs the command to its end.
+    ///
+    /// # Errors
+    /// What kept the service from starting or ended it. Commands that check something report for
+    /// themselves and return their exit code.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::Serve(args) => {
+                telemetry::start(&self.log)?;
+                serve::run(args)
+            }
+            Command::Validate(args) => Ok(validate::run(&args)),
+            Command::Schema(args) => Ok(schema::run(&args)),
+            Command::Completions { shell } => {
+                let mut command = <Self as clap::CommandFactory>::command();
+                clap_complete::generate(shell, &mut command, "throughline", &mut std::io::stdout());
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    }
+}

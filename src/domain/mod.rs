@@ -13,15 +13,15 @@
     clippy::disallowed_methods
 )]
 
-pub mod classify;
 pub mod alert;
 pub mod burn_rate;
+pub mod classify;
 pub mod condition;
 pub mod counts;
 pub mod definition;
-pub mod ledger;
 pub mod delivery;
 pub mod format;
+pub mod ledger;
 pub mod names;
 pub mod notification;
 pub mod objective;

@@ -11,6 +11,7 @@
 //! If anything cannot be read the tick fails whole: no alert fires or resolves on half a picture.
 
 mod facts;
+pub mod overdue;
 mod reading;
 
 use std::{sync::Arc, time::Duration};
@@ -23,11 +24,12 @@ use crate::{
         alert::{self, Alert, Change, Observation, Transition},
         condition::{self, Verdict},
         definition::{Catalog, Severity, Slo},
+        delivery::alert_key,
         names::SloId,
         status::{Measured, RuleStatus, SloStatus},
         time::Timestamp,
     },
-    store::{AlertTransition, Declaration, DueSlo, Store, StoreError},
+    store::{AlertTransition, Declaration, DueSlo, News, Store, StoreError},
 };
 use facts::Occasion;
 use reading::Reading;
@@ -203,9 +205,13 @@ impl Evaluator {
                 facts: notice.facts,
             };
             tx.insert_transition(&told).await?;
-            let (key, priority) = order(&told, step.severity);
-            tx.enqueue_deliveries(told.id, &notice.targets, &key, priority, transition.at)
-                .await?;
+            let news = News {
+                transition: told.id,
+                targets: &notice.targets,
+                ordering_key: &alert_key(&told.facts.slo, step.severity),
+                severity: step.severity,
+            };
+            tx.enqueue_deliveries(news, transition.at).await?;
             tracing::info!(
                 slo.name = %told.facts.slo, severity = ?step.severity, kind = ?told.facts.kind,
                 version = told.facts.version, "alert of `{}` changed", told.facts.slo
@@ -214,15 +220,6 @@ impl Evaluator {
         tx.commit().await?;
         Ok(true)
     }
-}
-
-/// What deliveries are ordered by: in turn per SLO and severity, pages before tickets.
-fn order(told: &AlertTransition, severity: Severity) -> (String, i16) {
-    let (word, priority) = match severity {
-        Severity::Page => ("page", 0),
-        Severity::Ticket => ("ticket", 1),
-    };
-    (format!("{}/{word}", told.facts.slo), priority)
 }
 
 fn next_step<'a>(

@@ -24,6 +24,19 @@ macro_rules! select_deliveries {
 }
 
 impl Tx<'_> {
+    /// The targets that a transition was, or is to be, told to.
+    pub async fn targets_told(&mut self, transition: Uuid) -> Result<Vec<Name>, StoreError> {
+        let targets: Vec<String> = sqlx::query_scalar(
+            "-- deliveries.targets_told
+             select target from deliveries where transition_id = $1 order by id",
+        )
+        .bind(transition)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        targets.iter().map(|target| self.name(target)).collect()
+    }
+
     /// Everybody who is to be told of a transition, in the order of their names.
     pub async fn deliveries_of(&mut self, transition: Uuid) -> Result<Vec<Delivery>, StoreError> {
         let rows: Result<Vec<DeliveryRow>, _> = sqlx::query_as(select_deliveries!(

@@ -5,21 +5,19 @@
 //! Every query starts with a comment `-- noun.verb`, which `pg_stat_statements` and the server's log
 //! show.
 
+mod alerts;
 mod counts;
 mod definition_sets;
 mod deliveries;
 mod delivery_history;
 mod error;
-mod retention;
-mod watermark;
-mod workflows;
-mod alerts;
-mod error;
 mod event_counts;
-mod outbox;
+mod retention;
 mod slos;
 mod statuses;
+mod watermark;
 mod workflow_reads;
+mod workflows;
 
 use std::time::Duration;
 
@@ -29,15 +27,14 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+pub use alerts::AlertTransition;
 pub use counts::Writer;
 pub use deliveries::{Claim, ClaimedDelivery, Lease, News, Requeue, Settlement};
 pub use error::StoreError;
 pub use retention::Retention;
-pub use workflows::JudgingBySlo;
-pub use alerts::AlertTransition;
-pub use error::StoreError;
 pub use slos::{Declaration, DueSlo};
 pub use workflow_reads::OpenWorkflows;
+pub use workflows::JudgingBySlo;
 
 /// All migrations, in order. They are only ever added.
 pub static MIGRATOR: Migrator = sqlx::migrate!("./migrations");

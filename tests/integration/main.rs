@@ -6,13 +6,10 @@
 )]
 #![expect(unreachable_pub, reason = "support is one vocabulary for all tests")]
 
-mod postgres;
-mod recording;
 mod counts_and_claims;
 mod evaluation;
+mod postgres;
+mod receiver;
+mod recording;
 mod store;
 mod support;
-//! Everything that needs a socket or a database, in one binary.
-#![expect(clippy::unwrap_used, reason = "a test may fail by it")]
-
-mod receiver;

@@ -14,7 +14,7 @@ pub mod slack;
 pub mod text;
 pub mod webhook;
 
-pub use facts::{EpisodeSummary, Facts, TransitionKind, WindowFacts, WorstWorkflow};
+pub use facts::{EpisodeEnd, EpisodeSummary, Facts, TransitionKind, WindowFacts, WorstWorkflow};
 
 #[cfg(test)]
 mod sample;

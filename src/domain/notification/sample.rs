@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::{EpisodeSummary, Facts, TransitionKind, WindowFacts, WorstWorkflow};
+use super::{EpisodeEnd, EpisodeSummary, Facts, TransitionKind, WindowFacts, WorstWorkflow};
 use crate::domain::{
     counts::EventCounts, definition::Severity, names::TraceId, time::Timestamp, workflow::Outcome,
 };
@@ -75,6 +75,7 @@ pub(super) fn resolved() -> Facts {
         budget_remaining: Some(0.09),
         budget_empty_in_secs: None,
         episode_summary: Some(EpisodeSummary {
+            ended_by: EpisodeEnd::Recovered,
             fired_at: Timestamp::from_secs(1_795_328_700),
             resolved_at: at,
             counts: counts(1_500, 400, 110, 20_000),
