@@ -31,7 +31,7 @@ pub struct Slo {
 impl Slo {
     /// Exporters batch for 5 s and retry for minutes; after 2 minutes most of what is under way has
     /// arrived.
-    pub const DEFAULT_GRACE: Duration = Duration::from_secs(120);
+    pub const DEFAULT_GRACE: Duration = Duration::from_mins(2);
 }
 
 /// Where a definition stands and how it reads.

@@ -3,6 +3,7 @@
 use std::{fs, time::Duration};
 
 use super::*;
+use crate::domain::selector::Selector;
 
 fn slo(text: &str) -> DefinitionFile {
     DefinitionFile {
@@ -16,7 +17,53 @@ fn a_definition_becomes_what_it_says() {
     let root = env!("CARGO_MANIFEST_DIR");
     let path = format!("{root}/tests/fixtures/definitions/good/everything.yaml");
     let (catalog, _) = load(&[slo(&fs::read_to_string(path).unwrap())]).unwrap();
-    insta::assert_debug_snapshot!("good__everything", catalog);
+    let slos: Vec<String> = catalog.slos.values().map(|slo| describe(slo)).collect();
+    let targets: Vec<&Target> = catalog.targets.values().map(AsRef::as_ref).collect();
+    insta::assert_snapshot!(
+        "good__everything",
+        format!("{}\n{targets:#?}", slos.join("\n"))
+    );
+}
+
+/// All of an SLO, selectors by their text.
+fn describe(slo: &Slo) -> String {
+    let Slo {
+        name,
+        display_name,
+        labels,
+        description,
+        service,
+        objective,
+        window,
+        indicator,
+        customer,
+        grace,
+        alerting,
+        notify,
+        runbook,
+        source,
+    } = slo;
+    let indicator = match indicator {
+        Indicator::Workflow(workflow) => format!(
+            "start {}\nfinish {}\nfail {:?}\ncancel {:?}\nwithin {:?}\n{:?}",
+            workflow.start.text(),
+            workflow.finish.text(),
+            workflow.fail.as_ref().map(Selector::text),
+            workflow.cancel.as_ref().map(Selector::text),
+            workflow.within,
+            workflow.correlate
+        ),
+        Indicator::Span(span) => format!(
+            "match {}\ngood {}\n{:?}",
+            span.matches.text(),
+            span.good.text(),
+            span.started_at
+        ),
+    };
+    format!(
+        "{name} ({display_name}) {labels:?} {description:?} {service:?}\n{objective} over {window:?}, \
+         grace {grace:?}, {customer:?}, {runbook:?}\n{indicator}\n{alerting:#?}\n{notify:?}\n{source:#?}\n"
+    )
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! From files to a catalog: every problem of every file, or a set that is valid as a whole.
 
 mod alerting;
-mod attribute;
 mod document;
 mod indicator;
 mod policy;

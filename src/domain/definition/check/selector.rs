@@ -3,14 +3,11 @@
 
 use std::ops::Range;
 
-use super::{
-    super::{
-        AttributeName,
-        problem::{Findings, Place},
-    },
-    attribute::parse_attribute,
+use super::super::{
+    AttributeName,
+    problem::{Findings, Place},
 };
-use crate::domain::selector::{Selector, SelectorError};
+use crate::domain::selector::{Selector, SelectorError, parse_attribute};
 
 /// Whether the start of a workflow is known where a selector is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,18 +29,16 @@ pub(super) fn selector(
             return None;
         }
     };
-    match workflow_duration_in(text) {
-        Some(span) if workflow_duration == WorkflowDuration::Unknown => {
-            findings.error_with_help(
-                within(findings.text(), place, text, span),
-                "`workflow:duration` is not known here",
-                "it stands only in `good` of a `span` indicator; `duration` is that of the span itself"
-                    .to_owned(),
-            );
-            None
-        }
-        _ => Some(selector),
+    if workflow_duration == WorkflowDuration::Known || !selector.uses_workflow_duration() {
+        return Some(selector);
     }
+    findings.error_with_help(
+        within(findings.text(), place, text, workflow_duration_in(text)),
+        "`workflow:duration` is not known here",
+        "it stands only in `good` of a `span` indicator; `duration` is that of the span itself"
+            .to_owned(),
+    );
+    None
 }
 
 pub(super) fn attribute(
@@ -65,27 +60,12 @@ fn report(findings: &Findings<'_>, text: &str, place: Place, error: SelectorErro
     findings.error_with_help(place, error.message, error.help);
 }
 
-/// Where `workflow:duration` stands outside of strings.
-fn workflow_duration_in(text: &str) -> Option<Range<usize>> {
+/// Where `workflow:duration` stands in a selector that has it. One in a string before it is taken for
+/// it, which is near enough to be found.
+fn workflow_duration_in(text: &str) -> Range<usize> {
     const INTRINSIC: &str = "workflow:duration";
-    let mut quote = None;
-    let mut is_escaped = false;
-    for (at, c) in text.char_indices() {
-        match quote {
-            Some('"') if is_escaped => is_escaped = false,
-            Some('"') if c == '\\' => is_escaped = true,
-            Some(open) if open == c => quote = None,
-            None if c == '"' || c == '`' => quote = Some(c),
-            None if text
-                .get(at..)
-                .is_some_and(|rest| rest.starts_with(INTRINSIC)) =>
-            {
-                return Some(at..at + INTRINSIC.len());
-            }
-            Some(_) | None => {}
-        }
-    }
-    None
+    text.find(INTRINSIC)
+        .map_or(0..text.len(), |at| at..at + INTRINSIC.len())
 }
 
 /// The place in the file of a stretch of a scalar's value. Where a scalar spans lines or is an alias,
@@ -176,18 +156,5 @@ mod tests {
     #[test]
     fn where_lines_are_folded_the_beginning_has_to_do() {
         assert_eq!(pointed_at("\"{ a\n  b }\"", "{ a b }", "b"), "\"{ a");
-    }
-
-    #[test]
-    fn workflow_duration_is_seen_outside_of_strings_only() {
-        assert_eq!(
-            workflow_duration_in("{ workflow:duration < 2s }"),
-            Some(2..19)
-        );
-        assert_eq!(
-            workflow_duration_in(r#"{ name = "a \" workflow:duration" }"#),
-            None
-        );
-        assert_eq!(workflow_duration_in("{ name = `workflow:duration` }"), None);
     }
 }
