@@ -32,7 +32,7 @@ impl Encoding {
 
 /// Receives all of `body`, or refuses it as soon as it is known to exceed `limit`.
 pub(super) async fn receive(
-    body: Body,
+    body: &mut Body,
     limit: usize,
     admission: &mut Admission,
 ) -> Result<Bytes, Failure> {
@@ -41,7 +41,6 @@ pub(super) async fn receive(
     if body.size_hint().lower() > limit as u64 {
         return Err(Failure::TooLarge { limit });
     }
-    let mut body = body;
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -64,6 +63,12 @@ pub(super) async fn receive(
         all.extend_from_slice(&data);
     }
     Ok(if all.is_empty() { first } else { all.freeze() })
+}
+
+/// Receives what is left of a refused body, and keeps nothing of it. If the connection was closed
+/// on a client that is still sending, it would see a broken connection instead of the reply.
+pub(super) async fn discard(body: &mut Body) {
+    while let Some(Ok(_)) = body.frame().await {}
 }
 
 /// Takes long for what it is given: not to be called where other requests wait for the thread.

@@ -25,6 +25,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::{
     body::Encoding,
     connections::{self, Versions},
+    cors::AllowedOrigins,
     door::{Door, Refusals},
     failure::Failure,
     receiver::{Format, Payload, Receiver},
@@ -35,10 +36,15 @@ use super::{
 pub async fn serve<D: Door>(
     listener: TcpListener,
     receiver: Receiver<D>,
+    origins: AllowedOrigins,
     shutdown: impl Future<Output = ()>,
 ) {
     let limits = receiver.limits();
     let router = router(receiver);
+    let router = match origins.layer() {
+        Some(cors) => router.layer(cors),
+        None => router,
+    };
     connections::serve(listener, router, limits, Versions::Any, shutdown).await;
 }
 

@@ -7,6 +7,7 @@ mod accept;
 mod admission;
 mod body;
 mod connections;
+pub mod cors;
 pub mod door;
 mod failure;
 pub mod grpc;

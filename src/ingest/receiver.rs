@@ -7,7 +7,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use tokio::{
     task::spawn_blocking,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout_at},
 };
 
 use super::{
@@ -68,9 +68,13 @@ impl<D: Door> Receiver<D> {
         admission: &mut Admission,
     ) -> Result<Bytes, Failure> {
         let limit = self.limits.body_bytes;
-        let receiving = body::receive(body, limit + extra, admission);
-        match timeout(self.limits.body_within, receiving).await {
-            Ok(Err(Failure::TooLarge { limit: l })) if l == limit + extra => {
+        let until = Instant::now() + self.limits.body_within;
+        let mut body = body;
+        let receiving = body::receive(&mut body, limit + extra, admission);
+        match timeout_at(until, receiving).await {
+            Ok(Err(Failure::TooLarge { limit: exceeded })) => {
+                drop(timeout_at(until, body::discard(&mut body)).await);
+                let limit = exceeded.min(limit);
                 Err(Failure::TooLarge { limit })
             }
             Ok(received) => received,

@@ -18,6 +18,8 @@ mod span;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Once;
+
 use self::{
     notes::Notes,
     reader::{Field, Reader},
@@ -48,9 +50,17 @@ pub fn scan(
         }
     }
     if scan.string_index {
-        tracing::warn!("a sender gave strings of spans as indexes, which traces do not have");
+        warn_of_string_indexes();
     }
     Ok(())
+}
+
+/// Once: who does so does it in every request.
+fn warn_of_string_indexes() {
+    static WARNED: Once = Once::new();
+    WARNED.call_once(|| {
+        tracing::warn!("a sender gives strings in spans as indexes, which only profiles have");
+    });
 }
 
 struct Scan<'a, 'e> {

@@ -84,7 +84,7 @@ async fn a_body_that_comes_too_slowly_is_503() {
 
 #[tokio::test]
 async fn an_announced_length_over_the_limit_is_413_before_the_body_comes() {
-    let server = Server::start().await;
+    let server = Server::within(impatient()).await;
     let head = "POST / HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 99999999999\r\n\r\n";
     let reply = rest(open(&server.http, head).await).await;
     assert!(reply.starts_with("HTTP/1.1 413"), "{reply}");
@@ -194,4 +194,21 @@ async fn stopping_finishes_what_is_taken_and_closes_what_is_idle() {
     assert_eq!(server.committed(), ["a"]);
     let address = server.http.trim_start_matches("http://");
     assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_client_that_sends_all_before_it_reads_hears_that_it_is_too_much() {
+    let limits = ReceiverLimits {
+        body_bytes: 100_000,
+        ..ReceiverLimits::default()
+    };
+    let server = Server::within(limits).await;
+    let head = "POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-type: application/json\r\n\
+                content-length: 20000000\r\n\r\n";
+    for _ in 0..20 {
+        let mut stream = open(&server.http, head).await;
+        stream.write_all(&vec![b' '; 20_000_000]).await.unwrap();
+        let reply = rest(stream).await;
+        assert!(reply.starts_with("HTTP/1.1 413"), "{reply}");
+    }
 }

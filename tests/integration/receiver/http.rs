@@ -402,3 +402,38 @@ async fn the_same_request_twice_and_many_at_once_are_all_handed_on() {
     }
     assert_eq!(server.committed().len(), 3_000);
 }
+
+async fn preflight(server: &Server, origin: &str) -> Response {
+    client()
+        .request(Method::OPTIONS, server.traces())
+        .header("origin", origin)
+        .header("access-control-request-method", "POST")
+        .header("access-control-request-headers", "content-type,x-own")
+        .send()
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn pages_of_allowed_origins_may_send_and_read_how_long_to_wait() {
+    let server = Server::that_commits(Commits::Never).await;
+    let origin = "https://www.shop.example";
+    let headers = preflight(&server, origin).await.headers().clone();
+    assert_eq!(headers["access-control-allow-origin"], origin);
+    assert_eq!(headers["access-control-allow-methods"], "POST");
+    assert_eq!(
+        headers["access-control-allow-headers"],
+        "content-type,x-own"
+    );
+    let request = client().post(server.traces()).header("origin", origin);
+    let response = request.header("content-type", JSON).body("{}").send();
+    let response = response.await.unwrap();
+    assert_eq!(response.headers()["access-control-allow-origin"], origin);
+    assert_eq!(
+        response.headers()["access-control-expose-headers"],
+        "retry-after"
+    );
+    refused(response, 503, JSON).await;
+    let other = preflight(&server, "https://shop.evil.example").await;
+    assert!(!other.headers().contains_key("access-control-allow-origin"));
+}

@@ -14,7 +14,8 @@ use prost::Message as _;
 use throughline::{
     domain::span::SpanView,
     ingest::{
-        Refusal, Unavailable, door::Door, grpc, http, limits::ReceiverLimits, receiver::Receiver,
+        Refusal, Unavailable, cors::AllowedOrigins, door::Door, grpc, http, limits::ReceiverLimits,
+        receiver::Receiver,
     },
 };
 use tokio::{
@@ -111,6 +112,7 @@ impl Server {
         tasks.spawn(http::serve(
             http,
             receiver.clone(),
+            AllowedOrigins(vec!["https://*.shop.example".to_owned()]),
             stop.clone().cancelled_owned(),
         ));
         tasks.spawn(grpc::serve(grpc, receiver, stop.cancelled_owned()));
