@@ -22,7 +22,7 @@ mod workflows;
 use std::time::Duration;
 
 use sqlx::{
-    PgPool, Postgres, Transaction,
+    Executor as _, PgConnection, PgPool, Postgres, Transaction,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -51,6 +51,7 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(Duration::from_secs(2))
+            .after_connect(|connection, _| Box::pin(turn_off_jit(connection)))
             .connect_lazy_with(options);
         Self { pool }
     }
@@ -76,6 +77,15 @@ impl Store {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// Our queries touch few rows of many partitions. The planner's estimates make Postgres compile such a
+/// query for a second (by default, with LLVM) which then runs for 30 ms.
+async fn turn_off_jit(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    connection
+        .execute("-- connection.turn_off_jit\nset jit = off")
+        .await?;
+    Ok(())
 }
 
 /// A transaction: dropped without [`Tx::commit`] it has never been.
