@@ -254,6 +254,59 @@ mod tests {
         );
     }
 
+    /// The verdict after each minute of a day at 1,000 events a minute, by one rule of 14.4 times an
+    /// error budget of 0.1 % over an hour and five minutes.
+    fn minute_by_minute(bad_in_minute: impl Fn(i64) -> i64) -> Vec<Verdict> {
+        let burn = BurnContext {
+            objective: Objective::from_ratio(0.999).unwrap(),
+            kind: BurnKind::Ratio,
+            window: LONG * 720,
+            in_window: counts(43_200_000, 0),
+            observed: LONG * 720,
+        };
+        let rule = rule("fast", 14.4, LONG, SHORT);
+        let last = |minutes: i64, now: i64| -> EventCounts {
+            let bad = (now - minutes..now).map(&bad_in_minute);
+            bad.map(|bad| counts(1_000, bad)).sum()
+        };
+        let verdict_at = |now| {
+            let counts = BTreeMap::from([(LONG, last(60, now)), (SHORT, last(5, now))]);
+            page(&[rule_status(&rule, Guard { bad_events: 5 }, &burn, &counts)])
+        };
+        (0..1_440).map(verdict_at).collect()
+    }
+
+    /// Figure 5-6 of the SRE workbook, its numbers corrected by alerting.md, A.7: the long window
+    /// crosses after 5.76 minutes, the short one is back under the factor 4.52 minutes after the end
+    /// and under nine tenths of it 4.57 minutes after. Minutes are counted whole.
+    #[test]
+    fn ten_minutes_of_fifteen_per_cent_fire_after_six_and_clear_five_after_the_end() {
+        let verdicts = minute_by_minute(|minute| i64::from((100..110).contains(&minute)) * 150);
+        let fired = verdicts
+            .iter()
+            .position(|verdict| *verdict == breach("fast"));
+        assert_eq!(fired, Some(106));
+        let burned = verdicts
+            .iter()
+            .rposition(|verdict| *verdict == breach("fast"));
+        assert_eq!(burned, Some(114));
+        assert_eq!(verdicts[105], Verdict::Between);
+        assert_eq!(verdicts[115], Verdict::Clear);
+    }
+
+    /// Table 5-5 of the SRE workbook: an outage of everything is noticed after 51.8 seconds.
+    #[test]
+    fn an_outage_fires_within_its_first_minute_and_an_error_rate_below_the_factor_never_does() {
+        let outage = minute_by_minute(|minute| i64::from(minute >= 100) * 1_000);
+        assert_eq!(
+            outage.iter().position(|verdict| *verdict == breach("fast")),
+            Some(101)
+        );
+        let below = minute_by_minute(|minute| i64::from(minute >= 100) * 14);
+        assert!(!below.contains(&breach("fast")));
+        assert_eq!(below[1_000], Verdict::Between);
+    }
+
     fn any_counts() -> impl Strategy<Value = EventCounts> {
         (0_i64..200, 0_i64..200).prop_map(|(good, bad)| counts(good + bad, bad))
     }

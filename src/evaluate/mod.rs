@@ -250,12 +250,11 @@ fn next_step<'a>(
 
 impl EvaluationReport {
     const fn count(&mut self, transition: Option<&Transition>) {
-        match transition {
-            Some(told) => match told.change {
+        if let Some(told) = transition {
+            match told.change {
                 Change::Fired => self.fired += 1,
                 Change::Resolved(_) => self.resolved += 1,
-            },
-            None => {}
+            }
         }
     }
 }

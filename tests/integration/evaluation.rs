@@ -263,6 +263,15 @@ async fn what_is_told_names_the_hurt_and_the_three_worst() {
 async fn an_alert_resolves_after_quiet_and_tells_what_the_episode_cost() {
     let mut story = Story::begin().await;
     story.stall_for_ten_minutes().await;
+    let first = BadWorkflow {
+        label: "order 1",
+        customer: Some("acme"),
+        started_at: start() - MINUTE * 5,
+        judged_at: start(),
+        ended_at: None,
+        outcome: Outcome::Timeout,
+    };
+    story.ledger.add_bad(story.slo, first).await;
     story.ticks(10..=38).await;
     assert_eq!(story.status().await.state, SloState::Paging);
     story.ticks(39..=43).await;
@@ -276,13 +285,14 @@ async fn an_alert_resolves_after_quiet_and_tells_what_the_episode_cost() {
     assert_eq!(told[1].episode, told[0].episode);
     assert!(told[1].version > told[0].version);
     let summary = told[1].episode_summary.clone().unwrap();
-    assert_eq!(summary.fired_at, after(10));
-    assert_eq!(summary.ended_by, EpisodeEnd::Recovered);
     assert_eq!(
-        summary.counts.bad(),
-        0,
-        "no workflow row says when the first one went bad"
+        (summary.fired_at, summary.resolved_at),
+        (after(10), after(44))
     );
+    assert_eq!(summary.ended_by, EpisodeEnd::Recovered);
+    assert_eq!((summary.counts.timeout, summary.counts.good), (100, 340));
+    assert_eq!(summary.customers_affected, Some(1));
+    assert!(summary.budget_spent.unwrap() > 0.3);
     assert_eq!(story.ledger.deliveries().await.len(), 4);
 }
 

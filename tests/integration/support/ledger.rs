@@ -15,25 +15,25 @@ use super::database::TestDatabase;
 
 /// A database whose counts and workflows a test writes itself, at any time in the past.
 #[derive(Debug)]
-pub struct Ledger {
-    pub store: Store,
-    pub connection: PgConnection,
+pub(crate) struct Ledger {
+    pub(crate) store: Store,
+    pub(crate) connection: PgConnection,
     workflows: u8,
 }
 
 /// A workflow that went bad.
 #[derive(Clone, Copy, Debug)]
-pub struct BadWorkflow<'a> {
-    pub label: &'a str,
-    pub customer: Option<&'a str>,
-    pub started_at: Timestamp,
-    pub judged_at: Timestamp,
-    pub ended_at: Option<Timestamp>,
-    pub outcome: Outcome,
+pub(crate) struct BadWorkflow<'a> {
+    pub(crate) label: &'a str,
+    pub(crate) customer: Option<&'a str>,
+    pub(crate) started_at: Timestamp,
+    pub(crate) judged_at: Timestamp,
+    pub(crate) ended_at: Option<Timestamp>,
+    pub(crate) outcome: Outcome,
 }
 
 impl Ledger {
-    pub async fn create() -> Self {
+    pub(crate) async fn create() -> Self {
         let database = TestDatabase::create().await;
         let mut connection = database.connect().await;
         sqlx::raw_sql(
@@ -51,21 +51,21 @@ impl Ledger {
         }
     }
 
-    pub async fn declare(&self, name: &str) -> SloId {
+    pub(crate) async fn declare(&self, name: &str) -> SloId {
         let mut tx = self.store.begin("declare SLOs").await.unwrap();
         let ids = tx.declare(&[name.parse().unwrap()]).await.unwrap();
         tx.commit().await.unwrap();
         *ids.values().next().unwrap()
     }
 
-    pub async fn declare_none(&self) {
+    pub(crate) async fn declare_none(&self) {
         let mut tx = self.store.begin("declare SLOs").await.unwrap();
         assert_eq!(tx.declare(&[]).await.unwrap().len(), 0);
         tx.commit().await.unwrap();
     }
 
     /// Adds the same events to every minute of `range`, at all resolutions.
-    pub async fn fill(&mut self, slo: SloId, range: TimeRange, per_minute: EventCounts) {
+    pub(crate) async fn fill(&mut self, slo: SloId, range: TimeRange, per_minute: EventCounts) {
         for resolution in Resolution::ALL {
             sqlx::query(
                 "insert into event_counts as c
@@ -98,7 +98,7 @@ impl Ledger {
             .expect("the first event can be written");
     }
 
-    pub async fn add_bad(&mut self, slo: SloId, workflow: BadWorkflow<'_>) {
+    pub(crate) async fn add_bad(&mut self, slo: SloId, workflow: BadWorkflow<'_>) {
         sqlx::query(
             "insert into workflows (slo_id, key, epoch, label, started_at, succeeded_at, within_us,
                  trace_id, trace_rank, customer, outcome, judged_at)
@@ -118,7 +118,7 @@ impl Ledger {
     }
 
     /// A workflow that has started, has five minutes, and is waited for one minute longer.
-    pub async fn add_open(&mut self, slo: SloId, started_at: Timestamp) {
+    pub(crate) async fn add_open(&mut self, slo: SloId, started_at: Timestamp) {
         sqlx::query(
             "insert into workflows (slo_id, key, epoch, label, started_at, within_us, trace_id,
                  trace_rank, outcome, due_at)
@@ -134,7 +134,7 @@ impl Ledger {
     }
 
     /// Every delivery as `target kind ordering_key priority`, in order.
-    pub async fn deliveries(&mut self) -> Vec<String> {
+    pub(crate) async fn deliveries(&mut self) -> Vec<String> {
         sqlx::query(
             "select d.target || ' ' || t.kind || ' ' || d.ordering_key || ' ' || d.priority
              from deliveries d join alert_transitions t on t.id = d.transition_id order by d.id",
@@ -147,7 +147,7 @@ impl Ledger {
         .collect()
     }
 
-    pub async fn execute(&mut self, sql: &'static str) {
+    pub(crate) async fn execute(&mut self, sql: &'static str) {
         sqlx::raw_sql(sql)
             .execute(&mut self.connection)
             .await

@@ -1,4 +1,4 @@
 //! The real parts that tests are made of.
 
 pub mod database;
-pub mod ledger;
+pub(crate) mod ledger;
