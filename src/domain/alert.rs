@@ -384,6 +384,32 @@ mod tests {
             }
         }
 
+        /// Each evaluator reads at one moment and writes at a later one; whoever is late has seen an
+        /// outdated version and drops its step.
+        #[test]
+        fn any_interleaving_of_two_evaluators_tells_what_the_winners_would_alone(
+            ticks in any_observations(), interleaving in vec((0_usize..2, any::<bool>()), 400),
+        ) {
+            let mut row = Alert::new(at(0));
+            let mut read = [row.clone(), row.clone()];
+            let (mut told, mut winners) = (Vec::new(), Vec::new());
+            let mut ticks = ticks.into_iter();
+            for (evaluator, writes) in interleaving {
+                if !writes {
+                    read[evaluator] = row.clone();
+                    continue;
+                }
+                let Some(seen) = ticks.next() else { break };
+                let (next, transition) = step(read[evaluator].clone(), &seen, RESOLVE_AFTER);
+                if next != read[evaluator] && read[evaluator].version == row.version {
+                    row = next;
+                    told.extend(transition);
+                    winners.push(seen);
+                }
+            }
+            prop_assert_eq!(run(&winners), (row, told));
+        }
+
         #[test]
         fn the_same_ticks_seen_twice_tell_the_same(ticks in any_observations()) {
             let twice: Vec<_> = ticks.iter().flat_map(|seen| [seen.clone(), seen.clone()]).collect();

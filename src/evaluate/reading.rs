@@ -60,7 +60,7 @@ impl Evaluator {
                 .open_workflows(&ids, now, longest_grace(subjects))
                 .await?,
             customers: tx
-                .customers_affected(&ids, whole_minutes(now, LAST_HOUR))
+                .customers_affected(&with_customers(subjects), whole_minutes(now, LAST_HOUR))
                 .await?,
             last_evaluations,
             longest_pause: LEAST_GAP.max(self.settings.interval * 3),
@@ -105,6 +105,15 @@ fn micros(duration: Duration) -> u64 {
 pub(super) fn whole_minutes(to: Timestamp, length: Duration) -> TimeRange {
     let minute = Resolution::Minute.length();
     TimeRange::new((to - length).floor_to(minute), to.ceil_to(minute))
+}
+
+fn with_customers(subjects: &[Subject]) -> Vec<SloId> {
+    let names_some = |subject: &&Subject| {
+        let slo = subject.slo.as_deref();
+        slo.is_some_and(|slo| slo.customer.is_some())
+    };
+    let named = subjects.iter().filter(names_some);
+    named.map(|subject| subject.due.id).collect()
 }
 
 fn longest_grace(subjects: &[Subject]) -> Duration {
