@@ -41,7 +41,7 @@ impl Default for DeliverSettings {
             connect_timeout: Duration::from_secs(3),
             chat_timeout: Duration::from_secs(10),
             webhook_timeout: Duration::from_secs(20),
-            lease: Duration::from_secs(60),
+            lease: Duration::from_mins(1),
             at_once: 4,
         }
     }
@@ -59,10 +59,10 @@ pub enum StartDelivererError {
 
 /// A target that nobody declares is given up only after this long: while a new version of the
 /// definitions is rolled out, one replica may not know yet what another does.
-const UNDECLARED_GRACE: Duration = Duration::from_secs(600);
+const UNDECLARED_GRACE: Duration = Duration::from_mins(10);
 
 /// How often a target is tried that must be mended by somebody: seldom, but without being asked.
-const BROKEN_FLOOR: Duration = Duration::from_secs(300);
+const BROKEN_FLOOR: Duration = Duration::from_mins(5);
 
 /// Sends what is due. Clones share everything.
 #[derive(Clone, Debug)]
@@ -262,7 +262,7 @@ impl Deliverer {
         let class = tried.reaction.class;
         let settlement = settlement(claimed, tried.reaction, now);
         let attempt = Attempt {
-            attempt: claimed.attempt,
+            number: claimed.attempt,
             started_at,
             duration_ms: i32::try_from(took.as_millis()).unwrap_or(i32::MAX),
             class,

@@ -26,7 +26,7 @@ pub struct Delivery {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Attempt {
     /// Counted from 1.
-    pub attempt: i32,
+    pub number: i32,
     pub started_at: Timestamp,
     pub duration_ms: i32,
     pub class: AttemptClass,

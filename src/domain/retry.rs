@@ -30,7 +30,7 @@ pub enum Retry {
 }
 
 /// The longest that a target's `Retry-After` is obeyed.
-const LONGEST_FLOOR: Duration = Duration::from_secs(15 * 60);
+const LONGEST_FLOOR: Duration = Duration::from_mins(15);
 
 /// Share of a delay by which jitter moves it, so that retries do not come as a wave.
 const JITTER: f64 = 0.2;
@@ -39,13 +39,13 @@ impl RetryPolicy {
     pub const PAGE: Self = Self {
         delays: &[5, 15, 30, 60, 120],
         then: 300,
-        give_up_after: Duration::from_secs(24 * 3_600),
+        give_up_after: Duration::from_hours(24),
     };
 
     pub const TICKET: Self = Self {
         delays: &[5, 30, 120, 600, 1_800],
         then: 3_600,
-        give_up_after: Duration::from_secs(72 * 3_600),
+        give_up_after: Duration::from_hours(72),
     };
 
     pub const fn of(severity: Severity) -> Self {

@@ -209,7 +209,7 @@ impl Tx<'_> {
             on conflict (delivery_id, attempt) do nothing",
         )
         .bind(delivery)
-        .bind(attempt.attempt)
+        .bind(attempt.number)
         .bind(attempt.started_at.to_chrono())
         .bind(attempt.duration_ms)
         .bind(attempt.class.as_str())

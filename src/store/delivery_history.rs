@@ -186,7 +186,7 @@ impl TryFrom<AttemptRow> for Attempt {
 
     fn try_from(row: AttemptRow) -> Result<Self, Self::Error> {
         Ok(Self {
-            attempt: row.attempt,
+            number: row.attempt,
             started_at: row.started_at.into(),
             duration_ms: row.duration_ms,
             class: AttemptClass::parse(&row.class)

@@ -11,5 +11,6 @@ mod evaluation;
 mod postgres;
 mod receiver;
 mod recording;
+mod delivery;
 mod store;
 mod support;

@@ -2,3 +2,4 @@
 
 pub mod database;
 pub(crate) mod ledger;
+pub(crate) mod receiver;

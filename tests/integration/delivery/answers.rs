@@ -1,0 +1,227 @@
+//! What becomes of a delivery by what its target answers.
+
+use standardwebhooks::Webhook;
+use throughline::domain::{
+    delivery::{
+        AttemptClass::{
+            self, Broken, Connect, Delivered, Network, RateLimited, Rejected, Timeout, Unavailable,
+        },
+        DeliveryState, message_id,
+    },
+    names::Name,
+};
+
+use super::world::{NOBODY, ROUTING_KEY, SIGNING_SECRET, START, World};
+use crate::support::receiver::{Receiver, Reply};
+
+fn says(status: u16, body: &str) -> Reply {
+    Reply::Status(status, body.to_owned())
+}
+
+#[tokio::test]
+async fn every_kind_of_target_is_told_in_its_own_form() {
+    let mut world = World::create().await;
+    let receiver = Receiver::start([]).await;
+    let targets = [
+        world.declare_webhook("hook", &format!("{}/hook", receiver.url)),
+        world.declare_slack("slack", &receiver.url),
+        world.declare_pagerduty("pager", &receiver.url),
+    ];
+    let [hook, slack, pager] = &targets;
+    let transition = world.fires("checkout", &[hook, slack, pager]).await;
+    for target in &targets {
+        assert_eq!(world.deliver(target).await.attempts, [Delivered]);
+        assert_eq!(world.deliver(target).await.attempts, [], "told twice");
+    }
+    let requests = receiver.requests();
+    let [hook, slack, pager] = requests.as_slice() else {
+        panic!("{} requests", requests.len());
+    };
+
+    assert_eq!(hook.json()["type"], "slo.alert.firing");
+    assert_eq!(hook.headers["webhook-id"], message_id(transition));
+    assert_eq!(
+        hook.headers["webhook-timestamp"],
+        START.as_secs().to_string()
+    );
+    let expected = Webhook::new(SIGNING_SECRET)
+        .unwrap()
+        .sign(&message_id(transition), START.as_secs(), &hook.body)
+        .unwrap();
+    assert_eq!(hook.headers["webhook-signature"], expected);
+
+    assert!(slack.path.starts_with("/services/"));
+    assert_eq!(slack.json()["blocks"][0]["type"], "header");
+    assert!(!slack.headers.contains_key("webhook-signature"));
+
+    assert_eq!(pager.path, "/v2/enqueue");
+    assert_eq!(pager.json()["routing_key"], ROUTING_KEY);
+    assert_eq!(pager.json()["dedup_key"], "slo/checkout/page");
+    for request in &requests {
+        assert_eq!(request.headers["content-type"], "application/json");
+        assert!(request.headers["user-agent"].starts_with("throughline/"));
+    }
+}
+
+/// Sends one page to a webhook that answers so, and again when it answers 200 hours later.
+async fn first_try(world: &mut World, name: &str, reply: Reply) -> AttemptClass {
+    let receiver = Receiver::start([reply]).await;
+    let target = world.declare_webhook(name, &receiver.url);
+    let transition = world.fires(name, &[&target]).await;
+    let report = world.deliver(&target).await;
+    assert_eq!(
+        receiver.requests().len(),
+        1,
+        "{name}: more than one request"
+    );
+    let class = report.attempts[0];
+    if class != Delivered {
+        world.advance(3_600);
+        assert_eq!(world.deliver(&target).await.attempts, [Delivered], "{name}");
+    }
+    let (delivery, attempts) = world.delivery(transition).await;
+    assert_eq!(delivery.state, DeliveryState::Delivered, "{name}");
+    let number_of_tries = if class == Delivered { 1 } else { 2 };
+    assert_eq!(attempts.len(), number_of_tries, "{name}");
+    assert_eq!(attempts[0].class, class, "{name}");
+    class
+}
+
+#[tokio::test]
+async fn whatever_a_target_answers_it_is_told_in_the_end() {
+    let mut world = World::create().await;
+    let moved = Reply::Header(302, "location", "https://elsewhere.example/x".to_owned());
+    let cases = [
+        ("ok", says(200, "ok"), Delivered),
+        ("empty", says(200, ""), Delivered),
+        ("no-content", says(204, ""), Delivered),
+        ("says-no", says(200, r#"{"ok":false}"#), Unavailable),
+        ("moved", moved, Broken),
+        ("bad-request", says(400, "what?"), Unavailable),
+        ("not-found", says(404, "no_service"), Broken),
+        ("gone", says(410, ""), Broken),
+        ("slow-down", says(429, ""), RateLimited),
+        ("error", says(500, ""), Unavailable),
+        ("away", says(503, ""), Unavailable),
+        ("hangs", Reply::Hang, Timeout),
+        ("resets", Reply::Reset, Network),
+        ("endless", Reply::Endless, Delivered),
+    ];
+    for (name, reply, expected) in cases {
+        assert_eq!(first_try(&mut world, name, reply).await, expected, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed_and_only_its_host_is_told() {
+    let mut world = World::create().await;
+    let elsewhere = Receiver::start([]).await;
+    let location = format!("{}/with?secret=abc", elsewhere.url);
+    let receiver = Receiver::start([Reply::Header(307, "location", location)]).await;
+    let target = world.declare_webhook("moved", &receiver.url);
+    let transition = world.fires("checkout", &[&target]).await;
+    world.deliver(&target).await;
+    assert_eq!(elsewhere.requests().len(), 0);
+    let (_, attempts) = world.delivery(transition).await;
+    assert_eq!(
+        attempts[0].excerpt.as_deref(),
+        Some("redirects to host `127.0.0.1`, which is not followed: give the final address")
+    );
+}
+
+#[tokio::test]
+async fn a_target_that_cannot_be_reached_is_tried_until_it_can() {
+    let mut world = World::create().await;
+    let gone = NOBODY;
+    let target = world.declare_webhook("hook", gone);
+    let transition = world.fires("checkout", &[&target]).await;
+    assert_eq!(world.deliver(&target).await.attempts, [Connect]);
+    let (delivery, _) = world.delivery(transition).await;
+    let wait = delivery
+        .next_attempt_at
+        .saturating_since(START)
+        .as_secs_f64();
+    assert!((4.0..9.0).contains(&wait), "retried after {wait} s");
+
+    let receiver = Receiver::start([]).await;
+    world.declare_webhook("hook", &receiver.url);
+    world.advance(10);
+    assert_eq!(world.deliver(&target).await.attempts, [Delivered]);
+}
+
+#[tokio::test]
+async fn a_target_that_asks_to_be_left_alone_is_for_all_its_alerts() {
+    let mut world = World::create().await;
+    for (name, value) in [
+        ("seconds", "120"),
+        // Two minutes after START.
+        ("date", "Sun, 22 Nov 2026 06:20:29 GMT"),
+    ] {
+        world.now = START;
+        let receiver = Receiver::start([Reply::Header(429, "retry-after", value.to_owned())]).await;
+        let target = world.declare_webhook(name, &receiver.url);
+        world.fires(&format!("first-{name}"), &[&target]).await;
+        assert_eq!(world.deliver(&target).await.attempts, [RateLimited]);
+        world.fires(&format!("second-{name}"), &[&target]).await;
+        world.advance(119);
+        assert_eq!(world.deliver(&target).await.attempts, [], "{name}");
+        world.advance(10);
+        assert_eq!(
+            world.deliver(&target).await.attempts,
+            [Delivered, Delivered]
+        );
+    }
+}
+
+#[tokio::test]
+async fn blocks_that_slack_refuses_are_sent_again_as_text() {
+    let mut world = World::create().await;
+    let receiver = Receiver::start([says(400, "invalid_blocks")]).await;
+    let target = world.declare_slack("slack", &receiver.url);
+    world.fires("checkout", &[&target]).await;
+    assert_eq!(world.deliver(&target).await.attempts, [Delivered]);
+    let requests = receiver.requests();
+    assert_eq!(requests.len(), 2);
+    assert!(requests[1].json().get("blocks").is_none());
+    assert_eq!(requests[1].json()["text"], requests[0].json()["text"]);
+}
+
+#[tokio::test]
+async fn a_message_that_is_refused_for_good_is_dead_and_lets_the_next_pass() {
+    let mut world = World::create().await;
+    let receiver = Receiver::start([says(400, r#"{"errors":["'x' is too long"]}"#)]).await;
+    let target = world.declare_pagerduty("pager", &receiver.url);
+    let firing = world.fires("checkout", &[&target]).await;
+    world.resolves("checkout", &[&target]).await;
+    let report = world.deliver(&target).await;
+    assert_eq!(
+        (report.attempts.as_slice(), report.dead),
+        (&[Rejected][..], 1)
+    );
+    assert_eq!(world.delivery(firing).await.0.state, DeliveryState::Dead);
+    assert_eq!(world.deliver(&target).await.attempts, [Delivered]);
+    assert_eq!(receiver.requests()[1].json()["event_action"], "resolve");
+}
+
+#[tokio::test]
+async fn what_nobody_declares_any_more_is_dead_with_a_reason_after_a_while() {
+    let mut world = World::create().await;
+    let target: Name = world.declare_webhook("hook", NOBODY);
+    let transition = world.fires("checkout", &[&target]).await;
+    world.undeclare(&target);
+    assert_eq!(
+        world.deliver(&target).await.dead,
+        0,
+        "another replica may know it"
+    );
+    world.advance(601);
+    let due = world.deliverer.due_targets(world.now).await.unwrap();
+    assert_eq!(due, std::slice::from_ref(&target));
+    assert_eq!(world.deliver(&target).await.dead, 1);
+    let (delivery, attempts) = world.delivery(transition).await;
+    assert_eq!(delivery.state, DeliveryState::Dead);
+    assert_eq!(
+        attempts[0].excerpt.as_deref(),
+        Some("target `hook` is not declared any more")
+    );
+}

@@ -1,0 +1,7 @@
+//! Delivery against real HTTP servers that answer by a script, on a real Postgres.
+
+mod answers;
+mod leases;
+mod order;
+mod secrets;
+mod world;

@@ -1,0 +1,154 @@
+//! One alert's messages reach a target in their order; targets do not wait for each other.
+
+use std::time::Duration;
+
+use throughline::{
+    deliver::{DeliverSettings, Dispatcher},
+    domain::{
+        delivery::{
+            AttemptClass::{Delivered, Unavailable},
+            DeliveryState,
+        },
+        retry::RetryPolicy,
+    },
+    store::Requeue,
+};
+
+use super::world::World;
+use crate::support::receiver::{Receiver, Reply};
+
+fn kinds(receiver: &Receiver) -> Vec<String> {
+    let requests = receiver.requests();
+    let kind = |request: &crate::support::receiver::Request| {
+        request.json()["type"].as_str().unwrap().to_owned()
+    };
+    requests.iter().map(kind).collect()
+}
+
+#[tokio::test]
+async fn a_resolve_waits_for_its_firing_that_failed() {
+    let mut world = World::create().await;
+    let receiver = Receiver::start([Reply::Status(500, String::new())]).await;
+    let target = world.declare_webhook("hook", &receiver.url);
+    world.fires("checkout", &[&target]).await;
+    world.resolves("checkout", &[&target]).await;
+    assert_eq!(world.deliver(&target).await.attempts, [Unavailable]);
+    assert_eq!(
+        world.deliver(&target).await.attempts,
+        [],
+        "the resolve overtook"
+    );
+    world.advance(10);
+    assert_eq!(world.deliver(&target).await.attempts, [Delivered]);
+    assert_eq!(world.deliver(&target).await.attempts, [Delivered]);
+    assert_eq!(
+        kinds(&receiver),
+        ["slo.alert.firing", "slo.alert.firing", "slo.alert.resolved"]
+    );
+}
+
+#[tokio::test]
+async fn alerts_of_other_slos_do_not_wait_for_one_that_fails() {
+    let mut world = World::create().await;
+    let receiver = Receiver::start([Reply::Status(500, String::new())]).await;
+    let target = world.declare_webhook("hook", &receiver.url);
+    world.fires("first", &[&target]).await;
+    world.deliver(&target).await;
+    world.fires("second", &[&target]).await;
+    assert_eq!(world.deliver(&target).await.attempts, [Delivered]);
+}
+
+#[tokio::test]
+async fn a_slow_target_does_not_delay_another() {
+    let mut world = World::with(DeliverSettings::default()).await;
+    let slow = Receiver::start([Reply::Hang]).await;
+    let quick = Receiver::start([]).await;
+    let slow_target = world.declare_webhook("slow", &slow.url);
+    let quick_target = world.declare_webhook("quick", &quick.url);
+    let mut dispatcher = Dispatcher::new(world.deliverer.clone());
+    world
+        .fires("checkout", &[&slow_target, &quick_target])
+        .await;
+    dispatcher.tick(world.now).await.unwrap();
+    slow.wait_for(1).await;
+    quick.wait_for(1).await;
+
+    // The slow one has 20 s; a new alert passes it by meanwhile.
+    world.fires("search", &[&slow_target, &quick_target]).await;
+    let arrival = async {
+        while quick.requests().len() < 2 {
+            dispatcher.tick(world.now).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(15), arrival)
+        .await
+        .expect("the quick target is not delayed");
+    assert_eq!(slow.requests().len(), 1, "one turn of a target at a time");
+}
+
+#[tokio::test]
+async fn a_page_is_dead_after_a_day_and_can_be_requeued_by_hand() {
+    let mut world = World::create().await;
+    let receiver =
+        Receiver::start([500, 500].map(|status| Reply::Status(status, String::new()))).await;
+    let target = world.declare_webhook("hook", &receiver.url);
+    let transition = world.fires("checkout", &[&target]).await;
+    assert_eq!(world.deliver(&target).await.attempts, [Unavailable]);
+    world.advance(24 * 3_600);
+    assert_eq!(world.deliver(&target).await.dead, 1);
+    let (dead, _) = world.delivery(transition).await;
+    assert_eq!(dead.state, DeliveryState::Dead);
+    assert_eq!(world.deliver(&target).await.attempts, []);
+
+    let mut tx = world.database.store.begin("requeue").await.unwrap();
+    let requeued = tx.requeue_delivery(dead.id, world.now).await.unwrap();
+    assert_eq!(requeued, Requeue::Queued);
+    assert_eq!(
+        tx.requeue_delivery(dead.id, world.now).await.unwrap(),
+        Requeue::NotDead
+    );
+    tx.commit().await.unwrap();
+    assert_eq!(world.deliver(&target).await.attempts, [Delivered]);
+    let (delivery, attempts) = world.delivery(transition).await;
+    assert_eq!(delivery.state, DeliveryState::Delivered);
+    assert_eq!(attempts.len(), 3);
+}
+
+#[tokio::test]
+async fn old_news_is_not_requeued_once_the_target_knows_newer() {
+    let mut world = World::create().await;
+    let rejected = r#"{"errors":["no"]}"#.to_owned();
+    let receiver = Receiver::start([Reply::Status(400, rejected)]).await;
+    let target = world.declare_pagerduty("pager", &receiver.url);
+    let firing = world.fires("checkout", &[&target]).await;
+    world.resolves("checkout", &[&target]).await;
+    world.deliver(&target).await;
+    world.deliver(&target).await;
+    let (dead, _) = world.delivery(firing).await;
+    let mut tx = world.database.store.begin("requeue").await.unwrap();
+    let requeued = tx.requeue_delivery(dead.id, world.now).await.unwrap();
+    assert_eq!(requeued, Requeue::Overtaken);
+}
+
+#[tokio::test]
+async fn the_oldest_open_page_and_what_is_dead_can_be_seen() {
+    let mut world = World::create().await;
+    let receiver = Receiver::start([Reply::Status(500, String::new())]).await;
+    let target = world.declare_webhook("hook", &receiver.url);
+    world.fires("first", &[&target]).await;
+    let first_at = world.now;
+    world.deliver(&target).await;
+    world.advance(1);
+    world.fires("second", &[&target]).await;
+    let mut tx = world.database.store.begin("look").await.unwrap();
+    let oldest = tx
+        .oldest_open_delivery(throughline::domain::definition::Severity::Page)
+        .await
+        .unwrap();
+    assert_eq!(oldest, Some(first_at));
+    let pending = tx.deliveries_in(DeliveryState::Pending, 10).await.unwrap();
+    assert_eq!(pending.len(), 2);
+    assert_eq!(tx.deliveries_in(DeliveryState::Dead, 10).await.unwrap(), []);
+    assert_eq!(RetryPolicy::of(pending[0].priority), RetryPolicy::PAGE);
+}

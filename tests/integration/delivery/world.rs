@@ -1,0 +1,271 @@
+//! A database with transitions to tell, targets to tell them to, and time that is driven.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use sqlx::Executor as _;
+use tempfile::TempDir;
+use throughline::{
+    deliver::{DeliverSettings, Deliverer, DeliveryReport},
+    domain::{
+        counts::EventCounts,
+        definition::{Catalog, SecretOrPlain, SecretRef, Severity, Target, TargetKind},
+        delivery::{Attempt, Delivery, alert_key},
+        names::{Name, TraceId},
+        notification::{EpisodeSummary, Facts, TransitionKind, WindowFacts, WorstWorkflow},
+        time::Timestamp,
+        workflow::Outcome,
+    },
+    store::News,
+};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::support::database::TestDatabase;
+
+pub(super) const START: Timestamp = Timestamp::from_secs(1_795_328_309);
+
+/// Nobody listens on port 1 (tcpmux, long out of use).
+pub(super) const NOBODY: &str = "http://127.0.0.1:1";
+
+/// 24 bytes, as Standard Webhooks asks for.
+pub(super) const SIGNING_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+pub(super) const ROUTING_KEY: &str = "e93facc04764012d7bfb002500d5d1a6";
+/// What makes the address of a Slack webhook secret.
+pub(super) const SLACK_TOKEN: &str = "T0PSECR3T/B0PSECR3T/tokentokentoken";
+
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) database: TestDatabase,
+    pub(super) deliverer: Deliverer,
+    pub(super) now: Timestamp,
+    catalog: watch::Sender<Arc<Catalog>>,
+    secrets: TempDir,
+    versions: BTreeMap<String, i64>,
+}
+
+impl World {
+    pub(super) async fn create() -> Self {
+        Self::with(DeliverSettings {
+            connect_timeout: Duration::from_secs(2),
+            chat_timeout: Duration::from_millis(500),
+            webhook_timeout: Duration::from_millis(500),
+            ..DeliverSettings::default()
+        })
+        .await
+    }
+
+    pub(super) async fn with(settings: DeliverSettings) -> Self {
+        let database = TestDatabase::create().await;
+        let (catalog, receiver) = watch::channel(Arc::default());
+        let deliverer = Deliverer::new(database.store.clone(), receiver, settings).unwrap();
+        Self {
+            database,
+            deliverer,
+            now: START,
+            catalog,
+            secrets: tempfile::tempdir().unwrap(),
+            versions: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn advance(&mut self, secs: u64) {
+        self.now = self.now + Duration::from_secs(secs);
+    }
+
+    /// Writes a secret where targets find it.
+    pub(super) fn secret(&self, name: &str, value: &str) -> SecretRef {
+        let path = self.secrets.path().join(name);
+        std::fs::write(&path, format!("{value}\n")).unwrap();
+        SecretRef::File(path.display().to_string())
+    }
+
+    pub(super) fn declare_webhook(&self, name: &str, url: &str) -> Name {
+        let secret = Some(self.secret("signing", SIGNING_SECRET));
+        let url = SecretOrPlain::Plain(url.to_owned());
+        self.declare(name, TargetKind::Webhook { url, secret })
+    }
+
+    pub(super) fn declare_slack(&self, name: &str, url: &str) -> Name {
+        let webhook_url = self.secret(name, &format!("{url}/services/{SLACK_TOKEN}"));
+        self.declare(name, TargetKind::Slack { webhook_url })
+    }
+
+    pub(super) fn declare_pagerduty(&self, name: &str, url: &str) -> Name {
+        let routing_key = self.secret("routing", ROUTING_KEY);
+        let url = Some(url.to_owned());
+        self.declare(name, TargetKind::PagerDuty { routing_key, url })
+    }
+
+    pub(super) fn declare(&self, name: &str, kind: TargetKind) -> Name {
+        let name: Name = name.parse().unwrap();
+        self.catalog.send_modify(|catalog| {
+            let target = Target {
+                name: name.clone(),
+                kind,
+            };
+            Arc::make_mut(catalog)
+                .targets
+                .insert(name.clone(), Arc::new(target));
+        });
+        name
+    }
+
+    pub(super) fn undeclare(&self, name: &Name) {
+        self.catalog.send_modify(|catalog| {
+            Arc::make_mut(catalog).targets.remove(name);
+        });
+    }
+
+    /// A page of an SLO begins, and targets are to be told.
+    pub(super) async fn fires(&mut self, slo: &str, targets: &[&Name]) -> Uuid {
+        self.transition(slo, TransitionKind::Firing, targets).await
+    }
+
+    pub(super) async fn resolves(&mut self, slo: &str, targets: &[&Name]) -> Uuid {
+        self.transition(slo, TransitionKind::Resolved, targets)
+            .await
+    }
+
+    async fn transition(&mut self, slo: &str, kind: TransitionKind, targets: &[&Name]) -> Uuid {
+        let version = self.versions.entry(slo.to_owned()).or_insert(0);
+        *version += 1;
+        let facts = facts(slo, kind, *version, self.now);
+        let transition = self.insert_transition(&facts).await;
+        let targets: Vec<Name> = targets.iter().map(|name| (*name).clone()).collect();
+        let mut tx = self.database.store.begin("enqueue").await.unwrap();
+        let news = News {
+            transition,
+            targets: &targets,
+            ordering_key: &alert_key(&facts.slo, Severity::Page),
+            severity: Severity::Page,
+        };
+        let new = tx.enqueue_deliveries(news, self.now).await.unwrap();
+        assert_eq!(new, targets.len() as u64);
+        assert_eq!(tx.enqueue_deliveries(news, self.now).await.unwrap(), 0);
+        tx.commit().await.unwrap();
+        transition
+    }
+
+    async fn insert_transition(&self, facts: &Facts) -> Uuid {
+        let transition = Uuid::now_v7();
+        let mut connection = self.database.connect().await;
+        sqlx::query(
+            "with slo as (
+                insert into slos (name) values ($1)
+                on conflict (name) do update set name = excluded.name returning id
+            ), alert as (
+                insert into alerts (slo_id, severity, state, since)
+                select id, 'page', 'inactive', now() from slo on conflict do nothing
+            )
+            insert into alert_transitions (id, slo_id, severity, version, episode, kind, at, facts)
+            select $2, id, 'page', $3, $4, $5, now(), $6 from slo",
+        )
+        .bind(facts.slo.as_str())
+        .bind(transition)
+        .bind(facts.version)
+        .bind(facts.episode)
+        .bind(match facts.kind {
+            TransitionKind::Firing => "firing",
+            TransitionKind::Resolved => "resolved",
+        })
+        .bind(serde_json::to_value(facts).unwrap())
+        .execute(&mut connection)
+        .await
+        .unwrap();
+        transition
+    }
+
+    pub(super) async fn deliver(&self, target: &Name) -> DeliveryReport {
+        self.deliverer.deliver_due(target, self.now).await.unwrap()
+    }
+
+    /// The delivery of a transition to its only target, and the tries at it.
+    pub(super) async fn delivery(&self, transition: Uuid) -> (Delivery, Vec<Attempt>) {
+        let mut tx = self.database.store.begin("look").await.unwrap();
+        let deliveries = tx.deliveries_of(transition).await.unwrap();
+        assert_eq!(deliveries.len(), 1);
+        tx.delivery(deliveries[0].id).await.unwrap().unwrap()
+    }
+
+    /// Every row of every table that delivery writes, as text.
+    pub(super) async fn all_rows(&self) -> String {
+        let mut connection = self.database.connect().await;
+        let mut rows = Vec::new();
+        for table in [
+            "select d::text from deliveries d",
+            "select a::text from delivery_attempts a",
+            "select t::text from target_states t",
+            "select t::text from alert_transitions t",
+        ] {
+            let texts: Vec<String> = sqlx::query_scalar(table)
+                .fetch_all(&mut connection)
+                .await
+                .unwrap();
+            rows.extend(texts);
+        }
+        rows.join("\n")
+    }
+
+    pub(super) async fn execute(&self, statement: &'static str) {
+        self.database
+            .connect()
+            .await
+            .execute(statement)
+            .await
+            .unwrap();
+    }
+}
+
+fn facts(slo: &str, kind: TransitionKind, version: i64, now: Timestamp) -> Facts {
+    let counts = EventCounts {
+        good: 80,
+        late: 20,
+        ..EventCounts::ZERO
+    };
+    let window = |secs| WindowFacts {
+        secs,
+        counts,
+        burn_rate: Some(20.0),
+    };
+    Facts {
+        kind,
+        slo: slo.parse().unwrap(),
+        display_name: format!("The promise of {slo}"),
+        service: Some("checkout".to_owned()),
+        labels: BTreeMap::new(),
+        severity: Severity::Page,
+        rule: "fast".parse().unwrap(),
+        factor: 14.4,
+        episode: Uuid::from_u128(1),
+        version,
+        objective: 0.99,
+        window_secs: 28 * 86_400,
+        within_secs: Some(300.0),
+        long: window(3_600),
+        short: window(300),
+        customers_affected: Some(12),
+        budget_remaining: Some(0.5),
+        bad_events_allowed: 100,
+        budget_empty_in_secs: Some(7_200),
+        first_bad_at: Some(now),
+        evaluated_at: now,
+        worst: vec![WorstWorkflow {
+            label: "order-42".to_owned(),
+            trace_id: TraceId::from_slice(&[7; 16]).unwrap(),
+            customer: Some("acme".to_owned()),
+            outcome: Outcome::Late,
+            started_at: Some(now),
+            took_secs: Some(400.0),
+            ended: true,
+        }],
+        runbook: None,
+        page_url: None,
+        episode_summary: (kind == TransitionKind::Resolved).then_some(EpisodeSummary {
+            fired_at: now,
+            resolved_at: now,
+            counts,
+            customers_affected: Some(12),
+            budget_spent: Some(0.2),
+        }),
+    }
+}
