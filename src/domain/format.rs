@@ -36,6 +36,12 @@ pub fn percent(ratio: f64) -> String {
     format!("{number} %")
 }
 
+/// `99.95 %`: an objective, with every digit that it was written with.
+pub fn objective(ratio: f64) -> String {
+    // Objectives are kept in millionths.
+    format!("{} %", trimmed(ratio * 100.0, 4))
+}
+
 /// `23×`: two significant digits.
 pub fn multiplier(value: f64) -> String {
     format!("{}×", significant(value, 2))
@@ -185,6 +191,17 @@ mod tests {
             (-0.21, "-21 %"),
         ] {
             assert_eq!(percent(ratio), text);
+        }
+    }
+
+    #[test]
+    fn an_objective_keeps_its_digits() {
+        for (ratio, text) in [
+            (0.9995, "99.95 %"),
+            (0.99, "99 %"),
+            (0.999_999, "99.9999 %"),
+        ] {
+            assert_eq!(objective(ratio), text);
         }
     }
 

@@ -66,6 +66,18 @@ impl Tx<'_> {
         self.read_all(rows)
     }
 
+    /// How many deliveries are in a state.
+    pub async fn count_deliveries(&mut self, state: DeliveryState) -> Result<i64, StoreError> {
+        let count: Result<i64, _> = sqlx::query_scalar(
+            "-- deliveries.count
+            select count(*) from deliveries where state = $1",
+        )
+        .bind(state.as_str())
+        .fetch_one(&mut *self.inner)
+        .await;
+        count.map_err(|source| self.failed(source))
+    }
+
     /// One delivery and all tries at it, oldest first.
     pub async fn delivery(
         &mut self,

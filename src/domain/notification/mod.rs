@@ -5,7 +5,7 @@
 //! that the kind of target understands, within its limits whatever the facts contain.
 //!
 //! To add another kind of target: a variant of `TargetKind`, a file here that makes its body, an arm
-//! in `deliver/render.rs` and one in `deliver/classify.rs`.
+//! in `deliver/request.rs` and one in `deliver/classify.rs`.
 
 mod facts;
 pub mod pagerduty;

@@ -3,6 +3,8 @@
 //! The key that PagerDuty knows the alert by stays the same over all episodes, so that a resolve that
 //! got lost heals with the next one.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 use super::{Facts, TransitionKind, sentence, text};
@@ -71,7 +73,11 @@ fn details(facts: &Facts) -> Value {
     if let Some(customers) = facts.customers_affected {
         tell("customers_affected", json!(customers));
     }
-    tell("bad", json!(sentence::share(facts)));
+    let window = format::duration(Duration::from_secs(facts.long.secs));
+    tell(
+        "bad",
+        json!(format!("{} in {window}", sentence::share(facts))),
+    );
     tell("reasons", json!(sentence::reasons(facts.long.counts)));
     tell("promise", json!(sentence::promise(facts)));
     tell("budget_left", json!(sentence::budget_left(facts)));

@@ -74,6 +74,16 @@ pub(super) fn resolved() -> Facts {
         evaluated_at: at,
         budget_remaining: Some(0.09),
         budget_empty_in_secs: None,
+        long: WindowFacts {
+            secs: 3_600,
+            counts: counts(15, 3, 0, 8_982),
+            burn_rate: Some(0.4),
+        },
+        short: WindowFacts {
+            secs: 300,
+            counts: counts(0, 0, 0, 750),
+            burn_rate: Some(0.0),
+        },
         episode_summary: Some(EpisodeSummary {
             ended_by: EpisodeEnd::Recovered,
             fired_at: Timestamp::from_secs(1_795_328_700),

@@ -182,7 +182,7 @@ pub fn promise(facts: &Facts) -> String {
     );
     format!(
         "{}{within} over {}",
-        format::percent(facts.objective),
+        format::objective(facts.objective),
         format::duration(Duration::from_secs(facts.window_secs)),
     )
 }

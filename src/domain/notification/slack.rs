@@ -69,11 +69,11 @@ fn summary(facts: &Facts) -> String {
 fn numbers(facts: &Facts) -> Value {
     let mut fields = vec![
         field("Budget left", &sentence::budget_left(facts)),
-        field("Pace", &sentence::pace(facts)),
         field("Burn", &sentence::burn(facts)),
     ];
-    // On a resolve these stand in what it cost.
+    // On a resolve there is no pace, and the rest stands in what it cost.
     if facts.kind == TransitionKind::Firing {
+        fields.push(field("Pace", &sentence::pace(facts)));
         fields.extend(facts.first_bad_at.map(|at| field("Since", &date(at))));
         let who = sentence::people(facts.customers_affected);
         fields.extend(who.map(|who| field("Who", &who)));

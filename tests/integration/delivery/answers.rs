@@ -11,6 +11,11 @@ use throughline::domain::{
     names::Name,
 };
 
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
+
 use super::world::{NOBODY, ROUTING_KEY, SIGNING_SECRET, START, World};
 use crate::support::receiver::{Receiver, Reply};
 
@@ -147,6 +152,31 @@ async fn a_target_that_cannot_be_reached_is_tried_until_it_can() {
     world.declare_webhook("hook", &receiver.url);
     world.advance(10);
     assert_eq!(world.deliver(&target).await.attempts, [Delivered]);
+}
+
+#[tokio::test]
+async fn https_to_a_server_without_tls_is_no_connection_and_never_plain_http() {
+    let mut world = World::create().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let target = world.declare_webhook("hook", &url);
+    let transition = world.fires("checkout", &[&target]).await;
+    let server = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut first_bytes = [0; 64];
+        stream.read_exact(&mut first_bytes).await.unwrap();
+        stream
+            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            .await
+            .unwrap();
+        first_bytes
+    };
+    let (report, first_bytes) = tokio::join!(world.deliver(&target), server);
+    assert_eq!(first_bytes[0], 22, "a TLS handshake (RFC 8446, 5.1)");
+    assert_eq!(report.attempts, [Connect]);
+    let (_, attempts) = world.delivery(transition).await;
+    let excerpt = attempts[0].excerpt.as_deref().unwrap();
+    assert!(excerpt.starts_with("cannot connect: "), "{excerpt}");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! One alert's messages reach a target in their order; targets do not wait for each other.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use throughline::{
     deliver::{DeliverSettings, Dispatcher},
@@ -13,6 +13,8 @@ use throughline::{
     },
     store::Requeue,
 };
+
+use tokio::sync::Notify;
 
 use super::world::World;
 use crate::support::receiver::{Receiver, Reply};
@@ -88,6 +90,25 @@ async fn a_slow_target_does_not_delay_another() {
 }
 
 #[tokio::test]
+async fn what_is_being_sent_is_finished_before_the_end() {
+    let mut world = World::with(DeliverSettings::default()).await;
+    let gate = Arc::new(Notify::new());
+    let receiver = Receiver::start([Reply::Gate(Arc::clone(&gate))]).await;
+    let target = world.declare_webhook("hook", &receiver.url);
+    let mut dispatcher = Dispatcher::new(world.deliverer.clone());
+    let transition = world.fires("checkout", &[&target]).await;
+    dispatcher.tick(world.now).await.unwrap();
+    receiver.wait_for(1).await;
+    gate.notify_one();
+    let ended = dispatcher.drain().await;
+    assert_eq!(ended.len(), 1);
+    assert_eq!(ended[0].target, target);
+    assert_eq!(ended[0].result.as_ref().unwrap().attempts, [Delivered]);
+    let (delivery, _) = world.delivery(transition).await;
+    assert_eq!(delivery.state, DeliveryState::Delivered);
+}
+
+#[tokio::test]
 async fn a_page_is_dead_after_a_day_and_can_be_requeued_by_hand() {
     let mut world = World::create().await;
     let receiver =
@@ -149,6 +170,10 @@ async fn the_oldest_open_page_and_what_is_dead_can_be_seen() {
     assert_eq!(oldest, Some(first_at));
     let pending = tx.deliveries_in(DeliveryState::Pending, 10).await.unwrap();
     assert_eq!(pending.len(), 2);
+    assert_eq!(
+        tx.count_deliveries(DeliveryState::Pending).await.unwrap(),
+        2
+    );
     assert_eq!(tx.deliveries_in(DeliveryState::Dead, 10).await.unwrap(), []);
     assert_eq!(RetryPolicy::of(pending[0].priority), RetryPolicy::PAGE);
 }
