@@ -18,6 +18,7 @@ mod statuses;
 mod watermark;
 mod workflow_reads;
 mod workflows;
+mod page_reads;
 
 use std::time::Duration;
 
@@ -35,6 +36,10 @@ pub use retention::Retention;
 pub use slos::{Declaration, DueSlo};
 pub use workflow_reads::OpenWorkflows;
 pub use workflows::JudgingBySlo;
+pub use page_reads::{
+    CustomerRecord, DailyPoint, DeliveryRecord, OpenCounts, SeriesPoint, SeriesQuery, SloRecord,
+    TransitionRecord, WorkflowRecord,
+};
 
 /// All migrations, in order. They are only ever added.
 pub static MIGRATOR: Migrator = sqlx::migrate!("./migrations");

@@ -1,0 +1,513 @@
+//! What the pages and the API read. Nothing here writes, and no page reads one SLO at a time.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, postgres::types::PgInterval, types::Json};
+use uuid::Uuid;
+
+use super::{StoreError, Tx};
+use crate::domain::{
+    counts::EventCounts,
+    definition::Severity,
+    names::{Name, SloId, TraceId},
+    notification::{Facts, TransitionKind},
+    status::SloStatus,
+    time::{Resolution, TimeRange, Timestamp, cover},
+    workflow::Outcome,
+};
+
+/// An SLO that files declare, with its last evaluation.
+#[derive(Clone, Debug)]
+pub struct SloRecord {
+    pub id: SloId,
+    pub name: Name,
+    pub first_event_at: Option<Timestamp>,
+    pub status: Option<SloStatus>,
+}
+
+/// Which buckets to sum into points of equal length.
+#[derive(Clone, Copy, Debug)]
+pub struct SeriesQuery {
+    pub resolution: Resolution,
+    pub range: TimeRange,
+    /// A multiple of the resolution; points begin at its multiples since the epoch.
+    pub step: Duration,
+}
+
+/// Counts of one point of a series, by the start of the point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeriesPoint {
+    pub at: Timestamp,
+    pub counts: EventCounts,
+}
+
+/// A point of the daily counts of one of many SLOs.
+#[derive(Clone, Copy, Debug)]
+pub struct DailyPoint {
+    pub slo: SloId,
+    pub at: Timestamp,
+    pub counts: EventCounts,
+}
+
+/// One workflow as the pages list it.
+#[derive(Clone, Debug)]
+pub struct WorkflowRecord {
+    pub label: String,
+    pub trace_id: Option<TraceId>,
+    pub customer: Option<String>,
+    pub outcome: Outcome,
+    pub started_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    /// Start plus promise.
+    pub deadline: Option<Timestamp>,
+}
+
+/// Started workflows without a verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenCounts {
+    pub in_flight: i64,
+    /// In flight past the deadline.
+    pub overdue: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CustomerRecord {
+    pub customer: String,
+    pub bad: i64,
+    /// Bad events of all customers, and how many customers have any.
+    pub bad_of_all: i64,
+    pub customers: i64,
+}
+
+/// A change of an alert, and whom it was told to.
+#[derive(Clone, Debug)]
+pub struct TransitionRecord {
+    pub id: Uuid,
+    pub slo: Name,
+    pub severity: Severity,
+    pub kind: TransitionKind,
+    pub at: Timestamp,
+    pub facts: Facts,
+    pub deliveries: Vec<DeliveryRecord>,
+}
+
+#[derive(Clone, Debug)]
+pub struct DeliveryRecord {
+    pub target: String,
+    /// `pending`, `leased`, `delivered` or `dead`.
+    pub state: String,
+    pub attempts: i32,
+    pub http_status: Option<i32>,
+}
+
+impl Tx<'_> {
+    /// Whether the database answers at all.
+    pub async fn ping(&mut self) -> Result<(), StoreError> {
+        sqlx::query("-- pages.ping\nselect 1")
+            .execute(&mut *self.inner)
+            .await
+            .map(|_| ())
+            .map_err(|error| self.failed(error))
+    }
+
+    /// Every declared SLO and its last evaluation, by name.
+    pub async fn slo_records(&mut self) -> Result<Vec<SloRecord>, StoreError> {
+        let rows: Vec<SloRow> = sqlx::query_as(
+            "-- pages.slos
+             select slo.id, slo.name, slo.first_event_at, status.status
+             from slos slo left join slo_statuses status on status.slo_id = slo.id
+             where slo.declared order by slo.name",
+        )
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|error| self.failed(error))?;
+        Ok(rows.into_iter().filter_map(SloRow::into_record).collect())
+    }
+
+    pub async fn slo_record(&mut self, name: &Name) -> Result<Option<SloRecord>, StoreError> {
+        let row: Option<SloRow> = sqlx::query_as(
+            "-- pages.slo
+             select slo.id, slo.name, slo.first_event_at, status.status
+             from slos slo left join slo_statuses status on status.slo_id = slo.id
+             where slo.name = $1",
+        )
+        .bind(name.as_str())
+        .fetch_optional(&mut *self.inner)
+        .await
+        .map_err(|error| self.failed(error))?;
+        Ok(row.and_then(SloRow::into_record))
+    }
+
+    /// The sum of all buckets of `range`, widened to whole minutes.
+    pub async fn page_sums(
+        &mut self,
+        slo: SloId,
+        range: TimeRange,
+    ) -> Result<EventCounts, StoreError> {
+        let parts = cover(range);
+        let row: CountsRow = sqlx::query_as(
+            "-- pages.sums
+             select null::timestamptz as at, null::integer as slo_id,
+                    coalesce(sum(good), 0)::bigint as good, coalesce(sum(late), 0)::bigint as late,
+                    coalesce(sum(failed), 0)::bigint as failed,
+                    coalesce(sum(timeout), 0)::bigint as timeout,
+                    coalesce(sum(cancelled), 0)::bigint as cancelled,
+                    coalesce(sum(orphan), 0)::bigint as orphan,
+                    coalesce(sum(invalid), 0)::bigint as invalid
+             from unnest($2::integer[], $3::timestamptz[], $4::timestamptz[])
+                      as part(resolution, first, last)
+             join event_counts c on c.slo_id = $1 and c.resolution = part.resolution
+                 and c.bucket >= part.first and c.bucket < part.last",
+        )
+        .bind(slo.0)
+        .bind(parts.iter().map(|part| part.0.as_secs()).collect::<Vec<_>>())
+        .bind(parts.iter().map(|part| part.1.from.to_chrono()).collect::<Vec<_>>())
+        .bind(parts.iter().map(|part| part.1.to.to_chrono()).collect::<Vec<_>>())
+        .fetch_one(&mut *self.inner)
+        .await
+        .map_err(|error| self.failed(error))?;
+        Ok(row.counts())
+    }
+
+    /// Counts per step; steps without events are left out.
+    pub async fn page_series(
+        &mut self,
+        slo: SloId,
+        query: SeriesQuery,
+    ) -> Result<Vec<SeriesPoint>, StoreError> {
+        let rows: Vec<CountsRow> = sqlx::query_as(
+            "-- pages.series
+             select date_bin($5, bucket, timestamptz 'epoch') as at, null::integer as slo_id,
+                    sum(good)::bigint as good, sum(late)::bigint as late,
+                    sum(failed)::bigint as failed, sum(timeout)::bigint as timeout,
+                    sum(cancelled)::bigint as cancelled, sum(orphan)::bigint as orphan,
+                    sum(invalid)::bigint as invalid
+             from event_counts
+             where slo_id = $1 and resolution = $2 and bucket >= $3 and bucket < $4
+             group by 1 order by 1",
+        )
+        .bind(slo.0)
+        .bind(query.resolution.as_secs())
+        .bind(query.range.from.to_chrono())
+        .bind(query.range.to.to_chrono())
+        .bind(interval(query.step))
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|error| self.failed(error))?;
+        Ok(rows
+            .iter()
+            .filter_map(|row| Some(SeriesPoint { at: row.at?.into(), counts: row.counts() }))
+            .collect())
+    }
+
+    /// Counts per day of every declared SLO since `from`, in order of time.
+    pub async fn page_days(&mut self, from: Timestamp) -> Result<Vec<DailyPoint>, StoreError> {
+        let rows: Vec<CountsRow> = sqlx::query_as(
+            "-- pages.days
+             select bucket as at, slo_id,
+                    sum(good)::bigint as good, sum(late)::bigint as late,
+                    sum(failed)::bigint as failed, sum(timeout)::bigint as timeout,
+                    sum(cancelled)::bigint as cancelled, sum(orphan)::bigint as orphan,
+                    sum(invalid)::bigint as invalid
+             from event_counts
+             where resolution = 86400 and bucket >= $1
+               and slo_id in (select id from slos where declared)
+             group by slo_id, bucket order by slo_id, bucket",
+        )
+        .bind(from.to_chrono())
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|error| self.failed(error))?;
+        Ok(rows
+            .iter()
+            .filter_map(|row| {
+                Some(DailyPoint { slo: SloId(row.slo_id?), at: row.at?.into(), counts: row.counts() })
+            })
+            .collect())
+    }
+
+    /// The bad workflows since `from` that took longest; one that has not ended is measured to `now`.
+    pub async fn page_worst(
+        &mut self,
+        slo: SloId,
+        range: TimeRange,
+        limit: i64,
+    ) -> Result<Vec<WorkflowRecord>, StoreError> {
+        let rows: Vec<WorkflowRow> = sqlx::query_as(
+            "-- pages.worst
+             select label, trace_id, customer, outcome, started_at, within_us,
+                    coalesce(succeeded_at, failed_at, cancelled_at) as ended_at
+             from workflows
+             where slo_id = $1 and outcome in (2, 3, 4) and judged_at >= $2 and judged_at < $3
+             order by coalesce(succeeded_at, failed_at, cancelled_at, $3) - started_at desc nulls last,
+                      key
+             limit $4",
+        )
+        .bind(slo.0)
+        .bind(range.from.to_chrono())
+        .bind(range.to.to_chrono())
+        .bind(limit)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|error| self.failed(error))?;
+        Ok(rows.into_iter().filter_map(WorkflowRow::into_record).collect())
+    }
+
+    /// Open workflows, the oldest first.
+    pub async fn page_in_flight(
+        &mut self,
+        slo: SloId,
+        limit: i64,
+    ) -> Result<Vec<WorkflowRecord>, StoreError> {
+        let rows: Vec<WorkflowRow> = sqlx::query_as(
+            "-- pages.in_flight
+             select label, trace_id, customer, outcome, started_at, within_us,
+                    null::timestamptz as ended_at
+             from workflows
+             where slo_id = $1 and outcome = 0 and started_at is not null
+             order by started_at, key limit $2",
+        )
+        .bind(slo.0)
+        .bind(limit)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|error| self.failed(error))?;
+        Ok(rows.into_iter().filter_map(WorkflowRow::into_record).collect())
+    }
+
+    pub async fn page_open_counts(
+        &mut self,
+        slo: SloId,
+        now: Timestamp,
+    ) -> Result<OpenCounts, StoreError> {
+        let (in_flight, overdue) = sqlx::query_as(
+            "-- pages.open_counts
+             select count(*),
+                    count(*) filter (where started_at + within_us * interval '1 microsecond' < $2)
+             from workflows where slo_id = $1 and outcome = 0 and started_at is not null",
+        )
+        .bind(slo.0)
+        .bind(now.to_chrono())
+        .fetch_one(&mut *self.inner)
+        .await
+        .map_err(|error| self.failed(error))?;
+        Ok(OpenCounts { in_flight, overdue })
+    }
+
+    /// Customers by bad events since `from`, most first.
+    pub async fn page_customers(
+        &mut self,
+        slo: SloId,
+        from: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<CustomerRecord>, StoreError> {
+        let rows: Vec<(String, i64, i64, i64)> = sqlx::query_as(
+            "-- pages.customers
+             select customer, count(*), (sum(count(*)) over ())::bigint, count(*) over ()
+             from workflows
+             where slo_id = $1 and outcome in (2, 3, 4) and judged_at >= $2 and customer is not null
+             group by customer order by 2 desc, 1 limit $3",
+        )
+        .bind(slo.0)
+        .bind(from.to_chrono())
+        .bind(limit)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|error| self.failed(error))?;
+        Ok(rows
+            .into_iter()
+            .map(|(customer, bad, bad_of_all, customers)| CustomerRecord {
+                customer,
+                bad,
+                bad_of_all,
+                customers,
+            })
+            .collect())
+    }
+
+    /// The newest changes of alerts, of one SLO or (`None`) of all.
+    pub async fn page_transitions(
+        &mut self,
+        slo: Option<SloId>,
+        from: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<TransitionRecord>, StoreError> {
+        let rows: Vec<TransitionRow> = sqlx::query_as(
+            "-- pages.transitions
+             select t.id, t.at, t.facts, s.name as slo
+             from alert_transitions t join slos s on s.id = t.slo_id
+             where ($1::integer is null or t.slo_id = $1) and t.at >= $2
+             order by t.at desc, t.id desc limit $3",
+        )
+        .bind(slo.map(|slo| slo.0))
+        .bind(from.to_chrono())
+        .bind(limit)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|error| self.failed(error))?;
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+        let deliveries = self.deliveries_of(&ids).await?;
+        Ok(rows
+            .into_iter()
+            .filter_map(|row| row.into_record(&deliveries))
+            .collect())
+    }
+
+    async fn deliveries_of(&mut self, ids: &[Uuid]) -> Result<Vec<DeliveryRow>, StoreError> {
+        sqlx::query_as(
+            "-- pages.deliveries
+             select d.transition_id, d.target, d.state, d.attempts, last.http_status
+             from deliveries d
+             left join lateral (
+                 select http_status from delivery_attempts a
+                 where a.delivery_id = d.id order by attempt desc limit 1
+             ) last on true
+             where d.transition_id = any($1) order by d.target",
+        )
+        .bind(ids)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|error| self.failed(error))
+    }
+
+    /// Evidence that could not be used since the day of `from`, by reason.
+    pub async fn page_evidence(
+        &mut self,
+        slo: SloId,
+        from: Timestamp,
+    ) -> Result<Vec<(String, i64)>, StoreError> {
+        sqlx::query_as(
+            "-- pages.evidence
+             select reason, sum(count)::bigint from evidence_counts
+             where slo_id = $1 and day >= $2::date group by reason order by reason",
+        )
+        .bind(slo.0)
+        .bind(from.to_chrono().date_naive())
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|error| self.failed(error))
+    }
+}
+
+fn interval(step: Duration) -> PgInterval {
+    PgInterval {
+        months: 0,
+        days: 0,
+        microseconds: i64::try_from(step.as_micros()).unwrap_or(i64::MAX),
+    }
+}
+
+#[derive(FromRow)]
+struct SloRow {
+    id: i32,
+    name: String,
+    first_event_at: Option<DateTime<Utc>>,
+    status: Option<Json<SloStatus>>,
+}
+
+impl SloRow {
+    fn into_record(self) -> Option<SloRecord> {
+        Some(SloRecord {
+            id: SloId(self.id),
+            name: self.name.parse().ok()?,
+            first_event_at: self.first_event_at.map(Into::into),
+            status: self.status.map(|status| status.0),
+        })
+    }
+}
+
+#[derive(FromRow)]
+struct CountsRow {
+    at: Option<DateTime<Utc>>,
+    slo_id: Option<i32>,
+    good: i64,
+    late: i64,
+    failed: i64,
+    timeout: i64,
+    cancelled: i64,
+    orphan: i64,
+    invalid: i64,
+}
+
+impl CountsRow {
+    fn counts(&self) -> EventCounts {
+        EventCounts {
+            good: self.good,
+            late: self.late,
+            failed: self.failed,
+            timeout: self.timeout,
+            cancelled: self.cancelled,
+            orphan: self.orphan,
+            invalid: self.invalid,
+        }
+    }
+}
+
+#[derive(FromRow)]
+struct WorkflowRow {
+    label: String,
+    trace_id: Vec<u8>,
+    customer: Option<String>,
+    outcome: i16,
+    started_at: Option<DateTime<Utc>>,
+    within_us: Option<i64>,
+    ended_at: Option<DateTime<Utc>>,
+}
+
+impl WorkflowRow {
+    fn into_record(self) -> Option<WorkflowRecord> {
+        let started_at: Option<Timestamp> = self.started_at.map(Into::into);
+        let within = self.within_us.and_then(|us| u64::try_from(us).ok()).map(Duration::from_micros);
+        Some(WorkflowRecord {
+            label: self.label,
+            trace_id: TraceId::from_slice(&self.trace_id),
+            customer: self.customer,
+            outcome: Outcome::from_code(self.outcome)?,
+            started_at,
+            ended_at: self.ended_at.map(Into::into),
+            deadline: started_at.zip(within).map(|(at, within)| at + within),
+        })
+    }
+}
+
+#[derive(FromRow)]
+struct TransitionRow {
+    id: Uuid,
+    at: DateTime<Utc>,
+    facts: Json<Facts>,
+    slo: String,
+}
+
+impl TransitionRow {
+    fn into_record(self, deliveries: &[DeliveryRow]) -> Option<TransitionRecord> {
+        let facts = self.facts.0;
+        Some(TransitionRecord {
+            id: self.id,
+            slo: self.slo.parse().ok()?,
+            severity: facts.severity,
+            kind: facts.kind,
+            at: self.at.into(),
+            facts,
+            deliveries: deliveries
+                .iter()
+                .filter(|delivery| delivery.transition_id == self.id)
+                .map(|delivery| DeliveryRecord {
+                    target: delivery.target.clone(),
+                    state: delivery.state.clone(),
+                    attempts: delivery.attempts,
+                    http_status: delivery.http_status,
+                })
+                .collect(),
+        })
+    }
+}
+
+#[derive(FromRow)]
+struct DeliveryRow {
+    transition_id: Uuid,
+    target: String,
+    state: String,
+    attempts: i32,
+    http_status: Option<i32>,
+}
