@@ -1,0 +1,174 @@
+//! How fast the budget burns, on a logarithmic scale, with the lines that make rules fire.
+
+use std::time::Duration;
+
+use super::{
+    Figure, Table,
+    markup::{Markup, number, path},
+    plot::{Frame, Parts, Reading, readings, scale},
+};
+use crate::{
+    domain::{
+        definition::Severity,
+        time::{TimeRange, Timestamp},
+    },
+    web::format,
+};
+
+const HEIGHT: f64 = 230.0;
+const FLOOR: f64 = 0.1;
+
+#[derive(Clone, Debug)]
+pub(in crate::web) struct BurnChart {
+    pub(in crate::web) range: TimeRange,
+    pub(in crate::web) step: Duration,
+    pub(in crate::web) points: Vec<BurnPoint>,
+    pub(in crate::web) thresholds: Vec<Threshold>,
+    /// Since when an alert fires, if one does.
+    pub(in crate::web) firing_since: Option<Timestamp>,
+    pub(in crate::web) sentence: String,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(in crate::web) struct BurnPoint {
+    pub(in crate::web) at: Timestamp,
+    pub(in crate::web) long: Option<f64>,
+    pub(in crate::web) short: Option<f64>,
+}
+
+#[derive(Clone, Debug)]
+pub(in crate::web) struct Threshold {
+    pub(in crate::web) factor: f64,
+    pub(in crate::web) severity: Severity,
+    pub(in crate::web) label: String,
+}
+
+impl BurnChart {
+    pub(in crate::web) fn draw(&self) -> Figure {
+        let frame = Frame { range: self.range, height: HEIGHT };
+        let decades = self.decades();
+        let y = |rate: f64| {
+            let place = (rate.max(FLOOR).log10() + 1.0) / f64::from(decades + 1);
+            HEIGHT - place.clamp(0.0, 1.0) * HEIGHT
+        };
+        let labels: Vec<(f64, String, &str)> = (-1..=decades)
+            .map(|power| 10f64.powi(power))
+            .map(|rate| (y(rate).clamp(5.0, HEIGHT - 3.0), format!("{rate}×"), ""))
+            .collect();
+        Figure {
+            scale: scale(HEIGHT, &labels),
+            plot: frame.plot(&Parts {
+                id: "burn",
+                sentence: &self.sentence,
+                lines: self.lines(&frame, &y, decades),
+                marks: self.marks(&frame, &y),
+            }),
+            data: self.readings(&frame),
+            table: self.table(),
+        }
+    }
+
+    /// The power of ten at the top: 100 at least, more only where rates are higher.
+    fn decades(&self) -> i32 {
+        let rates = self.points.iter().flat_map(|point| [point.long, point.short]);
+        let highest = rates.flatten().fold(0.0_f64, f64::max);
+        (2..5).find(|&power| highest <= 10f64.powi(power)).unwrap_or(5)
+    }
+
+    fn lines(&self, frame: &Frame, y: &impl Fn(f64) -> f64, decades: i32) -> Markup {
+        let mut svg = Markup::default();
+        for power in 0..decades {
+            svg.add(format_args!(
+                r#"<path class="n {}" d="M0 {}h1000"/>"#,
+                if power == 0 { "one" } else { "gr" },
+                number(y(10f64.powi(power)))
+            ));
+        }
+        svg.add(format_args!(r#"<path class="n ax" d="M0 {HEIGHT}h1000"/>"#));
+        if let Some(since) = self.firing_since {
+            let x = frame.x(since).max(0.0);
+            svg.add(format_args!(
+                r#"<rect class="band" x="{}" width="{}" height="{HEIGHT}"/>"#,
+                number(x),
+                number((1_000.0 - x).max(0.0))
+            ));
+        }
+        for threshold in &self.thresholds {
+            let class = class(threshold.severity);
+            svg.add(format_args!(r#"<path class="n thr {class}" d="M0 {}h1000"/>"#, number(y(threshold.factor))));
+        }
+        let line = |value: fn(&BurnPoint) -> Option<f64>| {
+            path(self.points.iter().map(|point| value(point).map(|rate| (frame.x(point.at), y(rate)))))
+        };
+        svg.add(format_args!(r#"<path class="n l2" d="{}"/>"#, line(|point| point.short)));
+        svg.add(format_args!(r#"<path class="n l1" d="{}"/>"#, line(|point| point.long)));
+        svg
+    }
+
+    fn marks(&self, frame: &Frame, y: &impl Fn(f64) -> f64) -> Markup {
+        let mut svg = Markup::default();
+        let mut used = vec![y(1.0) - 4.0];
+        svg.add(format_args!(
+            r#"<text x="4" y="{}">1× spends exactly the budget</text>"#,
+            number(y(1.0) - 4.0)
+        ));
+        for threshold in &self.thresholds {
+            let height = y(threshold.factor) - 4.0;
+            // Labels of lines that are close would cover each other; the rules' table names them all.
+            if used.iter().any(|other| (other - height).abs() < 12.0) {
+                continue;
+            }
+            used.push(height);
+            svg.add(format_args!(
+                r#"<text class="{}" x="4" y="{}">{}</text>"#,
+                class(threshold.severity),
+                number(height),
+                super::markup::escaped(&threshold.label)
+            ));
+        }
+        if let Some(since) = self.firing_since.filter(|since| frame.range.contains(*since)) {
+            let place = frame.fraction(since) * 100.0;
+            let (anchor, dx) = if place > 50.0 { ("e", -5) } else { ("", 5) };
+            svg.add(format_args!(
+                r#"<text class="{anchor} tp" x="{}%" dx="{dx}" y="11">fires since {}</text>"#,
+                number(place),
+                format::moment(since, self.range.to)
+            ));
+        }
+        svg
+    }
+
+    fn readings(&self, frame: &Frame) -> Markup {
+        let text = |rate: Option<f64>| match rate {
+            Some(_) => format::burn(rate, None),
+            None => String::new(),
+        };
+        readings("burn", frame, self.step, vec![
+            Reading { n: "long", v: self.points.iter().map(|point| text(point.long)).collect() },
+            Reading { n: "short", v: self.points.iter().map(|point| text(point.short)).collect() },
+        ])
+    }
+
+    fn table(&self) -> Table {
+        let every = (self.points.len() / 24).max(1);
+        let row = |point: &BurnPoint| {
+            vec![
+                format::moment(point.at, self.range.to),
+                format::burn(point.long, None),
+                format::burn(point.short, None),
+            ]
+        };
+        Table {
+            caption: "Burn rate".to_owned(),
+            head: ["At (UTC)", "Long window", "Short window"].map(str::to_owned).to_vec(),
+            rows: self.points.iter().rev().step_by(every).map(row).collect(),
+        }
+    }
+}
+
+fn class(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Page => "tp",
+        Severity::Ticket => "tw",
+    }
+}

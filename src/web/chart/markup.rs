@@ -1,0 +1,89 @@
+//! Text that is already HTML.
+
+use std::fmt;
+
+use askama::filters::HtmlSafe;
+
+/// Printed by templates as it is. Only this folder makes it, from numbers, its own literals and
+/// [`escaped`] text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::web) struct Markup(String);
+
+impl Markup {
+    pub(super) fn add(&mut self, part: fmt::Arguments<'_>) {
+        fmt::Write::write_fmt(&mut self.0, part).unwrap_or_default();
+    }
+}
+
+impl fmt::Display for Markup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl HtmlSafe for Markup {}
+
+/// Text for an element or a quoted attribute.
+pub(super) fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// One decimal, none if it is zero: a tenth of a pixel is all that can be seen.
+pub(super) fn number(value: f64) -> String {
+    let text = format!("{value:.1}");
+    match text.strip_suffix(".0").unwrap_or(&text) {
+        "-0" => "0".to_owned(),
+        short => short.to_owned(),
+    }
+}
+
+/// A line through the points, broken where there is none: the first of a stretch absolute, then
+/// relative, which is shorter.
+pub(super) fn path(points: impl IntoIterator<Item = Option<(f64, f64)>>) -> String {
+    let mut out = String::new();
+    let mut last: Option<(f64, f64)> = None;
+    for point in points {
+        let Some((x, y)) = point.map(|(x, y)| (tenth(x), tenth(y))) else {
+            last = None;
+            continue;
+        };
+        match last {
+            None => out.push_str(&format!("M{} {}", number(x), number(y))),
+            Some((x0, y0)) => out.push_str(&format!("l{} {}", number(x - x0), number(y - y0))),
+        }
+        last = Some((x, y));
+    }
+    out
+}
+
+/// Rounded before differences are taken, so that errors do not add up along the line.
+fn tenth(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_relative_and_breaks_at_gaps() {
+        let points = [Some((0.0, 10.0)), Some((2.5, 9.96)), None, Some((7.0, 1.0)), Some((8.0, 1.0))];
+        assert_eq!(path(points), "M0 10l2.5 0M7 1l1 0");
+    }
+
+    #[test]
+    fn foreign_text_cannot_leave_its_attribute() {
+        assert_eq!(escaped(r#"a"><b>'&"#), "a&quot;&gt;&lt;b&gt;&#39;&amp;");
+    }
+}

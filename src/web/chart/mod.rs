@@ -1,0 +1,43 @@
+//! Charts as SVG, drawn by hand.
+//!
+//! A plot has no `viewBox`: its unit is the pixel, so that text keeps its size at any width. Places
+//! along the time axis are percentages; lines live in a nested drawing that is stretched. Colours are
+//! classes, so one document serves both themes, and no length is ever a `style`.
+//!
+//! To add a chart: write a function that returns a [`Figure`], give it the sentence and the table
+//! that say the same, and name its classes in `style.css`.
+
+mod budget;
+mod bullet;
+mod burn;
+mod markup;
+mod plot;
+mod reasons;
+mod sparkline;
+
+pub(super) use budget::{AlertTick, BudgetChart, Future};
+pub(super) use bullet::{Bullet, budget_bar, share_bar};
+pub(super) use burn::{BurnChart, BurnPoint, Threshold};
+pub(super) use markup::Markup;
+pub(super) use reasons::reasons;
+pub(super) use sparkline::sparkline;
+
+/// A plot with everything that says the same in words.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Figure {
+    /// The labels left of the plot.
+    pub(super) scale: Markup,
+    pub(super) plot: Markup,
+    /// What the crosshair reads out, as a block of JSON.
+    pub(super) data: Markup,
+    pub(super) table: Table,
+}
+
+/// The numbers of a chart for who cannot or does not want to see it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Table {
+    pub(super) caption: String,
+    pub(super) head: Vec<String>,
+    /// The first cell heads its row.
+    pub(super) rows: Vec<Vec<String>>,
+}

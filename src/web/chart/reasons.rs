@@ -1,0 +1,104 @@
+//! Bad workflows by reason, as stacked bars.
+
+use super::{
+    Figure, Table,
+    markup::{Markup, number},
+    plot::{Frame, Parts, Reading, WIDTH, readings, scale},
+};
+use crate::{
+    domain::{counts::EventCounts, time::{TimeRange, Timestamp}},
+    web::{format, series::Series},
+};
+
+const HEIGHT: f64 = 190.0;
+
+const REASONS: [(&str, fn(&EventCounts) -> i64); 3] = [
+    ("late", |counts| counts.late),
+    ("failed", |counts| counts.failed),
+    ("timeout", |counts| counts.timeout),
+];
+
+/// One bar per point of `series`.
+#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+pub(in crate::web) fn reasons(series: &Series, sentence: &str) -> Figure {
+    let bars: Vec<(Timestamp, EventCounts)> =
+        (0..series.len()).map(|index| (series.time(index), series.sum(index, index + 1))).collect();
+    let frame = Frame {
+        range: TimeRange::new(series.time(0), series.time(series.len())),
+        height: HEIGHT,
+    };
+    let top = round_up(bars.iter().map(|bar| bar.1.bad()).max().unwrap_or(0));
+    let y = |n: i64| HEIGHT - n as f64 / top as f64 * (HEIGHT - 6.0);
+    let marks = [0, top / 2, top];
+    let labels: Vec<_> = marks.iter().map(|&n| (y(n), format::count(n), "")).collect();
+    let mut lines = Markup::default();
+    for n in marks {
+        let class = if n == 0 { "ax" } else { "gr" };
+        lines.add(format_args!(r#"<path class="n {class}" d="M0 {}h1000"/>"#, number(y(n))));
+    }
+    let width = WIDTH / (bars.len().max(1)) as f64;
+    for (index, (_, counts)) in bars.iter().enumerate() {
+        let mut below = 0;
+        for (name, of) in REASONS {
+            let n = of(counts).max(0);
+            if n > 0 {
+                lines.add(format_args!(
+                    r#"<rect class="{name}" x="{}" y="{}" width="{}" height="{}"/>"#,
+                    number(index as f64 * width + width * 0.08),
+                    number(y(below + n)),
+                    number(width * 0.84),
+                    number(y(below) - y(below + n)),
+                ));
+            }
+            below += n;
+        }
+    }
+    Figure {
+        scale: scale(HEIGHT, &labels),
+        plot: frame.plot(&Parts { id: "reasons", sentence, lines, marks: Markup::default() }),
+        data: crosshair(&frame, series, &bars),
+        table: table(&bars, frame.range.to),
+    }
+}
+
+fn crosshair(frame: &Frame, series: &Series, bars: &[(Timestamp, EventCounts)]) -> Markup {
+    let reading = |(n, of): (&'static str, fn(&EventCounts) -> i64)| Reading {
+        n,
+        v: bars.iter().map(|bar| format::count(of(&bar.1))).collect(),
+    };
+    readings("reasons", frame, series.step(), REASONS.map(reading).into())
+}
+
+fn table(bars: &[(Timestamp, EventCounts)], now: Timestamp) -> Table {
+    let row = |(at, counts): &(Timestamp, EventCounts)| {
+        std::iter::once(format::moment(*at, now))
+            .chain(REASONS.iter().map(|(_, of)| format::count(of(counts))))
+            .collect()
+    };
+    Table {
+        caption: "Bad events by reason; stretches without any are left out".to_owned(),
+        head: ["From (UTC)", "Late", "Failed", "Timeout"].map(str::to_owned).to_vec(),
+        rows: bars.iter().rev().filter(|bar| bar.1.bad() != 0).map(row).collect(),
+    }
+}
+
+/// An even number of two digits at most, then zeros: 2, 10, 30, 120.
+fn round_up(n: i64) -> i64 {
+    let mut step = 2;
+    while n > step * 10 {
+        step *= 10;
+    }
+    (n.max(1) + step - 1) / step * step
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scale_ends_at_a_round_even_number_that_holds_everything() {
+        for (n, top) in [(0, 2), (1, 2), (7, 8), (20, 20), (21, 40), (173, 180), (1_999, 2_000)] {
+            assert_eq!(round_up(n), top, "{n}");
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Stub during writing.
+#![expect(dead_code)]
+mod chart;
+mod format;
+mod series;
