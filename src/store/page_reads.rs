@@ -201,8 +201,12 @@ impl Tx<'_> {
             .collect())
     }
 
-    /// Counts per day of every declared SLO since `from`, in order of time.
-    pub async fn page_days(&mut self, from: Timestamp) -> Result<Vec<DailyPoint>, StoreError> {
+    /// Counts per day of many SLOs since `from`, each in order of time.
+    pub async fn page_days(
+        &mut self,
+        slos: &[SloId],
+        from: Timestamp,
+    ) -> Result<Vec<DailyPoint>, StoreError> {
         let rows: Vec<CountsRow> = sqlx::query_as(
             "-- pages.days
              select bucket as at, slo_id,
@@ -211,11 +215,11 @@ impl Tx<'_> {
                     sum(cancelled)::bigint as cancelled, sum(orphan)::bigint as orphan,
                     sum(invalid)::bigint as invalid
              from event_counts
-             where resolution = 86400 and bucket >= $1
-               and slo_id in (select id from slos where declared)
+             where resolution = 86400 and bucket >= $1 and slo_id = any($2)
              group by slo_id, bucket order by slo_id, bucket",
         )
         .bind(from.to_chrono())
+        .bind(slos.iter().map(|slo| slo.0).collect::<Vec<_>>())
         .fetch_all(&mut *self.inner)
         .await
         .map_err(|error| self.failed(error))?;

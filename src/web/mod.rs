@@ -1,5 +1,83 @@
-//! Stub during writing.
-#![expect(dead_code)]
+//! The pages, their JSON twins, and what machines ask: everything on one port.
+//!
+//! A handler builds one view from the database; the page and the API are two prints of it, so they
+//! cannot disagree. Nothing here writes. Every page works without script, and nothing is loaded from
+//! anywhere else.
+//!
+//! To add a page: a file with a `View: Serialize` and a template of the same name, two routes here
+//! (page and twin), a link in `templates/layout.html`.
+
+mod alerts;
+mod assets;
 mod chart;
+mod definitions;
+mod error;
+mod first_run;
 mod format;
+mod health;
+mod history;
+mod metrics;
+mod overview;
+mod page;
+mod sentence;
 mod series;
+mod slo;
+mod state;
+mod summary;
+
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderName, HeaderValue},
+    response::Response,
+    routing::get,
+};
+use tower_http::{
+    catch_panic::CatchPanicLayer, compression::CompressionLayer,
+    set_header::SetResponseHeaderLayer,
+};
+
+pub use state::{DefinitionsStatus, IngestFacts, IngestProbe, Listening, WebState};
+
+/// Scripts, styles and data come from here and nowhere else; no inline script or style runs.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
+     img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; \
+     frame-ancestors 'none'";
+
+pub fn router(state: WebState) -> Router {
+    let router = Router::new()
+        .route("/", get(overview::get))
+        .route("/slos/{slo}", get(slo::get))
+        .route("/alerts", get(alerts::get))
+        .route("/definitions", get(definitions::get))
+        .route("/api/v1/slos", get(overview::get))
+        .route("/api/v1/slos/{slo}", get(slo::get))
+        .route("/api/v1/alerts", get(alerts::get))
+        .route("/api/v1/definitions", get(definitions::get))
+        .route("/assets/{name}", get(assets::get))
+        .route("/favicon/{state}", get(assets::favicon))
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::get))
+        .fallback(not_found)
+        .with_state(state)
+        .layer(CompressionLayer::new())
+        .layer(CatchPanicLayer::new());
+    [
+        ("content-security-policy", CONTENT_SECURITY_POLICY),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "same-origin"),
+        ("cross-origin-opener-policy", "same-origin"),
+    ]
+    .into_iter()
+    .fold(router, |router, (name, value)| {
+        router.layer(SetResponseHeaderLayer::overriding(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        ))
+    })
+}
+
+async fn not_found(asked: page::Asked, State(state): State<WebState>) -> Response {
+    asked.refuse(&state, &error::WebError::NoSuchPage)
+}

@@ -1,0 +1,152 @@
+//! `/alerts`: what fires now, and what fired and ended of late.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{extract::State, response::Response};
+use serde::Serialize;
+
+use super::{
+    chart::Markup,
+    error::WebError,
+    format,
+    history::TransitionView,
+    overview::freshness_of,
+    page::{Asked, Layout, Section},
+    state::WebState,
+    summary::{Face, Summary, rule_track},
+};
+use crate::domain::{
+    definition::Severity,
+    names::Name,
+    status::{AlertState, RuleStatus},
+    time::{Resolution, Timestamp},
+};
+
+const HISTORY_DAYS: u32 = 28;
+const MOST_TRANSITIONS: i64 = 100;
+
+#[derive(Debug, Serialize)]
+pub(super) struct AlertsView {
+    as_of: Timestamp,
+    evaluated_at: Option<Timestamp>,
+    firing: Vec<FiringView>,
+    /// Of the last 28 days, newest first.
+    transitions: Vec<TransitionView>,
+}
+
+#[derive(Debug, Serialize)]
+struct FiringView {
+    slo: Name,
+    display_name: String,
+    severity: Severity,
+    state: AlertState,
+    since: Timestamp,
+    rule: Option<RuleStatus>,
+    customers_affected_last_hour: Option<i64>,
+    budget_left_ratio: Option<f64>,
+}
+
+pub(super) async fn get(asked: Asked, State(state): State<WebState>) -> Response {
+    let view = view(&state).await;
+    asked.reply(&state, view, |view| AlertsPage::new(&state, view))
+}
+
+async fn view(state: &WebState) -> Result<AlertsView, WebError> {
+    let now = state.clock.now();
+    let catalog = Arc::clone(&state.catalog.borrow());
+    let mut tx = state.store.begin("read the alerts").await?;
+    let records = tx.slo_records().await?;
+    let from = now - HISTORY_DAYS * Resolution::Day.length();
+    let transitions = tx.page_transitions(None, from, MOST_TRANSITIONS).await?;
+    let summaries: Vec<Summary> = records
+        .iter()
+        .filter_map(|record| Some(Summary::new(catalog.slos.get(&record.name)?, Some(record))))
+        .collect();
+    let mut firing: Vec<FiringView> = summaries.iter().flat_map(FiringView::of).collect();
+    firing.sort_by_key(|alert| (std::cmp::Reverse(alert.severity), alert.since));
+    Ok(AlertsView {
+        as_of: now,
+        evaluated_at: summaries.iter().filter_map(|slo| slo.evaluated_at).max(),
+        firing,
+        transitions: transitions.into_iter().map(TransitionView::from).collect(),
+    })
+}
+
+impl FiringView {
+    fn of(slo: &Summary) -> Vec<Self> {
+        slo.alerts
+            .iter()
+            .filter(|alert| alert.state != AlertState::Inactive)
+            .map(|alert| Self {
+                slo: slo.name.clone(),
+                display_name: slo.display_name.clone(),
+                severity: alert.severity,
+                state: alert.state,
+                since: alert.since,
+                rule: slo
+                    .rules
+                    .iter()
+                    .find(|rule| Some(&rule.name) == alert.rule.as_ref())
+                    .cloned(),
+                customers_affected_last_hour: slo.customers_affected_last_hour,
+                budget_left_ratio: slo.budget_left_ratio,
+            })
+            .collect()
+    }
+
+    fn face(&self) -> Face {
+        match self.state {
+            AlertState::Recovering => Face::of(Some(crate::domain::status::SloState::Recovering)),
+            _ => Face::of_severity(self.severity),
+        }
+    }
+
+    fn word(&self) -> &'static str {
+        match self.severity {
+            Severity::Page => "Page",
+            Severity::Ticket => "Ticket",
+        }
+    }
+
+    fn since_text(&self, now: &Timestamp) -> String {
+        format::moment(self.since, *now)
+    }
+
+    fn lasting_text(&self, now: &Timestamp) -> String {
+        format::lasting(now.saturating_since(self.since))
+    }
+
+    fn track(&self) -> Markup {
+        self.rule.as_ref().map(rule_track).unwrap_or_default()
+    }
+
+    fn budget_text(&self) -> String {
+        format::budget(self.budget_left_ratio)
+    }
+
+    fn customers_text(&self) -> String {
+        self.customers_affected_last_hour.map_or_else(|| format::NONE.to_owned(), format::count)
+    }
+}
+
+#[derive(Template)]
+#[template(path = "alerts.html", config = "src/web/askama.toml")]
+struct AlertsPage {
+    layout: Layout,
+    view: AlertsView,
+}
+
+impl AlertsPage {
+    fn new(state: &WebState, view: AlertsView) -> Self {
+        let title = match view.firing.len() {
+            0 => "Nothing fires · Throughline".to_owned(),
+            n => format!("{n} FIRING · Throughline"),
+        };
+        let mut layout = Layout::new(state, Section::Alerts, title);
+        layout.icon = view.firing.first().map_or("ok", |alert| alert.face().favicon());
+        layout.json = Some("/api/v1/alerts".to_owned());
+        layout.fresh = freshness_of(view.evaluated_at, view.as_of);
+        Self { layout, view }
+    }
+}

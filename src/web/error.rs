@@ -1,0 +1,72 @@
+//! What a page or the API answers when it cannot answer: a cause and a way on, never internals.
+
+use axum::http::StatusCode;
+use serde::Serialize;
+
+use crate::store::StoreError;
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WebError {
+    #[error("there is no SLO `{name}`")]
+    NoSuchSlo {
+        name: String,
+        /// The declared name that is most like it.
+        did_you_mean: Option<String>,
+    },
+    #[error("there is nothing at this address")]
+    NoSuchPage,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("cannot write the page")]
+    Template(#[from] askama::Error),
+}
+
+/// What is said of an error, on a page and in JSON.
+#[derive(Debug, Serialize)]
+pub(super) struct Explanation {
+    pub(super) error: String,
+    pub(super) help: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) did_you_mean: Option<String>,
+}
+
+impl WebError {
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::NoSuchSlo { .. } | Self::NoSuchPage => StatusCode::NOT_FOUND,
+            Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Template(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    pub(super) fn explanation(&self) -> Explanation {
+        let (error, help, did_you_mean) = match self {
+            Self::NoSuchSlo { did_you_mean, .. } => (
+                self.to_string(),
+                "it may have been renamed, or its file was not loaded; the overview lists all that are",
+                did_you_mean.clone(),
+            ),
+            Self::NoSuchPage => {
+                (self.to_string(), "the overview links to everything that there is", None)
+            }
+            Self::Store(_) => (
+                "the database does not answer".to_owned(),
+                "spans are refused with a delay meanwhile, and senders repeat them; the log has the cause",
+                None,
+            ),
+            Self::Template(_) => {
+                (self.to_string(), "this is a fault of the service; the log has the cause", None)
+            }
+        };
+        Explanation { error, help: help.to_owned(), did_you_mean }
+    }
+}
+
+/// The name that was probably meant, if one is like it.
+pub(super) fn most_like<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+    names
+        .map(|other| (strsim::jaro_winkler(name, other), other))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, other)| other.to_owned())
+}

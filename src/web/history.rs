@@ -1,0 +1,179 @@
+//! What happened: alerts that fired and ended, and whether the targets heard of it.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{format, summary::Face};
+use crate::{
+    domain::{
+        definition::Severity,
+        names::Name,
+        notification::{EpisodeSummary, TransitionKind},
+        time::Timestamp,
+    },
+    store::{DeliveryRecord, TransitionRecord},
+};
+
+/// One change of an alert, with the facts frozen at that moment.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct TransitionView {
+    pub(super) id: Uuid,
+    pub(super) episode: Uuid,
+    pub(super) at: Timestamp,
+    pub(super) slo: Name,
+    pub(super) display_name: String,
+    pub(super) kind: TransitionKind,
+    pub(super) severity: Severity,
+    pub(super) rule: Name,
+    pub(super) factor: f64,
+    pub(super) long_window_seconds: u64,
+    pub(super) short_window_seconds: u64,
+    pub(super) burn_rate_long: Option<f64>,
+    pub(super) bad_events: i64,
+    pub(super) total_events: i64,
+    pub(super) customers_affected: Option<i64>,
+    pub(super) budget_left_ratio: Option<f64>,
+    /// Only of an end.
+    pub(super) summary: Option<EpisodeSummary>,
+    pub(super) deliveries: Vec<DeliveryView>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct DeliveryView {
+    pub(super) target: String,
+    pub(super) state: String,
+    pub(super) attempts: i32,
+    pub(super) http_status: Option<i32>,
+}
+
+impl From<TransitionRecord> for TransitionView {
+    fn from(record: TransitionRecord) -> Self {
+        let facts = record.facts;
+        Self {
+            id: record.id,
+            episode: facts.episode,
+            at: record.at,
+            slo: record.slo,
+            display_name: facts.display_name,
+            kind: record.kind,
+            severity: record.severity,
+            rule: facts.rule,
+            factor: facts.factor,
+            long_window_seconds: facts.long.secs,
+            short_window_seconds: facts.short.secs,
+            burn_rate_long: facts.long.burn_rate,
+            bad_events: facts.long.counts.bad(),
+            total_events: facts.long.counts.total(),
+            customers_affected: facts.customers_affected,
+            budget_left_ratio: facts.budget_remaining,
+            summary: facts.episode_summary,
+            deliveries: record.deliveries.into_iter().map(DeliveryView::from).collect(),
+        }
+    }
+}
+
+impl From<DeliveryRecord> for DeliveryView {
+    fn from(record: DeliveryRecord) -> Self {
+        Self {
+            target: record.target,
+            state: record.state,
+            attempts: record.attempts,
+            http_status: record.http_status,
+        }
+    }
+}
+
+impl TransitionView {
+    pub(super) fn face(&self) -> Face {
+        match self.kind {
+            TransitionKind::Firing => Face::of_severity(self.severity),
+            TransitionKind::Resolved => Face { icon: "ok", word: "Ended", class: "ok" },
+        }
+    }
+
+    pub(super) fn word(&self) -> &'static str {
+        match (self.kind, self.severity) {
+            (TransitionKind::Firing, Severity::Page) => "Page",
+            (TransitionKind::Firing, Severity::Ticket) => "Ticket",
+            (TransitionKind::Resolved, _) => "Ended",
+        }
+    }
+
+    pub(super) fn at_text(&self, now: &Timestamp) -> String {
+        format::moment(self.at, *now)
+    }
+
+    pub(super) fn rfc3339(&self) -> String {
+        self.at.to_rfc3339()
+    }
+
+    pub(super) fn windows(&self) -> String {
+        format!(
+            "{} + {}",
+            format::window(self.long_window_seconds),
+            format::window(self.short_window_seconds)
+        )
+    }
+
+    /// What it meant, without the SLO's name.
+    pub(super) fn text(&self) -> String {
+        match (&self.summary, self.kind) {
+            (Some(summary), TransitionKind::Resolved) => ended(summary),
+            (None, TransitionKind::Resolved) => format!("{} is over", self.rule),
+            (_, TransitionKind::Firing) => format!(
+                "{} over {} for {}: {} of {} bad",
+                format::burn(self.burn_rate_long, Some(self.factor)),
+                format::factor(self.factor),
+                self.windows(),
+                format::count(self.bad_events),
+                format::count(self.total_events),
+            ),
+        }
+    }
+
+    pub(super) fn customers_text(&self) -> String {
+        self.customers_affected.map_or_else(|| format::NONE.to_owned(), format::count)
+    }
+
+    pub(super) fn bad_text(&self) -> String {
+        format::count(self.bad_events)
+    }
+
+    pub(super) fn peak_text(&self) -> String {
+        format::burn(self.burn_rate_long, Some(self.factor))
+    }
+
+    pub(super) fn told(&self) -> String {
+        if self.deliveries.is_empty() {
+            return "told nobody: no target".to_owned();
+        }
+        let texts: Vec<String> = self.deliveries.iter().map(DeliveryView::text).collect();
+        texts.join(" · ")
+    }
+}
+
+fn ended(summary: &EpisodeSummary) -> String {
+    let length = summary.resolved_at.saturating_since(summary.fired_at);
+    let spent = summary
+        .budget_spent
+        .map_or_else(String::new, |spent| format!(", {} of the budget", format::share(Some(spent))));
+    format!(
+        "after {}: {} bad{spent}",
+        format::lasting(length.max(Duration::from_secs(1))),
+        format::count(summary.counts.bad()),
+    )
+}
+
+impl DeliveryView {
+    fn text(&self) -> String {
+        let answer = self.http_status.map_or_else(String::new, |status| format!(" {status}"));
+        let tries = if self.attempts > 1 { format!(", {} tries", self.attempts) } else { String::new() };
+        match self.state.as_str() {
+            "delivered" => format!("{} ✓{answer}{tries}", self.target),
+            "dead" => format!("{} given up{answer}{tries}", self.target),
+            _ => format!("{} on its way{answer}{tries}", self.target),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! `/metrics`: the process's own, and how every SLO stands, read from the database at each scrape.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use prometheus::{GaugeVec, Opts, Registry, TextEncoder, proto::MetricFamily};
+
+use super::{state::WebState, summary::Summary};
+use crate::{
+    domain::status::AlertState,
+    store::{SloRecord, StoreError},
+};
+
+/// Name, help and labels of every metric of an SLO.
+mod names {
+    pub(super) type Metric = (&'static str, &'static str, &'static [&'static str]);
+
+    pub(super) const OBJECTIVE: Metric =
+        ("throughline_slo_objective_ratio", "The promised share of good events.", &["slo"]);
+    pub(super) const BUDGET: Metric = (
+        "throughline_slo_error_budget_remaining_ratio",
+        "Share of the error budget not yet spent; below 0 if overspent. Absent without events.",
+        &["slo"],
+    );
+    pub(super) const BURN: Metric = (
+        "throughline_slo_burn_rate",
+        "How many times too fast the budget was spent in the window. Absent without events.",
+        &["slo", "window"],
+    );
+    pub(super) const EVENTS: Metric = (
+        "throughline_slo_events_window",
+        "Events of the SLO's window by outcome; good, late, failed and timeout are its total.",
+        &["slo", "outcome"],
+    );
+    pub(super) const IN_FLIGHT: Metric =
+        ("throughline_slo_in_flight", "Workflows started and not judged.", &["slo"]);
+    pub(super) const OVERDUE: Metric =
+        ("throughline_slo_overdue", "Workflows in flight past their deadline.", &["slo"]);
+    pub(super) const EVALUATED: Metric = (
+        "throughline_slo_evaluated_timestamp_seconds",
+        "When the SLO was evaluated last, in seconds since the Unix epoch.",
+        &["slo"],
+    );
+    pub(super) const FIRING: Metric = (
+        "throughline_alert_firing",
+        "1 while the alert fires or recovers, else 0.",
+        &["slo", "severity"],
+    );
+}
+
+pub(super) async fn get(State(state): State<WebState>) -> Response {
+    match scrape(&state).await {
+        Ok(text) => {
+            ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response()
+        }
+        Err(error) => {
+            tracing::error!(error = &*error, "cannot write the metrics");
+            (StatusCode::INTERNAL_SERVER_ERROR, "the log has the cause\n").into_response()
+        }
+    }
+}
+
+/// Without the database the process's own metrics are still told: they are what explains it.
+async fn scrape(state: &WebState) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    let mut families = state.metrics.gather();
+    match records(state).await {
+        Ok(records) => families.extend(slo_families(state, &records)?),
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "metrics lack the SLOs");
+        }
+    }
+    Ok(TextEncoder::new().encode_to_string(&families)?)
+}
+
+async fn records(state: &WebState) -> Result<Vec<SloRecord>, StoreError> {
+    state.store.begin("read the statuses for a scrape").await?.slo_records().await
+}
+
+fn slo_families(
+    state: &WebState,
+    records: &[SloRecord],
+) -> Result<Vec<MetricFamily>, prometheus::Error> {
+    let catalog = Arc::clone(&state.catalog.borrow());
+    let by_name: BTreeMap<_, _> = records.iter().map(|record| (&record.name, record)).collect();
+    let gauges = Gauges::new()?;
+    for slo in catalog.slos.values() {
+        gauges.set(&Summary::new(slo, by_name.get(&slo.name).copied()));
+    }
+    Ok(gauges.registry.gather())
+}
+
+struct Gauges {
+    registry: Registry,
+    objective: GaugeVec,
+    budget: GaugeVec,
+    burn: GaugeVec,
+    events: GaugeVec,
+    in_flight: GaugeVec,
+    overdue: GaugeVec,
+    evaluated: GaugeVec,
+    firing: GaugeVec,
+}
+
+impl Gauges {
+    fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let gauge = |(name, help, labels): names::Metric| {
+            let gauge = GaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        Ok(Self {
+            objective: gauge(names::OBJECTIVE)?,
+            budget: gauge(names::BUDGET)?,
+            burn: gauge(names::BURN)?,
+            events: gauge(names::EVENTS)?,
+            in_flight: gauge(names::IN_FLIGHT)?,
+            overdue: gauge(names::OVERDUE)?,
+            evaluated: gauge(names::EVALUATED)?,
+            firing: gauge(names::FIRING)?,
+            registry,
+        })
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts and times stay far below 2^53")]
+    fn set(&self, slo: &Summary) {
+        let name = slo.name.as_str();
+        self.objective.with_label_values(&[name]).set(slo.objective_ratio);
+        let Some(evaluated_at) = slo.evaluated_at else {
+            return;
+        };
+        self.evaluated.with_label_values(&[name]).set(evaluated_at.as_micros() as f64 / 1e6);
+        if let Some(left) = slo.budget_left_ratio {
+            self.budget.with_label_values(&[name]).set(left);
+        }
+        for window in slo.rules.iter().flat_map(|rule| [&rule.long, &rule.short]) {
+            if let Some(rate) = window.burn_rate {
+                self.burn.with_label_values(&[name, &window_label(window.secs)]).set(rate);
+            }
+        }
+        let counts = slo.evaluated_counts.by_outcome;
+        for (outcome, n) in [
+            ("good", counts.good),
+            ("late", counts.late),
+            ("failed", counts.failed),
+            ("timeout", counts.timeout),
+            ("cancelled", counts.cancelled),
+            ("orphan", counts.orphan),
+            ("invalid", counts.invalid),
+        ] {
+            self.events.with_label_values(&[name, outcome]).set(n as f64);
+        }
+        self.in_flight.with_label_values(&[name]).set(slo.in_flight as f64);
+        self.overdue.with_label_values(&[name]).set(slo.overdue as f64);
+        for alert in &slo.alerts {
+            let severity = match alert.severity {
+                crate::domain::definition::Severity::Page => "page",
+                crate::domain::definition::Severity::Ticket => "ticket",
+            };
+            let fires = if alert.state == AlertState::Inactive { 0.0 } else { 1.0 };
+            self.firing.with_label_values(&[name, severity]).set(fires);
+        }
+    }
+}
+
+/// As Prometheus writes durations: `5m`, `6h`, `3d`.
+fn window_label(secs: u64) -> String {
+    match secs {
+        secs if secs.is_multiple_of(86_400) => format!("{}d", secs / 86_400),
+        secs if secs.is_multiple_of(3_600) => format!("{}h", secs / 3_600),
+        secs if secs.is_multiple_of(60) => format!("{}m", secs / 60),
+        secs => format!("{secs}s"),
+    }
+}

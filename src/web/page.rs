@@ -1,0 +1,178 @@
+//! From a view to an answer: HTML or JSON of the same view, and nothing twice to who has it.
+
+use std::convert::Infallible;
+
+use askama::Template;
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    response::{IntoResponse as _, Response},
+};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    assets,
+    error::{Explanation, WebError},
+    state::WebState,
+};
+
+/// What stands around every page.
+#[derive(Debug)]
+pub(super) struct Layout {
+    /// Begins with the thing and its state, so that tabs and history tell.
+    pub(super) title: String,
+    pub(super) section: Section,
+    /// How fresh the page is; empty where nothing is evaluated.
+    pub(super) fresh: Vec<String>,
+    /// The JSON twin.
+    pub(super) json: Option<String>,
+    pub(super) search: String,
+    pub(super) version: &'static str,
+    pub(super) style: &'static str,
+    pub(super) script: &'static str,
+    /// `favicon-<state>.svg`.
+    pub(super) icon: &'static str,
+}
+
+/// Which entry of the navigation is the current one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Section {
+    Overview,
+    Alerts,
+    Definitions,
+    Other,
+}
+
+impl Layout {
+    pub(super) fn new(state: &WebState, section: Section, title: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            section,
+            fresh: Vec::new(),
+            json: None,
+            search: String::new(),
+            version: state.version,
+            style: assets::style().path.as_str(),
+            script: assets::script().path.as_str(),
+            icon: "ok",
+        }
+    }
+}
+
+/// How the asker wants to be answered.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    format: Format,
+    if_none_match: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Html,
+    Json,
+}
+
+impl<S: Sync> FromRequestParts<S> for Asked {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let accept = text(header::ACCEPT).unwrap_or_default();
+        let wants_json = accept.contains("application/json") && !accept.contains("text/html");
+        Ok(Self {
+            format: if wants_json || parts.uri.path().starts_with("/api/") {
+                Format::Json
+            } else {
+                Format::Html
+            },
+            if_none_match: text(header::IF_NONE_MATCH).map(str::to_owned),
+        })
+    }
+}
+
+impl Asked {
+    /// Answers with the view itself as JSON, or with the page that `page` makes from it.
+    pub(super) fn reply<V: Serialize, P: Template>(
+        &self,
+        state: &WebState,
+        view: Result<V, WebError>,
+        page: impl FnOnce(V) -> P,
+    ) -> Response {
+        let body = view.and_then(|view| match self.format {
+            Format::Json => Ok(json_text(&view)),
+            Format::Html => Ok(page(view).render()?),
+        });
+        match body {
+            Ok(body) => self.cached(body),
+            Err(error) => self.refuse(state, &error),
+        }
+    }
+
+    pub(super) fn refuse(&self, state: &WebState, error: &WebError) -> Response {
+        let explanation = error.explanation();
+        if let WebError::Store(_) | WebError::Template(_) = error {
+            tracing::error!(error = error as &dyn std::error::Error, "cannot show a page");
+        }
+        let body = match self.format {
+            Format::Json => json_text(&explanation),
+            Format::Html => ErrorPage {
+                layout: Layout::new(state, Section::Other, "Not here · Throughline"),
+                status: error.status(),
+                explanation,
+            }
+            .render()
+            .unwrap_or_default(),
+        };
+        let no_store = HeaderValue::from_static("no-store");
+        let headers = [
+            (header::CONTENT_TYPE, self.content_type()),
+            (header::CACHE_CONTROL, no_store),
+            (header::VARY, HeaderValue::from_static("accept")),
+        ];
+        (error.status(), headers, body).into_response()
+    }
+
+    fn cached(&self, body: String) -> Response {
+        let etag = format!("W/\"{}\"", fingerprint(body.as_bytes()));
+        let known = self
+            .if_none_match
+            .as_deref()
+            .is_some_and(|known| known.split(',').any(|one| one.trim() == etag));
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+        headers.insert(header::VARY, HeaderValue::from_static("accept"));
+        if let Ok(etag) = HeaderValue::from_str(&etag) {
+            headers.insert(header::ETAG, etag);
+        }
+        if known {
+            return (StatusCode::NOT_MODIFIED, headers).into_response();
+        }
+        headers.insert(header::CONTENT_TYPE, self.content_type());
+        (headers, body).into_response()
+    }
+
+    fn content_type(&self) -> HeaderValue {
+        HeaderValue::from_static(match self.format {
+            Format::Html => "text/html; charset=utf-8",
+            Format::Json => "application/json",
+        })
+    }
+}
+
+fn json_text(value: &impl Serialize) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
+
+/// Sixteen hexadecimal digits that change with the content.
+pub(super) fn fingerprint(content: &[u8]) -> String {
+    Sha256::digest(content).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[derive(Template)]
+#[template(path = "error.html", config = "src/web/askama.toml")]
+struct ErrorPage {
+    layout: Layout,
+    status: StatusCode,
+    explanation: Explanation,
+}

@@ -1,0 +1,163 @@
+//! The sentence that a page leads with: the state, since when, how fast, and when the budget is gone.
+
+use std::time::Duration;
+
+use super::{format, summary::Summary};
+use crate::domain::{
+    status::{Condition, SloState},
+    time::Timestamp,
+};
+
+/// A verdict in words: the first sentence stands out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Sentence {
+    pub(super) lead: String,
+    pub(super) rest: String,
+}
+
+/// For the SLO's own page.
+pub(super) fn verdict(slo: &Summary, now: Timestamp) -> Sentence {
+    let lead = match slo.state {
+        None => "Not evaluated yet.".to_owned(),
+        Some(SloState::Paging) => format!("Paging{}: {}.", since(slo, now), speed(slo)),
+        Some(SloState::Ticket) => format!("Ticket{}: {}.", since(slo, now), speed(slo)),
+        Some(SloState::Rising) => format!("Rising: {}.", speed(slo)),
+        Some(SloState::Recovering) => {
+            format!("Recovering{}: no rule burns any more.", since(slo, now))
+        }
+        Some(SloState::NoData) => format!("No data: no event in the last {}.", slo.window_text()),
+        Some(SloState::TooFew) => format!("Too few events to judge: {}.", too_few(slo)),
+        Some(SloState::Ok) => format!("OK: {} of the error budget is left.", slo.budget_text()),
+    };
+    let mut rest: Vec<String> = Vec::new();
+    match slo.state {
+        None => rest.push("The first evaluation follows within seconds of the start.".to_owned()),
+        Some(SloState::NoData) => rest.push(
+            "No data is not healthy: check that the selectors match what your services send.".to_owned(),
+        ),
+        Some(SloState::TooFew) => rest.push(
+            "A longer window or a lower objective gives a budget that can be spent.".to_owned(),
+        ),
+        Some(SloState::Rising) => rest.extend(rising(slo)),
+        Some(SloState::Recovering) => {
+            rest.push("It resolves if that stays so.".to_owned());
+        }
+        Some(SloState::Ok) if slo.burn_rate_last_hour.is_some() => rest.push(format!(
+            "The last hour burned at {}; 1× would spend exactly the budget in {}.",
+            slo.burn_text(),
+            slo.window_text()
+        )),
+        Some(_) => {}
+    }
+    rest.extend(exhaustion(slo, now));
+    rest.extend(last_hour(slo));
+    rest.extend(customers(slo));
+    Sentence { lead, rest: rest.join(" ") }
+}
+
+/// For the overview, after the SLO's name. `None` where nobody needs to look.
+pub(super) fn urgent(slo: &Summary, now: Timestamp) -> Option<Sentence> {
+    let lead = match slo.state? {
+        SloState::Paging if slo.is_spent() => format!("pages{} and has spent its budget.", since(slo, now)),
+        SloState::Paging => format!("pages{}.", since(slo, now)),
+        SloState::Ticket if slo.is_spent() => {
+            format!("has spent its budget ({}).", slo.budget_text())
+        }
+        SloState::Ticket => format!("has a ticket open{}.", since(slo, now)),
+        _ => return None,
+    };
+    let mut rest = vec![format!("Burning {}.", slo.burn_text())];
+    rest.extend(exhaustion(slo, now));
+    rest.extend(last_hour(slo));
+    rest.extend(customers(slo));
+    Some(Sentence { lead, rest: rest.join(" ") })
+}
+
+fn since(slo: &Summary, now: Timestamp) -> String {
+    slo.firing_since.map_or_else(String::new, |since| {
+        format!(
+            " since {}, {}",
+            format::moment(since, now),
+            format::lasting(now.saturating_since(since))
+        )
+    })
+}
+
+fn speed(slo: &Summary) -> String {
+    match slo.burn_rate_last_hour {
+        Some(rate) if rate > 1.0 => format!("the budget burns {} too fast", slo.burn_text()),
+        Some(_) => format!("the budget burns at {}", slo.burn_text()),
+        None => "no event in the last hour".to_owned(),
+    }
+}
+
+fn too_few(slo: &Summary) -> String {
+    let total = slo.evaluated_counts.total;
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    let budgets = 1.0 / (total.max(1) as f64 * slo.objective.budget_ratio());
+    format!(
+        "of {} in {}, one bad one would spend {budgets:.1} budgets",
+        format::counted(total, "event"),
+        slo.window_text()
+    )
+}
+
+fn rising(slo: &Summary) -> Option<String> {
+    let rule = slo.rules.iter().find(|rule| rule.condition == Condition::Rising)?;
+    Some(format!(
+        "The last {} are over {}, the last {} not yet: {} fires if it goes on.",
+        format::window(rule.short.secs),
+        format::factor(rule.factor),
+        format::window(rule.long.secs),
+        rule.name,
+    ))
+}
+
+fn exhaustion(slo: &Summary, now: Timestamp) -> Option<String> {
+    if slo.is_spent() {
+        return Some(format!(
+            "The budget is spent: {} bad, {} allowed.",
+            format::count(slo.evaluated_counts.bad),
+            format::count(slo.budget_events)
+        ));
+    }
+    let (at, secs) = slo.budget_empty_at.zip(slo.budget_empty_in_seconds)?;
+    let length = Duration::from_secs(secs);
+    // A budget that outlasts its own window at this pace is in no danger.
+    (secs < slo.window_seconds).then(|| {
+        format!(
+            "At this rate the last {} is gone {} (in {}).",
+            slo.budget_text(),
+            format::moment_in_words(at, now),
+            format::lasting(length)
+        )
+    })
+}
+
+fn last_hour(slo: &Summary) -> Option<String> {
+    let counts = slo.last_hour;
+    if counts.bad == 0 || slo.state == Some(SloState::Ok) {
+        return None;
+    }
+    let reasons: Vec<String> = [
+        (counts.by_outcome.late, "late"),
+        (counts.by_outcome.failed, "failed"),
+        (counts.by_outcome.timeout, "never finished"),
+    ]
+    .into_iter()
+    .filter(|(n, _)| *n > 0)
+    .map(|(n, word)| format!("{} {word}", format::count(n)))
+    .collect();
+    Some(format!(
+        "In the last hour {} of {} were bad: {}.",
+        format::count(counts.bad),
+        format::count(counts.total),
+        reasons.join(", ")
+    ))
+}
+
+fn customers(slo: &Summary) -> Option<String> {
+    let n = slo.customers_affected_last_hour.filter(|n| *n > 0)?;
+    let verb = if n == 1 { "is" } else { "are" };
+    Some(format!("{} {verb} affected.", format::counted(n, "customer")))
+}

@@ -1,0 +1,261 @@
+//! From the view of an SLO to its three charts, each with the sentence that says the same.
+
+use std::time::Duration;
+
+use super::{Figure, view::SloView};
+use crate::{
+    domain::{
+        counts::EventCounts,
+        definition::{AlertRule, BurnKind, Severity, Slo},
+        notification::TransitionKind,
+        time::{TimeRange, Timestamp},
+    },
+    web::{
+        chart::{self, AlertTick, BudgetChart, BurnChart, BurnPoint, Future, Threshold},
+        format,
+        series::{Rate, forecast},
+    },
+};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+pub(super) struct Charts {
+    pub(super) budget: Figure,
+    pub(super) futures: Vec<FutureKey>,
+    pub(super) burn: Figure,
+    pub(super) burn_windows: String,
+    pub(super) burn_reading: String,
+    pub(super) reasons: Figure,
+    pub(super) reasons_reading: String,
+    pub(super) bar: String,
+    pub(super) range_counts: EventCounts,
+}
+
+/// A future in words, for the key under the chart.
+pub(super) struct FutureKey {
+    pub(super) letter: &'static str,
+    pub(super) class: &'static str,
+    pub(super) text: String,
+    pub(super) end: String,
+}
+
+impl Charts {
+    pub(super) fn draw(slo: &Slo, view: &SloView) -> Self {
+        let futures = futures(slo, view);
+        let keys = keys(&futures, view);
+        let range_counts = view.past.bars.sum(0, view.past.bars.len());
+        let reasons_reading = format!(
+            "{} of {} bad",
+            format::count(range_counts.bad()),
+            format::count(range_counts.total())
+        );
+        let rule = slo.alerting.rules.first();
+        Self {
+            budget: budget(view, futures, &keys).draw(),
+            futures: keys,
+            burn: burn(slo, view).draw(),
+            burn_windows: windows(rule, view),
+            burn_reading: reading(view, rule),
+            reasons: chart::reasons(
+                &view.past.bars,
+                &format!(
+                    "Bad events by reason over the last {}: {} late, {} failed, {} never finished.",
+                    view.range.text(),
+                    format::count(range_counts.late),
+                    format::count(range_counts.failed),
+                    format::count(range_counts.timeout),
+                ),
+            ),
+            reasons_reading,
+            bar: format::duration(view.past.bars.step()),
+            range_counts,
+        }
+    }
+
+    pub(super) fn late_text(&self) -> String {
+        format::count(self.range_counts.late)
+    }
+
+    pub(super) fn failed_text(&self) -> String {
+        format::count(self.range_counts.failed)
+    }
+
+    pub(super) fn timeout_text(&self) -> String {
+        format::count(self.range_counts.timeout)
+    }
+}
+
+/// A: the last hour's rate goes on. B: that of the last six hours. C: nothing bad happens any more.
+fn futures(slo: &Slo, view: &SloView) -> Vec<Future> {
+    let hour = Rate::of(view.summary.last_hour.by_outcome, HOUR);
+    let six_hours = Rate::of(view.past.last_six_hours, 6 * HOUR);
+    if view.summary.budget_left_ratio.is_none() {
+        return Vec::new();
+    }
+    [hour, six_hours, six_hours.without_bad()]
+        .map(|rate| Future {
+            points: forecast(&view.past.window, slo.objective, slo.window, rate).collect(),
+        })
+        .into()
+}
+
+fn keys(futures: &[Future], view: &SloView) -> Vec<FutureKey> {
+    let texts = [
+        ("A", "la", "the last hour's rate goes on"),
+        ("B", "lb", "the last 6 hours' rate goes on"),
+        ("C", "lc", "the burn stops now"),
+    ];
+    texts
+        .into_iter()
+        .zip(futures)
+        .map(|((letter, class, text), future)| FutureKey {
+            letter,
+            class,
+            text: text.to_owned(),
+            end: outcome(future, view),
+        })
+        .collect()
+}
+
+fn outcome(future: &Future, view: &SloView) -> String {
+    if view.summary.is_spent() {
+        let back = future.points.iter().find(|point| point.1 > 0.0);
+        return back.map_or_else(
+            || "stays spent".to_owned(),
+            |(at, _)| format!("back above zero {}", format::moment_in_words(*at, view.as_of)),
+        );
+    }
+    match future.points.iter().find(|point| point.1 <= 0.0) {
+        Some((at, _)) => format!("empty {}", about(*at, view)),
+        None => future.points.last().map_or_else(String::new, |(at, left)| {
+            format!("{} by {}", format::budget(Some(*left)), at.to_chrono().format("%a %-d %b"))
+        }),
+    }
+}
+
+/// Points are hours apart: the moment is not known to the minute.
+fn about(at: Timestamp, view: &SloView) -> String {
+    let near = at.saturating_since(view.as_of) < Duration::from_secs(86_400);
+    if near && let Some(empty_at) = view.summary.budget_empty_at.filter(|empty| *empty <= at) {
+        return format!("by {}", format::moment_in_words(empty_at, view.as_of));
+    }
+    format!("by {}", format::moment_in_words(at, view.as_of))
+}
+
+fn budget(view: &SloView, futures: Vec<Future>, keys: &[FutureKey]) -> BudgetChart {
+    let outcomes: Vec<String> =
+        keys.iter().map(|key| format!("if {}: {}", key.text, key.end)).collect();
+    BudgetChart {
+        now: view.as_of,
+        window: Duration::from_secs(view.summary.window_seconds),
+        step: view.past.window.step(),
+        points: view
+            .budget_history
+            .iter()
+            .map(|point| (point.at, point.budget_left_ratio))
+            .collect(),
+        futures,
+        alerts: view
+            .transitions
+            .iter()
+            .filter(|transition| transition.kind == TransitionKind::Firing)
+            .map(|transition| AlertTick { at: transition.at, severity: transition.severity })
+            .collect(),
+        sentence: format!(
+            "Error budget left over the last {}: now {}. {}",
+            view.summary.window_text(),
+            view.summary.budget_text(),
+            outcomes.join("; ")
+        ),
+    }
+}
+
+fn burn(slo: &Slo, view: &SloView) -> BurnChart {
+    let series = &view.past.range;
+    let rule = slo.alerting.rules.first();
+    let (long, short) = rule.map_or((HOUR, HOUR / 12), |rule| (rule.long, rule.short));
+    let range = TimeRange::ending_at(series.time(series.len()), view.range.length());
+    let rate = |end: usize, length: Duration| burn_rate(slo, view, series.trailing(end, length), length.max(series.step()));
+    let points = (0..=series.len())
+        .map(|end| (series.time(end), end))
+        .filter(|(at, _)| *at >= range.from)
+        .map(|(at, end)| BurnPoint { at, long: rate(end, long), short: rate(end, short) })
+        .collect();
+    BurnChart {
+        range,
+        step: series.step(),
+        points,
+        thresholds: thresholds(slo),
+        firing_since: view.summary.firing_since.filter(|since| *since < range.to),
+        sentence: format!(
+            "Burn rate over the last {}: now {} over {} and {} over {}, on a logarithmic scale.",
+            view.range.text(),
+            format::burn(rate(series.len(), long), None),
+            format::duration(long),
+            format::burn(rate(series.len(), short), None),
+            format::duration(short),
+        ),
+    }
+}
+
+/// As the rules compute it: by the budget really spent, or by the plain ratio.
+#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+fn burn_rate(slo: &Slo, view: &SloView, counts: EventCounts, length: Duration) -> Option<f64> {
+    let budget = slo.objective.budget_ratio();
+    match slo.alerting.burn {
+        BurnKind::Ratio => counts.bad_ratio().map(|bad| bad / budget),
+        BurnKind::Budget => {
+            let total = view.summary.evaluated_counts.total;
+            let windows = slo.window.as_secs_f64() / length.as_secs_f64().max(1.0);
+            (counts.total() > 0 && total > 0)
+                .then(|| counts.bad() as f64 / (budget * total as f64) * windows)
+        }
+    }
+}
+
+fn thresholds(slo: &Slo) -> Vec<Threshold> {
+    let mut thresholds: Vec<Threshold> = slo
+        .alerting
+        .rules
+        .iter()
+        .map(|rule| Threshold {
+            factor: rule.factor,
+            severity: rule.severity,
+            label: format!(
+                "{} {} on {}",
+                format::factor(rule.factor),
+                match rule.severity {
+                    Severity::Page => "pages",
+                    Severity::Ticket => "ticket",
+                },
+                format::duration(rule.long),
+            ),
+        })
+        .collect();
+    thresholds.sort_by(|a, b| b.factor.total_cmp(&a.factor));
+    thresholds
+}
+
+fn windows(rule: Option<&AlertRule>, view: &SloView) -> String {
+    rule.map_or_else(String::new, |rule| {
+        let step = view.past.range.step();
+        format!(
+            "Thick: {} window; thin: {}.",
+            format::duration(rule.long.max(step)),
+            format::duration(rule.short.max(step))
+        )
+    })
+}
+
+fn reading(view: &SloView, rule: Option<&AlertRule>) -> String {
+    let status = rule.and_then(|rule| view.summary.rules.iter().find(|status| status.name == rule.name));
+    status.map_or_else(String::new, |status| {
+        format!(
+            "{} over {} · {} over {}",
+            format::burn(status.long.burn_rate, Some(status.factor)),
+            format::window(status.long.secs),
+            format::burn(status.short.burn_rate, Some(status.factor)),
+            format::window(status.short.secs)
+        )
+    })
+}

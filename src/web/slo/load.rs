@@ -1,0 +1,134 @@
+//! The reads behind the page of one SLO, all in one transaction.
+
+use std::time::Duration;
+
+use super::view::{BudgetPoint, CustomerView, DefinitionView, Past, Range, SloView, WorkflowView};
+use crate::{
+    domain::{
+        definition::Slo,
+        names::SloId,
+        time::{Resolution, TimeRange, Timestamp},
+    },
+    store::{SeriesQuery, StoreError, Tx},
+    web::{
+        error::WebError,
+        history::TransitionView,
+        series::{Series, budget_left},
+        state::WebState,
+        summary::Summary,
+    },
+};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+/// Rows of the lists.
+const MOST: i64 = 8;
+const MOST_TRANSITIONS: i64 = 40;
+/// Stands for an SLO that the database does not know yet: ids begin at 1.
+const UNKNOWN: SloId = SloId(0);
+
+pub(super) async fn view(state: &WebState, slo: &Slo, range: Range) -> Result<SloView, WebError> {
+    let now = state.clock.now();
+    let mut tx = state.store.begin("read an SLO").await?;
+    let record = tx.slo_record(&slo.name).await?;
+    let id = record.as_ref().map_or(UNKNOWN, |record| record.id);
+    let mut summary = Summary::new(slo, record.as_ref());
+    let open = tx.page_open_counts(id, now).await?;
+    (summary.in_flight, summary.overdue) = (open.in_flight, open.overdue);
+    let window = TimeRange::ending_at(now, slo.window);
+    let past = past(&mut tx, (id, slo), range, now).await?;
+    let recent = TimeRange::ending_at(now, HOUR);
+    let customers = tx.page_customers(id, recent.from, MOST).await?;
+    let worst = tx.page_worst(id, recent, MOST).await?;
+    let oldest = tx.page_in_flight(id, MOST).await?;
+    let transitions = tx.page_transitions(Some(id), window.from, MOST_TRANSITIONS).await?;
+    Ok(SloView {
+        as_of: now,
+        range,
+        counts: tx.page_sums(id, TimeRange::new(window.from, now)).await?.into(),
+        evidence: tx.page_evidence(id, window.from).await?.into_iter().collect(),
+        in_flight_oldest: oldest.into_iter().map(|record| WorkflowView::new(record, now)).collect(),
+        worst_workflows: worst.into_iter().map(|record| WorkflowView::new(record, now)).collect(),
+        customers_total: customers.first().map_or(0, |first| first.customers),
+        customers: customers.into_iter().map(CustomerView::new).collect(),
+        transitions: transitions.into_iter().map(TransitionView::from).collect(),
+        budget_history: budget_history(slo, &past.window, &summary, now),
+        definition: DefinitionView {
+            file: slo.source.file.clone(),
+            line: slo.source.line,
+            text: slo.source.text.clone(),
+        },
+        past,
+        summary,
+    })
+}
+
+async fn past(
+    tx: &mut Tx<'_>,
+    (id, slo): (SloId, &Slo),
+    range: Range,
+    now: Timestamp,
+) -> Result<Past, StoreError> {
+    let (resolution, step, bar) = range.grain();
+    let longest = slo.alerting.rules.first().map_or(HOUR, |rule| rule.long).max(step);
+    let (window_resolution, window_step) = window_grain(slo.window);
+    let window = Reach { resolution: window_resolution, step: window_step, length: 2 * slo.window };
+    let line = Reach { resolution, step, length: range.length() + longest };
+    let bars = Reach { resolution, step: bar, length: range.length() };
+    Ok(Past {
+        window: series(tx, id, window, now).await?,
+        range: series(tx, id, line, now).await?,
+        bars: series(tx, id, bars, now).await?,
+        last_six_hours: tx.page_sums(id, TimeRange::ending_at(now, 6 * HOUR)).await?,
+    })
+}
+
+#[derive(Clone, Copy)]
+struct Reach {
+    resolution: Resolution,
+    step: Duration,
+    length: Duration,
+}
+
+async fn series(
+    tx: &mut Tx<'_>,
+    id: SloId,
+    reach: Reach,
+    now: Timestamp,
+) -> Result<Series, StoreError> {
+    let to = now.ceil_to(reach.step);
+    let range = TimeRange::new((to - reach.length).floor_to(reach.step), to);
+    let query = SeriesQuery { resolution: reach.resolution, range, step: reach.step };
+    Ok(Series::new(range, reach.step, &tx.page_series(id, query).await?))
+}
+
+/// Some 225 points over the window, each of whole buckets.
+fn window_grain(window: Duration) -> (Resolution, Duration) {
+    let resolution = if window < Duration::from_secs(10 * 86_400) {
+        Resolution::Minute
+    } else {
+        Resolution::Hour
+    };
+    let bucket = resolution.length().as_secs();
+    let step = (window.as_secs() / 224 / bucket).max(1) * bucket;
+    (resolution, Duration::from_secs(step))
+}
+
+/// The budget at the end of every point of the window; the last is the evaluation's own, so that the
+/// line ends at the number beside it.
+fn budget_history(
+    slo: &Slo,
+    past: &Series,
+    summary: &Summary,
+    now: Timestamp,
+) -> Vec<BudgetPoint> {
+    let from = now - slo.window;
+    (0..=past.len())
+        .map(|end| (past.time(end), end))
+        .filter(|(at, _)| *at >= from && *at < now)
+        .map(|(at, end)| BudgetPoint {
+            at,
+            budget_left_ratio: budget_left(past.trailing(end, slo.window), slo.objective),
+        })
+        .chain(std::iter::once(BudgetPoint { at: now, budget_left_ratio: summary.budget_left_ratio }))
+        .collect()
+}

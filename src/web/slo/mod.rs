@@ -1,0 +1,223 @@
+//! `/slos/{slo}`: how bad, since when, until when, why, and who?
+
+mod charts;
+mod load;
+mod view;
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    extract::{Path, Query, State},
+    response::Response,
+};
+use serde::Deserialize;
+
+use super::{
+    chart::{Figure, Markup},
+    error::{WebError, most_like},
+    format,
+    overview::freshness_of,
+    page::{Asked, Layout, Section},
+    sentence::{self, Sentence},
+    state::WebState,
+    summary::{Face, rule_track},
+};
+use crate::domain::{
+    definition::Slo,
+    status::{Condition, RuleStatus, SloState},
+};
+use charts::Charts;
+use view::{Range, SloView};
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Params {
+    #[serde(default)]
+    range: String,
+}
+
+pub(super) async fn get(
+    asked: Asked,
+    State(state): State<WebState>,
+    Path(name): Path<String>,
+    Query(params): Query<Params>,
+) -> Response {
+    let name = name.strip_suffix(".json").unwrap_or(&name);
+    let range = Range::named(&params.range);
+    match declared(&state, name) {
+        Err(error) => asked.refuse(&state, &error),
+        Ok(slo) => {
+            let view = load::view(&state, &slo, range).await;
+            asked.reply(&state, view, |view| SloPage::new(&state, &slo, view))
+        }
+    }
+}
+
+fn declared(state: &WebState, name: &str) -> Result<Arc<Slo>, WebError> {
+    let catalog = Arc::clone(&state.catalog.borrow());
+    let slo = name.parse().ok().and_then(|name| catalog.slos.get(&name));
+    slo.cloned().ok_or_else(|| WebError::NoSuchSlo {
+        name: name.to_owned(),
+        did_you_mean: most_like(name, catalog.slos.keys().map(crate::domain::names::Name::as_str)),
+    })
+}
+
+#[derive(Template)]
+#[template(path = "slo.html", config = "src/web/askama.toml")]
+struct SloPage {
+    layout: Layout,
+    face: Face,
+    sentence: Sentence,
+    ranges: Vec<RangeLink>,
+    rules: Vec<RuleRow>,
+    charts: Charts,
+    definition: Definition,
+    view: SloView,
+}
+
+struct RangeLink {
+    name: &'static str,
+    text: &'static str,
+    current: bool,
+}
+
+struct RuleRow {
+    title: String,
+    name: String,
+    threshold: String,
+    track: Markup,
+    long: String,
+    short: String,
+    face: Face,
+    class: &'static str,
+}
+
+struct Definition {
+    place: String,
+    text: String,
+    runbook: Option<String>,
+}
+
+impl SloPage {
+    fn new(state: &WebState, slo: &Slo, view: SloView) -> Self {
+        let face = view.summary.face();
+        let word = match view.summary.state {
+            Some(SloState::Paging | SloState::Ticket) => face.word.to_uppercase(),
+            _ => face.word.to_owned(),
+        };
+        let title = format!("{} · {word} · Throughline", view.summary.display_name);
+        let mut layout = Layout::new(state, Section::Overview, title);
+        layout.icon = face.favicon();
+        layout.json = Some(format!("/api/v1/slos/{}?range={}", slo.name, view.range.name()));
+        layout.fresh = freshness_of(view.summary.evaluated_at, view.as_of);
+        layout.fresh.push(format!("late spans are waited for {}", format::duration(slo.grace)));
+        Self {
+            layout,
+            face,
+            sentence: sentence::verdict(&view.summary, view.as_of),
+            ranges: Range::ALL
+                .map(|range| RangeLink {
+                    name: range.name(),
+                    text: range.text(),
+                    current: range == view.range,
+                })
+                .into(),
+            rules: view.summary.rules.iter().map(RuleRow::new).collect(),
+            charts: Charts::draw(slo, &view),
+            definition: Definition {
+                place: format!("{}:{}", slo.source.file, slo.source.line),
+                text: slo.source.text.trim_end().to_owned(),
+                runbook: slo.runbook.clone().filter(|link| link.starts_with("https://") || link.starts_with("http://")),
+            },
+            view,
+        }
+    }
+
+    fn budget_reading(&self) -> String {
+        format!(
+            "{} of {} bad events used",
+            format::count(self.view.summary.evaluated_counts.bad),
+            format::count(self.view.summary.budget_events)
+        )
+    }
+
+    fn events_note(&self) -> String {
+        let counts = self.view.summary.evaluated_counts;
+        format!("{}, {} bad", format::counted(counts.total, "event"), format::count(counts.bad))
+    }
+
+    fn allowance(&self) -> String {
+        match self.view.summary.budget_left_events {
+            left if left >= 0 => format!("{} more may be bad", format::count(left)),
+            over => format!("{} too many were bad", format::count(-over)),
+        }
+    }
+
+    fn page_factor(&self) -> String {
+        self.view.summary.leading_rule().map_or_else(String::new, |rule| {
+            format!("{} {} over {}", rule.name, word(rule), format::factor(rule.factor))
+        })
+    }
+
+    fn empty_note(&self) -> String {
+        let slo = &self.view.summary;
+        match slo.budget_empty_at {
+            _ if slo.is_spent() => "nothing is left of the budget".to_owned(),
+            Some(at) => format!("{}, at the last hour's rate", format::moment_in_words(at, self.view.as_of)),
+            None if slo.burn_rate_last_hour.is_some() => "it does not burn down".to_owned(),
+            None => "no event in the last hour".to_owned(),
+        }
+    }
+
+    fn promise(&self) -> String {
+        let slo = &self.view.summary;
+        let within = slo.within_seconds.map_or_else(
+            || "good".to_owned(),
+            |secs| format!("within {}", format::seconds(secs)),
+        );
+        format!("{within}, over {}", slo.window_text())
+    }
+}
+
+fn word(rule: &RuleStatus) -> &'static str {
+    match rule.severity {
+        crate::domain::definition::Severity::Page => "pages",
+        crate::domain::definition::Severity::Ticket => "opens a ticket",
+    }
+}
+
+impl RuleRow {
+    fn new(rule: &RuleStatus) -> Self {
+        let face = condition_face(rule);
+        let severity = Face::of_severity(rule.severity);
+        let kind = if severity.icon == "page" { "Page" } else { "Ticket" };
+        Self {
+            title: format!(
+                "{kind} {} + {}",
+                format::window(rule.long.secs),
+                format::window(rule.short.secs)
+            ),
+            name: rule.name.to_string(),
+            threshold: format::factor(rule.factor),
+            track: rule_track(rule),
+            long: format::burn(rule.long.burn_rate, Some(rule.factor)),
+            short: format::burn(rule.short.burn_rate, Some(rule.factor)),
+            face,
+            class: match rule.condition {
+                Condition::Burning if severity.icon == "page" => "hot",
+                Condition::Burning => "warm",
+                _ => "",
+            },
+        }
+    }
+}
+
+fn condition_face(rule: &RuleStatus) -> Face {
+    match rule.condition {
+        Condition::Burning => Face { word: "Burning", ..Face::of_severity(rule.severity) },
+        Condition::Rising => Face::of(Some(SloState::Rising)),
+        Condition::Recovering => Face::of(Some(SloState::Recovering)),
+        Condition::Quiet => Face { word: "Quiet", ..Face::of(Some(SloState::Ok)) },
+        Condition::NoData => Face::of(Some(SloState::NoData)),
+    }
+}

@@ -1,0 +1,272 @@
+//! All that is told of one SLO: printed as a page, and as JSON.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::Serialize;
+
+use crate::{
+    domain::{
+        counts::EventCounts,
+        names::TraceId,
+        time::{Resolution, Timestamp},
+        workflow::Outcome,
+    },
+    store::{CustomerRecord, WorkflowRecord},
+    web::{
+        chart::{self, Markup},
+        format,
+        history::TransitionView,
+        series::Series,
+        summary::{Counts, Summary},
+    },
+};
+
+#[derive(Debug, Serialize)]
+pub(in crate::web) struct SloView {
+    pub(super) as_of: Timestamp,
+    /// As the last evaluation saw it, but for what is in flight.
+    #[serde(flatten)]
+    pub(super) summary: Summary,
+    pub(super) range: Range,
+    /// Over the SLO's window, to this moment.
+    pub(super) counts: Counts,
+    /// Evidence that could not be used or changed a verdict in the window, by reason.
+    pub(super) evidence: BTreeMap<String, i64>,
+    pub(super) in_flight_oldest: Vec<WorkflowView>,
+    /// Of the last hour.
+    pub(super) worst_workflows: Vec<WorkflowView>,
+    /// Of the last hour.
+    pub(super) customers: Vec<CustomerView>,
+    pub(super) customers_total: i64,
+    /// Of the window, newest first.
+    pub(super) transitions: Vec<TransitionView>,
+    pub(super) budget_history: Vec<BudgetPoint>,
+    pub(super) definition: DefinitionView,
+    #[serde(skip)]
+    pub(super) past: Past,
+}
+
+/// The series that the charts are drawn from.
+#[derive(Debug)]
+pub(super) struct Past {
+    /// Twice the window, so that every point of it has a whole window behind it.
+    pub(super) window: Series,
+    /// The range, and before it as much as the longest window of the rule that is drawn.
+    pub(super) range: Series,
+    /// The range alone, in bars.
+    pub(super) bars: Series,
+    pub(super) last_six_hours: EventCounts,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(super) struct BudgetPoint {
+    pub(super) at: Timestamp,
+    pub(super) budget_left_ratio: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct DefinitionView {
+    pub(super) file: String,
+    pub(super) line: usize,
+    pub(super) text: String,
+}
+
+/// How far back the charts of burn and reasons reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) enum Range {
+    #[serde(rename = "1h")]
+    Hour,
+    #[serde(rename = "6h")]
+    SixHours,
+    #[serde(rename = "24h")]
+    Day,
+    #[serde(rename = "7d")]
+    Week,
+    #[serde(rename = "28d")]
+    FourWeeks,
+}
+
+impl Range {
+    pub(super) const ALL: [Self; 5] =
+        [Self::Hour, Self::SixHours, Self::Day, Self::Week, Self::FourWeeks];
+
+    /// An unknown name is six hours: a link that was cut still opens.
+    pub(super) fn named(name: &str) -> Self {
+        Self::ALL.into_iter().find(|range| range.name() == name).unwrap_or(Self::SixHours)
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Hour => "1h",
+            Self::SixHours => "6h",
+            Self::Day => "24h",
+            Self::Week => "7d",
+            Self::FourWeeks => "28d",
+        }
+    }
+
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Hour => "1 h",
+            Self::SixHours => "6 h",
+            Self::Day => "24 h",
+            Self::Week => "7 d",
+            Self::FourWeeks => "28 d",
+        }
+    }
+
+    pub(super) fn length(self) -> Duration {
+        Duration::from_secs(3_600 * match self {
+            Self::Hour => 1,
+            Self::SixHours => 6,
+            Self::Day => 24,
+            Self::Week => 168,
+            Self::FourWeeks => 672,
+        })
+    }
+
+    /// Which buckets to read, the distance of points on a line, and the width of a bar: at most 360
+    /// points and 84 bars.
+    pub(super) fn grain(self) -> (Resolution, Duration, Duration) {
+        let minutes = |n: u64| Duration::from_secs(60 * n);
+        match self {
+            Self::Hour => (Resolution::Minute, minutes(1), minutes(1)),
+            Self::SixHours => (Resolution::Minute, minutes(1), minutes(5)),
+            Self::Day => (Resolution::Minute, minutes(5), minutes(20)),
+            Self::Week => (Resolution::Hour, minutes(60), minutes(120)),
+            Self::FourWeeks => (Resolution::Hour, minutes(120), minutes(480)),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct WorkflowView {
+    pub(super) label: String,
+    pub(super) trace_id: Option<TraceId>,
+    pub(super) customer: Option<String>,
+    pub(super) outcome: Outcome,
+    pub(super) started_at: Option<Timestamp>,
+    pub(super) ended_at: Option<Timestamp>,
+    pub(super) deadline: Option<Timestamp>,
+    /// Start to end; to now for one that has not ended.
+    pub(super) took_seconds: Option<f64>,
+    /// How far past its deadline; below 0 while there is time.
+    pub(super) late_by_seconds: Option<f64>,
+}
+
+impl WorkflowView {
+    pub(super) fn new(record: WorkflowRecord, now: Timestamp) -> Self {
+        let end = record.ended_at.unwrap_or(now);
+        let secs = |from: Timestamp| {
+            #[expect(clippy::cast_precision_loss, reason = "microseconds of a few years")]
+            let secs = end.micros_since(from) as f64 / 1e6;
+            secs
+        };
+        Self {
+            took_seconds: record.started_at.map(|at| secs(at).max(0.0)),
+            late_by_seconds: record.deadline.map(secs),
+            label: record.label,
+            trace_id: record.trace_id,
+            customer: record.customer,
+            outcome: record.outcome,
+            started_at: record.started_at,
+            ended_at: record.ended_at,
+            deadline: record.deadline,
+        }
+    }
+
+    pub(super) fn took_text(&self) -> String {
+        let text = self.took_seconds.map_or_else(|| format::NONE.to_owned(), format::seconds);
+        if self.ended_at.is_none() && self.took_seconds.is_some() { format!("{text} so far") } else { text }
+    }
+
+    pub(super) fn age_text(&self) -> String {
+        self.took_seconds.map_or_else(|| format::NONE.to_owned(), format::seconds)
+    }
+
+    pub(super) fn is_late(&self) -> bool {
+        self.late_by_seconds.is_some_and(|secs| secs > 0.0)
+    }
+
+    pub(super) fn due_text(&self) -> String {
+        match self.late_by_seconds {
+            Some(secs) if secs > 0.0 => format!("{} late", format::seconds(secs)),
+            Some(secs) => format!("due in {}", format::seconds(-secs)),
+            None => format::NONE.to_owned(),
+        }
+    }
+
+    pub(super) fn reason(&self) -> &'static str {
+        match self.outcome {
+            Outcome::Timeout => "never finished",
+            other => other.as_str(),
+        }
+    }
+
+    pub(super) fn trace_text(&self) -> String {
+        self.trace_id.map_or_else(|| format::NONE.to_owned(), |id| id.to_string())
+    }
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct CustomerView {
+    pub(super) customer: String,
+    pub(super) bad: i64,
+    /// Of all bad events that name a customer.
+    pub(super) share_of_bad_ratio: f64,
+}
+
+impl CustomerView {
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    pub(super) fn new(record: CustomerRecord) -> Self {
+        Self {
+            share_of_bad_ratio: record.bad as f64 / record.bad_of_all.max(1) as f64,
+            customer: record.customer,
+            bad: record.bad,
+        }
+    }
+
+    pub(super) fn bar(&self) -> Markup {
+        chart::share_bar(self.share_of_bad_ratio)
+    }
+
+    pub(super) fn bad_text(&self) -> String {
+        format::count(self.bad)
+    }
+
+    pub(super) fn share_text(&self) -> String {
+        format::share(Some(self.share_of_bad_ratio))
+    }
+}
+
+impl SloView {
+    /// What became of everything that was seen, as number and words.
+    pub(super) fn flow(&self) -> Vec<(String, String)> {
+        let counts = self.counts.by_outcome;
+        let within = self.summary.within_seconds.map(format::seconds);
+        let late = within.as_ref().map_or_else(
+            || "not good".to_owned(),
+            |within| format!("late: ended, but after {within}"),
+        );
+        let row = |n: i64, text: &str| (format::count(n), text.to_owned());
+        let mut rows = vec![
+            row(self.counts.total, "events of this SLO, good or bad"),
+            row(counts.good, "good"),
+            row(counts.late, &late),
+            row(counts.failed, "failed"),
+            row(counts.timeout, "never finished: the deadline and the grace passed"),
+            row(self.summary.in_flight, "in flight, not judged yet"),
+            row(counts.cancelled, "cancelled in time: no event"),
+            row(counts.orphan, "orphans: an end whose start never came"),
+            row(counts.invalid, "invalid: ended long before they started"),
+        ];
+        rows.extend(self.evidence.iter().map(|(reason, n)| {
+            (format::count(*n), format!("spans or verdicts: {}", reason.replace('_', " ")))
+        }));
+        rows
+    }
+
+    pub(super) fn overdue_of_shown(&self) -> bool {
+        self.in_flight_oldest.iter().any(WorkflowView::is_late)
+    }
+}

@@ -1,0 +1,71 @@
+//! What the pages are made from, handed in by whoever starts them.
+
+use std::{fmt, net::SocketAddr, sync::Arc};
+
+use tokio::sync::watch;
+
+use crate::{
+    clock::Clock,
+    domain::{definition::Catalog, time::Timestamp},
+    store::Store,
+};
+
+/// Clones share everything.
+#[derive(Clone, Debug)]
+pub struct WebState {
+    pub store: Store,
+    pub clock: Clock,
+    pub catalog: watch::Receiver<Arc<Catalog>>,
+    pub definitions: watch::Receiver<Arc<DefinitionsStatus>>,
+    pub ingest: IngestProbe,
+    pub listening: Listening,
+    /// The process's own metrics; what is read from the database is added at each scrape.
+    pub metrics: prometheus::Registry,
+    pub version: &'static str,
+}
+
+/// How the last reading of the definition files went.
+#[derive(Clone, Debug, Default)]
+pub struct DefinitionsStatus {
+    /// The folder as it was given.
+    pub folder: String,
+    /// When the catalog in force was read; `None` before the first.
+    pub loaded_at: Option<Timestamp>,
+    /// `file:line:column message`, one each; not empty means that an older catalog stays in force.
+    pub problems: Vec<String>,
+}
+
+/// Where spans can be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Listening {
+    pub otlp_grpc: SocketAddr,
+    pub otlp_http: SocketAddr,
+}
+
+/// What the receiver counts, since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IngestFacts {
+    pub spans_received: u64,
+    pub spans_refused: u64,
+    pub last_span_at: Option<Timestamp>,
+}
+
+/// Asks the receiver for its facts, without knowing it.
+#[derive(Clone)]
+pub struct IngestProbe(Arc<dyn Fn() -> IngestFacts + Send + Sync>);
+
+impl IngestProbe {
+    pub fn new(facts: impl Fn() -> IngestFacts + Send + Sync + 'static) -> Self {
+        Self(Arc::new(facts))
+    }
+
+    pub(super) fn facts(&self) -> IngestFacts {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for IngestProbe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("IngestProbe").field(&self.facts()).finish()
+    }
+}

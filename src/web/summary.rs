@@ -1,0 +1,266 @@
+//! One SLO in one row: what the overview lists, the SLO page begins with and the API returns.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::Serialize;
+
+use super::{
+    chart::{self, Bullet, Markup},
+    format,
+};
+use crate::{
+    domain::{
+        counts::EventCounts,
+        definition::{Indicator, Severity, Slo},
+        names::Name,
+        objective::Objective,
+        status::{AlertState, AlertStatus, RuleStatus, SloState},
+        time::Timestamp,
+    },
+    store::SloRecord,
+};
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Summary {
+    pub(super) name: Name,
+    pub(super) display_name: String,
+    pub(super) description: Option<String>,
+    pub(super) service: Option<String>,
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) objective_ratio: f64,
+    pub(super) window_seconds: u64,
+    /// How long a workflow may take; `None` for a one-span SLI.
+    pub(super) within_seconds: Option<f64>,
+    /// `None` before the first evaluation.
+    pub(super) state: Option<SloState>,
+    /// Since when the state's alert fires.
+    pub(super) firing_since: Option<Timestamp>,
+    pub(super) evaluated_at: Option<Timestamp>,
+    pub(super) achieved_ratio: Option<f64>,
+    pub(super) budget_left_ratio: Option<f64>,
+    /// Bad events that the whole budget allows at this volume, and those it has left.
+    pub(super) budget_events: i64,
+    pub(super) budget_left_events: i64,
+    pub(super) budget_empty_in_seconds: Option<u64>,
+    pub(super) budget_empty_at: Option<Timestamp>,
+    pub(super) burn_rate_last_hour: Option<f64>,
+    pub(super) last_hour: Counts,
+    pub(super) customers_affected_last_hour: Option<i64>,
+    pub(super) in_flight: i64,
+    pub(super) overdue: i64,
+    pub(super) rules: Vec<RuleStatus>,
+    pub(super) alerts: Vec<AlertStatus>,
+    /// Counts of the window as the evaluation saw them.
+    pub(super) evaluated_counts: Counts,
+    #[serde(skip)]
+    pub(super) objective: Objective,
+}
+
+/// Counts with the two sums that everyone wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Counts {
+    #[serde(flatten)]
+    pub(super) by_outcome: EventCounts,
+    pub(super) bad: i64,
+    pub(super) total: i64,
+}
+
+impl From<EventCounts> for Counts {
+    fn from(by_outcome: EventCounts) -> Self {
+        Self { by_outcome, bad: by_outcome.bad(), total: by_outcome.total() }
+    }
+}
+
+impl Summary {
+    pub(super) fn new(slo: &Slo, record: Option<&SloRecord>) -> Self {
+        let status = record.and_then(|record| record.status.as_ref());
+        let window = status.map_or(EventCounts::ZERO, |status| status.window);
+        let budget_events = budget_events(slo.objective, window);
+        let empty_in = status.and_then(|status| status.budget_empty_in_secs);
+        Self {
+            name: slo.name.clone(),
+            display_name: slo.display_name.clone(),
+            description: slo.description.clone(),
+            service: slo.service.clone(),
+            labels: slo.labels.clone(),
+            objective_ratio: slo.objective.ratio(),
+            window_seconds: slo.window.as_secs(),
+            within_seconds: within(slo),
+            state: status.map(|status| status.state),
+            firing_since: status.and_then(|status| firing_since(&status.alerts)),
+            evaluated_at: status.map(|status| status.evaluated_at),
+            achieved_ratio: window.good_ratio(),
+            budget_left_ratio: status.and_then(|status| status.budget_remaining),
+            budget_events,
+            budget_left_events: budget_events - window.bad(),
+            budget_empty_in_seconds: empty_in,
+            budget_empty_at: status
+                .zip(empty_in)
+                .map(|(status, secs)| status.evaluated_at + Duration::from_secs(secs)),
+            burn_rate_last_hour: status.and_then(|status| status.burn_rate),
+            last_hour: status.map(|status| status.last_hour).unwrap_or_default().into(),
+            customers_affected_last_hour: status.and_then(|status| status.customers_affected),
+            in_flight: status.map_or(0, |status| status.in_flight),
+            overdue: status.map_or(0, |status| status.overdue),
+            rules: status.map(|status| status.rules.clone()).unwrap_or_default(),
+            alerts: status.map(|status| status.alerts.clone()).unwrap_or_default(),
+            evaluated_counts: window.into(),
+            objective: slo.objective,
+        }
+    }
+
+    pub(super) fn face(&self) -> Face {
+        Face::of(self.state)
+    }
+
+    /// Most urgent first: state, then who runs out of budget first, then who has least.
+    pub(super) fn urgency(&self) -> (SloState, u64, i64) {
+        #[expect(clippy::cast_possible_truncation, reason = "only an order")]
+        let left = (self.budget_left_ratio.unwrap_or(f64::MAX).min(1e9) * 1e6) as i64;
+        (self.state.unwrap_or(SloState::NoData), self.budget_empty_in_seconds.unwrap_or(u64::MAX), left)
+    }
+
+    pub(super) fn objective_text(&self) -> String {
+        self.objective.to_string().replace('%', " %")
+    }
+
+    pub(super) fn window_text(&self) -> String {
+        format::window(self.window_seconds)
+    }
+
+    pub(super) fn achieved_text(&self) -> String {
+        format::achieved(self.achieved_ratio, self.objective_ratio)
+    }
+
+    pub(super) fn budget_text(&self) -> String {
+        format::budget(self.budget_left_ratio)
+    }
+
+    pub(super) fn is_spent(&self) -> bool {
+        self.budget_left_ratio.is_some_and(|left| left <= 0.0)
+    }
+
+    /// Compared with the rule that is most urgent, so that it never reads as equal to it.
+    pub(super) fn burn_text(&self) -> String {
+        format::burn(self.burn_rate_last_hour, self.leading_rule().map(|rule| rule.factor))
+    }
+
+    pub(super) fn empty_in_text(&self) -> String {
+        match self.budget_empty_in_seconds {
+            _ if self.is_spent() => "spent".to_owned(),
+            Some(secs) => format::lasting(Duration::from_secs(secs)),
+            None => format::NONE.to_owned(),
+        }
+    }
+
+    pub(super) fn in_flight_text(&self) -> String {
+        format::count(self.in_flight)
+    }
+
+    pub(super) fn overdue_text(&self) -> String {
+        format::count(self.overdue)
+    }
+
+    pub(super) fn labels_text(&self) -> Vec<String> {
+        self.labels.iter().map(|(key, value)| format!("{key}={value}")).collect()
+    }
+
+    pub(super) fn budget_bar(&self) -> Markup {
+        chart::budget_bar(self.budget_left_ratio)
+    }
+
+    /// The most urgent rule on a track; empty before the first evaluation.
+    pub(super) fn burn_track(&self) -> Markup {
+        self.leading_rule().map(rule_track).unwrap_or_default()
+    }
+
+    /// The one that fired, else that which is nearest to it: the first of the most severe.
+    pub(super) fn leading_rule(&self) -> Option<&RuleStatus> {
+        let fired = self
+            .alerts
+            .iter()
+            .filter(|alert| alert.state != AlertState::Inactive)
+            .max_by_key(|alert| alert.severity)
+            .and_then(|alert| alert.rule.as_ref());
+        fired
+            .and_then(|name| self.rules.iter().find(|rule| rule.name == *name))
+            .or_else(|| self.rules.iter().find(|rule| rule.severity == Severity::Page))
+            .or_else(|| self.rules.first())
+    }
+}
+
+pub(super) fn rule_track(rule: &RuleStatus) -> Markup {
+    let rate = |rate| format::burn(rate, Some(rule.factor));
+    let sentence = format!(
+        "Burn rate {} over {} and {} over {}, against {}",
+        rate(rule.long.burn_rate),
+        format::window(rule.long.secs),
+        rate(rule.short.burn_rate),
+        format::window(rule.short.secs),
+        format::factor(rule.factor),
+    );
+    Bullet { long: rule.long.burn_rate, short: rule.short.burn_rate, factor: rule.factor }
+        .draw(&sentence)
+}
+
+fn within(slo: &Slo) -> Option<f64> {
+    match &slo.indicator {
+        Indicator::Workflow(workflow) => Some(workflow.within.as_secs_f64()),
+        Indicator::Span(_) => None,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "counts stay far below 2^53")]
+fn budget_events(objective: Objective, window: EventCounts) -> i64 {
+    // A hair is added, since 0.5 % of 1,000 is 4.999... in binary.
+    (window.total() as f64 * objective.budget_ratio() + 1e-6).floor() as i64
+}
+
+fn firing_since(alerts: &[AlertStatus]) -> Option<Timestamp> {
+    alerts
+        .iter()
+        .filter(|alert| alert.state != AlertState::Inactive)
+        .max_by_key(|alert| alert.severity)
+        .map(|alert| alert.since)
+}
+
+/// How a state looks: a shape, a word and a colour, so that none of them is needed alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Face {
+    /// `#i-<icon>` in the layout.
+    pub(super) icon: &'static str,
+    pub(super) word: &'static str,
+    pub(super) class: &'static str,
+}
+
+impl Face {
+    pub(super) fn of(state: Option<SloState>) -> Self {
+        let (icon, word, class) = match state {
+            Some(SloState::Paging) => ("page", "Paging", "page"),
+            Some(SloState::Ticket) => ("ticket", "Ticket", "ticket"),
+            Some(SloState::Rising) => ("up", "Rising", "rising"),
+            Some(SloState::Recovering) => ("down", "Recovering", "recovering"),
+            Some(SloState::NoData) => ("low", "No data", "mut"),
+            Some(SloState::TooFew) => ("low", "Too few", "mut"),
+            Some(SloState::Ok) => ("ok", "OK", "ok"),
+            None => ("low", "New", "mut"),
+        };
+        Self { icon, word, class }
+    }
+
+    pub(super) fn of_severity(severity: Severity) -> Self {
+        match severity {
+            Severity::Page => Self::of(Some(SloState::Paging)),
+            Severity::Ticket => Self::of(Some(SloState::Ticket)),
+        }
+    }
+
+    /// The icon of the tab.
+    pub(super) fn favicon(&self) -> &'static str {
+        match self.icon {
+            "page" => "page",
+            "ticket" => "ticket",
+            _ => "ok",
+        }
+    }
+}
