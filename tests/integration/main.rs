@@ -12,5 +12,6 @@ mod postgres;
 mod receiver;
 mod recording;
 mod delivery;
+mod pages;
 mod store;
 mod support;

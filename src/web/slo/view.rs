@@ -265,8 +265,4 @@ impl SloView {
         }));
         rows
     }
-
-    pub(super) fn overdue_of_shown(&self) -> bool {
-        self.in_flight_oldest.iter().any(WorkflowView::is_late)
-    }
 }

@@ -1,0 +1,222 @@
+//! What the evaluator would have written for the fixture: statuses from the same counts, alerts with
+//! their history and deliveries.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use throughline::domain::{
+    counts::EventCounts,
+    definition::{Catalog, Severity, Slo},
+    names::{Name, SloId},
+    notification::{EpisodeSummary, Facts, TransitionKind, WindowFacts},
+    status::{AlertState, AlertStatus, Condition, RuleStatus, SloState, SloStatus, WindowStatus},
+    time::{TimeRange, Timestamp},
+};
+use uuid::Uuid;
+
+use super::fixture::{SHAPES, now};
+use crate::support::database::TestDatabase;
+
+const HOUR: u64 = 3_600;
+
+pub(super) async fn evaluate(
+    database: &TestDatabase,
+    connection: &mut PgConnection,
+    catalog: &Catalog,
+) {
+    let states = [
+        SloState::Paging,
+        SloState::Ticket,
+        SloState::Rising,
+        SloState::NoData,
+        SloState::Ok,
+        SloState::Ok,
+        SloState::TooFew,
+    ];
+    for ((shape, id), state) in SHAPES.iter().zip(1..).zip(states) {
+        let slo = &catalog.slos[&shape.name.parse::<Name>().unwrap()];
+        let status = status(database, slo, SloId(id), state).await;
+        sqlx::query("insert into slo_statuses values ($1, $2, $3)")
+            .bind(id)
+            .bind(status.evaluated_at.to_chrono())
+            .bind(serde_json::to_value(&status).unwrap())
+            .execute(&mut *connection)
+            .await
+            .unwrap();
+        if id <= 2 {
+            history(connection, slo, id, &status).await;
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small numbers")]
+async fn status(database: &TestDatabase, slo: &Slo, id: SloId, state: SloState) -> SloStatus {
+    let mut tx = database.store.begin("sum the fixture").await.unwrap();
+    let at = now() - Duration::from_secs(2);
+    let mut sums = async |secs: u64| -> EventCounts {
+        let range = TimeRange::ending_at(at, Duration::from_secs(secs));
+        tx.page_sums(id, range).await.unwrap()
+    };
+    let window = sums(slo.window.as_secs()).await;
+    let budget = slo.objective.budget_ratio();
+    let rate = |counts: EventCounts, secs: u64| {
+        (counts.total() > 0).then(|| {
+            counts.bad() as f64 / (budget * window.total() as f64) * slo.window.as_secs_f64() / secs as f64
+        })
+    };
+    let last_hour = sums(HOUR).await;
+    let burn_rate = rate(last_hour, HOUR);
+    let budget_remaining = window.bad_ratio().map(|bad| 1.0 - bad / budget);
+    let mut rules = Vec::new();
+    for rule in &slo.alerting.rules {
+        let (long, short) = (rule.long.as_secs(), rule.short.as_secs());
+        let (long_counts, short_counts) = (sums(long).await, sums(short).await);
+        let long = WindowStatus { secs: long, counts: long_counts, burn_rate: rate(long_counts, long) };
+        let short = WindowStatus { secs: short, counts: short_counts, burn_rate: rate(short_counts, short) };
+        let over = |window: &WindowStatus| window.burn_rate.is_some_and(|rate| rate >= rule.factor);
+        rules.push(RuleStatus {
+            name: rule.name.clone(),
+            severity: rule.severity,
+            factor: rule.factor,
+            condition: match (over(&long), over(&short)) {
+                (true, true) => Condition::Burning,
+                (false, true) => Condition::Rising,
+                (true, false) => Condition::Recovering,
+                _ if long.burn_rate.is_none() => Condition::NoData,
+                _ => Condition::Quiet,
+            },
+            long,
+            short,
+        });
+    }
+    let empty_in = budget_remaining.zip(burn_rate).filter(|(left, rate)| *left > 0.0 && *rate > 0.0);
+    SloStatus {
+        evaluated_at: at,
+        state,
+        window,
+        budget_remaining,
+        budget_empty_in_secs: empty_in.map(|(left, rate)| (left * slo.window.as_secs_f64() / rate) as u64),
+        last_hour,
+        burn_rate,
+        rules,
+        alerts: alerts(state),
+        in_flight: window.total() % 97,
+        overdue: if state == SloState::Paging { 9 } else { 0 },
+        customers_affected: (state == SloState::Paging).then_some(7),
+    }
+}
+
+fn alerts(state: SloState) -> Vec<AlertStatus> {
+    let alert = |severity, minutes: u64, rule: &str| AlertStatus {
+        severity,
+        state: AlertState::Firing,
+        since: now() - Duration::from_secs(minutes * 60 + 4),
+        rule: Some(rule.parse().unwrap()),
+    };
+    match state {
+        SloState::Paging => vec![alert(Severity::Page, 29, "fast-burn")],
+        SloState::Ticket => vec![alert(Severity::Ticket, 372, "trickle")],
+        _ => Vec::new(),
+    }
+}
+
+/// Two old episodes and the one that goes on.
+async fn history(connection: &mut PgConnection, slo: &Slo, id: i32, status: &SloStatus) {
+    let alert = &status.alerts[0];
+    let severity = serde_json::to_value(alert.severity).unwrap();
+    sqlx::query("insert into alerts values ($1, $2, 'firing', 5, $3, $4, null, $5)")
+        .bind(id)
+        .bind(severity.as_str())
+        .bind(Uuid::from_u128(9))
+        .bind(alert.since.to_chrono())
+        .bind(alert.rule.as_ref().map(Name::as_str))
+        .execute(&mut *connection)
+        .await
+        .unwrap();
+    let ago = |minutes: u64| now() - Duration::from_secs(minutes * 60);
+    let changes = [
+        (ago(25_900), TransitionKind::Firing),
+        (ago(25_870), TransitionKind::Resolved),
+        (ago(12_960), TransitionKind::Firing),
+        (ago(12_700), TransitionKind::Resolved),
+        (alert.since, TransitionKind::Firing),
+    ];
+    for ((at, kind), version) in changes.into_iter().zip(1..) {
+        let facts = facts(slo, status, at, kind);
+        let transition = Uuid::now_v7();
+        sqlx::query("insert into alert_transitions (id, slo_id, severity, version, episode, kind, at, facts) values ($1, $2, $3, $4, $5, $6, $7, $8)")
+            .bind(transition)
+            .bind(id)
+            .bind(severity.as_str())
+            .bind(version)
+            .bind(facts.episode)
+            .bind(match kind { TransitionKind::Firing => "firing", TransitionKind::Resolved => "resolved" })
+            .bind(at.to_chrono())
+            .bind(serde_json::to_value(&facts).unwrap())
+            .execute(&mut *connection)
+            .await
+            .unwrap();
+        delivered(connection, transition, at).await;
+    }
+}
+
+async fn delivered(connection: &mut PgConnection, transition: Uuid, at: Timestamp) {
+    for (target, status) in [("oncall", 202), ("team-chat", 200)] {
+        let delivery: i64 = sqlx::query_scalar("insert into deliveries (transition_id, target, ordering_key, priority, state, attempts, next_attempt_at, settled_at) values ($1, $2, 'k', 0, 'delivered', 1, $3, $3) returning id")
+            .bind(transition)
+            .bind(target)
+            .bind(at.to_chrono())
+            .fetch_one(&mut *connection)
+            .await
+            .unwrap();
+        sqlx::query("insert into delivery_attempts values ($1, 1, $2, 204, 'delivered', $3, null, null)")
+            .bind(delivery)
+            .bind(at.to_chrono())
+            .bind(status)
+            .execute(&mut *connection)
+            .await
+            .unwrap();
+    }
+}
+
+fn facts(slo: &Slo, status: &SloStatus, at: Timestamp, kind: TransitionKind) -> Facts {
+    let rule = &status.rules[0];
+    let window = |window: &WindowStatus| WindowFacts {
+        secs: window.secs,
+        counts: window.counts,
+        burn_rate: window.burn_rate.map(|rate| rate.max(rule.factor) * 1.01),
+    };
+    Facts {
+        kind,
+        slo: slo.name.clone(),
+        display_name: slo.display_name.clone(),
+        service: slo.service.clone(),
+        labels: slo.labels.clone(),
+        severity: status.alerts[0].severity,
+        rule: rule.name.clone(),
+        factor: rule.factor,
+        episode: Uuid::from_u128(u128::from(at.as_secs().unsigned_abs() / 36_000)),
+        version: 1,
+        objective: slo.objective.ratio(),
+        window_secs: slo.window.as_secs(),
+        within_secs: Some(300.0),
+        long: window(&rule.long),
+        short: window(&rule.short),
+        customers_affected: Some(5),
+        budget_remaining: Some(0.61),
+        bad_events_allowed: 3_404,
+        budget_empty_in_secs: None,
+        first_bad_at: None,
+        evaluated_at: at,
+        worst: Vec::new(),
+        runbook: None,
+        page_url: None,
+        episode_summary: (kind == TransitionKind::Resolved).then(|| EpisodeSummary {
+            fired_at: at - Duration::from_secs(30 * 60),
+            resolved_at: at,
+            counts: EventCounts { late: 372, good: 1_800, ..EventCounts::ZERO },
+            customers_affected: Some(21),
+            budget_spent: Some(0.061),
+        }),
+    }
+}
