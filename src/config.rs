@@ -80,6 +80,14 @@ pub struct ReceiverConfig {
     /// Largest request in MiB, before and after decompression
     #[arg(long, env = "THROUGHLINE_MAX_REQUEST_MIB", value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub max_request_mib: u32,
+    /// Origins whose pages may send spans, as `https://shop.example,https://*.shop.example`
+    #[arg(
+        long,
+        env = "THROUGHLINE_CORS_ALLOWED_ORIGINS",
+        value_name = "ORIGINS",
+        value_delimiter = ','
+    )]
+    pub cors_allowed_origins: Vec<String>,
     /// How far back evidence is still counted, and verdicts corrected
     #[arg(long, env = "THROUGHLINE_HORIZON", value_name = "DURATION", default_value = "7d", value_parser = duration)]
     pub horizon: Duration,

@@ -33,7 +33,9 @@ use crate::{
         workflow::Judging,
     },
     ingest::{
-        Ingest, IngestParts, grpc, http,
+        Ingest, IngestParts,
+        cors::AllowedOrigins,
+        grpc, http,
         limits::ReceiverLimits,
         receiver::Receiver,
         record::{Recorder, RecorderParts},
@@ -124,7 +126,8 @@ impl App {
         let receiver = self.receiver(recorder);
         let until = || shutdown.clone().cancelled_owned();
         serving.spawn(grpc::serve(self.listeners.grpc, receiver.clone(), until()));
-        serving.spawn(http::serve(self.listeners.http, receiver, until()));
+        let origins = AllowedOrigins(self.config.receiver.cors_allowed_origins.clone());
+        serving.spawn(http::serve(self.listeners.http, receiver, origins, until()));
         serving.spawn(web::serve(self.listeners.pages, pages, until()));
         Loops {
             config: self.config,

@@ -12,13 +12,13 @@ mod deliveries;
 mod delivery_history;
 mod error;
 mod event_counts;
+mod page_reads;
 mod retention;
 mod slos;
 mod statuses;
 mod watermark;
 mod workflow_reads;
 mod workflows;
-mod page_reads;
 
 use std::time::Duration;
 
@@ -32,14 +32,14 @@ pub use alerts::AlertTransition;
 pub use counts::Writer;
 pub use deliveries::{Claim, ClaimedDelivery, Lease, News, Requeue, Settlement};
 pub use error::StoreError;
-pub use retention::Retention;
-pub use slos::{Declaration, DueSlo};
-pub use workflow_reads::OpenWorkflows;
-pub use workflows::JudgingBySlo;
 pub use page_reads::{
     CustomerRecord, DailyPoint, DeliveryRecord, OpenCounts, SeriesPoint, SeriesQuery, SloRecord,
     TransitionRecord, WorkflowRecord,
 };
+pub use retention::Retention;
+pub use slos::{Declaration, DueSlo};
+pub use workflow_reads::OpenWorkflows;
+pub use workflows::JudgingBySlo;
 
 /// All migrations, in order. They are only ever added.
 pub static MIGRATOR: Migrator = sqlx::migrate!("./migrations");

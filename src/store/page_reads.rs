@@ -161,9 +161,24 @@ impl Tx<'_> {
                  and c.bucket >= part.first and c.bucket < part.last",
         )
         .bind(slo.0)
-        .bind(parts.iter().map(|part| part.0.as_secs()).collect::<Vec<_>>())
-        .bind(parts.iter().map(|part| part.1.from.to_chrono()).collect::<Vec<_>>())
-        .bind(parts.iter().map(|part| part.1.to.to_chrono()).collect::<Vec<_>>())
+        .bind(
+            parts
+                .iter()
+                .map(|part| part.0.as_secs())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            parts
+                .iter()
+                .map(|part| part.1.from.to_chrono())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            parts
+                .iter()
+                .map(|part| part.1.to.to_chrono())
+                .collect::<Vec<_>>(),
+        )
         .fetch_one(&mut *self.inner)
         .await
         .map_err(|error| self.failed(error))?;
@@ -197,7 +212,12 @@ impl Tx<'_> {
         .map_err(|error| self.failed(error))?;
         Ok(rows
             .iter()
-            .filter_map(|row| Some(SeriesPoint { at: row.at?.into(), counts: row.counts() }))
+            .filter_map(|row| {
+                Some(SeriesPoint {
+                    at: row.at?.into(),
+                    counts: row.counts(),
+                })
+            })
             .collect())
     }
 
@@ -226,7 +246,11 @@ impl Tx<'_> {
         Ok(rows
             .iter()
             .filter_map(|row| {
-                Some(DailyPoint { slo: SloId(row.slo_id?), at: row.at?.into(), counts: row.counts() })
+                Some(DailyPoint {
+                    slo: SloId(row.slo_id?),
+                    at: row.at?.into(),
+                    counts: row.counts(),
+                })
             })
             .collect())
     }
@@ -255,7 +279,10 @@ impl Tx<'_> {
         .fetch_all(&mut *self.inner)
         .await
         .map_err(|error| self.failed(error))?;
-        Ok(rows.into_iter().filter_map(WorkflowRow::into_record).collect())
+        Ok(rows
+            .into_iter()
+            .filter_map(WorkflowRow::into_record)
+            .collect())
     }
 
     /// Open workflows, the oldest first.
@@ -277,7 +304,10 @@ impl Tx<'_> {
         .fetch_all(&mut *self.inner)
         .await
         .map_err(|error| self.failed(error))?;
-        Ok(rows.into_iter().filter_map(WorkflowRow::into_record).collect())
+        Ok(rows
+            .into_iter()
+            .filter_map(WorkflowRow::into_record)
+            .collect())
     }
 
     pub async fn page_open_counts(
@@ -351,14 +381,17 @@ impl Tx<'_> {
         .await
         .map_err(|error| self.failed(error))?;
         let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-        let deliveries = self.deliveries_of(&ids).await?;
+        let deliveries = self.deliveries_by_transition(&ids).await?;
         Ok(rows
             .into_iter()
             .filter_map(|row| row.into_record(&deliveries))
             .collect())
     }
 
-    async fn deliveries_of(&mut self, ids: &[Uuid]) -> Result<Vec<DeliveryRow>, StoreError> {
+    async fn deliveries_by_transition(
+        &mut self,
+        ids: &[Uuid],
+    ) -> Result<Vec<DeliveryRow>, StoreError> {
         sqlx::query_as(
             "-- pages.deliveries
              select d.transition_id, d.target, d.state, d.attempts, last.http_status
@@ -462,7 +495,10 @@ struct WorkflowRow {
 impl WorkflowRow {
     fn into_record(self) -> Option<WorkflowRecord> {
         let started_at: Option<Timestamp> = self.started_at.map(Into::into);
-        let within = self.within_us.and_then(|us| u64::try_from(us).ok()).map(Duration::from_micros);
+        let within = self
+            .within_us
+            .and_then(|us| u64::try_from(us).ok())
+            .map(Duration::from_micros);
         Some(WorkflowRecord {
             label: self.label,
             trace_id: TraceId::from_slice(&self.trace_id),

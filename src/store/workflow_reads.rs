@@ -155,7 +155,7 @@ impl Tx<'_> {
     ) -> Result<Option<bool>, StoreError> {
         sqlx::query_scalar(
             "-- ingest_watermark.was_healthy
-             select healthy_until >= $1 from ingest_watermark",
+             select up_to >= $1 from ingest_watermark",
         )
         .bind(since.to_chrono())
         .fetch_optional(&mut *self.inner)

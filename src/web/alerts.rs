@@ -126,7 +126,8 @@ impl FiringView {
     }
 
     fn customers_text(&self) -> String {
-        self.customers_affected_last_hour.map_or_else(|| format::NONE.to_owned(), format::count)
+        self.customers_affected_last_hour
+            .map_or_else(|| format::NONE.to_owned(), format::count)
     }
 }
 
@@ -144,7 +145,10 @@ impl AlertsPage {
             n => format!("{n} FIRING · Throughline"),
         };
         let mut layout = Layout::new(state, Section::Alerts, title);
-        layout.icon = view.firing.first().map_or("ok", |alert| alert.face().favicon());
+        layout.icon = view
+            .firing
+            .first()
+            .map_or("ok", |alert| alert.face().favicon());
         layout.json = Some("/api/v1/alerts".to_owned());
         layout.fresh = freshness_of(view.evaluated_at, view.as_of);
         Self { layout, view }

@@ -18,13 +18,19 @@ pub(super) struct Asset {
 }
 
 static STYLE: LazyLock<Asset> = LazyLock::new(|| Asset {
-    path: format!("/assets/{}.css", fingerprint(include_bytes!("assets/style.css"))),
+    path: format!(
+        "/assets/{}.css",
+        fingerprint(include_bytes!("assets/style.css"))
+    ),
     content: include_str!("assets/style.css"),
     content_type: "text/css; charset=utf-8",
 });
 
 static SCRIPT: LazyLock<Asset> = LazyLock::new(|| Asset {
-    path: format!("/assets/{}.js", fingerprint(include_bytes!("assets/app.js"))),
+    path: format!(
+        "/assets/{}.js",
+        fingerprint(include_bytes!("assets/app.js"))
+    ),
     content: include_str!("assets/app.js"),
     content_type: "text/javascript; charset=utf-8",
 });

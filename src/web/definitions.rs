@@ -45,7 +45,11 @@ pub(super) async fn get(asked: Asked, State(state): State<WebState>) -> Response
     asked.reply(&state, Ok::<_, WebError>(view), |view| {
         let mut layout = Layout::new(&state, Section::Definitions, "Definitions · Throughline");
         layout.json = Some("/api/v1/definitions".to_owned());
-        DefinitionsPage { layout, now: state.clock.now(), view }
+        DefinitionsPage {
+            layout,
+            now: state.clock.now(),
+            view,
+        }
     })
 }
 
@@ -89,7 +93,12 @@ impl DefinitionsPage {
     fn loaded_text(&self) -> String {
         self.view.loaded_at.map_or_else(
             || "not read yet".to_owned(),
-            |at| format!("in force since {} UTC", format::moment_in_words(at, self.now)),
+            |at| {
+                format!(
+                    "in force since {} UTC",
+                    format::moment_in_words(at, self.now)
+                )
+            },
         )
     }
 }

@@ -46,19 +46,27 @@ impl WebError {
                 "it may have been renamed, or its file was not loaded; the overview lists all that are",
                 did_you_mean.clone(),
             ),
-            Self::NoSuchPage => {
-                (self.to_string(), "the overview links to everything that there is", None)
-            }
+            Self::NoSuchPage => (
+                self.to_string(),
+                "the overview links to everything that there is",
+                None,
+            ),
             Self::Store(_) => (
                 "the database does not answer".to_owned(),
                 "spans are refused with a delay meanwhile, and senders repeat them; the log has the cause",
                 None,
             ),
-            Self::Template(_) => {
-                (self.to_string(), "this is a fault of the service; the log has the cause", None)
-            }
+            Self::Template(_) => (
+                self.to_string(),
+                "this is a fault of the service; the log has the cause",
+                None,
+            ),
         };
-        Explanation { error, help: help.to_owned(), did_you_mean }
+        Explanation {
+            error,
+            help: help.to_owned(),
+            did_you_mean,
+        }
     }
 }
 

@@ -47,7 +47,10 @@ impl FirstRunPage {
     pub(super) fn new(state: &WebState, now: Timestamp) -> Self {
         let catalog = Arc::clone(&state.catalog.borrow());
         let definitions = Arc::clone(&state.definitions.borrow());
-        let Listening { otlp_grpc, otlp_http } = state.listening;
+        let Listening {
+            otlp_grpc,
+            otlp_http,
+        } = state.listening;
         let mut layout = Layout::new(state, Section::Overview, "Waiting for spans · Throughline");
         layout.json = Some("/api/v1/slos".to_owned());
         layout.fresh = vec!["No span has arrived yet".to_owned()];
@@ -56,7 +59,11 @@ impl FirstRunPage {
             grpc: otlp_grpc,
             http: otlp_http,
             folder: definitions.folder.clone(),
-            slos: catalog.slos.values().map(|slo| slo.display_name.clone()).collect(),
+            slos: catalog
+                .slos
+                .values()
+                .map(|slo| slo.display_name.clone())
+                .collect(),
             targets: catalog.targets.keys().map(ToString::to_string).collect(),
             problems: definitions.problems.clone(),
             now: format::clock(now),

@@ -53,7 +53,11 @@ pub(super) fn share(ratio: Option<f64>) -> String {
         return NONE.to_owned();
     };
     let percent = ratio * 100.0;
-    let digits = if percent == 0.0 || percent >= 10.0 { 0 } else { 2 - magnitude(percent).min(1) };
+    let digits = if percent == 0.0 || percent >= 10.0 {
+        0
+    } else {
+        2 - magnitude(percent).min(1)
+    };
     let digits = (digits..=9)
         .find(|&digits| side(rounded(percent, digits), 100.0) == side(percent, 100.0))
         .unwrap_or(9);
@@ -67,7 +71,9 @@ pub(super) fn achieved(good: Option<f64>, objective: f64) -> String {
     };
     let (percent, limit) = (good * 100.0, objective * 100.0);
     // As many digits as the budget needs to show its tenth: 2 for 99.5 %, 3 for 99.95 %.
-    let least = (2..6).find(|&digits| 10f64.powi(-digits) <= (100.0 - limit) / 10.0).unwrap_or(6);
+    let least = (2..6)
+        .find(|&digits| 10f64.powi(-digits) <= (100.0 - limit) / 10.0)
+        .unwrap_or(6);
     let text = told_apart(percent, limit, least, |value, digits| signed(value, digits));
     format!("{text} %")
 }
@@ -94,21 +100,24 @@ pub(super) fn burn(rate: Option<f64>, factor: Option<f64>) -> String {
 /// The factor of a rule: `13.44×`, `5.6×`.
 pub(super) fn factor(factor: f64) -> String {
     let text = significant(factor, 4);
-    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    let text = if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        &text
+    };
     format!("{text}×")
 }
 
 fn just_beside(value: f64, limit: f64) -> String {
-    let word = if value < limit { "just under" } else { "just over" };
+    let word = if value < limit {
+        "just under"
+    } else {
+        "just over"
+    };
     format!("{word} {}", significant(limit, 4))
 }
 
-fn told_apart(
-    value: f64,
-    limit: f64,
-    least: i32,
-    text: impl Fn(f64, usize) -> String,
-) -> String {
+fn told_apart(value: f64, limit: f64, least: i32, text: impl Fn(f64, usize) -> String) -> String {
     let least = usize::try_from(least).unwrap_or(2);
     let digits = (least..=9)
         .find(|&digits| side(rounded(value, digits), limit) == side(value, limit))
@@ -132,7 +141,11 @@ fn number_of(text: &str) -> f64 {
 
 fn signed(value: f64, digits: usize) -> String {
     let text = format!("{:.digits$}", value.abs());
-    if rounded(value, digits) < 0.0 { format!("{MINUS}{text}") } else { text }
+    if rounded(value, digits) < 0.0 {
+        format!("{MINUS}{text}")
+    } else {
+        text
+    }
 }
 
 fn trimmed(value: f64, digits: usize) -> String {
@@ -146,7 +159,11 @@ fn trimmed(value: f64, digits: usize) -> String {
 
 /// Digits before the point less one, not below 0.
 fn magnitude(value: f64) -> usize {
-    (0..9).rev().find(|&power| value.abs() >= 10f64.powi(power)).unwrap_or(0).unsigned_abs() as usize
+    (0..9)
+        .rev()
+        .find(|&power| value.abs() >= 10f64.powi(power))
+        .unwrap_or(0)
+        .unsigned_abs() as usize
 }
 
 /// Positive numbers with so many significant digits, but at most six after the point.
@@ -154,7 +171,10 @@ fn significant(value: f64, digits: usize) -> String {
     if value <= 0.0 {
         return "0".to_owned();
     }
-    let exponent = (-6..9_i32).rev().find(|&power| value >= 10f64.powi(power)).unwrap_or(-6);
+    let exponent = (-6..9_i32)
+        .rev()
+        .find(|&power| value >= 10f64.powi(power))
+        .unwrap_or(-6);
     let wanted = i32::try_from(digits).unwrap_or(2) - 1 - exponent;
     let after = usize::try_from(wanted.clamp(0, 6)).unwrap_or(0);
     format!("{value:.after$}")
@@ -190,7 +210,11 @@ pub(super) fn seconds(secs: f64) -> String {
 /// Minutes and more, for what lasts: `19 min`.
 pub(super) fn lasting(length: Duration) -> String {
     let whole = length.as_secs();
-    let cut = if whole >= 60 { whole - whole % 60 } else { whole };
+    let cut = if whole >= 60 {
+        whole - whole % 60
+    } else {
+        whole
+    };
     duration(Duration::from_secs(cut))
 }
 
@@ -220,7 +244,11 @@ pub(super) fn moment(at: Timestamp, now: Timestamp) -> String {
 /// A moment in a sentence: `today 21:31`, `Thu 19 Nov 21:31`.
 pub(super) fn moment_in_words(at: Timestamp, now: Timestamp) -> String {
     let text = moment(at, now);
-    if text.len() == 5 { format!("today {text}") } else { text }
+    if text.len() == 5 {
+        format!("today {text}")
+    } else {
+        text
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,10 @@ use proptest::prelude::*;
 use super::*;
 
 fn shown(text: &str) -> Option<f64> {
-    text.trim_end_matches(['×', '%', ' ']).replace('−', "-").parse().ok()
+    text.trim_end_matches(['×', '%', ' '])
+        .replace('−', "-")
+        .parse()
+        .ok()
 }
 
 proptest! {
@@ -71,8 +74,13 @@ fn numbers_are_short_and_say_enough() {
 #[test]
 fn lengths_have_at_most_two_units() {
     for (secs, text) in [
-        (0.84, "0.8 s"), (2.0, "2 s"), (47.0, "47 s"), (1_126.0, "18 min 46 s"),
-        (40_980.0, "11 h 23 min"), (244_800.0, "2 d 20 h"), (86_400.0, "1 d"),
+        (0.84, "0.8 s"),
+        (2.0, "2 s"),
+        (47.0, "47 s"),
+        (1_126.0, "18 min 46 s"),
+        (40_980.0, "11 h 23 min"),
+        (244_800.0, "2 d 20 h"),
+        (86_400.0, "1 d"),
     ] {
         assert_eq!(seconds(secs), text);
     }
@@ -82,7 +90,10 @@ fn lengths_have_at_most_two_units() {
 fn a_moment_is_as_long_as_it_must_be() {
     let at = |text| Timestamp::parse_rfc3339(text).unwrap();
     let now = at("2026-11-22T10:08:04Z");
-    assert_eq!(moment_in_words(at("2026-11-22T21:31:00Z"), now), "today 21:31");
+    assert_eq!(
+        moment_in_words(at("2026-11-22T21:31:00Z"), now),
+        "today 21:31"
+    );
     assert_eq!(moment(at("2026-11-19T09:05:00Z"), now), "Thu 19 Nov 09:05");
     assert_eq!(moment(at("2025-11-19T09:05:00Z"), now), "19 Nov 2025 09:05");
 }

@@ -19,18 +19,39 @@ pub(super) async fn live() -> &'static str {
 pub(super) async fn ready(State(state): State<WebState>) -> (StatusCode, Json<Readiness>) {
     let mut reasons = Vec::new();
     if let Err(error) = ask_database(&state).await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "the database does not answer");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the database does not answer"
+        );
         reasons.push("the database does not answer".to_owned());
     }
     let definitions = state.definitions.borrow();
     if definitions.loaded_at.is_none() {
-        reasons.push(format!("no definitions could be loaded from `{}`", definitions.folder));
+        reasons.push(format!(
+            "no definitions could be loaded from `{}`",
+            definitions.folder
+        ));
         reasons.extend(definitions.problems.iter().cloned());
     }
-    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready: reasons.is_empty(), reasons }))
+    let status = if reasons.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (
+        status,
+        Json(Readiness {
+            ready: reasons.is_empty(),
+            reasons,
+        }),
+    )
 }
 
 async fn ask_database(state: &WebState) -> Result<(), crate::store::StoreError> {
-    state.store.begin("ask the database for an answer").await?.ping().await
+    state
+        .store
+        .begin("ask the database for an answer")
+        .await?
+        .ping()
+        .await
 }

@@ -69,7 +69,11 @@ impl From<TransitionRecord> for TransitionView {
             customers_affected: facts.customers_affected,
             budget_left_ratio: facts.budget_remaining,
             summary: facts.episode_summary,
-            deliveries: record.deliveries.into_iter().map(DeliveryView::from).collect(),
+            deliveries: record
+                .deliveries
+                .into_iter()
+                .map(DeliveryView::from)
+                .collect(),
         }
     }
 }
@@ -89,7 +93,11 @@ impl TransitionView {
     pub(super) fn face(&self) -> Face {
         match self.kind {
             TransitionKind::Firing => Face::of_severity(self.severity),
-            TransitionKind::Resolved => Face { icon: "ok", word: "Ended", class: "ok" },
+            TransitionKind::Resolved => Face {
+                icon: "ok",
+                word: "Ended",
+                class: "ok",
+            },
         }
     }
 
@@ -134,7 +142,8 @@ impl TransitionView {
     }
 
     pub(super) fn customers_text(&self) -> String {
-        self.customers_affected.map_or_else(|| format::NONE.to_owned(), format::count)
+        self.customers_affected
+            .map_or_else(|| format::NONE.to_owned(), format::count)
     }
 
     pub(super) fn bad_text(&self) -> String {
@@ -156,9 +165,9 @@ impl TransitionView {
 
 fn ended(summary: &EpisodeSummary) -> String {
     let length = summary.resolved_at.saturating_since(summary.fired_at);
-    let spent = summary
-        .budget_spent
-        .map_or_else(String::new, |spent| format!(", {} of the budget", format::share(Some(spent))));
+    let spent = summary.budget_spent.map_or_else(String::new, |spent| {
+        format!(", {} of the budget", format::share(Some(spent)))
+    });
     format!(
         "after {}: {} bad{spent}",
         format::lasting(length.max(Duration::from_secs(1))),
@@ -168,8 +177,14 @@ fn ended(summary: &EpisodeSummary) -> String {
 
 impl DeliveryView {
     fn text(&self) -> String {
-        let answer = self.http_status.map_or_else(String::new, |status| format!(" {status}"));
-        let tries = if self.attempts > 1 { format!(", {} tries", self.attempts) } else { String::new() };
+        let answer = self
+            .http_status
+            .map_or_else(String::new, |status| format!(" {status}"));
+        let tries = if self.attempts > 1 {
+            format!(", {} tries", self.attempts)
+        } else {
+            String::new()
+        };
         match self.state.as_str() {
             "delivered" => format!("{} ✓{answer}{tries}", self.target),
             "dead" => format!("{} given up{answer}{tries}", self.target),

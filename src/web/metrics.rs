@@ -19,8 +19,11 @@ use crate::{
 mod names {
     pub(super) type Metric = (&'static str, &'static str, &'static [&'static str]);
 
-    pub(super) const OBJECTIVE: Metric =
-        ("throughline_slo_objective_ratio", "The promised share of good events.", &["slo"]);
+    pub(super) const OBJECTIVE: Metric = (
+        "throughline_slo_objective_ratio",
+        "The promised share of good events.",
+        &["slo"],
+    );
     pub(super) const BUDGET: Metric = (
         "throughline_slo_error_budget_remaining_ratio",
         "Share of the error budget not yet spent; below 0 if overspent. Absent without events.",
@@ -36,10 +39,16 @@ mod names {
         "Events of the SLO's window by outcome; good, late, failed and timeout are its total.",
         &["slo", "outcome"],
     );
-    pub(super) const IN_FLIGHT: Metric =
-        ("throughline_slo_in_flight", "Workflows started and not judged.", &["slo"]);
-    pub(super) const OVERDUE: Metric =
-        ("throughline_slo_overdue", "Workflows in flight past their deadline.", &["slo"]);
+    pub(super) const IN_FLIGHT: Metric = (
+        "throughline_slo_in_flight",
+        "Workflows started and not judged.",
+        &["slo"],
+    );
+    pub(super) const OVERDUE: Metric = (
+        "throughline_slo_overdue",
+        "Workflows in flight past their deadline.",
+        &["slo"],
+    );
     pub(super) const EVALUATED: Metric = (
         "throughline_slo_evaluated_timestamp_seconds",
         "When the SLO was evaluated last, in seconds since the Unix epoch.",
@@ -54,9 +63,7 @@ mod names {
 
 pub(super) async fn get(State(state): State<WebState>) -> Response {
     match scrape(&state).await {
-        Ok(text) => {
-            ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response()
-        }
+        Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => {
             tracing::error!(error = &*error, "cannot write the metrics");
             (StatusCode::INTERNAL_SERVER_ERROR, "the log has the cause\n").into_response()
@@ -70,14 +77,22 @@ async fn scrape(state: &WebState) -> Result<String, Box<dyn std::error::Error + 
     match records(state).await {
         Ok(records) => families.extend(slo_families(state, &records)?),
         Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "metrics lack the SLOs");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "metrics lack the SLOs"
+            );
         }
     }
     Ok(TextEncoder::new().encode_to_string(&families)?)
 }
 
 async fn records(state: &WebState) -> Result<Vec<SloRecord>, StoreError> {
-    state.store.begin("read the statuses for a scrape").await?.slo_records().await
+    state
+        .store
+        .begin("read the statuses for a scrape")
+        .await?
+        .slo_records()
+        .await
 }
 
 fn slo_families(
@@ -85,7 +100,10 @@ fn slo_families(
     records: &[SloRecord],
 ) -> Result<Vec<MetricFamily>, prometheus::Error> {
     let catalog = Arc::clone(&state.catalog.borrow());
-    let by_name: BTreeMap<_, _> = records.iter().map(|record| (&record.name, record)).collect();
+    let by_name: BTreeMap<_, _> = records
+        .iter()
+        .map(|record| (&record.name, record))
+        .collect();
     let gauges = Gauges::new()?;
     for slo in catalog.slos.values() {
         gauges.set(&Summary::new(slo, by_name.get(&slo.name).copied()));
@@ -126,20 +144,29 @@ impl Gauges {
         })
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "counts and times stay far below 2^53")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "counts and times stay far below 2^53"
+    )]
     fn set(&self, slo: &Summary) {
         let name = slo.name.as_str();
-        self.objective.with_label_values(&[name]).set(slo.objective_ratio);
+        self.objective
+            .with_label_values(&[name])
+            .set(slo.objective_ratio);
         let Some(evaluated_at) = slo.evaluated_at else {
             return;
         };
-        self.evaluated.with_label_values(&[name]).set(evaluated_at.as_micros() as f64 / 1e6);
+        self.evaluated
+            .with_label_values(&[name])
+            .set(evaluated_at.as_micros() as f64 / 1e6);
         if let Some(left) = slo.budget_left_ratio {
             self.budget.with_label_values(&[name]).set(left);
         }
         for window in slo.rules.iter().flat_map(|rule| [&rule.long, &rule.short]) {
             if let Some(rate) = window.burn_rate {
-                self.burn.with_label_values(&[name, &window_label(window.secs)]).set(rate);
+                self.burn
+                    .with_label_values(&[name, &window_label(window.secs)])
+                    .set(rate);
             }
         }
         let counts = slo.evaluated_counts.by_outcome;
@@ -152,16 +179,26 @@ impl Gauges {
             ("orphan", counts.orphan),
             ("invalid", counts.invalid),
         ] {
-            self.events.with_label_values(&[name, outcome]).set(n as f64);
+            self.events
+                .with_label_values(&[name, outcome])
+                .set(n as f64);
         }
-        self.in_flight.with_label_values(&[name]).set(slo.in_flight as f64);
-        self.overdue.with_label_values(&[name]).set(slo.overdue as f64);
+        self.in_flight
+            .with_label_values(&[name])
+            .set(slo.in_flight as f64);
+        self.overdue
+            .with_label_values(&[name])
+            .set(slo.overdue as f64);
         for alert in &slo.alerts {
             let severity = match alert.severity {
                 crate::domain::definition::Severity::Page => "page",
                 crate::domain::definition::Severity::Ticket => "ticket",
             };
-            let fires = if alert.state == AlertState::Inactive { 0.0 } else { 1.0 };
+            let fires = if alert.state == AlertState::Inactive {
+                0.0
+            } else {
+                1.0
+            };
             self.firing.with_label_values(&[name, severity]).set(fires);
         }
     }

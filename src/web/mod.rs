@@ -32,9 +32,9 @@ use axum::{
     response::Response,
     routing::get,
 };
+use tokio::net::TcpListener;
 use tower_http::{
-    catch_panic::CatchPanicLayer, compression::CompressionLayer,
-    set_header::SetResponseHeaderLayer,
+    catch_panic::CatchPanicLayer, compression::CompressionLayer, set_header::SetResponseHeaderLayer,
 };
 
 pub use state::{DefinitionsStatus, IngestFacts, IngestProbe, Listening, WebState};
@@ -43,6 +43,20 @@ pub use state::{DefinitionsStatus, IngestFacts, IngestProbe, Listening, WebState
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
      img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; \
      frame-ancestors 'none'";
+
+/// Serves until `shutdown`, then finishes what is under way.
+pub async fn serve(
+    listener: TcpListener,
+    state: WebState,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) {
+    let served = axum::serve(listener, router(state))
+        .with_graceful_shutdown(shutdown)
+        .await;
+    if let Err(error) = served {
+        tracing::error!(%error, "the pages are no longer served");
+    }
+}
 
 pub fn router(state: WebState) -> Router {
     let router = Router::new()

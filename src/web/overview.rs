@@ -22,7 +22,13 @@ use super::{
     summary::{Face, Summary},
 };
 use crate::{
-    domain::{counts::EventCounts, definition::Catalog, names::SloId, status::SloState, time::{Resolution, Timestamp}},
+    domain::{
+        counts::EventCounts,
+        definition::Catalog,
+        names::SloId,
+        status::SloState,
+        time::{Resolution, Timestamp},
+    },
     store::{DailyPoint, SloRecord},
 };
 
@@ -88,18 +94,34 @@ async fn view(state: &WebState, filter: &Filter) -> Result<OverviewView, WebErro
     summaries.sort_by_key(|(_, summary)| summary.urgency());
     let more = summaries.len().saturating_sub(MOST_ROWS);
     summaries.truncate(MOST_ROWS);
-    let longest = summaries.iter().map(|(_, slo)| slo.window_seconds).max().unwrap_or(0);
+    let longest = summaries
+        .iter()
+        .map(|(_, slo)| slo.window_seconds)
+        .max()
+        .unwrap_or(0);
     let from = now - SPARK_DAYS * Resolution::Day.length() - Duration::from_secs(longest);
     let ids: Vec<SloId> = summaries.iter().filter_map(|(id, _)| *id).collect();
-    let days = tx.page_days(&ids, from.floor_to(Resolution::Day.length())).await?;
-    let transitions = tx.page_transitions(None, now - Resolution::Day.length(), 12).await?;
+    let days = tx
+        .page_days(&ids, from.floor_to(Resolution::Day.length()))
+        .await?;
+    let transitions = tx
+        .page_transitions(None, now - Resolution::Day.length(), 12)
+        .await?;
     let budget_left_by_day = summaries
         .iter()
-        .map(|(id, summary)| (summary.name.to_string(), spark_points(*id, summary, &days, now)))
+        .map(|(id, summary)| {
+            (
+                summary.name.to_string(),
+                spark_points(*id, summary, &days, now),
+            )
+        })
         .collect();
     Ok(OverviewView {
         as_of: now,
-        evaluated_at: summaries.iter().filter_map(|(_, summary)| summary.evaluated_at).max(),
+        evaluated_at: summaries
+            .iter()
+            .filter_map(|(_, summary)| summary.evaluated_at)
+            .max(),
         states,
         definition_problems: state.definitions.borrow().problems.clone(),
         spans_received: facts.spans_received,
@@ -115,11 +137,20 @@ async fn view(state: &WebState, filter: &Filter) -> Result<OverviewView, WebErro
 
 fn ever_received(facts: IngestFacts, records: &[SloRecord]) -> bool {
     facts.spans_received + facts.spans_refused > 0
-        || records.iter().any(|record| record.first_event_at.is_some() || record.status.as_ref().is_some_and(|status| status.in_flight > 0))
+        || records.iter().any(|record| {
+            record.first_event_at.is_some()
+                || record
+                    .status
+                    .as_ref()
+                    .is_some_and(|status| status.in_flight > 0)
+        })
 }
 
 fn summaries(catalog: &Catalog, records: &[SloRecord]) -> Vec<(Option<SloId>, Summary)> {
-    let by_name: BTreeMap<_, _> = records.iter().map(|record| (&record.name, record)).collect();
+    let by_name: BTreeMap<_, _> = records
+        .iter()
+        .map(|record| (&record.name, record))
+        .collect();
     let row = |slo: &Arc<_>| {
         let slo: &crate::domain::definition::Slo = slo;
         let record = by_name.get(&slo.name).copied();
@@ -210,7 +241,10 @@ struct Row {
 impl OverviewPage {
     fn new(state: &WebState, filter: Filter, mut view: OverviewView) -> Self {
         let slos = std::mem::take(&mut view.slos);
-        let mut urgent: Vec<Urgent> = slos.iter().filter_map(|slo| Urgent::of(slo, view.as_of)).collect();
+        let mut urgent: Vec<Urgent> = slos
+            .iter()
+            .filter_map(|slo| Urgent::of(slo, view.as_of))
+            .collect();
         let more_urgent = urgent.len().saturating_sub(MOST_SENTENCES);
         urgent.truncate(MOST_SENTENCES);
         let worst = slos.iter().filter_map(|slo| slo.state).min();
@@ -241,7 +275,12 @@ impl OverviewPage {
     fn last_span_text(&self) -> String {
         self.view.last_span_at.map_or_else(
             || format::NONE.to_owned(),
-            |at| format!("{} ago", format::lasting(self.view.as_of.saturating_since(at))),
+            |at| {
+                format!(
+                    "{} ago",
+                    format::lasting(self.view.as_of.saturating_since(at))
+                )
+            },
         )
     }
 
@@ -258,7 +297,10 @@ fn title(slos: &[Summary]) -> String {
     let count = |state| slos.iter().filter(|slo| slo.state == Some(state)).count();
     match (count(SloState::Paging), count(SloState::Ticket)) {
         (0, 0) => "Overview · Throughline".to_owned(),
-        (0, tickets) => format!("{} · Throughline", format::counted(i64::try_from(tickets).unwrap_or(0), "ticket")),
+        (0, tickets) => format!(
+            "{} · Throughline",
+            format::counted(i64::try_from(tickets).unwrap_or(0), "ticket")
+        ),
         (paging, _) => format!("{paging} PAGING · Throughline"),
     }
 }
@@ -269,7 +311,10 @@ pub(super) fn freshness_of(evaluated_at: Option<Timestamp>, now: Timestamp) -> V
         |at| {
             vec![
                 format!("Data to {} UTC", format::clock(at)),
-                format!("evaluated {} ago", format::lasting(now.saturating_since(at))),
+                format!(
+                    "evaluated {} ago",
+                    format::lasting(now.saturating_since(at))
+                ),
             ]
         },
     )
@@ -283,14 +328,27 @@ fn freshness(view: &OverviewView, slos: usize) -> Vec<String> {
 
 fn chips(states: &BTreeMap<&'static str, usize>, filter: &Filter) -> Vec<Chip> {
     use SloState::{NoData, Ok, Paging, Recovering, Rising, Ticket, TooFew};
-    [Some(Paging), Some(Ticket), Some(Rising), Some(Recovering), Some(Ok), Some(NoData), Some(TooFew), None]
-        .into_iter()
-        .map(Face::of)
-        .filter_map(|face| {
-            let n = states.get(face.word).copied()?;
-            Some(Chip { face, n, current: filter.state.eq_ignore_ascii_case(face.word) })
+    [
+        Some(Paging),
+        Some(Ticket),
+        Some(Rising),
+        Some(Recovering),
+        Some(Ok),
+        Some(NoData),
+        Some(TooFew),
+        None,
+    ]
+    .into_iter()
+    .map(Face::of)
+    .filter_map(|face| {
+        let n = states.get(face.word).copied()?;
+        Some(Chip {
+            face,
+            n,
+            current: filter.state.eq_ignore_ascii_case(face.word),
         })
-        .collect()
+    })
+    .collect()
 }
 
 impl Urgent {
@@ -307,16 +365,27 @@ impl Urgent {
 impl Row {
     fn new(slo: Summary, view: &OverviewView) -> Self {
         let points = view.budget_left_by_day.get(slo.name.as_str());
-        let sentence = format!("Budget left over the last 28 days, now {}", slo.budget_text());
-        let spark = points.map(|points| chart::sparkline(points, &sentence)).unwrap_or_default();
+        let sentence = format!(
+            "Budget left over the last 28 days, now {}",
+            slo.budget_text()
+        );
+        let spark = points
+            .map(|points| chart::sparkline(points, &sentence))
+            .unwrap_or_default();
         let note = match slo.state {
-            Some(SloState::Paging | SloState::Ticket | SloState::Recovering) => slo
-                .firing_since
-                .map(|since| format!("for {}", format::lasting(view.as_of.saturating_since(since)))),
-            Some(SloState::NoData) => Some(format!("no event in {}", slo.window_text())),
-            Some(SloState::TooFew) => {
-                Some(format!("only {}", format::counted(slo.evaluated_counts.total, "event")))
+            Some(SloState::Paging | SloState::Ticket | SloState::Recovering) => {
+                slo.firing_since.map(|since| {
+                    format!(
+                        "for {}",
+                        format::lasting(view.as_of.saturating_since(since))
+                    )
+                })
             }
+            Some(SloState::NoData) => Some(format!("no event in {}", slo.window_text())),
+            Some(SloState::TooFew) => Some(format!(
+                "only {}",
+                format::counted(slo.evaluated_counts.total, "event")
+            )),
             _ => None,
         };
         Self { slo, spark, note }

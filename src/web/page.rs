@@ -77,7 +77,12 @@ impl<S: Sync> FromRequestParts<S> for Asked {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let text = |name| {
+            parts
+                .headers
+                .get(name)
+                .and_then(|value: &HeaderValue| value.to_str().ok())
+        };
         let accept = text(header::ACCEPT).unwrap_or_default();
         let wants_json = accept.contains("application/json") && !accept.contains("text/html");
         Ok(Self {
@@ -112,7 +117,10 @@ impl Asked {
     pub(super) fn refuse(&self, state: &WebState, error: &WebError) -> Response {
         let explanation = error.explanation();
         if let WebError::Store(_) | WebError::Template(_) = error {
-            tracing::error!(error = error as &dyn std::error::Error, "cannot show a page");
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                "cannot show a page"
+            );
         }
         let body = match self.format {
             Format::Json => json_text(&explanation),
@@ -140,7 +148,10 @@ impl Asked {
             .as_deref()
             .is_some_and(|known| known.split(',').any(|one| one.trim() == etag));
         let mut headers = HeaderMap::new();
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+        headers.insert(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("private, no-cache"),
+        );
         headers.insert(header::VARY, HeaderValue::from_static("accept"));
         if let Ok(etag) = HeaderValue::from_str(&etag) {
             headers.insert(header::ETAG, etag);
@@ -166,7 +177,11 @@ fn json_text(value: &impl Serialize) -> String {
 
 /// Sixteen hexadecimal digits that change with the content.
 pub(super) fn fingerprint(content: &[u8]) -> String {
-    Sha256::digest(content).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(content)
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 #[derive(Template)]

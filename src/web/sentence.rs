@@ -33,7 +33,8 @@ pub(super) fn verdict(slo: &Summary, now: Timestamp) -> Sentence {
     match slo.state {
         None => rest.push("The first evaluation follows within seconds of the start.".to_owned()),
         Some(SloState::NoData) => rest.push(
-            "No data is not healthy: check that the selectors match what your services send.".to_owned(),
+            "No data is not healthy: check that the selectors match what your services send."
+                .to_owned(),
         ),
         Some(SloState::TooFew) => rest.push(
             "A longer window or a lower objective gives a budget that can be spent.".to_owned(),
@@ -52,13 +53,18 @@ pub(super) fn verdict(slo: &Summary, now: Timestamp) -> Sentence {
     rest.extend(exhaustion(slo, now));
     rest.extend(last_hour(slo));
     rest.extend(customers(slo));
-    Sentence { lead, rest: rest.join(" ") }
+    Sentence {
+        lead,
+        rest: rest.join(" "),
+    }
 }
 
 /// For the overview, after the SLO's name. `None` where nobody needs to look.
 pub(super) fn urgent(slo: &Summary, now: Timestamp) -> Option<Sentence> {
     let lead = match slo.state? {
-        SloState::Paging if slo.is_spent() => format!("pages{} and has spent its budget.", since(slo, now)),
+        SloState::Paging if slo.is_spent() => {
+            format!("pages{} and has spent its budget.", since(slo, now))
+        }
         SloState::Paging => format!("pages{}.", since(slo, now)),
         SloState::Ticket if slo.is_spent() => {
             format!("has spent its budget ({}).", slo.budget_text())
@@ -70,7 +76,10 @@ pub(super) fn urgent(slo: &Summary, now: Timestamp) -> Option<Sentence> {
     rest.extend(exhaustion(slo, now));
     rest.extend(last_hour(slo));
     rest.extend(customers(slo));
-    Some(Sentence { lead, rest: rest.join(" ") })
+    Some(Sentence {
+        lead,
+        rest: rest.join(" "),
+    })
 }
 
 fn since(slo: &Summary, now: Timestamp) -> String {
@@ -103,7 +112,10 @@ fn too_few(slo: &Summary) -> String {
 }
 
 fn rising(slo: &Summary) -> Option<String> {
-    let rule = slo.rules.iter().find(|rule| rule.condition == Condition::Rising)?;
+    let rule = slo
+        .rules
+        .iter()
+        .find(|rule| rule.condition == Condition::Rising)?;
     Some(format!(
         "The last {} are over {}, the last {} not yet: {} fires if it goes on.",
         format::window(rule.short.secs),
@@ -159,5 +171,8 @@ fn last_hour(slo: &Summary) -> Option<String> {
 fn customers(slo: &Summary) -> Option<String> {
     let n = slo.customers_affected_last_hour.filter(|n| *n > 0)?;
     let verb = if n == 1 { "is" } else { "are" };
-    Some(format!("{} {verb} affected.", format::counted(n, "customer")))
+    Some(format!(
+        "{} {verb} affected.",
+        format::counted(n, "customer")
+    ))
 }

@@ -38,7 +38,11 @@ impl Series {
                 sum
             }))
             .collect();
-        Self { from: range.from, step, sums }
+        Self {
+            from: range.from,
+            step,
+            sums,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -51,12 +55,20 @@ impl Series {
 
     /// The end of the first `end` points.
     pub(super) fn time(&self, end: usize) -> Timestamp {
-        self.from + self.step.saturating_mul(u32::try_from(end).unwrap_or(u32::MAX))
+        self.from
+            + self
+                .step
+                .saturating_mul(u32::try_from(end).unwrap_or(u32::MAX))
     }
 
     /// Points `first` to `last`, `last` not included.
     pub(super) fn sum(&self, first: usize, last: usize) -> EventCounts {
-        let at = |index: usize| self.sums.get(index.min(self.len())).copied().unwrap_or_default();
+        let at = |index: usize| {
+            self.sums
+                .get(index.min(self.len()))
+                .copied()
+                .unwrap_or_default()
+        };
         at(last) + -at(first.min(last))
     }
 
@@ -72,7 +84,9 @@ fn steps(length: Duration, step: Duration) -> usize {
 
 /// What is left of the budget after these events; `None` without any.
 pub(super) fn budget_left(counts: EventCounts, objective: Objective) -> Option<f64> {
-    counts.bad_ratio().map(|bad| 1.0 - bad / objective.budget_ratio())
+    counts
+        .bad_ratio()
+        .map(|bad| 1.0 - bad / objective.budget_ratio())
 }
 
 /// Events per second that are assumed to go on.
@@ -86,7 +100,10 @@ impl Rate {
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     pub(super) fn of(counts: EventCounts, length: Duration) -> Self {
         let secs = length.as_secs_f64().max(1.0);
-        Self { bad: counts.bad() as f64 / secs, total: counts.total() as f64 / secs }
+        Self {
+            bad: counts.bad() as f64 / secs,
+            total: counts.total() as f64 / secs,
+        }
     }
 
     /// The same traffic without a bad event.
@@ -109,8 +126,12 @@ pub(super) fn forecast(
         let secs = past.step.as_secs_f64() * ahead as f64;
         let total = kept.total() as f64 + rate.total * secs;
         let bad = kept.bad() as f64 + rate.bad * secs;
-        (total > 0.0)
-            .then(|| (past.time(past.len() + ahead), 1.0 - bad / total / objective.budget_ratio()))
+        (total > 0.0).then(|| {
+            (
+                past.time(past.len() + ahead),
+                1.0 - bad / total / objective.budget_ratio(),
+            )
+        })
     })
 }
 
@@ -126,7 +147,11 @@ mod tests {
             .zip(0..)
             .map(|(&late, hour)| SeriesPoint {
                 at: Timestamp::from_secs(hour * 3_600),
-                counts: EventCounts { good: 100 - late, late, ..EventCounts::ZERO },
+                counts: EventCounts {
+                    good: 100 - late,
+                    late,
+                    ..EventCounts::ZERO
+                },
             })
             .collect();
         let to = Timestamp::UNIX_EPOCH + HOUR.saturating_mul(u32::try_from(bad.len()).unwrap());
@@ -148,11 +173,15 @@ mod tests {
         let series = series(&[40, 0, 0, 0, 0, 0, 0, 0]);
         let now = budget_left(series.trailing(8, 8 * HOUR), objective).unwrap();
         let rate = Rate::of(series.trailing(8, HOUR), HOUR).without_bad();
-        let next: Vec<f64> =
-            forecast(&series, objective, 8 * HOUR, rate).map(|(_, left)| left).collect();
+        let next: Vec<f64> = forecast(&series, objective, 8 * HOUR, rate)
+            .map(|(_, left)| left)
+            .collect();
         assert!((now - 0.5).abs() < 1e-9, "{now}");
         assert_eq!(next.len(), 2);
-        assert!(next.iter().all(|left| (left - 1.0).abs() < 1e-9), "{next:?}");
+        assert!(
+            next.iter().all(|left| (left - 1.0).abs() < 1e-9),
+            "{next:?}"
+        );
     }
 
     #[test]
@@ -160,7 +189,19 @@ mod tests {
         let objective = "99%".parse().unwrap();
         let none = Series::new(series(&[]).time_range(), HOUR, &[]);
         assert_eq!(budget_left(none.trailing(0, HOUR), objective), None);
-        assert_eq!(forecast(&none, objective, 8 * HOUR, Rate { bad: 0.0, total: 0.0 }).count(), 0);
+        assert_eq!(
+            forecast(
+                &none,
+                objective,
+                8 * HOUR,
+                Rate {
+                    bad: 0.0,
+                    total: 0.0
+                }
+            )
+            .count(),
+            0
+        );
     }
 
     impl Series {

@@ -67,7 +67,11 @@ pub(super) struct Counts {
 
 impl From<EventCounts> for Counts {
     fn from(by_outcome: EventCounts) -> Self {
-        Self { by_outcome, bad: by_outcome.bad(), total: by_outcome.total() }
+        Self {
+            by_outcome,
+            bad: by_outcome.bad(),
+            total: by_outcome.total(),
+        }
     }
 }
 
@@ -98,12 +102,19 @@ impl Summary {
                 .zip(empty_in)
                 .map(|(status, secs)| status.evaluated_at + Duration::from_secs(secs)),
             burn_rate_last_hour: status.and_then(|status| status.burn_rate),
-            last_hour: status.map(|status| status.last_hour).unwrap_or_default().into(),
+            last_hour: status
+                .map(|status| status.last_hour)
+                .unwrap_or_default()
+                .into(),
             customers_affected_last_hour: status.and_then(|status| status.customers_affected),
             in_flight: status.map_or(0, |status| status.in_flight),
             overdue: status.map_or(0, |status| status.overdue),
-            rules: status.map(|status| status.rules.clone()).unwrap_or_default(),
-            alerts: status.map(|status| status.alerts.clone()).unwrap_or_default(),
+            rules: status
+                .map(|status| status.rules.clone())
+                .unwrap_or_default(),
+            alerts: status
+                .map(|status| status.alerts.clone())
+                .unwrap_or_default(),
             evaluated_counts: window.into(),
             objective: slo.objective,
         }
@@ -117,7 +128,11 @@ impl Summary {
     pub(super) fn urgency(&self) -> (SloState, u64, i64) {
         #[expect(clippy::cast_possible_truncation, reason = "only an order")]
         let left = (self.budget_left_ratio.unwrap_or(f64::MAX).min(1e9) * 1e6) as i64;
-        (self.state.unwrap_or(SloState::NoData), self.budget_empty_in_seconds.unwrap_or(u64::MAX), left)
+        (
+            self.state.unwrap_or(SloState::NoData),
+            self.budget_empty_in_seconds.unwrap_or(u64::MAX),
+            left,
+        )
     }
 
     pub(super) fn objective_text(&self) -> String {
@@ -142,7 +157,10 @@ impl Summary {
 
     /// Compared with the rule that is most urgent, so that it never reads as equal to it.
     pub(super) fn burn_text(&self) -> String {
-        format::burn(self.burn_rate_last_hour, self.leading_rule().map(|rule| rule.factor))
+        format::burn(
+            self.burn_rate_last_hour,
+            self.leading_rule().map(|rule| rule.factor),
+        )
     }
 
     pub(super) fn empty_in_text(&self) -> String {
@@ -162,7 +180,10 @@ impl Summary {
     }
 
     pub(super) fn labels_text(&self) -> Vec<String> {
-        self.labels.iter().map(|(key, value)| format!("{key}={value}")).collect()
+        self.labels
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect()
     }
 
     pub(super) fn budget_bar(&self) -> Markup {
@@ -184,7 +205,11 @@ impl Summary {
             .and_then(|alert| alert.rule.as_ref());
         fired
             .and_then(|name| self.rules.iter().find(|rule| rule.name == *name))
-            .or_else(|| self.rules.iter().find(|rule| rule.severity == Severity::Page))
+            .or_else(|| {
+                self.rules
+                    .iter()
+                    .find(|rule| rule.severity == Severity::Page)
+            })
             .or_else(|| self.rules.first())
     }
 }
@@ -199,8 +224,12 @@ pub(super) fn rule_track(rule: &RuleStatus) -> Markup {
         format::window(rule.short.secs),
         format::factor(rule.factor),
     );
-    Bullet { long: rule.long.burn_rate, short: rule.short.burn_rate, factor: rule.factor }
-        .draw(&sentence)
+    Bullet {
+        long: rule.long.burn_rate,
+        short: rule.short.burn_rate,
+        factor: rule.factor,
+    }
+    .draw(&sentence)
 }
 
 fn within(slo: &Slo) -> Option<f64> {
@@ -210,7 +239,11 @@ fn within(slo: &Slo) -> Option<f64> {
     }
 }
 
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "counts stay far below 2^53")]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "counts stay far below 2^53"
+)]
 fn budget_events(objective: Objective, window: EventCounts) -> i64 {
     // A hair is added, since 0.5 % of 1,000 is 4.999... in binary.
     (window.total() as f64 * objective.budget_ratio() + 1e-6).floor() as i64

@@ -344,12 +344,12 @@ async fn counts_that_may_be_incomplete_resolve_nothing() {
     story.stall_for_ten_minutes().await;
     story
         .ledger
-        .execute("insert into ingest_watermark (healthy_until) values ('2026-11-22T10:10:00Z')")
+        .execute("insert into ingest_watermark values (default, '2026-11-22T10:10:00Z', '2026-11-22T10:10:00Z', '2026-11-22T10:10:00Z')")
         .await;
     assert_eq!(story.ticks(10..=60).await.resolved, 0);
     story
         .ledger
-        .execute("update ingest_watermark set healthy_until = '2026-11-22T12:00:00Z'")
+        .execute("update ingest_watermark set up_to = '2026-11-22T12:00:00Z'")
         .await;
     assert_eq!(story.ticks(61..=66).await.resolved, 1);
 }

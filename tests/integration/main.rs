@@ -7,11 +7,11 @@
 #![expect(unreachable_pub, reason = "support is one vocabulary for all tests")]
 
 mod counts_and_claims;
+mod delivery;
 mod evaluation;
+mod pages;
 mod postgres;
 mod receiver;
 mod recording;
-mod delivery;
-mod pages;
 mod store;
 mod support;

@@ -55,7 +55,13 @@ impl BudgetChart {
         let lowest = self.lowest();
         let y = |left: f64| (1.0 - left) / (1.0 - lowest) * (HEIGHT - ALERTS);
         let mut labels: Vec<(f64, String, &str)> = scale_values(lowest)
-            .map(|percent| (y(f64::from(percent) / 100.0), format!("{percent} %").replace('-', "−"), ""))
+            .map(|percent| {
+                (
+                    y(f64::from(percent) / 100.0),
+                    format!("{percent} %").replace('-', "−"),
+                    "",
+                )
+            })
             .collect();
         labels.push((HEIGHT - ALERTS + 9.0, "pages".to_owned(), "tp"));
         labels.push((HEIGHT - ALERTS + 24.0, "tickets".to_owned(), "tw"));
@@ -74,7 +80,11 @@ impl BudgetChart {
 
     /// A round value below everything that is drawn.
     fn lowest(&self) -> f64 {
-        let deepest = self.points.iter().filter_map(|point| point.1).fold(0.0_f64, f64::min);
+        let deepest = self
+            .points
+            .iter()
+            .filter_map(|point| point.1)
+            .fold(0.0_f64, f64::min);
         if deepest < 0.0 {
             ((deepest * 4.0).floor() / 4.0).max(DEEPEST)
         } else {
@@ -101,7 +111,9 @@ impl BudgetChart {
             r#"<rect class="neg" y="{zero}" width="1000" height="{}"/>"#,
             number(HEIGHT - y(0.0))
         ));
-        if let (Some(first), Some(last)) = (past.iter().flatten().next(), past.iter().flatten().last()) {
+        if let (Some(first), Some(last)) =
+            (past.iter().flatten().next(), past.iter().flatten().last())
+        {
             let known = past.iter().flatten().map(|point| Some(*point));
             svg.add(format_args!(
                 r#"<path class="area" d="{}L{} {zero}L{} {zero}z"/>"#,
@@ -111,7 +123,10 @@ impl BudgetChart {
             ));
         }
         svg.add(format_args!(r#"<path class="n ax" d="M0 {zero}h1000"/>"#));
-        svg.add(format_args!(r#"<path class="n l1" d="{}"/>"#, path(past.iter().copied())));
+        svg.add(format_args!(
+            r#"<path class="n l1" d="{}"/>"#,
+            path(past.iter().copied())
+        ));
         let from = past.last().copied().flatten();
         for (future, class) in self.futures.iter().zip(["la", "lb", "lc"]) {
             let ahead = until_gone(&future.points, lowest)
@@ -132,7 +147,10 @@ impl BudgetChart {
                 number(HEIGHT - ALERTS + row)
             ));
         }
-        svg.add(format_args!(r#"<path class="n now" d="M{} 0v{HEIGHT}"/>"#, number(frame.x(self.now))));
+        svg.add(format_args!(
+            r#"<path class="n now" d="M{} 0v{HEIGHT}"/>"#,
+            number(frame.x(self.now))
+        ));
         svg
     }
 
@@ -156,7 +174,9 @@ impl BudgetChart {
     }
 
     fn visible_alerts<'a>(&'a self, frame: &'a Frame) -> impl Iterator<Item = &'a AlertTick> {
-        self.alerts.iter().filter(|alert| frame.range.contains(alert.at))
+        self.alerts
+            .iter()
+            .filter(|alert| frame.range.contains(alert.at))
     }
 
     fn readings(&self, frame: &Frame) -> Markup {
@@ -183,12 +203,21 @@ impl BudgetChart {
 
 /// 100 %, 75 % ... down to the lowest.
 fn scale_values(lowest: f64) -> impl Iterator<Item = i32> {
-    (-4..=4).rev().map(|quarter| quarter * 25).filter(move |percent| f64::from(*percent) >= lowest * 100.0 - 1e-9)
+    (-4..=4)
+        .rev()
+        .map(|quarter| quarter * 25)
+        .filter(move |percent| f64::from(*percent) >= lowest * 100.0 - 1e-9)
 }
 
 /// A line ends where the budget does.
 fn until_gone(points: &[(Timestamp, f64)], lowest: f64) -> impl Iterator<Item = (Timestamp, f64)> {
     let floor = lowest.min(0.0);
-    let last = points.iter().position(|point| point.1 <= floor).unwrap_or(points.len());
-    points.iter().take(last + 1).map(move |&(at, left)| (at, left.max(floor)))
+    let last = points
+        .iter()
+        .position(|point| point.1 <= floor)
+        .unwrap_or(points.len());
+    points
+        .iter()
+        .take(last + 1)
+        .map(move |&(at, left)| (at, left.max(floor)))
 }

@@ -64,10 +64,16 @@ impl Bullet {
             x(10.0),
         ));
         if let Some(short) = self.short {
-            svg.add(format_args!(r#"<circle class="fk" cx="{}" cy="10" r="4.2"/>"#, x(short)));
+            svg.add(format_args!(
+                r#"<circle class="fk" cx="{}" cy="10" r="4.2"/>"#,
+                x(short)
+            ));
         }
         if let Some(long) = self.long {
-            svg.add(format_args!(r#"<circle class="fi" cx="{}" cy="10" r="4.2"/>"#, x(long)));
+            svg.add(format_args!(
+                r#"<circle class="fi" cx="{}" cy="10" r="4.2"/>"#,
+                x(long)
+            ));
         }
         svg.add(format_args!("</svg>"));
         svg

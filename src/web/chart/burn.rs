@@ -45,7 +45,10 @@ pub(in crate::web) struct Threshold {
 
 impl BurnChart {
     pub(in crate::web) fn draw(&self) -> Figure {
-        let frame = Frame { range: self.range, height: HEIGHT };
+        let frame = Frame {
+            range: self.range,
+            height: HEIGHT,
+        };
         let decades = self.decades();
         let y = |rate: f64| {
             let place = (rate.max(FLOOR).log10() + 1.0) / f64::from(decades + 1);
@@ -70,9 +73,14 @@ impl BurnChart {
 
     /// The power of ten at the top: 100 at least, more only where rates are higher.
     fn decades(&self) -> i32 {
-        let rates = self.points.iter().flat_map(|point| [point.long, point.short]);
+        let rates = self
+            .points
+            .iter()
+            .flat_map(|point| [point.long, point.short]);
         let highest = rates.flatten().fold(0.0_f64, f64::max);
-        (2..5).find(|&power| highest <= 10f64.powi(power)).unwrap_or(5)
+        (2..5)
+            .find(|&power| highest <= 10f64.powi(power))
+            .unwrap_or(5)
     }
 
     fn lines(&self, frame: &Frame, y: &impl Fn(f64) -> f64, decades: i32) -> Markup {
@@ -95,13 +103,26 @@ impl BurnChart {
         }
         for threshold in &self.thresholds {
             let class = class(threshold.severity);
-            svg.add(format_args!(r#"<path class="n thr {class}" d="M0 {}h1000"/>"#, number(y(threshold.factor))));
+            svg.add(format_args!(
+                r#"<path class="n thr {class}" d="M0 {}h1000"/>"#,
+                number(y(threshold.factor))
+            ));
         }
         let line = |value: fn(&BurnPoint) -> Option<f64>| {
-            path(self.points.iter().map(|point| value(point).map(|rate| (frame.x(point.at), y(rate)))))
+            path(
+                self.points
+                    .iter()
+                    .map(|point| value(point).map(|rate| (frame.x(point.at), y(rate)))),
+            )
         };
-        svg.add(format_args!(r#"<path class="n l2" d="{}"/>"#, line(|point| point.short)));
-        svg.add(format_args!(r#"<path class="n l1" d="{}"/>"#, line(|point| point.long)));
+        svg.add(format_args!(
+            r#"<path class="n l2" d="{}"/>"#,
+            line(|point| point.short)
+        ));
+        svg.add(format_args!(
+            r#"<path class="n l1" d="{}"/>"#,
+            line(|point| point.long)
+        ));
         svg
     }
 
@@ -126,7 +147,10 @@ impl BurnChart {
                 super::markup::escaped(&threshold.label)
             ));
         }
-        if let Some(since) = self.firing_since.filter(|since| frame.range.contains(*since)) {
+        if let Some(since) = self
+            .firing_since
+            .filter(|since| frame.range.contains(*since))
+        {
             let place = frame.fraction(since) * 100.0;
             let (anchor, dx) = if place > 50.0 { ("e", -5) } else { ("", 5) };
             svg.add(format_args!(
@@ -143,10 +167,21 @@ impl BurnChart {
             Some(_) => format::burn(rate, None),
             None => String::new(),
         };
-        readings("burn", frame, self.step, vec![
-            Reading { n: "long", v: self.points.iter().map(|point| text(point.long)).collect() },
-            Reading { n: "short", v: self.points.iter().map(|point| text(point.short)).collect() },
-        ])
+        readings(
+            "burn",
+            frame,
+            self.step,
+            vec![
+                Reading {
+                    n: "long",
+                    v: self.points.iter().map(|point| text(point.long)).collect(),
+                },
+                Reading {
+                    n: "short",
+                    v: self.points.iter().map(|point| text(point.short)).collect(),
+                },
+            ],
+        )
     }
 
     fn table(&self) -> Table {
@@ -160,7 +195,9 @@ impl BurnChart {
         };
         Table {
             caption: "Burn rate".to_owned(),
-            head: ["At (UTC)", "Long window", "Short window"].map(str::to_owned).to_vec(),
+            head: ["At (UTC)", "Long window", "Short window"]
+                .map(str::to_owned)
+                .to_vec(),
             rows: self.points.iter().rev().step_by(every).map(row).collect(),
         }
     }

@@ -78,7 +78,13 @@ mod tests {
 
     #[test]
     fn a_path_is_relative_and_breaks_at_gaps() {
-        let points = [Some((0.0, 10.0)), Some((2.5, 9.96)), None, Some((7.0, 1.0)), Some((8.0, 1.0))];
+        let points = [
+            Some((0.0, 10.0)),
+            Some((2.5, 9.96)),
+            None,
+            Some((7.0, 1.0)),
+            Some((8.0, 1.0)),
+        ];
         assert_eq!(path(points), "M0 10l2.5 0M7 1l1 0");
     }
 

@@ -106,7 +106,12 @@ pub(super) struct Reading<'a> {
     pub(super) v: Vec<String>,
 }
 
-pub(super) fn readings(id: &str, frame: &Frame, step: Duration, series: Vec<Reading<'_>>) -> Markup {
+pub(super) fn readings(
+    id: &str,
+    frame: &Frame,
+    step: Duration,
+    series: Vec<Reading<'_>>,
+) -> Markup {
     let readings = Readings {
         t0: frame.range.from.as_secs(),
         w: frame.range.length().as_secs_f64(),
@@ -114,7 +119,9 @@ pub(super) fn readings(id: &str, frame: &Frame, step: Duration, series: Vec<Read
         n: series.first().map_or(0, |series| series.v.len()),
         s: series,
     };
-    let json = serde_json::to_string(&readings).unwrap_or_default().replace('<', "\\u003c");
+    let json = serde_json::to_string(&readings)
+        .unwrap_or_default()
+        .replace('<', "\\u003c");
     let mut data = Markup::default();
     data.add(format_args!(
         r#"<script type="application/json" id="{id}-data">{json}</script>"#
@@ -126,8 +133,24 @@ const MINUTE: u64 = 60;
 const HOUR: u64 = 3_600;
 const DAY: u64 = 86_400;
 const TICK_STEPS: [u64; 18] = [
-    MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 3 * HOUR,
-    4 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 4 * DAY, 7 * DAY, 14 * DAY, 28 * DAY,
+    MINUTE,
+    2 * MINUTE,
+    5 * MINUTE,
+    10 * MINUTE,
+    15 * MINUTE,
+    30 * MINUTE,
+    HOUR,
+    2 * HOUR,
+    3 * HOUR,
+    4 * HOUR,
+    6 * HOUR,
+    12 * HOUR,
+    DAY,
+    2 * DAY,
+    4 * DAY,
+    7 * DAY,
+    14 * DAY,
+    28 * DAY,
 ];
 
 /// At most seven round moments, labelled as short as they can be.
@@ -151,7 +174,15 @@ mod tests {
 
     #[test]
     fn a_time_axis_has_few_round_labels_at_any_length() {
-        for secs in [60, 3_600, 21_600, 86_400, 604_800, 35 * 86_400, 365 * 86_400] {
+        for secs in [
+            60,
+            3_600,
+            21_600,
+            86_400,
+            604_800,
+            35 * 86_400,
+            365 * 86_400,
+        ] {
             let to = Timestamp::parse_rfc3339("2026-11-22T10:08:04Z").unwrap();
             let labels = ticks(TimeRange::ending_at(to, Duration::from_secs(secs)));
             assert!((1..=7).contains(&labels.len()), "{secs}: {labels:?}");

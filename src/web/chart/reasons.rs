@@ -6,7 +6,10 @@ use super::{
     plot::{Frame, Parts, Reading, WIDTH, readings, scale},
 };
 use crate::{
-    domain::{counts::EventCounts, time::{TimeRange, Timestamp}},
+    domain::{
+        counts::EventCounts,
+        time::{TimeRange, Timestamp},
+    },
     web::{format, series::Series},
 };
 
@@ -21,8 +24,9 @@ const REASONS: [(&str, fn(&EventCounts) -> i64); 3] = [
 /// One bar per point of `series`.
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
 pub(in crate::web) fn reasons(series: &Series, sentence: &str) -> Figure {
-    let bars: Vec<(Timestamp, EventCounts)> =
-        (0..series.len()).map(|index| (series.time(index), series.sum(index, index + 1))).collect();
+    let bars: Vec<(Timestamp, EventCounts)> = (0..series.len())
+        .map(|index| (series.time(index), series.sum(index, index + 1)))
+        .collect();
     let frame = Frame {
         range: TimeRange::new(series.time(0), series.time(series.len())),
         height: HEIGHT,
@@ -30,11 +34,17 @@ pub(in crate::web) fn reasons(series: &Series, sentence: &str) -> Figure {
     let top = round_up(bars.iter().map(|bar| bar.1.bad()).max().unwrap_or(0));
     let y = |n: i64| HEIGHT - n as f64 / top as f64 * (HEIGHT - 6.0);
     let marks = [0, top / 2, top];
-    let labels: Vec<_> = marks.iter().map(|&n| (y(n), format::count(n), "")).collect();
+    let labels: Vec<_> = marks
+        .iter()
+        .map(|&n| (y(n), format::count(n), ""))
+        .collect();
     let mut lines = Markup::default();
     for n in marks {
         let class = if n == 0 { "ax" } else { "gr" };
-        lines.add(format_args!(r#"<path class="n {class}" d="M0 {}h1000"/>"#, number(y(n))));
+        lines.add(format_args!(
+            r#"<path class="n {class}" d="M0 {}h1000"/>"#,
+            number(y(n))
+        ));
     }
     let width = WIDTH / (bars.len().max(1)) as f64;
     for (index, (_, counts)) in bars.iter().enumerate() {
@@ -55,7 +65,12 @@ pub(in crate::web) fn reasons(series: &Series, sentence: &str) -> Figure {
     }
     Figure {
         scale: scale(HEIGHT, &labels),
-        plot: frame.plot(&Parts { id: "reasons", sentence, lines, marks: Markup::default() }),
+        plot: frame.plot(&Parts {
+            id: "reasons",
+            sentence,
+            lines,
+            marks: Markup::default(),
+        }),
         data: crosshair(&frame, series, &bars),
         table: table(&bars, frame.range.to),
     }
@@ -77,8 +92,15 @@ fn table(bars: &[(Timestamp, EventCounts)], now: Timestamp) -> Table {
     };
     Table {
         caption: "Bad events by reason; stretches without any are left out".to_owned(),
-        head: ["From (UTC)", "Late", "Failed", "Timeout"].map(str::to_owned).to_vec(),
-        rows: bars.iter().rev().filter(|bar| bar.1.bad() != 0).map(row).collect(),
+        head: ["From (UTC)", "Late", "Failed", "Timeout"]
+            .map(str::to_owned)
+            .to_vec(),
+        rows: bars
+            .iter()
+            .rev()
+            .filter(|bar| bar.1.bad() != 0)
+            .map(row)
+            .collect(),
     }
 }
 
@@ -97,7 +119,15 @@ mod tests {
 
     #[test]
     fn the_scale_ends_at_a_round_even_number_that_holds_everything() {
-        for (n, top) in [(0, 2), (1, 2), (7, 8), (20, 20), (21, 40), (173, 180), (1_999, 2_000)] {
+        for (n, top) in [
+            (0, 2),
+            (1, 2),
+            (7, 8),
+            (20, 20),
+            (21, 40),
+            (173, 180),
+            (1_999, 2_000),
+        ] {
             assert_eq!(round_up(n), top, "{n}");
         }
     }

@@ -16,15 +16,27 @@ pub(in crate::web) fn sparkline(points: &[Option<f64>], sentence: &str) -> Marku
     ));
     #[expect(clippy::cast_precision_loss, reason = "a few dozen points")]
     let place = |(index, left): (usize, &Option<f64>)| {
-        left.map(|left| (index as f64 * 112.0 / (points.len().max(2) - 1) as f64, y(left)))
+        left.map(|left| {
+            (
+                index as f64 * 112.0 / (points.len().max(2) - 1) as f64,
+                y(left),
+            )
+        })
     };
     let line: Vec<_> = points.iter().enumerate().map(place).collect();
     if line.iter().flatten().count() > 1 {
-        svg.add(format_args!(r#"<path class="n l1" d="{}"/>"#, path(line.iter().copied())));
+        svg.add(format_args!(
+            r#"<path class="n l1" d="{}"/>"#,
+            path(line.iter().copied())
+        ));
     }
     if let Some((x, y)) = line.last().copied().flatten() {
         let class = if y > ZERO { "fp" } else { "f1" };
-        svg.add(format_args!(r#"<circle class="{class}" cx="{}" cy="{}" r="2.6"/>"#, number(x), number(y)));
+        svg.add(format_args!(
+            r#"<circle class="{class}" cx="{}" cy="{}" r="2.6"/>"#,
+            number(x),
+            number(y)
+        ));
     }
     svg.add(format_args!("</svg>"));
     svg

@@ -122,13 +122,22 @@ fn outcome(future: &Future, view: &SloView) -> String {
         let back = future.points.iter().find(|point| point.1 > 0.0);
         return back.map_or_else(
             || "stays spent".to_owned(),
-            |(at, _)| format!("back above zero {}", format::moment_in_words(*at, view.as_of)),
+            |(at, _)| {
+                format!(
+                    "back above zero {}",
+                    format::moment_in_words(*at, view.as_of)
+                )
+            },
         );
     }
     match future.points.iter().find(|point| point.1 <= 0.0) {
         Some((at, _)) => format!("empty {}", about(*at, view)),
         None => future.points.last().map_or_else(String::new, |(at, left)| {
-            format!("{} by {}", format::budget(Some(*left)), at.to_chrono().format("%a %-d %b"))
+            format!(
+                "{} by {}",
+                format::budget(Some(*left)),
+                at.to_chrono().format("%a %-d %b")
+            )
         }),
     }
 }
@@ -143,8 +152,10 @@ fn about(at: Timestamp, view: &SloView) -> String {
 }
 
 fn budget(view: &SloView, futures: Vec<Future>, keys: &[FutureKey]) -> BudgetChart {
-    let outcomes: Vec<String> =
-        keys.iter().map(|key| format!("if {}: {}", key.text, key.end)).collect();
+    let outcomes: Vec<String> = keys
+        .iter()
+        .map(|key| format!("if {}: {}", key.text, key.end))
+        .collect();
     BudgetChart {
         now: view.as_of,
         window: Duration::from_secs(view.summary.window_seconds),
@@ -159,7 +170,10 @@ fn budget(view: &SloView, futures: Vec<Future>, keys: &[FutureKey]) -> BudgetCha
             .transitions
             .iter()
             .filter(|transition| transition.kind == TransitionKind::Firing)
-            .map(|transition| AlertTick { at: transition.at, severity: transition.severity })
+            .map(|transition| AlertTick {
+                at: transition.at,
+                severity: transition.severity,
+            })
             .collect(),
         sentence: format!(
             "Error budget left over the last {}: now {}. {}",
@@ -175,11 +189,22 @@ fn burn(slo: &Slo, view: &SloView) -> BurnChart {
     let rule = slo.alerting.rules.first();
     let (long, short) = rule.map_or((HOUR, HOUR / 12), |rule| (rule.long, rule.short));
     let range = TimeRange::ending_at(series.time(series.len()), view.range.length());
-    let rate = |end: usize, length: Duration| burn_rate(slo, view, series.trailing(end, length), length.max(series.step()));
+    let rate = |end: usize, length: Duration| {
+        burn_rate(
+            slo,
+            view,
+            series.trailing(end, length),
+            length.max(series.step()),
+        )
+    };
     let points = (0..=series.len())
         .map(|end| (series.time(end), end))
         .filter(|(at, _)| *at >= range.from)
-        .map(|(at, end)| BurnPoint { at, long: rate(end, long), short: rate(end, short) })
+        .map(|(at, end)| BurnPoint {
+            at,
+            long: rate(end, long),
+            short: rate(end, short),
+        })
         .collect();
     BurnChart {
         range,
@@ -248,7 +273,12 @@ fn windows(rule: Option<&AlertRule>, view: &SloView) -> String {
 }
 
 fn reading(view: &SloView, rule: Option<&AlertRule>) -> String {
-    let status = rule.and_then(|rule| view.summary.rules.iter().find(|status| status.name == rule.name));
+    let status = rule.and_then(|rule| {
+        view.summary
+            .rules
+            .iter()
+            .find(|status| status.name == rule.name)
+    });
     status.map_or_else(String::new, |status| {
         format!(
             "{} over {} · {} over {}",

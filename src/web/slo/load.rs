@@ -40,14 +40,29 @@ pub(super) async fn view(state: &WebState, slo: &Slo, range: Range) -> Result<Sl
     let customers = tx.page_customers(id, recent.from, MOST).await?;
     let worst = tx.page_worst(id, recent, MOST).await?;
     let oldest = tx.page_in_flight(id, MOST).await?;
-    let transitions = tx.page_transitions(Some(id), window.from, MOST_TRANSITIONS).await?;
+    let transitions = tx
+        .page_transitions(Some(id), window.from, MOST_TRANSITIONS)
+        .await?;
     Ok(SloView {
         as_of: now,
         range,
-        counts: tx.page_sums(id, TimeRange::new(window.from, now)).await?.into(),
-        evidence: tx.page_evidence(id, window.from).await?.into_iter().collect(),
-        in_flight_oldest: oldest.into_iter().map(|record| WorkflowView::new(record, now)).collect(),
-        worst_workflows: worst.into_iter().map(|record| WorkflowView::new(record, now)).collect(),
+        counts: tx
+            .page_sums(id, TimeRange::new(window.from, now))
+            .await?
+            .into(),
+        evidence: tx
+            .page_evidence(id, window.from)
+            .await?
+            .into_iter()
+            .collect(),
+        in_flight_oldest: oldest
+            .into_iter()
+            .map(|record| WorkflowView::new(record, now))
+            .collect(),
+        worst_workflows: worst
+            .into_iter()
+            .map(|record| WorkflowView::new(record, now))
+            .collect(),
         customers_total: customers.first().map_or(0, |first| first.customers),
         customers: customers.into_iter().map(CustomerView::new).collect(),
         transitions: transitions.into_iter().map(TransitionView::from).collect(),
@@ -69,16 +84,35 @@ async fn past(
     now: Timestamp,
 ) -> Result<Past, StoreError> {
     let (resolution, step, bar) = range.grain();
-    let longest = slo.alerting.rules.first().map_or(HOUR, |rule| rule.long).max(step);
+    let longest = slo
+        .alerting
+        .rules
+        .first()
+        .map_or(HOUR, |rule| rule.long)
+        .max(step);
     let (window_resolution, window_step) = window_grain(slo.window);
-    let window = Reach { resolution: window_resolution, step: window_step, length: 2 * slo.window };
-    let line = Reach { resolution, step, length: range.length() + longest };
-    let bars = Reach { resolution, step: bar, length: range.length() };
+    let window = Reach {
+        resolution: window_resolution,
+        step: window_step,
+        length: 2 * slo.window,
+    };
+    let line = Reach {
+        resolution,
+        step,
+        length: range.length() + longest,
+    };
+    let bars = Reach {
+        resolution,
+        step: bar,
+        length: range.length(),
+    };
     Ok(Past {
         window: series(tx, id, window, now).await?,
         range: series(tx, id, line, now).await?,
         bars: series(tx, id, bars, now).await?,
-        last_six_hours: tx.page_sums(id, TimeRange::ending_at(now, 6 * HOUR)).await?,
+        last_six_hours: tx
+            .page_sums(id, TimeRange::ending_at(now, 6 * HOUR))
+            .await?,
     })
 }
 
@@ -97,8 +131,16 @@ async fn series(
 ) -> Result<Series, StoreError> {
     let to = now.ceil_to(reach.step);
     let range = TimeRange::new((to - reach.length).floor_to(reach.step), to);
-    let query = SeriesQuery { resolution: reach.resolution, range, step: reach.step };
-    Ok(Series::new(range, reach.step, &tx.page_series(id, query).await?))
+    let query = SeriesQuery {
+        resolution: reach.resolution,
+        range,
+        step: reach.step,
+    };
+    Ok(Series::new(
+        range,
+        reach.step,
+        &tx.page_series(id, query).await?,
+    ))
 }
 
 /// Some 225 points over the window, each of whole buckets.
@@ -115,12 +157,7 @@ fn window_grain(window: Duration) -> (Resolution, Duration) {
 
 /// The budget at the end of every point of the window; the last is the evaluation's own, so that the
 /// line ends at the number beside it.
-fn budget_history(
-    slo: &Slo,
-    past: &Series,
-    summary: &Summary,
-    now: Timestamp,
-) -> Vec<BudgetPoint> {
+fn budget_history(slo: &Slo, past: &Series, summary: &Summary, now: Timestamp) -> Vec<BudgetPoint> {
     let from = now - slo.window;
     (0..=past.len())
         .map(|end| (past.time(end), end))
@@ -129,6 +166,9 @@ fn budget_history(
             at,
             budget_left_ratio: budget_left(past.trailing(end, slo.window), slo.objective),
         })
-        .chain(std::iter::once(BudgetPoint { at: now, budget_left_ratio: summary.budget_left_ratio }))
+        .chain(std::iter::once(BudgetPoint {
+            at: now,
+            budget_left_ratio: summary.budget_left_ratio,
+        }))
         .collect()
 }

@@ -58,7 +58,10 @@ fn declared(state: &WebState, name: &str) -> Result<Arc<Slo>, WebError> {
     let slo = name.parse().ok().and_then(|name| catalog.slos.get(&name));
     slo.cloned().ok_or_else(|| WebError::NoSuchSlo {
         name: name.to_owned(),
-        did_you_mean: most_like(name, catalog.slos.keys().map(crate::domain::names::Name::as_str)),
+        did_you_mean: most_like(
+            name,
+            catalog.slos.keys().map(crate::domain::names::Name::as_str),
+        ),
     })
 }
 
@@ -108,9 +111,16 @@ impl SloPage {
         let title = format!("{} · {word} · Throughline", view.summary.display_name);
         let mut layout = Layout::new(state, Section::Overview, title);
         layout.icon = face.favicon();
-        layout.json = Some(format!("/api/v1/slos/{}?range={}", slo.name, view.range.name()));
+        layout.json = Some(format!(
+            "/api/v1/slos/{}?range={}",
+            slo.name,
+            view.range.name()
+        ));
         layout.fresh = freshness_of(view.summary.evaluated_at, view.as_of);
-        layout.fresh.push(format!("late spans are waited for {}", format::duration(slo.grace)));
+        layout.fresh.push(format!(
+            "late spans are waited for {}",
+            format::duration(slo.grace)
+        ));
         Self {
             layout,
             face,
@@ -127,7 +137,10 @@ impl SloPage {
             definition: Definition {
                 place: format!("{}:{}", slo.source.file, slo.source.line),
                 text: slo.source.text.trim_end().to_owned(),
-                runbook: slo.runbook.clone().filter(|link| link.starts_with("https://") || link.starts_with("http://")),
+                runbook: slo
+                    .runbook
+                    .clone()
+                    .filter(|link| link.starts_with("https://") || link.starts_with("http://")),
             },
             view,
         }
@@ -143,7 +156,11 @@ impl SloPage {
 
     fn events_note(&self) -> String {
         let counts = self.view.summary.evaluated_counts;
-        format!("{}, {} bad", format::counted(counts.total, "event"), format::count(counts.bad))
+        format!(
+            "{}, {} bad",
+            format::counted(counts.total, "event"),
+            format::count(counts.bad)
+        )
     }
 
     fn allowance(&self) -> String {
@@ -154,16 +171,27 @@ impl SloPage {
     }
 
     fn page_factor(&self) -> String {
-        self.view.summary.leading_rule().map_or_else(String::new, |rule| {
-            format!("{} {} over {}", rule.name, word(rule), format::factor(rule.factor))
-        })
+        self.view
+            .summary
+            .leading_rule()
+            .map_or_else(String::new, |rule| {
+                format!(
+                    "{} {} over {}",
+                    rule.name,
+                    word(rule),
+                    format::factor(rule.factor)
+                )
+            })
     }
 
     fn empty_note(&self) -> String {
         let slo = &self.view.summary;
         match slo.budget_empty_at {
             _ if slo.is_spent() => "nothing is left of the budget".to_owned(),
-            Some(at) => format!("{}, at the last hour's rate", format::moment_in_words(at, self.view.as_of)),
+            Some(at) => format!(
+                "{}, at the last hour's rate",
+                format::moment_in_words(at, self.view.as_of)
+            ),
             None if slo.burn_rate_last_hour.is_some() => "it does not burn down".to_owned(),
             None => "no event in the last hour".to_owned(),
         }
@@ -190,7 +218,11 @@ impl RuleRow {
     fn new(rule: &RuleStatus) -> Self {
         let face = condition_face(rule);
         let severity = Face::of_severity(rule.severity);
-        let kind = if severity.icon == "page" { "Page" } else { "Ticket" };
+        let kind = if severity.icon == "page" {
+            "Page"
+        } else {
+            "Ticket"
+        };
         Self {
             title: format!(
                 "{kind} {} + {}",
@@ -214,10 +246,16 @@ impl RuleRow {
 
 fn condition_face(rule: &RuleStatus) -> Face {
     match rule.condition {
-        Condition::Burning => Face { word: "Burning", ..Face::of_severity(rule.severity) },
+        Condition::Burning => Face {
+            word: "Burning",
+            ..Face::of_severity(rule.severity)
+        },
         Condition::Rising => Face::of(Some(SloState::Rising)),
         Condition::Recovering => Face::of(Some(SloState::Recovering)),
-        Condition::Quiet => Face { word: "Quiet", ..Face::of(Some(SloState::Ok)) },
+        Condition::Quiet => Face {
+            word: "Quiet",
+            ..Face::of(Some(SloState::Ok))
+        },
         Condition::NoData => Face::of(Some(SloState::NoData)),
     }
 }

@@ -87,12 +87,20 @@ pub(super) enum Range {
 }
 
 impl Range {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Hour, Self::SixHours, Self::Day, Self::Week, Self::FourWeeks];
+    pub(super) const ALL: [Self; 5] = [
+        Self::Hour,
+        Self::SixHours,
+        Self::Day,
+        Self::Week,
+        Self::FourWeeks,
+    ];
 
     /// An unknown name is six hours: a link that was cut still opens.
     pub(super) fn named(name: &str) -> Self {
-        Self::ALL.into_iter().find(|range| range.name() == name).unwrap_or(Self::SixHours)
+        Self::ALL
+            .into_iter()
+            .find(|range| range.name() == name)
+            .unwrap_or(Self::SixHours)
     }
 
     pub(super) fn name(self) -> &'static str {
@@ -116,13 +124,16 @@ impl Range {
     }
 
     pub(super) fn length(self) -> Duration {
-        Duration::from_secs(3_600 * match self {
-            Self::Hour => 1,
-            Self::SixHours => 6,
-            Self::Day => 24,
-            Self::Week => 168,
-            Self::FourWeeks => 672,
-        })
+        Duration::from_secs(
+            3_600
+                * match self {
+                    Self::Hour => 1,
+                    Self::SixHours => 6,
+                    Self::Day => 24,
+                    Self::Week => 168,
+                    Self::FourWeeks => 672,
+                },
+        )
     }
 
     /// Which buckets to read, the distance of points on a line, and the width of a bar: at most 360
@@ -176,12 +187,19 @@ impl WorkflowView {
     }
 
     pub(super) fn took_text(&self) -> String {
-        let text = self.took_seconds.map_or_else(|| format::NONE.to_owned(), format::seconds);
-        if self.ended_at.is_none() && self.took_seconds.is_some() { format!("{text} so far") } else { text }
+        let text = self
+            .took_seconds
+            .map_or_else(|| format::NONE.to_owned(), format::seconds);
+        if self.ended_at.is_none() && self.took_seconds.is_some() {
+            format!("{text} so far")
+        } else {
+            text
+        }
     }
 
     pub(super) fn age_text(&self) -> String {
-        self.took_seconds.map_or_else(|| format::NONE.to_owned(), format::seconds)
+        self.took_seconds
+            .map_or_else(|| format::NONE.to_owned(), format::seconds)
     }
 
     pub(super) fn is_late(&self) -> bool {
@@ -204,7 +222,8 @@ impl WorkflowView {
     }
 
     pub(super) fn trace_text(&self) -> String {
-        self.trace_id.map_or_else(|| format::NONE.to_owned(), |id| id.to_string())
+        self.trace_id
+            .map_or_else(|| format::NONE.to_owned(), |id| id.to_string())
     }
 }
 
@@ -254,14 +273,20 @@ impl SloView {
             row(counts.good, "good"),
             row(counts.late, &late),
             row(counts.failed, "failed"),
-            row(counts.timeout, "never finished: the deadline and the grace passed"),
+            row(
+                counts.timeout,
+                "never finished: the deadline and the grace passed",
+            ),
             row(self.summary.in_flight, "in flight, not judged yet"),
             row(counts.cancelled, "cancelled in time: no event"),
             row(counts.orphan, "orphans: an end whose start never came"),
             row(counts.invalid, "invalid: ended long before they started"),
         ];
         rows.extend(self.evidence.iter().map(|(reason, n)| {
-            (format::count(*n), format!("spans or verdicts: {}", reason.replace('_', " ")))
+            (
+                format::count(*n),
+                format!("spans or verdicts: {}", reason.replace('_', " ")),
+            )
         }));
         rows
     }

@@ -261,6 +261,7 @@ fn facts(slo: &str, kind: TransitionKind, version: i64, now: Timestamp) -> Facts
         runbook: None,
         page_url: None,
         episode_summary: (kind == TransitionKind::Resolved).then_some(EpisodeSummary {
+            ended_by: throughline::domain::notification::EpisodeEnd::Recovered,
             fired_at: now,
             resolved_at: now,
             counts,

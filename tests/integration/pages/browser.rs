@@ -36,7 +36,9 @@ async fn a_real_browser_has_nothing_to_complain_of() {
     let shop = fixture::four_weeks().await;
     shop.definitions.send_modify(|status| {
         let mut broken = (**status).clone();
-        broken.problems = vec!["returns.yaml:14:5 unknown field `dead_line`, did you mean `deadline`?".to_owned()];
+        broken.problems = vec![
+            "returns.yaml:14:5 unknown field `dead_line`, did you mean `deadline`?".to_owned(),
+        ];
         *status = broken.into();
     });
     let full = serve(&mut servers, &shop).await;
@@ -44,20 +46,70 @@ async fn a_real_browser_has_nothing_to_complain_of() {
     let empty = serve(&mut servers, &empty_shop).await;
     let slo = "/slos/orders-on-time";
     let shots = [
-        Shot { name: "overview-light", path: "/", size: (1440, 1150), theme: Theme::Light },
-        Shot { name: "overview-dark", path: "/", size: (1440, 1150), theme: Theme::Dark },
-        Shot { name: "overview-narrow", path: "/", size: (390, 2600), theme: Theme::Light },
-        Shot { name: "slo-light", path: slo, size: (1440, 2500), theme: Theme::Light },
-        Shot { name: "slo-dark", path: slo, size: (1440, 2500), theme: Theme::Dark },
-        Shot { name: "slo-narrow", path: slo, size: (390, 5200), theme: Theme::Dark },
-        Shot { name: "alerts-light", path: "/alerts", size: (1440, 900), theme: Theme::Light },
-        Shot { name: "definitions-light", path: "/definitions", size: (1440, 900), theme: Theme::Light },
-        Shot { name: "missing-light", path: "/slos/orders-in-time", size: (1440, 500), theme: Theme::Light },
+        Shot {
+            name: "overview-light",
+            path: "/",
+            size: (1440, 1150),
+            theme: Theme::Light,
+        },
+        Shot {
+            name: "overview-dark",
+            path: "/",
+            size: (1440, 1150),
+            theme: Theme::Dark,
+        },
+        Shot {
+            name: "overview-narrow",
+            path: "/",
+            size: (390, 2600),
+            theme: Theme::Light,
+        },
+        Shot {
+            name: "slo-light",
+            path: slo,
+            size: (1440, 2500),
+            theme: Theme::Light,
+        },
+        Shot {
+            name: "slo-dark",
+            path: slo,
+            size: (1440, 2500),
+            theme: Theme::Dark,
+        },
+        Shot {
+            name: "slo-narrow",
+            path: slo,
+            size: (390, 5200),
+            theme: Theme::Dark,
+        },
+        Shot {
+            name: "alerts-light",
+            path: "/alerts",
+            size: (1440, 900),
+            theme: Theme::Light,
+        },
+        Shot {
+            name: "definitions-light",
+            path: "/definitions",
+            size: (1440, 900),
+            theme: Theme::Light,
+        },
+        Shot {
+            name: "missing-light",
+            path: "/slos/orders-in-time",
+            size: (1440, 500),
+            theme: Theme::Light,
+        },
     ];
     for shot in &shots {
         look(browser, full, shot).await;
     }
-    let first = Shot { name: "first-run-light", path: "/", size: (1440, 1500), theme: Theme::Light };
+    let first = Shot {
+        name: "first-run-light",
+        path: "/",
+        size: (1440, 1500),
+        theme: Theme::Light,
+    };
     look(browser, empty, &first).await;
 }
 
@@ -74,22 +126,42 @@ async fn look(browser: &'static str, server: SocketAddr, shot: &Shot) {
     let picture = pictures().join(format!("{}.png", shot.name));
     let mut command = Command::new(browser);
     command
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"])
-        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--no-first-run",
+        ])
+        .args([
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+        ])
         .args(["--enable-logging=stderr", "--virtual-time-budget=3000"])
         // Whatever is not this service cannot even be resolved, and would be complained of.
         .arg("--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1")
-        .arg(format!("--blink-settings=preferredColorScheme={}", match shot.theme { Theme::Dark => 0, Theme::Light => 1 }))
+        .arg(format!(
+            "--blink-settings=preferredColorScheme={}",
+            match shot.theme {
+                Theme::Dark => 0,
+                Theme::Light => 1,
+            }
+        ))
         .arg(format!("--user-data-dir={}", profile.path().display()))
         .arg(format!("--window-size={},{}", shot.size.0, shot.size.1))
         .arg(format!("--screenshot={}", picture.display()))
         .arg(format!("http://{server}{}", shot.path));
-    let Output { stderr, status, .. } =
-        tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+    let Output { stderr, status, .. } = tokio::task::spawn_blocking(move || command.output())
+        .await
+        .unwrap()
+        .unwrap();
     let log = String::from_utf8_lossy(&stderr);
     let is_expected = |line: &str| shot.name.starts_with("missing") && line.contains("404");
-    let complaints: Vec<&str> =
-        log.lines().filter(|line| line.contains("CONSOLE") && !is_expected(line)).collect();
+    let complaints: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("CONSOLE") && !is_expected(line))
+        .collect();
     assert!(complaints.is_empty(), "{}: {complaints:#?}", shot.name);
     assert!(status.success() && picture.exists(), "{}: {log}", shot.name);
 }
@@ -103,5 +175,10 @@ fn pictures() -> PathBuf {
 fn browser() -> Option<&'static str> {
     ["chromium", "chromium-browser", "google-chrome", "chrome"]
         .into_iter()
-        .find(|name| Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success()))
+        .find(|name| {
+            Command::new(name)
+                .arg("--version")
+                .output()
+                .is_ok_and(|output| output.status.success())
+        })
 }

@@ -40,13 +40,69 @@ pub(super) struct Shape {
 }
 
 pub(super) const SHAPES: [Shape; 7] = [
-    Shape { name: "orders-on-time", title: "Orders are confirmed within five minutes", service: "checkout", objective: "99.5%", volume: 26.0, noise: 1.6, incidents: &[(44, 44, 0.34), (13_000, 240, 0.11), (26_000, 90, 0.2)] },
-    Shape { name: "refunds-settled", title: "Refunds are settled within a day", service: "payments", objective: "99%", volume: 3.0, noise: 7.0, incidents: &[(9_000, 900, 0.09), (1_700, 1_700, 0.025)] },
-    Shape { name: "invoices-ready", title: "Invoices are ready within two minutes", service: "billing", objective: "99%", volume: 8.0, noise: 4.0, incidents: &[(6, 6, 0.16)] },
-    Shape { name: "fraud-checked", title: "Fraud checks take at most ten seconds", service: "risk", objective: "99.9%", volume: 0.0, noise: 0.0, incidents: &[] },
-    Shape { name: "webhooks-delivered", title: "Webhooks are delivered within a minute", service: "platform", objective: "99.9%", volume: 40.0, noise: 0.3, incidents: &[(20_000, 60, 0.03)] },
-    Shape { name: "stock-synced", title: "Stock levels are synced within a minute", service: "warehouse", objective: "99%", volume: 12.0, noise: 1.5, incidents: &[] },
-    Shape { name: "payouts-sent", title: "Payout files are sent by six", service: "payments", objective: "99.9%", volume: 0.002, noise: 0.0, incidents: &[] },
+    Shape {
+        name: "orders-on-time",
+        title: "Orders are confirmed within five minutes",
+        service: "checkout",
+        objective: "99.5%",
+        volume: 26.0,
+        noise: 1.6,
+        incidents: &[(44, 44, 0.34), (13_000, 240, 0.11), (26_000, 90, 0.2)],
+    },
+    Shape {
+        name: "refunds-settled",
+        title: "Refunds are settled within a day",
+        service: "payments",
+        objective: "99%",
+        volume: 3.0,
+        noise: 7.0,
+        incidents: &[(9_000, 900, 0.09), (1_700, 1_700, 0.025)],
+    },
+    Shape {
+        name: "invoices-ready",
+        title: "Invoices are ready within two minutes",
+        service: "billing",
+        objective: "99%",
+        volume: 8.0,
+        noise: 4.0,
+        incidents: &[(6, 6, 0.16)],
+    },
+    Shape {
+        name: "fraud-checked",
+        title: "Fraud checks take at most ten seconds",
+        service: "risk",
+        objective: "99.9%",
+        volume: 0.0,
+        noise: 0.0,
+        incidents: &[],
+    },
+    Shape {
+        name: "webhooks-delivered",
+        title: "Webhooks are delivered within a minute",
+        service: "platform",
+        objective: "99.9%",
+        volume: 40.0,
+        noise: 0.3,
+        incidents: &[(20_000, 60, 0.03)],
+    },
+    Shape {
+        name: "stock-synced",
+        title: "Stock levels are synced within a minute",
+        service: "warehouse",
+        objective: "99%",
+        volume: 12.0,
+        noise: 1.5,
+        incidents: &[],
+    },
+    Shape {
+        name: "payouts-sent",
+        title: "Payout files are sent by six",
+        service: "payments",
+        objective: "99.9%",
+        volume: 0.002,
+        noise: 0.0,
+        incidents: &[],
+    },
 ];
 
 pub(super) struct Shop {
@@ -60,7 +116,11 @@ pub(super) struct Shop {
 
 /// A service that has never seen a span, with what is declared for it.
 pub(super) async fn empty(catalog: Catalog) -> Shop {
-    shop(TestDatabase::create().await, catalog, IngestFacts::default())
+    shop(
+        TestDatabase::create().await,
+        catalog,
+        IngestFacts::default(),
+    )
 }
 
 /// Four weeks of traffic; an incident since 44 minutes.
@@ -99,7 +159,13 @@ fn shop(database: TestDatabase, catalog: Catalog, facts: IngestFacts) -> Shop {
         metrics: prometheus::Registry::new(),
         version: "0.1.0",
     };
-    Shop { router: web::router(state), clock, database, definitions, _catalog: catalog_sender }
+    Shop {
+        router: web::router(state),
+        clock,
+        database,
+        definitions,
+        _catalog: catalog_sender,
+    }
 }
 
 pub(super) fn now() -> Timestamp {
@@ -111,7 +177,10 @@ pub(super) fn catalog() -> Catalog {
         let slo = slo(shape);
         (slo.name.clone(), Arc::new(slo))
     });
-    Catalog { slos: slos.collect(), targets: BTreeMap::new() }
+    Catalog {
+        slos: slos.collect(),
+        targets: BTreeMap::new(),
+    }
 }
 
 fn slo(shape: &Shape) -> Slo {
@@ -123,7 +192,9 @@ fn slo(shape: &Shape) -> Slo {
         name: shape.name.parse().unwrap(),
         display_name: shape.title.to_owned(),
         labels: BTreeMap::from([("team".to_owned(), shape.service.to_owned())]),
-        description: Some("From the customer's click to the confirmation in the mailbox.".to_owned()),
+        description: Some(
+            "From the customer's click to the confirmation in the mailbox.".to_owned(),
+        ),
         service: Some(shape.service.to_owned()),
         objective: shape.objective.parse().unwrap(),
         window: Duration::from_secs(28 * 86_400),
@@ -135,12 +206,22 @@ fn slo(shape: &Shape) -> Slo {
             within: Duration::from_secs(300),
             correlate: vec![Correlator::Trace],
         }),
-        customer: Some(AttributeName { scope: AttributeScope::Span, key: "customer.id".to_owned() }),
+        customer: Some(AttributeName {
+            scope: AttributeScope::Span,
+            key: "customer.id".to_owned(),
+        }),
         grace: Duration::from_secs(120),
-        alerting: Alerting { rules: rules(), ..Alerting::default() },
+        alerting: Alerting {
+            rules: rules(),
+            ..Alerting::default()
+        },
         notify: Notify::default(),
         runbook: Some("https://runbooks.example.com/orders".to_owned()),
-        source: Source { file: "orders.yaml".to_owned(), line: 1, text },
+        source: Source {
+            file: "orders.yaml".to_owned(),
+            line: 1,
+            text,
+        },
     }
 }
 
@@ -161,13 +242,28 @@ fn rules() -> Vec<AlertRule> {
 }
 
 async fn fill(connection: &mut PgConnection) {
-    run(connection, "create table event_counts_minute_all partition of event_counts_minute default").await;
-    run(connection, "create table event_counts_hour_all partition of event_counts_hour default").await;
-    run(connection, "create table workflows_1 partition of workflows for values in (1)").await;
+    run(
+        connection,
+        "create table event_counts_minute_all partition of event_counts_minute default",
+    )
+    .await;
+    run(
+        connection,
+        "create table event_counts_hour_all partition of event_counts_hour default",
+    )
+    .await;
+    run(
+        connection,
+        "create table workflows_1 partition of workflows for values in (1)",
+    )
+    .await;
     for (shape, id) in SHAPES.iter().zip(1..) {
         sqlx::query("insert into slos (name, first_event_at) values ($1, $2)")
             .bind(shape.name)
-            .bind((shape.volume > 0.0).then(|| (now() - Duration::from_secs(40 * 86_400)).to_chrono()))
+            .bind(
+                (shape.volume > 0.0)
+                    .then(|| (now() - Duration::from_secs(40 * 86_400)).to_chrono()),
+            )
             .execute(&mut *connection)
             .await
             .unwrap();
@@ -215,9 +311,10 @@ async fn counts(connection: &mut PgConnection, shape: &Shape, id: i32) {
     let hour = Duration::from_secs(3_600);
     let edge = (now() - 96 * hour).floor_to(24 * hour);
     let minute_from = now().floor_to(Duration::from_secs(60));
-    for (resolution, first, last) in
-        [(3_600, edge - 52 * 24 * hour, edge - hour), (60, edge, minute_from)]
-    {
+    for (resolution, first, last) in [
+        (3_600, edge - 52 * 24 * hour, edge - hour),
+        (60, edge, minute_from),
+    ] {
         sqlx::query(minute)
             .bind(id)
             .bind(resolution)

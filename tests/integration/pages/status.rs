@@ -49,7 +49,12 @@ pub(super) async fn evaluate(
     }
 }
 
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small numbers")]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "small numbers"
+)]
 async fn status(database: &TestDatabase, slo: &Slo, id: SloId, state: SloState) -> SloStatus {
     let mut tx = database.store.begin("sum the fixture").await.unwrap();
     let at = now() - Duration::from_secs(2);
@@ -61,7 +66,8 @@ async fn status(database: &TestDatabase, slo: &Slo, id: SloId, state: SloState) 
     let budget = slo.objective.budget_ratio();
     let rate = |counts: EventCounts, secs: u64| {
         (counts.total() > 0).then(|| {
-            counts.bad() as f64 / (budget * window.total() as f64) * slo.window.as_secs_f64() / secs as f64
+            counts.bad() as f64 / (budget * window.total() as f64) * slo.window.as_secs_f64()
+                / secs as f64
         })
     };
     let last_hour = sums(HOUR).await;
@@ -71,8 +77,16 @@ async fn status(database: &TestDatabase, slo: &Slo, id: SloId, state: SloState) 
     for rule in &slo.alerting.rules {
         let (long, short) = (rule.long.as_secs(), rule.short.as_secs());
         let (long_counts, short_counts) = (sums(long).await, sums(short).await);
-        let long = WindowStatus { secs: long, counts: long_counts, burn_rate: rate(long_counts, long) };
-        let short = WindowStatus { secs: short, counts: short_counts, burn_rate: rate(short_counts, short) };
+        let long = WindowStatus {
+            secs: long,
+            counts: long_counts,
+            burn_rate: rate(long_counts, long),
+        };
+        let short = WindowStatus {
+            secs: short,
+            counts: short_counts,
+            burn_rate: rate(short_counts, short),
+        };
         let over = |window: &WindowStatus| window.burn_rate.is_some_and(|rate| rate >= rule.factor);
         rules.push(RuleStatus {
             name: rule.name.clone(),
@@ -89,13 +103,16 @@ async fn status(database: &TestDatabase, slo: &Slo, id: SloId, state: SloState) 
             short,
         });
     }
-    let empty_in = budget_remaining.zip(burn_rate).filter(|(left, rate)| *left > 0.0 && *rate > 0.0);
+    let empty_in = budget_remaining
+        .zip(burn_rate)
+        .filter(|(left, rate)| *left > 0.0 && *rate > 0.0);
     SloStatus {
         evaluated_at: at,
         state,
         window,
         budget_remaining,
-        budget_empty_in_secs: empty_in.map(|(left, rate)| (left * slo.window.as_secs_f64() / rate) as u64),
+        budget_empty_in_secs: empty_in
+            .map(|(left, rate)| (left * slo.window.as_secs_f64() / rate) as u64),
         last_hour,
         burn_rate,
         rules,
@@ -169,13 +186,15 @@ async fn delivered(connection: &mut PgConnection, transition: Uuid, at: Timestam
             .fetch_one(&mut *connection)
             .await
             .unwrap();
-        sqlx::query("insert into delivery_attempts values ($1, 1, $2, 204, 'delivered', $3, null, null)")
-            .bind(delivery)
-            .bind(at.to_chrono())
-            .bind(status)
-            .execute(&mut *connection)
-            .await
-            .unwrap();
+        sqlx::query(
+            "insert into delivery_attempts values ($1, 1, $2, 204, 'delivered', $3, null, null)",
+        )
+        .bind(delivery)
+        .bind(at.to_chrono())
+        .bind(status)
+        .execute(&mut *connection)
+        .await
+        .unwrap();
     }
 }
 
@@ -212,9 +231,14 @@ fn facts(slo: &Slo, status: &SloStatus, at: Timestamp, kind: TransitionKind) -> 
         runbook: None,
         page_url: None,
         episode_summary: (kind == TransitionKind::Resolved).then(|| EpisodeSummary {
+            ended_by: throughline::domain::notification::EpisodeEnd::Recovered,
             fired_at: at - Duration::from_secs(30 * 60),
             resolved_at: at,
-            counts: EventCounts { late: 372, good: 1_800, ..EventCounts::ZERO },
+            counts: EventCounts {
+                late: 372,
+                good: 1_800,
+                ..EventCounts::ZERO
+            },
             customers_affected: Some(21),
             budget_spent: Some(0.061),
         }),

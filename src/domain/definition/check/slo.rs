@@ -21,8 +21,6 @@ use super::{
 };
 use crate::domain::{names::Name, objective::Objective};
 
-const DEFAULT_GRACE: Duration = Duration::from_mins(2);
-
 pub(super) fn check(named: &Named<'_, SloSpec>, known: &Known) -> Option<Slo> {
     let findings = named.findings;
     let (spec, place) = named.spec.valid()?;
