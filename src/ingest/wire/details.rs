@@ -2,7 +2,7 @@
 //! if a selector asks.
 
 use super::{
-    attributes::{Attribute, key_value, look_up},
+    attributes::{Attribute, attribute, look_up},
     notes::Notes,
     reader::{Field, Reader},
 };
@@ -44,7 +44,7 @@ impl<'a> WireEvent<'a> {
             match (tag, field) {
                 (1, Field::Fixed64(nanos)) => event.time_unix_nano = nanos,
                 (2, Field::Bytes(bytes)) => event.name = notes.text(bytes, "an event's name"),
-                (3, Field::Bytes(bytes)) => each(key_value(message.open(bytes)?, notes)?),
+                (3, Field::Bytes(bytes)) => attribute(message, bytes, notes, &mut *each)?,
                 (4, Field::Varint(_)) => {}
                 (1..=4, _) => return Err(Malformed::WireType),
                 (tag, field) => message.skip(tag, field)?,
@@ -99,7 +99,7 @@ impl<'a> WireLink<'a> {
                 (3, Field::Bytes(bytes)) => {
                     link.trace_state = notes.text(bytes, "a link's trace state");
                 }
-                (4, Field::Bytes(bytes)) => each(key_value(message.open(bytes)?, notes)?),
+                (4, Field::Bytes(bytes)) => attribute(message, bytes, notes, &mut *each)?,
                 (5, Field::Varint(_)) | (6, Field::Fixed32) => {}
                 (1..=6, _) => return Err(Malformed::WireType),
                 (tag, field) => message.skip(tag, field)?,

@@ -19,4 +19,13 @@ impl Notes {
         self.not_utf8.get_or_insert(field);
         ""
     }
+
+    /// `bytes` again, with a remark if they are no text.
+    #[inline]
+    pub(super) fn check<'a>(&mut self, bytes: &'a [u8], field: &'static str) -> &'a [u8] {
+        if !bytes.is_ascii() {
+            self.text(bytes, field);
+        }
+        bytes
+    }
 }

@@ -1,7 +1,7 @@
 //! What many spans share: their resource and their instrumentation scope.
 
 use super::{
-    attributes::{Attribute, key_value},
+    attributes::{Attribute, attribute},
     notes::Notes,
     reader::{Field, Reader},
 };
@@ -19,8 +19,8 @@ impl<'a> Resource<'a> {
         while let Some((tag, field)) = message.field()? {
             match (tag, field) {
                 (1, Field::Bytes(bytes)) => {
-                    let attribute = key_value(message.open(bytes)?, &mut self.notes)?;
-                    self.attributes.push(attribute);
+                    let attributes = &mut self.attributes;
+                    attribute(message, bytes, &mut self.notes, |a| attributes.push(a))?;
                 }
                 (2, Field::Varint(_)) => {}
                 (3, Field::Bytes(bytes)) => {
@@ -64,8 +64,8 @@ impl<'a> Scope<'a> {
                     self.version = self.notes.text(bytes, "the scope's version");
                 }
                 (3, Field::Bytes(bytes)) => {
-                    let attribute = key_value(message.open(bytes)?, &mut self.notes)?;
-                    self.attributes.push(attribute);
+                    let attributes = &mut self.attributes;
+                    attribute(message, bytes, &mut self.notes, |a| attributes.push(a))?;
                 }
                 (4, Field::Varint(_)) => {}
                 (1..=4, _) => return Err(Malformed::WireType),

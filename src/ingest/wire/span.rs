@@ -1,7 +1,7 @@
 //! One span on the wire, read in one pass into slices of the body.
 
 use super::{
-    attributes::{Attribute, key_value, look_up},
+    attributes::{Attribute, attribute, look_up},
     details::{WireEvent, WireLink},
     notes::Notes,
     reader::{Field, Reader},
@@ -52,8 +52,8 @@ impl<'a> RawSpan<'a> {
                 (7, Field::Fixed64(nanos)) => self.start_unix_nano = nanos,
                 (8, Field::Fixed64(nanos)) => self.end_unix_nano = nanos,
                 (9, Field::Bytes(bytes)) => {
-                    let attribute = key_value(message.open(bytes)?, &mut self.notes)?;
-                    self.attributes.push(attribute);
+                    let attributes = &mut self.attributes;
+                    attribute(message, bytes, &mut self.notes, |a| attributes.push(a))?;
                 }
                 (11, Field::Bytes(bytes)) => self.read_event(message.open(bytes)?)?,
                 (13, Field::Bytes(bytes)) => self.read_link(message.open(bytes)?)?,

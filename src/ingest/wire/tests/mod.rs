@@ -5,7 +5,7 @@ mod oracle;
 
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest,
-    common::v1::{AnyValue, ArrayValue, KeyValue, any_value},
+    common::v1::{AnyValue, ArrayValue, KeyValue, KeyValueList, any_value},
     resource::v1::Resource,
     trace::v1::{ResourceSpans, ScopeSpans, Span},
 };
@@ -202,33 +202,54 @@ fn with_value(key: &str, value: any_value::Value) -> KeyValue {
     }
 }
 
-/// A span whose only attribute is an array in an array in an array ...
-fn nested(arrays: usize) -> Span {
-    let mut value = any_value::Value::IntValue(1);
-    for _ in 0..arrays {
-        let values = vec![AnyValue { value: Some(value) }];
-        value = any_value::Value::ArrayValue(ArrayValue { values });
-    }
+/// A span whose only attribute is `innermost` in `levels` arrays or maps.
+fn nested(
+    levels: usize,
+    innermost: any_value::Value,
+    wrap: fn(any_value::Value) -> any_value::Value,
+) -> Span {
+    let value = (0..levels).fold(innermost, |value, _| wrap(value));
     Span {
         attributes: vec![with_value("deep", value)],
         ..span("deep")
     }
 }
 
+fn in_array(value: any_value::Value) -> any_value::Value {
+    let values = vec![AnyValue { value: Some(value) }];
+    any_value::Value::ArrayValue(ArrayValue { values })
+}
+
+fn in_map(value: any_value::Value) -> any_value::Value {
+    let values = vec![with_value("a", value)];
+    any_value::Value::KvlistValue(KeyValueList { values })
+}
+
 #[test]
 fn nesting_is_refused_at_the_depth_where_prost_refuses_it() {
-    let accepted = |arrays| {
-        let body = body(vec![nested(arrays)]);
-        let by_prost = ExportTraceServiceRequest::decode(body.as_slice()).is_ok();
-        assert_eq!(names(&body).is_ok(), by_prost, "{arrays} arrays");
-        by_prost
-    };
-    assert!(accepted(40));
-    assert!(!accepted(60));
-    for arrays in 41..60 {
-        accepted(arrays);
+    let number = any_value::Value::IntValue(1);
+    let string = any_value::Value::StringValue("plain".to_owned());
+    for (innermost, wrap) in [
+        (&number, in_array as fn(_) -> _),
+        (&string, in_array),
+        (&number, in_map),
+        (&string, in_map),
+    ] {
+        let accepted = |levels| {
+            let body = body(vec![nested(levels, innermost.clone(), wrap)]);
+            let by_prost = ExportTraceServiceRequest::decode(body.as_slice()).is_ok();
+            assert_eq!(
+                names(&body).is_ok(),
+                by_prost,
+                "{levels} levels around {innermost:?}"
+            );
+            by_prost
+        };
+        let deepest = (0..100).filter(|&levels| accepted(levels)).max().unwrap();
+        assert!((30..50).contains(&deepest), "{deepest}");
     }
-    assert_eq!(names(&body(vec![nested(60)])), Err(Malformed::TooDeep));
+    let too_deep = nested(60, number, in_array);
+    assert_eq!(names(&body(vec![too_deep])), Err(Malformed::TooDeep));
 }
 
 #[test]
