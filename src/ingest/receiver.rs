@@ -92,7 +92,7 @@ impl<D: Door> Receiver<D> {
         let deadline = Instant::now() + self.limits.reply_within;
         let taking = async {
             // Kept until the commit is done, because the batch still takes memory.
-            let (batch, refusals, _admission) = self.read(payload, admission).await?;
+            let (batch, refusals, _admission) = self.read(payload, admission, deadline).await?;
             self.door.commit(batch).await?;
             Ok(refusals)
         };
@@ -107,15 +107,26 @@ impl<D: Door> Receiver<D> {
             .turned_away(&format!("the spans could not be committed within {within}"))
     }
 
-    async fn read(&self, payload: Payload, admission: Admission) -> Read<D::Batch> {
+    async fn read(
+        &self,
+        payload: Payload,
+        admission: Admission,
+        deadline: Instant,
+    ) -> Read<D::Batch> {
         let door = self.door.clone();
         let limit = self.limits.body_bytes;
         if !payload.is_heavy() {
             return read(&door, payload, limit, admission);
         }
-        spawn_blocking(move || read(&door, payload, limit, admission))
-            .await
-            .unwrap_or(Err(Failure::Panicked))
+        let too_slow = self.too_slow();
+        let reading = spawn_blocking(move || {
+            // It may have waited long for a thread, and its sender have the reply already.
+            if Instant::now() >= deadline {
+                return Err(too_slow.into());
+            }
+            read(&door, payload, limit, admission)
+        });
+        reading.await.unwrap_or(Err(Failure::Panicked))
     }
 }
 
