@@ -210,8 +210,8 @@ async fn a_stall_pages_in_the_first_tick_in_which_both_windows_burn() {
     assert_eq!(
         story.ledger.deliveries().await,
         [
-            "oncall firing orders/page 0",
-            "deploy-slack firing orders/page 0"
+            "deploy-slack firing slo/orders/page 0",
+            "oncall firing slo/orders/page 0"
         ]
     );
     assert_eq!(story.ticks([11, 12]).await.fired, 0);
@@ -344,7 +344,10 @@ async fn counts_that_may_be_incomplete_resolve_nothing() {
     story.stall_for_ten_minutes().await;
     story
         .ledger
-        .execute("insert into ingest_watermark values (default, '2026-11-22T10:10:00Z', '2026-11-22T10:10:00Z', '2026-11-22T10:10:00Z')")
+        .execute(
+            "insert into ingest_watermark (up_to, beat_at, catching_up_until)
+             select t, t, t from (select timestamptz '2026-11-22T10:10:00Z' as t) as stalled",
+        )
         .await;
     assert_eq!(story.ticks(10..=60).await.resolved, 0);
     story
@@ -397,8 +400,8 @@ async fn a_removed_slo_resolves_and_says_so_to_those_who_were_told() {
     assert_eq!(
         story.ledger.deliveries().await[2..],
         [
-            "oncall resolved orders/page 0",
-            "deploy-slack resolved orders/page 0"
+            "deploy-slack resolved slo/orders/page 0",
+            "oncall resolved slo/orders/page 0"
         ]
     );
     assert_eq!(story.ticks([13, 14]).await, EvaluationReport::default());

@@ -1,6 +1,6 @@
 //! A ledger filled by hand, for what only reads it.
 
-use sqlx::{PgConnection, Row};
+use sqlx::{PgConnection, Row as _};
 use throughline::{
     domain::{
         counts::EventCounts,
@@ -133,11 +133,11 @@ impl Ledger {
         .expect("a workflow can be written");
     }
 
-    /// Every delivery as `target kind ordering_key priority`, in order.
+    /// Every delivery as `target kind ordering_key priority`, oldest first, then by target.
     pub(crate) async fn deliveries(&mut self) -> Vec<String> {
         sqlx::query(
             "select d.target || ' ' || t.kind || ' ' || d.ordering_key || ' ' || d.priority
-             from deliveries d join alert_transitions t on t.id = d.transition_id order by d.id",
+             from deliveries d join alert_transitions t on t.id = d.transition_id order by t.at, d.target",
         )
         .fetch_all(&mut self.connection)
         .await
