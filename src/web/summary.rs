@@ -166,6 +166,8 @@ impl Summary {
     pub(super) fn empty_in_text(&self) -> String {
         match self.budget_empty_in_seconds {
             _ if self.is_spent() => "spent".to_owned(),
+            // A budget that outlasts its own window at this pace is in no danger.
+            Some(secs) if secs >= self.window_seconds => format!("over {}", self.window_text()),
             Some(secs) => format::lasting(Duration::from_secs(secs)),
             None => format::NONE.to_owned(),
         }

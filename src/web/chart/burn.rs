@@ -128,10 +128,10 @@ impl BurnChart {
 
     fn marks(&self, frame: &Frame, y: &impl Fn(f64) -> f64) -> Markup {
         let mut svg = Markup::default();
-        let mut used = vec![y(1.0) - 4.0];
+        let mut used = vec![y(1.0) + 13.0];
         svg.add(format_args!(
             r#"<text x="4" y="{}">1× spends exactly the budget</text>"#,
-            number(y(1.0) - 4.0)
+            number(y(1.0) + 13.0)
         ));
         for threshold in &self.thresholds {
             let height = y(threshold.factor) - 4.0;

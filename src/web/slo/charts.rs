@@ -112,12 +112,12 @@ fn keys(futures: &[Future], view: &SloView) -> Vec<FutureKey> {
             letter,
             class,
             text: text.to_owned(),
-            end: outcome(future, view),
+            end: outcome(letter, future, view),
         })
         .collect()
 }
 
-fn outcome(future: &Future, view: &SloView) -> String {
+fn outcome(letter: &str, future: &Future, view: &SloView) -> String {
     if view.summary.is_spent() {
         let back = future.points.iter().find(|point| point.1 > 0.0);
         return back.map_or_else(
@@ -130,8 +130,10 @@ fn outcome(future: &Future, view: &SloView) -> String {
             },
         );
     }
-    match future.points.iter().find(|point| point.1 <= 0.0) {
-        Some((at, _)) => format!("empty {}", about(*at, view)),
+    // The last hour's rate has been told already: the same moment is told here.
+    let told = view.summary.budget_empty_at.filter(|_| letter == "A");
+    match crossing(future, view) {
+        Some(at) => format!("empty {}", format::moment_in_words(told.unwrap_or(at), view.as_of)),
         None => future.points.last().map_or_else(String::new, |(at, left)| {
             format!(
                 "{} by {}",
@@ -142,13 +144,18 @@ fn outcome(future: &Future, view: &SloView) -> String {
     }
 }
 
-/// Points are hours apart: the moment is not known to the minute.
-fn about(at: Timestamp, view: &SloView) -> String {
-    let near = at.saturating_since(view.as_of) < Duration::from_secs(86_400);
-    if near && let Some(empty_at) = view.summary.budget_empty_at.filter(|empty| *empty <= at) {
-        return format!("by {}", format::moment_in_words(empty_at, view.as_of));
+/// Between the last point with some budget left and the first without.
+fn crossing(future: &Future, view: &SloView) -> Option<Timestamp> {
+    let mut before = (view.as_of, view.summary.budget_left_ratio?);
+    for &(at, left) in &future.points {
+        if left <= 0.0 {
+            let share = before.1 / (before.1 - left).max(f64::EPSILON);
+            let length = at.saturating_since(before.0);
+            return Some(before.0 + length.mul_f64(share.clamp(0.0, 1.0)));
+        }
+        before = (at, left);
     }
-    format!("by {}", format::moment_in_words(at, view.as_of))
+    None
 }
 
 fn budget(view: &SloView, futures: Vec<Future>, keys: &[FutureKey]) -> BudgetChart {

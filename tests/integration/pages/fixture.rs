@@ -297,7 +297,7 @@ async fn counts(connection: &mut PgConnection, shape: &Shape, id: i32) {
                    least(total, floor(total * ($4 / 1000 * 2 * dice + coalesce(hit, 0) * (0.6 + 0.8 * dice)) + dice)::bigint) as bad
             from (
                 select bucket, floor($3 * minutes * (1 + 0.45 * sin((extract(epoch from bucket) / 86400 - 0.3) * 2 * pi())) * (0.85 + 0.3 * dice) + dice)::bigint as total, dice,
-                       (select max(share * least(1, extract(epoch from bucket - ($5::timestamptz - begun * interval '1 minute')) / 900 + 0.2))
+                       (select max(share * least(1, greatest(0, extract(epoch from bucket - ($5::timestamptz - begun * interval '1 minute'))) / 900 + 0.2))
                         from unnest($6::integer[], $7::integer[], $8::double precision[]) as i(begun, length, share)
                         where bucket >= $5::timestamptz - begun * interval '1 minute' - $2 * interval '1 second'
                           and bucket < $5::timestamptz + (length - begun) * interval '1 minute') as hit
