@@ -68,6 +68,7 @@ fn details(facts: &Facts) -> Value {
     let mut details = Map::new();
     let mut tell = |name: &str, value: Value| details.insert(name.to_owned(), value);
     if let (TransitionKind::Resolved, Some(episode)) = (facts.kind, &facts.episode_summary) {
+        tell("ended_by", json!(episode.ended_by));
         tell("cost", json!(sentence::cost(facts, episode)));
     }
     if let Some(customers) = facts.customers_affected {

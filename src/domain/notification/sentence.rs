@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{EpisodeSummary, Facts, TransitionKind, text};
+use super::{EpisodeEnd, EpisodeSummary, Facts, TransitionKind, text};
 use crate::domain::{counts::EventCounts, definition::Severity, format, workflow::Outcome};
 
 /// As much as a phone shows of a push message.
@@ -40,8 +40,20 @@ fn firing_lead(facts: &Facts) -> String {
 fn resolved_lead(facts: &Facts) -> String {
     facts.episode_summary.as_ref().map_or_else(
         || "Resolved".to_owned(),
-        |episode| format!("Resolved after {}", cost(facts, episode)),
+        |episode| format!("{} after {}", ending(facts), cost(facts, episode)),
     )
+}
+
+/// What a resolve may claim: that it is over only where that was seen.
+pub fn ending(facts: &Facts) -> &'static str {
+    match facts
+        .episode_summary
+        .as_ref()
+        .map(|episode| episode.ended_by)
+    {
+        Some(EpisodeEnd::Undeclared) => "No longer watched",
+        Some(EpisodeEnd::Recovered) | None => "Resolved",
+    }
 }
 
 /// `PAGE` or `TICKET`.

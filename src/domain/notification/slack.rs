@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Facts, TransitionKind, WorstWorkflow, sentence, text};
+use super::{EpisodeEnd, Facts, TransitionKind, WorstWorkflow, sentence, text};
 use crate::domain::{delivery::Repeat, format, time::Timestamp};
 
 /// A header's own limit is 150 characters.
@@ -45,22 +45,39 @@ fn header(facts: &Facts) -> Value {
                 .unwrap_or_else(|| format!("{} bad", format::percent(bad)));
             format!(":rotating_light: {who}: {name}")
         }
-        TransitionKind::Resolved => format!(":white_check_mark: Resolved: {name}"),
+        TransitionKind::Resolved => {
+            let icon = match ended_by(facts) {
+                EpisodeEnd::Recovered => "white_check_mark",
+                EpisodeEnd::Undeclared => "no_entry_sign",
+            };
+            format!(":{icon}: {}: {name}", sentence::ending(facts))
+        }
     };
     json!({ "type": "header", "text": { "type": "plain_text", "text": title, "emoji": true } })
 }
 
+fn ended_by(facts: &Facts) -> EpisodeEnd {
+    let episode = facts.episode_summary.as_ref();
+    episode.map_or(EpisodeEnd::Recovered, |episode| episode.ended_by)
+}
+
 fn summary(facts: &Facts) -> String {
+    let end = match ended_by(facts) {
+        EpisodeEnd::Recovered => "It is over.",
+        EpisodeEnd::Undeclared => {
+            "Its SLO was removed while it fired, so nobody knows whether it is over."
+        }
+    };
     let window = format::duration(std::time::Duration::from_secs(facts.long.secs));
     let now = format!("*{}* in the last {window}", sentence::share(facts));
     let reasons = sentence::reasons(facts.long.counts);
     let promise = sentence::promise(facts);
     match (&facts.kind, &facts.episode_summary) {
         (TransitionKind::Resolved, Some(episode)) => format!(
-            "It is over. What it cost: *{}*.\nNow: {now}. Promise: {promise}.",
+            "{end} What it cost: *{}*.\nNow: {now}. Promise: {promise}.",
             sentence::cost(facts, episode),
         ),
-        (TransitionKind::Resolved, None) => format!("It is over. Now: {now}. Promise: {promise}."),
+        (TransitionKind::Resolved, None) => format!("{end} Now: {now}. Promise: {promise}."),
         (TransitionKind::Firing, _) if reasons.is_empty() => format!("{now}.\nPromise: {promise}."),
         (TransitionKind::Firing, _) => format!("{now}: {reasons}.\nPromise: {promise}."),
     }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::{pagerduty, sample, sentence, slack, webhook};
+use super::{EpisodeEnd, pagerduty, sample, sentence, slack, webhook};
 use crate::domain::delivery::Repeat;
 
 #[test]
@@ -17,6 +17,29 @@ fn a_headline_leads_with_people_then_pace_then_place() {
         sentence::headline(&sample::resolved()),
         "Resolved after 38 min, 655 customers, 2,010 workflows bad, 21 % of the budget spent: \
          Checkout speed"
+    );
+}
+
+#[test]
+fn an_alert_whose_slo_was_removed_is_not_called_resolved() {
+    let mut facts = sample::resolved();
+    if let Some(episode) = &mut facts.episode_summary {
+        episode.ended_by = EpisodeEnd::Undeclared;
+    }
+    assert_eq!(
+        sentence::headline(&facts),
+        "No longer watched after 38 min, 655 customers, 2,010 workflows bad, \
+         21 % of the budget spent: Checkout speed"
+    );
+    let slack = slack::body(&facts, Repeat::No).to_string();
+    assert!(slack.contains("nobody knows whether it is over"), "{slack}");
+    assert!(!slack.contains("Resolved"), "{slack}");
+    let event = pagerduty::body(&facts, "R0");
+    assert_eq!(event["event_action"], "resolve");
+    assert_eq!(event["payload"]["custom_details"]["ended_by"], "undeclared");
+    assert_eq!(
+        webhook::body(&facts)["data"]["cost"]["ended_by"],
+        "undeclared"
     );
 }
 

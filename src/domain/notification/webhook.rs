@@ -98,6 +98,7 @@ fn worst(worst: &WorstWorkflow) -> Value {
 
 fn cost(episode: &EpisodeSummary) -> Value {
     json!({
+        "ended_by": episode.ended_by,
         "fired_at": episode.fired_at,
         "resolved_at": episode.resolved_at,
         "duration": format::duration(episode.resolved_at.saturating_since(episode.fired_at)),

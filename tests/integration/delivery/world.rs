@@ -11,7 +11,9 @@ use throughline::{
         definition::{Catalog, SecretOrPlain, SecretRef, Severity, Target, TargetKind},
         delivery::{Attempt, Delivery, alert_key},
         names::{Name, TraceId},
-        notification::{EpisodeSummary, Facts, TransitionKind, WindowFacts, WorstWorkflow},
+        notification::{
+            EpisodeEnd, EpisodeSummary, Facts, TransitionKind, WindowFacts, WorstWorkflow,
+        },
         time::Timestamp,
         workflow::Outcome,
     },
@@ -263,6 +265,7 @@ fn facts(slo: &str, kind: TransitionKind, version: i64, now: Timestamp) -> Facts
         episode_summary: (kind == TransitionKind::Resolved).then_some(EpisodeSummary {
             ended_by: throughline::domain::notification::EpisodeEnd::Recovered,
             fired_at: now,
+            ended_by: EpisodeEnd::Recovered,
             resolved_at: now,
             counts,
             customers_affected: Some(12),
