@@ -133,7 +133,10 @@ fn outcome(letter: &str, future: &Future, view: &SloView) -> String {
     // The last hour's rate has been told already: the same moment is told here.
     let told = view.summary.budget_empty_at.filter(|_| letter == "A");
     match crossing(future, view) {
-        Some(at) => format!("empty {}", format::moment_in_words(told.unwrap_or(at), view.as_of)),
+        Some(at) => format!(
+            "empty {}",
+            format::moment_in_words(told.unwrap_or(at), view.as_of)
+        ),
         None => future.points.last().map_or_else(String::new, |(at, left)| {
             format!(
                 "{} by {}",

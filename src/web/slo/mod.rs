@@ -191,7 +191,10 @@ impl SloPage {
             Some(_) if slo.budget_empty_in_seconds >= Some(slo.window_seconds) => {
                 "it recovers faster than it burns".to_owned()
             }
-            Some(at) => format!("{}, at the last hour's rate", format::moment_in_words(at, self.view.as_of)),
+            Some(at) => format!(
+                "{}, at the last hour's rate",
+                format::moment_in_words(at, self.view.as_of)
+            ),
             None if slo.burn_rate_last_hour.is_some() => "it does not burn down".to_owned(),
             None => "no event in the last hour".to_owned(),
         }

@@ -263,7 +263,6 @@ fn facts(slo: &str, kind: TransitionKind, version: i64, now: Timestamp) -> Facts
         runbook: None,
         page_url: None,
         episode_summary: (kind == TransitionKind::Resolved).then_some(EpisodeSummary {
-            ended_by: throughline::domain::notification::EpisodeEnd::Recovered,
             fired_at: now,
             ended_by: EpisodeEnd::Recovered,
             resolved_at: now,
