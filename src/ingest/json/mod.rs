@@ -7,6 +7,8 @@
 
 mod fields;
 #[cfg(test)]
+mod same;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;

@@ -16,7 +16,7 @@ mod reader;
 mod resource;
 mod span;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::sync::Once;
 

@@ -107,7 +107,7 @@ const fn schema(kind: Kind) -> &'static [(u32, Shape)] {
     }
 }
 
-pub(super) fn request(choices: &[u8]) -> Vec<u8> {
+pub(in crate::ingest) fn request(choices: &[u8]) -> Vec<u8> {
     let mut choices = Choices(choices);
     let mut body = Vec::new();
     while !choices.0.is_empty() {
@@ -173,7 +173,8 @@ fn field(bytes: &mut Vec<u8>, tag: u32, shape: Shape, choices: &mut Choices<'_>)
             let number = u64::from(choices.next() % 8);
             varint(bytes, if number == 7 { u64::MAX - 3 } else { number });
         }
-        Fixed64 => bytes.extend([choices.next(); 8]),
+        // A time or a number, and as a number one that decimal digits hold exactly.
+        Fixed64 => bytes.extend((f64::from(choices.next()) / 8.0).to_le_bytes()),
         Fixed32 => bytes.extend([choices.next(); 4]),
         Text => {
             let texts = ["", "a", "b", "service.name", "größe"];

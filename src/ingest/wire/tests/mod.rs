@@ -1,7 +1,7 @@
 //! The scan against prost: the same spans, the same fields, the same refusals, whatever the bytes.
 
-mod generate;
-mod oracle;
+pub(in crate::ingest) mod generate;
+pub(in crate::ingest) mod oracle;
 
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest,
@@ -30,7 +30,7 @@ fn compare(body: &[u8]) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_body_is_read_as_prost_reads_it(choices in prop::collection::vec(any::<u8>(), 0..2_000)) {

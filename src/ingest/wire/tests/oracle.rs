@@ -23,7 +23,7 @@ type Attributes = BTreeMap<String, String>;
 
 /// All that can be asked of a span.
 #[derive(Debug, PartialEq)]
-pub(super) struct Seen {
+pub(in crate::ingest) struct Seen {
     ids: (TraceId, SpanId, Option<SpanId>),
     texts: [String; 5],
     kind: String,
@@ -55,7 +55,7 @@ pub(super) fn by_scan(body: &[u8]) -> Result<Vec<Result<Seen, Refusal>>, Malform
     Ok(seen)
 }
 
-fn see(span: &dyn SpanView) -> Seen {
+pub(in crate::ingest) fn see(span: &dyn SpanView) -> Seen {
     let all = |scope| ask(|key| span.attribute(scope, key));
     let (mut events, mut links) = (Vec::new(), Vec::new());
     span.any_event(&mut |event| {
@@ -97,7 +97,9 @@ fn ask<'a>(attribute: impl Fn(&str) -> Option<Value<'a>>) -> Attributes {
         .collect()
 }
 
-pub(super) fn by_prost(body: &[u8]) -> Result<Vec<Result<Seen, Refusal>>, prost::DecodeError> {
+pub(in crate::ingest) fn by_prost(
+    body: &[u8],
+) -> Result<Vec<Result<Seen, Refusal>>, prost::DecodeError> {
     let request = ExportTraceServiceRequest::decode(body)?;
     let mut seen = Vec::new();
     for resource_spans in request.resource_spans {
