@@ -12,7 +12,7 @@ use super::{
 use crate::domain::time::Timestamp;
 
 /// A first SLO that is valid as it stands.
-pub(super) const FIRST_SLO: &str = r#"apiVersion: throughline/v1
+pub const FIRST_SLO: &str = r#"apiVersion: throughline/v1
 kind: SLO
 metadata:
   name: orders-on-time
@@ -86,7 +86,7 @@ impl FirstRunPage {
     /// One span that any shell can send.
     fn first_span(&self) -> String {
         format!(
-            "curl -i {}/v1/traces -H 'content-type: application/json' -d '{}'",
+            "curl -i {}/v1/traces \\\n  -H 'content-type: application/json' -d '{}'",
             self.endpoint(),
             r#"{"resourceSpans":[]}"#
         )

@@ -37,6 +37,7 @@ use tower_http::{
     catch_panic::CatchPanicLayer, compression::CompressionLayer, set_header::SetResponseHeaderLayer,
 };
 
+pub use first_run::FIRST_SLO;
 pub use state::{DefinitionsStatus, IngestFacts, IngestProbe, Listening, WebState};
 
 /// Scripts, styles and data come from here and nowhere else; no inline script or style runs.

@@ -71,7 +71,7 @@ impl BudgetChart {
                 id: "budget",
                 sentence: &self.sentence,
                 lines: self.lines(&frame, &y, lowest),
-                marks: self.marks(&frame, &y),
+                marks: self.marks(&frame, &y, lowest),
             }),
             data: self.readings(&frame),
             table: self.table(),
@@ -154,19 +154,19 @@ impl BudgetChart {
         svg
     }
 
-    fn marks(&self, frame: &Frame, y: &impl Fn(f64) -> f64) -> Markup {
+    fn marks(&self, frame: &Frame, y: &impl Fn(f64) -> f64, lowest: f64) -> Markup {
         let mut svg = Markup::default();
         svg.add(format_args!(
             r#"<text class="e ti" x="{}%" dx="-5" y="10">now</text>"#,
             number(frame.fraction(self.now) * 100.0)
         ));
         for (future, name) in self.futures.iter().zip(["A", "B", "C"]) {
-            if let Some((at, left)) = until_gone(&future.points, DEEPEST).last() {
+            if let Some((at, left)) = until_gone(&future.points, lowest).last() {
                 svg.add(format_args!(
                     r#"<text class="ti b" x="{}%" dx="{}" y="{}">{name}</text>"#,
                     number((frame.fraction(at) * 100.0).min(100.0)),
                     if name == "C" { -12 } else { 4 },
-                    number(y(left.max(DEEPEST)) - 6.0),
+                    number(y(left) - 6.0),
                 ));
             }
         }

@@ -47,8 +47,8 @@ impl Frame {
         for (at, label) in ticks(self.range) {
             let place = self.fraction(at) * 100.0;
             let anchor = match place {
-                ..4.0 => "",
-                96.0.. => "e",
+                ..2.0 => "",
+                99.0.. => "e",
                 _ => "c",
             };
             svg.add(format_args!(

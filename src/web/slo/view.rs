@@ -285,7 +285,7 @@ impl SloView {
         rows.extend(self.evidence.iter().map(|(reason, n)| {
             (
                 format::count(*n),
-                format!("spans or verdicts: {}", reason.replace('_', " ")),
+                format!("evidence noted as {}", reason.replace('_', " ")),
             )
         }));
         rows

@@ -280,7 +280,7 @@ async fn run(connection: &mut PgConnection, sql: &'static str) {
     sqlx::query(sql).execute(connection).await.unwrap();
 }
 
-/// Minutes for four days, hours before that. The hash of the bucket is the randomness.
+/// Minutes for a day, hours before that. The hash of the bucket is the randomness.
 async fn counts(connection: &mut PgConnection, shape: &Shape, id: i32) {
     if shape.volume == 0.0 {
         return;
@@ -309,10 +309,10 @@ async fn counts(connection: &mut PgConnection, shape: &Shape, id: i32) {
             ) shaped
         ) counted";
     let hour = Duration::from_secs(3_600);
-    let edge = (now() - 96 * hour).floor_to(24 * hour);
+    let edge = (now() - 26 * hour).floor_to(24 * hour);
     let minute_from = now().floor_to(Duration::from_secs(60));
     for (resolution, first, last) in [
-        (3_600, edge - 52 * 24 * hour, edge - hour),
+        (3_600, edge - 55 * 24 * hour, edge - hour),
         (60, edge, minute_from),
     ] {
         sqlx::query(minute)

@@ -1,5 +1,283 @@
 //! The pages and the API over a database with four weeks in it.
 
+mod answers;
 mod browser;
+mod client;
 mod fixture;
 mod status;
+
+use std::collections::BTreeSet;
+
+use throughline::domain::definition::Catalog;
+
+use client::{Answer, get, get_with};
+use fixture::catalog;
+
+const PAGES: [&str; 11] = [
+    "/",
+    "/?q=team%3Dpayments",
+    "/?state=Paging",
+    "/alerts",
+    "/definitions",
+    "/slos/orders-on-time",
+    "/slos/orders-on-time?range=1h",
+    "/slos/refunds-settled?range=24h",
+    "/slos/invoices-ready?range=7d",
+    "/slos/fraud-checked?range=28d",
+    "/slos/payouts-sent?range=nonsense",
+];
+
+#[tokio::test]
+async fn every_page_is_small_strict_and_free_of_nonsense() {
+    let shop = fixture::four_weeks().await;
+    let assets = [
+        asset(&shop.router, "css").await,
+        asset(&shop.router, "js").await,
+    ];
+    let [style, script] = assets.map(|answer| client::gzipped(answer.body.as_bytes()));
+    assert!(script <= 4 * 1024, "{script} bytes of script");
+    for path in PAGES {
+        let page = get(&shop.router, path).await;
+        assert_eq!(page.status, 200, "{path}: {}", page.body);
+        let size = client::gzipped(page.body.as_bytes()) + style + script;
+        assert!(size <= 60 * 1024, "{path}: {size} bytes on the wire");
+        assert!(
+            page.body.len() <= 120 * 1024,
+            "{path}: {} bytes",
+            page.body.len()
+        );
+        has_nothing_inline(path, &page.body);
+        for nonsense in [
+            "NaN", "inf ", "inf×", "infinity", "None", "Some(", "{{", "{%",
+        ] {
+            assert!(!page.body.contains(nonsense), "{path} says `{nonsense}`");
+        }
+        assert!(
+            page.body.contains("href=\"#main\""),
+            "{path} has no skip link"
+        );
+    }
+}
+
+fn has_nothing_inline(path: &str, body: &str) {
+    for forbidden in [
+        r"\sstyle\s*=",
+        r"<style",
+        r"\son[a-z]+\s*=",
+        r"javascript:",
+        r#"(src|href)="(https?:)?//[^r]"#,
+    ] {
+        let found = regex::Regex::new(forbidden).unwrap().find(body);
+        assert!(
+            found.is_none(),
+            "{path}: {:?}",
+            found.map(|found| found.as_str())
+        );
+    }
+    let scripts = regex::Regex::new("<script([^>]*)>").unwrap();
+    for script in scripts.captures_iter(body) {
+        let is_data = script[1].contains(r#"type="application/json""#);
+        let is_file = script[1].contains(r#"src="/assets/"#);
+        assert!(is_data || is_file, "{path}: {}", &script[0]);
+    }
+}
+
+#[tokio::test]
+async fn every_answer_carries_the_same_strict_headers() {
+    let shop = fixture::four_weeks().await;
+    for path in [
+        "/",
+        "/slos/orders-on-time",
+        "/slos/none",
+        "/api/v1/slos",
+        "/healthz",
+        "/metrics",
+        "/assets/x",
+    ] {
+        let answer = get(&shop.router, path).await;
+        assert_eq!(
+            answer.header("content-security-policy"),
+            "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+            "{path}"
+        );
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(answer.header("referrer-policy"), "same-origin", "{path}");
+        assert_eq!(
+            answer.header("cross-origin-opener-policy"),
+            "same-origin",
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_link_leads_somewhere() {
+    let shop = fixture::four_weeks().await;
+    let link = regex::Regex::new(r#"(?:href|src)="([^"]+)""#).unwrap();
+    let mut known = BTreeSet::from(["/".to_owned()]);
+    let mut open = vec!["/".to_owned()];
+    while let Some(path) = open.pop() {
+        let page = get(&shop.router, &path).await;
+        assert!(matches!(page.status, 200), "{path}: {}", page.status);
+        if !page.header("content-type").starts_with("text/html") {
+            continue;
+        }
+        for found in link.captures_iter(&page.body) {
+            let target = found[1].replace("&amp;", "&");
+            if let Some(id) = target.strip_prefix('#') {
+                assert!(
+                    page.body.contains(&format!("id=\"{id}\"")),
+                    "{path} has no `{id}`"
+                );
+                continue;
+            }
+            let target = match target.strip_prefix('?') {
+                Some(query) => format!("{}?{query}", path.split('?').next().unwrap()),
+                None => target,
+            };
+            if target.starts_with('/') && known.insert(target.clone()) {
+                open.push(target);
+            }
+        }
+    }
+    assert!(
+        known.contains("/slos/orders-on-time?range=28d"),
+        "{known:?}"
+    );
+    assert!(known.len() > 50, "{known:?}");
+}
+
+#[tokio::test]
+async fn an_unknown_slo_names_the_one_that_was_meant() {
+    let shop = fixture::four_weeks().await;
+    let page = get(&shop.router, "/slos/orders-in-time").await;
+    assert_eq!(page.status, 404);
+    assert!(
+        page.body
+            .contains(r#"<a href="/slos/orders-on-time">orders-on-time</a>"#),
+        "{}",
+        page.body
+    );
+    let twin = get(&shop.router, "/api/v1/slos/orders-in-time").await;
+    assert_eq!(twin.status, 404);
+    assert_eq!(twin.json()["did_you_mean"], "orders-on-time");
+    let hostile = get(&shop.router, "/slos/%3Cscript%3Ealert(1)%3C%2Fscript%3E").await;
+    assert_eq!(hostile.status, 404);
+    assert!(!hostile.body.contains("<script>"), "{}", hostile.body);
+    assert_eq!(get(&shop.router, "/nothing/here").await.status, 404);
+}
+
+#[tokio::test]
+async fn who_has_the_page_already_gets_it_again_only_when_it_changed() {
+    let shop = fixture::four_weeks().await;
+    for path in ["/", "/slos/orders-on-time", "/api/v1/slos", "/alerts"] {
+        let first = get(&shop.router, path).await;
+        let etag = first.header("etag");
+        assert_eq!(first.header("cache-control"), "private, no-cache", "{path}");
+        let again = get_with(&shop.router, path, &[("if-none-match", etag)]).await;
+        assert_eq!((again.status, again.body.as_str()), (304, ""), "{path}");
+        assert_eq!(again.header("etag"), etag, "{path}");
+    }
+    let etag = get(&shop.router, "/").await.header("etag").to_owned();
+    shop.clock.advance(std::time::Duration::from_secs(60));
+    let later = get_with(&shop.router, "/", &[("if-none-match", &etag)]).await;
+    assert_eq!(later.status, 200, "a minute later the overview says so");
+}
+
+#[tokio::test]
+async fn assets_are_named_by_their_content_and_kept_for_ever() {
+    let shop = fixture::four_weeks().await;
+    for kind in ["css", "js"] {
+        let answer = asset(&shop.router, kind).await;
+        assert_eq!(
+            answer.header("cache-control"),
+            "public, max-age=31536000, immutable"
+        );
+    }
+    assert_eq!(
+        get(&shop.router, "/assets/0123456789abcdef.css")
+            .await
+            .status,
+        404
+    );
+}
+
+async fn asset(router: &axum::Router, kind: &str) -> Answer {
+    let page = get(router, "/").await;
+    let name = regex::Regex::new(&format!(r#"/assets/[0-9a-f]{{16}}\.{kind}"#)).unwrap();
+    let answer = get(router, name.find(&page.body).unwrap().as_str()).await;
+    assert_eq!(answer.status, 200);
+    answer
+}
+
+#[tokio::test]
+async fn the_first_visit_says_how_to_begin() {
+    let shop = fixture::empty(Catalog::default()).await;
+    let page = get(&shop.router, "/").await;
+    for text in [
+        "OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318",
+        "0.0.0.0:4317",
+        "kind: SLO",
+        "throughline validate slo-definitions",
+    ] {
+        assert!(page.body.contains(text), "no `{text}`");
+    }
+    let alerts = get(&shop.router, "/alerts").await;
+    assert!(
+        alerts.body.contains("Nothing fires."),
+        "an empty page says what would be there"
+    );
+}
+
+#[tokio::test]
+async fn an_slo_that_was_never_evaluated_has_a_page_without_invented_numbers() {
+    let shop = fixture::empty(catalog()).await;
+    let page = get(&shop.router, "/slos/orders-on-time").await;
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("Not evaluated yet."));
+    assert!(page.body.contains("No event in the last 28 d"));
+    assert!(!page.body.contains("NaN"));
+    let twin = get(&shop.router, "/api/v1/slos/orders-on-time")
+        .await
+        .json();
+    assert!(
+        twin["state"].is_null() && twin["budget_left_ratio"].is_null(),
+        "{twin}"
+    );
+    assert_eq!(twin["counts"]["total"], 0);
+}
+
+#[tokio::test]
+async fn what_a_sender_wrote_is_text_and_never_markup() {
+    let shop = fixture::four_weeks().await;
+    let mut connection = shop.database.connect().await;
+    sqlx::query("update workflows set label = '<img src=x onerror=alert(1)>', customer = '\"><script>alert(2)</script>'")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let page = get(&shop.router, "/slos/orders-on-time").await;
+    assert!(page.body.contains("&#60;img src=x") || page.body.contains("&lt;img src=x"));
+    assert!(!page.body.contains("<img") && !page.body.contains("<script>alert"));
+}
+
+#[tokio::test]
+async fn a_broken_file_is_told_on_the_overview_and_on_its_own_page() {
+    let shop = fixture::four_weeks().await;
+    shop.definitions.send_modify(|status| {
+        let mut broken = (**status).clone();
+        broken.problems = vec!["returns.yaml:14:5 unknown field `dead_line`".to_owned()];
+        *status = broken.into();
+    });
+    for path in ["/", "/definitions"] {
+        let page = get(&shop.router, path).await;
+        assert!(
+            page.body
+                .contains("returns.yaml:14:5 unknown field `dead_line`"),
+            "{path}"
+        );
+        assert!(
+            page.body.contains("the last good version stays in force"),
+            "{path}"
+        );
+    }
+}

@@ -1,0 +1,255 @@
+//! What the API returns: the same numbers as the pages, and as the tables.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::Value;
+use throughline::{
+    clock::Clock,
+    store::Store,
+    web::{DefinitionsStatus, IngestFacts, IngestProbe, Listening, WebState, router},
+};
+use tokio::sync::watch;
+
+use super::{
+    client::{get, get_with},
+    fixture,
+};
+
+#[tokio::test]
+async fn the_api_counts_every_event_of_the_window_as_the_tables_have_it() {
+    let shop = fixture::four_weeks().await;
+    let twin = get(&shop.router, "/api/v1/slos/orders-on-time")
+        .await
+        .json();
+    let mut connection = shop.database.connect().await;
+    let (good, late, failed, timeout, cancelled, orphan): (i64, i64, i64, i64, i64, i64) =
+        sqlx::query_as(
+            "select sum(good)::bigint, sum(late)::bigint, sum(failed)::bigint, sum(timeout)::bigint,
+                    sum(cancelled)::bigint, sum(orphan)::bigint
+             from event_counts where slo_id = 1 and resolution = 3600 and bucket >= $1",
+        )
+        // The fixture has no minutes that long ago, so the window begins with the next whole hour.
+        .bind((fixture::now() - Duration::from_secs(28 * 86_400)).ceil_to(Duration::from_secs(3_600)).to_chrono())
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    let counts = &twin["counts"];
+    let expected = serde_json::json!({
+        "good": good, "late": late, "failed": failed, "timeout": timeout, "cancelled": cancelled,
+        "orphan": orphan, "invalid": 0, "bad": late + failed + timeout,
+        "total": good + late + failed + timeout,
+    });
+    assert_eq!(counts, &expected);
+    assert_eq!(
+        twin["evidence"],
+        serde_json::json!({ "timeout_corrected": 11, "too_late": 3 })
+    );
+    assert_eq!(
+        (&twin["in_flight"], &twin["overdue"]),
+        (&Value::from(63), &Value::from(8))
+    );
+    assert_eq!(twin["alerts"][0]["state"], "firing");
+    assert_eq!(twin["rules"].as_array().unwrap().len(), 4);
+    assert!(twin["rules"][0]["long"]["burn_rate"].as_f64().unwrap() > 13.44);
+}
+
+#[tokio::test]
+async fn an_event_is_in_the_api_before_the_next_evaluation() {
+    let shop = fixture::four_weeks().await;
+    let path = "/api/v1/slos/stock-synced";
+    let before = get(&shop.router, path).await.json()["counts"]["failed"]
+        .as_i64()
+        .unwrap();
+    let mut connection = shop.database.connect().await;
+    for length in [60, 3_600, 86_400] {
+        let bucket = fixture::now().floor_to(Duration::from_secs(length));
+        sqlx::query("insert into event_counts (slo_id, resolution, bucket, writer, failed) values (6, $1, $2, 7, 5)")
+            .bind(i32::try_from(length).unwrap())
+            .bind(bucket.to_chrono())
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    }
+    let after = get(&shop.router, path).await.json()["counts"]["failed"]
+        .as_i64()
+        .unwrap();
+    assert_eq!(after, before + 5);
+}
+
+#[tokio::test]
+async fn every_number_that_the_page_counts_is_in_its_twin() {
+    let shop = fixture::four_weeks().await;
+    let page = get(&shop.router, "/slos/orders-on-time").await.body;
+    let twin = get(&shop.router, "/api/v1/slos/orders-on-time")
+        .await
+        .json();
+    let mut numbers = Vec::new();
+    numbers_of(&twin, &mut numbers);
+    let flow = &page[page.find("id=\"flow\"").unwrap()..];
+    let shown = regex::Regex::new("<dt>([0-9,]+)</dt>").unwrap();
+    let mut seen = 0;
+    for found in shown.captures_iter(flow) {
+        let n: f64 = found[1].replace(',', "").parse().unwrap();
+        assert!(
+            numbers.iter().any(|number| number.to_bits() == n.to_bits()),
+            "{n} is not in the twin"
+        );
+        seen += 1;
+    }
+    assert_eq!(seen, 11);
+    for list in ["worst_workflows", "in_flight_oldest"] {
+        let rows = twin[list].as_array().unwrap();
+        assert_eq!(rows.len(), 8);
+        for row in rows {
+            assert!(page.contains(row["trace_id"].as_str().unwrap()), "{row}");
+            assert!(page.contains(row["label"].as_str().unwrap()), "{row}");
+        }
+    }
+    for customer in twin["customers"].as_array().unwrap() {
+        let cell = format!("<td class=\"num strong\">{}</td>", customer["bad"]);
+        assert!(page.contains(&cell), "{customer}");
+    }
+    assert_eq!(
+        twin["budget_history"].as_array().unwrap().last().unwrap()["budget_left_ratio"],
+        twin["budget_left_ratio"]
+    );
+}
+
+fn numbers_of(value: &Value, numbers: &mut Vec<f64>) {
+    match value {
+        Value::Number(number) => numbers.extend(number.as_f64()),
+        Value::Array(values) => values.iter().for_each(|value| numbers_of(value, numbers)),
+        Value::Object(fields) => fields.values().for_each(|value| numbers_of(value, numbers)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn the_list_is_in_order_of_urgency_and_a_filter_narrows_it() {
+    let shop = fixture::four_weeks().await;
+    let names = async |path: &str| -> Vec<String> {
+        let twin = get(&shop.router, path).await.json();
+        let slos = twin["slos"].as_array().unwrap().clone();
+        slos.iter()
+            .map(|slo| slo["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(
+        names("/api/v1/slos").await,
+        [
+            "orders-on-time",
+            "refunds-settled",
+            "invoices-ready",
+            "fraud-checked",
+            "payouts-sent",
+            "webhooks-delivered",
+            "stock-synced",
+        ]
+    );
+    assert_eq!(
+        names("/api/v1/slos?q=team%3Dpayments").await,
+        ["refunds-settled", "payouts-sent"]
+    );
+    assert_eq!(names("/api/v1/slos?state=paging").await, ["orders-on-time"]);
+}
+
+#[tokio::test]
+async fn one_address_answers_people_with_a_page_and_programs_with_json() {
+    let shop = fixture::four_weeks().await;
+    let browser = [("accept", "text/html,application/xhtml+xml,*/*;q=0.8")];
+    let program = [("accept", "application/json")];
+    for path in ["/", "/slos/orders-on-time", "/alerts", "/definitions"] {
+        let page = get_with(&shop.router, path, &browser).await;
+        assert_eq!(
+            page.header("content-type"),
+            "text/html; charset=utf-8",
+            "{path}"
+        );
+        let twin = get_with(&shop.router, path, &program).await;
+        assert_eq!(twin.header("content-type"), "application/json", "{path}");
+        assert!(twin.header("vary").contains("accept"), "{path}");
+        twin.json();
+    }
+}
+
+#[tokio::test]
+async fn alerts_tell_what_fires_and_who_was_told() {
+    let shop = fixture::four_weeks().await;
+    let twin = get(&shop.router, "/api/v1/alerts").await.json();
+    let firing = twin["firing"].as_array().unwrap();
+    assert_eq!(firing.len(), 2);
+    assert_eq!(
+        (&firing[0]["slo"], &firing[0]["severity"]),
+        (&Value::from("orders-on-time"), &Value::from("page"))
+    );
+    let newest = &twin["transitions"][0];
+    assert_eq!(newest["kind"], "firing");
+    assert_eq!(newest["deliveries"][0]["target"], "oncall");
+    assert_eq!(newest["deliveries"][0]["http_status"], 202);
+}
+
+#[tokio::test]
+async fn prometheus_reads_budget_burn_and_events_of_every_slo() {
+    let shop = fixture::four_weeks().await;
+    let text = get(&shop.router, "/metrics").await.body;
+    for line in [
+        r#"throughline_slo_objective_ratio{slo="orders-on-time"} 0.995"#,
+        r#"throughline_alert_firing{severity="page",slo="orders-on-time"} 1"#,
+        r#"throughline_slo_overdue{slo="orders-on-time"} 9"#,
+        r#"throughline_slo_burn_rate{slo="orders-on-time",window="1h"}"#,
+        r#"throughline_slo_events_window{outcome="timeout",slo="orders-on-time"}"#,
+        r#"throughline_slo_error_budget_remaining_ratio{slo="refunds-settled"} -0."#,
+    ] {
+        assert!(text.contains(line), "no `{line}` in {text}");
+    }
+    assert!(
+        !text.contains("fraud-checked\",window"),
+        "no burn rate without events"
+    );
+}
+
+#[tokio::test]
+async fn readiness_gives_its_reasons_and_liveness_needs_none() {
+    let shop = fixture::four_weeks().await;
+    assert_eq!(get(&shop.router, "/healthz").await.status, 200);
+    let ready = get(&shop.router, "/readyz").await;
+    assert_eq!(
+        (ready.status, &ready.json()["ready"]),
+        (200, &Value::from(true))
+    );
+
+    let nowhere = "postgres://nobody@127.0.0.1:1/none".parse().unwrap();
+    let (_catalog, catalog) = watch::channel(Arc::default());
+    let (_definitions, definitions) = watch::channel(Arc::new(DefinitionsStatus {
+        folder: "slo-definitions".to_owned(),
+        loaded_at: None,
+        problems: vec!["a.yaml:1:1 no `kind`".to_owned()],
+    }));
+    let alone = router(WebState {
+        store: Store::new(nowhere, 1),
+        clock: Clock::System,
+        catalog,
+        definitions,
+        ingest: IngestProbe::new(IngestFacts::default),
+        listening: Listening {
+            otlp_grpc: "127.0.0.1:4317".parse().unwrap(),
+            otlp_http: "127.0.0.1:4318".parse().unwrap(),
+        },
+        metrics: prometheus::Registry::new(),
+        version: "0",
+    });
+    let ready = get(&alone, "/readyz").await;
+    assert_eq!(ready.status, 503);
+    assert_eq!(
+        ready.json()["reasons"],
+        serde_json::json!([
+            "the database does not answer",
+            "no definitions could be loaded from `slo-definitions`",
+            "a.yaml:1:1 no `kind`",
+        ])
+    );
+    assert_eq!(get(&alone, "/healthz").await.status, 200);
+    let page = get(&alone, "/").await;
+    assert_eq!(page.status, 503);
+    assert!(page.body.contains("the database does not answer"));
+}
