@@ -179,7 +179,7 @@ async fn history(connection: &mut PgConnection, slo: &Slo, id: i32, status: &Slo
 
 async fn delivered(connection: &mut PgConnection, transition: Uuid, at: Timestamp) {
     for (target, status) in [("oncall", 202), ("team-chat", 200)] {
-        let delivery: i64 = sqlx::query_scalar("insert into deliveries (transition_id, target, ordering_key, priority, state, attempts, next_attempt_at, settled_at) values ($1, $2, 'k', 0, 'delivered', 1, $3, $3) returning id")
+        let delivery: i64 = sqlx::query_scalar("insert into deliveries (transition_id, target, ordering_key, priority, state, attempts, next_attempt_at, retries_since, settled_at) values ($1, $2, 'k', 0, 'delivered', 1, $3, $3, $3) returning id")
             .bind(transition)
             .bind(target)
             .bind(at.to_chrono())
