@@ -45,7 +45,7 @@ pub struct DatabaseConfig {
     )]
     pub url: Option<String>,
     /// Where the service's own PostgreSQL keeps its data
-    /// [default: $XDG_DATA_HOME/throughline/postgres, or /var/lib/throughline/postgres as root]
+    /// [default: $`XDG_DATA_HOME/throughline/postgres`, or /var/lib/throughline/postgres as root]
     #[arg(
         long,
         env = "THROUGHLINE_DATA_DIR",

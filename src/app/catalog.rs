@@ -110,9 +110,9 @@ impl CatalogKeeper {
         }
         let look = match check(&found) {
             Ok((catalog, warnings)) => {
-                warnings
-                    .iter()
-                    .for_each(|warning| tracing::warn!("{}", line(warning)));
+                for warning in &warnings {
+                    tracing::warn!("{}", line(warning));
+                }
                 self.accept(catalog, &found.files, now).await?
             }
             Err(problems) => self.refuse(&problems),
@@ -137,7 +137,7 @@ impl CatalogKeeper {
             status.loaded_at = Some(now);
             status.problems.clear();
         });
-        self.metrics.definitions_loaded.set(1);
+        self.metrics.definitions_loaded.set(1.0);
         tracing::info!(slos, "definitions are in force");
         Ok(Look::InForce { slos })
     }
@@ -155,9 +155,9 @@ impl CatalogKeeper {
 
     fn refuse(&self, problems: &[Problem]) -> Look {
         let lines: Vec<_> = problems.iter().map(line).collect();
-        lines
-            .iter()
-            .for_each(|line| tracing::error!("definitions are refused: {line}"));
+        for line in &lines {
+            tracing::error!("definitions are refused: {line}");
+        }
         self.show(lines);
         Look::Refused {
             problems: problems.len(),
@@ -177,7 +177,7 @@ impl CatalogKeeper {
     fn show(&self, problems: Vec<String>) {
         self.status
             .send_modify(|status| Arc::make_mut(status).problems = problems);
-        self.metrics.definitions_loaded.set(0);
+        self.metrics.definitions_loaded.set(0.0);
     }
 }
 

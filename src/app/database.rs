@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// How long a database that was named may be away when the service starts.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The store, and the server behind it if it is ours to stop.
@@ -26,12 +26,11 @@ pub struct Database {
 impl Database {
     /// Opens the database and brings its schema up to date.
     pub async fn open(config: &DatabaseConfig, environment: &Environment) -> anyhow::Result<Self> {
-        let (options, server) = match &config.url {
-            Some(url) => (parse(url)?, None),
-            None => {
-                let server = Server::start(&settings(config, environment)?).await?;
-                (parse(&server.connection_url())?, Some(server))
-            }
+        let (options, server) = if let Some(url) = &config.url {
+            (parse(url)?, None)
+        } else {
+            let server = Server::start(&settings(config, environment)?).await?;
+            (parse(&server.connection_url())?, Some(server))
         };
         let store = Store::new(options, config.database_connections);
         migrate_patiently(&store).await?;

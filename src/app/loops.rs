@@ -28,10 +28,10 @@ use crate::{
 const SECOND: Duration = Duration::from_secs(1);
 /// No sign of life for this long is an outage: ten beats were missed.
 const SILENCE: Duration = Duration::from_secs(10);
-const RETENTION_INTERVAL: Duration = Duration::from_secs(3_600);
+const RETENTION_INTERVAL: Duration = Duration::from_hours(1);
 /// Hours and days are kept for a calendar year and some weeks to compare.
-const KEEP_HOURS: Duration = Duration::from_secs(400 * 86_400);
-const DAY: Duration = Duration::from_secs(86_400);
+const KEEP_HOURS: Duration = Duration::from_hours(9600);
+const DAY: Duration = Duration::from_hours(24);
 
 pub(super) struct Loops {
     pub(super) config: Config,
@@ -122,20 +122,12 @@ impl Loops {
             DeliverSettings::default(),
         )?;
         let dispatcher = Arc::new(Mutex::new(Dispatcher::new(deliverer)));
-        let metrics = self.metrics.clone();
-        let periodic = periodic.clone();
+        let looping = periodic.clone().run("deliver", SECOND, {
+            let (dispatcher, metrics) = (Arc::clone(&dispatcher), self.metrics.clone());
+            move |now| deliver(Arc::clone(&dispatcher), metrics.clone(), now)
+        });
         tasks.spawn(async move {
-            let turns = Arc::clone(&dispatcher);
-            periodic
-                .run("deliver", SECOND, move |now| {
-                    let (turns, metrics) = (Arc::clone(&turns), metrics.clone());
-                    async move {
-                        let ended = turns.lock().await.tick(now).await?;
-                        ended.iter().for_each(|turn| note_turn(turn, &metrics));
-                        Ok(ended)
-                    }
-                })
-                .await;
+            looping.await;
             // What is under way is finished: a notification that was sent should be known as sent.
             dispatcher.lock().await.drain().await;
         });
@@ -187,6 +179,18 @@ async fn follow_definitions(mut keeper: CatalogKeeper, clock: Clock, shutdown: C
             tracing::warn!(error = %format!("{error:#}"), "cannot bring definitions into force");
         }
     }
+}
+
+async fn deliver(
+    dispatcher: Arc<Mutex<Dispatcher>>,
+    metrics: Metrics,
+    now: Timestamp,
+) -> anyhow::Result<Vec<TargetReport>> {
+    let ended = dispatcher.lock().await.tick(now).await?;
+    for turn in &ended {
+        note_turn(turn, &metrics);
+    }
+    Ok(ended)
 }
 
 fn note_turn(turn: &TargetReport, metrics: &Metrics) {

@@ -113,21 +113,21 @@ impl App {
         // A random slot, so that replicas rarely share one.
         let writer = Writer(rand::random_range(0..1_024));
         let (watermark, watermark_in_force) = watch::channel(self.clock.now());
-        let (recorder, recorder_loop) = Recorder::new(RecorderParts {
+        let (recorder, committing) = Recorder::new(RecorderParts {
             store: store.clone(),
             writer,
             clock: self.clock.clone(),
             classifier: self.in_force.classifier.clone(),
             watermark: watermark_in_force,
         });
-        let (recording, serving) = (TaskTracker::new(), TaskTracker::new());
-        let recorded = CancellationToken::new();
-        recording.spawn(recorder_loop.run(recorded.clone()));
-        let receiver = self.receiver(recorder);
+        let (commits, serving) = (TaskTracker::new(), TaskTracker::new());
+        let received = CancellationToken::new();
+        commits.spawn(committing.run(received.clone()));
+        let otlp = self.receiver(recorder);
         let until = || shutdown.clone().cancelled_owned();
-        serving.spawn(grpc::serve(self.listeners.grpc, receiver.clone(), until()));
+        serving.spawn(grpc::serve(self.listeners.grpc, otlp.clone(), until()));
         let origins = AllowedOrigins(self.config.receiver.cors_allowed_origins.clone());
-        serving.spawn(http::serve(self.listeners.http, receiver, origins, until()));
+        serving.spawn(http::serve(self.listeners.http, otlp, origins, until()));
         serving.spawn(web::serve(self.listeners.pages, pages, until()));
         Loops {
             config: self.config,
@@ -143,9 +143,9 @@ impl App {
         shutdown.cancelled().await;
         serving.close();
         serving.wait().await;
-        recorded.cancel();
-        recording.close();
-        recording.wait().await;
+        received.cancel();
+        commits.close();
+        commits.wait().await;
         self.database.close().await
     }
 
@@ -209,7 +209,7 @@ async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
 async fn prepare(store: &Store, now: Timestamp, horizon: Duration) -> anyhow::Result<()> {
     let mut tx = store.begin("prepare partitions").await?;
     tx.ensure_epoch(now, horizon).await?;
-    let ahead = Duration::from_secs(2 * 86_400);
+    let ahead = Duration::from_hours(48);
     tx.ensure_count_partitions(TimeRange::new(now - horizon - ahead, now + ahead))
         .await?;
     tx.commit().await?;

@@ -29,7 +29,7 @@ const EXIT_CODES: &str = "Exit codes: 0 fine, 1 what was checked is bad or the s
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     Validate(validate::ValidateArgs),
     Schema(schema::SchemaArgs),
     /// Print completions for a shell
@@ -48,7 +48,7 @@ impl Cli {
         match self.command {
             Command::Serve(args) => {
                 telemetry::start(&self.log)?;
-                serve::run(args)
+                serve::run(*args)
             }
             Command::Validate(args) => Ok(validate::run(&args)),
             Command::Schema(args) => Ok(schema::run(&args)),

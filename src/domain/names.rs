@@ -27,7 +27,7 @@ impl FromStr for Name {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let inner = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
-        let outer = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_alphanumeric());
+        let outer = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
         let bytes = text.as_bytes();
         let is_label = bytes.len() <= 63
             && bytes.iter().all(inner)

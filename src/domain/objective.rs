@@ -30,7 +30,7 @@ impl Objective {
             clippy::cast_sign_loss,
             reason = "in range"
         )]
-        (millionths >= 1.0 && millionths < f64::from(WHOLE)).then(|| Self(millionths as u32))
+        (millionths >= 1.0 && millionths < f64::from(WHOLE)).then_some(Self(millionths as u32))
     }
 
     /// The promised share, in (0, 1).

@@ -139,6 +139,7 @@ fn look_up<'a>(attributes: &'a Attributes, key: &str) -> Option<Value<'a>> {
 }
 
 /// A span that owns everything it says.
+#[expect(clippy::struct_field_names, reason = "`span_id` is what OTLP calls it")]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Span {
     pub trace_id: TraceId,

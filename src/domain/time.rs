@@ -62,12 +62,14 @@ impl Timestamp {
 
     /// The latest multiple of `step` since the epoch that is not after `self`. `step` is a whole
     /// number of microseconds above zero.
+    #[must_use]
     pub fn floor_to(self, step: Duration) -> Self {
         let step = micros(step).max(1);
         Self(self.0.div_euclid(step).saturating_mul(step))
     }
 
     /// The earliest multiple of `step` since the epoch that is not before `self`.
+    #[must_use]
     pub fn ceil_to(self, step: Duration) -> Self {
         let floor = self.floor_to(step);
         if floor == self { self } else { floor + step }
@@ -283,7 +285,7 @@ mod tests {
     #[test]
     fn a_month_is_few_rows_and_not_forty_thousand() {
         let to = Timestamp::parse_rfc3339("2026-11-22T10:08:04Z").unwrap();
-        let month = TimeRange::ending_at(to, Duration::from_secs(30 * 86_400));
+        let month = TimeRange::ending_at(to, Duration::from_hours(720));
         let rows: u64 = cover(month)
             .iter()
             .map(|(resolution, part)| part.length().as_secs() / resolution.length().as_secs())

@@ -67,7 +67,7 @@ mod tests {
 
     const LIMITS: OutageLimits = OutageLimits {
         silence: Duration::from_secs(10),
-        catch_up: Duration::from_secs(300),
+        catch_up: Duration::from_mins(5),
     };
 
     fn at(secs: i64) -> Timestamp {

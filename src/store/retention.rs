@@ -11,8 +11,8 @@ use crate::domain::time::{TimeRange, Timestamp};
 pub(super) const EPOCH_LOCK: i64 = 0x0074_6872_6f75_6768;
 
 /// How far one partition of minutes, and one of hours, reaches.
-const MINUTES_PARTITION: Duration = Duration::from_secs(7 * 86_400);
-const HOURS_PARTITION: Duration = Duration::from_secs(91 * 86_400);
+const MINUTES_PARTITION: Duration = Duration::from_hours(168);
+const HOURS_PARTITION: Duration = Duration::from_hours(2184);
 
 /// How long things are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 //! and is the same on every replica; these are not.
 
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
-    Registry,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts,
+    Registry, core::Collector,
 };
 
 /// Clones share the values.
@@ -29,107 +29,108 @@ pub struct Metrics {
     /// Turns of a loop that failed.
     pub tick_failures: IntCounterVec,
     /// Seconds since the epoch of the last turn that succeeded.
-    pub last_tick_timestamp: prometheus::GaugeVec,
+    pub last_tick_timestamp: GaugeVec,
     /// Attempts to deliver a notification, by target and class of the answer.
     pub delivery_attempts: IntCounterVec,
     /// 1 if the definitions that are in force are those of the files.
-    pub definitions_loaded: IntGauge,
+    pub definitions_loaded: Gauge,
 }
 
 impl Metrics {
     pub fn new() -> Result<Self, prometheus::Error> {
-        let made = Self {
-            registry: Registry::new(),
-            spans_received: IntCounter::new(
+        let made = Makes(Registry::new());
+        Ok(Self {
+            spans_received: made.counter(
                 "throughline_spans_received_total",
                 "Spans in well-formed requests, whether or not an SLO selects them.",
             )?,
-            spans_refused: IntCounterVec::new(
-                Opts::new(
-                    "throughline_spans_refused_total",
-                    "Spans refused alone, by reason.",
-                ),
+            spans_refused: made.counters(
+                "throughline_spans_refused_total",
+                "Spans refused alone, by reason.",
                 &["reason"],
             )?,
-            spans_matched: IntCounter::new(
+            spans_matched: made.counter(
                 "throughline_spans_matched_total",
                 "Spans that said something of an SLO.",
             )?,
-            requests: IntCounterVec::new(
-                Opts::new(
-                    "throughline_requests_total",
-                    "Requests with spans, by result.",
-                ),
+            requests: made.counters(
+                "throughline_requests_total",
+                "Requests with spans, by result.",
                 &["result"],
             )?,
-            commit_seconds: Histogram::with_opts(
-                HistogramOpts::new(
-                    "throughline_commit_seconds",
-                    "From the last span of a request read to its commit.",
-                )
-                .buckets(vec![
-                    0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
-                ]),
-            )?,
-            last_span_timestamp: Gauge::new(
+            last_span_timestamp: made.gauge(
                 "throughline_last_span_timestamp_seconds",
                 "When the last span was received; 0 before the first.",
             )?,
-            watermark_timestamp: Gauge::new(
+            watermark_timestamp: made.gauge(
                 "throughline_watermark_timestamp_seconds",
                 "Up to when ingest is known to have been healthy; deadlines wait for it.",
             )?,
-            tick_seconds: HistogramVec::new(
-                HistogramOpts::new(
-                    "throughline_tick_seconds",
-                    "How long one turn of a loop takes.",
-                )
-                .buckets(vec![0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0]),
+            tick_failures: made.counters(
+                "throughline_tick_failures_total",
+                "Turns of a loop that failed.",
                 &["loop"],
             )?,
-            tick_failures: IntCounterVec::new(
-                Opts::new(
-                    "throughline_tick_failures_total",
-                    "Turns of a loop that failed.",
-                ),
-                &["loop"],
-            )?,
-            last_tick_timestamp: prometheus::GaugeVec::new(
-                Opts::new(
-                    "throughline_last_tick_timestamp_seconds",
-                    "When a turn of a loop last succeeded.",
-                ),
-                &["loop"],
-            )?,
-            delivery_attempts: IntCounterVec::new(
-                Opts::new(
-                    "throughline_delivery_attempts_total",
-                    "Attempts to deliver a notification, by target and class of the answer.",
-                ),
+            delivery_attempts: made.counters(
+                "throughline_delivery_attempts_total",
+                "Attempts to deliver a notification, by target and class of the answer.",
                 &["target", "class"],
             )?,
-            definitions_loaded: IntGauge::new(
+            definitions_loaded: made.gauge(
                 "throughline_definitions_loaded",
                 "1 if the definitions in force are those of the files, 0 if the files have errors.",
             )?,
-        };
-        made.register()?;
-        Ok(made)
+            commit_seconds: made.commit_seconds()?,
+            tick_seconds: made.tick_seconds()?,
+            last_tick_timestamp: made.last_tick_timestamp()?,
+            registry: made.0,
+        })
+    }
+}
+
+/// Makes metrics and registers each.
+struct Makes(Registry);
+
+impl Makes {
+    fn register<M: Collector + Clone + 'static>(&self, metric: M) -> Result<M, prometheus::Error> {
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
     }
 
-    fn register(&self) -> Result<(), prometheus::Error> {
-        let registry = &self.registry;
-        registry.register(Box::new(self.spans_received.clone()))?;
-        registry.register(Box::new(self.spans_refused.clone()))?;
-        registry.register(Box::new(self.spans_matched.clone()))?;
-        registry.register(Box::new(self.requests.clone()))?;
-        registry.register(Box::new(self.commit_seconds.clone()))?;
-        registry.register(Box::new(self.last_span_timestamp.clone()))?;
-        registry.register(Box::new(self.watermark_timestamp.clone()))?;
-        registry.register(Box::new(self.tick_seconds.clone()))?;
-        registry.register(Box::new(self.tick_failures.clone()))?;
-        registry.register(Box::new(self.last_tick_timestamp.clone()))?;
-        registry.register(Box::new(self.delivery_attempts.clone()))?;
-        registry.register(Box::new(self.definitions_loaded.clone()))
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        self.register(IntCounter::new(name, help)?)
+    }
+
+    fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntCounterVec, prometheus::Error> {
+        self.register(IntCounterVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<Gauge, prometheus::Error> {
+        self.register(Gauge::new(name, help)?)
+    }
+
+    fn commit_seconds(&self) -> Result<Histogram, prometheus::Error> {
+        let help = "From the last span of a request read to its commit.";
+        let buckets = vec![0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
+        let options = HistogramOpts::new("throughline_commit_seconds", help).buckets(buckets);
+        self.register(Histogram::with_opts(options)?)
+    }
+
+    fn tick_seconds(&self) -> Result<HistogramVec, prometheus::Error> {
+        let help = "How long one turn of a loop takes.";
+        let buckets = vec![0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0];
+        let options = HistogramOpts::new("throughline_tick_seconds", help).buckets(buckets);
+        self.register(HistogramVec::new(options, &["loop"])?)
+    }
+
+    fn last_tick_timestamp(&self) -> Result<GaugeVec, prometheus::Error> {
+        let help = "When a turn of a loop last succeeded.";
+        let options = Opts::new("throughline_last_tick_timestamp_seconds", help);
+        self.register(GaugeVec::new(options, &["loop"])?)
     }
 }

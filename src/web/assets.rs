@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use axum::{
     extract::Path,
     http::{StatusCode, header},
-    response::{IntoResponse, Response},
+    response::{IntoResponse as _, Response},
 };
 
 use super::page::fingerprint;

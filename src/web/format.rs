@@ -74,7 +74,7 @@ pub(super) fn achieved(good: Option<f64>, objective: f64) -> String {
     let least = (2..6)
         .find(|&digits| 10f64.powi(-digits) <= (100.0 - limit) / 10.0)
         .unwrap_or(6);
-    let text = told_apart(percent, limit, least, |value, digits| signed(value, digits));
+    let text = told_apart(percent, limit, least, signed);
     format!("{text} %")
 }
 

@@ -20,10 +20,7 @@ proptest! {
         prop_assume!(rate != limit);
         let text = burn(Some(rate), Some(limit));
         let limit_shown = shown(&factor(limit)).unwrap();
-        match shown(&text) {
-            Some(value) => prop_assert_eq!(value < limit_shown, rate < limit, "{} beside {}", text, factor(limit)),
-            None => prop_assert_eq!(text.starts_with("just under"), rate < limit, "{}", text),
-        }
+        if let Some(value) = shown(&text) { prop_assert_eq!(value < limit_shown, rate < limit, "{} beside {}", text, factor(limit)) } else { prop_assert_eq!(text.starts_with("just under"), rate < limit, "{}", text) }
     }
 
     #[test]

@@ -139,7 +139,7 @@ pub(super) fn forecast(
 mod tests {
     use super::*;
 
-    const HOUR: Duration = Duration::from_secs(3_600);
+    const HOUR: Duration = Duration::from_hours(1);
 
     fn series(bad: &[i64]) -> Series {
         let points: Vec<SeriesPoint> = bad

@@ -51,8 +51,8 @@ pub struct Selector {
     uses_workflow_duration: bool,
 }
 
+#[expect(clippy::missing_fields_in_debug, reason = "the text says it all")]
 impl fmt::Debug for Selector {
-    /// The text says it all.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Selector")
             .field("text", &self.text)

@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-const HOUR: Duration = Duration::from_secs(3_600);
+const HOUR: Duration = Duration::from_hours(1);
 
 pub(super) struct Charts {
     pub(super) budget: Figure,

@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-const HOUR: Duration = Duration::from_secs(3_600);
+const HOUR: Duration = Duration::from_hours(1);
 /// Rows of the lists.
 const MOST: i64 = 8;
 const MOST_TRANSITIONS: i64 = 40;
@@ -145,7 +145,7 @@ async fn series(
 
 /// Some 225 points over the window, each of whole buckets.
 fn window_grain(window: Duration) -> (Resolution, Duration) {
-    let resolution = if window < Duration::from_secs(10 * 86_400) {
+    let resolution = if window < Duration::from_hours(240) {
         Resolution::Minute
     } else {
         Resolution::Hour

@@ -143,7 +143,7 @@ fn shop(database: TestDatabase, catalog: Catalog, facts: IngestFacts) -> Shop {
     let (catalog_sender, catalog) = watch::channel(Arc::new(catalog));
     let (definitions, receiver) = watch::channel(Arc::new(DefinitionsStatus {
         folder: "slo-definitions".to_owned(),
-        loaded_at: Some(now() - Duration::from_secs(86_400)),
+        loaded_at: Some(now() - Duration::from_hours(24)),
         problems: Vec::new(),
     }));
     let state = WebState {
@@ -197,20 +197,20 @@ fn slo(shape: &Shape) -> Slo {
         ),
         service: Some(shape.service.to_owned()),
         objective: shape.objective.parse().unwrap(),
-        window: Duration::from_secs(28 * 86_400),
+        window: Duration::from_hours(672),
         indicator: Indicator::Workflow(WorkflowIndicator {
             start: Selector::parse("{ name = \"checkout.submit\" }").unwrap(),
             finish: Selector::parse("{ name = \"email.send\" }").unwrap(),
             fail: None,
             cancel: None,
-            within: Duration::from_secs(300),
+            within: Duration::from_mins(5),
             correlate: vec![Correlator::Trace],
         }),
         customer: Some(AttributeName {
             scope: AttributeScope::Span,
             key: "customer.id".to_owned(),
         }),
-        grace: Duration::from_secs(120),
+        grace: Duration::from_mins(2),
         alerting: Alerting {
             rules: rules(),
             ..Alerting::default()
@@ -260,10 +260,7 @@ async fn fill(connection: &mut PgConnection) {
     for (shape, id) in SHAPES.iter().zip(1..) {
         sqlx::query("insert into slos (name, first_event_at) values ($1, $2)")
             .bind(shape.name)
-            .bind(
-                (shape.volume > 0.0)
-                    .then(|| (now() - Duration::from_secs(40 * 86_400)).to_chrono()),
-            )
+            .bind((shape.volume > 0.0).then(|| (now() - Duration::from_hours(960)).to_chrono()))
             .execute(&mut *connection)
             .await
             .unwrap();
@@ -308,9 +305,9 @@ async fn counts(connection: &mut PgConnection, shape: &Shape, id: i32) {
                 ) raw
             ) shaped
         ) counted";
-    let hour = Duration::from_secs(3_600);
+    let hour = Duration::from_hours(1);
     let edge = (now() - 26 * hour).floor_to(24 * hour);
-    let minute_from = now().floor_to(Duration::from_secs(60));
+    let minute_from = now().floor_to(Duration::from_mins(1));
     for (resolution, first, last) in [
         (3_600, edge - 55 * 24 * hour, edge - hour),
         (60, edge, minute_from),

@@ -179,7 +179,7 @@ async fn who_has_the_page_already_gets_it_again_only_when_it_changed() {
         assert_eq!(again.header("etag"), etag, "{path}");
     }
     let etag = get(&shop.router, "/").await.header("etag").to_owned();
-    shop.clock.advance(std::time::Duration::from_secs(60));
+    shop.clock.advance(std::time::Duration::from_mins(1));
     let later = get_with(&shop.router, "/", &[("if-none-match", &etag)]).await;
     assert_eq!(later.status, 200, "a minute later the overview says so");
 }
@@ -204,7 +204,7 @@ async fn assets_are_named_by_their_content_and_kept_for_ever() {
 
 async fn asset(router: &axum::Router, kind: &str) -> Answer {
     let page = get(router, "/").await;
-    let name = regex::Regex::new(&format!(r#"/assets/[0-9a-f]{{16}}\.{kind}"#)).unwrap();
+    let name = regex::Regex::new(&format!(r"/assets/[0-9a-f]{{16}}\.{kind}")).unwrap();
     let answer = get(router, name.find(&page.body).unwrap().as_str()).await;
     assert_eq!(answer.status, 200);
     answer

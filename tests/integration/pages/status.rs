@@ -232,7 +232,7 @@ fn facts(slo: &Slo, status: &SloStatus, at: Timestamp, kind: TransitionKind) -> 
         page_url: None,
         episode_summary: (kind == TransitionKind::Resolved).then(|| EpisodeSummary {
             ended_by: throughline::domain::notification::EpisodeEnd::Recovered,
-            fired_at: at - Duration::from_secs(30 * 60),
+            fired_at: at - Duration::from_mins(30),
             resolved_at: at,
             counts: EventCounts {
                 late: 372,

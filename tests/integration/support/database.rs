@@ -1,8 +1,8 @@
 //! A database of its own for every test, on one Postgres for all of them.
 
-use std::str::FromStr;
+use std::str::FromStr as _;
 
-use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions};
 use throughline::{
     postgres::{Server, Settings},
     store::Store,

@@ -79,27 +79,25 @@ fn oracle(pieces: &[Piece]) -> (Outcome, u32) {
         return (Outcome::Orphan, first);
     };
     let deadline = start + 60;
-    if let Some(end) = finish {
-        return match end {
-            _ if end + 1 < start => (Outcome::Invalid, end),
-            _ if end > deadline => (Outcome::Late, deadline),
-            _ => (Outcome::Good, end.max(start)),
-        };
+    match finish {
+        Some(end) if end + 1 < start => (Outcome::Invalid, end),
+        Some(end) if end > deadline => (Outcome::Late, deadline),
+        Some(end) => (Outcome::Good, end.max(start)),
+        None => oracle_without_finish(start, fail, cancel),
     }
-    let failure = fail.map(|at| (at.min(deadline), Outcome::Failed));
-    let cancellation = cancel.map(|at| {
-        let outcome = if at > deadline {
-            Outcome::Late
-        } else {
-            Outcome::Cancelled
-        };
-        (at.min(deadline), outcome)
-    });
-    let (at, outcome) = match (failure, cancellation) {
+}
+
+fn oracle_without_finish(start: u32, fail: Option<u32>, cancel: Option<u32>) -> (Outcome, u32) {
+    let deadline = start + 60;
+    let cancelled_first = match (fail, cancel) {
         (None, None) => return (Outcome::Timeout, deadline),
-        (Some(only), None) | (None, Some(only)) => only,
-        (Some(failure), Some(cancellation)) if cancellation.0 < failure.0 => cancellation,
-        (Some(failure), Some(_)) => failure,
+        (Some(fail), Some(cancel)) => cancel.min(deadline) < fail.min(deadline),
+        (fail, _) => fail.is_none(),
+    };
+    let (outcome, at) = match cancel {
+        Some(cancel) if cancelled_first && cancel > deadline => (Outcome::Late, deadline),
+        Some(cancel) if cancelled_first => (Outcome::Cancelled, cancel),
+        _ => (Outcome::Failed, fail.unwrap().min(deadline)),
     };
     if at + 1 < start {
         (Outcome::Invalid, at)
@@ -123,7 +121,7 @@ proptest! {
         let spans: Vec<_> = pieces.iter().enumerate().map(|(i, p)| p.span(i)).collect();
         let mut world = World::workflow(workflow_slo());
         for (index, watermark) in schedule {
-            let watermark = f64::from(watermark).max(world.watermark.micros_since(at(0.0)) as f64 / 1e6);
+            let watermark = f64::from(watermark).max(world.watermark.as_secs_f64() - at(0.0).as_secs_f64());
             world = world.receive(&[spans[index.index(spans.len())].clone()]).until(watermark);
         }
         // What had not been delivered yet comes at last, all of it once more.

@@ -102,7 +102,7 @@ fn workflow_slo() -> WorkflowIndicator {
         finish: selector(r#"{ name = "finish" && status != error }"#),
         fail: Some(selector(r#"{ name = "dead letter" }"#)),
         cancel: Some(selector(r#"{ name = "cancel" }"#)),
-        within: Duration::from_secs(60),
+        within: Duration::from_mins(1),
         correlate: vec![Correlator::Trace],
     }
 }
@@ -133,7 +133,7 @@ impl World {
             description: None,
             service: None,
             objective: "99.5%".parse().unwrap(),
-            window: Duration::from_secs(30 * 86_400),
+            window: Duration::from_hours(720),
             indicator,
             customer: Some(attribute("customer.id")),
             grace: Slo::DEFAULT_GRACE,
@@ -239,7 +239,7 @@ impl World {
     }
 
     #[track_caller]
-    fn is_open(self) -> Self {
+    fn stays_open(self) -> Self {
         assert_eq!(self.verdicts(), [(Outcome::Open, None)]);
         self.adds_up()
     }
