@@ -19,6 +19,7 @@ mod statuses;
 mod watermark;
 mod workflow_reads;
 mod workflows;
+mod page_workflows;
 
 use std::time::Duration;
 
@@ -33,13 +34,13 @@ pub use counts::Writer;
 pub use deliveries::{Claim, ClaimedDelivery, Lease, News, Requeue, Settlement};
 pub use error::StoreError;
 pub use page_reads::{
-    CustomerRecord, DailyPoint, DeliveryRecord, OpenCounts, SeriesPoint, SeriesQuery, SloRecord,
-    TransitionRecord, WorkflowRecord,
+    DailyPoint, DeliveryRecord, SeriesPoint, SeriesQuery, SloRecord, TransitionRecord,
 };
 pub use retention::Retention;
 pub use slos::{Declaration, DueSlo};
 pub use workflow_reads::OpenWorkflows;
 pub use workflows::JudgingBySlo;
+pub use page_workflows::{CustomerRecord, OpenCounts, WorkflowRecord};
 
 /// All migrations, in order. They are only ever added.
 pub static MIGRATOR: Migrator = sqlx::migrate!("./migrations");

@@ -109,10 +109,18 @@ impl FiringView {
         }
     }
 
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "templates pass references"
+    )]
     fn since_text(&self, now: &Timestamp) -> String {
         format::moment(self.since, *now)
     }
 
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "templates pass references"
+    )]
     fn lasting_text(&self, now: &Timestamp) -> String {
         format::lasting(now.saturating_since(self.since))
     }

@@ -41,6 +41,7 @@ pub(super) struct FirstRunPage {
     targets: Vec<String>,
     problems: Vec<String>,
     now: String,
+    first_slo: &'static str,
 }
 
 impl FirstRunPage {
@@ -67,6 +68,7 @@ impl FirstRunPage {
             targets: catalog.targets.keys().map(ToString::to_string).collect(),
             problems: definitions.problems.clone(),
             now: format::clock(now),
+            first_slo: FIRST_SLO,
         }
     }
 
@@ -77,10 +79,6 @@ impl FirstRunPage {
         } else {
             format!("http://{}", self.http)
         }
-    }
-
-    fn first_slo(&self) -> &'static str {
-        FIRST_SLO
     }
 
     /// One span that any shell can send.

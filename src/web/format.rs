@@ -74,7 +74,7 @@ pub(super) fn achieved(good: Option<f64>, objective: f64) -> String {
     let least = (2..6)
         .find(|&digits| 10f64.powi(-digits) <= (100.0 - limit) / 10.0)
         .unwrap_or(6);
-    let text = told_apart(percent, limit, least, signed);
+    let text = told_apart(percent, limit, least);
     format!("{text} %")
 }
 
@@ -117,12 +117,13 @@ fn just_beside(value: f64, limit: f64) -> String {
     format!("{word} {}", significant(limit, 4))
 }
 
-fn told_apart(value: f64, limit: f64, least: i32, text: impl Fn(f64, usize) -> String) -> String {
+/// With so many digits that it is on the same side of the limit as it reads.
+fn told_apart(value: f64, limit: f64, least: i32) -> String {
     let least = usize::try_from(least).unwrap_or(2);
     let digits = (least..=9)
         .find(|&digits| side(rounded(value, digits), limit) == side(value, limit))
         .unwrap_or(9);
-    text(value, digits)
+    signed(value, digits)
 }
 
 fn side(value: f64, limit: f64) -> std::cmp::Ordering {

@@ -109,6 +109,10 @@ impl TransitionView {
         }
     }
 
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "templates pass references"
+    )]
     pub(super) fn at_text(&self, now: &Timestamp) -> String {
         format::moment(self.at, *now)
     }

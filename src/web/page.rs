@@ -177,11 +177,9 @@ fn json_text(value: &impl Serialize) -> String {
 
 /// Sixteen hexadecimal digits that change with the content.
 pub(super) fn fingerprint(content: &[u8]) -> String {
-    Sha256::digest(content)
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let digest = Sha256::digest(content);
+    let start: [u8; 8] = std::array::from_fn(|index| digest.get(index).copied().unwrap_or(0));
+    format!("{:016x}", u64::from_be_bytes(start))
 }
 
 #[derive(Template)]

@@ -160,15 +160,17 @@ impl BudgetChart {
             r#"<text class="e ti" x="{}%" dx="-5" y="10">now</text>"#,
             number(frame.fraction(self.now) * 100.0)
         ));
-        for (future, name) in self.futures.iter().zip(["A", "B", "C"]) {
-            if let Some((at, left)) = until_gone(&future.points, lowest).last() {
-                svg.add(format_args!(
-                    r#"<text class="ti b" x="{}%" dx="{}" y="{}">{name}</text>"#,
-                    number((frame.fraction(at) * 100.0).min(100.0)),
-                    if name == "C" { -12 } else { 4 },
-                    number(y(left) - 6.0),
-                ));
-            }
+        // A is the steepest: left of its end it cannot cover the others.
+        let letters = [("A", -14), ("B", 5), ("C", -12)];
+        for (future, (letter, dx)) in self.futures.iter().zip(letters) {
+            let Some((at, left)) = until_gone(&future.points, lowest).last() else {
+                continue;
+            };
+            svg.add(format_args!(
+                r#"<text class="ti b" x="{}%" dx="{dx}" y="{}">{letter}</text>"#,
+                number((frame.fraction(at) * 100.0).min(100.0)),
+                number(y(left) - 6.0),
+            ));
         }
         svg
     }

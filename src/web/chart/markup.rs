@@ -59,8 +59,8 @@ pub(super) fn path(points: impl IntoIterator<Item = Option<(f64, f64)>>) -> Stri
             continue;
         };
         match last {
-            None => out.push_str(&format!("M{} {}", number(x), number(y))),
-            Some((x0, y0)) => out.push_str(&format!("l{} {}", number(x - x0), number(y - y0))),
+            None => out.extend(["M", &number(x), " ", &number(y)]),
+            Some((x0, y0)) => out.extend(["l", &number(x - x0), " ", &number(y - y0)]),
         }
         last = Some((x, y));
     }

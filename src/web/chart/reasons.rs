@@ -15,7 +15,10 @@ use crate::{
 
 const HEIGHT: f64 = 190.0;
 
-const REASONS: [(&str, fn(&EventCounts) -> i64); 3] = [
+/// Its class, and how many of these counts it has.
+type Reason = (&'static str, fn(&EventCounts) -> i64);
+
+const REASONS: [Reason; 3] = [
     ("late", |counts| counts.late),
     ("failed", |counts| counts.failed),
     ("timeout", |counts| counts.timeout),
@@ -77,7 +80,7 @@ pub(in crate::web) fn reasons(series: &Series, sentence: &str) -> Figure {
 }
 
 fn crosshair(frame: &Frame, series: &Series, bars: &[(Timestamp, EventCounts)]) -> Markup {
-    let reading = |(n, of): (&'static str, fn(&EventCounts) -> i64)| Reading {
+    let reading = |(n, of): Reason| Reading {
         n,
         v: bars.iter().map(|bar| format::count(of(&bar.1))).collect(),
     };

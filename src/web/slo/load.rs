@@ -145,7 +145,7 @@ async fn series(
 
 /// Some 225 points over the window, each of whole buckets.
 fn window_grain(window: Duration) -> (Resolution, Duration) {
-    let resolution = if window < Duration::from_hours(240) {
+    let resolution = if window < Duration::from_hours(96) {
         Resolution::Minute
     } else {
         Resolution::Hour

@@ -187,17 +187,6 @@ impl WorkflowView {
     }
 
     pub(super) fn took_text(&self) -> String {
-        let text = self
-            .took_seconds
-            .map_or_else(|| format::NONE.to_owned(), format::seconds);
-        if self.ended_at.is_none() && self.took_seconds.is_some() {
-            format!("{text} so far")
-        } else {
-            text
-        }
-    }
-
-    pub(super) fn age_text(&self) -> String {
         self.took_seconds
             .map_or_else(|| format::NONE.to_owned(), format::seconds)
     }
