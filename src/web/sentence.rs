@@ -176,3 +176,7 @@ fn customers(slo: &Summary) -> Option<String> {
         format::counted(n, "customer")
     ))
 }
+
+#[cfg(test)]
+#[path = "sentence_tests.rs"]
+mod tests;

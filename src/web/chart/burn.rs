@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::{
     Figure, Table,
     markup::{Markup, number, path},
@@ -29,10 +31,12 @@ pub(in crate::web) struct BurnChart {
     pub(in crate::web) sentence: String,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub(in crate::web) struct BurnPoint {
     pub(in crate::web) at: Timestamp,
+    #[serde(rename = "burn_rate_long")]
     pub(in crate::web) long: Option<f64>,
+    #[serde(rename = "burn_rate_short")]
     pub(in crate::web) short: Option<f64>,
 }
 

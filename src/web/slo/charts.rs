@@ -13,7 +13,7 @@ use crate::{
     web::{
         chart::{self, AlertTick, BudgetChart, BurnChart, BurnPoint, Future, Threshold},
         format,
-        series::{Rate, forecast},
+        series::{Rate, Series, forecast},
     },
 };
 
@@ -196,51 +196,62 @@ fn budget(view: &SloView, futures: Vec<Future>, keys: &[FutureKey]) -> BudgetCha
 
 fn burn(slo: &Slo, view: &SloView) -> BurnChart {
     let series = &view.past.range;
-    let rule = slo.alerting.rules.first();
-    let (long, short) = rule.map_or((HOUR, HOUR / 12), |rule| (rule.long, rule.short));
+    let (long, short) = lengths(slo);
     let range = TimeRange::ending_at(series.time(series.len()), view.range.length());
-    let rate = |end: usize, length: Duration| {
-        burn_rate(
-            slo,
-            view,
-            series.trailing(end, length),
-            length.max(series.step()),
-        )
-    };
-    let points = (0..=series.len())
-        .map(|end| (series.time(end), end))
-        .filter(|(at, _)| *at >= range.from)
-        .map(|(at, end)| BurnPoint {
-            at,
-            long: rate(end, long),
-            short: rate(end, short),
-        })
-        .collect();
+    let last = view.burn_history.last();
     BurnChart {
         range,
         step: series.step(),
-        points,
+        points: view.burn_history.clone(),
         thresholds: thresholds(slo),
         firing_since: view.summary.firing_since.filter(|since| *since < range.to),
         sentence: format!(
             "Burn rate over the last {}: now {} over {} and {} over {}, on a logarithmic scale.",
             view.range.text(),
-            format::burn(rate(series.len(), long), None),
+            format::burn(last.and_then(|point| point.long), None),
             format::duration(long),
-            format::burn(rate(series.len(), short), None),
+            format::burn(last.and_then(|point| point.short), None),
             format::duration(short),
         ),
     }
 }
 
+fn lengths(slo: &Slo) -> (Duration, Duration) {
+    let rule = slo.alerting.rules.first();
+    rule.map_or((HOUR, HOUR / 12), |rule| (rule.long, rule.short))
+}
+
+/// Both windows of the first rule at every point of `range`; `series` begins one long window before.
+pub(super) fn burn_history(
+    slo: &Slo,
+    window_total: i64,
+    series: &Series,
+    range: Duration,
+) -> Vec<BurnPoint> {
+    let (long, short) = lengths(slo);
+    let from = series.time(series.len()) - range;
+    let rate = |end: usize, length: Duration| {
+        let counts = series.trailing(end, length);
+        burn_rate(slo, window_total, counts, length.max(series.step()))
+    };
+    (0..=series.len())
+        .map(|end| (series.time(end), end))
+        .filter(|(at, _)| *at >= from)
+        .map(|(at, end)| BurnPoint {
+            at,
+            long: rate(end, long),
+            short: rate(end, short),
+        })
+        .collect()
+}
+
 /// As the rules compute it: by the budget really spent, or by the plain ratio.
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-fn burn_rate(slo: &Slo, view: &SloView, counts: EventCounts, length: Duration) -> Option<f64> {
+fn burn_rate(slo: &Slo, total: i64, counts: EventCounts, length: Duration) -> Option<f64> {
     let budget = slo.objective.budget_ratio();
     match slo.alerting.burn {
         BurnKind::Ratio => counts.bad_ratio().map(|bad| bad / budget),
         BurnKind::Budget => {
-            let total = view.summary.evaluated_counts.total;
             let windows = slo.window.as_secs_f64() / length.as_secs_f64().max(1.0);
             (counts.total() > 0 && total > 0)
                 .then(|| counts.bad() as f64 / (budget * total as f64) * windows)

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use super::view::{BudgetPoint, CustomerView, DefinitionView, Past, Range, SloView, WorkflowView};
+use super::{
+    charts::burn_history,
+    view::{
+        BudgetPoint, CustomerView, DefinitionView, Past, Range, ReasonPoint, SloView, WorkflowView,
+    },
+};
 use crate::{
     domain::{
         definition::Slo,
@@ -67,6 +72,13 @@ pub(super) async fn view(state: &WebState, slo: &Slo, range: Range) -> Result<Sl
         customers: customers.into_iter().map(CustomerView::new).collect(),
         transitions: transitions.into_iter().map(TransitionView::from).collect(),
         budget_history: budget_history(slo, &past.window, &summary, now),
+        burn_history: burn_history(
+            slo,
+            summary.evaluated_counts.total,
+            &past.range,
+            range.length(),
+        ),
+        bad_by_reason: ReasonPoint::all(&past.bars),
         definition: DefinitionView {
             file: slo.source.file.clone(),
             line: slo.source.line,

@@ -13,7 +13,7 @@ use crate::{
     },
     store::{CustomerRecord, WorkflowRecord},
     web::{
-        chart::{self, Markup},
+        chart::{self, BurnPoint, Markup},
         format,
         history::TransitionView,
         series::Series,
@@ -41,6 +41,10 @@ pub(in crate::web) struct SloView {
     /// Of the window, newest first.
     pub(super) transitions: Vec<TransitionView>,
     pub(super) budget_history: Vec<BudgetPoint>,
+    /// Of the first rule's windows, over the range.
+    pub(super) burn_history: Vec<BurnPoint>,
+    /// Over the range; stretches without a bad event are left out.
+    pub(super) bad_by_reason: Vec<ReasonPoint>,
     pub(super) definition: DefinitionView,
     #[serde(skip)]
     pub(super) past: Past,
@@ -62,6 +66,30 @@ pub(super) struct Past {
 pub(super) struct BudgetPoint {
     pub(super) at: Timestamp,
     pub(super) budget_left_ratio: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct ReasonPoint {
+    /// Start of the stretch.
+    at: Timestamp,
+    late: i64,
+    failed: i64,
+    timeout: i64,
+}
+
+impl ReasonPoint {
+    pub(super) fn all(bars: &Series) -> Vec<Self> {
+        (0..bars.len())
+            .map(|index| (bars.time(index), bars.sum(index, index + 1)))
+            .filter(|(_, counts)| counts.bad() != 0)
+            .map(|(at, counts)| Self {
+                at,
+                late: counts.late,
+                failed: counts.failed,
+                timeout: counts.timeout,
+            })
+            .collect()
+    }
 }
 
 #[derive(Debug, Serialize)]

@@ -1,0 +1,218 @@
+//! What the pages lead with, state by state.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::*;
+use crate::{
+    domain::{
+        counts::EventCounts,
+        definition::{Alerting, Indicator, Notify, Severity, Slo, Source, SpanIndicator},
+        names::SloId,
+        selector::Selector,
+        status::{AlertState, AlertStatus, RuleStatus, SloStatus, WindowStatus},
+    },
+    store::SloRecord,
+    web::summary::Face,
+};
+
+fn now() -> Timestamp {
+    Timestamp::parse_rfc3339("2026-11-22T10:08:04Z").unwrap()
+}
+
+fn slo() -> Arc<Slo> {
+    let selector = || Selector::parse("{ true }").unwrap();
+    Arc::new(Slo {
+        name: "orders".parse().unwrap(),
+        display_name: "Orders".to_owned(),
+        labels: BTreeMap::new(),
+        description: None,
+        service: None,
+        objective: "99.5%".parse().unwrap(),
+        window: Duration::from_hours(28 * 24),
+        indicator: Indicator::Span(SpanIndicator {
+            matches: selector(),
+            good: selector(),
+            started_at: None,
+        }),
+        customer: None,
+        grace: Duration::from_mins(2),
+        alerting: Alerting::default(),
+        notify: Notify::default(),
+        runbook: None,
+        source: Source {
+            file: "a.yaml".to_owned(),
+            line: 1,
+            text: String::new(),
+        },
+    })
+}
+
+fn status(state: SloState) -> SloStatus {
+    let window = |secs, burn_rate| WindowStatus {
+        secs,
+        counts: EventCounts::ZERO,
+        burn_rate: Some(burn_rate),
+    };
+    SloStatus {
+        evaluated_at: now(),
+        state,
+        window: EventCounts {
+            good: 996_000,
+            late: 4_000,
+            ..EventCounts::ZERO
+        },
+        budget_remaining: Some(0.2),
+        budget_empty_in_secs: Some(40_980),
+        last_hour: EventCounts {
+            good: 1_800,
+            late: 120,
+            failed: 21,
+            timeout: 59,
+            ..EventCounts::ZERO
+        },
+        burn_rate: Some(23.2),
+        rules: vec![RuleStatus {
+            name: "fast-burn".parse().unwrap(),
+            severity: Severity::Page,
+            factor: 13.44,
+            long: window(3_600, 5.0),
+            short: window(300, 29.0),
+            condition: Condition::Rising,
+        }],
+        alerts: Vec::new(),
+        in_flight: 63,
+        overdue: 9,
+        customers_affected: Some(1),
+    }
+}
+
+fn summary(status: Option<SloStatus>) -> Summary {
+    let record = SloRecord {
+        id: SloId(1),
+        name: "orders".parse().unwrap(),
+        first_event_at: None,
+        status,
+    };
+    Summary::new(&slo(), Some(&record))
+}
+
+#[test]
+fn a_page_tells_since_when_how_fast_and_until_when() {
+    let mut status = status(SloState::Paging);
+    status.alerts = vec![AlertStatus {
+        severity: Severity::Page,
+        state: AlertState::Firing,
+        since: now() - Duration::from_mins(19),
+        rule: None,
+    }];
+    let sentence = verdict(&summary(Some(status)), now());
+    assert_eq!(
+        sentence.lead,
+        "Paging since 09:49, 19 min: the budget burns 23× too fast."
+    );
+    assert_eq!(
+        sentence.rest,
+        "At this rate the last 20 % is gone today 21:31 (in 11 h 23 min). In the last hour 200 of \
+         2,000 were bad: 120 late, 21 failed, 59 never finished. 1 customer is affected."
+    );
+}
+
+#[test]
+fn a_spent_budget_is_told_in_events() {
+    let mut status = status(SloState::Ticket);
+    status.window = EventCounts {
+        good: 993_000,
+        late: 7_000,
+        ..EventCounts::ZERO
+    };
+    status.budget_remaining = Some(-0.4);
+    status.budget_empty_in_secs = None;
+    let sentence = urgent(&summary(Some(status)), now()).unwrap();
+    assert_eq!(sentence.lead, "has spent its budget (−40 %).");
+    assert!(
+        sentence
+            .rest
+            .contains("The budget is spent: 7,000 bad, 5,000 allowed."),
+        "{sentence:?}"
+    );
+}
+
+#[test]
+fn a_rising_rule_is_named_with_both_windows() {
+    let sentence = verdict(&summary(Some(status(SloState::Rising))), now());
+    assert!(
+        sentence.rest.starts_with(
+            "The last 5 min are over 13.44×, the last 1 h not yet: fast-burn fires if it goes on."
+        ),
+        "{sentence:?}"
+    );
+}
+
+#[test]
+fn no_data_is_not_called_healthy() {
+    let mut none = status(SloState::NoData);
+    none.window = EventCounts::ZERO;
+    none.last_hour = EventCounts::ZERO;
+    none.budget_remaining = None;
+    none.budget_empty_in_secs = None;
+    none.burn_rate = None;
+    none.customers_affected = None;
+    let sentence = verdict(&summary(Some(none)), now());
+    assert_eq!(sentence.lead, "No data: no event in the last 28 d.");
+    assert!(
+        sentence.rest.starts_with("No data is not healthy"),
+        "{sentence:?}"
+    );
+}
+
+#[test]
+fn too_few_events_are_explained_in_budgets() {
+    let mut few = status(SloState::TooFew);
+    few.window = EventCounts {
+        good: 20,
+        ..EventCounts::ZERO
+    };
+    let sentence = verdict(&summary(Some(few)), now());
+    assert_eq!(
+        sentence.lead,
+        "Too few events to judge: of 20 events in 28 d, one bad one would spend 10.0 budgets."
+    );
+}
+
+#[test]
+fn a_quiet_slo_asks_nobody_to_look() {
+    for state in [
+        SloState::Ok,
+        SloState::NoData,
+        SloState::TooFew,
+        SloState::Rising,
+        SloState::Recovering,
+    ] {
+        assert_eq!(urgent(&summary(Some(status(state))), now()), None);
+    }
+    assert_eq!(urgent(&summary(None), now()), None);
+    assert_eq!(verdict(&summary(None), now()).lead, "Not evaluated yet.");
+}
+
+#[test]
+fn every_state_has_a_word_of_its_own_and_an_icon() {
+    let states = [
+        None,
+        Some(SloState::Paging),
+        Some(SloState::Ticket),
+        Some(SloState::Rising),
+        Some(SloState::Recovering),
+        Some(SloState::NoData),
+        Some(SloState::TooFew),
+        Some(SloState::Ok),
+    ];
+    let mut words: Vec<&str> = states.iter().map(|state| Face::of(*state).word).collect();
+    words.sort_unstable();
+    words.dedup();
+    assert_eq!(words.len(), states.len());
+    let icons = include_str!("templates/parts/icons.html");
+    for state in states {
+        let symbol = format!("id=\"i-{}\"", Face::of(state).icon);
+        assert!(icons.contains(&symbol), "{symbol}");
+    }
+}
