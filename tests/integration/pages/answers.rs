@@ -29,7 +29,7 @@ async fn the_api_counts_every_event_of_the_window_as_the_tables_have_it() {
              from event_counts where slo_id = 1 and resolution = 3600 and bucket >= $1",
         )
         // The fixture has no minutes that long ago, so the window begins with the next whole hour.
-        .bind((fixture::now() - Duration::from_hours(672)).ceil_to(Duration::from_hours(1)).to_chrono())
+        .bind((fixture::now() - Duration::from_hours(28 * 24)).ceil_to(Duration::from_hours(1)).to_chrono())
         .fetch_one(&mut connection)
         .await
         .unwrap();

@@ -9,6 +9,7 @@ use std::{
     process::{Command, Output},
 };
 
+use throughline::domain::definition::Catalog;
 use tokio::{net::TcpListener, task::JoinSet};
 
 use super::fixture::{self, Shop};
@@ -26,6 +27,51 @@ enum Theme {
     Dark,
 }
 
+const fn shot(name: &'static str, path: &'static str, size: (u32, u32), theme: Theme) -> Shot {
+    Shot {
+        name,
+        path,
+        size,
+        theme,
+    }
+}
+
+const SLO: &str = "/slos/orders-on-time";
+
+const SHOTS: [Shot; 11] = [
+    shot("overview-light", "/", (1440, 1150), Theme::Light),
+    shot("overview-dark", "/", (1440, 1150), Theme::Dark),
+    shot("overview-narrow", "/", (390, 2600), Theme::Light),
+    shot("slo-light", SLO, (1440, 2500), Theme::Light),
+    shot("slo-dark", SLO, (1440, 2500), Theme::Dark),
+    shot("slo-narrow", SLO, (390, 5200), Theme::Dark),
+    shot(
+        "slo-spent-light",
+        "/slos/refunds-settled?range=28d",
+        (1440, 1700),
+        Theme::Light,
+    ),
+    shot(
+        "slo-empty-narrow",
+        "/slos/fraud-checked",
+        (320, 3300),
+        Theme::Light,
+    ),
+    shot("alerts-light", "/alerts", (1440, 900), Theme::Light),
+    shot(
+        "definitions-light",
+        "/definitions",
+        (1440, 900),
+        Theme::Light,
+    ),
+    shot(
+        "missing-light",
+        "/slos/orders-in-time",
+        (1440, 500),
+        Theme::Light,
+    ),
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_browser_has_nothing_to_complain_of() {
     let Some(browser) = browser() else {
@@ -42,74 +88,12 @@ async fn a_real_browser_has_nothing_to_complain_of() {
         *status = broken.into();
     });
     let full = serve(&mut servers, &shop).await;
-    let empty_shop = fixture::empty(throughline::domain::definition::Catalog::default()).await;
-    let empty = serve(&mut servers, &empty_shop).await;
-    let slo = "/slos/orders-on-time";
-    let shots = [
-        Shot {
-            name: "overview-light",
-            path: "/",
-            size: (1440, 1150),
-            theme: Theme::Light,
-        },
-        Shot {
-            name: "overview-dark",
-            path: "/",
-            size: (1440, 1150),
-            theme: Theme::Dark,
-        },
-        Shot {
-            name: "overview-narrow",
-            path: "/",
-            size: (390, 2600),
-            theme: Theme::Light,
-        },
-        Shot {
-            name: "slo-light",
-            path: slo,
-            size: (1440, 2500),
-            theme: Theme::Light,
-        },
-        Shot {
-            name: "slo-dark",
-            path: slo,
-            size: (1440, 2500),
-            theme: Theme::Dark,
-        },
-        Shot {
-            name: "slo-narrow",
-            path: slo,
-            size: (390, 5200),
-            theme: Theme::Dark,
-        },
-        Shot {
-            name: "alerts-light",
-            path: "/alerts",
-            size: (1440, 900),
-            theme: Theme::Light,
-        },
-        Shot {
-            name: "definitions-light",
-            path: "/definitions",
-            size: (1440, 900),
-            theme: Theme::Light,
-        },
-        Shot {
-            name: "missing-light",
-            path: "/slos/orders-in-time",
-            size: (1440, 500),
-            theme: Theme::Light,
-        },
-    ];
-    for shot in &shots {
+    for shot in &SHOTS {
         look(browser, full, shot).await;
     }
-    let first = Shot {
-        name: "first-run-light",
-        path: "/",
-        size: (1440, 1500),
-        theme: Theme::Light,
-    };
+    let empty_shop = fixture::empty(Catalog::default()).await;
+    let empty = serve(&mut servers, &empty_shop).await;
+    let first = shot("first-run-light", "/", (1440, 1500), Theme::Light);
     look(browser, empty, &first).await;
 }
 
@@ -138,7 +122,7 @@ async fn look(browser: &'static str, server: SocketAddr, shot: &Shot) {
             "--disable-component-update",
             "--disable-sync",
         ])
-        .args(["--enable-logging=stderr", "--virtual-time-budget=3000"])
+        .args(["--enable-logging=stderr", "--virtual-time-budget=1000"])
         // Whatever is not this service cannot even be resolved, and would be complained of.
         .arg("--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1")
         .arg(format!(

@@ -197,7 +197,7 @@ fn slo(shape: &Shape) -> Slo {
         ),
         service: Some(shape.service.to_owned()),
         objective: shape.objective.parse().unwrap(),
-        window: Duration::from_hours(672),
+        window: Duration::from_hours(28 * 24),
         indicator: Indicator::Workflow(WorkflowIndicator {
             start: Selector::parse("{ name = \"checkout.submit\" }").unwrap(),
             finish: Selector::parse("{ name = \"email.send\" }").unwrap(),
@@ -230,8 +230,8 @@ fn rules() -> Vec<AlertRule> {
         name: name.parse::<Name>().unwrap(),
         severity,
         factor,
-        long: Duration::from_secs(long * 60),
-        short: Duration::from_secs(short * 60),
+        long: Duration::from_mins(long),
+        short: Duration::from_mins(short),
     };
     vec![
         rule("fast-burn", Severity::Page, 13.44, 60, 5),
@@ -260,7 +260,7 @@ async fn fill(connection: &mut PgConnection) {
     for (shape, id) in SHAPES.iter().zip(1..) {
         sqlx::query("insert into slos (name, first_event_at) values ($1, $2)")
             .bind(shape.name)
-            .bind((shape.volume > 0.0).then(|| (now() - Duration::from_hours(960)).to_chrono()))
+            .bind((shape.volume > 0.0).then(|| (now() - Duration::from_hours(40 * 24)).to_chrono()))
             .execute(&mut *connection)
             .await
             .unwrap();
@@ -284,7 +284,7 @@ async fn counts(connection: &mut PgConnection, shape: &Shape, id: i32) {
     }
     let from: Vec<i32> = shape.incidents.iter().map(|incident| incident.0).collect();
     let length: Vec<i32> = shape.incidents.iter().map(|incident| incident.1).collect();
-    let share: Vec<f64> = shape.incidents.iter().map(|incident| incident.2).collect();
+    let badness: Vec<f64> = shape.incidents.iter().map(|incident| incident.2).collect();
     let minute = "
         insert into event_counts (slo_id, resolution, bucket, writer, good, late, failed, timeout, cancelled, orphan)
         select $1, $2, bucket, 0, greatest(total - bad, 0), bad - bad / 4 - bad / 5, bad / 4, bad / 5,
@@ -320,7 +320,7 @@ async fn counts(connection: &mut PgConnection, shape: &Shape, id: i32) {
             .bind(now().to_chrono())
             .bind(&from)
             .bind(&length)
-            .bind(&share)
+            .bind(&badness)
             .bind(first.to_chrono())
             .bind(last.to_chrono())
             .execute(&mut *connection)

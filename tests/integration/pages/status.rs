@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use throughline::domain::{
     counts::EventCounts,
-    definition::{Catalog, Severity, Slo},
+    definition::{AlertRule, Catalog, Severity, Slo},
     names::{Name, SloId},
     notification::{EpisodeSummary, Facts, TransitionKind, WindowFacts},
     status::{AlertState, AlertStatus, Condition, RuleStatus, SloState, SloStatus, WindowStatus},
@@ -24,7 +24,7 @@ pub(super) async fn evaluate(
     connection: &mut PgConnection,
     catalog: &Catalog,
 ) {
-    let states = [
+    let standings = [
         SloState::Paging,
         SloState::Ticket,
         SloState::Rising,
@@ -33,9 +33,9 @@ pub(super) async fn evaluate(
         SloState::Ok,
         SloState::TooFew,
     ];
-    for ((shape, id), state) in SHAPES.iter().zip(1..).zip(states) {
+    for ((shape, id), state) in SHAPES.iter().zip(1..).zip(standings) {
         let slo = &catalog.slos[&shape.name.parse::<Name>().unwrap()];
-        let status = status(database, slo, SloId(id), state).await;
+        let status = evaluated(database, slo, SloId(id), state).await;
         sqlx::query("insert into slo_statuses values ($1, $2, $3)")
             .bind(id)
             .bind(status.evaluated_at.to_chrono())
@@ -55,7 +55,7 @@ pub(super) async fn evaluate(
     clippy::cast_sign_loss,
     reason = "small numbers"
 )]
-async fn status(database: &TestDatabase, slo: &Slo, id: SloId, state: SloState) -> SloStatus {
+async fn evaluated(database: &TestDatabase, slo: &Slo, id: SloId, state: SloState) -> SloStatus {
     let mut tx = database.store.begin("sum the fixture").await.unwrap();
     let at = now() - Duration::from_secs(2);
     let mut sums = async |secs: u64| -> EventCounts {
@@ -77,31 +77,16 @@ async fn status(database: &TestDatabase, slo: &Slo, id: SloId, state: SloState) 
     for rule in &slo.alerting.rules {
         let (long, short) = (rule.long.as_secs(), rule.short.as_secs());
         let (long_counts, short_counts) = (sums(long).await, sums(short).await);
-        let long = WindowStatus {
-            secs: long,
-            counts: long_counts,
-            burn_rate: rate(long_counts, long),
+        let window = |secs, counts| WindowStatus {
+            secs,
+            counts,
+            burn_rate: rate(counts, secs),
         };
-        let short = WindowStatus {
-            secs: short,
-            counts: short_counts,
-            burn_rate: rate(short_counts, short),
-        };
-        let over = |window: &WindowStatus| window.burn_rate.is_some_and(|rate| rate >= rule.factor);
-        rules.push(RuleStatus {
-            name: rule.name.clone(),
-            severity: rule.severity,
-            factor: rule.factor,
-            condition: match (over(&long), over(&short)) {
-                (true, true) => Condition::Burning,
-                (false, true) => Condition::Rising,
-                (true, false) => Condition::Recovering,
-                _ if long.burn_rate.is_none() => Condition::NoData,
-                _ => Condition::Quiet,
-            },
-            long,
-            short,
-        });
+        rules.push(compared(
+            rule,
+            window(long, long_counts),
+            window(short, short_counts),
+        ));
     }
     let empty_in = budget_remaining
         .zip(burn_rate)
@@ -120,6 +105,24 @@ async fn status(database: &TestDatabase, slo: &Slo, id: SloId, state: SloState) 
         in_flight: window.total() % 97,
         overdue: if state == SloState::Paging { 9 } else { 0 },
         customers_affected: (state == SloState::Paging).then_some(7),
+    }
+}
+
+fn compared(rule: &AlertRule, long: WindowStatus, short: WindowStatus) -> RuleStatus {
+    let over = |window: &WindowStatus| window.burn_rate.is_some_and(|rate| rate >= rule.factor);
+    RuleStatus {
+        name: rule.name.clone(),
+        severity: rule.severity,
+        factor: rule.factor,
+        condition: match (over(&long), over(&short)) {
+            (true, true) => Condition::Burning,
+            (false, true) => Condition::Rising,
+            (true, false) => Condition::Recovering,
+            _ if long.burn_rate.is_none() => Condition::NoData,
+            _ => Condition::Quiet,
+        },
+        long,
+        short,
     }
 }
 
@@ -150,7 +153,7 @@ async fn history(connection: &mut PgConnection, slo: &Slo, id: i32, status: &Slo
         .execute(&mut *connection)
         .await
         .unwrap();
-    let ago = |minutes: u64| now() - Duration::from_secs(minutes * 60);
+    let ago = |minutes: u64| now() - Duration::from_mins(minutes);
     let changes = [
         (ago(25_900), TransitionKind::Firing),
         (ago(25_870), TransitionKind::Resolved),
@@ -231,7 +234,6 @@ fn facts(slo: &Slo, status: &SloStatus, at: Timestamp, kind: TransitionKind) -> 
         runbook: None,
         page_url: None,
         episode_summary: (kind == TransitionKind::Resolved).then(|| EpisodeSummary {
-            ended_by: throughline::domain::notification::EpisodeEnd::Recovered,
             fired_at: at - Duration::from_mins(30),
             resolved_at: at,
             counts: EventCounts {
