@@ -17,7 +17,7 @@ use crate::{
 
 const HEIGHT: f64 = 250.0;
 /// Under the plot's lowest value, two rows of ticks: pages and tickets.
-const ALERTS: f64 = 34.0;
+const ALERTS: f64 = 38.0;
 /// How far below zero is drawn: an overspent budget is shown, but not to any depth.
 const DEEPEST: f64 = -1.0;
 
@@ -34,9 +34,12 @@ pub(in crate::web) struct BudgetChart {
     pub(in crate::web) sentence: String,
 }
 
-/// One way it can go on. The first is drawn as A, and so on.
+/// One way it can go on.
 #[derive(Clone, Debug)]
 pub(in crate::web) struct Future {
+    /// `A`, `B` or `C`, and the class of its line.
+    pub(in crate::web) letter: &'static str,
+    pub(in crate::web) class: &'static str,
     pub(in crate::web) points: Vec<(Timestamp, f64)>,
 }
 
@@ -63,8 +66,8 @@ impl BudgetChart {
                 )
             })
             .collect();
-        labels.push((HEIGHT - ALERTS + 9.0, "pages".to_owned(), "tp"));
-        labels.push((HEIGHT - ALERTS + 24.0, "tickets".to_owned(), "tw"));
+        labels.push((HEIGHT - ALERTS + 14.0, "pages".to_owned(), "tp"));
+        labels.push((HEIGHT - ALERTS + 28.0, "tickets".to_owned(), "tw"));
         Figure {
             scale: scale(HEIGHT, &labels),
             plot: frame.plot(&Parts {
@@ -128,18 +131,19 @@ impl BudgetChart {
             path(past.iter().copied())
         ));
         let from = past.last().copied().flatten();
-        for (future, class) in self.futures.iter().zip(["la", "lb", "lc"]) {
+        for future in &self.futures {
             let ahead = until_gone(&future.points, lowest)
                 .map(|(at, left)| Some((frame.x(at).min(WIDTH), y(left))));
             svg.add(format_args!(
-                r#"<path class="n {class}" d="{}"/>"#,
+                r#"<path class="n {}" d="{}"/>"#,
+                future.class,
                 path(std::iter::once(from).chain(ahead))
             ));
         }
         for alert in self.visible_alerts(frame) {
             let (class, row) = match alert.severity {
-                Severity::Page => ("tkp", 4.0),
-                Severity::Ticket => ("tkt", 19.0),
+                Severity::Page => ("tkp", 9.0),
+                Severity::Ticket => ("tkt", 23.0),
             };
             svg.add(format_args!(
                 r#"<path class="n {class}" d="M{} {}v10"/>"#,
@@ -161,8 +165,9 @@ impl BudgetChart {
             number(frame.fraction(self.now) * 100.0)
         ));
         // A is the steepest: left of its end it cannot cover the others.
-        let letters = [("A", -14), ("B", 5), ("C", -12)];
-        for (future, (letter, dx)) in self.futures.iter().zip(letters) {
+        for future in &self.futures {
+            let letter = future.letter;
+            let dx = if letter == "B" { 5 } else { -14 };
             let Some((at, left)) = until_gone(&future.points, lowest).last() else {
                 continue;
             };

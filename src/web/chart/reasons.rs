@@ -107,12 +107,13 @@ fn table(bars: &[(Timestamp, EventCounts)], now: Timestamp) -> Table {
     }
 }
 
-/// An even number of two digits at most, then zeros: 2, 10, 30, 120.
+/// At most five steps of 2, 4 or 10 times a power of ten, so that half of it is round as well.
 fn round_up(n: i64) -> i64 {
-    let mut step = 2;
-    while n > step * 10 {
-        step *= 10;
-    }
+    let steps = (0..17).flat_map(|power| [2, 4, 10].map(|step| step * 10_i64.pow(power)));
+    let step = steps
+        .into_iter()
+        .find(|step| n <= step * 5)
+        .unwrap_or(i64::MAX / 5);
     (n.max(1) + step - 1) / step * step
 }
 
@@ -127,8 +128,9 @@ mod tests {
             (1, 2),
             (7, 8),
             (20, 20),
-            (21, 40),
-            (173, 180),
+            (21, 30),
+            (173, 200),
+            (220, 300),
             (1_999, 2_000),
         ] {
             assert_eq!(round_up(n), top, "{n}");

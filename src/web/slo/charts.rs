@@ -35,7 +35,7 @@ pub(super) struct Charts {
 pub(super) struct FutureKey {
     pub(super) letter: &'static str,
     pub(super) class: &'static str,
-    pub(super) text: String,
+    pub(super) text: &'static str,
     pub(super) end: String,
 }
 
@@ -85,39 +85,45 @@ impl Charts {
     }
 }
 
-/// A: the last hour's rate goes on. B: that of the last six hours. C: nothing bad happens any more.
+/// A: the last hour's rate goes on. B: that of the last six hours. C: nothing bad happens any more,
+/// which is all that is left to ask once the budget is spent.
 fn futures(slo: &Slo, view: &SloView) -> Vec<Future> {
     let hour = Rate::of(view.summary.last_hour.by_outcome, HOUR);
     let six_hours = Rate::of(view.past.last_six_hours, 6 * HOUR);
     if view.summary.budget_left_ratio.is_none() {
         return Vec::new();
     }
-    [hour, six_hours, six_hours.without_bad()]
-        .map(|rate| Future {
-            points: forecast(&view.past.window, slo.objective, slo.window, rate).collect(),
-        })
-        .into()
+    let future = |letter, class, rate| Future {
+        letter,
+        class,
+        points: forecast(&view.past.window, slo.objective, slo.window, rate).collect(),
+    };
+    let mut futures = vec![future("C", "lc", six_hours.without_bad())];
+    if !view.summary.is_spent() {
+        futures.insert(0, future("A", "la", hour));
+        futures.insert(1, future("B", "lb", six_hours));
+    }
+    futures
 }
 
 fn keys(futures: &[Future], view: &SloView) -> Vec<FutureKey> {
-    let texts = [
-        ("A", "la", "the last hour's rate goes on"),
-        ("B", "lb", "the last 6 hours' rate goes on"),
-        ("C", "lc", "the burn stops now"),
-    ];
-    texts
-        .into_iter()
-        .zip(futures)
-        .map(|((letter, class, text), future)| FutureKey {
-            letter,
-            class,
-            text: text.to_owned(),
-            end: outcome(letter, future, view),
+    let text = |letter| match letter {
+        "A" => "the last hour's rate goes on",
+        "B" => "the last 6 hours' rate goes on",
+        _ => "the burn stops now",
+    };
+    futures
+        .iter()
+        .map(|future| FutureKey {
+            letter: future.letter,
+            class: future.class,
+            text: text(future.letter),
+            end: outcome(future, view),
         })
         .collect()
 }
 
-fn outcome(letter: &str, future: &Future, view: &SloView) -> String {
+fn outcome(future: &Future, view: &SloView) -> String {
     if view.summary.is_spent() {
         let back = future.points.iter().find(|point| point.1 > 0.0);
         return back.map_or_else(
@@ -131,7 +137,10 @@ fn outcome(letter: &str, future: &Future, view: &SloView) -> String {
         );
     }
     // The last hour's rate has been told already: the same moment is told here.
-    let told = view.summary.budget_empty_at.filter(|_| letter == "A");
+    let told = view
+        .summary
+        .budget_empty_at
+        .filter(|_| future.letter == "A");
     match crossing(future, view) {
         Some(at) => format!(
             "empty {}",

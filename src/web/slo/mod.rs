@@ -147,6 +147,9 @@ impl SloPage {
     }
 
     fn budget_reading(&self) -> String {
+        if self.view.summary.evaluated_counts.total == 0 {
+            return "no event yet".to_owned();
+        }
         format!(
             "{} of {} bad events used",
             format::count(self.view.summary.evaluated_counts.bad),
@@ -165,6 +168,9 @@ impl SloPage {
 
     fn allowance(&self) -> String {
         match self.view.summary.budget_left_events {
+            _ if self.view.summary.evaluated_counts.total == 0 => {
+                "no event has spent any".to_owned()
+            }
             left if left >= 0 => format!("{} more may be bad", format::count(left)),
             over => format!("{} too many were bad", format::count(-over)),
         }
