@@ -125,7 +125,11 @@ impl Asked {
         let body = match self.format {
             Format::Json => json_text(&explanation),
             Format::Html => ErrorPage {
-                layout: Layout::new(state, Section::Other, "Not here · Throughline"),
+                layout: Layout::new(
+                    state,
+                    Section::Other,
+                    format!("{} · Throughline", explanation.error),
+                ),
                 status: error.status(),
                 explanation,
             }

@@ -124,10 +124,14 @@ fn keys(futures: &[Future], view: &SloView) -> Vec<FutureKey> {
 }
 
 fn outcome(future: &Future, view: &SloView) -> String {
+    let at_last = future.points.last().map_or_else(String::new, |(at, left)| {
+        let day = at.to_chrono().format("%a %-d %b");
+        format!("{} by {day}", format::budget(Some(*left)))
+    });
     if view.summary.is_spent() {
         let back = future.points.iter().find(|point| point.1 > 0.0);
         return back.map_or_else(
-            || "stays spent".to_owned(),
+            || format!("still {at_last}"),
             |(at, _)| {
                 format!(
                     "back above zero {}",
@@ -141,19 +145,12 @@ fn outcome(future: &Future, view: &SloView) -> String {
         .summary
         .budget_empty_at
         .filter(|_| future.letter == "A");
-    match crossing(future, view) {
-        Some(at) => format!(
+    crossing(future, view).map_or(at_last, |at| {
+        format!(
             "empty {}",
             format::moment_in_words(told.unwrap_or(at), view.as_of)
-        ),
-        None => future.points.last().map_or_else(String::new, |(at, left)| {
-            format!(
-                "{} by {}",
-                format::budget(Some(*left)),
-                at.to_chrono().format("%a %-d %b")
-            )
-        }),
-    }
+        )
+    })
 }
 
 /// Between the last point with some budget left and the first without.
