@@ -13,13 +13,13 @@ mod delivery_history;
 mod error;
 mod event_counts;
 mod page_reads;
+mod page_workflows;
 mod retention;
 mod slos;
 mod statuses;
 mod watermark;
 mod workflow_reads;
 mod workflows;
-mod page_workflows;
 
 use std::time::Duration;
 
@@ -36,11 +36,11 @@ pub use error::StoreError;
 pub use page_reads::{
     DailyPoint, DeliveryRecord, SeriesPoint, SeriesQuery, SloRecord, TransitionRecord,
 };
+pub use page_workflows::{CustomerRecord, OpenCounts, WorkflowRecord};
 pub use retention::Retention;
 pub use slos::{Declaration, DueSlo};
 pub use workflow_reads::OpenWorkflows;
 pub use workflows::JudgingBySlo;
-pub use page_workflows::{CustomerRecord, OpenCounts, WorkflowRecord};
 
 /// All migrations, in order. They are only ever added.
 pub static MIGRATOR: Migrator = sqlx::migrate!("./migrations");

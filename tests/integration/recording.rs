@@ -208,17 +208,19 @@ fn everything_in_steps_of(stride: usize) -> Vec<Evidence> {
         .collect()
 }
 
+async fn record_everything(store: Store, writer: Writer, stride: usize) {
+    for request in everything_in_steps_of(stride).chunks(37) {
+        record_as(&store, writer, request, at(0)).await;
+    }
+}
+
 #[tokio::test]
 async fn replicas_that_write_the_same_workflows_at_once_lose_and_double_nothing() {
     let database = ready().await;
     let mut replicas = tokio::task::JoinSet::new();
     for (replica, stride) in [(0, 7), (1, 11), (2, 13)] {
         let store = database.store.clone();
-        replicas.spawn(async move {
-            for request in everything_in_steps_of(stride).chunks(37) {
-                record_as(&store, Writer(replica), request, at(0)).await;
-            }
-        });
+        replicas.spawn(record_everything(store, Writer(replica), stride));
     }
     replicas.join_all().await;
     sweep(&database.store, at(10_000)).await;

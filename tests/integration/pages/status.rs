@@ -8,7 +8,7 @@ use throughline::domain::{
     counts::EventCounts,
     definition::{AlertRule, Catalog, Severity, Slo},
     names::{Name, SloId},
-    notification::{EpisodeSummary, Facts, TransitionKind, WindowFacts},
+    notification::{EpisodeEnd, EpisodeSummary, Facts, TransitionKind, WindowFacts},
     status::{AlertState, AlertStatus, Condition, RuleStatus, SloState, SloStatus, WindowStatus},
     time::{TimeRange, Timestamp},
 };
@@ -234,6 +234,7 @@ fn facts(slo: &Slo, status: &SloStatus, at: Timestamp, kind: TransitionKind) -> 
         runbook: None,
         page_url: None,
         episode_summary: (kind == TransitionKind::Resolved).then(|| EpisodeSummary {
+            ended_by: EpisodeEnd::Recovered,
             fired_at: at - Duration::from_mins(30),
             resolved_at: at,
             counts: EventCounts {
