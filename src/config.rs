@@ -44,14 +44,9 @@ pub struct DatabaseConfig {
         hide_env_values = true
     )]
     pub url: Option<String>,
-    /// Where the service's own PostgreSQL keeps its data
-    /// [default: $`XDG_DATA_HOME/throughline/postgres`, or /var/lib/throughline/postgres as root]
-    #[arg(
-        long,
-        env = "THROUGHLINE_DATA_DIR",
-        value_name = "FOLDER",
-        verbatim_doc_comment
-    )]
+    /// Where the service's own PostgreSQL keeps its data: by default `throughline/postgres` in
+    /// `$XDG_DATA_HOME` or `~/.local/share`, and in `/var/lib` as root
+    #[arg(long, env = "THROUGHLINE_DATA_DIR", value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
     /// Connections to the database at most
     #[arg(long, env = "THROUGHLINE_DATABASE_CONNECTIONS", value_name = "NUMBER", default_value_t = 12, value_parser = clap::value_parser!(u32).range(4..=1000))]

@@ -1,4 +1,32 @@
 //! Throughline: SLOs for work that runs through queues.
+//!
+//! # The map
+//!
+//! ```text
+//!   cli ──► app ──► ingest   evaluate   deliver   web       shell: async, I/O
+//!                      │         │          │       │
+//!                      └───► store ◄────────┴───────┘        the only module that knows SQL
+//!                              │
+//!                              ▼
+//!                           domain                           pure: values in, values out
+//! ```
+//!
+//! The stations (`ingest`, `evaluate`, `deliver`, `web`) use `domain` and `store` and never each other:
+//! what one must tell another goes through a row in Postgres, so any of them may die at any
+//! instruction, and any number of replicas may run. Only `app` knows all of them. Wire formats and
+//! libraries stop at their edge: `tests/integration/architecture.rs` keeps these rules.
+//!
+//! # A span's journey
+//!
+//! | # | station | where | what leaves it |
+//! |---|---|---|---|
+//! | 1 | arrives | [`ingest::grpc`], [`ingest::http`] | a body, bounded in size, number and time |
+//! | 2 | is read in place | [`ingest::wire`], [`ingest::json`] | a view of each span; a bad one is refused alone |
+//! | 3 | is understood | [`domain::classify`] by [`domain::selector`] | evidence: what it says of which workflow |
+//! | 4 | is joined, judged and counted | [`domain::ledger`], [`domain::workflow`] in [`ingest::record`] | rows and counts, committed once; then the sender gets its reply |
+//! | 5 | is overdue | [`evaluate::overdue`] | a verdict although nothing arrived |
+//! | 6 | burns budget | [`evaluate`] by [`domain::burn_rate`], [`domain::condition`], [`domain::alert`] | status, alert state, and the duty to tell, in one transaction |
+//! | 7 | is told | [`deliver`] by [`domain::notification`] | an attempt, recorded and retried; [`web`] shows the same facts |
 
 pub mod app;
 pub mod cli;

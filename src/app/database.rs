@@ -1,9 +1,8 @@
 //! Opens the database: the one that was named, or a PostgreSQL of our own.
 
-use std::{str::FromStr as _, time::Duration};
+use std::time::Duration;
 
 use anyhow::Context as _;
-use sqlx::postgres::PgConnectOptions;
 use tokio::time::Instant;
 
 use crate::{
@@ -26,13 +25,13 @@ pub struct Database {
 impl Database {
     /// Opens the database and brings its schema up to date.
     pub async fn open(config: &DatabaseConfig, environment: &Environment) -> anyhow::Result<Self> {
-        let (options, server) = if let Some(url) = &config.url {
-            (parse(url)?, None)
+        let (url, server) = if let Some(url) = &config.url {
+            (url.clone(), None)
         } else {
             let server = Server::start(&settings(config, environment)?).await?;
-            (parse(&server.connection_url())?, Some(server))
+            (server.connection_url(), Some(server))
         };
-        let store = Store::new(options, config.database_connections);
+        let store = Store::at(&url, config.database_connections)?;
         migrate_patiently(&store).await?;
         Ok(Self { store, server })
     }
@@ -44,7 +43,7 @@ impl Database {
             ..Settings::throwaway()
         };
         let server = Server::start(&settings).await?;
-        let store = Store::new(parse(&server.connection_url())?, connections);
+        let store = Store::at(&server.connection_url(), connections)?;
         store.migrate().await?;
         Ok(Self {
             store,
@@ -62,17 +61,6 @@ impl Database {
         }
         Ok(())
     }
-}
-
-/// The error shows nothing of the address, which may hold a password.
-fn parse(url: &str) -> anyhow::Result<PgConnectOptions> {
-    PgConnectOptions::from_str(url)
-        .map(|options| options.application_name("throughline"))
-        .map_err(|_| {
-            anyhow::anyhow!(
-                "cannot read the database URL: write `postgres://user:password@host:5432/database`"
-            )
-        })
 }
 
 fn settings(config: &DatabaseConfig, environment: &Environment) -> anyhow::Result<Settings> {

@@ -21,7 +21,7 @@ mod watermark;
 mod workflow_reads;
 mod workflows;
 
-use std::time::Duration;
+use std::{str::FromStr as _, time::Duration};
 
 use sqlx::{
     Executor as _, PgConnection, PgPool, Postgres, Transaction,
@@ -52,6 +52,19 @@ pub struct Store {
 }
 
 impl Store {
+    /// A store at `url`, as `postgres://user:password@host:5432/database`. Does not connect yet: the
+    /// first transaction does, and its error is the caller's.
+    ///
+    /// # Errors
+    /// The error shows nothing of the address, which may hold a password.
+    pub fn at(url: &str, max_connections: u32) -> Result<Self, InvalidUrl> {
+        let options = PgConnectOptions::from_str(url).map_err(|_| InvalidUrl)?;
+        Ok(Self::new(
+            options.application_name("throughline"),
+            max_connections,
+        ))
+    }
+
     /// Does not connect yet: the first transaction does, and its error is the caller's.
     pub fn new(options: PgConnectOptions, max_connections: u32) -> Self {
         let pool = PgPoolOptions::new()
@@ -93,6 +106,11 @@ async fn turn_off_jit(connection: &mut PgConnection) -> Result<(), sqlx::Error> 
         .await?;
     Ok(())
 }
+
+/// An address that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot read the database URL: write `postgres://user:password@host:5432/database`")]
+pub struct InvalidUrl;
 
 /// A transaction: dropped without [`Tx::commit`] it has never been.
 #[derive(Debug)]

@@ -2,6 +2,8 @@
 
 pub mod metrics;
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 use crate::config::{LogConfig, LogFormat};
@@ -14,9 +16,9 @@ pub fn start(config: &LogConfig) -> anyhow::Result<()> {
     let registry = tracing_subscriber::registry().with(filter);
     match config.log_format {
         LogFormat::Text => {
-            registry
-                .with(fmt::layer().with_writer(std::io::stderr).with_target(false))
-                .init();
+            let colour = std::io::stderr().is_terminal();
+            let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
+            registry.with(lines.with_ansi(colour)).init();
         }
         LogFormat::Json => {
             registry

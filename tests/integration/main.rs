@@ -6,6 +6,7 @@
 )]
 #![expect(unreachable_pub, reason = "support is one vocabulary for all tests")]
 
+mod architecture;
 mod counts_and_claims;
 mod delivery;
 mod evaluation;

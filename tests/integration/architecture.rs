@@ -1,0 +1,290 @@
+//! The rules of the house (`src/lib.rs` tells why), checked: who may use whom, which crates stop at
+//! which edge, what the core must not know, and that files stay short and say what they are for.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Modules that `crate::` may lead to, from each module.
+const MAY_USE: [(&str, &[&str]); 13] = [
+    ("domain", &[]),
+    ("postgres", &[]),
+    ("clock", &["domain"]),
+    ("config", &["domain", "postgres"]),
+    ("telemetry", &["config"]),
+    ("store", &["domain"]),
+    ("ingest", &["clock", "domain", "store", "telemetry"]),
+    ("evaluate", &["domain", "store"]),
+    ("deliver", &["domain", "store"]),
+    ("web", &["clock", "domain", "store"]),
+    (
+        "app",
+        &[
+            "clock",
+            "config",
+            "deliver",
+            "domain",
+            "evaluate",
+            "ingest",
+            "postgres",
+            "store",
+            "telemetry",
+            "web",
+        ],
+    ),
+    ("demo", &["app", "clock", "config", "domain", "store"]),
+    (
+        "cli",
+        &["app", "clock", "config", "demo", "domain", "telemetry"],
+    ),
+];
+
+/// Crates that are named only in these modules.
+const STOPS_AT: [(&str, &[&str]); 9] = [
+    ("sqlx", &["store"]),
+    ("axum", &["ingest", "web", "demo"]),
+    ("tonic", &["ingest"]),
+    ("prost", &["ingest"]),
+    ("opentelemetry_proto", &["ingest"]),
+    ("opentelemetry_sdk", &["demo"]),
+    ("reqwest", &["deliver"]),
+    ("askama", &["web"]),
+    ("clap", &["cli", "config", "demo", "main"]),
+];
+
+/// What would make the core impure.
+const CRATES_NOT_IN_DOMAIN: [&str; 3] = ["rand", "tokio", "tracing"];
+const WORDS_NOT_IN_DOMAIN: [&str; 11] = [
+    "async fn",
+    ".await",
+    "SystemTime",
+    "Instant::now",
+    "Utc::now",
+    "std::env",
+    "std::fs",
+    "std::net",
+    "std::process",
+    "std::thread",
+    "println!",
+];
+
+const MAX_LINES: usize = 500;
+
+struct File {
+    path: PathBuf,
+    /// The first part of the path below `src`, without its ending.
+    module: String,
+    text: String,
+}
+
+impl File {
+    /// Lines of code with their number; comments are not rules' business.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.text
+            .lines()
+            .enumerate()
+            .map(|(at, line)| (at + 1, line))
+            .filter(|(_, line)| !line.trim_start().starts_with("//"))
+    }
+
+    fn complaint(&self, line: usize, what: &str) -> String {
+        format!("{}:{line}: {what}", self.path.display())
+    }
+}
+
+fn sources(folder: &str) -> Vec<File> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut files = Vec::new();
+    collect(&root, &root, &mut files);
+    assert!(!files.is_empty());
+    files
+}
+
+fn collect(root: &Path, folder: &Path, files: &mut Vec<File>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(root, &path, files);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            let below = path.strip_prefix(root).unwrap();
+            let first = below
+                .components()
+                .next()
+                .unwrap()
+                .as_os_str()
+                .to_string_lossy();
+            let module = first.trim_end_matches(".rs").to_owned();
+            let text = fs::read_to_string(&path).unwrap();
+            files.push(File {
+                path: below.to_owned(),
+                module,
+                text,
+            });
+        }
+    }
+}
+
+fn assert_none(complaints: &[String]) {
+    assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
+}
+
+/// The modules that a line leads to by `crate::x` or `crate::{x::.., y}`.
+fn led_to(text: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices("crate::") {
+        let line = text[..at].matches('\n').count() + 1;
+        let rest = &text[at + "crate::".len()..];
+        match rest.strip_prefix('{') {
+            Some(group) => {
+                found.extend(heads(group).into_iter().map(|head| (line, head)));
+            }
+            None => found.push((line, word(rest))),
+        }
+    }
+    found
+}
+
+/// The first words of the members of a group, whose opening brace is already read.
+fn heads(group: &str) -> Vec<String> {
+    let (mut depth, mut heads, mut is_start) = (0_i32, Vec::new(), true);
+    for (at, character) in group.char_indices() {
+        match character {
+            '{' => depth += 1,
+            '}' if depth == 0 => return heads,
+            '}' => depth -= 1,
+            ',' if depth == 0 => is_start = true,
+            c if is_start && c.is_alphabetic() => {
+                heads.push(word(&group[at..]));
+                is_start = false;
+            }
+            _ => {}
+        }
+    }
+    heads
+}
+
+fn word(text: &str) -> String {
+    text.chars()
+        .take_while(|c| c.is_alphanumeric() || *c == '_')
+        .collect()
+}
+
+fn names_crate(line: &str, name: &str) -> bool {
+    line.match_indices(name).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        let is_word_start =
+            before.is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != ':' && c != '"');
+        is_word_start && line[at + name.len()..].starts_with("::")
+    })
+}
+
+#[test]
+fn stations_use_domain_and_store_and_never_each_other() {
+    let mut complaints = Vec::new();
+    for file in sources("src") {
+        let Some((_, allowed)) = MAY_USE.iter().find(|(module, _)| *module == file.module) else {
+            continue;
+        };
+        let code: String = file
+            .code()
+            .map(|(_, line)| format!("{line}\n"))
+            .collect::<Vec<_>>()
+            .concat();
+        for (line, module) in led_to(&code) {
+            let is_module = MAY_USE.iter().any(|(known, _)| *known == module);
+            if is_module && module != file.module && !allowed.contains(&module.as_str()) {
+                let what = format!("`{}` must not use `{module}`", file.module);
+                complaints.push(file.complaint(line, &what));
+            }
+        }
+    }
+    assert_none(&complaints);
+}
+
+#[test]
+fn every_module_has_its_rule() {
+    for file in sources("src") {
+        let is_root = matches!(file.module.as_str(), "lib" | "main");
+        let is_known = MAY_USE.iter().any(|(module, _)| *module == file.module);
+        assert!(
+            is_root || is_known,
+            "`{}` has no line in MAY_USE",
+            file.module
+        );
+    }
+}
+
+#[test]
+fn crates_stop_at_their_edge() {
+    let mut complaints = Vec::new();
+    for file in sources("src") {
+        for (name, modules) in STOPS_AT {
+            if modules.contains(&file.module.as_str()) {
+                continue;
+            }
+            for (line, text) in file.code() {
+                if names_crate(text, name) {
+                    let what = format!("`{name}` is named only in {modules:?}");
+                    complaints.push(file.complaint(line, &what));
+                }
+            }
+        }
+    }
+    assert_none(&complaints);
+}
+
+#[test]
+fn the_core_knows_no_io_no_clock_and_no_chance() {
+    let mut complaints = Vec::new();
+    let is_test = |file: &File| file.path.to_string_lossy().contains("tests");
+    for file in sources("src")
+        .iter()
+        .filter(|file| file.module == "domain" && !is_test(file))
+    {
+        for (line, text) in file.code() {
+            let crates = CRATES_NOT_IN_DOMAIN
+                .into_iter()
+                .filter(|name| names_crate(text, name));
+            let words = WORDS_NOT_IN_DOMAIN
+                .into_iter()
+                .filter(|word| text.contains(word));
+            for found in crates.chain(words) {
+                complaints.push(file.complaint(line, &format!("`{found}` in the pure core")));
+            }
+        }
+    }
+    assert_none(&complaints);
+}
+
+#[test]
+fn every_file_says_what_it_is_for_and_stays_short() {
+    let mut complaints = Vec::new();
+    for file in sources("src").into_iter().chain(sources("tests")) {
+        if !file.text.starts_with("//!") {
+            complaints.push(file.complaint(1, "does not begin with `//!`"));
+        }
+        let lines = file.text.lines().count();
+        if lines > MAX_LINES {
+            complaints.push(file.complaint(lines, "more than 500 lines"));
+        }
+    }
+    assert_none(&complaints);
+}
+
+#[test]
+fn the_rules_find_what_breaks_them() {
+    let grouped = "use crate::{\n    store::{Store, StoreError},\n    web,\n};";
+    let modules: Vec<_> = led_to(grouped)
+        .into_iter()
+        .map(|(_, module)| module)
+        .collect();
+    assert_eq!(modules, ["store", "web"]);
+    assert_eq!(
+        led_to("x\ncrate::deliver::y()"),
+        [(2, "deliver".to_owned())]
+    );
+    assert!(names_crate("use sqlx::Row;", "sqlx"));
+    assert!(names_crate("    let x: sqlx::Error = y;", "sqlx"));
+    assert!(!names_crate("use not_sqlx::Row;", "sqlx"));
+}
