@@ -128,7 +128,7 @@ pub struct LogConfig {
         long = "log",
         env = "THROUGHLINE_LOG",
         value_name = "FILTER",
-        default_value = "info",
+        default_value = "info,sqlx=warn",
         global = true
     )]
     pub filter: String,

@@ -4,7 +4,7 @@
 //! starts with if the files have errors then, since alerts for yesterday's promises are better than
 //! none.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{error::Error as _, path::PathBuf, sync::Arc};
 
 use tokio::sync::watch;
 
@@ -34,7 +34,7 @@ pub struct CatalogKeeper {
     store: Store,
     metrics: Metrics,
     /// What was read last, with errors or without: nothing is done while it stays the same.
-    seen: Option<Definitions>,
+    seen: Option<Result<Definitions, String>>,
     catalog: watch::Sender<Arc<Catalog>>,
     classifier: watch::Sender<Arc<Classifier>>,
     status: watch::Sender<Arc<DefinitionsStatus>>,
@@ -88,11 +88,16 @@ impl CatalogKeeper {
         tx.commit().await?;
         let kept = kept.and_then(|files| load(&files).ok());
         let Some((catalog, _)) = kept else {
+            let problems = self.problems().join("\n  ");
             anyhow::bail!(
-                "the definitions in `{}` have errors; `throughline validate {0}` shows them",
+                "the definitions in `{}` are refused, and there are none from an earlier run:\n  \
+                 {problems}",
                 self.folder.display()
             );
         };
+        for problem in self.problems() {
+            tracing::error!("definitions are refused: {problem}");
+        }
         tracing::warn!("starting with the last definitions that had no errors");
         self.bring_into_force(catalog).await
     }
@@ -101,21 +106,23 @@ impl CatalogKeeper {
     pub async fn look(&mut self, now: Timestamp) -> anyhow::Result<Look> {
         let folder = self.folder.clone();
         let read = tokio::task::spawn_blocking(move || definitions::read(&folder)).await?;
-        let found = match read {
-            Ok(found) => found,
-            Err(error) => return Ok(self.refuse_folder(&error)),
-        };
+        let found = read.map_err(|error| explain(&error));
         if self.seen.as_ref() == Some(&found) {
             return Ok(Look::Unchanged);
         }
-        let look = match check(&found) {
-            Ok((catalog, warnings)) => {
-                for warning in &warnings {
-                    tracing::warn!("{}", line(warning));
+        let look = match &found {
+            Err(problem) => self.refuse(vec![problem.clone()]),
+            Ok(definitions) => match check(definitions) {
+                Err(problems) => {
+                    self.refuse(problems.iter().filter(|p| p.is_error()).map(line).collect())
                 }
-                self.accept(catalog, &found.files, now).await?
-            }
-            Err(problems) => self.refuse(&problems),
+                Ok((catalog, warnings)) => {
+                    for warning in &warnings {
+                        tracing::warn!("{}", line(warning));
+                    }
+                    self.accept(catalog, &definitions.files, now).await?
+                }
+            },
         };
         self.seen = Some(found);
         Ok(look)
@@ -153,32 +160,26 @@ impl CatalogKeeper {
         Ok(())
     }
 
-    fn refuse(&self, problems: &[Problem]) -> Look {
-        let lines: Vec<_> = problems.iter().map(line).collect();
-        for line in &lines {
-            tracing::error!("definitions are refused: {line}");
-        }
-        self.show(lines);
-        Look::Refused {
-            problems: problems.len(),
-        }
-    }
-
-    fn refuse_folder(&mut self, error: &definitions::ReadError) -> Look {
-        let text = format!("{:#}", anyhow::Error::msg(error.to_string()));
-        if self.status.borrow().problems != [text.as_str()] {
-            tracing::error!("definitions are refused: {text}");
-        }
-        self.seen = None;
-        self.show(vec![text]);
-        Look::Refused { problems: 1 }
-    }
-
-    fn show(&self, problems: Vec<String>) {
+    fn refuse(&self, problems: Vec<String>) -> Look {
+        let count = problems.len();
         self.status
             .send_modify(|status| Arc::make_mut(status).problems = problems);
         self.metrics.definitions_loaded.set(0.0);
+        Look::Refused { problems: count }
     }
+
+    /// Why the files are refused, a line each; empty if they are in force.
+    pub fn problems(&self) -> Vec<String> {
+        self.status.borrow().problems.clone()
+    }
+}
+
+fn explain(error: &definitions::ReadError) -> String {
+    let cause = error
+        .source()
+        .map(|cause| format!(": {cause}"))
+        .unwrap_or_default();
+    format!("{error}{cause}; name another folder with `--definitions`")
 }
 
 /// Files that could not be read are problems like those of what was read.

@@ -10,7 +10,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    catalog::{CatalogKeeper, InForce},
+    catalog::{CatalogKeeper, InForce, Look},
     periodic::Periodic,
     prepare,
 };
@@ -175,8 +175,16 @@ async fn follow_definitions(mut keeper: CatalogKeeper, clock: Clock, shutdown: C
             _ = hangup.recv() => {}
             () = shutdown.cancelled() => return,
         }
-        if let Err(error) = keeper.look(clock.now()).await {
-            tracing::warn!(error = %format!("{error:#}"), "cannot bring definitions into force");
+        match keeper.look(clock.now()).await {
+            Ok(Look::Refused { .. }) => {
+                for problem in keeper.problems() {
+                    tracing::error!("definitions are refused: {problem}");
+                }
+            }
+            Ok(Look::Unchanged | Look::InForce { .. }) => {}
+            Err(error) => {
+                tracing::warn!(error = %format!("{error:#}"), "cannot bring definitions into force");
+            }
         }
     }
 }

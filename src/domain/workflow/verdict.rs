@@ -126,7 +126,7 @@ impl Judging {
 /// Judges a workflow by all that is known of it.
 ///
 /// A success outweighs a failure, since a retry may follow one. A failure outweighs a cancellation
-/// only if it came first. Lateness is counted at the deadline, the moment the promise broke, so that
+/// only if it came first: what a cancelled workflow then reports as failing is its cancellation. Lateness is counted at the deadline, the moment the promise broke, so that
 /// a timeout that turns out to be late stays in its bucket.
 pub fn judge(workflow: &Workflow, judging: &Judging) -> Verdict {
     let Some(start) = workflow.start else {
