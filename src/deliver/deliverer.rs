@@ -9,6 +9,7 @@ use super::{
     client::{Answer, BuildClientError, Client, SendError},
     excerpt::excerpt,
     request::{PrepareError, Prepared, prepare},
+    settings::DeliverSettings,
 };
 use crate::{
     domain::{
@@ -20,32 +21,6 @@ use crate::{
     },
     store::{Claim, ClaimedDelivery, Lease, Settlement, Store, StoreError},
 };
-
-/// Timeouts and limits. The defaults are for production; tests use shorter ones.
-#[derive(Clone, Debug)]
-pub struct DeliverSettings {
-    pub connect_timeout: Duration,
-    /// For all of a request to Slack or PagerDuty.
-    pub chat_timeout: Duration,
-    /// For all of a request to a webhook.
-    pub webhook_timeout: Duration,
-    /// How long a claimed delivery is ours.
-    pub lease: Duration,
-    /// Deliveries to one target at a time, each of another alert.
-    pub at_once: u32,
-}
-
-impl Default for DeliverSettings {
-    fn default() -> Self {
-        Self {
-            connect_timeout: Duration::from_secs(3),
-            chat_timeout: Duration::from_secs(10),
-            webhook_timeout: Duration::from_secs(20),
-            lease: Duration::from_mins(1),
-            at_once: 4,
-        }
-    }
-}
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartDelivererError {

@@ -17,8 +17,10 @@ mod dispatcher;
 mod excerpt;
 mod request;
 mod secrets;
+mod settings;
 mod signature;
 
 pub use client::BuildClientError;
-pub use deliverer::{DeliverSettings, Deliverer, DeliveryReport, StartDelivererError};
+pub use deliverer::{Deliverer, DeliveryReport, StartDelivererError};
 pub use dispatcher::{Dispatcher, TargetReport};
+pub use settings::DeliverSettings;

@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::{
     client::Outgoing,
-    deliverer::DeliverSettings,
     secrets::{self, MissingSecret},
+    settings::DeliverSettings,
     signature::{self, InvalidSigningSecret},
 };
 use crate::{

@@ -1,5 +1,5 @@
-//! How fast an error budget is spent, how much of it is left, and until when it lasts (alerting.md,
-//! part A).
+//! How fast an error budget is spent, how much of it is left, and until when it lasts (the Site
+//! Reliability Workbook, chapter 5).
 //!
 //! Counts come in as integers; the floats stay in here. Nothing returns NaN or an infinity: where a
 //! ratio has no events below the line the answer is `None`.
@@ -173,7 +173,7 @@ const fn events(count: i64) -> f64 {
     count as f64
 }
 
-/// The vectors of alerting.md, part A, and the laws behind them.
+/// Vectors that the workbook and other systems publish, and the laws behind them.
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -219,7 +219,7 @@ struct Identity {
 
 impl Identity {
     /// Trace and span id alone are not enough: client and server share them in some systems, and so
-    /// do retries in others (semantics.md, section 4).
+    /// do retries in others (Zipkin-style clients, eBPF instrumentations).
     fn of_span(span: &dyn SpanView) -> Self {
         let (trace_id, span_id) = (span.trace_id(), span.span_id());
         let key = hash(&[

@@ -276,7 +276,7 @@ mod tests {
         (0..1_440).map(verdict_at).collect()
     }
 
-    /// Figure 5-6 of the SRE workbook, its numbers corrected by alerting.md, A.7: the long window
+    /// Figure 5-6 of the SRE workbook, computed exactly where the book rounds: the long window
     /// crosses after 5.76 minutes, the short one is back under the factor 4.52 minutes after the end
     /// and under nine tenths of it 4.57 minutes after. Minutes are counted whole.
     #[test]

@@ -1,4 +1,4 @@
-//! The verdict: a pure function of what is known of a workflow (semantics.md, section 2).
+//! The verdict: a pure function of what is known of a workflow.
 
 use std::time::Duration;
 
@@ -119,7 +119,7 @@ pub struct Judging {
 }
 
 impl Judging {
-    /// Default of `skew_tolerance` (semantics.md, section 5).
+    /// Default of `skew_tolerance`: hosts that keep time by NTP differ by far less.
     pub const DEFAULT_SKEW_TOLERANCE: Duration = Duration::from_secs(1);
 }
 
@@ -143,7 +143,7 @@ pub fn judge(workflow: &Workflow, judging: &Judging) -> Verdict {
 }
 
 /// A one-span event. Copies of a span may contradict each other, since some clients send it again
-/// with another status: the worst one counts (semantics.md, S15 c).
+/// with another status: the worst one counts.
 fn decided(start: Timestamp, workflow: &Workflow, judging: &Judging) -> Verdict {
     let (outcome, at) = match (workflow.failure, workflow.late, workflow.success) {
         (Some(at), _, _) => (Outcome::Failed, at),

@@ -209,7 +209,8 @@ fn fit(findings: &Findings<'_>, used: &Use, rule: &Rule, promise: Promise) -> Fi
         Threshold::Factor(factor) => factor,
         Threshold::Spend(share) => share * promise.window.as_secs_f64() / rule.long.as_secs_f64(),
     };
-    // `spend` of a share of the budget may be slower than spending it at all: see alerting.md, A.3.
+    // In a short SLO window `spend` of a share of the budget may come out slower than spending it just
+    // in time, and so as a rate that no promise is broken by.
     let factor = wanted.max(1.0);
     if wanted < 1.0 {
         findings.warn(

@@ -1,4 +1,5 @@
-//! The shapes of semantics.md, section 7, at the pure layer: spans in, one verdict out.
+//! The shapes of asynchronous work, S1 to S29, at the pure layer: spans in, one verdict out. Numbers
+//! that are missing stand for shapes that are not supported yet.
 //!
 //! Seconds count from the true start of the workflow. Unless a test says otherwise, good means
 //! finished within 60 s, and late data is waited for during a grace of 120 s.

@@ -1,0 +1,29 @@
+//! How long targets are given, and how much is sent at once.
+
+use std::time::Duration;
+
+/// Timeouts and limits. The defaults are for production; tests use shorter ones.
+#[derive(Clone, Debug)]
+pub struct DeliverSettings {
+    pub connect_timeout: Duration,
+    /// For all of a request to Slack or PagerDuty.
+    pub chat_timeout: Duration,
+    /// For all of a request to a webhook.
+    pub webhook_timeout: Duration,
+    /// How long a claimed delivery is ours.
+    pub lease: Duration,
+    /// Deliveries to one target at a time, each of another alert.
+    pub at_once: u32,
+}
+
+impl Default for DeliverSettings {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(3),
+            chat_timeout: Duration::from_secs(10),
+            webhook_timeout: Duration::from_secs(20),
+            lease: Duration::from_mins(1),
+            at_once: 4,
+        }
+    }
+}
