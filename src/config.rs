@@ -124,14 +124,15 @@ pub struct PagesConfig {
 #[command(next_help_heading = "Logging")]
 pub struct LogConfig {
     /// What is logged, as `info` or `warn,throughline::deliver=debug`
+    /// [default: info, for the demo warn]
     #[arg(
         long = "log",
         env = "THROUGHLINE_LOG",
         value_name = "FILTER",
-        default_value = "info,sqlx=warn",
-        global = true
+        global = true,
+        verbatim_doc_comment
     )]
-    pub filter: String,
+    pub filter: Option<String>,
     /// How it is written
     #[arg(
         long,

@@ -47,8 +47,8 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Serve(args) => {
-                telemetry::start(&self.log)?;
-                serve::run(*args)
+                telemetry::start(&self.log, "info")?;
+                serve::run(args)
             }
             Command::Validate(args) => Ok(validate::run(&args)),
             Command::Schema(args) => Ok(schema::run(&args)),

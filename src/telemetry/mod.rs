@@ -8,11 +8,12 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::Subscr
 
 use crate::config::{LogConfig, LogFormat};
 
-/// Starts logging to standard error. Fails on a filter that cannot be read.
-pub fn start(config: &LogConfig) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.filter).map_err(|error| {
-        anyhow::anyhow!("cannot read the log filter `{}`: {error}", config.filter)
-    })?;
+/// Starts logging to standard error, by `default` unless a filter was chosen. Fails on a filter that
+/// cannot be read.
+pub fn start(config: &LogConfig, default: &str) -> anyhow::Result<()> {
+    let filter = config.filter.as_deref().unwrap_or(default);
+    let filter = EnvFilter::try_new(filter)
+        .map_err(|error| anyhow::anyhow!("cannot read the log filter `{filter}`: {error}"))?;
     let registry = tracing_subscriber::registry().with(filter);
     match config.log_format {
         LogFormat::Text => {
