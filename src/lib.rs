@@ -33,6 +33,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod deliver;
+pub mod demo;
 pub mod domain;
 pub mod evaluate;
 pub mod ingest;

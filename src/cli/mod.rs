@@ -1,5 +1,6 @@
 //! The commands: arguments in, text and an exit code out.
 
+pub mod demo;
 pub mod problems;
 pub mod schema;
 pub mod serve;
@@ -29,7 +30,8 @@ const EXIT_CODES: &str = "Exit codes: 0 fine, 1 what was checked is bad or the s
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Serve(Box<serve::ServeArgs>),
+    Serve(serve::ServeArgs),
+    Demo(demo::DemoArgs),
     Validate(validate::ValidateArgs),
     Schema(schema::SchemaArgs),
     /// Print completions for a shell
@@ -49,6 +51,11 @@ impl Cli {
             Command::Serve(args) => {
                 telemetry::start(&self.log, "info")?;
                 serve::run(args)
+            }
+            Command::Demo(args) => {
+                // What happens is told on standard output; the log is for what should not.
+                telemetry::start(&self.log, "warn")?;
+                demo::run(args)
             }
             Command::Validate(args) => Ok(validate::run(&args)),
             Command::Schema(args) => Ok(schema::run(&args)),

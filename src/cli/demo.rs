@@ -1,0 +1,62 @@
+//! `throughline demo`: the service with a made-up shop behind it.
+
+use std::{process::ExitCode, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    app::shutdown,
+    config::{EvaluationConfig, PagesConfig, ReceiverConfig},
+    demo::{self, Ending, Settings},
+};
+
+/// Watch the service at work: a made-up shop, a queue that stalls, an alert, the recovery
+///
+/// Runs the whole service on a database of its own that is thrown away at the end, with definitions
+/// of its own. Takes five minutes to watch.
+#[derive(Debug, clap::Args)]
+pub struct DemoArgs {
+    /// How long all is well before the queue stalls
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
+    stall_after: Duration,
+    /// The same seed gives the same shop
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    seed: u64,
+    /// End once the alert has resolved, instead of waiting for Ctrl-C
+    #[arg(long)]
+    exit_after_recovery: bool,
+    #[command(flatten)]
+    receiver: ReceiverConfig,
+    #[command(flatten)]
+    evaluation: EvaluationConfig,
+    #[command(flatten)]
+    pages: PagesConfig,
+}
+
+pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(show(args))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show(args: DemoArgs) -> anyhow::Result<()> {
+    let shutdown = CancellationToken::new();
+    let settings = Settings {
+        receiver: args.receiver,
+        evaluation: args.evaluation,
+        pages: args.pages,
+        seed: args.seed,
+        stall_after: args.stall_after,
+        ending: if args.exit_after_recovery {
+            Ending::AfterRecovery
+        } else {
+            Ending::OnRequest
+        },
+    };
+    tokio::select! {
+        result = demo::run(settings, shutdown.clone()) => result,
+        result = shutdown::abort_on_second_signal(&shutdown) => result,
+    }
+}

@@ -1,0 +1,294 @@
+//! Writes the shop's past, so that there is a budget to spend and a usual traffic to compare with.
+//!
+//! There is no second way of counting: what is known of an order is judged and counted by the
+//! functions that do so for live ones. For orders that a page may still show, all their spans are
+//! told and recorded as if they had been received. Of the many before only the facts are drawn, not
+//! the spans; a test proves that both come to the same counts.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+
+use super::{
+    past::{DAY, DAYS, PastOrder, orders_of_day},
+    shop::{Joined, Payment, Refund, Service, Visit},
+};
+use crate::{
+    domain::{
+        classify::{Classifier, Findings},
+        definition::{Catalog, Indicator},
+        ledger::{Gathered, Moves, apply, gather},
+        names::{Name, SloId, SpanId, TraceId},
+        span::{Attributes, Instrumentation, OwnedValue, Span, SpanStatus},
+        time::{TimeRange, Timestamp},
+        workflow::{Judging, Promise, Start, TraceRef, Workflow},
+    },
+    store::{Store, Writer},
+};
+
+/// Pages and alerts look at the workflows of the last hour.
+const ROWS_FOR: Duration = Duration::from_mins(70);
+/// Replicas draw theirs from 0 to 1,023.
+const WRITER: Writer = Writer(1_024);
+/// What `orders-reach-warehouse` calls good.
+const REACHES_WAREHOUSE_WITHIN: Duration = Duration::from_mins(1);
+
+/// The past that ends at `now`.
+#[derive(Clone, Debug)]
+pub(super) struct History {
+    pub(super) slos: Arc<Slos>,
+    pub(super) now: Timestamp,
+    pub(super) seed: u64,
+}
+
+/// The SLOs that the shop has.
+#[derive(Debug)]
+pub(super) struct Slos {
+    classifier: Classifier,
+    on_time: (SloId, Promise),
+    reach_warehouse: SloId,
+    refunds: (SloId, Promise),
+    /// Of workflows that get no row, and so have no trace to look at.
+    trace: TraceRef,
+}
+
+/// What one day comes to.
+pub(super) struct Day {
+    before_now: u32,
+    orders: u64,
+    /// Of workflows that get no row.
+    pub(super) moves: Moves,
+    /// Workflows that get one.
+    pub(super) recent: Gathered,
+}
+
+impl Slos {
+    /// `None` if one is missing.
+    pub(super) fn new(catalog: &Catalog, ids: &BTreeMap<Name, SloId>) -> Option<Self> {
+        let found = |name: &str| {
+            let (name, slo) = catalog
+                .slos
+                .iter()
+                .find(|(known, _)| known.as_str() == name)?;
+            Some((*ids.get(name)?, slo))
+        };
+        let promised = |name| {
+            let (id, slo) = found(name)?;
+            match &slo.indicator {
+                Indicator::Workflow(workflow) => Some((id, Promise::Within(workflow.within))),
+                Indicator::Span(_) => None,
+            }
+        };
+        Some(Self {
+            classifier: Classifier::new(catalog, ids),
+            on_time: promised("orders-on-time")?,
+            reach_warehouse: found("orders-reach-warehouse")?.0,
+            refunds: promised("refunds-settled")?,
+            trace: TraceRef::Other(TraceId::from_slice(&[1; 16])?),
+        })
+    }
+
+    /// What `orders-on-time` is to know of an order.
+    fn confirmation(&self, past: &PastOrder) -> Workflow {
+        let PastOrder {
+            order, taken_at, ..
+        } = past;
+        let mut workflow = self.started(order.placed_at, self.on_time.1);
+        match order.payment {
+            Payment::Charged => workflow.success = Some(order.confirmed_at(*taken_at)),
+            Payment::Declined => workflow.cancelled = Some(order.paid_at()),
+            Payment::Failed => workflow.failure = Some(order.paid_at()),
+        }
+        workflow
+    }
+
+    /// What `orders-reach-warehouse` is to know of an order that was paid for.
+    fn arrival(&self, past: &PastOrder) -> Workflow {
+        let PastOrder {
+            order, taken_at, ..
+        } = past;
+        let mut workflow = self.started(order.placed_at, Promise::OneSpan);
+        let packed_at = order.packed_at(*taken_at);
+        if packed_at <= order.placed_at + REACHES_WAREHOUSE_WITHIN {
+            workflow.success = Some(packed_at);
+        } else {
+            workflow.late = Some(packed_at);
+        }
+        workflow
+    }
+
+    /// What `refunds-settled` is to know of a refund.
+    fn settlement(&self, refund: &Refund) -> Workflow {
+        let mut workflow = self.started(refund.requested_at, self.refunds.1);
+        match refund.status {
+            SpanStatus::Error => workflow.failure = Some(refund.settled_at()),
+            SpanStatus::Unset | SpanStatus::Ok => workflow.success = Some(refund.settled_at()),
+        }
+        workflow
+    }
+
+    fn started(&self, at: Timestamp, promise: Promise) -> Workflow {
+        Workflow {
+            label: String::new(),
+            start: Some(Start { at, promise }),
+            success: None,
+            failure: None,
+            late: None,
+            cancelled: None,
+            trace: self.trace,
+            customer: None,
+        }
+    }
+}
+
+impl History {
+    /// Writes it, a day in a transaction, and returns the number of orders.
+    pub(super) async fn write(&self, store: &Store) -> anyhow::Result<u64> {
+        let mut tx = store.begin("prepare for the past").await?;
+        let range = TimeRange::new(self.now - DAY * (DAYS + 1), self.now + DAY);
+        tx.ensure_count_partitions(range).await?;
+        tx.commit().await?;
+        let mut orders = 0;
+        let mut next = Some(self.spawn_day(DAYS));
+        while let Some(day) = next.take() {
+            let day = day.await?;
+            // The next one is thought up while this one is written.
+            next = (day.before_now > 1).then(|| self.spawn_day(day.before_now - 1));
+            orders += day.orders;
+            self.commit(store, &day).await?;
+        }
+        Ok(orders)
+    }
+
+    fn spawn_day(&self, before_now: u32) -> tokio::task::JoinHandle<Day> {
+        let history = self.clone();
+        tokio::task::spawn_blocking(move || history.day(before_now, ROWS_FOR))
+    }
+
+    /// The day that began so many days ago; its orders of the last `rows_for` get rows.
+    pub(super) fn day(&self, before_now: u32, rows_for: Duration) -> Day {
+        let mut rng = StdRng::seed_from_u64(self.seed);
+        let (mut moves, mut recent) = (Moves::default(), Findings::default());
+        let past = orders_of_day(self.now, before_now, self.seed);
+        for past in &past {
+            if past.order.placed_at < self.now - rows_for {
+                self.count(past, &mut moves);
+            } else {
+                self.classify(&mut rng, past, &mut recent);
+            }
+        }
+        Day {
+            before_now,
+            orders: past.len() as u64,
+            moves,
+            recent: gather(&recent.evidence),
+        }
+    }
+
+    /// Counts an order by the facts alone.
+    fn count(&self, past: &PastOrder, moves: &mut Moves) {
+        let slos = &self.slos;
+        let mut add = |slo: SloId, workflow: &Workflow| {
+            apply(slo, None, workflow, &self.judging(slo), moves);
+        };
+        add(slos.on_time.0, &slos.confirmation(past));
+        if past.order.payment == Payment::Charged {
+            add(slos.reach_warehouse, &slos.arrival(past));
+        }
+        if let Some(refund) = &past.refund {
+            add(slos.refunds.0, &slos.settlement(refund));
+        }
+    }
+
+    fn classify(&self, rng: &mut StdRng, past: &PastOrder, findings: &mut Findings) {
+        let mut visits = past.order.until_fulfilment();
+        visits.extend(past.order.from_fulfilment(past.taken_at));
+        visits.extend(past.refund.iter().flat_map(Refund::visits));
+        for span in spans(rng, &visits) {
+            self.slos
+                .classifier
+                .classify(&span, Timestamp::UNIX_EPOCH, findings);
+        }
+    }
+
+    /// As if it had been judged long after.
+    pub(super) fn judging(&self, slo: SloId) -> Judging {
+        Judging {
+            grace: self.slos.classifier.grace(slo),
+            watermark: self.now,
+            skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
+        }
+    }
+
+    async fn commit(&self, store: &Store, day: &Day) -> anyhow::Result<()> {
+        let mut tx = store.begin("record a day of the past").await?;
+        tx.add_counts(WRITER, &day.moves).await?;
+        let judging = |slo| self.judging(slo);
+        let moves = tx.record_workflows(&day.recent, &judging).await?;
+        tx.add_counts(WRITER, &moves).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// The spans of one order as they would have been received; links are left out, since no definition
+/// of the demo asks for them.
+fn spans(rng: &mut StdRng, visits: &[Visit]) -> Vec<Span> {
+    let mut spans: Vec<Span> = Vec::with_capacity(10);
+    for visit in visits {
+        let before = spans.last().map(|span| (span.trace_id, span.span_id));
+        let (trace_id, mut parent) = match (visit.joined, before) {
+            (Joined::Child, Some((trace_id, span_id))) => (trace_id, Some(span_id)),
+            (Joined::Root | Joined::Linked | Joined::Child, _) => (random_trace_id(rng), None),
+        };
+        let resource = Arc::new(resource(visit.service));
+        for (place, step) in visit.steps.iter().enumerate() {
+            let span_id = random_span_id(rng);
+            spans.push(Span {
+                trace_id,
+                span_id,
+                parent_span_id: parent,
+                name: step.name.to_owned(),
+                kind: step.kind,
+                status: step.status,
+                status_message: String::new(),
+                start_unix_nano: nanos(step.start),
+                end_unix_nano: nanos(step.end),
+                trace_state: String::new(),
+                attributes: step.attributes.clone(),
+                resource: Arc::clone(&resource),
+                instrumentation: Arc::new(Instrumentation::default()),
+                events: Vec::new(),
+                links: Vec::new(),
+            });
+            if place == 0 {
+                parent = Some(span_id);
+            }
+        }
+    }
+    spans
+}
+
+fn resource(service: Service) -> Attributes {
+    vec![("service.name".to_owned(), OwnedValue::from(service.name()))]
+}
+
+fn random_trace_id(rng: &mut StdRng) -> TraceId {
+    loop {
+        if let Some(id) = TraceId::from_slice(&rng.random::<[u8; 16]>()) {
+            return id;
+        }
+    }
+}
+
+fn random_span_id(rng: &mut StdRng) -> SpanId {
+    loop {
+        if let Some(id) = SpanId::from_slice(&rng.random::<[u8; 8]>()) {
+            return id;
+        }
+    }
+}
+
+fn nanos(at: Timestamp) -> u64 {
+    u64::try_from(at.as_micros()).unwrap_or(0) * 1_000
+}

@@ -1,0 +1,174 @@
+//! `throughline demo`: the product in five minutes, without anything of yours.
+//!
+//! The same service as `throughline serve`, on a database that is thrown away, with a made-up shop
+//! behind it (`shop`). Four weeks of its past are written (`history`), then its services work and
+//! send their spans over OTLP with the OpenTelemetry SDK (`traffic`). After a while the warehouse
+//! stops taking orders out of the queue `fulfilment`: no span says so, since nothing happens any
+//! more, yet promises break and an alert fires. It reaches a webhook (`hook`); then the warehouse
+//! comes back, and the alert resolves. All of it is told (`story`) on standard output (`narrator`).
+//!
+//! The promises are those of `slo-definitions/` with shorter times (`definitions`): a real one has
+//! windows of an hour and more.
+
+mod definitions;
+mod history;
+mod hook;
+mod narrator;
+mod past;
+mod ports;
+mod shop;
+mod story;
+#[cfg(test)]
+mod tests;
+mod traffic;
+
+use std::{path::Path, time::Duration};
+
+use anyhow::Context as _;
+use tokio::{sync::watch, task::JoinHandle};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::{
+    hook::Hook,
+    narrator::Narrator,
+    ports::from_this_machine,
+    story::{Board, Story, welcome},
+    traffic::{Consumers, Services, Traffic},
+};
+use crate::{
+    app::{App, database::Database},
+    clock::Clock,
+    config::{
+        Config, DatabaseConfig, DefinitionsConfig, Environment, EvaluationConfig, PagesConfig,
+        ReceiverConfig,
+    },
+};
+
+const CONNECTIONS: u32 = 12;
+
+/// What may be chosen.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub receiver: ReceiverConfig,
+    pub evaluation: EvaluationConfig,
+    pub pages: PagesConfig,
+    /// The same seed gives the same shop.
+    pub seed: u64,
+    /// How long all is well before the queue stalls.
+    pub stall_after: Duration,
+    pub ending: Ending,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// When the user has seen enough.
+    OnRequest,
+    /// Once the alert has resolved.
+    AfterRecovery,
+}
+
+/// Runs until `shutdown` is cancelled, or to the ending that was chosen.
+pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let narrator = Narrator::new();
+    narrator.say("Starting the service, on a database that is thrown away at the end.");
+    let (hook, bodies) = Hook::bind()
+        .await
+        .context("cannot listen for the demo's own webhooks")?;
+    let folder = tempfile::tempdir().context("cannot make a folder for the demo's definitions")?;
+    definitions::write(folder.path(), hook.address()?)
+        .context("cannot write the demo's definitions")?;
+    let mut config = settings.config(folder.path());
+    for taken in ports::settle(&mut config).context("cannot find ports to listen at")? {
+        narrator.say(&format!("({taken})"));
+    }
+    let pages = pages_address(&config);
+    config.evaluation.public_url.get_or_insert(pages.clone());
+    let database = Database::throwaway(&Environment::read(), CONNECTIONS).await?;
+    let app = App::start(config, database, Clock::System).await?;
+    let (consumers, seen_by_traffic) = watch::channel(Consumers::Working);
+    let traffic = Traffic {
+        services: Services::connect(from_this_machine(app.addresses()?.otlp_grpc))?,
+        clock: Clock::System,
+        seed: settings.seed,
+        consumers: seen_by_traffic,
+    };
+    let board = Board {
+        narrator,
+        store: app.store().clone(),
+    };
+    let mut story = Story {
+        board,
+        consumers,
+        bodies,
+    };
+    let past = story.write_past(folder.path(), settings.seed);
+    let past = shutdown.run_until_cancelled(past).await;
+    narrator.say(&welcome(&pages, app.addresses()?));
+    let cast = Cast::enter(app, hook, traffic, &shutdown);
+    let told = match past {
+        Some(Ok(())) => shutdown.run_until_cancelled(story.tell(&settings)).await,
+        // Told to stop meanwhile, or failed: what has been started is stopped in order all the same.
+        cut_short => cut_short,
+    };
+    narrator.say("Stopping: what was taken is finished, then the database is thrown away.");
+    shutdown.cancel();
+    cast.leave().await?;
+    told.unwrap_or(Ok(()))
+}
+
+/// Who is at work while the story is told.
+struct Cast {
+    traffic: JoinHandle<()>,
+    service: JoinHandle<anyhow::Result<()>>,
+    after_traffic: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Cast {
+    fn enter(app: App, hook: Hook, traffic: Traffic, shutdown: &CancellationToken) -> Self {
+        let (tasks, after_traffic) = (TaskTracker::new(), CancellationToken::new());
+        tasks.spawn(hook.run(after_traffic.clone()));
+        Self {
+            service: tasks.spawn(app.run(after_traffic.clone())),
+            traffic: tasks.spawn(traffic.run(shutdown.clone())),
+            after_traffic,
+            tasks,
+        }
+    }
+
+    /// The service goes last, so that it takes what the shop sends at its end.
+    async fn leave(self) -> anyhow::Result<()> {
+        self.traffic.await?;
+        self.after_traffic.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.service.await?
+    }
+}
+
+impl Settings {
+    fn config(&self, definitions: &Path) -> Config {
+        Config {
+            definitions: DefinitionsConfig {
+                folder: definitions.to_owned(),
+            },
+            database: DatabaseConfig {
+                url: None,
+                data_dir: None,
+                database_connections: CONNECTIONS,
+            },
+            receiver: self.receiver.clone(),
+            evaluation: self.evaluation.clone(),
+            pages: self.pages.clone(),
+        }
+    }
+}
+
+fn pages_address(config: &Config) -> String {
+    let listen = config.pages.listen;
+    if listen.ip().is_unspecified() {
+        format!("http://localhost:{}", listen.port())
+    } else {
+        format!("http://{listen}")
+    }
+}

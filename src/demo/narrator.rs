@@ -1,0 +1,102 @@
+//! What a person reads who watches the demo: plain lines, each with the time since the demo began.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    time::Duration,
+};
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::domain::{
+    format,
+    status::{SloState, SloStatus},
+};
+
+/// Where the text begins; lines that belong to the one above begin there too.
+const INDENT: &str = "        ";
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Narrator {
+    began: Instant,
+}
+
+impl Narrator {
+    pub(super) fn new() -> Self {
+        Self {
+            began: Instant::now(),
+        }
+    }
+
+    /// Says `text`; each of its lines is a line of its own.
+    pub(super) fn say(self, text: &str) {
+        let told = told(self.began.elapsed().as_secs(), text);
+        // Nobody may be listening any more; the demo goes on.
+        let _gone = io::stdout().write_all(told.as_bytes());
+    }
+
+    /// Says `text` and shows what a webhook was sent.
+    pub(super) fn show(self, text: &str, body: &Value) {
+        self.say(&format!("{text}\n{body:#}"));
+    }
+}
+
+fn told(secs: u64, text: &str) -> String {
+    let mut told = String::new();
+    for (place, line) in text.lines().enumerate() {
+        if place == 0 {
+            let _infallible = write!(told, "{:>3}:{:02}  ", secs / 60, secs % 60);
+        } else {
+            told.push_str(INDENT);
+        }
+        told.push_str(line);
+        told.push('\n');
+    }
+    told
+}
+
+/// How an SLO stands, in one line.
+pub(super) fn standing(status: &SloStatus) -> String {
+    let state = match status.state {
+        SloState::Paging => "PAGING",
+        SloState::Ticket => "ticket",
+        SloState::Rising => "rising",
+        SloState::Recovering => "recovering",
+        SloState::NoData => "no data",
+        SloState::TooFew => "too few events",
+        SloState::Ok => "ok",
+    };
+    let budget = status
+        .budget_remaining
+        .map_or_else(|| "-".to_owned(), format::percent);
+    let burn = status.rules.first().map_or_else(String::new, |rule| {
+        let rate = |rate: Option<f64>| rate.map_or_else(|| "-".to_owned(), format::multiplier);
+        let length = |secs| format::duration(Duration::from_secs(secs));
+        format!(
+            ", burn rate {} over {} and {} over {}",
+            rate(rule.long.burn_rate),
+            length(rule.long.secs),
+            rate(rule.short.burn_rate),
+            length(rule.short.secs)
+        )
+    });
+    format!(
+        "{state}, {} in flight, {} overdue, {budget} of the budget left{burn}",
+        status.in_flight, status.overdue
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_stands_under_the_text_of_the_first() {
+        assert_eq!(
+            told(65, "it fires:\n{\n  \"a\": 1\n}"),
+            "  1:05  it fires:\n        {\n          \"a\": 1\n        }\n"
+        );
+        assert_eq!(told(6_000, "still here"), "100:00  still here\n");
+    }
+}

@@ -1,0 +1,113 @@
+//! Where the demo listens: at the usual ports if they are free, so that what is already set up to
+//! send spans needs no change, and else at others.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+};
+
+use crate::config::Config;
+
+/// Gives every address of `config` a port that is free now, and says which were not.
+pub(super) fn settle(config: &mut Config) -> io::Result<Vec<String>> {
+    let mut taken = Vec::new();
+    let addresses = [
+        (&mut config.pages.listen, "pages"),
+        (&mut config.receiver.otlp_grpc_listen, "OTLP/gRPC"),
+        (&mut config.receiver.otlp_http_listen, "OTLP/HTTP"),
+    ];
+    // Held until all are settled, or one port could be given twice.
+    let mut held = Vec::new();
+    for (address, what) in addresses {
+        let listener = match TcpListener::bind(*address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                taken.push(format!(
+                    "port {} is taken: {what} at another one",
+                    address.port()
+                ));
+                TcpListener::bind(SocketAddr::new(address.ip(), 0))?
+            }
+            result => result?,
+        };
+        *address = listener.local_addr()?;
+        held.push(listener);
+    }
+    Ok(taken)
+}
+
+/// How this machine reaches what listens at `address`.
+pub(super) fn from_this_machine(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{path::PathBuf, time::Duration};
+
+    use super::*;
+    use crate::config::{
+        DatabaseConfig, DefinitionsConfig, EvaluationConfig, PagesConfig, ReceiverConfig,
+    };
+
+    fn config(listen: SocketAddr) -> Config {
+        let free = "127.0.0.1:0".parse().unwrap();
+        let second = Duration::from_secs(1);
+        Config {
+            definitions: DefinitionsConfig {
+                folder: PathBuf::new(),
+            },
+            database: DatabaseConfig {
+                url: None,
+                data_dir: None,
+                database_connections: 4,
+            },
+            receiver: ReceiverConfig {
+                otlp_grpc_listen: free,
+                otlp_http_listen: free,
+                max_request_mib: 1,
+                cors_allowed_origins: Vec::new(),
+                horizon: second,
+                future_tolerance: second,
+                catch_up: second,
+            },
+            evaluation: EvaluationConfig {
+                evaluation_interval: second,
+                public_url: None,
+            },
+            pages: PagesConfig { listen },
+        }
+    }
+
+    #[test]
+    fn a_port_that_is_free_is_kept() {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let mut config = config(address);
+        assert_eq!(settle(&mut config).unwrap(), Vec::<String>::new());
+        assert_eq!(config.pages.listen, address);
+    }
+
+    #[test]
+    fn a_port_that_is_taken_is_replaced_and_named() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let mut config = config(address);
+        let said = settle(&mut config).unwrap();
+        assert_eq!(said.len(), 1);
+        assert!(said[0].contains(&address.port().to_string()), "{said:?}");
+        assert_ne!(config.pages.listen.port(), address.port());
+        let ports = [
+            config.pages.listen.port(),
+            config.receiver.otlp_grpc_listen.port(),
+            config.receiver.otlp_http_listen.port(),
+        ];
+        assert!(!ports.contains(&0), "{ports:?}");
+        assert!(ports[0] != ports[1] && ports[1] != ports[2] && ports[0] != ports[2]);
+    }
+}

@@ -1,0 +1,176 @@
+//! The plot: all is well, a queue stalls, the alert fires, the queue is worked off, the alert
+//! resolves.
+
+use std::{convert::Infallible, path::Path, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use serde_json::Value;
+use tokio::{
+    sync::{mpsc, watch},
+    time::MissedTickBehavior,
+};
+
+use super::{
+    Ending, Settings,
+    history::{History, Slos},
+    narrator::{Narrator, standing},
+    traffic::Consumers,
+};
+use crate::{
+    app::{Addresses, definitions::read},
+    clock::Clock,
+    domain::{definition::load, format},
+    store::{Store, StoreError},
+};
+
+/// The SLO that the story is about.
+const SLO: &str = "orders-on-time";
+/// How often the narrator says how the SLO stands.
+const STANDING_EVERY: Duration = Duration::from_secs(10);
+/// How long the warehouse stays away after the alert has fired: somebody has to get up first.
+const REPAIRED_AFTER: Duration = Duration::from_secs(10);
+/// If a turn of the story takes longer than this, something is wrong with the demo.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// Who moves the plot.
+#[derive(Debug)]
+pub(super) struct Story {
+    pub(super) board: Board,
+    pub(super) consumers: watch::Sender<Consumers>,
+    /// What the webhook was sent.
+    pub(super) bodies: mpsc::UnboundedReceiver<Value>,
+}
+
+/// Says from time to time how the SLO stands.
+#[derive(Debug)]
+pub(super) struct Board {
+    pub(super) narrator: Narrator,
+    pub(super) store: Store,
+}
+
+impl Story {
+    /// What was before the curtain rises.
+    pub(super) async fn write_past(&self, definitions: &Path, seed: u64) -> anyhow::Result<()> {
+        let (catalog, _) = load(&read(definitions)?.files)
+            .map_err(|problems| anyhow::anyhow!("the demo's definitions have {problems:?}"))?;
+        let names: Vec<_> = catalog.slos.keys().cloned().collect();
+        let Board { narrator, store } = &self.board;
+        let mut tx = store.begin("declare the SLOs of the demo").await?;
+        let ids = tx.declare(&names).await?;
+        tx.commit().await?;
+        let slos = Slos::new(&catalog, &ids).context("the demo's definitions lack an SLO")?;
+        let history = History {
+            slos: Arc::new(slos),
+            now: Clock::System.now(),
+            seed,
+        };
+        let orders = history.write(store).await?;
+        narrator.say(&format!(
+            "Four weeks of history are there: {} orders, and two bad days among them.",
+            format::count(i64::try_from(orders).unwrap_or(i64::MAX))
+        ));
+        Ok(())
+    }
+
+    /// To the end that was chosen; an end on request never comes by itself.
+    pub(super) async fn tell(&mut self, settings: &Settings) -> anyhow::Result<()> {
+        let narrator = self.board.narrator;
+        narrator.say(&format!(
+            "All is well for {}. Then the warehouse will stop.",
+            format::duration(settings.stall_after)
+        ));
+        self.board.watch_for(settings.stall_after).await;
+        self.consumers.send_replace(Consumers::Stalled);
+        narrator.say(
+            "THE WAREHOUSE HAS STOPPED taking orders out of `fulfilment`.\n\
+             No span is an error and none is slow: those that would tell are never made.\n\
+             Yet an order that is not confirmed after 20 seconds is bad; 5 more are given to spans\n\
+             that are still under way.",
+        );
+        let body = self.webhook("slo.alert.firing").await?;
+        narrator.show("THE ALERT HAS FIRED. Its webhook was sent this:", &body);
+        self.board.watch_for(REPAIRED_AFTER).await;
+        self.consumers.send_replace(Consumers::Working);
+        narrator.say(
+            "THE WAREHOUSE IS BACK and works off its backlog. Orders that come late stay bad.\n\
+             The alert resolves when the minutes it looks at are good again: in a minute or two.",
+        );
+        let body = self.webhook("slo.alert.resolved").await?;
+        narrator.show("THE ALERT HAS RESOLVED. Its webhook was sent this:", &body);
+        if settings.ending == Ending::AfterRecovery {
+            return Ok(());
+        }
+        narrator
+            .say("That was the story. The shop stays open, and so do the pages: Ctrl-C ends it.");
+        std::future::pending().await
+    }
+
+    /// Waits for a notification of `kind` about the SLO.
+    async fn webhook(&mut self, kind: &str) -> anyhow::Result<Value> {
+        let wanted = async {
+            while let Some(body) = self.bodies.recv().await {
+                if body["type"] == kind && body["data"]["slo"] == SLO {
+                    return Some(body);
+                }
+            }
+            None
+        };
+        let found = tokio::select! {
+            never = self.board.watch() => match never {},
+            found = tokio::time::timeout(PATIENCE, wanted) => found,
+        };
+        let found = found.ok().flatten();
+        found.with_context(|| format!("no `{kind}` came within {}", format::duration(PATIENCE)))
+    }
+}
+
+impl Board {
+    async fn watch_for(&self, time: Duration) {
+        tokio::select! {
+            never = self.watch() => match never {},
+            () = tokio::time::sleep(time) => {}
+        }
+    }
+
+    async fn watch(&self) -> Infallible {
+        let mut timer = tokio::time::interval(STANDING_EVERY);
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        timer.tick().await;
+        loop {
+            timer.tick().await;
+            match self.standing().await {
+                Ok(Some(standing)) => self.narrator.say(&standing),
+                Ok(None) => {}
+                Err(error) => tracing::warn!(error = %error.in_full(), "cannot see how it stands"),
+            }
+        }
+    }
+
+    async fn standing(&self) -> Result<Option<String>, StoreError> {
+        let mut tx = self.store.begin("read how the demo stands").await?;
+        let records = tx.slo_records().await?;
+        tx.commit().await?;
+        let record = records
+            .into_iter()
+            .find(|record| record.name.as_str() == SLO);
+        Ok(record
+            .and_then(|record| record.status)
+            .map(|status| standing(&status)))
+    }
+}
+
+/// Where to look, and at what.
+pub(super) fn welcome(pages: &str, addresses: Addresses) -> String {
+    format!(
+        "Look at   {pages}\n\
+         and at    {pages}/slos/{SLO}\n\
+         Spans are taken at {} (OTLP/gRPC) and {} (OTLP/HTTP), also yours.\n\
+         \n\
+         A shop is at work: checkout, payments, warehouse and mailer, joined by the queues\n\
+         `orders`, `fulfilment` and `notifications`, send their spans with the OpenTelemetry SDK.\n\
+         The promise: 99.5 % of orders are confirmed within 20 seconds.\n\
+         Alerts look back over 5 minutes and 1 minute, so that you need not wait: those of a real\n\
+         service look back over 1 hour and 5 minutes, and longer.",
+        addresses.otlp_grpc, addresses.otlp_http
+    )
+}

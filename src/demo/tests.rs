@@ -1,0 +1,157 @@
+//! The plot holds: by the product's own maths the alert fires soon and resolves soon, and the past
+//! is counted as the spans of it would have been.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use super::{
+    definitions::tests::catalog,
+    history::{History, Slos},
+    past::{DAY, DAYS},
+};
+use crate::domain::{
+    burn_rate::BurnContext,
+    condition::{Freshness, Verdict, rule_status, verdict},
+    counts::EventCounts,
+    definition::{Catalog, Severity, Slo},
+    ledger::{Gathered, Moves, apply},
+    names::{Name, SloId},
+    time::{Resolution, Timestamp},
+};
+
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+fn ids(catalog: &Catalog) -> BTreeMap<Name, SloId> {
+    catalog.slos.keys().cloned().zip((1..).map(SloId)).collect()
+}
+
+fn history(catalog: &Catalog) -> History {
+    History {
+        slos: Arc::new(Slos::new(catalog, &ids(catalog)).unwrap()),
+        now: NOW,
+        seed: 1,
+    }
+}
+
+fn count(history: &History, gathered: &Gathered) -> Moves {
+    let mut moves = Moves::default();
+    for ((slo, _), workflow) in gathered {
+        apply(*slo, None, workflow, &history.judging(*slo), &mut moves);
+    }
+    moves
+}
+
+/// Days without and with each kind of trouble.
+#[test]
+fn facts_alone_count_the_same_as_all_the_spans() {
+    let catalog = catalog();
+    let history = history(&catalog);
+    for day in [1, 7, 20] {
+        let by_facts = history.day(day, Duration::ZERO);
+        let by_spans = history.day(day, DAY * (day + 1));
+        assert!(by_facts.recent.is_empty());
+        assert_eq!(
+            by_facts.moves.by_bucket(),
+            count(&history, &by_spans.recent).by_bucket(),
+            "{day}"
+        );
+    }
+}
+
+/// Good and bad of the whole past, by SLO; drawn once, as it takes seconds.
+fn past(history: &History) -> &'static BTreeMap<SloId, EventCounts> {
+    static PAST: OnceLock<BTreeMap<SloId, EventCounts>> = OnceLock::new();
+    PAST.get_or_init(|| {
+        let mut past: BTreeMap<SloId, EventCounts> = BTreeMap::new();
+        for day in 1..=DAYS {
+            let moves = history.day(day, Duration::ZERO).moves;
+            for ((slo, resolution, _), counts) in moves.by_bucket() {
+                if resolution == Resolution::Day {
+                    *past.entry(slo).or_default() += counts;
+                }
+            }
+        }
+        past
+    })
+}
+
+/// Counts of a minute of live traffic, by when its orders were judged.
+fn counts(good: i64, timeout: i64) -> EventCounts {
+    EventCounts {
+        good,
+        timeout,
+        ..EventCounts::ZERO
+    }
+}
+
+/// The verdict at the end of the last of `minutes`. Windows are widened to whole minutes, so at worst
+/// each holds one more than it is long; the worst is assumed.
+fn judged(slo: &Slo, in_window: EventCounts, minutes: &[EventCounts]) -> Verdict {
+    let burn = BurnContext {
+        objective: slo.objective,
+        kind: slo.alerting.burn,
+        window: slo.window,
+        in_window: minutes.iter().copied().chain([in_window]).sum(),
+        observed: DAY * DAYS,
+    };
+    let last = |length: Duration| {
+        let whole = usize::try_from(length.as_secs() / 60).unwrap() + 1;
+        let from = minutes.len().saturating_sub(whole);
+        minutes[from..].iter().copied().sum::<EventCounts>()
+    };
+    let rules: Vec<_> = slo
+        .alerting
+        .rules
+        .iter()
+        .map(|rule| {
+            let counts =
+                BTreeMap::from([(rule.long, last(rule.long)), (rule.short, last(rule.short))]);
+            rule_status(rule, slo.alerting.guard, &burn, &counts)
+        })
+        .collect();
+    verdict(&rules, Severity::Page, Freshness::Fresh)
+}
+
+/// Half an hour of usual traffic, then a stall: for 25 s nothing is judged bad yet, then every order
+/// is, two seconds apart.
+#[test]
+fn ten_seconds_of_timeouts_fire_and_two_good_minutes_clear() {
+    let catalog = catalog();
+    let history = history(&catalog);
+    let id = ids(&catalog)["orders-on-time".parse::<Name>().as_ref().unwrap()];
+    let slo = &catalog.slos["orders-on-time".parse::<Name>().as_ref().unwrap()];
+    let in_window = past(&history)[&id];
+    let usual = counts(30, 0);
+    let with = |last: &[EventCounts]| [&[usual; 30], last].concat();
+    let judged = |last: &[EventCounts]| judged(slo, in_window, &with(last));
+    let breach = Verdict::Breach("fast-burn".parse().unwrap());
+
+    assert_eq!(judged(&[usual]), Verdict::Clear);
+    assert_ne!(judged(&[counts(5, 4)]), breach, "the guard holds");
+    assert_eq!(judged(&[counts(5, 5)]), breach);
+    let stall = [counts(5, 5), counts(0, 30)];
+    assert_eq!(judged(&[&stall[..], &[usual]].concat()), breach);
+    assert_eq!(
+        judged(&[&stall[..], &[usual, usual]].concat()),
+        Verdict::Clear
+    );
+}
+
+#[test]
+fn the_past_leaves_half_of_the_budget() {
+    let catalog = catalog();
+    let history = history(&catalog);
+    for (name, id) in ids(&catalog) {
+        let counts = past(&history)[&id];
+        let slo = &catalog.slos[&name];
+        let spent = counts.bad_ratio().unwrap() / slo.objective.budget_ratio();
+        let expected = match name.as_str() {
+            "orders-on-time" => 0.3..0.7,
+            _ => 0.0..0.7,
+        };
+        assert!(expected.contains(&spent), "{name}: {spent} of {counts:?}");
+    }
+}
