@@ -81,13 +81,14 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Res
     for taken in ports::settle(&mut config).context("cannot find ports to listen at")? {
         narrator.say(&format!("({taken})"));
     }
-    let pages = pages_address(&config);
+    let pages = format!("http://{}", from_this_machine(config.pages.listen));
     config.evaluation.public_url.get_or_insert(pages.clone());
     let database = Database::throwaway(&Environment::read(), CONNECTIONS).await?;
     let app = App::start(config, database, Clock::System).await?;
+    let addresses = app.addresses()?;
     let (consumers, seen_by_traffic) = watch::channel(Consumers::Working);
     let traffic = Traffic {
-        services: Services::connect(from_this_machine(app.addresses()?.otlp_grpc))?,
+        services: Services::connect(&from_this_machine(addresses.otlp_grpc))?,
         clock: Clock::System,
         seed: settings.seed,
         consumers: seen_by_traffic,
@@ -101,12 +102,15 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Res
         consumers,
         bodies,
     };
+    narrator.say("Writing four weeks of history of a made-up shop.");
     let past = story.write_past(folder.path(), settings.seed);
     let past = shutdown.run_until_cancelled(past).await;
-    narrator.say(&welcome(&pages, app.addresses()?));
     let cast = Cast::enter(app, hook, traffic, &shutdown);
     let told = match past {
-        Some(Ok(())) => shutdown.run_until_cancelled(story.tell(&settings)).await,
+        Some(Ok(())) => {
+            narrator.say(&welcome(&pages, addresses));
+            shutdown.run_until_cancelled(story.tell(&settings)).await
+        }
         // Told to stop meanwhile, or failed: what has been started is stopped in order all the same.
         cut_short => cut_short,
     };
@@ -161,14 +165,5 @@ impl Settings {
             evaluation: self.evaluation.clone(),
             pages: self.pages.clone(),
         }
-    }
-}
-
-fn pages_address(config: &Config) -> String {
-    let listen = config.pages.listen;
-    if listen.ip().is_unspecified() {
-        format!("http://localhost:{}", listen.port())
-    } else {
-        format!("http://{listen}")
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener},
 };
 
 use crate::config::Config;
@@ -36,13 +36,12 @@ pub(super) fn settle(config: &mut Config) -> io::Result<Vec<String>> {
 }
 
 /// How this machine reaches what listens at `address`.
-pub(super) fn from_this_machine(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
+pub(super) fn from_this_machine(address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        format!("localhost:{}", address.port())
+    } else {
+        address.to_string()
+    }
 }
 
 #[cfg(test)]
@@ -81,6 +80,14 @@ mod tests {
             },
             pages: PagesConfig { listen },
         }
+    }
+
+    #[test]
+    fn what_listens_everywhere_is_reached_as_localhost() {
+        let at = |address: &str| from_this_machine(address.parse().unwrap());
+        assert_eq!(at("0.0.0.0:4317"), "localhost:4317");
+        assert_eq!(at("[::]:4317"), "localhost:4317");
+        assert_eq!(at("[::1]:4317"), "[::1]:4317");
     }
 
     #[test]

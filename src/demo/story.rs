@@ -14,6 +14,7 @@ use super::{
     Ending, Settings,
     history::{History, Slos},
     narrator::{Narrator, standing},
+    ports::from_this_machine,
     traffic::Consumers,
 };
 use crate::{
@@ -66,7 +67,7 @@ impl Story {
         };
         let orders = history.write(store).await?;
         narrator.say(&format!(
-            "Four weeks of history are there: {} orders, and two bad days among them.",
+            "It had {} orders, and two bad days.",
             format::count(i64::try_from(orders).unwrap_or(i64::MAX))
         ));
         Ok(())
@@ -166,11 +167,12 @@ pub(super) fn welcome(pages: &str, addresses: Addresses) -> String {
          and at    {pages}/slos/{SLO}\n\
          Spans are taken at {} (OTLP/gRPC) and {} (OTLP/HTTP), also yours.\n\
          \n\
-         A shop is at work: checkout, payments, warehouse and mailer, joined by the queues\n\
+         The shop is at work: checkout, payments, warehouse and mailer, joined by the queues\n\
          `orders`, `fulfilment` and `notifications`, send their spans with the OpenTelemetry SDK.\n\
          The promise: 99.5 % of orders are confirmed within 20 seconds.\n\
          Alerts look back over 5 minutes and 1 minute, so that you need not wait: those of a real\n\
          service look back over 1 hour and 5 minutes, and longer.",
-        addresses.otlp_grpc, addresses.otlp_http
+        from_this_machine(addresses.otlp_grpc),
+        from_this_machine(addresses.otlp_http)
     )
 }

@@ -1,10 +1,7 @@
 //! The shop at work: every service sends its spans with the OpenTelemetry SDK over OTLP/gRPC, as a
 //! service of yours would.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use opentelemetry::{
@@ -52,8 +49,8 @@ pub(super) enum Consumers {
 pub(super) struct Services(Vec<(Service, SdkTracerProvider, SdkTracer)>);
 
 impl Services {
-    /// Within a runtime, which the exporters keep using.
-    pub(super) fn connect(receiver: SocketAddr) -> anyhow::Result<Self> {
+    /// `receiver` is where OTLP/gRPC is taken. Within a runtime, which the exporters keep using.
+    pub(super) fn connect(receiver: &str) -> anyhow::Result<Self> {
         Service::ALL
             .into_iter()
             .map(|service| {
@@ -111,7 +108,7 @@ impl Services {
     }
 }
 
-fn provider(service: Service, receiver: SocketAddr) -> anyhow::Result<SdkTracerProvider> {
+fn provider(service: Service, receiver: &str) -> anyhow::Result<SdkTracerProvider> {
     let exporter = SpanExporter::builder()
         .with_tonic()
         .with_endpoint(format!("http://{receiver}"))
