@@ -9,6 +9,7 @@
 mod architecture;
 mod counts_and_claims;
 mod delivery;
+mod demo;
 mod evaluation;
 mod pages;
 mod postgres;
