@@ -391,3 +391,51 @@ fn customer(rng: &mut impl Rng) -> &'static str {
 fn text(key: &str, value: &str) -> (String, OwnedValue) {
     (key.to_owned(), OwnedValue::from(value))
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::{SeedableRng as _, rngs::StdRng};
+
+    use super::*;
+
+    fn orders() -> Vec<Order> {
+        let mut rng = StdRng::seed_from_u64(7);
+        (0..10_000)
+            .map(|number| Order::draw(&mut rng, number, Timestamp::from_secs(1_800_000_000)))
+            .collect()
+    }
+
+    #[test]
+    fn no_service_speaks_of_an_order_before_the_one_before_has_sent_it_on() {
+        for order in orders() {
+            let mut visits = order.until_fulfilment();
+            visits.extend(order.from_fulfilment(order.ready_at()));
+            let mut sent_on = order.placed_at;
+            for visit in visits {
+                let whole = &visit.steps[0];
+                assert!(whole.start >= sent_on, "{visit:?}");
+                for step in &visit.steps {
+                    assert!(
+                        step.start >= whole.start && step.end <= whole.end,
+                        "{visit:?}"
+                    );
+                }
+                sent_on = whole.end;
+            }
+        }
+    }
+
+    #[test]
+    fn nearly_all_orders_that_nothing_keeps_waiting_are_confirmed_in_time() {
+        let promise = Duration::from_secs(20);
+        let late =
+            |order: &&Order| order.confirmed_at(order.ready_at()) > order.placed_at + promise;
+        let late = orders().iter().filter(late).count();
+        assert!((1..30).contains(&late), "{late}");
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_shop() {
+        assert_eq!(format!("{:?}", orders()), format!("{:?}", orders()));
+    }
+}
