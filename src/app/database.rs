@@ -8,11 +8,9 @@ use tokio::time::Instant;
 use crate::{
     config::{DatabaseConfig, Environment},
     postgres::{DataDir, Durability, Server, Settings},
-    store::Store,
+    store::{Store, StoreError},
 };
 
-/// How long a database that was named may be away when the service starts.
-const PATIENCE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The store, and the server behind it if it is ours to stop.
@@ -32,7 +30,9 @@ impl Database {
             (server.connection_url(), Some(server))
         };
         let store = Store::at(&url, config.database_connections)?;
-        migrate_patiently(&store).await?;
+        migrate_patiently(&store, config.database_patience)
+            .await
+            .map_err(|error| advise(error, &store.place()))?;
         Ok(Self { store, server })
     }
 
@@ -79,16 +79,28 @@ fn settings(config: &DatabaseConfig, environment: &Environment) -> anyhow::Resul
     })
 }
 
-async fn migrate_patiently(store: &Store) -> anyhow::Result<()> {
-    let given_up_at = Instant::now() + PATIENCE;
+async fn migrate_patiently(store: &Store, patience: Duration) -> Result<(), StoreError> {
+    let given_up_at = Instant::now() + patience;
     loop {
         match store.migrate().await {
-            Ok(()) => return Ok(()),
             Err(error) if error.is_connection() && Instant::now() < given_up_at => {
                 tracing::warn!(error = %error.in_full(), "the database is away; trying again");
                 tokio::time::sleep(PAUSE).await;
             }
-            Err(error) => return Err(error.into()),
+            result => return result,
         }
     }
+}
+
+fn advise(error: StoreError, place: &str) -> anyhow::Error {
+    let advice = if error.is_connection() {
+        format!(
+            "the database `{place}` does not answer: start it, or name another with `--database-url`"
+        )
+    } else if error.is_forbidden() {
+        format!("the user of the database `{place}` must own it, or be allowed to create in it")
+    } else {
+        format!("cannot use the database `{place}`")
+    };
+    anyhow::Error::new(error).context(advice)
 }

@@ -28,7 +28,12 @@ pub fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
 async fn serve(config: Config) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     let starting = async {
-        let database = Database::open(&config.database, &Environment::read()).await?;
+        let environment = Environment::read();
+        let database = tokio::select! {
+            opened = Database::open(&config.database, &environment) => opened?,
+            // Nothing was taken yet that would have to be finished.
+            () = shutdown.cancelled() => return Ok(()),
+        };
         let app = App::start(config.clone(), database, Clock::System).await?;
         let addresses = app.addresses()?;
         tracing::info!(

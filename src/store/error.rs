@@ -1,5 +1,7 @@
 //! What can go wrong in the database, in the words of whoever was at work.
 
+use sqlx::migrate::MigrateError;
+
 /// A failed transaction or query. Nothing of the transaction has happened.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {operation}")]
@@ -48,8 +50,25 @@ impl StoreError {
         }
     }
 
+    /// Whether the database knows us and does not let us do this.
+    pub fn is_forbidden(&self) -> bool {
+        // 42501 insufficient_privilege (appendix A)
+        self.source
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code)
+            .is_some_and(|code| code == "42501")
+    }
+
     /// The whole chain of causes in one line.
     pub fn in_full(&self) -> String {
         format!("{self}: {}", self.source)
+    }
+}
+
+/// What the database said when a migration failed: wrapped, it would be no error of a database.
+pub(super) fn cause(error: MigrateError) -> sqlx::Error {
+    match error {
+        MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => source,
+        other => other.into(),
     }
 }

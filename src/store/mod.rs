@@ -75,12 +75,23 @@ impl Store {
         Self { pool }
     }
 
+    /// Where the database is, without a word of who we are there.
+    pub fn place(&self) -> String {
+        let options = self.pool.connect_options();
+        let server = match options.get_socket() {
+            Some(socket) => socket.display().to_string(),
+            None => format!("{}:{}", options.get_host(), options.get_port()),
+        };
+        let database = options.get_database().unwrap_or_default();
+        format!("{server}/{database}")
+    }
+
     /// Brings the schema up to date. Safe while other replicas do the same.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         MIGRATOR
             .run(&self.pool)
             .await
-            .map_err(|error| StoreError::new("migrate the schema", error.into()))
+            .map_err(|error| StoreError::new("migrate the schema", error::cause(error)))
     }
 
     /// Begins a transaction. `operation` completes the sentence "cannot ...": `record evidence`.
