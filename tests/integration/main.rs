@@ -1,6 +1,7 @@
 //! What needs a socket, a database or a process: everything else is tested beside its code.
 #![expect(
     clippy::expect_used,
+    clippy::panic,
     clippy::unwrap_used,
     reason = "tests say what went wrong by failing"
 )]
@@ -17,3 +18,4 @@ mod receiver;
 mod recording;
 mod store;
 mod support;
+mod system;

@@ -1,5 +1,9 @@
 //! The real parts that tests are made of.
 
+pub(crate) mod api;
 pub mod database;
 pub(crate) mod ledger;
+pub(crate) mod link;
 pub(crate) mod receiver;
+pub(crate) mod service;
+pub(crate) mod workload;

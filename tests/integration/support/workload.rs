@@ -1,0 +1,257 @@
+//! Workflows of every outcome as OTLP requests, and a client that repeats each until it was taken.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use opentelemetry_proto::tonic::{
+    collector::trace::v1::ExportTraceServiceRequest,
+    trace::v1::{ResourceSpans, ScopeSpans, Span},
+};
+use prost::Message as _;
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
+use throughline::domain::counts::EventCounts;
+use tokio::{task::JoinSet, time::sleep};
+
+use super::api::{client, until};
+
+/// Matches what [`Workload`] sends. All of it is over: three minutes
+/// ago, so that every rule's windows see it.
+pub(crate) const ORDERS: &str = r#"
+apiVersion: throughline/v1
+kind: SLO
+metadata: { name: orders }
+spec:
+  objective: 99.5%
+  window: 30d
+  indicator:
+    workflow:
+      start:  '{ name = "order placed" }'
+      finish: '{ name = "order confirmed" }'
+      fail:   '{ name = "order failed" }'
+      cancel: '{ name = "order cancelled" }'
+      within: 1m
+      correlate: [trace]
+  grace: 3s
+"#;
+
+/// Senders that are at work at the same time.
+const SENDERS: usize = 8;
+
+/// Requests in an order of no sense, and what must be counted once all were taken.
+#[derive(Clone, Debug)]
+pub(crate) struct Workload {
+    pub(crate) requests: Vec<Vec<u8>>,
+    pub(crate) expected: EventCounts,
+}
+
+impl Workload {
+    /// Starts and ends are in different requests, and a third of these come twice. `seed` makes it
+    /// another one.
+    pub(crate) fn of(workflows: usize, seed: u64) -> Self {
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut expected = EventCounts::ZERO;
+        let mut spans = Vec::new();
+        for nth in 0..workflows {
+            let trace: [u8; 16] = random.random();
+            let placed = minutes_ago(3);
+            spans.push(span(trace, "order placed", placed));
+            let (count, end) = match nth % 5 {
+                0 => (&mut expected.good, Some(("order confirmed", 10))),
+                1 => (&mut expected.late, Some(("order confirmed", 120))),
+                2 => (&mut expected.failed, Some(("order failed", 20))),
+                3 => (&mut expected.cancelled, Some(("order cancelled", 30))),
+                _ => (&mut expected.timeout, None),
+            };
+            *count += 1;
+            spans.extend(end.map(|(name, secs)| span(trace, name, placed + secs * 1_000_000_000)));
+        }
+        spans.shuffle(&mut random);
+        let mut requests: Vec<_> = spans
+            .chunks(6)
+            .map(|spans| request(spans.to_vec()))
+            .collect();
+        let twice = requests.iter().step_by(3).cloned().collect::<Vec<_>>();
+        requests.extend(twice);
+        requests.shuffle(&mut random);
+        Self { requests, expected }
+    }
+
+    /// Each a request of its own.
+    pub(crate) fn good(workflows: usize, seed: u64) -> Self {
+        let mut random = StdRng::seed_from_u64(seed);
+        let order = |_| {
+            let (trace, placed) = (random.random(), minutes_ago(3));
+            let ends = [
+                span(trace, "order placed", placed),
+                span(trace, "order confirmed", placed),
+            ];
+            request(ends.to_vec())
+        };
+        Self {
+            requests: (0..workflows).map(order).collect(),
+            expected: EventCounts {
+                good: i64::try_from(workflows).unwrap(),
+                ..EventCounts::ZERO
+            },
+        }
+    }
+}
+
+pub(crate) fn minutes_ago(minutes: u64) -> u64 {
+    nanos_now() - minutes * 60_000_000_000
+}
+
+#[expect(clippy::disallowed_methods, reason = "a sender has a clock of its own")]
+pub(crate) fn nanos_now() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    u64::try_from(since_epoch.unwrap().as_nanos()).unwrap()
+}
+
+/// A span of no length.
+pub(crate) fn span(trace: [u8; 16], name: &str, at: u64) -> Span {
+    Span {
+        trace_id: trace.to_vec(),
+        span_id: rand::random::<[u8; 8]>().to_vec(),
+        name: name.to_owned(),
+        start_time_unix_nano: at,
+        end_time_unix_nano: at,
+        ..Span::default()
+    }
+}
+
+pub(crate) fn request(spans: Vec<Span>) -> Vec<u8> {
+    let scope_spans = vec![ScopeSpans {
+        spans,
+        ..ScopeSpans::default()
+    }];
+    ExportTraceServiceRequest {
+        resource_spans: vec![ResourceSpans {
+            scope_spans,
+            ..ResourceSpans::default()
+        }],
+    }
+    .encode_to_vec()
+}
+
+/// Sends one request once.
+pub(crate) async fn post(
+    client: &reqwest::Client,
+    http: &str,
+    request: Vec<u8>,
+) -> reqwest::Result<u16> {
+    let sending = client
+        .post(format!("{http}/v1/traces"))
+        .header("content-type", "application/x-protobuf")
+        .body(request)
+        .send();
+    Ok(sending.await?.status().as_u16())
+}
+
+/// A client that keeps each request until it is answered 200.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    shared: Arc<Shared>,
+    senders: JoinSet<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    waiting: Mutex<VecDeque<Vec<u8>>>,
+    /// Each request goes to one of them by chance.
+    doors: Vec<String>,
+    taken: AtomicUsize,
+    unavailable: AtomicUsize,
+    unanswered: AtomicUsize,
+    unreachable: AtomicUsize,
+}
+
+impl Delivery {
+    pub(crate) fn start(workload: &Workload, doors: &[&str]) -> Self {
+        let shared = Arc::new(Shared {
+            waiting: Mutex::new(workload.requests.clone().into()),
+            doors: doors.iter().map(|&door| door.to_owned()).collect(),
+            taken: AtomicUsize::new(0),
+            unavailable: AtomicUsize::new(0),
+            unanswered: AtomicUsize::new(0),
+            unreachable: AtomicUsize::new(0),
+        });
+        let mut senders = JoinSet::new();
+        for _ in 0..SENDERS {
+            senders.spawn(send(Arc::clone(&shared)));
+        }
+        Self { shared, senders }
+    }
+
+    /// Requests that were answered 200.
+    pub(crate) fn taken(&self) -> usize {
+        self.shared.taken.load(Ordering::SeqCst)
+    }
+
+    /// Answers 503.
+    pub(crate) fn unavailable(&self) -> usize {
+        self.shared.unavailable.load(Ordering::SeqCst)
+    }
+
+    /// Requests that were sent and got no answer, of which one can not know.
+    pub(crate) fn unanswered(&self) -> usize {
+        self.shared.unanswered.load(Ordering::SeqCst)
+    }
+
+    /// Requests that found nobody.
+    pub(crate) fn unreachable(&self) -> usize {
+        self.shared.unreachable.load(Ordering::SeqCst)
+    }
+
+    /// Gives up what was not taken yet.
+    pub(crate) async fn stop(&mut self) {
+        self.senders.shutdown().await;
+    }
+
+    /// Until so many requests were taken in all.
+    pub(crate) async fn has_taken(&self, requests: usize) {
+        until("requests that are taken", async || {
+            (self.taken() >= requests).then_some(())
+        })
+        .await;
+    }
+
+    /// Until every request was taken. Fails on an answer other than 200 and 503.
+    pub(crate) async fn finish(&mut self) {
+        let finishing = async {
+            while let Some(sender) = self.senders.join_next().await {
+                sender.expect("no answer but 200 and 503");
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(2), finishing)
+            .await
+            .expect("all requests are taken in the end");
+    }
+}
+
+async fn send(shared: Arc<Shared>) {
+    let client = client();
+    loop {
+        let Some(request) = shared.waiting.lock().unwrap().pop_front() else {
+            return;
+        };
+        let door = &shared.doors[rand::rng().random_range(0..shared.doors.len())];
+        match post(&client, door, request.clone()).await {
+            Ok(200) => {
+                shared.taken.fetch_add(1, Ordering::SeqCst);
+                continue;
+            }
+            Ok(503) => shared.unavailable.fetch_add(1, Ordering::SeqCst),
+            Ok(other) => panic!("answered {other}"),
+            Err(error) if error.is_connect() => shared.unreachable.fetch_add(1, Ordering::SeqCst),
+            Err(_) => shared.unanswered.fetch_add(1, Ordering::SeqCst),
+        };
+        shared.waiting.lock().unwrap().push_back(request);
+        sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -1,0 +1,200 @@
+//! Unmodified OpenTelemetry SDKs send orders, and the API has as many as were sent.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead as _, BufReader, Write as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use opentelemetry::trace::{Tracer as _, TracerProvider as _};
+use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use throughline::domain::counts::EventCounts;
+
+use crate::support::{api::Api, database::TestDatabase, service::Site, workload::ORDERS};
+
+/// Of these every fourth fails.
+const ORDERS_SENT: i64 = 100;
+
+fn orders(count: i64) -> EventCounts {
+    EventCounts {
+        good: count * 3 / 4,
+        failed: count / 4,
+        ..EventCounts::ZERO
+    }
+}
+
+/// A client that does what it is told to, one line for each.
+struct Client(Child);
+
+impl Client {
+    fn start(mut command: Command, protocol: &str, endpoint: &str) -> Self {
+        let child = command
+            .args([protocol, endpoint, &ORDERS_SENT.to_string()])
+            // Nothing of whoever runs the tests is to change what the SDK does.
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        Self(child.expect("the client starts"))
+    }
+
+    fn tell(&mut self, request: &str) {
+        writeln!(self.0.stdin.as_mut().unwrap(), "{request}").unwrap();
+        let mut answer = String::new();
+        BufReader::new(self.0.stdout.as_mut().unwrap())
+            .read_line(&mut answer)
+            .unwrap();
+        assert_eq!(answer.trim(), "done", "`{request}` failed, see above");
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// By both protocols, first all of them, then all of them again, then others in disorder.
+async fn assert_all_are_counted(client: impl Fn() -> Command) {
+    let database = TestDatabase::create().await;
+    let site = Site::on(&database, ORDERS);
+    let service = site.start().await;
+    let Api { grpc, http, .. } = service.api.clone();
+    let mut sent = 0;
+    for (protocol, endpoint) in [("grpc", grpc), ("http", http)] {
+        let mut client = Client::start(client(), protocol, &endpoint);
+        sent += ORDERS_SENT;
+        for request in ["send", "again"] {
+            client.tell(request);
+            let counted = service.api.counts("orders").await;
+            assert_eq!(counted, orders(sent), "{protocol}, {request}");
+        }
+        sent += ORDERS_SENT;
+        client.tell("shuffled");
+        let counted = service.api.counts("orders").await;
+        assert_eq!(counted, orders(sent), "{protocol}, shuffled");
+    }
+}
+
+#[tokio::test]
+async fn what_the_python_sdk_sends_is_counted_once_in_any_order() {
+    let interpreter = python();
+    assert_all_are_counted(|| {
+        let mut command = Command::new(&interpreter);
+        command.arg(sources("python").join("orders.py"));
+        command
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_the_node_sdk_sends_is_counted_once_in_any_order() {
+    let script = node();
+    assert_all_are_counted(|| {
+        let mut command = Command::new("node");
+        command.arg(&script);
+        command
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_rust_sdk_sends_is_counted() {
+    let database = TestDatabase::create().await;
+    let site = Site::on(&database, ORDERS);
+    let service = site.start().await;
+    let exporter = SpanExporter::builder()
+        .with_tonic()
+        .with_endpoint(&service.api.grpc)
+        .build()
+        .unwrap();
+    let provider = SdkTracerProvider::builder()
+        .with_batch_exporter(exporter)
+        .build();
+    let tracer = provider.tracer("shop");
+    for nth in 0..ORDERS_SENT {
+        let ending = if nth % 4 == 0 {
+            "order failed"
+        } else {
+            "order confirmed"
+        };
+        tracer.in_span("order placed", |_| tracer.in_span(ending, |_| {}));
+    }
+    provider.force_flush().unwrap();
+    assert_eq!(service.api.counts("orders").await, orders(ORDERS_SENT));
+}
+
+fn sources(client: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/clients")
+        .join(client)
+}
+
+/// A virtual environment with the SDK for Python; its interpreter.
+fn python() -> PathBuf {
+    let requirements = sources("python").join("requirements.txt");
+    let home = install("python", &requirements, |home| {
+        let mut environment = Command::new("python3");
+        environment.args(["-m", "venv", "--clear"]).arg(home);
+        run(environment, "python3 with venv");
+        let mut packages = Command::new(home.join("bin/python"));
+        packages.args(["-m", "pip", "install", "--quiet", "--requirement"]);
+        packages.arg(&requirements);
+        run(packages, "python3 with pip");
+    });
+    home.join("bin/python")
+}
+
+/// A folder with the SDK for Node; the script in it, which finds the SDK beside it.
+fn node() -> PathBuf {
+    let home = install("node", &sources("node").join("package-lock.json"), |home| {
+        for file in ["package.json", "package-lock.json"] {
+            fs::copy(sources("node").join(file), home.join(file)).unwrap();
+        }
+        let mut packages = Command::new("npm");
+        packages.args([
+            "ci",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            "--prefix",
+        ]);
+        packages.arg(home);
+        run(packages, "node with npm");
+    });
+    let script = home.join("orders.js");
+    fs::copy(sources("node").join("orders.js"), &script).unwrap();
+    script
+}
+
+/// A folder that is made once for what `list` lists, whoever else makes it at the same time.
+fn install(client: &str, list: &Path, make: impl FnOnce(&Path)) -> PathBuf {
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("clients")
+        .join(client);
+    fs::create_dir_all(&home).unwrap();
+    let lock = File::create(home.with_extension("lock")).unwrap();
+    lock.lock().unwrap();
+    let wanted = fs::read(list).unwrap();
+    let marker = home.with_extension("made");
+    if fs::read(&marker).ok().as_ref() != Some(&wanted) {
+        make(&home);
+        fs::write(marker, wanted).unwrap();
+    }
+    home
+}
+
+fn run(mut command: Command, tool: &str) {
+    let output = command.output().unwrap_or_else(|error| {
+        panic!("{tool} is missing ({error}): `.dev/setup tests` installs it")
+    });
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "`{command:?}` failed; `.dev/setup tests` installs {tool}: {said}"
+    );
+}

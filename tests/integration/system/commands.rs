@@ -1,0 +1,84 @@
+//! The commands that end by themselves, as a shell sees them.
+
+use crate::support::service::program;
+
+struct Ended {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+fn throughline(arguments: &[&str]) -> Ended {
+    let output = program()
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(arguments)
+        .output()
+        .expect("the program starts");
+    Ended {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+#[test]
+fn the_help_names_every_command() {
+    let help = throughline(&["--help"]);
+    assert_eq!(help.code, Some(0));
+    insta::assert_snapshot!(help.out);
+}
+
+#[test]
+fn the_help_of_serve_is_the_reference_of_all_settings() {
+    let help = throughline(&["serve", "--help"]);
+    assert_eq!(help.code, Some(0));
+    insta::assert_snapshot!(help.out);
+}
+
+#[test]
+fn the_definitions_that_come_with_the_product_are_valid() {
+    let validated = throughline(&["validate", "slo-definitions"]);
+    assert_eq!(validated.code, Some(0), "{}", validated.out);
+    insta::assert_snapshot!(validated.out);
+}
+
+#[test]
+fn a_mistake_is_shown_with_its_place_and_ends_with_1() {
+    let file = "tests/fixtures/definitions/bad/objective.yaml";
+    let validated = throughline(&["validate", file]);
+    assert_eq!(validated.code, Some(1), "{}", validated.err);
+    insta::assert_snapshot!(validated.out);
+}
+
+#[test]
+fn a_folder_that_is_not_there_ends_with_3() {
+    let validated = throughline(&["validate", "nowhere"]);
+    assert_eq!(validated.code, Some(3));
+    insta::assert_snapshot!(validated.err);
+}
+
+#[test]
+fn a_flag_that_is_not_there_ends_with_2_and_a_suggestion() {
+    let ended = throughline(&["serve", "--data-dirr", "x"]);
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.err.contains("'--data-dir'"), "{}", ended.err);
+}
+
+#[test]
+fn a_setting_that_makes_no_sense_ends_with_2_and_says_why() {
+    let ended = throughline(&["serve", "--catch-up", "5 lightyears"]);
+    assert_eq!(ended.code, Some(2));
+    assert!(
+        ended.err.contains("write `30s`, `5m` or `7d`"),
+        "{}",
+        ended.err
+    );
+}
+
+#[test]
+fn the_schema_is_one_of_json() {
+    let schema = throughline(&["schema"]);
+    assert_eq!(schema.code, Some(0));
+    let schema: serde_json::Value = serde_json::from_str(&schema.out).unwrap();
+    assert!(schema["$schema"].is_string(), "{schema}");
+}

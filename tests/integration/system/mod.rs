@@ -1,0 +1,42 @@
+//! The whole product from outside: the real program, real clients, real failures.
+//!
+//! Each test starts the program as a person would, sends it spans, and believes only what its API
+//! says, what a webhook was told, and how the process ended.
+
+mod clients;
+mod clock;
+mod commands;
+mod definitions;
+mod kills;
+mod replicas;
+mod stall;
+mod start;
+mod troubled_database;
+
+use crate::support::{
+    api::Api,
+    workload::{Delivery, ORDERS, Workload},
+};
+
+/// Exact once, and after all of it was sent once more.
+async fn assert_exact(api: &Api, workload: &Workload) {
+    api.counts_become("orders", workload.expected).await;
+    Delivery::start(workload, &[&api.http]).finish().await;
+    assert_eq!(api.counts("orders").await, workload.expected);
+}
+
+/// [`ORDERS`], and a webhook that is told of pages.
+fn orders_with_a_hook() -> String {
+    let hook = "
+---
+apiVersion: throughline/v1
+kind: AlertNotificationTarget
+metadata: { name: hook }
+spec: { webhook: { url: { env: HOOK_URL }, secret: { env: HOOK_SECRET } } }
+";
+    format!(
+        "{}  notify: {{ page: [hook] }}\n{}",
+        ORDERS.trim_start(),
+        hook.trim_start()
+    )
+}
