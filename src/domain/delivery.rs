@@ -7,19 +7,14 @@ use uuid::Uuid;
 
 use super::{definition::Severity, names::Name, time::Timestamp};
 
-/// One row of the outbox, as pages and the API show it.
+/// How far one target has been told of a transition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Delivery {
-    pub id: i64,
-    pub transition: Uuid,
     pub target: Name,
-    pub ordering_key: String,
-    pub priority: Severity,
     pub state: DeliveryState,
     pub attempts: i32,
-    pub next_attempt_at: Timestamp,
-    pub created_at: Timestamp,
-    pub settled_at: Option<Timestamp>,
+    /// What the target answered last, if it did.
+    pub http_status: Option<i32>,
 }
 
 /// One try at a delivery.
@@ -45,7 +40,7 @@ pub enum DeliveryState {
     /// Being sent by some replica.
     Leased,
     Delivered,
-    /// Given up: visible, and can be requeued by hand.
+    /// Given up.
     Dead,
 }
 
@@ -93,20 +88,6 @@ pub enum AttemptClass {
 }
 
 impl AttemptClass {
-    pub const ALL: [Self; 11] = [
-        Self::Delivered,
-        Self::RateLimited,
-        Self::Unavailable,
-        Self::Timeout,
-        Self::Connect,
-        Self::Network,
-        Self::Rejected,
-        Self::Broken,
-        Self::SecretMissing,
-        Self::Undeclared,
-        Self::Unreadable,
-    ];
-
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Delivered => "delivered",
@@ -121,10 +102,6 @@ impl AttemptClass {
             Self::Undeclared => "undeclared",
             Self::Unreadable => "unreadable",
         }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|class| class.as_str() == text)
     }
 }
 

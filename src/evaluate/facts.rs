@@ -9,12 +9,17 @@ use crate::{
         burn_rate::Window,
         definition::{Indicator, Severity, Slo},
         names::{Name, SloId},
-        notification::{EpisodeEnd, EpisodeSummary, Facts, TransitionKind, WindowFacts},
+        notification::{
+            EpisodeEnd, EpisodeSummary, Facts, TransitionKind, WindowFacts, WorstWorkflow,
+        },
         status::{RuleStatus, WindowStatus},
         time::{Resolution, TimeRange},
     },
-    store::{AlertTransition, StoreError, Tx},
+    store::{AlertTransition, StoreError, Tx, WorkflowRecord},
 };
+
+/// Bad workflows that a notification names.
+const WORST: u32 = 3;
 
 /// A transition and all that is known around it.
 pub(super) struct Occasion<'a> {
@@ -79,8 +84,12 @@ impl Occasion<'_> {
             episode_summary: Some(summary),
             ..live.unwrap_or_else(|| opening.facts.clone())
         };
-        let targets = tx.targets_told(opening.id).await?;
-        Ok(Notice { facts, targets })
+        let told = tx.deliveries_of(&[opening.id]).await?;
+        let targets = told.into_values().flatten().map(|delivery| delivery.target);
+        Ok(Notice {
+            facts,
+            targets: targets.collect(),
+        })
     }
 
     async fn summary(
@@ -157,7 +166,7 @@ impl Occasion<'_> {
                 .map(|lasts| lasts.as_secs()),
             first_bad_at: tx.first_bad_at(self.slo, range).await?,
             evaluated_at: now,
-            worst: tx.worst_workflows(self.slo, range, now).await?,
+            worst: self.worst(tx, range).await?,
             runbook: slo.runbook.clone(),
             page_url: self.page_base_url.map(|base| page_url(base, &slo.name)),
             episode_summary: None,
@@ -171,6 +180,25 @@ impl Occasion<'_> {
         of_severity
             .find(|rule| rule.name == self.transition.episode.rule)
             .or(first)
+    }
+
+    async fn worst(
+        &self,
+        tx: &mut Tx<'_>,
+        range: TimeRange,
+    ) -> Result<Vec<WorstWorkflow>, StoreError> {
+        let now = self.transition.at;
+        let workflows = tx.worst_workflows(self.slo, (range, now), WORST).await?;
+        let named = |workflow: WorkflowRecord| WorstWorkflow {
+            took_secs: workflow.took_secs(now),
+            ended: workflow.ended_at.is_some(),
+            label: workflow.label,
+            trace_id: workflow.trace_id,
+            customer: workflow.customer,
+            outcome: workflow.outcome,
+            started_at: workflow.started_at,
+        };
+        Ok(workflows.into_iter().map(named).collect())
     }
 
     async fn customers_affected(

@@ -154,36 +154,21 @@ impl Tx<'_> {
         Ok(row.map(AlertTransition::from))
     }
 
-    /// The latest transitions of one SLO, newest first.
-    pub async fn transitions_of(
+    /// Transitions since `from`, newest first: of one SLO, or (`None`) of all.
+    pub async fn transitions(
         &mut self,
-        slo: SloId,
+        slo: Option<SloId>,
+        from: Timestamp,
         limit: u32,
     ) -> Result<Vec<AlertTransition>, StoreError> {
         let rows: Vec<TransitionRow> = sqlx::query_as(
-            "-- alert_transitions.of_slo
+            "-- alert_transitions.since
              select id, slo_id, at, facts from alert_transitions
-             where slo_id = $1
-             order by at desc, version desc limit $2",
+             where ($1::integer is null or slo_id = $1) and at >= $2
+             order by at desc, slo_id, version desc limit $3",
         )
-        .bind(slo.0)
-        .bind(i64::from(limit))
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
-        Ok(rows.into_iter().map(AlertTransition::from).collect())
-    }
-
-    /// The latest transitions of all SLOs, newest first.
-    pub async fn recent_transitions(
-        &mut self,
-        limit: u32,
-    ) -> Result<Vec<AlertTransition>, StoreError> {
-        let rows: Vec<TransitionRow> = sqlx::query_as(
-            "-- alert_transitions.recent
-             select id, slo_id, at, facts from alert_transitions
-             order by at desc, slo_id, version desc limit $1",
-        )
+        .bind(slo.map(|slo| slo.0))
+        .bind(from.to_chrono())
         .bind(i64::from(limit))
         .fetch_all(&mut *self.inner)
         .await

@@ -73,15 +73,6 @@ pub enum Lease {
     Lost,
 }
 
-/// What came of the wish to try a dead delivery again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Requeue {
-    Queued,
-    NotDead,
-    /// The target has been told something newer of the same alert: the old news would be wrong.
-    Overtaken,
-}
-
 impl Tx<'_> {
     /// Writes the duty to tell each target of a transition. A second call changes nothing. Returns
     /// how many were new.
@@ -293,53 +284,6 @@ impl Tx<'_> {
         .await;
         result
             .map(|done| done.rows_affected())
-            .map_err(|source| self.failed(source))
-    }
-
-    /// Gives a dead delivery another round of tries, unless the target knows newer news.
-    pub async fn requeue_delivery(
-        &mut self,
-        delivery: i64,
-        now: Timestamp,
-    ) -> Result<Requeue, StoreError> {
-        // Locking the whole key keeps a claim from taking a newer delivery of it meanwhile.
-        let key: Result<Vec<(i64, String)>, _> = sqlx::query_as(
-            "-- deliveries.lock_key
-            select d.id, d.state
-            from deliveries d
-            join deliveries wanted on wanted.target = d.target and wanted.ordering_key = d.ordering_key
-            where wanted.id = $1 and d.id >= wanted.id
-            order by d.id
-            for update of d",
-        )
-        .bind(delivery)
-        .fetch_all(&mut *self.inner)
-        .await;
-        let key = key.map_err(|source| self.failed(source))?;
-        let Some(((_, state), newer)) = key.split_first() else {
-            return Ok(Requeue::NotDead);
-        };
-        if state != "dead" {
-            return Ok(Requeue::NotDead);
-        }
-        if newer
-            .iter()
-            .any(|(_, state)| state == "delivered" || state == "leased")
-        {
-            return Ok(Requeue::Overtaken);
-        }
-        let result = sqlx::query(
-            "-- deliveries.requeue
-            update deliveries
-            set state = 'pending', settled_at = null, next_attempt_at = $2, retries_since = $2
-            where id = $1",
-        )
-        .bind(delivery)
-        .bind(now.to_chrono())
-        .execute(&mut *self.inner)
-        .await;
-        result
-            .map(|_| Requeue::Queued)
             .map_err(|source| self.failed(source))
     }
 }

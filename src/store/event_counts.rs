@@ -1,16 +1,84 @@
-//! Counts of events per SLO and bucket: sums over look-backs, and series for charts.
+//! Counts of events per SLO and bucket: differences that verdicts make, sums over look-backs, and
+//! series for charts.
+
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
-use sqlx::FromRow;
+use sqlx::{FromRow, postgres::types::PgInterval};
 
 use super::{StoreError, Tx};
 use crate::domain::{
     counts::EventCounts,
+    ledger::Moves,
     names::SloId,
     time::{Resolution, TimeRange, Timestamp, cover},
 };
 
+/// The slot of a replica in `event_counts`, so that replicas do not wait for each other's rows. Two
+/// that share a slot by chance are slower, not wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Writer(pub i16);
+
+/// Which buckets to sum into points of equal length.
+#[derive(Clone, Copy, Debug)]
+pub struct SeriesQuery {
+    pub resolution: Resolution,
+    pub range: TimeRange,
+    /// A multiple of the resolution; points begin at its multiples since the epoch.
+    pub step: Duration,
+}
+
+/// Counts of one point of a series, by the start of the point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeriesPoint {
+    pub at: Timestamp,
+    pub counts: EventCounts,
+}
+
 impl Tx<'_> {
+    /// Writes what has moved, at every resolution.
+    pub async fn add_counts(&mut self, writer: Writer, moves: &Moves) -> Result<(), StoreError> {
+        let buckets = moves.by_bucket();
+        if buckets.is_empty() {
+            return Ok(());
+        }
+        let column =
+            |value: fn(&EventCounts) -> i64| -> Vec<i64> { buckets.values().map(value).collect() };
+        let slos: Vec<i32> = buckets.keys().map(|(slo, ..)| slo.0).collect();
+        let resolutions: Vec<i32> = buckets.keys().map(|(_, r, _)| r.as_secs()).collect();
+        let starts: Vec<DateTime<Utc>> = buckets.keys().map(|(.., at)| at.to_chrono()).collect();
+        sqlx::query(concat!(
+            "-- event_counts.add\n",
+            "insert into event_counts as c (slo_id, resolution, bucket, writer, good, late, ",
+            "failed, timeout, cancelled, orphan, invalid) ",
+            "select slo_id, resolution, bucket, $4, good, late, failed, timeout, cancelled, ",
+            "orphan, invalid from unnest($1::integer[], $2::integer[], $3::timestamptz[], ",
+            "$5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], ",
+            "$10::bigint[], $11::bigint[]) as n(slo_id, resolution, bucket, good, late, failed, ",
+            "timeout, cancelled, orphan, invalid) ",
+            "on conflict (slo_id, resolution, bucket, writer) do update set ",
+            "good = c.good + excluded.good, late = c.late + excluded.late, ",
+            "failed = c.failed + excluded.failed, timeout = c.timeout + excluded.timeout, ",
+            "cancelled = c.cancelled + excluded.cancelled, orphan = c.orphan + excluded.orphan, ",
+            "invalid = c.invalid + excluded.invalid",
+        ))
+        .bind(slos)
+        .bind(resolutions)
+        .bind(starts)
+        .bind(writer.0)
+        .bind(column(|c| c.good))
+        .bind(column(|c| c.late))
+        .bind(column(|c| c.failed))
+        .bind(column(|c| c.timeout))
+        .bind(column(|c| c.cancelled))
+        .bind(column(|c| c.orphan))
+        .bind(column(|c| c.invalid))
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        self.note_first_events(&moves.earliest()).await
+    }
+
     /// The sum of each range, in the order asked for, in one query. A range is widened to whole
     /// minutes and read at the coarsest resolutions that cover it, so its cost does not grow with
     /// history or traffic.
@@ -61,35 +129,51 @@ impl Tx<'_> {
         Ok(sums)
     }
 
-    /// The buckets of `range` that have events, oldest first. `range` is widened to whole buckets.
+    /// Counts per step of each of `slos`, oldest first; steps without events are left out.
     pub async fn series(
         &mut self,
-        slo: SloId,
-        range: TimeRange,
-        step: Resolution,
-    ) -> Result<Vec<(Timestamp, EventCounts)>, StoreError> {
-        let rows: Vec<BucketRow> = sqlx::query_as(
+        slos: &[SloId],
+        query: SeriesQuery,
+    ) -> Result<BTreeMap<SloId, Vec<SeriesPoint>>, StoreError> {
+        let rows: Vec<PointRow> = sqlx::query_as(
             "-- event_counts.series
-             select bucket, sum(good)::bigint as good, sum(late)::bigint as late,
+             select slo_id, date_bin($5, bucket, timestamptz 'epoch') as at,
+                 sum(good)::bigint as good, sum(late)::bigint as late,
                  sum(failed)::bigint as failed, sum(timeout)::bigint as timeout,
                  sum(cancelled)::bigint as cancelled, sum(orphan)::bigint as orphan,
                  sum(invalid)::bigint as invalid
              from event_counts
-             where slo_id = $1 and resolution = $2 and bucket >= $3 and bucket < $4
-             group by bucket
-             order by bucket",
+             where slo_id = any ($1) and resolution = $2 and bucket >= $3 and bucket < $4
+             group by slo_id, at
+             order by slo_id, at",
         )
-        .bind(slo.0)
-        .bind(step.as_secs())
-        .bind(range.from.floor_to(step.length()).to_chrono())
-        .bind(range.to.ceil_to(step.length()).to_chrono())
+        .bind(slos.iter().map(|slo| slo.0).collect::<Vec<_>>())
+        .bind(query.resolution.as_secs())
+        .bind(query.range.from.to_chrono())
+        .bind(query.range.to.to_chrono())
+        .bind(interval(query.step))
         .fetch_all(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
-        Ok(rows
-            .into_iter()
-            .map(|row| (row.bucket.into(), row.counts.into()))
-            .collect())
+        let mut series: BTreeMap<SloId, Vec<SeriesPoint>> = BTreeMap::new();
+        for row in rows {
+            series
+                .entry(SloId(row.slo_id))
+                .or_default()
+                .push(SeriesPoint {
+                    at: row.at.into(),
+                    counts: row.counts.into(),
+                });
+        }
+        Ok(series)
+    }
+}
+
+fn interval(step: Duration) -> PgInterval {
+    PgInterval {
+        months: 0,
+        days: 0,
+        microseconds: i64::try_from(step.as_micros()).unwrap_or(i64::MAX),
     }
 }
 
@@ -128,8 +212,9 @@ struct SumRow {
 }
 
 #[derive(FromRow)]
-struct BucketRow {
-    bucket: DateTime<Utc>,
+struct PointRow {
+    slo_id: i32,
+    at: DateTime<Utc>,
     #[sqlx(flatten)]
     counts: CountsRow,
 }

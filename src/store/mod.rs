@@ -6,14 +6,12 @@
 //! show.
 
 mod alerts;
-mod counts;
 mod definition_sets;
 mod deliveries;
 mod delivery_history;
 mod error;
 mod event_counts;
-mod page_reads;
-mod page_workflows;
+mod evidence_counts;
 mod retention;
 mod slos;
 mod statuses;
@@ -30,16 +28,12 @@ use sqlx::{
 };
 
 pub use alerts::AlertTransition;
-pub use counts::Writer;
-pub use deliveries::{Claim, ClaimedDelivery, Lease, News, Requeue, Settlement};
+pub use deliveries::{Claim, ClaimedDelivery, Lease, News, Settlement};
 pub use error::StoreError;
-pub use page_reads::{
-    DailyPoint, DeliveryRecord, SeriesPoint, SeriesQuery, SloRecord, TransitionRecord,
-};
-pub use page_workflows::{CustomerRecord, OpenCounts, WorkflowRecord};
+pub use event_counts::{SeriesPoint, SeriesQuery, Writer};
 pub use retention::Retention;
-pub use slos::{Declaration, DueSlo};
-pub use workflow_reads::OpenWorkflows;
+pub use slos::{Declaration, DueSlo, SloRecord};
+pub use workflow_reads::{AffectedCustomer, AffectedCustomers, OpenWorkflows, WorkflowRecord};
 pub use workflows::JudgingBySlo;
 
 /// All migrations, in order. They are only ever added.
@@ -102,6 +96,15 @@ impl Store {
             .await
             .map_err(|source| StoreError::new(operation, source))?;
         Ok(Tx { inner, operation })
+    }
+
+    /// Whether the database answers at all.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("-- store.ping\nselect 1")
+            .execute(&self.pool)
+            .await
+            .map(|_| ())
+            .map_err(|source| StoreError::new("ask the database for an answer", source))
     }
 
     pub async fn close(&self) {

@@ -1,13 +1,14 @@
-//! SLOs by name and id, and who evaluates them next.
+//! SLOs by name and id, how each stands, and who evaluates them next.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
-use sqlx::FromRow;
+use sqlx::{FromRow, types::Json};
 
 use super::{StoreError, Tx};
 use crate::domain::{
     names::{Name, SloId},
+    status::SloStatus,
     time::Timestamp,
 };
 
@@ -25,6 +26,15 @@ pub struct DueSlo {
 pub enum Declaration {
     Declared,
     Removed,
+}
+
+/// An SLO that was declared at some time, with its last evaluation.
+#[derive(Clone, Debug)]
+pub struct SloRecord {
+    pub id: SloId,
+    pub name: Name,
+    pub first_event_at: Option<Timestamp>,
+    pub status: Option<SloStatus>,
 }
 
 /// No claim reaches further ahead than this beyond its interval: what does was made by a clock that
@@ -117,11 +127,78 @@ impl Tx<'_> {
             .collect()
     }
 
+    /// Every declared SLO, by name.
+    pub async fn slos(&mut self) -> Result<Vec<SloRecord>, StoreError> {
+        let rows: Vec<SloRow> = sqlx::query_as(
+            "-- slos.declared
+             select slos.id, slos.name, slos.first_event_at, slo_statuses.status
+             from slos left join slo_statuses on slo_statuses.slo_id = slos.id
+             where slos.declared order by slos.name",
+        )
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        rows.into_iter().map(|row| self.slo_record(row)).collect()
+    }
+
+    /// One SLO, declared or removed; `None` if it has never been declared.
+    pub async fn slo(&mut self, name: &Name) -> Result<Option<SloRecord>, StoreError> {
+        let row: Option<SloRow> = sqlx::query_as(
+            "-- slos.one
+             select slos.id, slos.name, slos.first_event_at, slo_statuses.status
+             from slos left join slo_statuses on slo_statuses.slo_id = slos.id
+             where slos.name = $1",
+        )
+        .bind(name.as_str())
+        .fetch_optional(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        row.map(|row| self.slo_record(row)).transpose()
+    }
+
+    fn slo_record(&self, row: SloRow) -> Result<SloRecord, StoreError> {
+        Ok(SloRecord {
+            id: SloId(row.id),
+            name: self.name(&row.name)?,
+            first_event_at: row.first_event_at.map(Timestamp::from),
+            status: row.status.map(|status| status.0),
+        })
+    }
+
+    /// Keeps the earliest event of each SLO.
+    pub(super) async fn note_first_events(
+        &mut self,
+        earliest: &BTreeMap<SloId, Timestamp>,
+    ) -> Result<(), StoreError> {
+        let slos: Vec<i32> = earliest.keys().map(|slo| slo.0).collect();
+        let times: Vec<DateTime<Utc>> = earliest.values().map(|at| at.to_chrono()).collect();
+        sqlx::query(concat!(
+            "-- slos.note_first_event\n",
+            "update slos s set first_event_at = n.at ",
+            "from unnest($1::integer[], $2::timestamptz[]) as n(id, at) ",
+            "where s.id = n.id and (s.first_event_at is null or s.first_event_at > n.at)",
+        ))
+        .bind(slos)
+        .bind(times)
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(())
+    }
+
     /// A name as a column has it.
     pub(super) fn name(&self, text: &str) -> Result<Name, StoreError> {
         text.parse()
             .map_err(|error| self.failed(sqlx::Error::Decode(Box::new(error))))
     }
+}
+
+#[derive(FromRow)]
+struct SloRow {
+    id: i32,
+    name: String,
+    first_event_at: Option<DateTime<Utc>>,
+    status: Option<Json<SloStatus>>,
 }
 
 #[derive(FromRow)]

@@ -1,4 +1,4 @@
-//! The last evaluation of each SLO.
+//! The last evaluation of each SLO; `slos.rs` reads it beside the SLO it is of.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 
 use super::{StoreError, Tx};
-use crate::domain::{
-    names::{Name, SloId},
-    status::SloStatus,
-    time::Timestamp,
-};
+use crate::domain::{names::SloId, status::SloStatus, time::Timestamp};
 
 impl Tx<'_> {
     /// Keeps the newest status of each SLO.
@@ -41,37 +37,6 @@ impl Tx<'_> {
         .await
         .map_err(|source| self.failed(source))?;
         Ok(())
-    }
-
-    /// Every declared SLO that has been evaluated.
-    pub async fn statuses(&mut self) -> Result<BTreeMap<Name, SloStatus>, StoreError> {
-        let rows: Vec<(String, Json<SloStatus>)> = sqlx::query_as(
-            "-- slo_statuses.all
-             select slos.name, slo_statuses.status
-             from slo_statuses join slos on slos.id = slo_statuses.slo_id
-             where slos.declared",
-        )
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
-        rows.into_iter()
-            .map(|(name, Json(status))| Ok((self.name(&name)?, status)))
-            .collect()
-    }
-
-    /// The status of one SLO and its id; `None` before its first evaluation.
-    pub async fn status(&mut self, slo: &Name) -> Result<Option<(SloId, SloStatus)>, StoreError> {
-        let row: Option<(i32, Json<SloStatus>)> = sqlx::query_as(
-            "-- slo_statuses.one
-             select slos.id, slo_statuses.status
-             from slo_statuses join slos on slos.id = slo_statuses.slo_id
-             where slos.name = $1",
-        )
-        .bind(slo.as_str())
-        .fetch_optional(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
-        Ok(row.map(|(id, Json(status))| (SloId(id), status)))
     }
 
     /// When each of `slos` was last evaluated.

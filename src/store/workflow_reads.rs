@@ -1,5 +1,5 @@
-//! What evaluation asks of the ledger of workflows: how many are open, who is affected, and which
-//! ones to look at first.
+//! What is asked of the ledger of workflows: how many are open, who is affected, and which ones to
+//! look at first.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,7 +9,6 @@ use sqlx::FromRow;
 use super::{StoreError, Tx};
 use crate::domain::{
     names::{SloId, TraceId},
-    notification::WorstWorkflow,
     time::{TimeRange, Timestamp},
     workflow::Outcome,
 };
@@ -22,8 +21,44 @@ pub struct OpenWorkflows {
     pub overdue: i64,
 }
 
-/// Bad workflows that a notification names.
-const WORST: i64 = 3;
+/// One workflow to look at.
+#[derive(Clone, Debug)]
+pub struct WorkflowRecord {
+    pub label: String,
+    pub trace_id: TraceId,
+    pub customer: Option<String>,
+    pub outcome: Outcome,
+    pub started_at: Option<Timestamp>,
+    /// `None` for one that has not ended.
+    pub ended_at: Option<Timestamp>,
+    /// Start plus promise.
+    pub deadline: Option<Timestamp>,
+}
+
+impl WorkflowRecord {
+    /// Start to end; to `now` for one that has not ended.
+    pub fn took_secs(&self, now: Timestamp) -> Option<f64> {
+        let took = self.ended_at.unwrap_or(now).micros_since(self.started_at?);
+        #[expect(clippy::cast_precision_loss, reason = "microseconds of a few years")]
+        let secs = took as f64 / 1e6;
+        Some(secs)
+    }
+}
+
+/// Customers with bad events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AffectedCustomers {
+    pub worst: Vec<AffectedCustomer>,
+    /// All of them, and their bad events.
+    pub customers: i64,
+    pub bad: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AffectedCustomer {
+    pub customer: String,
+    pub bad: i64,
+}
 
 impl Tx<'_> {
     /// What is open of each of `slos`; left out where nothing is. No SLO's grace is longer than
@@ -113,54 +148,94 @@ impl Tx<'_> {
         Ok(first.map(Timestamp::from))
     }
 
-    /// The three bad workflows of `range` that took longest, those that never ended counted until
-    /// `now`.
-    pub async fn worst_workflows(
+    /// The customers with most bad events in `range`, and how many there are in all.
+    pub async fn worst_customers(
         &mut self,
         slo: SloId,
         range: TimeRange,
-        now: Timestamp,
-    ) -> Result<Vec<WorstWorkflow>, StoreError> {
-        let rows: Vec<WorstRow> = sqlx::query_as(
+        limit: u32,
+    ) -> Result<AffectedCustomers, StoreError> {
+        let rows: Vec<(String, i64, i64, i64)> = sqlx::query_as(
+            "-- workflows.worst_customers
+             select customer, count(*), (sum(count(*)) over ())::bigint, count(*) over ()
+             from workflows
+             where slo_id = $1 and outcome in (2, 3, 4) and judged_at >= $2 and judged_at < $3
+                 and customer is not null
+             group by customer
+             order by 2 desc, 1 limit $4",
+        )
+        .bind(slo.0)
+        .bind(range.from.to_chrono())
+        .bind(range.to.to_chrono())
+        .bind(i64::from(limit))
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let (bad, customers) = rows.first().map_or((0, 0), |row| (row.2, row.3));
+        let worst = rows
+            .into_iter()
+            .map(|(customer, bad, ..)| AffectedCustomer { customer, bad });
+        Ok(AffectedCustomers {
+            worst: worst.collect(),
+            customers,
+            bad,
+        })
+    }
+
+    /// The bad workflows of `range` that took longest, those that never ended counted until `now`.
+    pub async fn worst_workflows(
+        &mut self,
+        slo: SloId,
+        (range, now): (TimeRange, Timestamp),
+        limit: u32,
+    ) -> Result<Vec<WorkflowRecord>, StoreError> {
+        let rows: Result<Vec<WorkflowRow>, _> = sqlx::query_as(
             "-- workflows.worst
-             select label, trace_id, customer, outcome, started_at,
-                 ended_at is not null as ended,
-                 extract(epoch from coalesce(ended_at, $4) - started_at)::float8 as took_secs
-             from (
-                 select *, coalesce(succeeded_at, failed_at, cancelled_at) as ended_at
-                 from workflows
-                 where slo_id = $1 and outcome in (2, 3, 4) and judged_at >= $2 and judged_at < $3
-             ) as bad
-             order by took_secs desc nulls last, judged_at, label
+             select label, trace_id, customer, outcome, started_at, within_us,
+                 coalesce(succeeded_at, failed_at, cancelled_at) as ended_at
+             from workflows
+             where slo_id = $1 and outcome in (2, 3, 4) and judged_at >= $2 and judged_at < $3
+             order by coalesce(succeeded_at, failed_at, cancelled_at, $4) - started_at desc nulls last,
+                 judged_at, label
              limit $5",
         )
         .bind(slo.0)
         .bind(range.from.to_chrono())
         .bind(range.to.to_chrono())
         .bind(now.to_chrono())
-        .bind(WORST)
+        .bind(i64::from(limit))
         .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
-        rows.into_iter()
-            .map(|row| WorstWorkflow::try_from(row).map_err(|source| self.failed(source)))
-            .collect()
+        .await;
+        self.workflow_records(rows)
     }
 
-    /// Whether ingest is known to have been healthy until `since`; `None` while nothing has ever
-    /// been received.
-    pub async fn ingest_was_healthy(
+    /// Open workflows, the oldest first.
+    pub async fn oldest_open_workflows(
         &mut self,
-        since: Timestamp,
-    ) -> Result<Option<bool>, StoreError> {
-        sqlx::query_scalar(
-            "-- ingest_watermark.was_healthy
-             select up_to >= $1 from ingest_watermark",
+        slo: SloId,
+        limit: u32,
+    ) -> Result<Vec<WorkflowRecord>, StoreError> {
+        let rows: Result<Vec<WorkflowRow>, _> = sqlx::query_as(
+            "-- workflows.oldest_open
+             select label, trace_id, customer, outcome, started_at, within_us,
+                 null::timestamptz as ended_at
+             from workflows
+             where slo_id = $1 and outcome = 0 and started_at is not null
+             order by started_at, key limit $2",
         )
-        .bind(since.to_chrono())
-        .fetch_optional(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))
+        .bind(slo.0)
+        .bind(i64::from(limit))
+        .fetch_all(&mut *self.inner)
+        .await;
+        self.workflow_records(rows)
+    }
+
+    fn workflow_records(
+        &self,
+        rows: Result<Vec<WorkflowRow>, sqlx::Error>,
+    ) -> Result<Vec<WorkflowRecord>, StoreError> {
+        rows.and_then(|rows| rows.into_iter().map(WorkflowRecord::try_from).collect())
+            .map_err(|source| self.failed(source))
     }
 }
 
@@ -169,29 +244,34 @@ fn ids(slos: &[SloId]) -> Vec<i32> {
 }
 
 #[derive(FromRow)]
-struct WorstRow {
+struct WorkflowRow {
     label: String,
     trace_id: Vec<u8>,
     customer: Option<String>,
     outcome: i16,
     started_at: Option<DateTime<Utc>>,
-    ended: bool,
-    took_secs: Option<f64>,
+    within_us: Option<i64>,
+    ended_at: Option<DateTime<Utc>>,
 }
 
-impl TryFrom<WorstRow> for WorstWorkflow {
+impl TryFrom<WorkflowRow> for WorkflowRecord {
     type Error = sqlx::Error;
 
-    fn try_from(row: WorstRow) -> Result<Self, Self::Error> {
+    fn try_from(row: WorkflowRow) -> Result<Self, Self::Error> {
         let invalid = |column: &str| sqlx::Error::Decode(format!("`{column}` is invalid").into());
+        let started_at = row.started_at.map(Timestamp::from);
+        let within = row
+            .within_us
+            .and_then(|us| u64::try_from(us).ok())
+            .map(Duration::from_micros);
         Ok(Self {
             label: row.label,
             trace_id: TraceId::from_slice(&row.trace_id).ok_or_else(|| invalid("trace_id"))?,
             customer: row.customer,
             outcome: Outcome::from_code(row.outcome).ok_or_else(|| invalid("outcome"))?,
-            started_at: row.started_at.map(Timestamp::from),
-            took_secs: row.took_secs,
-            ended: row.ended,
+            started_at,
+            ended_at: row.ended_at.map(Timestamp::from),
+            deadline: started_at.zip(within).map(|(at, within)| at + within),
         })
     }
 }

@@ -10,7 +10,7 @@ use super::{
     chart::Markup,
     error::WebError,
     format,
-    history::TransitionView,
+    history::{self, TransitionView},
     overview::freshness_of,
     page::{Asked, Layout, Section},
     state::WebState,
@@ -24,7 +24,7 @@ use crate::domain::{
 };
 
 const HISTORY_DAYS: u32 = 28;
-const MOST_TRANSITIONS: i64 = 100;
+const MOST_TRANSITIONS: u32 = 100;
 
 #[derive(Debug, Serialize)]
 pub(super) struct AlertsView {
@@ -56,9 +56,9 @@ async fn view(state: &WebState) -> Result<AlertsView, WebError> {
     let now = state.clock.now();
     let catalog = Arc::clone(&state.catalog.borrow());
     let mut tx = state.store.begin("read the alerts").await?;
-    let records = tx.slo_records().await?;
+    let records = tx.slos().await?;
     let from = now - HISTORY_DAYS * Resolution::Day.length();
-    let transitions = tx.page_transitions(None, from, MOST_TRANSITIONS).await?;
+    let transitions = history::since(&mut tx, None, from, MOST_TRANSITIONS).await?;
     let summaries: Vec<Summary> = records
         .iter()
         .filter_map(|record| Some(Summary::new(catalog.slos.get(&record.name)?, Some(record))))
@@ -69,7 +69,7 @@ async fn view(state: &WebState) -> Result<AlertsView, WebError> {
         as_of: now,
         evaluated_at: summaries.iter().filter_map(|slo| slo.evaluated_at).max(),
         firing,
-        transitions: transitions.into_iter().map(TransitionView::from).collect(),
+        transitions,
     })
 }
 

@@ -18,7 +18,7 @@ pub(super) async fn live() -> &'static str {
 
 pub(super) async fn ready(State(state): State<WebState>) -> (StatusCode, Json<Readiness>) {
     let mut reasons = Vec::new();
-    if let Err(error) = ask_database(&state).await {
+    if let Err(error) = state.store.ping().await {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
             "the database does not answer"
@@ -45,13 +45,4 @@ pub(super) async fn ready(State(state): State<WebState>) -> (StatusCode, Json<Re
             reasons,
         }),
     )
-}
-
-async fn ask_database(state: &WebState) -> Result<(), crate::store::StoreError> {
-    state
-        .store
-        .begin("ask the database for an answer")
-        .await?
-        .ping()
-        .await
 }

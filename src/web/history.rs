@@ -9,11 +9,12 @@ use super::{format, summary::Face};
 use crate::{
     domain::{
         definition::Severity,
-        names::Name,
+        delivery::{Delivery, DeliveryState},
+        names::{Name, SloId},
         notification::{EpisodeSummary, TransitionKind},
         time::Timestamp,
     },
-    store::{DeliveryRecord, TransitionRecord},
+    store::{AlertTransition, StoreError, Tx},
 };
 
 /// One change of an alert, with the facts frozen at that moment.
@@ -37,28 +38,37 @@ pub(super) struct TransitionView {
     pub(super) budget_left_ratio: Option<f64>,
     /// Only of an end.
     pub(super) summary: Option<EpisodeSummary>,
-    pub(super) deliveries: Vec<DeliveryView>,
+    pub(super) deliveries: Vec<Delivery>,
 }
 
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct DeliveryView {
-    pub(super) target: String,
-    pub(super) state: String,
-    pub(super) attempts: i32,
-    pub(super) http_status: Option<i32>,
+/// Changes since `from`, newest first: of one SLO, or (`None`) of all.
+pub(super) async fn since(
+    tx: &mut Tx<'_>,
+    slo: Option<SloId>,
+    from: Timestamp,
+    limit: u32,
+) -> Result<Vec<TransitionView>, StoreError> {
+    let transitions = tx.transitions(slo, from, limit).await?;
+    let ids: Vec<Uuid> = transitions.iter().map(|told| told.id).collect();
+    let mut deliveries = tx.deliveries_of(&ids).await?;
+    let view = |told: AlertTransition| {
+        let deliveries = deliveries.remove(&told.id).unwrap_or_default();
+        TransitionView::new(told, deliveries)
+    };
+    Ok(transitions.into_iter().map(view).collect())
 }
 
-impl From<TransitionRecord> for TransitionView {
-    fn from(record: TransitionRecord) -> Self {
-        let facts = record.facts;
+impl TransitionView {
+    fn new(told: AlertTransition, deliveries: Vec<Delivery>) -> Self {
+        let facts = told.facts;
         Self {
-            id: record.id,
+            id: told.id,
             episode: facts.episode,
-            at: record.at,
-            slo: record.slo,
+            at: told.at,
+            slo: facts.slo,
             display_name: facts.display_name,
-            kind: record.kind,
-            severity: record.severity,
+            kind: facts.kind,
+            severity: facts.severity,
             rule: facts.rule,
             factor: facts.factor,
             long_window_seconds: facts.long.secs,
@@ -69,27 +79,10 @@ impl From<TransitionRecord> for TransitionView {
             customers_affected: facts.customers_affected,
             budget_left_ratio: facts.budget_remaining,
             summary: facts.episode_summary,
-            deliveries: record
-                .deliveries
-                .into_iter()
-                .map(DeliveryView::from)
-                .collect(),
+            deliveries,
         }
     }
-}
 
-impl From<DeliveryRecord> for DeliveryView {
-    fn from(record: DeliveryRecord) -> Self {
-        Self {
-            target: record.target,
-            state: record.state,
-            attempts: record.attempts,
-            http_status: record.http_status,
-        }
-    }
-}
-
-impl TransitionView {
     pub(super) fn face(&self) -> Face {
         match self.kind {
             TransitionKind::Firing => Face::of_severity(self.severity),
@@ -162,7 +155,7 @@ impl TransitionView {
         if self.deliveries.is_empty() {
             return "told nobody: no target".to_owned();
         }
-        let texts: Vec<String> = self.deliveries.iter().map(DeliveryView::text).collect();
+        let texts: Vec<String> = self.deliveries.iter().map(outcome).collect();
         texts.join(" · ")
     }
 }
@@ -179,20 +172,23 @@ fn ended(summary: &EpisodeSummary) -> String {
     )
 }
 
-impl DeliveryView {
-    fn text(&self) -> String {
-        let answer = self
-            .http_status
-            .map_or_else(String::new, |status| format!(" {status}"));
-        let tries = if self.attempts > 1 {
-            format!(", {} tries", self.attempts)
-        } else {
-            String::new()
-        };
-        match self.state.as_str() {
-            "delivered" => format!("{} ✓{answer}{tries}", self.target),
-            "dead" => format!("{} given up{answer}{tries}", self.target),
-            _ => format!("{} on its way{answer}{tries}", self.target),
-        }
-    }
+/// `oncall ✓ 202, 2 tries`.
+fn outcome(delivery: &Delivery) -> String {
+    let Delivery {
+        target, attempts, ..
+    } = delivery;
+    let answer = delivery
+        .http_status
+        .map_or_else(String::new, |status| format!(" {status}"));
+    let tries = if *attempts > 1 {
+        format!(", {attempts} tries")
+    } else {
+        String::new()
+    };
+    let became = match delivery.state {
+        DeliveryState::Delivered => "✓",
+        DeliveryState::Dead => "given up",
+        DeliveryState::Pending | DeliveryState::Leased => "on its way",
+    };
+    format!("{target} {became}{answer}{tries}")
 }

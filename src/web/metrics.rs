@@ -91,7 +91,7 @@ async fn records(state: &WebState) -> Result<Vec<SloRecord>, StoreError> {
         .store
         .begin("read the statuses for a scrape")
         .await?
-        .slo_records()
+        .slos()
         .await
 }
 

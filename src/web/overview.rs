@@ -14,7 +14,7 @@ use super::{
     error::WebError,
     first_run::FirstRunPage,
     format,
-    history::TransitionView,
+    history::{self, TransitionView},
     page::{Asked, Layout, Section},
     sentence::{self, Sentence},
     series::budget_left,
@@ -27,9 +27,9 @@ use crate::{
         definition::Catalog,
         names::SloId,
         status::SloState,
-        time::{Resolution, Timestamp},
+        time::{Resolution, TimeRange, Timestamp},
     },
-    store::{DailyPoint, SloRecord},
+    store::{SeriesPoint, SeriesQuery, SloRecord},
 };
 
 /// More rows than that are neither read nor sent; a filter finds the others.
@@ -87,7 +87,7 @@ async fn view(state: &WebState, filter: &Filter) -> Result<OverviewView, WebErro
     let catalog: Arc<Catalog> = Arc::clone(&state.catalog.borrow());
     let facts = state.ingest.facts();
     let mut tx = state.store.begin("read the overview").await?;
-    let records = tx.slo_records().await?;
+    let records = tx.slos().await?;
     let mut summaries: Vec<(Option<SloId>, Summary)> = summaries(&catalog, &records);
     let states = states(summaries.iter().map(|(_, summary)| summary));
     summaries.retain(|(_, summary)| filter.matches(summary));
@@ -99,20 +99,22 @@ async fn view(state: &WebState, filter: &Filter) -> Result<OverviewView, WebErro
         .map(|(_, slo)| slo.window_seconds)
         .max()
         .unwrap_or(0);
-    let from = now - SPARK_DAYS * Resolution::Day.length() - Duration::from_secs(longest);
+    let day = Resolution::Day.length();
+    let from = now - SPARK_DAYS * day - Duration::from_secs(longest);
     let ids: Vec<SloId> = summaries.iter().filter_map(|(id, _)| *id).collect();
-    let days = tx
-        .page_days(&ids, from.floor_to(Resolution::Day.length()))
-        .await?;
-    let transitions = tx
-        .page_transitions(None, now - Resolution::Day.length(), 12)
-        .await?;
+    let query = SeriesQuery {
+        resolution: Resolution::Day,
+        range: TimeRange::new(from.floor_to(day), now.ceil_to(day)),
+        step: day,
+    };
+    let days = tx.series(&ids, query).await?;
+    let transitions = history::since(&mut tx, None, now - Resolution::Day.length(), 12).await?;
     let budget_left_by_day = summaries
         .iter()
         .map(|(id, summary)| {
             (
                 summary.name.to_string(),
-                spark_points(*id, summary, &days, now),
+                spark_points(summary, id.and_then(|id| days.get(&id)), now),
             )
         })
         .collect();
@@ -130,7 +132,7 @@ async fn view(state: &WebState, filter: &Filter) -> Result<OverviewView, WebErro
         slos: summaries.into_iter().map(|(_, summary)| summary).collect(),
         budget_left_by_day,
         more,
-        transitions: transitions.into_iter().map(TransitionView::from).collect(),
+        transitions,
         ever_received: ever_received(facts, &records),
     })
 }
@@ -169,18 +171,17 @@ fn states<'a>(summaries: impl Iterator<Item = &'a Summary>) -> BTreeMap<&'static
 
 /// What was left at the end of each day; the last point is the evaluation's own.
 fn spark_points(
-    id: Option<SloId>,
     slo: &Summary,
-    days: &[DailyPoint],
+    days: Option<&Vec<SeriesPoint>>,
     now: Timestamp,
 ) -> Vec<Option<f64>> {
     let day = Resolution::Day.length();
-    let of_slo: Vec<&DailyPoint> = days.iter().filter(|point| Some(point.slo) == id).collect();
     let window = Duration::from_secs(slo.window_seconds).max(day);
     let today = now.floor_to(day);
     let left_at = |end: Timestamp| {
-        let counts: EventCounts = of_slo
-            .iter()
+        let counts: EventCounts = days
+            .into_iter()
+            .flatten()
             .filter(|point| point.at >= end - window && point.at < end)
             .map(|point| point.counts)
             .sum();

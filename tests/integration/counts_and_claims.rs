@@ -10,7 +10,7 @@ use throughline::{
         names::{Name, SloId},
         time::{Resolution, TimeRange, Timestamp},
     },
-    store::{Declaration, Store},
+    store::{Declaration, SeriesQuery, Store},
 };
 use uuid::Uuid;
 
@@ -92,10 +92,16 @@ async fn a_series_has_the_buckets_with_events_in_order() {
     }
     let mut tx = ledger.store.begin("read counts").await.unwrap();
     let range = TimeRange::ending_at(noon(), Duration::from_hours(6));
-    let series = tx.series(slo, range, Resolution::Hour).await.unwrap();
-    let good: Vec<_> = series
+    let query = SeriesQuery {
+        resolution: Resolution::Hour,
+        range,
+        step: Resolution::Hour.length(),
+    };
+    let series = tx.series(&[slo, SloId(2)], query).await.unwrap();
+    assert_eq!(series.len(), 1, "an SLO without events has no series");
+    let good: Vec<_> = series[&slo]
         .iter()
-        .map(|(at, counts)| (*at, counts.good))
+        .map(|point| (point.at, point.counts.good))
         .collect();
     let before = |hours| hour - Duration::from_hours(hours);
     assert_eq!(good, [(before(3), 10), (before(1), 5), (hour, 5)]);

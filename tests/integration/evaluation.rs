@@ -163,13 +163,14 @@ impl Story {
     async fn status(&self) -> SloStatus {
         let mut tx = self.ledger.store.begin("read a status").await.unwrap();
         let name: Name = "orders".parse().unwrap();
-        tx.status(&name).await.unwrap().unwrap().1
+        tx.slo(&name).await.unwrap().unwrap().status.unwrap()
     }
 
     /// All transitions, oldest first.
     async fn told(&self) -> Vec<Facts> {
         let mut tx = self.ledger.store.begin("read history").await.unwrap();
-        let newest_first = tx.transitions_of(self.slo, 100).await.unwrap();
+        let ever = Timestamp::UNIX_EPOCH;
+        let newest_first = tx.transitions(Some(self.slo), ever, 100).await.unwrap();
         let mut told: Vec<_> = newest_first.into_iter().map(|told| told.facts).collect();
         told.reverse();
         told

@@ -89,7 +89,7 @@ impl Charts {
 /// which is all that is left to ask once the budget is spent.
 fn futures(slo: &Slo, view: &SloView) -> Vec<Future> {
     let hour = Rate::of(view.summary.last_hour.by_outcome, HOUR);
-    let six_hours = Rate::of(view.past.last_six_hours, 6 * HOUR);
+    let six_hours = Rate::of(view.last_six_hours, 6 * HOUR);
     if view.summary.budget_left_ratio.is_none() {
         return Vec::new();
     }

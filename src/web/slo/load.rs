@@ -17,7 +17,7 @@ use crate::{
     store::{SeriesQuery, StoreError, Tx},
     web::{
         error::WebError,
-        history::TransitionView,
+        history,
         series::{Series, budget_left},
         state::WebState,
         summary::Summary,
@@ -26,40 +26,36 @@ use crate::{
 
 const HOUR: Duration = Duration::from_hours(1);
 /// Rows of the lists.
-const MOST: i64 = 8;
-const MOST_TRANSITIONS: i64 = 40;
+const MOST: u32 = 8;
+const MOST_TRANSITIONS: u32 = 40;
 /// Stands for an SLO that the database does not know yet: ids begin at 1.
 const UNKNOWN: SloId = SloId(0);
 
 pub(super) async fn view(state: &WebState, slo: &Slo, range: Range) -> Result<SloView, WebError> {
     let now = state.clock.now();
     let mut tx = state.store.begin("read an SLO").await?;
-    let record = tx.slo_record(&slo.name).await?;
+    let record = tx.slo(&slo.name).await?;
     let id = record.as_ref().map_or(UNKNOWN, |record| record.id);
     let mut summary = Summary::new(slo, record.as_ref());
-    let open = tx.page_open_counts(id, now).await?;
+    let open = tx.open_workflows(&[id], now, slo.grace).await?;
+    let open = open.get(&id).copied().unwrap_or_default();
     (summary.in_flight, summary.overdue) = (open.in_flight, open.overdue);
     let window = TimeRange::ending_at(now, slo.window);
     let past = past(&mut tx, (id, slo), range, now).await?;
     let recent = TimeRange::ending_at(now, HOUR);
-    let customers = tx.page_customers(id, recent.from, MOST).await?;
-    let worst = tx.page_worst(id, recent, MOST).await?;
-    let oldest = tx.page_in_flight(id, MOST).await?;
-    let transitions = tx
-        .page_transitions(Some(id), window.from, MOST_TRANSITIONS)
-        .await?;
+    let customers = tx.worst_customers(id, recent, MOST).await?;
+    let worst = tx.worst_workflows(id, (recent, now), MOST).await?;
+    let oldest = tx.oldest_open_workflows(id, MOST).await?;
+    let transitions = history::since(&mut tx, Some(id), window.from, MOST_TRANSITIONS).await?;
+    let six_hours = TimeRange::ending_at(now, 6 * HOUR);
+    let sums = tx.sums(&[(id, window), (id, six_hours)]).await?;
+    let sum = |at: usize| sums.get(at).copied().unwrap_or_default();
     Ok(SloView {
         as_of: now,
         range,
-        counts: tx
-            .page_sums(id, TimeRange::new(window.from, now))
-            .await?
-            .into(),
-        evidence: tx
-            .page_evidence(id, window.from)
-            .await?
-            .into_iter()
-            .collect(),
+        counts: sum(0).into(),
+        last_six_hours: sum(1),
+        evidence: tx.evidence_counts(id, window.from).await?,
         in_flight_oldest: oldest
             .into_iter()
             .map(|record| WorkflowView::new(record, now))
@@ -68,9 +64,13 @@ pub(super) async fn view(state: &WebState, slo: &Slo, range: Range) -> Result<Sl
             .into_iter()
             .map(|record| WorkflowView::new(record, now))
             .collect(),
-        customers_total: customers.first().map_or(0, |first| first.customers),
-        customers: customers.into_iter().map(CustomerView::new).collect(),
-        transitions: transitions.into_iter().map(TransitionView::from).collect(),
+        customers_total: customers.customers,
+        customers: customers
+            .worst
+            .into_iter()
+            .map(|one| CustomerView::new(one, customers.bad))
+            .collect(),
+        transitions,
         budget_history: budget_history(slo, &past.window, &summary, now),
         burn_history: burn_history(
             slo,
@@ -122,9 +122,6 @@ async fn past(
         window: series(tx, id, window, now).await?,
         range: series(tx, id, line, now).await?,
         bars: series(tx, id, bars, now).await?,
-        last_six_hours: tx
-            .page_sums(id, TimeRange::ending_at(now, 6 * HOUR))
-            .await?,
     })
 }
 
@@ -148,11 +145,8 @@ async fn series(
         range,
         step: reach.step,
     };
-    Ok(Series::new(
-        range,
-        reach.step,
-        &tx.page_series(id, query).await?,
-    ))
+    let points = tx.series(&[id], query).await?.remove(&id);
+    Ok(Series::new(range, reach.step, &points.unwrap_or_default()))
 }
 
 /// Some 225 points over the window, each of whole buckets.

@@ -11,7 +11,7 @@ use crate::{
         time::{Resolution, Timestamp},
         workflow::Outcome,
     },
-    store::{CustomerRecord, WorkflowRecord},
+    store::{AffectedCustomer, WorkflowRecord},
     web::{
         chart::{self, BurnPoint, Markup},
         format,
@@ -47,6 +47,8 @@ pub(in crate::web) struct SloView {
     pub(super) bad_by_reason: Vec<ReasonPoint>,
     pub(super) definition: DefinitionView,
     #[serde(skip)]
+    pub(super) last_six_hours: EventCounts,
+    #[serde(skip)]
     pub(super) past: Past,
 }
 
@@ -59,7 +61,6 @@ pub(super) struct Past {
     pub(super) range: Series,
     /// The range alone, in bars.
     pub(super) bars: Series,
-    pub(super) last_six_hours: EventCounts,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -181,7 +182,7 @@ impl Range {
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct WorkflowView {
     pub(super) label: String,
-    pub(super) trace_id: Option<TraceId>,
+    pub(super) trace_id: TraceId,
     pub(super) customer: Option<String>,
     pub(super) outcome: Outcome,
     pub(super) started_at: Option<Timestamp>,
@@ -202,7 +203,7 @@ impl WorkflowView {
             secs
         };
         Self {
-            took_seconds: record.started_at.map(|at| secs(at).max(0.0)),
+            took_seconds: record.took_secs(now).map(|secs| secs.max(0.0)),
             late_by_seconds: record.deadline.map(secs),
             label: record.label,
             trace_id: record.trace_id,
@@ -239,8 +240,7 @@ impl WorkflowView {
     }
 
     pub(super) fn trace_text(&self) -> String {
-        self.trace_id
-            .map_or_else(|| format::NONE.to_owned(), |id| id.to_string())
+        self.trace_id.to_string()
     }
 }
 
@@ -254,9 +254,9 @@ pub(super) struct CustomerView {
 
 impl CustomerView {
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-    pub(super) fn new(record: CustomerRecord) -> Self {
+    pub(super) fn new(record: AffectedCustomer, bad_of_all: i64) -> Self {
         Self {
-            share_of_bad_ratio: record.bad as f64 / record.bad_of_all.max(1) as f64,
+            share_of_bad_ratio: record.bad as f64 / bad_of_all.max(1) as f64,
             customer: record.customer,
             bad: record.bad,
         }

@@ -4,14 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use throughline::{
     deliver::{DeliverSettings, Dispatcher},
-    domain::{
-        delivery::{
-            AttemptClass::{Delivered, Unavailable},
-            DeliveryState,
-        },
-        retry::RetryPolicy,
+    domain::delivery::{
+        AttemptClass::{Delivered, Unavailable},
+        DeliveryState,
     },
-    store::Requeue,
 };
 
 use tokio::sync::Notify;
@@ -109,7 +105,7 @@ async fn what_is_being_sent_is_finished_before_the_end() {
 }
 
 #[tokio::test]
-async fn a_page_is_dead_after_a_day_and_can_be_requeued_by_hand() {
+async fn a_page_is_given_up_after_a_day() {
     let mut world = World::create().await;
     let receiver =
         Receiver::start([500, 500].map(|status| Reply::Status(status, String::new()))).await;
@@ -118,62 +114,8 @@ async fn a_page_is_dead_after_a_day_and_can_be_requeued_by_hand() {
     assert_eq!(world.deliver(&target).await.attempts, [Unavailable]);
     world.advance(24 * 3_600);
     assert_eq!(world.deliver(&target).await.dead, 1);
-    let (dead, _) = world.delivery(transition).await;
+    let (dead, attempts) = world.delivery(transition).await;
     assert_eq!(dead.state, DeliveryState::Dead);
+    assert_eq!((dead.http_status, attempts.len()), (Some(500), 2));
     assert_eq!(world.deliver(&target).await.attempts, []);
-
-    let mut tx = world.database.store.begin("requeue").await.unwrap();
-    let requeued = tx.requeue_delivery(dead.id, world.now).await.unwrap();
-    assert_eq!(requeued, Requeue::Queued);
-    assert_eq!(
-        tx.requeue_delivery(dead.id, world.now).await.unwrap(),
-        Requeue::NotDead
-    );
-    tx.commit().await.unwrap();
-    assert_eq!(world.deliver(&target).await.attempts, [Delivered]);
-    let (delivery, attempts) = world.delivery(transition).await;
-    assert_eq!(delivery.state, DeliveryState::Delivered);
-    assert_eq!(attempts.len(), 3);
-}
-
-#[tokio::test]
-async fn old_news_is_not_requeued_once_the_target_knows_newer() {
-    let mut world = World::create().await;
-    let rejected = r#"{"errors":["no"]}"#.to_owned();
-    let receiver = Receiver::start([Reply::Status(400, rejected)]).await;
-    let target = world.declare_pagerduty("pager", &receiver.url);
-    let firing = world.fires("checkout", &[&target]).await;
-    world.resolves("checkout", &[&target]).await;
-    world.deliver(&target).await;
-    world.deliver(&target).await;
-    let (dead, _) = world.delivery(firing).await;
-    let mut tx = world.database.store.begin("requeue").await.unwrap();
-    let requeued = tx.requeue_delivery(dead.id, world.now).await.unwrap();
-    assert_eq!(requeued, Requeue::Overtaken);
-}
-
-#[tokio::test]
-async fn the_oldest_open_page_and_what_is_dead_can_be_seen() {
-    let mut world = World::create().await;
-    let receiver = Receiver::start([Reply::Status(500, String::new())]).await;
-    let target = world.declare_webhook("hook", &receiver.url);
-    world.fires("first", &[&target]).await;
-    let first_at = world.now;
-    world.deliver(&target).await;
-    world.advance(1);
-    world.fires("second", &[&target]).await;
-    let mut tx = world.database.store.begin("look").await.unwrap();
-    let oldest = tx
-        .oldest_open_delivery(throughline::domain::definition::Severity::Page)
-        .await
-        .unwrap();
-    assert_eq!(oldest, Some(first_at));
-    let pending = tx.deliveries_in(DeliveryState::Pending, 10).await.unwrap();
-    assert_eq!(pending.len(), 2);
-    assert_eq!(
-        tx.count_deliveries(DeliveryState::Pending).await.unwrap(),
-        2
-    );
-    assert_eq!(tx.deliveries_in(DeliveryState::Dead, 10).await.unwrap(), []);
-    assert_eq!(RetryPolicy::of(pending[0].priority), RetryPolicy::PAGE);
 }

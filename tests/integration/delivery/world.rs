@@ -9,7 +9,7 @@ use throughline::{
     domain::{
         counts::EventCounts,
         definition::{Catalog, SecretOrPlain, SecretRef, Severity, Target, TargetKind},
-        delivery::{Attempt, Delivery, alert_key},
+        delivery::{Delivery, alert_key},
         names::{Name, TraceId},
         notification::{
             EpisodeEnd, EpisodeSummary, Facts, TransitionKind, WindowFacts, WorstWorkflow,
@@ -26,6 +26,14 @@ use crate::support::database::TestDatabase;
 
 pub(super) const START: Timestamp = Timestamp::from_secs(1_795_328_309);
 
+/// What is kept of one try at a delivery.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) class: String,
+    pub(super) excerpt: Option<String>,
+    pub(super) retry_at: Option<Timestamp>,
+}
+
 /// Nobody listens on port 1 (tcpmux, long out of use).
 pub(super) const NOBODY: &str = "http://127.0.0.1:1";
 
@@ -34,6 +42,12 @@ pub(super) const SIGNING_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 pub(super) const ROUTING_KEY: &str = "e93facc04764012d7bfb002500d5d1a6";
 /// What makes the address of a Slack webhook secret.
 pub(super) const SLACK_TOKEN: &str = "T0PSECR3T/B0PSECR3T/tokentokentoken";
+
+type AttemptRow = (
+    String,
+    Option<String>,
+    Option<chrono::DateTime<chrono::Utc>>,
+);
 
 #[derive(Debug)]
 pub(super) struct World {
@@ -181,12 +195,26 @@ impl World {
         self.deliverer.deliver_due(target, self.now).await.unwrap()
     }
 
-    /// The delivery of a transition to its only target, and the tries at it.
+    /// The delivery of a transition to its only target, and the tries at it, oldest first.
     pub(super) async fn delivery(&self, transition: Uuid) -> (Delivery, Vec<Attempt>) {
         let mut tx = self.database.store.begin("look").await.unwrap();
-        let deliveries = tx.deliveries_of(transition).await.unwrap();
-        assert_eq!(deliveries.len(), 1);
-        tx.delivery(deliveries[0].id).await.unwrap().unwrap()
+        let mut told = tx.deliveries_of(&[transition]).await.unwrap();
+        let [delivery] = <[Delivery; 1]>::try_from(told.remove(&transition).unwrap()).unwrap();
+        let attempts = sqlx::query_as(
+            "select class, excerpt, retry_at from delivery_attempts
+             join deliveries on deliveries.id = delivery_id
+             where transition_id = $1 order by attempt",
+        )
+        .bind(transition)
+        .fetch_all(&mut self.database.connect().await)
+        .await
+        .unwrap();
+        let attempts = attempts.into_iter().map(|row: AttemptRow| Attempt {
+            class: row.0,
+            excerpt: row.1,
+            retry_at: row.2.map(Timestamp::from),
+        });
+        (delivery, attempts.collect())
     }
 
     /// Every row of every table that delivery writes, as text.

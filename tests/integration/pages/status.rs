@@ -60,7 +60,7 @@ async fn evaluated(database: &TestDatabase, slo: &Slo, id: SloId, state: SloStat
     let at = now() - Duration::from_secs(2);
     let mut sums = async |secs: u64| -> EventCounts {
         let range = TimeRange::ending_at(at, Duration::from_secs(secs));
-        tx.page_sums(id, range).await.unwrap()
+        tx.sums(&[(id, range)]).await.unwrap()[0]
     };
     let window = sums(slo.window.as_secs()).await;
     let budget = slo.objective.budget_ratio();
