@@ -9,7 +9,6 @@ use serde::Serialize;
 use super::{
     chart::Markup,
     error::WebError,
-    format,
     history::{self, TransitionView},
     overview::freshness_of,
     page::{Asked, Layout, Section},
@@ -18,6 +17,7 @@ use super::{
 };
 use crate::domain::{
     definition::Severity,
+    format,
     names::Name,
     status::{AlertState, RuleStatus},
     time::{Resolution, Timestamp},

@@ -8,11 +8,10 @@ use serde::Serialize;
 
 use super::{
     error::WebError,
-    format,
     page::{Asked, Layout, Section},
     state::WebState,
 };
-use crate::domain::{definition::TargetKind, names::Name, time::Timestamp};
+use crate::domain::{definition::TargetKind, format, names::Name, time::Timestamp};
 
 #[derive(Debug, Serialize)]
 pub(super) struct DefinitionsView {
@@ -61,7 +60,7 @@ fn view(state: &WebState) -> DefinitionsView {
         display_name: slo.display_name.clone(),
         file: slo.source.file.clone(),
         line: slo.source.line,
-        objective: slo.objective.to_string().replace('%', " %"),
+        objective: format::objective(slo.objective.ratio()),
         window: format::window(slo.window.as_secs()),
     });
     let targets = catalog.targets.values().map(|target| DeclaredTarget {

@@ -5,11 +5,10 @@ use std::{net::SocketAddr, sync::Arc};
 use askama::Template;
 
 use super::{
-    format,
     page::{Layout, Section},
     state::{Listening, WebState},
 };
-use crate::domain::time::Timestamp;
+use crate::domain::{format, time::Timestamp};
 
 /// A first SLO that is valid as it stands.
 pub const FIRST_SLO: &str = r#"apiVersion: throughline/v1

@@ -5,11 +5,12 @@ use std::time::Duration;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{format, summary::Face};
+use super::summary::Face;
 use crate::{
     domain::{
         definition::Severity,
         delivery::{Delivery, DeliveryState},
+        format,
         names::{Name, SloId},
         notification::{EpisodeSummary, TransitionKind},
         time::Timestamp,
@@ -129,7 +130,7 @@ impl TransitionView {
             (None, TransitionKind::Resolved) => format!("{} is over", self.rule),
             (_, TransitionKind::Firing) => format!(
                 "{} over {} for {}: {} of {} bad",
-                format::burn(self.burn_rate_long, Some(self.factor)),
+                format::burn_rate(self.burn_rate_long, self.factor),
                 format::factor(self.factor),
                 self.windows(),
                 format::count(self.bad_events),
@@ -148,7 +149,7 @@ impl TransitionView {
     }
 
     pub(super) fn peak_text(&self) -> String {
-        format::burn(self.burn_rate_long, Some(self.factor))
+        format::burn_rate(self.burn_rate_long, self.factor)
     }
 
     pub(super) fn told(&self) -> String {
@@ -163,7 +164,7 @@ impl TransitionView {
 fn ended(summary: &EpisodeSummary) -> String {
     let length = summary.resolved_at.saturating_since(summary.fired_at);
     let spent = summary.budget_spent.map_or_else(String::new, |spent| {
-        format!(", {} of the budget", format::share(Some(spent)))
+        format!(", {} of the budget", format::budget(spent))
     });
     format!(
         "after {}: {} bad{spent}",

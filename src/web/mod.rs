@@ -13,7 +13,6 @@ mod chart;
 mod definitions;
 mod error;
 mod first_run;
-mod format;
 mod health;
 mod history;
 mod metrics;

@@ -13,7 +13,6 @@ use super::{
     chart::{self, Markup},
     error::WebError,
     first_run::FirstRunPage,
-    format,
     history::{self, TransitionView},
     page::{Asked, Layout, Section},
     sentence::{self, Sentence},
@@ -25,6 +24,7 @@ use crate::{
     domain::{
         counts::EventCounts,
         definition::Catalog,
+        format,
         names::SloId,
         status::SloState,
         time::{Resolution, TimeRange, Timestamp},

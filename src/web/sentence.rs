@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{format, summary::Summary};
+use super::summary::Summary;
 use crate::domain::{
+    format,
     status::{Condition, SloState},
     time::Timestamp,
 };

@@ -2,12 +2,15 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::{
     domain::{
         counts::EventCounts,
         definition::{Alerting, Indicator, Notify, Severity, Slo, Source, SpanIndicator},
         names::SloId,
+        notification::{Facts, WindowFacts, sample, sentence as notification},
         selector::Selector,
         status::{AlertState, AlertStatus, RuleStatus, SloStatus, WindowStatus},
     },
@@ -214,5 +217,52 @@ fn every_state_has_a_word_of_its_own_and_an_icon() {
     for state in states {
         let symbol = format!("id=\"i-{}\"", Face::of(state).icon);
         assert!(icons.contains(&symbol), "{symbol}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_message_and_the_page_write_the_same_number_in_the_same_way(
+        bad in 1_i64..1_000_000, good in 0_i64..1_000_000, customers in 1_i64..100_000,
+        left in 1e-6_f64..1.0, burn in 0.0_f64..2_000.0, empty_in in 1_u64..28 * 86_400,
+    ) {
+        let last_hour = EventCounts { good, late: bad, ..EventCounts::ZERO };
+        let status = SloStatus {
+            budget_remaining: Some(left),
+            budget_empty_in_secs: Some(empty_in),
+            burn_rate: Some(burn),
+            customers_affected: Some(customers),
+            last_hour,
+            ..status(SloState::Paging)
+        };
+        let facts = Facts {
+            objective: slo().objective.ratio(),
+            window_secs: slo().window.as_secs(),
+            factor: status.rules[0].factor,
+            long: WindowFacts { secs: 3_600, counts: last_hour, burn_rate: Some(burn) },
+            budget_remaining: status.budget_remaining,
+            budget_empty_in_secs: status.budget_empty_in_secs,
+            customers_affected: status.customers_affected,
+            ..sample::firing()
+        };
+        let slo = summary(Some(status));
+        let page = verdict(&slo, now()).rest;
+        let headline = notification::headline(&facts);
+        let empty_in = format!("budget gone in {} at this pace", slo.empty_in_text());
+        let people = notification::people(facts.customers_affected).unwrap();
+        let of_all = format!("{} of {} ", format::count(bad), format::count(good + bad));
+        for shared in [&people, &of_all] {
+            prop_assert!(page.contains(shared.as_str()), "no `{}` in {}", shared, page);
+            prop_assert!(headline.contains(shared.as_str()), "no `{}` in {}", shared, headline);
+        }
+        for (of_page, message) in [
+            (empty_in, headline),
+            (slo.burn_text(), notification::burn(&facts)),
+            (slo.budget_text(), notification::budget_left(&facts)),
+            (slo.objective_text(), notification::promise(&facts)),
+            (slo.window_text(), notification::promise(&facts)),
+        ] {
+            prop_assert!(message.contains(&of_page), "no `{}` in {}", of_page, message);
+        }
     }
 }

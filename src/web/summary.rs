@@ -4,14 +4,12 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
-use super::{
-    chart::{self, Bullet, Markup},
-    format,
-};
+use super::chart::{self, Bullet, Markup};
 use crate::{
     domain::{
         counts::EventCounts,
         definition::{Indicator, Severity, Slo},
+        format,
         names::Name,
         objective::Objective,
         status::{AlertState, AlertStatus, RuleStatus, SloState},
@@ -136,7 +134,7 @@ impl Summary {
     }
 
     pub(super) fn objective_text(&self) -> String {
-        self.objective.to_string().replace('%', " %")
+        format::objective(self.objective_ratio)
     }
 
     pub(super) fn window_text(&self) -> String {
@@ -157,7 +155,7 @@ impl Summary {
 
     /// Compared with the rule that is most urgent, so that it never reads as equal to it.
     pub(super) fn burn_text(&self) -> String {
-        format::burn(
+        format::burn_rate(
             self.burn_rate_last_hour,
             self.leading_rule().map(|rule| rule.factor),
         )
@@ -217,7 +215,7 @@ impl Summary {
 }
 
 pub(super) fn rule_track(rule: &RuleStatus) -> Markup {
-    let rate = |rate| format::burn(rate, Some(rule.factor));
+    let rate = |rate| format::burn_rate(rate, rule.factor);
     let sentence = format!(
         "Burn rate {} over {} and {} over {}, against {}",
         rate(rule.long.burn_rate),

@@ -3,8 +3,6 @@
 //! The key that PagerDuty knows the alert by stays the same over all episodes, so that a resolve that
 //! got lost heals with the next one.
 
-use std::time::Duration;
-
 use serde_json::{Map, Value, json};
 
 use super::{Facts, TransitionKind, sentence, text};
@@ -74,7 +72,7 @@ fn details(facts: &Facts) -> Value {
     if let Some(customers) = facts.customers_affected {
         tell("customers_affected", json!(customers));
     }
-    let window = format::duration(Duration::from_secs(facts.long.secs));
+    let window = format::window(facts.long.secs);
     tell(
         "bad",
         json!(format!("{} in {window}", sentence::share(facts))),

@@ -20,7 +20,7 @@ const fn counts(late: i64, failed: i64, timeout: i64, good: i64) -> EventCounts 
     }
 }
 
-pub(super) fn firing() -> Facts {
+pub(crate) fn firing() -> Facts {
     Facts {
         kind: TransitionKind::Firing,
         slo: "checkout-speed".parse().unwrap(),

@@ -27,7 +27,7 @@ pub fn headline(facts: &Facts) -> String {
 fn firing_lead(facts: &Facts) -> String {
     let people =
         people(facts.customers_affected).map_or_else(String::new, |who| format!("{who}, "));
-    let window = format::duration(Duration::from_secs(facts.long.secs));
+    let window = format::window(facts.long.secs);
     format!(
         "{} {people}{} in {window}{}; {}",
         urgency(facts.severity),
@@ -67,8 +67,7 @@ pub const fn urgency(severity: Severity) -> &'static str {
 /// `412 customers`; nothing where none is known.
 pub fn people(customers: Option<i64>) -> Option<String> {
     match customers? {
-        1 => Some("1 customer".to_owned()),
-        many if many > 1 => Some(format!("{} customers", format::count(many))),
+        many if many > 0 => Some(format::counted(many, "customer")),
         _ => None,
     }
 }
@@ -142,10 +141,10 @@ pub fn pace(facts: &Facts) -> String {
     match (facts.budget_remaining, facts.budget_empty_in_secs) {
         (Some(left), _) if left <= 0.0 => "budget spent".to_owned(),
         (_, Some(secs)) => {
-            let rest = format::duration(Duration::from_secs(secs));
+            let rest = format::lasting(Duration::from_secs(secs));
             format!("budget gone in {rest} at this pace")
         }
-        (Some(left), None) => format!("budget left {}", format::percent(left)),
+        (Some(left), None) => format!("budget left {}", format::budget(left)),
         (None, None) => "budget unknown".to_owned(),
     }
 }
@@ -157,8 +156,8 @@ pub fn budget_left(facts: &Facts) -> String {
         |left| {
             format!(
                 "{} of {} ({} bad {} still allowed)",
-                format::percent(left),
-                format::duration(Duration::from_secs(facts.window_secs)),
+                format::budget(left),
+                format::window(facts.window_secs),
                 format::count(facts.bad_events_allowed),
                 noun(facts),
             )
@@ -169,20 +168,17 @@ pub fn budget_left(facts: &Facts) -> String {
 /// `27× over 1 h and 24× over 5 min, limit 14.4×`.
 pub fn burn(facts: &Facts) -> String {
     let one = |window: &super::WindowFacts| {
-        let length = format::duration(Duration::from_secs(window.secs));
+        let length = format::window(window.secs);
         match window.burn_rate {
-            Some(rate) => {
-                let (rate, _) = format::multiplier_beside(rate, facts.factor);
-                format!("{rate} over {length}")
-            }
+            Some(rate) => format!("{} over {length}", format::burn_rate(rate, facts.factor)),
             None => format!("nothing over {length}"),
         }
     };
-    let limit = format::multiplier_beside(facts.factor, facts.factor).1;
     format!(
-        "{} and {}, limit {limit}",
+        "{} and {}, limit {}",
         one(&facts.long),
-        one(&facts.short)
+        one(&facts.short),
+        format::factor(facts.factor)
     )
 }
 
@@ -195,7 +191,7 @@ pub fn promise(facts: &Facts) -> String {
     format!(
         "{}{within} over {}",
         format::objective(facts.objective),
-        format::duration(Duration::from_secs(facts.window_secs)),
+        format::window(facts.window_secs),
     )
 }
 
@@ -204,7 +200,7 @@ pub fn cost(facts: &Facts, episode: &EpisodeSummary) -> String {
     let from = facts
         .first_bad_at
         .map_or(episode.fired_at, |at| at.min(episode.fired_at));
-    let mut parts = vec![format::duration(episode.resolved_at.saturating_since(from))];
+    let mut parts = vec![format::lasting(episode.resolved_at.saturating_since(from))];
     parts.extend(people(episode.customers_affected));
     parts.push(format!(
         "{} {} bad",
@@ -212,7 +208,7 @@ pub fn cost(facts: &Facts, episode: &EpisodeSummary) -> String {
         noun(facts)
     ));
     if let Some(spent) = episode.budget_spent {
-        parts.push(format!("{} of the budget spent", format::percent(spent)));
+        parts.push(format!("{} of the budget spent", format::budget(spent)));
     }
     parts.join(", ")
 }

@@ -68,7 +68,7 @@ fn summary(facts: &Facts) -> String {
             "Its SLO was removed while it fired, so nobody knows whether it is over."
         }
     };
-    let window = format::duration(std::time::Duration::from_secs(facts.long.secs));
+    let window = format::window(facts.long.secs);
     let now = format!("*{}* in the last {window}", sentence::share(facts));
     let reasons = sentence::reasons(facts.long.counts);
     let promise = sentence::promise(facts);

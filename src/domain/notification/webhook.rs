@@ -101,7 +101,7 @@ fn cost(episode: &EpisodeSummary) -> Value {
         "ended_by": episode.ended_by,
         "fired_at": episode.fired_at,
         "resolved_at": episode.resolved_at,
-        "duration": format::duration(episode.resolved_at.saturating_since(episode.fired_at)),
+        "duration": format::lasting(episode.resolved_at.saturating_since(episode.fired_at)),
         "total": episode.counts.total(),
         "bad": episode.counts.bad(),
         "customers_affected": episode.customers_affected,

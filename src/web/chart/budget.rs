@@ -7,12 +7,10 @@ use super::{
     markup::{Markup, number, path},
     plot::{Frame, Parts, Reading, WIDTH, readings, scale},
 };
-use crate::{
-    domain::{
-        definition::Severity,
-        time::{TimeRange, Timestamp},
-    },
-    web::format,
+use crate::domain::{
+    definition::Severity,
+    format,
+    time::{TimeRange, Timestamp},
 };
 
 const HEIGHT: f64 = 250.0;

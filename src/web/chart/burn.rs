@@ -9,12 +9,10 @@ use super::{
     markup::{Markup, number, path},
     plot::{Frame, Parts, Reading, readings, scale},
 };
-use crate::{
-    domain::{
-        definition::Severity,
-        time::{TimeRange, Timestamp},
-    },
-    web::format,
+use crate::domain::{
+    definition::Severity,
+    format,
+    time::{TimeRange, Timestamp},
 };
 
 const HEIGHT: f64 = 230.0;
@@ -168,7 +166,7 @@ impl BurnChart {
 
     fn readings(&self, frame: &Frame) -> Markup {
         let text = |rate: Option<f64>| match rate {
-            Some(_) => format::burn(rate, None),
+            Some(_) => format::burn_rate(rate, None),
             None => String::new(),
         };
         readings(
@@ -193,8 +191,8 @@ impl BurnChart {
         let row = |point: &BurnPoint| {
             vec![
                 format::moment(point.at, self.range.to),
-                format::burn(point.long, None),
-                format::burn(point.short, None),
+                format::burn_rate(point.long, None),
+                format::burn_rate(point.short, None),
             ]
         };
         Table {

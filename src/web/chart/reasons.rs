@@ -8,9 +8,10 @@ use super::{
 use crate::{
     domain::{
         counts::EventCounts,
+        format,
         time::{TimeRange, Timestamp},
     },
-    web::{format, series::Series},
+    web::series::Series,
 };
 
 const HEIGHT: f64 = 190.0;

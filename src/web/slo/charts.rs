@@ -7,12 +7,12 @@ use crate::{
     domain::{
         counts::EventCounts,
         definition::{AlertRule, BurnKind, Severity, Slo},
+        format,
         notification::TransitionKind,
         time::{TimeRange, Timestamp},
     },
     web::{
         chart::{self, AlertTick, BudgetChart, BurnChart, BurnPoint, Future, Threshold},
-        format,
         series::{Rate, Series, forecast},
     },
 };
@@ -126,7 +126,7 @@ fn keys(futures: &[Future], view: &SloView) -> Vec<FutureKey> {
 fn outcome(future: &Future, view: &SloView) -> String {
     let at_last = future.points.last().map_or_else(String::new, |(at, left)| {
         let day = at.to_chrono().format("%a %-d %b");
-        format!("{} by {day}", format::budget(Some(*left)))
+        format!("{} by {day}", format::budget(*left))
     });
     if view.summary.is_spent() {
         let back = future.points.iter().find(|point| point.1 > 0.0);
@@ -214,9 +214,9 @@ fn burn(slo: &Slo, view: &SloView) -> BurnChart {
         sentence: format!(
             "Burn rate over the last {}: now {} over {} and {} over {}, on a logarithmic scale.",
             view.range.text(),
-            format::burn(last.and_then(|point| point.long), None),
+            format::burn_rate(last.and_then(|point| point.long), None),
             format::duration(long),
-            format::burn(last.and_then(|point| point.short), None),
+            format::burn_rate(last.and_then(|point| point.short), None),
             format::duration(short),
         ),
     }
@@ -309,9 +309,9 @@ fn reading(view: &SloView, rule: Option<&AlertRule>) -> String {
     status.map_or_else(String::new, |status| {
         format!(
             "{} over {} · {} over {}",
-            format::burn(status.long.burn_rate, Some(status.factor)),
+            format::burn_rate(status.long.burn_rate, status.factor),
             format::window(status.long.secs),
-            format::burn(status.short.burn_rate, Some(status.factor)),
+            format::burn_rate(status.short.burn_rate, status.factor),
             format::window(status.short.secs)
         )
     })

@@ -16,7 +16,6 @@ use serde::Deserialize;
 use super::{
     chart::{Figure, Markup},
     error::{WebError, most_like},
-    format,
     overview::freshness_of,
     page::{Asked, Layout, Section},
     sentence::{self, Sentence},
@@ -25,6 +24,7 @@ use super::{
 };
 use crate::domain::{
     definition::Slo,
+    format,
     status::{Condition, RuleStatus, SloState},
 };
 use charts::Charts;
@@ -241,8 +241,8 @@ impl RuleRow {
             name: rule.name.to_string(),
             threshold: format::factor(rule.factor),
             track: rule_track(rule),
-            long: format::burn(rule.long.burn_rate, Some(rule.factor)),
-            short: format::burn(rule.short.burn_rate, Some(rule.factor)),
+            long: format::burn_rate(rule.long.burn_rate, rule.factor),
+            short: format::burn_rate(rule.short.burn_rate, rule.factor),
             face,
             class: match rule.condition {
                 Condition::Burning if severity.icon == "page" => "hot",

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::{
     domain::{
         counts::EventCounts,
+        format,
         names::TraceId,
         time::{Resolution, Timestamp},
         workflow::Outcome,
@@ -14,7 +15,6 @@ use crate::{
     store::{AffectedCustomer, WorkflowRecord},
     web::{
         chart::{self, BurnPoint, Markup},
-        format,
         history::TransitionView,
         series::Series,
         summary::{Counts, Summary},
@@ -216,8 +216,7 @@ impl WorkflowView {
     }
 
     pub(super) fn took_text(&self) -> String {
-        self.took_seconds
-            .map_or_else(|| format::NONE.to_owned(), format::seconds)
+        format::seconds(self.took_seconds)
     }
 
     pub(super) fn is_late(&self) -> bool {
@@ -271,7 +270,7 @@ impl CustomerView {
     }
 
     pub(super) fn share_text(&self) -> String {
-        format::share(Some(self.share_of_bad_ratio))
+        format::percent(self.share_of_bad_ratio)
     }
 }
 
