@@ -8,23 +8,24 @@ use tokio_util::sync::CancellationToken;
 pub async fn abort_on_second_signal(shutdown: &CancellationToken) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut next = async || {
-        tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        }
-    };
     // Awaited outside of the log's macros, which look at nothing that the filter leaves out.
-    let first = next().await;
+    let first = next(&mut terminate, &mut interrupt).await;
     tracing::info!(
         signal = first,
         "shutting down: what was taken is finished first"
     );
     shutdown.cancel();
-    let second = next().await;
+    let second = next(&mut terminate, &mut interrupt).await;
     tracing::warn!(signal = second, "a second signal: stopping at once");
     // 128 + 2, as a shell reports an interrupted command.
     std::process::exit(130);
+}
+
+async fn next(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
 }
 
 #[cfg(test)]

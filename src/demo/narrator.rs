@@ -69,9 +69,9 @@ pub(super) fn standing(status: &SloStatus) -> String {
     };
     let budget = status
         .budget_remaining
-        .map_or_else(|| "-".to_owned(), format::percent);
+        .map_or_else(|| "–".to_owned(), format::percent);
     let burn = status.rules.first().map_or_else(String::new, |rule| {
-        let rate = |rate: Option<f64>| rate.map_or_else(|| "-".to_owned(), format::multiplier);
+        let rate = |rate: Option<f64>| format::burn_rate(rate, None);
         let length = |secs| format::duration(Duration::from_secs(secs));
         format!(
             ", burn rate {} over {} and {} over {}",

@@ -149,7 +149,7 @@ impl Board {
 
     async fn standing(&self) -> Result<Option<String>, StoreError> {
         let mut tx = self.store.begin("read how the demo stands").await?;
-        let records = tx.slo_records().await?;
+        let records = tx.slos().await?;
         tx.commit().await?;
         let record = records
             .into_iter()

@@ -43,14 +43,14 @@ const MAY_USE: [(&str, &[&str]); 13] = [
 /// Crates that are named only in these modules.
 const STOPS_AT: [(&str, &[&str]); 9] = [
     ("sqlx", &["store"]),
-    ("axum", &["ingest", "web", "demo"]),
+    ("axum", &["ingest", "web"]),
     ("tonic", &["ingest"]),
     ("prost", &["ingest"]),
     ("opentelemetry_proto", &["ingest"]),
     ("opentelemetry_sdk", &["demo"]),
     ("reqwest", &["deliver"]),
     ("askama", &["web"]),
-    ("clap", &["cli", "config", "demo", "main"]),
+    ("clap", &["cli", "config", "main"]),
 ];
 
 /// What would make the core impure.
