@@ -241,7 +241,7 @@ impl Order {
         }
         let packed = self.packed_at(taken);
         let mailed_from = packed + self.waits[2];
-        let mailed = self.confirmed_at(taken);
+        let confirmed = self.confirmed_at(taken);
         let warehouse = Visit {
             service: Service::Warehouse,
             joined: Joined::Linked,
@@ -256,10 +256,10 @@ impl Order {
             service: Service::Mailer,
             joined: Joined::Child,
             steps: vec![
-                self.take_out(process, mailed_from, mailed),
+                self.take_out(process, mailed_from, confirmed),
                 self.step(
                     ("confirmation send", SpanKind::Client),
-                    (mailed_from, mailed),
+                    (mailed_from, confirmed),
                 ),
             ],
         };
@@ -414,12 +414,8 @@ mod tests {
             for visit in visits {
                 let whole = &visit.steps[0];
                 assert!(whole.start >= sent_on, "{visit:?}");
-                for step in &visit.steps {
-                    assert!(
-                        step.start >= whole.start && step.end <= whole.end,
-                        "{visit:?}"
-                    );
-                }
+                let is_within = |step: &Step| step.start >= whole.start && step.end <= whole.end;
+                assert!(visit.steps.iter().all(is_within), "{visit:?}");
                 sent_on = whole.end;
             }
         }

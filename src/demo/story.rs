@@ -108,13 +108,14 @@ impl Story {
 
     /// Waits for a notification of `kind` about the SLO.
     async fn webhook(&mut self, kind: &str) -> anyhow::Result<Value> {
+        let bodies = &mut self.bodies;
+        let is_wanted = |body: &Value| body["type"] == kind && body["data"]["slo"] == SLO;
         let wanted = async {
-            while let Some(body) = self.bodies.recv().await {
-                if body["type"] == kind && body["data"]["slo"] == SLO {
-                    return Some(body);
-                }
+            let mut body = bodies.recv().await;
+            while body.as_ref().is_some_and(|body| !is_wanted(body)) {
+                body = bodies.recv().await;
             }
-            None
+            body
         };
         let found = tokio::select! {
             never = self.board.watch() => match never {},

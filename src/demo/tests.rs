@@ -67,11 +67,10 @@ fn past(history: &History) -> &'static BTreeMap<SloId, EventCounts> {
     PAST.get_or_init(|| {
         let mut past: BTreeMap<SloId, EventCounts> = BTreeMap::new();
         for day in 1..=DAYS {
-            let moves = history.day(day, Duration::ZERO).moves;
-            for ((slo, resolution, _), counts) in moves.by_bucket() {
-                if resolution == Resolution::Day {
-                    *past.entry(slo).or_default() += counts;
-                }
+            let mut buckets = history.day(day, Duration::ZERO).moves.by_bucket();
+            buckets.retain(|(_, resolution, _), _| *resolution == Resolution::Day);
+            for ((slo, ..), counts) in buckets {
+                *past.entry(slo).or_default() += counts;
             }
         }
         past

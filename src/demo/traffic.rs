@@ -160,18 +160,17 @@ impl Traffic {
             let now = self.clock.now();
             let order = Order::draw(&mut rng, number, now);
             let within_backlog = WORKED_OFF_WITHIN.mul_f64(rng.random());
-            let until = shutdown.clone();
-            let traffic = self.clone();
+            let (traffic, until) = (self.clone(), shutdown.clone());
             orders.spawn(async move {
                 let followed = traffic.follow(&order, within_backlog);
                 until.run_until_cancelled(followed).await;
             });
-            if let Some(refund) = Refund::draw(&mut rng, number, now) {
-                let (traffic, until) = (self.clone(), shutdown.clone());
-                orders.spawn(async move {
-                    until.run_until_cancelled(traffic.refund(&refund)).await;
-                });
-            }
+            let refund = Refund::draw(&mut rng, number, now);
+            let (traffic, until) = (self.clone(), shutdown.clone());
+            orders.spawn(async move {
+                let settled = traffic.settle(refund);
+                until.run_until_cancelled(settled).await;
+            });
             tokio::time::sleep(usual.mul_f64(rng.random_range(0.4..1.6))).await;
         }
     }
@@ -198,8 +197,9 @@ impl Traffic {
         }
     }
 
-    async fn refund(&self, refund: &Refund) {
-        for visit in refund.visits() {
+    /// A refund, if there is one.
+    async fn settle(&self, refund: Option<Refund>) {
+        for visit in refund.iter().flat_map(Refund::visits) {
             self.call(&visit, None).await;
         }
     }
