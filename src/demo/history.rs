@@ -201,8 +201,8 @@ impl History {
     }
 
     fn classify(&self, rng: &mut StdRng, past: &PastOrder, findings: &mut Findings) {
-        let mut visits = past.order.until_fulfilment();
-        visits.extend(past.order.from_fulfilment(past.taken_at));
+        let mut visits = past.order.before_fulfilment();
+        visits.extend(past.order.after_fulfilment(past.taken_at));
         visits.extend(past.refund.iter().flat_map(Refund::visits));
         for span in spans(rng, &visits) {
             self.slos

@@ -191,7 +191,7 @@ impl Order {
     }
 
     /// What is said before the order waits in `fulfilment`.
-    pub(super) fn until_fulfilment(&self) -> Vec<Visit> {
+    pub(super) fn before_fulfilment(&self) -> Vec<Visit> {
         let placed = self.placed_at;
         let published = placed + self.work[0];
         let taken = published + self.waits[0];
@@ -235,7 +235,7 @@ impl Order {
 
     /// What is said once the warehouse has taken it out of `fulfilment`. Nothing of an order that was
     /// not paid for.
-    pub(super) fn from_fulfilment(&self, taken: Timestamp) -> Vec<Visit> {
+    pub(super) fn after_fulfilment(&self, taken: Timestamp) -> Vec<Visit> {
         if self.payment != Payment::Charged {
             return Vec::new();
         }
@@ -408,8 +408,8 @@ mod tests {
     #[test]
     fn no_service_speaks_of_an_order_before_the_one_before_has_sent_it_on() {
         for order in orders() {
-            let mut visits = order.until_fulfilment();
-            visits.extend(order.from_fulfilment(order.ready_at()));
+            let mut visits = order.before_fulfilment();
+            visits.extend(order.after_fulfilment(order.ready_at()));
             let mut sent_on = order.placed_at;
             for visit in visits {
                 let whole = &visit.steps[0];

@@ -178,7 +178,7 @@ impl Traffic {
     /// One order through all queues.
     async fn follow(&self, order: &Order, within_backlog: Duration) {
         let mut before = None;
-        for visit in order.until_fulfilment() {
+        for visit in order.before_fulfilment() {
             before = self.call(&visit, before).await;
         }
         self.sleep_until(order.ready_at()).await;
@@ -192,7 +192,7 @@ impl Traffic {
             tokio::time::sleep(within_backlog).await;
             taken_at = self.clock.now();
         }
-        for visit in order.from_fulfilment(taken_at) {
+        for visit in order.after_fulfilment(taken_at) {
             before = self.call(&visit, before).await;
         }
     }
