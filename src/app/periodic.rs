@@ -7,6 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{clock::Clock, domain::time::Timestamp, telemetry::metrics::Metrics};
 
+/// A tick that takes longer waits for a database that is gone without a word: the next may reach it.
+/// What a tick had committed until then stays done.
+const LONGEST_TICK: Duration = Duration::from_secs(30);
+
 /// What all loops share.
 #[derive(Clone, Debug)]
 pub struct Periodic {
@@ -36,7 +40,10 @@ impl Periodic {
             }
             let began = Instant::now();
             let now = self.clock.now();
-            self.note(name, now, tick(now).await);
+            let result = tokio::time::timeout(LONGEST_TICK, tick(now)).await;
+            let result = result
+                .unwrap_or_else(|_| Err(anyhow::anyhow!("it was given up after {LONGEST_TICK:?}")));
+            self.note(name, now, result);
             let seconds = self.metrics.tick_seconds.with_label_values(&[name]);
             seconds.observe(began.elapsed().as_secs_f64());
         }

@@ -24,6 +24,9 @@ use crate::{
 
 /// A sender gives up after 5 s (the Collector's default time-out); it is told earlier.
 const REPLY_WITHIN: Duration = Duration::from_millis(2_500);
+/// A commit that takes longer will not come: its connection is given up. Whoever waits for it was told
+/// to try again long ago.
+const COMMIT_WITHIN: Duration = Duration::from_secs(10);
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// Requests that wait for a commit; more are told to come back, so memory is bounded.
 const WAITING_REQUESTS: usize = 256;
@@ -153,7 +156,9 @@ impl RecorderLoop {
     async fn commit(&self, findings: &[&Findings]) -> Result<(), StoreError> {
         let mut conflicts = 0;
         loop {
-            match self.try_commit(findings).await {
+            let commit = tokio::time::timeout(COMMIT_WITHIN, self.try_commit(findings));
+            let result = commit.await;
+            match result.unwrap_or_else(|_| Err(StoreError::no_answer("record evidence"))) {
                 Err(error) if error.is_conflict() && conflicts < CONFLICTS => conflicts += 1,
                 result => return result,
             }

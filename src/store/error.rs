@@ -15,6 +15,12 @@ impl StoreError {
         Self { operation, source }
     }
 
+    /// There was no answer for so long that none is waited for any more.
+    pub fn no_answer(operation: &'static str) -> Self {
+        let silence = std::io::Error::from(std::io::ErrorKind::TimedOut);
+        Self::new(operation, silence.into())
+    }
+
     /// Whether the same work can succeed at once if done again from the start: another transaction
     /// was in its way.
     pub fn is_conflict(&self) -> bool {

@@ -22,7 +22,7 @@ mod workflows;
 use std::{str::FromStr as _, time::Duration};
 
 use sqlx::{
-    Executor as _, PgConnection, PgPool, Postgres, Transaction,
+    Connection as _, Executor as _, PgConnection, PgPool, Postgres, Transaction,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -38,6 +38,9 @@ pub use workflows::JudgingBySlo;
 
 /// All migrations, in order. They are only ever added.
 pub static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
+
+/// How long a connection may take to end what it was let go of in the middle of.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// A pool of connections to one database. Clones share it.
 #[derive(Clone, Debug)]
@@ -64,7 +67,8 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(Duration::from_secs(2))
-            .after_connect(|connection, _| Box::pin(turn_off_jit(connection)))
+            .after_connect(|connection, _| Box::pin(set_up(connection)))
+            .after_release(|connection, _| Box::pin(still_answers(connection)))
             .connect_lazy_with(options);
         Self { pool }
     }
@@ -114,9 +118,15 @@ impl Store {
 
 /// Our queries touch few rows of many partitions. The planner's estimates make Postgres compile such a
 /// query for a second (by default, with LLVM) which then runs for 30 ms.
-async fn turn_off_jit(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+///
+/// A replica whose host is gone without a word leaves a transaction behind, and with it locks that all
+/// others wait for; none of ours has nothing to say for so long.
+async fn set_up(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     connection
-        .execute("-- connection.turn_off_jit\nset jit = off")
+        .execute(concat!(
+            "-- connection.set_up\n",
+            "set jit = off; set idle_in_transaction_session_timeout = '20s'",
+        ))
         .await?;
     Ok(())
 }
@@ -125,6 +135,16 @@ async fn turn_off_jit(connection: &mut PgConnection) -> Result<(), sqlx::Error> 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot read the database URL: write `postgres://user:password@host:5432/database`")]
 pub struct InvalidUrl;
+
+/// A database that vanished without a word, as its host did or a firewall forgot it, leaves connections
+/// on which an answer is waited for until TCP gives up, a quarter of an hour later. One that was let go
+/// of in the middle of something must not keep its place in the pool for so long.
+async fn still_answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    tokio::time::timeout(ANSWERS_WITHIN, connection.ping())
+        .await
+        .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
+        .map(|()| true)
+}
 
 /// A transaction: dropped without [`Tx::commit`] it has never been.
 #[derive(Debug)]

@@ -1,6 +1,9 @@
 //! A network between the service and its database that a test can hold up.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -17,7 +20,9 @@ pub(crate) struct Link {
     pub(crate) url: String,
     port: u16,
     socket: PathBuf,
-    flowing: watch::Sender<bool>,
+    flowing: Arc<Mutex<watch::Sender<bool>>>,
+    /// Of connections that nothing comes through any more.
+    stranded: Vec<watch::Sender<bool>>,
     carrying: JoinSet<()>,
 }
 
@@ -33,33 +38,44 @@ impl Link {
             ),
             port,
             socket: options.get_socket().unwrap().join(".s.PGSQL.5432"),
-            flowing: watch::Sender::new(true),
+            flowing: Arc::new(Mutex::new(watch::Sender::new(true))),
+            stranded: Vec::new(),
             carrying: JoinSet::new(),
         }
     }
 
     pub(crate) async fn open(&mut self) {
         let listener = TcpListener::bind(("127.0.0.1", self.port)).await.unwrap();
-        let (socket, flowing) = (self.socket.clone(), self.flowing.clone());
+        let (socket, flowing) = (self.socket.clone(), Arc::clone(&self.flowing));
         self.carrying.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((near, _)) = listener.accept().await {
                 let far = UnixStream::connect(&socket).await.unwrap();
                 let (here, there) = (near.into_split(), far.into_split());
-                connections.spawn(carry(here.0, there.1, flowing.subscribe()));
-                connections.spawn(carry(there.0, here.1, flowing.subscribe()));
+                let flowing = flowing.lock().unwrap().subscribe();
+                connections.spawn(carry(here.0, there.1, flowing.clone()));
+                connections.spawn(carry(there.0, here.1, flowing));
             }
         });
     }
 
     /// From now on nothing comes through, though every connection stands.
     pub(crate) fn hold(&self) {
-        self.flowing.send_replace(false);
+        self.flowing.lock().unwrap().send_replace(false);
     }
 
     /// What was held comes through, and all that follows.
     pub(crate) fn release(&self) {
-        self.flowing.send_replace(true);
+        self.flowing.lock().unwrap().send_replace(true);
+    }
+
+    /// Nothing comes through the connections that there are, ever, and new ones are as good as new:
+    /// as when a standby takes over the address of a host that lost its power.
+    pub(crate) fn strand(&mut self) {
+        self.hold();
+        let fresh = watch::Sender::new(true);
+        let stranded = std::mem::replace(&mut *self.flowing.lock().unwrap(), fresh);
+        self.stranded.push(stranded);
     }
 }
 

@@ -216,7 +216,11 @@ impl Service {
 }
 
 impl Drop for Service {
+    #[expect(clippy::print_stderr, reason = "why a test failed")]
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the service said:\n{}", self.said());
+        }
         if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
             self.end();
         }

@@ -88,6 +88,28 @@ async fn a_database_that_says_no_word_is_answered_for_within_three_seconds() {
     assert_exact(&service.api, &workload).await;
 }
 
+#[tokio::test]
+async fn a_database_that_vanished_without_a_word_is_found_again() {
+    let database = TestDatabase::create().await;
+    let mut link = Link::to(&database);
+    link.open().await;
+    let site = Site::new(ORDERS)
+        .variable("DATABASE_URL", &link.url)
+        .flag("--catch-up", "1s");
+    let service = site.start().await;
+    let workload = Workload::of(1_000, 8);
+    let mut load = Delivery::start(&workload, &[&service.api.http]);
+    load.has_taken(100).await;
+    link.strand();
+    load.finish().await;
+    assert!(load.unavailable() > 0);
+    assert_eq!(load.unanswered() + load.unreachable(), 0);
+    for tick in ["heartbeat", "overdue", "evaluate"] {
+        service.api.has_ticked(tick).await;
+    }
+    assert_exact(&service.api, &workload).await;
+}
+
 /// The answer, and how long it took. With 503 comes when to try again.
 async fn send(api: &Api, request: Vec<u8>) -> (u16, Duration) {
     let began = Instant::now();
