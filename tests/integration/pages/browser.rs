@@ -1,7 +1,6 @@
 //! The pages in a real browser: nothing is logged to its console, nothing is fetched from elsewhere.
 //!
-//! The screenshots in `target/pages` are for people. On a machine without Chromium these tests say so
-//! and look at nothing: they need a browser that cannot be a dependency.
+//! The screenshots in `target/pages` are for people.
 
 use std::{
     net::SocketAddr,
@@ -74,10 +73,7 @@ const SHOTS: [Shot; 11] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_browser_has_nothing_to_complain_of() {
-    let Some(browser) = browser() else {
-        println!("no Chromium on this machine: the pages were not looked at");
-        return;
-    };
+    let browser = browser();
     let mut servers = JoinSet::new();
     let shop = fixture::four_weeks().await;
     shop.definitions.send_modify(|status| {
@@ -156,13 +152,25 @@ fn pictures() -> PathBuf {
     folder
 }
 
-fn browser() -> Option<&'static str> {
-    ["chromium", "chromium-browser", "google-chrome", "chrome"]
-        .into_iter()
-        .find(|name| {
-            Command::new(name)
-                .arg("--version")
-                .output()
-                .is_ok_and(|output| output.status.success())
-        })
+/// The places where `.dev/setup` looks.
+pub(super) fn browser() -> &'static str {
+    [
+        "chromium",
+        "chromium-browser",
+        "google-chrome",
+        "google-chrome-stable",
+        "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+        "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    ]
+    .into_iter()
+    .find(|name| answers(name))
+    .expect("no Chromium or Chrome to look at the pages with: install it with `.dev/setup tests`")
+}
+
+/// Whether there is such a program.
+pub(super) fn answers(program: &str) -> bool {
+    Command::new(program)
+        .arg("--version")
+        .output()
+        .is_ok_and(|output| output.status.success())
 }

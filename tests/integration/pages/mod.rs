@@ -8,7 +8,10 @@ mod status;
 
 use std::collections::BTreeSet;
 
-use throughline::domain::definition::Catalog;
+use throughline::{
+    domain::definition::{Catalog, DefinitionFile, load},
+    web::FIRST_SLO,
+};
 
 use client::{Answer, get, get_with};
 use fixture::catalog;
@@ -223,6 +226,17 @@ async fn asset(router: &axum::Router, kind: &str) -> Answer {
     let answer = get(router, name.find(&page.body).unwrap().as_str()).await;
     assert_eq!(answer.status, 200);
     answer
+}
+
+#[test]
+fn the_first_slo_is_valid_as_it_stands() {
+    let file = DefinitionFile {
+        path: "first.yaml".to_owned(),
+        text: FIRST_SLO.to_owned(),
+    };
+    let (catalog, _) = load(&[file]).unwrap();
+    let names: Vec<String> = catalog.slos.keys().map(ToString::to_string).collect();
+    assert_eq!(names, ["orders-on-time"]);
 }
 
 #[tokio::test]
