@@ -93,7 +93,7 @@ async fn a_real_browser_has_nothing_to_complain_of() {
     look(browser, empty, &first).await;
 }
 
-async fn serve(servers: &mut JoinSet<()>, shop: &Shop) -> SocketAddr {
+pub(super) async fn serve(servers: &mut JoinSet<()>, shop: &Shop) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = shop.router.clone();
@@ -165,6 +165,15 @@ pub(super) fn browser() -> &'static str {
     .into_iter()
     .find(|name| answers(name))
     .expect("no Chromium or Chrome to look at the pages with: install it with `.dev/setup tests`")
+}
+
+/// The whole path of a program, for who does not search for it.
+pub(super) fn path_of(program: &str) -> PathBuf {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders)
+        .map(|folder| folder.join(program))
+        .find(|path| path.exists())
+        .unwrap_or_else(|| program.into())
 }
 
 /// Whether there is such a program.

@@ -1,0 +1,88 @@
+//! The pages for everybody: valid HTML, and nothing that axe-core finds in a real browser, light and
+//! dark, wide and narrow.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use throughline::domain::definition::Catalog;
+use tokio::task::JoinSet;
+
+use super::{
+    browser::{answers, browser, path_of, serve},
+    fixture,
+};
+
+const PAGES: [&str; 7] = [
+    "/",
+    "/alerts",
+    "/definitions",
+    "/slos/orders-on-time",
+    "/slos/refunds-settled?range=28d",
+    "/slos/fraud-checked",
+    "/slos/orders-in-time",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_is_valid_and_open_to_everybody() {
+    let browser = path_of(browser());
+    let checker = checker();
+    let mut servers = JoinSet::new();
+    let shop = fixture::four_weeks().await;
+    let full = serve(&mut servers, &shop).await;
+    let new_shop = fixture::empty(Catalog::default()).await;
+    let empty = serve(&mut servers, &new_shop).await;
+    let addresses = PAGES
+        .iter()
+        .map(|path| format!("http://{full}{path}"))
+        .chain([format!("http://{empty}/"), format!("http://{empty}/alerts")]);
+    let mut command = Command::new("node");
+    command
+        .arg("check.mjs")
+        .arg(browser)
+        .args(addresses)
+        .current_dir(checker);
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = tokio::task::spawn_blocking(move || command.output())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(
+        status.success() && stdout.is_empty(),
+        "{}{}",
+        String::from_utf8_lossy(&stdout),
+        String::from_utf8_lossy(&stderr)
+    );
+}
+
+/// The checker with what it needs, outside of the source tree.
+fn checker() -> PathBuf {
+    assert!(
+        answers("node") && answers("npm"),
+        "no node with npm to check the pages with: install it with `.dev/setup tests`"
+    );
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/pages");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients/pages");
+    std::fs::create_dir_all(&folder).unwrap();
+    let lock = "package-lock.json";
+    let installed = std::fs::read(folder.join(lock)).ok();
+    let is_installed = installed == std::fs::read(source.join(lock)).ok()
+        && folder.join("node_modules/.package-lock.json").exists();
+    for file in ["package.json", lock, "check.mjs"] {
+        std::fs::copy(source.join(file), folder.join(file)).unwrap();
+    }
+    if !is_installed {
+        let npm = Command::new("npm")
+            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+            .current_dir(&folder)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&npm.stderr);
+        assert!(npm.status.success(), "cannot install the checker: {said}");
+    }
+    folder
+}
