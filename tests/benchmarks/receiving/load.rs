@@ -1,4 +1,5 @@
-//! The load: requests of 512 spans of about 700 bytes, as a messaging client writes them.
+//! The load: requests of 512 spans of about 700 bytes, as a messaging client writes them. One span
+//! in a hundred begins a workflow of an SLO, and none is sent twice.
 
 use std::{
     io::{Read as _, Write as _},
@@ -13,7 +14,10 @@ use opentelemetry_proto::tonic::{
     trace::v1::{ResourceSpans, ScopeSpans, Span, span},
 };
 use prost::Message as _;
+use throughline::domain::time::Timestamp;
 use tonic::{codec::CompressionEncoding, transport::Endpoint};
+
+use super::definitions::{SENDER, START};
 
 pub(super) const SPANS_A_REQUEST: u32 = 512;
 
@@ -33,27 +37,41 @@ pub(super) struct Load {
     protocol: Protocol,
     encoding: Encoding,
     request: ExportTraceServiceRequest,
+    workflows: u64,
 }
 
 impl Load {
-    pub(super) fn new(protocol: Protocol, encoding: Encoding) -> Self {
+    pub(super) fn new(protocol: Protocol, encoding: Encoding, now: Timestamp) -> Self {
         Self {
             protocol,
             encoding,
-            request: request(),
+            request: request(u64::try_from(now.as_micros()).unwrap() * 1_000),
+            workflows: 0,
         }
     }
 
     /// Sends on this thread, one after the other, and waits for the replies.
-    pub(super) fn send(&self, to: SocketAddr, requests: u32) {
+    pub(super) fn send(&mut self, to: SocketAddr, requests: u32) {
         match self.protocol {
             Protocol::Http => self.send_http(to, requests),
             Protocol::Grpc => self.send_grpc(to, requests),
         }
     }
 
-    fn send_http(&self, to: SocketAddr, requests: u32) {
-        let mut body = self.request.encode_to_vec();
+    fn send_http(&mut self, to: SocketAddr, requests: u32) {
+        let mut stream = TcpStream::connect(to).unwrap();
+        let mut reply = [0; 4_096];
+        for _ in 0..requests {
+            stream.write_all(&self.http_message()).unwrap();
+            let length = stream.read(&mut reply).unwrap();
+            let reply = str::from_utf8(&reply[..length]).unwrap();
+            assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
+            assert!(!reply.contains("refused"), "{reply}");
+        }
+    }
+
+    fn http_message(&mut self) -> Vec<u8> {
+        let mut body = self.next_request().encode_to_vec();
         let head = "POST /v1/traces HTTP/1.1\r\nhost: a\r\n\
                         content-type: application/x-protobuf\r\n";
         let mut encoding = "";
@@ -64,17 +82,10 @@ impl Load {
             encoding = "content-encoding: gzip\r\n";
         }
         let head = format!("{head}{encoding}content-length: {}\r\n\r\n", body.len());
-        let message = [head.as_bytes(), &body].concat();
-        let mut stream = TcpStream::connect(to).unwrap();
-        let mut reply = [0; 4_096];
-        for _ in 0..requests {
-            stream.write_all(&message).unwrap();
-            let length = stream.read(&mut reply).unwrap();
-            assert!(reply[..length].starts_with(b"HTTP/1.1 200"));
-        }
+        [head.as_bytes(), &body].concat()
     }
 
-    fn send_grpc(&self, to: SocketAddr, requests: u32) {
+    fn send_grpc(&mut self, to: SocketAddr, requests: u32) {
         let mut builder = tokio::runtime::Builder::new_current_thread();
         let runtime = builder.enable_all().build().unwrap();
         runtime.block_on(async {
@@ -84,23 +95,36 @@ impl Load {
                 client = client.send_compressed(CompressionEncoding::Gzip);
             }
             for _ in 0..requests {
-                client.export(self.request.clone()).await.unwrap();
+                let request = self.next_request().clone();
+                let reply = client.export(request).await.unwrap().into_inner();
+                assert_eq!(reply.partial_success, None);
             }
         });
     }
+
+    /// The same request with workflows that were not there before.
+    fn next_request(&mut self) -> &ExportTraceServiceRequest {
+        let spans = &mut self.request.resource_spans[0].scope_spans[0].spans;
+        for span in spans.iter_mut().step_by(100) {
+            self.workflows += 1;
+            START.clone_into(&mut span.name);
+            span.attributes[0] = text("order.id", &format!("{:016x}", self.workflows));
+        }
+        &self.request
+    }
 }
 
-fn request() -> ExportTraceServiceRequest {
-    let spans = (0..u64::from(SPANS_A_REQUEST)).map(span).collect();
+fn request(now: u64) -> ExportTraceServiceRequest {
+    let spans = (0..u64::from(SPANS_A_REQUEST))
+        .map(|number| span(number, now + number))
+        .collect();
     let scope_spans = vec![ScopeSpans {
         spans,
         ..ScopeSpans::default()
     }];
     let attributes = ["service.name", "service.version", "host.name"];
     let resource = Resource {
-        attributes: attributes
-            .map(|key| text(key, "orders-service-7c9f"))
-            .into(),
+        attributes: attributes.map(|key| text(key, SENDER)).into(),
         ..Resource::default()
     };
     ExportTraceServiceRequest {
@@ -112,7 +136,7 @@ fn request() -> ExportTraceServiceRequest {
     }
 }
 
-fn span(number: u64) -> Span {
+fn span(number: u64, at: u64) -> Span {
     let id = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let trace_id = [id.to_be_bytes(), (!id).to_be_bytes()].concat();
     let mut attributes: Vec<KeyValue> = [
@@ -132,7 +156,7 @@ fn span(number: u64) -> Span {
     attributes.push(number_attribute("messaging.kafka.offset", id >> 30));
     attributes.push(number_attribute("messaging.message.body.size", id >> 50));
     let event = span::Event {
-        time_unix_nano: 1_700_000_000_000_000_000 + number,
+        time_unix_nano: at,
         name: "acknowledged".to_owned(),
         attributes: vec![number_attribute("attempt", 1)],
         ..span::Event::default()
@@ -148,8 +172,8 @@ fn span(number: u64) -> Span {
         parent_span_id: (id ^ 2).to_be_bytes().to_vec(),
         name: "send orders.created".to_owned(),
         kind: 4,
-        start_time_unix_nano: 1_700_000_000_000_000_000 + number,
-        end_time_unix_nano: 1_700_000_000_002_000_000 + number,
+        start_time_unix_nano: at,
+        end_time_unix_nano: at + 2_000_000,
         attributes,
         events: vec![event],
         links: vec![link],

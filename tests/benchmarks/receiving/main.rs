@@ -1,121 +1,196 @@
 //! What receiving a span costs, as a multiple of taking its bytes and dropping them.
 //!
 //! Run with `cargo bench --bench receiving`, on Linux, where the kernel counts the CPU time of each
-//! thread: all threads are counted but the one that sends. Read the ratios, not the times.
+//! thread: all threads of this process are counted but the one that sends. What one span in a
+//! hundred costs Postgres is not, since the floor has none. Read the ratios, not the times: each is
+//! the median of several rounds, in which the servers take turns.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
     reason = "a program for developers"
 )]
 
+mod definitions;
 mod floor;
 mod load;
+#[path = "../support/mod.rs"]
+mod support;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use throughline::{
-    domain::span::{AttributeScope, SpanView},
-    ingest::{
-        Refusal, Unavailable, cors::AllowedOrigins, door::Door, grpc, http, limits::ReceiverLimits,
-        receiver::Receiver,
+    clock::Clock,
+    domain::{
+        classify::{Classifier, TimeLimits},
+        workflow::Judging,
     },
+    ingest::{
+        Ingest, IngestParts,
+        cors::AllowedOrigins,
+        grpc, http,
+        limits::ReceiverLimits,
+        receiver::Receiver,
+        record::{Recorder, RecorderParts},
+    },
+    store::{Store, Writer},
+    telemetry::metrics::Metrics,
 };
-use tokio::{net::TcpListener, runtime::Runtime};
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, Runtime},
+    sync::watch,
+};
+use tokio_util::sync::CancellationToken;
 
-use self::load::{Encoding, Load, Protocol, SPANS_A_REQUEST};
+use self::{
+    load::{Encoding, Load, Protocol, SPANS_A_REQUEST},
+    support::{Database, HORIZON, median},
+};
 
-const REQUESTS: u32 = 1_000;
-
-/// Asks of each span what a selector index asks, and keeps nothing: no span concerns an SLO.
-#[derive(Clone)]
-struct IndifferentDoor;
-
-impl Door for IndifferentDoor {
-    type Batch = u64;
-
-    fn take(&self, span: &dyn SpanView, batch: &mut u64) -> Result<(), Refusal> {
-        let asked = [
-            (AttributeScope::Resource, "service.name"),
-            (AttributeScope::Span, "messaging.destination.name"),
-            (AttributeScope::Span, "messaging.operation.type"),
-            (AttributeScope::Span, "messaging.system"),
-            (AttributeScope::Span, "customer.id"),
-            (AttributeScope::Any, "deployment.environment.name"),
-        ];
-        for (scope, key) in asked {
-            *batch += u64::from(span.attribute(scope, key).is_some());
-        }
-        *batch ^= span.name().len() as u64 ^ span.end_unix_nano();
-        Ok(())
-    }
-
-    async fn commit(&self, batch: u64) -> Result<(), Unavailable> {
-        std::hint::black_box(batch);
-        Ok(())
-    }
-}
+const ROUNDS: u32 = 9;
+const REQUESTS_A_ROUND: u32 = 100;
 
 fn main() {
-    // Anything else only wants to know that it builds.
-    if !std::env::args().any(|argument| argument == "--bench") {
+    if !support::is_wanted() {
         return;
     }
-    println!("CPU nanoseconds a span        floor   receiver   ratio");
+    let runtime = runtime();
+    let database = runtime.block_on(Database::start());
+    println!("CPU nanoseconds a span     floor  100 SLOs 1000 SLOs  100/floor  1000/100");
     for protocol in [Protocol::Http, Protocol::Grpc] {
         for encoding in [Encoding::Plain, Encoding::Gzip] {
-            let load = Load::new(protocol, encoding);
-            let floor = nanos_a_span(&load, |listener, runtime| {
-                runtime.spawn_server(floor::serve(listener));
-            });
-            let receiver = nanos_a_span(&load, |listener, runtime| {
-                let receiver = Receiver::new(IndifferentDoor, ReceiverLimits::default());
-                let never = std::future::pending();
-                match protocol {
-                    Protocol::Http => runtime.spawn_server(http::serve(
-                        listener,
-                        receiver,
-                        AllowedOrigins::default(),
-                        never,
-                    )),
-                    Protocol::Grpc => runtime.spawn_server(grpc::serve(listener, receiver, never)),
-                }
-            });
-            let ratio = receiver / floor;
-            let what = format!("{protocol:?}, {encoding:?}");
-            println!("{what:24} {floor:10.0} {receiver:10.0} {ratio:7.2}");
+            compare(protocol, encoding, &database);
         }
     }
+    runtime.block_on(database.stop());
 }
 
-/// Starts a server, sends it the load, and counts what the process did beside sending.
-fn nanos_a_span(load: &Load, start: impl FnOnce(TcpListener, &Server)) -> f64 {
-    let server = Server::new();
-    let listener = server.listen();
-    let address = listener.local_addr().unwrap();
-    start(listener, &server);
-    load.send(address, REQUESTS / 10);
-    let before = cpu_beside_this_thread();
-    load.send(address, REQUESTS);
-    let spent = cpu_beside_this_thread().saturating_sub(before);
-    spent.as_secs_f64() * 1e9 / f64::from(REQUESTS * SPANS_A_REQUEST)
+/// Lets the servers take turns, and prints the medians.
+fn compare(protocol: Protocol, encoding: Encoding, database: &Database) {
+    let mut load = Load::new(protocol, encoding, Clock::System.now());
+    let servers = [
+        Server::floor(),
+        Server::with_slos(100, protocol, database),
+        Server::with_slos(1_000, protocol, database),
+    ];
+    let mut nanos = [const { Vec::new() }; 3];
+    let (mut to_floor, mut to_fewer) = (Vec::new(), Vec::new());
+    for round in 0..=ROUNDS {
+        let spent = servers
+            .each_ref()
+            .map(|server| server.nanos_a_span(&mut load));
+        // The first one warms up.
+        if round > 0 {
+            to_floor.push(spent[1] / spent[0]);
+            to_fewer.push(spent[2] / spent[1]);
+            for (all, spent) in nanos.iter_mut().zip(spent) {
+                all.push(spent);
+            }
+        }
+    }
+    let [floor, hundred, thousand] = nanos.map(median);
+    let (to_floor, to_fewer) = (median(to_floor), median(to_fewer));
+    let what = format!("{protocol:?}, {encoding:?}");
+    println!("{what:22} {floor:9.0} {hundred:9.0} {thousand:9.0} {to_floor:10.2} {to_fewer:9.2}");
 }
 
-struct Server(Runtime);
+struct Server {
+    address: SocketAddr,
+    _runtime: Runtime,
+}
 
 impl Server {
-    fn new() -> Self {
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        Self(builder.worker_threads(1).enable_all().build().unwrap())
+    fn floor() -> Self {
+        let runtime = runtime();
+        let listener = listen(&runtime);
+        let address = listener.local_addr().unwrap();
+        runtime.spawn(floor::serve(listener));
+        Self {
+            address,
+            _runtime: runtime,
+        }
     }
 
-    fn listen(&self) -> TcpListener {
-        let any: SocketAddr = ([127, 0, 0, 1], 0).into();
-        self.0.block_on(TcpListener::bind(any)).unwrap()
+    /// The product's receiver with so many SLOs in force.
+    fn with_slos(count: usize, protocol: Protocol, database: &Database) -> Self {
+        let runtime = runtime();
+        let listener = listen(&runtime);
+        let address = listener.local_addr().unwrap();
+        let now = Clock::System.now();
+        let name = format!("slos_{count}_{}", now.as_micros());
+        let door = runtime.block_on(async {
+            let store = database.create(&name, now).await;
+            door(count, store).await
+        });
+        let receiver = Receiver::new(door, ReceiverLimits::default());
+        let never = std::future::pending();
+        match protocol {
+            Protocol::Http => {
+                let origins = AllowedOrigins::default();
+                runtime.spawn(http::serve(listener, receiver, origins, never));
+            }
+            Protocol::Grpc => {
+                runtime.spawn(grpc::serve(listener, receiver, never));
+            }
+        }
+        Self {
+            address,
+            _runtime: runtime,
+        }
     }
 
-    fn spawn_server(&self, server: impl Future<Output = ()> + Send + 'static) {
-        self.0.spawn(server);
+    /// Sends it one round, and counts what this process did beside sending.
+    fn nanos_a_span(&self, load: &mut Load) -> f64 {
+        let before = cpu_beside_this_thread();
+        load.send(self.address, REQUESTS_A_ROUND);
+        let spent = cpu_beside_this_thread().saturating_sub(before);
+        spent.as_secs_f64() * 1e9 / f64::from(REQUESTS_A_ROUND * SPANS_A_REQUEST)
     }
+}
+
+/// The product's door, with its recorder behind it.
+async fn door(count: usize, store: Store) -> Ingest {
+    let catalog = definitions::catalog(count);
+    let names: Vec<_> = catalog.slos.keys().cloned().collect();
+    let mut tx = store.begin("declare").await.unwrap();
+    let ids = tx.declare(&names).await.unwrap();
+    tx.commit().await.unwrap();
+    // The senders may go: what was sent last stays in force.
+    let (_, classifier) = watch::channel(Arc::new(Classifier::new(&catalog, &ids)));
+    let (_, watermark) = watch::channel(Clock::System.now());
+    let (recorder, recorder_loop) = Recorder::new(RecorderParts {
+        store,
+        writer: Writer(0),
+        clock: Clock::System,
+        classifier: classifier.clone(),
+        watermark,
+    });
+    #[expect(clippy::disallowed_methods, reason = "it ends with its runtime")]
+    tokio::spawn(recorder_loop.run(CancellationToken::new()));
+    Ingest::new(IngestParts {
+        classifier,
+        recorder,
+        clock: Clock::System,
+        limits: TimeLimits {
+            future: Duration::from_secs(60),
+            horizon: HORIZON,
+            skew: Judging::DEFAULT_SKEW_TOLERANCE,
+        },
+        metrics: Metrics::new().unwrap(),
+    })
+}
+
+fn runtime() -> Runtime {
+    // A thread that ends takes its account with it.
+    let forever = Duration::from_secs(3_600);
+    let mut builder = Builder::new_multi_thread();
+    let builder = builder.worker_threads(1).thread_keep_alive(forever);
+    builder.enable_all().build().unwrap()
+}
+
+fn listen(runtime: &Runtime) -> TcpListener {
+    let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+    runtime.block_on(TcpListener::bind(any)).unwrap()
 }
 
 /// The kernel's account: `/proc/self/task/<thread>/schedstat` begins with nanoseconds on a CPU.

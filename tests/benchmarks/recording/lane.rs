@@ -1,0 +1,126 @@
+//! One connection's work: what the product does with a batch, and the barest thing one could do.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use throughline::{
+    domain::{
+        ledger::gather,
+        time::Timestamp,
+        workflow::{Evidence, Judging},
+    },
+    store::{Store, StoreError, Writer},
+};
+use uuid::Uuid;
+
+use super::{
+    BATCH,
+    load::{self, Load},
+};
+
+pub(super) struct Lane {
+    pub(super) connection: PgConnection,
+    pub(super) store: Store,
+    pub(super) writer: Writer,
+    pub(super) now: Timestamp,
+    pub(super) load: Load,
+    pub(super) next_raw: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Work {
+    Raw {
+        batches: usize,
+    },
+    Ours {
+        batches: usize,
+    },
+    /// Ours until as many workflows are in flight as are wanted.
+    Fill,
+}
+
+pub(super) const CREATE_RAW: &str = "create table raw_events (
+    slo_id integer not null,
+    key uuid not null,
+    at timestamptz not null,
+    outcome smallint not null,
+    trace_id bytea not null,
+    primary key (slo_id, key)
+)";
+
+impl Lane {
+    pub(super) async fn run(mut self, work: Work) -> Self {
+        match work {
+            Work::Raw { batches } => {
+                for _ in 0..batches {
+                    self.insert_raw().await;
+                }
+            }
+            Work::Ours { batches } => {
+                for _ in 0..batches {
+                    self.record().await;
+                }
+            }
+            Work::Fill => {
+                while self.load.is_filling() {
+                    self.record().await;
+                }
+            }
+        }
+        self
+    }
+
+    async fn insert_raw(&mut self) {
+        let numbers = self.next_raw..self.next_raw + BATCH as u64;
+        self.next_raw = numbers.end;
+        let keys: Vec<[u8; 16]> = numbers.map(load::key).collect();
+        let trace_ids: Vec<&[u8]> = keys.iter().map(<[u8; 16]>::as_slice).collect();
+        let times: Vec<DateTime<Utc>> = vec![self.now.to_chrono(); BATCH];
+        sqlx::query(
+            "insert into raw_events
+             select * from unnest($1::integer[], $2::uuid[], $3::timestamptz[], $4::smallint[],
+                 $5::bytea[])
+             on conflict do nothing",
+        )
+        .bind(vec![1_i32; BATCH])
+        .bind(
+            keys.iter()
+                .copied()
+                .map(Uuid::from_bytes)
+                .collect::<Vec<_>>(),
+        )
+        .bind(times)
+        .bind(vec![1_i16; BATCH])
+        .bind(trace_ids)
+        .execute(&mut self.connection)
+        .await
+        .unwrap();
+    }
+
+    async fn record(&mut self) {
+        let evidence = self.load.batch(BATCH);
+        loop {
+            match self.try_record(&evidence).await {
+                Err(error) if error.is_conflict() => {}
+                result => return result.unwrap(),
+            }
+        }
+    }
+
+    /// As the recorder does it for the requests that it commits together.
+    async fn try_record(&self, evidence: &[Evidence]) -> Result<(), StoreError> {
+        let judging = |_| Judging {
+            grace: Duration::from_secs(120),
+            watermark: self.now,
+            skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
+        };
+        let gathered = gather(evidence);
+        let mut tx = self.store.begin("record evidence").await?;
+        let moves = tx.record_workflows(&gathered, &judging).await?;
+        tx.add_counts(self.writer, &moves).await?;
+        tx.add_evidence_counts(self.now, &BTreeMap::new(), &moves.corrected)
+            .await?;
+        tx.commit().await
+    }
+}

@@ -1,0 +1,209 @@
+//! How many events and workflows a second are made durable, as a share of what the same Postgres
+//! takes by the barest `INSERT` there is: one row per event, one unique key.
+//!
+//! Run with `cargo bench --bench recording`. Both take turns, so read the shares (medians over the
+//! rounds), not the rates.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a program for developers"
+)]
+
+mod lane;
+mod load;
+#[path = "../support/mod.rs"]
+mod support;
+
+use sqlx::{ConnectOptions as _, PgConnection};
+use throughline::{
+    clock::Clock,
+    domain::time::Timestamp,
+    store::{Store, Writer},
+};
+use tokio::{task::JoinSet, time::Instant};
+
+use self::{
+    lane::{CREATE_RAW, Lane, Work},
+    load::{Load, Shape},
+    support::{Database, median},
+};
+
+const ROUNDS: usize = 9;
+/// Spans, or rows, of one transaction.
+const BATCH: usize = 10_000;
+const BATCHES_A_ROUND: usize = 6;
+const IN_FLIGHT: usize = 1_000_000;
+
+fn main() {
+    if !support::is_wanted() {
+        return;
+    }
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.enable_all().build().unwrap();
+    runtime.block_on(compare());
+}
+
+async fn compare() {
+    let database = Database::start().await;
+    println!("connections, work       raw/s     ours/s  share   bytes of WAL each: raw, ours");
+    for connections in [1, 2] {
+        let each = IN_FLIGHT / connections as usize;
+        for shape in [Shape::Events, Shape::Workflows { in_flight: each }] {
+            let mut bench = Bench::new(&database, connections, shape).await;
+            bench.fill().await;
+            bench.compare().await;
+        }
+    }
+    database.stop().await;
+}
+
+/// One database, and the connections that write into it at once.
+struct Bench {
+    shape: Shape,
+    lanes: Vec<Lane>,
+    observer: PgConnection,
+}
+
+/// What a round has shown.
+struct Round {
+    per_second: f64,
+    wal_bytes: f64,
+}
+
+impl Bench {
+    async fn new(database: &Database, connections: u32, shape: Shape) -> Self {
+        let now = Clock::System.now();
+        let name = format!("recording_{}", now.as_micros());
+        let store = database.create(&name, now).await;
+        let options = database.options.clone().database(&name);
+        let mut observer = options.connect().await.unwrap();
+        sqlx::raw_sql(CREATE_RAW)
+            .execute(&mut observer)
+            .await
+            .unwrap();
+        let mut lanes = Vec::new();
+        for number in 0..connections {
+            let connection = options.connect().await.unwrap();
+            lanes.push(lane(number, shape, (connection, store.clone(), now)));
+        }
+        Self {
+            shape,
+            lanes,
+            observer,
+        }
+    }
+
+    /// Starts workflows until enough are in flight.
+    async fn fill(&mut self) {
+        if let Shape::Workflows { in_flight } = self.shape {
+            let began = Instant::now();
+            self.run(Work::Fill).await;
+            let count = in_flight * self.lanes.len();
+            println!(
+                "{}, start {count} workflows: {:.0}/s; memory of this process: {} MiB",
+                self.lanes.len(),
+                per_second(count, began),
+                resident_mib()
+            );
+        }
+    }
+
+    async fn compare(&mut self) {
+        let (mut raw, mut ours) = (Vec::new(), Vec::new());
+        let batches = BATCHES_A_ROUND;
+        for round in 0..=ROUNDS {
+            let bare = self.round(Work::Raw { batches }).await;
+            let full = self.round(Work::Ours { batches }).await;
+            // The first one warms up.
+            if round > 0 {
+                raw.push(bare);
+                ours.push(full);
+            }
+        }
+        let shares = raw.iter().zip(&ours);
+        let shares = shares.map(|(raw, ours)| ours.per_second / raw.per_second);
+        let rate = |rounds: &[Round]| median(rounds.iter().map(|r| r.per_second).collect());
+        let wal = |rounds: &[Round]| median(rounds.iter().map(|r| r.wal_bytes).collect());
+        println!(
+            "{}, {:17} {:9.0} {:10.0} {:5.0}% {:18.0}, {:.0}",
+            self.lanes.len(),
+            match self.shape {
+                Shape::Events => "events",
+                Shape::Workflows { .. } => "workflows",
+            },
+            rate(&raw),
+            rate(&ours),
+            median(shares.collect()) * 100.0,
+            wal(&raw),
+            wal(&ours)
+        );
+    }
+
+    async fn round(&mut self, work: Work) -> Round {
+        let wal_before = self.wal_position().await;
+        let began = Instant::now();
+        self.run(work).await;
+        let each = match work {
+            Work::Raw { .. } | Work::Fill => BATCH,
+            Work::Ours { .. } => self.lanes[0].load.yields(BATCH),
+        };
+        let count = each * BATCHES_A_ROUND * self.lanes.len();
+        Round {
+            per_second: per_second(count, began),
+            wal_bytes: (self.wal_position().await - wal_before) / to_float(count),
+        }
+    }
+
+    /// All connections do the same at once.
+    async fn run(&mut self, work: Work) {
+        let mut running: JoinSet<_> = self.lanes.drain(..).map(|lane| lane.run(work)).collect();
+        while let Some(lane) = running.join_next().await {
+            self.lanes.push(lane.unwrap());
+        }
+    }
+
+    async fn wal_position(&mut self) -> f64 {
+        sqlx::query_scalar("select (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::float8")
+            .fetch_one(&mut self.observer)
+            .await
+            .unwrap()
+    }
+}
+
+fn lane(
+    number: u32,
+    shape: Shape,
+    (connection, store, now): (PgConnection, Store, Timestamp),
+) -> Lane {
+    Lane {
+        connection,
+        store,
+        writer: Writer(i16::try_from(number).unwrap()),
+        now,
+        load: Load::new(shape, number, now),
+        next_raw: u64::from(number) << 32,
+    }
+}
+
+fn per_second(count: usize, began: Instant) -> f64 {
+    to_float(count) / began.elapsed().as_secs_f64()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a small count")]
+fn to_float(count: usize) -> f64 {
+    count as f64
+}
+
+fn resident_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
+    line.split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+        / 1_024
+}
