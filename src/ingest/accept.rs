@@ -4,12 +4,13 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::{sync::watch, time::Instant};
 
-use super::{Refusal, Unavailable, record::Recorder};
+use super::{Refusal, Unavailable, door::Door, record::Recorder};
 use crate::{
     clock::Clock,
     domain::{
         classify::{AbsurdTime, Classifier, Findings, TimeLimits},
         span::SpanView,
+        time::Timestamp,
     },
     telemetry::metrics::Metrics,
 };
@@ -29,11 +30,15 @@ pub struct IngestParts {
     pub metrics: Metrics,
 }
 
-/// What one request says that concerns SLOs, not yet committed.
-#[derive(Debug, Default)]
+/// What one request says that concerns SLOs, not yet committed. All of it is read at one time and
+/// by one set of definitions.
+#[derive(Debug)]
 pub struct Batch {
+    classifier: Arc<Classifier>,
+    now: Timestamp,
     findings: Findings,
-    spans: u64,
+    taken: u64,
+    /// By the label of the reason.
     refused: BTreeMap<&'static str, u64>,
 }
 
@@ -44,63 +49,191 @@ impl Ingest {
         }
     }
 
-    /// Notes in `batch` what `span` says about any SLO. `Err` refuses this span alone.
-    pub fn take(&self, span: &dyn SpanView, batch: &mut Batch) -> Result<(), Refusal> {
-        batch.spans += 1;
-        let now = self.parts.clock.now();
-        if let Err(absurd) = self.parts.limits.check(span, now) {
-            let (reason, refusal) = refuse(absurd);
-            *batch.refused.entry(reason).or_default() += 1;
-            return Err(refusal);
+    /// Spans are counted only once they are committed, so that a batch that is sent again is not
+    /// counted again.
+    fn count(&self, taken: u64, refused: &BTreeMap<&'static str, u64>) {
+        let metrics = &self.parts.metrics;
+        for (reason, count) in refused {
+            let counter = metrics.spans_refused.with_label_values(&[*reason]);
+            counter.inc_by(*count);
         }
-        let horizon = now - self.parts.limits.horizon;
-        self.parts
+        let spans = taken + refused.values().sum::<u64>();
+        metrics.spans_received.inc_by(spans);
+        if spans > 0 {
+            let now = self.parts.clock.now().as_secs_f64();
+            metrics.last_span_timestamp.set(now);
+        }
+    }
+}
+
+impl Door for Ingest {
+    type Batch = Batch;
+
+    fn begin(&self) -> Batch {
+        Batch {
+            classifier: Arc::clone(&self.parts.classifier.borrow()),
+            now: self.parts.clock.now(),
+            findings: Findings::default(),
+            taken: 0,
+            refused: BTreeMap::new(),
+        }
+    }
+
+    fn take(&self, span: &dyn SpanView, batch: &mut Batch) -> Result<(), Refusal> {
+        let limits = &self.parts.limits;
+        limits.check(span, batch.now)?;
+        batch.taken += 1;
+        let horizon = batch.now - limits.horizon;
+        batch
             .classifier
-            .borrow()
             .classify(span, horizon, &mut batch.findings);
         Ok(())
     }
 
-    /// Commits the batch; takes at most 2.5 s. After `Ok` its effects are durable. The spans are
-    /// counted only then, so that a batch that is sent again is not counted again.
-    pub async fn commit(&self, batch: Batch) -> Result<(), Unavailable> {
+    fn refuse(&self, refusal: &Refusal, batch: &mut Batch) {
+        *batch.refused.entry(refusal.as_label()).or_default() += 1;
+    }
+
+    /// Takes at most 2.5 s.
+    async fn commit(&self, batch: Batch) -> Result<(), Unavailable> {
         let metrics = &self.parts.metrics;
         let matched = batch.findings.evidence.len() as u64;
         let began = Instant::now();
         let result = self.parts.recorder.record(batch.findings).await;
-        metrics
-            .commit_seconds
-            .observe(began.elapsed().as_secs_f64());
+        let seconds = began.elapsed().as_secs_f64();
+        metrics.commit_seconds.observe(seconds);
         let label = if result.is_ok() {
+            metrics.spans_matched.inc_by(matched);
+            self.count(batch.taken, &batch.refused);
             "committed"
         } else {
             "unavailable"
         };
         metrics.requests.with_label_values(&[label]).inc();
-        if result.is_ok() {
-            metrics.spans_received.inc_by(batch.spans);
-            metrics.spans_matched.inc_by(matched);
-            for (reason, count) in batch.refused {
-                metrics
-                    .spans_refused
-                    .with_label_values(&[reason])
-                    .inc_by(count);
-            }
-            if batch.spans > 0 {
-                metrics
-                    .last_span_timestamp
-                    .set(self.parts.clock.now().as_secs_f64());
-            }
-        }
         result
     }
 }
 
-fn refuse(absurd: AbsurdTime) -> (&'static str, Refusal) {
-    match absurd {
-        AbsurdTime::NoEnd => ("no_end", Refusal::NoEnd),
-        AbsurdTime::StartsAfterItEnds => ("starts_after_it_ends", Refusal::StartsAfterItEnds),
-        AbsurdTime::InTheFuture(by) => ("in_the_future", Refusal::InTheFuture(by)),
-        AbsurdTime::BeforeTheHorizon(by) => ("too_late", Refusal::TooLate(by)),
+impl From<AbsurdTime> for Refusal {
+    fn from(absurd: AbsurdTime) -> Self {
+        match absurd {
+            AbsurdTime::NoEnd => Self::NoEnd,
+            AbsurdTime::StartsAfterItEnds => Self::StartsAfterItEnds,
+            AbsurdTime::InTheFuture(by) => Self::InTheFuture(by),
+            AbsurdTime::BeforeTheHorizon(by) => Self::TooLate(by),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use opentelemetry_proto::tonic::{
+        collector::trace::v1::ExportTraceServiceRequest,
+        trace::v1::{ResourceSpans, ScopeSpans, Span},
+    };
+    use prost::Message as _;
+
+    use super::*;
+    use crate::{
+        clock::ManualClock,
+        domain::definition::Catalog,
+        ingest::{
+            body::Encoding,
+            limits::ReceiverLimits,
+            receiver::{Format, Payload, Receiver},
+            record::RecorderParts,
+        },
+        store::{Store, Writer},
+    };
+
+    fn now() -> Timestamp {
+        Timestamp::from_secs(1_795_328_280)
+    }
+
+    /// Without SLOs, so that nothing is ever recorded.
+    fn ingest() -> Ingest {
+        let clock = Clock::Manual(ManualClock::new(now()));
+        let nothing = Classifier::new(&Catalog::default(), &BTreeMap::new());
+        let (_, classifier) = watch::channel(Arc::new(nothing));
+        let (_, watermark) = watch::channel(now());
+        let (recorder, _) = Recorder::new(RecorderParts {
+            store: Store::new("postgres://nowhere".parse().unwrap(), 1),
+            writer: Writer(0),
+            clock: clock.clone(),
+            classifier: classifier.clone(),
+            watermark,
+        });
+        Ingest::new(IngestParts {
+            classifier,
+            recorder,
+            clock,
+            limits: TimeLimits {
+                future: Duration::from_secs(60),
+                horizon: Duration::from_secs(3_600),
+                skew: Duration::from_secs(1),
+            },
+            metrics: Metrics::new().unwrap(),
+        })
+    }
+
+    fn refused(ingest: &Ingest, reason: &str) -> u64 {
+        let counters = &ingest.parts.metrics.spans_refused;
+        counters.with_label_values(&[reason]).get()
+    }
+
+    #[tokio::test]
+    async fn every_refusal_is_counted_by_its_reason_once_the_request_is_committed() {
+        let ingest = ingest();
+        let mut batch = ingest.begin();
+        for refusal in [Refusal::TraceId, Refusal::TraceId, Refusal::NoEnd] {
+            ingest.refuse(&refusal, &mut batch);
+        }
+        assert_eq!(refused(&ingest, "trace_id"), 0);
+        ingest.commit(batch).await.unwrap();
+        assert_eq!(refused(&ingest, "trace_id"), 2);
+        assert_eq!(refused(&ingest, "no_end"), 1);
+        assert_eq!(ingest.parts.metrics.spans_received.get(), 3);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_even_be_read_is_counted_too() {
+        let ingest = ingest();
+        let usable = Span {
+            trace_id: vec![1; 16],
+            span_id: vec![1; 8],
+            end_time_unix_nano: 1_795_328_280_000_000_000,
+            ..Span::default()
+        };
+        let no_trace_id = Span {
+            trace_id: vec![0; 16],
+            ..usable.clone()
+        };
+        let too_late = Span {
+            end_time_unix_nano: 1,
+            ..usable.clone()
+        };
+        let request = ExportTraceServiceRequest {
+            resource_spans: vec![ResourceSpans {
+                scope_spans: vec![ScopeSpans {
+                    spans: vec![usable, no_trace_id, too_late],
+                    ..ScopeSpans::default()
+                }],
+                ..ResourceSpans::default()
+            }],
+        };
+        let payload = Payload {
+            bytes: request.encode_to_vec().into(),
+            encoding: Encoding::Identity,
+            format: Format::Protobuf,
+        };
+        let receiver = Receiver::new(ingest.clone(), ReceiverLimits::default());
+        let admission = receiver.enter().unwrap();
+        let refusals = receiver.take(payload, admission).await.unwrap();
+        assert_eq!(refusals.count(), 2);
+        assert_eq!(refused(&ingest, "trace_id"), 1);
+        assert_eq!(refused(&ingest, "too_late"), 1);
+        assert_eq!(ingest.parts.metrics.spans_received.get(), 3);
     }
 }

@@ -2,31 +2,25 @@
 
 use std::{fmt, future::Future};
 
-use super::{Batch, Ingest, Refusal, Unavailable};
+use super::{Refusal, Unavailable};
 use crate::domain::span::SpanView;
 
-/// Takes spans and commits them. The product has one ([`Ingest`]); the tests' door remembers and
-/// fails on command, and the benchmark's drops everything, to measure what the servers cost alone.
+/// Takes spans and commits them. The product has one, [`Ingest`](super::Ingest); the tests' door
+/// remembers and fails on command.
 pub trait Door: Clone + Send + Sync + 'static {
-    type Batch: Default + Send + 'static;
+    type Batch: Send + 'static;
+
+    /// An empty batch, for the spans of one request.
+    fn begin(&self) -> Self::Batch;
 
     /// Notes in `batch` what `span` says. `Err` refuses this span alone.
     fn take(&self, span: &dyn SpanView, batch: &mut Self::Batch) -> Result<(), Refusal>;
 
+    /// Hears of every span of the request that was refused, by itself or by those who read it.
+    fn refuse(&self, refusal: &Refusal, batch: &mut Self::Batch);
+
     /// After `Ok` the effects of the batch are durable. It may be dropped before it ends.
     fn commit(&self, batch: Self::Batch) -> impl Future<Output = Result<(), Unavailable>> + Send;
-}
-
-impl Door for Ingest {
-    type Batch = Batch;
-
-    fn take(&self, span: &dyn SpanView, batch: &mut Batch) -> Result<(), Refusal> {
-        Self::take(self, span, batch)
-    }
-
-    fn commit(&self, batch: Batch) -> impl Future<Output = Result<(), Unavailable>> + Send {
-        Self::commit(self, batch)
-    }
 }
 
 /// How many spans of a request were refused, and why: what its sender is told.

@@ -46,6 +46,23 @@ pub enum Refusal {
     NoEnd,
 }
 
+impl Refusal {
+    /// What stands for it in metrics, where reasons must be few.
+    pub const fn as_label(&self) -> &'static str {
+        match self {
+            Self::TraceId => "trace_id",
+            Self::SpanId => "span_id",
+            Self::ParentSpanId => "parent_span_id",
+            Self::NotUtf8 { .. } => "not_utf8",
+            Self::Malformed(_) => "malformed",
+            Self::InTheFuture(_) => "in_the_future",
+            Self::TooLate(_) => "too_late",
+            Self::StartsAfterItEnds => "starts_after_it_ends",
+            Self::NoEnd => "no_end",
+        }
+    }
+}
+
 /// Why a request as a whole can not be read. Sending it again would change nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {

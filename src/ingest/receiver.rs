@@ -151,10 +151,11 @@ fn read<D: Door>(
     mut admission: Admission,
 ) -> Read<D::Batch> {
     let bytes = body::decompress(payload.bytes, payload.encoding, limit, &mut admission)?;
-    let mut batch = D::Batch::default();
+    let mut batch = door.begin();
     let mut refusals = Refusals::default();
     let mut each = |span: Result<&dyn SpanView, Refusal>| {
         if let Err(refusal) = span.and_then(|span| door.take(span, &mut batch)) {
+            door.refuse(&refusal, &mut batch);
             refusals.add(&refusal);
         }
     };

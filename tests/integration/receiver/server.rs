@@ -47,6 +47,10 @@ pub(super) struct RecordingDoor {
 impl Door for RecordingDoor {
     type Batch = Vec<String>;
 
+    fn begin(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     fn take(&self, span: &dyn SpanView, batch: &mut Vec<String>) -> Result<(), Refusal> {
         assert_ne!(span.name(), "panic");
         if span.name().starts_with("refuse") {
@@ -55,6 +59,8 @@ impl Door for RecordingDoor {
         batch.push(span.name().to_owned());
         Ok(())
     }
+
+    fn refuse(&self, _refusal: &Refusal, _batch: &mut Vec<String>) {}
 
     async fn commit(&self, batch: Vec<String>) -> Result<(), Unavailable> {
         self.arrived.notify_one();
