@@ -38,10 +38,13 @@ impl Watermark {
     #[must_use]
     pub fn beat(self, now: Timestamp, limits: &OutageLimits) -> Self {
         let was_away = now.saturating_since(self.beat_at) > limits.silence;
+        let caught_up = now + limits.catch_up;
+        // Never further off than an outage now would make it: a clock that had jumped ahead, and is
+        // right again, must not hold up every deadline until it gets there.
         let catching_up_until = if was_away {
-            now + limits.catch_up
+            caught_up
         } else {
-            self.catching_up_until
+            self.catching_up_until.min(caught_up)
         };
         let up_to = if now >= catching_up_until {
             self.up_to.max(now)
@@ -97,5 +100,13 @@ mod tests {
     fn a_clock_set_back_moves_nothing() {
         let watermark = Watermark::new(at(100)).beat(at(105), &LIMITS);
         assert_eq!(watermark.beat(at(50), &LIMITS), watermark);
+    }
+
+    #[test]
+    fn a_clock_that_jumped_ahead_and_is_right_again_holds_up_nothing_for_long() {
+        let jumped = Watermark::new(at(100)).beat(at(3_700), &LIMITS);
+        let corrected = jumped.beat(at(101), &LIMITS);
+        assert_eq!(corrected.up_to, at(100));
+        assert_eq!(corrected.beat(at(401), &LIMITS).up_to, at(401));
     }
 }
