@@ -103,7 +103,7 @@ impl BurnContext {
     /// Share of the error budget not yet spent: 1 is all of it, below 0 is overspent. `None` without
     /// events.
     pub fn budget_remaining(&self) -> Option<f64> {
-        BurnRate::of_ratio(self.in_window, self.objective).map(|spent| 1.0 - spent.0)
+        budget_remaining(self.in_window, self.objective)
     }
 
     /// Share of the window's error budget that `bad` events are. `None` without events.
@@ -114,10 +114,7 @@ impl BurnContext {
 
     /// Bad events that the budget still allows, never below 0.
     pub fn bad_events_allowed(&self) -> i64 {
-        let budget = events(self.in_window.total()) * self.objective.budget_ratio();
-        #[expect(clippy::cast_possible_truncation, reason = "far below 2^53")]
-        let whole = (budget * (1.0 + TOLERANCE)).floor() as i64;
-        (whole - self.in_window.bad()).max(0)
+        (budget_in_events(self.in_window, self.objective) - self.in_window.bad()).max(0)
     }
 
     /// How long the budget lasts at `pace`: `remaining * P / burn`.
@@ -146,6 +143,20 @@ impl BurnContext {
     pub fn has_too_few_events(&self) -> bool {
         self.expected_events() * self.objective.budget_ratio() < 1.0 - TOLERANCE
     }
+}
+
+/// Share of the error budget that these events of a whole window leave: 1 is all of it, below 0 is
+/// overspent. `None` without events.
+pub fn budget_remaining(in_window: EventCounts, objective: Objective) -> Option<f64> {
+    BurnRate::of_ratio(in_window, objective).map(|spent| 1.0 - spent.0)
+}
+
+/// Bad events that the whole budget allows at this volume.
+pub fn budget_in_events(in_window: EventCounts, objective: Objective) -> i64 {
+    let budget = events(in_window.total()) * objective.budget_ratio();
+    #[expect(clippy::cast_possible_truncation, reason = "far below 2^53")]
+    let whole = (budget * (1.0 + TOLERANCE)).floor() as i64;
+    whole
 }
 
 const LEAST_OBSERVED: Duration = Duration::from_hours(1);

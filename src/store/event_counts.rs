@@ -11,7 +11,8 @@ use crate::domain::{
     counts::EventCounts,
     ledger::Moves,
     names::SloId,
-    time::{Resolution, TimeRange, Timestamp, cover},
+    series::SeriesPoint,
+    time::{Resolution, TimeRange, cover},
 };
 
 /// The slot of a replica in `event_counts`, so that replicas do not wait for each other's rows. Two
@@ -26,13 +27,6 @@ pub struct SeriesQuery {
     pub range: TimeRange,
     /// A multiple of the resolution; points begin at its multiples since the epoch.
     pub step: Duration,
-}
-
-/// Counts of one point of a series, by the start of the point.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SeriesPoint {
-    pub at: Timestamp,
-    pub counts: EventCounts,
 }
 
 impl Tx<'_> {

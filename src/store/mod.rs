@@ -30,7 +30,7 @@ use sqlx::{
 pub use alerts::AlertTransition;
 pub use deliveries::{Claim, ClaimedDelivery, Lease, News, Settlement};
 pub use error::StoreError;
-pub use event_counts::{SeriesPoint, SeriesQuery, Writer};
+pub use event_counts::{SeriesQuery, Writer};
 pub use retention::Retention;
 pub use slos::{Declaration, DueSlo, SloRecord};
 pub use workflow_reads::{AffectedCustomer, AffectedCustomers, OpenWorkflows, WorkflowRecord};

@@ -19,7 +19,6 @@ mod metrics;
 mod overview;
 mod page;
 mod sentence;
-mod series;
 mod slo;
 mod state;
 mod summary;

@@ -16,20 +16,21 @@ use super::{
     history::{self, TransitionView},
     page::{Asked, Layout, Section},
     sentence::{self, Sentence},
-    series::budget_left,
     state::{IngestFacts, WebState},
     summary::{Face, Summary},
 };
 use crate::{
     domain::{
+        burn_rate::budget_remaining,
         counts::EventCounts,
         definition::Catalog,
         format,
         names::SloId,
+        series::SeriesPoint,
         status::SloState,
         time::{Resolution, TimeRange, Timestamp},
     },
-    store::{SeriesPoint, SeriesQuery, SloRecord},
+    store::{SeriesQuery, SloRecord},
 };
 
 /// More rows than that are neither read nor sent; a filter finds the others.
@@ -185,7 +186,7 @@ fn spark_points(
             .filter(|point| point.at >= end - window && point.at < end)
             .map(|point| point.counts)
             .sum();
-        budget_left(counts, slo.objective)
+        budget_remaining(counts, slo.objective)
     };
     (0..SPARK_DAYS)
         .rev()

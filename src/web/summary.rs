@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::chart::{self, Bullet, Markup};
 use crate::{
     domain::{
+        burn_rate::budget_in_events,
         counts::EventCounts,
         definition::{Indicator, Severity, Slo},
         format,
@@ -77,7 +78,7 @@ impl Summary {
     pub(super) fn new(slo: &Slo, record: Option<&SloRecord>) -> Self {
         let status = record.and_then(|record| record.status.as_ref());
         let window = status.map_or(EventCounts::ZERO, |status| status.window);
-        let budget_events = budget_events(slo.objective, window);
+        let budget_events = budget_in_events(window, slo.objective);
         let empty_in = status.and_then(|status| status.budget_empty_in_secs);
         Self {
             name: slo.name.clone(),
@@ -237,16 +238,6 @@ fn within(slo: &Slo) -> Option<f64> {
         Indicator::Workflow(workflow) => Some(workflow.within.as_secs_f64()),
         Indicator::Span(_) => None,
     }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    reason = "counts stay far below 2^53"
-)]
-fn budget_events(objective: Objective, window: EventCounts) -> i64 {
-    // A hair is added, since 0.5 % of 1,000 is 4.999... in binary.
-    (window.total() as f64 * objective.budget_ratio() + 1e-6).floor() as i64
 }
 
 fn firing_since(alerts: &[AlertStatus]) -> Option<Timestamp> {

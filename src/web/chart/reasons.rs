@@ -5,13 +5,11 @@ use super::{
     markup::{Markup, number},
     plot::{Frame, Parts, Reading, WIDTH, readings, scale},
 };
-use crate::{
-    domain::{
-        counts::EventCounts,
-        format,
-        time::{TimeRange, Timestamp},
-    },
-    web::series::Series,
+use crate::domain::{
+    counts::EventCounts,
+    format,
+    series::Series,
+    time::{TimeRange, Timestamp},
 };
 
 const HEIGHT: f64 = 190.0;

@@ -5,16 +5,15 @@ use std::time::Duration;
 use super::{Figure, view::SloView};
 use crate::{
     domain::{
+        burn_rate::{BurnContext, BurnRate, Window},
         counts::EventCounts,
-        definition::{AlertRule, BurnKind, Severity, Slo},
+        definition::{AlertRule, Severity, Slo},
         format,
         notification::TransitionKind,
+        series::{Rate, Series, forecast},
         time::{TimeRange, Timestamp},
     },
-    web::{
-        chart::{self, AlertTick, BudgetChart, BurnChart, BurnPoint, Future, Threshold},
-        series::{Rate, Series, forecast},
-    },
+    web::chart::{self, AlertTick, BudgetChart, BurnChart, BurnPoint, Future, Threshold},
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -227,42 +226,32 @@ fn lengths(slo: &Slo) -> (Duration, Duration) {
     rule.map_or((HOUR, HOUR / 12), |rule| (rule.long, rule.short))
 }
 
-/// Both windows of the first rule at every point of `range`; `series` begins one long window before.
+/// Both windows of the first rule at every point of `range`, as the rules compute them now; `series`
+/// begins one long window before.
 pub(super) fn burn_history(
     slo: &Slo,
-    window_total: i64,
+    burn: &BurnContext,
     series: &Series,
     range: Duration,
 ) -> Vec<BurnPoint> {
     let (long, short) = lengths(slo);
     let from = series.time(series.len()) - range;
-    let rate = |end: usize, length: Duration| {
-        let counts = series.trailing(end, length);
-        burn_rate(slo, window_total, counts, length.max(series.step()))
-    };
     (0..=series.len())
         .map(|end| (series.time(end), end))
         .filter(|(at, _)| *at >= from)
-        .map(|(at, end)| BurnPoint {
-            at,
-            long: rate(end, long),
-            short: rate(end, short),
+        .map(|(at, end)| {
+            let long = Window {
+                length: long.max(series.step()),
+                counts: series.trailing(end, long),
+            };
+            let rates = burn.burn_rates(long, series.trailing(end, short));
+            BurnPoint {
+                at,
+                long: rates.long.map(BurnRate::value),
+                short: rates.short.map(BurnRate::value),
+            }
         })
         .collect()
-}
-
-/// As the rules compute it: by the budget really spent, or by the plain ratio.
-#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-fn burn_rate(slo: &Slo, total: i64, counts: EventCounts, length: Duration) -> Option<f64> {
-    let budget = slo.objective.budget_ratio();
-    match slo.alerting.burn {
-        BurnKind::Ratio => counts.bad_ratio().map(|bad| bad / budget),
-        BurnKind::Budget => {
-            let windows = slo.window.as_secs_f64() / length.as_secs_f64().max(1.0);
-            (counts.total() > 0 && total > 0)
-                .then(|| counts.bad() as f64 / (budget * total as f64) * windows)
-        }
-    }
 }
 
 fn thresholds(slo: &Slo) -> Vec<Threshold> {

@@ -10,18 +10,14 @@ use super::{
 };
 use crate::{
     domain::{
+        burn_rate::{BurnContext, budget_remaining},
         definition::Slo,
         names::SloId,
+        series::Series,
         time::{Resolution, TimeRange, Timestamp},
     },
     store::{SeriesQuery, StoreError, Tx},
-    web::{
-        error::WebError,
-        history,
-        series::{Series, budget_left},
-        state::WebState,
-        summary::Summary,
-    },
+    web::{error::WebError, history, state::WebState, summary::Summary},
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -41,6 +37,16 @@ pub(super) async fn view(state: &WebState, slo: &Slo, range: Range) -> Result<Sl
     let open = open.get(&id).copied().unwrap_or_default();
     (summary.in_flight, summary.overdue) = (open.in_flight, open.overdue);
     let window = TimeRange::ending_at(now, slo.window);
+    let first_event_at = record.as_ref().and_then(|record| record.first_event_at);
+    let burn = BurnContext {
+        objective: slo.objective,
+        kind: slo.alerting.burn,
+        window: slo.window,
+        in_window: summary.evaluated_counts.by_outcome,
+        observed: first_event_at
+            .map_or(Duration::ZERO, |first| now.saturating_since(first))
+            .min(slo.window),
+    };
     let past = past(&mut tx, (id, slo), range, now).await?;
     let recent = TimeRange::ending_at(now, HOUR);
     let customers = tx.worst_customers(id, recent, MOST).await?;
@@ -72,12 +78,7 @@ pub(super) async fn view(state: &WebState, slo: &Slo, range: Range) -> Result<Sl
             .collect(),
         transitions,
         budget_history: budget_history(slo, &past.window, &summary, now),
-        burn_history: burn_history(
-            slo,
-            summary.evaluated_counts.total,
-            &past.range,
-            range.length(),
-        ),
+        burn_history: burn_history(slo, &burn, &past.range, range.length()),
         bad_by_reason: ReasonPoint::all(&past.bars),
         definition: DefinitionView {
             file: slo.source.file.clone(),
@@ -170,7 +171,7 @@ fn budget_history(slo: &Slo, past: &Series, summary: &Summary, now: Timestamp) -
         .filter(|(at, _)| *at >= from && *at < now)
         .map(|(at, end)| BudgetPoint {
             at,
-            budget_left_ratio: budget_left(past.trailing(end, slo.window), slo.objective),
+            budget_left_ratio: budget_remaining(past.trailing(end, slo.window), slo.objective),
         })
         .chain(std::iter::once(BudgetPoint {
             at: now,

@@ -9,6 +9,7 @@ use crate::{
         counts::EventCounts,
         format,
         names::TraceId,
+        series::Series,
         time::{Resolution, Timestamp},
         workflow::Outcome,
     },
@@ -16,7 +17,6 @@ use crate::{
     web::{
         chart::{self, BurnPoint, Markup},
         history::TransitionView,
-        series::Series,
         summary::{Counts, Summary},
     },
 };

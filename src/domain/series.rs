@@ -1,19 +1,23 @@
-//! Counts over time as the charts need them: sums of any stretch, and what the budget does next.
+//! Counts over time: sums of any stretch, and what the budget does next.
 
 use std::time::Duration;
 
-use crate::{
-    domain::{
-        counts::EventCounts,
-        objective::Objective,
-        time::{TimeRange, Timestamp},
-    },
-    store::SeriesPoint,
+use super::{
+    counts::EventCounts,
+    objective::Objective,
+    time::{TimeRange, Timestamp},
 };
+
+/// Counts of one point, by its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeriesPoint {
+    pub at: Timestamp,
+    pub counts: EventCounts,
+}
 
 /// Points of equal length without gaps. The sum of any stretch of them costs two look-ups.
 #[derive(Clone, Debug)]
-pub(super) struct Series {
+pub struct Series {
     from: Timestamp,
     step: Duration,
     /// Sums of the first 0, 1, 2 ... points.
@@ -22,7 +26,7 @@ pub(super) struct Series {
 
 impl Series {
     /// `range` is in whole steps; points outside of it are ignored.
-    pub(super) fn new(range: TimeRange, step: Duration, points: &[SeriesPoint]) -> Self {
+    pub fn new(range: TimeRange, step: Duration, points: &[SeriesPoint]) -> Self {
         let length = steps(range.length(), step);
         let mut counts = vec![EventCounts::ZERO; length];
         for point in points {
@@ -45,16 +49,20 @@ impl Series {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "a series of no points is as good as any"
+    )]
+    pub fn len(&self) -> usize {
         self.sums.len() - 1
     }
 
-    pub(super) fn step(&self) -> Duration {
+    pub fn step(&self) -> Duration {
         self.step
     }
 
     /// The end of the first `end` points.
-    pub(super) fn time(&self, end: usize) -> Timestamp {
+    pub fn time(&self, end: usize) -> Timestamp {
         self.from
             + self
                 .step
@@ -62,7 +70,7 @@ impl Series {
     }
 
     /// Points `first` to `last`, `last` not included.
-    pub(super) fn sum(&self, first: usize, last: usize) -> EventCounts {
+    pub fn sum(&self, first: usize, last: usize) -> EventCounts {
         let at = |index: usize| {
             self.sums
                 .get(index.min(self.len()))
@@ -73,7 +81,7 @@ impl Series {
     }
 
     /// The stretch of `length` before the end of the first `end` points.
-    pub(super) fn trailing(&self, end: usize, length: Duration) -> EventCounts {
+    pub fn trailing(&self, end: usize, length: Duration) -> EventCounts {
         self.sum(end.saturating_sub(steps(length, self.step).max(1)), end)
     }
 }
@@ -82,23 +90,16 @@ fn steps(length: Duration, step: Duration) -> usize {
     usize::try_from(length.as_micros() / step.as_micros().max(1)).unwrap_or(usize::MAX)
 }
 
-/// What is left of the budget after these events; `None` without any.
-pub(super) fn budget_left(counts: EventCounts, objective: Objective) -> Option<f64> {
-    counts
-        .bad_ratio()
-        .map(|bad| 1.0 - bad / objective.budget_ratio())
-}
-
 /// Events per second that are assumed to go on.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Rate {
-    pub(super) bad: f64,
-    pub(super) total: f64,
+pub struct Rate {
+    pub bad: f64,
+    pub total: f64,
 }
 
 impl Rate {
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-    pub(super) fn of(counts: EventCounts, length: Duration) -> Self {
+    pub fn of(counts: EventCounts, length: Duration) -> Self {
         let secs = length.as_secs_f64().max(1.0);
         Self {
             bad: counts.bad() as f64 / secs,
@@ -107,14 +108,14 @@ impl Rate {
     }
 
     /// The same traffic without a bad event.
-    pub(super) fn without_bad(self) -> Self {
+    pub fn without_bad(self) -> Self {
         Self { bad: 0.0, ..self }
     }
 }
 
 /// The budget of the coming steps if `rate` goes on, with the past ageing out of the window.
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-pub(super) fn forecast(
+pub fn forecast(
     past: &Series,
     objective: Objective,
     window: Duration,
@@ -138,6 +139,7 @@ pub(super) fn forecast(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::burn_rate::budget_remaining;
 
     const HOUR: Duration = Duration::from_hours(1);
 
@@ -171,7 +173,7 @@ mod tests {
     fn a_budget_recovers_when_bad_hours_age_out_of_the_window() {
         let objective = "90%".parse().unwrap();
         let series = series(&[40, 0, 0, 0, 0, 0, 0, 0]);
-        let now = budget_left(series.trailing(8, 8 * HOUR), objective).unwrap();
+        let now = budget_remaining(series.trailing(8, 8 * HOUR), objective).unwrap();
         let rate = Rate::of(series.trailing(8, HOUR), HOUR).without_bad();
         let next: Vec<f64> = forecast(&series, objective, 8 * HOUR, rate)
             .map(|(_, left)| left)
@@ -188,7 +190,7 @@ mod tests {
     fn no_events_leave_no_budget_to_speak_of() {
         let objective = "99%".parse().unwrap();
         let none = Series::new(series(&[]).time_range(), HOUR, &[]);
-        assert_eq!(budget_left(none.trailing(0, HOUR), objective), None);
+        assert_eq!(budget_remaining(none.trailing(0, HOUR), objective), None);
         assert_eq!(
             forecast(
                 &none,
