@@ -13,6 +13,8 @@ pub(super) enum WebError {
         /// The declared name that is most like it.
         did_you_mean: Option<String>,
     },
+    #[error("the SLO `{name}` is not declared any more")]
+    RemovedSlo { name: String },
     #[error("there is nothing at this address")]
     NoSuchPage,
     #[error(transparent)]
@@ -33,7 +35,9 @@ pub(super) struct Explanation {
 impl WebError {
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::NoSuchSlo { .. } | Self::NoSuchPage => StatusCode::NOT_FOUND,
+            Self::NoSuchSlo { .. } | Self::RemovedSlo { .. } | Self::NoSuchPage => {
+                StatusCode::NOT_FOUND
+            }
             Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Template(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -45,6 +49,11 @@ impl WebError {
                 self.to_string(),
                 "it may have been renamed, or its file was not loaded; the overview lists all that are",
                 did_you_mean.clone(),
+            ),
+            Self::RemovedSlo { .. } => (
+                self.to_string(),
+                "its definition was removed or renamed; put it back under this name and its history goes on",
+                None,
             ),
             Self::NoSuchPage => (
                 self.to_string(),

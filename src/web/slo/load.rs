@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     charts::burn_history,
+    evidence::EvidenceView,
     view::{
         BudgetPoint, CustomerView, DefinitionView, Past, Range, ReasonPoint, SloView, WorkflowView,
     },
@@ -61,7 +62,7 @@ pub(super) async fn view(state: &WebState, slo: &Slo, range: Range) -> Result<Sl
         range,
         counts: sum(0).into(),
         last_six_hours: sum(1),
-        evidence: tx.evidence_counts(id, window.from).await?,
+        evidence: EvidenceView::all(tx.evidence_counts(id, window.from).await?),
         in_flight_oldest: oldest
             .into_iter()
             .map(|record| WorkflowView::new(record, now))

@@ -1,6 +1,7 @@
 //! `/slos/{slo}`: how bad, since when, until when, why, and who?
 
 mod charts;
+mod evidence;
 mod load;
 mod view;
 
@@ -22,10 +23,14 @@ use super::{
     state::WebState,
     summary::{Face, rule_track},
 };
-use crate::domain::{
-    definition::Slo,
-    format,
-    status::{Condition, RuleStatus, SloState},
+use crate::{
+    domain::{
+        definition::Slo,
+        format,
+        names::Name,
+        status::{Condition, RuleStatus, SloState},
+    },
+    store::StoreError,
 };
 use charts::Charts;
 use view::{Range, SloView};
@@ -45,24 +50,39 @@ pub(super) async fn get(
     let name = name.strip_suffix(".json").unwrap_or(&name);
     let range = Range::named(&params.range);
     match declared(&state, name) {
-        Err(error) => asked.refuse(&state, &error),
-        Ok(slo) => {
+        None => asked.refuse(&state, &undeclared(&state, name).await),
+        Some(slo) => {
             let view = load::view(&state, &slo, range).await;
             asked.reply(&state, view, |view| SloPage::new(&state, &slo, view))
         }
     }
 }
 
-fn declared(state: &WebState, name: &str) -> Result<Arc<Slo>, WebError> {
-    let catalog = Arc::clone(&state.catalog.borrow());
-    let slo = name.parse().ok().and_then(|name| catalog.slos.get(&name));
-    slo.cloned().ok_or_else(|| WebError::NoSuchSlo {
-        name: name.to_owned(),
-        did_you_mean: most_like(
-            name,
-            catalog.slos.keys().map(crate::domain::names::Name::as_str),
-        ),
-    })
+fn declared(state: &WebState, name: &str) -> Option<Arc<Slo>> {
+    let name = name.parse().ok()?;
+    state.catalog.borrow().slos.get(&name).cloned()
+}
+
+/// An SLO whose definition was removed is told apart from one that never was.
+async fn undeclared(state: &WebState, name: &str) -> WebError {
+    match is_known(state, name).await {
+        Err(error) => error.into(),
+        Ok(true) => WebError::RemovedSlo {
+            name: name.to_owned(),
+        },
+        Ok(false) => WebError::NoSuchSlo {
+            name: name.to_owned(),
+            did_you_mean: most_like(name, state.catalog.borrow().slos.keys().map(Name::as_str)),
+        },
+    }
+}
+
+async fn is_known(state: &WebState, name: &str) -> Result<bool, StoreError> {
+    let Ok(name) = name.parse() else {
+        return Ok(false);
+    };
+    let mut tx = state.store.begin("look for a removed SLO").await?;
+    Ok(tx.slo(&name).await?.is_some())
 }
 
 #[derive(Template)]

@@ -1,9 +1,10 @@
 //! All that is told of one SLO: printed as a page, and as JSON.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use serde::Serialize;
 
+use super::evidence::EvidenceView;
 use crate::{
     domain::{
         counts::EventCounts,
@@ -31,7 +32,7 @@ pub(in crate::web) struct SloView {
     /// Over the SLO's window, to this moment.
     pub(super) counts: Counts,
     /// Evidence that could not be used or changed a verdict in the window, by reason.
-    pub(super) evidence: BTreeMap<String, i64>,
+    pub(super) evidence: Vec<EvidenceView>,
     pub(super) in_flight_oldest: Vec<WorkflowView>,
     /// Of the last hour.
     pub(super) worst_workflows: Vec<WorkflowView>,
@@ -284,7 +285,7 @@ impl SloView {
             |within| format!("late: ended, but after {within}"),
         );
         let row = |n: i64, text: &str| (format::count(n), text.to_owned());
-        let mut rows = vec![
+        vec![
             row(self.counts.total, "events of this SLO, good or bad"),
             row(counts.good, "good"),
             row(counts.late, &late),
@@ -297,13 +298,6 @@ impl SloView {
             row(counts.cancelled, "cancelled in time: no event"),
             row(counts.orphan, "orphans: an end whose start never came"),
             row(counts.invalid, "invalid: ended long before they started"),
-        ];
-        rows.extend(self.evidence.iter().map(|(reason, n)| {
-            (
-                format::count(*n),
-                format!("evidence noted as {}", reason.replace('_', " ")),
-            )
-        }));
-        rows
+        ]
     }
 }

@@ -40,10 +40,18 @@ async fn the_api_counts_every_event_of_the_window_as_the_tables_have_it() {
         "total": good + late + failed + timeout,
     });
     assert_eq!(counts, &expected);
-    assert_eq!(
-        twin["evidence"],
-        serde_json::json!({ "timeout_corrected": 11, "too_late": 3 })
-    );
+    let evidence = twin["evidence"].as_array().unwrap();
+    let noted: Vec<_> = evidence
+        .iter()
+        .map(|one| (one["reason"].as_str().unwrap(), one["count"].as_i64()))
+        .collect();
+    let expected = [
+        ("corrected", Some(11)),
+        ("no_start_time", Some(7)),
+        ("too_late", Some(3)),
+        ("uncorrelated", Some(1_042)),
+    ];
+    assert_eq!(noted, expected);
     assert_eq!(
         (&twin["in_flight"], &twin["overdue"]),
         (&Value::from(63), &Value::from(8))
@@ -96,7 +104,13 @@ async fn every_number_that_the_page_counts_is_in_its_twin() {
         );
         seen += 1;
     }
-    assert_eq!(seen, 11);
+    assert_eq!(seen, 13);
+    for one in twin["evidence"].as_array().unwrap() {
+        for words in ["meaning", "next_step"] {
+            let words = one[words].as_str().unwrap().replace('\'', "&#39;");
+            assert!(page.contains(&words), "the page does not say `{words}`");
+        }
+    }
     for list in ["worst_workflows", "in_flight_oldest"] {
         let rows = twin[list].as_array().unwrap();
         assert_eq!(rows.len(), 8);

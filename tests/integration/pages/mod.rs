@@ -187,6 +187,27 @@ async fn an_unknown_slo_names_the_one_that_was_meant() {
 }
 
 #[tokio::test]
+async fn an_slo_that_was_removed_is_told_apart_from_one_that_never_was() {
+    let shop = fixture::four_weeks().await;
+    let mut connection = shop.database.connect().await;
+    sqlx::query("insert into slos (name, declared) values ('orders-by-fax', false)")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let page = get(&shop.router, "/slos/orders-by-fax").await;
+    assert_eq!(page.status, 404);
+    for text in [
+        "the SLO `orders-by-fax` is not declared any more",
+        "put it back under this name and its history goes on",
+    ] {
+        assert!(page.body.contains(text), "{}", page.body);
+    }
+    let twin = get(&shop.router, "/api/v1/slos/orders-by-fax").await;
+    assert_eq!(twin.status, 404);
+    assert!(twin.json()["did_you_mean"].is_null());
+}
+
+#[tokio::test]
 async fn who_has_the_page_already_gets_it_again_only_when_it_changed() {
     let shop = fixture::four_weeks().await;
     for path in ["/", "/slos/orders-on-time", "/api/v1/slos", "/alerts"] {
