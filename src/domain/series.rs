@@ -108,6 +108,7 @@ impl Rate {
     }
 
     /// The same traffic without a bad event.
+    #[must_use]
     pub fn without_bad(self) -> Self {
         Self { bad: 0.0, ..self }
     }

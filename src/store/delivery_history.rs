@@ -36,7 +36,7 @@ impl Tx<'_> {
         let mut told: BTreeMap<Uuid, Vec<Delivery>> = BTreeMap::new();
         for row in rows {
             let of_transition = told.entry(row.transition_id).or_default();
-            of_transition.push(self.delivery(row)?);
+            of_transition.push(self.delivery(&row)?);
         }
         Ok(told)
     }
@@ -56,7 +56,7 @@ impl Tx<'_> {
         targets.iter().map(|target| self.name(target)).collect()
     }
 
-    fn delivery(&self, row: DeliveryRow) -> Result<Delivery, StoreError> {
+    fn delivery(&self, row: &DeliveryRow) -> Result<Delivery, StoreError> {
         // Another version of the service wrote it.
         let unknown = || format!("`{}` is no value of `deliveries.state`", row.state);
         Ok(Delivery {

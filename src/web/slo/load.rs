@@ -39,15 +39,7 @@ pub(super) async fn view(state: &WebState, slo: &Slo, range: Range) -> Result<Sl
     (summary.in_flight, summary.overdue) = (open.in_flight, open.overdue);
     let window = TimeRange::ending_at(now, slo.window);
     let first_event_at = record.as_ref().and_then(|record| record.first_event_at);
-    let burn = BurnContext {
-        objective: slo.objective,
-        kind: slo.alerting.burn,
-        window: slo.window,
-        in_window: summary.evaluated_counts.by_outcome,
-        observed: first_event_at
-            .map_or(Duration::ZERO, |first| now.saturating_since(first))
-            .min(slo.window),
-    };
+    let burn = burn_context(slo, &summary, first_event_at, now);
     let past = past(&mut tx, (id, slo), range, now).await?;
     let recent = TimeRange::ending_at(now, HOUR);
     let customers = tx.worst_customers(id, recent, MOST).await?;
@@ -89,6 +81,24 @@ pub(super) async fn view(state: &WebState, slo: &Slo, range: Range) -> Result<Sl
         past,
         summary,
     })
+}
+
+/// As the rules have it at this moment.
+fn burn_context(
+    slo: &Slo,
+    summary: &Summary,
+    first_event_at: Option<Timestamp>,
+    now: Timestamp,
+) -> BurnContext {
+    BurnContext {
+        objective: slo.objective,
+        kind: slo.alerting.burn,
+        window: slo.window,
+        in_window: summary.evaluated_counts.by_outcome,
+        observed: first_event_at
+            .map_or(Duration::ZERO, |first| now.saturating_since(first))
+            .min(slo.window),
+    }
 }
 
 async fn past(
