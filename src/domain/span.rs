@@ -62,6 +62,9 @@ pub trait SpanView {
     fn instrumentation_name(&self) -> &str;
     fn instrumentation_version(&self) -> &str;
     fn attribute(&self, scope: AttributeScope, key: &str) -> Option<Value<'_>>;
+    /// The keys of all attributes, whatever their scope; as bytes, since that is how they are
+    /// looked up. A key may come more than once.
+    fn each_key(&self, each: &mut dyn FnMut(&[u8]));
     /// Whether `test` holds for one event at least.
     fn any_event(&self, test: &mut dyn FnMut(&dyn EventView) -> bool) -> bool;
     /// Whether `test` holds for one link at least.
@@ -238,6 +241,17 @@ impl SpanView for Span {
                 look_up(&self.attributes, key).or_else(|| look_up(&self.resource, key))
             }
             AttributeScope::Instrumentation => look_up(&self.instrumentation.attributes, key),
+        }
+    }
+
+    fn each_key(&self, each: &mut dyn FnMut(&[u8])) {
+        let own = [
+            &self.attributes,
+            &*self.resource,
+            &self.instrumentation.attributes,
+        ];
+        for (key, _) in own.into_iter().flatten() {
+            each(key.as_bytes());
         }
     }
 

@@ -2,17 +2,22 @@
 //!
 //! Most selectors demand some equality, as `name = "deploy"`; a span that is called otherwise need
 //! not be shown to them. What each selector demands of the [`DIMENSIONS`] is read off its condition,
-//! and the selectors are kept in a tree of hash tables, most telling dimension first: to look a span
-//! up is a few hashes, however many selectors there are, and allocates nothing.
+//! and the selectors are kept in a tree of hash tables, most telling dimension first. One that
+//! demands nothing of them mostly needs some attribute of its own to be there, as `order.state`; it
+//! is found by that attribute's key. So to look a span up is a few hashes, however many selectors
+//! there are, and allocates nothing for one that concerns nobody.
 
 use std::{
     cell::OnceCell,
     collections::{BTreeSet, HashMap},
 };
 
+use foldhash::fast::RandomState;
+
 use super::{
     Selector,
     condition::{Condition, Operand, Test},
+    keys::{KeyIndex, needed},
     tree::{Comparison, Field, Intrinsic, Literal},
 };
 use crate::domain::span::{AttributeScope, SpanKind, SpanView, Value};
@@ -28,7 +33,7 @@ enum Dimension {
     Kind,
 }
 
-/// Most telling first.
+/// Most telling first. The kind comes last and is shared by so many that it tells next to nothing.
 const DIMENSIONS: [Dimension; 6] = [
     Dimension::Name,
     Dimension::Attribute(AttributeScope::Span, "messaging.destination.name"),
@@ -43,12 +48,14 @@ const DIMENSIONS: [Dimension; 6] = [
 #[derive(Clone, Debug)]
 pub struct SelectorIndex<T> {
     root: Level<T>,
+    keys: KeyIndex<T>,
 }
 
 impl<T> Default for SelectorIndex<T> {
     fn default() -> Self {
         Self {
             root: Level::default(),
+            keys: KeyIndex::default(),
         }
     }
 }
@@ -57,7 +64,14 @@ impl<T: Copy> SelectorIndex<T> {
     pub fn build<'a>(entries: impl IntoIterator<Item = (&'a Selector, T)>) -> Self {
         let mut index = Self::default();
         for (selector, value) in entries {
-            index.root.insert(&demands(&selector.condition), value);
+            let demands = demands(&selector.condition);
+            let tells = |(at, _): &Demand| DIMENSIONS.get(*at) != Some(&Dimension::Kind);
+            match needed(&selector.condition) {
+                Some(attribute) if !demands.iter().any(tells) => {
+                    index.keys.insert(attribute.clone(), value);
+                }
+                _ => index.root.insert(&demands, value),
+            }
         }
         index
     }
@@ -70,6 +84,7 @@ impl<T: Copy> SelectorIndex<T> {
             known: [const { OnceCell::new() }; DIMENSIONS.len()],
         };
         self.root.visit(&answers, &mut found);
+        self.keys.visit(span, &mut found);
     }
 }
 
@@ -85,7 +100,7 @@ struct Level<T> {
 }
 
 /// By the value of one dimension.
-type Table<T> = HashMap<Box<str>, Level<T>>;
+type Table<T> = HashMap<Box<str>, Level<T>, RandomState>;
 
 impl<T> Default for Level<T> {
     fn default() -> Self {
@@ -104,7 +119,7 @@ impl<T: Copy> Level<T> {
         };
         let place = self.tables.iter().position(|(at, _)| at == dimension);
         let place = place.unwrap_or_else(|| {
-            self.tables.push((*dimension, HashMap::new()));
+            self.tables.push((*dimension, HashMap::default()));
             self.tables.len() - 1
         });
         let Some((_, table)) = self.tables.get_mut(place) else {

@@ -31,6 +31,7 @@ mod compile;
 mod condition;
 mod datum;
 mod index;
+mod keys;
 mod lexer;
 mod literal;
 mod parser;

@@ -230,6 +230,17 @@ impl SpanView for WireSpan<'_, '_> {
         }
     }
 
+    fn each_key(&self, each: &mut dyn FnMut(&[u8])) {
+        let all = [
+            &self.raw.attributes,
+            &self.resource.attributes,
+            &self.scope.attributes,
+        ];
+        for (key, _) in all.into_iter().flatten() {
+            each(key);
+        }
+    }
+
     fn any_event(&self, test: &mut dyn FnMut(&dyn EventView) -> bool) -> bool {
         self.raw
             .events

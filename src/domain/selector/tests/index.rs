@@ -140,6 +140,35 @@ fn a_span_that_concerns_nobody_has_no_candidates_among_a_thousand() {
 }
 
 #[test]
+fn a_selector_that_asks_for_an_attribute_of_its_own_is_found_by_its_key() {
+    let texts: Vec<_> = (0..1_000)
+        .map(|n| match n % 4 {
+            0 => format!("{{ span.step_{n}.state = \"failed\" }}"),
+            1 => format!("{{ kind = consumer && .step_{n}.state =~ \"fail.*\" }}"),
+            2 => format!("{{ span.step_{n}.state = \"a\" || span.step_{n}.state != \"b\" }}"),
+            _ => format!("{{ duration > 1s && resource.step_{n}.count >= 1 }}"),
+        })
+        .collect();
+    let (_, index) = index_of(&texts);
+    assert!(found(&index, &deploy()).is_empty());
+    let pair = |key: &str| (key.to_owned(), "x".into());
+    let span = Span {
+        attributes: vec![
+            pair("step_4.state"),
+            pair("step_4.state"),
+            pair("step_5.state"),
+        ],
+        resource: Arc::new(vec![
+            pair("step_5.state"),
+            pair("step_6.state"),
+            pair("step_7.count"),
+        ]),
+        ..deploy()
+    };
+    assert_eq!(found(&index, &span), [4, 5, 7]);
+}
+
+#[test]
 fn selectors_of_one_name_are_told_apart_by_their_destination() {
     let texts: Vec<_> = (0..1_000)
         .map(|n| {
