@@ -6,6 +6,8 @@
 //! show.
 
 mod alerts;
+mod copy;
+mod counts;
 mod definition_sets;
 mod deliveries;
 mod delivery_history;

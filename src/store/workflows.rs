@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::{StoreError, Tx, retention::EPOCH_LOCK};
+use super::{StoreError, Tx, copy::CopyRows, retention::EPOCH_LOCK};
 use crate::domain::{
     ledger::{EventId, Gathered, Judged, Moves, apply},
     names::{SloId, TraceId},
@@ -20,9 +20,11 @@ use crate::domain::{
     workflow::{EventKey, Judging, Outcome, Promise, Start, TraceRef, Verdict, Workflow},
 };
 
-/// A row as it stands, with the partition it stands in.
+/// A row as it stands, and where: its partition and its place there, which cannot change while the
+/// row is locked.
 struct Known {
     epoch: i32,
+    place: String,
     judged: Judged,
 }
 
@@ -47,7 +49,7 @@ impl Tx<'_> {
         }
         let epoch = self.current_epoch().await?;
         let known = self.lock_known(gathered).await?;
-        let (mut inserts, mut updates) = (Rows::default(), Rows::default());
+        let (mut inserts, mut updates) = (CopyRows::new(COLUMNS), Rows::default());
         for (id, workflow) in gathered {
             let row = known.get(id);
             let judging = judging(id.0);
@@ -61,11 +63,11 @@ impl Tx<'_> {
                 continue;
             };
             match row {
-                Some(row) => updates.push(id, row.epoch, &judged),
-                None => inserts.push(id, epoch, &judged),
+                Some(row) => updates.push(id, row, &judged),
+                None => copy(&mut inserts, id, (epoch, &judged)),
             }
         }
-        self.insert(&inserts).await?;
+        self.insert(inserts).await?;
         self.update(&updates).await?;
         Ok(moves)
     }
@@ -81,8 +83,8 @@ impl Tx<'_> {
         let rows = sqlx::query(concat!(
             "-- workflow.lock_due\n",
             "select slo_id, key, epoch, label, started_at, succeeded_at, failed_at, late_at, ",
-            "cancelled_at, within_us, trace_id, trace_rank, customer, outcome, judged_at, due_at ",
-            "from workflows where due_at <= $1 order by due_at limit $2 for update skip locked",
+            "cancelled_at, within_us, trace_id, trace_rank, customer, outcome, judged_at, due_at, ",
+            "ctid::text as place from workflows where due_at <= $1 order by due_at limit $2 for update skip locked",
         ))
         .bind(watermark.to_chrono())
         .bind(limit)
@@ -97,7 +99,7 @@ impl Tx<'_> {
             let judging = judging(id.0);
             if let Some(judged) = apply(id.0, Some(&known.judged), &workflow, &judging, &mut moves)
             {
-                updates.push(&id, known.epoch, &judged);
+                updates.push(&id, &known, &judged);
             }
         }
         self.update(&updates).await?;
@@ -138,7 +140,7 @@ impl Tx<'_> {
             "-- workflow.lock_known\n",
             "select w.slo_id, w.key, w.epoch, w.label, w.started_at, w.succeeded_at, ",
             "w.failed_at, w.late_at, w.cancelled_at, w.within_us, w.trace_id, w.trace_rank, ",
-            "w.customer, w.outcome, w.judged_at, w.due_at ",
+            "w.customer, w.outcome, w.judged_at, w.due_at, w.ctid::text as place ",
             "from unnest($1::integer[], $2::uuid[]) as k(slo_id, key) ",
             "join workflows w on w.slo_id = k.slo_id and w.key = k.key ",
             "order by w.slo_id, w.key for update of w",
@@ -154,27 +156,26 @@ impl Tx<'_> {
             .map_err(|source| self.failed(source))
     }
 
-    async fn insert(&mut self, rows: &Rows) -> Result<(), StoreError> {
-        if rows.slo_ids.is_empty() {
+    /// Fails as a conflict if another replica has inserted one of them in the meantime.
+    async fn insert(&mut self, rows: CopyRows) -> Result<(), StoreError> {
+        if rows.is_empty() {
             return Ok(());
         }
-        let query = sqlx::query(concat!(
+        let operation = self.operation;
+        let failed = |source| StoreError::new(operation, source);
+        let statement = concat!(
             "-- workflow.insert\n",
-            "insert into workflows (slo_id, key, epoch, label, started_at, succeeded_at, ",
-            "failed_at, late_at, cancelled_at, within_us, trace_id, trace_rank, customer, ",
-            "outcome, judged_at, due_at) ",
-            "select * from unnest($1::integer[], $2::uuid[], $3::integer[], $4::text[], ",
-            "$5::timestamptz[], $6::timestamptz[], $7::timestamptz[], $8::timestamptz[], ",
-            "$9::timestamptz[], $10::bigint[], $11::bytea[], $12::smallint[], $13::text[], ",
-            "$14::smallint[], $15::timestamptz[], $16::timestamptz[])",
-        ));
-        rows.bind(query)
-            .execute(&mut *self.inner)
-            .await
-            .map_err(|source| self.failed(source))?;
+            "copy workflows (slo_id, key, epoch, label, started_at, succeeded_at, failed_at, ",
+            "late_at, cancelled_at, within_us, trace_id, trace_rank, customer, outcome, ",
+            "judged_at, due_at) from stdin (format binary)",
+        );
+        let mut copy = self.inner.copy_in_raw(statement).await.map_err(failed)?;
+        copy.send(rows.finish()).await.map_err(failed)?;
+        copy.finish().await.map_err(failed)?;
         Ok(())
     }
 
+    /// Rows that this transaction has locked. Found by their place, which spares the index.
     async fn update(&mut self, rows: &Rows) -> Result<(), StoreError> {
         if rows.slo_ids.is_empty() {
             return Ok(());
@@ -189,10 +190,11 @@ impl Tx<'_> {
             "from unnest($1::integer[], $2::uuid[], $3::integer[], $4::text[], ",
             "$5::timestamptz[], $6::timestamptz[], $7::timestamptz[], $8::timestamptz[], ",
             "$9::timestamptz[], $10::bigint[], $11::bytea[], $12::smallint[], $13::text[], ",
-            "$14::smallint[], $15::timestamptz[], $16::timestamptz[]) ",
+            "$14::smallint[], $15::timestamptz[], $16::timestamptz[], $17::text[]) ",
             "as n(slo_id, key, epoch, label, started_at, succeeded_at, failed_at, late_at, ",
-            "cancelled_at, within_us, trace_id, trace_rank, customer, outcome, judged_at, due_at) ",
-            "where w.slo_id = n.slo_id and w.key = n.key and w.epoch = n.epoch",
+            "cancelled_at, within_us, trace_id, trace_rank, customer, outcome, judged_at, due_at, ",
+            "place) where w.ctid = n.place::tid and w.epoch = n.epoch ",
+            "and w.slo_id = n.slo_id and w.key = n.key",
         ));
         rows.bind(query)
             .execute(&mut *self.inner)
@@ -202,7 +204,46 @@ impl Tx<'_> {
     }
 }
 
-/// Rows by column, as `unnest` takes them.
+/// Columns of `workflows`.
+const COLUMNS: i16 = 16;
+
+/// Adds a new row, in the order of the statement.
+fn copy(rows: &mut CopyRows, (slo, key): &EventId, (epoch, judged): (i32, &Judged)) {
+    let Judged { workflow, verdict } = judged;
+    rows.begin_row();
+    rows.integer(slo.0);
+    rows.field(&key.0);
+    rows.integer(epoch);
+    rows.field(workflow.label.as_bytes());
+    rows.time(workflow.start.map(|start| start.at));
+    rows.time(workflow.success);
+    rows.time(workflow.failure);
+    rows.time(workflow.late);
+    rows.time(workflow.cancelled);
+    rows.bigint(within_us(workflow));
+    rows.field(workflow.trace.trace_id().as_bytes());
+    rows.smallint(trace_rank(workflow));
+    match &workflow.customer {
+        Some(customer) => rows.field(customer.as_bytes()),
+        None => rows.null(),
+    }
+    rows.smallint(verdict.outcome.as_code());
+    rows.time(verdict.at);
+    rows.time(verdict.due);
+}
+
+fn within_us(workflow: &Workflow) -> Option<i64> {
+    match workflow.start?.promise {
+        Promise::Within(within) => i64::try_from(within.as_micros()).ok(),
+        Promise::OneSpan => None,
+    }
+}
+
+fn trace_rank(workflow: &Workflow) -> i16 {
+    i16::from(matches!(workflow.trace, TraceRef::Other(_)))
+}
+
+/// Known rows by column, as `unnest` takes them.
 #[derive(Default)]
 struct Rows {
     slo_ids: Vec<i32>,
@@ -221,15 +262,16 @@ struct Rows {
     outcomes: Vec<i16>,
     judged: Vec<Option<DateTime<Utc>>>,
     due: Vec<Option<DateTime<Utc>>>,
+    places: Vec<String>,
 }
 
 impl Rows {
-    fn push(&mut self, (slo, key): &EventId, epoch: i32, judged: &Judged) {
+    fn push(&mut self, (slo, key): &EventId, known: &Known, judged: &Judged) {
         let Judged { workflow, verdict } = judged;
         let time = |at: Option<Timestamp>| at.map(Timestamp::to_chrono);
         self.slo_ids.push(slo.0);
         self.keys.push(Uuid::from_bytes(key.0));
-        self.epochs.push(epoch);
+        self.epochs.push(known.epoch);
         self.labels.push(workflow.label.clone());
         self.started
             .push(time(workflow.start.map(|start| start.at)));
@@ -237,19 +279,15 @@ impl Rows {
         self.failed.push(time(workflow.failure));
         self.late.push(time(workflow.late));
         self.cancelled.push(time(workflow.cancelled));
-        self.within_us
-            .push(workflow.start.and_then(|start| match start.promise {
-                Promise::Within(within) => i64::try_from(within.as_micros()).ok(),
-                Promise::OneSpan => None,
-            }));
+        self.within_us.push(within_us(workflow));
         self.trace_ids
             .push(workflow.trace.trace_id().as_bytes().to_vec());
-        self.trace_ranks
-            .push(i16::from(matches!(workflow.trace, TraceRef::Other(_))));
+        self.trace_ranks.push(trace_rank(workflow));
         self.customers.push(workflow.customer.clone());
         self.outcomes.push(verdict.outcome.as_code());
         self.judged.push(time(verdict.at));
         self.due.push(time(verdict.due));
+        self.places.push(known.place.clone());
     }
 
     fn bind<'q>(
@@ -273,6 +311,7 @@ impl Rows {
             .bind(&self.outcomes)
             .bind(&self.judged)
             .bind(&self.due)
+            .bind(&self.places)
     }
 }
 
@@ -316,6 +355,7 @@ fn decode(row: &sqlx::postgres::PgRow) -> Result<(EventId, Known), sqlx::Error> 
         id,
         Known {
             epoch: row.try_get("epoch")?,
+            place: row.try_get("place")?,
             judged: Judged { workflow, verdict },
         },
     ))
