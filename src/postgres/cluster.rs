@@ -112,7 +112,8 @@ const SETTINGS: [(&str, &str); 13] = [
     ("cluster_name", "throughline"),
     // One service with a few pools and perhaps a curious psql.
     ("max_connections", "100"),
-    ("shared_buffers", "128MB"),
+    // Taken only as the data grows: a million workflows in flight, with their indexes, stay in memory.
+    ("shared_buffers", "512MB"),
     // Our queries are small; parallel ones need more shared memory than a container gives.
     ("max_parallel_workers_per_gather", "0"),
     ("jit", "off"),
