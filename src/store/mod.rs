@@ -7,7 +7,6 @@
 
 mod alerts;
 mod copy;
-mod counts;
 mod definition_sets;
 mod deliveries;
 mod delivery_history;
