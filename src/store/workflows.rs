@@ -196,10 +196,14 @@ impl Tx<'_> {
             "place) where w.ctid = n.place::tid and w.epoch = n.epoch ",
             "and w.slo_id = n.slo_id and w.key = n.key",
         ));
-        rows.bind(query)
-            .execute(&mut *self.inner)
-            .await
-            .map_err(|source| self.failed(source))?;
+        let updated = rows.bind(query).execute(&mut *self.inner).await;
+        let updated = updated
+            .map_err(|source| self.failed(source))?
+            .rows_affected();
+        // The counts that follow speak of every row: one that is missed must not go unnoticed.
+        if updated != rows.slo_ids.len() as u64 {
+            return Err(self.failed(inconsistent("a locked workflow was not where it stood")));
+        }
         Ok(())
     }
 }
