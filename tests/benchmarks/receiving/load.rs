@@ -41,12 +41,17 @@ pub(super) struct Load {
 }
 
 impl Load {
-    pub(super) fn new(protocol: Protocol, encoding: Encoding, now: Timestamp) -> Self {
+    /// Senders of different numbers send different workflows.
+    pub(super) fn new(
+        (protocol, encoding): (Protocol, Encoding),
+        now: Timestamp,
+        number: u32,
+    ) -> Self {
         Self {
             protocol,
             encoding,
             request: request(u64::try_from(now.as_micros()).unwrap() * 1_000),
-            workflows: 0,
+            workflows: u64::from(number) << 32,
         }
     }
 

@@ -1,8 +1,9 @@
 //! What receiving a span costs, as a multiple of taking its bytes and dropping them.
 //!
 //! Run with `cargo bench --bench receiving`, on Linux, where the kernel counts the CPU time of each
-//! thread: all threads of this process are counted but the one that sends. What one span in a
-//! hundred costs Postgres is not, since the floor has none. Read the ratios, not the times: each is
+//! thread: all threads of this process are counted but those that send. Many send at once, as to
+//! any receiver that is busy, so that requests share their commits. What one span in a hundred
+//! costs Postgres is not counted, since the floor has none. Read the ratios, not the times: each is
 //! the median of several rounds, in which the servers take turns.
 #![expect(
     clippy::unwrap_used,
@@ -16,7 +17,7 @@ mod load;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, thread, time::Duration};
 
 use throughline::{
     clock::Clock,
@@ -48,7 +49,10 @@ use self::{
 };
 
 const ROUNDS: u32 = 9;
-const REQUESTS_A_ROUND: u32 = 100;
+const SENDERS: u32 = 16;
+const REQUESTS_A_ROUND: u32 = 8 * SENDERS;
+/// The name of a thread that sends.
+const SENDER: &str = "sender";
 
 fn main() {
     if !support::is_wanted() {
@@ -67,7 +71,10 @@ fn main() {
 
 /// Lets the servers take turns, and prints the medians.
 fn compare(protocol: Protocol, encoding: Encoding, database: &Database) {
-    let mut load = Load::new(protocol, encoding, Clock::System.now());
+    let now = Clock::System.now();
+    let mut loads: Vec<_> = (0..SENDERS)
+        .map(|number| Load::new((protocol, encoding), now, number))
+        .collect();
     let servers = [
         Server::floor(),
         Server::with_slos(100, protocol, database),
@@ -78,7 +85,7 @@ fn compare(protocol: Protocol, encoding: Encoding, database: &Database) {
     for round in 0..=ROUNDS {
         let spent = servers
             .each_ref()
-            .map(|server| server.nanos_a_span(&mut load));
+            .map(|server| server.nanos_a_span(&mut loads));
         // The first one warms up.
         if round > 0 {
             to_floor.push(spent[1] / spent[0]);
@@ -140,10 +147,16 @@ impl Server {
     }
 
     /// Sends it one round, and counts what this process did beside sending.
-    fn nanos_a_span(&self, load: &mut Load) -> f64 {
-        let before = cpu_beside_this_thread();
-        load.send(self.address, REQUESTS_A_ROUND);
-        let spent = cpu_beside_this_thread().saturating_sub(before);
+    fn nanos_a_span(&self, loads: &mut [Load]) -> f64 {
+        let before = cpu_beside_sending();
+        thread::scope(|scope| {
+            for load in loads {
+                let send = move || load.send(self.address, REQUESTS_A_ROUND / SENDERS);
+                let sender = thread::Builder::new().name(SENDER.to_owned());
+                sender.spawn_scoped(scope, send).unwrap();
+            }
+        });
+        let spent = cpu_beside_sending().saturating_sub(before);
         spent.as_secs_f64() * 1e9 / f64::from(REQUESTS_A_ROUND * SPANS_A_REQUEST)
     }
 }
@@ -194,14 +207,13 @@ fn listen(runtime: &Runtime) -> TcpListener {
 }
 
 /// The kernel's account: `/proc/self/task/<thread>/schedstat` begins with nanoseconds on a CPU.
-fn cpu_beside_this_thread() -> Duration {
-    let own = std::fs::read_link("/proc/thread-self").unwrap();
-    let own = own.file_name().unwrap();
+fn cpu_beside_sending() -> Duration {
+    let read = |thread: &Path, file: &str| std::fs::read_to_string(thread.join(file)).ok();
     let nanos = std::fs::read_dir("/proc/self/task")
         .unwrap()
-        .map(|thread| thread.unwrap())
-        .filter(|thread| thread.file_name() != own)
-        .filter_map(|thread| std::fs::read_to_string(thread.path().join("schedstat")).ok())
+        .map(|thread| thread.unwrap().path())
+        .filter(|thread| read(thread, "comm").is_some_and(|name| name.trim_end() != SENDER))
+        .filter_map(|thread| read(&thread, "schedstat"))
         .map(|line| line.split(' ').next().unwrap().parse::<u64>().unwrap())
         .sum();
     Duration::from_nanos(nanos)
