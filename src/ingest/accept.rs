@@ -170,8 +170,8 @@ mod tests {
             recorder,
             clock,
             limits: TimeLimits {
-                future: Duration::from_secs(60),
-                horizon: Duration::from_secs(3_600),
+                future: Duration::from_mins(1),
+                horizon: Duration::from_hours(1),
                 skew: Duration::from_secs(1),
             },
             metrics: Metrics::new().unwrap(),

@@ -185,7 +185,7 @@ async fn door(count: usize, store: Store) -> Ingest {
         recorder,
         clock: Clock::System,
         limits: TimeLimits {
-            future: Duration::from_secs(60),
+            future: Duration::from_mins(1),
             horizon: HORIZON,
             skew: Judging::DEFAULT_SKEW_TOLERANCE,
         },
@@ -195,7 +195,7 @@ async fn door(count: usize, store: Store) -> Ingest {
 
 fn runtime() -> Runtime {
     // A thread that ends takes its account with it.
-    let forever = Duration::from_secs(3_600);
+    let forever = Duration::from_hours(1);
     let mut builder = Builder::new_multi_thread();
     let builder = builder.worker_threads(1).thread_keep_alive(forever);
     builder.enable_all().build().unwrap()

@@ -111,7 +111,7 @@ impl Lane {
     /// As the recorder does it for the requests that it commits together.
     async fn try_record(&self, evidence: &[Evidence]) -> Result<(), StoreError> {
         let judging = |_| Judging {
-            grace: Duration::from_secs(120),
+            grace: Duration::from_mins(2),
             watermark: self.now,
             skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
         };

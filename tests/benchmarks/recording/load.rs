@@ -10,7 +10,7 @@ use throughline::domain::{
 };
 
 const SLO: SloId = SloId(1);
-const WITHIN: Duration = Duration::from_secs(3_600);
+const WITHIN: Duration = Duration::from_hours(1);
 
 /// Makes batches of evidence, one after the other.
 pub(super) struct Load {

@@ -9,10 +9,10 @@ use throughline::{
     store::Store,
 };
 
-pub(crate) const DAY: Duration = Duration::from_secs(86_400);
+pub(crate) const DAY: Duration = Duration::from_hours(24);
 
 /// As long as late data is taken by default.
-pub(crate) const HORIZON: Duration = Duration::from_secs(7 * 86_400);
+pub(crate) const HORIZON: Duration = Duration::from_hours(168);
 
 /// Anything but `cargo bench` only wants to know that a benchmark builds.
 pub(crate) fn is_wanted() -> bool {
