@@ -13,8 +13,9 @@
 //!
 //! The stations (`ingest`, `evaluate`, `deliver`, `web`) use `domain` and `store` and never each other:
 //! what one must tell another goes through a row in Postgres, so any of them may die at any
-//! instruction, and any number of replicas may run. Only `app` knows all of them. Wire formats and
-//! libraries stop at their edge: `tests/integration/architecture.rs` keeps these rules.
+//! instruction, and any number of replicas may run. Only `app` knows all of them; `demo` runs the
+//! same `app` with a made-up shop that sends to it from outside. Wire formats and libraries stop at
+//! their edge: `tests/integration/architecture.rs` keeps these rules.
 //!
 //! # A span's journey
 //!

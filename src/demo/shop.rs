@@ -99,7 +99,7 @@ pub(super) struct Visit {
     pub(super) steps: Vec<Step>,
 }
 
-/// How a visit's trace follows from the one before (messaging.md has both in every larger system).
+/// How a visit's trace follows from the one before: larger systems have both at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Joined {
     Root,

@@ -32,6 +32,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 const WAITING_REQUESTS: usize = 256;
 /// Requests in one transaction.
 const REQUESTS_PER_COMMIT: usize = 64;
+/// How long more requests are waited for when several senders are at work: a transaction costs about
+/// as much for many as for one. A sender on its own is answered at once.
+const GATHER_FOR: Duration = Duration::from_millis(5);
 /// How often a transaction starts again because another replica was first.
 const CONFLICTS: usize = 10;
 
@@ -50,15 +53,11 @@ struct Request {
 /// The other end: commits until it is told to stop and nothing waits any more.
 #[derive(Debug)]
 pub struct RecorderLoop {
-    pub store: Store,
-    pub writer: Writer,
-    pub clock: Clock,
-    pub classifier: watch::Receiver<Arc<Classifier>>,
-    pub watermark: watch::Receiver<Timestamp>,
+    parts: RecorderParts,
     requests: mpsc::Receiver<Request>,
 }
 
-/// What the loop needs besides its queue.
+/// What committing needs.
 #[derive(Debug)]
 pub struct RecorderParts {
     pub store: Store,
@@ -71,22 +70,7 @@ pub struct RecorderParts {
 impl Recorder {
     pub fn new(parts: RecorderParts) -> (Self, RecorderLoop) {
         let (sender, requests) = mpsc::channel(WAITING_REQUESTS);
-        let RecorderParts {
-            store,
-            writer,
-            clock,
-            classifier,
-            watermark,
-        } = parts;
-        let recorder_loop = RecorderLoop {
-            store,
-            writer,
-            clock,
-            classifier,
-            watermark,
-            requests,
-        };
-        (Self { requests: sender }, recorder_loop)
+        (Self { requests: sender }, RecorderLoop { parts, requests })
     }
 
     /// Returns when `findings` are committed, or after 2.5 s with an error. In the latter case they
@@ -113,18 +97,37 @@ impl Recorder {
 impl RecorderLoop {
     /// Commits until `shutdown` is cancelled and the queue is empty.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        let mut waiting = Vec::with_capacity(REQUESTS_PER_COMMIT);
+        let mut are_many_sending = false;
         loop {
-            tokio::select! {
+            let first = tokio::select! {
                 biased;
-                count = self.requests.recv_many(&mut waiting, REQUESTS_PER_COMMIT) => {
-                    if count == 0 {
-                        return;
-                    }
+                request = self.requests.recv() => request,
+                () = shutdown.cancelled() => {
+                    self.requests.close();
+                    self.requests.recv().await
                 }
-                () = shutdown.cancelled() => self.requests.close(),
-            }
-            self.commit_and_reply(std::mem::take(&mut waiting)).await;
+            };
+            let Some(first) = first else { return };
+            let mut waiting = vec![first];
+            let patience = if are_many_sending {
+                GATHER_FOR
+            } else {
+                Duration::ZERO
+            };
+            // What has been gathered stays gathered when the time is over.
+            let _elapsed = tokio::time::timeout(patience, self.gather(&mut waiting)).await;
+            are_many_sending = waiting.len() > 1;
+            self.commit_and_reply(waiting).await;
+        }
+    }
+
+    /// Takes what waits and what comes until a transaction is full.
+    async fn gather(&mut self, waiting: &mut Vec<Request>) {
+        while waiting.len() < REQUESTS_PER_COMMIT {
+            let Some(request) = self.requests.recv().await else {
+                return;
+            };
+            waiting.push(request);
         }
     }
 
@@ -171,17 +174,17 @@ impl RecorderLoop {
         for (key, count) in findings.iter().flat_map(|findings| &findings.unusable) {
             *unusable.entry(*key).or_default() += count;
         }
-        let classifier = Arc::clone(&self.classifier.borrow());
-        let watermark = *self.watermark.borrow();
+        let classifier = Arc::clone(&self.parts.classifier.borrow());
+        let watermark = *self.parts.watermark.borrow();
         let judging = |slo| Judging {
             grace: classifier.grace(slo),
             watermark,
             skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
         };
-        let mut tx = self.store.begin("record evidence").await?;
+        let mut tx = self.parts.store.begin("record evidence").await?;
         let moves = tx.record_workflows(&gathered, &judging).await?;
-        tx.add_counts(self.writer, &moves).await?;
-        tx.add_evidence_counts(self.clock.now(), &unusable, &moves.corrected)
+        tx.add_counts(self.parts.writer, &moves).await?;
+        tx.add_evidence_counts(self.parts.clock.now(), &unusable, &moves.corrected)
             .await?;
         tx.commit().await
     }

@@ -219,16 +219,11 @@ fn every_module_has_its_rule() {
 fn crates_stop_at_their_edge() {
     let mut complaints = Vec::new();
     for file in sources("src") {
-        for (name, modules) in STOPS_AT {
-            if modules.contains(&file.module.as_str()) {
-                continue;
-            }
-            for (line, text) in file.code() {
-                if names_crate(text, name) {
-                    let what = format!("`{name}` is named only in {modules:?}");
-                    complaints.push(file.complaint(line, &what));
-                }
-            }
+        let abroad = |modules: &[&str]| !modules.contains(&file.module.as_str());
+        for (name, modules) in STOPS_AT.into_iter().filter(|(_, modules)| abroad(modules)) {
+            let what = format!("`{name}` is named only in {modules:?}");
+            let lines = file.code().filter(|(_, text)| names_crate(text, name));
+            complaints.extend(lines.map(|(line, _)| file.complaint(line, &what)));
         }
     }
     assert_none(&complaints);
