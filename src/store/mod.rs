@@ -6,7 +6,6 @@
 //! show.
 
 mod alerts;
-mod copy;
 mod definition_sets;
 mod deliveries;
 mod delivery_history;

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::{StoreError, Tx, copy::CopyRows, retention::EPOCH_LOCK};
+use super::{StoreError, Tx, retention::EPOCH_LOCK};
 use crate::domain::{
     ledger::{EventId, Gathered, Judged, Moves, apply},
     names::{SloId, TraceId},
@@ -49,7 +49,7 @@ impl Tx<'_> {
         }
         let epoch = self.current_epoch().await?;
         let known = self.lock_known(gathered).await?;
-        let (mut inserts, mut updates) = (CopyRows::new(COLUMNS), Rows::default());
+        let (mut inserts, mut updates) = (Rows::default(), Rows::default());
         for (id, workflow) in gathered {
             let row = known.get(id);
             let judging = judging(id.0);
@@ -63,11 +63,11 @@ impl Tx<'_> {
                 continue;
             };
             match row {
-                Some(row) => updates.push(id, row, &judged),
-                None => copy(&mut inserts, id, (epoch, &judged)),
+                Some(row) => updates.push_known(id, row, &judged),
+                None => inserts.push(id, epoch, &judged),
             }
         }
-        self.insert(inserts).await?;
+        self.insert(&inserts).await?;
         self.update(&updates).await?;
         Ok(moves)
     }
@@ -99,7 +99,7 @@ impl Tx<'_> {
             let judging = judging(id.0);
             if let Some(judged) = apply(id.0, Some(&known.judged), &workflow, &judging, &mut moves)
             {
-                updates.push(&id, &known, &judged);
+                updates.push_known(&id, &known, &judged);
             }
         }
         self.update(&updates).await?;
@@ -110,13 +110,15 @@ impl Tx<'_> {
     /// of the transaction.
     async fn current_epoch(&mut self) -> Result<i32, StoreError> {
         // Few rows are touched among many: a plan that scans a partition is always wrong here, but
-        // the planner cannot know while statistics are missing.
+        // the planner cannot know while statistics are missing. Nobody waits for a statement that
+        // takes longer than a commit may: it would only hold its locks.
         sqlx::query(concat!(
             "-- epoch.hold\n",
             "select pg_advisory_xact_lock_shared($1), ",
             "set_config('enable_seqscan', 'off', true), ",
             "set_config('enable_hashjoin', 'off', true), ",
-            "set_config('enable_mergejoin', 'off', true)",
+            "set_config('enable_mergejoin', 'off', true), ",
+            "set_config('statement_timeout', '10s', true)",
         ))
         .bind(EPOCH_LOCK)
         .execute(&mut *self.inner)
@@ -157,21 +159,25 @@ impl Tx<'_> {
     }
 
     /// Fails as a conflict if another replica has inserted one of them in the meantime.
-    async fn insert(&mut self, rows: CopyRows) -> Result<(), StoreError> {
-        if rows.is_empty() {
+    ///
+    /// One message to the server, and not a COPY: a writer that vanishes in the middle of that is at
+    /// work to the server, not idle, and no time-out makes it let go of its keys.
+    async fn insert(&mut self, rows: &Rows) -> Result<(), StoreError> {
+        if rows.slo_ids.is_empty() {
             return Ok(());
         }
-        let operation = self.operation;
-        let failed = |source| StoreError::new(operation, source);
-        let statement = concat!(
+        let query = sqlx::query(concat!(
             "-- workflow.insert\n",
-            "copy workflows (slo_id, key, epoch, label, started_at, succeeded_at, failed_at, ",
-            "late_at, cancelled_at, within_us, trace_id, trace_rank, customer, outcome, ",
-            "judged_at, due_at) from stdin (format binary)",
-        );
-        let mut copy = self.inner.copy_in_raw(statement).await.map_err(failed)?;
-        copy.send(rows.finish()).await.map_err(failed)?;
-        copy.finish().await.map_err(failed)?;
+            "insert into workflows (slo_id, key, epoch, label, started_at, succeeded_at, ",
+            "failed_at, late_at, cancelled_at, within_us, trace_id, trace_rank, customer, ",
+            "outcome, judged_at, due_at) ",
+            "select * from unnest($1::integer[], $2::uuid[], $3::integer[], $4::text[], ",
+            "$5::timestamptz[], $6::timestamptz[], $7::timestamptz[], $8::timestamptz[], ",
+            "$9::timestamptz[], $10::bigint[], $11::bytea[], $12::smallint[], $13::text[], ",
+            "$14::smallint[], $15::timestamptz[], $16::timestamptz[])",
+        ));
+        let inserted = rows.bind(query).execute(&mut *self.inner).await;
+        inserted.map_err(|source| self.failed(source))?;
         Ok(())
     }
 
@@ -196,7 +202,8 @@ impl Tx<'_> {
             "place) where w.ctid = n.place::tid and w.epoch = n.epoch ",
             "and w.slo_id = n.slo_id and w.key = n.key",
         ));
-        let updated = rows.bind(query).execute(&mut *self.inner).await;
+        let query = rows.bind(query).bind(&rows.places);
+        let updated = query.execute(&mut *self.inner).await;
         let updated = updated
             .map_err(|source| self.failed(source))?
             .rows_affected();
@@ -206,34 +213,6 @@ impl Tx<'_> {
         }
         Ok(())
     }
-}
-
-/// Columns of `workflows`.
-const COLUMNS: i16 = 16;
-
-/// Adds a new row, in the order of the statement.
-fn copy(rows: &mut CopyRows, (slo, key): &EventId, (epoch, judged): (i32, &Judged)) {
-    let Judged { workflow, verdict } = judged;
-    rows.begin_row();
-    rows.integer(slo.0);
-    rows.field(&key.0);
-    rows.integer(epoch);
-    rows.field(workflow.label.as_bytes());
-    rows.time(workflow.start.map(|start| start.at));
-    rows.time(workflow.success);
-    rows.time(workflow.failure);
-    rows.time(workflow.late);
-    rows.time(workflow.cancelled);
-    rows.bigint(within_us(workflow));
-    rows.field(workflow.trace.trace_id().as_bytes());
-    rows.smallint(trace_rank(workflow));
-    match &workflow.customer {
-        Some(customer) => rows.field(customer.as_bytes()),
-        None => rows.null(),
-    }
-    rows.smallint(verdict.outcome.as_code());
-    rows.time(verdict.at);
-    rows.time(verdict.due);
 }
 
 fn within_us(workflow: &Workflow) -> Option<i64> {
@@ -247,7 +226,7 @@ fn trace_rank(workflow: &Workflow) -> i16 {
     i16::from(matches!(workflow.trace, TraceRef::Other(_)))
 }
 
-/// Known rows by column, as `unnest` takes them.
+/// Rows by column, as `unnest` takes them.
 #[derive(Default)]
 struct Rows {
     slo_ids: Vec<i32>,
@@ -266,16 +245,22 @@ struct Rows {
     outcomes: Vec<i16>,
     judged: Vec<Option<DateTime<Utc>>>,
     due: Vec<Option<DateTime<Utc>>>,
+    /// Of known rows only.
     places: Vec<String>,
 }
 
 impl Rows {
-    fn push(&mut self, (slo, key): &EventId, known: &Known, judged: &Judged) {
+    fn push_known(&mut self, id: &EventId, known: &Known, judged: &Judged) {
+        self.push(id, known.epoch, judged);
+        self.places.push(known.place.clone());
+    }
+
+    fn push(&mut self, (slo, key): &EventId, epoch: i32, judged: &Judged) {
         let Judged { workflow, verdict } = judged;
         let time = |at: Option<Timestamp>| at.map(Timestamp::to_chrono);
         self.slo_ids.push(slo.0);
         self.keys.push(Uuid::from_bytes(key.0));
-        self.epochs.push(known.epoch);
+        self.epochs.push(epoch);
         self.labels.push(workflow.label.clone());
         self.started
             .push(time(workflow.start.map(|start| start.at)));
@@ -291,7 +276,6 @@ impl Rows {
         self.outcomes.push(verdict.outcome.as_code());
         self.judged.push(time(verdict.at));
         self.due.push(time(verdict.due));
-        self.places.push(known.place.clone());
     }
 
     fn bind<'q>(
@@ -315,7 +299,6 @@ impl Rows {
             .bind(&self.outcomes)
             .bind(&self.judged)
             .bind(&self.due)
-            .bind(&self.places)
     }
 }
 
