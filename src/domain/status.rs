@@ -233,7 +233,7 @@ mod tests {
 
     use super::*;
     use crate::domain::{
-        definition::{AlertRule, Alerting, Indicator, Notify, Source, SpanIndicator},
+        definition::{AlertRule, Alerting, Indicator, SpanIndicator},
         selector::Selector,
     };
 
@@ -242,20 +242,8 @@ mod tests {
     fn slo() -> Slo {
         let name: Name = "orders".parse().unwrap();
         let selector = Selector::parse("{ name = \"order\" }").unwrap();
+        let indicator = Indicator::Span(SpanIndicator::new(selector.clone(), selector));
         Slo {
-            display_name: name.to_string(),
-            name,
-            labels: BTreeMap::new(),
-            description: None,
-            service: None,
-            objective: "99%".parse().unwrap(),
-            window: DAY * 28,
-            indicator: Indicator::Span(SpanIndicator {
-                matches: selector.clone(),
-                good: selector,
-                started_at: None,
-            }),
-            customer: None,
             grace: Duration::ZERO,
             alerting: Alerting {
                 rules: vec![AlertRule {
@@ -267,13 +255,7 @@ mod tests {
                 }],
                 ..Alerting::default()
             },
-            notify: Notify::default(),
-            runbook: None,
-            source: Source {
-                file: "orders.yaml".to_owned(),
-                line: 1,
-                text: String::new(),
-            },
+            ..Slo::new(name, "99%".parse().unwrap(), DAY * 28, indicator)
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the pages lead with, state by state.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     domain::{
         counts::EventCounts,
-        definition::{Alerting, Indicator, Notify, Severity, Slo, Source, SpanIndicator},
+        definition::{Indicator, Severity, Slo, SpanIndicator},
         names::SloId,
         notification::{Facts, WindowFacts, sample, sentence as notification},
         selector::Selector,
@@ -25,28 +25,13 @@ fn now() -> Timestamp {
 fn slo() -> Arc<Slo> {
     let selector = || Selector::parse("{ true }").unwrap();
     Arc::new(Slo {
-        name: "orders".parse().unwrap(),
         display_name: "Orders".to_owned(),
-        labels: BTreeMap::new(),
-        description: None,
-        service: None,
-        objective: "99.5%".parse().unwrap(),
-        window: Duration::from_hours(28 * 24),
-        indicator: Indicator::Span(SpanIndicator {
-            matches: selector(),
-            good: selector(),
-            started_at: None,
-        }),
-        customer: None,
-        grace: Duration::from_mins(2),
-        alerting: Alerting::default(),
-        notify: Notify::default(),
-        runbook: None,
-        source: Source {
-            file: "a.yaml".to_owned(),
-            line: 1,
-            text: String::new(),
-        },
+        ..Slo::new(
+            "orders".parse().unwrap(),
+            "99.5%".parse().unwrap(),
+            Duration::from_hours(28 * 24),
+            Indicator::Span(SpanIndicator::new(selector(), selector())),
+        )
     })
 }
 

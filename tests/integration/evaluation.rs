@@ -6,7 +6,7 @@ use throughline::{
     domain::{
         counts::EventCounts,
         definition::{
-            AlertRule, Alerting, AttributeName, Catalog, Indicator, Notify, Severity, Slo, Source,
+            AlertRule, Alerting, AttributeName, Catalog, Indicator, Notify, Severity, Slo,
             WorkflowIndicator,
         },
         names::{Name, SloId},
@@ -60,22 +60,12 @@ fn rule(name: &str, factor: f64, minutes: [u64; 2]) -> AlertRule {
 
 fn slo() -> Slo {
     let selector = Selector::parse("{ name = \"order\" }").unwrap();
+    let indicator = WorkflowIndicator::new(selector.clone(), selector, MINUTE * 5, Vec::new());
+    let window = Duration::from_hours(28 * 24);
     Slo {
-        name: "orders".parse().unwrap(),
         display_name: "Orders complete".to_owned(),
         labels: BTreeMap::from([("team".to_owned(), "shop".to_owned())]),
-        description: None,
         service: Some("orders".to_owned()),
-        objective: "99%".parse().unwrap(),
-        window: Duration::from_hours(28 * 24),
-        indicator: Indicator::Workflow(WorkflowIndicator {
-            start: selector.clone(),
-            finish: selector,
-            fail: None,
-            cancel: None,
-            within: MINUTE * 5,
-            correlate: Vec::new(),
-        }),
         customer: Some(AttributeName {
             scope: AttributeScope::Span,
             key: "customer.id".to_owned(),
@@ -92,12 +82,12 @@ fn slo() -> Slo {
             page: vec!["oncall".parse().unwrap(), "deploy-slack".parse().unwrap()],
             ticket: Vec::new(),
         },
-        runbook: None,
-        source: Source {
-            file: "orders.yaml".to_owned(),
-            line: 1,
-            text: String::new(),
-        },
+        ..Slo::new(
+            "orders".parse().unwrap(),
+            "99%".parse().unwrap(),
+            window,
+            Indicator::Workflow(indicator),
+        )
     }
 }
 

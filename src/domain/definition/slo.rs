@@ -32,10 +32,30 @@ impl Slo {
     /// Exporters batch for 5 s and retry for minutes; after 2 minutes most of what is under way has
     /// arrived.
     pub const DEFAULT_GRACE: Duration = Duration::from_mins(2);
+
+    /// What is given and nothing more: everything optional is as if left out.
+    pub fn new(name: Name, objective: Objective, window: Duration, indicator: Indicator) -> Self {
+        Self {
+            display_name: name.to_string(),
+            name,
+            labels: BTreeMap::new(),
+            description: None,
+            service: None,
+            objective,
+            window,
+            indicator,
+            customer: None,
+            grace: Self::DEFAULT_GRACE,
+            alerting: Alerting::default(),
+            notify: Notify::default(),
+            runbook: None,
+            source: Source::default(),
+        }
+    }
 }
 
 /// Where a definition stands and how it reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Source {
     /// Relative to the folder of definitions.
     pub file: String,
@@ -64,6 +84,25 @@ pub struct WorkflowIndicator {
     pub correlate: Vec<Correlator>,
 }
 
+impl WorkflowIndicator {
+    /// What is given and nothing more: everything optional is as if left out.
+    pub const fn new(
+        start: Selector,
+        finish: Selector,
+        within: Duration,
+        correlate: Vec<Correlator>,
+    ) -> Self {
+        Self {
+            start,
+            finish,
+            fail: None,
+            cancel: None,
+            within,
+            correlate,
+        }
+    }
+}
+
 /// What makes two pieces of evidence belong to the same workflow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Correlator {
@@ -83,6 +122,17 @@ pub struct SpanIndicator {
     pub good: Selector,
     /// Where the start of the workflow stands on the span, for `workflow:duration`.
     pub started_at: Option<StartedAt>,
+}
+
+impl SpanIndicator {
+    /// What is given and nothing more: everything optional is as if left out.
+    pub const fn new(matches: Selector, good: Selector) -> Self {
+        Self {
+            matches,
+            good,
+            started_at: None,
+        }
+    }
 }
 
 /// Where a span tells when its workflow started.

@@ -8,8 +8,8 @@ use throughline::{
     clock::{Clock, ManualClock},
     domain::{
         definition::{
-            AlertRule, Alerting, AttributeName, Catalog, Correlator, Indicator, Notify, Severity,
-            Slo, Source, WorkflowIndicator,
+            AlertRule, Alerting, AttributeName, Catalog, Correlator, Indicator, Severity, Slo,
+            Source, WorkflowIndicator,
         },
         names::Name,
         selector::Selector,
@@ -188,40 +188,39 @@ fn slo(shape: &Shape) -> Slo {
         "apiVersion: throughline/v1\nkind: SLO\nmetadata:\n  name: {}\n  displayName: {}\nspec:\n  service: {}\n  objective: {}\n  window: 28d\n  indicator:\n    workflow:\n      start:  '{{ name = \"checkout.submit\" && kind = producer }}'\n      finish: '{{ name = \"email.send\" && status != error }}'\n      within: 5m\n      correlate: [span.order.id, trace]\n  customer: span.customer.id\n  notify: {{ page: [oncall], ticket: [team-chat] }}\n",
         shape.name, shape.title, shape.service, shape.objective
     );
+    let indicator = WorkflowIndicator::new(
+        Selector::parse("{ name = \"checkout.submit\" }").unwrap(),
+        Selector::parse("{ name = \"email.send\" }").unwrap(),
+        Duration::from_mins(5),
+        vec![Correlator::Trace],
+    );
     Slo {
-        name: shape.name.parse().unwrap(),
         display_name: shape.title.to_owned(),
         labels: BTreeMap::from([("team".to_owned(), shape.service.to_owned())]),
         description: Some(
             "From the customer's click to the confirmation in the mailbox.".to_owned(),
         ),
         service: Some(shape.service.to_owned()),
-        objective: shape.objective.parse().unwrap(),
-        window: Duration::from_hours(28 * 24),
-        indicator: Indicator::Workflow(WorkflowIndicator {
-            start: Selector::parse("{ name = \"checkout.submit\" }").unwrap(),
-            finish: Selector::parse("{ name = \"email.send\" }").unwrap(),
-            fail: None,
-            cancel: None,
-            within: Duration::from_mins(5),
-            correlate: vec![Correlator::Trace],
-        }),
         customer: Some(AttributeName {
             scope: AttributeScope::Span,
             key: "customer.id".to_owned(),
         }),
-        grace: Duration::from_mins(2),
         alerting: Alerting {
             rules: rules(),
             ..Alerting::default()
         },
-        notify: Notify::default(),
         runbook: Some("https://runbooks.example.com/orders".to_owned()),
         source: Source {
             file: "orders.yaml".to_owned(),
             line: 1,
             text,
         },
+        ..Slo::new(
+            shape.name.parse().unwrap(),
+            shape.objective.parse().unwrap(),
+            Duration::from_hours(28 * 24),
+            Indicator::Workflow(indicator),
+        )
     }
 }
 

@@ -53,12 +53,9 @@ fn workflow(
         .and_then(|(text, place)| values::duration(findings, &text.0, place));
     let correlate = correlators(findings, file, place);
     Some(WorkflowIndicator {
-        start: start?,
-        finish: finish?,
         fail: fail?,
         cancel: cancel?,
-        within: within?,
-        correlate: correlate?,
+        ..WorkflowIndicator::new(start?, finish?, within?, correlate?)
     })
 }
 
@@ -185,9 +182,8 @@ fn span(findings: &Findings<'_>, file: &SpanFile, place: Place) -> Option<SpanIn
             .map(Some),
     };
     Some(SpanIndicator {
-        matches: matches?,
-        good: good?,
         started_at: started_at?,
+        ..SpanIndicator::new(matches?, good?)
     })
 }
 

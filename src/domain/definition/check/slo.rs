@@ -39,22 +39,20 @@ pub(super) fn check(named: &Named<'_, SloSpec>, known: &Known) -> Option<Slo> {
     };
     let (name, _) = named.name.clone()?;
     let metadata = named.metadata.as_ref()?;
+    let display_name = optional(metadata.display_name.as_ref())
+        .map_or_else(|| name.to_string(), |(text, _)| text.clone());
     Some(Slo {
-        display_name: optional(metadata.display_name.as_ref())
-            .map_or_else(|| name.to_string(), |(text, _)| text.clone()),
-        name,
+        display_name,
         labels: labels(metadata),
         description: text(spec.description.as_ref()),
         service: text(spec.service.as_ref()),
-        objective: objective?,
-        window: window?,
-        indicator: indicator?,
         customer: customer?,
         grace: grace?,
         alerting: alerting?,
         notify: notify?,
         runbook: runbook?,
         source: source(named),
+        ..Slo::new(name, objective?, window?, indicator?)
     })
 }
 

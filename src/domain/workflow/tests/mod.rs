@@ -11,8 +11,8 @@ use crate::domain::{
     classify::{AbsurdTime, Classifier, Findings, TimeLimits, Unusable},
     counts::EventCounts,
     definition::{
-        Alerting, AttributeName, Catalog, Correlator, Indicator, Notify, Slo, Source,
-        SpanIndicator, StartedAt, TimeUnit, WorkflowIndicator,
+        AttributeName, Catalog, Correlator, Indicator, Slo, SpanIndicator, StartedAt, TimeUnit,
+        WorkflowIndicator,
     },
     ledger::{Judged, Moves, apply, gather},
     names::{SloId, SpanId, TraceId},
@@ -99,20 +99,24 @@ fn by_attribute(key: &str) -> Vec<Correlator> {
 /// by trace.
 fn workflow_slo() -> WorkflowIndicator {
     WorkflowIndicator {
-        start: selector(r#"{ name = "enqueue" }"#),
-        finish: selector(r#"{ name = "finish" && status != error }"#),
         fail: Some(selector(r#"{ name = "dead letter" }"#)),
         cancel: Some(selector(r#"{ name = "cancel" }"#)),
-        within: Duration::from_mins(1),
-        correlate: vec![Correlator::Trace],
+        ..WorkflowIndicator::new(
+            selector(r#"{ name = "enqueue" }"#),
+            selector(r#"{ name = "finish" && status != error }"#),
+            Duration::from_mins(1),
+            vec![Correlator::Trace],
+        )
     }
 }
 
 fn span_slo(started_at: Option<StartedAt>) -> SpanIndicator {
     SpanIndicator {
-        matches: selector(r#"{ name = "finish" }"#),
-        good: selector("{ status != error && workflow:duration <= 60s }"),
         started_at,
+        ..SpanIndicator::new(
+            selector(r#"{ name = "finish" }"#),
+            selector("{ status != error && workflow:duration <= 60s }"),
+        )
     }
 }
 
@@ -127,25 +131,11 @@ struct World {
 
 impl World {
     fn new(indicator: Indicator) -> Self {
+        let name = "slo".parse().unwrap();
+        let objective = "99.5%".parse().unwrap();
         let slo = Slo {
-            name: "slo".parse().unwrap(),
-            display_name: "slo".to_owned(),
-            labels: BTreeMap::new(),
-            description: None,
-            service: None,
-            objective: "99.5%".parse().unwrap(),
-            window: Duration::from_hours(720),
-            indicator,
             customer: Some(attribute("customer.id")),
-            grace: Slo::DEFAULT_GRACE,
-            alerting: Alerting::default(),
-            notify: Notify::default(),
-            runbook: None,
-            source: Source {
-                file: String::new(),
-                line: 1,
-                text: String::new(),
-            },
+            ..Slo::new(name, objective, Duration::from_hours(720), indicator)
         };
         let ids = BTreeMap::from([(slo.name.clone(), SloId(1))]);
         let mut catalog = Catalog::default();
