@@ -21,7 +21,7 @@ use crate::{
         names::{Name, SloId, SpanId, TraceId},
         span::{Attributes, Instrumentation, OwnedValue, Span, SpanStatus},
         time::{TimeRange, Timestamp},
-        workflow::{Judging, Promise, Start, TraceRef, Workflow},
+        workflow::{Details, Judging, Promise, Start, TraceRef, Workflow},
     },
     store::{Store, Writer},
 };
@@ -137,6 +137,7 @@ impl Slos {
             cancelled: None,
             trace: self.trace,
             customer: None,
+            details: Details::default(),
         }
     }
 }

@@ -9,7 +9,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
-use sqlx::Row as _;
+use sqlx::{Row as _, types::Json};
 use uuid::Uuid;
 
 use super::{StoreError, Tx, retention::EPOCH_LOCK};
@@ -17,7 +17,7 @@ use crate::domain::{
     ledger::{EventId, Gathered, Judged, Moves, apply},
     names::{SloId, TraceId},
     time::Timestamp,
-    workflow::{EventKey, Judging, Outcome, Promise, Start, TraceRef, Verdict, Workflow},
+    workflow::{Details, EventKey, Judging, Outcome, Promise, Start, TraceRef, Verdict, Workflow},
 };
 
 /// A row as it stands, and where: its partition and its place there, which cannot change while the
@@ -83,8 +83,8 @@ impl Tx<'_> {
         let rows = sqlx::query(concat!(
             "-- workflow.lock_due\n",
             "select slo_id, key, epoch, label, started_at, succeeded_at, failed_at, late_at, ",
-            "cancelled_at, within_us, trace_id, trace_rank, customer, outcome, judged_at, due_at, ",
-            "ctid::text as place from workflows where due_at <= $1 order by due_at limit $2 for update skip locked",
+            "cancelled_at, within_us, trace_id, trace_rank, customer, details, outcome, judged_at, ",
+            "due_at, ctid::text as place from workflows where due_at <= $1 order by due_at limit $2 for update skip locked",
         ))
         .bind(watermark.to_chrono())
         .bind(limit)
@@ -142,7 +142,7 @@ impl Tx<'_> {
             "-- workflow.lock_known\n",
             "select w.slo_id, w.key, w.epoch, w.label, w.started_at, w.succeeded_at, ",
             "w.failed_at, w.late_at, w.cancelled_at, w.within_us, w.trace_id, w.trace_rank, ",
-            "w.customer, w.outcome, w.judged_at, w.due_at, w.ctid::text as place ",
+            "w.customer, w.details, w.outcome, w.judged_at, w.due_at, w.ctid::text as place ",
             "from unnest($1::integer[], $2::uuid[]) as k(slo_id, key) ",
             "join workflows w on w.slo_id = k.slo_id and w.key = k.key ",
             "order by w.slo_id, w.key for update of w",
@@ -170,11 +170,11 @@ impl Tx<'_> {
             "-- workflow.insert\n",
             "insert into workflows (slo_id, key, epoch, label, started_at, succeeded_at, ",
             "failed_at, late_at, cancelled_at, within_us, trace_id, trace_rank, customer, ",
-            "outcome, judged_at, due_at) ",
+            "outcome, judged_at, due_at, details) ",
             "select * from unnest($1::integer[], $2::uuid[], $3::integer[], $4::text[], ",
             "$5::timestamptz[], $6::timestamptz[], $7::timestamptz[], $8::timestamptz[], ",
             "$9::timestamptz[], $10::bigint[], $11::bytea[], $12::smallint[], $13::text[], ",
-            "$14::smallint[], $15::timestamptz[], $16::timestamptz[])",
+            "$14::smallint[], $15::timestamptz[], $16::timestamptz[], $17::jsonb[])",
         ));
         let inserted = rows.bind(query).execute(&mut *self.inner).await;
         inserted.map_err(|source| self.failed(source))?;
@@ -192,14 +192,15 @@ impl Tx<'_> {
             "succeeded_at = n.succeeded_at, failed_at = n.failed_at, late_at = n.late_at, ",
             "cancelled_at = n.cancelled_at, within_us = n.within_us, trace_id = n.trace_id, ",
             "trace_rank = n.trace_rank, customer = n.customer, outcome = n.outcome, ",
-            "judged_at = n.judged_at, due_at = n.due_at ",
+            "judged_at = n.judged_at, due_at = n.due_at, details = n.details ",
             "from unnest($1::integer[], $2::uuid[], $3::integer[], $4::text[], ",
             "$5::timestamptz[], $6::timestamptz[], $7::timestamptz[], $8::timestamptz[], ",
             "$9::timestamptz[], $10::bigint[], $11::bytea[], $12::smallint[], $13::text[], ",
-            "$14::smallint[], $15::timestamptz[], $16::timestamptz[], $17::text[]) ",
+            "$14::smallint[], $15::timestamptz[], $16::timestamptz[], $17::jsonb[], ",
+            "$18::text[]) ",
             "as n(slo_id, key, epoch, label, started_at, succeeded_at, failed_at, late_at, ",
             "cancelled_at, within_us, trace_id, trace_rank, customer, outcome, judged_at, due_at, ",
-            "place) where w.ctid = n.place::tid and w.epoch = n.epoch ",
+            "details, place) where w.ctid = n.place::tid and w.epoch = n.epoch ",
             "and w.slo_id = n.slo_id and w.key = n.key",
         ));
         let query = rows.bind(query).bind(&rows.places);
@@ -245,6 +246,7 @@ struct Rows {
     outcomes: Vec<i16>,
     judged: Vec<Option<DateTime<Utc>>>,
     due: Vec<Option<DateTime<Utc>>>,
+    details: Vec<Option<Json<Details>>>,
     /// Of known rows only.
     places: Vec<String>,
 }
@@ -276,6 +278,8 @@ impl Rows {
         self.outcomes.push(verdict.outcome.as_code());
         self.judged.push(time(verdict.at));
         self.due.push(time(verdict.due));
+        let details = (!workflow.details.is_empty()).then(|| Json(workflow.details.clone()));
+        self.details.push(details);
     }
 
     fn bind<'q>(
@@ -299,6 +303,7 @@ impl Rows {
             .bind(&self.outcomes)
             .bind(&self.judged)
             .bind(&self.due)
+            .bind(&self.details)
     }
 }
 
@@ -330,6 +335,9 @@ fn decode(row: &sqlx::postgres::PgRow) -> Result<(EventId, Known), sqlx::Error> 
         cancelled: time("cancelled_at")?,
         trace,
         customer: row.try_get("customer")?,
+        details: row
+            .try_get::<Option<Json<Details>>, _>("details")?
+            .map_or_else(Details::default, |Json(details)| details),
     };
     let outcome = Outcome::from_code(row.try_get("outcome")?)
         .ok_or_else(|| inconsistent("workflows.outcome is no outcome"))?;

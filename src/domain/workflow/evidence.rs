@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::{Details, Intervals};
 use crate::domain::{
     names::{SloId, TraceId},
-    time::Timestamp,
+    time::{TimeRange, Timestamp},
 };
 
 /// What makes two pieces of evidence one event: a hash of what correlates them. A time is part of
@@ -44,6 +45,8 @@ pub enum Fact {
     Cancelled {
         at: Timestamp,
     },
+    /// It waited for something that the promise does not count.
+    Paused(TimeRange),
     /// One span decided everything.
     Decided {
         started: Timestamp,
@@ -79,6 +82,7 @@ pub struct Workflow {
     pub trace: TraceRef,
     /// The smallest of the names given, if there is more than one.
     pub customer: Option<String>,
+    pub details: Details,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,6 +125,7 @@ impl From<&Evidence> for Workflow {
             cancelled: None,
             trace: TraceRef::Other(evidence.trace_id),
             customer: evidence.customer.clone(),
+            details: Details::default(),
         };
         match evidence.fact {
             Fact::Started { at, within } => {
@@ -133,6 +138,7 @@ impl From<&Evidence> for Workflow {
             Fact::Succeeded { at } => workflow.success = Some(at),
             Fact::Failed { at } => workflow.failure = Some(at),
             Fact::Cancelled { at } => workflow.cancelled = Some(at),
+            Fact::Paused(range) => workflow.details.pauses = Intervals::from(range),
             Fact::Decided {
                 started,
                 at,
@@ -170,6 +176,7 @@ impl Workflow {
         {
             self.customer = Some(theirs.clone());
         }
+        self.details.join(&other.details);
     }
 }
 
