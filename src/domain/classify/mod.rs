@@ -1,23 +1,22 @@
 //! From a span to evidence: which SLOs it concerns, in which role, and of which workflow.
 
+mod correlate;
+mod times;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use sha2::{Digest as _, Sha256};
+pub use times::{AbsurdTime, TimeLimits};
 
+use self::correlate::{Identity, correlate, cut, text_of};
 use super::{
-    definition::{
-        AttributeName, Catalog, Correlator, Indicator, Slo, SpanIndicator, WorkflowIndicator,
-    },
+    definition::{Catalog, Indicator, Slo, SpanIndicator, WorkflowIndicator},
     names::{Name, SloId},
     selector::{Selector, SelectorContext, SelectorIndex},
-    span::{SpanStatus, SpanView, Value},
+    span::{SpanStatus, SpanView},
     started_at,
     time::Timestamp,
-    workflow::{EventKey, Evidence, Fact, SpanOutcome},
+    workflow::{Evidence, Fact, SpanOutcome},
 };
-
-/// Labels and customers are cut to this many bytes, so that no row grows with what senders write.
-const MAX_TEXT: usize = 256;
 
 /// All selectors of a catalog, ready to be asked about spans.
 #[derive(Debug)]
@@ -211,143 +210,9 @@ fn of_event(event: &SpanIndicator, span: &dyn SpanView, horizon: Timestamp) -> F
     )))
 }
 
-/// Which workflow a span speaks of.
-struct Identity {
-    key: EventKey,
-    label: String,
-}
-
-impl Identity {
-    /// Trace and span id alone are not enough: client and server share them in some systems, and so
-    /// do retries in others (Zipkin-style clients, eBPF instrumentations).
-    fn of_span(span: &dyn SpanView) -> Self {
-        let (trace_id, span_id) = (span.trace_id(), span.span_id());
-        let key = hash(&[
-            b"span",
-            trace_id.as_bytes(),
-            span_id.as_bytes(),
-            &[span.kind() as u8],
-            &span.start_unix_nano().to_be_bytes(),
-        ]);
-        Self {
-            key,
-            label: span_id.to_string(),
-        }
-    }
-}
-
-/// The first correlator that is present decides.
-fn correlate(correlators: &[Correlator], span: &dyn SpanView) -> Option<Identity> {
-    correlators.iter().find_map(|correlator| match correlator {
-        Correlator::Trace => {
-            let trace_id = span.trace_id();
-            let key = hash(&[b"trace", trace_id.as_bytes()]);
-            Some(Identity {
-                key,
-                label: trace_id.to_string(),
-            })
-        }
-        Correlator::Attribute { attribute, run } => {
-            let value = text_of(attribute, span)?;
-            let run = run
-                .as_ref()
-                .map(|run| text_of(run, span))
-                .map_or(Some(None), |run| run.map(Some))?;
-            let key = hash(&[
-                b"attribute",
-                attribute.key.as_bytes(),
-                value.as_bytes(),
-                run.as_deref().unwrap_or_default().as_bytes(),
-            ]);
-            let label = run.map_or_else(|| value.clone(), |run| format!("{value} / {run}"));
-            Some(Identity {
-                key,
-                label: cut(label),
-            })
-        }
-    })
-}
-
 fn customer(slo: &Slo, span: &dyn SpanView) -> Option<String> {
     slo.customer
         .as_ref()
         .and_then(|attribute| text_of(attribute, span))
         .map(cut)
-}
-
-/// The attribute as text; empty text and what has no text count as absent, since they would join
-/// strangers.
-fn text_of(attribute: &AttributeName, span: &dyn SpanView) -> Option<String> {
-    let text = match span.attribute(attribute.scope, &attribute.key)? {
-        Value::String(text) => text.to_owned(),
-        Value::Int(number) => number.to_string(),
-        Value::Double(number) => number.to_string(),
-        Value::Bool(flag) => flag.to_string(),
-        Value::Other => return None,
-    };
-    // Postgres keeps no NUL in text.
-    let text = if text.contains('\0') {
-        text.replace('\0', "\u{fffd}")
-    } else {
-        text
-    };
-    (!text.is_empty()).then_some(text)
-}
-
-fn cut(mut text: String) -> String {
-    text.truncate(text.floor_char_boundary(MAX_TEXT));
-    text
-}
-
-/// Each part is preceded by its length, so that no two lists of parts read alike.
-fn hash(parts: &[&[u8]]) -> EventKey {
-    let mut hasher = Sha256::new();
-    for part in parts {
-        hasher.update((part.len() as u64).to_be_bytes());
-        hasher.update(part);
-    }
-    let digest = hasher.finalize();
-    let mut key = [0; 16];
-    key.copy_from_slice(digest.get(..16).unwrap_or(&[0; 16]));
-    EventKey(key)
-}
-
-/// Why a span's times cannot be true, whatever it says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AbsurdTime {
-    NoEnd,
-    StartsAfterItEnds,
-    InTheFuture(Duration),
-    BeforeTheHorizon(Duration),
-}
-
-/// How far a span's times may be off before it is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimeLimits {
-    /// A span may end this much after our own time: clocks of hosts disagree.
-    pub future: Duration,
-    /// A span may have ended this long ago.
-    pub horizon: Duration,
-    /// A span may end this much before it starts.
-    pub skew: Duration,
-}
-
-impl TimeLimits {
-    pub fn check(&self, span: &dyn SpanView, now: Timestamp) -> Result<(), AbsurdTime> {
-        if span.end_unix_nano() == 0 {
-            return Err(AbsurdTime::NoEnd);
-        }
-        let start = Timestamp::from_unix_nanos(span.start_unix_nano());
-        let end = Timestamp::from_unix_nanos(span.end_unix_nano());
-        if end > now + self.future {
-            return Err(AbsurdTime::InTheFuture(end.saturating_since(now)));
-        }
-        if end < now - self.horizon {
-            return Err(AbsurdTime::BeforeTheHorizon(now.saturating_since(end)));
-        }
-        if start > end + self.skew {
-            return Err(AbsurdTime::StartsAfterItEnds);
-        }
-        Ok(())
-    }
 }
