@@ -2,6 +2,7 @@
 
 pub(crate) mod api;
 pub mod database;
+pub(crate) mod installs;
 pub(crate) mod ledger;
 pub(crate) mod link;
 pub(crate) mod receiver;

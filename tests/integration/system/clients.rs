@@ -1,9 +1,7 @@
 //! Unmodified OpenTelemetry SDKs send orders, and the API has as many as were sent.
 
 use std::{
-    fs::{self, File},
     io::{BufRead as _, BufReader, Write as _},
-    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -12,7 +10,7 @@ use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use throughline::domain::counts::EventCounts;
 
-use crate::support::{api::Api, database::TestDatabase, service::Site, workload::ORDERS};
+use crate::support::{api::Api, database::TestDatabase, installs, service::Site, workload::ORDERS};
 
 /// Of these every fourth fails.
 const ORDERS_SENT: i64 = 100;
@@ -82,10 +80,10 @@ async fn assert_all_are_counted(client: impl Fn() -> Command) {
 
 #[tokio::test]
 async fn what_the_python_sdk_sends_is_counted_once_in_any_order() {
-    let interpreter = python();
+    let interpreter = installs::python("python");
     assert_all_are_counted(|| {
         let mut command = Command::new(&interpreter);
-        command.arg(sources("python").join("orders.py"));
+        command.arg(installs::sources("python").join("orders.py"));
         command
     })
     .await;
@@ -93,7 +91,7 @@ async fn what_the_python_sdk_sends_is_counted_once_in_any_order() {
 
 #[tokio::test]
 async fn what_the_node_sdk_sends_is_counted_once_in_any_order() {
-    let script = node();
+    let script = installs::node("node").join("orders.js");
     assert_all_are_counted(|| {
         let mut command = Command::new("node");
         command.arg(&script);
@@ -126,75 +124,4 @@ async fn what_the_rust_sdk_sends_is_counted() {
     }
     provider.force_flush().unwrap();
     assert_eq!(service.api.counts("orders").await, orders(ORDERS_SENT));
-}
-
-fn sources(client: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/clients")
-        .join(client)
-}
-
-/// A virtual environment with the SDK for Python; its interpreter.
-fn python() -> PathBuf {
-    let requirements = sources("python").join("requirements.txt");
-    let home = install("python", &requirements, |home| {
-        let mut environment = Command::new("python3");
-        environment.args(["-m", "venv", "--clear"]).arg(home);
-        run(environment, "python3 with venv");
-        let mut packages = Command::new(home.join("bin/python"));
-        packages.args(["-m", "pip", "install", "--quiet", "--requirement"]);
-        packages.arg(&requirements);
-        run(packages, "python3 with pip");
-    });
-    home.join("bin/python")
-}
-
-/// A folder with the SDK for Node; the script in it, which finds the SDK beside it.
-fn node() -> PathBuf {
-    let home = install("node", &sources("node").join("package-lock.json"), |home| {
-        for file in ["package.json", "package-lock.json"] {
-            fs::copy(sources("node").join(file), home.join(file)).unwrap();
-        }
-        let mut packages = Command::new("npm");
-        packages.args([
-            "ci",
-            "--ignore-scripts",
-            "--no-audit",
-            "--no-fund",
-            "--prefix",
-        ]);
-        packages.arg(home);
-        run(packages, "node with npm");
-    });
-    let script = home.join("orders.js");
-    fs::copy(sources("node").join("orders.js"), &script).unwrap();
-    script
-}
-
-/// A folder that is made once for what `list` lists, whoever else makes it at the same time.
-fn install(client: &str, list: &Path, make: impl FnOnce(&Path)) -> PathBuf {
-    let home = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join("clients")
-        .join(client);
-    fs::create_dir_all(&home).unwrap();
-    let lock = File::create(home.with_extension("lock")).unwrap();
-    lock.lock().unwrap();
-    let wanted = fs::read(list).unwrap();
-    let marker = home.with_extension("made");
-    if fs::read(&marker).ok().as_ref() != Some(&wanted) {
-        make(&home);
-        fs::write(marker, wanted).unwrap();
-    }
-    home
-}
-
-fn run(mut command: Command, tool: &str) {
-    let output = command.output().unwrap_or_else(|error| {
-        panic!("{tool} is missing ({error}): `.dev/setup tests` installs it")
-    });
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "`{command:?}` failed; `.dev/setup tests` installs {tool}: {said}"
-    );
 }
