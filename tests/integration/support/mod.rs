@@ -1,6 +1,7 @@
 //! The real parts that tests are made of.
 
 pub(crate) mod api;
+pub(crate) mod broker;
 pub mod database;
 pub(crate) mod installs;
 pub(crate) mod ledger;

@@ -1,0 +1,134 @@
+//! Message brokers of Debian's packages, each test's own: started on a free port, gone with the test.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+use tempfile::TempDir;
+
+use super::{
+    api::{GLANCE, until},
+    service::free_port,
+};
+
+/// A broker and all processes that it started. Killed when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    servers: Vec<Child>,
+    pub(crate) url: String,
+    _home: TempDir,
+}
+
+impl Broker {
+    /// `None`, after a word about it, where there is no Redis.
+    pub(crate) async fn redis() -> Option<Self> {
+        let program = found("redis-server", &[])?;
+        let (home, port) = (tempfile::tempdir().unwrap(), free_port());
+        let mut server = Command::new(program);
+        server.args(["--bind", "127.0.0.1", "--save", "", "--port"]);
+        server.arg(port.to_string()).current_dir(home.path());
+        let broker = Self {
+            servers: vec![spawn(server, home.path())],
+            url: format!("redis://127.0.0.1:{port}/0"),
+            _home: home,
+        };
+        answers(port).await;
+        Some(broker)
+    }
+
+    /// `None`, after a word about it, where there is no RabbitMQ.
+    pub(crate) async fn rabbitmq() -> Option<Self> {
+        // Past Debian's wrapper, which would change the user and with it the folders.
+        let program = found("rabbitmq-server", &["/usr/lib/rabbitmq/bin"])?;
+        let names = found("epmd", &["/usr/lib/erlang/bin"])?;
+        let home = tempfile::tempdir().unwrap();
+        let [port, names_port, peers_port] = [free_port(), free_port(), free_port()];
+        let mut broker = Self {
+            servers: Vec::new(),
+            url: format!("amqp://127.0.0.1:{port}"),
+            _home: home,
+        };
+        let home = broker._home.path().to_owned();
+        // Erlang would leave one behind that all of the machine shares.
+        let mut server = Command::new(names);
+        server.env("ERL_EPMD_PORT", names_port.to_string());
+        server.env("ERL_EPMD_ADDRESS", "127.0.0.1");
+        broker.servers.push(spawn(server, &home));
+        answers(names_port).await;
+        let mut server = Command::new(program);
+        server
+            .env("HOME", &home)
+            .env("ERL_EPMD_PORT", names_port.to_string())
+            .env("RABBITMQ_NODENAME", format!("test-{port}@localhost"))
+            .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
+            .env("RABBITMQ_NODE_PORT", port.to_string())
+            .env("RABBITMQ_DIST_PORT", peers_port.to_string())
+            .env("RABBITMQ_CONF_ENV_FILE", home.join("none"))
+            .env("RABBITMQ_CONFIG_FILE", home.join("none"))
+            .env("RABBITMQ_ENABLED_PLUGINS_FILE", home.join("plugins"))
+            .env("RABBITMQ_MNESIA_BASE", home.join("data"))
+            .env("RABBITMQ_LOG_BASE", home.join("log"))
+            .env("RABBITMQ_LOGS", "-")
+            .env("RABBITMQ_PID_FILE", home.join("pid"));
+        broker.servers.push(spawn(server, &home));
+        answers(port).await;
+        Some(broker)
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        for server in self.servers.iter_mut().rev() {
+            let group = Pid::from_raw(i32::try_from(server.id()).unwrap());
+            killpg(group, Signal::SIGKILL).unwrap_or_default();
+            drop(server.wait());
+        }
+    }
+}
+
+/// A program on the path, or else in `folders`. Where tests must prove all, a missing one fails them.
+#[expect(clippy::print_stderr, reason = "why a test proves nothing")]
+fn found(program: &str, folders: &[&str]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = folders.iter().map(PathBuf::from);
+    let file = folders
+        .chain(std::env::split_paths(&path))
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file());
+    if file.is_none() {
+        let missing = format!("{program} is missing: `.dev/setup tests` installs it");
+        assert!(std::env::var_os("CI").is_none(), "{missing}");
+        eprintln!("skipped: {missing}");
+    }
+    file
+}
+
+fn spawn(mut command: Command, home: &Path) -> Child {
+    let log = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(home.join("said"))
+        .unwrap();
+    command
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .expect("the broker starts")
+}
+
+async fn answers(port: u16) {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    until("a broker that answers", async || {
+        TcpStream::connect_timeout(&address, GLANCE).ok()
+    })
+    .await;
+}
