@@ -8,7 +8,9 @@ use super::{
     counts::EventCounts,
     names::SloId,
     time::{Resolution, Timestamp},
-    workflow::{EventKey, Evidence, Judging, Outcome, Verdict, Workflow, judge},
+    workflow::{
+        EventKey, Evidence, Judging, Notice, Outcome, Verdict, Workflow, is_reuse, judge, notice,
+    },
 };
 
 /// What identifies an event.
@@ -42,8 +44,8 @@ pub struct Judged {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Moves {
     by_minute: BTreeMap<(SloId, Timestamp), EventCounts>,
-    /// Verdicts of good or bad that were replaced by another outcome or moved to another bucket.
-    pub corrected: BTreeMap<SloId, i64>,
+    /// What people should know of the evidence, each counted when it is noticed first.
+    pub noted: BTreeMap<(SloId, Notice), i64>,
 }
 
 impl Moves {
@@ -52,10 +54,14 @@ impl Moves {
         if let Some(old) = old {
             self.add(slo, old, -old.outcome.counts());
             if old.at.is_some() && (old.outcome, old.at) != (new.outcome, new.at) {
-                *self.corrected.entry(slo).or_default() += 1;
+                self.note(slo, Notice::Corrected);
             }
         }
         self.add(slo, new, new.outcome.counts());
+    }
+
+    fn note(&mut self, slo: SloId, notice: Notice) {
+        *self.noted.entry((slo, notice)).or_default() += 1;
     }
 
     fn add(&mut self, slo: SloId, verdict: &Verdict, counts: EventCounts) {
@@ -102,14 +108,36 @@ pub fn apply(
     judging: &Judging,
     moves: &mut Moves,
 ) -> Option<Judged> {
-    let mut workflow = known.map_or_else(|| new.clone(), |known| known.workflow.clone());
-    workflow.join(new);
-    let verdict = judge(&workflow, &in_hindsight(known, judging));
+    let workflow = known.map_or_else(|| new.clone(), |known| joined(&known.workflow, new));
+    let judging = in_hindsight(known, judging);
+    let verdict = judge(&workflow, &judging);
+    if known.is_some_and(|known| is_reuse(&known.workflow, new)) {
+        moves.note(slo, Notice::Reused);
+    }
     if known.is_some_and(|known| known.workflow == workflow && known.verdict == verdict) {
         return None;
     }
     moves.replace(slo, known.map(|known| &known.verdict), &verdict);
+    if let Some(noticed) = notice(&workflow, &judging)
+        && known.is_none_or(|known| notice(&known.workflow, &judging) != Some(noticed))
+    {
+        moves.note(slo, noticed);
+    }
     Some(Judged { workflow, verdict })
+}
+
+/// A copy of a start that is known already may come under a later definition: the promise and terms
+/// that were in force when it came first hold.
+fn joined(known: &Workflow, new: &Workflow) -> Workflow {
+    let mut workflow = known.clone();
+    workflow.join(new);
+    if let (Some(first), Some(copy)) = (known.start, new.start)
+        && first.at == copy.at
+    {
+        workflow.start = known.start;
+        workflow.details.terms = known.details.terms;
+    }
+    workflow
 }
 
 /// A replica whose watermark lags behind must not reopen what another has found overdue: that

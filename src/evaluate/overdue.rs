@@ -55,7 +55,7 @@ impl Overdue {
         let mut tx = self.store.begin("judge overdue workflows").await?;
         let (looked_at, moves) = tx.judge_due(watermark, BATCH, &judging).await?;
         tx.add_counts(self.writer, &moves).await?;
-        tx.add_evidence_counts(now, &std::collections::BTreeMap::new(), &moves.corrected)
+        tx.add_evidence_counts(now, &std::collections::BTreeMap::new(), &moves.noted)
             .await?;
         tx.commit().await?;
         Ok(looked_at)

@@ -184,7 +184,7 @@ impl RecorderLoop {
         let mut tx = self.parts.store.begin("record evidence").await?;
         let moves = tx.record_workflows(&gathered, &judging).await?;
         tx.add_counts(self.parts.writer, &moves).await?;
-        tx.add_evidence_counts(self.parts.clock.now(), &unusable, &moves.corrected)
+        tx.add_evidence_counts(self.parts.clock.now(), &unusable, &moves.noted)
             .await?;
         tx.commit().await
     }

@@ -5,25 +5,22 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 
 use super::{StoreError, Tx};
-use crate::domain::{classify::Unusable, names::SloId, time::Timestamp};
-
-/// A word for `evidence_counts.reason` besides those of [`Unusable`].
-const CORRECTED: &str = "corrected";
+use crate::domain::{classify::Unusable, names::SloId, time::Timestamp, workflow::Notice};
 
 impl Tx<'_> {
-    /// Counts what could not be used and what was corrected, on the day of `now`.
+    /// Counts what could not be used and what was noted, on the day of `now`.
     pub async fn add_evidence_counts(
         &mut self,
         now: Timestamp,
         unusable: &BTreeMap<(SloId, Unusable), i64>,
-        corrected: &BTreeMap<SloId, i64>,
+        noted: &BTreeMap<(SloId, Notice), i64>,
     ) -> Result<(), StoreError> {
         let mut counts: BTreeMap<(i32, &str), i64> = BTreeMap::new();
         for ((slo, why), count) in unusable {
             *counts.entry((slo.0, why.as_str())).or_default() += count;
         }
-        for (slo, count) in corrected {
-            *counts.entry((slo.0, CORRECTED)).or_default() += count;
+        for ((slo, notice), count) in noted {
+            *counts.entry((slo.0, notice.as_str())).or_default() += count;
         }
         if counts.is_empty() {
             return Ok(());

@@ -81,7 +81,7 @@ async fn try_record(
         .record_workflows(gathered, &|_| judging(watermark))
         .await?;
     tx.add_counts(writer, &moves).await?;
-    tx.add_evidence_counts(watermark, &BTreeMap::new(), &moves.corrected)
+    tx.add_evidence_counts(watermark, &BTreeMap::new(), &moves.noted)
         .await?;
     tx.commit().await
 }

@@ -1,6 +1,7 @@
 //! From a span to evidence: which SLOs it concerns, in which role, and of which workflow.
 
 mod correlate;
+mod fan_out;
 mod times;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -14,7 +15,7 @@ use super::{
     selector::{Selector, SelectorContext, SelectorIndex},
     span::{SpanStatus, SpanView},
     started_at,
-    time::Timestamp,
+    time::{TimeRange, Timestamp},
     workflow::{Evidence, Fact, SpanOutcome},
 };
 
@@ -32,6 +33,7 @@ enum Role {
     Finish,
     Fail,
     Cancel,
+    Pause,
     Event,
 }
 
@@ -52,20 +54,55 @@ pub enum Unusable {
     TooLate,
     /// `startedAt` is missing on the span or is no time.
     NoStartTime,
+    /// `legs.by` is missing on the span of a leg.
+    NoLeg,
+    /// `legs.expect` is no whole number.
+    NoNumber,
 }
 
 impl Findings {
     pub fn is_empty(&self) -> bool {
         self.evidence.is_empty() && self.unusable.is_empty()
     }
+
+    fn refuse(&mut self, slo: SloId, why: Unusable) {
+        *self.unusable.entry((slo, why)).or_default() += 1;
+    }
+
+    /// Adds what the span of `evidence` says besides.
+    fn add_besides(&mut self, indicator: &Indicator, evidence: &Evidence, span: &dyn SpanView) {
+        let Indicator::Workflow(workflow) = indicator else {
+            return;
+        };
+        for fact in fan_out::besides(workflow, &evidence.fact, span) {
+            match fact {
+                None => {}
+                Some(Err(why)) => self.refuse(evidence.slo, why),
+                Some(Ok(fact)) => self.evidence.push(Evidence {
+                    fact,
+                    ..evidence.clone()
+                }),
+            }
+        }
+    }
 }
 
 impl Unusable {
+    pub const ALL: [Self; 5] = [
+        Self::Uncorrelated,
+        Self::TooLate,
+        Self::NoStartTime,
+        Self::NoLeg,
+        Self::NoNumber,
+    ];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Uncorrelated => "uncorrelated",
             Self::TooLate => "too_late",
             Self::NoStartTime => "no_start_time",
+            Self::NoLeg => "no_leg",
+            Self::NoNumber => "no_number",
         }
     }
 }
@@ -106,15 +143,19 @@ impl Classifier {
             };
             match found {
                 None => {}
-                Some(Err(why)) => *findings.unusable.entry((*id, why)).or_default() += 1,
-                Some(Ok((identity, fact))) => findings.evidence.push(Evidence {
-                    slo: *id,
-                    key: identity.key,
-                    label: identity.label,
-                    fact,
-                    trace_id: span.trace_id(),
-                    customer: customer(slo, span),
-                }),
+                Some(Err(why)) => findings.refuse(*id, why),
+                Some(Ok((identity, fact))) => {
+                    let evidence = Evidence {
+                        slo: *id,
+                        key: identity.key,
+                        label: identity.label,
+                        fact,
+                        trace_id: span.trace_id(),
+                        customer: customer(slo, span),
+                    };
+                    findings.add_besides(&slo.indicator, &evidence, span);
+                    findings.evidence.push(evidence);
+                }
             }
         });
     }
@@ -130,8 +171,9 @@ fn selectors(indicator: &Indicator) -> impl Iterator<Item = (Role, &Selector)> {
                 .cancel
                 .as_ref()
                 .map(|cancel| (Role::Cancel, cancel)),
+            workflow.pause.as_ref().map(|pause| (Role::Pause, pause)),
         ],
-        Indicator::Span(event) => [Some((Role::Event, &event.matches)), None, None, None],
+        Indicator::Span(event) => [Some((Role::Event, &event.matches)), None, None, None, None],
     };
     found.into_iter().flatten()
 }
@@ -158,6 +200,12 @@ fn of_workflow(
         Role::Finish => (&workflow.finish, Fact::Succeeded { at: end }, end),
         Role::Fail => (workflow.fail.as_ref()?, Fact::Failed { at: end }, end),
         Role::Cancel => (workflow.cancel.as_ref()?, Fact::Cancelled { at: end }, end),
+        Role::Pause => {
+            let range = TimeRange::new(start, end);
+            // A pause of no length says nothing.
+            let pause = workflow.pause.as_ref().filter(|_| !range.is_empty())?;
+            (pause, Fact::Paused(range), end)
+        }
         Role::Event => return None,
     };
     if !selector.matches(span, SelectorContext::default()) {
@@ -169,7 +217,7 @@ fn of_workflow(
     Some(
         correlate(&workflow.correlate, span)
             .ok_or(Unusable::Uncorrelated)
-            .map(|id| (id, fact)),
+            .and_then(|id| Ok((id, fan_out::of_leg(workflow.legs.as_ref(), fact, span)?))),
     )
 }
 

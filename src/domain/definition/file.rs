@@ -90,11 +90,46 @@ pub(super) struct WorkflowFile {
     pub(super) fail: Option<Field<String>>,
     /// Leaves the count, unless the promise was already broken.
     pub(super) cancel: Option<Field<String>>,
+    /// What a workflow is that was cancelled in time; `exclude` if left out.
+    pub(super) cancelled: Option<Field<CancelledFile>>,
+    /// Spans while which the promise does not run, such as the wait for an approval.
+    pub(super) pause: Option<Field<String>>,
+    /// It fans out: each finish is one leg of several.
+    pub(super) legs: Option<Field<LegsFile>>,
     /// The promise: end of the finish less start of the start.
     #[schemars(with = "String")]
     pub(super) within: Field<Scalar>,
     /// What makes spans belong to the same workflow, in order of trust: attributes and `trace`.
     pub(super) correlate: Field<Vec<Field<TextOr<CorrelatorFile>>>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum CancelledFile {
+    Exclude,
+    Good,
+    Bad,
+}
+
+/// How a workflow fans out.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct LegsFile {
+    /// The attribute that tells how many legs there are, such as span.batch.size.
+    pub(super) expect: Option<Field<String>>,
+    /// The attribute that tells the legs apart, such as span.item.id; without it each span is a leg.
+    pub(super) by: Option<Field<String>>,
+    /// How many legs must succeed: `all`, `any` or { atLeast: 2 }.
+    pub(super) complete: Field<TextOr<AtLeastFile>>,
+}
+
+/// So many legs at least.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct AtLeastFile {
+    pub(super) at_least: Field<u64>,
 }
 
 /// An attribute, and the one that tells the runs apart that share its value.
@@ -289,8 +324,6 @@ pub(super) fn not_yet_supported(shape: &str, key: &str) -> Option<NotYetSupporte
         ("SloSpec", "budgetingMethod" | "timeSlices" | "timeSliceTarget") => {
             "slices of time that are good or bad"
         }
-        ("WorkflowFile", "pause") => "intervals that do not count",
-        ("WorkflowFile", "legs") => "workflows that fan out",
         ("WorkflowFile", "stages") => "where the time goes",
         ("SpanFile", "weight") => "spans that stand for many",
         ("CorrelatorFile", "tracestate" | "links") => {

@@ -3,7 +3,13 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{Alerting, Notify};
-use crate::domain::{names::Name, objective::Objective, selector::Selector, span::AttributeScope};
+use crate::domain::{
+    names::Name,
+    objective::Objective,
+    selector::Selector,
+    span::AttributeScope,
+    workflow::{CancelPolicy, Completion},
+};
 
 /// One SLO, its policies resolved.
 #[derive(Clone, Debug)]
@@ -78,6 +84,12 @@ pub struct WorkflowIndicator {
     pub finish: Selector,
     pub fail: Option<Selector>,
     pub cancel: Option<Selector>,
+    /// What a workflow is that was cancelled in time.
+    pub cancelled: CancelPolicy,
+    /// Spans while which the promise does not run.
+    pub pause: Option<Selector>,
+    /// Each finish is one leg of several.
+    pub legs: Option<FanOut>,
     /// The promise: end of the finish span less start of the start span.
     pub within: Duration,
     /// In order of trust; the first that is present on a span decides. Never empty.
@@ -97,10 +109,24 @@ impl WorkflowIndicator {
             finish,
             fail: None,
             cancel: None,
+            cancelled: CancelPolicy::Exclude,
+            pause: None,
+            legs: None,
             within,
             correlate,
         }
     }
+}
+
+/// How a workflow fans out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FanOut {
+    /// Tells how many legs there are; on any of the workflow's spans. Always there for
+    /// [`Completion::All`].
+    pub expect: Option<AttributeName>,
+    /// Tells the legs apart, so that a retry of one is the same leg; each span is a leg without.
+    pub by: Option<AttributeName>,
+    pub complete: Completion,
 }
 
 /// What makes two pieces of evidence belong to the same workflow.

@@ -45,11 +45,14 @@ fn describe(slo: &Slo) -> String {
     } = slo;
     let indicator = match indicator {
         Indicator::Workflow(workflow) => format!(
-            "start {}\nfinish {}\nfail {:?}\ncancel {:?}\nwithin {:?}\n{:?}",
+            "start {}\nfinish {}\nfail {:?}\ncancel {:?} {:?}\npause {:?}\n{:?}\nwithin {:?}\n{:?}",
             workflow.start.text(),
             workflow.finish.text(),
             workflow.fail.as_ref().map(Selector::text),
             workflow.cancel.as_ref().map(Selector::text),
+            workflow.cancelled,
+            workflow.pause.as_ref().map(Selector::text),
+            workflow.legs,
             workflow.within,
             workflow.correlate
         ),

@@ -2,15 +2,22 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Intervals;
+use super::{Completion, Legs, Pauses, Terms};
+use crate::domain::time::Timestamp;
 
 /// Empty for most workflows, so that their rows carry none of it. Every part is a join of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Details {
     /// When it was paused.
-    #[serde(skip_serializing_if = "Intervals::is_empty")]
-    pub pauses: Intervals,
+    #[serde(skip_serializing_if = "Pauses::is_empty")]
+    pub pauses: Pauses,
+    /// What it fans out into.
+    #[serde(skip_serializing_if = "Legs::is_empty")]
+    pub legs: Legs,
+    /// Those of the earliest start that has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub terms: Option<Terms>,
 }
 
 impl Details {
@@ -21,5 +28,23 @@ impl Details {
     /// Adds what `other` knows.
     pub fn join(&mut self, other: &Self) {
         self.pauses.join(&other.pauses);
+        self.legs.join(&other.legs);
+        self.terms = match (self.terms, other.terms) {
+            (Some(ours), Some(theirs)) => Some(ours.min(theirs)),
+            (ours, theirs) => ours.or(theirs),
+        };
+    }
+
+    /// The terms of the start at `start`, if they are not the usual ones.
+    pub fn terms_of(&self, start: Timestamp) -> Option<Terms> {
+        self.terms.filter(|terms| terms.of == start)
+    }
+
+    /// How many of its legs the workflow that started at `start` waits for. Legs that were told of
+    /// under a later definition, though it started without, complete it one and all.
+    pub(super) fn completion(&self, start: Timestamp) -> Completion {
+        self.terms_of(start)
+            .and_then(|terms| terms.complete)
+            .unwrap_or(Completion::Any)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Details, Intervals};
+use super::{Details, LegId, Legs, Pauses, Terms};
 use crate::domain::{
     names::{SloId, TraceId},
     time::{TimeRange, Timestamp},
@@ -47,6 +47,20 @@ pub enum Fact {
     },
     /// It waited for something that the promise does not count.
     Paused(TimeRange),
+    /// One leg of its fan-out succeeded.
+    LegSucceeded {
+        leg: LegId,
+        at: Timestamp,
+    },
+    /// One leg failed for good.
+    LegFailed {
+        leg: LegId,
+        at: Timestamp,
+    },
+    /// It fans out into so many legs, as far as this span knows.
+    ExpectsLegs(u32),
+    /// A start span began under these terms.
+    HasTerms(Terms),
     /// One span decided everything.
     Decided {
         started: Timestamp,
@@ -72,7 +86,7 @@ pub struct Workflow {
     pub label: String,
     /// The earliest start.
     pub start: Option<Start>,
-    /// The earliest end of a success: what comes after it is a redelivery.
+    /// The earliest end of a success of the whole: what comes after it is a redelivery.
     pub success: Option<Timestamp>,
     /// The earliest end of a terminal failure.
     pub failure: Option<Timestamp>,
@@ -138,7 +152,11 @@ impl From<&Evidence> for Workflow {
             Fact::Succeeded { at } => workflow.success = Some(at),
             Fact::Failed { at } => workflow.failure = Some(at),
             Fact::Cancelled { at } => workflow.cancelled = Some(at),
-            Fact::Paused(range) => workflow.details.pauses = Intervals::from(range),
+            Fact::Paused(range) => workflow.details.pauses = Pauses::from(range),
+            Fact::LegSucceeded { leg, at } => workflow.details.legs = Legs::succeeded(leg, at),
+            Fact::LegFailed { leg, at } => workflow.details.legs = Legs::failed(leg, at),
+            Fact::ExpectsLegs(number) => workflow.details.legs = Legs::expecting(number),
+            Fact::HasTerms(terms) => workflow.details.terms = Some(terms),
             Fact::Decided {
                 started,
                 at,

@@ -7,11 +7,20 @@
 mod details;
 mod evidence;
 mod intervals;
+mod legs;
+mod notice;
+mod pauses;
+mod terms;
 mod verdict;
 
 pub use details::Details;
 pub use evidence::{EventKey, Evidence, Fact, Promise, SpanOutcome, Start, TraceRef, Workflow};
 pub use intervals::Intervals;
+pub use legs::{LegId, Legs};
+pub(super) use notice::is_reuse;
+pub use notice::{Notice, notice};
+pub use pauses::Pauses;
+pub use terms::{CancelPolicy, Completion, Terms};
 pub use verdict::{Judging, Outcome, Verdict, judge};
 
 #[cfg(test)]

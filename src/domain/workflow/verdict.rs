@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Promise, Workflow};
+use super::{CancelPolicy, Promise, Workflow, legs::LegsProgress};
 use crate::domain::{counts::EventCounts, time::Timestamp};
 
 /// How a workflow ended, as far as an SLO is concerned.
@@ -25,7 +25,7 @@ pub enum Outcome {
     Cancelled,
     /// No event: an end whose start never came.
     Orphan,
-    /// No event: the end is long before the start.
+    /// No event: the evidence contradicts itself, or is more than is kept. [`super::notice`] tells.
     Invalid,
 }
 
@@ -126,19 +126,68 @@ impl Judging {
 /// Judges a workflow by all that is known of it.
 ///
 /// A success outweighs a failure, since a retry may follow one. A failure outweighs a cancellation
-/// only if it came first: what a cancelled workflow then reports as failing is its cancellation. Lateness is counted at the deadline, the moment the promise broke, so that
-/// a timeout that turns out to be late stays in its bucket.
+/// only if it came first: what a cancelled workflow then reports as failing is its cancellation.
+/// Lateness is counted at the deadline, the moment the promise broke, so that a timeout that turns
+/// out to be late stays in its bucket. The deadline moves with every pause that is told of; a span
+/// tells of its pause when that is over, so a long one is a timeout first, corrected afterwards.
 pub fn judge(workflow: &Workflow, judging: &Judging) -> Verdict {
     let Some(start) = workflow.start else {
         return without_start(workflow, judging);
     };
-    let deadline = match start.promise {
-        Promise::Within(within) => start.at + within,
+    let within = match start.promise {
+        Promise::Within(within) => within,
         Promise::OneSpan => return decided(start.at, workflow, judging),
     };
-    match workflow.success {
+    let Some(pauses) = workflow.details.pauses.union() else {
+        return settled(Outcome::Invalid, start.at + within);
+    };
+    let deadline = pauses.deadline(start.at, within);
+    let ends = match Ends::of(start.at, workflow) {
+        Ok(ends) => ends,
+        Err(TooManyLegs) => return settled(Outcome::Invalid, start.at + within),
+    };
+    match ends.success {
         Some(end) => completed(start.at, end, deadline, judging),
-        None => ended(start.at, workflow, deadline, judging),
+        None => ended(start.at, &ends, deadline, judging),
+    }
+}
+
+/// How a workflow that has started went on, its legs taken together.
+struct Ends {
+    success: Option<Timestamp>,
+    failure: Option<Timestamp>,
+    cancelled: Option<Timestamp>,
+    policy: CancelPolicy,
+    /// What its silence comes to once the deadline has passed.
+    unfinished: Outcome,
+}
+
+struct TooManyLegs;
+
+impl Ends {
+    fn of(start: Timestamp, workflow: &Workflow) -> Result<Self, TooManyLegs> {
+        let details = &workflow.details;
+        let mut ends = Self {
+            success: workflow.success,
+            failure: workflow.failure,
+            cancelled: workflow.cancelled,
+            policy: details
+                .terms_of(start)
+                .map_or_else(CancelPolicy::default, |terms| terms.cancelled),
+            unfinished: Outcome::Timeout,
+        };
+        let earliest =
+            |known: Option<Timestamp>, at: Timestamp| Some(known.map_or(at, |known| known.min(at)));
+        match details.legs.progress(details.completion(start), start) {
+            LegsProgress::Completed(at) => ends.success = earliest(ends.success, at),
+            LegsProgress::Failed(at) => ends.failure = earliest(ends.failure, at),
+            LegsProgress::Unfinished => {}
+            // It may have finished well: neither good nor bad can be told.
+            LegsProgress::UnknownNumber => ends.unfinished = Outcome::Invalid,
+            LegsProgress::TooMany if ends.success.is_none() => return Err(TooManyLegs),
+            LegsProgress::TooMany => {}
+        }
+        Ok(ends)
     }
 }
 
@@ -165,13 +214,11 @@ fn decided(start: Timestamp, workflow: &Workflow, judging: &Judging) -> Verdict 
 }
 
 /// No success is known: a failure, a cancellation, or nothing yet.
-fn ended(start: Timestamp, workflow: &Workflow, deadline: Timestamp, judging: &Judging) -> Verdict {
-    let failure = workflow
-        .failure
-        .map(|at| (at.min(deadline), Outcome::Failed));
-    let cancellation = workflow.cancelled.map(|at| {
+fn ended(start: Timestamp, ends: &Ends, deadline: Timestamp, judging: &Judging) -> Verdict {
+    let failure = ends.failure.map(|at| (at.min(deadline), Outcome::Failed));
+    let cancellation = ends.cancelled.map(|at| {
         if at <= deadline {
-            (at, Outcome::Cancelled)
+            (at, cancelled_in_time(ends.policy))
         } else {
             (deadline, Outcome::Late)
         }
@@ -184,7 +231,15 @@ fn ended(start: Timestamp, workflow: &Workflow, deadline: Timestamp, judging: &J
     match first {
         Some((at, _)) if at < start - judging.skew_tolerance => settled(Outcome::Invalid, at),
         Some((at, outcome)) => settled(outcome, at.max(start)),
-        None => unfinished(deadline, judging),
+        None => unfinished(ends.unfinished, deadline, judging),
+    }
+}
+
+const fn cancelled_in_time(policy: CancelPolicy) -> Outcome {
+    match policy {
+        CancelPolicy::Exclude => Outcome::Cancelled,
+        CancelPolicy::Good => Outcome::Good,
+        CancelPolicy::Bad => Outcome::Failed,
     }
 }
 
@@ -198,10 +253,10 @@ fn completed(start: Timestamp, end: Timestamp, deadline: Timestamp, judging: &Ju
     }
 }
 
-fn unfinished(deadline: Timestamp, judging: &Judging) -> Verdict {
+fn unfinished(outcome: Outcome, deadline: Timestamp, judging: &Judging) -> Verdict {
     let due = deadline + judging.grace;
     if judging.watermark >= due {
-        settled(Outcome::Timeout, deadline)
+        settled(outcome, deadline)
     } else {
         Verdict {
             outcome: Outcome::Open,
@@ -212,7 +267,13 @@ fn unfinished(deadline: Timestamp, judging: &Judging) -> Verdict {
 }
 
 fn without_start(workflow: &Workflow, judging: &Judging) -> Verdict {
-    let ends = [workflow.success, workflow.failure, workflow.cancelled];
+    let ends = [
+        workflow.success,
+        workflow.failure,
+        workflow.cancelled,
+        workflow.details.legs.first_end(),
+        workflow.details.pauses.first_end(),
+    ];
     let Some(end) = ends.into_iter().flatten().min() else {
         return Verdict {
             outcome: Outcome::Open,

@@ -50,6 +50,42 @@ fn explanation(reason: &str) -> (&'static str, &'static str) {
             "spans whose `startedAt` attribute is missing or is no time",
             "Set it where the work is handed over, or correct `startedAt` in the definition.",
         ),
+        "no_leg" => (
+            "spans of legs without the attribute that `legs.by` tells legs apart by",
+            "Set it on every span that finishes or fails a leg, or correct `legs.by`.",
+        ),
+        "no_number" => (
+            "spans whose `legs.expect` attribute is not a whole number",
+            "Set it to the number of legs, or correct `legs.expect` in the definition.",
+        ),
+        "clamped" => (
+            "workflows that ended just before they started: counted as having taken no time",
+            "If there are many, check how the hosts keep time; up to a second apart does no harm.",
+        ),
+        "ends_before_start" => (
+            "workflows that ended long before they started: not counted",
+            "Check the clocks of the hosts, and whether two workflows share one key.",
+        ),
+        "contradicted" => (
+            "events whose copies say different things: the worst counts",
+            "Find out which client sends a span again with another status or other attributes.",
+        ),
+        "too_many_pauses" => (
+            "workflows with more than 128 pauses: not judged",
+            "Select fewer, longer spans as `pause`.",
+        ),
+        "too_many_legs" => (
+            "workflows with more than 1,000 legs: not judged",
+            "Correlate by a smaller unit of work, or let one last span finish it, without `legs`.",
+        ),
+        "unknown_legs" => (
+            "workflows of which no span told how many legs there are: not judged",
+            "Set the attribute of `legs.expect` on the span that starts the work.",
+        ),
+        "reused" => (
+            "starts after the end of a workflow with the same key: taken for that workflow",
+            "Tell the runs apart: `{ attribute: ..., run: ... }` in `correlate`.",
+        ),
         "corrected" => (
             "verdicts that a later span changed; each event still counts once",
             "If there are many, lengthen `grace`, so that verdicts wait for late spans.",
@@ -64,17 +100,13 @@ fn explanation(reason: &str) -> (&'static str, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::classify::Unusable;
+    use crate::domain::{classify::Unusable, workflow::Notice};
 
     #[test]
     fn every_reason_has_words_of_its_own() {
-        let unusable = [
-            Unusable::Uncorrelated,
-            Unusable::TooLate,
-            Unusable::NoStartTime,
-        ];
-        let reasons = unusable.map(Unusable::as_str);
-        for reason in reasons.into_iter().chain(["corrected"]) {
+        let unusable = Unusable::ALL.map(Unusable::as_str);
+        let noted = Notice::ALL.map(Notice::as_str);
+        for reason in unusable.into_iter().chain(noted) {
             assert_ne!(explanation(reason), explanation("?"), "{reason}");
         }
     }

@@ -119,7 +119,7 @@ impl Lane {
         let mut tx = self.store.begin("record evidence").await?;
         let moves = tx.record_workflows(&gathered, &judging).await?;
         tx.add_counts(self.writer, &moves).await?;
-        tx.add_evidence_counts(self.now, &BTreeMap::new(), &moves.corrected)
+        tx.add_evidence_counts(self.now, &BTreeMap::new(), &moves.noted)
             .await?;
         tx.commit().await
     }

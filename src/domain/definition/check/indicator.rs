@@ -8,6 +8,7 @@ use super::{
         problem::{Findings, Place},
         read::{Field, TextOr},
     },
+    fan_out,
     selector::{WorkflowDuration, attribute, selector},
     values::{self, optional, required_ref},
 };
@@ -49,12 +50,18 @@ fn workflow(
     let finish = required_selector(findings, &file.finish, place, "finish");
     let fail = optional_selector(findings, file.fail.as_ref());
     let cancel = optional_selector(findings, file.cancel.as_ref());
+    let cancelled = fan_out::cancelled(findings, file);
+    let pause = optional_selector(findings, file.pause.as_ref());
+    let legs = fan_out::check(findings, file.legs.as_ref());
     let within = required_ref(findings, &file.within, place, "within")
         .and_then(|(text, place)| values::duration(findings, &text.0, place));
     let correlate = correlators(findings, file, place);
     Some(WorkflowIndicator {
         fail: fail?,
         cancel: cancel?,
+        cancelled: cancelled?,
+        pause: pause?,
+        legs: legs?,
         ..WorkflowIndicator::new(start?, finish?, within?, correlate?)
     })
 }

@@ -2,6 +2,7 @@
 
 mod alerting;
 mod document;
+mod fan_out;
 mod indicator;
 mod policy;
 mod selector;

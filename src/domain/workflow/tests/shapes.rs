@@ -318,7 +318,7 @@ fn s17_an_end_in_time_that_is_delivered_late_corrects_the_bucket_of_the_deadline
     let corrected: i64 = world
         .moves
         .iter()
-        .flat_map(|moves| moves.corrected.values())
+        .flat_map(|moves| moves.noted.values())
         .sum();
     assert_eq!(corrected, 1);
 }

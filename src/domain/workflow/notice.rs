@@ -1,0 +1,107 @@
+//! What people should know of the evidence behind a verdict: an SLO that nobody can audit is
+//! worthless.
+
+use super::{Completion, Judging, Outcome, Promise, Verdict, Workflow, judge};
+use crate::domain::time::Timestamp;
+
+/// What was remarkable about a workflow. Counted by SLO when it is noticed first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Notice {
+    /// A verdict of good or bad was replaced by another outcome, or moved to another bucket.
+    Corrected,
+    /// It ended a little before it started, and counts as having taken no time.
+    Clamped,
+    /// Invalid: it ended long before it started.
+    EndsBeforeStart,
+    /// Copies of its one span say different things; the worst counts.
+    Contradicted,
+    /// Invalid: it has more pauses than are kept.
+    TooManyPauses,
+    /// Invalid: it has more legs than are kept.
+    TooManyLegs,
+    /// Invalid: legs have succeeded, and nothing tells how many there are.
+    UnknownLegs,
+    /// A start came after the end of the workflow with the same key: the key was used again.
+    Reused,
+}
+
+impl Notice {
+    pub const ALL: [Self; 8] = [
+        Self::Corrected,
+        Self::Clamped,
+        Self::EndsBeforeStart,
+        Self::Contradicted,
+        Self::TooManyPauses,
+        Self::TooManyLegs,
+        Self::UnknownLegs,
+        Self::Reused,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Corrected => "corrected",
+            Self::Clamped => "clamped",
+            Self::EndsBeforeStart => "ends_before_start",
+            Self::Contradicted => "contradicted",
+            Self::TooManyPauses => "too_many_pauses",
+            Self::TooManyLegs => "too_many_legs",
+            Self::UnknownLegs => "unknown_legs",
+            Self::Reused => "reused",
+        }
+    }
+}
+
+/// What is remarkable about `workflow` and follows from it alone.
+pub fn notice(workflow: &Workflow, judging: &Judging) -> Option<Notice> {
+    let start = workflow.start?;
+    let verdict = judge(workflow, judging);
+    match (verdict.outcome, start.promise) {
+        (Outcome::Open, _) => None,
+        (Outcome::Invalid, _) => Some(why_invalid(workflow, start.at)),
+        (_, Promise::OneSpan) if kinds_of_copies(workflow) > 1 => Some(Notice::Contradicted),
+        _ => is_clamped(workflow, &verdict).then_some(Notice::Clamped),
+    }
+}
+
+/// Whether evidence of `new` starts a workflow although `known` had ended before. Retries of a start
+/// do not count: they come while the workflow is open.
+pub(in crate::domain) fn is_reuse(known: &Workflow, new: &Workflow) -> bool {
+    let (Some(start), Some(_)) = (new.start, known.start) else {
+        return false;
+    };
+    let ends = [known.success, known.failure, known.cancelled];
+    ends.into_iter().flatten().min().is_some_and(|end| {
+        let was_over = known.start.is_some_and(|first| first.at <= end);
+        was_over && start.at > end
+    })
+}
+
+fn why_invalid(workflow: &Workflow, start: Timestamp) -> Notice {
+    let details = &workflow.details;
+    let waits_for_all = details.completion(start) == Completion::All;
+    if details.pauses.union().is_none() {
+        Notice::TooManyPauses
+    } else if details.legs.are_too_many() {
+        Notice::TooManyLegs
+    } else if waits_for_all && !details.legs.is_empty() && details.legs.expected().is_none() {
+        Notice::UnknownLegs
+    } else {
+        Notice::EndsBeforeStart
+    }
+}
+
+fn kinds_of_copies(workflow: &Workflow) -> usize {
+    let kinds = [workflow.success, workflow.failure, workflow.late];
+    kinds.into_iter().flatten().count()
+}
+
+/// A verdict is counted no earlier than the start, nor that of one span than its own end.
+fn is_clamped(workflow: &Workflow, verdict: &Verdict) -> bool {
+    let (Some(start), Some(at)) = (workflow.start, verdict.at) else {
+        return false;
+    };
+    let legs = workflow.details.legs.first_end();
+    let ends = [workflow.success, workflow.failure, workflow.cancelled, legs];
+    let ends_before_start = ends.into_iter().flatten().any(|end| end < start.at);
+    at < start.at || (at == start.at && ends_before_start)
+}
