@@ -109,8 +109,7 @@ pub fn apply(
     moves: &mut Moves,
 ) -> Option<Judged> {
     let workflow = known.map_or_else(|| new.clone(), |known| joined(&known.workflow, new));
-    let judging = in_hindsight(known, judging);
-    let verdict = judge(&workflow, &judging);
+    let verdict = judge(&workflow, &in_hindsight(known, judging));
     if known.is_some_and(|known| is_reuse(&known.workflow, new)) {
         moves.note(slo, Notice::Reused);
     }
@@ -118,8 +117,8 @@ pub fn apply(
         return None;
     }
     moves.replace(slo, known.map(|known| &known.verdict), &verdict);
-    if let Some(noticed) = notice(&workflow, &judging)
-        && known.is_none_or(|known| notice(&known.workflow, &judging) != Some(noticed))
+    if let Some(noticed) = notice(&workflow, &verdict)
+        && known.is_none_or(|known| notice(&known.workflow, &known.verdict) != Some(noticed))
     {
         moves.note(slo, noticed);
     }

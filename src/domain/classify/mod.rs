@@ -10,7 +10,7 @@ pub use times::{AbsurdTime, TimeLimits};
 
 use self::correlate::{Identity, correlate, cut, text_of};
 use super::{
-    definition::{Catalog, Indicator, Slo, SpanIndicator, WorkflowIndicator},
+    definition::{Catalog, Indicator, Slo, SpanIndicator, SpanInstant, WorkflowIndicator},
     names::{Name, SloId},
     selector::{Selector, SelectorContext, SelectorIndex},
     span::{SpanStatus, SpanView},
@@ -197,7 +197,13 @@ fn of_workflow(
                 start + within,
             )
         }
-        Role::Finish => (&workflow.finish, Fact::Succeeded { at: end }, end),
+        Role::Finish => {
+            let at = match workflow.finish_at {
+                SpanInstant::Start => start,
+                SpanInstant::End => end,
+            };
+            (&workflow.finish, Fact::Succeeded { at }, at)
+        }
         Role::Fail => (workflow.fail.as_ref()?, Fact::Failed { at: end }, end),
         Role::Cancel => (workflow.cancel.as_ref()?, Fact::Cancelled { at: end }, end),
         Role::Pause => {

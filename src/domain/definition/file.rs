@@ -86,6 +86,9 @@ pub(super) struct WorkflowFile {
     pub(super) start: Field<String>,
     /// The span that finishes it well.
     pub(super) finish: Field<String>,
+    /// `start` for a promise about waiting, which is over when the finish span begins; `end` if left
+    /// out.
+    pub(super) finish_at: Option<Field<SpanInstantFile>>,
     /// A failure for good: bad at once.
     pub(super) fail: Option<Field<String>>,
     /// Leaves the count, unless the promise was already broken.
@@ -101,6 +104,13 @@ pub(super) struct WorkflowFile {
     pub(super) within: Field<Scalar>,
     /// What makes spans belong to the same workflow, in order of trust: attributes and `trace`.
     pub(super) correlate: Field<Vec<Field<TextOr<CorrelatorFile>>>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum SpanInstantFile {
+    Start,
+    End,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]

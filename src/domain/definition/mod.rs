@@ -31,8 +31,8 @@ pub use self::{
     file::json_schema,
     problem::{DefinitionFile, Excerpt, Problem, ProblemSeverity},
     slo::{
-        AttributeName, Correlator, FanOut, Indicator, Slo, Source, SpanIndicator, StartedAt,
-        TimeUnit, WorkflowIndicator,
+        AttributeName, Correlator, FanOut, Indicator, Slo, Source, SpanIndicator, SpanInstant,
+        StartedAt, TimeUnit, WorkflowIndicator,
     },
     target::{SecretOrPlain, SecretRef, Target, TargetKind},
 };

@@ -82,6 +82,8 @@ pub enum Indicator {
 pub struct WorkflowIndicator {
     pub start: Selector,
     pub finish: Selector,
+    /// Which end of the finish span finishes the workflow.
+    pub finish_at: SpanInstant,
     pub fail: Option<Selector>,
     pub cancel: Option<Selector>,
     /// What a workflow is that was cancelled in time.
@@ -107,6 +109,7 @@ impl WorkflowIndicator {
         Self {
             start,
             finish,
+            finish_at: SpanInstant::End,
             fail: None,
             cancel: None,
             cancelled: CancelPolicy::Exclude,
@@ -116,6 +119,13 @@ impl WorkflowIndicator {
             correlate,
         }
     }
+}
+
+/// One of a span's two times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpanInstant {
+    Start,
+    End,
 }
 
 /// How a workflow fans out.

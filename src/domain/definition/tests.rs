@@ -45,9 +45,10 @@ fn describe(slo: &Slo) -> String {
     } = slo;
     let indicator = match indicator {
         Indicator::Workflow(workflow) => format!(
-            "start {}\nfinish {}\nfail {:?}\ncancel {:?} {:?}\npause {:?}\n{:?}\nwithin {:?}\n{:?}",
+            "start {}\nfinish {} {:?}\nfail {:?}\ncancel {:?} {:?}\npause {:?}\n{:?}\nwithin {:?}\n{:?}",
             workflow.start.text(),
             workflow.finish.text(),
+            workflow.finish_at,
             workflow.fail.as_ref().map(Selector::text),
             workflow.cancel.as_ref().map(Selector::text),
             workflow.cancelled,

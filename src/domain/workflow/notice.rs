@@ -1,7 +1,7 @@
 //! What people should know of the evidence behind a verdict: an SLO that nobody can audit is
 //! worthless.
 
-use super::{Completion, Judging, Outcome, Promise, Verdict, Workflow, judge};
+use super::{Completion, Outcome, Promise, Verdict, Workflow};
 use crate::domain::time::Timestamp;
 
 /// What was remarkable about a workflow. Counted by SLO when it is noticed first.
@@ -51,15 +51,14 @@ impl Notice {
     }
 }
 
-/// What is remarkable about `workflow` and follows from it alone.
-pub fn notice(workflow: &Workflow, judging: &Judging) -> Option<Notice> {
+/// What is remarkable about a workflow that was judged so.
+pub fn notice(workflow: &Workflow, verdict: &Verdict) -> Option<Notice> {
     let start = workflow.start?;
-    let verdict = judge(workflow, judging);
     match (verdict.outcome, start.promise) {
         (Outcome::Open, _) => None,
         (Outcome::Invalid, _) => Some(why_invalid(workflow, start.at)),
         (_, Promise::OneSpan) if kinds_of_copies(workflow) > 1 => Some(Notice::Contradicted),
-        _ => is_clamped(workflow, &verdict).then_some(Notice::Clamped),
+        _ => is_clamped(workflow, verdict).then_some(Notice::Clamped),
     }
 }
 

@@ -1,9 +1,10 @@
-//! What a workflow is judged by besides its promise: its legs, and what cancelling it means.
+//! What a workflow is judged by besides its promise: its legs, what cancelling it means, and which
+//! end of its last span counts.
 
 use super::{
     super::{
         FanOut,
-        file::{AtLeastFile, CancelledFile, LegsFile, WorkflowFile},
+        file::{AtLeastFile, CancelledFile, LegsFile, SpanInstantFile, WorkflowFile},
         problem::{Findings, Place},
         read::{Field, TextOr},
     },
@@ -11,7 +12,7 @@ use super::{
     values::required_ref,
 };
 use crate::domain::{
-    definition::AttributeName,
+    definition::{AttributeName, SpanInstant},
     workflow::{CancelPolicy, Completion, Legs},
 };
 
@@ -47,6 +48,17 @@ pub(super) fn check(
         by: by?,
         complete: complete?,
     }))
+}
+
+/// Which end of the finish span finishes a workflow.
+pub(super) fn finish_at(field: Option<&Field<SpanInstantFile>>) -> Option<SpanInstant> {
+    let Some(field) = field else {
+        return Some(SpanInstant::End);
+    };
+    Some(match field.valid()?.0 {
+        SpanInstantFile::Start => SpanInstant::Start,
+        SpanInstantFile::End => SpanInstant::End,
+    })
 }
 
 /// What a workflow is that was cancelled in time.

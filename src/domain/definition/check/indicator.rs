@@ -48,6 +48,7 @@ fn workflow(
 ) -> Option<WorkflowIndicator> {
     let start = required_selector(findings, &file.start, place, "start");
     let finish = required_selector(findings, &file.finish, place, "finish");
+    let finish_at = fan_out::finish_at(file.finish_at.as_ref());
     let fail = optional_selector(findings, file.fail.as_ref());
     let cancel = optional_selector(findings, file.cancel.as_ref());
     let cancelled = fan_out::cancelled(findings, file);
@@ -57,6 +58,7 @@ fn workflow(
         .and_then(|(text, place)| values::duration(findings, &text.0, place));
     let correlate = correlators(findings, file, place);
     Some(WorkflowIndicator {
+        finish_at: finish_at?,
         fail: fail?,
         cancel: cancel?,
         cancelled: cancelled?,

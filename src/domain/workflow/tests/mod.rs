@@ -11,11 +11,11 @@ use crate::domain::{
     classify::{AbsurdTime, Classifier, Findings, TimeLimits, Unusable},
     counts::EventCounts,
     definition::{
-        AttributeName, Catalog, Correlator, Indicator, Slo, SpanIndicator, StartedAt, TimeUnit,
-        WorkflowIndicator,
+        AttributeName, Catalog, Correlator, FanOut, Indicator, Slo, SpanIndicator, SpanInstant,
+        StartedAt, TimeUnit, WorkflowIndicator,
     },
     ledger::{Judged, Moves, apply, gather},
-    names::{SloId, SpanId, TraceId},
+    names::{Name, SloId, SpanId, TraceId},
     selector::Selector,
     span::{AttributeScope, Event, Link, Span, SpanKind, SpanStatus},
     time::Timestamp,
@@ -120,10 +120,31 @@ fn span_slo(started_at: Option<StartedAt>) -> SpanIndicator {
     }
 }
 
-/// One SLO and all that it has been told.
+fn classifier(indicators: impl IntoIterator<Item = Indicator>) -> Classifier {
+    let mut catalog = Catalog::default();
+    let mut ids = BTreeMap::new();
+    for (number, indicator) in (1..).zip(indicators) {
+        let name: Name = format!("slo-{number}").parse().unwrap();
+        let objective = "99.5%".parse().unwrap();
+        let slo = Slo {
+            customer: Some(attribute("customer.id")),
+            ..Slo::new(
+                name.clone(),
+                objective,
+                Duration::from_hours(720),
+                indicator,
+            )
+        };
+        ids.insert(name.clone(), SloId(number));
+        catalog.slos.insert(name, Arc::new(slo));
+    }
+    Classifier::new(&catalog, &ids)
+}
+
+/// One SLO, or several, and all that they have been told.
 struct World {
     classifier: Classifier,
-    known: BTreeMap<EventKey, Judged>,
+    known: BTreeMap<(SloId, EventKey), Judged>,
     moves: Vec<Moves>,
     unusable: BTreeMap<Unusable, i64>,
     watermark: Timestamp,
@@ -131,22 +152,24 @@ struct World {
 
 impl World {
     fn new(indicator: Indicator) -> Self {
-        let name = "slo".parse().unwrap();
-        let objective = "99.5%".parse().unwrap();
-        let slo = Slo {
-            customer: Some(attribute("customer.id")),
-            ..Slo::new(name, objective, Duration::from_hours(720), indicator)
-        };
-        let ids = BTreeMap::from([(slo.name.clone(), SloId(1))]);
-        let mut catalog = Catalog::default();
-        catalog.slos.insert(slo.name.clone(), Arc::new(slo));
+        Self::several([indicator])
+    }
+
+    /// Several SLOs, numbered from 1.
+    fn several(indicators: impl IntoIterator<Item = Indicator>) -> Self {
         Self {
-            classifier: Classifier::new(&catalog, &ids),
+            classifier: classifier(indicators),
             known: BTreeMap::new(),
             moves: Vec::new(),
             unusable: BTreeMap::new(),
             watermark: at(0.0),
         }
+    }
+
+    /// The definition changes; what is known stays.
+    fn redefined(mut self, indicator: WorkflowIndicator) -> Self {
+        self.classifier = classifier([Indicator::Workflow(indicator)]);
+        self
     }
 
     fn workflow(indicator: WorkflowIndicator) -> Self {
@@ -188,10 +211,10 @@ impl World {
             .known
             .iter()
             .filter(|(_, judged)| judged.verdict.due.is_some_and(|due| due <= self.watermark))
-            .map(|(key, judged)| (*key, judged.workflow.clone()))
+            .map(|(id, judged)| (*id, judged.workflow.clone()))
             .collect();
-        for (key, workflow) in due {
-            self.judge_one(SloId(1), key, &workflow);
+        for ((slo, key), workflow) in due {
+            self.judge_one(slo, key, &workflow);
         }
         self
     }
@@ -199,28 +222,35 @@ impl World {
     fn judge_one(&mut self, slo: SloId, key: EventKey, workflow: &Workflow) {
         let mut moves = Moves::default();
         let judging = self.judging();
-        if let Some(judged) = apply(slo, self.known.get(&key), workflow, &judging, &mut moves) {
-            self.known.insert(key, judged);
+        let known = self.known.get(&(slo, key));
+        if let Some(judged) = apply(slo, known, workflow, &judging, &mut moves) {
+            self.known.insert((slo, key), judged);
         }
         self.moves.push(moves);
     }
 
-    /// Every verdict and its time, in seconds, in no order that means anything.
+    /// Every verdict and its time, in seconds, by time.
     fn verdicts(&self) -> Vec<(Outcome, Option<f64>)> {
-        let mut verdicts: Vec<_> = self
-            .known
-            .values()
-            .map(|judged| {
-                #[expect(clippy::cast_precision_loss, reason = "a few days")]
-                let secs = judged
-                    .verdict
-                    .at
-                    .map(|at_| at_.micros_since(at(0.0)) as f64 / 1e6);
-                (judged.verdict.outcome, secs)
-            })
-            .collect();
+        let mut verdicts: Vec<_> = self.known.values().map(verdict_of).collect();
         verdicts.sort_by(|a, b| a.1.partial_cmp(&b.1).unwrap());
         verdicts
+    }
+
+    /// Those of one SLO.
+    fn verdicts_of(&self, slo: i32) -> Vec<(Outcome, Option<f64>)> {
+        let of_slo = self.known.iter().filter(|((id, _), _)| id.0 == slo);
+        let mut verdicts: Vec<_> = of_slo.map(|(_, judged)| verdict_of(judged)).collect();
+        verdicts.sort_by(|a, b| a.1.partial_cmp(&b.1).unwrap());
+        verdicts
+    }
+
+    /// How often something was noted.
+    fn noted(&self, notice: Notice) -> i64 {
+        let noted = self.moves.iter().flat_map(|moves| &moves.noted);
+        noted
+            .filter(|((_, noted), _)| *noted == notice)
+            .map(|(_, count)| count)
+            .sum()
     }
 
     #[track_caller]
@@ -252,13 +282,13 @@ impl World {
         }
         moved.retain(|_, counts| !counts.is_zero());
         let mut counted: BTreeMap<_, EventCounts> = BTreeMap::new();
-        for judged in self.known.values() {
+        for ((slo, _), judged) in &self.known {
             let Some(at) = judged.verdict.at else {
                 continue;
             };
             for resolution in crate::domain::time::Resolution::ALL {
                 *counted
-                    .entry((SloId(1), resolution, at.floor_to(resolution.length())))
+                    .entry((*slo, resolution, at.floor_to(resolution.length())))
                     .or_default() += judged.verdict.outcome.counts();
             }
         }
@@ -267,5 +297,17 @@ impl World {
     }
 }
 
+fn verdict_of(judged: &Judged) -> (Outcome, Option<f64>) {
+    #[expect(clippy::cast_precision_loss, reason = "a few days")]
+    let secs = |time: Timestamp| time.micros_since(at(0.0)) as f64 / 1e6;
+    (judged.verdict.outcome, judged.verdict.at.map(secs))
+}
+
+mod cancelled;
+mod contradictions;
+mod definitions;
+mod fan_out;
 mod laws;
+mod oracle;
+mod pauses;
 mod shapes;

@@ -1,0 +1,177 @@
+//! The verdict by the words of the contract, from the whole set of spans at once. Slow and obvious; it
+//! shares no code with what it checks. Everything has arrived and every deadline has passed.
+
+use super::{CancelPolicy, Completion, Outcome};
+
+/// A span of the workflow, as its role and its end in seconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Piece {
+    Start(u16),
+    /// With the number of legs.
+    StartExpecting(u16, u8),
+    /// With the leg, of which there are none in some shapes.
+    Finish(u16, u8),
+    FailedAttempt(u16),
+    DeadLetter(u16, u8),
+    Cancel(u16),
+    Pause(u16, u16),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    pub(super) complete: Option<Completion>,
+    pub(super) cancelled: CancelPolicy,
+}
+
+pub(super) fn oracle(shape: Shape, pieces: &[Piece]) -> (Outcome, u32) {
+    let Some(start) = starts(pieces).min() else {
+        return (Outcome::Orphan, ends(pieces).min().unwrap());
+    };
+    let deadline = deadline(start, pieces);
+    let cancelled = of(pieces, |p| {
+        if let Piece::Cancel(s) = p {
+            Some(s)
+        } else {
+            None
+        }
+    })
+    .min();
+    match completion(shape.complete, start, pieces) {
+        Fate::Completed(end) if end + 1 < start => (Outcome::Invalid, end),
+        Fate::Completed(end) if end > deadline => (Outcome::Late, deadline),
+        Fate::Completed(end) => (Outcome::Good, end.max(start)),
+        Fate::Failed(at) => without_completion(shape, (start, deadline), Some(at), cancelled),
+        Fate::Silent => without_completion(shape, (start, deadline), None, cancelled),
+        Fate::Untold if cancelled.is_none() => (Outcome::Invalid, deadline),
+        Fate::Untold => without_completion(shape, (start, deadline), None, cancelled),
+    }
+}
+
+enum Fate {
+    Completed(u32),
+    Failed(u32),
+    Silent,
+    /// Legs have succeeded, of nobody knows how many.
+    Untold,
+}
+
+fn completion(complete: Option<Completion>, start: u32, pieces: &[Piece]) -> Fate {
+    let finishes = |leg: Option<u8>| {
+        of(pieces, move |p| match p {
+            Piece::Finish(s, of) if leg.is_none_or(|leg| leg == of) => Some(s),
+            _ => None,
+        })
+        .min()
+    };
+    let failures = |leg: Option<u8>| {
+        of(pieces, move |p| match p {
+            Piece::DeadLetter(s, of) if leg.is_none_or(|leg| leg == of) => Some(s),
+            _ => None,
+        })
+        .min()
+    };
+    let Some(complete) = complete else {
+        return match (finishes(None), failures(None)) {
+            (Some(end), _) => Fate::Completed(end),
+            (None, Some(end)) => Fate::Failed(end),
+            (None, None) => Fate::Silent,
+        };
+    };
+    let legs = 0..3_u8;
+    let mut done: Vec<u32> = legs.clone().filter_map(|leg| finishes(Some(leg))).collect();
+    let mut lost: Vec<u32> = legs
+        .filter(|leg| finishes(Some(*leg)).is_none())
+        .filter_map(|leg| failures(Some(leg)))
+        .collect();
+    done.sort_unstable();
+    lost.sort_unstable();
+    let expected = of(pieces, |p| match p {
+        Piece::StartExpecting(_, legs) => Some(u16::from(legs)),
+        _ => None,
+    })
+    .max()
+    .map(|legs| legs as usize);
+    let needed = match (complete, expected) {
+        (Completion::Any, _) => 1,
+        (Completion::AtLeast(legs), _) => legs as usize,
+        (Completion::All, Some(legs)) => legs,
+        (Completion::All, None) if !lost.is_empty() => return Fate::Failed(lost[0]),
+        (Completion::All, None) if done.is_empty() => return Fate::Silent,
+        (Completion::All, None) => return Fate::Untold,
+    };
+    if done.len() >= needed {
+        return Fate::Completed(match complete {
+            Completion::All => done.last().copied().unwrap_or(start),
+            Completion::Any | Completion::AtLeast(_) => done[needed - 1],
+        });
+    }
+    // The first failure after which too few are left.
+    let hopeless = (0..lost.len())
+        .find(|nth| expected.is_some_and(|legs| legs.saturating_sub(nth + 1) < needed));
+    hopeless.map_or(Fate::Silent, |nth| Fate::Failed(lost[nth]))
+}
+
+fn without_completion(
+    shape: Shape,
+    (start, deadline): (u32, u32),
+    fail: Option<u32>,
+    cancel: Option<u32>,
+) -> (Outcome, u32) {
+    let cancelled_first = match (fail, cancel) {
+        (None, None) => return (Outcome::Timeout, deadline),
+        (Some(fail), Some(cancel)) => cancel.min(deadline) < fail.min(deadline),
+        (fail, _) => fail.is_none(),
+    };
+    let in_time = match shape.cancelled {
+        CancelPolicy::Exclude => Outcome::Cancelled,
+        CancelPolicy::Good => Outcome::Good,
+        CancelPolicy::Bad => Outcome::Failed,
+    };
+    let (outcome, at) = match cancel {
+        Some(cancel) if cancelled_first && cancel > deadline => (Outcome::Late, deadline),
+        Some(cancel) if cancelled_first => (in_time, cancel),
+        _ => (Outcome::Failed, fail.unwrap().min(deadline)),
+    };
+    if at + 1 < start {
+        (Outcome::Invalid, at)
+    } else {
+        (outcome, at.max(start))
+    }
+}
+
+/// Second by second: up to when 60 of them have passed outside every pause.
+fn deadline(start: u32, pieces: &[Piece]) -> u32 {
+    let is_paused = |second: u32| {
+        pieces.iter().any(|piece| match piece {
+            Piece::Pause(from, to) => (u32::from(*from)..u32::from(*to)).contains(&second),
+            _ => false,
+        })
+    };
+    let mut left = 60;
+    let mut now = start;
+    while left > 0 || is_paused(now) {
+        left -= u32::from(!is_paused(now));
+        now += 1;
+    }
+    now
+}
+
+fn starts(pieces: &[Piece]) -> impl Iterator<Item = u32> {
+    of(pieces, |p| match p {
+        Piece::Start(s) | Piece::StartExpecting(s, _) => Some(s),
+        _ => None,
+    })
+}
+
+fn ends(pieces: &[Piece]) -> impl Iterator<Item = u32> {
+    of(pieces, |p| match p {
+        Piece::Finish(s, _) | Piece::DeadLetter(s, _) | Piece::Cancel(s) | Piece::Pause(_, s) => {
+            Some(s)
+        }
+        Piece::Start(_) | Piece::StartExpecting(..) | Piece::FailedAttempt(_) => None,
+    })
+}
+
+fn of(pieces: &[Piece], pick: impl Fn(Piece) -> Option<u16>) -> impl Iterator<Item = u32> {
+    pieces.iter().filter_map(move |p| pick(*p)).map(u32::from)
+}
