@@ -26,6 +26,7 @@ pub mod names;
 pub mod notification;
 pub mod objective;
 pub mod retry;
+pub mod sampling;
 pub mod selector;
 pub mod series;
 pub mod span;
