@@ -61,6 +61,9 @@ pub(super) struct SloSpec {
     /// How long after a deadline evidence that is under way is waited for; 2m if left out.
     #[schemars(with = "Option<String>")]
     pub(super) grace: Option<Field<Scalar>>,
+    /// What a span counts that does not say how likely it was kept: `one`, `reject` (it is no
+    /// evidence), or the number of spans that it stands for; `one` if left out.
+    pub(super) unknown_weight: Option<Field<Scalar>>,
     /// Names of policies, or policies written in place; `standard` if left out.
     pub(super) alert_policies: Option<Field<Vec<Field<TextOr<PolicyInPlace>>>>>,
     pub(super) notify: Option<Field<NotifyFile>>,
@@ -104,6 +107,30 @@ pub(super) struct WorkflowFile {
     pub(super) within: Field<Scalar>,
     /// What makes spans belong to the same workflow, in order of trust: attributes and `trace`.
     pub(super) correlate: Field<Vec<Field<TextOr<CorrelatorFile>>>>,
+    /// Where a span says how likely it was kept: `sampling` (ot=th in the trace state, the default),
+    /// `powerOfTwo` (ot=p), `elastic` (es=s), `attributes` (sampling.threshold), or an attribute.
+    pub(super) weight: Option<Field<TextOr<WeightFile>>>,
+    /// The highest sampling threshold of the spans that end workflows, in hexadecimal digits: `c`
+    /// where a quarter is kept, `0` where all are. Learned from these spans if left out.
+    pub(super) end_threshold: Option<Field<Scalar>>,
+}
+
+/// An attribute that says how likely a span was kept.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct WeightFile {
+    pub(super) attribute: Field<String>,
+    /// `count`: one of so many was kept, the default. `ratio`: this share was.
+    #[serde(rename = "as")]
+    pub(super) meaning: Option<Field<MeaningFile>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum MeaningFile {
+    Count,
+    Ratio,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
@@ -163,6 +190,9 @@ pub(super) struct SpanFile {
     pub(super) good: Field<String>,
     /// Where the span tells when its workflow started, for `workflow:duration`.
     pub(super) started_at: Option<Field<StartedAtFile>>,
+    /// Where a span says how likely it was kept: `sampling` (ot=th in the trace state, the default),
+    /// `powerOfTwo` (ot=p), `elastic` (es=s), `attributes` (sampling.threshold), or an attribute.
+    pub(super) weight: Option<Field<TextOr<WeightFile>>>,
 }
 
 /// Exactly one of tracestate, attribute (with its unit) and event.
@@ -335,7 +365,6 @@ pub(super) fn not_yet_supported(shape: &str, key: &str) -> Option<NotYetSupporte
             "slices of time that are good or bad"
         }
         ("WorkflowFile", "stages") => "where the time goes",
-        ("SpanFile", "weight") => "spans that stand for many",
         ("CorrelatorFile", "tracestate" | "links") => {
             "correlation by other than attribute and trace"
         }

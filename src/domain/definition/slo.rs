@@ -6,6 +6,7 @@ use super::{Alerting, Notify};
 use crate::domain::{
     names::Name,
     objective::Objective,
+    sampling::Weighing,
     selector::Selector,
     span::AttributeScope,
     workflow::{CancelPolicy, Completion},
@@ -28,6 +29,8 @@ pub struct Slo {
     pub customer: Option<AttributeName>,
     /// How long after a deadline evidence that is under way is waited for.
     pub grace: Duration,
+    /// How spans are weighed that stand for others.
+    pub weighing: Weighing,
     pub alerting: Alerting,
     pub notify: Notify,
     pub runbook: Option<String>,
@@ -52,6 +55,7 @@ impl Slo {
             indicator,
             customer: None,
             grace: Self::DEFAULT_GRACE,
+            weighing: Weighing::default(),
             alerting: Alerting::default(),
             notify: Notify::default(),
             runbook: None,

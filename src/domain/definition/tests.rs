@@ -38,6 +38,7 @@ fn describe(slo: &Slo) -> String {
         indicator,
         customer,
         grace,
+        weighing,
         alerting,
         notify,
         runbook,
@@ -66,7 +67,7 @@ fn describe(slo: &Slo) -> String {
     };
     format!(
         "{name} ({display_name}) {labels:?} {description:?} {service:?}\n{objective} over {window:?}, \
-         grace {grace:?}, {customer:?}, {runbook:?}\n{indicator}\n{alerting:#?}\n{notify:?}\n{source:#?}\n"
+         grace {grace:?}, {customer:?}, {runbook:?}\n{weighing:?}\n{indicator}\n{alerting:#?}\n{notify:?}\n{source:#?}\n"
     )
 }
 

@@ -9,6 +9,7 @@ mod selector;
 mod slo;
 mod target;
 mod values;
+mod weighing;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

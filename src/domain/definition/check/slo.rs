@@ -18,6 +18,7 @@ use super::{
     document::Named,
     indicator, selector,
     values::{self, optional, required_ref},
+    weighing,
 };
 use crate::domain::{names::Name, objective::Objective};
 
@@ -30,6 +31,7 @@ pub(super) fn check(named: &Named<'_, SloSpec>, known: &Known) -> Option<Slo> {
         .and_then(|(file, place)| indicator::check(findings, file, place, window));
     let customer = customer(findings, spec.customer.as_ref());
     let grace = grace(findings, spec.grace.as_ref(), window);
+    let weighing = weighing::check(findings, spec);
     let promise = Promise::of(objective, window, &spec.objective);
     let alerting = alerting::check(findings, spec.alert_policies.as_ref(), promise, known);
     let notify = notify(findings, spec, named.name.as_ref(), known);
@@ -48,6 +50,7 @@ pub(super) fn check(named: &Named<'_, SloSpec>, known: &Known) -> Option<Slo> {
         service: text(spec.service.as_ref()),
         customer: customer?,
         grace: grace?,
+        weighing: weighing?,
         alerting: alerting?,
         notify: notify?,
         runbook: runbook?,
