@@ -18,7 +18,9 @@ use crate::{
     clock::Clock,
     config::Config,
     deliver::{DeliverSettings, Deliverer, Dispatcher, TargetReport},
-    domain::{definition::Catalog, time::Timestamp, watermark::OutageLimits},
+    domain::{
+        definition::Catalog, sampling::EndSampling, time::Timestamp, watermark::OutageLimits,
+    },
     evaluate::{Evaluator, EvaluatorSettings, overdue::Overdue},
     store::{Retention, Store, Writer},
     telemetry::metrics::Metrics,
@@ -148,6 +150,8 @@ impl Loops {
                         tx.drop_oldest_epoch(now, horizon).await?;
                         let dropped = tx
                             .drop_old_counts(now, &retention(&catalog, horizon))
+                            .await?;
+                        tx.forget_end_sampling(now - EndSampling::REMEMBERED)
                             .await?;
                         tx.commit().await?;
                         Ok(dropped)

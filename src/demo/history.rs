@@ -214,11 +214,9 @@ impl History {
 
     /// As if it had been judged long after.
     pub(super) fn judging(&self, slo: SloId) -> Judging {
-        Judging {
-            grace: self.slos.classifier.grace(slo),
-            watermark: self.now,
-            skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
-        }
+        self.slos
+            .classifier
+            .judging(slo, self.now, &BTreeMap::new())
     }
 
     async fn commit(&self, store: &Store, day: &Day) -> anyhow::Result<()> {

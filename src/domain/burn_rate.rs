@@ -6,7 +6,11 @@
 
 use std::time::Duration;
 
-use super::{counts::EventCounts, definition::BurnKind, objective::Objective};
+use super::{
+    counts::{EventCounts, whole},
+    definition::BurnKind,
+    objective::Objective,
+};
 
 /// The share of bad events over the error budget: at 1 the budget lasts exactly the SLO's window.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
@@ -69,10 +73,10 @@ impl BurnContext {
     /// `None` if the SLO's window has no events to average.
     pub fn volume_coefficient(&self, look_back: EventCounts, length: Duration) -> Option<f64> {
         let base = self.observed.min(self.window).max(length);
-        let in_window = positive(self.in_window.total())?;
+        let in_window = positive(self.in_window.weighted_total())?;
         let length = length.as_secs_f64();
-        (length > 0.0)
-            .then(|| (events(look_back.total().max(0)) / in_window) * (base.as_secs_f64() / length))
+        let seen = look_back.weighted_total().max(0.0);
+        (length > 0.0).then(|| (seen / in_window) * (base.as_secs_f64() / length))
     }
 
     /// The burn rates of a long and a short window. Both are weighed by the coefficient of the long
@@ -106,15 +110,16 @@ impl BurnContext {
         budget_remaining(self.in_window, self.objective)
     }
 
-    /// Share of the window's error budget that `bad` events are. `None` without events.
-    pub fn budget_spent_by(&self, bad: i64) -> Option<f64> {
-        let budget = positive(self.in_window.total())? * self.objective.budget_ratio();
-        Some(events(bad) / budget)
+    /// Share of the window's error budget that the bad ones of these events are. `None` without
+    /// events.
+    pub fn budget_spent_by(&self, events: EventCounts) -> Option<f64> {
+        let budget = positive(self.in_window.weighted_total())? * self.objective.budget_ratio();
+        Some(events.weighted_bad() / budget)
     }
 
     /// Bad events that the budget still allows, never below 0.
     pub fn bad_events_allowed(&self) -> i64 {
-        (budget_in_events(self.in_window, self.objective) - self.in_window.bad()).max(0)
+        budget_left_in_events(self.in_window, self.objective).max(0)
     }
 
     /// How long the budget lasts at `pace`: `remaining * P / burn`.
@@ -135,7 +140,7 @@ impl BurnContext {
     /// otherwise promise thousands.
     pub fn expected_events(&self) -> f64 {
         let observed = self.observed.max(LEAST_OBSERVED).min(self.window);
-        events(self.in_window.total()) * self.window.as_secs_f64()
+        self.in_window.weighted_total() * self.window.as_secs_f64()
             / observed.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 
@@ -153,10 +158,15 @@ pub fn budget_remaining(in_window: EventCounts, objective: Objective) -> Option<
 
 /// Bad events that the whole budget allows at this volume.
 pub fn budget_in_events(in_window: EventCounts, objective: Objective) -> i64 {
-    let budget = events(in_window.total()) * objective.budget_ratio();
+    let budget = in_window.weighted_total() * objective.budget_ratio();
     #[expect(clippy::cast_possible_truncation, reason = "far below 2^53")]
     let whole = (budget * (1.0 + TOLERANCE)).floor() as i64;
     whole
+}
+
+/// Bad events that the budget still allows; below 0 where there were too many.
+pub fn budget_left_in_events(in_window: EventCounts, objective: Objective) -> i64 {
+    budget_in_events(in_window, objective) - whole(in_window.weighted_bad())
 }
 
 const LEAST_OBSERVED: Duration = Duration::from_hours(1);
@@ -175,13 +185,8 @@ pub struct BurnRates {
     pub short: Option<BurnRate>,
 }
 
-fn positive(count: i64) -> Option<f64> {
-    (count > 0).then(|| events(count))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-const fn events(count: i64) -> f64 {
-    count as f64
+fn positive(events: f64) -> Option<f64> {
+    (events > 0.0).then_some(events)
 }
 
 /// Vectors that the workbook and other systems publish, and the laws behind them.
@@ -390,7 +395,7 @@ mod tests {
                 slo.burn_rate(window).map(BurnRate::value),
                 slo.volume_coefficient(window.counts, window.length),
                 slo.budget_remaining(),
-                slo.budget_spent_by(bad),
+                slo.budget_spent_by(window.counts),
                 Some(slo.expected_events()),
             ];
             prop_assert!(answers.into_iter().flatten().all(f64::is_finite), "{answers:?}");

@@ -4,6 +4,8 @@ use std::ops::{Add, AddAssign, Neg};
 
 use serde::{Deserialize, Serialize};
 
+use super::sampling::Weight;
+
 /// Sums of events by outcome. Integers, so that a sum is the same in any order; signed, since a
 /// correction takes an event out of the bucket that it was in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -21,6 +23,23 @@ pub struct EventCounts {
     pub orphan: i64,
     /// Not events: evidence that contradicts itself, as an end long before its start.
     pub invalid: i64,
+    /// Not events: without an end, in a trace whose end would have been dropped by a sampler.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub unobservable: i64,
+    /// Of good and bad: events whose spans say how likely they were kept.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub sampled: i64,
+    /// Good events that the seen ones stand for besides themselves, in millionths.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub unseen_good: i64,
+    /// Bad events that the seen ones stand for besides themselves, in millionths.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub unseen_bad: i64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+const fn is_none(count: &i64) -> bool {
+    *count == 0
 }
 
 impl EventCounts {
@@ -32,6 +51,10 @@ impl EventCounts {
         cancelled: 0,
         orphan: 0,
         invalid: 0,
+        unobservable: 0,
+        sampled: 0,
+        unseen_good: 0,
+        unseen_bad: 0,
     };
 
     pub const fn bad(&self) -> i64 {
@@ -45,24 +68,71 @@ impl EventCounts {
 
     pub const fn is_zero(&self) -> bool {
         self.good == 0
-            && self.bad() == 0
+            && self.timeout == 0
             && self.late == 0
             && self.failed == 0
             && self.cancelled == 0
             && self.orphan == 0
             && self.invalid == 0
+            && self.unobservable == 0
+            && self.sampled == 0
+            && self.unseen_good == 0
+            && self.unseen_bad == 0
+    }
+
+    /// The same events if each of them stands for so many.
+    #[must_use]
+    pub const fn standing_for(self, weight: Option<Weight>) -> Self {
+        let Some(weight) = weight else { return self };
+        Self {
+            sampled: self.total(),
+            unseen_good: self.good.saturating_mul(weight.unseen()),
+            unseen_bad: self.bad().saturating_mul(weight.unseen()),
+            ..self
+        }
+    }
+
+    /// Whether these events stand for others that were not seen.
+    pub const fn has_unseen(&self) -> bool {
+        self.unseen_good != 0 || self.unseen_bad != 0
+    }
+
+    /// Bad events, seen and unseen: what ratios and budgets are made of.
+    pub fn weighted_bad(&self) -> f64 {
+        weighted(self.bad(), self.unseen_bad)
+    }
+
+    /// Good and bad events, seen and unseen.
+    pub fn weighted_total(&self) -> f64 {
+        weighted(
+            self.total(),
+            self.unseen_good.saturating_add(self.unseen_bad),
+        )
     }
 
     /// The share of events that were bad, in [0, 1]; `None` without events.
-    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     pub fn bad_ratio(&self) -> Option<f64> {
-        (self.total() > 0).then(|| self.bad() as f64 / self.total() as f64)
+        (self.total() > 0).then(|| self.weighted_bad() / self.weighted_total())
     }
 
     /// The share of events that were good, in [0, 1]; `None` without events.
     pub fn good_ratio(&self) -> Option<f64> {
         self.bad_ratio().map(|bad| 1.0 - bad)
     }
+}
+
+/// An estimate of events, to the nearest whole one.
+#[expect(clippy::cast_possible_truncation, reason = "far below 2^53")]
+pub fn whole(events: f64) -> i64 {
+    events.round() as i64
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts stay far below 2^53, and estimates are no more exact"
+)]
+fn weighted(seen: i64, unseen_millionths: i64) -> f64 {
+    seen as f64 + unseen_millionths as f64 / 1e6
 }
 
 impl Add for EventCounts {
@@ -77,6 +147,11 @@ impl Add for EventCounts {
             cancelled: self.cancelled + rhs.cancelled,
             orphan: self.orphan + rhs.orphan,
             invalid: self.invalid + rhs.invalid,
+            unobservable: self.unobservable + rhs.unobservable,
+            sampled: self.sampled + rhs.sampled,
+            // Nine million events of the highest weight reach the end: it is an estimate by then.
+            unseen_good: self.unseen_good.saturating_add(rhs.unseen_good),
+            unseen_bad: self.unseen_bad.saturating_add(rhs.unseen_bad),
         }
     }
 }
@@ -99,6 +174,10 @@ impl Neg for EventCounts {
             cancelled: -self.cancelled,
             orphan: -self.orphan,
             invalid: -self.invalid,
+            unobservable: -self.unobservable,
+            sampled: -self.sampled,
+            unseen_good: self.unseen_good.saturating_neg(),
+            unseen_bad: self.unseen_bad.saturating_neg(),
         }
     }
 }

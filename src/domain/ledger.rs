@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use super::{
     counts::EventCounts,
     names::SloId,
+    sampling::{EndSampling, Weight},
     time::{Resolution, Timestamp},
     workflow::{
-        EventKey, Evidence, Judging, Notice, Outcome, Verdict, Workflow, is_reuse, judge, notice,
+        EventKey, Evidence, Judging, Notice, Outcome, Promise, Verdict, Workflow, is_reuse, judge,
+        notice,
     },
 };
 
@@ -32,11 +34,36 @@ pub fn gather<'a>(evidence: impl IntoIterator<Item = &'a Evidence>) -> Gathered 
     gathered
 }
 
+/// Whether a verdict of one of these could be that no end came: only then it matters how ends are
+/// sampled. A workflow that is known already may have a start that is not among these.
+pub fn may_time_out(gathered: &Gathered, watermark: Timestamp) -> bool {
+    gathered.values().any(|workflow| {
+        let has_end = workflow.success.is_some() || workflow.failure.is_some();
+        !has_end
+            && match workflow.start {
+                Some(start) => match start.promise {
+                    Promise::Within(within) => start.at + within <= watermark,
+                    Promise::OneSpan => false,
+                },
+                None => true,
+            }
+    })
+}
+
 /// A workflow and how it is judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judged {
     pub workflow: Workflow,
     pub verdict: Verdict,
+    /// What its event stands for; `None` where nothing was sampled, and it counts itself.
+    pub weight: Option<Weight>,
+}
+
+impl Judged {
+    /// What it adds to the counts.
+    fn counts(&self) -> EventCounts {
+        self.verdict.outcome.counts().standing_for(self.weight)
+    }
 }
 
 /// What moves in the counts. Differences, so that a correction takes an event out of the bucket that
@@ -46,18 +73,38 @@ pub struct Moves {
     by_minute: BTreeMap<(SloId, Timestamp), EventCounts>,
     /// What people should know of the evidence, each counted when it is noticed first.
     pub noted: BTreeMap<(SloId, Notice), i64>,
+    /// What was learned of how the spans are sampled that end workflows.
+    pub ends: BTreeMap<SloId, EndSampling>,
 }
 
 impl Moves {
-    /// Notes that the verdict of an event has become `new`.
-    fn replace(&mut self, slo: SloId, old: Option<&Verdict>, new: &Verdict) {
+    /// Notes that an event is judged as `new`.
+    fn replace(&mut self, slo: SloId, old: Option<&Judged>, new: &Judged) {
         if let Some(old) = old {
-            self.add(slo, old, -old.outcome.counts());
-            if old.at.is_some() && (old.outcome, old.at) != (new.outcome, new.at) {
+            self.add(slo, &old.verdict, -old.counts());
+            let place = |judged: &Judged| (judged.verdict.outcome, judged.verdict.at);
+            if old.verdict.at.is_some() && place(old) != place(new) {
                 self.note(slo, Notice::Corrected);
             }
         }
-        self.add(slo, new, new.outcome.counts());
+        self.add(slo, &new.verdict, new.counts());
+        self.learn(slo, &new.workflow);
+    }
+
+    /// Notes how the end of a workflow is sampled, for those whose end does not come.
+    fn learn(&mut self, slo: SloId, workflow: &Workflow) {
+        if workflow.details.draws.is_empty() {
+            return;
+        }
+        let start_trace = match workflow.start.map(|start| start.promise) {
+            Some(Promise::OneSpan) => return,
+            Some(Promise::Within(_)) => Some(workflow.trace.trace_id()),
+            None => None,
+        };
+        if let Some(seen) = workflow.details.draws.end_sampling(start_trace) {
+            let known = self.ends.entry(slo).or_default();
+            *known = known.join(seen);
+        }
     }
 
     fn note(&mut self, slo: SloId, notice: Notice) {
@@ -113,16 +160,50 @@ pub fn apply(
     if known.is_some_and(|known| is_reuse(&known.workflow, new)) {
         moves.note(slo, Notice::Reused);
     }
-    if known.is_some_and(|known| known.workflow == workflow && known.verdict == verdict) {
+    let (verdict, weight) = weigh(&workflow, verdict, known, judging.ends);
+    let judged = Judged {
+        workflow,
+        verdict,
+        weight,
+    };
+    if known == Some(&judged) {
         return None;
     }
-    moves.replace(slo, known.map(|known| &known.verdict), &verdict);
-    if let Some(noticed) = notice(&workflow, &verdict)
+    moves.replace(slo, known, &judged);
+    if let Some(noticed) = notice(&judged.workflow, &judged.verdict)
         && known.is_none_or(|known| notice(&known.workflow, &known.verdict) != Some(noticed))
     {
         moves.note(slo, noticed);
     }
-    Some(Judged { workflow, verdict })
+    Some(judged)
+}
+
+/// What the verdict stands for. A workflow without an end is judged only if its end would have been
+/// kept; once that is decided it stays so until an end comes, since what is known of other workflows
+/// changes.
+fn weigh(
+    workflow: &Workflow,
+    verdict: Verdict,
+    known: Option<&Judged>,
+    ends: EndSampling,
+) -> (Verdict, Option<Weight>) {
+    let draws = &workflow.details.draws;
+    if verdict.outcome != Outcome::Timeout {
+        return (verdict, draws.weight());
+    }
+    let unobservable = Verdict {
+        outcome: Outcome::Unobservable,
+        ..verdict
+    };
+    match known.map(|known| (known.verdict.outcome, known.weight)) {
+        Some((Outcome::Timeout, weight)) => return (verdict, weight),
+        Some((Outcome::Unobservable, weight)) => return (unobservable, weight),
+        _ => {}
+    }
+    match draws.weight_without_end(workflow.trace.trace_id(), ends) {
+        Ok(weight) => (verdict, weight),
+        Err(_) => (unobservable, None),
+    }
 }
 
 /// A copy of a start that is known already may come under a later definition: the promise and terms
@@ -143,7 +224,9 @@ fn joined(known: &Workflow, new: &Workflow) -> Workflow {
 /// verdict tells how far the watermark had come.
 fn in_hindsight(known: Option<&Judged>, judging: &Judging) -> Judging {
     let seen = known.and_then(|known| match known.verdict.outcome {
-        Outcome::Timeout | Outcome::Orphan => known.verdict.at.map(|at| at + judging.grace),
+        Outcome::Timeout | Outcome::Orphan | Outcome::Unobservable => {
+            known.verdict.at.map(|at| at + judging.grace)
+        }
         Outcome::Open
         | Outcome::Good
         | Outcome::Late

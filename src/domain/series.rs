@@ -98,12 +98,11 @@ pub struct Rate {
 }
 
 impl Rate {
-    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     pub fn of(counts: EventCounts, length: Duration) -> Self {
         let secs = length.as_secs_f64().max(1.0);
         Self {
-            bad: counts.bad() as f64 / secs,
-            total: counts.total() as f64 / secs,
+            bad: counts.weighted_bad() / secs,
+            total: counts.weighted_total() / secs,
         }
     }
 
@@ -126,8 +125,8 @@ pub fn forecast(
     (1..=in_window / 4).filter_map(move |ahead| {
         let kept = past.sum((past.len() + ahead).saturating_sub(in_window), past.len());
         let secs = past.step.as_secs_f64() * ahead as f64;
-        let total = kept.total() as f64 + rate.total * secs;
-        let bad = kept.bad() as f64 + rate.bad * secs;
+        let total = kept.weighted_total() + rate.total * secs;
+        let bad = kept.weighted_bad() + rate.bad * secs;
         (total > 0.0).then(|| {
             (
                 past.time(past.len() + ahead),

@@ -118,7 +118,7 @@ impl Occasion<'_> {
                 Some(_) => Some(self.customers_affected(tx, range).await?),
                 None => None,
             },
-            budget_spent: burn.and_then(|burn| burn.budget_spent_by(counts.bad())),
+            budget_spent: burn.and_then(|burn| burn.budget_spent_by(counts)),
         })
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::{
-    domain::{classify::Classifier, time::Timestamp, workflow::Judging},
+    domain::{classify::Classifier, sampling::EndSampling, time::Timestamp},
     store::{Store, StoreError, Writer},
 };
 
@@ -47,12 +47,9 @@ impl Overdue {
 
     async fn judge_batch(&self, now: Timestamp, watermark: Timestamp) -> Result<usize, StoreError> {
         let classifier = Arc::clone(&self.classifier.borrow());
-        let judging = |slo| Judging {
-            grace: classifier.grace(slo),
-            watermark,
-            skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
-        };
         let mut tx = self.store.begin("judge overdue workflows").await?;
+        let learned = tx.end_sampling(now - EndSampling::REMEMBERED).await?;
+        let judging = |slo| classifier.judging(slo, watermark, &learned);
         let (looked_at, moves) = tx.judge_due(watermark, BATCH, &judging).await?;
         tx.add_counts(self.writer, &moves).await?;
         tx.add_evidence_counts(now, &std::collections::BTreeMap::new(), &moves.noted)

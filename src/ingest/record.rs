@@ -15,9 +15,9 @@ use crate::{
     clock::Clock,
     domain::{
         classify::{Classifier, Findings},
-        ledger::gather,
+        ledger::{gather, may_time_out},
+        sampling::EndSampling,
         time::Timestamp,
-        workflow::Judging,
     },
     store::{Store, StoreError, Writer},
 };
@@ -176,16 +176,18 @@ impl RecorderLoop {
         }
         let classifier = Arc::clone(&self.parts.classifier.borrow());
         let watermark = *self.parts.watermark.borrow();
-        let judging = |slo| Judging {
-            grace: classifier.grace(slo),
-            watermark,
-            skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
-        };
+        let now = self.parts.clock.now();
         let mut tx = self.parts.store.begin("record evidence").await?;
+        let learned = if may_time_out(&gathered, watermark) {
+            tx.end_sampling(now - EndSampling::REMEMBERED).await?
+        } else {
+            BTreeMap::new()
+        };
+        let judging = |slo| classifier.judging(slo, watermark, &learned);
         let moves = tx.record_workflows(&gathered, &judging).await?;
         tx.add_counts(self.parts.writer, &moves).await?;
-        tx.add_evidence_counts(self.parts.clock.now(), &unusable, &moves.noted)
-            .await?;
+        tx.add_evidence_counts(now, &unusable, &moves.noted).await?;
+        tx.learn_end_sampling(now, &moves.ends).await?;
         tx.commit().await
     }
 

@@ -44,17 +44,24 @@ impl Tx<'_> {
         sqlx::query(concat!(
             "-- event_counts.add\n",
             "insert into event_counts as c (slo_id, resolution, bucket, writer, good, late, ",
-            "failed, timeout, cancelled, orphan, invalid) ",
-            "select slo_id, resolution, bucket, $4, good, late, failed, timeout, cancelled, ",
-            "orphan, invalid from unnest($1::integer[], $2::integer[], $3::timestamptz[], ",
+            "failed, timeout, cancelled, orphan, invalid, unobservable, sampled, unseen_good, ",
+            "unseen_bad) select slo_id, resolution, bucket, $4, good, late, failed, timeout, ",
+            "cancelled, orphan, invalid, unobservable, sampled, unseen_good, unseen_bad ",
+            "from unnest($1::integer[], $2::integer[], $3::timestamptz[], ",
             "$5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], ",
-            "$10::bigint[], $11::bigint[]) as n(slo_id, resolution, bucket, good, late, failed, ",
-            "timeout, cancelled, orphan, invalid) ",
+            "$10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], ",
+            "$15::bigint[]) as n(slo_id, resolution, bucket, good, late, failed, ",
+            "timeout, cancelled, orphan, invalid, unobservable, sampled, unseen_good, unseen_bad) ",
             "on conflict (slo_id, resolution, bucket, writer) do update set ",
             "good = c.good + excluded.good, late = c.late + excluded.late, ",
             "failed = c.failed + excluded.failed, timeout = c.timeout + excluded.timeout, ",
             "cancelled = c.cancelled + excluded.cancelled, orphan = c.orphan + excluded.orphan, ",
-            "invalid = c.invalid + excluded.invalid",
+            "invalid = c.invalid + excluded.invalid, ",
+            "unobservable = c.unobservable + excluded.unobservable, ",
+            "sampled = c.sampled + excluded.sampled, ",
+            // Estimates of absurd weights stop at the end of their column; a batch never fails.
+            "unseen_good = least(c.unseen_good::numeric + excluded.unseen_good, 9e18)::bigint, ",
+            "unseen_bad = least(c.unseen_bad::numeric + excluded.unseen_bad, 9e18)::bigint",
         ))
         .bind(slos)
         .bind(resolutions)
@@ -67,6 +74,10 @@ impl Tx<'_> {
         .bind(column(|c| c.cancelled))
         .bind(column(|c| c.orphan))
         .bind(column(|c| c.invalid))
+        .bind(column(|c| c.unobservable))
+        .bind(column(|c| c.sampled))
+        .bind(column(|c| c.unseen_good))
+        .bind(column(|c| c.unseen_bad))
         .execute(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
@@ -88,14 +99,22 @@ impl Tx<'_> {
              select part.ordinal, sum(counts.good)::bigint as good,
                  sum(counts.late)::bigint as late, sum(counts.failed)::bigint as failed,
                  sum(counts.timeout)::bigint as timeout, sum(counts.cancelled)::bigint as cancelled,
-                 sum(counts.orphan)::bigint as orphan, sum(counts.invalid)::bigint as invalid
+                 sum(counts.orphan)::bigint as orphan, sum(counts.invalid)::bigint as invalid,
+                 sum(counts.unobservable)::bigint as unobservable,
+                 sum(counts.sampled)::bigint as sampled,
+                 least(sum(counts.unseen_good), 9e18)::bigint as unseen_good,
+                 least(sum(counts.unseen_bad), 9e18)::bigint as unseen_bad
              from unnest($1::bigint[], $2::integer[], $3::integer[], $4::timestamptz[],
                  $5::timestamptz[]) as part (ordinal, slo_id, resolution, lower, upper)
              cross join lateral (
                  select coalesce(sum(good), 0) as good, coalesce(sum(late), 0) as late,
                      coalesce(sum(failed), 0) as failed, coalesce(sum(timeout), 0) as timeout,
                      coalesce(sum(cancelled), 0) as cancelled, coalesce(sum(orphan), 0) as orphan,
-                     coalesce(sum(invalid), 0) as invalid
+                     coalesce(sum(invalid), 0) as invalid,
+                     coalesce(sum(unobservable), 0) as unobservable,
+                     coalesce(sum(sampled), 0) as sampled,
+                     coalesce(sum(unseen_good), 0) as unseen_good,
+                     coalesce(sum(unseen_bad), 0) as unseen_bad
                  from event_counts
                  where event_counts.slo_id = part.slo_id
                      and event_counts.resolution = part.resolution
@@ -135,7 +154,10 @@ impl Tx<'_> {
                  sum(good)::bigint as good, sum(late)::bigint as late,
                  sum(failed)::bigint as failed, sum(timeout)::bigint as timeout,
                  sum(cancelled)::bigint as cancelled, sum(orphan)::bigint as orphan,
-                 sum(invalid)::bigint as invalid
+                 sum(invalid)::bigint as invalid, sum(unobservable)::bigint as unobservable,
+                 sum(sampled)::bigint as sampled,
+                 least(sum(unseen_good), 9e18)::bigint as unseen_good,
+                 least(sum(unseen_bad), 9e18)::bigint as unseen_bad
              from event_counts
              where slo_id = any ($1) and resolution = $2 and bucket >= $3 and bucket < $4
              group by slo_id, at
@@ -222,6 +244,10 @@ struct CountsRow {
     cancelled: i64,
     orphan: i64,
     invalid: i64,
+    unobservable: i64,
+    sampled: i64,
+    unseen_good: i64,
+    unseen_bad: i64,
 }
 
 impl From<CountsRow> for EventCounts {
@@ -234,6 +260,10 @@ impl From<CountsRow> for EventCounts {
             cancelled: row.cancelled,
             orphan: row.orphan,
             invalid: row.invalid,
+            unobservable: row.unobservable,
+            sampled: row.sampled,
+            unseen_good: row.unseen_good,
+            unseen_bad: row.unseen_bad,
         }
     }
 }

@@ -13,6 +13,7 @@ mod error;
 mod event_counts;
 mod evidence_counts;
 mod retention;
+mod sampling_thresholds;
 mod slos;
 mod statuses;
 mod watermark;

@@ -16,6 +16,7 @@ use super::{StoreError, Tx, retention::EPOCH_LOCK};
 use crate::domain::{
     ledger::{EventId, Gathered, Judged, Moves, apply},
     names::{SloId, TraceId},
+    sampling::Weight,
     time::Timestamp,
     workflow::{Details, EventKey, Judging, Outcome, Promise, Start, TraceRef, Verdict, Workflow},
 };
@@ -83,7 +84,7 @@ impl Tx<'_> {
         let rows = sqlx::query(concat!(
             "-- workflow.lock_due\n",
             "select slo_id, key, epoch, label, started_at, succeeded_at, failed_at, late_at, ",
-            "cancelled_at, within_us, trace_id, trace_rank, customer, details, outcome, judged_at, ",
+            "cancelled_at, within_us, trace_id, trace_rank, customer, details, weight, outcome, judged_at, ",
             "due_at, ctid::text as place from workflows where due_at <= $1 order by due_at limit $2 for update skip locked",
         ))
         .bind(watermark.to_chrono())
@@ -142,7 +143,7 @@ impl Tx<'_> {
             "-- workflow.lock_known\n",
             "select w.slo_id, w.key, w.epoch, w.label, w.started_at, w.succeeded_at, ",
             "w.failed_at, w.late_at, w.cancelled_at, w.within_us, w.trace_id, w.trace_rank, ",
-            "w.customer, w.details, w.outcome, w.judged_at, w.due_at, w.ctid::text as place ",
+            "w.customer, w.details, w.weight, w.outcome, w.judged_at, w.due_at, w.ctid::text as place ",
             "from unnest($1::integer[], $2::uuid[]) as k(slo_id, key) ",
             "join workflows w on w.slo_id = k.slo_id and w.key = k.key ",
             "order by w.slo_id, w.key for update of w",
@@ -170,11 +171,11 @@ impl Tx<'_> {
             "-- workflow.insert\n",
             "insert into workflows (slo_id, key, epoch, label, started_at, succeeded_at, ",
             "failed_at, late_at, cancelled_at, within_us, trace_id, trace_rank, customer, ",
-            "outcome, judged_at, due_at, details) ",
+            "outcome, judged_at, due_at, details, weight) ",
             "select * from unnest($1::integer[], $2::uuid[], $3::integer[], $4::text[], ",
             "$5::timestamptz[], $6::timestamptz[], $7::timestamptz[], $8::timestamptz[], ",
             "$9::timestamptz[], $10::bigint[], $11::bytea[], $12::smallint[], $13::text[], ",
-            "$14::smallint[], $15::timestamptz[], $16::timestamptz[], $17::jsonb[])",
+            "$14::smallint[], $15::timestamptz[], $16::timestamptz[], $17::jsonb[], $18::bigint[])",
         ));
         let inserted = rows.bind(query).execute(&mut *self.inner).await;
         inserted.map_err(|source| self.failed(source))?;
@@ -192,15 +193,15 @@ impl Tx<'_> {
             "succeeded_at = n.succeeded_at, failed_at = n.failed_at, late_at = n.late_at, ",
             "cancelled_at = n.cancelled_at, within_us = n.within_us, trace_id = n.trace_id, ",
             "trace_rank = n.trace_rank, customer = n.customer, outcome = n.outcome, ",
-            "judged_at = n.judged_at, due_at = n.due_at, details = n.details ",
+            "judged_at = n.judged_at, due_at = n.due_at, details = n.details, weight = n.weight ",
             "from unnest($1::integer[], $2::uuid[], $3::integer[], $4::text[], ",
             "$5::timestamptz[], $6::timestamptz[], $7::timestamptz[], $8::timestamptz[], ",
             "$9::timestamptz[], $10::bigint[], $11::bytea[], $12::smallint[], $13::text[], ",
             "$14::smallint[], $15::timestamptz[], $16::timestamptz[], $17::jsonb[], ",
-            "$18::text[]) ",
+            "$18::bigint[], $19::text[]) ",
             "as n(slo_id, key, epoch, label, started_at, succeeded_at, failed_at, late_at, ",
             "cancelled_at, within_us, trace_id, trace_rank, customer, outcome, judged_at, due_at, ",
-            "details, place) where w.ctid = n.place::tid and w.epoch = n.epoch ",
+            "details, weight, place) where w.ctid = n.place::tid and w.epoch = n.epoch ",
             "and w.slo_id = n.slo_id and w.key = n.key",
         ));
         let query = rows.bind(query).bind(&rows.places);
@@ -247,6 +248,7 @@ struct Rows {
     judged: Vec<Option<DateTime<Utc>>>,
     due: Vec<Option<DateTime<Utc>>>,
     details: Vec<Option<Json<Details>>>,
+    weights: Vec<Option<i64>>,
     /// Of known rows only.
     places: Vec<String>,
 }
@@ -258,7 +260,11 @@ impl Rows {
     }
 
     fn push(&mut self, (slo, key): &EventId, epoch: i32, judged: &Judged) {
-        let Judged { workflow, verdict } = judged;
+        let Judged {
+            workflow,
+            verdict,
+            weight,
+        } = judged;
         let time = |at: Option<Timestamp>| at.map(Timestamp::to_chrono);
         self.slo_ids.push(slo.0);
         self.keys.push(Uuid::from_bytes(key.0));
@@ -280,6 +286,7 @@ impl Rows {
         self.due.push(time(verdict.due));
         let details = (!workflow.details.is_empty()).then(|| Json(workflow.details.clone()));
         self.details.push(details);
+        self.weights.push(weight.map(Weight::millionths));
     }
 
     fn bind<'q>(
@@ -304,6 +311,7 @@ impl Rows {
             .bind(&self.judged)
             .bind(&self.due)
             .bind(&self.details)
+            .bind(&self.weights)
     }
 }
 
@@ -339,6 +347,7 @@ fn decode(row: &sqlx::postgres::PgRow) -> Result<(EventId, Known), sqlx::Error> 
             .try_get::<Option<Json<Details>>, _>("details")?
             .map_or_else(Details::default, |Json(details)| details),
     };
+    let weight: Option<i64> = row.try_get("weight")?;
     let outcome = Outcome::from_code(row.try_get("outcome")?)
         .ok_or_else(|| inconsistent("workflows.outcome is no outcome"))?;
     let verdict = Verdict {
@@ -351,7 +360,11 @@ fn decode(row: &sqlx::postgres::PgRow) -> Result<(EventId, Known), sqlx::Error> 
         Known {
             epoch: row.try_get("epoch")?,
             place: row.try_get("place")?,
-            judged: Judged { workflow, verdict },
+            judged: Judged {
+                workflow,
+                verdict,
+                weight: weight.map(Weight::from_millionths),
+            },
         },
     ))
 }

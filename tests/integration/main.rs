@@ -17,6 +17,7 @@ mod pages;
 mod postgres;
 mod receiver;
 mod recording;
+mod sampling;
 mod store;
 mod support;
 mod system;

@@ -7,6 +7,7 @@ use throughline::{
         counts::EventCounts,
         ledger::{Gathered, gather},
         names::{SloId, TraceId},
+        sampling::EndSampling,
         time::{TimeRange, Timestamp},
         workflow::{EventKey, Evidence, Fact, Judging},
     },
@@ -33,6 +34,7 @@ fn evidence(workflow: u32, fact: Fact) -> Evidence {
         fact,
         trace_id: TraceId::from_slice(&key).unwrap(),
         customer: Some(format!("customer-{}", workflow % 7)),
+        sample: None,
     }
 }
 
@@ -55,6 +57,7 @@ fn judging(watermark: Timestamp) -> Judging {
         grace: Duration::from_mins(2),
         watermark,
         skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
+        ends: EndSampling::default(),
     }
 }
 

@@ -4,7 +4,7 @@ mod correlate;
 mod fan_out;
 mod times;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 pub use times::{AbsurdTime, TimeLimits};
 
@@ -12,11 +12,12 @@ use self::correlate::{Identity, correlate, cut, text_of};
 use super::{
     definition::{Catalog, Indicator, Slo, SpanIndicator, SpanInstant, WorkflowIndicator},
     names::{Name, SloId},
+    sampling::{EndSampling, Flaw, Sample, Weighed},
     selector::{Selector, SelectorContext, SelectorIndex},
     span::{SpanStatus, SpanView},
     started_at,
     time::{TimeRange, Timestamp},
-    workflow::{Evidence, Fact, SpanOutcome},
+    workflow::{Evidence, Fact, Judging, SpanOutcome},
 };
 
 /// All selectors of a catalog, ready to be asked about spans.
@@ -58,6 +59,13 @@ pub enum Unusable {
     NoLeg,
     /// `legs.expect` is no whole number.
     NoNumber,
+    /// It does not say how likely it was kept, and the definition refuses such spans.
+    UnknownWeight,
+    /// What it says of that is malformed or cannot be true. Used all the same, with an unknown weight,
+    /// unless the definition refuses those.
+    InvalidSampling,
+    /// It would stand for more than a million spans. Used all the same, for a million.
+    CappedWeight,
 }
 
 impl Findings {
@@ -85,6 +93,32 @@ impl Findings {
             }
         }
     }
+
+    /// How likely the span was kept, if it says so; `None` if it is no evidence without.
+    #[expect(
+        clippy::option_option,
+        reason = "what counts itself and what does not count are different, and neither has a sample"
+    )]
+    fn weigh(&mut self, id: SloId, slo: &Slo, span: &dyn SpanView) -> Option<Option<Sample>> {
+        let (sample, flaw) = match slo.weighing.weigh(span) {
+            Ok(Weighed { sample, flaw }) => (Some(sample), flaw),
+            Err(flaw) => (None, Some(flaw)),
+        };
+        if let Some(flaw) = flaw {
+            self.refuse(id, flaw.into());
+        }
+        sample
+    }
+}
+
+impl From<Flaw> for Unusable {
+    fn from(flaw: Flaw) -> Self {
+        match flaw {
+            Flaw::Unknown => Self::UnknownWeight,
+            Flaw::Invalid => Self::InvalidSampling,
+            Flaw::Capped => Self::CappedWeight,
+        }
+    }
 }
 
 impl Unusable {
@@ -103,6 +137,9 @@ impl Unusable {
             Self::NoStartTime => "no_start_time",
             Self::NoLeg => "no_leg",
             Self::NoNumber => "no_number",
+            Self::UnknownWeight => "unknown_weight",
+            Self::InvalidSampling => "invalid_sampling",
+            Self::CappedWeight => "capped_weight",
         }
     }
 }
@@ -121,13 +158,29 @@ impl Classifier {
         Self { slos, index }
     }
 
-    /// How long after a deadline evidence of this SLO is waited for; the default for one that is no
-    /// longer declared.
-    pub fn grace(&self, id: SloId) -> Duration {
-        self.slos
-            .iter()
-            .find(|(known, _)| *known == id)
-            .map_or(Slo::DEFAULT_GRACE, |(_, slo)| slo.grace)
+    /// How workflows of this SLO are judged; by the defaults if it is no longer declared. `learned` is
+    /// how their ends are sampled, where the definition does not say.
+    pub fn judging(
+        &self,
+        id: SloId,
+        watermark: Timestamp,
+        learned: &BTreeMap<SloId, EndSampling>,
+    ) -> Judging {
+        let slo = self.slos.iter().find(|(known, _)| *known == id);
+        let slo = slo.map(|(_, slo)| slo);
+        let declared = slo.and_then(|slo| slo.weighing.end_threshold);
+        Judging {
+            grace: slo.map_or(Slo::DEFAULT_GRACE, |slo| slo.grace),
+            watermark,
+            skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
+            ends: declared.map_or_else(
+                || learned.get(&id).copied().unwrap_or_default(),
+                |threshold| EndSampling {
+                    threshold,
+                    ..EndSampling::default()
+                },
+            ),
+        }
     }
 
     /// Adds to `findings` what `span` says. `horizon` is the earliest event time that may still be
@@ -145,6 +198,9 @@ impl Classifier {
                 None => {}
                 Some(Err(why)) => findings.refuse(*id, why),
                 Some(Ok((identity, fact))) => {
+                    let Some(sample) = findings.weigh(*id, slo, span) else {
+                        return;
+                    };
                     let evidence = Evidence {
                         slo: *id,
                         key: identity.key,
@@ -152,6 +208,7 @@ impl Classifier {
                         fact,
                         trace_id: span.trace_id(),
                         customer: customer(slo, span),
+                        sample,
                     };
                     findings.add_besides(&slo.indicator, &evidence, span);
                     findings.evidence.push(evidence);

@@ -114,6 +114,7 @@ pub const fn reason(outcome: Outcome) -> &'static str {
         Outcome::Cancelled => "cancelled",
         Outcome::Orphan => "without a start",
         Outcome::Invalid => "contradictory",
+        Outcome::Unobservable => "not to be observed",
     }
 }
 

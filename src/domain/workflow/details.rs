@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Completion, Legs, Pauses, Terms};
-use crate::domain::time::Timestamp;
+use crate::domain::{sampling::Draws, time::Timestamp};
 
 /// Empty for most workflows, so that their rows carry none of it. Every part is a join of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +18,9 @@ pub struct Details {
     /// Those of the earliest start that has any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub terms: Option<Terms>,
+    /// How likely its spans were kept.
+    #[serde(skip_serializing_if = "Draws::is_empty")]
+    pub draws: Draws,
 }
 
 impl Details {
@@ -29,6 +32,7 @@ impl Details {
     pub fn join(&mut self, other: &Self) {
         self.pauses.join(&other.pauses);
         self.legs.join(&other.legs);
+        self.draws.join(&other.draws);
         self.terms = match (self.terms, other.terms) {
             (Some(ours), Some(theirs)) => Some(ours.min(theirs)),
             (ours, theirs) => ours.or(theirs),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Details, LegId, Legs, Pauses, Terms};
 use crate::domain::{
     names::{SloId, TraceId},
+    sampling::{Draws, Sample, SpanRole},
     time::{TimeRange, Timestamp},
 };
 
@@ -24,6 +25,8 @@ pub struct Evidence {
     pub trace_id: TraceId,
     /// At most 256 bytes.
     pub customer: Option<String>,
+    /// How likely the span was kept; `None` where it counts itself.
+    pub sample: Option<Sample>,
 }
 
 /// The fact itself, with its event time.
@@ -67,6 +70,22 @@ pub enum Fact {
         at: Timestamp,
         outcome: SpanOutcome,
     },
+}
+
+impl Fact {
+    /// What its span is to the workflow; `None` for one that an event does not need.
+    const fn span_role(&self) -> Option<SpanRole> {
+        match self {
+            Self::Started { .. } => Some(SpanRole::Start),
+            Self::Succeeded { .. }
+            | Self::Failed { .. }
+            | Self::Cancelled { .. }
+            | Self::LegSucceeded { .. }
+            | Self::LegFailed { .. }
+            | Self::Decided { .. } => Some(SpanRole::End),
+            Self::Paused(_) | Self::ExpectsLegs(_) | Self::HasTerms(_) => None,
+        }
+    }
 }
 
 /// What a one-span SLI says of its span.
@@ -141,6 +160,9 @@ impl From<&Evidence> for Workflow {
             customer: evidence.customer.clone(),
             details: Details::default(),
         };
+        if let (Some(sample), Some(role)) = (&evidence.sample, evidence.fact.span_role()) {
+            workflow.details.draws = Draws::of(role, sample);
+        }
         match evidence.fact {
             Fact::Started { at, within } => {
                 workflow.start = Some(Start {

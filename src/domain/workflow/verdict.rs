@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{CancelPolicy, Promise, Workflow, legs::LegsProgress};
-use crate::domain::{counts::EventCounts, time::Timestamp};
+use crate::domain::{counts::EventCounts, sampling::EndSampling, time::Timestamp};
 
 /// How a workflow ended, as far as an SLO is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -27,10 +27,13 @@ pub enum Outcome {
     Orphan,
     /// No event: the evidence contradicts itself, or is more than is kept. [`super::notice`] tells.
     Invalid,
+    /// No event: the deadline passed, but spans that end it are sampled, and its end would have been
+    /// dropped.
+    Unobservable,
 }
 
 impl Outcome {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Open,
         Self::Good,
         Self::Late,
@@ -39,6 +42,7 @@ impl Outcome {
         Self::Cancelled,
         Self::Orphan,
         Self::Invalid,
+        Self::Unobservable,
     ];
 
     pub const fn is_bad(self) -> bool {
@@ -56,6 +60,7 @@ impl Outcome {
             Self::Cancelled => 5,
             Self::Orphan => 6,
             Self::Invalid => 7,
+            Self::Unobservable => 8,
         }
     }
 
@@ -75,6 +80,7 @@ impl Outcome {
             Self::Cancelled => "cancelled",
             Self::Orphan => "orphan",
             Self::Invalid => "invalid",
+            Self::Unobservable => "unobservable",
         }
     }
 
@@ -90,6 +96,7 @@ impl Outcome {
             Self::Cancelled => counts.cancelled = 1,
             Self::Orphan => counts.orphan = 1,
             Self::Invalid => counts.invalid = 1,
+            Self::Unobservable => counts.unobservable = 1,
         }
         counts
     }
@@ -116,6 +123,8 @@ pub struct Judging {
     /// Clocks of different hosts disagree: an end this little before its start counts as taking no
     /// time at all.
     pub skew_tolerance: Duration,
+    /// How the spans that end workflows of this SLO are sampled.
+    pub ends: EndSampling,
 }
 
 impl Judging {

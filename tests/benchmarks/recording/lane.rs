@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 use throughline::{
     domain::{
         ledger::gather,
+        sampling::EndSampling,
         time::Timestamp,
         workflow::{Evidence, Judging},
     },
@@ -114,6 +115,7 @@ impl Lane {
             grace: Duration::from_mins(2),
             watermark: self.now,
             skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
+            ends: EndSampling::default(),
         };
         let gathered = gather(evidence);
         let mut tx = self.store.begin("record evidence").await?;

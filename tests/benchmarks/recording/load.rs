@@ -104,6 +104,7 @@ fn evidence(number: u64, fact: Fact) -> Evidence {
         fact,
         trace_id: TraceId::from_slice(&key).unwrap(),
         customer: Some(format!("customer-{}", number % 1_000)),
+        sample: None,
     }
 }
 

@@ -16,6 +16,7 @@ use crate::domain::{
     },
     ledger::{Judged, Moves, apply, gather},
     names::{Name, SloId, SpanId, TraceId},
+    sampling::{EndSampling, Weighing},
     selector::Selector,
     span::{AttributeScope, Event, Link, Span, SpanKind, SpanStatus},
     time::Timestamp,
@@ -120,7 +121,7 @@ fn span_slo(started_at: Option<StartedAt>) -> SpanIndicator {
     }
 }
 
-fn classifier(indicators: impl IntoIterator<Item = Indicator>) -> Classifier {
+fn classifier(weighing: Weighing, indicators: impl IntoIterator<Item = Indicator>) -> Classifier {
     let mut catalog = Catalog::default();
     let mut ids = BTreeMap::new();
     for (number, indicator) in (1..).zip(indicators) {
@@ -128,6 +129,7 @@ fn classifier(indicators: impl IntoIterator<Item = Indicator>) -> Classifier {
         let objective = "99.5%".parse().unwrap();
         let slo = Slo {
             customer: Some(attribute("customer.id")),
+            weighing: weighing.clone(),
             ..Slo::new(
                 name.clone(),
                 objective,
@@ -148,6 +150,7 @@ struct World {
     moves: Vec<Moves>,
     unusable: BTreeMap<Unusable, i64>,
     watermark: Timestamp,
+    learned: BTreeMap<SloId, EndSampling>,
 }
 
 impl World {
@@ -157,18 +160,27 @@ impl World {
 
     /// Several SLOs, numbered from 1.
     fn several(indicators: impl IntoIterator<Item = Indicator>) -> Self {
+        Self::of(classifier(Weighing::default(), indicators))
+    }
+
+    fn weighing(weighing: Weighing, indicator: Indicator) -> Self {
+        Self::of(classifier(weighing, [indicator]))
+    }
+
+    fn of(classifier: Classifier) -> Self {
         Self {
-            classifier: classifier(indicators),
+            classifier,
             known: BTreeMap::new(),
             moves: Vec::new(),
             unusable: BTreeMap::new(),
             watermark: at(0.0),
+            learned: BTreeMap::new(),
         }
     }
 
     /// The definition changes; what is known stays.
     fn redefined(mut self, indicator: WorkflowIndicator) -> Self {
-        self.classifier = classifier([Indicator::Workflow(indicator)]);
+        self.classifier = classifier(Weighing::default(), [Indicator::Workflow(indicator)]);
         self
     }
 
@@ -180,12 +192,8 @@ impl World {
         Self::new(Indicator::Span(indicator))
     }
 
-    fn judging(&self) -> Judging {
-        Judging {
-            grace: Slo::DEFAULT_GRACE,
-            watermark: self.watermark,
-            skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
-        }
+    fn judging(&self, slo: SloId) -> Judging {
+        self.classifier.judging(slo, self.watermark, &self.learned)
     }
 
     /// One request with these spans arrives.
@@ -221,10 +229,14 @@ impl World {
 
     fn judge_one(&mut self, slo: SloId, key: EventKey, workflow: &Workflow) {
         let mut moves = Moves::default();
-        let judging = self.judging();
+        let judging = self.judging(slo);
         let known = self.known.get(&(slo, key));
         if let Some(judged) = apply(slo, known, workflow, &judging, &mut moves) {
             self.known.insert((slo, key), judged);
+        }
+        for (slo, ends) in &moves.ends {
+            let known = self.learned.entry(*slo).or_default();
+            *known = known.join(*ends);
         }
         self.moves.push(moves);
     }
@@ -289,7 +301,7 @@ impl World {
             for resolution in crate::domain::time::Resolution::ALL {
                 *counted
                     .entry((*slo, resolution, at.floor_to(resolution.length())))
-                    .or_default() += judged.verdict.outcome.counts();
+                    .or_default() += judged.verdict.outcome.counts().standing_for(judged.weight);
             }
         }
         assert_eq!(moved, counted);
@@ -310,4 +322,5 @@ mod fan_out;
 mod laws;
 mod oracle;
 mod pauses;
+mod sampled;
 mod shapes;
