@@ -178,6 +178,7 @@ impl Gauges {
             ("cancelled", counts.cancelled),
             ("orphan", counts.orphan),
             ("invalid", counts.invalid),
+            ("unobservable", counts.unobservable),
         ] {
             self.events
                 .with_label_values(&[name, outcome])

@@ -103,8 +103,8 @@ fn speed(slo: &Summary) -> String {
 
 fn too_few(slo: &Summary) -> String {
     let total = slo.evaluated_counts.total;
-    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-    let budgets = 1.0 / (total.max(1) as f64 * slo.objective.budget_ratio());
+    let stands_for = slo.evaluated_counts.by_outcome.weighted_total().max(1.0);
+    let budgets = 1.0 / (stands_for * slo.objective.budget_ratio());
     format!(
         "of {} in {}, one bad one would spend {budgets:.1} budgets",
         format::counted(total, "event"),
@@ -130,7 +130,7 @@ fn exhaustion(slo: &Summary, now: Timestamp) -> Option<String> {
     if slo.is_spent() {
         return Some(format!(
             "The budget is spent: {} bad, {} allowed.",
-            format::count(slo.evaluated_counts.bad),
+            format::count(slo.budget_used_events()),
             format::count(slo.budget_events)
         ));
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::chart::{self, Bullet, Markup};
 use crate::{
     domain::{
-        burn_rate::budget_in_events,
+        burn_rate::{budget_in_events, budget_left_in_events},
         counts::EventCounts,
         definition::{Indicator, Severity, Slo},
         format,
@@ -95,7 +95,7 @@ impl Summary {
             achieved_ratio: window.good_ratio(),
             budget_left_ratio: status.and_then(|status| status.budget_remaining),
             budget_events,
-            budget_left_events: budget_events - window.bad(),
+            budget_left_events: budget_left_in_events(window, slo.objective),
             budget_empty_in_seconds: empty_in,
             budget_empty_at: status
                 .zip(empty_in)
@@ -148,6 +148,11 @@ impl Summary {
 
     pub(super) fn budget_text(&self) -> String {
         format::budget(self.budget_left_ratio)
+    }
+
+    /// Bad events that have used the budget: seen ones, and those that they stand for.
+    pub(super) fn budget_used_events(&self) -> i64 {
+        self.budget_events - self.budget_left_events
     }
 
     pub(super) fn is_spent(&self) -> bool {

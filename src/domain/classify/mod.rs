@@ -122,12 +122,15 @@ impl From<Flaw> for Unusable {
 }
 
 impl Unusable {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
         Self::Uncorrelated,
         Self::TooLate,
         Self::NoStartTime,
         Self::NoLeg,
         Self::NoNumber,
+        Self::UnknownWeight,
+        Self::InvalidSampling,
+        Self::CappedWeight,
     ];
 
     pub const fn as_str(self) -> &'static str {

@@ -86,6 +86,18 @@ fn explanation(reason: &str) -> (&'static str, &'static str) {
             "starts after the end of a workflow with the same key: taken for that workflow",
             "Tell the runs apart: `{ attribute: ..., run: ... }` in `correlate`.",
         ),
+        "unknown_weight" => (
+            "spans that do not say how likely they were kept, which `unknownWeight: reject` refuses",
+            "Let all senders sample with `ot=th`, or write `unknownWeight: one` if they keep all.",
+        ),
+        "invalid_sampling" => (
+            "spans whose sampling is malformed or cannot be true, so their weight is unknown",
+            "Check `ot=th:...;rv:...` in their trace state, or the attribute that `weight` names.",
+        ),
+        "capped_weight" => (
+            "spans that stand for more than a million others, and were counted for a million",
+            "Check their sampler: hardly anything that it keeps so rarely can be judged.",
+        ),
         "corrected" => (
             "verdicts that a later span changed; each event still counts once",
             "If there are many, lengthen `grace`, so that verdicts wait for late spans.",

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     charts::burn_history,
     evidence::EvidenceView,
+    sampling::SamplingNote,
     view::{
         BudgetPoint, CustomerView, DefinitionView, Past, Range, ReasonPoint, SloView, WorkflowView,
     },
@@ -14,6 +15,7 @@ use crate::{
         burn_rate::{BurnContext, budget_remaining},
         definition::Slo,
         names::SloId,
+        sampling::EndSampling,
         series::Series,
         time::{Resolution, TimeRange, Timestamp},
     },
@@ -49,12 +51,20 @@ pub(super) async fn view(state: &WebState, slo: &Slo, range: Range) -> Result<Sl
     let six_hours = TimeRange::ending_at(now, 6 * HOUR);
     let sums = tx.sums(&[(id, window), (id, six_hours)]).await?;
     let sum = |at: usize| sums.get(at).copied().unwrap_or_default();
+    let ends = match sum(0).unobservable {
+        0 => None,
+        _ => tx
+            .end_sampling(now - EndSampling::REMEMBERED)
+            .await?
+            .remove(&id),
+    };
     Ok(SloView {
         as_of: now,
         range,
         counts: sum(0).into(),
         last_six_hours: sum(1),
         evidence: EvidenceView::all(tx.evidence_counts(id, window.from).await?),
+        sampling: SamplingNote::all(&sum(0), ends),
         in_flight_oldest: oldest
             .into_iter()
             .map(|record| WorkflowView::new(record, now))

@@ -3,6 +3,7 @@
 mod charts;
 mod evidence;
 mod load;
+mod sampling;
 mod view;
 
 use std::sync::Arc;
@@ -172,7 +173,7 @@ impl SloPage {
         }
         format!(
             "{} of {} bad events used",
-            format::count(self.view.summary.evaluated_counts.bad),
+            format::count(self.view.summary.budget_used_events()),
             format::count(self.view.summary.budget_events)
         )
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::evidence::EvidenceView;
+use super::{evidence::EvidenceView, sampling::SamplingNote};
 use crate::{
     domain::{
         counts::EventCounts,
@@ -33,6 +33,9 @@ pub(in crate::web) struct SloView {
     pub(super) counts: Counts,
     /// Evidence that could not be used or changed a verdict in the window, by reason.
     pub(super) evidence: Vec<EvidenceView>,
+    /// What sampled spans mean for the numbers; left out where none are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) sampling: Vec<SamplingNote>,
     pub(super) in_flight_oldest: Vec<WorkflowView>,
     /// Of the last hour.
     pub(super) worst_workflows: Vec<WorkflowView>,
@@ -285,7 +288,7 @@ impl SloView {
             |within| format!("late: ended, but after {within}"),
         );
         let row = |n: i64, text: &str| (format::count(n), text.to_owned());
-        vec![
+        let mut rows = vec![
             row(self.counts.total, "events of this SLO, good or bad"),
             row(counts.good, "good"),
             row(counts.late, &late),
@@ -298,6 +301,13 @@ impl SloView {
             row(counts.cancelled, "cancelled in time: no event"),
             row(counts.orphan, "orphans: an end whose start never came"),
             row(counts.invalid, "invalid: ended long before they started"),
-        ]
+        ];
+        if counts.unobservable != 0 {
+            rows.push(row(
+                counts.unobservable,
+                "unobservable: no end came, but a sampler would have dropped it: no event",
+            ));
+        }
+        rows
     }
 }

@@ -1,0 +1,151 @@
+//! What sampled spans mean for the numbers of an SLO, in words.
+
+use crate::domain::{
+    counts::{EventCounts, whole},
+    format,
+    sampling::{EndDraw, EndSampling},
+};
+
+/// A fact about the numbers, and what to do about it if anything.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub(super) struct SamplingNote {
+    /// Of events, or of what are none.
+    count: i64,
+    pub(super) meaning: String,
+    pub(super) next_step: &'static str,
+}
+
+impl SamplingNote {
+    /// Of the events of a window, and of what is known of the spans that end workflows.
+    pub(super) fn all(counts: &EventCounts, ends: Option<EndSampling>) -> Vec<Self> {
+        [
+            stands_for(counts),
+            mixed(counts),
+            unobservable(counts, ends.unwrap_or_default()),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    pub(super) fn count_text(&self) -> String {
+        format::count(self.count)
+    }
+}
+
+fn stands_for(counts: &EventCounts) -> Option<SamplingNote> {
+    counts.has_unseen().then(|| SamplingNote {
+        count: whole(counts.weighted_total()),
+        meaning: format!(
+            "Spans are sampled: {}, {} bad, were seen and stand for about {}, {} bad. Ratios, burn \
+             rates and the budget are of these.",
+            format::counted(counts.total(), "event"),
+            format::count(counts.bad()),
+            format::counted(whole(counts.weighted_total()), "event"),
+            format::count(whole(counts.weighted_bad())),
+        ),
+        next_step: "For exact numbers, send the selected spans before they are sampled.",
+    })
+}
+
+fn mixed(counts: &EventCounts) -> Option<SamplingNote> {
+    let (sampled, all) = (counts.sampled, counts.total());
+    (sampled > 0 && sampled < all).then(|| SamplingNote {
+        count: sampled,
+        meaning: format!(
+            "{} of {} say how likely their spans were kept; the others count as the definition's \
+             `unknownWeight` says.",
+            format::count(sampled),
+            format::counted(all, "event"),
+        ),
+        next_step: "If the others are sampled too, let their senders write `ot=th`.",
+    })
+}
+
+fn unobservable(counts: &EventCounts, ends: EndSampling) -> Option<SamplingNote> {
+    if counts.unobservable == 0 {
+        return None;
+    }
+    Some(SamplingNote {
+        count: counts.unobservable,
+        meaning: format!(
+            "Nothing is known of {}: the spans that would end {} are sampled down to `th:{}`.",
+            format::counted(counts.unobservable, "workflow"),
+            if counts.unobservable == 1 {
+                "it"
+            } else {
+                "them"
+            },
+            ends.threshold.to_hex(),
+        ),
+        next_step: match ends.draw {
+            EndDraw::WithStart => {
+                "Sample starts and ends alike; `endThreshold` says it where it cannot be learned."
+            }
+            EndDraw::Apart => {
+                "Ends are sampled in traces of their own: let linked traces share `rv`, or \
+                 send all of these spans."
+            }
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::sampling::{Threshold, Weight};
+
+    const SEEN: EventCounts = EventCounts {
+        good: 90,
+        timeout: 10,
+        ..EventCounts::ZERO
+    };
+
+    fn meanings(counts: EventCounts) -> Vec<String> {
+        let ends = EndSampling {
+            threshold: Threshold::from_hex("c").unwrap(),
+            draw: EndDraw::WithStart,
+        };
+        let notes = SamplingNote::all(&counts, Some(ends));
+        notes.into_iter().map(|note| note.meaning).collect()
+    }
+
+    #[test]
+    fn nothing_is_said_of_events_that_count_themselves() {
+        assert_eq!(meanings(SEEN), Vec::<String>::new());
+        assert_eq!(
+            meanings(SEEN.standing_for(Some(Weight::ONE))),
+            Vec::<String>::new()
+        );
+    }
+
+    #[test]
+    fn what_was_seen_and_what_it_stands_for_are_both_told() {
+        let four = Weight::from_millionths(4_000_000);
+        let counts = SEEN.standing_for(Some(four)) + SEEN;
+        assert_eq!(
+            meanings(counts),
+            [
+                "Spans are sampled: 200 events, 20 bad, were seen and stand for about 500 events, \
+                 50 bad. Ratios, burn rates and the budget are of these.",
+                "100 of 200 events say how likely their spans were kept; the others count as the \
+                 definition's `unknownWeight` says.",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_observed_is_told_with_its_cause() {
+        let counts = EventCounts {
+            unobservable: 2,
+            ..SEEN
+        };
+        assert_eq!(
+            meanings(counts),
+            [
+                "Nothing is known of 2 workflows: the spans that would end them are sampled down to \
+              `th:c`."
+            ]
+        );
+    }
+}
