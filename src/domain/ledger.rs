@@ -111,6 +111,17 @@ impl Moves {
         *self.noted.entry((slo, notice)).or_default() += 1;
     }
 
+    /// Notes that an event which was in one group, if in any, is in another now, or that its verdict
+    /// has changed where it is.
+    pub fn regroup(&mut self, old: Option<(SloId, &Judged)>, new: Option<(SloId, &Judged)>) {
+        if let Some((group, Judged { verdict, .. })) = old {
+            self.add(group, verdict, -verdict.outcome.counts());
+        }
+        if let Some((group, Judged { verdict, .. })) = new {
+            self.add(group, verdict, verdict.outcome.counts());
+        }
+    }
+
     fn add(&mut self, slo: SloId, verdict: &Verdict, counts: EventCounts) {
         let Some(at) = verdict.at else { return };
         *self

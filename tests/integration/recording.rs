@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use throughline::{
     domain::{
         counts::EventCounts,
+        group::GroupValues,
         ledger::{Gathered, gather},
         names::{SloId, TraceId},
         sampling::EndSampling,
@@ -35,6 +36,7 @@ fn evidence(workflow: u32, fact: Fact) -> Evidence {
         trace_id: TraceId::from_slice(&key).unwrap(),
         customer: Some(format!("customer-{}", workflow % 7)),
         sample: None,
+        group: GroupValues::default(),
     }
 }
 

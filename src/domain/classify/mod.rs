@@ -10,7 +10,8 @@ pub use times::{AbsurdTime, TimeLimits};
 
 use self::correlate::{Identity, correlate, cut, text_of};
 use super::{
-    definition::{Catalog, Indicator, Slo, SpanIndicator, SpanInstant, WorkflowIndicator},
+    definition::{Catalog, GroupBy, Indicator, Slo, SpanIndicator, SpanInstant, WorkflowIndicator},
+    group::GroupValues,
     names::{Name, SloId},
     sampling::{EndSampling, Flaw, Sample, Weighed},
     selector::{Selector, SelectorContext, SelectorIndex},
@@ -212,6 +213,10 @@ impl Classifier {
                         trace_id: span.trace_id(),
                         customer: customer(slo, span),
                         sample,
+                        group: slo
+                            .group_by
+                            .as_ref()
+                            .map_or_else(GroupValues::default, |by| group(by, span)),
                     };
                     findings.add_besides(&slo.indicator, &evidence, span);
                     findings.evidence.push(evidence);
@@ -329,4 +334,12 @@ fn customer(slo: &Slo, span: &dyn SpanView) -> Option<String> {
         .as_ref()
         .and_then(|attribute| text_of(attribute, span))
         .map(cut)
+}
+
+fn group(by: &GroupBy, span: &dyn SpanView) -> GroupValues {
+    let value = |attribute| {
+        let value = text_of(attribute, span).map(cut);
+        (attribute.to_string(), value)
+    };
+    by.attributes.iter().map(value).collect()
 }

@@ -58,6 +58,10 @@ pub(super) struct SloSpec {
     pub(super) indicator: Field<IndicatorFile>,
     /// The attribute that tells whose experience an event is, such as span.customer.id.
     pub(super) customer: Option<Field<String>>,
+    /// Attributes whose values have budgets and alerts of their own, such as span.deployment.kind.
+    pub(super) group_by: Option<Field<Vec<Field<String>>>>,
+    /// Values beyond so many share one group; 100 if left out, 1000 at most.
+    pub(super) max_groups: Option<Field<u64>>,
     /// How long after a deadline evidence that is under way is waited for; 2m if left out.
     #[schemars(with = "Option<String>")]
     pub(super) grace: Option<Field<Scalar>>,
@@ -360,7 +364,6 @@ pub(super) struct NotYetSupported {
 /// What `key` of `shape` will mean once it is built; `None` if it means nothing at all.
 pub(super) fn not_yet_supported(shape: &str, key: &str) -> Option<NotYetSupported> {
     let what = match (shape, key) {
-        ("SloSpec", "groupBy" | "maxGroups") => "budgets and alerts per value of an attribute",
         ("SloSpec", "budgetingMethod" | "timeSlices" | "timeSliceTarget") => {
             "slices of time that are good or bad"
         }

@@ -14,6 +14,7 @@ mod catalog;
 mod check;
 mod duration;
 mod file;
+mod group_by;
 mod node;
 mod problem;
 mod read;
@@ -29,6 +30,7 @@ pub use self::{
     check::load,
     duration::{ParseDurationError, format_duration, parse_duration},
     file::json_schema,
+    group_by::GroupBy,
     problem::{DefinitionFile, Excerpt, Problem, ProblemSeverity},
     slo::{
         AttributeName, Correlator, FanOut, Indicator, Slo, Source, SpanIndicator, SpanInstant,

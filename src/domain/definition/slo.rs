@@ -1,8 +1,8 @@
 //! One SLO: what is promised about which work.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
-use super::{Alerting, Notify};
+use super::{Alerting, GroupBy, Notify};
 use crate::domain::{
     names::Name,
     objective::Objective,
@@ -27,6 +27,8 @@ pub struct Slo {
     pub indicator: Indicator,
     /// Whose experience an event is.
     pub customer: Option<AttributeName>,
+    /// By what it has budgets and alerts besides its own.
+    pub group_by: Option<GroupBy>,
     /// How long after a deadline evidence that is under way is waited for.
     pub grace: Duration,
     /// How spans are weighed that stand for others.
@@ -54,6 +56,7 @@ impl Slo {
             window,
             indicator,
             customer: None,
+            group_by: None,
             grace: Self::DEFAULT_GRACE,
             weighing: Weighing::default(),
             alerting: Alerting::default(),
@@ -203,4 +206,17 @@ pub enum TimeUnit {
 pub struct AttributeName {
     pub scope: AttributeScope,
     pub key: String,
+}
+
+/// Keys are not quoted: this is for people and for telling names apart, not for a parser.
+impl fmt::Display for AttributeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scope = match self.scope {
+            AttributeScope::Span => "span",
+            AttributeScope::Resource => "resource",
+            AttributeScope::Any => "",
+            AttributeScope::Instrumentation => "instrumentation",
+        };
+        write!(f, "{scope}.{}", self.key)
+    }
 }

@@ -37,6 +37,7 @@ fn describe(slo: &Slo) -> String {
         window,
         indicator,
         customer,
+        group_by,
         grace,
         weighing,
         alerting,
@@ -67,7 +68,7 @@ fn describe(slo: &Slo) -> String {
     };
     format!(
         "{name} ({display_name}) {labels:?} {description:?} {service:?}\n{objective} over {window:?}, \
-         grace {grace:?}, {customer:?}, {runbook:?}\n{weighing:?}\n{indicator}\n{alerting:#?}\n{notify:?}\n{source:#?}\n"
+         grace {grace:?}, {customer:?}, {group_by:?}, {runbook:?}\n{weighing:?}\n{indicator}\n{alerting:#?}\n{notify:?}\n{source:#?}\n"
     )
 }
 

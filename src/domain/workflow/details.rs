@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Completion, Legs, Pauses, Terms};
-use crate::domain::{sampling::Draws, time::Timestamp};
+use crate::domain::{group::GroupValues, sampling::Draws, time::Timestamp};
 
 /// Empty for most workflows, so that their rows carry none of it. Every part is a join of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,9 @@ pub struct Details {
     /// How likely its spans were kept.
     #[serde(skip_serializing_if = "Draws::is_empty")]
     pub draws: Draws,
+    /// What it says of the attributes that its SLO groups by.
+    #[serde(skip_serializing_if = "GroupValues::is_empty")]
+    pub group: GroupValues,
 }
 
 impl Details {
@@ -32,6 +35,7 @@ impl Details {
     pub fn join(&mut self, other: &Self) {
         self.pauses.join(&other.pauses);
         self.legs.join(&other.legs);
+        self.group.join(&other.group);
         self.draws.join(&other.draws);
         self.terms = match (self.terms, other.terms) {
             (Some(ours), Some(theirs)) => Some(ours.min(theirs)),

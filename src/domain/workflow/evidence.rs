@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Details, LegId, Legs, Pauses, Terms};
 use crate::domain::{
+    group::GroupValues,
     names::{SloId, TraceId},
     sampling::{Draws, Sample, SpanRole},
     time::{TimeRange, Timestamp},
@@ -27,6 +28,8 @@ pub struct Evidence {
     pub customer: Option<String>,
     /// How likely the span was kept; `None` where it counts itself.
     pub sample: Option<Sample>,
+    /// Empty unless the SLO groups its events.
+    pub group: GroupValues,
 }
 
 /// The fact itself, with its event time.
@@ -158,7 +161,10 @@ impl From<&Evidence> for Workflow {
             cancelled: None,
             trace: TraceRef::Other(evidence.trace_id),
             customer: evidence.customer.clone(),
-            details: Details::default(),
+            details: Details {
+                group: evidence.group.clone(),
+                ..Details::default()
+            },
         };
         if let (Some(sample), Some(role)) = (&evidence.sample, evidence.fact.span_role()) {
             workflow.details.draws = Draws::of(role, sample);

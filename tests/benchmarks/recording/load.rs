@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use throughline::domain::{
+    group::GroupValues,
     names::{SloId, TraceId},
     time::Timestamp,
     workflow::{EventKey, Evidence, Fact, SpanOutcome},
@@ -105,6 +106,7 @@ fn evidence(number: u64, fact: Fact) -> Evidence {
         trace_id: TraceId::from_slice(&key).unwrap(),
         customer: Some(format!("customer-{}", number % 1_000)),
         sample: None,
+        group: GroupValues::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 mod alerting;
 mod document;
 mod fan_out;
+mod group_by;
 mod indicator;
 mod policy;
 mod selector;

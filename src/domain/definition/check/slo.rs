@@ -16,7 +16,7 @@ use super::{
     Known,
     alerting::{self, Promise},
     document::Named,
-    indicator, selector,
+    group_by, indicator, selector,
     values::{self, optional, required_ref},
     weighing,
 };
@@ -30,6 +30,7 @@ pub(super) fn check(named: &Named<'_, SloSpec>, known: &Known) -> Option<Slo> {
     let indicator = required_ref(findings, &spec.indicator, place, "indicator")
         .and_then(|(file, place)| indicator::check(findings, file, place, window));
     let customer = customer(findings, spec.customer.as_ref());
+    let group_by = group_by::check(findings, spec);
     let grace = grace(findings, spec.grace.as_ref(), window);
     let weighing = weighing::check(findings, spec);
     let promise = Promise::of(objective, window, &spec.objective);
@@ -49,6 +50,7 @@ pub(super) fn check(named: &Named<'_, SloSpec>, known: &Known) -> Option<Slo> {
         description: text(spec.description.as_ref()),
         service: text(spec.service.as_ref()),
         customer: customer?,
+        group_by: group_by?,
         grace: grace?,
         weighing: weighing?,
         alerting: alerting?,
