@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{definition::Severity, names::Name, time::Timestamp};
+use super::{definition::Severity, group::Group, names::Name, time::Timestamp};
 
 /// How far one target has been told of a transition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -126,11 +126,18 @@ pub fn message_id(transition: Uuid) -> String {
 }
 
 /// What orders deliveries: of one key and target the oldest open one goes first. PagerDuty knows the
-/// alert by it too, so that a lost resolve heals with the next episode.
-pub fn alert_key(slo: &Name, severity: Severity) -> String {
+/// alert by it too, so that a lost resolve heals with the next episode. A group is in it by its digest:
+/// values are what senders write, and of any length.
+pub fn alert_key(slo: &Name, group: Option<&Group>, severity: Severity) -> String {
     let severity = match severity {
         Severity::Page => "page",
         Severity::Ticket => "ticket",
     };
-    format!("slo/{slo}/{severity}")
+    match group {
+        None => format!("slo/{slo}/{severity}"),
+        Some(group) => {
+            let digest = u128::from_be_bytes(group.key().0);
+            format!("slo/{slo}/{severity}/{digest:032x}")
+        }
+    }
 }

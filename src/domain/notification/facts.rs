@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::domain::{
     counts::EventCounts,
     definition::Severity,
+    group::Group,
     names::{Name, TraceId},
     time::Timestamp,
     workflow::Outcome,
@@ -38,6 +39,9 @@ pub struct Facts {
     pub kind: TransitionKind,
     pub slo: Name,
     pub display_name: String,
+    /// Which group of the SLO; `None` for the SLO itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Group>,
     pub service: Option<String>,
     pub labels: BTreeMap<String, String>,
     pub severity: Severity,

@@ -21,7 +21,7 @@ pub fn body(facts: &Facts, routing_key: &str) -> Value {
             TransitionKind::Firing => "trigger",
             TransitionKind::Resolved => "resolve",
         },
-        "dedup_key": alert_key(&facts.slo, facts.severity),
+        "dedup_key": alert_key(&facts.slo, facts.group.as_ref(), facts.severity),
         "payload": payload(facts),
         "links": links(facts),
     });
@@ -68,6 +68,9 @@ fn details(facts: &Facts) -> Value {
     if let (TransitionKind::Resolved, Some(episode)) = (facts.kind, &facts.episode_summary) {
         tell("ended_by", json!(episode.ended_by));
         tell("cost", json!(sentence::cost(facts, episode)));
+    }
+    if let Some(group) = &facts.group {
+        tell("group", json!(text::plain(&group.text(), STRING_CHARS)));
     }
     if let Some(customers) = facts.customers_affected {
         tell("customers_affected", json!(customers));

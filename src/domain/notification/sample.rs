@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::{EpisodeEnd, EpisodeSummary, Facts, TransitionKind, WindowFacts, WorstWorkflow};
 use crate::domain::{
-    counts::EventCounts, definition::Severity, names::TraceId, time::Timestamp, workflow::Outcome,
+    counts::EventCounts, definition::Severity, group::Group, names::TraceId, time::Timestamp,
+    workflow::Outcome,
 };
 
 const fn counts(late: i64, failed: i64, timeout: i64, good: i64) -> EventCounts {
@@ -25,6 +26,7 @@ pub(crate) fn firing() -> Facts {
         kind: TransitionKind::Firing,
         slo: "checkout-speed".parse().unwrap(),
         display_name: "Checkout speed".to_owned(),
+        group: None,
         service: Some("checkout".to_owned()),
         labels: BTreeMap::from([("team".to_owned(), "payments".to_owned())]),
         severity: Severity::Page,
@@ -63,6 +65,16 @@ pub(crate) fn firing() -> Facts {
         runbook: Some("https://wiki.example.com/checkout-slow".to_owned()),
         page_url: Some("https://slo.example.com/slos/checkout-speed".to_owned()),
         episode_summary: None,
+    }
+}
+
+pub(super) fn of_group() -> Facts {
+    Facts {
+        group: Some(Group {
+            by: vec!["span.deployment.kind".to_owned(), ".region".to_owned()],
+            values: Some(vec![Some("rollback".to_owned()), None]),
+        }),
+        ..firing()
     }
 }
 
@@ -108,7 +120,9 @@ pub(super) fn arbitrary() -> impl Strategy<Value = Facts> {
     );
     let labels = proptest::collection::btree_map(hostile(), hostile(), 0..40);
     let kind = prop_oneof![Just(firing()), Just(resolved())];
-    (strings, numbers, labels, kind).prop_map(|(strings, numbers, labels, base)| {
+    let group = proptest::option::of(any_group());
+    let all = (strings, numbers, labels, kind, group);
+    all.prop_map(|(strings, numbers, labels, base, group)| {
         let (name, service, label, customer, url) = strings;
         let (late, good, ratio, secs, customers) = numbers;
         let worst = WorstWorkflow {
@@ -119,6 +133,7 @@ pub(super) fn arbitrary() -> impl Strategy<Value = Facts> {
         };
         Facts {
             display_name: name,
+            group,
             service: Some(service),
             labels,
             customers_affected: Some(customers),
@@ -136,6 +151,22 @@ pub(super) fn arbitrary() -> impl Strategy<Value = Facts> {
             runbook: Some(format!("https://{url}")),
             page_url: Some(url),
             ..base
+        }
+    })
+}
+
+/// Values are as long as classifying lets them be.
+fn any_group() -> impl Strategy<Value = Group> {
+    let value = proptest::option::of(hostile().prop_map(|mut value| {
+        value.truncate(value.floor_char_boundary(256));
+        value
+    }));
+    let pairs = proptest::collection::vec((hostile(), value), 1..=4);
+    (pairs, any::<bool>()).prop_map(|(pairs, has_values)| {
+        let (by, values): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        Group {
+            by: by.into_iter().map(|name| format!("span.{name}")).collect(),
+            values: has_values.then_some(values),
         }
     })
 }

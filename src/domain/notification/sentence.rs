@@ -18,8 +18,27 @@ pub fn headline(facts: &Facts) -> String {
         TransitionKind::Resolved => resolved_lead(facts),
     };
     let room = HEADLINE_CHARS.saturating_sub(lead.chars().count() + 2);
-    let place = text::plain(&facts.display_name, room);
+    let place = place(facts, room);
     text::plain(&format!("{lead}: {place}"), HEADLINE_CHARS)
+}
+
+/// The SLO's name and, of a group, which it is, in at most `max` characters: of two groups of one SLO a
+/// name that fills the line must not hide which one it is.
+pub fn place(facts: &Facts, max: usize) -> String {
+    let Some(group) = &facts.group else {
+        return text::plain(&facts.display_name, max);
+    };
+    let in_full = group.text();
+    let group = if in_full.chars().count() <= max / 2 {
+        text::plain(&in_full, max / 2)
+    } else {
+        text::plain(&group.values_text(), max * 2 / 3)
+    };
+    let room = max.saturating_sub(group.chars().count() + 2);
+    match text::plain(&facts.display_name, room) {
+        name if name.chars().count() > 1 => format!("{name}, {group}"),
+        _ => group,
+    }
 }
 
 /// `PAGE 412 customers, 1,240 of 9,310 workflows bad (13.3 %) in 1 h, mostly late; budget gone in

@@ -35,7 +35,7 @@ fn push_text(facts: &Facts) -> String {
 
 fn header(facts: &Facts) -> Value {
     let name = escaped(
-        &text::plain(&facts.display_name, HEADER_NAME_CHARS),
+        &sentence::place(facts, HEADER_NAME_CHARS),
         HEADER_NAME_CHARS,
     );
     let title = match facts.kind {
@@ -94,6 +94,9 @@ fn numbers(facts: &Facts) -> Value {
         fields.extend(facts.first_bad_at.map(|at| field("Since", &date(at))));
         let who = sentence::people(facts.customers_affected);
         fields.extend(who.map(|who| field("Who", &who)));
+    }
+    if let Some(group) = &facts.group {
+        fields.push(field("Group", &code(&group.text())));
     }
     if let Some(service) = &facts.service {
         fields.push(field("Service", &code(service)));

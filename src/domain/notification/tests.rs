@@ -21,6 +21,31 @@ fn a_headline_leads_with_people_then_pace_then_place() {
 }
 
 #[test]
+fn every_kind_of_target_is_told_which_group_it_is() {
+    let facts = sample::of_group();
+    assert_eq!(
+        sentence::headline(&facts),
+        "PAGE 412 customers, 1,240 of 9,310 workflows bad (13.3 %) in 1 h, mostly late; \
+         budget gone in 4 h 52 min at this pace: Checkout spe…, rollback, (none)"
+    );
+    let slack = slack::body(&facts, Repeat::No).to_string();
+    assert!(
+        slack.contains("`deployment.kind = rollback, region = (none)`"),
+        "{slack}"
+    );
+    let event = pagerduty::body(&facts, "R0");
+    assert_eq!(
+        event["payload"]["custom_details"]["group"],
+        "deployment.kind = rollback, region = (none)"
+    );
+    let hook = &webhook::body(&facts)["data"];
+    assert_eq!(hook["group"]["deployment.kind"], "rollback");
+    assert_eq!(hook["alert_key"], event["dedup_key"]);
+    let of_slo = pagerduty::body(&sample::firing(), "R0");
+    assert_ne!(event["dedup_key"], of_slo["dedup_key"]);
+}
+
+#[test]
 fn an_alert_whose_slo_was_removed_is_not_called_resolved() {
     let mut facts = sample::resolved();
     if let Some(episode) = &mut facts.episode_summary {

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::{EpisodeSummary, Facts, TransitionKind, WindowFacts, WorstWorkflow, sentence, text};
-use crate::domain::{delivery::alert_key, format};
+use crate::domain::{delivery::alert_key, format, group::Group};
 
 /// The specification asks for less than 20 kB; these add up to that in the worst case, which is four
 /// bytes a character.
@@ -34,12 +34,13 @@ fn data(facts: &Facts) -> Value {
         )
     });
     json!({
-        "alert_key": alert_key(&facts.slo, facts.severity),
+        "alert_key": alert_key(&facts.slo, facts.group.as_ref(), facts.severity),
         "version": facts.version,
         "episode": facts.episode,
         "summary": sentence::headline(facts),
         "slo": facts.slo,
         "display_name": text::plain(&facts.display_name, STRING_CHARS),
+        "group": facts.group.as_ref().map(group),
         "service": facts.service.as_ref().map(|service| text::plain(service, STRING_CHARS)),
         "labels": Value::Object(labels.collect()),
         "severity": facts.severity,
@@ -66,6 +67,17 @@ fn data(facts: &Facts) -> Value {
         "page_url": facts.page_url.as_deref().and_then(|url| text::web_address(url, URL_BYTES)),
         "cost": facts.episode_summary.as_ref().map(cost),
     })
+}
+
+/// By attribute; a value that is missing or stands for many reads as on the pages.
+fn group(group: &Group) -> Value {
+    let pairs = group.pairs().map(|(name, value)| {
+        (
+            text::plain(name, LABEL_CHARS),
+            json!(text::plain(value, LABEL_CHARS)),
+        )
+    });
+    Value::Object(pairs.collect())
 }
 
 fn window(window: &WindowFacts) -> Value {

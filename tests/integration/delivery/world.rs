@@ -152,7 +152,7 @@ impl World {
         let news = News {
             transition,
             targets: &targets,
-            ordering_key: &alert_key(&facts.slo, Severity::Page),
+            ordering_key: &alert_key(&facts.slo, None, Severity::Page),
             severity: Severity::Page,
         };
         let new = tx.enqueue_deliveries(news, self.now).await.unwrap();
@@ -261,6 +261,7 @@ fn facts(slo: &str, kind: TransitionKind, version: i64, now: Timestamp) -> Facts
         kind,
         slo: slo.parse().unwrap(),
         display_name: format!("The promise of {slo}"),
+        group: None,
         service: Some("checkout".to_owned()),
         labels: BTreeMap::new(),
         severity: Severity::Page,
