@@ -153,6 +153,7 @@ impl CatalogKeeper {
         let names: Vec<_> = catalog.slos.keys().cloned().collect();
         let mut tx = self.store.begin("declare the SLOs").await?;
         let ids = tx.declare(&names).await?;
+        tx.declare_groups(&catalog.groupings(&ids)).await?;
         tx.commit().await?;
         self.classifier
             .send_replace(Arc::new(Classifier::new(&catalog, &ids)));

@@ -123,6 +123,12 @@ impl Group {
             .collect();
         pairs.join(", ")
     }
+
+    /// `rollback, eu`.
+    pub fn values_text(&self) -> String {
+        let values: Vec<&str> = self.pairs().map(|(_, value)| value).collect();
+        values.join(", ")
+    }
 }
 
 /// What is to become of the group that an event is in.

@@ -7,6 +7,7 @@ use sqlx::{FromRow, types::Json};
 
 use super::{StoreError, Tx};
 use crate::domain::{
+    group::Group,
     names::{Name, SloId},
     status::SloStatus,
     time::Timestamp,
@@ -17,6 +18,8 @@ use crate::domain::{
 pub struct DueSlo {
     pub id: SloId,
     pub name: Name,
+    /// The SLO itself if `None`, else this group of it.
+    pub group: Option<Group>,
     /// Whether a definition still names it. If not, it is due only to close what is open.
     pub declaration: Declaration,
     pub first_event_at: Option<Timestamp>,
@@ -26,6 +29,16 @@ pub struct DueSlo {
 pub enum Declaration {
     Declared,
     Removed,
+}
+
+impl Declaration {
+    pub(super) const fn of(is_declared: bool) -> Self {
+        if is_declared {
+            Self::Declared
+        } else {
+            Self::Removed
+        }
+    }
 }
 
 /// An SLO that was declared at some time, with its last evaluation.
@@ -83,8 +96,8 @@ impl Tx<'_> {
             .collect()
     }
 
-    /// Claims all SLOs whose turn it is: the declared ones, and removed ones with an alert that is
-    /// still open. Whoever gets an SLO is the only one to get it for most of `interval`; a replica
+    /// Claims all SLOs whose turn it is, each followed by its groups: the declared ones, and removed
+    /// ones with an alert that is still open. Whoever gets an SLO is the only one to get it for most of `interval`; a replica
     /// that asks meanwhile passes over it without waiting.
     pub async fn claim_due(
         &mut self,
@@ -98,10 +111,10 @@ impl Tx<'_> {
              update slos set next_evaluation_at = $2
              where id in (
                  select id from slos
-                 where (next_evaluation_at <= $1 or next_evaluation_at > $3)
+                 where parent_id is null and (next_evaluation_at <= $1 or next_evaluation_at > $3)
                      and (declared or exists (
-                         select 1 from alerts
-                         where alerts.slo_id = slos.id and alerts.state <> 'inactive'))
+                         select 1 from alerts join slos as own on own.id = alerts.slo_id
+                         where slos.id in (own.id, own.parent_id) and alerts.state <> 'inactive'))
                  for update of slos skip locked)
              returning id, name, declared, first_event_at",
         )
@@ -111,20 +124,19 @@ impl Tx<'_> {
         .fetch_all(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
-        rows.into_iter()
+        let due: Result<Vec<DueSlo>, StoreError> = rows
+            .into_iter()
             .map(|row| {
                 Ok(DueSlo {
                     id: SloId(row.id),
                     name: self.name(&row.name)?,
-                    declaration: if row.declared {
-                        Declaration::Declared
-                    } else {
-                        Declaration::Removed
-                    },
+                    group: None,
+                    declaration: Declaration::of(row.declared),
                     first_event_at: row.first_event_at.map(Timestamp::from),
                 })
             })
-            .collect()
+            .collect();
+        self.with_due_groups(due?).await
     }
 
     /// Every declared SLO, by name.
@@ -133,7 +145,7 @@ impl Tx<'_> {
             "-- slos.declared
              select slos.id, slos.name, slos.first_event_at, slo_statuses.status
              from slos left join slo_statuses on slo_statuses.slo_id = slos.id
-             where slos.declared order by slos.name",
+             where slos.declared and slos.parent_id is null order by slos.name",
         )
         .fetch_all(&mut *self.inner)
         .await

@@ -1,5 +1,5 @@
 //! What is asked of the ledger of workflows: how many are open, who is affected, and which ones to
-//! look at first.
+//! look at first. Wherever an SLO is asked for, a group of one may be: both have ids of one kind.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -85,6 +85,13 @@ impl Tx<'_> {
                  where slo_id = any ($1) and outcome = 0 and due_at <= $3
                      and started_at + within_us * interval '1 microsecond' < $2
                  group by slo_id
+                 union all
+                 select group_id, count(*), count(*) filter (
+                     where due_at <= $3
+                         and started_at + within_us * interval '1 microsecond' < $2)
+                 from workflows
+                 where group_id = any ($1) and outcome = 0 and started_at is not null
+                 group by group_id
              ) as counted
              group by slo_id",
         )
@@ -113,7 +120,13 @@ impl Tx<'_> {
              from workflows
              where slo_id = any ($1) and outcome in (2, 3, 4)
                  and judged_at >= $2 and judged_at < $3
-             group by slo_id",
+             group by slo_id
+             union all
+             select group_id, count(distinct customer)
+             from workflows
+             where group_id = any ($1) and outcome in (2, 3, 4)
+                 and judged_at >= $2 and judged_at < $3
+             group by group_id",
         )
         .bind(ids(slos))
         .bind(range.from.to_chrono())
@@ -137,7 +150,7 @@ impl Tx<'_> {
             "-- workflows.first_bad
              select min(judged_at)
              from workflows
-             where slo_id = $1 and outcome in (2, 3, 4) and judged_at >= $2 and judged_at < $3",
+             where (slo_id = $1 or group_id = $1) and outcome in (2, 3, 4) and judged_at >= $2 and judged_at < $3",
         )
         .bind(slo.0)
         .bind(range.from.to_chrono())
@@ -159,7 +172,7 @@ impl Tx<'_> {
             "-- workflows.worst_customers
              select customer, count(*), (sum(count(*)) over ())::bigint, count(*) over ()
              from workflows
-             where slo_id = $1 and outcome in (2, 3, 4) and judged_at >= $2 and judged_at < $3
+             where (slo_id = $1 or group_id = $1) and outcome in (2, 3, 4) and judged_at >= $2 and judged_at < $3
                  and customer is not null
              group by customer
              order by 2 desc, 1 limit $4",
@@ -194,7 +207,7 @@ impl Tx<'_> {
              select label, trace_id, customer, outcome, started_at, within_us,
                  coalesce(succeeded_at, failed_at, cancelled_at) as ended_at
              from workflows
-             where slo_id = $1 and outcome in (2, 3, 4) and judged_at >= $2 and judged_at < $3
+             where (slo_id = $1 or group_id = $1) and outcome in (2, 3, 4) and judged_at >= $2 and judged_at < $3
              order by coalesce(succeeded_at, failed_at, cancelled_at, $4) - started_at desc nulls last,
                  judged_at, label
              limit $5",
@@ -220,7 +233,7 @@ impl Tx<'_> {
              select label, trace_id, customer, outcome, started_at, within_us,
                  null::timestamptz as ended_at
              from workflows
-             where slo_id = $1 and outcome = 0 and started_at is not null
+             where (slo_id = $1 or group_id = $1) and outcome = 0 and started_at is not null
              order by started_at, key limit $2",
         )
         .bind(slo.0)

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{Row as _, types::Json};
 use uuid::Uuid;
 
-use super::{StoreError, Tx, retention::EPOCH_LOCK};
+use super::{StoreError, Tx, groups::Change, retention::EPOCH_LOCK};
 use crate::domain::{
     ledger::{EventId, Gathered, Judged, Moves, apply},
     names::{SloId, TraceId},
@@ -27,7 +27,11 @@ struct Known {
     epoch: i32,
     place: String,
     judged: Judged,
+    group: Option<SloId>,
 }
+
+/// A workflow, and the group that it is counted in besides its SLO.
+type Placed<'a> = (&'a Judged, Option<SloId>);
 
 /// How the evidence of one SLO is judged; for every SLO that evidence speaks of.
 pub type JudgingBySlo<'a> = &'a (dyn Fn(SloId) -> Judging + Sync);
@@ -50,7 +54,7 @@ impl Tx<'_> {
         }
         let epoch = self.current_epoch().await?;
         let known = self.lock_known(gathered).await?;
-        let (mut inserts, mut updates) = (Rows::default(), Rows::default());
+        let mut changed = Vec::new();
         for (id, workflow) in gathered {
             let row = known.get(id);
             let judging = judging(id.0);
@@ -63,9 +67,14 @@ impl Tx<'_> {
             ) else {
                 continue;
             };
+            changed.push((*id, row, judged));
+        }
+        let groups = self.groups_of(&changed, &mut moves).await?;
+        let (mut inserts, mut updates) = (Rows::default(), Rows::default());
+        for ((id, row, judged), group) in changed.iter().zip(groups) {
             match row {
-                Some(row) => updates.push_known(id, row, &judged),
-                None => inserts.push(id, epoch, &judged),
+                Some(row) => updates.push_known(id, row, (judged, group)),
+                None => inserts.push(id, epoch, (judged, group)),
             }
         }
         self.insert(&inserts).await?;
@@ -85,7 +94,7 @@ impl Tx<'_> {
             "-- workflow.lock_due\n",
             "select slo_id, key, epoch, label, started_at, succeeded_at, failed_at, late_at, ",
             "cancelled_at, within_us, trace_id, trace_rank, customer, details, weight, outcome, judged_at, ",
-            "due_at, ctid::text as place from workflows where due_at <= $1 order by due_at limit $2 for update skip locked",
+            "due_at, group_id, ctid::text as place from workflows where due_at <= $1 order by due_at limit $2 for update skip locked",
         ))
         .bind(watermark.to_chrono())
         .bind(limit)
@@ -93,18 +102,46 @@ impl Tx<'_> {
         .await
         .map_err(|source| self.failed(source))?;
         let mut moves = Moves::default();
-        let mut updates = Rows::default();
-        for row in &rows {
-            let (id, known) = decode(row).map_err(|source| self.failed(source))?;
+        let known: Vec<(EventId, Known)> = rows
+            .iter()
+            .map(decode)
+            .collect::<Result<_, _>>()
+            .map_err(|source| self.failed(source))?;
+        let mut changed = Vec::new();
+        for (id, known) in &known {
             let workflow = known.judged.workflow.clone();
             let judging = judging(id.0);
             if let Some(judged) = apply(id.0, Some(&known.judged), &workflow, &judging, &mut moves)
             {
-                updates.push_known(&id, &known, &judged);
+                changed.push((*id, Some(known), judged));
+            }
+        }
+        let groups = self.groups_of(&changed, &mut moves).await?;
+        let mut updates = Rows::default();
+        for ((id, known, judged), group) in changed.iter().zip(groups) {
+            if let Some(known) = known {
+                updates.push_known(id, known, (judged, group));
             }
         }
         self.update(&updates).await?;
         Ok((rows.len(), moves))
+    }
+
+    async fn groups_of(
+        &mut self,
+        changed: &[(EventId, Option<&Known>, Judged)],
+        moves: &mut Moves,
+    ) -> Result<Vec<Option<SloId>>, StoreError> {
+        let changes: Vec<Change<'_>> = changed
+            .iter()
+            .map(|(id, known, judged)| Change {
+                slo: id.0,
+                group: known.and_then(|known| known.group),
+                before: known.map(|known| &known.judged),
+                after: judged,
+            })
+            .collect();
+        self.place_in_groups(&changes, moves).await
     }
 
     /// The partition that rows are inserted into. Holds off the opening of another one until the end
@@ -143,7 +180,8 @@ impl Tx<'_> {
             "-- workflow.lock_known\n",
             "select w.slo_id, w.key, w.epoch, w.label, w.started_at, w.succeeded_at, ",
             "w.failed_at, w.late_at, w.cancelled_at, w.within_us, w.trace_id, w.trace_rank, ",
-            "w.customer, w.details, w.weight, w.outcome, w.judged_at, w.due_at, w.ctid::text as place ",
+            "w.customer, w.details, w.weight, w.outcome, w.judged_at, w.due_at, w.group_id, ",
+            "w.ctid::text as place ",
             "from unnest($1::integer[], $2::uuid[]) as k(slo_id, key) ",
             "join workflows w on w.slo_id = k.slo_id and w.key = k.key ",
             "order by w.slo_id, w.key for update of w",
@@ -171,11 +209,12 @@ impl Tx<'_> {
             "-- workflow.insert\n",
             "insert into workflows (slo_id, key, epoch, label, started_at, succeeded_at, ",
             "failed_at, late_at, cancelled_at, within_us, trace_id, trace_rank, customer, ",
-            "outcome, judged_at, due_at, details, weight) ",
+            "outcome, judged_at, due_at, details, weight, group_id) ",
             "select * from unnest($1::integer[], $2::uuid[], $3::integer[], $4::text[], ",
             "$5::timestamptz[], $6::timestamptz[], $7::timestamptz[], $8::timestamptz[], ",
             "$9::timestamptz[], $10::bigint[], $11::bytea[], $12::smallint[], $13::text[], ",
-            "$14::smallint[], $15::timestamptz[], $16::timestamptz[], $17::jsonb[], $18::bigint[])",
+            "$14::smallint[], $15::timestamptz[], $16::timestamptz[], $17::jsonb[], ",
+            "$18::bigint[], $19::integer[])",
         ));
         let inserted = rows.bind(query).execute(&mut *self.inner).await;
         inserted.map_err(|source| self.failed(source))?;
@@ -193,15 +232,16 @@ impl Tx<'_> {
             "succeeded_at = n.succeeded_at, failed_at = n.failed_at, late_at = n.late_at, ",
             "cancelled_at = n.cancelled_at, within_us = n.within_us, trace_id = n.trace_id, ",
             "trace_rank = n.trace_rank, customer = n.customer, outcome = n.outcome, ",
-            "judged_at = n.judged_at, due_at = n.due_at, details = n.details, weight = n.weight ",
+            "judged_at = n.judged_at, due_at = n.due_at, details = n.details, weight = n.weight, ",
+            "group_id = n.group_id ",
             "from unnest($1::integer[], $2::uuid[], $3::integer[], $4::text[], ",
             "$5::timestamptz[], $6::timestamptz[], $7::timestamptz[], $8::timestamptz[], ",
             "$9::timestamptz[], $10::bigint[], $11::bytea[], $12::smallint[], $13::text[], ",
             "$14::smallint[], $15::timestamptz[], $16::timestamptz[], $17::jsonb[], ",
-            "$18::bigint[], $19::text[]) ",
+            "$18::bigint[], $19::integer[], $20::text[]) ",
             "as n(slo_id, key, epoch, label, started_at, succeeded_at, failed_at, late_at, ",
             "cancelled_at, within_us, trace_id, trace_rank, customer, outcome, judged_at, due_at, ",
-            "details, weight, place) where w.ctid = n.place::tid and w.epoch = n.epoch ",
+            "details, weight, group_id, place) where w.ctid = n.place::tid and w.epoch = n.epoch ",
             "and w.slo_id = n.slo_id and w.key = n.key",
         ));
         let query = rows.bind(query).bind(&rows.places);
@@ -249,17 +289,18 @@ struct Rows {
     due: Vec<Option<DateTime<Utc>>>,
     details: Vec<Option<Json<Details>>>,
     weights: Vec<Option<i64>>,
+    groups: Vec<Option<i32>>,
     /// Of known rows only.
     places: Vec<String>,
 }
 
 impl Rows {
-    fn push_known(&mut self, id: &EventId, known: &Known, judged: &Judged) {
-        self.push(id, known.epoch, judged);
+    fn push_known(&mut self, id: &EventId, known: &Known, placed: Placed<'_>) {
+        self.push(id, known.epoch, placed);
         self.places.push(known.place.clone());
     }
 
-    fn push(&mut self, (slo, key): &EventId, epoch: i32, judged: &Judged) {
+    fn push(&mut self, (slo, key): &EventId, epoch: i32, (judged, group): Placed<'_>) {
         let Judged {
             workflow,
             verdict,
@@ -287,6 +328,7 @@ impl Rows {
         let details = (!workflow.details.is_empty()).then(|| Json(workflow.details.clone()));
         self.details.push(details);
         self.weights.push(weight.map(Weight::millionths));
+        self.groups.push(group.map(|group| group.0));
     }
 
     fn bind<'q>(
@@ -312,6 +354,7 @@ impl Rows {
             .bind(&self.due)
             .bind(&self.details)
             .bind(&self.weights)
+            .bind(&self.groups)
     }
 }
 
@@ -365,6 +408,7 @@ fn decode(row: &sqlx::postgres::PgRow) -> Result<(EventId, Known), sqlx::Error> 
                 verdict,
                 weight: weight.map(Weight::from_millionths),
             },
+            group: row.try_get::<Option<i32>, _>("group_id")?.map(SloId),
         },
     ))
 }

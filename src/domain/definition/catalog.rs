@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Slo, Target};
-use crate::domain::names::Name;
+use super::{GroupBy, Slo, Target};
+use crate::domain::names::{Name, SloId};
 
 /// Everything declared, valid as a whole.
 #[derive(Clone, Debug, Default)]
@@ -11,4 +11,14 @@ pub struct Catalog {
     /// By name.
     pub slos: BTreeMap<Name, Arc<Slo>>,
     pub targets: BTreeMap<Name, Arc<Target>>,
+}
+
+impl Catalog {
+    /// How the SLOs group their events, of those that do and have an id.
+    pub fn groupings(&self, ids: &BTreeMap<Name, SloId>) -> BTreeMap<SloId, &GroupBy> {
+        self.slos
+            .iter()
+            .filter_map(|(name, slo)| Some((*ids.get(name)?, slo.group_by.as_ref()?)))
+            .collect()
+    }
 }
