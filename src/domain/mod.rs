@@ -4,7 +4,7 @@
 //! arguments. In reading order: [`time`] and [`names`]; [`span`], what arrives; [`selector`], which
 //! spans concern an SLO; [`definition`], what a user promised; [`workflow`], from evidence to a
 //! verdict; [`group`], whose budget besides the SLO's it is; [`counts`] and [`series`], what verdicts add up to; [`burn_rate`], what the counts mean for the budget;
-//! [`condition`], what a rule says of them; [`alert`], the state over time; [`status`], what is shown;
+//! [`condition`], what a rule says of them; [`alert`], the state over time; [`inhibition`], when it tells nothing new; [`status`], what is shown;
 //! [`notification`], what is told.
 #![deny(
     clippy::wildcard_enum_match_arm,
@@ -22,6 +22,7 @@ pub mod definition;
 pub mod delivery;
 pub mod format;
 pub mod group;
+pub mod inhibition;
 pub mod ledger;
 pub mod names;
 pub mod notification;

@@ -39,6 +39,9 @@ pub struct SloStatus {
     pub overdue: i64,
     /// Distinct customers with a bad event in the last hour; `None` where the SLO names none.
     pub customers_affected: Option<i64>,
+    /// Of a group: severities whose alert does not begin because the whole SLO's fires.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held_back: Vec<Severity>,
 }
 
 /// The state in one word, worst first.
@@ -197,7 +200,21 @@ impl SloStatus {
             in_flight: measured.in_flight,
             overdue: measured.overdue,
             customers_affected: slo.customer.as_ref().map(|_| measured.customers_affected),
+            held_back: Vec::new(),
         }
+    }
+
+    /// The same of a group whose alerts of these severities are held back: they burn all the same.
+    #[must_use]
+    pub fn holding_back(mut self, severities: Vec<Severity>) -> Self {
+        for severity in &severities {
+            self.state = self.state.min(match severity {
+                Severity::Page => SloState::Paging,
+                Severity::Ticket => SloState::Ticket,
+            });
+        }
+        self.held_back = severities;
+        self
     }
 }
 

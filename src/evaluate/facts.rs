@@ -143,6 +143,7 @@ impl Occasion<'_> {
             kind: self.transition.change.kind(),
             slo: slo.name.clone(),
             display_name: slo.display_name.clone(),
+            group: of.group.cloned(),
             service: slo.service.clone(),
             labels: slo.labels.clone(),
             severity: self.severity,
@@ -168,9 +169,17 @@ impl Occasion<'_> {
             evaluated_at: now,
             worst: self.worst(tx, range).await?,
             runbook: slo.runbook.clone(),
-            page_url: self.page_base_url.map(|base| page_url(base, &slo.name)),
+            page_url: self.page_base_url.map(|base| self.page_url(base, of)),
             episode_summary: None,
         }))
+    }
+
+    fn page_url(&self, base: &str, of: &Assessment<'_>) -> String {
+        let slo = format!("{}/slos/{}", base.trim_end_matches('/'), of.slo.name);
+        match of.group {
+            None => slo,
+            Some(_) => format!("{slo}/groups/{}", self.slo.0),
+        }
     }
 
     /// The rule that made it fire; where an edit has removed it, another of its severity.
@@ -224,8 +233,4 @@ fn within_secs(slo: &Slo) -> Option<f64> {
         Indicator::Workflow(workflow) => Some(workflow.within.as_secs_f64()),
         Indicator::Span(_) => None,
     }
-}
-
-fn page_url(base: &str, slo: &Name) -> String {
-    format!("{}/slos/{slo}", base.trim_end_matches('/'))
 }

@@ -25,8 +25,10 @@ use crate::{
         condition::{self, Verdict},
         definition::{Catalog, Severity, Slo},
         delivery::alert_key,
+        group::Group,
+        inhibition,
         names::SloId,
-        status::{Measured, RuleStatus, SloStatus},
+        status::{AlertStatus, Measured, RuleStatus, SloStatus},
         time::Timestamp,
     },
     store::{AlertTransition, Declaration, DueSlo, News, Store, StoreError},
@@ -62,7 +64,8 @@ pub struct EvaluationReport {
     pub lost_races: usize,
 }
 
-/// An SLO whose turn it is, with its definition; without one only what is open is closed.
+/// An SLO whose turn it is or a group of it, with the SLO's definition; without one only what is open
+/// is closed.
 struct Subject {
     due: DueSlo,
     slo: Option<Arc<Slo>>,
@@ -71,6 +74,7 @@ struct Subject {
 /// How a declared SLO stands, before its alerts take their steps.
 struct Assessment<'a> {
     slo: &'a Slo,
+    group: Option<&'a Group>,
     measured: Measured,
     rules: Vec<RuleStatus>,
 }
@@ -111,6 +115,9 @@ impl Evaluator {
         let mut statuses = Vec::with_capacity(subjects.len());
         for subject in &subjects {
             let status = self.evaluate(subject, &mut reading, &mut report).await?;
+            if subject.due.group.is_none() {
+                reading.of_slo = alerts_of(subject, status.as_ref(), &reading);
+            }
             statuses.extend(status.map(|status| (subject.due.id, status)));
         }
         let mut tx = self.store.begin("record the status of SLOs").await?;
@@ -125,10 +132,14 @@ impl Evaluator {
         tx.commit().await?;
         let subject = |due: DueSlo| match due.declaration {
             // Declared by a replica with newer files than ours: that one evaluates it.
-            Declaration::Declared => catalog.slos.get(&due.name).map(|slo| Subject {
-                slo: Some(Arc::clone(slo)),
-                due,
-            }),
+            Declaration::Declared => catalog
+                .slos
+                .get(&due.name)
+                .filter(|slo| due.group.is_none() || slo.group_by.is_some())
+                .map(|slo| Subject {
+                    slo: Some(Arc::clone(slo)),
+                    due,
+                }),
             Declaration::Removed => Some(Subject { due, slo: None }),
         };
         Ok(due.into_iter().filter_map(subject).collect())
@@ -148,15 +159,18 @@ impl Evaluator {
                 rules: measured.rule_statuses(slo),
                 measured,
                 slo,
+                group: subject.due.group.as_ref(),
             }
         });
         report.evaluated += 1;
-        let mut alerts = Vec::new();
+        let (mut alerts, mut held_back) = (Vec::new(), Vec::new());
         for severity in SEVERITIES {
             let Some(seen) = reading.alerts.get(&(subject.due.id, severity)) else {
                 continue;
             };
-            let step = next_step(subject, severity, seen, (assessment.as_ref(), reading));
+            let (step, is_held_back) =
+                next_step(subject, severity, seen, (assessment.as_ref(), reading));
+            held_back.extend(is_held_back.then_some(severity));
             if step.next != *seen && !self.take(&step, assessment.as_ref()).await? {
                 report.lost_races += 1;
                 return Ok(None);
@@ -167,7 +181,7 @@ impl Evaluator {
         Ok(assessment.map(|of| {
             let declared = |severity| of.rules.iter().any(|rule| rule.severity == severity);
             alerts.retain(|alert| declared(alert.severity));
-            SloStatus::new(of.slo, &of.measured, of.rules, alerts)
+            SloStatus::new(of.slo, &of.measured, of.rules, alerts).holding_back(held_back)
         }))
     }
 
@@ -208,7 +222,7 @@ impl Evaluator {
             let news = News {
                 transition: told.id,
                 targets: &notice.targets,
-                ordering_key: &alert_key(&told.facts.slo, step.severity),
+                ordering_key: &alert_key(&told.facts.slo, told.facts.group.as_ref(), step.severity),
                 severity: step.severity,
             };
             tx.enqueue_deliveries(news, transition.at).await?;
@@ -222,15 +236,34 @@ impl Evaluator {
     }
 }
 
+/// The alerts of an SLO, for its groups, which follow. Where another replica was faster, those that were
+/// read: a group is then evaluated by what was known a moment ago.
+fn alerts_of(subject: &Subject, status: Option<&SloStatus>, reading: &Reading) -> Vec<AlertStatus> {
+    if let Some(status) = status {
+        return status.alerts.clone();
+    }
+    let read = SEVERITIES.iter().filter_map(|severity| {
+        let alert = reading.alerts.get(&(subject.due.id, *severity))?;
+        Some(alert.to_status(*severity))
+    });
+    read.collect()
+}
+
+/// And whether the alert is held back.
 fn next_step<'a>(
     subject: &Subject,
     severity: Severity,
     seen: &'a Alert,
     (assessment, reading): (Option<&Assessment<'_>>, &Reading),
-) -> Step<'a> {
-    let verdict = assessment.map_or(Verdict::Undeclared, |of| {
+) -> (Step<'a>, bool) {
+    let mut verdict = assessment.map_or(Verdict::Undeclared, |of| {
         condition::verdict(&of.rules, severity, reading.freshness)
     });
+    let is_held_back = subject.due.group.is_some()
+        && inhibition::is_held_back((seen, severity), &verdict, &reading.of_slo);
+    if is_held_back {
+        verdict = Verdict::Between;
+    }
     let observation = Observation {
         at: reading.now,
         verdict,
@@ -239,13 +272,14 @@ fn next_step<'a>(
     };
     let resolve_after = assessment.map_or(Duration::ZERO, |of| of.slo.alerting.resolve_after);
     let (next, transition) = alert::step(seen.clone(), &observation, resolve_after);
-    Step {
+    let step = Step {
         slo: subject.due.id,
         severity,
         seen,
         next,
         transition,
-    }
+    };
+    (step, is_held_back)
 }
 
 impl EvaluationReport {

@@ -12,7 +12,7 @@ use crate::{
         condition::{CountsByLength, Freshness},
         definition::Severity,
         names::SloId,
-        status::{LAST_HOUR, Measured, look_backs},
+        status::{AlertStatus, LAST_HOUR, Measured, look_backs},
         time::{Resolution, TimeRange, Timestamp},
     },
     store::{OpenWorkflows, StoreError, Tx},
@@ -29,6 +29,8 @@ pub(super) struct Reading {
     pub(super) now: Timestamp,
     pub(super) alerts: BTreeMap<(SloId, Severity), Alert>,
     pub(super) freshness: Freshness,
+    /// The alerts of the SLO that was evaluated last; what follows are its groups.
+    pub(super) of_slo: Vec<AlertStatus>,
     counts: BTreeMap<SloId, CountsByLength>,
     open: BTreeMap<SloId, OpenWorkflows>,
     customers: BTreeMap<SloId, i64>,
@@ -51,6 +53,7 @@ impl Evaluator {
         let reading = Reading {
             now,
             alerts,
+            of_slo: Vec::new(),
             freshness: match tx.ingest_was_healthy(now - MAX_LAG).await? {
                 Some(false) => Freshness::Stale,
                 Some(true) | None => Freshness::Fresh,

@@ -71,6 +71,7 @@ fn status(state: SloState) -> SloStatus {
         in_flight: 63,
         overdue: 9,
         customers_affected: Some(1),
+        held_back: Vec::new(),
     }
 }
 

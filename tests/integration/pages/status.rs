@@ -105,6 +105,7 @@ async fn evaluated(database: &TestDatabase, slo: &Slo, id: SloId, state: SloStat
         in_flight: window.total() % 97,
         overdue: if state == SloState::Paging { 9 } else { 0 },
         customers_affected: (state == SloState::Paging).then_some(7),
+        held_back: Vec::new(),
     }
 }
 
@@ -212,6 +213,7 @@ fn facts(slo: &Slo, status: &SloStatus, at: Timestamp, kind: TransitionKind) -> 
         kind,
         slo: slo.name.clone(),
         display_name: slo.display_name.clone(),
+        group: None,
         service: slo.service.clone(),
         labels: slo.labels.clone(),
         severity: status.alerts[0].severity,
