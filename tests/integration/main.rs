@@ -13,6 +13,7 @@ mod delivery;
 mod demo;
 mod evaluation;
 mod instrumented;
+mod groups;
 mod pages;
 mod postgres;
 mod receiver;

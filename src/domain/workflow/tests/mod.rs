@@ -319,6 +319,7 @@ mod cancelled;
 mod contradictions;
 mod definitions;
 mod fan_out;
+mod groups;
 mod laws;
 mod oracle;
 mod pauses;
