@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use sqlx::{FromRow, types::Json};
 
 use super::{Declaration, DueSlo, SloRecord, StoreError, Tx};
@@ -22,7 +23,7 @@ pub struct GroupRecord {
 }
 
 /// How many groups an SLO has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct GroupTally {
     pub groups: i64,
     /// Those whose last evaluation found them paging or opening a ticket.

@@ -12,15 +12,20 @@ use super::{
     history::{self, TransitionView},
     overview::freshness_of,
     page::{Asked, Layout, Section},
+    slo::groups,
     state::WebState,
     summary::{Face, Summary, rule_track},
 };
-use crate::domain::{
-    definition::Severity,
-    format,
-    names::Name,
-    status::{AlertState, RuleStatus},
-    time::{Resolution, Timestamp},
+use crate::{
+    domain::{
+        definition::Severity,
+        format,
+        group::Group,
+        names::{Name, SloId},
+        status::{AlertState, RuleStatus},
+        time::{Resolution, Timestamp},
+    },
+    store::{GroupRecord, SloRecord},
 };
 
 const HISTORY_DAYS: u32 = 28;
@@ -39,6 +44,9 @@ pub(super) struct AlertsView {
 struct FiringView {
     slo: Name,
     display_name: String,
+    /// Which group of the SLO, and its number.
+    group: Option<String>,
+    group_id: Option<SloId>,
     severity: Severity,
     state: AlertState,
     since: Timestamp,
@@ -59,11 +67,19 @@ async fn view(state: &WebState) -> Result<AlertsView, WebError> {
     let records = tx.slos().await?;
     let from = now - HISTORY_DAYS * Resolution::Day.length();
     let transitions = history::since(&mut tx, None, from, MOST_TRANSITIONS).await?;
-    let summaries: Vec<Summary> = records
+    let summary = |record: &SloRecord| {
+        let slo = catalog.slos.get(&record.name)?;
+        Some(Summary::new(slo, Some(record)))
+    };
+    let summaries: Vec<Summary> = records.iter().filter_map(summary).collect();
+    let mut firing: Vec<FiringView> = summaries
         .iter()
-        .filter_map(|record| Some(Summary::new(catalog.slos.get(&record.name)?, Some(record))))
+        .flat_map(|slo| FiringView::of(slo, None))
         .collect();
-    let mut firing: Vec<FiringView> = summaries.iter().flat_map(FiringView::of).collect();
+    for GroupRecord { group, record } in tx.groups_with_alerts().await? {
+        let of_group = summary(&record).map(|of| FiringView::of(&of, Some((record.id, &group))));
+        firing.extend(of_group.into_iter().flatten());
+    }
     firing.sort_by_key(|alert| (std::cmp::Reverse(alert.severity), alert.since));
     Ok(AlertsView {
         as_of: now,
@@ -74,13 +90,22 @@ async fn view(state: &WebState) -> Result<AlertsView, WebError> {
 }
 
 impl FiringView {
-    fn of(slo: &Summary) -> Vec<Self> {
+    fn path(&self) -> String {
+        match self.group_id {
+            None => format!("/slos/{}", self.slo),
+            Some(group) => groups::path(&self.slo, group),
+        }
+    }
+
+    fn of(slo: &Summary, group: Option<(SloId, &Group)>) -> Vec<Self> {
         slo.alerts
             .iter()
             .filter(|alert| alert.state != AlertState::Inactive)
             .map(|alert| Self {
                 slo: slo.name.clone(),
                 display_name: slo.display_name.clone(),
+                group: group.map(|(_, group)| group.text()),
+                group_id: group.map(|(id, _)| id),
                 severity: alert.severity,
                 state: alert.state,
                 since: alert.since,

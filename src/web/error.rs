@@ -15,6 +15,8 @@ pub(super) enum WebError {
     },
     #[error("the SLO `{name}` is not declared any more")]
     RemovedSlo { name: String },
+    #[error("the SLO `{slo}` has no group {group}")]
+    NoSuchGroup { slo: String, group: String },
     #[error("there is nothing at this address")]
     NoSuchPage,
     #[error(transparent)]
@@ -35,9 +37,10 @@ pub(super) struct Explanation {
 impl WebError {
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::NoSuchSlo { .. } | Self::RemovedSlo { .. } | Self::NoSuchPage => {
-                StatusCode::NOT_FOUND
-            }
+            Self::NoSuchSlo { .. }
+            | Self::RemovedSlo { .. }
+            | Self::NoSuchGroup { .. }
+            | Self::NoSuchPage => StatusCode::NOT_FOUND,
             Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Template(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -53,6 +56,11 @@ impl WebError {
             Self::RemovedSlo { .. } => (
                 self.to_string(),
                 "its definition was removed or renamed; put it back under this name and its history goes on",
+                None,
+            ),
+            Self::NoSuchGroup { .. } => (
+                self.to_string(),
+                "the page of the SLO lists those that it has",
                 None,
             ),
             Self::NoSuchPage => (

@@ -5,12 +5,13 @@ use std::time::Duration;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::summary::Face;
+use super::{slo::groups, summary::Face};
 use crate::{
     domain::{
         definition::Severity,
         delivery::{Delivery, DeliveryState},
         format,
+        group::Group,
         names::{Name, SloId},
         notification::{EpisodeSummary, TransitionKind},
         time::Timestamp,
@@ -26,6 +27,10 @@ pub(super) struct TransitionView {
     pub(super) at: Timestamp,
     pub(super) slo: Name,
     pub(super) display_name: String,
+    /// Of which group of the SLO it is told.
+    pub(super) group: Option<String>,
+    #[serde(skip)]
+    id_of: SloId,
     pub(super) kind: TransitionKind,
     pub(super) severity: Severity,
     pub(super) rule: Name,
@@ -66,6 +71,8 @@ impl TransitionView {
             id: told.id,
             episode: facts.episode,
             at: told.at,
+            id_of: told.slo,
+            group: facts.group.as_ref().map(Group::text),
             slo: facts.slo,
             display_name: facts.display_name,
             kind: facts.kind,
@@ -81,6 +88,20 @@ impl TransitionView {
             budget_left_ratio: facts.budget_remaining,
             summary: facts.episode_summary,
             deliveries,
+        }
+    }
+
+    pub(super) fn path(&self) -> String {
+        match self.group {
+            None => format!("/slos/{}", self.slo),
+            Some(_) => groups::path(&self.slo, self.id_of),
+        }
+    }
+
+    pub(super) fn title(&self) -> String {
+        match &self.group {
+            None => self.display_name.clone(),
+            Some(group) => format!("{}, {group}", self.display_name),
         }
     }
 

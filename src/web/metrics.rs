@@ -11,8 +11,8 @@ use prometheus::{GaugeVec, Opts, Registry, TextEncoder, proto::MetricFamily};
 
 use super::{state::WebState, summary::Summary};
 use crate::{
-    domain::status::AlertState,
-    store::{SloRecord, StoreError},
+    domain::{names::SloId, status::AlertState},
+    store::{GroupTally, SloRecord, StoreError},
 };
 
 /// Name, help and labels of every metric of an SLO.
@@ -54,6 +54,16 @@ mod names {
         "When the SLO was evaluated last, in seconds since the Unix epoch.",
         &["slo"],
     );
+    pub(super) const GROUPS: Metric = (
+        "throughline_slo_groups",
+        "Groups of the SLO with budgets of their own. Absent where events are not grouped.",
+        &["slo"],
+    );
+    pub(super) const GROUPS_BURNING: Metric = (
+        "throughline_slo_groups_burning",
+        "Groups of the SLO that page or have a ticket, also those whose alert is held back.",
+        &["slo"],
+    );
     pub(super) const FIRING: Metric = (
         "throughline_alert_firing",
         "1 while the alert fires or recovers, else 0.",
@@ -75,7 +85,7 @@ pub(super) async fn get(State(state): State<WebState>) -> Response {
 async fn scrape(state: &WebState) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
     let mut families = state.metrics.gather();
     match records(state).await {
-        Ok(records) => families.extend(slo_families(state, &records)?),
+        Ok((records, groups)) => families.extend(slo_families(state, &records, &groups)?),
         Err(error) => {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -86,18 +96,19 @@ async fn scrape(state: &WebState) -> Result<String, Box<dyn std::error::Error + 
     Ok(TextEncoder::new().encode_to_string(&families)?)
 }
 
-async fn records(state: &WebState) -> Result<Vec<SloRecord>, StoreError> {
-    state
-        .store
-        .begin("read the statuses for a scrape")
-        .await?
-        .slos()
-        .await
+type Groups = BTreeMap<SloId, GroupTally>;
+
+/// Groups are counted and not listed: their names are what senders write, and there may be a thousand of
+/// each SLO.
+async fn records(state: &WebState) -> Result<(Vec<SloRecord>, Groups), StoreError> {
+    let mut tx = state.store.begin("read the statuses for a scrape").await?;
+    Ok((tx.slos().await?, tx.group_tallies().await?))
 }
 
 fn slo_families(
     state: &WebState,
     records: &[SloRecord],
+    groups: &Groups,
 ) -> Result<Vec<MetricFamily>, prometheus::Error> {
     let catalog = Arc::clone(&state.catalog.borrow());
     let by_name: BTreeMap<_, _> = records
@@ -106,7 +117,11 @@ fn slo_families(
         .collect();
     let gauges = Gauges::new()?;
     for slo in catalog.slos.values() {
-        gauges.set(&Summary::new(slo, by_name.get(&slo.name).copied()));
+        let record = by_name.get(&slo.name).copied();
+        gauges.set(&Summary::new(slo, record));
+        if let Some(tally) = record.and_then(|record| groups.get(&record.id)) {
+            gauges.set_groups(slo.name.as_str(), *tally);
+        }
     }
     Ok(gauges.registry.gather())
 }
@@ -120,6 +135,8 @@ struct Gauges {
     in_flight: GaugeVec,
     overdue: GaugeVec,
     evaluated: GaugeVec,
+    groups: GaugeVec,
+    groups_burning: GaugeVec,
     firing: GaugeVec,
 }
 
@@ -139,9 +156,19 @@ impl Gauges {
             in_flight: gauge(names::IN_FLIGHT)?,
             overdue: gauge(names::OVERDUE)?,
             evaluated: gauge(names::EVALUATED)?,
+            groups: gauge(names::GROUPS)?,
+            groups_burning: gauge(names::GROUPS_BURNING)?,
             firing: gauge(names::FIRING)?,
             registry,
         })
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "at most a thousand")]
+    fn set_groups(&self, slo: &str, tally: GroupTally) {
+        let groups = self.groups.with_label_values(&[slo]);
+        groups.set(tally.groups as f64);
+        let burning = self.groups_burning.with_label_values(&[slo]);
+        burning.set(tally.burning as f64);
     }
 
     #[expect(

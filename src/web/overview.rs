@@ -16,6 +16,7 @@ use super::{
     history::{self, TransitionView},
     page::{Asked, Layout, Section},
     sentence::{self, Sentence},
+    slo::groups,
     state::{IngestFacts, WebState},
     summary::{Face, Summary},
 };
@@ -30,7 +31,7 @@ use crate::{
         status::SloState,
         time::{Resolution, TimeRange, Timestamp},
     },
-    store::{SeriesQuery, SloRecord},
+    store::{GroupTally, SeriesQuery, SloRecord},
 };
 
 /// More rows than that are neither read nor sent; a filter finds the others.
@@ -60,6 +61,8 @@ pub(super) struct OverviewView {
     slos: Vec<Summary>,
     /// The budget at the end of each of the last days, by SLO: shares, old to new.
     budget_left_by_day: BTreeMap<String, Vec<Option<f64>>>,
+    /// By SLO, of those that have groups.
+    groups: BTreeMap<String, GroupTally>,
     /// Matched by the filter but left out.
     more: usize,
     /// Of the last 24 hours.
@@ -89,10 +92,12 @@ async fn view(state: &WebState, filter: &Filter) -> Result<OverviewView, WebErro
     let facts = state.ingest.facts();
     let mut tx = state.store.begin("read the overview").await?;
     let records = tx.slos().await?;
+    let tallies = tx.group_tallies().await?;
     let mut summaries: Vec<(Option<SloId>, Summary)> = summaries(&catalog, &records);
     let states = states(summaries.iter().map(|(_, summary)| summary));
     summaries.retain(|(_, summary)| filter.matches(summary));
-    summaries.sort_by_key(|(_, summary)| summary.urgency());
+    let tally = |id: &Option<SloId>| id.and_then(|id| tallies.get(&id)).copied();
+    summaries.sort_by_key(|(id, summary)| urgency(summary, tally(id)));
     let more = summaries.len().saturating_sub(MOST_ROWS);
     summaries.truncate(MOST_ROWS);
     let longest = summaries
@@ -119,6 +124,10 @@ async fn view(state: &WebState, filter: &Filter) -> Result<OverviewView, WebErro
             )
         })
         .collect();
+    let groups = summaries
+        .iter()
+        .filter_map(|(id, summary)| Some((summary.name.to_string(), tally(id)?)))
+        .collect();
     Ok(OverviewView {
         as_of: now,
         evaluated_at: summaries
@@ -132,10 +141,20 @@ async fn view(state: &WebState, filter: &Filter) -> Result<OverviewView, WebErro
         last_span_at: facts.last_span_at,
         slos: summaries.into_iter().map(|(_, summary)| summary).collect(),
         budget_left_by_day,
+        groups,
         more,
         transitions,
         ever_received: ever_received(facts, &records),
     })
+}
+
+/// An SLO of which a group burns needs a look before those of which all is well.
+fn urgency(slo: &Summary, groups: Option<GroupTally>) -> (SloState, u64, i64) {
+    let (state, empty_in, left) = slo.urgency();
+    match groups {
+        Some(GroupTally { burning: 1.., .. }) => (state.min(SloState::Rising), empty_in, left),
+        _ => (state, empty_in, left),
+    }
 }
 
 fn ever_received(facts: IngestFacts, records: &[SloRecord]) -> bool {
@@ -236,6 +255,8 @@ struct Urgent {
 struct Row {
     slo: Summary,
     spark: Markup,
+    /// How many groups it has and how many of them burn.
+    groups: Option<String>,
     /// What explains the state in a few words.
     note: Option<String>,
 }
@@ -390,6 +411,14 @@ impl Row {
             )),
             _ => None,
         };
-        Self { slo, spark, note }
+        let groups = view.groups.get(slo.name.as_str());
+        let count = |n: i64| usize::try_from(n).unwrap_or(0);
+        let groups = groups.map(|of| groups::tally_text(count(of.burning), count(of.groups)));
+        Self {
+            slo,
+            spark,
+            groups,
+            note,
+        }
     }
 }

@@ -51,6 +51,9 @@ pub(super) fn verdict(slo: &Summary, now: Timestamp) -> Sentence {
         )),
         Some(_) => {}
     }
+    if !slo.held_back.is_empty() {
+        rest.push("Its alert is held back while that of the whole SLO fires.".to_owned());
+    }
     rest.extend(exhaustion(slo, now));
     rest.extend(last_hour(slo));
     rest.extend(customers(slo));

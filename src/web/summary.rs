@@ -49,6 +49,9 @@ pub(super) struct Summary {
     pub(super) overdue: i64,
     pub(super) rules: Vec<RuleStatus>,
     pub(super) alerts: Vec<AlertStatus>,
+    /// Of a group: severities whose alert does not begin because the whole SLO's fires.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) held_back: Vec<Severity>,
     /// Counts of the window as the evaluation saw them.
     pub(super) evaluated_counts: Counts,
     #[serde(skip)]
@@ -113,6 +116,9 @@ impl Summary {
                 .unwrap_or_default(),
             alerts: status
                 .map(|status| status.alerts.clone())
+                .unwrap_or_default(),
+            held_back: status
+                .map(|status| status.held_back.clone())
                 .unwrap_or_default(),
             evaluated_counts: window.into(),
             objective: slo.objective,

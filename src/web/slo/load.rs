@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::{
+    Whose,
     charts::burn_history,
     evidence::EvidenceView,
     sampling::SamplingNote,
+    groups::{GroupHead, GroupsView},
     view::{
         BudgetPoint, CustomerView, DefinitionView, Past, Range, ReasonPoint, SloView, WorkflowView,
     },
@@ -19,7 +21,7 @@ use crate::{
         series::Series,
         time::{Resolution, TimeRange, Timestamp},
     },
-    store::{SeriesQuery, StoreError, Tx},
+    store::{SeriesQuery, SloRecord, StoreError, Tx},
     web::{error::WebError, history, state::WebState, summary::Summary},
 };
 
@@ -30,10 +32,14 @@ const MOST_TRANSITIONS: u32 = 40;
 /// Stands for an SLO that the database does not know yet: ids begin at 1.
 const UNKNOWN: SloId = SloId(0);
 
-pub(super) async fn view(state: &WebState, slo: &Slo, range: Range) -> Result<SloView, WebError> {
+pub(super) async fn view(
+    state: &WebState,
+    (slo, whose): (&Slo, Whose),
+    range: Range,
+) -> Result<SloView, WebError> {
     let now = state.clock.now();
     let mut tx = state.store.begin("read an SLO").await?;
-    let record = tx.slo(&slo.name).await?;
+    let (record, group) = record(&mut tx, slo, whose).await?;
     let id = record.as_ref().map_or(UNKNOWN, |record| record.id);
     let mut summary = Summary::new(slo, record.as_ref());
     let open = tx.open_workflows(&[id], now, slo.grace).await?;
@@ -61,6 +67,12 @@ pub(super) async fn view(state: &WebState, slo: &Slo, range: Range) -> Result<Sl
     Ok(SloView {
         as_of: now,
         range,
+        groups: match group {
+            None => GroupsView::read(&mut tx, (id, slo)).await?,
+            Some(_) => None,
+        }
+        .map(GroupsView::worst),
+        group,
         counts: sum(0).into(),
         last_six_hours: sum(1),
         evidence: EvidenceView::all(tx.evidence_counts(id, window.from).await?),
@@ -91,6 +103,25 @@ pub(super) async fn view(state: &WebState, slo: &Slo, range: Range) -> Result<Sl
         past,
         summary,
     })
+}
+
+/// What is known of the SLO or of one of its groups, and which group that is.
+async fn record(
+    tx: &mut Tx<'_>,
+    slo: &Slo,
+    whose: Whose,
+) -> Result<(Option<SloRecord>, Option<GroupHead>), WebError> {
+    let Whose::Group(id) = whose else {
+        return Ok((tx.slo(&slo.name).await?, None));
+    };
+    let found = tx.group(id).await?;
+    let found = found.filter(|found| found.record.name == slo.name);
+    let found = found.ok_or_else(|| WebError::NoSuchGroup {
+        slo: slo.name.to_string(),
+        group: id.0.to_string(),
+    })?;
+    let head = GroupHead::new(id, &found.group);
+    Ok((Some(found.record), Some(head)))
 }
 
 /// As the rules have it at this moment.

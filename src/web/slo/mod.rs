@@ -1,7 +1,9 @@
-//! `/slos/{slo}`: how bad, since when, until when, why, and who?
+//! `/slos/{slo}`: how bad, since when, until when, why, and who? The same page is that of one of its
+//! groups, at `/slos/{slo}/groups/{group}`.
 
 mod charts;
 mod evidence;
+pub(super) mod groups;
 mod load;
 mod sampling;
 mod view;
@@ -28,7 +30,7 @@ use crate::{
     domain::{
         definition::Slo,
         format,
-        names::Name,
+        names::{Name, SloId},
         status::{Condition, RuleStatus, SloState},
     },
     store::StoreError,
@@ -50,11 +52,50 @@ pub(super) async fn get(
 ) -> Response {
     let name = name.strip_suffix(".json").unwrap_or(&name);
     let range = Range::named(&params.range);
-    match declared(&state, name) {
-        None => asked.refuse(&state, &undeclared(&state, name).await),
+    answer(&asked, &state, (name, Whose::Slo), range).await
+}
+
+pub(super) async fn get_group(
+    asked: Asked,
+    State(state): State<WebState>,
+    Path((name, group)): Path<(String, String)>,
+    Query(params): Query<Params>,
+) -> Response {
+    let group = group.strip_suffix(".json").unwrap_or(&group);
+    match group.parse() {
+        Ok(id) => {
+            let range = Range::named(&params.range);
+            let whose = Whose::Group(SloId(id));
+            answer(&asked, &state, (&name, whose), range).await
+        }
+        Err(_) => {
+            let error = WebError::NoSuchGroup {
+                slo: name,
+                group: group.to_owned(),
+            };
+            asked.refuse(&state, &error)
+        }
+    }
+}
+
+/// Whose numbers a page shows.
+#[derive(Clone, Copy, Debug)]
+enum Whose {
+    Slo,
+    Group(SloId),
+}
+
+async fn answer(
+    asked: &Asked,
+    state: &WebState,
+    (name, whose): (&str, Whose),
+    range: Range,
+) -> Response {
+    match declared(state, name) {
+        None => asked.refuse(state, &undeclared(state, name).await),
         Some(slo) => {
-            let view = load::view(&state, &slo, range).await;
-            asked.reply(&state, view, |view| SloPage::new(&state, &slo, view))
+            let view = load::view(state, (&slo, whose), range).await;
+            asked.reply(state, view, |view| SloPage::new(state, &slo, view))
         }
     }
 }
@@ -129,11 +170,17 @@ impl SloPage {
             Some(SloState::Paging | SloState::Ticket) => face.word.to_uppercase(),
             _ => face.word.to_owned(),
         };
-        let title = format!("{} · {word} · Throughline", view.summary.display_name);
+        let group = view.group.as_ref();
+        let place = group.map_or_else(String::new, |group| format!("{}: ", group.text));
+        let title = format!(
+            "{place}{} · {word} · Throughline",
+            view.summary.display_name
+        );
         let mut layout = Layout::new(state, Section::Overview, title);
         layout.icon = face.favicon();
+        let path = group.map_or_else(String::new, |group| format!("/groups/{}", group.id));
         layout.json = Some(format!(
-            "/api/v1/slos/{}?range={}",
+            "/api/v1/slos/{}{path}?range={}",
             slo.name,
             view.range.name()
         ));

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{evidence::EvidenceView, sampling::SamplingNote};
+use super::{
+    evidence::EvidenceView,
+    groups::{GroupHead, GroupsView},
+    sampling::SamplingNote,
+};
 use crate::{
     domain::{
         counts::EventCounts,
@@ -29,6 +33,10 @@ pub(in crate::web) struct SloView {
     #[serde(flatten)]
     pub(super) summary: Summary,
     pub(super) range: Range,
+    /// Which group these are the numbers of; `None` for the SLO itself.
+    pub(super) group: Option<GroupHead>,
+    /// `None` where events are not grouped, and of a group.
+    pub(super) groups: Option<GroupsView>,
     /// Over the SLO's window, to this moment.
     pub(super) counts: Counts,
     /// Evidence that could not be used or changed a verdict in the window, by reason.
