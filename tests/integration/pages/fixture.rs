@@ -111,7 +111,7 @@ pub(super) struct Shop {
     /// Keeps the database's pool and the watches open.
     pub(super) database: TestDatabase,
     pub(super) definitions: watch::Sender<Arc<DefinitionsStatus>>,
-    _catalog: watch::Sender<Arc<Catalog>>,
+    pub(super) catalog: watch::Sender<Arc<Catalog>>,
 }
 
 /// A service that has never seen a span, with what is declared for it.
@@ -164,7 +164,7 @@ fn shop(database: TestDatabase, catalog: Catalog, facts: IngestFacts) -> Shop {
         clock,
         database,
         definitions,
-        _catalog: catalog_sender,
+        catalog: catalog_sender,
     }
 }
 

@@ -5,6 +5,7 @@ mod answers;
 mod browser;
 mod client;
 mod fixture;
+mod groups;
 mod status;
 
 use std::collections::BTreeSet;

@@ -167,6 +167,34 @@ proptest! {
 }
 
 #[test]
+fn values_are_taken_from_spans_cut_to_size_and_missed_where_they_are_not() {
+    let by = GroupBy {
+        attributes: vec![attribute("kind"), attribute("region")],
+        max_groups: 100,
+    };
+    let name = "slo".parse().unwrap();
+    let indicator = Indicator::Workflow(workflow_slo());
+    let slo = Slo {
+        group_by: Some(by),
+        ..Slo::new(name, "99.5%".parse().unwrap(), Duration::from_hours(720), indicator)
+    };
+    let ids = BTreeMap::from([(slo.name.clone(), SLO)]);
+    let mut catalog = Catalog::default();
+    catalog.slos.insert(slo.name.clone(), Arc::new(slo));
+    let classifier = Classifier::new(&catalog, &ids);
+    let mut findings = Findings::default();
+    let long = "ü".repeat(200);
+    let start = span("a:1", "enqueue", [0.0, 0.1]).with("kind", long.as_str());
+    classifier.classify(&start, at(-1e6), &mut findings);
+    let expected = [
+        ("span.kind".to_owned(), Some("ü".repeat(128))),
+        ("span.region".to_owned(), None),
+    ];
+    let found = &findings.evidence[0].group;
+    assert_eq!(*found, GroupValues::from_iter(expected));
+}
+
+#[test]
 fn an_open_workflow_takes_no_group_before_all_its_attributes_are_known() {
     let start = Fact::Started {
         at: at(0.0),
