@@ -126,8 +126,9 @@ pub fn message_id(transition: Uuid) -> String {
 }
 
 /// What orders deliveries: of one key and target the oldest open one goes first. PagerDuty knows the
-/// alert by it too, so that a lost resolve heals with the next episode. A group is in it by its digest:
-/// values are what senders write, and of any length.
+/// alert by it too, so that a lost resolve heals with the next episode.
+///
+/// A group is in it by its digest: values are what senders write, and of any length.
 pub fn alert_key(slo: &Name, group: Option<&Group>, severity: Severity) -> String {
     let severity = match severity {
         Severity::Page => "page",

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{FromRow, types::Json};
 
-use super::{Declaration, DueSlo, SloRecord, StoreError, Tx};
+use super::{DueSlo, SloRecord, StoreError, Tx};
 use crate::domain::{
     group::Group,
     names::{Name, SloId},
@@ -185,7 +185,7 @@ impl DueGroupRow {
             id: SloId(self.id),
             name: name.clone(),
             group: Some(self.group.into()),
-            declaration: Declaration::of(self.declared),
+            declaration: self.declared.into(),
             first_event_at: self.first_event_at.map(Timestamp::from),
         }
     }

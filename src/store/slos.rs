@@ -31,8 +31,9 @@ pub enum Declaration {
     Removed,
 }
 
-impl Declaration {
-    pub(super) const fn of(is_declared: bool) -> Self {
+/// As the column `declared` has it.
+impl From<bool> for Declaration {
+    fn from(is_declared: bool) -> Self {
         if is_declared {
             Self::Declared
         } else {
@@ -131,7 +132,7 @@ impl Tx<'_> {
                     id: SloId(row.id),
                     name: self.name(&row.name)?,
                     group: None,
-                    declaration: Declaration::of(row.declared),
+                    declaration: row.declared.into(),
                     first_event_at: row.first_event_at.map(Timestamp::from),
                 })
             })

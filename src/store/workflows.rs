@@ -132,7 +132,7 @@ impl Tx<'_> {
         changed: &[(EventId, Option<&Known>, Judged)],
         moves: &mut Moves,
     ) -> Result<Vec<Option<SloId>>, StoreError> {
-        let changes: Vec<Change<'_>> = changed
+        let asked: Vec<Change<'_>> = changed
             .iter()
             .map(|(id, known, judged)| Change {
                 slo: id.0,
@@ -141,7 +141,7 @@ impl Tx<'_> {
                 after: judged,
             })
             .collect();
-        self.place_in_groups(&changes, moves).await
+        self.place_in_groups(&asked, moves).await
     }
 
     /// The partition that rows are inserted into. Holds off the opening of another one until the end

@@ -96,8 +96,7 @@ async fn view(state: &WebState, filter: &Filter) -> Result<OverviewView, WebErro
     let mut summaries: Vec<(Option<SloId>, Summary)> = summaries(&catalog, &records);
     let states = states(summaries.iter().map(|(_, summary)| summary));
     summaries.retain(|(_, summary)| filter.matches(summary));
-    let tally = |id: &Option<SloId>| id.and_then(|id| tallies.get(&id)).copied();
-    summaries.sort_by_key(|(id, summary)| urgency(summary, tally(id)));
+    summaries.sort_by_key(|(id, summary)| urgency(summary, tally(&tallies, *id)));
     let more = summaries.len().saturating_sub(MOST_ROWS);
     summaries.truncate(MOST_ROWS);
     let longest = summaries
@@ -124,10 +123,6 @@ async fn view(state: &WebState, filter: &Filter) -> Result<OverviewView, WebErro
             )
         })
         .collect();
-    let groups = summaries
-        .iter()
-        .filter_map(|(id, summary)| Some((summary.name.to_string(), tally(id)?)))
-        .collect();
     Ok(OverviewView {
         as_of: now,
         evaluated_at: summaries
@@ -139,13 +134,29 @@ async fn view(state: &WebState, filter: &Filter) -> Result<OverviewView, WebErro
         spans_received: facts.spans_received,
         spans_refused: facts.spans_refused,
         last_span_at: facts.last_span_at,
+        groups: groups_by_name(&summaries, &tallies),
         slos: summaries.into_iter().map(|(_, summary)| summary).collect(),
         budget_left_by_day,
-        groups,
         more,
         transitions,
         ever_received: ever_received(facts, &records),
     })
+}
+
+type Tallies = BTreeMap<SloId, GroupTally>;
+
+fn tally(tallies: &Tallies, id: Option<SloId>) -> Option<GroupTally> {
+    tallies.get(&id?).copied()
+}
+
+fn groups_by_name(
+    summaries: &[(Option<SloId>, Summary)],
+    tallies: &Tallies,
+) -> BTreeMap<String, GroupTally> {
+    summaries
+        .iter()
+        .filter_map(|(id, slo)| Some((slo.name.to_string(), tally(tallies, *id)?)))
+        .collect()
 }
 
 /// An SLO of which a group burns needs a look before those of which all is well.

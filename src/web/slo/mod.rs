@@ -62,20 +62,12 @@ pub(super) async fn get_group(
     Query(params): Query<Params>,
 ) -> Response {
     let group = group.strip_suffix(".json").unwrap_or(&group);
-    match group.parse() {
-        Ok(id) => {
-            let range = Range::named(&params.range);
-            let whose = Whose::Group(SloId(id));
-            answer(&asked, &state, (&name, whose), range).await
-        }
-        Err(_) => {
-            let error = WebError::NoSuchGroup {
-                slo: name,
-                group: group.to_owned(),
-            };
-            asked.refuse(&state, &error)
-        }
-    }
+    let Ok(id) = group.parse() else {
+        let group = group.to_owned();
+        return asked.refuse(&state, &WebError::NoSuchGroup { slo: name, group });
+    };
+    let whose = Whose::Group(SloId(id));
+    answer(&asked, &state, (&name, whose), Range::named(&params.range)).await
 }
 
 /// Whose numbers a page shows.

@@ -248,6 +248,12 @@ fn of_many_kinds(world: &World, stride: usize) -> Vec<Evidence> {
         .collect()
 }
 
+async fn record_all(store: Store, writer: Writer, requests: Vec<Vec<Evidence>>) {
+    for request in requests {
+        record_as(&store, writer, &request).await;
+    }
+}
+
 #[tokio::test]
 async fn replicas_that_race_for_the_last_places_never_make_one_too_many() {
     for round in 0..3 {
@@ -256,11 +262,8 @@ async fn replicas_that_race_for_the_last_places_never_make_one_too_many() {
         for (replica, stride) in [(0, 7), (1, 11), (2, 13)] {
             let store = world.database.store.clone();
             let evidence = of_many_kinds(&world, stride);
-            replicas.spawn(async move {
-                for request in evidence.chunks(3 + round) {
-                    record_as(&store, Writer(replica), request).await;
-                }
-            });
+            let requests: Vec<_> = evidence.chunks(3 + round).map(<[_]>::to_vec).collect();
+            replicas.spawn(record_all(store, Writer(replica), requests));
         }
         replicas.join_all().await;
         let groups = world.groups().await;

@@ -6,6 +6,7 @@ use proptest::{collection::vec, option, prelude::*, sample::Index};
 use super::*;
 use crate::domain::{
     counts::EventCounts,
+    definition::GroupBy,
     group::{Group, GroupValues, Regrouping, regroup},
     names::TraceId,
     time::Resolution,
@@ -47,7 +48,7 @@ fn evidence((workflow, fact, values): &Piece) -> Evidence {
         fact: *fact,
         trace_id: TraceId::from_slice(&[1; 16]).unwrap(),
         customer: None,
-        group: GroupValues::from_iter(values),
+        group: values.collect(),
     }
 }
 
@@ -176,7 +177,12 @@ fn values_are_taken_from_spans_cut_to_size_and_missed_where_they_are_not() {
     let indicator = Indicator::Workflow(workflow_slo());
     let slo = Slo {
         group_by: Some(by),
-        ..Slo::new(name, "99.5%".parse().unwrap(), Duration::from_hours(720), indicator)
+        ..Slo::new(
+            name,
+            "99.5%".parse().unwrap(),
+            Duration::from_hours(720),
+            indicator,
+        )
     };
     let ids = BTreeMap::from([(slo.name.clone(), SLO)]);
     let mut catalog = Catalog::default();
