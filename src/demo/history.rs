@@ -259,6 +259,7 @@ fn spans(rng: &mut StdRng, visits: &[Visit]) -> Vec<Span> {
                 instrumentation: Arc::new(Instrumentation::default()),
                 events: Vec::new(),
                 links: Vec::new(),
+                dropped_links_count: 0,
             });
             if place == 0 {
                 parent = Some(span_id);

@@ -59,6 +59,8 @@ pub trait SpanView {
     fn start_unix_nano(&self) -> u64;
     fn end_unix_nano(&self) -> u64;
     fn trace_state(&self) -> &str;
+    /// How many links its sender had no room for.
+    fn dropped_links_count(&self) -> u32;
     fn instrumentation_name(&self) -> &str;
     fn instrumentation_version(&self) -> &str;
     fn attribute(&self, scope: AttributeScope, key: &str) -> Option<Value<'_>>;
@@ -155,6 +157,7 @@ pub struct Span {
     pub start_unix_nano: u64,
     pub end_unix_nano: u64,
     pub trace_state: String,
+    pub dropped_links_count: u32,
     pub attributes: Attributes,
     pub resource: std::sync::Arc<Attributes>,
     pub instrumentation: std::sync::Arc<Instrumentation>,
@@ -223,6 +226,10 @@ impl SpanView for Span {
 
     fn trace_state(&self) -> &str {
         &self.trace_state
+    }
+
+    fn dropped_links_count(&self) -> u32 {
+        self.dropped_links_count
     }
 
     fn instrumentation_name(&self) -> &str {

@@ -67,6 +67,9 @@ pub enum Unusable {
     InvalidSampling,
     /// It would stand for more than a million spans. Used all the same, for a million.
     CappedWeight,
+    /// A span that ends workflows had more links than its sender keeps: what they would have told is
+    /// lost. Counted by link.
+    LostLinks,
 }
 
 impl Findings {
@@ -76,6 +79,13 @@ impl Findings {
 
     fn refuse(&mut self, slo: SloId, why: Unusable) {
         *self.unusable.entry((slo, why)).or_default() += 1;
+    }
+
+    fn note_lost_links(&mut self, slo: SloId, span: &dyn SpanView) {
+        let lost = span.dropped_links_count();
+        if lost > 0 {
+            *self.unusable.entry((slo, Unusable::LostLinks)).or_default() += i64::from(lost);
+        }
     }
 
     /// Adds what the span of `evidence` says besides.
@@ -123,7 +133,7 @@ impl From<Flaw> for Unusable {
 }
 
 impl Unusable {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Uncorrelated,
         Self::TooLate,
         Self::NoStartTime,
@@ -132,6 +142,7 @@ impl Unusable {
         Self::UnknownWeight,
         Self::InvalidSampling,
         Self::CappedWeight,
+        Self::LostLinks,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -144,6 +155,7 @@ impl Unusable {
             Self::UnknownWeight => "unknown_weight",
             Self::InvalidSampling => "invalid_sampling",
             Self::CappedWeight => "capped_weight",
+            Self::LostLinks => "evidence_lost",
         }
     }
 }
@@ -198,6 +210,9 @@ impl Classifier {
                 Indicator::Workflow(workflow) => of_workflow(workflow, role, span, horizon),
                 Indicator::Span(event) => of_event(event, span, horizon),
             };
+            if found.is_some() && matches!(role, Role::Finish | Role::Fail) {
+                findings.note_lost_links(*id, span);
+            }
             match found {
                 None => {}
                 Some(Err(why)) => findings.refuse(*id, why),

@@ -127,6 +127,7 @@ fn read_span(span: &Object, (resource, instrumentation): &Shared) -> Result<Span
             start_unix_nano: unsigned(span, "startTimeUnixNano")?,
             end_unix_nano: unsigned(span, "endTimeUnixNano")?,
             trace_state: text(span, "traceState")?,
+            dropped_links_count: count(span, "droppedLinksCount"),
             attributes: attributes(span)?,
             resource: Arc::clone(resource),
             instrumentation: Arc::clone(instrumentation),
@@ -139,6 +140,12 @@ fn read_span(span: &Object, (resource, instrumentation): &Shared) -> Result<Span
         })
     };
     rest().map_err(Refusal::Malformed)
+}
+
+/// A span is not refused for a count that cannot be read: it is about what the span lacks.
+fn count(span: &Object, name: &str) -> u32 {
+    let count = unsigned(span, name).unwrap_or(0);
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 fn event(event: &Object) -> Result<Event, String> {

@@ -33,6 +33,7 @@ pub(super) struct RawSpan<'a> {
     attributes: Vec<Attribute<'a>>,
     events: Vec<Reader<'a>>,
     links: Vec<Reader<'a>>,
+    dropped_links_count: u32,
 }
 
 impl<'a> RawSpan<'a> {
@@ -58,8 +59,9 @@ impl<'a> RawSpan<'a> {
                 (11, Field::Bytes(bytes)) => self.read_event(message.open(bytes)?)?,
                 (13, Field::Bytes(bytes)) => self.read_link(message.open(bytes)?)?,
                 (15, Field::Bytes(bytes)) => self.read_status(message.open(bytes)?)?,
-                // Counts of what was dropped, and flags: nobody asks for them.
-                (10 | 12 | 14, Field::Varint(_)) | (16, Field::Fixed32) => {}
+                (14, Field::Varint(number)) => self.dropped_links_count = low_32_bits(number),
+                // Other counts of what was dropped, and flags: nobody asks for them.
+                (10 | 12, Field::Varint(_)) | (16, Field::Fixed32) => {}
                 (1..=16, _) => return Err(Malformed::WireType),
                 (tag, field) => message.skip(tag, field)?,
             }
@@ -139,6 +141,11 @@ fn parent(id: &[u8]) -> Result<Option<SpanId>, Refusal> {
     }
 }
 
+/// As prost reads a number that is too large for its field.
+fn low_32_bits(number: u64) -> u32 {
+    u32::try_from(number & 0xffff_ffff).unwrap_or(u32::MAX)
+}
+
 /// Enumerations are 32 bits wide: what is above them is cut off, as prost does.
 fn kind(number: u64) -> SpanKind {
     match number & 0xffff_ffff {
@@ -209,6 +216,10 @@ impl SpanView for WireSpan<'_, '_> {
 
     fn trace_state(&self) -> &str {
         self.raw.trace_state
+    }
+
+    fn dropped_links_count(&self) -> u32 {
+        self.raw.dropped_links_count
     }
 
     fn instrumentation_name(&self) -> &str {

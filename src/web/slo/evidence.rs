@@ -58,6 +58,17 @@ fn explanation(reason: &str) -> (&'static str, &'static str) {
             "spans whose `legs.expect` attribute is not a whole number",
             "Set it to the number of legs, or correct `legs.expect` in the definition.",
         ),
+        "evidence_lost" => (
+            "links that senders had no room for: workflows that end in them look as if they never did",
+            "Raise the senders' limit of links per span (OTEL_SPAN_LINK_COUNT_LIMIT), or consume \
+             smaller batches.",
+        ),
+        _ => noted(reason),
+    }
+}
+
+fn noted(reason: &str) -> (&'static str, &'static str) {
+    match reason {
         "clamped" => (
             "workflows that ended just before they started: counted as having taken no time",
             "If there are many, check how the hosts keep time; up to a second apart does no harm.",

@@ -67,6 +67,7 @@ fn deploy() -> Span {
                 attributes: attributes([("n", 2.into()), ("limit", 2.into())]),
             },
         ],
+        dropped_links_count: 0,
         links: vec![Link {
             trace_id: TraceId::from_slice(&[0xcd; 16]),
             span_id: SpanId::from_slice(&[0x02; 8]),
@@ -90,6 +91,7 @@ fn bare() -> Span {
         instrumentation: Arc::default(),
         events: Vec::new(),
         links: Vec::new(),
+        dropped_links_count: 0,
         ..deploy()
     }
 }

@@ -1,5 +1,5 @@
-//! S15, S18 and keys used again: evidence that repeats, contradicts itself, or comes from clocks that
-//! disagree.
+//! S10, S15, S18 and keys used again: evidence that is lost, repeats, contradicts itself, or comes
+//! from clocks that disagree.
 
 use super::{
     shapes::{enqueue, finish},
@@ -130,4 +130,14 @@ fn a_start_that_is_tried_again_while_the_workflow_is_open_is_no_use_again() {
         .receive(&[finish(44.0), enqueue(0.0)])
         .has(Outcome::Good, 44.0);
     assert_eq!(world.noted(Notice::Reused), 0);
+}
+
+#[test]
+fn s10_links_that_an_ending_span_had_no_room_for_are_counted_one_by_one() {
+    let mut batch = finish(44.0);
+    batch.dropped_links_count = 372;
+    let mut start = enqueue(0.0);
+    start.dropped_links_count = 5;
+    let world = World::workflow(workflow_slo()).receive(&[start, batch]);
+    assert_eq!(world.unusable, BTreeMap::from([(Unusable::LostLinks, 372)]));
 }

@@ -53,6 +53,7 @@ fn span(id: &str, name: &str, [start, end]: [f64; 2]) -> Span {
         instrumentation: Arc::default(),
         events: Vec::new(),
         links: Vec::new(),
+        dropped_links_count: 0,
     }
 }
 

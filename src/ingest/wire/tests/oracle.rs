@@ -35,6 +35,7 @@ pub(in crate::ingest) struct Seen {
     instrumentation: Attributes,
     events: Vec<(String, u64, Attributes)>,
     links: Vec<(Option<TraceId>, Option<SpanId>, String, Attributes)>,
+    dropped_links: u32,
 }
 
 /// Every key that the generator writes, and some that it does not.
@@ -88,6 +89,7 @@ pub(in crate::ingest) fn see(span: &dyn SpanView) -> Seen {
         instrumentation: all(AttributeScope::Instrumentation),
         events,
         links,
+        dropped_links: span.dropped_links_count(),
     }
 }
 
@@ -146,6 +148,7 @@ fn expect(span: Span, resource: &Resource, scope: &InstrumentationScope) -> Resu
         instrumentation: map(&scope.attributes),
         events: span.events.into_iter().map(event).collect(),
         links: span.links.into_iter().map(link).collect(),
+        dropped_links: span.dropped_links_count,
     })
 }
 
