@@ -4,13 +4,13 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
-use sqlx::FromRow;
+use sqlx::{FromRow, types::Json};
 
 use super::{StoreError, Tx};
 use crate::domain::{
     names::{SloId, TraceId},
     time::{TimeRange, Timestamp},
-    workflow::Outcome,
+    workflow::{Details, Outcome},
 };
 
 /// Workflows of one SLO that have started and are not judged.
@@ -31,7 +31,7 @@ pub struct WorkflowRecord {
     pub started_at: Option<Timestamp>,
     /// `None` for one that has not ended.
     pub ended_at: Option<Timestamp>,
-    /// Start plus promise.
+    /// Start plus promise plus pauses.
     pub deadline: Option<Timestamp>,
 }
 
@@ -204,7 +204,7 @@ impl Tx<'_> {
     ) -> Result<Vec<WorkflowRecord>, StoreError> {
         let rows: Result<Vec<WorkflowRow>, _> = sqlx::query_as(
             "-- workflows.worst
-             select label, trace_id, customer, outcome, started_at, within_us,
+             select label, trace_id, customer, outcome, started_at, within_us, details,
                  coalesce(succeeded_at, failed_at, cancelled_at) as ended_at
              from workflows
              where (slo_id = $1 or group_id = $1) and outcome in (2, 3, 4) and judged_at >= $2 and judged_at < $3
@@ -230,7 +230,7 @@ impl Tx<'_> {
     ) -> Result<Vec<WorkflowRecord>, StoreError> {
         let rows: Result<Vec<WorkflowRow>, _> = sqlx::query_as(
             "-- workflows.oldest_open
-             select label, trace_id, customer, outcome, started_at, within_us,
+             select label, trace_id, customer, outcome, started_at, within_us, details,
                  null::timestamptz as ended_at
              from workflows
              where (slo_id = $1 or group_id = $1) and outcome = 0 and started_at is not null
@@ -265,6 +265,7 @@ struct WorkflowRow {
     started_at: Option<DateTime<Utc>>,
     within_us: Option<i64>,
     ended_at: Option<DateTime<Utc>>,
+    details: Option<Json<Details>>,
 }
 
 impl TryFrom<WorkflowRow> for WorkflowRecord {
@@ -277,14 +278,27 @@ impl TryFrom<WorkflowRow> for WorkflowRecord {
             .within_us
             .and_then(|us| u64::try_from(us).ok())
             .map(Duration::from_micros);
+        let details = row.details.map(|Json(details)| details).unwrap_or_default();
+        let outcome = Outcome::from_code(row.outcome).ok_or_else(|| invalid("outcome"))?;
+        let last_leg = match outcome {
+            Outcome::Open | Outcome::Timeout => None,
+            Outcome::Good
+            | Outcome::Late
+            | Outcome::Failed
+            | Outcome::Cancelled
+            | Outcome::Orphan
+            | Outcome::Invalid => details.legs.last_end(),
+        };
         Ok(Self {
             label: row.label,
             trace_id: TraceId::from_slice(&row.trace_id).ok_or_else(|| invalid("trace_id"))?,
             customer: row.customer,
-            outcome: Outcome::from_code(row.outcome).ok_or_else(|| invalid("outcome"))?,
+            outcome,
             started_at,
-            ended_at: row.ended_at.map(Timestamp::from),
-            deadline: started_at.zip(within).map(|(at, within)| at + within),
+            ended_at: row.ended_at.map(Timestamp::from).or(last_leg),
+            deadline: started_at
+                .zip(within)
+                .map(|(at, within)| details.deadline(at, within)),
         })
     }
 }

@@ -1,5 +1,7 @@
 //! What only some workflows have.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Completion, Legs, Pauses, Terms};
@@ -46,6 +48,15 @@ impl Details {
     /// The terms of the start at `start`, if they are not the usual ones.
     pub fn terms_of(&self, start: Timestamp) -> Option<Terms> {
         self.terms.filter(|terms| terms.of == start)
+    }
+
+    /// Until when the workflow that started at `start` may end, its pauses not counted; as if it had
+    /// none where they are too many.
+    pub fn deadline(&self, start: Timestamp, within: Duration) -> Timestamp {
+        self.pauses
+            .union()
+            .unwrap_or_default()
+            .deadline(start, within)
     }
 
     /// How many of its legs the workflow that started at `start` waits for. Legs that were told of

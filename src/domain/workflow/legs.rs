@@ -111,6 +111,15 @@ impl Legs {
         earliest(self.first_success, failures.min())
     }
 
+    /// The latest end of a leg that is known.
+    pub fn last_end(&self) -> Option<Timestamp> {
+        let ends = self
+            .ends
+            .values()
+            .map(|ends| ends.success.max(ends.failure));
+        ends.flatten().max().max(self.first_success)
+    }
+
     /// Each leg counts by its first success, and as failed only without one: a retry may follow a
     /// failure.
     pub(super) fn progress(&self, complete: Completion, start: Timestamp) -> LegsProgress {
