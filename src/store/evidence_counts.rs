@@ -48,6 +48,25 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// All evidence that is on record, by SLO and reason.
+    pub async fn evidence_totals(
+        &mut self,
+    ) -> Result<BTreeMap<SloId, BTreeMap<String, i64>>, StoreError> {
+        let rows: Vec<(i32, String, i64)> = sqlx::query_as(
+            "-- evidence_counts.totals
+             select slo_id, reason, sum(count)::bigint from evidence_counts
+             group by slo_id, reason",
+        )
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let mut totals: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+        for (slo, reason, count) in rows {
+            totals.entry(SloId(slo)).or_default().insert(reason, count);
+        }
+        Ok(totals)
+    }
+
     /// Evidence since the day of `from`, by reason.
     pub async fn evidence_counts(
         &mut self,

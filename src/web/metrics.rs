@@ -39,6 +39,11 @@ mod names {
         "Events of the SLO's window by outcome; good, late, failed and timeout are its total.",
         &["slo", "outcome"],
     );
+    pub(super) const EVIDENCE: Metric = (
+        "throughline_slo_evidence",
+        "Evidence on record that could not be used or changed a verdict, by reason. The page of the SLO says of each what to do about it.",
+        &["slo", "reason"],
+    );
     pub(super) const IN_FLIGHT: Metric = (
         "throughline_slo_in_flight",
         "Workflows started and not judged.",
@@ -85,7 +90,7 @@ pub(super) async fn get(State(state): State<WebState>) -> Response {
 async fn scrape(state: &WebState) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
     let mut families = state.metrics.gather();
     match records(state).await {
-        Ok((records, groups)) => families.extend(slo_families(state, &records, &groups)?),
+        Ok(scraped) => families.extend(slo_families(state, &scraped)?),
         Err(error) => {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -96,22 +101,32 @@ async fn scrape(state: &WebState) -> Result<String, Box<dyn std::error::Error + 
     Ok(TextEncoder::new().encode_to_string(&families)?)
 }
 
-type Groups = BTreeMap<SloId, GroupTally>;
+/// What Postgres tells of SLOs.
+struct Scraped {
+    records: Vec<SloRecord>,
+    groups: BTreeMap<SloId, GroupTally>,
+    /// Counts by reason.
+    evidence: BTreeMap<SloId, BTreeMap<String, i64>>,
+}
 
 /// Groups are counted and not listed: their names are what senders write, and there may be a thousand of
 /// each SLO.
-async fn records(state: &WebState) -> Result<(Vec<SloRecord>, Groups), StoreError> {
+async fn records(state: &WebState) -> Result<Scraped, StoreError> {
     let mut tx = state.store.begin("read the statuses for a scrape").await?;
-    Ok((tx.slos().await?, tx.group_tallies().await?))
+    Ok(Scraped {
+        records: tx.slos().await?,
+        groups: tx.group_tallies().await?,
+        evidence: tx.evidence_totals().await?,
+    })
 }
 
 fn slo_families(
     state: &WebState,
-    records: &[SloRecord],
-    groups: &Groups,
+    scraped: &Scraped,
 ) -> Result<Vec<MetricFamily>, prometheus::Error> {
     let catalog = Arc::clone(&state.catalog.borrow());
-    let by_name: BTreeMap<_, _> = records
+    let by_name: BTreeMap<_, _> = scraped
+        .records
         .iter()
         .map(|record| (&record.name, record))
         .collect();
@@ -119,8 +134,12 @@ fn slo_families(
     for slo in catalog.slos.values() {
         let record = by_name.get(&slo.name).copied();
         gauges.set(&Summary::new(slo, record));
-        if let Some(tally) = record.and_then(|record| groups.get(&record.id)) {
+        let Some(record) = record else { continue };
+        if let Some(tally) = scraped.groups.get(&record.id) {
             gauges.set_groups(slo.name.as_str(), *tally);
+        }
+        for (reason, count) in scraped.evidence.get(&record.id).into_iter().flatten() {
+            gauges.set_evidence(slo.name.as_str(), reason, *count);
         }
     }
     Ok(gauges.registry.gather())
@@ -132,6 +151,7 @@ struct Gauges {
     budget: GaugeVec,
     burn: GaugeVec,
     events: GaugeVec,
+    evidence: GaugeVec,
     in_flight: GaugeVec,
     overdue: GaugeVec,
     evaluated: GaugeVec,
@@ -153,6 +173,7 @@ impl Gauges {
             budget: gauge(names::BUDGET)?,
             burn: gauge(names::BURN)?,
             events: gauge(names::EVENTS)?,
+            evidence: gauge(names::EVIDENCE)?,
             in_flight: gauge(names::IN_FLIGHT)?,
             overdue: gauge(names::OVERDUE)?,
             evaluated: gauge(names::EVALUATED)?,
@@ -169,6 +190,13 @@ impl Gauges {
         groups.set(tally.groups as f64);
         let burning = self.groups_burning.with_label_values(&[slo]);
         burning.set(tally.burning as f64);
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    fn set_evidence(&self, slo: &str, reason: &str, count: i64) {
+        self.evidence
+            .with_label_values(&[slo, reason])
+            .set(count as f64);
     }
 
     #[expect(
