@@ -22,3 +22,4 @@ mod sampling;
 mod store;
 mod support;
 mod system;
+mod verdicts;

@@ -190,11 +190,10 @@ impl Ends {
         match details.legs.progress(details.completion(start), start) {
             LegsProgress::Completed(at) => ends.success = earliest(ends.success, at),
             LegsProgress::Failed(at) => ends.failure = earliest(ends.failure, at),
-            LegsProgress::Unfinished => {}
             // It may have finished well: neither good nor bad can be told.
             LegsProgress::UnknownNumber => ends.unfinished = Outcome::Invalid,
             LegsProgress::TooMany if ends.success.is_none() => return Err(TooManyLegs),
-            LegsProgress::TooMany => {}
+            LegsProgress::Unfinished | LegsProgress::TooMany => {}
         }
         Ok(ends)
     }

@@ -1,6 +1,11 @@
 //! The verdict by the words of the contract, from the whole set of spans at once. Slow and obvious; it
 //! shares no code with what it checks. Everything has arrived and every deadline has passed.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "each question is about one or two of the pieces"
+)]
+
 use super::{CancelPolicy, Completion, Outcome};
 
 /// A span of the workflow, as its role and its end in seconds.
@@ -41,9 +46,10 @@ pub(super) fn oracle(shape: Shape, pieces: &[Piece]) -> (Outcome, u32) {
         Fate::Completed(end) if end > deadline => (Outcome::Late, deadline),
         Fate::Completed(end) => (Outcome::Good, end.max(start)),
         Fate::Failed(at) => without_completion(shape, (start, deadline), Some(at), cancelled),
-        Fate::Silent => without_completion(shape, (start, deadline), None, cancelled),
         Fate::Untold if cancelled.is_none() => (Outcome::Invalid, deadline),
-        Fate::Untold => without_completion(shape, (start, deadline), None, cancelled),
+        Fate::Silent | Fate::Untold => {
+            without_completion(shape, (start, deadline), None, cancelled)
+        }
     }
 }
 

@@ -1,0 +1,307 @@
+//! Long lives on a real Postgres: definitions in, spans in, verdicts out, across deployments, changes
+//! of definition and the dropping of records. Time is given and never waited for.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use throughline::{
+    domain::{
+        classify::{Classifier, Findings},
+        counts::EventCounts,
+        definition::{DefinitionFile, load},
+        ledger::gather,
+        names::{SpanId, TraceId},
+        span::{Span, SpanKind, SpanStatus},
+        time::{TimeRange, Timestamp},
+        workflow::Judging,
+    },
+    store::{Store, StoreError, Writer},
+};
+
+use crate::support::database::TestDatabase;
+
+const HOUR: i64 = 3_600;
+const DAY: i64 = 24 * HOUR;
+const HORIZON: Duration = Duration::from_hours(168);
+const EPOCH: Duration = Duration::from_hours(24);
+
+fn at(secs: i64) -> Timestamp {
+    Timestamp::from_secs(1_795_328_280 + secs)
+}
+
+/// An SLO named `deployments` on one trace, with these fields of its workflow besides.
+fn definition(fields: &str) -> String {
+    format!(
+        "apiVersion: throughline/v1\nkind: SLO\nmetadata: {{ name: deployments }}\nspec:\n  \
+         objective: 99.5%\n  window: 30d\n  indicator:\n    workflow:\n      \
+         start: '{{ name = \"requested\" }}'\n      finish: '{{ name = \"completed\" }}'\n      \
+         pause: '{{ name = \"approval\" }}'\n      correlate: [trace]\n      {fields}\n"
+    )
+}
+
+fn span(trace: u8, number: u8, name: &str, [start, end]: [i64; 2]) -> Span {
+    let nanos = |secs| u64::try_from(at(secs).as_micros()).unwrap() * 1_000;
+    Span {
+        trace_id: TraceId::from_slice(&[trace; 16]).unwrap(),
+        span_id: SpanId::from_slice(&[number; 8]).unwrap(),
+        parent_span_id: None,
+        name: name.to_owned(),
+        kind: SpanKind::Consumer,
+        status: SpanStatus::Unset,
+        status_message: String::new(),
+        start_unix_nano: nanos(start),
+        end_unix_nano: nanos(end),
+        trace_state: String::new(),
+        dropped_links_count: 0,
+        attributes: Vec::new(),
+        resource: std::sync::Arc::default(),
+        instrumentation: std::sync::Arc::default(),
+        events: Vec::new(),
+        links: Vec::new(),
+    }
+}
+
+fn with(mut span: Span, key: &str, value: i64) -> Span {
+    span.attributes.push((key.to_owned(), value.into()));
+    span
+}
+
+/// One process of a deployment: its own pool, slot and definitions.
+struct Replica {
+    store: Store,
+    writer: Writer,
+    classifier: Classifier,
+}
+
+impl Replica {
+    async fn deploy(database: &TestDatabase, slot: i16, definition: &str) -> Self {
+        let store = Store::new(database.options.clone(), 2);
+        let file = DefinitionFile {
+            path: "slo.yaml".to_owned(),
+            text: definition.to_owned(),
+        };
+        let (catalog, _) = load(&[file]).unwrap();
+        let names: Vec<_> = catalog.slos.keys().cloned().collect();
+        let mut tx = store.begin("declare SLOs").await.unwrap();
+        let ids = tx.declare(&names).await.unwrap();
+        tx.commit().await.unwrap();
+        Self {
+            classifier: Classifier::new(&catalog, &ids),
+            writer: Writer(slot),
+            store,
+        }
+    }
+
+    /// A request with these spans arrives at `secs`.
+    async fn receive(&self, secs: i64, spans: &[Span]) {
+        let mut findings = Findings::default();
+        for span in spans {
+            self.classifier
+                .classify(span, at(secs) - HORIZON, &mut findings);
+        }
+        loop {
+            match self.try_record(secs, &findings).await {
+                Err(error) if error.is_conflict() => {}
+                result => return result.unwrap(),
+            }
+        }
+    }
+
+    async fn try_record(&self, secs: i64, findings: &Findings) -> Result<(), StoreError> {
+        let mut tx = self.store.begin("record").await?;
+        let gathered = gather(&findings.evidence);
+        let moves = tx.record_workflows(&gathered, &|_| judging(secs)).await?;
+        tx.add_counts(self.writer, &moves).await?;
+        tx.add_evidence_counts(at(secs), &findings.unusable, &moves.noted)
+            .await?;
+        tx.commit().await
+    }
+
+    /// What runs now and then: partitions are made and dropped, and what is overdue is judged.
+    async fn maintain(&self, secs: i64) {
+        let mut tx = self.store.begin("maintain").await.unwrap();
+        tx.ensure_epoch(at(secs), EPOCH).await.unwrap();
+        tx.ensure_count_partitions(TimeRange::new(at(secs) - HORIZON, at(secs + DAY)))
+            .await
+            .unwrap();
+        tx.drop_oldest_epoch(at(secs), HORIZON).await.unwrap();
+        tx.commit().await.unwrap();
+        let mut tx = self.store.begin("sweep").await.unwrap();
+        let (_, moves) = tx
+            .judge_due(at(secs), 10_000, &|_| judging(secs))
+            .await
+            .unwrap();
+        tx.add_counts(self.writer, &moves).await.unwrap();
+        tx.add_evidence_counts(at(secs), &BTreeMap::new(), &moves.noted)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    async fn maintain_daily(&self, days: std::ops::RangeInclusive<i64>) {
+        for day in days {
+            self.maintain(day * DAY).await;
+        }
+    }
+}
+
+fn judging(secs: i64) -> Judging {
+    Judging {
+        grace: Duration::from_mins(2),
+        watermark: at(secs),
+        skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
+    }
+}
+
+async fn counts(database: &TestDatabase) -> EventCounts {
+    let mut tx = database.store.begin("read").await.unwrap();
+    let ever = TimeRange::new(at(-30 * DAY), at(60 * DAY));
+    let slo = "deployments".parse().unwrap();
+    let id = tx.slo(&slo).await.unwrap().unwrap().id;
+    tx.sums(&[(id, ever)]).await.unwrap()[0]
+}
+
+async fn evidence(database: &TestDatabase) -> BTreeMap<String, i64> {
+    let mut tx = database.store.begin("read").await.unwrap();
+    let totals = tx.evidence_totals().await.unwrap();
+    totals.into_values().next().unwrap_or_default()
+}
+
+async fn epochs(database: &TestDatabase) -> Vec<i32> {
+    sqlx::query_scalar("select epoch from epochs order by epoch")
+        .fetch_all(&mut database.connect().await)
+        .await
+        .unwrap()
+}
+
+const ONE_GOOD: EventCounts = EventCounts {
+    good: 1,
+    ..EventCounts::ZERO
+};
+
+#[tokio::test]
+async fn s28_a_workflow_of_7_days_over_two_deployments_and_one_redefinition_has_one_verdict() {
+    let database = TestDatabase::create().await;
+    let first = Replica::deploy(&database, 1, &definition("within: 8d")).await;
+    first.maintain(0).await;
+    let start = span(1, 1, "requested", [0, 1]);
+    first.receive(2, std::slice::from_ref(&start)).await;
+    first.maintain_daily(1..=2).await;
+    drop(first);
+
+    let second = Replica::deploy(&database, 2, &definition("within: 8d")).await;
+    // A collector that was restarted empties its queue.
+    second
+        .receive(2 * DAY + 1, std::slice::from_ref(&start))
+        .await;
+    second.maintain_daily(3..=4).await;
+    drop(second);
+
+    let third = Replica::deploy(&database, 3, &definition("within: 6d")).await;
+    third
+        .receive(4 * DAY + 1, std::slice::from_ref(&start))
+        .await;
+    third.maintain_daily(5..=6).await;
+    assert_eq!(counts(&database).await, EventCounts::ZERO);
+    let finish = span(1, 2, "completed", [7 * DAY - 60, 7 * DAY]);
+    let all = [start, finish];
+    third.receive(7 * DAY + 1, &all[1..]).await;
+    third.receive(7 * DAY + 2, &all).await;
+    third.maintain_daily(7..=12).await;
+    third.receive(12 * DAY + 1, &all).await;
+    assert_eq!(counts(&database).await, ONE_GOOD);
+
+    // Of everything since, this row alone has held the oldest epoch.
+    third.maintain_daily(13..=16).await;
+    assert!(!epochs(&database).await.contains(&0));
+    assert_eq!(counts(&database).await, ONE_GOOD);
+}
+
+#[tokio::test]
+async fn a_duplicate_after_its_record_is_gone_is_too_late_and_no_new_event() {
+    let database = TestDatabase::create().await;
+    let replica = Replica::deploy(&database, 1, &definition("within: 1m")).await;
+    replica.maintain(0).await;
+    let spans = [
+        span(1, 1, "requested", [0, 1]),
+        span(1, 2, "completed", [40, 44]),
+        span(2, 1, "requested", [0, 1]),
+    ];
+    replica.receive(50, &spans).await;
+    replica.maintain_daily(1..=9).await;
+    let expected = EventCounts {
+        timeout: 1,
+        ..ONE_GOOD
+    };
+    assert_eq!(counts(&database).await, expected);
+    assert!(!epochs(&database).await.contains(&0), "the record is gone");
+
+    replica.receive(9 * DAY + 1, &spans).await;
+    replica.maintain(10 * DAY).await;
+    assert_eq!(counts(&database).await, expected);
+    let too_late = BTreeMap::from([("too_late".to_owned(), 3)]);
+    assert_eq!(evidence(&database).await, too_late);
+}
+
+#[tokio::test]
+async fn s21_one_hour_of_human_approval_burns_nothing() {
+    let database = TestDatabase::create().await;
+    let replica = Replica::deploy(&database, 1, &definition("within: 5m")).await;
+    replica.maintain(0).await;
+    replica.receive(2, &[span(1, 1, "requested", [0, 1])]).await;
+    // The approval can only be told of when it is given.
+    replica.maintain(HOUR).await;
+    let approval = span(1, 2, "approval", [60, 60 + HOUR]);
+    replica.receive(HOUR + 61, &[approval]).await;
+    assert_eq!(counts(&database).await, EventCounts::ZERO);
+    replica
+        .receive(
+            HOUR + 200,
+            &[span(1, 3, "completed", [HOUR + 100, HOUR + 199])],
+        )
+        .await;
+    assert_eq!(counts(&database).await, ONE_GOOD);
+    let corrected = BTreeMap::from([("corrected".to_owned(), 1)]);
+    assert_eq!(evidence(&database).await, corrected);
+}
+
+#[tokio::test]
+async fn s8_legs_that_arrive_through_three_replicas_at_once_complete_each_workflow_once() {
+    let database = TestDatabase::create().await;
+    let legs = "within: 5m\n      legs: { expect: span.legs, by: span.item, complete: all }";
+    let definition = definition(legs);
+    let spans: Vec<_> = (1..=30).flat_map(four_legs).collect();
+    let mut replicas = tokio::task::JoinSet::new();
+    for (slot, stride) in [(0, 7), (1, 11), (2, 13)] {
+        let replica = Replica::deploy(&database, slot, &definition).await;
+        replica.maintain(0).await;
+        let shuffled: Vec<_> = (0..spans.len())
+            .map(|i| spans[(i * stride) % spans.len()].clone())
+            .collect();
+        replicas.spawn(receive_in_pieces(replica, shuffled));
+    }
+    replicas.join_all().await;
+    let expected = EventCounts {
+        good: 27,
+        late: 3,
+        ..EventCounts::ZERO
+    };
+    assert_eq!(counts(&database).await, expected);
+}
+
+/// A workflow in four legs. The last leg of every tenth is late.
+fn four_legs(trace: u8) -> Vec<Span> {
+    let leg = |item: u8| {
+        let is_late = trace.is_multiple_of(10) && item == 3;
+        let end = if is_late { 301 } else { 100 };
+        let leg = span(trace, 10 + item, "completed", [90, end]);
+        with(leg, "item", i64::from(item))
+    };
+    let start = with(span(trace, 1, "requested", [0, 1]), "legs", 4);
+    std::iter::once(start).chain((0..4).map(leg)).collect()
+}
+
+async fn receive_in_pieces(replica: Replica, spans: Vec<Span>) {
+    for request in spans.chunks(11) {
+        replica.receive(310, request).await;
+    }
+}
