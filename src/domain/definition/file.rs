@@ -102,7 +102,8 @@ pub(super) struct WorkflowFile {
     pub(super) cancel: Option<Field<String>>,
     /// What a workflow is that was cancelled in time; `exclude` if left out.
     pub(super) cancelled: Option<Field<CancelledFile>>,
-    /// Spans while which the promise does not run, such as the wait for an approval.
+    /// Spans while which the promise does not run, such as the wait for an approval. A span is seen
+    /// when it ends, so a long pause is a timeout first, which is taken back when it is over.
     pub(super) pause: Option<Field<String>>,
     /// It fans out: each finish is one leg of several.
     pub(super) legs: Option<Field<LegsFile>>,
