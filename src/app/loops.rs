@@ -19,7 +19,10 @@ use crate::{
     config::Config,
     deliver::{DeliverSettings, Deliverer, Dispatcher, TargetReport},
     domain::{
-        definition::Catalog, sampling::EndSampling, time::Timestamp, watermark::OutageLimits,
+        definition::Catalog,
+        sampling::EndSampling,
+        time::Timestamp,
+        watermark::{OutageLimits, ReplicaId},
     },
     evaluate::{Evaluator, EvaluatorSettings, overdue::Overdue},
     store::{Retention, Store, Writer},
@@ -41,6 +44,7 @@ pub(super) struct Loops {
     pub(super) metrics: Metrics,
     pub(super) store: Store,
     pub(super) writer: Writer,
+    pub(super) replica: ReplicaId,
     pub(super) in_force: InForce,
     pub(super) keeper: CatalogKeeper,
     pub(super) watermark: watch::Sender<Timestamp>,
@@ -69,7 +73,7 @@ impl Loops {
 
     fn spawn_heartbeat(&self, tasks: &TaskTracker, periodic: &Periodic) {
         let (store, metrics) = (self.store.clone(), self.metrics.clone());
-        let watermark = self.watermark.clone();
+        let (replica, watermark) = (self.replica, self.watermark.clone());
         let limits = OutageLimits {
             silence: SILENCE,
             catch_up: self.config.receiver.catch_up,
@@ -78,10 +82,11 @@ impl Loops {
             let (store, metrics, watermark) = (store.clone(), metrics.clone(), watermark.clone());
             async move {
                 let mut tx = store.begin("note a sign of life").await?;
-                let noted = tx.beat(now, &limits).await?;
+                let noted = tx.beat(replica, now, &limits).await?;
                 tx.commit().await?;
-                watermark.send_replace(noted.up_to);
-                metrics.watermark_timestamp.set(noted.up_to.as_secs_f64());
+                let stands_at = noted.stands_at(now);
+                watermark.send_replace(stands_at);
+                metrics.watermark_timestamp.set(stands_at.as_secs_f64());
                 Ok(noted)
             }
         }));

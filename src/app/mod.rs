@@ -30,6 +30,7 @@ use crate::{
     domain::{
         classify::TimeLimits,
         time::{TimeRange, Timestamp},
+        watermark::ReplicaId,
         workflow::Judging,
     },
     ingest::{
@@ -112,7 +113,9 @@ impl App {
         let store = self.database.store.clone();
         // A random slot, so that replicas rarely share one.
         let writer = Writer(rand::random_range(0..1_024));
-        let (watermark, watermark_in_force) = watch::channel(self.clock.now());
+        let (replica, clock) = (ReplicaId(rand::random()), self.clock.clone());
+        // Nothing is overdue before it is known how long nobody was there to receive.
+        let (watermark, watermark_in_force) = watch::channel(Timestamp::UNIX_EPOCH);
         let (recorder, committing) = Recorder::new(RecorderParts {
             store: store.clone(),
             writer,
@@ -133,8 +136,9 @@ impl App {
             config: self.config,
             clock: self.clock,
             metrics: self.metrics,
-            store,
+            store: store.clone(),
             writer,
+            replica,
             in_force: self.in_force,
             keeper: self.keeper,
             watermark,
@@ -146,6 +150,7 @@ impl App {
         received.cancel();
         commits.close();
         commits.wait().await;
+        leave(&store, replica, clock.now()).await;
         self.database.close().await
     }
 
@@ -203,6 +208,18 @@ async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on `{address}`: choose another address with `{flag}`")
     })
+}
+
+/// Says that nothing was left behind. Without a word the others wait a while for its senders.
+async fn leave(store: &Store, replica: ReplicaId, now: Timestamp) {
+    let left = async {
+        let mut tx = store.begin("note the end of this replica").await?;
+        tx.leave(replica, now).await?;
+        tx.commit().await
+    };
+    if let Err(error) = left.await {
+        tracing::warn!(error = %error.in_full(), "cannot note that this replica has ended");
+    }
 }
 
 /// Partitions for all that may arrive from now on.

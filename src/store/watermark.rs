@@ -1,49 +1,113 @@
-//! The watermark that all replicas share.
+//! What replicas vouch for, each and together.
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
 use super::{StoreError, Tx};
 use crate::domain::{
     time::Timestamp,
-    watermark::{OutageLimits, Watermark},
+    watermark::{OutageLimits, ReplicaId, Replicas, Watermark},
 };
 
 impl Tx<'_> {
-    /// Notes that ingest works at `now` and returns where the watermark stands.
+    /// Notes that a replica receives at `now` and returns what all vouch for.
     pub async fn beat(
         &mut self,
+        replica: ReplicaId,
         now: Timestamp,
         limits: &OutageLimits,
     ) -> Result<Watermark, StoreError> {
-        let known: Option<(DateTime<Utc>, DateTime<Utc>, DateTime<Utc>)> = sqlx::query_as(concat!(
+        let known = self.lock_replicas(now).await?;
+        let noted = known.clone().beat(replica, now, limits);
+        self.replace_replicas(&known, &noted).await?;
+        Ok(noted.together)
+    }
+
+    /// Notes that a replica has ended in order.
+    pub async fn leave(&mut self, replica: ReplicaId, now: Timestamp) -> Result<(), StoreError> {
+        let known = self.lock_replicas(now).await?;
+        let noted = known.clone().leave(replica);
+        self.replace_replicas(&known, &noted).await
+    }
+
+    /// The one row of all is the lock of the others.
+    async fn lock_replicas(&mut self, now: Timestamp) -> Result<Replicas, StoreError> {
+        let together: Option<Row> = sqlx::query_as(concat!(
             "-- watermark.lock\n",
-            "select up_to, beat_at, catching_up_until from ingest_watermark for update",
+            "select 0::bigint as id, up_to, beat_at, catching_up_until from ingest_watermark ",
+            "for update",
         ))
         .fetch_optional(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
-        let watermark = match known {
-            None => Watermark::new(now),
-            Some((up_to, beat_at, catching_up_until)) => Watermark {
-                up_to: up_to.into(),
-                beat_at: beat_at.into(),
-                catching_up_until: catching_up_until.into(),
-            }
-            .beat(now, limits),
-        };
+        let each: Vec<Row> = sqlx::query_as(concat!(
+            "-- watermark.replicas\n",
+            "select id, up_to, beat_at, catching_up_until from ingest_replicas",
+        ))
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(Replicas {
+            together: together.map_or_else(|| Watermark::new(now), |row| read(row).1),
+            each: each.into_iter().map(read).collect(),
+        })
+    }
+
+    async fn replace_replicas(
+        &mut self,
+        known: &Replicas,
+        noted: &Replicas,
+    ) -> Result<(), StoreError> {
         sqlx::query(concat!(
             "-- watermark.set\n",
             "insert into ingest_watermark (up_to, beat_at, catching_up_until) values ($1, $2, $3) ",
             "on conflict (only_row) do update set up_to = excluded.up_to, ",
             "beat_at = excluded.beat_at, catching_up_until = excluded.catching_up_until",
         ))
+        .bind(noted.together.up_to.to_chrono())
+        .bind(noted.together.beat_at.to_chrono())
+        .bind(noted.together.catching_up_until.to_chrono())
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        for (replica, watermark) in changed(known, noted) {
+            self.set_replica(replica, watermark).await?;
+        }
+        let gone: Vec<i64> = missing(known, noted);
+        if gone.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(
+            "-- watermark.forget_replicas
+             delete from ingest_replicas where id = any($1)",
+        )
+        .bind(gone)
+        .execute(&mut *self.inner)
+        .await
+        .map(drop)
+        .map_err(|source| self.failed(source))
+    }
+
+    async fn set_replica(
+        &mut self,
+        replica: ReplicaId,
+        watermark: Watermark,
+    ) -> Result<(), StoreError> {
+        sqlx::query(concat!(
+            "-- watermark.set_replica\n",
+            "insert into ingest_replicas (id, up_to, beat_at, catching_up_until) ",
+            "values ($1, $2, $3, $4) on conflict (id) do update set up_to = excluded.up_to, ",
+            "beat_at = excluded.beat_at, catching_up_until = excluded.catching_up_until",
+        ))
+        .bind(replica.0)
         .bind(watermark.up_to.to_chrono())
         .bind(watermark.beat_at.to_chrono())
         .bind(watermark.catching_up_until.to_chrono())
         .execute(&mut *self.inner)
         .await
-        .map_err(|source| self.failed(source))?;
-        Ok(watermark)
+        .map(drop)
+        .map_err(|source| self.failed(source))
     }
 
     /// Whether ingest is known to have been healthy until `since`; `None` while nothing has ever
@@ -61,4 +125,28 @@ impl Tx<'_> {
         .await
         .map_err(|source| self.failed(source))
     }
+}
+
+type Row = (i64, DateTime<Utc>, DateTime<Utc>, DateTime<Utc>);
+
+fn read((id, up_to, beat_at, catching_up_until): Row) -> (ReplicaId, Watermark) {
+    let watermark = Watermark {
+        up_to: up_to.into(),
+        beat_at: beat_at.into(),
+        catching_up_until: catching_up_until.into(),
+    };
+    (ReplicaId(id), watermark)
+}
+
+fn changed(known: &Replicas, noted: &Replicas) -> BTreeMap<ReplicaId, Watermark> {
+    let each = noted.each.iter().map(|(id, watermark)| (*id, *watermark));
+    each.filter(|(id, watermark)| known.each.get(id) != Some(watermark))
+        .collect()
+}
+
+fn missing(known: &Replicas, noted: &Replicas) -> Vec<i64> {
+    let ids = known.each.keys();
+    ids.filter(|id| !noted.each.contains_key(id))
+        .map(|id| id.0)
+        .collect()
 }

@@ -1,0 +1,192 @@
+//! Laws that hold whatever happens to replicas, as long as their clocks are right.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const SILENCE: i64 = 10;
+const CATCH_UP: i64 = 60;
+const LIMITS: OutageLimits = OutageLimits {
+    silence: Duration::from_secs(10),
+    catch_up: Duration::from_mins(1),
+};
+
+/// What happens next, to one of three places where a replica may run.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// So many seconds in which those that run beat.
+    Live(u8),
+    /// It is killed, or cut off from the database: nobody can tell.
+    FallSilent(usize),
+    /// What was cut off goes on, as itself.
+    Return(usize),
+    /// Another process takes its place.
+    Start(usize),
+    Leave(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let place = 0..3_usize;
+    prop_oneof![
+        5 => (1..90_u8).prop_map(Step::Live),
+        2 => place.clone().prop_map(Step::FallSilent),
+        1 => place.clone().prop_map(Step::Return),
+        2 => place.clone().prop_map(Step::Start),
+        1 => place.prop_map(Step::Leave),
+    ]
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Place {
+    #[default]
+    Empty,
+    Running(ReplicaId),
+    Silent(ReplicaId),
+}
+
+/// Replicas as they really are, and the times at which the watermark must not move.
+struct World {
+    now: i64,
+    places: [Place; 3],
+    started: i64,
+    said: Replicas,
+    last_beats: BTreeMap<ReplicaId, i64>,
+    /// For whom, since when, and until when.
+    holds: Vec<(ReplicaId, [i64; 2])>,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            now: 0,
+            places: [Place::default(); 3],
+            started: 0,
+            said: Replicas::none(Timestamp::from_secs(0)),
+            last_beats: BTreeMap::new(),
+            holds: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Live(seconds) => (0..seconds).for_each(|_| self.live()),
+            Step::FallSilent(nth) => {
+                if let Place::Running(replica) = self.places[nth] {
+                    self.places[nth] = Place::Silent(replica);
+                    if let Some(beat) = self.last_beats.get(&replica) {
+                        let hold = [*beat, beat + SILENCE + CATCH_UP];
+                        self.holds.push((replica, hold));
+                    }
+                }
+            }
+            Step::Return(nth) => {
+                if let Place::Silent(replica) = self.places[nth] {
+                    self.places[nth] = Place::Running(replica);
+                    self.forgive(replica);
+                }
+            }
+            Step::Start(nth) => {
+                self.started += 1;
+                self.leave(nth);
+                self.places[nth] = Place::Running(ReplicaId(self.started));
+            }
+            Step::Leave(nth) => self.leave(nth),
+        }
+    }
+
+    /// So short a silence was none.
+    fn forgive(&mut self, replica: ReplicaId) {
+        if let Some(beat) = self.last_beats.get(&replica).copied()
+            && self.now < beat + SILENCE
+        {
+            let none = (replica, [beat, beat + SILENCE + CATCH_UP]);
+            self.holds.retain(|hold| *hold != none);
+        }
+    }
+
+    fn leave(&mut self, nth: usize) {
+        if let Place::Running(replica) = self.places[nth] {
+            self.said = self.said.clone().leave(replica);
+        }
+        self.places[nth] = Place::Empty;
+    }
+
+    /// One second: those that run beat, and nobody vouches for what a hold forbids.
+    fn live(&mut self) {
+        self.now += 1;
+        for place in self.places {
+            let Place::Running(replica) = place else {
+                continue;
+            };
+            // One that is new takes over from whoever was the last.
+            let last = self.last_beats.get(&replica);
+            let last = last.or_else(|| self.last_beats.values().max()).copied();
+            if last.is_some_and(|beat| self.now - beat > SILENCE) {
+                let stood_at = self.said.together.up_to.as_secs();
+                self.holds.push((replica, [stood_at, self.now + CATCH_UP]));
+            }
+            let before = self.said.together.up_to;
+            let now = Timestamp::from_secs(self.now);
+            self.said = self.said.clone().beat(replica, now, &LIMITS);
+            self.last_beats.insert(replica, self.now);
+            self.check(before);
+        }
+    }
+
+    fn check(&self, before: Timestamp) {
+        let up_to = self.said.together.up_to;
+        assert!(up_to >= before, "it went back");
+        let up_to = up_to.as_secs();
+        assert!(up_to <= self.now, "it is ahead of the time");
+        for (_, [since, until]) in &self.holds {
+            let held = self.now < *until && up_to > *since && up_to > before.as_secs();
+            assert!(
+                !held,
+                "it moved to {up_to} at {}, held from {since} until {until}",
+                self.now
+            );
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn it_moves_only_while_nobody_is_waited_for(steps in prop::collection::vec(step(), 1..40)) {
+        let mut world = World::new();
+        for step in steps {
+            world.take(step);
+        }
+    }
+
+    #[test]
+    fn it_moves_again_once_all_had_their_time(steps in prop::collection::vec(step(), 1..40)) {
+        let mut world = World::new();
+        for step in steps {
+            world.take(step);
+        }
+        world.take(Step::Start(0));
+        for _ in 0..2 * (SILENCE + CATCH_UP) {
+            world.live();
+        }
+        prop_assert_eq!(world.said.together.up_to, Timestamp::from_secs(world.now));
+    }
+
+    #[test]
+    fn clocks_that_are_right_again_hold_up_nothing_for_long(
+        jumps in prop::collection::vec((0..3_i64, -5_000..5_000_i64), 1..30)
+    ) {
+        let replicas = [ReplicaId(0), ReplicaId(1), ReplicaId(2)];
+        let mut said = Replicas::none(Timestamp::from_secs(10_000));
+        for (replica, jump) in jumps {
+            said = said.beat(ReplicaId(replica), Timestamp::from_secs(10_000 + jump), &LIMITS);
+        }
+        let right = 10_000 + SILENCE + 2 * CATCH_UP;
+        for second in 10_000..=right {
+            for replica in replicas {
+                said = said.beat(replica, Timestamp::from_secs(second), &LIMITS);
+            }
+        }
+        let right = Timestamp::from_secs(right);
+        prop_assert_eq!(said.together.stands_at(right), right);
+    }
+}
