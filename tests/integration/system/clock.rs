@@ -1,6 +1,6 @@
 //! A machine whose clock jumps: nothing may be called late because of it.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use clap::Parser;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -31,7 +31,39 @@ struct Flags {
     config: Config,
 }
 
-/// The service in this process, by a clock that the test drives.
+/// The service in this process, by a clock that the test drives, not yet run.
+pub(super) async fn open(
+    database: &TestDatabase,
+    definitions: &Path,
+    clock: &ManualClock,
+) -> (App, Api) {
+    let config = Flags::parse_from([
+        "test",
+        "--definitions",
+        definitions.to_str().unwrap(),
+        "--database-url",
+        database.options.to_url_lossy().as_str(),
+        "--otlp-grpc-listen=127.0.0.1:0",
+        "--otlp-http-listen=127.0.0.1:0",
+        "--listen=127.0.0.1:0",
+        "--catch-up=20s",
+        "--evaluation-interval=500ms",
+    ])
+    .config;
+    let opened = Database::open(&config.database, &Environment::read()).await;
+    let app = App::start(config, opened.unwrap(), Clock::Manual(clock.clone())).await;
+    let app = app.unwrap();
+    let addresses = app.addresses().unwrap();
+    let api = Api {
+        client: client(),
+        grpc: format!("http://{}", addresses.otlp_grpc),
+        http: format!("http://{}", addresses.otlp_http),
+        pages: format!("http://{}", addresses.pages),
+    };
+    (app, api)
+}
+
+/// One that runs.
 struct World {
     clock: ManualClock,
     api: Api,
@@ -45,35 +77,15 @@ impl World {
         let database = TestDatabase::create().await;
         let definitions = tempfile::tempdir().unwrap();
         std::fs::write(definitions.path().join("orders.yaml"), ORDERS).unwrap();
-        let config = Flags::parse_from([
-            "test",
-            "--definitions",
-            definitions.path().to_str().unwrap(),
-            "--database-url",
-            database.options.to_url_lossy().as_str(),
-            "--otlp-grpc-listen=127.0.0.1:0",
-            "--otlp-http-listen=127.0.0.1:0",
-            "--listen=127.0.0.1:0",
-            "--catch-up=20s",
-        ])
-        .config;
-        let opened = Database::open(&config.database, &Environment::read()).await;
         let nanos = i64::try_from(nanos_now()).unwrap();
         let clock = ManualClock::new(Timestamp::from_micros(nanos / 1_000));
-        let app = App::start(config, opened.unwrap(), Clock::Manual(clock.clone())).await;
-        let app = app.unwrap();
-        let addresses = app.addresses().unwrap();
+        let (app, api) = open(&database, definitions.path(), &clock).await;
         let shutdown = CancellationToken::new();
         let mut running = JoinSet::new();
         running.spawn(app.run(shutdown.clone()));
         let world = Self {
             clock,
-            api: Api {
-                client: client(),
-                grpc: format!("http://{}", addresses.otlp_grpc),
-                http: format!("http://{}", addresses.otlp_http),
-                pages: format!("http://{}", addresses.pages),
-            },
+            api,
             shutdown,
             running,
             _definitions: definitions,

@@ -8,6 +8,7 @@ mod clock;
 mod commands;
 mod definitions;
 mod kills;
+mod outage;
 mod replicas;
 mod stall;
 mod start;
