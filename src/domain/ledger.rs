@@ -114,11 +114,11 @@ impl Moves {
     /// Notes that an event which was in one group, if in any, is in another now, or that its verdict
     /// has changed where it is.
     pub fn regroup(&mut self, old: Option<(SloId, &Judged)>, new: Option<(SloId, &Judged)>) {
-        if let Some((group, Judged { verdict, .. })) = old {
-            self.add(group, verdict, -verdict.outcome.counts());
+        if let Some((group, judged)) = old {
+            self.add(group, &judged.verdict, -judged.counts());
         }
-        if let Some((group, Judged { verdict, .. })) = new {
-            self.add(group, verdict, verdict.outcome.counts());
+        if let Some((group, judged)) = new {
+            self.add(group, &judged.verdict, judged.counts());
         }
     }
 

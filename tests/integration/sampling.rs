@@ -50,6 +50,7 @@ fn span(randomness: u8, name: &str, secs: i64, trace_state: &str) -> Span {
         instrumentation: Arc::default(),
         events: Vec::new(),
         links: Vec::new(),
+        dropped_links_count: 0,
     }
 }
 

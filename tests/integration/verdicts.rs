@@ -10,6 +10,7 @@ use throughline::{
         definition::{DefinitionFile, load},
         ledger::gather,
         names::{SpanId, TraceId},
+        sampling::EndSampling,
         span::{Span, SpanKind, SpanStatus},
         time::{TimeRange, Timestamp},
         workflow::Judging,
@@ -149,6 +150,7 @@ fn judging(secs: i64) -> Judging {
         grace: Duration::from_mins(2),
         watermark: at(secs),
         skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
+        ends: EndSampling::default(),
     }
 }
 

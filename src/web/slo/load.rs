@@ -6,8 +6,8 @@ use super::{
     Whose,
     charts::burn_history,
     evidence::EvidenceView,
-    sampling::SamplingNote,
     groups::{GroupHead, GroupsView},
+    sampling::SamplingNote,
     view::{
         BudgetPoint, CustomerView, DefinitionView, Past, Range, ReasonPoint, SloView, WorkflowView,
     },

@@ -12,6 +12,7 @@ use throughline::{
         group::GroupValues,
         ledger::gather,
         names::{SloId, TraceId},
+        sampling::EndSampling,
         span::AttributeScope,
         time::{TimeRange, Timestamp},
         workflow::{EventKey, Evidence, Fact, Judging},
@@ -79,6 +80,7 @@ impl World {
             fact,
             trace_id: TraceId::from_slice(&key).unwrap(),
             customer: Some(format!("customer-{}", workflow % 7)),
+            sample: None,
             group: GroupValues::from_iter([("span.kind".to_owned(), kind.map(str::to_owned))]),
         }
     }
@@ -138,6 +140,7 @@ fn judging(watermark: Timestamp) -> Judging {
         grace: Duration::from_mins(2),
         watermark,
         skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
+        ends: EndSampling::default(),
     }
 }
 

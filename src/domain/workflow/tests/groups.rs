@@ -48,6 +48,7 @@ fn evidence((workflow, fact, values): &Piece) -> Evidence {
         fact: *fact,
         trace_id: TraceId::from_slice(&[1; 16]).unwrap(),
         customer: None,
+        sample: None,
         group: values.collect(),
     }
 }
@@ -66,6 +67,7 @@ impl Ledger {
             grace: Duration::from_mins(2),
             watermark,
             skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
+            ends: EndSampling::default(),
         };
         let mut moves = Moves::default();
         for ((_, key), workflow) in gather(evidence) {
