@@ -32,5 +32,6 @@ pub mod span;
 pub mod started_at;
 pub mod status;
 pub mod time;
+pub mod trace_state;
 pub mod watermark;
 pub mod workflow;
