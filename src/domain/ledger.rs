@@ -20,14 +20,21 @@ pub type Gathered = BTreeMap<EventId, Workflow>;
 /// Joins pieces of evidence of the same event.
 pub fn gather<'a>(evidence: impl IntoIterator<Item = &'a Evidence>) -> Gathered {
     let mut gathered = Gathered::new();
-    for piece in evidence {
-        let workflow = Workflow::from(piece);
+    let workflows = evidence
+        .into_iter()
+        .map(|piece| ((piece.slo, piece.key), Workflow::from(piece)));
+    join(&mut gathered, workflows);
+    gathered
+}
+
+/// Adds what is known of more events, or more of the same.
+pub fn join(gathered: &mut Gathered, more: impl IntoIterator<Item = (EventId, Workflow)>) {
+    for (id, workflow) in more {
         gathered
-            .entry((piece.slo, piece.key))
+            .entry(id)
             .and_modify(|known| known.join(&workflow))
             .or_insert(workflow);
     }
-    gathered
 }
 
 /// A workflow and how it is judged.
@@ -56,6 +63,14 @@ impl Moves {
             }
         }
         self.add(slo, new, new.outcome.counts());
+    }
+
+    /// Notes that an event is none any more.
+    fn withdraw(&mut self, slo: SloId, old: &Verdict) {
+        self.add(slo, old, -old.outcome.counts());
+        if old.at.is_some() {
+            *self.corrected.entry(slo).or_default() += 1;
+        }
     }
 
     fn add(&mut self, slo: SloId, verdict: &Verdict, counts: EventCounts) {
@@ -110,6 +125,27 @@ pub fn apply(
     }
     moves.replace(slo, known.map(|known| &known.verdict), &verdict);
     Some(Judged { workflow, verdict })
+}
+
+/// Judges `known` by what is left of it once evidence has turned out to be another workflow's. `None`
+/// if nothing is left: then it is no event, and no row.
+pub fn rejudge(
+    slo: SloId,
+    known: &Judged,
+    left: Option<&Workflow>,
+    judging: &Judging,
+    moves: &mut Moves,
+) -> Option<Judged> {
+    let Some(workflow) = left else {
+        moves.withdraw(slo, &known.verdict);
+        return None;
+    };
+    let verdict = judge(workflow, &in_hindsight(Some(known), judging));
+    moves.replace(slo, Some(&known.verdict), &verdict);
+    Some(Judged {
+        workflow: workflow.clone(),
+        verdict,
+    })
 }
 
 /// A replica whose watermark lags behind must not reopen what another has found overdue: that

@@ -22,6 +22,7 @@ pub mod definition;
 pub mod delivery;
 pub mod format;
 pub mod ledger;
+pub mod links;
 pub mod names;
 pub mod notification;
 pub mod objective;

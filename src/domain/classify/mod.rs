@@ -1,15 +1,22 @@
 //! From a span to evidence: which SLOs it concerns, in which role, and of which workflow.
 
 mod correlate;
+mod follow;
 mod times;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+pub use correlate::trace_key;
+pub use follow::Linked;
 pub use times::{AbsurdTime, TimeLimits};
 
-use self::correlate::{Identity, correlate, cut, text_of};
+use self::{
+    correlate::{Correlation, Identity, correlate, cut, text_of},
+    follow::Followed,
+};
 use super::{
     definition::{Catalog, Indicator, Slo, SpanIndicator, WorkflowIndicator},
+    links::Edges,
     names::{Name, SloId},
     selector::{Selector, SelectorContext, SelectorIndex},
     span::{SpanStatus, SpanView},
@@ -23,6 +30,7 @@ use super::{
 pub struct Classifier {
     slos: Vec<(SloId, Arc<Slo>)>,
     index: SelectorIndex<(usize, Role)>,
+    followed: Vec<Followed>,
 }
 
 /// Which selector of an SLO it is.
@@ -40,6 +48,12 @@ enum Role {
 pub struct Findings {
     pub evidence: Vec<Evidence>,
     pub unusable: BTreeMap<(SloId, Unusable), i64>,
+    /// Spans that speak of a workflow; those that [`Unusable`] counts do not.
+    pub correlated: BTreeMap<SloId, i64>,
+    /// Of workflows that only links can tell.
+    pub linked: Vec<Linked>,
+    /// Where the work of each span came from, while some SLO follows links.
+    pub edges: Vec<Edges>,
 }
 
 /// Why a span that an SLO selects says nothing about it.
@@ -52,20 +66,67 @@ pub enum Unusable {
     TooLate,
     /// `startedAt` is missing on the span or is no time.
     NoStartTime,
+    /// What identifies the workflow is too long to be an id.
+    KeyTooLong,
+    /// Only the first links of the span were looked at.
+    TooManyLinks,
+    /// The workflow began more links away than are followed.
+    TooManyHops,
 }
 
 impl Findings {
     pub fn is_empty(&self) -> bool {
-        self.evidence.is_empty() && self.unusable.is_empty()
+        self.evidence.is_empty()
+            && self.unusable.is_empty()
+            && self.linked.is_empty()
+            && self.edges.is_empty()
+    }
+
+    /// Evidence for every workflow that the span speaks of.
+    fn add(&mut self, correlation: Correlation, evidence: &Evidence, span: &dyn SpanView) {
+        let slo = evidence.slo;
+        match correlation {
+            Correlation::Of { identities, is_cut } => {
+                if is_cut {
+                    self.note(slo, Unusable::TooManyLinks);
+                }
+                self.evidence
+                    .extend(identities.into_iter().map(|identity| Evidence {
+                        key: identity.key,
+                        label: identity.label,
+                        ..evidence.clone()
+                    }));
+            }
+            Correlation::Origin(filter) => {
+                self.linked.push(Linked::new(filter, evidence, span));
+            }
+            Correlation::Absent | Correlation::TooLong => {}
+        }
+    }
+
+    fn note(&mut self, slo: SloId, why: Unusable) {
+        *self.unusable.entry((slo, why)).or_default() += 1;
     }
 }
 
 impl Unusable {
+    pub const ALL: [Self; 6] = [
+        Self::Uncorrelated,
+        Self::TooLate,
+        Self::NoStartTime,
+        Self::KeyTooLong,
+        Self::TooManyLinks,
+        Self::TooManyHops,
+    ];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Uncorrelated => "uncorrelated",
             Self::TooLate => "too_late",
             Self::NoStartTime => "no_start_time",
+            Self::KeyTooLong => "key_too_long",
+            Self::TooManyLinks => "too_many_links",
+            Self::TooManyHops => "too_many_hops",
         }
     }
 }
@@ -81,7 +142,11 @@ impl Classifier {
         let index = SelectorIndex::build(slos.iter().enumerate().flat_map(|(at, (_, slo))| {
             selectors(&slo.indicator).map(move |(role, selector)| (selector, (at, role)))
         }));
-        Self { slos, index }
+        Self {
+            followed: follow::followed(&slos),
+            slos,
+            index,
+        }
     }
 
     /// How long after a deadline evidence of this SLO is waited for; the default for one that is no
@@ -106,17 +171,26 @@ impl Classifier {
             };
             match found {
                 None => {}
-                Some(Err(why)) => *findings.unusable.entry((*id, why)).or_default() += 1,
-                Some(Ok((identity, fact))) => findings.evidence.push(Evidence {
-                    slo: *id,
-                    key: identity.key,
-                    label: identity.label,
-                    fact,
-                    trace_id: span.trace_id(),
-                    customer: customer(slo, span),
-                }),
+                Some(Err(why)) => findings.note(*id, why),
+                Some(Ok((correlation, fact))) => {
+                    let evidence = Evidence {
+                        slo: *id,
+                        key: trace_key(span.trace_id()),
+                        label: span.trace_id().to_string(),
+                        fact,
+                        trace_id: span.trace_id(),
+                        customer: customer(slo, span),
+                    };
+                    findings.add(correlation, &evidence, span);
+                    if matches!(slo.indicator, Indicator::Workflow(_)) {
+                        *findings.correlated.entry(*id).or_default() += 1;
+                    }
+                }
             }
         });
+        for followed in &self.followed {
+            followed.read(span, findings);
+        }
     }
 }
 
@@ -136,7 +210,7 @@ fn selectors(indicator: &Indicator) -> impl Iterator<Item = (Role, &Selector)> {
     found.into_iter().flatten()
 }
 
-type Found = Option<Result<(Identity, Fact), Unusable>>;
+type Found = Option<Result<(Correlation, Fact), Unusable>>;
 
 fn of_workflow(
     workflow: &WorkflowIndicator,
@@ -166,11 +240,11 @@ fn of_workflow(
     if counted_from < horizon {
         return Some(Err(Unusable::TooLate));
     }
-    Some(
-        correlate(&workflow.correlate, span)
-            .ok_or(Unusable::Uncorrelated)
-            .map(|id| (id, fact)),
-    )
+    Some(match correlate(&workflow.correlate, span) {
+        Correlation::Absent => Err(Unusable::Uncorrelated),
+        Correlation::TooLong => Err(Unusable::KeyTooLong),
+        correlation => Ok((correlation, fact)),
+    })
 }
 
 fn of_event(event: &SpanIndicator, span: &dyn SpanView, horizon: Timestamp) -> Found {
@@ -201,7 +275,7 @@ fn of_event(event: &SpanIndicator, span: &dyn SpanView, horizon: Timestamp) -> F
     };
     let started = Timestamp::from_micros(i64::try_from(started_nanos / 1_000).unwrap_or(i64::MAX));
     Some(Ok((
-        Identity::of_span(span),
+        Identity::of_span(span).into(),
         Fact::Decided {
             started,
             at: end,

@@ -93,17 +93,24 @@ pub(super) struct WorkflowFile {
     /// The promise: end of the finish less start of the start.
     #[schemars(with = "String")]
     pub(super) within: Field<Scalar>,
-    /// What makes spans belong to the same workflow, in order of trust: attributes and `trace`.
+    /// What makes spans belong to the same workflow, in order of trust: attributes, keys of the trace
+    /// state, `trace` and `links`.
     pub(super) correlate: Field<Vec<Field<TextOr<CorrelatorFile>>>>,
 }
 
-/// An attribute, and the one that tells the runs apart that share its value.
+/// Exactly one of attribute, tracestate and links.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]
 pub(super) struct CorrelatorFile {
-    pub(super) attribute: Field<String>,
+    /// An attribute of the span, or else of its links.
+    pub(super) attribute: Option<Field<String>>,
+    /// Tells the runs apart that share the attribute's value.
     pub(super) run: Option<Field<String>>,
+    /// A key of the W3C trace state of the span, or else of its links.
+    pub(super) tracestate: Option<Field<String>>,
+    /// Which links carry a workflow on, where not all do: a selector that sees one link at a time.
+    pub(super) links: Option<Field<String>>,
 }
 
 /// Work that one span can decide.
@@ -293,9 +300,6 @@ pub(super) fn not_yet_supported(shape: &str, key: &str) -> Option<NotYetSupporte
         ("WorkflowFile", "legs") => "workflows that fan out",
         ("WorkflowFile", "stages") => "where the time goes",
         ("SpanFile", "weight") => "spans that stand for many",
-        ("CorrelatorFile", "tracestate" | "links") => {
-            "correlation by other than attribute and trace"
-        }
         ("RuleFile", "exhaustion") => "rules on the time until the budget is spent",
         ("RuleFile", "budgetSpent") => "rules on the share of the budget that is spent",
         ("RuleFile", "absence") => "rules on missing events",
@@ -306,10 +310,7 @@ pub(super) fn not_yet_supported(shape: &str, key: &str) -> Option<NotYetSupporte
         ("TargetSpec", "alertmanager") => "Alertmanager as a target; `webhook` serves",
         _ => return None,
     };
-    let stands_instead = matches!(
-        shape,
-        "CorrelatorFile" | "RuleFile" | "SlackFile" | "TargetSpec"
-    );
+    let stands_instead = matches!(shape, "RuleFile" | "SlackFile" | "TargetSpec");
     Some(NotYetSupported {
         what,
         stands_instead,

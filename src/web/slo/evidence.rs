@@ -50,6 +50,18 @@ fn explanation(reason: &str) -> (&'static str, &'static str) {
             "spans whose `startedAt` attribute is missing or is no time",
             "Set it where the work is handed over, or correct `startedAt` in the definition.",
         ),
+        "key_too_long" => (
+            "spans whose key is longer than any id: a payload seems to stand in its place",
+            "Correlate by an attribute that holds an id of at most 1,024 bytes.",
+        ),
+        "too_many_links" => (
+            "spans with more links than are looked at; the workflows of the others may time out",
+            "Process batches of at most 1,000 messages per span, or one span per message.",
+        ),
+        "too_many_hops" => (
+            "spans whose work began more than 32 links away, where they were not followed",
+            "Correlate by an attribute that is handed on, or end the workflow earlier.",
+        ),
         "corrected" => (
             "verdicts that a later span changed; each event still counts once",
             "If there are many, lengthen `grace`, so that verdicts wait for late spans.",
@@ -68,12 +80,7 @@ mod tests {
 
     #[test]
     fn every_reason_has_words_of_its_own() {
-        let unusable = [
-            Unusable::Uncorrelated,
-            Unusable::TooLate,
-            Unusable::NoStartTime,
-        ];
-        let reasons = unusable.map(Unusable::as_str);
+        let reasons = Unusable::ALL.map(Unusable::as_str);
         for reason in reasons.into_iter().chain(["corrected"]) {
             assert_ne!(explanation(reason), explanation("?"), "{reason}");
         }

@@ -127,6 +127,7 @@ struct World {
     moves: Vec<Moves>,
     unusable: BTreeMap<Unusable, i64>,
     watermark: Timestamp,
+    links: links::Kept,
 }
 
 impl World {
@@ -146,6 +147,7 @@ impl World {
             moves: Vec::new(),
             unusable: BTreeMap::new(),
             watermark: at(0.0),
+            links: links::Kept::default(),
         }
     }
 
@@ -178,6 +180,7 @@ impl World {
         for ((slo, key), workflow) in gather(&findings.evidence) {
             self.judge_one(slo, key, &workflow);
         }
+        self.follow(&findings);
         self
     }
 
@@ -267,5 +270,7 @@ impl World {
     }
 }
 
+mod correlation;
 mod laws;
+mod links;
 mod shapes;
