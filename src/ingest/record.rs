@@ -14,12 +14,12 @@ use super::Unavailable;
 use crate::{
     clock::Clock,
     domain::{
-        classify::{Classifier, Findings},
-        ledger::gather,
+        classify::{Classifier, Findings, Unusable},
+        ledger::{Moves, gather, join},
         time::Timestamp,
         workflow::Judging,
     },
-    store::{Store, StoreError, Writer},
+    store::{LinkNews, Store, StoreError, Writer},
 };
 
 /// A sender gives up after 5 s (the Collector's default time-out); it is told earlier.
@@ -169,7 +169,11 @@ impl RecorderLoop {
     }
 
     async fn try_commit(&self, findings: &[&Findings]) -> Result<(), StoreError> {
-        let gathered = gather(findings.iter().flat_map(|findings| &findings.evidence));
+        let mut gathered = gather(findings.iter().flat_map(|findings| &findings.evidence));
+        let news = LinkNews {
+            linked: findings.iter().flat_map(|f| &f.linked).collect(),
+            edges: findings.iter().flat_map(|f| &f.edges).collect(),
+        };
         let mut unusable = BTreeMap::new();
         for (key, count) in findings.iter().flat_map(|findings| &findings.unusable) {
             *unusable.entry(*key).or_default() += count;
@@ -182,9 +186,18 @@ impl RecorderLoop {
             skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
         };
         let mut tx = self.parts.store.begin("record evidence").await?;
-        let moves = tx.record_workflows(&gathered, &judging).await?;
+        let mut moves = Moves::default();
+        if !news.is_empty() {
+            let followed = tx.follow_links(&news, &judging, &mut moves).await?;
+            join(&mut gathered, followed.gathered);
+            for (slo, count) in followed.cut {
+                *unusable.entry((slo, Unusable::TooManyHops)).or_default() += count;
+            }
+        }
+        tx.record_more(&gathered, &judging, &mut moves).await?;
         tx.add_counts(self.parts.writer, &moves).await?;
-        tx.add_evidence_counts(self.parts.clock.now(), &unusable, &moves.corrected)
+        let now = self.parts.clock.now();
+        tx.add_evidence_counts(now, &unusable, &moves.corrected)
             .await?;
         tx.commit().await
     }

@@ -22,10 +22,10 @@ use crate::domain::{
 
 /// A row as it stands, and where: its partition and its place there, which cannot change while the
 /// row is locked.
-struct Known {
-    epoch: i32,
-    place: String,
-    judged: Judged,
+pub(super) struct Known {
+    pub(super) epoch: i32,
+    pub(super) place: String,
+    pub(super) judged: Judged,
 }
 
 /// How the evidence of one SLO is judged; for every SLO that evidence speaks of.
@@ -44,8 +44,19 @@ impl Tx<'_> {
         judging: JudgingBySlo<'_>,
     ) -> Result<Moves, StoreError> {
         let mut moves = Moves::default();
+        self.record_more(gathered, judging, &mut moves).await?;
+        Ok(moves)
+    }
+
+    /// The same, where something has moved in the counts already.
+    pub async fn record_more(
+        &mut self,
+        gathered: &Gathered,
+        judging: JudgingBySlo<'_>,
+        moves: &mut Moves,
+    ) -> Result<(), StoreError> {
         if gathered.is_empty() {
-            return Ok(moves);
+            return Ok(());
         }
         let epoch = self.current_epoch().await?;
         let known = self.lock_known(gathered).await?;
@@ -53,13 +64,8 @@ impl Tx<'_> {
         for (id, workflow) in gathered {
             let row = known.get(id);
             let judging = judging(id.0);
-            let Some(judged) = apply(
-                id.0,
-                row.map(|row| &row.judged),
-                workflow,
-                &judging,
-                &mut moves,
-            ) else {
+            let Some(judged) = apply(id.0, row.map(|row| &row.judged), workflow, &judging, moves)
+            else {
                 continue;
             };
             match row {
@@ -68,8 +74,7 @@ impl Tx<'_> {
             }
         }
         self.insert(&inserts).await?;
-        self.update(&updates).await?;
-        Ok(moves)
+        self.update(&updates).await
     }
 
     /// Judges at most `limit` workflows whose time has come although no evidence did. Replicas share
@@ -108,7 +113,7 @@ impl Tx<'_> {
 
     /// The partition that rows are inserted into. Holds off the opening of another one until the end
     /// of the transaction.
-    async fn current_epoch(&mut self) -> Result<i32, StoreError> {
+    pub(super) async fn current_epoch(&mut self) -> Result<i32, StoreError> {
         // Few rows are touched among many: a plan that scans a partition is always wrong here, but
         // the planner cannot know while statistics are missing. Nobody waits for a statement that
         // takes longer than a commit may: it would only hold its locks.
@@ -130,9 +135,9 @@ impl Tx<'_> {
             .map_err(|source| self.failed(source))
     }
 
-    async fn lock_known(
+    pub(super) async fn lock_known<T>(
         &mut self,
-        gathered: &Gathered,
+        gathered: &BTreeMap<EventId, T>,
     ) -> Result<BTreeMap<EventId, Known>, StoreError> {
         let (slos, keys): (Vec<i32>, Vec<Uuid>) = gathered
             .keys()
@@ -182,7 +187,7 @@ impl Tx<'_> {
     }
 
     /// Rows that this transaction has locked. Found by their place, which spares the index.
-    async fn update(&mut self, rows: &Rows) -> Result<(), StoreError> {
+    pub(super) async fn update(&mut self, rows: &Rows) -> Result<(), StoreError> {
         if rows.slo_ids.is_empty() {
             return Ok(());
         }
@@ -229,7 +234,7 @@ fn trace_rank(workflow: &Workflow) -> i16 {
 
 /// Rows by column, as `unnest` takes them.
 #[derive(Default)]
-struct Rows {
+pub(super) struct Rows {
     slo_ids: Vec<i32>,
     keys: Vec<Uuid>,
     epochs: Vec<i32>,
@@ -252,7 +257,7 @@ struct Rows {
 }
 
 impl Rows {
-    fn push_known(&mut self, id: &EventId, known: &Known, judged: &Judged) {
+    pub(super) fn push_known(&mut self, id: &EventId, known: &Known, judged: &Judged) {
         self.push(id, known.epoch, judged);
         self.places.push(known.place.clone());
     }

@@ -12,6 +12,7 @@ mod counts_and_claims;
 mod delivery;
 mod demo;
 mod evaluation;
+mod links;
 mod pages;
 mod postgres;
 mod receiver;
