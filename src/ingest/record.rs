@@ -185,6 +185,10 @@ impl RecorderLoop {
             watermark,
             skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
         };
+        let mut correlated = BTreeMap::new();
+        for (slo, count) in findings.iter().flat_map(|findings| &findings.correlated) {
+            *correlated.entry(*slo).or_default() += count;
+        }
         let mut tx = self.parts.store.begin("record evidence").await?;
         let mut moves = Moves::default();
         if !news.is_empty() {
@@ -198,6 +202,8 @@ impl RecorderLoop {
         tx.add_counts(self.parts.writer, &moves).await?;
         let now = self.parts.clock.now();
         tx.add_evidence_counts(now, &unusable, &moves.corrected)
+            .await?;
+        tx.add_correlated_spans(self.parts.writer, now, &correlated)
             .await?;
         tx.commit().await
     }

@@ -6,6 +6,7 @@
 //! show.
 
 mod alerts;
+mod correlated_spans;
 mod definition_sets;
 mod deliveries;
 mod delivery_history;
@@ -30,6 +31,7 @@ use sqlx::{
 };
 
 pub use alerts::AlertTransition;
+pub use correlated_spans::SelectedSpans;
 pub use deliveries::{Claim, ClaimedDelivery, Lease, News, Settlement};
 pub use error::StoreError;
 pub use event_counts::{SeriesQuery, Writer};

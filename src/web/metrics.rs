@@ -11,8 +11,8 @@ use prometheus::{GaugeVec, Opts, Registry, TextEncoder, proto::MetricFamily};
 
 use super::{state::WebState, summary::Summary};
 use crate::{
-    domain::status::AlertState,
-    store::{SloRecord, StoreError},
+    domain::{names::SloId, status::AlertState},
+    store::{SelectedSpans, SloRecord, StoreError},
 };
 
 /// Name, help and labels of every metric of an SLO.
@@ -54,6 +54,11 @@ mod names {
         "When the SLO was evaluated last, in seconds since the Unix epoch.",
         &["slo"],
     );
+    pub(super) const SPANS: Metric = (
+        "throughline_slo_spans_window",
+        "Spans of the SLO's window that its selectors chose: `correlated`, or why they were not used.",
+        &["slo", "reason"],
+    );
     pub(super) const FIRING: Metric = (
         "throughline_alert_firing",
         "1 while the alert fires or recovers, else 0.",
@@ -74,8 +79,8 @@ pub(super) async fn get(State(state): State<WebState>) -> Response {
 /// Without the database the process's own metrics are still told: they are what explains it.
 async fn scrape(state: &WebState) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
     let mut families = state.metrics.gather();
-    match records(state).await {
-        Ok(records) => families.extend(slo_families(state, &records)?),
+    match read(state).await {
+        Ok((records, spans)) => families.extend(slo_families(state, &records, &spans)?),
         Err(error) => {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -86,18 +91,24 @@ async fn scrape(state: &WebState) -> Result<String, Box<dyn std::error::Error + 
     Ok(TextEncoder::new().encode_to_string(&families)?)
 }
 
-async fn records(state: &WebState) -> Result<Vec<SloRecord>, StoreError> {
-    state
-        .store
-        .begin("read the statuses for a scrape")
-        .await?
-        .slos()
-        .await
+type Spans = BTreeMap<SloId, SelectedSpans>;
+
+async fn read(state: &WebState) -> Result<(Vec<SloRecord>, Spans), StoreError> {
+    let (catalog, now) = (Arc::clone(&state.catalog.borrow()), state.clock.now());
+    let mut tx = state.store.begin("read the statuses for a scrape").await?;
+    let records = tx.slos().await?;
+    let windows: Vec<_> = records
+        .iter()
+        .filter_map(|record| Some((record.id, now - catalog.slos.get(&record.name)?.window)))
+        .collect();
+    let spans = tx.selected_spans(&windows).await?;
+    Ok((records, spans))
 }
 
 fn slo_families(
     state: &WebState,
     records: &[SloRecord],
+    spans: &Spans,
 ) -> Result<Vec<MetricFamily>, prometheus::Error> {
     let catalog = Arc::clone(&state.catalog.borrow());
     let by_name: BTreeMap<_, _> = records
@@ -106,7 +117,11 @@ fn slo_families(
         .collect();
     let gauges = Gauges::new()?;
     for slo in catalog.slos.values() {
-        gauges.set(&Summary::new(slo, by_name.get(&slo.name).copied()));
+        let record = by_name.get(&slo.name).copied();
+        gauges.set(&Summary::new(slo, record));
+        if let Some(spans) = record.and_then(|record| spans.get(&record.id)) {
+            gauges.set_spans(slo.name.as_str(), spans);
+        }
     }
     Ok(gauges.registry.gather())
 }
@@ -120,6 +135,7 @@ struct Gauges {
     in_flight: GaugeVec,
     overdue: GaugeVec,
     evaluated: GaugeVec,
+    spans: GaugeVec,
     firing: GaugeVec,
 }
 
@@ -139,6 +155,7 @@ impl Gauges {
             in_flight: gauge(names::IN_FLIGHT)?,
             overdue: gauge(names::OVERDUE)?,
             evaluated: gauge(names::EVALUATED)?,
+            spans: gauge(names::SPANS)?,
             firing: gauge(names::FIRING)?,
             registry,
         })
@@ -200,6 +217,18 @@ impl Gauges {
                 1.0
             };
             self.firing.with_label_values(&[name, severity]).set(fires);
+        }
+    }
+}
+
+impl Gauges {
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    fn set_spans(&self, name: &str, spans: &SelectedSpans) {
+        let unusable = spans.unusable.iter();
+        let counts = unusable.map(|(reason, count)| (reason.as_str(), *count));
+        for (reason, count) in counts.chain([("correlated", spans.correlated)]) {
+            let gauge = self.spans.with_label_values(&[name, reason]);
+            gauge.set(count as f64);
         }
     }
 }

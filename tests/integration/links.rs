@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::trace::v1::{Span as WireSpan, span::Link as Wire
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 use throughline::{
     domain::{
-        classify::{Classifier, Findings},
+        classify::{Classifier, Findings, Unusable},
         counts::EventCounts,
         definition::{DefinitionFile, load},
         ledger::{Moves, gather, join},
@@ -415,4 +415,25 @@ async fn s5_chains_in_disorder_over_two_replicas_are_judged_as_one_workflow_each
     one.api.counts_become("orders", workload.expected).await;
     Delivery::start(&workload, &doors).finish().await;
     other.api.counts_become("orders", workload.expected).await;
+}
+
+#[tokio::test]
+async fn spans_that_name_no_workflow_are_told_on_the_page_and_in_the_metrics() {
+    let database = TestDatabase::create().await;
+    let by_order = ORDERS.replace("[trace, links]", "[span.order.id]");
+    let service = Site::on(&database, &by_order).start().await;
+    let spans = vec![span(rand::random(), "order placed", minutes_ago(3))];
+    let sent = post(&service.api.client, &service.api.http, request(spans));
+    assert_eq!(sent.await.unwrap(), 200);
+    let twin = service.api.json("/api/v1/slos/orders").await;
+    assert_eq!(twin["correlation"]["correlated_ratio"], 0.0, "{twin}");
+    assert_eq!(twin["correlation"]["uncorrelated"], 1, "{twin}");
+    let reason = Unusable::Uncorrelated.as_str();
+    let sample = format!("throughline_slo_spans_window{{reason=\"{reason}\",slo=\"orders\"}}");
+    assert_eq!(service.api.metric(&sample).await, Some(1.0));
+    let page = service.api.text("/slos/orders").await;
+    assert!(
+        page.contains("of 1 selected spans name their workflow"),
+        "{page}"
+    );
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     charts::burn_history,
+    correlation::CorrelationView,
     evidence::EvidenceView,
     view::{
         BudgetPoint, CustomerView, DefinitionView, Past, Range, ReasonPoint, SloView, WorkflowView,
@@ -49,12 +50,14 @@ pub(super) async fn view(state: &WebState, slo: &Slo, range: Range) -> Result<Sl
     let six_hours = TimeRange::ending_at(now, 6 * HOUR);
     let sums = tx.sums(&[(id, window), (id, six_hours)]).await?;
     let sum = |at: usize| sums.get(at).copied().unwrap_or_default();
+    let spans = tx.selected_spans(&[(id, window.from)]).await?.remove(&id);
     Ok(SloView {
         as_of: now,
         range,
         counts: sum(0).into(),
         last_six_hours: sum(1),
         evidence: EvidenceView::all(tx.evidence_counts(id, window.from).await?),
+        correlation: spans.and_then(|spans| CorrelationView::new(&spans, sum(0).orphan)),
         in_flight_oldest: oldest
             .into_iter()
             .map(|record| WorkflowView::new(record, now))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::evidence::EvidenceView;
+use super::{correlation::CorrelationView, evidence::EvidenceView};
 use crate::{
     domain::{
         counts::EventCounts,
@@ -33,6 +33,8 @@ pub(in crate::web) struct SloView {
     pub(super) counts: Counts,
     /// Evidence that could not be used or changed a verdict in the window, by reason.
     pub(super) evidence: Vec<EvidenceView>,
+    /// Of the spans of the window; `None` without any.
+    pub(super) correlation: Option<CorrelationView>,
     pub(super) in_flight_oldest: Vec<WorkflowView>,
     /// Of the last hour.
     pub(super) worst_workflows: Vec<WorkflowView>,
