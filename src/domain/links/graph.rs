@@ -47,11 +47,14 @@ impl Graph {
     /// new; where there is nothing else, the span's own trace is where its work began.
     pub fn origins(&self, filter: LinkFilter, span: SpanRef) -> Origins {
         let mut origins = Origins::default();
-        let mut fewest_hops = BTreeMap::from([(span, 0)]);
-        let mut next = VecDeque::from([(span, 0)]);
-        while let Some((at, hops)) = next.pop_front() {
+        let mut walk = Walk::from(span);
+        while let Some((at, hops)) = walk.next.pop_front() {
             // It was found again by fewer links.
-            if fewest_hops.get(&at).is_some_and(|fewest| *fewest < hops) {
+            if walk
+                .fewest_hops
+                .get(&at)
+                .is_some_and(|fewest| *fewest < hops)
+            {
                 continue;
             }
             let Some(steps) = self.spans.get(&(filter, at)) else {
@@ -68,11 +71,7 @@ impl Graph {
                 continue;
             }
             for target in targets {
-                let known = fewest_hops.get(target);
-                if known.is_none_or(|known| hops < *known) {
-                    fewest_hops.insert(*target, hops);
-                    steps.queue(&mut next, (*target, hops));
-                }
+                walk.reach(*target, hops, steps);
             }
         }
         if origins.traces.is_empty() {
@@ -91,13 +90,35 @@ impl Steps {
             (&self.links, hops + 1)
         }
     }
+}
 
+/// What has been reached and is yet to be looked at.
+struct Walk {
+    fewest_hops: BTreeMap<SpanRef, usize>,
+    next: VecDeque<(SpanRef, usize)>,
+}
+
+impl From<SpanRef> for Walk {
+    fn from(span: SpanRef) -> Self {
+        Self {
+            fewest_hops: BTreeMap::from([(span, 0)]),
+            next: VecDeque::from([(span, 0)]),
+        }
+    }
+}
+
+impl Walk {
     /// What is as near as the last one comes next, so that every span is reached by the fewest links.
-    fn queue(&self, next: &mut VecDeque<(SpanRef, usize)>, step: (SpanRef, usize)) {
-        if self.links.is_empty() {
-            next.push_front(step);
+    fn reach(&mut self, target: SpanRef, hops: usize, by: &Steps) {
+        let known = self.fewest_hops.get(&target);
+        if known.is_some_and(|known| *known <= hops) {
+            return;
+        }
+        self.fewest_hops.insert(target, hops);
+        if by.links.is_empty() {
+            self.next.push_front((target, hops));
         } else {
-            next.push_back(step);
+            self.next.push_back((target, hops));
         }
     }
 }
