@@ -173,6 +173,7 @@ impl RecorderLoop {
         let news = LinkNews {
             linked: findings.iter().flat_map(|f| &f.linked).collect(),
             edges: findings.iter().flat_map(|f| &f.edges).collect(),
+            batches: findings.iter().flat_map(|f| &f.batches).collect(),
         };
         let mut unusable = BTreeMap::new();
         for (key, count) in findings.iter().flat_map(|findings| &findings.unusable) {

@@ -16,8 +16,9 @@ use super::{
     workflows::{JudgingBySlo, Known, Rows},
 };
 use crate::domain::{
+    batch::BatchPiece,
     classify::{Linked, trace_key},
-    ledger::{EventId, Gathered, Moves, rejudge},
+    ledger::{EventId, Gathered, Moves, join, rejudge},
     links::{Edges, LinkFilter, Piece, Placement, SpanRef, place, rejoin},
     names::SloId,
     workflow::Workflow,
@@ -29,11 +30,12 @@ const LINK_LOCK: i64 = 0x0074_6872_6c69_6e6b;
 /// Pieces that one transaction places: more are left for the next.
 const BATCH: i64 = 5_000;
 
-/// What requests say of links.
+/// What requests say of links, and of messages that share a context.
 #[derive(Debug, Default)]
 pub struct LinkNews<'a> {
     pub linked: Vec<&'a Linked>,
     pub edges: Vec<&'a Edges>,
+    pub batches: Vec<&'a BatchPiece>,
 }
 
 /// What following links came to.
@@ -49,7 +51,7 @@ pub struct Followed {
 
 impl LinkNews<'_> {
     pub fn is_empty(&self) -> bool {
-        self.linked.is_empty() && self.edges.is_empty()
+        self.linked.is_empty() && self.edges.is_empty() && self.batches.is_empty()
     }
 }
 
@@ -64,12 +66,16 @@ impl Tx<'_> {
     ) -> Result<Followed, StoreError> {
         self.hold_links().await?;
         let epoch = self.current_epoch().await?;
+        let mut gathered = self.take_batches(&news.batches, epoch).await?;
         let spans = self.add_edges(&news.edges, epoch).await?;
         self.wake(&spans).await?;
         self.add_pieces(&news.linked, epoch).await?;
         let pieces = self.stale_pieces().await?;
         if pieces.is_empty() {
-            return Ok(Followed::default());
+            return Ok(Followed {
+                gathered,
+                ..Followed::default()
+            });
         }
         let (ids, pieces): (Vec<Uuid>, Vec<Piece>) = pieces.into_iter().unzip();
         let columns: BTreeSet<(LinkFilter, SpanRef)> = pieces
@@ -85,7 +91,7 @@ impl Tx<'_> {
             missing.map(move |span| (piece.filter, *span, *id))
         });
         self.wait(&waits.collect(), epoch).await?;
-        let mut gathered = placement.joined();
+        join(&mut gathered, placement.joined());
         let left = self.what_is_left(&placement).await?;
         gathered.extend(self.rejudge_left(left, judging, moves).await?);
         Ok(Followed {

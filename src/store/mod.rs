@@ -6,6 +6,7 @@
 //! show.
 
 mod alerts;
+mod batch_messages;
 mod correlated_spans;
 mod definition_sets;
 mod deliveries;

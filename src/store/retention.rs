@@ -11,7 +11,12 @@ use crate::domain::time::{TimeRange, Timestamp};
 pub(super) const EPOCH_LOCK: i64 = 0x0074_6872_6f75_6768;
 
 /// What has a partition per epoch besides the workflows themselves.
-const PARTITIONED_LIKE_WORKFLOWS: [&str; 3] = ["span_edges", "link_evidence", "link_waits"];
+const PARTITIONED_LIKE_WORKFLOWS: [&str; 4] = [
+    "span_edges",
+    "link_evidence",
+    "link_waits",
+    "batch_messages",
+];
 
 /// How far one partition of minutes, and one of hours, reaches.
 const MINUTES_PARTITION: Duration = Duration::from_hours(168);

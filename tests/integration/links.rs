@@ -107,10 +107,10 @@ fn chain(nth: u64, took: u64) -> Vec<Span> {
     ]
 }
 
-fn classifier() -> Classifier {
+fn classifier(definition: &str) -> Classifier {
     let file = DefinitionFile {
         path: "orders.yaml".to_owned(),
-        text: ORDERS.to_owned(),
+        text: definition.to_owned(),
     };
     let (catalog, _) = load(&[file]).unwrap();
     let ids = catalog.slos.keys().map(|name| (name.clone(), SLO));
@@ -142,6 +142,7 @@ async fn try_record(store: &Store, writer: Writer, findings: &Findings) -> Resul
     let news = LinkNews {
         linked: findings.linked.iter().collect(),
         edges: findings.edges.iter().collect(),
+        batches: findings.batches.iter().collect(),
     };
     let (judging, mut moves) = (|_| judging(at(0)), Moves::default());
     let mut tx = store.begin("record").await?;
@@ -155,7 +156,11 @@ async fn try_record(store: &Store, writer: Writer, findings: &Findings) -> Resul
 
 /// Records one request and returns how many pieces of evidence began too far away.
 async fn record_as(store: &Store, writer: Writer, spans: &[Span]) -> i64 {
-    let (classifier, mut findings) = (classifier(), Findings::default());
+    record_by(ORDERS, (store, writer), spans).await
+}
+
+async fn record_by(definition: &str, (store, writer): (&Store, Writer), spans: &[Span]) -> i64 {
+    let (classifier, mut findings) = (classifier(definition), Findings::default());
     for span in spans {
         classifier.classify(span, at(0) - HORIZON, &mut findings);
     }
@@ -330,7 +335,7 @@ async fn what_one_request_leaves_to_be_placed_is_placed_by_a_later_turn() {
     .execute(&mut connection)
     .await
     .unwrap();
-    let (_sender, classifier) = watch::channel(Arc::new(classifier()));
+    let (_sender, classifier) = watch::channel(Arc::new(classifier(ORDERS)));
     let unplaced = Unplaced {
         store: database.store.clone(),
         writer: Writer(1),
@@ -340,6 +345,45 @@ async fn what_one_request_leaves_to_be_placed_is_placed_by_a_later_turn() {
     assert_eq!(report.placed, 2);
     assert_eq!(unplaced.tick(at(0), at(0)).await.unwrap().placed, 0);
     assert_eq!(counts(&database).await, BTreeMap::from([(GOOD, 1)]));
+}
+
+/// A message of the batch that span 1 of trace 0 published.
+fn received(message: u64, secs: u64) -> Span {
+    let mut span = linked(spoken((message + 1, 1), "order confirmed", secs), (0, 1));
+    let id = format!("m{message}");
+    span.attributes
+        .push(("messaging.message.id".to_owned(), id.as_str().into()));
+    span
+}
+
+#[tokio::test]
+async fn s11_messages_published_together_are_a_workflow_each_on_any_replica_in_any_order() {
+    let by_message = ORDERS.replace("[trace, links]", "[{ message: span.messaging.message.id }]");
+    let mut publication = spoken((0, 1), "order placed", 0);
+    let count = ("messaging.batch.message_count".to_owned(), 40.into());
+    publication.attributes.push(count);
+    // Of 40 messages 30 are received, a third of them too late; each is told to two replicas.
+    let mut spans: Vec<_> = (0..30)
+        .map(|message| received(message, if message % 3 == 0 { 80 } else { 20 }))
+        .collect();
+    spans.push(publication);
+    let database = ready().await;
+    let mut replicas = tokio::task::JoinSet::new();
+    for replica in 0..2 {
+        spans.shuffle(&mut StdRng::seed_from_u64(replica));
+        let (spans, store) = (spans.clone(), database.store.clone());
+        let definition = by_message.clone();
+        replicas.spawn(async move {
+            let writer = Writer(i16::try_from(replica).unwrap());
+            for request in spans.chunks(4) {
+                record_by(&definition, (&store, writer), request).await;
+            }
+        });
+    }
+    replicas.join_all().await;
+    sweep(&database.store, at(1_000)).await;
+    let expected = BTreeMap::from([(GOOD, 20), (LATE, 10), (TIMEOUT, 10)]);
+    assert_eq!(counts(&database).await, expected);
 }
 
 fn wire_linked(mut span: WireSpan, to: &WireSpan) -> WireSpan {

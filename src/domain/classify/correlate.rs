@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
 
+use super::{Role, messages};
 use crate::domain::{
     definition::{AttributeName, Correlator},
-    links::{LinkFilter, MAX_LINKS},
+    links::{LinkFilter, MAX_LINKS, SpanRef},
     names::TraceId,
     selector::Selector,
     span::{AttributeScope, LinkView, SpanView, Value},
@@ -17,7 +18,7 @@ use crate::domain::{
 /// Labels and customers are cut to this many bytes, so that no row grows with what senders write.
 const MAX_TEXT: usize = 256;
 /// What is longer is no id: a payload stands in its place, and hashing it would hide that.
-const MAX_KEY: usize = 1_024;
+pub(super) const MAX_KEY: usize = 1_024;
 
 /// Which workflow a span speaks of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,13 @@ pub(super) enum Correlation {
     },
     /// Of the work that began in the trace that its links lead to.
     Origin(LinkFilter),
+    /// Of messages that it published and that share its context.
+    Published { messages: u32, is_cut: bool },
+    /// Of messages that were published by these spans.
+    Received {
+        messages: BTreeMap<(SpanRef, EventKey), String>,
+        is_cut: bool,
+    },
     /// None of the correlators is present.
     Absent,
     /// What identifies the workflow is too long to be an id.
@@ -82,14 +90,32 @@ pub fn trace_key(trace_id: TraceId) -> EventKey {
     hash(&[b"trace", trace_id.as_bytes()])
 }
 
+/// The key of one message of those that share a context.
+pub fn message_key(context: SpanRef, slot: u32) -> EventKey {
+    hash(&[
+        b"message",
+        context.trace_id.as_bytes(),
+        context.span_id.as_bytes(),
+        &slot.to_be_bytes(),
+    ])
+}
+
 /// The first correlator that is present decides.
-pub(super) fn correlate(correlators: &[Correlator], span: &dyn SpanView) -> Correlation {
+pub(super) fn correlate(
+    correlators: &[Correlator],
+    role: Role,
+    span: &dyn SpanView,
+) -> Correlation {
     let found = correlators.iter().find_map(|correlator| match correlator {
         Correlator::Trace | Correlator::Links { .. } => Some(match followed_links(correlators) {
             Some(only) => Correlation::Origin(LinkFilter::new(only)),
             None => Identity::of_trace(span.trace_id()).into(),
         }),
         Correlator::TraceState { key } => by_trace_state(key, span),
+        Correlator::Message { count, .. } if role == Role::Start => {
+            Some(messages::published(count, span))
+        }
+        Correlator::Message { id, .. } => messages::received(id, span),
         Correlator::Attribute { attribute, run } => by_attribute(attribute, run.as_ref(), span),
     });
     found.unwrap_or(Correlation::Absent)
@@ -103,7 +129,10 @@ pub(super) fn correlate(correlators: &[Correlator], span: &dyn SpanView) -> Corr
 pub(super) fn followed_links(correlators: &[Correlator]) -> Option<Option<&Selector>> {
     correlators.iter().find_map(|correlator| match correlator {
         Correlator::Links { only } => Some(only.as_ref()),
-        Correlator::Attribute { .. } | Correlator::TraceState { .. } | Correlator::Trace => None,
+        Correlator::Attribute { .. }
+        | Correlator::Message { .. }
+        | Correlator::TraceState { .. }
+        | Correlator::Trace => None,
     })
 }
 
@@ -185,7 +214,7 @@ impl From<Read> for Correlation {
 /// A batch: every link that identifies a workflow speaks of one.
 fn on_links(
     span: &dyn SpanView,
-    identify: &mut dyn FnMut(&dyn LinkView) -> Option<Read>,
+    read: &mut dyn FnMut(&dyn LinkView) -> Option<Read>,
 ) -> Option<Correlation> {
     let mut found = BTreeMap::new();
     let (mut looked_at, mut is_cut, mut is_too_long) = (0, false, false);
@@ -193,7 +222,7 @@ fn on_links(
         looked_at += 1;
         is_cut = looked_at > MAX_LINKS;
         if !is_cut {
-            match identify(link) {
+            match read(link) {
                 Some(Read::Usable(identity)) => {
                     found.insert(identity.key, identity);
                 }
@@ -219,7 +248,7 @@ pub(super) fn text_of(attribute: &AttributeName, span: &dyn SpanView) -> Option<
     text(span.attribute(attribute.scope, &attribute.key)?)
 }
 
-fn text(value: Value<'_>) -> Option<String> {
+pub(super) fn text(value: Value<'_>) -> Option<String> {
     let text = match value {
         Value::String(text) => text.to_owned(),
         Value::Int(number) => number.to_string(),

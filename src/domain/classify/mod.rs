@@ -2,11 +2,12 @@
 
 mod correlate;
 mod follow;
+mod messages;
 mod times;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-pub use correlate::trace_key;
+pub use correlate::{message_key, trace_key};
 pub use follow::Linked;
 pub use times::{AbsurdTime, TimeLimits};
 
@@ -15,14 +16,15 @@ use self::{
     follow::Followed,
 };
 use super::{
+    batch::{BatchFact, BatchPiece},
     definition::{Catalog, Indicator, Slo, SpanIndicator, WorkflowIndicator},
-    links::Edges,
+    links::{Edges, SpanRef},
     names::{Name, SloId},
     selector::{Selector, SelectorContext, SelectorIndex},
     span::{SpanStatus, SpanView},
     started_at,
     time::Timestamp,
-    workflow::{Evidence, Fact, SpanOutcome},
+    workflow::{Evidence, Fact, SpanOutcome, Workflow},
 };
 
 /// All selectors of a catalog, ready to be asked about spans.
@@ -52,6 +54,8 @@ pub struct Findings {
     pub correlated: BTreeMap<SloId, i64>,
     /// Of workflows that only links can tell.
     pub linked: Vec<Linked>,
+    /// Of messages that share a context.
+    pub batches: Vec<BatchPiece>,
     /// Where the work of each span came from, while some SLO follows links.
     pub edges: Vec<Edges>,
 }
@@ -68,7 +72,7 @@ pub enum Unusable {
     NoStartTime,
     /// What identifies the workflow is too long to be an id.
     KeyTooLong,
-    /// Only the first links of the span were looked at.
+    /// Only the first links of the span were looked at, or the first messages of a batch started.
     TooManyLinks,
     /// The workflow began more links away than are followed.
     TooManyHops,
@@ -79,12 +83,17 @@ impl Findings {
         self.evidence.is_empty()
             && self.unusable.is_empty()
             && self.linked.is_empty()
+            && self.batches.is_empty()
             && self.edges.is_empty()
     }
 
     /// Evidence for every workflow that the span speaks of.
     fn add(&mut self, correlation: Correlation, evidence: &Evidence, span: &dyn SpanView) {
         let slo = evidence.slo;
+        // A one-span event has nothing to correlate with.
+        if !matches!(evidence.fact, Fact::Decided { .. }) {
+            *self.correlated.entry(slo).or_default() += 1;
+        }
         match correlation {
             Correlation::Of { identities, is_cut } => {
                 if is_cut {
@@ -100,8 +109,36 @@ impl Findings {
             Correlation::Origin(filter) => {
                 self.linked.push(Linked::new(filter, evidence, span));
             }
+            Correlation::Published { messages, is_cut } => {
+                if is_cut {
+                    self.note(slo, Unusable::TooManyLinks);
+                }
+                let what = BatchFact::Published { messages };
+                self.add_to_batch(what, SpanRef::of(span), evidence);
+            }
+            Correlation::Received { messages, is_cut } => {
+                if is_cut {
+                    self.note(slo, Unusable::TooManyLinks);
+                }
+                for ((context, message), label) in messages {
+                    let of_message = Evidence {
+                        label,
+                        ..evidence.clone()
+                    };
+                    self.add_to_batch(BatchFact::Received { message }, context, &of_message);
+                }
+            }
             Correlation::Absent | Correlation::TooLong => {}
         }
+    }
+
+    fn add_to_batch(&mut self, what: BatchFact, context: SpanRef, evidence: &Evidence) {
+        self.batches.push(BatchPiece {
+            slo: evidence.slo,
+            context,
+            what,
+            said: Workflow::from(evidence),
+        });
     }
 
     fn note(&mut self, slo: SloId, why: Unusable) {
@@ -182,9 +219,6 @@ impl Classifier {
                         customer: customer(slo, span),
                     };
                     findings.add(correlation, &evidence, span);
-                    if matches!(slo.indicator, Indicator::Workflow(_)) {
-                        *findings.correlated.entry(*id).or_default() += 1;
-                    }
                 }
             }
         });
@@ -240,7 +274,7 @@ fn of_workflow(
     if counted_from < horizon {
         return Some(Err(Unusable::TooLate));
     }
-    Some(match correlate(&workflow.correlate, span) {
+    Some(match correlate(&workflow.correlate, role, span) {
         Correlation::Absent => Err(Unusable::Uncorrelated),
         Correlation::TooLong => Err(Unusable::KeyTooLong),
         correlation => Ok((correlation, fact)),

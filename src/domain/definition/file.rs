@@ -98,7 +98,7 @@ pub(super) struct WorkflowFile {
     pub(super) correlate: Field<Vec<Field<TextOr<CorrelatorFile>>>>,
 }
 
-/// Exactly one of attribute, tracestate and links.
+/// Exactly one of attribute, message, tracestate and links.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]
@@ -107,6 +107,12 @@ pub(super) struct CorrelatorFile {
     pub(super) attribute: Option<Field<String>>,
     /// Tells the runs apart that share the attribute's value.
     pub(super) run: Option<Field<String>>,
+    /// The attribute that tells messages apart that were published together and share one context, on
+    /// the consumer's span or its links.
+    pub(super) message: Option<Field<String>>,
+    /// How many messages a start publishes; span.messaging.batch.message_count if left out, and 1
+    /// where the span has none.
+    pub(super) count: Option<Field<String>>,
     /// A key of the W3C trace state of the span, or else of its links.
     pub(super) tracestate: Option<Field<String>>,
     /// Which links carry a workflow on, where not all do: a selector that sees one link at a time.

@@ -112,6 +112,12 @@ pub enum Correlator {
         /// Tells the runs apart that share the attribute's value.
         run: Option<AttributeName>,
     },
+    /// Messages that were published together share one context: the span that published them starts
+    /// `count` workflows, and `id` tells them apart where they are received.
+    Message {
+        id: AttributeName,
+        count: AttributeName,
+    },
     /// The value of a key of the W3C trace state, on the span, or else on its links as above.
     TraceState { key: String },
     /// Always present. With [`Correlator::Links`] beside it, it is the trace in which the work began.

@@ -55,8 +55,8 @@ fn explanation(reason: &str) -> (&'static str, &'static str) {
             "Correlate by an attribute that holds an id of at most 1,024 bytes.",
         ),
         "too_many_links" => (
-            "spans with more links than are looked at; the workflows of the others may time out",
-            "Process batches of at most 1,000 messages per span, or one span per message.",
+            "spans with more links or messages than are looked at; the workflows of the others are lost",
+            "Publish and process batches of at most 1,000 messages per span, or one span per message.",
         ),
         "too_many_hops" => (
             "spans whose work began more than 32 links away, where they were not followed",

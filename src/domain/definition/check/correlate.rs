@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        Correlator,
+        AttributeName, Correlator,
         file::CorrelatorFile,
         problem::{Findings, Place},
         read::{Field, TextOr},
@@ -10,6 +10,7 @@ use super::{
     selector::{WorkflowDuration, attribute, selector},
     values::required_ref,
 };
+use crate::domain::span::AttributeScope;
 
 pub(super) fn correlators(
     findings: &Findings<'_>,
@@ -46,9 +47,13 @@ fn each_can_decide(findings: &Findings<'_>, correlators: &[(Correlator, Place)])
         match one {
             Correlator::Trace => traces += 1,
             Correlator::Links { .. } => links += 1,
-            Correlator::Attribute { .. } | Correlator::TraceState { .. } if links + traces == 0 => {
-            }
-            Correlator::Attribute { .. } | Correlator::TraceState { .. } => {
+            Correlator::Attribute { .. }
+            | Correlator::Message { .. }
+            | Correlator::TraceState { .. }
+                if links + traces == 0 => {}
+            Correlator::Attribute { .. }
+            | Correlator::Message { .. }
+            | Correlator::TraceState { .. } => {
                 findings.error_with_help(
                     *place,
                     "this never decides: every span has a trace, and that comes before it",
@@ -100,8 +105,19 @@ fn of_shape(findings: &Findings<'_>, file: &CorrelatorFile, place: Place) -> Opt
         findings.error(place, "`run` belongs to `attribute`, which is not there");
         return None;
     }
-    match (&file.attribute, &file.tracestate, &file.links) {
-        (Some(field), None, None) => {
+    if let (None, Some(count)) = (&file.message, &file.count) {
+        let (_, place) = count.valid()?;
+        findings.error(place, "`count` belongs to `message`, which is not there");
+        return None;
+    }
+    match (
+        &file.attribute,
+        &file.message,
+        &file.tracestate,
+        &file.links,
+    ) {
+        (None, Some(field), None, None) => message(findings, field, file.count.as_ref()),
+        (Some(field), None, None, None) => {
             let (text, place) = field.valid()?;
             let name = attribute(findings, text, place);
             let run = match &file.run {
@@ -116,11 +132,11 @@ fn of_shape(findings: &Findings<'_>, file: &CorrelatorFile, place: Place) -> Opt
                 run,
             })
         }
-        (None, Some(field), None) => {
+        (None, None, Some(field), None) => {
             let (key, place) = field.valid()?;
             trace_state_key(findings, key, place).map(|key| Correlator::TraceState { key })
         }
-        (None, None, Some(field)) => {
+        (None, None, None, Some(field)) => {
             let (text, place) = field.valid()?;
             let only = selector(findings, text, place, WorkflowDuration::Unknown)?;
             Some(Correlator::Links { only: Some(only) })
@@ -128,13 +144,36 @@ fn of_shape(findings: &Findings<'_>, file: &CorrelatorFile, place: Place) -> Opt
         _ => {
             findings.error_with_help(
                 place,
-                "a correlator has exactly one of `attribute`, `tracestate` and `links`",
+                "a correlator has exactly one of `attribute`, `message`, `tracestate` and `links`",
                 "each one is an item of its own: `[{ tracestate: wf }, span.order.id, trace]`"
                     .to_owned(),
             );
             None
         }
     }
+}
+
+fn message(
+    findings: &Findings<'_>,
+    id: &Field<String>,
+    count: Option<&Field<String>>,
+) -> Option<Correlator> {
+    let (text, place) = id.valid()?;
+    let id = attribute(findings, text, place);
+    let count = match count {
+        None => Some(AttributeName {
+            scope: AttributeScope::Span,
+            key: "messaging.batch.message_count".to_owned(),
+        }),
+        Some(field) => {
+            let (text, place) = field.valid()?;
+            attribute(findings, text, place)
+        }
+    };
+    Some(Correlator::Message {
+        id: id?,
+        count: count?,
+    })
 }
 
 pub(super) fn trace_state_key(findings: &Findings<'_>, key: &str, place: Place) -> Option<String> {

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::{
+    batch::Batch,
     classify::trace_key,
     ledger::rejudge,
     links::{Graph, LinkFilter, Move, Piece, SpanRef, place, rejoin},
@@ -18,6 +19,7 @@ pub(super) struct Kept {
     pieces: BTreeMap<[u8; 16], Piece>,
     waits: BTreeMap<[u8; 16], BTreeSet<SpanRef>>,
     pub(super) cut: i64,
+    batches: BTreeMap<SpanRef, Batch>,
 }
 
 impl Span {
@@ -63,6 +65,12 @@ impl World {
     }
 
     pub(super) fn follow(&mut self, findings: &Findings) {
+        for piece in &findings.batches {
+            let batch = self.links.batches.entry(piece.context).or_default();
+            for ((slo, key), workflow) in batch.take(piece) {
+                self.judge_one(slo, key, &workflow);
+            }
+        }
         let mut stale = BTreeSet::new();
         for edges in &findings.edges {
             self.links.graph.add(edges);

@@ -270,6 +270,7 @@ impl World {
     }
 }
 
+mod batches;
 mod correlation;
 mod laws;
 mod links;
