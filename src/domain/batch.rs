@@ -69,7 +69,8 @@ impl Batch {
         gathered
     }
 
-    fn publish(&mut self, messages: u32, said: &Workflow) -> u32 {
+    /// Adds what a publication says and returns how many messages it has.
+    pub fn publish(&mut self, messages: u32, said: &Workflow) -> u32 {
         let (known, workflow) = self
             .published
             .get_or_insert_with(|| (messages, said.clone()));

@@ -93,7 +93,7 @@ impl Tx<'_> {
         let spans = rows.keys().map(|((_, at), _)| (LinkFilter::ALL, *at));
         let spans: SpanColumns = spans.collect();
         let ids: Vec<Uuid> = rows.keys().map(|(_, id)| Uuid::from_bytes(id.0)).collect();
-        let slots: Vec<i32> = rows.values().map(|row| row.slot).collect();
+        let numbers: Vec<i32> = rows.values().map(|row| row.slot).collect();
         let messages: Vec<Option<i32>> = rows.values().map(|row| row.messages).collect();
         let said: Vec<Option<Json<Workflow>>> = rows.into_values().map(|row| row.said).collect();
         sqlx::query(concat!(
@@ -108,7 +108,7 @@ impl Tx<'_> {
         .bind(spans.trace_ids)
         .bind(spans.span_ids)
         .bind(ids)
-        .bind(slots)
+        .bind(numbers)
         .bind(messages)
         .bind(said)
         .bind(epoch)
@@ -152,20 +152,13 @@ fn add(
             .map(|number| number.map(|number| u32::try_from(number).unwrap_or_default()))
     };
     let said: Option<Json<Workflow>> = row.try_get("said")?;
-    match (number("messages")?, said) {
+    if let (Some(messages), Some(Json(said))) = (number("messages")?, said) {
         // An older epoch may have another copy of it.
-        (Some(messages), Some(Json(said))) => match &mut batch.published {
-            None => batch.published = Some((messages, said)),
-            Some((known, workflow)) => {
-                *known = messages.max(*known);
-                workflow.join(&said);
-            }
-        },
-        (_, _) => {
-            let message = EventKey(row.try_get::<Uuid, _>("message")?.into_bytes());
-            let slot = number("slot")?.unwrap_or_default();
-            batch.slots.insert(message, slot);
-        }
+        batch.publish(messages, &said);
+    } else {
+        let message = EventKey(row.try_get::<Uuid, _>("message")?.into_bytes());
+        let slot = number("slot")?.unwrap_or_default();
+        batch.slots.insert(message, slot);
     }
     Ok(())
 }

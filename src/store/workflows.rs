@@ -135,7 +135,7 @@ impl Tx<'_> {
             .map_err(|source| self.failed(source))
     }
 
-    pub(super) async fn lock_known<T>(
+    pub(super) async fn lock_known<T: Sync>(
         &mut self,
         gathered: &BTreeMap<EventId, T>,
     ) -> Result<BTreeMap<EventId, Known>, StoreError> {

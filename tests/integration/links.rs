@@ -155,10 +155,6 @@ async fn try_record(store: &Store, writer: Writer, findings: &Findings) -> Resul
 }
 
 /// Records one request and returns how many pieces of evidence began too far away.
-async fn record_as(store: &Store, writer: Writer, spans: &[Span]) -> i64 {
-    record_by(ORDERS, (store, writer), spans).await
-}
-
 async fn record_by(definition: &str, (store, writer): (&Store, Writer), spans: &[Span]) -> i64 {
     let (classifier, mut findings) = (classifier(definition), Findings::default());
     for span in spans {
@@ -173,7 +169,15 @@ async fn record_by(definition: &str, (store, writer): (&Store, Writer), spans: &
 }
 
 async fn record(store: &Store, spans: &[Span]) -> i64 {
-    record_as(store, Writer(0), spans).await
+    record_by(ORDERS, (store, Writer(0)), spans).await
+}
+
+/// In requests of a few spans each.
+async fn record_bit_by_bit(definition: &str, (store, replica): (&Store, u64), spans: &[Span]) {
+    let writer = Writer(i16::try_from(replica).unwrap());
+    for request in spans.chunks(5) {
+        record_by(definition, (store, writer), request).await;
+    }
 }
 
 async fn sweep(store: &Store, watermark: Timestamp) {
@@ -268,10 +272,7 @@ async fn replicas_that_learn_of_a_chain_at_once_miss_no_edge() {
         let share: Vec<Span> = share.cloned().collect();
         let store = database.store.clone();
         replicas.spawn(async move {
-            let writer = Writer(i16::try_from(replica).unwrap());
-            for request in share.chunks(7) {
-                record_as(&store, writer, request).await;
-            }
+            record_bit_by_bit(ORDERS, (&store, replica), &share).await;
         });
     }
     replicas.join_all().await;
@@ -374,10 +375,7 @@ async fn s11_messages_published_together_are_a_workflow_each_on_any_replica_in_a
         let (spans, store) = (spans.clone(), database.store.clone());
         let definition = by_message.clone();
         replicas.spawn(async move {
-            let writer = Writer(i16::try_from(replica).unwrap());
-            for request in spans.chunks(4) {
-                record_by(&definition, (&store, writer), request).await;
-            }
+            record_bit_by_bit(&definition, (&store, replica), &spans).await;
         });
     }
     replicas.join_all().await;

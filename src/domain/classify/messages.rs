@@ -41,9 +41,9 @@ pub(super) fn received(id: &AttributeName, span: &dyn SpanView) -> Option<Correl
     span.any_link(&mut |link| {
         looked_at += 1;
         is_cut = looked_at > MAX_LINKS;
-        if !is_cut && let Some(context) = target(link) {
-            let id = on_link(id, link).or_else(|| own.clone());
-            id.into_iter().for_each(|id| add(context, id));
+        let id = on_link(id, link).or_else(|| own.clone());
+        if let (false, Some(context), Some(id)) = (is_cut, target(link), id) {
+            add(context, id);
         }
         is_cut
     });

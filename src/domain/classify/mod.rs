@@ -277,7 +277,10 @@ fn of_workflow(
     Some(match correlate(&workflow.correlate, role, span) {
         Correlation::Absent => Err(Unusable::Uncorrelated),
         Correlation::TooLong => Err(Unusable::KeyTooLong),
-        correlation => Ok((correlation, fact)),
+        correlation @ (Correlation::Of { .. }
+        | Correlation::Origin(_)
+        | Correlation::Published { .. }
+        | Correlation::Received { .. }) => Ok((correlation, fact)),
     })
 }
 

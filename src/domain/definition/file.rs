@@ -110,7 +110,7 @@ pub(super) struct CorrelatorFile {
     /// The attribute that tells messages apart that were published together and share one context, on
     /// the consumer's span or its links.
     pub(super) message: Option<Field<String>>,
-    /// How many messages a start publishes; span.messaging.batch.message_count if left out, and 1
+    /// How many messages a start publishes; `span.messaging.batch.message_count` if left out, and 1
     /// where the span has none.
     pub(super) count: Option<Field<String>>,
     /// A key of the W3C trace state of the span, or else of its links.
