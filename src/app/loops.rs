@@ -24,7 +24,7 @@ use crate::{
         time::Timestamp,
         watermark::{OutageLimits, ReplicaId},
     },
-    evaluate::{Evaluator, EvaluatorSettings, overdue::Overdue},
+    evaluate::{Evaluator, EvaluatorSettings, overdue::Overdue, unplaced::Unplaced},
     store::{Retention, Store, Writer},
     telemetry::metrics::Metrics,
 };
@@ -63,6 +63,7 @@ impl Loops {
         };
         self.spawn_heartbeat(tasks, &periodic);
         self.spawn_overdue(tasks, &periodic);
+        self.spawn_unplaced(tasks, &periodic);
         self.spawn_evaluation(tasks, &periodic);
         self.spawn_retention(tasks, &periodic);
         self.spawn_delivery(tasks, &periodic)?;
@@ -102,6 +103,19 @@ impl Loops {
         tasks.spawn(periodic.clone().run("overdue", SECOND, move |now| {
             let (overdue, up_to) = (overdue.clone(), *watermark.borrow());
             async move { Ok(overdue.tick(now, up_to).await?) }
+        }));
+    }
+
+    fn spawn_unplaced(&self, tasks: &TaskTracker, periodic: &Periodic) {
+        let unplaced = Unplaced {
+            store: self.store.clone(),
+            writer: self.writer,
+            classifier: self.in_force.classifier.clone(),
+        };
+        let watermark = self.watermark.subscribe();
+        tasks.spawn(periodic.clone().run("unplaced", SECOND, move |now| {
+            let (unplaced, up_to) = (unplaced.clone(), *watermark.borrow());
+            async move { Ok(unplaced.tick(now, up_to).await?) }
         }));
     }
 

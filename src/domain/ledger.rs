@@ -24,14 +24,21 @@ pub type Gathered = BTreeMap<EventId, Workflow>;
 /// Joins pieces of evidence of the same event.
 pub fn gather<'a>(evidence: impl IntoIterator<Item = &'a Evidence>) -> Gathered {
     let mut gathered = Gathered::new();
-    for piece in evidence {
-        let workflow = Workflow::from(piece);
+    let workflows = evidence
+        .into_iter()
+        .map(|piece| ((piece.slo, piece.key), Workflow::from(piece)));
+    join(&mut gathered, workflows);
+    gathered
+}
+
+/// Adds what is known of more events, or more of the same.
+pub fn join(gathered: &mut Gathered, more: impl IntoIterator<Item = (EventId, Workflow)>) {
+    for (id, workflow) in more {
         gathered
-            .entry((piece.slo, piece.key))
+            .entry(id)
             .and_modify(|known| known.join(&workflow))
             .or_insert(workflow);
     }
-    gathered
 }
 
 /// Whether a verdict of one of these could be that no end came: only then it matters how ends are
@@ -119,6 +126,14 @@ impl Moves {
         }
         if let Some((group, judged)) = new {
             self.add(group, &judged.verdict, judged.counts());
+        }
+    }
+
+    /// Notes that an event is none any more.
+    fn withdraw(&mut self, slo: SloId, old: &Judged) {
+        self.add(slo, &old.verdict, -old.counts());
+        if old.verdict.at.is_some() {
+            self.note(slo, Notice::Corrected);
         }
     }
 
@@ -229,6 +244,30 @@ fn joined(known: &Workflow, new: &Workflow) -> Workflow {
         workflow.details.terms = known.details.terms;
     }
     workflow
+}
+
+/// Judges `known` by what is left of it once evidence has turned out to be another workflow's. `None`
+/// if nothing is left: then it is no event, and no row.
+pub fn rejudge(
+    slo: SloId,
+    known: &Judged,
+    left: Option<&Workflow>,
+    judging: &Judging,
+    moves: &mut Moves,
+) -> Option<Judged> {
+    let Some(workflow) = left else {
+        moves.withdraw(slo, known);
+        return None;
+    };
+    let verdict = judge(workflow, &in_hindsight(Some(known), judging));
+    let (verdict, weight) = weigh(workflow, verdict, Some(known), judging.ends);
+    let judged = Judged {
+        workflow: workflow.clone(),
+        verdict,
+        weight,
+    };
+    moves.replace(slo, Some(known), &judged);
+    Some(judged)
 }
 
 /// A replica whose watermark lags behind must not reopen what another has found overdue: that

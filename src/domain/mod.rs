@@ -5,6 +5,8 @@
 //! spans concern an SLO; [`definition`], what a user promised; [`workflow`], from evidence to a
 //! verdict; [`group`], whose budget besides the SLO's it is; [`counts`] and [`series`], what verdicts add up to; [`burn_rate`], what the counts mean for the budget;
 //! [`condition`], what a rule says of them; [`alert`], the state over time; [`inhibition`], when it tells nothing new; [`status`], what is shown;
+//! verdict; [`links`] and [`batch`], where evidence belongs that no span can tell alone; [`counts`] and [`series`], what verdicts add up to; [`burn_rate`], what the counts mean for the budget;
+//! [`condition`], what a rule says of them; [`alert`], the state over time; [`status`], what is shown;
 //! [`notification`], what is told.
 #![deny(
     clippy::wildcard_enum_match_arm,
@@ -14,6 +16,7 @@
 )]
 
 pub mod alert;
+pub mod batch;
 pub mod burn_rate;
 pub mod classify;
 pub mod condition;
@@ -24,6 +27,7 @@ pub mod format;
 pub mod group;
 pub mod inhibition;
 pub mod ledger;
+pub mod links;
 pub mod names;
 pub mod notification;
 pub mod objective;
@@ -35,5 +39,6 @@ pub mod span;
 pub mod started_at;
 pub mod status;
 pub mod time;
+pub mod trace_state;
 pub mod watermark;
 pub mod workflow;

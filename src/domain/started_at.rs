@@ -4,6 +4,7 @@ use super::{
     definition::{StartedAt, TimeUnit},
     span::{SpanView, Value},
     time::Timestamp,
+    trace_state,
 };
 
 /// Nanoseconds since the epoch, or `None` where the span does not tell or tells no time.
@@ -39,15 +40,8 @@ fn from_trace_states(key: &str, span: &dyn SpanView) -> Option<i128> {
     })
 }
 
-/// One list of `key=value` members, separated by commas with optional blanks around (W3C Trace
-/// Context, section 3.3.1). The first member of that key counts.
 fn from_trace_state(key: &str, trace_state: &str) -> Option<i128> {
-    let blanks: &[char] = &[' ', '\t'];
-    let value = trace_state.split(',').find_map(|member| {
-        let (name, value) = member.trim_matches(blanks).split_once('=')?;
-        (name == key).then_some(value)
-    })?;
-    from_digits(value, TimeUnit::Nanoseconds)
+    from_digits(trace_state::value(trace_state, key)?, TimeUnit::Nanoseconds)
 }
 
 fn from_value(value: Value<'_>, unit: TimeUnit) -> Option<i128> {

@@ -14,12 +14,12 @@ use super::Unavailable;
 use crate::{
     clock::Clock,
     domain::{
-        classify::{Classifier, Findings},
-        ledger::{gather, may_time_out},
+        classify::{Classifier, Findings, Unusable},
+        ledger::{Moves, gather, join, may_time_out},
         sampling::EndSampling,
         time::Timestamp,
     },
-    store::{Store, StoreError, Writer},
+    store::{LinkNews, Store, StoreError, Writer},
 };
 
 /// A sender gives up after 5 s (the Collector's default time-out); it is told earlier.
@@ -169,7 +169,12 @@ impl RecorderLoop {
     }
 
     async fn try_commit(&self, findings: &[&Findings]) -> Result<(), StoreError> {
-        let gathered = gather(findings.iter().flat_map(|findings| &findings.evidence));
+        let mut gathered = gather(findings.iter().flat_map(|findings| &findings.evidence));
+        let news = LinkNews {
+            linked: findings.iter().flat_map(|f| &f.linked).collect(),
+            edges: findings.iter().flat_map(|f| &f.edges).collect(),
+            batches: findings.iter().flat_map(|f| &f.batches).collect(),
+        };
         let mut unusable = BTreeMap::new();
         for (key, count) in findings.iter().flat_map(|findings| &findings.unusable) {
             *unusable.entry(*key).or_default() += count;
@@ -177,16 +182,31 @@ impl RecorderLoop {
         let classifier = Arc::clone(&self.parts.classifier.borrow());
         let watermark = *self.parts.watermark.borrow();
         let now = self.parts.clock.now();
+        let mut correlated = BTreeMap::new();
+        for (slo, count) in findings.iter().flat_map(|findings| &findings.correlated) {
+            *correlated.entry(*slo).or_default() += count;
+        }
         let mut tx = self.parts.store.begin("record evidence").await?;
-        let learned = if may_time_out(&gathered, watermark) {
+        // What links move may be any workflow.
+        let learned = if !news.is_empty() || may_time_out(&gathered, watermark) {
             tx.end_sampling(now - EndSampling::REMEMBERED).await?
         } else {
             BTreeMap::new()
         };
         let judging = |slo| classifier.judging(slo, watermark, &learned);
-        let moves = tx.record_workflows(&gathered, &judging).await?;
+        let mut moves = Moves::default();
+        if !news.is_empty() {
+            let followed = tx.follow_links(&news, &judging, &mut moves).await?;
+            join(&mut gathered, followed.gathered);
+            for (slo, count) in followed.cut {
+                *unusable.entry((slo, Unusable::TooManyHops)).or_default() += count;
+            }
+        }
+        tx.record_more(&gathered, &judging, &mut moves).await?;
         tx.add_counts(self.parts.writer, &moves).await?;
         tx.add_evidence_counts(now, &unusable, &moves.noted).await?;
+        tx.add_correlated_spans(self.parts.writer, now, &correlated)
+            .await?;
         tx.learn_end_sampling(now, &moves.ends).await?;
         tx.commit().await
     }

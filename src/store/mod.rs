@@ -6,6 +6,8 @@
 //! show.
 
 mod alerts;
+mod batch_messages;
+mod correlated_spans;
 mod definition_sets;
 mod deliveries;
 mod delivery_history;
@@ -14,6 +16,8 @@ mod event_counts;
 mod evidence_counts;
 mod group_reads;
 mod groups;
+mod link_edges;
+mod link_evidence;
 mod retention;
 mod sampling_thresholds;
 mod slos;
@@ -31,10 +35,12 @@ use sqlx::{
 };
 
 pub use alerts::AlertTransition;
+pub use correlated_spans::SelectedSpans;
 pub use deliveries::{Claim, ClaimedDelivery, Lease, News, Settlement};
 pub use error::StoreError;
 pub use event_counts::{SeriesQuery, Writer};
 pub use group_reads::{GroupRecord, GroupTally};
+pub use link_evidence::{Followed, LinkNews};
 pub use retention::Retention;
 pub use slos::{Declaration, DueSlo, SloRecord};
 pub use workflow_reads::{AffectedCustomer, AffectedCustomers, OpenWorkflows, WorkflowRecord};

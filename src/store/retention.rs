@@ -10,6 +10,14 @@ use crate::domain::time::{TimeRange, Timestamp};
 /// Key of the advisory lock that writers of workflows share and the opening of an epoch excludes.
 pub(super) const EPOCH_LOCK: i64 = 0x0074_6872_6f75_6768;
 
+/// What has a partition per epoch besides the workflows themselves.
+const PARTITIONED_LIKE_WORKFLOWS: [&str; 4] = [
+    "span_edges",
+    "link_evidence",
+    "link_waits",
+    "batch_messages",
+];
+
 /// How far one partition of minutes, and one of hours, reaches.
 const MINUTES_PARTITION: Duration = Duration::from_hours(168);
 const HOURS_PARTITION: Duration = Duration::from_hours(2184);
@@ -94,6 +102,13 @@ impl Tx<'_> {
              for values in ({epoch}) with (fillfactor = 80)"
         ))
         .await?;
+        for parent in PARTITIONED_LIKE_WORKFLOWS {
+            self.run_ddl(format!(
+                "-- epoch.create_partition\ncreate table {parent}_{epoch} partition of {parent} \
+                 for values in ({epoch})"
+            ))
+            .await?;
+        }
         sqlx::query("-- epoch.insert\ninsert into epochs (epoch, opened_at) values ($1, $2)")
             .bind(epoch)
             .bind(now.to_chrono())
@@ -147,10 +162,18 @@ impl Tx<'_> {
         if is_needed {
             return Ok(false);
         }
+        // Tables of links and workflows are locked in several orders under this lock.
+        self.hold_links().await?;
         self.run_ddl(format!(
             "-- epoch.drop_partition\ndrop table if exists workflows_{oldest}"
         ))
         .await?;
+        for parent in PARTITIONED_LIKE_WORKFLOWS {
+            self.run_ddl(format!(
+                "-- epoch.drop_partition\ndrop table if exists {parent}_{oldest}"
+            ))
+            .await?;
+        }
         sqlx::query("-- epoch.delete\ndelete from epochs where epoch = $1")
             .bind(oldest)
             .execute(&mut *self.inner)

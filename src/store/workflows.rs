@@ -23,11 +23,11 @@ use crate::domain::{
 
 /// A row as it stands, and where: its partition and its place there, which cannot change while the
 /// row is locked.
-struct Known {
-    epoch: i32,
-    place: String,
-    judged: Judged,
-    group: Option<SloId>,
+pub(super) struct Known {
+    pub(super) epoch: i32,
+    pub(super) place: String,
+    pub(super) judged: Judged,
+    pub(super) group: Option<SloId>,
 }
 
 /// A workflow, and the group that it is counted in besides its SLO.
@@ -49,8 +49,19 @@ impl Tx<'_> {
         judging: JudgingBySlo<'_>,
     ) -> Result<Moves, StoreError> {
         let mut moves = Moves::default();
+        self.record_more(gathered, judging, &mut moves).await?;
+        Ok(moves)
+    }
+
+    /// The same, where something has moved in the counts already.
+    pub async fn record_more(
+        &mut self,
+        gathered: &Gathered,
+        judging: JudgingBySlo<'_>,
+        moves: &mut Moves,
+    ) -> Result<(), StoreError> {
         if gathered.is_empty() {
-            return Ok(moves);
+            return Ok(());
         }
         let epoch = self.current_epoch().await?;
         let known = self.lock_known(gathered).await?;
@@ -58,18 +69,13 @@ impl Tx<'_> {
         for (id, workflow) in gathered {
             let row = known.get(id);
             let judging = judging(id.0);
-            let Some(judged) = apply(
-                id.0,
-                row.map(|row| &row.judged),
-                workflow,
-                &judging,
-                &mut moves,
-            ) else {
+            let Some(judged) = apply(id.0, row.map(|row| &row.judged), workflow, &judging, moves)
+            else {
                 continue;
             };
             changed.push((*id, row, judged));
         }
-        let groups = self.groups_of(&changed, &mut moves).await?;
+        let groups = self.groups_of(&changed, moves).await?;
         let (mut inserts, mut updates) = (Rows::default(), Rows::default());
         for ((id, row, judged), group) in changed.iter().zip(groups) {
             match row {
@@ -78,8 +84,7 @@ impl Tx<'_> {
             }
         }
         self.insert(&inserts).await?;
-        self.update(&updates).await?;
-        Ok(moves)
+        self.update(&updates).await
     }
 
     /// Judges at most `limit` workflows whose time has come although no evidence did. Replicas share
@@ -127,7 +132,7 @@ impl Tx<'_> {
         Ok((rows.len(), moves))
     }
 
-    async fn groups_of(
+    pub(super) async fn groups_of(
         &mut self,
         changed: &[(EventId, Option<&Known>, Judged)],
         moves: &mut Moves,
@@ -146,7 +151,7 @@ impl Tx<'_> {
 
     /// The partition that rows are inserted into. Holds off the opening of another one until the end
     /// of the transaction.
-    async fn current_epoch(&mut self) -> Result<i32, StoreError> {
+    pub(super) async fn current_epoch(&mut self) -> Result<i32, StoreError> {
         // Few rows are touched among many: a plan that scans a partition is always wrong here, but
         // the planner cannot know while statistics are missing. Nobody waits for a statement that
         // takes longer than a commit may: it would only hold its locks.
@@ -168,9 +173,9 @@ impl Tx<'_> {
             .map_err(|source| self.failed(source))
     }
 
-    async fn lock_known(
+    pub(super) async fn lock_known<T: Sync>(
         &mut self,
-        gathered: &Gathered,
+        gathered: &BTreeMap<EventId, T>,
     ) -> Result<BTreeMap<EventId, Known>, StoreError> {
         let (slos, keys): (Vec<i32>, Vec<Uuid>) = gathered
             .keys()
@@ -222,7 +227,7 @@ impl Tx<'_> {
     }
 
     /// Rows that this transaction has locked. Found by their place, which spares the index.
-    async fn update(&mut self, rows: &Rows) -> Result<(), StoreError> {
+    pub(super) async fn update(&mut self, rows: &Rows) -> Result<(), StoreError> {
         if rows.slo_ids.is_empty() {
             return Ok(());
         }
@@ -270,7 +275,7 @@ fn trace_rank(workflow: &Workflow) -> i16 {
 
 /// Rows by column, as `unnest` takes them.
 #[derive(Default)]
-struct Rows {
+pub(super) struct Rows {
     slo_ids: Vec<i32>,
     keys: Vec<Uuid>,
     epochs: Vec<i32>,
@@ -295,7 +300,7 @@ struct Rows {
 }
 
 impl Rows {
-    fn push_known(&mut self, id: &EventId, known: &Known, placed: Placed<'_>) {
+    pub(super) fn push_known(&mut self, id: &EventId, known: &Known, placed: Placed<'_>) {
         self.push(id, known.epoch, placed);
         self.places.push(known.place.clone());
     }

@@ -12,7 +12,7 @@ use prometheus::{GaugeVec, Opts, Registry, TextEncoder, proto::MetricFamily};
 use super::{state::WebState, summary::Summary};
 use crate::{
     domain::{names::SloId, status::AlertState},
-    store::{GroupTally, SloRecord, StoreError},
+    store::{GroupTally, SelectedSpans, SloRecord, StoreError},
 };
 
 /// Name, help and labels of every metric of an SLO.
@@ -69,6 +69,11 @@ mod names {
         "Groups of the SLO that page or have a ticket, also those whose alert is held back.",
         &["slo"],
     );
+    pub(super) const SPANS: Metric = (
+        "throughline_slo_spans_window",
+        "Spans of the SLO's window that its selectors chose: `correlated`, or why they were not used.",
+        &["slo", "reason"],
+    );
     pub(super) const FIRING: Metric = (
         "throughline_alert_firing",
         "1 while the alert fires or recovers, else 0.",
@@ -107,14 +112,22 @@ struct Scraped {
     groups: BTreeMap<SloId, GroupTally>,
     /// Counts by reason.
     evidence: BTreeMap<SloId, BTreeMap<String, i64>>,
+    spans: BTreeMap<SloId, SelectedSpans>,
 }
 
 /// Groups are counted and not listed: their names are what senders write, and there may be a thousand of
 /// each SLO.
 async fn records(state: &WebState) -> Result<Scraped, StoreError> {
+    let (catalog, now) = (Arc::clone(&state.catalog.borrow()), state.clock.now());
     let mut tx = state.store.begin("read the statuses for a scrape").await?;
+    let records = tx.slos().await?;
+    let windows: Vec<_> = records
+        .iter()
+        .filter_map(|record| Some((record.id, now - catalog.slos.get(&record.name)?.window)))
+        .collect();
     Ok(Scraped {
-        records: tx.slos().await?,
+        spans: tx.selected_spans(&windows).await?,
+        records,
         groups: tx.group_tallies().await?,
         evidence: tx.evidence_totals().await?,
     })
@@ -141,6 +154,9 @@ fn slo_families(
         for (reason, count) in scraped.evidence.get(&record.id).into_iter().flatten() {
             gauges.set_evidence(slo.name.as_str(), reason, *count);
         }
+        if let Some(spans) = scraped.spans.get(&record.id) {
+            gauges.set_spans(slo.name.as_str(), spans);
+        }
     }
     Ok(gauges.registry.gather())
 }
@@ -157,6 +173,7 @@ struct Gauges {
     evaluated: GaugeVec,
     groups: GaugeVec,
     groups_burning: GaugeVec,
+    spans: GaugeVec,
     firing: GaugeVec,
 }
 
@@ -179,6 +196,7 @@ impl Gauges {
             evaluated: gauge(names::EVALUATED)?,
             groups: gauge(names::GROUPS)?,
             groups_burning: gauge(names::GROUPS_BURNING)?,
+            spans: gauge(names::SPANS)?,
             firing: gauge(names::FIRING)?,
             registry,
         })
@@ -256,6 +274,18 @@ impl Gauges {
                 1.0
             };
             self.firing.with_label_values(&[name, severity]).set(fires);
+        }
+    }
+}
+
+impl Gauges {
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    fn set_spans(&self, name: &str, spans: &SelectedSpans) {
+        let unusable = spans.unusable.iter();
+        let counts = unusable.map(|(reason, count)| (reason.as_str(), *count));
+        for (reason, count) in counts.chain([("correlated", spans.correlated)]) {
+            let gauge = self.spans.with_label_values(&[name, reason]);
+            gauge.set(count as f64);
         }
     }
 }

@@ -14,6 +14,7 @@ mod demo;
 mod evaluation;
 mod groups;
 mod instrumented;
+mod links;
 mod pages;
 mod postgres;
 mod receiver;

@@ -30,6 +30,22 @@ pub(super) fn of_leg(
     Ok(fact)
 }
 
+/// Whether its span ends a workflow or a leg.
+pub(super) const fn is_end(fact: &Fact) -> bool {
+    match fact {
+        Fact::Succeeded { .. }
+        | Fact::Failed { .. }
+        | Fact::LegSucceeded { .. }
+        | Fact::LegFailed { .. } => true,
+        Fact::Started { .. }
+        | Fact::Cancelled { .. }
+        | Fact::Paused(_)
+        | Fact::ExpectsLegs(_)
+        | Fact::HasTerms(_)
+        | Fact::Decided { .. } => false,
+    }
+}
+
 /// What a span says besides `fact`.
 pub(super) fn besides(
     workflow: &WorkflowIndicator,

@@ -2,18 +2,27 @@
 
 mod correlate;
 mod fan_out;
+mod findings;
+mod follow;
+mod messages;
 mod times;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+pub use correlate::{message_key, trace_key};
+pub use findings::{Findings, Unusable};
+pub use follow::Linked;
 pub use times::{AbsurdTime, TimeLimits};
 
-use self::correlate::{Identity, correlate, cut, text_of};
+use self::{
+    correlate::{Correlation, Identity, correlate, cut, text_of},
+    follow::Followed,
+};
 use super::{
     definition::{Catalog, GroupBy, Indicator, Slo, SpanIndicator, SpanInstant, WorkflowIndicator},
     group::GroupValues,
     names::{Name, SloId},
-    sampling::{EndSampling, Flaw, Sample, Weighed},
+    sampling::EndSampling,
     selector::{Selector, SelectorContext, SelectorIndex},
     span::{SpanStatus, SpanView},
     started_at,
@@ -26,6 +35,7 @@ use super::{
 pub struct Classifier {
     slos: Vec<(SloId, Arc<Slo>)>,
     index: SelectorIndex<(usize, Role)>,
+    followed: Vec<Followed>,
 }
 
 /// Which selector of an SLO it is.
@@ -39,127 +49,6 @@ enum Role {
     Event,
 }
 
-/// What spans say, before it is committed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Findings {
-    pub evidence: Vec<Evidence>,
-    pub unusable: BTreeMap<(SloId, Unusable), i64>,
-}
-
-/// Why a span that an SLO selects says nothing about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Unusable {
-    /// None of the correlators is present.
-    Uncorrelated,
-    /// It speaks of a time before the horizon: its record may be gone, so counting it could count
-    /// twice.
-    TooLate,
-    /// `startedAt` is missing on the span or is no time.
-    NoStartTime,
-    /// `legs.by` is missing on the span of a leg.
-    NoLeg,
-    /// `legs.expect` is no whole number.
-    NoNumber,
-    /// It does not say how likely it was kept, and the definition refuses such spans.
-    UnknownWeight,
-    /// What it says of that is malformed or cannot be true. Used all the same, with an unknown weight,
-    /// unless the definition refuses those.
-    InvalidSampling,
-    /// It would stand for more than a million spans. Used all the same, for a million.
-    CappedWeight,
-    /// A span that ends workflows had more links than its sender keeps: what they would have told is
-    /// lost. Counted by link.
-    LostLinks,
-}
-
-impl Findings {
-    pub fn is_empty(&self) -> bool {
-        self.evidence.is_empty() && self.unusable.is_empty()
-    }
-
-    fn refuse(&mut self, slo: SloId, why: Unusable) {
-        *self.unusable.entry((slo, why)).or_default() += 1;
-    }
-
-    fn note_lost_links(&mut self, slo: SloId, span: &dyn SpanView) {
-        let lost = span.dropped_links_count();
-        if lost > 0 {
-            *self.unusable.entry((slo, Unusable::LostLinks)).or_default() += i64::from(lost);
-        }
-    }
-
-    /// Adds what the span of `evidence` says besides.
-    fn add_besides(&mut self, indicator: &Indicator, evidence: &Evidence, span: &dyn SpanView) {
-        let Indicator::Workflow(workflow) = indicator else {
-            return;
-        };
-        for fact in fan_out::besides(workflow, &evidence.fact, span) {
-            match fact {
-                None => {}
-                Some(Err(why)) => self.refuse(evidence.slo, why),
-                Some(Ok(fact)) => self.evidence.push(Evidence {
-                    fact,
-                    ..evidence.clone()
-                }),
-            }
-        }
-    }
-
-    /// How likely the span was kept, if it says so; `None` if it is no evidence without.
-    #[expect(
-        clippy::option_option,
-        reason = "what counts itself and what does not count are different, and neither has a sample"
-    )]
-    fn weigh(&mut self, id: SloId, slo: &Slo, span: &dyn SpanView) -> Option<Option<Sample>> {
-        let (sample, flaw) = match slo.weighing.weigh(span) {
-            Ok(Weighed { sample, flaw }) => (Some(sample), flaw),
-            Err(flaw) => (None, Some(flaw)),
-        };
-        if let Some(flaw) = flaw {
-            self.refuse(id, flaw.into());
-        }
-        sample
-    }
-}
-
-impl From<Flaw> for Unusable {
-    fn from(flaw: Flaw) -> Self {
-        match flaw {
-            Flaw::Unknown => Self::UnknownWeight,
-            Flaw::Invalid => Self::InvalidSampling,
-            Flaw::Capped => Self::CappedWeight,
-        }
-    }
-}
-
-impl Unusable {
-    pub const ALL: [Self; 9] = [
-        Self::Uncorrelated,
-        Self::TooLate,
-        Self::NoStartTime,
-        Self::NoLeg,
-        Self::NoNumber,
-        Self::UnknownWeight,
-        Self::InvalidSampling,
-        Self::CappedWeight,
-        Self::LostLinks,
-    ];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Uncorrelated => "uncorrelated",
-            Self::TooLate => "too_late",
-            Self::NoStartTime => "no_start_time",
-            Self::NoLeg => "no_leg",
-            Self::NoNumber => "no_number",
-            Self::UnknownWeight => "unknown_weight",
-            Self::InvalidSampling => "invalid_sampling",
-            Self::CappedWeight => "capped_weight",
-            Self::LostLinks => "evidence_lost",
-        }
-    }
-}
-
 impl Classifier {
     /// `ids` holds an id for every SLO of the catalog; one without is left out.
     pub fn new(catalog: &Catalog, ids: &BTreeMap<Name, SloId>) -> Self {
@@ -171,7 +60,11 @@ impl Classifier {
         let index = SelectorIndex::build(slos.iter().enumerate().flat_map(|(at, (_, slo))| {
             selectors(&slo.indicator).map(move |(role, selector)| (selector, (at, role)))
         }));
-        Self { slos, index }
+        Self {
+            followed: follow::followed(&slos),
+            slos,
+            index,
+        }
     }
 
     /// How workflows of this SLO are judged; by the defaults if it is no longer declared. `learned` is
@@ -210,20 +103,17 @@ impl Classifier {
                 Indicator::Workflow(workflow) => of_workflow(workflow, role, span, horizon),
                 Indicator::Span(event) => of_event(event, span, horizon),
             };
-            if found.is_some() && matches!(role, Role::Finish | Role::Fail) {
-                findings.note_lost_links(*id, span);
-            }
             match found {
                 None => {}
-                Some(Err(why)) => findings.refuse(*id, why),
-                Some(Ok((identity, fact))) => {
+                Some(Err(why)) => findings.note(*id, why),
+                Some(Ok((correlation, fact))) => {
                     let Some(sample) = findings.weigh(*id, slo, span) else {
                         return;
                     };
                     let evidence = Evidence {
                         slo: *id,
-                        key: identity.key,
-                        label: identity.label,
+                        key: trace_key(span.trace_id()),
+                        label: span.trace_id().to_string(),
                         fact,
                         trace_id: span.trace_id(),
                         customer: customer(slo, span),
@@ -233,11 +123,13 @@ impl Classifier {
                             .as_ref()
                             .map_or_else(GroupValues::default, |by| group(by, span)),
                     };
-                    findings.add_besides(&slo.indicator, &evidence, span);
-                    findings.evidence.push(evidence);
+                    findings.add(correlation, (evidence, &slo.indicator), span);
                 }
             }
         });
+        for followed in &self.followed {
+            followed.read(span, findings);
+        }
     }
 }
 
@@ -258,7 +150,7 @@ fn selectors(indicator: &Indicator) -> impl Iterator<Item = (Role, &Selector)> {
     found.into_iter().flatten()
 }
 
-type Found = Option<Result<(Identity, Fact), Unusable>>;
+type Found = Option<Result<(Correlation, Fact), Unusable>>;
 
 fn of_workflow(
     workflow: &WorkflowIndicator,
@@ -300,11 +192,16 @@ fn of_workflow(
     if counted_from < horizon {
         return Some(Err(Unusable::TooLate));
     }
-    Some(
-        correlate(&workflow.correlate, span)
-            .ok_or(Unusable::Uncorrelated)
-            .and_then(|id| Ok((id, fan_out::of_leg(workflow.legs.as_ref(), fact, span)?))),
-    )
+    Some(match correlate(&workflow.correlate, role, span) {
+        Correlation::Absent => Err(Unusable::Uncorrelated),
+        Correlation::TooLong => Err(Unusable::KeyTooLong),
+        correlation @ (Correlation::Of { .. }
+        | Correlation::Origin(_)
+        | Correlation::Published { .. }
+        | Correlation::Received { .. }) => {
+            fan_out::of_leg(workflow.legs.as_ref(), fact, span).map(|fact| (correlation, fact))
+        }
+    })
 }
 
 fn of_event(event: &SpanIndicator, span: &dyn SpanView, horizon: Timestamp) -> Found {
@@ -335,7 +232,7 @@ fn of_event(event: &SpanIndicator, span: &dyn SpanView, horizon: Timestamp) -> F
     };
     let started = Timestamp::from_micros(i64::try_from(started_nanos / 1_000).unwrap_or(i64::MAX));
     Some(Ok((
-        Identity::of_span(span),
+        Identity::of_span(span).into(),
         Fact::Decided {
             started,
             at: end,

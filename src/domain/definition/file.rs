@@ -110,7 +110,8 @@ pub(super) struct WorkflowFile {
     /// The promise: end of the finish less start of the start.
     #[schemars(with = "String")]
     pub(super) within: Field<Scalar>,
-    /// What makes spans belong to the same workflow, in order of trust: attributes and `trace`.
+    /// What makes spans belong to the same workflow, in order of trust: attributes, keys of the trace
+    /// state, `trace` and `links`.
     pub(super) correlate: Field<Vec<Field<TextOr<CorrelatorFile>>>>,
     /// Where a span says how likely it was kept: `sampling` (ot=th in the trace state, the default),
     /// `powerOfTwo` (ot=p), `elastic` (es=s), `attributes` (sampling.threshold), or an attribute.
@@ -174,13 +175,25 @@ pub(super) struct AtLeastFile {
     pub(super) at_least: Field<u64>,
 }
 
-/// An attribute, and the one that tells the runs apart that share its value.
+/// Exactly one of attribute, message, tracestate and links.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]
 pub(super) struct CorrelatorFile {
-    pub(super) attribute: Field<String>,
+    /// An attribute of the span, or else of its links.
+    pub(super) attribute: Option<Field<String>>,
+    /// Tells the runs apart that share the attribute's value.
     pub(super) run: Option<Field<String>>,
+    /// The attribute that tells messages apart that were published together and share one context, on
+    /// the consumer's span or its links.
+    pub(super) message: Option<Field<String>>,
+    /// How many messages a start publishes; `span.messaging.batch.message_count` if left out, and 1
+    /// where the span has none.
+    pub(super) count: Option<Field<String>>,
+    /// A key of the W3C trace state of the span, or else of its links.
+    pub(super) tracestate: Option<Field<String>>,
+    /// Which links carry a workflow on, where not all do: a selector that sees one link at a time.
+    pub(super) links: Option<Field<String>>,
 }
 
 /// Work that one span can decide.
@@ -369,9 +382,6 @@ pub(super) fn not_yet_supported(shape: &str, key: &str) -> Option<NotYetSupporte
             "slices of time that are good or bad"
         }
         ("WorkflowFile", "stages") => "where the time goes",
-        ("CorrelatorFile", "tracestate" | "links") => {
-            "correlation by other than attribute and trace"
-        }
         ("RuleFile", "exhaustion") => "rules on the time until the budget is spent",
         ("RuleFile", "budgetSpent") => "rules on the share of the budget that is spent",
         ("RuleFile", "absence") => "rules on missing events",
@@ -382,10 +392,7 @@ pub(super) fn not_yet_supported(shape: &str, key: &str) -> Option<NotYetSupporte
         ("TargetSpec", "alertmanager") => "Alertmanager as a target; `webhook` serves",
         _ => return None,
     };
-    let stands_instead = matches!(
-        shape,
-        "CorrelatorFile" | "RuleFile" | "SlackFile" | "TargetSpec"
-    );
+    let stands_instead = matches!(shape, "RuleFile" | "SlackFile" | "TargetSpec");
     Some(NotYetSupported {
         what,
         stands_instead,

@@ -147,14 +147,29 @@ pub struct FanOut {
 }
 
 /// What makes two pieces of evidence belong to the same workflow.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Correlator {
+    /// On the span, or else on its links: each that has it speaks of a workflow of its own.
     Attribute {
         attribute: AttributeName,
         /// Tells the runs apart that share the attribute's value.
         run: Option<AttributeName>,
     },
+    /// Messages that were published together share one context: the span that published them starts
+    /// `count` workflows, and `id` tells them apart where they are received.
+    Message {
+        id: AttributeName,
+        count: AttributeName,
+    },
+    /// The value of a key of the W3C trace state, on the span, or else on its links as above.
+    TraceState { key: String },
+    /// Always present. With [`Correlator::Links`] beside it, it is the trace in which the work began.
     Trace,
+    /// The trace in which the work began, carried on by links from what is linked to what links.
+    Links {
+        /// Which links carry it: a selector that sees one link at a time. All if left out.
+        only: Option<Selector>,
+    },
 }
 
 #[derive(Clone, Debug)]

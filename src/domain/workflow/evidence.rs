@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Details, LegId, Legs, Pauses, Terms};
 use crate::domain::{
     group::GroupValues,
@@ -102,7 +104,7 @@ pub enum SpanOutcome {
 
 /// All that is known of one workflow. [`Workflow::join`] is associative, commutative and idempotent:
 /// any order, duplication and spread over replicas gives the same value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workflow {
     /// The smallest of the labels given, if there is more than one.
     pub label: String,
@@ -121,14 +123,14 @@ pub struct Workflow {
     pub details: Details,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Start {
     pub at: Timestamp,
     pub promise: Promise,
 }
 
 /// What decides between in time and late.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Promise {
     Within(Duration),
     /// The definition's `good` selector has decided.
@@ -136,7 +138,7 @@ pub enum Promise {
 }
 
 /// A trace to look at. Ordered by preference: a start span's comes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum TraceRef {
     OfStart(TraceId),
     Other(TraceId),

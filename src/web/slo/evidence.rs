@@ -63,6 +63,18 @@ fn explanation(reason: &str) -> (&'static str, &'static str) {
             "Raise the senders' limit of links per span (OTEL_SPAN_LINK_COUNT_LIMIT), or consume \
              smaller batches.",
         ),
+        "key_too_long" => (
+            "spans whose key is longer than any id: a payload seems to stand in its place",
+            "Correlate by an attribute that holds an id of at most 1,024 bytes.",
+        ),
+        "too_many_links" => (
+            "spans with more links or messages than are looked at; the workflows of the others are lost",
+            "Publish and process batches of at most 1,000 messages per span, or one span per message.",
+        ),
+        "too_many_hops" => (
+            "spans whose work began more than 32 links away, where they were not followed",
+            "Correlate by an attribute that is handed on, or end the workflow earlier.",
+        ),
         _ => noted(reason),
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     Whose,
     charts::burn_history,
+    correlation::CorrelationView,
     evidence::EvidenceView,
     groups::{GroupHead, GroupsView},
     sampling::SamplingNote,
@@ -64,6 +65,7 @@ pub(super) async fn view(
             .await?
             .remove(&id),
     };
+    let spans = tx.selected_spans(&[(id, window.from)]).await?.remove(&id);
     Ok(SloView {
         as_of: now,
         range,
@@ -77,6 +79,7 @@ pub(super) async fn view(
         last_six_hours: sum(1),
         evidence: EvidenceView::all(tx.evidence_counts(id, window.from).await?),
         sampling: SamplingNote::all(&sum(0), ends),
+        correlation: spans.and_then(|spans| CorrelationView::new(&spans, sum(0).orphan)),
         in_flight_oldest: oldest
             .into_iter()
             .map(|record| WorkflowView::new(record, now))

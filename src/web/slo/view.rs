@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
+    correlation::CorrelationView,
     evidence::EvidenceView,
     groups::{GroupHead, GroupsView},
     sampling::SamplingNote,
@@ -44,6 +45,8 @@ pub(in crate::web) struct SloView {
     /// What sampled spans mean for the numbers; left out where none are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) sampling: Vec<SamplingNote>,
+    /// Of the spans of the window; `None` without any.
+    pub(super) correlation: Option<CorrelationView>,
     pub(super) in_flight_oldest: Vec<WorkflowView>,
     /// Of the last hour.
     pub(super) worst_workflows: Vec<WorkflowView>,

@@ -2,12 +2,13 @@
 
 use super::{
     super::{
-        Correlator, Indicator, SpanIndicator, StartedAt, TimeUnit, WorkflowIndicator,
+        Indicator, SpanIndicator, StartedAt, TimeUnit, WorkflowIndicator,
         duration::format_duration,
         file::{IndicatorFile, SpanFile, StartedAtFile, UnitFile, WorkflowFile},
         problem::{Findings, Place},
-        read::{Field, TextOr},
+        read::Field,
     },
+    correlate::{correlators, trace_state_key},
     fan_out,
     selector::{WorkflowDuration, attribute, selector},
     values::{self, optional, required_ref},
@@ -56,7 +57,7 @@ fn workflow(
     let legs = fan_out::check(findings, file.legs.as_ref());
     let within = required_ref(findings, &file.within, place, "within")
         .and_then(|(text, place)| values::duration(findings, &text.0, place));
-    let correlate = correlators(findings, file, place);
+    let correlate = correlators(findings, &file.correlate, place);
     Some(WorkflowIndicator {
         finish_at: finish_at?,
         fail: fail?,
@@ -117,68 +118,6 @@ fn optional_selector(
     selector(findings, text, place, WorkflowDuration::Unknown).map(Some)
 }
 
-fn correlators(
-    findings: &Findings<'_>,
-    file: &WorkflowFile,
-    parent: Place,
-) -> Option<Vec<Correlator>> {
-    let (fields, place) = required_ref(findings, &file.correlate, parent, "correlate")?;
-    if fields.is_empty() {
-        findings.error_with_help(
-            place,
-            "`correlate` is empty: nothing would tell which spans belong together",
-            "write `[trace]`, or an attribute of all of them first: `[span.order.id, trace]`"
-                .to_owned(),
-        );
-        return None;
-    }
-    let correlators: Vec<Option<Correlator>> = fields
-        .iter()
-        .map(|field| {
-            let (file, place) = field.valid()?;
-            correlator(findings, file, place)
-        })
-        .collect();
-    correlators.into_iter().collect()
-}
-
-fn correlator(
-    findings: &Findings<'_>,
-    file: &TextOr<super::super::file::CorrelatorFile>,
-    place: Place,
-) -> Option<Correlator> {
-    match file {
-        TextOr::Text(text) if text == "trace" => Some(Correlator::Trace),
-        TextOr::Text(text) if text == "links" || text.starts_with("tracestate") => {
-            findings.error_with_help(
-                place,
-                format!("not yet supported: correlation by `{text}`"),
-                "attributes and `trace` serve".to_owned(),
-            );
-            None
-        }
-        TextOr::Text(text) => Some(Correlator::Attribute {
-            attribute: attribute(findings, text, place)?,
-            run: None,
-        }),
-        TextOr::Shape(file) => {
-            let name = required_ref(findings, &file.attribute, place, "attribute")
-                .and_then(|(text, place)| attribute(findings, text, place));
-            let run = match &file.run {
-                None => None,
-                Some(field) => {
-                    let (text, place) = field.valid()?;
-                    Some(attribute(findings, text, place)?)
-                }
-            };
-            Some(Correlator::Attribute {
-                attribute: name?,
-                run,
-            })
-        }
-    }
-}
-
 fn span(findings: &Findings<'_>, file: &SpanFile, place: Place) -> Option<SpanIndicator> {
     let matches = required_selector(findings, &file.matches, place, "match");
     let good = required_ref(findings, &file.good, place, "good")
@@ -204,7 +143,7 @@ fn started_at(findings: &Findings<'_>, file: &StartedAtFile, place: Place) -> Op
     match (&file.tracestate, &file.attribute, &file.event) {
         (Some(field), None, None) => {
             let (key, place) = field.valid()?;
-            trace_state_key(findings, key, place)
+            trace_state_key(findings, key, place).map(|key| StartedAt::TraceState { key })
         }
         (None, Some(field), None) => {
             let (text, place) = field.valid()?;
@@ -233,23 +172,6 @@ fn started_at(findings: &Findings<'_>, file: &StartedAtFile, place: Place) -> Op
             None
         }
     }
-}
-
-fn trace_state_key(findings: &Findings<'_>, key: &str, place: Place) -> Option<StartedAt> {
-    let is_key_char = |c: char| {
-        c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-' | '*' | '/' | '@')
-    };
-    if !key.is_empty() && key.len() <= 256 && key.chars().all(is_key_char) {
-        return Some(StartedAt::TraceState {
-            key: key.to_owned(),
-        });
-    }
-    findings.error_with_help(
-        place,
-        format!("`{key}` is not a key of a W3C trace state"),
-        "use a-z, 0-9, `_`, `-`, `*`, `/` and `@`".to_owned(),
-    );
-    None
 }
 
 const fn time_unit(unit: UnitFile) -> TimeUnit {

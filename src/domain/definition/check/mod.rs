@@ -1,6 +1,7 @@
 //! From files to a catalog: every problem of every file, or a set that is valid as a whole.
 
 mod alerting;
+mod correlate;
 mod document;
 mod fan_out;
 mod group_by;

@@ -152,6 +152,7 @@ struct World {
     unusable: BTreeMap<Unusable, i64>,
     watermark: Timestamp,
     learned: BTreeMap<SloId, EndSampling>,
+    links: links::Kept,
 }
 
 impl World {
@@ -176,6 +177,7 @@ impl World {
             unusable: BTreeMap::new(),
             watermark: at(0.0),
             learned: BTreeMap::new(),
+            links: links::Kept::default(),
         }
     }
 
@@ -210,6 +212,7 @@ impl World {
         for ((slo, key), workflow) in gather(&findings.evidence) {
             self.judge_one(slo, key, &workflow);
         }
+        self.follow(&findings);
         self
     }
 
@@ -316,12 +319,15 @@ fn verdict_of(judged: &Judged) -> (Outcome, Option<f64>) {
     (judged.verdict.outcome, judged.verdict.at.map(secs))
 }
 
+mod batches;
 mod cancelled;
 mod contradictions;
+mod correlation;
 mod definitions;
 mod fan_out;
 mod groups;
 mod laws;
+mod links;
 mod oracle;
 mod pauses;
 mod sampled;

@@ -1,0 +1,240 @@
+//! What spans say, before it is committed, and why some say nothing.
+
+use std::collections::BTreeMap;
+
+use super::{correlate::Correlation, fan_out, follow::Linked};
+use crate::domain::{
+    batch::{BatchFact, BatchPiece},
+    definition::{Indicator, Slo},
+    links::{Edges, SpanRef},
+    names::SloId,
+    sampling::{Flaw, Sample, Weighed},
+    span::SpanView,
+    workflow::{Evidence, Fact, Workflow},
+};
+
+/// What spans say, before it is committed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    pub evidence: Vec<Evidence>,
+    pub unusable: BTreeMap<(SloId, Unusable), i64>,
+    /// Spans that speak of a workflow; those that [`Unusable`] counts do not.
+    pub correlated: BTreeMap<SloId, i64>,
+    /// Of workflows that only links can tell.
+    pub linked: Vec<Linked>,
+    /// Of messages that share a context.
+    pub batches: Vec<BatchPiece>,
+    /// Where the work of each span came from, while some SLO follows links.
+    pub edges: Vec<Edges>,
+}
+
+/// Why a span that an SLO selects says nothing about it, or not all that it could.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Unusable {
+    /// None of the correlators is present.
+    Uncorrelated,
+    /// It speaks of a time before the horizon: its record may be gone, so counting it could count
+    /// twice.
+    TooLate,
+    /// `startedAt` is missing on the span or is no time.
+    NoStartTime,
+    /// `legs.by` is missing on the span of a leg.
+    NoLeg,
+    /// `legs.expect` is no whole number.
+    NoNumber,
+    /// It does not say how likely it was kept, and the definition refuses such spans.
+    UnknownWeight,
+    /// What it says of that is malformed or cannot be true. Used all the same, with an unknown weight,
+    /// unless the definition refuses those.
+    InvalidSampling,
+    /// It would stand for more than a million spans. Used all the same, for a million.
+    CappedWeight,
+    /// A span that ends workflows had more links than its sender keeps: what they would have told is
+    /// lost. Counted by link.
+    LostLinks,
+    /// What identifies the workflow is too long to be an id.
+    KeyTooLong,
+    /// Only the first links of the span were looked at, or the first messages of a batch started.
+    TooManyLinks,
+    /// The workflow began more links away than are followed.
+    TooManyHops,
+}
+
+impl Findings {
+    pub fn is_empty(&self) -> bool {
+        self.evidence.is_empty()
+            && self.unusable.is_empty()
+            && self.linked.is_empty()
+            && self.batches.is_empty()
+            && self.edges.is_empty()
+    }
+
+    pub(super) fn note(&mut self, slo: SloId, why: Unusable) {
+        *self.unusable.entry((slo, why)).or_default() += 1;
+    }
+
+    /// Evidence for every workflow that the span speaks of.
+    pub(super) fn add(
+        &mut self,
+        correlation: Correlation,
+        (evidence, indicator): (Evidence, &Indicator),
+        span: &dyn SpanView,
+    ) {
+        let slo = evidence.slo;
+        // A one-span event has nothing to correlate with.
+        if !matches!(evidence.fact, Fact::Decided { .. }) {
+            *self.correlated.entry(slo).or_default() += 1;
+        }
+        if correlation.is_cut() {
+            self.note(slo, Unusable::TooManyLinks);
+        }
+        if fan_out::is_end(&evidence.fact) && correlation.is_of_links() {
+            self.note_lost_links(slo, span);
+        }
+        let pieces = self.with_what_it_says_besides(evidence, indicator, span);
+        match correlation {
+            Correlation::Of { identities, .. } => {
+                for identity in identities {
+                    self.evidence.extend(pieces.iter().map(|piece| Evidence {
+                        key: identity.key,
+                        label: identity.label.clone(),
+                        ..piece.clone()
+                    }));
+                }
+            }
+            Correlation::Origin(filter) => {
+                let said = joined(&pieces);
+                self.linked
+                    .extend(said.map(|said| Linked::new(slo, filter, said, span)));
+            }
+            Correlation::Published { messages, .. } => {
+                let what = BatchFact::Published { messages };
+                let said = joined(&pieces).map(|said| (what, SpanRef::of(span), said));
+                self.add_to_batch(slo, said);
+            }
+            Correlation::Received { messages, .. } => {
+                for ((context, message), label) in messages {
+                    let said = joined(&pieces).map(|said| Workflow { label, ..said });
+                    let what = BatchFact::Received { message };
+                    self.add_to_batch(slo, said.map(|said| (what, context, said)));
+                }
+            }
+            Correlation::Absent | Correlation::TooLong => {}
+        }
+    }
+
+    fn add_to_batch(&mut self, slo: SloId, said: Option<(BatchFact, SpanRef, Workflow)>) {
+        self.batches
+            .extend(said.map(|(what, context, said)| BatchPiece {
+                slo,
+                context,
+                what,
+                said,
+            }));
+    }
+
+    fn with_what_it_says_besides(
+        &mut self,
+        evidence: Evidence,
+        indicator: &Indicator,
+        span: &dyn SpanView,
+    ) -> Vec<Evidence> {
+        let mut pieces = Vec::new();
+        if let Indicator::Workflow(workflow) = indicator {
+            for fact in fan_out::besides(workflow, &evidence.fact, span) {
+                match fact {
+                    None => {}
+                    Some(Err(why)) => self.note(evidence.slo, why),
+                    Some(Ok(fact)) => pieces.push(Evidence {
+                        fact,
+                        ..evidence.clone()
+                    }),
+                }
+            }
+        }
+        pieces.push(evidence);
+        pieces
+    }
+
+    fn note_lost_links(&mut self, slo: SloId, span: &dyn SpanView) {
+        let lost = span.dropped_links_count();
+        if lost > 0 {
+            *self.unusable.entry((slo, Unusable::LostLinks)).or_default() += i64::from(lost);
+        }
+    }
+
+    /// How likely the span was kept, if it says so; `None` if it is no evidence without.
+    #[expect(
+        clippy::option_option,
+        reason = "what counts itself and what does not count are different, and neither has a sample"
+    )]
+    pub(super) fn weigh(
+        &mut self,
+        id: SloId,
+        slo: &Slo,
+        span: &dyn SpanView,
+    ) -> Option<Option<Sample>> {
+        let (sample, flaw) = match slo.weighing.weigh(span) {
+            Ok(Weighed { sample, flaw }) => (Some(sample), flaw),
+            Err(flaw) => (None, Some(flaw)),
+        };
+        if let Some(flaw) = flaw {
+            self.note(id, flaw.into());
+        }
+        sample
+    }
+}
+
+fn joined(pieces: &[Evidence]) -> Option<Workflow> {
+    pieces
+        .iter()
+        .map(Workflow::from)
+        .reduce(|mut workflow, piece| {
+            workflow.join(&piece);
+            workflow
+        })
+}
+
+impl From<Flaw> for Unusable {
+    fn from(flaw: Flaw) -> Self {
+        match flaw {
+            Flaw::Unknown => Self::UnknownWeight,
+            Flaw::Invalid => Self::InvalidSampling,
+            Flaw::Capped => Self::CappedWeight,
+        }
+    }
+}
+
+impl Unusable {
+    pub const ALL: [Self; 12] = [
+        Self::Uncorrelated,
+        Self::TooLate,
+        Self::NoStartTime,
+        Self::NoLeg,
+        Self::NoNumber,
+        Self::UnknownWeight,
+        Self::InvalidSampling,
+        Self::CappedWeight,
+        Self::LostLinks,
+        Self::KeyTooLong,
+        Self::TooManyLinks,
+        Self::TooManyHops,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Uncorrelated => "uncorrelated",
+            Self::TooLate => "too_late",
+            Self::NoStartTime => "no_start_time",
+            Self::NoLeg => "no_leg",
+            Self::NoNumber => "no_number",
+            Self::UnknownWeight => "unknown_weight",
+            Self::InvalidSampling => "invalid_sampling",
+            Self::CappedWeight => "capped_weight",
+            Self::LostLinks => "evidence_lost",
+            Self::KeyTooLong => "key_too_long",
+            Self::TooManyLinks => "too_many_links",
+            Self::TooManyHops => "too_many_hops",
+        }
+    }
+}

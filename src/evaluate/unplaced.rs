@@ -1,0 +1,70 @@
+//! Places evidence that was woken in greater number than one request may be made to wait for.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tokio::sync::watch;
+
+use crate::{
+    domain::{
+        classify::{Classifier, Unusable},
+        ledger::Moves,
+        sampling::EndSampling,
+        time::Timestamp,
+    },
+    store::{LinkNews, Store, StoreError, Writer},
+};
+
+#[derive(Clone, Debug)]
+pub struct Unplaced {
+    pub store: Store,
+    pub writer: Writer,
+    pub classifier: watch::Receiver<Arc<Classifier>>,
+}
+
+/// One turn's account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UnplacedReport {
+    pub placed: usize,
+}
+
+impl Unplaced {
+    /// Places all that waits for it. Any number of replicas may do so at once.
+    pub async fn tick(
+        &self,
+        now: Timestamp,
+        watermark: Timestamp,
+    ) -> Result<UnplacedReport, StoreError> {
+        let mut report = UnplacedReport::default();
+        loop {
+            let mut tx = self.store.begin("look for evidence to place").await?;
+            let is_there_more = tx.has_stale_evidence().await?;
+            tx.commit().await?;
+            if !is_there_more {
+                return Ok(report);
+            }
+            report.placed += self.place_batch(now, watermark).await?;
+        }
+    }
+
+    async fn place_batch(&self, now: Timestamp, watermark: Timestamp) -> Result<usize, StoreError> {
+        let mut tx = self.store.begin("place evidence by its links").await?;
+        let classifier = Arc::clone(&self.classifier.borrow());
+        let learned = tx.end_sampling(now - EndSampling::REMEMBERED).await?;
+        let judging = |slo| classifier.judging(slo, watermark, &learned);
+        let mut moves = Moves::default();
+        let followed = tx
+            .follow_links(&LinkNews::default(), &judging, &mut moves)
+            .await?;
+        tx.record_more(&followed.gathered, &judging, &mut moves)
+            .await?;
+        tx.add_counts(self.writer, &moves).await?;
+        let cut = followed.cut.into_iter();
+        let unusable: BTreeMap<_, _> = cut
+            .map(|(slo, count)| ((slo, Unusable::TooManyHops), count))
+            .collect();
+        tx.add_evidence_counts(now, &unusable, &moves.noted).await?;
+        tx.learn_end_sampling(now, &moves.ends).await?;
+        tx.commit().await?;
+        Ok(followed.placed)
+    }
+}

@@ -1,0 +1,321 @@
+//! Evidence of workflows that only links can tell: placed, and placed anew when a missing span comes.
+//!
+//! Whoever writes here holds one lock until the end of the transaction, taken before any other. So
+//! each sees all that those before have committed: no edge can be missed by evidence that waits for
+//! it, nor can two replicas move the same piece. Workflows are locked after it in their own order, as
+//! in [`super::workflows`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::{Row as _, types::Json};
+use uuid::Uuid;
+
+use super::{
+    StoreError, Tx,
+    link_edges::{SpanColumns, span, trace_id, uuid},
+    workflows::{JudgingBySlo, Known, Rows},
+};
+use crate::domain::{
+    batch::BatchPiece,
+    classify::{Linked, trace_key},
+    ledger::{EventId, Gathered, Moves, join, rejudge},
+    links::{Edges, LinkFilter, Piece, Placement, SpanRef, place, rejoin},
+    names::SloId,
+    workflow::Workflow,
+};
+
+/// Key of the advisory lock that writers of links hold.
+const LINK_LOCK: i64 = 0x0074_6872_6c69_6e6b;
+
+/// Pieces that one transaction places: more are left for the next.
+const BATCH: i64 = 5_000;
+
+/// What requests say of links, and of messages that share a context.
+#[derive(Debug, Default)]
+pub struct LinkNews<'a> {
+    pub linked: Vec<&'a Linked>,
+    pub edges: Vec<&'a Edges>,
+    pub batches: Vec<&'a BatchPiece>,
+}
+
+/// What following links came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Followed {
+    /// Evidence for workflows, to be recorded in the same transaction.
+    pub gathered: Gathered,
+    /// Pieces whose work began more links away than are followed.
+    pub cut: BTreeMap<SloId, i64>,
+    /// Pieces that were placed.
+    pub placed: usize,
+}
+
+impl LinkNews<'_> {
+    pub fn is_empty(&self) -> bool {
+        self.linked.is_empty() && self.edges.is_empty() && self.batches.is_empty()
+    }
+}
+
+impl Tx<'_> {
+    /// Writes down what is new, places the evidence that it concerns, and judges anew what evidence
+    /// has left. The first thing that a transaction does.
+    pub async fn follow_links(
+        &mut self,
+        news: &LinkNews<'_>,
+        judging: JudgingBySlo<'_>,
+        moves: &mut Moves,
+    ) -> Result<Followed, StoreError> {
+        self.hold_links().await?;
+        let epoch = self.current_epoch().await?;
+        let mut gathered = self.take_batches(&news.batches, epoch).await?;
+        let spans = self.add_edges(&news.edges, epoch).await?;
+        self.wake(&spans).await?;
+        self.add_pieces(&news.linked, epoch).await?;
+        let pieces = self.stale_pieces().await?;
+        if pieces.is_empty() {
+            return Ok(Followed {
+                gathered,
+                ..Followed::default()
+            });
+        }
+        let (ids, pieces): (Vec<Uuid>, Vec<Piece>) = pieces.into_iter().unzip();
+        let columns: BTreeSet<(LinkFilter, SpanRef)> = pieces
+            .iter()
+            .map(|piece| (piece.filter, piece.span))
+            .collect();
+        let graph = self.graph_from(&columns.into_iter().collect()).await?;
+        let placement = place(&pieces, &graph);
+        self.write_placement(&ids, &placement).await?;
+        let waits = pieces.iter().zip(&ids).zip(&placement.origins);
+        let waits = waits.flat_map(|((piece, id), origins)| {
+            let missing = origins.missing.iter();
+            missing.map(move |span| (piece.filter, *span, *id))
+        });
+        self.wait(&waits.collect(), epoch).await?;
+        join(&mut gathered, placement.joined());
+        let left = self.what_is_left(&placement).await?;
+        gathered.extend(self.rejudge_left(left, judging, moves).await?);
+        Ok(Followed {
+            gathered,
+            placed: pieces.len(),
+            cut: placement.cut,
+        })
+    }
+
+    /// Keeps all others from writing links until the end of the transaction.
+    pub(super) async fn hold_links(&mut self) -> Result<(), StoreError> {
+        sqlx::query("-- links.hold\nselect pg_advisory_xact_lock($1)")
+            .bind(LINK_LOCK)
+            .execute(&mut *self.inner)
+            .await
+            .map_err(|source| self.failed(source))?;
+        Ok(())
+    }
+
+    /// Whether evidence is left that must be placed.
+    pub async fn has_stale_evidence(&mut self) -> Result<bool, StoreError> {
+        sqlx::query_scalar(
+            "-- link_evidence.has_stale
+             select exists (select 1 from link_evidence where is_stale)",
+        )
+        .fetch_one(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))
+    }
+
+    async fn add_pieces(&mut self, linked: &[&Linked], epoch: i32) -> Result<(), StoreError> {
+        if linked.is_empty() {
+            return Ok(());
+        }
+        let linked: BTreeMap<_, _> = linked.iter().map(|piece| (piece.id(), *piece)).collect();
+        let ids: Vec<Uuid> = linked.keys().map(|id| Uuid::from_bytes(*id)).collect();
+        let slos: Vec<i32> = linked.values().map(|piece| piece.slo.0).collect();
+        let said: Vec<_> = linked.values().map(|piece| Json(&piece.piece)).collect();
+        let spans = linked.values().map(|piece| (piece.filter, piece.span));
+        let spans: SpanColumns = spans.collect();
+        // One that an older epoch knows is not new; nobody else writes here meanwhile.
+        sqlx::query(concat!(
+            "-- link_evidence.insert\n",
+            "insert into link_evidence (id, slo_id, filter, trace_id, span_id, said, epoch) ",
+            "select n.*, $7 from unnest($1::uuid[], $2::integer[], $3::bigint[], $4::uuid[], ",
+            "$5::bigint[], $6::jsonb[]) as n(id, slo_id, filter, trace_id, span_id, said) ",
+            "where not exists (select 1 from link_evidence e where e.id = n.id)",
+        ))
+        .bind(ids)
+        .bind(slos)
+        .bind(spans.filters)
+        .bind(spans.trace_ids)
+        .bind(spans.span_ids)
+        .bind(said)
+        .bind(epoch)
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(())
+    }
+
+    async fn stale_pieces(&mut self) -> Result<Vec<(Uuid, Piece)>, StoreError> {
+        let rows = sqlx::query(
+            "-- link_evidence.stale
+             select id, slo_id, filter, trace_id, span_id, said, origins, is_cut
+             from link_evidence where is_stale order by id limit $1",
+        )
+        .bind(BATCH)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        rows.iter()
+            .map(decode)
+            .collect::<Result<_, _>>()
+            .map_err(|source| self.failed(source))
+    }
+
+    async fn write_placement(
+        &mut self,
+        ids: &[Uuid],
+        placement: &Placement,
+    ) -> Result<(), StoreError> {
+        // Postgres knows no array of arrays of different lengths: each is written as text.
+        let origins = placement.origins.iter().map(|origins| {
+            let traces: Vec<String> = origins
+                .traces
+                .iter()
+                .map(|trace_id| uuid(*trace_id).to_string())
+                .collect();
+            format!("{{{}}}", traces.join(","))
+        });
+        let cut: Vec<bool> = placement.origins.iter().map(|one| one.is_cut).collect();
+        sqlx::query(concat!(
+            "-- link_evidence.place\n",
+            "update link_evidence e set origins = n.origins::uuid[], is_cut = n.is_cut, ",
+            "is_stale = false ",
+            "from unnest($1::uuid[], $2::text[], $3::boolean[]) as n(id, origins, is_cut) ",
+            "where e.id = n.id",
+        ))
+        .bind(ids)
+        .bind(origins.collect::<Vec<_>>())
+        .bind(cut)
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(())
+    }
+
+    /// The workflows that pieces have left, made of those that remain; `None` where none does.
+    async fn what_is_left(
+        &mut self,
+        placement: &Placement,
+    ) -> Result<BTreeMap<EventId, Option<Workflow>>, StoreError> {
+        let mut left: BTreeMap<EventId, Option<Workflow>> = BTreeMap::new();
+        let (mut slos, mut traces) = (Vec::new(), Vec::new());
+        for (slo, trace_id) in placement.left() {
+            left.insert((slo, trace_key(trace_id)), None);
+            slos.push(slo.0);
+            traces.push(uuid(trace_id));
+        }
+        if left.is_empty() {
+            return Ok(left);
+        }
+        let rows: Vec<(i32, Uuid, Json<Workflow>)> = sqlx::query_as(concat!(
+            "-- link_evidence.remaining\n",
+            "select e.slo_id, l.trace_id, e.said ",
+            "from unnest($1::integer[], $2::uuid[]) as l(slo_id, trace_id) ",
+            "join link_evidence e on e.origins @> array[l.trace_id] and e.slo_id = l.slo_id",
+        ))
+        .bind(slos)
+        .bind(traces)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let mut remaining = Vec::with_capacity(rows.len());
+        for (slo, trace, Json(said)) in rows {
+            let trace_id = trace_id(trace).map_err(|source| self.failed(source))?;
+            remaining.push((SloId(slo), trace_id, said));
+        }
+        let remaining = rejoin(remaining.iter().map(|(slo, at, said)| (*slo, *at, said)));
+        for (id, workflow) in remaining {
+            left.insert(id, Some(workflow));
+        }
+        Ok(left)
+    }
+
+    /// Returns those that have no row and must be recorded as new.
+    async fn rejudge_left(
+        &mut self,
+        left: BTreeMap<EventId, Option<Workflow>>,
+        judging: JudgingBySlo<'_>,
+        moves: &mut Moves,
+    ) -> Result<Gathered, StoreError> {
+        let mut without_row = Gathered::new();
+        if left.is_empty() {
+            return Ok(without_row);
+        }
+        let known = self.lock_known(&left).await?;
+        let (mut changed, mut gone) = (Vec::new(), Vec::new());
+        for (id, workflow) in left {
+            match (known.get(&id), workflow) {
+                (Some(row), workflow) => {
+                    let judged =
+                        rejudge(id.0, &row.judged, workflow.as_ref(), &judging(id.0), moves);
+                    match judged {
+                        Some(judged) => changed.push((id, Some(row), judged)),
+                        None => gone.push(row),
+                    }
+                }
+                (None, Some(workflow)) => {
+                    without_row.insert(id, workflow);
+                }
+                (None, None) => {}
+            }
+        }
+        let groups = self.groups_of(&changed, moves).await?;
+        let mut updates = Rows::default();
+        for ((id, row, judged), group) in changed.iter().zip(groups) {
+            if let Some(row) = row {
+                updates.push_known(id, row, (judged, group));
+            }
+        }
+        self.update(&updates).await?;
+        for row in &gone {
+            moves.regroup(row.group.map(|group| (group, &row.judged)), None);
+        }
+        self.delete(&gone).await?;
+        Ok(without_row)
+    }
+
+    /// Rows that this transaction has locked.
+    async fn delete(&mut self, rows: &[&Known]) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let epochs: Vec<i32> = rows.iter().map(|row| row.epoch).collect();
+        let places: Vec<&str> = rows.iter().map(|row| row.place.as_str()).collect();
+        sqlx::query(concat!(
+            "-- workflow.delete\n",
+            "delete from workflows w using unnest($1::integer[], $2::text[]) as n(epoch, place) ",
+            "where w.ctid = n.place::tid and w.epoch = n.epoch",
+        ))
+        .bind(epochs)
+        .bind(places)
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(())
+    }
+}
+
+fn decode(row: &sqlx::postgres::PgRow) -> Result<(Uuid, Piece), sqlx::Error> {
+    let origins: Vec<Uuid> = row.try_get("origins")?;
+    let Json(said) = row.try_get("said")?;
+    let piece = Piece {
+        slo: SloId(row.try_get("slo_id")?),
+        filter: LinkFilter(row.try_get("filter")?),
+        span: span(row, ["trace_id", "span_id"])?,
+        said,
+        origins: origins
+            .into_iter()
+            .map(trace_id)
+            .collect::<Result<_, _>>()?,
+        is_cut: row.try_get("is_cut")?,
+    };
+    Ok((row.try_get("id")?, piece))
+}

@@ -1,0 +1,113 @@
+//! How many of the spans that an SLO selects could be told apart by workflow, and what to do about
+//! the others.
+
+use serde::Serialize;
+
+use crate::{
+    domain::{classify::Unusable, format},
+    store::SelectedSpans,
+};
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct CorrelationView {
+    correlated: i64,
+    uncorrelated: i64,
+    /// Correlated of both.
+    correlated_ratio: f64,
+    /// Ends whose start never came: they correlate with nothing that began.
+    orphans: i64,
+    pub(super) next_step: Option<&'static str>,
+}
+
+impl CorrelationView {
+    /// `None` where no span came that could have been correlated.
+    pub(super) fn new(spans: &SelectedSpans, orphans: i64) -> Option<Self> {
+        let uncorrelated = [Unusable::Uncorrelated, Unusable::KeyTooLong]
+            .into_iter()
+            .filter_map(|why| spans.unusable.get(why.as_str()))
+            .sum();
+        let all = spans.correlated + uncorrelated;
+        #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+        let correlated_ratio = spans.correlated as f64 / all as f64;
+        (all > 0).then_some(Self {
+            correlated: spans.correlated,
+            uncorrelated,
+            correlated_ratio,
+            orphans,
+            next_step: next_step(uncorrelated, orphans),
+        })
+    }
+
+    pub(super) fn rate_text(&self) -> String {
+        format::percent(self.correlated_ratio)
+    }
+
+    pub(super) fn reading(&self) -> String {
+        format!(
+            "of {} selected spans name their workflow; {} ends never met a start",
+            format::count(self.correlated + self.uncorrelated),
+            format::count(self.orphans)
+        )
+    }
+}
+
+fn next_step(uncorrelated: i64, orphans: i64) -> Option<&'static str> {
+    match (uncorrelated, orphans) {
+        (0, 0) => None,
+        (0, _) => Some(
+            "An end without a start: its start span is not exported, not selected, or names another \
+             workflow. Compare the key of one such end with that of a start; where a trace is \
+             restarted in between, add `links` or an attribute to `correlate`.",
+        ),
+        (_, _) => Some(
+            "Set an attribute that the definition correlates by on the spans that lack it, or add one \
+             that they have to `correlate`.",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn spans(correlated: i64, unusable: &[(Unusable, i64)]) -> SelectedSpans {
+        let unusable = unusable
+            .iter()
+            .map(|(why, count)| (why.as_str().to_owned(), *count));
+        SelectedSpans {
+            correlated,
+            unusable: unusable.collect::<BTreeMap<_, _>>(),
+        }
+    }
+
+    #[test]
+    fn the_rate_is_of_spans_that_could_have_been_correlated() {
+        let unusable = [
+            (Unusable::Uncorrelated, 20),
+            (Unusable::KeyTooLong, 5),
+            (Unusable::TooLate, 1_000),
+        ];
+        let view = CorrelationView::new(&spans(75, &unusable), 0).unwrap();
+        assert!((view.correlated_ratio - 0.75).abs() < 1e-9);
+        assert_eq!(view.uncorrelated, 25);
+    }
+
+    #[test]
+    fn without_a_span_there_is_no_rate() {
+        assert!(CorrelationView::new(&spans(0, &[(Unusable::TooLate, 3)]), 0).is_none());
+    }
+
+    #[test]
+    fn what_is_wrong_has_a_next_step_and_what_is_right_has_none() {
+        let step = |unusable: &[_], orphans| {
+            let view = CorrelationView::new(&spans(10, unusable), orphans).unwrap();
+            view.next_step
+        };
+        assert_eq!(step(&[], 0), None);
+        assert!(step(&[], 1).is_some_and(|step| step.contains("start")));
+        let lacking = step(&[(Unusable::Uncorrelated, 1)], 1);
+        assert!(lacking.is_some_and(|step| step.contains("attribute")));
+    }
+}
