@@ -18,7 +18,9 @@ use crate::{
     clock::Clock,
     config::Config,
     deliver::{DeliverSettings, Deliverer, Dispatcher, TargetReport},
-    domain::{definition::Catalog, time::Timestamp, watermark::OutageLimits},
+    domain::{
+        customers::HOURS_TELL, definition::Catalog, time::Timestamp, watermark::OutageLimits,
+    },
     evaluate::{Evaluator, EvaluatorSettings, overdue::Overdue},
     store::{Retention, Store, Writer},
     telemetry::metrics::Metrics,
@@ -148,6 +150,12 @@ impl Loops {
                         tx.drop_oldest_epoch(now, horizon).await?;
                         let dropped = tx
                             .drop_old_counts(now, &retention(&catalog, horizon))
+                            .await?;
+                        tx.commit().await?;
+                        let mut tx = store.begin("drop customers of long ago").await?;
+                        let kept = retention(&catalog, horizon);
+                        let hours = horizon.max(HOURS_TELL) + DAY * 2;
+                        tx.drop_old_customers(now - hours, now - kept.minutes - DAY)
                             .await?;
                         tx.commit().await?;
                         Ok(dropped)

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::{
     counts::EventCounts,
+    customers::CustomerMoves,
     names::SloId,
     time::{Resolution, Timestamp},
     workflow::{EventKey, Evidence, Judging, Outcome, Verdict, Workflow, judge},
@@ -44,6 +45,7 @@ pub struct Moves {
     by_minute: BTreeMap<(SloId, Timestamp), EventCounts>,
     /// Verdicts of good or bad that were replaced by another outcome or moved to another bucket.
     pub corrected: BTreeMap<SloId, i64>,
+    pub customers: CustomerMoves,
 }
 
 impl Moves {
@@ -109,7 +111,9 @@ pub fn apply(
         return None;
     }
     moves.replace(slo, known.map(|known| &known.verdict), &verdict);
-    Some(Judged { workflow, verdict })
+    let judged = Judged { workflow, verdict };
+    moves.customers.replace(slo, known, &judged);
+    Some(judged)
 }
 
 /// A replica whose watermark lags behind must not reopen what another has found overdue: that

@@ -8,6 +8,7 @@ use super::{
     burn_rate::{BurnContext, BurnRate, Window},
     condition::{self, CountsByLength},
     counts::EventCounts,
+    customers::CustomerTotal,
     definition::{Severity, Slo},
     names::Name,
     time::Timestamp,
@@ -39,6 +40,10 @@ pub struct SloStatus {
     pub overdue: i64,
     /// Distinct customers with a bad event in the last hour; `None` where the SLO names none.
     pub customers_affected: Option<i64>,
+    /// Customers with any event in the hours that the last hour touches; `None` where nobody is
+    /// affected.
+    #[serde(default)]
+    pub customers_total: Option<CustomerTotal>,
 }
 
 /// The state in one word, worst first.
@@ -126,6 +131,8 @@ pub struct Measured {
     pub overdue: i64,
     /// Distinct customers with a bad event in the last hour.
     pub customers_affected: i64,
+    /// Customers with any event; `None` where nobody is affected.
+    pub customers_total: Option<CustomerTotal>,
 }
 
 /// All lengths that an evaluation of `slo` counts events over.
@@ -197,6 +204,7 @@ impl SloStatus {
             in_flight: measured.in_flight,
             overdue: measured.overdue,
             customers_affected: slo.customer.as_ref().map(|_| measured.customers_affected),
+            customers_total: slo.customer.as_ref().and(measured.customers_total),
         }
     }
 }
@@ -280,6 +288,7 @@ mod tests {
             in_flight: 7,
             overdue: 2,
             customers_affected: 3,
+            customers_total: None,
         }
     }
 

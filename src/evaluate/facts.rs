@@ -7,6 +7,7 @@ use crate::{
     domain::{
         alert::{Change, Transition},
         burn_rate::Window,
+        customers::CustomerTotal,
         definition::{Indicator, Severity, Slo},
         names::{Name, SloId},
         notification::{
@@ -115,7 +116,7 @@ impl Occasion<'_> {
             ended_by,
             counts,
             customers_affected: match opening.customers_affected {
-                Some(_) => Some(self.customers_affected(tx, range).await?),
+                Some(_) => Some(self.customers_hurt(tx, range).await?.0),
                 None => None,
             },
             budget_spent: burn.and_then(|burn| burn.budget_spent_by(counts.bad())),
@@ -135,6 +136,10 @@ impl Occasion<'_> {
         let burn = of.measured.burn_context(slo);
         let long = Duration::from_secs(rule.long.secs);
         let range = whole_minutes(now, long);
+        let customers = match slo.customer {
+            Some(_) => Some(self.customers_hurt(tx, range).await?),
+            None => None,
+        };
         let pace = burn.burn_rate(Window {
             length: long,
             counts: rule.long.counts,
@@ -155,10 +160,8 @@ impl Occasion<'_> {
             within_secs: within_secs(slo),
             long: window_facts(&rule.long),
             short: window_facts(&rule.short),
-            customers_affected: match slo.customer {
-                Some(_) => Some(self.customers_affected(tx, range).await?),
-                None => None,
-            },
+            customers_affected: customers.map(|(affected, _)| affected),
+            customers_total: customers.and_then(|(_, total)| total),
             budget_remaining: burn.budget_remaining(),
             bad_events_allowed: burn.bad_events_allowed(),
             budget_empty_in_secs: pace
@@ -201,13 +204,15 @@ impl Occasion<'_> {
         Ok(workflows.into_iter().map(named).collect())
     }
 
-    async fn customers_affected(
+    /// Customers with a bad event, and of how many; the latter only if there is one.
+    async fn customers_hurt(
         &self,
         tx: &mut Tx<'_>,
         range: TimeRange,
-    ) -> Result<i64, StoreError> {
-        let by_slo = tx.customers_affected(&[self.slo], range).await?;
-        Ok(by_slo.get(&self.slo).copied().unwrap_or(0))
+    ) -> Result<(i64, Option<CustomerTotal>), StoreError> {
+        let by_slo = tx.customers_hurt(&[self.slo], range).await?;
+        let hurt = by_slo.get(&self.slo);
+        Ok(hurt.map_or((0, None), |hurt| (hurt.affected, Some(hurt.total))))
     }
 }
 

@@ -6,6 +6,7 @@
 //! show.
 
 mod alerts;
+mod customers;
 mod definition_sets;
 mod deliveries;
 mod delivery_history;
@@ -28,6 +29,7 @@ use sqlx::{
 };
 
 pub use alerts::AlertTransition;
+pub use customers::CustomersHurt;
 pub use deliveries::{Claim, ClaimedDelivery, Lease, News, Settlement};
 pub use error::StoreError;
 pub use event_counts::{SeriesQuery, Writer};

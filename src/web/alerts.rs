@@ -16,6 +16,7 @@ use super::{
     summary::{Face, Summary, rule_track},
 };
 use crate::domain::{
+    customers::CustomerTotal,
     definition::Severity,
     format,
     names::Name,
@@ -44,6 +45,7 @@ struct FiringView {
     since: Timestamp,
     rule: Option<RuleStatus>,
     customers_affected_last_hour: Option<i64>,
+    customers_total_last_hour: Option<CustomerTotal>,
     budget_left_ratio: Option<f64>,
 }
 
@@ -90,6 +92,7 @@ impl FiringView {
                     .find(|rule| Some(&rule.name) == alert.rule.as_ref())
                     .cloned(),
                 customers_affected_last_hour: slo.customers_affected_last_hour,
+                customers_total_last_hour: slo.customers_total_last_hour,
                 budget_left_ratio: slo.budget_left_ratio,
             })
             .collect()
@@ -134,8 +137,16 @@ impl FiringView {
     }
 
     fn customers_text(&self) -> String {
-        self.customers_affected_last_hour
-            .map_or_else(|| format::NONE.to_owned(), format::count)
+        match (
+            self.customers_affected_last_hour,
+            &self.customers_total_last_hour,
+        ) {
+            (None, _) => format::NONE.to_owned(),
+            (Some(affected), None) => format::count(affected),
+            (Some(affected), Some(total)) => {
+                format!("{} of {}", format::count(affected), total.text())
+            }
+        }
     }
 }
 

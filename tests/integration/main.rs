@@ -9,6 +9,7 @@
 
 mod architecture;
 mod counts_and_claims;
+mod customers;
 mod delivery;
 mod demo;
 mod evaluation;

@@ -42,7 +42,7 @@ pub struct Findings {
     pub unusable: BTreeMap<(SloId, Unusable), i64>,
 }
 
-/// Why a span that an SLO selects says nothing about it.
+/// Why a span that an SLO selects says nothing about it, or not all that it could.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Unusable {
     /// None of the correlators is present.
@@ -52,6 +52,8 @@ pub enum Unusable {
     TooLate,
     /// `startedAt` is missing on the span or is no time.
     NoStartTime,
+    /// Its customer's name is too long and was cut.
+    CustomerCut,
 }
 
 impl Findings {
@@ -66,6 +68,7 @@ impl Unusable {
             Self::Uncorrelated => "uncorrelated",
             Self::TooLate => "too_late",
             Self::NoStartTime => "no_start_time",
+            Self::CustomerCut => "customer_cut",
         }
     }
 }
@@ -113,7 +116,7 @@ impl Classifier {
                     label: identity.label,
                     fact,
                     trace_id: span.trace_id(),
-                    customer: customer(slo, span),
+                    customer: customer((*id, slo), span, &mut findings.unusable),
                 }),
             }
         });
@@ -210,9 +213,16 @@ fn of_event(event: &SpanIndicator, span: &dyn SpanView, horizon: Timestamp) -> F
     )))
 }
 
-fn customer(slo: &Slo, span: &dyn SpanView) -> Option<String> {
-    slo.customer
-        .as_ref()
-        .and_then(|attribute| text_of(attribute, span))
-        .map(cut)
+fn customer(
+    (id, slo): (SloId, &Slo),
+    span: &dyn SpanView,
+    unusable: &mut BTreeMap<(SloId, Unusable), i64>,
+) -> Option<String> {
+    let whole = text_of(slo.customer.as_ref()?, span)?;
+    let length = whole.len();
+    let customer = cut(whole);
+    if customer.len() < length {
+        *unusable.entry((id, Unusable::CustomerCut)).or_default() += 1;
+    }
+    Some(customer)
 }

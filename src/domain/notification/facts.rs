@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::domain::{
     counts::EventCounts,
+    customers::CustomerTotal,
     definition::Severity,
     names::{Name, TraceId},
     time::Timestamp,
@@ -57,6 +58,10 @@ pub struct Facts {
     pub short: WindowFacts,
     /// Distinct customers with a bad event in the long window; `None` where the SLO names none.
     pub customers_affected: Option<i64>,
+    /// Distinct customers with any event in the hours or days that the long window touches; `None`
+    /// where nobody is affected.
+    #[serde(default)]
+    pub customers_total: Option<CustomerTotal>,
     /// Share of the error budget left, signed.
     pub budget_remaining: Option<f64>,
     /// Bad events that the budget still allows, never below 0.

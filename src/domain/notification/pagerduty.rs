@@ -72,6 +72,9 @@ fn details(facts: &Facts) -> Value {
     if let Some(customers) = facts.customers_affected {
         tell("customers_affected", json!(customers));
     }
+    if let Some(total) = &facts.customers_total {
+        tell("customers_total", json!(total.text()));
+    }
     let window = format::window(facts.long.secs);
     tell(
         "bad",

@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::{EpisodeEnd, EpisodeSummary, Facts, TransitionKind, WindowFacts, WorstWorkflow};
 use crate::domain::{
-    counts::EventCounts, definition::Severity, names::TraceId, time::Timestamp, workflow::Outcome,
+    counts::EventCounts, customers::CustomerTotal, definition::Severity, names::TraceId,
+    time::Timestamp, workflow::Outcome,
 };
 
 const fn counts(late: i64, failed: i64, timeout: i64, good: i64) -> EventCounts {
@@ -46,6 +47,10 @@ pub(crate) fn firing() -> Facts {
             burn_rate: Some(14.41),
         },
         customers_affected: Some(412),
+        customers_total: Some(CustomerTotal {
+            customers: 9_120,
+            is_lower_bound: false,
+        }),
         budget_remaining: Some(0.18),
         bad_events_allowed: 403,
         budget_empty_in_secs: Some(17_520),
@@ -122,6 +127,10 @@ pub(super) fn arbitrary() -> impl Strategy<Value = Facts> {
             service: Some(service),
             labels,
             customers_affected: Some(customers),
+            customers_total: Some(CustomerTotal {
+                customers,
+                is_lower_bound: true,
+            }),
             budget_remaining: ratio,
             budget_empty_in_secs: Some(secs),
             bad_events_allowed: customers,

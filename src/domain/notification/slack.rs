@@ -41,8 +41,8 @@ fn header(facts: &Facts) -> Value {
     let title = match facts.kind {
         TransitionKind::Firing => {
             let bad = facts.long.counts.bad_ratio().unwrap_or_default();
-            let who = sentence::people(facts.customers_affected)
-                .unwrap_or_else(|| format!("{} bad", format::percent(bad)));
+            let who =
+                sentence::people(facts).unwrap_or_else(|| format!("{} bad", format::percent(bad)));
             format!(":rotating_light: {who}: {name}")
         }
         TransitionKind::Resolved => {
@@ -92,7 +92,7 @@ fn numbers(facts: &Facts) -> Value {
     if facts.kind == TransitionKind::Firing {
         fields.push(field("Pace", &sentence::pace(facts)));
         fields.extend(facts.first_bad_at.map(|at| field("Since", &date(at))));
-        let who = sentence::people(facts.customers_affected);
+        let who = sentence::people(facts);
         fields.extend(who.map(|who| field("Who", &who)));
     }
     if let Some(service) = &facts.service {

@@ -54,6 +54,8 @@ fn data(facts: &Facts) -> Value {
         "long_window": window(&facts.long),
         "short_window": window(&facts.short),
         "customers_affected": facts.customers_affected,
+        "customers_total": facts.customers_total.map(|total| total.customers),
+        "customers_total_is_lower_bound": facts.customers_total.map(|total| total.is_lower_bound),
         "budget": {
             "remaining_ratio": facts.budget_remaining,
             "bad_events_allowed": facts.bad_events_allowed,

@@ -6,6 +6,9 @@ use serde::Serialize;
 
 use crate::domain::format;
 
+/// A reason that is counted with the customers and not with the evidence.
+const CUSTOMERS_OVERFLOW: &str = "customers_overflow";
+
 /// How often one thing was wrong since the window began.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct EvidenceView {
@@ -16,7 +19,11 @@ pub(super) struct EvidenceView {
 }
 
 impl EvidenceView {
-    pub(super) fn all(counts: BTreeMap<String, i64>) -> Vec<Self> {
+    /// Of evidence by reason, and events of customers beyond those that are told apart.
+    pub(super) fn all(mut counts: BTreeMap<String, i64>, customers_overflow: i64) -> Vec<Self> {
+        if customers_overflow > 0 {
+            counts.insert(CUSTOMERS_OVERFLOW.to_owned(), customers_overflow);
+        }
         counts
             .into_iter()
             .map(|(reason, count)| {
@@ -50,6 +57,14 @@ fn explanation(reason: &str) -> (&'static str, &'static str) {
             "spans whose `startedAt` attribute is missing or is no time",
             "Set it where the work is handed over, or correct `startedAt` in the definition.",
         ),
+        CUSTOMERS_OVERFLOW => (
+            "events of customers beyond the first 10,000 of an hour or day, which are not told apart",
+            "Name an attribute in `customer` that stays the same over a customer's events: this one may be new with each.",
+        ),
+        "customer_cut" => (
+            "customers whose name is longer than 256 bytes; it was cut, so some may count as one",
+            "Name an attribute in `customer` that holds a short id.",
+        ),
         "corrected" => (
             "verdicts that a later span changed; each event still counts once",
             "If there are many, lengthen `grace`, so that verdicts wait for late spans.",
@@ -72,9 +87,10 @@ mod tests {
             Unusable::Uncorrelated,
             Unusable::TooLate,
             Unusable::NoStartTime,
+            Unusable::CustomerCut,
         ];
         let reasons = unusable.map(Unusable::as_str);
-        for reason in reasons.into_iter().chain(["corrected"]) {
+        for reason in reasons.into_iter().chain(["corrected", CUSTOMERS_OVERFLOW]) {
             assert_ne!(explanation(reason), explanation("?"), "{reason}");
         }
     }

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     domain::{
         burn_rate::{BurnContext, budget_remaining},
+        customers::CustomerTotal,
         definition::Slo,
         names::SloId,
         series::Series,
@@ -43,6 +44,7 @@ pub(super) async fn view(state: &WebState, slo: &Slo, range: Range) -> Result<Sl
     let past = past(&mut tx, (id, slo), range, now).await?;
     let recent = TimeRange::ending_at(now, HOUR);
     let customers = tx.worst_customers(id, recent, MOST).await?;
+    let all = tx.customers_total(id, recent).await?;
     let worst = tx.worst_workflows(id, (recent, now), MOST).await?;
     let oldest = tx.oldest_open_workflows(id, MOST).await?;
     let transitions = history::since(&mut tx, Some(id), window.from, MOST_TRANSITIONS).await?;
@@ -54,7 +56,10 @@ pub(super) async fn view(state: &WebState, slo: &Slo, range: Range) -> Result<Sl
         range,
         counts: sum(0).into(),
         last_six_hours: sum(1),
-        evidence: EvidenceView::all(tx.evidence_counts(id, window.from).await?),
+        evidence: EvidenceView::all(
+            tx.evidence_counts(id, window.from).await?,
+            tx.customers_overflow(id, window).await?,
+        ),
         in_flight_oldest: oldest
             .into_iter()
             .map(|record| WorkflowView::new(record, now))
@@ -63,7 +68,11 @@ pub(super) async fn view(state: &WebState, slo: &Slo, range: Range) -> Result<Sl
             .into_iter()
             .map(|record| WorkflowView::new(record, now))
             .collect(),
-        customers_total: customers.customers,
+        customers_affected: customers.customers,
+        customers_total: CustomerTotal {
+            customers: all.customers.max(customers.customers),
+            ..all
+        },
         customers: customers
             .worst
             .into_iter()

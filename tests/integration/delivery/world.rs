@@ -274,6 +274,7 @@ fn facts(slo: &str, kind: TransitionKind, version: i64, now: Timestamp) -> Facts
         long: window(3_600),
         short: window(300),
         customers_affected: Some(12),
+        customers_total: None,
         budget_remaining: Some(0.5),
         bad_events_allowed: 100,
         budget_empty_in_secs: Some(7_200),
