@@ -19,7 +19,10 @@ use crate::{
     config::Config,
     deliver::{DeliverSettings, Deliverer, Dispatcher, TargetReport},
     domain::{
-        customers::HOURS_TELL, definition::Catalog, time::Timestamp, watermark::OutageLimits,
+        customers::HOURS_TELL,
+        definition::Catalog,
+        time::{TimeRange, Timestamp},
+        watermark::OutageLimits,
     },
     evaluate::{Evaluator, EvaluatorSettings, overdue::Overdue},
     store::{Retention, Store, Writer},
@@ -151,6 +154,9 @@ impl Loops {
                         let dropped = tx
                             .drop_old_counts(now, &retention(&catalog, horizon))
                             .await?;
+                        tx.commit().await?;
+                        let mut tx = store.begin("trim the samples of events").await?;
+                        tx.trim_samples(TimeRange::new(now - horizon, now)).await?;
                         tx.commit().await?;
                         let mut tx = store.begin("drop customers of long ago").await?;
                         let kept = retention(&catalog, horizon);

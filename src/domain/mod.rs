@@ -3,7 +3,7 @@
 //! Nothing here does I/O, reads a clock, draws a random number, logs or awaits: time and ids are
 //! arguments. In reading order: [`time`] and [`names`]; [`span`], what arrives; [`selector`], which
 //! spans concern an SLO; [`definition`], what a user promised; [`workflow`], from evidence to a
-//! verdict; [`counts`] and [`series`], what verdicts add up to, and [`customers`], whose they are; [`burn_rate`], what the counts mean for the budget;
+//! verdict; [`counts`] and [`series`], what verdicts add up to, [`customers`], whose they are, and [`attributes`], what bad ones share; [`burn_rate`], what the counts mean for the budget;
 //! [`condition`], what a rule says of them; [`alert`], the state over time; [`status`], what is shown;
 //! [`notification`], what is told.
 #![deny(
@@ -14,6 +14,7 @@
 )]
 
 pub mod alert;
+pub mod attributes;
 pub mod burn_rate;
 pub mod classify;
 pub mod condition;

@@ -6,6 +6,7 @@ use super::{Assessment, reading::whole_minutes};
 use crate::{
     domain::{
         alert::{Change, Transition},
+        attributes::{Difference, differences},
         burn_rate::Window,
         customers::CustomerTotal,
         definition::{Indicator, Severity, Slo},
@@ -21,6 +22,8 @@ use crate::{
 
 /// Bad workflows that a notification names.
 const WORST: u32 = 3;
+/// Attributes that it names as what bad events have in common.
+const DIFFERENCES: usize = 3;
 
 /// A transition and all that is known around it.
 pub(super) struct Occasion<'a> {
@@ -170,6 +173,7 @@ impl Occasion<'_> {
             first_bad_at: tx.first_bad_at(self.slo, range).await?,
             evaluated_at: now,
             worst: self.worst(tx, range).await?,
+            differences: self.differences(tx, range).await?,
             runbook: slo.runbook.clone(),
             page_url: self.page_base_url.map(|base| page_url(base, &slo.name)),
             episode_summary: None,
@@ -202,6 +206,15 @@ impl Occasion<'_> {
             started_at: workflow.started_at,
         };
         Ok(workflows.into_iter().map(named).collect())
+    }
+
+    async fn differences(
+        &self,
+        tx: &mut Tx<'_>,
+        range: TimeRange,
+    ) -> Result<Vec<Difference>, StoreError> {
+        let sample = tx.event_sample(self.slo, range).await?;
+        Ok(differences(&sample.bad, &sample.good, DIFFERENCES))
     }
 
     /// Customers with a bad event, and of how many; the latter only if there is one.

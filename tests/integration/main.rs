@@ -17,6 +17,7 @@ mod pages;
 mod postgres;
 mod receiver;
 mod recording;
+mod samples;
 mod store;
 mod support;
 mod system;

@@ -9,6 +9,7 @@ pub use times::{AbsurdTime, TimeLimits};
 
 use self::correlate::{Identity, correlate, cut, text_of};
 use super::{
+    attributes::{Completeness, Sampling, Side},
     definition::{Catalog, Indicator, Slo, SpanIndicator, WorkflowIndicator},
     names::{Name, SloId},
     selector::{Selector, SelectorContext, SelectorIndex},
@@ -40,6 +41,7 @@ enum Role {
 pub struct Findings {
     pub evidence: Vec<Evidence>,
     pub unusable: BTreeMap<(SloId, Unusable), i64>,
+    pub sampling: Sampling,
 }
 
 /// Why a span that an SLO selects says nothing about it, or not all that it could.
@@ -54,11 +56,35 @@ pub enum Unusable {
     NoStartTime,
     /// Its customer's name is too long and was cut.
     CustomerCut,
+    /// It has more attributes, or longer ones, than are compared.
+    AttributesCut,
 }
 
 impl Findings {
     pub fn is_empty(&self) -> bool {
         self.evidence.is_empty() && self.unusable.is_empty()
+    }
+
+    fn sample(&mut self, slo: SloId, identity: &Identity, fact: &Fact, span: &dyn SpanView) {
+        let side = match fact {
+            Fact::Decided { outcome, .. } if *outcome == SpanOutcome::Good => Side::Good,
+            Fact::Decided { .. } => Side::Bad,
+            Fact::Started { .. }
+            | Fact::Succeeded { .. }
+            | Fact::Failed { .. }
+            | Fact::Cancelled { .. }
+            | Fact::Paused(_) => Side::Undecided,
+        };
+        let event = (slo, identity.key);
+        match self.sampling.offer(event, side, span, &identity.label) {
+            Completeness::Whole => {}
+            Completeness::Cut => {
+                *self
+                    .unusable
+                    .entry((slo, Unusable::AttributesCut))
+                    .or_default() += 1;
+            }
+        }
     }
 }
 
@@ -69,6 +95,7 @@ impl Unusable {
             Self::TooLate => "too_late",
             Self::NoStartTime => "no_start_time",
             Self::CustomerCut => "customer_cut",
+            Self::AttributesCut => "attributes_cut",
         }
     }
 }
@@ -110,14 +137,17 @@ impl Classifier {
             match found {
                 None => {}
                 Some(Err(why)) => *findings.unusable.entry((*id, why)).or_default() += 1,
-                Some(Ok((identity, fact))) => findings.evidence.push(Evidence {
-                    slo: *id,
-                    key: identity.key,
-                    label: identity.label,
-                    fact,
-                    trace_id: span.trace_id(),
-                    customer: customer((*id, slo), span, &mut findings.unusable),
-                }),
+                Some(Ok((identity, fact))) => {
+                    findings.sample(*id, &identity, &fact, span);
+                    findings.evidence.push(Evidence {
+                        slo: *id,
+                        key: identity.key,
+                        label: identity.label,
+                        fact,
+                        trace_id: span.trace_id(),
+                        customer: customer((*id, slo), span, &mut findings.unusable),
+                    });
+                }
             }
         });
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::{
+    attributes::Difference,
     counts::EventCounts,
     customers::CustomerTotal,
     definition::Severity,
@@ -73,6 +74,9 @@ pub struct Facts {
     pub evaluated_at: Timestamp,
     /// At most three, worst first.
     pub worst: Vec<WorstWorkflow>,
+    /// What bad events of the long window have in common; at most three, the best clue first.
+    #[serde(default)]
+    pub differences: Vec<Difference>,
     pub runbook: Option<String>,
     /// The SLO's page; `None` where the service does not know its own address.
     pub page_url: Option<String>,

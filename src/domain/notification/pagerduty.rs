@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Facts, TransitionKind, sentence, text};
-use crate::domain::{definition::Severity, delivery::alert_key, format};
+use crate::domain::{attributes::Difference, definition::Severity, delivery::alert_key, format};
 
 /// PagerDuty's own limit is 1024 characters.
 const SUMMARY_CHARS: usize = 500;
@@ -88,6 +88,9 @@ fn details(facts: &Facts) -> Value {
     if let Some(at) = facts.first_bad_at {
         tell("since", json!(format::date_time(at)));
     }
+    if facts.kind == TransitionKind::Firing && !facts.differences.is_empty() {
+        tell("in_common", in_common(facts));
+    }
     tell("worst", worst(facts));
     tell("labels", labels(facts));
     tell("rule", json!(facts.rule));
@@ -107,6 +110,15 @@ fn worst(facts: &Facts) -> Value {
         })
     });
     Value::Array(shown.collect())
+}
+
+fn in_common(facts: &Facts) -> Value {
+    let line = |one: &Difference| {
+        let attribute = text::plain(&one.attribute, STRING_CHARS);
+        let value = text::plain(&one.value, STRING_CHARS);
+        json!(format!("{attribute} = {value}: {}", sentence::shares(one)))
+    };
+    Value::Array(facts.differences.iter().take(3).map(line).collect())
 }
 
 fn labels(facts: &Facts) -> Value {

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::{EpisodeEnd, EpisodeSummary, Facts, TransitionKind, WindowFacts, WorstWorkflow};
 use crate::domain::{
-    counts::EventCounts, customers::CustomerTotal, definition::Severity, names::TraceId,
-    time::Timestamp, workflow::Outcome,
+    attributes::Difference, counts::EventCounts, customers::CustomerTotal, definition::Severity,
+    names::TraceId, time::Timestamp, workflow::Outcome,
 };
 
 const fn counts(late: i64, failed: i64, timeout: i64, good: i64) -> EventCounts {
@@ -64,6 +64,12 @@ pub(crate) fn firing() -> Facts {
             started_at: Some(Timestamp::from_secs(1_795_328_309)),
             took_secs: Some(11.2),
             ended: false,
+        }],
+        differences: vec![Difference {
+            attribute: "resource.service.version".to_owned(),
+            value: "2.41.0".to_owned(),
+            bad_ratio: 0.99,
+            good_ratio: 0.34,
         }],
         runbook: Some("https://wiki.example.com/checkout-slow".to_owned()),
         page_url: Some("https://slo.example.com/slos/checkout-speed".to_owned()),
@@ -123,7 +129,7 @@ pub(super) fn arbitrary() -> impl Strategy<Value = Facts> {
             ..base.worst[0].clone()
         };
         Facts {
-            display_name: name,
+            display_name: name.clone(),
             service: Some(service),
             labels,
             customers_affected: Some(customers),
@@ -141,6 +147,15 @@ pub(super) fn arbitrary() -> impl Strategy<Value = Facts> {
                 counts: counts(late, late, 1, good),
                 burn_rate: ratio,
             },
+            differences: vec![
+                Difference {
+                    attribute: worst.label.clone(),
+                    value: name.clone(),
+                    bad_ratio: f64::NAN,
+                    good_ratio: 1.0,
+                };
+                5
+            ],
             worst: vec![worst; 5],
             runbook: Some(format!("https://{url}")),
             page_url: Some(url),

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::{EpisodeEnd, EpisodeSummary, Facts, TransitionKind, text};
 use crate::domain::{
-    counts::EventCounts, customers::CustomerTotal, definition::Severity, format, workflow::Outcome,
+    attributes::Difference, counts::EventCounts, customers::CustomerTotal, definition::Severity,
+    format, workflow::Outcome,
 };
 
 /// As much as a phone shows of a push message.
@@ -76,6 +77,15 @@ pub const fn noun(facts: &Facts) -> &'static str {
         Some(_) => "workflows",
         None => "events",
     }
+}
+
+/// `99 % of bad, 34 % of good`.
+pub fn shares(difference: &Difference) -> String {
+    format!(
+        "{} of bad, {} of good",
+        format::percent(difference.bad_ratio),
+        format::percent(difference.good_ratio)
+    )
 }
 
 /// `1,240 of 9,310 workflows bad (13.3 %)`, in the long window.

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::{EpisodeSummary, Facts, TransitionKind, WindowFacts, WorstWorkflow, sentence, text};
-use crate::domain::{delivery::alert_key, format};
+use crate::domain::{attributes::Difference, delivery::alert_key, format};
 
 /// The specification asks for less than 20 kB; these add up to that in the worst case, which is four
 /// bytes a character.
@@ -64,6 +64,7 @@ fn data(facts: &Facts) -> Value {
         "first_bad_at": facts.first_bad_at,
         "evaluated_at": facts.evaluated_at,
         "worst": facts.worst.iter().take(3).map(worst).collect::<Vec<_>>(),
+        "in_common": facts.differences.iter().take(3).map(in_common).collect::<Vec<_>>(),
         "runbook_url": facts.runbook.as_deref().and_then(|url| text::web_address(url, URL_BYTES)),
         "page_url": facts.page_url.as_deref().and_then(|url| text::web_address(url, URL_BYTES)),
         "cost": facts.episode_summary.as_ref().map(cost),
@@ -95,6 +96,15 @@ fn worst(worst: &WorstWorkflow) -> Value {
         "started_at": worst.started_at,
         "took_seconds": worst.took_secs,
         "ended": worst.ended,
+    })
+}
+
+fn in_common(one: &Difference) -> Value {
+    json!({
+        "attribute": text::plain(&one.attribute, LABEL_CHARS),
+        "value": text::plain(&one.value, LABEL_CHARS),
+        "bad_ratio": one.bad_ratio,
+        "good_ratio": one.good_ratio,
     })
 }
 

@@ -65,6 +65,10 @@ fn explanation(reason: &str) -> (&'static str, &'static str) {
             "customers whose name is longer than 256 bytes; it was cut, so some may count as one",
             "Name an attribute in `customer` that holds a short id.",
         ),
+        "attributes_cut" => (
+            "spans with more attributes than are compared, 16 and 16 of their resource, or with longer ones than 128 bytes; they count all the same",
+            "Nothing must be done. If what bad events share is missing, give it a short value and an attribute whose name comes early in the alphabet.",
+        ),
         "corrected" => (
             "verdicts that a later span changed; each event still counts once",
             "If there are many, lengthen `grace`, so that verdicts wait for late spans.",
@@ -88,6 +92,7 @@ mod tests {
             Unusable::TooLate,
             Unusable::NoStartTime,
             Unusable::CustomerCut,
+            Unusable::AttributesCut,
         ];
         let reasons = unusable.map(Unusable::as_str);
         for reason in reasons.into_iter().chain(["corrected", CUSTOMERS_OVERFLOW]) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     charts::burn_history,
+    common::InCommon,
     evidence::EvidenceView,
     view::{
         BudgetPoint, CustomerView, DefinitionView, Past, Range, ReasonPoint, SloView, WorkflowView,
@@ -44,6 +45,7 @@ pub(super) async fn view(state: &WebState, slo: &Slo, range: Range) -> Result<Sl
     let past = past(&mut tx, (id, slo), range, now).await?;
     let recent = TimeRange::ending_at(now, HOUR);
     let customers = tx.worst_customers(id, recent, MOST).await?;
+    let sample = tx.event_sample(id, recent).await?;
     let all = tx.customers_total(id, recent).await?;
     let worst = tx.worst_workflows(id, (recent, now), MOST).await?;
     let oldest = tx.oldest_open_workflows(id, MOST).await?;
@@ -68,6 +70,7 @@ pub(super) async fn view(state: &WebState, slo: &Slo, range: Range) -> Result<Sl
             .into_iter()
             .map(|record| WorkflowView::new(record, now))
             .collect(),
+        in_common: InCommon::new(&sample),
         customers_affected: customers.customers,
         customers_total: CustomerTotal {
             customers: all.customers.max(customers.customers),

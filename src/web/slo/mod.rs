@@ -1,6 +1,7 @@
 //! `/slos/{slo}`: how bad, since when, until when, why, and who?
 
 mod charts;
+mod common;
 mod evidence;
 mod load;
 mod view;

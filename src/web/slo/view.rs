@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::evidence::EvidenceView;
+use super::{common::InCommon, evidence::EvidenceView};
 use crate::{
     domain::{
         counts::EventCounts,
@@ -37,6 +37,8 @@ pub(in crate::web) struct SloView {
     pub(super) in_flight_oldest: Vec<WorkflowView>,
     /// Of the last hour.
     pub(super) worst_workflows: Vec<WorkflowView>,
+    /// Of the last hour.
+    pub(super) in_common: InCommon,
     /// Of the last hour.
     pub(super) customers: Vec<CustomerView>,
     pub(super) customers_affected: i64,

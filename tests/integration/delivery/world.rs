@@ -289,6 +289,7 @@ fn facts(slo: &str, kind: TransitionKind, version: i64, now: Timestamp) -> Facts
             took_secs: Some(400.0),
             ended: true,
         }],
+        differences: Vec::new(),
         runbook: None,
         page_url: None,
         episode_summary: (kind == TransitionKind::Resolved).then_some(EpisodeSummary {

@@ -5,6 +5,7 @@ mod answers;
 mod browser;
 mod client;
 mod fixture;
+mod people;
 mod status;
 
 use std::collections::BTreeSet;

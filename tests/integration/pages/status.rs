@@ -237,6 +237,7 @@ fn facts(slo: &Slo, status: &SloStatus, at: Timestamp, kind: TransitionKind) -> 
         first_bad_at: None,
         evaluated_at: at,
         worst: Vec::new(),
+        differences: Vec::new(),
         runbook: None,
         page_url: None,
         episode_summary: (kind == TransitionKind::Resolved).then(|| EpisodeSummary {
