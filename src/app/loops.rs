@@ -19,6 +19,7 @@ use crate::{
     config::Config,
     deliver::{DeliverSettings, Deliverer, Dispatcher, TargetReport},
     domain::{
+        attributes::REMEMBERED,
         customers::HOURS_TELL,
         definition::Catalog,
         time::{TimeRange, Timestamp},
@@ -156,7 +157,8 @@ impl Loops {
                             .await?;
                         tx.commit().await?;
                         let mut tx = store.begin("trim the samples of events").await?;
-                        tx.trim_samples(TimeRange::new(now - horizon, now)).await?;
+                        let sampled = TimeRange::ending_at(now, REMEMBERED * 2);
+                        tx.trim_samples(sampled).await?;
                         tx.commit().await?;
                         let mut tx = store.begin("drop customers of long ago").await?;
                         let kept = retention(&catalog, horizon);

@@ -191,9 +191,8 @@ impl RecorderLoop {
 
     fn note_sampled(&mut self, findings: &[&Findings]) {
         let now = self.parts.clock.now();
-        for one in findings {
-            self.seen.note(&one.sampling, now);
-        }
+        let committed = findings.iter().map(|one| &one.sampling);
+        self.seen.note(committed, now);
         self.gate.send_replace(self.seen.gate());
     }
 

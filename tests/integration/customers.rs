@@ -158,7 +158,7 @@ async fn a_customer_per_event_fills_a_bucket_and_no_more() {
         record(store, Writer(0), first),
         record(store, Writer(1), second)
     );
-    // The same once more, and a correction of one that found no room.
+    // The same once more changes nothing, for those that found no room either.
     record(store, Writer(1), &bomb[9_000..]).await;
     let rows: Vec<(i32, i64)> =
         sqlx::query_as("select resolution, count(*) from customer_counts group by 1 order by 1")

@@ -135,7 +135,7 @@ impl<'a> Replica<'a> {
                 moves => tx.add_counts(self.writer, &moves.unwrap()).await.unwrap(),
             }
             tx.commit().await.unwrap();
-            self.seen.note(&findings.sampling, at(0));
+            self.seen.note([&findings.sampling], at(0));
             return admitted;
         }
     }

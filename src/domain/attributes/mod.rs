@@ -12,7 +12,7 @@ use std::{borrow::Cow, collections::BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use differences::{Difference, differences};
-pub use sampling::{Gate, OF_EACH_SIDE, Sampling, Seen, Side};
+pub use sampling::{Gate, OF_EACH_SIDE, REMEMBERED, Sampling, Seen, Side};
 
 use super::span::{AttributeScope, SpanView, Value};
 

@@ -29,7 +29,7 @@ const OF_UNDECIDED: usize = 4_096;
 /// as it was.
 const OPEN_HOURS: usize = 3;
 /// For so long a limit is remembered; later evidence of its hour is not sampled.
-const REMEMBERED: Duration = Duration::from_hours(48);
+pub const REMEMBERED: Duration = Duration::from_hours(24);
 
 /// What evidence says of its event's verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -129,10 +129,10 @@ impl Sampling {
 }
 
 impl Seen {
-    /// Notes what was admitted, once it is committed.
-    pub fn note(&mut self, sampling: &Sampling, now: Timestamp) {
+    /// Notes what requests were admitted with, once they are committed.
+    pub fn note<'s>(&mut self, committed: impl IntoIterator<Item = &'s Sampling>, now: Timestamp) {
         let mut has_changed = self.forget(now);
-        for (place, key) in &sampling.admitted {
+        for (place, key) in committed.into_iter().flat_map(|one| &one.admitted) {
             has_changed |= self.note_one(*place, *key);
         }
         if has_changed {
@@ -179,11 +179,7 @@ impl Seen {
         self.floor = Some(floor);
         let hours: BTreeSet<Timestamp> = self.smallest.keys().map(|place| place.2).collect();
         if let Some(oldest) = hours.iter().rev().nth(OPEN_HOURS - 1) {
-            let is_open = |place: &Place| place.2 >= *oldest;
-            let keeps = |place: &Place, keys: &mut BTreeSet<u128>| {
-                is_open(place) || keys.len() < place.1.most()
-            };
-            self.smallest.retain(keeps);
+            self.smallest.retain(|place, _| place.2 >= *oldest);
         }
         self.smallest.retain(|place, _| place.2 >= floor);
         true
@@ -227,13 +223,11 @@ mod tests {
             };
             if sampling.gate.admits(place, key) {
                 let admitted = vec![(place, key)];
-                seen.note(
-                    &Sampling {
-                        admitted,
-                        ..sampling
-                    },
-                    NOW,
-                );
+                let sampling = Sampling {
+                    admitted,
+                    ..sampling
+                };
+                seen.note([&sampling], NOW);
             }
         }
     }
@@ -274,11 +268,11 @@ mod tests {
                 admitted,
                 ..Sampling::default()
             };
-            seen.note(&sampling, now);
+            seen.note([&sampling], now);
             now = now + Resolution::Hour.length();
         }
         assert!(seen.smallest.len() <= OPEN_HOURS + 1);
-        assert!(seen.limits.len() <= 50);
+        assert!(seen.limits.len() <= 26);
         assert!(
             !seen.gate().admits((SLO, Side::Good, NOW), 0),
             "too long ago"

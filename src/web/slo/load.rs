@@ -19,7 +19,7 @@ use crate::{
         series::Series,
         time::{Resolution, TimeRange, Timestamp},
     },
-    store::{SeriesQuery, StoreError, Tx},
+    store::{AffectedCustomers, SeriesQuery, StoreError, Tx},
     web::{error::WebError, history, state::WebState, summary::Summary},
 };
 
@@ -44,9 +44,8 @@ pub(super) async fn view(state: &WebState, slo: &Slo, range: Range) -> Result<Sl
     let burn = burn_context(slo, &summary, first_event_at, now);
     let past = past(&mut tx, (id, slo), range, now).await?;
     let recent = TimeRange::ending_at(now, HOUR);
-    let customers = tx.worst_customers(id, recent, MOST).await?;
+    let (customers, customers_total) = customers(&mut tx, id, recent).await?;
     let sample = tx.event_sample(id, recent).await?;
-    let all = tx.customers_total(id, recent).await?;
     let worst = tx.worst_workflows(id, (recent, now), MOST).await?;
     let oldest = tx.oldest_open_workflows(id, MOST).await?;
     let transitions = history::since(&mut tx, Some(id), window.from, MOST_TRANSITIONS).await?;
@@ -58,10 +57,7 @@ pub(super) async fn view(state: &WebState, slo: &Slo, range: Range) -> Result<Sl
         range,
         counts: sum(0).into(),
         last_six_hours: sum(1),
-        evidence: EvidenceView::all(
-            tx.evidence_counts(id, window.from).await?,
-            tx.customers_overflow(id, window).await?,
-        ),
+        evidence: evidence(&mut tx, id, window).await?,
         in_flight_oldest: oldest
             .into_iter()
             .map(|record| WorkflowView::new(record, now))
@@ -72,10 +68,7 @@ pub(super) async fn view(state: &WebState, slo: &Slo, range: Range) -> Result<Sl
             .collect(),
         in_common: InCommon::new(&sample),
         customers_affected: customers.customers,
-        customers_total: CustomerTotal {
-            customers: all.customers.max(customers.customers),
-            ..all
-        },
+        customers_total,
         customers: customers
             .worst
             .into_iter()
@@ -93,6 +86,28 @@ pub(super) async fn view(state: &WebState, slo: &Slo, range: Range) -> Result<Sl
         past,
         summary,
     })
+}
+
+/// The affected ones, and of how many: never fewer, also where a bucket could not tell all apart.
+async fn customers(
+    tx: &mut Tx<'_>,
+    id: SloId,
+    recent: TimeRange,
+) -> Result<(AffectedCustomers, CustomerTotal), StoreError> {
+    let affected = tx.worst_customers(id, recent, MOST).await?;
+    let total = tx.customers_total(id, recent).await?;
+    let customers = total.customers.max(affected.customers);
+    Ok((affected, CustomerTotal { customers, ..total }))
+}
+
+async fn evidence(
+    tx: &mut Tx<'_>,
+    id: SloId,
+    window: TimeRange,
+) -> Result<Vec<EvidenceView>, StoreError> {
+    let counts = tx.evidence_counts(id, window.from).await?;
+    let overflow = tx.customers_overflow(id, window).await?;
+    Ok(EvidenceView::all(counts, overflow))
 }
 
 /// As the rules have it at this moment.

@@ -1,8 +1,12 @@
 //! Who the fixture's events belong to, and what its bad ones have in common.
 
 use sqlx::PgConnection;
+use throughline::domain::format;
 
-use super::fixture::now;
+use super::{
+    client::get,
+    fixture::{self, now},
+};
 
 /// 391 customers in the hours that the last one touches, and 180 good workflows beside the bad ones.
 pub(super) async fn fill(connection: &mut PgConnection) {
@@ -50,4 +54,45 @@ pub(super) async fn fill(connection: &mut PgConnection) {
     .execute(&mut *connection)
     .await
     .unwrap();
+}
+
+#[tokio::test]
+async fn a_page_tells_who_is_affected_of_how_many_and_what_the_bad_ones_share() {
+    let shop = fixture::four_weeks().await;
+    let page = get(&shop.router, "/slos/orders-on-time?range=1h")
+        .await
+        .body;
+    let twin = get(&shop.router, "/api/v1/slos/orders-on-time")
+        .await
+        .json();
+    assert!(page.contains("<b>7 of 391 customers</b> in the last hour"));
+    assert_eq!(twin["customers_affected"], 7);
+    assert_eq!(
+        twin["customers_total"],
+        serde_json::json!({ "customers": 391, "is_lower_bound": false })
+    );
+    let common = &twin["in_common"];
+    assert_eq!(
+        (&common["bad_sampled"], &common["good_sampled"]),
+        (&180.into(), &180.into())
+    );
+    let differences = common["differences"].as_array().unwrap();
+    let named: Vec<_> = differences
+        .iter()
+        .map(|one| format!("{}={}", one["attribute"], one["value"]).replace('"', ""))
+        .collect();
+    assert_eq!(
+        named,
+        [
+            "span.messaging.destination.partition.id=7",
+            "resource.service.version=2.41.0",
+            "span.region=eu-central-1",
+        ]
+    );
+    for one in differences {
+        for ratio in ["bad_ratio", "good_ratio"] {
+            let text = format::percent(one[ratio].as_f64().unwrap());
+            assert!(page.contains(&format!("{text}</td>")), "{ratio} of {one}");
+        }
+    }
 }
