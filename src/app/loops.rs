@@ -19,9 +19,11 @@ use crate::{
     config::Config,
     deliver::{DeliverSettings, Deliverer, Dispatcher, TargetReport},
     domain::{
+        attributes::REMEMBERED,
+        customers::HOURS_TELL,
         definition::Catalog,
         sampling::EndSampling,
-        time::Timestamp,
+        time::{TimeRange, Timestamp},
         watermark::{OutageLimits, ReplicaId},
     },
     evaluate::{Evaluator, EvaluatorSettings, overdue::Overdue, unplaced::Unplaced},
@@ -171,6 +173,16 @@ impl Loops {
                             .drop_old_counts(now, &retention(&catalog, horizon))
                             .await?;
                         tx.forget_end_sampling(now - EndSampling::REMEMBERED)
+                            .await?;
+                        tx.commit().await?;
+                        let mut tx = store.begin("trim the samples of events").await?;
+                        let sampled = TimeRange::ending_at(now, REMEMBERED * 2);
+                        tx.trim_samples(sampled).await?;
+                        tx.commit().await?;
+                        let mut tx = store.begin("drop customers of long ago").await?;
+                        let kept = retention(&catalog, horizon);
+                        let hours = horizon.max(HOURS_TELL) + DAY * 2;
+                        tx.drop_old_customers(now - hours, now - kept.minutes - DAY)
                             .await?;
                         tx.commit().await?;
                         Ok(dropped)

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::{
     counts::EventCounts,
+    customers::CustomerMoves,
     names::SloId,
     sampling::{EndSampling, Weight},
     time::{Resolution, Timestamp},
@@ -82,19 +83,20 @@ pub struct Moves {
     pub noted: BTreeMap<(SloId, Notice), i64>,
     /// What was learned of how the spans are sampled that end workflows.
     pub ends: BTreeMap<SloId, EndSampling>,
+    pub customers: CustomerMoves,
 }
 
 impl Moves {
     /// Notes that an event is judged as `new`.
     fn replace(&mut self, slo: SloId, old: Option<&Judged>, new: &Judged) {
         if let Some(old) = old {
-            self.add(slo, &old.verdict, -old.counts());
+            self.take_out(slo, old);
             let place = |judged: &Judged| (judged.verdict.outcome, judged.verdict.at);
             if old.verdict.at.is_some() && place(old) != place(new) {
                 self.note(slo, Notice::Corrected);
             }
         }
-        self.add(slo, &new.verdict, new.counts());
+        self.put_in(slo, new);
         self.learn(slo, &new.workflow);
     }
 
@@ -122,19 +124,29 @@ impl Moves {
     /// has changed where it is.
     pub fn regroup(&mut self, old: Option<(SloId, &Judged)>, new: Option<(SloId, &Judged)>) {
         if let Some((group, judged)) = old {
-            self.add(group, &judged.verdict, -judged.counts());
+            self.take_out(group, judged);
         }
         if let Some((group, judged)) = new {
-            self.add(group, &judged.verdict, judged.counts());
+            self.put_in(group, judged);
         }
     }
 
     /// Notes that an event is none any more.
     fn withdraw(&mut self, slo: SloId, old: &Judged) {
-        self.add(slo, &old.verdict, -old.counts());
+        self.take_out(slo, old);
         if old.verdict.at.is_some() {
             self.note(slo, Notice::Corrected);
         }
+    }
+
+    fn take_out(&mut self, slo: SloId, judged: &Judged) {
+        self.add(slo, &judged.verdict, -judged.counts());
+        self.customers.take_out(slo, judged);
+    }
+
+    fn put_in(&mut self, slo: SloId, judged: &Judged) {
+        self.add(slo, &judged.verdict, judged.counts());
+        self.customers.put_in(slo, judged);
     }
 
     fn add(&mut self, slo: SloId, verdict: &Verdict, counts: EventCounts) {

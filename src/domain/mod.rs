@@ -6,6 +6,7 @@
 //! verdict; [`group`], whose budget besides the SLO's it is; [`counts`] and [`series`], what verdicts add up to; [`burn_rate`], what the counts mean for the budget;
 //! [`condition`], what a rule says of them; [`alert`], the state over time; [`inhibition`], when it tells nothing new; [`status`], what is shown;
 //! verdict; [`links`] and [`batch`], where evidence belongs that no span can tell alone; [`counts`] and [`series`], what verdicts add up to; [`burn_rate`], what the counts mean for the budget;
+//! verdict; [`counts`] and [`series`], what verdicts add up to, [`customers`], whose they are, and [`attributes`], what bad ones share; [`burn_rate`], what the counts mean for the budget;
 //! [`condition`], what a rule says of them; [`alert`], the state over time; [`status`], what is shown;
 //! [`notification`], what is told.
 #![deny(
@@ -16,11 +17,13 @@
 )]
 
 pub mod alert;
+pub mod attributes;
 pub mod batch;
 pub mod burn_rate;
 pub mod classify;
 pub mod condition;
 pub mod counts;
+pub mod customers;
 pub mod definition;
 pub mod delivery;
 pub mod format;

@@ -67,6 +67,8 @@ pub trait SpanView {
     /// The keys of all attributes, whatever their scope; as bytes, since that is how they are
     /// looked up. A key may come more than once.
     fn each_key(&self, each: &mut dyn FnMut(&[u8]));
+    /// All attributes of the span and of its resource.
+    fn each_attribute(&self, each: &mut dyn FnMut(AttributeScope, &str, Value<'_>));
     /// Whether `test` holds for one event at least.
     fn any_event(&self, test: &mut dyn FnMut(&dyn EventView) -> bool) -> bool;
     /// Whether `test` holds for one link at least.
@@ -259,6 +261,15 @@ impl SpanView for Span {
         ];
         for (key, _) in own.into_iter().flatten() {
             each(key.as_bytes());
+        }
+    }
+
+    fn each_attribute(&self, each: &mut dyn FnMut(AttributeScope, &str, Value<'_>)) {
+        for (key, value) in &self.attributes {
+            each(AttributeScope::Span, key, value.as_value());
+        }
+        for (key, value) in &*self.resource {
+            each(AttributeScope::Resource, key, value.as_value());
         }
     }
 

@@ -8,6 +8,7 @@ use super::{
     burn_rate::{BurnContext, BurnRate, Window},
     condition::{self, CountsByLength},
     counts::EventCounts,
+    customers::CustomerTotal,
     definition::{Severity, Slo},
     names::Name,
     time::Timestamp,
@@ -42,6 +43,10 @@ pub struct SloStatus {
     /// Of a group: severities whose alert does not begin because the whole SLO's fires.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held_back: Vec<Severity>,
+    /// Customers with any event in the hours that the last hour touches; `None` where nobody is
+    /// affected.
+    #[serde(default)]
+    pub customers_total: Option<CustomerTotal>,
 }
 
 /// The state in one word, worst first.
@@ -129,6 +134,8 @@ pub struct Measured {
     pub overdue: i64,
     /// Distinct customers with a bad event in the last hour.
     pub customers_affected: i64,
+    /// Customers with any event; `None` where nobody is affected.
+    pub customers_total: Option<CustomerTotal>,
 }
 
 /// All lengths that an evaluation of `slo` counts events over.
@@ -201,6 +208,7 @@ impl SloStatus {
             overdue: measured.overdue,
             customers_affected: slo.customer.as_ref().map(|_| measured.customers_affected),
             held_back: Vec::new(),
+            customers_total: slo.customer.as_ref().and(measured.customers_total),
         }
     }
 
@@ -297,6 +305,7 @@ mod tests {
             in_flight: 7,
             overdue: 2,
             customers_affected: 3,
+            customers_total: None,
         }
     }
 

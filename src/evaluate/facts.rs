@@ -6,7 +6,9 @@ use super::{Assessment, reading::whole_minutes};
 use crate::{
     domain::{
         alert::{Change, Transition},
+        attributes::{Difference, differences},
         burn_rate::Window,
+        customers::CustomerTotal,
         definition::{Indicator, Severity, Slo},
         names::{Name, SloId},
         notification::{
@@ -20,6 +22,8 @@ use crate::{
 
 /// Bad workflows that a notification names.
 const WORST: u32 = 3;
+/// Attributes that it names as what bad events have in common.
+const DIFFERENCES: usize = 3;
 
 /// A transition and all that is known around it.
 pub(super) struct Occasion<'a> {
@@ -115,7 +119,7 @@ impl Occasion<'_> {
             ended_by,
             counts,
             customers_affected: match opening.customers_affected {
-                Some(_) => Some(self.customers_affected(tx, range).await?),
+                Some(_) => Some(self.customers_hurt(tx, range).await?.0),
                 None => None,
             },
             budget_spent: burn.and_then(|burn| burn.budget_spent_by(counts)),
@@ -135,6 +139,10 @@ impl Occasion<'_> {
         let burn = of.measured.burn_context(slo);
         let long = Duration::from_secs(rule.long.secs);
         let range = whole_minutes(now, long);
+        let customers = match slo.customer {
+            Some(_) => Some(self.customers_hurt(tx, range).await?),
+            None => None,
+        };
         let pace = burn.burn_rate(Window {
             length: long,
             counts: rule.long.counts,
@@ -156,10 +164,8 @@ impl Occasion<'_> {
             within_secs: within_secs(slo),
             long: window_facts(&rule.long),
             short: window_facts(&rule.short),
-            customers_affected: match slo.customer {
-                Some(_) => Some(self.customers_affected(tx, range).await?),
-                None => None,
-            },
+            customers_affected: customers.map(|(affected, _)| affected),
+            customers_total: customers.and_then(|(_, total)| total),
             budget_remaining: burn.budget_remaining(),
             bad_events_allowed: burn.bad_events_allowed(),
             budget_empty_in_secs: pace
@@ -168,6 +174,7 @@ impl Occasion<'_> {
             first_bad_at: tx.first_bad_at(self.slo, range).await?,
             evaluated_at: now,
             worst: self.worst(tx, range).await?,
+            differences: self.differences(tx, range).await?,
             runbook: slo.runbook.clone(),
             page_url: self.page_base_url.map(|base| self.page_url(base, of)),
             episode_summary: None,
@@ -210,13 +217,24 @@ impl Occasion<'_> {
         Ok(workflows.into_iter().map(named).collect())
     }
 
-    async fn customers_affected(
+    async fn differences(
         &self,
         tx: &mut Tx<'_>,
         range: TimeRange,
-    ) -> Result<i64, StoreError> {
-        let by_slo = tx.customers_affected(&[self.slo], range).await?;
-        Ok(by_slo.get(&self.slo).copied().unwrap_or(0))
+    ) -> Result<Vec<Difference>, StoreError> {
+        let sample = tx.event_sample(self.slo, range).await?;
+        Ok(differences(&sample.bad, &sample.good, DIFFERENCES))
+    }
+
+    /// Customers with a bad event, and of how many; the latter only if there is one.
+    async fn customers_hurt(
+        &self,
+        tx: &mut Tx<'_>,
+        range: TimeRange,
+    ) -> Result<(i64, Option<CustomerTotal>), StoreError> {
+        let by_slo = tx.customers_hurt(&[self.slo], range).await?;
+        let hurt = by_slo.get(&self.slo);
+        Ok(hurt.map_or((0, None), |hurt| (hurt.affected, Some(hurt.total))))
     }
 }
 

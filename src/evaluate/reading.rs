@@ -15,7 +15,7 @@ use crate::{
         status::{AlertStatus, LAST_HOUR, Measured, look_backs},
         time::{Resolution, TimeRange, Timestamp},
     },
-    store::{OpenWorkflows, StoreError, Tx},
+    store::{CustomersHurt, OpenWorkflows, StoreError, Tx},
 };
 
 /// Ingest that has not been known healthy for this long may have missed events.
@@ -33,7 +33,7 @@ pub(super) struct Reading {
     pub(super) of_slo: Vec<AlertStatus>,
     counts: BTreeMap<SloId, CountsByLength>,
     open: BTreeMap<SloId, OpenWorkflows>,
-    customers: BTreeMap<SloId, i64>,
+    customers: BTreeMap<SloId, CustomersHurt>,
     last_evaluations: BTreeMap<SloId, Timestamp>,
     longest_pause: Duration,
 }
@@ -63,7 +63,7 @@ impl Evaluator {
                 .open_workflows(&ids, now, longest_grace(subjects))
                 .await?,
             customers: tx
-                .customers_affected(&with_customers(subjects), whole_minutes(now, LAST_HOUR))
+                .customers_hurt(&with_customers(subjects), whole_minutes(now, LAST_HOUR))
                 .await?,
             last_evaluations,
             longest_pause: LEAST_GAP.max(self.settings.interval * 3),
@@ -78,13 +78,15 @@ impl Reading {
     pub(super) fn take_measured(&mut self, subject: &Subject) -> Measured {
         let id = subject.due.id;
         let open = self.open.get(&id).copied().unwrap_or_default();
+        let hurt = self.customers.get(&id);
         Measured {
             at: self.now,
             first_event_at: subject.due.first_event_at,
             counts: self.counts.remove(&id).unwrap_or_default(),
             in_flight: open.in_flight,
             overdue: open.overdue,
-            customers_affected: self.customers.get(&id).copied().unwrap_or(0),
+            customers_affected: hurt.map_or(0, |hurt| hurt.affected),
+            customers_total: hurt.map(|hurt| hurt.total),
         }
     }
 

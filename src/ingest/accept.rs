@@ -8,6 +8,7 @@ use super::{Refusal, Unavailable, door::Door, record::Recorder};
 use crate::{
     clock::Clock,
     domain::{
+        attributes::Sampling,
         classify::{AbsurdTime, Classifier, Findings, TimeLimits},
         span::SpanView,
         time::Timestamp,
@@ -73,7 +74,10 @@ impl Door for Ingest {
         Batch {
             classifier: Arc::clone(&self.parts.classifier.borrow()),
             now: self.parts.clock.now(),
-            findings: Findings::default(),
+            findings: Findings {
+                sampling: Sampling::behind(self.parts.recorder.gate()),
+                ..Findings::default()
+            },
             taken: 0,
             refused: BTreeMap::new(),
         }

@@ -14,6 +14,7 @@ use super::Unavailable;
 use crate::{
     clock::Clock,
     domain::{
+        attributes::{Gate, Seen},
         classify::{Classifier, Findings, Unusable},
         ledger::{Moves, gather, join, may_time_out},
         sampling::EndSampling,
@@ -42,6 +43,7 @@ const CONFLICTS: usize = 10;
 #[derive(Clone, Debug)]
 pub struct Recorder {
     requests: mpsc::Sender<Request>,
+    gate: watch::Receiver<Gate>,
 }
 
 #[derive(Debug)]
@@ -55,6 +57,8 @@ struct Request {
 pub struct RecorderLoop {
     parts: RecorderParts,
     requests: mpsc::Receiver<Request>,
+    seen: Seen,
+    gate: watch::Sender<Gate>,
 }
 
 /// What committing needs.
@@ -70,7 +74,20 @@ pub struct RecorderParts {
 impl Recorder {
     pub fn new(parts: RecorderParts) -> (Self, RecorderLoop) {
         let (sender, requests) = mpsc::channel(WAITING_REQUESTS);
-        (Self { requests: sender }, RecorderLoop { parts, requests })
+        let (publisher, gate) = watch::channel(Gate::default());
+        let committing = RecorderLoop {
+            parts,
+            requests,
+            seen: Seen::default(),
+            gate: publisher,
+        };
+        let requests = sender;
+        (Self { requests, gate }, committing)
+    }
+
+    /// Whose attributes are still worth reading.
+    pub fn gate(&self) -> Gate {
+        self.gate.borrow().clone()
     }
 
     /// Returns when `findings` are committed, or after 2.5 s with an error. In the latter case they
@@ -131,7 +148,7 @@ impl RecorderLoop {
         }
     }
 
-    async fn commit_and_reply(&self, requests: Vec<Request>) {
+    async fn commit_and_reply(&mut self, requests: Vec<Request>) {
         // Who has given up sends again; committing for them now would only make others wait.
         let requests: Vec<_> = requests
             .into_iter()
@@ -156,16 +173,27 @@ impl RecorderLoop {
         }
     }
 
-    async fn commit(&self, findings: &[&Findings]) -> Result<(), StoreError> {
+    async fn commit(&mut self, findings: &[&Findings]) -> Result<(), StoreError> {
         let mut conflicts = 0;
         loop {
             let commit = tokio::time::timeout(COMMIT_WITHIN, self.try_commit(findings));
             let result = commit.await;
             match result.unwrap_or_else(|_| Err(StoreError::no_answer("record evidence"))) {
                 Err(error) if error.is_conflict() && conflicts < CONFLICTS => conflicts += 1,
+                Ok(()) => {
+                    self.note_sampled(findings);
+                    return Ok(());
+                }
                 result => return result,
             }
         }
+    }
+
+    fn note_sampled(&mut self, findings: &[&Findings]) {
+        let now = self.parts.clock.now();
+        let committed = findings.iter().map(|one| &one.sampling);
+        self.seen.note(committed, now);
+        self.gate.send_replace(self.seen.gate());
     }
 
     async fn try_commit(&self, findings: &[&Findings]) -> Result<(), StoreError> {
@@ -175,6 +203,9 @@ impl RecorderLoop {
             edges: findings.iter().flat_map(|f| &f.edges).collect(),
             batches: findings.iter().flat_map(|f| &f.batches).collect(),
         };
+        for one in findings {
+            one.sampling.add_to(&mut gathered);
+        }
         let mut unusable = BTreeMap::new();
         for (key, count) in findings.iter().flat_map(|findings| &findings.unusable) {
             *unusable.entry(*key).or_default() += count;

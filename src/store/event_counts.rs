@@ -32,6 +32,15 @@ pub struct SeriesQuery {
 impl Tx<'_> {
     /// Writes what has moved, at every resolution.
     pub async fn add_counts(&mut self, writer: Writer, moves: &Moves) -> Result<(), StoreError> {
+        self.add_event_counts(writer, moves).await?;
+        self.add_customers(&moves.customers).await?;
+        match moves.earliest() {
+            earliest if earliest.is_empty() => Ok(()),
+            earliest => self.note_first_events(&earliest).await,
+        }
+    }
+
+    async fn add_event_counts(&mut self, writer: Writer, moves: &Moves) -> Result<(), StoreError> {
         let buckets = moves.by_bucket();
         if buckets.is_empty() {
             return Ok(());
@@ -81,7 +90,7 @@ impl Tx<'_> {
         .execute(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
-        self.note_first_events(&moves.earliest()).await
+        Ok(())
     }
 
     /// The sum of each range, in the order asked for, in one query. A range is widened to whole

@@ -8,6 +8,7 @@
 mod alerts;
 mod batch_messages;
 mod correlated_spans;
+mod customers;
 mod definition_sets;
 mod deliveries;
 mod delivery_history;
@@ -19,6 +20,7 @@ mod groups;
 mod link_edges;
 mod link_evidence;
 mod retention;
+mod samples;
 mod sampling_thresholds;
 mod slos;
 mod statuses;
@@ -36,12 +38,14 @@ use sqlx::{
 
 pub use alerts::AlertTransition;
 pub use correlated_spans::SelectedSpans;
+pub use customers::CustomersHurt;
 pub use deliveries::{Claim, ClaimedDelivery, Lease, News, Settlement};
 pub use error::StoreError;
 pub use event_counts::{SeriesQuery, Writer};
 pub use group_reads::{GroupRecord, GroupTally};
 pub use link_evidence::{Followed, LinkNews};
 pub use retention::Retention;
+pub use samples::EventSample;
 pub use slos::{Declaration, DueSlo, SloRecord};
 pub use workflow_reads::{AffectedCustomer, AffectedCustomers, OpenWorkflows, WorkflowRecord};
 pub use workflows::JudgingBySlo;

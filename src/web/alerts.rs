@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     domain::{
+        customers::CustomerTotal,
         definition::Severity,
         format,
         group::Group,
@@ -52,6 +53,7 @@ struct FiringView {
     since: Timestamp,
     rule: Option<RuleStatus>,
     customers_affected_last_hour: Option<i64>,
+    customers_total_last_hour: Option<CustomerTotal>,
     budget_left_ratio: Option<f64>,
 }
 
@@ -115,6 +117,7 @@ impl FiringView {
                     .find(|rule| Some(&rule.name) == alert.rule.as_ref())
                     .cloned(),
                 customers_affected_last_hour: slo.customers_affected_last_hour,
+                customers_total_last_hour: slo.customers_total_last_hour,
                 budget_left_ratio: slo.budget_left_ratio,
             })
             .collect()
@@ -159,8 +162,16 @@ impl FiringView {
     }
 
     fn customers_text(&self) -> String {
-        self.customers_affected_last_hour
-            .map_or_else(|| format::NONE.to_owned(), format::count)
+        match (
+            self.customers_affected_last_hour,
+            &self.customers_total_last_hour,
+        ) {
+            (None, _) => format::NONE.to_owned(),
+            (Some(affected), None) => format::count(affected),
+            (Some(affected), Some(total)) => {
+                format!("{} of {}", format::count(affected), total.text())
+            }
+        }
     }
 }
 

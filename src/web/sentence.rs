@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::summary::Summary;
 use crate::domain::{
+    customers::CustomerTotal,
     format,
     status::{Condition, SloState},
     time::Timestamp,
@@ -173,12 +174,11 @@ fn last_hour(slo: &Summary) -> Option<String> {
 }
 
 fn customers(slo: &Summary) -> Option<String> {
-    let n = slo.customers_affected_last_hour.filter(|n| *n > 0)?;
-    let verb = if n == 1 { "is" } else { "are" };
-    Some(format!(
-        "{} {verb} affected.",
-        format::counted(n, "customer")
-    ))
+    let affected = slo.customers_affected_last_hour;
+    let total = slo.customers_total_last_hour.as_ref();
+    let people = CustomerTotal::people(affected, total)?;
+    let verb = if affected == Some(1) { "is" } else { "are" };
+    Some(format!("{people} {verb} affected."))
 }
 
 #[cfg(test)]

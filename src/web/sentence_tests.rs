@@ -8,6 +8,7 @@ use super::*;
 use crate::{
     domain::{
         counts::EventCounts,
+        customers::CustomerTotal,
         definition::{Indicator, Severity, Slo, SpanIndicator},
         names::SloId,
         notification::{Facts, WindowFacts, sample, sentence as notification},
@@ -72,6 +73,7 @@ fn status(state: SloState) -> SloStatus {
         overdue: 9,
         customers_affected: Some(1),
         held_back: Vec::new(),
+        customers_total: None,
     }
 }
 
@@ -218,6 +220,7 @@ proptest! {
             budget_empty_in_secs: Some(empty_in),
             burn_rate: Some(burn),
             customers_affected: Some(customers),
+            customers_total: Some(CustomerTotal { customers, is_lower_bound: false }),
             last_hour,
             ..status(SloState::Paging)
         };
@@ -229,13 +232,14 @@ proptest! {
             budget_remaining: status.budget_remaining,
             budget_empty_in_secs: status.budget_empty_in_secs,
             customers_affected: status.customers_affected,
+            customers_total: status.customers_total,
             ..sample::firing()
         };
         let slo = summary(Some(status));
         let page = verdict(&slo, now()).rest;
         let headline = notification::headline(&facts);
         let empty_in = format!("budget gone in {} at this pace", slo.empty_in_text());
-        let people = notification::people(facts.customers_affected).unwrap();
+        let people = notification::people(&facts).unwrap();
         let of_all = format!("{} of {} ", format::count(bad), format::count(good + bad));
         for shared in [&people, &of_all] {
             prop_assert!(page.contains(shared.as_str()), "no `{}` in {}", shared, page);

@@ -9,6 +9,7 @@ use crate::{
     domain::{
         burn_rate::{budget_in_events, budget_left_in_events},
         counts::EventCounts,
+        customers::CustomerTotal,
         definition::{Indicator, Severity, Slo},
         format,
         names::Name,
@@ -45,6 +46,8 @@ pub(super) struct Summary {
     pub(super) burn_rate_last_hour: Option<f64>,
     pub(super) last_hour: Counts,
     pub(super) customers_affected_last_hour: Option<i64>,
+    /// Of all with an event; `None` where nobody is affected.
+    pub(super) customers_total_last_hour: Option<CustomerTotal>,
     pub(super) in_flight: i64,
     pub(super) overdue: i64,
     pub(super) rules: Vec<RuleStatus>,
@@ -109,6 +112,7 @@ impl Summary {
                 .unwrap_or_default()
                 .into(),
             customers_affected_last_hour: status.and_then(|status| status.customers_affected),
+            customers_total_last_hour: status.and_then(|status| status.customers_total),
             in_flight: status.map_or(0, |status| status.in_flight),
             overdue: status.map_or(0, |status| status.overdue),
             rules: status

@@ -9,6 +9,7 @@
 
 mod architecture;
 mod counts_and_claims;
+mod customers;
 mod delivery;
 mod demo;
 mod evaluation;
@@ -19,6 +20,7 @@ mod pages;
 mod postgres;
 mod receiver;
 mod recording;
+mod samples;
 mod sampling;
 mod store;
 mod support;

@@ -2,15 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use super::{correlate::Correlation, fan_out, follow::Linked};
+use super::{
+    correlate::{Correlation, Identity},
+    fan_out,
+    follow::Linked,
+};
 use crate::domain::{
+    attributes::{Completeness, Sampling, Side},
     batch::{BatchFact, BatchPiece},
     definition::{Indicator, Slo},
     links::{Edges, SpanRef},
     names::SloId,
     sampling::{Flaw, Sample, Weighed},
     span::SpanView,
-    workflow::{Evidence, Fact, Workflow},
+    workflow::{Evidence, Fact, SpanOutcome, Workflow},
 };
 
 /// What spans say, before it is committed.
@@ -24,6 +29,8 @@ pub struct Findings {
     pub linked: Vec<Linked>,
     /// Of messages that share a context.
     pub batches: Vec<BatchPiece>,
+    /// Attributes of those events that may belong to the sample.
+    pub sampling: Sampling,
     /// Where the work of each span came from, while some SLO follows links.
     pub edges: Vec<Edges>,
 }
@@ -58,6 +65,10 @@ pub enum Unusable {
     TooManyLinks,
     /// The workflow began more links away than are followed.
     TooManyHops,
+    /// Its customer's name is too long and was cut.
+    CustomerCut,
+    /// It has more attributes, or longer ones, than are compared.
+    AttributesCut,
 }
 
 impl Findings {
@@ -95,6 +106,7 @@ impl Findings {
         match correlation {
             Correlation::Of { identities, .. } => {
                 for identity in identities {
+                    self.sample(slo, &identity, &pieces, span);
                     self.evidence.extend(pieces.iter().map(|piece| Evidence {
                         key: identity.key,
                         label: identity.label.clone(),
@@ -156,6 +168,38 @@ impl Findings {
         pieces
     }
 
+    /// Only where the span itself tells the event: which one links lead to is not known yet.
+    fn sample(
+        &mut self,
+        slo: SloId,
+        identity: &Identity,
+        pieces: &[Evidence],
+        span: &dyn SpanView,
+    ) {
+        let outcome = pieces.iter().find_map(|piece| match piece.fact {
+            Fact::Decided { outcome, .. } => Some(outcome),
+            Fact::Started { .. }
+            | Fact::Succeeded { .. }
+            | Fact::Failed { .. }
+            | Fact::Cancelled { .. }
+            | Fact::Paused(_)
+            | Fact::LegSucceeded { .. }
+            | Fact::LegFailed { .. }
+            | Fact::ExpectsLegs(_)
+            | Fact::HasTerms(_) => None,
+        });
+        let side = match outcome {
+            Some(SpanOutcome::Good) => Side::Good,
+            Some(SpanOutcome::Late | SpanOutcome::Failed) => Side::Bad,
+            None => Side::Undecided,
+        };
+        let event = (slo, identity.key);
+        match self.sampling.offer(event, side, span, &identity.label) {
+            Completeness::Whole => {}
+            Completeness::Cut => self.note(slo, Unusable::AttributesCut),
+        }
+    }
+
     fn note_lost_links(&mut self, slo: SloId, span: &dyn SpanView) {
         let lost = span.dropped_links_count();
         if lost > 0 {
@@ -206,7 +250,7 @@ impl From<Flaw> for Unusable {
 }
 
 impl Unusable {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Uncorrelated,
         Self::TooLate,
         Self::NoStartTime,
@@ -219,6 +263,8 @@ impl Unusable {
         Self::KeyTooLong,
         Self::TooManyLinks,
         Self::TooManyHops,
+        Self::CustomerCut,
+        Self::AttributesCut,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -235,6 +281,8 @@ impl Unusable {
             Self::KeyTooLong => "key_too_long",
             Self::TooManyLinks => "too_many_links",
             Self::TooManyHops => "too_many_hops",
+            Self::CustomerCut => "customer_cut",
+            Self::AttributesCut => "attributes_cut",
         }
     }
 }

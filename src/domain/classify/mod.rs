@@ -116,7 +116,7 @@ impl Classifier {
                         label: span.trace_id().to_string(),
                         fact,
                         trace_id: span.trace_id(),
-                        customer: customer(slo, span),
+                        customer: customer((*id, slo), span, findings),
                         sample,
                         group: slo
                             .group_by
@@ -241,11 +241,18 @@ fn of_event(event: &SpanIndicator, span: &dyn SpanView, horizon: Timestamp) -> F
     )))
 }
 
-fn customer(slo: &Slo, span: &dyn SpanView) -> Option<String> {
-    slo.customer
-        .as_ref()
-        .and_then(|attribute| text_of(attribute, span))
-        .map(cut)
+fn customer(
+    (id, slo): (SloId, &Slo),
+    span: &dyn SpanView,
+    findings: &mut Findings,
+) -> Option<String> {
+    let whole = text_of(slo.customer.as_ref()?, span)?;
+    let length = whole.len();
+    let customer = cut(whole);
+    if customer.len() < length {
+        findings.note(id, Unusable::CustomerCut);
+    }
+    Some(customer)
 }
 
 fn group(by: &GroupBy, span: &dyn SpanView) -> GroupValues {

@@ -173,6 +173,10 @@ impl SpanView for OneLink<'_> {
         self.span.attribute(scope, key)
     }
 
+    fn each_attribute(&self, each: &mut dyn FnMut(AttributeScope, &str, Value<'_>)) {
+        self.span.each_attribute(each);
+    }
+
     fn each_key(&self, each: &mut dyn FnMut(&[u8])) {
         self.span.each_key(each);
     }

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::{
+    attributes::Difference,
     counts::EventCounts,
+    customers::CustomerTotal,
     definition::Severity,
     group::Group,
     names::{Name, TraceId},
@@ -61,6 +63,10 @@ pub struct Facts {
     pub short: WindowFacts,
     /// Distinct customers with a bad event in the long window; `None` where the SLO names none.
     pub customers_affected: Option<i64>,
+    /// Distinct customers with any event in the hours or days that the long window touches; `None`
+    /// where nobody is affected.
+    #[serde(default)]
+    pub customers_total: Option<CustomerTotal>,
     /// Share of the error budget left, signed.
     pub budget_remaining: Option<f64>,
     /// Bad events that the budget still allows, never below 0.
@@ -72,6 +78,9 @@ pub struct Facts {
     pub evaluated_at: Timestamp,
     /// At most three, worst first.
     pub worst: Vec<WorstWorkflow>,
+    /// What bad events of the long window have in common; at most three, the best clue first.
+    #[serde(default)]
+    pub differences: Vec<Difference>,
     pub runbook: Option<String>,
     /// The SLO's page; `None` where the service does not know its own address.
     pub page_url: Option<String>,

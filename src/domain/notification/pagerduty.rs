@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Facts, TransitionKind, sentence, text};
-use crate::domain::{definition::Severity, delivery::alert_key, format};
+use crate::domain::{attributes::Difference, definition::Severity, delivery::alert_key, format};
 
 /// PagerDuty's own limit is 1024 characters.
 const SUMMARY_CHARS: usize = 500;
@@ -75,6 +75,9 @@ fn details(facts: &Facts) -> Value {
     if let Some(customers) = facts.customers_affected {
         tell("customers_affected", json!(customers));
     }
+    if let Some(total) = &facts.customers_total {
+        tell("customers_total", json!(total.text()));
+    }
     let window = format::window(facts.long.secs);
     tell(
         "bad",
@@ -87,6 +90,9 @@ fn details(facts: &Facts) -> Value {
     tell("burn", json!(sentence::burn(facts)));
     if let Some(at) = facts.first_bad_at {
         tell("since", json!(format::date_time(at)));
+    }
+    if facts.kind == TransitionKind::Firing && !facts.differences.is_empty() {
+        tell("in_common", in_common(facts));
     }
     tell("worst", worst(facts));
     tell("labels", labels(facts));
@@ -107,6 +113,15 @@ fn worst(facts: &Facts) -> Value {
         })
     });
     Value::Array(shown.collect())
+}
+
+fn in_common(facts: &Facts) -> Value {
+    let line = |one: &Difference| {
+        let attribute = text::plain(&one.attribute, STRING_CHARS);
+        let value = text::plain(&one.value, STRING_CHARS);
+        json!(format!("{attribute} = {value}: {}", sentence::shares(one)))
+    };
+    Value::Array(facts.differences.iter().take(3).map(line).collect())
 }
 
 fn labels(facts: &Facts) -> Value {

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::{EpisodeEnd, EpisodeSummary, Facts, TransitionKind, WindowFacts, WorstWorkflow};
 use crate::domain::{
-    counts::EventCounts, definition::Severity, group::Group, names::TraceId, time::Timestamp,
-    workflow::Outcome,
+    attributes::Difference, counts::EventCounts, customers::CustomerTotal, definition::Severity,
+    group::Group, names::TraceId, time::Timestamp, workflow::Outcome,
 };
 
 const fn counts(late: i64, failed: i64, timeout: i64, good: i64) -> EventCounts {
@@ -48,6 +48,10 @@ pub(crate) fn firing() -> Facts {
             burn_rate: Some(14.41),
         },
         customers_affected: Some(412),
+        customers_total: Some(CustomerTotal {
+            customers: 9_120,
+            is_lower_bound: false,
+        }),
         budget_remaining: Some(0.18),
         bad_events_allowed: 403,
         budget_empty_in_secs: Some(17_520),
@@ -61,6 +65,12 @@ pub(crate) fn firing() -> Facts {
             started_at: Some(Timestamp::from_secs(1_795_328_309)),
             took_secs: Some(11.2),
             ended: false,
+        }],
+        differences: vec![Difference {
+            attribute: "resource.service.version".to_owned(),
+            value: "2.41.0".to_owned(),
+            bad_ratio: 0.99,
+            good_ratio: 0.34,
         }],
         runbook: Some("https://wiki.example.com/checkout-slow".to_owned()),
         page_url: Some("https://slo.example.com/slos/checkout-speed".to_owned()),
@@ -132,11 +142,15 @@ pub(super) fn arbitrary() -> impl Strategy<Value = Facts> {
             ..base.worst[0].clone()
         };
         Facts {
-            display_name: name,
+            display_name: name.clone(),
             group,
             service: Some(service),
             labels,
             customers_affected: Some(customers),
+            customers_total: Some(CustomerTotal {
+                customers,
+                is_lower_bound: true,
+            }),
             budget_remaining: ratio,
             budget_empty_in_secs: Some(secs),
             bad_events_allowed: customers,
@@ -147,6 +161,15 @@ pub(super) fn arbitrary() -> impl Strategy<Value = Facts> {
                 counts: counts(late, late, 1, good),
                 burn_rate: ratio,
             },
+            differences: vec![
+                Difference {
+                    attribute: worst.label.clone(),
+                    value: name.clone(),
+                    bad_ratio: f64::NAN,
+                    good_ratio: 1.0,
+                };
+                5
+            ],
             worst: vec![worst; 5],
             runbook: Some(format!("https://{url}")),
             page_url: Some(url),

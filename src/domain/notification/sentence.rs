@@ -6,7 +6,10 @@
 use std::time::Duration;
 
 use super::{EpisodeEnd, EpisodeSummary, Facts, TransitionKind, text};
-use crate::domain::{counts::EventCounts, definition::Severity, format, workflow::Outcome};
+use crate::domain::{
+    attributes::Difference, counts::EventCounts, customers::CustomerTotal, definition::Severity,
+    format, workflow::Outcome,
+};
 
 /// As much as a phone shows of a push message.
 const HEADLINE_CHARS: usize = 150;
@@ -41,11 +44,10 @@ pub fn place(facts: &Facts, max: usize) -> String {
     }
 }
 
-/// `PAGE 412 customers, 1,240 of 9,310 workflows bad (13.3 %) in 1 h, mostly late; budget gone in
+/// `PAGE 412 of 9,120 customers, 1,240 of 9,310 workflows bad (13.3 %) in 1 h, mostly late; budget gone in
 /// 4 h 52 min`.
 fn firing_lead(facts: &Facts) -> String {
-    let people =
-        people(facts.customers_affected).map_or_else(String::new, |who| format!("{who}, "));
+    let people = people(facts).map_or_else(String::new, |who| format!("{who}, "));
     let window = format::window(facts.long.secs);
     format!(
         "{} {people}{} in {window}{}; {}",
@@ -83,12 +85,9 @@ pub const fn urgency(severity: Severity) -> &'static str {
     }
 }
 
-/// `412 customers`; nothing where none is known.
-pub fn people(customers: Option<i64>) -> Option<String> {
-    match customers? {
-        many if many > 0 => Some(format::counted(many, "customer")),
-        _ => None,
-    }
+/// `412 of 9,120 customers`; nothing where none is known.
+pub fn people(facts: &Facts) -> Option<String> {
+    CustomerTotal::people(facts.customers_affected, facts.customers_total.as_ref())
 }
 
 /// What an event of this SLO is called: `workflows`.
@@ -97,6 +96,15 @@ pub const fn noun(facts: &Facts) -> &'static str {
         Some(_) => "workflows",
         None => "events",
     }
+}
+
+/// `99 % of bad, 34 % of good`.
+pub fn shares(difference: &Difference) -> String {
+    format!(
+        "{} of bad, {} of good",
+        format::percent(difference.bad_ratio),
+        format::percent(difference.good_ratio)
+    )
 }
 
 /// `1,240 of 9,310 workflows bad (13.3 %)`, in the long window.
@@ -221,7 +229,7 @@ pub fn cost(facts: &Facts, episode: &EpisodeSummary) -> String {
         .first_bad_at
         .map_or(episode.fired_at, |at| at.min(episode.fired_at));
     let mut parts = vec![format::lasting(episode.resolved_at.saturating_since(from))];
-    parts.extend(people(episode.customers_affected));
+    parts.extend(CustomerTotal::people(episode.customers_affected, None));
     parts.push(format!(
         "{} {} bad",
         format::count(episode.counts.bad()),

@@ -7,17 +7,22 @@
 use serde_json::{Value, json};
 
 use super::{EpisodeEnd, Facts, TransitionKind, WorstWorkflow, sentence, text};
-use crate::domain::{delivery::Repeat, format, time::Timestamp};
+use crate::domain::{attributes::Difference, delivery::Repeat, format, time::Timestamp};
 
-/// A header's own limit is 150 characters.
+/// Slack's own limit.
+const HEADER_CHARS: usize = 150;
 const HEADER_NAME_CHARS: usize = 80;
 const STRING_CHARS: usize = 80;
+const ATTRIBUTE_CHARS: usize = 45;
 const URL_BYTES: usize = 600;
 
 pub fn body(facts: &Facts, repeat: Repeat) -> Value {
     let mut blocks = vec![header(facts)];
     blocks.push(section(&summary(facts)));
     blocks.push(numbers(facts));
+    if facts.kind == TransitionKind::Firing {
+        blocks.extend(in_common(facts));
+    }
     blocks.extend(worst(facts));
     blocks.extend(actions(facts));
     blocks.push(context(facts, repeat));
@@ -34,25 +39,25 @@ fn push_text(facts: &Facts) -> String {
 }
 
 fn header(facts: &Facts) -> Value {
-    let name = escaped(
-        &sentence::place(facts, HEADER_NAME_CHARS),
-        HEADER_NAME_CHARS,
-    );
-    let title = match facts.kind {
+    let lead = match facts.kind {
         TransitionKind::Firing => {
             let bad = facts.long.counts.bad_ratio().unwrap_or_default();
-            let who = sentence::people(facts.customers_affected)
-                .unwrap_or_else(|| format!("{} bad", format::percent(bad)));
-            format!(":rotating_light: {who}: {name}")
+            let who =
+                sentence::people(facts).unwrap_or_else(|| format!("{} bad", format::percent(bad)));
+            format!(":rotating_light: {who}: ")
         }
         TransitionKind::Resolved => {
             let icon = match ended_by(facts) {
                 EpisodeEnd::Recovered => "white_check_mark",
                 EpisodeEnd::Undeclared => "no_entry_sign",
             };
-            format!(":{icon}: {}: {name}", sentence::ending(facts))
+            format!(":{icon}: {}: ", sentence::ending(facts))
         }
     };
+    let room = HEADER_CHARS.saturating_sub(lead.chars().count());
+    let room = room.min(HEADER_NAME_CHARS);
+    let name = escaped(&sentence::place(facts, room), room);
+    let title = lead + &name;
     json!({ "type": "header", "text": { "type": "plain_text", "text": title, "emoji": true } })
 }
 
@@ -92,7 +97,7 @@ fn numbers(facts: &Facts) -> Value {
     if facts.kind == TransitionKind::Firing {
         fields.push(field("Pace", &sentence::pace(facts)));
         fields.extend(facts.first_bad_at.map(|at| field("Since", &date(at))));
-        let who = sentence::people(facts.customers_affected);
+        let who = sentence::people(facts);
         fields.extend(who.map(|who| field("Who", &who)));
     }
     if let Some(group) = &facts.group {
@@ -102,6 +107,16 @@ fn numbers(facts: &Facts) -> Value {
         fields.push(field("Service", &code(service)));
     }
     json!({ "type": "section", "fields": fields })
+}
+
+fn in_common(facts: &Facts) -> Option<Value> {
+    let line = |one: &Difference| {
+        let [attribute, value] =
+            [&one.attribute, &one.value].map(|string| code_of(string, ATTRIBUTE_CHARS));
+        format!("• {attribute} = {value}: {}", sentence::shares(one))
+    };
+    let lines: Vec<String> = facts.differences.iter().take(3).map(line).collect();
+    (!lines.is_empty()).then(|| section(&format!("*In common*\n{}", lines.join("\n"))))
 }
 
 fn worst(facts: &Facts) -> Option<Value> {
@@ -175,7 +190,11 @@ fn date(at: Timestamp) -> String {
 
 /// A user's string as code: mrkdwn knows no escape for `*`, `_`, `~` and the backtick.
 fn code(string: &str) -> String {
-    let inner = escaped(&text::plain(string, STRING_CHARS), STRING_CHARS);
+    code_of(string, STRING_CHARS)
+}
+
+fn code_of(string: &str, max: usize) -> String {
+    let inner = escaped(&text::plain(string, max), max);
     if inner.trim().is_empty() {
         "`?`".to_owned()
     } else {

@@ -10,7 +10,7 @@ use crate::domain::delivery::Repeat;
 fn a_headline_leads_with_people_then_pace_then_place() {
     assert_eq!(
         sentence::headline(&sample::firing()),
-        "PAGE 412 customers, 1,240 of 9,310 workflows bad (13.3 %) in 1 h, mostly late; \
+        "PAGE 412 of 9,120 customers, 1,240 of 9,310 workflows bad (13.3 %) in 1 h, mostly late; \
          budget gone in 4 h 52 min at this pace: Checkout speed"
     );
     assert_eq!(

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::{EpisodeSummary, Facts, TransitionKind, WindowFacts, WorstWorkflow, sentence, text};
-use crate::domain::{delivery::alert_key, format, group::Group};
+use crate::domain::{attributes::Difference, delivery::alert_key, format, group::Group};
 
 /// The specification asks for less than 20 kB; these add up to that in the worst case, which is four
 /// bytes a character.
@@ -55,6 +55,8 @@ fn data(facts: &Facts) -> Value {
         "long_window": window(&facts.long),
         "short_window": window(&facts.short),
         "customers_affected": facts.customers_affected,
+        "customers_total": facts.customers_total.map(|total| total.customers),
+        "customers_total_is_lower_bound": facts.customers_total.map(|total| total.is_lower_bound),
         "budget": {
             "remaining_ratio": facts.budget_remaining,
             "bad_events_allowed": facts.bad_events_allowed,
@@ -63,6 +65,7 @@ fn data(facts: &Facts) -> Value {
         "first_bad_at": facts.first_bad_at,
         "evaluated_at": facts.evaluated_at,
         "worst": facts.worst.iter().take(3).map(worst).collect::<Vec<_>>(),
+        "in_common": facts.differences.iter().take(3).map(in_common).collect::<Vec<_>>(),
         "runbook_url": facts.runbook.as_deref().and_then(|url| text::web_address(url, URL_BYTES)),
         "page_url": facts.page_url.as_deref().and_then(|url| text::web_address(url, URL_BYTES)),
         "cost": facts.episode_summary.as_ref().map(cost),
@@ -105,6 +108,15 @@ fn worst(worst: &WorstWorkflow) -> Value {
         "started_at": worst.started_at,
         "took_seconds": worst.took_secs,
         "ended": worst.ended,
+    })
+}
+
+fn in_common(one: &Difference) -> Value {
+    json!({
+        "attribute": text::plain(&one.attribute, LABEL_CHARS),
+        "value": text::plain(&one.value, LABEL_CHARS),
+        "bad_ratio": one.bad_ratio,
+        "good_ratio": one.good_ratio,
     })
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Completion, Legs, Pauses, Terms};
-use crate::domain::{group::GroupValues, sampling::Draws, time::Timestamp};
+use crate::domain::{attributes::Attributes, group::GroupValues, sampling::Draws, time::Timestamp};
 
 /// Empty for most workflows, so that their rows carry none of it. Every part is a join of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,9 @@ pub struct Details {
     /// What it says of the attributes that its SLO groups by.
     #[serde(skip_serializing_if = "GroupValues::is_empty")]
     pub group: GroupValues,
+    /// Only of those that may belong to the sample.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attributes: Option<Attributes>,
 }
 
 impl Details {
@@ -39,6 +42,11 @@ impl Details {
         self.legs.join(&other.legs);
         self.group.join(&other.group);
         self.draws.join(&other.draws);
+        if let Some(theirs) = &other.attributes {
+            self.attributes
+                .get_or_insert_with(Attributes::default)
+                .join(theirs);
+        }
         self.terms = match (self.terms, other.terms) {
             (Some(ours), Some(theirs)) => Some(ours.min(theirs)),
             (ours, theirs) => ours.or(theirs),

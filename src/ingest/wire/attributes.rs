@@ -22,13 +22,19 @@ pub(super) enum RawValue<'a> {
 pub(super) fn look_up<'a>(attributes: &[Attribute<'a>], key: &str) -> Option<Value<'a>> {
     let key = key.as_bytes();
     let (_, value) = attributes.iter().rev().find(|(name, _)| *name == key)?;
-    Some(match *value {
-        RawValue::Text(bytes) => str::from_utf8(bytes).map_or(Value::Other, Value::String),
-        RawValue::Bool(value) => Value::Bool(value),
-        RawValue::Int(value) => Value::Int(value),
-        RawValue::Double(value) => Value::Double(value),
-        RawValue::Other => Value::Other,
-    })
+    Some(value.as_value())
+}
+
+impl<'a> RawValue<'a> {
+    pub(super) fn as_value(self) -> Value<'a> {
+        match self {
+            RawValue::Text(bytes) => str::from_utf8(bytes).map_or(Value::Other, Value::String),
+            RawValue::Bool(value) => Value::Bool(value),
+            RawValue::Int(value) => Value::Int(value),
+            RawValue::Double(value) => Value::Double(value),
+            RawValue::Other => Value::Other,
+        }
+    }
 }
 
 /// Gives the attribute in `bytes`, a field of `parent`, to `each`.

@@ -252,6 +252,22 @@ impl SpanView for WireSpan<'_, '_> {
         }
     }
 
+    fn each_attribute(&self, each: &mut dyn FnMut(AttributeScope, &str, Value<'_>)) {
+        let scopes = [
+            (AttributeScope::Span, &self.raw.attributes),
+            (AttributeScope::Resource, &self.resource.attributes),
+        ];
+        for (scope, attributes) in scopes {
+            for (key, value) in attributes {
+                each(
+                    scope,
+                    str::from_utf8(key).unwrap_or_default(),
+                    value.as_value(),
+                );
+            }
+        }
+    }
+
     fn any_event(&self, test: &mut dyn FnMut(&dyn EventView) -> bool) -> bool {
         self.raw
             .events

@@ -10,6 +10,7 @@
 mod budget;
 mod bullet;
 mod burn;
+mod dumbbell;
 mod markup;
 mod plot;
 mod reasons;
@@ -18,6 +19,7 @@ mod sparkline;
 pub(super) use budget::{AlertTick, BudgetChart, Future};
 pub(super) use bullet::{Bullet, budget_bar, share_bar};
 pub(super) use burn::{BurnChart, BurnPoint, Threshold};
+pub(super) use dumbbell::dumbbell;
 pub(super) use markup::Markup;
 pub(super) use reasons::reasons;
 pub(super) use sparkline::sparkline;

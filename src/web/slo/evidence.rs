@@ -6,6 +6,9 @@ use serde::Serialize;
 
 use crate::domain::format;
 
+/// A reason that is counted with the customers and not with the evidence.
+const CUSTOMERS_OVERFLOW: &str = "customers_overflow";
+
 /// How often one thing was wrong since the window began.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct EvidenceView {
@@ -16,7 +19,11 @@ pub(super) struct EvidenceView {
 }
 
 impl EvidenceView {
-    pub(super) fn all(counts: BTreeMap<String, i64>) -> Vec<Self> {
+    /// Of evidence by reason, and events of customers beyond those that are told apart.
+    pub(super) fn all(mut counts: BTreeMap<String, i64>, customers_overflow: i64) -> Vec<Self> {
+        if customers_overflow > 0 {
+            counts.insert(CUSTOMERS_OVERFLOW.to_owned(), customers_overflow);
+        }
         counts
             .into_iter()
             .map(|(reason, count)| {
@@ -121,6 +128,18 @@ fn noted(reason: &str) -> (&'static str, &'static str) {
             "spans that stand for more than a million others, and were counted for a million",
             "Check their sampler: hardly anything that it keeps so rarely can be judged.",
         ),
+        CUSTOMERS_OVERFLOW => (
+            "events of customers beyond the first 10,000 of an hour or day, which are not told apart",
+            "Name an attribute in `customer` that stays the same over a customer's events: this one may be new with each.",
+        ),
+        "customer_cut" => (
+            "customers whose name is longer than 256 bytes; it was cut, so some may count as one",
+            "Name an attribute in `customer` that holds a short id.",
+        ),
+        "attributes_cut" => (
+            "spans with more attributes than are compared, 16 and 16 of their resource, or with longer ones than 128 bytes; they count all the same",
+            "Nothing must be done. If what bad events share is missing, give it a short value and an attribute whose name comes early in the alphabet.",
+        ),
         "corrected" => (
             "verdicts that a later span changed; each event still counts once",
             "If there are many, lengthen `grace`, so that verdicts wait for late spans.",
@@ -141,7 +160,11 @@ mod tests {
     fn every_reason_has_words_of_its_own() {
         let unusable = Unusable::ALL.map(Unusable::as_str);
         let noted = Notice::ALL.map(Notice::as_str);
-        for reason in unusable.into_iter().chain(noted) {
+        for reason in unusable
+            .into_iter()
+            .chain(noted)
+            .chain([CUSTOMERS_OVERFLOW])
+        {
             assert_ne!(explanation(reason), explanation("?"), "{reason}");
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     Whose,
     charts::burn_history,
+    common::InCommon,
     correlation::CorrelationView,
     evidence::EvidenceView,
     groups::{GroupHead, GroupsView},
@@ -16,13 +17,14 @@ use super::{
 use crate::{
     domain::{
         burn_rate::{BurnContext, budget_remaining},
+        customers::CustomerTotal,
         definition::Slo,
         names::SloId,
         sampling::EndSampling,
         series::Series,
         time::{Resolution, TimeRange, Timestamp},
     },
-    store::{SeriesQuery, SloRecord, StoreError, Tx},
+    store::{AffectedCustomers, SeriesQuery, SloRecord, StoreError, Tx},
     web::{error::WebError, history, state::WebState, summary::Summary},
 };
 
@@ -51,7 +53,8 @@ pub(super) async fn view(
     let burn = burn_context(slo, &summary, first_event_at, now);
     let past = past(&mut tx, (id, slo), range, now).await?;
     let recent = TimeRange::ending_at(now, HOUR);
-    let customers = tx.worst_customers(id, recent, MOST).await?;
+    let (customers, customers_total) = customers(&mut tx, id, recent).await?;
+    let sample = tx.event_sample(id, recent).await?;
     let worst = tx.worst_workflows(id, (recent, now), MOST).await?;
     let oldest = tx.oldest_open_workflows(id, MOST).await?;
     let transitions = history::since(&mut tx, Some(id), window.from, MOST_TRANSITIONS).await?;
@@ -77,7 +80,7 @@ pub(super) async fn view(
         group,
         counts: sum(0).into(),
         last_six_hours: sum(1),
-        evidence: EvidenceView::all(tx.evidence_counts(id, window.from).await?),
+        evidence: evidence(&mut tx, id, window).await?,
         sampling: SamplingNote::all(&sum(0), ends),
         correlation: spans.and_then(|spans| CorrelationView::new(&spans, sum(0).orphan)),
         in_flight_oldest: oldest
@@ -88,7 +91,9 @@ pub(super) async fn view(
             .into_iter()
             .map(|record| WorkflowView::new(record, now))
             .collect(),
-        customers_total: customers.customers,
+        in_common: InCommon::new(&sample),
+        customers_affected: customers.customers,
+        customers_total,
         customers: customers
             .worst
             .into_iter()
@@ -125,6 +130,28 @@ async fn record(
     })?;
     let head = GroupHead::new(id, &found.group);
     Ok((Some(found.record), Some(head)))
+}
+
+/// The affected ones, and of how many: never fewer, also where a bucket could not tell all apart.
+async fn customers(
+    tx: &mut Tx<'_>,
+    id: SloId,
+    recent: TimeRange,
+) -> Result<(AffectedCustomers, CustomerTotal), StoreError> {
+    let affected = tx.worst_customers(id, recent, MOST).await?;
+    let total = tx.customers_total(id, recent).await?;
+    let customers = total.customers.max(affected.customers);
+    Ok((affected, CustomerTotal { customers, ..total }))
+}
+
+async fn evidence(
+    tx: &mut Tx<'_>,
+    id: SloId,
+    window: TimeRange,
+) -> Result<Vec<EvidenceView>, StoreError> {
+    let counts = tx.evidence_counts(id, window.from).await?;
+    let overflow = tx.customers_overflow(id, window).await?;
+    Ok(EvidenceView::all(counts, overflow))
 }
 
 /// As the rules have it at this moment.

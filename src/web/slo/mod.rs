@@ -2,6 +2,7 @@
 //! groups, at `/slos/{slo}/groups/{group}`.
 
 mod charts;
+mod common;
 mod correlation;
 mod evidence;
 pub(super) mod groups;

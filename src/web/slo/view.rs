@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
+    common::InCommon,
     correlation::CorrelationView,
     evidence::EvidenceView,
     groups::{GroupHead, GroupsView},
@@ -13,6 +14,7 @@ use super::{
 use crate::{
     domain::{
         counts::EventCounts,
+        customers::CustomerTotal,
         format,
         names::TraceId,
         series::Series,
@@ -51,8 +53,12 @@ pub(in crate::web) struct SloView {
     /// Of the last hour.
     pub(super) worst_workflows: Vec<WorkflowView>,
     /// Of the last hour.
+    pub(super) in_common: InCommon,
+    /// Of the last hour.
     pub(super) customers: Vec<CustomerView>,
-    pub(super) customers_total: i64,
+    pub(super) customers_affected: i64,
+    /// With any event, in the hours that the last hour touches.
+    pub(super) customers_total: CustomerTotal,
     /// Of the window, newest first.
     pub(super) transitions: Vec<TransitionView>,
     pub(super) budget_history: Vec<BudgetPoint>,
@@ -290,6 +296,21 @@ impl CustomerView {
 }
 
 impl SloView {
+    /// `29 of 391 customers`; nothing if nobody is affected.
+    pub(super) fn people_text(&self) -> Option<String> {
+        CustomerTotal::people(Some(self.customers_affected), Some(&self.customers_total))
+    }
+
+    /// `391 customers`.
+    pub(super) fn customers_total_text(&self) -> String {
+        let plural = if self.customers_total.customers == 1 {
+            ""
+        } else {
+            "s"
+        };
+        format!("{} customer{plural}", self.customers_total.text())
+    }
+
     /// What became of everything that was seen, as number and words.
     pub(super) fn flow(&self) -> Vec<(String, String)> {
         let counts = self.counts.by_outcome;

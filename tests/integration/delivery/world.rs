@@ -275,6 +275,7 @@ fn facts(slo: &str, kind: TransitionKind, version: i64, now: Timestamp) -> Facts
         long: window(3_600),
         short: window(300),
         customers_affected: Some(12),
+        customers_total: None,
         budget_remaining: Some(0.5),
         bad_events_allowed: 100,
         budget_empty_in_secs: Some(7_200),
@@ -289,6 +290,7 @@ fn facts(slo: &str, kind: TransitionKind, version: i64, now: Timestamp) -> Facts
             took_secs: Some(400.0),
             ended: true,
         }],
+        differences: Vec::new(),
         runbook: None,
         page_url: None,
         episode_summary: (kind == TransitionKind::Resolved).then_some(EpisodeSummary {

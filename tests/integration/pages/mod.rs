@@ -6,6 +6,7 @@ mod browser;
 mod client;
 mod fixture;
 mod groups;
+mod people;
 mod status;
 
 use std::collections::BTreeSet;

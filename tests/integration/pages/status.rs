@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use throughline::domain::{
     counts::EventCounts,
+    customers::CustomerTotal,
     definition::{AlertRule, Catalog, Severity, Slo},
     names::{Name, SloId},
     notification::{EpisodeEnd, EpisodeSummary, Facts, TransitionKind, WindowFacts},
@@ -106,6 +107,10 @@ async fn evaluated(database: &TestDatabase, slo: &Slo, id: SloId, state: SloStat
         overdue: if state == SloState::Paging { 9 } else { 0 },
         customers_affected: (state == SloState::Paging).then_some(7),
         held_back: Vec::new(),
+        customers_total: (state == SloState::Paging).then_some(CustomerTotal {
+            customers: 391,
+            is_lower_bound: false,
+        }),
     }
 }
 
@@ -227,12 +232,14 @@ fn facts(slo: &Slo, status: &SloStatus, at: Timestamp, kind: TransitionKind) -> 
         long: window(&rule.long),
         short: window(&rule.short),
         customers_affected: Some(5),
+        customers_total: None,
         budget_remaining: Some(0.61),
         bad_events_allowed: 3_404,
         budget_empty_in_secs: None,
         first_bad_at: None,
         evaluated_at: at,
         worst: Vec::new(),
+        differences: Vec::new(),
         runbook: None,
         page_url: None,
         episode_summary: (kind == TransitionKind::Resolved).then(|| EpisodeSummary {

@@ -1,0 +1,96 @@
+//! The sample of events that are compared by their attributes.
+//!
+//! It is no table of its own: the attributes lie in the rows of the workflows, so that a corrected
+//! event changes side with its verdict. The sample is those with the smallest keys of each side.
+
+use sqlx::types::Json;
+
+use super::{StoreError, Tx};
+use crate::domain::{
+    attributes::{Attributes, OF_EACH_SIDE},
+    names::SloId,
+    time::{Resolution, TimeRange},
+};
+
+/// Attributes of bad and of good events of one stretch of time, in the order of their keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventSample {
+    pub bad: Vec<Attributes>,
+    pub good: Vec<Attributes>,
+}
+
+impl Tx<'_> {
+    /// The sample of events judged in `range`.
+    pub async fn event_sample(
+        &mut self,
+        slo: SloId,
+        range: TimeRange,
+    ) -> Result<EventSample, StoreError> {
+        let rows: Vec<(bool, Json<Attributes>)> = sqlx::query_as(
+            "-- sample.read
+             select is_good, attributes
+             from (
+                 select outcome = 1 as is_good, details -> 'attributes' as attributes, key,
+                     row_number() over (partition by outcome = 1 order by key) as place
+                 from workflows
+                 where slo_id = $1 and judged_at >= $2 and judged_at < $3
+                     and (details -> 'attributes') is not null and outcome in (1, 2, 3, 4)
+             ) as known
+             where place <= $4
+             order by key",
+        )
+        .bind(slo.0)
+        .bind(range.from.to_chrono())
+        .bind(range.to.to_chrono())
+        .bind(most())
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let mut sample = EventSample::default();
+        for (is_good, Json(attributes)) in rows {
+            let side = if is_good {
+                &mut sample.good
+            } else {
+                &mut sample.bad
+            };
+            side.push(attributes);
+        }
+        Ok(sample)
+    }
+
+    /// Forgets the attributes of events judged in `range` that do not belong to the sample of their
+    /// hour and side. Returns of how many. Rows that are being written are left for the next time.
+    pub async fn trim_samples(&mut self, range: TimeRange) -> Result<u64, StoreError> {
+        let trimmed = sqlx::query(
+            "-- sample.trim
+             with known as (
+                 select slo_id, key, epoch, outcome, row_number() over (
+                     partition by slo_id, outcome = 1,
+                         date_bin($4 * interval '1 second', judged_at, timestamptz 'epoch')
+                     order by key) as place
+                 from workflows
+                 where judged_at >= $1 and judged_at < $2
+                     and (details -> 'attributes') is not null
+             ), locked as (
+                 select w.slo_id, w.key, w.epoch
+                 from workflows w join known k using (slo_id, key, epoch)
+                 where k.place > $3 or k.outcome not in (1, 2, 3, 4)
+                 order by w.slo_id, w.key for update of w skip locked
+             )
+             update workflows w set details = nullif(w.details - 'attributes', '{}'::jsonb)
+             from locked l where w.slo_id = l.slo_id and w.key = l.key and w.epoch = l.epoch",
+        )
+        .bind(range.from.to_chrono())
+        .bind(range.to.to_chrono())
+        .bind(most())
+        .bind(Resolution::Hour.as_secs())
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(trimmed.rows_affected())
+    }
+}
+
+fn most() -> i64 {
+    i64::try_from(OF_EACH_SIDE).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,91 @@
+//! What bad events have in common, beside good ones of the same time.
+
+use serde::Serialize;
+
+use crate::{
+    domain::{
+        attributes::{Difference, differences},
+        format,
+    },
+    store::EventSample,
+    web::chart::{Markup, dumbbell},
+};
+
+/// Rows of the table.
+const MOST: usize = 8;
+
+/// Attributes that tell bad events from good ones, by a sample of both.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct InCommon {
+    bad_sampled: usize,
+    good_sampled: usize,
+    pub(super) differences: Vec<DifferenceView>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub(super) struct DifferenceView(Difference);
+
+impl InCommon {
+    pub(super) fn new(sample: &EventSample) -> Self {
+        let found = differences(&sample.bad, &sample.good, MOST);
+        Self {
+            bad_sampled: sample.bad.len(),
+            good_sampled: sample.good.len(),
+            differences: found.into_iter().map(DifferenceView).collect(),
+        }
+    }
+
+    /// `208 bad and 200 good events`, how many were compared.
+    pub(super) fn sampled_text(&self) -> String {
+        format!(
+            "{} bad and {} good events",
+            count(self.bad_sampled),
+            count(self.good_sampled)
+        )
+    }
+
+    /// Why there is nothing to see.
+    pub(super) fn empty_text(&self) -> &'static str {
+        match (self.bad_sampled, self.good_sampled) {
+            (0, _) => "No bad event in the last hour.",
+            (1..5, _) | (_, 0..5) => {
+                "Too few events to compare: at least five bad and five good ones are needed."
+            }
+            _ => {
+                "Nothing stands out: no attribute is clearly more frequent among bad events than among good ones."
+            }
+        }
+    }
+}
+
+impl DifferenceView {
+    pub(super) fn attribute(&self) -> &str {
+        &self.0.attribute
+    }
+
+    pub(super) fn value(&self) -> &str {
+        &self.0.value
+    }
+
+    pub(super) fn bad_text(&self) -> String {
+        format::percent(self.0.bad_ratio)
+    }
+
+    pub(super) fn good_text(&self) -> String {
+        format::percent(self.0.good_ratio)
+    }
+
+    pub(super) fn mark(&self) -> Markup {
+        let sentence = format!(
+            "{} of bad, {} of good events",
+            self.bad_text(),
+            self.good_text()
+        );
+        dumbbell(self.0.bad_ratio, self.0.good_ratio, &sentence)
+    }
+}
+
+fn count(n: usize) -> String {
+    format::count(i64::try_from(n).unwrap_or(i64::MAX))
+}

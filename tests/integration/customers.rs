@@ -1,0 +1,314 @@
+//! Customers per SLO and bucket, on a real Postgres: the same as an independent count, whatever the
+//! order, the duplicates and the replicas, and bounded whatever is sent.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
+use throughline::{
+    domain::{
+        customers::CustomerTotal,
+        group::GroupValues,
+        ledger::gather,
+        names::{SloId, TraceId},
+        sampling::EndSampling,
+        time::{TimeRange, Timestamp},
+        workflow::{EventKey, Evidence, Fact, Judging, SpanOutcome},
+    },
+    store::{CustomersHurt, Store, Writer},
+};
+
+use crate::support::database::TestDatabase;
+
+const SLO: SloId = SloId(1);
+const HOUR: i64 = 3_600;
+
+/// On a whole day.
+fn at(secs: i64) -> Timestamp {
+    Timestamp::from_secs(1_795_305_600 + secs)
+}
+
+fn decided(event: u32, customer: &str, outcome: SpanOutcome, secs: i64) -> Evidence {
+    let fact = Fact::Decided {
+        started: at(secs),
+        at: at(secs),
+        outcome,
+    };
+    evidence(event, Some(customer), fact)
+}
+
+fn evidence(event: u32, customer: Option<&str>, fact: Fact) -> Evidence {
+    let mut key = [7; 16];
+    key[..4].copy_from_slice(&event.to_be_bytes());
+    Evidence {
+        slo: SLO,
+        key: EventKey(key),
+        label: format!("order-{event}"),
+        fact,
+        trace_id: TraceId::from_slice(&key).unwrap(),
+        customer: customer.map(str::to_owned),
+        sample: None,
+        group: GroupValues::default(),
+    }
+}
+
+async fn ready() -> TestDatabase {
+    let database = TestDatabase::create().await;
+    let mut tx = database.store.begin("prepare").await.unwrap();
+    tx.ensure_epoch(at(0), Duration::from_hours(168))
+        .await
+        .unwrap();
+    let day = Duration::from_hours(24);
+    tx.ensure_count_partitions(TimeRange::new(at(0) - day * 20, at(0) + day * 20))
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    database
+}
+
+async fn record(store: &Store, writer: Writer, evidence: &[Evidence]) {
+    let gathered = gather(evidence);
+    let judging = |_| Judging {
+        grace: Duration::from_mins(2),
+        watermark: at(-HOUR),
+        skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
+        ends: EndSampling::default(),
+    };
+    loop {
+        let mut tx = store.begin("record").await.unwrap();
+        match tx.record_workflows(&gathered, &judging).await {
+            Err(error) if error.is_conflict() => continue,
+            moves => tx.add_counts(writer, &moves.unwrap()).await.unwrap(),
+        }
+        return tx.commit().await.unwrap();
+    }
+}
+
+async fn hurt(store: &Store, range: TimeRange) -> Option<CustomersHurt> {
+    let mut tx = store.begin("read customers").await.unwrap();
+    tx.customers_hurt(&[SLO], range).await.unwrap().remove(&SLO)
+}
+
+const fn out_of(affected: i64, customers: i64) -> Option<CustomersHurt> {
+    let total = CustomerTotal {
+        customers,
+        is_lower_bound: false,
+    };
+    Some(CustomersHurt { affected, total })
+}
+
+#[tokio::test]
+async fn customers_are_told_out_of_all_that_had_an_event() {
+    let database = ready().await;
+    let store = &database.store;
+    let events = [
+        decided(1, "acme", SpanOutcome::Late, 10),
+        decided(2, "acme", SpanOutcome::Good, 20),
+        decided(3, "globex", SpanOutcome::Good, 30),
+        decided(4, "initech", SpanOutcome::Failed, HOUR + 10),
+        decided(5, "umbrella", SpanOutcome::Good, 30 * HOUR),
+    ];
+    record(store, Writer(0), &events).await;
+    let first_hour = TimeRange::new(at(0), at(HOUR));
+    assert_eq!(hurt(store, first_hour).await, out_of(1, 2));
+    // Who is affected is told to the minute, of how many by whole hours.
+    let minutes = TimeRange::new(at(30), at(HOUR + 60));
+    assert_eq!(hurt(store, minutes).await, out_of(1, 3));
+    for days in [2, 9, 400] {
+        let range = TimeRange::new(at(0), at(days * 24 * HOUR));
+        assert_eq!(hurt(store, range).await, out_of(2, 4), "{days} days");
+    }
+    let nobody = TimeRange::new(at(29 * HOUR), at(31 * HOUR));
+    assert_eq!(hurt(store, nobody).await, None);
+}
+
+#[tokio::test]
+async fn a_customer_whose_only_bad_event_was_corrected_is_not_affected_any_more() {
+    let database = ready().await;
+    let store = &database.store;
+    let start = |event, secs| {
+        let within = Duration::from_mins(1);
+        let fact = Fact::Started {
+            at: at(secs),
+            within,
+        };
+        evidence(event, Some("acme"), fact)
+    };
+    let failed = |event, secs| evidence(event, None, Fact::Failed { at: at(secs) });
+    let succeeded = |event, secs| evidence(event, None, Fact::Succeeded { at: at(secs) });
+    record(store, Writer(0), &[start(1, 0), failed(1, 5)]).await;
+    record(store, Writer(0), &[start(2, 0), failed(2, 5)]).await;
+    let day = TimeRange::new(at(0), at(24 * HOUR));
+    let days = TimeRange::new(at(0), at(10 * 24 * HOUR));
+    record(store, Writer(1), &[succeeded(1, 50)]).await;
+    for range in [day, days] {
+        assert_eq!(hurt(store, range).await, out_of(1, 1));
+    }
+    record(store, Writer(1), &[succeeded(2, 50)]).await;
+    for range in [day, days] {
+        assert_eq!(hurt(store, range).await, None);
+    }
+}
+
+#[tokio::test]
+async fn a_customer_per_event_fills_a_bucket_and_no_more() {
+    let database = ready().await;
+    let store = &database.store;
+    let bad = |event: u32, secs| decided(event, &format!("c{event}"), SpanOutcome::Late, secs);
+    let bomb: Vec<Evidence> = (0..10_250).map(|event| bad(event, 10)).collect();
+    let (first, second) = bomb.split_at(5_100);
+    tokio::join!(
+        record(store, Writer(0), first),
+        record(store, Writer(1), second)
+    );
+    // The same once more changes nothing, for those that found no room either.
+    record(store, Writer(1), &bomb[9_000..]).await;
+    let rows: Vec<(i32, i64)> =
+        sqlx::query_as("select resolution, count(*) from customer_counts group by 1 order by 1")
+            .fetch_all(&mut database.connect().await)
+            .await
+            .unwrap();
+    assert_eq!(rows, [(3_600, 10_000), (86_400, 10_000)]);
+    let mut tx = store.begin("read customers").await.unwrap();
+    let long = TimeRange::new(at(0), at(10 * 24 * HOUR));
+    assert_eq!(tx.customers_overflow(SLO, long).await.unwrap(), 250);
+    let total = tx.customers_total(SLO, long).await.unwrap();
+    assert_eq!(total.text(), "at least 10,000");
+    // The next hour has room again.
+    record(store, Writer(0), &[bad(20_000, HOUR + 5)]).await;
+    let next_hour = TimeRange::new(at(HOUR), at(2 * HOUR));
+    assert_eq!(hurt(store, next_hour).await, out_of(1, 1));
+}
+
+#[tokio::test]
+async fn old_buckets_are_dropped_and_newer_ones_stay() {
+    let database = ready().await;
+    let store = &database.store;
+    let events = [
+        decided(1, "acme", SpanOutcome::Late, 10),
+        decided(2, "globex", SpanOutcome::Late, 48 * HOUR),
+    ];
+    record(store, Writer(0), &events).await;
+    let mut tx = store.begin("drop customers").await.unwrap();
+    let dropped = tx.drop_old_customers(at(24 * HOUR), at(0)).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(dropped, 2, "an hour with its one customer");
+    let days = TimeRange::new(at(0), at(10 * 24 * HOUR));
+    assert_eq!(hurt(store, days).await, out_of(2, 2));
+}
+
+/// One piece of evidence of a small world, by small numbers.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    event: u32,
+    customer: Option<u8>,
+    what: u8,
+    /// In steps of 20 minutes.
+    step: i64,
+}
+
+impl Piece {
+    fn evidence(self) -> Evidence {
+        let customer = self.customer.map(|n| format!("customer-{n}"));
+        let when = at(self.step * 1_200 + 7);
+        let outcome = match self.what {
+            0 => SpanOutcome::Late,
+            1 => SpanOutcome::Failed,
+            _ => SpanOutcome::Good,
+        };
+        // Copies of a span may differ in all but what identifies it.
+        let fact = Fact::Decided {
+            started: at(0),
+            at: when,
+            outcome,
+        };
+        evidence(self.event, customer.as_deref(), fact)
+    }
+}
+
+fn pieces() -> impl Strategy<Value = Vec<Piece>> {
+    let piece = (0_u32..12, proptest::option::of(0_u8..5), 0_u8..4, 0_i64..12).prop_map(
+        |(event, customer, what, step)| Piece {
+            event,
+            customer,
+            what,
+            step,
+        },
+    );
+    proptest::collection::vec(piece, 1..40)
+}
+
+/// Counted from all pieces at once: of an event the worst copy counts, at its earliest end, for the
+/// first customer by name.
+fn expected(pieces: &[Piece]) -> Vec<(i64, i64)> {
+    let events: BTreeSet<u32> = pieces.iter().map(|piece| piece.event).collect();
+    let (mut all, mut bad) = (BTreeMap::new(), BTreeMap::new());
+    for event in events {
+        let copies = || pieces.iter().filter(|piece| piece.event == event);
+        let Some(customer) = copies().filter_map(|piece| piece.customer).min() else {
+            continue;
+        };
+        let rank = |piece: &Piece| match piece.what {
+            1 => 0,
+            0 => 1,
+            _ => 2,
+        };
+        let worst = copies().map(rank).min().unwrap();
+        let ends = copies().filter(|piece| rank(piece) == worst);
+        let hour = ends.map(|piece| piece.step).min().unwrap() / 3;
+        all.entry(hour)
+            .or_insert_with(BTreeSet::new)
+            .insert(customer);
+        if worst < 2 {
+            bad.entry(hour)
+                .or_insert_with(BTreeSet::new)
+                .insert(customer);
+        }
+    }
+    let count = |sets: &BTreeMap<i64, BTreeSet<u8>>, hour| {
+        sets.get(&hour).map_or(0, |set| set.len() as i64)
+    };
+    (0..4)
+        .map(|hour| (count(&bad, hour), count(&all, hour)))
+        .collect()
+}
+
+async fn by_hour(database: &TestDatabase) -> Vec<(i64, i64)> {
+    let mut hours = Vec::new();
+    for hour in 0..4 {
+        let counted: (i64, i64) = sqlx::query_as(
+            "select count(*) filter (where bad > 0), count(*) filter (where events > 0)
+             from customer_counts where resolution = 3600 and bucket = $1",
+        )
+        .bind(at(hour * HOUR).to_chrono())
+        .fetch_one(&mut database.connect().await)
+        .await
+        .unwrap();
+        hours.push(counted);
+    }
+    hours
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_order_with_duplicates_over_two_writers_gives_the_customers_of_an_independent_count() {
+    let shuffled = pieces().prop_flat_map(|pieces| {
+        let twice: Vec<Piece> = [pieces.clone(), pieces].concat();
+        Just(twice).prop_shuffle()
+    });
+    let mut runner = TestRunner::new(ProptestConfig::with_cases(1));
+    for _ in 0..24 {
+        let pieces = shuffled.new_tree(&mut runner).unwrap().current();
+        let database = ready().await;
+        let (one, other) = pieces.split_at(pieces.len() / 2);
+        let write = async |writer, pieces: &[Piece]| {
+            for chunk in pieces.chunks(3) {
+                let evidence: Vec<Evidence> = chunk.iter().map(|piece| piece.evidence()).collect();
+                record(&database.store, writer, &evidence).await;
+            }
+        };
+        tokio::join!(write(Writer(0), one), write(Writer(1), other));
+        assert_eq!(by_hour(&database).await, expected(&pieces), "{pieces:?}");
+    }
+}
