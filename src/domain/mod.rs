@@ -26,6 +26,7 @@ pub mod counts;
 pub mod customers;
 pub mod definition;
 pub mod delivery;
+pub mod exclusion;
 pub mod format;
 pub mod group;
 pub mod inhibition;

@@ -318,6 +318,27 @@ pub(super) enum BurnFile {
     Ratio,
 }
 
+/// Planned work that must not spend budget: its events are left out of every sum.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct ExclusionSpec {
+    /// Names of SLOs; all of them if left out.
+    pub(super) slos: Option<Field<Vec<Field<String>>>>,
+    /// When the first occurrence begins, such as 2026-12-06T02:00:00Z.
+    #[schemars(with = "String")]
+    pub(super) from: Field<Scalar>,
+    /// How long each takes, in whole minutes.
+    #[serde(rename = "for")]
+    #[schemars(with = "String")]
+    pub(super) length: Field<Scalar>,
+    /// How it comes again, as iCalendar writes it: FREQ=WEEKLY;COUNT=10.
+    pub(super) repeat: Option<Field<String>>,
+    /// Whose days and hours it comes again by, such as Europe/London; UTC if left out.
+    pub(super) time_zone: Option<Field<String>>,
+    pub(super) reason: Field<String>,
+}
+
 /// A place that notifications are sent to: exactly one of these.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -406,6 +427,7 @@ pub fn json_schema() -> serde_json::Value {
         kind_schema::<SloSpec>(&mut generator, "SLO"),
         kind_schema::<PolicySpec>(&mut generator, "AlertPolicy"),
         kind_schema::<TargetSpec>(&mut generator, "AlertNotificationTarget"),
+        kind_schema::<ExclusionSpec>(&mut generator, "Exclusion"),
     ];
     let definitions = generator.take_definitions(true);
     serde_json::json!({

@@ -1,14 +1,16 @@
 //! One SLO: what is promised about which work.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use super::{Alerting, GroupBy, Notify};
 use crate::domain::{
+    exclusion::{self, Exclusion},
     names::Name,
     objective::Objective,
     sampling::Weighing,
     selector::Selector,
     span::AttributeScope,
+    time::TimeRange,
     workflow::{CancelPolicy, Completion},
 };
 
@@ -33,6 +35,8 @@ pub struct Slo {
     pub grace: Duration,
     /// How spans are weighed that stand for others.
     pub weighing: Weighing,
+    /// Planned work whose events are left out of every sum.
+    pub exclusions: Vec<Arc<Exclusion>>,
     pub alerting: Alerting,
     pub notify: Notify,
     pub runbook: Option<String>,
@@ -59,11 +63,25 @@ impl Slo {
             group_by: None,
             grace: Self::DEFAULT_GRACE,
             weighing: Weighing::default(),
+            exclusions: Vec::new(),
             alerting: Alerting::default(),
             notify: Notify::default(),
             runbook: None,
             source: Source::default(),
         }
+    }
+}
+
+impl Slo {
+    /// What is left out of `range`: in order and without overlaps.
+    pub fn excluded(&self, range: TimeRange) -> Vec<TimeRange> {
+        let each = self.exclusions.iter();
+        exclusion::union(each.flat_map(|exclusion| exclusion.within(range)).collect())
+    }
+
+    /// What of `range` counts.
+    pub fn counted(&self, range: TimeRange) -> Vec<TimeRange> {
+        exclusion::cut(range, &self.excluded(range))
     }
 }
 

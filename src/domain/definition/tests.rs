@@ -3,7 +3,10 @@
 use std::{fs, time::Duration};
 
 use super::*;
-use crate::domain::selector::Selector;
+use crate::domain::{
+    selector::Selector,
+    time::{TimeRange, Timestamp},
+};
 
 fn slo(text: &str) -> DefinitionFile {
     DefinitionFile {
@@ -40,6 +43,7 @@ fn describe(slo: &Slo) -> String {
         group_by,
         grace,
         weighing,
+        exclusions,
         alerting,
         notify,
         runbook,
@@ -68,7 +72,7 @@ fn describe(slo: &Slo) -> String {
     };
     format!(
         "{name} ({display_name}) {labels:?} {description:?} {service:?}\n{objective} over {window:?}, \
-         grace {grace:?}, {customer:?}, {group_by:?}, {runbook:?}\n{weighing:?}\n{indicator}\n{alerting:#?}\n{notify:?}\n{source:#?}\n"
+         grace {grace:?}, {customer:?}, {group_by:?}, {runbook:?}\n{weighing:?} {exclusions:?}\n{indicator}\n{alerting:#?}\n{notify:?}\n{source:#?}\n"
     )
 }
 
@@ -115,6 +119,39 @@ fn a_file_named_standard_replaces_the_built_in_policy() {
 fn the_schema_describes_what_is_read() {
     let schema = json_schema();
     insta::assert_json_snapshot!("schema", schema);
+}
+
+/// London's clocks go forward on 28 March 2027 and back on 31 October.
+#[test]
+fn an_exclusion_keeps_its_time_of_day_when_the_clocks_change() {
+    let text = "apiVersion: throughline/v1\nkind: SLO\nmetadata: { name: a }\nspec:\n  \
+        objective: 99.9%\n  window: 30d\n  \
+        indicator: { span: { match: '{ true }', good: '{ true }' } }\n---\n\
+        apiVersion: throughline/v1\nkind: Exclusion\nmetadata: { name: weekly }\nspec:\n  \
+        { from: 2027-03-22T02:00:00Z, for: 1h, repeat: FREQ=WEEKLY, timeZone: Europe/London, \
+        reason: upgrade }\n";
+    let (catalog, _) = load(&[slo(text)]).unwrap();
+    let slo = catalog.slos.values().next().unwrap();
+    let at = |text: &str| Timestamp::parse_rfc3339(text).unwrap();
+    let begins = |from: &str, to: &str| -> Vec<String> {
+        let excluded = slo.excluded(TimeRange::new(at(from), at(to)));
+        excluded
+            .iter()
+            .map(|stretch| stretch.from.to_rfc3339())
+            .collect()
+    };
+    assert_eq!(
+        begins("2027-03-20T00:00:00Z", "2027-04-01T00:00:00Z"),
+        ["2027-03-22T02:00:00.000Z", "2027-03-29T01:00:00.000Z"]
+    );
+    assert_eq!(
+        begins("2027-10-24T00:00:00Z", "2027-11-02T00:00:00Z"),
+        ["2027-10-25T01:00:00.000Z", "2027-11-01T02:00:00.000Z"]
+    );
+    assert_eq!(
+        begins("2040-01-01T00:00:00Z", "2040-01-15T00:00:00Z").len(),
+        2
+    );
 }
 
 #[test]

@@ -22,16 +22,23 @@ pub(super) enum Kind {
     Slo,
     AlertPolicy,
     AlertNotificationTarget,
+    Exclusion,
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Slo, Self::AlertPolicy, Self::AlertNotificationTarget];
+    const ALL: [Self; 4] = [
+        Self::Slo,
+        Self::AlertPolicy,
+        Self::AlertNotificationTarget,
+        Self::Exclusion,
+    ];
 
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Slo => "SLO",
             Self::AlertPolicy => "AlertPolicy",
             Self::AlertNotificationTarget => "AlertNotificationTarget",
+            Self::Exclusion => "Exclusion",
         }
     }
 }
@@ -145,13 +152,6 @@ fn kind(node: &Node, findings: &Findings<'_>) -> Option<Kind> {
         );
     }
     let (kind, place) = kind?;
-    if kind == "Exclusion" {
-        findings.error(
-            place,
-            "not yet supported: kind `Exclusion`, planned work that spends no budget",
-        );
-        return None;
-    }
     let known = Kind::ALL.into_iter().find(|known| known.as_str() == kind);
     if known.is_none() {
         findings.error_with_help(

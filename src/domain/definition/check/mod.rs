@@ -3,6 +3,7 @@
 mod alerting;
 mod correlate;
 mod document;
+mod exclusion;
 mod fan_out;
 mod group_by;
 mod indicator;
@@ -24,9 +25,9 @@ use self::{
 };
 use super::{
     Catalog, DefinitionFile, Problem, Slo, Target,
-    file::{PolicySpec, SloSpec, TargetSpec},
+    file::{ExclusionSpec, PolicySpec, SloSpec, TargetSpec},
 };
-use crate::domain::names::Name;
+use crate::domain::{exclusion::Exclusion, names::Name};
 
 /// Everything that `files` declare, with what is doubtful about it; or all that is wrong with them.
 pub fn load(files: &[DefinitionFile]) -> Result<(Catalog, Vec<Problem>), Vec<Problem>> {
@@ -69,9 +70,21 @@ fn catalog(sheets: &[Sheet<'_>]) -> Catalog {
         policies,
         targets: targets.keys().cloned().collect(),
     };
-    let slos = unique(sheets, Kind::Slo, |named: &Named<'_, SloSpec>| {
+    let mut slos = unique(sheets, Kind::Slo, |named: &Named<'_, SloSpec>| {
         slo::check(named, &known)
     });
+    let names: BTreeSet<Name> = slos.keys().cloned().collect();
+    let exclusions = unique(
+        sheets,
+        Kind::Exclusion,
+        |named: &Named<'_, ExclusionSpec>| exclusion::check(named, &names),
+    );
+    let exclusions: Vec<Arc<Exclusion>> =
+        exclusions.into_values().flatten().map(Arc::new).collect();
+    for slo in slos.values_mut().flatten() {
+        let of_slo = exclusions.iter().filter(|one| one.scope.covers(&slo.name));
+        slo.exclusions = of_slo.cloned().collect();
+    }
     Catalog {
         slos: valid::<Slo>(slos),
         targets: valid::<Target>(targets),
