@@ -106,8 +106,11 @@ impl Occasion<'_> {
         let began = opening.first_bad_at.unwrap_or(fired_at).min(fired_at);
         let to = self.transition.at.ceil_to(Resolution::Minute.length());
         let range = TimeRange::new(began, to);
+        let counted = self
+            .assessment
+            .map_or_else(|| vec![range], |of| of.slo.counted(range));
         let counts = tx
-            .sums(&[(self.slo, range)])
+            .sums_of_pieces(&[(self.slo, counted)])
             .await?
             .first()
             .copied()

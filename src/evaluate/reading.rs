@@ -161,15 +161,16 @@ async fn read_counts(
     now: Timestamp,
 ) -> Result<BTreeMap<SloId, CountsByLength>, StoreError> {
     let mut asked = Vec::new();
+    let mut pieces = Vec::new();
     for subject in subjects {
-        let lengths = subject.slo.iter().flat_map(|slo| look_backs(slo));
-        asked.extend(lengths.map(|length| (subject.due.id, length)));
+        let Some(slo) = &subject.slo else { continue };
+        for length in look_backs(slo) {
+            asked.push((subject.due.id, length));
+            let range = TimeRange::ending_at(now, length);
+            pieces.push((subject.due.id, slo.counted(range)));
+        }
     }
-    let ranges: Vec<_> = asked
-        .iter()
-        .map(|&(id, length)| (id, TimeRange::ending_at(now, length)))
-        .collect();
-    let sums = tx.sums(&ranges).await?;
+    let sums = tx.sums_of_pieces(&pieces).await?;
     let mut counts: BTreeMap<SloId, CountsByLength> = BTreeMap::new();
     for ((id, length), sum) in asked.into_iter().zip(sums) {
         counts.entry(id).or_default().insert(length, sum);

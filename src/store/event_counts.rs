@@ -151,6 +151,20 @@ impl Tx<'_> {
         Ok(sums)
     }
 
+    /// The sum of all pieces of each set, in the order asked for, in one query.
+    pub async fn sums_of_pieces(
+        &mut self,
+        sets: &[(SloId, Vec<TimeRange>)],
+    ) -> Result<Vec<EventCounts>, StoreError> {
+        let ranges: Vec<(SloId, TimeRange)> = sets
+            .iter()
+            .flat_map(|(slo, pieces)| pieces.iter().map(|piece| (*slo, *piece)))
+            .collect();
+        let mut sums = self.sums(&ranges).await?.into_iter();
+        let sum_of = |(_, pieces): &(SloId, Vec<TimeRange>)| sums.by_ref().take(pieces.len()).sum();
+        Ok(sets.iter().map(sum_of).collect())
+    }
+
     /// Counts per step of each of `slos`, oldest first; steps without events are left out.
     pub async fn series(
         &mut self,

@@ -12,6 +12,7 @@ mod assets;
 mod chart;
 mod definitions;
 mod error;
+mod exclusions;
 mod first_run;
 mod health;
 mod history;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     chart::{self, Markup},
     error::WebError,
+    exclusions::corrections,
     first_run::FirstRunPage,
     history::{self, TransitionView},
     page::{Asked, Layout, Section},
@@ -112,7 +113,13 @@ async fn view(state: &WebState, filter: &Filter) -> Result<OverviewView, WebErro
         range: TimeRange::new(from.floor_to(day), now.ceil_to(day)),
         step: day,
     };
-    let days = tx.series(&ids, query).await?;
+    let mut days = tx.series(&ids, query).await?;
+    for (id, summary) in &summaries {
+        if let (Some(id), Some(slo)) = (id, catalog.slos.get(&summary.name)) {
+            let corrections = corrections(&mut tx, (*id, slo), query.range, day).await?;
+            days.entry(*id).or_default().extend(corrections);
+        }
+    }
     let transitions = history::since(&mut tx, None, now - Resolution::Day.length(), 12).await?;
     let budget_left_by_day = summaries
         .iter()

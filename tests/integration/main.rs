@@ -16,6 +16,7 @@ mod evaluation;
 mod groups;
 mod instrumented;
 mod links;
+mod exclusions;
 mod pages;
 mod postgres;
 mod receiver;

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     domain::{
         burn_rate::{BurnContext, budget_remaining},
+        counts::EventCounts,
         customers::CustomerTotal,
         definition::Slo,
         names::SloId,
@@ -25,7 +26,13 @@ use crate::{
         time::{Resolution, TimeRange, Timestamp},
     },
     store::{AffectedCustomers, SeriesQuery, SloRecord, StoreError, Tx},
-    web::{error::WebError, history, state::WebState, summary::Summary},
+    web::{
+        error::WebError,
+        exclusions::{ExclusionView, corrections},
+        history,
+        state::WebState,
+        summary::Summary,
+    },
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -59,15 +66,9 @@ pub(super) async fn view(
     let oldest = tx.oldest_open_workflows(id, MOST).await?;
     let transitions = history::since(&mut tx, Some(id), window.from, MOST_TRANSITIONS).await?;
     let six_hours = TimeRange::ending_at(now, 6 * HOUR);
-    let sums = tx.sums(&[(id, window), (id, six_hours)]).await?;
+    let counted = [window, six_hours].map(|range| (id, slo.counted(range)));
+    let sums = tx.sums_of_pieces(&counted).await?;
     let sum = |at: usize| sums.get(at).copied().unwrap_or_default();
-    let ends = match sum(0).unobservable {
-        0 => None,
-        _ => tx
-            .end_sampling(now - EndSampling::REMEMBERED)
-            .await?
-            .remove(&id),
-    };
     let spans = tx.selected_spans(&[(id, window.from)]).await?.remove(&id);
     Ok(SloView {
         as_of: now,
@@ -81,7 +82,8 @@ pub(super) async fn view(
         counts: sum(0).into(),
         last_six_hours: sum(1),
         evidence: evidence(&mut tx, id, window).await?,
-        sampling: SamplingNote::all(&sum(0), ends),
+        excluded: ExclusionView::all(slo, window),
+        sampling: sampling_notes(&mut tx, id, &sum(0), now).await?,
         correlation: spans.and_then(|spans| CorrelationView::new(&spans, sum(0).orphan)),
         in_flight_oldest: oldest
             .into_iter()
@@ -154,6 +156,22 @@ async fn evidence(
     Ok(EvidenceView::all(counts, overflow))
 }
 
+async fn sampling_notes(
+    tx: &mut Tx<'_>,
+    id: SloId,
+    counts: &EventCounts,
+    now: Timestamp,
+) -> Result<Vec<SamplingNote>, StoreError> {
+    let ends = match counts.unobservable {
+        0 => None,
+        _ => tx
+            .end_sampling(now - EndSampling::REMEMBERED)
+            .await?
+            .remove(&id),
+    };
+    Ok(SamplingNote::all(counts, ends))
+}
+
 /// As the rules have it at this moment.
 fn burn_context(
     slo: &Slo,
@@ -202,9 +220,9 @@ async fn past(
         length: range.length(),
     };
     Ok(Past {
-        window: series(tx, id, window, now).await?,
-        range: series(tx, id, line, now).await?,
-        bars: series(tx, id, bars, now).await?,
+        window: series(tx, (id, slo), window, now).await?,
+        range: series(tx, (id, slo), line, now).await?,
+        bars: series(tx, (id, slo), bars, now).await?,
     })
 }
 
@@ -217,7 +235,7 @@ struct Reach {
 
 async fn series(
     tx: &mut Tx<'_>,
-    id: SloId,
+    (id, slo): (SloId, &Slo),
     reach: Reach,
     now: Timestamp,
 ) -> Result<Series, StoreError> {
@@ -229,7 +247,9 @@ async fn series(
         step: reach.step,
     };
     let points = tx.series(&[id], query).await?.remove(&id);
-    Ok(Series::new(range, reach.step, &points.unwrap_or_default()))
+    let mut points = points.unwrap_or_default();
+    points.extend(corrections(tx, (id, slo), range, reach.step).await?);
+    Ok(Series::new(range, reach.step, &points))
 }
 
 /// Some 225 points over the window, each of whole buckets.

@@ -24,6 +24,7 @@ use crate::{
     store::{AffectedCustomer, WorkflowRecord},
     web::{
         chart::{self, BurnPoint, Markup},
+        exclusions::ExclusionView,
         history::TransitionView,
         summary::{Counts, Summary},
     },
@@ -44,6 +45,9 @@ pub(in crate::web) struct SloView {
     pub(super) counts: Counts,
     /// Evidence that could not be used or changed a verdict in the window, by reason.
     pub(super) evidence: Vec<EvidenceView>,
+    /// Planned work in the window whose events are left out, latest first; left out where none is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) excluded: Vec<ExclusionView>,
     /// What sampled spans mean for the numbers; left out where none are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) sampling: Vec<SamplingNote>,
@@ -309,6 +313,19 @@ impl SloView {
             "s"
         };
         format!("{} customer{plural}", self.customers_total.text())
+    }
+
+    /// Planned work as name, time and reason.
+    pub(super) fn left_out(&self) -> Vec<(&str, String, &str)> {
+        let each = self.excluded.iter();
+        each.map(|one| {
+            (
+                one.name.as_str(),
+                one.time_text(self.as_of),
+                one.reason.as_str(),
+            )
+        })
+        .collect()
     }
 
     /// What became of everything that was seen, as number and words.
