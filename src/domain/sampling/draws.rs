@@ -101,14 +101,10 @@ impl Draws {
     /// Adds what `other` knows.
     pub fn join(&mut self, other: &Self) {
         for theirs in &other.each {
-            match self.each.binary_search_by_key(&theirs.r, |draw| draw.r) {
-                Ok(place) => {
-                    if let Some(ours) = self.each.get_mut(place) {
-                        ours.start = ours.start.max(theirs.start);
-                        ours.end = ours.end.max(theirs.end);
-                    }
-                }
-                Err(place) => self.each.insert(place, *theirs),
+            let place = self.each.partition_point(|draw| draw.r < theirs.r);
+            match self.each.get_mut(place) {
+                Some(ours) if ours.r == theirs.r => ours.join(theirs),
+                _ => self.each.insert(place, *theirs),
             }
         }
         self.each.truncate(MOST);
@@ -185,6 +181,11 @@ impl Draws {
 pub struct EndUnseen;
 
 impl Draw {
+    fn join(&mut self, other: &Self) {
+        self.start = self.start.max(other.start);
+        self.end = self.end.max(other.end);
+    }
+
     /// That of its strictest span.
     fn threshold(&self) -> Threshold {
         self.start.max(self.end).unwrap_or_default()

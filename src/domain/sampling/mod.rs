@@ -7,7 +7,7 @@
 //! that end the workflows of an SLO: a start whose end is sure to be dropped proves nothing by its
 //! silence, however long it lasts.
 //!
-//! Rules and vectors: OpenTelemetry, "TraceState: Probability Sampling" and OTEP 235.
+//! Rules and vectors: OpenTelemetry, "`TraceState`: Probability Sampling" and OTEP 235.
 
 mod draws;
 mod encoding;

@@ -2,7 +2,7 @@
 
 use super::threshold::{Randomness, Threshold};
 
-/// A value of `ot` that is longer is none (OpenTelemetry, "TraceState: Probability Sampling").
+/// A value of `ot` that is longer is none (OpenTelemetry, "`TraceState`: Probability Sampling").
 const LONGEST_VALUE: usize = 256;
 
 /// What one member says; malformed parts are told apart from missing ones.

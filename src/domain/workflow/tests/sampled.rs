@@ -216,7 +216,7 @@ fn s20_ends_with_numbers_of_their_own_leave_silence_without_a_meaning() {
 fn s20_a_weight_that_cannot_be_true_is_counted_and_unknown() {
     for trace_state in ["ot=th:", "ot=th:C", "ot=th:123456789abcdef", "ot=th:c"] {
         let span = drawn(0.5, 1, "finish", [0.0, 1.0]).with_trace_state(trace_state);
-        let world = span_world(Weighing::default()).receive(&[span.clone()]);
+        let world = span_world(Weighing::default()).receive(std::slice::from_ref(&span));
         assert_eq!(
             world.unusable,
             BTreeMap::from([(Unusable::InvalidSampling, 1)])
@@ -284,7 +284,7 @@ fn s20_other_encodings_are_read_where_the_definition_says_so_and_only_there() {
         ),
     ];
     for (encoding, span) in cases {
-        let ignored = span_world(Weighing::default()).receive(&[span.clone()]);
+        let ignored = span_world(Weighing::default()).receive(std::slice::from_ref(&span));
         assert_eq!(ignored.stands_for(), (1_000_000, 0), "{encoding:?}");
         let weighing = Weighing {
             encoding: encoding.clone(),
