@@ -3,7 +3,7 @@
 //! Nothing here does I/O, reads a clock, draws a random number, logs or awaits: time and ids are
 //! arguments. In reading order: [`time`] and [`names`]; [`span`], what arrives; [`selector`], which
 //! spans concern an SLO; [`definition`], what a user promised; [`workflow`], from evidence to a
-//! verdict; [`counts`] and [`series`], what verdicts add up to; [`burn_rate`], what the counts mean for the budget;
+//! verdict; [`stages`], where its time goes; [`counts`] and [`series`], what verdicts add up to; [`burn_rate`], what the counts mean for the budget;
 //! [`condition`], what a rule says of them; [`alert`], the state over time; [`status`], what is shown;
 //! [`notification`], what is told.
 #![deny(
@@ -29,6 +29,7 @@ pub mod retry;
 pub mod selector;
 pub mod series;
 pub mod span;
+pub mod stages;
 pub mod started_at;
 pub mod status;
 pub mod time;

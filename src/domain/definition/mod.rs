@@ -18,6 +18,7 @@ mod node;
 mod problem;
 mod read;
 mod slo;
+mod stages;
 mod suggest;
 mod target;
 #[cfg(test)]
@@ -34,5 +35,6 @@ pub use self::{
         AttributeName, Correlator, Indicator, Slo, Source, SpanIndicator, StartedAt, TimeUnit,
         WorkflowIndicator,
     },
+    stages::{DeclaredStage, Edge, Extent, Stages},
     target::{SecretOrPlain, SecretRef, Target, TargetKind},
 };

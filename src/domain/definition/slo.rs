@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Alerting, Notify};
+use super::{Alerting, Notify, Stages};
 use crate::domain::{names::Name, objective::Objective, selector::Selector, span::AttributeScope};
 
 /// One SLO, its policies resolved.
@@ -82,6 +82,7 @@ pub struct WorkflowIndicator {
     pub within: Duration,
     /// In order of trust; the first that is present on a span decides. Never empty.
     pub correlate: Vec<Correlator>,
+    pub stages: Stages,
 }
 
 impl WorkflowIndicator {
@@ -99,6 +100,7 @@ impl WorkflowIndicator {
             cancel: None,
             within,
             correlate,
+            stages: Stages::Auto,
         }
     }
 }
