@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 use super::{
     alerting::Severity,
-    read::{Field, Scalar, TextOr},
+    read::{Field, Scalar, TextOr, TextOrList},
 };
 
 pub(super) const API_VERSION: &str = "throughline/v1";
@@ -95,6 +95,22 @@ pub(super) struct WorkflowFile {
     pub(super) within: Field<Scalar>,
     /// What makes spans belong to the same workflow, in order of trust: attributes and `trace`.
     pub(super) correlate: Field<Vec<Field<TextOr<CorrelatorFile>>>>,
+    /// Where the time goes: `auto` (if left out) by queues and services, `none`, or stages of your own.
+    pub(super) stages: Option<Field<TextOrList<StageFile>>>,
+}
+
+/// A part of the way: either `span`, or `from` and `to`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct StageFile {
+    pub(super) name: Field<String>,
+    /// The spans that it lasts as long as.
+    pub(super) span: Option<Field<String>>,
+    /// `start`, or the span at whose end it begins.
+    pub(super) from: Option<Field<String>>,
+    /// `finish`, or the span at whose start it ends.
+    pub(super) to: Option<Field<String>>,
 }
 
 /// An attribute, and the one that tells the runs apart that share its value.
@@ -291,7 +307,6 @@ pub(super) fn not_yet_supported(shape: &str, key: &str) -> Option<NotYetSupporte
         }
         ("WorkflowFile", "pause") => "intervals that do not count",
         ("WorkflowFile", "legs") => "workflows that fan out",
-        ("WorkflowFile", "stages") => "where the time goes",
         ("SpanFile", "weight") => "spans that stand for many",
         ("CorrelatorFile", "tracestate" | "links") => {
             "correlation by other than attribute and trace"
@@ -377,6 +392,20 @@ impl<T: JsonSchema> JsonSchema for TextOr<T> {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let shape = generator.subschema_for::<T>();
         json_schema!({ "anyOf": [{ "type": "string" }, shape] })
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for TextOrList<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("TextOrList{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        TextOr::<Vec<Field<T>>>::json_schema(generator)
     }
 }
 

@@ -45,13 +45,14 @@ fn describe(slo: &Slo) -> String {
     } = slo;
     let indicator = match indicator {
         Indicator::Workflow(workflow) => format!(
-            "start {}\nfinish {}\nfail {:?}\ncancel {:?}\nwithin {:?}\n{:?}",
+            "start {}\nfinish {}\nfail {:?}\ncancel {:?}\nwithin {:?}\n{:?}\nstages {:?}",
             workflow.start.text(),
             workflow.finish.text(),
             workflow.fail.as_ref().map(Selector::text),
             workflow.cancel.as_ref().map(Selector::text),
             workflow.within,
-            workflow.correlate
+            workflow.correlate,
+            workflow.stages
         ),
         Indicator::Span(span) => format!(
             "match {}\ngood {}\n{:?}",

@@ -9,6 +9,7 @@ use super::{
         read::{Field, TextOr},
     },
     selector::{WorkflowDuration, attribute, selector},
+    stages,
     values::{self, optional, required_ref},
 };
 use crate::domain::selector::Selector;
@@ -52,9 +53,11 @@ fn workflow(
     let within = required_ref(findings, &file.within, place, "within")
         .and_then(|(text, place)| values::duration(findings, &text.0, place));
     let correlate = correlators(findings, file, place);
+    let stages = stages::check(findings, file.stages.as_ref());
     Some(WorkflowIndicator {
         fail: fail?,
         cancel: cancel?,
+        stages: stages?,
         ..WorkflowIndicator::new(start?, finish?, within?, correlate?)
     })
 }

@@ -6,6 +6,7 @@ mod indicator;
 mod policy;
 mod selector;
 mod slo;
+mod stages;
 mod target;
 mod values;
 
