@@ -14,7 +14,7 @@ use super::Unavailable;
 use crate::{
     clock::Clock,
     domain::{
-        classify::{Classifier, Findings},
+        classify::{Classifier, Findings, Unusable},
         ledger::gather,
         time::Timestamp,
         workflow::Judging,
@@ -184,7 +184,15 @@ impl RecorderLoop {
         let mut tx = self.parts.store.begin("record evidence").await?;
         let moves = tx.record_workflows(&gathered, &judging).await?;
         tx.add_counts(self.parts.writer, &moves).await?;
-        tx.add_evidence_counts(self.parts.clock.now(), &unusable, &moves.corrected)
+        let now = self.parts.clock.now();
+        let pieces: Vec<_> = findings
+            .iter()
+            .flat_map(|findings| &findings.pieces)
+            .collect();
+        for (slo, missed) in tx.add_stage_spans(now, &pieces).await? {
+            *unusable.entry((slo, Unusable::TooManyPieces)).or_default() += missed;
+        }
+        tx.add_evidence_counts(now, &unusable, &moves.corrected)
             .await?;
         tx.commit().await
     }

@@ -14,6 +14,7 @@ mod event_counts;
 mod evidence_counts;
 mod retention;
 mod slos;
+mod stage_spans;
 mod statuses;
 mod watermark;
 mod workflow_reads;

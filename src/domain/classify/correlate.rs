@@ -93,7 +93,7 @@ pub(super) fn cut(mut text: String) -> String {
 }
 
 /// Each part is preceded by its length, so that no two lists of parts read alike.
-fn hash(parts: &[&[u8]]) -> EventKey {
+pub(super) fn hash(parts: &[&[u8]]) -> EventKey {
     let mut hasher = Sha256::new();
     for part in parts {
         hasher.update((part.len() as u64).to_be_bytes());

@@ -1,18 +1,24 @@
 //! From a span to evidence: which SLOs it concerns, in which role, and of which workflow.
 
 mod correlate;
+mod pieces;
 mod times;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+pub use pieces::piece_keys;
 pub use times::{AbsurdTime, TimeLimits};
 
-use self::correlate::{Identity, correlate, cut, text_of};
+use self::{
+    correlate::{Identity, correlate, cut, text_of},
+    pieces::PieceFinder,
+};
 use super::{
     definition::{Catalog, Indicator, Slo, SpanIndicator, WorkflowIndicator},
     names::{Name, SloId},
     selector::{Selector, SelectorContext, SelectorIndex},
     span::{SpanStatus, SpanView},
+    stages::FoundPiece,
     started_at,
     time::Timestamp,
     workflow::{Evidence, Fact, SpanOutcome},
@@ -23,6 +29,7 @@ use super::{
 pub struct Classifier {
     slos: Vec<(SloId, Arc<Slo>)>,
     index: SelectorIndex<(usize, Role)>,
+    pieces: PieceFinder,
 }
 
 /// Which selector of an SLO it is.
@@ -40,6 +47,8 @@ enum Role {
 pub struct Findings {
     pub evidence: Vec<Evidence>,
     pub unusable: BTreeMap<(SloId, Unusable), i64>,
+    /// Of where the time went: they change no verdict.
+    pub pieces: Vec<FoundPiece>,
 }
 
 /// Why a span that an SLO selects says nothing about it.
@@ -52,11 +61,25 @@ pub enum Unusable {
     TooLate,
     /// `startedAt` is missing on the span or is no time.
     NoStartTime,
+    /// There is no room for more spans that tell where the time goes.
+    TooManyPieces,
+    /// Its stage is one too many to be told apart.
+    TooManyStages,
 }
 
 impl Findings {
+    /// Keeps the first `room` pieces; the others are missed by whoever wanted them.
+    pub fn limit_pieces(&mut self, room: usize) {
+        for piece in self.pieces.drain(room.min(self.pieces.len())..) {
+            for slo in piece.wanted_by.iter() {
+                let missed = self.unusable.entry((*slo, Unusable::TooManyPieces));
+                *missed.or_default() += 1;
+            }
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
-        self.evidence.is_empty() && self.unusable.is_empty()
+        self.evidence.is_empty() && self.unusable.is_empty() && self.pieces.is_empty()
     }
 }
 
@@ -66,6 +89,8 @@ impl Unusable {
             Self::Uncorrelated => "uncorrelated",
             Self::TooLate => "too_late",
             Self::NoStartTime => "no_start_time",
+            Self::TooManyPieces => "too_many_stage_spans",
+            Self::TooManyStages => "too_many_stages",
         }
     }
 }
@@ -81,7 +106,16 @@ impl Classifier {
         let index = SelectorIndex::build(slos.iter().enumerate().flat_map(|(at, (_, slo))| {
             selectors(&slo.indicator).map(move |(role, selector)| (selector, (at, role)))
         }));
-        Self { slos, index }
+        let pieces = PieceFinder::new(&slos);
+        Self {
+            slos,
+            index,
+            pieces,
+        }
+    }
+
+    pub fn slos(&self) -> &[(SloId, Arc<Slo>)] {
+        &self.slos
     }
 
     /// How long after a deadline evidence of this SLO is waited for; the default for one that is no
@@ -96,6 +130,7 @@ impl Classifier {
     /// Adds to `findings` what `span` says. `horizon` is the earliest event time that may still be
     /// counted.
     pub fn classify(&self, span: &dyn SpanView, horizon: Timestamp, findings: &mut Findings) {
+        self.pieces.find(span, horizon, &mut findings.pieces);
         self.index.candidates(span, |(at, role)| {
             let Some((id, slo)) = self.slos.get(at) else {
                 return;
