@@ -19,7 +19,11 @@ use crate::{
     config::Config,
     deliver::{DeliverSettings, Deliverer, Dispatcher, TargetReport},
     domain::{definition::Catalog, time::Timestamp, watermark::OutageLimits},
-    evaluate::{Evaluator, EvaluatorSettings, overdue::Overdue},
+    evaluate::{
+        Evaluator, EvaluatorSettings,
+        overdue::Overdue,
+        stages::{StageFolder, stage_spans_kept},
+    },
     store::{Retention, Store, Writer},
     telemetry::metrics::Metrics,
 };
@@ -28,6 +32,8 @@ use crate::{
 const SECOND: Duration = Duration::from_secs(1);
 /// No sign of life for this long is an outage: ten beats were missed.
 const SILENCE: Duration = Duration::from_secs(10);
+/// Where the time goes is looked at by people.
+const FOLD_INTERVAL: Duration = Duration::from_secs(5);
 const RETENTION_INTERVAL: Duration = Duration::from_hours(1);
 /// Hours and days are kept for a calendar year and some weeks to compare.
 const KEEP_HOURS: Duration = Duration::from_hours(9600);
@@ -57,6 +63,7 @@ impl Loops {
         };
         self.spawn_heartbeat(tasks, &periodic);
         self.spawn_overdue(tasks, &periodic);
+        self.spawn_stages(tasks, &periodic);
         self.spawn_evaluation(tasks, &periodic);
         self.spawn_retention(tasks, &periodic);
         self.spawn_delivery(tasks, &periodic)?;
@@ -95,6 +102,17 @@ impl Loops {
         tasks.spawn(periodic.clone().run("overdue", SECOND, move |now| {
             let (overdue, up_to) = (overdue.clone(), *watermark.borrow());
             async move { Ok(overdue.tick(now, up_to).await?) }
+        }));
+    }
+
+    fn spawn_stages(&self, tasks: &TaskTracker, periodic: &Periodic) {
+        let folder = StageFolder {
+            store: self.store.clone(),
+            classifier: self.in_force.classifier.clone(),
+        };
+        tasks.spawn(periodic.clone().run("stages", FOLD_INTERVAL, move |now| {
+            let folder = folder.clone();
+            async move { Ok(folder.tick(now).await?) }
         }));
     }
 
@@ -149,6 +167,12 @@ impl Loops {
                         let dropped = tx
                             .drop_old_counts(now, &retention(&catalog, horizon))
                             .await?;
+                        tx.commit().await?;
+                        let mut tx = store.begin("forget where the time went").await?;
+                        let slos = catalog.slos.values().map(AsRef::as_ref);
+                        let keep = stage_spans_kept(slos, horizon);
+                        tx.forget_stage_spans(now, keep).await?;
+                        tx.forget_stage_sums(now).await?;
                         tx.commit().await?;
                         Ok(dropped)
                     }

@@ -13,6 +13,7 @@
 mod facts;
 pub mod overdue;
 mod reading;
+pub mod stages;
 
 use std::{sync::Arc, time::Duration};
 

@@ -15,6 +15,8 @@ mod evidence_counts;
 mod retention;
 mod slos;
 mod stage_spans;
+mod stage_sums;
+mod stage_workflows;
 mod statuses;
 mod watermark;
 mod workflow_reads;
@@ -34,6 +36,7 @@ pub use error::StoreError;
 pub use event_counts::{SeriesQuery, Writer};
 pub use retention::Retention;
 pub use slos::{Declaration, DueSlo, SloRecord};
+pub use stage_workflows::{Fold, Folded, StageWorkflow};
 pub use workflow_reads::{AffectedCustomer, AffectedCustomers, OpenWorkflows, WorkflowRecord};
 pub use workflows::JudgingBySlo;
 
