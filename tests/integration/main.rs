@@ -16,6 +16,7 @@ mod pages;
 mod postgres;
 mod receiver;
 mod recording;
+mod stages;
 mod store;
 mod support;
 mod system;

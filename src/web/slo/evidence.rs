@@ -54,6 +54,14 @@ fn explanation(reason: &str) -> (&'static str, &'static str) {
             "verdicts that a later span changed; each event still counts once",
             "If there are many, lengthen `grace`, so that verdicts wait for late spans.",
         ),
+        "too_many_stage_spans" => (
+            "messages that there was no room for: where the time goes is told less precisely",
+            "Declare the stages that matter in `stages`, or write `stages: none`.",
+        ),
+        "too_many_stages" => (
+            "times in stages that are one too many: they are shown as `other`",
+            "Queues whose names hold ids are told apart for ever: declare stages in `stages`.",
+        ),
         _ => (
             "noted by another version of this service",
             "Look the reason up in the documentation of that version.",
@@ -72,6 +80,8 @@ mod tests {
             Unusable::Uncorrelated,
             Unusable::TooLate,
             Unusable::NoStartTime,
+            Unusable::TooManyPieces,
+            Unusable::TooManyStages,
         ];
         let reasons = unusable.map(Unusable::as_str);
         for reason in reasons.into_iter().chain(["corrected"]) {

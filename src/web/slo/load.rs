@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     charts::burn_history,
     evidence::EvidenceView,
+    stages,
     view::{
         BudgetPoint, CustomerView, DefinitionView, Past, Range, ReasonPoint, SloView, WorkflowView,
     },
@@ -17,7 +18,7 @@ use crate::{
         series::Series,
         time::{Resolution, TimeRange, Timestamp},
     },
-    store::{SeriesQuery, StoreError, Tx},
+    store::{SeriesQuery, StoreError, Tx, WorkflowRecord},
     web::{error::WebError, history, state::WebState, summary::Summary},
 };
 
@@ -45,6 +46,14 @@ pub(super) async fn view(state: &WebState, slo: &Slo, range: Range) -> Result<Sl
     let customers = tx.worst_customers(id, recent, MOST).await?;
     let worst = tx.worst_workflows(id, (recent, now), MOST).await?;
     let oldest = tx.oldest_open_workflows(id, MOST).await?;
+    let mut own =
+        stages::of_workflows(&mut tx, (id, slo), worst.iter().chain(&oldest), now).await?;
+    let reach = TimeRange::ending_at(now, range.length());
+    let stages = stages::over(&mut tx, (id, slo), reach).await?;
+    let mut listed = |record: WorkflowRecord| {
+        let stages = own.remove(&record.key).unwrap_or_default();
+        WorkflowView::new(record, stages, now)
+    };
     let transitions = history::since(&mut tx, Some(id), window.from, MOST_TRANSITIONS).await?;
     let six_hours = TimeRange::ending_at(now, 6 * HOUR);
     let sums = tx.sums(&[(id, window), (id, six_hours)]).await?;
@@ -55,14 +64,9 @@ pub(super) async fn view(state: &WebState, slo: &Slo, range: Range) -> Result<Sl
         counts: sum(0).into(),
         last_six_hours: sum(1),
         evidence: EvidenceView::all(tx.evidence_counts(id, window.from).await?),
-        in_flight_oldest: oldest
-            .into_iter()
-            .map(|record| WorkflowView::new(record, now))
-            .collect(),
-        worst_workflows: worst
-            .into_iter()
-            .map(|record| WorkflowView::new(record, now))
-            .collect(),
+        in_flight_oldest: oldest.into_iter().map(&mut listed).collect(),
+        worst_workflows: worst.into_iter().map(&mut listed).collect(),
+        stages,
         customers_total: customers.customers,
         customers: customers
             .worst

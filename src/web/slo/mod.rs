@@ -3,6 +3,7 @@
 mod charts;
 mod evidence;
 mod load;
+mod stages;
 mod view;
 
 use std::sync::Arc;
