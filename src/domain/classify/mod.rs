@@ -2,6 +2,8 @@
 
 mod correlate;
 mod pieces;
+#[cfg(test)]
+mod sub_stages;
 mod times;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -14,11 +16,11 @@ use self::{
     pieces::PieceFinder,
 };
 use super::{
-    definition::{Catalog, Indicator, Slo, SpanIndicator, WorkflowIndicator},
+    definition::{Catalog, Indicator, Slo, SpanEdge, SpanIndicator, WorkflowIndicator},
     names::{Name, SloId},
     selector::{Selector, SelectorContext, SelectorIndex},
     span::{SpanStatus, SpanView},
-    stages::FoundPiece,
+    stages::{FoundPiece, deliver_at},
     started_at,
     time::Timestamp,
     workflow::{Evidence, Fact, SpanOutcome},
@@ -184,13 +186,20 @@ fn of_workflow(
     let (selector, fact, counted_from) = match role {
         Role::Start => {
             let within = workflow.within;
-            (
-                &workflow.start,
-                Fact::Started { at: start, within },
-                start + within,
-            )
+            let at = match workflow.start_at {
+                SpanEdge::Start => start,
+                // A message that is meant to be delivered later does not wait until then.
+                SpanEdge::End => deliver_at(span).map_or(end, |at| at.max(end)),
+            };
+            (&workflow.start, Fact::Started { at, within }, at + within)
         }
-        Role::Finish => (&workflow.finish, Fact::Succeeded { at: end }, end),
+        Role::Finish => {
+            let at = match workflow.finish_at {
+                SpanEdge::Start => start,
+                SpanEdge::End => end,
+            };
+            (&workflow.finish, Fact::Succeeded { at }, at)
+        }
         Role::Fail => (workflow.fail.as_ref()?, Fact::Failed { at: end }, end),
         Role::Cancel => (workflow.cancel.as_ref()?, Fact::Cancelled { at: end }, end),
         Role::Event => return None,

@@ -97,6 +97,19 @@ pub(super) struct WorkflowFile {
     pub(super) correlate: Field<Vec<Field<TextOr<CorrelatorFile>>>>,
     /// Where the time goes: `auto` (if left out) by queues and services, `none`, or stages of your own.
     pub(super) stages: Option<Field<TextOrList<StageFile>>>,
+    /// Whether it starts at the `start` of its start span (if left out), or at its `end`: when the
+    /// message was sent, or is to be delivered.
+    pub(super) start_at: Option<Field<SpanEdgeFile>>,
+    /// Whether it is finished at the `end` of its finish span (if left out), or at its `start`.
+    pub(super) finish_at: Option<Field<SpanEdgeFile>>,
+}
+
+/// One of the two instants of a span.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum SpanEdgeFile {
+    Start,
+    End,
 }
 
 /// A part of the way: either `span`, or `from` and `to`.

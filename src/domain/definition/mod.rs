@@ -32,8 +32,8 @@ pub use self::{
     file::json_schema,
     problem::{DefinitionFile, Excerpt, Problem, ProblemSeverity},
     slo::{
-        AttributeName, Correlator, Indicator, Slo, Source, SpanIndicator, StartedAt, TimeUnit,
-        WorkflowIndicator,
+        AttributeName, Correlator, Indicator, Slo, Source, SpanEdge, SpanIndicator, StartedAt,
+        TimeUnit, WorkflowIndicator,
     },
     stages::{DeclaredStage, Edge, Extent, Stages},
     target::{SecretOrPlain, SecretRef, Target, TargetKind},

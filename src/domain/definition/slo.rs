@@ -83,6 +83,17 @@ pub struct WorkflowIndicator {
     /// In order of trust; the first that is present on a span decides. Never empty.
     pub correlate: Vec<Correlator>,
     pub stages: Stages,
+    /// Which end of the start span a workflow starts at.
+    pub start_at: SpanEdge,
+    /// Which end of the finish span it is finished at.
+    pub finish_at: SpanEdge,
+}
+
+/// One of the two instants of a span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpanEdge {
+    Start,
+    End,
 }
 
 impl WorkflowIndicator {
@@ -101,6 +112,8 @@ impl WorkflowIndicator {
             within,
             correlate,
             stages: Stages::Auto,
+            start_at: SpanEdge::Start,
+            finish_at: SpanEdge::End,
         }
     }
 }

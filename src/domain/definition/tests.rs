@@ -45,14 +45,17 @@ fn describe(slo: &Slo) -> String {
     } = slo;
     let indicator = match indicator {
         Indicator::Workflow(workflow) => format!(
-            "start {}\nfinish {}\nfail {:?}\ncancel {:?}\nwithin {:?}\n{:?}\nstages {:?}",
+            "start {}\nfinish {}\nfail {:?}\ncancel {:?}\nwithin {:?}\n{:?}\nstages {:?}\n\
+             from the {:?} to the {:?}",
             workflow.start.text(),
             workflow.finish.text(),
             workflow.fail.as_ref().map(Selector::text),
             workflow.cancel.as_ref().map(Selector::text),
             workflow.within,
             workflow.correlate,
-            workflow.stages
+            workflow.stages,
+            workflow.start_at,
+            workflow.finish_at
         ),
         Indicator::Span(span) => format!(
             "match {}\ngood {}\n{:?}",

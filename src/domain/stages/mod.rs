@@ -12,7 +12,7 @@ mod sums;
 mod tests;
 
 pub use breakdown::{Breakdown, Ending, StageTime, Timeline, break_down, last_stage};
-pub use piece::{FoundPiece, Piece, PieceId, PieceKind, auto_piece, declared_piece};
+pub use piece::{FoundPiece, Piece, PieceId, PieceKind, auto_piece, declared_piece, deliver_at};
 pub use room::{MAX_PER_HOUR, Room};
 pub use sums::{
     KnownStages, MAX_STAGES, StageMean, StageMoves, StageSum, StageSums, WhereTimeGoes,

@@ -139,9 +139,9 @@ fn cut(text: &str) -> String {
         .replace('\0', "\u{fffd}")
 }
 
-/// The attributes of the instrumentations that tell of an intended delay: `RocketMQ` in milliseconds
+/// When a message is meant to be delivered, as instrumentations tell it: `RocketMQ` in milliseconds
 /// since the epoch, Celery as text or as seconds from now.
-fn deliver_at(span: &dyn SpanView) -> Option<Timestamp> {
+pub fn deliver_at(span: &dyn SpanView) -> Option<Timestamp> {
     let sent = Timestamp::from_unix_nanos(span.start_unix_nano());
     let at = |key| span.attribute(AttributeScope::Span, key);
     if let Some(Value::Int(millis)) = at("messaging.rocketmq.message.delivery_timestamp") {

@@ -2,9 +2,9 @@
 
 use super::{
     super::{
-        Correlator, Indicator, SpanIndicator, StartedAt, TimeUnit, WorkflowIndicator,
+        Correlator, Indicator, SpanEdge, SpanIndicator, StartedAt, TimeUnit, WorkflowIndicator,
         duration::format_duration,
-        file::{IndicatorFile, SpanFile, StartedAtFile, UnitFile, WorkflowFile},
+        file::{IndicatorFile, SpanEdgeFile, SpanFile, StartedAtFile, UnitFile, WorkflowFile},
         problem::{Findings, Place},
         read::{Field, TextOr},
     },
@@ -58,7 +58,20 @@ fn workflow(
         fail: fail?,
         cancel: cancel?,
         stages: stages?,
+        start_at: edge(file.start_at.as_ref(), SpanEdge::Start)?,
+        finish_at: edge(file.finish_at.as_ref(), SpanEdge::End)?,
         ..WorkflowIndicator::new(start?, finish?, within?, correlate?)
+    })
+}
+
+fn edge(field: Option<&Field<SpanEdgeFile>>, left_out: SpanEdge) -> Option<SpanEdge> {
+    let Some(field) = field else {
+        return Some(left_out);
+    };
+    let (edge, _) = field.valid()?;
+    Some(match edge {
+        SpanEdgeFile::Start => SpanEdge::Start,
+        SpanEdgeFile::End => SpanEdge::End,
     })
 }
 
