@@ -20,7 +20,7 @@ use throughline::{
 };
 use tokio::sync::watch;
 
-use super::status;
+use super::{stages, status};
 use crate::support::database::TestDatabase;
 
 pub(super) const NOW: &str = "2026-11-22T10:08:04Z";
@@ -269,6 +269,7 @@ async fn fill(connection: &mut PgConnection) {
         select slo_id, 86400, date_trunc('day', bucket), 0, sum(good), sum(late), sum(failed), sum(timeout), sum(cancelled), sum(orphan), sum(invalid)
         from event_counts where resolution = 3600 group by 1, 3").await;
     workflows(connection).await;
+    stages::fill(connection).await;
     run(connection, "insert into evidence_counts values (1, '2026-11-20', 'too_late', 3), (1, '2026-11-22', 'corrected', 11), (1, '2026-11-21', 'uncorrelated', 2), (1, '2026-11-22', 'uncorrelated', 1040), (1, '2026-11-22', 'no_start_time', 7)").await;
 }
 

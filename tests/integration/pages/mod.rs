@@ -5,6 +5,7 @@ mod answers;
 mod browser;
 mod client;
 mod fixture;
+mod stages;
 mod status;
 
 use std::collections::BTreeSet;
