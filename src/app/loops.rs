@@ -168,17 +168,34 @@ impl Loops {
                             .drop_old_counts(now, &retention(&catalog, horizon))
                             .await?;
                         tx.commit().await?;
-                        let mut tx = store.begin("forget where the time went").await?;
-                        let slos = catalog.slos.values().map(AsRef::as_ref);
-                        let keep = stage_spans_kept(slos, horizon);
-                        tx.forget_stage_spans(now, keep).await?;
-                        tx.forget_stage_sums(now).await?;
-                        tx.commit().await?;
+                        forget_stages(&store, &catalog, (now, horizon)).await?;
                         Ok(dropped)
                     }
                 }),
         );
     }
+}
+
+/// What tells where the time went: single spans, a day in each transaction, and old sums.
+async fn forget_stages(
+    store: &Store,
+    catalog: &Catalog,
+    (now, horizon): (Timestamp, Duration),
+) -> anyhow::Result<()> {
+    let slos = catalog.slos.values().map(AsRef::as_ref);
+    let keep = stage_spans_kept(slos, horizon);
+    loop {
+        let mut tx = store.begin("forget spans of stages").await?;
+        let forgot = tx.forget_stage_spans(now, keep).await?;
+        tx.commit().await?;
+        if !forgot {
+            break;
+        }
+    }
+    let mut tx = store.begin("forget old sums of stages").await?;
+    tx.forget_stage_sums(now).await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 /// Looks at the files every second and at once on SIGHUP. Polling, since notifications of file

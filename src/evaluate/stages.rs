@@ -117,12 +117,12 @@ async fn fold_batch(
     let (mut moves, mut refused) = (StageMoves::default(), 0);
     let mut folds = Vec::with_capacity(workflows.len());
     for (workflow, pieces) in workflows.iter().zip(&pieces) {
-        let folded = judged_at(workflow).map(|at| {
+        let folded = workflow.event().map(|(outcome, at)| {
             let timeline = workflow.timeline(at);
             let mut breakdown = break_down(timeline, pieces, &indicator.stages);
             refused += known.admit(&mut breakdown);
             Folded {
-                outcome: workflow.outcome,
+                outcome,
                 judged_at: at,
                 breakdown,
             }
@@ -162,12 +162,4 @@ async fn lock_batch(
     let late = tx.workflows_to_refold(slo, now, BATCH).await?;
     workflows.extend(late.into_iter().filter(|workflow| !workflow.is_unfolded()));
     Ok(workflows)
-}
-
-/// When a workflow that is good or bad was judged; `None` for any other.
-fn judged_at(workflow: &StageWorkflow) -> Option<Timestamp> {
-    let counts = workflow.outcome.counts();
-    workflow
-        .judged_at
-        .filter(|_| counts.good + counts.bad() > 0)
 }

@@ -123,35 +123,36 @@ impl Tx<'_> {
         Ok(pieces)
     }
 
-    /// Empties what was kept for longer than `keep`, as far as there is a partition for each day.
-    /// Returns how many days went.
+    /// Empties one day that was kept for longer than `keep`, as far as there is a partition for each.
+    /// One, since it holds off all who read and write until the end of the transaction.
     pub async fn forget_stage_spans(
         &mut self,
         now: Timestamp,
         keep: Duration,
-    ) -> Result<usize, StoreError> {
+    ) -> Result<bool, StoreError> {
         let kept = i64::try_from(keep.as_secs().div_ceil(DAY.as_secs())).unwrap_or(MOST_DAYS_KEPT);
         let oldest = day(now) - kept.min(MOST_DAYS_KEPT);
         let needed: Vec<i16> = (oldest..=day(now) + 1).map(slot).collect();
-        let old: Vec<i16> = sqlx::query_scalar(concat!(
-            "-- stage_spans.list_old\n",
+        let old: Option<i16> = sqlx::query_scalar(concat!(
+            "-- stage_spans.find_old\n",
             "select s::smallint from generate_series(0, $2) as s where s <> all ($1) ",
-            "and exists (select 1 from stage_spans where slot = s)",
+            "and exists (select 1 from stage_spans where slot = s) limit 1",
         ))
         .bind(needed)
         .bind(i32::try_from(SLOTS - 1).unwrap_or(0))
-        .fetch_all(&mut *self.inner)
+        .fetch_optional(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
-        for slot in &old {
-            // A number of ours: TRUNCATE takes no parameters.
-            let statement = format!("-- stage_spans.forget\ntruncate table stage_spans_{slot}");
-            sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
-                .execute(&mut *self.inner)
-                .await
-                .map_err(|source| self.failed(source))?;
-        }
-        Ok(old.len())
+        let Some(slot) = old else {
+            return Ok(false);
+        };
+        // A number of ours: TRUNCATE takes no parameters.
+        let statement = format!("-- stage_spans.forget\ntruncate table stage_spans_{slot}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
+            .execute(&mut *self.inner)
+            .await
+            .map_err(|source| self.failed(source))?;
+        Ok(true)
     }
 }
 

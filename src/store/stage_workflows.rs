@@ -31,8 +31,8 @@ pub struct StageWorkflow {
     pub trace_id: TraceId,
     /// What was added to the sums.
     pub folded: Option<Folded>,
-    pub outcome: Outcome,
-    pub judged_at: Option<Timestamp>,
+    outcome: Outcome,
+    judged_at: Option<Timestamp>,
     epoch: i32,
     started_at: Timestamp,
     ended_at: Option<Timestamp>,
@@ -58,11 +58,17 @@ pub struct Fold<'a> {
 }
 
 impl StageWorkflow {
+    /// The verdict, if it is good or bad.
+    pub fn event(&self) -> Option<(Outcome, Timestamp)> {
+        let counts = self.outcome.counts();
+        let at = self.judged_at?;
+        (counts.good + counts.bad() > 0).then_some((self.outcome, at))
+    }
+
     /// Whether its verdict is not what was added.
     pub fn is_unfolded(&self) -> bool {
         let folded = self.folded.as_ref();
-        let added = folded.map(|folded| (folded.outcome, folded.judged_at));
-        added != self.judged_at.map(|at| (self.outcome, at))
+        folded.map(|folded| (folded.outcome, folded.judged_at)) != self.event()
     }
 
     /// From its start to its end; one that has not ended goes on until `until`.

@@ -104,6 +104,24 @@ async fn a_verdict_that_is_corrected_moves_from_bad_to_good() {
 }
 
 #[tokio::test]
+async fn what_turns_out_to_be_cancelled_is_taken_out_again() {
+    let world = World::new(Stages::Auto).await;
+    let begin = span(1, "placed", SpanKind::Internal, (0.0, 0.0));
+    world.receive(at(2.0), &[begin]).await;
+    world.sweep(at(300.0)).await;
+    world.fold(at(301.0)).await;
+    let cancelled = span(1, "cancelled", SpanKind::Internal, (30.0, 30.0));
+    world.receive(at(320.0), &[cancelled]).await;
+    world.fold(at(321.0)).await;
+    let (good, bad) = world.sums().await;
+    assert_eq!((good.workflows, bad.workflows), (0, 0));
+    assert!(bad.by_stage.is_empty(), "{bad:?}");
+    // The look for late spans finds nothing to add, and is the last one.
+    assert_eq!(world.fold(at(700.0)).await.folded, 1);
+    assert_eq!(world.fold(at(701.0)).await.folded, 0);
+}
+
+#[tokio::test]
 async fn a_workflow_that_is_stuck_is_waiting_in_its_queue() {
     let world = World::new(Stages::Auto).await;
     let spans = [

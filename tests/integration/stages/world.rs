@@ -45,7 +45,7 @@ impl World {
         let selector = |text| Selector::parse(text).unwrap();
         let indicator = WorkflowIndicator {
             stages,
-            fail: Some(selector("{ name = \"lost\" }")),
+            cancel: Some(selector("{ name = \"cancelled\" }")),
             ..WorkflowIndicator::new(
                 selector("{ name = \"placed\" }"),
                 selector("{ name = \"shipped\" }"),
