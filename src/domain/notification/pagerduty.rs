@@ -85,6 +85,11 @@ fn details(facts: &Facts) -> Value {
     if let Some(at) = facts.first_bad_at {
         tell("since", json!(format::date_time(at)));
     }
+    if let Some(slowest) = &facts.slowest_stage {
+        let title = text::plain(&slowest.title, STRING_CHARS);
+        let extra = sentence::extra_time(slowest);
+        tell("slowest_stage", json!(format!("{title}, {extra}")));
+    }
     tell("worst", worst(facts));
     tell("labels", labels(facts));
     tell("rule", json!(facts.rule));

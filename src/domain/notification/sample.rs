@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::{EpisodeEnd, EpisodeSummary, Facts, TransitionKind, WindowFacts, WorstWorkflow};
+use super::{
+    EpisodeEnd, EpisodeSummary, Facts, SlowestStage, TransitionKind, WindowFacts, WorstWorkflow,
+};
 use crate::domain::{
     counts::EventCounts, definition::Severity, names::TraceId, time::Timestamp, workflow::Outcome,
 };
@@ -60,6 +62,12 @@ pub(crate) fn firing() -> Facts {
             took_secs: Some(11.2),
             ended: false,
         }],
+        slowest_stage: Some(SlowestStage {
+            title: "wait in cards & co".to_owned(),
+            share_of_excess: 0.973,
+            bad_secs: 9.4,
+            good_secs: 0.31,
+        }),
         runbook: Some("https://wiki.example.com/checkout-slow".to_owned()),
         page_url: Some("https://slo.example.com/slos/checkout-speed".to_owned()),
         episode_summary: None,
@@ -133,6 +141,12 @@ pub(super) fn arbitrary() -> impl Strategy<Value = Facts> {
                 burn_rate: ratio,
             },
             worst: vec![worst; 5],
+            slowest_stage: Some(SlowestStage {
+                title: url.clone(),
+                share_of_excess: ratio.unwrap_or(1.0),
+                bad_secs: ratio.unwrap_or(1.0),
+                good_secs: 1e9,
+            }),
             runbook: Some(format!("https://{url}")),
             page_url: Some(url),
             ..base

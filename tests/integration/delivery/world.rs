@@ -288,6 +288,7 @@ fn facts(slo: &str, kind: TransitionKind, version: i64, now: Timestamp) -> Facts
             took_secs: Some(400.0),
             ended: true,
         }],
+        slowest_stage: None,
         runbook: None,
         page_url: None,
         episode_summary: (kind == TransitionKind::Resolved).then_some(EpisodeSummary {

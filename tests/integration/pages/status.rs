@@ -231,6 +231,7 @@ fn facts(slo: &Slo, status: &SloStatus, at: Timestamp, kind: TransitionKind) -> 
         first_bad_at: None,
         evaluated_at: at,
         worst: Vec::new(),
+        slowest_stage: None,
         runbook: None,
         page_url: None,
         episode_summary: (kind == TransitionKind::Resolved).then(|| EpisodeSummary {
