@@ -303,7 +303,10 @@ impl<'de> Deserializer<'de> for NodeReader<'_> {
             TEXT_OR_LIST => match &self.node.value {
                 NodeValue::Text(text) => visitor.visit_str(text),
                 NodeValue::Sequence(_) => visitor.visit_newtype_struct(self),
-                _ => Err(self.expected("text or a list")),
+                NodeValue::Null
+                | NodeValue::Bool(_)
+                | NodeValue::Number(_)
+                | NodeValue::Mapping(_) => Err(self.expected("text or a list")),
             },
             _ => self.deserialize_seq(visitor),
         }

@@ -125,10 +125,10 @@ fn bare(span: &dyn SpanView, kind: PieceKind) -> Piece {
 }
 
 fn text(span: &dyn SpanView, scope: AttributeScope, key: &str) -> Option<String> {
-    match span.attribute(scope, key)? {
-        Value::String(text) if !text.is_empty() => Some(cut(text)),
-        _ => None,
-    }
+    let Value::String(text) = span.attribute(scope, key)? else {
+        return None;
+    };
+    (!text.is_empty()).then(|| cut(text))
 }
 
 /// Postgres keeps no NUL in text.

@@ -98,7 +98,7 @@ impl KnownStages {
                 return true;
             }
             refused += i64::from(part.stage != Stage::OTHER);
-            let all = other.get_or_insert_with(|| StageTime {
+            let all = other.get_or_insert(StageTime {
                 stage: Stage::OTHER,
                 micros: 0,
                 first_micros: part.first_micros,

@@ -132,7 +132,7 @@ impl StagesView {
                 bar(&mut good, mean.good_secs),
                 within / axis,
             );
-            StageRow::new(mean, bars, slowest == Some(&mean.stage))
+            StageRow::new(mean, bars, slowest)
         });
         Self {
             stages: rows.collect(),
@@ -178,7 +178,7 @@ impl StagesView {
 }
 
 impl StageRow {
-    fn new(mean: &StageMean, bars: Markup, is_slowest: bool) -> Self {
+    fn new(mean: &StageMean, bars: Markup, slowest: Option<&Stage>) -> Self {
         let Stage { kind, name } = mean.stage.clone();
         Self {
             kind,
@@ -188,7 +188,7 @@ impl StageRow {
             bad_mean_seconds: mean.bad_secs,
             share_of_excess_ratio: mean.share_of_excess,
             bars,
-            is_slowest,
+            is_slowest: slowest == Some(&mean.stage),
         }
     }
 

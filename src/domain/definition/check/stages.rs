@@ -57,7 +57,7 @@ fn word(findings: &Findings<'_>, text: &str, place: Place) -> Option<Stages> {
         "auto" => Some(Stages::Auto),
         "none" => Some(Stages::None),
         _ => {
-            let help = suggest::did_you_mean(text, ["auto", "none"].into_iter())
+            let help = suggest::did_you_mean(text, ["auto", "none"])
                 .unwrap_or_else(|| "write `auto`, `none`, or a list of stages".to_owned());
             findings.error_with_help(
                 place,
