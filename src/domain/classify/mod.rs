@@ -3,6 +3,8 @@
 mod correlate;
 mod pieces;
 #[cfg(test)]
+mod pieces_tests;
+#[cfg(test)]
 mod sub_stages;
 mod times;
 
