@@ -18,28 +18,32 @@ const STAGES: [(i16, &str, f64, f64, f64); 6] = [
 ];
 
 pub(super) async fn fill(connection: &mut PgConnection) {
+    for secs in [60, 3_600, 86_400] {
+        add(connection, secs, (false, 1_000)).await;
+        add(connection, secs, (true, 40)).await;
+    }
+}
+
+async fn add(connection: &mut PgConnection, secs: u64, (is_bad, workflows): (bool, i64)) {
     let row = "insert into stage_sums (slo_id, resolution, bucket, is_bad, kind, name, events, micros, first_micros)
         values (1, $1, $2, $3, $4, $5, $6, $6 * $7::numeric, $6 * $8::numeric)";
-    for secs in [60, 3_600, 86_400] {
-        let at = fixture::now() - Duration::from_mins(5);
-        let bucket = at.floor_to(Duration::from_secs(secs)).to_chrono();
-        for (is_bad, workflows) in [(false, 1_000_i64), (true, 40)] {
-            let whole = (0, "", 0.0, 0.0, 0.0);
-            for (kind, name, good, bad, first) in STAGES.into_iter().chain([whole]) {
-                sqlx::query(row)
-                    .bind(i32::try_from(secs).unwrap())
-                    .bind(bucket)
-                    .bind(is_bad)
-                    .bind(kind)
-                    .bind(name)
-                    .bind(workflows)
-                    .bind(if is_bad { bad } else { good } * 1e6)
-                    .bind(first * 1e6)
-                    .execute(&mut *connection)
-                    .await
-                    .unwrap();
-            }
-        }
+    let at = fixture::now() - Duration::from_mins(5);
+    let bucket = at.floor_to(Duration::from_secs(secs)).to_chrono();
+    let whole = (0, "", 0.0, 0.0, 0.0);
+    for (kind, name, good, bad, first) in STAGES.into_iter().chain([whole]) {
+        let mean = if is_bad { bad } else { good };
+        sqlx::query(row)
+            .bind(i32::try_from(secs).unwrap())
+            .bind(bucket)
+            .bind(is_bad)
+            .bind(kind)
+            .bind(name)
+            .bind(workflows)
+            .bind(mean * 1e6)
+            .bind(first * 1e6)
+            .execute(&mut *connection)
+            .await
+            .unwrap();
     }
 }
 
