@@ -26,7 +26,12 @@ use crate::{
         time::{TimeRange, Timestamp},
         watermark::{OutageLimits, ReplicaId},
     },
-    evaluate::{Evaluator, EvaluatorSettings, overdue::Overdue, unplaced::Unplaced},
+    evaluate::{
+        Evaluator, EvaluatorSettings,
+        overdue::Overdue,
+        stages::{StageFolder, stage_spans_kept},
+        unplaced::Unplaced,
+    },
     store::{Retention, Store, Writer},
     telemetry::metrics::Metrics,
 };
@@ -35,6 +40,8 @@ use crate::{
 const SECOND: Duration = Duration::from_secs(1);
 /// No sign of life for this long is an outage: ten beats were missed.
 const SILENCE: Duration = Duration::from_secs(10);
+/// Where the time goes is looked at by people.
+const FOLD_INTERVAL: Duration = Duration::from_secs(5);
 const RETENTION_INTERVAL: Duration = Duration::from_hours(1);
 /// Hours and days are kept for a calendar year and some weeks to compare.
 const KEEP_HOURS: Duration = Duration::from_hours(9600);
@@ -66,6 +73,7 @@ impl Loops {
         self.spawn_heartbeat(tasks, &periodic);
         self.spawn_overdue(tasks, &periodic);
         self.spawn_unplaced(tasks, &periodic);
+        self.spawn_stages(tasks, &periodic);
         self.spawn_evaluation(tasks, &periodic);
         self.spawn_retention(tasks, &periodic);
         self.spawn_delivery(tasks, &periodic)?;
@@ -118,6 +126,17 @@ impl Loops {
         tasks.spawn(periodic.clone().run("unplaced", SECOND, move |now| {
             let (unplaced, up_to) = (unplaced.clone(), *watermark.borrow());
             async move { Ok(unplaced.tick(now, up_to).await?) }
+        }));
+    }
+
+    fn spawn_stages(&self, tasks: &TaskTracker, periodic: &Periodic) {
+        let folder = StageFolder {
+            store: self.store.clone(),
+            classifier: self.in_force.classifier.clone(),
+        };
+        tasks.spawn(periodic.clone().run("stages", FOLD_INTERVAL, move |now| {
+            let folder = folder.clone();
+            async move { Ok(folder.tick(now).await?) }
         }));
     }
 
@@ -185,11 +204,34 @@ impl Loops {
                         tx.drop_old_customers(now - hours, now - kept.minutes - DAY)
                             .await?;
                         tx.commit().await?;
+                        forget_stages(&store, &catalog, (now, horizon)).await?;
                         Ok(dropped)
                     }
                 }),
         );
     }
+}
+
+/// What tells where the time went: single spans, a day in each transaction, and old sums.
+async fn forget_stages(
+    store: &Store,
+    catalog: &Catalog,
+    (now, horizon): (Timestamp, Duration),
+) -> anyhow::Result<()> {
+    let slos = catalog.slos.values().map(AsRef::as_ref);
+    let keep = stage_spans_kept(slos, horizon);
+    loop {
+        let mut tx = store.begin("forget spans of stages").await?;
+        let forgot = tx.forget_stage_spans(now, keep).await?;
+        tx.commit().await?;
+        if !forgot {
+            break;
+        }
+    }
+    let mut tx = store.begin("forget old sums of stages").await?;
+    tx.forget_stage_sums(now).await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 /// Looks at the files every second and at once on SIGHUP. Polling, since notifications of file

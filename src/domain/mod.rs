@@ -7,6 +7,7 @@
 //! [`condition`], what a rule says of them; [`alert`], the state over time; [`inhibition`], when it tells nothing new; [`status`], what is shown;
 //! verdict; [`links`] and [`batch`], where evidence belongs that no span can tell alone; [`counts`] and [`series`], what verdicts add up to; [`burn_rate`], what the counts mean for the budget;
 //! verdict; [`counts`] and [`series`], what verdicts add up to, [`customers`], whose they are, and [`attributes`], what bad ones share; [`burn_rate`], what the counts mean for the budget;
+//! verdict; [`stages`], where its time goes; [`counts`] and [`series`], what verdicts add up to; [`burn_rate`], what the counts mean for the budget;
 //! [`condition`], what a rule says of them; [`alert`], the state over time; [`status`], what is shown;
 //! [`notification`], what is told.
 #![deny(
@@ -40,6 +41,7 @@ pub mod sampling;
 pub mod selector;
 pub mod series;
 pub mod span;
+pub mod stages;
 pub mod started_at;
 pub mod status;
 pub mod time;

@@ -12,8 +12,10 @@ use crate::{
         definition::{Indicator, Severity, Slo},
         names::{Name, SloId},
         notification::{
-            EpisodeEnd, EpisodeSummary, Facts, TransitionKind, WindowFacts, WorstWorkflow,
+            EpisodeEnd, EpisodeSummary, Facts, SlowestStage, TransitionKind, WindowFacts,
+            WorstWorkflow,
         },
+        stages::{StageMean, WhereTimeGoes},
         status::{RuleStatus, WindowStatus},
         time::{Resolution, TimeRange},
     },
@@ -178,6 +180,7 @@ impl Occasion<'_> {
             evaluated_at: now,
             worst: self.worst(tx, range).await?,
             differences: self.differences(tx, range).await?,
+            slowest_stage: self.slowest_stage(tx, range).await?,
             runbook: slo.runbook.clone(),
             page_url: self.page_base_url.map(|base| self.page_url(base, of)),
             episode_summary: None,
@@ -218,6 +221,24 @@ impl Occasion<'_> {
             started_at: workflow.started_at,
         };
         Ok(workflows.into_iter().map(named).collect())
+    }
+
+    async fn slowest_stage(
+        &self,
+        tx: &mut Tx<'_>,
+        range: TimeRange,
+    ) -> Result<Option<SlowestStage>, StoreError> {
+        let (good, bad) = tx.stage_sums(self.slo, range).await?;
+        let stages = WhereTimeGoes::new(&good, &bad);
+        let told = |mean: &StageMean| {
+            Some(SlowestStage {
+                title: mean.stage.title(),
+                share_of_excess: mean.share_of_excess?,
+                bad_secs: mean.bad_secs?,
+                good_secs: mean.good_secs?,
+            })
+        };
+        Ok(stages.slowest().and_then(told))
     }
 
     async fn differences(

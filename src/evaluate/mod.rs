@@ -13,6 +13,7 @@
 mod facts;
 pub mod overdue;
 mod reading;
+pub mod stages;
 pub mod unplaced;
 
 use std::{sync::Arc, time::Duration};

@@ -11,6 +11,7 @@ use crate::{
         attributes::Sampling,
         classify::{AbsurdTime, Classifier, Findings, TimeLimits},
         span::SpanView,
+        stages::{MAX_PER_HOUR, Room},
         time::Timestamp,
     },
     telemetry::metrics::Metrics,
@@ -20,6 +21,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Ingest {
     parts: Arc<IngestParts>,
+    stage_room: Arc<Room>,
 }
 
 #[derive(Debug)]
@@ -47,6 +49,7 @@ impl Ingest {
     pub fn new(parts: IngestParts) -> Self {
         Self {
             parts: Arc::new(parts),
+            stage_room: Arc::new(Room::new(MAX_PER_HOUR)),
         }
     }
 
@@ -99,9 +102,11 @@ impl Door for Ingest {
     }
 
     /// Takes at most 2.5 s.
-    async fn commit(&self, batch: Batch) -> Result<(), Unavailable> {
+    async fn commit(&self, mut batch: Batch) -> Result<(), Unavailable> {
         let metrics = &self.parts.metrics;
         let matched = batch.findings.evidence.len() as u64;
+        let room = self.stage_room.take(batch.now, batch.findings.pieces.len());
+        batch.findings.limit_pieces(room);
         let began = Instant::now();
         let result = self.parts.recorder.record(batch.findings).await;
         let seconds = began.elapsed().as_secs_f64();

@@ -235,6 +235,13 @@ impl RecorderLoop {
         }
         tx.record_more(&gathered, &judging, &mut moves).await?;
         tx.add_counts(self.parts.writer, &moves).await?;
+        let pieces: Vec<_> = findings
+            .iter()
+            .flat_map(|findings| &findings.pieces)
+            .collect();
+        for (slo, missed) in tx.add_stage_spans(now, &pieces).await? {
+            *unusable.entry((slo, Unusable::TooManyPieces)).or_default() += missed;
+        }
         tx.add_evidence_counts(now, &unusable, &moves.noted).await?;
         tx.add_correlated_spans(self.parts.writer, now, &correlated)
             .await?;

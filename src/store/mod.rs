@@ -23,6 +23,9 @@ mod retention;
 mod samples;
 mod sampling_thresholds;
 mod slos;
+mod stage_spans;
+mod stage_sums;
+mod stage_workflows;
 mod statuses;
 mod watermark;
 mod workflow_reads;
@@ -47,6 +50,7 @@ pub use link_evidence::{Followed, LinkNews};
 pub use retention::Retention;
 pub use samples::EventSample;
 pub use slos::{Declaration, DueSlo, SloRecord};
+pub use stage_workflows::{Fold, Folded, StageWorkflow};
 pub use workflow_reads::{AffectedCustomer, AffectedCustomers, OpenWorkflows, WorkflowRecord};
 pub use workflows::JudgingBySlo;
 

@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, types::Json};
+use uuid::Uuid;
 
 use super::{StoreError, Tx};
 use crate::domain::{
     names::{SloId, TraceId},
     time::{TimeRange, Timestamp},
-    workflow::{Details, Outcome},
+    workflow::{Details, EventKey, Outcome},
 };
 
 /// Workflows of one SLO that have started and are not judged.
@@ -24,6 +25,7 @@ pub struct OpenWorkflows {
 /// One workflow to look at.
 #[derive(Clone, Debug)]
 pub struct WorkflowRecord {
+    pub key: EventKey,
     pub label: String,
     pub trace_id: TraceId,
     pub customer: Option<String>,
@@ -204,7 +206,7 @@ impl Tx<'_> {
     ) -> Result<Vec<WorkflowRecord>, StoreError> {
         let rows: Result<Vec<WorkflowRow>, _> = sqlx::query_as(
             "-- workflows.worst
-             select label, trace_id, customer, outcome, started_at, within_us, details,
+             select key, label, trace_id, customer, outcome, started_at, within_us, details,
                  coalesce(succeeded_at, failed_at, cancelled_at) as ended_at
              from workflows
              where (slo_id = $1 or group_id = $1) and outcome in (2, 3, 4) and judged_at >= $2 and judged_at < $3
@@ -230,7 +232,7 @@ impl Tx<'_> {
     ) -> Result<Vec<WorkflowRecord>, StoreError> {
         let rows: Result<Vec<WorkflowRow>, _> = sqlx::query_as(
             "-- workflows.oldest_open
-             select label, trace_id, customer, outcome, started_at, within_us, details,
+             select key, label, trace_id, customer, outcome, started_at, within_us, details,
                  null::timestamptz as ended_at
              from workflows
              where (slo_id = $1 or group_id = $1) and outcome = 0 and started_at is not null
@@ -258,6 +260,7 @@ fn ids(slos: &[SloId]) -> Vec<i32> {
 
 #[derive(FromRow)]
 struct WorkflowRow {
+    key: Uuid,
     label: String,
     trace_id: Vec<u8>,
     customer: Option<String>,
@@ -290,6 +293,7 @@ impl TryFrom<WorkflowRow> for WorkflowRecord {
             | Outcome::Invalid => details.legs.last_end(),
         };
         Ok(Self {
+            key: EventKey(row.key.into_bytes()),
             label: row.label,
             trace_id: TraceId::from_slice(&row.trace_id).ok_or_else(|| invalid("trace_id"))?,
             customer: row.customer,

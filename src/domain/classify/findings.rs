@@ -15,6 +15,7 @@ use crate::domain::{
     names::SloId,
     sampling::{Flaw, Sample, Weighed},
     span::SpanView,
+    stages::FoundPiece,
     workflow::{Evidence, Fact, SpanOutcome, Workflow},
 };
 
@@ -31,6 +32,8 @@ pub struct Findings {
     pub batches: Vec<BatchPiece>,
     /// Attributes of those events that may belong to the sample.
     pub sampling: Sampling,
+    /// Of where the time went: they change no verdict.
+    pub pieces: Vec<FoundPiece>,
     /// Where the work of each span came from, while some SLO follows links.
     pub edges: Vec<Edges>,
 }
@@ -67,6 +70,10 @@ pub enum Unusable {
     TooManyHops,
     /// Its customer's name is too long and was cut.
     CustomerCut,
+    /// There is no room for more spans that tell where the time goes.
+    TooManyPieces,
+    /// Its stage is one too many to be told apart.
+    TooManyStages,
     /// It has more attributes, or longer ones, than are compared.
     AttributesCut,
 }
@@ -78,6 +85,17 @@ impl Findings {
             && self.linked.is_empty()
             && self.batches.is_empty()
             && self.edges.is_empty()
+            && self.pieces.is_empty()
+    }
+
+    /// Keeps the first `room` pieces; the others are missed by whoever wanted them.
+    pub fn limit_pieces(&mut self, room: usize) {
+        for piece in self.pieces.drain(room.min(self.pieces.len())..) {
+            for slo in piece.wanted_by.iter() {
+                let missed = self.unusable.entry((*slo, Unusable::TooManyPieces));
+                *missed.or_default() += 1;
+            }
+        }
     }
 
     pub(super) fn note(&mut self, slo: SloId, why: Unusable) {
@@ -250,7 +268,7 @@ impl From<Flaw> for Unusable {
 }
 
 impl Unusable {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Uncorrelated,
         Self::TooLate,
         Self::NoStartTime,
@@ -265,6 +283,8 @@ impl Unusable {
         Self::TooManyHops,
         Self::CustomerCut,
         Self::AttributesCut,
+        Self::TooManyPieces,
+        Self::TooManyStages,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -283,6 +303,8 @@ impl Unusable {
             Self::TooManyHops => "too_many_hops",
             Self::CustomerCut => "customer_cut",
             Self::AttributesCut => "attributes_cut",
+            Self::TooManyPieces => "too_many_stage_spans",
+            Self::TooManyStages => "too_many_stages",
         }
     }
 }

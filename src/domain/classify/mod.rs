@@ -5,6 +5,11 @@ mod fan_out;
 mod findings;
 mod follow;
 mod messages;
+mod pieces;
+#[cfg(test)]
+mod pieces_tests;
+#[cfg(test)]
+mod sub_stages;
 mod times;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -12,11 +17,13 @@ use std::{collections::BTreeMap, sync::Arc};
 pub use correlate::{message_key, trace_key};
 pub use findings::{Findings, Unusable};
 pub use follow::Linked;
+pub use pieces::piece_keys;
 pub use times::{AbsurdTime, TimeLimits};
 
 use self::{
     correlate::{Correlation, Identity, correlate, cut, text_of},
     follow::Followed,
+    pieces::PieceFinder,
 };
 use super::{
     definition::{Catalog, GroupBy, Indicator, Slo, SpanIndicator, SpanInstant, WorkflowIndicator},
@@ -25,6 +32,7 @@ use super::{
     sampling::EndSampling,
     selector::{Selector, SelectorContext, SelectorIndex},
     span::{SpanStatus, SpanView},
+    stages::deliver_at,
     started_at,
     time::{TimeRange, Timestamp},
     workflow::{Evidence, Fact, Judging, SpanOutcome},
@@ -36,6 +44,7 @@ pub struct Classifier {
     slos: Vec<(SloId, Arc<Slo>)>,
     index: SelectorIndex<(usize, Role)>,
     followed: Vec<Followed>,
+    pieces: PieceFinder,
 }
 
 /// Which selector of an SLO it is.
@@ -62,9 +71,14 @@ impl Classifier {
         }));
         Self {
             followed: follow::followed(&slos),
+            pieces: PieceFinder::new(&slos),
             slos,
             index,
         }
+    }
+
+    pub fn slos(&self) -> &[(SloId, Arc<Slo>)] {
+        &self.slos
     }
 
     /// How workflows of this SLO are judged; by the defaults if it is no longer declared. `learned` is
@@ -95,6 +109,7 @@ impl Classifier {
     /// Adds to `findings` what `span` says. `horizon` is the earliest event time that may still be
     /// counted.
     pub fn classify(&self, span: &dyn SpanView, horizon: Timestamp, findings: &mut Findings) {
+        self.pieces.find(span, horizon, &mut findings.pieces);
         self.index.candidates(span, |(at, role)| {
             let Some((id, slo)) = self.slos.get(at) else {
                 return;
@@ -163,11 +178,12 @@ fn of_workflow(
     let (selector, fact, counted_from) = match role {
         Role::Start => {
             let within = workflow.within;
-            (
-                &workflow.start,
-                Fact::Started { at: start, within },
-                start + within,
-            )
+            let at = match workflow.start_at {
+                SpanInstant::Start => start,
+                // A message that is meant to be delivered later does not wait until then.
+                SpanInstant::End => deliver_at(span).map_or(end, |at| at.max(end)),
+            };
+            (&workflow.start, Fact::Started { at, within }, at + within)
         }
         Role::Finish => {
             let at = match workflow.finish_at {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 use super::{
     alerting::Severity,
-    read::{Field, Scalar, TextOr},
+    read::{Field, Scalar, TextOr, TextOrList},
 };
 
 pub(super) const API_VERSION: &str = "throughline/v1";
@@ -113,12 +113,31 @@ pub(super) struct WorkflowFile {
     /// What makes spans belong to the same workflow, in order of trust: attributes, keys of the trace
     /// state, `trace` and `links`.
     pub(super) correlate: Field<Vec<Field<TextOr<CorrelatorFile>>>>,
+    /// Where the time goes: `auto` (if left out) by queues and services, `none`, or stages of your own.
+    pub(super) stages: Option<Field<TextOrList<StageFile>>>,
+    /// Whether it starts at the `start` of its start span (if left out), or at its `end`: when the
+    /// message was sent, or is to be delivered.
+    pub(super) start_at: Option<Field<SpanInstantFile>>,
     /// Where a span says how likely it was kept: `sampling` (ot=th in the trace state, the default),
     /// `powerOfTwo` (ot=p), `elastic` (es=s), `attributes` (sampling.threshold), or an attribute.
     pub(super) weight: Option<Field<TextOr<WeightFile>>>,
     /// The highest sampling threshold of the spans that end workflows, in hexadecimal digits: `c`
     /// where a quarter is kept, `0` where all are. Learned from these spans if left out.
     pub(super) end_threshold: Option<Field<Scalar>>,
+}
+
+/// A part of the way: either `span`, or `from` and `to`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct StageFile {
+    pub(super) name: Field<String>,
+    /// The spans that it lasts as long as.
+    pub(super) span: Option<Field<String>>,
+    /// `start`, or the span at whose end it begins.
+    pub(super) from: Option<Field<String>>,
+    /// `finish`, or the span at whose start it ends.
+    pub(super) to: Option<Field<String>>,
 }
 
 /// An attribute that says how likely a span was kept.
@@ -402,7 +421,6 @@ pub(super) fn not_yet_supported(shape: &str, key: &str) -> Option<NotYetSupporte
         ("SloSpec", "budgetingMethod" | "timeSlices" | "timeSliceTarget") => {
             "slices of time that are good or bad"
         }
-        ("WorkflowFile", "stages") => "where the time goes",
         ("RuleFile", "exhaustion") => "rules on the time until the budget is spent",
         ("RuleFile", "budgetSpent") => "rules on the share of the budget that is spent",
         ("RuleFile", "absence") => "rules on missing events",
@@ -482,6 +500,20 @@ impl<T: JsonSchema> JsonSchema for TextOr<T> {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let shape = generator.subschema_for::<T>();
         json_schema!({ "anyOf": [{ "type": "string" }, shape] })
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for TextOrList<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("TextOrList{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        TextOr::<Vec<Field<T>>>::json_schema(generator)
     }
 }
 

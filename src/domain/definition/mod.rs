@@ -19,6 +19,7 @@ mod node;
 mod problem;
 mod read;
 mod slo;
+mod stages;
 mod suggest;
 mod target;
 #[cfg(test)]
@@ -36,5 +37,6 @@ pub use self::{
         AttributeName, Correlator, FanOut, Indicator, Slo, Source, SpanIndicator, SpanInstant,
         StartedAt, TimeUnit, WorkflowIndicator,
     },
+    stages::{DeclaredStage, Edge, Extent, Stages},
     target::{SecretOrPlain, SecretRef, Target, TargetKind},
 };

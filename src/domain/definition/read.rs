@@ -38,6 +38,10 @@ pub(super) enum TextOr<T> {
     Shape(T),
 }
 
+/// A word, or a list of shapes.
+#[derive(Debug)]
+pub(super) struct TextOrList<T>(pub(super) TextOr<Vec<Field<T>>>);
+
 /// A text or a number, as text.
 #[derive(Clone, Debug)]
 pub(super) struct Scalar(pub(super) String);
@@ -109,6 +113,7 @@ impl serde::de::Error for ReadError {
 
 const FIELD: &str = "$field";
 const TEXT_OR: &str = "$text-or";
+const TEXT_OR_LIST: &str = "$text-or-list";
 
 #[derive(Clone, Copy)]
 struct NodeReader<'a> {
@@ -295,6 +300,14 @@ impl<'de> Deserializer<'de> for NodeReader<'_> {
                     Err(self.expected("text or a group of fields"))
                 }
             },
+            TEXT_OR_LIST => match &self.node.value {
+                NodeValue::Text(text) => visitor.visit_str(text),
+                NodeValue::Sequence(_) => visitor.visit_newtype_struct(self),
+                NodeValue::Null
+                | NodeValue::Bool(_)
+                | NodeValue::Number(_)
+                | NodeValue::Mapping(_) => Err(self.expected("text or a list")),
+            },
             _ => self.deserialize_seq(visitor),
         }
     }
@@ -424,6 +437,14 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for FieldVisitor<T> {
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for TextOr<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_tuple_struct(TEXT_OR, 1, TextOrVisitor(PhantomData))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for TextOrList<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer
+            .deserialize_tuple_struct(TEXT_OR_LIST, 1, TextOrVisitor(PhantomData))
+            .map(Self)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use super::{Alerting, GroupBy, Notify};
+use super::{Alerting, GroupBy, Notify, Stages};
 use crate::domain::{
     exclusion::{self, Exclusion},
     names::Name,
@@ -107,8 +107,6 @@ pub enum Indicator {
 pub struct WorkflowIndicator {
     pub start: Selector,
     pub finish: Selector,
-    /// Which end of the finish span finishes the workflow.
-    pub finish_at: SpanInstant,
     pub fail: Option<Selector>,
     pub cancel: Option<Selector>,
     /// What a workflow is that was cancelled in time.
@@ -121,6 +119,18 @@ pub struct WorkflowIndicator {
     pub within: Duration,
     /// In order of trust; the first that is present on a span decides. Never empty.
     pub correlate: Vec<Correlator>,
+    pub stages: Stages,
+    /// Which end of the start span a workflow starts at.
+    pub start_at: SpanInstant,
+    /// Which end of the finish span it is finished at.
+    pub finish_at: SpanInstant,
+}
+
+/// One of the two instants of a span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpanInstant {
+    Start,
+    End,
 }
 
 impl WorkflowIndicator {
@@ -134,7 +144,6 @@ impl WorkflowIndicator {
         Self {
             start,
             finish,
-            finish_at: SpanInstant::End,
             fail: None,
             cancel: None,
             cancelled: CancelPolicy::Exclude,
@@ -142,15 +151,11 @@ impl WorkflowIndicator {
             legs: None,
             within,
             correlate,
+            stages: Stages::Auto,
+            start_at: SpanInstant::Start,
+            finish_at: SpanInstant::End,
         }
     }
-}
-
-/// One of a span's two times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SpanInstant {
-    Start,
-    End,
 }
 
 /// How a workflow fans out.
@@ -165,7 +170,7 @@ pub struct FanOut {
 }
 
 /// What makes two pieces of evidence belong to the same workflow.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Correlator {
     /// On the span, or else on its links: each that has it speaks of a workflow of its own.
     Attribute {

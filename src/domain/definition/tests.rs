@@ -51,7 +51,8 @@ fn describe(slo: &Slo) -> String {
     } = slo;
     let indicator = match indicator {
         Indicator::Workflow(workflow) => format!(
-            "start {}\nfinish {} {:?}\nfail {:?}\ncancel {:?} {:?}\npause {:?}\n{:?}\nwithin {:?}\n{:?}",
+            "start {}\nfinish {} {:?}\nfail {:?}\ncancel {:?} {:?}\npause {:?}\n{:?}\nwithin {:?}\n{:?}\nstages {:?}\n\
+             from the {:?}",
             workflow.start.text(),
             workflow.finish.text(),
             workflow.finish_at,
@@ -61,7 +62,9 @@ fn describe(slo: &Slo) -> String {
             workflow.pause.as_ref().map(Selector::text),
             workflow.legs,
             workflow.within,
-            workflow.correlate
+            workflow.correlate,
+            workflow.stages,
+            workflow.start_at
         ),
         Indicator::Span(span) => format!(
             "match {}\ngood {}\n{:?}",

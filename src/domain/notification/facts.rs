@@ -81,6 +81,9 @@ pub struct Facts {
     /// What bad events of the long window have in common; at most three, the best clue first.
     #[serde(default)]
     pub differences: Vec<Difference>,
+    /// Where the time is lost; `None` where that cannot be told.
+    #[serde(default)]
+    pub slowest_stage: Option<SlowestStage>,
     pub runbook: Option<String>,
     /// The SLO's page; `None` where the service does not know its own address.
     pub page_url: Option<String>,
@@ -106,6 +109,15 @@ pub struct WorstWorkflow {
     pub took_secs: Option<f64>,
     /// Whether it has ended.
     pub ended: bool,
+}
+
+/// The stage of which most is in what bad workflows take longer than good ones, in the long window.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SlowestStage {
+    pub title: String,
+    pub share_of_excess: f64,
+    pub bad_secs: f64,
+    pub good_secs: f64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

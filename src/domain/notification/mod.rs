@@ -14,7 +14,9 @@ pub mod slack;
 pub mod text;
 pub mod webhook;
 
-pub use facts::{EpisodeEnd, EpisodeSummary, Facts, TransitionKind, WindowFacts, WorstWorkflow};
+pub use facts::{
+    EpisodeEnd, EpisodeSummary, Facts, SlowestStage, TransitionKind, WindowFacts, WorstWorkflow,
+};
 
 #[cfg(test)]
 pub(crate) mod sample;

@@ -94,6 +94,11 @@ fn details(facts: &Facts) -> Value {
     if facts.kind == TransitionKind::Firing && !facts.differences.is_empty() {
         tell("in_common", in_common(facts));
     }
+    if let Some(slowest) = &facts.slowest_stage {
+        let title = text::plain(&slowest.title, STRING_CHARS);
+        let extra = sentence::extra_time(slowest);
+        tell("slowest_stage", json!(format!("{title}, {extra}")));
+    }
     tell("worst", worst(facts));
     tell("labels", labels(facts));
     tell("rule", json!(facts.rule));

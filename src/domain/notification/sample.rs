@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::{EpisodeEnd, EpisodeSummary, Facts, TransitionKind, WindowFacts, WorstWorkflow};
+use super::{
+    EpisodeEnd, EpisodeSummary, Facts, SlowestStage, TransitionKind, WindowFacts, WorstWorkflow,
+};
 use crate::domain::{
     attributes::Difference, counts::EventCounts, customers::CustomerTotal, definition::Severity,
     group::Group, names::TraceId, time::Timestamp, workflow::Outcome,
@@ -72,6 +74,12 @@ pub(crate) fn firing() -> Facts {
             bad_ratio: 0.99,
             good_ratio: 0.34,
         }],
+        slowest_stage: Some(SlowestStage {
+            title: "wait in cards & co".to_owned(),
+            share_of_excess: 0.973,
+            bad_secs: 9.4,
+            good_secs: 0.31,
+        }),
         runbook: Some("https://wiki.example.com/checkout-slow".to_owned()),
         page_url: Some("https://slo.example.com/slos/checkout-speed".to_owned()),
         episode_summary: None,
@@ -171,6 +179,12 @@ pub(super) fn arbitrary() -> impl Strategy<Value = Facts> {
                 5
             ],
             worst: vec![worst; 5],
+            slowest_stage: Some(SlowestStage {
+                title: url.clone(),
+                share_of_excess: ratio.unwrap_or(1.0),
+                bad_secs: ratio.unwrap_or(1.0),
+                good_secs: 1e9,
+            }),
             runbook: Some(format!("https://{url}")),
             page_url: Some(url),
             ..base

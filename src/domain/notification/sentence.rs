@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{EpisodeEnd, EpisodeSummary, Facts, TransitionKind, text};
+use super::{EpisodeEnd, EpisodeSummary, Facts, SlowestStage, TransitionKind, text};
 use crate::domain::{
     attributes::Difference, counts::EventCounts, customers::CustomerTotal, definition::Severity,
     format, workflow::Outcome,
@@ -207,6 +207,16 @@ pub fn burn(facts: &Facts) -> String {
         one(&facts.long),
         one(&facts.short),
         format::factor(facts.factor)
+    )
+}
+
+/// `97 % of the extra time: 6 min 41 s instead of 6.2 s`, without the name of the stage.
+pub fn extra_time(slowest: &SlowestStage) -> String {
+    format!(
+        "{} of the extra time: {} instead of {}",
+        format::percent(slowest.share_of_excess),
+        format::seconds(slowest.bad_secs),
+        format::seconds(slowest.good_secs),
     )
 }
 

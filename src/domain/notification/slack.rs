@@ -99,6 +99,13 @@ fn numbers(facts: &Facts) -> Value {
         fields.extend(facts.first_bad_at.map(|at| field("Since", &date(at))));
         let who = sentence::people(facts);
         fields.extend(who.map(|who| field("Who", &who)));
+        fields.extend(facts.slowest_stage.as_ref().map(|slowest| {
+            let extra = sentence::extra_time(slowest);
+            field(
+                "Slowest stage",
+                &format!("{}, {extra}", code(&slowest.title)),
+            )
+        }));
     }
     if let Some(group) = &facts.group {
         fields.push(field("Group", &code(&group.text())));

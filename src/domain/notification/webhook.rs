@@ -5,7 +5,9 @@
 
 use serde_json::{Value, json};
 
-use super::{EpisodeSummary, Facts, TransitionKind, WindowFacts, WorstWorkflow, sentence, text};
+use super::{
+    EpisodeSummary, Facts, SlowestStage, TransitionKind, WindowFacts, WorstWorkflow, sentence, text,
+};
 use crate::domain::{attributes::Difference, delivery::alert_key, format, group::Group};
 
 /// The specification asks for less than 20 kB; these add up to that in the worst case, which is four
@@ -64,6 +66,7 @@ fn data(facts: &Facts) -> Value {
         },
         "first_bad_at": facts.first_bad_at,
         "evaluated_at": facts.evaluated_at,
+        "slowest_stage": facts.slowest_stage.as_ref().map(slowest),
         "worst": facts.worst.iter().take(3).map(worst).collect::<Vec<_>>(),
         "in_common": facts.differences.iter().take(3).map(in_common).collect::<Vec<_>>(),
         "runbook_url": facts.runbook.as_deref().and_then(|url| text::web_address(url, URL_BYTES)),
@@ -96,6 +99,15 @@ fn window(window: &WindowFacts) -> Value {
             "timeout": counts.timeout,
         },
         "burn_rate": window.burn_rate,
+    })
+}
+
+fn slowest(slowest: &SlowestStage) -> Value {
+    json!({
+        "title": text::plain(&slowest.title, STRING_CHARS),
+        "share_of_excess_ratio": slowest.share_of_excess,
+        "bad_mean_seconds": slowest.bad_secs,
+        "good_mean_seconds": slowest.good_secs,
     })
 }
 

@@ -52,6 +52,15 @@ pub struct Selector {
     uses_workflow_duration: bool,
 }
 
+/// Selectors that read alike are alike.
+impl PartialEq for Selector {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Selector {}
+
 #[expect(clippy::missing_fields_in_debug, reason = "the text says it all")]
 impl fmt::Debug for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -15,6 +15,7 @@ mod markup;
 mod plot;
 mod reasons;
 mod sparkline;
+mod stages;
 
 pub(super) use budget::{AlertTick, BudgetChart, Future};
 pub(super) use bullet::{Bullet, budget_bar, share_bar};
@@ -23,6 +24,7 @@ pub(super) use dumbbell::dumbbell;
 pub(super) use markup::Markup;
 pub(super) use reasons::reasons;
 pub(super) use sparkline::sparkline;
+pub(super) use stages::{Bar, strip, waterfall};
 
 /// A plot with everything that says the same in words.
 #[derive(Clone, Debug, Default)]

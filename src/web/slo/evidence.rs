@@ -144,6 +144,14 @@ fn noted(reason: &str) -> (&'static str, &'static str) {
             "verdicts that a later span changed; each event still counts once",
             "If there are many, lengthen `grace`, so that verdicts wait for late spans.",
         ),
+        "too_many_stage_spans" => (
+            "messages that there was no room for: where the time goes is told less precisely",
+            "Declare the stages that matter in `stages`, or write `stages: none`.",
+        ),
+        "too_many_stages" => (
+            "times in stages that are one too many: they are shown as `other`",
+            "Queues whose names hold ids are told apart for ever: declare stages in `stages`.",
+        ),
         _ => (
             "noted by another version of this service",
             "Look the reason up in the documentation of that version.",

@@ -10,6 +10,7 @@ use super::{
     evidence::EvidenceView,
     groups::{GroupHead, GroupsView},
     sampling::SamplingNote,
+    stages,
     view::{
         BudgetPoint, CustomerView, DefinitionView, Past, Range, ReasonPoint, SloView, WorkflowView,
     },
@@ -25,7 +26,7 @@ use crate::{
         series::Series,
         time::{Resolution, TimeRange, Timestamp},
     },
-    store::{AffectedCustomers, SeriesQuery, SloRecord, StoreError, Tx},
+    store::{AffectedCustomers, SeriesQuery, SloRecord, StoreError, Tx, WorkflowRecord},
     web::{
         error::WebError,
         exclusions::{ExclusionView, corrections},
@@ -64,6 +65,14 @@ pub(super) async fn view(
     let sample = tx.event_sample(id, recent).await?;
     let worst = tx.worst_workflows(id, (recent, now), MOST).await?;
     let oldest = tx.oldest_open_workflows(id, MOST).await?;
+    let mut own =
+        stages::of_workflows(&mut tx, (id, slo), worst.iter().chain(&oldest), now).await?;
+    let reach = TimeRange::ending_at(now, range.length());
+    let stages = stages::over(&mut tx, (id, slo), reach).await?;
+    let mut listed = |record: WorkflowRecord| {
+        let stages = own.remove(&record.key).unwrap_or_default();
+        WorkflowView::new(record, stages, now)
+    };
     let transitions = history::since(&mut tx, Some(id), window.from, MOST_TRANSITIONS).await?;
     let six_hours = TimeRange::ending_at(now, 6 * HOUR);
     let counted = [window, six_hours].map(|range| (id, slo.counted(range)));
@@ -85,14 +94,9 @@ pub(super) async fn view(
         excluded: ExclusionView::all(slo, window),
         sampling: sampling_notes(&mut tx, id, &sum(0), now).await?,
         correlation: spans.and_then(|spans| CorrelationView::new(&spans, sum(0).orphan)),
-        in_flight_oldest: oldest
-            .into_iter()
-            .map(|record| WorkflowView::new(record, now))
-            .collect(),
-        worst_workflows: worst
-            .into_iter()
-            .map(|record| WorkflowView::new(record, now))
-            .collect(),
+        in_flight_oldest: oldest.into_iter().map(&mut listed).collect(),
+        worst_workflows: worst.into_iter().map(&mut listed).collect(),
+        stages,
         in_common: InCommon::new(&sample),
         customers_affected: customers.customers,
         customers_total,

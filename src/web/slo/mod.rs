@@ -8,6 +8,7 @@ mod evidence;
 pub(super) mod groups;
 mod load;
 mod sampling;
+mod stages;
 mod view;
 
 use std::sync::Arc;

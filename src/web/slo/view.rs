@@ -10,6 +10,7 @@ use super::{
     evidence::EvidenceView,
     groups::{GroupHead, GroupsView},
     sampling::SamplingNote,
+    stages::{OwnStages, StagesView},
 };
 use crate::{
     domain::{
@@ -70,6 +71,10 @@ pub(in crate::web) struct SloView {
     pub(super) burn_history: Vec<BurnPoint>,
     /// Over the range; stretches without a bad event are left out.
     pub(super) bad_by_reason: Vec<ReasonPoint>,
+    /// Where the time of the mean workflow goes, over the range; nothing where the definition wants
+    /// none.
+    #[serde(rename = "where_the_time_goes")]
+    pub(super) stages: Option<StagesView>,
     pub(super) definition: DefinitionView,
     #[serde(skip)]
     pub(super) last_six_hours: EventCounts,
@@ -217,10 +222,12 @@ pub(super) struct WorkflowView {
     pub(super) took_seconds: Option<f64>,
     /// How far past its deadline; below 0 while there is time.
     pub(super) late_by_seconds: Option<f64>,
+    #[serde(flatten)]
+    pub(super) stages: OwnStages,
 }
 
 impl WorkflowView {
-    pub(super) fn new(record: WorkflowRecord, now: Timestamp) -> Self {
+    pub(super) fn new(record: WorkflowRecord, stages: OwnStages, now: Timestamp) -> Self {
         let end = record.ended_at.unwrap_or(now);
         let secs = |from: Timestamp| {
             #[expect(clippy::cast_precision_loss, reason = "microseconds of a few years")]
@@ -237,7 +244,12 @@ impl WorkflowView {
             started_at: record.started_at,
             ended_at: record.ended_at,
             deadline: record.deadline,
+            stages,
         }
+    }
+
+    pub(super) fn is_in(&self) -> &str {
+        self.stages.is_in.as_deref().unwrap_or(format::NONE)
     }
 
     pub(super) fn took_text(&self) -> String {
@@ -326,6 +338,16 @@ impl SloView {
             )
         })
         .collect()
+    }
+
+    /// The stages of one of the worst workflows, to the scale of the slowest.
+    pub(super) fn strip(&self, workflow: &WorkflowView) -> Markup {
+        let took = self
+            .worst_workflows
+            .iter()
+            .filter_map(|one| one.took_seconds);
+        let longest = took.fold(0.0, f64::max);
+        workflow.stages.strip(longest, self.summary.within_seconds)
     }
 
     /// What became of everything that was seen, as number and words.

@@ -291,6 +291,7 @@ fn facts(slo: &str, kind: TransitionKind, version: i64, now: Timestamp) -> Facts
             ended: true,
         }],
         differences: Vec::new(),
+        slowest_stage: None,
         runbook: None,
         page_url: None,
         episode_summary: (kind == TransitionKind::Resolved).then_some(EpisodeSummary {

@@ -7,6 +7,7 @@ mod client;
 mod fixture;
 mod groups;
 mod people;
+mod stages;
 mod status;
 
 use std::collections::BTreeSet;

@@ -240,6 +240,7 @@ fn facts(slo: &Slo, status: &SloStatus, at: Timestamp, kind: TransitionKind) -> 
         evaluated_at: at,
         worst: Vec::new(),
         differences: Vec::new(),
+        slowest_stage: None,
         runbook: None,
         page_url: None,
         episode_summary: (kind == TransitionKind::Resolved).then(|| EpisodeSummary {

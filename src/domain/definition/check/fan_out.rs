@@ -4,7 +4,7 @@
 use super::{
     super::{
         FanOut,
-        file::{AtLeastFile, CancelledFile, LegsFile, SpanInstantFile, WorkflowFile},
+        file::{AtLeastFile, CancelledFile, LegsFile, WorkflowFile},
         problem::{Findings, Place},
         read::{Field, TextOr},
     },
@@ -12,7 +12,7 @@ use super::{
     values::required_ref,
 };
 use crate::domain::{
-    definition::{AttributeName, SpanInstant},
+    definition::AttributeName,
     workflow::{CancelPolicy, Completion, Legs},
 };
 
@@ -48,17 +48,6 @@ pub(super) fn check(
         by: by?,
         complete: complete?,
     }))
-}
-
-/// Which end of the finish span finishes a workflow.
-pub(super) fn finish_at(field: Option<&Field<SpanInstantFile>>) -> Option<SpanInstant> {
-    let Some(field) = field else {
-        return Some(SpanInstant::End);
-    };
-    Some(match field.valid()?.0 {
-        SpanInstantFile::Start => SpanInstant::Start,
-        SpanInstantFile::End => SpanInstant::End,
-    })
 }
 
 /// What a workflow is that was cancelled in time.

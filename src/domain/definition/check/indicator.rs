@@ -2,15 +2,16 @@
 
 use super::{
     super::{
-        Indicator, SpanIndicator, StartedAt, TimeUnit, WorkflowIndicator,
+        Indicator, SpanIndicator, SpanInstant, StartedAt, TimeUnit, WorkflowIndicator,
         duration::format_duration,
-        file::{IndicatorFile, SpanFile, StartedAtFile, UnitFile, WorkflowFile},
+        file::{IndicatorFile, SpanFile, SpanInstantFile, StartedAtFile, UnitFile, WorkflowFile},
         problem::{Findings, Place},
         read::Field,
     },
     correlate::{correlators, trace_state_key},
     fan_out,
     selector::{WorkflowDuration, attribute, selector},
+    stages,
     values::{self, optional, required_ref},
 };
 use crate::domain::selector::Selector;
@@ -49,7 +50,6 @@ fn workflow(
 ) -> Option<WorkflowIndicator> {
     let start = required_selector(findings, &file.start, place, "start");
     let finish = required_selector(findings, &file.finish, place, "finish");
-    let finish_at = fan_out::finish_at(file.finish_at.as_ref());
     let fail = optional_selector(findings, file.fail.as_ref());
     let cancel = optional_selector(findings, file.cancel.as_ref());
     let cancelled = fan_out::cancelled(findings, file);
@@ -58,14 +58,28 @@ fn workflow(
     let within = required_ref(findings, &file.within, place, "within")
         .and_then(|(text, place)| values::duration(findings, &text.0, place));
     let correlate = correlators(findings, &file.correlate, place);
+    let stages = stages::check(findings, file.stages.as_ref());
     Some(WorkflowIndicator {
-        finish_at: finish_at?,
         fail: fail?,
         cancel: cancel?,
         cancelled: cancelled?,
         pause: pause?,
         legs: legs?,
+        stages: stages?,
+        start_at: instant(file.start_at.as_ref(), SpanInstant::Start)?,
+        finish_at: instant(file.finish_at.as_ref(), SpanInstant::End)?,
         ..WorkflowIndicator::new(start?, finish?, within?, correlate?)
+    })
+}
+
+fn instant(field: Option<&Field<SpanInstantFile>>, left_out: SpanInstant) -> Option<SpanInstant> {
+    let Some(field) = field else {
+        return Some(left_out);
+    };
+    let (instant, _) = field.valid()?;
+    Some(match instant {
+        SpanInstantFile::Start => SpanInstant::Start,
+        SpanInstantFile::End => SpanInstant::End,
     })
 }
 

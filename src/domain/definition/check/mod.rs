@@ -10,6 +10,7 @@ mod indicator;
 mod policy;
 mod selector;
 mod slo;
+mod stages;
 mod target;
 mod values;
 mod weighing;

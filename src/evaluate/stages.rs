@@ -1,0 +1,165 @@
+//! Adds up where the time of judged workflows went.
+//!
+//! A workflow is folded soon after its verdict, and again when the verdict changes or the spans that
+//! were late have come. What was added is kept with it, so that exactly that is taken away again.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+
+use crate::{
+    domain::{
+        classify::{Classifier, Unusable, piece_keys},
+        definition::{Indicator, Slo, WorkflowIndicator},
+        names::SloId,
+        stages::{KnownStages, StageMoves, break_down},
+        time::Timestamp,
+    },
+    store::{Fold, Folded, StageWorkflow, Store, StoreError, Tx},
+};
+
+/// Workflows of one transaction.
+const BATCH: i64 = 500;
+/// Transactions of one SLO in one turn, so that a busy one leaves time for the others.
+const BATCHES: usize = 20;
+/// Collectors try again for five minutes.
+const LATE_SPANS: Duration = Duration::from_mins(5);
+const DAY: Duration = Duration::from_hours(24);
+
+#[derive(Clone, Debug)]
+pub struct StageFolder {
+    pub store: Store,
+    pub classifier: watch::Receiver<Arc<Classifier>>,
+}
+
+/// One turn's account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FoldReport {
+    /// Workflows whose sums were looked at.
+    pub folded: usize,
+}
+
+/// How long spans are kept that tell where the time went: a day longer than any of `slos` may take,
+/// at most until `horizon`.
+pub fn stage_spans_kept<'a>(slos: impl Iterator<Item = &'a Slo>, horizon: Duration) -> Duration {
+    let longest = slos
+        .filter_map(|slo| told_apart(slo).map(|workflow| workflow.within + slo.grace))
+        .max();
+    (longest.unwrap_or_default() + DAY).min(horizon)
+}
+
+/// The indicator of an SLO that wants to know where the time goes.
+fn told_apart(slo: &Slo) -> Option<&WorkflowIndicator> {
+    match &slo.indicator {
+        Indicator::Workflow(workflow) if !workflow.stages.is_none() => Some(workflow),
+        Indicator::Workflow(_) | Indicator::Span(_) => None,
+    }
+}
+
+impl StageFolder {
+    /// Folds all that there is. Any number of replicas may do so at once.
+    pub async fn tick(&self, now: Timestamp) -> Result<FoldReport, StoreError> {
+        let classifier = Arc::clone(&self.classifier.borrow());
+        let wanted: BTreeMap<SloId, &WorkflowIndicator> = classifier
+            .slos()
+            .iter()
+            .filter_map(|(id, slo)| Some((*id, told_apart(slo)?)))
+            .collect();
+        let ids: Vec<SloId> = wanted.keys().copied().collect();
+        let mut tx = self.store.begin("look for workflows to fold").await?;
+        let to_fold = tx.slos_to_fold(&ids, (now - DAY, now)).await?;
+        tx.commit().await?;
+        let mut report = FoldReport::default();
+        for id in to_fold {
+            if let Some(workflow) = wanted.get(&id) {
+                report.folded += self.fold_slo(id, workflow, now).await?;
+            }
+        }
+        Ok(report)
+    }
+
+    async fn fold_slo(
+        &self,
+        slo: SloId,
+        indicator: &WorkflowIndicator,
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        let mut folded = 0;
+        for _ in 0..BATCHES {
+            let mut tx = self.store.begin("fold the stages of workflows").await?;
+            if !tx.claim_folding(slo).await? {
+                return Ok(folded);
+            }
+            let count = fold_batch(&mut tx, (slo, indicator), now).await?;
+            tx.commit().await?;
+            folded += count;
+            // A full batch of either kind: there may be more.
+            if i64::try_from(count).is_ok_and(|count| count < BATCH) {
+                break;
+            }
+        }
+        Ok(folded)
+    }
+}
+
+async fn fold_batch(
+    tx: &mut Tx<'_>,
+    (slo, indicator): (SloId, &WorkflowIndicator),
+    now: Timestamp,
+) -> Result<usize, StoreError> {
+    let workflows = lock_batch(tx, slo, now).await?;
+    let keys: Vec<_> = workflows
+        .iter()
+        .map(|one| piece_keys(&indicator.correlate, one.key, one.trace_id))
+        .collect();
+    let pieces = tx.stage_pieces(slo, &keys).await?;
+    let mut known = KnownStages(tx.known_stages(slo, now).await?);
+    let (mut moves, mut refused) = (StageMoves::default(), 0);
+    let mut folds = Vec::with_capacity(workflows.len());
+    for (workflow, pieces) in workflows.iter().zip(&pieces) {
+        let folded = workflow.event().map(|(outcome, at)| {
+            let timeline = workflow.timeline(at);
+            let mut breakdown = break_down(timeline, pieces, &indicator.stages);
+            refused += known.admit(&mut breakdown);
+            Folded {
+                outcome,
+                judged_at: at,
+                breakdown,
+            }
+        });
+        if let Some(old) = &workflow.folded {
+            moves.add((old.judged_at, old.outcome), &old.breakdown, -1);
+        }
+        if let Some(new) = &folded {
+            moves.add((new.judged_at, new.outcome), &new.breakdown, 1);
+        }
+        let is_news = workflow.is_unfolded();
+        folds.push(Fold {
+            workflow,
+            folded,
+            // Spans that are late by more than that have missed their workflow.
+            again_at: is_news.then(|| now + LATE_SPANS),
+        });
+    }
+    tx.add_stage_sums(slo, &moves).await?;
+    tx.note_folded(slo, &folds).await?;
+    let unusable = match refused {
+        0 => BTreeMap::new(),
+        refused => BTreeMap::from([((slo, Unusable::TooManyStages), refused)]),
+    };
+    tx.add_evidence_counts(now, &unusable, &BTreeMap::new())
+        .await?;
+    Ok(folds.len())
+}
+
+/// Workflows with a new verdict, and those that late spans may have been added to.
+async fn lock_batch(
+    tx: &mut Tx<'_>,
+    slo: SloId,
+    now: Timestamp,
+) -> Result<Vec<StageWorkflow>, StoreError> {
+    let mut workflows = tx.unfolded_workflows(slo, now - DAY, BATCH).await?;
+    let late = tx.workflows_to_refold(slo, now, BATCH).await?;
+    workflows.extend(late.into_iter().filter(|workflow| !workflow.is_unfolded()));
+    Ok(workflows)
+}

@@ -1,0 +1,297 @@
+//! Workflows as their stages need them: how long they took, and what of that was already added up.
+
+use chrono::{DateTime, Utc};
+use sqlx::{Row as _, postgres::PgRow, types::Json};
+use uuid::Uuid;
+
+use super::{StoreError, Tx};
+use crate::domain::{
+    names::{SloId, TraceId},
+    stages::{Breakdown, Ending, Timeline},
+    time::{TimeRange, Timestamp},
+    workflow::{Details, EventKey, Intervals, Outcome},
+};
+
+/// Key of the advisory locks under which the workflows of one SLO are folded.
+const FOLD_LOCK: i32 = 0x0066_6f6c;
+
+const COLUMNS: &str = "epoch, key, trace_id, started_at, \
+    coalesce(succeeded_at, failed_at, cancelled_at) as ended_at, outcome, judged_at, details, \
+    folded_outcome, folded_judged_at, folded";
+
+/// As the index `workflows_unfolded` has it.
+const IS_UNFOLDED: &str = "within_us is not null \
+    and (outcome between 1 and 4 or folded_outcome is not null) \
+    and (folded_outcome is distinct from outcome or folded_judged_at is distinct from judged_at)";
+
+/// One workflow of an SLO that tells stages apart.
+#[derive(Clone, Debug)]
+pub struct StageWorkflow {
+    pub key: EventKey,
+    pub trace_id: TraceId,
+    /// What was added to the sums.
+    pub folded: Option<Folded>,
+    outcome: Outcome,
+    judged_at: Option<Timestamp>,
+    epoch: i32,
+    started_at: Timestamp,
+    ended_at: Option<Timestamp>,
+    pauses: Intervals,
+}
+
+/// What is in the sums of one workflow, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folded {
+    pub outcome: Outcome,
+    pub judged_at: Timestamp,
+    pub breakdown: Breakdown,
+}
+
+/// What a workflow becomes by folding it.
+#[derive(Clone, Debug)]
+pub struct Fold<'a> {
+    pub workflow: &'a StageWorkflow,
+    /// `None` takes it out of the sums.
+    pub folded: Option<Folded>,
+    /// When to look for spans that came late.
+    pub again_at: Option<Timestamp>,
+}
+
+impl StageWorkflow {
+    /// The verdict, if it is good or bad.
+    pub fn event(&self) -> Option<(Outcome, Timestamp)> {
+        let counts = self.outcome.counts();
+        let at = self.judged_at?;
+        (counts.good + counts.bad() > 0).then_some((self.outcome, at))
+    }
+
+    /// Whether its verdict is not what was added.
+    pub fn is_unfolded(&self) -> bool {
+        let folded = self.folded.as_ref();
+        folded.map(|folded| (folded.outcome, folded.judged_at)) != self.event()
+    }
+
+    /// From its start to its end; one that has not ended goes on until `until`.
+    pub fn timeline(&self, until: Timestamp) -> Timeline<'_> {
+        Timeline {
+            range: TimeRange::new(self.started_at, self.ended_at.unwrap_or(until)),
+            pauses: &self.pauses,
+            ending: match self.ended_at {
+                Some(_) => Ending::Ended,
+                None => Ending::Open,
+            },
+        }
+    }
+}
+
+impl Tx<'_> {
+    /// Those of `slos` with something to fold.
+    pub async fn slos_to_fold(
+        &mut self,
+        slos: &[SloId],
+        (since, now): (Timestamp, Timestamp),
+    ) -> Result<Vec<SloId>, StoreError> {
+        let statement = format!(
+            "-- stage_folds.slos\nselect id from unnest($1::integer[]) as s(id) where exists (\
+             select 1 from workflows where slo_id = s.id and {IS_UNFOLDED} \
+             and (judged_at >= $2 or folded_outcome is not null)) or exists (\
+             select 1 from workflows where slo_id = s.id and refold_at <= $3)"
+        );
+        let ids: Vec<i32> = sqlx::query_scalar(sqlx::AssertSqlSafe(statement))
+            .bind(slos.iter().map(|slo| slo.0).collect::<Vec<_>>())
+            .bind(since.to_chrono())
+            .bind(now.to_chrono())
+            .fetch_all(&mut *self.inner)
+            .await
+            .map_err(|source| self.failed(source))?;
+        Ok(ids.into_iter().map(SloId).collect())
+    }
+
+    /// Claims the folding of an SLO until the end of the transaction; false if another replica is at
+    /// it. The sums of one SLO have one writer at a time, so that they stay within their bounds.
+    pub async fn claim_folding(&mut self, slo: SloId) -> Result<bool, StoreError> {
+        // As for recording: few rows among many, and statistics may be missing.
+        sqlx::query_scalar(concat!(
+            "-- stage_folds.claim\n",
+            "select pg_try_advisory_xact_lock($1, $2) from (select ",
+            "set_config('enable_seqscan', 'off', true), ",
+            "set_config('enable_hashjoin', 'off', true), ",
+            "set_config('enable_mergejoin', 'off', true)) as settings",
+        ))
+        .bind(FOLD_LOCK)
+        .bind(slo.0)
+        .fetch_one(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))
+    }
+
+    /// Locks workflows whose verdict is not what was added. Verdicts before `since` that were never
+    /// added stay out: their spans are gone.
+    pub async fn unfolded_workflows(
+        &mut self,
+        slo: SloId,
+        since: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<StageWorkflow>, StoreError> {
+        let statement = format!(
+            "-- stage_folds.unfolded\nselect {COLUMNS} from workflows where slo_id = $1 \
+             and {IS_UNFOLDED} and (judged_at >= $2 or folded_outcome is not null) \
+             and started_at is not null limit $3 for update skip locked"
+        );
+        self.stage_workflows(statement, slo, since, limit).await
+    }
+
+    /// Locks workflows that late spans may have been added to.
+    pub async fn workflows_to_refold(
+        &mut self,
+        slo: SloId,
+        now: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<StageWorkflow>, StoreError> {
+        let statement = format!(
+            "-- stage_folds.refold\nselect {COLUMNS} from workflows where slo_id = $1 \
+             and refold_at <= $2 and started_at is not null \
+             order by refold_at limit $3 for update skip locked"
+        );
+        self.stage_workflows(statement, slo, now, limit).await
+    }
+
+    async fn stage_workflows(
+        &mut self,
+        statement: String,
+        slo: SloId,
+        at: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<StageWorkflow>, StoreError> {
+        let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
+            .bind(slo.0)
+            .bind(at.to_chrono())
+            .bind(limit)
+            .fetch_all(&mut *self.inner)
+            .await
+            .map_err(|source| self.failed(source))?;
+        self.decoded(&rows)
+    }
+
+    /// The workflows with these keys that have started.
+    pub async fn workflows_for_stages(
+        &mut self,
+        slo: SloId,
+        keys: &[EventKey],
+    ) -> Result<Vec<StageWorkflow>, StoreError> {
+        let statement = format!(
+            "-- stage_folds.by_key\nselect {COLUMNS} from workflows \
+             where slo_id = $1 and key = any ($2) and started_at is not null"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
+            .bind(slo.0)
+            .bind(
+                keys.iter()
+                    .map(|key| Uuid::from_bytes(key.0))
+                    .collect::<Vec<_>>(),
+            )
+            .fetch_all(&mut *self.inner)
+            .await
+            .map_err(|source| self.failed(source))?;
+        self.decoded(&rows)
+    }
+
+    /// Notes what is in the sums by now; of workflows that this transaction has locked.
+    pub async fn note_folded(&mut self, slo: SloId, folds: &[Fold<'_>]) -> Result<(), StoreError> {
+        let time = |at: Option<Timestamp>| at.map(Timestamp::to_chrono);
+        let folded = |fold: &Fold<'_>| fold.folded.clone();
+        let column = |fold: &Fold<'_>| folded(fold).map(|folded| Json(folded.breakdown));
+        sqlx::query(concat!(
+            "-- stage_folds.note\n",
+            "update workflows w set folded_outcome = n.outcome, folded_judged_at = n.judged_at, ",
+            "folded = n.folded, refold_at = n.refold_at from unnest($2::integer[], $3::uuid[], ",
+            "$4::smallint[], $5::timestamptz[], $6::jsonb[], $7::timestamptz[]) ",
+            "as n(epoch, key, outcome, judged_at, folded, refold_at) ",
+            "where w.slo_id = $1 and w.key = n.key and w.epoch = n.epoch",
+        ))
+        .bind(slo.0)
+        .bind(
+            folds
+                .iter()
+                .map(|fold| fold.workflow.epoch)
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            folds
+                .iter()
+                .map(|fold| Uuid::from_bytes(fold.workflow.key.0))
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            folds
+                .iter()
+                .map(|fold| folded(fold).map(|folded| folded.outcome.as_code()))
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            folds
+                .iter()
+                .map(|fold| time(folded(fold).map(|folded| folded.judged_at)))
+                .collect::<Vec<_>>(),
+        )
+        .bind(folds.iter().map(column).collect::<Vec<_>>())
+        .bind(
+            folds
+                .iter()
+                .map(|fold| time(fold.again_at))
+                .collect::<Vec<_>>(),
+        )
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(())
+    }
+
+    fn decoded(&self, rows: &[PgRow]) -> Result<Vec<StageWorkflow>, StoreError> {
+        let workflows: Result<Vec<_>, _> = rows.iter().map(decode).collect();
+        workflows.map_err(|source| self.failed(source))
+    }
+}
+
+fn decode(row: &PgRow) -> Result<StageWorkflow, sqlx::Error> {
+    let invalid = |column: &str| sqlx::Error::Decode(format!("`{column}` is invalid").into());
+    let time = |column: &str| {
+        row.try_get::<Option<DateTime<Utc>>, _>(column)
+            .map(|at| at.map(Timestamp::from))
+    };
+    let outcome = |code: i16, column| Outcome::from_code(code).ok_or_else(|| invalid(column));
+    let folded_as: Option<i16> = row.try_get("folded_outcome")?;
+    let breakdown: Option<Json<Breakdown>> = row.try_get("folded")?;
+    let folded = match (folded_as, time("folded_judged_at")?, breakdown) {
+        (Some(code), Some(judged_at), Some(Json(breakdown))) => Some(Folded {
+            outcome: outcome(code, "folded_outcome")?,
+            judged_at,
+            breakdown,
+        }),
+        _ => None,
+    };
+    let details: Option<Json<Details>> = row.try_get("details")?;
+    let details = details.map_or_else(Details::default, |Json(details)| details);
+    let judged = outcome(row.try_get("outcome")?, "outcome")?;
+    let last_leg = match judged {
+        Outcome::Good | Outcome::Late | Outcome::Failed => details.legs.last_end(),
+        Outcome::Open
+        | Outcome::Timeout
+        | Outcome::Cancelled
+        | Outcome::Orphan
+        | Outcome::Invalid
+        | Outcome::Unobservable => None,
+    };
+    Ok(StageWorkflow {
+        key: EventKey(row.try_get::<Uuid, _>("key")?.into_bytes()),
+        trace_id: TraceId::from_slice(row.try_get("trace_id")?)
+            .ok_or_else(|| invalid("trace_id"))?,
+        outcome: judged,
+        judged_at: time("judged_at")?,
+        folded,
+        epoch: row.try_get("epoch")?,
+        started_at: time("started_at")?.ok_or_else(|| invalid("started_at"))?,
+        ended_at: time("ended_at")?.or(last_leg),
+        pauses: details.pauses.union().unwrap_or_default(),
+    })
+}

@@ -1,0 +1,259 @@
+//! Where the time goes: of the mean workflow, good against bad, and of single ones.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::{
+    domain::{
+        classify::piece_keys,
+        definition::{Indicator, Slo, WorkflowIndicator},
+        format,
+        names::SloId,
+        stages::{Breakdown, Stage, StageKind, StageMean, WhereTimeGoes, break_down, last_stage},
+        time::{TimeRange, Timestamp},
+        workflow::EventKey,
+    },
+    store::{StoreError, Tx, WorkflowRecord},
+    web::chart::{Bar, Markup, strip, waterfall},
+};
+
+/// Over the range. The means of a column add up to the whole, the shares to 1.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct StagesView {
+    pub(super) good_workflows: i64,
+    pub(super) bad_workflows: i64,
+    pub(super) good_mean_seconds: Option<f64>,
+    pub(super) bad_mean_seconds: Option<f64>,
+    /// In the order in which workflows come to them.
+    pub(super) stages: Vec<StageRow>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct StageRow {
+    kind: StageKind,
+    name: String,
+    pub(super) title: String,
+    good_mean_seconds: Option<f64>,
+    bad_mean_seconds: Option<f64>,
+    share_of_excess_ratio: Option<f64>,
+    #[serde(skip)]
+    pub(super) bars: Markup,
+    /// Most of what bad workflows take longer is lost here.
+    #[serde(skip)]
+    pub(super) is_slowest: bool,
+}
+
+/// The stages of one workflow, in the order in which it came to them.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct OwnStages {
+    stages: Vec<OwnStage>,
+    /// Where it is by now, of one that has not ended.
+    pub(super) is_in: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct OwnStage {
+    kind: StageKind,
+    name: String,
+    seconds: f64,
+}
+
+fn told_apart(slo: &Slo) -> Option<&WorkflowIndicator> {
+    match &slo.indicator {
+        Indicator::Workflow(workflow) if !workflow.stages.is_none() => Some(workflow),
+        Indicator::Workflow(_) | Indicator::Span(_) => None,
+    }
+}
+
+/// `None` where the definition wants no stages.
+pub(super) async fn over(
+    tx: &mut Tx<'_>,
+    (id, slo): (SloId, &Slo),
+    range: TimeRange,
+) -> Result<Option<StagesView>, StoreError> {
+    let Some(workflow) = told_apart(slo) else {
+        return Ok(None);
+    };
+    let (good, bad) = tx.stage_sums(id, range).await?;
+    let found = WhereTimeGoes::new(&good, &bad);
+    Ok(Some(StagesView::new(&found, workflow.within.as_secs_f64())))
+}
+
+/// Of each of `workflows` that has any, by key.
+pub(super) async fn of_workflows(
+    tx: &mut Tx<'_>,
+    (id, slo): (SloId, &Slo),
+    workflows: impl Iterator<Item = &WorkflowRecord>,
+    now: Timestamp,
+) -> Result<BTreeMap<EventKey, OwnStages>, StoreError> {
+    let Some(indicator) = told_apart(slo) else {
+        return Ok(BTreeMap::new());
+    };
+    let keys: Vec<EventKey> = workflows.map(|record| record.key).collect();
+    let workflows = tx.workflows_for_stages(id, &keys).await?;
+    let keys: Vec<_> = workflows
+        .iter()
+        .map(|one| piece_keys(&indicator.correlate, one.key, one.trace_id))
+        .collect();
+    let pieces = tx.stage_pieces(id, &keys).await?;
+    let own = workflows.iter().zip(&pieces).map(|(workflow, pieces)| {
+        let timeline = workflow.timeline(now);
+        let breakdown = break_down(timeline, pieces, &indicator.stages);
+        let is_in = last_stage(timeline, pieces, &indicator.stages);
+        let stages = OwnStages {
+            stages: OwnStage::all(breakdown),
+            is_in: is_in.map(|stage| stage.title()),
+        };
+        (workflow.key, stages)
+    });
+    Ok(own.collect())
+}
+
+impl StagesView {
+    fn new(found: &WhereTimeGoes, within: f64) -> Self {
+        let slowest = found.slowest().map(|mean| &mean.stage);
+        let longest = [found.good_secs, found.bad_secs].into_iter().flatten();
+        let axis = longest.fold(within, f64::max) * 1.05;
+        let (mut good, mut bad) = (0.0, 0.0);
+        let rows = found.stages.iter().map(|mean| {
+            let bar = |begin: &mut f64, secs: Option<f64>| {
+                let secs = secs?;
+                let bar = Bar {
+                    kind: mean.stage.kind,
+                    begin: *begin / axis,
+                    length: secs / axis,
+                };
+                *begin += secs;
+                Some(bar)
+            };
+            let bars = waterfall(
+                bar(&mut bad, mean.bad_secs),
+                bar(&mut good, mean.good_secs),
+                within / axis,
+            );
+            StageRow::new(mean, bars, slowest)
+        });
+        Self {
+            stages: rows.collect(),
+            good_workflows: found.good_workflows,
+            bad_workflows: found.bad_workflows,
+            good_mean_seconds: found.good_secs,
+            bad_mean_seconds: found.bad_secs,
+        }
+    }
+
+    pub(super) fn good_text(&self) -> String {
+        format::seconds(self.good_mean_seconds)
+    }
+
+    pub(super) fn bad_text(&self) -> String {
+        format::seconds(self.bad_mean_seconds)
+    }
+
+    /// `1,204 good, 38 bad`.
+    pub(super) fn counts_text(&self) -> String {
+        format!(
+            "{} good, {} bad",
+            format::count(self.good_workflows),
+            format::count(self.bad_workflows)
+        )
+    }
+
+    pub(super) fn has_excess(&self) -> bool {
+        self.stages
+            .iter()
+            .any(|stage| stage.share_of_excess_ratio.is_some())
+    }
+
+    /// Where the time is lost, in one sentence.
+    pub(super) fn reading(&self) -> Option<String> {
+        let slowest = self.stages.iter().find(|stage| stage.is_slowest)?;
+        Some(format!(
+            "{} of the extra time: {}",
+            slowest.share_text(),
+            slowest.title
+        ))
+    }
+}
+
+impl StageRow {
+    fn new(mean: &StageMean, bars: Markup, slowest: Option<&Stage>) -> Self {
+        let Stage { kind, name } = mean.stage.clone();
+        Self {
+            kind,
+            name,
+            title: mean.stage.title(),
+            good_mean_seconds: mean.good_secs,
+            bad_mean_seconds: mean.bad_secs,
+            share_of_excess_ratio: mean.share_of_excess,
+            bars,
+            is_slowest: slowest == Some(&mean.stage),
+        }
+    }
+
+    pub(super) fn good_text(&self) -> String {
+        format::seconds(self.good_mean_seconds)
+    }
+
+    pub(super) fn bad_text(&self) -> String {
+        format::seconds(self.bad_mean_seconds)
+    }
+
+    pub(super) fn share_text(&self) -> String {
+        format::percent(self.share_of_excess_ratio)
+    }
+}
+
+impl OwnStage {
+    fn all(breakdown: Breakdown) -> Vec<Self> {
+        let mut parts = breakdown.0;
+        parts.sort_by_key(|part| part.first_micros);
+        #[expect(clippy::cast_precision_loss, reason = "microseconds of a few years")]
+        let secs = |micros: i64| micros as f64 / 1e6;
+        let parts = parts.into_iter();
+        parts
+            .map(|part| Self {
+                seconds: secs(part.micros),
+                kind: part.stage.kind,
+                name: part.stage.name,
+            })
+            .collect()
+    }
+}
+
+impl OwnStages {
+    /// To the scale of the longest workflow beside it.
+    pub(super) fn strip(&self, longest_secs: f64, within_secs: Option<f64>) -> Markup {
+        let axis = longest_secs.max(f64::EPSILON);
+        let mut begin = 0.0;
+        let bars: Vec<Bar> = self
+            .stages
+            .iter()
+            .map(|stage| {
+                let bar = Bar {
+                    kind: stage.kind,
+                    begin: begin / axis,
+                    length: stage.seconds / axis,
+                };
+                begin += stage.seconds;
+                bar
+            })
+            .collect();
+        let deadline = within_secs.map_or(f64::INFINITY, |within| within / axis);
+        strip(&bars, deadline, &self.sentence())
+    }
+
+    /// `wait in orders 3 s, payment 2 s`.
+    fn sentence(&self) -> String {
+        let stages: Vec<String> = self
+            .stages
+            .iter()
+            .map(|stage| {
+                let title = Stage::new(stage.kind, &*stage.name).title();
+                format!("{title} {}", format::seconds(stage.seconds))
+            })
+            .collect();
+        stages.join(", ")
+    }
+}
