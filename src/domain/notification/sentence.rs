@@ -11,6 +11,8 @@ use crate::domain::{
     format, workflow::Outcome,
 };
 
+/// Which group it is must be readable in full if so much of the name is left beside it.
+const SHORTEST_NAME: usize = 6;
 /// As much as a phone shows of a push message.
 const HEADLINE_CHARS: usize = 150;
 
@@ -35,7 +37,9 @@ pub fn place(facts: &Facts, max: usize) -> String {
     let group = if in_full.chars().count() <= max / 2 {
         text::plain(&in_full, max / 2)
     } else {
-        text::plain(&group.values_text(), max * 2 / 3)
+        let values = group.values_text();
+        let fits = values.chars().count() + SHORTEST_NAME <= max;
+        text::plain(&values, if fits { max } else { max * 2 / 3 })
     };
     let room = max.saturating_sub(group.chars().count() + 2);
     match text::plain(&facts.display_name, room) {

@@ -25,8 +25,8 @@ fn every_kind_of_target_is_told_which_group_it_is() {
     let facts = sample::of_group();
     assert_eq!(
         sentence::headline(&facts),
-        "PAGE 412 customers, 1,240 of 9,310 workflows bad (13.3 %) in 1 h, mostly late; \
-         budget gone in 4 h 52 min at this pace: Checkout spe…, rollback, (none)"
+        "PAGE 412 of 9,120 customers, 1,240 of 9,310 workflows bad (13.3 %) in 1 h, mostly late; \
+         budget gone in 4 h 52 min at this pace: Che…, rollback, (none)"
     );
     let slack = slack::body(&facts, Repeat::No).to_string();
     assert!(

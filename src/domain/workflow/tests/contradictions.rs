@@ -138,6 +138,15 @@ fn s10_links_that_an_ending_span_had_no_room_for_are_counted_one_by_one() {
     batch.dropped_links_count = 372;
     let mut start = enqueue(0.0);
     start.dropped_links_count = 5;
-    let world = World::workflow(workflow_slo()).receive(&[start, batch]);
-    assert_eq!(world.unusable, BTreeMap::from([(Unusable::LostLinks, 372)]));
+    let spans = [start, batch];
+    let lost = |correlator| {
+        let slo = WorkflowIndicator {
+            correlate: vec![correlator],
+            ..workflow_slo()
+        };
+        World::workflow(slo).receive(&spans).unusable
+    };
+    let by_links = lost(Correlator::Links { only: None });
+    assert_eq!(by_links, BTreeMap::from([(Unusable::LostLinks, 372)]));
+    assert_eq!(lost(Correlator::Trace), BTreeMap::new());
 }
