@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::{
     domain::{
-        classify::{Classifier, Unusable, piece_keys},
+        classify::{Classifier, Unusable},
         definition::{Indicator, Slo, WorkflowIndicator},
         names::SloId,
         stages::{KnownStages, StageMoves, break_down},
@@ -108,10 +108,11 @@ async fn fold_batch(
     now: Timestamp,
 ) -> Result<usize, StoreError> {
     let workflows = lock_batch(tx, slo, now).await?;
-    let keys: Vec<_> = workflows
+    let begun: Vec<_> = workflows
         .iter()
-        .map(|one| piece_keys(&indicator.correlate, one.key, one.trace_id))
+        .map(|one| (one.key, one.trace_id))
         .collect();
+    let keys = tx.piece_keys(slo, &indicator.correlate, &begun).await?;
     let pieces = tx.stage_pieces(slo, &keys).await?;
     let mut known = KnownStages(tx.known_stages(slo, now).await?);
     let (mut moves, mut refused) = (StageMoves::default(), 0);

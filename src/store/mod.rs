@@ -19,6 +19,7 @@ mod group_reads;
 mod groups;
 mod link_edges;
 mod link_evidence;
+mod linked_traces;
 mod retention;
 mod samples;
 mod sampling_thresholds;

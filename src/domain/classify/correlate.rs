@@ -158,6 +158,11 @@ pub(super) fn followed_links(correlators: &[Correlator]) -> Option<Option<&Selec
     })
 }
 
+/// Whether links carry a workflow on from trace to trace.
+pub fn follows_links(correlators: &[Correlator]) -> bool {
+    followed_links(correlators).is_some()
+}
+
 fn by_trace_state(key: &str, span: &dyn SpanView) -> Option<Correlation> {
     let identity = |trace_state: &str| {
         let id = text(Value::String(trace_state::value(trace_state, key)?))?;

@@ -14,7 +14,7 @@ mod times;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-pub use correlate::{message_key, trace_key};
+pub use correlate::{follows_links, message_key, trace_key};
 pub use findings::{Findings, Unusable};
 pub use follow::Linked;
 pub use pieces::piece_keys;

@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use crate::{
     domain::{
-        classify::piece_keys,
         definition::{Indicator, Slo, WorkflowIndicator},
         format,
         names::SloId,
@@ -92,10 +91,11 @@ pub(super) async fn of_workflows(
     };
     let keys: Vec<EventKey> = workflows.map(|record| record.key).collect();
     let workflows = tx.workflows_for_stages(id, &keys).await?;
-    let keys: Vec<_> = workflows
+    let begun: Vec<_> = workflows
         .iter()
-        .map(|one| piece_keys(&indicator.correlate, one.key, one.trace_id))
+        .map(|one| (one.key, one.trace_id))
         .collect();
+    let keys = tx.piece_keys(id, &indicator.correlate, &begun).await?;
     let pieces = tx.stage_pieces(id, &keys).await?;
     let own = workflows.iter().zip(&pieces).map(|(workflow, pieces)| {
         let timeline = workflow.timeline(now);

@@ -4,7 +4,10 @@ use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest,
     common::v1::{AnyValue, KeyValue, any_value},
     resource::v1::Resource,
-    trace::v1::{ResourceSpans, ScopeSpans, Span, span::SpanKind},
+    trace::v1::{
+        ResourceSpans, ScopeSpans, Span,
+        span::{Link, SpanKind},
+    },
 };
 use prost::Message as _;
 use serde_json::Value;
@@ -31,14 +34,21 @@ fn text(key: &str, value: &str) -> KeyValue {
 /// A message as one request of its own, in seconds after `placed`.
 fn message(
     (trace, placed): ([u8; 16], u64),
-    (kind, queue, service): (SpanKind, &str, &str),
+    about: (SpanKind, &str, &str),
     (from, to): (u64, u64),
 ) -> Vec<u8> {
     let message = Span {
-        kind: kind.into(),
-        attributes: vec![text("messaging.destination.name", queue)],
         end_time_unix_nano: placed + to * SECOND,
         ..span(trace, "message", placed + from * SECOND)
+    };
+    sent(about, message)
+}
+
+fn sent((kind, queue, service): (SpanKind, &str, &str), message: Span) -> Vec<u8> {
+    let message = Span {
+        kind: kind.into(),
+        attributes: vec![text("messaging.destination.name", queue)],
+        ..message
     };
     ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {
@@ -80,6 +90,46 @@ fn order(wait: u64) -> Vec<Vec<u8>> {
             (Producer, "parcels", "payment"),
             (wait + 3, wait + 3),
         ),
+    ]
+}
+
+/// The same order, each hop of which begins a trace of its own that only links to the one before.
+fn linked_order() -> Vec<Vec<u8>> {
+    use SpanKind::{Consumer, Producer};
+    let placed = minutes_ago(3);
+    let [shop, payment, packing]: [[u8; 16]; 3] = rand::random();
+    let from_to = |trace, from: u64, to: u64| Span {
+        end_time_unix_nano: placed + to * SECOND,
+        ..span(trace, "message", placed + from * SECOND)
+    };
+    let after = |mut later: Span, earlier: &Span| {
+        later.links.push(Link {
+            trace_id: earlier.trace_id.clone(),
+            span_id: earlier.span_id.clone(),
+            ..Link::default()
+        });
+        later
+    };
+    let within = |child: Span, parent: &Span| Span {
+        parent_span_id: parent.span_id.clone(),
+        ..child
+    };
+    let start = span(shop, "order placed", placed);
+    let to_cards = within(from_to(shop, 0, 1), &start);
+    let paying = after(from_to(payment, 11, 13), &to_cards);
+    let to_parcels = within(from_to(payment, 13, 13), &paying);
+    let packed = after(from_to(packing, 15, 16), &to_parcels);
+    let end = within(
+        span(packing, "order confirmed", placed + 16 * SECOND),
+        &packed,
+    );
+    vec![
+        request(vec![end]),
+        sent((Consumer, "parcels", "packing"), packed),
+        sent((Producer, "cards", "shop"), to_cards),
+        sent((Producer, "parcels", "payment"), to_parcels),
+        request(vec![start]),
+        sent((Consumer, "cards", "payment"), paying),
     ]
 }
 
@@ -142,6 +192,35 @@ async fn the_page_and_its_twin_tell_the_wait_in_every_queue() {
             "the page does not say `{said}`: {page}"
         );
     }
+}
+
+#[tokio::test]
+async fn the_stages_of_a_workflow_are_told_across_the_traces_that_links_join() {
+    let database = TestDatabase::create().await;
+    let by_links = ORDERS.replace("correlate: [trace]", "correlate: [links]");
+    let site = Site::on(&database, by_links.trim_start());
+    let service = site.start().await;
+    send(&service.api, linked_order()).await;
+    let stages = until("the stages", async || {
+        let twin = service.api.json("/api/v1/slos/orders?range=1h").await;
+        let stages = twin["where_the_time_goes"].clone();
+        (stages["good_workflows"] == 1).then_some(stages)
+    })
+    .await;
+    let rows = stages["stages"].as_array().unwrap().iter().map(|stage| {
+        let name = stage["name"].as_str().unwrap().to_owned();
+        (name, stage["good_mean_seconds"].as_f64().unwrap())
+    });
+    assert_eq!(
+        rows.collect::<Vec<_>>(),
+        [
+            ("shop".to_owned(), 1.0),
+            ("cards".to_owned(), 10.0),
+            ("payment".to_owned(), 2.0),
+            ("parcels".to_owned(), 2.0),
+            ("packing".to_owned(), 1.0),
+        ]
+    );
 }
 
 fn row(stage: &Value) -> (String, f64, f64) {
