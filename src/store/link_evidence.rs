@@ -13,7 +13,8 @@ use uuid::Uuid;
 use super::{
     StoreError, Tx,
     link_edges::{SpanColumns, span, trace_id, uuid},
-    workflows::{JudgingBySlo, Known, Rows},
+    workflow_rows::{Known, Rows},
+    workflows::JudgingBySlo,
 };
 use crate::domain::{
     batch::BatchPiece,

@@ -30,6 +30,7 @@ mod stage_workflows;
 mod statuses;
 mod watermark;
 mod workflow_reads;
+mod workflow_rows;
 mod workflows;
 
 use std::{str::FromStr as _, time::Duration};

@@ -32,7 +32,7 @@ use crate::{
         status::SloState,
         time::{Resolution, TimeRange, Timestamp},
     },
-    store::{GroupTally, SeriesQuery, SloRecord},
+    store::{GroupTally, SeriesQuery, SloRecord, StoreError, Tx},
 };
 
 /// More rows than that are neither read nor sent; a filter finds the others.
@@ -100,26 +100,7 @@ async fn view(state: &WebState, filter: &Filter) -> Result<OverviewView, WebErro
     summaries.sort_by_key(|(id, summary)| urgency(summary, tally(&tallies, *id)));
     let more = summaries.len().saturating_sub(MOST_ROWS);
     summaries.truncate(MOST_ROWS);
-    let longest = summaries
-        .iter()
-        .map(|(_, slo)| slo.window_seconds)
-        .max()
-        .unwrap_or(0);
-    let day = Resolution::Day.length();
-    let from = now - SPARK_DAYS * day - Duration::from_secs(longest);
-    let ids: Vec<SloId> = summaries.iter().filter_map(|(id, _)| *id).collect();
-    let query = SeriesQuery {
-        resolution: Resolution::Day,
-        range: TimeRange::new(from.floor_to(day), now.ceil_to(day)),
-        step: day,
-    };
-    let mut days = tx.series(&ids, query).await?;
-    for (id, summary) in &summaries {
-        if let (Some(id), Some(slo)) = (id, catalog.slos.get(&summary.name)) {
-            let corrections = corrections(&mut tx, (*id, slo), query.range, day).await?;
-            days.entry(*id).or_default().extend(corrections);
-        }
-    }
+    let days = days(&mut tx, &catalog, &summaries, now).await?;
     let transitions = history::since(&mut tx, None, now - Resolution::Day.length(), 12).await?;
     let budget_left_by_day = summaries
         .iter()
@@ -148,6 +129,36 @@ async fn view(state: &WebState, filter: &Filter) -> Result<OverviewView, WebErro
         transitions,
         ever_received: ever_received(facts, &records),
     })
+}
+
+/// What counts of each day, as far back as the oldest point of a spark line looks.
+async fn days(
+    tx: &mut Tx<'_>,
+    catalog: &Catalog,
+    summaries: &[(Option<SloId>, Summary)],
+    now: Timestamp,
+) -> Result<BTreeMap<SloId, Vec<SeriesPoint>>, StoreError> {
+    let longest = summaries
+        .iter()
+        .map(|(_, slo)| slo.window_seconds)
+        .max()
+        .unwrap_or(0);
+    let day = Resolution::Day.length();
+    let from = now - SPARK_DAYS * day - Duration::from_secs(longest);
+    let ids: Vec<SloId> = summaries.iter().filter_map(|(id, _)| *id).collect();
+    let query = SeriesQuery {
+        resolution: Resolution::Day,
+        range: TimeRange::new(from.floor_to(day), now.ceil_to(day)),
+        step: day,
+    };
+    let mut days = tx.series(&ids, query).await?;
+    for (id, summary) in summaries {
+        if let (Some(id), Some(slo)) = (id, catalog.slos.get(&summary.name)) {
+            let corrections = corrections(tx, (*id, slo), query.range, day).await?;
+            days.entry(*id).or_default().extend(corrections);
+        }
+    }
+    Ok(days)
 }
 
 type Tallies = BTreeMap<SloId, GroupTally>;

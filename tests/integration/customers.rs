@@ -91,12 +91,12 @@ async fn hurt(store: &Store, range: TimeRange) -> Option<CustomersHurt> {
     tx.customers_hurt(&[SLO], range).await.unwrap().remove(&SLO)
 }
 
-const fn out_of(affected: i64, customers: i64) -> Option<CustomersHurt> {
+const fn out_of(affected: i64, customers: i64) -> CustomersHurt {
     let total = CustomerTotal {
         customers,
         is_lower_bound: false,
     };
-    Some(CustomersHurt { affected, total })
+    CustomersHurt { affected, total }
 }
 
 #[tokio::test]
@@ -112,13 +112,13 @@ async fn customers_are_told_out_of_all_that_had_an_event() {
     ];
     record(store, Writer(0), &events).await;
     let first_hour = TimeRange::new(at(0), at(HOUR));
-    assert_eq!(hurt(store, first_hour).await, out_of(1, 2));
+    assert_eq!(hurt(store, first_hour).await, Some(out_of(1, 2)));
     // Who is affected is told to the minute, of how many by whole hours.
     let minutes = TimeRange::new(at(30), at(HOUR + 60));
-    assert_eq!(hurt(store, minutes).await, out_of(1, 3));
+    assert_eq!(hurt(store, minutes).await, Some(out_of(1, 3)));
     for days in [2, 9, 400] {
         let range = TimeRange::new(at(0), at(days * 24 * HOUR));
-        assert_eq!(hurt(store, range).await, out_of(2, 4), "{days} days");
+        assert_eq!(hurt(store, range).await, Some(out_of(2, 4)), "{days} days");
     }
     let nobody = TimeRange::new(at(29 * HOUR), at(31 * HOUR));
     assert_eq!(hurt(store, nobody).await, None);
@@ -144,7 +144,7 @@ async fn a_customer_whose_only_bad_event_was_corrected_is_not_affected_any_more(
     let days = TimeRange::new(at(0), at(10 * 24 * HOUR));
     record(store, Writer(1), &[succeeded(1, 50)]).await;
     for range in [day, days] {
-        assert_eq!(hurt(store, range).await, out_of(1, 1));
+        assert_eq!(hurt(store, range).await, Some(out_of(1, 1)));
     }
     record(store, Writer(1), &[succeeded(2, 50)]).await;
     for range in [day, days] {
@@ -179,7 +179,7 @@ async fn a_customer_per_event_fills_a_bucket_and_no_more() {
     // The next hour has room again.
     record(store, Writer(0), &[bad(20_000, HOUR + 5)]).await;
     let next_hour = TimeRange::new(at(HOUR), at(2 * HOUR));
-    assert_eq!(hurt(store, next_hour).await, out_of(1, 1));
+    assert_eq!(hurt(store, next_hour).await, Some(out_of(1, 1)));
 }
 
 #[tokio::test]
@@ -196,7 +196,7 @@ async fn old_buckets_are_dropped_and_newer_ones_stay() {
     tx.commit().await.unwrap();
     assert_eq!(dropped, 2, "an hour with its one customer");
     let days = TimeRange::new(at(0), at(10 * 24 * HOUR));
-    assert_eq!(hurt(store, days).await, out_of(2, 2));
+    assert_eq!(hurt(store, days).await, Some(out_of(2, 2)));
 }
 
 /// One piece of evidence of a small world, by small numbers.
@@ -268,7 +268,8 @@ fn expected(pieces: &[Piece]) -> Vec<(i64, i64)> {
         }
     }
     let count = |sets: &BTreeMap<i64, BTreeSet<u8>>, hour| {
-        sets.get(&hour).map_or(0, |set| set.len() as i64)
+        sets.get(&hour)
+            .map_or(0, |set| i64::try_from(set.len()).unwrap())
     };
     (0..4)
         .map(|hour| (count(&bad, hour), count(&all, hour)))
@@ -291,6 +292,13 @@ async fn by_hour(database: &TestDatabase) -> Vec<(i64, i64)> {
     hours
 }
 
+async fn write(store: &Store, writer: Writer, pieces: &[Piece]) {
+    for chunk in pieces.chunks(3) {
+        let evidence: Vec<Evidence> = chunk.iter().map(|piece| piece.evidence()).collect();
+        record(store, writer, &evidence).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn any_order_with_duplicates_over_two_writers_gives_the_customers_of_an_independent_count() {
     let shuffled = pieces().prop_flat_map(|pieces| {
@@ -302,13 +310,8 @@ async fn any_order_with_duplicates_over_two_writers_gives_the_customers_of_an_in
         let pieces = shuffled.new_tree(&mut runner).unwrap().current();
         let database = ready().await;
         let (one, other) = pieces.split_at(pieces.len() / 2);
-        let write = async |writer, pieces: &[Piece]| {
-            for chunk in pieces.chunks(3) {
-                let evidence: Vec<Evidence> = chunk.iter().map(|piece| piece.evidence()).collect();
-                record(&database.store, writer, &evidence).await;
-            }
-        };
-        tokio::join!(write(Writer(0), one), write(Writer(1), other));
+        let store = &database.store;
+        tokio::join!(write(store, Writer(0), one), write(store, Writer(1), other));
         assert_eq!(by_hour(&database).await, expected(&pieces), "{pieces:?}");
     }
 }

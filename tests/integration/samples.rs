@@ -110,6 +110,12 @@ impl<'a> Replica<'a> {
         }
     }
 
+    async fn receive(&mut self, order: &[usize], spans: &[Span]) {
+        for request in order.chunks(40) {
+            self.record(request.iter().map(|at| &spans[*at])).await;
+        }
+    }
+
     /// Returns how many events were admitted with their attributes.
     async fn record<'s>(&mut self, spans: impl IntoIterator<Item = &'s Span>) -> usize {
         let mut findings = Findings {
@@ -278,13 +284,9 @@ async fn any_order_with_duplicates_over_two_replicas_gives_the_same_sample() {
         let order = shuffled.new_tree(&mut runner).unwrap().current();
         let database = ready().await;
         let (one, other) = order.split_at(order.len() / 2);
-        let write = async |writer, order: &[usize]| {
-            let mut replica = Replica::new(&database.store, &classifier, writer);
-            for request in order.chunks(40) {
-                replica.record(request.iter().map(|at| &spans[*at])).await;
-            }
-        };
-        tokio::join!(write(0, one), write(1, other));
+        let mut replicas = [0, 1].map(|at| Replica::new(&database.store, &classifier, at));
+        let [first, second] = &mut replicas;
+        tokio::join!(first.receive(one, &spans), second.receive(other, &spans));
         assert_eq!(sample(&database.store).await, wanted, "{order:?}");
         trim(&database.store).await;
         assert_eq!(sample(&database.store).await, wanted, "{order:?}");

@@ -171,11 +171,11 @@ impl Findings {
     ) -> Vec<Evidence> {
         let mut pieces = Vec::new();
         if let Indicator::Workflow(workflow) = indicator {
-            for fact in fan_out::besides(workflow, &evidence.fact, span) {
+            let besides = fan_out::besides(workflow, &evidence.fact, span);
+            for fact in besides.into_iter().flatten() {
                 match fact {
-                    None => {}
-                    Some(Err(why)) => self.note(evidence.slo, why),
-                    Some(Ok(fact)) => pieces.push(Evidence {
+                    Err(why) => self.note(evidence.slo, why),
+                    Ok(fact) => pieces.push(Evidence {
                         fact,
                         ..evidence.clone()
                     }),

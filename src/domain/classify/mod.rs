@@ -121,31 +121,37 @@ impl Classifier {
             match found {
                 None => {}
                 Some(Err(why)) => findings.note(*id, why),
-                Some(Ok((correlation, fact))) => {
-                    let Some(sample) = findings.weigh(*id, slo, span) else {
-                        return;
-                    };
-                    let evidence = Evidence {
-                        slo: *id,
-                        key: trace_key(span.trace_id()),
-                        label: span.trace_id().to_string(),
-                        fact,
-                        trace_id: span.trace_id(),
-                        customer: customer((*id, slo), span, findings),
-                        sample,
-                        group: slo
-                            .group_by
-                            .as_ref()
-                            .map_or_else(GroupValues::default, |by| group(by, span)),
-                    };
-                    findings.add(correlation, (evidence, &slo.indicator), span);
-                }
+                Some(Ok(said)) => add(said, (*id, slo), span, findings),
             }
         });
         for followed in &self.followed {
             followed.read(span, findings);
         }
     }
+}
+
+/// What the span says becomes evidence, unless how likely it was kept forbids that.
+fn add(
+    (correlation, fact): (Correlation, Fact),
+    (id, slo): (SloId, &Slo),
+    span: &dyn SpanView,
+    findings: &mut Findings,
+) {
+    let Some(sample) = findings.weigh(id, slo, span) else {
+        return;
+    };
+    let group_by = slo.group_by.as_ref();
+    let evidence = Evidence {
+        slo: id,
+        key: trace_key(span.trace_id()),
+        label: span.trace_id().to_string(),
+        fact,
+        trace_id: span.trace_id(),
+        customer: customer((id, slo), span, findings),
+        sample,
+        group: group_by.map_or_else(GroupValues::default, |by| group(by, span)),
+    };
+    findings.add(correlation, (evidence, &slo.indicator), span);
 }
 
 fn selectors(indicator: &Indicator) -> impl Iterator<Item = (Role, &Selector)> {

@@ -115,20 +115,22 @@ impl PieceFinder {
     fn add_message(&self, span: &dyn SpanView, piece: &Piece, found: &mut Vec<FoundPiece>) {
         let id = id_of(span, piece);
         let begin = found.len();
-        for (correlators, wanted_by) in &self.auto {
-            for key in keys_of(correlators, span) {
-                let mut own = found.iter().skip(begin);
-                if own.any(|other| other.key == key) {
-                    continue;
-                }
-                found.push(FoundPiece {
-                    id,
-                    key,
-                    slo: None,
-                    wanted_by: Arc::clone(wanted_by),
-                    piece: piece.clone(),
-                });
+        let wanted = self.auto.iter().flat_map(|(correlators, wanted_by)| {
+            let keys = keys_of(correlators, span).into_iter();
+            keys.map(move |key| (key, wanted_by))
+        });
+        for (key, wanted_by) in wanted {
+            let mut own = found.iter().skip(begin);
+            if own.any(|other| other.key == key) {
+                continue;
             }
+            found.push(FoundPiece {
+                id,
+                key,
+                slo: None,
+                wanted_by: Arc::clone(wanted_by),
+                piece: piece.clone(),
+            });
         }
     }
 }

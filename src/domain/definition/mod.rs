@@ -18,6 +18,7 @@ mod group_by;
 mod node;
 mod problem;
 mod read;
+mod schema;
 mod slo;
 mod stages;
 mod suggest;
@@ -30,9 +31,9 @@ pub use self::{
     catalog::Catalog,
     check::load,
     duration::{ParseDurationError, format_duration, parse_duration},
-    file::json_schema,
     group_by::GroupBy,
     problem::{DefinitionFile, Excerpt, Problem, ProblemSeverity},
+    schema::json_schema,
     slo::{
         AttributeName, Correlator, FanOut, Indicator, Slo, Source, SpanIndicator, SpanInstant,
         StartedAt, TimeUnit, WorkflowIndicator,

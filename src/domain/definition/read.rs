@@ -9,8 +9,8 @@ use std::{fmt, marker::PhantomData};
 use serde::{
     Deserialize, Deserializer,
     de::{
-        DeserializeOwned, DeserializeSeed, Error as _, IntoDeserializer as _, MapAccess, SeqAccess,
-        Visitor, value::SeqDeserializer,
+        DeserializeOwned, DeserializeSeed, Error as _, IgnoredAny, IntoDeserializer as _,
+        MapAccess, SeqAccess, Visitor, value::SeqDeserializer,
     },
     forward_to_deserialize_any,
 };
@@ -445,6 +445,17 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for TextOrList<T> {
         deserializer
             .deserialize_tuple_struct(TEXT_OR_LIST, 1, TextOrVisitor(PhantomData))
             .map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        TextOr::<IgnoredAny>::deserialize(deserializer).and_then(|value| match value {
+            TextOr::Text(text) => Ok(Self(text)),
+            TextOr::Shape(_) => Err(serde::de::Error::custom(
+                "text or a number is expected here",
+            )),
+        })
     }
 }
 

@@ -38,7 +38,7 @@ pub struct Placement {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Move {
     /// Pieces come in: joined with what is known.
-    Joined(Workflow),
+    Joined(Box<Workflow>),
     /// Pieces go out, so it is to be made of those that remain.
     Left,
 }
@@ -81,13 +81,13 @@ impl Placement {
                 Move::Joined(workflow) => workflow.join(&said),
                 Move::Left => {}
             })
-            .or_insert(Move::Joined(said));
+            .or_insert_with(|| Move::Joined(Box::new(said)));
     }
 
     /// What is joined with what is known.
     pub fn joined(&self) -> Gathered {
         let joined = self.moves.iter().filter_map(|(at, change)| match change {
-            Move::Joined(workflow) => Some((event_id(at.0, at.1), workflow.clone())),
+            Move::Joined(workflow) => Some((event_id(at.0, at.1), Workflow::clone(workflow))),
             Move::Left => None,
         });
         joined.collect()

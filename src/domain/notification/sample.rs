@@ -169,15 +169,7 @@ pub(super) fn arbitrary() -> impl Strategy<Value = Facts> {
                 counts: counts(late, late, 1, good),
                 burn_rate: ratio,
             },
-            differences: vec![
-                Difference {
-                    attribute: worst.label.clone(),
-                    value: name.clone(),
-                    bad_ratio: f64::NAN,
-                    good_ratio: 1.0,
-                };
-                5
-            ],
+            differences: vec![difference_of_no_number(&worst.label, &name); 5],
             worst: vec![worst; 5],
             slowest_stage: Some(SlowestStage {
                 title: url.clone(),
@@ -190,6 +182,15 @@ pub(super) fn arbitrary() -> impl Strategy<Value = Facts> {
             ..base
         }
     })
+}
+
+fn difference_of_no_number(attribute: &str, value: &str) -> Difference {
+    Difference {
+        attribute: attribute.to_owned(),
+        value: value.to_owned(),
+        bad_ratio: f64::NAN,
+        good_ratio: 1.0,
+    }
 }
 
 /// Values are as long as classifying lets them be.

@@ -70,15 +70,7 @@ impl World {
     fn take(&mut self, step: Step) {
         match step {
             Step::Live(seconds) => (0..seconds).for_each(|_| self.live()),
-            Step::FallSilent(nth) => {
-                if let Place::Running(replica) = self.places[nth] {
-                    self.places[nth] = Place::Silent(replica);
-                    if let Some(beat) = self.last_beats.get(&replica) {
-                        let hold = [*beat, beat + SILENCE + CATCH_UP];
-                        self.holds.push((replica, hold));
-                    }
-                }
-            }
+            Step::FallSilent(nth) => self.fall_silent(nth),
             Step::Return(nth) => {
                 if let Place::Silent(replica) = self.places[nth] {
                     self.places[nth] = Place::Running(replica);
@@ -91,6 +83,17 @@ impl World {
                 self.places[nth] = Place::Running(ReplicaId(self.started));
             }
             Step::Leave(nth) => self.leave(nth),
+        }
+    }
+
+    fn fall_silent(&mut self, nth: usize) {
+        let Place::Running(replica) = self.places[nth] else {
+            return;
+        };
+        self.places[nth] = Place::Silent(replica);
+        if let Some(beat) = self.last_beats.get(&replica) {
+            let hold = [*beat, beat + SILENCE + CATCH_UP];
+            self.holds.push((replica, hold));
         }
     }
 

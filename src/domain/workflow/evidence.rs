@@ -228,7 +228,8 @@ impl Workflow {
     }
 }
 
-fn earliest<T: Ord + Copy>(a: Option<T>, b: Option<T>) -> Option<T> {
+/// Of two that may both be unknown.
+pub(super) fn earliest<T: Ord + Copy>(a: Option<T>, b: Option<T>) -> Option<T> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Completion;
+use super::{Completion, evidence::earliest};
 use crate::domain::time::Timestamp;
 
 /// What tells the legs of one workflow apart: the first 8 bytes of a hash.
@@ -189,13 +189,6 @@ impl LegEnds {
 
 fn index(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
-}
-
-fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
 }
 
 /// As it is kept: a thousand legs in some 40 kB.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CancelPolicy, Promise, Workflow, legs::LegsProgress};
+use super::{CancelPolicy, Promise, Workflow, evidence::earliest, legs::LegsProgress};
 use crate::domain::{counts::EventCounts, sampling::EndSampling, time::Timestamp};
 
 /// How a workflow ended, as far as an SLO is concerned.
@@ -185,11 +185,9 @@ impl Ends {
                 .map_or_else(CancelPolicy::default, |terms| terms.cancelled),
             unfinished: Outcome::Timeout,
         };
-        let earliest =
-            |known: Option<Timestamp>, at: Timestamp| Some(known.map_or(at, |known| known.min(at)));
         match details.legs.progress(details.completion(start), start) {
-            LegsProgress::Completed(at) => ends.success = earliest(ends.success, at),
-            LegsProgress::Failed(at) => ends.failure = earliest(ends.failure, at),
+            LegsProgress::Completed(at) => ends.success = earliest(ends.success, Some(at)),
+            LegsProgress::Failed(at) => ends.failure = earliest(ends.failure, Some(at)),
             // It may have finished well: neither good nor bad can be told.
             LegsProgress::UnknownNumber => ends.unfinished = Outcome::Invalid,
             LegsProgress::TooMany if ends.success.is_none() => return Err(TooManyLegs),

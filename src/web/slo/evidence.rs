@@ -43,120 +43,167 @@ impl EvidenceView {
     }
 }
 
-fn explanation(reason: &str) -> (&'static str, &'static str) {
-    match reason {
-        "uncorrelated" => (
-            "unmatched spans: they carry none of the attributes that the definition correlates by",
-            "Set one of these attributes on the spans, or add one that they have to `correlate`.",
-        ),
-        "too_late" => (
-            "late spans: they speak of a time whose records may be gone, so they were not counted",
-            "Check the senders' clocks, and how long collectors keep what they could not send.",
-        ),
-        "no_start_time" => (
-            "spans whose `startedAt` attribute is missing or is no time",
-            "Set it where the work is handed over, or correct `startedAt` in the definition.",
-        ),
-        "no_leg" => (
-            "spans of legs without the attribute that `legs.by` tells legs apart by",
-            "Set it on every span that finishes or fails a leg, or correct `legs.by`.",
-        ),
-        "no_number" => (
-            "spans whose `legs.expect` attribute is not a whole number",
-            "Set it to the number of legs, or correct `legs.expect` in the definition.",
-        ),
-        "evidence_lost" => (
-            "links that senders had no room for: workflows that end in them look as if they never did",
-            "Raise the senders' limit of links per span (OTEL_SPAN_LINK_COUNT_LIMIT), or consume \
-             smaller batches.",
-        ),
-        "key_too_long" => (
-            "spans whose key is longer than any id: a payload seems to stand in its place",
-            "Correlate by an attribute that holds an id of at most 1,024 bytes.",
-        ),
-        "too_many_links" => (
-            "spans with more links or messages than are looked at; the workflows of the others are lost",
-            "Publish and process batches of at most 1,000 messages per span, or one span per message.",
-        ),
-        "too_many_hops" => (
-            "spans whose work began more than 32 links away, where they were not followed",
-            "Correlate by an attribute that is handed on, or end the workflow earlier.",
-        ),
-        _ => noted(reason),
-    }
-}
+/// A reason, what it means, and what to do about it.
+type Explained = (&'static str, &'static str, &'static str);
 
-fn noted(reason: &str) -> (&'static str, &'static str) {
-    match reason {
-        "clamped" => (
-            "workflows that ended just before they started: counted as having taken no time",
-            "If there are many, check how the hosts keep time; up to a second apart does no harm.",
-        ),
-        "ends_before_start" => (
-            "workflows that ended long before they started: not counted",
-            "Check the clocks of the hosts, and whether two workflows share one key.",
-        ),
-        "contradicted" => (
-            "events whose copies say different things: the worst counts",
-            "Find out which client sends a span again with another status or other attributes.",
-        ),
-        "too_many_pauses" => (
-            "workflows with more than 128 pauses: not judged",
-            "Select fewer, longer spans as `pause`.",
-        ),
-        "too_many_legs" => (
-            "workflows with more than 1,000 legs: not judged",
-            "Correlate by a smaller unit of work, or let one last span finish it, without `legs`.",
-        ),
-        "unknown_legs" => (
-            "workflows of which no span told how many legs there are: not judged",
-            "Set the attribute of `legs.expect` on the span that starts the work.",
-        ),
-        "reused" => (
-            "starts after the end of a workflow with the same key: taken for that workflow",
-            "Tell the runs apart: `{ attribute: ..., run: ... }` in `correlate`.",
-        ),
-        "unknown_weight" => (
-            "spans that do not say how likely they were kept, which `unknownWeight: reject` refuses",
-            "Let all senders sample with `ot=th`, or write `unknownWeight: one` if they keep all.",
-        ),
-        "invalid_sampling" => (
-            "spans whose sampling is malformed or cannot be true, so their weight is unknown",
-            "Check `ot=th:...;rv:...` in their trace state, or the attribute that `weight` names.",
-        ),
-        "capped_weight" => (
-            "spans that stand for more than a million others, and were counted for a million",
-            "Check their sampler: hardly anything that it keeps so rarely can be judged.",
-        ),
-        CUSTOMERS_OVERFLOW => (
-            "events of customers beyond the first 10,000 of an hour or day, which are not told apart",
-            "Name an attribute in `customer` that stays the same over a customer's events: this one may be new with each.",
-        ),
-        "customer_cut" => (
-            "customers whose name is longer than 256 bytes; it was cut, so some may count as one",
-            "Name an attribute in `customer` that holds a short id.",
-        ),
-        "attributes_cut" => (
-            "spans with more attributes than are compared, 16 and 16 of their resource, or with longer ones than 128 bytes; they count all the same",
-            "Nothing must be done. If what bad events share is missing, give it a short value and an attribute whose name comes early in the alphabet.",
-        ),
-        "corrected" => (
-            "verdicts that a later span changed; each event still counts once",
-            "If there are many, lengthen `grace`, so that verdicts wait for late spans.",
-        ),
-        "too_many_stage_spans" => (
-            "messages that there was no room for: where the time goes is told less precisely",
-            "Declare the stages that matter in `stages`, or write `stages: none`.",
-        ),
-        "too_many_stages" => (
-            "times in stages that are one too many: they are shown as `other`",
-            "Queues whose names hold ids are told apart for ever: declare stages in `stages`.",
-        ),
-        _ => (
-            "noted by another version of this service",
-            "Look the reason up in the documentation of that version.",
-        ),
-    }
+/// Of spans, and of which workflow they are.
+const SPANS: &[Explained] = &[
+    (
+        "uncorrelated",
+        "unmatched spans: they carry none of the attributes that the definition correlates by",
+        "Set one of these attributes on the spans, or add one that they have to `correlate`.",
+    ),
+    (
+        "too_late",
+        "late spans: they speak of a time whose records may be gone, so they were not counted",
+        "Check the senders' clocks, and how long collectors keep what they could not send.",
+    ),
+    (
+        "no_start_time",
+        "spans whose `startedAt` attribute is missing or is no time",
+        "Set it where the work is handed over, or correct `startedAt` in the definition.",
+    ),
+    (
+        "no_leg",
+        "spans of legs without the attribute that `legs.by` tells legs apart by",
+        "Set it on every span that finishes or fails a leg, or correct `legs.by`.",
+    ),
+    (
+        "no_number",
+        "spans whose `legs.expect` attribute is not a whole number",
+        "Set it to the number of legs, or correct `legs.expect` in the definition.",
+    ),
+    (
+        "key_too_long",
+        "spans whose key is longer than any id: a payload seems to stand in its place",
+        "Correlate by an attribute that holds an id of at most 1,024 bytes.",
+    ),
+];
+
+/// Of links and messages.
+const LINKS: &[Explained] = &[
+    (
+        "evidence_lost",
+        "links that senders had no room for: workflows that end in them look as if they never did",
+        "Raise the senders' limit of links per span (OTEL_SPAN_LINK_COUNT_LIMIT), or consume \
+         smaller batches.",
+    ),
+    (
+        "too_many_links",
+        "spans with more links or messages than are looked at; the workflows of the others are lost",
+        "Publish and process batches of at most 1,000 messages per span, or one span per message.",
+    ),
+    (
+        "too_many_hops",
+        "spans whose work began more than 32 links away, where they were not followed",
+        "Correlate by an attribute that is handed on, or end the workflow earlier.",
+    ),
+];
+
+/// Of workflows, found when they are judged.
+const WORKFLOWS: &[Explained] = &[
+    (
+        "clamped",
+        "workflows that ended just before they started: counted as having taken no time",
+        "If there are many, check how the hosts keep time; up to a second apart does no harm.",
+    ),
+    (
+        "ends_before_start",
+        "workflows that ended long before they started: not counted",
+        "Check the clocks of the hosts, and whether two workflows share one key.",
+    ),
+    (
+        "contradicted",
+        "events whose copies say different things: the worst counts",
+        "Find out which client sends a span again with another status or other attributes.",
+    ),
+    (
+        "too_many_pauses",
+        "workflows with more than 128 pauses: not judged",
+        "Select fewer, longer spans as `pause`.",
+    ),
+    (
+        "too_many_legs",
+        "workflows with more than 1,000 legs: not judged",
+        "Correlate by a smaller unit of work, or let one last span finish it, without `legs`.",
+    ),
+    (
+        "unknown_legs",
+        "workflows of which no span told how many legs there are: not judged",
+        "Set the attribute of `legs.expect` on the span that starts the work.",
+    ),
+    (
+        "reused",
+        "starts after the end of a workflow with the same key: taken for that workflow",
+        "Tell the runs apart: `{ attribute: ..., run: ... }` in `correlate`.",
+    ),
+    (
+        "corrected",
+        "verdicts that a later span changed; each event still counts once",
+        "If there are many, lengthen `grace`, so that verdicts wait for late spans.",
+    ),
+];
+
+/// Of how likely spans were kept.
+const SAMPLING: &[Explained] = &[
+    (
+        "unknown_weight",
+        "spans that do not say how likely they were kept, which `unknownWeight: reject` refuses",
+        "Let all senders sample with `ot=th`, or write `unknownWeight: one` if they keep all.",
+    ),
+    (
+        "invalid_sampling",
+        "spans whose sampling is malformed or cannot be true, so their weight is unknown",
+        "Check `ot=th:...;rv:...` in their trace state, or the attribute that `weight` names.",
+    ),
+    (
+        "capped_weight",
+        "spans that stand for more than a million others, and were counted for a million",
+        "Check their sampler: hardly anything that it keeps so rarely can be judged.",
+    ),
+];
+
+/// Of what is told besides good and bad.
+const DETAILS: &[Explained] = &[
+    (
+        CUSTOMERS_OVERFLOW,
+        "events of customers beyond the first 10,000 of an hour or day, which are not told apart",
+        "Name an attribute in `customer` that stays the same over a customer's events: this one may be new with each.",
+    ),
+    (
+        "customer_cut",
+        "customers whose name is longer than 256 bytes; it was cut, so some may count as one",
+        "Name an attribute in `customer` that holds a short id.",
+    ),
+    (
+        "attributes_cut",
+        "spans with more attributes than are compared, 16 and 16 of their resource, or with longer ones than 128 bytes; they count all the same",
+        "Nothing must be done. If what bad events share is missing, give it a short value and an attribute whose name comes early in the alphabet.",
+    ),
+    (
+        "too_many_stage_spans",
+        "messages that there was no room for: where the time goes is told less precisely",
+        "Declare the stages that matter in `stages`, or write `stages: none`.",
+    ),
+    (
+        "too_many_stages",
+        "times in stages that are one too many: they are shown as `other`",
+        "Queues whose names hold ids are told apart for ever: declare stages in `stages`.",
+    ),
+];
+
+/// Whoever wrote it into the database was newer or older than this service.
+const UNHEARD_OF: (&str, &str) = (
+    "noted by another version of this service",
+    "Look the reason up in the documentation of that version.",
+);
+
+fn explanation(reason: &str) -> (&'static str, &'static str) {
+    [SPANS, LINKS, WORKFLOWS, SAMPLING, DETAILS]
+        .into_iter()
+        .flatten()
+        .find(|(explained, ..)| *explained == reason)
+        .map_or(UNHEARD_OF, |(_, meaning, next_step)| (meaning, next_step))
 }
 
 #[cfg(test)]

@@ -52,10 +52,7 @@ pub(super) async fn view(
     let mut tx = state.store.begin("read an SLO").await?;
     let (record, group) = record(&mut tx, slo, whose).await?;
     let id = record.as_ref().map_or(UNKNOWN, |record| record.id);
-    let mut summary = Summary::new(slo, record.as_ref());
-    let open = tx.open_workflows(&[id], now, slo.grace).await?;
-    let open = open.get(&id).copied().unwrap_or_default();
-    (summary.in_flight, summary.overdue) = (open.in_flight, open.overdue);
+    let summary = summary(&mut tx, slo, record.as_ref(), now).await?;
     let window = TimeRange::ending_at(now, slo.window);
     let first_event_at = record.as_ref().and_then(|record| record.first_event_at);
     let burn = burn_context(slo, &summary, first_event_at, now);
@@ -63,21 +60,12 @@ pub(super) async fn view(
     let recent = TimeRange::ending_at(now, HOUR);
     let (customers, customers_total) = customers(&mut tx, id, recent).await?;
     let sample = tx.event_sample(id, recent).await?;
-    let worst = tx.worst_workflows(id, (recent, now), MOST).await?;
-    let oldest = tx.oldest_open_workflows(id, MOST).await?;
-    let mut own =
-        stages::of_workflows(&mut tx, (id, slo), worst.iter().chain(&oldest), now).await?;
+    let (worst, oldest) = workflows(&mut tx, (id, slo), recent, now).await?;
     let reach = TimeRange::ending_at(now, range.length());
     let stages = stages::over(&mut tx, (id, slo), reach).await?;
-    let mut listed = |record: WorkflowRecord| {
-        let stages = own.remove(&record.key).unwrap_or_default();
-        WorkflowView::new(record, stages, now)
-    };
     let transitions = history::since(&mut tx, Some(id), window.from, MOST_TRANSITIONS).await?;
     let six_hours = TimeRange::ending_at(now, 6 * HOUR);
-    let counted = [window, six_hours].map(|range| (id, slo.counted(range)));
-    let sums = tx.sums_of_pieces(&counted).await?;
-    let sum = |at: usize| sums.get(at).copied().unwrap_or_default();
+    let (counts, last_six_hours) = sums(&mut tx, (id, slo), window, six_hours).await?;
     let spans = tx.selected_spans(&[(id, window.from)]).await?.remove(&id);
     Ok(SloView {
         as_of: now,
@@ -88,14 +76,14 @@ pub(super) async fn view(
         }
         .map(GroupsView::worst),
         group,
-        counts: sum(0).into(),
-        last_six_hours: sum(1),
+        counts: counts.into(),
+        last_six_hours,
         evidence: evidence(&mut tx, id, window).await?,
         excluded: ExclusionView::all(slo, window),
-        sampling: sampling_notes(&mut tx, id, &sum(0), now).await?,
-        correlation: spans.and_then(|spans| CorrelationView::new(&spans, sum(0).orphan)),
-        in_flight_oldest: oldest.into_iter().map(&mut listed).collect(),
-        worst_workflows: worst.into_iter().map(&mut listed).collect(),
+        sampling: sampling_notes(&mut tx, id, &counts, now).await?,
+        correlation: spans.and_then(|spans| CorrelationView::new(&spans, counts.orphan)),
+        in_flight_oldest: oldest,
+        worst_workflows: worst,
         stages,
         in_common: InCommon::new(&sample),
         customers_affected: customers.customers,
@@ -136,6 +124,53 @@ async fn record(
     })?;
     let head = GroupHead::new(id, &found.group);
     Ok((Some(found.record), Some(head)))
+}
+
+/// How it stands by its last evaluation, but how many workflows are open by this moment.
+async fn summary(
+    tx: &mut Tx<'_>,
+    slo: &Slo,
+    record: Option<&SloRecord>,
+    now: Timestamp,
+) -> Result<Summary, StoreError> {
+    let id = record.map_or(UNKNOWN, |record| record.id);
+    let open = tx.open_workflows(&[id], now, slo.grace).await?;
+    let open = open.get(&id).copied().unwrap_or_default();
+    let mut summary = Summary::new(slo, record);
+    (summary.in_flight, summary.overdue) = (open.in_flight, open.overdue);
+    Ok(summary)
+}
+
+/// The worst of a range and the open ones that are the oldest, with where the time of each went.
+async fn workflows(
+    tx: &mut Tx<'_>,
+    (id, slo): (SloId, &Slo),
+    recent: TimeRange,
+    now: Timestamp,
+) -> Result<(Vec<WorkflowView>, Vec<WorkflowView>), StoreError> {
+    let worst = tx.worst_workflows(id, (recent, now), MOST).await?;
+    let oldest = tx.oldest_open_workflows(id, MOST).await?;
+    let both = worst.iter().chain(&oldest);
+    let mut own = stages::of_workflows(tx, (id, slo), both, now).await?;
+    let mut view = |record: WorkflowRecord| {
+        let stages = own.remove(&record.key).unwrap_or_default();
+        WorkflowView::new(record, stages, now)
+    };
+    let oldest = oldest.into_iter().map(&mut view).collect();
+    Ok((worst.into_iter().map(view).collect(), oldest))
+}
+
+/// What counts in each of two ranges.
+async fn sums(
+    tx: &mut Tx<'_>,
+    (id, slo): (SloId, &Slo),
+    one: TimeRange,
+    other: TimeRange,
+) -> Result<(EventCounts, EventCounts), StoreError> {
+    let counted = [one, other].map(|range| (id, slo.counted(range)));
+    let sums = tx.sums_of_pieces(&counted).await?;
+    let sum = |at: usize| sums.get(at).copied().unwrap_or_default();
+    Ok((sum(0), sum(1)))
 }
 
 /// The affected ones, and of how many: never fewer, also where a bucket could not tell all apart.

@@ -1,4 +1,4 @@
-//! amqplib on RabbitMQ, by `@opentelemetry/instrumentation-amqplib`.
+//! amqplib on `RabbitMQ`, by `@opentelemetry/instrumentation-amqplib`.
 
 use super::{Running, World, complete};
 use crate::support::{broker::Broker, installs};

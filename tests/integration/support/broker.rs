@@ -23,7 +23,7 @@ use super::{
 pub(crate) struct Broker {
     servers: Vec<Child>,
     pub(crate) url: String,
-    _home: TempDir,
+    home: TempDir,
 }
 
 impl Broker {
@@ -37,13 +37,13 @@ impl Broker {
         let broker = Self {
             servers: vec![spawn(server, home.path())],
             url: format!("redis://127.0.0.1:{port}/0"),
-            _home: home,
+            home,
         };
         answers(port).await;
         Some(broker)
     }
 
-    /// `None`, after a word about it, where there is no RabbitMQ.
+    /// `None`, after a word about it, where there is no `RabbitMQ`.
     pub(crate) async fn rabbitmq() -> Option<Self> {
         // Past Debian's wrapper, which would change the user and with it the folders.
         let program = found("rabbitmq-server", &["/usr/lib/rabbitmq/bin"])?;
@@ -53,9 +53,9 @@ impl Broker {
         let mut broker = Self {
             servers: Vec::new(),
             url: format!("amqp://127.0.0.1:{port}"),
-            _home: home,
+            home,
         };
-        let home = broker._home.path().to_owned();
+        let home = broker.home.path().to_owned();
         // Erlang would leave one behind that all of the machine shares.
         let mut server = Command::new(names);
         server.env("ERL_EPMD_PORT", names_port.to_string());

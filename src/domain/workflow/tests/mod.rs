@@ -122,7 +122,7 @@ fn span_slo(started_at: Option<StartedAt>) -> SpanIndicator {
     }
 }
 
-fn classifier(weighing: Weighing, indicators: impl IntoIterator<Item = Indicator>) -> Classifier {
+fn classifier(weighing: &Weighing, indicators: impl IntoIterator<Item = Indicator>) -> Classifier {
     let mut catalog = Catalog::default();
     let mut ids = BTreeMap::new();
     for (number, indicator) in (1..).zip(indicators) {
@@ -162,10 +162,10 @@ impl World {
 
     /// Several SLOs, numbered from 1.
     fn several(indicators: impl IntoIterator<Item = Indicator>) -> Self {
-        Self::of(classifier(Weighing::default(), indicators))
+        Self::of(classifier(&Weighing::default(), indicators))
     }
 
-    fn weighing(weighing: Weighing, indicator: Indicator) -> Self {
+    fn weighing(weighing: &Weighing, indicator: Indicator) -> Self {
         Self::of(classifier(weighing, [indicator]))
     }
 
@@ -183,7 +183,7 @@ impl World {
 
     /// The definition changes; what is known stays.
     fn redefined(mut self, indicator: WorkflowIndicator) -> Self {
-        self.classifier = classifier(Weighing::default(), [Indicator::Workflow(indicator)]);
+        self.classifier = classifier(&Weighing::default(), [Indicator::Workflow(indicator)]);
         self
     }
 

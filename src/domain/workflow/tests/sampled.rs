@@ -63,17 +63,17 @@ fn sampled() -> World {
     World::workflow(workflow_slo())
 }
 
-fn span_world(weighing: Weighing) -> World {
+fn span_world(weighing: &Weighing) -> World {
     World::weighing(weighing, Indicator::Span(span_slo(None)))
 }
 
 #[test]
 fn s20_a_span_that_was_kept_by_half_stands_for_two() {
-    let world = span_world(Weighing::default())
+    let world = span_world(&Weighing::default())
         .receive(&[drawn(0.7, 1, "finish", [0.0, 1.0]).th("8")])
         .has(Outcome::Good, 1.0);
     assert_eq!(world.stands_for(), (2_000_000, 0));
-    let bad = span_world(Weighing::default())
+    let bad = span_world(&Weighing::default())
         .receive(&[drawn(0.7, 1, "finish", [0.0, 1.0]).th("4").failed()])
         .has(Outcome::Failed, 1.0);
     assert_eq!(bad.stands_for(), (0, 1_333_333));
@@ -205,7 +205,7 @@ fn s20_ends_with_numbers_of_their_own_leave_silence_without_a_meaning() {
         end_threshold: Some(Threshold::KEEPS_ALL),
         ..Weighing::default()
     };
-    let world = World::weighing(declared, Indicator::Workflow(slo()))
+    let world = World::weighing(&declared, Indicator::Workflow(slo()))
         .receive(&spans)
         .until(10_000.0)
         .adds_up();
@@ -216,7 +216,7 @@ fn s20_ends_with_numbers_of_their_own_leave_silence_without_a_meaning() {
 fn s20_a_weight_that_cannot_be_true_is_counted_and_unknown() {
     for trace_state in ["ot=th:", "ot=th:C", "ot=th:123456789abcdef", "ot=th:c"] {
         let span = drawn(0.5, 1, "finish", [0.0, 1.0]).with_trace_state(trace_state);
-        let world = span_world(Weighing::default()).receive(std::slice::from_ref(&span));
+        let world = span_world(&Weighing::default()).receive(std::slice::from_ref(&span));
         assert_eq!(
             world.unusable,
             BTreeMap::from([(Unusable::InvalidSampling, 1)])
@@ -226,14 +226,14 @@ fn s20_a_weight_that_cannot_be_true_is_counted_and_unknown() {
             unknown: UnknownWeight::Reject,
             ..Weighing::default()
         };
-        let world = span_world(strict).receive(&[span]).has_none();
+        let world = span_world(&strict).receive(&[span]).has_none();
         assert_eq!(
             world.unusable,
             BTreeMap::from([(Unusable::InvalidSampling, 1)])
         );
     }
     let huge = drawn(0.999_999_999, 1, "finish", [0.0, 1.0]).th("ffffff");
-    let world = span_world(Weighing::default()).receive(&[huge]);
+    let world = span_world(&Weighing::default()).receive(&[huge]);
     assert_eq!(
         world.unusable,
         BTreeMap::from([(Unusable::CappedWeight, 1)])
@@ -244,7 +244,7 @@ fn s20_a_weight_that_cannot_be_true_is_counted_and_unknown() {
 #[test]
 fn s20_a_span_that_says_nothing_counts_what_the_definition_says() {
     let with = |unknown| {
-        span_world(Weighing {
+        span_world(&Weighing {
             unknown,
             ..Weighing::default()
         })
@@ -284,13 +284,13 @@ fn s20_other_encodings_are_read_where_the_definition_says_so_and_only_there() {
         ),
     ];
     for (encoding, span) in cases {
-        let ignored = span_world(Weighing::default()).receive(std::slice::from_ref(&span));
+        let ignored = span_world(&Weighing::default()).receive(std::slice::from_ref(&span));
         assert_eq!(ignored.stands_for(), (1_000_000, 0), "{encoding:?}");
         let weighing = Weighing {
             encoding: encoding.clone(),
             ..Weighing::default()
         };
-        let read = span_world(weighing).receive(&[span]);
+        let read = span_world(&weighing).receive(&[span]);
         assert_eq!(read.stands_for(), (20_000_000, 0), "{encoding:?}");
     }
     let powers = Weighing {
@@ -299,7 +299,7 @@ fn s20_other_encodings_are_read_where_the_definition_says_so_and_only_there() {
     };
     let span = plain().with_trace_state("ot=p:3;r:4");
     assert_eq!(
-        span_world(powers).receive(&[span]).stands_for(),
+        span_world(&powers).receive(&[span]).stands_for(),
         (8_000_000, 0)
     );
 }
