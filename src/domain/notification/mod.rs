@@ -7,6 +7,7 @@
 //! To add another kind of target: a variant of `TargetKind`, a file here that makes its body, an arm
 //! in `deliver/request.rs` and one in `deliver/classify.rs`.
 
+mod detail;
 mod facts;
 pub mod pagerduty;
 pub mod sentence;
@@ -14,6 +15,7 @@ pub mod slack;
 pub mod text;
 pub mod webhook;
 
+use detail::Detail;
 pub use facts::{
     EpisodeEnd, EpisodeSummary, Facts, SlowestStage, TransitionKind, WindowFacts, WorstWorkflow,
 };

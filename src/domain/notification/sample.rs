@@ -128,7 +128,8 @@ pub(super) fn resolved() -> Facts {
 
 /// Facts with every string and number that a careless or hostile sender could cause.
 pub(super) fn arbitrary() -> impl Strategy<Value = Facts> {
-    let strings = (hostile(), hostile(), hostile(), hostile(), hostile());
+    let url = prop_oneof![hostile(), "https://[a-z0-9/?=]{1,1600}"];
+    let strings = (hostile(), hostile(), hostile(), hostile(), url);
     let numbers = (
         any_count(),
         any_count(),
@@ -185,7 +186,7 @@ pub(super) fn arbitrary() -> impl Strategy<Value = Facts> {
                 bad_secs: ratio.unwrap_or(1.0),
                 good_secs: 1e9,
             }),
-            runbook: Some(format!("https://{url}")),
+            runbook: Some(url.clone()),
             page_url: Some(url),
             ..base
         }
