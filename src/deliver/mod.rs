@@ -17,6 +17,7 @@ mod dispatcher;
 mod excerpt;
 mod request;
 mod secrets;
+mod sender;
 mod settings;
 mod signature;
 
