@@ -17,7 +17,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::Config,
-    deliver::{DeliverSettings, Deliverer, Dispatcher, TargetReport},
+    deliver::{AddressPolicy, DeliverSettings, Deliverer, Dispatcher, TargetReport},
     domain::{
         attributes::REMEMBERED,
         customers::HOURS_TELL,
@@ -158,10 +158,17 @@ impl Loops {
     }
 
     fn spawn_delivery(&self, tasks: &TaskTracker, periodic: &Periodic) -> anyhow::Result<()> {
+        let delivery = &self.config.delivery;
         let deliverer = Deliverer::new(
             self.store.clone(),
             self.in_force.catalog.clone(),
-            DeliverSettings::default(),
+            DeliverSettings {
+                addresses: AddressPolicy::new(
+                    delivery.private_ranges(),
+                    delivery.target_ports.clone(),
+                ),
+                ..DeliverSettings::default()
+            },
         )?;
         let dispatcher = Arc::new(Mutex::new(Dispatcher::new(deliverer)));
         let looping = periodic.clone().run("deliver", SECOND, {

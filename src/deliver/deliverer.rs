@@ -230,10 +230,12 @@ fn settlement(claimed: &ClaimedDelivery, reaction: Reaction, now: Timestamp) -> 
     let floor = match reaction.class {
         AttemptClass::Delivered => return Settlement::Delivered(now),
         AttemptClass::Rejected | AttemptClass::Undeclared => return Settlement::Dead(now),
-        AttemptClass::Broken => Some(BROKEN_FLOOR),
+        AttemptClass::Broken | AttemptClass::Forbidden => Some(BROKEN_FLOOR),
         AttemptClass::RateLimited
         | AttemptClass::Unavailable
         | AttemptClass::Timeout
+        | AttemptClass::Dns
+        | AttemptClass::Tls
         | AttemptClass::Connect
         | AttemptClass::Network
         | AttemptClass::SecretMissing

@@ -2,7 +2,7 @@
 //!
 //! The contract: every delivery reaches its target at least once, or is dead and visible; deliveries
 //! of one alert reach a target in their order; no target waits for another; a secret is read when it
-//! is used and stands in no row, log or error.
+//! is used and stands in no row, log or error; nothing is sent to an address that is not allowed.
 //!
 //! [`Dispatcher::tick`] is called every second and returns at once. For every target with something
 //! due it starts one turn of [`Deliverer::deliver_due`], unless the last one still runs: claim (a
@@ -10,17 +10,20 @@
 //! replica that dies in between leaves a lease that lapses, and the delivery is sent again under the
 //! same id.
 
+mod addresses;
 mod classify;
 mod client;
 mod deliverer;
 mod dispatcher;
 mod excerpt;
 mod request;
+mod resolver;
 mod secrets;
 mod sender;
 mod settings;
 mod signature;
 
+pub use addresses::AddressPolicy;
 pub use client::BuildClientError;
 pub use deliverer::{Deliverer, DeliveryReport, StartDelivererError};
 pub use dispatcher::{Dispatcher, TargetReport};

@@ -7,6 +7,7 @@ use super::{
     client::{Answer, BuildClientError, Client, SendError},
     excerpt::excerpt,
     request::{PrepareError, Prepared, prepare},
+    resolver::system_lookup,
     settings::DeliverSettings,
 };
 use crate::{
@@ -30,7 +31,11 @@ pub(super) struct Tried {
 
 impl Sender {
     pub(super) fn new(settings: Arc<DeliverSettings>) -> Result<Self, BuildClientError> {
-        let client = Client::new(settings.connect_timeout)?;
+        let client = Client::new(
+            settings.connect_timeout,
+            settings.addresses.clone(),
+            system_lookup(),
+        )?;
         Ok(Self { client, settings })
     }
 
@@ -105,6 +110,9 @@ impl Tried {
 const fn class_of(error: &SendError) -> AttemptClass {
     match error {
         SendError::Address => AttemptClass::Broken,
+        SendError::Refused(_) => AttemptClass::Forbidden,
+        SendError::Dns(_) => AttemptClass::Dns,
+        SendError::Tls(_) => AttemptClass::Tls,
         SendError::Timeout(_) => AttemptClass::Timeout,
         SendError::Connect(_) => AttemptClass::Connect,
         SendError::Network(_) => AttemptClass::Network,

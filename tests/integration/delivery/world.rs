@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use sqlx::Executor as _;
 use tempfile::TempDir;
 use throughline::{
-    deliver::{DeliverSettings, Deliverer, DeliveryReport},
+    deliver::{AddressPolicy, DeliverSettings, Deliverer, DeliveryReport},
     domain::{
         counts::EventCounts,
         definition::{Catalog, SecretOrPlain, SecretRef, Severity, Target, TargetKind},
@@ -70,7 +70,18 @@ impl World {
         .await
     }
 
+    /// Receivers of the tests listen on loopback.
     pub(super) async fn with(settings: DeliverSettings) -> Self {
+        let loopback = ["127.0.0.0/8", "::1/128"].map(|range| range.parse().unwrap());
+        Self::guarded(DeliverSettings {
+            addresses: AddressPolicy::new(loopback.to_vec(), vec![80, 443]),
+            ..settings
+        })
+        .await
+    }
+
+    /// With the addresses that the settings allow and no others.
+    pub(super) async fn guarded(settings: DeliverSettings) -> Self {
         let database = TestDatabase::create().await;
         let (catalog, receiver) = watch::channel(Arc::default());
         let deliverer = Deliverer::new(database.store.clone(), receiver, settings).unwrap();

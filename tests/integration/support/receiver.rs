@@ -29,6 +29,8 @@ pub(crate) enum Reply {
     Reset,
     /// 200 and a body without an end.
     Endless,
+    /// 200 and a body that comes a byte at a time, without an end.
+    Drip,
 }
 
 #[derive(Clone, Debug)]
@@ -177,6 +179,13 @@ async fn answer(mut stream: TcpStream, reply: Reply, request: &Request) -> std::
         Reply::Hang => std::future::pending().await,
         // Closed without lingering, the connection is reset.
         Reply::Reset => stream.set_zero_linger(),
+        Reply::Drip => {
+            stream.write_all(b"HTTP/1.1 200 X\r\n\r\n").await?;
+            loop {
+                stream.write_all(b"x").await?;
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
         Reply::Endless => {
             stream.write_all(b"HTTP/1.1 200 X\r\n\r\n").await?;
             loop {
