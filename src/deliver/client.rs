@@ -34,6 +34,8 @@ pub(super) struct Client {
 pub(super) struct Outgoing {
     pub(super) url: SecretString,
     pub(super) headers: Vec<(&'static str, String)>,
+    /// A token that says who we are.
+    pub(super) bearer: Option<SecretString>,
     pub(super) body: Vec<u8>,
     /// For everything: connecting, sending, the answer's head and body.
     pub(super) timeout: Duration,
@@ -98,6 +100,9 @@ impl Client {
         let mut request = self.allowed(&url)?.post(url).body(outgoing.body);
         for (name, value) in outgoing.headers {
             request = request.header(name, value);
+        }
+        if let Some(token) = outgoing.bearer {
+            request = request.bearer_auth(token.expose_secret());
         }
         let response = timeout_at(deadline, request.send())
             .await

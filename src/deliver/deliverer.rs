@@ -7,7 +7,7 @@ use tokio::{sync::watch, task::JoinSet, time::Instant};
 use super::{
     classify::Reaction,
     client::BuildClientError,
-    sender::{Sender, Tried},
+    sender::{Errand, Sender, Tried},
     settings::DeliverSettings,
 };
 use crate::{
@@ -99,9 +99,9 @@ impl Deliverer {
             return self.bury(target, now).await;
         };
         let mut sending = JoinSet::new();
-        for claimed in self.claim(&declared, now).await? {
+        for errand in self.claim(&declared, now).await? {
             let (this, target) = (self.clone(), Arc::clone(&declared));
-            sending.spawn(async move { this.deliver(&target, claimed, now).await });
+            sending.spawn(async move { this.deliver(&target, errand, now).await });
         }
         let mut report = DeliveryReport::default();
         let mut failure = None;
@@ -135,15 +135,14 @@ impl Deliverer {
         })
     }
 
-    async fn claim(
-        &self,
-        target: &Target,
-        now: Timestamp,
-    ) -> Result<Vec<ClaimedDelivery>, StoreError> {
+    async fn claim(&self, target: &Target, now: Timestamp) -> Result<Vec<Errand>, StoreError> {
         // Slack allows one message a second, which is how often a turn comes.
         let limit = match target.kind {
-            TargetKind::Slack { .. } => 1,
-            TargetKind::PagerDuty { .. } | TargetKind::Webhook { .. } => self.settings.at_once,
+            TargetKind::Slack { .. } | TargetKind::SlackBot { .. } => 1,
+            TargetKind::PagerDuty { .. }
+            | TargetKind::Webhook { .. }
+            | TargetKind::Teams { .. }
+            | TargetKind::Alertmanager { .. } => self.settings.at_once,
         };
         let mut tx = self.store.begin("claim deliveries").await?;
         let claimed = tx
@@ -154,20 +153,32 @@ impl Deliverer {
                 limit,
             })
             .await?;
+        let mut errands = Vec::with_capacity(claimed.len());
+        for delivery in claimed {
+            let reference = match &delivery.facts {
+                Some(facts) => tx.target_reference(&target.name, facts.episode).await?,
+                None => None,
+            };
+            errands.push(Errand {
+                delivery,
+                reference,
+            });
+        }
         tx.commit().await?;
-        Ok(claimed)
+        Ok(errands)
     }
 
     async fn deliver(
         &self,
         target: &Target,
-        claimed: ClaimedDelivery,
+        errand: Errand,
         now: Timestamp,
     ) -> Result<DeliveryReport, StoreError> {
         let started = Instant::now();
-        let tried = self.sender.attempt(&target.kind, &claimed, now).await;
+        let tried = self.sender.attempt(target, &errand, now).await;
         let took = started.elapsed();
-        self.settle(target, &claimed, tried, (now, took)).await
+        self.settle(target, &errand.delivery, tried, (now, took))
+            .await
     }
 
     async fn settle(
@@ -202,6 +213,10 @@ impl Deliverer {
         }
         if let (Some(_), Settlement::Again(at)) = (tried.reaction.retry_after, settlement) {
             tx.hold_target(&target.name, at).await?;
+        }
+        if let (Some(reference), Some(facts)) = (&tried.reference, &claimed.facts) {
+            tx.keep_target_reference(&target.name, facts.episode, reference, now)
+                .await?;
         }
         let lease = tx
             .settle_delivery(claimed.id, claimed.lease_token, settlement)

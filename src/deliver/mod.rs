@@ -9,8 +9,12 @@
 //! short transaction), send, settle (another). No transaction is open while we wait for a target. A
 //! replica that dies in between leaves a lease that lapses, and the delivery is sent again under the
 //! same id.
+//!
+//! [`Reminder::tick`] is called every minute: an Alertmanager forgets what it does not hear again, so
+//! it is told of all that lasts, besides what the outbox holds.
 
 mod addresses;
+mod alertmanager;
 mod classify;
 mod client;
 mod deliverer;
@@ -18,12 +22,15 @@ mod dispatcher;
 mod excerpt;
 mod request;
 mod resolver;
+mod routing_key;
 mod secrets;
 mod sender;
 mod settings;
 mod signature;
+mod slack_bot;
 
 pub use addresses::AddressPolicy;
+pub use alertmanager::{Reminder, ReminderReport};
 pub use client::BuildClientError;
 pub use deliverer::{Deliverer, DeliveryReport, StartDelivererError};
 pub use dispatcher::{Dispatcher, TargetReport};

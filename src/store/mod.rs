@@ -27,6 +27,7 @@ mod stage_spans;
 mod stage_sums;
 mod stage_workflows;
 mod statuses;
+mod target_references;
 mod watermark;
 mod workflow_reads;
 mod workflows;

@@ -43,6 +43,16 @@ fn fits(blocks: &Value) -> bool {
         && blocks.to_string().chars().count() <= MAX_BLOCKS_CHARS
 }
 
+/// What follows the first message, in its thread: there it is known what it is about.
+pub fn reply(facts: &Facts, repeat: Repeat) -> Value {
+    let blocks = [
+        section(&format!("*{}*", push_text(facts))),
+        section(&summary(facts)),
+        context(facts, repeat),
+    ];
+    json!({ "text": push_text(facts), "blocks": blocks })
+}
+
 /// What is left where Slack refuses the blocks: the sentence alone.
 pub fn text_only(facts: &Facts) -> Value {
     json!({ "text": push_text(facts) })

@@ -124,6 +124,7 @@ proptest! {
     fn t29_t30_whatever_the_facts_slack_accepts_the_message(facts in sample::arbitrary()) {
         let body = slack::body(&facts, Repeat::Possible);
         check_slack(&body)?;
+        check_slack(&slack::reply(&facts, Repeat::Possible))?;
         let text = slack::text_only(&facts).to_string();
         prop_assert!(!has_mention(&text), "{text}");
     }

@@ -3,8 +3,10 @@
 use unicode_segmentation::UnicodeSegmentation as _;
 
 /// On one line, without control characters or those that turn the direction of writing, at most
-/// `max` characters; `…` stands for what was cut. What reads as one character is cut as a whole: half
-/// of an emoji or of an accented letter is another one.
+/// `max` characters; `…` stands for what was cut.
+///
+/// What reads as one character is cut as a whole: half of an emoji or of an accented letter is
+/// another one.
 pub fn plain(text: &str, max: usize) -> String {
     // One character more than fits shows whether the last that fits ends there.
     let cleaned: String = text

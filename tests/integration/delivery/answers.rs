@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use standardwebhooks::Webhook;
 use throughline::domain::{
+    definition::WebhookFormat,
     delivery::{
         AttemptClass::{
             self, Broken, Connect, Delivered, Network, RateLimited, Rejected, Timeout, Unavailable,
@@ -66,6 +67,61 @@ async fn every_kind_of_target_is_told_in_its_own_form() {
     }
 }
 
+#[tokio::test]
+async fn a_webhook_is_told_in_the_form_that_it_asks_for_under_the_same_signature() {
+    let mut world = World::create().await;
+    let receiver = Receiver::start([]).await;
+    for (name, format) in [
+        ("standard", WebhookFormat::Standard),
+        ("events", WebhookFormat::CloudEvents),
+        ("like-am", WebhookFormat::AlertmanagerV4),
+    ] {
+        let hook = world.declare_formatted(name, &receiver.url, format);
+        world.fires(name, &[&hook]).await;
+        world.resolves(name, &[&hook]).await;
+        for _ in 0..2 {
+            assert_eq!(world.deliver(&hook).await.attempts, [Delivered], "{name}");
+        }
+    }
+    let requests = receiver.requests();
+    for request in &requests {
+        let (id, at) = (&request.headers["webhook-id"], START.as_secs());
+        let expected = Webhook::new(SIGNING_SECRET).unwrap();
+        let expected = expected.sign(id, at, &request.body).unwrap();
+        assert_eq!(request.headers["webhook-signature"], expected);
+    }
+    let event = &requests[2];
+    assert_eq!(
+        event.headers["content-type"],
+        "application/cloudevents+json"
+    );
+    assert_eq!(event.json()["id"], event.headers["webhook-id"]);
+    assert_eq!(requests[4].json()["receiver"], "like-am");
+    assert_eq!(requests[5].json()["status"], "resolved");
+}
+
+#[tokio::test]
+async fn t22_teams_is_told_by_a_card_and_its_no_in_words_is_understood() {
+    let mut world = World::create().await;
+    let throttled = "Webhook message delivery failed with error: Microsoft Teams endpoint \
+                     returned HTTP error 429 with ContextId 1";
+    let refused = r#"{"error":{"code":"InvalidRequestContent"}}"#;
+    let script = [says(200, throttled), says(400, refused), says(202, "")];
+    let receiver = Receiver::start(script).await;
+    let teams = world.declare_teams("teams", &receiver.url);
+    world.fires("checkout", &[&teams]).await;
+    assert_eq!(world.deliver(&teams).await.attempts, [RateLimited]);
+    world.advance(10);
+    assert_eq!(world.deliver(&teams).await.attempts, [Delivered]);
+    let requests = receiver.requests();
+    let length = |nth: usize| requests[nth].body.len();
+    assert!(
+        length(2) < length(1),
+        "what is refused is sent once more, simpler"
+    );
+    assert!(requests[0].path.contains("?sig="));
+}
+
 /// Sends one page to a webhook that answers so, and again when it answers 200 hours later.
 async fn first_try(world: &mut World, name: &str, reply: Reply) -> AttemptClass {
     let receiver = Receiver::start([reply]).await;
@@ -125,7 +181,7 @@ async fn t24_an_answer_that_never_ends_costs_neither_memory_nor_more_than_its_ti
         let began = Instant::now();
         assert_eq!(world.deliver(&target).await.attempts, [Delivered], "{name}");
         let took = began.elapsed();
-        assert!(took < Duration::from_secs(5), "{name} took {took:?}");
+        assert!(took < Duration::from_secs(15), "{name} took {took:?}");
         let (_, attempts) = world.delivery(transition).await;
         let excerpt = attempts[0].excerpt.as_deref().unwrap();
         assert!(excerpt.len() <= 256, "{name}: {} bytes kept", excerpt.len());
