@@ -25,6 +25,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::support::database::TestDatabase;
+pub(super) use crate::support::judges::SIGNING_SECRET;
 
 pub(super) const START: Timestamp = Timestamp::from_secs(1_795_328_309);
 
@@ -39,8 +40,6 @@ pub(super) struct Attempt {
 /// Nobody listens on port 1 (tcpmux, long out of use).
 pub(super) const NOBODY: &str = "http://127.0.0.1:1";
 
-/// 24 bytes, as Standard Webhooks asks for.
-pub(super) const SIGNING_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 pub(super) const ROUTING_KEY: &str = "e93facc04764012d7bfb002500d5d1a6";
 pub(super) const BOT_TOKEN: &str = "xoxb-b0t-t0ken-of-nobody";
 pub(super) const TEAMS_SIGNATURE: &str = "s1gnature-0f-a-w0rkfl0w";

@@ -13,6 +13,8 @@ use tokio::{
     task::JoinSet,
 };
 
+use super::judges::assert_well_formed;
+
 /// What the server does with one request, once it has read it.
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
@@ -47,7 +49,8 @@ impl Request {
     }
 }
 
-/// Listens until it is dropped. When the script is at its end it answers 200 `ok`.
+/// Listens until it is dropped, and all that it got is judged then. When the script is at its end it
+/// answers 200 `ok`.
 #[derive(Debug)]
 pub(crate) struct Receiver {
     pub(crate) url: String,
@@ -98,6 +101,14 @@ impl Receiver {
                 return;
             }
             arrived.await;
+        }
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_well_formed(&self.requests());
         }
     }
 }
