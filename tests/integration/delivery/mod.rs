@@ -6,6 +6,7 @@ mod answers;
 mod leases;
 mod order;
 mod pagerduty;
+mod real_alertmanager;
 mod secrets;
 mod slack_bot;
 mod tls;
