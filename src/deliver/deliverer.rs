@@ -38,6 +38,9 @@ const UNDECLARED_GRACE: Duration = Duration::from_mins(10);
 /// How often a target is tried that must be mended by somebody: seldom, but without being asked.
 const BROKEN_FLOOR: Duration = Duration::from_mins(5);
 
+/// An alert that fires again so soon after it was over is told where its last episode was.
+const SAME_THREAD: Duration = Duration::from_mins(30);
+
 /// Sends what is due. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Deliverer {
@@ -155,14 +158,10 @@ impl Deliverer {
             .await?;
         let mut errands = Vec::with_capacity(claimed.len());
         for delivery in claimed {
-            let reference = match &delivery.facts {
-                Some(facts) => tx.target_reference(&target.name, facts.episode).await?,
-                None => None,
-            };
-            errands.push(Errand {
-                delivery,
-                reference,
-            });
+            let before = tx
+                .told_before(&target.name, delivery.transition, SAME_THREAD)
+                .await?;
+            errands.push(Errand { delivery, before });
         }
         tx.commit().await?;
         Ok(errands)

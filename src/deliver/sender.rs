@@ -20,10 +20,10 @@ use crate::{
     domain::{
         definition::{SecretOrPlain, Target, TargetKind},
         delivery::{AttemptClass, message_id},
-        notification::{Facts, PinnedKey, Reference, SlackMessage, alertmanager as alert},
+        notification::{Facts, PinnedKey, Reference, alertmanager as alert},
         time::Timestamp,
     },
-    store::ClaimedDelivery,
+    store::{ClaimedDelivery, ToldBefore},
 };
 
 const SLACK_API: &str = "https://slack.com/api";
@@ -35,11 +35,11 @@ pub(super) struct Sender {
     routing_keys: RoutingKeys,
 }
 
-/// A delivery, and how its target was told of the same episode before.
+/// A delivery, and how its target was told of the same alert before.
 #[derive(Clone, Debug)]
 pub(super) struct Errand {
     pub(super) delivery: ClaimedDelivery,
-    pub(super) reference: Option<Reference>,
+    pub(super) before: Option<ToldBefore>,
 }
 
 /// How a try ended, and what is kept of it.
@@ -143,8 +143,16 @@ impl Sender {
                     timeout: self.settings.chat_timeout,
                     tried: this,
                 };
-                let first = errand.slack_message();
-                return Ok(bot.tell(News { facts, repeat }, first).await);
+                let news = News { facts, repeat };
+                return Ok(match &errand.before {
+                    Some(ToldBefore::OfThisEpisode(Reference::SlackMessage(first))) => {
+                        bot.go_on(news, first).await
+                    }
+                    Some(ToldBefore::OfTheLastEpisode(Reference::SlackMessage(first))) => {
+                        bot.begin_again(news, first).await
+                    }
+                    Some(_) | None => bot.begin(news).await,
+                });
             }
             TargetKind::Alertmanager { urls } => {
                 return self.tell_alertmanager(this, urls, facts).await;
@@ -215,16 +223,9 @@ impl Sender {
 
 impl Errand {
     fn pinned_key(&self) -> Option<&PinnedKey> {
-        match &self.reference {
-            Some(Reference::RoutingKey(pinned)) => Some(pinned),
-            Some(Reference::SlackMessage(_)) | None => None,
-        }
-    }
-
-    fn slack_message(&self) -> Option<&SlackMessage> {
-        match &self.reference {
-            Some(Reference::SlackMessage(message)) => Some(message),
-            Some(Reference::RoutingKey(_)) | None => None,
+        match &self.before {
+            Some(ToldBefore::OfThisEpisode(Reference::RoutingKey(pinned))) => Some(pinned),
+            Some(_) | None => None,
         }
     }
 }

@@ -52,22 +52,57 @@ enum Said {
 }
 
 impl Bot<'_> {
-    pub(super) async fn tell(&self, news: News<'_>, first: Option<&SlackMessage>) -> Tried {
-        let Some(first) = first else {
-            return self.post_anew(&news).await;
-        };
+    /// The first message of an episode.
+    pub(super) async fn begin(&self, news: News<'_>) -> Tried {
+        self.post_anew(&news).await
+    }
+
+    /// An episode that follows close upon the last is told in the same thread, and the channel is
+    /// told that it is.
+    pub(super) async fn begin_again(&self, news: News<'_>, last: &SlackMessage) -> Tried {
         if news.facts.kind == TransitionKind::Resolved {
-            match self.update(&news, first).await {
-                Said::Done(tried) if tried.reaction.class != AttemptClass::Delivered => {
-                    return tried;
-                }
-                Said::Done(_) => {}
-                Said::Gone => return self.post_anew(&news).await,
-            }
+            return self.post_anew(&news).await;
         }
-        match self.reply(&news, first).await {
+        let place = json!({
+            "channel": last.channel,
+            "thread_ts": last.ts,
+            "reply_broadcast": true,
+        });
+        let tried = self.update_and_reply(&news, last, &place).await;
+        let is_told = tried.reaction.class == AttemptClass::Delivered;
+        if is_told && tried.reference.is_none() {
+            let reference = Some(Reference::SlackMessage(last.clone()));
+            return Tried { reference, ..tried };
+        }
+        tried
+    }
+
+    /// What follows the first message of an episode.
+    pub(super) async fn go_on(&self, news: News<'_>, first: &SlackMessage) -> Tried {
+        let place = json!({ "channel": first.channel, "thread_ts": first.ts });
+        if news.facts.kind == TransitionKind::Resolved {
+            return self.update_and_reply(&news, first, &place).await;
+        }
+        match self.reply(&news, &place).await {
             Said::Done(tried) => tried,
             Said::Gone => self.post_anew(&news).await,
+        }
+    }
+
+    async fn update_and_reply(
+        &self,
+        news: &News<'_>,
+        first: &SlackMessage,
+        place: &Value,
+    ) -> Tried {
+        match self.update(news, first).await {
+            Said::Done(tried) if tried.reaction.class != AttemptClass::Delivered => return tried,
+            Said::Done(_) => {}
+            Said::Gone => return self.post_anew(news).await,
+        }
+        match self.reply(news, place).await {
+            Said::Done(tried) => tried,
+            Said::Gone => self.post_anew(news).await,
         }
     }
 
@@ -93,11 +128,10 @@ impl Bot<'_> {
         self.say("chat.update", &place, full, simple).await
     }
 
-    async fn reply(&self, news: &News<'_>, first: &SlackMessage) -> Said {
-        let place = json!({ "channel": first.channel, "thread_ts": first.ts });
+    async fn reply(&self, news: &News<'_>, place: &Value) -> Said {
         let reply = slack::reply(news.facts, news.repeat);
         let simple = slack::text_only(news.facts);
-        let said = self.say("chat.postMessage", &place, reply, simple).await;
+        let said = self.say("chat.postMessage", place, reply, simple).await;
         match said {
             // What follows still belongs to the first message.
             Said::Done(tried) => Said::Done(Tried {

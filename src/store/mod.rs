@@ -52,6 +52,7 @@ pub use retention::Retention;
 pub use samples::EventSample;
 pub use slos::{Declaration, DueSlo, SloRecord};
 pub use stage_workflows::{Fold, Folded, StageWorkflow};
+pub use target_references::ToldBefore;
 pub use workflow_reads::{AffectedCustomer, AffectedCustomers, OpenWorkflows, WorkflowRecord};
 pub use workflows::JudgingBySlo;
 

@@ -1,5 +1,7 @@
 //! How what a target is told later on refers to what it was told first.
 
+use std::time::Duration;
+
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -10,23 +12,49 @@ use crate::domain::{
     time::Timestamp,
 };
 
+/// How a target has been told of an alert before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToldBefore {
+    OfThisEpisode(Reference),
+    /// That was over only a while ago.
+    OfTheLastEpisode(Reference),
+}
+
 impl Tx<'_> {
-    /// What is kept of a target and an episode; `None` also if this version cannot read it.
-    pub async fn target_reference(
+    /// How a target was told of an episode; or, of one that begins within `soon` after the last of the
+    /// same alert, how it was told of that. `None` also if this version cannot read it.
+    pub async fn told_before(
         &mut self,
         target: &Name,
-        episode: Uuid,
-    ) -> Result<Option<Reference>, StoreError> {
-        let kept: Option<Json<serde_json::Value>> = sqlx::query_scalar(
-            "-- target_references.read
-            select reference from target_references where target = $1 and episode = $2",
+        transition: Uuid,
+        soon: Duration,
+    ) -> Result<Option<ToldBefore>, StoreError> {
+        let kept: Option<(Json<serde_json::Value>, bool)> = sqlx::query_as(
+            "-- target_references.told_before
+            select r.reference, t.episode = this.episode
+            from alert_transitions this
+            join alert_transitions t on t.slo_id = this.slo_id and t.severity = this.severity
+                and (t.episode = this.episode
+                    or (t.kind = 'resolved' and t.version < this.version and t.at > this.at - $3))
+            join target_references r on r.episode = t.episode and r.target = $1
+            where this.id = $2
+            order by t.episode = this.episode desc, t.version desc
+            limit 1",
         )
         .bind(target.as_str())
-        .bind(episode)
+        .bind(transition)
+        .bind(soon)
         .fetch_optional(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
-        Ok(kept.and_then(|kept| serde_json::from_value(kept.0).ok()))
+        Ok(kept.and_then(|(kept, is_same)| {
+            let reference = serde_json::from_value(kept.0).ok()?;
+            Some(if is_same {
+                ToldBefore::OfThisEpisode(reference)
+            } else {
+                ToldBefore::OfTheLastEpisode(reference)
+            })
+        }))
     }
 
     /// The latest reference holds.

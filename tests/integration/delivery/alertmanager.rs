@@ -99,11 +99,6 @@ async fn what_lasts_is_told_every_minute_and_an_end_for_a_quarter_of_an_hour() {
 
     world.resolves("checkout", &[&name]).await;
     is_over(&world).await;
-    world
-        .execute(
-            "update alert_transitions set at = '2026-11-22 07:18:29+00' where kind = 'resolved'",
-        )
-        .await;
     world.deliver(&name).await;
     world.advance(14 * 60);
     assert_eq!(reminder.tick(world.now).await.unwrap(), told);

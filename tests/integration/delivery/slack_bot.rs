@@ -109,6 +109,35 @@ async fn a_message_that_is_gone_is_followed_by_a_new_one() {
 }
 
 #[tokio::test]
+async fn an_alert_that_fires_again_soon_goes_on_in_its_thread_and_later_has_a_new_one() {
+    for (pause, goes_on) in [(29 * 60, true), (31 * 60, false)] {
+        let mut world = World::create().await;
+        let script = ["1.1", "1.1", "2.2", "1.1", "3.3", "1.1", "4.4"].map(posted);
+        let receiver = Receiver::start(script).await;
+        let bot = world.declare_slack_bot("bot", &receiver.url);
+        world.fires("checkout", &[&bot]).await;
+        world.resolves("checkout", &[&bot]).await;
+        world.deliver(&bot).await;
+        world.deliver(&bot).await;
+        world.advance(pause);
+        world.episode = uuid::Uuid::from_u128(2);
+        world.fires("checkout", &[&bot]).await;
+        assert_eq!(world.deliver(&bot).await.attempts, [Delivered]);
+        let calls: Vec<_> = receiver.requests().iter().map(call).collect();
+        if goes_on {
+            assert_eq!(calls[3..], [updates("1.1"), posts(Some("1.1"))]);
+            assert_eq!(receiver.requests()[4].json()["reply_broadcast"], true);
+            world.resolves("checkout", &[&bot]).await;
+            assert_eq!(world.deliver(&bot).await.attempts, [Delivered]);
+            let calls: Vec<_> = receiver.requests().iter().map(call).collect();
+            assert_eq!(calls[5..], [updates("1.1"), posts(Some("1.1"))]);
+        } else {
+            assert_eq!(calls[3..], [posts(None)]);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_thread_is_known_to_every_replica_and_lasts_over_a_failure() {
     let mut world = World::create().await;
     let script = [

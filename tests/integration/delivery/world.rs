@@ -57,6 +57,8 @@ pub(super) struct World {
     pub(super) database: TestDatabase,
     pub(super) deliverer: Deliverer,
     pub(super) now: Timestamp,
+    /// What fires or resolves from now on belongs to it.
+    pub(super) episode: Uuid,
     /// Of every SLO that fires from now on.
     pub(super) labels: BTreeMap<String, String>,
     catalog: watch::Sender<Arc<Catalog>>,
@@ -106,6 +108,7 @@ impl World {
             database,
             deliverer,
             now: START,
+            episode: Uuid::from_u128(1),
             labels: BTreeMap::new(),
             catalog,
             secrets: tempfile::tempdir().unwrap(),
@@ -226,6 +229,7 @@ impl World {
         *version += 1;
         let facts = Facts {
             labels: self.labels.clone(),
+            episode: self.episode,
             ..facts(slo, kind, *version, self.now)
         };
         let transition = self.insert_transition(&facts).await;
@@ -256,7 +260,7 @@ impl World {
                 select id, 'page', 'inactive', now() from slo on conflict do nothing
             )
             insert into alert_transitions (id, slo_id, severity, version, episode, kind, at, facts)
-            select $2, id, 'page', $3, $4, $5, now(), $6 from slo",
+            select $2, id, 'page', $3, $4, $5, $7, $6 from slo",
         )
         .bind(facts.slo.as_str())
         .bind(transition)
@@ -267,6 +271,7 @@ impl World {
             TransitionKind::Resolved => "resolved",
         })
         .bind(serde_json::to_value(facts).unwrap())
+        .bind(self.now.to_chrono())
         .execute(&mut connection)
         .await
         .unwrap();
