@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{Facts, TransitionKind, sentence, text};
-use crate::domain::{format, time::Timestamp};
+use crate::domain::{delivery::alert_key, format, time::Timestamp};
 
 const ALERT_NAME: &str = "ThroughlineSLO";
 /// An Alertmanager that hears nothing takes an alert for over after this.
@@ -91,6 +91,13 @@ fn labels(facts: &Facts) -> Map<String, Value> {
     let service = text::plain(facts.service.as_deref().unwrap_or_default(), STRING_CHARS);
     if !service.trim().is_empty() {
         labels.insert("service".to_owned(), json!(service));
+    }
+    if let Some(group) = &facts.group {
+        let values = text::plain(&group.text(), STRING_CHARS);
+        labels.insert("group".to_owned(), json!(values));
+        // Of groups with long values the beginnings may be the same.
+        let key = alert_key(&facts.slo, Some(group), facts.severity);
+        labels.insert("alert_key".to_owned(), json!(key));
     }
     labels.insert("alertname".to_owned(), json!(ALERT_NAME));
     labels.insert("slo".to_owned(), json!(facts.slo));
@@ -239,6 +246,22 @@ mod tests {
         assert_eq!(labels["alertname"], ALERT_NAME);
         assert_eq!(labels["severity"], "page");
         assert!(!labels.contains_key("empty"));
+    }
+
+    #[test]
+    fn groups_of_one_slo_are_different_alerts() {
+        let labels_of = |value: &str| {
+            let mut facts = sample::of_group();
+            let group = facts.group.as_mut().unwrap();
+            group.values = Some(vec![Some(value.to_owned()), None]);
+            labels(&facts)
+        };
+        let long = "x".repeat(300);
+        assert_ne!(
+            labels_of(&format!("{long}1")),
+            labels_of(&format!("{long}2"))
+        );
+        assert_eq!(labels_of("rollback"), labels_of("rollback"));
     }
 
     proptest! {

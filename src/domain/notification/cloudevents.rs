@@ -4,7 +4,6 @@
 use serde_json::{Value, json};
 
 use super::{Facts, webhook};
-use crate::domain::delivery::alert_key;
 
 pub const CONTENT_TYPE: &str = "application/cloudevents+json";
 
@@ -16,7 +15,7 @@ pub fn body(facts: &Facts, id: &str) -> Value {
         "id": id,
         "source": format!("/throughline/slos/{}", facts.slo),
         "type": message.get("type"),
-        "subject": alert_key(&facts.slo, facts.severity),
+        "subject": message.pointer("/data/alert_key"),
         "time": message.get("timestamp"),
         "datacontenttype": "application/json",
         "data": message.get("data"),

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::{Detail, Facts, TransitionKind, WorstWorkflow, sentence, text};
-use crate::domain::{delivery::Repeat, format};
+use crate::domain::{attributes::Difference, delivery::Repeat, format};
 
 const STRING_CHARS: usize = 200;
 const URL_BYTES: usize = 2_000;
@@ -28,6 +28,11 @@ fn message(facts: &Facts, repeat: Repeat, detail: Detail) -> Value {
     body.extend(cost(facts).map(|text| block(&text)));
     if detail.tells_numbers() {
         body.push(numbers(facts));
+        let common = facts.differences.iter().take(detail.differences());
+        let common: Vec<String> = common.map(in_common).collect();
+        if facts.kind == TransitionKind::Firing && !common.is_empty() {
+            body.push(block(&format!("**In common**\n\n{}", common.join("\n\n"))));
+        }
         let worst: Vec<String> = facts
             .worst
             .iter()
@@ -108,6 +113,15 @@ fn numbers(facts: &Facts) -> Value {
                 .map(|at| fact("Since", format::date_time(at))),
         );
     }
+    if let Some(slowest) = &facts.slowest_stage {
+        let title = escaped(&text::plain(&slowest.title, STRING_CHARS));
+        let extra = sentence::extra_time(slowest);
+        shown.push(fact("Slowest stage", format!("{title}, {extra}")));
+    }
+    if let Some(group) = &facts.group {
+        let values = escaped(&text::plain(&group.text(), STRING_CHARS));
+        shown.push(fact("Group", values));
+    }
     if let Some(service) = &facts.service {
         shown.push(fact(
             "Service",
@@ -115,6 +129,12 @@ fn numbers(facts: &Facts) -> Value {
         ));
     }
     json!({ "type": "FactSet", "facts": shown })
+}
+
+fn in_common(one: &Difference) -> String {
+    let [attribute, value] =
+        [&one.attribute, &one.value].map(|string| escaped(&text::plain(string, STRING_CHARS)));
+    format!("{attribute} = {value}: {}", sentence::shares(one))
 }
 
 fn worst_line(worst: &WorstWorkflow) -> String {

@@ -6,7 +6,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    Detail, EpisodeSummary, Facts, SlowestStage, TransitionKind, WindowFacts, WorstWorkflow, sentence, text,
+    Detail, EpisodeSummary, Facts, SlowestStage, TransitionKind, WindowFacts, WorstWorkflow,
+    sentence, text,
 };
 use crate::domain::{attributes::Difference, delivery::alert_key, format, group::Group};
 
