@@ -1,9 +1,14 @@
 //! Every setting of the process: a flag, an environment variable, a default. `--help` is the
 //! reference.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::Args;
+use ipnet::IpNet;
 
 /// Settings of `throughline serve`.
 #[derive(Clone, Debug, Args)]
@@ -16,6 +21,8 @@ pub struct Config {
     pub receiver: ReceiverConfig,
     #[command(flatten)]
     pub evaluation: EvaluationConfig,
+    #[command(flatten)]
+    pub delivery: DeliveryConfig,
     #[command(flatten)]
     pub pages: PagesConfig,
 }
@@ -110,6 +117,62 @@ pub struct EvaluationConfig {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Notification targets")]
+pub struct DeliveryConfig {
+    /// Addresses and ranges that are not public and that notifications may be sent to all the same,
+    /// on any port; `none` where others than those who run the service may declare targets
+    #[arg(
+        long,
+        env = "THROUGHLINE_ALLOW_PRIVATE_TARGETS",
+        value_name = "CIDR",
+        value_delimiter = ',',
+        default_value = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,127.0.0.0/8,::1,fc00::/7",
+        value_parser = private_range
+    )]
+    pub allow_private_targets: Vec<PrivateRange>,
+    /// Ports that notifications may be sent to on public addresses
+    #[arg(
+        long,
+        env = "THROUGHLINE_TARGET_PORTS",
+        value_name = "PORTS",
+        value_delimiter = ',',
+        default_value = "80,443,8443"
+    )]
+    pub target_ports: Vec<u16>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrivateRange {
+    /// Stands for an empty list.
+    None,
+    Range(IpNet),
+}
+
+impl DeliveryConfig {
+    /// Nothing but receivers on this very machine.
+    pub fn to_this_machine() -> Self {
+        let loopback = [
+            IpAddr::from(Ipv4Addr::LOCALHOST),
+            IpAddr::from(Ipv6Addr::LOCALHOST),
+        ];
+        Self {
+            allow_private_targets: loopback.map(IpNet::from).map(PrivateRange::Range).to_vec(),
+            target_ports: Vec::new(),
+        }
+    }
+
+    pub fn private_ranges(&self) -> Vec<IpNet> {
+        let ranges = self.allow_private_targets.iter();
+        ranges
+            .filter_map(|range| match range {
+                PrivateRange::None => None,
+                PrivateRange::Range(range) => Some(*range),
+            })
+            .collect()
+    }
+}
+
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Pages")]
 pub struct PagesConfig {
     /// Where pages, API and metrics are served
@@ -161,6 +224,17 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+fn private_range(text: &str) -> Result<PrivateRange, String> {
+    if text == "none" {
+        return Ok(PrivateRange::None);
+    }
+    let address = text.parse::<IpAddr>().map(IpNet::from);
+    address
+        .or_else(|_| text.parse())
+        .map(PrivateRange::Range)
+        .map_err(|_| "write an address or a range, such as `10.1.0.0/16`, or `none`".to_owned())
+}
+
 /// What the embedded Postgres needs to know of the environment.
 #[derive(Clone, Debug)]
 pub struct Environment {
@@ -182,5 +256,26 @@ impl Environment {
             path,
             default_data_dir,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_targets_are_addresses_and_ranges_or_none() {
+        let range = |text: &str| PrivateRange::Range(text.parse().unwrap());
+        assert_eq!(private_range("10.1.0.0/16"), Ok(range("10.1.0.0/16")));
+        assert_eq!(private_range("::1"), Ok(range("::1/128")));
+        assert_eq!(private_range("none"), Ok(PrivateRange::None));
+        for bad in ["", "localhost", "10.1.0.0/33", "10.1"] {
+            assert!(private_range(bad).is_err(), "{bad}");
+        }
+        let config = DeliveryConfig {
+            allow_private_targets: vec![PrivateRange::None],
+            target_ports: vec![443],
+        };
+        assert_eq!(config.private_ranges(), Vec::new());
     }
 }

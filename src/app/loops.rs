@@ -17,7 +17,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::Config,
-    deliver::{DeliverSettings, Deliverer, Dispatcher, TargetReport},
+    deliver::{AddressPolicy, DeliverSettings, Deliverer, Dispatcher, Reminder, TargetReport},
     domain::{
         attributes::REMEMBERED,
         customers::HOURS_TELL,
@@ -42,6 +42,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(10);
 /// Where the time goes is looked at by people.
 const FOLD_INTERVAL: Duration = Duration::from_secs(5);
+/// An Alertmanager takes what it has not heard of for five minutes for over.
+const REMINDER_INTERVAL: Duration = Duration::from_mins(1);
 const RETENTION_INTERVAL: Duration = Duration::from_hours(1);
 /// Hours and days are kept for a calendar year and some weeks to compare.
 const KEEP_HOURS: Duration = Duration::from_hours(9600);
@@ -85,10 +87,7 @@ impl Loops {
     fn spawn_heartbeat(&self, tasks: &TaskTracker, periodic: &Periodic) {
         let (store, metrics) = (self.store.clone(), self.metrics.clone());
         let (replica, watermark) = (self.replica, self.watermark.clone());
-        let limits = OutageLimits {
-            silence: SILENCE,
-            catch_up: self.config.receiver.catch_up,
-        };
+        let limits = outage_limits(&self.config);
         tasks.spawn(periodic.clone().run("heartbeat", SECOND, move |now| {
             let (store, metrics, watermark) = (store.clone(), metrics.clone(), watermark.clone());
             async move {
@@ -158,11 +157,23 @@ impl Loops {
     }
 
     fn spawn_delivery(&self, tasks: &TaskTracker, periodic: &Periodic) -> anyhow::Result<()> {
-        let deliverer = Deliverer::new(
-            self.store.clone(),
-            self.in_force.catalog.clone(),
-            DeliverSettings::default(),
-        )?;
+        let delivery = &self.config.delivery;
+        let ports = delivery.target_ports.clone();
+        let settings = DeliverSettings {
+            addresses: AddressPolicy::new(delivery.private_ranges(), ports),
+            ..DeliverSettings::default()
+        };
+        let (store, catalog) = (self.store.clone(), self.in_force.catalog.clone());
+        let reminder = Reminder::new(store.clone(), catalog.clone(), &settings)?;
+        tasks.spawn(
+            periodic
+                .clone()
+                .run("remind", REMINDER_INTERVAL, move |now| {
+                    let reminder = reminder.clone();
+                    async move { Ok(reminder.tick(now).await?) }
+                }),
+        );
+        let deliverer = Deliverer::new(store, catalog, settings)?;
         let dispatcher = Arc::new(Mutex::new(Dispatcher::new(deliverer)));
         let looping = periodic.clone().run("deliver", SECOND, {
             let (dispatcher, metrics) = (Arc::clone(&dispatcher), self.metrics.clone());
@@ -232,6 +243,14 @@ async fn forget_stages(
     tx.forget_stage_sums(now).await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// When a replica was away, and how long its senders are waited for.
+pub(super) const fn outage_limits(config: &Config) -> OutageLimits {
+    OutageLimits {
+        silence: SILENCE,
+        catch_up: config.receiver.catch_up,
+    }
 }
 
 /// Looks at the files every second and at once on SIGHUP. Polling, since notifications of file

@@ -20,19 +20,24 @@ pub(super) struct Reaction {
 const TRIES_BEFORE_BROKEN: i32 = 3;
 
 /// Errors of Slack that concern the message.
-const SLACK_REJECTS: [&str; 8] = [
+const SLACK_REJECTS: [&str; 13] = [
     "invalid_payload",
     "user_not_found",
     "no_text",
     "invalid_blocks",
+    "invalid_blocks_format",
     "invalid_attachments",
     "too_many_attachments",
     "msg_too_long",
     "msg_blocks_too_long",
+    "invalid_arguments",
+    "invalid_json",
+    "invalid_form_data",
+    "markdown_text_conflict",
 ];
 
-/// Errors of Slack that concern the webhook: somebody must mend it.
-const SLACK_BROKEN: [&str; 14] = [
+/// Errors of Slack that concern the webhook, the bot or the channel: somebody must mend it.
+const SLACK_BROKEN: [&str; 30] = [
     "action_prohibited",
     "posting_to_general_channel_denied",
     "invalid_token",
@@ -46,7 +51,33 @@ const SLACK_BROKEN: [&str; 14] = [
     "is_archived",
     "not_in_channel",
     "token_revoked",
+    "token_expired",
     "account_inactive",
+    "invalid_auth",
+    "not_authed",
+    "missing_scope",
+    "no_permission",
+    "access_denied",
+    "ekm_access_denied",
+    "enterprise_is_restricted",
+    "team_access_not_granted",
+    "not_allowed_token_type",
+    "org_login_required",
+    "restricted_action",
+    "restricted_action_read_only_channel",
+    "restricted_action_thread_only_channel",
+    "messages_tab_disabled",
+    "method_deprecated",
+];
+
+/// Errors of Slack that concern the moment.
+const SLACK_UNAVAILABLE: [&str; 6] = [
+    "rollup_error",
+    "internal_error",
+    "fatal_error",
+    "service_unavailable",
+    "request_timeout",
+    "team_added_to_org",
 ];
 
 /// `attempt` is counted from 1.
@@ -57,7 +88,7 @@ pub(super) fn classify(
     now: Timestamp,
 ) -> Reaction {
     let json: Option<Value> = serde_json::from_str(&answer.body).ok();
-    let class = by_body(kind, answer, json.as_ref())
+    let class = by_body(kind, answer, json.as_ref(), attempt)
         .unwrap_or_else(|| by_status(kind, answer.status, attempt));
     let asked = answer
         .retry_after
@@ -74,51 +105,84 @@ pub(super) fn classify(
     }
 }
 
-fn by_body(kind: &TargetKind, answer: &Answer, json: Option<&Value>) -> Option<AttemptClass> {
+fn by_body(
+    kind: &TargetKind,
+    answer: &Answer,
+    json: Option<&Value>,
+    attempt: i32,
+) -> Option<AttemptClass> {
     let is_success = (200..300).contains(&answer.status);
     // Some services say no with 200 (Slack's own web API does).
     let says_no = json.and_then(|json| json.get("ok")) == Some(&Value::Bool(false));
-    match kind {
-        TargetKind::Slack { .. } if !is_success || says_no => {
+    let by_kind = match kind {
+        TargetKind::Slack { .. } | TargetKind::SlackBot { .. } if !is_success || says_no => {
             let error = json.and_then(|json| json.get("error")?.as_str());
             by_slack_error(error.unwrap_or(answer.body.trim()))
+        }
+        // An answer that is none of Slack's own came from something in between.
+        TargetKind::SlackBot { .. }
+            if json.and_then(|json| json.get("ok")) != Some(&Value::Bool(true)) =>
+        {
+            Some(unknown(attempt))
         }
         TargetKind::PagerDuty { .. }
             if answer.status == 400 && answer.body.to_lowercase().contains("routing key") =>
         {
             Some(AttemptClass::Broken)
         }
-        TargetKind::Slack { .. } | TargetKind::PagerDuty { .. } | TargetKind::Webhook { .. } => {
-            None
-        }
-    }
-    .or((is_success && says_no).then_some(AttemptClass::Unavailable))
+        TargetKind::Teams { .. } if is_success => by_teams_text(&answer.body),
+        TargetKind::Slack { .. }
+        | TargetKind::SlackBot { .. }
+        | TargetKind::PagerDuty { .. }
+        | TargetKind::Teams { .. }
+        | TargetKind::Alertmanager { .. }
+        | TargetKind::Webhook { .. } => None,
+    };
+    by_kind.or((is_success && says_no).then(|| match kind {
+        TargetKind::SlackBot { .. } => unknown(attempt),
+        _ => AttemptClass::Unavailable,
+    }))
 }
 
 fn by_slack_error(error: &str) -> Option<AttemptClass> {
     match error {
         "rate_limited" | "ratelimited" => Some(AttemptClass::RateLimited),
-        "rollup_error" => Some(AttemptClass::Unavailable),
+        error if SLACK_UNAVAILABLE.contains(&error) => Some(AttemptClass::Unavailable),
         error if SLACK_REJECTS.contains(&error) => Some(AttemptClass::Rejected),
         error if SLACK_BROKEN.contains(&error) => Some(AttemptClass::Broken),
         _ => None,
     }
 }
 
+/// Teams has answered 200 with the error of the service behind it in words.
+fn by_teams_text(body: &str) -> Option<AttemptClass> {
+    if body.contains("HTTP error 429") {
+        Some(AttemptClass::RateLimited)
+    } else if body.contains("delivery failed") || body.contains("HTTP error") {
+        Some(AttemptClass::Unavailable)
+    } else {
+        None
+    }
+}
+
+const fn unknown(attempt: i32) -> AttemptClass {
+    if attempt >= TRIES_BEFORE_BROKEN {
+        AttemptClass::Broken
+    } else {
+        AttemptClass::Unavailable
+    }
+}
+
 fn by_status(kind: &TargetKind, status: u16, attempt: i32) -> AttemptClass {
-    let is_chat = matches!(
-        kind,
-        TargetKind::Slack { .. } | TargetKind::PagerDuty { .. }
-    );
+    let is_known = !matches!(kind, TargetKind::Webhook { .. });
     match status {
         200..300 => AttemptClass::Delivered,
         429 => AttemptClass::RateLimited,
         408 | 409 | 423 | 425 | 500.. => AttemptClass::Unavailable,
         300..400 | 401 | 403 | 404 | 410 => AttemptClass::Broken,
-        // Only of services that we know does 400 mean this message.
-        400 if is_chat => AttemptClass::Rejected,
-        _ if attempt < TRIES_BEFORE_BROKEN => AttemptClass::Unavailable,
-        _ => AttemptClass::Broken,
+        // Only of services that we know do these mean this message.
+        400 | 413 | 422 if is_known => AttemptClass::Rejected,
+        _ => unknown(attempt),
     }
 }
 
@@ -134,7 +198,7 @@ fn parse_retry_after(text: &str, now: Timestamp) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::definition::{SecretOrPlain, SecretRef};
+    use crate::domain::definition::{SecretOrPlain, SecretRef, WebhookFormat};
 
     const NOW: Timestamp = Timestamp::from_secs(1_795_328_309);
 
@@ -147,6 +211,7 @@ mod tests {
     fn pagerduty() -> TargetKind {
         TargetKind::PagerDuty {
             routing_key: SecretRef::Env("X".to_owned()),
+            former_routing_key: None,
             url: None,
         }
     }
@@ -155,6 +220,7 @@ mod tests {
         TargetKind::Webhook {
             url: SecretOrPlain::Plain("https://a.example".to_owned()),
             secret: None,
+            format: WebhookFormat::default(),
         }
     }
 
@@ -168,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn slack_is_read_by_its_words_before_its_status() {
+    fn t22_slack_is_read_by_its_words_before_its_status() {
         use AttemptClass::{Broken, Delivered, RateLimited, Rejected, Unavailable};
         for (status, body, expected) in [
             (200, "ok", Delivered),
@@ -203,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn pagerduty_rejects_an_event_but_a_wrong_key_is_our_configuration() {
+    fn t20_pagerduty_rejects_an_event_but_a_wrong_key_is_our_configuration() {
         use AttemptClass::{Broken, Delivered, RateLimited, Rejected, Unavailable};
         for (status, body, expected) in [
             (202, r#"{"status":"success"}"#, Delivered),
@@ -226,7 +292,84 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_refusal_is_broken_only_at_the_third_time() {
+    fn t22_a_bot_of_slack_is_told_everything_with_200() {
+        use AttemptClass::{Broken, Delivered, RateLimited, Rejected, Unavailable};
+        let no = |error: &str| format!(r#"{{"ok":false,"error":"{error}"}}"#);
+        let bot = TargetKind::SlackBot {
+            token: SecretRef::Env("X".to_owned()),
+            channel: "#c".to_owned(),
+            url: None,
+        };
+        for (status, body, expected) in [
+            (200, r#"{"ok":true,"ts":"1.1"}"#.to_owned(), Delivered),
+            (200, "<html>proxy</html>".to_owned(), Unavailable),
+            (200, String::new(), Unavailable),
+            (200, no("not_in_channel"), Broken),
+            (200, no("invalid_auth"), Broken),
+            (200, no("is_archived"), Broken),
+            (200, no("msg_blocks_too_long"), Rejected),
+            (200, no("invalid_blocks"), Rejected),
+            (200, no("internal_error"), Unavailable),
+            (200, no("something new"), Unavailable),
+            (429, no("ratelimited"), RateLimited),
+            (503, no("service_unavailable"), Unavailable),
+            (302, String::new(), Broken),
+        ] {
+            assert_eq!(class(&bot, status, &body, 1), expected, "{status} {body}");
+        }
+        assert_eq!(class(&bot, 200, &no("something new"), 3), Broken);
+    }
+
+    #[test]
+    fn t22_teams_has_said_no_with_200_too() {
+        use AttemptClass::{Broken, Delivered, RateLimited, Rejected, Unavailable};
+        let url = SecretRef::Env("X".to_owned());
+        let teams = TargetKind::Teams { url };
+        let throttled = "Webhook message delivery failed with error: Microsoft Teams endpoint \
+                         returned HTTP error 429 with ContextId 1";
+        for (status, body, expected) in [
+            (202, "", Delivered),
+            (200, "1", Delivered),
+            (200, throttled, RateLimited),
+            (
+                200,
+                "Webhook message delivery failed with error: x",
+                Unavailable,
+            ),
+            (
+                400,
+                r#"{"error":{"code":"TriggerInputSchemaMismatch"}}"#,
+                Rejected,
+            ),
+            (413, "", Rejected),
+            (401, "", Broken),
+            (404, "", Broken),
+            (429, "", RateLimited),
+            (502, "", Unavailable),
+        ] {
+            assert_eq!(class(&teams, status, body, 1), expected, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn t20_an_alertmanager_refuses_alerts_with_400_and_422() {
+        use AttemptClass::{Broken, Delivered, Rejected, Unavailable};
+        let urls = vec![SecretOrPlain::Plain("http://am:9093".to_owned())];
+        let target = TargetKind::Alertmanager { urls };
+        for (status, expected) in [
+            (200, Delivered),
+            (301, Broken),
+            (400, Rejected),
+            (404, Broken),
+            (422, Rejected),
+            (500, Unavailable),
+        ] {
+            assert_eq!(class(&target, status, "", 1), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn t20_t25_an_unknown_refusal_is_broken_only_at_the_third_time() {
         use AttemptClass::{Broken, Delivered, Unavailable};
         for status in [400, 402, 415, 418, 422] {
             assert_eq!(class(&webhook(), status, "", 2), Unavailable, "{status}");
@@ -245,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_to_be_left_alone_is_read_as_seconds_as_a_date_and_from_the_body() {
+    fn t13_a_wish_to_be_left_alone_is_read_as_seconds_as_a_date_and_from_the_body() {
         let asked = |header: Option<&str>, body: &str| {
             let answer = Answer {
                 status: 429,

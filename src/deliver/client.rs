@@ -1,7 +1,7 @@
-//! The one HTTP client: no redirects, no proxy, a deadline for everything and little of the answer
-//! read.
+//! The one HTTP client: no redirects, no proxy, no address that is not allowed, a deadline for
+//! everything and little of the answer read.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, io, net::IpAddr, sync::Arc, time::Duration};
 
 use reqwest::{
     Response, Url,
@@ -12,17 +12,30 @@ use rustls::{ClientConfig, RootCertStore};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{Instant, timeout_at};
 
+use super::{
+    addresses::{AddressPolicy, Refused},
+    resolver::{Lookup, Ports, ResolveError, Resolver},
+};
+
 /// More of an answer is not read: it may be endless.
 const MAX_ANSWER_BYTES: usize = 4_096;
 
 #[derive(Clone, Debug)]
-pub(super) struct Client(reqwest::Client);
+pub(super) struct Client {
+    policy: Arc<AddressPolicy>,
+    /// For ports that public addresses may be reached on.
+    web: reqwest::Client,
+    /// For all other ports: only what was opened is reached.
+    other: reqwest::Client,
+}
 
 /// A request that is ready to go.
 #[derive(Clone, Debug)]
 pub(super) struct Outgoing {
     pub(super) url: SecretString,
     pub(super) headers: Vec<(&'static str, String)>,
+    /// A token that says who we are.
+    pub(super) bearer: Option<SecretString>,
     pub(super) body: Vec<u8>,
     /// For everything: connecting, sending, the answer's head and body.
     pub(super) timeout: Duration,
@@ -42,6 +55,12 @@ pub(super) struct Answer {
 pub(super) enum SendError {
     #[error("the address is no http or https URL")]
     Address,
+    #[error("not sent: {0}")]
+    Refused(Refused),
+    #[error("{0}")]
+    Dns(ResolveError),
+    #[error("no secure connection: {0}")]
+    Tls(String),
     #[error("no answer within {0:?}")]
     Timeout(Duration),
     #[error("cannot connect: {0}")]
@@ -52,36 +71,38 @@ pub(super) enum SendError {
 
 #[derive(Debug, thiserror::Error)]
 #[error("cannot build the HTTP client for notifications")]
-pub struct BuildClientError(#[source] Box<dyn std::error::Error + Send + Sync>);
+pub struct BuildClientError(#[source] Box<dyn Error + Send + Sync>);
 
 impl Client {
-    pub(super) fn new(connect_timeout: Duration) -> Result<Self, BuildClientError> {
+    pub(super) fn new(
+        connect_timeout: Duration,
+        policy: AddressPolicy,
+        lookup: Lookup,
+    ) -> Result<Self, BuildClientError> {
         // Fails only if the process has chosen a provider before, which then is as good.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let client = match builder(connect_timeout).build() {
-            Ok(client) => client,
-            Err(error) => {
-                tracing::warn!(
-                    error = %error_text(error),
-                    "no certificate authorities found: https targets cannot be reached until \
-                     `ca-certificates` is installed and the service restarted"
-                );
-                builder(connect_timeout)
-                    .tls_backend_preconfigured(trusting_nobody()?)
-                    .build()
-                    .map_err(|error| BuildClientError(error.without_url().into()))?
-            }
-        };
-        Ok(Self(client))
+        let policy = Arc::new(policy);
+        // Less than all the time to connect, so that some is left for the last good address.
+        let limit = connect_timeout * 2 / 3;
+        let resolver = Resolver::new(lookup, Arc::clone(&policy), limit);
+        let build = |ports| build(connect_timeout, resolver.on(ports));
+        Ok(Self {
+            policy,
+            web: build(Ports::Web)?,
+            other: build(Ports::Other)?,
+        })
     }
 
     /// Sends once and follows nothing.
     pub(super) async fn post(&self, outgoing: Outgoing) -> Result<Answer, SendError> {
         let deadline = Instant::now() + outgoing.timeout;
         let url = web_address(outgoing.url.expose_secret())?;
-        let mut request = self.0.post(url).body(outgoing.body);
+        let mut request = self.allowed(&url)?.post(url).body(outgoing.body);
         for (name, value) in outgoing.headers {
             request = request.header(name, value);
+        }
+        if let Some(token) = outgoing.bearer {
+            request = request.bearer_auth(token.expose_secret());
         }
         let response = timeout_at(deadline, request.send())
             .await
@@ -89,10 +110,49 @@ impl Client {
             .map_err(send_error)?;
         Ok(read_answer(response, deadline).await)
     }
+
+    /// What sends to this address. A literal is judged here, since no resolver is asked for it.
+    fn allowed(&self, url: &Url) -> Result<&reqwest::Client, SendError> {
+        let port = url.port_or_known_default().ok_or(SendError::Address)?;
+        let host = url.host_str().ok_or(SendError::Address)?;
+        let literal = host.trim_start_matches('[').trim_end_matches(']');
+        if let Ok(address) = literal.parse::<IpAddr>() {
+            self.policy
+                .check(address, port)
+                .map_err(SendError::Refused)?;
+        }
+        Ok(if self.policy.is_web_port(port) {
+            &self.web
+        } else {
+            &self.other
+        })
+    }
 }
 
-fn builder(connect_timeout: Duration) -> reqwest::ClientBuilder {
+fn build(
+    connect_timeout: Duration,
+    resolver: Resolver,
+) -> Result<reqwest::Client, BuildClientError> {
+    let again = resolver.clone();
+    match builder(connect_timeout, resolver).build() {
+        Ok(client) => Ok(client),
+        Err(error) => {
+            tracing::warn!(
+                error = %error_text(error),
+                "no certificate authorities found: https targets cannot be reached until \
+                 `ca-certificates` is installed and the service restarted"
+            );
+            builder(connect_timeout, again)
+                .tls_backend_preconfigured(trusting_nobody()?)
+                .build()
+                .map_err(|error| BuildClientError(error.without_url().into()))
+        }
+    }
+}
+
+fn builder(connect_timeout: Duration, resolver: Resolver) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
+        .dns_resolver(resolver)
         .redirect(Policy::none())
         .no_proxy()
         .connect_timeout(connect_timeout)
@@ -146,6 +206,15 @@ async fn read_answer(mut response: Response, deadline: Instant) -> Answer {
 }
 
 fn send_error(error: reqwest::Error) -> SendError {
+    if let Some(problem) = cause::<ResolveError>(&error) {
+        return match problem {
+            ResolveError::Refused(refused) => SendError::Refused(refused.clone()),
+            ResolveError::Unknown(_) => SendError::Dns(problem.clone()),
+        };
+    }
+    if let Some(problem) = cause::<rustls::Error>(&error) {
+        return SendError::Tls(problem.to_string());
+    }
     if error.is_builder() {
         SendError::Address
     } else if error.is_connect() {
@@ -155,10 +224,28 @@ fn send_error(error: reqwest::Error) -> SendError {
     }
 }
 
+/// The cause of this type, however deep it is. What an I/O error contains is no source of it.
+fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        let inner = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        if let Some(found) = inner.and_then(|inner| cause(inner)) {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
 /// The innermost cause, which is the one that tells; never with the address.
 fn error_text(error: reqwest::Error) -> String {
     let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
+    let mut cause: &dyn Error = &error;
     while let Some(source) = cause.source() {
         cause = source;
     }

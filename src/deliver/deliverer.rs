@@ -5,10 +5,9 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use super::{
-    classify::{Reaction, classify},
-    client::{Answer, BuildClientError, Client, SendError},
-    excerpt::excerpt,
-    request::{PrepareError, Prepared, prepare},
+    classify::Reaction,
+    client::BuildClientError,
+    sender::{Errand, Sender, Tried},
     settings::DeliverSettings,
 };
 use crate::{
@@ -39,12 +38,15 @@ const UNDECLARED_GRACE: Duration = Duration::from_mins(10);
 /// How often a target is tried that must be mended by somebody: seldom, but without being asked.
 const BROKEN_FLOOR: Duration = Duration::from_mins(5);
 
+/// An alert that fires again so soon after it was over is told where its last episode was.
+const SAME_THREAD: Duration = Duration::from_mins(30);
+
 /// Sends what is due. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Deliverer {
     store: Store,
     catalog: watch::Receiver<Arc<Catalog>>,
-    client: Client,
+    sender: Sender,
     settings: Arc<DeliverSettings>,
 }
 
@@ -59,13 +61,6 @@ pub struct DeliveryReport {
     pub leases_lost: u64,
 }
 
-/// How a try ended, and what is kept of it.
-struct Tried {
-    reaction: Reaction,
-    http_status: Option<u16>,
-    excerpt: Option<String>,
-}
-
 impl Deliverer {
     pub fn new(
         store: Store,
@@ -78,11 +73,12 @@ impl Deliverer {
             let lease = settings.lease;
             return Err(StartDelivererError::ShortLease { lease, needed });
         }
+        let settings = Arc::new(settings);
         Ok(Self {
             store,
             catalog,
-            client: Client::new(settings.connect_timeout)?,
-            settings: Arc::new(settings),
+            sender: Sender::new(Arc::clone(&settings))?,
+            settings,
         })
     }
 
@@ -106,9 +102,9 @@ impl Deliverer {
             return self.bury(target, now).await;
         };
         let mut sending = JoinSet::new();
-        for claimed in self.claim(&declared, now).await? {
+        for errand in self.claim(&declared, now).await? {
             let (this, target) = (self.clone(), Arc::clone(&declared));
-            sending.spawn(async move { this.deliver(&target, claimed, now).await });
+            sending.spawn(async move { this.deliver(&target, errand, now).await });
         }
         let mut report = DeliveryReport::default();
         let mut failure = None;
@@ -142,15 +138,14 @@ impl Deliverer {
         })
     }
 
-    async fn claim(
-        &self,
-        target: &Target,
-        now: Timestamp,
-    ) -> Result<Vec<ClaimedDelivery>, StoreError> {
+    async fn claim(&self, target: &Target, now: Timestamp) -> Result<Vec<Errand>, StoreError> {
         // Slack allows one message a second, which is how often a turn comes.
         let limit = match target.kind {
-            TargetKind::Slack { .. } => 1,
-            TargetKind::PagerDuty { .. } | TargetKind::Webhook { .. } => self.settings.at_once,
+            TargetKind::Slack { .. } | TargetKind::SlackBot { .. } => 1,
+            TargetKind::PagerDuty { .. }
+            | TargetKind::Webhook { .. }
+            | TargetKind::Teams { .. }
+            | TargetKind::Alertmanager { .. } => self.settings.at_once,
         };
         let mut tx = self.store.begin("claim deliveries").await?;
         let claimed = tx
@@ -161,69 +156,28 @@ impl Deliverer {
                 limit,
             })
             .await?;
+        let mut errands = Vec::with_capacity(claimed.len());
+        for delivery in claimed {
+            let before = tx
+                .told_before(&target.name, delivery.transition, SAME_THREAD)
+                .await?;
+            errands.push(Errand { delivery, before });
+        }
         tx.commit().await?;
-        Ok(claimed)
+        Ok(errands)
     }
 
     async fn deliver(
         &self,
         target: &Target,
-        claimed: ClaimedDelivery,
+        errand: Errand,
         now: Timestamp,
     ) -> Result<DeliveryReport, StoreError> {
         let started = Instant::now();
-        let tried = self.attempt(target, &claimed, now).await;
+        let tried = self.sender.attempt(target, &errand, now).await;
         let took = started.elapsed();
-        self.settle(target, &claimed, tried, (now, took)).await
-    }
-
-    async fn attempt(&self, target: &Target, claimed: &ClaimedDelivery, now: Timestamp) -> Tried {
-        let Some(facts) = &claimed.facts else {
-            let reason = "facts written by another version of the service cannot be read";
-            return Tried::unsent(AttemptClass::Unreadable, reason);
-        };
-        let prepared = prepare(&target.kind, claimed, facts, &self.settings, now).await;
-        match prepared {
-            Ok(prepared) => self.send(target, prepared, claimed.attempt, now).await,
-            Err(error @ PrepareError::Missing(_)) => {
-                Tried::unsent(AttemptClass::SecretMissing, &error.to_string())
-            }
-            Err(error @ PrepareError::Signing(_)) => {
-                Tried::unsent(AttemptClass::Broken, &error.to_string())
-            }
-        }
-    }
-
-    /// A body that is refused is followed by a simpler one, if there is one.
-    async fn send(
-        &self,
-        target: &Target,
-        prepared: Prepared,
-        attempt: i32,
-        now: Timestamp,
-    ) -> Tried {
-        let secrets = prepared.secrets;
-        let understood = |answer: Result<Answer, SendError>| match answer {
-            Ok(answer) => Tried {
-                reaction: classify(&target.kind, &answer, attempt, now),
-                http_status: Some(answer.status),
-                excerpt: excerpt(&answer_text(&answer), &secrets),
-            },
-            Err(error) => {
-                let mut tried = Tried::unsent(class_of(&error), "");
-                tried.excerpt = excerpt(&error.to_string(), &secrets);
-                tried
-            }
-        };
-        let mut simpler = prepared.outgoing.clone();
-        let first = understood(self.client.post(prepared.outgoing).await);
-        match prepared.degraded {
-            Some(body) if first.reaction.class == AttemptClass::Rejected => {
-                simpler.body = body;
-                understood(self.client.post(simpler).await)
-            }
-            _ => first,
-        }
+        self.settle(target, &errand.delivery, tried, (now, took))
+            .await
     }
 
     async fn settle(
@@ -259,6 +213,10 @@ impl Deliverer {
         if let (Some(_), Settlement::Again(at)) = (tried.reaction.retry_after, settlement) {
             tx.hold_target(&target.name, at).await?;
         }
+        if let (Some(reference), Some(facts)) = (&tried.reference, &claimed.facts) {
+            tx.keep_target_reference(&target.name, facts.episode, reference, now)
+                .await?;
+        }
         let lease = tx
             .settle_delivery(claimed.id, claimed.lease_token, settlement)
             .await?;
@@ -282,28 +240,16 @@ impl DeliveryReport {
     }
 }
 
-impl Tried {
-    /// Ended before anything was answered.
-    fn unsent(class: AttemptClass, reason: &str) -> Self {
-        Self {
-            reaction: Reaction {
-                class,
-                retry_after: None,
-            },
-            http_status: None,
-            excerpt: excerpt(reason, &[]),
-        }
-    }
-}
-
 fn settlement(claimed: &ClaimedDelivery, reaction: Reaction, now: Timestamp) -> Settlement {
     let floor = match reaction.class {
         AttemptClass::Delivered => return Settlement::Delivered(now),
         AttemptClass::Rejected | AttemptClass::Undeclared => return Settlement::Dead(now),
-        AttemptClass::Broken => Some(BROKEN_FLOOR),
+        AttemptClass::Broken | AttemptClass::Forbidden => Some(BROKEN_FLOOR),
         AttemptClass::RateLimited
         | AttemptClass::Unavailable
         | AttemptClass::Timeout
+        | AttemptClass::Dns
+        | AttemptClass::Tls
         | AttemptClass::Connect
         | AttemptClass::Network
         | AttemptClass::SecretMissing
@@ -317,30 +263,6 @@ fn settlement(claimed: &ClaimedDelivery, reaction: Reaction, now: Timestamp) -> 
     match RetryPolicy::of(claimed.priority).next(attempts, now, floor, jitter) {
         Retry::At(at) => Settlement::Again(at),
         Retry::GiveUp => Settlement::Dead(now),
-    }
-}
-
-const fn class_of(error: &SendError) -> AttemptClass {
-    match error {
-        SendError::Address => AttemptClass::Broken,
-        SendError::Timeout(_) => AttemptClass::Timeout,
-        SendError::Connect(_) => AttemptClass::Connect,
-        SendError::Network(_) => AttemptClass::Network,
-    }
-}
-
-/// Of a redirect only the host is told: the rest may be a secret.
-fn answer_text(answer: &Answer) -> String {
-    let host = answer
-        .location
-        .as_deref()
-        .and_then(|location| reqwest::Url::parse(location).ok())
-        .and_then(|url| url.host_str().map(str::to_owned));
-    match (answer.status, host) {
-        (300..400, Some(host)) => {
-            format!("redirects to host `{host}`, which is not followed: give the final address")
-        }
-        _ => answer.body.clone(),
     }
 }
 

@@ -2,24 +2,35 @@
 //!
 //! The contract: every delivery reaches its target at least once, or is dead and visible; deliveries
 //! of one alert reach a target in their order; no target waits for another; a secret is read when it
-//! is used and stands in no row, log or error.
+//! is used and stands in no row, log or error; nothing is sent to an address that is not allowed.
 //!
 //! [`Dispatcher::tick`] is called every second and returns at once. For every target with something
 //! due it starts one turn of [`Deliverer::deliver_due`], unless the last one still runs: claim (a
 //! short transaction), send, settle (another). No transaction is open while we wait for a target. A
 //! replica that dies in between leaves a lease that lapses, and the delivery is sent again under the
 //! same id.
+//!
+//! [`Reminder::tick`] is called every minute: an Alertmanager forgets what it does not hear again, so
+//! it is told of all that lasts, besides what the outbox holds.
 
+mod addresses;
+mod alertmanager;
 mod classify;
 mod client;
 mod deliverer;
 mod dispatcher;
 mod excerpt;
 mod request;
+mod resolver;
+mod routing_key;
 mod secrets;
+mod sender;
 mod settings;
 mod signature;
+mod slack_bot;
 
+pub use addresses::AddressPolicy;
+pub use alertmanager::{Reminder, ReminderReport};
 pub use client::BuildClientError;
 pub use deliverer::{Deliverer, DeliveryReport, StartDelivererError};
 pub use dispatcher::{Dispatcher, TargetReport};

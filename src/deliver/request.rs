@@ -1,33 +1,39 @@
-//! From a claimed delivery to the request that its target understands.
+//! The requests that targets understand: where to, what, and what must not be seen of it.
+
+use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
 use super::{
     client::Outgoing,
+    routing_key::RoutingKeyError,
     secrets::{self, MissingSecret},
-    settings::DeliverSettings,
     signature::{self, InvalidSigningSecret},
 };
-use crate::{
-    domain::{
-        definition::{SecretOrPlain, SecretRef, TargetKind},
-        delivery::{Repeat, message_id},
-        notification::{Facts, pagerduty, slack, webhook},
-        time::Timestamp,
+use crate::domain::{
+    definition::{SecretOrPlain, SecretRef, WebhookFormat},
+    delivery::Repeat,
+    names::Name,
+    notification::{
+        Facts, PinnedKey, Reference, alertmanager, cloudevents, pagerduty, slack, teams, webhook,
     },
-    store::ClaimedDelivery,
+    time::Timestamp,
 };
 
 const PAGERDUTY: &str = "https://events.pagerduty.com";
+const JSON: &str = "application/json";
 
 /// A request, and what must not be seen of it.
 #[derive(Debug)]
 pub(super) struct Prepared {
+    /// Its timeout is still to be set.
     pub(super) outgoing: Outgoing,
     /// The body to send instead if the target refuses the first.
     pub(super) degraded: Option<Vec<u8>>,
     pub(super) secrets: Vec<SecretString>,
+    /// What later messages about the episode refer to, once this one is delivered.
+    pub(super) reference: Option<Reference>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -35,104 +41,120 @@ pub(super) enum PrepareError {
     #[error(transparent)]
     Missing(#[from] MissingSecret),
     #[error(transparent)]
+    RoutingKey(#[from] RoutingKeyError),
+    #[error(transparent)]
     Signing(#[from] InvalidSigningSecret),
 }
 
-/// `now` is the time of this try, which receivers compare with their own.
-pub(super) async fn prepare(
-    kind: &TargetKind,
-    claimed: &ClaimedDelivery,
-    facts: &Facts,
-    settings: &DeliverSettings,
-    now: Timestamp,
-) -> Result<Prepared, PrepareError> {
-    match kind {
-        TargetKind::Webhook { url, secret } => {
-            let mut prepared = to_url(address(url).await?, &webhook::body(facts));
-            prepared.outgoing.timeout = settings.webhook_timeout;
-            sign(
-                &mut prepared,
-                secret.as_ref(),
-                &message_id(claimed.transition),
-                now,
-            )
-            .await?;
-            Ok(prepared)
-        }
-        TargetKind::Slack { webhook_url } => {
-            let url = secrets::read(webhook_url).await?;
-            Ok(to_slack(url, facts, claimed.repeat, settings))
-        }
-        TargetKind::PagerDuty { routing_key, url } => {
-            let key = secrets::read(routing_key).await?;
-            Ok(to_pagerduty(url.as_deref(), key, facts, settings))
+/// What a webhook is told.
+#[derive(Debug)]
+pub(super) struct Message {
+    id: String,
+    body: Value,
+    content_type: &'static str,
+}
+
+impl Message {
+    /// `id` is the same over all tries; `receiver` is the target's name.
+    pub(super) fn new(format: WebhookFormat, facts: &Facts, id: String, receiver: &Name) -> Self {
+        let (body, content_type) = match format {
+            WebhookFormat::Standard => (webhook::body(facts), JSON),
+            WebhookFormat::AlertmanagerV4 => {
+                (alertmanager::webhook_v4(facts, receiver.as_str()), JSON)
+            }
+            WebhookFormat::CloudEvents => {
+                (cloudevents::body(facts, &id), cloudevents::CONTENT_TYPE)
+            }
+        };
+        Self {
+            id,
+            body,
+            content_type,
         }
     }
 }
 
-fn to_slack(
-    url: SecretString,
-    facts: &Facts,
-    repeat: Repeat,
-    settings: &DeliverSettings,
-) -> Prepared {
-    let mut prepared = to_url(url, &slack::body(facts, repeat));
-    prepared.degraded = Some(bytes(&slack::text_only(facts)));
-    prepared.outgoing.timeout = settings.chat_timeout;
-    prepared
+/// `now` is the time of this try, which receivers compare with their own.
+pub(super) async fn to_webhook(
+    url: &SecretOrPlain,
+    secret: Option<&SecretRef>,
+    message: Message,
+    now: Timestamp,
+) -> Result<Prepared, PrepareError> {
+    let mut prepared = to_url(address(url).await?, &message.body, message.content_type);
+    let timestamp = now.as_secs();
+    let headers = &mut prepared.outgoing.headers;
+    headers.push(("webhook-timestamp", timestamp.to_string()));
+    if let Some(secret) = secret {
+        let secret = secrets::read(secret).await?;
+        let body = &prepared.outgoing.body;
+        let signature = signature::sign(&secret, &message.id, timestamp, body)?;
+        headers.push(("webhook-signature", signature));
+        prepared.secrets.push(secret);
+    }
+    headers.push(("webhook-id", message.id));
+    Ok(prepared)
 }
 
-fn to_pagerduty(
-    base: Option<&str>,
-    key: SecretString,
+pub(super) async fn to_slack(
+    webhook_url: &SecretRef,
     facts: &Facts,
-    settings: &DeliverSettings,
+    repeat: Repeat,
+) -> Result<Prepared, PrepareError> {
+    let url = secrets::read(webhook_url).await?;
+    Ok(Prepared {
+        degraded: Some(bytes(&slack::text_only(facts))),
+        ..to_url(url, &slack::body(facts, repeat), JSON)
+    })
+}
+
+pub(super) async fn to_teams(
+    url: &SecretRef,
+    facts: &Facts,
+    repeat: Repeat,
+) -> Result<Prepared, PrepareError> {
+    let url = secrets::read(url).await?;
+    Ok(Prepared {
+        degraded: Some(bytes(&teams::text_only(facts))),
+        ..to_url(url, &teams::body(facts, repeat), JSON)
+    })
+}
+
+pub(super) fn to_pagerduty(
+    base: Option<&str>,
+    (key, pinned): (SecretString, PinnedKey),
+    facts: &Facts,
 ) -> Prepared {
     let base = base.unwrap_or(PAGERDUTY).trim_end_matches('/');
     let base = base.strip_suffix("/v2/enqueue").unwrap_or(base);
     let url = SecretString::from(format!("{base}/v2/enqueue"));
-    let mut prepared = to_url(url, &pagerduty::body(facts, key.expose_secret()));
-    prepared.outgoing.timeout = settings.chat_timeout;
-    prepared.secrets = vec![key];
-    prepared
+    Prepared {
+        reference: Some(Reference::RoutingKey(pinned)),
+        secrets: vec![key.clone()],
+        ..to_url(url, &pagerduty::body(facts, key.expose_secret()), JSON)
+    }
 }
 
-fn to_url(url: SecretString, body: &Value) -> Prepared {
+/// Where a target is.
+pub(super) async fn address(url: &SecretOrPlain) -> Result<SecretString, MissingSecret> {
+    match url {
+        SecretOrPlain::Plain(url) => Ok(url.as_str().into()),
+        SecretOrPlain::Secret(secret) => secrets::read(secret).await,
+    }
+}
+
+fn to_url(url: SecretString, body: &Value, content_type: &str) -> Prepared {
     Prepared {
         secrets: vec![url.clone()],
         outgoing: Outgoing {
             url,
-            headers: vec![("content-type", "application/json".to_owned())],
+            headers: vec![("content-type", content_type.to_owned())],
+            bearer: None,
             body: bytes(body),
-            timeout: std::time::Duration::ZERO,
+            timeout: Duration::ZERO,
         },
         degraded: None,
-    }
-}
-
-async fn sign(
-    prepared: &mut Prepared,
-    secret: Option<&SecretRef>,
-    id: &str,
-    now: Timestamp,
-) -> Result<(), PrepareError> {
-    let timestamp = now.as_secs();
-    let headers = &mut prepared.outgoing.headers;
-    headers.push(("webhook-id", id.to_owned()));
-    headers.push(("webhook-timestamp", timestamp.to_string()));
-    if let Some(secret) = secret {
-        let secret = secrets::read(secret).await?;
-        let signature = signature::sign(&secret, id, timestamp, &prepared.outgoing.body)?;
-        headers.push(("webhook-signature", signature));
-        prepared.secrets.push(secret);
-    }
-    Ok(())
-}
-
-async fn address(url: &SecretOrPlain) -> Result<SecretString, MissingSecret> {
-    match url {
-        SecretOrPlain::Plain(url) => Ok(url.as_str().into()),
-        SecretOrPlain::Secret(secret) => secrets::read(secret).await,
+        reference: None,
     }
 }
 

@@ -1,6 +1,8 @@
-//! How long targets are given, and how much is sent at once.
+//! How long targets are given, how much is sent at once, and where to.
 
 use std::time::Duration;
+
+use super::addresses::AddressPolicy;
 
 /// Timeouts and limits. The defaults are for production; tests use shorter ones.
 #[derive(Clone, Debug)]
@@ -14,6 +16,7 @@ pub struct DeliverSettings {
     pub lease: Duration,
     /// Deliveries to one target at a time, each of another alert.
     pub at_once: u32,
+    pub addresses: AddressPolicy,
 }
 
 impl Default for DeliverSettings {
@@ -24,6 +27,7 @@ impl Default for DeliverSettings {
             webhook_timeout: Duration::from_secs(20),
             lease: Duration::from_mins(1),
             at_once: 4,
+            addresses: AddressPolicy::public_only(),
         }
     }
 }

@@ -39,8 +39,8 @@ use crate::{
     app::{App, database::Database},
     clock::Clock,
     config::{
-        Config, DatabaseConfig, DefinitionsConfig, Environment, EvaluationConfig, PagesConfig,
-        ReceiverConfig,
+        Config, DatabaseConfig, DefinitionsConfig, DeliveryConfig, Environment, EvaluationConfig,
+        PagesConfig, ReceiverConfig,
     },
 };
 
@@ -164,6 +164,7 @@ impl Settings {
             },
             receiver: self.receiver.clone(),
             evaluation: self.evaluation.clone(),
+            delivery: DeliveryConfig::to_this_machine(),
             pages: self.pages.clone(),
         }
     }

@@ -50,7 +50,8 @@ mod tests {
 
     use super::*;
     use crate::config::{
-        DatabaseConfig, DefinitionsConfig, EvaluationConfig, PagesConfig, ReceiverConfig,
+        DatabaseConfig, DefinitionsConfig, DeliveryConfig, EvaluationConfig, PagesConfig,
+        ReceiverConfig,
     };
 
     fn config(listen: SocketAddr) -> Config {
@@ -79,6 +80,7 @@ mod tests {
                 evaluation_interval: second,
                 public_url: None,
             },
+            delivery: DeliveryConfig::to_this_machine(),
             pages: PagesConfig { listen },
         }
     }

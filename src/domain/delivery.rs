@@ -72,6 +72,10 @@ pub enum AttemptClass {
     Unavailable,
     /// No answer in time: it may have been taken.
     Timeout,
+    /// The target's name cannot be resolved: it has not been taken.
+    Dns,
+    /// The target cannot prove who it is, or does not speak TLS: it has not been taken.
+    Tls,
     /// No connection: it has not been taken.
     Connect,
     /// The connection broke: it may have been taken.
@@ -80,6 +84,8 @@ pub enum AttemptClass {
     Rejected,
     /// The target is gone, forbids us or sends us elsewhere: somebody must mend its configuration.
     Broken,
+    /// The target's address is one that the service's settings do not allow.
+    Forbidden,
     SecretMissing,
     /// No file declares the target any more.
     Undeclared,
@@ -94,10 +100,13 @@ impl AttemptClass {
             Self::RateLimited => "rate_limited",
             Self::Unavailable => "unavailable",
             Self::Timeout => "timeout",
+            Self::Dns => "dns",
+            Self::Tls => "tls",
             Self::Connect => "connect",
             Self::Network => "network",
             Self::Rejected => "rejected",
             Self::Broken => "broken",
+            Self::Forbidden => "forbidden",
             Self::SecretMissing => "secret_missing",
             Self::Undeclared => "undeclared",
             Self::Unreadable => "unreadable",

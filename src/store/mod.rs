@@ -28,6 +28,7 @@ mod stage_spans;
 mod stage_sums;
 mod stage_workflows;
 mod statuses;
+mod target_references;
 mod watermark;
 mod workflow_reads;
 mod workflow_rows;
@@ -53,6 +54,7 @@ pub use retention::Retention;
 pub use samples::EventSample;
 pub use slos::{Declaration, DueSlo, SloRecord};
 pub use stage_workflows::{Fold, Folded, StageWorkflow};
+pub use target_references::ToldBefore;
 pub use workflow_reads::{AffectedCustomer, AffectedCustomers, OpenWorkflows, WorkflowRecord};
 pub use workflows::JudgingBySlo;
 

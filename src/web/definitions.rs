@@ -67,8 +67,10 @@ fn view(state: &WebState) -> DefinitionsView {
         name: target.name.clone(),
         kind: match target.kind {
             TargetKind::Webhook { .. } => "webhook",
-            TargetKind::Slack { .. } => "Slack",
+            TargetKind::Slack { .. } | TargetKind::SlackBot { .. } => "Slack",
             TargetKind::PagerDuty { .. } => "PagerDuty",
+            TargetKind::Teams { .. } => "Microsoft Teams",
+            TargetKind::Alertmanager { .. } => "Alertmanager",
         },
     });
     DefinitionsView {

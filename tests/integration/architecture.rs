@@ -41,7 +41,7 @@ const MAY_USE: [(&str, &[&str]); 13] = [
 ];
 
 /// Crates that are named only in these modules.
-const STOPS_AT: [(&str, &[&str]); 9] = [
+const STOPS_AT: [(&str, &[&str]); 10] = [
     ("sqlx", &["store"]),
     ("axum", &["ingest", "web"]),
     ("tonic", &["ingest"]),
@@ -49,6 +49,7 @@ const STOPS_AT: [(&str, &[&str]); 9] = [
     ("opentelemetry_proto", &["ingest"]),
     ("opentelemetry_sdk", &["demo"]),
     ("reqwest", &["deliver"]),
+    ("ipnet", &["config", "deliver"]),
     ("askama", &["web"]),
     ("clap", &["cli", "config", "main"]),
 ];

@@ -358,55 +358,6 @@ pub(super) struct ExclusionSpec {
     pub(super) reason: Field<String>,
 }
 
-/// A place that notifications are sent to: exactly one of these.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(deny_unknown_fields, extend("minProperties" = 1, "maxProperties" = 1))]
-pub(super) struct TargetSpec {
-    pub(super) webhook: Option<Field<WebhookFile>>,
-    pub(super) slack: Option<Field<SlackFile>>,
-    pub(super) pagerduty: Option<Field<PagerDutyFile>>,
-}
-
-/// A signed request of the Standard Webhooks form.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(deny_unknown_fields)]
-pub(super) struct WebhookFile {
-    pub(super) url: Field<TextOr<SecretFile>>,
-    #[schemars(with = "Option<SecretFile>")]
-    pub(super) secret: Option<Field<TextOr<SecretFile>>>,
-}
-
-/// An incoming webhook of Slack.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(deny_unknown_fields)]
-pub(super) struct SlackFile {
-    #[schemars(with = "SecretFile")]
-    pub(super) webhook_url: Field<TextOr<SecretFile>>,
-}
-
-/// Events API v2.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(deny_unknown_fields)]
-pub(super) struct PagerDutyFile {
-    #[schemars(with = "SecretFile")]
-    pub(super) routing_key: Field<TextOr<SecretFile>>,
-    /// For accounts of the EU, say; the address of the US if left out.
-    pub(super) url: Option<Field<String>>,
-}
-
-/// Where a secret is kept: an environment variable or a file, never the secret itself.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(deny_unknown_fields, extend("minProperties" = 1, "maxProperties" = 1))]
-pub(super) struct SecretFile {
-    pub(super) env: Option<Field<String>>,
-    pub(super) file: Option<Field<String>>,
-}
-
 /// Something that the format has and that is not built yet.
 pub(super) struct NotYetSupported {
     pub(super) what: &'static str,
@@ -425,13 +376,9 @@ pub(super) fn not_yet_supported(shape: &str, key: &str) -> Option<NotYetSupporte
         ("RuleFile", "budgetSpent") => "rules on the share of the budget that is spent",
         ("RuleFile", "absence") => "rules on missing events",
         ("RuleFile", "customers") => "rules on the number of customers affected",
-        ("SlackFile", "token" | "channel") => {
-            "messages by bot token; an incoming webhook serves: `webhookUrl`"
-        }
-        ("TargetSpec", "alertmanager") => "Alertmanager as a target; `webhook` serves",
         _ => return None,
     };
-    let stands_instead = matches!(shape, "RuleFile" | "SlackFile" | "TargetSpec");
+    let stands_instead = matches!(shape, "RuleFile");
     Some(NotYetSupported {
         what,
         stands_instead,

@@ -2,7 +2,7 @@
 //!
 //! A [`Catalog`] is made from all files at once and is valid as a whole; everything behind it may
 //! rely on that. On the way a text becomes nodes with their places ([`node`]), then the shapes of
-//! [`file`], read by a deserializer that notes what is wrong and goes on ([`read`]), then values
+//! [`file`] and [`target_file`], read by a deserializer that notes what is wrong and goes on ([`read`]), then values
 //! ([`check`]).
 //!
 //! To add a field: add it to its shape in `file.rs`, which also makes it part of the JSON Schema,
@@ -23,6 +23,7 @@ mod slo;
 mod stages;
 mod suggest;
 mod target;
+mod target_file;
 #[cfg(test)]
 mod tests;
 
@@ -39,5 +40,5 @@ pub use self::{
         StartedAt, TimeUnit, WorkflowIndicator,
     },
     stages::{DeclaredStage, Edge, Extent, Stages},
-    target::{SecretOrPlain, SecretRef, Target, TargetKind},
+    target::{SecretOrPlain, SecretRef, Target, TargetKind, WebhookFormat},
 };

@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::{
-    file::{API_VERSION, Document, ExclusionSpec, PolicySpec, SloSpec, TargetSpec},
+    file::{API_VERSION, Document, ExclusionSpec, PolicySpec, SloSpec},
     read::{Field, Scalar, TextOr, TextOrList},
+    target_file::TargetSpec,
 };
 
 /// The schema of all kinds that are built, for editors.

@@ -1,19 +1,27 @@
 //! What a target is told: facts frozen at the moment of an alert's transition.
 //!
 //! Every channel and every page takes its numbers from [`Facts`], so a message and a page cannot
-//! disagree. [`sentence`] says them in words; [`slack`], [`pagerduty`] and [`webhook`] make the body
-//! that the kind of target understands, within its limits whatever the facts contain.
+//! disagree. [`sentence`] says them in words; the other files each make the body that one kind of
+//! target understands, within its limits whatever the facts contain.
 //!
 //! To add another kind of target: a variant of `TargetKind`, a file here that makes its body, an arm
-//! in `deliver/request.rs` and one in `deliver/classify.rs`.
+//! in `deliver/sender.rs` and one in `deliver/classify.rs`.
 
+pub mod alertmanager;
+pub mod cloudevents;
+mod detail;
 mod facts;
 pub mod pagerduty;
+mod reference;
 pub mod sentence;
 pub mod slack;
+pub mod teams;
 pub mod text;
 pub mod webhook;
 
+pub use reference::{PinnedKey, Reference, SlackMessage};
+
+use detail::Detail;
 pub use facts::{
     EpisodeEnd, EpisodeSummary, Facts, SlowestStage, TransitionKind, WindowFacts, WorstWorkflow,
 };

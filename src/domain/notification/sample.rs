@@ -128,7 +128,7 @@ pub(super) fn resolved() -> Facts {
 
 /// Facts with every string and number that a careless or hostile sender could cause.
 pub(super) fn arbitrary() -> impl Strategy<Value = Facts> {
-    let strings = (hostile(), hostile(), hostile(), hostile(), hostile());
+    let strings = (hostile(), hostile(), hostile(), hostile(), any_address());
     let numbers = (
         any_count(),
         any_count(),
@@ -177,7 +177,7 @@ pub(super) fn arbitrary() -> impl Strategy<Value = Facts> {
                 bad_secs: ratio.unwrap_or(1.0),
                 good_secs: 1e9,
             }),
-            runbook: Some(format!("https://{url}")),
+            runbook: Some(url.clone()),
             page_url: Some(url),
             ..base
         }
@@ -194,6 +194,10 @@ fn difference_of_no_number(attribute: &str, value: &str) -> Difference {
 }
 
 /// Values are as long as classifying lets them be.
+fn any_address() -> impl Strategy<Value = String> {
+    prop_oneof![hostile(), "https://[a-z0-9/?=]{1,1600}"]
+}
+
 fn any_group() -> impl Strategy<Value = Group> {
     let value = proptest::option::of(hostile().prop_map(|mut value| {
         value.truncate(value.floor_char_boundary(256));

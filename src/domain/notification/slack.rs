@@ -1,31 +1,55 @@
-//! The body for an incoming webhook of Slack: Block Kit.
+//! A message for Slack: Block Kit.
 //!
 //! Slack refuses a message of some 13,000 characters of blocks though every block is within its own
 //! limit (slackapi/bolt-js#2509), so ours has at most 5,500, and 12 blocks. Every string that a user
-//! wrote has a limit of its own *after* escaping; their sum is what keeps the whole within.
+//! wrote has a limit of its own *after* escaping; what is too long as a whole says less.
 
 use serde_json::{Value, json};
+use unicode_segmentation::UnicodeSegmentation as _;
 
-use super::{EpisodeEnd, Facts, TransitionKind, WorstWorkflow, sentence, text};
+use super::{Detail, EpisodeEnd, Facts, TransitionKind, WorstWorkflow, sentence, text};
 use crate::domain::{attributes::Difference, delivery::Repeat, format, time::Timestamp};
 
 /// Slack's own limit.
 const HEADER_CHARS: usize = 150;
 const HEADER_NAME_CHARS: usize = 80;
-const STRING_CHARS: usize = 80;
+const STRING_CHARS: usize = 200;
 const ATTRIBUTE_CHARS: usize = 45;
-const URL_BYTES: usize = 600;
+const URL_BYTES: usize = 1_500;
+const MAX_BLOCKS: usize = 12;
+const MAX_BLOCKS_CHARS: usize = 5_500;
 
 pub fn body(facts: &Facts, repeat: Repeat) -> Value {
-    let mut blocks = vec![header(facts)];
-    blocks.push(section(&summary(facts)));
-    blocks.push(numbers(facts));
-    if facts.kind == TransitionKind::Firing {
-        blocks.extend(in_common(facts));
+    let blocks = Detail::richest(|detail| blocks(facts, repeat, detail), fits);
+    json!({ "text": push_text(facts), "blocks": blocks })
+}
+
+fn blocks(facts: &Facts, repeat: Repeat, detail: Detail) -> Value {
+    let mut blocks = vec![header(facts), section(&summary(facts))];
+    if detail.tells_numbers() {
+        blocks.push(numbers(facts));
+        if facts.kind == TransitionKind::Firing {
+            blocks.extend(in_common(facts, detail.differences()));
+        }
+        blocks.extend(worst(facts, detail.examples()));
+        blocks.extend(actions(facts));
     }
-    blocks.extend(worst(facts));
-    blocks.extend(actions(facts));
     blocks.push(context(facts, repeat));
+    Value::Array(blocks)
+}
+
+fn fits(blocks: &Value) -> bool {
+    blocks.as_array().is_some_and(|all| all.len() <= MAX_BLOCKS)
+        && blocks.to_string().chars().count() <= MAX_BLOCKS_CHARS
+}
+
+/// What follows the first message, in its thread: there it is known what it is about.
+pub fn reply(facts: &Facts, repeat: Repeat) -> Value {
+    let blocks = [
+        section(&format!("*{}*", push_text(facts))),
+        section(&summary(facts)),
+        context(facts, repeat),
+    ];
     json!({ "text": push_text(facts), "blocks": blocks })
 }
 
@@ -116,18 +140,19 @@ fn numbers(facts: &Facts) -> Value {
     json!({ "type": "section", "fields": fields })
 }
 
-fn in_common(facts: &Facts) -> Option<Value> {
+fn in_common(facts: &Facts, most: usize) -> Option<Value> {
     let line = |one: &Difference| {
         let [attribute, value] =
             [&one.attribute, &one.value].map(|string| code_of(string, ATTRIBUTE_CHARS));
         format!("• {attribute} = {value}: {}", sentence::shares(one))
     };
-    let lines: Vec<String> = facts.differences.iter().take(3).map(line).collect();
+    let lines: Vec<String> = facts.differences.iter().take(most).map(line).collect();
     (!lines.is_empty()).then(|| section(&format!("*In common*\n{}", lines.join("\n"))))
 }
 
-fn worst(facts: &Facts) -> Option<Value> {
-    let lines: Vec<String> = facts.worst.iter().take(3).map(worst_line).collect();
+fn worst(facts: &Facts, examples: usize) -> Option<Value> {
+    let shown = facts.worst.iter().take(examples);
+    let lines: Vec<String> = shown.map(worst_line).collect();
     (!lines.is_empty()).then(|| section(&format!("*Worst examples*\n{}", lines.join("\n"))))
 }
 
@@ -210,24 +235,26 @@ fn code_of(string: &str, max: usize) -> String {
 }
 
 /// Without any markup of Slack's, so that no attribute of a span can call a whole channel. At most
-/// `max` characters long, and no entity is cut in two.
+/// `max` characters long, and neither an entity nor what reads as one character is cut in two.
 fn escaped(string: &str, max: usize) -> String {
     let mut safe = String::with_capacity(string.len());
     let mut length = 0;
-    for character in string.chars() {
-        let mut buffer = [0; 4];
-        let piece: &str = match character {
-            '&' => "&amp;",
-            '<' => "&lt;",
-            '>' => "&gt;",
-            '`' => "'",
-            other => other.encode_utf8(&mut buffer),
-        };
+    for letter in string.graphemes(true) {
+        let mut piece = String::with_capacity(letter.len());
+        for character in letter.chars() {
+            match character {
+                '&' => piece.push_str("&amp;"),
+                '<' => piece.push_str("&lt;"),
+                '>' => piece.push_str("&gt;"),
+                '`' => piece.push('\''),
+                other => piece.push(other),
+            }
+        }
         length += piece.chars().count();
         if length > max {
             break;
         }
-        safe.push_str(piece);
+        safe.push_str(&piece);
     }
     safe
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::{EpisodeEnd, pagerduty, sample, sentence, slack, webhook};
+use super::{EpisodeEnd, Facts, pagerduty, sample, sentence, slack, webhook};
 use crate::domain::delivery::Repeat;
 
 #[test]
@@ -94,24 +94,43 @@ fn a_webhook_is_told_all_facts() {
     insta::assert_json_snapshot!(webhook::body(&sample::resolved()));
 }
 
+#[test]
+fn t29_a_message_that_is_too_long_drops_its_examples_first() {
+    let mut facts = sample::firing();
+    facts.worst[0].label = "&".repeat(300);
+    facts.worst[0].customer = Some("<".repeat(300));
+    facts.worst = vec![facts.worst[0].clone(); 3];
+    let long = |bytes| Some(format!("https://a.example/{}", "x".repeat(bytes)));
+    let examples = |facts: &Facts| {
+        let text = slack::body(facts, Repeat::No).to_string();
+        text.matches("trace `").count()
+    };
+    assert_eq!(examples(&facts), 3);
+    (facts.page_url, facts.runbook) = (long(1_450), long(1_450));
+    assert_eq!(examples(&facts), 1);
+    let text = slack::body(&facts, Repeat::No).to_string();
+    assert!(text.contains("Budget left"), "what counts stays: {text}");
+}
+
 proptest! {
     #[test]
-    fn whatever_the_facts_a_headline_fits_a_phone(facts in sample::arbitrary()) {
+    fn t29_whatever_the_facts_a_headline_fits_a_phone(facts in sample::arbitrary()) {
         let headline = sentence::headline(&facts);
         prop_assert!(headline.chars().count() <= 150, "{headline}");
         prop_assert!(!headline.chars().any(char::is_control));
     }
 
     #[test]
-    fn whatever_the_facts_slack_accepts_the_message(facts in sample::arbitrary()) {
+    fn t29_t30_whatever_the_facts_slack_accepts_the_message(facts in sample::arbitrary()) {
         let body = slack::body(&facts, Repeat::Possible);
         check_slack(&body)?;
+        check_slack(&slack::reply(&facts, Repeat::Possible))?;
         let text = slack::text_only(&facts).to_string();
         prop_assert!(!has_mention(&text), "{text}");
     }
 
     #[test]
-    fn whatever_the_facts_pagerduty_accepts_the_event(facts in sample::arbitrary()) {
+    fn t29_whatever_the_facts_pagerduty_accepts_the_event(facts in sample::arbitrary()) {
         let body = pagerduty::body(&facts, "0123456789abcdef0123456789abcdef");
         prop_assert!(chars(&body["payload"]["summary"]) <= 1_024);
         prop_assert!(chars(&body["payload"]["summary"]) > 0);
@@ -124,7 +143,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_the_facts_a_webhook_is_below_20_kb(facts in sample::arbitrary()) {
+    fn t29_whatever_the_facts_a_webhook_is_below_20_kb(facts in sample::arbitrary()) {
         let body = webhook::body(&facts);
         prop_assert!(body.to_string().len() < 20_000, "{} bytes", body.to_string().len());
         reparses(&body)?;

@@ -1,12 +1,32 @@
 //! Strings that somebody else wrote, made fit to stand in a message.
 
+use unicode_segmentation::UnicodeSegmentation as _;
+
 /// On one line, without control characters or those that turn the direction of writing, at most
 /// `max` characters; `…` stands for what was cut.
+///
+/// What reads as one character is cut as a whole: half of an emoji or of an accented letter is
+/// another one.
 pub fn plain(text: &str, max: usize) -> String {
-    let mut cleaned = text.chars().map(cleaned);
-    let mut kept: String = cleaned.by_ref().take(max).collect();
-    if cleaned.next().is_some() {
-        kept.pop();
+    // One character more than fits shows whether the last that fits ends there.
+    let cleaned: String = text
+        .chars()
+        .map(cleaned)
+        .take(max.saturating_add(1))
+        .collect();
+    if cleaned.chars().count() <= max {
+        return cleaned;
+    }
+    let mut room = max.saturating_sub(1);
+    let mut kept = String::with_capacity(cleaned.len());
+    for letter in cleaned.graphemes(true) {
+        let Some(left) = room.checked_sub(letter.chars().count()) else {
+            break;
+        };
+        room = left;
+        kept.push_str(letter);
+    }
+    if max > 0 {
         kept.push('…');
     }
     kept
@@ -40,6 +60,16 @@ mod tests {
         assert_eq!(plain("checkout", 8), "checkout");
         assert_eq!(plain("checkouts", 8), "checkou…");
         assert_eq!(plain("a\nb\u{202E}c", 8), "a b c");
+        assert_eq!(plain("checkouts", 0), "");
+    }
+
+    #[test]
+    fn t29_what_reads_as_one_character_is_never_cut_in_two() {
+        assert_eq!(plain("cafe\u{301}s", 6), "cafe\u{301}s");
+        assert_eq!(plain("cafe\u{301}s", 5), "caf…");
+        let family = "👨\u{200D}👩\u{200D}👧";
+        assert_eq!(plain(&format!("a{family}b"), 6), "a…");
+        assert_eq!(plain(&format!("a{family}bc"), 7), format!("a{family}…"));
     }
 
     #[test]

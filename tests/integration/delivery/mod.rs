@@ -1,7 +1,13 @@
 //! Delivery against real HTTP servers that answer by a script, on a real Postgres.
 
+mod addresses;
+mod alertmanager;
 mod answers;
 mod leases;
 mod order;
+mod pagerduty;
+mod real_alertmanager;
 mod secrets;
+mod slack_bot;
+mod tls;
 mod world;

@@ -6,12 +6,12 @@ use std::{
 };
 
 use throughline::domain::{
-    definition::{SecretOrPlain, SecretRef, TargetKind},
+    definition::{SecretOrPlain, SecretRef, TargetKind, WebhookFormat},
     delivery::AttemptClass::{Broken, Delivered, SecretMissing},
 };
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::world::{NOBODY, ROUTING_KEY, SLACK_TOKEN, World};
+use super::world::{BOT_TOKEN, NOBODY, ROUTING_KEY, SLACK_TOKEN, TEAMS_SIGNATURE, World};
 use crate::support::receiver::{Receiver, Reply};
 
 /// Keeps what is logged by this thread.
@@ -44,7 +44,7 @@ impl Log {
 }
 
 #[tokio::test]
-async fn no_secret_is_in_any_row_or_log_though_everybody_echoes_them() {
+async fn t27_no_secret_is_in_any_row_or_log_though_everybody_echoes_them() {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
@@ -56,11 +56,13 @@ async fn no_secret_is_in_any_row_or_log_though_everybody_echoes_them() {
     let receiver = Receiver::start([]).await;
     let gone = NOBODY;
     for (index, status) in [302, 400, 404, 429, 500].into_iter().enumerate() {
-        let echoing = Receiver::start([(); 3].map(|()| Reply::Echo(status))).await;
+        let echoing = Receiver::start([(); 6].map(|()| Reply::Echo(status))).await;
         let targets = [
             world.declare_slack(&format!("slack-{index}"), &echoing.url),
             world.declare_pagerduty(&format!("pager-{index}"), &echoing.url),
             world.declare_slack(&format!("gone-{index}"), gone),
+            world.declare_slack_bot(&format!("bot-{index}"), &echoing.url),
+            world.declare_teams(&format!("teams-{index}"), &echoing.url),
             world.declare_pagerduty(&format!("good-{index}"), &receiver.url),
         ];
         let all: Vec<_> = targets.iter().collect();
@@ -72,7 +74,14 @@ async fn no_secret_is_in_any_row_or_log_though_everybody_echoes_them() {
     let seen = format!("{}\n{}", world.all_rows().await, log.text());
     assert!(seen.contains("told target `good-0`"), "the log is captured");
     assert!(seen.contains("cannot POST"), "excerpts are kept");
-    for secret in [ROUTING_KEY, SLACK_TOKEN, "tokentokentoken", "T0PSECR3T"] {
+    for secret in [
+        ROUTING_KEY,
+        SLACK_TOKEN,
+        "tokentokentoken",
+        "T0PSECR3T",
+        BOT_TOKEN,
+        TEAMS_SIGNATURE,
+    ] {
         assert!(!seen.contains(secret), "`{secret}` is in:\n{seen}");
     }
 }
@@ -84,7 +93,14 @@ async fn a_missing_secret_is_named_and_the_delivery_waits_for_it() {
     let variable = "THROUGHLINE_TEST_NO_SUCH_KEY".to_owned();
     let url = Some(receiver.url.clone());
     let routing_key = SecretRef::Env(variable);
-    let pager = world.declare("pager", TargetKind::PagerDuty { routing_key, url });
+    let pager = world.declare(
+        "pager",
+        TargetKind::PagerDuty {
+            routing_key,
+            former_routing_key: None,
+            url,
+        },
+    );
     let transition = world.fires("checkout", &[&pager]).await;
     assert_eq!(world.deliver(&pager).await.attempts, [SecretMissing]);
     let (_, attempts) = world.delivery(transition).await;
@@ -103,7 +119,14 @@ async fn a_webhook_is_not_sent_unsigned_because_its_secret_is_no_secret() {
     let receiver = Receiver::start([]).await;
     let url = SecretOrPlain::Plain(receiver.url.clone());
     let secret = Some(world.secret("bad", "not-a-signing-secret"));
-    let hook = world.declare("hook", TargetKind::Webhook { url, secret });
+    let hook = world.declare(
+        "hook",
+        TargetKind::Webhook {
+            url,
+            secret,
+            format: WebhookFormat::default(),
+        },
+    );
     let transition = world.fires("checkout", &[&hook]).await;
     assert_eq!(world.deliver(&hook).await.attempts, [Broken]);
     assert_eq!(receiver.requests().len(), 0);

@@ -5,10 +5,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use sqlx::Executor as _;
 use tempfile::TempDir;
 use throughline::{
-    deliver::{DeliverSettings, Deliverer, DeliveryReport},
+    deliver::{AddressPolicy, DeliverSettings, Deliverer, DeliveryReport},
     domain::{
         counts::EventCounts,
-        definition::{Catalog, SecretOrPlain, SecretRef, Severity, Target, TargetKind},
+        definition::{
+            Catalog, SecretOrPlain, SecretRef, Severity, Target, TargetKind, WebhookFormat,
+        },
         delivery::{Delivery, alert_key},
         names::{Name, TraceId},
         notification::{
@@ -23,6 +25,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::support::database::TestDatabase;
+pub(super) use crate::support::judges::SIGNING_SECRET;
 
 pub(super) const START: Timestamp = Timestamp::from_secs(1_795_328_309);
 
@@ -37,9 +40,9 @@ pub(super) struct Attempt {
 /// Nobody listens on port 1 (tcpmux, long out of use).
 pub(super) const NOBODY: &str = "http://127.0.0.1:1";
 
-/// 24 bytes, as Standard Webhooks asks for.
-pub(super) const SIGNING_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 pub(super) const ROUTING_KEY: &str = "e93facc04764012d7bfb002500d5d1a6";
+pub(super) const BOT_TOKEN: &str = "xoxb-b0t-t0ken-of-nobody";
+pub(super) const TEAMS_SIGNATURE: &str = "s1gnature-0f-a-w0rkfl0w";
 /// What makes the address of a Slack webhook secret.
 pub(super) const SLACK_TOKEN: &str = "T0PSECR3T/B0PSECR3T/tokentokentoken";
 
@@ -54,6 +57,10 @@ pub(super) struct World {
     pub(super) database: TestDatabase,
     pub(super) deliverer: Deliverer,
     pub(super) now: Timestamp,
+    /// What fires or resolves from now on belongs to it.
+    pub(super) episode: Uuid,
+    /// Of every SLO that fires from now on.
+    pub(super) labels: BTreeMap<String, String>,
     catalog: watch::Sender<Arc<Catalog>>,
     secrets: TempDir,
     versions: BTreeMap<String, i64>,
@@ -61,16 +68,39 @@ pub(super) struct World {
 
 impl World {
     pub(super) async fn create() -> Self {
-        Self::with(DeliverSettings {
-            connect_timeout: Duration::from_secs(2),
-            chat_timeout: Duration::from_millis(500),
-            webhook_timeout: Duration::from_millis(500),
-            ..DeliverSettings::default()
+        Self::guarded(Self::settings()).await
+    }
+
+    /// Receivers of the tests listen on loopback.
+    pub(super) async fn with(settings: DeliverSettings) -> Self {
+        let addresses = Self::settings().addresses;
+        Self::guarded(DeliverSettings {
+            addresses,
+            ..settings
         })
         .await
     }
 
-    pub(super) async fn with(settings: DeliverSettings) -> Self {
+    /// What receivers of the tests are reached with, in little time.
+    pub(super) fn settings() -> DeliverSettings {
+        let loopback = ["127.0.0.0/8", "::1/128"].map(|range| range.parse().unwrap());
+        DeliverSettings {
+            connect_timeout: Duration::from_secs(2),
+            chat_timeout: Duration::from_secs(2),
+            webhook_timeout: Duration::from_secs(2),
+            addresses: AddressPolicy::new(loopback.to_vec(), vec![80, 443]),
+            ..DeliverSettings::default()
+        }
+    }
+
+    /// A replica that remembers nothing.
+    pub(super) fn restart(&mut self) {
+        let store = self.database.store.clone();
+        self.deliverer = Deliverer::new(store, self.catalog(), Self::settings()).unwrap();
+    }
+
+    /// With the addresses that the settings allow and no others.
+    pub(super) async fn guarded(settings: DeliverSettings) -> Self {
         let database = TestDatabase::create().await;
         let (catalog, receiver) = watch::channel(Arc::default());
         let deliverer = Deliverer::new(database.store.clone(), receiver, settings).unwrap();
@@ -78,6 +108,8 @@ impl World {
             database,
             deliverer,
             now: START,
+            episode: Uuid::from_u128(1),
+            labels: BTreeMap::new(),
             catalog,
             secrets: tempfile::tempdir().unwrap(),
             versions: BTreeMap::new(),
@@ -98,7 +130,14 @@ impl World {
     pub(super) fn declare_webhook(&self, name: &str, url: &str) -> Name {
         let secret = Some(self.secret("signing", SIGNING_SECRET));
         let url = SecretOrPlain::Plain(url.to_owned());
-        self.declare(name, TargetKind::Webhook { url, secret })
+        self.declare(
+            name,
+            TargetKind::Webhook {
+                url,
+                secret,
+                format: WebhookFormat::default(),
+            },
+        )
     }
 
     pub(super) fn declare_slack(&self, name: &str, url: &str) -> Name {
@@ -109,7 +148,50 @@ impl World {
     pub(super) fn declare_pagerduty(&self, name: &str, url: &str) -> Name {
         let routing_key = self.secret("routing", ROUTING_KEY);
         let url = Some(url.to_owned());
-        self.declare(name, TargetKind::PagerDuty { routing_key, url })
+        self.declare(
+            name,
+            TargetKind::PagerDuty {
+                routing_key,
+                former_routing_key: None,
+                url,
+            },
+        )
+    }
+
+    pub(super) fn declare_slack_bot(&self, name: &str, url: &str) -> Name {
+        let token = self.secret("bot", BOT_TOKEN);
+        let kind = TargetKind::SlackBot {
+            token,
+            channel: "#deploys".to_owned(),
+            url: Some(format!("{url}/api")),
+        };
+        self.declare(name, kind)
+    }
+
+    pub(super) fn declare_teams(&self, name: &str, url: &str) -> Name {
+        let url = self.secret("teams", &format!("{url}/workflows/1?sig={TEAMS_SIGNATURE}"));
+        self.declare(name, TargetKind::Teams { url })
+    }
+
+    pub(super) fn declare_alertmanager(&self, name: &str, urls: &[&str]) -> Name {
+        let plain = |url: &&str| SecretOrPlain::Plain((*url).to_owned());
+        let urls = urls.iter().map(plain).collect();
+        self.declare(name, TargetKind::Alertmanager { urls })
+    }
+
+    pub(super) fn declare_formatted(&self, name: &str, url: &str, format: WebhookFormat) -> Name {
+        let secret = Some(self.secret("signing", SIGNING_SECRET));
+        let url = SecretOrPlain::Plain(url.to_owned());
+        let kind = TargetKind::Webhook {
+            url,
+            secret,
+            format,
+        };
+        self.declare(name, kind)
+    }
+
+    pub(super) fn catalog(&self) -> watch::Receiver<Arc<Catalog>> {
+        self.catalog.subscribe()
     }
 
     pub(super) fn declare(&self, name: &str, kind: TargetKind) -> Name {
@@ -145,7 +227,11 @@ impl World {
     async fn transition(&mut self, slo: &str, kind: TransitionKind, targets: &[&Name]) -> Uuid {
         let version = self.versions.entry(slo.to_owned()).or_insert(0);
         *version += 1;
-        let facts = facts(slo, kind, *version, self.now);
+        let facts = Facts {
+            labels: self.labels.clone(),
+            episode: self.episode,
+            ..facts(slo, kind, *version, self.now)
+        };
         let transition = self.insert_transition(&facts).await;
         let targets: Vec<Name> = targets.iter().map(|name| (*name).clone()).collect();
         let mut tx = self.database.store.begin("enqueue").await.unwrap();
@@ -174,7 +260,7 @@ impl World {
                 select id, 'page', 'inactive', now() from slo on conflict do nothing
             )
             insert into alert_transitions (id, slo_id, severity, version, episode, kind, at, facts)
-            select $2, id, 'page', $3, $4, $5, now(), $6 from slo",
+            select $2, id, 'page', $3, $4, $5, $7, $6 from slo",
         )
         .bind(facts.slo.as_str())
         .bind(transition)
@@ -185,6 +271,7 @@ impl World {
             TransitionKind::Resolved => "resolved",
         })
         .bind(serde_json::to_value(facts).unwrap())
+        .bind(self.now.to_chrono())
         .execute(&mut connection)
         .await
         .unwrap();
@@ -226,6 +313,7 @@ impl World {
             "select a::text from delivery_attempts a",
             "select t::text from target_states t",
             "select t::text from alert_transitions t",
+            "select t::text from target_references t",
         ] {
             let texts: Vec<String> = sqlx::query_scalar(table)
                 .fetch_all(&mut connection)

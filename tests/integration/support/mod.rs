@@ -4,6 +4,7 @@ pub(crate) mod api;
 pub(crate) mod broker;
 pub mod database;
 pub(crate) mod installs;
+pub(crate) mod judges;
 pub(crate) mod ledger;
 pub(crate) mod link;
 pub(crate) mod receiver;

@@ -13,6 +13,8 @@ use tokio::{
     task::JoinSet,
 };
 
+use super::judges::assert_well_formed;
+
 /// What the server does with one request, once it has read it.
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
@@ -29,6 +31,8 @@ pub(crate) enum Reply {
     Reset,
     /// 200 and a body without an end.
     Endless,
+    /// 200 and a body that comes a byte at a time, without an end.
+    Drip,
 }
 
 #[derive(Clone, Debug)]
@@ -45,7 +49,8 @@ impl Request {
     }
 }
 
-/// Listens until it is dropped. When the script is at its end it answers 200 `ok`.
+/// Listens until it is dropped, and all that it got is judged then. When the script is at its end it
+/// answers 200 `ok`.
 #[derive(Debug)]
 pub(crate) struct Receiver {
     pub(crate) url: String,
@@ -96,6 +101,14 @@ impl Receiver {
                 return;
             }
             arrived.await;
+        }
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_well_formed(&self.requests());
         }
     }
 }
@@ -177,6 +190,13 @@ async fn answer(mut stream: TcpStream, reply: Reply, request: &Request) -> std::
         Reply::Hang => std::future::pending().await,
         // Closed without lingering, the connection is reset.
         Reply::Reset => stream.set_zero_linger(),
+        Reply::Drip => {
+            stream.write_all(b"HTTP/1.1 200 X\r\n\r\n").await?;
+            loop {
+                stream.write_all(b"x").await?;
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
         Reply::Endless => {
             stream.write_all(b"HTTP/1.1 200 X\r\n\r\n").await?;
             loop {

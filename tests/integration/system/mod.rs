@@ -10,6 +10,7 @@ mod definitions;
 mod kills;
 mod outage;
 mod replicas;
+mod secrets;
 mod stall;
 mod start;
 mod troubled_database;

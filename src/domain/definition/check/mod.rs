@@ -26,7 +26,8 @@ use self::{
 };
 use super::{
     Catalog, DefinitionFile, Problem, Slo, Target,
-    file::{ExclusionSpec, PolicySpec, SloSpec, TargetSpec},
+    file::{ExclusionSpec, PolicySpec, SloSpec},
+    target_file::TargetSpec,
 };
 use crate::domain::{exclusion::Exclusion, names::Name};
 

@@ -2,10 +2,13 @@
 
 use super::{
     super::{
-        SecretOrPlain, SecretRef, Target, TargetKind,
-        file::{PagerDutyFile, SecretFile, SlackFile, TargetSpec, WebhookFile},
+        SecretOrPlain, SecretRef, Target, TargetKind, WebhookFormat,
         problem::{Findings, Place},
         read::{Field, TextOr},
+        target_file::{
+            AlertmanagerFile, PagerDutyFile, SecretFile, SlackFile, TargetSpec, TeamsFile,
+            WebhookFile, WebhookFormatFile,
+        },
     },
     document::Named,
     values::{self, optional, required_ref},
@@ -14,26 +17,33 @@ use super::{
 pub(super) fn check(named: &Named<'_, TargetSpec>) -> Option<Target> {
     let findings = named.findings;
     let (spec, place) = named.spec.valid()?;
-    let kind = match (&spec.webhook, &spec.slack, &spec.pagerduty) {
-        (Some(field), None, None) => {
-            let (file, place) = field.valid()?;
-            webhook(findings, file, place)
-        }
-        (None, Some(field), None) => {
-            let (file, place) = field.valid()?;
-            slack(findings, file, place)
-        }
-        (None, None, Some(field)) => {
-            let (file, place) = field.valid()?;
-            pager_duty(findings, file, place)
-        }
-        _ => {
-            findings.error(
-                place,
-                "a target has exactly one of `webhook`, `slack` and `pagerduty`",
-            );
-            None
-        }
+    let written = [
+        spec.webhook.is_some(),
+        spec.slack.is_some(),
+        spec.pagerduty.is_some(),
+        spec.teams.is_some(),
+        spec.alertmanager.is_some(),
+    ];
+    if written.into_iter().filter(|is_written| *is_written).count() != 1 {
+        findings.error(
+            place,
+            "a target has exactly one of `webhook`, `slack`, `pagerduty`, `teams` and \
+             `alertmanager`",
+        );
+        return None;
+    }
+    let kind = if let Some((file, place)) = optional(spec.webhook.as_ref()) {
+        webhook(findings, file, place)
+    } else if let Some((file, place)) = optional(spec.slack.as_ref()) {
+        slack(findings, file, place)
+    } else if let Some((file, place)) = optional(spec.pagerduty.as_ref()) {
+        pager_duty(findings, file, place)
+    } else if let Some((file, place)) = optional(spec.teams.as_ref()) {
+        teams(findings, file, place)
+    } else if let Some((file, place)) = optional(spec.alertmanager.as_ref()) {
+        alertmanager(findings, file, place)
+    } else {
+        None
     };
     Some(Target {
         name: named.name.clone()?.0,
@@ -42,39 +52,184 @@ pub(super) fn check(named: &Named<'_, TargetSpec>) -> Option<Target> {
 }
 
 fn webhook(findings: &Findings<'_>, file: &WebhookFile, place: Place) -> Option<TargetKind> {
-    let url =
-        required_ref(findings, &file.url, place, "url").and_then(|(value, place)| match value {
-            TextOr::Text(text) => {
-                values::web_address(findings, text, place).map(SecretOrPlain::Plain)
-            }
-            TextOr::Shape(file) => reference(findings, file, place).map(SecretOrPlain::Secret),
-        });
-    let secret = match &file.secret {
-        None => Some(None),
-        Some(field) => secret(findings, field, place, "secret").map(Some),
+    let url = required_ref(findings, &file.url, place, "url")
+        .and_then(|(value, place)| address_or_secret(findings, value, place));
+    let format = match optional(file.format.as_ref()) {
+        None => Some(WebhookFormat::default()),
+        Some((WebhookFormatFile::Standard, _)) => Some(WebhookFormat::Standard),
+        Some((WebhookFormatFile::AlertmanagerV4, _)) => Some(WebhookFormat::AlertmanagerV4),
+        Some((WebhookFormatFile::CloudEvents, _)) => Some(WebhookFormat::CloudEvents),
     };
+    let secret = optional_secret(findings, file.secret.as_ref(), place, "secret");
     Some(TargetKind::Webhook {
         url: url?,
         secret: secret?,
+        format: format?,
     })
 }
 
 fn slack(findings: &Findings<'_>, file: &SlackFile, place: Place) -> Option<TargetKind> {
-    Some(TargetKind::Slack {
-        webhook_url: secret(findings, &file.webhook_url, place, "webhookUrl")?,
-    })
+    match (&file.webhook_url, &file.token, &file.channel) {
+        (Some(url), None, None) => {
+            if let Some((_, place)) = optional(file.url.as_ref()) {
+                findings.error(place, "`url` is for a bot, whose `token` is missing");
+                return None;
+            }
+            Some(TargetKind::Slack {
+                webhook_url: secret(findings, url, place, "webhookUrl")?,
+            })
+        }
+        (None, Some(token), Some(channel)) => {
+            let token = secret(findings, token, place, "token");
+            let channel = channel.valid().and_then(|(name, place)| {
+                let name = name.trim();
+                if name.is_empty() {
+                    findings.error_with_help(
+                        place,
+                        "the channel is empty",
+                        "write its name or id: `\"#deploys\"`".to_owned(),
+                    );
+                    return None;
+                }
+                Some(name.to_owned())
+            });
+            let url = optional_address(findings, file.url.as_ref());
+            Some(TargetKind::SlackBot {
+                token: token?,
+                channel: channel?,
+                url: url?,
+            })
+        }
+        _ => {
+            findings.error_with_help(
+                place,
+                "Slack is reached by `webhookUrl`, or by `token` and `channel`",
+                "write `{ webhookUrl: { env: NAME } }`, or \
+                 `{ token: { env: NAME }, channel: \"#deploys\" }` for a thread for each alert"
+                    .to_owned(),
+            );
+            None
+        }
+    }
 }
 
 fn pager_duty(findings: &Findings<'_>, file: &PagerDutyFile, place: Place) -> Option<TargetKind> {
     let routing_key = secret(findings, &file.routing_key, place, "routingKey");
-    let url = match optional(file.url.as_ref()) {
-        None => Some(None),
-        Some((text, place)) => values::web_address(findings, text, place).map(Some),
-    };
+    let former = file.former_routing_key.as_ref();
+    let former_routing_key = optional_secret(findings, former, place, "formerRoutingKey");
+    let url = optional_address(findings, file.url.as_ref());
     Some(TargetKind::PagerDuty {
         routing_key: routing_key?,
+        former_routing_key: former_routing_key?,
         url: url?,
     })
+}
+
+fn teams(findings: &Findings<'_>, file: &TeamsFile, place: Place) -> Option<TargetKind> {
+    Some(TargetKind::Teams {
+        url: secret(findings, &file.url, place, "url")?,
+    })
+}
+
+fn alertmanager(
+    findings: &Findings<'_>,
+    file: &AlertmanagerFile,
+    place: Place,
+) -> Option<TargetKind> {
+    let urls = match (&file.url, &file.urls) {
+        (Some(field), None) => {
+            let (value, place) = field.valid()?;
+            vec![address_or_secret(findings, value, place)?]
+        }
+        (None, Some(field)) => {
+            let (list, place) = field.valid()?;
+            if list.is_empty() {
+                findings.error(
+                    place,
+                    "an Alertmanager without an address cannot be reached",
+                );
+                return None;
+            }
+            let found: Vec<_> = list
+                .iter()
+                .map(|field| {
+                    let (value, place) = field.valid()?;
+                    address_or_secret(findings, value, place)
+                })
+                .collect();
+            found.into_iter().collect::<Option<Vec<_>>>()?
+        }
+        _ => {
+            findings.error_with_help(
+                place,
+                "an Alertmanager has exactly one of `url` and `urls`",
+                "write `urls: [http://am-0:9093, http://am-1:9093]` for several replicas"
+                    .to_owned(),
+            );
+            return None;
+        }
+    };
+    Some(TargetKind::Alertmanager { urls })
+}
+
+fn address_or_secret(
+    findings: &Findings<'_>,
+    value: &TextOr<SecretFile>,
+    place: Place,
+) -> Option<SecretOrPlain> {
+    match value {
+        TextOr::Text(text) => address(findings, text, place).map(SecretOrPlain::Plain),
+        TextOr::Shape(file) => reference(findings, file, place).map(SecretOrPlain::Secret),
+    }
+}
+
+#[expect(
+    clippy::option_option,
+    reason = "the inner `None` is an address that was left out"
+)]
+fn optional_address(
+    findings: &Findings<'_>,
+    field: Option<&Field<String>>,
+) -> Option<Option<String>> {
+    match field {
+        None => Some(None),
+        Some(field) => {
+            let (text, place) = field.valid()?;
+            address(findings, text, place).map(Some)
+        }
+    }
+}
+
+fn address(findings: &Findings<'_>, text: &str, place: Place) -> Option<String> {
+    let address = values::web_address(findings, text, place)?;
+    let authority = address.split("://").nth(1)?.split(['/', '?', '#']).next()?;
+    if authority.contains('@') {
+        findings.error_with_help(
+            place,
+            "a password in an address is a secret, and a secret is never written in a file",
+            "write where the whole address is kept: `{ env: NAME }` or `{ file: PATH }`; if this \
+             file was committed, change the password"
+                .to_owned(),
+        );
+        return None;
+    }
+    Some(address)
+}
+
+#[expect(
+    clippy::option_option,
+    reason = "the inner `None` is a secret that was left out"
+)]
+fn optional_secret(
+    findings: &Findings<'_>,
+    field: Option<&Field<TextOr<SecretFile>>>,
+    parent: Place,
+    key: &str,
+) -> Option<Option<SecretRef>> {
+    match field {
+        None => Some(None),
+        Some(field) => secret(findings, field, parent, key).map(Some),
+    }
 }
 
 fn secret(

@@ -1,0 +1,294 @@
+//! One try at a delivery: make the request, send it, and understand how that ended.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+
+use super::{
+    alertmanager,
+    classify::{Reaction, classify},
+    client::{Answer, BuildClientError, Client, SendError},
+    excerpt::excerpt,
+    request::{Message, PrepareError, Prepared, to_pagerduty, to_slack, to_teams, to_webhook},
+    resolver::system_lookup,
+    routing_key::{Places, RoutingKeys},
+    secrets,
+    settings::DeliverSettings,
+    slack_bot::{Bot, News},
+};
+use crate::{
+    domain::{
+        definition::{SecretOrPlain, Target, TargetKind},
+        delivery::{AttemptClass, message_id},
+        notification::{Facts, PinnedKey, Reference, alertmanager as alert},
+        time::Timestamp,
+    },
+    store::{ClaimedDelivery, ToldBefore},
+};
+
+const SLACK_API: &str = "https://slack.com/api";
+
+#[derive(Clone, Debug)]
+pub(super) struct Sender {
+    client: Client,
+    settings: Arc<DeliverSettings>,
+    routing_keys: RoutingKeys,
+}
+
+/// A delivery, and how its target was told of the same alert before.
+#[derive(Clone, Debug)]
+pub(super) struct Errand {
+    pub(super) delivery: ClaimedDelivery,
+    pub(super) before: Option<ToldBefore>,
+}
+
+/// How a try ended, and what is kept of it.
+#[derive(Debug)]
+pub(super) struct Tried {
+    pub(super) reaction: Reaction,
+    pub(super) http_status: Option<u16>,
+    pub(super) excerpt: Option<String>,
+    /// What later messages about the episode refer to, if this one was it.
+    pub(super) reference: Option<Reference>,
+}
+
+/// What an answer is judged by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Try<'a> {
+    pub(super) kind: &'a TargetKind,
+    /// Counted from 1.
+    pub(super) attempt: i32,
+    pub(super) now: Timestamp,
+}
+
+impl Sender {
+    pub(super) fn new(settings: Arc<DeliverSettings>) -> Result<Self, BuildClientError> {
+        let client = Client::new(
+            settings.connect_timeout,
+            settings.addresses.clone(),
+            system_lookup(),
+        )?;
+        Ok(Self {
+            client,
+            settings,
+            routing_keys: RoutingKeys::default(),
+        })
+    }
+
+    pub(super) async fn attempt(&self, target: &Target, errand: &Errand, now: Timestamp) -> Tried {
+        let Some(facts) = &errand.delivery.facts else {
+            let reason = "facts written by another version of the service cannot be read";
+            return Tried::unsent(AttemptClass::Unreadable, reason);
+        };
+        let this = Try {
+            kind: &target.kind,
+            attempt: errand.delivery.attempt,
+            now,
+        };
+        let tried = self.told(this, target, errand, facts).await;
+        tried.unwrap_or_else(|error| {
+            let class = match error {
+                PrepareError::Missing(_) | PrepareError::RoutingKey(_) => {
+                    AttemptClass::SecretMissing
+                }
+                PrepareError::Signing(_) => AttemptClass::Broken,
+            };
+            Tried::unsent(class, &error.to_string())
+        })
+    }
+
+    async fn told(
+        &self,
+        this: Try<'_>,
+        target: &Target,
+        errand: &Errand,
+        facts: &Facts,
+    ) -> Result<Tried, PrepareError> {
+        let repeat = errand.delivery.repeat;
+        let prepared = match &target.kind {
+            TargetKind::Webhook {
+                url,
+                secret,
+                format,
+            } => {
+                let id = message_id(errand.delivery.transition);
+                let message = Message::new(*format, facts, id, &target.name);
+                to_webhook(url, secret.as_ref(), message, this.now).await?
+            }
+            TargetKind::Slack { webhook_url } => to_slack(webhook_url, facts, repeat).await?,
+            TargetKind::Teams { url } => to_teams(url, facts, repeat).await?,
+            TargetKind::PagerDuty {
+                routing_key,
+                former_routing_key,
+                url,
+            } => {
+                let places = Places {
+                    current: routing_key,
+                    former: former_routing_key.as_ref(),
+                };
+                let pinned = errand.pinned_key();
+                let key = self.routing_keys.choose(places, facts.kind, pinned).await?;
+                to_pagerduty(url.as_deref(), key, facts)
+            }
+            TargetKind::SlackBot {
+                token,
+                channel,
+                url,
+            } => {
+                let bot = Bot {
+                    client: &self.client,
+                    base: url.as_deref().unwrap_or(SLACK_API),
+                    token: secrets::read(token).await?,
+                    channel,
+                    timeout: self.settings.chat_timeout,
+                    tried: this,
+                };
+                let news = News { facts, repeat };
+                return Ok(match &errand.before {
+                    Some(ToldBefore::OfThisEpisode(Reference::SlackMessage(first))) => {
+                        bot.go_on(news, first).await
+                    }
+                    Some(ToldBefore::OfTheLastEpisode(Reference::SlackMessage(first))) => {
+                        bot.begin_again(news, first).await
+                    }
+                    Some(_) | None => bot.begin(news).await,
+                });
+            }
+            TargetKind::Alertmanager { urls } => {
+                return self.tell_alertmanager(this, urls, facts).await;
+            }
+        };
+        Ok(self.send(this, prepared).await)
+    }
+
+    /// A body that is refused is followed by a simpler one, if there is one.
+    async fn send(&self, this: Try<'_>, mut prepared: Prepared) -> Tried {
+        prepared.outgoing.timeout = match this.kind {
+            TargetKind::Webhook { .. } => self.settings.webhook_timeout,
+            _ => self.settings.chat_timeout,
+        };
+        let secrets = prepared.secrets;
+        let mut simpler = prepared.outgoing.clone();
+        let first = this.understood(self.client.post(prepared.outgoing).await, &secrets);
+        let mut tried = match prepared.degraded {
+            Some(body) if first.reaction.class == AttemptClass::Rejected => {
+                simpler.body = body;
+                this.understood(self.client.post(simpler).await, &secrets)
+            }
+            _ => first,
+        };
+        if tried.reaction.class == AttemptClass::Delivered {
+            tried.reference = prepared.reference;
+        }
+        tried
+    }
+
+    /// Told if one replica took it: the others are reminded every minute.
+    async fn tell_alertmanager(
+        &self,
+        this: Try<'_>,
+        urls: &[SecretOrPlain],
+        facts: &Facts,
+    ) -> Result<Tried, PrepareError> {
+        let urls = alertmanager::addresses(urls).await?;
+        let alerts = serde_json::Value::Array(vec![alert::posted(facts, this.now)]);
+        let timeout = self.settings.chat_timeout;
+        let answers = alertmanager::post_to_all(&self.client, &urls, &alerts, timeout).await;
+        let (all, mut told) = (answers.len(), 0);
+        let mut worst = None;
+        let mut best = None;
+        for answer in answers {
+            let tried = this.understood(answer, &urls);
+            if tried.reaction.class == AttemptClass::Delivered {
+                told += 1;
+                best = Some(tried);
+            } else {
+                worst = Some(tried);
+            }
+        }
+        Ok(match (best, worst) {
+            (Some(best), Some(worst)) => {
+                let (class, said) = (worst.reaction.class, worst.excerpt.unwrap_or_default());
+                let text = format!("{told} of {all} replicas took it; another: {class}: {said}");
+                Tried {
+                    excerpt: excerpt(&text, &urls),
+                    ..best
+                }
+            }
+            (Some(tried), None) | (None, Some(tried)) => tried,
+            (None, None) => Tried::unsent(AttemptClass::Broken, "no address of an Alertmanager"),
+        })
+    }
+}
+
+impl Errand {
+    fn pinned_key(&self) -> Option<&PinnedKey> {
+        match &self.before {
+            Some(ToldBefore::OfThisEpisode(Reference::RoutingKey(pinned))) => Some(pinned),
+            Some(_) | None => None,
+        }
+    }
+}
+
+impl Try<'_> {
+    pub(super) fn understood(
+        self,
+        answer: Result<Answer, SendError>,
+        secrets: &[SecretString],
+    ) -> Tried {
+        match answer {
+            Ok(answer) => Tried {
+                reaction: classify(self.kind, &answer, self.attempt, self.now),
+                http_status: Some(answer.status),
+                excerpt: excerpt(&answer_text(&answer), secrets),
+                reference: None,
+            },
+            Err(error) => Tried {
+                excerpt: excerpt(&error.to_string(), secrets),
+                ..Tried::unsent(class_of(&error), "")
+            },
+        }
+    }
+}
+
+impl Tried {
+    /// Ended before anything was answered.
+    pub(super) fn unsent(class: AttemptClass, reason: &str) -> Self {
+        Self {
+            reaction: Reaction {
+                class,
+                retry_after: None,
+            },
+            http_status: None,
+            excerpt: excerpt(reason, &[]),
+            reference: None,
+        }
+    }
+}
+
+const fn class_of(error: &SendError) -> AttemptClass {
+    match error {
+        SendError::Address => AttemptClass::Broken,
+        SendError::Refused(_) => AttemptClass::Forbidden,
+        SendError::Dns(_) => AttemptClass::Dns,
+        SendError::Tls(_) => AttemptClass::Tls,
+        SendError::Timeout(_) => AttemptClass::Timeout,
+        SendError::Connect(_) => AttemptClass::Connect,
+        SendError::Network(_) => AttemptClass::Network,
+    }
+}
+
+/// Of a redirect only the host is told: the rest may be a secret.
+fn answer_text(answer: &Answer) -> String {
+    let host = answer
+        .location
+        .as_deref()
+        .and_then(|location| reqwest::Url::parse(location).ok())
+        .and_then(|url| url.host_str().map(str::to_owned));
+    match (answer.status, host) {
+        (300..400, Some(host)) => {
+            format!("redirects to host `{host}`, which is not followed: give the final address")
+        }
+        _ => answer.body.clone(),
+    }
+}

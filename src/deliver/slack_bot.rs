@@ -1,0 +1,199 @@
+//! Slack's Web API: one message for each episode, what follows in its thread, and the message itself
+//! updated when it is over.
+//!
+//! Slack answers 200 whatever happens and says in the body what did. It knows no id that would make a
+//! repeat harmless, so a message that may be one says so.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+use super::{
+    client::{Client, Outgoing},
+    sender::{Tried, Try},
+};
+use crate::domain::{
+    delivery::{AttemptClass, Repeat},
+    notification::{Facts, Reference, SlackMessage, TransitionKind, slack},
+};
+
+/// Errors that mean that there is no message to refer to, or that it may not be changed any more.
+const CANNOT_REFER: [&str; 7] = [
+    "message_not_found",
+    "thread_not_found",
+    "cannot_reply_to_message",
+    "cant_update_message",
+    "edit_window_closed",
+    "is_inactive",
+    "update_failed",
+];
+
+/// A bot and the channel that it speaks in.
+pub(super) struct Bot<'a> {
+    pub(super) client: &'a Client,
+    pub(super) base: &'a str,
+    pub(super) token: SecretString,
+    pub(super) channel: &'a str,
+    pub(super) timeout: Duration,
+    pub(super) tried: Try<'a>,
+}
+
+/// What is told, and that it may have been told before.
+pub(super) struct News<'a> {
+    pub(super) facts: &'a Facts,
+    pub(super) repeat: Repeat,
+}
+
+enum Said {
+    Done(Tried),
+    /// What was referred to is gone.
+    Gone,
+}
+
+impl Bot<'_> {
+    /// The first message of an episode.
+    pub(super) async fn begin(&self, news: News<'_>) -> Tried {
+        self.post_anew(&news).await
+    }
+
+    /// An episode that follows close upon the last is told in the same thread, and the channel is
+    /// told that it is.
+    pub(super) async fn begin_again(&self, news: News<'_>, last: &SlackMessage) -> Tried {
+        if news.facts.kind == TransitionKind::Resolved {
+            return self.post_anew(&news).await;
+        }
+        let place = json!({
+            "channel": last.channel,
+            "thread_ts": last.ts,
+            "reply_broadcast": true,
+        });
+        let tried = self.update_and_reply(&news, last, &place).await;
+        let is_told = tried.reaction.class == AttemptClass::Delivered;
+        if is_told && tried.reference.is_none() {
+            let reference = Some(Reference::SlackMessage(last.clone()));
+            return Tried { reference, ..tried };
+        }
+        tried
+    }
+
+    /// What follows the first message of an episode.
+    pub(super) async fn go_on(&self, news: News<'_>, first: &SlackMessage) -> Tried {
+        let place = json!({ "channel": first.channel, "thread_ts": first.ts });
+        if news.facts.kind == TransitionKind::Resolved {
+            return self.update_and_reply(&news, first, &place).await;
+        }
+        match self.reply(&news, &place).await {
+            Said::Done(tried) => tried,
+            Said::Gone => self.post_anew(&news).await,
+        }
+    }
+
+    async fn update_and_reply(
+        &self,
+        news: &News<'_>,
+        first: &SlackMessage,
+        place: &Value,
+    ) -> Tried {
+        match self.update(news, first).await {
+            Said::Done(tried) if tried.reaction.class != AttemptClass::Delivered => return tried,
+            Said::Done(_) => {}
+            Said::Gone => return self.post_anew(news).await,
+        }
+        match self.reply(news, place).await {
+            Said::Done(tried) => tried,
+            Said::Gone => self.post_anew(news).await,
+        }
+    }
+
+    async fn post_anew(&self, news: &News<'_>) -> Tried {
+        let full = slack::body(news.facts, news.repeat);
+        let simple = slack::text_only(news.facts);
+        let place = json!({ "channel": self.channel });
+        match self.say("chat.postMessage", &place, full, simple).await {
+            Said::Done(tried) => tried,
+            Said::Gone => Tried::unsent(
+                AttemptClass::Broken,
+                "Slack says that there is no such message, of a new one",
+            ),
+        }
+    }
+
+    async fn update(&self, news: &News<'_>, first: &SlackMessage) -> Said {
+        let place = json!({ "channel": first.channel, "ts": first.ts });
+        let mut simple = slack::text_only(news.facts);
+        // Blocks that are left out stay as they were.
+        simple["blocks"] = json!([]);
+        let full = slack::body(news.facts, news.repeat);
+        self.say("chat.update", &place, full, simple).await
+    }
+
+    async fn reply(&self, news: &News<'_>, place: &Value) -> Said {
+        let reply = slack::reply(news.facts, news.repeat);
+        let simple = slack::text_only(news.facts);
+        let said = self.say("chat.postMessage", place, reply, simple).await;
+        match said {
+            // What follows still belongs to the first message.
+            Said::Done(tried) => Said::Done(Tried {
+                reference: None,
+                ..tried
+            }),
+            Said::Gone => Said::Gone,
+        }
+    }
+
+    /// Says it, and once more simply if it is refused as it is.
+    async fn say(&self, method: &str, place: &Value, full: Value, simple: Value) -> Said {
+        let said = self.call(method, place, &full).await;
+        match said {
+            Said::Done(tried) if tried.reaction.class == AttemptClass::Rejected => {
+                self.call(method, place, &simple).await
+            }
+            said => said,
+        }
+    }
+
+    async fn call(&self, method: &str, place: &Value, message: &Value) -> Said {
+        let mut body = place.clone();
+        if let (Some(body), Some(message)) = (body.as_object_mut(), message.as_object()) {
+            body.extend(
+                message
+                    .iter()
+                    .map(|(key, value)| (key.clone(), value.clone())),
+            );
+        }
+        let content_type = "application/json; charset=utf-8".to_owned();
+        let answer = self
+            .client
+            .post(Outgoing {
+                url: format!("{}/{method}", self.base.trim_end_matches('/')).into(),
+                headers: vec![("content-type", content_type)],
+                bearer: Some(self.token.clone()),
+                body: body.to_string().into_bytes(),
+                timeout: self.timeout,
+            })
+            .await;
+        let said: Option<Value> = answer
+            .as_ref()
+            .ok()
+            .and_then(|answer| serde_json::from_str(&answer.body).ok());
+        let error = said.as_ref().and_then(|said| said["error"].as_str());
+        if error.is_some_and(|error| CANNOT_REFER.contains(&error)) {
+            return Said::Gone;
+        }
+        let mut tried = self
+            .tried
+            .understood(answer, std::slice::from_ref(&self.token));
+        if tried.reaction.class == AttemptClass::Delivered {
+            tried.reference = said.as_ref().and_then(reference);
+        }
+        Said::Done(tried)
+    }
+}
+
+fn reference(said: &Value) -> Option<Reference> {
+    Some(Reference::SlackMessage(SlackMessage {
+        channel: said["channel"].as_str()?.to_owned(),
+        ts: said["ts"].as_str()?.to_owned(),
+    }))
+}

@@ -1,0 +1,242 @@
+//! The body for a workflow of Microsoft Teams: an Adaptive Card 1.4 in a message.
+//!
+//! Teams takes about 28 kB. Its texts know a little Markdown, which no string of a user's may use.
+
+use serde_json::{Value, json};
+
+use super::{Detail, Facts, TransitionKind, WorstWorkflow, sentence, text};
+use crate::domain::{attributes::Difference, delivery::Repeat, format};
+
+const STRING_CHARS: usize = 200;
+const URL_BYTES: usize = 2_000;
+const MAX_BYTES: usize = 25_000;
+
+pub fn body(facts: &Facts, repeat: Repeat) -> Value {
+    Detail::richest(
+        |detail| message(facts, repeat, detail),
+        |message| message.to_string().len() <= MAX_BYTES,
+    )
+}
+
+/// What is left where Teams refuses the card: the sentence alone.
+pub fn text_only(facts: &Facts) -> Value {
+    message(facts, Repeat::No, Detail::Sentence)
+}
+
+fn message(facts: &Facts, repeat: Repeat, detail: Detail) -> Value {
+    let mut body = vec![title(facts)];
+    body.extend(cost(facts).map(|text| block(&text)));
+    if detail.tells_numbers() {
+        body.push(numbers(facts));
+        let common = facts.differences.iter().take(detail.differences());
+        let common: Vec<String> = common.map(in_common).collect();
+        if facts.kind == TransitionKind::Firing && !common.is_empty() {
+            body.push(block(&format!("**In common**\n\n{}", common.join("\n\n"))));
+        }
+        let worst: Vec<String> = facts
+            .worst
+            .iter()
+            .take(detail.examples())
+            .map(worst_line)
+            .collect();
+        if !worst.is_empty() {
+            body.push(block(&format!(
+                "**Worst examples**\n\n{}",
+                worst.join("\n\n")
+            )));
+        }
+    }
+    body.push(identity(facts, repeat));
+    let mut card = json!({
+        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+        "type": "AdaptiveCard",
+        "version": "1.4",
+        "msteams": { "width": "Full" },
+        "body": body,
+    });
+    let actions = actions(facts);
+    if let (true, false, Some(object)) = (
+        detail.tells_numbers(),
+        actions.is_empty(),
+        card.as_object_mut(),
+    ) {
+        object.insert("actions".to_owned(), Value::Array(actions));
+    }
+    json!({
+        "type": "message",
+        "attachments": [{
+            "contentType": "application/vnd.microsoft.card.adaptive",
+            "contentUrl": null,
+            "content": card,
+        }],
+    })
+}
+
+fn title(facts: &Facts) -> Value {
+    let colour = match facts.kind {
+        TransitionKind::Firing => "Attention",
+        TransitionKind::Resolved => "Good",
+    };
+    json!({
+        "type": "TextBlock",
+        "text": escaped(&sentence::headline(facts)),
+        "weight": "Bolder",
+        "size": "Medium",
+        "color": colour,
+        "wrap": true,
+    })
+}
+
+fn cost(facts: &Facts) -> Option<String> {
+    let episode = facts.episode_summary.as_ref()?;
+    Some(format!(
+        "{}: {}.",
+        sentence::ending(facts),
+        sentence::cost(facts, episode)
+    ))
+}
+
+fn numbers(facts: &Facts) -> Value {
+    let fact = |title: &str, value: String| json!({ "title": title, "value": value });
+    let window = format::window(facts.long.secs);
+    let mut shown = vec![
+        fact("Bad", format!("{} in {window}", sentence::share(facts))),
+        fact("Promise", sentence::promise(facts)),
+        fact("Budget left", sentence::budget_left(facts)),
+        fact("Burn", sentence::burn(facts)),
+    ];
+    if facts.kind == TransitionKind::Firing {
+        shown.push(fact("Pace", sentence::pace(facts)));
+        shown.extend(
+            facts
+                .first_bad_at
+                .map(|at| fact("Since", format::date_time(at))),
+        );
+    }
+    if let Some(slowest) = &facts.slowest_stage {
+        let title = escaped(&text::plain(&slowest.title, STRING_CHARS));
+        let extra = sentence::extra_time(slowest);
+        shown.push(fact("Slowest stage", format!("{title}, {extra}")));
+    }
+    if let Some(group) = &facts.group {
+        let values = escaped(&text::plain(&group.text(), STRING_CHARS));
+        shown.push(fact("Group", values));
+    }
+    if let Some(service) = &facts.service {
+        shown.push(fact(
+            "Service",
+            escaped(&text::plain(service, STRING_CHARS)),
+        ));
+    }
+    json!({ "type": "FactSet", "facts": shown })
+}
+
+fn in_common(one: &Difference) -> String {
+    let [attribute, value] =
+        [&one.attribute, &one.value].map(|string| escaped(&text::plain(string, STRING_CHARS)));
+    format!("{attribute} = {value}: {}", sentence::shares(one))
+}
+
+fn worst_line(worst: &WorstWorkflow) -> String {
+    let took = worst
+        .took_secs
+        .map_or_else(String::new, |secs| format!(", {}", format::seconds(secs)));
+    let customer = worst.customer.as_ref().map_or_else(String::new, |name| {
+        format!(", customer {}", escaped(&text::plain(name, STRING_CHARS)))
+    });
+    format!(
+        "{} {}{took}{customer}, trace {}",
+        escaped(&text::plain(&worst.label, STRING_CHARS)),
+        sentence::reason(worst.outcome),
+        worst.trace_id
+    )
+}
+
+fn identity(facts: &Facts, repeat: Repeat) -> Value {
+    let repeat = match repeat {
+        Repeat::No => "",
+        Repeat::Possible => " · may be a repeat",
+    };
+    let line = format!(
+        "{} {} · rule {} · episode {} · notification {}{repeat}",
+        sentence::urgency(facts.severity),
+        facts.slo,
+        facts.rule,
+        facts.episode.simple(),
+        facts.version,
+    );
+    json!({ "type": "TextBlock", "text": line, "isSubtle": true, "size": "Small", "wrap": true })
+}
+
+fn actions(facts: &Facts) -> Vec<Value> {
+    [("Open", &facts.page_url), ("Runbook", &facts.runbook)]
+        .into_iter()
+        .filter_map(|(title, url)| {
+            let url = text::web_address(url.as_deref()?, URL_BYTES)?;
+            Some(json!({ "type": "Action.OpenUrl", "title": title, "url": url }))
+        })
+        .collect()
+}
+
+fn block(text: &str) -> Value {
+    json!({ "type": "TextBlock", "text": text, "wrap": true })
+}
+
+/// Without Markdown, and without the angle brackets that mentions are written in.
+fn escaped(string: &str) -> String {
+    let mut safe = String::with_capacity(string.len());
+    for character in string.chars() {
+        match character {
+            '<' => safe.push('‹'),
+            '>' => safe.push('›'),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '~' | '#' => safe.extend(['\\', character]),
+            other => safe.push(other),
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::notification::sample;
+
+    #[test]
+    fn teams_is_told_all_facts() {
+        insta::assert_json_snapshot!(body(&sample::firing(), Repeat::Possible));
+        insta::assert_json_snapshot!(body(&sample::resolved(), Repeat::No));
+    }
+
+    #[test]
+    fn t30_no_string_of_a_user_becomes_a_link_or_a_mention() {
+        let mut facts = sample::firing();
+        facts.worst[0].label = "[free](https://evil.example) <at>everybody</at> **x**".to_owned();
+        let text = body(&facts, Repeat::No).to_string();
+        assert!(
+            !text.contains("<at>") && !text.contains("[free]("),
+            "{text}"
+        );
+        assert!(!text.contains(" **x"), "{text}");
+    }
+
+    proptest! {
+        #[test]
+        fn t29_t30_whatever_the_facts_teams_accepts_the_card(facts in sample::arbitrary()) {
+            for body in [body(&facts, Repeat::Possible), text_only(&facts)] {
+                let text = body.to_string();
+                prop_assert!(text.len() <= 28_000, "{} bytes", text.len());
+                prop_assert!(!text.contains(['<', '>']), "{text}");
+                let card = &body["attachments"][0]["content"];
+                for action in card["actions"].as_array().into_iter().flatten() {
+                    prop_assert!(action["url"].as_str().unwrap().starts_with("http"));
+                }
+                for block in card["body"].as_array().unwrap() {
+                    let is_text = block["type"] == "TextBlock";
+                    prop_assert!(!is_text || block["text"] != "");
+                }
+            }
+        }
+    }
+}
