@@ -22,7 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::{
     catalog::{CatalogKeeper, InForce},
     database::Database,
-    loops::Loops,
+    loops::{Loops, outage_limits},
 };
 use crate::{
     clock::Clock,
@@ -30,7 +30,7 @@ use crate::{
     domain::{
         classify::TimeLimits,
         time::{TimeRange, Timestamp},
-        watermark::ReplicaId,
+        watermark::{OutageLimits, ReplicaId},
         workflow::Judging,
     },
     ingest::{
@@ -129,6 +129,7 @@ impl App {
         let otlp = self.receiver(recorder);
         let until = || shutdown.clone().cancelled_owned();
         serving.spawn(grpc::serve(self.listeners.grpc, otlp.clone(), until()));
+        let limits = outage_limits(&self.config);
         let origins = AllowedOrigins(self.config.receiver.cors_allowed_origins.clone());
         serving.spawn(http::serve(self.listeners.http, otlp, origins, until()));
         serving.spawn(web::serve(self.listeners.pages, pages, until()));
@@ -150,7 +151,7 @@ impl App {
         received.cancel();
         commits.close();
         commits.wait().await;
-        leave(&store, replica, clock.now()).await;
+        leave(&store, replica, (clock.now(), limits)).await;
         self.database.close().await
     }
 
@@ -211,10 +212,10 @@ async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
 }
 
 /// Says that nothing was left behind. Without a word the others wait a while for its senders.
-async fn leave(store: &Store, replica: ReplicaId, now: Timestamp) {
+async fn leave(store: &Store, replica: ReplicaId, (now, limits): (Timestamp, OutageLimits)) {
     let left = async {
         let mut tx = store.begin("note the end of this replica").await?;
-        tx.leave(replica, now).await?;
+        tx.leave(replica, now, &limits).await?;
         tx.commit().await
     };
     if let Err(error) = left.await {

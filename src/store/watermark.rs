@@ -25,9 +25,14 @@ impl Tx<'_> {
     }
 
     /// Notes that a replica has ended in order.
-    pub async fn leave(&mut self, replica: ReplicaId, now: Timestamp) -> Result<(), StoreError> {
+    pub async fn leave(
+        &mut self,
+        replica: ReplicaId,
+        now: Timestamp,
+        limits: &OutageLimits,
+    ) -> Result<(), StoreError> {
         let known = self.lock_replicas(now).await?;
-        let noted = known.clone().leave(replica);
+        let noted = known.clone().leave(replica, now, limits);
         self.replace_replicas(&known, &noted).await
     }
 

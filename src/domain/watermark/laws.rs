@@ -100,7 +100,7 @@ impl World {
     /// So short a silence was none.
     fn forgive(&mut self, replica: ReplicaId) {
         if let Some(beat) = self.last_beats.get(&replica).copied()
-            && self.now < beat + SILENCE
+            && self.now <= beat + SILENCE
         {
             let none = (replica, [beat, beat + SILENCE + CATCH_UP]);
             self.holds.retain(|hold| *hold != none);
@@ -109,7 +109,8 @@ impl World {
 
     fn leave(&mut self, nth: usize) {
         if let Place::Running(replica) = self.places[nth] {
-            self.said = self.said.clone().leave(replica);
+            let now = Timestamp::from_secs(self.now);
+            self.said = self.said.clone().leave(replica, now, &LIMITS);
         }
         self.places[nth] = Place::Empty;
     }

@@ -138,15 +138,14 @@ impl Replicas {
         self
     }
 
-    /// Notes that a replica has ended in order: all that it took is committed, and it left nobody with
-    /// spans to deliver, unless its senders were still catching up with it.
+    /// Notes that a replica has ended in order at `now`: all that it took is committed, and it left
+    /// nobody with spans to deliver, unless its senders were still catching up with it, or it had been
+    /// silent for too long and its senders never came back to it.
     #[must_use]
-    pub fn leave(mut self, replica: ReplicaId) -> Self {
-        if self
-            .each
-            .get(&replica)
-            .is_some_and(|own| !own.is_catching_up())
-        {
+    pub fn leave(mut self, replica: ReplicaId, now: Timestamp, limits: &OutageLimits) -> Self {
+        if self.each.get(&replica).is_some_and(|own| {
+            !own.is_catching_up() && now.saturating_since(own.beat_at) <= limits.silence
+        }) {
             self.each.remove(&replica);
         }
         self
@@ -209,15 +208,23 @@ mod tests {
 
     #[test]
     fn a_replica_that_leaves_in_order_holds_up_nothing() {
-        let both = living(Replicas::none(at(0)), &[A, B], 1, 100).leave(A);
+        let both = living(Replicas::none(at(0)), &[A, B], 1, 100).leave(A, at(100), &LIMITS);
         assert_eq!(living(both, &[B], 101, 101).together.up_to, at(101));
+    }
+
+    #[test]
+    fn a_replica_that_leaves_after_a_long_silence_is_held_to_be_silent() {
+        let both = living(Replicas::none(at(0)), &[A, B], 1, 100);
+        let alone = living(both, &[B], 101, 120).leave(A, at(120), &LIMITS);
+        let held = living(alone, &[B], 121, 130);
+        assert_eq!(held.together.up_to, at(100));
     }
 
     #[test]
     fn a_replica_that_leaves_while_its_senders_catch_up_is_held_to_be_silent() {
         let all = living(Replicas::none(at(0)), &[A, B], 1, 100);
         let all = living(all, &[B], 101, 1_000);
-        let returned = all.beat(A, at(1_001), &LIMITS).leave(A);
+        let returned = all.beat(A, at(1_001), &LIMITS).leave(A, at(1_001), &LIMITS);
         let held = living(returned, &[B], 1_002, 1_310);
         assert_eq!(held.together.up_to, at(1_000));
         assert_eq!(living(held, &[B], 1_311, 1_311).together.up_to, at(1_311));
@@ -246,7 +253,7 @@ mod tests {
     #[test]
     fn a_new_replica_waits_for_the_senders_of_the_one_that_it_replaces() {
         let before = living(Replicas::none(at(0)), &[A], 1, 100);
-        let catching_up = living(before, &[A], 1_300, 1_400).leave(A);
+        let catching_up = living(before, &[A], 1_300, 1_400).leave(A, at(1_400), &LIMITS);
         let held = living(catching_up, &[B], 1_402, 1_599);
         assert_eq!(held.together.up_to, at(100));
         assert_eq!(living(held, &[B], 1_600, 1_710).together.up_to, at(1_710));
