@@ -21,7 +21,7 @@ use crate::{
     domain::{
         attributes::REMEMBERED,
         customers::HOURS_TELL,
-        definition::Catalog,
+        definition::{Catalog, Slo},
         sampling::EndSampling,
         time::{TimeRange, Timestamp},
         watermark::{OutageLimits, ReplicaId},
@@ -189,7 +189,7 @@ impl Loops {
                         let mut tx = store.begin("drop what is no longer needed").await?;
                         tx.drop_oldest_epoch(now, horizon).await?;
                         let dropped = tx
-                            .drop_old_counts(now, &retention(&catalog, horizon))
+                            .drop_old_counts(now, &retention(&catalog, (now, horizon)))
                             .await?;
                         tx.forget_end_sampling(now - EndSampling::REMEMBERED)
                             .await?;
@@ -199,10 +199,9 @@ impl Loops {
                         tx.trim_samples(sampled).await?;
                         tx.commit().await?;
                         let mut tx = store.begin("drop customers of long ago").await?;
-                        let kept = retention(&catalog, horizon);
+                        let days = longest_window(&catalog).max(horizon) + DAY * 3;
                         let hours = horizon.max(HOURS_TELL) + DAY * 2;
-                        tx.drop_old_customers(now - hours, now - kept.minutes - DAY)
-                            .await?;
+                        tx.drop_old_customers(now - hours, now - days).await?;
                         tx.commit().await?;
                         forget_stages(&store, &catalog, (now, horizon)).await?;
                         Ok(dropped)
@@ -292,15 +291,27 @@ fn note_turn(turn: &TargetReport, metrics: &Metrics) {
     }
 }
 
-fn retention(catalog: &Catalog, horizon: Duration) -> Retention {
-    let longest = catalog
-        .slos
-        .values()
-        .map(|slo| slo.window)
-        .max()
-        .unwrap_or(DAY * 30);
+fn retention(catalog: &Catalog, (now, horizon): (Timestamp, Duration)) -> Retention {
+    let minutes = catalog.slos.values().map(|slo| needs_minutes(slo, now));
+    let minutes = minutes.max().unwrap_or(DAY * 30);
     Retention {
-        minutes: longest.max(horizon) + DAY * 2,
-        hours: KEEP_HOURS.max(longest + DAY * 2),
+        minutes: minutes.max(horizon) + DAY * 2,
+        hours: KEEP_HOURS.max(longest_window(catalog) + DAY * 2),
     }
+}
+
+/// Planned work is cut out to the minute, however long ago it was.
+fn needs_minutes(slo: &Slo, now: Timestamp) -> Duration {
+    let window = if slo.exclusions.is_empty() {
+        slo.window.needs_minutes(now)
+    } else {
+        slo.window.length()
+    };
+    let rules = slo.alerting.rules.iter().map(|rule| rule.long);
+    rules.max().unwrap_or_default().max(window)
+}
+
+fn longest_window(catalog: &Catalog) -> Duration {
+    let lengths = catalog.slos.values().map(|slo| slo.window.length());
+    lengths.max().unwrap_or(DAY * 30)
 }

@@ -24,6 +24,8 @@ mod suggest;
 mod target;
 #[cfg(test)]
 mod tests;
+mod window_file;
+
 
 pub use self::{
     alerting::{AlertRule, Alerting, BurnKind, Guard, Notify, Severity},

@@ -38,6 +38,7 @@ pub(crate) fn firing() -> Facts {
         version: 3,
         objective: 0.995,
         window_secs: 30 * 86_400,
+        calendar: None,
         within_secs: Some(4.0),
         long: WindowFacts {
             secs: 3_600,
