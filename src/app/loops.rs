@@ -315,3 +315,57 @@ fn longest_window(catalog: &Catalog) -> Duration {
     let lengths = catalog.slos.values().map(|slo| slo.window.length());
     lengths.max().unwrap_or(DAY * 30)
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono_tz::Tz;
+
+    use super::*;
+    use crate::domain::{
+        definition::{Indicator, SpanIndicator},
+        exclusion::{Exclusion, ExclusionScope},
+        selector::Selector,
+        window::{Calendar, CalendarUnit, SloWindow},
+    };
+
+    fn by_the_year() -> Slo {
+        let all = Selector::parse("{ true }").unwrap();
+        Slo::new(
+            "orders".parse().unwrap(),
+            "99%".parse().unwrap(),
+            SloWindow::Calendar(Calendar {
+                unit: CalendarUnit::Year,
+                zone: Tz::Europe__London,
+            }),
+            Indicator::Span(SpanIndicator::new(all.clone(), all)),
+        )
+    }
+
+    /// Days that minutes and hours are kept for.
+    fn kept(slo: Slo) -> (u64, u64) {
+        let mut catalog = Catalog::default();
+        catalog.slos.insert(slo.name.clone(), Arc::new(slo));
+        let now = Timestamp::from_secs(1_795_327_200);
+        let kept = retention(&catalog, (now, DAY * 7));
+        (
+            kept.minutes.as_secs() / 86_400,
+            kept.hours.as_secs() / 86_400,
+        )
+    }
+
+    #[test]
+    fn a_year_is_kept_by_the_hour_and_by_the_minute_where_planned_work_is_cut_out() {
+        assert_eq!(kept(by_the_year()), (33, 400));
+        let planned = Exclusion {
+            name: "upgrade".parse().unwrap(),
+            scope: ExclusionScope::All,
+            reason: "upgrade".to_owned(),
+            stretches: Vec::new(),
+        };
+        let with_planned_work = Slo {
+            exclusions: vec![Arc::new(planned)],
+            ..by_the_year()
+        };
+        assert_eq!(kept(with_planned_work), (368, 400));
+    }
+}

@@ -26,7 +26,6 @@ mod target;
 mod tests;
 mod window_file;
 
-
 pub use self::{
     alerting::{AlertRule, Alerting, BurnKind, Guard, Notify, Severity},
     catalog::Catalog,
