@@ -28,7 +28,7 @@ fn month(passed: Duration, bad: i64) -> BurnContext {
         observed: DAY * 31,
         period: Some(PeriodSoFar {
             counts: counts(hours * 1_000, bad),
-            rest: DAY * 31 - passed,
+            rest: (DAY * 31).saturating_sub(passed),
         }),
     }
 }
@@ -106,5 +106,25 @@ proptest! {
         let now = month(HOUR * hours, bad).budget_remaining().unwrap();
         let later = month(HOUR * (hours + 1), bad).budget_remaining().unwrap();
         prop_assert!((now - later).abs() < 1e-9, "{} then {}", now, later);
+    }
+
+    #[test]
+    fn no_answer_is_ever_nan_or_infinite_or_beyond_the_period(
+        usual in 0_i64..1_000_000, total in 0_i64..1_000_000, bad in 0_i64..1_000_000,
+        observed in 0_u64..9_000_000, rest in 0_u64..9_000_000, hour in 0_i64..1_000,
+    ) {
+        let rest = Duration::from_secs(rest);
+        let slo = BurnContext {
+            in_window: counts(usual, 0),
+            observed: Duration::from_secs(observed),
+            period: Some(PeriodSoFar { counts: counts(total, bad.min(total)), rest }),
+            ..month(Duration::ZERO, 0)
+        };
+        let pace = slo.burn_rate(look_back(hour));
+        let answers = [slo.budget_remaining(), Some(slo.budget_volume()), pace.map(BurnRate::value)];
+        prop_assert!(answers.into_iter().flatten().all(f64::is_finite), "{answers:?}");
+        prop_assert!(slo.bad_events_allowed() >= 0);
+        let lasts = pace.and_then(|pace| slo.time_to_exhaustion(pace));
+        prop_assert!(lasts.is_none_or(|lasts| lasts <= rest + Duration::from_millis(1)));
     }
 }
