@@ -21,7 +21,7 @@ use crate::{
     domain::{
         attributes::REMEMBERED,
         customers::HOURS_TELL,
-        definition::Catalog,
+        definition::{Catalog, Slo},
         sampling::EndSampling,
         time::{TimeRange, Timestamp},
         watermark::{OutageLimits, ReplicaId},
@@ -200,7 +200,7 @@ impl Loops {
                         let mut tx = store.begin("drop what is no longer needed").await?;
                         tx.drop_oldest_epoch(now, horizon).await?;
                         let dropped = tx
-                            .drop_old_counts(now, &retention(&catalog, horizon))
+                            .drop_old_counts(now, &retention(&catalog, (now, horizon)))
                             .await?;
                         tx.forget_end_sampling(now - EndSampling::REMEMBERED)
                             .await?;
@@ -210,10 +210,9 @@ impl Loops {
                         tx.trim_samples(sampled).await?;
                         tx.commit().await?;
                         let mut tx = store.begin("drop customers of long ago").await?;
-                        let kept = retention(&catalog, horizon);
+                        let days = longest_window(&catalog).max(horizon) + DAY * 3;
                         let hours = horizon.max(HOURS_TELL) + DAY * 2;
-                        tx.drop_old_customers(now - hours, now - kept.minutes - DAY)
-                            .await?;
+                        tx.drop_old_customers(now - hours, now - days).await?;
                         tx.commit().await?;
                         forget_stages(&store, &catalog, (now, horizon)).await?;
                         Ok(dropped)
@@ -311,15 +310,81 @@ fn note_turn(turn: &TargetReport, metrics: &Metrics) {
     }
 }
 
-fn retention(catalog: &Catalog, horizon: Duration) -> Retention {
-    let longest = catalog
-        .slos
-        .values()
-        .map(|slo| slo.window)
-        .max()
-        .unwrap_or(DAY * 30);
+fn retention(catalog: &Catalog, (now, horizon): (Timestamp, Duration)) -> Retention {
+    let minutes = catalog.slos.values().map(|slo| needs_minutes(slo, now));
+    let minutes = minutes.max().unwrap_or(DAY * 30);
     Retention {
-        minutes: longest.max(horizon) + DAY * 2,
-        hours: KEEP_HOURS.max(longest + DAY * 2),
+        minutes: minutes.max(horizon) + DAY * 2,
+        hours: KEEP_HOURS.max(longest_window(catalog) + DAY * 2),
+    }
+}
+
+/// Planned work is cut out to the minute, however long ago it was.
+fn needs_minutes(slo: &Slo, now: Timestamp) -> Duration {
+    let window = if slo.exclusions.is_empty() {
+        slo.window.needs_minutes(now)
+    } else {
+        slo.window.length()
+    };
+    let rules = slo.alerting.rules.iter().map(|rule| rule.long);
+    rules.max().unwrap_or_default().max(window)
+}
+
+fn longest_window(catalog: &Catalog) -> Duration {
+    let lengths = catalog.slos.values().map(|slo| slo.window.length());
+    lengths.max().unwrap_or(DAY * 30)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono_tz::Tz;
+
+    use super::*;
+    use crate::domain::{
+        definition::{Indicator, SpanIndicator},
+        exclusion::{Exclusion, ExclusionScope},
+        selector::Selector,
+        window::{Calendar, CalendarUnit, SloWindow},
+    };
+
+    fn by_the_year() -> Slo {
+        let all = Selector::parse("{ true }").unwrap();
+        Slo::new(
+            "orders".parse().unwrap(),
+            "99%".parse().unwrap(),
+            SloWindow::Calendar(Calendar {
+                unit: CalendarUnit::Year,
+                zone: Tz::Europe__London,
+            }),
+            Indicator::Span(SpanIndicator::new(all.clone(), all)),
+        )
+    }
+
+    /// Days that minutes and hours are kept for.
+    fn kept(slo: Slo) -> (u64, u64) {
+        let mut catalog = Catalog::default();
+        catalog.slos.insert(slo.name.clone(), Arc::new(slo));
+        let now = Timestamp::from_secs(1_795_327_200);
+        let kept = retention(&catalog, (now, DAY * 7));
+        (
+            kept.minutes.as_secs() / 86_400,
+            kept.hours.as_secs() / 86_400,
+        )
+    }
+
+    #[test]
+    fn a_year_is_kept_by_the_hour_and_by_the_minute_where_planned_work_is_cut_out() {
+        assert_eq!(kept(by_the_year()), (33, 400));
+        let planned = Exclusion {
+            name: "upgrade".parse().unwrap(),
+            scope: ExclusionScope::All,
+            reason: "upgrade".to_owned(),
+            stretches: Vec::new(),
+        };
+        let with_planned_work = Slo {
+            exclusions: vec![Arc::new(planned)],
+            ..by_the_year()
+        };
+        assert_eq!(kept(with_planned_work), (368, 400));
     }
 }

@@ -92,9 +92,10 @@ fn judged(slo: &Slo, in_window: EventCounts, minutes: &[EventCounts]) -> Verdict
     let burn = BurnContext {
         objective: slo.objective,
         kind: slo.alerting.burn,
-        window: slo.window,
+        window: slo.window.length(),
         in_window: minutes.iter().copied().chain([in_window]).sum(),
         observed: DAY * DAYS,
+        period: None,
     };
     let last = |length: Duration| {
         let whole = usize::try_from(length.as_secs() / 60).unwrap() + 1;

@@ -49,12 +49,24 @@ const TOLERANCE: f64 = 1e-9;
 pub struct BurnContext {
     pub objective: Objective,
     pub kind: BurnKind,
-    /// The SLO's own window.
+    /// The length of the SLO's own window.
     pub window: Duration,
-    /// Events in it.
+    /// Events in the last stretch of that length.
     pub in_window: EventCounts,
-    /// How much of the window can have events: all of it, or what has passed since the first event.
+    /// How much of that stretch can have events: all of it, or what has passed since the first event.
     pub observed: Duration,
+    /// Of a window of the calendar: whose budget it is instead of the last stretch's. Burn rates are
+    /// compared with the last stretch all the same: they do not jump when a period begins.
+    pub period: Option<PeriodSoFar>,
+}
+
+/// A period of the calendar, in which nothing ages out and which begins anew.
+#[derive(Clone, Copy, Debug)]
+pub struct PeriodSoFar {
+    /// Events in it until now.
+    pub counts: EventCounts,
+    /// How long it still goes on.
+    pub rest: Duration,
 }
 
 impl BurnContext {
@@ -107,11 +119,26 @@ impl BurnContext {
     /// Share of the error budget not yet spent: 1 is all of it, below 0 is overspent. `None` without
     /// events.
     pub fn budget_remaining(&self) -> Option<f64> {
-        budget_remaining(self.in_window, self.objective)
+        let budget = positive(self.budget_volume())? * self.objective.budget_ratio();
+        Some(1.0 - self.budgeted().weighted_bad() / budget)
     }
 
-    /// Share of the window's error budget that the bad ones of these events are. `None` without
-    /// events.
+    /// The events whose bad ones spend the budget.
+    pub fn budgeted(&self) -> EventCounts {
+        self.period.map_or(self.in_window, |period| period.counts)
+    }
+
+    /// The number of events that the budget is a share of. Of a period, those that there will be: what
+    /// has come, and the usual traffic for the rest of it, so that it begins with a whole budget.
+    pub fn budget_volume(&self) -> f64 {
+        self.period
+            .map_or(self.in_window.weighted_total(), |period| {
+                period.counts.weighted_total() + self.usual_per_sec() * period.rest.as_secs_f64()
+            })
+    }
+
+    /// Share of the error budget of the last stretch of the window's length that the bad ones of these
+    /// events are. `None` without events.
     pub fn budget_spent_by(&self, events: EventCounts) -> Option<f64> {
         let budget = positive(self.in_window.weighted_total())? * self.objective.budget_ratio();
         Some(events.weighted_bad() / budget)
@@ -119,19 +146,29 @@ impl BurnContext {
 
     /// Bad events that the budget still allows, never below 0.
     pub fn bad_events_allowed(&self) -> i64 {
-        budget_left_in_events(self.in_window, self.objective).max(0)
+        let budget = budget_in_events(self.budget_volume(), self.objective);
+        (budget - whole(self.budgeted().weighted_bad())).max(0)
     }
 
     /// How long the budget lasts at `pace`: `remaining * P / burn`.
     ///
     /// `None` if nothing burns, if it is gone already, or if it would take longer than the window:
-    /// by then all that has been spent today has aged out, and such a pace never empties it.
+    /// by then all that has been spent today has aged out, and such a pace never empties it. That of a
+    /// period is whole again at its end.
     pub fn time_to_exhaustion(&self, pace: BurnRate) -> Option<Duration> {
         let remaining = self.budget_remaining()?;
-        if remaining <= 0.0 || pace.0 < remaining {
+        let (whole, most) = match self.period {
+            None => (self.window.as_secs_f64(), self.window),
+            // As long as its events take at the usual traffic, which is what a pace is compared with.
+            Some(period) => (
+                self.budget_volume() / positive(self.usual_per_sec())?,
+                period.rest,
+            ),
+        };
+        if remaining <= 0.0 || remaining * whole > pace.0 * most.as_secs_f64() {
             return None;
         }
-        Duration::try_from_secs_f64(remaining * self.window.as_secs_f64() / pace.0).ok()
+        Duration::try_from_secs_f64(remaining * whole / pace.0).ok()
     }
 
     /// How many events an SLO's window has once it is full, at the traffic observed so far.
@@ -139,9 +176,12 @@ impl BurnContext {
     /// The traffic of the first minutes is taken as that of an hour: a guess from one event would
     /// otherwise promise thousands.
     pub fn expected_events(&self) -> f64 {
+        self.usual_per_sec() * self.window.as_secs_f64()
+    }
+
+    fn usual_per_sec(&self) -> f64 {
         let observed = self.observed.max(LEAST_OBSERVED).min(self.window);
-        self.in_window.weighted_total() * self.window.as_secs_f64()
-            / observed.as_secs_f64().max(f64::MIN_POSITIVE)
+        self.in_window.weighted_total() / observed.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 
     /// Whether so few events are expected that a single bad one spends more than the whole budget.
@@ -156,17 +196,12 @@ pub fn budget_remaining(in_window: EventCounts, objective: Objective) -> Option<
     BurnRate::of_ratio(in_window, objective).map(|spent| 1.0 - spent.0)
 }
 
-/// Bad events that the whole budget allows at this volume.
-pub fn budget_in_events(in_window: EventCounts, objective: Objective) -> i64 {
-    let budget = in_window.weighted_total() * objective.budget_ratio();
+/// Bad events that the whole budget allows of `volume` events.
+pub fn budget_in_events(volume: f64, objective: Objective) -> i64 {
+    let budget = volume * objective.budget_ratio();
     #[expect(clippy::cast_possible_truncation, reason = "far below 2^53")]
     let whole = (budget * (1.0 + TOLERANCE)).floor() as i64;
     whole
-}
-
-/// Bad events that the budget still allows; below 0 where there were too many.
-pub fn budget_left_in_events(in_window: EventCounts, objective: Objective) -> i64 {
-    budget_in_events(in_window, objective) - whole(in_window.weighted_bad())
 }
 
 const LEAST_OBSERVED: Duration = Duration::from_hours(1);
@@ -188,6 +223,10 @@ pub struct BurnRates {
 fn positive(events: f64) -> Option<f64> {
     (events > 0.0).then_some(events)
 }
+
+#[cfg(test)]
+#[path = "burn_rate_of_periods.rs"]
+mod of_periods;
 
 /// Vectors that the workbook and other systems publish, and the laws behind them.
 #[cfg(test)]
@@ -214,6 +253,7 @@ mod tests {
             window: DAY * days,
             in_window,
             observed: DAY * days,
+            period: None,
         }
     }
 

@@ -152,6 +152,7 @@ mod tests {
             window: LONG * 672,
             in_window: counts(10_000, 0),
             observed: LONG * 672,
+            period: None,
         };
         let counts = BTreeMap::from([
             (LONG, fast[0]),
@@ -263,6 +264,7 @@ mod tests {
             window: LONG * 720,
             in_window: counts(43_200_000, 0),
             observed: LONG * 720,
+            period: None,
         };
         let rule = rule("fast", 14.4, LONG, SHORT);
         let last = |minutes: i64, now: i64| -> EventCounts {

@@ -47,4 +47,5 @@ pub mod status;
 pub mod time;
 pub mod trace_state;
 pub mod watermark;
+pub mod window;
 pub mod workflow;

@@ -136,6 +136,22 @@ pub fn forecast(
     })
 }
 
+/// The budget of which `left` is left over the `rest` of a period, if such a share of it goes on being
+/// spent every second: nothing ages out.
+pub fn burn_down(
+    rest: TimeRange,
+    left: f64,
+    share_per_sec: f64,
+) -> impl Iterator<Item = (Timestamp, f64)> {
+    (1..=BURN_DOWN_POINTS).map(move |point| {
+        let passed = rest.length() * point / BURN_DOWN_POINTS;
+        let spent = share_per_sec * passed.as_secs_f64();
+        (rest.from + passed, left - spent)
+    })
+}
+
+const BURN_DOWN_POINTS: u32 = 56;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,6 +220,15 @@ mod tests {
             .count(),
             0
         );
+    }
+
+    #[test]
+    fn the_budget_of_a_period_burns_down_to_its_end_and_recovers_nothing() {
+        let rest = TimeRange::new(Timestamp::UNIX_EPOCH, Timestamp::from_secs(5_600));
+        let points: Vec<_> = burn_down(rest, 0.5, 1e-4).collect();
+        assert_eq!(points.last().unwrap().0, rest.to);
+        assert!((points[9].1 - 0.4).abs() < 1e-9, "{:?}", points[9]);
+        assert!((points[55].1 + 0.06).abs() < 1e-9, "{:?}", points[55]);
     }
 
     impl Series {

@@ -5,13 +5,13 @@ use std::{collections::BTreeSet, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    burn_rate::{BurnContext, BurnRate, Window},
+    burn_rate::{BurnContext, BurnRate, PeriodSoFar, Window},
     condition::{self, CountsByLength},
     counts::EventCounts,
     customers::CustomerTotal,
     definition::{Severity, Slo},
     names::Name,
-    time::Timestamp,
+    time::{TimeRange, Timestamp},
 };
 
 /// One evaluation of one SLO. Kept as JSON in `slo_statuses`.
@@ -20,8 +20,11 @@ pub struct SloStatus {
     /// The moment the windows end at.
     pub evaluated_at: Timestamp,
     pub state: SloState,
-    /// Over the SLO's own window.
+    /// Over the SLO's own window; of a period of the calendar, what has passed of it.
     pub window: EventCounts,
+    /// Of a window of the calendar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<PeriodStatus>,
     /// Share of the error budget not yet spent: 1 is all, below 0 is overspent. `None` without
     /// events.
     pub budget_remaining: Option<f64>,
@@ -47,6 +50,16 @@ pub struct SloStatus {
     /// affected.
     #[serde(default)]
     pub customers_total: Option<CustomerTotal>,
+}
+
+/// The period of the calendar that an evaluation lay in.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PeriodStatus {
+    pub from: Timestamp,
+    /// When the budget is whole again.
+    pub to: Timestamp,
+    /// Events that there will be in all of it, by the usual traffic.
+    pub expected_events: f64,
 }
 
 /// The state in one word, worst first.
@@ -130,6 +143,8 @@ pub struct Measured {
     pub first_event_at: Option<Timestamp>,
     /// By [`look_backs`].
     pub counts: CountsByLength,
+    /// In the period of the calendar, where the window is one.
+    pub in_period: EventCounts,
     pub in_flight: i64,
     pub overdue: i64,
     /// Distinct customers with a bad event in the last hour.
@@ -145,7 +160,7 @@ pub fn look_backs(slo: &Slo) -> BTreeSet<Duration> {
         .rules
         .iter()
         .flat_map(|rule| [rule.long, rule.short]);
-    of_rules.chain([slo.window, LAST_HOUR]).collect()
+    of_rules.chain([slo.window.length(), LAST_HOUR]).collect()
 }
 
 impl Measured {
@@ -155,16 +170,30 @@ impl Measured {
 
     /// What burn rates of `slo` are computed with.
     pub fn burn_context(&self, slo: &Slo) -> BurnContext {
+        let window = slo.window.length();
         BurnContext {
             objective: slo.objective,
             kind: slo.alerting.burn,
-            window: slo.window,
-            in_window: self.counted(slo.window),
+            window,
+            in_window: self.counted(window),
             observed: self
                 .first_event_at
                 .map_or(Duration::ZERO, |first| self.at.saturating_since(first))
-                .min(slo.window),
+                .min(window),
+            period: slo.window.period(self.at).map(|period| PeriodSoFar {
+                counts: self.in_period,
+                rest: period.to.saturating_since(self.at),
+            }),
         }
+    }
+
+    fn period_status(&self, slo: &Slo, burn: &BurnContext) -> Option<PeriodStatus> {
+        let TimeRange { from, to } = slo.window.period(self.at)?;
+        Some(PeriodStatus {
+            from,
+            to,
+            expected_events: burn.budget_volume(),
+        })
     }
 
     /// How each rule of `slo` stands.
@@ -195,7 +224,8 @@ impl SloStatus {
         Self {
             evaluated_at: measured.at,
             state: slo_state(&burn, &rules, &alerts),
-            window: burn.in_window,
+            window: burn.budgeted(),
+            period: measured.period_status(slo, &burn),
             budget_remaining: burn.budget_remaining(),
             budget_empty_in_secs: pace
                 .and_then(|pace| burn.time_to_exhaustion(pace))
@@ -302,6 +332,7 @@ mod tests {
                 (LAST_HOUR, hour),
                 (Duration::from_mins(5), minutes),
             ]),
+            in_period: EventCounts::ZERO,
             in_flight: 7,
             overdue: 2,
             customers_affected: 3,

@@ -10,6 +10,7 @@ use crate::{
     domain::{
         alert::{Alert, Continuity},
         condition::{CountsByLength, Freshness},
+        counts::EventCounts,
         definition::Severity,
         names::SloId,
         status::{AlertStatus, LAST_HOUR, Measured, look_backs},
@@ -31,11 +32,18 @@ pub(super) struct Reading {
     pub(super) freshness: Freshness,
     /// The alerts of the SLO that was evaluated last; what follows are its groups.
     pub(super) of_slo: Vec<AlertStatus>,
-    counts: BTreeMap<SloId, CountsByLength>,
+    counts: BTreeMap<SloId, Counted>,
     open: BTreeMap<SloId, OpenWorkflows>,
     customers: BTreeMap<SloId, CustomersHurt>,
     last_evaluations: BTreeMap<SloId, Timestamp>,
     longest_pause: Duration,
+}
+
+/// The sums of one SLO.
+#[derive(Default)]
+struct Counted {
+    by_length: CountsByLength,
+    in_period: EventCounts,
 }
 
 impl Evaluator {
@@ -79,10 +87,12 @@ impl Reading {
         let id = subject.due.id;
         let open = self.open.get(&id).copied().unwrap_or_default();
         let hurt = self.customers.get(&id);
+        let counted = self.counts.remove(&id).unwrap_or_default();
         Measured {
             at: self.now,
             first_event_at: subject.due.first_event_at,
-            counts: self.counts.remove(&id).unwrap_or_default(),
+            counts: counted.by_length,
+            in_period: counted.in_period,
             in_flight: open.in_flight,
             overdue: open.overdue,
             customers_affected: hurt.map_or(0, |hurt| hurt.affected),
@@ -159,21 +169,36 @@ async fn read_counts(
     tx: &mut Tx<'_>,
     subjects: &[Subject],
     now: Timestamp,
-) -> Result<BTreeMap<SloId, CountsByLength>, StoreError> {
+) -> Result<BTreeMap<SloId, Counted>, StoreError> {
     let mut asked = Vec::new();
     let mut pieces = Vec::new();
     for subject in subjects {
         let Some(slo) = &subject.slo else { continue };
         for length in look_backs(slo) {
-            asked.push((subject.due.id, length));
-            let range = TimeRange::ending_at(now, length);
+            asked.push((subject.due.id, Some(length)));
+            let range = if length == slo.window.length() {
+                slo.window.trailing(now)
+            } else {
+                TimeRange::ending_at(now, length)
+            };
             pieces.push((subject.due.id, slo.counted(range)));
+        }
+        if let Some(period) = slo.window.period(now) {
+            asked.push((subject.due.id, None));
+            let so_far = TimeRange::new(period.from, now);
+            pieces.push((subject.due.id, slo.counted(so_far)));
         }
     }
     let sums = tx.sums_of_pieces(&pieces).await?;
-    let mut counts: BTreeMap<SloId, CountsByLength> = BTreeMap::new();
+    let mut counts: BTreeMap<SloId, Counted> = BTreeMap::new();
     for ((id, length), sum) in asked.into_iter().zip(sums) {
-        counts.entry(id).or_default().insert(length, sum);
+        let counted = counts.entry(id).or_default();
+        match length {
+            Some(length) => {
+                counted.by_length.insert(length, sum);
+            }
+            None => counted.in_period = sum,
+        }
     }
     Ok(counts)
 }

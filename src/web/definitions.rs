@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::{
     error::WebError,
     page::{Asked, Layout, Section},
+    period,
     state::WebState,
 };
 use crate::domain::{definition::TargetKind, format, names::Name, time::Timestamp};
@@ -61,7 +62,7 @@ fn view(state: &WebState) -> DefinitionsView {
         file: slo.source.file.clone(),
         line: slo.source.line,
         objective: format::objective(slo.objective.ratio()),
-        window: format::window(slo.window.as_secs()),
+        window: period::declared(slo.window),
     });
     let targets = catalog.targets.values().map(|target| DeclaredTarget {
         name: target.name.clone(),

@@ -123,7 +123,10 @@ async fn records(state: &WebState) -> Result<Scraped, StoreError> {
     let records = tx.slos().await?;
     let windows: Vec<_> = records
         .iter()
-        .filter_map(|record| Some((record.id, now - catalog.slos.get(&record.name)?.window)))
+        .filter_map(|record| {
+            let slo = catalog.slos.get(&record.name)?;
+            Some((record.id, slo.window.counted(now).from))
+        })
         .collect();
     Ok(Scraped {
         spans: tx.selected_spans(&windows).await?,

@@ -19,6 +19,7 @@ mod history;
 mod metrics;
 mod overview;
 mod page;
+mod period;
 mod sentence;
 mod slo;
 mod state;

@@ -225,16 +225,26 @@ fn spark_points(
     now: Timestamp,
 ) -> Vec<Option<f64>> {
     let day = Resolution::Day.length();
-    let window = Duration::from_secs(slo.window_seconds).max(day);
     let today = now.floor_to(day);
-    let left_at = |end: Timestamp| {
-        let counts: EventCounts = days
-            .into_iter()
-            .flatten()
-            .filter(|point| point.at >= end - window && point.at < end)
-            .map(|point| point.counts)
-            .sum();
-        budget_remaining(counts, slo.objective)
+    let within = |range: TimeRange| -> EventCounts {
+        let days = days.into_iter().flatten();
+        let within = days.filter(|point| range.contains(point.at));
+        within.map(|point| point.counts).sum()
+    };
+    let left_at = |end: Timestamp| match slo.window.period(end - day) {
+        None => {
+            let window = slo.window.length().max(day);
+            budget_remaining(within(TimeRange::ending_at(end, window)), slo.objective)
+        }
+        Some(period) => {
+            let volume = if period.contains(now) {
+                slo.budget_volume()
+            } else {
+                within(period).weighted_total()
+            };
+            let bad = within(TimeRange::new(period.from, end)).weighted_bad();
+            (volume > 0.0).then(|| 1.0 - bad / (volume * slo.objective.budget_ratio()))
+        }
     };
     (0..SPARK_DAYS)
         .rev()

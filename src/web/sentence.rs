@@ -27,7 +27,7 @@ pub(super) fn verdict(slo: &Summary, now: Timestamp) -> Sentence {
         Some(SloState::Recovering) => {
             format!("Recovering{}: no rule burns any more.", since(slo, now))
         }
-        Some(SloState::NoData) => format!("No data: no event in the last {}.", slo.window_text()),
+        Some(SloState::NoData) => format!("No data: no event in {}.", slo.reach_text()),
         Some(SloState::TooFew) => format!("Too few events to judge: {}.", too_few(slo)),
         Some(SloState::Ok) => format!("OK: {} of the error budget is left.", slo.budget_text()),
     };
@@ -48,7 +48,7 @@ pub(super) fn verdict(slo: &Summary, now: Timestamp) -> Sentence {
         Some(SloState::Ok) if slo.burn_rate_last_hour.is_some() => rest.push(format!(
             "The last hour burned at {}; 1× would spend exactly the budget in {}.",
             slo.burn_text(),
-            slo.window_text()
+            slo.whole_text()
         )),
         Some(_) => {}
     }
@@ -107,7 +107,7 @@ fn speed(slo: &Summary) -> String {
 
 fn too_few(slo: &Summary) -> String {
     let total = slo.evaluated_counts.total;
-    let stands_for = slo.evaluated_counts.by_outcome.weighted_total().max(1.0);
+    let stands_for = slo.budget_volume().max(1.0);
     let budgets = 1.0 / (stands_for * slo.objective.budget_ratio());
     format!(
         "of {} in {}, one bad one would spend {budgets:.1} budgets",

@@ -50,6 +50,7 @@ fn status(state: SloState) -> SloStatus {
             late: 4_000,
             ..EventCounts::ZERO
         },
+        period: None,
         budget_remaining: Some(0.2),
         budget_empty_in_secs: Some(40_980),
         last_hour: EventCounts {
@@ -226,7 +227,8 @@ proptest! {
         };
         let facts = Facts {
             objective: slo().objective.ratio(),
-            window_secs: slo().window.as_secs(),
+            window_secs: slo().window.length().as_secs(),
+            calendar: None,
             factor: status.rules[0].factor,
             long: WindowFacts { secs: 3_600, counts: last_hour, burn_rate: Some(burn) },
             budget_remaining: status.budget_remaining,

@@ -4,11 +4,14 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
-use super::chart::{self, Bullet, Markup};
+use super::{
+    chart::{self, Bullet, Markup},
+    period::PeriodView,
+};
 use crate::{
     domain::{
-        burn_rate::{budget_in_events, budget_left_in_events},
-        counts::EventCounts,
+        burn_rate::budget_in_events,
+        counts::{EventCounts, whole},
         customers::CustomerTotal,
         definition::{Indicator, Severity, Slo},
         format,
@@ -16,6 +19,7 @@ use crate::{
         objective::Objective,
         status::{AlertState, AlertStatus, RuleStatus, SloState},
         time::Timestamp,
+        window::SloWindow,
     },
     store::SloRecord,
 };
@@ -28,7 +32,10 @@ pub(super) struct Summary {
     pub(super) service: Option<String>,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) objective_ratio: f64,
+    /// Of the calendar, the longest that a period can be.
     pub(super) window_seconds: u64,
+    #[serde(rename = "calendar", skip_serializing_if = "Option::is_none")]
+    pub(super) period: Option<PeriodView>,
     /// How long a workflow may take; `None` for a one-span SLI.
     pub(super) within_seconds: Option<f64>,
     /// `None` before the first evaluation.
@@ -59,6 +66,8 @@ pub(super) struct Summary {
     pub(super) evaluated_counts: Counts,
     #[serde(skip)]
     pub(super) objective: Objective,
+    #[serde(skip)]
+    pub(super) window: SloWindow,
 }
 
 /// Counts with the two sums that everyone wants.
@@ -84,7 +93,8 @@ impl Summary {
     pub(super) fn new(slo: &Slo, record: Option<&SloRecord>) -> Self {
         let status = record.and_then(|record| record.status.as_ref());
         let window = status.map_or(EventCounts::ZERO, |status| status.window);
-        let budget_events = budget_in_events(window, slo.objective);
+        let period = PeriodView::new(slo, status.and_then(|status| status.period));
+        let budget_events = budget_in_events(volume(period.as_ref(), window), slo.objective);
         let empty_in = status.and_then(|status| status.budget_empty_in_secs);
         Self {
             name: slo.name.clone(),
@@ -93,7 +103,8 @@ impl Summary {
             service: slo.service.clone(),
             labels: slo.labels.clone(),
             objective_ratio: slo.objective.ratio(),
-            window_seconds: slo.window.as_secs(),
+            window_seconds: slo.window.length().as_secs(),
+            period,
             within_seconds: within(slo),
             state: status.map(|status| status.state),
             firing_since: status.and_then(|status| firing_since(&status.alerts)),
@@ -101,7 +112,7 @@ impl Summary {
             achieved_ratio: window.good_ratio(),
             budget_left_ratio: status.and_then(|status| status.budget_remaining),
             budget_events,
-            budget_left_events: budget_left_in_events(window, slo.objective),
+            budget_left_events: budget_events - whole(window.weighted_bad()),
             budget_empty_in_seconds: empty_in,
             budget_empty_at: status
                 .zip(empty_in)
@@ -126,6 +137,7 @@ impl Summary {
                 .unwrap_or_default(),
             evaluated_counts: window.into(),
             objective: slo.objective,
+            window: slo.window,
         }
     }
 
@@ -148,8 +160,27 @@ impl Summary {
         format::objective(self.objective_ratio)
     }
 
+    /// `28 d`, `this month`.
     pub(super) fn window_text(&self) -> String {
-        format::window(self.window_seconds)
+        let rolling = || format::window(self.window_seconds);
+        self.period.as_ref().map_or_else(rolling, PeriodView::this)
+    }
+
+    /// `28 d`, `a calendar month`.
+    pub(super) fn whole_text(&self) -> String {
+        let rolling = || format::window(self.window_seconds);
+        self.period.as_ref().map_or_else(rolling, PeriodView::whole)
+    }
+
+    /// `the last 28 d`, `this month`.
+    pub(super) fn reach_text(&self) -> String {
+        let rolling = || format!("the last {}", format::window(self.window_seconds));
+        self.period.as_ref().map_or_else(rolling, PeriodView::this)
+    }
+
+    /// The number of events that the budget is a share of.
+    pub(super) fn budget_volume(&self) -> f64 {
+        volume(self.period.as_ref(), self.evaluated_counts.by_outcome)
     }
 
     pub(super) fn achieved_text(&self) -> String {
@@ -246,6 +277,14 @@ pub(super) fn rule_track(rule: &RuleStatus) -> Markup {
         factor: rule.factor,
     }
     .draw(&sentence)
+}
+
+fn volume(period: Option<&PeriodView>, in_window: EventCounts) -> f64 {
+    let status = period.and_then(|period| period.status);
+    status.map_or_else(
+        || in_window.weighted_total(),
+        |status| status.expected_events,
+    )
 }
 
 fn within(slo: &Slo) -> Option<f64> {

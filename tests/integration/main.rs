@@ -8,6 +8,7 @@
 #![expect(unreachable_pub, reason = "support is one vocabulary for all tests")]
 
 mod architecture;
+mod calendar;
 mod counts_and_claims;
 mod customers;
 mod delivery;

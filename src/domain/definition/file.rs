@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, de::IgnoredAny};
+use serde::Deserialize;
 
 use super::{
     alerting::Severity,
     read::{Field, Scalar, TextOr, TextOrList},
+    window_file::CalendarFile,
 };
 
 pub(super) const API_VERSION: &str = "throughline/v1";
@@ -52,9 +53,8 @@ pub(super) struct SloSpec {
     pub(super) service: Option<Field<String>>,
     /// The promised share of good events: "99.5%", or 0.995 as a ratio.
     pub(super) objective: Field<Scalar>,
-    /// The length of the rolling window, such as 30d.
-    #[schemars(with = "String")]
-    pub(super) window: Field<TextOr<IgnoredAny>>,
+    /// The length of the rolling window, such as 30d, or a period of the calendar.
+    pub(super) window: Field<TextOr<CalendarFile>>,
     pub(super) indicator: Field<IndicatorFile>,
     /// The attribute that tells whose experience an event is, such as span.customer.id.
     pub(super) customer: Option<Field<String>>,

@@ -26,6 +26,7 @@ mod target;
 mod target_file;
 #[cfg(test)]
 mod tests;
+mod window_file;
 
 pub use self::{
     alerting::{AlertRule, Alerting, BurnKind, Guard, Notify, Severity},

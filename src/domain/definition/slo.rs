@@ -11,6 +11,7 @@ use crate::domain::{
     selector::Selector,
     span::AttributeScope,
     time::TimeRange,
+    window::SloWindow,
     workflow::{CancelPolicy, Completion},
 };
 
@@ -24,8 +25,8 @@ pub struct Slo {
     pub description: Option<String>,
     pub service: Option<String>,
     pub objective: Objective,
-    /// The length of the rolling window that the objective holds for.
-    pub window: Duration,
+    /// What the objective holds for.
+    pub window: SloWindow,
     pub indicator: Indicator,
     /// Whose experience an event is.
     pub customer: Option<AttributeName>,
@@ -49,7 +50,12 @@ impl Slo {
     pub const DEFAULT_GRACE: Duration = Duration::from_mins(2);
 
     /// What is given and nothing more: everything optional is as if left out.
-    pub fn new(name: Name, objective: Objective, window: Duration, indicator: Indicator) -> Self {
+    pub fn new(
+        name: Name,
+        objective: Objective,
+        window: impl Into<SloWindow>,
+        indicator: Indicator,
+    ) -> Self {
         Self {
             display_name: name.to_string(),
             name,
@@ -57,7 +63,7 @@ impl Slo {
             description: None,
             service: None,
             objective,
-            window,
+            window: window.into(),
             indicator,
             customer: None,
             group_by: None,

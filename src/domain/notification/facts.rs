@@ -13,6 +13,7 @@ use crate::domain::{
     group::Group,
     names::{Name, TraceId},
     time::Timestamp,
+    window::CalendarUnit,
     workflow::Outcome,
 };
 
@@ -56,7 +57,11 @@ pub struct Facts {
     pub version: i64,
     /// The promised share of good events, in (0, 1).
     pub objective: f64,
+    /// Of the calendar, the longest that a period can be.
     pub window_secs: u64,
+    /// Of a window of the calendar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<CalendarUnit>,
     /// How long a workflow may take; `None` for a one-span SLI.
     pub within_secs: Option<f64>,
     pub long: WindowFacts,

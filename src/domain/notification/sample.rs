@@ -38,6 +38,7 @@ pub(crate) fn firing() -> Facts {
         version: 3,
         objective: 0.995,
         window_secs: 30 * 86_400,
+        calendar: None,
         within_secs: Some(4.0),
         long: WindowFacts {
             secs: 3_600,
@@ -59,15 +60,7 @@ pub(crate) fn firing() -> Facts {
         budget_empty_in_secs: Some(17_520),
         first_bad_at: Some(Timestamp::from_secs(1_795_328_309)),
         evaluated_at: Timestamp::from_secs(1_795_328_700),
-        worst: vec![WorstWorkflow {
-            label: "order-42".to_owned(),
-            trace_id: TraceId::from_slice(&[0x0a; 16]).unwrap(),
-            customer: Some("acme & sons".to_owned()),
-            outcome: Outcome::Timeout,
-            started_at: Some(Timestamp::from_secs(1_795_328_309)),
-            took_secs: Some(11.2),
-            ended: false,
-        }],
+        worst: vec![lost_order()],
         differences: vec![Difference {
             attribute: "resource.service.version".to_owned(),
             value: "2.41.0".to_owned(),
@@ -83,6 +76,18 @@ pub(crate) fn firing() -> Facts {
         runbook: Some("https://wiki.example.com/checkout-slow".to_owned()),
         page_url: Some("https://slo.example.com/slos/checkout-speed".to_owned()),
         episode_summary: None,
+    }
+}
+
+fn lost_order() -> WorstWorkflow {
+    WorstWorkflow {
+        label: "order-42".to_owned(),
+        trace_id: TraceId::from_slice(&[0x0a; 16]).unwrap(),
+        customer: Some("acme & sons".to_owned()),
+        outcome: Outcome::Timeout,
+        started_at: Some(Timestamp::from_secs(1_795_328_309)),
+        took_secs: Some(11.2),
+        ended: false,
     }
 }
 

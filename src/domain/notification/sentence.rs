@@ -189,7 +189,7 @@ pub fn budget_left(facts: &Facts) -> String {
             format!(
                 "{} of {} ({} bad {} still allowed)",
                 format::budget(left),
-                format::window(facts.window_secs),
+                window(facts),
                 format::count(facts.bad_events_allowed),
                 noun(facts),
             )
@@ -233,7 +233,15 @@ pub fn promise(facts: &Facts) -> String {
     format!(
         "{}{within} over {}",
         format::objective(facts.objective),
-        format::window(facts.window_secs),
+        window(facts),
+    )
+}
+
+/// `30 d`, `a calendar month`.
+fn window(facts: &Facts) -> String {
+    facts.calendar.map_or_else(
+        || format::window(facts.window_secs),
+        |unit| format!("a calendar {}", unit.as_str()),
     )
 }
 

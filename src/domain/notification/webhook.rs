@@ -65,6 +65,7 @@ fn data(facts: &Facts, detail: Detail) -> Value {
             "text": sentence::promise(facts),
             "objective": facts.objective,
             "window_seconds": facts.window_secs,
+            "calendar": facts.calendar,
             "within_seconds": facts.within_secs,
         },
         "long_window": window(&facts.long),

@@ -22,7 +22,8 @@ const DEEPEST: f64 = -1.0;
 #[derive(Clone, Debug)]
 pub(in crate::web) struct BudgetChart {
     pub(in crate::web) now: Timestamp,
-    pub(in crate::web) window: Duration,
+    /// What is shown: past and future.
+    pub(in crate::web) range: TimeRange,
     /// Distance of the points.
     pub(in crate::web) step: Duration,
     /// What was left at each moment, old to new; the last is now.
@@ -50,7 +51,7 @@ pub(in crate::web) struct AlertTick {
 impl BudgetChart {
     pub(in crate::web) fn draw(&self) -> Figure {
         let frame = Frame {
-            range: TimeRange::new(self.now - self.window, self.now + self.window / 4),
+            range: self.range,
             height: HEIGHT,
         };
         let lowest = self.lowest();

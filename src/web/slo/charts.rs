@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Figure, view::SloView};
+use super::{Figure, budget::range, view::SloView};
 use crate::{
     domain::{
         burn_rate::{BurnContext, BurnRate, Window},
@@ -10,7 +10,7 @@ use crate::{
         definition::{AlertRule, Severity, Slo},
         format,
         notification::TransitionKind,
-        series::{Rate, Series, forecast},
+        series::{Rate, Series},
         time::{TimeRange, Timestamp},
     },
     web::chart::{self, AlertTick, BudgetChart, BurnChart, BurnPoint, Future, Threshold},
@@ -50,7 +50,7 @@ impl Charts {
         );
         let rule = slo.alerting.rules.first();
         Self {
-            budget: budget(view, futures, &keys).draw(),
+            budget: budget(slo, view, futures, &keys).draw(),
             futures: keys,
             burn: burn(slo, view).draw(),
             burn_windows: windows(rule, view),
@@ -95,7 +95,7 @@ fn futures(slo: &Slo, view: &SloView) -> Vec<Future> {
     let future = |letter, class, rate| Future {
         letter,
         class,
-        points: forecast(&view.past.window, slo.objective, slo.window, rate).collect(),
+        points: view.past.budget.future(slo, view, rate),
     };
     let mut futures = vec![future("C", "lc", six_hours.without_bad())];
     if !view.summary.is_spent() {
@@ -166,15 +166,15 @@ fn crossing(future: &Future, view: &SloView) -> Option<Timestamp> {
     None
 }
 
-fn budget(view: &SloView, futures: Vec<Future>, keys: &[FutureKey]) -> BudgetChart {
+fn budget(slo: &Slo, view: &SloView, futures: Vec<Future>, keys: &[FutureKey]) -> BudgetChart {
     let outcomes: Vec<String> = keys
         .iter()
         .map(|key| format!("if {}: {}", key.text, key.end))
         .collect();
     BudgetChart {
         now: view.as_of,
-        window: Duration::from_secs(view.summary.window_seconds),
-        step: view.past.window.step(),
+        range: range(slo, view.as_of),
+        step: view.past.budget.step,
         points: view
             .budget_history
             .iter()
@@ -191,8 +191,8 @@ fn budget(view: &SloView, futures: Vec<Future>, keys: &[FutureKey]) -> BudgetCha
             })
             .collect(),
         sentence: format!(
-            "Error budget left over the last {}: now {}. {}",
-            view.summary.window_text(),
+            "Error budget left over {}: now {}. {}",
+            view.summary.reach_text(),
             view.summary.budget_text(),
             outcomes.join("; ")
         ),

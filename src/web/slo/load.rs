@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     Whose,
+    budget::BudgetPast,
     charts::burn_history,
     common::InCommon,
     correlation::CorrelationView,
@@ -11,13 +12,11 @@ use super::{
     groups::{GroupHead, GroupsView},
     sampling::SamplingNote,
     stages,
-    view::{
-        BudgetPoint, CustomerView, DefinitionView, Past, Range, ReasonPoint, SloView, WorkflowView,
-    },
+    view::{CustomerView, DefinitionView, Past, Range, ReasonPoint, SloView, WorkflowView},
 };
 use crate::{
     domain::{
-        burn_rate::{BurnContext, budget_remaining},
+        burn_rate::BurnContext,
         counts::EventCounts,
         customers::CustomerTotal,
         definition::Slo,
@@ -25,6 +24,7 @@ use crate::{
         sampling::EndSampling,
         series::Series,
         time::{Resolution, TimeRange, Timestamp},
+        window::SloWindow,
     },
     store::{AffectedCustomers, SeriesQuery, SloRecord, StoreError, Tx, WorkflowRecord},
     web::{
@@ -53,9 +53,8 @@ pub(super) async fn view(
     let (record, group) = record(&mut tx, slo, whose).await?;
     let id = record.as_ref().map_or(UNKNOWN, |record| record.id);
     let summary = summary(&mut tx, slo, record.as_ref(), now).await?;
-    let window = TimeRange::ending_at(now, slo.window);
+    let window = slo.window.counted(now);
     let first_event_at = record.as_ref().and_then(|record| record.first_event_at);
-    let burn = burn_context(slo, &summary, first_event_at, now);
     let past = past(&mut tx, (id, slo), range, now).await?;
     let recent = TimeRange::ending_at(now, HOUR);
     let (customers, customers_total) = customers(&mut tx, id, recent).await?;
@@ -65,7 +64,9 @@ pub(super) async fn view(
     let stages = stages::over(&mut tx, (id, slo), reach).await?;
     let transitions = history::since(&mut tx, Some(id), window.from, MOST_TRANSITIONS).await?;
     let six_hours = TimeRange::ending_at(now, 6 * HOUR);
-    let (counts, last_six_hours) = sums(&mut tx, (id, slo), window, six_hours).await?;
+    let ranges = [window, six_hours, slo.window.trailing(now)];
+    let [counts, last_six_hours, usual] = sums(&mut tx, (id, slo), ranges).await?;
+    let burn = burn_context((slo, first_event_at), &summary, usual, now);
     let spans = tx.selected_spans(&[(id, window.from)]).await?.remove(&id);
     Ok(SloView {
         as_of: now,
@@ -94,7 +95,7 @@ pub(super) async fn view(
             .map(|one| CustomerView::new(one, customers.bad))
             .collect(),
         transitions,
-        budget_history: budget_history(slo, &past.window, &summary, now),
+        budget_history: past.budget.history(slo, &summary, now),
         burn_history: burn_history(slo, &burn, &past.range, range.length()),
         bad_by_reason: ReasonPoint::all(&past.bars),
         definition: DefinitionView {
@@ -160,17 +161,16 @@ async fn workflows(
     Ok((worst.into_iter().map(view).collect(), oldest))
 }
 
-/// What counts in each of two ranges.
-async fn sums(
+/// What counts in each range.
+async fn sums<const N: usize>(
     tx: &mut Tx<'_>,
     (id, slo): (SloId, &Slo),
-    one: TimeRange,
-    other: TimeRange,
-) -> Result<(EventCounts, EventCounts), StoreError> {
-    let counted = [one, other].map(|range| (id, slo.counted(range)));
+    ranges: [TimeRange; N],
+) -> Result<[EventCounts; N], StoreError> {
+    let counted = ranges.map(|range| (id, slo.counted(range)));
     let sums = tx.sums_of_pieces(&counted).await?;
     let sum = |at: usize| sums.get(at).copied().unwrap_or_default();
-    Ok((sum(0), sum(1)))
+    Ok(std::array::from_fn(sum))
 }
 
 /// The affected ones, and of how many: never fewer, also where a bucket could not tell all apart.
@@ -213,19 +213,25 @@ async fn sampling_notes(
 
 /// As the rules have it at this moment.
 fn burn_context(
-    slo: &Slo,
+    (slo, first_event_at): (&Slo, Option<Timestamp>),
     summary: &Summary,
-    first_event_at: Option<Timestamp>,
+    usual: EventCounts,
     now: Timestamp,
 ) -> BurnContext {
+    let window = slo.window.length();
     BurnContext {
         objective: slo.objective,
         kind: slo.alerting.burn,
-        window: slo.window,
-        in_window: summary.evaluated_counts.by_outcome,
+        window,
+        in_window: match slo.window {
+            SloWindow::Rolling(_) => summary.evaluated_counts.by_outcome,
+            SloWindow::Calendar(_) => usual,
+        },
         observed: first_event_at
             .map_or(Duration::ZERO, |first| now.saturating_since(first))
-            .min(slo.window),
+            .min(window),
+        // Burn rates are all that is asked of it, and they know no periods.
+        period: None,
     }
 }
 
@@ -242,12 +248,6 @@ async fn past(
         .first()
         .map_or(HOUR, |rule| rule.long)
         .max(step);
-    let (window_resolution, window_step) = window_grain(slo.window);
-    let window = Reach {
-        resolution: window_resolution,
-        step: window_step,
-        length: 2 * slo.window,
-    };
     let line = Reach {
         resolution,
         step,
@@ -259,20 +259,20 @@ async fn past(
         length: range.length(),
     };
     Ok(Past {
-        window: series(tx, (id, slo), window, now).await?,
+        budget: BudgetPast::read(tx, (id, slo), now).await?,
         range: series(tx, (id, slo), line, now).await?,
         bars: series(tx, (id, slo), bars, now).await?,
     })
 }
 
 #[derive(Clone, Copy)]
-struct Reach {
-    resolution: Resolution,
-    step: Duration,
-    length: Duration,
+pub(super) struct Reach {
+    pub(super) resolution: Resolution,
+    pub(super) step: Duration,
+    pub(super) length: Duration,
 }
 
-async fn series(
+pub(super) async fn series(
     tx: &mut Tx<'_>,
     (id, slo): (SloId, &Slo),
     reach: Reach,
@@ -289,34 +289,4 @@ async fn series(
     let mut points = points.unwrap_or_default();
     points.extend(corrections(tx, (id, slo), range, reach.step).await?);
     Ok(Series::new(range, reach.step, &points))
-}
-
-/// Some 225 points over the window, each of whole buckets.
-fn window_grain(window: Duration) -> (Resolution, Duration) {
-    let resolution = if window < Duration::from_hours(96) {
-        Resolution::Minute
-    } else {
-        Resolution::Hour
-    };
-    let bucket = resolution.length().as_secs();
-    let step = (window.as_secs() / 224 / bucket).max(1) * bucket;
-    (resolution, Duration::from_secs(step))
-}
-
-/// The budget at the end of every point of the window; the last is the evaluation's own, so that the
-/// line ends at the number beside it.
-fn budget_history(slo: &Slo, past: &Series, summary: &Summary, now: Timestamp) -> Vec<BudgetPoint> {
-    let from = now - slo.window;
-    (0..=past.len())
-        .map(|end| (past.time(end), end))
-        .filter(|(at, _)| *at >= from && *at < now)
-        .map(|(at, end)| BudgetPoint {
-            at,
-            budget_left_ratio: budget_remaining(past.trailing(end, slo.window), slo.objective),
-        })
-        .chain(std::iter::once(BudgetPoint {
-            at: now,
-            budget_left_ratio: summary.budget_left_ratio,
-        }))
-        .collect()
 }

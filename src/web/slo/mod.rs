@@ -1,6 +1,7 @@
 //! `/slos/{slo}`: how bad, since when, until when, why, and who? The same page is that of one of its
 //! groups, at `/slos/{slo}/groups/{group}`.
 
+mod budget;
 mod charts;
 mod common;
 mod correlation;
@@ -25,6 +26,7 @@ use super::{
     error::{WebError, most_like},
     overview::freshness_of,
     page::{Asked, Layout, Section},
+    period::PeriodView,
     sentence::{self, Sentence},
     state::WebState,
     summary::{Face, rule_track},
@@ -209,6 +211,20 @@ impl SloPage {
         }
     }
 
+    fn budget_how(&self) -> String {
+        let slo = &self.view.summary;
+        slo.period.as_ref().map_or_else(
+            || {
+                let window = slo.window_text();
+                format!(
+                    "Rolling {window}, whatever the range above. The line also rises: a bad day stops \
+                     counting {window} later."
+                )
+            },
+            PeriodView::how,
+        )
+    }
+
     fn budget_reading(&self) -> String {
         if self.view.summary.evaluated_counts.total == 0 {
             return "no event yet".to_owned();
@@ -264,7 +280,10 @@ impl SloPage {
                 "{}, at the last hour's rate",
                 format::moment_in_words(at, self.view.as_of)
             ),
-            None if slo.burn_rate_last_hour.is_some() => "it does not burn down".to_owned(),
+            None if slo.burn_rate_last_hour.is_some() => slo.period.as_ref().map_or_else(
+                || "it does not burn down".to_owned(),
+                |period| format!("it lasts until it is whole again {}", period.restart()),
+            ),
             None => "no event in the last hour".to_owned(),
         }
     }
@@ -275,7 +294,7 @@ impl SloPage {
             || "good".to_owned(),
             |secs| format!("within {}", format::seconds(secs)),
         );
-        format!("{within}, over {}", slo.window_text())
+        format!("{within}, over {}", slo.whole_text())
     }
 }
 

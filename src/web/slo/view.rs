@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
+    budget::BudgetPast,
     common::InCommon,
     correlation::CorrelationView,
     evidence::EvidenceView,
@@ -85,8 +86,7 @@ pub(in crate::web) struct SloView {
 /// The series that the charts are drawn from.
 #[derive(Debug)]
 pub(super) struct Past {
-    /// Twice the window, so that every point of it has a whole window behind it.
-    pub(super) window: Series,
+    pub(super) budget: BudgetPast,
     /// The range, and before it as much as the longest window of the rule that is drawn.
     pub(super) range: Series,
     /// The range alone, in bars.

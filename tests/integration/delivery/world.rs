@@ -359,6 +359,7 @@ fn facts(slo: &str, kind: TransitionKind, version: i64, now: Timestamp) -> Facts
         version,
         objective: 0.99,
         window_secs: 28 * 86_400,
+        calendar: None,
         within_secs: Some(300.0),
         long: window(3_600),
         short: window(300),

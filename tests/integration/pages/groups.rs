@@ -126,7 +126,7 @@ async fn fires(connection: &mut sqlx::PgConnection, id: i32, group: Group) {
 }
 
 /// The words of a part of a page, a line per row of a table.
-fn words(html: &str) -> String {
+pub(super) fn words(html: &str) -> String {
     let rows = html.replace("</tr>", "\n");
     let text = regex::Regex::new("<svg.*?</svg>|<[^>]*>").unwrap();
     let text = text.replace_all(&rows, " ").into_owned();
@@ -139,7 +139,7 @@ fn words(html: &str) -> String {
 }
 
 /// What an element holds: from the end of its tag, which has `from` in it.
-fn between<'a>(html: &'a str, from: &str, to: &str) -> &'a str {
+pub(super) fn between<'a>(html: &'a str, from: &str, to: &str) -> &'a str {
     let (_, tag) = html.split_once(from).expect(from);
     let (_, rest) = tag.split_once('>').expect("the tag ends");
     rest.split_once(to).expect(to).0

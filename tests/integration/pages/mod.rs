@@ -3,6 +3,7 @@
 mod accessibility;
 mod answers;
 mod browser;
+mod calendar;
 mod client;
 mod fixture;
 mod groups;

@@ -63,11 +63,12 @@ async fn evaluated(database: &TestDatabase, slo: &Slo, id: SloId, state: SloStat
         let range = TimeRange::ending_at(at, Duration::from_secs(secs));
         tx.sums(&[(id, range)]).await.unwrap()[0]
     };
-    let window = sums(slo.window.as_secs()).await;
+    let window = sums(slo.window.length().as_secs()).await;
     let budget = slo.objective.budget_ratio();
     let rate = |counts: EventCounts, secs: u64| {
         (counts.total() > 0).then(|| {
-            counts.bad() as f64 / (budget * window.total() as f64) * slo.window.as_secs_f64()
+            counts.bad() as f64 / (budget * window.total() as f64)
+                * slo.window.length().as_secs_f64()
                 / secs as f64
         })
     };
@@ -96,9 +97,10 @@ async fn evaluated(database: &TestDatabase, slo: &Slo, id: SloId, state: SloStat
         evaluated_at: at,
         state,
         window,
+        period: None,
         budget_remaining,
         budget_empty_in_secs: empty_in
-            .map(|(left, rate)| (left * slo.window.as_secs_f64() / rate) as u64),
+            .map(|(left, rate)| (left * slo.window.length().as_secs_f64() / rate) as u64),
         last_hour,
         burn_rate,
         rules,
@@ -227,7 +229,8 @@ fn facts(slo: &Slo, status: &SloStatus, at: Timestamp, kind: TransitionKind) -> 
         episode: Uuid::from_u128(u128::from(at.as_secs().unsigned_abs() / 36_000)),
         version: 1,
         objective: slo.objective.ratio(),
-        window_secs: slo.window.as_secs(),
+        window_secs: slo.window.length().as_secs(),
+        calendar: slo.window.unit(),
         within_secs: Some(300.0),
         long: window(&rule.long),
         short: window(&rule.short),

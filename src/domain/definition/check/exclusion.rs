@@ -14,6 +14,7 @@ use super::{
     },
     document::Named,
     values::{self, required_ref},
+    window::time_zone,
 };
 use crate::domain::{
     exclusion::{Exclusion, ExclusionScope},
@@ -34,7 +35,7 @@ pub(super) fn check(named: &Named<'_, ExclusionSpec>, slos: &BTreeSet<Name>) -> 
         .and_then(|(text, place)| instant(findings, text, place));
     let length = required_ref(findings, &spec.length, place, "for")
         .and_then(|(text, place)| values::whole_minutes(findings, &text.0, place));
-    let zone = zone(findings, spec.time_zone.as_ref());
+    let zone = time_zone(findings, spec.time_zone.as_ref()).map(Tz::Tz);
     let reason = required_ref(findings, &spec.reason, place, "reason")
         .and_then(|(text, place)| said(findings, text, place));
     let starts = match &spec.repeat {
@@ -96,21 +97,6 @@ fn instant(findings: &Findings<'_>, Scalar(text): &Scalar, place: Place) -> Opti
         );
     }
     instant
-}
-
-fn zone(findings: &Findings<'_>, field: Option<&Field<String>>) -> Option<Tz> {
-    let Some(field) = field else {
-        return Some(Tz::UTC);
-    };
-    let (text, place) = field.valid()?;
-    if let Ok(zone) = text.parse::<chrono_tz::Tz>() {
-        return Some(Tz::Tz(zone));
-    }
-    let known = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
-    let help = suggest::did_you_mean(text, known)
-        .unwrap_or_else(|| "write a name of the tz database: `Europe/London`".to_owned());
-    findings.error_with_help(place, format!("there is no time zone `{text}`"), help);
-    None
 }
 
 fn said(findings: &Findings<'_>, text: &str, place: Place) -> Option<String> {

@@ -14,6 +14,7 @@ mod stages;
 mod target;
 mod values;
 mod weighing;
+mod window;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

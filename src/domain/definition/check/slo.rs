@@ -2,15 +2,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use serde::de::IgnoredAny;
-
 use super::{
     super::{
         AttributeName, Notify, Slo, Source,
         duration::format_duration,
         file::{Metadata, NotifyFile, SloSpec},
         problem::{Findings, Place},
-        read::{Field, Scalar, TextOr},
+        read::{Field, Scalar},
         suggest,
     },
     Known,
@@ -18,22 +16,23 @@ use super::{
     document::Named,
     group_by, indicator, selector,
     values::{self, optional, required_ref},
-    weighing,
+    weighing, window,
 };
-use crate::domain::{names::Name, objective::Objective};
+use crate::domain::{names::Name, objective::Objective, window::SloWindow};
 
 pub(super) fn check(named: &Named<'_, SloSpec>, known: &Known) -> Option<Slo> {
     let findings = named.findings;
     let (spec, place) = named.spec.valid()?;
     let objective = objective(findings, &spec.objective, place);
-    let window = window(findings, &spec.window, place);
+    let window = window::check(findings, &spec.window, place);
+    let length = window.map(SloWindow::length);
     let indicator = required_ref(findings, &spec.indicator, place, "indicator")
-        .and_then(|(file, place)| indicator::check(findings, file, place, window));
+        .and_then(|(file, place)| indicator::check(findings, file, place, length));
     let customer = customer(findings, spec.customer.as_ref());
     let group_by = group_by::check(findings, spec);
-    let grace = grace(findings, spec.grace.as_ref(), window);
+    let grace = grace(findings, spec.grace.as_ref(), length);
     let weighing = weighing::check(findings, spec);
-    let promise = Promise::of(objective, window, &spec.objective);
+    let promise = Promise::of(objective, length, &spec.objective);
     let alerting = alerting::check(findings, spec.alert_policies.as_ref(), promise, known);
     let notify = notify(findings, spec, named.name.as_ref(), known);
     let runbook = match optional(spec.runbook.as_ref()) {
@@ -94,25 +93,6 @@ fn objective(findings: &Findings<'_>, field: &Field<Scalar>, parent: Place) -> O
         Ok(objective) => Some(objective),
         Err(error) => {
             findings.error(place, format!("{error}"));
-            None
-        }
-    }
-}
-
-fn window(
-    findings: &Findings<'_>,
-    field: &Field<TextOr<IgnoredAny>>,
-    parent: Place,
-) -> Option<Duration> {
-    let (value, place) = required_ref(findings, field, parent, "window")?;
-    match value {
-        TextOr::Text(text) => values::whole_minutes(findings, text, place),
-        TextOr::Shape(IgnoredAny) => {
-            findings.error_with_help(
-                place,
-                "not yet supported: windows of the calendar",
-                "write a rolling window: `window: 30d`".to_owned(),
-            );
             None
         }
     }
