@@ -1,8 +1,11 @@
 //! What is counted, by the database and by the oracle, in a form that can be compared.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+};
 
-use sqlx::Row as _;
+use sqlx::{Row as _, postgres::PgRow};
 
 use super::{oracle::Event, world::World};
 
@@ -29,22 +32,92 @@ pub(super) type Bucket = (String, Option<Option<String>>, i64);
 pub(super) type Tally = BTreeMap<Bucket, BTreeMap<&'static str, i64>>;
 
 /// What the oracle's verdicts come to.
-pub(super) fn expected<'a>(events: impl IntoIterator<Item = &'a Event>) -> Tally {
+pub(super) fn expected(events: &[Event]) -> Tally {
     let mut tally = Tally::new();
     for event in events {
         let minute = event.at.div_euclid(MINUTE);
-        let all = (event.slo.to_owned(), None, minute);
-        let of_group = event.group.clone();
-        let of_group = of_group.map(|group| (event.slo.to_owned(), Some(group), minute));
-        for bucket in [Some(all), of_group].into_iter().flatten() {
-            *tally
-                .entry(bucket)
-                .or_default()
-                .entry(event.outcome)
-                .or_default() += 1;
+        for group in groups(event) {
+            let bucket = (event.slo.to_owned(), group, minute);
+            for (column, count) in columns(event) {
+                *tally
+                    .entry(bucket.clone())
+                    .or_default()
+                    .entry(column)
+                    .or_default() += count;
+            }
         }
     }
     tally
+}
+
+/// Its own, and that of all.
+fn groups(event: &Event) -> impl Iterator<Item = Option<Option<String>>> {
+    event.group.clone().map(Some).into_iter().chain([None])
+}
+
+/// An event counts once, and stands for others besides if it is of a sample.
+fn columns(event: &Event) -> Vec<(&'static str, i64)> {
+    let mut columns = vec![(event.outcome, 1)];
+    if let Some(stands_for) = event.stands_for {
+        let unseen = if event.outcome == "good" {
+            "unseen_good"
+        } else {
+            "unseen_bad"
+        };
+        columns.extend([("sampled", 1), (unseen, (stands_for - 1) * 1_000_000)]);
+    }
+    columns
+}
+
+/// A customer in a bucket, whose length and start are in seconds.
+pub(super) type Customer = (String, Option<Option<String>>, [i64; 2], String);
+
+/// All events of a customer, and the bad ones.
+pub(super) type Customers = BTreeMap<Customer, (i64, i64)>;
+
+/// Whose experience the oracle's verdicts are.
+pub(super) fn expected_customers(events: &[Event]) -> Customers {
+    let mut customers = Customers::new();
+    for event in events {
+        let is_event = ["good", "late", "failed", "timeout"].contains(&event.outcome);
+        let (Some(customer), true) = (&event.customer, is_event) else {
+            continue;
+        };
+        let lengths = [3_600, 86_400];
+        for (length, group) in lengths
+            .into_iter()
+            .flat_map(|length| groups(event).map(move |group| (length, group)))
+        {
+            let bucket = [length, event.at.div_euclid(length * 1_000_000) * length];
+            let key = (event.slo.to_owned(), group, bucket, customer.clone());
+            let counts = customers.entry(key).or_default();
+            counts.0 += 1;
+            counts.1 += i64::from(event.outcome != "good");
+        }
+    }
+    customers
+}
+
+/// Whose experience the database has counted.
+pub(super) async fn counted_customers(world: &World) -> Customers {
+    let rows = sqlx::query(
+        "select coalesce(slo.name, parent.name) as slo, parent.id is not null as is_group,
+             slo.group_values ->> 0 as value, customer, events, bad,
+             array[resolution, extract(epoch from bucket)::bigint] as bucket
+         from customer_counts join slos slo on slo.id = slo_id
+             left join slos parent on parent.id = slo.parent_id
+         where (events, bad) <> (0, 0)",
+    )
+    .fetch_all(&mut world.database().connect().await)
+    .await
+    .unwrap();
+    let row = |row: &PgRow| {
+        let bucket: Vec<i64> = row.get("bucket");
+        let bucket = [bucket[0], bucket[1]];
+        let key = (row.get("slo"), group(row), bucket, row.get("customer"));
+        (key, (row.get("events"), row.get("bad")))
+    };
+    rows.iter().map(row).collect()
 }
 
 /// What the database has counted, the same at every resolution.
@@ -64,35 +137,41 @@ pub(super) async fn counted(world: &World) -> Tally {
         .unwrap();
     let mut tally = Tally::new();
     for row in rows {
-        let group = row.get::<bool, _>("is_group").then(|| row.get("value"));
         let counts: BTreeMap<_, i64> = COLUMNS
             .into_iter()
             .map(|column| (column, row.get(column)))
             .filter(|(_, count)| *count != 0)
             .collect();
         if !counts.is_empty() {
-            tally.insert((row.get("slo"), group, row.get("minute")), counts);
+            tally.insert((row.get("slo"), group(&row), row.get("minute")), counts);
         }
     }
     tally
 }
 
-/// Says where two tallies differ, a few places of many.
-pub(super) fn differences(counted: &Tally, expected: &Tally) -> String {
-    let keys: std::collections::BTreeSet<_> = counted.keys().chain(expected.keys()).collect();
+fn group(row: &PgRow) -> Option<Option<String>> {
+    row.get::<bool, _>("is_group").then(|| row.get("value"))
+}
+
+/// Says where two accounts differ, a few places of many.
+pub(super) fn differences<K: Ord + Debug, V: PartialEq + Debug>(
+    counted: &BTreeMap<K, V>,
+    expected: &BTreeMap<K, V>,
+) -> String {
+    let keys: BTreeSet<&K> = counted.keys().chain(expected.keys()).collect();
     let differing = keys
         .into_iter()
-        .filter(|key| counted.get(*key) != expected.get(*key));
+        .filter(|key| counted.get(key) != expected.get(key));
     let lines: Vec<String> = differing
         .map(|key| {
             let (counted, expected) = (counted.get(key), expected.get(key));
             format!("{key:?}: counted {counted:?}, expected {expected:?}")
         })
         .collect();
-    let few = lines
+    let few: Vec<&str> = lines
         .iter()
-        .take(20)
+        .step_by(lines.len() / 20 + 1)
         .map(String::as_str)
-        .collect::<Vec<_>>();
-    format!("{} buckets differ\n{}", lines.len(), few.join("\n"))
+        .collect();
+    format!("{} places differ\n{}", lines.len(), few.join("\n"))
 }

@@ -21,7 +21,7 @@ use throughline::{
         time::{TimeRange, Timestamp},
         watermark::{OutageLimits, ReplicaId},
     },
-    evaluate::overdue::Overdue,
+    evaluate::{overdue::Overdue, unplaced::Unplaced},
     ingest::record::{Recorder, RecorderParts},
     store::{Store, StoreError, Writer},
 };
@@ -64,6 +64,7 @@ struct Replica {
     id: ReplicaId,
     recorder: Recorder,
     overdue: Overdue,
+    unplaced: Unplaced,
     store: Store,
     watermark: watch::Sender<Timestamp>,
     breaths: Arc<AtomicI64>,
@@ -148,6 +149,11 @@ impl World {
                 writer,
                 classifier: self.0.classifier.subscribe(),
             },
+            unplaced: Unplaced {
+                store: store.clone(),
+                writer,
+                classifier: self.0.classifier.subscribe(),
+            },
             store,
             watermark,
             recording: tokio::spawn(mortal(run.run(CancellationToken::new()), &breaths)),
@@ -213,11 +219,11 @@ impl World {
 
     /// What a replica does every second, unless it dies of it.
     async fn turn(&self, place: usize) {
-        let (id, store, overdue, watermark, breaths) = self.at(place, |replica| {
+        let (id, store, stations, watermark, breaths) = self.at(place, |replica| {
             (
                 replica.id,
                 replica.store.clone(),
-                replica.overdue.clone(),
+                (replica.overdue.clone(), replica.unplaced.clone()),
                 replica.watermark.clone(),
                 Arc::clone(&replica.breaths),
             )
@@ -235,7 +241,8 @@ impl World {
             let mut tx = store.begin("prepare").await?;
             tx.ensure_epoch(now, HORIZON).await?;
             tx.commit().await?;
-            overdue.tick(now, up_to).await?;
+            stations.0.tick(now, up_to).await?;
+            stations.1.tick(now, up_to).await?;
             Ok::<_, StoreError>(up_to)
         };
         if let Some(Err(error)) = mortal(turn, &breaths).await {
