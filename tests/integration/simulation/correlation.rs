@@ -38,15 +38,11 @@ pub(super) fn workflows<'a>(contract: &Contract, spans: &'a [Span]) -> Vec<Vec<&
 /// The workflows that a span speaks of.
 fn keys(contract: &Contract, span: &Span, places: &Places<'_>) -> BTreeSet<String> {
     match contract.identity {
-        Identity::Order => match text(span, "order.id") {
-            Some(id) => BTreeSet::from([id]),
-            None => {
-                let links = span.links.iter();
-                links
-                    .filter_map(|link| text_on_link(link, "order.id"))
-                    .collect()
-            }
-        },
+        Identity::Order => {
+            let links = span.links.iter();
+            let on_links = links.filter_map(|link| text_on_link(link, "order.id"));
+            text(span, "order.id").map_or_else(|| on_links.collect(), |id| BTreeSet::from([id]))
+        }
         Identity::Trace => BTreeSet::from([span.trace_id.to_string()]),
         Identity::Span => BTreeSet::from([format!(
             "{:?} {:?} {}",

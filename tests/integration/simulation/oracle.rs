@@ -15,12 +15,20 @@ const SECOND: i64 = 1_000_000;
 /// Clocks of hosts disagree by so much.
 const TOLERANCE: i64 = SECOND;
 
+/// Of which of its SLO's events it is besides all of them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Group {
+    /// The SLO does not group.
+    All,
+    /// What the workflow says of its kind, if anything.
+    Of(Option<String>),
+}
+
 /// One verdict.
 #[derive(Clone, Debug)]
 pub(super) struct Event {
     pub(super) slo: &'static str,
-    /// Of SLOs that group: what the workflow says of its kind.
-    pub(super) group: Option<Option<String>>,
+    pub(super) group: Group,
     pub(super) customer: Option<String>,
     /// As the columns of counts are called.
     pub(super) outcome: &'static str,
@@ -42,7 +50,10 @@ pub(super) fn judge(contract: &Contract, spans: &[Span], watermark: i64) -> Vec<
         let smallest = |key| told.iter().filter_map(|span| text(span, key)).min();
         Some(Event {
             slo: contract.name,
-            group: (contract.grouping == Grouping::Kind).then(|| smallest("kind")),
+            group: match contract.grouping {
+                Grouping::None => Group::All,
+                Grouping::Kind => Group::Of(smallest("kind")),
+            },
             customer: smallest("customer"),
             outcome,
             at,

@@ -7,7 +7,10 @@ use std::{
 
 use sqlx::{Row as _, postgres::PgRow};
 
-use super::{oracle::Event, world::World};
+use super::{
+    oracle::{Event, Group},
+    world::World,
+};
 
 const MINUTE: i64 = 60_000_000;
 
@@ -25,8 +28,8 @@ const COLUMNS: [&str; 11] = [
     "unseen_bad",
 ];
 
-/// The SLO, its group unless it is all of it, and the minute since the epoch.
-pub(super) type Bucket = (String, Option<Option<String>>, i64);
+/// The SLO, the group, and the minute since the epoch.
+pub(super) type Bucket = (String, Group, i64);
 
 /// By bucket and column; nothing is zero.
 pub(super) type Tally = BTreeMap<Bucket, BTreeMap<&'static str, i64>>;
@@ -51,8 +54,8 @@ pub(super) fn expected(events: &[Event]) -> Tally {
 }
 
 /// Its own, and that of all.
-fn groups(event: &Event) -> impl Iterator<Item = Option<Option<String>>> {
-    event.group.clone().map(Some).into_iter().chain([None])
+fn groups(event: &Event) -> BTreeSet<Group> {
+    BTreeSet::from([Group::All, event.group.clone()])
 }
 
 /// An event counts once, and stands for others besides if it is of a sample.
@@ -70,7 +73,7 @@ fn columns(event: &Event) -> Vec<(&'static str, i64)> {
 }
 
 /// A customer in a bucket, whose length and start are in seconds.
-pub(super) type Customer = (String, Option<Option<String>>, [i64; 2], String);
+pub(super) type Customer = (String, Group, [i64; 2], String);
 
 /// All events of a customer, and the bad ones.
 pub(super) type Customers = BTreeMap<Customer, (i64, i64)>;
@@ -83,13 +86,20 @@ pub(super) fn expected_customers(events: &[Event]) -> Customers {
         let (Some(customer), true) = (&event.customer, is_event) else {
             continue;
         };
-        let lengths = [3_600, 86_400];
-        for (length, group) in lengths
-            .into_iter()
-            .flat_map(|length| groups(event).map(move |group| (length, group)))
-        {
-            let bucket = [length, event.at.div_euclid(length * 1_000_000) * length];
-            let key = (event.slo.to_owned(), group, bucket, customer.clone());
+        let hour_and_day = [3_600, 86_400];
+        let bucket = |length: i64| [length, event.at.div_euclid(length * 1_000_000) * length];
+        let buckets = hour_and_day.map(bucket);
+        let groups = groups(event);
+        let places = groups
+            .iter()
+            .flat_map(|group| buckets.map(|bucket| (group, bucket)));
+        for (group, bucket) in places {
+            let key = (
+                event.slo.to_owned(),
+                group.clone(),
+                bucket,
+                customer.clone(),
+            );
             let counts = customers.entry(key).or_default();
             counts.0 += 1;
             counts.1 += i64::from(event.outcome != "good");
@@ -149,8 +159,12 @@ pub(super) async fn counted(world: &World) -> Tally {
     tally
 }
 
-fn group(row: &PgRow) -> Option<Option<String>> {
-    row.get::<bool, _>("is_group").then(|| row.get("value"))
+fn group(row: &PgRow) -> Group {
+    if row.get("is_group") {
+        Group::Of(row.get("value"))
+    } else {
+        Group::All
+    }
 }
 
 /// Says where two accounts differ, a few places of many.

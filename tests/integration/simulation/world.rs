@@ -32,7 +32,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    contract::ALL,
+    contract::{ALL, Contract},
     op::{REPLICAS, Request, Step},
 };
 use crate::support::database::TestDatabase;
@@ -268,7 +268,7 @@ impl World {
 async fn declare(store: &Store) -> (Catalog, BTreeMap<Name, SloId>) {
     let file = DefinitionFile {
         path: "all.yaml".to_owned(),
-        text: ALL.iter().map(|contract| contract.definition()).collect(),
+        text: ALL.iter().map(Contract::definition).collect(),
     };
     let (catalog, _) = load(&[file]).unwrap();
     let names: Vec<Name> = catalog.slos.keys().cloned().collect();
