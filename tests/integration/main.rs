@@ -25,6 +25,7 @@ mod recording;
 mod samples;
 mod sampling;
 mod stages;
+mod simulation;
 mod store;
 mod support;
 mod system;
