@@ -122,19 +122,32 @@ impl World {
             let Place::Running(replica) = place else {
                 continue;
             };
-            // One that is new takes over from whoever was the last.
-            let last = self.last_beats.get(&replica);
-            let last = last.or_else(|| self.last_beats.values().max()).copied();
-            if last.is_some_and(|beat| self.now - beat > SILENCE) {
-                let stood_at = self.said.together.up_to.as_secs();
-                self.holds.push((replica, [stood_at, self.now + CATCH_UP]));
-            }
+            self.hold_if_it_was_away(replica);
             let before = self.said.together.up_to;
             let now = Timestamp::from_secs(self.now);
             self.said = self.said.clone().beat(replica, now, &LIMITS);
             self.last_beats.insert(replica, self.now);
             self.check(before);
         }
+    }
+
+    /// One that comes back has vouched for all up to its last beat, unless its senders were still being
+    /// waited for; one that is new takes over from whoever was the last.
+    fn hold_if_it_was_away(&mut self, replica: ReplicaId) {
+        let own = self.last_beats.get(&replica).copied();
+        let last = own.or_else(|| self.last_beats.values().max().copied());
+        if last.is_none_or(|beat| self.now - beat <= SILENCE) {
+            return;
+        }
+        let since = own.map_or_else(
+            || self.said.together.up_to.as_secs(),
+            |beat| {
+                let holds = self.holds.iter();
+                let holds = holds.filter(|(of, [_, until])| *of == replica && beat < *until);
+                holds.map(|(_, [since, _])| *since).fold(beat, i64::min)
+            },
+        );
+        self.holds.push((replica, [since, self.now + CATCH_UP]));
     }
 
     fn check(&self, before: Timestamp) {
