@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{
     StoreError, Tx,
     link_edges::{SpanColumns, span, trace_id, uuid},
-    workflow_rows::{Known, Rows},
+    workflow_rows::{Known, Rows, inconsistent},
     workflows::JudgingBySlo,
 };
 use crate::domain::{
@@ -290,7 +290,7 @@ impl Tx<'_> {
         }
         let epochs: Vec<i32> = rows.iter().map(|row| row.epoch).collect();
         let places: Vec<&str> = rows.iter().map(|row| row.place.as_str()).collect();
-        sqlx::query(concat!(
+        let deleted = sqlx::query(concat!(
             "-- workflow.delete\n",
             "delete from workflows w using unnest($1::integer[], $2::text[]) as n(epoch, place) ",
             "where w.ctid = n.place::tid and w.epoch = n.epoch",
@@ -299,7 +299,12 @@ impl Tx<'_> {
         .bind(places)
         .execute(&mut *self.inner)
         .await
-        .map_err(|source| self.failed(source))?;
+        .map_err(|source| self.failed(source))?
+        .rows_affected();
+        // Their counts have been taken out already: one that is missed must not go unnoticed.
+        if deleted != rows.len() as u64 {
+            return Err(self.failed(inconsistent("a locked workflow was not where it stood")));
+        }
         Ok(())
     }
 }
