@@ -60,7 +60,7 @@ pub(super) enum Grouping {
     Kind,
 }
 
-/// As short as all that they have in common.
+/// What is so unless a contract says otherwise.
 const USUAL: Contract = Contract {
     name: "",
     identity: Identity::Trace,

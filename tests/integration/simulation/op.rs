@@ -1,4 +1,4 @@
-//! What happens, in order: a plan can be printed, cut down and kept.
+//! What happens to the replicas, step by step.
 
 use throughline::domain::{span::Span, time::Timestamp};
 
