@@ -69,6 +69,7 @@ fn status(state: SloState) -> SloStatus {
             short: window(300, 29.0),
             condition: Condition::Rising,
         }],
+        limits: Vec::new(),
         alerts: Vec::new(),
         in_flight: 63,
         overdue: 9,
