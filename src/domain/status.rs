@@ -9,7 +9,7 @@ use super::{
     condition::{self, CountsByLength, Freshness},
     counts::EventCounts,
     customers::CustomerTotal,
-    definition::{Severity, Slo},
+    definition::{Limit, LimitRule, Severity, Slo},
     limit::{self, CustomersByLength, LimitStatus, Numbers},
     names::Name,
     time::{TimeRange, Timestamp},
@@ -232,8 +232,34 @@ impl Measured {
                 .map(|rule| condition::rule_status(rule, guard, &burn, &self.counts))
                 .collect(),
             limits: limits
-                .map(|rule| limit::limit_status(rule, numbers))
+                .map(|rule| {
+                    let freshness = self.freshness_for(slo, rule);
+                    limit::limit_status(
+                        rule,
+                        Numbers {
+                            freshness,
+                            ..numbers
+                        },
+                    )
+                })
                 .collect(),
+        }
+    }
+
+    /// Planned work leaves events out, so their absence says as little as where ingest was down.
+    fn freshness_for(&self, slo: &Slo, rule: &LimitRule) -> Freshness {
+        match rule.limit {
+            Limit::Absence { length } => {
+                let looked_at = TimeRange::ending_at(self.at, length);
+                if slo.excluded(looked_at).is_empty() {
+                    self.freshness
+                } else {
+                    Freshness::Stale
+                }
+            }
+            Limit::BudgetSpent { .. } | Limit::Exhaustion { .. } | Limit::Customers { .. } => {
+                self.freshness
+            }
         }
     }
 }

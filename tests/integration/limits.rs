@@ -9,6 +9,7 @@ use throughline::{
             Alerting, AttributeName, Catalog, Indicator, Limit, LimitRule, Notify, Severity, Slo,
             WorkflowIndicator,
         },
+        exclusion::{Exclusion, ExclusionScope},
         limit::{LimitStatus, Standing},
         names::{Name, SloId},
         notification::{Facts, TransitionKind, sentence},
@@ -43,6 +44,16 @@ fn failed(count: i64) -> EventCounts {
     EventCounts {
         failed: count,
         ..EventCounts::ZERO
+    }
+}
+
+/// Of the first 20 minutes.
+fn planned_work() -> Exclusion {
+    Exclusion {
+        name: "new-disks".parse().unwrap(),
+        scope: ExclusionScope::All,
+        reason: "new disks".to_owned(),
+        stretches: vec![TimeRange::new(start(), start() + MINUTE * 20)],
     }
 }
 
@@ -85,11 +96,14 @@ struct Story {
 
 impl Story {
     async fn begin(limit: Limit, history: Duration) -> Self {
+        Self::of(slo(limit), history).await
+    }
+
+    async fn of(slo: Slo, history: Duration) -> Self {
         let mut ledger = Ledger::create().await;
         let id = ledger.declare("orders").await;
         let history = TimeRange::ending_at(start(), history);
         ledger.fill(id, history, good(10)).await;
-        let slo = slo(limit);
         let catalog = Catalog {
             slos: [(slo.name.clone(), Arc::new(slo))].into(),
             targets: BTreeMap::new(),
@@ -259,4 +273,16 @@ async fn an_outage_of_ingest_is_no_absence_of_events() {
         .await;
     assert_eq!(story.told_at(2..=40).await, [0_u32; 0]);
     assert_eq!(story.limit().await.standing, Standing::Unknown);
+}
+
+#[tokio::test]
+async fn planned_work_is_no_absence_of_events() {
+    let slo = Slo {
+        exclusions: vec![planned_work().into()],
+        ..slo(absence())
+    };
+    let mut story = Story::of(slo, DAY * 8).await;
+    story.fill([0, 20], good(10)).await;
+    // The first quarter of an hour that holds no minute of the work ends at 35.
+    assert_eq!(story.told_at(0..=40).await, [35]);
 }

@@ -74,23 +74,13 @@ impl<T> Field<T> {
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub(super) struct ReadError {
-    /// Empty if it is among the findings already.
     message: String,
     help: Option<String>,
 }
 
 impl ReadError {
-    const fn reported() -> Self {
-        Self {
-            message: String::new(),
-            help: None,
-        }
-    }
-
     fn note(self, node: &Node, findings: &Findings<'_>) {
-        if !self.message.is_empty() {
-            findings.error_with_help(node.place, self.message, self.help);
-        }
+        findings.error_with_help(node.place, self.message, self.help);
     }
 }
 
