@@ -22,6 +22,7 @@ use crate::{
         attributes::REMEMBERED,
         customers::HOURS_TELL,
         definition::{Catalog, Slo},
+        limit,
         sampling::EndSampling,
         time::{TimeRange, Timestamp},
         watermark::{OutageLimits, ReplicaId},
@@ -327,7 +328,9 @@ fn needs_minutes(slo: &Slo, now: Timestamp) -> Duration {
         slo.window.length()
     };
     let rules = slo.alerting.rules.iter().map(|rule| rule.long);
-    rules.max().unwrap_or_default().max(window)
+    let limits = slo.alerting.limits.iter();
+    let limits = limits.flat_map(|rule| limit::look_backs(rule.limit));
+    rules.chain(limits).max().unwrap_or_default().max(window)
 }
 
 fn longest_window(catalog: &Catalog) -> Duration {

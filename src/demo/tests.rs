@@ -112,7 +112,7 @@ fn judged(slo: &Slo, in_window: EventCounts, minutes: &[EventCounts]) -> Verdict
             rule_status(rule, slo.alerting.guard, &burn, &counts)
         })
         .collect();
-    verdict(&rules, Severity::Page, Freshness::Fresh)
+    verdict(&rules, &[], Severity::Page, Freshness::Fresh)
 }
 
 /// Half an hour of usual traffic, then a stall: for 25 s nothing is judged bad yet, then every order

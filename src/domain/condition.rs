@@ -9,6 +9,7 @@ use super::{
     burn_rate::{BurnContext, BurnRate, Window},
     counts::EventCounts,
     definition::{AlertRule, Guard, Severity},
+    limit::{LimitStatus, Standing},
     names::Name,
     status::{Condition, RuleStatus, WindowStatus},
 };
@@ -28,7 +29,7 @@ pub enum Freshness {
 pub enum Verdict {
     /// A rule burns; the first that does.
     Breach(Name),
-    /// Every rule's short window is well below its factor.
+    /// Every rule's short window is well below its factor, every number well short of its limit.
     Clear,
     /// Neither: not burning, yet too close to call it over.
     Between,
@@ -40,7 +41,7 @@ pub enum Verdict {
 
 /// A short window is clear below this share of the factor, so that a rate around the factor does not
 /// fire and resolve in turns.
-const CLEAR_SHARE: f64 = 0.9;
+pub(super) const CLEAR_SHARE: f64 = 0.9;
 
 /// How a rule's two windows stand, and what that means.
 pub fn rule_status(
@@ -89,28 +90,41 @@ pub fn rule_status(
 /// looks at five; where none sees any, the verdict is unknown. Stale counts may lack good and bad
 /// events alike: the bad ones that are there are true and may fire, the lack of others proves
 /// nothing.
-pub fn verdict(rules: &[RuleStatus], severity: Severity, freshness: Freshness) -> Verdict {
-    let mut rules = rules
-        .iter()
-        .filter(|rule| rule.severity == severity)
-        .peekable();
-    if rules.peek().is_none() {
+pub fn verdict(
+    rules: &[RuleStatus],
+    limits: &[LimitStatus],
+    severity: Severity,
+    freshness: Freshness,
+) -> Verdict {
+    let rules = rules.iter().filter(|rule| rule.severity == severity);
+    let limits = limits.iter().filter(|limit| limit.severity == severity);
+    let standings: Vec<(&Name, Standing)> = rules
+        .map(|rule| (&rule.name, standing(rule)))
+        .chain(limits.map(|limit| (&limit.name, limit.standing)))
+        .collect();
+    if standings.is_empty() {
         return Verdict::Undeclared;
     }
-    let mut seen = Verdict::Unknown;
-    for rule in rules {
-        if rule.condition == Condition::Burning {
-            return Verdict::Breach(rule.name.clone());
-        }
-        match rule.short.burn_rate {
-            Some(rate) if rate >= CLEAR_SHARE * rule.factor => seen = Verdict::Between,
-            Some(_) if seen == Verdict::Unknown => seen = Verdict::Clear,
-            Some(_) | None => {}
-        }
+    let over = standings.iter().find(|(_, at)| *at == Standing::Over);
+    if let Some((name, _)) = over {
+        return Verdict::Breach((*name).clone());
     }
+    let any = |wanted| standings.iter().any(|(_, at)| *at == wanted);
     match freshness {
         Freshness::Stale => Verdict::Unknown,
-        Freshness::Fresh => seen,
+        Freshness::Fresh if any(Standing::Near) => Verdict::Between,
+        Freshness::Fresh if any(Standing::Under) => Verdict::Clear,
+        Freshness::Fresh => Verdict::Unknown,
+    }
+}
+
+/// Of a rule that does not burn the short window tells whether it is over.
+fn standing(rule: &RuleStatus) -> Standing {
+    match rule.short.burn_rate {
+        _ if rule.condition == Condition::Burning => Standing::Over,
+        Some(rate) if rate >= CLEAR_SHARE * rule.factor => Standing::Near,
+        Some(_) => Standing::Under,
+        None => Standing::Unknown,
     }
 }
 
@@ -119,7 +133,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::{definition::BurnKind, objective::Objective};
+    use crate::domain::{
+        definition::{BurnKind, Limit, LimitRule},
+        limit::{Numbers, limit_status},
+        objective::Objective,
+    };
 
     const LONG: Duration = Duration::from_hours(1);
     const SHORT: Duration = Duration::from_mins(5);
@@ -171,7 +189,7 @@ mod tests {
     }
 
     fn page(rules: &[RuleStatus]) -> Verdict {
-        verdict(rules, Severity::Page, Freshness::Fresh)
+        verdict(rules, &[], Severity::Page, Freshness::Fresh)
     }
 
     fn breach(name: &str) -> Verdict {
@@ -240,7 +258,7 @@ mod tests {
 
     #[test]
     fn stale_counts_may_fire_and_never_clear() {
-        let stale = |rules: &[RuleStatus]| verdict(rules, Severity::Page, Freshness::Stale);
+        let stale = |rules: &[RuleStatus]| verdict(rules, &[], Severity::Page, Freshness::Stale);
         let (hot, good) = (counts(100, 50), counts(100, 0));
         assert_eq!(stale(&rules([hot, good], [hot, good])), Verdict::Unknown);
         assert_eq!(stale(&rules([hot, hot], [good, good])), breach("fast"));
@@ -250,9 +268,51 @@ mod tests {
     fn a_severity_without_rules_is_undeclared() {
         let rules = rules([NONE, NONE], [NONE, NONE]);
         assert_eq!(
-            verdict(&rules, Severity::Ticket, Freshness::Fresh),
+            verdict(&rules, &[], Severity::Ticket, Freshness::Fresh),
             Verdict::Undeclared
         );
+    }
+
+    fn limit(standing: Standing) -> LimitStatus {
+        let burn = BurnContext {
+            objective: Objective::from_ratio(0.99).unwrap(),
+            kind: BurnKind::Ratio,
+            window: LONG * 672,
+            in_window: counts(10_000, 0),
+            observed: LONG * 672,
+            period: None,
+        };
+        let limit = LimitRule {
+            name: "limit".parse().unwrap(),
+            severity: Severity::Page,
+            limit: Limit::BudgetSpent { over: 0.9 },
+        };
+        let numbers = Numbers {
+            burn: &burn,
+            guard: Guard { bad_events: 5 },
+            counts: &CountsByLength::new(),
+            customers: &BTreeMap::new(),
+            freshness: Freshness::Fresh,
+        };
+        LimitStatus {
+            standing,
+            ..limit_status(&limit, numbers)
+        }
+    }
+
+    #[test]
+    fn a_limit_speaks_beside_burn_rates_as_one_more_rule() {
+        let page = |rules: &[RuleStatus], standing| {
+            verdict(rules, &[limit(standing)], Severity::Page, Freshness::Fresh)
+        };
+        let (cold, none) = (counts(100, 1), rules([NONE, NONE], [NONE, NONE]));
+        let calm = rules([cold, cold], [cold, cold]);
+        assert_eq!(page(&calm, Standing::Over), breach("limit"));
+        assert_eq!(page(&calm, Standing::Near), Verdict::Between);
+        assert_eq!(page(&calm, Standing::Unknown), Verdict::Clear);
+        assert_eq!(page(&none, Standing::Under), Verdict::Clear);
+        assert_eq!(page(&none, Standing::Unknown), Verdict::Unknown);
+        assert_eq!(page(&[], Standing::Over), breach("limit"));
     }
 
     /// The verdict after each minute of a day at 1,000 events a minute, by one rule of 14.4 times an

@@ -4,7 +4,7 @@
 //! arguments. In reading order: [`time`] and [`names`]; [`span`], what arrives; [`selector`], which
 //! spans concern an SLO; [`definition`], what a user promised; [`workflow`], from evidence to a
 //! verdict; [`group`], whose budget besides the SLO's it is; [`counts`] and [`series`], what verdicts add up to; [`burn_rate`], what the counts mean for the budget;
-//! [`condition`], what a rule says of them; [`alert`], the state over time; [`inhibition`], when it tells nothing new; [`status`], what is shown;
+//! [`condition`] and [`limit`], what a rule says of them; [`alert`], the state over time; [`inhibition`], when it tells nothing new; [`status`], what is shown;
 //! verdict; [`links`] and [`batch`], where evidence belongs that no span can tell alone; [`counts`] and [`series`], what verdicts add up to; [`burn_rate`], what the counts mean for the budget;
 //! verdict; [`counts`] and [`series`], what verdicts add up to, [`customers`], whose they are, and [`attributes`], what bad ones share; [`burn_rate`], what the counts mean for the budget;
 //! verdict; [`stages`], where its time goes; [`counts`] and [`series`], what verdicts add up to; [`burn_rate`], what the counts mean for the budget;
@@ -32,6 +32,7 @@ pub mod format;
 pub mod group;
 pub mod inhibition;
 pub mod ledger;
+pub mod limit;
 pub mod links;
 pub mod names;
 pub mod notification;

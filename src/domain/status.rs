@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     burn_rate::{BurnContext, BurnRate, PeriodSoFar, Window},
-    condition::{self, CountsByLength},
+    condition::{self, CountsByLength, Freshness},
     counts::EventCounts,
     customers::CustomerTotal,
-    definition::{Severity, Slo},
+    definition::{Limit, LimitRule, Severity, Slo},
+    limit::{self, CustomersByLength, LimitStatus, Numbers},
     names::Name,
     time::{TimeRange, Timestamp},
 };
@@ -35,7 +36,11 @@ pub struct SloStatus {
     pub last_hour: EventCounts,
     /// Burn rate of the last hour. `None` without events.
     pub burn_rate: Option<f64>,
+    /// Rules on burn rates.
     pub rules: Vec<RuleStatus>,
+    /// Rules on anything else.
+    #[serde(default)]
+    pub limits: Vec<LimitStatus>,
     pub alerts: Vec<AlertStatus>,
     /// Started, not judged.
     pub in_flight: i64,
@@ -151,6 +156,16 @@ pub struct Measured {
     pub customers_affected: i64,
     /// Customers with any event; `None` where nobody is affected.
     pub customers_total: Option<CustomerTotal>,
+    /// Distinct customers with a bad event, by what rules ask for.
+    pub customers: CustomersByLength,
+    pub freshness: Freshness,
+}
+
+/// How the rules of an SLO stand.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RuleStatuses {
+    pub rules: Vec<RuleStatus>,
+    pub limits: Vec<LimitStatus>,
 }
 
 /// All lengths that an evaluation of `slo` counts events over.
@@ -160,7 +175,10 @@ pub fn look_backs(slo: &Slo) -> BTreeSet<Duration> {
         .rules
         .iter()
         .flat_map(|rule| [rule.long, rule.short]);
-    of_rules.chain([slo.window.length(), LAST_HOUR]).collect()
+    let limits = slo.alerting.limits.iter();
+    let of_limits = limits.flat_map(|rule| limit::look_backs(rule.limit));
+    let of_slo = [slo.window.length(), LAST_HOUR];
+    of_rules.chain(of_limits).chain(of_slo).collect()
 }
 
 impl Measured {
@@ -197,12 +215,52 @@ impl Measured {
     }
 
     /// How each rule of `slo` stands.
-    pub fn rule_statuses(&self, slo: &Slo) -> Vec<RuleStatus> {
+    pub fn rule_statuses(&self, slo: &Slo) -> RuleStatuses {
         let burn = self.burn_context(slo);
+        let guard = slo.alerting.guard;
+        let numbers = Numbers {
+            burn: &burn,
+            guard,
+            counts: &self.counts,
+            customers: &self.customers,
+            freshness: self.freshness,
+        };
         let rules = slo.alerting.rules.iter();
-        rules
-            .map(|rule| condition::rule_status(rule, slo.alerting.guard, &burn, &self.counts))
-            .collect()
+        let limits = slo.alerting.limits.iter();
+        RuleStatuses {
+            rules: rules
+                .map(|rule| condition::rule_status(rule, guard, &burn, &self.counts))
+                .collect(),
+            limits: limits
+                .map(|rule| {
+                    let freshness = self.freshness_for(slo, rule);
+                    limit::limit_status(
+                        rule,
+                        Numbers {
+                            freshness,
+                            ..numbers
+                        },
+                    )
+                })
+                .collect(),
+        }
+    }
+
+    /// Planned work leaves events out, so their absence says as little as where ingest was down.
+    fn freshness_for(&self, slo: &Slo, rule: &LimitRule) -> Freshness {
+        match rule.limit {
+            Limit::Absence { length } => {
+                let looked_at = TimeRange::ending_at(self.at, length);
+                if slo.excluded(looked_at).is_empty() {
+                    self.freshness
+                } else {
+                    Freshness::Stale
+                }
+            }
+            Limit::BudgetSpent { .. } | Limit::Exhaustion { .. } | Limit::Customers { .. } => {
+                self.freshness
+            }
+        }
     }
 }
 
@@ -212,7 +270,7 @@ impl SloStatus {
     pub fn new(
         slo: &Slo,
         measured: &Measured,
-        rules: Vec<RuleStatus>,
+        RuleStatuses { rules, limits }: RuleStatuses,
         alerts: Vec<AlertStatus>,
     ) -> Self {
         let burn = measured.burn_context(slo);
@@ -233,6 +291,7 @@ impl SloStatus {
             last_hour,
             burn_rate: pace.map(BurnRate::value),
             rules,
+            limits,
             alerts,
             in_flight: measured.in_flight,
             overdue: measured.overdue,
@@ -337,6 +396,8 @@ mod tests {
             overdue: 2,
             customers_affected: 3,
             customers_total: None,
+            customers: BTreeMap::new(),
+            freshness: Freshness::Fresh,
         }
     }
 

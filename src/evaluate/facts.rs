@@ -10,13 +10,14 @@ use crate::{
         burn_rate::Window,
         customers::CustomerTotal,
         definition::{Indicator, Severity, Slo},
+        limit::LimitStatus,
         names::{Name, SloId},
         notification::{
             EpisodeEnd, EpisodeSummary, Facts, SlowestStage, TransitionKind, WindowFacts,
             WorstWorkflow,
         },
         stages::{StageMean, WhereTimeGoes},
-        status::{RuleStatus, WindowStatus},
+        status::{RuleStatus, RuleStatuses, WindowStatus},
         time::{Resolution, TimeRange},
     },
     store::{AlertTransition, StoreError, Tx, WorkflowRecord},
@@ -162,6 +163,7 @@ impl Occasion<'_> {
             severity: self.severity,
             rule: rule.name.clone(),
             factor: rule.factor,
+            limit: rule.limit.clone(),
             episode: self.transition.episode.id,
             version: self.transition.version,
             objective: slo.objective.ratio(),
@@ -197,8 +199,16 @@ impl Occasion<'_> {
     }
 
     /// The rule that made it fire; where an edit has removed it, another of its severity.
-    fn rule<'r>(&self, rules: &'r [RuleStatus]) -> Option<&'r RuleStatus> {
-        let mut of_severity = rules.iter().filter(|rule| rule.severity == self.severity);
+    fn rule(&self, of: &RuleStatuses) -> Option<Reacting> {
+        let burn = of
+            .rules
+            .iter()
+            .filter(|rule| rule.severity == self.severity);
+        let limits = of.limits.iter();
+        let limits = limits.filter(|rule| rule.severity == self.severity);
+        let mut of_severity = burn
+            .map(Reacting::on_burn)
+            .chain(limits.map(Reacting::on_limit));
         let first = of_severity.clone().next();
         of_severity
             .find(|rule| rule.name == self.transition.episode.rule)
@@ -260,6 +270,37 @@ impl Occasion<'_> {
         let by_slo = tx.customers_hurt(&[self.slo], range).await?;
         let hurt = by_slo.get(&self.slo);
         Ok(hurt.map_or((0, None), |hurt| (hurt.affected, Some(hurt.total))))
+    }
+}
+
+/// What facts tell of a rule. One on a limit has one window, and 1 is the burn rate that matters there.
+struct Reacting {
+    name: Name,
+    factor: f64,
+    long: WindowStatus,
+    short: WindowStatus,
+    limit: Option<LimitStatus>,
+}
+
+impl Reacting {
+    fn on_burn(rule: &RuleStatus) -> Self {
+        Self {
+            name: rule.name.clone(),
+            factor: rule.factor,
+            long: rule.long.clone(),
+            short: rule.short.clone(),
+            limit: None,
+        }
+    }
+
+    fn on_limit(rule: &LimitStatus) -> Self {
+        Self {
+            name: rule.name.clone(),
+            factor: 1.0,
+            long: rule.window.clone(),
+            short: rule.window.clone(),
+            limit: Some(rule.clone()),
+        }
     }
 }
 

@@ -30,7 +30,7 @@ use crate::{
         group::Group,
         inhibition,
         names::SloId,
-        status::{AlertStatus, Measured, RuleStatus, SloStatus},
+        status::{AlertStatus, Measured, RuleStatuses, SloStatus},
         time::Timestamp,
     },
     store::{AlertTransition, Declaration, DueSlo, News, Store, StoreError},
@@ -78,7 +78,7 @@ struct Assessment<'a> {
     slo: &'a Slo,
     group: Option<&'a Group>,
     measured: Measured,
-    rules: Vec<RuleStatus>,
+    rules: RuleStatuses,
 }
 
 /// A step that an alert is about to take.
@@ -181,8 +181,7 @@ impl Evaluator {
             alerts.push(step.next.to_status(severity));
         }
         Ok(assessment.map(|of| {
-            let declared = |severity| of.rules.iter().any(|rule| rule.severity == severity);
-            alerts.retain(|alert| declared(alert.severity));
+            alerts.retain(|alert| of.slo.alerting.declares(alert.severity));
             SloStatus::new(of.slo, &of.measured, of.rules, alerts).holding_back(held_back)
         }))
     }
@@ -259,7 +258,8 @@ fn next_step<'a>(
     (assessment, reading): (Option<&Assessment<'_>>, &Reading),
 ) -> (Step<'a>, bool) {
     let mut verdict = assessment.map_or(Verdict::Undeclared, |of| {
-        condition::verdict(&of.rules, severity, reading.freshness)
+        let RuleStatuses { rules, limits } = &of.rules;
+        condition::verdict(rules, limits, severity, reading.freshness)
     });
     let is_held_back = subject.due.group.is_some()
         && inhibition::is_held_back((seen, severity), &verdict, &reading.of_slo);

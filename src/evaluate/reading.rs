@@ -1,9 +1,6 @@
 //! Everything a tick must know, read for all its SLOs at once.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{Evaluator, SEVERITIES, Subject};
 use crate::{
@@ -11,7 +8,8 @@ use crate::{
         alert::{Alert, Continuity},
         condition::{CountsByLength, Freshness},
         counts::EventCounts,
-        definition::Severity,
+        definition::{Limit, Severity},
+        limit::CustomersByLength,
         names::SloId,
         status::{AlertStatus, LAST_HOUR, Measured, look_backs},
         time::{Resolution, TimeRange, Timestamp},
@@ -35,6 +33,7 @@ pub(super) struct Reading {
     counts: BTreeMap<SloId, Counted>,
     open: BTreeMap<SloId, OpenWorkflows>,
     customers: BTreeMap<SloId, CustomersHurt>,
+    customers_by_length: BTreeMap<SloId, CustomersByLength>,
     last_evaluations: BTreeMap<SloId, Timestamp>,
     longest_pause: Duration,
 }
@@ -73,6 +72,7 @@ impl Evaluator {
             customers: tx
                 .customers_hurt(&with_customers(subjects), whole_minutes(now, LAST_HOUR))
                 .await?,
+            customers_by_length: read_customers(&mut tx, subjects, now).await?,
             last_evaluations,
             longest_pause: LEAST_GAP.max(self.settings.interval * 3),
         };
@@ -97,6 +97,8 @@ impl Reading {
             overdue: open.overdue,
             customers_affected: hurt.map_or(0, |hurt| hurt.affected),
             customers_total: hurt.map(|hurt| hurt.total),
+            customers: self.customers_by_length.remove(&id).unwrap_or_default(),
+            freshness: self.freshness,
         }
     }
 
@@ -156,12 +158,11 @@ async fn read_alerts(
 }
 
 fn declared_severities(subject: &Subject) -> impl Iterator<Item = (SloId, Severity)> {
-    let rules = subject.slo.iter().flat_map(|slo| &slo.alerting.rules);
-    let declared: BTreeSet<Severity> = rules.map(|rule| rule.severity).collect();
+    let alerting = subject.slo.as_deref().map(|slo| &slo.alerting);
     let id = subject.due.id;
     SEVERITIES
         .into_iter()
-        .filter(move |severity| declared.contains(severity))
+        .filter(move |severity| alerting.is_some_and(|alerting| alerting.declares(*severity)))
         .map(move |severity| (id, severity))
 }
 
@@ -201,4 +202,30 @@ async fn read_counts(
         }
     }
     Ok(counts)
+}
+
+/// Customers with a bad event in every stretch that a rule asks for; each length is read once.
+async fn read_customers(
+    tx: &mut Tx<'_>,
+    subjects: &[Subject],
+    now: Timestamp,
+) -> Result<BTreeMap<SloId, CustomersByLength>, StoreError> {
+    let mut asking: BTreeMap<Duration, Vec<SloId>> = BTreeMap::new();
+    for subject in subjects {
+        let rules = subject.slo.iter().flat_map(|slo| &slo.alerting.limits);
+        for rule in rules {
+            if let Limit::Customers { length, .. } = rule.limit {
+                asking.entry(length).or_default().push(subject.due.id);
+            }
+        }
+    }
+    let mut customers: BTreeMap<SloId, CustomersByLength> = BTreeMap::new();
+    for (length, slos) in asking {
+        let hurt = tx.customers_hurt(&slos, whole_minutes(now, length)).await?;
+        for (slo, hurt) in hurt {
+            let by_length = customers.entry(slo).or_default();
+            by_length.insert(length, hurt.affected);
+        }
+    }
+    Ok(customers)
 }

@@ -14,7 +14,7 @@ use super::{
     page::{Asked, Layout, Section},
     slo::groups,
     state::WebState,
-    summary::{Face, Summary, rule_track},
+    summary::{Face, Summary, limit_track, rule_track},
 };
 use crate::{
     domain::{
@@ -22,6 +22,7 @@ use crate::{
         definition::Severity,
         format,
         group::Group,
+        limit::LimitStatus,
         names::{Name, SloId},
         status::{AlertState, RuleStatus},
         time::{Resolution, Timestamp},
@@ -52,6 +53,8 @@ struct FiringView {
     state: AlertState,
     since: Timestamp,
     rule: Option<RuleStatus>,
+    /// Instead of `rule`, where what fired is on anything but a burn rate.
+    limit: Option<LimitStatus>,
     customers_affected_last_hour: Option<i64>,
     customers_total_last_hour: Option<CustomerTotal>,
     budget_left_ratio: Option<f64>,
@@ -116,6 +119,11 @@ impl FiringView {
                     .iter()
                     .find(|rule| Some(&rule.name) == alert.rule.as_ref())
                     .cloned(),
+                limit: slo
+                    .limits
+                    .iter()
+                    .find(|limit| Some(&limit.name) == alert.rule.as_ref())
+                    .cloned(),
                 customers_affected_last_hour: slo.customers_affected_last_hour,
                 customers_total_last_hour: slo.customers_total_last_hour,
                 budget_left_ratio: slo.budget_left_ratio,
@@ -154,7 +162,9 @@ impl FiringView {
     }
 
     fn track(&self) -> Markup {
-        self.rule.as_ref().map(rule_track).unwrap_or_default()
+        let of_limit = self.limit.as_ref().map(limit_track);
+        let of_rule = self.rule.as_ref().map(rule_track);
+        of_limit.or(of_rule).unwrap_or_default()
     }
 
     fn budget_text(&self) -> String {

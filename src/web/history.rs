@@ -12,6 +12,7 @@ use crate::{
         delivery::{Delivery, DeliveryState},
         format,
         group::Group,
+        limit::LimitStatus,
         names::{Name, SloId},
         notification::{EpisodeSummary, TransitionKind},
         time::Timestamp,
@@ -35,6 +36,8 @@ pub(super) struct TransitionView {
     pub(super) severity: Severity,
     pub(super) rule: Name,
     pub(super) factor: f64,
+    /// How the rule stood, if it is on a limit instead of a burn rate.
+    limit: Option<LimitStatus>,
     pub(super) long_window_seconds: u64,
     pub(super) short_window_seconds: u64,
     pub(super) burn_rate_long: Option<f64>,
@@ -79,6 +82,7 @@ impl TransitionView {
             severity: facts.severity,
             rule: facts.rule,
             factor: facts.factor,
+            limit: facts.limit,
             long_window_seconds: facts.long.secs,
             short_window_seconds: facts.short.secs,
             burn_rate_long: facts.long.burn_rate,
@@ -137,6 +141,9 @@ impl TransitionView {
     }
 
     pub(super) fn windows(&self) -> String {
+        if self.limit.is_some() {
+            return format::window(self.long_window_seconds);
+        }
         format!(
             "{} + {}",
             format::window(self.long_window_seconds),
@@ -146,10 +153,11 @@ impl TransitionView {
 
     /// What it meant, without the SLO's name.
     pub(super) fn text(&self) -> String {
-        match (&self.summary, self.kind) {
-            (Some(summary), TransitionKind::Resolved) => ended(summary),
-            (None, TransitionKind::Resolved) => format!("{} is over", self.rule),
-            (_, TransitionKind::Firing) => format!(
+        match (&self.summary, self.kind, &self.limit) {
+            (Some(summary), TransitionKind::Resolved, _) => ended(summary),
+            (None, TransitionKind::Resolved, _) => format!("{} is over", self.rule),
+            (_, TransitionKind::Firing, Some(limit)) => limit.sentence(),
+            (_, TransitionKind::Firing, None) => format!(
                 "{} over {} for {}: {} of {} bad",
                 format::burn_rate(self.burn_rate_long, self.factor),
                 format::factor(self.factor),

@@ -11,7 +11,12 @@ use prometheus::{GaugeVec, Opts, Registry, TextEncoder, proto::MetricFamily};
 
 use super::{state::WebState, summary::Summary};
 use crate::{
-    domain::{names::SloId, status::AlertState},
+    domain::{
+        definition::Limit,
+        limit::{LimitStatus, Standing},
+        names::SloId,
+        status::AlertState,
+    },
     store::{GroupTally, SelectedSpans, SloRecord, StoreError},
 };
 
@@ -33,6 +38,16 @@ mod names {
         "throughline_slo_burn_rate",
         "How many times too fast the budget was spent in the window. Absent without events.",
         &["slo", "window"],
+    );
+    pub(super) const LIMIT: Metric = (
+        "throughline_slo_limit_value",
+        "What a rule on a limit looks at, by its kind: share of the budget spent, seconds until it is gone, customers affected, events a week ago. Absent where there is none.",
+        &["slo", "rule", "kind"],
+    );
+    pub(super) const OVER: Metric = (
+        "throughline_slo_limit_over",
+        "Whether a rule on a limit has reached it. Absent where that is not known.",
+        &["slo", "rule", "kind"],
     );
     pub(super) const EVENTS: Metric = (
         "throughline_slo_events_window",
@@ -169,6 +184,8 @@ struct Gauges {
     objective: GaugeVec,
     budget: GaugeVec,
     burn: GaugeVec,
+    limit: GaugeVec,
+    over: GaugeVec,
     events: GaugeVec,
     evidence: GaugeVec,
     in_flight: GaugeVec,
@@ -192,6 +209,8 @@ impl Gauges {
             objective: gauge(names::OBJECTIVE)?,
             budget: gauge(names::BUDGET)?,
             burn: gauge(names::BURN)?,
+            limit: gauge(names::LIMIT)?,
+            over: gauge(names::OVER)?,
             events: gauge(names::EVENTS)?,
             evidence: gauge(names::EVIDENCE)?,
             in_flight: gauge(names::IN_FLIGHT)?,
@@ -203,6 +222,25 @@ impl Gauges {
             firing: gauge(names::FIRING)?,
             registry,
         })
+    }
+
+    fn set_limit(&self, slo: &str, rule: &LimitStatus) {
+        let kind = match rule.limit {
+            Limit::BudgetSpent { .. } => "budget_spent",
+            Limit::Exhaustion { .. } => "exhaustion",
+            Limit::Customers { .. } => "customers",
+            Limit::Absence { .. } => "absence",
+        };
+        let labels = [slo, rule.name.as_str(), kind];
+        if let Some(value) = rule.value {
+            self.limit.with_label_values(&labels).set(value);
+        }
+        let over = match rule.standing {
+            Standing::Over => 1.0,
+            Standing::Near | Standing::Under => 0.0,
+            Standing::Unknown => return,
+        };
+        self.over.with_label_values(&labels).set(over);
     }
 
     #[expect(clippy::cast_precision_loss, reason = "at most a thousand")]
@@ -244,6 +282,9 @@ impl Gauges {
                     .with_label_values(&[name, &window_label(window.secs)])
                     .set(rate);
             }
+        }
+        for limit in &slo.limits {
+            self.set_limit(name, limit);
         }
         let counts = slo.evaluated_counts.by_outcome;
         for (outcome, n) in [

@@ -77,7 +77,10 @@ pub(super) fn urgent(slo: &Summary, now: Timestamp) -> Option<Sentence> {
         SloState::Ticket => format!("has a ticket open{}.", since(slo, now)),
         _ => return None,
     };
-    let mut rest = vec![format!("Burning {}.", slo.burn_text())];
+    let mut rest = vec![match slo.fired_limit() {
+        Some(limit) => format!("Over its limit: {}.", limit.sentence()),
+        None => format!("Burning {}.", slo.burn_text()),
+    }];
     rest.extend(exhaustion(slo, now));
     rest.extend(last_hour(slo));
     rest.extend(customers(slo));
@@ -98,6 +101,9 @@ fn since(slo: &Summary, now: Timestamp) -> String {
 }
 
 fn speed(slo: &Summary) -> String {
+    if let Some(limit) = slo.fired_limit() {
+        return limit.sentence();
+    }
     match slo.burn_rate_last_hour {
         Some(rate) if rate > 1.0 => format!("the budget burns {} too fast", slo.burn_text()),
         Some(_) => format!("the budget burns at {}", slo.burn_text()),

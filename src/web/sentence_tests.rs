@@ -9,7 +9,8 @@ use crate::{
     domain::{
         counts::EventCounts,
         customers::CustomerTotal,
-        definition::{Indicator, Severity, Slo, SpanIndicator},
+        definition::{Indicator, Limit, Severity, Slo, SpanIndicator},
+        limit::{LimitStatus, Standing},
         names::SloId,
         notification::{Facts, WindowFacts, sample, sentence as notification},
         selector::Selector,
@@ -69,6 +70,7 @@ fn status(state: SloState) -> SloStatus {
             short: window(300, 29.0),
             condition: Condition::Rising,
         }],
+        limits: Vec::new(),
         alerts: Vec::new(),
         in_flight: 63,
         overdue: 9,
@@ -207,6 +209,39 @@ fn every_state_has_a_word_of_its_own_and_an_icon() {
         let symbol = format!("id=\"i-{}\"", Face::of(state).icon);
         assert!(icons.contains(&symbol), "{symbol}");
     }
+}
+
+#[test]
+fn an_alert_of_a_limit_leads_with_the_limit_and_not_with_the_burn_rate() {
+    let mut status = status(SloState::Paging);
+    status.limits = vec![LimitStatus {
+        name: "silent".parse().unwrap(),
+        severity: Severity::Page,
+        limit: Limit::Absence {
+            length: Duration::from_mins(15),
+        },
+        value: Some(240.0),
+        standing: Standing::Over,
+        window: WindowStatus {
+            secs: 900,
+            counts: EventCounts::ZERO,
+            burn_rate: None,
+        },
+    }];
+    status.alerts = vec![AlertStatus {
+        severity: Severity::Page,
+        state: AlertState::Firing,
+        since: now() - Duration::from_mins(19),
+        rule: Some("silent".parse().unwrap()),
+    }];
+    let slo = summary(Some(status));
+    let told = "no event in 15 min, 240 in 1 h a week ago.";
+    assert!(verdict(&slo, now()).lead.ends_with(told));
+    let rest = urgent(&slo, now()).unwrap().rest;
+    assert!(
+        rest.starts_with(&format!("Over its limit: {told}")),
+        "{rest}"
+    );
 }
 
 proptest! {

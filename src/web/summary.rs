@@ -15,6 +15,7 @@ use crate::{
         customers::CustomerTotal,
         definition::{Indicator, Severity, Slo},
         format,
+        limit::{LimitStatus, Standing},
         names::Name,
         objective::Objective,
         status::{AlertState, AlertStatus, RuleStatus, SloState},
@@ -58,6 +59,8 @@ pub(super) struct Summary {
     pub(super) in_flight: i64,
     pub(super) overdue: i64,
     pub(super) rules: Vec<RuleStatus>,
+    /// Rules on anything but burn rates.
+    pub(super) limits: Vec<LimitStatus>,
     pub(super) alerts: Vec<AlertStatus>,
     /// Of a group: severities whose alert does not begin because the whole SLO's fires.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -128,6 +131,9 @@ impl Summary {
             overdue: status.map_or(0, |status| status.overdue),
             rules: status
                 .map(|status| status.rules.clone())
+                .unwrap_or_default(),
+            limits: status
+                .map(|status| status.limits.clone())
                 .unwrap_or_default(),
             alerts: status
                 .map(|status| status.alerts.clone())
@@ -244,13 +250,7 @@ impl Summary {
 
     /// The one that fired, else that which is nearest to it: the first of the most severe.
     pub(super) fn leading_rule(&self) -> Option<&RuleStatus> {
-        let fired = self
-            .alerts
-            .iter()
-            .filter(|alert| alert.state != AlertState::Inactive)
-            .max_by_key(|alert| alert.severity)
-            .and_then(|alert| alert.rule.as_ref());
-        fired
+        self.fired_rule()
             .and_then(|name| self.rules.iter().find(|rule| rule.name == *name))
             .or_else(|| {
                 self.rules
@@ -259,6 +259,34 @@ impl Summary {
             })
             .or_else(|| self.rules.first())
     }
+
+    /// The rule that fired, where it is one on anything but burn rates.
+    pub(super) fn fired_limit(&self) -> Option<&LimitStatus> {
+        let name = self.fired_rule()?;
+        self.limits.iter().find(|limit| limit.name == *name)
+    }
+
+    fn fired_rule(&self) -> Option<&Name> {
+        let alerts = self.alerts.iter();
+        alerts
+            .filter(|alert| alert.state != AlertState::Inactive)
+            .max_by_key(|alert| alert.severity)
+            .and_then(|alert| alert.rule.as_ref())
+    }
+}
+
+/// One mark on the scale of its limit. An absence has no scale: it is there or not.
+pub(super) fn limit_track(limit: &LimitStatus) -> Markup {
+    let at = match (limit.share_of_limit(), limit.standing) {
+        (None, Standing::Over) => Some(1.0),
+        (share, _) => share,
+    };
+    Bullet {
+        long: at,
+        short: None,
+        factor: 1.0,
+    }
+    .draw(&limit.sentence())
 }
 
 pub(super) fn rule_track(rule: &RuleStatus) -> Markup {

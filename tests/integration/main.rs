@@ -17,6 +17,7 @@ mod evaluation;
 mod exclusions;
 mod groups;
 mod instrumented;
+mod limits;
 mod links;
 mod pages;
 mod postgres;

@@ -7,7 +7,10 @@ use crate::domain::names::Name;
 /// When people are told: rules of all policies of an SLO.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alerting {
+    /// On burn rates.
     pub rules: Vec<AlertRule>,
+    /// On anything else.
+    pub limits: Vec<LimitRule>,
     pub guard: Guard,
     pub burn: BurnKind,
     /// Quiet this long before an alert resolves.
@@ -26,6 +29,53 @@ pub struct AlertRule {
     pub short: Duration,
 }
 
+/// A rule on one number that has a limit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LimitRule {
+    pub name: Name,
+    pub severity: Severity,
+    pub limit: Limit,
+}
+
+/// What has a limit, and where it is.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Limit {
+    /// This share of the budget of the SLO's window is spent, in (0, 1].
+    BudgetSpent { over: f64 },
+    /// The budget is gone within this time at the pace of the last quarter of it.
+    Exhaustion {
+        #[serde(rename = "within_seconds", with = "whole_seconds")]
+        within: Duration,
+    },
+    /// So many different customers had a bad event in the last `length`.
+    Customers {
+        affected: u32,
+        #[serde(rename = "in_seconds", with = "whole_seconds")]
+        length: Duration,
+    },
+    /// No event at all for `length`, at a time that had some a week ago.
+    Absence {
+        #[serde(rename = "for_seconds", with = "whole_seconds")]
+        length: Duration,
+    },
+}
+
+/// Lengths as JSON has them everywhere: a number of seconds.
+mod whole_seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(length: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(length.as_secs())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_secs)
+    }
+}
+
 /// How urgently people are told.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
@@ -36,7 +86,8 @@ pub enum Severity {
     Page,
 }
 
-/// The floor against low traffic: nothing fires on fewer bad events in the long window.
+/// The floor against low traffic: nothing fires on fewer bad events in the long window. Rules on
+/// customers and on absence are not held by it: they count something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Guard {
     pub bad_events: u64,
@@ -58,10 +109,20 @@ pub struct Notify {
     pub ticket: Vec<Name>,
 }
 
+impl Alerting {
+    /// Whether any rule tells with this urgency.
+    pub fn declares(&self, severity: Severity) -> bool {
+        let of_rules = self.rules.iter().map(|rule| rule.severity);
+        let mut all = of_rules.chain(self.limits.iter().map(|rule| rule.severity));
+        all.any(|declared| declared == severity)
+    }
+}
+
 impl Default for Alerting {
     fn default() -> Self {
         Self {
             rules: Vec::new(),
+            limits: Vec::new(),
             guard: Guard { bad_events: 5 },
             burn: BurnKind::Budget,
             resolve_after: Duration::from_mins(5),

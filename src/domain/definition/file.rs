@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::{
     alerting::Severity,
+    limit_file::{AbsenceFile, BudgetSpentFile, CustomersFile, ExhaustionFile},
     read::{Field, Scalar, TextOr, TextOrList},
     window_file::CalendarFile,
 };
@@ -287,6 +288,7 @@ pub(super) struct PolicySpec {
     pub(super) resolve_after: Option<Field<Scalar>>,
 }
 
+/// Exactly one of burnRate, budgetSpent, exhaustion, customers and absence.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]
@@ -294,7 +296,11 @@ pub(super) struct RuleFile {
     pub(super) name: Field<String>,
     #[schemars(with = "SeverityFile")]
     pub(super) severity: Field<Severity>,
-    pub(super) burn_rate: Field<BurnRateFile>,
+    pub(super) burn_rate: Option<Field<BurnRateFile>>,
+    pub(super) budget_spent: Option<Field<BudgetSpentFile>>,
+    pub(super) exhaustion: Option<Field<ExhaustionFile>>,
+    pub(super) customers: Option<Field<CustomersFile>>,
+    pub(super) absence: Option<Field<AbsenceFile>>,
 }
 
 /// Stands for [`Severity`] in the schema.
@@ -358,29 +364,12 @@ pub(super) struct ExclusionSpec {
     pub(super) reason: Field<String>,
 }
 
-/// Something that the format has and that is not built yet.
-pub(super) struct NotYetSupported {
-    pub(super) what: &'static str,
-    /// Whether it stands in the place of what is required otherwise, so that nothing more can be said
-    /// about its surroundings.
-    pub(super) stands_instead: bool,
-}
-
 /// What `key` of `shape` will mean once it is built; `None` if it means nothing at all.
-pub(super) fn not_yet_supported(shape: &str, key: &str) -> Option<NotYetSupported> {
-    let what = match (shape, key) {
+pub(super) fn not_yet_supported(shape: &str, key: &str) -> Option<&'static str> {
+    match (shape, key) {
         ("SloSpec", "budgetingMethod" | "timeSlices" | "timeSliceTarget") => {
-            "slices of time that are good or bad"
+            Some("slices of time that are good or bad")
         }
-        ("RuleFile", "exhaustion") => "rules on the time until the budget is spent",
-        ("RuleFile", "budgetSpent") => "rules on the share of the budget that is spent",
-        ("RuleFile", "absence") => "rules on missing events",
-        ("RuleFile", "customers") => "rules on the number of customers affected",
-        _ => return None,
-    };
-    let stands_instead = matches!(shape, "RuleFile");
-    Some(NotYetSupported {
-        what,
-        stands_instead,
-    })
+        _ => None,
+    }
 }

@@ -15,6 +15,7 @@ mod check;
 mod duration;
 mod file;
 mod group_by;
+mod limit_file;
 mod node;
 mod problem;
 mod read;
@@ -29,7 +30,7 @@ mod tests;
 mod window_file;
 
 pub use self::{
-    alerting::{AlertRule, Alerting, BurnKind, Guard, Notify, Severity},
+    alerting::{AlertRule, Alerting, BurnKind, Guard, Limit, LimitRule, Notify, Severity},
     catalog::Catalog,
     check::load,
     duration::{ParseDurationError, format_duration, parse_duration},

@@ -74,23 +74,13 @@ impl<T> Field<T> {
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub(super) struct ReadError {
-    /// Empty if it is among the findings already.
     message: String,
     help: Option<String>,
 }
 
 impl ReadError {
-    const fn reported() -> Self {
-        Self {
-            message: String::new(),
-            help: None,
-        }
-    }
-
     fn note(self, node: &Node, findings: &Findings<'_>) {
-        if !self.message.is_empty() {
-            findings.error_with_help(node.place, self.message, self.help);
-        }
+        findings.error_with_help(node.place, self.message, self.help);
     }
 }
 
@@ -139,25 +129,19 @@ impl<'a> NodeReader<'a> {
     /// The fields of a shape that has the fields `known`. Others are noted; a misspelt one is then
     /// read as what it was meant to be, so that what it should have been is not missed as well.
     fn fields(&self, entries: &'a [Entry], shape: &str, known: &[&'static str]) -> Fields<'a> {
-        let mut fields = Fields {
-            named: Vec::with_capacity(entries.len()),
-            is_readable: true,
-        };
+        let mut fields = Vec::with_capacity(entries.len());
         for entry in entries {
             if known.contains(&entry.key.as_str()) {
-                fields.named.push((entry.key.as_str(), &entry.value));
+                fields.push((entry.key.as_str(), &entry.value));
             } else if let Some(later) = not_yet_supported(shape, &entry.key) {
-                let message = format!("not yet supported: `{}`, {}", entry.key, later.what);
+                let message = format!("not yet supported: `{}`, {}", entry.key, later);
                 self.findings.error(entry.key_place, message);
-                fields.is_readable &= !later.stands_instead;
             } else {
                 let is_absent = |field: &&str| entries.iter().all(|other| other.key != **field);
                 let absent = known.iter().copied().filter(is_absent);
                 let meant = suggest::nearest(&entry.key, absent)
-                    .filter(|meant| fields.named.iter().all(|(name, _)| name != meant));
-                fields
-                    .named
-                    .extend(meant.map(|meant| (meant, &entry.value)));
+                    .filter(|meant| fields.iter().all(|(name, _)| name != meant));
+                fields.extend(meant.map(|meant| (meant, &entry.value)));
                 self.findings.error_with_help(
                     entry.key_place,
                     format!("unknown field `{}`", entry.key),
@@ -170,11 +154,7 @@ impl<'a> NodeReader<'a> {
 }
 
 /// The fields of a group by the names they are read under.
-struct Fields<'a> {
-    named: Vec<(&'a str, &'a Node)>,
-    /// Whether what is left makes sense by itself.
-    is_readable: bool,
-}
+type Fields<'a> = Vec<(&'a str, &'a Node)>;
 
 impl<'de> Deserializer<'de> for NodeReader<'_> {
     type Error = ReadError;
@@ -270,16 +250,11 @@ impl<'de> Deserializer<'de> for NodeReader<'_> {
             return Err(self.expected("a group of fields"));
         };
         let fields = self.fields(entries, name, fields);
-        let value = visitor.visit_map(Entries {
-            rest: fields.named.into_iter(),
+        visitor.visit_map(Entries {
+            rest: fields.into_iter(),
             value: None,
             findings: self.findings,
-        });
-        if fields.is_readable {
-            value
-        } else {
-            value.and(Err(ReadError::reported()))
-        }
+        })
     }
 
     fn deserialize_tuple_struct<V: Visitor<'de>>(

@@ -132,7 +132,8 @@ fn annotations(facts: &Facts) -> Map<String, Value> {
     );
     tell("budget_left", sentence::budget_left(facts));
     tell("pace", sentence::pace(facts));
-    tell("burn", sentence::burn(facts));
+    let burn = sentence::burn_title(facts).to_ascii_lowercase();
+    tell(&burn, sentence::burn(facts));
     tell("rule", facts.rule.to_string());
     tell("episode", facts.episode.to_string());
     if let Some(customers) = facts.customers_affected {

@@ -11,6 +11,7 @@ use crate::domain::{
     customers::CustomerTotal,
     definition::Severity,
     group::Group,
+    limit::LimitStatus,
     names::{Name, TraceId},
     time::Timestamp,
     window::CalendarUnit,
@@ -50,7 +51,11 @@ pub struct Facts {
     pub severity: Severity,
     /// The rule that fired.
     pub rule: Name,
+    /// Of a rule on burn rates; 1 for one on a limit.
     pub factor: f64,
+    /// How that rule stands, if it is on a limit instead of a burn rate: both windows are then its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<LimitStatus>,
     /// One uninterrupted trouble, from firing to resolved.
     pub episode: Uuid,
     /// Rises with every transition of this SLO and severity.

@@ -49,7 +49,10 @@ fn payload(facts: &Facts) -> Value {
             Severity::Ticket => "warning",
         },
         "timestamp": facts.evaluated_at.to_rfc3339(),
-        "class": "slo-burn-rate",
+        "class": match facts.limit {
+            Some(_) => "slo-limit",
+            None => "slo-burn-rate",
+        },
         "custom_details": details(facts),
     });
     if let (Some(service), Some(object)) = (&facts.service, payload.as_object_mut()) {
@@ -87,7 +90,8 @@ fn details(facts: &Facts) -> Value {
     tell("promise", json!(sentence::promise(facts)));
     tell("budget_left", json!(sentence::budget_left(facts)));
     tell("pace", json!(sentence::pace(facts)));
-    tell("burn", json!(sentence::burn(facts)));
+    let burn = sentence::burn_title(facts).to_ascii_lowercase();
+    tell(&burn, json!(sentence::burn(facts)));
     if let Some(at) = facts.first_bad_at {
         tell("since", json!(format::date_time(at)));
     }

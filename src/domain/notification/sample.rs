@@ -34,6 +34,7 @@ pub(crate) fn firing() -> Facts {
         severity: Severity::Page,
         rule: "fast".parse().unwrap(),
         factor: 14.4,
+        limit: None,
         episode: Uuid::from_u128(7),
         version: 3,
         objective: 0.995,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{EpisodeEnd, EpisodeSummary, Facts, SlowestStage, TransitionKind, text};
 use crate::domain::{
     attributes::Difference, counts::EventCounts, customers::CustomerTotal, definition::Severity,
-    format, workflow::Outcome,
+    format, limit::LimitStatus, workflow::Outcome,
 };
 
 /// Which group it is must be readable in full if so much of the name is left beside it.
@@ -51,6 +51,9 @@ pub fn place(facts: &Facts, max: usize) -> String {
 /// `PAGE 412 of 9,120 customers, 1,240 of 9,310 workflows bad (13.3 %) in 1 h, mostly late; budget gone in
 /// 4 h 52 min`.
 fn firing_lead(facts: &Facts) -> String {
+    if let Some(limit) = &facts.limit {
+        return limit_lead(facts, limit);
+    }
     let people = people(facts).map_or_else(String::new, |who| format!("{who}, "));
     let window = format::window(facts.long.secs);
     format!(
@@ -59,6 +62,20 @@ fn firing_lead(facts: &Facts) -> String {
         share(facts),
         mainly(facts.long.counts),
         pace(facts),
+    )
+}
+
+/// `PAGE 92 % of the budget spent, limit 90 %; 40 of 310 workflows bad (12.9 %) in 1 h, mostly late`.
+fn limit_lead(facts: &Facts, limit: &LimitStatus) -> String {
+    let lead = format!("{} {}", urgency(facts.severity), limit.sentence());
+    if facts.long.counts.total() <= 0 {
+        return lead;
+    }
+    format!(
+        "{lead}; {} in {}{}",
+        share(facts),
+        format::window(facts.long.secs),
+        mainly(facts.long.counts)
     )
 }
 
@@ -197,8 +214,19 @@ pub fn budget_left(facts: &Facts) -> String {
     )
 }
 
+/// What [`burn`] tells of: a burn rate, or whatever else the rule has a limit on.
+pub const fn burn_title(facts: &Facts) -> &'static str {
+    match facts.limit {
+        Some(_) => "Limit",
+        None => "Burn",
+    }
+}
+
 /// `27× over 1 h and 24× over 5 min, limit 14.4×`.
 pub fn burn(facts: &Facts) -> String {
+    if let Some(limit) = &facts.limit {
+        return limit.sentence();
+    }
     let one = |window: &super::WindowFacts| {
         let length = format::window(window.secs);
         match window.burn_rate {

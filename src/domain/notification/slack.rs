@@ -66,8 +66,11 @@ fn header(facts: &Facts) -> Value {
     let lead = match facts.kind {
         TransitionKind::Firing => {
             let bad = facts.long.counts.bad_ratio().unwrap_or_default();
-            let who =
-                sentence::people(facts).unwrap_or_else(|| format!("{} bad", format::percent(bad)));
+            let who = match &facts.limit {
+                Some(limit) => limit.sentence(),
+                None => sentence::people(facts)
+                    .unwrap_or_else(|| format!("{} bad", format::percent(bad))),
+            };
             format!(":rotating_light: {who}: ")
         }
         TransitionKind::Resolved => {
@@ -115,7 +118,7 @@ fn summary(facts: &Facts) -> String {
 fn numbers(facts: &Facts) -> Value {
     let mut fields = vec![
         field("Budget left", &sentence::budget_left(facts)),
-        field("Burn", &sentence::burn(facts)),
+        field(sentence::burn_title(facts), &sentence::burn(facts)),
     ];
     // On a resolve there is no pace, and the rest stands in what it cost.
     if facts.kind == TransitionKind::Firing {

@@ -103,7 +103,7 @@ fn numbers(facts: &Facts) -> Value {
         fact("Bad", format!("{} in {window}", sentence::share(facts))),
         fact("Promise", sentence::promise(facts)),
         fact("Budget left", sentence::budget_left(facts)),
-        fact("Burn", sentence::burn(facts)),
+        fact(sentence::burn_title(facts), sentence::burn(facts)),
     ];
     if facts.kind == TransitionKind::Firing {
         shown.push(fact("Pace", sentence::pace(facts)));

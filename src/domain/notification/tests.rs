@@ -4,7 +4,12 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::{EpisodeEnd, Facts, pagerduty, sample, sentence, slack, webhook};
-use crate::domain::delivery::Repeat;
+use crate::domain::{
+    definition::{Limit, Severity},
+    delivery::Repeat,
+    limit::{LimitStatus, Standing},
+    status::WindowStatus,
+};
 
 #[test]
 fn a_headline_leads_with_people_then_pace_then_place() {
@@ -74,6 +79,45 @@ fn a_burn_rate_beside_its_limit_does_not_read_as_equal_to_it() {
         sentence::burn(&sample::firing()),
         "27× over 1 h and 14.41× over 5 min, limit 14.4×"
     );
+}
+
+#[test]
+fn a_rule_on_a_limit_is_told_by_where_its_number_is_and_not_as_a_burn_rate() {
+    let long = sample::firing().long;
+    let facts = Facts {
+        factor: 1.0,
+        limit: Some(LimitStatus {
+            name: "nearly-spent".parse().unwrap(),
+            severity: Severity::Page,
+            limit: Limit::BudgetSpent { over: 0.9 },
+            value: Some(0.92),
+            standing: Standing::Over,
+            window: WindowStatus {
+                secs: long.secs,
+                counts: long.counts,
+                burn_rate: long.burn_rate,
+            },
+        }),
+        ..sample::firing()
+    };
+    let told = "92 % of the budget spent, limit 90 %";
+    assert_eq!(
+        sentence::headline(&facts),
+        format!(
+            "PAGE {told}; 1,240 of 9,310 workflows bad (13.3 %) in 1 h, mostly late: Checkout speed"
+        )
+    );
+    let slack = slack::body(&facts, Repeat::No).to_string();
+    assert!(slack.contains(&format!("*Limit*\\n{told}")), "{slack}");
+    let event = &pagerduty::body(&facts, "R0")["payload"];
+    assert_eq!(event["class"], "slo-limit");
+    assert_eq!(event["custom_details"]["limit"], told);
+    let hook = &webhook::body(&facts)["data"];
+    assert_eq!(hook["factor"], Value::Null);
+    assert_eq!(hook["limit"]["text"], told);
+    assert_eq!(hook["limit"]["rule"]["kind"], "budget_spent");
+    let json = serde_json::to_string(&facts).unwrap();
+    assert_eq!(serde_json::from_str::<Facts>(&json).unwrap(), facts);
 }
 
 #[test]

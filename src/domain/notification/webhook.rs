@@ -9,7 +9,9 @@ use super::{
     Detail, EpisodeSummary, Facts, SlowestStage, TransitionKind, WindowFacts, WorstWorkflow,
     sentence, text,
 };
-use crate::domain::{attributes::Difference, delivery::alert_key, format, group::Group};
+use crate::domain::{
+    attributes::Difference, delivery::alert_key, format, group::Group, limit::LimitStatus,
+};
 
 /// The specification asks for less than 20 kB.
 const MAX_BYTES: usize = 19_000;
@@ -60,7 +62,8 @@ fn data(facts: &Facts, detail: Detail) -> Value {
         "labels": Value::Object(labels.collect()),
         "severity": facts.severity,
         "rule": facts.rule,
-        "factor": facts.factor,
+        "factor": facts.limit.is_none().then_some(facts.factor),
+        "limit": facts.limit.as_ref().map(limit),
         "promise": {
             "text": sentence::promise(facts),
             "objective": facts.objective,
@@ -98,6 +101,15 @@ fn group(group: &Group) -> Value {
         )
     });
     Value::Object(pairs.collect())
+}
+
+/// The kind and where its limit is, and the number that is held against it.
+fn limit(rule: &LimitStatus) -> Value {
+    json!({
+        "text": rule.sentence(),
+        "rule": rule.limit,
+        "value": rule.value,
+    })
 }
 
 fn window(window: &WindowFacts) -> Value {

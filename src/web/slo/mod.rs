@@ -29,12 +29,13 @@ use super::{
     period::PeriodView,
     sentence::{self, Sentence},
     state::WebState,
-    summary::{Face, rule_track},
+    summary::{Face, Summary, limit_track, rule_track},
 };
 use crate::{
     domain::{
-        definition::Slo,
+        definition::{Severity, Slo},
         format,
+        limit::{LimitStatus, Standing},
         names::{Name, SloId},
         status::{Condition, RuleStatus, SloState},
     },
@@ -132,6 +133,7 @@ struct SloPage {
     sentence: Sentence,
     ranges: Vec<RangeLink>,
     rules: Vec<RuleRow>,
+    has_limits: bool,
     charts: Charts,
     definition: Definition,
     view: SloView,
@@ -197,7 +199,8 @@ impl SloPage {
                     current: range == view.range,
                 })
                 .into(),
-            rules: view.summary.rules.iter().map(RuleRow::new).collect(),
+            rules: rule_rows(&view.summary),
+            has_limits: !view.summary.limits.is_empty(),
             charts: Charts::draw(slo, &view),
             definition: Definition {
                 place: format!("{}:{}", slo.source.file, slo.source.line),
@@ -300,12 +303,39 @@ impl SloPage {
 
 fn word(rule: &RuleStatus) -> &'static str {
     match rule.severity {
-        crate::domain::definition::Severity::Page => "pages",
-        crate::domain::definition::Severity::Ticket => "opens a ticket",
+        Severity::Page => "pages",
+        Severity::Ticket => "opens a ticket",
     }
 }
 
+fn rule_rows(slo: &Summary) -> Vec<RuleRow> {
+    let on_burn = slo.rules.iter().map(RuleRow::new);
+    let on_limits = slo.limits.iter().map(RuleRow::on_limit);
+    on_burn.chain(on_limits).collect()
+}
+
 impl RuleRow {
+    fn on_limit(rule: &LimitStatus) -> Self {
+        let (kind, hot) = match rule.severity {
+            Severity::Page => ("Page", "hot"),
+            Severity::Ticket => ("Ticket", "warm"),
+        };
+        Self {
+            title: format!("{kind} {}", rule.title()),
+            name: rule.name.to_string(),
+            threshold: rule.threshold(),
+            track: limit_track(rule),
+            long: rule.reading(),
+            short: format::NONE.to_owned(),
+            face: standing_face(rule),
+            class: if rule.standing == Standing::Over {
+                hot
+            } else {
+                ""
+            },
+        }
+    }
+
     fn new(rule: &RuleStatus) -> Self {
         let face = condition_face(rule);
         let severity = Face::of_severity(rule.severity);
@@ -332,6 +362,27 @@ impl RuleRow {
                 _ => "",
             },
         }
+    }
+}
+
+fn standing_face(rule: &LimitStatus) -> Face {
+    match rule.standing {
+        Standing::Over => Face {
+            word: "Over",
+            ..Face::of_severity(rule.severity)
+        },
+        Standing::Near => Face {
+            word: "Near",
+            ..Face::of(Some(SloState::Rising))
+        },
+        Standing::Under => Face {
+            word: "Quiet",
+            ..Face::of(Some(SloState::Ok))
+        },
+        Standing::Unknown => Face {
+            word: "Unknown",
+            ..Face::of(Some(SloState::NoData))
+        },
     }
 }
 

@@ -355,6 +355,7 @@ fn facts(slo: &str, kind: TransitionKind, version: i64, now: Timestamp) -> Facts
         severity: Severity::Page,
         rule: "fast".parse().unwrap(),
         factor: 14.4,
+        limit: None,
         episode: Uuid::from_u128(1),
         version,
         objective: 0.99,

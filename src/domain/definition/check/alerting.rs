@@ -4,15 +4,15 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     super::{
-        AlertRule, Alerting,
+        AlertRule, Alerting, LimitRule,
         duration::format_duration,
-        file::PolicyInPlace,
+        file::{PolicyInPlace, SloSpec},
         problem::{Findings, Place},
-        read::{Field, Scalar, TextOr},
+        read::{Field, TextOr},
         suggest,
     },
-    Known,
-    policy::{self, Origin, Policy, Rule, Threshold},
+    Known, limit,
+    policy::{self, Asked, AskedBurn, Origin, Policy, Rule, Threshold},
     values,
 };
 use crate::domain::{names::Name, objective::Objective};
@@ -23,7 +23,8 @@ const STANDARD: &str = "standard";
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Promise {
     objective: Objective,
-    window: Duration,
+    pub(super) window: Duration,
+    pub(super) names_customers: bool,
     place: Place,
 }
 
@@ -32,12 +33,13 @@ impl Promise {
     pub(super) fn of(
         objective: Option<Objective>,
         window: Option<Duration>,
-        field: &Field<Scalar>,
+        spec: &SloSpec,
     ) -> Option<Self> {
         Some(Self {
             objective: objective?,
             window: window?,
-            place: field.valid()?.1,
+            names_customers: spec.customer.is_some(),
+            place: spec.objective.valid()?.1,
         })
     }
 }
@@ -75,8 +77,8 @@ pub(super) fn check(
     };
     let promise = promise?;
     let mut alerting = settings(findings, &uses)?;
-    alerting.rules = rules(findings, &uses, promise)?;
-    if alerting.rules.is_empty() {
+    (alerting.rules, alerting.limits) = rules(findings, &uses, promise)?;
+    if alerting.rules.is_empty() && alerting.limits.is_empty() {
         findings.warn(
             place,
             "no rule is left: this SLO never alerts",
@@ -154,14 +156,19 @@ fn settings(findings: &Findings<'_>, uses: &[Use]) -> Option<Alerting> {
     }
     Some(Alerting {
         rules: Vec::new(),
+        limits: Vec::new(),
         guard: first.policy.guard,
         burn: first.policy.burn,
         resolve_after: first.policy.resolve_after,
     })
 }
 
-fn rules(findings: &Findings<'_>, uses: &[Use], promise: Promise) -> Option<Vec<AlertRule>> {
-    let mut rules = Vec::new();
+fn rules(
+    findings: &Findings<'_>,
+    uses: &[Use],
+    promise: Promise,
+) -> Option<(Vec<AlertRule>, Vec<LimitRule>)> {
+    let (mut rules, mut limits) = (Vec::new(), Vec::new());
     let mut policy_of: BTreeMap<&Name, &Name> = BTreeMap::new();
     let mut is_valid = true;
     for used in uses {
@@ -176,17 +183,19 @@ fn rules(findings: &Findings<'_>, uses: &[Use], promise: Promise) -> Option<Vec<
                 continue;
             }
             match fit(findings, used, rule, promise) {
-                Fit::Fits(rule) => rules.push(rule),
+                Fit::Burn(rule) => rules.push(rule),
+                Fit::Limit(rule) => limits.push(rule),
                 Fit::LeftOut => {}
                 Fit::Refused => is_valid = false,
             }
         }
     }
-    is_valid.then_some(rules)
+    is_valid.then_some((rules, limits))
 }
 
 enum Fit {
-    Fits(AlertRule),
+    Burn(AlertRule),
+    Limit(LimitRule),
     /// With a warning.
     LeftOut,
     /// With an error.
@@ -194,10 +203,31 @@ enum Fit {
 }
 
 fn fit(findings: &Findings<'_>, used: &Use, rule: &Rule, promise: Promise) -> Fit {
+    let limit = match rule.asked {
+        Asked::Burn(burn) => return fit_burn(findings, used, rule, (burn, promise)),
+        Asked::Limit(limit) => limit,
+    };
+    if let Some((why, help)) = limit::never_reached(limit, promise) {
+        let which = format!("rule `{}` of policy `{}`", rule.name, used.policy.name);
+        return refuse(findings, used, &format!("{which} {why}"), help);
+    }
+    Fit::Limit(LimitRule {
+        name: rule.name.clone(),
+        severity: rule.severity,
+        limit,
+    })
+}
+
+fn fit_burn(
+    findings: &Findings<'_>,
+    used: &Use,
+    rule: &Rule,
+    (burn, promise): (AskedBurn, Promise),
+) -> Fit {
     let which = format!("rule `{}` of policy `{}`", rule.name, used.policy.name);
     let window = format_duration(promise.window);
-    if rule.long > promise.window {
-        let long = format_duration(rule.long);
+    if burn.long > promise.window {
+        let long = format_duration(burn.long);
         return refuse(
             findings,
             used,
@@ -205,9 +235,9 @@ fn fit(findings: &Findings<'_>, used: &Use, rule: &Rule, promise: Promise) -> Fi
             "write a policy with shorter windows",
         );
     }
-    let wanted = match rule.threshold {
+    let wanted = match burn.threshold {
         Threshold::Factor(factor) => factor,
-        Threshold::Spend(share) => share * promise.window.as_secs_f64() / rule.long.as_secs_f64(),
+        Threshold::Spend(share) => share * promise.window.as_secs_f64() / burn.long.as_secs_f64(),
     };
     // In a short SLO window `spend` of a share of the budget may come out slower than spending it just
     // in time, and so as a rate that no promise is broken by.
@@ -235,12 +265,12 @@ fn fit(findings: &Findings<'_>, used: &Use, rule: &Rule, promise: Promise) -> Fi
             "raise the objective, or write a policy with a lower `spend` or `factor`, or a longer `long`",
         );
     }
-    Fit::Fits(AlertRule {
+    Fit::Burn(AlertRule {
         name: rule.name.clone(),
         severity: rule.severity,
         factor,
-        long: rule.long,
-        short: rule.short,
+        long: burn.long,
+        short: burn.short,
     })
 }
 

@@ -7,6 +7,7 @@ mod exclusion;
 mod fan_out;
 mod group_by;
 mod indicator;
+mod limit;
 mod policy;
 mod selector;
 mod slo;

@@ -4,11 +4,12 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     super::{
-        Alerting, BurnKind, DefinitionFile, Guard, Severity,
+        Alerting, BurnKind, DefinitionFile, Guard, Limit, Severity,
         file::{BurnFile, BurnRateFile, PolicySpec, RuleFile},
         problem::{Findings, Place},
     },
     document::{Kind, Named, Sheet},
+    limit,
     values::{self, optional, required_ref},
 };
 use crate::domain::names::Name;
@@ -35,6 +36,19 @@ pub(super) enum Origin {
 pub(super) struct Rule {
     pub(super) name: Name,
     pub(super) severity: Severity,
+    pub(super) asked: Asked,
+}
+
+/// What a rule reacts at.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asked {
+    Burn(AskedBurn),
+    Limit(Limit),
+}
+
+/// A burn rate in two windows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AskedBurn {
     pub(super) threshold: Threshold,
     pub(super) long: Duration,
     pub(super) short: Duration,
@@ -130,25 +144,38 @@ fn rules(findings: &Findings<'_>, spec: &PolicySpec, parent: Place) -> Option<Ve
 fn rule(findings: &Findings<'_>, file: &RuleFile, place: Place) -> Option<(Rule, Place)> {
     let name = values::name(findings, &file.name, place);
     let severity = required_ref(findings, &file.severity, place, "severity");
-    let burn_rate = required_ref(findings, &file.burn_rate, place, "burnRate")
-        .and_then(|(file, place)| burn_rate(findings, file, place));
+    let asked = asked(findings, file, place);
     let (name, name_place) = name?;
-    let (threshold, long, short) = burn_rate?;
     let rule = Rule {
         name,
         severity: *severity?.0,
-        threshold,
-        long,
-        short,
+        asked: asked?,
     };
     Some((rule, name_place))
 }
 
-fn burn_rate(
-    findings: &Findings<'_>,
-    file: &BurnRateFile,
-    place: Place,
-) -> Option<(Threshold, Duration, Duration)> {
+/// Exactly one thing.
+fn asked(findings: &Findings<'_>, file: &RuleFile, place: Place) -> Option<Asked> {
+    let burn = file.burn_rate.as_ref().map(|field| {
+        let (file, place) = field.valid()?;
+        burn_rate(findings, file, place).map(Asked::Burn)
+    });
+    let limits = limit::limits(findings, file).into_iter();
+    let mut all = burn
+        .into_iter()
+        .chain(limits.map(|limit| limit.map(Asked::Limit)));
+    if let (Some(asked), None) = (all.next(), all.next()) {
+        return asked;
+    }
+    findings.error_with_help(
+        place,
+        "a rule has exactly one of `burnRate`, `budgetSpent`, `exhaustion`, `customers` and `absence`",
+        "`burnRate: { spend: 2%, long: 1h, short: 5m }` is the usual choice".to_owned(),
+    );
+    None
+}
+
+fn burn_rate(findings: &Findings<'_>, file: &BurnRateFile, place: Place) -> Option<AskedBurn> {
     let threshold = threshold(findings, file, place);
     let long = required_ref(findings, &file.long, place, "long")
         .and_then(|(text, place)| values::whole_minutes(findings, &text.0, place));
@@ -169,7 +196,11 @@ fn burn_rate(
         );
         return None;
     }
-    Some((threshold?, long, short))
+    Some(AskedBurn {
+        threshold: threshold?,
+        long,
+        short,
+    })
 }
 
 fn threshold(findings: &Findings<'_>, file: &BurnRateFile, place: Place) -> Option<Threshold> {

@@ -32,7 +32,7 @@ pub(super) fn check(named: &Named<'_, SloSpec>, known: &Known) -> Option<Slo> {
     let group_by = group_by::check(findings, spec);
     let grace = grace(findings, spec.grace.as_ref(), length);
     let weighing = weighing::check(findings, spec);
-    let promise = Promise::of(objective, length, &spec.objective);
+    let promise = Promise::of(objective, length, spec);
     let alerting = alerting::check(findings, spec.alert_policies.as_ref(), promise, known);
     let notify = notify(findings, spec, named.name.as_ref(), known);
     let runbook = match optional(spec.runbook.as_ref()) {
