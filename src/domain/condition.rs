@@ -111,10 +111,9 @@ pub fn verdict(
     }
     let any = |wanted| standings.iter().any(|(_, at)| *at == wanted);
     match freshness {
-        Freshness::Stale => Verdict::Unknown,
         Freshness::Fresh if any(Standing::Near) => Verdict::Between,
         Freshness::Fresh if any(Standing::Under) => Verdict::Clear,
-        Freshness::Fresh => Verdict::Unknown,
+        Freshness::Fresh | Freshness::Stale => Verdict::Unknown,
     }
 }
 

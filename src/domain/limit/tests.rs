@@ -87,6 +87,10 @@ fn without_events_nothing_is_known_of_a_budget() {
 
 /// Errors at this share since `minutes` ago, after a clean window: 99.95 % over 14 days, gone within
 /// 6 hours, at a million events a minute.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "at most a million a minute for two weeks"
+)]
 fn exhaustion_after(error_share: f64, minutes: f64) -> LimitStatus {
     let per_minute = 1e6;
     let bad_in = |length: Duration| {
