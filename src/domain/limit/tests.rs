@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::{definition::BurnKind, objective::Objective};
+use crate::domain::{burn_rate::PeriodSoFar, definition::BurnKind, objective::Objective};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -155,6 +155,26 @@ fn a_budget_lasts_what_is_left_of_it_at_the_pace_of_the_look_back() {
     assert_eq!(standing(1_124).standing, Standing::Under);
     assert_eq!(standing(0).value, None);
     assert_eq!(standing(0).standing, Standing::Under);
+}
+
+/// 5,000 bad events are left and 2,000 an hour are spent: the budget lasts two and a half hours.
+#[test]
+fn a_budget_that_outlasts_its_period_of_the_calendar_is_not_soon_gone() {
+    let standing = |rest| {
+        let in_window = counts(1_000_000, 5_000);
+        let burn = BurnContext {
+            period: Some(PeriodSoFar {
+                counts: in_window,
+                rest,
+            }),
+            ..burn(0.99, DAY * 28, in_window)
+        };
+        let within = HOUR * 4;
+        let recent = [(HOUR, counts(5_000, 2_000))];
+        status(Limit::Exhaustion { within }, &burn, &recent).standing
+    };
+    assert_eq!(standing(HOUR), Standing::Under);
+    assert_eq!(standing(HOUR * 8), Standing::Over);
 }
 
 #[test]
