@@ -17,6 +17,7 @@ mod evaluation;
 mod exclusions;
 mod groups;
 mod instrumented;
+mod late_ends;
 mod limits;
 mod links;
 mod pages;
