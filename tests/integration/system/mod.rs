@@ -11,6 +11,7 @@ mod kills;
 mod outage;
 mod replicas;
 mod secrets;
+mod shapes;
 mod stall;
 mod start;
 mod troubled_database;
