@@ -71,3 +71,14 @@ async fn hops_over_rabbitmq_that_are_linked_and_not_children_are_judged_the_same
         .assert_each_verdict_is_the_journal_s("parcels", "parcel")
         .await;
 }
+
+#[tokio::test]
+async fn links_alone_join_the_hops_that_no_parent_and_no_attribute_does() {
+    let Some(broker) = Broker::rabbitmq().await else {
+        return;
+    };
+    let (world, _worker) = world(&parcels("links"), &broker, &[("SPAN_LINKS", "1")]).await;
+    world
+        .assert_counts_are_the_journal_s("parcels", "parcel")
+        .await;
+}
