@@ -26,8 +26,9 @@
 //! | 3 | is understood | [`domain::classify`] by [`domain::selector`] | evidence: what it says of which workflow |
 //! | 4 | is joined, judged and counted | [`domain::ledger`], [`domain::workflow`] in [`ingest::record`] | rows and counts, committed once; then the sender gets its reply |
 //! | 5 | is overdue | [`evaluate::overdue`] | a verdict although nothing arrived |
-//! | 6 | burns budget | [`evaluate`] by [`domain::burn_rate`], [`domain::condition`], [`domain::alert`] | status, alert state, and the duty to tell, in one transaction |
-//! | 7 | is told | [`deliver`] by [`domain::notification`] | an attempt, recorded and retried; [`web`] shows the same facts |
+//! | 6 | is placed anew, and tells where time went | [`evaluate::unplaced`], [`evaluate::stages`] | workflows corrected by missing spans; sums per stage |
+//! | 7 | burns budget | [`evaluate`] by [`domain::burn_rate`], [`domain::condition`], [`domain::alert`] | status, alert state, and the duty to tell, in one transaction |
+//! | 8 | is told | [`deliver`] by [`domain::notification`] | an attempt, recorded and retried; [`web`] shows the same facts |
 
 pub mod app;
 pub mod cli;

@@ -1,15 +1,17 @@
 //! The pure core: values in, values out.
 //!
 //! Nothing here does I/O, reads a clock, draws a random number, logs or awaits: time and ids are
-//! arguments. In reading order: [`time`] and [`names`]; [`span`], what arrives; [`selector`], which
-//! spans concern an SLO; [`definition`], what a user promised; [`workflow`], from evidence to a
-//! verdict; [`group`], whose budget besides the SLO's it is; [`counts`] and [`series`], what verdicts add up to; [`burn_rate`], what the counts mean for the budget;
-//! [`condition`] and [`limit`], what a rule says of them; [`alert`], the state over time; [`inhibition`], when it tells nothing new; [`status`], what is shown;
-//! verdict; [`links`] and [`batch`], where evidence belongs that no span can tell alone; [`counts`] and [`series`], what verdicts add up to; [`burn_rate`], what the counts mean for the budget;
-//! verdict; [`counts`] and [`series`], what verdicts add up to, [`customers`], whose they are, and [`attributes`], what bad ones share; [`burn_rate`], what the counts mean for the budget;
-//! verdict; [`stages`], where its time goes; [`counts`] and [`series`], what verdicts add up to; [`burn_rate`], what the counts mean for the budget;
-//! [`condition`], what a rule says of them; [`alert`], the state over time; [`status`], what is shown;
-//! [`notification`], what is told.
+//! arguments. In reading order: [`time`], [`window`] and [`names`]; [`span`], what arrives;
+//! [`selector`], which spans concern an SLO; [`definition`], what a user promised; [`classify`], from
+//! a span to evidence, with [`sampling`], how much it stands for, and [`links`] and [`batch`], where
+//! evidence belongs that no span can tell alone; [`workflow`], from evidence to a verdict, held
+//! against the [`watermark`]; [`ledger`], what a verdict moves; [`counts`] and [`series`], what
+//! verdicts add up to, [`group`], whose budget besides the SLO's it is, [`customers`], whose
+//! experience, [`attributes`], what bad ones share, [`stages`], where their time went, and
+//! [`exclusion`], what is left out; [`burn_rate`], what the counts mean for the budget; [`condition`]
+//! and [`limit`], what a rule says of them; [`alert`], the state over time; [`inhibition`], when it
+//! tells nothing new; [`status`], what is shown; [`notification`], what is told; [`delivery`] and
+//! [`retry`], to whom and how often.
 #![deny(
     clippy::wildcard_enum_match_arm,
     clippy::indexing_slicing,
