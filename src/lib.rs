@@ -25,10 +25,9 @@
 //! | 2 | is read in place | [`ingest::wire`], [`ingest::json`] | a view of each span; a bad one is refused alone |
 //! | 3 | is understood | [`domain::classify`] by [`domain::selector`] | evidence: what it says of which workflow |
 //! | 4 | is joined, judged and counted | [`domain::ledger`], [`domain::workflow`] in [`ingest::record`] | rows and counts, committed once; then the sender gets its reply |
-//! | 5 | is overdue | [`evaluate::overdue`] | a verdict although nothing arrived |
-//! | 6 | is placed anew, and tells where time went | [`evaluate::unplaced`], [`evaluate::stages`] | workflows corrected by missing spans; sums per stage |
-//! | 7 | burns budget | [`evaluate`] by [`domain::burn_rate`], [`domain::condition`], [`domain::alert`] | status, alert state, and the duty to tell, in one transaction |
-//! | 8 | is told | [`deliver`] by [`domain::notification`] | an attempt, recorded and retried; [`web`] shows the same facts |
+//! | 5 | is overdue, is placed anew, tells where time went | [`evaluate::overdue`], [`evaluate::unplaced`], [`evaluate::stages`] | a verdict although nothing arrived; workflows corrected by a missing span; sums per stage |
+//! | 6 | burns budget | [`evaluate`] by [`domain::burn_rate`], [`domain::condition`], [`domain::alert`] | status, alert state, and the duty to tell, in one transaction |
+//! | 7 | is told | [`deliver`] by [`domain::notification`] | an attempt, recorded and retried; [`web`] shows the same facts |
 
 pub mod app;
 pub mod cli;
