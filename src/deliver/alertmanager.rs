@@ -20,7 +20,7 @@ use crate::{
     domain::{
         definition::{Catalog, SecretOrPlain, TargetKind},
         names::Name,
-        notification::alertmanager,
+        notification::{Telling, alertmanager},
         time::Timestamp,
     },
     store::{Store, StoreError},
@@ -137,7 +137,10 @@ impl Reminder {
             }
         };
         for some in standing.chunks(MAX_ALERTS) {
-            let alerts = some.iter().map(|facts| alertmanager::posted(facts, now));
+            let telling = Telling::default();
+            let alerts = some
+                .iter()
+                .map(|facts| alertmanager::posted(facts, &telling, now));
             let alerts = Value::Array(alerts.collect());
             let answers = post_to_all(&self.client, &urls, &alerts, self.timeout).await;
             let problems: Vec<String> = answers.into_iter().filter_map(problem).collect();

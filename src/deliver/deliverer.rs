@@ -15,6 +15,7 @@ use crate::{
         definition::{Catalog, Target, TargetKind},
         delivery::{Attempt, AttemptClass},
         names::Name,
+        notification::Telling,
         retry::{Attempts, Retry, RetryPolicy},
         time::Timestamp,
     },
@@ -161,7 +162,15 @@ impl Deliverer {
             let before = tx
                 .told_before(&target.name, delivery.transition, SAME_THREAD)
                 .await?;
-            errands.push(Errand { delivery, before });
+            let telling = Telling {
+                repeat: delivery.repeat,
+                ..Telling::default()
+            };
+            errands.push(Errand {
+                delivery,
+                before,
+                telling,
+            });
         }
         tx.commit().await?;
         Ok(errands)

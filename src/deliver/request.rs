@@ -13,10 +13,10 @@ use super::{
 };
 use crate::domain::{
     definition::{SecretOrPlain, SecretRef, WebhookFormat},
-    delivery::Repeat,
     names::Name,
     notification::{
-        Facts, PinnedKey, Reference, alertmanager, cloudevents, pagerduty, slack, teams, webhook,
+        Facts, PinnedKey, Reference, Telling, alertmanager, cloudevents, pagerduty, slack, teams,
+        webhook,
     },
     time::Timestamp,
 };
@@ -56,14 +56,21 @@ pub(super) struct Message {
 
 impl Message {
     /// `id` is the same over all tries; `receiver` is the target's name.
-    pub(super) fn new(format: WebhookFormat, facts: &Facts, id: String, receiver: &Name) -> Self {
+    pub(super) fn new(
+        format: WebhookFormat,
+        (facts, telling): (&Facts, &Telling),
+        id: String,
+        receiver: &Name,
+    ) -> Self {
         let (body, content_type) = match format {
-            WebhookFormat::Standard => (webhook::body(facts), JSON),
+            WebhookFormat::Standard => (webhook::body(facts, telling), JSON),
             WebhookFormat::AlertmanagerV4 => {
-                (alertmanager::webhook_v4(facts, receiver.as_str()), JSON)
+                let body = alertmanager::webhook_v4(facts, telling, receiver.as_str());
+                (body, JSON)
             }
             WebhookFormat::CloudEvents => {
-                (cloudevents::body(facts, &id), cloudevents::CONTENT_TYPE)
+                let body = cloudevents::body(facts, telling, &id);
+                (body, cloudevents::CONTENT_TYPE)
             }
         };
         Self {
@@ -99,24 +106,24 @@ pub(super) async fn to_webhook(
 pub(super) async fn to_slack(
     webhook_url: &SecretRef,
     facts: &Facts,
-    repeat: Repeat,
+    telling: &Telling,
 ) -> Result<Prepared, PrepareError> {
     let url = secrets::read(webhook_url).await?;
     Ok(Prepared {
-        degraded: Some(bytes(&slack::text_only(facts))),
-        ..to_url(url, &slack::body(facts, repeat), JSON)
+        degraded: Some(bytes(&slack::text_only(facts, telling))),
+        ..to_url(url, &slack::body(facts, telling), JSON)
     })
 }
 
 pub(super) async fn to_teams(
     url: &SecretRef,
     facts: &Facts,
-    repeat: Repeat,
+    telling: &Telling,
 ) -> Result<Prepared, PrepareError> {
     let url = secrets::read(url).await?;
     Ok(Prepared {
-        degraded: Some(bytes(&teams::text_only(facts))),
-        ..to_url(url, &teams::body(facts, repeat), JSON)
+        degraded: Some(bytes(&teams::text_only(facts, telling))),
+        ..to_url(url, &teams::body(facts, telling), JSON)
     })
 }
 
@@ -124,6 +131,7 @@ pub(super) fn to_pagerduty(
     base: Option<&str>,
     (key, pinned): (SecretString, PinnedKey),
     facts: &Facts,
+    telling: &Telling,
 ) -> Prepared {
     let base = base.unwrap_or(PAGERDUTY).trim_end_matches('/');
     let base = base.strip_suffix("/v2/enqueue").unwrap_or(base);
@@ -131,7 +139,11 @@ pub(super) fn to_pagerduty(
     Prepared {
         reference: Some(Reference::RoutingKey(pinned)),
         secrets: vec![key.clone()],
-        ..to_url(url, &pagerduty::body(facts, key.expose_secret()), JSON)
+        ..to_url(
+            url,
+            &pagerduty::body(facts, telling, key.expose_secret()),
+            JSON,
+        )
     }
 }
 

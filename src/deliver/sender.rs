@@ -20,7 +20,7 @@ use crate::{
     domain::{
         definition::{SecretOrPlain, Target, TargetKind},
         delivery::{AttemptClass, message_id},
-        notification::{Facts, PinnedKey, Reference, alertmanager as alert},
+        notification::{Facts, PinnedKey, Reference, Telling, alertmanager as alert},
         time::Timestamp,
     },
     store::{ClaimedDelivery, ToldBefore},
@@ -40,6 +40,7 @@ pub(super) struct Sender {
 pub(super) struct Errand {
     pub(super) delivery: ClaimedDelivery,
     pub(super) before: Option<ToldBefore>,
+    pub(super) telling: Telling,
 }
 
 /// How a try ended, and what is kept of it.
@@ -104,7 +105,7 @@ impl Sender {
         errand: &Errand,
         facts: &Facts,
     ) -> Result<Tried, PrepareError> {
-        let repeat = errand.delivery.repeat;
+        let telling = &errand.telling;
         let prepared = match &target.kind {
             TargetKind::Webhook {
                 url,
@@ -112,11 +113,11 @@ impl Sender {
                 format,
             } => {
                 let id = message_id(errand.delivery.transition);
-                let message = Message::new(*format, facts, id, &target.name);
+                let message = Message::new(*format, (facts, telling), id, &target.name);
                 to_webhook(url, secret.as_ref(), message, this.now).await?
             }
-            TargetKind::Slack { webhook_url } => to_slack(webhook_url, facts, repeat).await?,
-            TargetKind::Teams { url } => to_teams(url, facts, repeat).await?,
+            TargetKind::Slack { webhook_url } => to_slack(webhook_url, facts, telling).await?,
+            TargetKind::Teams { url } => to_teams(url, facts, telling).await?,
             TargetKind::PagerDuty {
                 routing_key,
                 former_routing_key,
@@ -128,7 +129,7 @@ impl Sender {
                 };
                 let pinned = errand.pinned_key();
                 let key = self.routing_keys.choose(places, facts.kind, pinned).await?;
-                to_pagerduty(url.as_deref(), key, facts)
+                to_pagerduty(url.as_deref(), key, facts, telling)
             }
             TargetKind::SlackBot {
                 token,
@@ -143,7 +144,7 @@ impl Sender {
                     timeout: self.settings.chat_timeout,
                     tried: this,
                 };
-                let news = News { facts, repeat };
+                let news = News { facts, telling };
                 return Ok(match &errand.before {
                     Some(ToldBefore::OfThisEpisode(Reference::SlackMessage(first))) => {
                         bot.go_on(news, first).await
@@ -155,7 +156,7 @@ impl Sender {
                 });
             }
             TargetKind::Alertmanager { urls } => {
-                return self.tell_alertmanager(this, urls, facts).await;
+                return self.tell_alertmanager(this, urls, (facts, telling)).await;
             }
         };
         Ok(self.send(this, prepared).await)
@@ -188,10 +189,10 @@ impl Sender {
         &self,
         this: Try<'_>,
         urls: &[SecretOrPlain],
-        facts: &Facts,
+        (facts, telling): (&Facts, &Telling),
     ) -> Result<Tried, PrepareError> {
         let urls = alertmanager::addresses(urls).await?;
-        let alerts = serde_json::Value::Array(vec![alert::posted(facts, this.now)]);
+        let alerts = serde_json::Value::Array(vec![alert::posted(facts, telling, this.now)]);
         let timeout = self.settings.chat_timeout;
         let answers = alertmanager::post_to_all(&self.client, &urls, &alerts, timeout).await;
         let (all, mut told) = (answers.len(), 0);

@@ -14,8 +14,8 @@ use super::{
     sender::{Tried, Try},
 };
 use crate::domain::{
-    delivery::{AttemptClass, Repeat},
-    notification::{Facts, Reference, SlackMessage, TransitionKind, slack},
+    delivery::AttemptClass,
+    notification::{Facts, Reference, SlackMessage, Telling, TransitionKind, slack},
 };
 
 /// Errors that mean that there is no message to refer to, or that it may not be changed any more.
@@ -39,10 +39,10 @@ pub(super) struct Bot<'a> {
     pub(super) tried: Try<'a>,
 }
 
-/// What is told, and that it may have been told before.
+/// What is told, and how.
 pub(super) struct News<'a> {
     pub(super) facts: &'a Facts,
-    pub(super) repeat: Repeat,
+    pub(super) telling: &'a Telling,
 }
 
 enum Said {
@@ -107,8 +107,8 @@ impl Bot<'_> {
     }
 
     async fn post_anew(&self, news: &News<'_>) -> Tried {
-        let full = slack::body(news.facts, news.repeat);
-        let simple = slack::text_only(news.facts);
+        let full = slack::body(news.facts, news.telling);
+        let simple = slack::text_only(news.facts, news.telling);
         let place = json!({ "channel": self.channel });
         match self.say("chat.postMessage", &place, full, simple).await {
             Said::Done(tried) => tried,
@@ -121,16 +121,16 @@ impl Bot<'_> {
 
     async fn update(&self, news: &News<'_>, first: &SlackMessage) -> Said {
         let place = json!({ "channel": first.channel, "ts": first.ts });
-        let mut simple = slack::text_only(news.facts);
+        let mut simple = slack::text_only(news.facts, news.telling);
         // Blocks that are left out stay as they were.
         simple["blocks"] = json!([]);
-        let full = slack::body(news.facts, news.repeat);
+        let full = slack::body(news.facts, news.telling);
         self.say("chat.update", &place, full, simple).await
     }
 
     async fn reply(&self, news: &News<'_>, place: &Value) -> Said {
-        let reply = slack::reply(news.facts, news.repeat);
-        let simple = slack::text_only(news.facts);
+        let reply = slack::reply(news.facts, news.telling);
+        let simple = slack::text_only(news.facts, news.telling);
         let said = self.say("chat.postMessage", place, reply, simple).await;
         match said {
             // What follows still belongs to the first message.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{Facts, TransitionKind, sentence, text};
+use super::{Facts, Telling, TransitionKind, sentence, text};
 use crate::domain::{delivery::alert_key, format, time::Timestamp};
 
 const ALERT_NAME: &str = "ThroughlineSLO";
@@ -23,7 +23,7 @@ const STRING_CHARS: usize = 200;
 const URL_BYTES: usize = 1_000;
 
 /// One alert for `POST /api/v2/alerts`, as it stands at `now`.
-pub fn posted(facts: &Facts, now: Timestamp) -> Value {
+pub fn posted(facts: &Facts, telling: &Telling, now: Timestamp) -> Value {
     let starts_at = started_at(facts);
     let ends_at = match facts.kind {
         TransitionKind::Firing => now + FIRING_FOR,
@@ -32,7 +32,7 @@ pub fn posted(facts: &Facts, now: Timestamp) -> Value {
     };
     let mut alert = json!({
         "labels": labels(facts),
-        "annotations": annotations(facts),
+        "annotations": annotations(facts, telling),
         "startsAt": starts_at.to_rfc3339(),
         "endsAt": ends_at.to_rfc3339(),
     });
@@ -43,8 +43,8 @@ pub fn posted(facts: &Facts, now: Timestamp) -> Value {
 }
 
 /// What an Alertmanager would tell a webhook `receiver`.
-pub fn webhook_v4(facts: &Facts, receiver: &str) -> Value {
-    let (labels, annotations) = (labels(facts), annotations(facts));
+pub fn webhook_v4(facts: &Facts, telling: &Telling, receiver: &str) -> Value {
+    let (labels, annotations) = (labels(facts), annotations(facts, telling));
     let (status, ends_at) = match facts.kind {
         TransitionKind::Firing => ("firing", NO_END.to_owned()),
         TransitionKind::Resolved => ("resolved", ended_at(facts).to_rfc3339()),
@@ -117,7 +117,7 @@ fn label_name(key: &str) -> String {
     name
 }
 
-fn annotations(facts: &Facts) -> Map<String, Value> {
+fn annotations(facts: &Facts, telling: &Telling) -> Map<String, Value> {
     let mut annotations = Map::new();
     let mut tell = |name: &str, value: String| annotations.insert(name.to_owned(), json!(value));
     tell("summary", sentence::headline(facts));
@@ -138,6 +138,9 @@ fn annotations(facts: &Facts) -> Map<String, Value> {
     tell("episode", facts.episode.to_string());
     if let Some(customers) = facts.customers_affected {
         tell("customers_affected", customers.to_string());
+    }
+    if let Some(notes) = sentence::notes(telling) {
+        tell("notes", notes);
     }
     let runbook = facts.runbook.as_deref();
     if let Some(url) = runbook.and_then(|url| text::web_address(url, URL_BYTES)) {
@@ -208,20 +211,21 @@ mod tests {
     fn a_webhook_of_version_4_has_the_keys_and_types_of_a_real_one() {
         let captured: Value = serde_json::from_str(CAPTURED).unwrap();
         for facts in [sample::firing(), sample::resolved()] {
-            let ours = webhook_v4(&facts, "hook");
+            let ours = webhook_v4(&facts, &Telling::default(), "hook");
             assert_eq!(shape(&ours), shape(&captured));
             assert_eq!(shape(&ours["alerts"][0]), shape(&captured["alerts"][0]));
             let fingerprint = ours["alerts"][0]["fingerprint"].as_str().unwrap();
             assert_eq!(fingerprint.len(), 16);
         }
-        insta::assert_json_snapshot!(webhook_v4(&sample::resolved(), "hook"));
+        insta::assert_json_snapshot!(webhook_v4(&sample::resolved(), &Telling::default(), "hook"));
     }
 
     #[test]
     fn an_alert_keeps_its_identity_and_its_beginning_from_firing_to_resolved() {
         let now = Timestamp::from_secs(1_795_331_000);
         let (firing, resolved) = (sample::firing(), sample::resolved());
-        let (first, last) = (posted(&firing, now), posted(&resolved, now));
+        let [first, last] =
+            [&firing, &resolved].map(|facts| posted(facts, &Telling::default(), now));
         assert_eq!(first["labels"], last["labels"]);
         assert_eq!(first["startsAt"], last["startsAt"]);
         assert_eq!(first["endsAt"], (now + FIRING_FOR).to_rfc3339());
@@ -269,7 +273,7 @@ mod tests {
         #[test]
         fn t29_whatever_the_facts_an_alertmanager_accepts_them(facts in sample::arbitrary()) {
             let name = regex::Regex::new("^[a-zA-Z_][a-zA-Z0-9_]*$").unwrap();
-            let alert = posted(&facts, facts.evaluated_at);
+            let alert = posted(&facts, &sample::everything_told(), facts.evaluated_at);
             for (key, value) in alert["labels"].as_object().unwrap() {
                 prop_assert!(name.is_match(key), "{key}");
                 prop_assert!(!value.as_str().unwrap().trim().is_empty());
@@ -278,7 +282,7 @@ mod tests {
                 prop_assert!(name.is_match(key) && value.is_string(), "{key}");
             }
             prop_assert!(alert["startsAt"].as_str() < alert["endsAt"].as_str());
-            let length = webhook_v4(&facts, "hook").to_string().len();
+            let length = webhook_v4(&facts, &sample::everything_told(), "hook").to_string().len();
             prop_assert!(length < 20_000, "{length} bytes");
         }
     }

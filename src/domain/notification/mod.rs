@@ -1,8 +1,9 @@
 //! What a target is told: facts frozen at the moment of an alert's transition.
 //!
 //! Every channel and every page takes its numbers from [`Facts`], so a message and a page cannot
-//! disagree. [`sentence`] says them in words; the other files each make the body that one kind of
-//! target understands, within its limits whatever the facts contain.
+//! disagree. [`Telling`] is what is known only when a message is sent. [`sentence`] says both in words;
+//! the other files each make the body that one kind of target understands, within its limits whatever
+//! the facts contain.
 //!
 //! To add another kind of target: a variant of `TargetKind`, a file here that makes its body, an arm
 //! in `deliver/sender.rs` and one in `deliver/classify.rs`.
@@ -16,10 +17,12 @@ mod reference;
 pub mod sentence;
 pub mod slack;
 pub mod teams;
+mod telling;
 pub mod text;
 pub mod webhook;
 
 pub use reference::{PinnedKey, Reference, SlackMessage};
+pub use telling::{Actions, Note, Telling};
 
 use detail::Detail;
 pub use facts::{

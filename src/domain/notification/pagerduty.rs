@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Facts, TransitionKind, sentence, text};
+use super::{Facts, Telling, TransitionKind, sentence, text};
 use crate::domain::{attributes::Difference, definition::Severity, delivery::alert_key, format};
 
 /// PagerDuty's own limit is 1024 characters.
@@ -14,7 +14,7 @@ const STRING_CHARS: usize = 200;
 const URL_BYTES: usize = 2_000;
 const MAX_LABELS: usize = 20;
 
-pub fn body(facts: &Facts, routing_key: &str) -> Value {
+pub fn body(facts: &Facts, telling: &Telling, routing_key: &str) -> Value {
     let mut body = json!({
         "routing_key": routing_key,
         "event_action": match facts.kind {
@@ -22,8 +22,8 @@ pub fn body(facts: &Facts, routing_key: &str) -> Value {
             TransitionKind::Resolved => "resolve",
         },
         "dedup_key": alert_key(&facts.slo, facts.group.as_ref(), facts.severity),
-        "payload": payload(facts),
-        "links": links(facts),
+        "payload": payload(facts, telling),
+        "links": links(facts, telling),
     });
     let page = facts.page_url.as_deref();
     if let (TransitionKind::Firing, Some(object)) = (facts.kind, body.as_object_mut()) {
@@ -35,11 +35,13 @@ pub fn body(facts: &Facts, routing_key: &str) -> Value {
     body
 }
 
-fn payload(facts: &Facts) -> Value {
+fn payload(facts: &Facts, telling: &Telling) -> Value {
+    let notes = sentence::notes(telling);
     let summary = format!(
-        "{}. Promise: {}",
+        "{}. Promise: {}{}",
         sentence::headline(facts),
-        sentence::promise(facts)
+        sentence::promise(facts),
+        notes.map_or_else(String::new, |notes| format!(". {notes}")),
     );
     let mut payload = json!({
         "summary": text::plain(&summary, SUMMARY_CHARS),
@@ -53,7 +55,7 @@ fn payload(facts: &Facts) -> Value {
             Some(_) => "slo-limit",
             None => "slo-burn-rate",
         },
-        "custom_details": details(facts),
+        "custom_details": details(facts, telling),
     });
     if let (Some(service), Some(object)) = (&facts.service, payload.as_object_mut()) {
         object.insert(
@@ -65,12 +67,15 @@ fn payload(facts: &Facts) -> Value {
 }
 
 /// What the phone shows below the summary: words, because people read it.
-fn details(facts: &Facts) -> Value {
+fn details(facts: &Facts, telling: &Telling) -> Value {
     let mut details = Map::new();
     let mut tell = |name: &str, value: Value| details.insert(name.to_owned(), value);
     if let (TransitionKind::Resolved, Some(episode)) = (facts.kind, &facts.episode_summary) {
         tell("ended_by", json!(episode.ended_by));
         tell("cost", json!(sentence::cost(facts, episode)));
+    }
+    if let Some(notes) = sentence::notes(telling) {
+        tell("notes", json!(notes));
     }
     if let Some(group) = &facts.group {
         tell("group", json!(text::plain(&group.text(), STRING_CHARS)));
@@ -143,15 +148,15 @@ fn labels(facts: &Facts) -> Value {
     Value::Object(shown.collect())
 }
 
-fn links(facts: &Facts) -> Value {
-    let links = [
-        ("Open the SLO", &facts.page_url),
-        ("Runbook", &facts.runbook),
-    ]
-    .into_iter()
-    .filter_map(|(title, url)| {
-        let url = text::web_address(url.as_deref()?, URL_BYTES)?;
-        Some(json!({ "href": url, "text": title }))
-    });
+fn links(facts: &Facts, telling: &Telling) -> Value {
+    let open = facts.page_url.as_deref().map(|url| ("Open the SLO", url));
+    let runbook = facts.runbook.as_deref().map(|url| ("Runbook", url));
+    let links = open.into_iter().chain(runbook);
+    let links = links
+        .chain(telling.actions.named())
+        .filter_map(|(title, url)| {
+            let url = text::web_address(url, URL_BYTES)?;
+            Some(json!({ "href": url, "text": title }))
+        });
     Value::Array(links.collect())
 }

@@ -6,11 +6,19 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::{
-    EpisodeEnd, EpisodeSummary, Facts, SlowestStage, TransitionKind, WindowFacts, WorstWorkflow,
+    Actions, EpisodeEnd, EpisodeSummary, Facts, Note, SlowestStage, Telling, TransitionKind,
+    WindowFacts, WorstWorkflow,
 };
 use crate::domain::{
-    attributes::Difference, counts::EventCounts, customers::CustomerTotal, definition::Severity,
-    group::Group, names::TraceId, time::Timestamp, workflow::Outcome,
+    attributes::Difference,
+    counts::EventCounts,
+    customers::CustomerTotal,
+    definition::Severity,
+    delivery::Repeat,
+    group::Group,
+    names::{Name, TraceId},
+    time::Timestamp,
+    workflow::Outcome,
 };
 
 const fn counts(late: i64, failed: i64, timeout: i64, good: i64) -> EventCounts {
@@ -89,6 +97,32 @@ fn lost_order() -> WorstWorkflow {
         started_at: Some(Timestamp::from_secs(1_795_328_309)),
         took_secs: Some(11.2),
         ended: false,
+    }
+}
+
+/// Everything that may be known besides the facts when a message is sent, as long as it can be.
+pub(super) fn everything_told() -> Telling {
+    let at = Timestamp::from_secs(1_795_328_700);
+    // 63 characters, as many as a name may have.
+    let longest: Name = "on-call-of-the-payments-and-checkout-teams-in-europe-and-africa"
+        .parse()
+        .unwrap();
+    Telling {
+        repeat: Repeat::Possible,
+        notes: vec![
+            Note::StandsIn {
+                target: longest.clone(),
+            },
+            Note::Delayed {
+                by_secs: 840,
+                meanwhile: Some(longest),
+            },
+            Note::Missed { from: at, to: at },
+        ],
+        actions: Actions {
+            acknowledge: Some("https://slo.example.com/a/acknowledge?sig=1".to_owned()),
+            silence: Some("https://slo.example.com/a/silence?sig=2".to_owned()),
+        },
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{EpisodeEnd, EpisodeSummary, Facts, SlowestStage, TransitionKind, text};
+use super::{EpisodeEnd, EpisodeSummary, Facts, Note, SlowestStage, Telling, TransitionKind, text};
 use crate::domain::{
     attributes::Difference, counts::EventCounts, customers::CustomerTotal, definition::Severity,
     format, limit::LimitStatus, workflow::Outcome,
@@ -271,6 +271,33 @@ fn window(facts: &Facts) -> String {
         || format::window(facts.window_secs),
         |unit| format!("a calendar {}", unit.as_str()),
     )
+}
+
+/// What is to be known of how a message came, in one line; nothing where that is as it should be.
+pub fn notes(telling: &Telling) -> Option<String> {
+    let notes: Vec<String> = telling.notes.iter().map(note).collect();
+    (!notes.is_empty()).then(|| notes.join(". "))
+}
+
+/// `Delayed 14 min, was sent to on-call meanwhile`.
+pub fn note(note: &Note) -> String {
+    match note {
+        Note::Delayed { by_secs, meanwhile } => {
+            let late = format::lasting(Duration::from_secs(*by_secs));
+            let meanwhile = meanwhile.as_ref().map_or_else(String::new, |target| {
+                format!(", was sent to {target} meanwhile")
+            });
+            format!("Delayed {late}{meanwhile}")
+        }
+        Note::StandsIn { target } => {
+            format!("Sent here because {target} cannot be reached")
+        }
+        Note::Missed { from, to } => format!(
+            "Fired and ended while this target could not be reached ({} to {})",
+            format::time_of_day(*from),
+            format::time_of_day(*to),
+        ),
+    }
 }
 
 /// `38 min (06:09 to 06:47 UTC), 655 customers, 2,010 workflows bad, 21 % of the budget spent`.

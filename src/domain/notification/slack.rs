@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 use unicode_segmentation::UnicodeSegmentation as _;
 
-use super::{Detail, EpisodeEnd, Facts, TransitionKind, WorstWorkflow, sentence, text};
+use super::{Detail, EpisodeEnd, Facts, Telling, TransitionKind, WorstWorkflow, sentence, text};
 use crate::domain::{attributes::Difference, delivery::Repeat, format, time::Timestamp};
 
 /// Slack's own limit.
@@ -19,22 +19,23 @@ const URL_BYTES: usize = 1_500;
 const MAX_BLOCKS: usize = 12;
 const MAX_BLOCKS_CHARS: usize = 5_500;
 
-pub fn body(facts: &Facts, repeat: Repeat) -> Value {
-    let blocks = Detail::richest(|detail| blocks(facts, repeat, detail), fits);
+pub fn body(facts: &Facts, telling: &Telling) -> Value {
+    let blocks = Detail::richest(|detail| blocks(facts, telling, detail), fits);
     json!({ "text": push_text(facts), "blocks": blocks })
 }
 
-fn blocks(facts: &Facts, repeat: Repeat, detail: Detail) -> Value {
+fn blocks(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
     let mut blocks = vec![header(facts), section(&summary(facts))];
+    blocks.extend(notes(telling));
     if detail.tells_numbers() {
         blocks.push(numbers(facts));
         if facts.kind == TransitionKind::Firing {
             blocks.extend(in_common(facts, detail.differences()));
         }
         blocks.extend(worst(facts, detail.examples()));
-        blocks.extend(actions(facts));
+        blocks.extend(actions(facts, telling));
     }
-    blocks.push(context(facts, repeat));
+    blocks.push(context(facts, telling));
     Value::Array(blocks)
 }
 
@@ -44,18 +45,21 @@ fn fits(blocks: &Value) -> bool {
 }
 
 /// What follows the first message, in its thread: there it is known what it is about.
-pub fn reply(facts: &Facts, repeat: Repeat) -> Value {
-    let blocks = [
+pub fn reply(facts: &Facts, telling: &Telling) -> Value {
+    let mut blocks = vec![
         section(&format!("*{}*", push_text(facts))),
         section(&summary(facts)),
-        context(facts, repeat),
     ];
+    blocks.extend(notes(telling));
+    blocks.push(context(facts, telling));
     json!({ "text": push_text(facts), "blocks": blocks })
 }
 
 /// What is left where Slack refuses the blocks: the sentence alone.
-pub fn text_only(facts: &Facts) -> Value {
-    json!({ "text": push_text(facts) })
+pub fn text_only(facts: &Facts, telling: &Telling) -> Value {
+    let text = [Some(push_text(facts)), sentence::notes(telling)];
+    let text: Vec<String> = text.into_iter().flatten().collect();
+    json!({ "text": text.join(". ") })
 }
 
 fn push_text(facts: &Facts) -> String {
@@ -176,21 +180,29 @@ fn worst_line(worst: &WorstWorkflow) -> String {
     )
 }
 
-fn actions(facts: &Facts) -> Option<Value> {
-    let button = |label: &str, url: &Option<String>| {
-        let url = text::web_address(url.as_deref()?, URL_BYTES)?;
+fn notes(telling: &Telling) -> Option<Value> {
+    sentence::notes(telling).map(|notes| section(&format!(":information_source: {notes}.")))
+}
+
+fn actions(facts: &Facts, telling: &Telling) -> Option<Value> {
+    let button = |(label, url): (&str, &str)| {
+        let url = text::web_address(url, URL_BYTES)?;
         let label = json!({ "type": "plain_text", "text": label });
         Some(json!({ "type": "button", "text": label, "url": url }))
     };
-    let buttons: Vec<Value> = [("Open", &facts.page_url), ("Runbook", &facts.runbook)]
+    let open = facts.page_url.as_deref().map(|url| ("Open", url));
+    let runbook = facts.runbook.as_deref().map(|url| ("Runbook", url));
+    let buttons: Vec<Value> = open
         .into_iter()
-        .filter_map(|(label, url)| button(label, url))
+        .chain(telling.actions.named())
+        .chain(runbook)
+        .filter_map(button)
         .collect();
     (!buttons.is_empty()).then(|| json!({ "type": "actions", "elements": buttons }))
 }
 
-fn context(facts: &Facts, repeat: Repeat) -> Value {
-    let repeat = match repeat {
+fn context(facts: &Facts, telling: &Telling) -> Value {
+    let repeat = match telling.repeat {
         Repeat::No => "",
         Repeat::Possible => " · may be a repeat",
     };

@@ -4,28 +4,29 @@
 
 use serde_json::{Value, json};
 
-use super::{Detail, Facts, TransitionKind, WorstWorkflow, sentence, text};
+use super::{Detail, Facts, Telling, TransitionKind, WorstWorkflow, sentence, text};
 use crate::domain::{attributes::Difference, delivery::Repeat, format};
 
 const STRING_CHARS: usize = 200;
 const URL_BYTES: usize = 2_000;
 const MAX_BYTES: usize = 25_000;
 
-pub fn body(facts: &Facts, repeat: Repeat) -> Value {
+pub fn body(facts: &Facts, telling: &Telling) -> Value {
     Detail::richest(
-        |detail| message(facts, repeat, detail),
+        |detail| message(facts, telling, detail),
         |message| message.to_string().len() <= MAX_BYTES,
     )
 }
 
 /// What is left where Teams refuses the card: the sentence alone.
-pub fn text_only(facts: &Facts) -> Value {
-    message(facts, Repeat::No, Detail::Sentence)
+pub fn text_only(facts: &Facts, telling: &Telling) -> Value {
+    message(facts, telling, Detail::Sentence)
 }
 
-fn message(facts: &Facts, repeat: Repeat, detail: Detail) -> Value {
+fn message(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
     let mut body = vec![title(facts)];
     body.extend(cost(facts).map(|text| block(&text)));
+    body.extend(sentence::notes(telling).map(|notes| block(&format!("{notes}."))));
     if detail.tells_numbers() {
         body.push(numbers(facts));
         let common = facts.differences.iter().take(detail.differences());
@@ -46,7 +47,7 @@ fn message(facts: &Facts, repeat: Repeat, detail: Detail) -> Value {
             )));
         }
     }
-    body.push(identity(facts, repeat));
+    body.push(identity(facts, telling));
     let mut card = json!({
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",
@@ -54,7 +55,7 @@ fn message(facts: &Facts, repeat: Repeat, detail: Detail) -> Value {
         "msteams": { "width": "Full" },
         "body": body,
     });
-    let actions = actions(facts);
+    let actions = actions(facts, telling);
     if let (true, false, Some(object)) = (
         detail.tells_numbers(),
         actions.is_empty(),
@@ -152,8 +153,8 @@ fn worst_line(worst: &WorstWorkflow) -> String {
     )
 }
 
-fn identity(facts: &Facts, repeat: Repeat) -> Value {
-    let repeat = match repeat {
+fn identity(facts: &Facts, telling: &Telling) -> Value {
+    let repeat = match telling.repeat {
         Repeat::No => "",
         Repeat::Possible => " · may be a repeat",
     };
@@ -168,11 +169,14 @@ fn identity(facts: &Facts, repeat: Repeat) -> Value {
     json!({ "type": "TextBlock", "text": line, "isSubtle": true, "size": "Small", "wrap": true })
 }
 
-fn actions(facts: &Facts) -> Vec<Value> {
-    [("Open", &facts.page_url), ("Runbook", &facts.runbook)]
-        .into_iter()
+fn actions(facts: &Facts, telling: &Telling) -> Vec<Value> {
+    let open = facts.page_url.as_deref().map(|url| ("Open", url));
+    let runbook = facts.runbook.as_deref().map(|url| ("Runbook", url));
+    open.into_iter()
+        .chain(telling.actions.named())
+        .chain(runbook)
         .filter_map(|(title, url)| {
-            let url = text::web_address(url.as_deref()?, URL_BYTES)?;
+            let url = text::web_address(url, URL_BYTES)?;
             Some(json!({ "type": "Action.OpenUrl", "title": title, "url": url }))
         })
         .collect()
@@ -205,15 +209,15 @@ mod tests {
 
     #[test]
     fn teams_is_told_all_facts() {
-        insta::assert_json_snapshot!(body(&sample::firing(), Repeat::Possible));
-        insta::assert_json_snapshot!(body(&sample::resolved(), Repeat::No));
+        insta::assert_json_snapshot!(body(&sample::firing(), &sample::everything_told()));
+        insta::assert_json_snapshot!(body(&sample::resolved(), &Telling::default()));
     }
 
     #[test]
     fn t30_no_string_of_a_user_becomes_a_link_or_a_mention() {
         let mut facts = sample::firing();
         facts.worst[0].label = "[free](https://evil.example) <at>everybody</at> **x**".to_owned();
-        let text = body(&facts, Repeat::No).to_string();
+        let text = body(&facts, &Telling::default()).to_string();
         assert!(
             !text.contains("<at>") && !text.contains("[free]("),
             "{text}"
@@ -224,7 +228,8 @@ mod tests {
     proptest! {
         #[test]
         fn t29_t30_whatever_the_facts_teams_accepts_the_card(facts in sample::arbitrary()) {
-            for body in [body(&facts, Repeat::Possible), text_only(&facts)] {
+            let told = sample::everything_told();
+            for body in [body(&facts, &told), text_only(&facts, &told)] {
                 let text = body.to_string();
                 prop_assert!(text.len() <= 28_000, "{} bytes", text.len());
                 prop_assert!(!text.contains(['<', '>']), "{text}");

@@ -3,10 +3,9 @@
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::{EpisodeEnd, Facts, pagerduty, sample, sentence, slack, webhook};
+use super::{EpisodeEnd, Facts, Telling, pagerduty, sample, sentence, slack, webhook};
 use crate::domain::{
     definition::{Limit, Severity},
-    delivery::Repeat,
     limit::{LimitStatus, Standing},
     status::WindowStatus,
 };
@@ -33,20 +32,20 @@ fn every_kind_of_target_is_told_which_group_it_is() {
         "PAGE 412 of 9,120 customers, 1,240 of 9,310 workflows bad (13.3 %) in 1 h, mostly late; \
          budget gone in 4 h 52 min at this pace: Che…, rollback, (none)"
     );
-    let slack = slack::body(&facts, Repeat::No).to_string();
+    let slack = slack::body(&facts, &Telling::default()).to_string();
     assert!(
         slack.contains("`deployment.kind = rollback, region = (none)`"),
         "{slack}"
     );
-    let event = pagerduty::body(&facts, "R0");
+    let event = pagerduty::body(&facts, &Telling::default(), "R0");
     assert_eq!(
         event["payload"]["custom_details"]["group"],
         "deployment.kind = rollback, region = (none)"
     );
-    let hook = &webhook::body(&facts)["data"];
+    let hook = &webhook::body(&facts, &Telling::default())["data"];
     assert_eq!(hook["group"]["deployment.kind"], "rollback");
     assert_eq!(hook["alert_key"], event["dedup_key"]);
-    let of_slo = pagerduty::body(&sample::firing(), "R0");
+    let of_slo = pagerduty::body(&sample::firing(), &Telling::default(), "R0");
     assert_ne!(event["dedup_key"], of_slo["dedup_key"]);
 }
 
@@ -61,14 +60,14 @@ fn an_alert_whose_slo_was_removed_is_not_called_resolved() {
         "No longer watched after 38 min, 655 customers, 2,010 workflows bad, \
          21 % of the budget spent: Checkout speed"
     );
-    let slack = slack::body(&facts, Repeat::No).to_string();
+    let slack = slack::body(&facts, &Telling::default()).to_string();
     assert!(slack.contains("nobody knows whether it is over"), "{slack}");
     assert!(!slack.contains("Resolved"), "{slack}");
-    let event = pagerduty::body(&facts, "R0");
+    let event = pagerduty::body(&facts, &Telling::default(), "R0");
     assert_eq!(event["event_action"], "resolve");
     assert_eq!(event["payload"]["custom_details"]["ended_by"], "undeclared");
     assert_eq!(
-        webhook::body(&facts)["data"]["cost"]["ended_by"],
+        webhook::body(&facts, &Telling::default())["data"]["cost"]["ended_by"],
         "undeclared"
     );
 }
@@ -107,12 +106,12 @@ fn a_rule_on_a_limit_is_told_by_where_its_number_is_and_not_as_a_burn_rate() {
             "PAGE {told}; 1,240 of 9,310 workflows bad (13.3 %) in 1 h, mostly late: Checkout speed"
         )
     );
-    let slack = slack::body(&facts, Repeat::No).to_string();
+    let slack = slack::body(&facts, &Telling::default()).to_string();
     assert!(slack.contains(&format!("*Limit*\\n{told}")), "{slack}");
-    let event = &pagerduty::body(&facts, "R0")["payload"];
+    let event = &pagerduty::body(&facts, &Telling::default(), "R0")["payload"];
     assert_eq!(event["class"], "slo-limit");
     assert_eq!(event["custom_details"]["limit"], told);
-    let hook = &webhook::body(&facts)["data"];
+    let hook = &webhook::body(&facts, &Telling::default())["data"];
     assert_eq!(hook["factor"], Value::Null);
     assert_eq!(hook["limit"]["text"], told);
     assert_eq!(hook["limit"]["rule"]["kind"], "budget_spent");
@@ -122,20 +121,28 @@ fn a_rule_on_a_limit_is_told_by_where_its_number_is_and_not_as_a_burn_rate() {
 
 #[test]
 fn slack_is_told_all_facts() {
-    insta::assert_json_snapshot!(slack::body(&sample::firing(), Repeat::Possible));
-    insta::assert_json_snapshot!(slack::body(&sample::resolved(), Repeat::No));
+    insta::assert_json_snapshot!(slack::body(&sample::firing(), &sample::everything_told()));
+    insta::assert_json_snapshot!(slack::body(&sample::resolved(), &Telling::default()));
 }
 
 #[test]
 fn pagerduty_is_told_all_facts_under_one_key() {
-    insta::assert_json_snapshot!(pagerduty::body(&sample::firing(), "R0"));
-    insta::assert_json_snapshot!(pagerduty::body(&sample::resolved(), "R0"));
+    insta::assert_json_snapshot!(pagerduty::body(
+        &sample::firing(),
+        &sample::everything_told(),
+        "R0"
+    ));
+    insta::assert_json_snapshot!(pagerduty::body(
+        &sample::resolved(),
+        &Telling::default(),
+        "R0"
+    ));
 }
 
 #[test]
 fn a_webhook_is_told_all_facts() {
-    insta::assert_json_snapshot!(webhook::body(&sample::firing()));
-    insta::assert_json_snapshot!(webhook::body(&sample::resolved()));
+    insta::assert_json_snapshot!(webhook::body(&sample::firing(), &sample::everything_told()));
+    insta::assert_json_snapshot!(webhook::body(&sample::resolved(), &Telling::default()));
 }
 
 #[test]
@@ -146,13 +153,13 @@ fn t29_a_message_that_is_too_long_drops_its_examples_first() {
     facts.worst = vec![facts.worst[0].clone(); 3];
     let long = |bytes| Some(format!("https://a.example/{}", "x".repeat(bytes)));
     let examples = |facts: &Facts| {
-        let text = slack::body(facts, Repeat::No).to_string();
+        let text = slack::body(facts, &Telling::default()).to_string();
         text.matches("trace `").count()
     };
     assert_eq!(examples(&facts), 3);
     (facts.page_url, facts.runbook) = (long(1_450), long(1_450));
     assert_eq!(examples(&facts), 1);
-    let text = slack::body(&facts, Repeat::No).to_string();
+    let text = slack::body(&facts, &Telling::default()).to_string();
     assert!(text.contains("Budget left"), "what counts stays: {text}");
 }
 
@@ -166,16 +173,16 @@ proptest! {
 
     #[test]
     fn t29_t30_whatever_the_facts_slack_accepts_the_message(facts in sample::arbitrary()) {
-        let body = slack::body(&facts, Repeat::Possible);
+        let body = slack::body(&facts, &sample::everything_told());
         check_slack(&body)?;
-        check_slack(&slack::reply(&facts, Repeat::Possible))?;
-        let text = slack::text_only(&facts).to_string();
+        check_slack(&slack::reply(&facts, &sample::everything_told()))?;
+        let text = slack::text_only(&facts, &sample::everything_told()).to_string();
         prop_assert!(!has_mention(&text), "{text}");
     }
 
     #[test]
     fn t29_whatever_the_facts_pagerduty_accepts_the_event(facts in sample::arbitrary()) {
-        let body = pagerduty::body(&facts, "0123456789abcdef0123456789abcdef");
+        let body = pagerduty::body(&facts, &sample::everything_told(), "0123456789abcdef0123456789abcdef");
         prop_assert!(chars(&body["payload"]["summary"]) <= 1_024);
         prop_assert!(chars(&body["payload"]["summary"]) > 0);
         prop_assert!(chars(&body["dedup_key"]) <= 255);
@@ -188,7 +195,7 @@ proptest! {
 
     #[test]
     fn t29_whatever_the_facts_a_webhook_is_below_20_kb(facts in sample::arbitrary()) {
-        let body = webhook::body(&facts);
+        let body = webhook::body(&facts, &sample::everything_told());
         prop_assert!(body.to_string().len() < 20_000, "{} bytes", body.to_string().len());
         reparses(&body)?;
     }

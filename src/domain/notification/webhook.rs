@@ -6,8 +6,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    Detail, EpisodeSummary, Facts, SlowestStage, TransitionKind, WindowFacts, WorstWorkflow,
-    sentence, text,
+    Detail, EpisodeSummary, Facts, Note, SlowestStage, Telling, TransitionKind, WindowFacts,
+    WorstWorkflow, sentence, text,
 };
 use crate::domain::{
     attributes::Difference, delivery::alert_key, format, group::Group, limit::LimitStatus,
@@ -20,25 +20,25 @@ const LABEL_CHARS: usize = 200;
 const STRING_CHARS: usize = 300;
 const URL_BYTES: usize = 2_000;
 
-pub fn body(facts: &Facts) -> Value {
+pub fn body(facts: &Facts, telling: &Telling) -> Value {
     Detail::richest(
-        |detail| message(facts, detail),
+        |detail| message(facts, telling, detail),
         |message| message.to_string().len() <= MAX_BYTES,
     )
 }
 
-fn message(facts: &Facts, detail: Detail) -> Value {
+fn message(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
     json!({
         "type": match facts.kind {
             TransitionKind::Firing => "slo.alert.firing",
             TransitionKind::Resolved => "slo.alert.resolved",
         },
         "timestamp": facts.evaluated_at,
-        "data": data(facts, detail),
+        "data": data(facts, telling, detail),
     })
 }
 
-fn data(facts: &Facts, detail: Detail) -> Value {
+fn data(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
     let most = if detail.tells_numbers() {
         MAX_LABELS
     } else {
@@ -86,10 +86,26 @@ fn data(facts: &Facts, detail: Detail) -> Value {
         "slowest_stage": facts.slowest_stage.as_ref().map(slowest),
         "worst": facts.worst.iter().take(detail.examples()).map(worst).collect::<Vec<_>>(),
         "in_common": facts.differences.iter().take(detail.differences()).map(in_common).collect::<Vec<_>>(),
-        "runbook_url": facts.runbook.as_deref().and_then(|url| text::web_address(url, URL_BYTES)),
-        "page_url": facts.page_url.as_deref().and_then(|url| text::web_address(url, URL_BYTES)),
+        "runbook_url": address(&facts.runbook),
+        "page_url": address(&facts.page_url),
         "cost": facts.episode_summary.as_ref().map(cost),
+        "notes": telling.notes.iter().map(note).collect::<Vec<_>>(),
+        "acknowledge_url": address(&telling.actions.acknowledge),
+        "silence_url": address(&telling.actions.silence),
     })
+}
+
+fn address(url: &Option<String>) -> Option<&str> {
+    text::web_address(url.as_deref()?, URL_BYTES)
+}
+
+/// Its kind and numbers, and the words that people are told.
+fn note(note: &Note) -> Value {
+    let mut told = json!(note);
+    if let Some(object) = told.as_object_mut() {
+        object.insert("text".to_owned(), json!(sentence::note(note)));
+    }
+    told
 }
 
 /// By attribute; a value that is missing or stands for many reads as on the pages.

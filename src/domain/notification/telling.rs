@@ -1,0 +1,62 @@
+//! What is known only when a message is sent, and so is not frozen with the facts.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::domain::{delivery::Repeat, names::Name, time::Timestamp};
+
+/// How one message tells its facts. What stays the same over all tries and targets belongs into
+/// [`Facts`](super::Facts) instead.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Telling {
+    pub repeat: Repeat,
+    /// Said in every channel in the same words: [`sentence::note`](super::sentence::note).
+    pub notes: Vec<Note>,
+    pub actions: Actions,
+}
+
+/// What a reader must know of the way that a message took.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Note {
+    /// It could not be told when it happened; `meanwhile` was told in its stead.
+    Delayed {
+        #[serde(rename = "by_seconds")]
+        by_secs: u64,
+        meanwhile: Option<Name>,
+    },
+    /// The message was meant for another target, which it has not reached.
+    StandsIn { target: Name },
+    /// The alert fired and was over before the target could be reached, so both are told at once.
+    Missed { from: Timestamp, to: Timestamp },
+}
+
+/// Addresses at which a reader can act. They are signed and expire, so each message has its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Actions {
+    pub acknowledge: Option<String>,
+    /// For an hour.
+    pub silence: Option<String>,
+}
+
+impl Actions {
+    /// What a button or link says, and where it leads.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        [
+            ("Acknowledge", &self.acknowledge),
+            ("Silence 1 h", &self.silence),
+        ]
+        .into_iter()
+        .filter_map(|(title, url)| Some((title, url.as_deref()?)))
+    }
+}
+
+impl Note {
+    pub fn delayed(by: Duration, meanwhile: Option<Name>) -> Self {
+        Self::Delayed {
+            by_secs: by.as_secs(),
+            meanwhile,
+        }
+    }
+}
