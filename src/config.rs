@@ -139,6 +139,16 @@ pub struct DeliveryConfig {
         default_value = "80,443,8443"
     )]
     pub target_ports: Vec<u16>,
+    /// How long a chat service, PagerDuty or an Alertmanager may take to answer
+    #[arg(long, env = "THROUGHLINE_CHAT_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub chat_timeout: Duration,
+    /// How long a webhook may take to answer
+    #[arg(long, env = "THROUGHLINE_WEBHOOK_TIMEOUT", value_name = "DURATION", default_value = "20s", value_parser = duration)]
+    pub webhook_timeout: Duration,
+    /// How long a replica may take over a notification before another sends it: twice the longer
+    /// timeout and 5s at least
+    #[arg(long, env = "THROUGHLINE_DELIVERY_LEASE", value_name = "DURATION", default_value = "1m", value_parser = duration)]
+    pub delivery_lease: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,6 +168,9 @@ impl DeliveryConfig {
         Self {
             allow_private_targets: loopback.map(IpNet::from).map(PrivateRange::Range).to_vec(),
             target_ports: Vec::new(),
+            chat_timeout: Duration::from_secs(10),
+            webhook_timeout: Duration::from_secs(20),
+            delivery_lease: Duration::from_mins(1),
         }
     }
 
@@ -275,6 +288,7 @@ mod tests {
         let config = DeliveryConfig {
             allow_private_targets: vec![PrivateRange::None],
             target_ports: vec![443],
+            ..DeliveryConfig::to_this_machine()
         };
         assert_eq!(config.private_ranges(), Vec::new());
     }

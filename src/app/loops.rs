@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use anyhow::Context as _;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{Mutex, watch},
@@ -162,6 +163,9 @@ impl Loops {
         let ports = delivery.target_ports.clone();
         let settings = DeliverSettings {
             addresses: AddressPolicy::new(delivery.private_ranges(), ports),
+            chat_timeout: delivery.chat_timeout,
+            webhook_timeout: delivery.webhook_timeout,
+            lease: delivery.delivery_lease,
             ..DeliverSettings::default()
         };
         let (store, catalog) = (self.store.clone(), self.in_force.catalog.clone());
@@ -174,7 +178,8 @@ impl Loops {
                     async move { Ok(reminder.tick(now).await?) }
                 }),
         );
-        let deliverer = Deliverer::new(store, catalog, settings)?;
+        let deliverer = Deliverer::new(store, catalog, settings)
+            .context("cannot deliver with these settings: choose another `--delivery-lease`")?;
         let dispatcher = Arc::new(Mutex::new(Dispatcher::new(deliverer)));
         let looping = periodic.clone().run("deliver", SECOND, {
             let (dispatcher, metrics) = (Arc::clone(&dispatcher), self.metrics.clone());

@@ -113,3 +113,12 @@ async fn definitions_with_errors_are_named_with_file_and_line_at_the_first_start
     assert!(said.contains("orders.yaml:6:"), "{said}");
     assert!(said.contains("are refused, and there are none"), "{said}");
 }
+
+#[tokio::test]
+async fn a_lease_that_a_slow_target_could_outlast_is_refused_with_its_flag() {
+    let database = TestDatabase::create().await;
+    let site = Site::on(&database, ORDERS).flag("--delivery-lease", "10s");
+    let said = failure(&site).await;
+    assert!(said.contains("`--delivery-lease`"), "{said}");
+    assert!(said.contains("at least 45s"), "{said}");
+}
