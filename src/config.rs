@@ -198,6 +198,18 @@ pub struct PagesConfig {
     pub listen: SocketAddr,
 }
 
+/// Where tests leave their wishes for the process to die; nobody else has any.
+#[derive(Clone, Debug, Args)]
+pub struct FailpointConfig {
+    #[arg(
+        long,
+        env = "THROUGHLINE_FAILPOINTS",
+        value_name = "FOLDER",
+        hide = true
+    )]
+    pub failpoints: Option<PathBuf>,
+}
+
 /// How the process logs; for every command.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Logging")]

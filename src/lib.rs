@@ -37,6 +37,7 @@ pub mod deliver;
 pub mod demo;
 pub mod domain;
 pub mod evaluate;
+pub mod failpoint;
 pub mod ingest;
 pub mod postgres;
 pub mod store;

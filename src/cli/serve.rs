@@ -7,7 +7,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::{App, database::Database, shutdown},
     clock::Clock,
-    config::{Config, Environment},
+    config::{Config, Environment, FailpointConfig},
+    failpoint,
 };
 
 /// Run the service: receive spans, judge workflows, alert
@@ -15,9 +16,14 @@ use crate::{
 pub struct ServeArgs {
     #[command(flatten)]
     config: Config,
+    #[command(flatten)]
+    wishes: FailpointConfig,
 }
 
 pub fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
+    if let Some(folder) = args.wishes.failpoints {
+        failpoint::arm(folder);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

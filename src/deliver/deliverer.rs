@@ -19,6 +19,7 @@ use crate::{
         retry::{Attempts, Retry, RetryPolicy},
         time::Timestamp,
     },
+    failpoint::{self, Step},
     store::{Claim, ClaimedDelivery, Lease, Settlement, Store, StoreError},
 };
 
@@ -173,6 +174,9 @@ impl Deliverer {
             });
         }
         tx.commit().await?;
+        if !errands.is_empty() {
+            failpoint::reach(Step::DeliveriesClaimed);
+        }
         Ok(errands)
     }
 
@@ -183,7 +187,11 @@ impl Deliverer {
         now: Timestamp,
     ) -> Result<DeliveryReport, StoreError> {
         let started = Instant::now();
-        let tried = self.sender.attempt(target, &errand, now).await;
+        let tried = tokio::select! {
+            tried = self.sender.attempt(target, &errand, now) => tried,
+            never = failpoint::wait_at(Step::AnswerAwaited) => match never {},
+        };
+        failpoint::reach(Step::DeliveryAnswered);
         let took = started.elapsed();
         self.settle(target, &errand.delivery, tried, (now, took))
             .await
@@ -230,6 +238,7 @@ impl Deliverer {
             .settle_delivery(claimed.id, claimed.lease_token, settlement)
             .await?;
         tx.commit().await?;
+        failpoint::reach(Step::DeliverySettled);
         if lease == Lease::Lost {
             tracing::warn!(delivery.id = claimed.id, "lost the lease of a delivery");
         }

@@ -33,6 +33,7 @@ use crate::{
         status::{AlertStatus, Measured, RuleStatuses, SloStatus},
         time::Timestamp,
     },
+    failpoint::{self, Step as Failpoint},
     store::{AlertTransition, Declaration, DueSlo, News, Store, StoreError},
 };
 use facts::Occasion;
@@ -205,6 +206,7 @@ impl Evaluator {
             tx.commit().await?;
             return Ok(true);
         };
+        failpoint::reach(Failpoint::AlertSwapped);
         let occasion = Occasion {
             slo: step.slo,
             severity: step.severity,
@@ -233,6 +235,7 @@ impl Evaluator {
             );
         }
         tx.commit().await?;
+        failpoint::reach(Failpoint::TransitionCommitted);
         Ok(true)
     }
 }

@@ -7,16 +7,17 @@ use std::{
 };
 
 /// Modules that `crate::` may lead to, from each module.
-const MAY_USE: [(&str, &[&str]); 13] = [
+const MAY_USE: [(&str, &[&str]); 14] = [
     ("domain", &[]),
     ("postgres", &[]),
     ("clock", &["domain"]),
+    ("failpoint", &[]),
     ("config", &["domain", "postgres"]),
     ("telemetry", &["config"]),
     ("store", &["domain"]),
     ("ingest", &["clock", "domain", "store", "telemetry"]),
-    ("evaluate", &["domain", "store"]),
-    ("deliver", &["domain", "store"]),
+    ("evaluate", &["domain", "failpoint", "store"]),
+    ("deliver", &["domain", "failpoint", "store"]),
     ("web", &["clock", "domain", "store"]),
     (
         "app",
@@ -36,7 +37,15 @@ const MAY_USE: [(&str, &[&str]); 13] = [
     ("demo", &["app", "clock", "config", "domain", "store"]),
     (
         "cli",
-        &["app", "clock", "config", "demo", "domain", "telemetry"],
+        &[
+            "app",
+            "clock",
+            "config",
+            "demo",
+            "domain",
+            "failpoint",
+            "telemetry",
+        ],
     ),
 ];
 
