@@ -9,6 +9,7 @@
 
 mod architecture;
 mod calendar;
+mod catalogue;
 mod counts_and_claims;
 mod customers;
 mod delivery;
