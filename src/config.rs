@@ -196,6 +196,17 @@ pub struct PagesConfig {
         default_value = "0.0.0.0:8080"
     )]
     pub listen: SocketAddr,
+    /// The header in which a reverse proxy says who asks; it must set or remove it in every request
+    #[arg(
+        long,
+        env = "THROUGHLINE_USER_HEADER",
+        value_name = "HEADER",
+        default_value = "x-forwarded-user"
+    )]
+    pub user_header: String,
+    /// Refuse requests that write (silence, acknowledge ...) without that header
+    #[arg(long, env = "THROUGHLINE_REQUIRE_USER")]
+    pub require_user: bool,
 }
 
 /// Where tests leave their wishes for the process to die; nobody else has any.

@@ -214,6 +214,7 @@ impl Loops {
                         let mut tx = store.begin("trim the samples of events").await?;
                         let sampled = TimeRange::ending_at(now, REMEMBERED * 2);
                         tx.trim_samples(sampled).await?;
+                        tx.forget_requests(now - DAY).await?;
                         tx.commit().await?;
                         let mut tx = store.begin("drop customers of long ago").await?;
                         let days = longest_window(&catalog).max(horizon) + DAY * 3;

@@ -29,6 +29,7 @@ use crate::{
     config::Config,
     domain::{
         classify::TimeLimits,
+        signing::SigningKey,
         time::{TimeRange, Timestamp},
         watermark::{OutageLimits, ReplicaId},
         workflow::Judging,
@@ -43,7 +44,7 @@ use crate::{
     },
     store::{Store, Writer},
     telemetry::metrics::Metrics,
-    web::{self, IngestFacts, IngestProbe, Listening, WebState},
+    web::{self, Anonymous, IngestFacts, IngestProbe, Listening, WebState, WriteRules},
 };
 
 /// Everything that is needed to serve, ready and bound.
@@ -55,6 +56,7 @@ pub struct App {
     database: Database,
     keeper: CatalogKeeper,
     in_force: InForce,
+    signing_key: SigningKey,
     listeners: Listeners,
 }
 
@@ -82,6 +84,7 @@ impl App {
         prepare(&store, clock.now(), config.receiver.horizon).await?;
         let (mut keeper, in_force) =
             CatalogKeeper::new(config.definitions.folder.clone(), store, metrics.clone());
+        let signing_key = signing_key(&database.store, clock.now()).await?;
         keeper.start(clock.now()).await?;
         Ok(Self {
             config,
@@ -90,6 +93,7 @@ impl App {
             database,
             keeper,
             in_force,
+            signing_key,
             listeners,
         })
     }
@@ -188,6 +192,8 @@ impl App {
                 otlp_grpc: addresses.otlp_grpc,
                 otlp_http: addresses.otlp_http,
             },
+            writes: write_rules(&self.config),
+            signing_key: self.signing_key.clone(),
             metrics: self.metrics.registry.clone(),
             version: env!("CARGO_PKG_VERSION"),
         }
@@ -232,6 +238,28 @@ async fn prepare(store: &Store, now: Timestamp, horizon: Duration) -> anyhow::Re
         .await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// The key that the replicas share; the first of them draws it.
+async fn signing_key(store: &Store, now: Timestamp) -> anyhow::Result<SigningKey> {
+    let mut tx = store.begin("read the signing key").await?;
+    let key = tx
+        .signing_key(&SigningKey::new(rand::random()), now)
+        .await?;
+    tx.commit().await?;
+    Ok(key)
+}
+
+fn write_rules(config: &Config) -> WriteRules {
+    WriteRules {
+        user_header: config.pages.user_header.to_ascii_lowercase(),
+        anonymous: if config.pages.require_user {
+            Anonymous::MayRead
+        } else {
+            Anonymous::MayWrite
+        },
+        public_url: config.evaluation.public_url.clone(),
+    }
 }
 
 fn facts(metrics: &Metrics) -> IngestFacts {

@@ -1,5 +1,6 @@
 //! The commands: arguments in, text and an exit code out.
 
+pub mod api;
 pub mod demo;
 pub mod problems;
 pub mod schema;

@@ -81,7 +81,11 @@ mod tests {
                 public_url: None,
             },
             delivery: DeliveryConfig::to_this_machine(),
-            pages: PagesConfig { listen },
+            pages: PagesConfig {
+                listen,
+                user_header: "x-forwarded-user".to_owned(),
+                require_user: false,
+            },
         }
     }
 

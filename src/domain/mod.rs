@@ -11,7 +11,7 @@
 //! [`exclusion`], what is left out; [`burn_rate`], what the counts mean for the budget; [`condition`]
 //! and [`limit`], what a rule says of them; [`alert`], the state over time; [`inhibition`], when it
 //! tells nothing new; [`status`], what is shown; [`notification`], what is told; [`delivery`] and
-//! [`retry`], to whom and how often.
+//! [`retry`], to whom and how often; [`signing`], what an address in a message may do.
 #![deny(
     clippy::wildcard_enum_match_arm,
     clippy::indexing_slicing,
@@ -43,6 +43,7 @@ pub mod retry;
 pub mod sampling;
 pub mod selector;
 pub mod series;
+pub mod signing;
 pub mod span;
 pub mod stages;
 pub mod started_at;

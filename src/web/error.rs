@@ -19,6 +19,19 @@ pub(super) enum WebError {
     NoSuchGroup { slo: String, group: String },
     #[error("there is nothing at this address")]
     NoSuchPage,
+    #[error("this request was not sent by a page of this service")]
+    CrossOrigin,
+    #[error("the API takes JSON only")]
+    NotJson,
+    #[error("nobody says who asks: the header `{header}` is missing")]
+    Unknown { header: String },
+    /// What is wrong with the body, in one phrase.
+    #[error("the request cannot be understood: {0}")]
+    Unreadable(String),
+    #[error("the header `Idempotency-Key` is empty or longer than 255 characters")]
+    BadIdempotencyKey,
+    #[error("this `Idempotency-Key` was used for another request")]
+    OtherRequest,
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("cannot write the page")]
@@ -41,6 +54,10 @@ impl WebError {
             | Self::RemovedSlo { .. }
             | Self::NoSuchGroup { .. }
             | Self::NoSuchPage => StatusCode::NOT_FOUND,
+            Self::CrossOrigin | Self::Unknown { .. } => StatusCode::FORBIDDEN,
+            Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Unreadable(_) | Self::BadIdempotencyKey => StatusCode::BAD_REQUEST,
+            Self::OtherRequest => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Template(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -66,6 +83,33 @@ impl WebError {
             Self::NoSuchPage => (
                 self.to_string(),
                 "the overview links to everything that there is",
+                None,
+            ),
+            Self::CrossOrigin => (
+                self.to_string(),
+                "open the page again here and repeat it; behind a proxy that changes `Host`, \
+                 set `--public-url` to the address that people use",
+                None,
+            ),
+            Self::NotJson => (
+                self.to_string(),
+                "send the header `Content-Type: application/json`",
+                None,
+            ),
+            Self::Unknown { .. } => (
+                self.to_string(),
+                "this service was told to let nobody write without it; the proxy before it sets it",
+                None,
+            ),
+            Self::Unreadable(_) => (
+                self.to_string(),
+                "mend it and send it again; nothing was changed",
+                None,
+            ),
+            Self::BadIdempotencyKey => (self.to_string(), "a random UUID makes a good one", None),
+            Self::OtherRequest => (
+                self.to_string(),
+                "take a new key for every new request; nothing was changed",
                 None,
             ),
             Self::Store(_) => (

@@ -1,7 +1,7 @@
 //! The pages, their JSON twins, and what machines ask: everything on one port.
 //!
 //! A handler builds one view from the database; the page and the API are two prints of it, so they
-//! cannot disagree. Nothing here writes. Every page works without script, and nothing is loaded from
+//! cannot disagree. What writes passes a guard ([`write`]). Every page works without script, and nothing is loaded from
 //! anywhere else.
 //!
 //! To add a page: a file with a `View: Serialize` and a template of the same name, two routes here
@@ -24,11 +24,14 @@ mod sentence;
 mod slo;
 mod state;
 mod summary;
+#[expect(dead_code, reason = "the first handlers that write come next")]
+mod write;
 
 use axum::{
     Router,
     extract::State,
     http::{HeaderName, HeaderValue},
+    middleware,
     response::Response,
     routing::get,
 };
@@ -39,6 +42,7 @@ use tower_http::{
 
 pub use first_run::FIRST_SLO;
 pub use state::{DefinitionsStatus, IngestFacts, IngestProbe, Listening, WebState};
+pub use write::{Anonymous, WriteRules};
 
 /// Scripts, styles and data come from here and nowhere else; no inline script or style runs.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
@@ -79,6 +83,7 @@ pub fn router(state: WebState) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::get))
         .fallback(not_found)
+        .layer(middleware::from_fn_with_state(state.clone(), write::guard))
         .with_state(state)
         .layer(CompressionLayer::new())
         .layer(CatchPanicLayer::new());

@@ -77,6 +77,12 @@ impl<S: Sync> FromRequestParts<S> for Asked {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(parts))
+    }
+}
+
+impl Asked {
+    pub(super) fn of(parts: &Parts) -> Self {
         let text = |name| {
             parts
                 .headers
@@ -85,18 +91,16 @@ impl<S: Sync> FromRequestParts<S> for Asked {
         };
         let accept = text(header::ACCEPT).unwrap_or_default();
         let wants_json = accept.contains("application/json") && !accept.contains("text/html");
-        Ok(Self {
+        Self {
             format: if wants_json || parts.uri.path().starts_with("/api/") {
                 Format::Json
             } else {
                 Format::Html
             },
             if_none_match: text(header::IF_NONE_MATCH).map(str::to_owned),
-        })
+        }
     }
-}
 
-impl Asked {
     /// Answers with the view itself as JSON, or with the page that `page` makes from it.
     pub(super) fn reply<V: Serialize, P: Template>(
         &self,

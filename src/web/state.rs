@@ -4,9 +4,10 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 
 use tokio::sync::watch;
 
+use super::write::WriteRules;
 use crate::{
     clock::Clock,
-    domain::{definition::Catalog, time::Timestamp},
+    domain::{definition::Catalog, signing::SigningKey, time::Timestamp},
     store::Store,
 };
 
@@ -19,6 +20,8 @@ pub struct WebState {
     pub definitions: watch::Receiver<Arc<DefinitionsStatus>>,
     pub ingest: IngestProbe,
     pub listening: Listening,
+    pub writes: WriteRules,
+    pub signing_key: SigningKey,
     /// The process's own metrics; what is read from the database is added at each scrape.
     pub metrics: prometheus::Registry,
     pub version: &'static str,

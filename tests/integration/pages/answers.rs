@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::Value;
 use throughline::{
     clock::Clock,
+    domain::signing::SigningKey,
     store::Store,
     web::{DefinitionsStatus, IngestFacts, IngestProbe, Listening, WebState, router},
 };
@@ -251,6 +252,8 @@ async fn readiness_gives_its_reasons_and_liveness_needs_none() {
             otlp_grpc: "127.0.0.1:4317".parse().unwrap(),
             otlp_http: "127.0.0.1:4318".parse().unwrap(),
         },
+        writes: fixture::write_rules(),
+        signing_key: SigningKey::new([7; 32]),
         metrics: prometheus::Registry::new(),
         version: "0",
     });

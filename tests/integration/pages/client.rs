@@ -30,12 +30,37 @@ pub(super) async fn get(router: &Router, path: &str) -> Answer {
 }
 
 pub(super) async fn get_with(router: &Router, path: &str, headers: &[(&str, &str)]) -> Answer {
+    send(router, Request::get(path), headers, "").await
+}
+
+/// Asks for something to be done, as a program does.
+pub(super) async fn post_json(router: &Router, path: &str, body: &serde_json::Value) -> Answer {
+    let headers = [("content-type", "application/json")];
+    post_with(router, path, &headers, &body.to_string()).await
+}
+
+pub(super) async fn post_with(
+    router: &Router,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
+    send(router, Request::post(path), headers, body).await
+}
+
+async fn send(
+    router: &Router,
+    request: axum::http::request::Builder,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
     let request = headers
         .iter()
-        .fold(Request::get(path), |request, (name, value)| {
+        .fold(request, |request, (name, value)| {
             request.header(*name, *value)
         })
-        .body(Body::empty())
+        .header("content-length", body.len())
+        .body(Body::from(body.to_owned()))
         .unwrap();
     let response = router.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();

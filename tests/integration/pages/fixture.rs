@@ -13,10 +13,14 @@ use throughline::{
         },
         names::Name,
         selector::Selector,
+        signing::SigningKey,
         span::AttributeScope,
         time::Timestamp,
     },
-    web::{self, DefinitionsStatus, IngestFacts, IngestProbe, Listening, WebState},
+    web::{
+        self, Anonymous, DefinitionsStatus, IngestFacts, IngestProbe, Listening, WebState,
+        WriteRules,
+    },
 };
 use tokio::sync::watch;
 
@@ -156,6 +160,8 @@ fn shop(database: TestDatabase, catalog: Catalog, facts: IngestFacts) -> Shop {
             otlp_grpc: "0.0.0.0:4317".parse().unwrap(),
             otlp_http: "0.0.0.0:4318".parse().unwrap(),
         },
+        writes: write_rules(),
+        signing_key: SigningKey::new([7; 32]),
         metrics: prometheus::Registry::new(),
         version: "0.1.0",
     };
@@ -165,6 +171,14 @@ fn shop(database: TestDatabase, catalog: Catalog, facts: IngestFacts) -> Shop {
         database,
         definitions,
         catalog: catalog_sender,
+    }
+}
+
+pub(super) fn write_rules() -> WriteRules {
+    WriteRules {
+        user_header: "x-forwarded-user".to_owned(),
+        anonymous: Anonymous::MayWrite,
+        public_url: None,
     }
 }
 

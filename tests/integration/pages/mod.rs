@@ -10,6 +10,7 @@ mod groups;
 mod people;
 mod stages;
 mod status;
+mod writes;
 
 use std::collections::BTreeSet;
 

@@ -1,0 +1,209 @@
+//! A running service as the commands that talk to one see it: its HTTP API.
+
+use std::{fmt, io::Write as _, process::ExitCode, time::Duration};
+
+use reqwest::{Client, Method, StatusCode, redirect::Policy};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+/// The pages answer within milliseconds; a service that takes longer than this is as good as away.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Which service is asked.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ServerArgs {
+    /// The running service to talk to
+    #[arg(
+        long,
+        env = "THROUGHLINE_SERVER",
+        value_name = "URL",
+        default_value = "http://localhost:8080"
+    )]
+    server: String,
+}
+
+/// Asks one service and waits for each answer.
+#[derive(Debug)]
+pub struct Api {
+    runtime: Runtime,
+    client: Client,
+    server: String,
+}
+
+/// Why there is no answer to show.
+#[derive(Debug)]
+pub enum ApiError {
+    /// It cannot be told whether the service has done anything.
+    Unanswered { server: String, cause: String },
+    /// What the service says of it.
+    Refused(Explanation),
+}
+
+/// How the API explains a refusal.
+#[derive(Debug, Deserialize)]
+pub struct Explanation {
+    error: String,
+    #[serde(default)]
+    help: String,
+    did_you_mean: Option<String>,
+}
+
+impl Api {
+    pub fn new(args: &ServerArgs) -> anyhow::Result<Self> {
+        // Fails only if the process has chosen a provider before, which then is as good.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        Ok(Self {
+            runtime: tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?,
+            client: Client::builder()
+                .timeout(PATIENCE)
+                // A proxy that asks for a login answers with its page: better told than followed.
+                .redirect(Policy::none())
+                .build()?,
+            server: args.server.trim_end_matches('/').to_owned(),
+        })
+    }
+
+    /// `path` begins with `/`.
+    pub fn get(&self, path: &str) -> Result<Value, ApiError> {
+        self.ask(Method::GET, path, None)
+    }
+
+    pub fn post(&self, path: &str, body: &impl Serialize) -> Result<Value, ApiError> {
+        self.ask(Method::POST, path, serde_json::to_vec(body).ok())
+    }
+
+    pub fn delete(&self, path: &str) -> Result<Value, ApiError> {
+        self.ask(Method::DELETE, path, None)
+    }
+
+    fn ask(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<Value, ApiError> {
+        let mut request = self
+            .client
+            .request(method, format!("{}{path}", self.server))
+            .header("accept", "application/json");
+        if let Some(body) = body {
+            request = request
+                .header("content-type", "application/json")
+                .body(body);
+        }
+        let answered = self.runtime.block_on(async {
+            let response = request.send().await?;
+            let status = response.status();
+            Ok((status, response.bytes().await?))
+        });
+        match answered {
+            Ok((status, body)) => self.understood(status, &body),
+            Err(error) => Err(self.unanswered(cause(&error))),
+        }
+    }
+
+    fn understood(&self, status: StatusCode, body: &[u8]) -> Result<Value, ApiError> {
+        if status == StatusCode::NO_CONTENT {
+            return Ok(Value::Null);
+        }
+        let body = if status.is_success() {
+            serde_json::from_slice(body).map(Ok)
+        } else {
+            serde_json::from_slice(body).map(|said| Err(ApiError::Refused(said)))
+        };
+        body.unwrap_or_else(|_| {
+            let what = format!("it answers {status}, but not as Throughline does");
+            Err(self.unanswered(what))
+        })
+    }
+
+    fn unanswered(&self, cause: String) -> ApiError {
+        ApiError::Unanswered {
+            server: self.server.clone(),
+            cause,
+        }
+    }
+}
+
+/// The innermost cause: what it is in is told by us.
+fn cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+impl ApiError {
+    /// Tells it on standard error: 1 if the service has refused, 3 if it could not be asked.
+    pub fn report(&self) -> ExitCode {
+        let _written = writeln!(std::io::stderr(), "error: {self}");
+        ExitCode::from(match self {
+            Self::Refused(_) => 1,
+            Self::Unanswered { .. } => 3,
+        })
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unanswered { server, cause } => write!(
+                f,
+                "cannot ask the service at {server}: {cause}\n  \
+                 = help: say where it runs with `--server` or THROUGHLINE_SERVER"
+            ),
+            Self::Refused(said) => {
+                f.write_str(&said.error)?;
+                if let Some(meant) = &said.did_you_mean {
+                    write!(f, ", did you mean `{meant}`?")?;
+                }
+                if said.help.is_empty() {
+                    return Ok(());
+                }
+                write!(f, "\n  = help: {}", said.help)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn api() -> Api {
+        Api::new(&ServerArgs {
+            server: "http://127.0.0.1:1/".to_owned(),
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn a_service_that_is_not_there_is_named_with_the_way_on() {
+        let text = api().get("/api/v1/slos").unwrap_err().to_string();
+        assert!(
+            text.starts_with("cannot ask the service at http://127.0.0.1:1: "),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("with `--server` or THROUGHLINE_SERVER"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_refusal_is_told_in_the_words_of_the_service() {
+        let body = br#"{"error":"there is no SLO `a`","help":"look","did_you_mean":"b"}"#;
+        let refused = api().understood(StatusCode::NOT_FOUND, body).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "there is no SLO `a`, did you mean `b`?\n  = help: look"
+        );
+    }
+
+    #[test]
+    fn another_server_is_not_taken_for_ours() {
+        for (status, body) in [(StatusCode::OK, "<html>"), (StatusCode::FOUND, "")] {
+            let error = api().understood(status, body.as_bytes()).unwrap_err();
+            assert!(matches!(error, ApiError::Unanswered { .. }), "{error}");
+        }
+    }
+}

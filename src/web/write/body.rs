@@ -1,0 +1,61 @@
+//! What a request that writes says: JSON at the API, a form elsewhere, mistakes in our words.
+
+use axum::{
+    Form, Json,
+    body::Bytes,
+    extract::{FromRequest, Request},
+    response::Response,
+};
+use serde::de::DeserializeOwned;
+
+use super::once::Once;
+use crate::web::{error::WebError, page::Asked, state::WebState};
+
+/// The body as it was understood, with what it takes to answer a repetition of the request.
+#[derive(Debug)]
+pub(in crate::web) struct Written<T> {
+    pub(in crate::web) body: T,
+    pub(in crate::web) once: Once,
+}
+
+impl<T: DeserializeOwned> FromRequest<WebState> for Written<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &WebState) -> Result<Self, Response> {
+        let (parts, body) = request.into_parts();
+        let asked = Asked::of(&parts);
+        let is_api = parts.uri.path().starts_with("/api/");
+        let read = async {
+            let named = Once::unread(&parts)?;
+            let headers = parts.headers.clone();
+            let bytes = Bytes::from_request(Request::from_parts(parts, body), state)
+                .await
+                .map_err(|error| WebError::Unreadable(error.body_text()))?;
+            let body = if is_api {
+                json(&bytes)?
+            } else {
+                let mut form = Request::new(bytes.clone().into());
+                *form.method_mut() = axum::http::Method::POST;
+                *form.headers_mut() = headers;
+                let Form(body) = Form::from_request(form, state)
+                    .await
+                    .map_err(|error| WebError::Unreadable(error.body_text()))?;
+                body
+            };
+            Ok(Self {
+                body,
+                once: named.of(&bytes),
+            })
+        };
+        read.await
+            .map_err(|error: WebError| asked.refuse(state, &error))
+    }
+}
+
+/// No body is an empty object.
+fn json<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, WebError> {
+    let bytes: &[u8] = if bytes.is_empty() { b"{}" } else { bytes };
+    Json::from_bytes(bytes)
+        .map(|Json(body)| body)
+        .map_err(|error| WebError::Unreadable(error.body_text()))
+}

@@ -1,0 +1,97 @@
+//! Requests that write: who may send them, who is behind them, and once.
+//!
+//! [`guard`] stands before every handler. A form must come from a page of ours (`origin.rs`), so that no
+//! other site can make a reader's browser send it; there are no cookies and no tokens to lose, and it
+//! works without script. The API takes JSON only, which no form of another site can send. Who asks is
+//! what a reverse proxy says (`who.rs`). A request to the API that names itself with an
+//! `Idempotency-Key` is done once, however often it arrives (`once.rs`).
+//!
+//! To add a handler that writes: take [`Who`](who::Who) and [`Written`](body::Written), do it in one
+//! transaction, and answer the API with JSON and a form with [`see_other`].
+
+pub(super) mod body;
+pub(super) mod once;
+mod origin;
+pub(super) mod who;
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, Method, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+
+use super::{error::WebError, page::Asked, state::WebState};
+
+/// What requests that write must show.
+#[derive(Clone, Debug)]
+pub struct WriteRules {
+    /// Where a reverse proxy says who asks; in lower case.
+    pub user_header: String,
+    pub anonymous: Anonymous,
+    /// Under which people reach the pages; a form may come from there although a proxy hides it.
+    pub public_url: Option<String>,
+}
+
+/// Whether somebody whom no proxy vouches for may write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anonymous {
+    MayWrite,
+    MayRead,
+}
+
+/// Lets requests that write pass only if they were meant by whoever sends them.
+pub(super) async fn guard(
+    State(state): State<WebState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if is_safe(request.method()) {
+        return next.run(request).await;
+    }
+    let rules = &state.writes;
+    let passed = origin::check(request.headers(), rules.public_url.as_deref())
+        .and_then(|()| check_content_type(&request))
+        .and_then(|()| who::of(request.headers(), rules));
+    match passed {
+        Ok(who) => {
+            request.extensions_mut().insert(who);
+            next.run(request).await
+        }
+        Err(error) => {
+            let (parts, _) = request.into_parts();
+            Asked::of(&parts).refuse(&state, &error)
+        }
+    }
+}
+
+/// After a form was taken: the browser shows the page at `path`, and loading that again sends nothing.
+pub(super) fn see_other(path: &str) -> Response {
+    (StatusCode::SEE_OTHER, [(header::LOCATION, path)]).into_response()
+}
+
+const fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+fn check_content_type(request: &Request) -> Result<(), WebError> {
+    let is_api = request.uri().path().starts_with("/api/");
+    if !is_api || !has_body(request.headers()) || is_json(request.headers()) {
+        return Ok(());
+    }
+    Err(WebError::NotJson)
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    let length = headers.get(header::CONTENT_LENGTH);
+    let is_empty = length.is_none_or(|length| length.as_bytes() == b"0");
+    !is_empty || headers.contains_key(header::TRANSFER_ENCODING)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE);
+    let essence = value
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next());
+    essence.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
