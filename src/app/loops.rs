@@ -222,6 +222,9 @@ impl Loops {
                         tx.drop_old_customers(now - hours, now - days).await?;
                         tx.commit().await?;
                         forget_stages(&store, &catalog, (now, horizon)).await?;
+                        let mut tx = store.begin("forget what happened long ago").await?;
+                        tx.forget_happenings(now).await?;
+                        tx.commit().await?;
                         Ok(dropped)
                     }
                 }),

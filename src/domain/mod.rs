@@ -7,8 +7,8 @@
 //! evidence belongs that no span can tell alone; [`workflow`], from evidence to a verdict, held
 //! against the [`watermark`]; [`ledger`], what a verdict moves; [`counts`] and [`series`], what
 //! verdicts add up to, [`group`], whose budget besides the SLO's it is, [`customers`], whose
-//! experience, [`attributes`], what bad ones share, [`stages`], where their time went, and
-//! [`exclusion`], what is left out; [`burn_rate`], what the counts mean for the budget; [`condition`]
+//! experience, [`attributes`], what bad ones share, [`stages`], where their time went,
+//! [`exclusion`], what is left out, and [`happening`], what else went on; [`burn_rate`], what the counts mean for the budget; [`condition`]
 //! and [`limit`], what a rule says of them; [`alert`], the state over time; [`inhibition`], when it
 //! tells nothing new; [`status`], what is shown; [`notification`], what is told; [`delivery`] and
 //! [`retry`], to whom and how often; [`signing`], what an address in a message may do.
@@ -32,6 +32,7 @@ pub mod delivery;
 pub mod exclusion;
 pub mod format;
 pub mod group;
+pub mod happening;
 pub mod inhibition;
 pub mod ledger;
 pub mod limit;

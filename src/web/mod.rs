@@ -12,6 +12,7 @@ mod assets;
 mod chart;
 mod definitions;
 mod error;
+mod events;
 mod exclusions;
 mod first_run;
 mod health;
@@ -71,12 +72,14 @@ pub fn router(state: WebState) -> Router {
         .route("/slos/{slo}/groups/{group}", get(slo::get_group))
         .route("/alerts", get(alerts::get))
         .route("/definitions", get(definitions::get))
+        .route("/events", get(events::get))
         .route("/api/v1/slos", get(overview::get))
         .route("/api/v1/slos/{slo}", get(slo::get))
         .route("/api/v1/slos/{slo}/groups", get(slo::groups::get))
         .route("/api/v1/slos/{slo}/groups/{group}", get(slo::get_group))
         .route("/api/v1/alerts", get(alerts::get))
         .route("/api/v1/definitions", get(definitions::get))
+        .route("/api/v1/events", get(events::get))
         .route("/assets/{name}", get(assets::get))
         .route("/favicon/{state}", get(assets::favicon))
         .route("/healthz", get(health::live))

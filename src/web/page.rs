@@ -40,6 +40,7 @@ pub(super) struct Layout {
 pub(super) enum Section {
     Overview,
     Alerts,
+    Events,
     Definitions,
     Other,
 }

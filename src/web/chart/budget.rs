@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Figure, Table,
+    EventMark, Figure, Table, happenings,
     markup::{Markup, number, path},
     plot::{Frame, Parts, Reading, WIDTH, readings, scale},
 };
@@ -30,6 +30,7 @@ pub(in crate::web) struct BudgetChart {
     pub(in crate::web) points: Vec<(Timestamp, Option<f64>)>,
     pub(in crate::web) futures: Vec<Future>,
     pub(in crate::web) alerts: Vec<AlertTick>,
+    pub(in crate::web) events: Vec<EventMark>,
     pub(in crate::web) sentence: String,
 }
 
@@ -71,7 +72,7 @@ impl BudgetChart {
             scale: scale(HEIGHT, &labels),
             plot: frame.plot(&Parts {
                 id: "budget",
-                sentence: &self.sentence,
+                sentence: &happenings::told(&self.sentence, &frame, &self.events),
                 lines: self.lines(&frame, &y, lowest),
                 marks: self.marks(&frame, &y, lowest),
             }),
@@ -158,7 +159,7 @@ impl BudgetChart {
     }
 
     fn marks(&self, frame: &Frame, y: &impl Fn(f64) -> f64, lowest: f64) -> Markup {
-        let mut svg = Markup::default();
+        let mut svg = happenings::triangles(frame, &self.events, y(0.0));
         svg.add(format_args!(
             r#"<text class="e ti" x="{}%" dx="-5" y="10">now</text>"#,
             number(frame.fraction(self.now) * 100.0)

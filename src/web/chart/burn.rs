@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    Figure, Table,
+    EventMark, Figure, Table, happenings,
     markup::{Markup, number, path},
     plot::{Frame, Parts, Reading, readings, scale},
 };
@@ -26,6 +26,7 @@ pub(in crate::web) struct BurnChart {
     pub(in crate::web) thresholds: Vec<Threshold>,
     /// Since when an alert fires, if one does.
     pub(in crate::web) firing_since: Option<Timestamp>,
+    pub(in crate::web) events: Vec<EventMark>,
     pub(in crate::web) sentence: String,
 }
 
@@ -64,7 +65,7 @@ impl BurnChart {
             scale: scale(HEIGHT, &labels),
             plot: frame.plot(&Parts {
                 id: "burn",
-                sentence: &self.sentence,
+                sentence: &happenings::told(&self.sentence, &frame, &self.events),
                 lines: self.lines(&frame, &y, decades),
                 marks: self.marks(&frame, &y),
             }),
@@ -129,7 +130,7 @@ impl BurnChart {
     }
 
     fn marks(&self, frame: &Frame, y: &impl Fn(f64) -> f64) -> Markup {
-        let mut svg = Markup::default();
+        let mut svg = happenings::triangles(frame, &self.events, HEIGHT);
         let mut used = vec![y(1.0) + 13.0];
         svg.add(format_args!(
             r#"<text x="4" y="{}">1× spends exactly the budget</text>"#,

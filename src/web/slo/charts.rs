@@ -9,11 +9,14 @@ use crate::{
         counts::EventCounts,
         definition::{AlertRule, Severity, Slo},
         format,
+        happening::Happening,
         notification::TransitionKind,
         series::{Rate, Series},
         time::{TimeRange, Timestamp},
     },
-    web::chart::{self, AlertTick, BudgetChart, BurnChart, BurnPoint, Future, Threshold},
+    web::chart::{
+        self, AlertTick, BudgetChart, BurnChart, BurnPoint, EventMark, Future, Threshold,
+    },
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -190,6 +193,7 @@ fn budget(slo: &Slo, view: &SloView, futures: Vec<Future>, keys: &[FutureKey]) -
                 severity: transition.severity,
             })
             .collect(),
+        events: marks(view),
         sentence: format!(
             "Error budget left over {}: now {}. {}",
             view.summary.reach_text(),
@@ -210,6 +214,7 @@ fn burn(slo: &Slo, view: &SloView) -> BurnChart {
         points: view.burn_history.clone(),
         thresholds: thresholds(slo),
         firing_since: view.summary.firing_since.filter(|since| *since < range.to),
+        events: marks(view),
         sentence: format!(
             "Burn rate over the last {}: now {} over {} and {} over {}, on a logarithmic scale.",
             view.range.text(),
@@ -219,6 +224,19 @@ fn burn(slo: &Slo, view: &SloView) -> BurnChart {
             format::duration(short),
         ),
     }
+}
+
+fn marks(view: &SloView) -> Vec<EventMark> {
+    let mark = |event: &Happening| EventMark {
+        at: event.at,
+        text: format!(
+            "{} {} {}",
+            format::moment(event.at, view.as_of),
+            event.kind.as_str(),
+            event.title
+        ),
+    };
+    view.events.iter().map(mark).collect()
 }
 
 fn lengths(slo: &Slo) -> (Duration, Duration) {

@@ -20,6 +20,7 @@ use crate::{
         counts::EventCounts,
         customers::CustomerTotal,
         definition::Slo,
+        happening::concerned,
         names::SloId,
         sampling::EndSampling,
         series::Series,
@@ -40,6 +41,7 @@ const HOUR: Duration = Duration::from_hours(1);
 /// Rows of the lists.
 const MOST: u32 = 8;
 const MOST_TRANSITIONS: u32 = 40;
+const MOST_EVENTS: u32 = 40;
 /// Stands for an SLO that the database does not know yet: ids begin at 1.
 const UNKNOWN: SloId = SloId(0);
 
@@ -63,6 +65,13 @@ pub(super) async fn view(
     let reach = TimeRange::ending_at(now, range.length());
     let stages = stages::over(&mut tx, (id, slo), reach).await?;
     let transitions = history::since(&mut tx, Some(id), window.from, MOST_TRANSITIONS).await?;
+    let services = concerned(
+        slo.service.as_deref(),
+        sample.bad.iter().chain(&sample.good),
+    );
+    let events = tx
+        .happenings(window, services.as_deref(), MOST_EVENTS)
+        .await?;
     let six_hours = TimeRange::ending_at(now, 6 * HOUR);
     let ranges = [window, six_hours, slo.window.trailing(now)];
     let [counts, last_six_hours, usual] = sums(&mut tx, (id, slo), ranges).await?;
@@ -95,6 +104,7 @@ pub(super) async fn view(
             .map(|one| CustomerView::new(one, customers.bad))
             .collect(),
         transitions,
+        events,
         budget_history: past.budget.history(slo, &summary, now),
         burn_history: burn_history(slo, &burn, &past.range, range.length()),
         bad_by_reason: ReasonPoint::all(&past.bars),

@@ -18,6 +18,7 @@ use crate::{
         counts::EventCounts,
         customers::CustomerTotal,
         format,
+        happening::Happening,
         names::TraceId,
         series::Series,
         time::{Resolution, Timestamp},
@@ -67,6 +68,8 @@ pub(in crate::web) struct SloView {
     pub(super) customers_total: CustomerTotal,
     /// Of the window, newest first.
     pub(super) transitions: Vec<TransitionView>,
+    /// Deploys, flags and notes of the window, newest first: those of the services that take part.
+    pub(super) events: Vec<Happening>,
     pub(super) budget_history: Vec<BudgetPoint>,
     /// Of the first rule's windows, over the range.
     pub(super) burn_history: Vec<BurnPoint>,
@@ -335,6 +338,21 @@ impl SloView {
                 one.name.as_str(),
                 one.time_text(self.as_of),
                 one.reason.as_str(),
+            )
+        })
+        .collect()
+    }
+
+    /// Deploys, flags and notes as moment, kind, title and address.
+    pub(super) fn happened(&self) -> Vec<(String, &'static str, &str, Option<&str>)> {
+        let each = self.events.iter();
+        each.map(|event| {
+            let at = format::moment(event.at, self.as_of);
+            (
+                at,
+                event.kind.as_str(),
+                event.title.as_str(),
+                event.url.as_deref(),
             )
         })
         .collect()

@@ -14,10 +14,11 @@ use super::{
     fixture,
 };
 
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "/",
     "/alerts",
     "/definitions",
+    "/events",
     "/slos/orders-on-time",
     "/slos/refunds-settled?range=28d",
     "/slos/fraud-checked",

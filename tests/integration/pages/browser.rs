@@ -37,7 +37,7 @@ const fn shot(name: &'static str, path: &'static str, size: (u32, u32), theme: T
 
 const SLO: &str = "/slos/orders-on-time";
 
-const SHOTS: [Shot; 11] = [
+const SHOTS: [Shot; 12] = [
     shot("overview-light", "/", (1440, 1150), Theme::Light),
     shot("overview-dark", "/", (1440, 1150), Theme::Dark),
     shot("overview-narrow", "/", (390, 2600), Theme::Light),
@@ -57,6 +57,7 @@ const SHOTS: [Shot; 11] = [
         Theme::Light,
     ),
     shot("alerts-light", "/alerts", (1440, 900), Theme::Light),
+    shot("events-narrow", "/events", (390, 1000), Theme::Light),
     shot(
         "definitions-light",
         "/definitions",

@@ -5,6 +5,7 @@ mod answers;
 mod browser;
 mod calendar;
 mod client;
+mod events;
 mod fixture;
 mod groups;
 mod people;
@@ -22,12 +23,13 @@ use throughline::{
 use client::{Answer, get, get_with};
 use fixture::catalog;
 
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 12] = [
     "/",
     "/?q=team%3Dpayments",
     "/?state=Paging",
     "/alerts",
     "/definitions",
+    "/events",
     "/slos/orders-on-time",
     "/slos/orders-on-time?range=1h",
     "/slos/refunds-settled?range=24h",

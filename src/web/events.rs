@@ -1,0 +1,118 @@
+//! `/events`: deploys, flags and notes that we were told of, so that a change of an SLO can be held
+//! against them. Pipelines tell of them by `POST /api/v1/events`.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::{
+    extract::{Query, State},
+    response::Response,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    error::WebError,
+    page::{Asked, Layout, Section},
+    state::WebState,
+};
+use crate::domain::{
+    format,
+    happening::{Happening, HappeningKind},
+    time::{TimeRange, Timestamp},
+};
+
+const DAYS: Duration = Duration::from_hours(28 * 24);
+/// What a clock that is ahead of ours may have called now.
+const AHEAD: Duration = Duration::from_mins(5);
+const MOST: u32 = 200;
+
+#[derive(Debug, Serialize)]
+pub(super) struct EventsView {
+    as_of: Timestamp,
+    /// Whose alone; of all services where empty.
+    service: String,
+    /// Of the last 28 days, newest first.
+    events: Vec<Happening>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Params {
+    #[serde(default)]
+    service: String,
+}
+
+pub(super) async fn get(
+    asked: Asked,
+    State(state): State<WebState>,
+    Query(params): Query<Params>,
+) -> Response {
+    let view = view(&state, params.service).await;
+    asked.reply(&state, view, |view| EventsPage::new(&state, view))
+}
+
+async fn view(state: &WebState, service: String) -> Result<EventsView, WebError> {
+    let now = state.clock.now();
+    let range = TimeRange::new(now - DAYS, now + AHEAD);
+    let services = (!service.is_empty()).then(|| [service.clone()]);
+    let mut tx = state.store.begin("read what happened").await?;
+    let events = tx
+        .happenings(range, services.as_ref().map(<[String; 1]>::as_slice), MOST)
+        .await?;
+    Ok(EventsView {
+        as_of: now,
+        service,
+        events,
+    })
+}
+
+#[derive(Template)]
+#[template(path = "events.html", config = "src/web/askama.toml")]
+struct EventsPage {
+    layout: Layout,
+    rows: Vec<Row>,
+    view: EventsView,
+}
+
+struct Row {
+    at: String,
+    at_text: String,
+    kind: &'static str,
+    labels: Vec<String>,
+    event: Happening,
+}
+
+impl Row {
+    fn new(event: Happening, now: Timestamp) -> Self {
+        let labels = event.labels.iter();
+        Self {
+            at: event.at.to_rfc3339(),
+            at_text: format::moment(event.at, now),
+            kind: word(event.kind),
+            labels: labels
+                .map(|(key, value)| format!("{key}={value}"))
+                .collect(),
+            event,
+        }
+    }
+}
+
+const fn word(kind: HappeningKind) -> &'static str {
+    match kind {
+        HappeningKind::Deploy => "Deploy",
+        HappeningKind::Flag => "Flag",
+        HappeningKind::Note => "Note",
+    }
+}
+
+impl EventsPage {
+    fn new(state: &WebState, view: EventsView) -> Self {
+        let mut layout = Layout::new(state, Section::Events, "Events · Throughline");
+        layout.json = Some("/api/v1/events".to_owned());
+        let events = view.events.iter().cloned();
+        Self {
+            layout,
+            rows: events.map(|event| Row::new(event, view.as_of)).collect(),
+            view,
+        }
+    }
+}
