@@ -68,7 +68,13 @@ impl RoutingKeys {
         match kind {
             // A new incident under the new key is better than none.
             TransitionKind::Firing => Ok(self.pin(current?, places.current)),
-            TransitionKind::Resolved => Err(RoutingKeyError::Former),
+            // What goes on under the new key would be an incident that no resolve is for.
+            TransitionKind::Updated
+            | TransitionKind::DataStopped
+            | TransitionKind::DataResumed
+            | TransitionKind::Unmuted
+            | TransitionKind::Reminded
+            | TransitionKind::Resolved => Err(RoutingKeyError::Former),
         }
     }
 

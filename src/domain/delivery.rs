@@ -140,10 +140,7 @@ pub fn message_id(transition: Uuid) -> String {
 ///
 /// A group is in it by its digest: values are what senders write, and of any length.
 pub fn alert_key(slo: &Name, group: Option<&Group>, severity: Severity) -> String {
-    let severity = match severity {
-        Severity::Page => "page",
-        Severity::Ticket => "ticket",
-    };
+    let severity = severity.as_str();
     match group {
         None => format!("slo/{slo}/{severity}"),
         Some(group) => {

@@ -8,10 +8,11 @@
 //! against the [`watermark`]; [`ledger`], what a verdict moves; [`counts`] and [`series`], what
 //! verdicts add up to, [`group`], whose budget besides the SLO's it is, [`customers`], whose
 //! experience, [`attributes`], what bad ones share, [`stages`], where their time went,
-//! [`exclusion`], what is left out, and [`happening`], what else went on; [`burn_rate`], what the counts mean for the budget; [`condition`]
-//! and [`limit`], what a rule says of them; [`alert`], the state over time; [`inhibition`], when it
-//! tells nothing new; [`status`], what is shown; [`notification`], what is told; [`delivery`] and
-//! [`retry`], to whom and how often; [`signing`], what an address in a message may do.
+//! [`exclusion`], what is left out, and [`happening`], what else went on; [`burn_rate`], what the
+//! counts mean for the budget; [`condition`] and [`limit`], what a rule says of them; [`alert`], the
+//! state over time; [`inhibition`], when it tells nothing new, and [`suppression`], what is kept of
+//! that; [`status`], what is shown; [`notification`], what is told; [`delivery`] and [`retry`], to
+//! whom and how often; [`signing`], what an address in a message may do.
 #![deny(
     clippy::wildcard_enum_match_arm,
     clippy::indexing_slicing,
@@ -49,6 +50,7 @@ pub mod span;
 pub mod stages;
 pub mod started_at;
 pub mod status;
+pub mod suppression;
 pub mod time;
 pub mod trace_state;
 pub mod watermark;

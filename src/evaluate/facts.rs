@@ -181,6 +181,8 @@ impl Occasion<'_> {
                 .map(|lasts| lasts.as_secs()),
             first_bad_at: tx.first_bad_at(self.slo, range).await?,
             evaluated_at: now,
+            fired_at: Some(self.transition.episode.fired_at),
+            development: None,
             worst: self.worst(tx, range).await?,
             differences: self.differences(tx, range).await?,
             slowest_stage: self.slowest_stage(tx, range).await?,

@@ -220,6 +220,7 @@ impl Evaluator {
                 slo: step.slo,
                 at: transition.at,
                 facts: notice.facts,
+                suppression: None,
             };
             tx.insert_transition(&told).await?;
             let news = News {

@@ -11,8 +11,9 @@ use crate::domain::{
     alert::{Alert, Episode, Phase},
     definition::Severity,
     names::{Name, SloId},
-    notification::{Facts, TransitionKind},
+    notification::Facts,
     status::AlertState,
+    suppression::Suppression,
     time::Timestamp,
 };
 
@@ -24,6 +25,8 @@ pub struct AlertTransition {
     pub at: Timestamp,
     /// Which SLO by name, severity, version, episode and kind: all of it is in the facts.
     pub facts: Facts,
+    /// Why nobody was told of it.
+    pub suppression: Option<Suppression>,
 }
 
 impl Tx<'_> {
@@ -54,7 +57,10 @@ impl Tx<'_> {
         since: Timestamp,
     ) -> Result<(), StoreError> {
         let ids: Vec<i32> = alerts.iter().map(|(slo, _)| slo.0).collect();
-        let severities: Vec<&str> = alerts.iter().map(|(_, severity)| text(*severity)).collect();
+        let severities: Vec<&str> = alerts
+            .iter()
+            .map(|(_, severity)| severity.as_str())
+            .collect();
         sqlx::query(
             "-- alerts.insert
              insert into alerts (slo_id, severity, state, since)
@@ -93,7 +99,7 @@ impl Tx<'_> {
              where slo_id = $1 and severity = $2 and version = $3",
         )
         .bind(slo.0)
-        .bind(text(severity))
+        .bind(severity.as_str())
         .bind(seen)
         .bind(state_text(status.state))
         .bind(next.version)
@@ -115,17 +121,19 @@ impl Tx<'_> {
         let facts = &transition.facts;
         sqlx::query(
             "-- alert_transitions.insert
-             insert into alert_transitions (id, slo_id, severity, version, episode, kind, at, facts)
-             values ($1, $2, $3, $4, $5, $6, $7, $8)",
+             insert into alert_transitions
+                 (id, slo_id, severity, version, episode, kind, at, facts, suppression)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         )
         .bind(transition.id)
         .bind(transition.slo.0)
-        .bind(text(facts.severity))
+        .bind(facts.severity.as_str())
         .bind(facts.version)
         .bind(facts.episode)
-        .bind(kind_text(facts.kind))
+        .bind(facts.kind.as_str())
         .bind(transition.at.to_chrono())
         .bind(Json(facts))
+        .bind(transition.suppression.map(Json))
         .execute(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
@@ -141,12 +149,12 @@ impl Tx<'_> {
     ) -> Result<Option<AlertTransition>, StoreError> {
         let row: Option<TransitionRow> = sqlx::query_as(
             "-- alert_transitions.opening
-             select id, slo_id, at, facts from alert_transitions
+             select id, slo_id, at, facts, suppression from alert_transitions
              where slo_id = $1 and severity = $2 and episode = $3 and kind = 'firing'
              order by version desc limit 1",
         )
         .bind(slo.0)
-        .bind(text(severity))
+        .bind(severity.as_str())
         .bind(episode)
         .fetch_optional(&mut *self.inner)
         .await
@@ -163,7 +171,7 @@ impl Tx<'_> {
     ) -> Result<Vec<AlertTransition>, StoreError> {
         let rows: Vec<TransitionRow> = sqlx::query_as(
             "-- alert_transitions.since
-             select id, slo_id, at, facts from alert_transitions
+             select id, slo_id, at, facts, suppression from alert_transitions
              where ($1::integer is null or slo_id = $1) and at >= $2
              order by at desc, slo_id, version desc limit $3",
         )
@@ -177,25 +185,11 @@ impl Tx<'_> {
     }
 }
 
-const fn text(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Page => "page",
-        Severity::Ticket => "ticket",
-    }
-}
-
 const fn state_text(state: AlertState) -> &'static str {
     match state {
         AlertState::Inactive => "inactive",
         AlertState::Firing => "firing",
         AlertState::Recovering => "recovering",
-    }
-}
-
-const fn kind_text(kind: TransitionKind) -> &'static str {
-    match kind {
-        TransitionKind::Firing => "firing",
-        TransitionKind::Resolved => "resolved",
     }
 }
 
@@ -205,6 +199,7 @@ struct TransitionRow {
     slo_id: i32,
     at: DateTime<Utc>,
     facts: Json<Facts>,
+    suppression: Option<Json<Suppression>>,
 }
 
 impl From<TransitionRow> for AlertTransition {
@@ -214,6 +209,7 @@ impl From<TransitionRow> for AlertTransition {
             slo: SloId(row.slo_id),
             at: row.at.into(),
             facts: row.facts.0,
+            suppression: row.suppression.map(|kept| kept.0),
         }
     }
 }

@@ -14,7 +14,9 @@ use crate::{
         group::Group,
         limit::LimitStatus,
         names::{Name, SloId},
-        notification::{EpisodeSummary, TransitionKind},
+        notification::{EpisodeSummary, TransitionKind, sentence},
+        status::SloState,
+        suppression::Suppression,
         time::Timestamp,
     },
     store::{AlertTransition, StoreError, Tx},
@@ -47,6 +49,10 @@ pub(super) struct TransitionView {
     pub(super) budget_left_ratio: Option<f64>,
     /// Only of an end.
     pub(super) summary: Option<EpisodeSummary>,
+    /// What has come of it, between beginning and end.
+    news: Option<String>,
+    /// Why nobody was told.
+    suppression: Option<Suppression>,
     pub(super) deliveries: Vec<Delivery>,
 }
 
@@ -71,6 +77,8 @@ impl TransitionView {
     fn new(told: AlertTransition, deliveries: Vec<Delivery>) -> Self {
         let facts = told.facts;
         Self {
+            news: sentence::development(&facts),
+            suppression: told.suppression,
             id: told.id,
             episode: facts.episode,
             at: told.at,
@@ -111,7 +119,12 @@ impl TransitionView {
 
     pub(super) fn face(&self) -> Face {
         match self.kind {
-            TransitionKind::Firing => Face::of_severity(self.severity),
+            TransitionKind::Firing
+            | TransitionKind::Updated
+            | TransitionKind::DataResumed
+            | TransitionKind::Unmuted
+            | TransitionKind::Reminded => Face::of_severity(self.severity),
+            TransitionKind::DataStopped => Face::of(Some(SloState::NoData)),
             TransitionKind::Resolved => Face {
                 icon: "ok",
                 word: "Ended",
@@ -124,6 +137,11 @@ impl TransitionView {
         match (self.kind, self.severity) {
             (TransitionKind::Firing, Severity::Page) => "Page",
             (TransitionKind::Firing, Severity::Ticket) => "Ticket",
+            (TransitionKind::Updated, _) => "Worse",
+            (TransitionKind::DataStopped, _) => "No data",
+            (TransitionKind::DataResumed, _) => "Data back",
+            (TransitionKind::Unmuted, _) => "Still firing",
+            (TransitionKind::Reminded, _) => "Reminded",
             (TransitionKind::Resolved, _) => "Ended",
         }
     }
@@ -156,8 +174,9 @@ impl TransitionView {
         match (&self.summary, self.kind, &self.limit) {
             (Some(summary), TransitionKind::Resolved, _) => ended(summary),
             (None, TransitionKind::Resolved, _) => format!("{} is over", self.rule),
-            (_, TransitionKind::Firing, Some(limit)) => limit.sentence(),
-            (_, TransitionKind::Firing, None) => format!(
+            _ if self.news.is_some() => self.news.clone().unwrap_or_default(),
+            (_, _, Some(limit)) => limit.sentence(),
+            (_, _, None) => format!(
                 "{} over {} for {}: {} of {} bad",
                 format::burn_rate(self.burn_rate_long, self.factor),
                 format::factor(self.factor),
@@ -182,6 +201,9 @@ impl TransitionView {
     }
 
     pub(super) fn told(&self) -> String {
+        if let Some(suppression) = self.suppression {
+            return format!("told nobody: {}", suppression.text());
+        }
         if self.deliveries.is_empty() {
             return "told nobody: no target".to_owned();
         }

@@ -109,6 +109,15 @@ pub struct Notify {
     pub ticket: Vec<Name>,
 }
 
+impl Severity {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Page => "page",
+            Self::Ticket => "ticket",
+        }
+    }
+}
+
 impl Alerting {
     /// Whether any rule tells with this urgency.
     pub fn declares(&self, severity: Severity) -> bool {

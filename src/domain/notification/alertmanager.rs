@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{Facts, Telling, TransitionKind, sentence, text};
+use super::{Facts, Telling, sentence, text};
 use crate::domain::{delivery::alert_key, format, time::Timestamp};
 
 const ALERT_NAME: &str = "ThroughlineSLO";
@@ -25,10 +25,11 @@ const URL_BYTES: usize = 1_000;
 /// One alert for `POST /api/v2/alerts`, as it stands at `now`.
 pub fn posted(facts: &Facts, telling: &Telling, now: Timestamp) -> Value {
     let starts_at = started_at(facts);
-    let ends_at = match facts.kind {
-        TransitionKind::Firing => now + FIRING_FOR,
+    let ends_at = if facts.kind.lasts() {
+        now + FIRING_FOR
+    } else {
         // An alert that ends before it began is refused.
-        TransitionKind::Resolved => ended_at(facts).max(starts_at + Duration::from_millis(1)),
+        ended_at(facts).max(starts_at + Duration::from_millis(1))
     };
     let mut alert = json!({
         "labels": labels(facts),
@@ -45,9 +46,10 @@ pub fn posted(facts: &Facts, telling: &Telling, now: Timestamp) -> Value {
 /// What an Alertmanager would tell a webhook `receiver`.
 pub fn webhook_v4(facts: &Facts, telling: &Telling, receiver: &str) -> Value {
     let (labels, annotations) = (labels(facts), annotations(facts, telling));
-    let (status, ends_at) = match facts.kind {
-        TransitionKind::Firing => ("firing", NO_END.to_owned()),
-        TransitionKind::Resolved => ("resolved", ended_at(facts).to_rfc3339()),
+    let (status, ends_at) = if facts.kind.lasts() {
+        ("firing", NO_END.to_owned())
+    } else {
+        ("resolved", ended_at(facts).to_rfc3339())
     };
     let group = json!({ "alertname": ALERT_NAME, "slo": facts.slo });
     let alert = json!({
@@ -130,6 +132,9 @@ fn annotations(facts: &Facts, telling: &Telling) -> Map<String, Value> {
             sentence::promise(facts)
         ),
     );
+    if let Some(development) = sentence::development(facts) {
+        tell("news", development);
+    }
     tell("budget_left", sentence::budget_left(facts));
     tell("pace", sentence::pace(facts));
     let burn = sentence::burn_title(facts).to_ascii_lowercase();
@@ -155,7 +160,8 @@ fn page(facts: &Facts) -> Option<&str> {
 
 fn started_at(facts: &Facts) -> Timestamp {
     let episode = facts.episode_summary.as_ref();
-    episode.map_or(facts.evaluated_at, |episode| episode.fired_at)
+    let fired_at = episode.map(|episode| episode.fired_at).or(facts.fired_at);
+    fired_at.unwrap_or(facts.evaluated_at)
 }
 
 fn ended_at(facts: &Facts) -> Timestamp {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::{Development, TransitionKind};
 use crate::domain::{
     attributes::Difference,
     counts::EventCounts,
@@ -17,14 +18,6 @@ use crate::domain::{
     window::CalendarUnit,
     workflow::Outcome,
 };
-
-/// Whether an alert began or ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TransitionKind {
-    Firing,
-    Resolved,
-}
 
 /// Why an episode ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -86,6 +79,12 @@ pub struct Facts {
     /// When customers began to be hurt: the first bad event of the long window.
     pub first_bad_at: Option<Timestamp>,
     pub evaluated_at: Timestamp,
+    /// When the episode began; of `Firing` the moment of evaluation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fired_at: Option<Timestamp>,
+    /// What has come of it, between beginning and end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub development: Option<Development>,
     /// At most three, worst first.
     pub worst: Vec<WorstWorkflow>,
     /// What bad events of the long window have in common; at most three, the best clue first.

@@ -11,7 +11,9 @@
 pub mod alertmanager;
 pub mod cloudevents;
 mod detail;
+mod development;
 mod facts;
+mod kind;
 pub mod pagerduty;
 mod reference;
 pub mod sentence;
@@ -25,9 +27,9 @@ pub use reference::{PinnedKey, Reference, SlackMessage};
 pub use telling::{Actions, Note, Telling};
 
 use detail::Detail;
-pub use facts::{
-    EpisodeEnd, EpisodeSummary, Facts, SlowestStage, TransitionKind, WindowFacts, WorstWorkflow,
-};
+pub use development::{Development, Missing};
+pub use facts::{EpisodeEnd, EpisodeSummary, Facts, SlowestStage, WindowFacts, WorstWorkflow};
+pub use kind::TransitionKind;
 
 #[cfg(test)]
 pub(crate) mod sample;

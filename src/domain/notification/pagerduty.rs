@@ -17,16 +17,14 @@ const MAX_LABELS: usize = 20;
 pub fn body(facts: &Facts, telling: &Telling, routing_key: &str) -> Value {
     let mut body = json!({
         "routing_key": routing_key,
-        "event_action": match facts.kind {
-            TransitionKind::Firing => "trigger",
-            TransitionKind::Resolved => "resolve",
-        },
+        // A trigger on a key that is open becomes an entry in that incident's log.
+        "event_action": if facts.kind.lasts() { "trigger" } else { "resolve" },
         "dedup_key": alert_key(&facts.slo, facts.group.as_ref(), facts.severity),
         "payload": payload(facts, telling),
         "links": links(facts, telling),
     });
     let page = facts.page_url.as_deref();
-    if let (TransitionKind::Firing, Some(object)) = (facts.kind, body.as_object_mut()) {
+    if let (true, Some(object)) = (facts.kind.lasts(), body.as_object_mut()) {
         object.insert("client".to_owned(), json!("throughline"));
         if let Some(url) = page.and_then(|url| text::web_address(url, URL_BYTES)) {
             object.insert("client_url".to_owned(), json!(url));
@@ -77,6 +75,9 @@ fn details(facts: &Facts, telling: &Telling) -> Value {
     if let Some(notes) = sentence::notes(telling) {
         tell("notes", json!(notes));
     }
+    if let Some(development) = sentence::development(facts) {
+        tell("news", json!(development));
+    }
     if let Some(group) = &facts.group {
         tell("group", json!(text::plain(&group.text(), STRING_CHARS)));
     }
@@ -100,7 +101,7 @@ fn details(facts: &Facts, telling: &Telling) -> Value {
     if let Some(at) = facts.first_bad_at {
         tell("since", json!(format::date_time(at)));
     }
-    if facts.kind == TransitionKind::Firing && !facts.differences.is_empty() {
+    if facts.kind.lasts() && !facts.differences.is_empty() {
         tell("in_common", in_common(facts));
     }
     if let Some(slowest) = &facts.slowest_stage {

@@ -1,13 +1,13 @@
 //! Facts for tests: one that reads well, and any that there can be.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::{
-    Actions, EpisodeEnd, EpisodeSummary, Facts, Note, SlowestStage, Telling, TransitionKind,
-    WindowFacts, WorstWorkflow,
+    Actions, Development, EpisodeEnd, EpisodeSummary, Facts, Missing, Note, SlowestStage, Telling,
+    TransitionKind, WindowFacts, WorstWorkflow,
 };
 use crate::domain::{
     attributes::Difference,
@@ -17,6 +17,7 @@ use crate::domain::{
     delivery::Repeat,
     group::Group,
     names::{Name, TraceId},
+    suppression::Suppression,
     time::Timestamp,
     workflow::Outcome,
 };
@@ -69,6 +70,8 @@ pub(crate) fn firing() -> Facts {
         budget_empty_in_secs: Some(17_520),
         first_bad_at: Some(Timestamp::from_secs(1_795_328_309)),
         evaluated_at: Timestamp::from_secs(1_795_328_700),
+        fired_at: Some(Timestamp::from_secs(1_795_328_700)),
+        development: None,
         worst: vec![lost_order()],
         differences: vec![Difference {
             attribute: "resource.service.version".to_owned(),
@@ -166,6 +169,46 @@ pub(super) fn resolved() -> Facts {
     }
 }
 
+/// What is told of an alert that goes on: one of each.
+pub(super) fn developments() -> Vec<Facts> {
+    let at = Timestamp::from_secs(1_795_330_100);
+    let stopped_at = at - Duration::from_mins(12);
+    [
+        Development::MoreCustomers {
+            before: 412,
+            now: 905,
+        },
+        Development::BudgetSpent,
+        Development::DataStopped {
+            heard_until: Some(stopped_at),
+            missing: Missing::Events,
+        },
+        Development::DataStopped {
+            heard_until: None,
+            missing: Missing::Ingest,
+        },
+        Development::DataResumed { stopped_at },
+        Development::Unmuted {
+            was: Suppression::Silenced {
+                silence: Uuid::from_u128(8),
+                until: at,
+            },
+        },
+        Development::Unmuted {
+            was: Suppression::Inhibited { by: Severity::Page },
+        },
+        Development::Reminded,
+    ]
+    .map(|development| Facts {
+        kind: development.kind(),
+        version: 4,
+        evaluated_at: at,
+        development: Some(development),
+        ..firing()
+    })
+    .to_vec()
+}
+
 /// Facts with every string and number that a careless or hostile sender could cause.
 pub(super) fn arbitrary() -> impl Strategy<Value = Facts> {
     let strings = (hostile(), hostile(), hostile(), hostile(), any_address());
@@ -177,7 +220,11 @@ pub(super) fn arbitrary() -> impl Strategy<Value = Facts> {
         any::<i64>(),
     );
     let labels = proptest::collection::btree_map(hostile(), hostile(), 0..40);
-    let kind = prop_oneof![Just(firing()), Just(resolved())];
+    let kind = prop_oneof![
+        Just(firing()),
+        Just(resolved()),
+        proptest::sample::select(developments())
+    ];
     let group = proptest::option::of(any_group());
     let all = (strings, numbers, labels, kind, group);
     all.prop_map(|(strings, numbers, labels, base, group)| {

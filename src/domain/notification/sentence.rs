@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use super::{EpisodeEnd, EpisodeSummary, Facts, Note, SlowestStage, Telling, TransitionKind, text};
+use super::{
+    Development, EpisodeEnd, EpisodeSummary, Facts, Note, SlowestStage, Telling, TransitionKind,
+    text,
+};
 use crate::domain::{
     attributes::Difference, counts::EventCounts, customers::CustomerTotal, definition::Severity,
     format, limit::LimitStatus, workflow::Outcome,
@@ -18,9 +21,10 @@ const HEADLINE_CHARS: usize = 150;
 
 /// One line that can be read aloud, at most 150 characters.
 pub fn headline(facts: &Facts) -> String {
-    let lead = match facts.kind {
-        TransitionKind::Firing => firing_lead(facts),
-        TransitionKind::Resolved => resolved_lead(facts),
+    let lead = match (facts.kind, facts.development) {
+        (TransitionKind::Resolved, _) => resolved_lead(facts),
+        (_, Some(development)) => development_lead(facts, development),
+        (_, None) => firing_lead(facts),
     };
     let room = HEADLINE_CHARS.saturating_sub(lead.chars().count() + 2);
     let place = place(facts, room);
@@ -77,6 +81,30 @@ fn limit_lead(facts: &Facts, limit: &LimitStatus) -> String {
         format::window(facts.long.secs),
         mainly(facts.long.counts)
     )
+}
+
+/// `PAGE still firing since 04:12 UTC, not acknowledged; 1,240 of 9,310 workflows bad (13.3 %) in 1 h`.
+fn development_lead(facts: &Facts, development: Development) -> String {
+    let now = match (&facts.limit, facts.long.counts.total()) {
+        (Some(limit), ..=0) => limit.sentence(),
+        _ => format!("{} in {}", share(facts), format::window(facts.long.secs)),
+    };
+    let lead = development.lead(facts);
+    // What was known last belongs into its sentence, what is known now stands on its own.
+    let joint = match development {
+        Development::DataStopped { .. } => " ",
+        Development::MoreCustomers { .. }
+        | Development::BudgetSpent
+        | Development::DataResumed { .. }
+        | Development::Unmuted { .. }
+        | Development::Reminded => "; ",
+    };
+    format!("{} {lead}{joint}{now}", urgency(facts.severity))
+}
+
+/// What has come of an alert that fires on, in a sentence or two; nothing of a beginning or an end.
+pub fn development(facts: &Facts) -> Option<String> {
+    Some(facts.development?.text(facts))
 }
 
 fn resolved_lead(facts: &Facts) -> String {

@@ -25,13 +25,14 @@ pub fn text_only(facts: &Facts, telling: &Telling) -> Value {
 
 fn message(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
     let mut body = vec![title(facts)];
-    body.extend(cost(facts).map(|text| block(&text)));
+    let news = sentence::development(facts).or_else(|| cost(facts));
+    body.extend(news.map(|text| block(&text)));
     body.extend(sentence::notes(telling).map(|notes| block(&format!("{notes}."))));
     if detail.tells_numbers() {
         body.push(numbers(facts));
         let common = facts.differences.iter().take(detail.differences());
         let common: Vec<String> = common.map(in_common).collect();
-        if facts.kind == TransitionKind::Firing && !common.is_empty() {
+        if facts.kind.lasts() && !common.is_empty() {
             body.push(block(&format!("**In common**\n\n{}", common.join("\n\n"))));
         }
         let worst: Vec<String> = facts
@@ -75,7 +76,10 @@ fn message(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
 
 fn title(facts: &Facts) -> Value {
     let colour = match facts.kind {
-        TransitionKind::Firing => "Attention",
+        TransitionKind::Firing | TransitionKind::Updated | TransitionKind::Unmuted => "Attention",
+        TransitionKind::DataStopped | TransitionKind::DataResumed | TransitionKind::Reminded => {
+            "Warning"
+        }
         TransitionKind::Resolved => "Good",
     };
     json!({
@@ -106,7 +110,7 @@ fn numbers(facts: &Facts) -> Value {
         fact("Budget left", sentence::budget_left(facts)),
         fact(sentence::burn_title(facts), sentence::burn(facts)),
     ];
-    if facts.kind == TransitionKind::Firing {
+    if facts.kind.lasts() {
         shown.push(fact("Pace", sentence::pace(facts)));
         shown.extend(
             facts

@@ -31,6 +31,11 @@ fn message(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
     json!({
         "type": match facts.kind {
             TransitionKind::Firing => "slo.alert.firing",
+            TransitionKind::Updated => "slo.alert.updated",
+            TransitionKind::DataStopped => "slo.data.stopped",
+            TransitionKind::DataResumed => "slo.data.resumed",
+            TransitionKind::Unmuted => "slo.alert.unmuted",
+            TransitionKind::Reminded => "slo.alert.reminded",
             TransitionKind::Resolved => "slo.alert.resolved",
         },
         "timestamp": facts.evaluated_at,
@@ -83,6 +88,8 @@ fn data(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
         },
         "first_bad_at": facts.first_bad_at,
         "evaluated_at": facts.evaluated_at,
+        "fired_at": facts.fired_at,
+        "news": facts.development.map(|news| json!({ "text": news.text(facts), "facts": news })),
         "slowest_stage": facts.slowest_stage.as_ref().map(slowest),
         "worst": facts.worst.iter().take(detail.examples()).map(worst).collect::<Vec<_>>(),
         "in_common": facts.differences.iter().take(detail.differences()).map(in_common).collect::<Vec<_>>(),

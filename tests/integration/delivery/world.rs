@@ -266,10 +266,7 @@ impl World {
         .bind(transition)
         .bind(facts.version)
         .bind(facts.episode)
-        .bind(match facts.kind {
-            TransitionKind::Firing => "firing",
-            TransitionKind::Resolved => "resolved",
-        })
+        .bind(facts.kind.as_str())
         .bind(serde_json::to_value(facts).unwrap())
         .bind(self.now.to_chrono())
         .execute(&mut connection)
@@ -371,6 +368,8 @@ fn facts(slo: &str, kind: TransitionKind, version: i64, now: Timestamp) -> Facts
         budget_empty_in_secs: Some(7_200),
         first_bad_at: Some(now),
         evaluated_at: now,
+        fired_at: None,
+        development: None,
         worst: vec![WorstWorkflow {
             label: "order-42".to_owned(),
             trace_id: TraceId::from_slice(&[7; 16]).unwrap(),

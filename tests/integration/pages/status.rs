@@ -179,7 +179,7 @@ async fn history(connection: &mut PgConnection, slo: &Slo, id: i32, status: &Slo
             .bind(severity.as_str())
             .bind(version)
             .bind(facts.episode)
-            .bind(match kind { TransitionKind::Firing => "firing", TransitionKind::Resolved => "resolved" })
+            .bind(kind.as_str())
             .bind(at.to_chrono())
             .bind(serde_json::to_value(&facts).unwrap())
             .execute(&mut *connection)
@@ -243,6 +243,8 @@ fn facts(slo: &Slo, status: &SloStatus, at: Timestamp, kind: TransitionKind) -> 
         budget_empty_in_secs: None,
         first_bad_at: None,
         evaluated_at: at,
+        fired_at: None,
+        development: None,
         worst: Vec::new(),
         differences: Vec::new(),
         slowest_stage: None,

@@ -1,0 +1,223 @@
+//! What is told of an alert between its beginning and its end.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Facts, TransitionKind, sentence};
+use crate::domain::{format, suppression::Suppression, time::Timestamp};
+
+/// What has come of an alert that fires on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Development {
+    /// Customers with a bad event in the last hour: when people were told last, and now.
+    MoreCustomers {
+        before: i64,
+        now: i64,
+    },
+    /// The error budget is gone.
+    BudgetSpent,
+    DataStopped {
+        /// Until when there were data; `None` if that is longer ago than was looked.
+        heard_until: Option<Timestamp>,
+        missing: Missing,
+    },
+    DataResumed {
+        /// Since when there had been none.
+        stopped_at: Timestamp,
+    },
+    Unmuted {
+        was: Suppression,
+    },
+    Reminded,
+}
+
+/// What is not there of the data that a verdict needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Missing {
+    /// Events of this SLO.
+    Events,
+    /// Ingest as a whole: what this service should have received.
+    Ingest,
+    /// Counts that make sense.
+    Sense,
+}
+
+impl Development {
+    pub const fn kind(self) -> TransitionKind {
+        match self {
+            Self::MoreCustomers { .. } | Self::BudgetSpent => TransitionKind::Updated,
+            Self::DataStopped { .. } => TransitionKind::DataStopped,
+            Self::DataResumed { .. } => TransitionKind::DataResumed,
+            Self::Unmuted { .. } => TransitionKind::Unmuted,
+            Self::Reminded => TransitionKind::Reminded,
+        }
+    }
+
+    /// What leads a headline, before the numbers: `worse, customers affected 40 → 95 in 1 h`.
+    pub(super) fn lead(self, facts: &Facts) -> String {
+        let since = since(facts);
+        match self {
+            Self::MoreCustomers { before, now } => format!(
+                "worse, {} → {} customers in 1 h",
+                format::count(before),
+                format::count(now)
+            ),
+            Self::BudgetSpent => "worse, the budget is spent".to_owned(),
+            Self::DataStopped {
+                heard_until,
+                missing,
+            } => format!(
+                "still firing, {} since {}, that is no recovery; last known",
+                missing.text(),
+                moment(heard_until)
+            ),
+            Self::DataResumed { .. } => format!("still firing{since}, data are back"),
+            Self::Unmuted { was } => format!("was {}, still firing{since}", was.text()),
+            Self::Reminded => format!("still firing{since}, not acknowledged"),
+        }
+    }
+
+    /// One or two sentences without any string of a user's.
+    pub fn text(self, facts: &Facts) -> String {
+        let (lead, since) = (sentence::urgency(facts.severity), since(facts));
+        let now = facts.evaluated_at;
+        match self {
+            Self::MoreCustomers { before, now } => format!(
+                "Worse: {} customers with a bad event in the last hour, {} when this was told last.",
+                format::count(now),
+                format::count(before)
+            ),
+            Self::BudgetSpent => format!(
+                "Worse: the error budget is spent. The promise of {} is broken unless old events \
+                 age out.",
+                sentence::promise(facts)
+            ),
+            Self::DataStopped {
+                heard_until,
+                missing,
+            } => format!(
+                "Still counted as firing, but {} since {}{}. That is not recovery. Last known: {}.",
+                missing.text(),
+                moment(heard_until),
+                ago(heard_until, now),
+                sentence::share(facts)
+            ),
+            Self::DataResumed { stopped_at } => format!(
+                "Data are back after {}. The alert fired all the while{since}, and still does.",
+                format::lasting(now.saturating_since(stopped_at))
+            ),
+            Self::Unmuted { was } => format!("It was {}. It still fires{since}.", was.text()),
+            Self::Reminded => {
+                format!("{lead} still firing{since}, and nobody has acknowledged it.")
+            }
+        }
+    }
+}
+
+impl Missing {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Events => "nothing heard",
+            Self::Ingest => "no spans received",
+            Self::Sense => "no counts that make sense",
+        }
+    }
+}
+
+/// ` since 04:12 UTC`.
+fn since(facts: &Facts) -> String {
+    facts.fired_at.map_or_else(String::new, |at| {
+        format!(" since {}", format::time_of_day(at))
+    })
+}
+
+fn moment(at: Option<Timestamp>) -> String {
+    at.map_or_else(|| "long ago".to_owned(), format::time_of_day)
+}
+
+/// ` (12 min)`.
+fn ago(at: Option<Timestamp>, now: Timestamp) -> String {
+    let minute = Duration::from_mins(1);
+    match at.map(|at| now.saturating_since(at)) {
+        Some(length) if length >= minute => format!(" ({})", format::lasting(length)),
+        Some(_) | None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::notification::{
+        Telling, alertmanager, pagerduty, sample, slack, teams, webhook,
+    };
+
+    #[test]
+    fn a_headline_says_what_has_come_of_it_before_the_numbers() {
+        let headlines: Vec<_> = sample::developments()
+            .iter()
+            .map(sentence::headline)
+            .collect();
+        insta::assert_snapshot!(headlines.join("\n"));
+    }
+
+    #[test]
+    fn what_has_come_of_it_is_told_in_a_sentence_or_two() {
+        let texts: Vec<_> = sample::developments()
+            .iter()
+            .filter_map(sentence::development)
+            .collect();
+        assert_eq!(texts.len(), sample::developments().len());
+        insta::assert_snapshot!(texts.join("\n"));
+    }
+
+    #[test]
+    fn every_kind_of_target_is_told_what_has_come_of_it_and_that_it_fires_on() {
+        let telling = Telling::default();
+        for facts in sample::developments() {
+            let text = sentence::development(&facts).unwrap();
+            let event = pagerduty::body(&facts, &telling, "R0");
+            assert_eq!(event["event_action"], "trigger");
+            assert_eq!(event["payload"]["custom_details"]["news"], text);
+            let opening = pagerduty::body(&sample::firing(), &telling, "R0");
+            assert_eq!(event["dedup_key"], opening["dedup_key"]);
+
+            let hook = webhook::body(&facts, &telling);
+            assert_eq!(hook["data"]["news"]["text"], text);
+            let kind = hook["type"].as_str().unwrap();
+            assert!(
+                kind.starts_with("slo.") && kind != "slo.alert.firing",
+                "{kind}"
+            );
+
+            let alert = alertmanager::posted(&facts, &telling, facts.evaluated_at);
+            assert_eq!(alert["annotations"]["news"], text);
+            assert_eq!(alert["startsAt"], facts.fired_at.unwrap().to_rfc3339());
+            assert!(alert["endsAt"].as_str() > alert["startsAt"].as_str());
+            let like_alertmanager = alertmanager::webhook_v4(&facts, &telling, "hook");
+            assert_eq!(like_alertmanager["status"], "firing");
+
+            for message in [
+                slack::body(&facts, &telling),
+                slack::reply(&facts, &telling),
+                teams::body(&facts, &telling),
+            ] {
+                assert!(message.to_string().contains(&text), "{message}");
+            }
+        }
+    }
+
+    #[test]
+    fn facts_written_before_there_were_developments_can_be_read() {
+        let mut json = serde_json::to_value(sample::firing()).unwrap();
+        json.as_object_mut().unwrap().remove("fired_at");
+        let facts: Facts = serde_json::from_value(json).unwrap();
+        assert_eq!((facts.fired_at, facts.development), (None, None));
+        for facts in sample::developments() {
+            let json = serde_json::to_string(&facts).unwrap();
+            assert_eq!(serde_json::from_str::<Facts>(&json).unwrap(), facts);
+        }
+    }
+}
