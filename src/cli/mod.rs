@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod demo;
+pub mod event;
 pub mod problems;
 pub mod schema;
 pub mod serve;
@@ -35,6 +36,7 @@ enum Command {
     Demo(demo::DemoArgs),
     Validate(validate::ValidateArgs),
     Schema(schema::SchemaArgs),
+    Event(event::EventArgs),
     /// Print completions for a shell
     Completions {
         shell: clap_complete::Shell,
@@ -60,6 +62,7 @@ impl Cli {
             }
             Command::Validate(args) => Ok(validate::run(&args)),
             Command::Schema(args) => Ok(schema::run(&args)),
+            Command::Event(args) => event::run(args),
             Command::Completions { shell } => {
                 let mut command = <Self as clap::CommandFactory>::command();
                 clap_complete::generate(shell, &mut command, "throughline", &mut std::io::stdout());

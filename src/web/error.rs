@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde::Serialize;
 
-use crate::store::StoreError;
+use crate::{domain::happening::InvalidHappening, store::StoreError};
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WebError {
@@ -33,6 +33,10 @@ pub(super) enum WebError {
     #[error("this `Idempotency-Key` was used for another request")]
     OtherRequest,
     #[error(transparent)]
+    InvalidHappening(#[from] InvalidHappening),
+    #[error("a thousand events were told within an hour: no more are kept for a while")]
+    TooManyHappenings,
+    #[error(transparent)]
     Store(#[from] StoreError),
     #[error("cannot write the page")]
     Template(#[from] askama::Error),
@@ -57,7 +61,8 @@ impl WebError {
             Self::CrossOrigin | Self::Unknown { .. } => StatusCode::FORBIDDEN,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unreadable(_) | Self::BadIdempotencyKey => StatusCode::BAD_REQUEST,
-            Self::OtherRequest => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::OtherRequest | Self::InvalidHappening(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::TooManyHappenings => StatusCode::TOO_MANY_REQUESTS,
             Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Template(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -107,6 +112,16 @@ impl WebError {
                 None,
             ),
             Self::BadIdempotencyKey => (self.to_string(), "a random UUID makes a good one", None),
+            Self::InvalidHappening(_) => (
+                self.to_string(),
+                "mend it and send it again; nothing was recorded",
+                None,
+            ),
+            Self::TooManyHappenings => (
+                self.to_string(),
+                "tell of deploys, and not of each of their steps",
+                None,
+            ),
             Self::OtherRequest => (
                 self.to_string(),
                 "take a new key for every new request; nothing was changed",

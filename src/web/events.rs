@@ -5,20 +5,28 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::{
+    Json,
     extract::{Query, State},
-    response::Response,
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
 
 use super::{
     error::WebError,
     page::{Asked, Layout, Section},
     state::WebState,
+    write::{body::Written, who::Who},
 };
-use crate::domain::{
-    format,
-    happening::{Happening, HappeningKind},
-    time::{TimeRange, Timestamp},
+use crate::{
+    domain::{
+        format,
+        happening::{Happening, HappeningKind, HappeningReport},
+        time::{TimeRange, Timestamp},
+    },
+    store::Recorded,
 };
 
 const DAYS: Duration = Duration::from_hours(28 * 24);
@@ -48,6 +56,42 @@ pub(super) async fn get(
 ) -> Response {
     let view = view(&state, params.service).await;
     asked.reply(&state, view, |view| EventsPage::new(&state, view))
+}
+
+pub(super) async fn post(
+    asked: Asked,
+    State(state): State<WebState>,
+    who: Who,
+    written: Written<HappeningReport>,
+) -> Response {
+    match record(&state, who, written).await {
+        Ok(answer) => (StatusCode::CREATED, Json(answer)).into_response(),
+        Err(error) => asked.refuse(&state, &error),
+    }
+}
+
+/// What was recorded, now or when the same request came before.
+async fn record(
+    state: &WebState,
+    who: Who,
+    Written { body, once }: Written<HappeningReport>,
+) -> Result<Value, WebError> {
+    let now = state.clock.now();
+    let happening = Happening {
+        told_by: who.or(None),
+        ..body.check((Uuid::now_v7(), now))?
+    };
+    let mut tx = state.store.begin("record what happened").await?;
+    if let Some(answer) = once.answered(&mut tx, now).await? {
+        return Ok(answer);
+    }
+    if tx.insert_happening(&happening, now).await? == Recorded::TooMany {
+        return Err(WebError::TooManyHappenings);
+    }
+    let answer = serde_json::to_value(&happening).unwrap_or_default();
+    once.keep(&mut tx, &answer).await?;
+    tx.commit().await?;
+    Ok(answer)
 }
 
 async fn view(state: &WebState, service: String) -> Result<EventsView, WebError> {

@@ -25,7 +25,6 @@ mod sentence;
 mod slo;
 mod state;
 mod summary;
-#[expect(dead_code, reason = "the first handlers that write come next")]
 mod write;
 
 use axum::{
@@ -79,7 +78,7 @@ pub fn router(state: WebState) -> Router {
         .route("/api/v1/slos/{slo}/groups/{group}", get(slo::get_group))
         .route("/api/v1/alerts", get(alerts::get))
         .route("/api/v1/definitions", get(definitions::get))
-        .route("/api/v1/events", get(events::get))
+        .route("/api/v1/events", get(events::get).post(events::post))
         .route("/assets/{name}", get(assets::get))
         .route("/favicon/{state}", get(assets::favicon))
         .route("/healthz", get(health::live))

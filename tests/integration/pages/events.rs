@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use sqlx::PgConnection;
 
-use super::{client::get, fixture};
+use super::{
+    client::{Answer, get, post_json, post_with},
+    fixture::{self, Shop},
+};
 
 /// One of the SLO's own service, one of another, one of none.
 pub(super) async fn fill(connection: &mut PgConnection) {
@@ -91,4 +95,71 @@ async fn an_event_is_marked_on_the_charts_of_the_slos_that_it_concerns() {
         .await
         .json();
     assert_eq!(twin["events"][0]["title"], "checkout 2.41.0");
+}
+
+async fn told(shop: &Shop, body: serde_json::Value) -> Answer {
+    post_json(&shop.router, "/api/v1/events", &body).await
+}
+
+#[tokio::test]
+async fn a_pipeline_tells_of_a_deploy_in_one_request() {
+    let shop = fixture::empty(fixture::catalog()).await;
+    let deploy = json!({ "kind": "deploy", "service": "shop", "version": "2.41.0" });
+    let answer = told(&shop, deploy).await;
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    assert_eq!(answer.json()["title"], "shop 2.41.0");
+    assert_eq!(answer.json()["at"], fixture::NOW);
+    let twin = get(&shop.router, "/api/v1/events").await.json();
+    assert_eq!(twin["events"], json!([answer.json()]));
+    for (body, error) in [
+        (json!({ "kind": "rollout" }), "no kind of event"),
+        (json!({ "kind": "note" }), "nothing to show"),
+        (
+            json!({ "kind": "note", "titel": "x" }),
+            "unknown field `titel`",
+        ),
+    ] {
+        let refused = told(&shop, body).await;
+        assert!((400..500).contains(&refused.status), "{}", refused.body);
+        assert!(refused.body.contains(error), "{}", refused.body);
+    }
+}
+
+#[tokio::test]
+async fn a_deploy_that_is_told_again_under_its_key_is_one_deploy() {
+    let shop = fixture::empty(fixture::catalog()).await;
+    let headers = [
+        ("content-type", "application/json"),
+        ("idempotency-key", "build-42"),
+        ("x-forwarded-user", "ci"),
+    ];
+    let deploy = json!({ "kind": "deploy", "version": "42" }).to_string();
+    let tell = || post_with(&shop.router, "/api/v1/events", &headers, &deploy);
+    let (first, again) = (tell().await, tell().await);
+    assert_eq!((first.status, again.status), (201, 201));
+    assert_eq!(first.json(), again.json());
+    assert_eq!(first.json()["told_by"], "ci");
+    let twin = get(&shop.router, "/api/v1/events").await.json();
+    assert_eq!(twin["events"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn events_are_bounded_by_the_hour_and_in_time() {
+    let shop = fixture::empty(fixture::catalog()).await;
+    let mut connection = shop.database.connect().await;
+    sqlx::query(
+        "insert into happenings (id, kind, at, title, recorded_at)
+        select gen_random_uuid(), 'note', $1::timestamptz - n * interval '1 day', 'n', $1
+        from generate_series(1, 1000) n",
+    )
+    .bind(fixture::now().to_chrono())
+    .execute(&mut connection)
+    .await
+    .unwrap();
+    let note = json!({ "kind": "note", "title": "one more" });
+    assert_eq!(told(&shop, note.clone()).await.status, 429);
+    shop.clock.advance(Duration::from_mins(61));
+    assert_eq!(told(&shop, note).await.status, 201);
+    let mut tx = shop.database.store.begin("forget").await.unwrap();
+    assert_eq!(tx.forget_happenings(fixture::now()).await.unwrap(), 600);
 }

@@ -1,0 +1,88 @@
+//! `throughline event`: tells a running service of a deploy, a flag or a note.
+
+use std::{collections::BTreeMap, io::Write as _, process::ExitCode};
+
+use super::api::{Api, ServerArgs};
+use crate::domain::happening::HappeningReport;
+
+/// Tell the service of a deploy, a flag or a note
+///
+/// It is marked on the charts of the SLOs that it concerns, and alerts name it. For pipelines:
+/// `throughline event deploy --service warehouse-consumer --version 2.41.0`
+#[derive(clap::Args, Debug)]
+pub struct EventArgs {
+    /// What kind of event: `deploy`, `flag` or `note`
+    kind: String,
+    /// One line; the service and its version if left out
+    #[arg(long)]
+    title: Option<String>,
+    /// Which service it happened to, as in service.name; all if left out
+    #[arg(long)]
+    service: Option<String>,
+    /// What went live
+    #[arg(long = "version", id = "went_live", value_name = "VERSION")]
+    version: Option<String>,
+    /// When, as 2026-11-22T09:16:00Z; now if left out
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+    /// Where there is more of it
+    #[arg(long)]
+    url: Option<String>,
+    /// A key and value of your own, as env=prod
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    labels: Vec<(String, String)>,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+pub fn run(args: EventArgs) -> anyhow::Result<ExitCode> {
+    let report = HappeningReport {
+        kind: args.kind,
+        title: args.title,
+        at: args.at,
+        service: args.service,
+        version: args.version,
+        url: args.url,
+        labels: BTreeMap::from_iter(args.labels),
+    };
+    let recorded = match Api::new(&args.server)?.post("/api/v1/events", &report) {
+        Ok(recorded) => recorded,
+        Err(error) => return Ok(error.report()),
+    };
+    let text = |field: &str| recorded.get(field).and_then(|value| value.as_str());
+    let [kind, title, at] = ["kind", "title", "at"].map(|field| text(field).unwrap_or_default());
+    writeln!(std::io::stdout(), "recorded: {kind} {title}, {at}")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write a key and a value, as `env=prod`".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use crate::cli::Cli;
+
+    #[test]
+    fn a_deploy_is_told_in_one_line() {
+        let told = Cli::try_parse_from([
+            "throughline",
+            "event",
+            "deploy",
+            "--service",
+            "shop",
+            "--version",
+            "2",
+            "--label",
+            "env=prod",
+        ]);
+        assert!(told.is_ok(), "{}", told.unwrap_err());
+        let wrong = Cli::try_parse_from(["throughline", "event", "deploy", "--label", "prod"]);
+        assert!(wrong.unwrap_err().to_string().contains("as `env=prod`"));
+    }
+}
