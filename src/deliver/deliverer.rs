@@ -161,7 +161,7 @@ impl Deliverer {
         let mut errands = Vec::with_capacity(claimed.len());
         for delivery in claimed {
             let before = tx
-                .told_before(&target.name, delivery.transition, SAME_THREAD)
+                .told_before(&target.name, delivery.message, SAME_THREAD)
                 .await?;
             let telling = Telling {
                 repeat: delivery.repeat,
@@ -230,8 +230,8 @@ impl Deliverer {
         if let (Some(_), Settlement::Again(at)) = (tried.reaction.retry_after, settlement) {
             tx.hold_target(&target.name, at).await?;
         }
-        if let (Some(reference), Some(facts)) = (&tried.reference, &claimed.facts) {
-            tx.keep_target_reference(&target.name, facts.episode, reference, now)
+        if let (Some(reference), Some(content)) = (&tried.reference, &claimed.content) {
+            tx.keep_target_reference(&target.name, content.episode(), reference, now)
                 .await?;
         }
         let lease = tx

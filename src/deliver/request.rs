@@ -14,10 +14,7 @@ use super::{
 use crate::domain::{
     definition::{SecretOrPlain, SecretRef, WebhookFormat},
     names::Name,
-    notification::{
-        Facts, PinnedKey, Reference, Telling, alertmanager, cloudevents, pagerduty, slack, teams,
-        webhook,
-    },
+    notification::{Content, PinnedKey, Reference, Telling, cloudevents},
     time::Timestamp,
 };
 
@@ -58,19 +55,15 @@ impl Message {
     /// `id` is the same over all tries; `receiver` is the target's name.
     pub(super) fn new(
         format: WebhookFormat,
-        (facts, telling): (&Facts, &Telling),
+        (content, telling): (&Content, &Telling),
         id: String,
         receiver: &Name,
     ) -> Self {
         let (body, content_type) = match format {
-            WebhookFormat::Standard => (webhook::body(facts, telling), JSON),
-            WebhookFormat::AlertmanagerV4 => {
-                let body = alertmanager::webhook_v4(facts, telling, receiver.as_str());
-                (body, JSON)
-            }
+            WebhookFormat::Standard => (content.webhook(telling), JSON),
+            WebhookFormat::AlertmanagerV4 => (content.webhook_v4(telling, receiver.as_str()), JSON),
             WebhookFormat::CloudEvents => {
-                let body = cloudevents::body(facts, telling, &id);
-                (body, cloudevents::CONTENT_TYPE)
+                (content.cloudevent(telling, &id), cloudevents::CONTENT_TYPE)
             }
         };
         Self {
@@ -105,32 +98,32 @@ pub(super) async fn to_webhook(
 
 pub(super) async fn to_slack(
     webhook_url: &SecretRef,
-    facts: &Facts,
+    content: &Content,
     telling: &Telling,
 ) -> Result<Prepared, PrepareError> {
     let url = secrets::read(webhook_url).await?;
     Ok(Prepared {
-        degraded: Some(bytes(&slack::text_only(facts, telling))),
-        ..to_url(url, &slack::body(facts, telling), JSON)
+        degraded: Some(bytes(&content.slack_text(telling))),
+        ..to_url(url, &content.slack(telling), JSON)
     })
 }
 
 pub(super) async fn to_teams(
     url: &SecretRef,
-    facts: &Facts,
+    content: &Content,
     telling: &Telling,
 ) -> Result<Prepared, PrepareError> {
     let url = secrets::read(url).await?;
     Ok(Prepared {
-        degraded: Some(bytes(&teams::text_only(facts, telling))),
-        ..to_url(url, &teams::body(facts, telling), JSON)
+        degraded: Some(bytes(&content.teams_text(telling))),
+        ..to_url(url, &content.teams(telling), JSON)
     })
 }
 
 pub(super) fn to_pagerduty(
     base: Option<&str>,
     (key, pinned): (SecretString, PinnedKey),
-    facts: &Facts,
+    content: &Content,
     telling: &Telling,
 ) -> Prepared {
     let base = base.unwrap_or(PAGERDUTY).trim_end_matches('/');
@@ -139,11 +132,7 @@ pub(super) fn to_pagerduty(
     Prepared {
         reference: Some(Reference::RoutingKey(pinned)),
         secrets: vec![key.clone()],
-        ..to_url(
-            url,
-            &pagerduty::body(facts, telling, key.expose_secret()),
-            JSON,
-        )
+        ..to_url(url, &content.pagerduty(telling, key.expose_secret()), JSON)
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     domain::{
         definition::{SecretOrPlain, Target, TargetKind},
         delivery::{AttemptClass, message_id},
-        notification::{Facts, PinnedKey, Reference, Telling, alertmanager as alert},
+        notification::{Content, PinnedKey, Reference, Telling},
         time::Timestamp,
     },
     store::{ClaimedDelivery, ToldBefore},
@@ -77,8 +77,8 @@ impl Sender {
     }
 
     pub(super) async fn attempt(&self, target: &Target, errand: &Errand, now: Timestamp) -> Tried {
-        let Some(facts) = &errand.delivery.facts else {
-            let reason = "facts written by another version of the service cannot be read";
+        let Some(content) = &errand.delivery.content else {
+            let reason = "what another version of the service wrote cannot be read";
             return Tried::unsent(AttemptClass::Unreadable, reason);
         };
         let this = Try {
@@ -86,7 +86,7 @@ impl Sender {
             attempt: errand.delivery.attempt,
             now,
         };
-        let tried = self.told(this, target, errand, facts).await;
+        let tried = self.told(this, target, errand, content).await;
         tried.unwrap_or_else(|error| {
             let class = match error {
                 PrepareError::Missing(_) | PrepareError::RoutingKey(_) => {
@@ -103,7 +103,7 @@ impl Sender {
         this: Try<'_>,
         target: &Target,
         errand: &Errand,
-        facts: &Facts,
+        content: &Content,
     ) -> Result<Tried, PrepareError> {
         let telling = &errand.telling;
         let prepared = match &target.kind {
@@ -112,12 +112,12 @@ impl Sender {
                 secret,
                 format,
             } => {
-                let id = message_id(errand.delivery.transition);
-                let message = Message::new(*format, (facts, telling), id, &target.name);
+                let id = message_id(errand.delivery.message);
+                let message = Message::new(*format, (content, telling), id, &target.name);
                 to_webhook(url, secret.as_ref(), message, this.now).await?
             }
-            TargetKind::Slack { webhook_url } => to_slack(webhook_url, facts, telling).await?,
-            TargetKind::Teams { url } => to_teams(url, facts, telling).await?,
+            TargetKind::Slack { webhook_url } => to_slack(webhook_url, content, telling).await?,
+            TargetKind::Teams { url } => to_teams(url, content, telling).await?,
             TargetKind::PagerDuty {
                 routing_key,
                 former_routing_key,
@@ -128,8 +128,11 @@ impl Sender {
                     former: former_routing_key.as_ref(),
                 };
                 let pinned = errand.pinned_key();
-                let key = self.routing_keys.choose(places, facts.kind, pinned).await?;
-                to_pagerduty(url.as_deref(), key, facts, telling)
+                let key = self
+                    .routing_keys
+                    .choose(places, content.kind(), pinned)
+                    .await?;
+                to_pagerduty(url.as_deref(), key, content, telling)
             }
             TargetKind::SlackBot {
                 token,
@@ -144,7 +147,7 @@ impl Sender {
                     timeout: self.settings.chat_timeout,
                     tried: this,
                 };
-                let news = News { facts, telling };
+                let news = News { content, telling };
                 return Ok(match &errand.before {
                     Some(ToldBefore::OfThisEpisode(Reference::SlackMessage(first))) => {
                         bot.go_on(news, first).await
@@ -156,7 +159,7 @@ impl Sender {
                 });
             }
             TargetKind::Alertmanager { urls } => {
-                return self.tell_alertmanager(this, urls, (facts, telling)).await;
+                return self.tell_alertmanager(this, urls, (content, telling)).await;
             }
         };
         Ok(self.send(this, prepared).await)
@@ -189,10 +192,10 @@ impl Sender {
         &self,
         this: Try<'_>,
         urls: &[SecretOrPlain],
-        (facts, telling): (&Facts, &Telling),
+        (content, telling): (&Content, &Telling),
     ) -> Result<Tried, PrepareError> {
         let urls = alertmanager::addresses(urls).await?;
-        let alerts = serde_json::Value::Array(vec![alert::posted(facts, telling, this.now)]);
+        let alerts = serde_json::Value::Array(vec![content.posted(telling, this.now)]);
         let timeout = self.settings.chat_timeout;
         let answers = alertmanager::post_to_all(&self.client, &urls, &alerts, timeout).await;
         let (all, mut told) = (answers.len(), 0);

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::domain::{
     delivery::AttemptClass,
-    notification::{Facts, Reference, SlackMessage, Telling, TransitionKind, slack},
+    notification::{Content, Reference, SlackMessage, Telling, TransitionKind},
 };
 
 /// Errors that mean that there is no message to refer to, or that it may not be changed any more.
@@ -41,7 +41,7 @@ pub(super) struct Bot<'a> {
 
 /// What is told, and how.
 pub(super) struct News<'a> {
-    pub(super) facts: &'a Facts,
+    pub(super) content: &'a Content,
     pub(super) telling: &'a Telling,
 }
 
@@ -60,7 +60,7 @@ impl Bot<'_> {
     /// An episode that follows close upon the last is told in the same thread, and the channel is
     /// told that it is.
     pub(super) async fn begin_again(&self, news: News<'_>, last: &SlackMessage) -> Tried {
-        if news.facts.kind == TransitionKind::Resolved {
+        if news.content.kind() == TransitionKind::Resolved {
             return self.post_anew(&news).await;
         }
         let place = json!({
@@ -80,7 +80,7 @@ impl Bot<'_> {
     /// What follows the first message of an episode.
     pub(super) async fn go_on(&self, news: News<'_>, first: &SlackMessage) -> Tried {
         let place = json!({ "channel": first.channel, "thread_ts": first.ts });
-        if news.facts.kind == TransitionKind::Resolved {
+        if news.content.kind() == TransitionKind::Resolved {
             return self.update_and_reply(&news, first, &place).await;
         }
         match self.reply(&news, &place).await {
@@ -107,8 +107,8 @@ impl Bot<'_> {
     }
 
     async fn post_anew(&self, news: &News<'_>) -> Tried {
-        let full = slack::body(news.facts, news.telling);
-        let simple = slack::text_only(news.facts, news.telling);
+        let full = news.content.slack(news.telling);
+        let simple = news.content.slack_text(news.telling);
         let place = json!({ "channel": self.channel });
         match self.say("chat.postMessage", &place, full, simple).await {
             Said::Done(tried) => tried,
@@ -121,16 +121,16 @@ impl Bot<'_> {
 
     async fn update(&self, news: &News<'_>, first: &SlackMessage) -> Said {
         let place = json!({ "channel": first.channel, "ts": first.ts });
-        let mut simple = slack::text_only(news.facts, news.telling);
+        let mut simple = news.content.slack_text(news.telling);
         // Blocks that are left out stay as they were.
         simple["blocks"] = json!([]);
-        let full = slack::body(news.facts, news.telling);
+        let full = news.content.slack(news.telling);
         self.say("chat.update", &place, full, simple).await
     }
 
     async fn reply(&self, news: &News<'_>, place: &Value) -> Said {
-        let reply = slack::reply(news.facts, news.telling);
-        let simple = slack::text_only(news.facts, news.telling);
+        let reply = news.content.slack_reply(news.telling);
+        let simple = news.content.slack_text(news.telling);
         let said = self.say("chat.postMessage", place, reply, simple).await;
         match said {
             // What follows still belongs to the first message.

@@ -1,6 +1,6 @@
-//! The outbox: who is to be told of which transition, and how every try ended.
+//! The outbox: who is to be told of which transition or notice, and how every try ended.
 //!
-//! A delivery is written in the transaction of its transition. Any replica may claim it; of one
+//! A delivery is written in the transaction of what it tells. Any replica may claim it; of one
 //! target and ordering key only the oldest open delivery can be claimed, so a resolve never overtakes
 //! its trigger. A claim is a lease that lapses, and settling names the lease's token: who has lost
 //! the lease changes nothing.
@@ -16,7 +16,7 @@ use crate::domain::{
     definition::Severity,
     delivery::{Attempt, AttemptClass, Repeat},
     names::Name,
-    notification::Facts,
+    notification::Content,
     time::Timestamp,
 };
 
@@ -44,15 +44,16 @@ pub struct Claim<'a> {
 #[derive(Clone, Debug)]
 pub struct ClaimedDelivery {
     pub id: i64,
-    pub transition: Uuid,
+    /// The transition or notice that is told: the same for all targets.
+    pub message: Uuid,
     pub priority: Severity,
     /// Counted from 1: the try that begins now.
     pub attempt: i32,
     pub lease_token: i64,
     /// When the present round of tries began.
     pub retries_since: Timestamp,
-    /// `None` if this version of the service cannot read them.
-    pub facts: Option<Facts>,
+    /// `None` if this version of the service cannot read it.
+    pub content: Option<Content>,
     pub repeat: Repeat,
 }
 
@@ -110,8 +111,12 @@ impl Tx<'_> {
         let rows: Result<Vec<ClaimedRow>, _> = sqlx::query_as(
             "-- deliveries.claim
             with due as (
-                select d.id
+                select d.id, coalesce(
+                    n.content,
+                    jsonb_build_object('alert', t.facts)) as content
                 from deliveries d
+                left join alert_transitions t on t.id = d.transition_id
+                left join notices n on n.id = d.notice_id
                 where d.target = $1
                     and d.state in ('pending', 'leased')
                     and d.next_attempt_at <= $2
@@ -130,10 +135,10 @@ impl Tx<'_> {
             update deliveries d
             set state = 'leased', lease_until = $3, lease_token = d.lease_token + 1,
                 attempts = d.attempts + 1
-            from due, alert_transitions t
-            where d.id = due.id and t.id = d.transition_id
-            returning d.id, d.transition_id, d.priority, d.attempts, d.lease_token, d.retries_since,
-                t.facts,
+            from due
+            where d.id = due.id
+            returning d.id, coalesce(d.transition_id, d.notice_id) as message, d.priority,
+                d.attempts, d.lease_token, d.retries_since, due.content,
                 d.attempts - 1 > (
                     select count(*) from delivery_attempts a where a.delivery_id = d.id)
                 or exists (
@@ -306,12 +311,12 @@ pub(super) const fn severity_of(priority: i16) -> Severity {
 #[derive(sqlx::FromRow)]
 struct ClaimedRow {
     id: i64,
-    transition_id: Uuid,
+    message: Uuid,
     priority: i16,
     attempts: i32,
     lease_token: i64,
     retries_since: DateTime<Utc>,
-    facts: Json<serde_json::Value>,
+    content: Json<serde_json::Value>,
     repeat_possible: bool,
 }
 
@@ -319,12 +324,12 @@ impl From<ClaimedRow> for ClaimedDelivery {
     fn from(row: ClaimedRow) -> Self {
         Self {
             id: row.id,
-            transition: row.transition_id,
+            message: row.message,
             priority: severity_of(row.priority),
             attempt: row.attempts,
             lease_token: row.lease_token,
             retries_since: row.retries_since.into(),
-            facts: serde_json::from_value(row.facts.0).ok(),
+            content: serde_json::from_value(row.content.0).ok(),
             repeat: if row.repeat_possible {
                 Repeat::Possible
             } else {

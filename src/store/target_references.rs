@@ -21,33 +21,39 @@ pub enum ToldBefore {
 }
 
 impl Tx<'_> {
-    /// How a target was told of an episode; or, of one that begins within `soon` after the last of the
-    /// same alert, how it was told of that. `None` also if this version cannot read it.
+    /// How a target was told of the episode of a transition or notice; or, of an episode that begins
+    /// within `soon` after the last of the same alert, how it was told of that. `None` also if this
+    /// version cannot read it.
     pub async fn told_before(
         &mut self,
         target: &Name,
-        transition: Uuid,
+        message: Uuid,
         soon: Duration,
     ) -> Result<Option<ToldBefore>, StoreError> {
-        let kept: Option<(Json<serde_json::Value>, bool)> = sqlx::query_as(
+        let kept: Option<(Json<serde_json::Value>, bool, i64)> = sqlx::query_as(
             "-- target_references.told_before
-            select r.reference, t.episode = this.episode
+            select r.reference, t.episode = this.episode, t.version
             from alert_transitions this
             join alert_transitions t on t.slo_id = this.slo_id and t.severity = this.severity
                 and (t.episode = this.episode
                     or (t.kind = 'resolved' and t.version < this.version and t.at > this.at - $3))
             join target_references r on r.episode = t.episode and r.target = $1
             where this.id = $2
-            order by t.episode = this.episode desc, t.version desc
+            union all
+            select r.reference, true, 0
+            from notices n
+            join target_references r on r.episode = n.episode and r.target = $1
+            where n.id = $2
+            order by 2 desc, 3 desc
             limit 1",
         )
         .bind(target.as_str())
-        .bind(transition)
+        .bind(message)
         .bind(soon)
         .fetch_optional(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
-        Ok(kept.and_then(|(kept, is_same)| {
+        Ok(kept.and_then(|(kept, is_same, _)| {
             let reference = serde_json::from_value(kept.0).ok()?;
             Some(if is_same {
                 ToldBefore::OfThisEpisode(reference)

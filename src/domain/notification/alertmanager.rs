@@ -13,9 +13,9 @@ use crate::domain::{delivery::alert_key, format, time::Timestamp};
 
 const ALERT_NAME: &str = "ThroughlineSLO";
 /// An Alertmanager that hears nothing takes an alert for over after this.
-const FIRING_FOR: Duration = Duration::from_hours(1);
+pub(super) const FIRING_FOR: Duration = Duration::from_hours(1);
 /// How an end that is not known is written (Go's zero time).
-const NO_END: &str = "0001-01-01T00:00:00Z";
+pub(super) const NO_END: &str = "0001-01-01T00:00:00Z";
 /// All labels of a user's together; a webhook of version 4 has them twice and should stay below
 /// 20 kB.
 const LABELS_BYTES: usize = 4_000;
@@ -170,7 +170,7 @@ fn ended_at(facts: &Facts) -> Timestamp {
 }
 
 /// 16 hexadecimal digits that are the same for the same labels.
-fn fingerprint(labels: &Map<String, Value>) -> String {
+pub(super) fn fingerprint(labels: &Map<String, Value>) -> String {
     let mut sorted: Vec<_> = labels.iter().collect();
     sorted.sort_by_key(|(name, _)| *name);
     let mut hash = Sha256::new();

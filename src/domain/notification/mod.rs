@@ -1,4 +1,5 @@
-//! What a target is told: facts frozen at the moment of an alert's transition.
+//! What a target is told: facts frozen at the moment of an alert's transition, or a [`notice`] of
+//! another kind.
 //!
 //! Every channel and every page takes its numbers from [`Facts`], so a message and a page cannot
 //! disagree. [`Telling`] is what is known only when a message is sent. [`sentence`] says both in words;
@@ -10,10 +11,12 @@
 
 pub mod alertmanager;
 pub mod cloudevents;
+mod content;
 mod detail;
 mod development;
 mod facts;
 mod kind;
+pub mod notice;
 pub mod pagerduty;
 mod reference;
 pub mod sentence;
@@ -23,6 +26,8 @@ mod telling;
 pub mod text;
 pub mod webhook;
 
+pub use content::Content;
+pub use notice::{Notice, NoticeKind, NoticeLink};
 pub use reference::{PinnedKey, Reference, SlackMessage};
 pub use telling::{Actions, Note, Telling};
 

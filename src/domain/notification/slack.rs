@@ -39,7 +39,7 @@ fn blocks(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
     Value::Array(blocks)
 }
 
-fn fits(blocks: &Value) -> bool {
+pub(super) fn fits(blocks: &Value) -> bool {
     blocks.as_array().is_some_and(|all| all.len() <= MAX_BLOCKS)
         && blocks.to_string().chars().count() <= MAX_BLOCKS_CHARS
 }
@@ -263,7 +263,7 @@ fn code_of(string: &str, max: usize) -> String {
 
 /// Without any markup of Slack's, so that no attribute of a span can call a whole channel. At most
 /// `max` characters long, and neither an entity nor what reads as one character is cut in two.
-fn escaped(string: &str, max: usize) -> String {
+pub(super) fn escaped(string: &str, max: usize) -> String {
     let mut safe = String::with_capacity(string.len());
     let mut length = 0;
     for letter in string.graphemes(true) {

@@ -49,6 +49,16 @@ fn message(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
         }
     }
     body.push(identity(facts, telling));
+    let actions = if detail.tells_numbers() {
+        actions(facts, telling)
+    } else {
+        Vec::new()
+    };
+    message_of(body, actions)
+}
+
+/// A message of one card.
+pub(super) fn message_of(body: Vec<Value>, actions: Vec<Value>) -> Value {
     let mut card = json!({
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",
@@ -56,12 +66,7 @@ fn message(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
         "msteams": { "width": "Full" },
         "body": body,
     });
-    let actions = actions(facts, telling);
-    if let (true, false, Some(object)) = (
-        detail.tells_numbers(),
-        actions.is_empty(),
-        card.as_object_mut(),
-    ) {
+    if let (false, Some(object)) = (actions.is_empty(), card.as_object_mut()) {
         object.insert("actions".to_owned(), Value::Array(actions));
     }
     json!({
@@ -186,12 +191,12 @@ fn actions(facts: &Facts, telling: &Telling) -> Vec<Value> {
         .collect()
 }
 
-fn block(text: &str) -> Value {
+pub(super) fn block(text: &str) -> Value {
     json!({ "type": "TextBlock", "text": text, "wrap": true })
 }
 
 /// Without Markdown, and without the angle brackets that mentions are written in.
-fn escaped(string: &str) -> String {
+pub(super) fn escaped(string: &str) -> String {
     let mut safe = String::with_capacity(string.len());
     for character in string.chars() {
         match character {

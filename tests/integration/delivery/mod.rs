@@ -4,6 +4,7 @@ mod addresses;
 mod alertmanager;
 mod answers;
 mod leases;
+mod notices;
 mod order;
 mod pagerduty;
 mod real_alertmanager;

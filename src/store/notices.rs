@@ -1,0 +1,71 @@
+//! What targets are told besides alerts, and the duty to tell it.
+
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::{StoreError, Tx, deliveries::priority_number};
+use crate::domain::{
+    definition::Severity,
+    names::Name,
+    notification::{Content, NoticeKind},
+    time::Timestamp,
+};
+
+/// A notice and everybody who is to be told of it.
+#[derive(Clone, Copy, Debug)]
+pub struct NoticeNews<'a> {
+    pub id: Uuid,
+    pub content: &'a Content,
+    pub targets: &'a [Name],
+    /// How urgent it is to be told of, beside whatever else waits for the same target.
+    pub urgency: Severity,
+}
+
+impl Tx<'_> {
+    /// Writes a notice and the duty to tell each target of it. A second call changes nothing. Returns
+    /// how many deliveries were new.
+    pub async fn enqueue_notice(
+        &mut self,
+        news: NoticeNews<'_>,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let targets: Vec<&str> = news.targets.iter().map(Name::as_str).collect();
+        let result = sqlx::query(
+            "-- notices.enqueue
+            with told as (
+                insert into notices (id, kind, key, episode, at, content)
+                values ($1, $2, $3, $4, $5, $6)
+                on conflict (id) do nothing
+                returning id, key
+            )
+            insert into deliveries
+                (notice_id, target, ordering_key, priority, state, next_attempt_at, created_at, retries_since)
+            select distinct told.id, target, told.key, $8::smallint, 'pending', $5, $5, $5
+            from told, unnest($7::text[]) as target",
+        )
+        .bind(news.id)
+        .bind(kind_text(news.content))
+        .bind(news.content.key())
+        .bind(news.content.episode())
+        .bind(now.to_chrono())
+        .bind(Json(news.content))
+        .bind(targets)
+        .bind(priority_number(news.urgency))
+        .execute(&mut *self.inner)
+        .await;
+        result
+            .map(|done| done.rows_affected())
+            .map_err(|source| self.failed(source))
+    }
+}
+
+fn kind_text(content: &Content) -> &'static str {
+    match content {
+        Content::Alert(_) => "test",
+        Content::Notice(notice) => match notice.kind {
+            NoticeKind::SelfCheckOpened | NoticeKind::SelfCheckResolved => "self_check",
+            NoticeKind::Digest => "digest",
+            NoticeKind::Heartbeat => "heartbeat",
+        },
+    }
+}
