@@ -46,16 +46,16 @@ impl Tx<'_> {
             "$11::text[]) as n(key, slo_id, piece, kind, from_at, to_at, deliver_at, name, service) ",
             "where not exists (select 1 from stage_spans s where s.slot = $1 and s.key = n.key ",
             "and s.slo_id = n.slo_id and s.piece = n.piece)), ",
+            // Counted row by row and not joined: the transaction allows nested loops alone, and a join
+            // of two such lists would compare each row with every other.
             "ranked as (select new.*, row_number() over (partition by key, slo_id order by piece) ",
-            "as place from new), ",
-            "known as (select k.key, k.slo_id, (select count(*) from (select 1 from stage_spans s ",
-            "where s.slot = $1 and s.key = k.key and s.slo_id = k.slo_id limit $2) as c) as taken ",
-            "from (select distinct key, slo_id from new) as k), ",
+            "as place, (select count(*) from (select 1 from stage_spans s where s.slot = $1 ",
+            "and s.key = new.key and s.slo_id = new.slo_id limit $2) as c) as taken from new), ",
             "kept as (insert into stage_spans (slot, key, slo_id, piece, kind, from_at, to_at, ",
             "deliver_at, name, service) select $1, key, slo_id, piece, kind, from_at, to_at, ",
-            "deliver_at, name, service from ranked join known using (key, slo_id) ",
+            "deliver_at, name, service from ranked ",
             "where taken + place <= $2 order by key, slo_id, piece on conflict do nothing) ",
-            "select key, slo_id, count(*) from ranked join known using (key, slo_id) ",
+            "select key, slo_id, count(*) from ranked ",
             "where taken + place > $2 group by key, slo_id",
         ))
         .bind(slot(day(now)))
