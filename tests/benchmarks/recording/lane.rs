@@ -6,19 +6,16 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use throughline::{
     domain::{
-        ledger::gather,
+        ledger::{Moves, gather, join},
         sampling::EndSampling,
         time::Timestamp,
-        workflow::{Evidence, Judging},
+        workflow::{Judging, Losses},
     },
-    store::{Store, StoreError, Writer},
+    store::{LinkNews, Store, StoreError, Writer},
 };
 use uuid::Uuid;
 
-use super::{
-    BATCH,
-    load::{self, Load},
-};
+use super::load::{self, Batch, Load};
 
 pub(super) struct Lane {
     pub(super) connection: PgConnection,
@@ -26,6 +23,8 @@ pub(super) struct Lane {
     pub(super) writer: Writer,
     pub(super) now: Timestamp,
     pub(super) load: Load,
+    /// Spans, or rows, of one transaction.
+    pub(super) batch: usize,
     pub(super) next_raw: u64,
 }
 
@@ -73,18 +72,18 @@ impl Lane {
     }
 
     async fn insert_raw(&mut self) {
-        let numbers = self.next_raw..self.next_raw + BATCH as u64;
+        let numbers = self.next_raw..self.next_raw + self.batch as u64;
         self.next_raw = numbers.end;
         let keys: Vec<[u8; 16]> = numbers.map(load::key).collect();
         let trace_ids: Vec<&[u8]> = keys.iter().map(<[u8; 16]>::as_slice).collect();
-        let times: Vec<DateTime<Utc>> = vec![self.now.to_chrono(); BATCH];
+        let times: Vec<DateTime<Utc>> = vec![self.now.to_chrono(); self.batch];
         sqlx::query(
             "insert into raw_events
              select * from unnest($1::integer[], $2::uuid[], $3::timestamptz[], $4::smallint[],
                  $5::bytea[])
              on conflict do nothing",
         )
-        .bind(vec![1_i32; BATCH])
+        .bind(vec![1_i32; self.batch])
         .bind(
             keys.iter()
                 .copied()
@@ -92,7 +91,7 @@ impl Lane {
                 .collect::<Vec<_>>(),
         )
         .bind(times)
-        .bind(vec![1_i16; BATCH])
+        .bind(vec![1_i16; self.batch])
         .bind(trace_ids)
         .execute(&mut self.connection)
         .await
@@ -100,9 +99,9 @@ impl Lane {
     }
 
     async fn record(&mut self) {
-        let evidence = self.load.batch(BATCH);
+        let batch = self.load.batch(self.batch);
         loop {
-            match self.try_record(&evidence).await {
+            match self.try_record(&batch).await {
                 Err(error) if error.is_conflict() => {}
                 result => return result.unwrap(),
             }
@@ -110,17 +109,30 @@ impl Lane {
     }
 
     /// As the recorder does it for the requests that it commits together.
-    async fn try_record(&self, evidence: &[Evidence]) -> Result<(), StoreError> {
+    async fn try_record(&self, batch: &Batch) -> Result<(), StoreError> {
         let judging = |_| Judging {
             grace: Duration::from_mins(2),
             watermark: self.now,
             skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
             ends: EndSampling::default(),
+            losses: Losses::NoneKnown,
         };
-        let gathered = gather(evidence);
+        let mut gathered = gather(&batch.evidence);
+        let mut moves = Moves::default();
         let mut tx = self.store.begin("record evidence").await?;
-        let moves = tx.record_workflows(&gathered, &judging).await?;
+        let news = LinkNews {
+            linked: batch.linked.iter().collect(),
+            edges: batch.edges.iter().collect(),
+            batches: Vec::new(),
+        };
+        if !news.is_empty() {
+            let followed = tx.follow_links(&news, &judging, &mut moves).await?;
+            join(&mut gathered, followed.gathered);
+        }
+        tx.record_more(&gathered, &judging, &mut moves).await?;
         tx.add_counts(self.writer, &moves).await?;
+        let pieces: Vec<_> = batch.pieces.iter().collect();
+        tx.add_stage_spans(self.now, &pieces).await?;
         tx.add_evidence_counts(self.now, &BTreeMap::new(), &moves.noted)
             .await?;
         tx.commit().await

@@ -1,13 +1,16 @@
 //! What is recorded: evidence of events that no one has heard of, or of workflows whose starts and
-//! ends come far apart.
+//! ends come far apart, told by what stands on the spans or by their links alone.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use throughline::domain::{
+    classify::Linked,
     group::GroupValues,
-    names::{SloId, TraceId},
+    links::{Edges, LinkFilter, SpanRef},
+    names::{SloId, SpanId, TraceId},
+    stages::{FoundPiece, Piece, PieceId, PieceKind},
     time::Timestamp,
-    workflow::{EventKey, Evidence, Fact, SpanOutcome},
+    workflow::{EventKey, Evidence, Fact, SpanOutcome, Workflow},
 };
 
 const SLO: SloId = SloId(1);
@@ -24,11 +27,44 @@ pub(super) struct Load {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Shape {
+pub(super) struct Shape {
+    pub(super) kind: Kind,
+    /// Workflows that are open while others begin and end.
+    pub(super) in_flight: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
     /// One span decides: an event each.
     Events,
-    /// Half of the spans begin a workflow; once so many are open, the others end one of them.
-    Workflows { in_flight: usize },
+    /// Half of the spans begin a workflow; once enough are open, the others end one of them.
+    Workflows,
+    /// The same, and every span is that of a message, which tells where the time goes.
+    Stages,
+    /// The same without messages, where an end is in a trace of its own that links to the start.
+    Links,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 4] = [Self::Events, Self::Workflows, Self::Stages, Self::Links];
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Events => "events",
+            Self::Workflows => "workflows",
+            Self::Stages => "stages",
+            Self::Links => "links",
+        }
+    }
+}
+
+/// What one transaction records.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) evidence: Vec<Evidence>,
+    pub(super) pieces: Vec<FoundPiece>,
+    pub(super) linked: Vec<Linked>,
+    pub(super) edges: Vec<Edges>,
 }
 
 impl Load {
@@ -41,30 +77,32 @@ impl Load {
         }
     }
 
-    pub(super) fn is_filling(&self) -> bool {
-        match self.shape {
-            Shape::Events => false,
-            Shape::Workflows { in_flight } => self.open.len() < in_flight,
-        }
+    pub(super) const fn is_filling(&self) -> bool {
+        self.open.len() < self.shape.in_flight
     }
 
     /// How many events or finished workflows a batch of `spans` makes.
     pub(super) fn yields(&self, spans: usize) -> usize {
-        match self.shape {
-            Shape::Events => spans,
-            Shape::Workflows { .. } => spans / 2,
+        match self.shape.kind {
+            Kind::Events => spans,
+            Kind::Workflows | Kind::Stages | Kind::Links => spans / 2,
         }
     }
 
-    pub(super) fn batch(&mut self, spans: usize) -> Vec<Evidence> {
+    pub(super) fn batch(&mut self, spans: usize) -> Batch {
         let is_filling = self.is_filling();
-        (0..spans)
-            .map(|number| match self.shape {
-                Shape::Events => self.event(),
-                Shape::Workflows { .. } if is_filling || number % 2 == 0 => self.start(),
-                Shape::Workflows { .. } => self.finish(),
-            })
-            .collect()
+        let mut batch = Batch::default();
+        for number in 0..spans {
+            if self.shape.kind == Kind::Events {
+                let event = self.event();
+                batch.evidence.push(event);
+            } else if is_filling || number % 2 == 0 {
+                self.start(&mut batch);
+            } else {
+                self.finish(&mut batch);
+            }
+        }
+        batch
     }
 
     fn event(&mut self) -> Evidence {
@@ -77,22 +115,78 @@ impl Load {
         evidence(number, fact)
     }
 
-    fn start(&mut self) -> Evidence {
+    fn start(&mut self, batch: &mut Batch) {
         let number = self.take_number();
         self.open.push(number);
         let (at, within) = (self.now, WITHIN);
-        evidence(number, Fact::Started { at, within })
+        let start = evidence(number, Fact::Started { at, within });
+        self.say(batch, (start, PieceKind::Producer), span_of(number));
     }
 
-    fn finish(&mut self) -> Evidence {
+    fn finish(&mut self, batch: &mut Batch) {
         let place = usize::try_from(mix(self.next)).unwrap() % self.open.len();
         let number = self.open.swap_remove(place);
-        evidence(number, Fact::Succeeded { at: self.now })
+        let end = evidence(number, Fact::Succeeded { at: self.now });
+        if self.shape.kind == Kind::Links {
+            let start = span_of(number);
+            let span = span_of(!number);
+            batch.edges.push(Edges {
+                filter: LinkFilter::ALL,
+                span,
+                parent: None,
+                links: BTreeSet::from([start]),
+                is_cut: false,
+            });
+            self.say(batch, (end, PieceKind::Consumer), span);
+        } else {
+            self.say(batch, (end, PieceKind::Consumer), span_of(number));
+        }
+    }
+
+    fn say(&self, batch: &mut Batch, (evidence, kind): (Evidence, PieceKind), span: SpanRef) {
+        match self.shape.kind {
+            Kind::Links => batch.linked.push(Linked {
+                slo: SLO,
+                filter: LinkFilter::ALL,
+                span,
+                piece: Workflow::from(&evidence),
+            }),
+            Kind::Stages => {
+                batch.pieces.push(self.piece(evidence.key, kind));
+                batch.evidence.push(evidence);
+            }
+            Kind::Events | Kind::Workflows => batch.evidence.push(evidence),
+        }
+    }
+
+    fn piece(&self, key: EventKey, kind: PieceKind) -> FoundPiece {
+        FoundPiece {
+            id: PieceId(i64::from(kind.as_code())),
+            key,
+            slo: None,
+            wanted_by: Arc::from([SLO]),
+            piece: Piece {
+                kind,
+                from: self.now,
+                to: self.now,
+                name: "orders".to_owned(),
+                service: "shop".to_owned(),
+                deliver_at: None,
+            },
+        }
     }
 
     fn take_number(&mut self) -> u64 {
         self.next += 1;
         self.next
+    }
+}
+
+fn span_of(number: u64) -> SpanRef {
+    let trace = key(number);
+    SpanRef {
+        trace_id: TraceId::from_slice(&trace).unwrap(),
+        span_id: SpanId::from_slice(&trace[..8]).unwrap(),
     }
 }
 

@@ -1,8 +1,8 @@
 //! How many events and workflows a second are made durable, as a share of what the same Postgres
 //! takes by the barest `INSERT` there is: one row per event, one unique key.
 //!
-//! Run with `cargo bench --bench recording`. Both take turns, so read the shares (medians over the
-//! rounds), not the rates.
+//! Run with `cargo bench --bench recording`, for some kinds of work alone with their names after it:
+//! `-- workflows stages`. Both take turns, so read the shares (medians over the rounds), not the rates.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -15,24 +15,24 @@ mod load;
 mod support;
 
 use sqlx::{ConnectOptions as _, PgConnection};
-use throughline::{
-    clock::Clock,
-    domain::time::Timestamp,
-    store::{Store, Writer},
-};
+use throughline::{clock::Clock, store::Writer};
 use tokio::{task::JoinSet, time::Instant};
 
 use self::{
     lane::{CREATE_RAW, Lane, Work},
-    load::{Load, Shape},
+    load::{Kind, Load, Shape},
     support::{Database, median},
 };
 
 const ROUNDS: usize = 9;
 /// Spans, or rows, of one transaction.
 const BATCH: usize = 10_000;
+/// Evidence that only links can tell is placed in lots of half as many pieces.
+const BATCH_OF_LINKS: usize = 5_000;
 const BATCHES_A_ROUND: usize = 6;
 const IN_FLIGHT: usize = 1_000_000;
+/// Filling takes a lock that all wait for.
+const IN_FLIGHT_BY_LINKS: usize = 100_000;
 
 fn main() {
     if !support::is_wanted() {
@@ -47,9 +47,8 @@ async fn compare() {
     let database = Database::start().await;
     println!("connections, work       raw/s     ours/s  share   bytes of WAL each: raw, ours");
     for connections in [1, 2] {
-        let each = IN_FLIGHT / connections as usize;
-        for shape in [Shape::Events, Shape::Workflows { in_flight: each }] {
-            let mut bench = Bench::new(&database, connections, shape).await;
+        for kind in Kind::ALL.into_iter().filter(|kind| is_asked_for(*kind)) {
+            let mut bench = Bench::new(&database, connections, kind).await;
             bench.fill().await;
             bench.compare().await;
         }
@@ -57,9 +56,17 @@ async fn compare() {
     database.stop().await;
 }
 
+/// All are, unless some are named.
+fn is_asked_for(kind: Kind) -> bool {
+    let arguments = std::env::args().skip(1);
+    let named: Vec<String> = arguments.filter(|name| !name.starts_with('-')).collect();
+    named.is_empty() || named.iter().any(|name| name == kind.as_str())
+}
+
 /// One database, and the connections that write into it at once.
 struct Bench {
     shape: Shape,
+    batch: usize,
     lanes: Vec<Lane>,
     observer: PgConnection,
 }
@@ -71,8 +78,15 @@ struct Round {
 }
 
 impl Bench {
-    async fn new(database: &Database, connections: u32, shape: Shape) -> Self {
+    async fn new(database: &Database, connections: u32, kind: Kind) -> Self {
         let now = Clock::System.now();
+        let (in_flight, batch) = match kind {
+            Kind::Events => (0, BATCH),
+            Kind::Workflows | Kind::Stages => (IN_FLIGHT, BATCH),
+            Kind::Links => (IN_FLIGHT_BY_LINKS, BATCH_OF_LINKS),
+        };
+        let in_flight = in_flight / connections as usize;
+        let shape = Shape { kind, in_flight };
         let name = format!("recording_{}", now.as_micros());
         let store = database.create(&name, now).await;
         let options = database.options.clone().database(&name);
@@ -84,10 +98,19 @@ impl Bench {
         let mut lanes = Vec::new();
         for number in 0..connections {
             let connection = options.connect().await.unwrap();
-            lanes.push(lane(number, shape, (connection, store.clone(), now)));
+            lanes.push(Lane {
+                connection,
+                store: store.clone(),
+                writer: Writer(i16::try_from(number).unwrap()),
+                now,
+                load: Load::new(shape, number, now),
+                batch,
+                next_raw: u64::from(number) << 32,
+            });
         }
         Self {
             shape,
+            batch,
             lanes,
             observer,
         }
@@ -95,10 +118,10 @@ impl Bench {
 
     /// Starts workflows until enough are in flight.
     async fn fill(&mut self) {
-        if let Shape::Workflows { in_flight } = self.shape {
+        if self.shape.in_flight > 0 {
             let began = Instant::now();
             self.run(Work::Fill).await;
-            let count = in_flight * self.lanes.len();
+            let count = self.shape.in_flight * self.lanes.len();
             println!(
                 "{}, start {count} workflows: {:.0}/s; memory of this process: {} MiB",
                 self.lanes.len(),
@@ -127,10 +150,7 @@ impl Bench {
         println!(
             "{}, {:17} {:9.0} {:10.0} {:5.0}% {:18.0}, {:.0}",
             self.lanes.len(),
-            match self.shape {
-                Shape::Events => "events",
-                Shape::Workflows { .. } => "workflows",
-            },
+            self.shape.kind.as_str(),
             rate(&raw),
             rate(&ours),
             median(shares.collect()) * 100.0,
@@ -144,8 +164,8 @@ impl Bench {
         let began = Instant::now();
         self.run(work).await;
         let each = match work {
-            Work::Raw { .. } | Work::Fill => BATCH,
-            Work::Ours { .. } => self.lanes[0].load.yields(BATCH),
+            Work::Raw { .. } | Work::Fill => self.batch,
+            Work::Ours { .. } => self.lanes[0].load.yields(self.batch),
         };
         let count = each * BATCHES_A_ROUND * self.lanes.len();
         Round {
@@ -167,21 +187,6 @@ impl Bench {
             .fetch_one(&mut self.observer)
             .await
             .unwrap()
-    }
-}
-
-fn lane(
-    number: u32,
-    shape: Shape,
-    (connection, store, now): (PgConnection, Store, Timestamp),
-) -> Lane {
-    Lane {
-        connection,
-        store,
-        writer: Writer(i16::try_from(number).unwrap()),
-        now,
-        load: Load::new(shape, number, now),
-        next_raw: u64::from(number) << 32,
     }
 }
 
