@@ -30,7 +30,7 @@ use crate::{
     },
     evaluate::{
         Evaluator, EvaluatorSettings,
-        overdue::Overdue,
+        overdue::{Overdue, losses_kept},
         stages::{StageFolder, stage_spans_kept},
         unplaced::Unplaced,
     },
@@ -221,6 +221,7 @@ impl Loops {
                         let hours = horizon.max(HOURS_TELL) + DAY * 2;
                         tx.drop_old_customers(now - hours, now - days).await?;
                         tx.commit().await?;
+                        forget_losses(&store, &catalog, (now, horizon)).await?;
                         forget_stages(&store, &catalog, (now, horizon)).await?;
                         let mut tx = store.begin("forget what happened long ago").await?;
                         tx.forget_happenings(now).await?;
@@ -230,6 +231,17 @@ impl Loops {
                 }),
         );
     }
+}
+
+async fn forget_losses(
+    store: &Store,
+    catalog: &Catalog,
+    (now, horizon): (Timestamp, Duration),
+) -> anyhow::Result<()> {
+    let slos = catalog.slos.values().map(AsRef::as_ref);
+    let mut tx = store.begin("forget when evidence was lost").await?;
+    tx.forget_losses(now - losses_kept(slos, horizon)).await?;
+    Ok(tx.commit().await?)
 }
 
 /// What tells where the time went: single spans, a day in each transaction, and old sums.

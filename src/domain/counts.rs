@@ -26,6 +26,9 @@ pub struct EventCounts {
     /// Not events: without an end, in a trace whose end would have been dropped by a sampler.
     #[serde(default, skip_serializing_if = "is_none")]
     pub unobservable: i64,
+    /// Not events: without an end, while evidence was lost that it may have been among.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub evidence_lost: i64,
     /// Of good and bad: events whose spans say how likely they were kept.
     #[serde(default, skip_serializing_if = "is_none")]
     pub sampled: i64,
@@ -52,6 +55,7 @@ impl EventCounts {
         orphan: 0,
         invalid: 0,
         unobservable: 0,
+        evidence_lost: 0,
         sampled: 0,
         unseen_good: 0,
         unseen_bad: 0,
@@ -75,6 +79,7 @@ impl EventCounts {
             && self.orphan == 0
             && self.invalid == 0
             && self.unobservable == 0
+            && self.evidence_lost == 0
             && self.sampled == 0
             && self.unseen_good == 0
             && self.unseen_bad == 0
@@ -148,6 +153,7 @@ impl Add for EventCounts {
             orphan: self.orphan + rhs.orphan,
             invalid: self.invalid + rhs.invalid,
             unobservable: self.unobservable + rhs.unobservable,
+            evidence_lost: self.evidence_lost + rhs.evidence_lost,
             sampled: self.sampled + rhs.sampled,
             // Nine million events of the highest weight reach the end: it is an estimate by then.
             unseen_good: self.unseen_good.saturating_add(rhs.unseen_good),
@@ -175,6 +181,7 @@ impl Neg for EventCounts {
             orphan: -self.orphan,
             invalid: -self.invalid,
             unobservable: -self.unobservable,
+            evidence_lost: -self.evidence_lost,
             sampled: -self.sampled,
             unseen_good: self.unseen_good.saturating_neg(),
             unseen_bad: self.unseen_bad.saturating_neg(),

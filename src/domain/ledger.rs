@@ -2,17 +2,17 @@
 //!
 //! Pure: the store reads the known rows, asks here what becomes of them, and writes it down.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use super::{
     counts::EventCounts,
     customers::CustomerMoves,
     names::SloId,
     sampling::{EndSampling, Weight},
-    time::{Resolution, Timestamp},
+    time::{Resolution, TimeRange, Timestamp},
     workflow::{
-        EventKey, Evidence, Judging, Notice, Outcome, Promise, Verdict, Workflow, is_reuse, judge,
-        notice,
+        EventKey, Evidence, Judging, Losses, Notice, Outcome, Promise, Verdict, Workflow, is_reuse,
+        judge, notice,
     },
 };
 
@@ -198,12 +198,7 @@ pub fn apply(
     if known.is_some_and(|known| is_reuse(&known.workflow, new)) {
         moves.note(slo, Notice::Reused);
     }
-    let (verdict, weight) = weigh(&workflow, verdict, known, judging.ends);
-    let judged = Judged {
-        workflow,
-        verdict,
-        weight,
-    };
+    let judged = weigh(workflow, verdict, known, judging);
     if known == Some(&judged) {
         return None;
     }
@@ -216,32 +211,79 @@ pub fn apply(
     Some(judged)
 }
 
+/// The stretch in which an end would have kept the promise, where the verdict is that none has come:
+/// whether evidence was lost in it is then to be found out. To the minute, as losses are kept.
+///
+/// `known` joined with `new`, as [`apply`] does it.
+pub fn silence(known: Option<&Judged>, new: &Workflow, judging: &Judging) -> Option<TimeRange> {
+    if new.success.is_some() || new.failure.is_some() {
+        return None;
+    }
+    let workflow = match known {
+        Some(known) => Cow::Owned(joined(&known.workflow, new)),
+        None => Cow::Borrowed(new),
+    };
+    silence_of(known, &workflow, judging)
+}
+
+/// The same of all that is known by now, as [`rejudge`] takes it.
+pub fn silence_of(
+    known: Option<&Judged>,
+    workflow: &Workflow,
+    judging: &Judging,
+) -> Option<TimeRange> {
+    let verdict = judge(workflow, &in_hindsight(known, judging));
+    let start = workflow.start?.at.floor_to(Resolution::Minute.length());
+    let deadline = verdict.at.filter(|_| verdict.outcome == Outcome::Timeout)?;
+    Some(TimeRange::new(start, deadline + Duration::from_micros(1)))
+}
+
 /// What the verdict stands for. A workflow without an end is judged only if its end would have been
 /// kept; once that is decided it stays so until an end comes, since what is known of other workflows
-/// changes.
+/// changes. Nor is it held against a workflow that its end may be lost.
 fn weigh(
-    workflow: &Workflow,
+    workflow: Workflow,
     verdict: Verdict,
     known: Option<&Judged>,
-    ends: EndSampling,
-) -> (Verdict, Option<Weight>) {
+    judging: &Judging,
+) -> Judged {
     let draws = &workflow.details.draws;
     if verdict.outcome != Outcome::Timeout {
-        return (verdict, draws.weight());
+        let weight = draws.weight();
+        return Judged {
+            workflow,
+            verdict,
+            weight,
+        };
     }
-    let unobservable = Verdict {
-        outcome: Outcome::Unobservable,
-        ..verdict
+    let decided = match known.map(|known| (known.verdict.outcome, known.weight)) {
+        Some((Outcome::Timeout | Outcome::EvidenceLost, weight)) => Some(weight),
+        Some((Outcome::Unobservable, _)) => None,
+        _ => {
+            let start_trace = workflow.trace.trace_id();
+            draws.weight_without_end(start_trace, judging.ends).ok()
+        }
     };
-    match known.map(|known| (known.verdict.outcome, known.weight)) {
-        Some((Outcome::Timeout, weight)) => return (verdict, weight),
-        Some((Outcome::Unobservable, weight)) => return (unobservable, weight),
-        _ => {}
+    let outcome = match decided {
+        None => Outcome::Unobservable,
+        Some(_) if is_lost(&workflow, &verdict, known, judging.losses) => Outcome::EvidenceLost,
+        Some(_) => Outcome::Timeout,
+    };
+    Judged {
+        workflow,
+        verdict: Verdict { outcome, ..verdict },
+        weight: decided.flatten(),
     }
-    match draws.weight_without_end(workflow.trace.trace_id(), ends) {
-        Ok(weight) => (verdict, weight),
-        Err(_) => (unobservable, None),
-    }
+}
+
+/// What was lost in a stretch stays lost, also when it is not remembered any more.
+fn is_lost(workflow: &Workflow, verdict: &Verdict, known: Option<&Judged>, losses: Losses) -> bool {
+    losses == Losses::Possible
+        || known.is_some_and(|known| {
+            known.verdict.outcome == Outcome::EvidenceLost
+                && known.workflow.start == workflow.start
+                && known.verdict.at == verdict.at
+        })
 }
 
 /// A copy of a start that is known already may come under a later definition: the promise and terms
@@ -272,12 +314,7 @@ pub fn rejudge(
         return None;
     };
     let verdict = judge(workflow, &in_hindsight(Some(known), judging));
-    let (verdict, weight) = weigh(workflow, verdict, Some(known), judging.ends);
-    let judged = Judged {
-        workflow: workflow.clone(),
-        verdict,
-        weight,
-    };
+    let judged = weigh(workflow.clone(), verdict, Some(known), judging);
     moves.replace(slo, Some(known), &judged);
     Some(judged)
 }
@@ -286,7 +323,7 @@ pub fn rejudge(
 /// verdict tells how far the watermark had come.
 fn in_hindsight(known: Option<&Judged>, judging: &Judging) -> Judging {
     let seen = known.and_then(|known| match known.verdict.outcome {
-        Outcome::Timeout | Outcome::Orphan | Outcome::Unobservable => {
+        Outcome::Timeout | Outcome::Orphan | Outcome::Unobservable | Outcome::EvidenceLost => {
             known.verdict.at.map(|at| at + judging.grace)
         }
         Outcome::Open

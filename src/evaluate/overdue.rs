@@ -1,14 +1,21 @@
 //! Judges workflows whose deadline has passed without a word.
 //!
-//! This is what makes a stall visible: nothing arrives, yet the promise is broken.
+//! This is what makes a stall visible: nothing arrives, yet the promise is broken. And judges timeouts
+//! anew where it turns out that evidence was lost.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
 use crate::{
-    domain::{classify::Classifier, sampling::EndSampling, time::Timestamp},
-    store::{Store, StoreError, Writer},
+    domain::{
+        classify::Classifier,
+        definition::{Indicator, Slo},
+        ledger::Moves,
+        sampling::EndSampling,
+        time::Timestamp,
+    },
+    store::{Loss, Store, StoreError, Tx, Writer},
 };
 
 /// Rows of one transaction.
@@ -26,6 +33,18 @@ pub struct Overdue {
 pub struct OverdueReport {
     /// Workflows looked at: nearly all of them get a verdict.
     pub judged: usize,
+    /// Timeouts that may be none.
+    pub doubted: usize,
+}
+
+/// How long it is remembered when evidence was lost: as long as a workflow may change that was open
+/// then. It is kept for about twice the horizon.
+pub fn losses_kept<'a>(slos: impl Iterator<Item = &'a Slo>, horizon: Duration) -> Duration {
+    let longest = slos.filter_map(|slo| match &slo.indicator {
+        Indicator::Workflow(workflow) => Some(workflow.within),
+        Indicator::Span(_) => None,
+    });
+    longest.max().unwrap_or_default() + horizon * 3
 }
 
 impl Overdue {
@@ -39,10 +58,12 @@ impl Overdue {
         loop {
             let looked_at = self.judge_batch(now, watermark).await?;
             report.judged += looked_at;
-            if i64::try_from(looked_at).is_ok_and(|looked_at| looked_at < BATCH) {
-                return Ok(report);
+            if is_last(looked_at) {
+                break;
             }
         }
+        report.doubted = self.doubt_timeouts(now, watermark).await?;
+        Ok(report)
     }
 
     async fn judge_batch(&self, now: Timestamp, watermark: Timestamp) -> Result<usize, StoreError> {
@@ -51,10 +72,65 @@ impl Overdue {
         let learned = tx.end_sampling(now - EndSampling::REMEMBERED).await?;
         let judging = |slo| classifier.judging(slo, watermark, &learned);
         let (looked_at, moves) = tx.judge_due(watermark, BATCH, &judging).await?;
-        tx.add_counts(self.writer, &moves).await?;
-        tx.add_evidence_counts(now, &std::collections::BTreeMap::new(), &moves.noted)
-            .await?;
-        tx.commit().await?;
+        self.write(tx, now, &moves).await?;
         Ok(looked_at)
     }
+
+    /// Holds what became known to be lost against the timeouts that were counted before.
+    async fn doubt_timeouts(
+        &self,
+        now: Timestamp,
+        watermark: Timestamp,
+    ) -> Result<usize, StoreError> {
+        let mut tx = self.store.begin("look for lost evidence").await?;
+        let losses = tx.new_losses().await?;
+        tx.commit().await?;
+        if losses.is_empty() {
+            return Ok(0);
+        }
+        let mut tx = self.store.begin("wait for verdicts under way").await?;
+        tx.wait_for_judges().await?;
+        tx.commit().await?;
+        let mut doubted = 0;
+        for loss in losses {
+            loop {
+                let looked_at = self.doubt_batch(loss, now, watermark).await?;
+                doubted += looked_at;
+                if is_last(looked_at) {
+                    break;
+                }
+            }
+        }
+        Ok(doubted)
+    }
+
+    async fn doubt_batch(
+        &self,
+        loss: Loss,
+        now: Timestamp,
+        watermark: Timestamp,
+    ) -> Result<usize, StoreError> {
+        let classifier = Arc::clone(&self.classifier.borrow());
+        let mut tx = self.store.begin("judge timeouts by what was lost").await?;
+        let learned = tx.end_sampling(now - EndSampling::REMEMBERED).await?;
+        let judging = |slo| classifier.judging(slo, watermark, &learned);
+        let (looked_at, moves) = tx.doubt_timeouts(loss, BATCH, &judging).await?;
+        if is_last(looked_at) {
+            tx.note_applied(loss).await?;
+        }
+        self.write(tx, now, &moves).await?;
+        Ok(looked_at)
+    }
+
+    async fn write(&self, mut tx: Tx<'_>, now: Timestamp, moves: &Moves) -> Result<(), StoreError> {
+        tx.add_counts(self.writer, moves).await?;
+        tx.add_evidence_counts(now, &BTreeMap::new(), &moves.noted)
+            .await?;
+        tx.commit().await
+    }
+}
+
+/// Whether a batch was not full, so that there is no other.
+fn is_last(looked_at: usize) -> bool {
+    i64::try_from(looked_at).is_ok_and(|looked_at| looked_at < BATCH)
 }

@@ -242,6 +242,8 @@ impl RecorderLoop {
         for (slo, missed) in tx.add_stage_spans(now, &pieces).await? {
             *unusable.entry((slo, Unusable::TooManyPieces)).or_default() += missed;
         }
+        let losses = findings.iter().flat_map(|findings| &findings.losses);
+        tx.add_losses(&losses.copied().collect()).await?;
         tx.add_evidence_counts(now, &unusable, &moves.noted).await?;
         tx.add_correlated_spans(self.parts.writer, now, &correlated)
             .await?;

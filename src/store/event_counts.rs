@@ -53,20 +53,23 @@ impl Tx<'_> {
         sqlx::query(concat!(
             "-- event_counts.add\n",
             "insert into event_counts as c (slo_id, resolution, bucket, writer, good, late, ",
-            "failed, timeout, cancelled, orphan, invalid, unobservable, sampled, unseen_good, ",
-            "unseen_bad) select slo_id, resolution, bucket, $4, good, late, failed, timeout, ",
-            "cancelled, orphan, invalid, unobservable, sampled, unseen_good, unseen_bad ",
+            "failed, timeout, cancelled, orphan, invalid, unobservable, evidence_lost, sampled, ",
+            "unseen_good, unseen_bad) select slo_id, resolution, bucket, $4, good, late, failed, ",
+            "timeout, cancelled, orphan, invalid, unobservable, evidence_lost, sampled, ",
+            "unseen_good, unseen_bad ",
             "from unnest($1::integer[], $2::integer[], $3::timestamptz[], ",
             "$5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], ",
             "$10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], ",
-            "$15::bigint[]) as n(slo_id, resolution, bucket, good, late, failed, ",
-            "timeout, cancelled, orphan, invalid, unobservable, sampled, unseen_good, unseen_bad) ",
+            "$15::bigint[], $16::bigint[]) as n(slo_id, resolution, bucket, good, late, failed, ",
+            "timeout, cancelled, orphan, invalid, unobservable, evidence_lost, sampled, ",
+            "unseen_good, unseen_bad) ",
             "on conflict (slo_id, resolution, bucket, writer) do update set ",
             "good = c.good + excluded.good, late = c.late + excluded.late, ",
             "failed = c.failed + excluded.failed, timeout = c.timeout + excluded.timeout, ",
             "cancelled = c.cancelled + excluded.cancelled, orphan = c.orphan + excluded.orphan, ",
             "invalid = c.invalid + excluded.invalid, ",
             "unobservable = c.unobservable + excluded.unobservable, ",
+            "evidence_lost = c.evidence_lost + excluded.evidence_lost, ",
             "sampled = c.sampled + excluded.sampled, ",
             // Estimates of absurd weights stop at the end of their column; a batch never fails.
             "unseen_good = least(c.unseen_good::numeric + excluded.unseen_good, 9e18)::bigint, ",
@@ -84,6 +87,7 @@ impl Tx<'_> {
         .bind(column(|c| c.orphan))
         .bind(column(|c| c.invalid))
         .bind(column(|c| c.unobservable))
+        .bind(column(|c| c.evidence_lost))
         .bind(column(|c| c.sampled))
         .bind(column(|c| c.unseen_good))
         .bind(column(|c| c.unseen_bad))
@@ -110,6 +114,7 @@ impl Tx<'_> {
                  sum(counts.timeout)::bigint as timeout, sum(counts.cancelled)::bigint as cancelled,
                  sum(counts.orphan)::bigint as orphan, sum(counts.invalid)::bigint as invalid,
                  sum(counts.unobservable)::bigint as unobservable,
+                 sum(counts.evidence_lost)::bigint as evidence_lost,
                  sum(counts.sampled)::bigint as sampled,
                  least(sum(counts.unseen_good), 9e18)::bigint as unseen_good,
                  least(sum(counts.unseen_bad), 9e18)::bigint as unseen_bad
@@ -121,6 +126,7 @@ impl Tx<'_> {
                      coalesce(sum(cancelled), 0) as cancelled, coalesce(sum(orphan), 0) as orphan,
                      coalesce(sum(invalid), 0) as invalid,
                      coalesce(sum(unobservable), 0) as unobservable,
+                     coalesce(sum(evidence_lost), 0) as evidence_lost,
                      coalesce(sum(sampled), 0) as sampled,
                      coalesce(sum(unseen_good), 0) as unseen_good,
                      coalesce(sum(unseen_bad), 0) as unseen_bad
@@ -178,6 +184,7 @@ impl Tx<'_> {
                  sum(failed)::bigint as failed, sum(timeout)::bigint as timeout,
                  sum(cancelled)::bigint as cancelled, sum(orphan)::bigint as orphan,
                  sum(invalid)::bigint as invalid, sum(unobservable)::bigint as unobservable,
+                 sum(evidence_lost)::bigint as evidence_lost,
                  sum(sampled)::bigint as sampled,
                  least(sum(unseen_good), 9e18)::bigint as unseen_good,
                  least(sum(unseen_bad), 9e18)::bigint as unseen_bad
@@ -268,6 +275,7 @@ struct CountsRow {
     orphan: i64,
     invalid: i64,
     unobservable: i64,
+    evidence_lost: i64,
     sampled: i64,
     unseen_good: i64,
     unseen_bad: i64,
@@ -284,6 +292,7 @@ impl From<CountsRow> for EventCounts {
             orphan: row.orphan,
             invalid: row.invalid,
             unobservable: row.unobservable,
+            evidence_lost: row.evidence_lost,
             sampled: row.sampled,
             unseen_good: row.unseen_good,
             unseen_bad: row.unseen_bad,

@@ -14,12 +14,12 @@ use super::{
     StoreError, Tx,
     link_edges::{SpanColumns, span, trace_id, uuid},
     workflow_rows::{Known, Rows, inconsistent},
-    workflows::JudgingBySlo,
+    workflows::{JudgingBySlo, judging_of},
 };
 use crate::domain::{
     batch::BatchPiece,
     classify::{Linked, trace_key},
-    ledger::{EventId, Gathered, Moves, join, rejudge},
+    ledger::{EventId, Gathered, Moves, join, rejudge, silence_of},
     links::{Edges, LinkFilter, Piece, Placement, SpanRef, place, rejoin},
     names::SloId,
     workflow::Workflow,
@@ -251,12 +251,18 @@ impl Tx<'_> {
             return Ok(without_row);
         }
         let known = self.lock_known(&left).await?;
+        let silent = left.iter().filter_map(|(id, workflow)| {
+            let known = &known.get(id)?.judged;
+            let range = silence_of(Some(known), workflow.as_ref()?, &judging(id.0))?;
+            Some((*id, range))
+        });
+        let lost = self.lost_among(&silent.collect()).await?;
         let (mut changed, mut gone) = (Vec::new(), Vec::new());
         for (id, workflow) in left {
             match (known.get(&id), workflow) {
                 (Some(row), workflow) => {
-                    let judged =
-                        rejudge(id.0, &row.judged, workflow.as_ref(), &judging(id.0), moves);
+                    let judging = judging_of(&id, judging, &lost);
+                    let judged = rejudge(id.0, &row.judged, workflow.as_ref(), &judging, moves);
                     match judged {
                         Some(judged) => changed.push((id, Some(row), judged)),
                         None => gone.push(row),

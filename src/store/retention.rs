@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 use super::{StoreError, Tx};
 use crate::domain::time::{TimeRange, Timestamp};
 
-/// Key of the advisory lock that writers of workflows share and the opening of an epoch excludes.
+/// Key of the advisory lock that all share who judge workflows. The opening of an epoch excludes them,
+/// and who must be sure that they have ended waits for it.
 pub(super) const EPOCH_LOCK: i64 = 0x0074_6872_6f75_6768;
 
 /// What has a partition per epoch besides the workflows themselves.

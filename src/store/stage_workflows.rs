@@ -280,7 +280,8 @@ fn decode(row: &PgRow) -> Result<StageWorkflow, sqlx::Error> {
         | Outcome::Cancelled
         | Outcome::Orphan
         | Outcome::Invalid
-        | Outcome::Unobservable => None,
+        | Outcome::Unobservable
+        | Outcome::EvidenceLost => None,
     };
     Ok(StageWorkflow {
         key: EventKey(row.try_get::<Uuid, _>("key")?.into_bytes()),

@@ -31,6 +31,15 @@ macro_rules! statements {
             "from workflows where due_at <= $1 order by due_at limit $2 for update skip locked",
         );
 
+        /// Of one SLO, those that were open in the minute that begins at the second parameter.
+        pub(super) const LOCK_TIMEOUTS: &str = concat!(
+            "-- workflow.lock_timeouts\n",
+            "select slo_id, key, epoch, label, ", $(stringify!($column), ", ",)+
+            "ctid::text as place from workflows where slo_id = $1 and outcome = 4 ",
+            "and judged_at >= $2 and started_at < $2 + interval '1 minute' ",
+            "order by slo_id, key limit $3 for update",
+        );
+
         pub(super) const LOCK_KNOWN: &str = concat!(
             "-- workflow.lock_known\n",
             "select w.slo_id, w.key, w.epoch, w.label, ", $("w.", stringify!($column), ", ",)+

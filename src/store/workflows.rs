@@ -6,7 +6,7 @@
 //! Where another replica has inserted the same key in between, the whole transaction starts again
 //! and finds the row.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
@@ -17,10 +17,10 @@ use super::{
     workflow_rows::{INSERT, Known, LOCK_DUE, LOCK_KNOWN, Rows, UPDATE, decode, inconsistent},
 };
 use crate::domain::{
-    ledger::{EventId, Gathered, Judged, Moves, apply},
+    ledger::{EventId, Gathered, Judged, Moves, apply, silence},
     names::SloId,
     time::Timestamp,
-    workflow::Judging,
+    workflow::{Judging, Losses},
 };
 
 /// How the evidence of one SLO is judged; for every SLO that evidence speaks of.
@@ -55,10 +55,15 @@ impl Tx<'_> {
         }
         let epoch = self.current_epoch().await?;
         let known = self.lock_known(gathered).await?;
+        let silent = gathered.iter().filter_map(|(id, workflow)| {
+            let known = known.get(id).map(|row| &row.judged);
+            Some((*id, silence(known, workflow, &judging(id.0))?))
+        });
+        let lost = self.lost_among(&silent.collect()).await?;
         let mut changed = Vec::new();
         for (id, workflow) in gathered {
             let row = known.get(id);
-            let judging = judging(id.0);
+            let judging = judging_of(id, judging, &lost);
             let Some(judged) = apply(id.0, row.map(|row| &row.judged), workflow, &judging, moves)
             else {
                 continue;
@@ -85,22 +90,37 @@ impl Tx<'_> {
         limit: i64,
         judging: JudgingBySlo<'_>,
     ) -> Result<(usize, Moves), StoreError> {
+        self.share_epoch().await?;
         let rows = sqlx::query(LOCK_DUE)
             .bind(watermark.to_chrono())
             .bind(limit)
             .fetch_all(&mut *self.inner)
             .await
             .map_err(|source| self.failed(source))?;
-        let mut moves = Moves::default();
         let known: Vec<(EventId, Known)> = rows
             .iter()
             .map(decode)
             .collect::<Result<_, _>>()
             .map_err(|source| self.failed(source))?;
-        let mut changed = Vec::new();
-        for (id, known) in &known {
+        self.judge_again(&known, judging).await
+    }
+
+    /// Judges rows that this transaction has locked, by what is known of them. Returns how many there
+    /// are.
+    pub(super) async fn judge_again(
+        &mut self,
+        known: &[(EventId, Known)],
+        judging: JudgingBySlo<'_>,
+    ) -> Result<(usize, Moves), StoreError> {
+        let silent = known.iter().filter_map(|(id, known)| {
+            let workflow = &known.judged.workflow;
+            Some((*id, silence(Some(&known.judged), workflow, &judging(id.0))?))
+        });
+        let lost = self.lost_among(&silent.collect()).await?;
+        let (mut moves, mut changed) = (Moves::default(), Vec::new());
+        for (id, known) in known {
             let workflow = known.judged.workflow.clone();
-            let judging = judging(id.0);
+            let judging = judging_of(id, judging, &lost);
             if let Some(judged) = apply(id.0, Some(&known.judged), &workflow, &judging, &mut moves)
             {
                 changed.push((*id, Some(known), judged));
@@ -114,7 +134,7 @@ impl Tx<'_> {
             }
         }
         self.update(&updates).await?;
-        Ok((rows.len(), moves))
+        Ok((known.len(), moves))
     }
 
     pub(super) async fn groups_of(
@@ -132,6 +152,16 @@ impl Tx<'_> {
             })
             .collect();
         self.place_in_groups(&asked, moves).await
+    }
+
+    /// Lets all know who must wait for those who judge. Before any row is locked.
+    pub(super) async fn share_epoch(&mut self) -> Result<(), StoreError> {
+        sqlx::query("-- epoch.share\nselect pg_advisory_xact_lock_shared($1)")
+            .bind(EPOCH_LOCK)
+            .execute(&mut *self.inner)
+            .await
+            .map(drop)
+            .map_err(|source| self.failed(source))
     }
 
     /// The partition that rows are inserted into. Holds off the opening of another one until the end
@@ -206,5 +236,21 @@ impl Tx<'_> {
             return Err(self.failed(inconsistent("a locked workflow was not where it stood")));
         }
         Ok(())
+    }
+}
+
+/// How one workflow is judged, if those in `lost` may have had an end that is lost.
+pub(super) fn judging_of(
+    id: &EventId,
+    judging: JudgingBySlo<'_>,
+    lost: &BTreeSet<EventId>,
+) -> Judging {
+    Judging {
+        losses: if lost.contains(id) {
+            Losses::Possible
+        } else {
+            Losses::NoneKnown
+        },
+        ..judging(id.0)
     }
 }

@@ -296,6 +296,7 @@ impl Gauges {
             ("orphan", counts.orphan),
             ("invalid", counts.invalid),
             ("unobservable", counts.unobservable),
+            ("evidence_lost", counts.evidence_lost),
         ] {
             self.events
                 .with_label_values(&[name, outcome])

@@ -15,7 +15,7 @@ use throughline::{
         names::{SloId, TraceId},
         sampling::EndSampling,
         time::{TimeRange, Timestamp},
-        workflow::{EventKey, Evidence, Fact, Judging, SpanOutcome},
+        workflow::{EventKey, Evidence, Fact, Judging, Losses, SpanOutcome},
     },
     store::{CustomersHurt, Store, Writer},
 };
@@ -75,6 +75,7 @@ async fn record(store: &Store, writer: Writer, evidence: &[Evidence]) {
         watermark: at(-HOUR),
         skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
         ends: EndSampling::default(),
+        losses: Losses::NoneKnown,
     };
     loop {
         let mut tx = store.begin("record").await.unwrap();

@@ -15,7 +15,7 @@ use throughline::{
         sampling::EndSampling,
         selector::Selector,
         time::{TimeRange, Timestamp},
-        workflow::{EventKey, Evidence, Fact, Judging},
+        workflow::{EventKey, Evidence, Fact, Judging, Losses},
     },
     evaluate::{EvaluationReport, Evaluator, EvaluatorSettings},
     store::Writer,
@@ -126,6 +126,7 @@ impl World {
             watermark,
             skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
             ends: EndSampling::default(),
+            losses: Losses::NoneKnown,
         };
         let evidence: Vec<_> = (0..ORDERS)
             .map(|order| said(self.slo, order, fact(order)))

@@ -15,7 +15,7 @@ use throughline::{
         sampling::EndSampling,
         span::{Link, Span, SpanKind, SpanStatus},
         time::{TimeRange, Timestamp},
-        workflow::Judging,
+        workflow::{Judging, Losses},
     },
     evaluate::unplaced::Unplaced,
     store::{LinkNews, Store, StoreError, Writer},
@@ -125,6 +125,7 @@ fn judging(watermark: Timestamp) -> Judging {
         watermark,
         skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
         ends: EndSampling::default(),
+        losses: Losses::NoneKnown,
     }
 }
 

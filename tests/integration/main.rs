@@ -21,6 +21,7 @@ mod instrumented;
 mod late_ends;
 mod limits;
 mod links;
+mod losses;
 mod pages;
 mod postgres;
 mod receiver;

@@ -10,7 +10,7 @@ use throughline::{
         names::{SloId, TraceId},
         sampling::EndSampling,
         time::{TimeRange, Timestamp},
-        workflow::{EventKey, Evidence, Fact, Judging},
+        workflow::{EventKey, Evidence, Fact, Judging, Losses},
     },
     store::{Store, StoreError, Writer},
 };
@@ -60,6 +60,7 @@ fn judging(watermark: Timestamp) -> Judging {
         watermark,
         skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
         ends: EndSampling::default(),
+        losses: Losses::NoneKnown,
     }
 }
 

@@ -15,7 +15,7 @@ use throughline::{
         selector::Selector,
         span::{OwnedValue, Span, SpanKind, SpanStatus},
         time::{TimeRange, Timestamp},
-        workflow::Judging,
+        workflow::{Judging, Losses},
     },
     store::{EventSample, Store, Writer},
 };
@@ -136,6 +136,7 @@ impl<'a> Replica<'a> {
             watermark: at(0),
             skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
             ends: EndSampling::default(),
+            losses: Losses::NoneKnown,
         };
         loop {
             let mut tx = self.store.begin("record").await.unwrap();

@@ -2,26 +2,17 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use throughline::{
-    clock::{Clock, ManualClock},
-    domain::{
-        classify::{Classifier, Findings},
-        counts::EventCounts,
-        definition::{Catalog, Correlator, Indicator, Slo, WorkflowIndicator},
-        names::{SloId, SpanId, TraceId},
-        sampling::{EndSampling, Threshold},
-        selector::Selector,
-        span::{Span, SpanKind, SpanStatus},
-        time::{TimeRange, Timestamp},
-    },
-    evaluate::overdue::Overdue,
-    ingest::record::{Recorder, RecorderParts},
-    store::{Store, Writer},
+use throughline::domain::{
+    counts::EventCounts,
+    definition::{Correlator, Indicator, Slo, WorkflowIndicator},
+    names::{SloId, SpanId, TraceId},
+    sampling::{EndSampling, Threshold},
+    selector::Selector,
+    span::{Span, SpanKind, SpanStatus},
+    time::Timestamp,
 };
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
-use crate::support::ledger::Ledger;
+use crate::support::stations::Stations;
 
 const NOW: i64 = 1_795_328_280;
 
@@ -62,114 +53,36 @@ fn finish(randomness: u8, secs: i64) -> Span {
     span(randomness, "finish", secs, "ot=th:c")
 }
 
-/// Two replicas of the stations that record and judge, with one SLO of a minute.
-struct World {
-    ledger: Ledger,
-    slo: SloId,
-    classifier: watch::Sender<Arc<Classifier>>,
-    watermark: watch::Sender<Timestamp>,
-    clock: ManualClock,
-    replicas: Vec<Recorder>,
-    loops: CancellationToken,
+/// With one SLO of a minute.
+async fn world() -> Stations {
+    let selector = |name: &str| Selector::parse(&format!("{{ name = \"{name}\" }}")).unwrap();
+    let indicator = WorkflowIndicator::new(
+        selector("start"),
+        selector("finish"),
+        Duration::from_mins(1),
+        vec![Correlator::Trace],
+    );
+    let definition = Slo::new(
+        "orders".parse().unwrap(),
+        "99%".parse().unwrap(),
+        Duration::from_hours(720),
+        Indicator::Workflow(indicator),
+    );
+    Stations::begin(at(0), definition).await
 }
 
-impl World {
-    async fn new() -> Self {
-        let ledger = Ledger::create().await;
-        let slo = ledger.declare("orders").await;
-        let mut tx = ledger.store.begin("open an epoch").await.unwrap();
-        tx.ensure_epoch(at(0), Duration::from_hours(168))
-            .await
-            .unwrap();
-        tx.commit().await.unwrap();
-        let selector = |name: &str| Selector::parse(&format!("{{ name = \"{name}\" }}")).unwrap();
-        let indicator = WorkflowIndicator::new(
-            selector("start"),
-            selector("finish"),
-            Duration::from_mins(1),
-            vec![Correlator::Trace],
-        );
-        let name: throughline::domain::names::Name = "orders".parse().unwrap();
-        let definition = Slo::new(
-            name.clone(),
-            "99%".parse().unwrap(),
-            Duration::from_hours(720),
-            Indicator::Workflow(indicator),
-        );
-        let mut catalog = Catalog::default();
-        catalog.slos.insert(name.clone(), Arc::new(definition));
-        let ids = BTreeMap::from([(name, slo)]);
-        let mut world = Self {
-            slo,
-            classifier: watch::Sender::new(Arc::new(Classifier::new(&catalog, &ids))),
-            watermark: watch::Sender::new(at(0)),
-            clock: ManualClock::new(at(0)),
-            replicas: Vec::new(),
-            loops: CancellationToken::new(),
-            ledger,
-        };
-        world.replicas = [0, 1].map(|writer| world.replica(Writer(writer))).into();
-        world
-    }
-
-    fn store(&self) -> Store {
-        self.ledger.store.clone()
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "a test has no task tracker")]
-    fn replica(&self, writer: Writer) -> Recorder {
-        let (recorder, run) = Recorder::new(RecorderParts {
-            store: self.store(),
-            writer,
-            clock: Clock::Manual(self.clock.clone()),
-            classifier: self.classifier.subscribe(),
-            watermark: self.watermark.subscribe(),
-        });
-        tokio::spawn(run.run(self.loops.clone()));
-        recorder
-    }
-
-    async fn receive(&self, replica: usize, spans: &[Span]) {
-        let mut findings = Findings::default();
-        for span in spans {
-            self.classifier
-                .borrow()
-                .classify(span, at(-100_000), &mut findings);
-        }
-        self.replicas[replica].record(findings).await.unwrap();
-    }
-
-    async fn until(&self, secs: i64) {
-        self.clock.set(at(secs));
-        self.watermark.send_replace(at(secs));
-        let overdue = Overdue {
-            store: self.store(),
-            writer: Writer(2),
-            classifier: self.classifier.subscribe(),
-        };
-        overdue.tick(at(secs), at(secs)).await.unwrap();
-    }
-
-    async fn counts(&self) -> EventCounts {
-        let mut tx = self.ledger.store.begin("sum").await.unwrap();
-        let range = TimeRange::new(at(-3_600), at(7_200));
-        let sums = tx.sums(&[(self.slo, range)]).await.unwrap();
-        sums[0]
-    }
-
-    async fn learned(&self) -> BTreeMap<SloId, EndSampling> {
-        let mut tx = self.ledger.store.begin("read thresholds").await.unwrap();
-        tx.end_sampling(at(0)).await.unwrap()
-    }
+async fn learned(world: &Stations) -> BTreeMap<SloId, EndSampling> {
+    let mut tx = world.ledger.store.begin("read thresholds").await.unwrap();
+    tx.end_sampling(at(0)).await.unwrap()
 }
 
 #[tokio::test]
 async fn s20_starts_whose_ends_are_dropped_are_no_bad_events_on_any_replica() {
-    let world = World::new().await;
+    let world = world().await;
     world.receive(0, &[start(0xd0, 0), finish(0xd0, 30)]).await;
     // One whose end the other sampler drops, and one whose end never came.
     world.receive(1, &[start(0x90, 0), start(0xe0, 0)]).await;
-    world.until(600).await;
+    world.until(at(600)).await;
     let counts = world.counts().await;
     assert_eq!(
         (counts.good, counts.timeout, counts.unobservable),
@@ -185,15 +98,14 @@ async fn s20_starts_whose_ends_are_dropped_are_no_bad_events_on_any_replica() {
     world.receive(0, &[start(0x91, 10), start(0xe1, 10)]).await;
     let counts = world.counts().await;
     assert_eq!((counts.timeout, counts.unobservable), (2, 2));
-    world.loops.cancel();
 }
 
 #[tokio::test]
 async fn s20_a_late_end_takes_out_exactly_the_weight_that_was_counted() {
-    let world = World::new().await;
+    let world = world().await;
     world.receive(0, &[start(0xd0, 0), finish(0xd0, 30)]).await;
     world.receive(0, &[start(0xe0, 0)]).await;
-    world.until(600).await;
+    world.until(at(600)).await;
     world.receive(1, &[finish(0xe0, 50)]).await;
     world.receive(0, &[finish(0xe0, 50), start(0xe0, 0)]).await;
     assert_eq!(
@@ -205,30 +117,28 @@ async fn s20_a_late_end_takes_out_exactly_the_weight_that_was_counted() {
             ..EventCounts::ZERO
         }
     );
-    world.loops.cancel();
 }
 
 #[tokio::test]
 async fn what_is_learned_of_ends_only_rises_and_is_forgotten_by_the_day() {
-    let world = World::new().await;
+    let world = world().await;
     let quarter = Threshold::from_hex("c").unwrap();
     world.receive(0, &[finish(0xd0, 30)]).await;
     world
         .receive(1, &[span(0xd1, "finish", 30, "ot=th:8")])
         .await;
-    assert_eq!(world.learned().await[&world.slo].threshold, quarter);
+    assert_eq!(learned(&world).await[&world.slo].threshold, quarter);
     let mut tx = world.ledger.store.begin("forget").await.unwrap();
     tx.forget_end_sampling(at(0) + Duration::from_hours(24))
         .await
         .unwrap();
     tx.commit().await.unwrap();
-    assert!(world.learned().await.is_empty());
-    world.loops.cancel();
+    assert!(learned(&world).await.is_empty());
 }
 
 #[tokio::test]
 async fn weights_beyond_all_bounds_never_fail_a_batch() {
-    let mut world = World::new().await;
+    let mut world = world().await;
     sqlx::query(
         "insert into event_counts (slo_id, resolution, bucket, writer, good, unseen_good)
          select $1, resolution, to_timestamp(floor($2 / resolution) * resolution), writer, 1,
@@ -244,5 +154,4 @@ async fn weights_beyond_all_bounds_never_fail_a_batch() {
     let counts = world.counts().await;
     assert_eq!((counts.good, counts.sampled), (3, 1));
     assert_eq!(counts.unseen_good, 9_000_000_000_000_000_000);
-    world.loops.cancel();
 }

@@ -13,7 +13,7 @@ use throughline::{
         sampling::EndSampling,
         span::{Span, SpanKind, SpanStatus},
         time::{TimeRange, Timestamp},
-        workflow::Judging,
+        workflow::{Judging, Losses},
     },
     store::{Store, StoreError, Writer},
 };
@@ -151,6 +151,7 @@ fn judging(secs: i64) -> Judging {
         watermark: at(secs),
         skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
         ends: EndSampling::default(),
+        losses: Losses::NoneKnown,
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
 use crate::domain::{
     definition::{FanOut, WorkflowIndicator},
     span::{SpanView, Value},
+    time::Timestamp,
     workflow::{Fact, LegId, Terms},
 };
 
@@ -43,6 +44,23 @@ pub(super) const fn is_end(fact: &Fact) -> bool {
         | Fact::ExpectsLegs(_)
         | Fact::HasTerms(_)
         | Fact::Decided { .. } => false,
+    }
+}
+
+/// When work was ended by it that would count as a timeout if it had not been heard. A failure that was
+/// lost hides nothing: either way the promise is broken.
+pub(super) const fn spared_a_timeout(fact: &Fact) -> Option<Timestamp> {
+    match fact {
+        Fact::Succeeded { at } | Fact::LegSucceeded { at, .. } | Fact::Cancelled { at } => {
+            Some(*at)
+        }
+        Fact::Started { .. }
+        | Fact::Failed { .. }
+        | Fact::LegFailed { .. }
+        | Fact::Paused(_)
+        | Fact::ExpectsLegs(_)
+        | Fact::HasTerms(_)
+        | Fact::Decided { .. } => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What spans say, before it is committed, and why some say nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     correlate::{Correlation, Identity},
@@ -11,11 +11,12 @@ use crate::domain::{
     attributes::{Completeness, Sampling, Side},
     batch::{BatchFact, BatchPiece},
     definition::{Indicator, Slo},
-    links::{Edges, SpanRef},
+    links::{Edges, MAX_LINKS, SpanRef},
     names::SloId,
     sampling::{Flaw, Sample, Weighed},
     span::SpanView,
     stages::FoundPiece,
+    time::{Resolution, Timestamp},
     workflow::{Evidence, Fact, SpanOutcome, Workflow},
 };
 
@@ -36,6 +37,8 @@ pub struct Findings {
     pub pieces: Vec<FoundPiece>,
     /// Where the work of each span came from, while some SLO follows links.
     pub edges: Vec<Edges>,
+    /// Minutes in which work of the SLO ended that nothing is known of but that it was linked to.
+    pub losses: BTreeSet<(SloId, Timestamp)>,
 }
 
 /// Why a span that an SLO selects says nothing about it, or not all that it could.
@@ -119,6 +122,9 @@ impl Findings {
         }
         if fan_out::is_end(&evidence.fact) && correlation.is_of_links() {
             self.note_lost_links(slo, span);
+        }
+        if correlation.is_of_links() {
+            self.note_loss(slo, &evidence.fact, span);
         }
         let pieces = self.with_what_it_says_besides(evidence, indicator, span);
         match correlation {
@@ -225,6 +231,16 @@ impl Findings {
         }
     }
 
+    fn note_loss(&mut self, slo: SloId, fact: &Fact, span: &dyn SpanView) {
+        let Some(at) = fan_out::spared_a_timeout(fact) else {
+            return;
+        };
+        if span.dropped_links_count() > 0 || has_more_links_than_are_looked_at(span) {
+            let minute = at.floor_to(Resolution::Minute.length());
+            self.losses.insert((slo, minute));
+        }
+    }
+
     /// How likely the span was kept, if it says so; `None` if it is no evidence without.
     #[expect(
         clippy::option_option,
@@ -245,6 +261,14 @@ impl Findings {
         }
         sample
     }
+}
+
+fn has_more_links_than_are_looked_at(span: &dyn SpanView) -> bool {
+    let mut links = 0;
+    span.any_link(&mut |_| {
+        links += 1;
+        links > MAX_LINKS
+    })
 }
 
 fn joined(pieces: &[Evidence]) -> Option<Workflow> {

@@ -35,7 +35,7 @@ use super::{
     stages::deliver_at,
     started_at,
     time::{TimeRange, Timestamp},
-    workflow::{Evidence, Fact, Judging, SpanOutcome},
+    workflow::{Evidence, Fact, Judging, Losses, SpanOutcome},
 };
 
 /// All selectors of a catalog, ready to be asked about spans.
@@ -103,6 +103,7 @@ impl Classifier {
                     ..EndSampling::default()
                 },
             ),
+            losses: Losses::NoneKnown,
         }
     }
 

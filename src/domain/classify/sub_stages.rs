@@ -10,7 +10,7 @@ use crate::domain::{
     sampling::EndSampling,
     span::{Attributes, OwnedValue, Span, SpanKind, SpanStatus},
     time::Timestamp,
-    workflow::{Judging, Outcome, judge},
+    workflow::{Judging, Losses, Outcome, judge},
 };
 
 const TOTAL: &str = "within: 60s";
@@ -52,6 +52,7 @@ fn outcomes(spans: &[Span]) -> Vec<Outcome> {
         watermark: at(100.0),
         skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
         ends: EndSampling::default(),
+        losses: Losses::NoneKnown,
     };
     let judged = gather(&findings.evidence);
     let verdicts = judged.values().map(|workflow| judge(workflow, &judging));

@@ -191,6 +191,7 @@ pub const fn reason(outcome: Outcome) -> &'static str {
         Outcome::Orphan => "without a start",
         Outcome::Invalid => "contradictory",
         Outcome::Unobservable => "not to be observed",
+        Outcome::EvidenceLost => "perhaps ended",
     }
 }
 

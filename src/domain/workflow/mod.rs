@@ -21,7 +21,7 @@ pub(super) use notice::is_reuse;
 pub use notice::{Notice, notice};
 pub use pauses::Pauses;
 pub use terms::{CancelPolicy, Completion, Terms};
-pub use verdict::{Judging, Outcome, Verdict, judge};
+pub use verdict::{Judging, Losses, Outcome, Verdict, judge};
 
 #[cfg(test)]
 mod tests;

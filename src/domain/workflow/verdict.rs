@@ -30,10 +30,13 @@ pub enum Outcome {
     /// No event: the deadline passed, but spans that end it are sampled, and its end would have been
     /// dropped.
     Unobservable,
+    /// No event: the deadline passed, but evidence was lost meanwhile that an end may have been among.
+    /// Provisional as a timeout is.
+    EvidenceLost,
 }
 
 impl Outcome {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Open,
         Self::Good,
         Self::Late,
@@ -43,6 +46,7 @@ impl Outcome {
         Self::Orphan,
         Self::Invalid,
         Self::Unobservable,
+        Self::EvidenceLost,
     ];
 
     pub const fn is_bad(self) -> bool {
@@ -61,6 +65,7 @@ impl Outcome {
             Self::Orphan => 6,
             Self::Invalid => 7,
             Self::Unobservable => 8,
+            Self::EvidenceLost => 9,
         }
     }
 
@@ -81,6 +86,7 @@ impl Outcome {
             Self::Orphan => "orphan",
             Self::Invalid => "invalid",
             Self::Unobservable => "unobservable",
+            Self::EvidenceLost => "evidence_lost",
         }
     }
 
@@ -97,6 +103,7 @@ impl Outcome {
             Self::Orphan => counts.orphan = 1,
             Self::Invalid => counts.invalid = 1,
             Self::Unobservable => counts.unobservable = 1,
+            Self::EvidenceLost => counts.evidence_lost = 1,
         }
         counts
     }
@@ -125,6 +132,15 @@ pub struct Judging {
     pub skew_tolerance: Duration,
     /// How the spans that end workflows of this SLO are sampled.
     pub ends: EndSampling,
+    pub losses: Losses,
+}
+
+/// Whether evidence was lost that would have ended the workflow in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Losses {
+    #[default]
+    NoneKnown,
+    Possible,
 }
 
 impl Judging {

@@ -84,7 +84,8 @@ const SPANS: &[Explained] = &[
 const LINKS: &[Explained] = &[
     (
         "evidence_lost",
-        "links that senders had no room for: workflows that end in them look as if they never did",
+        "links of ending spans that senders had no room for: workflows without an end that were open \
+         then are not counted as timeouts but as evidence lost, and are no events",
         "Raise the senders' limit of links per span (OTEL_SPAN_LINK_COUNT_LIMIT), or consume \
          smaller batches.",
     ),

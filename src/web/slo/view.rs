@@ -400,6 +400,12 @@ impl SloView {
                 "unobservable: no end came, but a sampler would have dropped it: no event",
             ));
         }
+        if counts.evidence_lost != 0 {
+            rows.push(row(
+                counts.evidence_lost,
+                "evidence lost: no end came, but links of ending spans were lost meanwhile: no event",
+            ));
+        }
         rows
     }
 }

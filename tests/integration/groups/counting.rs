@@ -15,7 +15,7 @@ use throughline::{
         sampling::EndSampling,
         span::AttributeScope,
         time::{TimeRange, Timestamp},
-        workflow::{EventKey, Evidence, Fact, Judging},
+        workflow::{EventKey, Evidence, Fact, Judging, Losses},
     },
     store::{Store, StoreError, Writer},
 };
@@ -141,6 +141,7 @@ fn judging(watermark: Timestamp) -> Judging {
         watermark,
         skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
         ends: EndSampling::default(),
+        losses: Losses::NoneKnown,
     }
 }
 

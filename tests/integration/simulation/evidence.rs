@@ -50,6 +50,17 @@ pub(super) fn number(span: &Span, key: &str) -> Option<usize> {
         })
 }
 
+/// Whether the span ended workflows in time that it had no room to name.
+pub(super) fn hides_ends(contract: &Contract, span: &Span) -> bool {
+    let is_told_by_links = match contract.identity {
+        Identity::Order => text(span, "order.id").is_none(),
+        Identity::Links | Identity::Message => true,
+        Identity::Trace | Identity::Span => false,
+    };
+    let role = role(contract, span);
+    is_told_by_links && span.dropped_links_count > 0 && matches!(role, Some("finish" | "cancel"))
+}
+
 /// Of so many spans like this one was kept, none if it does not say.
 pub(super) fn kept_one_of(span: &Span) -> Option<i64> {
     match span.trace_state.as_str() {

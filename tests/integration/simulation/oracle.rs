@@ -1,17 +1,18 @@
 //! Every verdict by the words of the contract, from all spans at once: slow, obvious, and without a
 //! line of what it is compared with. Times are microseconds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use throughline::domain::span::{Span, SpanStatus};
 
 use super::{
     contract::{Cancelled, Contract, Grouping, Identity, Legs, Sampling},
     correlation::workflows,
-    evidence::{self, end, end_is_kept, kept_one_of, number, role, text},
+    evidence::{self, end, end_is_kept, hides_ends, kept_one_of, number, role, text},
 };
 
 const SECOND: i64 = 1_000_000;
+const MINUTE: i64 = 60 * SECOND;
 /// Clocks of hosts disagree by so much.
 const TOLERANCE: i64 = SECOND;
 
@@ -40,8 +41,14 @@ pub(super) struct Event {
 /// All verdicts of one SLO, of spans that were delivered until deadlines are held against `watermark`.
 /// None of them is doubled.
 pub(super) fn judge(contract: &Contract, spans: &[Span], watermark: i64) -> Vec<Event> {
+    let losses = spans.iter().filter(|span| hides_ends(contract, span));
+    let losses: BTreeSet<i64> = losses.map(|span| end(span).div_euclid(MINUTE)).collect();
     let event = |told: &Vec<&Span>| {
-        let workflow = Workflow { contract, told };
+        let workflow = Workflow {
+            contract,
+            told,
+            losses: &losses,
+        };
         let (outcome, at) = match contract.identity {
             Identity::Span => workflow.one_span(),
             _ => workflow.verdict(watermark)?,
@@ -72,6 +79,8 @@ type Verdict = (&'static str, i64);
 struct Workflow<'a> {
     contract: &'a Contract,
     told: &'a [&'a Span],
+    /// Minutes in which ends were lost.
+    losses: &'a BTreeSet<i64>,
 }
 
 impl Workflow<'_> {
@@ -115,8 +124,14 @@ impl Workflow<'_> {
             Some((outcome, at)) => Some((outcome, at.max(start))),
             None if watermark < deadline + grace => None,
             None if matches!(fate, Fate::Untold) => Some(("invalid", deadline)),
+            None if self.may_have_ended(start, deadline) => Some(("evidence_lost", deadline)),
             None => Some(("timeout", deadline)),
         }
+    }
+
+    fn may_have_ended(&self, start: i64, deadline: i64) -> bool {
+        let minutes = start.div_euclid(MINUTE)..=deadline.div_euclid(MINUTE);
+        self.losses.range(minutes).next().is_some()
     }
 
     /// It failed or was cancelled, whichever came first.

@@ -261,7 +261,17 @@ impl Shapes<'_> {
             link(finish, last);
             story.spans.extend(one.spans);
         }
+        self.lose_links(&mut batch.spans[0], 0);
         story.spans.extend(batch.spans);
+    }
+
+    /// Some senders have no room for all links. `kept` stay in any case.
+    fn lose_links(&mut self, span: &mut Span, kept: usize) {
+        if self.random.random_ratio(1, 3) && span.links.len() > kept {
+            let left = self.random.random_range(kept..span.links.len());
+            span.dropped_links_count = u32::try_from(span.links.len() - left).unwrap();
+            span.links.truncate(left);
+        }
     }
 
     /// The same, where links name the workflow.
@@ -279,6 +289,8 @@ impl Shapes<'_> {
             add_to_link(link(finish, one.root()), "order.id", &id);
             story.spans.extend(one.spans);
         }
+        // What has a single link is not taken for a batch.
+        self.lose_links(&mut batch.spans[0], 2);
         story.spans.extend(batch.spans);
     }
 
@@ -308,6 +320,7 @@ impl Shapes<'_> {
             story.spans.extend(one.spans);
         }
         if !together.spans[0].links.is_empty() {
+            self.lose_links(&mut together.spans[0], 1);
             story.spans.extend(together.spans);
         }
     }

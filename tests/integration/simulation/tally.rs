@@ -14,7 +14,7 @@ use super::{
 
 const MINUTE: i64 = 60_000_000;
 
-const COLUMNS: [&str; 11] = [
+const COLUMNS: [&str; 12] = [
     "good",
     "late",
     "failed",
@@ -23,6 +23,7 @@ const COLUMNS: [&str; 11] = [
     "orphan",
     "invalid",
     "unobservable",
+    "evidence_lost",
     "sampled",
     "unseen_good",
     "unseen_bad",

@@ -9,4 +9,5 @@ pub(crate) mod ledger;
 pub(crate) mod link;
 pub(crate) mod receiver;
 pub(crate) mod service;
+pub(crate) mod stations;
 pub(crate) mod workload;

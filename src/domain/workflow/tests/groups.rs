@@ -68,6 +68,7 @@ impl Ledger {
             watermark,
             skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
             ends: EndSampling::default(),
+            losses: Losses::NoneKnown,
         };
         let mut moves = Moves::default();
         for ((_, key), workflow) in gather(evidence) {
@@ -121,7 +122,7 @@ impl Ledger {
 
 /// The smallest value that any piece of a workflow has, as the contract says it.
 fn oracle(pieces: &[Piece]) -> BTreeMap<u8, String> {
-    let workflows: std::collections::BTreeSet<u8> = pieces.iter().map(|piece| piece.0).collect();
+    let workflows: BTreeSet<u8> = pieces.iter().map(|piece| piece.0).collect();
     let value = |workflow, at: usize| {
         let of_workflow = pieces.iter().filter(|piece| piece.0 == workflow);
         let smallest = of_workflow.filter_map(|piece| piece.2[at].clone()).min();

@@ -8,7 +8,7 @@ use super::*;
 use crate::domain::{
     batch::Batch,
     classify::trace_key,
-    ledger::rejudge,
+    ledger::{rejudge, silence_of},
     links::{Graph, LinkFilter, Move, Piece, SpanRef, place, rejoin},
 };
 
@@ -123,7 +123,10 @@ impl World {
         let key = trace_key(trace_id);
         let left = rejoin(remaining).remove(&(slo, key));
         let known = self.known.remove(&(slo, key)).unwrap();
-        let (judging, mut moves) = (self.judging(slo), Moves::default());
+        let silence = left
+            .as_ref()
+            .and_then(|left| silence_of(Some(&known), left, &self.judging(slo)));
+        let (judging, mut moves) = (self.judging_in(slo, silence), Moves::default());
         let judged = rejudge(slo, &known, left.as_ref(), &judging, &mut moves);
         self.known.extend(judged.map(|judged| ((slo, key), judged)));
         self.moves.push(moves);

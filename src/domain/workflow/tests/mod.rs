@@ -4,7 +4,11 @@
 //! Seconds count from the true start of the workflow. Unless a test says otherwise, good means
 //! finished within 60 s, and late data is waited for during a grace of 120 s.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::*;
 use crate::domain::{
@@ -14,12 +18,12 @@ use crate::domain::{
         AttributeName, Catalog, Correlator, FanOut, Indicator, Slo, SpanIndicator, SpanInstant,
         StartedAt, TimeUnit, WorkflowIndicator,
     },
-    ledger::{Judged, Moves, apply, gather},
+    ledger::{Judged, Moves, apply, gather, silence},
     names::{Name, SloId, SpanId, TraceId},
     sampling::{EndSampling, Weighing},
     selector::Selector,
     span::{AttributeScope, Event, Link, Span, SpanKind, SpanStatus},
-    time::Timestamp,
+    time::{TimeRange, Timestamp},
 };
 
 /// The true start of every workflow: an instant on a whole minute.
@@ -152,6 +156,7 @@ struct World {
     unusable: BTreeMap<Unusable, i64>,
     watermark: Timestamp,
     learned: BTreeMap<SloId, EndSampling>,
+    losses: BTreeSet<(SloId, Timestamp)>,
     links: links::Kept,
 }
 
@@ -177,6 +182,7 @@ impl World {
             unusable: BTreeMap::new(),
             watermark: at(0.0),
             learned: BTreeMap::new(),
+            losses: BTreeSet::new(),
             links: links::Kept::default(),
         }
     }
@@ -213,7 +219,34 @@ impl World {
             self.judge_one(slo, key, &workflow);
         }
         self.follow(&findings);
+        self.losses.extend(findings.losses);
+        self.doubt_timeouts()
+    }
+
+    /// What was lost by now is held against timeouts that were judged before that was known.
+    fn doubt_timeouts(mut self) -> Self {
+        let timeouts = self.known.iter().filter_map(|(id, judged)| {
+            let is_timeout = judged.verdict.outcome == Outcome::Timeout;
+            is_timeout.then(|| (*id, judged.workflow.clone()))
+        });
+        for ((slo, key), workflow) in timeouts.collect::<Vec<_>>() {
+            self.judge_one(slo, key, &workflow);
+        }
         self
+    }
+
+    /// How a workflow is judged whose verdict hangs on that no end came in `silence`.
+    fn judging_in(&self, slo: SloId, silence: Option<TimeRange>) -> Judging {
+        let mut losses = self.losses.iter().filter(|loss| loss.0 == slo);
+        let is_lost = silence.is_some_and(|range| losses.any(|loss| range.contains(loss.1)));
+        Judging {
+            losses: if is_lost {
+                Losses::Possible
+            } else {
+                Losses::NoneKnown
+            },
+            ..self.judging(slo)
+        }
     }
 
     /// The watermark reaches this second, and what is due is judged.
@@ -233,8 +266,8 @@ impl World {
 
     fn judge_one(&mut self, slo: SloId, key: EventKey, workflow: &Workflow) {
         let mut moves = Moves::default();
-        let judging = self.judging(slo);
         let known = self.known.get(&(slo, key));
+        let judging = self.judging_in(slo, silence(known, workflow, &self.judging(slo)));
         if let Some(judged) = apply(slo, known, workflow, &judging, &mut moves) {
             self.known.insert((slo, key), judged);
         }
@@ -328,6 +361,7 @@ mod fan_out;
 mod groups;
 mod laws;
 mod links;
+mod losses;
 mod oracle;
 mod pauses;
 mod sampled;
