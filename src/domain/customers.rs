@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    exclusion::union,
     format,
     ledger::Judged,
     names::SloId,
@@ -150,18 +151,26 @@ impl CustomerTotal {
     }
 }
 
-/// The buckets that customers in `range` are told from. It is widened to whole hours or, if it is
-/// long, to whole days: hours of long ago are not kept.
-pub fn buckets_of(range: TimeRange) -> Vec<(Resolution, TimeRange)> {
-    let grain = if range.length() <= HOURS_TELL {
+/// The buckets that customers in `pieces` are told from, which are in order. Each is widened to whole
+/// hours or, if they reach far, to whole days: hours of long ago are not kept.
+pub fn buckets_of(pieces: &[TimeRange]) -> Vec<(Resolution, TimeRange)> {
+    let grain = if reach(pieces) <= HOURS_TELL {
         Resolution::Hour.length()
     } else {
         Resolution::Day.length()
     };
-    cover(TimeRange::new(
-        range.from.floor_to(grain),
-        range.to.ceil_to(grain),
-    ))
+    let whole =
+        |piece: &TimeRange| TimeRange::new(piece.from.floor_to(grain), piece.to.ceil_to(grain));
+    let widened = union(pieces.iter().map(whole).collect());
+    widened.into_iter().flat_map(cover).collect()
+}
+
+/// From the beginning of the first of `pieces` to the end of the last.
+pub fn reach(pieces: &[TimeRange]) -> Duration {
+    match (pieces.first(), pieces.last()) {
+        (Some(first), Some(last)) => TimeRange::new(first.from, last.to).length(),
+        _ => Duration::ZERO,
+    }
 }
 
 #[cfg(test)]
@@ -252,7 +261,7 @@ mod tests {
             from in 0_i64..10_000_000, length in 1_i64..4_000_000,
         ) {
             let range = TimeRange::new(Timestamp::from_secs(from), Timestamp::from_secs(from + length));
-            let parts = buckets_of(range);
+            let parts = buckets_of(&[range]);
             let (first, last) = (parts[0].1.from, parts[parts.len() - 1].1.to);
             prop_assert!(first <= range.from && range.to <= last);
             let widest = if range.length() <= HOURS_TELL { 3_600 } else { 86_400 };

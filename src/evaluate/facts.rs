@@ -109,11 +109,8 @@ impl Occasion<'_> {
         let began = opening.first_bad_at.unwrap_or(fired_at).min(fired_at);
         let to = self.transition.at.ceil_to(Resolution::Minute.length());
         let range = TimeRange::new(began, to);
-        let counted = self
-            .assessment
-            .map_or_else(|| vec![range], |of| of.slo.counted(range));
         let counts = tx
-            .sums_of_pieces(&[(self.slo, counted)])
+            .sums_of_pieces(&[(self.slo, self.counted(range))])
             .await?
             .first()
             .copied()
@@ -192,6 +189,12 @@ impl Occasion<'_> {
         }))
     }
 
+    /// What of `range` counts, as far as the definition is known.
+    fn counted(&self, range: TimeRange) -> Vec<TimeRange> {
+        self.assessment
+            .map_or_else(|| vec![range], |of| of.slo.counted(range))
+    }
+
     fn page_url(&self, base: &str, of: &Assessment<'_>) -> String {
         let slo = format!("{}/slos/{}", base.trim_end_matches('/'), of.slo.name);
         match of.group {
@@ -223,7 +226,8 @@ impl Occasion<'_> {
         range: TimeRange,
     ) -> Result<Vec<WorstWorkflow>, StoreError> {
         let now = self.transition.at;
-        let workflows = tx.worst_workflows(self.slo, (range, now), WORST).await?;
+        let counted = self.counted(range);
+        let workflows = tx.worst_workflows(self.slo, (&counted, now), WORST).await?;
         let named = |workflow: WorkflowRecord| WorstWorkflow {
             took_secs: workflow.took_secs(now),
             ended: workflow.ended_at.is_some(),
@@ -269,7 +273,9 @@ impl Occasion<'_> {
         tx: &mut Tx<'_>,
         range: TimeRange,
     ) -> Result<(i64, Option<CustomerTotal>), StoreError> {
-        let by_slo = tx.customers_hurt(&[self.slo], range).await?;
+        let by_slo = tx
+            .customers_hurt(&[(self.slo, self.counted(range))])
+            .await?;
         let hurt = by_slo.get(&self.slo);
         Ok(hurt.map_or((0, None), |hurt| (hurt.affected, Some(hurt.total))))
     }

@@ -70,7 +70,7 @@ impl Evaluator {
                 .open_workflows(&ids, now, longest_grace(subjects))
                 .await?,
             customers: tx
-                .customers_hurt(&with_customers(subjects), whole_minutes(now, LAST_HOUR))
+                .customers_hurt(&with_customers(subjects, whole_minutes(now, LAST_HOUR)))
                 .await?,
             customers_by_length: read_customers(&mut tx, subjects, now).await?,
             last_evaluations,
@@ -124,13 +124,14 @@ pub(super) fn whole_minutes(to: Timestamp, length: Duration) -> TimeRange {
     TimeRange::new((to - length).floor_to(minute), to.ceil_to(minute))
 }
 
-fn with_customers(subjects: &[Subject]) -> Vec<SloId> {
-    let names_some = |subject: &&Subject| {
+/// What counts of `range`, for each SLO that names its customers.
+fn with_customers(subjects: &[Subject], range: TimeRange) -> Vec<(SloId, Vec<TimeRange>)> {
+    let of_one = |subject: &Subject| {
         let slo = subject.slo.as_deref();
-        slo.is_some_and(|slo| slo.customer.is_some())
+        let slo = slo.filter(|slo| slo.customer.is_some())?;
+        Some((subject.due.id, slo.counted(range)))
     };
-    let named = subjects.iter().filter(names_some);
-    named.map(|subject| subject.due.id).collect()
+    subjects.iter().filter_map(of_one).collect()
 }
 
 fn longest_grace(subjects: &[Subject]) -> Duration {
@@ -210,18 +211,22 @@ async fn read_customers(
     subjects: &[Subject],
     now: Timestamp,
 ) -> Result<BTreeMap<SloId, CustomersByLength>, StoreError> {
-    let mut asking: BTreeMap<Duration, Vec<SloId>> = BTreeMap::new();
+    let mut asking: BTreeMap<Duration, Vec<(SloId, Vec<TimeRange>)>> = BTreeMap::new();
     for subject in subjects {
-        let rules = subject.slo.iter().flat_map(|slo| &slo.alerting.limits);
-        for rule in rules {
+        let Some(slo) = &subject.slo else { continue };
+        for rule in &slo.alerting.limits {
             if let Limit::Customers { length, .. } = rule.limit {
-                asking.entry(length).or_default().push(subject.due.id);
+                let counted = slo.counted(whole_minutes(now, length));
+                asking
+                    .entry(length)
+                    .or_default()
+                    .push((subject.due.id, counted));
             }
         }
     }
     let mut customers: BTreeMap<SloId, CustomersByLength> = BTreeMap::new();
-    for (length, slos) in asking {
-        let hurt = tx.customers_hurt(&slos, whole_minutes(now, length)).await?;
+    for (length, sets) in asking {
+        let hurt = tx.customers_hurt(&sets).await?;
         for (slo, hurt) in hurt {
             let by_length = customers.entry(slo).or_default();
             by_length.insert(length, hurt.affected);

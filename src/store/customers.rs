@@ -15,6 +15,7 @@ use super::{StoreError, Tx};
 use crate::domain::{
     customers::{
         CustomerBucket, CustomerCounts, CustomerMoves, CustomerTotal, MAX_PER_BUCKET, buckets_of,
+        reach,
     },
     names::SloId,
     time::{Resolution, TimeRange, Timestamp},
@@ -196,24 +197,29 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Customers with a bad event in `range`, of all with any, by SLO; left out where nobody is
-    /// affected. The total is of the whole hours, or days, that the range touches.
+    /// Customers with a bad event in the pieces of each set, of all with any, by SLO; left out where
+    /// nobody is affected. All sets reach as far. The total is of the whole hours, or days, that the
+    /// pieces touch.
     pub async fn customers_hurt(
         &mut self,
-        slos: &[SloId],
-        range: TimeRange,
+        sets: &[(SloId, Vec<TimeRange>)],
     ) -> Result<BTreeMap<SloId, CustomersHurt>, StoreError> {
-        let exact = if range.length() <= TO_THE_MINUTE {
-            Some(self.customers_affected(slos, range).await?)
+        let are_short = sets
+            .iter()
+            .all(|(_, pieces)| reach(pieces) <= TO_THE_MINUTE);
+        let exact = if are_short {
+            Some(self.customers_affected(sets).await?)
         } else {
             None
         };
-        let asked: Vec<SloId> = match &exact {
-            Some(affected) => affected.keys().copied().collect(),
-            None => slos.to_vec(),
+        let is_asked = |slo: &SloId| {
+            let exact = exact.as_ref();
+            exact.is_none_or(|affected| affected.contains_key(slo))
         };
-        let counted = self.customers_counted(&asked, range).await?;
-        let hurt = |slo: &SloId| {
+        let asked = sets.iter().filter(|(slo, _)| is_asked(slo)).cloned();
+        let asked: Vec<_> = asked.collect();
+        let counted = self.customers_counted(&asked).await?;
+        let hurt = |(slo, _): &(SloId, Vec<TimeRange>)| {
             let (by_bucket, total) = counted.get(slo).copied()?;
             let affected = exact
                 .as_ref()
@@ -225,13 +231,13 @@ impl Tx<'_> {
         Ok(asked.iter().filter_map(hurt).collect())
     }
 
-    /// All customers of `slo` with an event in the buckets of `range`.
+    /// All customers of `slo` with an event in the buckets of `pieces`.
     pub async fn customers_total(
         &mut self,
         slo: SloId,
-        range: TimeRange,
+        pieces: &[TimeRange],
     ) -> Result<CustomerTotal, StoreError> {
-        let counted = self.customers_counted(&[slo], range).await?;
+        let counted = self.customers_counted(&[(slo, pieces.to_vec())]).await?;
         Ok(counted.get(&slo).map_or(NOBODY, |(_, total)| *total))
     }
 
@@ -242,23 +248,22 @@ impl Tx<'_> {
         range: TimeRange,
     ) -> Result<i64, StoreError> {
         Ok(self
-            .overflows(&[slo], range)
+            .overflows(&[(slo, vec![range])])
             .await?
             .remove(&slo)
             .unwrap_or(0))
     }
 
-    /// Affected and total by whole buckets, for each of `slos`.
+    /// Affected and total by whole buckets, for each SLO.
     async fn customers_counted(
         &mut self,
-        slos: &[SloId],
-        range: TimeRange,
+        sets: &[(SloId, Vec<TimeRange>)],
     ) -> Result<BTreeMap<SloId, (i64, CustomerTotal)>, StoreError> {
-        if slos.is_empty() {
+        if sets.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let beyond = self.overflows(slos, range).await?;
-        let parts = Parts::of(slos, range);
+        let beyond = self.overflows(sets).await?;
+        let parts = Parts::of(sets);
         let rows: Vec<(i32, i64, i64)> = sqlx::query_as(
             "-- customer.count
              select part.slo_id, count(distinct c.customer) filter (where c.bad > 0),
@@ -293,10 +298,9 @@ impl Tx<'_> {
 
     async fn overflows(
         &mut self,
-        slos: &[SloId],
-        range: TimeRange,
+        sets: &[(SloId, Vec<TimeRange>)],
     ) -> Result<BTreeMap<SloId, i64>, StoreError> {
-        let parts = Parts::of(slos, range);
+        let parts = Parts::of(sets);
         let rows: Vec<(i32, i64)> = sqlx::query_as(
             "-- customer_bucket.overflow
              select part.slo_id, sum(b.overflow_events)::bigint
@@ -370,20 +374,17 @@ impl Columns {
     }
 }
 
-/// The stretches of buckets that a range is told from, for each SLO.
+/// The stretches of buckets that pieces of time are told from, for each SLO.
 struct Parts {
     columns: Columns,
     ends: Vec<DateTime<Utc>>,
 }
 
 impl Parts {
-    fn of(slos: &[SloId], range: TimeRange) -> Self {
-        let parts = buckets_of(range);
-        let each = slos.iter().flat_map(|slo| {
-            let of_slo = move |(resolution, part): &(Resolution, TimeRange)| {
-                ((*slo, *resolution, part.from), part.to)
-            };
-            parts.iter().map(of_slo)
+    fn of(sets: &[(SloId, Vec<TimeRange>)]) -> Self {
+        let each = sets.iter().flat_map(|(slo, pieces)| {
+            let buckets = buckets_of(pieces).into_iter();
+            buckets.map(|(resolution, part)| ((*slo, resolution, part.from), part.to))
         });
         let (starts, ends): (Vec<CustomerBucket>, Vec<Timestamp>) = each.unzip();
         Self {

@@ -62,6 +62,20 @@ pub struct AffectedCustomer {
     pub bad: i64,
 }
 
+/// Bad workflows of an SLO, or of a group, that were judged in pieces of time: the first three
+/// parameters. An index for each of the two, which one condition on both would not use.
+macro_rules! bad_workflows {
+    () => {
+        "unnest($2::timestamptz[], $3::timestamptz[]) as piece (lower, upper) cross join lateral (
+             select * from workflows where slo_id = $1 and outcome in (2, 3, 4)
+                 and judged_at >= piece.lower and judged_at < piece.upper
+             union all
+             select * from workflows where group_id = $1 and outcome in (2, 3, 4)
+                 and judged_at >= piece.lower and judged_at < piece.upper
+         ) as bad"
+    };
+}
+
 impl Tx<'_> {
     /// What is open of each of `slos`; left out where nothing is. No SLO's grace is longer than
     /// `longest_grace`.
@@ -110,29 +124,42 @@ impl Tx<'_> {
         Ok(counts.collect())
     }
 
-    /// Distinct customers with a bad event in `range`, by SLO; left out where there is none.
+    /// Distinct customers with a bad event in the pieces of each set, by SLO; left out where there is
+    /// none.
     pub async fn customers_affected(
         &mut self,
-        slos: &[SloId],
-        range: TimeRange,
+        sets: &[(SloId, Vec<TimeRange>)],
     ) -> Result<BTreeMap<SloId, i64>, StoreError> {
+        let each = || {
+            sets.iter()
+                .flat_map(|(slo, of_slo)| of_slo.iter().map(|piece| (slo.0, piece)))
+        };
+        let pieces: Vec<TimeRange> = each().map(|(_, piece)| *piece).collect();
+        let (lower, upper) = bounds(&pieces);
+        // Told apart before they are counted: that hashes where a distinct count would sort them all.
         let rows: Vec<(i32, i64)> = sqlx::query_as(
             "-- workflows.customers_affected
-             select slo_id, count(distinct customer)
-             from workflows
-             where slo_id = any ($1) and outcome in (2, 3, 4)
-                 and judged_at >= $2 and judged_at < $3
-             group by slo_id
-             union all
-             select group_id, count(distinct customer)
-             from workflows
-             where group_id = any ($1) and outcome in (2, 3, 4)
-                 and judged_at >= $2 and judged_at < $3
-             group by group_id",
+             select slo_id, count(*)
+             from (
+                 select distinct piece.slo_id, bad.customer
+                 from unnest($1::integer[], $2::timestamptz[], $3::timestamptz[])
+                     as piece (slo_id, lower, upper)
+                 cross join lateral (
+                     select customer from workflows
+                     where slo_id = piece.slo_id and outcome in (2, 3, 4)
+                         and judged_at >= piece.lower and judged_at < piece.upper
+                     union all
+                     select customer from workflows
+                     where group_id = piece.slo_id and outcome in (2, 3, 4)
+                         and judged_at >= piece.lower and judged_at < piece.upper
+                 ) as bad
+                 where bad.customer is not null
+             ) as affected
+             group by slo_id",
         )
-        .bind(ids(slos))
-        .bind(range.from.to_chrono())
-        .bind(range.to.to_chrono())
+        .bind(each().map(|(slo, _)| slo).collect::<Vec<_>>())
+        .bind(lower)
+        .bind(upper)
         .fetch_all(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
@@ -148,11 +175,14 @@ impl Tx<'_> {
         slo: SloId,
         range: TimeRange,
     ) -> Result<Option<Timestamp>, StoreError> {
+        // Apart, so that each takes the first entry of its index.
         let first: Option<DateTime<Utc>> = sqlx::query_scalar(
             "-- workflows.first_bad
-             select min(judged_at)
-             from workflows
-             where (slo_id = $1 or group_id = $1) and outcome in (2, 3, 4) and judged_at >= $2 and judged_at < $3",
+             select least(
+                 (select min(judged_at) from workflows where slo_id = $1
+                     and outcome in (2, 3, 4) and judged_at >= $2 and judged_at < $3),
+                 (select min(judged_at) from workflows where group_id = $1
+                     and outcome in (2, 3, 4) and judged_at >= $2 and judged_at < $3))",
         )
         .bind(slo.0)
         .bind(range.from.to_chrono())
@@ -163,25 +193,23 @@ impl Tx<'_> {
         Ok(first.map(Timestamp::from))
     }
 
-    /// The customers with most bad events in `range`, and how many there are in all.
+    /// The customers with most bad events in `pieces`, and how many there are in all.
     pub async fn worst_customers(
         &mut self,
         slo: SloId,
-        range: TimeRange,
+        pieces: &[TimeRange],
         limit: u32,
     ) -> Result<AffectedCustomers, StoreError> {
-        let rows: Vec<(String, i64, i64, i64)> = sqlx::query_as(
-            "-- workflows.worst_customers
-             select customer, count(*), (sum(count(*)) over ())::bigint, count(*) over ()
-             from workflows
-             where (slo_id = $1 or group_id = $1) and outcome in (2, 3, 4) and judged_at >= $2 and judged_at < $3
-                 and customer is not null
-             group by customer
-             order by 2 desc, 1 limit $4",
-        )
+        let (lower, upper) = bounds(pieces);
+        let rows: Vec<(String, i64, i64, i64)> = sqlx::query_as(concat!(
+            "-- workflows.worst_customers\n",
+            "select customer, count(*), (sum(count(*)) over ())::bigint, count(*) over () from ",
+            bad_workflows!(),
+            " where customer is not null group by customer order by 2 desc, 1 limit $4",
+        ))
         .bind(slo.0)
-        .bind(range.from.to_chrono())
-        .bind(range.to.to_chrono())
+        .bind(lower)
+        .bind(upper)
         .bind(i64::from(limit))
         .fetch_all(&mut *self.inner)
         .await
@@ -197,26 +225,25 @@ impl Tx<'_> {
         })
     }
 
-    /// The bad workflows of `range` that took longest, those that never ended counted until `now`.
+    /// The bad workflows of `pieces` that took longest, those that never ended counted until `now`.
     pub async fn worst_workflows(
         &mut self,
         slo: SloId,
-        (range, now): (TimeRange, Timestamp),
+        (pieces, now): (&[TimeRange], Timestamp),
         limit: u32,
     ) -> Result<Vec<WorkflowRecord>, StoreError> {
-        let rows: Result<Vec<WorkflowRow>, _> = sqlx::query_as(
-            "-- workflows.worst
-             select key, label, trace_id, customer, outcome, started_at, within_us, details,
-                 coalesce(succeeded_at, failed_at, cancelled_at) as ended_at
-             from workflows
-             where (slo_id = $1 or group_id = $1) and outcome in (2, 3, 4) and judged_at >= $2 and judged_at < $3
-             order by coalesce(succeeded_at, failed_at, cancelled_at, $4) - started_at desc nulls last,
-                 judged_at, label
-             limit $5",
-        )
+        let (lower, upper) = bounds(pieces);
+        let rows: Result<Vec<WorkflowRow>, _> = sqlx::query_as(concat!(
+            "-- workflows.worst\n",
+            "select key, label, trace_id, customer, outcome, started_at, within_us, details, ",
+            "coalesce(succeeded_at, failed_at, cancelled_at) as ended_at from ",
+            bad_workflows!(),
+            " order by coalesce(succeeded_at, failed_at, cancelled_at, $4) - started_at desc ",
+            "nulls last, judged_at, label limit $5",
+        ))
         .bind(slo.0)
-        .bind(range.from.to_chrono())
-        .bind(range.to.to_chrono())
+        .bind(lower)
+        .bind(upper)
         .bind(now.to_chrono())
         .bind(i64::from(limit))
         .fetch_all(&mut *self.inner)
@@ -254,6 +281,13 @@ impl Tx<'_> {
     }
 }
 
+fn bounds(pieces: &[TimeRange]) -> (Vec<DateTime<Utc>>, Vec<DateTime<Utc>>) {
+    pieces
+        .iter()
+        .map(|piece| (piece.from.to_chrono(), piece.to.to_chrono()))
+        .unzip()
+}
+
 fn ids(slos: &[SloId]) -> Vec<i32> {
     slos.iter().map(|slo| slo.0).collect()
 }
@@ -284,10 +318,9 @@ impl TryFrom<WorkflowRow> for WorkflowRecord {
         let details = row.details.map(|Json(details)| details).unwrap_or_default();
         let outcome = Outcome::from_code(row.outcome).ok_or_else(|| invalid("outcome"))?;
         let last_leg = match outcome {
-            Outcome::Open
-            | Outcome::Timeout
-            | Outcome::Unobservable
-            | Outcome::EvidenceLost => None,
+            Outcome::Open | Outcome::Timeout | Outcome::Unobservable | Outcome::EvidenceLost => {
+                None
+            }
             Outcome::Good
             | Outcome::Late
             | Outcome::Failed

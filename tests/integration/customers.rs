@@ -89,7 +89,8 @@ async fn record(store: &Store, writer: Writer, evidence: &[Evidence]) {
 
 async fn hurt(store: &Store, range: TimeRange) -> Option<CustomersHurt> {
     let mut tx = store.begin("read customers").await.unwrap();
-    tx.customers_hurt(&[SLO], range).await.unwrap().remove(&SLO)
+    let set = (SLO, vec![range]);
+    tx.customers_hurt(&[set]).await.unwrap().remove(&SLO)
 }
 
 const fn out_of(affected: i64, customers: i64) -> CustomersHurt {
@@ -154,6 +155,33 @@ async fn a_customer_whose_only_bad_event_was_corrected_is_not_affected_any_more(
 }
 
 #[tokio::test]
+async fn who_had_bad_events_in_planned_work_alone_is_not_hurt() {
+    let database = ready().await;
+    let store = &database.store;
+    let events = [
+        decided(1, "acme", SpanOutcome::Late, 10),
+        decided(2, "globex", SpanOutcome::Late, 2 * HOUR + 10),
+        decided(3, "acme", SpanOutcome::Late, 4 * HOUR + 10),
+        decided(4, "initech", SpanOutcome::Good, 4 * HOUR + 20),
+    ];
+    record(store, Writer(0), &events).await;
+    let planned = |to: i64| {
+        let before = TimeRange::new(at(0), at(2 * HOUR));
+        vec![before, TimeRange::new(at(3 * HOUR), at(to))]
+    };
+    // To the minute, by the hour, and by days, which are too long to tell.
+    for (to, expected) in [
+        (5 * HOUR, out_of(1, 2)),
+        (48 * HOUR, out_of(1, 2)),
+        (240 * HOUR, out_of(2, 3)),
+    ] {
+        let mut tx = store.begin("read customers").await.unwrap();
+        let hurt = tx.customers_hurt(&[(SLO, planned(to))]).await.unwrap();
+        assert_eq!(hurt.get(&SLO), Some(&expected), "{to}");
+    }
+}
+
+#[tokio::test]
 async fn a_customer_per_event_fills_a_bucket_and_no_more() {
     let database = ready().await;
     let store = &database.store;
@@ -175,7 +203,7 @@ async fn a_customer_per_event_fills_a_bucket_and_no_more() {
     let mut tx = store.begin("read customers").await.unwrap();
     let long = TimeRange::new(at(0), at(10 * 24 * HOUR));
     assert_eq!(tx.customers_overflow(SLO, long).await.unwrap(), 250);
-    let total = tx.customers_total(SLO, long).await.unwrap();
+    let total = tx.customers_total(SLO, &[long]).await.unwrap();
     assert_eq!(total.text(), "at least 10,000");
     // The next hour has room again.
     record(store, Writer(0), &[bad(20_000, HOUR + 5)]).await;

@@ -9,12 +9,14 @@ use throughline::{
         exclusion::{Exclusion, ExclusionScope},
         selector::Selector,
         time::{TimeRange, Timestamp},
+        workflow::Outcome,
     },
     evaluate::{Evaluator, EvaluatorSettings},
+    store::Tx,
 };
 use tokio::sync::watch;
 
-use crate::support::ledger::Ledger;
+use crate::support::ledger::{BadWorkflow, Ledger};
 
 fn minute(at: i64) -> Timestamp {
     Timestamp::from_secs(1_795_327_200 + at * 60)
@@ -98,4 +100,38 @@ async fn an_hour_of_planned_work_burns_nothing_and_can_be_taken_back() {
     drop(tx);
     let (window, hour) = evaluated(&ledger, orders(&[]), minute(601)).await;
     assert_eq!((window, hour), (of(5_400, 600), of(590, 0)));
+}
+
+#[tokio::test]
+async fn what_is_planned_is_not_among_the_worst_workflows() {
+    let mut ledger = Ledger::create().await;
+    let slo = ledger.declare("orders").await;
+    for (label, at) in [("before", 300), ("planned", 345), ("after", 395)] {
+        ledger
+            .add_bad(
+                slo,
+                BadWorkflow {
+                    label,
+                    customer: Some(label),
+                    started_at: minute(at - 5),
+                    judged_at: minute(at),
+                    ended_at: None,
+                    outcome: Outcome::Timeout,
+                },
+            )
+            .await;
+    }
+    let mut tx = ledger.store.begin("read").await.unwrap();
+    let range = minutes(200, 400);
+    let hurt = async |tx: &mut Tx<'_>, excluded: &[TimeRange]| -> (Vec<String>, i64) {
+        let counted = orders(excluded).counted(range);
+        let worst = tx.worst_workflows(slo, (&counted, minute(400)), 9).await;
+        let labels = worst.unwrap().into_iter().map(|one| one.label).collect();
+        let customers = tx.worst_customers(slo, &counted, 9).await.unwrap();
+        (labels, customers.customers)
+    };
+    let all = ["before", "planned", "after"].map(str::to_owned).to_vec();
+    assert_eq!(hurt(&mut tx, &[]).await, (all, 3));
+    let others = ["before", "after"].map(str::to_owned).to_vec();
+    assert_eq!(hurt(&mut tx, &[minutes(330, 390)]).await, (others, 2));
 }

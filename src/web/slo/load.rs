@@ -58,10 +58,11 @@ pub(super) async fn view(
     let window = slo.window.counted(now);
     let first_event_at = record.as_ref().and_then(|record| record.first_event_at);
     let past = past(&mut tx, (id, slo), range, now).await?;
-    let recent = TimeRange::ending_at(now, HOUR);
-    let (customers, customers_total) = customers(&mut tx, id, recent).await?;
-    let sample = tx.event_sample(id, recent).await?;
-    let (worst, oldest) = workflows(&mut tx, (id, slo), recent, now).await?;
+    let last_hour = TimeRange::ending_at(now, HOUR);
+    let recent = slo.counted(last_hour);
+    let (customers, customers_total) = customers(&mut tx, id, &recent).await?;
+    let sample = tx.event_sample(id, last_hour).await?;
+    let (worst, oldest) = workflows(&mut tx, (id, slo), &recent, now).await?;
     let reach = TimeRange::ending_at(now, range.length());
     let stages = stages::over(&mut tx, (id, slo), reach).await?;
     let transitions = history::since(&mut tx, Some(id), window.from, MOST_TRANSITIONS).await?;
@@ -156,7 +157,7 @@ async fn summary(
 async fn workflows(
     tx: &mut Tx<'_>,
     (id, slo): (SloId, &Slo),
-    recent: TimeRange,
+    recent: &[TimeRange],
     now: Timestamp,
 ) -> Result<(Vec<WorkflowView>, Vec<WorkflowView>), StoreError> {
     let worst = tx.worst_workflows(id, (recent, now), MOST).await?;
@@ -187,7 +188,7 @@ async fn sums<const N: usize>(
 async fn customers(
     tx: &mut Tx<'_>,
     id: SloId,
-    recent: TimeRange,
+    recent: &[TimeRange],
 ) -> Result<(AffectedCustomers, CustomerTotal), StoreError> {
     let affected = tx.worst_customers(id, recent, MOST).await?;
     let total = tx.customers_total(id, recent).await?;

@@ -352,7 +352,7 @@ async fn what_is_open_or_bad_can_be_asked_of_a_group() {
     ];
     let mut tx = world.database.store.begin("read workflows").await.unwrap();
     let range = TimeRange::new(at(0), at(3_600));
-    let worst = tx.worst_workflows(deploy, (range, at(3_600)), 2).await;
+    let worst = tx.worst_workflows(deploy, (&[range], at(3_600)), 2).await;
     let labels: Vec<_> = worst.unwrap().into_iter().map(|one| one.label).collect();
     assert_eq!(labels, ["order-3", "order-2"]);
     let ids = [world.slo, deploy, rollback];
@@ -365,11 +365,12 @@ async fn what_is_open_or_bad_can_be_asked_of_a_group() {
         [of(world.slo), of(deploy), of(rollback)],
         [Some((3, 3)), None, Some((3, 3))]
     );
-    let affected = tx.customers_affected(&ids, range).await.unwrap();
+    let sets = ids.map(|slo| (slo, vec![range]));
+    let affected = tx.customers_affected(&sets).await.unwrap();
     assert_eq!(affected, BTreeMap::from([(world.slo, 4), (deploy, 4)]));
     let oldest = tx.oldest_open_workflows(rollback, 10).await.unwrap();
     assert_eq!(oldest.len(), 3);
-    let customers = tx.worst_customers(deploy, range, 10).await.unwrap();
+    let customers = tx.worst_customers(deploy, &[range], 10).await.unwrap();
     assert_eq!((customers.customers, customers.bad), (4, 4));
     assert_eq!(tx.first_bad_at(deploy, range).await.unwrap(), Some(at(60)));
     assert_eq!(tx.first_bad_at(rollback, range).await.unwrap(), None);
