@@ -221,6 +221,7 @@ impl Loops {
                         let hours = horizon.max(HOURS_TELL) + DAY * 2;
                         tx.drop_old_customers(now - hours, now - days).await?;
                         tx.commit().await?;
+                        free_group_places(&store, &catalog, now).await?;
                         forget_losses(&store, &catalog, (now, horizon)).await?;
                         forget_stages(&store, &catalog, (now, horizon)).await?;
                         let mut tx = store.begin("forget what happened long ago").await?;
@@ -231,6 +232,18 @@ impl Loops {
                 }),
         );
     }
+}
+
+/// Of values that come no more, so that others may be told apart.
+async fn free_group_places(store: &Store, catalog: &Catalog, now: Timestamp) -> anyhow::Result<()> {
+    let grouped = catalog.slos.values().filter(|slo| slo.group_by.is_some());
+    for slo in grouped {
+        let mut tx = store.begin("free the places of groups").await?;
+        tx.free_group_places(&slo.name, slo.window.length(), now)
+            .await?;
+        tx.commit().await?;
+    }
+    Ok(())
 }
 
 async fn forget_losses(

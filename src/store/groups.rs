@@ -77,7 +77,7 @@ impl Tx<'_> {
              from (
                  select own.id
                  from slos as own join slos as parent on parent.id = own.parent_id
-                 where own.declared <> (parent.declared
+                 where own.declared <> (parent.declared and own.has_place
                      and parent.group_by is not distinct from own.group_by)
                  order by own.id for update of own
              ) as changed
@@ -184,7 +184,8 @@ impl Tx<'_> {
         let keys: Vec<Uuid> = keys.iter().map(|key| Uuid::from_bytes(key.0)).collect();
         let rows: Vec<(Uuid, i32)> = sqlx::query_as(
             "-- groups.known
-             select group_key, id from slos where parent_id = $1 and group_key = any ($2)",
+             select group_key, id from slos
+             where parent_id = $1 and group_key = any ($2) and has_place",
         )
         .bind(slo.0)
         .bind(keys)
@@ -227,7 +228,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    async fn lock_groups(&mut self, slo: SloId) -> Result<(), StoreError> {
+    pub(super) async fn lock_groups(&mut self, slo: SloId) -> Result<(), StoreError> {
         sqlx::query("-- groups.lock\nselect pg_advisory_xact_lock($1, $2)")
             .bind(GROUPS_LOCK)
             .bind(slo.0)
@@ -237,12 +238,12 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Those with values of their own.
+    /// Those with a place of their own.
     async fn count_groups(&mut self, slo: SloId, grouping: &Grouping) -> Result<i64, StoreError> {
         sqlx::query_scalar(
             "-- groups.count
              select count(*) from slos
-             where parent_id = $1 and group_by = $2 and group_values is not null",
+             where parent_id = $1 and group_by = $2 and group_values is not null and has_place",
         )
         .bind(slo.0)
         .bind(Json(&grouping.by))
@@ -251,6 +252,7 @@ impl Tx<'_> {
         .map_err(|source| self.failed(source))
     }
 
+    /// One that had a place before gets one again, with all that was counted of it.
     async fn insert_groups(&mut self, slo: SloId, groups: &Groups) -> Result<GroupIds, StoreError> {
         let keys: Vec<Uuid> = groups.keys().map(|key| Uuid::from_bytes(key.0)).collect();
         let by: Vec<Json<&Vec<String>>> = groups.values().map(|group| Json(&group.by)).collect();
@@ -264,6 +266,7 @@ impl Tx<'_> {
              select $1, n.group_key, n.group_by, n.group_values
              from unnest($2::uuid[], $3::jsonb[], $4::jsonb[])
                  as n (group_key, group_by, group_values)
+             on conflict (parent_id, group_key) do update set has_place = true, declared = true
              returning group_key, id",
         )
         .bind(slo.0)

@@ -16,6 +16,7 @@ mod error;
 mod event_counts;
 mod evidence_counts;
 mod evidence_losses;
+mod group_places;
 mod group_reads;
 mod groups;
 mod happenings;

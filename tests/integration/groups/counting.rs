@@ -375,3 +375,68 @@ async fn what_is_open_or_bad_can_be_asked_of_a_group() {
     assert_eq!(tx.first_bad_at(deploy, range).await.unwrap(), Some(at(60)));
     assert_eq!(tx.first_bad_at(rollback, range).await.unwrap(), None);
 }
+
+impl World {
+    /// As if it were so many days later.
+    async fn free_places(&self, days: i64) -> u64 {
+        let mut tx = self.database.store.begin("free places").await.unwrap();
+        let name = "orders".parse().unwrap();
+        let window = Duration::from_hours(30 * 24);
+        let now = at(days * 86_400);
+        let freed = tx.free_group_places(&name, window, now).await.unwrap();
+        tx.commit().await.unwrap();
+        freed
+    }
+
+    async fn succeed(&self, workflow: u32, kind: &str) {
+        self.record(&[
+            self.started(workflow, Some(kind)),
+            self.succeeded(workflow, None, 30),
+        ])
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_is_not_seen_for_a_window_gives_its_place_to_another() {
+    let world = World::grouped(1).await;
+    world.succeed(1, "deploy").await;
+    world.record(&[world.started(2, Some("deploy"))]).await;
+    assert_eq!(world.free_places(29).await, 0, "seen within the window");
+    assert_eq!(world.free_places(40).await, 0, "one is still in flight");
+    world.record(&[world.succeeded(2, None, 30)]).await;
+    let deploy = world.id_of("kind = deploy").await;
+    assert_eq!(world.free_places(40).await, 1);
+    assert_eq!(world.free_places(40).await, 0);
+    world.group(Some(&group_by(&["kind"], 1))).await;
+    assert!(world.groups().await.is_empty());
+
+    world.succeed(3, "rollback").await;
+    world.succeed(4, "deploy").await;
+    let expected = named(&[("kind = rollback", good(1)), ("kind = (other)", good(1))]);
+    assert_eq!(world.groups().await, expected);
+    assert_eq!(world.sum(deploy).await, good(2), "what was counted stays");
+    // What changes is corrected where it was counted.
+    let early = Fact::Started {
+        at: at(-100),
+        within: WITHIN,
+    };
+    world.record(&[world.evidence(1, None, early)]).await;
+    let late = EventCounts { late: 1, ..good(1) };
+    assert_eq!(world.sum(deploy).await, late);
+}
+
+#[tokio::test]
+async fn a_value_that_comes_again_is_the_same_group_as_before() {
+    let world = World::grouped(2).await;
+    world.succeed(1, "deploy").await;
+    let deploy = world.id_of("kind = deploy").await;
+    assert_eq!(world.free_places(40).await, 1);
+    world.succeed(2, "deploy").await;
+    assert_eq!(world.groups().await, named(&[("kind = deploy", good(2))]));
+    assert_eq!(world.id_of("kind = deploy").await, deploy);
+    // Counted while its place was being freed: it has one again.
+    assert_eq!(world.free_places(40).await, 1);
+    assert_eq!(world.free_places(29).await, 1);
+    assert_eq!(world.groups().await, named(&[("kind = deploy", good(2))]));
+}
