@@ -22,6 +22,7 @@ mod late_ends;
 mod limits;
 mod links;
 mod losses;
+mod never_lost;
 mod pages;
 mod postgres;
 mod receiver;

@@ -19,7 +19,11 @@ pub struct TestDatabase {
 
 impl TestDatabase {
     pub async fn create() -> Self {
-        let server = server_options().await;
+        Self::create_on(server_options().await).await
+    }
+
+    /// On a server that a test has for itself, to do it harm.
+    pub async fn create_on(server: &PgConnectOptions) -> Self {
         let name = format!("test_{}", Uuid::now_v7().simple());
         let mut connection = server.connect().await.expect("the test server answers");
         sqlx::raw_sql(sqlx::AssertSqlSafe(format!("create database {name}")))

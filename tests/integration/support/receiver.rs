@@ -29,8 +29,12 @@ pub(crate) enum Reply {
     Hang,
     /// Breaks the connection.
     Reset,
+    /// 200, but only after so long.
+    Slow(Duration),
     /// 200 and a body without an end.
     Endless,
+    /// 200 and a body of a gigabyte, as announced.
+    Huge,
     /// 200 and a body that comes a byte at a time, without an end.
     Drip,
 }
@@ -187,6 +191,10 @@ async fn answer(mut stream: TcpStream, reply: Reply, request: &Request) -> std::
             gate.notified().await;
             stream.write_all(plain(200, "", "ok").as_bytes()).await
         }
+        Reply::Slow(after) => {
+            tokio::time::sleep(after).await;
+            stream.write_all(plain(200, "", "ok").as_bytes()).await
+        }
         Reply::Hang => std::future::pending().await,
         // Closed without lingering, the connection is reset.
         Reply::Reset => stream.set_zero_linger(),
@@ -199,9 +207,22 @@ async fn answer(mut stream: TcpStream, reply: Reply, request: &Request) -> std::
         }
         Reply::Endless => {
             stream.write_all(b"HTTP/1.1 200 X\r\n\r\n").await?;
-            loop {
-                stream.write_all(&[b'x'; 1_024]).await?;
-            }
+            pour(stream, usize::MAX).await
+        }
+        Reply::Huge => {
+            let head = format!("HTTP/1.1 200 X\r\ncontent-length: {GIGABYTE}\r\n\r\n");
+            stream.write_all(head.as_bytes()).await?;
+            pour(stream, GIGABYTE / KILOBYTE.len()).await
         }
     }
+}
+
+const KILOBYTE: [u8; 1_024] = [b'x'; 1_024];
+const GIGABYTE: usize = 1_024 * 1_024 * 1_024;
+
+async fn pour(mut stream: TcpStream, kilobytes: usize) -> std::io::Result<()> {
+    for _ in 0..kilobytes {
+        stream.write_all(&KILOBYTE).await?;
+    }
+    Ok(())
 }

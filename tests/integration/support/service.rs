@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, Permissions},
     net::TcpListener,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::{fs::PermissionsExt as _, process::ExitStatusExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicU16, Ordering},
@@ -193,6 +193,17 @@ impl Service {
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).unwrap();
         kill(Pid::from_raw(pid), signal).expect("the service is there");
+    }
+
+    /// Whether it ended itself in the middle of its work; any other end fails.
+    pub(crate) fn aborted(&mut self) -> bool {
+        let ended = self.child.try_wait().unwrap();
+        let Some(status) = ended else {
+            return false;
+        };
+        let aborted = Some(Signal::SIGABRT as i32);
+        assert_eq!(status.signal(), aborted, "{status}: {}", self.said());
+        true
     }
 
     /// `kill -9`, and gone.

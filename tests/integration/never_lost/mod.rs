@@ -1,0 +1,14 @@
+//! No alert is lost, whatever happens to whoever tells it: processes that die at any step, databases
+//! that stop, clocks that jump, targets that answer as no decent target would.
+//!
+//! What must hold is exact: every target is told of every transition, in order, and of none twice
+//! except where nobody can know whether it had been told.
+
+mod expired;
+mod freezes;
+mod kills;
+mod modes;
+mod outbox;
+mod postgres;
+mod replicas;
+mod restarts;

@@ -1,0 +1,301 @@
+//! Two replicas as processes on one database, with an SLO and a target for each thing that may happen.
+
+use std::{fmt::Write as _, fs, path::PathBuf};
+
+use nix::sys::signal::Signal;
+use opentelemetry_proto::tonic::trace::v1::{Span, Status, status::StatusCode};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
+use tempfile::TempDir;
+use throughline::failpoint::Step;
+use tokio::time::sleep;
+
+use super::{
+    expired,
+    modes::{Kind, TIMEOUT},
+};
+use crate::support::{
+    api::{Api, GLANCE, until},
+    database::TestDatabase,
+    judges::SIGNING_SECRET,
+    service::{Service, Site},
+    workload::{nanos_now, post, request, span},
+};
+
+/// Bad events at once: enough for the guard, and all that there ever were.
+const BAD: usize = 20;
+
+/// An SLO of its own for each target, by the target's name.
+pub(super) struct Replicas {
+    sites: [Site; 2],
+    running: Vec<Service>,
+    database: PgConnectOptions,
+    targets: Vec<(&'static str, Kind)>,
+    folder: TempDir,
+    pub(super) deaths: usize,
+}
+
+impl Replicas {
+    pub(super) async fn start(database: &TestDatabase, targets: Vec<(&'static str, Kind)>) -> Self {
+        Self::start_with(database, targets, &[]).await
+    }
+
+    /// With more flags.
+    pub(super) async fn start_with(
+        database: &TestDatabase,
+        targets: Vec<(&'static str, Kind)>,
+        flags: &[[&str; 2]],
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("secret"), SIGNING_SECRET).unwrap();
+        let definitions = definitions(&targets, &folder, &[]);
+        let site = || {
+            let site = Site::on(database, &definitions)
+                .flag("--evaluation-interval", "500ms")
+                .flag("--database-connections", "5")
+                .flag("--webhook-timeout", &format!("{}ms", TIMEOUT.as_millis()))
+                .flag("--chat-timeout", &format!("{}ms", TIMEOUT.as_millis()))
+                .variable("SSL_CERT_FILE", &expired::authority())
+                .variable(
+                    "THROUGHLINE_FAILPOINTS",
+                    &folder.path().display().to_string(),
+                );
+            let flags = flags.iter();
+            flags.fold(site, |site, [name, value]| site.flag(name, value))
+        };
+        let sites = [site(), site()];
+        let (one, other) = tokio::join!(sites[0].start(), sites[1].start());
+        Self {
+            running: vec![one, other],
+            sites,
+            database: database.options.clone(),
+            targets,
+            folder,
+            deaths: 0,
+        }
+    }
+
+    /// Where a target is told from now on.
+    pub(super) fn lead(&self, target: &str, kind: Kind, url: &str) {
+        let url = match kind {
+            Kind::Webhook => url.to_owned(),
+            Kind::Slack => format!("{url}/services/T0/B0/x"),
+        };
+        fs::write(self.folder.path().join(target), url).unwrap();
+    }
+
+    /// All events of an SLO are bad from now on.
+    pub(super) async fn trouble(&mut self, slo: &str) {
+        let at = nanos_now();
+        let bad = || Span {
+            status: Some(Status {
+                code: StatusCode::Error.into(),
+                ..Status::default()
+            }),
+            ..span(rand::random(), slo, at)
+        };
+        let body = request((0..BAD).map(|_| bad()).collect());
+        until("a replica that takes spans", async || {
+            let mut taken = None;
+            for Api { client, http, .. } in self.running.iter().map(|service| &service.api) {
+                if taken.is_none() {
+                    let answer = post(client, http, body.clone()).await;
+                    taken = answer.is_ok_and(|status| status == 200).then_some(());
+                }
+            }
+            taken
+        })
+        .await;
+    }
+
+    /// These SLOs are declared no more, which ends their alerts.
+    pub(super) fn remove(&self, slos: &[&str]) {
+        let left = definitions(&self.targets, &self.folder, slos);
+        for site in &self.sites {
+            site.define(&left);
+        }
+    }
+
+    /// Both end at once, without a word.
+    pub(super) fn kill(&mut self) {
+        self.running.drain(..).for_each(Service::kill);
+    }
+
+    /// Starts those that were killed.
+    pub(super) async fn start_again(&mut self) {
+        let [one, other] = &self.sites;
+        let (one, other) = tokio::join!(one.start(), other.start());
+        self.running = vec![one, other];
+    }
+
+    pub(super) fn signal(&self, nth: usize, signal: Signal) {
+        self.running[nth].signal(signal);
+    }
+
+    /// All that one of them wrote.
+    pub(super) fn said(&self, nth: usize) -> String {
+        self.running[nth].said()
+    }
+
+    /// One replica is to die at this step.
+    pub(super) fn wish(&self, step: Step) {
+        fs::write(self.wish_for(step), "").unwrap();
+    }
+
+    fn wish_for(&self, step: Step) -> PathBuf {
+        self.folder.path().join(step.name())
+    }
+
+    /// Waits until a replica has died by the wish, and starts it again.
+    pub(super) async fn death(&mut self, step: Step) {
+        let wish = self.wish_for(step);
+        until(step.name(), async || (!wish.exists()).then_some(())).await;
+        let nth = until("the end of a replica", async || {
+            self.running.iter_mut().position(Service::aborted)
+        })
+        .await;
+        self.deaths += 1;
+        self.running[nth] = self.sites[nth].spawn();
+    }
+
+    /// What a dead replica had leased is nobody's any more.
+    pub(super) async fn leases_lapse(&mut self) {
+        sqlx::query("update deliveries set lease_until = now() where state = 'leased'")
+            .execute(&mut self.connect().await)
+            .await
+            .unwrap();
+    }
+
+    /// Waits until a target was told of so many transitions. What is to be waited for is over at once:
+    /// what the outbox has put off is due.
+    pub(super) async fn told(&mut self, target: &str, transitions: i64) {
+        let mut left = String::new();
+        for _ in 0..600 {
+            self.hurry().await;
+            let states: Vec<String> =
+                sqlx::query_scalar("select state from deliveries where target = $1 order by id")
+                    .bind(target)
+                    .fetch_all(&mut self.connect().await)
+                    .await
+                    .unwrap();
+            let told = states.iter().filter(|state| *state == "delivered").count();
+            if i64::try_from(told).unwrap() == transitions {
+                return;
+            }
+            left = format!("{states:?}");
+            sleep(GLANCE * 4).await;
+        }
+        panic!("`{target}` was not told of {transitions}: {left}");
+    }
+
+    /// Waits until a try at a target has failed, and in this way.
+    pub(super) async fn failed(&mut self, target: &str) -> String {
+        for _ in 0..600 {
+            self.hurry().await;
+            let class: Option<String> = sqlx::query_scalar(
+                "select class from delivery_attempts join deliveries on deliveries.id = delivery_id
+                 where target = $1 and class <> 'delivered' limit 1",
+            )
+            .bind(target)
+            .fetch_optional(&mut self.connect().await)
+            .await
+            .unwrap();
+            if let Some(class) = class {
+                return class;
+            }
+            sleep(GLANCE * 4).await;
+        }
+        panic!("no try at `{target}` failed");
+    }
+
+    /// Tries at a target of which it is on record that there was no answer.
+    pub(super) async fn unanswered(&mut self, target: &str) -> usize {
+        let count: i64 = sqlx::query_scalar(
+            "select count(*) from delivery_attempts join deliveries on deliveries.id = delivery_id
+             where target = $1 and class in ('timeout', 'network')",
+        )
+        .bind(target)
+        .fetch_one(&mut self.connect().await)
+        .await
+        .unwrap();
+        usize::try_from(count).unwrap()
+    }
+
+    /// Times of the outbox that lie ahead are now, but for leases.
+    async fn hurry(&mut self) {
+        let columns: Vec<(String, String)> = sqlx::query_as(
+            "select table_name, column_name from information_schema.columns
+             where table_name in ('deliveries', 'target_states')
+                 and data_type = 'timestamp with time zone' and column_name <> 'lease_until'",
+        )
+        .fetch_all(&mut self.connect().await)
+        .await
+        .unwrap();
+        for (table, column) in columns {
+            let sql = format!("update {table} set {column} = now() where {column} > now()");
+            sqlx::query(AssertSqlSafe(sql))
+                .execute(&mut self.connect().await)
+                .await
+                .unwrap();
+        }
+    }
+
+    /// A connection of its own, as soon as the database is there.
+    pub(super) async fn connect(&self) -> PgConnection {
+        until("the database", async || self.database.connect().await.ok()).await
+    }
+
+    /// Deliveries by state.
+    pub(super) async fn outbox(&mut self) -> Vec<(String, i64)> {
+        sqlx::query_as("select state, count(*) from deliveries group by state order by state")
+            .fetch_all(&mut self.connect().await)
+            .await
+            .unwrap()
+    }
+}
+
+/// An SLO over spans of its name for each target, but for those that are `removed`.
+fn definitions(targets: &[(&str, Kind)], folder: &TempDir, removed: &[&str]) -> String {
+    let place = folder.path().display();
+    let mut text = String::new();
+    for (name, kind) in targets {
+        let spec = match kind {
+            Kind::Webhook => format!(
+                "webhook: {{ url: {{ file: {place}/{name} }}, secret: {{ file: {place}/secret }} }}"
+            ),
+            Kind::Slack => format!("slack: {{ webhookUrl: {{ file: {place}/{name} }} }}"),
+        };
+        write!(
+            text,
+            "---
+apiVersion: throughline/v1
+kind: AlertNotificationTarget
+metadata: {{ name: {name} }}
+spec: {{ {spec} }}
+"
+        )
+        .unwrap();
+    }
+    let slos = targets.iter().filter(|(name, _)| !removed.contains(name));
+    for (name, _) in slos {
+        write!(
+            text,
+            r#"---
+apiVersion: throughline/v1
+kind: SLO
+metadata: {{ name: {name} }}
+spec:
+  objective: 99%
+  window: 30d
+  indicator:
+    span: {{ match: '{{ name = "{name}" }}', good: '{{ status != error }}' }}
+  alertPolicies:
+    - metadata: {{ name: burning }}
+      spec:
+        rules: [{{ name: burn, severity: page, burnRate: {{ factor: 10, long: 1h, short: 5m }} }}]
+  notify: {{ page: [{name}] }}
+"#
+        )
+        .unwrap();
+    }
+    text
+}
