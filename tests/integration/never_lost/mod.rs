@@ -4,6 +4,7 @@
 //! What must hold is exact: every target is told of every transition, in order, and of none twice
 //! except where nobody can know whether it had been told.
 
+mod crowd;
 mod expired;
 mod freezes;
 mod kills;
@@ -12,3 +13,6 @@ mod outbox;
 mod postgres;
 mod replicas;
 mod restarts;
+mod sink;
+mod soak;
+mod totals;

@@ -34,7 +34,10 @@ pub(crate) struct BadWorkflow<'a> {
 
 impl Ledger {
     pub(crate) async fn create() -> Self {
-        let database = TestDatabase::create().await;
+        Self::on(TestDatabase::create().await).await
+    }
+
+    pub(crate) async fn on(database: TestDatabase) -> Self {
         let mut connection = database.connect().await;
         sqlx::raw_sql(
             "create table event_counts_minute_all partition of event_counts_minute default;
