@@ -42,5 +42,5 @@ pub use self::{
         StartedAt, TimeUnit, WorkflowIndicator,
     },
     stages::{DeclaredStage, Edge, Extent, Stages},
-    target::{SecretOrPlain, SecretRef, Target, TargetKind, WebhookFormat},
+    target::{LatePolicy, SecretOrPlain, SecretRef, Target, TargetKind, WebhookFormat},
 };

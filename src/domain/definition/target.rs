@@ -9,6 +9,32 @@ use crate::domain::names::Name;
 pub struct Target {
     pub name: Name,
     pub kind: TargetKind,
+    /// Who is told instead while this one cannot be reached.
+    pub fallback: Option<Name>,
+    pub late: LatePolicy,
+}
+
+/// What becomes of the beginning of an alert that could not be told before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LatePolicy {
+    /// Both are told, in their order.
+    Deliver,
+    /// The end is told alone and says what was missed.
+    Collapse,
+    /// Neither is told: nobody is called for what is over.
+    CollapseQuiet,
+}
+
+impl Target {
+    pub const fn new(name: Name, kind: TargetKind) -> Self {
+        let late = kind.usual_late_policy();
+        Self {
+            name,
+            kind,
+            fallback: None,
+            late,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +64,37 @@ pub enum TargetKind {
     Teams { url: SecretRef },
     /// API v2, all replicas of one.
     Alertmanager { urls: Vec<SecretOrPlain> },
+}
+
+impl TargetKind {
+    /// Programs want every step, people want to know how it stands, and a phone should not ring for
+    /// what is over.
+    pub const fn usual_late_policy(&self) -> LatePolicy {
+        match self {
+            Self::Webhook { .. } | Self::Alertmanager { .. } => LatePolicy::Deliver,
+            Self::Slack { .. } | Self::SlackBot { .. } | Self::Teams { .. } => LatePolicy::Collapse,
+            Self::PagerDuty { .. } => LatePolicy::CollapseQuiet,
+        }
+    }
+
+    /// Whether people read it as it scrolls by: more than they can read is told in one message.
+    pub const fn is_chat(&self) -> bool {
+        match self {
+            Self::Slack { .. } | Self::SlackBot { .. } | Self::Teams { .. } => true,
+            Self::Webhook { .. } | Self::PagerDuty { .. } | Self::Alertmanager { .. } => false,
+        }
+    }
+
+    /// As users write it.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Webhook { .. } => "webhook",
+            Self::Slack { .. } | Self::SlackBot { .. } => "slack",
+            Self::PagerDuty { .. } => "pagerduty",
+            Self::Teams { .. } => "teams",
+            Self::Alertmanager { .. } => "alertmanager",
+        }
+    }
 }
 
 /// What the body of a webhook looks like.

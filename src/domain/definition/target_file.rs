@@ -5,16 +5,36 @@ use serde::Deserialize;
 
 use super::read::{Field, TextOr};
 
-/// A place that notifications are sent to: exactly one of these.
+/// A place that notifications are sent to: exactly one of the kinds, and what if it is not reached.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(deny_unknown_fields, extend("minProperties" = 1, "maxProperties" = 1))]
+#[schemars(deny_unknown_fields, extend("oneOf" = one_kind()))]
 pub(super) struct TargetSpec {
     pub(super) webhook: Option<Field<WebhookFile>>,
     pub(super) slack: Option<Field<SlackFile>>,
     pub(super) pagerduty: Option<Field<PagerDutyFile>>,
     pub(super) teams: Option<Field<TeamsFile>>,
     pub(super) alertmanager: Option<Field<AlertmanagerFile>>,
+    /// The target that is told instead while this one cannot be reached.
+    pub(super) fallback: Option<Field<String>>,
+    /// What becomes of an alert that is over before it could be told: `deliver` both in order,
+    /// `collapse` to one message, `collapse-quiet` to none. Left out, webhooks and Alertmanagers
+    /// deliver, Slack and Teams collapse, PagerDuty stays quiet.
+    pub(super) late: Option<Field<LateFile>>,
+}
+
+fn one_kind() -> serde_json::Value {
+    let kinds = ["webhook", "slack", "pagerduty", "teams", "alertmanager"];
+    let required = kinds.map(|kind| serde_json::json!({ "required": [kind] }));
+    serde_json::json!(required)
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum LateFile {
+    Deliver,
+    Collapse,
+    CollapseQuiet,
 }
 
 /// A signed request with the headers of Standard Webhooks.

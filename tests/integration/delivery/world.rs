@@ -197,10 +197,7 @@ impl World {
     pub(super) fn declare(&self, name: &str, kind: TargetKind) -> Name {
         let name: Name = name.parse().unwrap();
         self.catalog.send_modify(|catalog| {
-            let target = Target {
-                name: name.clone(),
-                kind,
-            };
+            let target = Target::new(name.clone(), kind);
             Arc::make_mut(catalog)
                 .targets
                 .insert(name.clone(), Arc::new(target));

@@ -4,6 +4,7 @@ mod alerting;
 mod correlate;
 mod document;
 mod exclusion;
+mod fallback;
 mod fan_out;
 mod group_by;
 mod indicator;
@@ -54,12 +55,12 @@ struct Known {
 }
 
 /// Of what is valid; where something is not, that is among the findings.
-fn catalog(sheets: &[Sheet<'_>]) -> Catalog {
-    let targets = unique(
+fn catalog<'a>(sheets: &'a [Sheet<'a>]) -> Catalog {
+    let targets = fallback::link(unique(
         sheets,
         Kind::AlertNotificationTarget,
-        |named: &Named<'_, TargetSpec>| target::check(named),
-    );
+        |named: &Named<'a, TargetSpec>| target::check(named),
+    ));
     let mut policies = unique(
         sheets,
         Kind::AlertPolicy,
@@ -103,10 +104,10 @@ fn valid<T>(all: BTreeMap<Name, Option<T>>) -> BTreeMap<Name, Arc<T>> {
 
 /// All documents of a kind by name, `None` for those that are wrong. A name that is taken already is
 /// a problem of the later document.
-fn unique<S: serde::de::DeserializeOwned, T>(
-    sheets: &[Sheet<'_>],
+fn unique<'a, S: serde::de::DeserializeOwned, T>(
+    sheets: &'a [Sheet<'a>],
     kind: Kind,
-    check: impl Fn(&Named<'_, S>) -> Option<T>,
+    check: impl Fn(&Named<'a, S>) -> Option<T>,
 ) -> BTreeMap<Name, Option<T>> {
     let mut all = BTreeMap::new();
     let mut first_places: BTreeMap<Name, String> = BTreeMap::new();

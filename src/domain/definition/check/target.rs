@@ -2,19 +2,21 @@
 
 use super::{
     super::{
-        SecretOrPlain, SecretRef, Target, TargetKind, WebhookFormat,
+        LatePolicy, SecretOrPlain, SecretRef, Target, TargetKind, WebhookFormat,
         problem::{Findings, Place},
         read::{Field, TextOr},
         target_file::{
-            AlertmanagerFile, PagerDutyFile, SecretFile, SlackFile, TargetSpec, TeamsFile,
-            WebhookFile, WebhookFormatFile,
+            AlertmanagerFile, LateFile, PagerDutyFile, SecretFile, SlackFile, TargetSpec,
+            TeamsFile, WebhookFile, WebhookFormatFile,
         },
     },
     document::Named,
+    fallback::Unlinked,
     values::{self, optional, required_ref},
 };
 
-pub(super) fn check(named: &Named<'_, TargetSpec>) -> Option<Target> {
+/// Which other target its fallback is can be told only when all are known.
+pub(super) fn check<'a>(named: &Named<'a, TargetSpec>) -> Option<Unlinked<'a>> {
     let findings = named.findings;
     let (spec, place) = named.spec.valid()?;
     let written = [
@@ -45,9 +47,20 @@ pub(super) fn check(named: &Named<'_, TargetSpec>) -> Option<Target> {
     } else {
         None
     };
-    Some(Target {
-        name: named.name.clone()?.0,
-        kind: kind?,
+    let kind = kind?;
+    let late = optional(spec.late.as_ref()).map(|(late, _)| match late {
+        LateFile::Deliver => LatePolicy::Deliver,
+        LateFile::Collapse => LatePolicy::Collapse,
+        LateFile::CollapseQuiet => LatePolicy::CollapseQuiet,
+    });
+    let fallback = optional(spec.fallback.as_ref()).map(|(name, place)| (name.clone(), place));
+    Some(Unlinked {
+        findings,
+        target: Target {
+            late: late.unwrap_or(kind.usual_late_policy()),
+            ..Target::new(named.name.clone()?.0, kind)
+        },
+        fallback,
     })
 }
 
