@@ -180,6 +180,11 @@ impl Loops {
         );
         let deliverer = Deliverer::new(store, catalog, settings)
             .context("cannot deliver with these settings: choose another `--delivery-lease`")?;
+        let standing_in = deliverer.clone();
+        tasks.spawn(periodic.clone().run("hand over", SECOND, move |now| {
+            let deliverer = standing_in.clone();
+            async move { Ok(deliverer.hand_over(now).await?) }
+        }));
         let dispatcher = Arc::new(Mutex::new(Dispatcher::new(deliverer)));
         let looping = periodic.clone().run("deliver", SECOND, {
             let (dispatcher, metrics) = (Arc::clone(&dispatcher), self.metrics.clone());

@@ -15,17 +15,20 @@
 
 mod addresses;
 mod alertmanager;
+mod claiming;
 mod classify;
 mod client;
 mod deliverer;
 mod dispatcher;
 mod excerpt;
+mod handing_over;
 mod request;
 mod resolver;
 mod routing_key;
 mod secrets;
 mod sender;
 mod settings;
+mod settling;
 mod signature;
 mod slack_bot;
 

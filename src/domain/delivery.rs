@@ -1,6 +1,6 @@
 //! The duty to tell one target of one transition, and the tries at it.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -42,10 +42,24 @@ pub enum DeliveryState {
     Delivered,
     /// Given up.
     Dead,
+    /// Over before it could be told: what came after it was told in its stead, or nothing was.
+    Collapsed,
+    /// Never tried and too old by then to call anybody for.
+    Expired,
+    /// Its target is not declared any more.
+    Cancelled,
 }
 
 impl DeliveryState {
-    pub const ALL: [Self; 4] = [Self::Pending, Self::Leased, Self::Delivered, Self::Dead];
+    pub const ALL: [Self; 7] = [
+        Self::Pending,
+        Self::Leased,
+        Self::Delivered,
+        Self::Dead,
+        Self::Collapsed,
+        Self::Expired,
+        Self::Cancelled,
+    ];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -53,6 +67,32 @@ impl DeliveryState {
             Self::Leased => "leased",
             Self::Delivered => "delivered",
             Self::Dead => "dead",
+            Self::Collapsed => "collapsed",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// In the words that people are shown.
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Pending => "on its way",
+            Self::Leased => "being sent",
+            Self::Delivered => "told",
+            Self::Dead => "given up",
+            Self::Collapsed => "not told, it was over before it could be",
+            Self::Expired => "not told, it was too old when it could be",
+            Self::Cancelled => "not told, the target was removed",
+        }
+    }
+
+    /// Whether anything is still to come of it.
+    pub const fn is_open(self) -> bool {
+        match self {
+            Self::Pending | Self::Leased => true,
+            Self::Delivered | Self::Dead | Self::Collapsed | Self::Expired | Self::Cancelled => {
+                false
+            }
         }
     }
 
@@ -127,6 +167,15 @@ pub enum Repeat {
     #[default]
     No,
     Possible,
+}
+
+/// After so long a delivery that was never tried calls nobody: after a restore from a backup, or an
+/// outage of all replicas, it tells of another day. A ticket has the time that its tries have.
+pub const fn expires_after(severity: Severity) -> Duration {
+    match severity {
+        Severity::Page => Duration::from_hours(6),
+        Severity::Ticket => Duration::from_hours(72),
+    }
 }
 
 /// The id that is the same over all tries and all targets of a transition; receivers drop what they

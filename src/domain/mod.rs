@@ -12,7 +12,8 @@
 //! counts mean for the budget; [`condition`] and [`limit`], what a rule says of them; [`alert`], the
 //! state over time; [`inhibition`], when it tells nothing new, and [`suppression`], what is kept of
 //! that; [`status`], what is shown; [`notification`], what is told; [`delivery`] and [`retry`], to
-//! whom and how often; [`signing`], what an address in a message may do.
+//! whom and how often; [`pace`] and [`target_health`], how much a target takes; [`signing`], what an
+//! address in a message may do.
 #![deny(
     clippy::wildcard_enum_match_arm,
     clippy::indexing_slicing,
@@ -41,6 +42,7 @@ pub mod links;
 pub mod names;
 pub mod notification;
 pub mod objective;
+pub mod pace;
 pub mod retry;
 pub mod sampling;
 pub mod selector;
@@ -51,6 +53,7 @@ pub mod stages;
 pub mod started_at;
 pub mod status;
 pub mod suppression;
+pub mod target_health;
 pub mod time;
 pub mod trace_state;
 pub mod watermark;

@@ -35,6 +35,11 @@ const LONGEST_FLOOR: Duration = Duration::from_mins(15);
 /// Share of a delay by which jitter moves it, so that retries do not come as a wave.
 const JITTER: f64 = 0.2;
 
+/// For how long a target that asked to be left alone is.
+pub fn obeyed(asked: Duration) -> Duration {
+    asked.min(LONGEST_FLOOR)
+}
+
 impl RetryPolicy {
     pub const PAGE: Self = Self {
         delays: &[5, 15, 30, 60, 120],
@@ -70,7 +75,7 @@ impl RetryPolicy {
         }
         let spread = 1.0 + JITTER * jitter.clamp(-1.0, 1.0);
         let by_schedule = now + self.delay_after(attempts.made).mul_f64(spread);
-        let by_request = now + floor.unwrap_or(Duration::ZERO).min(LONGEST_FLOOR);
+        let by_request = now + obeyed(floor.unwrap_or(Duration::ZERO));
         Retry::At(by_schedule.min(end).max(by_request))
     }
 

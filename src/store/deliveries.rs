@@ -232,34 +232,9 @@ impl Tx<'_> {
         result.map(drop).map_err(|source| self.failed(source))
     }
 
-    /// Counts a failure in a row of the target.
-    pub async fn count_target_failure(&mut self, target: &Name) -> Result<(), StoreError> {
-        let result = sqlx::query(
-            "-- target_states.count_failure
-            insert into target_states (target, failures) values ($1, 1)
-            on conflict (target) do update set failures = target_states.failures + 1",
-        )
-        .bind(target.as_str())
-        .execute(&mut *self.inner)
-        .await;
-        result.map(drop).map_err(|source| self.failed(source))
-    }
-
-    /// Forgets the failures of a target that answers again.
-    pub async fn clear_target_failures(&mut self, target: &Name) -> Result<(), StoreError> {
-        let result = sqlx::query(
-            "-- target_states.clear_failures
-            update target_states set failures = 0 where target = $1 and failures <> 0",
-        )
-        .bind(target.as_str())
-        .execute(&mut *self.inner)
-        .await;
-        result.map(drop).map_err(|source| self.failed(source))
-    }
-
-    /// Gives up the open deliveries of a target that nobody declares, if their tries began before
+    /// Cancels the open deliveries of a target that nobody declares, if their tries began before
     /// `before`. Returns how many.
-    pub async fn bury_deliveries(
+    pub async fn cancel_deliveries(
         &mut self,
         target: &Name,
         before: Timestamp,
@@ -267,10 +242,10 @@ impl Tx<'_> {
         reason: &str,
     ) -> Result<u64, StoreError> {
         let result = sqlx::query(
-            "-- deliveries.bury
-            with dead as (
+            "-- deliveries.cancel
+            with cancelled as (
                 update deliveries
-                set state = 'dead', settled_at = $3, lease_until = null, attempts = attempts + 1,
+                set state = 'cancelled', settled_at = $3, lease_until = null, attempts = attempts + 1,
                     lease_token = lease_token + 1
                 where target = $1 and retries_since <= $2
                     and (state = 'pending' or (state = 'leased' and lease_until <= $3))
@@ -278,7 +253,7 @@ impl Tx<'_> {
             )
             insert into delivery_attempts
                 (delivery_id, attempt, started_at, duration_ms, class, excerpt)
-            select id, attempts, $3, 0, $4, $5 from dead",
+            select id, attempts, $3, 0, $4, $5 from cancelled",
         )
         .bind(target.as_str())
         .bind(before.to_chrono())

@@ -56,6 +56,26 @@ impl Tx<'_> {
         targets.iter().map(|target| self.name(target)).collect()
     }
 
+    /// SLOs with an alert that lasts and of which the target has been told.
+    pub async fn firing_at(&mut self, target: &Name) -> Result<Vec<Name>, StoreError> {
+        let slos: Vec<String> = sqlx::query_scalar(
+            "-- deliveries.firing_at
+             select distinct s.name
+             from alerts a
+             join slos s on s.id = a.slo_id
+             join alert_transitions t on t.slo_id = a.slo_id and t.severity = a.severity
+                 and t.episode = a.episode
+             join deliveries d on d.transition_id = t.id and d.target = $1
+             where d.state = 'delivered'
+             order by s.name",
+        )
+        .bind(target.as_str())
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        slos.iter().map(|slo| self.name(slo)).collect()
+    }
+
     fn delivery(&self, row: &DeliveryRow) -> Result<Delivery, StoreError> {
         // Another version of the service wrote it.
         let unknown = || format!("`{}` is no value of `deliveries.state`", row.state);

@@ -239,8 +239,11 @@ fn outcome(delivery: &Delivery) -> String {
     };
     let became = match delivery.state {
         DeliveryState::Delivered => "✓",
-        DeliveryState::Dead => "given up",
         DeliveryState::Pending | DeliveryState::Leased => "on its way",
+        DeliveryState::Dead
+        | DeliveryState::Collapsed
+        | DeliveryState::Expired
+        | DeliveryState::Cancelled => delivery.state.in_words(),
     };
     format!("{target} {became}{answer}{tries}")
 }

@@ -29,7 +29,7 @@ pub mod webhook;
 pub use content::Content;
 pub use notice::{Notice, NoticeKind, NoticeLink};
 pub use reference::{PinnedKey, Reference, SlackMessage};
-pub use telling::{Actions, Note, Telling};
+pub use telling::{Actions, Circumstances, LATE, Note, Telling};
 
 use detail::Detail;
 pub use development::{Development, Missing};

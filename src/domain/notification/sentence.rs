@@ -322,8 +322,8 @@ pub fn note(note: &Note) -> String {
             format!("Sent here because {target} cannot be reached")
         }
         Note::Missed { from, to } => format!(
-            "Fired and ended while this target could not be reached ({} to {})",
-            format::time_of_day(*from),
+            "Fired and ended before this could be told ({} to {})",
+            from.to_chrono().format("%H:%M"),
             format::time_of_day(*to),
         ),
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::{Facts, TransitionKind};
 use crate::domain::{delivery::Repeat, names::Name, time::Timestamp};
 
 /// How one message tells its facts. What stays the same over all tries and targets belongs into
@@ -58,5 +59,45 @@ impl Note {
             by_secs: by.as_secs(),
             meanwhile,
         }
+    }
+}
+
+/// Longer on its way than this is told as a delay: so long a page waits for its target alone.
+pub const LATE: Duration = Duration::from_mins(2);
+
+/// How a delivery came to be sent now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Circumstances {
+    /// When somebody was to be told, whoever is told by now.
+    pub due_since: Timestamp,
+    pub stands_in_for: Option<Name>,
+    /// Who has been told in this target's stead.
+    pub meanwhile: Option<Name>,
+    /// Nothing of the episode has reached the target before.
+    pub is_unheard: bool,
+}
+
+impl Circumstances {
+    /// What of it a reader must know.
+    pub fn notes(&self, facts: &Facts, now: Timestamp) -> Vec<Note> {
+        let mut notes = Vec::new();
+        if let Some(target) = &self.stands_in_for {
+            let target = target.clone();
+            notes.push(Note::StandsIn { target });
+        }
+        let delay = now.saturating_since(self.due_since);
+        if delay >= LATE {
+            notes.push(Note::delayed(delay, self.meanwhile.clone()));
+        }
+        let episode = facts.episode_summary.as_ref();
+        if let (TransitionKind::Resolved, true, Some(episode)) =
+            (facts.kind, self.is_unheard, episode)
+        {
+            notes.push(Note::Missed {
+                from: episode.fired_at,
+                to: episode.resolved_at,
+            });
+        }
+        notes
     }
 }

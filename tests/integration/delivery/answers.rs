@@ -278,22 +278,22 @@ async fn t20_a_message_that_is_refused_for_good_is_dead_and_lets_the_next_pass()
 }
 
 #[tokio::test]
-async fn what_nobody_declares_any_more_is_dead_with_a_reason_after_a_while() {
+async fn t32_what_waits_for_a_removed_target_is_cancelled_with_a_reason_after_a_while() {
     let mut world = World::create().await;
     let target: Name = world.declare_webhook("hook", NOBODY);
     let transition = world.fires("checkout", &[&target]).await;
     world.undeclare(&target);
     assert_eq!(
-        world.deliver(&target).await.dead,
+        world.deliver(&target).await.cancelled,
         0,
         "another replica may know it"
     );
     world.advance(601);
     let due = world.deliverer.due_targets(world.now).await.unwrap();
     assert_eq!(due, std::slice::from_ref(&target));
-    assert_eq!(world.deliver(&target).await.dead, 1);
+    assert_eq!(world.deliver(&target).await.cancelled, 1);
     let (delivery, attempts) = world.delivery(transition).await;
-    assert_eq!(delivery.state, DeliveryState::Dead);
+    assert_eq!(delivery.state, DeliveryState::Cancelled);
     assert_eq!(
         attempts[0].excerpt.as_deref(),
         Some("target `hook` is not declared any more")

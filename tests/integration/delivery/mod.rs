@@ -3,6 +3,8 @@
 mod addresses;
 mod alertmanager;
 mod answers;
+mod fallback;
+mod late;
 mod leases;
 mod notices;
 mod order;

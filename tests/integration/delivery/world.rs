@@ -95,8 +95,13 @@ impl World {
 
     /// A replica that remembers nothing.
     pub(super) fn restart(&mut self) {
+        self.deliverer = self.replica();
+    }
+
+    /// Another replica.
+    pub(super) fn replica(&self) -> Deliverer {
         let store = self.database.store.clone();
-        self.deliverer = Deliverer::new(store, self.catalog(), Self::settings()).unwrap();
+        Deliverer::new(store, self.catalog(), Self::settings()).unwrap()
     }
 
     /// With the addresses that the settings allow and no others.
@@ -205,6 +210,18 @@ impl World {
         name
     }
 
+    /// Changes how a target is declared.
+    pub(super) fn redeclare(&self, name: &Name, change: impl FnOnce(&mut Target)) {
+        self.catalog.send_modify(|catalog| {
+            let target = Arc::make_mut(catalog).targets.get_mut(name).unwrap();
+            change(Arc::make_mut(target));
+        });
+    }
+
+    pub(super) fn fall_back(&self, name: &Name, fallback: &Name) {
+        self.redeclare(name, |target| target.fallback = Some(fallback.clone()));
+    }
+
     pub(super) fn undeclare(&self, name: &Name) {
         self.catalog.send_modify(|catalog| {
             Arc::make_mut(catalog).targets.remove(name);
@@ -296,6 +313,23 @@ impl World {
             retry_at: row.2.map(Timestamp::from),
         });
         (delivery, attempts.collect())
+    }
+
+    /// Who is, or was, to be told of a transition.
+    pub(super) async fn told_of(&self, transition: Uuid) -> Vec<String> {
+        let mut tx = self.database.store.begin("look").await.unwrap();
+        let told = tx.deliveries_of(&[transition]).await.unwrap();
+        let targets = told.into_values().flatten();
+        targets.map(|told| told.target.to_string()).collect()
+    }
+
+    /// How many deliveries a target has, whatever became of them.
+    pub(super) async fn count_of(&self, target: &str) -> i64 {
+        sqlx::query_scalar("select count(*) from deliveries where target = $1")
+            .bind(target)
+            .fetch_one(&mut self.database.connect().await)
+            .await
+            .unwrap()
     }
 
     /// Every row of every table that delivery writes, as text.

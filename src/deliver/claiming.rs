@@ -1,0 +1,160 @@
+//! What of a target's deliveries is sent now: after what is over or too old has been ended, as many as
+//! the target takes.
+
+use super::{
+    deliverer::{Deliverer, DeliveryReport},
+    sender::Errand,
+};
+use crate::{
+    domain::{
+        definition::{Severity, Target},
+        notification::{Circumstances, Content, LATE, Telling},
+        pace::Pace,
+        target_health::Admission,
+        time::Timestamp,
+    },
+    failpoint::{self, Step},
+    store::{Claim, ClaimedDelivery, StoreError, TargetState, Tx},
+};
+use std::{collections::BTreeMap, time::Duration};
+
+/// An alert that fires again so soon after it was over is told where its last episode was.
+const SAME_THREAD: Duration = Duration::from_mins(30);
+
+impl Deliverer {
+    /// Claims what may be sent. The report has what was ended instead.
+    pub(super) async fn claim(
+        &self,
+        target: &Target,
+        now: Timestamp,
+    ) -> Result<(Vec<Errand>, DeliveryReport), StoreError> {
+        let mut tx = self.store.begin("claim deliveries").await?;
+        let mut state = tx.lock_target(&target.name).await?;
+        let report = DeliveryReport {
+            expired: tx.expire_deliveries(&target.name, now).await?,
+            collapsed: tx
+                .collapse_deliveries(&target.name, target.late, (now, LATE))
+                .await?,
+            ..DeliveryReport::default()
+        };
+        let limit = match tx.waiting_urgency(&target.name).await? {
+            Some(urgency) => self.limit(target, &state, urgency, now),
+            None => 0,
+        };
+        let claimed = if limit == 0 {
+            Vec::new()
+        } else {
+            self.claim_some(&mut tx, (target, &mut state), limit, now)
+                .await?
+        };
+        let errands = errands(&mut tx, target, claimed, now).await?;
+        tx.commit().await?;
+        report.tell_of_ends(target);
+        if !errands.is_empty() {
+            failpoint::reach(Step::DeliveriesClaimed);
+        }
+        Ok((errands, report))
+    }
+
+    fn limit(
+        &self,
+        target: &Target,
+        state: &TargetState,
+        urgency: Severity,
+        now: Timestamp,
+    ) -> u32 {
+        let by_health = match state.health.admits(now, urgency) {
+            Admission::All => self.settings.at_once,
+            Admission::One => 1,
+            Admission::None => 0,
+        };
+        let pace = Pace::of(&target.kind);
+        let by_pace = pace.map_or(u32::MAX, |pace| pace.allows(state.paid_until, now));
+        by_health.min(by_pace)
+    }
+
+    async fn claim_some(
+        &self,
+        tx: &mut Tx<'_>,
+        (target, state): (&Target, &mut TargetState),
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Vec<ClaimedDelivery>, StoreError> {
+        let lease = self.settings.lease;
+        let claimed = tx
+            .claim_deliveries(Claim {
+                target: &target.name,
+                now,
+                lease,
+                limit,
+            })
+            .await?;
+        let count = u32::try_from(claimed.len()).unwrap_or(u32::MAX);
+        if count > 0 {
+            state.health = state.health.probed(now + lease);
+            if let Some(pace) = Pace::of(&target.kind) {
+                state.paid_until = pace.spend(state.paid_until, now, count);
+            }
+            tx.keep_target(&target.name, state).await?;
+        }
+        Ok(claimed)
+    }
+}
+
+async fn errands(
+    tx: &mut Tx<'_>,
+    target: &Target,
+    claimed: Vec<ClaimedDelivery>,
+    now: Timestamp,
+) -> Result<Vec<Errand>, StoreError> {
+    let ids: Vec<i64> = claimed.iter().map(|delivery| delivery.id).collect();
+    let mut circumstances = tx.circumstances(&ids).await?;
+    let mut errands = Vec::with_capacity(claimed.len());
+    for delivery in claimed {
+        let before = tx
+            .told_before(&target.name, delivery.message, SAME_THREAD)
+            .await?;
+        errands.push(Errand {
+            telling: telling(&delivery, &mut circumstances, now),
+            delivery,
+            before,
+        });
+    }
+    Ok(errands)
+}
+
+fn telling(
+    delivery: &ClaimedDelivery,
+    circumstances: &mut BTreeMap<i64, Circumstances>,
+    now: Timestamp,
+) -> Telling {
+    let circumstances = circumstances.remove(&delivery.id);
+    let notes = match (&delivery.content, circumstances) {
+        (Some(Content::Alert(facts)), Some(circumstances)) => circumstances.notes(facts, now),
+        _ => Vec::new(),
+    };
+    Telling {
+        repeat: delivery.repeat,
+        notes,
+        ..Telling::default()
+    }
+}
+
+impl DeliveryReport {
+    /// What was not told is never so in silence.
+    fn tell_of_ends(&self, target: &Target) {
+        let name = &target.name;
+        if self.expired > 0 {
+            tracing::error!(
+                notify.target = %name, expired = self.expired,
+                "did not tell target `{name}` of what is too old to call anybody for: see /deliveries"
+            );
+        }
+        if self.collapsed > 0 {
+            tracing::warn!(
+                notify.target = %name, collapsed = self.collapsed,
+                "alerts were over before target `{name}` could be told of them"
+            );
+        }
+    }
+}

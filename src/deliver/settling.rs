@@ -1,0 +1,146 @@
+//! What becomes of a delivery that was tried, and what that says of its target.
+
+use std::time::Duration;
+
+use super::{
+    classify::Reaction,
+    deliverer::{Deliverer, DeliveryReport},
+    sender::Tried,
+};
+use crate::{
+    domain::{
+        definition::Target,
+        delivery::{Attempt, AttemptClass},
+        retry::{Attempts, Retry, RetryPolicy, obeyed},
+        target_health::{TargetCondition, broken_pause},
+        time::Timestamp,
+    },
+    failpoint::{self, Step},
+    store::{ClaimedDelivery, Lease, Settlement, StoreError, Tx},
+};
+
+impl Deliverer {
+    pub(super) async fn settle(
+        &self,
+        target: &Target,
+        claimed: &ClaimedDelivery,
+        tried: Tried,
+        (started_at, took): (Timestamp, Duration),
+    ) -> Result<DeliveryReport, StoreError> {
+        let now = started_at + took;
+        let class = tried.reaction.class;
+        let settlement = settlement(claimed, tried.reaction, now);
+        let attempt = Attempt {
+            number: claimed.attempt,
+            started_at,
+            duration_ms: i32::try_from(took.as_millis()).unwrap_or(i32::MAX),
+            class,
+            http_status: tried.http_status.map(i32::from),
+            excerpt: tried.excerpt,
+            retry_at: match settlement {
+                Settlement::Again(at) => Some(at),
+                Settlement::Delivered(_) | Settlement::Dead(_) => None,
+            },
+        };
+        log(target, claimed, &attempt);
+        let mut tx = self.store.begin("settle a delivery").await?;
+        note_target(&mut tx, target, tried.reaction, now).await?;
+        tx.record_attempt(claimed.id, &attempt).await?;
+        if let (Some(reference), Some(content)) = (&tried.reference, &claimed.content) {
+            tx.keep_target_reference(&target.name, content.episode(), reference, now)
+                .await?;
+        }
+        let lease = tx
+            .settle_delivery(claimed.id, claimed.lease_token, settlement)
+            .await?;
+        tx.commit().await?;
+        failpoint::reach(Step::DeliverySettled);
+        if lease == Lease::Lost {
+            tracing::warn!(delivery.id = claimed.id, "lost the lease of a delivery");
+        }
+        Ok(DeliveryReport {
+            attempts: vec![class],
+            dead: u64::from(matches!(settlement, Settlement::Dead(_))),
+            leases_lost: u64::from(lease == Lease::Lost),
+            ..DeliveryReport::default()
+        })
+    }
+}
+
+/// Lets all replicas know what the try says of the target.
+async fn note_target(
+    tx: &mut Tx<'_>,
+    target: &Target,
+    reaction: Reaction,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let name = &target.name;
+    let mut state = tx.lock_target(name).await?;
+    let before = state.health.condition;
+    state.health = state.health.after(reaction.class, now);
+    if let Some(asked) = reaction.retry_after {
+        state.not_before = state.not_before.max(now + obeyed(asked));
+    }
+    tx.keep_target(name, &state).await?;
+    let after = state.health.condition;
+    let (was, is) = (before.as_str(), after.as_str());
+    match (before, after) {
+        (TargetCondition::Well { .. }, TargetCondition::Well { .. }) => {}
+        (_, TargetCondition::Well { .. }) => {
+            tx.wake_deliveries(name, now).await?;
+            tracing::info!(notify.target = %name, "target `{name}` answers again");
+        }
+        (_, TargetCondition::Failing { .. }) if was != is => tracing::warn!(
+            notify.target = %name, "target `{name}` fails again and again: it is tried one at a time"
+        ),
+        (_, TargetCondition::Broken { .. }) if was != is => tracing::error!(
+            notify.target = %name, "target `{name}` is broken: somebody must mend it, here or there"
+        ),
+        (_, TargetCondition::Failing { .. } | TargetCondition::Broken { .. }) => {}
+    }
+    Ok(())
+}
+
+fn settlement(claimed: &ClaimedDelivery, reaction: Reaction, now: Timestamp) -> Settlement {
+    let floor = match reaction.class {
+        AttemptClass::Delivered => return Settlement::Delivered(now),
+        AttemptClass::Rejected | AttemptClass::Undeclared => return Settlement::Dead(now),
+        AttemptClass::Broken | AttemptClass::Forbidden => Some(broken_pause(claimed.priority)),
+        AttemptClass::RateLimited
+        | AttemptClass::Unavailable
+        | AttemptClass::Timeout
+        | AttemptClass::Dns
+        | AttemptClass::Tls
+        | AttemptClass::Connect
+        | AttemptClass::Network
+        | AttemptClass::SecretMissing
+        | AttemptClass::Unreadable => reaction.retry_after,
+    };
+    let attempts = Attempts {
+        made: claimed.attempt.unsigned_abs(),
+        since: claimed.retries_since,
+    };
+    let jitter = rand::random_range(-1.0..=1.0);
+    match RetryPolicy::of(claimed.priority).next(attempts, now, floor, jitter) {
+        Retry::At(at) => Settlement::Again(at),
+        Retry::GiveUp => Settlement::Dead(now),
+    }
+}
+
+fn log(target: &Target, claimed: &ClaimedDelivery, attempt: &Attempt) {
+    let (name, id, class) = (&target.name, claimed.id, attempt.class);
+    let excerpt = attempt.excerpt.as_deref().unwrap_or("");
+    match (class, attempt.retry_at) {
+        (AttemptClass::Delivered, _) => {
+            tracing::info!(notify.target = %name, delivery.id = id, "told target `{name}`");
+        }
+        (_, Some(at)) => tracing::warn!(
+            notify.target = %name, delivery.id = id, class = %class,
+            "cannot tell target `{name}` now, next try at {at}: {class}: {excerpt}"
+        ),
+        (_, None) => tracing::error!(
+            notify.target = %name, delivery.id = id, class = %class,
+            "gave up telling target `{name}`: {class}: {excerpt}"
+        ),
+    }
+}
