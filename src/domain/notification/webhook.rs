@@ -93,17 +93,17 @@ fn data(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
         "slowest_stage": facts.slowest_stage.as_ref().map(slowest),
         "worst": facts.worst.iter().take(detail.examples()).map(worst).collect::<Vec<_>>(),
         "in_common": facts.differences.iter().take(detail.differences()).map(in_common).collect::<Vec<_>>(),
-        "runbook_url": address(&facts.runbook),
-        "page_url": address(&facts.page_url),
+        "runbook_url": address(facts.runbook.as_deref()),
+        "page_url": address(facts.page_url.as_deref()),
         "cost": facts.episode_summary.as_ref().map(cost),
         "notes": telling.notes.iter().map(note).collect::<Vec<_>>(),
-        "acknowledge_url": address(&telling.actions.acknowledge),
-        "silence_url": address(&telling.actions.silence),
+        "acknowledge_url": address(telling.actions.acknowledge.as_deref()),
+        "silence_url": address(telling.actions.silence.as_deref()),
     })
 }
 
-fn address(url: &Option<String>) -> Option<&str> {
-    text::web_address(url.as_deref()?, URL_BYTES)
+fn address(url: Option<&str>) -> Option<&str> {
+    text::web_address(url?, URL_BYTES)
 }
 
 /// Its kind and numbers, and the words that people are told.
