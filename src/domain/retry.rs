@@ -130,7 +130,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_retry_keeps_to_its_floor_and_to_a_fifth_of_its_delay(
+        fn t19_a_retry_keeps_to_its_floor_and_to_a_fifth_of_its_delay(
             made in 1_u32..500, age in 0_i64..86_399, floor in proptest::option::of(0_u64..10_000),
             jitter in -1.0_f64..=1.0,
         ) {

@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn exactly_one_is_let_through_and_its_success_lets_all_through() {
+    fn t19_exactly_one_is_let_through_and_its_success_lets_all_through() {
         let health = opened();
         assert_eq!(health.admits(at(14), Severity::Page), Admission::None);
         assert_eq!(health.admits(at(15), Severity::Page), Admission::One);

@@ -204,7 +204,7 @@ async fn t12_a_page_of_another_day_goes_to_no_fallback_either() {
 }
 
 #[tokio::test]
-async fn the_circuit_breaker_is_shared_and_lets_one_through() {
+async fn t19_the_circuit_breaker_is_shared_and_lets_one_through() {
     let mut world = World::create().await;
     let receiver = Receiver::start(down(8)).await;
     let hook = world.declare_webhook("hook", &receiver.url);
