@@ -43,6 +43,7 @@ pub mod names;
 pub mod notification;
 pub mod objective;
 pub mod pace;
+pub mod recurrence;
 pub mod retry;
 pub mod sampling;
 pub mod selector;

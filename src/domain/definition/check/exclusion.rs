@@ -2,9 +2,6 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use chrono::TimeZone as _;
-use rrule::{RRule, RRuleSet, Tz, Unvalidated};
-
 use super::{
     super::{
         file::ExclusionSpec,
@@ -19,6 +16,7 @@ use super::{
 use crate::domain::{
     exclusion::{Exclusion, ExclusionScope},
     names::Name,
+    recurrence::{Reach, Recurrence},
     time::{Resolution, TimeRange, Timestamp},
 };
 
@@ -35,14 +33,19 @@ pub(super) fn check(named: &Named<'_, ExclusionSpec>, slos: &BTreeSet<Name>) -> 
         .and_then(|(text, place)| instant(findings, text, place));
     let length = required_ref(findings, &spec.length, place, "for")
         .and_then(|(text, place)| values::whole_minutes(findings, &text.0, place));
-    let zone = time_zone(findings, spec.time_zone.as_ref()).map(Tz::Tz);
+    let zone = time_zone(findings, spec.time_zone.as_ref());
     let reason = required_ref(findings, &spec.reason, place, "reason")
         .and_then(|(text, place)| said(findings, text, place));
     let starts = match &spec.repeat {
         None => from.map(|from| vec![from]),
         Some(field) => {
             let (rule, place) = field.valid()?;
-            occurrences(findings, (rule, place), from?, zone?)
+            let recurrence = Recurrence {
+                rule,
+                from: from?,
+                zone: zone?,
+            };
+            occurrences(findings, place, recurrence)
         }
     };
     let length = length?;
@@ -111,55 +114,19 @@ fn said(findings: &Findings<'_>, text: &str, place: Place) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// The rule keeps the time of day in its zone, whatever the clocks there do.
 fn occurrences(
     findings: &Findings<'_>,
-    (text, place): (&str, Place),
-    from: Timestamp,
-    zone: Tz,
+    place: Place,
+    recurrence: Recurrence<'_>,
 ) -> Option<Vec<Timestamp>> {
-    let local = |at: Timestamp| zone.from_utc_datetime(&at.to_chrono().naive_utc());
-    let rule = text
-        .parse::<RRule<Unvalidated>>()
-        .and_then(|rule| rule.validate(local(from)));
-    let rule = match rule {
-        Ok(rule) => rule,
-        Err(error) => {
-            let message = format!("`{text}` is no recurrence rule: {}", reason(&error));
-            let help = "write it as iCalendar does: `FREQ=WEEKLY;COUNT=10`, \
-                        `FREQ=MONTHLY;BYDAY=1SU;UNTIL=20271231T000000Z`";
-            findings.error_with_help(place, message, help.to_owned());
-            return None;
-        }
+    let reach = Reach {
+        until: recurrence.from + AHEAD,
+        most: MOST,
     };
-    let has_end = rule.get_count().is_some() || rule.get_until().is_some();
-    let all = RRuleSet::new(local(from))
-        .rrule(rule)
-        .before(local(from + AHEAD))
-        .all(MOST);
-    if all.limited && (has_end || all.dates.len() >= usize::from(MOST)) || all.dates.is_empty() {
-        let message = if all.dates.is_empty() {
-            format!("`{text}` never comes")
-        } else {
-            format!("`{text}` comes more than {MOST} times")
-        };
-        let help = "end it earlier with COUNT or UNTIL, or let it come less often".to_owned();
-        findings.error_with_help(place, message, help);
-        return None;
-    }
-    Some(all.dates.iter().map(|at| at.to_utc().into()).collect())
-}
-
-/// The library's words without its prefix, as ours are.
-fn reason(error: &rrule::RRuleError) -> String {
-    let text = match error {
-        rrule::RRuleError::ParserError(error) => error.to_string(),
-        rrule::RRuleError::ValidationError(error) => error.to_string(),
-        rrule::RRuleError::IterError(text) => text.clone(),
-    };
-    let mut text = text.trim_end().trim_end_matches('.').to_owned();
-    if let Some(first) = text.get_mut(..1) {
-        first.make_ascii_lowercase();
-    }
-    text
+    recurrence
+        .occurrences(reach)
+        .map_err(|error| {
+            findings.error_with_help(place, error.to_string(), error.help().to_owned());
+        })
+        .ok()
 }
