@@ -10,10 +10,10 @@
 //! experience, [`attributes`], what bad ones share, [`stages`], where their time went,
 //! [`exclusion`], what is left out, and [`happening`], what else went on; [`burn_rate`], what the
 //! counts mean for the budget; [`condition`] and [`limit`], what a rule says of them; [`alert`], the
-//! state over time; [`inhibition`], when it tells nothing new, and [`suppression`], what is kept of
-//! that; [`status`], what is shown; [`notification`], what is told; [`delivery`] and [`retry`], to
-//! whom and how often; [`pace`] and [`target_health`], how much a target takes; [`signing`], what an
-//! address in a message may do.
+//! state over time; [`inhibition`], when it tells nothing new, [`silence`], when nobody wants to be
+//! told, and [`suppression`], what is kept of both; [`status`], what is shown; [`notification`], what
+//! is told; [`delivery`] and [`retry`], to whom and how often; [`pace`] and [`target_health`], how
+//! much a target takes; [`signing`], what an address in a message may do.
 #![deny(
     clippy::wildcard_enum_match_arm,
     clippy::indexing_slicing,
@@ -49,6 +49,7 @@ pub mod sampling;
 pub mod selector;
 pub mod series;
 pub mod signing;
+pub mod silence;
 pub mod span;
 pub mod stages;
 pub mod started_at;

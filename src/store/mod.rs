@@ -30,6 +30,7 @@ mod retention;
 mod samples;
 mod sampling_thresholds;
 mod signing_keys;
+mod silences;
 mod slos;
 mod stage_spans;
 mod stage_sums;

@@ -3,7 +3,10 @@
 use axum::http::StatusCode;
 use serde::Serialize;
 
-use crate::{domain::happening::InvalidHappening, store::StoreError};
+use crate::{
+    domain::{happening::InvalidHappening, silence::DraftError},
+    store::StoreError,
+};
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WebError {
@@ -19,6 +22,10 @@ pub(super) enum WebError {
     NoSuchGroup { slo: String, group: String },
     #[error("there is nothing at this address")]
     NoSuchPage,
+    #[error("there is no silence `{id}`")]
+    NoSuchSilence { id: String },
+    #[error("{0}")]
+    BadSilence(DraftError),
     #[error("this request was not sent by a page of this service")]
     CrossOrigin,
     #[error("the API takes JSON only")]
@@ -57,11 +64,14 @@ impl WebError {
             Self::NoSuchSlo { .. }
             | Self::RemovedSlo { .. }
             | Self::NoSuchGroup { .. }
+            | Self::NoSuchSilence { .. }
             | Self::NoSuchPage => StatusCode::NOT_FOUND,
             Self::CrossOrigin | Self::Unknown { .. } => StatusCode::FORBIDDEN,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unreadable(_) | Self::BadIdempotencyKey => StatusCode::BAD_REQUEST,
-            Self::OtherRequest | Self::InvalidHappening(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::BadSilence(_) | Self::OtherRequest | Self::InvalidHappening(_) => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             Self::TooManyHappenings => StatusCode::TOO_MANY_REQUESTS,
             Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Template(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -90,6 +100,12 @@ impl WebError {
                 "the overview links to everything that there is",
                 None,
             ),
+            Self::NoSuchSilence { .. } => (
+                self.to_string(),
+                "the page of silences lists those in force and the last ones that are over",
+                None,
+            ),
+            Self::BadSilence(error) => (error.to_string(), error.help(), None),
             Self::CrossOrigin => (
                 self.to_string(),
                 "open the page again here and repeat it; behind a proxy that changes `Host`, \

@@ -22,6 +22,7 @@ mod overview;
 mod page;
 mod period;
 mod sentence;
+mod silences;
 mod slo;
 mod state;
 mod summary;
@@ -33,7 +34,7 @@ use axum::{
     http::{HeaderName, HeaderValue},
     middleware,
     response::Response,
-    routing::get,
+    routing::{get, post},
 };
 use tokio::net::TcpListener;
 use tower_http::{
@@ -70,6 +71,9 @@ pub fn router(state: WebState) -> Router {
         .route("/slos/{slo}/groups", get(slo::groups::get))
         .route("/slos/{slo}/groups/{group}", get(slo::get_group))
         .route("/alerts", get(alerts::get))
+        .route("/silences", get(silences::list))
+        .route("/silences/new", get(silences::form).post(silences::submit))
+        .route("/silences/{id}/end", post(silences::end_now))
         .route("/definitions", get(definitions::get))
         .route("/events", get(events::get))
         .route("/api/v1/slos", get(overview::get))
@@ -77,6 +81,15 @@ pub fn router(state: WebState) -> Router {
         .route("/api/v1/slos/{slo}/groups", get(slo::groups::get))
         .route("/api/v1/slos/{slo}/groups/{group}", get(slo::get_group))
         .route("/api/v1/alerts", get(alerts::get))
+        .route(
+            "/api/v1/silences",
+            get(silences::list).post(silences::create),
+        )
+        .route("/api/v1/silences/preview", post(silences::preview))
+        .route(
+            "/api/v1/silences/{id}",
+            get(silences::one).delete(silences::delete),
+        )
         .route("/api/v1/definitions", get(definitions::get))
         .route("/api/v1/events", get(events::get).post(events::post))
         .route("/assets/{name}", get(assets::get))

@@ -28,6 +28,8 @@ pub(super) struct Layout {
     /// The JSON twin.
     pub(super) json: Option<String>,
     pub(super) search: String,
+    /// Whether it is loaded again every now and then; what somebody fills in is not.
+    pub(super) refreshes: bool,
     pub(super) version: &'static str,
     pub(super) style: &'static str,
     pub(super) script: &'static str,
@@ -40,6 +42,7 @@ pub(super) struct Layout {
 pub(super) enum Section {
     Overview,
     Alerts,
+    Silences,
     Events,
     Definitions,
     Other,
@@ -53,10 +56,19 @@ impl Layout {
             fresh: Vec::new(),
             json: None,
             search: String::new(),
+            refreshes: true,
             version: state.version,
             style: assets::style().path.as_str(),
             script: assets::script().path.as_str(),
             icon: "ok",
+        }
+    }
+
+    /// Of a page that must stay as it is while somebody works on it.
+    pub(super) fn still(self) -> Self {
+        Self {
+            refreshes: false,
+            ..self
         }
     }
 }
@@ -119,6 +131,38 @@ impl Asked {
         }
     }
 
+    /// Answers with JSON that is of this moment.
+    pub(super) fn json(
+        &self,
+        state: &WebState,
+        status: StatusCode,
+        view: Result<impl Serialize, WebError>,
+    ) -> Response {
+        match view {
+            Ok(view) => {
+                let json = HeaderValue::from_static("application/json");
+                uncached(status, json, json_text(&view))
+            }
+            Err(error) => self.refuse(state, &error),
+        }
+    }
+
+    /// Answers with a page that is of this moment, such as a form that was sent.
+    pub(super) fn page(
+        &self,
+        state: &WebState,
+        status: StatusCode,
+        page: &impl Template,
+    ) -> Response {
+        match page.render() {
+            Ok(body) => {
+                let html = HeaderValue::from_static("text/html; charset=utf-8");
+                uncached(status, html, body)
+            }
+            Err(error) => self.refuse(state, &error.into()),
+        }
+    }
+
     pub(super) fn refuse(&self, state: &WebState, error: &WebError) -> Response {
         let explanation = error.explanation();
         if let WebError::Store(_) | WebError::Template(_) = error {
@@ -141,13 +185,7 @@ impl Asked {
             .render()
             .unwrap_or_default(),
         };
-        let no_store = HeaderValue::from_static("no-store");
-        let headers = [
-            (header::CONTENT_TYPE, self.content_type()),
-            (header::CACHE_CONTROL, no_store),
-            (header::VARY, HeaderValue::from_static("accept")),
-        ];
-        (error.status(), headers, body).into_response()
+        uncached(error.status(), self.content_type(), body)
     }
 
     fn cached(&self, body: String) -> Response {
@@ -178,6 +216,15 @@ impl Asked {
             Format::Json => "application/json",
         })
     }
+}
+
+fn uncached(status: StatusCode, content_type: HeaderValue, body: String) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, content_type),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::VARY, HeaderValue::from_static("accept")),
+    ];
+    (status, headers, body).into_response()
 }
 
 fn json_text(value: &impl Serialize) -> String {

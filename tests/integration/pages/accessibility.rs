@@ -11,12 +11,15 @@ use tokio::task::JoinSet;
 
 use super::{
     browser::{answers, browser, path_of, serve},
+    client::post_json,
     fixture,
 };
 
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 10] = [
     "/",
     "/alerts",
+    "/silences",
+    "/silences/new",
     "/definitions",
     "/events",
     "/slos/orders-on-time",
@@ -31,6 +34,10 @@ async fn every_page_is_valid_and_open_to_everybody() {
     let checker = checker();
     let mut servers = JoinSet::new();
     let shop = fixture::four_weeks().await;
+    let silence = serde_json::json!({
+        "matchers": ["slo=refunds-settled"], "duration": "200h", "reason": "upgrade of the bank",
+    });
+    post_json(&shop.router, "/api/v1/silences", &silence).await;
     let full = serve(&mut servers, &shop).await;
     let new_shop = fixture::empty(Catalog::default()).await;
     let empty = serve(&mut servers, &new_shop).await;

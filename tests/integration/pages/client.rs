@@ -33,6 +33,10 @@ pub(super) async fn get_with(router: &Router, path: &str, headers: &[(&str, &str
     send(router, Request::get(path), headers, "").await
 }
 
+pub(super) async fn delete(router: &Router, path: &str) -> Answer {
+    send(router, Request::delete(path), &[], "").await
+}
+
 /// Asks for something to be done, as a program does.
 pub(super) async fn post_json(router: &Router, path: &str, body: &serde_json::Value) -> Answer {
     let headers = [("content-type", "application/json")];

@@ -9,6 +9,7 @@ mod events;
 mod fixture;
 mod groups;
 mod people;
+mod silences;
 mod stages;
 mod status;
 mod writes;

@@ -1,0 +1,175 @@
+//! What a silence would mute: alerts that there are now, and messages that were sent of late.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{extract::State, http::StatusCode, response::Response};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::request::SilenceRequest;
+use crate::{
+    domain::{
+        definition::{Severity, Slo},
+        format,
+        group::Group,
+        names::Name,
+        notification::TransitionKind,
+        silence::{AlertLabels, Matcher},
+        status::{AlertState, AlertStatus},
+        time::Timestamp,
+    },
+    store::{GroupRecord, SloRecord},
+    web::{
+        error::WebError,
+        page::Asked,
+        state::WebState,
+        write::{body::Written, who::Who},
+    },
+};
+
+const LOOK_BACK: Duration = Duration::from_hours(7 * 24);
+/// Transitions that are looked at; more in a week is a storm of which a part tells enough.
+const MOST_TRANSITIONS: u32 = 1_000;
+const SEVERITIES: [Severity; 2] = [Severity::Page, Severity::Ticket];
+
+/// What these matchers are about.
+#[derive(Debug, Serialize)]
+pub(super) struct PreviewView {
+    /// Alerts that there are, and groups of which one fires.
+    pub(super) matches: Vec<MatchedAlert>,
+    /// What people were told in the last seven days and would not have been; newest first.
+    pub(super) would_have_muted: Vec<MutedMessage>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct MatchedAlert {
+    pub(super) slo: Name,
+    pub(super) display_name: String,
+    pub(super) group: Option<String>,
+    pub(super) severity: Severity,
+    pub(super) state: AlertState,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct MutedMessage {
+    pub(super) at: Timestamp,
+    pub(super) slo: Name,
+    pub(super) display_name: String,
+    pub(super) group: Option<String>,
+    pub(super) severity: Severity,
+    pub(super) kind: TransitionKind,
+    pub(super) incident: Uuid,
+}
+
+pub(in crate::web) async fn post(
+    asked: Asked,
+    State(state): State<WebState>,
+    who: Who,
+    Written { body, .. }: Written<SilenceRequest>,
+) -> Response {
+    let seen = async {
+        let matchers = body.draft(who)?.matchers().map_err(WebError::BadSilence)?;
+        view(&state, &matchers).await
+    };
+    asked.json(&state, StatusCode::OK, seen.await)
+}
+
+pub(super) async fn view(state: &WebState, matchers: &[Matcher]) -> Result<PreviewView, WebError> {
+    let now = state.clock.now();
+    let catalog = Arc::clone(&state.catalog.borrow());
+    let mut tx = state.store.begin("preview a silence").await?;
+    let mut matches = Vec::new();
+    for record in tx.slos().await? {
+        if let Some(slo) = catalog.slos.get(&record.name) {
+            matches.extend(matched(slo, None, &record, matchers));
+        }
+    }
+    for GroupRecord { group, record } in tx.groups_with_alerts().await? {
+        if let Some(slo) = catalog.slos.get(&record.name) {
+            matches.extend(matched(slo, Some(&group), &record, matchers));
+        }
+    }
+    let told = tx
+        .transitions(None, now - LOOK_BACK, MOST_TRANSITIONS)
+        .await?;
+    let would_have_muted = told
+        .into_iter()
+        // The end of what people were told of is never muted.
+        .filter(|told| told.facts.kind != TransitionKind::Resolved)
+        .filter(|told| are_met(matchers, &AlertLabels::of_facts(&told.facts)))
+        .map(|told| MutedMessage {
+            at: told.at,
+            group: told.facts.group.as_ref().map(Group::text),
+            slo: told.facts.slo,
+            display_name: told.facts.display_name,
+            severity: told.facts.severity,
+            kind: told.facts.kind,
+            incident: told.facts.episode,
+        });
+    Ok(PreviewView {
+        would_have_muted: would_have_muted.collect(),
+        matches,
+    })
+}
+
+fn matched(
+    slo: &Slo,
+    group: Option<&Group>,
+    record: &SloRecord,
+    matchers: &[Matcher],
+) -> Vec<MatchedAlert> {
+    let alerts: &[AlertStatus] = record.status.as_ref().map_or(&[], |status| &status.alerts);
+    let state = |severity| {
+        let alert = alerts.iter().find(|alert| alert.severity == severity);
+        alert.map_or(AlertState::Inactive, |alert| alert.state)
+    };
+    SEVERITIES
+        .into_iter()
+        .filter(|severity| slo.alerting.declares(*severity))
+        .filter(|severity| are_met(matchers, &AlertLabels::of_slo(slo, group, *severity)))
+        .map(|severity| MatchedAlert {
+            slo: slo.name.clone(),
+            display_name: slo.display_name.clone(),
+            group: group.map(Group::text),
+            severity,
+            state: state(severity),
+        })
+        .collect()
+}
+
+fn are_met(matchers: &[Matcher], labels: &AlertLabels) -> bool {
+    matchers.iter().all(|matcher| matcher.matches(labels))
+}
+
+impl PreviewView {
+    /// `3 alerts match, 1 of them fires now; 4 messages of the last 7 days would have been muted`.
+    pub(super) fn sentence(&self) -> String {
+        let firing = self.matches.iter().filter(|alert| alert.fires()).count();
+        let matching = match (self.matches.len(), firing) {
+            (0, _) => "No alert matches".to_owned(),
+            (1, 0) => "1 alert matches and does not fire".to_owned(),
+            (1, _) => "1 alert matches and fires now".to_owned(),
+            (n, 0) => format!("{n} alerts match, none of them fires now"),
+            (n, 1) => format!("{n} alerts match, 1 of them fires now"),
+            (n, firing) => format!("{n} alerts match, {firing} of them fire now"),
+        };
+        let muted = i64::try_from(self.would_have_muted.len()).unwrap_or(i64::MAX);
+        format!(
+            "{matching}; of the last 7 days it would have muted {}",
+            format::counted(muted, "message")
+        )
+    }
+}
+
+impl MatchedAlert {
+    pub(super) fn severity_text(&self) -> &'static str {
+        match self.severity {
+            Severity::Page => "Page",
+            Severity::Ticket => "Ticket",
+        }
+    }
+
+    pub(super) fn fires(&self) -> bool {
+        self.state != AlertState::Inactive
+    }
+}
