@@ -6,6 +6,8 @@ pub mod event;
 pub mod problems;
 pub mod schema;
 pub mod serve;
+pub mod silence;
+mod table;
 pub mod validate;
 
 #[cfg(test)]
@@ -37,6 +39,7 @@ enum Command {
     Validate(validate::ValidateArgs),
     Schema(schema::SchemaArgs),
     Event(event::EventArgs),
+    Silence(silence::SilenceArgs),
     /// Print completions for a shell
     Completions {
         shell: clap_complete::Shell,
@@ -63,6 +66,7 @@ impl Cli {
             Command::Validate(args) => Ok(validate::run(&args)),
             Command::Schema(args) => Ok(schema::run(&args)),
             Command::Event(args) => event::run(args),
+            Command::Silence(args) => silence::run(&args),
             Command::Completions { shell } => {
                 let mut command = <Self as clap::CommandFactory>::command();
                 clap_complete::generate(shell, &mut command, "throughline", &mut std::io::stdout());

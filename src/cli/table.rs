@@ -1,0 +1,59 @@
+//! Rows for people: columns as wide as what stands in them, the last as it comes.
+
+use std::fmt;
+
+/// Cells are what other people wrote: control characters are not printed.
+#[derive(Debug)]
+pub(super) struct Table<const COLUMNS: usize> {
+    rows: Vec<[String; COLUMNS]>,
+}
+
+impl<const COLUMNS: usize> Table<COLUMNS> {
+    pub(super) fn new(head: [&str; COLUMNS]) -> Self {
+        let mut table = Self { rows: Vec::new() };
+        table.row(head);
+        table
+    }
+
+    pub(super) fn row(&mut self, cells: [&str; COLUMNS]) {
+        let printable = |cell: &str| cell.replace(char::is_control, " ");
+        self.rows.push(cells.map(printable));
+    }
+
+    fn width(&self, column: usize) -> usize {
+        let cells = self.rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    }
+}
+
+impl<const COLUMNS: usize> fmt::Display for Table<COLUMNS> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for row in &self.rows {
+            let cells = row.iter().enumerate().map(|(column, cell)| {
+                if column + 1 == COLUMNS {
+                    cell.clone()
+                } else {
+                    format!("{cell:width$}  ", width = self.width(column))
+                }
+            });
+            writeln!(f, "{}", cells.collect::<String>().trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_what_stands_in_them() {
+        let mut table = Table::new(["Name", "Why"]);
+        table.row(["orders-on-time", "upgrade\u{1b}[31m\nof the queue"]);
+        table.row(["a", ""]);
+        assert_eq!(
+            table.to_string(),
+            "Name            Why\norders-on-time  upgrade [31m of the queue\na\n"
+        );
+    }
+}
