@@ -2,17 +2,21 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
     time::{Duration, SystemTime},
 };
 
+use tokio::time::Instant;
+
 use crate::domain::time::Timestamp;
 
-/// Where the current time comes from: the machine, or a test that drives it.
+/// Where the current time comes from: the database that replicas share, this machine, or a test that
+/// drives it.
 #[derive(Clone, Debug)]
 pub enum Clock {
+    Database(DatabaseClock),
     System,
     Manual(ManualClock),
 }
@@ -20,8 +24,65 @@ pub enum Clock {
 impl Clock {
     pub fn now(&self) -> Timestamp {
         match self {
+            Self::Database(clock) => clock.now(),
             Self::System => system_now(),
             Self::Manual(clock) => clock.now(),
+        }
+    }
+
+    /// What the database's clock said to a question that was asked then and is answered now. Clocks
+    /// that do not follow it take no notice.
+    pub fn keep_to(&self, database: Timestamp, asked_at: Instant) {
+        if let Self::Database(clock) = self {
+            clock.keep_to(database, asked_at, Instant::now());
+        }
+    }
+}
+
+/// The database's clock as it was read last, carried on by a clock of this machine that nobody can set.
+///
+/// So replicas agree on the time however wrong their own clocks are, and however these jump. Until it
+/// is read for the first time it is this machine's. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct DatabaseClock(Arc<Mutex<Option<Reading>>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    time: Timestamp,
+    at: Instant,
+}
+
+/// Less is what answers take on their way, and would move the time to and fro.
+const TOLERANCE: Duration = Duration::from_millis(100);
+/// An answer that took longer says too little.
+const LONGEST_WAY: Duration = Duration::from_secs(1);
+
+impl Reading {
+    fn carried_on_to(self, at: Instant) -> Timestamp {
+        self.time + at.saturating_duration_since(self.at)
+    }
+}
+
+impl DatabaseClock {
+    fn now(&self) -> Timestamp {
+        self.at(Instant::now()).unwrap_or_else(system_now)
+    }
+
+    fn at(&self, at: Instant) -> Option<Timestamp> {
+        let reading = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        reading.map(|reading| reading.carried_on_to(at))
+    }
+
+    fn keep_to(&self, database: Timestamp, asked_at: Instant, at: Instant) {
+        let way = at.saturating_duration_since(asked_at);
+        let time = database + way / 2;
+        let is_better = self.at(at).is_none_or(|known| {
+            let off = Duration::from_micros(known.micros_since(time).unsigned_abs());
+            way <= LONGEST_WAY && off > TOLERANCE.max(way)
+        });
+        if is_better {
+            let mut reading = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            *reading = Some(Reading { time, at });
         }
     }
 }
@@ -57,5 +118,49 @@ impl ManualClock {
     /// Sets the hand; it may be moved backwards, as real clocks are.
     pub fn set(&self, now: Timestamp) {
         self.0.store(now.as_micros(), Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: Timestamp = Timestamp::from_secs(1_795_348_800);
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn t04_the_databases_time_goes_on_whatever_the_machines_clock_says() {
+        let (clock, at) = (DatabaseClock::default(), Instant::now());
+        clock.keep_to(NOON, at, at);
+        assert_eq!(clock.at(at), Some(NOON));
+        assert_eq!(clock.at(at + SECOND * 90), Some(NOON + SECOND * 90));
+    }
+
+    #[test]
+    fn the_time_that_an_answer_takes_does_not_move_it() {
+        let (clock, at) = (DatabaseClock::default(), Instant::now());
+        clock.keep_to(NOON, at, at);
+        let later = at + Duration::from_millis(80);
+        clock.keep_to(NOON, at, later);
+        assert_eq!(clock.at(later), Some(NOON + Duration::from_millis(80)));
+    }
+
+    #[test]
+    fn it_follows_where_the_database_goes_but_not_by_an_answer_that_was_long_on_its_way() {
+        let (clock, at) = (DatabaseClock::default(), Instant::now());
+        clock.keep_to(NOON, at, at);
+        let later = NOON + SECOND * 3_600;
+        clock.keep_to(later, at, at);
+        assert_eq!(clock.at(at), Some(later));
+        clock.keep_to(NOON, at, at + SECOND * 2);
+        assert_eq!(clock.at(at + SECOND * 2), Some(later + SECOND * 2));
+    }
+
+    #[test]
+    fn until_the_database_has_spoken_it_is_the_machines() {
+        let clock = Clock::Database(DatabaseClock::default());
+        let off = clock.now().micros_since(Clock::System.now()).unsigned_abs();
+        assert!(off < 60_000_000, "{off} us");
     }
 }

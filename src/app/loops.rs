@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     catalog::{CatalogKeeper, InForce, Look},
     periodic::Periodic,
-    prepare,
+    prepare, read_clock,
 };
 use crate::{
     clock::Clock,
@@ -89,9 +89,11 @@ impl Loops {
     fn spawn_heartbeat(&self, tasks: &TaskTracker, periodic: &Periodic) {
         let (store, metrics) = (self.store.clone(), self.metrics.clone());
         let (replica, watermark) = (self.replica, self.watermark.clone());
+        let clock = self.clock.clone();
         let limits = outage_limits(&self.config);
         tasks.spawn(periodic.clone().run("heartbeat", SECOND, move |now| {
             let (store, metrics, watermark) = (store.clone(), metrics.clone(), watermark.clone());
+            let clock = clock.clone();
             async move {
                 let mut tx = store.begin("note a sign of life").await?;
                 let noted = tx.beat(replica, now, &limits).await?;
@@ -99,6 +101,7 @@ impl Loops {
                 let stands_at = noted.stands_at(now);
                 watermark.send_replace(stands_at);
                 metrics.watermark_timestamp.set(stands_at.as_secs_f64());
+                read_clock(&store, &clock).await?;
                 Ok(noted)
             }
         }));

@@ -16,7 +16,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
 use prometheus::{core::Collector, proto::MetricFamily};
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{net::TcpListener, sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
@@ -42,7 +42,7 @@ use crate::{
         receiver::Receiver,
         record::{Recorder, RecorderParts},
     },
-    store::{Store, Writer},
+    store::{Store, StoreError, Writer},
     telemetry::metrics::Metrics,
     web::{self, Anonymous, IngestFacts, IngestProbe, Listening, WebState, WriteRules},
 };
@@ -81,6 +81,7 @@ impl App {
         let listeners = Listeners::bind(&config).await?;
         let metrics = Metrics::new()?;
         let store = database.store.clone();
+        read_clock(&store, &clock).await?;
         prepare(&store, clock.now(), config.receiver.horizon).await?;
         let (mut keeper, in_force) =
             CatalogKeeper::new(config.definitions.folder.clone(), store, metrics.clone());
@@ -215,6 +216,13 @@ async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on `{address}`: choose another address with `{flag}`")
     })
+}
+
+/// So that all replicas have the same time.
+async fn read_clock(store: &Store, clock: &Clock) -> Result<(), StoreError> {
+    let asked_at = Instant::now();
+    clock.keep_to(store.now().await?, asked_at);
+    Ok(())
 }
 
 /// Says that nothing was left behind. Without a word the others wait a while for its senders.

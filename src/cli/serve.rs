@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::{App, database::Database, shutdown},
-    clock::Clock,
+    clock::{Clock, DatabaseClock},
     config::{Config, Environment, FailpointConfig},
     failpoint,
 };
@@ -40,7 +40,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
             // Nothing was taken yet that would have to be finished.
             () = shutdown.cancelled() => return Ok(()),
         };
-        let app = App::start(config.clone(), database, Clock::System).await?;
+        let clock = Clock::Database(DatabaseClock::default());
+        let app = App::start(config.clone(), database, clock).await?;
         let addresses = app.addresses()?;
         tracing::info!(
             "ready: pages on http://{}, OTLP/gRPC on {}, OTLP/HTTP on {}",

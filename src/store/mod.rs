@@ -46,12 +46,14 @@ mod workflows;
 
 use std::{str::FromStr as _, time::Duration};
 
+use chrono::{DateTime, Utc};
 use sqlx::{
     Connection as _, Executor as _, PgConnection, PgPool, Postgres, Transaction,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+use crate::domain::time::Timestamp;
 pub use alerts::AlertTransition;
 pub use correlated_spans::SelectedSpans;
 pub use customers::CustomersHurt;
@@ -147,6 +149,16 @@ impl Store {
             .await
             .map(|_| ())
             .map_err(|source| StoreError::new("ask the database for an answer", source))
+    }
+
+    /// What the database's clock says, which all replicas go by.
+    pub async fn now(&self) -> Result<Timestamp, StoreError> {
+        let now: Result<DateTime<Utc>, _> =
+            sqlx::query_scalar("-- store.now\nselect clock_timestamp()")
+                .fetch_one(&self.pool)
+                .await;
+        now.map(Timestamp::from)
+            .map_err(|source| StoreError::new("read the database's clock", source))
     }
 
     pub async fn close(&self) {

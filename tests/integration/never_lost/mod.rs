@@ -4,6 +4,8 @@
 //! What must hold is exact: every target is told of every transition, in order, and of none twice
 //! except where nobody can know whether it had been told.
 
+#[cfg(target_os = "linux")]
+mod clocks;
 mod crowd;
 mod expired;
 mod freezes;

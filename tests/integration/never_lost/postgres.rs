@@ -19,7 +19,7 @@ use super::{modes::Kind, replicas::Replicas};
 use crate::support::{
     database::TestDatabase,
     receiver::{Receiver, Reply},
-    service::postmaster,
+    service::{Site, postmaster},
 };
 
 /// The shortest that the timeouts of these tests allow.
@@ -135,8 +135,8 @@ async fn t11_whatever_becomes_of_postgres_all_are_told_in_order_and_once_where_i
     let targets = Harm::ALL.iter().flat_map(|harm| harm.targets());
     let targets: Vec<_> = targets.map(|name| (name, Kind::Webhook)).collect();
     let lease = format!("{}s", LEASE.as_secs());
-    let flags = [["--delivery-lease", &lease]];
-    let mut replicas = Replicas::start_with(&database, targets.clone(), &flags).await;
+    let say = |site: Site, _| site.flag("--delivery-lease", &lease);
+    let mut replicas = Replicas::start_with(&database, targets.clone(), say).await;
     let mut receivers = Vec::new();
     for (name, kind) in &targets {
         // What is told takes long enough to be interrupted.

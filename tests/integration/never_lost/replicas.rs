@@ -36,19 +36,19 @@ pub(super) struct Replicas {
 
 impl Replicas {
     pub(super) async fn start(database: &TestDatabase, targets: Vec<(&'static str, Kind)>) -> Self {
-        Self::start_with(database, targets, &[]).await
+        Self::start_with(database, targets, |site, _| site).await
     }
 
-    /// With more flags.
+    /// With more said to each, the first and the second.
     pub(super) async fn start_with(
         database: &TestDatabase,
         targets: Vec<(&'static str, Kind)>,
-        flags: &[[&str; 2]],
+        say: impl Fn(Site, usize) -> Site,
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("secret"), SIGNING_SECRET).unwrap();
         let definitions = definitions(&targets, &folder, &[]);
-        let site = || {
+        let site = |nth| {
             let site = Site::on(database, &definitions)
                 .flag("--evaluation-interval", "500ms")
                 .flag("--database-connections", "5")
@@ -59,10 +59,9 @@ impl Replicas {
                     "THROUGHLINE_FAILPOINTS",
                     &folder.path().display().to_string(),
                 );
-            let flags = flags.iter();
-            flags.fold(site, |site, [name, value]| site.flag(name, value))
+            say(site, nth)
         };
-        let sites = [site(), site()];
+        let sites = [site(0), site(1)];
         let (one, other) = tokio::join!(sites[0].start(), sites[1].start());
         Self {
             running: vec![one, other],
