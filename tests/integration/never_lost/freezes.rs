@@ -23,7 +23,11 @@ async fn t18_a_replica_that_was_frozen_for_longer_than_its_lease_changes_nothing
 
     replicas.signal(1, Signal::SIGSTOP);
     replicas.trouble("hook").await;
-    receiver.wait_for(1).await;
+    // The other one may stand still in the middle of a transaction: Postgres ends it after 20 s.
+    until("the request", async || {
+        (!receiver.requests().is_empty()).then_some(())
+    })
+    .await;
     replicas.signal(0, Signal::SIGSTOP);
     replicas.leases_lapse().await;
     replicas.signal(1, Signal::SIGCONT);

@@ -51,7 +51,7 @@ impl Harm {
         match self {
             Self::Terminate => terminate(database).await,
             Self::Stop => {
-                for _ in 0..3 {
+                for _ in 0..2 {
                     stop(server).await;
                 }
             }

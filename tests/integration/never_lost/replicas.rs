@@ -4,7 +4,7 @@ use std::{fmt::Write as _, fs, path::PathBuf};
 
 use nix::sys::signal::Signal;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status, status::StatusCode};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
+use sqlx::{ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
 use tempfile::TempDir;
 use throughline::failpoint::Step;
 use tokio::time::sleep;
@@ -158,10 +158,13 @@ impl Replicas {
 
     /// What a dead replica had leased is nobody's any more.
     pub(super) async fn leases_lapse(&mut self) {
-        sqlx::query("update deliveries set lease_until = now() where state = 'leased'")
-            .execute(&mut self.connect().await)
-            .await
-            .unwrap();
+        let mut connection = self.connect().await;
+        for sql in [
+            "update deliveries set lease_until = now() where state = 'leased'",
+            "update target_states set probing_until = now() where probing_until is not null",
+        ] {
+            sqlx::query(sql).execute(&mut connection).await.unwrap();
+        }
     }
 
     /// Waits until a target was told of so many transitions. What is to be waited for is over at once:
@@ -219,22 +222,16 @@ impl Replicas {
         usize::try_from(count).unwrap()
     }
 
-    /// Times of the outbox that lie ahead are now, but for leases.
+    /// What the outbox waits for has come, but for leases.
     async fn hurry(&mut self) {
-        let columns: Vec<(String, String)> = sqlx::query_as(
-            "select table_name, column_name from information_schema.columns
-             where table_name in ('deliveries', 'target_states')
-                 and data_type = 'timestamp with time zone' and column_name <> 'lease_until'",
-        )
-        .fetch_all(&mut self.connect().await)
-        .await
-        .unwrap();
-        for (table, column) in columns {
-            let sql = format!("update {table} set {column} = now() where {column} > now()");
-            sqlx::query(AssertSqlSafe(sql))
-                .execute(&mut self.connect().await)
-                .await
-                .unwrap();
+        let mut connection = self.connect().await;
+        for sql in [
+            "update deliveries set next_attempt_at = now() where next_attempt_at > now()",
+            "update target_states set not_before = least(not_before, now()),
+                 paid_until = least(paid_until, now())",
+            "update target_states set failed_at = 'epoch' where failed_at is not null",
+        ] {
+            sqlx::query(sql).execute(&mut connection).await.unwrap();
         }
     }
 
