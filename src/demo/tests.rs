@@ -127,13 +127,13 @@ fn ten_seconds_of_timeouts_fire_and_two_good_minutes_clear() {
     let usual = counts(30, 0);
     let with = |last: &[EventCounts]| [&[usual; 30], last].concat();
     let judged = |last: &[EventCounts]| judged(slo, in_window, &with(last));
-    let breach = Verdict::Breach("fast-burn".parse().unwrap());
+    let is_breach = |last: &[EventCounts]| matches!(judged(last), Verdict::Breach(_));
 
     assert_eq!(judged(&[usual]), Verdict::Clear);
-    assert_ne!(judged(&[counts(5, 4)]), breach, "the guard holds");
-    assert_eq!(judged(&[counts(5, 5)]), breach);
+    assert_eq!(judged(&[counts(5, 4)]), Verdict::TooFew, "the guard holds");
+    assert!(is_breach(&[counts(5, 5)]));
     let stall = [counts(5, 5), counts(0, 30)];
-    assert_eq!(judged(&[&stall[..], &[usual]].concat()), breach);
+    assert!(is_breach(&[&stall[..], &[usual]].concat()));
     assert_eq!(
         judged(&[&stall[..], &[usual, usual]].concat()),
         Verdict::Clear

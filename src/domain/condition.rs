@@ -11,32 +11,63 @@ use super::{
     definition::{AlertRule, Guard, Severity},
     limit::{LimitStatus, Standing},
     names::Name,
+    notification::Missing,
     status::{Condition, RuleStatus, WindowStatus},
 };
 
 /// Events by look-back: every length that an SLO's rules ask for.
 pub type CountsByLength = BTreeMap<Duration, EventCounts>;
 
-/// Whether the counts can be complete: whether ingest is known to have been healthy until just now.
+/// Whether the counts can be relied upon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
     Fresh,
+    /// Ingest is not known to have been healthy until just now, so events may lack.
     Stale,
+    /// They cannot be true: fewer than none, or more bad ones than there are.
+    Absurd,
 }
 
 /// What all rules of one severity say together: what the alert's state machine moves on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// A rule burns; the first that does.
-    Breach(Name),
+    /// At least one rule burns: those that do, in their order.
+    Breach(Vec<Burning>),
     /// Every rule's short window is well below its factor, every number well short of its limit.
     Clear,
     /// Neither: not burning, yet too close to call it over.
     Between,
+    /// A rule would burn if there were more bad events than so few that they mean nothing.
+    TooFew,
     /// Nothing can be said, so nothing may resolve.
     Unknown,
+    /// The counts cannot be true, so nothing is concluded of them.
+    Nonsense,
     /// No rule of this severity is declared any more.
     Undeclared,
+}
+
+/// A rule that burns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Burning {
+    pub rule: Name,
+    /// For how long it must, before it tells.
+    pub pending_for: Duration,
+}
+
+impl Verdict {
+    /// What lacks for a verdict that could clear an alert, if it is that.
+    pub const fn missing(&self, freshness: Freshness) -> Option<Missing> {
+        match (freshness, self) {
+            (_, Self::Undeclared) => None,
+            (Freshness::Absurd, _) | (_, Self::Nonsense) => Some(Missing::Sense),
+            (Freshness::Stale, _) => Some(Missing::Ingest),
+            (Freshness::Fresh, Self::Unknown) => Some(Missing::Events),
+            (Freshness::Fresh, Self::Breach(_) | Self::Clear | Self::Between | Self::TooFew) => {
+                None
+            }
+        }
+    }
 }
 
 /// A short window is clear below this share of the factor, so that a rate around the factor does not
@@ -58,9 +89,8 @@ pub fn rule_status(
     };
     let rates = burn.burn_rates(window, short);
     let is_over = |rate: Option<BurnRate>| rate.is_some_and(|rate| rate.reaches(rule.factor));
-    // Under the guard the long window counts as not over: too few bad events to mean anything.
+    // Under the guard there are too few bad events to mean anything.
     let has_enough_bad = u64::try_from(long.bad()).unwrap_or(0) >= guard.bad_events;
-    let long_is_over = is_over(rates.long) && has_enough_bad;
     let status = |length: Duration, counts, rate: Option<BurnRate>| WindowStatus {
         secs: length.as_secs(),
         counts,
@@ -69,10 +99,13 @@ pub fn rule_status(
     RuleStatus {
         name: rule.name.clone(),
         severity: rule.severity,
+        pending_for: rule.pending_for,
         factor: rule.factor,
-        condition: match (long_is_over, is_over(rates.short)) {
+        condition: match (is_over(rates.long), is_over(rates.short)) {
+            (true, true) if !has_enough_bad => Condition::TooFew,
             (true, true) => Condition::Burning,
             (false, true) => Condition::Rising,
+            (true, false) if !has_enough_bad => Condition::Quiet,
             (true, false) => Condition::Recovering,
             (false, false) if long.total() <= 0 && short.total() <= 0 => Condition::NoData,
             (false, false) => Condition::Quiet,
@@ -98,22 +131,35 @@ pub fn verdict(
 ) -> Verdict {
     let rules = rules.iter().filter(|rule| rule.severity == severity);
     let limits = limits.iter().filter(|limit| limit.severity == severity);
-    let standings: Vec<(&Name, Standing)> = rules
-        .map(|rule| (&rule.name, standing(rule)))
-        .chain(limits.map(|limit| (&limit.name, limit.standing)))
+    let standings: Vec<(Burning, Standing)> = rules
+        .map(|rule| (burning(&rule.name, rule.pending_for), standing(rule)))
+        .chain(limits.map(|limit| (burning(&limit.name, limit.pending_for), limit.standing)))
         .collect();
     if standings.is_empty() {
         return Verdict::Undeclared;
     }
-    let over = standings.iter().find(|(_, at)| *at == Standing::Over);
-    if let Some((name, _)) = over {
-        return Verdict::Breach((*name).clone());
+    if freshness == Freshness::Absurd {
+        return Verdict::Nonsense;
     }
     let any = |wanted| standings.iter().any(|(_, at)| *at == wanted);
+    if any(Standing::Over) {
+        let over = standings
+            .into_iter()
+            .filter(|(_, at)| *at == Standing::Over);
+        return Verdict::Breach(over.map(|(rule, _)| rule).collect());
+    }
     match freshness {
         Freshness::Fresh if any(Standing::Near) => Verdict::Between,
+        Freshness::Fresh if any(Standing::TooFew) => Verdict::TooFew,
         Freshness::Fresh if any(Standing::Under) => Verdict::Clear,
-        Freshness::Fresh | Freshness::Stale => Verdict::Unknown,
+        Freshness::Fresh | Freshness::Stale | Freshness::Absurd => Verdict::Unknown,
+    }
+}
+
+fn burning(rule: &Name, pending_for: Duration) -> Burning {
+    Burning {
+        rule: rule.clone(),
+        pending_for,
     }
 }
 
@@ -121,6 +167,7 @@ pub fn verdict(
 fn standing(rule: &RuleStatus) -> Standing {
     match rule.short.burn_rate {
         _ if rule.condition == Condition::Burning => Standing::Over,
+        _ if rule.condition == Condition::TooFew => Standing::TooFew,
         Some(rate) if rate >= CLEAR_SHARE * rule.factor => Standing::Near,
         Some(_) => Standing::Under,
         None => Standing::Unknown,
@@ -158,6 +205,7 @@ mod tests {
             factor,
             long,
             short,
+            pending_for: Duration::ZERO,
         }
     }
 
@@ -191,8 +239,11 @@ mod tests {
         verdict(rules, &[], Severity::Page, Freshness::Fresh)
     }
 
-    fn breach(name: &str) -> Verdict {
-        Verdict::Breach(name.parse().unwrap())
+    fn breach(names: &[&str]) -> Verdict {
+        let burning = names
+            .iter()
+            .map(|name| burning(&name.parse().unwrap(), Duration::ZERO));
+        Verdict::Breach(burning.collect())
     }
 
     const NONE: EventCounts = EventCounts::ZERO;
@@ -210,19 +261,24 @@ mod tests {
     }
 
     #[test]
-    fn four_bad_events_are_held_back_by_a_guard_of_five() {
+    fn t06_four_bad_events_are_too_few_for_a_guard_of_five() {
         let with = |bad| rules([counts(5, bad), counts(5, bad)], [NONE, NONE]);
-        assert_eq!(with(4)[0].condition, Condition::Rising);
-        assert_eq!(page(&with(4)), Verdict::Between);
+        assert_eq!(with(4)[0].condition, Condition::TooFew);
+        assert_eq!(page(&with(4)), Verdict::TooFew);
+        let stale = verdict(&with(4), &[], Severity::Page, Freshness::Stale);
+        assert_eq!(stale, Verdict::Unknown);
         assert_eq!(with(5)[0].condition, Condition::Burning);
-        assert_eq!(page(&with(5)), breach("fast"));
+        assert_eq!(page(&with(5)), breach(&["fast"]));
     }
 
     #[test]
-    fn one_rule_that_burns_is_a_breach_and_the_first_gives_it_its_name() {
+    fn one_rule_that_burns_is_a_breach_and_all_that_do_are_named_in_their_order() {
         let (hot, cold) = (counts(100, 10), counts(100, 1));
-        assert_eq!(page(&rules([hot, hot], [hot, hot])), breach("fast"));
-        assert_eq!(page(&rules([cold, cold], [hot, hot])), breach("slow"));
+        assert_eq!(
+            page(&rules([hot, hot], [hot, hot])),
+            breach(&["fast", "slow"])
+        );
+        assert_eq!(page(&rules([cold, cold], [hot, hot])), breach(&["slow"]));
     }
 
     #[test]
@@ -238,7 +294,7 @@ mod tests {
         assert_eq!(short(90, 44), Verdict::Between);
         assert_eq!(short(89, 45), Verdict::Between);
         assert_eq!(short(99, 49), Verdict::Between);
-        assert_eq!(short(99, 50), breach("slow"));
+        assert_eq!(short(99, 50), breach(&["slow"]));
     }
 
     #[test]
@@ -260,7 +316,34 @@ mod tests {
         let stale = |rules: &[RuleStatus]| verdict(rules, &[], Severity::Page, Freshness::Stale);
         let (hot, good) = (counts(100, 50), counts(100, 0));
         assert_eq!(stale(&rules([hot, good], [hot, good])), Verdict::Unknown);
-        assert_eq!(stale(&rules([hot, hot], [good, good])), breach("fast"));
+        assert_eq!(stale(&rules([hot, hot], [good, good])), breach(&["fast"]));
+    }
+
+    #[test]
+    fn counts_that_cannot_be_true_are_neither_a_breach_nor_clear() {
+        let (hot, good) = (counts(100, 50), counts(100, 0));
+        for rules in [
+            rules([hot, hot], [hot, hot]),
+            rules([good, good], [good, good]),
+        ] {
+            let verdict = verdict(&rules, &[], Severity::Page, Freshness::Absurd);
+            assert_eq!(verdict, Verdict::Nonsense);
+            assert_eq!(verdict.missing(Freshness::Absurd), Some(Missing::Sense));
+        }
+    }
+
+    #[test]
+    fn what_lacks_is_events_or_all_of_ingest() {
+        assert_eq!(
+            Verdict::Unknown.missing(Freshness::Fresh),
+            Some(Missing::Events)
+        );
+        assert_eq!(
+            breach(&["fast"]).missing(Freshness::Stale),
+            Some(Missing::Ingest)
+        );
+        assert_eq!(Verdict::TooFew.missing(Freshness::Fresh), None);
+        assert_eq!(Verdict::Undeclared.missing(Freshness::Stale), None);
     }
 
     #[test]
@@ -285,6 +368,7 @@ mod tests {
             name: "limit".parse().unwrap(),
             severity: Severity::Page,
             limit: Limit::BudgetSpent { over: 0.9 },
+            pending_for: Duration::ZERO,
         };
         let numbers = Numbers {
             burn: &burn,
@@ -306,12 +390,12 @@ mod tests {
         };
         let (cold, none) = (counts(100, 1), rules([NONE, NONE], [NONE, NONE]));
         let calm = rules([cold, cold], [cold, cold]);
-        assert_eq!(page(&calm, Standing::Over), breach("limit"));
+        assert_eq!(page(&calm, Standing::Over), breach(&["limit"]));
         assert_eq!(page(&calm, Standing::Near), Verdict::Between);
         assert_eq!(page(&calm, Standing::Unknown), Verdict::Clear);
         assert_eq!(page(&none, Standing::Under), Verdict::Clear);
         assert_eq!(page(&none, Standing::Unknown), Verdict::Unknown);
-        assert_eq!(page(&[], Standing::Over), breach("limit"));
+        assert_eq!(page(&[], Standing::Over), breach(&["limit"]));
     }
 
     /// The verdict after each minute of a day at 1,000 events a minute, by one rule of 14.4 times an
@@ -345,11 +429,11 @@ mod tests {
         let verdicts = minute_by_minute(|minute| i64::from((100..110).contains(&minute)) * 150);
         let fired = verdicts
             .iter()
-            .position(|verdict| *verdict == breach("fast"));
+            .position(|verdict| *verdict == breach(&["fast"]));
         assert_eq!(fired, Some(106));
         let burned = verdicts
             .iter()
-            .rposition(|verdict| *verdict == breach("fast"));
+            .rposition(|verdict| *verdict == breach(&["fast"]));
         assert_eq!(burned, Some(114));
         assert_eq!(verdicts[105], Verdict::Between);
         assert_eq!(verdicts[115], Verdict::Clear);
@@ -360,11 +444,13 @@ mod tests {
     fn an_outage_fires_within_its_first_minute_and_an_error_rate_below_the_factor_never_does() {
         let outage = minute_by_minute(|minute| i64::from(minute >= 100) * 1_000);
         assert_eq!(
-            outage.iter().position(|verdict| *verdict == breach("fast")),
+            outage
+                .iter()
+                .position(|verdict| *verdict == breach(&["fast"])),
             Some(101)
         );
         let below = minute_by_minute(|minute| i64::from(minute >= 100) * 14);
-        assert!(!below.contains(&breach("fast")));
+        assert!(!below.contains(&breach(&["fast"])));
         assert_eq!(below[1_000], Verdict::Between);
     }
 

@@ -85,6 +85,16 @@ impl EventCounts {
             && self.unseen_bad == 0
     }
 
+    /// Whether there can be such events: of no outcome fewer than none.
+    pub const fn is_possible(&self) -> bool {
+        self.good >= 0
+            && self.late >= 0
+            && self.failed >= 0
+            && self.timeout >= 0
+            && self.unseen_good >= 0
+            && self.unseen_bad >= 0
+    }
+
     /// The same events if each of them stands for so many.
     #[must_use]
     pub const fn standing_for(self, weight: Option<Weight>) -> Self {

@@ -1,84 +1,66 @@
-//! When an alert of a group would add nothing to the alert of its SLO.
+//! When an alert would add nothing to another one.
 //!
-//! If everything burns, so does nearly every group: a hundred pages would say what one page has said
-//! already. So a group's alert does not begin while the SLO's own fires at the same severity or a
-//! higher one, as Alertmanager's inhibition has it. It is shown as held back meanwhile. What burns on
-//! after the SLO's alert has ended begins then, with the numbers of that moment; what had begun before
-//! goes on, and ends, as if there were no other.
+//! While the page of an SLO fires its ticket says nothing new, and if everything burns nearly every
+//! group does too: a hundred pages would say what one page has said already. So the alert is recorded
+//! and shown as held back, but nobody is told of it, as Alertmanager's inhibition has it. What burns
+//! on after the other has ended is told then, with the numbers of that moment; who had been told
+//! before that hears of the end in any case.
 
-use super::{
-    alert::Alert,
-    condition::Verdict,
-    definition::Severity,
-    status::{AlertState, AlertStatus},
-};
+use super::{definition::Severity, status::AlertStatus};
 
-/// Whether `alert` of a group, of which `verdict` is seen, is held back by the alerts of its SLO.
-pub fn is_held_back(
-    (alert, severity): (&Alert, Severity),
-    verdict: &Verdict,
+/// The severity of the alert that makes telling of another superfluous, if one fires: of the same SLO
+/// or group (`own`) a more severe one; of the SLO that a group belongs to one that is no less severe.
+pub fn inhibitor(
+    severity: Severity,
+    own: &[AlertStatus],
     of_slo: &[AlertStatus],
-) -> bool {
-    let would_fire = alert.episode().is_none() && matches!(verdict, Verdict::Breach(_));
-    let mut fires = of_slo
-        .iter()
-        .filter(|of_slo| of_slo.state != AlertState::Inactive);
-    would_fire && fires.any(|of_slo| of_slo.severity >= severity)
+) -> Option<Severity> {
+    let own = own.iter().filter(|own| own.severity > severity);
+    let of_slo = of_slo.iter().filter(|of_slo| of_slo.severity >= severity);
+    own.chain(of_slo)
+        .filter(|other| other.state.fires())
+        .map(|other| other.severity)
+        .max()
 }
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
     use crate::domain::{
-        alert::{Episode, Phase},
+        status::{AlertProgress, AlertState},
         time::Timestamp,
     };
 
-    fn of_slo(severity: Severity, state: AlertState) -> AlertStatus {
+    fn alert(severity: Severity, state: AlertState) -> AlertStatus {
         AlertStatus {
             severity,
             state,
             since: Timestamp::UNIX_EPOCH,
             rule: None,
+            progress: AlertProgress::default(),
         }
     }
 
-    fn breach() -> Verdict {
-        Verdict::Breach("fast-burn".parse().unwrap())
-    }
-
     #[test]
-    fn an_alert_is_held_back_by_one_at_least_as_severe() {
-        use AlertState::{Firing, Inactive, Recovering};
+    fn a_group_is_held_back_by_an_alert_of_its_slo_at_least_as_severe() {
+        use AlertState::{Firing, Inactive, Pending, Recovering};
         use Severity::{Page, Ticket};
-        let quiet = Alert::new(Timestamp::UNIX_EPOCH);
-        let held = |severity, of: Severity, state| {
-            is_held_back((&quiet, severity), &breach(), &[of_slo(of, state)])
-        };
-        assert!(held(Page, Page, Firing) && held(Ticket, Page, Firing));
-        assert!(held(Ticket, Ticket, Recovering));
-        assert!(!held(Page, Ticket, Firing));
-        assert!(!held(Page, Page, Inactive));
+        let held = |severity, of: Severity, state| inhibitor(severity, &[], &[alert(of, state)]);
+        assert_eq!(held(Page, Page, Firing), Some(Page));
+        assert_eq!(held(Ticket, Page, Firing), Some(Page));
+        assert_eq!(held(Ticket, Ticket, Recovering), Some(Ticket));
+        assert_eq!(held(Page, Ticket, Firing), None);
+        assert_eq!(held(Page, Page, Inactive), None);
+        assert_eq!(held(Page, Page, Pending), None);
     }
 
     #[test]
-    fn what_goes_on_already_or_does_not_burn_is_not_held_back() {
-        let episode = Episode {
-            id: Uuid::nil(),
-            rule: "fast-burn".parse().unwrap(),
-            fired_at: Timestamp::UNIX_EPOCH,
-        };
-        let firing = Alert {
-            version: 1,
-            phase: Phase::Firing(episode),
-        };
-        let quiet = Alert::new(Timestamp::UNIX_EPOCH);
-        let paging = [of_slo(Severity::Page, AlertState::Firing)];
-        assert!(!is_held_back((&firing, Severity::Page), &breach(), &paging));
-        for verdict in [Verdict::Clear, Verdict::Between, Verdict::Undeclared] {
-            assert!(!is_held_back((&quiet, Severity::Page), &verdict, &paging));
-        }
+    fn a_ticket_is_held_back_by_its_own_page_and_nothing_by_itself() {
+        use AlertState::Firing;
+        use Severity::{Page, Ticket};
+        let own = [alert(Page, Firing), alert(Ticket, Firing)];
+        assert_eq!(inhibitor(Ticket, &own, &[]), Some(Page));
+        assert_eq!(inhibitor(Page, &own, &[]), None);
+        assert_eq!(inhibitor(Ticket, &own[1..], &[]), None);
     }
 }

@@ -5,13 +5,15 @@ use std::{collections::BTreeSet, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    alert::Rhythm,
     burn_rate::{BurnContext, BurnRate, PeriodSoFar, Window},
     condition::{self, CountsByLength, Freshness},
     counts::EventCounts,
     customers::CustomerTotal,
-    definition::{Limit, LimitRule, Severity, Slo},
+    definition::{Limit, LimitRule, Severity, Slo, whole_seconds},
     limit::{self, CustomersByLength, LimitStatus, Numbers},
     names::Name,
+    suppression::Suppression,
     time::{TimeRange, Timestamp},
 };
 
@@ -48,9 +50,9 @@ pub struct SloStatus {
     pub overdue: i64,
     /// Distinct customers with a bad event in the last hour; `None` where the SLO names none.
     pub customers_affected: Option<i64>,
-    /// Of a group: severities whose alert does not begin because the whole SLO's fires.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub held_back: Vec<Severity>,
+    /// Ticks in a row that have come in time, up to two.
+    #[serde(default = "settled")]
+    pub steady_ticks: u8,
     /// Customers with any event in the hours that the last hour touches; `None` where nobody is
     /// affected.
     #[serde(default)]
@@ -89,6 +91,9 @@ pub struct RuleStatus {
     pub name: Name,
     pub severity: Severity,
     pub factor: f64,
+    /// For how long it must burn before people are told.
+    #[serde(default, rename = "for_seconds", with = "whole_seconds")]
+    pub pending_for: Duration,
     pub long: WindowStatus,
     pub short: WindowStatus,
     pub condition: Condition,
@@ -112,6 +117,8 @@ pub enum Condition {
     Rising,
     /// Only the long window.
     Recovering,
+    /// Both windows at or over the factor, but too few bad events to tell anything.
+    TooFew,
     Quiet,
     /// Neither window has an event.
     NoData,
@@ -124,6 +131,20 @@ pub struct AlertStatus {
     pub since: Timestamp,
     /// The rule that made it fire.
     pub rule: Option<Name>,
+    #[serde(flatten)]
+    pub progress: AlertProgress,
+}
+
+/// How an alert that fires goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AlertProgress {
+    /// How often it burned again while it seemed to recover.
+    pub flaps: u32,
+    /// Since when nothing is known that a verdict could be made of.
+    pub data_stale_since: Option<Timestamp>,
+    /// What has kept something of it from people.
+    pub muted: Option<Suppression>,
 }
 
 /// Where the alert of one SLO and severity is in its life.
@@ -131,9 +152,21 @@ pub struct AlertStatus {
 #[serde(rename_all = "snake_case")]
 pub enum AlertState {
     Inactive,
+    /// A rule burns that must do so for a while before people are told.
+    Pending,
     Firing,
     /// Firing, but no rule burns; resolves if it stays so.
     Recovering,
+}
+
+impl AlertState {
+    /// Whether people are, or would be, told that it fires.
+    pub const fn fires(self) -> bool {
+        match self {
+            Self::Firing | Self::Recovering => true,
+            Self::Inactive | Self::Pending => false,
+        }
+    }
 }
 
 /// The look-back that the numbers "now" are taken over.
@@ -182,6 +215,26 @@ pub fn look_backs(slo: &Slo) -> BTreeSet<Duration> {
 }
 
 impl Measured {
+    /// The same, marked as what no alert may fire or resolve on if it cannot be true: after a mistake of
+    /// ours, or of whoever restored the database.
+    #[must_use]
+    pub fn or_absurd(self) -> Self {
+        let counts = self.counts.values().chain([&self.in_period]);
+        let customers = self.customers.values();
+        let is_absurd = counts.into_iter().any(|counts| !counts.is_possible())
+            || customers
+                .chain([&self.customers_affected])
+                .any(|hurt| *hurt < 0);
+        Self {
+            freshness: if is_absurd {
+                Freshness::Absurd
+            } else {
+                self.freshness
+            },
+            ..self
+        }
+    }
+
     pub fn counted(&self, length: Duration) -> EventCounts {
         self.counts.get(&length).copied().unwrap_or_default()
     }
@@ -296,23 +349,27 @@ impl SloStatus {
             in_flight: measured.in_flight,
             overdue: measured.overdue,
             customers_affected: slo.customer.as_ref().map(|_| measured.customers_affected),
-            held_back: Vec::new(),
+            steady_ticks: settled(),
             customers_total: slo.customer.as_ref().and(measured.customers_total),
         }
     }
 
-    /// The same of a group whose alerts of these severities are held back: they burn all the same.
+    /// The same, evaluated in this rhythm.
     #[must_use]
-    pub fn holding_back(mut self, severities: Vec<Severity>) -> Self {
-        for severity in &severities {
-            self.state = self.state.min(match severity {
-                Severity::Page => SloState::Paging,
-                Severity::Ticket => SloState::Ticket,
-            });
-        }
-        self.held_back = severities;
+    pub const fn in_rhythm(mut self, rhythm: Rhythm) -> Self {
+        self.steady_ticks = rhythm.steady_ticks;
         self
     }
+}
+
+/// What was evaluated before rhythm was kept had been so without a gap.
+const fn settled() -> u8 {
+    Rhythm::first(Timestamp::UNIX_EPOCH).steady_ticks
+}
+
+/// One that burns and yet has not fired waits until it has done so for a while.
+fn is_rising(rule: &RuleStatus) -> bool {
+    matches!(rule.condition, Condition::Rising | Condition::Burning)
 }
 
 /// The worst that holds, in the order of [`SloState`].
@@ -325,7 +382,7 @@ fn slo_state(burn: &BurnContext, rules: &[RuleStatus], alerts: &[AlertStatus]) -
         SloState::Paging
     } else if fires(Severity::Ticket) {
         SloState::Ticket
-    } else if rules.iter().any(|rule| rule.condition == Condition::Rising) {
+    } else if rules.iter().any(is_rising) {
         SloState::Rising
     } else if alerts
         .iter()
@@ -366,6 +423,7 @@ mod tests {
                     factor: 13.44,
                     long: LAST_HOUR,
                     short: Duration::from_mins(5),
+                    pending_for: Duration::ZERO,
                 }],
                 ..Alerting::default()
             },
@@ -408,6 +466,7 @@ mod tests {
             state,
             since: measured.at,
             rule: None,
+            progress: AlertProgress::default(),
         });
         let rules = measured.rule_statuses(&slo);
         SloStatus::new(&slo, measured, rules, alerts.collect())

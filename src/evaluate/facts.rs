@@ -13,11 +13,12 @@ use crate::{
         limit::LimitStatus,
         names::{Name, SloId},
         notification::{
-            EpisodeEnd, EpisodeSummary, Facts, SlowestStage, TransitionKind, WindowFacts,
-            WorstWorkflow,
+            Development, EpisodeEnd, EpisodeSummary, Facts, Missing, SlowestStage, TransitionKind,
+            WindowFacts, WorstWorkflow,
         },
         stages::{StageMean, WhereTimeGoes},
         status::{RuleStatus, RuleStatuses, WindowStatus},
+        suppression::Suppression,
         time::{Resolution, TimeRange},
     },
     store::{AlertTransition, StoreError, Tx, WorkflowRecord},
@@ -41,34 +42,124 @@ pub(super) struct Occasion<'a> {
 pub(super) struct Notice {
     pub(super) facts: Facts,
     pub(super) targets: Vec<Name>,
+    /// Why there are none.
+    pub(super) suppression: Option<Suppression>,
+}
+
+impl Notice {
+    fn of_beginning(facts: Facts, targets: Vec<Name>, suppression: Option<Suppression>) -> Self {
+        let targets = match suppression {
+            Some(_) => Vec::new(),
+            None => targets,
+        };
+        Self {
+            facts,
+            targets,
+            suppression,
+        }
+    }
 }
 
 impl Occasion<'_> {
-    /// Who is told that an alert fired stands in the definition. That it resolved is told to exactly
-    /// those who were told that it fired, whatever the definition says by now: a target that has
-    /// opened an incident must hear of its end, and one that has not has nothing to close.
+    /// Who is told that an alert fired stands in the definition. What becomes of it is told to exactly
+    /// those who were told that it fires, whatever the definition says by now: a target that has opened
+    /// an incident must hear of its end, and one that has not has nothing to close. What was kept quiet
+    /// is told as a beginning once it may be.
     ///
-    /// `None` if there is nothing to tell: nobody has heard of the beginning.
+    /// `None` if there is nothing to tell: nothing is known of the beginning.
     pub(super) async fn notice(&self, tx: &mut Tx<'_>) -> Result<Option<Notice>, StoreError> {
+        let suppression = self.transition.suppression;
         match (self.transition.change, self.assessment) {
             (Change::Fired, Some(of)) => {
-                let targets = match self.severity {
-                    Severity::Page => of.slo.notify.page.clone(),
-                    Severity::Ticket => of.slo.notify.ticket.clone(),
-                };
                 let facts = self.live_facts(tx, of).await?;
-                Ok(facts.map(|facts| Notice { facts, targets }))
+                Ok(facts.map(|facts| Notice::of_beginning(facts, self.declared(of), suppression)))
             }
             (Change::Fired, None) => Ok(None),
-            (Change::Resolved(end), _) => {
-                let episode = self.transition.episode.id;
-                let opening = tx.episode_opening(self.slo, self.severity, episode).await?;
-                match opening {
-                    Some(opening) => self.notice_of_end(tx, &opening, end).await.map(Some),
-                    None => Ok(None),
+            (Change::Developed(development), of) => {
+                let Some(opening) = self.opening(tx).await? else {
+                    return Ok(None);
+                };
+                let facts = self
+                    .facts_of_development(tx, &opening, development, of)
+                    .await?;
+                let mut targets = self.told_so_far(tx).await?;
+                if let (Development::Unmuted { .. }, Some(of)) = (development, of) {
+                    targets.extend(self.declared(of));
                 }
+                Ok(Some(Notice::of_beginning(facts, targets, suppression)))
             }
+            (Change::Resolved(end), _) => match self.opening(tx).await? {
+                Some(opening) => self.notice_of_end(tx, &opening, end).await.map(Some),
+                None => Ok(None),
+            },
         }
+    }
+
+    async fn opening(&self, tx: &mut Tx<'_>) -> Result<Option<AlertTransition>, StoreError> {
+        let episode = self.transition.episode.id;
+        tx.episode_opening(self.slo, self.severity, episode).await
+    }
+
+    fn declared(&self, of: &Assessment<'_>) -> Vec<Name> {
+        match self.severity {
+            Severity::Page => of.slo.notify.page.clone(),
+            Severity::Ticket => of.slo.notify.ticket.clone(),
+        }
+    }
+
+    /// Who has heard, or is to hear, that the alert fires.
+    async fn told_so_far(&self, tx: &mut Tx<'_>) -> Result<Vec<Name>, StoreError> {
+        let episode = self.transition.episode.id;
+        tx.targets_told(self.slo, self.severity, episode).await
+    }
+
+    async fn facts_of_development(
+        &self,
+        tx: &mut Tx<'_>,
+        opening: &AlertTransition,
+        development: Development,
+        assessment: Option<&Assessment<'_>>,
+    ) -> Result<Facts, StoreError> {
+        let live = match assessment {
+            Some(of) => self.live_facts(tx, of).await?,
+            None => None,
+        };
+        // What is known last is what was told first if all windows are empty by now.
+        let known = live.filter(|live| live.long.counts.total() > 0);
+        Ok(Facts {
+            kind: development.kind(),
+            version: self.transition.version,
+            evaluated_at: self.transition.at,
+            fired_at: Some(self.transition.episode.fired_at),
+            first_bad_at: opening.facts.first_bad_at,
+            development: Some(self.dated(tx, development).await?),
+            ..known.unwrap_or_else(|| opening.facts.clone())
+        })
+    }
+
+    /// Until when something was heard is told by when it happened, not by when it was missed.
+    async fn dated(
+        &self,
+        tx: &mut Tx<'_>,
+        development: Development,
+    ) -> Result<Development, StoreError> {
+        Ok(match development {
+            Development::DataStopped {
+                heard_until,
+                missing: Missing::Events,
+            } => Development::DataStopped {
+                heard_until: tx.last_event_minute(self.slo).await?.or(heard_until),
+                missing: Missing::Events,
+            },
+            Development::DataStopped {
+                heard_until,
+                missing: Missing::Ingest,
+            } => Development::DataStopped {
+                heard_until: tx.ingest_healthy_until().await?.or(heard_until),
+                missing: Missing::Ingest,
+            },
+            other => other,
+        })
     }
 
     async fn notice_of_end(
@@ -91,11 +182,12 @@ impl Occasion<'_> {
             episode_summary: Some(summary),
             ..live.unwrap_or_else(|| opening.facts.clone())
         };
-        let told = tx.deliveries_of(&[opening.id]).await?;
-        let targets = told.into_values().flatten().map(|delivery| delivery.target);
+        let targets = self.told_so_far(tx).await?;
+        let unheard = targets.is_empty();
         Ok(Notice {
             facts,
-            targets: targets.collect(),
+            targets,
+            suppression: self.transition.suppression.filter(|_| unheard),
         })
     }
 
@@ -120,6 +212,7 @@ impl Occasion<'_> {
             fired_at,
             resolved_at: self.transition.at,
             ended_by,
+            flaps: self.transition.episode.flaps,
             counts,
             customers_affected: match opening.customers_affected {
                 Some(_) => Some(self.customers_hurt(tx, range).await?.0),

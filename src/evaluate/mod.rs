@@ -23,14 +23,15 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        alert::{self, Alert, Change, Observation, Transition},
-        condition::{self, Verdict},
+        alert::{self, Alert, Beat, Change, Hurt, Observation, Rhythm, Transition},
+        condition::{self, Freshness, Verdict},
         definition::{Catalog, Severity, Slo},
         delivery::alert_key,
         group::Group,
         inhibition,
         names::SloId,
         status::{AlertStatus, Measured, RuleStatuses, SloStatus},
+        suppression::Suppression,
         time::Timestamp,
     },
     failpoint::{self, Step as Failpoint},
@@ -61,8 +62,15 @@ pub struct Evaluator {
 pub struct EvaluationReport {
     /// SLOs that it was this replica's turn to evaluate.
     pub evaluated: usize,
+    /// Alerts that began to fire, held back or not.
     pub fired: usize,
     pub resolved: usize,
+    /// What else became of alerts that fire.
+    pub developed: usize,
+    /// SLOs whose counts cannot be true.
+    pub nonsense: usize,
+    /// SLOs that had been evaluated at a later time already: nothing was concluded.
+    pub backwards: usize,
     /// Alerts that another replica had changed meanwhile; what was concluded of them is dropped.
     pub lost_races: usize,
 }
@@ -166,14 +174,21 @@ impl Evaluator {
             }
         });
         report.evaluated += 1;
-        let (mut alerts, mut held_back) = (Vec::new(), Vec::new());
+        let (rhythm, beat) = reading.rhythm(subject.due.id);
+        report.note(subject, assessment.as_ref(), beat);
+        let mut alerts = Vec::new();
         for severity in SEVERITIES {
             let Some(seen) = reading.alerts.get(&(subject.due.id, severity)) else {
                 continue;
             };
-            let (step, is_held_back) =
-                next_step(subject, severity, seen, (assessment.as_ref(), reading));
-            held_back.extend(is_held_back.then_some(severity));
+            let moment = Moment {
+                subject,
+                assessment: assessment.as_ref(),
+                reading,
+                rhythm,
+                own: &alerts,
+            };
+            let step = moment.next_step(severity, seen);
             if step.next != *seen && !self.take(&step, assessment.as_ref()).await? {
                 report.lost_races += 1;
                 return Ok(None);
@@ -183,7 +198,7 @@ impl Evaluator {
         }
         Ok(assessment.map(|of| {
             alerts.retain(|alert| of.slo.alerting.declares(alert.severity));
-            SloStatus::new(of.slo, &of.measured, of.rules, alerts).holding_back(held_back)
+            SloStatus::new(of.slo, &of.measured, of.rules, alerts).in_rhythm(rhythm)
         }))
     }
 
@@ -220,7 +235,7 @@ impl Evaluator {
                 slo: step.slo,
                 at: transition.at,
                 facts: notice.facts,
-                suppression: None,
+                suppression: notice.suppression,
             };
             tx.insert_transition(&told).await?;
             let news = News {
@@ -254,38 +269,68 @@ fn alerts_of(subject: &Subject, status: Option<&SloStatus>, reading: &Reading) -
     read.collect()
 }
 
-/// And whether the alert is held back.
-fn next_step<'a>(
-    subject: &Subject,
-    severity: Severity,
-    seen: &'a Alert,
-    (assessment, reading): (Option<&Assessment<'_>>, &Reading),
-) -> (Step<'a>, bool) {
-    let mut verdict = assessment.map_or(Verdict::Undeclared, |of| {
-        let RuleStatuses { rules, limits } = &of.rules;
-        condition::verdict(rules, limits, severity, reading.freshness)
-    });
-    let is_held_back = subject.due.group.is_some()
-        && inhibition::is_held_back((seen, severity), &verdict, &reading.of_slo);
-    if is_held_back {
-        verdict = Verdict::Between;
+/// What one step of an alert is taken on.
+struct Moment<'a> {
+    subject: &'a Subject,
+    assessment: Option<&'a Assessment<'a>>,
+    reading: &'a Reading,
+    rhythm: Rhythm,
+    /// More severe alerts of the same SLO, after this evaluation.
+    own: &'a [AlertStatus],
+}
+
+impl Moment<'_> {
+    fn next_step<'a>(&self, severity: Severity, seen: &'a Alert) -> Step<'a> {
+        let observation = self.observation(severity);
+        let resolve_after = self
+            .assessment
+            .map_or(Duration::ZERO, |of| of.slo.alerting.resolve_after);
+        let (next, transition) = alert::step(seen.clone(), &observation, resolve_after);
+        Step {
+            slo: self.subject.due.id,
+            severity,
+            seen,
+            next,
+            transition,
+        }
     }
-    let observation = Observation {
-        at: reading.now,
-        verdict,
-        continuity: reading.continuity(subject.due.id),
-        new_episode: Uuid::now_v7(),
-    };
-    let resolve_after = assessment.map_or(Duration::ZERO, |of| of.slo.alerting.resolve_after);
-    let (next, transition) = alert::step(seen.clone(), &observation, resolve_after);
-    let step = Step {
-        slo: subject.due.id,
-        severity,
-        seen,
-        next,
-        transition,
-    };
-    (step, is_held_back)
+
+    fn observation(&self, severity: Severity) -> Observation {
+        let freshness = self
+            .assessment
+            .map_or(self.reading.freshness, |of| of.measured.freshness);
+        let verdict = self.assessment.map_or(Verdict::Undeclared, |of| {
+            let RuleStatuses { rules, limits } = &of.rules;
+            condition::verdict(rules, limits, severity, freshness)
+        });
+        let of_slo = match self.subject.due.group {
+            Some(_) => self.reading.of_slo.as_slice(),
+            None => &[],
+        };
+        let inhibitor = inhibition::inhibitor(severity, self.own, of_slo);
+        Observation {
+            at: self.reading.now,
+            missing: verdict.missing(freshness),
+            verdict,
+            continuity: self.rhythm.continuity(),
+            hurt: self.assessment.map_or_else(Hurt::default, Assessment::hurt),
+            muted: inhibitor.map(|by| Suppression::Inhibited { by }),
+            new_episode: Uuid::now_v7(),
+        }
+    }
+}
+
+impl Assessment<'_> {
+    fn hurt(&self) -> Hurt {
+        let left = self.measured.burn_context(self.slo).budget_remaining();
+        Hurt {
+            customers: match self.slo.customer {
+                Some(_) => self.measured.customers_affected,
+                None => 0,
+            },
+            budget_spent: left.is_some_and(|left| left <= 0.0),
+        }
+    }
 }
 
 impl EvaluationReport {
@@ -293,8 +338,29 @@ impl EvaluationReport {
         if let Some(told) = transition {
             match told.change {
                 Change::Fired => self.fired += 1,
+                Change::Developed(_) => self.developed += 1,
                 Change::Resolved(_) => self.resolved += 1,
             }
+        }
+    }
+
+    /// What keeps an SLO's alerts where they are.
+    fn note(&mut self, subject: &Subject, assessment: Option<&Assessment<'_>>, beat: Beat) {
+        let slo = &subject.due.name;
+        if beat == Beat::Backwards {
+            self.backwards += 1;
+            tracing::warn!(
+                slo.name = %slo,
+                "`{slo}` has been evaluated at a later time already: a clock was set back, or those \
+                 of two replicas disagree"
+            );
+        }
+        if assessment.is_some_and(|of| of.measured.freshness == Freshness::Absurd) {
+            self.nonsense += 1;
+            tracing::error!(
+                slo.name = %slo,
+                "the counts of `{slo}` cannot be true: its alerts stay as they are"
+            );
         }
     }
 }

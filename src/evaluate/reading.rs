@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{Evaluator, SEVERITIES, Subject};
 use crate::{
     domain::{
-        alert::{Alert, Continuity},
+        alert::{Alert, Beat, Rhythm},
         condition::{CountsByLength, Freshness},
         counts::EventCounts,
         definition::{Limit, Severity},
@@ -34,7 +34,7 @@ pub(super) struct Reading {
     open: BTreeMap<SloId, OpenWorkflows>,
     customers: BTreeMap<SloId, CustomersHurt>,
     customers_by_length: BTreeMap<SloId, CustomersByLength>,
-    last_evaluations: BTreeMap<SloId, Timestamp>,
+    rhythms: BTreeMap<SloId, Rhythm>,
     longest_pause: Duration,
 }
 
@@ -56,7 +56,7 @@ impl Evaluator {
         let ids: Vec<SloId> = subjects.iter().map(|subject| subject.due.id).collect();
         let mut tx = self.store.begin("read what alerts depend on").await?;
         let alerts = read_alerts(&mut tx, subjects, now).await?;
-        let last_evaluations = tx.last_evaluations(&ids).await?;
+        let rhythms = tx.rhythms(&ids).await?;
         let reading = Reading {
             now,
             alerts,
@@ -73,7 +73,7 @@ impl Evaluator {
                 .customers_hurt(&with_customers(subjects, whole_minutes(now, LAST_HOUR)))
                 .await?,
             customers_by_length: read_customers(&mut tx, subjects, now).await?,
-            last_evaluations,
+            rhythms,
             longest_pause: LEAST_GAP.max(self.settings.interval * 3),
         };
         tx.commit().await?;
@@ -100,22 +100,15 @@ impl Reading {
             customers: self.customers_by_length.remove(&id).unwrap_or_default(),
             freshness: self.freshness,
         }
+        .or_absurd()
     }
 
-    pub(super) fn continuity(&self, slo: SloId) -> Continuity {
-        let is_recent = self.last_evaluations.get(&slo).is_some_and(|last| {
-            last.micros_since(self.now).unsigned_abs() <= micros(self.longest_pause)
-        });
-        if is_recent {
-            Continuity::Continuous
-        } else {
-            Continuity::AfterGap
-        }
+    /// How this tick follows the last one of the SLO.
+    pub(super) fn rhythm(&self, slo: SloId) -> (Rhythm, Beat) {
+        let first = (Rhythm::first(self.now), Beat::InTime);
+        let last = self.rhythms.get(&slo);
+        last.map_or(first, |last| last.next(self.now, self.longest_pause))
     }
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The look-back of `length` as the counts have it: widened to whole minutes.

@@ -6,13 +6,15 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, types::Json};
 use uuid::Uuid;
 
-use super::{StoreError, Tx};
+use super::{
+    StoreError, Tx,
+    alert_rows::{AlertRow, clear, state_text, waits},
+};
 use crate::domain::{
-    alert::{Alert, Episode, Phase},
+    alert::Alert,
     definition::Severity,
     names::{Name, SloId},
     notification::Facts,
-    status::AlertState,
     suppression::Suppression,
     time::Timestamp,
 };
@@ -38,7 +40,8 @@ impl Tx<'_> {
         let ids: Vec<i32> = slos.iter().map(|slo| slo.0).collect();
         let rows: Vec<AlertRow> = sqlx::query_as(
             "-- alerts.read
-             select slo_id, severity, state, version, episode, since, clear_since, rule
+             select slo_id, severity, state, version, episode, since, rule, waits, clear_us,
+                 counted_until, flap_count, stale_since, muted, told
              from alerts where slo_id = any ($1)",
         )
         .bind(ids)
@@ -88,14 +91,13 @@ impl Tx<'_> {
         next: &Alert,
     ) -> Result<bool, StoreError> {
         let status = next.to_status(severity);
-        let clear_since = match next.phase {
-            Phase::Recovering { clear_since, .. } => Some(clear_since),
-            Phase::Inactive { .. } | Phase::Firing(_) => None,
-        };
+        let (clear, episode) = (clear(&next.phase), next.episode());
         let swapped = sqlx::query(
             "-- alerts.swap
              update alerts
-             set state = $4, version = $5, episode = $6, since = $7, clear_since = $8, rule = $9
+             set state = $4, version = $5, episode = $6, since = $7, rule = $8, waits = $9,
+                 clear_us = $10, counted_until = $11, flap_count = $12, stale_since = $13,
+                 muted = $14, told = $15
              where slo_id = $1 and severity = $2 and version = $3",
         )
         .bind(slo.0)
@@ -103,10 +105,16 @@ impl Tx<'_> {
         .bind(seen)
         .bind(state_text(status.state))
         .bind(next.version)
-        .bind(next.episode().map(|episode| episode.id))
+        .bind(episode.map(|episode| episode.id))
         .bind(status.since.to_chrono())
-        .bind(clear_since.map(Timestamp::to_chrono))
         .bind(status.rule.as_ref().map(Name::as_str))
+        .bind(waits(&next.phase).map(Json))
+        .bind(clear.map(|(counted, _)| counted))
+        .bind(clear.map(|(_, until)| until.to_chrono()))
+        .bind(i32::try_from(status.progress.flaps).unwrap_or(i32::MAX))
+        .bind(status.progress.data_stale_since.map(Timestamp::to_chrono))
+        .bind(status.progress.muted.map(Json))
+        .bind(episode.map(|episode| Json(episode.told)))
         .execute(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
@@ -162,6 +170,29 @@ impl Tx<'_> {
         Ok(row.map(AlertTransition::from))
     }
 
+    /// Who was, or is to be, told that an episode fires.
+    pub async fn targets_told(
+        &mut self,
+        slo: SloId,
+        severity: Severity,
+        episode: Uuid,
+    ) -> Result<Vec<Name>, StoreError> {
+        let targets: Vec<String> = sqlx::query_scalar(
+            "-- alert_transitions.targets_told
+             select distinct d.target from alert_transitions t
+             join deliveries d on d.transition_id = t.id
+             where t.slo_id = $1 and t.severity = $2 and t.episode = $3 and t.kind <> 'resolved'
+             order by d.target",
+        )
+        .bind(slo.0)
+        .bind(severity.as_str())
+        .bind(episode)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        targets.iter().map(|target| self.name(target)).collect()
+    }
+
     /// Transitions since `from`, newest first: of one SLO, or (`None`) of all.
     pub async fn transitions(
         &mut self,
@@ -185,14 +216,6 @@ impl Tx<'_> {
     }
 }
 
-const fn state_text(state: AlertState) -> &'static str {
-    match state {
-        AlertState::Inactive => "inactive",
-        AlertState::Firing => "firing",
-        AlertState::Recovering => "recovering",
-    }
-}
-
 #[derive(FromRow)]
 struct TransitionRow {
     id: Uuid,
@@ -211,66 +234,5 @@ impl From<TransitionRow> for AlertTransition {
             facts: row.facts.0,
             suppression: row.suppression.map(|kept| kept.0),
         }
-    }
-}
-
-#[derive(FromRow)]
-struct AlertRow {
-    slo_id: i32,
-    severity: String,
-    state: String,
-    version: i64,
-    episode: Option<Uuid>,
-    since: DateTime<Utc>,
-    clear_since: Option<DateTime<Utc>>,
-    rule: Option<String>,
-}
-
-impl AlertRow {
-    fn decode(self) -> Result<((SloId, Severity), Alert), sqlx::Error> {
-        let severity = match self.severity.as_str() {
-            "page" => Severity::Page,
-            "ticket" => Severity::Ticket,
-            _ => return Err(self.inconsistent("severity")),
-        };
-        let alert = Alert {
-            version: self.version,
-            phase: self.phase()?,
-        };
-        Ok(((SloId(self.slo_id), severity), alert))
-    }
-
-    fn phase(&self) -> Result<Phase, sqlx::Error> {
-        match (self.state.as_str(), self.clear_since) {
-            ("inactive", _) => Ok(Phase::Inactive {
-                since: self.since.into(),
-            }),
-            ("firing", _) => Ok(Phase::Firing(self.episode()?)),
-            ("recovering", Some(clear_since)) => Ok(Phase::Recovering {
-                episode: self.episode()?,
-                clear_since: clear_since.into(),
-            }),
-            _ => Err(self.inconsistent("state")),
-        }
-    }
-
-    fn episode(&self) -> Result<Episode, sqlx::Error> {
-        let rule = self.rule.as_deref().and_then(|rule| rule.parse().ok());
-        let (Some(id), Some(rule)) = (self.episode, rule) else {
-            return Err(self.inconsistent("episode"));
-        };
-        Ok(Episode {
-            id,
-            rule,
-            fired_at: self.since.into(),
-        })
-    }
-
-    fn inconsistent(&self, column: &str) -> sqlx::Error {
-        let message = format!(
-            "`{column}` of the alert of SLO {} makes no sense",
-            self.slo_id
-        );
-        sqlx::Error::Decode(message.into())
     }
 }

@@ -12,7 +12,7 @@ use crate::domain::{
     ledger::Moves,
     names::SloId,
     series::SeriesPoint,
-    time::{Resolution, TimeRange, cover},
+    time::{Resolution, TimeRange, Timestamp, cover},
 };
 
 /// The slot of a replica in `event_counts`, so that replicas do not wait for each other's rows. Two
@@ -232,6 +232,23 @@ struct Parts {
     resolutions: Vec<i32>,
     lowers: Vec<DateTime<Utc>>,
     uppers: Vec<DateTime<Utc>>,
+}
+
+impl Tx<'_> {
+    /// The end of the last minute with an event; `None` if no minute that is kept has one.
+    pub async fn last_event_minute(&mut self, slo: SloId) -> Result<Option<Timestamp>, StoreError> {
+        let bucket: Option<DateTime<Utc>> = sqlx::query_scalar(
+            "-- event_counts.last_minute
+             select bucket from event_counts
+             where slo_id = $1 and resolution = 60 and good + late + failed + timeout > 0
+             order by bucket desc limit 1",
+        )
+        .bind(slo.0)
+        .fetch_optional(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(bucket.map(|bucket| Timestamp::from(bucket) + Resolution::Minute.length()))
+    }
 }
 
 impl Parts {

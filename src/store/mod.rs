@@ -5,6 +5,7 @@
 //! Every query starts with a comment `-- noun.verb`, which `pg_stat_statements` and the server's log
 //! show.
 
+mod alert_rows;
 mod alerts;
 mod batch_messages;
 mod correlated_spans;

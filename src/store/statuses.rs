@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 
 use super::{StoreError, Tx};
-use crate::domain::{names::SloId, status::SloStatus, time::Timestamp};
+use crate::domain::{alert::Rhythm, names::SloId, status::SloStatus};
 
 impl Tx<'_> {
     /// Keeps the newest status of each SLO.
@@ -39,15 +39,14 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// When each of `slos` was last evaluated.
-    pub async fn last_evaluations(
-        &mut self,
-        slos: &[SloId],
-    ) -> Result<BTreeMap<SloId, Timestamp>, StoreError> {
+    /// In what rhythm each of `slos` has been evaluated of late; none of one that never was.
+    pub async fn rhythms(&mut self, slos: &[SloId]) -> Result<BTreeMap<SloId, Rhythm>, StoreError> {
         let ids: Vec<i32> = slos.iter().map(|slo| slo.0).collect();
-        let rows: Vec<(i32, DateTime<Utc>)> = sqlx::query_as(
-            "-- slo_statuses.last_evaluations
-             select slo_id, evaluated_at from slo_statuses where slo_id = any ($1)",
+        // Statuses written before rhythm was kept had been evaluated without a gap.
+        let rows: Vec<(i32, DateTime<Utc>, i32)> = sqlx::query_as(
+            "-- slo_statuses.rhythms
+             select slo_id, evaluated_at, coalesce((status ->> 'steady_ticks')::integer, 2)
+             from slo_statuses where slo_id = any ($1)",
         )
         .bind(ids)
         .fetch_all(&mut *self.inner)
@@ -55,7 +54,13 @@ impl Tx<'_> {
         .map_err(|source| self.failed(source))?;
         Ok(rows
             .into_iter()
-            .map(|(id, at)| (SloId(id), at.into()))
+            .map(|(id, at, steady)| {
+                let rhythm = Rhythm {
+                    last_at: at.into(),
+                    steady_ticks: u8::try_from(steady).unwrap_or(0),
+                };
+                (SloId(id), rhythm)
+            })
             .collect())
     }
 }

@@ -115,6 +115,18 @@ impl Tx<'_> {
         .map_err(|source| self.failed(source))
     }
 
+    /// Until when ingest is known to have been healthy; `None` while nothing has ever been received.
+    pub async fn ingest_healthy_until(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        let until: Option<DateTime<Utc>> = sqlx::query_scalar(
+            "-- watermark.healthy_until
+             select up_to from ingest_watermark",
+        )
+        .fetch_optional(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(until.map(Timestamp::from))
+    }
+
     /// Whether ingest is known to have been healthy until `since`; `None` while nothing has ever
     /// been received.
     pub async fn ingest_was_healthy(

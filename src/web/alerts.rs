@@ -24,7 +24,8 @@ use crate::{
         group::Group,
         limit::LimitStatus,
         names::{Name, SloId},
-        status::{AlertState, RuleStatus},
+        status::{AlertProgress, AlertState, RuleStatus, SloState},
+        suppression::Suppression,
         time::{Resolution, Timestamp},
     },
     store::{GroupRecord, SloRecord},
@@ -52,6 +53,8 @@ struct FiringView {
     severity: Severity,
     state: AlertState,
     since: Timestamp,
+    #[serde(flatten)]
+    progress: AlertProgress,
     rule: Option<RuleStatus>,
     /// Instead of `rule`, where what fired is on anything but a burn rate.
     limit: Option<LimitStatus>,
@@ -114,6 +117,7 @@ impl FiringView {
                 severity: alert.severity,
                 state: alert.state,
                 since: alert.since,
+                progress: alert.progress,
                 rule: slo
                     .rules
                     .iter()
@@ -133,9 +137,32 @@ impl FiringView {
 
     fn face(&self) -> Face {
         match self.state {
-            AlertState::Recovering => Face::of(Some(crate::domain::status::SloState::Recovering)),
-            _ => Face::of_severity(self.severity),
+            AlertState::Recovering => Face::of(Some(SloState::Recovering)),
+            AlertState::Pending => Face {
+                word: "Pending",
+                ..Face::of(Some(SloState::Rising))
+            },
+            AlertState::Inactive | AlertState::Firing => Face::of_severity(self.severity),
         }
+    }
+
+    /// What else there is to know of its state.
+    fn remarks(&self) -> Vec<String> {
+        let AlertProgress {
+            flaps,
+            data_stale_since,
+            muted,
+        } = self.progress;
+        let stale = data_stale_since.map(|at| format!("no data since {}", format::time_of_day(at)));
+        let flaps = match flaps {
+            0 => None,
+            1 => Some("burned again once".to_owned()),
+            flaps => Some(format!("burned again {flaps} times")),
+        };
+        [muted.map(Suppression::text), stale, flaps]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     fn word(&self) -> &'static str {

@@ -15,7 +15,6 @@ use crate::{
         definition::Limit,
         limit::{LimitStatus, Standing},
         names::SloId,
-        status::AlertState,
     },
     store::{GroupTally, SelectedSpans, SloRecord, StoreError},
 };
@@ -237,7 +236,7 @@ impl Gauges {
         }
         let over = match rule.standing {
             Standing::Over => 1.0,
-            Standing::Near | Standing::Under => 0.0,
+            Standing::Near | Standing::TooFew | Standing::Under => 0.0,
             Standing::Unknown => return,
         };
         self.over.with_label_values(&labels).set(over);
@@ -309,15 +308,8 @@ impl Gauges {
             .with_label_values(&[name])
             .set(slo.overdue as f64);
         for alert in &slo.alerts {
-            let severity = match alert.severity {
-                crate::domain::definition::Severity::Page => "page",
-                crate::domain::definition::Severity::Ticket => "ticket",
-            };
-            let fires = if alert.state == AlertState::Inactive {
-                0.0
-            } else {
-                1.0
-            };
+            let severity = alert.severity.as_str();
+            let fires = f64::from(u8::from(alert.state.fires()));
             self.firing.with_label_values(&[name, severity]).set(fires);
         }
     }

@@ -52,9 +52,11 @@ pub(super) fn verdict(slo: &Summary, now: Timestamp) -> Sentence {
         )),
         Some(_) => {}
     }
+    rest.extend(too_few_to_tell(slo));
     if !slo.held_back.is_empty() {
-        rest.push("Its alert is held back while that of the whole SLO fires.".to_owned());
+        rest.push("Its alert is held back: another one that fires says the same.".to_owned());
     }
+    rest.extend(stale(slo));
     rest.extend(exhaustion(slo, now));
     rest.extend(last_hour(slo));
     rest.extend(customers(slo));
@@ -133,6 +135,36 @@ fn rising(slo: &Summary) -> Option<String> {
         format::factor(rule.factor),
         format::window(rule.long.secs),
         rule.name,
+    ))
+}
+
+/// A rule that would burn but for the least number of bad events.
+fn too_few_to_tell(slo: &Summary) -> Option<String> {
+    let rule = slo
+        .rules
+        .iter()
+        .find(|rule| rule.condition == Condition::TooFew)?;
+    let counts = rule.long.counts;
+    Some(format!(
+        "Too few events to tell: {} is over {}, but by {} bad of {} in {}; at least {} bad ones are \
+         needed.",
+        rule.name,
+        format::factor(rule.factor),
+        format::count(counts.bad()),
+        format::count(counts.total()),
+        format::window(rule.long.secs),
+        slo.least_bad_events,
+    ))
+}
+
+fn stale(slo: &Summary) -> Option<String> {
+    let alerts = slo.alerts.iter();
+    let since = alerts
+        .filter_map(|alert| alert.progress.data_stale_since)
+        .min()?;
+    Some(format!(
+        "There are no data to judge it by since {}: that is not recovery.",
+        format::time_of_day(since)
     ))
 }
 

@@ -14,7 +14,7 @@ use crate::{
         names::SloId,
         notification::{Facts, WindowFacts, sample, sentence as notification},
         selector::Selector,
-        status::{AlertState, AlertStatus, RuleStatus, SloStatus, WindowStatus},
+        status::{AlertProgress, AlertState, AlertStatus, RuleStatus, SloStatus, WindowStatus},
     },
     store::SloRecord,
     web::summary::Face,
@@ -66,6 +66,7 @@ fn status(state: SloState) -> SloStatus {
             name: "fast-burn".parse().unwrap(),
             severity: Severity::Page,
             factor: 13.44,
+            pending_for: Duration::ZERO,
             long: window(3_600, 5.0),
             short: window(300, 29.0),
             condition: Condition::Rising,
@@ -75,7 +76,7 @@ fn status(state: SloState) -> SloStatus {
         in_flight: 63,
         overdue: 9,
         customers_affected: Some(1),
-        held_back: Vec::new(),
+        steady_ticks: 2,
         customers_total: None,
     }
 }
@@ -98,6 +99,7 @@ fn a_page_tells_since_when_how_fast_and_until_when() {
         state: AlertState::Firing,
         since: now() - Duration::from_mins(19),
         rule: None,
+        progress: AlertProgress::default(),
     }];
     let sentence = verdict(&summary(Some(status)), now());
     assert_eq!(
@@ -220,6 +222,7 @@ fn an_alert_of_a_limit_leads_with_the_limit_and_not_with_the_burn_rate() {
         limit: Limit::Absence {
             length: Duration::from_mins(15),
         },
+        pending_for: Duration::ZERO,
         value: Some(240.0),
         standing: Standing::Over,
         window: WindowStatus {
@@ -233,6 +236,7 @@ fn an_alert_of_a_limit_leads_with_the_limit_and_not_with_the_burn_rate() {
         state: AlertState::Firing,
         since: now() - Duration::from_mins(19),
         rule: Some("silent".parse().unwrap()),
+        progress: AlertProgress::default(),
     }];
     let slo = summary(Some(status));
     let told = "no event in 15 min, 240 in 1 h a week ago.";

@@ -18,7 +18,8 @@ use crate::{
         limit::{LimitStatus, Standing},
         names::Name,
         objective::Objective,
-        status::{AlertState, AlertStatus, RuleStatus, SloState},
+        status::{AlertStatus, RuleStatus, SloState},
+        suppression::Suppression,
         time::Timestamp,
         window::SloWindow,
     },
@@ -65,6 +66,9 @@ pub(super) struct Summary {
     /// Of a group: severities whose alert does not begin because the whole SLO's fires.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) held_back: Vec<Severity>,
+    /// Fewer in a rule's long window tell nobody anything.
+    #[serde(skip)]
+    pub(super) least_bad_events: u64,
     /// Counts of the window as the evaluation saw them.
     pub(super) evaluated_counts: Counts,
     #[serde(skip)]
@@ -139,8 +143,9 @@ impl Summary {
                 .map(|status| status.alerts.clone())
                 .unwrap_or_default(),
             held_back: status
-                .map(|status| status.held_back.clone())
+                .map(|status| held_back(&status.alerts))
                 .unwrap_or_default(),
+            least_bad_events: slo.alerting.guard.bad_events,
             evaluated_counts: window.into(),
             objective: slo.objective,
             window: slo.window,
@@ -269,7 +274,7 @@ impl Summary {
     fn fired_rule(&self) -> Option<&Name> {
         let alerts = self.alerts.iter();
         alerts
-            .filter(|alert| alert.state != AlertState::Inactive)
+            .filter(|alert| alert.state.fires())
             .max_by_key(|alert| alert.severity)
             .and_then(|alert| alert.rule.as_ref())
     }
@@ -322,10 +327,18 @@ fn within(slo: &Slo) -> Option<f64> {
     }
 }
 
+/// Severities whose alert fires and is told by another one.
+fn held_back(alerts: &[AlertStatus]) -> Vec<Severity> {
+    let held = alerts
+        .iter()
+        .filter(|alert| matches!(alert.progress.muted, Some(Suppression::Inhibited { .. })));
+    held.map(|alert| alert.severity).collect()
+}
+
 fn firing_since(alerts: &[AlertStatus]) -> Option<Timestamp> {
     alerts
         .iter()
-        .filter(|alert| alert.state != AlertState::Inactive)
+        .filter(|alert| alert.state.fires())
         .max_by_key(|alert| alert.severity)
         .map(|alert| alert.since)
 }

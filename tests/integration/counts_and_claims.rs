@@ -4,10 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use throughline::{
     domain::{
-        alert::{Alert, Episode, Phase},
+        alert::{Alert, Episode, Phase, Stretch, Waits},
         counts::EventCounts,
         definition::Severity,
         names::{Name, SloId},
+        suppression::Suppression,
         time::{Resolution, TimeRange, Timestamp},
     },
     store::{Declaration, SeriesQuery, Store},
@@ -182,9 +183,10 @@ async fn a_swap_from_an_outdated_version_changes_nothing() {
     let firing = |rule: &str| Alert {
         version: 1,
         phase: Phase::Firing(Episode {
-            id: Uuid::now_v7(),
-            rule: rule.parse().unwrap(),
-            fired_at: noon(),
+            flaps: 3,
+            stale_since: Some(noon() + INTERVAL),
+            muted: Some(Suppression::Inhibited { by: Severity::Page }),
+            ..Episode::begin(Uuid::now_v7(), rule.parse().unwrap(), noon())
         }),
     };
     let (first, second) = (firing("fast-burn"), firing("slow-burn"));
@@ -203,7 +205,10 @@ async fn a_swap_from_an_outdated_version_changes_nothing() {
         version: 2,
         phase: Phase::Recovering {
             episode: first.episode().unwrap().clone(),
-            clear_since: noon() + INTERVAL,
+            clear: Stretch {
+                so_far: INTERVAL,
+                until: noon() + INTERVAL,
+            },
         },
     };
     assert!(
@@ -212,4 +217,17 @@ async fn a_swap_from_an_outdated_version_changes_nothing() {
             .unwrap()
     );
     assert_eq!(tx.alerts(&[slo]).await.unwrap()[&key], recovering);
+    let pending = Alert {
+        version: 3,
+        phase: Phase::Pending(Waits {
+            since: noon(),
+            rules: [("slow-burn".parse().unwrap(), Stretch::starting(noon()))].into(),
+        }),
+    };
+    assert!(
+        tx.swap_alert(slo, Severity::Page, 2, &pending)
+            .await
+            .unwrap()
+    );
+    assert_eq!(tx.alerts(&[slo]).await.unwrap()[&key], pending);
 }

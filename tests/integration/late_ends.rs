@@ -41,6 +41,7 @@ fn slo() -> Slo {
         factor: 13.44,
         long: MINUTE * 60,
         short: MINUTE * 5,
+        pending_for: Duration::ZERO,
     };
     Slo {
         alerting: Alerting {
@@ -145,6 +146,9 @@ impl World {
     async fn ticks(&self, minutes: std::ops::Range<u32>) -> EvaluationReport {
         let mut all = EvaluationReport::default();
         for minute in minutes {
+            self.ledger
+                .was_evaluated_until(after(minute) - MINUTE)
+                .await;
             let report = self.evaluator.tick(after(minute)).await.unwrap();
             all.fired += report.fired;
             all.resolved += report.resolved;

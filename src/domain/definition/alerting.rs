@@ -27,6 +27,8 @@ pub struct AlertRule {
     pub factor: f64,
     pub long: Duration,
     pub short: Duration,
+    /// For how long both must burn before people are told.
+    pub pending_for: Duration,
 }
 
 /// A rule on one number that has a limit.
@@ -35,6 +37,8 @@ pub struct LimitRule {
     pub name: Name,
     pub severity: Severity,
     pub limit: Limit,
+    /// For how long it must be reached before people are told.
+    pub pending_for: Duration,
 }
 
 /// What has a limit, and where it is.
@@ -62,16 +66,16 @@ pub enum Limit {
 }
 
 /// Lengths as JSON has them everywhere: a number of seconds.
-mod whole_seconds {
+pub mod whole_seconds {
     use std::time::Duration;
 
     use serde::{Deserialize as _, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(length: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    pub fn serialize<S: Serializer>(length: &Duration, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_u64(length.as_secs())
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         u64::deserialize(from).map(Duration::from_secs)
     }
 }

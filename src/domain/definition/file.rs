@@ -296,6 +296,11 @@ pub(super) struct RuleFile {
     pub(super) name: Field<String>,
     #[schemars(with = "SeverityFile")]
     pub(super) severity: Field<Severity>,
+    /// For how long it must be so before people are told, such as 5m; at once if left out. Time that
+    /// nobody evaluated, or without data, does not count.
+    #[schemars(with = "Option<String>")]
+    #[serde(rename = "for")]
+    pub(super) pending_for: Option<Field<Scalar>>,
     pub(super) burn_rate: Option<Field<BurnRateFile>>,
     pub(super) budget_spent: Option<Field<BudgetSpentFile>>,
     pub(super) exhaustion: Option<Field<ExhaustionFile>>,

@@ -30,7 +30,9 @@ mod tests;
 mod window_file;
 
 pub use self::{
-    alerting::{AlertRule, Alerting, BurnKind, Guard, Limit, LimitRule, Notify, Severity},
+    alerting::{
+        AlertRule, Alerting, BurnKind, Guard, Limit, LimitRule, Notify, Severity, whole_seconds,
+    },
     catalog::Catalog,
     check::load,
     duration::{ParseDurationError, format_duration, parse_duration},

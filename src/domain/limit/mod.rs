@@ -16,7 +16,7 @@ use crate::domain::{
     burn_rate::{BurnContext, BurnRate, Window},
     condition::{CLEAR_SHARE, CountsByLength, Freshness},
     counts::EventCounts,
-    definition::{Guard, Limit, LimitRule, Severity},
+    definition::{Guard, Limit, LimitRule, Severity, whole_seconds},
     names::Name,
     status::WindowStatus,
 };
@@ -37,6 +37,9 @@ pub struct LimitStatus {
     pub name: Name,
     pub severity: Severity,
     pub limit: Limit,
+    /// For how long the limit must be reached before people are told.
+    #[serde(default, rename = "for_seconds", with = "whole_seconds")]
+    pub pending_for: Duration,
     /// What is held against the limit: the share of the budget that is spent, the seconds that it
     /// lasts, the customers affected, or for an absence the events a week ago. `None` where there is
     /// no such number: without events, or where a budget does not burn down.
@@ -55,6 +58,8 @@ pub enum Standing {
     Over,
     /// Short of it, yet too close to call it over.
     Near,
+    /// At the limit, by so few bad events that they mean nothing.
+    TooFew,
     Under,
     /// Nothing can be said.
     Unknown,
@@ -113,6 +118,7 @@ pub fn limit_status(rule: &LimitRule, numbers: Numbers<'_>) -> LimitStatus {
         name: rule.name.clone(),
         severity: rule.severity,
         limit: rule.limit,
+        pending_for: rule.pending_for,
         value,
         standing,
         window: numbers.window(length),
@@ -143,7 +149,7 @@ impl Numbers<'_> {
         if bad >= self.guard.bad_events {
             Standing::Over
         } else {
-            Standing::Near
+            Standing::TooFew
         }
     }
 
@@ -229,7 +235,7 @@ impl Numbers<'_> {
         let standing = match self.freshness {
             _ if self.counted(length).total() > 0 => Standing::Under,
             Freshness::Fresh if usual > 0 => Standing::Over,
-            Freshness::Fresh | Freshness::Stale => Standing::Unknown,
+            Freshness::Fresh | Freshness::Stale | Freshness::Absurd => Standing::Unknown,
         };
         (value, standing)
     }

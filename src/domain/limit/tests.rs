@@ -41,6 +41,7 @@ fn of_customers(
         name: "rule".parse().unwrap(),
         severity: Severity::Page,
         limit,
+        pending_for: Duration::ZERO,
     };
     let numbers = Numbers {
         burn,
@@ -71,8 +72,8 @@ fn a_budget_is_over_its_limit_at_the_limit_and_under_below_nine_tenths_of_it() {
 }
 
 #[test]
-fn a_budget_that_four_bad_events_spend_is_held_back_by_a_guard_of_five() {
-    assert_eq!(spent(counts(100, 4)).standing, Standing::Near);
+fn t06_four_bad_events_that_spend_a_budget_are_too_few_for_a_guard_of_five() {
+    assert_eq!(spent(counts(100, 4)).standing, Standing::TooFew);
     assert_eq!(spent(counts(100, 5)).standing, Standing::Over);
 }
 
@@ -223,6 +224,7 @@ fn absence(now: i64, week: i64, hour_before: i64, freshness: Freshness) -> Stand
         name: "rule".parse().unwrap(),
         severity: Severity::Page,
         limit: Limit::Absence { length },
+        pending_for: Duration::ZERO,
     };
     let counts = CountsByLength::from([
         (length, counts(now, 0)),
@@ -259,7 +261,7 @@ fn loudness(standing: Standing) -> u8 {
     match standing {
         Standing::Unknown => 0,
         Standing::Under => 1,
-        Standing::Near => 2,
+        Standing::Near | Standing::TooFew => 2,
         Standing::Over => 3,
     }
 }

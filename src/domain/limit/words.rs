@@ -119,6 +119,7 @@ mod tests {
             severity: Severity::Page,
             limit,
             value,
+            pending_for: Duration::ZERO,
             standing: Standing::Over,
             window: WindowStatus {
                 secs: 900,

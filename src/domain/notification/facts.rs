@@ -135,6 +135,9 @@ pub struct EpisodeSummary {
     pub resolved_at: Timestamp,
     #[serde(default)]
     pub ended_by: EpisodeEnd,
+    /// How often it burned again while it seemed to recover.
+    #[serde(default)]
+    pub flaps: u32,
     /// Events from the first bad one to the resolve.
     pub counts: EventCounts,
     pub customers_affected: Option<i64>,

@@ -159,6 +159,7 @@ pub(super) fn resolved() -> Facts {
         },
         episode_summary: Some(EpisodeSummary {
             ended_by: EpisodeEnd::Recovered,
+            flaps: 2,
             fired_at: Timestamp::from_secs(1_795_328_700),
             resolved_at: at,
             counts: counts(1_500, 400, 110, 20_000),

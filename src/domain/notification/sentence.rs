@@ -344,5 +344,10 @@ pub fn cost(facts: &Facts, episode: &EpisodeSummary) -> String {
     if let Some(spent) = episode.budget_spent {
         parts.push(format!("{} of the budget spent", format::budget(spent)));
     }
+    match episode.flaps {
+        0 => {}
+        1 => parts.push("burned again once".to_owned()),
+        flaps => parts.push(format!("burned again {flaps} times")),
+    }
     parts.join(", ")
 }

@@ -1,5 +1,7 @@
 //! What each kind of target is told, and that it stays within that target's limits.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -19,8 +21,8 @@ fn a_headline_leads_with_people_then_pace_then_place() {
     );
     assert_eq!(
         sentence::headline(&sample::resolved()),
-        "Resolved after 38 min, 655 customers, 2,010 workflows bad, 21 % of the budget spent: \
-         Checkout speed"
+        "Resolved after 38 min, 655 customers, 2,010 workflows bad, 21 % of the budget spent, \
+         burned again 2 times: Checkout speed"
     );
 }
 
@@ -58,7 +60,7 @@ fn an_alert_whose_slo_was_removed_is_not_called_resolved() {
     assert_eq!(
         sentence::headline(&facts),
         "No longer watched after 38 min, 655 customers, 2,010 workflows bad, \
-         21 % of the budget spent: Checkout speed"
+         21 % of the budget spent, burned again 2 times: Checkout speed"
     );
     let slack = slack::body(&facts, &Telling::default()).to_string();
     assert!(slack.contains("nobody knows whether it is over"), "{slack}");
@@ -89,6 +91,7 @@ fn a_rule_on_a_limit_is_told_by_where_its_number_is_and_not_as_a_burn_rate() {
             name: "nearly-spent".parse().unwrap(),
             severity: Severity::Page,
             limit: Limit::BudgetSpent { over: 0.9 },
+            pending_for: Duration::ZERO,
             value: Some(0.92),
             standing: Standing::Over,
             window: WindowStatus {

@@ -184,6 +184,7 @@ fn in_common(one: &Difference) -> Value {
 fn cost(episode: &EpisodeSummary) -> Value {
     json!({
         "ended_by": episode.ended_by,
+        "flaps": episode.flaps,
         "fired_at": episode.fired_at,
         "resolved_at": episode.resolved_at,
         "duration": format::lasting(episode.resolved_at.saturating_since(episode.fired_at)),

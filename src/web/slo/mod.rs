@@ -375,6 +375,7 @@ fn standing_face(rule: &LimitStatus) -> Face {
             word: "Near",
             ..Face::of(Some(SloState::Rising))
         },
+        Standing::TooFew => too_few_face(),
         Standing::Under => Face {
             word: "Quiet",
             ..Face::of(Some(SloState::Ok))
@@ -398,6 +399,14 @@ fn condition_face(rule: &RuleStatus) -> Face {
             word: "Quiet",
             ..Face::of(Some(SloState::Ok))
         },
+        Condition::TooFew => too_few_face(),
         Condition::NoData => Face::of(Some(SloState::NoData)),
+    }
+}
+
+fn too_few_face() -> Face {
+    Face {
+        word: "Too few to tell",
+        ..Face::of(Some(SloState::TooFew))
     }
 }

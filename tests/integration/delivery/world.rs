@@ -417,6 +417,7 @@ fn facts(slo: &str, kind: TransitionKind, version: i64, now: Timestamp) -> Facts
         episode_summary: (kind == TransitionKind::Resolved).then_some(EpisodeSummary {
             fired_at: now,
             ended_by: EpisodeEnd::Recovered,
+            flaps: 0,
             resolved_at: now,
             counts,
             customers_affected: Some(12),

@@ -14,10 +14,12 @@ use throughline::{
         notification::{EpisodeEnd, Facts, TransitionKind, sentence},
         selector::Selector,
         span::AttributeScope,
-        status::{AlertState, SloState, SloStatus},
+        status::{SloState, SloStatus},
+        suppression::Suppression,
         time::{TimeRange, Timestamp},
     },
     evaluate::{EvaluationReport, Evaluator, EvaluatorSettings},
+    store::AlertTransition,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -64,6 +66,7 @@ fn slo() -> Slo {
                 factor: 13.44,
                 long: MINUTE * 60,
                 short: MINUTE * 5,
+                pending_for: Duration::ZERO,
             }],
             ..Alerting::default()
         },
@@ -146,6 +149,9 @@ impl Story {
     async fn ticks(&self, minutes: impl IntoIterator<Item = u32>) -> EvaluationReport {
         let mut all = EvaluationReport::default();
         for minute in minutes {
+            self.ledger
+                .was_evaluated_until(after(minute) - MINUTE)
+                .await;
             let report = self.evaluator.tick(after(minute)).await.unwrap();
             all.evaluated += report.evaluated;
             all.fired += report.fired;
@@ -163,16 +169,18 @@ impl Story {
         tx.slo(&name).await.unwrap().unwrap().status.unwrap()
     }
 
-    /// Transitions of an SLO or a group, oldest first.
+    /// What was recorded of an SLO or a group, oldest first.
     async fn told(&self, id: SloId) -> Vec<Facts> {
+        let recorded = self.recorded(id).await.into_iter();
+        recorded.map(|told| told.facts).collect()
+    }
+
+    async fn recorded(&self, id: SloId) -> Vec<AlertTransition> {
         let mut tx = self.ledger.store.begin("read history").await.unwrap();
         let ever = Timestamp::UNIX_EPOCH;
-        let newest_first = tx.transitions(Some(id), ever, 100).await.unwrap();
-        newest_first
-            .into_iter()
-            .rev()
-            .map(|told| told.facts)
-            .collect()
+        let mut recorded = tx.transitions(Some(id), ever, 100).await.unwrap();
+        recorded.reverse();
+        recorded
     }
 }
 
@@ -238,15 +246,21 @@ async fn one_group_burns_and_tells_while_the_whole_slo_is_fine() {
 async fn when_everything_burns_the_slo_tells_and_its_groups_are_shown_as_held_back() {
     let mut story = Story::begin().await;
     story.minutes([0, 10], timeouts(1_000), timeouts(10)).await;
-    assert_eq!(story.ticks([10]).await.fired, 1);
+    assert_eq!(story.ticks([10]).await.fired, 3);
     assert_eq!(story.told(story.slo).await.len(), 1);
+    let by_page = Some(Suppression::Inhibited { by: Severity::Page });
     for group in [story.deploy, story.rollback] {
-        assert!(story.told(group).await.is_empty());
+        let recorded = story.recorded(group).await;
+        assert_eq!(recorded.len(), 1);
+        assert_eq!(recorded[0].suppression, by_page);
         let status = story.status(group).await;
         assert_eq!(status.state, SloState::Paging);
-        assert_eq!(status.held_back, [Severity::Page]);
-        assert_eq!(status.alerts[0].state, AlertState::Inactive);
+        assert_eq!(status.alerts[0].progress.muted, by_page);
     }
+    assert_eq!(
+        story.ledger.deliveries().await,
+        ["oncall firing slo/deployments/page 0"]
+    );
 }
 
 #[tokio::test]
@@ -258,10 +272,32 @@ async fn what_burns_on_after_the_slo_has_recovered_is_told_then() {
     let ended = story.told(story.slo).await;
     assert_eq!(ended.last().unwrap().kind, TransitionKind::Resolved);
     let told = story.told(story.rollback).await;
-    assert_eq!(told.len(), 1);
-    assert!(told[0].evaluated_at >= ended.last().unwrap().evaluated_at);
-    assert!(story.status(story.rollback).await.held_back.is_empty());
-    assert!(story.told(story.deploy).await.is_empty());
+    let kinds: Vec<_> = told.iter().map(|told| told.kind).collect();
+    use TransitionKind::{Firing, Unmuted, Updated};
+    assert_eq!(
+        kinds,
+        [Firing, Unmuted, Updated],
+        "and soon its budget is spent"
+    );
+    assert!(told[1].evaluated_at >= ended.last().unwrap().evaluated_at);
+    let progress = story.status(story.rollback).await.alerts[0].progress;
+    assert_eq!(progress.muted, None);
+    let recorded = story.recorded(story.deploy).await;
+    assert!(
+        recorded.iter().all(|one| one.suppression.is_some()),
+        "{recorded:?}"
+    );
+    let group = told[0].group.as_ref().unwrap().key().0;
+    let key = format!("slo/deployments/page/{:032x}", u128::from_be_bytes(group));
+    assert_eq!(
+        story.ledger.deliveries().await,
+        [
+            "oncall firing slo/deployments/page 0".to_owned(),
+            "oncall resolved slo/deployments/page 0".to_owned(),
+            format!("oncall unmuted {key} 0"),
+            format!("oncall updated {key} 0"),
+        ]
+    );
 }
 
 #[tokio::test]
@@ -275,7 +311,11 @@ async fn what_had_begun_before_the_slo_fires_ends_for_those_who_were_told() {
         let kinds: Vec<_> = story.told(of).await.iter().map(|told| told.kind).collect();
         assert_eq!(kinds, [TransitionKind::Firing, TransitionKind::Resolved]);
     }
-    assert!(story.told(story.deploy).await.is_empty());
+    let recorded = story.recorded(story.deploy).await;
+    assert!(
+        recorded.iter().all(|one| one.suppression.is_some()),
+        "{recorded:?}"
+    );
 }
 
 #[tokio::test]

@@ -245,6 +245,7 @@ fn rules() -> Vec<AlertRule> {
         factor,
         long: Duration::from_mins(long),
         short: Duration::from_mins(short),
+        pending_for: Duration::ZERO,
     };
     vec![
         rule("fast-burn", Severity::Page, 13.44, 60, 5),

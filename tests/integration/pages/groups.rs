@@ -7,7 +7,8 @@ use throughline::domain::{
     group::Group,
     notification::{Facts, TransitionKind},
     span::AttributeScope,
-    status::{AlertState, SloState, SloStatus},
+    status::{AlertProgress, AlertState, AlertStatus, SloState, SloStatus},
+    suppression::Suppression,
 };
 use uuid::Uuid;
 
@@ -70,7 +71,8 @@ async fn add(shop: &fixture::Shop, value: Option<&str>, state: SloState) -> i32 
             .unwrap();
     let mut status: SloStatus = serde_json::from_value(status).unwrap();
     if state == SloState::Ticket {
-        status = status.holding_back(vec![Severity::Ticket]);
+        status.state = state;
+        status.alerts = vec![held_back_ticket()];
     }
     assert_eq!(status.state, state);
     sqlx::query("insert into slo_statuses values ($1, $2, $3)")
@@ -87,11 +89,24 @@ async fn add(shop: &fixture::Shop, value: Option<&str>, state: SloState) -> i32 
     id
 }
 
+fn held_back_ticket() -> AlertStatus {
+    AlertStatus {
+        severity: Severity::Ticket,
+        state: AlertState::Firing,
+        since: fixture::now() - Duration::from_mins(29),
+        rule: None,
+        progress: AlertProgress {
+            muted: Some(Suppression::Inhibited { by: Severity::Page }),
+            ..AlertProgress::default()
+        },
+    }
+}
+
 /// The alert that another SLO of the shop has, as that of a group.
 async fn fires(connection: &mut sqlx::PgConnection, id: i32, group: Group) {
     sqlx::query(
-        "insert into alerts select $1, severity, state, version, episode, since, null, rule
-         from alerts where slo_id = 1",
+        "insert into alerts (slo_id, severity, state, version, episode, since, rule)
+         select $1, severity, state, version, episode, since, rule from alerts where slo_id = 1",
     )
     .bind(id)
     .execute(&mut *connection)

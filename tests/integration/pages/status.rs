@@ -10,7 +10,10 @@ use throughline::domain::{
     definition::{AlertRule, Catalog, Severity, Slo},
     names::{Name, SloId},
     notification::{EpisodeEnd, EpisodeSummary, Facts, TransitionKind, WindowFacts},
-    status::{AlertState, AlertStatus, Condition, RuleStatus, SloState, SloStatus, WindowStatus},
+    status::{
+        AlertProgress, AlertState, AlertStatus, Condition, RuleStatus, SloState, SloStatus,
+        WindowStatus,
+    },
     time::{TimeRange, Timestamp},
 };
 use uuid::Uuid;
@@ -109,7 +112,7 @@ async fn evaluated(database: &TestDatabase, slo: &Slo, id: SloId, state: SloStat
         in_flight: window.total() % 97,
         overdue: if state == SloState::Paging { 9 } else { 0 },
         customers_affected: (state == SloState::Paging).then_some(7),
-        held_back: Vec::new(),
+        steady_ticks: 2,
         customers_total: (state == SloState::Paging).then_some(CustomerTotal {
             customers: 391,
             is_lower_bound: false,
@@ -123,6 +126,7 @@ fn compared(rule: &AlertRule, long: WindowStatus, short: WindowStatus) -> RuleSt
         name: rule.name.clone(),
         severity: rule.severity,
         factor: rule.factor,
+        pending_for: rule.pending_for,
         condition: match (over(&long), over(&short)) {
             (true, true) => Condition::Burning,
             (false, true) => Condition::Rising,
@@ -141,6 +145,7 @@ fn alerts(state: SloState) -> Vec<AlertStatus> {
         state: AlertState::Firing,
         since: now() - Duration::from_secs(minutes * 60 + 4),
         rule: Some(rule.parse().unwrap()),
+        progress: AlertProgress::default(),
     };
     match state {
         SloState::Paging => vec![alert(Severity::Page, 29, "fast-burn")],
@@ -153,7 +158,7 @@ fn alerts(state: SloState) -> Vec<AlertStatus> {
 async fn history(connection: &mut PgConnection, slo: &Slo, id: i32, status: &SloStatus) {
     let alert = &status.alerts[0];
     let severity = serde_json::to_value(alert.severity).unwrap();
-    sqlx::query("insert into alerts values ($1, $2, 'firing', 5, $3, $4, null, $5)")
+    sqlx::query("insert into alerts (slo_id, severity, state, version, episode, since, rule) values ($1, $2, 'firing', 5, $3, $4, $5)")
         .bind(id)
         .bind(severity.as_str())
         .bind(Uuid::from_u128(9))
@@ -252,6 +257,7 @@ fn facts(slo: &Slo, status: &SloStatus, at: Timestamp, kind: TransitionKind) -> 
         page_url: None,
         episode_summary: (kind == TransitionKind::Resolved).then(|| EpisodeSummary {
             ended_by: EpisodeEnd::Recovered,
+            flaps: 0,
             fired_at: at - Duration::from_mins(30),
             resolved_at: at,
             counts: EventCounts {

@@ -11,6 +11,8 @@ use throughline::{
     store::Store,
 };
 
+use tokio::sync::Mutex;
+
 use super::database::TestDatabase;
 
 /// A database whose counts and workflows a test writes itself, at any time in the past.
@@ -19,6 +21,7 @@ pub(crate) struct Ledger {
     pub(crate) store: Store,
     pub(crate) connection: PgConnection,
     workflows: u8,
+    past: Mutex<PgConnection>,
 }
 
 /// A workflow that went bad.
@@ -47,11 +50,22 @@ impl Ledger {
         .execute(&mut connection)
         .await
         .expect("partitions can be made");
+        let past = Mutex::new(database.connect().await);
         Self {
             store: database.store,
             connection,
             workflows: 0,
+            past,
         }
+    }
+
+    /// As if whatever has been evaluated had been so until then without a pause.
+    pub(crate) async fn was_evaluated_until(&self, at: Timestamp) {
+        sqlx::query("update slo_statuses set evaluated_at = $1 where evaluated_at < $1")
+            .bind(at.to_chrono())
+            .execute(&mut *self.past.lock().await)
+            .await
+            .unwrap();
     }
 
     pub(crate) async fn declare(&self, name: &str) -> SloId {

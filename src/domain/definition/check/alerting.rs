@@ -215,6 +215,7 @@ fn fit(findings: &Findings<'_>, used: &Use, rule: &Rule, promise: Promise) -> Fi
         name: rule.name.clone(),
         severity: rule.severity,
         limit,
+        pending_for: rule.pending_for,
     })
 }
 
@@ -271,6 +272,7 @@ fn fit_burn(
         factor,
         long: burn.long,
         short: burn.short,
+        pending_for: rule.pending_for,
     })
 }
 

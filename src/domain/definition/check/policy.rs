@@ -36,6 +36,7 @@ pub(super) enum Origin {
 pub(super) struct Rule {
     pub(super) name: Name,
     pub(super) severity: Severity,
+    pub(super) pending_for: Duration,
     pub(super) asked: Asked,
 }
 
@@ -144,11 +145,16 @@ fn rules(findings: &Findings<'_>, spec: &PolicySpec, parent: Place) -> Option<Ve
 fn rule(findings: &Findings<'_>, file: &RuleFile, place: Place) -> Option<(Rule, Place)> {
     let name = values::name(findings, &file.name, place);
     let severity = required_ref(findings, &file.severity, place, "severity");
+    let pending_for = match optional(file.pending_for.as_ref()) {
+        None => Some(Duration::ZERO),
+        Some((text, place)) => values::duration(findings, &text.0, place),
+    };
     let asked = asked(findings, file, place);
     let (name, name_place) = name?;
     let rule = Rule {
         name,
         severity: *severity?.0,
+        pending_for: pending_for?,
         asked: asked?,
     };
     Some((rule, name_place))

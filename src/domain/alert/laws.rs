@@ -1,0 +1,391 @@
+//! What holds of an alert whatever is seen: laws, and an oracle that looks at all of it at once.
+
+use proptest::{collection::vec, prelude::*, sample::select};
+
+use super::{
+    tests::{RESOLVE_AFTER, at, breach, run, seen},
+    *,
+};
+
+/// What a tick may be like: the verdict, and whether it comes in time.
+type Tick = (Verdict, Continuity, u64);
+
+fn any_verdict() -> impl Strategy<Value = Verdict> {
+    prop_oneof![
+        3 => Just(breach()),
+        1 => Just(Verdict::Breach(vec![Burning {
+            rule: "slow-burn".parse().unwrap(),
+            pending_for: Duration::from_mins(3),
+        }])),
+        9 => Just(Verdict::Clear),
+        1 => Just(Verdict::Between),
+        1 => Just(Verdict::Unknown),
+        1 => Just(Verdict::TooFew),
+        1 => Just(Verdict::Nonsense),
+    ]
+}
+
+fn any_tick() -> impl Strategy<Value = Tick> {
+    let continuity = prop_oneof![
+        9 => Just(Continuity::Continuous),
+        1 => Just(Continuity::AfterGap),
+    ];
+    (any_verdict(), continuity, 1_u64..200)
+}
+
+fn any_observations() -> impl Strategy<Value = Vec<Observation>> {
+    let mute = prop_oneof![
+        6 => Just(None),
+        1 => Just(Some(Suppression::Inhibited { by: Severity::Page })),
+        1 => Just(Some(Suppression::Silenced { silence: Uuid::nil(), until: at(9_000) })),
+    ];
+    let hurt = (0_i64..60, any::<bool>()).prop_map(|(customers, budget_spent)| Hurt {
+        customers,
+        budget_spent,
+    });
+    vec((any_tick(), mute, hurt), 0..200).prop_map(|steps| {
+        let mut secs = 0;
+        steps
+            .into_iter()
+            .map(|((verdict, continuity, pause), muted, hurt)| {
+                secs += pause;
+                Observation {
+                    continuity,
+                    muted,
+                    hurt,
+                    ..seen(secs, verdict)
+                }
+            })
+            .collect()
+    })
+}
+
+/// Beginnings and ends alone.
+fn frame(told: &[Transition]) -> Vec<&Transition> {
+    let is_frame = |told: &&Transition| !matches!(told.change, Change::Developed(_));
+    told.iter().filter(is_frame).collect()
+}
+
+/// When episodes begin and end, told by looking at all ticks at once: for every tick the stretch of
+/// those before it is gone through anew. Slow and without memory, so that it can share no mistake with
+/// the machine.
+mod oracle {
+    use super::*;
+
+    pub(super) fn frames(ticks: &[Observation]) -> Vec<(usize, TransitionKind)> {
+        let mut frames = Vec::new();
+        let mut from = 0;
+        loop {
+            let Some(begins) = (from..ticks.len()).find(|&i| begins_at(ticks, from, i)) else {
+                return frames;
+            };
+            frames.push((begins, TransitionKind::Firing));
+            let Some(ends) = (begins + 1..ticks.len()).find(|&i| ends_at(ticks, begins, i)) else {
+                return frames;
+            };
+            frames.push((ends, TransitionKind::Resolved));
+            from = ends + 1;
+        }
+    }
+
+    fn counts(tick: &Observation) -> bool {
+        tick.continuity == Continuity::Continuous
+    }
+
+    /// At `i` some rule has burned for as long as it must, in ticks since `from`.
+    fn begins_at(ticks: &[Observation], from: usize, i: usize) -> bool {
+        let Verdict::Breach(burning) = &ticks[i].verdict else {
+            return false;
+        };
+        let is_over = |rule: &Burning| burned(ticks, from, i, &rule.rule) >= rule.pending_for;
+        counts(&ticks[i]) && burning.iter().any(is_over)
+    }
+
+    /// How long a rule has burned until `i`: back to the last tick that said it did not.
+    fn burned(ticks: &[Observation], from: usize, i: usize, rule: &Name) -> Duration {
+        let says_no = |tick: &Observation| match &tick.verdict {
+            Verdict::Clear => true,
+            Verdict::Breach(burning) => burning.iter().all(|other| other.rule != *rule),
+            _ => false,
+        };
+        let begin = (from..i)
+            .rev()
+            .find(|&j| counts(&ticks[j]) && says_no(&ticks[j]));
+        let burns = |tick: &Observation| counts(tick) && matches!(tick.verdict, Verdict::Breach(_));
+        stretch(ticks, begin.map_or(from, |j| j + 1), i, burns)
+    }
+
+    /// At `i` it has been clear for long enough since it last was anything but clear or unknown.
+    fn ends_at(ticks: &[Observation], begins: usize, i: usize) -> bool {
+        let is_clear = |tick: &Observation| counts(tick) && tick.verdict == Verdict::Clear;
+        let says_no = |tick: &Observation| {
+            counts(tick) && matches!(tick.verdict, Verdict::Breach(_) | Verdict::Between)
+        };
+        let Some(last) = (begins..i).rev().find(|&j| says_no(&ticks[j])) else {
+            return false;
+        };
+        let has_begun = (last + 1..i).any(|j| is_clear(&ticks[j]));
+        is_clear(&ticks[i]) && has_begun && stretch(ticks, last + 1, i, is_clear) >= RESOLVE_AFTER
+    }
+
+    /// The time from tick to tick that a tick counts which is `so`, once a first one has been.
+    fn stretch(
+        ticks: &[Observation],
+        from: usize,
+        to: usize,
+        so: impl Fn(&Observation) -> bool,
+    ) -> Duration {
+        let Some(first) = (from..=to).find(|&j| so(&ticks[j])) else {
+            return Duration::ZERO;
+        };
+        (first + 1..=to)
+            .filter(|&j| so(&ticks[j]))
+            .map(|j| ticks[j].at.saturating_since(ticks[j - 1].at))
+            .sum()
+    }
+}
+
+/// Four weeks of a tick a minute: troubles of some minutes to hours, and gaps in which nobody looked.
+#[derive(Clone, Debug)]
+struct Weeks {
+    troubles: Vec<(usize, usize)>,
+    gaps: Vec<(usize, usize)>,
+}
+
+const MINUTES: usize = 28 * 24 * 60;
+const MINUTE: Duration = Duration::from_mins(1);
+
+fn any_weeks() -> impl Strategy<Value = Weeks> {
+    let troubles = vec((0..MINUTES, 1_usize..240), 0..40);
+    let gaps = vec((0..MINUTES, 4_usize..600), 0..20);
+    (troubles, gaps).prop_map(|(troubles, gaps)| Weeks { troubles, gaps })
+}
+
+impl Weeks {
+    fn within(spans: &[(usize, usize)], minute: usize) -> bool {
+        spans
+            .iter()
+            .any(|(from, length)| (*from..from + length).contains(&minute))
+    }
+
+    /// The transitions, by minute.
+    fn told(&self, has_gaps: bool) -> Vec<(usize, TransitionKind)> {
+        let mut alert = Alert::new(at(0));
+        let mut rhythm: Option<Rhythm> = None;
+        let mut all = Vec::new();
+        for minute in 0..MINUTES {
+            if has_gaps && Self::within(&self.gaps, minute) {
+                continue;
+            }
+            let verdict = match Self::within(&self.troubles, minute) {
+                true => breach(),
+                false => Verdict::Clear,
+            };
+            let seen = seen(minute as u64 * 60, verdict);
+            let next = rhythm.map_or_else(
+                || Rhythm::first(seen.at),
+                |last| last.next(seen.at, MINUTE * 3).0,
+            );
+            rhythm = Some(next);
+            let seen = Observation {
+                continuity: next.continuity(),
+                ..seen
+            };
+            let (stepped, told) = step(alert, &seen, RESOLVE_AFTER);
+            alert = stepped;
+            all.extend(told.map(|told| (minute, told.change.kind())));
+        }
+        all
+    }
+
+    /// Whether a minute is so near to a gap that what happens then may depend on it: in it, or before
+    /// all that waited for it has settled.
+    fn is_near_gap(&self, minute: usize) -> bool {
+        let settling = 2 + RESOLVE_AFTER.as_secs() as usize / 60 + 1;
+        self.gaps
+            .iter()
+            .any(|(from, length)| (*from..=from + length + settling).contains(&minute))
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_change_raises_the_version_by_exactly_one(ticks in any_observations()) {
+        let mut alert = Alert::new(at(0));
+        for seen in &ticks {
+            let (next, transition) = step(alert.clone(), seen, RESOLVE_AFTER);
+            let changes = i64::from(next.phase != alert.phase);
+            prop_assert_eq!(next.version, alert.version + changes);
+            if let Some(told) = transition {
+                prop_assert_eq!((told.version, changes), (next.version, 1), "{:?}", told.change);
+            }
+            alert = next;
+        }
+    }
+
+    #[test]
+    fn every_firing_is_followed_by_its_own_resolve(ticks in any_observations()) {
+        let (_, told) = run(&ticks);
+        for (index, transition) in frame(&told).into_iter().enumerate() {
+            let expected = match index % 2 {
+                0 => Change::Fired,
+                _ => Change::Resolved(EpisodeEnd::Recovered),
+            };
+            prop_assert_eq!(transition.change, expected);
+        }
+        let mut open = None;
+        for transition in &told {
+            match transition.change {
+                Change::Fired => open = Some(transition.episode.id),
+                Change::Developed(_) | Change::Resolved(_) => {
+                    prop_assert_eq!(open, Some(transition.episode.id));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn t01_nothing_ends_but_on_a_clear_verdict(ticks in any_observations()) {
+        for resolved in run(&ticks).1 {
+            if resolved.change.kind() == TransitionKind::Resolved {
+                let last = ticks.iter().find(|seen| seen.at == resolved.at).unwrap();
+                prop_assert_eq!(&last.verdict, &Verdict::Clear);
+                prop_assert_eq!(last.continuity, Continuity::Continuous);
+            }
+        }
+    }
+
+    #[test]
+    fn t05_at_most_one_beginning_and_one_end_are_told_in_each_wait(ticks in any_observations()) {
+        let (_, told) = run(&ticks);
+        for kind in [TransitionKind::Firing, TransitionKind::Resolved] {
+            let times: Vec<_> = told
+                .iter()
+                .filter(|told| told.change.kind() == kind)
+                .map(|told| told.at)
+                .collect();
+            for two in times.windows(2) {
+                prop_assert!(two[1].saturating_since(two[0]) >= RESOLVE_AFTER);
+            }
+        }
+    }
+
+    #[test]
+    fn updates_and_stopped_data_are_half_an_hour_apart(ticks in any_observations()) {
+        let (_, told) = run(&ticks);
+        for kind in [TransitionKind::Updated, TransitionKind::DataStopped] {
+            let of_kind: Vec<_> = told.iter().filter(|told| told.change.kind() == kind).collect();
+            for two in of_kind.windows(2) {
+                let apart = two[1].at.saturating_since(two[0].at) >= Duration::from_mins(30);
+                prop_assert!(apart || two[0].episode.id != two[1].episode.id);
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_hears_of_anything_but_an_end_while_it_is_quiet(ticks in any_observations()) {
+        for told in run(&ticks).1 {
+            let seen = ticks.iter().find(|seen| seen.at == told.at).unwrap();
+            match told.change {
+                Change::Fired => prop_assert_eq!(told.suppression, seen.muted),
+                Change::Developed(Development::Unmuted { .. }) => prop_assert!(seen.muted.is_none()),
+                Change::Developed(_) => prop_assert_eq!(told.suppression, seen.muted),
+                Change::Resolved(_) => {}
+            }
+        }
+    }
+
+    #[test]
+    fn the_machine_does_what_is_told_by_looking_at_everything_at_once(ticks in any_observations()) {
+        let (_, told) = run(&ticks);
+        let index = |at| ticks.iter().position(|seen| seen.at == at).unwrap();
+        let frames: Vec<_> = frame(&told)
+            .into_iter()
+            .map(|told| (index(told.at), told.change.kind()))
+            .collect();
+        prop_assert_eq!(frames, oracle::frames(&ticks));
+    }
+
+    /// Each evaluator reads at one moment and writes at a later one; whoever is late has seen an
+    /// outdated version and drops its step.
+    #[test]
+    fn t10_any_interleaving_of_two_evaluators_tells_what_the_winners_would_alone(
+        ticks in any_observations(), interleaving in vec((0_usize..2, any::<bool>()), 400),
+    ) {
+        let mut row = Alert::new(at(0));
+        let mut read = [row.clone(), row.clone()];
+        let (mut told, mut winners) = (Vec::new(), Vec::new());
+        let mut ticks = ticks.into_iter();
+        for (evaluator, writes) in interleaving {
+            if !writes {
+                read[evaluator] = row.clone();
+                continue;
+            }
+            let Some(seen) = ticks.next() else { break };
+            let (next, transition) = step(read[evaluator].clone(), &seen, RESOLVE_AFTER);
+            if next != read[evaluator] && read[evaluator].version == row.version {
+                row = next;
+                told.extend(transition);
+                winners.push(seen);
+            }
+        }
+        prop_assert_eq!(run(&winners), (row, told));
+    }
+
+    #[test]
+    fn the_same_ticks_tell_the_same_also_when_each_is_seen_twice(ticks in any_observations()) {
+        prop_assert_eq!(run(&ticks), run(&ticks));
+        let twice: Vec<_> = ticks.iter().flat_map(|seen| [seen.clone(), seen.clone()]).collect();
+        let frames = |told: &[Transition]| -> Vec<_> {
+            frame(told).into_iter().map(|told| (told.at, told.change)).collect()
+        };
+        // What becomes of an episode is told one thing a tick, so it may come a tick earlier.
+        prop_assert_eq!(frames(&run(&twice).1), frames(&run(&ticks).1));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// What is told outside of gaps is what would be told without them. What lasts into a gap, or
+    /// begins or ends in one, is told when it is over, so both are held against each other only where
+    /// neither an episode nor its wait meets a gap.
+    #[test]
+    fn t03_four_weeks_with_gaps_tell_what_they_would_without_but_for_the_gaps(weeks in any_weeks()) {
+        let (whole, with_gaps) = (weeks.told(false), weeks.told(true));
+        let settled = |told: &[(usize, TransitionKind)]| -> Vec<(usize, usize)> {
+            let pairs = told.chunks(2).filter(|pair| pair.len() == 2);
+            pairs
+                .map(|pair| (pair[0].0, pair[1].0))
+                .filter(|(from, to)| !(*from..=*to).any(|minute| weeks.is_near_gap(minute)))
+                .collect()
+        };
+        prop_assert_eq!(settled(&whole), settled(&with_gaps));
+        for (index, (_, kind)) in with_gaps.iter().enumerate() {
+            let expected = match index % 2 {
+                0 => TransitionKind::Firing,
+                _ => TransitionKind::Resolved,
+            };
+            prop_assert_eq!(*kind, expected);
+        }
+    }
+
+    #[test]
+    fn t03_a_pause_of_any_length_neither_fires_nor_resolves_by_itself(
+        pause in 4_usize..5_000, fires in any::<bool>(), then in select(vec![breach(), Verdict::Clear]),
+    ) {
+        let before = if fires { breach() } else { Verdict::Clear };
+        let mut alert = step(Alert::new(at(0)), &seen(0, before), RESOLVE_AFTER).0;
+        let state = alert.state();
+        let mut rhythm = Rhythm::first(at(0));
+        for minute in [pause, pause + 1] {
+            let seen = seen(minute as u64 * 60, then.clone());
+            rhythm = rhythm.next(seen.at, MINUTE * 3).0;
+            let seen = Observation { continuity: rhythm.continuity(), ..seen };
+            let (next, told) = step(alert, &seen, RESOLVE_AFTER);
+            prop_assert_eq!(told, None);
+            alert = next;
+        }
+        prop_assert_eq!(alert.state(), state);
+    }
+}

@@ -1,0 +1,152 @@
+//! How the state of an alert stands in its row.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::{FromRow, types::Json};
+use uuid::Uuid;
+
+use crate::domain::{
+    alert::{Alert, Episode, Phase, Stretch, Told, Waits},
+    definition::Severity,
+    names::{Name, SloId},
+    status::AlertState,
+    suppression::Suppression,
+    time::Timestamp,
+};
+
+#[derive(FromRow)]
+pub(super) struct AlertRow {
+    slo_id: i32,
+    severity: String,
+    state: String,
+    version: i64,
+    episode: Option<Uuid>,
+    since: DateTime<Utc>,
+    rule: Option<String>,
+    waits: Option<Json<Vec<Wait>>>,
+    clear_us: Option<i64>,
+    counted_until: Option<DateTime<Utc>>,
+    flap_count: i32,
+    stale_since: Option<DateTime<Utc>>,
+    muted: Option<Json<Suppression>>,
+    told: Option<Json<Told>>,
+}
+
+/// How long one rule of a pending alert has burned.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Wait {
+    rule: Name,
+    so_far_us: u64,
+    until: Timestamp,
+}
+
+pub(super) const fn state_text(state: AlertState) -> &'static str {
+    match state {
+        AlertState::Inactive => "inactive",
+        AlertState::Pending => "pending",
+        AlertState::Firing => "firing",
+        AlertState::Recovering => "recovering",
+    }
+}
+
+/// What a pending alert waits for.
+pub(super) fn waits(phase: &Phase) -> Option<Vec<Wait>> {
+    let Phase::Pending(waits) = phase else {
+        return None;
+    };
+    let rows = waits.rules.iter().map(|(rule, wait)| Wait {
+        rule: rule.clone(),
+        so_far_us: micros(wait.so_far),
+        until: wait.until,
+    });
+    Some(rows.collect())
+}
+
+/// For how long a recovering alert has been clear, and up to when that is counted.
+pub(super) fn clear(phase: &Phase) -> Option<(i64, Timestamp)> {
+    match phase {
+        Phase::Recovering { clear, .. } => {
+            Some((i64::try_from(micros(clear.so_far)).ok()?, clear.until))
+        }
+        Phase::Inactive { .. } | Phase::Pending(_) | Phase::Firing(_) => None,
+    }
+}
+
+fn micros(length: Duration) -> u64 {
+    u64::try_from(length.as_micros()).unwrap_or(u64::MAX)
+}
+
+impl AlertRow {
+    pub(super) fn decode(self) -> Result<((SloId, Severity), Alert), sqlx::Error> {
+        let severity = match self.severity.as_str() {
+            "page" => Severity::Page,
+            "ticket" => Severity::Ticket,
+            _ => return Err(self.inconsistent("severity")),
+        };
+        let alert = Alert {
+            version: self.version,
+            phase: self.phase()?,
+        };
+        Ok(((SloId(self.slo_id), severity), alert))
+    }
+
+    fn phase(&self) -> Result<Phase, sqlx::Error> {
+        match (self.state.as_str(), self.clear_us, self.counted_until) {
+            ("inactive", ..) => Ok(Phase::Inactive {
+                since: self.since.into(),
+            }),
+            ("pending", ..) => Ok(Phase::Pending(self.waits())),
+            ("firing", ..) => Ok(Phase::Firing(self.episode()?)),
+            ("recovering", Some(clear_us), Some(until)) => Ok(Phase::Recovering {
+                episode: self.episode()?,
+                clear: Stretch {
+                    so_far: Duration::from_micros(clear_us.unsigned_abs()),
+                    until: until.into(),
+                },
+            }),
+            _ => Err(self.inconsistent("state")),
+        }
+    }
+
+    fn waits(&self) -> Waits {
+        let rows = self.waits.iter().flat_map(|kept| &kept.0);
+        let rules: BTreeMap<Name, Stretch> = rows
+            .map(|wait| {
+                let stretch = Stretch {
+                    so_far: Duration::from_micros(wait.so_far_us),
+                    until: wait.until,
+                };
+                (wait.rule.clone(), stretch)
+            })
+            .collect();
+        Waits {
+            since: self.since.into(),
+            rules,
+        }
+    }
+
+    fn episode(&self) -> Result<Episode, sqlx::Error> {
+        let rule = self.rule.as_deref().and_then(|rule| rule.parse().ok());
+        let (Some(id), Some(rule)) = (self.episode, rule) else {
+            return Err(self.inconsistent("episode"));
+        };
+        let begun = Episode::begin(id, rule, self.since.into());
+        Ok(Episode {
+            flaps: self.flap_count.unsigned_abs(),
+            stale_since: self.stale_since.map(Timestamp::from),
+            muted: self.muted.map(|kept| kept.0),
+            told: self.told.map_or(begun.told, |kept| kept.0),
+            ..begun
+        })
+    }
+
+    fn inconsistent(&self, column: &str) -> sqlx::Error {
+        let message = format!(
+            "`{column}` of the alert of SLO {} makes no sense",
+            self.slo_id
+        );
+        sqlx::Error::Decode(message.into())
+    }
+}

@@ -1,0 +1,332 @@
+//! What becomes of an alert between its beginning and its end.
+
+use throughline::domain::{
+    definition::{AlertRule, Alerting, Notify, Severity, Slo},
+    notification::{
+        Development, Facts, Missing,
+        TransitionKind::{DataResumed, DataStopped, Firing, Resolved, Unmuted, Updated},
+    },
+    status::{AlertState, Condition},
+    suppression::Suppression,
+};
+
+use super::*;
+
+/// The same with a ticket at half the burn rate of the page, to a target of its own.
+fn with_ticket() -> Slo {
+    let ticket = AlertRule {
+        severity: Severity::Ticket,
+        ..rule("ticket-burn", 2.8, [60, 5])
+    };
+    let slo = slo();
+    Slo {
+        alerting: Alerting {
+            rules: vec![slo.alerting.rules[0].clone(), ticket],
+            ..slo.alerting
+        },
+        notify: Notify {
+            ticket: vec!["backlog".parse().unwrap()],
+            ..slo.notify
+        },
+        ..slo
+    }
+}
+
+fn pending_for(minutes: u32) -> Slo {
+    let mut slo = slo();
+    slo.alerting.rules.truncate(1);
+    slo.alerting.rules[0].pending_for = MINUTE * minutes;
+    slo
+}
+
+impl Story {
+    async fn state(&self) -> AlertState {
+        self.status().await.alerts[0].state
+    }
+
+    async fn last_told(&self) -> Facts {
+        self.told().await.pop().unwrap()
+    }
+
+    async fn suppressions(&self) -> Vec<(TransitionKind, Severity, Option<Suppression>)> {
+        let mut tx = self.ledger.store.begin("read history").await.unwrap();
+        let ever = Timestamp::UNIX_EPOCH;
+        let mut all = tx.transitions(Some(self.slo), ever, 100).await.unwrap();
+        all.sort_by_key(|one| (one.at, std::cmp::Reverse(one.facts.severity)));
+        all.into_iter()
+            .map(|one| (one.facts.kind, one.facts.severity, one.suppression))
+            .collect()
+    }
+}
+
+#[tokio::test]
+async fn t01_events_that_stop_are_told_once_with_what_was_known_last() {
+    let mut story = Story::begin().await;
+    story.fill([0, 10], timeouts(10)).await;
+    story.ticks(10..=100).await;
+    assert_eq!(story.kinds_told().await, [Firing, DataStopped]);
+    let stopped = story.last_told().await;
+    // The longest short window is half an hour; five minutes more may only be late.
+    assert_eq!(stopped.evaluated_at, after(45));
+    assert_eq!(
+        stopped.development,
+        Some(Development::DataStopped {
+            heard_until: Some(after(10)),
+            missing: Missing::Events
+        })
+    );
+    assert_eq!(
+        (stopped.long.counts.bad(), stopped.fired_at),
+        (100, Some(after(10)))
+    );
+    let progress = story.status().await.alerts[0].progress;
+    assert_eq!(progress.data_stale_since, Some(after(40)));
+    story.fill([100, 200], good(10)).await;
+    story.ticks(101..=102).await;
+    assert_eq!(story.kinds_told().await, [Firing, DataStopped, DataResumed]);
+    story.ticks(103..=140).await;
+    assert_eq!(story.kinds_told().await.last(), Some(&Resolved));
+    assert_eq!(
+        story.ledger.deliveries().await.len(),
+        8,
+        "both targets hear of all"
+    );
+}
+
+#[tokio::test]
+async fn t01_an_idle_service_at_night_tells_nobody() {
+    let story = Story::begin().await;
+    story.ticks(10..=200).await;
+    assert!(story.told().await.is_empty());
+}
+
+#[tokio::test]
+async fn t03_a_rule_with_a_wait_fires_after_so_much_evaluated_time() {
+    let mut story = Story::begin().await;
+    story.define(Some(pending_for(5)));
+    story.fill([0, 60], timeouts(10)).await;
+    story.ticks([10, 11, 12]).await;
+    assert_eq!(story.state().await, AlertState::Pending);
+    assert_eq!(story.status().await.state, SloState::Rising);
+    // Nobody looks for half an hour, which is neither counted nor forgotten.
+    for minute in 42..=45 {
+        story.tick(after(minute)).await;
+        assert_eq!(story.state().await, AlertState::Pending, "{minute}");
+    }
+    story.tick(after(46)).await;
+    assert_eq!(story.told().await[0].fired_at, Some(after(46)));
+}
+
+#[tokio::test]
+async fn t03_after_a_pause_the_second_good_tick_is_the_first_to_change_anything() {
+    let mut story = Story::begin().await;
+    story.ticks([0]).await;
+    story.fill([0, 100], timeouts(10)).await;
+    assert_eq!(story.tick(after(60)).await.fired, 0);
+    assert_eq!(story.tick(after(61)).await.fired, 0);
+    assert_eq!(story.tick(after(62)).await.fired, 1);
+}
+
+#[tokio::test]
+async fn t04_a_tick_before_the_last_one_changes_nothing_and_is_counted() {
+    let mut story = Story::begin().await;
+    story.stall_for_ten_minutes().await;
+    story.ticks([10]).await;
+    story.evaluator = evaluator(&story.ledger, &story.catalog, Duration::ZERO);
+    let report = story.tick(after(2)).await;
+    assert_eq!((report.backwards, report.resolved), (1, 0));
+    assert_eq!(story.state().await, AlertState::Firing);
+    let report = story.tick(after(3)).await;
+    assert_eq!(report.backwards, 0, "it goes on from there");
+}
+
+#[tokio::test]
+async fn t05_a_flap_within_the_wait_is_counted_and_told_at_the_end() {
+    let mut story = Story::begin().await;
+    story.define(Some(pending_for(0)));
+    story.fill([0, 10], timeouts(10)).await;
+    story.fill([10, 18], good(10)).await;
+    story.fill([18, 24], timeouts(10)).await;
+    story.fill([24, 90], good(10)).await;
+    story.ticks(10..=80).await;
+    let told = story.told().await;
+    let kinds: Vec<_> = told.iter().map(|facts| facts.kind).collect();
+    assert_eq!(kinds, [Firing, Resolved]);
+    assert_eq!(told[1].episode_summary.as_ref().unwrap().flaps, 1);
+}
+
+#[tokio::test]
+async fn t06_too_few_events_to_tell_are_shown_as_that_and_page_nobody() {
+    let mut story = Story::begin().await;
+    story.ledger.execute("truncate event_counts").await;
+    story.fill([0, 10], good(1)).await;
+    story.fill([6, 10], timeouts(1)).await;
+    assert_eq!(story.ticks([10]).await.fired, 0);
+    assert_eq!(story.status().await.rules[0].condition, Condition::TooFew);
+    story.fill([10, 11], timeouts(1)).await;
+    assert_eq!(story.ticks([11]).await.fired, 1);
+}
+
+#[tokio::test]
+async fn t07_an_edit_keeps_an_alert_firing_and_a_removed_target_hears_of_the_end() {
+    let mut story = Story::begin().await;
+    story.stall_for_ten_minutes().await;
+    story.ticks([10]).await;
+    let mut edited = slo();
+    edited.display_name = "Orders arrive".to_owned();
+    edited.objective = "98%".parse().unwrap();
+    edited.notify.page = vec!["deploy-slack".parse().unwrap(), "new".parse().unwrap()];
+    story.define(Some(edited));
+    let report = story.ticks(11..=60).await;
+    assert_eq!((report.fired, report.resolved), (0, 1));
+    let told = story.told().await;
+    assert_eq!(told[1].display_name, "Orders arrive");
+    assert_eq!(told[1].episode, told[0].episode);
+    assert_eq!(
+        story.ledger.deliveries().await[2..],
+        [
+            "deploy-slack resolved slo/orders/page 0",
+            "oncall resolved slo/orders/page 0"
+        ],
+        "who has an open page hears of its end, and nobody else"
+    );
+}
+
+#[tokio::test]
+async fn t07_a_renamed_slo_ends_under_its_old_name_and_begins_anew_under_the_other() {
+    let mut story = Story::begin().await;
+    story.stall_for_ten_minutes().await;
+    story.ticks([10]).await;
+    let renamed = Slo {
+        name: "deliveries".parse().unwrap(),
+        ..slo()
+    };
+    story.define(Some(renamed));
+    let other = story.ledger.declare("deliveries").await;
+    let history = TimeRange::ending_at(start(), Duration::from_hours(48));
+    story.ledger.fill(other, history, good(10)).await;
+    let stalled = TimeRange::new(after(0), after(10));
+    story.ledger.fill(other, stalled, timeouts(10)).await;
+    let report = story.ticks([11]).await;
+    assert_eq!((report.fired, report.resolved), (1, 1));
+    let resolved = story.last_told().await;
+    assert_eq!((resolved.kind, resolved.slo.as_str()), (Resolved, "orders"));
+    let deliveries = story.ledger.deliveries().await;
+    assert!(deliveries.contains(&"oncall firing slo/deliveries/page 0".to_owned()));
+}
+
+/// A replica that has read the new files and one that has not take turns.
+#[tokio::test]
+async fn t08_a_rollout_of_new_definitions_neither_loses_nor_repeats_an_alert() {
+    let mut story = Story::begin().await;
+    story.stall_for_ten_minutes().await;
+    let (newer, _) = watch::channel(Arc::new(Catalog::default()));
+    let mut edited = slo();
+    edited.display_name = "Orders arrive".to_owned();
+    newer.send_replace(Arc::new(Catalog {
+        slos: [(edited.name.clone(), Arc::new(edited))].into(),
+        targets: BTreeMap::new(),
+    }));
+    let newer = evaluator(&story.ledger, &newer, MINUTE);
+    for minute in 10..=60 {
+        let older = &story.evaluator;
+        let evaluator = if minute % 2 == 0 { older } else { &newer };
+        evaluator.tick(after(minute)).await.unwrap();
+    }
+    assert_eq!(story.kinds_told().await, [Firing, Resolved]);
+}
+
+#[tokio::test]
+async fn counts_that_cannot_be_true_neither_fire_nor_resolve_and_are_counted() {
+    let mut story = Story::begin().await;
+    story.stall_for_ten_minutes().await;
+    story.ticks([10]).await;
+    story
+        .ledger
+        .execute("update event_counts set good = -1000000 where bucket >= '2026-11-22T10:10:00Z'")
+        .await;
+    let report = story.ticks(11..=60).await;
+    assert_eq!((report.resolved, report.nonsense), (0, 50));
+    assert_eq!(story.kinds_told().await, [Firing, DataStopped]);
+    assert_eq!(
+        story.last_told().await.development,
+        Some(Development::DataStopped {
+            heard_until: Some(after(11)),
+            missing: Missing::Sense
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_ticket_is_held_back_by_the_page_and_told_when_it_burns_on() {
+    let mut story = Story::begin().await;
+    story.define(Some(with_ticket()));
+    story.fill([0, 10], timeouts(10)).await;
+    // Far below what pages, over what is worth a ticket.
+    story.fill([10, 200], good(9)).await;
+    story.fill([10, 200], timeouts(1)).await;
+    story.ticks(10..=60).await;
+    let by_page = Some(Suppression::Inhibited { by: Severity::Page });
+    let told = story.suppressions().await;
+    assert_eq!(
+        told[..2],
+        [
+            (Firing, Severity::Page, None),
+            (Firing, Severity::Ticket, by_page)
+        ]
+    );
+    assert!(told.contains(&(Resolved, Severity::Page, None)), "{told:?}");
+    assert!(
+        told.contains(&(Unmuted, Severity::Ticket, None)),
+        "{told:?}"
+    );
+    let deliveries = story.ledger.deliveries().await;
+    let to_backlog: Vec<_> = deliveries
+        .iter()
+        .filter(|one| one.starts_with("backlog"))
+        .collect();
+    assert_eq!(to_backlog, ["backlog unmuted slo/orders/ticket 1"]);
+}
+
+#[tokio::test]
+async fn a_ticket_that_ends_with_its_page_is_told_to_nobody_and_says_why() {
+    let mut story = Story::begin().await;
+    story.define(Some(with_ticket()));
+    story.stall_for_ten_minutes().await;
+    story.ticks(10..=60).await;
+    let by_page = Some(Suppression::Inhibited { by: Severity::Page });
+    assert_eq!(
+        story.suppressions().await,
+        [
+            (Firing, Severity::Page, None),
+            (Firing, Severity::Ticket, by_page),
+            (Resolved, Severity::Page, None),
+            (Resolved, Severity::Ticket, by_page),
+        ]
+    );
+    let deliveries = story.ledger.deliveries().await;
+    assert!(
+        deliveries.iter().all(|one| !one.starts_with("backlog")),
+        "{deliveries:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_budget_that_is_spent_while_it_pages_is_told_to_those_who_were_paged() {
+    let mut story = Story::begin().await;
+    story.fill([0, 200], timeouts(10)).await;
+    story.ticks(10..=100).await;
+    let told = story.told().await;
+    let updates: Vec<_> = told.iter().filter(|facts| facts.kind == Updated).collect();
+    assert_eq!(updates.len(), 1);
+    assert_eq!(updates[0].development, Some(Development::BudgetSpent));
+    assert!(updates[0].evaluated_at >= after(40));
+    let deliveries = story.ledger.deliveries().await;
+    assert_eq!(
+        deliveries[2..],
+        [
+            "deploy-slack updated slo/orders/page 0",
+            "oncall updated slo/orders/page 0"
+        ]
+    );
+}
