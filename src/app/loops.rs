@@ -24,7 +24,9 @@ use crate::{
         customers::HOURS_TELL,
         definition::{Catalog, Slo},
         limit,
+        notification::ActionAddresses,
         sampling::EndSampling,
+        signing::SigningKey,
         time::{TimeRange, Timestamp},
         watermark::{OutageLimits, ReplicaId},
     },
@@ -58,6 +60,7 @@ pub(super) struct Loops {
     pub(super) store: Store,
     pub(super) writer: Writer,
     pub(super) replica: ReplicaId,
+    pub(super) signing_key: SigningKey,
     pub(super) in_force: InForce,
     pub(super) keeper: CatalogKeeper,
     pub(super) watermark: watch::Sender<Timestamp>,
@@ -161,6 +164,11 @@ impl Loops {
         );
     }
 
+    fn action_addresses(&self) -> Option<ActionAddresses> {
+        let public_url = self.config.evaluation.public_url.as_deref()?;
+        Some(ActionAddresses::new(public_url, self.signing_key.clone()))
+    }
+
     fn spawn_delivery(&self, tasks: &TaskTracker, periodic: &Periodic) -> anyhow::Result<()> {
         let delivery = &self.config.delivery;
         let ports = delivery.target_ports.clone();
@@ -169,6 +177,7 @@ impl Loops {
             chat_timeout: delivery.chat_timeout,
             webhook_timeout: delivery.webhook_timeout,
             lease: delivery.delivery_lease,
+            actions: self.action_addresses(),
             ..DeliverSettings::default()
         };
         let (store, catalog) = (self.store.clone(), self.in_force.catalog.clone());

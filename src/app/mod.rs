@@ -145,6 +145,7 @@ impl App {
             store: store.clone(),
             writer,
             replica,
+            signing_key: self.signing_key,
             in_force: self.in_force,
             keeper: self.keeper,
             watermark,

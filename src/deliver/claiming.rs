@@ -8,7 +8,7 @@ use super::{
 use crate::{
     domain::{
         definition::{Severity, Target},
-        notification::{Circumstances, Content, LATE, Telling},
+        notification::{Actions, Circumstances, Content, LATE, Telling},
         pace::Pace,
         target_health::Admission,
         time::Timestamp,
@@ -47,13 +47,23 @@ impl Deliverer {
             self.claim_some(&mut tx, (target, &mut state), limit, now)
                 .await?
         };
-        let errands = errands(&mut tx, target, claimed, now).await?;
+        let mut errands = errands(&mut tx, target, claimed, now).await?;
+        for errand in &mut errands {
+            errand.telling.actions = self.actions(&errand.delivery, now);
+        }
         tx.commit().await?;
         report.tell_of_ends(target);
         if !errands.is_empty() {
             failpoint::reach(Step::DeliveriesClaimed);
         }
         Ok((errands, report))
+    }
+
+    fn actions(&self, delivery: &ClaimedDelivery, now: Timestamp) -> Actions {
+        match (&self.settings.actions, &delivery.content) {
+            (Some(addresses), Some(Content::Alert(facts))) => addresses.of(facts, now),
+            _ => Actions::default(),
+        }
     }
 
     fn limit(

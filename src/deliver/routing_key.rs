@@ -74,6 +74,7 @@ impl RoutingKeys {
             | TransitionKind::DataResumed
             | TransitionKind::Unmuted
             | TransitionKind::Reminded
+            | TransitionKind::Acknowledged
             | TransitionKind::Resolved => Err(RoutingKeyError::Former),
         }
     }

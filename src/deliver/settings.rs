@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::addresses::AddressPolicy;
+use crate::domain::notification::ActionAddresses;
 
 /// Timeouts and limits. The defaults are for production; tests use shorter ones.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub struct DeliverSettings {
     /// Deliveries to one target at a time, each of another alert.
     pub at_once: u32,
     pub addresses: AddressPolicy,
+    /// Where readers can act; `None` where it is not known what people reach the pages at.
+    pub actions: Option<ActionAddresses>,
 }
 
 impl Default for DeliverSettings {
@@ -28,6 +31,7 @@ impl Default for DeliverSettings {
             lease: Duration::from_mins(1),
             at_once: 4,
             addresses: AddressPolicy::public_only(),
+            actions: None,
         }
     }
 }

@@ -11,8 +11,8 @@
 //! [`exclusion`], what is left out, and [`happening`], what else went on; [`burn_rate`], what the
 //! counts mean for the budget; [`condition`] and [`limit`], what a rule says of them; [`alert`], the
 //! state over time; [`inhibition`], when it tells nothing new, [`silence`], when nobody wants to be
-//! told, and [`suppression`], what is kept of both; [`status`], what is shown; [`notification`], what
-//! is told; [`delivery`] and [`retry`], to whom and how often; [`pace`] and [`target_health`], how
+//! told, and [`suppression`], what is kept of both; [`incident`], all of one episode; [`status`], what
+//! is shown; [`notification`], what is told; [`delivery`] and [`retry`], to whom and how often; [`pace`] and [`target_health`], how
 //! much a target takes; [`signing`], what an address in a message may do.
 #![deny(
     clippy::wildcard_enum_match_arm,
@@ -35,6 +35,7 @@ pub mod exclusion;
 pub mod format;
 pub mod group;
 pub mod happening;
+pub mod incident;
 pub mod inhibition;
 pub mod ledger;
 pub mod limit;

@@ -273,11 +273,12 @@ impl Occasion<'_> {
             evaluated_at: now,
             fired_at: Some(self.transition.episode.fired_at),
             development: None,
+            acknowledged: None,
             worst: self.worst(tx, range).await?,
             differences: self.differences(tx, range).await?,
             slowest_stage: self.slowest_stage(tx, range).await?,
             runbook: slo.runbook.clone(),
-            page_url: self.page_base_url.map(|base| self.page_url(base, of)),
+            page_url: self.page_base_url.map(|base| self.page_url(base)),
             episode_summary: None,
         }))
     }
@@ -288,12 +289,10 @@ impl Occasion<'_> {
             .map_or_else(|| vec![range], |of| of.slo.counted(range))
     }
 
-    fn page_url(&self, base: &str, of: &Assessment<'_>) -> String {
-        let slo = format!("{}/slos/{}", base.trim_end_matches('/'), of.slo.name);
-        match of.group {
-            None => slo,
-            Some(_) => format!("{slo}/groups/{}", self.slo.0),
-        }
+    /// Of the incident: it stays right, whatever becomes of the SLO.
+    fn page_url(&self, base: &str) -> String {
+        let base = base.trim_end_matches('/');
+        format!("{base}/incidents/{}", self.transition.episode.id)
     }
 
     /// The rule that made it fire; where an edit has removed it, another of its severity.

@@ -12,6 +12,7 @@
 
 mod facts;
 pub mod overdue;
+mod picture;
 mod reading;
 pub mod stages;
 pub mod unplaced;
@@ -238,6 +239,9 @@ impl Evaluator {
                 suppression: notice.suppression,
             };
             tx.insert_transition(&told).await?;
+            if let Some(of) = assessment {
+                picture::keep(&mut tx, step.slo, of, &told.facts).await?;
+            }
             let news = News {
                 transition: told.id,
                 targets: &notice.targets,

@@ -193,6 +193,23 @@ impl Tx<'_> {
         targets.iter().map(|target| self.name(target)).collect()
     }
 
+    /// All of an episode, oldest first.
+    pub async fn transitions_of_episode(
+        &mut self,
+        episode: Uuid,
+    ) -> Result<Vec<AlertTransition>, StoreError> {
+        let rows: Vec<TransitionRow> = sqlx::query_as(
+            "-- alert_transitions.of_episode
+             select id, slo_id, at, facts, suppression from alert_transitions
+             where episode = $1 order by version limit 1000",
+        )
+        .bind(episode)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(rows.into_iter().map(AlertTransition::from).collect())
+    }
+
     /// Transitions since `from`, newest first: of one SLO, or (`None`) of all.
     pub async fn transitions(
         &mut self,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{extract::State, response::Response};
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::{
     chart::Markup,
@@ -24,6 +25,7 @@ use crate::{
         group::Group,
         limit::LimitStatus,
         names::{Name, SloId},
+        notification::TransitionKind,
         status::{AlertProgress, AlertState, RuleStatus, SloState},
         suppression::Suppression,
         time::{Resolution, Timestamp},
@@ -55,6 +57,8 @@ struct FiringView {
     since: Timestamp,
     #[serde(flatten)]
     progress: AlertProgress,
+    /// Its page; `None` if it began more than 28 days ago.
+    incident: Option<Uuid>,
     rule: Option<RuleStatus>,
     /// Instead of `rule`, where what fired is on anything but a burn rate.
     limit: Option<LimitStatus>,
@@ -88,6 +92,9 @@ async fn view(state: &WebState) -> Result<AlertsView, WebError> {
         let of_group = summary(&record).map(|of| FiringView::of(&of, Some((record.id, &group))));
         firing.extend(of_group.into_iter().flatten());
     }
+    for alert in &mut firing {
+        alert.incident = alert.began_with(&transitions);
+    }
     firing.sort_by_key(|alert| (std::cmp::Reverse(alert.severity), alert.since));
     Ok(AlertsView {
         as_of: now,
@@ -105,6 +112,16 @@ impl FiringView {
         }
     }
 
+    /// The newest beginning of an alert of the same SLO, group and severity.
+    fn began_with(&self, newest_first: &[TransitionView]) -> Option<Uuid> {
+        let is_own = |told: &&TransitionView| {
+            told.kind == TransitionKind::Firing
+                && (&told.slo, &told.group, told.severity)
+                    == (&self.slo, &self.group, self.severity)
+        };
+        newest_first.iter().find(is_own).map(|told| told.episode)
+    }
+
     fn of(slo: &Summary, group: Option<(SloId, &Group)>) -> Vec<Self> {
         slo.alerts
             .iter()
@@ -118,6 +135,7 @@ impl FiringView {
                 state: alert.state,
                 since: alert.since,
                 progress: alert.progress,
+                incident: None,
                 rule: slo
                     .rules
                     .iter()

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use serde::Serialize;
 
 use crate::{
-    domain::{happening::InvalidHappening, silence::DraftError},
+    domain::{happening::InvalidHappening, signing::TokenError, silence::DraftError},
     store::StoreError,
 };
 
@@ -26,6 +26,14 @@ pub(super) enum WebError {
     NoSuchSilence { id: String },
     #[error("{0}")]
     BadSilence(DraftError),
+    #[error("there is no incident `{id}`")]
+    NoSuchIncident { id: String },
+    #[error("this incident is over")]
+    IncidentOver,
+    #[error("{0}")]
+    Token(TokenError),
+    #[error("this address was used already")]
+    UsedUp,
     #[error("this request was not sent by a page of this service")]
     CrossOrigin,
     #[error("the API takes JSON only")]
@@ -65,8 +73,13 @@ impl WebError {
             | Self::RemovedSlo { .. }
             | Self::NoSuchGroup { .. }
             | Self::NoSuchSilence { .. }
+            | Self::NoSuchIncident { .. }
             | Self::NoSuchPage => StatusCode::NOT_FOUND,
-            Self::CrossOrigin | Self::Unknown { .. } => StatusCode::FORBIDDEN,
+            Self::IncidentOver => StatusCode::CONFLICT,
+            Self::Token(TokenError::Expired) | Self::UsedUp => StatusCode::GONE,
+            Self::CrossOrigin | Self::Unknown { .. } | Self::Token(TokenError::Forged) => {
+                StatusCode::FORBIDDEN
+            }
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unreadable(_) | Self::BadIdempotencyKey => StatusCode::BAD_REQUEST,
             Self::BadSilence(_) | Self::OtherRequest | Self::InvalidHappening(_) => {
@@ -103,6 +116,22 @@ impl WebError {
             Self::NoSuchSilence { .. } => (
                 self.to_string(),
                 "the page of silences lists those in force and the last ones that are over",
+                None,
+            ),
+            Self::NoSuchIncident { .. } => (
+                self.to_string(),
+                "the page of alerts links to those of the last 28 days",
+                None,
+            ),
+            Self::IncidentOver => (self.to_string(), "nobody has to take it on any more", None),
+            Self::Token(_) => (
+                self.to_string(),
+                "take the newest message, or do it on the page of the incident",
+                None,
+            ),
+            Self::UsedUp => (
+                self.to_string(),
+                "the page of silences has what came of it, and makes new ones",
                 None,
             ),
             Self::BadSilence(error) => (error.to_string(), error.help(), None),

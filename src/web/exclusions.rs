@@ -1,18 +1,11 @@
 //! Planned work in what the pages show: taken out of the numbers, and told with its reason.
 
-use std::time::Duration;
-
 use serde::Serialize;
 
-use crate::{
-    domain::{
-        definition::Slo,
-        format,
-        names::SloId,
-        series::SeriesPoint,
-        time::{TimeRange, Timestamp},
-    },
-    store::{StoreError, Tx},
+use crate::domain::{
+    definition::Slo,
+    format,
+    time::{TimeRange, Timestamp},
 };
 
 /// Occurrences that are told, the latest ones.
@@ -50,66 +43,5 @@ impl ExclusionView {
             format::moment(self.from, now),
             format::lasting(self.to.saturating_since(self.from))
         )
-    }
-}
-
-/// What is to be added to a series of `step` so that the excluded stretches are out of it: their
-/// counts, negative.
-pub(super) async fn corrections(
-    tx: &mut Tx<'_>,
-    (id, slo): (SloId, &Slo),
-    range: TimeRange,
-    step: Duration,
-) -> Result<Vec<SeriesPoint>, StoreError> {
-    let excluded = slo.excluded(range);
-    if excluded.is_empty() {
-        return Ok(Vec::new());
-    }
-    let pieces: Vec<(SloId, TimeRange)> = excluded
-        .iter()
-        .flat_map(|stretch| by_step(*stretch, step))
-        .map(|piece| (id, piece))
-        .collect();
-    let sums = tx.sums(&pieces).await?;
-    let points = pieces
-        .iter()
-        .zip(sums)
-        .map(|((_, piece), counts)| SeriesPoint {
-            at: piece.from.floor_to(step),
-            counts: -counts,
-        });
-    Ok(points.collect())
-}
-
-/// The parts of a stretch that lie in different points.
-fn by_step(stretch: TimeRange, step: Duration) -> Vec<TimeRange> {
-    let mut parts = Vec::new();
-    let mut from = stretch.from;
-    while from < stretch.to {
-        let to = (from.floor_to(step) + step).min(stretch.to);
-        parts.push(TimeRange::new(from, to));
-        from = to;
-    }
-    parts
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stretch_is_parted_where_the_points_of_a_series_are() {
-        let minutes = |from: i64, to: i64| {
-            TimeRange::new(
-                Timestamp::from_secs(from * 60),
-                Timestamp::from_secs(to * 60),
-            )
-        };
-        let step = Duration::from_hours(1);
-        assert_eq!(
-            by_step(minutes(50, 130), step),
-            [minutes(50, 60), minutes(60, 120), minutes(120, 130)]
-        );
-        assert_eq!(by_step(minutes(61, 62), step), [minutes(61, 62)]);
     }
 }

@@ -110,6 +110,10 @@ impl TransitionView {
         }
     }
 
+    pub(super) fn incident_path(&self) -> String {
+        format!("/incidents/{}", self.episode)
+    }
+
     pub(super) fn title(&self) -> String {
         match &self.group {
             None => self.display_name.clone(),
@@ -123,7 +127,8 @@ impl TransitionView {
             | TransitionKind::Updated
             | TransitionKind::DataResumed
             | TransitionKind::Unmuted
-            | TransitionKind::Reminded => Face::of_severity(self.severity),
+            | TransitionKind::Reminded
+            | TransitionKind::Acknowledged => Face::of_severity(self.severity),
             TransitionKind::DataStopped => Face::of(Some(SloState::NoData)),
             TransitionKind::Resolved => Face {
                 icon: "ok",
@@ -142,6 +147,7 @@ impl TransitionView {
             (TransitionKind::DataResumed, _) => "Data back",
             (TransitionKind::Unmuted, _) => "Still firing",
             (TransitionKind::Reminded, _) => "Reminded",
+            (TransitionKind::Acknowledged, _) => "Acknowledged",
             (TransitionKind::Resolved, _) => "Ended",
         }
     }

@@ -17,6 +17,7 @@ mod exclusions;
 mod first_run;
 mod health;
 mod history;
+mod incidents;
 mod metrics;
 mod overview;
 mod page;
@@ -71,6 +72,14 @@ pub fn router(state: WebState) -> Router {
         .route("/slos/{slo}/groups", get(slo::groups::get))
         .route("/slos/{slo}/groups/{group}", get(slo::get_group))
         .route("/alerts", get(alerts::get))
+        .route("/incidents/{id}", get(incidents::get))
+        .route("/i/{id}", get(incidents::short))
+        .route("/incidents/{id}/acknowledge", post(incidents::acknowledge))
+        .route("/incidents/{id}/notes", post(incidents::add_note))
+        .route(
+            "/act/{deed}/{id}",
+            get(incidents::confirm).post(incidents::perform),
+        )
         .route("/silences", get(silences::list))
         .route("/silences/new", get(silences::form).post(silences::submit))
         .route("/silences/{id}/end", post(silences::end_now))
@@ -81,6 +90,12 @@ pub fn router(state: WebState) -> Router {
         .route("/api/v1/slos/{slo}/groups", get(slo::groups::get))
         .route("/api/v1/slos/{slo}/groups/{group}", get(slo::get_group))
         .route("/api/v1/alerts", get(alerts::get))
+        .route("/api/v1/incidents/{id}", get(incidents::get))
+        .route(
+            "/api/v1/incidents/{id}/acknowledge",
+            post(incidents::acknowledge_through_api),
+        )
+        .route("/api/v1/incidents/{id}/notes", post(incidents::add_note))
         .route(
             "/api/v1/silences",
             get(silences::list).post(silences::create),

@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use super::{
     chart::{self, Markup},
     error::WebError,
-    exclusions::corrections,
     first_run::FirstRunPage,
     history::{self, TransitionView},
     page::{Asked, Layout, Section},
@@ -154,7 +153,7 @@ async fn days(
     let mut days = tx.series(&ids, query).await?;
     for (id, summary) in summaries {
         if let (Some(id), Some(slo)) = (id, catalog.slos.get(&summary.name)) {
-            let corrections = corrections(tx, (*id, slo), query.range, day).await?;
+            let corrections = tx.corrections((*id, slo), query.range, day).await?;
             days.entry(*id).or_default().extend(corrections);
         }
     }

@@ -131,6 +131,11 @@ impl Asked {
         }
     }
 
+    /// Whether a person in a browser asks.
+    pub(super) fn wants_page(&self) -> bool {
+        self.format == Format::Html
+    }
+
     /// Answers with JSON that is of this moment.
     pub(super) fn json(
         &self,

@@ -31,6 +31,8 @@ pub enum Development {
         was: Suppression,
     },
     Reminded,
+    /// By whom is in the facts.
+    Acknowledged,
 }
 
 /// What is not there of the data that a verdict needs.
@@ -53,6 +55,7 @@ impl Development {
             Self::DataResumed { .. } => TransitionKind::DataResumed,
             Self::Unmuted { .. } => TransitionKind::Unmuted,
             Self::Reminded => TransitionKind::Reminded,
+            Self::Acknowledged => TransitionKind::Acknowledged,
         }
     }
 
@@ -77,6 +80,7 @@ impl Development {
             Self::DataResumed { .. } => format!("still firing{since}, data are back"),
             Self::Unmuted { was } => format!("was {}, still firing{since}", was.text()),
             Self::Reminded => format!("still firing{since}, not acknowledged"),
+            Self::Acknowledged => format!("acknowledged, firing{since}; last known"),
         }
     }
 
@@ -110,6 +114,9 @@ impl Development {
                 format::lasting(now.saturating_since(stopped_at))
             ),
             Self::Unmuted { was } => format!("It was {}. It still fires{since}.", was.text()),
+            Self::Acknowledged => {
+                format!("Somebody has taken it on. It still fires{since}.")
+            }
             Self::Reminded => {
                 format!("{lead} still firing{since}, and nobody has acknowledged it.")
             }
@@ -179,7 +186,11 @@ mod tests {
         for facts in sample::developments() {
             let text = sentence::development(&facts).unwrap();
             let event = pagerduty::body(&facts, &telling, "R0");
-            assert_eq!(event["event_action"], "trigger");
+            let action = match facts.kind {
+                TransitionKind::Acknowledged => "acknowledge",
+                _ => "trigger",
+            };
+            assert_eq!(event["event_action"], action);
             assert_eq!(event["payload"]["custom_details"]["news"], text);
             let opening = pagerduty::body(&sample::firing(), &telling, "R0");
             assert_eq!(event["dedup_key"], opening["dedup_key"]);

@@ -12,6 +12,7 @@ use crate::domain::{
     customers::CustomerTotal,
     definition::Severity,
     group::Group,
+    incident::Acknowledgement,
     limit::LimitStatus,
     names::{Name, TraceId},
     time::Timestamp,
@@ -85,6 +86,9 @@ pub struct Facts {
     /// What has come of it, between beginning and end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub development: Option<Development>,
+    /// Who has taken it on, once somebody has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<Acknowledgement>,
     /// At most three, worst first.
     pub worst: Vec<WorstWorkflow>,
     /// What bad events of the long window have in common; at most three, the best clue first.
@@ -94,7 +98,7 @@ pub struct Facts {
     #[serde(default)]
     pub slowest_stage: Option<SlowestStage>,
     pub runbook: Option<String>,
-    /// The SLO's page; `None` where the service does not know its own address.
+    /// The incident's page; `None` where the service does not know its own address.
     pub page_url: Option<String>,
     /// Only on `Resolved`: what the episode cost.
     pub episode_summary: Option<EpisodeSummary>,

@@ -17,17 +17,20 @@ pub enum TransitionKind {
     Unmuted,
     /// A page that nobody has acknowledged.
     Reminded,
+    /// Somebody has taken it on.
+    Acknowledged,
     Resolved,
 }
 
 impl TransitionKind {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Firing,
         Self::Updated,
         Self::DataStopped,
         Self::DataResumed,
         Self::Unmuted,
         Self::Reminded,
+        Self::Acknowledged,
         Self::Resolved,
     ];
 
@@ -39,6 +42,7 @@ impl TransitionKind {
             Self::DataResumed => "data_resumed",
             Self::Unmuted => "unmuted",
             Self::Reminded => "reminded",
+            Self::Acknowledged => "acknowledged",
             Self::Resolved => "resolved",
         }
     }
@@ -51,7 +55,8 @@ impl TransitionKind {
             | Self::DataStopped
             | Self::DataResumed
             | Self::Unmuted
-            | Self::Reminded => true,
+            | Self::Reminded
+            | Self::Acknowledged => true,
             Self::Resolved => false,
         }
     }

@@ -9,6 +9,7 @@
 //! To add another kind of target: a variant of `TargetKind`, a file here that makes its body, an arm
 //! in `deliver/sender.rs` and one in `deliver/classify.rs`.
 
+mod action_addresses;
 pub mod alertmanager;
 pub mod cloudevents;
 mod content;
@@ -26,6 +27,7 @@ mod telling;
 pub mod text;
 pub mod webhook;
 
+pub use action_addresses::ActionAddresses;
 pub use content::Content;
 pub use notice::{Notice, NoticeKind, NoticeLink};
 pub use reference::{PinnedKey, Reference, SlackMessage};

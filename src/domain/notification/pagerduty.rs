@@ -18,13 +18,19 @@ pub fn body(facts: &Facts, telling: &Telling, routing_key: &str) -> Value {
     let mut body = json!({
         "routing_key": routing_key,
         // A trigger on a key that is open becomes an entry in that incident's log.
-        "event_action": if facts.kind.lasts() { "trigger" } else { "resolve" },
+        "event_action": match facts.kind {
+            TransitionKind::Resolved => "resolve",
+            TransitionKind::Acknowledged => "acknowledge",
+            _ => "trigger",
+        },
         "dedup_key": alert_key(&facts.slo, facts.group.as_ref(), facts.severity),
         "payload": payload(facts, telling),
         "links": links(facts, telling),
     });
     let page = facts.page_url.as_deref();
-    if let (true, Some(object)) = (facts.kind.lasts(), body.as_object_mut()) {
+    // Taken only with a trigger.
+    let is_trigger = facts.kind.lasts() && facts.kind != TransitionKind::Acknowledged;
+    if let (true, Some(object)) = (is_trigger, body.as_object_mut()) {
         object.insert("client".to_owned(), json!("throughline"));
         if let Some(url) = page.and_then(|url| text::web_address(url, URL_BYTES)) {
             object.insert("client_url".to_owned(), json!(url));
@@ -77,6 +83,9 @@ fn details(facts: &Facts, telling: &Telling) -> Value {
     }
     if let Some(development) = sentence::development(facts) {
         tell("news", json!(development));
+    }
+    if let Some(by) = sentence::acknowledged_by(facts) {
+        tell("acknowledged_by", json!(text::plain(by, STRING_CHARS)));
     }
     if let Some(group) = &facts.group {
         tell("group", json!(text::plain(&group.text(), STRING_CHARS)));

@@ -16,6 +16,7 @@ use crate::domain::{
     definition::Severity,
     delivery::Repeat,
     group::Group,
+    incident::Acknowledgement,
     names::{Name, TraceId},
     suppression::Suppression,
     time::Timestamp,
@@ -72,6 +73,7 @@ pub(crate) fn firing() -> Facts {
         evaluated_at: Timestamp::from_secs(1_795_328_700),
         fired_at: Some(Timestamp::from_secs(1_795_328_700)),
         development: None,
+        acknowledged: None,
         worst: vec![lost_order()],
         differences: vec![Difference {
             attribute: "resource.service.version".to_owned(),
@@ -199,12 +201,17 @@ pub(super) fn developments() -> Vec<Facts> {
             was: Suppression::Inhibited { by: Severity::Page },
         },
         Development::Reminded,
+        Development::Acknowledged,
     ]
     .map(|development| Facts {
         kind: development.kind(),
         version: 4,
         evaluated_at: at,
         development: Some(development),
+        acknowledged: (development == Development::Acknowledged).then(|| Acknowledgement {
+            at,
+            by: Some("dana *& <!channel>".to_owned()),
+        }),
         ..firing()
     })
     .to_vec()

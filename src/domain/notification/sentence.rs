@@ -92,7 +92,7 @@ fn development_lead(facts: &Facts, development: Development) -> String {
     let lead = development.lead(facts);
     // What was known last belongs into its sentence, what is known now stands on its own.
     let joint = match development {
-        Development::DataStopped { .. } => " ",
+        Development::DataStopped { .. } | Development::Acknowledged => " ",
         Development::MoreCustomers { .. }
         | Development::BudgetSpent
         | Development::DataResumed { .. }
@@ -112,6 +112,11 @@ fn resolved_lead(facts: &Facts) -> String {
         || "Resolved".to_owned(),
         |episode| format!("{} after {}", ending(facts), cost(facts, episode)),
     )
+}
+
+/// Who has taken it on, as they are called by whoever vouches for them.
+pub fn acknowledged_by(facts: &Facts) -> Option<&str> {
+    facts.acknowledged.as_ref()?.by.as_deref()
 }
 
 /// What a resolve may claim: that it is over only where that was seen.

@@ -74,6 +74,7 @@ fn header(facts: &Facts) -> Value {
         TransitionKind::DataResumed => ":eyes: Still firing, data are back: ".to_owned(),
         TransitionKind::Unmuted => format!(":rotating_light: Still firing, {}: ", who(facts)),
         TransitionKind::Reminded => ":bell: Still firing, not acknowledged: ".to_owned(),
+        TransitionKind::Acknowledged => ":raised_hand: Acknowledged: ".to_owned(),
         TransitionKind::Resolved => {
             let icon = match ended_by(facts) {
                 EpisodeEnd::Recovered => "white_check_mark",
@@ -122,11 +123,14 @@ fn summary(facts: &Facts) -> String {
         (TransitionKind::Resolved, None) => format!("{end} Now: {now}. Promise: {promise}."),
         (_, _) => {
             let told = sentence::development(facts).map_or_else(String::new, |text| text + "\n");
+            let by = sentence::acknowledged_by(facts).map_or_else(String::new, |by| {
+                format!("Taken on by {}.\n", code_of(by, HEADER_NAME_CHARS))
+            });
             let reasons = match reasons.as_str() {
                 "" => reasons,
                 some => format!(": {some}"),
             };
-            format!("{told}{now}{reasons}.\nPromise: {promise}.")
+            format!("{told}{by}{now}{reasons}.\nPromise: {promise}.")
         }
     }
 }

@@ -27,6 +27,8 @@ fn message(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
     let mut body = vec![title(facts)];
     let news = sentence::development(facts).or_else(|| cost(facts));
     body.extend(news.map(|text| block(&text)));
+    let by = sentence::acknowledged_by(facts);
+    body.extend(by.map(|by| block(&format!("Taken on by {}.", escaped(by)))));
     body.extend(sentence::notes(telling).map(|notes| block(&format!("{notes}."))));
     if detail.tells_numbers() {
         body.push(numbers(facts));
@@ -85,6 +87,7 @@ fn title(facts: &Facts) -> Value {
         TransitionKind::DataStopped | TransitionKind::DataResumed | TransitionKind::Reminded => {
             "Warning"
         }
+        TransitionKind::Acknowledged => "Accent",
         TransitionKind::Resolved => "Good",
     };
     json!({

@@ -36,6 +36,7 @@ fn message(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
             TransitionKind::DataResumed => "slo.data.resumed",
             TransitionKind::Unmuted => "slo.alert.unmuted",
             TransitionKind::Reminded => "slo.alert.reminded",
+            TransitionKind::Acknowledged => "slo.alert.acknowledged",
             TransitionKind::Resolved => "slo.alert.resolved",
         },
         "timestamp": facts.evaluated_at,
@@ -89,6 +90,10 @@ fn data(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
         "first_bad_at": facts.first_bad_at,
         "evaluated_at": facts.evaluated_at,
         "fired_at": facts.fired_at,
+        "acknowledged": facts.acknowledged.as_ref().map(|acknowledged| json!({
+            "at": acknowledged.at,
+            "by": acknowledged.by.as_deref().map(|by| text::plain(by, LABEL_CHARS)),
+        })),
         "news": facts.development.map(|news| json!({ "text": news.text(facts), "facts": news })),
         "slowest_stage": facts.slowest_stage.as_ref().map(slowest),
         "worst": facts.worst.iter().take(detail.examples()).map(worst).collect::<Vec<_>>(),

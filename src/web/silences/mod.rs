@@ -134,7 +134,7 @@ async fn add(tx: &mut Tx<'_>, terms: Terms, now: Timestamp) -> Result<Silence, W
 }
 
 /// Who muted what is in the log as well: it outlives the row.
-fn tell(silence: &Silence) {
+pub(super) fn tell(silence: &Silence) {
     let matchers: Vec<String> = silence
         .terms
         .matchers

@@ -15,7 +15,7 @@ use crate::{
         time::{Resolution, TimeRange, Timestamp},
     },
     store::{SeriesQuery, StoreError, Tx},
-    web::{exclusions::corrections, summary::Summary},
+    web::summary::Summary,
 };
 
 /// Points over the window, some more or less.
@@ -138,7 +138,7 @@ async fn of_period(
     };
     let points = tx.series(&[id], query).await?.remove(&id);
     let mut points = points.unwrap_or_default();
-    points.extend(corrections(tx, (id, slo), range, step).await?);
+    points.extend(tx.corrections((id, slo), range, step).await?);
     let before = slo.counted(TimeRange::new(range.from, so_far.from));
     let sums = tx.sums_of_pieces(&[(id, before)]).await?;
     points.extend(sums.into_iter().map(|counts| SeriesPoint {

@@ -28,13 +28,7 @@ use crate::{
         window::SloWindow,
     },
     store::{AffectedCustomers, SeriesQuery, SloRecord, StoreError, Tx, WorkflowRecord},
-    web::{
-        error::WebError,
-        exclusions::{ExclusionView, corrections},
-        history,
-        state::WebState,
-        summary::Summary,
-    },
+    web::{error::WebError, exclusions::ExclusionView, history, state::WebState, summary::Summary},
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -298,6 +292,6 @@ pub(super) async fn series(
     };
     let points = tx.series(&[id], query).await?.remove(&id);
     let mut points = points.unwrap_or_default();
-    points.extend(corrections(tx, (id, slo), range, reach.step).await?);
+    points.extend(tx.corrections((id, slo), range, reach.step).await?);
     Ok(Series::new(range, reach.step, &points))
 }

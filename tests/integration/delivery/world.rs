@@ -401,6 +401,7 @@ fn facts(slo: &str, kind: TransitionKind, version: i64, now: Timestamp) -> Facts
         evaluated_at: now,
         fired_at: None,
         development: None,
+        acknowledged: None,
         worst: vec![WorstWorkflow {
             label: "order-42".to_owned(),
             trace_id: TraceId::from_slice(&[7; 16]).unwrap(),

@@ -250,8 +250,11 @@ async fn what_is_told_names_the_hurt_and_the_three_worst() {
     assert_eq!(facts.first_bad_at, Some(after(1)));
     assert_eq!(facts.within_secs, Some(300.0));
     assert_eq!(
-        facts.page_url.as_deref(),
-        Some("https://slo.example.com/slos/orders")
+        facts.page_url,
+        Some(format!(
+            "https://slo.example.com/incidents/{}",
+            facts.episode
+        ))
     );
     let worst: Vec<_> = facts
         .worst

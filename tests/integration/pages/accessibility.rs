@@ -4,14 +4,18 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
+    time::Duration,
 };
 
-use throughline::domain::definition::Catalog;
+use throughline::domain::{
+    definition::Catalog,
+    signing::{Purpose, SigningKey},
+};
 use tokio::task::JoinSet;
 
 use super::{
     browser::{answers, browser, path_of, serve},
-    client::post_json,
+    client::{get, post_json},
     fixture,
 };
 
@@ -38,11 +42,24 @@ async fn every_page_is_valid_and_open_to_everybody() {
         "matchers": ["slo=refunds-settled"], "duration": "200h", "reason": "upgrade of the bank",
     });
     post_json(&shop.router, "/api/v1/silences", &silence).await;
+    let alerts = get(&shop.router, "/api/v1/alerts").await.json();
+    let incident = alerts["firing"][0]["incident"].as_str().unwrap();
+    let token = SigningKey::new([7; 32]).token(
+        Purpose::Silence,
+        incident,
+        fixture::now() + Duration::from_hours(1),
+    );
+    let incidents = [
+        format!("/incidents/{incident}"),
+        format!("/act/silence/{incident}?token={token}"),
+    ];
     let full = serve(&mut servers, &shop).await;
     let new_shop = fixture::empty(Catalog::default()).await;
     let empty = serve(&mut servers, &new_shop).await;
     let addresses = PAGES
         .iter()
+        .copied()
+        .chain(incidents.iter().map(String::as_str))
         .map(|path| format!("http://{full}{path}"))
         .chain([format!("http://{empty}/"), format!("http://{empty}/alerts")]);
     let mut command = Command::new("node");

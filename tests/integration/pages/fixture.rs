@@ -111,6 +111,8 @@ pub(super) const SHAPES: [Shape; 7] = [
 
 pub(super) struct Shop {
     pub(super) router: Router,
+    /// What the router was made from.
+    pub(super) state: WebState,
     pub(super) clock: ManualClock,
     /// Keeps the database's pool and the watches open.
     pub(super) database: TestDatabase,
@@ -166,7 +168,8 @@ fn shop(database: TestDatabase, catalog: Catalog, facts: IngestFacts) -> Shop {
         version: "0.1.0",
     };
     Shop {
-        router: web::router(state),
+        router: web::router(state.clone()),
+        state,
         clock,
         database,
         definitions,

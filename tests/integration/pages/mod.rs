@@ -8,6 +8,7 @@ mod client;
 mod events;
 mod fixture;
 mod groups;
+mod incidents;
 mod people;
 mod silences;
 mod stages;

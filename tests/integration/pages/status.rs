@@ -161,7 +161,7 @@ async fn history(connection: &mut PgConnection, slo: &Slo, id: i32, status: &Slo
     sqlx::query("insert into alerts (slo_id, severity, state, version, episode, since, rule) values ($1, $2, 'firing', 5, $3, $4, $5)")
         .bind(id)
         .bind(severity.as_str())
-        .bind(Uuid::from_u128(9))
+        .bind(episode(id, 3))
         .bind(alert.since.to_chrono())
         .bind(alert.rule.as_ref().map(Name::as_str))
         .execute(&mut *connection)
@@ -169,14 +169,18 @@ async fn history(connection: &mut PgConnection, slo: &Slo, id: i32, status: &Slo
         .unwrap();
     let ago = |minutes: u64| now() - Duration::from_mins(minutes);
     let changes = [
-        (ago(25_900), TransitionKind::Firing),
-        (ago(25_870), TransitionKind::Resolved),
-        (ago(12_960), TransitionKind::Firing),
-        (ago(12_700), TransitionKind::Resolved),
-        (alert.since, TransitionKind::Firing),
+        (ago(25_900), TransitionKind::Firing, 1),
+        (ago(25_870), TransitionKind::Resolved, 1),
+        (ago(12_960), TransitionKind::Firing, 2),
+        (ago(12_700), TransitionKind::Resolved, 2),
+        (alert.since, TransitionKind::Firing, 3),
     ];
-    for ((at, kind), version) in changes.into_iter().zip(1..) {
-        let facts = facts(slo, status, at, kind);
+    for ((at, kind, nth), version) in changes.into_iter().zip(1..) {
+        let facts = Facts {
+            episode: episode(id, nth),
+            version,
+            ..facts(slo, status, at, kind)
+        };
         let transition = Uuid::now_v7();
         sqlx::query("insert into alert_transitions (id, slo_id, severity, version, episode, kind, at, facts) values ($1, $2, $3, $4, $5, $6, $7, $8)")
             .bind(transition)
@@ -192,6 +196,11 @@ async fn history(connection: &mut PgConnection, slo: &Slo, id: i32, status: &Slo
             .unwrap();
         delivered(connection, transition, at).await;
     }
+}
+
+/// The nth of an SLO.
+fn episode(slo: i32, nth: u128) -> Uuid {
+    Uuid::from_u128(u128::from(slo.unsigned_abs()) << 64 | nth)
 }
 
 async fn delivered(connection: &mut PgConnection, transition: Uuid, at: Timestamp) {
@@ -233,7 +242,7 @@ fn facts(slo: &Slo, status: &SloStatus, at: Timestamp, kind: TransitionKind) -> 
         rule: rule.name.clone(),
         factor: rule.factor,
         limit: None,
-        episode: Uuid::from_u128(u128::from(at.as_secs().unsigned_abs() / 36_000)),
+        episode: Uuid::nil(),
         version: 1,
         objective: slo.objective.ratio(),
         window_secs: slo.window.length().as_secs(),
@@ -250,6 +259,7 @@ fn facts(slo: &Slo, status: &SloStatus, at: Timestamp, kind: TransitionKind) -> 
         evaluated_at: at,
         fired_at: None,
         development: None,
+        acknowledged: None,
         worst: Vec::new(),
         differences: Vec::new(),
         slowest_stage: None,

@@ -12,6 +12,7 @@ mod outage;
 mod replicas;
 mod secrets;
 mod shapes;
+mod silence_command;
 mod stall;
 mod start;
 mod troubled_database;

@@ -1,0 +1,152 @@
+//! Taking an incident on: kept with it, and told to everybody who was told of it.
+
+use axum::{
+    extract::{Path, State},
+    http::StatusCode,
+    response::Response,
+};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::found;
+use crate::{
+    domain::{
+        delivery::alert_key,
+        incident::Acknowledgement,
+        notification::{Development, Facts, TransitionKind},
+        time::Timestamp,
+    },
+    store::{AlertTransition, News, Tx},
+    web::{
+        error::WebError,
+        page::Asked,
+        state::WebState,
+        write::{body::Written, see_other, who::Who},
+    },
+};
+
+#[derive(Debug, Deserialize)]
+pub(in crate::web) struct AcknowledgeForm {
+    by: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct AcknowledgedView {
+    incident: String,
+    acknowledged: Acknowledgement,
+}
+
+/// Repeating it changes nothing: the first one counts.
+pub(in crate::web) async fn through_api(
+    asked: Asked,
+    State(state): State<WebState>,
+    who: Who,
+    Path(id): Path<String>,
+    Written { body, .. }: Written<AcknowledgeForm>,
+) -> Response {
+    let acknowledged = take_on(&state, &id, who.or(body.by.as_deref())).await;
+    let view = acknowledged.map(|acknowledged| AcknowledgedView {
+        incident: id,
+        acknowledged,
+    });
+    asked.json(&state, StatusCode::OK, view)
+}
+
+/// From the incident's page.
+pub(in crate::web) async fn submit(
+    asked: Asked,
+    State(state): State<WebState>,
+    who: Who,
+    Path(id): Path<String>,
+    Written { body, .. }: Written<AcknowledgeForm>,
+) -> Response {
+    match take_on(&state, &id, who.or(body.by.as_deref())).await {
+        Ok(_) => see_other(&format!("/incidents/{id}")),
+        Err(error) => asked.refuse(&state, &error),
+    }
+}
+
+/// The acknowledgement that counts.
+pub(super) async fn take_on(
+    state: &WebState,
+    id: &str,
+    by: Option<String>,
+) -> Result<Acknowledgement, WebError> {
+    let acknowledged = Acknowledgement {
+        at: state.clock.now(),
+        by,
+    };
+    let mut tx = state.store.begin("acknowledge an incident").await?;
+    let transitions = found(&mut tx, id).await?;
+    let Some(last) = transitions.last() else {
+        return Err(WebError::NoSuchPage);
+    };
+    let episode = last.facts.episode;
+    if last.facts.kind == TransitionKind::Resolved {
+        return Err(WebError::IncidentOver);
+    }
+    if !tx.acknowledge(episode, &acknowledged).await? {
+        let mut first = tx.acknowledgements(&[episode]).await?;
+        return first.remove(&episode).ok_or(WebError::NoSuchPage);
+    }
+    tell(&mut tx, last, &acknowledged).await?;
+    tx.commit().await?;
+    tracing::info!(
+        incident = %episode, who = acknowledged.by.as_deref().unwrap_or("somebody"),
+        "an incident of `{}` was taken on", last.facts.slo
+    );
+    Ok(acknowledged)
+}
+
+/// With the numbers that were told last: nothing was evaluated for it.
+async fn tell(
+    tx: &mut Tx<'_>,
+    last: &AlertTransition,
+    acknowledged: &Acknowledgement,
+) -> Result<(), WebError> {
+    let told = &last.facts;
+    let alert = (last.slo, told.severity);
+    let Some(version) = tx.raise_version(alert, told.episode).await? else {
+        return Err(WebError::IncidentOver);
+    };
+    let transition = AlertTransition {
+        id: Uuid::now_v7(),
+        at: acknowledged.at,
+        facts: Facts {
+            kind: TransitionKind::Acknowledged,
+            version,
+            development: Some(Development::Acknowledged),
+            acknowledged: Some(acknowledged.clone()),
+            ..told.clone()
+        },
+        ..last.clone()
+    };
+    let targets = tx.told_of_episode(told.episode).await?;
+    enqueue(
+        tx,
+        &AlertTransition {
+            suppression: None,
+            ..transition
+        },
+        &targets,
+    )
+    .await
+}
+
+async fn enqueue(
+    tx: &mut Tx<'_>,
+    transition: &AlertTransition,
+    targets: &[crate::domain::names::Name],
+) -> Result<(), WebError> {
+    tx.insert_transition(transition).await?;
+    let facts = &transition.facts;
+    let news = News {
+        transition: transition.id,
+        targets,
+        ordering_key: &alert_key(&facts.slo, facts.group.as_ref(), facts.severity),
+        severity: facts.severity,
+    };
+    let now: Timestamp = transition.at;
+    tx.enqueue_deliveries(news, now).await?;
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! The counts around an incident, drawn from what was kept with it.
+
+use crate::{
+    domain::{definition::Severity, format, incident::Picture, time::Timestamp},
+    web::chart::{self, BurnChart, BurnPoint, Figure, Threshold},
+};
+
+/// One kept moment: bad events by reason, and burn rates.
+pub(super) struct Charts {
+    pub(super) title: &'static str,
+    pub(super) reasons: Figure,
+    pub(super) burn: Figure,
+    pub(super) windows: String,
+}
+
+impl Charts {
+    pub(super) fn new(title: &'static str, picture: &Picture, fired_at: Timestamp) -> Self {
+        let counts = picture.counts();
+        let all = counts.sum(0, counts.len());
+        let sentence = format!(
+            "Bad events by reason: {} late, {} failed, {} never finished, of {}.",
+            format::count(all.late),
+            format::count(all.failed),
+            format::count(all.timeout),
+            format::count(all.total()),
+        );
+        Self {
+            title,
+            reasons: chart::reasons(&counts, &sentence),
+            burn: burn(picture, fired_at).draw(),
+            windows: format!(
+                "Thick: {} window; thin: {}.",
+                format::window(picture.long_secs),
+                format::window(picture.short_secs)
+            ),
+        }
+    }
+}
+
+fn burn(picture: &Picture, fired_at: Timestamp) -> BurnChart {
+    let points: Vec<BurnPoint> = picture
+        .burn()
+        .map(|(at, long, short)| BurnPoint { at, long, short })
+        .collect();
+    let peak = points
+        .iter()
+        .filter_map(|point| point.long)
+        .fold(None, |peak: Option<f64>, rate| {
+            Some(peak.map_or(rate, |peak| peak.max(rate)))
+        });
+    let range = picture.range();
+    BurnChart {
+        range,
+        step: picture.step(),
+        points,
+        thresholds: vec![Threshold {
+            factor: picture.factor,
+            severity: Severity::Page,
+            label: format!("{} reacts", format::factor(picture.factor)),
+        }],
+        firing_since: Some(fired_at).filter(|at| *at < range.to),
+        events: Vec::new(),
+        sentence: format!(
+            "Burn rate over {} and {}: at most {}, on a logarithmic scale.",
+            format::window(picture.long_secs),
+            format::window(picture.short_secs),
+            format::burn_rate(peak, picture.factor),
+        ),
+    }
+}

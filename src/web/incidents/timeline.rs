@@ -1,0 +1,208 @@
+//! What happened to an incident, moment by moment.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        format,
+        incident::{Acknowledgement, Note},
+        notification::{TransitionKind, sentence},
+        time::Timestamp,
+    },
+    store::{AlertTransition, Told, ToldTry},
+};
+
+/// One line of the timeline.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Moment {
+    pub(super) at: Timestamp,
+    /// `first_bad`, a kind of transition, `delivery`, `acknowledged` or `note`.
+    pub(super) what: &'static str,
+    pub(super) text: String,
+    /// Whether something went wrong.
+    pub(super) is_trouble: bool,
+}
+
+/// Oldest first.
+pub(super) fn of(
+    transitions: &[AlertTransition],
+    told: Vec<Told>,
+    (acknowledged, notes): (Option<&Acknowledgement>, &[Note]),
+) -> Vec<Moment> {
+    let mut moments = Vec::new();
+    let said = transitions.first().map(|first| &first.facts);
+    if let Some(at) = said.and_then(|said| said.first_bad_at) {
+        moments.push(moment(at, "first_bad", "the first bad event".to_owned()));
+    }
+    moments.extend(transitions.iter().map(transition));
+    let at: BTreeMap<Uuid, Timestamp> = transitions.iter().map(|one| (one.id, one.at)).collect();
+    let mut ended = BTreeSet::new();
+    for told in told {
+        let Some(at) = at.get(&told.transition) else {
+            continue;
+        };
+        if ended.insert(told.delivery) {
+            moments.extend(untold(&told, *at));
+        }
+        moments.extend(told.attempt.map(|attempt| tried(&told.target, attempt)));
+    }
+    moments.extend(acknowledged.map(|acknowledged| {
+        let by = acknowledged.by.as_deref().unwrap_or("somebody");
+        moment(
+            acknowledged.at,
+            "acknowledged",
+            format!("{by} has taken it on"),
+        )
+    }));
+    moments.extend(notes.iter().map(|note| {
+        let by = note.by.as_deref().unwrap_or("somebody");
+        moment(note.at, "note", format!("{by}: {}", note.text))
+    }));
+    // Of the same moment the cause stays before what came of it.
+    moments.sort_by_key(|moment| moment.at);
+    moments
+}
+
+const fn moment(at: Timestamp, what: &'static str, text: String) -> Moment {
+    Moment {
+        at,
+        what,
+        text,
+        is_trouble: false,
+    }
+}
+
+fn transition(one: &AlertTransition) -> Moment {
+    let facts = &one.facts;
+    let text = match facts.kind {
+        TransitionKind::Firing => {
+            format!("the rule {} held: {}", facts.rule, sentence::burn(facts))
+        }
+        TransitionKind::Resolved => sentence::ending(facts).to_owned(),
+        _ => sentence::development(facts).unwrap_or_else(|| facts.kind.as_str().to_owned()),
+    };
+    let text = match one.suppression {
+        Some(suppression) => format!("{text}; told nobody, {}", suppression.text()),
+        None => text,
+    };
+    moment(one.at, facts.kind.as_str(), text)
+}
+
+/// What has become of a delivery that did not reach its target, or has not yet: never left unsaid.
+fn untold(told: &Told, transition_at: Timestamp) -> Option<Moment> {
+    let became = match told.state.as_str() {
+        "delivered" | "leased" => return None,
+        "pending" if told.attempt.is_some() => "is tried again",
+        "pending" => "is to be told",
+        "dead" => "was given up",
+        "collapsed" => "could not be reached before it was over, and is told of both at once",
+        "expired" => "could not be reached as long as it was worth telling",
+        "cancelled" => "is not declared any more and was not told",
+        state => state,
+    };
+    let text = format!("{} {became}", told.target);
+    let at = told.settled_at.unwrap_or(transition_at);
+    Some(Moment {
+        is_trouble: told.state != "pending",
+        ..moment(at, "delivery", text)
+    })
+}
+
+fn tried(target: &str, attempt: ToldTry) -> Moment {
+    let took = format::seconds(f64::from(attempt.duration_ms) / 1_000.0);
+    let answer = attempt
+        .http_status
+        .map_or_else(String::new, |status| format!(" {status}"));
+    if attempt.class == "delivered" {
+        let text = format!("{target} was told:{answer} in {took}");
+        return moment(attempt.at, "delivery", text);
+    }
+    let excerpt = attempt
+        .excerpt
+        .map_or_else(String::new, |excerpt| format!(": {excerpt}"));
+    Moment {
+        is_trouble: true,
+        ..moment(
+            attempt.at,
+            "delivery",
+            format!(
+                "{target} could not be told,{answer} {}{excerpt}",
+                attempt.class
+            ),
+        )
+    }
+}
+
+impl Moment {
+    pub(super) fn word(&self) -> &'static str {
+        match self.what {
+            "first_bad" => "First bad",
+            "firing" => "Fired",
+            "updated" => "Update",
+            "data_stopped" => "No data",
+            "data_resumed" => "Data back",
+            "unmuted" => "Still firing",
+            "reminded" => "Reminder",
+            "acknowledged" => "Taken on",
+            "resolved" => "Ended",
+            "note" => "Note",
+            _ => "Told",
+        }
+    }
+
+    pub(super) fn icon(&self) -> &'static str {
+        match self.what {
+            _ if self.is_trouble => "broken",
+            "firing" | "unmuted" | "reminded" => "page",
+            "first_bad" | "updated" => "up",
+            "data_stopped" => "low",
+            _ => "ok",
+        }
+    }
+
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "templates pass references"
+    )]
+    pub(super) fn at_text(&self, now: &Timestamp) -> String {
+        format::moment(self.at, *now)
+    }
+
+    pub(super) fn rfc3339(&self) -> String {
+        self.at.to_rfc3339()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(state: &str) -> Told {
+        Told {
+            transition: Uuid::nil(),
+            delivery: 1,
+            target: "chat".to_owned(),
+            state: state.to_owned(),
+            settled_at: Some(Timestamp::from_secs(60)),
+            attempt: None,
+        }
+    }
+
+    #[test]
+    fn t14_what_was_collapsed_stands_on_the_page_and_is_no_silence() {
+        let at = Timestamp::UNIX_EPOCH;
+        let moment = untold(&told("collapsed"), at).unwrap();
+        assert!(moment.is_trouble && moment.at > at);
+        assert_eq!(
+            moment.text,
+            "chat could not be reached before it was over, and is told of both at once"
+        );
+        assert_eq!(untold(&told("delivered"), at), None);
+        for state in ["dead", "expired", "cancelled", "something new"] {
+            assert!(untold(&told(state), at).unwrap().is_trouble, "{state}");
+        }
+    }
+}

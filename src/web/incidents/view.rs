@@ -1,0 +1,235 @@
+//! An incident as page and API show it.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{
+    charts::Charts,
+    timeline::{self, Moment},
+};
+use crate::{
+    domain::{
+        definition::Severity,
+        format,
+        incident::{Acknowledgement, Note, Picture, detection},
+        names::Name,
+        notification::{EpisodeSummary, Facts, TransitionKind, sentence},
+        time::Timestamp,
+    },
+    store::{AlertTransition, Tx},
+    web::{error::WebError, slo::groups},
+};
+
+#[derive(Debug, Serialize)]
+pub(super) struct IncidentView {
+    pub(super) id: Uuid,
+    pub(super) as_of: Timestamp,
+    pub(super) slo: Name,
+    pub(super) display_name: String,
+    pub(super) group: Option<String>,
+    pub(super) severity: Severity,
+    pub(super) rule: Name,
+    pub(super) first_bad_at: Option<Timestamp>,
+    pub(super) fired_at: Timestamp,
+    /// `None` while it goes on.
+    pub(super) ended_at: Option<Timestamp>,
+    pub(super) detection_delay_seconds: Option<u64>,
+    pub(super) detection: Option<String>,
+    pub(super) acknowledged: Option<Acknowledgement>,
+    /// What it cost, once it is over.
+    pub(super) cost: Option<EpisodeSummary>,
+    /// What people were told when it began, whatever has become of the SLO since.
+    pub(super) said: Facts,
+    /// What they were told last.
+    pub(super) last: Facts,
+    pub(super) timeline: Vec<Moment>,
+    pub(super) notes: Vec<Note>,
+    /// The counts around its beginning as they were then.
+    picture_at_firing: Option<Picture>,
+    picture_at_end: Option<Picture>,
+    #[serde(skip)]
+    slo_path: String,
+}
+
+impl IncidentView {
+    /// `transitions` are all of one episode, oldest first.
+    pub(super) async fn read(
+        tx: &mut Tx<'_>,
+        transitions: Vec<AlertTransition>,
+        now: Timestamp,
+    ) -> Result<Self, WebError> {
+        let (Some(first), Some(last)) = (transitions.first(), transitions.last()) else {
+            return Err(WebError::NoSuchPage);
+        };
+        let (said, last) = (first.facts.clone(), last.facts.clone());
+        let (id, slo) = (said.episode, first.slo);
+        let acknowledged = tx.acknowledgements(&[id]).await?.remove(&id);
+        let ids: Vec<Uuid> = transitions.iter().map(|one| one.id).collect();
+        let told = tx.tries_to_tell(&ids).await?;
+        let notes = tx.notes(id).await?;
+        let picture_at_firing = tx.picture(id, TransitionKind::Firing).await?;
+        let picture_at_end = tx.picture(id, TransitionKind::Resolved).await?;
+        let fired_at = said.fired_at.unwrap_or(said.evaluated_at);
+        let ended = transitions
+            .iter()
+            .find(|one| one.facts.kind == TransitionKind::Resolved);
+        Ok(Self {
+            id,
+            as_of: now,
+            slo: said.slo.clone(),
+            display_name: said.display_name.clone(),
+            group: said.group.as_ref().map(|group| group.text()),
+            severity: said.severity,
+            rule: said.rule.clone(),
+            first_bad_at: said.first_bad_at,
+            fired_at,
+            ended_at: ended.map(|end| end.at),
+            detection_delay_seconds: said
+                .first_bad_at
+                .map(|first_bad| fired_at.saturating_since(first_bad).as_secs()),
+            detection: detection(&said),
+            cost: ended.and_then(|end| end.facts.episode_summary.clone()),
+            timeline: timeline::of(&transitions, told, (acknowledged.as_ref(), &notes)),
+            acknowledged,
+            notes,
+            picture_at_firing,
+            picture_at_end,
+            slo_path: match said.group {
+                None => format!("/slos/{}", said.slo),
+                Some(_) => groups::path(&said.slo, slo),
+            },
+            said,
+            last,
+        })
+    }
+
+    pub(super) fn title(&self) -> String {
+        let state = match (self.ended_at, self.severity) {
+            (Some(_), _) => "ended",
+            (None, Severity::Page) => "PAGING",
+            (None, Severity::Ticket) => "TICKET",
+        };
+        format!("{} · {state} · Throughline", self.display_name)
+    }
+
+    pub(super) fn favicon(&self) -> &'static str {
+        match (self.ended_at, self.severity) {
+            (Some(_), _) => "ok",
+            (None, Severity::Page) => "page",
+            (None, Severity::Ticket) => "ticket",
+        }
+    }
+
+    pub(super) fn tone(&self) -> &'static str {
+        self.favicon()
+    }
+
+    pub(super) fn slo_path(&self) -> &str {
+        &self.slo_path
+    }
+
+    pub(super) fn severity_text(&self) -> &'static str {
+        match self.severity {
+            Severity::Page => "Page",
+            Severity::Ticket => "Ticket",
+        }
+    }
+
+    /// `Sun 22 Nov 09:49 UTC, for 52 min`.
+    pub(super) fn when(&self) -> String {
+        let from = format::moment(self.fired_at, self.as_of);
+        let until = self.ended_at.unwrap_or(self.as_of);
+        let lasted = until.saturating_since(self.fired_at);
+        let lasting = format::lasting(lasted.max(Duration::from_secs(1)));
+        match self.ended_at {
+            Some(ended) => format!(
+                "{from} to {} UTC, {lasting}",
+                format::moment(ended, self.as_of)
+            ),
+            None => format!("since {from} UTC, for {lasting} now"),
+        }
+    }
+
+    /// How it stands, in one sentence.
+    pub(super) fn lead(&self) -> String {
+        match (self.ended_at, &self.acknowledged) {
+            (Some(_), _) => format!("{}.", sentence::ending(&self.last)),
+            (None, Some(acknowledged)) => format!(
+                "It goes on; {} has taken it on {}.",
+                acknowledged.by.as_deref().unwrap_or("somebody"),
+                format::moment(acknowledged.at, self.as_of)
+            ),
+            (None, None) => "It goes on, and nobody has taken it on yet.".to_owned(),
+        }
+    }
+
+    pub(super) fn cost_text(&self) -> Option<String> {
+        let cost = self.cost.as_ref()?;
+        Some(sentence::cost(&self.last, cost))
+    }
+
+    pub(super) fn headline(&self) -> String {
+        sentence::headline(&self.said)
+    }
+
+    /// What the message said, term by term.
+    pub(super) fn said_terms(&self) -> Vec<(&'static str, String)> {
+        let said = &self.said;
+        let mut terms = vec![("Bad", sentence::share(said))];
+        terms.extend(sentence::people(said).map(|people| ("Who", people)));
+        terms.push((sentence::burn_title(said), sentence::burn(said)));
+        terms.push(("Promise", sentence::promise(said)));
+        terms.push(("Budget left", sentence::budget_left(said)));
+        if let Some(slowest) = &said.slowest_stage {
+            let text = format!("{}: {}", slowest.title, sentence::extra_time(slowest));
+            terms.push(("Slow stage", text));
+        }
+        terms.extend(said.differences.iter().map(|difference| {
+            let text = format!(
+                "{} = {}: {}",
+                difference.attribute,
+                difference.value,
+                sentence::shares(difference)
+            );
+            ("In common", text)
+        }));
+        terms.extend(said.worst.iter().map(|worst| {
+            let text = format!("{}, trace {}", worst.label, worst.trace_id);
+            ("Worst", text)
+        }));
+        terms
+    }
+
+    /// What became of it, beside what was said.
+    pub(super) fn since_terms(&self) -> Vec<(&'static str, String)> {
+        let mut terms = Vec::new();
+        if self.last.version != self.said.version {
+            terms.push(("Bad", sentence::share(&self.last)));
+            terms.extend(sentence::people(&self.last).map(|people| ("Who", people)));
+            terms.push((sentence::burn_title(&self.last), sentence::burn(&self.last)));
+            terms.push(("Budget left", sentence::budget_left(&self.last)));
+        }
+        if let Some(cost) = self.cost_text() {
+            terms.push(("It cost", cost));
+        }
+        terms
+    }
+
+    pub(super) fn note_text(&self, note: &Note) -> String {
+        format!(
+            "{} {}",
+            format::moment(note.at, self.as_of),
+            note.by.as_deref().unwrap_or("somebody")
+        )
+    }
+
+    /// Once it is over, of all of it.
+    pub(super) fn charts(&self) -> Option<Charts> {
+        let at_end = self.picture_at_end.as_ref().map(|of| ("All of it", of));
+        let at_firing = self.picture_at_firing.as_ref();
+        let (title, picture) = at_end.or(at_firing.map(|of| ("As it began", of)))?;
+        Some(Charts::new(title, picture, self.fired_at))
+    }
+}
