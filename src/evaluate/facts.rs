@@ -10,6 +10,7 @@ use crate::{
         burn_rate::Window,
         customers::CustomerTotal,
         definition::{Indicator, Severity, Slo},
+        incident::Acknowledgement,
         limit::LimitStatus,
         names::{Name, SloId},
         notification::{
@@ -98,6 +99,14 @@ impl Occasion<'_> {
     async fn opening(&self, tx: &mut Tx<'_>) -> Result<Option<AlertTransition>, StoreError> {
         let episode = self.transition.episode.id;
         tx.episode_opening(self.slo, self.severity, episode).await
+    }
+
+    async fn acknowledgement(
+        &self,
+        tx: &mut Tx<'_>,
+    ) -> Result<Option<Acknowledgement>, StoreError> {
+        let episode = self.transition.episode.id;
+        Ok(tx.acknowledgements(&[episode]).await?.remove(&episode))
     }
 
     fn declared(&self, of: &Assessment<'_>) -> Vec<Name> {
@@ -273,7 +282,7 @@ impl Occasion<'_> {
             evaluated_at: now,
             fired_at: Some(self.transition.episode.fired_at),
             development: None,
-            acknowledged: None,
+            acknowledged: self.acknowledgement(tx).await?,
             worst: self.worst(tx, range).await?,
             differences: self.differences(tx, range).await?,
             slowest_stage: self.slowest_stage(tx, range).await?,

@@ -31,6 +31,7 @@ use crate::{
         group::Group,
         inhibition,
         names::SloId,
+        silence::{self, AlertLabels, Silence},
         status::{AlertStatus, Measured, RuleStatuses, SloStatus},
         suppression::Suppression,
         time::Timestamp,
@@ -230,6 +231,14 @@ impl Evaluator {
             assessment,
             page_base_url: self.settings.page_base_url.as_deref(),
         };
+        if let (Some(of), true) = (assessment, transition.is_told()) {
+            let silences = tx.silences_ended_after(transition.at).await?;
+            let silenced = of.silenced(step.severity, &silences, transition.at);
+            if silenced.is_some() {
+                // Made since the alert was read: the next tick sees it and concludes anew.
+                return Ok(false);
+            }
+        }
         if let Some(notice) = occasion.notice(&mut tx).await? {
             let told = AlertTransition {
                 id: Uuid::now_v7(),
@@ -284,6 +293,11 @@ struct Moment<'a> {
 }
 
 impl Moment<'_> {
+    fn silenced(&self, severity: Severity) -> Option<Suppression> {
+        self.assessment?
+            .silenced(severity, &self.reading.silences, self.reading.now)
+    }
+
     fn next_step<'a>(&self, severity: Severity, seen: &'a Alert) -> Step<'a> {
         let observation = self.observation(severity);
         let resolve_after = self
@@ -318,13 +332,30 @@ impl Moment<'_> {
             verdict,
             continuity: self.rhythm.continuity(),
             hurt: self.assessment.map_or_else(Hurt::default, Assessment::hurt),
-            muted: inhibitor.map(|by| Suppression::Inhibited { by }),
+            muted: self
+                .silenced(severity)
+                .or(inhibitor.map(|by| Suppression::Inhibited { by })),
             new_episode: Uuid::now_v7(),
         }
     }
 }
 
 impl Assessment<'_> {
+    /// By whom an alert is silenced, if it is.
+    fn silenced(
+        &self,
+        severity: Severity,
+        silences: &[Silence],
+        now: Timestamp,
+    ) -> Option<Suppression> {
+        let labels = AlertLabels::of_slo(self.slo, self.group, severity);
+        let (silence, until) = silence::muting(silences, &labels, now)?;
+        Some(Suppression::Silenced {
+            silence: silence.id,
+            until,
+        })
+    }
+
     fn hurt(&self) -> Hurt {
         let left = self.measured.burn_context(self.slo).budget_remaining();
         Hurt {

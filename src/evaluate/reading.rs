@@ -11,6 +11,7 @@ use crate::{
         definition::{Limit, Severity},
         limit::CustomersByLength,
         names::SloId,
+        silence::Silence,
         status::{AlertStatus, LAST_HOUR, Measured, look_backs},
         time::{Resolution, TimeRange, Timestamp},
     },
@@ -28,6 +29,8 @@ pub(super) struct Reading {
     pub(super) now: Timestamp,
     pub(super) alerts: BTreeMap<(SloId, Severity), Alert>,
     pub(super) freshness: Freshness,
+    /// In force now or later.
+    pub(super) silences: Vec<Silence>,
     /// The alerts of the SLO that was evaluated last; what follows are its groups.
     pub(super) of_slo: Vec<AlertStatus>,
     counts: BTreeMap<SloId, Counted>,
@@ -65,6 +68,7 @@ impl Evaluator {
                 Some(false) => Freshness::Stale,
                 Some(true) | None => Freshness::Fresh,
             },
+            silences: tx.silences_ended_after(now).await?,
             counts: read_counts(&mut tx, subjects, now).await?,
             open: tx
                 .open_workflows(&ids, now, longest_grace(subjects))

@@ -10,7 +10,7 @@ use super::{StoreError, Tx};
 use crate::domain::{
     definition::Severity,
     incident::{Acknowledgement, Note, Picture},
-    names::{Name, SloId},
+    names::SloId,
     notification::TransitionKind,
     time::Timestamp,
 };
@@ -31,21 +31,6 @@ impl Tx<'_> {
         .await
         .map_err(|source| self.failed(source))?;
         Ok(rows.into_iter().map(Told::from).collect())
-    }
-
-    /// Everybody who was, or is to be, told something of an episode.
-    pub async fn told_of_episode(&mut self, episode: Uuid) -> Result<Vec<Name>, StoreError> {
-        let targets: Vec<String> = sqlx::query_scalar(
-            "-- deliveries.told_of_episode
-            select distinct d.target from deliveries d
-            join alert_transitions t on t.id = d.transition_id
-            where t.episode = $1 order by d.target",
-        )
-        .bind(episode)
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
-        targets.iter().map(|target| self.name(target)).collect()
     }
 
     /// False if somebody was faster; theirs counts.

@@ -29,6 +29,7 @@ mod receiver;
 mod recording;
 mod samples;
 mod sampling;
+mod silences;
 mod simulation;
 mod stages;
 mod store;

@@ -204,6 +204,13 @@ impl Waits {
     }
 }
 
+impl Transition {
+    /// Whether people are told that the alert fires, or what has become of it.
+    pub fn is_told(&self) -> bool {
+        self.suppression.is_none() && self.change.kind().lasts()
+    }
+}
+
 impl Change {
     pub const fn kind(self) -> TransitionKind {
         match self {

@@ -121,7 +121,9 @@ async fn tell(
         },
         ..last.clone()
     };
-    let targets = tx.told_of_episode(told.episode).await?;
+    let targets = tx
+        .targets_told(last.slo, told.severity, told.episode)
+        .await?;
     enqueue(
         tx,
         &AlertTransition {
