@@ -66,7 +66,7 @@ async fn an_incident_says_what_the_message_said_and_when_everything_happened() {
     for text in [
         "<title>Orders are confirmed within five minutes · PAGING",
         "What the message said",
-        "oncall was told: 202 in 0.2 s",
+        "oncall was told: 202 in 204 ms",
         "It goes on, and nobody has taken it on yet.",
     ] {
         assert!(page.body.contains(text), "no `{text}` in {}", page.body);
