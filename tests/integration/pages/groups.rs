@@ -200,7 +200,7 @@ async fn every_group_has_a_page_and_a_twin() {
 
     let held = format!("/slos/stock-synced/groups/{}", ids[2]);
     let page = get(&shop.router, &held).await;
-    let sentence = "Its alert is held back while that of the whole SLO fires.";
+    let sentence = "Its alert is held back: another one that fires says the same.";
     assert!(page.body.contains(sentence));
 
     let hostile = format!("/slos/stock-synced/groups/{}", ids[0]);

@@ -1,8 +1,14 @@
 //! How an SLO stands at one moment: what the pages show, the API returns and the alerts saw.
 
+mod alert;
+#[cfg(test)]
+mod tests;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use serde::{Deserialize, Serialize};
+
+pub use alert::{AlertProgress, AlertState, AlertStatus};
 
 use super::{
     alert::Rhythm,
@@ -13,7 +19,6 @@ use super::{
     definition::{Limit, LimitRule, Severity, Slo, whole_seconds},
     limit::{self, CustomersByLength, LimitStatus, Numbers},
     names::Name,
-    suppression::Suppression,
     time::{TimeRange, Timestamp},
 };
 
@@ -122,51 +127,6 @@ pub enum Condition {
     Quiet,
     /// Neither window has an event.
     NoData,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AlertStatus {
-    pub severity: Severity,
-    pub state: AlertState,
-    pub since: Timestamp,
-    /// The rule that made it fire.
-    pub rule: Option<Name>,
-    #[serde(flatten)]
-    pub progress: AlertProgress,
-}
-
-/// How an alert that fires goes on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct AlertProgress {
-    /// How often it burned again while it seemed to recover.
-    pub flaps: u32,
-    /// Since when nothing is known that a verdict could be made of.
-    pub data_stale_since: Option<Timestamp>,
-    /// What has kept something of it from people.
-    pub muted: Option<Suppression>,
-}
-
-/// Where the alert of one SLO and severity is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AlertState {
-    Inactive,
-    /// A rule burns that must do so for a while before people are told.
-    Pending,
-    Firing,
-    /// Firing, but no rule burns; resolves if it stays so.
-    Recovering,
-}
-
-impl AlertState {
-    /// Whether people are, or would be, told that it fires.
-    pub const fn fires(self) -> bool {
-        match self {
-            Self::Firing | Self::Recovering => true,
-            Self::Inactive | Self::Pending => false,
-        }
-    }
 }
 
 /// The look-back that the numbers "now" are taken over.
@@ -395,143 +355,5 @@ fn slo_state(burn: &BurnContext, rules: &[RuleStatus], alerts: &[AlertStatus]) -
         SloState::TooFew
     } else {
         SloState::Ok
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-    use crate::domain::{
-        definition::{AlertRule, Alerting, Indicator, SpanIndicator},
-        selector::Selector,
-    };
-
-    const DAY: Duration = Duration::from_hours(24);
-
-    fn slo() -> Slo {
-        let name: Name = "orders".parse().unwrap();
-        let selector = Selector::parse("{ name = \"order\" }").unwrap();
-        let indicator = Indicator::Span(SpanIndicator::new(selector.clone(), selector));
-        Slo {
-            grace: Duration::ZERO,
-            alerting: Alerting {
-                rules: vec![AlertRule {
-                    name: "fast-burn".parse().unwrap(),
-                    severity: Severity::Page,
-                    factor: 13.44,
-                    long: LAST_HOUR,
-                    short: Duration::from_mins(5),
-                    pending_for: Duration::ZERO,
-                }],
-                ..Alerting::default()
-            },
-            ..Slo::new(name, "99%".parse().unwrap(), DAY * 28, indicator)
-        }
-    }
-
-    fn counts(total: i64, bad: i64) -> EventCounts {
-        EventCounts {
-            good: total - bad,
-            timeout: bad,
-            ..EventCounts::ZERO
-        }
-    }
-
-    fn measured(window: EventCounts, hour: EventCounts, minutes: EventCounts) -> Measured {
-        let at = Timestamp::from_secs(1_790_000_000);
-        Measured {
-            at,
-            first_event_at: Some(at - DAY * 40),
-            counts: BTreeMap::from([
-                (DAY * 28, window),
-                (LAST_HOUR, hour),
-                (Duration::from_mins(5), minutes),
-            ]),
-            in_period: EventCounts::ZERO,
-            in_flight: 7,
-            overdue: 2,
-            customers_affected: 3,
-            customers_total: None,
-            customers: BTreeMap::new(),
-            freshness: Freshness::Fresh,
-        }
-    }
-
-    fn status(measured: &Measured, alerts: &[AlertState]) -> SloStatus {
-        let slo = slo();
-        let alerts = alerts.iter().map(|&state| AlertStatus {
-            severity: Severity::Page,
-            state,
-            since: measured.at,
-            rule: None,
-            progress: AlertProgress::default(),
-        });
-        let rules = measured.rule_statuses(&slo);
-        SloStatus::new(&slo, measured, rules, alerts.collect())
-    }
-
-    #[test]
-    fn every_look_back_is_asked_for_once() {
-        let lengths: Vec<_> = look_backs(&slo()).iter().map(Duration::as_secs).collect();
-        assert_eq!(lengths, [300, 3_600, 28 * 86_400]);
-    }
-
-    #[test]
-    fn the_numbers_agree_with_the_formulae() {
-        let hour = counts(3_000, 150);
-        let status = status(&measured(counts(672_000, 1_680), hour, hour), &[]);
-        let close = |actual: Option<f64>, expected: f64| {
-            assert!((actual.unwrap() - expected).abs() < 1e-9, "{actual:?}");
-        };
-        close(status.burn_rate, 15.0);
-        close(status.budget_remaining, 0.75);
-        close(status.rules[0].long.burn_rate, 15.0);
-        assert_eq!(status.budget_empty_in_secs, Some(28 * 86_400 / 20));
-        assert_eq!((status.in_flight, status.overdue), (7, 2));
-        assert_eq!(status.customers_affected, None);
-    }
-
-    #[test]
-    fn the_state_is_the_worst_that_holds() {
-        let (all, quiet) = (counts(672_000, 10), counts(1_000, 0));
-        let calm = measured(all, quiet, quiet);
-        let rising = measured(all, counts(1_000, 4), counts(10, 4));
-        assert_eq!(status(&calm, &[]).state, SloState::Ok);
-        assert_eq!(status(&calm, &[AlertState::Firing]).state, SloState::Paging);
-        assert_eq!(
-            status(&calm, &[AlertState::Recovering]).state,
-            SloState::Recovering
-        );
-        assert_eq!(
-            status(&rising, &[AlertState::Recovering]).state,
-            SloState::Rising
-        );
-        assert_eq!(
-            status(&rising, &[AlertState::Firing]).state,
-            SloState::Paging
-        );
-    }
-
-    #[test]
-    fn no_event_and_too_few_are_not_the_same_as_fine() {
-        let none = EventCounts::ZERO;
-        assert_eq!(
-            status(&measured(none, none, none), &[]).state,
-            SloState::NoData
-        );
-        let few = measured(counts(90, 0), none, none);
-        assert_eq!(status(&few, &[]).state, SloState::TooFew);
-    }
-
-    #[test]
-    fn a_status_survives_its_json() {
-        let status = status(
-            &measured(counts(1_000, 1), counts(10, 1), EventCounts::ZERO),
-            &[AlertState::Firing],
-        );
-        let json = serde_json::to_string(&status).unwrap();
-        assert_eq!(serde_json::from_str::<SloStatus>(&json).unwrap(), status);
     }
 }
