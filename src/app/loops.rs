@@ -31,7 +31,7 @@ use crate::{
         watermark::{OutageLimits, ReplicaId},
     },
     evaluate::{
-        Evaluator, EvaluatorSettings,
+        EvaluationReport, Evaluator, EvaluatorSettings,
         overdue::{Overdue, losses_kept},
         stages::{StageFolder, stage_spans_kept},
         unplaced::Unplaced,
@@ -154,12 +154,17 @@ impl Loops {
             page_base_url: evaluation.public_url.clone(),
         };
         let evaluator = Evaluator::new(self.store.clone(), self.in_force.catalog.clone(), settings);
+        let metrics = self.metrics.clone();
         tasks.spawn(
             periodic
                 .clone()
                 .run("evaluate", evaluation.evaluation_interval, move |now| {
-                    let evaluator = evaluator.clone();
-                    async move { Ok(evaluator.tick(now).await?) }
+                    let (evaluator, metrics) = (evaluator.clone(), metrics.clone());
+                    async move {
+                        let report = evaluator.tick(now).await?;
+                        count_evaluation(&metrics, &report);
+                        Ok(report)
+                    }
                 }),
         );
     }
@@ -346,6 +351,22 @@ async fn deliver(
         note_turn(turn, &metrics);
     }
     Ok(ended)
+}
+
+fn count_evaluation(metrics: &Metrics, report: &EvaluationReport) {
+    for kind in &report.transitions {
+        let counter = metrics
+            .alert_transitions
+            .with_label_values(&[kind.as_str()]);
+        counter.inc();
+    }
+    for (reason, slos) in [
+        ("backwards", report.backwards),
+        ("nonsense", report.nonsense),
+    ] {
+        let counter = metrics.evaluations_refused.with_label_values(&[reason]);
+        counter.inc_by(u64::try_from(slos).unwrap_or(u64::MAX));
+    }
 }
 
 fn note_turn(turn: &TargetReport, metrics: &Metrics) {

@@ -31,6 +31,7 @@ use crate::{
         group::Group,
         inhibition,
         names::SloId,
+        notification::TransitionKind,
         silence::{self, AlertLabels, Silence},
         status::{AlertStatus, Measured, RuleStatuses, SloStatus},
         suppression::Suppression,
@@ -60,15 +61,15 @@ pub struct Evaluator {
 }
 
 /// The account of one tick.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EvaluationReport {
     /// SLOs that it was this replica's turn to evaluate.
     pub evaluated: usize,
     /// Alerts that began to fire, held back or not.
     pub fired: usize,
     pub resolved: usize,
-    /// What else became of alerts that fire.
-    pub developed: usize,
+    /// All that was recorded of alerts, held back or not.
+    pub transitions: Vec<TransitionKind>,
     /// SLOs whose counts cannot be true.
     pub nonsense: usize,
     /// SLOs that had been evaluated at a later time already: nothing was concluded.
@@ -369,13 +370,13 @@ impl Assessment<'_> {
 }
 
 impl EvaluationReport {
-    const fn count(&mut self, transition: Option<&Transition>) {
-        if let Some(told) = transition {
-            match told.change {
-                Change::Fired => self.fired += 1,
-                Change::Developed(_) => self.developed += 1,
-                Change::Resolved(_) => self.resolved += 1,
-            }
+    fn count(&mut self, transition: Option<&Transition>) {
+        let Some(told) = transition else { return };
+        self.transitions.push(told.change.kind());
+        match told.change {
+            Change::Fired => self.fired += 1,
+            Change::Developed(_) => {}
+            Change::Resolved(_) => self.resolved += 1,
         }
     }
 

@@ -30,6 +30,10 @@ pub struct Metrics {
     pub tick_failures: IntCounterVec,
     /// Seconds since the epoch of the last turn that succeeded.
     pub last_tick_timestamp: GaugeVec,
+    /// Transitions of alerts that this process recorded, by kind.
+    pub alert_transitions: IntCounterVec,
+    /// Evaluations on which nothing was concluded, by reason: `backwards` or `nonsense`.
+    pub evaluations_refused: IntCounterVec,
     /// Attempts to deliver a notification, by target and class of the answer.
     pub delivery_attempts: IntCounterVec,
     /// 1 if the definitions that are in force are those of the files.
@@ -70,6 +74,16 @@ impl Metrics {
                 "throughline_tick_failures_total",
                 "Turns of a loop that failed.",
                 &["loop"],
+            )?,
+            alert_transitions: made.counters(
+                "throughline_alert_transitions_total",
+                "Transitions of alerts that this process recorded, by kind.",
+                &["kind"],
+            )?,
+            evaluations_refused: made.counters(
+                "throughline_evaluations_refused_total",
+                "Evaluations on which nothing was concluded: a clock went backwards, or counts cannot be true.",
+                &["reason"],
             )?,
             delivery_attempts: made.counters(
                 "throughline_delivery_attempts_total",
