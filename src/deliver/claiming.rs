@@ -8,7 +8,7 @@ use super::{
 use crate::{
     domain::{
         definition::{Severity, Target},
-        notification::{Actions, Circumstances, Content, LATE, Telling},
+        notification::{Actions, Circumstances, Content, LATE, SOON, Telling},
         pace::Pace,
         target_health::Admission,
         time::Timestamp,
@@ -16,10 +16,7 @@ use crate::{
     failpoint::{self, Step},
     store::{Claim, ClaimedDelivery, StoreError, TargetState, Tx},
 };
-use std::{collections::BTreeMap, time::Duration};
-
-/// An alert that fires again so soon after it was over is told where its last episode was.
-const SAME_THREAD: Duration = Duration::from_mins(30);
+use std::collections::BTreeMap;
 
 impl Deliverer {
     /// Claims what may be sent. The report has what was ended instead.
@@ -121,9 +118,7 @@ async fn errands(
     let mut circumstances = tx.circumstances(&ids).await?;
     let mut errands = Vec::with_capacity(claimed.len());
     for delivery in claimed {
-        let before = tx
-            .told_before(&target.name, delivery.message, SAME_THREAD)
-            .await?;
+        let before = tx.told_before(&target.name, delivery.message, SOON).await?;
         errands.push(Errand {
             telling: telling(&delivery, &mut circumstances, now),
             delivery,

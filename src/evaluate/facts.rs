@@ -14,8 +14,8 @@ use crate::{
         limit::LimitStatus,
         names::{Name, SloId},
         notification::{
-            Development, EpisodeEnd, EpisodeSummary, Facts, Missing, SlowestStage, TransitionKind,
-            WindowFacts, WorstWorkflow,
+            Development, EpisodeEnd, EpisodeSummary, Facts, Missing, SOON, SlowestStage,
+            TransitionKind, WindowFacts, WorstWorkflow,
         },
         stages::{StageMean, WhereTimeGoes},
         status::{RuleStatus, RuleStatuses, WindowStatus},
@@ -72,8 +72,13 @@ impl Occasion<'_> {
         let suppression = self.transition.suppression;
         match (self.transition.change, self.assessment) {
             (Change::Fired, Some(of)) => {
-                let facts = self.live_facts(tx, of).await?;
-                Ok(facts.map(|facts| Notice::of_beginning(facts, self.declared(of), suppression)))
+                let Some(facts) = self.live_facts(tx, of).await? else {
+                    return Ok(None);
+                };
+                let nth_today = self.nth_today(tx).await?;
+                let facts = Facts { nth_today, ..facts };
+                let targets = self.declared(of);
+                Ok(Some(Notice::of_beginning(facts, targets, suppression)))
             }
             (Change::Fired, None) => Ok(None),
             (Change::Developed(development), of) => {
@@ -107,6 +112,11 @@ impl Occasion<'_> {
     ) -> Result<Option<Acknowledgement>, StoreError> {
         let episode = self.transition.episode.id;
         Ok(tx.acknowledgements(&[episode]).await?.remove(&episode))
+    }
+
+    async fn nth_today(&self, tx: &mut Tx<'_>) -> Result<Option<u32>, StoreError> {
+        let of = (self.slo, self.severity);
+        tx.nth_today(of, self.transition.at, SOON).await
     }
 
     fn declared(&self, of: &Assessment<'_>) -> Vec<Name> {
@@ -281,6 +291,7 @@ impl Occasion<'_> {
             first_bad_at: tx.first_bad_at(self.slo, range).await?,
             evaluated_at: now,
             fired_at: Some(self.transition.episode.fired_at),
+            nth_today: None,
             development: None,
             acknowledged: self.acknowledgement(tx).await?,
             worst: self.worst(tx, range).await?,

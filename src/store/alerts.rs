@@ -1,6 +1,6 @@
 //! The state of alerts, and the history of what people were told of.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, types::Json};
@@ -168,6 +168,33 @@ impl Tx<'_> {
         .await
         .map_err(|source| self.failed(source))?;
         Ok(row.map(AlertTransition::from))
+    }
+
+    /// Which time today (UTC) people are told that an alert begins, if now; only where the last time
+    /// was over within `soon` before.
+    pub async fn nth_today(
+        &mut self,
+        (slo, severity): (SloId, Severity),
+        now: Timestamp,
+        soon: Duration,
+    ) -> Result<Option<u32>, StoreError> {
+        let (is_soon, today): (bool, i64) = sqlx::query_as(
+            "-- alert_transitions.nth_today
+             select coalesce(bool_or(kind = 'resolved' and at > $3 - $4), false),
+                 count(*) filter (where kind = 'firing'
+                     and at >= date_trunc('day', $3::timestamptz, 'UTC'))
+             from alert_transitions
+             where slo_id = $1 and severity = $2 and suppression is null
+                 and at >= least(date_trunc('day', $3::timestamptz, 'UTC'), $3 - $4) and at <= $3",
+        )
+        .bind(slo.0)
+        .bind(severity.as_str())
+        .bind(now.to_chrono())
+        .bind(soon)
+        .fetch_one(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(is_soon.then(|| u32::try_from(today + 1).unwrap_or(u32::MAX)))
     }
 
     /// Who was, or is to be, told that an episode fires.

@@ -5,7 +5,9 @@
 mod number;
 mod time;
 
-pub use number::{achieved, budget, burn_rate, count, counted, factor, objective, percent};
+pub use number::{
+    achieved, budget, burn_rate, count, counted, factor, objective, ordinal, percent,
+};
 pub use time::{
     clock, date_time, duration, lasting, moment, moment_in_words, seconds, time_of_day, window,
 };

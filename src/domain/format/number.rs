@@ -5,6 +5,18 @@ use std::cmp::Ordering;
 use super::NONE;
 
 const MINUS: char = '−';
+/// `1st`, `2nd`, `3rd`, `11th`.
+pub fn ordinal(n: u32) -> String {
+    let ending = match (n % 10, n % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    format!("{n}{ending}")
+}
+
 /// More digits than these nobody compares.
 const MOST_DIGITS: usize = 9;
 

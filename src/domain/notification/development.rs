@@ -221,6 +221,32 @@ mod tests {
     }
 
     #[test]
+    fn t05_what_begins_again_soon_after_it_was_over_says_so() {
+        let told = |nth_today| {
+            let facts = Facts {
+                nth_today,
+                ..sample::firing()
+            };
+            let slack = slack::body(&facts, &Telling::default()).to_string();
+            (sentence::headline(&facts), slack)
+        };
+        assert!(told(None).0.starts_with("PAGE 412 of"));
+        assert!(
+            told(Some(1)).0.starts_with("PAGE again 412 of"),
+            "last began yesterday"
+        );
+        let (headline, slack) = told(Some(3));
+        assert!(
+            headline.starts_with("PAGE again (3rd time today) 412 of"),
+            "{headline}"
+        );
+        assert!(
+            slack.contains("again (3rd time today), 412 of 9,120"),
+            "{slack}"
+        );
+    }
+
+    #[test]
     fn facts_written_before_there_were_developments_can_be_read() {
         let mut json = serde_json::to_value(sample::firing()).unwrap();
         json.as_object_mut().unwrap().remove("fired_at");

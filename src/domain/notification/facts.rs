@@ -83,6 +83,9 @@ pub struct Facts {
     /// When the episode began; of `Firing` the moment of evaluation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fired_at: Option<Timestamp>,
+    /// Of what begins again soon after it was over: which time of the day (UTC) it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nth_today: Option<u32>,
     /// What has come of it, between beginning and end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub development: Option<Development>,

@@ -27,6 +27,8 @@ mod telling;
 pub mod text;
 pub mod webhook;
 
+use std::time::Duration;
+
 pub use action_addresses::ActionAddresses;
 pub use content::Content;
 pub use notice::{Notice, NoticeKind, NoticeLink};
@@ -37,6 +39,10 @@ use detail::Detail;
 pub use development::{Development, Missing};
 pub use facts::{EpisodeEnd, EpisodeSummary, Facts, SlowestStage, WindowFacts, WorstWorkflow};
 pub use kind::TransitionKind;
+
+/// An alert that fires again so soon after it was over is told as the same trouble again, where its last
+/// episode was told.
+pub const SOON: Duration = Duration::from_mins(30);
 
 #[cfg(test)]
 pub(crate) mod sample;

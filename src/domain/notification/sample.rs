@@ -72,6 +72,7 @@ pub(crate) fn firing() -> Facts {
         first_bad_at: Some(Timestamp::from_secs(1_795_328_309)),
         evaluated_at: Timestamp::from_secs(1_795_328_700),
         fired_at: Some(Timestamp::from_secs(1_795_328_700)),
+        nth_today: None,
         development: None,
         acknowledged: None,
         worst: vec![lost_order()],

@@ -61,17 +61,28 @@ fn firing_lead(facts: &Facts) -> String {
     let people = people(facts).map_or_else(String::new, |who| format!("{who}, "));
     let window = format::window(facts.long.secs);
     format!(
-        "{} {people}{} in {window}{}; {}",
+        "{}{} {people}{} in {window}{}; {}",
         urgency(facts.severity),
+        again(facts),
         share(facts),
         mainly(facts.long.counts),
         pace(facts),
     )
 }
 
+/// ` again (3rd time today)`.
+pub fn again(facts: &Facts) -> String {
+    facts.nth_today.map_or_else(String::new, |nth| match nth {
+        // The last time began yesterday.
+        0 | 1 => " again".to_owned(),
+        nth => format!(" again ({} time today)", format::ordinal(nth)),
+    })
+}
+
 /// `PAGE 92 % of the budget spent, limit 90 %; 40 of 310 workflows bad (12.9 %) in 1 h, mostly late`.
 fn limit_lead(facts: &Facts, limit: &LimitStatus) -> String {
-    let lead = format!("{} {}", urgency(facts.severity), limit.sentence());
+    let urgency = urgency(facts.severity);
+    let lead = format!("{urgency}{} {}", again(facts), limit.sentence());
     if facts.long.counts.total() <= 0 {
         return lead;
     }

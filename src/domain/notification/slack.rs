@@ -68,6 +68,13 @@ fn push_text(facts: &Facts) -> String {
 
 fn header(facts: &Facts) -> Value {
     let lead = match facts.kind {
+        TransitionKind::Firing if facts.nth_today.is_some() => {
+            format!(
+                ":rotating_light: {}, {}: ",
+                sentence::again(facts).trim(),
+                who(facts)
+            )
+        }
         TransitionKind::Firing => format!(":rotating_light: {}: ", who(facts)),
         TransitionKind::Updated => format!(":rotating_light: Worse, {}: ", who(facts)),
         TransitionKind::DataStopped => ":warning: Still firing, but no data: ".to_owned(),

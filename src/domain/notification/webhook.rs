@@ -94,6 +94,7 @@ fn data(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
             "at": acknowledged.at,
             "by": acknowledged.by.as_deref().map(|by| text::plain(by, LABEL_CHARS)),
         })),
+        "nth_today": facts.nth_today,
         "news": facts.development.map(|news| json!({ "text": news.text(facts), "facts": news })),
         "slowest_stage": facts.slowest_stage.as_ref().map(slowest),
         "worst": facts.worst.iter().take(detail.examples()).map(worst).collect::<Vec<_>>(),

@@ -3,6 +3,7 @@
 mod addresses;
 mod alertmanager;
 mod answers;
+mod developments;
 mod fallback;
 mod late;
 mod leases;

@@ -14,7 +14,8 @@ use throughline::{
         delivery::{Delivery, alert_key},
         names::{Name, TraceId},
         notification::{
-            EpisodeEnd, EpisodeSummary, Facts, TransitionKind, WindowFacts, WorstWorkflow,
+            Development, EpisodeEnd, EpisodeSummary, Facts, TransitionKind, WindowFacts,
+            WorstWorkflow,
         },
         time::Timestamp,
         workflow::Outcome,
@@ -238,15 +239,37 @@ impl World {
             .await
     }
 
+    pub(super) async fn develops(
+        &mut self,
+        slo: &str,
+        development: Development,
+        targets: &[&Name],
+    ) -> Uuid {
+        let facts = Facts {
+            development: Some(development),
+            fired_at: Some(self.now),
+            ..self.facts(slo, development.kind())
+        };
+        self.tell(&facts, targets).await
+    }
+
     async fn transition(&mut self, slo: &str, kind: TransitionKind, targets: &[&Name]) -> Uuid {
+        let facts = self.facts(slo, kind);
+        self.tell(&facts, targets).await
+    }
+
+    fn facts(&mut self, slo: &str, kind: TransitionKind) -> Facts {
         let version = self.versions.entry(slo.to_owned()).or_insert(0);
         *version += 1;
-        let facts = Facts {
+        Facts {
             labels: self.labels.clone(),
             episode: self.episode,
             ..facts(slo, kind, *version, self.now)
-        };
-        let transition = self.insert_transition(&facts).await;
+        }
+    }
+
+    async fn tell(&self, facts: &Facts, targets: &[&Name]) -> Uuid {
+        let transition = self.insert_transition(facts).await;
         let targets: Vec<Name> = targets.iter().map(|name| (*name).clone()).collect();
         let mut tx = self.database.store.begin("enqueue").await.unwrap();
         let news = News {
@@ -400,6 +423,7 @@ fn facts(slo: &str, kind: TransitionKind, version: i64, now: Timestamp) -> Facts
         first_bad_at: Some(now),
         evaluated_at: now,
         fired_at: None,
+        nth_today: None,
         development: None,
         acknowledged: None,
         worst: vec![WorstWorkflow {

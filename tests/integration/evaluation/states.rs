@@ -156,6 +156,21 @@ async fn t05_a_flap_within_the_wait_is_counted_and_told_at_the_end() {
 }
 
 #[tokio::test]
+async fn t05_what_fires_again_within_half_an_hour_says_which_time_today_it_is() {
+    let mut story = Story::begin().await;
+    story.define(Some(pending_for(0)));
+    for begin in [0, 30, 60] {
+        story.fill([begin, begin + 10], timeouts(10)).await;
+        story.fill([begin + 10, begin + 30], good(10)).await;
+    }
+    story.ticks(8..=90).await;
+    let told = story.told().await;
+    let firing = told.iter().filter(|facts| facts.kind == Firing);
+    let times: Vec<_> = firing.map(|facts| facts.nth_today).collect();
+    assert_eq!(times, [None, Some(2), Some(3)]);
+}
+
+#[tokio::test]
 async fn t06_too_few_events_to_tell_are_shown_as_that_and_page_nobody() {
     let mut story = Story::begin().await;
     story.ledger.execute("truncate event_counts").await;

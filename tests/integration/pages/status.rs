@@ -258,6 +258,7 @@ fn facts(slo: &Slo, status: &SloStatus, at: Timestamp, kind: TransitionKind) -> 
         first_bad_at: None,
         evaluated_at: at,
         fired_at: None,
+        nth_today: None,
         development: None,
         acknowledged: None,
         worst: Vec::new(),
