@@ -58,7 +58,7 @@ const REASONS: [(usize, &str); 2] = [
 ];
 
 /// Neither tested nor explained yet.
-const PENDING: [usize; 10] = [1, 2, 3, 5, 6, 7, 8, 10, 33, 36];
+const PENDING: [usize; 2] = [33, 36];
 
 /// The numbers that the names of tests begin with, as 20 and 25 in `t20_t25_an_unknown_refusal`.
 fn tested() -> BTreeSet<usize> {

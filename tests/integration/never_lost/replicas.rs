@@ -1,13 +1,13 @@
 //! Two replicas as processes on one database, with an SLO and a target for each thing that may happen.
 
-use std::{fmt::Write as _, fs, path::PathBuf};
+use std::{fmt::Write as _, fs, path::PathBuf, time::Duration};
 
 use nix::sys::signal::Signal;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status, status::StatusCode};
 use sqlx::{ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
 use tempfile::TempDir;
 use throughline::failpoint::Step;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{
     expired,
@@ -20,6 +20,9 @@ use crate::support::{
     service::{Service, Site},
     workload::{nanos_now, post, request, span},
 };
+
+/// A replica whose database is busy says so within three seconds.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Bad events at once: enough for the guard, and all that there ever were.
 const BAD: usize = 20;
@@ -97,8 +100,9 @@ impl Replicas {
             let mut taken = None;
             for Api { client, http, .. } in self.running.iter().map(|service| &service.api) {
                 if taken.is_none() {
-                    let answer = post(client, http, body.clone()).await;
-                    taken = answer.is_ok_and(|status| status == 200).then_some(());
+                    // One of them may stand still.
+                    let answer = timeout(PATIENCE, post(client, http, body.clone())).await;
+                    taken = matches!(answer, Ok(Ok(200))).then_some(());
                 }
             }
             taken
