@@ -10,6 +10,8 @@ use std::{
 use clap::Args;
 use ipnet::IpNet;
 
+use crate::domain::trace_link::TraceViewer;
+
 /// Settings of `throughline serve`.
 #[derive(Clone, Debug, Args)]
 pub struct Config {
@@ -114,6 +116,15 @@ pub struct EvaluationConfig {
     /// The address people reach the pages at; links in notifications begin with it
     #[arg(long, env = "THROUGHLINE_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
+    /// Where a trace can be looked at, as `Jaeger=https://jaeger.example/trace/{trace_id}`; several
+    /// are separated by spaces. {workflow}, {from_s}, {from_ms}, {to_s} and {to_ms} are known as well
+    #[arg(
+        long = "trace-url",
+        env = "THROUGHLINE_TRACE_URL",
+        value_name = "NAME=URL",
+        value_delimiter = ' '
+    )]
+    pub trace_viewers: Vec<TraceViewer>,
 }
 
 #[derive(Clone, Debug, Args)]

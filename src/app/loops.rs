@@ -31,7 +31,7 @@ use crate::{
         watermark::{OutageLimits, ReplicaId},
     },
     evaluate::{
-        EvaluationReport, Evaluator, EvaluatorSettings,
+        EvaluationReport, Evaluator, EvaluatorSettings, Surroundings,
         overdue::{Overdue, losses_kept},
         stages::{StageFolder, stage_spans_kept},
         unplaced::Unplaced,
@@ -153,7 +153,11 @@ impl Loops {
             interval: evaluation.evaluation_interval,
             page_base_url: evaluation.public_url.clone(),
         };
-        let evaluator = Evaluator::new(self.store.clone(), self.in_force.catalog.clone(), settings);
+        let evaluator = Evaluator::new(self.store.clone(), self.in_force.catalog.clone(), settings)
+            .with(Surroundings {
+                trace_viewers: evaluation.trace_viewers.clone(),
+                pseudonyms: Some(self.signing_key.clone()),
+            });
         let metrics = self.metrics.clone();
         tasks.spawn(
             periodic

@@ -58,6 +58,7 @@ pub mod status;
 pub mod suppression;
 pub mod target_health;
 pub mod time;
+pub mod trace_link;
 pub mod trace_state;
 pub mod watermark;
 pub mod window;

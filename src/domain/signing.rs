@@ -16,6 +16,8 @@ use super::time::Timestamp;
 /// Separates our signatures from whatever else may be made with HMAC under the same key.
 const CONTEXT: &[u8] = b"throughline signed address 1";
 
+const PSEUDONYM_CONTEXT: &[u8] = b"throughline pseudonym 1";
+
 /// The key of all replicas. It is shown nowhere.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SigningKey([u8; Self::LENGTH]);
@@ -80,14 +82,29 @@ impl SigningKey {
         }
     }
 
+    /// What a message calls somebody whom it must not name: the same in all messages, and nothing to
+    /// find out who it is by, also for who could guess the name.
+    pub fn pseudonym(&self, name: &str) -> String {
+        let mut mac = self.keyed(PSEUDONYM_CONTEXT);
+        mac.update(name.as_bytes());
+        let proof = mac.finalize().into_bytes();
+        let digits = proof.iter().take(5).map(|byte| format!("{byte:02x}"));
+        format!("customer-{}", digits.collect::<String>())
+    }
+
     fn mac(&self, purpose: Purpose, subject: &str, expires: i64) -> Hmac<Sha256> {
-        // A short key is filled up with zeros (RFC 2104, section 2).
-        let block: [u8; 64] = std::array::from_fn(|at| self.0.get(at).copied().unwrap_or(0));
-        let mut mac = Hmac::<Sha256>::new(&block.into());
-        mac.update(CONTEXT);
+        let mut mac = self.keyed(CONTEXT);
         mac.update(&[purpose.number()]);
         mac.update(&expires.to_be_bytes());
         mac.update(subject.as_bytes());
+        mac
+    }
+
+    fn keyed(&self, context: &[u8]) -> Hmac<Sha256> {
+        // A short key is filled up with zeros (RFC 2104, section 2).
+        let block: [u8; 64] = std::array::from_fn(|at| self.0.get(at).copied().unwrap_or(0));
+        let mut mac = Hmac::<Sha256>::new(&block.into());
+        mac.update(context);
         mac
     }
 }
@@ -121,6 +138,15 @@ mod tests {
 
     fn an_hour() -> Timestamp {
         NOW + Duration::from_hours(1)
+    }
+
+    #[test]
+    fn a_pseudonym_stays_the_same_and_says_nothing() {
+        let acme = KEY.pseudonym("acme");
+        assert_eq!(acme, KEY.pseudonym("acme"));
+        assert_ne!(acme, KEY.pseudonym("acme2"));
+        assert_ne!(acme, SigningKey::new([8; 32]).pseudonym("acme"));
+        assert!(!acme.contains("acme") && acme.len() == 19, "{acme}");
     }
 
     #[test]

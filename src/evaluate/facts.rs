@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use super::{Assessment, reading::whole_minutes};
+use super::{Assessment, Surroundings, reading::whole_minutes};
 use crate::{
     domain::{
         alert::{Change, Transition},
-        attributes::{Difference, differences},
+        attributes::differences,
         burn_rate::Window,
         customers::CustomerTotal,
-        definition::{Indicator, Severity, Slo},
+        definition::{Indicator, Severity, Slo, TellCustomers},
         incident::Acknowledgement,
         limit::LimitStatus,
         names::{Name, SloId},
         notification::{
-            Development, EpisodeEnd, EpisodeSummary, Facts, Missing, SOON, SlowestStage,
+            Context, Development, EpisodeEnd, EpisodeSummary, Facts, Missing, SOON, SlowestStage,
             TransitionKind, WindowFacts, WorstWorkflow,
         },
         stages::{StageMean, WhereTimeGoes},
@@ -37,6 +37,7 @@ pub(super) struct Occasion<'a> {
     pub(super) transition: &'a Transition,
     pub(super) assessment: Option<&'a Assessment<'a>>,
     pub(super) page_base_url: Option<&'a str>,
+    pub(super) surroundings: &'a Surroundings,
 }
 
 /// What is told, and the targets it is told to.
@@ -193,13 +194,18 @@ impl Occasion<'_> {
             // Nothing is measured any more: the facts are those of the beginning.
             (EpisodeEnd::Undeclared, _) | (_, None) => None,
         };
+        let live = live.unwrap_or_else(|| opening.facts.clone());
         let facts = Facts {
             kind: TransitionKind::Resolved,
             version: self.transition.version,
             evaluated_at: self.transition.at,
             first_bad_at: opening.facts.first_bad_at,
             episode_summary: Some(summary),
-            ..live.unwrap_or_else(|| opening.facts.clone())
+            context: Context {
+                changes: opening.facts.context.changes.clone(),
+                ..live.context
+            },
+            ..live
         };
         let targets = self.told_so_far(tx).await?;
         let unheard = targets.is_empty();
@@ -238,6 +244,7 @@ impl Occasion<'_> {
                 None => None,
             },
             budget_spent: burn.and_then(|burn| burn.budget_spent_by(counts)),
+            before: Some(self.before(tx, opening).await?),
         })
     }
 
@@ -254,10 +261,12 @@ impl Occasion<'_> {
         let burn = of.measured.burn_context(slo);
         let long = Duration::from_secs(rule.long.secs);
         let range = whole_minutes(now, long);
-        let customers = match slo.customer {
-            Some(_) => Some(self.customers_hurt(tx, range).await?),
-            None => None,
+        let customers = match (&slo.customer, slo.tell_customers) {
+            (None, _) | (_, TellCustomers::None) => None,
+            (Some(_), _) => Some(self.customers_hurt(tx, range).await?),
         };
+        let first_bad_at = tx.first_bad_at(self.slo, range).await?;
+        let sample = tx.event_sample(self.slo, range).await?;
         let pace = burn.burn_rate(Window {
             length: long,
             counts: rule.long.counts,
@@ -288,15 +297,18 @@ impl Occasion<'_> {
             budget_empty_in_secs: pace
                 .and_then(|pace| burn.time_to_exhaustion(pace))
                 .map(|lasts| lasts.as_secs()),
-            first_bad_at: tx.first_bad_at(self.slo, range).await?,
+            first_bad_at,
             evaluated_at: now,
             fired_at: Some(self.transition.episode.fired_at),
             nth_today: None,
             development: None,
             acknowledged: self.acknowledgement(tx).await?,
-            worst: self.worst(tx, range).await?,
-            differences: self.differences(tx, range).await?,
+            worst: self.worst(tx, of, range).await?,
+            differences: differences(&sample.bad, &sample.good, DIFFERENCES),
             slowest_stage: self.slowest_stage(tx, range).await?,
+            context: self
+                .context(tx, (of, &sample), (long, first_bad_at))
+                .await?,
             runbook: slo.runbook.clone(),
             page_url: self.page_base_url.map(|base| self.page_url(base)),
             episode_summary: None,
@@ -335,17 +347,19 @@ impl Occasion<'_> {
     async fn worst(
         &self,
         tx: &mut Tx<'_>,
+        of: &Assessment<'_>,
         range: TimeRange,
     ) -> Result<Vec<WorstWorkflow>, StoreError> {
         let now = self.transition.at;
         let counted = self.counted(range);
         let workflows = tx.worst_workflows(self.slo, (&counted, now), WORST).await?;
         let named = |workflow: WorkflowRecord| WorstWorkflow {
+            links: self.trace_links(&workflow),
             took_secs: workflow.took_secs(now),
             ended: workflow.ended_at.is_some(),
             label: workflow.label,
             trace_id: workflow.trace_id,
-            customer: workflow.customer,
+            customer: workflow.customer.and_then(|name| self.named(of, &name)),
             outcome: workflow.outcome,
             started_at: workflow.started_at,
         };
@@ -368,15 +382,6 @@ impl Occasion<'_> {
             })
         };
         Ok(stages.slowest().and_then(told))
-    }
-
-    async fn differences(
-        &self,
-        tx: &mut Tx<'_>,
-        range: TimeRange,
-    ) -> Result<Vec<Difference>, StoreError> {
-        let sample = tx.event_sample(self.slo, range).await?;
-        Ok(differences(&sample.bad, &sample.good, DIFFERENCES))
     }
 
     /// Customers with a bad event, and of how many; the latter only if there is one.

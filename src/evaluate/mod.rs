@@ -10,6 +10,7 @@
 //! replicas at once: a claim keeps them from doing the work twice, and where it fails the swap does.
 //! If anything cannot be read the tick fails whole: no alert fires or resolves on half a picture.
 
+mod context;
 mod facts;
 pub mod overdue;
 mod picture;
@@ -40,6 +41,7 @@ use crate::{
     failpoint::{self, Step as Failpoint},
     store::{AlertTransition, Declaration, DueSlo, News, Store, StoreError},
 };
+pub use context::Surroundings;
 use facts::Occasion;
 use reading::Reading;
 
@@ -58,6 +60,7 @@ pub struct Evaluator {
     store: Store,
     catalog: watch::Receiver<Arc<Catalog>>,
     settings: EvaluatorSettings,
+    surroundings: Surroundings,
 }
 
 /// The account of one tick.
@@ -114,6 +117,19 @@ impl Evaluator {
             store,
             catalog,
             settings,
+            surroundings: Surroundings {
+                trace_viewers: Vec::new(),
+                pseudonyms: None,
+            },
+        }
+    }
+
+    /// What the facts tell besides.
+    #[must_use]
+    pub fn with(self, surroundings: Surroundings) -> Self {
+        Self {
+            surroundings,
+            ..self
         }
     }
 
@@ -231,6 +247,7 @@ impl Evaluator {
             transition,
             assessment,
             page_base_url: self.settings.page_base_url.as_deref(),
+            surroundings: &self.surroundings,
         };
         if let (Some(of), true) = (assessment, transition.is_told()) {
             let silences = tx.silences_ended_after(transition.at).await?;

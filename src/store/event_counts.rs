@@ -157,6 +157,29 @@ impl Tx<'_> {
         Ok(sums)
     }
 
+    /// The start of the newest minute in `range` that has an event.
+    pub async fn newest_minute_with_events(
+        &mut self,
+        slo: SloId,
+        range: TimeRange,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let newest: Option<DateTime<Utc>> = sqlx::query_scalar(
+            "-- event_counts.newest_minute
+             select bucket from event_counts
+             where slo_id = $1 and resolution = 60 and bucket >= $2 and bucket < $3
+             group by bucket
+             having sum(good) + sum(late) + sum(failed) + sum(timeout) > 0
+             order by bucket desc limit 1",
+        )
+        .bind(slo.0)
+        .bind(range.from.to_chrono())
+        .bind(range.to.to_chrono())
+        .fetch_optional(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(newest.map(Timestamp::from))
+    }
+
     /// The sum of all pieces of each set, in the order asked for, in one query.
     pub async fn sums_of_pieces(
         &mut self,

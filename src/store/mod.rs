@@ -71,7 +71,7 @@ pub use incidents::{Told, ToldTry};
 pub use link_evidence::{Followed, LinkNews};
 pub use notices::NoticeNews;
 pub use retention::Retention;
-pub use samples::EventSample;
+pub use samples::{EventSample, FirstSeen};
 pub use slos::{Declaration, DueSlo, SloRecord};
 pub use stage_workflows::{Fold, Folded, StageWorkflow};
 pub use stand_ins::StandIn;

@@ -3,13 +3,16 @@
 //! It is no table of its own: the attributes lie in the rows of the workflows, so that a corrected
 //! event changes side with its verdict. The sample is those with the smallest keys of each side.
 
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 
 use super::{StoreError, Tx};
 use crate::domain::{
     attributes::{Attributes, OF_EACH_SIDE},
     names::SloId,
-    time::{Resolution, TimeRange},
+    time::{Resolution, TimeRange, Timestamp},
 };
 
 /// Attributes of bad and of good events of one stretch of time, in the order of their keys.
@@ -18,6 +21,24 @@ pub struct EventSample {
     pub bad: Vec<Attributes>,
     pub good: Vec<Attributes>,
 }
+
+/// A value that was new among the events of an SLO.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirstSeen {
+    pub attribute: String,
+    pub value: String,
+    pub at: Timestamp,
+}
+
+/// What says which version worked on an event, as OpenTelemetry's conventions and habit have it.
+const VERSIONS: [&str; 5] = [
+    "resource.service.version",
+    "resource.deployment.id",
+    "resource.deployment.name",
+    "resource.deployment.version",
+    "span.deployment.version",
+];
+const MOST_FIRST_SEEN: i64 = 5;
 
 impl Tx<'_> {
     /// The sample of events judged in `range`.
@@ -56,6 +77,50 @@ impl Tx<'_> {
             side.push(attributes);
         }
         Ok(sample)
+    }
+
+    /// Versions that events judged in `range` have, and none of the `familiar` time before had,
+    /// although those had others: as far as the sample tells, the earliest first. Each with the time of
+    /// the first event.
+    pub async fn versions_first_seen(
+        &mut self,
+        slo: SloId,
+        range: TimeRange,
+        familiar: Duration,
+    ) -> Result<Vec<FirstSeen>, StoreError> {
+        let rows: Vec<(String, String, DateTime<Utc>)> = sqlx::query_as(
+            "-- sample.first_seen
+             select attribute, value, at
+             from (
+                 select attribute, value, at, min(at) over (partition by attribute) as of_any
+                 from (
+                     select pair ->> 0 as attribute, pair ->> 1 as value,
+                         min(least(started_at, judged_at)) as at
+                     from workflows
+                         cross join lateral jsonb_array_elements(details -> 'attributes') as pair
+                     where slo_id = $1 and judged_at >= $2 and judged_at < $4
+                         and (details -> 'attributes') is not null and pair ->> 0 = any ($5)
+                     group by 1, 2
+                 ) as each
+             ) as seen
+             where at >= $3 and of_any < $3
+             order by at, attribute, value limit $6",
+        )
+        .bind(slo.0)
+        .bind((range.from - familiar).to_chrono())
+        .bind(range.from.to_chrono())
+        .bind(range.to.to_chrono())
+        .bind(&VERSIONS[..])
+        .bind(MOST_FIRST_SEEN)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let seen = |(attribute, value, at): (String, String, DateTime<Utc>)| FirstSeen {
+            attribute,
+            value,
+            at: at.into(),
+        };
+        Ok(rows.into_iter().map(seen).collect())
     }
 
     /// Forgets the attributes of events judged in `range` that do not belong to the sample of their

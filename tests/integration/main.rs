@@ -10,6 +10,7 @@
 mod architecture;
 mod calendar;
 mod catalogue;
+mod context;
 mod counts_and_claims;
 mod customers;
 mod delivery;

@@ -27,10 +27,27 @@ pub struct Difference {
     pub good_ratio: f64,
 }
 
+/// Whether so many events of each side can tell anything.
+pub const fn are_comparable(bad: usize, good: usize) -> bool {
+    bad >= FEWEST_EVENTS && good >= FEWEST_EVENTS
+}
+
+/// The share of `events` that have what `difference` is about; `None` where they are too few.
+pub fn share_with(difference: &Difference, events: &[Attributes]) -> Option<f64> {
+    if events.len() < FEWEST_EVENTS {
+        return None;
+    }
+    let pair = (difference.attribute.as_str(), difference.value.as_str());
+    let having = events
+        .iter()
+        .filter(|event| event.iter().any(|own| own == pair));
+    Some(share(having.count(), events.len()))
+}
+
 /// At most `most`, by share among bad less share among good; the largest first, equal ones by name.
 /// Empty where nothing stands out, or too little is known.
 pub fn differences(bad: &[Attributes], good: &[Attributes], most: usize) -> Vec<Difference> {
-    if bad.len() < FEWEST_EVENTS || good.len() < FEWEST_EVENTS {
+    if !are_comparable(bad.len(), good.len()) {
         return Vec::new();
     }
     let (of_bad, of_good) = (counted(bad), counted(good));

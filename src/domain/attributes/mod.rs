@@ -11,7 +11,7 @@ use std::{borrow::Cow, collections::BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-pub use differences::{Difference, differences};
+pub use differences::{Difference, are_comparable, differences, share_with};
 pub use sampling::{Gate, OF_EACH_SIDE, REMEMBERED, Sampling, Seen, Side};
 
 use super::span::{AttributeScope, SpanView, Value};

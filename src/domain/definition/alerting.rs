@@ -113,6 +113,19 @@ pub struct Notify {
     pub ticket: Vec<Name>,
 }
 
+/// What messages tell of the customers that are hurt. Pages and API show all of them to whoever may see
+/// those; messages go further.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TellCustomers {
+    /// Not even how many.
+    None,
+    #[default]
+    Count,
+    /// By pseudonyms that stay the same, but tell nobody who it is.
+    Hashed,
+    Names,
+}
+
 impl Severity {
     pub const fn as_str(self) -> &'static str {
         match self {

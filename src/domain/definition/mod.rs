@@ -31,7 +31,8 @@ mod window_file;
 
 pub use self::{
     alerting::{
-        AlertRule, Alerting, BurnKind, Guard, Limit, LimitRule, Notify, Severity, whole_seconds,
+        AlertRule, Alerting, BurnKind, Guard, Limit, LimitRule, Notify, Severity, TellCustomers,
+        whole_seconds,
     },
     catalog::Catalog,
     check::load,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use super::{Alerting, GroupBy, Notify, Stages};
+use super::{Alerting, GroupBy, Notify, Stages, TellCustomers};
 use crate::domain::{
     exclusion::{self, Exclusion},
     names::Name,
@@ -30,6 +30,8 @@ pub struct Slo {
     pub indicator: Indicator,
     /// Whose experience an event is.
     pub customer: Option<AttributeName>,
+    /// What messages tell of them.
+    pub tell_customers: TellCustomers,
     /// By what it has budgets and alerts besides its own.
     pub group_by: Option<GroupBy>,
     /// How long after a deadline evidence that is under way is waited for.
@@ -66,6 +68,7 @@ impl Slo {
             window: window.into(),
             indicator,
             customer: None,
+            tell_customers: TellCustomers::default(),
             group_by: None,
             grace: Self::DEFAULT_GRACE,
             weighing: Weighing::default(),

@@ -40,6 +40,7 @@ fn describe(slo: &Slo) -> String {
         window,
         indicator,
         customer,
+        tell_customers,
         group_by,
         grace,
         weighing,
@@ -75,7 +76,7 @@ fn describe(slo: &Slo) -> String {
     };
     format!(
         "{name} ({display_name}) {labels:?} {description:?} {service:?}\n{objective} over {window:?}, \
-         grace {grace:?}, {customer:?}, {group_by:?}, {runbook:?}\n{weighing:?} {exclusions:?}\n{indicator}\n{alerting:#?}\n{notify:?}\n{source:#?}\n"
+         grace {grace:?}, {customer:?} {tell_customers:?}, {group_by:?}, {runbook:?}\n{weighing:?} {exclusions:?}\n{indicator}\n{alerting:#?}\n{notify:?}\n{source:#?}\n"
     )
 }
 

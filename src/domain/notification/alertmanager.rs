@@ -8,7 +8,11 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{Facts, Telling, sentence, text};
+use super::{
+    Detail, Facts, Telling,
+    lines::{Line, Piece, paragraphs},
+    sentence, text,
+};
 use crate::domain::{delivery::alert_key, format, time::Timestamp};
 
 const ALERT_NAME: &str = "ThroughlineSLO";
@@ -19,6 +23,8 @@ pub(super) const NO_END: &str = "0001-01-01T00:00:00Z";
 /// All labels of a user's together; a webhook of version 4 has them twice and should stay below
 /// 20 kB.
 const LABELS_BYTES: usize = 4_000;
+/// Of annotations likewise.
+const ANNOTATIONS_BYTES: usize = 5_000;
 const STRING_CHARS: usize = 200;
 const URL_BYTES: usize = 1_000;
 
@@ -119,7 +125,14 @@ fn label_name(key: &str) -> String {
     name
 }
 
-fn annotations(facts: &Facts, telling: &Telling) -> Map<String, Value> {
+fn annotations(facts: &Facts, telling: &Telling) -> Value {
+    Detail::richest(
+        |detail| Value::Object(annotated(facts, telling, detail)),
+        |annotations| annotations.to_string().len() <= ANNOTATIONS_BYTES,
+    )
+}
+
+fn annotated(facts: &Facts, telling: &Telling, detail: Detail) -> Map<String, Value> {
     let mut annotations = Map::new();
     let mut tell = |name: &str, value: String| annotations.insert(name.to_owned(), json!(value));
     tell("summary", sentence::headline(facts));
@@ -139,6 +152,20 @@ fn annotations(facts: &Facts, telling: &Telling) -> Map<String, Value> {
     tell("pace", sentence::pace(facts));
     let burn = sentence::burn_title(facts).to_ascii_lowercase();
     tell(&burn, sentence::burn(facts));
+    let told = [
+        ("since", sentence::since(facts)),
+        ("data", sentence::data(facts)),
+        ("trend", sentence::trend(facts)),
+    ];
+    for (name, text) in told {
+        if let Some(text) = text {
+            tell(name, text);
+        }
+    }
+    for paragraph in paragraphs(facts, detail) {
+        let lines: Vec<String> = paragraph.lines.iter().map(line).collect();
+        tell(paragraph.key, lines.join("; "));
+    }
     tell("rule", facts.rule.to_string());
     tell("episode", facts.episode.to_string());
     if let Some(customers) = facts.customers_affected {
@@ -152,6 +179,17 @@ fn annotations(facts: &Facts, telling: &Telling) -> Map<String, Value> {
         tell("runbook_url", url.to_owned());
     }
     annotations
+}
+
+fn line(pieces: &Line<'_>) -> String {
+    let text = pieces.iter().map(|piece| match piece {
+        Piece::Ours(text) => text.clone(),
+        Piece::Theirs(string) => text::plain(string, STRING_CHARS),
+        Piece::Link(_, url) => text::web_address(url, URL_BYTES)
+            .unwrap_or_default()
+            .to_owned(),
+    });
+    text.collect()
 }
 
 fn page(facts: &Facts) -> Option<&str> {

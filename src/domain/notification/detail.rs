@@ -52,6 +52,15 @@ impl Detail {
         }
     }
 
+    /// How many changes, and how many customers, are named.
+    pub(super) const fn changes(self) -> usize {
+        match self {
+            Self::Full | Self::OneExample => 3,
+            Self::NoExamples => 1,
+            Self::Sentence => 0,
+        }
+    }
+
     /// Whether budget, burn, labels and links are told.
     pub(super) const fn tells_numbers(self) -> bool {
         match self {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Development, TransitionKind};
+use super::{Context, Development, TransitionKind};
 use crate::domain::{
     attributes::Difference,
     counts::EventCounts,
@@ -16,6 +16,7 @@ use crate::domain::{
     limit::LimitStatus,
     names::{Name, TraceId},
     time::Timestamp,
+    trace_link::TraceLink,
     window::CalendarUnit,
     workflow::Outcome,
 };
@@ -100,6 +101,9 @@ pub struct Facts {
     /// Where the time is lost; `None` where that cannot be told.
     #[serde(default)]
     pub slowest_stage: Option<SlowestStage>,
+    /// What surrounds the numbers.
+    #[serde(default)]
+    pub context: Context,
     pub runbook: Option<String>,
     /// The incident's page; `None` where the service does not know its own address.
     pub page_url: Option<String>,
@@ -118,6 +122,7 @@ pub struct WindowFacts {
 pub struct WorstWorkflow {
     pub label: String,
     pub trace_id: TraceId,
+    /// As the definition lets messages call it.
     pub customer: Option<String>,
     pub outcome: Outcome,
     pub started_at: Option<Timestamp>,
@@ -125,6 +130,9 @@ pub struct WorstWorkflow {
     pub took_secs: Option<f64>,
     /// Whether it has ended.
     pub ended: bool,
+    /// Where its trace can be looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<TraceLink>,
 }
 
 /// The stage of which most is in what bad workflows take longer than good ones, in the long window.
@@ -134,6 +142,17 @@ pub struct SlowestStage {
     pub share_of_excess: f64,
     pub bad_secs: f64,
     pub good_secs: f64,
+}
+
+/// What was wrong when an episode began, beside which its end is told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Before {
+    /// In the long window; `None` without events.
+    pub bad_ratio: Option<f64>,
+    /// The best clue of that time.
+    pub difference: Option<Difference>,
+    /// The share of good events now that have what it is about; `None` where they are too few.
+    pub good_ratio_now: Option<f64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -150,4 +169,7 @@ pub struct EpisodeSummary {
     pub customers_affected: Option<i64>,
     /// Share of the window's budget that the episode spent.
     pub budget_spent: Option<f64>,
+    /// What it was like when it fired; `None` in facts of versions that did not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Before>,
 }

@@ -11,12 +11,15 @@
 
 mod action_addresses;
 pub mod alertmanager;
+mod change;
 pub mod cloudevents;
 mod content;
+mod context;
 mod detail;
 mod development;
 mod facts;
 mod kind;
+mod lines;
 pub mod notice;
 pub mod pagerduty;
 mod reference;
@@ -25,6 +28,7 @@ pub mod slack;
 pub mod teams;
 mod telling;
 pub mod text;
+mod trend;
 pub mod webhook;
 
 use std::time::Duration;
@@ -34,10 +38,15 @@ pub use content::Content;
 pub use notice::{Notice, NoticeKind, NoticeLink};
 pub use reference::{PinnedKey, Reference, SlackMessage};
 pub use telling::{Actions, Circumstances, LATE, Note, Telling};
+pub use trend::Trend;
 
+pub use change::{ChangeKind, RecentChange};
+pub use context::{Compared, Context, TopCustomer};
 use detail::Detail;
 pub use development::{Development, Missing};
-pub use facts::{EpisodeEnd, EpisodeSummary, Facts, SlowestStage, WindowFacts, WorstWorkflow};
+pub use facts::{
+    Before, EpisodeEnd, EpisodeSummary, Facts, SlowestStage, WindowFacts, WorstWorkflow,
+};
 pub use kind::TransitionKind;
 
 /// An alert that fires again so soon after it was over is told as the same trouble again, where its last

@@ -5,8 +5,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Facts, Telling, TransitionKind, sentence, text};
-use crate::domain::{attributes::Difference, definition::Severity, delivery::alert_key, format};
+use super::{
+    Detail, Facts, Telling, TransitionKind,
+    lines::{Line, Piece, paragraphs},
+    sentence, text,
+};
+use crate::domain::{definition::Severity, delivery::alert_key, format};
 
 /// PagerDuty's own limit is 1024 characters.
 const SUMMARY_CHARS: usize = 500;
@@ -107,18 +111,23 @@ fn details(facts: &Facts, telling: &Telling) -> Value {
     tell("pace", json!(sentence::pace(facts)));
     let burn = sentence::burn_title(facts).to_ascii_lowercase();
     tell(&burn, json!(sentence::burn(facts)));
-    if let Some(at) = facts.first_bad_at {
-        tell("since", json!(format::date_time(at)));
+    if let Some(since) = sentence::since(facts) {
+        tell("since", json!(since));
     }
-    if facts.kind.lasts() && !facts.differences.is_empty() {
-        tell("in_common", in_common(facts));
+    if let Some(data) = sentence::data(facts) {
+        tell("data", json!(data));
+    }
+    if let Some(trend) = sentence::trend(facts) {
+        tell("trend", json!(trend));
     }
     if let Some(slowest) = &facts.slowest_stage {
         let title = text::plain(&slowest.title, STRING_CHARS);
         let extra = sentence::extra_time(slowest);
         tell("slowest_stage", json!(format!("{title}, {extra}")));
     }
-    tell("worst", worst(facts));
+    for paragraph in paragraphs(facts, Detail::Full) {
+        tell(paragraph.key, paragraph.lines.iter().map(line).collect());
+    }
     tell("labels", labels(facts));
     tell("rule", json!(facts.rule));
     tell("episode", json!(facts.episode));
@@ -126,26 +135,16 @@ fn details(facts: &Facts, telling: &Telling) -> Value {
     Value::Object(details)
 }
 
-fn worst(facts: &Facts) -> Value {
-    let shown = facts.worst.iter().take(3).map(|worst| {
-        json!({
-            "workflow": text::plain(&worst.label, STRING_CHARS),
-            "outcome": sentence::reason(worst.outcome),
-            "took": worst.took_secs.map(format::seconds),
-            "customer": worst.customer.as_ref().map(|name| text::plain(name, STRING_CHARS)),
-            "trace_id": worst.trace_id,
-        })
+fn line(pieces: &Line<'_>) -> Value {
+    let text = pieces.iter().map(|piece| match piece {
+        Piece::Ours(text) => text.clone(),
+        Piece::Theirs(string) => text::plain(string, STRING_CHARS),
+        Piece::Link(name, url) => text::web_address(url, URL_BYTES)
+            .map_or_else(String::new, |url| {
+                format!("{}: {url}", text::plain(name, STRING_CHARS))
+            }),
     });
-    Value::Array(shown.collect())
-}
-
-fn in_common(facts: &Facts) -> Value {
-    let line = |one: &Difference| {
-        let attribute = text::plain(&one.attribute, STRING_CHARS);
-        let value = text::plain(&one.value, STRING_CHARS);
-        json!(format!("{attribute} = {value}: {}", sentence::shares(one)))
-    };
-    Value::Array(facts.differences.iter().take(3).map(line).collect())
+    Value::String(text.collect())
 }
 
 fn labels(facts: &Facts) -> Value {
@@ -159,14 +158,18 @@ fn labels(facts: &Facts) -> Value {
 }
 
 fn links(facts: &Facts, telling: &Telling) -> Value {
+    let link = |(title, url): (&str, &str)| {
+        let url = text::web_address(url, URL_BYTES)?;
+        Some(json!({ "href": url, "text": title }))
+    };
     let open = facts.page_url.as_deref().map(|url| ("Open the SLO", url));
     let runbook = facts.runbook.as_deref().map(|url| ("Runbook", url));
-    let links = open.into_iter().chain(runbook);
-    let links = links
-        .chain(telling.actions.named())
-        .filter_map(|(title, url)| {
-            let url = text::web_address(url, URL_BYTES)?;
-            Some(json!({ "href": url, "text": title }))
-        });
-    Value::Array(links.collect())
+    let traces = facts.worst.iter().take(1).flat_map(|worst| &worst.links);
+    let traces = traces.filter_map(|trace| {
+        let viewer = text::plain(&trace.name, STRING_CHARS);
+        link((&format!("Worst trace, {viewer}"), &trace.url))
+    });
+    let ours = open.into_iter().chain(runbook);
+    let ours = ours.chain(telling.actions.named()).filter_map(link);
+    Value::Array(ours.chain(traces).collect())
 }

@@ -6,8 +6,9 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::{
-    Actions, Development, EpisodeEnd, EpisodeSummary, Facts, Missing, Note, SlowestStage, Telling,
-    TransitionKind, WindowFacts, WorstWorkflow,
+    Actions, Before, ChangeKind, Compared, Context, Development, EpisodeEnd, EpisodeSummary, Facts,
+    Missing, Note, RecentChange, SlowestStage, Telling, TopCustomer, TransitionKind, Trend,
+    WindowFacts, WorstWorkflow,
 };
 use crate::domain::{
     attributes::Difference,
@@ -20,6 +21,7 @@ use crate::domain::{
     names::{Name, TraceId},
     suppression::Suppression,
     time::Timestamp,
+    trace_link::TraceLink,
     workflow::Outcome,
 };
 
@@ -88,9 +90,50 @@ pub(crate) fn firing() -> Facts {
             bad_secs: 9.4,
             good_secs: 0.31,
         }),
+        context: context(),
         runbook: Some("https://wiki.example.com/checkout-slow".to_owned()),
         page_url: Some("https://slo.example.com/slos/checkout-speed".to_owned()),
         episode_summary: None,
+    }
+}
+
+fn context() -> Context {
+    let share = |n: i32| Some(f64::from((n - 58).max(0)) * 0.0095);
+    Context {
+        changes: vec![
+            RecentChange {
+                kind: ChangeKind::Deploy,
+                at: Timestamp::from_secs(1_795_328_240),
+                title: "checkout 2.41.0 <canary>".to_owned(),
+                url: Some("https://ci.example.com/builds/42".to_owned()),
+            },
+            RecentChange {
+                kind: ChangeKind::FirstSeen,
+                at: Timestamp::from_secs(1_795_328_290),
+                title: "resource.service.version = 2.41.0".to_owned(),
+                url: None,
+            },
+        ],
+        trend: Some(Trend {
+            from: Timestamp::from_secs(1_795_307_160),
+            step_secs: 300,
+            bad_ratios: (0..72).map(share).collect(),
+        }),
+        top_customers: vec![
+            TopCustomer {
+                customer: "acme & sons".to_owned(),
+                bad: 74,
+            },
+            TopCustomer {
+                customer: "nordwind".to_owned(),
+                bad: 39,
+            },
+        ],
+        compared: Some(Compared {
+            bad: 208,
+            good: 200,
+        }),
+        data_until: Some(Timestamp::from_secs(1_795_328_680)),
     }
 }
 
@@ -103,6 +146,10 @@ fn lost_order() -> WorstWorkflow {
         started_at: Some(Timestamp::from_secs(1_795_328_309)),
         took_secs: Some(11.2),
         ended: false,
+        links: vec![TraceLink {
+            name: "Jaeger".to_owned(),
+            url: "https://jaeger.example/trace/0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a".to_owned(),
+        }],
     }
 }
 
@@ -168,6 +215,11 @@ pub(super) fn resolved() -> Facts {
             counts: counts(1_500, 400, 110, 20_000),
             customers_affected: Some(655),
             budget_spent: Some(0.21),
+            before: Some(Before {
+                bad_ratio: Some(0.133),
+                difference: firing().differences.first().cloned(),
+                good_ratio_now: Some(0.0),
+            }),
         }),
         ..firing()
     }
@@ -243,9 +295,32 @@ pub(super) fn arbitrary() -> impl Strategy<Value = Facts> {
             label,
             customer: Some(customer),
             took_secs: ratio,
+            links: vec![TraceLink {
+                name: name.clone(),
+                url: url.clone(),
+            }],
             ..base.worst[0].clone()
         };
+        let change = RecentChange {
+            kind: ChangeKind::Flag,
+            at: base.evaluated_at,
+            title: service.clone(),
+            url: Some(url.clone()),
+        };
+        let top = TopCustomer {
+            customer: worst.label.clone(),
+            bad: customers,
+        };
         Facts {
+            context: Context {
+                changes: vec![change; 5],
+                top_customers: vec![top; 5],
+                trend: base.context.trend.clone().map(|trend| Trend {
+                    bad_ratios: vec![ratio; 100],
+                    ..trend
+                }),
+                ..base.context
+            },
             display_name: name.clone(),
             group,
             service: Some(service),

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use super::{
-    Development, EpisodeEnd, EpisodeSummary, Facts, Note, SlowestStage, Telling, TransitionKind,
-    text,
+    Before, Development, EpisodeEnd, EpisodeSummary, Facts, Note, SlowestStage, Telling,
+    TransitionKind, text,
 };
 use crate::domain::{
     attributes::Difference, counts::EventCounts, customers::CustomerTotal, definition::Severity,
@@ -295,6 +295,62 @@ pub fn extra_time(slowest: &SlowestStage) -> String {
         format::seconds(slowest.bad_secs),
         format::seconds(slowest.good_secs),
     )
+}
+
+/// `noticed 6 min 31 s later`: how long people were hurt before anybody was told.
+pub fn noticed(facts: &Facts) -> Option<String> {
+    let fired = facts.fired_at.unwrap_or(facts.evaluated_at);
+    let began = facts.first_bad_at.filter(|began| *began < fired)?;
+    let delay = format::lasting(fired.saturating_since(began));
+    Some(format!("noticed {delay} later"))
+}
+
+/// `2026-11-22 06:18 UTC, noticed 6 min 31 s later`.
+pub fn since(facts: &Facts) -> Option<String> {
+    let began = format::date_time(facts.first_bad_at?);
+    Some(match noticed(facts) {
+        Some(noticed) => format!("{began}, {noticed}"),
+        None => began,
+    })
+}
+
+/// `9,310 workflows in 1 h, the newest less than a minute old`.
+pub fn data(facts: &Facts) -> Option<String> {
+    let age = facts
+        .evaluated_at
+        .saturating_since(facts.context.data_until?);
+    let age = match age.as_secs() {
+        ..60 => "less than a minute".to_owned(),
+        _ => format::lasting(age),
+    };
+    Some(format!(
+        "{} {} in {}, the newest {age} old",
+        format::count(facts.long.counts.total()),
+        noun(facts),
+        format::window(facts.long.secs),
+    ))
+}
+
+/// `▁▁▁▁▃▆███ bad since 00:26, at most 13 %`.
+pub fn trend(facts: &Facts) -> Option<String> {
+    let trend = facts.context.trend.as_ref()?;
+    Some(format!(
+        "{} bad since {}, at most {}",
+        trend.sparkline(1.0 - facts.objective),
+        format::clock(trend.from),
+        format::percent(trend.peak()),
+    ))
+}
+
+/// `13.3 % bad when it fired, 0.2 % in the last 5 min`.
+pub fn recovered(facts: &Facts, before: &Before) -> Option<String> {
+    let now = facts.short.counts.bad_ratio()?;
+    Some(format!(
+        "{} bad when it fired, {} in the last {}",
+        format::percent(before.bad_ratio?),
+        format::percent(now),
+        format::window(facts.short.secs),
+    ))
 }
 
 /// `99.5 % within 4 s over 30 d`.

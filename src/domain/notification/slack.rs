@@ -7,14 +7,19 @@
 use serde_json::{Value, json};
 use unicode_segmentation::UnicodeSegmentation as _;
 
-use super::{Detail, EpisodeEnd, Facts, Telling, TransitionKind, WorstWorkflow, sentence, text};
-use crate::domain::{attributes::Difference, delivery::Repeat, format, time::Timestamp};
+use super::{
+    Detail, EpisodeEnd, Facts, Telling, TransitionKind,
+    lines::{Line, Paragraph, Piece, paragraphs},
+    sentence, text,
+};
+use crate::domain::{delivery::Repeat, format, time::Timestamp};
 
 /// Slack's own limit.
 const HEADER_CHARS: usize = 150;
 const HEADER_NAME_CHARS: usize = 80;
 const STRING_CHARS: usize = 200;
-const ATTRIBUTE_CHARS: usize = 45;
+const LINE_STRING_CHARS: usize = 60;
+const LINK_NAME_CHARS: usize = 40;
 const URL_BYTES: usize = 1_500;
 const MAX_BLOCKS: usize = 12;
 const MAX_BLOCKS_CHARS: usize = 5_500;
@@ -29,10 +34,7 @@ fn blocks(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
     blocks.extend(notes(telling));
     if detail.tells_numbers() {
         blocks.push(numbers(facts));
-        if facts.kind.lasts() {
-            blocks.extend(in_common(facts, detail.differences()));
-        }
-        blocks.extend(worst(facts, detail.examples()));
+        blocks.extend(paragraphs(facts, detail).iter().map(paragraph));
         blocks.extend(actions(facts, telling));
     }
     blocks.push(context(facts, telling));
@@ -122,9 +124,10 @@ fn summary(facts: &Facts) -> String {
     let now = format!("*{}* in the last {window}", sentence::share(facts));
     let reasons = sentence::reasons(facts.long.counts);
     let promise = sentence::promise(facts);
+    let trend = sentence::trend(facts).map_or_else(String::new, |trend| format!("\n{trend}."));
     match (&facts.kind, &facts.episode_summary) {
         (TransitionKind::Resolved, Some(episode)) => format!(
-            "{end} What it cost: *{}*.\nNow: {now}. Promise: {promise}.",
+            "{end} What it cost: *{}*.\nNow: {now}. Promise: {promise}.{trend}",
             sentence::cost(facts, episode),
         ),
         (TransitionKind::Resolved, None) => format!("{end} Now: {now}. Promise: {promise}."),
@@ -137,7 +140,7 @@ fn summary(facts: &Facts) -> String {
                 "" => reasons,
                 some => format!(": {some}"),
             };
-            format!("{told}{by}{now}{reasons}.\nPromise: {promise}.")
+            format!("{told}{by}{now}{reasons}.\nPromise: {promise}.{trend}")
         }
     }
 }
@@ -150,7 +153,11 @@ fn numbers(facts: &Facts) -> Value {
     // On a resolve there is no pace, and the rest stands in what it cost.
     if facts.kind.lasts() {
         fields.push(field("Pace", &sentence::pace(facts)));
-        fields.extend(facts.first_bad_at.map(|at| field("Since", &date(at))));
+        fields.extend(
+            facts
+                .first_bad_at
+                .map(|at| field("Since", &since(facts, at))),
+        );
         let who = sentence::people(facts);
         fields.extend(who.map(|who| field("Who", &who)));
         fields.extend(facts.slowest_stage.as_ref().map(|slowest| {
@@ -161,6 +168,7 @@ fn numbers(facts: &Facts) -> Value {
             )
         }));
     }
+    fields.extend(sentence::data(facts).map(|data| field("Data", &data)));
     if let Some(group) = &facts.group {
         fields.push(field("Group", &code(&group.text())));
     }
@@ -170,37 +178,35 @@ fn numbers(facts: &Facts) -> Value {
     json!({ "type": "section", "fields": fields })
 }
 
-fn in_common(facts: &Facts, most: usize) -> Option<Value> {
-    let line = |one: &Difference| {
-        let [attribute, value] =
-            [&one.attribute, &one.value].map(|string| code_of(string, ATTRIBUTE_CHARS));
-        format!("• {attribute} = {value}: {}", sentence::shares(one))
-    };
-    let lines: Vec<String> = facts.differences.iter().take(most).map(line).collect();
-    (!lines.is_empty()).then(|| section(&format!("*In common*\n{}", lines.join("\n"))))
+fn since(facts: &Facts, at: Timestamp) -> String {
+    let noticed = sentence::noticed(facts);
+    let noticed = noticed.map_or_else(String::new, |text| format!(", {text}"));
+    date(at) + &noticed
 }
 
-fn worst(facts: &Facts, examples: usize) -> Option<Value> {
-    let shown = facts.worst.iter().take(examples);
-    let lines: Vec<String> = shown.map(worst_line).collect();
-    (!lines.is_empty()).then(|| section(&format!("*Worst examples*\n{}", lines.join("\n"))))
+fn paragraph(paragraph: &Paragraph<'_>) -> Value {
+    let lines: Vec<String> = paragraph.lines.iter().map(line).collect();
+    let title = &paragraph.title;
+    section(&format!("*{title}*\n{}", lines.join("\n")))
 }
 
-fn worst_line(worst: &WorstWorkflow) -> String {
-    let took = worst.took_secs.map_or_else(String::new, |secs| {
-        let open = if worst.ended { "" } else { " and still open" };
-        format!(", {}{open}", format::seconds(secs))
+fn line(pieces: &Line<'_>) -> String {
+    let text = pieces.iter().map(|piece| match piece {
+        Piece::Ours(text) => text.clone(),
+        Piece::Theirs(string) => code_of(string, LINE_STRING_CHARS),
+        Piece::Link(name, url) => link(name, url).unwrap_or_default(),
     });
-    let customer = worst
-        .customer
-        .as_ref()
-        .map_or_else(String::new, |name| format!(", customer {}", code(name)));
-    format!(
-        "• {} {}{took}{customer}, trace `{}`",
-        code(&worst.label),
-        sentence::reason(worst.outcome),
-        worst.trace_id
-    )
+    format!("• {}", text.collect::<String>())
+}
+
+fn link(name: &str, url: &str) -> Option<String> {
+    let url = text::web_address(url, URL_BYTES)?;
+    let name = escaped(&text::plain(name, LINK_NAME_CHARS), LINK_NAME_CHARS);
+    Some(format!(
+        "<{}|{}>",
+        escaped(url, usize::MAX),
+        name.replace('|', "/")
+    ))
 }
 
 fn notes(telling: &Telling) -> Option<Value> {

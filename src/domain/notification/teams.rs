@@ -4,8 +4,12 @@
 
 use serde_json::{Value, json};
 
-use super::{Detail, Facts, Telling, TransitionKind, WorstWorkflow, sentence, text};
-use crate::domain::{attributes::Difference, delivery::Repeat, format};
+use super::{
+    Detail, Facts, Telling, TransitionKind,
+    lines::{Line, Paragraph, Piece, paragraphs},
+    sentence, text,
+};
+use crate::domain::{delivery::Repeat, format};
 
 const STRING_CHARS: usize = 200;
 const URL_BYTES: usize = 2_000;
@@ -31,24 +35,9 @@ fn message(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
     body.extend(by.map(|by| block(&format!("Taken on by {}.", escaped(by)))));
     body.extend(sentence::notes(telling).map(|notes| block(&format!("{notes}."))));
     if detail.tells_numbers() {
+        body.extend(sentence::trend(facts).map(|trend| block(&trend)));
         body.push(numbers(facts));
-        let common = facts.differences.iter().take(detail.differences());
-        let common: Vec<String> = common.map(in_common).collect();
-        if facts.kind.lasts() && !common.is_empty() {
-            body.push(block(&format!("**In common**\n\n{}", common.join("\n\n"))));
-        }
-        let worst: Vec<String> = facts
-            .worst
-            .iter()
-            .take(detail.examples())
-            .map(worst_line)
-            .collect();
-        if !worst.is_empty() {
-            body.push(block(&format!(
-                "**Worst examples**\n\n{}",
-                worst.join("\n\n")
-            )));
-        }
+        body.extend(paragraphs(facts, detail).iter().map(paragraph));
     }
     body.push(identity(facts, telling));
     let actions = if detail.tells_numbers() {
@@ -120,12 +109,10 @@ fn numbers(facts: &Facts) -> Value {
     ];
     if facts.kind.lasts() {
         shown.push(fact("Pace", sentence::pace(facts)));
-        shown.extend(
-            facts
-                .first_bad_at
-                .map(|at| fact("Since", format::date_time(at))),
-        );
+        shown.extend(sentence::since(facts).map(|since| fact("Since", since)));
+        shown.extend(sentence::people(facts).map(|who| fact("Who", who)));
     }
+    shown.extend(sentence::data(facts).map(|data| fact("Data", data)));
     if let Some(slowest) = &facts.slowest_stage {
         let title = escaped(&text::plain(&slowest.title, STRING_CHARS));
         let extra = sentence::extra_time(slowest);
@@ -144,25 +131,29 @@ fn numbers(facts: &Facts) -> Value {
     json!({ "type": "FactSet", "facts": shown })
 }
 
-fn in_common(one: &Difference) -> String {
-    let [attribute, value] =
-        [&one.attribute, &one.value].map(|string| escaped(&text::plain(string, STRING_CHARS)));
-    format!("{attribute} = {value}: {}", sentence::shares(one))
+fn paragraph(paragraph: &Paragraph<'_>) -> Value {
+    let lines: Vec<String> = paragraph.lines.iter().map(line).collect();
+    block(&format!(
+        "**{}**\n\n{}",
+        paragraph.title,
+        lines.join("\n\n")
+    ))
 }
 
-fn worst_line(worst: &WorstWorkflow) -> String {
-    let took = worst
-        .took_secs
-        .map_or_else(String::new, |secs| format!(", {}", format::seconds(secs)));
-    let customer = worst.customer.as_ref().map_or_else(String::new, |name| {
-        format!(", customer {}", escaped(&text::plain(name, STRING_CHARS)))
+fn line(pieces: &Line<'_>) -> String {
+    let text = pieces.iter().map(|piece| match piece {
+        Piece::Ours(text) => text.clone(),
+        Piece::Theirs(string) => escaped(&text::plain(string, STRING_CHARS)),
+        Piece::Link(name, url) => link(name, url).unwrap_or_default(),
     });
-    format!(
-        "{} {}{took}{customer}, trace {}",
-        escaped(&text::plain(&worst.label, STRING_CHARS)),
-        sentence::reason(worst.outcome),
-        worst.trace_id
-    )
+    text.collect()
+}
+
+fn link(name: &str, url: &str) -> Option<String> {
+    let url = text::web_address(url, URL_BYTES)?;
+    let url = url.replace('(', "%28").replace(')', "%29");
+    let name = escaped(&text::plain(name, STRING_CHARS));
+    Some(format!("[{name}]({url})"))
 }
 
 fn identity(facts: &Facts, telling: &Telling) -> Value {

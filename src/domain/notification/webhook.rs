@@ -6,11 +6,12 @@
 use serde_json::{Value, json};
 
 use super::{
-    Detail, EpisodeSummary, Facts, Note, SlowestStage, Telling, TransitionKind, WindowFacts,
-    WorstWorkflow, sentence, text,
+    Before, Detail, EpisodeSummary, Facts, Note, RecentChange, SlowestStage, Telling, TopCustomer,
+    TransitionKind, WindowFacts, WorstWorkflow, sentence, text,
 };
 use crate::domain::{
     attributes::Difference, delivery::alert_key, format, group::Group, limit::LimitStatus,
+    trace_link::TraceLink,
 };
 
 /// The specification asks for less than 20 kB.
@@ -99,6 +100,11 @@ fn data(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
         "slowest_stage": facts.slowest_stage.as_ref().map(slowest),
         "worst": facts.worst.iter().take(detail.examples()).map(worst).collect::<Vec<_>>(),
         "in_common": facts.differences.iter().take(detail.differences()).map(in_common).collect::<Vec<_>>(),
+        "compared": facts.context.compared,
+        "recent_changes": facts.context.changes.iter().take(detail.changes()).map(change).collect::<Vec<_>>(),
+        "top_customers": facts.context.top_customers.iter().take(detail.changes()).map(top).collect::<Vec<_>>(),
+        "trend": facts.context.trend.as_ref().filter(|_| detail.tells_numbers()),
+        "data_until": facts.context.data_until,
         "runbook_url": address(facts.runbook.as_deref()),
         "page_url": address(facts.page_url.as_deref()),
         "cost": facts.episode_summary.as_ref().map(cost),
@@ -175,6 +181,34 @@ fn worst(worst: &WorstWorkflow) -> Value {
         "started_at": worst.started_at,
         "took_seconds": worst.took_secs,
         "ended": worst.ended,
+        "links": worst.links.iter().filter_map(link).collect::<Vec<_>>(),
+    })
+}
+
+fn link(link: &TraceLink) -> Option<Value> {
+    let url = text::web_address(&link.url, URL_BYTES)?;
+    Some(json!({ "name": text::plain(&link.name, STRING_CHARS), "url": url }))
+}
+
+fn change(change: &RecentChange) -> Value {
+    let url = change.url.as_deref();
+    json!({
+        "kind": change.kind,
+        "at": change.at,
+        "title": text::plain(&change.title, STRING_CHARS),
+        "url": url.and_then(|url| text::web_address(url, URL_BYTES)),
+    })
+}
+
+fn top(one: &TopCustomer) -> Value {
+    json!({ "customer": text::plain(&one.customer, STRING_CHARS), "bad": one.bad })
+}
+
+fn before(before: &Before) -> Value {
+    json!({
+        "bad_ratio": before.bad_ratio,
+        "in_common": before.difference.as_ref().map(in_common),
+        "good_ratio_now": before.good_ratio_now,
     })
 }
 
@@ -198,5 +232,6 @@ fn cost(episode: &EpisodeSummary) -> Value {
         "bad": episode.counts.bad(),
         "customers_affected": episode.customers_affected,
         "budget_spent_ratio": episode.budget_spent,
+        "before": episode.before.as_ref().map(before),
     })
 }

@@ -14,7 +14,7 @@ use throughline::{
         delivery::{Delivery, alert_key},
         names::{Name, TraceId},
         notification::{
-            Development, EpisodeEnd, EpisodeSummary, Facts, TransitionKind, WindowFacts,
+            Context, Development, EpisodeEnd, EpisodeSummary, Facts, TransitionKind, WindowFacts,
             WorstWorkflow,
         },
         time::Timestamp,
@@ -434,9 +434,11 @@ fn facts(slo: &str, kind: TransitionKind, version: i64, now: Timestamp) -> Facts
             started_at: Some(now),
             took_secs: Some(400.0),
             ended: true,
+            links: Vec::new(),
         }],
         differences: Vec::new(),
         slowest_stage: None,
+        context: Context::default(),
         runbook: None,
         page_url: None,
         episode_summary: (kind == TransitionKind::Resolved).then_some(EpisodeSummary {
@@ -447,6 +449,7 @@ fn facts(slo: &str, kind: TransitionKind, version: i64, now: Timestamp) -> Facts
             counts,
             customers_affected: Some(12),
             budget_spent: Some(0.2),
+            before: None,
         }),
     }
 }

@@ -9,7 +9,7 @@ use throughline::domain::{
     customers::CustomerTotal,
     definition::{AlertRule, Catalog, Severity, Slo},
     names::{Name, SloId},
-    notification::{EpisodeEnd, EpisodeSummary, Facts, TransitionKind, WindowFacts},
+    notification::{Context, EpisodeEnd, EpisodeSummary, Facts, TransitionKind, WindowFacts},
     status::{
         AlertProgress, AlertState, AlertStatus, Condition, RuleStatus, SloState, SloStatus,
         WindowStatus,
@@ -264,6 +264,7 @@ fn facts(slo: &Slo, status: &SloStatus, at: Timestamp, kind: TransitionKind) -> 
         worst: Vec::new(),
         differences: Vec::new(),
         slowest_stage: None,
+        context: Context::default(),
         runbook: None,
         page_url: None,
         episode_summary: (kind == TransitionKind::Resolved).then(|| EpisodeSummary {
@@ -278,6 +279,7 @@ fn facts(slo: &Slo, status: &SloStatus, at: Timestamp, kind: TransitionKind) -> 
             },
             customers_affected: Some(21),
             budget_spent: Some(0.061),
+            before: None,
         }),
     }
 }

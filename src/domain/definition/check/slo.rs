@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     super::{
-        AttributeName, Notify, Slo, Source,
+        AttributeName, Notify, Slo, Source, TellCustomers,
         duration::format_duration,
-        file::{Metadata, NotifyFile, SloSpec},
+        file::{Metadata, NotifyFile, SloSpec, TellCustomersFile},
         problem::{Findings, Place},
         read::{Field, Scalar},
         suggest,
@@ -29,6 +29,7 @@ pub(super) fn check(named: &Named<'_, SloSpec>, known: &Known) -> Option<Slo> {
     let indicator = required_ref(findings, &spec.indicator, place, "indicator")
         .and_then(|(file, place)| indicator::check(findings, file, place, length));
     let customer = customer(findings, spec.customer.as_ref());
+    let tell_customers = tell_customers(findings, spec);
     let group_by = group_by::check(findings, spec);
     let grace = grace(findings, spec.grace.as_ref(), length);
     let weighing = weighing::check(findings, spec);
@@ -49,6 +50,7 @@ pub(super) fn check(named: &Named<'_, SloSpec>, known: &Known) -> Option<Slo> {
         description: text(spec.description.as_ref()),
         service: text(spec.service.as_ref()),
         customer: customer?,
+        tell_customers: tell_customers?,
         group_by: group_by?,
         grace: grace?,
         weighing: weighing?,
@@ -112,6 +114,27 @@ fn customer(
     };
     let (text, place) = field.valid()?;
     selector::attribute(findings, text, place).map(Some)
+}
+
+fn tell_customers(findings: &Findings<'_>, spec: &SloSpec) -> Option<TellCustomers> {
+    let Some(field) = &spec.tell_customers else {
+        return Some(TellCustomers::default());
+    };
+    let (told, place) = field.valid()?;
+    if spec.customer.is_none() {
+        findings.error_with_help(
+            place,
+            "`tellCustomers` says what to tell of customers, but no `customer` is named".to_owned(),
+            "name the attribute: `customer: span.customer.id`".to_owned(),
+        );
+        return None;
+    }
+    Some(match told {
+        TellCustomersFile::None => TellCustomers::None,
+        TellCustomersFile::Count => TellCustomers::Count,
+        TellCustomersFile::Hashed => TellCustomers::Hashed,
+        TellCustomersFile::Names => TellCustomers::Names,
+    })
 }
 
 fn grace(

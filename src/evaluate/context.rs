@@ -1,0 +1,185 @@
+//! What surrounds a transition besides the numbers of its rule: what else went on, how it came to be,
+//! and whom it hurts, as far as that may be told.
+
+use std::time::Duration;
+
+use super::{Assessment, facts::Occasion, reading::whole_minutes};
+use crate::{
+    domain::{
+        attributes::share_with,
+        definition::TellCustomers,
+        happening::concerned,
+        notification::{
+            Before, ChangeKind, Compared, Context, Facts, RecentChange, TopCustomer, Trend,
+        },
+        signing::SigningKey,
+        time::{Resolution, TimeRange, Timestamp},
+        trace_link::{TraceLink, TraceViewer, Traced},
+    },
+    store::{EventSample, StoreError, Tx, WorkflowRecord},
+};
+
+/// How long before the first bad event a change may have been to be told of.
+const BEFORE: Duration = Duration::from_hours(1);
+/// Changes that a notification names.
+const CHANGES: usize = 3;
+const MOST_HAPPENINGS: u32 = 50;
+/// What was not seen for so long before is new.
+const FAMILIAR: Duration = Duration::from_hours(24);
+const TOP_CUSTOMERS: u32 = 3;
+
+/// What an installation adds to the facts.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// Where traces can be looked at.
+    pub trace_viewers: Vec<TraceViewer>,
+    /// What customers' pseudonyms are made with; without it customers are only counted.
+    pub pseudonyms: Option<SigningKey>,
+}
+
+impl Occasion<'_> {
+    /// Around the long window of the rule.
+    pub(super) async fn context(
+        &self,
+        tx: &mut Tx<'_>,
+        (of, sample): (&Assessment<'_>, &EventSample),
+        (long, first_bad_at): (Duration, Option<Timestamp>),
+    ) -> Result<Context, StoreError> {
+        let now = self.transition.at;
+        let range = whole_minutes(now, long);
+        let newest = tx.newest_minute_with_events(self.slo, range).await?;
+        Ok(Context {
+            changes: self.recent_changes(tx, (of, sample), first_bad_at).await?,
+            trend: self.trend(tx, of, long).await?,
+            top_customers: self.top_customers(tx, of, range).await?,
+            compared: Some(Compared {
+                bad: sample.bad.len(),
+                good: sample.good.len(),
+            }),
+            data_until: newest.map(|minute| (minute + Resolution::Minute.length()).min(now)),
+        })
+    }
+
+    /// What was wrong when it fired, and how the best clue of that time stands now.
+    pub(super) async fn before(
+        &self,
+        tx: &mut Tx<'_>,
+        opening: &Facts,
+    ) -> Result<Before, StoreError> {
+        let difference = opening.differences.first();
+        let good_ratio_now = match difference {
+            None => None,
+            Some(difference) => {
+                let short = Duration::from_secs(opening.short.secs);
+                let range = whole_minutes(self.transition.at, short);
+                let sample = tx.event_sample(self.slo, range).await?;
+                share_with(difference, &sample.good)
+            }
+        };
+        Ok(Before {
+            bad_ratio: opening.long.counts.bad_ratio(),
+            difference: difference.cloned(),
+            good_ratio_now,
+        })
+    }
+
+    /// What was told of or first seen from an hour before `first_bad_at` until now.
+    async fn recent_changes(
+        &self,
+        tx: &mut Tx<'_>,
+        (of, sample): (&Assessment<'_>, &EventSample),
+        first_bad_at: Option<Timestamp>,
+    ) -> Result<Vec<RecentChange>, StoreError> {
+        let now = self.transition.at;
+        let began = first_bad_at.unwrap_or(now);
+        let range = TimeRange::new(began - BEFORE, now + Resolution::Minute.length());
+        let services = concerned(
+            of.slo.service.as_deref(),
+            sample.bad.iter().chain(&sample.good),
+        );
+        let told = tx
+            .happenings(range, services.as_deref(), MOST_HAPPENINGS)
+            .await?;
+        let seen = tx.versions_first_seen(self.slo, range, FAMILIAR).await?;
+        let is_told = |version: &str| {
+            let mut told = told.iter();
+            told.any(|happening| happening.version.as_deref() == Some(version))
+        };
+        let seen: Vec<RecentChange> = seen
+            .into_iter()
+            .filter(|seen| !is_told(&seen.value))
+            .map(|seen| RecentChange {
+                kind: ChangeKind::FirstSeen,
+                at: seen.at,
+                title: format!("{} = {}", seen.attribute, seen.value),
+                url: None,
+            })
+            .collect();
+        let told = told.into_iter().map(RecentChange::from);
+        Ok(RecentChange::nearest(
+            told.chain(seen).collect(),
+            began,
+            CHANGES,
+        ))
+    }
+
+    /// How the share of bad events has gone so far.
+    async fn trend(
+        &self,
+        tx: &mut Tx<'_>,
+        of: &Assessment<'_>,
+        long: Duration,
+    ) -> Result<Option<Trend>, StoreError> {
+        let stretches = Trend::stretches(long, self.transition.at);
+        let pieces: Vec<_> = stretches
+            .iter()
+            .map(|stretch| (self.slo, of.slo.counted(*stretch)))
+            .collect();
+        let counts = tx.sums_of_pieces(&pieces).await?;
+        Ok(Trend::new(&stretches, &counts))
+    }
+
+    /// Who is hurt most, where the team wants names in its messages.
+    async fn top_customers(
+        &self,
+        tx: &mut Tx<'_>,
+        of: &Assessment<'_>,
+        range: TimeRange,
+    ) -> Result<Vec<TopCustomer>, StoreError> {
+        if of.slo.customer.is_none() || self.named(of, "").is_none() {
+            return Ok(Vec::new());
+        }
+        let worst = tx.worst_customers(self.slo, range, TOP_CUSTOMERS).await?;
+        let named = worst.worst.into_iter().filter_map(|one| {
+            Some(TopCustomer {
+                customer: self.named(of, &one.customer)?,
+                bad: one.bad,
+            })
+        });
+        Ok(named.collect())
+    }
+
+    /// Where the trace of a bad workflow can be looked at.
+    pub(super) fn trace_links(&self, workflow: &WorkflowRecord) -> Vec<TraceLink> {
+        let to = workflow.ended_at.unwrap_or(self.transition.at);
+        let traced = Traced {
+            trace_id: workflow.trace_id,
+            label: &workflow.label,
+            from: workflow.started_at.unwrap_or(to),
+            to,
+        };
+        TraceViewer::links(&self.surroundings.trace_viewers, traced)
+    }
+
+    /// A customer as messages may call it.
+    pub(super) fn named(&self, of: &Assessment<'_>, customer: &str) -> Option<String> {
+        match of.slo.tell_customers {
+            TellCustomers::None | TellCustomers::Count => None,
+            TellCustomers::Hashed => {
+                let key = self.surroundings.pseudonyms.as_ref()?;
+                Some(key.pseudonym(customer))
+            }
+            TellCustomers::Names => Some(customer.to_owned()),
+        }
+    }
+}
