@@ -116,6 +116,10 @@ pub struct EvaluationConfig {
     /// The address people reach the pages at; links in notifications begin with it
     #[arg(long, env = "THROUGHLINE_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
+    /// Show a chart in messages: whoever reads one fetches it at a signed address below the public
+    /// one, without a login, for a day
+    #[arg(long, env = "THROUGHLINE_MESSAGE_CHARTS", requires = "public_url")]
+    pub message_charts: bool,
     /// Where a trace can be looked at, as `Jaeger=https://jaeger.example/trace/{trace_id}`; several
     /// are separated by spaces. {workflow}, {from_s}, {from_ms}, {to_s} and {to_ms} are known as well
     #[arg(

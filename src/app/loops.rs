@@ -24,7 +24,7 @@ use crate::{
         customers::HOURS_TELL,
         definition::{Catalog, Slo},
         limit,
-        notification::ActionAddresses,
+        notification::{ActionAddresses, SignedLinks},
         sampling::EndSampling,
         signing::SigningKey,
         time::{TimeRange, Timestamp},
@@ -187,6 +187,7 @@ impl Loops {
             webhook_timeout: delivery.webhook_timeout,
             lease: delivery.delivery_lease,
             actions: self.action_addresses(),
+            chart_links: self.chart_links(),
             ..DeliverSettings::default()
         };
         let (store, catalog) = (self.store.clone(), self.in_force.catalog.clone());
@@ -217,6 +218,13 @@ impl Loops {
             dispatcher.lock().await.drain().await;
         });
         Ok(())
+    }
+
+    fn chart_links(&self) -> Option<SignedLinks> {
+        let evaluation = &self.config.evaluation;
+        let url = evaluation.public_url.as_ref()?;
+        let links = SignedLinks::new(url, self.signing_key.clone());
+        evaluation.message_charts.then_some(links)
     }
 
     fn spawn_retention(&self, tasks: &TaskTracker, periodic: &Periodic) {

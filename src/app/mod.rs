@@ -44,7 +44,7 @@ use crate::{
     },
     store::{Store, StoreError, Writer},
     telemetry::metrics::Metrics,
-    web::{self, Anonymous, IngestFacts, IngestProbe, Listening, WebState, WriteRules},
+    web::{self, Anonymous, Cards, IngestFacts, IngestProbe, Listening, WebState, WriteRules},
 };
 
 /// Everything that is needed to serve, ready and bound.
@@ -197,6 +197,8 @@ impl App {
             writes: write_rules(&self.config),
             signing_key: self.signing_key.clone(),
             metrics: self.metrics.registry.clone(),
+            cards: Cards::default(),
+            trace_viewers: self.config.evaluation.trace_viewers.clone(),
             version: env!("CARGO_PKG_VERSION"),
         }
     }

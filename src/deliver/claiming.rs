@@ -47,6 +47,7 @@ impl Deliverer {
         let mut errands = errands(&mut tx, target, claimed, now).await?;
         for errand in &mut errands {
             errand.telling.actions = self.actions(&errand.delivery, now);
+            errand.telling.chart = self.chart(&errand.delivery, now);
         }
         tx.commit().await?;
         report.tell_of_ends(target);
@@ -60,6 +61,17 @@ impl Deliverer {
         match (&self.settings.actions, &delivery.content) {
             (Some(addresses), Some(Content::Alert(facts))) => addresses.of(facts, now),
             _ => Actions::default(),
+        }
+    }
+
+    /// Where the picture of what is told can be fetched, if it has one.
+    fn chart(&self, delivery: &ClaimedDelivery, now: Timestamp) -> Option<String> {
+        let links = self.settings.chart_links.as_ref()?;
+        match &delivery.content {
+            Some(Content::Alert(facts)) if facts.context.trend.is_some() => {
+                Some(links.chart(delivery.message, now))
+            }
+            _ => None,
         }
     }
 

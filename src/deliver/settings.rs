@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::addresses::AddressPolicy;
-use crate::domain::notification::ActionAddresses;
+use crate::domain::notification::{ActionAddresses, SignedLinks};
 
 /// Timeouts and limits. The defaults are for production; tests use shorter ones.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub struct DeliverSettings {
     pub addresses: AddressPolicy,
     /// Where readers can act; `None` where it is not known what people reach the pages at.
     pub actions: Option<ActionAddresses>,
+    /// Where readers fetch the charts of messages; without it messages have none.
+    pub chart_links: Option<SignedLinks>,
 }
 
 impl Default for DeliverSettings {
@@ -32,6 +34,7 @@ impl Default for DeliverSettings {
             at_once: 4,
             addresses: AddressPolicy::public_only(),
             actions: None,
+            chart_links: None,
         }
     }
 }

@@ -79,6 +79,7 @@ mod tests {
             evaluation: EvaluationConfig {
                 evaluation_interval: second,
                 public_url: None,
+                message_charts: false,
                 trace_viewers: Vec::new(),
             },
             delivery: DeliveryConfig::to_this_machine(),

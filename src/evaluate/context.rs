@@ -149,7 +149,10 @@ impl Occasion<'_> {
         if of.slo.customer.is_none() || self.named(of, "").is_none() {
             return Ok(Vec::new());
         }
-        let worst = tx.worst_customers(self.slo, range, TOP_CUSTOMERS).await?;
+        let counted = of.slo.counted(range);
+        let worst = tx
+            .worst_customers(self.slo, &counted, TOP_CUSTOMERS)
+            .await?;
         let named = worst.worst.into_iter().filter_map(|one| {
             Some(TopCustomer {
                 customer: self.named(of, &one.customer)?,

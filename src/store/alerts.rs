@@ -237,6 +237,19 @@ impl Tx<'_> {
         Ok(rows.into_iter().map(AlertTransition::from).collect())
     }
 
+    /// One transition by its id.
+    pub async fn transition(&mut self, id: Uuid) -> Result<Option<AlertTransition>, StoreError> {
+        let row: Option<TransitionRow> = sqlx::query_as(
+            "-- alert_transitions.by_id
+             select id, slo_id, at, facts, suppression from alert_transitions where id = $1",
+        )
+        .bind(id)
+        .fetch_optional(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(row.map(AlertTransition::from))
+    }
+
     /// Transitions since `from`, newest first: of one SLO, or (`None`) of all.
     pub async fn transitions(
         &mut self,

@@ -9,6 +9,7 @@
 
 mod alerts;
 mod assets;
+mod card;
 mod chart;
 mod definitions;
 mod error;
@@ -42,6 +43,7 @@ use tower_http::{
     catch_panic::CatchPanicLayer, compression::CompressionLayer, set_header::SetResponseHeaderLayer,
 };
 
+pub use card::Cards;
 pub use first_run::FIRST_SLO;
 pub use state::{DefinitionsStatus, IngestFacts, IngestProbe, Listening, WebState};
 pub use write::{Anonymous, WriteRules};
@@ -108,6 +110,7 @@ pub fn router(state: WebState) -> Router {
         .route("/api/v1/definitions", get(definitions::get))
         .route("/api/v1/events", get(events::get).post(events::post))
         .route("/assets/{name}", get(assets::get))
+        .route("/i/ep/{name}", get(card::get))
         .route("/favicon/{state}", get(assets::favicon))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))

@@ -4,10 +4,10 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 
 use tokio::sync::watch;
 
-use super::write::WriteRules;
+use super::{card::Cards, write::WriteRules};
 use crate::{
     clock::Clock,
-    domain::{definition::Catalog, signing::SigningKey, time::Timestamp},
+    domain::{definition::Catalog, signing::SigningKey, time::Timestamp, trace_link::TraceViewer},
     store::Store,
 };
 
@@ -24,6 +24,10 @@ pub struct WebState {
     pub signing_key: SigningKey,
     /// The process's own metrics; what is read from the database is added at each scrape.
     pub metrics: prometheus::Registry,
+    /// Pictures of messages that were drawn last.
+    pub cards: Cards,
+    /// Where traces can be looked at.
+    pub trace_viewers: Vec<TraceViewer>,
     pub version: &'static str,
 }
 

@@ -51,6 +51,7 @@ fn slo(tell_customers: TellCustomers) -> Slo {
                 factor: 13.44,
                 long: MINUTE * 60,
                 short: MINUTE * 5,
+                pending_for: Duration::ZERO,
             }],
             ..Alerting::default()
         },

@@ -66,9 +66,9 @@ impl RecentChange {
         }
     }
 
-    /// `at 09:16, 1 min before the first bad one`, after the title.
+    /// `at 09:16 UTC, 1 min before the first bad one`, after the title.
     pub fn when(&self, first_bad_at: Option<Timestamp>) -> String {
-        let at = format::clock(self.at);
+        let at = self.at.to_chrono().format("%H:%M UTC");
         let Some(began) = first_bad_at else {
             return format!("at {at}");
         };
@@ -108,12 +108,12 @@ mod tests {
         let began = Some(Timestamp::from_secs(1_795_328_000));
         assert_eq!(
             change(-60).when(began),
-            "at 06:12, 1 min before the first bad one"
+            "at 06:12 UTC, 1 min before the first bad one"
         );
         assert_eq!(
             change(300).when(began),
-            "at 06:18, 5 min after the first bad one"
+            "at 06:18 UTC, 5 min after the first bad one"
         );
-        assert_eq!(change(300).when(None), "at 06:18");
+        assert_eq!(change(300).when(None), "at 06:18 UTC");
     }
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Detail {
     Full,
+    NoPicture,
     OneExample,
     NoExamples,
     /// What happened, to whom, and which promise it breaks.
@@ -14,8 +15,9 @@ pub(super) enum Detail {
 }
 
 impl Detail {
-    const LADDER: [Self; 4] = [
+    const LADDER: [Self; 5] = [
         Self::Full,
+        Self::NoPicture,
         Self::OneExample,
         Self::NoExamples,
         Self::Sentence,
@@ -37,7 +39,7 @@ impl Detail {
     /// How many workflows are named.
     pub(super) const fn examples(self) -> usize {
         match self {
-            Self::Full => 3,
+            Self::Full | Self::NoPicture => 3,
             Self::OneExample => 1,
             Self::NoExamples | Self::Sentence => 0,
         }
@@ -46,7 +48,7 @@ impl Detail {
     /// How many attributes are named that the bad have in common.
     pub(super) const fn differences(self) -> usize {
         match self {
-            Self::Full | Self::OneExample => 3,
+            Self::Full | Self::NoPicture | Self::OneExample => 3,
             Self::NoExamples => 1,
             Self::Sentence => 0,
         }
@@ -55,16 +57,24 @@ impl Detail {
     /// How many changes, and how many customers, are named.
     pub(super) const fn changes(self) -> usize {
         match self {
-            Self::Full | Self::OneExample => 3,
+            Self::Full | Self::NoPicture | Self::OneExample => 3,
             Self::NoExamples => 1,
             Self::Sentence => 0,
+        }
+    }
+
+    /// Whether a chart is shown: whoever cannot fetch it misses nothing that is not said.
+    pub(super) const fn shows_picture(self) -> bool {
+        match self {
+            Self::Full => true,
+            Self::NoPicture | Self::OneExample | Self::NoExamples | Self::Sentence => false,
         }
     }
 
     /// Whether budget, burn, labels and links are told.
     pub(super) const fn tells_numbers(self) -> bool {
         match self {
-            Self::Full | Self::OneExample | Self::NoExamples => true,
+            Self::Full | Self::NoPicture | Self::OneExample | Self::NoExamples => true,
             Self::Sentence => false,
         }
     }

@@ -24,6 +24,7 @@ pub mod notice;
 pub mod pagerduty;
 mod reference;
 pub mod sentence;
+mod signed_links;
 pub mod slack;
 pub mod teams;
 mod telling;
@@ -37,6 +38,7 @@ pub use action_addresses::ActionAddresses;
 pub use content::Content;
 pub use notice::{Notice, NoticeKind, NoticeLink};
 pub use reference::{PinnedKey, Reference, SlackMessage};
+pub use signed_links::SignedLinks;
 pub use telling::{Actions, Circumstances, LATE, Note, Telling};
 pub use trend::Trend;
 

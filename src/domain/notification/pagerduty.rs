@@ -31,6 +31,9 @@ pub fn body(facts: &Facts, telling: &Telling, routing_key: &str) -> Value {
         "payload": payload(facts, telling),
         "links": links(facts, telling),
     });
+    if let (Some(images), Some(object)) = (images(facts, telling), body.as_object_mut()) {
+        object.insert("images".to_owned(), images);
+    }
     let page = facts.page_url.as_deref();
     // Taken only with a trigger.
     let is_trigger = facts.kind.lasts() && facts.kind != TransitionKind::Acknowledged;
@@ -45,8 +48,13 @@ pub fn body(facts: &Facts, telling: &Telling, routing_key: &str) -> Value {
 
 fn payload(facts: &Facts, telling: &Telling) -> Value {
     let notes = sentence::notes(telling);
+    let slowest = facts.slowest_stage.as_ref().filter(|_| facts.kind.lasts());
+    let place = slowest.map_or_else(String::new, |slowest| {
+        let title = text::plain(&slowest.title, STRING_CHARS);
+        format!(". Slowest stage: {title}")
+    });
     let summary = format!(
-        "{}. Promise: {}{}",
+        "{}. Promise: {}{place}{}",
         sentence::headline(facts),
         sentence::promise(facts),
         notes.map_or_else(String::new, |notes| format!(". {notes}")),
@@ -155,6 +163,13 @@ fn labels(facts: &Facts) -> Value {
         )
     });
     Value::Object(shown.collect())
+}
+
+/// PagerDuty takes them by https only.
+fn images(facts: &Facts, telling: &Telling) -> Option<Value> {
+    let url = telling.chart.as_deref()?;
+    let url = text::web_address(url, URL_BYTES).filter(|url| url.starts_with("https://"))?;
+    Some(json!([{ "src": url, "alt": sentence::chart(facts) }]))
 }
 
 fn links(facts: &Facts, telling: &Telling) -> Value {

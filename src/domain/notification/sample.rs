@@ -98,7 +98,7 @@ pub(crate) fn firing() -> Facts {
 }
 
 fn context() -> Context {
-    let share = |n: i32| Some(f64::from((n - 58).max(0)) * 0.0095);
+    let points = |n: u16| Some(n.saturating_sub(58) * 95);
     Context {
         changes: vec![
             RecentChange {
@@ -117,7 +117,7 @@ fn context() -> Context {
         trend: Some(Trend {
             from: Timestamp::from_secs(1_795_307_160),
             step_secs: 300,
-            bad_ratios: (0..72).map(share).collect(),
+            bad_basis_points: (0..72).map(points).collect(),
         }),
         top_customers: vec![
             TopCustomer {
@@ -176,6 +176,7 @@ pub(super) fn everything_told() -> Telling {
             acknowledge: Some("https://slo.example.com/a/acknowledge?sig=1".to_owned()),
             silence: Some("https://slo.example.com/a/silence?sig=2".to_owned()),
         },
+        chart: Some("https://slo.example.com/i/ep/7.png?t=3".to_owned()),
     }
 }
 
@@ -271,7 +272,7 @@ pub(super) fn developments() -> Vec<Facts> {
 }
 
 /// Facts with every string and number that a careless or hostile sender could cause.
-pub(super) fn arbitrary() -> impl Strategy<Value = Facts> {
+pub(crate) fn arbitrary() -> impl Strategy<Value = Facts> {
     let strings = (hostile(), hostile(), hostile(), hostile(), any_address());
     let numbers = (
         any_count(),
@@ -316,7 +317,7 @@ pub(super) fn arbitrary() -> impl Strategy<Value = Facts> {
                 changes: vec![change; 5],
                 top_customers: vec![top; 5],
                 trend: base.context.trend.clone().map(|trend| Trend {
-                    bad_ratios: vec![ratio; 100],
+                    bad_basis_points: vec![Some(u16::MAX); 100],
                     ..trend
                 }),
                 ..base.context

@@ -331,15 +331,35 @@ pub fn data(facts: &Facts) -> Option<String> {
     ))
 }
 
-/// `▁▁▁▁▃▆███ bad since 00:26, at most 13 %`.
+/// `▁▁▁▁▃▆███ bad in the last 6 h, at most 13 %`.
 pub fn trend(facts: &Facts) -> Option<String> {
     let trend = facts.context.trend.as_ref()?;
     Some(format!(
-        "{} bad since {}, at most {}",
+        "{} bad in the last {}, at most {}",
         trend.sparkline(1.0 - facts.objective),
-        format::clock(trend.from),
+        format::window(trend.range().length().as_secs()),
         format::percent(trend.peak()),
     ))
+}
+
+/// The picture in words, for who cannot see it.
+pub fn chart(facts: &Facts) -> String {
+    let seen = facts
+        .context
+        .trend
+        .as_ref()
+        .map_or_else(String::new, |trend| {
+            format!(
+                " in the last {}, at most {}",
+                format::window(trend.range().length().as_secs()),
+                format::percent(trend.peak()),
+            )
+        });
+    format!(
+        "Share of bad {}{seen}; the promise allows {}",
+        noun(facts),
+        format::percent(1.0 - facts.objective)
+    )
 }
 
 /// `13.3 % bad when it fired, 0.2 % in the last 5 min`.

@@ -35,6 +35,7 @@ fn blocks(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
     if detail.tells_numbers() {
         blocks.push(numbers(facts));
         blocks.extend(paragraphs(facts, detail).iter().map(paragraph));
+        blocks.extend(picture(facts, telling).filter(|_| detail.shows_picture()));
         blocks.extend(actions(facts, telling));
     }
     blocks.push(context(facts, telling));
@@ -176,6 +177,11 @@ fn numbers(facts: &Facts) -> Value {
         fields.push(field("Service", &code(service)));
     }
     json!({ "type": "section", "fields": fields })
+}
+
+fn picture(facts: &Facts, telling: &Telling) -> Option<Value> {
+    let url = text::web_address(telling.chart.as_deref()?, URL_BYTES)?;
+    Some(json!({ "type": "image", "image_url": url, "alt_text": sentence::chart(facts) }))
 }
 
 fn since(facts: &Facts, at: Timestamp) -> String {

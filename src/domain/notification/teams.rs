@@ -37,6 +37,7 @@ fn message(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
     if detail.tells_numbers() {
         body.extend(sentence::trend(facts).map(|trend| block(&trend)));
         body.push(numbers(facts));
+        body.extend(picture(facts, telling).filter(|_| detail.shows_picture()));
         body.extend(paragraphs(facts, detail).iter().map(paragraph));
     }
     body.push(identity(facts, telling));
@@ -129,6 +130,11 @@ fn numbers(facts: &Facts) -> Value {
         ));
     }
     json!({ "type": "FactSet", "facts": shown })
+}
+
+fn picture(facts: &Facts, telling: &Telling) -> Option<Value> {
+    let url = text::web_address(telling.chart.as_deref()?, URL_BYTES)?;
+    Some(json!({ "type": "Image", "url": url, "altText": sentence::chart(facts) }))
 }
 
 fn paragraph(paragraph: &Paragraph<'_>) -> Value {

@@ -15,6 +15,8 @@ pub struct Telling {
     /// Said in every channel in the same words: [`sentence::note`](super::sentence::note).
     pub notes: Vec<Note>,
     pub actions: Actions,
+    /// Where a picture of it can be fetched for a while.
+    pub chart: Option<String>,
 }
 
 /// What a reader must know of the way that a message took.

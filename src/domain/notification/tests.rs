@@ -215,6 +215,10 @@ fn check_slack(body: &Value) -> Result<(), TestCaseError> {
             "header" => prop_assert!((1..=150).contains(&chars(&block["text"]["text"]))),
             "section" => check_section(block)?,
             "actions" => check_buttons(block["elements"].as_array().unwrap())?,
+            "image" => {
+                prop_assert!((1..=3_000).contains(&chars(&block["image_url"])));
+                prop_assert!((1..=2_000).contains(&chars(&block["alt_text"])));
+            }
             "context" => prop_assert!(block["elements"].as_array().unwrap().len() <= 10),
             other => return Err(TestCaseError::fail(format!("a block of type {other}"))),
         }

@@ -25,8 +25,8 @@ const NOTHING: char = '·';
 pub struct Trend {
     pub from: Timestamp,
     pub step_secs: u64,
-    /// `None` where there was no event; to four digits.
-    pub bad_ratios: Vec<Option<f64>>,
+    /// In hundredths of a percent, which are exact and short in JSON; `None` where there was no event.
+    pub bad_basis_points: Vec<Option<u16>>,
 }
 
 impl Trend {
@@ -45,41 +45,52 @@ impl Trend {
     /// Of what was counted in [`Self::stretches`]; `None` where there were none.
     pub fn new(stretches: &[TimeRange], counts: &[EventCounts]) -> Option<Self> {
         let first = stretches.first()?;
-        let share = |counts: &EventCounts| Some((counts.bad_ratio()? * 1e4).round() / 1e4);
         Some(Self {
             from: first.from,
             step_secs: first.length().as_secs(),
-            bad_ratios: counts.iter().map(share).collect(),
+            bad_basis_points: counts.iter().map(basis_points).collect(),
         })
     }
 
     pub fn range(&self) -> TimeRange {
-        let points = u64::try_from(self.bad_ratios.len()).unwrap_or(u64::MAX);
+        let points = u64::try_from(self.bad_basis_points.len()).unwrap_or(u64::MAX);
         let length = Duration::from_secs(self.step_secs.saturating_mul(points));
         TimeRange::new(self.from, self.from + length)
     }
 
+    /// `None` where there was no event.
+    pub fn bad_ratios(&self) -> impl Iterator<Item = Option<f64>> {
+        let points = self.bad_basis_points.iter();
+        points.map(|points| points.map(|points| f64::from(points) / 1e4))
+    }
+
     /// The largest share; 0 without any.
     pub fn peak(&self) -> f64 {
-        let known = self.bad_ratios.iter().flatten();
-        known.copied().fold(0.0, f64::max)
+        self.bad_ratios().flatten().fold(0.0, f64::max)
     }
 
     /// `▁▁▂▁▁▁▂▁▃▆███`. The top is the peak, or twice what the `budget` allows where it is lower, so
     /// that nothing but noise looks like nothing.
     pub fn sparkline(&self, budget: f64) -> String {
         let top = self.peak().max(2.0 * budget).max(1e-9);
-        let chunk = self.bad_ratios.len().div_ceil(SPARKS).max(1);
-        self.bad_ratios
-            .chunks(chunk)
-            .map(|shares| {
-                let known = shares.iter().flatten().copied();
-                known
-                    .reduce(f64::max)
-                    .map_or(NOTHING, |share| level(share / top))
-            })
+        let chunk = self.bad_basis_points.len().div_ceil(SPARKS).max(1);
+        let known = |points: &[Option<u16>]| points.iter().flatten().max().copied();
+        let level = |points: u16| level(f64::from(points) / 1e4 / top);
+        let chunks = self.bad_basis_points.chunks(chunk);
+        chunks
+            .map(|points| known(points).map_or(NOTHING, level))
             .collect()
     }
+}
+
+fn basis_points(counts: &EventCounts) -> Option<u16> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and 10,000"
+    )]
+    let points = (counts.bad_ratio()?.clamp(0.0, 1.0) * 1e4).round() as u16;
+    Some(points)
 }
 
 fn level(part: f64) -> char {
@@ -119,17 +130,17 @@ mod tests {
 
     #[test]
     fn a_sparkline_shows_the_peak_of_each_part_and_noise_as_nothing() {
-        let trend = |shares: [f64; 6]| Trend {
+        let trend = |points: [u16; 6]| Trend {
             from: Timestamp::UNIX_EPOCH,
             step_secs: 60,
-            bad_ratios: shares.map(Some).to_vec(),
+            bad_basis_points: points.map(Some).to_vec(),
         };
-        let sparks = |shares| trend(shares).sparkline(0.005);
-        assert_eq!(sparks([0.0, 0.001, 0.0, 0.05, 0.1, 0.1]), "▁▁▁▅██");
-        assert_eq!(sparks([0.0005; 6]), "▁▁▁▁▁▁");
+        let sparks = |points| trend(points).sparkline(0.005);
+        assert_eq!(sparks([0, 10, 0, 500, 1_000, 1_000]), "▁▁▁▅██");
+        assert_eq!(sparks([5; 6]), "▁▁▁▁▁▁");
         let many = Trend {
-            bad_ratios: (0..72).map(|n| Some(f64::from(n) / 71.0)).collect(),
-            ..trend([0.0; 6])
+            bad_basis_points: (0..72).map(|n| Some(n * 100)).collect(),
+            ..trend([0; 6])
         };
         let sparks = many.sparkline(0.005);
         assert_eq!(sparks.chars().count(), 18);

@@ -104,6 +104,7 @@ fn data(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
         "recent_changes": facts.context.changes.iter().take(detail.changes()).map(change).collect::<Vec<_>>(),
         "top_customers": facts.context.top_customers.iter().take(detail.changes()).map(top).collect::<Vec<_>>(),
         "trend": facts.context.trend.as_ref().filter(|_| detail.tells_numbers()),
+        "chart_url": telling.chart.as_deref().and_then(|url| text::web_address(url, URL_BYTES)),
         "data_until": facts.context.data_until,
         "runbook_url": address(facts.runbook.as_deref()),
         "page_url": address(facts.page_url.as_deref()),

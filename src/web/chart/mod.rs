@@ -10,6 +10,7 @@
 mod budget;
 mod bullet;
 mod burn;
+mod card;
 mod dumbbell;
 mod happenings;
 mod markup;
@@ -21,6 +22,7 @@ mod stages;
 pub(super) use budget::{AlertTick, BudgetChart, Future};
 pub(super) use bullet::{Bullet, budget_bar, share_bar};
 pub(super) use burn::{BurnChart, BurnPoint, Threshold};
+pub(super) use card::{HEIGHT as CARD_HEIGHT, WIDTH as CARD_WIDTH, card};
 pub(super) use dumbbell::dumbbell;
 pub(super) use happenings::EventMark;
 pub(super) use markup::Markup;

@@ -25,6 +25,7 @@ use crate::{
         sampling::EndSampling,
         series::Series,
         time::{Resolution, TimeRange, Timestamp},
+        trace_link::TraceViewer,
         window::SloWindow,
     },
     store::{AffectedCustomers, SeriesQuery, SloRecord, StoreError, Tx, WorkflowRecord},
@@ -56,7 +57,8 @@ pub(super) async fn view(
     let recent = slo.counted(last_hour);
     let (customers, customers_total) = customers(&mut tx, id, &recent).await?;
     let sample = tx.event_sample(id, last_hour).await?;
-    let (worst, oldest) = workflows(&mut tx, (id, slo), &recent, now).await?;
+    let (worst, oldest) =
+        workflows(&mut tx, (id, slo), &recent, (&state.trace_viewers, now)).await?;
     let reach = TimeRange::ending_at(now, range.length());
     let stages = stages::over(&mut tx, (id, slo), reach).await?;
     let transitions = history::since(&mut tx, Some(id), window.from, MOST_TRANSITIONS).await?;
@@ -152,7 +154,7 @@ async fn workflows(
     tx: &mut Tx<'_>,
     (id, slo): (SloId, &Slo),
     recent: &[TimeRange],
-    now: Timestamp,
+    (viewers, now): (&[TraceViewer], Timestamp),
 ) -> Result<(Vec<WorkflowView>, Vec<WorkflowView>), StoreError> {
     let worst = tx.worst_workflows(id, (recent, now), MOST).await?;
     let oldest = tx.oldest_open_workflows(id, MOST).await?;
@@ -160,7 +162,7 @@ async fn workflows(
     let mut own = stages::of_workflows(tx, (id, slo), both, now).await?;
     let mut view = |record: WorkflowRecord| {
         let stages = own.remove(&record.key).unwrap_or_default();
-        WorkflowView::new(record, stages, now)
+        WorkflowView::new(record, stages, (viewers, now))
     };
     let oldest = oldest.into_iter().map(&mut view).collect();
     Ok((worst.into_iter().map(view).collect(), oldest))

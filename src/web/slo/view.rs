@@ -22,6 +22,7 @@ use crate::{
         names::TraceId,
         series::Series,
         time::{Resolution, Timestamp},
+        trace_link::{TraceLink, TraceViewer, Traced},
         workflow::Outcome,
     },
     store::{AffectedCustomer, WorkflowRecord},
@@ -225,13 +226,26 @@ pub(super) struct WorkflowView {
     pub(super) took_seconds: Option<f64>,
     /// How far past its deadline; below 0 while there is time.
     pub(super) late_by_seconds: Option<f64>,
+    /// Where its trace can be looked at.
+    pub(super) links: Vec<TraceLink>,
     #[serde(flatten)]
     pub(super) stages: OwnStages,
 }
 
 impl WorkflowView {
-    pub(super) fn new(record: WorkflowRecord, stages: OwnStages, now: Timestamp) -> Self {
+    pub(super) fn new(
+        record: WorkflowRecord,
+        stages: OwnStages,
+        (viewers, now): (&[TraceViewer], Timestamp),
+    ) -> Self {
         let end = record.ended_at.unwrap_or(now);
+        let traced = Traced {
+            trace_id: record.trace_id,
+            label: &record.label,
+            from: record.started_at.unwrap_or(end),
+            to: end,
+        };
+        let links = TraceViewer::links(viewers, traced);
         let secs = |from: Timestamp| {
             #[expect(clippy::cast_precision_loss, reason = "microseconds of a few years")]
             let secs = end.micros_since(from) as f64 / 1e6;
@@ -247,6 +261,7 @@ impl WorkflowView {
             started_at: record.started_at,
             ended_at: record.ended_at,
             deadline: record.deadline,
+            links,
             stages,
         }
     }
@@ -328,6 +343,12 @@ impl SloView {
             "s"
         };
         format!("{} customer{plural}", self.customers_total.text())
+    }
+
+    /// Whether traces can be opened from here.
+    pub(super) fn has_trace_links(&self) -> bool {
+        let mut worst = self.worst_workflows.iter();
+        worst.any(|workflow| !workflow.links.is_empty())
     }
 
     /// Planned work as name, time and reason.

@@ -7,7 +7,7 @@ use throughline::{
     clock::Clock,
     domain::signing::SigningKey,
     store::Store,
-    web::{DefinitionsStatus, IngestFacts, IngestProbe, Listening, WebState, router},
+    web::{Cards, DefinitionsStatus, IngestFacts, IngestProbe, Listening, WebState, router},
 };
 use tokio::sync::watch;
 
@@ -255,6 +255,8 @@ async fn readiness_gives_its_reasons_and_liveness_needs_none() {
         writes: fixture::write_rules(),
         signing_key: SigningKey::new([7; 32]),
         metrics: prometheus::Registry::new(),
+        cards: Cards::default(),
+        trace_viewers: Vec::new(),
         version: "0",
     });
     let ready = get(&alone, "/readyz").await;

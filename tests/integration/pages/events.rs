@@ -76,6 +76,19 @@ async fn what_happened_stands_on_its_page_newest_first() {
 }
 
 #[tokio::test]
+async fn the_trace_of_a_workflow_can_be_opened() {
+    let shop = fixture::four_weeks().await;
+    let page = get(&shop.router, "/slos/orders-on-time").await;
+    let twin = get(&shop.router, "/api/v1/slos/orders-on-time")
+        .await
+        .json();
+    let link = &twin["worst_workflows"][0]["links"][0];
+    assert_eq!(link["name"], "Jaeger");
+    let url = link["url"].as_str().unwrap();
+    assert!(page.body.contains(&format!("href=\"{url}\"")), "{url}");
+}
+
+#[tokio::test]
 async fn an_event_is_marked_on_the_charts_of_the_slos_that_it_concerns() {
     let shop = fixture::four_weeks().await;
     let page = get(&shop.router, "/slos/orders-on-time").await;

@@ -18,7 +18,7 @@ use throughline::{
         time::Timestamp,
     },
     web::{
-        self, Anonymous, DefinitionsStatus, IngestFacts, IngestProbe, Listening, WebState,
+        self, Anonymous, Cards, DefinitionsStatus, IngestFacts, IngestProbe, Listening, WebState,
         WriteRules,
     },
 };
@@ -165,6 +165,12 @@ fn shop(database: TestDatabase, catalog: Catalog, facts: IngestFacts) -> Shop {
         writes: write_rules(),
         signing_key: SigningKey::new([7; 32]),
         metrics: prometheus::Registry::new(),
+        cards: Cards::default(),
+        trace_viewers: vec![
+            "Jaeger=https://r-jaeger.example/trace/{trace_id}"
+                .parse()
+                .unwrap(),
+        ],
         version: "0.1.0",
     };
     Shop {

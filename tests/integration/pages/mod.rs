@@ -10,6 +10,7 @@ mod fixture;
 mod groups;
 mod incidents;
 mod people;
+mod pictures;
 mod silences;
 mod stages;
 mod status;
