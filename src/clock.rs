@@ -30,14 +30,6 @@ impl Clock {
         }
     }
 
-    /// What this machine's own clock says, to be held against the database's.
-    pub fn of_machine(&self) -> Timestamp {
-        match self {
-            Self::Database(_) | Self::System => system_now(),
-            Self::Manual(clock) => clock.now(),
-        }
-    }
-
     /// What the database's clock said to a question that was asked then and is answered now. Clocks
     /// that do not follow it take no notice.
     pub fn keep_to(&self, database: Timestamp, asked_at: Instant) {
