@@ -92,101 +92,62 @@ impl WebError {
     }
 
     pub(super) fn explanation(&self) -> Explanation {
-        let (error, help, did_you_mean) = match self {
-            Self::NoSuchSlo { did_you_mean, .. } => (
-                self.to_string(),
-                "it may have been renamed, or its file was not loaded; the overview lists all that are",
-                did_you_mean.clone(),
-            ),
-            Self::RemovedSlo { .. } => (
-                self.to_string(),
-                "its definition was removed or renamed; put it back under this name and its history goes on",
-                None,
-            ),
-            Self::NoSuchGroup { .. } => (
-                self.to_string(),
-                "the page of the SLO lists those that it has",
-                None,
-            ),
-            Self::NoSuchPage => (
-                self.to_string(),
-                "the overview links to everything that there is",
-                None,
-            ),
-            Self::NoSuchSilence { .. } => (
-                self.to_string(),
-                "the page of silences lists those in force and the last ones that are over",
-                None,
-            ),
-            Self::NoSuchIncident { .. } => (
-                self.to_string(),
-                "the page of alerts links to those of the last 28 days",
-                None,
-            ),
-            Self::IncidentOver => (self.to_string(), "nobody has to take it on any more", None),
-            Self::Token(_) => (
-                self.to_string(),
-                "take the newest message, or do it on the page of the incident",
-                None,
-            ),
-            Self::UsedUp => (
-                self.to_string(),
-                "the page of silences has what came of it, and makes new ones",
-                None,
-            ),
-            Self::BadSilence(error) => (error.to_string(), error.help(), None),
-            Self::CrossOrigin => (
-                self.to_string(),
-                "open the page again here and repeat it; behind a proxy that changes `Host`, \
-                 set `--public-url` to the address that people use",
-                None,
-            ),
-            Self::NotJson => (
-                self.to_string(),
-                "send the header `Content-Type: application/json`",
-                None,
-            ),
-            Self::Unknown { .. } => (
-                self.to_string(),
-                "this service was told to let nobody write without it; the proxy before it sets it",
-                None,
-            ),
-            Self::Unreadable(_) => (
-                self.to_string(),
-                "mend it and send it again; nothing was changed",
-                None,
-            ),
-            Self::BadIdempotencyKey => (self.to_string(), "a random UUID makes a good one", None),
-            Self::InvalidHappening(_) => (
-                self.to_string(),
-                "mend it and send it again; nothing was recorded",
-                None,
-            ),
-            Self::TooManyHappenings => (
-                self.to_string(),
-                "tell of deploys, and not of each of their steps",
-                None,
-            ),
-            Self::OtherRequest => (
-                self.to_string(),
-                "take a new key for every new request; nothing was changed",
-                None,
-            ),
-            Self::Store(_) => (
-                "the database does not answer".to_owned(),
-                "spans are refused with a delay meanwhile, and senders repeat them; the log has the cause",
-                None,
-            ),
-            Self::Template(_) => (
-                self.to_string(),
-                "this is a fault of the service; the log has the cause",
-                None,
-            ),
-        };
         Explanation {
-            error,
-            help: help.to_owned(),
-            did_you_mean,
+            error: match self {
+                Self::Store(_) => "the database does not answer".to_owned(),
+                _ => self.to_string(),
+            },
+            help: self.help().to_owned(),
+            did_you_mean: match self {
+                Self::NoSuchSlo { did_you_mean, .. } => did_you_mean.clone(),
+                _ => None,
+            },
+        }
+    }
+
+    /// The way on.
+    fn help(&self) -> &'static str {
+        match self {
+            Self::NoSuchSlo { .. } => {
+                "it may have been renamed, or its file was not loaded; the overview lists all that are"
+            }
+            Self::RemovedSlo { .. } => {
+                "its definition was removed or renamed; put it back under this name and its history goes on"
+            }
+            Self::NoSuchGroup { .. } => "the page of the SLO lists those that it has",
+            Self::NoSuchPage => "the overview links to everything that there is",
+            Self::NoSuchSilence { .. } => {
+                "the page of silences lists those in force and the last ones that are over"
+            }
+            Self::NoSuchIncident { .. } => "the page of alerts links to those of the last 28 days",
+            Self::Store(_) => {
+                "spans are refused with a delay meanwhile, and senders repeat them; the log has the cause"
+            }
+            Self::Template(_) => "this is a fault of the service; the log has the cause",
+            _ => self.help_with_writing(),
+        }
+    }
+
+    /// For who wanted to change something.
+    fn help_with_writing(&self) -> &'static str {
+        match self {
+            Self::IncidentOver => "nobody has to take it on any more",
+            Self::Token(_) => "take the newest message, or do it on the page of the incident",
+            Self::UsedUp => "the page of silences has what came of it, and makes new ones",
+            Self::BadSilence(error) => error.help(),
+            Self::CrossOrigin => {
+                "open the page again here and repeat it; behind a proxy that changes `Host`, \
+                 set `--public-url` to the address that people use"
+            }
+            Self::NotJson => "send the header `Content-Type: application/json`",
+            Self::Unknown { .. } => {
+                "this service was told to let nobody write without it; the proxy before it sets it"
+            }
+            Self::BadIdempotencyKey => "a random UUID makes a good one",
+            Self::InvalidHappening(_) => "mend it and send it again; nothing was recorded",
+            Self::TooManyHappenings => "tell of deploys, and not of each of their steps",
+            Self::OtherRequest => "take a new key for every new request; nothing was changed",
+            _ => "mend it and send it again; nothing was changed",
         }
     }
 }

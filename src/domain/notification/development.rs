@@ -186,9 +186,11 @@ mod tests {
         for facts in sample::developments() {
             let text = sentence::development(&facts).unwrap();
             let event = pagerduty::body(&facts, &telling, "R0");
-            let action = match facts.kind {
-                TransitionKind::Acknowledged => "acknowledge",
-                _ => "trigger",
+            let is_taken_on = facts.kind == TransitionKind::Acknowledged;
+            let action = if is_taken_on {
+                "acknowledge"
+            } else {
+                "trigger"
             };
             assert_eq!(event["event_action"], action);
             assert_eq!(event["payload"]["custom_details"]["news"], text);

@@ -25,7 +25,12 @@ pub fn body(facts: &Facts, telling: &Telling, routing_key: &str) -> Value {
         "event_action": match facts.kind {
             TransitionKind::Resolved => "resolve",
             TransitionKind::Acknowledged => "acknowledge",
-            _ => "trigger",
+            TransitionKind::Firing
+            | TransitionKind::Updated
+            | TransitionKind::DataStopped
+            | TransitionKind::DataResumed
+            | TransitionKind::Unmuted
+            | TransitionKind::Reminded => "trigger",
         },
         "dedup_key": alert_key(&facts.slo, facts.group.as_ref(), facts.severity),
         "payload": payload(facts, telling),

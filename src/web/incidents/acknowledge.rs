@@ -13,8 +13,8 @@ use crate::{
     domain::{
         delivery::alert_key,
         incident::Acknowledgement,
+        names::Name,
         notification::{Development, Facts, TransitionKind},
-        time::Timestamp,
     },
     store::{AlertTransition, News, Tx},
     web::{
@@ -121,24 +121,20 @@ async fn tell(
         },
         ..last.clone()
     };
+    let told = AlertTransition {
+        suppression: None,
+        ..transition
+    };
     let targets = tx
-        .targets_told(last.slo, told.severity, told.episode)
+        .targets_told(told.slo, told.facts.severity, told.facts.episode)
         .await?;
-    enqueue(
-        tx,
-        &AlertTransition {
-            suppression: None,
-            ..transition
-        },
-        &targets,
-    )
-    .await
+    enqueue(tx, &told, &targets).await
 }
 
 async fn enqueue(
     tx: &mut Tx<'_>,
     transition: &AlertTransition,
-    targets: &[crate::domain::names::Name],
+    targets: &[Name],
 ) -> Result<(), WebError> {
     tx.insert_transition(transition).await?;
     let facts = &transition.facts;
@@ -148,7 +144,6 @@ async fn enqueue(
         ordering_key: &alert_key(&facts.slo, facts.group.as_ref(), facts.severity),
         severity: facts.severity,
     };
-    let now: Timestamp = transition.at;
-    tx.enqueue_deliveries(news, now).await?;
+    tx.enqueue_deliveries(news, transition.at).await?;
     Ok(())
 }

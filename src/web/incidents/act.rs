@@ -9,6 +9,7 @@ use std::time::Duration;
 use askama::Template;
 use axum::{
     extract::{Path, Query, State},
+    http::StatusCode,
     response::Response,
 };
 use serde::Deserialize;
@@ -18,6 +19,7 @@ use uuid::{Builder, Uuid};
 use super::{acknowledge::take_on, found};
 use crate::{
     domain::{
+        group::Group,
         notification::{Facts, sentence},
         signing::Purpose,
         silence::{Draft, Matcher, Silence},
@@ -25,6 +27,7 @@ use crate::{
     web::{
         error::WebError,
         page::{Asked, Layout, Section},
+        silences,
         state::WebState,
         write::{body::Written, see_other, who::Who},
     },
@@ -69,7 +72,7 @@ pub(in crate::web) async fn confirm(
                 id,
                 token: permit.token,
             };
-            asked.page(&state, axum::http::StatusCode::OK, &page)
+            asked.page(&state, StatusCode::OK, &page)
         }
         Err(error) => asked.refuse(&state, &error),
     }
@@ -143,13 +146,13 @@ async fn silence(
         return Err(WebError::UsedUp);
     }
     tx.commit().await?;
-    crate::web::silences::tell(&silence);
+    silences::tell(&silence);
     Ok(())
 }
 
 /// This alert and no other.
 fn matchers(facts: &Facts) -> Vec<String> {
-    let group = facts.group.as_ref().map(|group| group.values_text());
+    let group = facts.group.as_ref().map(Group::values_text);
     let severity = facts.severity.as_str();
     let mut all = vec![
         Matcher::equal("slo", facts.slo.as_str()),

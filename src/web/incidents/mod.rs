@@ -64,7 +64,7 @@ async fn view(state: &WebState, id: &str) -> Result<IncidentView, WebError> {
     let now = state.clock.now();
     let mut tx = state.store.begin("read an incident").await?;
     let transitions = found(&mut tx, id).await?;
-    IncidentView::read(&mut tx, transitions, now).await
+    IncidentView::read(&mut tx, &transitions, now).await
 }
 
 /// All that has happened to it, oldest first; at least its beginning.

@@ -13,6 +13,7 @@ use crate::{
     domain::{
         definition::Severity,
         format,
+        group::Group,
         incident::{Acknowledgement, Note, Picture, detection},
         names::Name,
         notification::{EpisodeSummary, Facts, TransitionKind, sentence},
@@ -57,7 +58,7 @@ impl IncidentView {
     /// `transitions` are all of one episode, oldest first.
     pub(super) async fn read(
         tx: &mut Tx<'_>,
-        transitions: Vec<AlertTransition>,
+        transitions: &[AlertTransition],
         now: Timestamp,
     ) -> Result<Self, WebError> {
         let (Some(first), Some(last)) = (transitions.first(), transitions.last()) else {
@@ -80,7 +81,7 @@ impl IncidentView {
             as_of: now,
             slo: said.slo.clone(),
             display_name: said.display_name.clone(),
-            group: said.group.as_ref().map(|group| group.text()),
+            group: said.group.as_ref().map(Group::text),
             severity: said.severity,
             rule: said.rule.clone(),
             first_bad_at: said.first_bad_at,
@@ -91,7 +92,7 @@ impl IncidentView {
                 .map(|first_bad| fired_at.saturating_since(first_bad).as_secs()),
             detection: detection(&said),
             cost: ended.and_then(|end| end.facts.episode_summary.clone()),
-            timeline: timeline::of(&transitions, told, (acknowledged.as_ref(), &notes)),
+            timeline: timeline::of(transitions, told, (acknowledged.as_ref(), &notes)),
             acknowledged,
             notes,
             picture_at_firing,

@@ -8,6 +8,8 @@ mod preview;
 mod request;
 mod view;
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::{
     extract::{Path, Query, State},
@@ -15,7 +17,6 @@ use axum::{
     response::Response,
 };
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
 use uuid::Uuid;
 
 pub(super) use form::{get as form, post as submit};
