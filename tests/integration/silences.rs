@@ -131,20 +131,27 @@ impl Story {
     }
 }
 
+fn rule(name: &str, factor: f64, minutes: [u32; 2]) -> AlertRule {
+    AlertRule {
+        name: name.parse().unwrap(),
+        severity: Severity::Page,
+        factor,
+        long: MINUTE * minutes[0],
+        short: MINUTE * minutes[1],
+        pending_for: Duration::ZERO,
+    }
+}
+
 fn definition() -> Slo {
     let selector = Selector::parse("{ name = \"order\" }").unwrap();
     let indicator = WorkflowIndicator::new(selector.clone(), selector, MINUTE * 5, Vec::new());
     Slo {
         labels: BTreeMap::from([("team".to_owned(), "shop".to_owned())]),
         alerting: Alerting {
-            rules: vec![AlertRule {
-                name: "fast-burn".parse().unwrap(),
-                severity: Severity::Page,
-                factor: 13.44,
-                long: MINUTE * 60,
-                short: MINUTE * 5,
-                pending_for: Duration::ZERO,
-            }],
+            rules: vec![
+                rule("fast-burn", 13.44, [60, 5]),
+                rule("slow-burn", 5.6, [360, 30]),
+            ],
             ..Alerting::default()
         },
         notify: Notify {
@@ -164,7 +171,7 @@ fn definition() -> Slo {
 async fn t34_what_is_silenced_is_recorded_with_its_reason_and_told_to_nobody() {
     let mut story = Story::begin().await;
     let silence = story.silence("team=shop", [5, 200]).await;
-    story.ticks(5..=12).await;
+    story.ticks(10..=12).await;
     let recorded = story.recorded().await;
     let muted = Suppression::Silenced {
         silence,

@@ -446,3 +446,22 @@ async fn open_workflows_are_counted_and_the_overdue_among_them() {
     let status = story.status().await;
     assert_eq!((status.in_flight, status.overdue), (5, 1));
 }
+
+#[tokio::test]
+async fn the_counts_around_an_incident_are_kept_when_it_begins_and_when_it_ends() {
+    let mut story = Story::begin().await;
+    story.stall_for_ten_minutes().await;
+    story.ticks(10..=60).await;
+    let episode = story.told().await[0].episode;
+    let mut tx = story.ledger.store.begin("read pictures").await.unwrap();
+    for (kind, reaches) in [
+        (TransitionKind::Firing, after(10)),
+        (TransitionKind::Resolved, after(44)),
+    ] {
+        let picture = tx.picture(episode, kind).await.unwrap().unwrap();
+        assert_eq!(picture.timeout.iter().sum::<i64>(), 100);
+        assert!(picture.range().contains(start()) && picture.range().to >= reaches);
+        let peak = picture.burn().filter_map(|(_, long, _)| long);
+        assert!(peak.into_iter().any(|rate| rate >= 13.44), "{picture:?}");
+    }
+}
