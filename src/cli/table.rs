@@ -24,18 +24,20 @@ impl<const COLUMNS: usize> Table<COLUMNS> {
         let cells = self.rows.iter().filter_map(|row| row.get(column));
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
     }
+
+    /// As wide as its column; the last needs no room after it.
+    fn padded(&self, (column, cell): (usize, &String)) -> String {
+        if column + 1 == COLUMNS {
+            return cell.clone();
+        }
+        format!("{cell:width$}  ", width = self.width(column))
+    }
 }
 
 impl<const COLUMNS: usize> fmt::Display for Table<COLUMNS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for row in &self.rows {
-            let cells = row.iter().enumerate().map(|(column, cell)| {
-                if column + 1 == COLUMNS {
-                    cell.clone()
-                } else {
-                    format!("{cell:width$}  ", width = self.width(column))
-                }
-            });
+            let cells = row.iter().enumerate().map(|cell| self.padded(cell));
             writeln!(f, "{}", cells.collect::<String>().trim_end())?;
         }
         Ok(())

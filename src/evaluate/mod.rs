@@ -251,13 +251,14 @@ impl Evaluator {
         };
         if let (Some(of), true) = (assessment, transition.is_told()) {
             let silences = tx.silences_ended_after(transition.at).await?;
-            let silenced = of.silenced(step.severity, &silences, transition.at);
-            if silenced.is_some() {
+            let muted = of.silenced(step.severity, &silences, transition.at);
+            if muted.is_some() {
                 // Made since the alert was read: the next tick sees it and concludes anew.
                 return Ok(false);
             }
         }
-        if let Some(notice) = occasion.notice(&mut tx).await? {
+        // Boxed, as it is rare and large: ticks without news need not carry it.
+        if let Some(notice) = Box::pin(occasion.notice(&mut tx)).await? {
             let told = AlertTransition {
                 id: Uuid::now_v7(),
                 slo: step.slo,
@@ -267,7 +268,7 @@ impl Evaluator {
             };
             tx.insert_transition(&told).await?;
             if let Some(of) = assessment {
-                picture::keep(&mut tx, step.slo, of, &told.facts).await?;
+                Box::pin(picture::keep(&mut tx, step.slo, of, &told.facts)).await?;
             }
             let news = News {
                 transition: told.id,

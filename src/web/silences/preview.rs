@@ -78,15 +78,15 @@ pub(super) async fn view(state: &WebState, matchers: &[Matcher]) -> Result<Previ
     let now = state.clock.now();
     let catalog = Arc::clone(&state.catalog.borrow());
     let mut tx = state.store.begin("preview a silence").await?;
-    let mut matches = Vec::new();
+    let mut alerts = Vec::new();
     for record in tx.slos().await? {
         if let Some(slo) = catalog.slos.get(&record.name) {
-            matches.extend(matched(slo, None, &record, matchers));
+            alerts.extend(matched(slo, None, &record, matchers));
         }
     }
     for GroupRecord { group, record } in tx.groups_with_alerts().await? {
         if let Some(slo) = catalog.slos.get(&record.name) {
-            matches.extend(matched(slo, Some(&group), &record, matchers));
+            alerts.extend(matched(slo, Some(&group), &record, matchers));
         }
     }
     let told = tx
@@ -108,7 +108,7 @@ pub(super) async fn view(state: &WebState, matchers: &[Matcher]) -> Result<Previ
         });
     Ok(PreviewView {
         would_have_muted: would_have_muted.collect(),
-        matches,
+        matches: alerts,
     })
 }
 
