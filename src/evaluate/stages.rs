@@ -12,10 +12,10 @@ use crate::{
         classify::{Classifier, Unusable},
         definition::{Indicator, Slo, WorkflowIndicator},
         names::SloId,
-        stages::{KnownStages, StageMoves, break_down},
+        stages::{Folded, KnownStages, StageMoves, break_down},
         time::Timestamp,
     },
-    store::{Fold, Folded, StageWorkflow, Store, StoreError, Tx},
+    store::{Fold, StageWorkflow, Store, StoreError, Tx},
 };
 
 /// Workflows of one transaction.
@@ -126,13 +126,14 @@ async fn fold_batch(
                 outcome,
                 judged_at: at,
                 breakdown,
+                weight: workflow.weight,
             }
         });
         if let Some(old) = &workflow.folded {
-            moves.add((old.judged_at, old.outcome), &old.breakdown, -1);
+            moves.add(old, -1);
         }
         if let Some(new) = &folded {
-            moves.add((new.judged_at, new.outcome), &new.breakdown, 1);
+            moves.add(new, 1);
         }
         let is_news = workflow.is_unfolded();
         folds.push(Fold {

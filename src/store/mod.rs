@@ -73,7 +73,7 @@ pub use notices::NoticeNews;
 pub use retention::Retention;
 pub use samples::{EventSample, FirstSeen};
 pub use slos::{Declaration, DueSlo, SloRecord};
-pub use stage_workflows::{Fold, Folded, StageWorkflow};
+pub use stage_workflows::{Fold, StageWorkflow};
 pub use stand_ins::StandIn;
 pub use target_references::ToldBefore;
 pub use target_states::TargetState;

@@ -45,11 +45,15 @@ impl Tx<'_> {
         sqlx::query(concat!(
             "-- stage_sums.add\n",
             "insert into stage_sums as s (slo_id, resolution, bucket, is_bad, kind, name, events, ",
-            "micros, first_micros) select $1, * from unnest($2::integer[], $3::timestamptz[], ",
-            "$4::boolean[], $5::smallint[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[]) ",
+            "unseen, micros, first_micros) select $1, * from unnest($2::integer[], ",
+            "$3::timestamptz[], $4::boolean[], $5::smallint[], $6::text[], $7::bigint[], ",
+            "$8::bigint[], $9::bigint[], $10::bigint[]) ",
             "on conflict (slo_id, resolution, bucket, is_bad, kind, name) do update set ",
-            "events = s.events + excluded.events, micros = s.micros + excluded.micros, ",
-            "first_micros = s.first_micros + excluded.first_micros",
+            "events = s.events + excluded.events, ",
+            // Estimates of absurd weights stop at the end of their column; a batch never fails.
+            "unseen = least(s.unseen::numeric + excluded.unseen, 9e18)::bigint, ",
+            "micros = least(s.micros::numeric + excluded.micros, 9e18)::bigint, ",
+            "first_micros = least(s.first_micros::numeric + excluded.first_micros, 9e18)::bigint",
         ))
         .bind(slo.0)
         .bind(ids().map(|id| id.0.as_secs()).collect::<Vec<_>>())
@@ -58,6 +62,7 @@ impl Tx<'_> {
         .bind(ids().map(|id| id.3).collect::<Vec<_>>())
         .bind(ids().map(|id| id.4.clone()).collect::<Vec<_>>())
         .bind(column(|sum| sum.events))
+        .bind(column(|sum| sum.unseen))
         .bind(column(|sum| sum.micros))
         .bind(column(|sum| sum.first_micros))
         .execute(&mut *self.inner)
@@ -97,10 +102,11 @@ impl Tx<'_> {
         range: TimeRange,
     ) -> Result<(StageSums, StageSums), StoreError> {
         let parts = cover(aligned(range));
-        let rows: Vec<(bool, i16, String, i64, i64, i64)> = sqlx::query_as(concat!(
+        let rows: Vec<(bool, i16, String, i64, i64, i64, i64)> = sqlx::query_as(concat!(
             "-- stage_sums.read\n",
-            "select s.is_bad, s.kind, s.name, sum(s.events)::bigint, sum(s.micros)::bigint, ",
-            "sum(s.first_micros)::bigint from unnest($2::integer[], $3::timestamptz[], ",
+            "select s.is_bad, s.kind, s.name, sum(s.events)::bigint, ",
+            "least(sum(s.unseen), 9e18)::bigint, least(sum(s.micros), 9e18)::bigint, ",
+            "least(sum(s.first_micros), 9e18)::bigint from unnest($2::integer[], $3::timestamptz[], ",
             "$4::timestamptz[]) as part(resolution, lower, upper) cross join lateral (",
             "select * from stage_sums where slo_id = $1 and resolution = part.resolution ",
             "and bucket >= part.lower and bucket < part.upper) as s group by 1, 2, 3",
@@ -128,18 +134,22 @@ impl Tx<'_> {
         .await
         .map_err(|source| self.failed(source))?;
         let (mut good, mut bad) = (StageSums::default(), StageSums::default());
-        for (is_bad, kind, name, events, micros, first_micros) in rows {
+        for (is_bad, kind, name, events, unseen, micros, first_micros) in rows {
             let sums = if is_bad { &mut bad } else { &mut good };
             match StageKind::from_code(kind) {
                 Some(kind) => {
                     let sum = StageSum {
                         events,
+                        unseen,
                         micros,
                         first_micros,
                     };
                     sums.by_stage.insert(Stage { kind, name }, sum);
                 }
-                None => sums.workflows += events,
+                None => {
+                    sums.workflows += events;
+                    sums.unseen += unseen;
+                }
             }
         }
         Ok((good, bad))
@@ -181,6 +191,7 @@ fn rows(moves: &StageMoves) -> BTreeMap<RowId, StageSum> {
     for ((minute, is_bad), sums) in moves.by_minute() {
         let workflows = StageSum {
             events: sums.workflows,
+            unseen: sums.unseen,
             ..StageSum::default()
         };
         let whole = std::iter::once((WORKFLOWS, "", workflows));

@@ -7,7 +7,8 @@ use uuid::Uuid;
 use super::{StoreError, Tx};
 use crate::domain::{
     names::{SloId, TraceId},
-    stages::{Breakdown, Ending, Timeline},
+    sampling::Weight,
+    stages::{Breakdown, Ending, Folded, Timeline},
     time::{TimeRange, Timestamp},
     workflow::{Details, EventKey, Intervals, Outcome},
 };
@@ -16,8 +17,8 @@ use crate::domain::{
 const FOLD_LOCK: i32 = 0x0066_6f6c;
 
 const COLUMNS: &str = "epoch, key, trace_id, started_at, \
-    coalesce(succeeded_at, failed_at, cancelled_at) as ended_at, outcome, judged_at, details, \
-    folded_outcome, folded_judged_at, folded";
+    coalesce(succeeded_at, failed_at, cancelled_at) as ended_at, outcome, judged_at, details, weight, \
+    folded_outcome, folded_judged_at, folded_weight, folded";
 
 /// As the index `workflows_unfolded` has it.
 const IS_UNFOLDED: &str = "within_us is not null \
@@ -31,20 +32,14 @@ pub struct StageWorkflow {
     pub trace_id: TraceId,
     /// What was added to the sums.
     pub folded: Option<Folded>,
+    /// What its event stands for; `None` where it counts itself.
+    pub weight: Option<Weight>,
     outcome: Outcome,
     judged_at: Option<Timestamp>,
     epoch: i32,
     started_at: Timestamp,
     ended_at: Option<Timestamp>,
     pauses: Intervals,
-}
-
-/// What is in the sums of one workflow, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Folded {
-    pub outcome: Outcome,
-    pub judged_at: Timestamp,
-    pub breakdown: Breakdown,
 }
 
 /// What a workflow becomes by folding it.
@@ -204,9 +199,10 @@ impl Tx<'_> {
         sqlx::query(concat!(
             "-- stage_folds.note\n",
             "update workflows w set folded_outcome = n.outcome, folded_judged_at = n.judged_at, ",
-            "folded = n.folded, refold_at = n.refold_at from unnest($2::integer[], $3::uuid[], ",
-            "$4::smallint[], $5::timestamptz[], $6::jsonb[], $7::timestamptz[]) ",
-            "as n(epoch, key, outcome, judged_at, folded, refold_at) ",
+            "folded = n.folded, refold_at = n.refold_at, folded_weight = n.weight ",
+            "from unnest($2::integer[], $3::uuid[], $4::smallint[], $5::timestamptz[], ",
+            "$6::jsonb[], $7::timestamptz[], $8::bigint[]) ",
+            "as n(epoch, key, outcome, judged_at, folded, refold_at, weight) ",
             "where w.slo_id = $1 and w.key = n.key and w.epoch = n.epoch",
         ))
         .bind(slo.0)
@@ -241,6 +237,12 @@ impl Tx<'_> {
                 .map(|fold| time(fold.again_at))
                 .collect::<Vec<_>>(),
         )
+        .bind(
+            folds
+                .iter()
+                .map(|fold| folded(fold)?.weight.map(Weight::millionths))
+                .collect::<Vec<_>>(),
+        )
         .execute(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
@@ -259,6 +261,10 @@ fn decode(row: &PgRow) -> Result<StageWorkflow, sqlx::Error> {
         row.try_get::<Option<DateTime<Utc>>, _>(column)
             .map(|at| at.map(Timestamp::from))
     };
+    let weight = |column: &str| {
+        let millionths = row.try_get::<Option<i64>, _>(column);
+        millionths.map(|weight| weight.map(Weight::from_millionths))
+    };
     let outcome = |code: i16, column| Outcome::from_code(code).ok_or_else(|| invalid(column));
     let folded_as: Option<i16> = row.try_get("folded_outcome")?;
     let breakdown: Option<Json<Breakdown>> = row.try_get("folded")?;
@@ -267,6 +273,7 @@ fn decode(row: &PgRow) -> Result<StageWorkflow, sqlx::Error> {
             outcome: outcome(code, "folded_outcome")?,
             judged_at,
             breakdown,
+            weight: weight("folded_weight")?,
         }),
         _ => None,
     };
@@ -288,6 +295,7 @@ fn decode(row: &PgRow) -> Result<StageWorkflow, sqlx::Error> {
         trace_id: TraceId::from_slice(row.try_get("trace_id")?)
             .ok_or_else(|| invalid("trace_id"))?,
         outcome: judged,
+        weight: weight("weight")?,
         judged_at: time("judged_at")?,
         folded,
         epoch: row.try_get("epoch")?,

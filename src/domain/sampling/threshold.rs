@@ -125,6 +125,14 @@ impl Weight {
         self.0 - Self::MILLION
     }
 
+    /// `amount`, which is not negative, for each of what it stands for. Rounded half up, and at most as
+    /// much as its type holds.
+    pub fn times(self, amount: i64) -> i64 {
+        let all = i128::from(self.0) * i128::from(amount);
+        let rounded = (all + i128::from(Self::MILLION / 2)).div_euclid(i128::from(Self::MILLION));
+        i64::try_from(rounded).unwrap_or(i64::MAX)
+    }
+
     /// What one of these stands for if it took another, independent decision to keep it. Rounded half
     /// up, and at most [`Self::MOST`].
     #[must_use]

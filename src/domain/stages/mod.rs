@@ -15,7 +15,7 @@ pub use breakdown::{Breakdown, Ending, StageTime, Timeline, break_down, last_sta
 pub use piece::{FoundPiece, Piece, PieceId, PieceKind, auto_piece, declared_piece, deliver_at};
 pub use room::{MAX_PER_HOUR, Room};
 pub use sums::{
-    KnownStages, MAX_STAGES, StageMean, StageMoves, StageSum, StageSums, WhereTimeGoes,
+    Folded, KnownStages, MAX_STAGES, StageMean, StageMoves, StageSum, StageSums, WhereTimeGoes,
 };
 
 use serde::{Deserialize, Serialize};

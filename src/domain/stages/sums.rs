@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Breakdown, Stage, StageTime};
 use crate::domain::{
+    sampling::Weight,
     time::{Resolution, Timestamp},
     workflow::Outcome,
 };
@@ -11,11 +12,24 @@ use crate::domain::{
 /// Different stages that one SLO has room for; what comes after them is `other`.
 pub const MAX_STAGES: usize = 50;
 
+/// What is in the sums of one workflow, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folded {
+    pub outcome: Outcome,
+    pub judged_at: Timestamp,
+    pub breakdown: Breakdown,
+    /// What it stood for; `None` where it counted itself.
+    pub weight: Option<Weight>,
+}
+
 /// Some workflows together. Differences may be negative.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StageSum {
-    /// Workflows that had the stage.
+    /// Workflows that had the stage and were seen.
     pub events: i64,
+    /// Workflows that these stand for besides themselves, in millionths.
+    pub unseen: i64,
+    /// Of all that they stand for, as is the next.
     pub micros: i64,
     pub first_micros: i64,
 }
@@ -23,46 +37,70 @@ pub struct StageSum {
 impl StageSum {
     pub const fn add(&mut self, other: Self) {
         self.events += other.events;
-        self.micros += other.micros;
-        self.first_micros += other.first_micros;
+        // Absurd weights reach the end: these are estimates by then.
+        self.unseen = self.unseen.saturating_add(other.unseen);
+        self.micros = self.micros.saturating_add(other.micros);
+        self.first_micros = self.first_micros.saturating_add(other.first_micros);
     }
 
     pub const fn is_zero(&self) -> bool {
-        self.events == 0 && self.micros == 0 && self.first_micros == 0
+        self.events == 0 && self.unseen == 0 && self.micros == 0 && self.first_micros == 0
+    }
+
+    /// Seen and unseen, in millionths.
+    fn stands_for(&self) -> i128 {
+        i128::from(self.events) * 1_000_000 + i128::from(self.unseen)
     }
 }
 
 /// The sums of good or of bad workflows: of all their time, and of each stage.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StageSums {
+    /// Those that were seen.
     pub workflows: i64,
+    /// Those that they stand for besides themselves, in millionths.
+    pub unseen: i64,
     pub by_stage: BTreeMap<Stage, StageSum>,
 }
 
 impl StageSums {
-    /// Adds a breakdown, or with a `sign` of −1 takes away what was added.
-    pub fn add(&mut self, breakdown: &Breakdown, sign: i64) {
+    /// Adds a breakdown for what it stands for, or with a `sign` of −1 takes away what was added.
+    pub fn add(&mut self, breakdown: &Breakdown, weight: Option<Weight>, sign: i64) {
+        let weight = weight.unwrap_or(Weight::ONE);
+        let unseen = sign * weight.unseen();
         self.workflows += sign;
+        self.unseen = self.unseen.saturating_add(unseen);
         for part in &breakdown.0 {
             let sum = self.by_stage.entry(part.stage.clone()).or_default();
             sum.add(StageSum {
                 events: sign,
-                micros: sign * part.micros,
-                first_micros: sign * part.first_micros,
+                unseen,
+                micros: sign * weight.times(part.micros),
+                first_micros: sign * weight.times(part.first_micros),
             });
         }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
     fn mean_secs(&self, stage: &Stage) -> Option<f64> {
-        let micros = self.by_stage.get(stage).map_or(0, |sum| sum.micros);
-        (self.workflows > 0).then(|| micros as f64 / self.workflows as f64 / 1e6)
+        self.mean(i128::from(
+            self.by_stage.get(stage).map_or(0, |sum| sum.micros),
+        ))
+    }
+
+    fn mean_total_secs(&self) -> Option<f64> {
+        self.mean(
+            self.by_stage
+                .values()
+                .map(|sum| i128::from(sum.micros))
+                .sum(),
+        )
     }
 
     #[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
-    fn mean_total_secs(&self) -> Option<f64> {
-        let micros: i64 = self.by_stage.values().map(|sum| sum.micros).sum();
-        (self.workflows > 0).then(|| micros as f64 / self.workflows as f64 / 1e6)
+    fn mean(&self, micros: i128) -> Option<f64> {
+        let millionths = i128::from(self.workflows) * 1_000_000 + i128::from(self.unseen);
+        // Millionths of a second, by millionths of a workflow.
+        (self.workflows > 0).then(|| micros as f64 / millionths as f64)
     }
 }
 
@@ -71,11 +109,11 @@ impl StageSums {
 pub struct StageMoves(BTreeMap<(Timestamp, bool), StageSums>);
 
 impl StageMoves {
-    /// Adds a workflow judged at `at`, or with a `sign` of −1 takes it away.
-    pub fn add(&mut self, (at, outcome): (Timestamp, Outcome), breakdown: &Breakdown, sign: i64) {
-        let minute = at.floor_to(Resolution::Minute.length());
-        let sums = self.0.entry((minute, outcome.is_bad())).or_default();
-        sums.add(breakdown, sign);
+    /// Adds a workflow, or with a `sign` of −1 takes it away.
+    pub fn add(&mut self, folded: &Folded, sign: i64) {
+        let minute = folded.judged_at.floor_to(Resolution::Minute.length());
+        let sums = self.0.entry((minute, folded.outcome.is_bad())).or_default();
+        sums.add(&folded.breakdown, folded.weight, sign);
     }
 
     pub const fn by_minute(&self) -> &BTreeMap<(Timestamp, bool), StageSums> {
@@ -186,10 +224,13 @@ fn in_order(good: &StageSums, bad: &StageSums) -> Vec<Stage> {
     for (stage, sum) in good.by_stage.iter().chain(&bad.by_stage) {
         firsts.entry(stage).or_default().add(*sum);
     }
-    let mut stages: Vec<(i64, &Stage)> = firsts
+    let mut stages: Vec<(i128, &Stage)> = firsts
         .into_iter()
-        .filter(|(_, sum)| sum.events > 0)
-        .map(|(stage, sum)| (sum.first_micros / sum.events, stage))
+        .filter(|(_, sum)| sum.stands_for() > 0)
+        .map(|(stage, sum)| {
+            let first = i128::from(sum.first_micros) * 1_000_000 / sum.stands_for();
+            (first, stage)
+        })
         .collect();
     stages.sort();
     stages.into_iter().map(|(_, stage)| stage.clone()).collect()

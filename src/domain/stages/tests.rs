@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::{
     definition::{DeclaredStage, Edge, Extent, Stages},
+    sampling::Weight,
     selector::Selector,
     time::{TimeRange, Timestamp},
     workflow::Intervals,
@@ -322,10 +323,10 @@ proptest! {
     ) {
         let (first, second) = (ended(f64::from(length), &first), ended(20.0, &second));
         let mut sums = StageSums::default();
-        sums.add(&first, 1);
+        sums.add(&first, None, 1);
         let before = sums.clone();
-        sums.add(&second, 1);
-        sums.add(&second, -1);
+        sums.add(&second, None, 1);
+        sums.add(&second, None, -1);
         sums.by_stage.retain(|_, sum| !sum.is_zero());
         prop_assert_eq!(sums, before);
     }
@@ -333,8 +334,8 @@ proptest! {
     #[test]
     fn means_add_up_to_the_total_and_shares_to_one(good in pieces(), bad in pieces()) {
         let (mut all_good, mut all_bad) = (StageSums::default(), StageSums::default());
-        all_good.add(&ended(15.0, &good), 1);
-        all_bad.add(&ended(55.0, &bad), 1);
+        all_good.add(&ended(15.0, &good), None, 1);
+        all_bad.add(&ended(55.0, &bad), None, 1);
         let where_it_goes = WhereTimeGoes::new(&all_good, &all_bad);
         let sum = |part: fn(&StageMean) -> Option<f64>| -> f64 {
             where_it_goes.stages.iter().filter_map(part).sum()
@@ -358,9 +359,9 @@ fn stages_come_in_the_order_of_the_way_and_the_slowest_is_told() {
         )
     };
     let (mut good, mut bad) = (StageSums::default(), StageSums::default());
-    good.add(&workflow(2.0), 1);
-    good.add(&workflow(4.0), 1);
-    bad.add(&workflow(30.0), 1);
+    good.add(&workflow(2.0), None, 1);
+    good.add(&workflow(4.0), None, 1);
+    bad.add(&workflow(30.0), None, 1);
     let found = WhereTimeGoes::new(&good, &bad);
     let titles: Vec<_> = found.stages.iter().map(|mean| mean.stage.title()).collect();
     assert_eq!(titles, ["shop", "wait in zeta", "alpha"]);
@@ -371,4 +372,27 @@ fn stages_come_in_the_order_of_the_way_and_the_slowest_is_told() {
         WhereTimeGoes::new(&good, &StageSums::default()).slowest(),
         None
     );
+}
+
+#[test]
+fn s20_the_time_of_a_sampled_workflow_counts_for_all_that_it_stands_for() {
+    let workflow = |wait: f64| {
+        let pieces = [
+            sent("orders", 0.0, 0.0),
+            taken("orders", "shop", wait, wait + 1.0),
+        ];
+        ended(wait + 1.0, &pieces)
+    };
+    let mut sums = StageSums::default();
+    sums.add(&workflow(10.0), None, 1);
+    let four = Weight::from_millionths(4_000_000);
+    sums.add(&workflow(20.0), Some(four), 1);
+    assert_eq!((sums.workflows, sums.unseen), (2, 3_000_000));
+    let means = WhereTimeGoes::new(&sums, &StageSums::default());
+    assert!((means.good_secs.unwrap() - 19.0).abs() < 1e-9, "{means:?}");
+    let third = Weight::from_millionths(3_000_046);
+    let before = sums.clone();
+    sums.add(&workflow(7.3), Some(third), 1);
+    sums.add(&workflow(7.3), Some(third), -1);
+    assert_eq!(sums, before, "what is taken away is what was added");
 }

@@ -156,3 +156,32 @@ async fn stages_beyond_the_bound_are_other_and_counted() {
     let counted = "select count from evidence_counts where reason = 'too_many_stages'";
     assert_eq!(world.count(counted).await, 80 - 50);
 }
+
+#[tokio::test]
+async fn s20_sampled_workflows_count_for_all_that_they_stand_for_and_are_corrected_so() {
+    let world = World::new(Stages::Auto).await;
+    let sampled = |nth: u8, wait: f64| {
+        let mut spans = order(nth, wait);
+        for span in &mut spans {
+            "ot=th:c".clone_into(&mut span.trace_state);
+        }
+        spans
+    };
+    world.receive(at(100.0), &order(1, 10.0)).await;
+    world.receive(at(100.0), &sampled(0xe0, 20.0)).await;
+    world.fold(at(101.0)).await;
+    assert_eq!(world.means().await[1], "wait in cards 18.0 -");
+    // It turns out to have been late for a start that came first.
+    let mut early = sampled(0xe0, 20.0).remove(0);
+    early.start_unix_nano -= 100_000_000_000;
+    world.receive(at(102.0), &[early]).await;
+    world.fold(at(103.0)).await;
+    let (good, bad) = world.sums().await;
+    assert_eq!((good.workflows, good.unseen), (1, 0));
+    assert_eq!((bad.workflows, bad.unseen), (1, 3_000_000));
+    let means = world.means().await;
+    assert!(
+        means.contains(&"wait in cards 10.0 20.0".to_owned()),
+        "{means:?}"
+    );
+}
