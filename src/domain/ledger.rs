@@ -116,7 +116,8 @@ impl Moves {
         }
     }
 
-    fn note(&mut self, slo: SloId, notice: Notice) {
+    /// Notes what people should know.
+    pub fn note(&mut self, slo: SloId, notice: Notice) {
         *self.noted.entry((slo, notice)).or_default() += 1;
     }
 

@@ -18,6 +18,7 @@ mod event_counts;
 mod evidence_counts;
 mod evidence_losses;
 mod exclusions;
+mod forgotten_workflows;
 mod group_places;
 mod group_reads;
 mod groups;

@@ -163,6 +163,7 @@ impl Tx<'_> {
         if is_needed {
             return Ok(false);
         }
+        self.remember_epoch(*oldest, now, horizon * 2).await?;
         // Tables of links and workflows are locked in several orders under this lock.
         self.hold_links().await?;
         self.run_ddl(format!(

@@ -20,7 +20,7 @@ use crate::domain::{
     ledger::{EventId, Gathered, Judged, Moves, apply, silence},
     names::SloId,
     time::Timestamp,
-    workflow::{Judging, Losses},
+    workflow::{Judging, Losses, Notice},
 };
 
 /// How the evidence of one SLO is judged; for every SLO that evidence speaks of.
@@ -55,6 +55,7 @@ impl Tx<'_> {
         }
         let epoch = self.current_epoch().await?;
         let known = self.lock_known(gathered).await?;
+        let gone = self.forgotten(gathered, &known).await?;
         let silent = gathered.iter().filter_map(|(id, workflow)| {
             let known = known.get(id).map(|row| &row.judged);
             Some((*id, silence(known, workflow, &judging(id.0))?))
@@ -62,6 +63,10 @@ impl Tx<'_> {
         let lost = self.lost_among(&silent.collect()).await?;
         let mut changed = Vec::new();
         for (id, workflow) in gathered {
+            if gone.contains(id) {
+                moves.note(id.0, Notice::TooLate);
+                continue;
+            }
             let row = known.get(id);
             let judging = judging_of(id, judging, &lost);
             let Some(judged) = apply(id.0, row.map(|row| &row.judged), workflow, &judging, moves)
@@ -80,6 +85,19 @@ impl Tx<'_> {
         }
         self.insert(&inserts).await?;
         self.update(&updates).await
+    }
+
+    /// Those whose start was heard of and is gone.
+    async fn forgotten(
+        &mut self,
+        gathered: &Gathered,
+        known: &BTreeMap<EventId, Known>,
+    ) -> Result<BTreeSet<EventId>, StoreError> {
+        let without_start = gathered
+            .iter()
+            .filter(|(id, workflow)| workflow.start.is_none() && !known.contains_key(id));
+        let ids: Vec<EventId> = without_start.map(|(id, _)| *id).collect();
+        self.forgotten_among(&ids).await
     }
 
     /// Judges at most `limit` workflows whose time has come although no evidence did. Replicas share

@@ -10,7 +10,7 @@ use throughline::{
         names::{SloId, TraceId},
         sampling::EndSampling,
         time::{TimeRange, Timestamp},
-        workflow::{EventKey, Evidence, Fact, Judging, Losses},
+        workflow::{EventKey, Evidence, Fact, Judging, Losses, Notice, Outcome},
     },
     store::{Store, StoreError, Writer},
 };
@@ -318,6 +318,40 @@ async fn an_epoch_is_dropped_only_when_nobody_can_speak_of_its_workflows_any_mor
         2,
         "counts outlive the workflows"
     );
+}
+
+#[tokio::test]
+async fn an_end_of_a_workflow_that_is_gone_is_too_late_and_no_orphan() {
+    let database = ready().await;
+    let store = &database.store;
+    let three = [started(1, 0), started(2, 0), succeeded(2, 30)];
+    record(store, &three, at(0)).await;
+    sweep(store, at(0) + HORIZON).await;
+    let weeks = |n: u32| at(0) + HORIZON * n;
+    for week in 1..=3 {
+        let mut tx = store.begin("retain").await.unwrap();
+        tx.ensure_epoch(weeks(week), HORIZON).await.unwrap();
+        tx.drop_oldest_epoch(weeks(week), HORIZON).await.unwrap();
+        let around = TimeRange::ending_at(weeks(week), HORIZON);
+        tx.ensure_count_partitions(around).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    let late = i64::try_from(HORIZON.as_secs()).unwrap() * 3;
+    let mut tx = store.begin("record").await.unwrap();
+    let ends = [succeeded(1, late - 60), succeeded(3, late - 60)];
+    let moves = tx
+        .record_workflows(&gather(&ends), &|_| judging(weeks(3)))
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(moves.noted, BTreeMap::from([((SLO, Notice::TooLate), 1)]));
+    sweep(store, weeks(4)).await;
+    let rows: Vec<(String, i16)> = sqlx::query_as("select label, outcome from workflows")
+        .fetch_all(&mut database.connect().await)
+        .await
+        .unwrap();
+    let orphan = Outcome::Orphan.as_code();
+    assert_eq!(rows, [("order-3".to_owned(), orphan)]);
 }
 
 #[tokio::test]

@@ -23,10 +23,12 @@ pub enum Notice {
     UnknownLegs,
     /// A start came after the end of the workflow with the same key: the key was used again.
     Reused,
+    /// It is spoken of although its record is gone: nothing more is counted of it.
+    TooLate,
 }
 
 impl Notice {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Corrected,
         Self::Clamped,
         Self::EndsBeforeStart,
@@ -35,6 +37,7 @@ impl Notice {
         Self::TooManyLegs,
         Self::UnknownLegs,
         Self::Reused,
+        Self::TooLate,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -47,6 +50,7 @@ impl Notice {
             Self::TooManyLegs => "too_many_legs",
             Self::UnknownLegs => "unknown_legs",
             Self::Reused => "reused",
+            Self::TooLate => "too_late",
         }
     }
 }

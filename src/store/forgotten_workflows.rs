@@ -1,0 +1,78 @@
+//! Workflows whose rows are gone, as far as an end of them may still come.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use uuid::Uuid;
+
+use super::{StoreError, Tx};
+use crate::domain::{
+    ledger::EventId,
+    names::SloId,
+    time::Timestamp,
+    workflow::{EventKey, Outcome},
+};
+
+/// Who has succeeded is not remembered: what comes of it later is a redelivery.
+const WITHOUT_SUCCESS: [Outcome; 5] = [
+    Outcome::Failed,
+    Outcome::Timeout,
+    Outcome::Cancelled,
+    Outcome::Unobservable,
+    Outcome::EvidenceLost,
+];
+
+impl Tx<'_> {
+    /// Remembers the workflows of `epoch` that may still end, before it is dropped, and forgets those
+    /// that were remembered for longer than `keep`.
+    pub(super) async fn remember_epoch(
+        &mut self,
+        epoch: i32,
+        now: Timestamp,
+        keep: Duration,
+    ) -> Result<(), StoreError> {
+        sqlx::query("-- forgotten_workflows.delete_old\ndelete from forgotten_workflows where forgotten_at < $1")
+            .bind((now - keep).to_chrono())
+            .execute(&mut *self.inner)
+            .await
+            .map_err(|source| self.failed(source))?;
+        sqlx::query(concat!(
+            "-- forgotten_workflows.add\n",
+            "insert into forgotten_workflows (slo_id, key, forgotten_at) ",
+            "select slo_id, key, $2 from workflows where epoch = $1 and outcome = any ($3) ",
+            "and started_at is not null on conflict do nothing",
+        ))
+        .bind(epoch)
+        .bind(now.to_chrono())
+        .bind(WITHOUT_SUCCESS.map(Outcome::as_code).to_vec())
+        .execute(&mut *self.inner)
+        .await
+        .map(drop)
+        .map_err(|source| self.failed(source))
+    }
+
+    /// Which of these were dropped.
+    pub(super) async fn forgotten_among(
+        &mut self,
+        ids: &[EventId],
+    ) -> Result<BTreeSet<EventId>, StoreError> {
+        if ids.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let (slos, keys): (Vec<i32>, Vec<Uuid>) = ids
+            .iter()
+            .map(|(slo, key)| (slo.0, Uuid::from_bytes(key.0)))
+            .unzip();
+        let rows: Vec<(i32, Uuid)> = sqlx::query_as(concat!(
+            "-- forgotten_workflows.among\n",
+            "select f.slo_id, f.key from unnest($1::integer[], $2::uuid[]) as n(slo_id, key) ",
+            "join forgotten_workflows f on f.slo_id = n.slo_id and f.key = n.key",
+        ))
+        .bind(slos)
+        .bind(keys)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let id = |(slo, key): (i32, Uuid)| (SloId(slo), EventKey(key.into_bytes()));
+        Ok(rows.into_iter().map(id).collect())
+    }
+}
