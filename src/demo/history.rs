@@ -260,6 +260,7 @@ fn spans(rng: &mut StdRng, visits: &[Visit]) -> Vec<Span> {
                 events: Vec::new(),
                 links: Vec::new(),
                 dropped_links_count: 0,
+                flags: 0,
             });
             if place == 0 {
                 parent = Some(span_id);

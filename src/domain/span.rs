@@ -46,6 +46,9 @@ pub enum AttributeScope {
     Instrumentation,
 }
 
+/// The flag of a trace whose id is random (W3C Trace Context, level 2).
+pub const RANDOM_TRACE_ID: u32 = 0x02;
+
 /// A span as selectors, correlators and verdicts see it. Every answer is cheap or computed on
 /// demand; of duplicate attribute keys the last one counts.
 pub trait SpanView {
@@ -61,6 +64,9 @@ pub trait SpanView {
     fn trace_state(&self) -> &str;
     /// How many links its sender had no room for.
     fn dropped_links_count(&self) -> u32;
+    /// Whether its sender says that the last seven bytes of its trace id are random, as W3C Trace
+    /// Context has it since level 2.
+    fn has_random_trace_id(&self) -> bool;
     fn instrumentation_name(&self) -> &str;
     fn instrumentation_version(&self) -> &str;
     fn attribute(&self, scope: AttributeScope, key: &str) -> Option<Value<'_>>;
@@ -160,6 +166,8 @@ pub struct Span {
     pub end_unix_nano: u64,
     pub trace_state: String,
     pub dropped_links_count: u32,
+    /// As OTLP has them: the lowest eight bits are the flags of the trace.
+    pub flags: u32,
     pub attributes: Attributes,
     pub resource: std::sync::Arc<Attributes>,
     pub instrumentation: std::sync::Arc<Instrumentation>,
@@ -232,6 +240,10 @@ impl SpanView for Span {
 
     fn dropped_links_count(&self) -> u32 {
         self.dropped_links_count
+    }
+
+    fn has_random_trace_id(&self) -> bool {
+        self.flags & RANDOM_TRACE_ID != 0
     }
 
     fn instrumentation_name(&self) -> &str {

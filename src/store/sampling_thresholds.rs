@@ -82,7 +82,12 @@ impl Tx<'_> {
                 } else {
                     EndDraw::WithStart
                 };
-                Ok((SloId(slo), EndSampling { threshold, draw }))
+                let ends = EndSampling {
+                    threshold,
+                    draw,
+                    ..EndSampling::default()
+                };
+                Ok((SloId(slo), ends))
             })
             .collect()
     }

@@ -78,6 +78,7 @@ fn spoken((of, number): (u64, u8), name: &str, secs: u64) -> Span {
         instrumentation: Arc::default(),
         events: Vec::new(),
         dropped_links_count: 0,
+        flags: 0,
         links: Vec::new(),
     }
 }

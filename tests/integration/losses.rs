@@ -68,6 +68,7 @@ fn span(name: &str, secs: i64) -> Span {
         events: Vec::new(),
         links: Vec::new(),
         dropped_links_count: 0,
+        flags: 0,
     }
 }
 

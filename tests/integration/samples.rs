@@ -89,6 +89,7 @@ fn span(number: u32, name: &str, secs: i64, attributes: &[(&str, i64)]) -> Span 
         events: Vec::new(),
         links: Vec::new(),
         dropped_links_count: 0,
+        flags: 0,
     }
 }
 

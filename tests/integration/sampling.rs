@@ -42,6 +42,7 @@ fn span(randomness: u8, name: &str, secs: i64, trace_state: &str) -> Span {
         events: Vec::new(),
         links: Vec::new(),
         dropped_links_count: 0,
+        flags: 0,
     }
 }
 

@@ -53,6 +53,7 @@ fn span(trace: u8, number: u8, name: &str, [start, end]: [i64; 2]) -> Span {
         end_unix_nano: nanos(end),
         trace_state: String::new(),
         dropped_links_count: 0,
+        flags: 0,
         attributes: Vec::new(),
         resource: std::sync::Arc::default(),
         instrumentation: std::sync::Arc::default(),

@@ -28,6 +28,7 @@ fn span(own: Vec<(String, OwnedValue)>, resource: Vec<(String, OwnedValue)>) -> 
         events: Vec::new(),
         links: Vec::new(),
         dropped_links_count: 0,
+        flags: 0,
     }
 }
 

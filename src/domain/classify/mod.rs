@@ -29,7 +29,7 @@ use super::{
     definition::{Catalog, GroupBy, Indicator, Slo, SpanIndicator, SpanInstant, WorkflowIndicator},
     group::GroupValues,
     names::{Name, SloId},
-    sampling::EndSampling,
+    sampling::{EndSampling, TraceIds},
     selector::{Selector, SelectorContext, SelectorIndex},
     span::{SpanStatus, SpanView},
     stages::deliver_at,
@@ -91,18 +91,23 @@ impl Classifier {
     ) -> Judging {
         let slo = self.slos.iter().find(|(known, _)| *known == id);
         let slo = slo.map(|(_, slo)| slo);
-        let declared = slo.and_then(|slo| slo.weighing.end_threshold);
+        let weighing = slo.map(|slo| &slo.weighing);
+        let declared = weighing.and_then(|weighing| weighing.end_threshold);
+        let ends = declared.map_or_else(
+            || learned.get(&id).copied().unwrap_or_default(),
+            |threshold| EndSampling {
+                threshold,
+                ..EndSampling::default()
+            },
+        );
         Judging {
             grace: slo.map_or(Slo::DEFAULT_GRACE, |slo| slo.grace),
             watermark,
             skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
-            ends: declared.map_or_else(
-                || learned.get(&id).copied().unwrap_or_default(),
-                |threshold| EndSampling {
-                    threshold,
-                    ..EndSampling::default()
-                },
-            ),
+            ends: EndSampling {
+                trace_ids: weighing.map_or_else(TraceIds::default, |weighing| weighing.trace_ids),
+                ..ends
+            },
             losses: Losses::NoneKnown,
         }
     }

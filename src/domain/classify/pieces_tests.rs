@@ -55,6 +55,7 @@ fn span(name: &str, kind: SpanKind, attributes: Attributes) -> Span {
         events: Vec::new(),
         links: Vec::new(),
         dropped_links_count: 0,
+        flags: 0,
     }
 }
 

@@ -82,6 +82,7 @@ fn span(kind: SpanKind, (from, to): (f64, f64)) -> Span {
         events: Vec::new(),
         links: Vec::new(),
         dropped_links_count: 0,
+        flags: 0,
     }
 }
 

@@ -128,6 +128,9 @@ pub(super) struct WorkflowFile {
     /// The highest sampling threshold of the spans that end workflows, in hexadecimal digits: `c`
     /// where a quarter is kept, `0` where all are. Learned from these spans if left out.
     pub(super) end_threshold: Option<Field<Scalar>>,
+    /// Which trace ids tell what samplers keep where `rv` does not: all (`presumed`, as OpenTelemetry's
+    /// samplers do; if left out), or those with the random flag of W3C Trace Context (`flagged`).
+    pub(super) trace_id_randomness: Option<Field<TraceIdsFile>>,
 }
 
 /// A part of the way: either `span`, or `from` and `to`.
@@ -153,6 +156,13 @@ pub(super) struct WeightFile {
     /// `count`: one of so many was kept, the default. `ratio`: this share was.
     #[serde(rename = "as")]
     pub(super) meaning: Option<Field<MeaningFile>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum TraceIdsFile {
+    Presumed,
+    Flagged,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]

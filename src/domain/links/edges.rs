@@ -149,6 +149,10 @@ impl SpanView for OneLink<'_> {
         self.span.dropped_links_count()
     }
 
+    fn has_random_trace_id(&self) -> bool {
+        self.span.has_random_trace_id()
+    }
+
     fn start_unix_nano(&self) -> u64 {
         self.span.start_unix_nano()
     }

@@ -67,6 +67,7 @@ pub struct EndSampling {
     /// The highest threshold.
     pub threshold: Threshold,
     pub draw: EndDraw,
+    pub trace_ids: TraceIds,
 }
 
 /// Which number decides about the end of a workflow.
@@ -77,6 +78,17 @@ pub enum EndDraw {
     WithStart,
     /// One of its own, so nobody can tell an end that was dropped from one that never came.
     Apart,
+}
+
+/// Which trace ids are numbers that samplers decide by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TraceIds {
+    /// All: so OpenTelemetry's samplers presume ("Presumption of `TraceID` randomness"), and few senders
+    /// set the flag yet.
+    #[default]
+    Presumed,
+    /// Those whose sender says that they are random.
+    Flagged,
 }
 
 impl Draws {
@@ -127,7 +139,7 @@ impl Draws {
         if ends.threshold == Threshold::KEEPS_ALL {
             return Ok(self.weight());
         }
-        let start = self.start(start_trace);
+        let start = self.start(start_trace, ends.trace_ids);
         let end_is_kept = match start.r {
             Number::Known(randomness) => randomness.is_kept_by(ends.threshold),
             // All that is known of the number is that the start was kept by it.
@@ -150,7 +162,7 @@ impl Draws {
         let threshold = self.each.iter().filter_map(|draw| draw.end).max()?;
         let is_sampled = |draw: &&Draw| draw.end > Some(Threshold::KEEPS_ALL);
         let is_apart = start_trace.is_some_and(|trace| {
-            let start = self.start(trace).r.bits();
+            let start = self.start(trace, TraceIds::Presumed).r.bits();
             let mut ends = self.each.iter().filter(is_sampled);
             ends.any(|draw| draw.r.bits() != start)
         });
@@ -161,15 +173,20 @@ impl Draws {
             } else {
                 EndDraw::WithStart
             },
+            trace_ids: TraceIds::default(),
         })
     }
 
     /// The draw of the start. One that says nothing was kept like all others, in a trace whose end is
-    /// drawn by the trace id.
-    fn start(&self, trace: TraceId) -> Draw {
+    /// drawn by the trace id, if that is taken for random although nobody says so.
+    fn start(&self, trace: TraceId, trace_ids: TraceIds) -> Draw {
         let of_start = self.each.iter().find(|draw| draw.start.is_some());
+        let number = Randomness::of_trace(trace);
         of_start.copied().unwrap_or_else(|| Draw {
-            r: Number::Known(Randomness::of_trace(trace)),
+            r: match trace_ids {
+                TraceIds::Presumed => Number::Known(number),
+                TraceIds::Flagged => Number::Trace(number),
+            },
             start: None,
             end: None,
         })
@@ -211,6 +228,7 @@ impl EndSampling {
         Self {
             threshold: self.threshold.max(other.threshold),
             draw: self.draw.max(other.draw),
+            trace_ids: self.trace_ids.max(other.trace_ids),
         }
     }
 }

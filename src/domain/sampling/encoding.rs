@@ -1,7 +1,7 @@
 //! Where a span says how likely it was kept, and what it counts where it does not say.
 
 use super::{
-    draws::Sample,
+    draws::{Sample, TraceIds},
     threshold::{Randomness, Threshold, Weight},
     trace_state::{self, Part, Said},
 };
@@ -17,6 +17,7 @@ pub struct Weighing {
     pub unknown: UnknownWeight,
     /// The highest threshold of the spans that end workflows; learned from them where left out.
     pub end_threshold: Option<Threshold>,
+    pub trace_ids: TraceIds,
 }
 
 /// Where a span says it. Never guessed: the same letters mean different things to different systems.
@@ -85,7 +86,7 @@ impl Weighing {
         let said = self.encoding.read(span);
         let randomness = match said.randomness {
             Part::Valid(randomness) => Some(randomness),
-            Part::Missing if self.encoding.decides_by_trace_id() => {
+            Part::Missing if self.decides_by_trace_id(span) => {
                 Some(Randomness::of_trace(span.trace_id()))
             }
             Part::Missing | Part::Malformed => None,
@@ -101,14 +102,14 @@ impl Weighing {
             Part::Valid(threshold) if randomness.is_some_and(|r| !r.is_kept_by(threshold)) => {
                 self.unweighed(Some(Flaw::Invalid), sample)
             }
-            Part::Missing => match said.randomness {
-                // Tells where its trace stands, which its end may need.
-                Part::Valid(_) if self.unknown == UnknownWeight::One => Ok(Weighed {
+            // Tells where its trace stands, which its end may need.
+            Part::Missing if self.unknown == UnknownWeight::One && self.tells(span, said) => {
+                Ok(Weighed {
                     sample: Some(sample(Threshold::KEEPS_ALL)),
                     flaw: None,
-                }),
-                Part::Valid(_) | Part::Malformed | Part::Missing => self.unweighed(None, sample),
-            },
+                })
+            }
+            Part::Missing => self.unweighed(None, sample),
             Part::Valid(threshold) => Ok(Weighed {
                 sample: Some(sample(threshold)),
                 flaw: match said.randomness {
@@ -118,6 +119,22 @@ impl Weighing {
                     }
                 },
             }),
+        }
+    }
+
+    /// Whether the samplers of the span's trace decide by its id where they do not say by what.
+    fn decides_by_trace_id(&self, span: &dyn SpanView) -> bool {
+        self.encoding.decides_by_trace_id()
+            && (self.trace_ids == TraceIds::Presumed || span.has_random_trace_id())
+    }
+
+    /// Whether a span without a threshold says by which number its trace is sampled, as nobody else
+    /// would know.
+    fn tells(&self, span: &dyn SpanView, said: Said) -> bool {
+        match said.randomness {
+            Part::Valid(_) => true,
+            Part::Malformed => false,
+            Part::Missing => self.trace_ids == TraceIds::Flagged && self.decides_by_trace_id(span),
         }
     }
 

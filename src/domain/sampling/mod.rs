@@ -15,7 +15,7 @@ mod threshold;
 mod trace_state;
 
 pub use self::{
-    draws::{Draws, EndDraw, EndSampling, Sample, SpanRole},
+    draws::{Draws, EndDraw, EndSampling, Sample, SpanRole, TraceIds},
     encoding::{Encoding, Flaw, Meaning, UnknownWeight, Weighed, Weighing},
     threshold::{Randomness, Threshold, Weight},
 };

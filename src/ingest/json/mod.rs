@@ -128,6 +128,7 @@ fn read_span(span: &Object, (resource, instrumentation): &Shared) -> Result<Span
             end_unix_nano: unsigned(span, "endTimeUnixNano")?,
             trace_state: text(span, "traceState")?,
             dropped_links_count: count(span, "droppedLinksCount"),
+            flags: count(span, "flags"),
             attributes: attributes(span)?,
             resource: Arc::clone(resource),
             instrumentation: Arc::clone(instrumentation),

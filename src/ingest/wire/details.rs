@@ -100,7 +100,7 @@ impl<'a> WireLink<'a> {
                     link.trace_state = notes.text(bytes, "a link's trace state");
                 }
                 (4, Field::Bytes(bytes)) => attribute(message, bytes, notes, &mut *each)?,
-                (5, Field::Varint(_)) | (6, Field::Fixed32) => {}
+                (5, Field::Varint(_)) | (6, Field::Fixed32(_)) => {}
                 (1..=6, _) => return Err(Malformed::WireType),
                 (tag, field) => message.skip(tag, field)?,
             }

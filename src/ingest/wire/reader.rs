@@ -21,7 +21,7 @@ pub(super) enum Field<'a> {
     Bytes(&'a [u8]),
     /// The start of a group; its content is still to be read.
     Group,
-    Fixed32,
+    Fixed32(u32),
 }
 
 impl<'a> Reader<'a> {
@@ -56,7 +56,7 @@ impl<'a> Reader<'a> {
             1 => Field::Fixed64(u64::from_le_bytes(self.array()?)),
             2 => Field::Bytes(self.delimited()?),
             3 => Field::Group,
-            5 => self.array::<4>().map(|_| Field::Fixed32)?,
+            5 => Field::Fixed32(u32::from_le_bytes(self.array()?)),
             4 => return Err(Malformed::GroupEnd),
             _ => return Err(Malformed::WireType),
         };

@@ -10,7 +10,10 @@ use super::{
 use crate::{
     domain::{
         names::{SpanId, TraceId},
-        span::{AttributeScope, EventView, LinkView, SpanKind, SpanStatus, SpanView, Value},
+        span::{
+            AttributeScope, EventView, LinkView, RANDOM_TRACE_ID, SpanKind, SpanStatus, SpanView,
+            Value,
+        },
     },
     ingest::{Malformed, Refusal},
 };
@@ -34,6 +37,7 @@ pub(super) struct RawSpan<'a> {
     events: Vec<Reader<'a>>,
     links: Vec<Reader<'a>>,
     dropped_links_count: u32,
+    flags: u32,
 }
 
 impl<'a> RawSpan<'a> {
@@ -60,8 +64,9 @@ impl<'a> RawSpan<'a> {
                 (13, Field::Bytes(bytes)) => self.read_link(message.open(bytes)?)?,
                 (15, Field::Bytes(bytes)) => self.read_status(message.open(bytes)?)?,
                 (14, Field::Varint(number)) => self.dropped_links_count = low_32_bits(number),
-                // Other counts of what was dropped, and flags: nobody asks for them.
-                (10 | 12, Field::Varint(_)) | (16, Field::Fixed32) => {}
+                (16, Field::Fixed32(flags)) => self.flags = flags,
+                // Other counts of what was dropped: nobody asks for them.
+                (10 | 12, Field::Varint(_)) => {}
                 (1..=16, _) => return Err(Malformed::WireType),
                 (tag, field) => message.skip(tag, field)?,
             }
@@ -220,6 +225,10 @@ impl SpanView for WireSpan<'_, '_> {
 
     fn dropped_links_count(&self) -> u32 {
         self.raw.dropped_links_count
+    }
+
+    fn has_random_trace_id(&self) -> bool {
+        self.raw.flags & RANDOM_TRACE_ID != 0
     }
 
     fn instrumentation_name(&self) -> &str {

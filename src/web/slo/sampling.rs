@@ -104,7 +104,7 @@ mod tests {
     fn meanings(counts: EventCounts) -> Vec<String> {
         let ends = EndSampling {
             threshold: Threshold::from_hex("c").unwrap(),
-            draw: EndDraw::WithStart,
+            ..EndSampling::default()
         };
         let notes = SamplingNote::all(&counts, Some(ends));
         notes.into_iter().map(|note| note.meaning).collect()

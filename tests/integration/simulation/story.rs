@@ -62,6 +62,7 @@ impl Story {
             end_unix_nano: nanos(to),
             trace_state: String::new(),
             dropped_links_count: 0,
+            flags: 0,
             attributes: Vec::new(),
             resource: Arc::default(),
             instrumentation: Arc::default(),

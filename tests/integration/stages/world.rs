@@ -171,6 +171,7 @@ pub(super) fn span(nth: u8, name: &str, kind: SpanKind, (from, to): (f64, f64)) 
         events: Vec::new(),
         links: Vec::new(),
         dropped_links_count: 0,
+        flags: 0,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        file::{MeaningFile, SloSpec, WeightFile},
+        file::{MeaningFile, SloSpec, TraceIdsFile, WeightFile},
         problem::{Findings, Place},
         read::{Field, Scalar, TextOr},
         suggest,
@@ -10,7 +10,7 @@ use super::{
     selector::attribute,
     values::{optional, required_ref},
 };
-use crate::domain::sampling::{Encoding, Meaning, Threshold, UnknownWeight, Weighing};
+use crate::domain::sampling::{Encoding, Meaning, Threshold, TraceIds, UnknownWeight, Weighing};
 
 const NAMES: [(&str, Encoding); 4] = [
     ("sampling", Encoding::Sampling),
@@ -35,10 +35,19 @@ pub(super) fn check(findings: &Findings<'_>, spec: &SloSpec) -> Option<Weighing>
         None => Some(None),
         Some(field) => threshold(findings, field).map(Some),
     };
+    let trace_ids = workflow.and_then(|(file, _)| file.trace_id_randomness.as_ref());
+    let trace_ids = match trace_ids {
+        None => Some(TraceIds::default()),
+        Some(field) => field.valid().map(|(file, _)| match file {
+            TraceIdsFile::Presumed => TraceIds::Presumed,
+            TraceIdsFile::Flagged => TraceIds::Flagged,
+        }),
+    };
     Some(Weighing {
         encoding: encoding?,
         unknown: unknown?,
         end_threshold: end_threshold?,
+        trace_ids: trace_ids?,
     })
 }
 

@@ -68,6 +68,7 @@ fn deploy() -> Span {
             },
         ],
         dropped_links_count: 0,
+        flags: 0,
         links: vec![Link {
             trace_id: TraceId::from_slice(&[0xcd; 16]),
             span_id: SpanId::from_slice(&[0x02; 8]),
@@ -92,6 +93,7 @@ fn bare() -> Span {
         events: Vec::new(),
         links: Vec::new(),
         dropped_links_count: 0,
+        flags: 0,
         ..deploy()
     }
 }

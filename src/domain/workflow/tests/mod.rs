@@ -58,6 +58,7 @@ fn span(id: &str, name: &str, [start, end]: [f64; 2]) -> Span {
         events: Vec::new(),
         links: Vec::new(),
         dropped_links_count: 0,
+        flags: 0,
     }
 }
 
@@ -364,5 +365,6 @@ mod links;
 mod losses;
 mod oracle;
 mod pauses;
+mod randomness;
 mod sampled;
 mod shapes;

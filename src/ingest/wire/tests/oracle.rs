@@ -36,6 +36,7 @@ pub(in crate::ingest) struct Seen {
     events: Vec<(String, u64, Attributes)>,
     links: Vec<(Option<TraceId>, Option<SpanId>, String, Attributes)>,
     dropped_links: u32,
+    has_random_trace_id: bool,
 }
 
 /// Every key that the generator writes, and some that it does not.
@@ -90,6 +91,7 @@ pub(in crate::ingest) fn see(span: &dyn SpanView) -> Seen {
         events,
         links,
         dropped_links: span.dropped_links_count(),
+        has_random_trace_id: span.has_random_trace_id(),
     }
 }
 
@@ -149,6 +151,7 @@ fn expect(span: Span, resource: &Resource, scope: &InstrumentationScope) -> Resu
         events: span.events.into_iter().map(event).collect(),
         links: span.links.into_iter().map(link).collect(),
         dropped_links: span.dropped_links_count,
+        has_random_trace_id: span.flags & 2 == 2,
     })
 }
 
