@@ -93,15 +93,25 @@ impl Overdue {
         tx.commit().await?;
         let mut doubted = 0;
         for loss in losses {
-            loop {
-                let looked_at = self.doubt_batch(loss, now, watermark).await?;
-                doubted += looked_at;
-                if is_last(looked_at) {
-                    break;
-                }
-            }
+            doubted += self.hold_against(loss, now, watermark).await?;
         }
         Ok(doubted)
+    }
+
+    async fn hold_against(
+        &self,
+        loss: Loss,
+        now: Timestamp,
+        watermark: Timestamp,
+    ) -> Result<usize, StoreError> {
+        let mut doubted = 0;
+        loop {
+            let looked_at = self.doubt_batch(loss, now, watermark).await?;
+            doubted += looked_at;
+            if is_last(looked_at) {
+                return Ok(doubted);
+            }
+        }
     }
 
     async fn doubt_batch(

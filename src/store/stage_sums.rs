@@ -136,21 +136,18 @@ impl Tx<'_> {
         let (mut good, mut bad) = (StageSums::default(), StageSums::default());
         for (is_bad, kind, name, events, unseen, micros, first_micros) in rows {
             let sums = if is_bad { &mut bad } else { &mut good };
-            match StageKind::from_code(kind) {
-                Some(kind) => {
-                    let sum = StageSum {
-                        events,
-                        unseen,
-                        micros,
-                        first_micros,
-                    };
-                    sums.by_stage.insert(Stage { kind, name }, sum);
-                }
-                None => {
-                    sums.workflows += events;
-                    sums.unseen += unseen;
-                }
-            }
+            let Some(kind) = StageKind::from_code(kind) else {
+                sums.workflows += events;
+                sums.unseen += unseen;
+                continue;
+            };
+            let sum = StageSum {
+                events,
+                unseen,
+                micros,
+                first_micros,
+            };
+            sums.by_stage.insert(Stage { kind, name }, sum);
         }
         Ok((good, bad))
     }

@@ -182,7 +182,7 @@ impl Draws {
     fn start(&self, trace: TraceId, trace_ids: TraceIds) -> Draw {
         let of_start = self.each.iter().find(|draw| draw.start.is_some());
         let number = Randomness::of_trace(trace);
-        of_start.copied().unwrap_or_else(|| Draw {
+        of_start.copied().unwrap_or(Draw {
             r: match trace_ids {
                 TraceIds::Presumed => Number::Known(number),
                 TraceIds::Flagged => Number::Trace(number),
