@@ -10,7 +10,7 @@ use std::{
 use clap::Args;
 use ipnet::IpNet;
 
-use crate::domain::trace_link::TraceViewer;
+use crate::domain::{names::Name, trace_link::TraceViewer};
 
 /// Settings of `throughline serve`.
 #[derive(Clone, Debug, Args)]
@@ -25,6 +25,8 @@ pub struct Config {
     pub evaluation: EvaluationConfig,
     #[command(flatten)]
     pub delivery: DeliveryConfig,
+    #[command(flatten)]
+    pub watching: WatchConfig,
     #[command(flatten)]
     pub pages: PagesConfig,
 }
@@ -197,6 +199,41 @@ impl DeliveryConfig {
                 PrivateRange::Range(range) => Some(*range),
             })
             .collect()
+    }
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Watching the service itself")]
+pub struct WatchConfig {
+    /// A declared webhook or Alertmanager that is told again and again that the service works: it
+    /// should raise an alarm when it is not. Nothing is sent while the service is unwell
+    #[arg(long, env = "THROUGHLINE_HEARTBEAT_TARGET", value_name = "TARGET")]
+    pub heartbeat_target: Option<Name>,
+    /// How often it is told, by one of all replicas
+    #[arg(long, env = "THROUGHLINE_HEARTBEAT_INTERVAL", value_name = "DURATION", default_value = "1m", value_parser = duration)]
+    pub heartbeat_interval: Duration,
+    /// A declared target that is told of what is wrong with the service itself
+    #[arg(long, env = "THROUGHLINE_PLATFORM_TARGET", value_name = "TARGET")]
+    pub platform_target: Option<Name>,
+    /// A declared target that is told by every replica, under one key, that the database is away; also of
+    /// what is wrong with the platform's target
+    #[arg(long, env = "THROUGHLINE_EMERGENCY_TARGET", value_name = "TARGET")]
+    pub emergency_target: Option<Name>,
+    /// How long the database must be away for that
+    #[arg(long, env = "THROUGHLINE_EMERGENCY_AFTER", value_name = "DURATION", default_value = "1m", value_parser = duration)]
+    pub emergency_after: Duration,
+}
+
+impl Default for WatchConfig {
+    /// Nobody is told.
+    fn default() -> Self {
+        Self {
+            heartbeat_target: None,
+            heartbeat_interval: Duration::from_mins(1),
+            platform_target: None,
+            emergency_target: None,
+            emergency_after: Duration::from_mins(1),
+        }
     }
 }
 

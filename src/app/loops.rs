@@ -13,11 +13,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     catalog::{CatalogKeeper, InForce, Look},
     periodic::Periodic,
-    prepare, read_clock,
+    prepare,
+    watching::{self, Pulse},
 };
 use crate::{
     clock::Clock,
-    config::Config,
+    config::{Config, DeliveryConfig},
     deliver::{AddressPolicy, DeliverSettings, Deliverer, Dispatcher, Reminder, TargetReport},
     domain::{
         attributes::REMEMBERED,
@@ -84,29 +85,28 @@ impl Loops {
         self.spawn_evaluation(tasks, &periodic);
         self.spawn_retention(tasks, &periodic);
         self.spawn_delivery(tasks, &periodic)?;
+        watching::spawn_watcher(
+            tasks,
+            &periodic,
+            (&self.config, &self.store, &self.in_force),
+        );
         let Self { keeper, clock, .. } = self;
         tasks.spawn(follow_definitions(keeper, clock, shutdown.clone()));
         Ok(())
     }
 
     fn spawn_heartbeat(&self, tasks: &TaskTracker, periodic: &Periodic) {
-        let (store, metrics) = (self.store.clone(), self.metrics.clone());
-        let (replica, watermark) = (self.replica, self.watermark.clone());
-        let clock = self.clock.clone();
-        let limits = outage_limits(&self.config);
+        let pulse = Pulse {
+            store: self.store.clone(),
+            metrics: self.metrics.clone(),
+            replica: self.replica,
+            limits: outage_limits(&self.config),
+            watermark: self.watermark.clone(),
+            clock: self.clock.clone(),
+        };
         tasks.spawn(periodic.clone().run("heartbeat", SECOND, move |now| {
-            let (store, metrics, watermark) = (store.clone(), metrics.clone(), watermark.clone());
-            let clock = clock.clone();
-            async move {
-                let mut tx = store.begin("note a sign of life").await?;
-                let noted = tx.beat(replica, now, &limits).await?;
-                tx.commit().await?;
-                let stands_at = noted.stands_at(now);
-                watermark.send_replace(stands_at);
-                metrics.watermark_timestamp.set(stands_at.as_secs_f64());
-                read_clock(&store, &clock).await?;
-                Ok(noted)
-            }
+            let pulse = pulse.clone();
+            async move { pulse.beat(now).await }
         }));
     }
 
@@ -179,17 +179,13 @@ impl Loops {
     }
 
     fn spawn_delivery(&self, tasks: &TaskTracker, periodic: &Periodic) -> anyhow::Result<()> {
-        let delivery = &self.config.delivery;
-        let ports = delivery.target_ports.clone();
         let settings = DeliverSettings {
-            addresses: AddressPolicy::new(delivery.private_ranges(), ports),
-            chat_timeout: delivery.chat_timeout,
-            webhook_timeout: delivery.webhook_timeout,
-            lease: delivery.delivery_lease,
             actions: self.action_addresses(),
             chart_links: self.chart_links(),
-            ..DeliverSettings::default()
+            ..deliver_settings(&self.config.delivery)
         };
+        let parts = (&self.config, &self.store, &self.in_force);
+        watching::spawn_emergency(tasks, periodic, parts, &settings)?;
         let (store, catalog) = (self.store.clone(), self.in_force.catalog.clone());
         let reminder = Reminder::new(store.clone(), catalog.clone(), &settings)?;
         tasks.spawn(
@@ -350,6 +346,17 @@ async fn follow_definitions(mut keeper: CatalogKeeper, clock: Clock, shutdown: C
                 tracing::warn!(error = %format!("{error:#}"), "cannot bring definitions into force");
             }
         }
+    }
+}
+
+fn deliver_settings(delivery: &DeliveryConfig) -> DeliverSettings {
+    let ports = delivery.target_ports.clone();
+    DeliverSettings {
+        addresses: AddressPolicy::new(delivery.private_ranges(), ports),
+        chat_timeout: delivery.chat_timeout,
+        webhook_timeout: delivery.webhook_timeout,
+        lease: delivery.delivery_lease,
+        ..DeliverSettings::default()
     }
 }
 

@@ -11,6 +11,7 @@ pub mod definitions;
 mod loops;
 pub mod periodic;
 pub mod shutdown;
+mod watching;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -273,13 +274,19 @@ fn write_rules(config: &Config) -> WriteRules {
     }
 }
 
-fn facts(metrics: &Metrics) -> IngestFacts {
+/// When this replica received its last span; `None` before the first.
+fn last_span_at(metrics: &Metrics) -> Option<Timestamp> {
     let last_secs = metrics.last_span_timestamp.get();
     #[expect(
         clippy::cast_possible_truncation,
         reason = "a time of ours, in seconds"
     )]
-    let last_span_at = (last_secs > 0.0).then(|| Timestamp::from_micros((last_secs * 1e6) as i64));
+    let at = || Timestamp::from_micros((last_secs * 1e6) as i64);
+    (last_secs > 0.0).then(at)
+}
+
+fn facts(metrics: &Metrics) -> IngestFacts {
+    let last_span_at = last_span_at(metrics);
     let refused: f64 = Collector::collect(&metrics.spans_refused)
         .iter()
         .flat_map(MetricFamily::get_metric)

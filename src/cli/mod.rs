@@ -3,6 +3,7 @@
 pub mod api;
 pub mod demo;
 pub mod event;
+pub mod notify_test;
 pub mod problems;
 pub mod schema;
 pub mod serve;
@@ -40,6 +41,7 @@ enum Command {
     Schema(schema::SchemaArgs),
     Event(event::EventArgs),
     Silence(silence::SilenceArgs),
+    NotifyTest(notify_test::NotifyTestArgs),
     /// Print completions for a shell
     Completions {
         shell: clap_complete::Shell,
@@ -67,6 +69,7 @@ impl Cli {
             Command::Schema(args) => Ok(schema::run(&args)),
             Command::Event(args) => event::run(args),
             Command::Silence(args) => silence::run(&args),
+            Command::NotifyTest(args) => notify_test::run(&args),
             Command::Completions { shell } => {
                 let mut command = <Self as clap::CommandFactory>::command();
                 clap_complete::generate(shell, &mut command, "throughline", &mut std::io::stdout());

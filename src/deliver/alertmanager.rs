@@ -125,8 +125,9 @@ impl Reminder {
         now: Timestamp,
         report: &mut ReminderReport,
     ) -> Result<(), StoreError> {
-        let mut tx = self.store.begin("read alerts that last").await?;
+        let mut tx = self.store.begin("read what lasts").await?;
         let standing = tx.standing_facts(target, now - TELL_ENDS_FOR).await?;
+        let notices = tx.standing_notices(target, now - TELL_ENDS_FOR).await?;
         tx.commit().await?;
         let urls = match addresses(urls).await {
             Ok(urls) => urls,
@@ -136,12 +137,14 @@ impl Reminder {
                 return Ok(());
             }
         };
-        for some in standing.chunks(MAX_ALERTS) {
-            let telling = Telling::default();
-            let alerts = some
-                .iter()
-                .map(|facts| alertmanager::posted(facts, &telling, now));
-            let alerts = Value::Array(alerts.collect());
+        let telling = Telling::default();
+        let alerts = standing
+            .iter()
+            .map(|facts| alertmanager::posted(facts, &telling, now));
+        let notices = notices.iter().map(|notice| notice.posted(&telling, now));
+        let all: Vec<Value> = alerts.chain(notices).collect();
+        for some in all.chunks(MAX_ALERTS) {
+            let alerts = Value::Array(some.to_vec());
             let answers = post_to_all(&self.client, &urls, &alerts, self.timeout).await;
             let problems: Vec<String> = answers.into_iter().filter_map(problem).collect();
             report.failed += problems.len();

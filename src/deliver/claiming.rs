@@ -8,7 +8,7 @@ use super::{
 use crate::{
     domain::{
         definition::{Severity, Target},
-        notification::{Actions, Circumstances, Content, LATE, SOON, Telling},
+        notification::{Actions, Circumstances, Content, LATE, Note, SOON, Telling},
         pace::Pace,
         target_health::Admission,
         time::Timestamp,
@@ -59,7 +59,9 @@ impl Deliverer {
 
     fn actions(&self, delivery: &ClaimedDelivery, now: Timestamp) -> Actions {
         match (&self.settings.actions, &delivery.content) {
-            (Some(addresses), Some(Content::Alert(facts))) => addresses.of(facts, now),
+            (Some(addresses), Some(Content::Alert(facts))) if !facts.is_test => {
+                addresses.of(facts, now)
+            }
             _ => Actions::default(),
         }
     }
@@ -147,6 +149,7 @@ fn telling(
 ) -> Telling {
     let circumstances = circumstances.remove(&delivery.id);
     let notes = match (&delivery.content, circumstances) {
+        (Some(Content::Alert(facts)), _) if facts.is_test => vec![Note::Test],
         (Some(Content::Alert(facts)), Some(circumstances)) => circumstances.notes(facts, now),
         _ => Vec::new(),
     };

@@ -12,6 +12,9 @@
 //!
 //! [`Reminder::tick`] is called every minute: an Alertmanager forgets what it does not hear again, so
 //! it is told of all that lasts, besides what the outbox holds.
+//!
+//! [`Emergency::tick`] is called every few seconds: it tells of a database that is away, which no
+//! outbox can.
 
 mod addresses;
 mod alertmanager;
@@ -20,6 +23,7 @@ mod classify;
 mod client;
 mod deliverer;
 mod dispatcher;
+mod emergency;
 mod excerpt;
 mod handing_over;
 mod request;
@@ -37,4 +41,5 @@ pub use alertmanager::{Reminder, ReminderReport};
 pub use client::BuildClientError;
 pub use deliverer::{Deliverer, DeliveryReport, StartDelivererError};
 pub use dispatcher::{Dispatcher, TargetReport};
+pub use emergency::{Emergency, EmergencyReport, EmergencySettings};
 pub use settings::DeliverSettings;

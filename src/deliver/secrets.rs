@@ -1,5 +1,7 @@
 //! Reads secrets where they are kept, at the moment that they are used.
 
+use std::sync::{Mutex, PoisonError};
+
 use secrecy::SecretString;
 
 use crate::domain::definition::SecretRef;
@@ -18,8 +20,33 @@ pub(super) enum MissingSecret {
     EmptyFile(String),
 }
 
-/// Spaces and line ends around a secret are not part of it.
+/// Secrets that must be known though the place where they are kept is gone, as they were read last.
+/// There are as many as the emergency target has.
+static HELD: Mutex<Vec<(SecretRef, SecretString)>> = Mutex::new(Vec::new());
+
+/// Spaces and line ends around a secret are not part of it. One that is [held](hold) and cannot be
+/// read any more is as it was.
 pub(super) async fn read(secret: &SecretRef) -> Result<SecretString, MissingSecret> {
+    let found = find(secret).await;
+    found.or_else(|missing| held(secret).ok_or(missing))
+}
+
+/// Reads a secret and keeps it in memory for when it cannot be read.
+pub(super) async fn hold(secret: &SecretRef) -> Result<(), MissingSecret> {
+    let found = find(secret).await?;
+    let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    held.retain(|(kept_in, _)| kept_in != secret);
+    held.push((secret.clone(), found));
+    Ok(())
+}
+
+fn held(secret: &SecretRef) -> Option<SecretString> {
+    let held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = held.iter().find(|(kept_in, _)| kept_in == secret);
+    found.map(|(_, value)| value.clone())
+}
+
+async fn find(secret: &SecretRef) -> Result<SecretString, MissingSecret> {
     match secret {
         SecretRef::Env(name) => read_env(name),
         SecretRef::File(path) => read_file(path).await,
@@ -66,6 +93,21 @@ mod tests {
         let secret = read(&SecretRef::File(path)).await.unwrap();
         assert_eq!(secret.expose_secret(), "R0UT1NG");
         assert!(!format!("{secret:?}").contains("R0UT1NG"));
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_is_held_outlives_its_file_and_another_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let [kept, lost] = ["kept", "lost"].map(|name| {
+            let path = folder.path().join(name).display().to_string();
+            std::fs::write(&path, "R0UT1NG").unwrap();
+            SecretRef::File(path)
+        });
+        hold(&kept).await.unwrap();
+        read(&lost).await.unwrap();
+        drop(folder);
+        assert_eq!(read(&kept).await.unwrap().expose_secret(), "R0UT1NG");
+        assert!(read(&lost).await.is_err());
     }
 
     #[tokio::test]

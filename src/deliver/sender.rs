@@ -1,6 +1,6 @@
 //! One try at a delivery: make the request, send it, and understand how that ended.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 
@@ -25,6 +25,9 @@ use crate::{
     },
     store::{ClaimedDelivery, ToldBefore},
 };
+
+/// What is worth nothing after a minute must not wait for long: the next heartbeat is due.
+const BRIEF_TIMEOUT: Duration = Duration::from_secs(5);
 
 const SLACK_API: &str = "https://slack.com/api";
 
@@ -60,6 +63,8 @@ pub(super) struct Try<'a> {
     /// Counted from 1.
     pub(super) attempt: i32,
     pub(super) now: Timestamp,
+    /// For all of each request.
+    pub(super) timeout: Duration,
 }
 
 impl Sender {
@@ -85,6 +90,7 @@ impl Sender {
             kind: &target.kind,
             attempt: errand.delivery.attempt,
             now,
+            timeout: self.timeout(&target.kind, content),
         };
         let tried = self.told(this, target, errand, content).await;
         tried.unwrap_or_else(|error| {
@@ -96,6 +102,22 @@ impl Sender {
             };
             Tried::unsent(class, &error.to_string())
         })
+    }
+
+    fn timeout(&self, kind: &TargetKind, content: &Content) -> Duration {
+        let timeout = match kind {
+            TargetKind::Webhook { .. } => self.settings.webhook_timeout,
+            TargetKind::Slack { .. }
+            | TargetKind::SlackBot { .. }
+            | TargetKind::PagerDuty { .. }
+            | TargetKind::Teams { .. }
+            | TargetKind::Alertmanager { .. } => self.settings.chat_timeout,
+        };
+        if content.is_brief() {
+            timeout.min(BRIEF_TIMEOUT)
+        } else {
+            timeout
+        }
     }
 
     async fn told(
@@ -144,7 +166,7 @@ impl Sender {
                     base: url.as_deref().unwrap_or(SLACK_API),
                     token: secrets::read(token).await?,
                     channel,
-                    timeout: self.settings.chat_timeout,
+                    timeout: this.timeout,
                     tried: this,
                 };
                 let news = News { content, telling };
@@ -167,10 +189,7 @@ impl Sender {
 
     /// A body that is refused is followed by a simpler one, if there is one.
     async fn send(&self, this: Try<'_>, mut prepared: Prepared) -> Tried {
-        prepared.outgoing.timeout = match this.kind {
-            TargetKind::Webhook { .. } => self.settings.webhook_timeout,
-            _ => self.settings.chat_timeout,
-        };
+        prepared.outgoing.timeout = this.timeout;
         let secrets = prepared.secrets;
         let mut simpler = prepared.outgoing.clone();
         let first = this.understood(self.client.post(prepared.outgoing).await, &secrets);
@@ -196,8 +215,7 @@ impl Sender {
     ) -> Result<Tried, PrepareError> {
         let urls = alertmanager::addresses(urls).await?;
         let alerts = serde_json::Value::Array(vec![content.posted(telling, this.now)]);
-        let timeout = self.settings.chat_timeout;
-        let answers = alertmanager::post_to_all(&self.client, &urls, &alerts, timeout).await;
+        let answers = alertmanager::post_to_all(&self.client, &urls, &alerts, this.timeout).await;
         let (all, mut told) = (answers.len(), 0);
         let mut worst = None;
         let mut best = None;

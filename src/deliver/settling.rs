@@ -11,6 +11,7 @@ use crate::{
     domain::{
         definition::Target,
         delivery::{Attempt, AttemptClass},
+        notification::Content,
         retry::{Attempts, Retry, RetryPolicy, obeyed},
         target_health::{TargetCondition, broken_pause},
         time::Timestamp,
@@ -120,8 +121,14 @@ fn settlement(claimed: &ClaimedDelivery, reaction: Reaction, now: Timestamp) -> 
         made: claimed.attempt.unsigned_abs(),
         since: claimed.retries_since,
     };
+    let is_brief = claimed.content.as_ref().is_some_and(Content::is_brief);
+    let (policy, floor) = if is_brief {
+        (RetryPolicy::BRIEF, None)
+    } else {
+        (RetryPolicy::of(claimed.priority), floor)
+    };
     let jitter = rand::random_range(-1.0..=1.0);
-    match RetryPolicy::of(claimed.priority).next(attempts, now, floor, jitter) {
+    match policy.next(attempts, now, floor, jitter) {
         Retry::At(at) => Settlement::Again(at),
         Retry::GiveUp => Settlement::Dead(now),
     }

@@ -40,7 +40,7 @@ use crate::{
     clock::Clock,
     config::{
         Config, DatabaseConfig, DefinitionsConfig, DeliveryConfig, Environment, EvaluationConfig,
-        PagesConfig, ReceiverConfig,
+        PagesConfig, ReceiverConfig, WatchConfig,
     },
 };
 
@@ -165,6 +165,7 @@ impl Settings {
             receiver: self.receiver.clone(),
             evaluation: self.evaluation.clone(),
             delivery: DeliveryConfig::to_this_machine(),
+            watching: WatchConfig::default(),
             pages: self.pages.clone(),
         }
     }

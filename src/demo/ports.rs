@@ -51,7 +51,7 @@ mod tests {
     use super::*;
     use crate::config::{
         DatabaseConfig, DefinitionsConfig, DeliveryConfig, EvaluationConfig, PagesConfig,
-        ReceiverConfig,
+        ReceiverConfig, WatchConfig,
     };
 
     fn config(listen: SocketAddr) -> Config {
@@ -83,6 +83,7 @@ mod tests {
                 trace_viewers: Vec::new(),
             },
             delivery: DeliveryConfig::to_this_machine(),
+            watching: WatchConfig::default(),
             pages: PagesConfig {
                 listen,
                 user_header: "x-forwarded-user".to_owned(),

@@ -13,7 +13,8 @@
 //! state over time; [`inhibition`], when it tells nothing new, [`silence`], when nobody wants to be
 //! told, and [`suppression`], what is kept of both; [`incident`], all of one episode; [`status`], what
 //! is shown; [`notification`], what is told; [`delivery`] and [`retry`], to whom and how often; [`pace`] and [`target_health`], how
-//! much a target takes; [`signing`], what an address in a message may do.
+//! much a target takes; [`signing`], what an address in a message may do;
+//! [`self_check`], what is wrong with the service itself.
 #![deny(
     clippy::wildcard_enum_match_arm,
     clippy::indexing_slicing,
@@ -48,6 +49,7 @@ pub mod recurrence;
 pub mod retry;
 pub mod sampling;
 pub mod selector;
+pub mod self_check;
 pub mod series;
 pub mod signing;
 pub mod silence;

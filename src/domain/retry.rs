@@ -53,6 +53,14 @@ impl RetryPolicy {
         give_up_after: Duration::from_hours(72),
     };
 
+    /// What is worth nothing after a minute: a heartbeat, since the next one follows, and a test, since
+    /// somebody waits for its outcome.
+    pub const BRIEF: Self = Self {
+        delays: &[5, 10],
+        then: 15,
+        give_up_after: Duration::from_secs(45),
+    };
+
     pub const fn of(severity: Severity) -> Self {
         match severity {
             Severity::Page => Self::PAGE,

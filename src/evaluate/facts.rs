@@ -272,6 +272,7 @@ impl Occasion<'_> {
             counts: rule.long.counts,
         });
         Ok(Some(Facts {
+            is_test: false,
             kind: self.transition.change.kind(),
             slo: slo.name.clone(),
             display_name: slo.display_name.clone(),

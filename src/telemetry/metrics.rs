@@ -36,6 +36,16 @@ pub struct Metrics {
     pub evaluations_refused: IntCounterVec,
     /// Attempts to deliver a notification, by target and class of the answer.
     pub delivery_attempts: IntCounterVec,
+    /// Seconds since the epoch when some replica last wrote a heartbeat, as far as this one knows.
+    pub heartbeat_timestamp: Gauge,
+    /// 1 while the heartbeat is withheld.
+    pub heartbeat_withheld: Gauge,
+    /// 1 for each self-check that is open.
+    pub self_checks: GaugeVec,
+    /// By how much this replica's clock is ahead of the database's.
+    pub clock_ahead: Gauge,
+    /// 1 while the database does not answer.
+    pub database_away: Gauge,
     /// 1 if the definitions that are in force are those of the files.
     pub definitions_loaded: Gauge,
 }
@@ -90,6 +100,27 @@ impl Metrics {
                 "Attempts to deliver a notification, by target and class of the answer.",
                 &["target", "class"],
             )?,
+            heartbeat_timestamp: made.gauge(
+                "throughline_heartbeat_timestamp_seconds",
+                "When this replica last sent the heartbeat for all; 0 before the first.",
+            )?,
+            heartbeat_withheld: made.gauge(
+                "throughline_heartbeat_withheld",
+                "1 while something speaks against sending the heartbeat; the page of the targets says what.",
+            )?,
+            self_checks: made.gauges(
+                "throughline_self_check_open",
+                "1 for each thing that is wrong with the service itself.",
+                &["check"],
+            )?,
+            clock_ahead: made.gauge(
+                "throughline_clock_ahead_seconds",
+                "By how much the clock of this replica is ahead of the database's.",
+            )?,
+            database_away: made.gauge(
+                "throughline_database_away",
+                "1 while the database does not answer this replica.",
+            )?,
             definitions_loaded: made.gauge(
                 "throughline_definitions_loaded",
                 "1 if the definitions in force are those of the files, 0 if the files have errors.",
@@ -126,6 +157,15 @@ impl Makes {
 
     fn gauge(&self, name: &str, help: &str) -> Result<Gauge, prometheus::Error> {
         self.register(Gauge::new(name, help)?)
+    }
+
+    fn gauges(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<GaugeVec, prometheus::Error> {
+        self.register(GaugeVec::new(Opts::new(name, help), labels)?)
     }
 
     fn commit_seconds(&self) -> Result<Histogram, prometheus::Error> {

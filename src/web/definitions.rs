@@ -11,8 +11,9 @@ use super::{
     page::{Asked, Layout, Section},
     period,
     state::WebState,
+    targets::kind_text,
 };
-use crate::domain::{definition::TargetKind, format, names::Name, time::Timestamp};
+use crate::domain::{format, names::Name, time::Timestamp};
 
 #[derive(Debug, Serialize)]
 pub(super) struct DefinitionsView {
@@ -66,13 +67,7 @@ fn view(state: &WebState) -> DefinitionsView {
     });
     let targets = catalog.targets.values().map(|target| DeclaredTarget {
         name: target.name.clone(),
-        kind: match target.kind {
-            TargetKind::Webhook { .. } => "webhook",
-            TargetKind::Slack { .. } | TargetKind::SlackBot { .. } => "Slack",
-            TargetKind::PagerDuty { .. } => "PagerDuty",
-            TargetKind::Teams { .. } => "Microsoft Teams",
-            TargetKind::Alertmanager { .. } => "Alertmanager",
-        },
+        kind: kind_text(&target.kind),
     });
     DefinitionsView {
         folder: status.folder.clone(),

@@ -20,6 +20,12 @@ pub(super) enum WebError {
     RemovedSlo { name: String },
     #[error("the SLO `{slo}` has no group {group}")]
     NoSuchGroup { slo: String, group: String },
+    #[error("there is no target `{name}`")]
+    NoSuchTarget {
+        name: String,
+        /// The declared name that is most like it.
+        did_you_mean: Option<String>,
+    },
     #[error("there is nothing at this address")]
     NoSuchPage,
     #[error("there is no silence `{id}`")]
@@ -74,6 +80,7 @@ impl WebError {
             | Self::NoSuchGroup { .. }
             | Self::NoSuchSilence { .. }
             | Self::NoSuchIncident { .. }
+            | Self::NoSuchTarget { .. }
             | Self::NoSuchPage => StatusCode::NOT_FOUND,
             Self::IncidentOver => StatusCode::CONFLICT,
             Self::Token(TokenError::Expired) | Self::UsedUp => StatusCode::GONE,
@@ -99,7 +106,9 @@ impl WebError {
             },
             help: self.help().to_owned(),
             did_you_mean: match self {
-                Self::NoSuchSlo { did_you_mean, .. } => did_you_mean.clone(),
+                Self::NoSuchSlo { did_you_mean, .. } | Self::NoSuchTarget { did_you_mean, .. } => {
+                    did_you_mean.clone()
+                }
                 _ => None,
             },
         }
@@ -115,6 +124,7 @@ impl WebError {
                 "its definition was removed or renamed; put it back under this name and its history goes on"
             }
             Self::NoSuchGroup { .. } => "the page of the SLO lists those that it has",
+            Self::NoSuchTarget { .. } => "the page of the targets lists all that are declared",
             Self::NoSuchPage => "the overview links to everything that there is",
             Self::NoSuchSilence { .. } => {
                 "the page of silences lists those in force and the last ones that are over"

@@ -28,6 +28,7 @@ mod silences;
 mod slo;
 mod state;
 mod summary;
+mod targets;
 mod write;
 
 use axum::{
@@ -87,6 +88,8 @@ pub fn router(state: WebState) -> Router {
         .route("/silences/{id}/end", post(silences::end_now))
         .route("/definitions", get(definitions::get))
         .route("/events", get(events::get))
+        .route("/targets", get(targets::get))
+        .route("/targets/{target}/test", post(targets::test::press))
         .route("/api/v1/slos", get(overview::get))
         .route("/api/v1/slos/{slo}", get(slo::get))
         .route("/api/v1/slos/{slo}/groups", get(slo::groups::get))
@@ -109,6 +112,12 @@ pub fn router(state: WebState) -> Router {
         )
         .route("/api/v1/definitions", get(definitions::get))
         .route("/api/v1/events", get(events::get).post(events::post))
+        .route("/api/v1/targets", get(targets::get))
+        .route("/api/v1/targets/{target}/test", post(targets::test::post))
+        .route(
+            "/api/v1/targets/{target}/test/{test}",
+            get(targets::test::get),
+        )
         .route("/assets/{name}", get(assets::get))
         .route("/i/ep/{name}", get(card::get))
         .route("/favicon/{state}", get(assets::favicon))

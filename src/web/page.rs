@@ -43,6 +43,7 @@ pub(super) enum Section {
     Overview,
     Alerts,
     Silences,
+    Targets,
     Events,
     Definitions,
     Other,

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Modules that `crate::` may lead to, from each module.
-const MAY_USE: [(&str, &[&str]); 14] = [
+const MAY_USE: [(&str, &[&str]); 15] = [
     ("domain", &[]),
     ("postgres", &[]),
     ("clock", &["domain"]),
@@ -18,6 +18,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("ingest", &["clock", "domain", "store", "telemetry"]),
     ("evaluate", &["domain", "failpoint", "store"]),
     ("deliver", &["domain", "failpoint", "store"]),
+    ("watch", &["domain", "store"]),
     ("web", &["clock", "domain", "store"]),
     (
         "app",
@@ -31,6 +32,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
             "postgres",
             "store",
             "telemetry",
+            "watch",
             "web",
         ],
     ),

@@ -95,6 +95,36 @@ impl TargetKind {
             Self::Alertmanager { .. } => "alertmanager",
         }
     }
+
+    /// Where its secrets are kept.
+    pub fn secrets(&self) -> Vec<&SecretRef> {
+        match self {
+            Self::Webhook { url, secret, .. } => url.secret().into_iter().chain(secret).collect(),
+            Self::Slack {
+                webhook_url: secret,
+            }
+            | Self::SlackBot { token: secret, .. }
+            | Self::Teams { url: secret } => vec![secret],
+            Self::PagerDuty {
+                routing_key,
+                former_routing_key,
+                ..
+            } => [routing_key]
+                .into_iter()
+                .chain(former_routing_key)
+                .collect(),
+            Self::Alertmanager { urls } => urls.iter().filter_map(SecretOrPlain::secret).collect(),
+        }
+    }
+}
+
+impl SecretOrPlain {
+    const fn secret(&self) -> Option<&SecretRef> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Secret(secret) => Some(secret),
+        }
+    }
 }
 
 /// What the body of a webhook looks like.

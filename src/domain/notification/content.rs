@@ -6,8 +6,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    Facts, Notice, Telling, TransitionKind, alertmanager, cloudevents, notice, pagerduty, slack,
-    teams, webhook,
+    Facts, Notice, NoticeKind, Telling, TransitionKind, alertmanager, cloudevents, notice,
+    pagerduty, slack, teams, webhook,
 };
 use crate::domain::{delivery::alert_key, time::Timestamp};
 
@@ -32,6 +32,22 @@ impl Content {
         match self {
             Self::Alert(facts) => facts.episode,
             Self::Notice(notice) => notice.episode,
+        }
+    }
+
+    /// Whether somebody tries the target, and nothing has happened.
+    pub const fn is_test(&self) -> bool {
+        match self {
+            Self::Alert(facts) => facts.is_test,
+            Self::Notice(_) => false,
+        }
+    }
+
+    /// Whether it is worth nothing any more after a minute.
+    pub fn is_brief(&self) -> bool {
+        match self {
+            Self::Alert(facts) => facts.is_test,
+            Self::Notice(notice) => notice.kind == NoticeKind::Heartbeat,
         }
     }
 

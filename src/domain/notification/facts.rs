@@ -35,6 +35,9 @@ pub enum EpisodeEnd {
 /// Version 1 of the facts; kept as JSON in `alert_transitions`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
+    /// They never were: somebody tries whether a target is reached.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_test: bool,
     pub kind: TransitionKind,
     pub slo: Name,
     pub display_name: String,

@@ -67,9 +67,10 @@ fn payload(facts: &Facts, telling: &Telling) -> Value {
     let mut payload = json!({
         "summary": text::plain(&summary, SUMMARY_CHARS),
         "source": format!("slo:{}", facts.slo),
-        "severity": match facts.severity {
-            Severity::Page => "critical",
-            Severity::Ticket => "warning",
+        "severity": match (facts.is_test, facts.severity) {
+            (true, _) => "info",
+            (false, Severity::Page) => "critical",
+            (false, Severity::Ticket) => "warning",
         },
         "timestamp": facts.evaluated_at.to_rfc3339(),
         "class": match facts.limit {

@@ -37,6 +37,7 @@ const fn counts(late: i64, failed: i64, timeout: i64, good: i64) -> EventCounts 
 
 pub(crate) fn firing() -> Facts {
     Facts {
+        is_test: false,
         kind: TransitionKind::Firing,
         slo: "checkout-speed".parse().unwrap(),
         display_name: "Checkout speed".to_owned(),

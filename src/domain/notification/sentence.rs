@@ -26,6 +26,11 @@ pub fn headline(facts: &Facts) -> String {
         (_, Some(development)) => development_lead(facts, development),
         (_, None) => firing_lead(facts),
     };
+    let lead = if facts.is_test {
+        format!("TEST {lead}")
+    } else {
+        lead
+    };
     let room = HEADLINE_CHARS.saturating_sub(lead.chars().count() + 2);
     let place = place(facts, room);
     text::plain(&format!("{lead}: {place}"), HEADLINE_CHARS)
@@ -410,6 +415,7 @@ pub fn note(note: &Note) -> String {
             });
             format!("Delayed {late}{meanwhile}")
         }
+        Note::Test => "This is a TEST of the target: nothing is wrong".to_owned(),
         Note::StandsIn { target } => {
             format!("Sent here because {target} cannot be reached")
         }

@@ -93,6 +93,11 @@ fn header(facts: &Facts) -> Value {
             format!(":{icon}: {}: ", sentence::ending(facts))
         }
     };
+    let lead = if facts.is_test {
+        format!(":test_tube: TEST {lead}")
+    } else {
+        lead
+    };
     let room = HEADER_CHARS.saturating_sub(lead.chars().count());
     let room = room.min(HEADER_NAME_CHARS);
     let name = escaped(&sentence::place(facts, room), room);

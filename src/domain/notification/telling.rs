@@ -23,6 +23,8 @@ pub struct Telling {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Note {
+    /// Somebody tries whether the target is reached.
+    Test,
     /// It could not be told when it happened; `meanwhile` was told in its stead.
     Delayed {
         #[serde(rename = "by_seconds")]

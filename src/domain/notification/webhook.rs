@@ -30,19 +30,26 @@ pub fn body(facts: &Facts, telling: &Telling) -> Value {
 
 fn message(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
     json!({
-        "type": match facts.kind {
-            TransitionKind::Firing => "slo.alert.firing",
-            TransitionKind::Updated => "slo.alert.updated",
-            TransitionKind::DataStopped => "slo.data.stopped",
-            TransitionKind::DataResumed => "slo.data.resumed",
-            TransitionKind::Unmuted => "slo.alert.unmuted",
-            TransitionKind::Reminded => "slo.alert.reminded",
-            TransitionKind::Acknowledged => "slo.alert.acknowledged",
-            TransitionKind::Resolved => "slo.alert.resolved",
-        },
+        "type": message_type(facts),
         "timestamp": facts.evaluated_at,
         "data": data(facts, telling, detail),
     })
+}
+
+const fn message_type(facts: &Facts) -> &'static str {
+    if facts.is_test {
+        return "slo.test";
+    }
+    match facts.kind {
+        TransitionKind::Firing => "slo.alert.firing",
+        TransitionKind::Updated => "slo.alert.updated",
+        TransitionKind::DataStopped => "slo.data.stopped",
+        TransitionKind::DataResumed => "slo.data.resumed",
+        TransitionKind::Unmuted => "slo.alert.unmuted",
+        TransitionKind::Reminded => "slo.alert.reminded",
+        TransitionKind::Acknowledged => "slo.alert.acknowledged",
+        TransitionKind::Resolved => "slo.alert.resolved",
+    }
 }
 
 fn data(facts: &Facts, telling: &Telling, detail: Detail) -> Value {

@@ -14,4 +14,5 @@ mod real_alertmanager;
 mod secrets;
 mod slack_bot;
 mod tls;
+mod watching;
 mod world;

@@ -133,6 +133,13 @@ impl World {
         SecretRef::File(path.display().to_string())
     }
 
+    /// As when the volume that they are on is gone.
+    pub(super) fn forget_secrets(&self) {
+        for secret in std::fs::read_dir(self.secrets.path()).unwrap() {
+            std::fs::remove_file(secret.unwrap().path()).unwrap();
+        }
+    }
+
     pub(super) fn declare_webhook(&self, name: &str, url: &str) -> Name {
         let secret = Some(self.secret("signing", SIGNING_SECRET));
         let url = SecretOrPlain::Plain(url.to_owned());
@@ -365,6 +372,8 @@ impl World {
             "select t::text from target_states t",
             "select t::text from alert_transitions t",
             "select t::text from target_references t",
+            "select n::text from notices n",
+            "select c::text from self_checks c",
         ] {
             let texts: Vec<String> = sqlx::query_scalar(table)
                 .fetch_all(&mut connection)
@@ -397,6 +406,7 @@ fn facts(slo: &str, kind: TransitionKind, version: i64, now: Timestamp) -> Facts
         burn_rate: Some(20.0),
     };
     Facts {
+        is_test: false,
         kind,
         slo: slo.parse().unwrap(),
         display_name: format!("The promise of {slo}"),

@@ -19,11 +19,12 @@ use super::{
     fixture,
 };
 
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 11] = [
     "/",
     "/alerts",
     "/silences",
     "/silences/new",
+    "/targets",
     "/definitions",
     "/events",
     "/slos/orders-on-time",

@@ -232,6 +232,7 @@ fn facts(slo: &Slo, status: &SloStatus, at: Timestamp, kind: TransitionKind) -> 
         burn_rate: window.burn_rate.map(|rate| rate.max(rule.factor) * 1.01),
     };
     Facts {
+        is_test: false,
         kind,
         slo: slo.name.clone(),
         display_name: slo.display_name.clone(),

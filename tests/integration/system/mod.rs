@@ -3,11 +3,13 @@
 //! Each test starts the program as a person would, sends it spans, and believes only what its API
 //! says, what a webhook was told, and how the process ended.
 
+mod blind;
 mod clients;
 mod clock;
 mod commands;
 mod definitions;
 mod kills;
+mod notify_test;
 mod outage;
 mod replicas;
 mod secrets;

@@ -11,6 +11,9 @@ use crate::domain::{
     time::Timestamp,
 };
 
+/// A heartbeat that does not come again is over after so long, as Prometheus has it: four of its
+/// intervals.
+const SILENT_AFTER: Duration = Duration::from_mins(4);
 /// A webhook's body should stay below 20 kB, however many bytes a character has.
 const DETAILS_CHARS: usize = 3_000;
 /// A webhook of version 4 has them twice.
@@ -86,11 +89,11 @@ pub fn pagerduty(notice: &Notice, telling: &Telling, routing_key: &str) -> Value
 
 /// One alert for `POST /api/v2/alerts`, as it stands at `now`.
 pub fn posted(notice: &Notice, telling: &Telling, now: Timestamp) -> Value {
-    let ends_at = if notice.kind.is_end() {
+    let ends_at = match notice.kind {
         // An alert that ends before it began is refused.
-        notice.at.max(notice.since + Duration::from_millis(1))
-    } else {
-        now + alerts::FIRING_FOR
+        NoticeKind::SelfCheckResolved => notice.at.max(notice.since + Duration::from_millis(1)),
+        NoticeKind::Heartbeat => now + SILENT_AFTER,
+        NoticeKind::SelfCheckOpened | NoticeKind::Digest => now + alerts::FIRING_FOR,
     };
     let mut alert = json!({
         "labels": labels(notice),

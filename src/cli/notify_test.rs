@@ -1,0 +1,187 @@
+//! `throughline notify-test`: tries a target of a running service, and shows how that goes.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+    thread,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use super::api::{Api, ApiError, ServerArgs};
+
+/// How often the service is asked how the test goes.
+const GLANCE: Duration = Duration::from_millis(300);
+
+/// Send a test to a target, and show every try until it is settled
+///
+/// It takes the way of an alert: the same outbox, body and judgement of the answer. PagerDuty is told
+/// with severity info, and at once that it is over. Exit codes: 0 it was delivered, 1 it was not, 3
+/// the service could not be asked.
+#[derive(clap::Args, Debug)]
+pub struct NotifyTestArgs {
+    /// Which target, by the name that it is declared under
+    target: String,
+    /// What the test is like
+    #[arg(long, value_enum, default_value_t = ScenarioArg::Firing)]
+    scenario: ScenarioArg,
+    /// Show what would be sent, and send nothing
+    #[arg(long)]
+    render: bool,
+    /// How long to wait for the outcome
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum ScenarioArg {
+    /// An alert that fires
+    Firing,
+    /// And one that is over
+    Resolved,
+    /// Everything as long as it may be
+    Long,
+    /// Letters of many scripts, and what would call a channel
+    Unicode,
+    /// Fifteen alerts at once
+    Storm,
+}
+
+impl ScenarioArg {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Firing => "firing",
+            Self::Resolved => "resolved",
+            Self::Long => "long",
+            Self::Unicode => "unicode",
+            Self::Storm => "storm",
+        }
+    }
+}
+
+pub fn run(args: &NotifyTestArgs) -> anyhow::Result<ExitCode> {
+    let api = Api::new(&args.server)?;
+    let path = format!("/api/v1/targets/{}/test", args.target);
+    let wish = json!({ "scenario": args.scenario.as_str(), "render": args.render });
+    let begun = match api.post(&path, &wish) {
+        Ok(begun) => begun,
+        Err(error) => return Ok(error.report()),
+    };
+    let mut out = io::stdout();
+    for message in array(&begun, "messages") {
+        let body = message.get("body").unwrap_or(&Value::Null);
+        writeln!(out, "{} {body:#}", text(message, "message"))?;
+    }
+    if args.render {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let path = format!("{path}/{}", text(&begun, "test"));
+    match follow(&api, &path, args.timeout)? {
+        Ok(true) => Ok(ExitCode::SUCCESS),
+        Ok(false) => Ok(ExitCode::FAILURE),
+        Err(error) => Ok(error.report()),
+    }
+}
+
+/// Tells every try as soon as it is known. False if not all was delivered in time.
+fn follow(api: &Api, path: &str, timeout: Duration) -> io::Result<Result<bool, ApiError>> {
+    let mut out = io::stdout();
+    let mut told = 0;
+    let glances = timeout.as_millis() / GLANCE.as_millis() + 1;
+    for _ in 0..glances {
+        let view = match api.get(path) {
+            Ok(view) => view,
+            Err(error) => return Ok(Err(error)),
+        };
+        let lines = lines(&view);
+        for line in lines.iter().skip(told) {
+            writeln!(out, "{line}")?;
+        }
+        told = told.max(lines.len());
+        if view.get("settled") == Some(&Value::Bool(true)) {
+            let delivered = view.get("delivered") == Some(&Value::Bool(true));
+            let word = if delivered {
+                "delivered"
+            } else {
+                "not delivered"
+            };
+            writeln!(out, "{word}")?;
+            return Ok(Ok(delivered));
+        }
+        thread::sleep(GLANCE);
+    }
+    writeln!(
+        out,
+        "not settled yet: the page /targets shows how it goes on"
+    )?;
+    Ok(Ok(false))
+}
+
+/// One for each try, in the order in which they began.
+fn lines(view: &Value) -> Vec<String> {
+    let mut tries: Vec<(String, String)> = Vec::new();
+    for delivery in array(view, "deliveries") {
+        for attempt in array(delivery, "attempts") {
+            let mut line = format!(
+                "{} try {} of {}: {} after {} ms",
+                text(attempt, "started_at"),
+                attempt.get("number").unwrap_or(&Value::Null),
+                text(delivery, "message"),
+                text(attempt, "class"),
+                attempt.get("duration_ms").unwrap_or(&Value::Null),
+            );
+            if let Some(status) = attempt.get("http_status").and_then(Value::as_i64) {
+                line.push_str(&format!(", HTTP {status}"));
+            }
+            if let Some(excerpt) = attempt.get("excerpt").and_then(Value::as_str) {
+                line.push_str(&format!(": {excerpt}"));
+            }
+            if let Some(at) = attempt.get("retry_at").and_then(Value::as_str) {
+                line.push_str(&format!("; again at {at}"));
+            }
+            tries.push((text(attempt, "started_at").to_owned(), line));
+        }
+    }
+    tries.sort();
+    tries.into_iter().map(|(_, line)| line).collect()
+}
+
+fn array<'a>(value: &'a Value, field: &str) -> &'a [Value] {
+    value
+        .get(field)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value.get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tries_are_told_in_the_order_in_which_they_began() {
+        let attempt = |at: &str, class: &str| {
+            json!({
+                "number": 1, "started_at": at, "duration_ms": 12, "class": class,
+                "http_status": 503, "excerpt": "busy", "retry_at": null,
+            })
+        };
+        let view = json!({ "deliveries": [
+            { "message": "m1", "attempts": [attempt("06:01", "delivered")] },
+            { "message": "m2", "attempts": [attempt("06:00", "unavailable")] },
+        ]});
+        assert_eq!(
+            lines(&view),
+            [
+                "06:00 try 1 of m2: unavailable after 12 ms, HTTP 503: busy",
+                "06:01 try 1 of m1: delivered after 12 ms, HTTP 503: busy",
+            ]
+        );
+    }
+}

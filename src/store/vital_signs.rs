@@ -1,0 +1,224 @@
+//! The signs of life that the service is judged by, and those that it gives.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::{StoreError, Tx};
+use crate::domain::{
+    self_check::{DeadLetters, ReplicaSign, SilenceSign, SloSign},
+    time::Timestamp,
+    watermark::ReplicaId,
+};
+
+/// What waits for one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    pub target: String,
+    pub count: i64,
+    /// Since when a page does.
+    pub page_since: Option<Timestamp>,
+}
+
+impl Tx<'_> {
+    /// How many alerts fire, and how many outages were told. Writes, since a database that takes nothing
+    /// is as good as away.
+    pub async fn look(&mut self) -> Result<(i64, i64), StoreError> {
+        let sql = "-- heartbeats.look
+             update heartbeats set only_row = true
+             returning (select count(*) from alerts where state <> 'inactive'), outages";
+        sqlx::query_as(sql)
+            .fetch_one(&mut *self.inner)
+            .await
+            .map_err(|source| self.failed(source))
+    }
+
+    /// Notes that an outage is over that was told as the one after `known` others. A second call
+    /// changes nothing.
+    pub async fn count_outage(&mut self, known: i64) -> Result<(), StoreError> {
+        sqlx::query(
+            "-- heartbeats.count_outage
+             update heartbeats set outages = $1 + 1 where outages = $1",
+        )
+        .bind(known)
+        .execute(&mut *self.inner)
+        .await
+        .map(drop)
+        .map_err(|source| self.failed(source))
+    }
+
+    /// Keeps by how much a replica's clock is ahead of the database's, and when it last received a
+    /// span.
+    pub async fn note_signs(
+        &mut self,
+        replica: ReplicaId,
+        ahead_ms: i64,
+        last_span_at: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "-- ingest_replicas.note_signs
+             update ingest_replicas set clock_ahead_ms = $2, signed_at = clock_timestamp()
+             where id = $1",
+        )
+        .bind(replica.0)
+        .bind(ahead_ms)
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        // Some seconds do not matter, and the row is everybody's.
+        sqlx::query(
+            "-- heartbeats.note_span
+             update heartbeats set last_span_at = $1
+             where last_span_at is null or last_span_at < $1::timestamptz - interval '5 s'",
+        )
+        .bind(last_span_at.map(Timestamp::to_chrono))
+        .execute(&mut *self.inner)
+        .await
+        .map(drop)
+        .map_err(|source| self.failed(source))
+    }
+
+    /// Every declared SLO, and when it was evaluated last.
+    pub async fn slo_signs(&mut self) -> Result<Vec<SloSign>, StoreError> {
+        let rows: Vec<(String, Option<DateTime<Utc>>)> = sqlx::query_as(
+            "-- slos.signs
+             select slos.name, slo_statuses.evaluated_at
+             from slos left join slo_statuses on slo_statuses.slo_id = slos.id
+             where slos.declared and slos.parent_id is null order by slos.name",
+        )
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let sign = |(name, evaluated_at): (String, Option<DateTime<Utc>>)| {
+            Ok(SloSign {
+                name: self.name(&name)?,
+                evaluated_at: evaluated_at.map(Timestamp::from),
+            })
+        };
+        rows.into_iter().map(sign).collect()
+    }
+
+    /// Replicas that gave a sign of life within the last half minute.
+    pub async fn replica_signs(&mut self) -> Result<Vec<ReplicaSign>, StoreError> {
+        let rows: Vec<(i64, i64)> = sqlx::query_as(
+            "-- ingest_replicas.signs
+             select id, clock_ahead_ms from ingest_replicas
+             where signed_at > clock_timestamp() - interval '30 s' order by id",
+        )
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let sign = |(id, ahead_ms)| ReplicaSign { id, ahead_ms };
+        Ok(rows.into_iter().map(sign).collect())
+    }
+
+    /// Up to when ingest is known to have been healthy, and when the last span came.
+    pub async fn ingest_signs(
+        &mut self,
+    ) -> Result<(Option<Timestamp>, Option<Timestamp>), StoreError> {
+        let (watermark, last_span_at): (Option<DateTime<Utc>>, Option<DateTime<Utc>>) =
+            sqlx::query_as(
+                "-- heartbeats.ingest_signs
+                 select (select up_to from ingest_watermark), (select last_span_at from heartbeats)",
+            )
+            .fetch_one(&mut *self.inner)
+            .await
+            .map_err(|source| self.failed(source))?;
+        Ok((
+            watermark.map(Timestamp::from),
+            last_span_at.map(Timestamp::from),
+        ))
+    }
+
+    /// What waits, tests and heartbeats aside, by target.
+    pub async fn waiting(&mut self) -> Result<Vec<Waiting>, StoreError> {
+        let rows: Vec<WaitingRow> = sqlx::query_as(
+            "-- deliveries.waiting
+             select d.target, count(*) as count,
+                 min(d.created_at) filter (where d.priority = 0) as page_since
+             from deliveries d left join notices n on n.id = d.notice_id
+             where d.state in ('pending', 'leased')
+                 and (n.kind is null or n.kind not in ('test', 'heartbeat'))
+             group by d.target order by d.target",
+        )
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let waiting = |row: WaitingRow| Waiting {
+            target: row.target,
+            count: row.count,
+            page_since: row.page_since.map(Timestamp::from),
+        };
+        Ok(rows.into_iter().map(waiting).collect())
+    }
+
+    /// Silences of which a stretch lasts at `now`.
+    pub async fn silence_signs(&mut self, now: Timestamp) -> Result<Vec<SilenceSign>, StoreError> {
+        let rows: Vec<SilenceRow> = sqlx::query_as(
+            "-- silences.signs
+             select s.id, s.reason, s.created_by, s.lasts_us,
+                 start + s.lasts_us * interval '1 microsecond' as ends_at
+             from silences s, unnest(s.starts) as start
+             where coalesce(s.ended_at, s.ends_at) > $1 and start <= $1
+                 and start + s.lasts_us * interval '1 microsecond' > $1
+             order by s.id",
+        )
+        .bind(now.to_chrono())
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let sign = |row: SilenceRow| SilenceSign {
+            id: row.id,
+            reason: row.reason,
+            created_by: row.created_by,
+            lasts: Duration::from_micros(row.lasts_us.unsigned_abs()),
+            ends_at: row.ends_at.into(),
+        };
+        Ok(rows.into_iter().map(sign).collect())
+    }
+
+    /// What was given up since `since`. Somebody was told of it if the self-check that found it has
+    /// reached a target.
+    pub async fn dead_letters(&mut self, since: Timestamp) -> Result<DeadLetters, StoreError> {
+        let (count, targets, is_told): (i64, Vec<String>, bool) = sqlx::query_as(
+            "-- deliveries.dead_letters
+             select count(*),
+                 coalesce(array_agg(distinct d.target order by d.target), '{}'),
+                 exists (
+                     select from self_checks c
+                     join notices told on told.episode = c.episode
+                     join deliveries of_told on of_told.notice_id = told.id
+                     where c.key = 'throughline/dead-letters' and of_told.state = 'delivered')
+             from deliveries d left join notices n on n.id = d.notice_id
+             where d.state = 'dead' and d.settled_at > $1
+                 and (n.kind is null or n.kind not in ('test', 'heartbeat'))",
+        )
+        .bind(since.to_chrono())
+        .fetch_one(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(DeadLetters {
+            count,
+            unseen: if is_told { 0 } else { count },
+            targets,
+        })
+    }
+}
+
+#[derive(FromRow)]
+struct SilenceRow {
+    id: Uuid,
+    reason: String,
+    created_by: Option<String>,
+    lasts_us: i64,
+    ends_at: DateTime<Utc>,
+}
+
+#[derive(FromRow)]
+struct WaitingRow {
+    target: String,
+    count: i64,
+    page_since: Option<DateTime<Utc>>,
+}

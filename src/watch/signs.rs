@@ -1,0 +1,109 @@
+//! Reads the signs of life, all in one transaction.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::WatchSettings;
+use crate::{
+    domain::{
+        definition::Catalog,
+        names::SloId,
+        self_check::{TargetSign, VitalSigns},
+        target_health::TargetCondition,
+        time::{TimeRange, Timestamp},
+    },
+    store::{Store, StoreError, TargetState, Tx, Waiting},
+};
+
+/// What was given up longer ago is history.
+const DEAD_FOR: Duration = Duration::from_hours(24);
+const WEEK: Duration = Duration::from_hours(7 * 24);
+/// Silences that are shorter are not compared with anything.
+const SILENCE: Duration = Duration::from_mins(1);
+
+pub(super) async fn read(
+    store: &Store,
+    catalog: &Catalog,
+    settings: &WatchSettings,
+    now: Timestamp,
+) -> Result<VitalSigns, StoreError> {
+    let mut tx = store.begin("read the signs of life").await?;
+    let waiting = tx.waiting().await?;
+    let states: BTreeMap<_, _> = tx.target_states().await?.into_iter().collect();
+    let targets = catalog.targets.keys().map(|name| {
+        let waits = waiting.iter().find(|one| one.target == name.as_str());
+        let sign = TargetSign {
+            name: name.clone(),
+            failing_since: None,
+            broken_since: None,
+            page_waits_since: waits.and_then(|one| one.page_since),
+            waiting: waits.map_or(0, |one| one.count),
+        };
+        states
+            .get(name)
+            .map_or(sign.clone(), |state| with_health(sign, state))
+    });
+    let (watermark, last_span_at) = tx.ingest_signs().await?;
+    let signs = VitalSigns {
+        now,
+        interval: settings.evaluation_interval,
+        catch_up: settings.catch_up,
+        slos: tx.slo_signs().await?,
+        replicas: tx.replica_signs().await?,
+        targets: targets.collect(),
+        watermark,
+        last_span_at,
+        usual_events: usual_events(&mut tx, last_span_at, now).await?,
+        oldest_page_at: oldest_page(&waiting),
+        dead_letters: tx.dead_letters(now - DEAD_FOR).await?,
+        silences: tx.silence_signs(now).await?,
+    };
+    tx.commit().await?;
+    Ok(signs)
+}
+
+fn with_health(sign: TargetSign, state: &TargetState) -> TargetSign {
+    match state.health.condition {
+        TargetCondition::Well { .. } => sign,
+        TargetCondition::Failing { since, .. } => TargetSign {
+            failing_since: Some(since),
+            ..sign
+        },
+        TargetCondition::Broken { since, .. } => TargetSign {
+            broken_since: Some(since),
+            ..sign
+        },
+    }
+}
+
+fn oldest_page(waiting: &[Waiting]) -> Option<Timestamp> {
+    waiting.iter().filter_map(|one| one.page_since).min()
+}
+
+/// Events of a stretch as long as the silence: a week ago, or where nothing was known then, just before
+/// it began. Without a silence there is nothing to compare.
+async fn usual_events(
+    tx: &mut Tx<'_>,
+    last_span_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Option<i64>, StoreError> {
+    let Some(heard_at) = last_span_at.filter(|at| now.saturating_since(*at) >= SILENCE) else {
+        return Ok(None);
+    };
+    let silence = now.saturating_since(heard_at).min(WEEK);
+    let records = tx.slos().await?;
+    let first = records
+        .iter()
+        .filter_map(|record| record.first_event_at)
+        .min();
+    let knows_last_week = first.is_some_and(|first| first <= heard_at - WEEK);
+    let range = if knows_last_week {
+        TimeRange::new(now - silence - WEEK, now - WEEK)
+    } else {
+        TimeRange::new(heard_at - silence, heard_at)
+    };
+    let pieces: Vec<(SloId, TimeRange)> = records.iter().map(|one| (one.id, range)).collect();
+    let sums = tx.sums(&pieces).await?;
+    // Timeouts come without a span.
+    let heard = sums.iter().map(|sum| sum.good + sum.late + sum.failed);
+    Ok(Some(heard.sum()))
+}

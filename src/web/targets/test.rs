@@ -1,0 +1,203 @@
+//! The test of a target: the same outbox, bodies and judgement as an alert's, and how it went.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse as _, Redirect, Response},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        definition::{Severity, Target},
+        delivery::DeliveryState,
+        names::Name,
+        notification::{
+            Content, Note, Telling,
+            preview::{self, Addressee},
+            rehearsal::{Rehearsal, Scenario},
+        },
+    },
+    store::{NoticeNews, TestDelivery},
+    web::{
+        error::{WebError, most_like},
+        page::Asked,
+        state::WebState,
+        write::body::Written,
+    },
+};
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::web) struct Wish {
+    #[serde(default)]
+    scenario: Scenario,
+    /// Show what would be sent, and send nothing.
+    #[serde(default)]
+    render: bool,
+}
+
+/// How a test stands.
+#[derive(Debug, Serialize)]
+struct TestView {
+    target: Name,
+    test: Uuid,
+    /// Nothing more will come.
+    settled: bool,
+    delivered: bool,
+    deliveries: Vec<TestDelivery>,
+}
+
+pub(in crate::web) async fn post(
+    asked: Asked,
+    State(state): State<WebState>,
+    Path(name): Path<String>,
+    Written { body, once }: Written<Wish>,
+) -> Response {
+    let now = state.clock.now();
+    let begun = async {
+        let target = declared(&state, &name)?;
+        let mut tx = state.store.begin("test a target").await?;
+        if let Some(answer) = once.answered(&mut tx, now).await? {
+            return Ok(answer);
+        }
+        let test = Test::new(&state, &target, body.scenario)?;
+        if !body.render {
+            for (id, content) in &test.messages {
+                let news = NoticeNews {
+                    id: *id,
+                    content,
+                    targets: std::slice::from_ref(&target.name),
+                    urgency: Severity::Ticket,
+                };
+                tx.enqueue_notice(news, now).await?;
+            }
+        }
+        let answer = test.answer(&target);
+        once.keep(&mut tx, &answer).await?;
+        tx.commit().await?;
+        Ok(answer)
+    };
+    match begun.await {
+        Ok(answer) => (StatusCode::ACCEPTED, Json::<Value>(answer)).into_response(),
+        Err(error) => asked.refuse(&state, &error),
+    }
+}
+
+/// The button of the page: back to it, where the test shows.
+pub(in crate::web) async fn press(
+    asked: Asked,
+    state: State<WebState>,
+    path: Path<String>,
+    written: Written<Wish>,
+) -> Response {
+    let answer = post(asked, state, path, written).await;
+    if answer.status().is_success() {
+        Redirect::to("/targets").into_response()
+    } else {
+        answer
+    }
+}
+
+pub(in crate::web) async fn get(
+    asked: Asked,
+    State(state): State<WebState>,
+    Path((name, test)): Path<(String, Uuid)>,
+) -> Response {
+    match look(&state, &name, test).await {
+        Ok(view) => Json(view).into_response(),
+        Err(error) => asked.refuse(&state, &error),
+    }
+}
+
+async fn look(state: &WebState, name: &str, test: Uuid) -> Result<TestView, WebError> {
+    let target = name.parse().map_err(|_| no_such_target(state, name))?;
+    let mut tx = state.store.begin("look at a test").await?;
+    let deliveries = tx.test_deliveries(&target, test).await?;
+    if deliveries.is_empty() {
+        return Err(WebError::NoSuchPage);
+    }
+    let waits = |state| matches!(state, DeliveryState::Pending | DeliveryState::Leased);
+    Ok(TestView {
+        settled: !deliveries.iter().any(|one| waits(one.state)),
+        delivered: deliveries
+            .iter()
+            .all(|one| one.state == DeliveryState::Delivered),
+        target,
+        test,
+        deliveries,
+    })
+}
+
+fn declared(state: &WebState, name: &str) -> Result<Arc<Target>, WebError> {
+    let parsed: Option<Name> = name.parse().ok();
+    let catalog = state.catalog.borrow();
+    parsed
+        .and_then(|name| catalog.targets.get(&name).map(Arc::clone))
+        .ok_or_else(|| no_such_target(state, name))
+}
+
+fn no_such_target(state: &WebState, name: &str) -> WebError {
+    let catalog = Arc::clone(&state.catalog.borrow());
+    WebError::NoSuchTarget {
+        name: name.to_owned(),
+        did_you_mean: most_like(name, catalog.targets.keys().map(Name::as_str)),
+    }
+}
+
+/// The messages of a test, in their order.
+struct Test {
+    rehearsal: Rehearsal,
+    messages: Vec<(Uuid, Content)>,
+}
+
+impl Test {
+    fn new(state: &WebState, target: &Target, scenario: Scenario) -> Result<Self, WebError> {
+        let public = state.writes.public_url.as_deref();
+        let rehearsal = Rehearsal {
+            id: Uuid::now_v7(),
+            scenario,
+            at: state.clock.now(),
+            page_url: public.map(|base| format!("{}/targets", base.trim_end_matches('/'))),
+        };
+        let facts = rehearsal
+            .messages(&target.kind)
+            .map_err(|error| WebError::Unreadable(error.to_string()))?;
+        let messages = facts
+            .into_iter()
+            .map(|facts| (Uuid::now_v7(), Content::Alert(Box::new(facts))));
+        Ok(Self {
+            messages: messages.collect(),
+            rehearsal,
+        })
+    }
+
+    /// With what is sent, its secrets masked.
+    fn answer(&self, target: &Target) -> Value {
+        let telling = Telling {
+            notes: vec![Note::Test],
+            ..Telling::default()
+        };
+        let to = Addressee {
+            name: &target.name,
+            kind: &target.kind,
+        };
+        let message = |(id, content): &(Uuid, Content)| {
+            json!({
+                "message": id,
+                "kind": content.kind(),
+                "body": preview::body(to, content, &telling, self.rehearsal.at),
+            })
+        };
+        json!({
+            "target": target.name,
+            "test": self.rehearsal.id,
+            "messages": self.messages.iter().map(message).collect::<Vec<_>>(),
+        })
+    }
+}
