@@ -123,7 +123,7 @@ pub struct EvaluationConfig {
     #[arg(long, env = "THROUGHLINE_MESSAGE_CHARTS", requires = "public_url")]
     pub message_charts: bool,
     /// Where a trace can be looked at, as `Jaeger=https://jaeger.example/trace/{trace_id}`; several
-    /// are separated by spaces. {workflow}, {from_s}, {from_ms}, {to_s} and {to_ms} are known as well
+    /// are separated by spaces. `{workflow}`, `{from_s}`, `{from_ms}`, `{to_s}` and `{to_ms}` are known
     #[arg(
         long = "trace-url",
         env = "THROUGHLINE_TRACE_URL",

@@ -261,10 +261,7 @@ impl Occasion<'_> {
         let burn = of.measured.burn_context(slo);
         let long = Duration::from_secs(rule.long.secs);
         let range = whole_minutes(now, long);
-        let customers = match (&slo.customer, slo.tell_customers) {
-            (None, _) | (_, TellCustomers::None) => None,
-            (Some(_), _) => Some(self.customers_hurt(tx, range).await?),
-        };
+        let customers = self.customers_told(tx, slo, range).await?;
         let first_bad_at = tx.first_bad_at(self.slo, range).await?;
         let sample = tx.event_sample(self.slo, range).await?;
         let pace = burn.burn_rate(Window {
@@ -307,9 +304,7 @@ impl Occasion<'_> {
             worst: self.worst(tx, of, range).await?,
             differences: differences(&sample.bad, &sample.good, DIFFERENCES),
             slowest_stage: self.slowest_stage(tx, range).await?,
-            context: self
-                .context(tx, (of, &sample), (long, first_bad_at))
-                .await?,
+            context: Box::pin(self.context(tx, (of, &sample), (long, first_bad_at))).await?,
             runbook: slo.runbook.clone(),
             page_url: self.page_base_url.map(|base| self.page_url(base)),
             episode_summary: None,
@@ -383,6 +378,19 @@ impl Occasion<'_> {
             })
         };
         Ok(stages.slowest().and_then(told))
+    }
+
+    /// The same where messages may tell of customers.
+    async fn customers_told(
+        &self,
+        tx: &mut Tx<'_>,
+        slo: &Slo,
+        range: TimeRange,
+    ) -> Result<Option<(i64, Option<CustomerTotal>)>, StoreError> {
+        match (&slo.customer, slo.tell_customers) {
+            (None, _) | (_, TellCustomers::None) => Ok(None),
+            (Some(_), _) => self.customers_hurt(tx, range).await.map(Some),
+        }
     }
 
     /// Customers with a bad event, and of how many; the latter only if there is one.

@@ -208,7 +208,7 @@ async fn how_it_came_and_how_sure_it_is_are_frozen_with_the_facts() {
     let facts = story.told([10]).await.remove(0);
     let trend = facts.context.trend.as_ref().unwrap();
     assert_eq!(trend.range(), TimeRange::ending_at(after(10), MINUTE * 360));
-    assert_eq!(trend.peak(), 1.0);
+    assert_eq!(trend.bad_basis_points.last(), Some(&Some(10_000)));
     assert_eq!(trend.sparkline(0.01), "▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁█");
     let compared = facts.context.compared.unwrap();
     assert_eq!(

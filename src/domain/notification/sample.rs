@@ -303,26 +303,8 @@ pub(crate) fn arbitrary() -> impl Strategy<Value = Facts> {
             }],
             ..base.worst[0].clone()
         };
-        let change = RecentChange {
-            kind: ChangeKind::Flag,
-            at: base.evaluated_at,
-            title: service.clone(),
-            url: Some(url.clone()),
-        };
-        let top = TopCustomer {
-            customer: worst.label.clone(),
-            bad: customers,
-        };
         Facts {
-            context: Context {
-                changes: vec![change; 5],
-                top_customers: vec![top; 5],
-                trend: base.context.trend.clone().map(|trend| Trend {
-                    bad_basis_points: vec![Some(u16::MAX); 100],
-                    ..trend
-                }),
-                ..base.context
-            },
+            context: full_of(&base.context, (&service, &worst.label), &url),
             display_name: name.clone(),
             group,
             service: Some(service),
@@ -355,6 +337,28 @@ pub(crate) fn arbitrary() -> impl Strategy<Value = Facts> {
             ..base
         }
     })
+}
+
+fn full_of(context: &Context, (title, customer): (&str, &str), url: &str) -> Context {
+    let change = RecentChange {
+        kind: ChangeKind::Flag,
+        at: Timestamp::from_secs(1_795_328_240),
+        title: title.to_owned(),
+        url: Some(url.to_owned()),
+    };
+    let top = TopCustomer {
+        customer: customer.to_owned(),
+        bad: i64::MAX,
+    };
+    Context {
+        changes: vec![change; 5],
+        top_customers: vec![top; 5],
+        trend: context.trend.clone().map(|trend| Trend {
+            bad_basis_points: vec![Some(u16::MAX); 100],
+            ..trend
+        }),
+        ..context.clone()
+    }
 }
 
 fn difference_of_no_number(attribute: &str, value: &str) -> Difference {

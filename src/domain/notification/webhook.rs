@@ -53,17 +53,6 @@ const fn message_type(facts: &Facts) -> &'static str {
 }
 
 fn data(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
-    let most = if detail.tells_numbers() {
-        MAX_LABELS
-    } else {
-        0
-    };
-    let labels = facts.labels.iter().take(most).map(|(key, value)| {
-        (
-            text::plain(key, LABEL_CHARS),
-            json!(text::plain(value, LABEL_CHARS)),
-        )
-    });
     json!({
         "alert_key": alert_key(&facts.slo, facts.group.as_ref(), facts.severity),
         "version": facts.version,
@@ -73,18 +62,12 @@ fn data(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
         "display_name": text::plain(&facts.display_name, STRING_CHARS),
         "group": facts.group.as_ref().map(group),
         "service": facts.service.as_ref().map(|service| text::plain(service, STRING_CHARS)),
-        "labels": Value::Object(labels.collect()),
+        "labels": labels(facts, detail),
         "severity": facts.severity,
         "rule": facts.rule,
         "factor": facts.limit.is_none().then_some(facts.factor),
         "limit": facts.limit.as_ref().map(limit),
-        "promise": {
-            "text": sentence::promise(facts),
-            "objective": facts.objective,
-            "window_seconds": facts.window_secs,
-            "calendar": facts.calendar,
-            "within_seconds": facts.within_secs,
-        },
+        "promise": promise(facts),
         "long_window": window(&facts.long),
         "short_window": window(&facts.short),
         "customers_affected": facts.customers_affected,
@@ -133,6 +116,31 @@ fn note(note: &Note) -> Value {
         object.insert("text".to_owned(), json!(sentence::note(note)));
     }
     told
+}
+
+fn labels(facts: &Facts, detail: Detail) -> Value {
+    let most = if detail.tells_numbers() {
+        MAX_LABELS
+    } else {
+        0
+    };
+    let labels = facts.labels.iter().take(most).map(|(key, value)| {
+        (
+            text::plain(key, LABEL_CHARS),
+            json!(text::plain(value, LABEL_CHARS)),
+        )
+    });
+    Value::Object(labels.collect())
+}
+
+fn promise(facts: &Facts) -> Value {
+    json!({
+        "text": sentence::promise(facts),
+        "objective": facts.objective,
+        "window_seconds": facts.window_secs,
+        "calendar": facts.calendar,
+        "within_seconds": facts.within_secs,
+    })
 }
 
 /// By attribute; a value that is missing or stands for many reads as on the pages.

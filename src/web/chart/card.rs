@@ -186,7 +186,7 @@ impl<'a> Plot<'a> {
             return;
         }
         let x = self.x(change.at);
-        let (anchor, side) = if x > (LEFT + RIGHT) / 2.0 {
+        let (anchor, side) = if x > f64::midpoint(LEFT, RIGHT) {
             ("end", -8.0)
         } else {
             ("start", 8.0)
