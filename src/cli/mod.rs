@@ -1,6 +1,7 @@
 //! The commands: arguments in, text and an exit code out.
 
 pub mod api;
+pub mod deliveries;
 pub mod demo;
 pub mod event;
 pub mod notify_test;
@@ -38,6 +39,7 @@ enum Command {
     Serve(serve::ServeArgs),
     Demo(demo::DemoArgs),
     Validate(validate::ValidateArgs),
+    Deliveries(deliveries::DeliveriesArgs),
     Schema(schema::SchemaArgs),
     Event(event::EventArgs),
     Silence(silence::SilenceArgs),
@@ -66,6 +68,7 @@ impl Cli {
                 demo::run(args)
             }
             Command::Validate(args) => Ok(validate::run(&args)),
+            Command::Deliveries(args) => deliveries::run(args),
             Command::Schema(args) => Ok(schema::run(&args)),
             Command::Event(args) => event::run(args),
             Command::Silence(args) => silence::run(&args),

@@ -134,6 +134,27 @@ pub enum AttemptClass {
 }
 
 impl AttemptClass {
+    const ALL: [Self; 14] = [
+        Self::Delivered,
+        Self::RateLimited,
+        Self::Unavailable,
+        Self::Timeout,
+        Self::Dns,
+        Self::Tls,
+        Self::Connect,
+        Self::Network,
+        Self::Rejected,
+        Self::Broken,
+        Self::Forbidden,
+        Self::SecretMissing,
+        Self::Undeclared,
+        Self::Unreadable,
+    ];
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.as_str() == text)
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Delivered => "delivered",

@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 use serde::Serialize;
 
+use super::deliveries::DeliveryError;
 use crate::{
     domain::{happening::InvalidHappening, signing::TokenError, silence::DraftError},
     store::StoreError,
@@ -26,6 +27,8 @@ pub(super) enum WebError {
         /// The declared name that is most like it.
         did_you_mean: Option<String>,
     },
+    #[error(transparent)]
+    Delivery(#[from] DeliveryError),
     #[error("there is nothing at this address")]
     NoSuchPage,
     #[error("there is no silence `{id}`")]
@@ -87,6 +90,7 @@ impl WebError {
             Self::CrossOrigin | Self::Unknown { .. } | Self::Token(TokenError::Forged) => {
                 StatusCode::FORBIDDEN
             }
+            Self::Delivery(error) => error.status(),
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unreadable(_) | Self::BadIdempotencyKey => StatusCode::BAD_REQUEST,
             Self::BadSilence(_) | Self::OtherRequest | Self::InvalidHappening(_) => {
@@ -145,6 +149,7 @@ impl WebError {
             Self::Token(_) => "take the newest message, or do it on the page of the incident",
             Self::UsedUp => "the page of silences has what came of it, and makes new ones",
             Self::BadSilence(error) => error.help(),
+            Self::Delivery(error) => error.help(),
             Self::CrossOrigin => {
                 "open the page again here and repeat it; behind a proxy that changes `Host`, \
                  set `--public-url` to the address that people use"

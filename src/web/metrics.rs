@@ -9,7 +9,11 @@ use axum::{
 };
 use prometheus::{GaugeVec, Opts, Registry, TextEncoder, proto::MetricFamily};
 
-use super::{state::WebState, summary::Summary};
+use super::{
+    outbox_metrics::{self, Outbox},
+    state::WebState,
+    summary::Summary,
+};
 use crate::{
     domain::{
         definition::Limit,
@@ -109,7 +113,10 @@ pub(super) async fn get(State(state): State<WebState>) -> Response {
 async fn scrape(state: &WebState) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
     let mut families = state.metrics.gather();
     match records(state).await {
-        Ok(scraped) => families.extend(slo_families(state, &scraped)?),
+        Ok(scraped) => {
+            families.extend(slo_families(state, &scraped)?);
+            families.extend(outbox_metrics::families(&scraped.outbox)?);
+        }
         Err(error) => {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -127,6 +134,7 @@ struct Scraped {
     /// Counts by reason.
     evidence: BTreeMap<SloId, BTreeMap<String, i64>>,
     spans: BTreeMap<SloId, SelectedSpans>,
+    outbox: Outbox,
 }
 
 /// Groups are counted and not listed: their names are what senders write, and there may be a thousand of
@@ -144,6 +152,7 @@ async fn records(state: &WebState) -> Result<Scraped, StoreError> {
         .collect();
     Ok(Scraped {
         spans: tx.selected_spans(&windows).await?,
+        outbox: outbox_metrics::read(&mut tx, now).await?,
         records,
         groups: tx.group_tallies().await?,
         evidence: tx.evidence_totals().await?,

@@ -12,6 +12,7 @@ mod assets;
 mod card;
 mod chart;
 mod definitions;
+mod deliveries;
 mod error;
 mod events;
 mod exclusions;
@@ -20,6 +21,7 @@ mod health;
 mod history;
 mod incidents;
 mod metrics;
+mod outbox_metrics;
 mod overview;
 mod page;
 mod period;
@@ -87,6 +89,9 @@ pub fn router(state: WebState) -> Router {
         .route("/silences/new", get(silences::form).post(silences::submit))
         .route("/silences/{id}/end", post(silences::end_now))
         .route("/definitions", get(definitions::get))
+        .route("/deliveries", get(deliveries::get))
+        .route("/deliveries/{id}", get(deliveries::get_one))
+        .route("/deliveries/{id}/retry", post(deliveries::post_form))
         .route("/events", get(events::get))
         .route("/targets", get(targets::get))
         .route("/targets/{target}/test", post(targets::test::press))
@@ -111,6 +116,9 @@ pub fn router(state: WebState) -> Router {
             get(silences::one).delete(silences::delete),
         )
         .route("/api/v1/definitions", get(definitions::get))
+        .route("/api/v1/deliveries", get(deliveries::get))
+        .route("/api/v1/deliveries/{id}", get(deliveries::get_one))
+        .route("/api/v1/deliveries/{id}/retry", post(deliveries::post))
         .route("/api/v1/events", get(events::get).post(events::post))
         .route("/api/v1/targets", get(targets::get))
         .route("/api/v1/targets/{target}/test", post(targets::test::post))

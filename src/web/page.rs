@@ -44,6 +44,7 @@ pub(super) enum Section {
     Alerts,
     Silences,
     Targets,
+    Deliveries,
     Events,
     Definitions,
     Other,

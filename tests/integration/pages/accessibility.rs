@@ -26,6 +26,7 @@ const PAGES: [&str; 11] = [
     "/silences/new",
     "/targets",
     "/definitions",
+    "/deliveries",
     "/events",
     "/slos/orders-on-time",
     "/slos/refunds-settled?range=28d",
@@ -39,6 +40,7 @@ async fn every_page_is_valid_and_open_to_everybody() {
     let checker = checker();
     let mut servers = JoinSet::new();
     let shop = fixture::four_weeks().await;
+    super::deliveries::give_one_up(&mut shop.database.connect().await).await;
     let silence = serde_json::json!({
         "matchers": ["slo=refunds-settled"], "duration": "200h", "reason": "upgrade of the bank",
     });

@@ -5,6 +5,7 @@ mod answers;
 mod browser;
 mod calendar;
 mod client;
+mod deliveries;
 mod events;
 mod fixture;
 mod groups;
@@ -26,12 +27,14 @@ use throughline::{
 use client::{Answer, get, get_with};
 use fixture::catalog;
 
-const PAGES: [&str; 12] = [
+const PAGES: [&str; 14] = [
     "/",
     "/?q=team%3Dpayments",
     "/?state=Paging",
     "/alerts",
     "/definitions",
+    "/deliveries",
+    "/deliveries?state=dead",
     "/events",
     "/slos/orders-on-time",
     "/slos/orders-on-time?range=1h",

@@ -1,0 +1,163 @@
+//! `throughline deliveries`: what a running service has told whom, and trying again what it has not.
+
+use std::{fmt::Write as _, io::Write as _, process::ExitCode};
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::api::{Api, ApiError, ServerArgs};
+use crate::domain::delivery::DeliveryState;
+
+/// Show what targets were told, and try again what they were not
+#[derive(clap::Args, Debug)]
+pub struct DeliveriesArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List deliveries, newest first, at most a hundred
+    List {
+        /// Only those in this state
+        #[arg(long, value_parser = DeliveryState::ALL.map(DeliveryState::as_str))]
+        state: Option<String>,
+        /// Only those to this target
+        #[arg(long)]
+        target: Option<String>,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Show one delivery with every try at it
+    Show {
+        id: i64,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Try a delivery again that was given up, expired or cancelled, and what followed it
+    Retry {
+        id: i64,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+}
+
+pub fn run(args: DeliveriesArgs) -> anyhow::Result<ExitCode> {
+    let told = match args.command {
+        Command::List {
+            state,
+            target,
+            server,
+        } => {
+            let path = format!(
+                "/api/v1/deliveries?state={}&target={}",
+                state.unwrap_or_default(),
+                target.unwrap_or_default()
+            );
+            Api::new(&server)?.get(&path).map(|view| list(&view))
+        }
+        Command::Show { id, server } => {
+            let answer = Api::new(&server)?.get(&format!("/api/v1/deliveries/{id}"));
+            answer.map(|delivery| show(&delivery))
+        }
+        Command::Retry { id, server } => retry(&Api::new(&server)?, id),
+    };
+    match told {
+        Ok(text) => {
+            std::io::stdout().write_all(text.as_bytes())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => Ok(error.report()),
+    }
+}
+
+fn retry(api: &Api, id: i64) -> Result<String, ApiError> {
+    let answer = api.post(&format!("/api/v1/deliveries/{id}/retry"), &json!({}))?;
+    let count = answer["on_their_way"].as_u64().unwrap_or_default();
+    let others = match count.saturating_sub(1) {
+        0 => String::new(),
+        others => format!(", and {others} that followed it"),
+    };
+    Ok(format!("delivery {id} is on its way{others}\n"))
+}
+
+fn list(view: &Value) -> String {
+    let mut text = String::new();
+    let deliveries = view["deliveries"].as_array();
+    for delivery in deliveries.into_iter().flatten() {
+        text += &line(delivery);
+    }
+    if text.is_empty() {
+        "there are none\n".to_owned()
+    } else {
+        text
+    }
+}
+
+/// `17  2026-11-22T06:18:29.000Z  dead       pager  3 tries  PAGE 412 of 9,120 customers ...`.
+fn line(delivery: &Value) -> String {
+    let word = |field: &str| delivery[field].as_str().unwrap_or_default();
+    let tries = delivery["attempts"].as_array().map_or(0, Vec::len);
+    format!(
+        "{:>6}  {}  {:<9}  {}  {tries} tries  {}\n",
+        delivery["id"].as_i64().unwrap_or_default(),
+        word("due_since"),
+        word("state"),
+        word("target"),
+        word("summary"),
+    )
+}
+
+fn show(delivery: &Value) -> String {
+    let mut text = line(delivery);
+    if let Some(first) = delivery["stands_in_for"].as_str() {
+        let _written = writeln!(text, "        in the stead of {first}");
+    }
+    if let Some(at) = delivery["handed_over_at"].as_str() {
+        let _written = writeln!(text, "        its fallback was told to at {at}");
+    }
+    for attempt in delivery["attempts"].as_array().into_iter().flatten() {
+        let word = |field: &str| attempt[field].as_str().unwrap_or_default();
+        let status = attempt["http_status"]
+            .as_i64()
+            .map_or_else(String::new, |status| format!(" {status}"));
+        let _written = writeln!(
+            text,
+            "{:>6}  {}  {} ms  {}{status}  {}",
+            attempt["number"].as_i64().unwrap_or_default(),
+            word("started_at"),
+            attempt["duration_ms"],
+            word("class"),
+            word("excerpt"),
+        );
+    }
+    if let Some(at) = delivery["next_attempt_at"].as_str() {
+        let _written = writeln!(text, "        next try at {at}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delivery_is_shown_with_every_try_at_it() {
+        let delivery = json!({
+            "id": 17, "due_since": "2026-11-22T06:18:29.000Z", "state": "dead", "target": "pager",
+            "summary": "PAGE", "stands_in_for": null, "handed_over_at": "2026-11-22T06:20:29.000Z",
+            "next_attempt_at": null,
+            "attempts": [{
+                "number": 1, "started_at": "2026-11-22T06:18:30.000Z", "duration_ms": 12,
+                "class": "rejected", "http_status": 400, "excerpt": "no",
+            }],
+        });
+        assert_eq!(
+            show(&delivery),
+            "    17  2026-11-22T06:18:29.000Z  dead       pager  1 tries  PAGE\n        \
+             its fallback was told to at 2026-11-22T06:20:29.000Z\n     \
+             1  2026-11-22T06:18:30.000Z  12 ms  rejected 400  no\n"
+        );
+        assert_eq!(list(&json!({ "deliveries": [] })), "there are none\n");
+    }
+}

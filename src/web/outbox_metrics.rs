@@ -1,0 +1,101 @@
+//! How deliveries and targets stand, for `/metrics`: read from the database, the same on every replica.
+
+use prometheus::{GaugeVec, Opts, Registry, proto::MetricFamily};
+
+use crate::{
+    domain::{definition::Severity, names::Name, target_health::TargetCondition, time::Timestamp},
+    store::{StoreError, TargetState, Tx},
+};
+
+const STATES: [&str; 3] = ["well", "failing", "broken"];
+
+/// What was read for a scrape.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    dead: Vec<(Name, i64)>,
+    targets: Vec<(Name, TargetState)>,
+    /// How long the oldest open delivery of each urgency has waited.
+    waiting: Vec<(&'static str, f64)>,
+}
+
+pub(super) async fn read(tx: &mut Tx<'_>, now: Timestamp) -> Result<Outbox, StoreError> {
+    let oldest = tx.oldest_waiting().await?;
+    let waited = |severity| {
+        let since = oldest.get(&severity);
+        since.map_or(0.0, |since| now.saturating_since(*since).as_secs_f64())
+    };
+    Ok(Outbox {
+        dead: tx.dead_deliveries().await?,
+        targets: tx.target_states().await?,
+        waiting: vec![
+            ("page", waited(Severity::Page)),
+            ("ticket", waited(Severity::Ticket)),
+        ],
+    })
+}
+
+pub(super) fn families(outbox: &Outbox) -> Result<Vec<MetricFamily>, prometheus::Error> {
+    let registry = Registry::new();
+    let gauge = |name, help, labels: &[&str]| {
+        let gauge = GaugeVec::new(Opts::new(name, help), labels)?;
+        registry.register(Box::new(gauge.clone()))?;
+        Ok::<_, prometheus::Error>(gauge)
+    };
+    let oldest = gauge(
+        "throughline_delivery_oldest_pending_seconds",
+        "How long the oldest delivery that is still to be told waits, by its urgency; 0 if none does.",
+        &["priority"],
+    )?;
+    for (priority, seconds) in &outbox.waiting {
+        oldest.with_label_values(&[*priority]).set(*seconds);
+    }
+    let dead = gauge(
+        "throughline_deliveries_dead",
+        "Deliveries that were given up; /deliveries?state=dead shows why and tries them again.",
+        &["target"],
+    )?;
+    let state = gauge(
+        "throughline_target_state",
+        "1 for the state that a target is in: well, failing (its circuit breaker is open) or broken (somebody must mend it).",
+        &["target", "state"],
+    )?;
+    for (target, known) in &outbox.targets {
+        dead.with_label_values(&[target.as_str()]).set(0.0);
+        for (name, is) in STATES.map(|name| (name, known.health.condition.as_str() == name)) {
+            let labels = [target.as_str(), name];
+            state
+                .with_label_values(&labels)
+                .set(f64::from(u8::from(is)));
+        }
+    }
+    set_dead(&dead, outbox);
+    let since = gauge(
+        "throughline_target_failing_since_timestamp_seconds",
+        "Since when a target is failing or broken; absent while it is well.",
+        &["target"],
+    )?;
+    for (target, known) in &outbox.targets {
+        if let Some(at) = failing_since(known.health.condition) {
+            let gauge = since.with_label_values(&[target.as_str()]);
+            gauge.set(at.as_secs_f64());
+        }
+    }
+    Ok(registry.gather())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+fn set_dead(dead: &GaugeVec, outbox: &Outbox) {
+    for (target, count) in &outbox.dead {
+        dead.with_label_values(&[target.as_str()])
+            .set(*count as f64);
+    }
+}
+
+const fn failing_since(condition: TargetCondition) -> Option<Timestamp> {
+    match condition {
+        TargetCondition::Well { .. } => None,
+        TargetCondition::Failing { since, .. } | TargetCondition::Broken { since, .. } => {
+            Some(since)
+        }
+    }
+}
