@@ -203,6 +203,7 @@ impl Loops {
             let deliverer = standing_in.clone();
             async move { Ok(deliverer.hand_over(now).await?) }
         }));
+        self.spawn_reconciler(tasks, periodic);
         let dispatcher = Arc::new(Mutex::new(Dispatcher::new(deliverer)));
         let looping = periodic.clone().run("deliver", SECOND, {
             let (dispatcher, metrics) = (Arc::clone(&dispatcher), self.metrics.clone());
@@ -391,9 +392,14 @@ fn count_evaluation(metrics: &Metrics, report: &EvaluationReport) {
 fn note_turn(turn: &TargetReport, metrics: &Metrics) {
     match &turn.result {
         Ok(report) => {
+            let (target, kind) = (turn.target.as_str(), report.kind.unwrap_or("unknown"));
             for class in &report.attempts {
-                let labels = [turn.target.as_str(), class.as_str()];
+                let labels = [target, kind, class.as_str()];
                 metrics.delivery_attempts.with_label_values(&labels).inc();
+            }
+            for length in &report.told_after {
+                let seconds = metrics.delivery_seconds.with_label_values(&[target, kind]);
+                seconds.observe(length.as_secs_f64());
             }
         }
         Err(error) => tracing::error!(

@@ -10,6 +10,7 @@ pub mod database;
 pub mod definitions;
 mod loops;
 pub mod periodic;
+mod reconciling;
 pub mod shutdown;
 mod watching;
 

@@ -8,15 +8,18 @@ use super::{
 use crate::{
     domain::{
         definition::{Severity, Target},
-        notification::{Actions, Circumstances, Content, LATE, Note, SOON, Telling},
+        notification::{Actions, Circumstances, Content, LATE, Note, SOON, TOLD_SINGLY, Telling},
         pace::Pace,
-        target_health::Admission,
+        target_health::{Admission, TargetCondition},
         time::Timestamp,
     },
     failpoint::{self, Step},
     store::{Claim, ClaimedDelivery, StoreError, TargetState, Tx},
 };
 use std::collections::BTreeMap;
+
+/// More are told in the next digest: each is settled by itself, and a message names only some.
+const MOST_IN_DIGEST: u32 = 200;
 
 impl Deliverer {
     /// Claims what may be sent. The report has what was ended instead.
@@ -28,6 +31,7 @@ impl Deliverer {
         let mut tx = self.store.begin("claim deliveries").await?;
         let mut state = tx.lock_target(&target.name).await?;
         let report = DeliveryReport {
+            kind: Some(target.kind.as_str()),
             expired: tx.expire_deliveries(&target.name, now).await?,
             collapsed: tx
                 .collapse_deliveries(&target.name, target.late, (now, LATE))
@@ -38,17 +42,18 @@ impl Deliverer {
             Some(urgency) => self.limit(target, &state, urgency, now),
             None => 0,
         };
-        let claimed = if limit == 0 {
-            Vec::new()
+        let (singly, rest) = if limit == 0 {
+            (Vec::new(), Vec::new())
         } else {
             self.claim_some(&mut tx, (target, &mut state), limit, now)
                 .await?
         };
-        let mut errands = errands(&mut tx, target, claimed, now).await?;
+        let mut errands = errands(&mut tx, target, singly, now).await?;
         for errand in &mut errands {
             errand.telling.actions = self.actions(&errand.delivery, now);
             errand.telling.chart = self.chart(&errand.delivery, now);
         }
+        errands.extend(Errand::of_many(target, rest, now));
         tx.commit().await?;
         report.tell_of_ends(target);
         if !errands.is_empty() {
@@ -94,31 +99,42 @@ impl Deliverer {
         by_health.min(by_pace)
     }
 
+    /// What is told singly, and what is told in one message because there is more than people can read.
     async fn claim_some(
         &self,
         tx: &mut Tx<'_>,
         (target, state): (&Target, &mut TargetState),
         limit: u32,
         now: Timestamp,
-    ) -> Result<Vec<ClaimedDelivery>, StoreError> {
+    ) -> Result<(Vec<ClaimedDelivery>, Vec<ClaimedDelivery>), StoreError> {
         let lease = self.settings.lease;
-        let claimed = tx
-            .claim_deliveries(Claim {
-                target: &target.name,
-                now,
-                lease,
-                limit,
-            })
-            .await?;
-        let count = u32::try_from(claimed.len()).unwrap_or(u32::MAX);
+        let claim = |limit| Claim {
+            target: &target.name,
+            now,
+            lease,
+            limit,
+        };
+        let is_well = matches!(state.health.condition, TargetCondition::Well { .. });
+        let mut rest = if target.kind.is_chat() && is_well {
+            tx.claim_beyond(claim(MOST_IN_DIGEST), TOLD_SINGLY).await?
+        } else {
+            Vec::new()
+        };
+        let left = limit - u32::from(!rest.is_empty());
+        let mut singly = tx.claim_deliveries(claim(left)).await?;
+        let count = singly.len() + usize::from(!rest.is_empty());
+        if rest.len() == 1 {
+            singly.append(&mut rest);
+        }
         if count > 0 {
             state.health = state.health.probed(now + lease);
             if let Some(pace) = Pace::of(&target.kind) {
+                let count = u32::try_from(count).unwrap_or(u32::MAX);
                 state.paid_until = pace.spend(state.paid_until, now, count);
             }
             tx.keep_target(&target.name, state).await?;
         }
-        Ok(claimed)
+        Ok((singly, rest))
     }
 }
 
@@ -137,6 +153,8 @@ async fn errands(
             telling: telling(&delivery, &mut circumstances, now),
             delivery,
             before,
+            with: Vec::new(),
+            digest: None,
         });
     }
     Ok(errands)

@@ -46,8 +46,12 @@ pub struct Deliverer {
 /// What one turn did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryReport {
+    /// Of the target, as users write it; `None` if it is not declared.
+    pub kind: Option<&'static str>,
     /// How each try ended.
     pub attempts: Vec<AttemptClass>,
+    /// How long after its alert's change each was told.
+    pub told_after: Vec<Duration>,
     /// Given up in this turn.
     pub dead: u64,
     /// Over before they could be told.
@@ -163,14 +167,14 @@ impl Deliverer {
         };
         failpoint::reach(Step::DeliveryAnswered);
         let took = started.elapsed();
-        self.settle(target, &errand.delivery, tried, (now, took))
-            .await
+        self.settle(target, &errand, tried, (now, took)).await
     }
 }
 
 impl DeliveryReport {
-    fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         self.attempts.extend(other.attempts);
+        self.told_after.extend(other.told_after);
         self.dead += other.dead;
         self.collapsed += other.collapsed;
         self.expired += other.expired;

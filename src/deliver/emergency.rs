@@ -186,6 +186,8 @@ impl Emergency {
             delivery,
             before: None,
             telling: Telling::default(),
+            with: Vec::new(),
+            digest: None,
         };
         let tried = self.sender.attempt(target, &errand, now).await;
         let (class, name) = (tried.reaction.class, &target.name);

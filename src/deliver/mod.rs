@@ -15,6 +15,10 @@
 //!
 //! [`Emergency::tick`] is called every few seconds: it tells of a database that is away, which no
 //! outbox can.
+//!
+//! [`Deliverer::hand_over`] is called every second: what a target is not reached with, its fallback is
+//! made to tell as well. [`Reconciler::tick`] is called every minute and holds what targets show against
+//! how the alerts stand.
 
 mod addresses;
 mod alertmanager;
@@ -26,6 +30,7 @@ mod dispatcher;
 mod emergency;
 mod excerpt;
 mod handing_over;
+mod reconciler;
 mod request;
 mod resolver;
 mod routing_key;
@@ -42,4 +47,5 @@ pub use client::BuildClientError;
 pub use deliverer::{Deliverer, DeliveryReport, StartDelivererError};
 pub use dispatcher::{Dispatcher, TargetReport};
 pub use emergency::{Emergency, EmergencyReport, EmergencySettings};
+pub use reconciler::{Reconciler, Repairs};
 pub use settings::DeliverSettings;

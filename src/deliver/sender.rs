@@ -19,8 +19,8 @@ use super::{
 use crate::{
     domain::{
         definition::{SecretOrPlain, Target, TargetKind},
-        delivery::{AttemptClass, message_id},
-        notification::{Content, PinnedKey, Reference, Telling},
+        delivery::{AttemptClass, Repeat, message_id},
+        notification::{Content, PinnedKey, Reference, Telling, digest},
         time::Timestamp,
     },
     store::{ClaimedDelivery, ToldBefore},
@@ -44,10 +44,13 @@ pub(super) struct Errand {
     pub(super) delivery: ClaimedDelivery,
     pub(super) before: Option<ToldBefore>,
     pub(super) telling: Telling,
+    /// The others that a digest tells, and what it says instead of what each was to say.
+    pub(super) with: Vec<ClaimedDelivery>,
+    pub(super) digest: Option<Content>,
 }
 
 /// How a try ended, and what is kept of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Tried {
     pub(super) reaction: Reaction,
     pub(super) http_status: Option<u16>,
@@ -82,7 +85,8 @@ impl Sender {
     }
 
     pub(super) async fn attempt(&self, target: &Target, errand: &Errand, now: Timestamp) -> Tried {
-        let Some(content) = &errand.delivery.content else {
+        let said = errand.digest.as_ref();
+        let Some(content) = said.or(errand.delivery.content.as_ref()) else {
             let reason = "what another version of the service wrote cannot be read";
             return Tried::unsent(AttemptClass::Unreadable, reason);
         };
@@ -244,6 +248,29 @@ impl Sender {
 }
 
 impl Errand {
+    /// One message for many deliveries; none for none.
+    pub(super) fn of_many(
+        target: &Target,
+        mut many: Vec<ClaimedDelivery>,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let repeat = many.iter().find(|one| one.repeat == Repeat::Possible);
+        let repeat = repeat.map_or(Repeat::No, |one| one.repeat);
+        let contents: Vec<&Content> = many.iter().flat_map(|one| &one.content).collect();
+        let notice = digest(&target.name, &contents, now);
+        let with = many.split_off(many.len().min(1));
+        Some(Self {
+            delivery: many.pop()?,
+            before: None,
+            telling: Telling {
+                repeat,
+                ..Telling::default()
+            },
+            with,
+            digest: Some(Content::Notice(Box::new(notice))),
+        })
+    }
+
     fn pinned_key(&self) -> Option<&PinnedKey> {
         match &self.before {
             Some(ToldBefore::OfThisEpisode(Reference::RoutingKey(pinned))) => Some(pinned),

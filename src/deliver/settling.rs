@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     classify::Reaction,
     deliverer::{Deliverer, DeliveryReport},
-    sender::Tried,
+    sender::{Errand, Tried},
 };
 use crate::{
     domain::{
@@ -21,50 +21,90 @@ use crate::{
 };
 
 impl Deliverer {
+    /// Settles everything that the try has told, in one transaction.
     pub(super) async fn settle(
         &self,
         target: &Target,
-        claimed: &ClaimedDelivery,
+        errand: &Errand,
         tried: Tried,
         (started_at, took): (Timestamp, Duration),
     ) -> Result<DeliveryReport, StoreError> {
         let now = started_at + took;
-        let class = tried.reaction.class;
-        let settlement = settlement(claimed, tried.reaction, now);
-        let attempt = Attempt {
-            number: claimed.attempt,
-            started_at,
-            duration_ms: i32::try_from(took.as_millis()).unwrap_or(i32::MAX),
-            class,
-            http_status: tried.http_status.map(i32::from),
-            excerpt: tried.excerpt,
-            retry_at: match settlement {
-                Settlement::Again(at) => Some(at),
-                Settlement::Delivered(_) | Settlement::Dead(_) => None,
-            },
-        };
-        log(target, claimed, &attempt);
+        let mut report = DeliveryReport::default();
         let mut tx = self.store.begin("settle a delivery").await?;
         note_target(&mut tx, target, tried.reaction, now).await?;
-        tx.record_attempt(claimed.id, &attempt).await?;
-        if let (Some(reference), Some(content)) = (&tried.reference, &claimed.content) {
+        // A digest begins no thread.
+        if let (Some(reference), Some(content), None) =
+            (&tried.reference, &errand.delivery.content, &errand.digest)
+        {
             tx.keep_target_reference(&target.name, content.episode(), reference, now)
                 .await?;
         }
-        let lease = tx
-            .settle_delivery(claimed.id, claimed.lease_token, settlement)
-            .await?;
+        for claimed in std::iter::once(&errand.delivery).chain(&errand.with) {
+            let settlement = settlement(claimed, tried.reaction, now);
+            let attempt = attempt(claimed, &tried, settlement, (started_at, took));
+            log(target, claimed, &attempt);
+            report.add(settle_one(&mut tx, target, (claimed, settlement), &attempt).await?);
+        }
         tx.commit().await?;
         failpoint::reach(Step::DeliverySettled);
-        if lease == Lease::Lost {
-            tracing::warn!(delivery.id = claimed.id, "lost the lease of a delivery");
+        Ok(report)
+    }
+}
+
+async fn settle_one(
+    tx: &mut Tx<'_>,
+    target: &Target,
+    (claimed, settlement): (&ClaimedDelivery, Settlement),
+    attempt: &Attempt,
+) -> Result<DeliveryReport, StoreError> {
+    tx.record_attempt(claimed.id, attempt).await?;
+    if let (Settlement::Delivered(at), Some(Content::Alert(_))) = (settlement, &claimed.content) {
+        tx.keep_target_view(&target.name, claimed.message, at)
+            .await?;
+    }
+    let lease = tx
+        .settle_delivery(claimed.id, claimed.lease_token, settlement)
+        .await?;
+    if lease == Lease::Lost {
+        tracing::warn!(delivery.id = claimed.id, "lost the lease of a delivery");
+    }
+    Ok(DeliveryReport {
+        attempts: vec![attempt.class],
+        dead: u64::from(matches!(settlement, Settlement::Dead(_))),
+        leases_lost: u64::from(lease == Lease::Lost),
+        told_after: told_after(claimed, settlement),
+        ..DeliveryReport::default()
+    })
+}
+
+fn attempt(
+    claimed: &ClaimedDelivery,
+    tried: &Tried,
+    settlement: Settlement,
+    (started_at, took): (Timestamp, Duration),
+) -> Attempt {
+    Attempt {
+        number: claimed.attempt,
+        started_at,
+        duration_ms: i32::try_from(took.as_millis()).unwrap_or(i32::MAX),
+        class: tried.reaction.class,
+        http_status: tried.http_status.map(i32::from),
+        excerpt: tried.excerpt.clone(),
+        retry_at: match settlement {
+            Settlement::Again(at) => Some(at),
+            Settlement::Delivered(_) | Settlement::Dead(_) => None,
+        },
+    }
+}
+
+/// From the moment that was told of to now; of alerts, since notices are made to be sent.
+fn told_after(claimed: &ClaimedDelivery, settlement: Settlement) -> Vec<Duration> {
+    match (settlement, &claimed.content) {
+        (Settlement::Delivered(at), Some(Content::Alert(facts))) => {
+            vec![at.saturating_since(facts.evaluated_at)]
         }
-        Ok(DeliveryReport {
-            attempts: vec![class],
-            dead: u64::from(matches!(settlement, Settlement::Dead(_))),
-            leases_lost: u64::from(lease == Lease::Lost),
-            ..DeliveryReport::default()
-        })
+        _ => Vec::new(),
     }
 }
 

@@ -5,7 +5,7 @@
 //! its trigger. A claim is a lease that lapses, and settling names the lease's token: who has lost
 //! the lease changes nothing.
 
-use std::time::Duration;
+use std::{cmp::Reverse, time::Duration};
 
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
@@ -108,6 +108,15 @@ impl Tx<'_> {
         &mut self,
         claim: Claim<'_>,
     ) -> Result<Vec<ClaimedDelivery>, StoreError> {
+        self.claim_beyond(claim, 0).await
+    }
+
+    /// The same, but leaves the `first` most urgent to be claimed by themselves. In their order.
+    pub async fn claim_beyond(
+        &mut self,
+        claim: Claim<'_>,
+        first: u32,
+    ) -> Result<Vec<ClaimedDelivery>, StoreError> {
         let rows: Result<Vec<ClaimedRow>, _> = sqlx::query_as(
             "-- deliveries.claim
             with due as (
@@ -130,7 +139,7 @@ impl Tx<'_> {
                             and older.id < d.id and older.state in ('pending', 'leased'))
                 order by d.priority, d.next_attempt_at, d.id
                 for update of d skip locked
-                limit $4
+                offset $5 limit $4
             )
             update deliveries d
             set state = 'leased', lease_until = $3, lease_token = d.lease_token + 1,
@@ -150,10 +159,15 @@ impl Tx<'_> {
         .bind(claim.now.to_chrono())
         .bind((claim.now + claim.lease).to_chrono())
         .bind(i64::from(claim.limit))
+        .bind(i64::from(first))
         .fetch_all(&mut *self.inner)
         .await;
         match rows {
-            Ok(rows) => Ok(rows.into_iter().map(ClaimedDelivery::from).collect()),
+            Ok(rows) => {
+                let mut claimed: Vec<_> = rows.into_iter().map(ClaimedDelivery::from).collect();
+                claimed.sort_by_key(|delivery| (Reverse(delivery.priority), delivery.id));
+                Ok(claimed)
+            }
             Err(source) => Err(self.failed(source)),
         }
     }

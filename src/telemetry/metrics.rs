@@ -34,7 +34,7 @@ pub struct Metrics {
     pub alert_transitions: IntCounterVec,
     /// Evaluations on which nothing was concluded, by reason: `backwards` or `nonsense`.
     pub evaluations_refused: IntCounterVec,
-    /// Attempts to deliver a notification, by target and class of the answer.
+    /// Attempts to deliver a notification, by target, its kind and class of the answer.
     pub delivery_attempts: IntCounterVec,
     /// Seconds since the epoch when some replica last wrote a heartbeat, as far as this one knows.
     pub heartbeat_timestamp: Gauge,
@@ -46,6 +46,10 @@ pub struct Metrics {
     pub clock_ahead: Gauge,
     /// 1 while the database does not answer.
     pub database_away: Gauge,
+    /// From an alert's change to the answer of a target that took it.
+    pub delivery_seconds: HistogramVec,
+    /// Deliveries that the reconciler found missing, by whether they tell a beginning or an end.
+    pub reconcile_repairs: IntCounterVec,
     /// 1 if the definitions that are in force are those of the files.
     pub definitions_loaded: Gauge,
 }
@@ -97,8 +101,14 @@ impl Metrics {
             )?,
             delivery_attempts: made.counters(
                 "throughline_delivery_attempts_total",
-                "Attempts to deliver a notification, by target and class of the answer.",
-                &["target", "class"],
+                "Attempts to deliver a notification, by target, its kind and class of the answer.",
+                &["target", "kind", "class"],
+            )?,
+            delivery_seconds: made.delivery_seconds()?,
+            reconcile_repairs: made.counters(
+                "throughline_reconcile_repairs_total",
+                "Deliveries that the self-check found missing, of a beginning or an end. None ever should be.",
+                &["kind"],
             )?,
             heartbeat_timestamp: made.gauge(
                 "throughline_heartbeat_timestamp_seconds",
@@ -166,6 +176,16 @@ impl Makes {
         labels: &[&str],
     ) -> Result<GaugeVec, prometheus::Error> {
         self.register(GaugeVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn delivery_seconds(&self) -> Result<HistogramVec, prometheus::Error> {
+        let help = "From an alert's change to the answer of the target that took it.";
+        // Seconds if all is well, minutes by the retries of a page, hours in an outage.
+        let buckets = vec![
+            1.0, 2.0, 5.0, 15.0, 60.0, 120.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0,
+        ];
+        let options = HistogramOpts::new("throughline_delivery_seconds", help).buckets(buckets);
+        self.register(HistogramVec::new(options, &["target", "kind"])?)
     }
 
     fn commit_seconds(&self) -> Result<Histogram, prometheus::Error> {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     Facts, Notice, NoticeKind, Telling, TransitionKind, alertmanager, cloudevents, notice,
-    pagerduty, slack, teams, webhook,
+    pagerduty, sentence, slack, teams, webhook,
 };
 use crate::domain::{delivery::alert_key, time::Timestamp};
 
@@ -56,6 +56,14 @@ impl Content {
             Self::Alert(facts) => facts.kind,
             Self::Notice(notice) if notice.kind.is_end() => TransitionKind::Resolved,
             Self::Notice(_) => TransitionKind::Firing,
+        }
+    }
+
+    /// One line that can be read aloud.
+    pub fn headline(&self) -> String {
+        match self {
+            Self::Alert(facts) => sentence::headline(facts),
+            Self::Notice(notice) => notice.headline(),
         }
     }
 

@@ -17,6 +17,7 @@ mod content;
 mod context;
 mod detail;
 mod development;
+mod digest;
 mod facts;
 mod kind;
 mod lines;
@@ -48,6 +49,7 @@ pub use change::{ChangeKind, RecentChange};
 pub use context::{Compared, Context, TopCustomer};
 use detail::Detail;
 pub use development::{Development, Missing};
+pub use digest::{TOLD_SINGLY, digest};
 pub use facts::{
     Before, EpisodeEnd, EpisodeSummary, Facts, SlowestStage, WindowFacts, WorstWorkflow,
 };

@@ -80,10 +80,10 @@ fn payload(facts: &Facts, telling: &Telling) -> Value {
         "custom_details": details(facts, telling),
     });
     if let (Some(service), Some(object)) = (&facts.service, payload.as_object_mut()) {
-        object.insert(
-            "component".to_owned(),
-            json!(text::plain(service, STRING_CHARS)),
-        );
+        let service = json!(text::plain(service, STRING_CHARS));
+        object.insert("component".to_owned(), service.clone());
+        // Alerts of one service are one trouble to PagerDuty's grouping.
+        object.insert("group".to_owned(), service);
     }
     payload
 }

@@ -9,7 +9,8 @@ use throughline::{
     domain::{
         counts::EventCounts,
         definition::{
-            Catalog, SecretOrPlain, SecretRef, Severity, Target, TargetKind, WebhookFormat,
+            Catalog, Indicator, SecretOrPlain, SecretRef, Severity, Slo, SpanIndicator, Target,
+            TargetKind, WebhookFormat,
         },
         delivery::{Delivery, alert_key},
         names::{Name, TraceId},
@@ -17,10 +18,12 @@ use throughline::{
             Context, Development, EpisodeEnd, EpisodeSummary, Facts, TransitionKind, WindowFacts,
             WorstWorkflow,
         },
+        selector::Selector,
         time::Timestamp,
+        window::SloWindow,
         workflow::Outcome,
     },
-    store::News,
+    store::{News, Retried},
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -343,6 +346,49 @@ impl World {
             retry_at: row.2.map(Timestamp::from),
         });
         (delivery, attempts.collect())
+    }
+
+    /// Pages of an SLO are for this target.
+    pub(super) fn listens(&self, slo: &str, target: &Name) {
+        let all = Selector::parse("{ true }").unwrap();
+        let mut slo = Slo::new(
+            slo.parse().unwrap(),
+            "99%".parse().unwrap(),
+            SloWindow::Rolling(Duration::from_hours(24)),
+            Indicator::Span(SpanIndicator::new(all.clone(), all)),
+        );
+        slo.notify.page = vec![target.clone()];
+        self.catalog.send_modify(|catalog| {
+            let slos = &mut Arc::make_mut(catalog).slos;
+            slos.insert(slo.name.clone(), Arc::new(slo));
+        });
+    }
+
+    /// An SLO has a status of now.
+    pub(super) async fn evaluated(&self, slo: &str) {
+        sqlx::query(
+            "insert into slo_statuses (slo_id, evaluated_at, status)
+             select id, $2, '{}' from slos where name = $1
+             on conflict (slo_id) do update set evaluated_at = excluded.evaluated_at",
+        )
+        .bind(slo)
+        .bind(self.now.to_chrono())
+        .execute(&mut self.database.connect().await)
+        .await
+        .unwrap();
+    }
+
+    /// Somebody wants the only delivery of a transition to be tried again.
+    pub(super) async fn retry(&self, transition: Uuid) -> Retried {
+        let id = sqlx::query_scalar("select id from deliveries where transition_id = $1")
+            .bind(transition)
+            .fetch_one(&mut self.database.connect().await)
+            .await
+            .unwrap();
+        let mut tx = self.database.store.begin("try again").await.unwrap();
+        let retried = tx.retry_delivery(id, self.now).await.unwrap();
+        tx.commit().await.unwrap();
+        retried
     }
 
     /// Who is, or was, to be told of a transition.

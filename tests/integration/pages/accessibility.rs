@@ -19,7 +19,7 @@ use super::{
     fixture,
 };
 
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 12] = [
     "/",
     "/alerts",
     "/silences",

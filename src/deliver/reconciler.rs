@@ -1,0 +1,90 @@
+//! Holds what targets show against how the alerts stand, and tells what is missing.
+//!
+//! It catches what nobody has thought of, a restored backup among it: everything else here tells what
+//! happened, and this what is. Every repair is counted, since none is ever needed by the rules.
+//!
+//! Ends are told to every kind of target: they are told once each, and an end twice would be harmless
+//! where it matters (PagerDuty, Alertmanager, programs). A channel that only scrolls by hears of one
+//! that it never heard of, which is what it should.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::{
+    domain::{
+        definition::{Catalog, Severity},
+        names::Name,
+        time::Timestamp,
+    },
+    store::{Listeners, Store, StoreError},
+};
+
+/// What was told so recently may still be followed by the transaction that ends it.
+const SETTLES_WITHIN: Duration = Duration::from_mins(1);
+/// So long an alert may fire before somebody must show it.
+const SHOWN_WITHIN: Duration = Duration::from_mins(5);
+
+#[derive(Clone, Debug)]
+pub struct Reconciler {
+    store: Store,
+    catalog: watch::Receiver<Arc<Catalog>>,
+}
+
+/// Deliveries that were missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Repairs {
+    /// Of ends, at targets that show an alert as firing that is over.
+    pub ends: u64,
+    /// Of beginnings, of alerts that nobody shows.
+    pub beginnings: u64,
+}
+
+impl Reconciler {
+    pub const fn new(store: Store, catalog: watch::Receiver<Arc<Catalog>>) -> Self {
+        Self { store, catalog }
+    }
+
+    pub async fn tick(&self, now: Timestamp) -> Result<Repairs, StoreError> {
+        let catalog = Arc::clone(&*self.catalog.borrow());
+        let targets: Vec<Name> = catalog.targets.keys().cloned().collect();
+        let listeners: Vec<Listeners<'_>> = catalog
+            .slos
+            .values()
+            .flat_map(|slo| {
+                let notify = &slo.notify;
+                [
+                    (Severity::Page, &notify.page),
+                    (Severity::Ticket, &notify.ticket),
+                ]
+                .map(|(severity, targets)| Listeners {
+                    slo: &slo.name,
+                    severity,
+                    targets,
+                })
+            })
+            .collect();
+        let mut tx = self
+            .store
+            .begin("hold what targets show against alerts")
+            .await?;
+        let repairs = Repairs {
+            ends: tx
+                .repair_ends(&targets, (now, now - SETTLES_WITHIN))
+                .await?,
+            beginnings: tx
+                .repair_beginnings(&listeners, (now, now - SHOWN_WITHIN))
+                .await?,
+        };
+        tx.commit().await?;
+        if repairs != Repairs::default() {
+            tracing::error!(
+                ends = repairs.ends,
+                beginnings = repairs.beginnings,
+                "self-check found a gap: deliveries were missing and are on their way now"
+            );
+        }
+        Ok(repairs)
+    }
+}

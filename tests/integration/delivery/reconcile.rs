@@ -1,0 +1,155 @@
+//! What targets show, held against how the alerts stand; and what was given up, tried again.
+
+use throughline::{
+    deliver::{Reconciler, Repairs},
+    domain::{
+        delivery::{
+            AttemptClass::{Delivered, Rejected},
+            DeliveryState,
+        },
+        names::Name,
+    },
+    store::Retried,
+};
+use uuid::Uuid;
+
+use super::world::World;
+use crate::support::receiver::{Receiver, Reply};
+
+const NONE: Repairs = Repairs {
+    ends: 0,
+    beginnings: 0,
+};
+
+fn reconciler(world: &World) -> Reconciler {
+    Reconciler::new(world.database.store.clone(), world.catalog())
+}
+
+async fn told(world: &World, receiver: &Receiver, target: &Name) -> serde_json::Value {
+    assert_eq!(world.deliver(target).await.attempts, [Delivered]);
+    receiver.requests().pop().unwrap().json()
+}
+
+#[tokio::test]
+async fn an_end_that_got_lost_is_told_to_who_shows_the_alert_as_firing() {
+    let mut world = World::create().await;
+    let receiver = Receiver::start([]).await;
+    let pager = world.declare_pagerduty("pager", &receiver.url);
+    world.fires("checkout", &[&pager]).await;
+    told(&world, &receiver, &pager).await;
+    world.resolves("checkout", &[]).await;
+    let reconciler = reconciler(&world);
+    assert_eq!(
+        reconciler.tick(world.now).await.unwrap(),
+        NONE,
+        "a moment ago"
+    );
+    world.advance(61);
+    let (one, other) = tokio::join!(reconciler.tick(world.now), reconciler.tick(world.now));
+    assert_eq!(one.unwrap().ends + other.unwrap().ends, 1, "two replicas");
+    let message = told(&world, &receiver, &pager).await;
+    assert_eq!(message["event_action"], "resolve");
+    world.advance(61);
+    assert_eq!(reconciler.tick(world.now).await.unwrap(), NONE);
+}
+
+#[tokio::test]
+async fn what_is_on_its_way_told_or_given_up_is_not_repaired() {
+    let mut world = World::create().await;
+    let refusal = Reply::Status(400, String::new());
+    let receiver = Receiver::start([Reply::Status(202, String::new()), refusal]).await;
+    let pager = world.declare_pagerduty("pager", &receiver.url);
+    world.fires("checkout", &[&pager]).await;
+    world.deliver(&pager).await;
+    world.resolves("checkout", &[&pager]).await;
+    let reconciler = reconciler(&world);
+    world.advance(61);
+    assert_eq!(
+        reconciler.tick(world.now).await.unwrap(),
+        NONE,
+        "on its way"
+    );
+    assert_eq!(world.deliver(&pager).await.attempts, [Rejected]);
+    world.advance(61);
+    assert_eq!(reconciler.tick(world.now).await.unwrap(), NONE, "given up");
+}
+
+#[tokio::test]
+async fn a_page_that_nobody_shows_is_told_to_who_listens() {
+    let mut world = World::create().await;
+    let receiver = Receiver::start([]).await;
+    let hook = world.declare_webhook("hook", &receiver.url);
+    world.listens("checkout", &hook);
+    world.fires("checkout", &[]).await;
+    world
+        .execute(
+            "update alerts set state = 'firing', rule = 'fast', since = at, episode = t.episode
+             from alert_transitions t where t.slo_id = alerts.slo_id",
+        )
+        .await;
+    world.evaluated("checkout").await;
+    let reconciler = reconciler(&world);
+    world.advance(299);
+    assert_eq!(reconciler.tick(world.now).await.unwrap(), NONE);
+    world.advance(2);
+    world.evaluated("checkout").await;
+    let repairs = reconciler.tick(world.now).await.unwrap();
+    assert_eq!(repairs.beginnings, 1);
+    let message = told(&world, &receiver, &hook).await;
+    assert_eq!(message["type"], "slo.alert.firing");
+    assert_eq!(reconciler.tick(world.now).await.unwrap(), NONE);
+}
+
+#[tokio::test]
+async fn what_was_given_up_is_tried_again_with_what_followed_it() {
+    let mut world = World::create().await;
+    let refuse = || Reply::Status(400, String::new());
+    let receiver = Receiver::start([refuse(), refuse()]).await;
+    let pager = world.declare_pagerduty("pager", &receiver.url);
+    let fired = world.fires("checkout", &[&pager]).await;
+    let ended = world.resolves("checkout", &[&pager]).await;
+    for _ in 0..2 {
+        assert_eq!(world.deliver(&pager).await.attempts, [Rejected]);
+    }
+    assert_eq!(world.retry(fired).await, Retried::OnItsWay(2));
+    assert_eq!(
+        world.retry(ended).await,
+        Retried::Not(DeliveryState::Pending)
+    );
+    world.redeclare(&pager, |target| {
+        target.late = throughline::domain::definition::LatePolicy::Deliver;
+    });
+    for action in ["trigger", "resolve"] {
+        assert_eq!(
+            told(&world, &receiver, &pager).await["event_action"],
+            action
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_a_target_has_been_told_the_end_of_is_not_tried_again() {
+    let mut world = World::create().await;
+    let receiver = Receiver::start([Reply::Status(400, String::new())]).await;
+    let pager = world.declare_pagerduty("pager", &receiver.url);
+    let fired = world.fires("checkout", &[&pager]).await;
+    assert_eq!(world.deliver(&pager).await.attempts, [Rejected]);
+    world.resolves("checkout", &[&pager]).await;
+    told(&world, &receiver, &pager).await;
+    assert_eq!(world.retry(fired).await, Retried::Overtaken);
+}
+
+#[tokio::test]
+async fn a_broken_target_is_asked_at_once_when_somebody_tries_again() {
+    let mut world = World::create().await;
+    let receiver = Receiver::start([Reply::Status(404, String::new())]).await;
+    let hook = world.declare_webhook("hook", &receiver.url);
+    let fired = world.fires("checkout", &[&hook]).await;
+    world.deliver(&hook).await;
+    world
+        .execute("update deliveries set state = 'dead', settled_at = now()")
+        .await;
+    world.episode = Uuid::from_u128(2);
+    assert_eq!(world.retry(fired).await, Retried::OnItsWay(1));
+    assert_eq!(world.deliver(&hook).await.attempts, [Delivered]);
+}
