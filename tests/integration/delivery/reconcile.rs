@@ -1,13 +1,18 @@
 //! What targets show, held against how the alerts stand; and what was given up, tried again.
 
+use std::{sync::Arc, time::Duration};
+
 use throughline::{
     deliver::{Reconciler, Repairs},
     domain::{
+        definition::{Indicator, Slo, SpanIndicator},
         delivery::{
             AttemptClass::{Delivered, Rejected},
             DeliveryState,
         },
         names::Name,
+        selector::Selector,
+        window::SloWindow,
     },
     store::Retried,
 };
@@ -23,6 +28,49 @@ const NONE: Repairs = Repairs {
 
 fn reconciler(world: &World) -> Reconciler {
     Reconciler::new(world.database.store.clone(), world.catalog())
+}
+
+/// Pages of an SLO are for this target.
+fn listens(world: &World, slo: &str, target: &Name) {
+    let all = Selector::parse("{ true }").unwrap();
+    let mut slo = Slo::new(
+        slo.parse().unwrap(),
+        "99%".parse().unwrap(),
+        SloWindow::Rolling(Duration::from_hours(24)),
+        Indicator::Span(SpanIndicator::new(all.clone(), all)),
+    );
+    slo.notify.page = vec![target.clone()];
+    world.declared.send_modify(|catalog| {
+        let slos = &mut Arc::make_mut(catalog).slos;
+        slos.insert(slo.name.clone(), Arc::new(slo));
+    });
+}
+
+/// An SLO has a status of now.
+async fn evaluated(world: &World, slo: &str) {
+    sqlx::query(
+        "insert into slo_statuses (slo_id, evaluated_at, status)
+         select id, $2, '{}' from slos where name = $1
+         on conflict (slo_id) do update set evaluated_at = excluded.evaluated_at",
+    )
+    .bind(slo)
+    .bind(world.now.to_chrono())
+    .execute(&mut world.database.connect().await)
+    .await
+    .unwrap();
+}
+
+/// Somebody wants the only delivery of a transition to be tried again.
+async fn retry(world: &World, transition: Uuid) -> Retried {
+    let id = sqlx::query_scalar("select id from deliveries where transition_id = $1")
+        .bind(transition)
+        .fetch_one(&mut world.database.connect().await)
+        .await
+        .unwrap();
+    let mut tx = world.database.store.begin("try again").await.unwrap();
+    let retried = tx.retry_delivery(id, world.now).await.unwrap();
+    tx.commit().await.unwrap();
+    retried
 }
 
 async fn told(world: &World, receiver: &Receiver, target: &Name) -> serde_json::Value {
@@ -79,7 +127,7 @@ async fn a_page_that_nobody_shows_is_told_to_who_listens() {
     let mut world = World::create().await;
     let receiver = Receiver::start([]).await;
     let hook = world.declare_webhook("hook", &receiver.url);
-    world.listens("checkout", &hook);
+    listens(&world, "checkout", &hook);
     world.fires("checkout", &[]).await;
     world
         .execute(
@@ -87,12 +135,12 @@ async fn a_page_that_nobody_shows_is_told_to_who_listens() {
              from alert_transitions t where t.slo_id = alerts.slo_id",
         )
         .await;
-    world.evaluated("checkout").await;
+    evaluated(&world, "checkout").await;
     let reconciler = reconciler(&world);
     world.advance(299);
     assert_eq!(reconciler.tick(world.now).await.unwrap(), NONE);
     world.advance(2);
-    world.evaluated("checkout").await;
+    evaluated(&world, "checkout").await;
     let repairs = reconciler.tick(world.now).await.unwrap();
     assert_eq!(repairs.beginnings, 1);
     let message = told(&world, &receiver, &hook).await;
@@ -111,9 +159,9 @@ async fn what_was_given_up_is_tried_again_with_what_followed_it() {
     for _ in 0..2 {
         assert_eq!(world.deliver(&pager).await.attempts, [Rejected]);
     }
-    assert_eq!(world.retry(fired).await, Retried::OnItsWay(2));
+    assert_eq!(retry(&world, fired).await, Retried::OnItsWay(2));
     assert_eq!(
-        world.retry(ended).await,
+        retry(&world, ended).await,
         Retried::Not(DeliveryState::Pending)
     );
     world.redeclare(&pager, |target| {
@@ -136,7 +184,7 @@ async fn what_a_target_has_been_told_the_end_of_is_not_tried_again() {
     assert_eq!(world.deliver(&pager).await.attempts, [Rejected]);
     world.resolves("checkout", &[&pager]).await;
     told(&world, &receiver, &pager).await;
-    assert_eq!(world.retry(fired).await, Retried::Overtaken);
+    assert_eq!(retry(&world, fired).await, Retried::Overtaken);
 }
 
 #[tokio::test]
@@ -150,6 +198,6 @@ async fn a_broken_target_is_asked_at_once_when_somebody_tries_again() {
         .execute("update deliveries set state = 'dead', settled_at = now()")
         .await;
     world.episode = Uuid::from_u128(2);
-    assert_eq!(world.retry(fired).await, Retried::OnItsWay(1));
+    assert_eq!(retry(&world, fired).await, Retried::OnItsWay(1));
     assert_eq!(world.deliver(&hook).await.attempts, [Delivered]);
 }

@@ -9,8 +9,7 @@ use throughline::{
     domain::{
         counts::EventCounts,
         definition::{
-            Catalog, Indicator, SecretOrPlain, SecretRef, Severity, Slo, SpanIndicator, Target,
-            TargetKind, WebhookFormat,
+            Catalog, SecretOrPlain, SecretRef, Severity, Target, TargetKind, WebhookFormat,
         },
         delivery::{Delivery, alert_key},
         names::{Name, TraceId},
@@ -18,12 +17,10 @@ use throughline::{
             Context, Development, EpisodeEnd, EpisodeSummary, Facts, TransitionKind, WindowFacts,
             WorstWorkflow,
         },
-        selector::Selector,
         time::Timestamp,
-        window::SloWindow,
         workflow::Outcome,
     },
-    store::{News, Retried},
+    store::News,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -65,7 +62,7 @@ pub(super) struct World {
     pub(super) episode: Uuid,
     /// Of every SLO that fires from now on.
     pub(super) labels: BTreeMap<String, String>,
-    catalog: watch::Sender<Arc<Catalog>>,
+    pub(super) declared: watch::Sender<Arc<Catalog>>,
     secrets: TempDir,
     versions: BTreeMap<String, i64>,
 }
@@ -119,7 +116,7 @@ impl World {
             now: START,
             episode: Uuid::from_u128(1),
             labels: BTreeMap::new(),
-            catalog,
+            declared: catalog,
             secrets: tempfile::tempdir().unwrap(),
             versions: BTreeMap::new(),
         }
@@ -207,12 +204,12 @@ impl World {
     }
 
     pub(super) fn catalog(&self) -> watch::Receiver<Arc<Catalog>> {
-        self.catalog.subscribe()
+        self.declared.subscribe()
     }
 
     pub(super) fn declare(&self, name: &str, kind: TargetKind) -> Name {
         let name: Name = name.parse().unwrap();
-        self.catalog.send_modify(|catalog| {
+        self.declared.send_modify(|catalog| {
             let target = Target::new(name.clone(), kind);
             Arc::make_mut(catalog)
                 .targets
@@ -223,7 +220,7 @@ impl World {
 
     /// Changes how a target is declared.
     pub(super) fn redeclare(&self, name: &Name, change: impl FnOnce(&mut Target)) {
-        self.catalog.send_modify(|catalog| {
+        self.declared.send_modify(|catalog| {
             let target = Arc::make_mut(catalog).targets.get_mut(name).unwrap();
             change(Arc::make_mut(target));
         });
@@ -234,7 +231,7 @@ impl World {
     }
 
     pub(super) fn undeclare(&self, name: &Name) {
-        self.catalog.send_modify(|catalog| {
+        self.declared.send_modify(|catalog| {
             Arc::make_mut(catalog).targets.remove(name);
         });
     }
@@ -346,49 +343,6 @@ impl World {
             retry_at: row.2.map(Timestamp::from),
         });
         (delivery, attempts.collect())
-    }
-
-    /// Pages of an SLO are for this target.
-    pub(super) fn listens(&self, slo: &str, target: &Name) {
-        let all = Selector::parse("{ true }").unwrap();
-        let mut slo = Slo::new(
-            slo.parse().unwrap(),
-            "99%".parse().unwrap(),
-            SloWindow::Rolling(Duration::from_hours(24)),
-            Indicator::Span(SpanIndicator::new(all.clone(), all)),
-        );
-        slo.notify.page = vec![target.clone()];
-        self.catalog.send_modify(|catalog| {
-            let slos = &mut Arc::make_mut(catalog).slos;
-            slos.insert(slo.name.clone(), Arc::new(slo));
-        });
-    }
-
-    /// An SLO has a status of now.
-    pub(super) async fn evaluated(&self, slo: &str) {
-        sqlx::query(
-            "insert into slo_statuses (slo_id, evaluated_at, status)
-             select id, $2, '{}' from slos where name = $1
-             on conflict (slo_id) do update set evaluated_at = excluded.evaluated_at",
-        )
-        .bind(slo)
-        .bind(self.now.to_chrono())
-        .execute(&mut self.database.connect().await)
-        .await
-        .unwrap();
-    }
-
-    /// Somebody wants the only delivery of a transition to be tried again.
-    pub(super) async fn retry(&self, transition: Uuid) -> Retried {
-        let id = sqlx::query_scalar("select id from deliveries where transition_id = $1")
-            .bind(transition)
-            .fetch_one(&mut self.database.connect().await)
-            .await
-            .unwrap();
-        let mut tx = self.database.store.begin("try again").await.unwrap();
-        let retried = tx.retry_delivery(id, self.now).await.unwrap();
-        tx.commit().await.unwrap();
-        retried
     }
 
     /// Who is, or was, to be told of a transition.
