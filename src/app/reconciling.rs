@@ -21,12 +21,10 @@ impl Loops {
                     let (reconciler, metrics) = (reconciler.clone(), metrics.clone());
                     async move {
                         let repairs = reconciler.tick(now).await?;
-                        for (kind, count) in
-                            [("end", repairs.ends), ("beginning", repairs.beginnings)]
-                        {
-                            let counter = &metrics.reconcile_repairs;
-                            counter.with_label_values(&[kind]).inc_by(count);
-                        }
+                        let repaired = &metrics.reconcile_repairs;
+                        repaired.with_label_values(&["end"]).inc_by(repairs.ends);
+                        let beginnings = repaired.with_label_values(&["beginning"]);
+                        beginnings.inc_by(repairs.beginnings);
                         Ok(repairs)
                     }
                 }),

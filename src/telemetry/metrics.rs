@@ -89,48 +89,16 @@ impl Metrics {
                 "Turns of a loop that failed.",
                 &["loop"],
             )?,
-            alert_transitions: made.counters(
-                "throughline_alert_transitions_total",
-                "Transitions of alerts that this process recorded, by kind.",
-                &["kind"],
-            )?,
-            evaluations_refused: made.counters(
-                "throughline_evaluations_refused_total",
-                "Evaluations on which nothing was concluded: a clock went backwards, or counts cannot be true.",
-                &["reason"],
-            )?,
-            delivery_attempts: made.counters(
-                "throughline_delivery_attempts_total",
-                "Attempts to deliver a notification, by target, its kind and class of the answer.",
-                &["target", "kind", "class"],
-            )?,
+            alert_transitions: made.alert_transitions()?,
+            evaluations_refused: made.evaluations_refused()?,
+            delivery_attempts: made.delivery_attempts()?,
             delivery_seconds: made.delivery_seconds()?,
-            reconcile_repairs: made.counters(
-                "throughline_reconcile_repairs_total",
-                "Deliveries that the self-check found missing, of a beginning or an end. None ever should be.",
-                &["kind"],
-            )?,
-            heartbeat_timestamp: made.gauge(
-                "throughline_heartbeat_timestamp_seconds",
-                "When this replica last sent the heartbeat for all; 0 before the first.",
-            )?,
-            heartbeat_withheld: made.gauge(
-                "throughline_heartbeat_withheld",
-                "1 while something speaks against sending the heartbeat; the page of the targets says what.",
-            )?,
-            self_checks: made.gauges(
-                "throughline_self_check_open",
-                "1 for each thing that is wrong with the service itself.",
-                &["check"],
-            )?,
-            clock_ahead: made.gauge(
-                "throughline_clock_ahead_seconds",
-                "By how much the clock of this replica is ahead of the database's.",
-            )?,
-            database_away: made.gauge(
-                "throughline_database_away",
-                "1 while the database does not answer this replica.",
-            )?,
+            reconcile_repairs: made.reconcile_repairs()?,
+            heartbeat_timestamp: made.heartbeat_timestamp()?,
+            heartbeat_withheld: made.heartbeat_withheld()?,
+            self_checks: made.self_checks()?,
+            clock_ahead: made.clock_ahead()?,
+            database_away: made.database_away()?,
             definitions_loaded: made.gauge(
                 "throughline_definitions_loaded",
                 "1 if the definitions in force are those of the files, 0 if the files have errors.",
@@ -176,6 +144,74 @@ impl Makes {
         labels: &[&str],
     ) -> Result<GaugeVec, prometheus::Error> {
         self.register(GaugeVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn alert_transitions(&self) -> Result<IntCounterVec, prometheus::Error> {
+        self.counters(
+            "throughline_alert_transitions_total",
+            "Transitions of alerts that this process recorded, by kind.",
+            &["kind"],
+        )
+    }
+
+    fn evaluations_refused(&self) -> Result<IntCounterVec, prometheus::Error> {
+        self.counters(
+            "throughline_evaluations_refused_total",
+            "Evaluations on which nothing was concluded: a clock went backwards, or counts cannot be true.",
+            &["reason"],
+        )
+    }
+
+    fn delivery_attempts(&self) -> Result<IntCounterVec, prometheus::Error> {
+        self.counters(
+            "throughline_delivery_attempts_total",
+            "Attempts to deliver a notification, by target, its kind and class of the answer.",
+            &["target", "kind", "class"],
+        )
+    }
+
+    fn reconcile_repairs(&self) -> Result<IntCounterVec, prometheus::Error> {
+        self.counters(
+            "throughline_reconcile_repairs_total",
+            "Deliveries that the self-check found missing, of a beginning or an end. None ever should be.",
+            &["kind"],
+        )
+    }
+
+    fn heartbeat_timestamp(&self) -> Result<Gauge, prometheus::Error> {
+        self.gauge(
+            "throughline_heartbeat_timestamp_seconds",
+            "When this replica last sent the heartbeat for all; 0 before the first.",
+        )
+    }
+
+    fn heartbeat_withheld(&self) -> Result<Gauge, prometheus::Error> {
+        self.gauge(
+            "throughline_heartbeat_withheld",
+            "1 while something speaks against sending the heartbeat; the page of the targets says what.",
+        )
+    }
+
+    fn self_checks(&self) -> Result<GaugeVec, prometheus::Error> {
+        self.gauges(
+            "throughline_self_check_open",
+            "1 for each thing that is wrong with the service itself.",
+            &["check"],
+        )
+    }
+
+    fn clock_ahead(&self) -> Result<Gauge, prometheus::Error> {
+        self.gauge(
+            "throughline_clock_ahead_seconds",
+            "By how much the clock of this replica is ahead of the database's.",
+        )
+    }
+
+    fn database_away(&self) -> Result<Gauge, prometheus::Error> {
+        self.gauge(
+            "throughline_database_away",
+            "1 while the database does not answer this replica.",
+        )
     }
 
     fn delivery_seconds(&self) -> Result<HistogramVec, prometheus::Error> {
