@@ -36,7 +36,7 @@ const EXIT_CODES: &str = "Exit codes: 0 fine, 1 what was checked is bad or the s
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     Demo(demo::DemoArgs),
     Validate(validate::ValidateArgs),
     Deliveries(deliveries::DeliveriesArgs),
@@ -60,7 +60,7 @@ impl Cli {
         match self.command {
             Command::Serve(args) => {
                 telemetry::start(&self.log, "info")?;
-                serve::run(args)
+                serve::run(*args)
             }
             Command::Demo(args) => {
                 // What happens is told on standard output; the log is for what should not.

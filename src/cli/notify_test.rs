@@ -125,28 +125,30 @@ fn lines(view: &Value) -> Vec<String> {
     let mut tries: Vec<(String, String)> = Vec::new();
     for delivery in array(view, "deliveries") {
         for attempt in array(delivery, "attempts") {
-            let mut line = format!(
-                "{} try {} of {}: {} after {} ms",
-                text(attempt, "started_at"),
-                attempt.get("number").unwrap_or(&Value::Null),
-                text(delivery, "message"),
-                text(attempt, "class"),
-                attempt.get("duration_ms").unwrap_or(&Value::Null),
-            );
-            if let Some(status) = attempt.get("http_status").and_then(Value::as_i64) {
-                line.push_str(&format!(", HTTP {status}"));
-            }
-            if let Some(excerpt) = attempt.get("excerpt").and_then(Value::as_str) {
-                line.push_str(&format!(": {excerpt}"));
-            }
-            if let Some(at) = attempt.get("retry_at").and_then(Value::as_str) {
-                line.push_str(&format!("; again at {at}"));
-            }
-            tries.push((text(attempt, "started_at").to_owned(), line));
+            let began = text(attempt, "started_at").to_owned();
+            tries.push((began, try_line(delivery, attempt)));
         }
     }
     tries.sort();
     tries.into_iter().map(|(_, line)| line).collect()
+}
+
+fn try_line(delivery: &Value, attempt: &Value) -> String {
+    let mut parts = vec![format!(
+        "{} try {} of {}: {} after {} ms",
+        text(attempt, "started_at"),
+        attempt.get("number").unwrap_or(&Value::Null),
+        text(delivery, "message"),
+        text(attempt, "class"),
+        attempt.get("duration_ms").unwrap_or(&Value::Null),
+    )];
+    let status = attempt.get("http_status").and_then(Value::as_i64);
+    parts.extend(status.map(|status| format!(", HTTP {status}")));
+    let said = attempt.get("excerpt").and_then(Value::as_str);
+    parts.extend(said.map(|said| format!(": {said}")));
+    let again = attempt.get("retry_at").and_then(Value::as_str);
+    parts.extend(again.map(|at| format!("; again at {at}")));
+    parts.concat()
 }
 
 fn array<'a>(value: &'a Value, field: &str) -> &'a [Value] {

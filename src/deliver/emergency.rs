@@ -192,14 +192,13 @@ impl Emergency {
         let tried = self.sender.attempt(target, &errand, now).await;
         let (class, name) = (tried.reaction.class, &target.name);
         let excerpt = tried.excerpt.unwrap_or_default();
-        match class {
-            AttemptClass::Delivered => {
-                tracing::warn!(notify.target = %name, "told the emergency target `{name}`: {alarm:?}");
-            }
-            _ => tracing::error!(
+        if class == AttemptClass::Delivered {
+            tracing::warn!(notify.target = %name, "told the emergency target `{name}`: {alarm:?}");
+        } else {
+            tracing::error!(
                 notify.target = %name, class = %class,
                 "cannot tell the emergency target `{name}`: {class}: {excerpt}"
-            ),
+            );
         }
         class
     }

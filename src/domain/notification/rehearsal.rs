@@ -82,7 +82,6 @@ impl Rehearsal {
         };
         let began = self.at - Duration::from_mins(6);
         let words = Words::of(self.scenario);
-        let trace_id = TraceId::from_slice(self.id.as_bytes());
         Ok(Facts {
             is_test: true,
             kind: TransitionKind::Firing,
@@ -118,19 +117,7 @@ impl Rehearsal {
             nth_today: None,
             fired_at: Some(self.at),
             development: None,
-            worst: trace_id.map_or_else(Vec::new, |trace_id| {
-                let late = WorstWorkflow {
-                    label: words.label,
-                    trace_id,
-                    customer: Some(words.customer),
-                    outcome: Outcome::Late,
-                    started_at: Some(began),
-                    took_secs: Some(11.2),
-                    ended: true,
-                    links: Vec::new(),
-                };
-                vec![late; 3]
-            }),
+            worst: self.worst((words.label, words.customer), began),
             differences: vec![Difference {
                 attribute: "span.payment.provider".to_owned(),
                 value: words.value,
@@ -147,6 +134,21 @@ impl Rehearsal {
             page_url: self.page_url.clone(),
             episode_summary: None,
         })
+    }
+
+    fn worst(&self, (label, customer): (String, String), began: Timestamp) -> Vec<WorstWorkflow> {
+        let late = |trace_id| WorstWorkflow {
+            label,
+            trace_id,
+            customer: Some(customer),
+            outcome: Outcome::Late,
+            started_at: Some(began),
+            took_secs: Some(11.2),
+            ended: true,
+            links: Vec::new(),
+        };
+        let late = TraceId::from_slice(self.id.as_bytes()).map(late);
+        late.map_or_else(Vec::new, |late| vec![late; 3])
     }
 
     fn resolved(&self, firing: &Facts) -> Facts {

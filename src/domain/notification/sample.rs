@@ -272,16 +272,19 @@ pub(super) fn developments() -> Vec<Facts> {
     .to_vec()
 }
 
-/// Facts with every string and number that a careless or hostile sender could cause.
-pub(crate) fn arbitrary() -> impl Strategy<Value = Facts> {
-    let strings = (hostile(), hostile(), hostile(), hostile(), any_address());
-    let numbers = (
+fn any_numbers() -> impl Strategy<Value = (i64, i64, Option<f64>, u64, i64)> {
+    (
         any_count(),
         any_count(),
         proptest::option::of(any::<f64>()),
         any::<u64>(),
         any::<i64>(),
-    );
+    )
+}
+
+/// Facts with every string and number that a careless or hostile sender could cause.
+pub(crate) fn arbitrary() -> impl Strategy<Value = Facts> {
+    let strings = (hostile(), hostile(), hostile(), hostile(), any_address());
     let labels = proptest::collection::btree_map(hostile(), hostile(), 0..40);
     let kind = prop_oneof![
         Just(firing()),
@@ -289,7 +292,7 @@ pub(crate) fn arbitrary() -> impl Strategy<Value = Facts> {
         proptest::sample::select(developments())
     ];
     let group = proptest::option::of(any_group());
-    let all = (strings, numbers, labels, kind, group);
+    let all = (strings, any_numbers(), labels, kind, group);
     all.prop_map(|(strings, numbers, labels, base, group)| {
         let (name, service, label, customer, url) = strings;
         let (late, good, ratio, secs, customers) = numbers;

@@ -46,11 +46,11 @@ fn message(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
     } else {
         Vec::new()
     };
-    message_of(body, actions)
+    message_of(&body, actions)
 }
 
 /// A message of one card.
-pub(super) fn message_of(body: Vec<Value>, actions: Vec<Value>) -> Value {
+pub(super) fn message_of(body: &[Value], actions: Vec<Value>) -> Value {
     let mut card = json!({
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",

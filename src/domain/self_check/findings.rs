@@ -257,8 +257,8 @@ mod tests {
         VitalSigns::of_a_healthy_service(NOW, Duration::from_secs(5))
     }
 
-    fn ago(secs: u64) -> Option<Timestamp> {
-        Some(NOW - Duration::from_secs(secs))
+    fn ago(secs: u64) -> Timestamp {
+        NOW - Duration::from_secs(secs)
     }
 
     fn target() -> TargetSign {
@@ -283,7 +283,7 @@ mod tests {
                 id: 7,
                 ahead_ms: -29_000,
             }],
-            last_span_at: ago(299),
+            last_span_at: Some(ago(299)),
             usual_events: Some(1_000),
             ..well()
         };
@@ -294,15 +294,15 @@ mod tests {
     fn a_target_that_keeps_a_page_waiting_is_told_of_sooner_than_one_that_does_not() {
         let of = |failing, page| VitalSigns {
             targets: vec![TargetSign {
-                failing_since: ago(failing),
+                failing_since: Some(ago(failing)),
                 page_waits_since: page,
                 ..target()
             }],
             ..well()
         };
         assert_eq!(keys(&of(130, None)).len(), 0);
-        assert_eq!(keys(&of(130, ago(119))).len(), 0);
-        let found = findings(&of(130, ago(120)));
+        assert_eq!(keys(&of(130, Some(ago(119)))).len(), 0);
+        let found = findings(&of(130, Some(ago(120))));
         assert_eq!(found[0].key, "throughline/target/oncall/failing");
         assert_eq!(found[0].severity, Severity::Page);
         assert_eq!(found[0].lines[1], "3 notifications wait for it.");
@@ -313,7 +313,7 @@ mod tests {
     fn t36_a_broken_target_is_told_of_at_once_and_as_being_about_itself() {
         let signs = VitalSigns {
             targets: vec![TargetSign {
-                broken_since: ago(1),
+                broken_since: Some(ago(1)),
                 ..target()
             }],
             ..well()
@@ -327,7 +327,7 @@ mod tests {
     #[test]
     fn t02_silence_is_one_finding_of_the_whole_and_only_where_it_is_unusual() {
         let of = |silence, usual| VitalSigns {
-            last_span_at: ago(silence),
+            last_span_at: Some(ago(silence)),
             usual_events: usual,
             ..well()
         };
@@ -378,7 +378,7 @@ mod tests {
             },
             slos: vec![SloSign {
                 name: "orders".parse().unwrap(),
-                evaluated_at: ago(31),
+                evaluated_at: Some(ago(31)),
             }],
             ..well()
         };

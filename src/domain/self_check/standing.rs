@@ -62,8 +62,7 @@ pub fn step(
     new_episode: Uuid,
 ) -> (Standing, Option<Told>) {
     let (phase, told) = match (standing.phase, is_found) {
-        (Phase::Well, Found::No) => (Phase::Well, None),
-        (Phase::Suspect { .. }, Found::No) => (Phase::Well, None),
+        (Phase::Well | Phase::Suspect { .. }, Found::No) => (Phase::Well, None),
         (Phase::Well, Found::Yes) => suspect((now, now), patience, new_episode),
         (Phase::Suspect { since }, Found::Yes) => suspect((since, now), patience, new_episode),
         (open @ Phase::Open { .. }, Found::Yes) => (open, None),

@@ -157,6 +157,10 @@ impl TargetsPage {
         }
     }
 
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "templates pass references"
+    )]
     fn opened_text(&self, check: &&OpenCheck) -> String {
         format::moment(check.opened_at, self.view.as_of)
     }

@@ -27,7 +27,7 @@ pub fn slack(notice: &Notice, telling: &Telling) -> Value {
         "type": "header",
         "text": { "type": "plain_text", "text": title, "emoji": true },
     });
-    json!({ "text": text(notice), "blocks": blocks(header, notice, telling) })
+    json!({ "text": text(notice), "blocks": blocks(&header, notice, telling) })
 }
 
 /// In the thread of the notice that opened.
@@ -36,7 +36,7 @@ pub fn slack_reply(notice: &Notice, telling: &Telling) -> Value {
         "type": "section",
         "text": { "type": "mrkdwn", "text": format!("*{}*", text(notice)) },
     });
-    json!({ "text": text(notice), "blocks": blocks(section, notice, telling) })
+    json!({ "text": text(notice), "blocks": blocks(&section, notice, telling) })
 }
 
 /// What is left where Slack refuses the blocks.
@@ -50,7 +50,7 @@ fn text(notice: &Notice) -> String {
     alerts::escaped(&notice.headline(), usize::MAX)
 }
 
-fn blocks(first: Value, notice: &Notice, telling: &Telling) -> Value {
+fn blocks(first: &Value, notice: &Notice, telling: &Telling) -> Value {
     let mut blocks = Value::Null;
     for most in LINES_CHARS {
         blocks = body(first.clone(), notice, telling, most);
@@ -109,16 +109,14 @@ pub fn teams(notice: &Notice, telling: &Telling) -> Value {
         "type": "TextBlock", "text": identity, "isSubtle": true, "size": "Small", "wrap": true,
     }));
     let open = |(title, url): (String, &str)| json!({ "type": "Action.OpenUrl", "title": cards::escaped(&title), "url": url });
-    cards::message_of(blocks, notice.links().map(open).collect())
+    cards::message_of(&blocks, notice.links().map(open).collect())
 }
 
 /// What is left where Teams refuses the card.
 pub fn teams_text(notice: &Notice, telling: &Telling) -> Value {
-    let notes = sentence::notes(telling).map(|notes| cards::block(&notes));
-    cards::message_of(
-        [card_title(notice)].into_iter().chain(notes).collect(),
-        Vec::new(),
-    )
+    let mut blocks = vec![card_title(notice)];
+    blocks.extend(sentence::notes(telling).map(|notes| cards::block(&notes)));
+    cards::message_of(&blocks, Vec::new())
 }
 
 fn card_title(notice: &Notice) -> Value {
