@@ -27,11 +27,11 @@ use crate::{
     domain::{
         alert::{self, Alert, Beat, Change, Hurt, Observation, Rhythm, Transition},
         condition::{self, Freshness, Verdict},
-        definition::{Catalog, Severity, Slo},
+        definition::{Catalog, Severity, Slo, TargetKind},
         delivery::alert_key,
         group::Group,
         inhibition,
-        names::SloId,
+        names::{Name, SloId},
         notification::TransitionKind,
         silence::{self, AlertLabels, Silence},
         status::{AlertStatus, Measured, RuleStatuses, SloStatus},
@@ -205,6 +205,7 @@ impl Evaluator {
                 assessment: assessment.as_ref(),
                 reading,
                 rhythm,
+                is_told_in_chat: self.is_told_in_chat(subject),
                 own: &alerts,
             };
             let step = moment.next_step(severity, seen);
@@ -219,6 +220,21 @@ impl Evaluator {
             alerts.retain(|alert| of.slo.alerting.declares(alert.severity));
             SloStatus::new(of.slo, &of.measured, of.rules, alerts).in_rhythm(rhythm)
         }))
+    }
+
+    fn is_told_in_chat(&self, subject: &Subject) -> bool {
+        let catalog = self.catalog.borrow();
+        let told = subject.slo.iter().flat_map(|slo| &slo.notify.page);
+        told.into_iter().any(|name| is_chat(&catalog, name))
+    }
+
+    /// A reminder is for chats: other targets remind by themselves, or never forget.
+    fn audience(&self, kind: TransitionKind, mut targets: Vec<Name>) -> Vec<Name> {
+        if kind == TransitionKind::Reminded {
+            let catalog = self.catalog.borrow();
+            targets.retain(|name| is_chat(&catalog, name));
+        }
+        targets
     }
 
     /// Writes a step and all that follows from it in one transaction. False if another replica was
@@ -272,7 +288,7 @@ impl Evaluator {
             }
             let news = News {
                 transition: told.id,
-                targets: &notice.targets,
+                targets: &self.audience(told.facts.kind, notice.targets),
                 ordering_key: &alert_key(&told.facts.slo, told.facts.group.as_ref(), step.severity),
                 severity: step.severity,
             };
@@ -286,6 +302,16 @@ impl Evaluator {
         failpoint::reach(Failpoint::TransitionCommitted);
         Ok(true)
     }
+}
+
+fn is_chat(catalog: &Catalog, target: &Name) -> bool {
+    let target = catalog.targets.get(target);
+    target.is_some_and(|target| {
+        matches!(
+            target.kind,
+            TargetKind::Slack { .. } | TargetKind::SlackBot { .. }
+        )
+    })
 }
 
 /// The alerts of an SLO, for its groups, which follow. Where another replica was faster, those that were
@@ -307,6 +333,8 @@ struct Moment<'a> {
     assessment: Option<&'a Assessment<'a>>,
     reading: &'a Reading,
     rhythm: Rhythm,
+    /// Whether pages of the SLO go to a chat, where messages scroll away.
+    is_told_in_chat: bool,
     /// More severe alerts of the same SLO, after this evaluation.
     own: &'a [AlertStatus],
 }
@@ -332,6 +360,13 @@ impl Moment<'_> {
         }
     }
 
+    /// Whether nobody has taken on the page that goes on.
+    fn is_open(&self) -> bool {
+        let page = (self.subject.due.id, Severity::Page);
+        let episode = self.reading.alerts.get(&page).and_then(Alert::episode);
+        episode.is_some_and(|episode| !self.reading.acknowledged.contains(&episode.id))
+    }
+
     fn observation(&self, severity: Severity) -> Observation {
         let freshness = self
             .assessment
@@ -354,6 +389,7 @@ impl Moment<'_> {
             muted: self
                 .silenced(severity)
                 .or(inhibitor.map(|by| Suppression::Inhibited { by })),
+            unattended: severity == Severity::Page && self.is_told_in_chat && self.is_open(),
             new_episode: Uuid::now_v7(),
         }
     }

@@ -1,6 +1,11 @@
 //! Everything a tick must know, read for all its SLOs at once.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use uuid::Uuid;
 
 use super::{Evaluator, SEVERITIES, Subject};
 use crate::{
@@ -31,6 +36,8 @@ pub(super) struct Reading {
     pub(super) freshness: Freshness,
     /// In force now or later.
     pub(super) silences: Vec<Silence>,
+    /// Episodes that somebody has taken on.
+    pub(super) acknowledged: BTreeSet<Uuid>,
     /// The alerts of the SLO that was evaluated last; what follows are its groups.
     pub(super) of_slo: Vec<AlertStatus>,
     counts: BTreeMap<SloId, Counted>,
@@ -62,13 +69,13 @@ impl Evaluator {
         let rhythms = tx.rhythms(&ids).await?;
         let reading = Reading {
             now,
-            alerts,
             of_slo: Vec::new(),
             freshness: match tx.ingest_was_healthy(now - MAX_LAG).await? {
                 Some(false) => Freshness::Stale,
                 Some(true) | None => Freshness::Fresh,
             },
             silences: tx.silences_ended_after(now).await?,
+            acknowledged: read_acknowledged(&mut tx, &alerts).await?,
             counts: read_counts(&mut tx, subjects, now).await?,
             open: tx
                 .open_workflows(&ids, now, longest_grace(subjects))
@@ -77,6 +84,7 @@ impl Evaluator {
                 .customers_hurt(&with_customers(subjects, whole_minutes(now, LAST_HOUR)))
                 .await?,
             customers_by_length: read_customers(&mut tx, subjects, now).await?,
+            alerts,
             rhythms,
             longest_pause: LEAST_GAP.max(self.settings.interval * 3),
         };
@@ -134,6 +142,18 @@ fn with_customers(subjects: &[Subject], range: TimeRange) -> Vec<(SloId, Vec<Tim
 fn longest_grace(subjects: &[Subject]) -> Duration {
     let slos = subjects.iter().filter_map(|subject| subject.slo.as_deref());
     slos.map(|slo| slo.grace).max().unwrap_or_default()
+}
+
+async fn read_acknowledged(
+    tx: &mut Tx<'_>,
+    alerts: &BTreeMap<(SloId, Severity), Alert>,
+) -> Result<BTreeSet<Uuid>, StoreError> {
+    let going_on = alerts.values().filter_map(Alert::episode);
+    let episodes: Vec<Uuid> = going_on.map(|episode| episode.id).collect();
+    if episodes.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    Ok(tx.acknowledgements(&episodes).await?.into_keys().collect())
 }
 
 async fn read_alerts(

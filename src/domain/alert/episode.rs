@@ -15,6 +15,9 @@ use crate::domain::{
 const STALE_AFTER: Duration = Duration::from_mins(5);
 /// Between two updates: numbers grow anyway while somebody reads the first.
 const SPACING: Duration = Duration::from_mins(30);
+/// How often a chat hears again of a page that nobody has acknowledged, as Alertmanager's
+/// `repeat_interval` has it by default.
+const REMIND_AFTER: Duration = Duration::from_hours(4);
 /// Twice as many as one or two customers is no news yet.
 const LEAST_MORE_CUSTOMERS: i64 = 5;
 
@@ -89,7 +92,8 @@ impl Episode {
         let development = self
             .unmuted(course, seen)
             .or_else(|| self.of_data(seen))
-            .or_else(|| self.worse(course, seen))?;
+            .or_else(|| self.worse(course, seen))
+            .or_else(|| self.reminder(course, seen))?;
         self.muted = seen.muted;
         self.told.at = seen.at;
         Some(development)
@@ -135,6 +139,12 @@ impl Episode {
             heard_until: Some(since),
             missing,
         })
+    }
+
+    fn reminder(&self, course: Course, seen: &Observation) -> Option<Development> {
+        let is_due = seen.at.saturating_since(self.told.at) >= REMIND_AFTER;
+        let is_wanted = seen.unattended && seen.muted.is_none() && course == Course::Burning;
+        (is_due && is_wanted).then_some(Development::Reminded)
     }
 
     fn worse(&mut self, course: Course, seen: &Observation) -> Option<Development> {

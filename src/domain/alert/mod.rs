@@ -86,6 +86,8 @@ pub struct Observation {
     pub hurt: Hurt,
     /// Why nobody may be told of anything but an end now.
     pub muted: Option<Suppression>,
+    /// Whether it is a page that nobody has acknowledged, told where nobody is reminded of it.
+    pub unattended: bool,
     /// The id of the episode, should one begin.
     pub new_episode: Uuid,
 }

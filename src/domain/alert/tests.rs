@@ -29,6 +29,7 @@ pub(super) fn seen(secs: u64, verdict: Verdict) -> Observation {
         continuity: Continuity::Continuous,
         hurt: Hurt::default(),
         muted: None,
+        unattended: false,
         new_episode: Uuid::from_u128(u128::from(secs) + 1),
     }
 }
@@ -87,7 +88,7 @@ fn silenced(until_secs: u64) -> Suppression {
     }
 }
 
-use TransitionKind::{DataResumed, DataStopped, Firing, Resolved, Unmuted, Updated};
+use TransitionKind::{DataResumed, DataStopped, Firing, Reminded, Resolved, Unmuted, Updated};
 
 #[test]
 fn a_breach_fires_at_once_and_only_once() {
@@ -444,6 +445,24 @@ fn a_silence_never_keeps_an_end_from_anybody() {
     let (_, told) = run(&ticks);
     assert_eq!(kinds(&told), [Firing, Resolved]);
     assert_eq!(told[1].suppression, None);
+}
+
+#[test]
+fn a_page_that_nobody_acknowledges_is_told_again_every_four_hours_while_it_burns() {
+    let hours = |hours: u64, verdict: Verdict| Observation {
+        unattended: true,
+        ..seen(hours * 3_600, verdict)
+    };
+    let ticks: Vec<_> = (0..10).map(|hour| hours(hour, breach())).collect();
+    let (_, told) = run(&ticks);
+    assert_eq!(kinds(&told), [Firing, Reminded, Reminded]);
+    assert_eq!((told[1].at, told[2].at), (at(4 * 3_600), at(8 * 3_600)));
+    let attended = seen(10 * 3_600, breach());
+    assert_eq!(kinds(&run(&[hours(0, breach()), attended]).1), [Firing]);
+    let recovering = [hours(0, breach()), hours(5, Verdict::Clear)];
+    assert_eq!(kinds(&run(&recovering).1), [Firing]);
+    let quiet = muted(silenced(90_000), hours(5, breach()));
+    assert_eq!(kinds(&run(&[hours(0, breach()), quiet]).1), [Firing]);
 }
 
 #[test]
