@@ -1,10 +1,11 @@
 //! What becomes of an alert between its beginning and its end.
 
 use throughline::domain::{
-    definition::{AlertRule, Alerting, Notify, Severity, Slo},
+    definition::{AlertRule, Alerting, Notify, SecretRef, Severity, Slo, Target, TargetKind},
+    incident::Acknowledgement,
     notification::{
         Development, Facts, Missing,
-        TransitionKind::{DataResumed, DataStopped, Firing, Resolved, Unmuted, Updated},
+        TransitionKind::{DataResumed, DataStopped, Firing, Reminded, Resolved, Unmuted, Updated},
     },
     status::{AlertState, Condition},
     suppression::Suppression,
@@ -42,6 +43,16 @@ fn pending_for(minutes: u32) -> Slo {
 impl Story {
     async fn state(&self) -> AlertState {
         self.status().await.alerts[0].state
+    }
+
+    async fn acknowledge(&self, episode: uuid::Uuid) {
+        let mut tx = self.ledger.store.begin("acknowledge").await.unwrap();
+        let acknowledged = Acknowledgement {
+            at: after(490),
+            by: None,
+        };
+        assert!(tx.acknowledge(episode, &acknowledged).await.unwrap());
+        tx.commit().await.unwrap();
     }
 
     async fn last_told(&self) -> Facts {
@@ -344,4 +355,33 @@ async fn a_budget_that_is_spent_while_it_pages_is_told_to_those_who_were_paged()
             "oncall updated slo/orders/page 0"
         ]
     );
+}
+
+#[tokio::test]
+async fn a_chat_is_reminded_of_a_page_that_nobody_acknowledges_and_a_pager_is_not() {
+    let mut story = Story::begin().await;
+    let chat = Target::new(
+        "deploy-slack".parse().unwrap(),
+        TargetKind::Slack {
+            webhook_url: SecretRef::Env("UNUSED".to_owned()),
+        },
+    );
+    story.catalog.send_modify(|catalog| {
+        let targets = &mut Arc::make_mut(catalog).targets;
+        targets.insert(chat.name.clone(), Arc::new(chat));
+    });
+    story.fill([0, 600], timeouts(10)).await;
+    story.ticks([10, 249, 260]).await;
+    let told = story.told().await;
+    let kinds: Vec<_> = told.iter().map(|facts| facts.kind).collect();
+    assert_eq!(kinds, [Firing, Updated], "the budget is spent by then");
+    story.ticks([489]).await;
+    assert_eq!(story.last_told().await.kind, Reminded);
+    let reminded: Vec<_> = story.ledger.deliveries().await.split_off(4);
+    assert_eq!(reminded, ["deploy-slack reminded slo/orders/page 0"]);
+    let episode = story.told().await[0].episode;
+    story.acknowledge(episode).await;
+    story.ticks([600, 740]).await;
+    assert_eq!(story.last_told().await.kind, Reminded);
+    assert_eq!(story.told().await.len(), 3);
 }
