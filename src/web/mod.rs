@@ -71,7 +71,30 @@ pub async fn serve(
 }
 
 pub fn router(state: WebState) -> Router {
-    let router = Router::new()
+    let router = pages()
+        .merge(api())
+        .fallback(not_found)
+        .layer(middleware::from_fn_with_state(state.clone(), write::guard))
+        .with_state(state)
+        .layer(CompressionLayer::new())
+        .layer(CatchPanicLayer::new());
+    [
+        ("content-security-policy", CONTENT_SECURITY_POLICY),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "same-origin"),
+        ("cross-origin-opener-policy", "same-origin"),
+    ]
+    .into_iter()
+    .fold(router, |router, (name, value)| {
+        router.layer(SetResponseHeaderLayer::overriding(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        ))
+    })
+}
+
+fn pages() -> Router<WebState> {
+    Router::new()
         .route("/", get(overview::get))
         .route("/slos/{slo}", get(slo::get))
         .route("/slos/{slo}/groups", get(slo::groups::get))
@@ -95,6 +118,16 @@ pub fn router(state: WebState) -> Router {
         .route("/events", get(events::get))
         .route("/targets", get(targets::get))
         .route("/targets/{target}/test", post(targets::test::press))
+        .route("/assets/{name}", get(assets::get))
+        .route("/i/ep/{name}", get(card::get))
+        .route("/favicon/{state}", get(assets::favicon))
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::get))
+}
+
+fn api() -> Router<WebState> {
+    Router::new()
         .route("/api/v1/slos", get(overview::get))
         .route("/api/v1/slos/{slo}", get(slo::get))
         .route("/api/v1/slos/{slo}/groups", get(slo::groups::get))
@@ -126,30 +159,6 @@ pub fn router(state: WebState) -> Router {
             "/api/v1/targets/{target}/test/{test}",
             get(targets::test::get),
         )
-        .route("/assets/{name}", get(assets::get))
-        .route("/i/ep/{name}", get(card::get))
-        .route("/favicon/{state}", get(assets::favicon))
-        .route("/healthz", get(health::live))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(metrics::get))
-        .fallback(not_found)
-        .layer(middleware::from_fn_with_state(state.clone(), write::guard))
-        .with_state(state)
-        .layer(CompressionLayer::new())
-        .layer(CatchPanicLayer::new());
-    [
-        ("content-security-policy", CONTENT_SECURITY_POLICY),
-        ("x-content-type-options", "nosniff"),
-        ("referrer-policy", "same-origin"),
-        ("cross-origin-opener-policy", "same-origin"),
-    ]
-    .into_iter()
-    .fold(router, |router, (name, value)| {
-        router.layer(SetResponseHeaderLayer::overriding(
-            HeaderName::from_static(name),
-            HeaderValue::from_static(value),
-        ))
-    })
 }
 
 async fn not_found(asked: page::Asked, State(state): State<WebState>) -> Response {

@@ -243,7 +243,12 @@ pub fn step(
                 let clear = Stretch::starting(seen.at);
                 recover(alert, episode, clear, seen)
             }
-            _ => burn(alert, episode, seen),
+            Verdict::Breach(_)
+            | Verdict::Between
+            | Verdict::TooFew
+            | Verdict::Unknown
+            | Verdict::Nonsense
+            | Verdict::Undeclared => burn(alert, episode, seen),
         },
         Phase::Recovering { mut episode, clear } => match seen.verdict {
             Verdict::Clear => {
@@ -283,7 +288,12 @@ fn begin(alert: Alert, seen: &Observation) -> (Alert, Option<Transition>) {
     };
     match seen.verdict {
         Verdict::Breach(_) => wait(alert, &waits, seen),
-        _ => (alert, None),
+        Verdict::Clear
+        | Verdict::Between
+        | Verdict::TooFew
+        | Verdict::Unknown
+        | Verdict::Nonsense
+        | Verdict::Undeclared => (alert, None),
     }
 }
 

@@ -41,11 +41,21 @@ fn after_gap(secs: u64, verdict: Verdict) -> Observation {
     }
 }
 
-fn hurting(secs: u64, customers: i64, budget_spent: bool) -> Observation {
+fn hurting(secs: u64, customers: i64) -> Observation {
     Observation {
         hurt: Hurt {
             customers,
-            budget_spent,
+            budget_spent: false,
+        },
+        ..seen(secs, breach())
+    }
+}
+
+fn out_of_budget(secs: u64) -> Observation {
+    Observation {
+        hurt: Hurt {
+            customers: 0,
+            budget_spent: true,
         },
         ..seen(secs, breach())
     }
@@ -316,23 +326,19 @@ fn nobody_is_told_of_data_that_stop_while_nothing_fires() {
 #[test]
 fn worse_is_twice_the_customers_at_most_every_half_hour() {
     let half_hour = 1_800;
-    let ticks = [
-        hurting(0, 10, false),
-        hurting(10, 40, false),
-        hurting(half_hour - 1, 40, false),
-    ];
+    let ticks = [hurting(0, 10), hurting(10, 40), hurting(half_hour - 1, 40)];
     assert_eq!(
         kinds(&run(&ticks).1),
         [Firing],
         "its numbers grow while it is read"
     );
     let ticks = [
-        hurting(0, 10, false),
-        hurting(half_hour, 19, false),
-        hurting(half_hour + 10, 20, false),
-        hurting(half_hour + 20, 90, false),
-        hurting(2 * half_hour + 20, 90, false),
-        hurting(4 * half_hour, 179, false),
+        hurting(0, 10),
+        hurting(half_hour, 19),
+        hurting(half_hour + 10, 20),
+        hurting(half_hour + 20, 90),
+        hurting(2 * half_hour + 20, 90),
+        hurting(4 * half_hour, 179),
     ];
     let (_, told) = run(&ticks);
     assert_eq!(kinds(&told), [Firing, Updated, Updated]);
@@ -348,24 +354,24 @@ fn worse_is_twice_the_customers_at_most_every_half_hour() {
 
 #[test]
 fn two_customers_instead_of_one_are_no_news() {
-    let ticks = [hurting(0, 1, false), hurting(2_000, 5, false)];
+    let ticks = [hurting(0, 1), hurting(2_000, 5)];
     assert_eq!(kinds(&run(&ticks).1), [Firing]);
-    let ticks = [hurting(0, 1, false), hurting(2_000, 6, false)];
+    let ticks = [hurting(0, 1), hurting(2_000, 6)];
     assert_eq!(kinds(&run(&ticks).1), [Firing, Updated]);
 }
 
 #[test]
 fn a_spent_budget_is_told_once() {
     let ticks = [
-        hurting(0, 0, false),
-        hurting(2_000, 0, true),
-        hurting(4_000, 0, false),
-        hurting(6_000, 0, true),
+        hurting(0, 0),
+        out_of_budget(2_000),
+        hurting(4_000, 0),
+        out_of_budget(6_000),
     ];
     let (_, told) = run(&ticks);
     assert_eq!(kinds(&told), [Firing, Updated]);
     assert_eq!(told[1].change, Change::Developed(Development::BudgetSpent));
-    let ticks = [hurting(0, 0, true), hurting(2_000, 0, true)];
+    let ticks = [out_of_budget(0), out_of_budget(2_000)];
     assert_eq!(kinds(&run(&ticks).1), [Firing], "that was told at first");
 }
 
@@ -410,7 +416,7 @@ fn what_was_told_before_another_alert_began_is_not_told_as_held_back() {
         seen(20, breach()),
     ];
     assert_eq!(kinds(&run(&ticks).1), [Firing]);
-    let worse = muted(PAGE, hurting(2_000, 50, false));
+    let worse = muted(PAGE, hurting(2_000, 50));
     let ticks = [seen(0, breach()), worse, seen(2_010, breach())];
     let (_, told) = run(&ticks);
     assert_eq!(kinds(&told), [Firing, Updated, Unmuted]);

@@ -77,11 +77,7 @@ pub(super) async fn view(
     Ok(SloView {
         as_of: now,
         range,
-        groups: match group {
-            None => GroupsView::read(&mut tx, (id, slo)).await?,
-            Some(_) => None,
-        }
-        .map(GroupsView::worst),
+        groups: worst_groups(&mut tx, (id, slo), group.as_ref()).await?,
         group,
         counts: counts.into(),
         last_six_hours,
@@ -95,24 +91,30 @@ pub(super) async fn view(
         in_common: InCommon::new(&sample),
         customers_affected: customers.customers,
         customers_total,
-        customers: customers
-            .worst
-            .into_iter()
-            .map(|one| CustomerView::new(one, customers.bad))
-            .collect(),
+        customers: CustomerView::all(customers.worst, customers.bad),
         transitions,
         events,
         budget_history: past.budget.history(slo, &summary, now),
         burn_history: burn_history(slo, &burn, &past.range, range.length()),
         bad_by_reason: ReasonPoint::all(&past.bars),
-        definition: DefinitionView {
-            file: slo.source.file.clone(),
-            line: slo.source.line,
-            text: slo.source.text.clone(),
-        },
+        definition: DefinitionView::of(slo),
         past,
         summary,
     })
+}
+
+/// Of a group there are no groups.
+async fn worst_groups(
+    tx: &mut Tx<'_>,
+    (id, slo): (SloId, &Slo),
+    group: Option<&GroupHead>,
+) -> Result<Option<GroupsView>, WebError> {
+    match group {
+        None => Ok(GroupsView::read(tx, (id, slo))
+            .await?
+            .map(GroupsView::worst)),
+        Some(_) => Ok(None),
+    }
 }
 
 /// What is known of the SLO or of one of its groups, and which group that is.

@@ -17,6 +17,7 @@ use crate::{
     domain::{
         counts::EventCounts,
         customers::CustomerTotal,
+        definition::Slo,
         format,
         happening::Happening,
         names::TraceId,
@@ -132,6 +133,16 @@ pub(super) struct DefinitionView {
     pub(super) file: String,
     pub(super) line: usize,
     pub(super) text: String,
+}
+
+impl DefinitionView {
+    pub(super) fn of(slo: &Slo) -> Self {
+        Self {
+            file: slo.source.file.clone(),
+            line: slo.source.line,
+            text: slo.source.text.clone(),
+        }
+    }
 }
 
 /// How far back the charts of burn and reasons reach.
@@ -308,12 +319,17 @@ pub(super) struct CustomerView {
 
 impl CustomerView {
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-    pub(super) fn new(record: AffectedCustomer, bad_of_all: i64) -> Self {
+    fn new(record: AffectedCustomer, bad_of_all: i64) -> Self {
         Self {
             share_of_bad_ratio: record.bad as f64 / bad_of_all.max(1) as f64,
             customer: record.customer,
             bad: record.bad,
         }
+    }
+
+    pub(super) fn all(records: Vec<AffectedCustomer>, bad_of_all: i64) -> Vec<Self> {
+        let view = |record| Self::new(record, bad_of_all);
+        records.into_iter().map(view).collect()
     }
 
     pub(super) fn bar(&self) -> Markup {
