@@ -22,7 +22,7 @@ use std::{
     net::TcpStream,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use opentelemetry_proto::tonic::{
@@ -31,6 +31,7 @@ use opentelemetry_proto::tonic::{
     trace::v1::{ResourceSpans, ScopeSpans, Span, span::SpanKind},
 };
 use prost::Message as _;
+use tokio::time::Instant;
 
 use self::service::{Service, ask};
 

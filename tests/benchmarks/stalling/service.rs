@@ -7,10 +7,11 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     process::{Child, Command, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 /// Much longer than Postgres takes to be set up.
 const READY_WITHIN: Duration = Duration::from_mins(2);
