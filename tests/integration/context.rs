@@ -66,7 +66,7 @@ fn slo(tell_customers: TellCustomers) -> Slo {
 
 /// Ten bad workflows of two customers since 10:01 and ten good ones, by a version that nobody had seen
 /// before; the day before all had the old one. All went through the service `shop`.
-const WORKFLOWS: &str = r#"
+const WORKFLOWS: &str = r"
     insert into workflows (slo_id, key, epoch, label, started_at, within_us, trace_id, trace_rank,
         customer, outcome, judged_at, details)
     select 1, gen_random_uuid(), 1, 'order ' || n, at - interval '5 minutes', 300000000,
@@ -84,7 +84,7 @@ const WORKFLOWS: &str = r#"
         union all
         select 200 + n, timestamptz '2026-11-21T18:00:00Z' + n * interval '1 minute', 1, '2.40.3'
         from generate_series(1, 10) n
-    ) as rows"#;
+    ) as rows";
 
 struct Story {
     ledger: Ledger,

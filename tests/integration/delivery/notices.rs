@@ -12,7 +12,7 @@ use throughline::{
 use uuid::Uuid;
 
 use super::world::World;
-use crate::support::receiver::{Receiver, Reply};
+use crate::support::receiver::{Receiver, Reply, Request};
 
 /// Says so to each of the targets, twice, as if the transaction were repeated.
 async fn tells(world: &World, kind: NoticeKind, targets: &[Name]) {
@@ -67,7 +67,7 @@ async fn every_kind_of_target_is_told_of_a_notice_and_of_its_end() {
         );
     }
     // The receiver lets programs of others judge what it got, when it is dropped.
-    let said: Vec<_> = receiver.requests().iter().map(|one| one.json()).collect();
+    let said: Vec<_> = receiver.requests().iter().map(Request::json).collect();
     assert_eq!(said.len(), 14);
     let types = said.iter().filter_map(|body| body["type"].as_str());
     assert_eq!(
@@ -99,7 +99,7 @@ async fn the_end_of_a_notice_waits_for_its_beginning_and_goes_into_its_thread() 
     for _ in 0..2 {
         assert_eq!(world.deliver(&bot[0]).await.attempts, [Delivered]);
     }
-    let said: Vec<_> = receiver.requests().iter().map(|one| one.json()).collect();
+    let said: Vec<_> = receiver.requests().iter().map(Request::json).collect();
     assert_eq!(said[2]["ts"], "1.1", "the first message is updated");
     assert_eq!(said[3]["thread_ts"], "1.1");
 }

@@ -394,6 +394,19 @@ impl World {
     }
 }
 
+fn late_order(now: Timestamp) -> WorstWorkflow {
+    WorstWorkflow {
+        label: "order-42".to_owned(),
+        trace_id: TraceId::from_slice(&[7; 16]).unwrap(),
+        customer: Some("acme".to_owned()),
+        outcome: Outcome::Late,
+        started_at: Some(now),
+        took_secs: Some(400.0),
+        ended: true,
+        links: Vec::new(),
+    }
+}
+
 fn facts(slo: &str, kind: TransitionKind, version: i64, now: Timestamp) -> Facts {
     let counts = EventCounts {
         good: 80,
@@ -436,16 +449,7 @@ fn facts(slo: &str, kind: TransitionKind, version: i64, now: Timestamp) -> Facts
         nth_today: None,
         development: None,
         acknowledged: None,
-        worst: vec![WorstWorkflow {
-            label: "order-42".to_owned(),
-            trace_id: TraceId::from_slice(&[7; 16]).unwrap(),
-            customer: Some("acme".to_owned()),
-            outcome: Outcome::Late,
-            started_at: Some(now),
-            took_secs: Some(400.0),
-            ended: true,
-            links: Vec::new(),
-        }],
+        worst: vec![late_order(now)],
         differences: Vec::new(),
         slowest_stage: None,
         context: Context::default(),

@@ -273,10 +273,13 @@ async fn what_burns_on_after_the_slo_has_recovered_is_told_then() {
     assert_eq!(ended.last().unwrap().kind, TransitionKind::Resolved);
     let told = story.told(story.rollback).await;
     let kinds: Vec<_> = told.iter().map(|told| told.kind).collect();
-    use TransitionKind::{Firing, Unmuted, Updated};
     assert_eq!(
         kinds,
-        [Firing, Unmuted, Updated],
+        [
+            TransitionKind::Firing,
+            TransitionKind::Unmuted,
+            TransitionKind::Updated
+        ],
         "and soon its budget is spent"
     );
     assert!(told[1].evaluated_at >= ended.last().unwrap().evaluated_at);

@@ -14,7 +14,7 @@ use super::{
     modes::{Kind, TIMEOUT},
 };
 use crate::support::{
-    api::{Api, GLANCE, until},
+    api::{GLANCE, until},
     database::TestDatabase,
     judges::SIGNING_SECRET,
     service::{Service, Site},
@@ -46,7 +46,7 @@ impl Replicas {
     pub(super) async fn start_with(
         database: &TestDatabase,
         targets: Vec<(&'static str, Kind)>,
-        say: impl Fn(Site, usize) -> Site,
+        say: impl Fn(Site, usize) -> Site + Send + Sync,
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("secret"), SIGNING_SECRET).unwrap();
@@ -97,17 +97,20 @@ impl Replicas {
         };
         let body = request((0..BAD).map(|_| bad()).collect());
         until("a replica that takes spans", async || {
-            let mut taken = None;
-            for Api { client, http, .. } in self.running.iter().map(|service| &service.api) {
-                if taken.is_none() {
-                    // One of them may stand still.
-                    let answer = timeout(PATIENCE, post(client, http, body.clone())).await;
-                    taken = matches!(answer, Ok(Ok(200))).then_some(());
-                }
-            }
-            taken
+            self.is_taken(&body).await.then_some(())
         })
         .await;
+    }
+
+    async fn is_taken(&self, body: &[u8]) -> bool {
+        for Service { api, .. } in &self.running {
+            // One of them may stand still.
+            let answer = post(&api.client, &api.http, body.to_vec());
+            if matches!(timeout(PATIENCE, answer).await, Ok(Ok(200))) {
+                return true;
+            }
+        }
+        false
     }
 
     /// These SLOs are declared no more, which ends their alerts.

@@ -157,6 +157,7 @@ impl Soak {
         tx.commit().await.unwrap();
     }
 
+    #[expect(clippy::print_stdout, reason = "the figures of a longer run")]
     async fn end(self, transitions: usize) {
         let Self { crowd, now, .. } = self;
         let waiting = crowd.open().await;

@@ -164,7 +164,7 @@ async fn t17_of_many_alerts_none_is_lost_or_late_for_a_good_target_whatever_the_
             60 => story.crowd.sinks[2].1.behave(Conduct::Fine),
             _ => {}
         }
-        story.evaluate(minute(nth)).await;
+        Box::pin(story.evaluate(minute(nth))).await;
         if nth == 45 {
             story.send_while_postgres_stops(minute(nth)).await;
         } else {

@@ -60,7 +60,7 @@ async fn run(database: &TestDatabase, schedule: &[Op]) -> Result<(), TestCaseErr
 
 fn same<T: PartialEq + std::fmt::Debug>(
     nth: usize,
-    op: &dyn std::fmt::Debug,
+    op: &(dyn std::fmt::Debug + Sync),
     expected: &T,
     found: &T,
 ) -> Result<(), TestCaseError> {
