@@ -223,10 +223,7 @@ async fn one_group_burns_and_tells_while_the_whole_slo_is_fine() {
         "{}",
         sentence::headline(told)
     );
-    let page = format!(
-        "https://slo.example.com/slos/deployments/groups/{}",
-        story.rollback.0
-    );
+    let page = format!("https://slo.example.com/incidents/{}", told.episode);
     assert_eq!(told.page_url.as_deref(), Some(page.as_str()));
     assert_eq!(told.long.counts.bad(), 100);
 
