@@ -77,8 +77,12 @@ impl Reconciler {
                 .repair_beginnings(&listeners, (now, now - SHOWN_WITHIN))
                 .await?,
         };
+        let has_repaired = repairs != Repairs::default();
+        if has_repaired {
+            tx.note_repair(now).await?;
+        }
         tx.commit().await?;
-        if repairs != Repairs::default() {
+        if has_repaired {
             tracing::error!(
                 ends = repairs.ends,
                 beginnings = repairs.beginnings,

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::FromRow;
+use sqlx::{FromRow, types::Json};
 use uuid::Uuid;
 
 use super::{StoreError, Tx};
 use crate::domain::{
+    counts::EventCounts,
     self_check::{DeadLetters, ReplicaSign, SilenceSign, SloSign},
     time::Timestamp,
     watermark::ReplicaId,
@@ -80,21 +81,49 @@ impl Tx<'_> {
         .map_err(|source| self.failed(source))
     }
 
-    /// Every declared SLO, and when it was evaluated last.
+    /// Keeps that deliveries had to be repaired.
+    pub async fn note_repair(&mut self, at: Timestamp) -> Result<(), StoreError> {
+        sqlx::query(
+            "-- heartbeats.note_repair
+             update heartbeats set repaired_at = greatest(repaired_at, $1)",
+        )
+        .bind(at.to_chrono())
+        .execute(&mut *self.inner)
+        .await
+        .map(drop)
+        .map_err(|source| self.failed(source))
+    }
+
+    /// When deliveries last had to be repaired.
+    pub async fn last_repair(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        let at: Option<DateTime<Utc>> = sqlx::query_scalar(
+            "-- heartbeats.last_repair
+             select repaired_at from heartbeats",
+        )
+        .fetch_one(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(at.map(Timestamp::from))
+    }
+
+    /// Every declared SLO, when it was evaluated last, and whether on counts that cannot be true.
     pub async fn slo_signs(&mut self) -> Result<Vec<SloSign>, StoreError> {
-        let rows: Vec<(String, Option<DateTime<Utc>>)> = sqlx::query_as(
+        let rows: Vec<SloRow> = sqlx::query_as(
             "-- slos.signs
-             select slos.name, slo_statuses.evaluated_at
+             select slos.name, slo_statuses.evaluated_at, slo_statuses.status -> 'window' as in_window,
+                 slo_statuses.status -> 'last_hour' as in_last_hour
              from slos left join slo_statuses on slo_statuses.slo_id = slos.id
              where slos.declared and slos.parent_id is null order by slos.name",
         )
         .fetch_all(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
-        let sign = |(name, evaluated_at): (String, Option<DateTime<Utc>>)| {
+        let sign = |row: SloRow| {
+            let mut counts = [&row.in_window, &row.in_last_hour].into_iter().flatten();
             Ok(SloSign {
-                name: self.name(&name)?,
-                evaluated_at: evaluated_at.map(Timestamp::from),
+                name: self.name(&row.name)?,
+                evaluated_at: row.evaluated_at.map(Timestamp::from),
+                is_absurd: counts.any(|counts| !counts.is_possible()),
             })
         };
         rows.into_iter().map(sign).collect()
@@ -205,6 +234,14 @@ impl Tx<'_> {
             targets,
         })
     }
+}
+
+#[derive(FromRow)]
+struct SloRow {
+    name: String,
+    evaluated_at: Option<DateTime<Utc>>,
+    in_window: Option<Json<EventCounts>>,
+    in_last_hour: Option<Json<EventCounts>>,
 }
 
 #[derive(FromRow)]

@@ -55,6 +55,7 @@ pub(super) async fn read(
         usual_events: usual_events(&mut tx, last_span_at, now).await?,
         oldest_page_at: oldest_page(&waiting),
         dead_letters: tx.dead_letters(now - DEAD_FOR).await?,
+        last_repair_at: tx.last_repair().await?,
         silences: tx.silence_signs(now).await?,
     };
     tx.commit().await?;

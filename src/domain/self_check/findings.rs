@@ -17,6 +17,8 @@ const SILENCE: Duration = Duration::from_mins(5);
 /// Fewer may be missing by chance.
 const USUAL_EVENTS: i64 = 10;
 const LONG_SILENCE: Duration = Duration::from_hours(7 * 24);
+/// For so long a repair is something that somebody should look into.
+const REPAIR_IS_NEWS: Duration = Duration::from_hours(1);
 const MOST_NAMED: usize = 10;
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -45,6 +47,8 @@ pub fn findings(signs: &VitalSigns) -> Vec<Finding> {
     found.extend(dead_letters(signs));
     found.extend(data_stopped(signs));
     found.extend(evaluator_behind(signs));
+    found.extend(nonsense(signs));
+    found.extend(repaired(signs));
     found.extend(clocks_apart(signs));
     found.extend(signs.silences.iter().filter_map(long_silence));
     found
@@ -176,6 +180,43 @@ fn evaluator_behind(signs: &VitalSigns) -> Option<Finding> {
             named(late.iter().map(|slo| slo.name.as_str()))
         )],
         patience: patience(MINUTE, MINUTE),
+        target: None,
+    })
+}
+
+/// Counts below zero are a mistake of ours, or of whoever restored the database.
+fn nonsense(signs: &VitalSigns) -> Option<Finding> {
+    let absurd: Vec<&str> = signs
+        .slos
+        .iter()
+        .filter(|slo| slo.is_absurd)
+        .map(|slo| slo.name.as_str())
+        .collect();
+    (!absurd.is_empty()).then(|| Finding {
+        key: "throughline/nonsense".to_owned(),
+        severity: Severity::Ticket,
+        title: "counts of SLOs cannot be true".to_owned(),
+        lines: vec![
+            format!("Of {}.", named(absurd.iter().copied())),
+            "Their alerts stay as they are until the counts make sense again.".to_owned(),
+        ],
+        patience: patience(MINUTE, MINUTE * 5),
+        target: None,
+    })
+}
+
+/// None is ever needed by the rules, so one is a mistake of ours that must not stay unnoticed.
+fn repaired(signs: &VitalSigns) -> Option<Finding> {
+    let at = signs.last_repair_at?;
+    (signs.now.saturating_since(at) < REPAIR_IS_NEWS).then(|| Finding {
+        key: "throughline/repaired".to_owned(),
+        severity: Severity::Ticket,
+        title: "notifications were missing and have been sent after all".to_owned(),
+        lines: vec![
+            format!("Last on {}.", format::date_time(at)),
+            "This should never happen: please report it, with the log of that time.".to_owned(),
+        ],
+        patience: patience(Duration::ZERO, Duration::ZERO),
         target: None,
     })
 }
@@ -369,6 +410,32 @@ mod tests {
     }
 
     #[test]
+    fn counts_that_cannot_be_true_are_told_of() {
+        let of = |is_absurd| VitalSigns {
+            slos: vec![SloSign {
+                name: "orders".parse().unwrap(),
+                evaluated_at: Some(NOW),
+                is_absurd,
+            }],
+            ..well()
+        };
+        assert_eq!(keys(&of(false)).len(), 0);
+        let found = findings(&of(true));
+        assert_eq!(found[0].key, "throughline/nonsense");
+        assert_eq!(found[0].lines[0], "Of `orders`.");
+    }
+
+    #[test]
+    fn a_repair_is_told_of_for_an_hour() {
+        let of = |secs| VitalSigns {
+            last_repair_at: Some(ago(secs)),
+            ..well()
+        };
+        assert_eq!(keys(&of(3_599)), ["throughline/repaired"]);
+        assert_eq!(keys(&of(3_600)).len(), 0);
+    }
+
+    #[test]
     fn what_was_given_up_and_what_is_not_evaluated_is_named() {
         let signs = VitalSigns {
             dead_letters: DeadLetters {
@@ -379,6 +446,7 @@ mod tests {
             slos: vec![SloSign {
                 name: "orders".parse().unwrap(),
                 evaluated_at: Some(ago(31)),
+                is_absurd: false,
             }],
             ..well()
         };

@@ -67,6 +67,7 @@ mod tests {
         SloSign {
             name: "orders".parse().unwrap(),
             evaluated_at: Some(NOW - Duration::from_secs(secs_ago)),
+            is_absurd: false,
         }
     }
 

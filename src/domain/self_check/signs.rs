@@ -27,6 +27,8 @@ pub struct VitalSigns {
     /// Since when the page waits that waits longest.
     pub oldest_page_at: Option<Timestamp>,
     pub dead_letters: DeadLetters,
+    /// When deliveries of alerts were last found missing and written after all; `None` if never.
+    pub last_repair_at: Option<Timestamp>,
     pub silences: Vec<SilenceSign>,
 }
 
@@ -47,6 +49,8 @@ pub struct SloSign {
     pub name: Name,
     /// `None` before the first time.
     pub evaluated_at: Option<Timestamp>,
+    /// The counts that it was evaluated on cannot be true.
+    pub is_absurd: bool,
 }
 
 /// A process that receives and evaluates.
@@ -99,6 +103,7 @@ impl VitalSigns {
                 unseen: 0,
                 targets: Vec::new(),
             },
+            last_repair_at: None,
             silences: Vec::new(),
         }
     }

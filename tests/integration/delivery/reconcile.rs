@@ -12,6 +12,7 @@ use throughline::{
         },
         names::Name,
         selector::Selector,
+        time::Timestamp,
         window::SloWindow,
     },
     store::Retried,
@@ -73,6 +74,11 @@ async fn retry(world: &World, transition: Uuid) -> Retried {
     retried
 }
 
+async fn last_repair(world: &World) -> Option<Timestamp> {
+    let mut tx = world.database.store.begin("look").await.unwrap();
+    tx.last_repair().await.unwrap()
+}
+
 async fn told(world: &World, receiver: &Receiver, target: &Name) -> serde_json::Value {
     assert_eq!(world.deliver(target).await.attempts, [Delivered]);
     receiver.requests().pop().unwrap().json()
@@ -92,9 +98,11 @@ async fn an_end_that_got_lost_is_told_to_who_shows_the_alert_as_firing() {
         NONE,
         "a moment ago"
     );
+    assert_eq!(last_repair(&world).await, None);
     world.advance(61);
     let (one, other) = tokio::join!(reconciler.tick(world.now), reconciler.tick(world.now));
     assert_eq!(one.unwrap().ends + other.unwrap().ends, 1, "two replicas");
+    assert_eq!(last_repair(&world).await, Some(world.now));
     let message = told(&world, &receiver, &pager).await;
     assert_eq!(message["event_action"], "resolve");
     world.advance(61);

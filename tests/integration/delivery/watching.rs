@@ -5,6 +5,7 @@ use std::time::Duration;
 use throughline::{
     deliver::{Emergency, EmergencySettings},
     domain::{
+        counts::EventCounts,
         delivery::AttemptClass::{Connect, Delivered, Unavailable},
         names::Name,
         time::Timestamp,
@@ -104,6 +105,44 @@ async fn t36_one_failed_channel_stops_no_other_and_is_told_of_once_and_once_that
         titles(&platform),
         [told("opened", key), told("resolved", key)]
     );
+}
+
+#[tokio::test]
+async fn counts_that_cannot_be_true_are_told_of() {
+    let mut world = World::create().await;
+    let receiver = Receiver::start([]).await;
+    let platform = world.declare_webhook("platform", &receiver.url);
+    let settings = WatchSettings {
+        platform_target: Some(platform.clone()),
+        ..settings()
+    };
+    world.fires("checkout", &[]).await;
+    let mut looks = Vec::new();
+    for secs in [0, 60] {
+        world.advance(secs);
+        evaluated_on_less_than_nothing(&world).await;
+        looks.push(both_look(&world, &settings).await);
+    }
+    assert_eq!(looks, [(0, 0), (1, 0)]);
+    assert_eq!(world.deliver(&platform).await.attempts, [Delivered]);
+    assert_eq!(titles(&receiver), [told("opened", "throughline/nonsense")]);
+}
+
+async fn evaluated_on_less_than_nothing(world: &World) {
+    let counts = EventCounts {
+        good: -1,
+        ..EventCounts::ZERO
+    };
+    sqlx::query(
+        "insert into slo_statuses (slo_id, evaluated_at, status)
+         select id, $1, jsonb_build_object('window', $2) from slos where declared
+         on conflict (slo_id) do update set evaluated_at = excluded.evaluated_at",
+    )
+    .bind(world.now.to_chrono())
+    .bind(serde_json::to_value(counts).unwrap())
+    .execute(&mut world.database.connect().await)
+    .await
+    .unwrap();
 }
 
 #[tokio::test]
