@@ -39,10 +39,10 @@ enum Command {
     Serve(Box<serve::ServeArgs>),
     Demo(demo::DemoArgs),
     Validate(validate::ValidateArgs),
-    Deliveries(deliveries::DeliveriesArgs),
     Schema(schema::SchemaArgs),
     Event(event::EventArgs),
     Silence(silence::SilenceArgs),
+    Deliveries(deliveries::DeliveriesArgs),
     NotifyTest(notify_test::NotifyTestArgs),
     /// Print completions for a shell
     Completions {
