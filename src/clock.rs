@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::domain::time::Timestamp;
+use crate::domain::model::time::Timestamp;
 
 /// Where the current time comes from: the database that replicas share, this machine, or a test that
 /// drives it.

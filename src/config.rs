@@ -10,7 +10,7 @@ use std::{
 use clap::Args;
 use ipnet::IpNet;
 
-use crate::domain::{names::Name, trace_link::TraceViewer};
+use crate::domain::{alerting::trace_link::TraceViewer, model::ids::Name};
 
 /// Settings of `throughline serve`.
 #[derive(Clone, Debug, Args)]

@@ -11,9 +11,12 @@ use tokio::sync::watch;
 use super::definitions::{self, Definitions};
 use crate::{
     domain::{
-        classify::Classifier,
-        definition::{Catalog, DefinitionFile, Problem, load},
-        time::Timestamp,
+        model::time::Timestamp,
+        slo::{
+            Catalog,
+            definition::{DefinitionFile, Problem, load},
+        },
+        workflow::classify::Classifier,
     },
     store::Store,
     telemetry::metrics::Metrics,

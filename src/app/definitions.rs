@@ -1,4 +1,4 @@
-//! Reads folders of definitions; what the texts mean is for [`crate::domain::definition`].
+//! Reads folders of definitions; what the texts mean is for [`crate::domain::slo::definition`].
 //!
 //! A folder may be a Kubernetes `ConfigMap`: its files are links into `..data`, itself a link to a
 //! hidden folder that is swapped as a whole. So links are followed, and hidden names are not read:
@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::domain::definition::{DefinitionFile, Problem};
+use crate::domain::slo::definition::{DefinitionFile, Problem};
 
 /// A definition of this size is no definition.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;

@@ -21,15 +21,18 @@ use crate::{
     config::{Config, DeliveryConfig},
     deliver::{AddressPolicy, DeliverSettings, Deliverer, Dispatcher, Reminder, TargetReport},
     domain::{
-        attributes::REMEMBERED,
-        customers::HOURS_TELL,
-        definition::{Catalog, Slo},
-        limit,
-        notification::{ActionAddresses, SignedLinks},
-        sampling::EndSampling,
-        signing::SigningKey,
-        time::{TimeRange, Timestamp},
-        watermark::{OutageLimits, ReplicaId},
+        alerting::limit,
+        counting::customers::HOURS_TELL,
+        model::{
+            sampling::EndSampling,
+            time::{TimeRange, Timestamp},
+        },
+        notify::signed_links::{ActionAddresses, SignedLinks, signing::SigningKey},
+        slo::{Catalog, Slo},
+        workflow::{
+            reservoir::REMEMBERED,
+            watermark::{OutageLimits, ReplicaId},
+        },
     },
     evaluate::{
         EvaluationReport, Evaluator, EvaluatorSettings, Surroundings,
@@ -441,10 +444,12 @@ mod tests {
 
     use super::*;
     use crate::domain::{
-        definition::{Indicator, SpanIndicator},
-        exclusion::{Exclusion, ExclusionScope},
-        selector::Selector,
-        window::{Calendar, CalendarUnit, SloWindow},
+        model::window::{Calendar, CalendarUnit, SloWindow},
+        slo::{
+            Indicator, SpanIndicator,
+            exclusion::{Exclusion, ExclusionScope},
+        },
+        traceql::Selector,
     };
 
     fn by_the_year() -> Slo {

@@ -30,11 +30,13 @@ use crate::{
     clock::Clock,
     config::Config,
     domain::{
-        classify::TimeLimits,
-        signing::SigningKey,
-        time::{TimeRange, Timestamp},
-        watermark::{OutageLimits, ReplicaId},
-        workflow::Judging,
+        model::time::{TimeRange, Timestamp},
+        notify::signed_links::signing::SigningKey,
+        workflow::{
+            Judging,
+            classify::TimeLimits,
+            watermark::{OutageLimits, ReplicaId},
+        },
     },
     ingest::{
         Ingest, IngestParts,

@@ -5,7 +5,7 @@ use std::{fmt, future::Future, time::Duration};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use crate::{clock::Clock, domain::time::Timestamp, telemetry::metrics::Metrics};
+use crate::{clock::Clock, domain::model::time::Timestamp, telemetry::metrics::Metrics};
 
 /// A tick that takes longer waits for a database that is gone without a word: the next may reach it.
 /// What a tick had committed until then stays done.

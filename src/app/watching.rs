@@ -11,8 +11,8 @@ use crate::{
     config::Config,
     deliver::{DeliverSettings, Emergency, EmergencyReport, EmergencySettings},
     domain::{
-        time::Timestamp,
-        watermark::{OutageLimits, ReplicaId, Watermark},
+        model::time::Timestamp,
+        workflow::watermark::{OutageLimits, ReplicaId, Watermark},
     },
     store::Store,
     telemetry::metrics::Metrics,

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::api::{Api, ApiError, ServerArgs};
-use crate::domain::delivery::DeliveryState;
+use crate::domain::notify::delivery::DeliveryState;
 
 /// Show what targets were told, and try again what they were not
 #[derive(clap::Args, Debug)]

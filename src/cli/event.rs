@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, io::Write as _, process::ExitCode};
 
 use super::api::{Api, ServerArgs};
-use crate::domain::happening::HappeningReport;
+use crate::domain::alerting::change_event::HappeningReport;
 
 /// Tell the service of a deploy, a flag or a note
 ///

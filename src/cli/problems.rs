@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
-use crate::domain::definition::{Problem, ProblemSeverity};
+use crate::domain::slo::definition::{Problem, ProblemSeverity};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Colour {
@@ -103,7 +103,7 @@ fn escape_property(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::definition::Excerpt;
+    use crate::domain::slo::definition::Excerpt;
 
     fn problem() -> Problem {
         Problem {

@@ -5,7 +5,7 @@ use std::{
     process::ExitCode,
 };
 
-use crate::domain::definition::json_schema;
+use crate::domain::slo::definition::json_schema;
 
 /// Print the JSON Schema of definitions
 ///

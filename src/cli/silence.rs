@@ -12,7 +12,7 @@ use super::{
     api::{Api, ApiError, ServerArgs},
     table::Table,
 };
-use crate::domain::{format, time::Timestamp};
+use crate::domain::model::{format, time::Timestamp};
 
 /// Silence alerts of a running service: list, preview, add, expire
 ///

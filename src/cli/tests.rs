@@ -3,7 +3,10 @@
 use std::{fs, path::PathBuf};
 
 use super::problems::{Colour, render, render_github};
-use crate::domain::definition::{Catalog, DefinitionFile, Problem, load};
+use crate::domain::slo::{
+    Catalog,
+    definition::{DefinitionFile, Problem, load},
+};
 
 fn fixtures(folder: &str) -> Vec<(String, DefinitionFile)> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));

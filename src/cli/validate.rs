@@ -9,7 +9,10 @@ use std::{
 use super::problems::{Colour, count, quantity, render, render_github};
 use crate::{
     app::definitions,
-    domain::definition::{Catalog, DefinitionFile, Problem, load},
+    domain::slo::{
+        Catalog,
+        definition::{DefinitionFile, Problem, load},
+    },
 };
 
 /// Check definitions: syntax, names, references and maths

@@ -18,10 +18,9 @@ use super::{
 };
 use crate::{
     domain::{
-        definition::{Catalog, SecretOrPlain, TargetKind},
-        names::Name,
-        notification::{Telling, alertmanager},
-        time::Timestamp,
+        model::{ids::Name, time::Timestamp},
+        notify::{Telling, channels::alertmanager},
+        slo::{Catalog, SecretOrPlain, TargetKind},
     },
     store::{Store, StoreError},
 };

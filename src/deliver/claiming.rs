@@ -7,11 +7,15 @@ use super::{
 };
 use crate::{
     domain::{
-        definition::{Severity, Target},
-        notification::{Actions, Circumstances, Content, LATE, Note, SOON, TOLD_SINGLY, Telling},
-        pace::Pace,
-        target_health::{Admission, TargetCondition},
-        time::Timestamp,
+        model::time::Timestamp,
+        notify::{
+            Actions, Circumstances, Content, LATE, Note, SOON, TOLD_SINGLY, Telling,
+            delivery::{
+                circuit::{Admission, TargetCondition},
+                rate_limit::Pace,
+            },
+        },
+        slo::{Severity, Target},
     },
     failpoint::{self, Step},
     store::{Claim, ClaimedDelivery, StoreError, TargetState, Tx},

@@ -7,7 +7,7 @@ use chrono::DateTime;
 use serde_json::Value;
 
 use super::client::Answer;
-use crate::domain::{definition::TargetKind, delivery::AttemptClass, time::Timestamp};
+use crate::domain::{model::time::Timestamp, notify::delivery::AttemptClass, slo::TargetKind};
 
 /// How a try ended, and how long the target asked to be left alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,7 +198,7 @@ fn parse_retry_after(text: &str, now: Timestamp) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::definition::{SecretOrPlain, SecretRef, WebhookFormat};
+    use crate::domain::slo::{SecretOrPlain, SecretRef, WebhookFormat};
 
     const NOW: Timestamp = Timestamp::from_secs(1_795_328_309);
 

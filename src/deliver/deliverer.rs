@@ -11,10 +11,9 @@ use super::{
 };
 use crate::{
     domain::{
-        definition::{Catalog, Target},
-        delivery::AttemptClass,
-        names::Name,
-        time::Timestamp,
+        model::{ids::Name, time::Timestamp},
+        notify::delivery::AttemptClass,
+        slo::{Catalog, Target},
     },
     failpoint::{self, Step},
     store::{Store, StoreError},

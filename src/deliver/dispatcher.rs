@@ -7,7 +7,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use super::deliverer::{Deliverer, DeliveryReport};
 use crate::{
-    domain::{names::Name, time::Timestamp},
+    domain::model::{ids::Name, time::Timestamp},
     store::StoreError,
 };
 

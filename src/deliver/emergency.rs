@@ -15,12 +15,13 @@ use super::{
 };
 use crate::{
     domain::{
-        definition::{Catalog, Severity, Target},
-        delivery::{AttemptClass, Repeat},
-        names::Name,
-        notification::{Content, Telling},
-        self_check::{Alarm, Blindness, Seen},
-        time::Timestamp,
+        health::{Alarm, Blindness, Seen},
+        model::{ids::Name, time::Timestamp},
+        notify::{
+            Content, Telling,
+            delivery::{AttemptClass, Repeat},
+        },
+        slo::{Catalog, Severity, Target},
     },
     store::{ClaimedDelivery, Store, StoreError},
 };

@@ -2,7 +2,10 @@
 
 use super::deliverer::Deliverer;
 use crate::{
-    domain::{names::Name, notification::LATE, time::Timestamp},
+    domain::{
+        model::{ids::Name, time::Timestamp},
+        notify::LATE,
+    },
     store::{StandIn, StoreError},
 };
 

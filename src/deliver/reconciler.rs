@@ -14,9 +14,8 @@ use tokio::sync::watch;
 
 use crate::{
     domain::{
-        definition::{Catalog, Severity},
-        names::Name,
-        time::Timestamp,
+        model::{ids::Name, time::Timestamp},
+        slo::{Catalog, Severity},
     },
     store::{Listeners, Store, StoreError},
 };

@@ -12,10 +12,9 @@ use super::{
     signature::{self, InvalidSigningSecret},
 };
 use crate::domain::{
-    definition::{SecretOrPlain, SecretRef, WebhookFormat},
-    names::Name,
-    notification::{Content, PinnedKey, Reference, Telling, cloudevents},
-    time::Timestamp,
+    model::{ids::Name, time::Timestamp},
+    notify::{Content, PinnedKey, Reference, Telling, channels::cloudevents},
+    slo::{SecretOrPlain, SecretRef, WebhookFormat},
 };
 
 const PAGERDUTY: &str = "https://events.pagerduty.com";

@@ -15,10 +15,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
 use super::secrets::{self, MissingSecret};
-use crate::domain::{
-    definition::SecretRef,
-    notification::{PinnedKey, TransitionKind},
-};
+use crate::domain::{alerting::alert::TransitionKind, notify::PinnedKey, slo::SecretRef};
 
 /// More are not remembered; there are as many as targets and rotations.
 const MAX_KEYS: usize = 1_000;

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use secrecy::SecretString;
 
-use crate::domain::definition::SecretRef;
+use crate::domain::slo::SecretRef;
 
 /// Names the place, never the value.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

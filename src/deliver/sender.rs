@@ -18,10 +18,13 @@ use super::{
 };
 use crate::{
     domain::{
-        definition::{SecretOrPlain, Target, TargetKind},
-        delivery::{AttemptClass, Repeat, message_id},
-        notification::{Content, PinnedKey, Reference, Telling, digest},
-        time::Timestamp,
+        model::time::Timestamp,
+        notify::{
+            Content, PinnedKey, Reference, Telling,
+            delivery::{AttemptClass, Repeat, message_id},
+            digest,
+        },
+        slo::{SecretOrPlain, Target, TargetKind},
     },
     store::{ClaimedDelivery, ToldBefore},
 };

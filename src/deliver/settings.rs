@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::addresses::AddressPolicy;
-use crate::domain::notification::{ActionAddresses, SignedLinks};
+use crate::domain::notify::signed_links::{ActionAddresses, SignedLinks};
 
 /// Timeouts and limits. The defaults are for production; tests use shorter ones.
 #[derive(Clone, Debug)]

@@ -9,12 +9,16 @@ use super::{
 };
 use crate::{
     domain::{
-        definition::Target,
-        delivery::{Attempt, AttemptClass},
-        notification::Content,
-        retry::{Attempts, Retry, RetryPolicy, obeyed},
-        target_health::{TargetCondition, broken_pause},
-        time::Timestamp,
+        model::time::Timestamp,
+        notify::{
+            Content,
+            delivery::{
+                Attempt, AttemptClass,
+                circuit::{TargetCondition, broken_pause},
+                retry::{Attempts, Retry, RetryPolicy, obeyed},
+            },
+        },
+        slo::Target,
     },
     failpoint::{self, Step},
     store::{ClaimedDelivery, Lease, Settlement, StoreError, Tx},

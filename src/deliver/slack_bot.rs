@@ -14,8 +14,8 @@ use super::{
     sender::{Tried, Try},
 };
 use crate::domain::{
-    delivery::AttemptClass,
-    notification::{Content, Reference, SlackMessage, Telling, TransitionKind},
+    alerting::alert::TransitionKind,
+    notify::{Content, Reference, SlackMessage, Telling, delivery::AttemptClass},
 };
 
 /// Errors that mean that there is no message to refer to, or that it may not be changed any more.

@@ -28,7 +28,7 @@ pub(super) mod tests {
     use super::*;
     use crate::{
         app::definitions::read,
-        domain::definition::{Catalog, Indicator, Slo, load},
+        domain::slo::{Catalog, Indicator, Slo, definition::load},
     };
 
     pub(in crate::demo) fn catalog() -> Catalog {

@@ -15,13 +15,18 @@ use super::{
 };
 use crate::{
     domain::{
-        classify::{Classifier, Findings},
-        definition::{Catalog, Indicator},
-        ledger::{Gathered, Moves, apply, gather},
-        names::{Name, SloId, SpanId, TraceId},
-        span::{Attributes, Instrumentation, OwnedValue, Span, SpanStatus},
-        time::{TimeRange, Timestamp},
-        workflow::{Details, Judging, Promise, Start, TraceRef, Workflow},
+        counting::ledger::{Moves, apply},
+        model::{
+            ids::{Name, SloId, SpanId, TraceId},
+            span::{Attributes, Instrumentation, OwnedValue, Span, SpanStatus},
+            time::{TimeRange, Timestamp},
+        },
+        slo::{Catalog, Indicator},
+        workflow::{
+            Details, Gathered, Judging, Promise, Start, TraceRef, Workflow,
+            classify::{Classifier, Findings},
+            gather,
+        },
     },
     store::{Store, Writer},
 };

@@ -10,8 +10,8 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::domain::{
-    format,
-    status::{SloState, SloStatus},
+    alerting::status::{SloState, SloStatus},
+    model::format,
 };
 
 /// Where the text begins; lines that belong to the one above begin there too.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
 use super::shop::{BUSIEST_PER_MINUTE, Order, Payment, Refund};
-use crate::domain::time::Timestamp;
+use crate::domain::model::time::Timestamp;
 
 pub(super) const DAYS: u32 = 28;
 pub(super) const DAY: Duration = Duration::from_hours(24);

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rand::{Rng, seq::IndexedRandom as _};
 
-use crate::domain::{
+use crate::domain::model::{
     span::{Attributes, OwnedValue, SpanKind, SpanStatus},
     time::Timestamp,
 };

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     app::{Addresses, definitions::read},
     clock::Clock,
-    domain::{definition::load, format},
+    domain::{model::format, slo::definition::load},
     store::{Store, StoreError},
 };
 

@@ -13,13 +13,19 @@ use super::{
     past::{DAY, DAYS},
 };
 use crate::domain::{
-    burn_rate::BurnContext,
-    condition::{Freshness, Verdict, rule_status, verdict},
-    counts::EventCounts,
-    definition::{Catalog, Severity, Slo},
-    ledger::{Gathered, Moves, apply},
-    names::{Name, SloId},
-    time::{Resolution, Timestamp},
+    alerting::{
+        burn_rate::BurnContext,
+        condition::{Verdict, rule_status, verdict},
+        rule_status::Freshness,
+    },
+    counting::ledger::{Moves, apply},
+    model::{
+        counts::EventCounts,
+        ids::{Name, SloId},
+        time::{Resolution, Timestamp},
+    },
+    slo::{Catalog, Severity, Slo},
+    workflow::Gathered,
 };
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);

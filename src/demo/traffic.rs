@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    domain::{
+    domain::model::{
         span::{OwnedValue, SpanKind, SpanStatus},
         time::Timestamp,
     },

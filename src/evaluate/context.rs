@@ -6,15 +6,17 @@ use std::time::Duration;
 use super::{Assessment, facts::Occasion, reading::whole_minutes};
 use crate::{
     domain::{
-        attributes::share_with,
-        definition::TellCustomers,
-        happening::concerned,
-        notification::{
-            Before, ChangeKind, Compared, Context, Facts, RecentChange, TopCustomer, Trend,
+        alerting::{
+            change_event::concerned,
+            snapshot::{
+                Before, ChangeKind, Compared, Context, Facts, RecentChange, TopCustomer, Trend,
+            },
+            trace_link::{TraceLink, TraceViewer, Traced},
         },
-        signing::SigningKey,
-        time::{Resolution, TimeRange, Timestamp},
-        trace_link::{TraceLink, TraceViewer, Traced},
+        counting::differences::share_with,
+        model::time::{Resolution, TimeRange, Timestamp},
+        notify::signed_links::signing::SigningKey,
+        slo::TellCustomers,
     },
     store::{EventSample, StoreError, Tx, WorkflowRecord},
 };

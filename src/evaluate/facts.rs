@@ -5,22 +5,27 @@ use std::time::Duration;
 use super::{Assessment, Surroundings, reading::whole_minutes};
 use crate::{
     domain::{
-        alert::{Change, Transition},
-        attributes::differences,
-        burn_rate::Window,
-        customers::CustomerTotal,
-        definition::{Indicator, Severity, Slo, TellCustomers},
-        incident::Acknowledgement,
-        limit::LimitStatus,
-        names::{Name, SloId},
-        notification::{
-            Context, Development, EpisodeEnd, EpisodeSummary, Facts, Missing, SOON, SlowestStage,
-            TransitionKind, WindowFacts, WorstWorkflow,
+        alerting::{
+            alert::{Change, Development, EpisodeEnd, Transition, TransitionKind},
+            burn_rate::Window,
+            incident::Acknowledgement,
+            limit::LimitStatus,
+            rule_status::{Missing, RuleStatus, WindowStatus},
+            snapshot::{Context, EpisodeSummary, Facts, SlowestStage, WindowFacts, WorstWorkflow},
+            status::RuleStatuses,
+            suppression::Suppression,
         },
-        stages::{StageMean, WhereTimeGoes},
-        status::{RuleStatus, RuleStatuses, WindowStatus},
-        suppression::Suppression,
-        time::{Resolution, TimeRange},
+        counting::{
+            customers::CustomerTotal,
+            differences::differences,
+            stages::{StageMean, WhereTimeGoes},
+        },
+        model::{
+            ids::{Name, SloId},
+            time::{Resolution, TimeRange},
+        },
+        notify::SOON,
+        slo::{Indicator, Severity, Slo, TellCustomers},
     },
     store::{AlertTransition, StoreError, Tx, WorkflowRecord},
 };

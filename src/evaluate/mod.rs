@@ -25,18 +25,25 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        alert::{self, Alert, Beat, Change, Hurt, Observation, Rhythm, Transition},
-        condition::{self, Freshness, Verdict},
-        definition::{Catalog, Severity, Slo, TargetKind},
-        delivery::alert_key,
-        group::Group,
-        inhibition,
-        names::{Name, SloId},
-        notification::TransitionKind,
-        silence::{self, AlertLabels, Silence},
-        status::{AlertStatus, Measured, RuleStatuses, SloStatus},
-        suppression::Suppression,
-        time::Timestamp,
+        alerting::{
+            alert::{
+                self, Alert, AlertStatus, Beat, Change, Hurt, Observation, Rhythm, Transition,
+                TransitionKind,
+            },
+            condition::{self, Verdict},
+            inhibition,
+            rule_status::Freshness,
+            silence::{self, AlertLabels, Silence},
+            status::{Measured, RuleStatuses, SloStatus},
+            suppression::Suppression,
+        },
+        model::{
+            group::Group,
+            ids::{Name, SloId},
+            time::Timestamp,
+        },
+        notify::delivery::alert_key,
+        slo::{Catalog, Severity, Slo, TargetKind},
     },
     failpoint::{self, Step as Failpoint},
     store::{AlertTransition, Declaration, DueSlo, News, Store, StoreError},

@@ -9,11 +9,10 @@ use tokio::sync::watch;
 
 use crate::{
     domain::{
-        classify::Classifier,
-        definition::{Indicator, Slo},
-        ledger::Moves,
-        sampling::EndSampling,
-        time::Timestamp,
+        counting::ledger::Moves,
+        model::{sampling::EndSampling, time::Timestamp},
+        slo::{Indicator, Slo},
+        workflow::classify::Classifier,
     },
     store::{Loss, Store, StoreError, Tx, Writer},
 };

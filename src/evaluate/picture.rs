@@ -5,10 +5,12 @@ use std::time::Duration;
 use super::Assessment;
 use crate::{
     domain::{
-        incident::{Picture, Plan},
-        names::SloId,
-        notification::{Facts, TransitionKind},
-        time::Resolution,
+        alerting::{
+            alert::TransitionKind,
+            incident::{Picture, Plan},
+            snapshot::Facts,
+        },
+        model::{ids::SloId, time::Resolution},
     },
     store::{SeriesQuery, StoreError, Tx},
 };

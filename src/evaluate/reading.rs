@@ -10,15 +10,19 @@ use uuid::Uuid;
 use super::{Evaluator, SEVERITIES, Subject};
 use crate::{
     domain::{
-        alert::{Alert, Beat, Rhythm},
-        condition::{CountsByLength, Freshness},
-        counts::EventCounts,
-        definition::{Limit, Severity},
-        limit::CustomersByLength,
-        names::SloId,
-        silence::Silence,
-        status::{AlertStatus, LAST_HOUR, Measured, look_backs},
-        time::{Resolution, TimeRange, Timestamp},
+        alerting::{
+            alert::{Alert, AlertStatus, Beat, Rhythm},
+            limit::CustomersByLength,
+            rule_status::{CountsByLength, Freshness},
+            silence::Silence,
+            status::{LAST_HOUR, Measured, look_backs},
+        },
+        model::{
+            counts::EventCounts,
+            ids::SloId,
+            time::{Resolution, TimeRange, Timestamp},
+        },
+        slo::{Limit, Severity},
     },
     store::{CustomersHurt, OpenWorkflows, StoreError, Tx},
 };

@@ -9,11 +9,10 @@ use tokio::sync::watch;
 
 use crate::{
     domain::{
-        classify::{Classifier, Unusable},
-        definition::{Indicator, Slo, WorkflowIndicator},
-        names::SloId,
-        stages::{Folded, KnownStages, StageMoves, break_down},
-        time::Timestamp,
+        counting::stages::{Folded, KnownStages, StageMoves, break_down},
+        model::{ids::SloId, time::Timestamp},
+        slo::{Indicator, Slo, WorkflowIndicator},
+        workflow::classify::{Classifier, Unusable},
     },
     store::{Fold, StageWorkflow, Store, StoreError, Tx},
 };

@@ -6,10 +6,9 @@ use tokio::sync::watch;
 
 use crate::{
     domain::{
-        classify::{Classifier, Unusable},
-        ledger::Moves,
-        sampling::EndSampling,
-        time::Timestamp,
+        counting::ledger::Moves,
+        model::{sampling::EndSampling, time::Timestamp},
+        workflow::classify::{Classifier, Unusable},
     },
     store::{LinkNews, Store, StoreError, Writer},
 };

@@ -8,11 +8,12 @@ use super::{Refusal, Unavailable, door::Door, record::Recorder};
 use crate::{
     clock::Clock,
     domain::{
-        attributes::Sampling,
-        classify::{AbsurdTime, Classifier, Findings, TimeLimits},
-        span::SpanView,
-        stages::{MAX_PER_HOUR, Room},
-        time::Timestamp,
+        counting::stages::{MAX_PER_HOUR, Room},
+        model::{span::SpanView, time::Timestamp},
+        workflow::{
+            classify::{AbsurdTime, Classifier, Findings, TimeLimits},
+            reservoir::Sampling,
+        },
     },
     telemetry::metrics::Metrics,
 };
@@ -147,7 +148,7 @@ mod tests {
     use super::*;
     use crate::{
         clock::ManualClock,
-        domain::definition::Catalog,
+        domain::slo::Catalog,
         ingest::{
             body::Encoding,
             limits::ReceiverLimits,

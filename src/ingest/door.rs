@@ -3,7 +3,7 @@
 use std::{fmt, future::Future};
 
 use super::{Refusal, Unavailable};
-use crate::domain::span::SpanView;
+use crate::domain::model::span::SpanView;
 
 /// Takes spans and commits them. The product has one, [`Ingest`](super::Ingest); the tests' door
 /// remembers and fails on command.

@@ -20,7 +20,7 @@ use super::{
     limits::ReceiverLimits,
     wire,
 };
-use crate::domain::span::SpanView;
+use crate::domain::model::span::SpanView;
 
 /// The receiver behind both protocols. Clones share its limits, so together they keep them once.
 #[derive(Clone, Debug)]

@@ -14,11 +14,13 @@ use super::Unavailable;
 use crate::{
     clock::Clock,
     domain::{
-        attributes::{Gate, Seen},
-        classify::{Classifier, Findings, Unusable},
-        ledger::{Moves, gather, join, may_time_out},
-        sampling::EndSampling,
-        time::Timestamp,
+        counting::ledger::Moves,
+        model::{sampling::EndSampling, time::Timestamp},
+        workflow::{
+            classify::{Classifier, Findings, Unusable},
+            gather, join, may_time_out,
+            reservoir::{Gate, Seen},
+        },
     },
     store::{LinkNews, Store, StoreError, Writer},
 };

@@ -8,12 +8,15 @@ use sqlx::{FromRow, types::Json};
 use uuid::Uuid;
 
 use crate::domain::{
-    alert::{Alert, Episode, Phase, Stretch, Told, Waits},
-    definition::Severity,
-    names::{Name, SloId},
-    status::AlertState,
-    suppression::Suppression,
-    time::Timestamp,
+    alerting::{
+        alert::{Alert, AlertState, Episode, Phase, Stretch, Told, Waits},
+        suppression::Suppression,
+    },
+    model::{
+        ids::{Name, SloId},
+        time::Timestamp,
+    },
+    slo::Severity,
 };
 
 #[derive(FromRow)]

@@ -11,12 +11,12 @@ use super::{
     alert_rows::{AlertRow, clear, state_text, waits},
 };
 use crate::domain::{
-    alert::Alert,
-    definition::Severity,
-    names::{Name, SloId},
-    notification::Facts,
-    suppression::Suppression,
-    time::Timestamp,
+    alerting::{alert::Alert, snapshot::Facts, suppression::Suppression},
+    model::{
+        ids::{Name, SloId},
+        time::Timestamp,
+    },
+    slo::Severity,
 };
 
 /// A transition as it is kept.

@@ -10,11 +10,13 @@ use super::{
     link_edges::{SpanColumns, span},
 };
 use crate::domain::{
-    batch::{Batch, BatchFact, BatchPiece},
-    ledger::{Gathered, join},
-    links::{LinkFilter, SpanRef},
-    names::SloId,
-    workflow::{EventKey, Workflow},
+    model::{ids::SloId, span::SpanRef},
+    workflow::{
+        EventKey, Gathered, Workflow,
+        batch::{Batch, BatchFact, BatchPiece},
+        join,
+        links::LinkFilter,
+    },
 };
 
 /// Stands for the publication itself.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 
 use super::{StoreError, Tx, Writer};
-use crate::domain::{names::SloId, time::Timestamp};
+use crate::domain::model::{ids::SloId, time::Timestamp};
 
 /// Spans of one SLO: those that speak of a workflow, and the others by reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

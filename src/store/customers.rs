@@ -13,12 +13,14 @@ use chrono::{DateTime, Utc};
 
 use super::{StoreError, Tx};
 use crate::domain::{
-    customers::{
+    counting::customers::{
         CustomerBucket, CustomerCounts, CustomerMoves, CustomerTotal, MAX_PER_BUCKET, buckets_of,
         reach,
     },
-    names::SloId,
-    time::{Resolution, TimeRange, Timestamp},
+    model::{
+        ids::SloId,
+        time::{Resolution, TimeRange, Timestamp},
+    },
 };
 
 /// Customers with a bad event in a stretch up to this long (a day, widened to whole minutes) are

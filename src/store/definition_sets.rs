@@ -1,7 +1,7 @@
 //! The last definitions without errors, for a start on files that have some.
 
 use super::{StoreError, Tx};
-use crate::domain::{definition::DefinitionFile, time::Timestamp};
+use crate::domain::{model::time::Timestamp, slo::definition::DefinitionFile};
 
 impl Tx<'_> {
     pub async fn keep_definitions(

@@ -13,11 +13,12 @@ use uuid::Uuid;
 
 use super::{StoreError, Tx};
 use crate::domain::{
-    definition::Severity,
-    delivery::{Attempt, AttemptClass, Repeat},
-    names::Name,
-    notification::Content,
-    time::Timestamp,
+    model::{ids::Name, time::Timestamp},
+    notify::{
+        Content,
+        delivery::{Attempt, AttemptClass, Repeat},
+    },
+    slo::Severity,
 };
 
 /// A transition and everybody who is to be told of it.
@@ -25,7 +26,7 @@ use crate::domain::{
 pub struct News<'a> {
     pub transition: Uuid,
     pub targets: &'a [Name],
-    /// [`alert_key`](crate::domain::delivery::alert_key): never coarser than the row whose
+    /// [`alert_key`](crate::domain::notify::delivery::alert_key): never coarser than the row whose
     /// compare-and-swap orders the transitions.
     pub ordering_key: &'a str,
     pub severity: Severity,

@@ -7,9 +7,8 @@ use uuid::Uuid;
 
 use super::{StoreError, Tx};
 use crate::domain::{
-    delivery::{Delivery, DeliveryState},
-    names::Name,
-    time::Timestamp,
+    model::{ids::Name, time::Timestamp},
+    notify::delivery::{Delivery, DeliveryState},
 };
 
 impl Tx<'_> {

@@ -7,11 +7,12 @@ use sqlx::{FromRow, types::Json};
 
 use super::{StoreError, Tx, deliveries::severity_of};
 use crate::domain::{
-    definition::Severity,
-    delivery::{Attempt, AttemptClass, DeliveryState},
-    names::Name,
-    notification::Content,
-    time::Timestamp,
+    model::{ids::Name, time::Timestamp},
+    notify::{
+        Content,
+        delivery::{Attempt, AttemptClass, DeliveryState},
+    },
+    slo::Severity,
 };
 
 /// One delivery.

@@ -8,11 +8,12 @@ use sqlx::{FromRow, postgres::types::PgInterval};
 
 use super::{StoreError, Tx};
 use crate::domain::{
-    counts::EventCounts,
-    ledger::Moves,
-    names::SloId,
-    series::SeriesPoint,
-    time::{Resolution, TimeRange, Timestamp, cover},
+    counting::{ledger::Moves, series::SeriesPoint},
+    model::{
+        counts::EventCounts,
+        ids::SloId,
+        time::{Resolution, TimeRange, Timestamp, cover},
+    },
 };
 
 /// The slot of a replica in `event_counts`, so that replicas do not wait for each other's rows. Two

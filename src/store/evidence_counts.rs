@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 
 use super::{StoreError, Tx};
-use crate::domain::{classify::Unusable, names::SloId, time::Timestamp, workflow::Notice};
+use crate::domain::{
+    model::{ids::SloId, time::Timestamp},
+    workflow::{Notice, classify::Unusable},
+};
 
 impl Tx<'_> {
     /// Counts what could not be used and what was noted, on the day of `now`.

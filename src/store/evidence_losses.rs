@@ -16,9 +16,12 @@ use super::{
     workflows::JudgingBySlo,
 };
 use crate::domain::{
-    ledger::{EventId, Moves},
-    names::SloId,
-    time::{TimeRange, Timestamp},
+    counting::ledger::Moves,
+    model::{
+        ids::SloId,
+        time::{TimeRange, Timestamp},
+    },
+    workflow::EventId,
 };
 
 /// New losses that one turn takes up.

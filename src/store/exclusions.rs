@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use super::{StoreError, Tx};
 use crate::domain::{
-    definition::Slo,
-    names::SloId,
-    series::SeriesPoint,
-    time::{TimeRange, Timestamp},
+    counting::series::SeriesPoint,
+    model::{
+        ids::SloId,
+        time::{TimeRange, Timestamp},
+    },
+    slo::Slo,
 };
 
 impl Tx<'_> {

@@ -6,10 +6,8 @@ use uuid::Uuid;
 
 use super::{StoreError, Tx};
 use crate::domain::{
-    ledger::EventId,
-    names::SloId,
-    time::Timestamp,
-    workflow::{EventKey, Outcome},
+    model::{ids::SloId, time::Timestamp},
+    workflow::{EventId, EventKey, Outcome},
 };
 
 /// Who has succeeded is not remembered: what comes of it later is a redelivery.

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::{StoreError, Tx};
-use crate::domain::{
-    names::{Name, SloId},
+use crate::domain::model::{
+    ids::{Name, SloId},
     time::{Resolution, Timestamp},
 };
 

@@ -8,10 +8,12 @@ use sqlx::{FromRow, types::Json};
 
 use super::{DueSlo, SloRecord, StoreError, Tx};
 use crate::domain::{
-    group::Group,
-    names::{Name, SloId},
-    status::SloStatus,
-    time::Timestamp,
+    alerting::status::SloStatus,
+    model::{
+        group::Group,
+        ids::{Name, SloId},
+        time::Timestamp,
+    },
 };
 
 /// A group of an SLO, with its last evaluation.

@@ -12,10 +12,16 @@ use uuid::Uuid;
 
 use super::{StoreError, Tx};
 use crate::domain::{
-    definition::GroupBy,
-    group::{Group, GroupKey, Regrouping, regroup},
-    ledger::{Judged, Moves},
-    names::SloId,
+    counting::{
+        Judged,
+        groups::{Regrouping, regroup},
+        ledger::Moves,
+    },
+    model::{
+        group::{Group, GroupKey},
+        ids::SloId,
+    },
+    slo::GroupBy,
 };
 
 /// Class of the advisory locks under which groups are made, one per SLO.

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::{StoreError, Tx};
 use crate::domain::{
-    happening::{Happening, HappeningKind, REMEMBERED},
-    time::{TimeRange, Timestamp},
+    alerting::change_event::{Happening, HappeningKind, REMEMBERED},
+    model::time::{TimeRange, Timestamp},
 };
 
 /// A pipeline that tells of every one of its steps must not fill the disk.

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{StoreError, Tx};
-use crate::domain::time::Timestamp;
+use crate::domain::model::time::Timestamp;
 
 /// A heartbeat is worth nothing once its successor is there; some are kept for whoever looks.
 const KEPT: Duration = Duration::from_hours(1);

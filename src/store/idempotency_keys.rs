@@ -7,7 +7,7 @@ use serde_json::Value;
 use sqlx::types::Json;
 
 use super::{StoreError, Tx};
-use crate::domain::time::Timestamp;
+use crate::domain::model::time::Timestamp;
 
 /// A request as its client named it.
 #[derive(Clone, Debug, PartialEq, Eq)]

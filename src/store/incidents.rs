@@ -8,11 +8,12 @@ use uuid::Uuid;
 
 use super::{StoreError, Tx};
 use crate::domain::{
-    definition::Severity,
-    incident::{Acknowledgement, Note, Picture},
-    names::SloId,
-    notification::TransitionKind,
-    time::Timestamp,
+    alerting::{
+        alert::TransitionKind,
+        incident::{Acknowledgement, Note, Picture},
+    },
+    model::{ids::SloId, time::Timestamp},
+    slo::Severity,
 };
 
 impl Tx<'_> {

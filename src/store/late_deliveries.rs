@@ -8,11 +8,9 @@ use sqlx::FromRow;
 
 use super::{StoreError, Tx};
 use crate::domain::{
-    definition::{LatePolicy, Severity},
-    delivery::expires_after,
-    names::Name,
-    notification::Circumstances,
-    time::Timestamp,
+    model::{ids::Name, time::Timestamp},
+    notify::{Circumstances, delivery::expires_after},
+    slo::{LatePolicy, Severity},
 };
 
 impl Tx<'_> {

@@ -7,8 +7,11 @@ use uuid::Uuid;
 
 use super::{StoreError, Tx};
 use crate::domain::{
-    links::{Edges, Graph, LinkFilter, MAX_HOPS, SpanRef},
-    names::{SpanId, TraceId},
+    model::{
+        ids::{SpanId, TraceId},
+        span::SpanRef,
+    },
+    workflow::links::{Edges, Graph, LinkFilter, MAX_HOPS},
 };
 
 /// Spans by column, as `unnest` takes them.

@@ -17,12 +17,16 @@ use super::{
     workflows::{JudgingBySlo, judging_of},
 };
 use crate::domain::{
-    batch::BatchPiece,
-    classify::{Linked, trace_key},
-    ledger::{EventId, Gathered, Moves, join, rejudge, silence_of},
-    links::{Edges, LinkFilter, Piece, Placement, SpanRef, place, rejoin},
-    names::SloId,
-    workflow::Workflow,
+    counting::ledger::{Moves, rejudge, silence_of},
+    model::{ids::SloId, span::SpanRef},
+    workflow::{
+        EventId, Gathered, Workflow,
+        batch::BatchPiece,
+        classify::Linked,
+        join,
+        links::{Edges, LinkFilter, Piece, Placement, place, rejoin},
+        trace_key,
+    },
 };
 
 /// Key of the advisory lock that writers of links hold.

@@ -9,10 +9,13 @@ use super::{
     link_edges::{trace_id, uuid},
 };
 use crate::domain::{
-    classify::{follows_links, piece_keys, trace_key},
-    definition::Correlator,
-    names::{SloId, TraceId},
-    workflow::EventKey,
+    model::ids::{SloId, TraceId},
+    slo::Correlator,
+    workflow::{
+        EventKey,
+        classify::{follows_links, piece_keys},
+        trace_key,
+    },
 };
 
 impl Tx<'_> {

@@ -63,7 +63,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::domain::time::Timestamp;
+use crate::domain::model::time::Timestamp;
 pub use alerts::AlertTransition;
 pub use correlated_spans::SelectedSpans;
 pub use customers::CustomersHurt;

@@ -9,9 +9,8 @@ use uuid::Uuid;
 
 use super::{StoreError, Tx};
 use crate::domain::{
-    delivery::{Attempt, AttemptClass, DeliveryState},
-    names::Name,
-    time::Timestamp,
+    model::{ids::Name, time::Timestamp},
+    notify::delivery::{Attempt, AttemptClass, DeliveryState},
 };
 
 /// One message of a test, and the tries at it.

@@ -5,10 +5,9 @@ use uuid::Uuid;
 
 use super::{StoreError, Tx, deliveries::priority_number};
 use crate::domain::{
-    definition::Severity,
-    names::Name,
-    notification::{Content, NoticeKind},
-    time::Timestamp,
+    model::{ids::Name, time::Timestamp},
+    notify::{Content, NoticeKind},
+    slo::Severity,
 };
 
 /// A notice and everybody who is to be told of it.

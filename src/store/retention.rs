@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{StoreError, Tx};
-use crate::domain::time::{TimeRange, Timestamp};
+use crate::domain::model::time::{TimeRange, Timestamp};
 
 /// Key of the advisory lock that all share who judge workflows. The opening of an epoch excludes them,
 /// and who must be sure that they have ended waits for it.

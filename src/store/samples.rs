@@ -10,9 +10,11 @@ use sqlx::types::Json;
 
 use super::{StoreError, Tx};
 use crate::domain::{
-    attributes::{Attributes, OF_EACH_SIDE},
-    names::SloId,
-    time::{Resolution, TimeRange, Timestamp},
+    model::{
+        ids::SloId,
+        time::{Resolution, TimeRange, Timestamp},
+    },
+    workflow::{attributes::Attributes, reservoir::OF_EACH_SIDE},
 };
 
 /// Attributes of bad and of good events of one stretch of time, in the order of their keys.

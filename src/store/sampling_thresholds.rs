@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 
 use super::{StoreError, Tx};
-use crate::domain::{
-    names::SloId,
+use crate::domain::model::{
+    ids::SloId,
     sampling::{EndDraw, EndSampling, Threshold},
     time::Timestamp,
 };

@@ -9,11 +9,10 @@ use uuid::Uuid;
 
 use super::{StoreError, Tx};
 use crate::domain::{
-    definition::Severity,
-    names::Name,
-    notification::Content,
-    self_check::{Phase, Standing},
-    time::Timestamp,
+    health::{Phase, Standing},
+    model::{ids::Name, time::Timestamp},
+    notify::Content,
+    slo::Severity,
 };
 
 /// A check as it is kept.

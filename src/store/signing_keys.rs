@@ -1,7 +1,7 @@
 //! The one key that all replicas sign addresses with.
 
 use super::{StoreError, Tx};
-use crate::domain::{signing::SigningKey, time::Timestamp};
+use crate::domain::{model::time::Timestamp, notify::signed_links::signing::SigningKey};
 
 impl Tx<'_> {
     /// The key of this database: `candidate` if it has none yet.

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::{StoreError, Tx};
 use crate::domain::{
-    silence::{Ended, Matcher, Repeat, Silence, Terms},
-    time::{TimeRange, Timestamp},
+    alerting::silence::{Ended, Matcher, Repeat, Silence, Terms},
+    model::time::{TimeRange, Timestamp},
 };
 
 const COLUMNS: &str = "id, matchers, starts, lasts_us, rule, time_zone, reason, created_by, \

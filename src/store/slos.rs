@@ -7,10 +7,12 @@ use sqlx::{FromRow, types::Json};
 
 use super::{StoreError, Tx};
 use crate::domain::{
-    group::Group,
-    names::{Name, SloId},
-    status::SloStatus,
-    time::Timestamp,
+    alerting::status::SloStatus,
+    model::{
+        group::Group,
+        ids::{Name, SloId},
+        time::Timestamp,
+    },
 };
 
 /// An SLO whose turn it is.

@@ -8,10 +8,11 @@ use uuid::Uuid;
 
 use super::{StoreError, Tx};
 use crate::domain::{
-    names::SloId,
-    stages::{FoundPiece, Piece, PieceKind},
-    time::Timestamp,
-    workflow::EventKey,
+    model::{ids::SloId, time::Timestamp},
+    workflow::{
+        EventKey,
+        stage_evidence::{FoundPiece, Piece, PieceKind},
+    },
 };
 
 /// Partitions that are used in turn, a day each.

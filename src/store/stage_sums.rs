@@ -9,9 +9,11 @@ use chrono::{DateTime, Utc};
 
 use super::{StoreError, Tx};
 use crate::domain::{
-    names::SloId,
-    stages::{Stage, StageKind, StageMoves, StageSum, StageSums},
-    time::{Resolution, TimeRange, Timestamp, cover},
+    counting::stages::{Stage, StageKind, StageMoves, StageSum, StageSums},
+    model::{
+        ids::SloId,
+        time::{Resolution, TimeRange, Timestamp, cover},
+    },
 };
 
 const DAY: Duration = Duration::from_hours(24);

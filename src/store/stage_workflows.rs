@@ -6,10 +6,12 @@ use uuid::Uuid;
 
 use super::{StoreError, Tx};
 use crate::domain::{
-    names::{SloId, TraceId},
-    sampling::Weight,
-    stages::{Breakdown, Ending, Folded, Timeline},
-    time::{TimeRange, Timestamp},
+    counting::stages::{Breakdown, Ending, Folded, Timeline},
+    model::{
+        ids::{SloId, TraceId},
+        sampling::Weight,
+        time::{TimeRange, Timestamp},
+    },
     workflow::{Details, EventKey, Intervals, Outcome},
 };
 

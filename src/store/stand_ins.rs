@@ -7,8 +7,9 @@ use uuid::Uuid;
 
 use super::{StoreError, Tx};
 use crate::domain::{
-    definition::Severity, delivery::expires_after, names::Name, target_health::TargetCondition,
-    time::Timestamp,
+    model::{ids::Name, time::Timestamp},
+    notify::delivery::{circuit::TargetCondition, expires_after},
+    slo::Severity,
 };
 
 /// One given up longer ago is known by now.

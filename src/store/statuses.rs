@@ -6,7 +6,10 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 
 use super::{StoreError, Tx};
-use crate::domain::{alert::Rhythm, names::SloId, status::SloStatus};
+use crate::domain::{
+    alerting::{alert::Rhythm, status::SloStatus},
+    model::ids::SloId,
+};
 
 impl Tx<'_> {
     /// Keeps the newest status of each SLO.

@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use super::{StoreError, Tx};
 use crate::domain::{
-    names::Name,
-    notification::{Facts, Reference},
-    time::Timestamp,
+    alerting::snapshot::Facts,
+    model::{ids::Name, time::Timestamp},
+    notify::Reference,
 };
 
 /// How a target has been told of an alert before.

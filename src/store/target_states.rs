@@ -5,9 +5,8 @@ use sqlx::FromRow;
 
 use super::{StoreError, Tx};
 use crate::domain::{
-    names::Name,
-    target_health::{TargetCondition, TargetHealth},
-    time::Timestamp,
+    model::{ids::Name, time::Timestamp},
+    notify::delivery::circuit::{TargetCondition, TargetHealth},
 };
 
 /// One target's row.
@@ -16,7 +15,7 @@ pub struct TargetState {
     pub health: TargetHealth,
     /// Until when it asked to be left alone.
     pub not_before: Timestamp,
-    /// Of [`Pace`](crate::domain::pace::Pace).
+    /// Of [`Pace`](crate::domain::notify::delivery::rate_limit::Pace).
     pub paid_until: Timestamp,
 }
 

@@ -5,7 +5,10 @@ use uuid::Uuid;
 
 use super::{News, StoreError, Tx};
 use crate::domain::{
-    definition::Severity, delivery::alert_key, names::Name, notification::Facts, time::Timestamp,
+    alerting::snapshot::Facts,
+    model::{ids::Name, time::Timestamp},
+    notify::delivery::alert_key,
+    slo::Severity,
 };
 
 /// Who is to be told of the alerts of an SLO, as it is declared.

@@ -8,10 +8,9 @@ use uuid::Uuid;
 
 use super::{StoreError, Tx};
 use crate::domain::{
-    counts::EventCounts,
-    self_check::{DeadLetters, ReplicaSign, SilenceSign, SloSign},
-    time::Timestamp,
-    watermark::ReplicaId,
+    health::{DeadLetters, ReplicaSign, SilenceSign, SloSign},
+    model::{counts::EventCounts, time::Timestamp},
+    workflow::watermark::ReplicaId,
 };
 
 /// What waits for one target.

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 
 use super::{StoreError, Tx};
 use crate::domain::{
-    time::Timestamp,
-    watermark::{OutageLimits, ReplicaId, Replicas, Watermark},
+    model::time::Timestamp,
+    workflow::watermark::{OutageLimits, ReplicaId, Replicas, Watermark},
 };
 
 impl Tx<'_> {

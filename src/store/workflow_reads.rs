@@ -9,8 +9,10 @@ use uuid::Uuid;
 
 use super::{StoreError, Tx};
 use crate::domain::{
-    names::{SloId, TraceId},
-    time::{TimeRange, Timestamp},
+    model::{
+        ids::{SloId, TraceId},
+        time::{TimeRange, Timestamp},
+    },
     workflow::{Details, EventKey, Outcome},
 };
 

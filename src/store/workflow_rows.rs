@@ -12,11 +12,13 @@ use sqlx::{
 use uuid::Uuid;
 
 use crate::domain::{
-    ledger::{EventId, Judged},
-    names::{SloId, TraceId},
-    sampling::Weight,
-    time::Timestamp,
-    workflow::{Details, EventKey, Outcome, Promise, Start, TraceRef, Verdict, Workflow},
+    counting::Judged,
+    model::{
+        ids::{SloId, TraceId},
+        sampling::Weight,
+        time::Timestamp,
+    },
+    workflow::{Details, EventId, EventKey, Outcome, Promise, Start, TraceRef, Verdict, Workflow},
 };
 
 /// Makes the statements, so that all have the same columns: what names a row, and those given

@@ -17,10 +17,12 @@ use super::{
     workflow_rows::{INSERT, Known, LOCK_DUE, LOCK_KNOWN, Rows, UPDATE, decode, inconsistent},
 };
 use crate::domain::{
-    ledger::{EventId, Gathered, Judged, Moves, apply, silence},
-    names::SloId,
-    time::Timestamp,
-    workflow::{Judging, Losses, Notice},
+    counting::{
+        Judged,
+        ledger::{Moves, apply, silence},
+    },
+    model::{ids::SloId, time::Timestamp},
+    workflow::{EventId, Gathered, Judging, Losses, Notice},
 };
 
 /// How the evidence of one SLO is judged; for every SLO that evidence speaks of.

@@ -2,7 +2,7 @@
 //! again.
 //!
 //! [`Watcher::tick`] is called every few seconds by every replica. It reads the signs of life of all
-//! replicas, targets and SLOs ([`self_check`](crate::domain::self_check)). What is found opens one
+//! replicas, targets and SLOs ([`self_check`](crate::domain::health)). What is found opens one
 //! notice and resolves it, by compare-and-swap on the check's version as alerts do it; the notice is
 //! written in that transaction and goes through the outbox. Once in an interval one replica, whichever
 //! is first, writes a heartbeat into the outbox, unless something speaks against it: then its absence
@@ -18,13 +18,12 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        definition::{Catalog, Severity, TargetKind},
-        names::Name,
-        notification::{Content, Notice, NoticeKind, NoticeLink},
-        self_check::{
+        health::{
             Finding, Found, Patience, Standing, Told, VitalSigns, findings, step, why_withheld,
         },
-        time::Timestamp,
+        model::{ids::Name, time::Timestamp},
+        notify::{Content, Notice, NoticeKind, NoticeLink},
+        slo::{Catalog, Severity, TargetKind},
     },
     store::{NoticeNews, OpenCheck, SelfCheck, Store, StoreError, Tx},
 };

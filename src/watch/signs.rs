@@ -5,11 +5,13 @@ use std::{collections::BTreeMap, time::Duration};
 use super::WatchSettings;
 use crate::{
     domain::{
-        definition::Catalog,
-        names::SloId,
-        self_check::{TargetSign, VitalSigns},
-        target_health::TargetCondition,
-        time::{TimeRange, Timestamp},
+        health::{TargetSign, VitalSigns},
+        model::{
+            ids::SloId,
+            time::{TimeRange, Timestamp},
+        },
+        notify::delivery::circuit::TargetCondition,
+        slo::Catalog,
     },
     store::{Store, StoreError, TargetState, Tx, Waiting},
 };

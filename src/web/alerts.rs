@@ -19,16 +19,21 @@ use super::{
 };
 use crate::{
     domain::{
-        customers::CustomerTotal,
-        definition::Severity,
-        format,
-        group::Group,
-        limit::LimitStatus,
-        names::{Name, SloId},
-        notification::TransitionKind,
-        status::{AlertProgress, AlertState, RuleStatus, SloState},
-        suppression::Suppression,
-        time::{Resolution, Timestamp},
+        alerting::{
+            alert::{AlertProgress, AlertState, TransitionKind},
+            limit::LimitStatus,
+            rule_status::RuleStatus,
+            status::SloState,
+            suppression::Suppression,
+        },
+        counting::customers::CustomerTotal,
+        model::{
+            format,
+            group::Group,
+            ids::{Name, SloId},
+            time::{Resolution, Timestamp},
+        },
+        slo::Severity,
     },
     store::{GroupRecord, SloRecord},
 };

@@ -27,7 +27,7 @@ use super::{
     page::Asked,
     state::WebState,
 };
-use crate::domain::notification::{Facts, SignedLinks};
+use crate::domain::{alerting::snapshot::Facts, notify::signed_links::SignedLinks};
 
 const DRAWN_AT_ONCE: usize = 2;
 const KEPT: usize = 32;
@@ -142,7 +142,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::notification::sample;
+    use crate::domain::notify::sample;
 
     const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
 

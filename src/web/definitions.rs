@@ -13,7 +13,7 @@ use super::{
     state::WebState,
     targets::kind_text,
 };
-use crate::domain::{format, names::Name, time::Timestamp};
+use crate::domain::model::{format, ids::Name, time::Timestamp};
 
 #[derive(Debug, Serialize)]
 pub(super) struct DefinitionsView {

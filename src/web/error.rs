@@ -5,7 +5,10 @@ use serde::Serialize;
 
 use super::deliveries::DeliveryError;
 use crate::{
-    domain::{happening::InvalidHappening, signing::TokenError, silence::DraftError},
+    domain::{
+        alerting::{change_event::InvalidHappening, silence::DraftError},
+        notify::signed_links::signing::TokenError,
+    },
     store::StoreError,
 };
 

@@ -22,9 +22,11 @@ use super::{
 };
 use crate::{
     domain::{
-        format,
-        happening::{Happening, HappeningKind, HappeningReport},
-        time::{TimeRange, Timestamp},
+        alerting::change_event::{Happening, HappeningKind, HappeningReport},
+        model::{
+            format,
+            time::{TimeRange, Timestamp},
+        },
     },
     store::Recorded,
 };

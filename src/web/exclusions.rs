@@ -3,9 +3,11 @@
 use serde::Serialize;
 
 use crate::domain::{
-    definition::Slo,
-    format,
-    time::{TimeRange, Timestamp},
+    model::{
+        format,
+        time::{TimeRange, Timestamp},
+    },
+    slo::Slo,
 };
 
 /// Occurrences that are told, the latest ones.

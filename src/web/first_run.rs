@@ -8,7 +8,7 @@ use super::{
     page::{Layout, Section},
     state::{Listening, WebState},
 };
-use crate::domain::{format, time::Timestamp};
+use crate::domain::model::{format, time::Timestamp};
 
 /// A first SLO that is valid as it stands.
 pub const FIRST_SLO: &str = r#"apiVersion: throughline/v1

@@ -8,16 +8,21 @@ use uuid::Uuid;
 use super::{slo::groups, summary::Face};
 use crate::{
     domain::{
-        definition::Severity,
-        delivery::{Delivery, DeliveryState},
-        format,
-        group::Group,
-        limit::LimitStatus,
-        names::{Name, SloId},
-        notification::{EpisodeSummary, TransitionKind, sentence},
-        status::SloState,
-        suppression::Suppression,
-        time::Timestamp,
+        alerting::{
+            alert::TransitionKind, limit::LimitStatus, snapshot::EpisodeSummary, status::SloState,
+            suppression::Suppression,
+        },
+        model::{
+            format,
+            group::Group,
+            ids::{Name, SloId},
+            time::Timestamp,
+        },
+        notify::{
+            delivery::{Delivery, DeliveryState},
+            wording,
+        },
+        slo::Severity,
     },
     store::{AlertTransition, StoreError, Tx},
 };
@@ -77,7 +82,7 @@ impl TransitionView {
     fn new(told: AlertTransition, deliveries: Vec<Delivery>) -> Self {
         let facts = told.facts;
         Self {
-            news: sentence::development(&facts),
+            news: wording::development(&facts),
             suppression: told.suppression,
             id: told.id,
             episode: facts.episode,

@@ -16,9 +16,9 @@ use super::{
 };
 use crate::{
     domain::{
-        definition::Limit,
-        limit::{LimitStatus, Standing},
-        names::SloId,
+        alerting::limit::{LimitStatus, Standing},
+        model::ids::SloId,
+        slo::Limit,
     },
     store::{GroupTally, SelectedSpans, SloRecord, StoreError},
 };

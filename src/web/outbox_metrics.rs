@@ -3,7 +3,11 @@
 use prometheus::{GaugeVec, Opts, Registry, proto::MetricFamily};
 
 use crate::{
-    domain::{definition::Severity, names::Name, target_health::TargetCondition, time::Timestamp},
+    domain::{
+        model::{ids::Name, time::Timestamp},
+        notify::delivery::circuit::TargetCondition,
+        slo::Severity,
+    },
     store::{StoreError, TargetState, Tx},
 };
 

@@ -22,14 +22,15 @@ use super::{
 };
 use crate::{
     domain::{
-        burn_rate::budget_remaining,
-        counts::EventCounts,
-        definition::Catalog,
-        format,
-        names::SloId,
-        series::SeriesPoint,
-        status::SloState,
-        time::{Resolution, TimeRange, Timestamp},
+        alerting::{burn_rate::budget_remaining, status::SloState},
+        counting::series::SeriesPoint,
+        model::{
+            counts::EventCounts,
+            format,
+            ids::SloId,
+            time::{Resolution, TimeRange, Timestamp},
+        },
+        slo::Catalog,
     },
     store::{GroupTally, SeriesQuery, SloRecord, StoreError, Tx},
 };
@@ -202,7 +203,7 @@ fn summaries(catalog: &Catalog, records: &[SloRecord]) -> Vec<(Option<SloId>, Su
         .map(|record| (&record.name, record))
         .collect();
     let row = |slo: &Arc<_>| {
-        let slo: &crate::domain::definition::Slo = slo;
+        let slo: &crate::domain::slo::Slo = slo;
         let record = by_name.get(&slo.name).copied();
         (record.map(|record| record.id), Summary::new(slo, record))
     };

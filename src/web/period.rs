@@ -4,10 +4,12 @@ use chrono_tz::Tz;
 use serde::Serialize;
 
 use crate::domain::{
-    definition::Slo,
-    format,
-    status::PeriodStatus,
-    window::{Calendar, SloWindow},
+    alerting::status::PeriodStatus,
+    model::{
+        format,
+        window::{Calendar, SloWindow},
+    },
+    slo::Slo,
 };
 
 /// The period of the calendar that an SLO is in.

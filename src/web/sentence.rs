@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use super::summary::Summary;
 use crate::domain::{
-    customers::CustomerTotal,
-    format,
-    status::{Condition, SloState},
-    time::Timestamp,
+    alerting::{rule_status::Condition, status::SloState},
+    counting::customers::CustomerTotal,
+    model::{format, time::Timestamp},
 };
 
 /// A verdict in words: the first sentence stands out.

@@ -7,14 +7,18 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     domain::{
-        counts::EventCounts,
-        customers::CustomerTotal,
-        definition::{Indicator, Limit, Severity, Slo, SpanIndicator},
-        limit::{LimitStatus, Standing},
-        names::SloId,
-        notification::{Facts, WindowFacts, sample, sentence as notification},
-        selector::Selector,
-        status::{AlertProgress, AlertState, AlertStatus, RuleStatus, SloStatus, WindowStatus},
+        alerting::{
+            alert::{AlertProgress, AlertState, AlertStatus},
+            limit::{LimitStatus, Standing},
+            rule_status::{RuleStatus, WindowStatus},
+            snapshot::{Facts, WindowFacts},
+            status::SloStatus,
+        },
+        counting::customers::CustomerTotal,
+        model::{counts::EventCounts, ids::SloId},
+        notify::{sample, wording as notification},
+        slo::{Indicator, Limit, Severity, Slo, SpanIndicator},
+        traceql::Selector,
     },
     store::SloRecord,
     web::summary::Face,

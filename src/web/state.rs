@@ -7,7 +7,10 @@ use tokio::sync::watch;
 use super::{card::Cards, write::WriteRules};
 use crate::{
     clock::Clock,
-    domain::{definition::Catalog, signing::SigningKey, time::Timestamp, trace_link::TraceViewer},
+    domain::{
+        alerting::trace_link::TraceViewer, model::time::Timestamp,
+        notify::signed_links::signing::SigningKey, slo::Catalog,
+    },
     store::Store,
 };
 

@@ -10,18 +10,24 @@ use super::{
 };
 use crate::{
     domain::{
-        burn_rate::budget_in_events,
-        counts::{EventCounts, whole},
-        customers::CustomerTotal,
-        definition::{Indicator, Severity, Slo},
-        format,
-        limit::{LimitStatus, Standing},
-        names::Name,
-        objective::Objective,
-        status::{AlertStatus, RuleStatus, SloState},
-        suppression::Suppression,
-        time::Timestamp,
-        window::SloWindow,
+        alerting::{
+            alert::AlertStatus,
+            burn_rate::budget_in_events,
+            limit::{LimitStatus, Standing},
+            rule_status::RuleStatus,
+            status::SloState,
+            suppression::Suppression,
+        },
+        counting::customers::CustomerTotal,
+        model::{
+            counts::{EventCounts, whole},
+            format,
+            ids::Name,
+            objective::Objective,
+            time::Timestamp,
+            window::SloWindow,
+        },
+        slo::{Indicator, Severity, Slo},
     },
     store::SloRecord,
 };

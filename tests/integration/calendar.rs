@@ -5,12 +5,14 @@ use std::{sync::Arc, time::Duration};
 use chrono_tz::Tz;
 use throughline::{
     domain::{
-        counts::EventCounts,
-        definition::{Catalog, Indicator, Slo, SpanIndicator},
-        selector::Selector,
-        status::{SloState, SloStatus},
-        time::{TimeRange, Timestamp},
-        window::{Calendar, CalendarUnit, SloWindow},
+        alerting::status::{SloState, SloStatus},
+        model::{
+            counts::EventCounts,
+            time::{TimeRange, Timestamp},
+            window::{Calendar, CalendarUnit, SloWindow},
+        },
+        slo::{Catalog, Indicator, Slo, SpanIndicator},
+        traceql::Selector,
     },
     evaluate::{Evaluator, EvaluatorSettings},
 };

@@ -4,18 +4,23 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use throughline::{
     domain::{
-        counts::EventCounts,
-        definition::{
-            AlertRule, Alerting, AttributeName, Catalog, Indicator, Severity, Slo, TellCustomers,
+        alerting::{
+            alert::TransitionKind,
+            change_event::{Happening, HappeningKind},
+            snapshot::{ChangeKind, Facts},
+        },
+        model::{
+            counts::EventCounts,
+            ids::SloId,
+            span::{AttributeName, AttributeScope},
+            time::{TimeRange, Timestamp},
+        },
+        notify::signed_links::signing::SigningKey,
+        slo::{
+            AlertRule, Alerting, Catalog, Indicator, Severity, Slo, TellCustomers,
             WorkflowIndicator,
         },
-        happening::{Happening, HappeningKind},
-        names::SloId,
-        notification::{ChangeKind, Facts, TransitionKind},
-        selector::Selector,
-        signing::SigningKey,
-        span::AttributeScope,
-        time::{TimeRange, Timestamp},
+        traceql::Selector,
     },
     evaluate::{Evaluator, EvaluatorSettings, Surroundings},
 };

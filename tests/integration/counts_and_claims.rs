@@ -4,12 +4,16 @@ use std::{collections::BTreeMap, time::Duration};
 
 use throughline::{
     domain::{
-        alert::{Alert, Episode, Phase, Stretch, Waits},
-        counts::EventCounts,
-        definition::Severity,
-        names::{Name, SloId},
-        suppression::Suppression,
-        time::{Resolution, TimeRange, Timestamp},
+        alerting::{
+            alert::{Alert, Episode, Phase, Stretch, Waits},
+            suppression::Suppression,
+        },
+        model::{
+            counts::EventCounts,
+            ids::{Name, SloId},
+            time::{Resolution, TimeRange, Timestamp},
+        },
+        slo::Severity,
     },
     store::{Declaration, SeriesQuery, Store},
 };

@@ -9,13 +9,14 @@ use std::{
 use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 use throughline::{
     domain::{
-        customers::CustomerTotal,
-        group::GroupValues,
-        ledger::gather,
-        names::{SloId, TraceId},
-        sampling::EndSampling,
-        time::{TimeRange, Timestamp},
-        workflow::{EventKey, Evidence, Fact, Judging, Losses, SpanOutcome},
+        counting::customers::CustomerTotal,
+        model::{
+            group::GroupValues,
+            ids::{SloId, TraceId},
+            sampling::EndSampling,
+            time::{TimeRange, Timestamp},
+        },
+        workflow::{EventKey, Evidence, Fact, Judging, Losses, SpanOutcome, gather},
     },
     store::{CustomersHurt, Store, Writer},
 };

@@ -4,11 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use throughline::{
     domain::{
-        counts::EventCounts,
-        definition::{Catalog, Indicator, Slo, SpanIndicator},
-        exclusion::{Exclusion, ExclusionScope},
-        selector::Selector,
-        time::{TimeRange, Timestamp},
+        model::{
+            counts::EventCounts,
+            time::{TimeRange, Timestamp},
+        },
+        slo::{
+            Catalog, Indicator, Slo, SpanIndicator,
+            exclusion::{Exclusion, ExclusionScope},
+        },
+        traceql::Selector,
         workflow::Outcome,
     },
     evaluate::{Evaluator, EvaluatorSettings},

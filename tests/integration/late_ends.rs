@@ -4,18 +4,17 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use throughline::{
     domain::{
-        counts::EventCounts,
-        definition::{
-            AlertRule, Alerting, Catalog, Indicator, Notify, Severity, Slo, WorkflowIndicator,
+        alerting::alert::TransitionKind,
+        model::{
+            counts::EventCounts,
+            group::GroupValues,
+            ids::{SloId, TraceId},
+            sampling::EndSampling,
+            time::{TimeRange, Timestamp},
         },
-        group::GroupValues,
-        ledger::gather,
-        names::{SloId, TraceId},
-        notification::TransitionKind,
-        sampling::EndSampling,
-        selector::Selector,
-        time::{TimeRange, Timestamp},
-        workflow::{EventKey, Evidence, Fact, Judging, Losses},
+        slo::{AlertRule, Alerting, Catalog, Indicator, Notify, Severity, Slo, WorkflowIndicator},
+        traceql::Selector,
+        workflow::{EventKey, Evidence, Fact, Judging, Losses, gather},
     },
     evaluate::{EvaluationReport, Evaluator, EvaluatorSettings},
     store::Writer,

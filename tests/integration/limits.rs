@@ -4,19 +4,25 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use throughline::{
     domain::{
-        counts::EventCounts,
-        definition::{
-            Alerting, AttributeName, Catalog, Indicator, Limit, LimitRule, Notify, Severity, Slo,
-            WorkflowIndicator,
+        alerting::{
+            alert::TransitionKind,
+            limit::{LimitStatus, Standing},
+            snapshot::Facts,
+            status::{SloState, SloStatus},
         },
-        exclusion::{Exclusion, ExclusionScope},
-        limit::{LimitStatus, Standing},
-        names::{Name, SloId},
-        notification::{Facts, TransitionKind, sentence},
-        selector::Selector,
-        span::AttributeScope,
-        status::{SloState, SloStatus},
-        time::{TimeRange, Timestamp},
+        model::{
+            counts::EventCounts,
+            ids::{Name, SloId},
+            span::{AttributeName, AttributeScope},
+            time::{TimeRange, Timestamp},
+        },
+        notify::wording,
+        slo::{
+            Alerting, Catalog, Indicator, Limit, LimitRule, Notify, Severity, Slo,
+            WorkflowIndicator,
+            exclusion::{Exclusion, ExclusionScope},
+        },
+        traceql::Selector,
         workflow::Outcome,
     },
     evaluate::{Evaluator, EvaluatorSettings},
@@ -176,7 +182,7 @@ async fn a_spent_budget_pages_and_says_how_much_of_it_is_spent() {
     let facts = story.told().await.remove(0);
     assert_eq!(facts.rule.as_str(), "the-limit");
     assert_eq!(facts.long.secs, 3_600);
-    let headline = sentence::headline(&facts);
+    let headline = wording::headline(&facts);
     assert!(
         headline.starts_with("PAGE 93 % of the budget spent, limit 90 %; 270 of "),
         "{headline}"
@@ -240,7 +246,7 @@ async fn t02_an_slo_that_falls_silent_pages_after_its_time_and_resolves_with_the
     assert_eq!((told[0], told.len()), (15, 2));
     let facts = story.told().await;
     assert_eq!(
-        sentence::headline(&facts[0]),
+        wording::headline(&facts[0]),
         "PAGE no event in 15 min, 600 in 1 h a week ago: orders"
     );
     assert_eq!(facts[1].kind, TransitionKind::Resolved);

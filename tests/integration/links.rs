@@ -7,15 +7,20 @@ use opentelemetry_proto::tonic::trace::v1::{Span as WireSpan, span::Link as Wire
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 use throughline::{
     domain::{
-        classify::{Classifier, Findings, Unusable},
-        counts::EventCounts,
-        definition::{DefinitionFile, load},
-        ledger::{Moves, gather, join},
-        names::{SloId, SpanId, TraceId},
-        sampling::EndSampling,
-        span::{Link, Span, SpanKind, SpanStatus},
-        time::{TimeRange, Timestamp},
-        workflow::{Judging, Losses},
+        counting::ledger::Moves,
+        model::{
+            counts::EventCounts,
+            ids::{SloId, SpanId, TraceId},
+            sampling::EndSampling,
+            span::{Link, Span, SpanKind, SpanStatus},
+            time::{TimeRange, Timestamp},
+        },
+        slo::definition::{DefinitionFile, load},
+        workflow::{
+            Judging, Losses,
+            classify::{Classifier, Findings, Unusable},
+            gather, join,
+        },
     },
     evaluate::unplaced::Unplaced,
     store::{LinkNews, Store, StoreError, Writer},

@@ -4,13 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use throughline::{
     domain::{
-        counts::EventCounts,
-        definition::{AttributeName, Correlator, Indicator, Slo, WorkflowIndicator},
-        names::{SpanId, TraceId},
-        sampling::EndSampling,
-        selector::Selector,
-        span::{AttributeScope, Link, Span, SpanKind, SpanStatus},
-        time::Timestamp,
+        model::{
+            counts::EventCounts,
+            ids::{SpanId, TraceId},
+            sampling::EndSampling,
+            span::{AttributeName, AttributeScope, Link, Span, SpanKind, SpanStatus},
+            time::Timestamp,
+        },
+        slo::{Correlator, Indicator, Slo, WorkflowIndicator},
+        traceql::Selector,
         workflow::{Judging, Losses},
     },
     evaluate::overdue::losses_kept,

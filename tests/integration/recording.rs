@@ -4,13 +4,14 @@ use std::{collections::BTreeMap, time::Duration};
 
 use throughline::{
     domain::{
-        counts::EventCounts,
-        group::GroupValues,
-        ledger::{Gathered, gather},
-        names::{SloId, TraceId},
-        sampling::EndSampling,
-        time::{TimeRange, Timestamp},
-        workflow::{EventKey, Evidence, Fact, Judging, Losses, Notice, Outcome},
+        model::{
+            counts::EventCounts,
+            group::GroupValues,
+            ids::{SloId, TraceId},
+            sampling::EndSampling,
+            time::{TimeRange, Timestamp},
+        },
+        workflow::{EventKey, Evidence, Fact, Gathered, Judging, Losses, Notice, Outcome, gather},
     },
     store::{Store, StoreError, Writer},
 };

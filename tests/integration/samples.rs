@@ -6,16 +6,21 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 use throughline::{
     domain::{
-        attributes::{Attributes, OF_EACH_SIDE, Sampling, Seen},
-        classify::{Classifier, Findings},
-        definition::{Catalog, Correlator, Indicator, Slo, SpanIndicator, WorkflowIndicator},
-        ledger::gather,
-        names::{SloId, SpanId, TraceId},
-        sampling::EndSampling,
-        selector::Selector,
-        span::{OwnedValue, Span, SpanKind, SpanStatus},
-        time::{TimeRange, Timestamp},
-        workflow::{Judging, Losses},
+        model::{
+            ids::{SloId, SpanId, TraceId},
+            sampling::EndSampling,
+            span::{OwnedValue, Span, SpanKind, SpanStatus},
+            time::{TimeRange, Timestamp},
+        },
+        slo::{Catalog, Correlator, Indicator, Slo, SpanIndicator, WorkflowIndicator},
+        traceql::Selector,
+        workflow::{
+            Judging, Losses,
+            attributes::Attributes,
+            classify::{Classifier, Findings},
+            gather,
+            reservoir::{OF_EACH_SIDE, Sampling, Seen},
+        },
     },
     store::{EventSample, Store, Writer},
 };

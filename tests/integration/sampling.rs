@@ -3,13 +3,15 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use throughline::domain::{
-    counts::EventCounts,
-    definition::{Correlator, Indicator, Slo, WorkflowIndicator},
-    names::{SloId, SpanId, TraceId},
-    sampling::{EndSampling, Threshold},
-    selector::Selector,
-    span::{Span, SpanKind, SpanStatus},
-    time::Timestamp,
+    model::{
+        counts::EventCounts,
+        ids::{SloId, SpanId, TraceId},
+        sampling::{EndSampling, Threshold},
+        span::{Span, SpanKind, SpanStatus},
+        time::Timestamp,
+    },
+    slo::{Correlator, Indicator, Slo, WorkflowIndicator},
+    traceql::Selector,
 };
 
 use crate::support::stations::Stations;

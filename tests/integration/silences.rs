@@ -4,17 +4,19 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use throughline::{
     domain::{
-        counts::EventCounts,
-        definition::{
-            AlertRule, Alerting, Catalog, Indicator, Notify, Severity, Slo, WorkflowIndicator,
+        alerting::{
+            alert::{AlertState, Development},
+            silence::{Draft, Ended, Silence},
+            status::{SloState, SloStatus},
+            suppression::Suppression,
         },
-        names::SloId,
-        notification::Development,
-        selector::Selector,
-        silence::{Draft, Ended, Silence},
-        status::{AlertState, SloState, SloStatus},
-        suppression::Suppression,
-        time::{TimeRange, Timestamp},
+        model::{
+            counts::EventCounts,
+            ids::SloId,
+            time::{TimeRange, Timestamp},
+        },
+        slo::{AlertRule, Alerting, Catalog, Indicator, Notify, Severity, Slo, WorkflowIndicator},
+        traceql::Selector,
     },
     evaluate::{Evaluator, EvaluatorSettings},
     store::AlertTransition,

@@ -5,15 +5,19 @@ use std::{collections::BTreeMap, time::Duration};
 
 use throughline::{
     domain::{
-        classify::{Classifier, Findings},
-        counts::EventCounts,
-        definition::{DefinitionFile, load},
-        ledger::gather,
-        names::{SpanId, TraceId},
-        sampling::EndSampling,
-        span::{Span, SpanKind, SpanStatus},
-        time::{TimeRange, Timestamp},
-        workflow::{Judging, Losses},
+        model::{
+            counts::EventCounts,
+            ids::{SpanId, TraceId},
+            sampling::EndSampling,
+            span::{Span, SpanKind, SpanStatus},
+            time::{TimeRange, Timestamp},
+        },
+        slo::definition::{DefinitionFile, load},
+        workflow::{
+            Judging, Losses,
+            classify::{Classifier, Findings},
+            gather,
+        },
     },
     store::{Store, StoreError, Writer},
 };

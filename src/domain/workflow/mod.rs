@@ -4,23 +4,22 @@
 //! [`Evidence`] is what one span says, [`Workflow`] is all that is known (a join of evidence, so
 //! order and duplicates cannot matter), and [`Verdict`] is a pure function of that.
 
-mod details;
+pub mod batch;
+pub mod classify;
 mod evidence;
-mod intervals;
-mod legs;
+pub mod links;
 mod notice;
-mod pauses;
-mod terms;
+pub mod reservoir;
+pub mod stage_evidence;
 mod verdict;
+pub mod watermark;
 
-pub use details::Details;
-pub use evidence::{EventKey, Evidence, Fact, Promise, SpanOutcome, Start, TraceRef, Workflow};
-pub use intervals::Intervals;
-pub use legs::{LegId, Legs};
-pub(super) use notice::is_reuse;
-pub use notice::{Notice, notice};
-pub use pauses::Pauses;
-pub use terms::{CancelPolicy, Completion, Terms};
+pub use evidence::{
+    Details, EventId, EventKey, Evidence, Fact, Gathered, Intervals, LegId, Legs, Pauses, Promise,
+    SpanOutcome, Start, Terms, TraceRef, Workflow, attributes, gather, join, may_time_out,
+    message_key, trace_key,
+};
+pub use notice::{Notice, is_reuse, notice};
 pub use verdict::{Judging, Losses, Outcome, Verdict, judge};
 
 #[cfg(test)]

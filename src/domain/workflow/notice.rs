@@ -1,8 +1,8 @@
 //! What people should know of the evidence behind a verdict: an SLO that nobody can audit is
 //! worthless.
 
-use super::{Completion, Outcome, Promise, Verdict, Workflow};
-use crate::domain::time::Timestamp;
+use super::{Outcome, Promise, Verdict, Workflow};
+use crate::domain::{model::time::Timestamp, slo::Completion};
 
 /// What was remarkable about a workflow. Counted by SLO when it is noticed first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,7 +68,7 @@ pub fn notice(workflow: &Workflow, verdict: &Verdict) -> Option<Notice> {
 
 /// Whether evidence of `new` starts a workflow although `known` had ended before. Retries of a start
 /// do not count: they come while the workflow is open.
-pub(in crate::domain) fn is_reuse(known: &Workflow, new: &Workflow) -> bool {
+pub fn is_reuse(known: &Workflow, new: &Workflow) -> bool {
     let (Some(start), Some(_)) = (new.start, known.start) else {
         return false;
     };

@@ -4,8 +4,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CancelPolicy, Promise, Workflow, evidence::earliest, legs::LegsProgress};
-use crate::domain::{counts::EventCounts, sampling::EndSampling, time::Timestamp};
+use super::{
+    Promise, Workflow,
+    evidence::{LegsProgress, earliest},
+};
+use crate::domain::{
+    model::{counts::EventCounts, sampling::EndSampling, time::Timestamp},
+    slo::CancelPolicy,
+};
 
 /// How a workflow ended, as far as an SLO is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

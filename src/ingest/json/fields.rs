@@ -3,8 +3,8 @@
 use serde_json::Value as Json;
 
 use crate::{
-    domain::{
-        names::SpanId,
+    domain::model::{
+        ids::SpanId,
         span::{Attributes, OwnedValue},
     },
     ingest::Refusal,

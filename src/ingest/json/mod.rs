@@ -17,8 +17,8 @@ use serde_json::Value as Json;
 
 use self::fields::{Object, attributes, id, member, object, objects, parent, text, unsigned};
 use super::{Malformed, Refusal};
-use crate::domain::{
-    names::{SpanId, TraceId},
+use crate::domain::model::{
+    ids::{SpanId, TraceId},
     span::{Attributes, Event, Instrumentation, Link, Span, SpanKind, SpanStatus, SpanView},
 };
 

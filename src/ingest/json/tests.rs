@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::{footprint, read};
 use crate::{
-    domain::span::{AttributeScope, SpanKind, SpanStatus, SpanView, Value},
+    domain::model::span::{AttributeScope, SpanKind, SpanStatus, SpanView, Value},
     ingest::{Malformed, Refusal},
 };
 

@@ -4,7 +4,7 @@ use super::{
     notes::Notes,
     reader::{Field, Reader},
 };
-use crate::{domain::span::Value, ingest::Malformed};
+use crate::{domain::model::span::Value, ingest::Malformed};
 
 /// Key and value. Text was found to be UTF-8, but stays bytes until it is asked for: most is never.
 pub(super) type Attribute<'a> = (&'a [u8], RawValue<'a>);

@@ -7,8 +7,8 @@ use super::{
     reader::{Field, Reader},
 };
 use crate::{
-    domain::{
-        names::{SpanId, TraceId},
+    domain::model::{
+        ids::{SpanId, TraceId},
         span::{EventView, LinkView, Value},
     },
     ingest::Malformed,

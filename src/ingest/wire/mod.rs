@@ -27,7 +27,7 @@ use self::{
     span::RawSpan,
 };
 use super::{Malformed, Refusal};
-use crate::domain::span::SpanView;
+use crate::domain::model::span::SpanView;
 
 /// Calls `each` with every span of the body, in order, or with why it can not be used.
 ///

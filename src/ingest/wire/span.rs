@@ -8,8 +8,8 @@ use super::{
     resource::{Resource, Scope},
 };
 use crate::{
-    domain::{
-        names::{SpanId, TraceId},
+    domain::model::{
+        ids::{SpanId, TraceId},
         span::{
             AttributeScope, EventView, LinkView, RANDOM_TRACE_ID, SpanKind, SpanStatus, SpanView,
             Value,

@@ -8,9 +8,11 @@ use super::{
     plot::{Frame, Parts, Reading, WIDTH, readings, scale},
 };
 use crate::domain::{
-    definition::Severity,
-    format,
-    time::{TimeRange, Timestamp},
+    model::{
+        format,
+        time::{TimeRange, Timestamp},
+    },
+    slo::Severity,
 };
 
 const HEIGHT: f64 = 250.0;

@@ -10,9 +10,11 @@ use super::{
     plot::{Frame, Parts, Reading, readings, scale},
 };
 use crate::domain::{
-    definition::Severity,
-    format,
-    time::{TimeRange, Timestamp},
+    model::{
+        format,
+        time::{TimeRange, Timestamp},
+    },
+    slo::Severity,
 };
 
 const HEIGHT: f64 = 230.0;

@@ -5,10 +5,13 @@
 
 use super::markup::{Markup, escaped, number, path};
 use crate::domain::{
-    definition::Severity,
-    format,
-    notification::{Facts, RecentChange, Trend, sentence, text},
-    time::{TimeRange, Timestamp},
+    alerting::snapshot::{Facts, RecentChange, Trend},
+    model::{
+        format, text,
+        time::{TimeRange, Timestamp},
+    },
+    notify::wording,
+    slo::Severity,
 };
 
 pub(in crate::web) const WIDTH: u32 = 1_000;
@@ -42,22 +45,22 @@ pub(in crate::web) fn card(facts: &Facts) -> Option<String> {
     ));
     svg.add(format_args!(
         r#"<text x="28" y="38" font-size="21" font-weight="700">{}</text>"#,
-        written(&sentence::place(facts, TITLE_CHARS))
+        written(&wording::place(facts, TITLE_CHARS))
     ));
     svg.add(format_args!(
         r#"<text x="28" y="66" font-size="16">{}</text>"#,
-        written(&text::plain(&sentence::headline(facts), LINE_CHARS))
+        written(&text::plain(&wording::headline(facts), LINE_CHARS))
     ));
     svg.add(format_args!(
         r#"<text x="{LEFT}" y="100" font-weight="700">Share of bad {}, last {}</text>"#,
-        sentence::noun(facts),
+        wording::noun(facts),
         format::window(plot.range.length().as_secs())
     ));
     plot.draw(&mut svg);
     svg.add(format_args!(
         r#"<text x="28" y="366" font-size="13" fill="{MUTED}">evaluated {} · times in UTC · promise: {}</text></svg>"#,
         format::date_time(facts.evaluated_at),
-        written(&sentence::promise(facts))
+        written(&wording::promise(facts))
     ));
     Some(svg.to_string())
 }

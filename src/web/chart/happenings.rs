@@ -4,7 +4,7 @@ use super::{
     markup::{Markup, escaped, number},
     plot::Frame,
 };
-use crate::domain::time::Timestamp;
+use crate::domain::model::time::Timestamp;
 
 /// A deploy, a flag or a note. It is named and not blamed: a mark, and no line through the curve.
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ pub(super) fn told(sentence: &str, frame: &Frame, events: &[EventMark]) -> Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::time::TimeRange;
+    use crate::domain::model::time::TimeRange;
 
     #[test]
     fn only_what_lies_in_the_chart_is_marked_and_its_words_stay_words() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::markup::{Markup, escaped, number};
-use crate::domain::time::{TimeRange, Timestamp};
+use crate::domain::model::time::{TimeRange, Timestamp};
 
 /// The width of the stretched drawing; any number does.
 pub(super) const WIDTH: f64 = 1_000.0;

@@ -6,10 +6,12 @@ use super::{
     plot::{Frame, Parts, Reading, WIDTH, readings, scale},
 };
 use crate::domain::{
-    counts::EventCounts,
-    format,
-    series::Series,
-    time::{TimeRange, Timestamp},
+    counting::series::Series,
+    model::{
+        counts::EventCounts,
+        format,
+        time::{TimeRange, Timestamp},
+    },
 };
 
 const HEIGHT: f64 = 190.0;

@@ -1,7 +1,7 @@
 //! Stages to scale: of the mean workflow one below the other, of one workflow in a row.
 
 use super::markup::{Markup, escaped, number};
-use crate::domain::stages::StageKind;
+use crate::domain::counting::stages::StageKind;
 
 /// Where a bar begins and how long it is, as shares of the axis.
 #[derive(Clone, Copy, Debug, PartialEq)]

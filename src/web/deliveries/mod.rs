@@ -16,12 +16,13 @@ use super::{
 };
 use crate::{
     domain::{
-        definition::Severity,
-        delivery::{Attempt, DeliveryState},
-        format,
-        names::Name,
-        notification::{Content, sentence},
-        time::Timestamp,
+        model::{format, ids::Name, time::Timestamp},
+        notify::{
+            Content,
+            delivery::{Attempt, DeliveryState},
+            wording,
+        },
+        slo::Severity,
     },
     store::{DeliveryFilter, DeliveryRecord},
 };
@@ -165,7 +166,7 @@ async fn one(state: &WebState, id: i64) -> Result<DeliveryView, WebError> {
 impl DeliveryView {
     fn new(record: DeliveryRecord, attempts: Vec<Attempt>) -> Self {
         let (summary, slo) = match &record.content {
-            Some(Content::Alert(facts)) => (sentence::headline(facts), Some(facts.slo.clone())),
+            Some(Content::Alert(facts)) => (wording::headline(facts), Some(facts.slo.clone())),
             Some(Content::Notice(notice)) => (notice.headline(), None),
             None => ("written by another version of the service".to_owned(), None),
         };

@@ -11,10 +11,13 @@ use uuid::Uuid;
 use super::found;
 use crate::{
     domain::{
-        delivery::alert_key,
-        incident::Acknowledgement,
-        names::Name,
-        notification::{Development, Facts, TransitionKind},
+        alerting::{
+            alert::{Development, TransitionKind},
+            incident::Acknowledgement,
+            snapshot::Facts,
+        },
+        model::ids::Name,
+        notify::delivery::alert_key,
     },
     store::{AlertTransition, News, Tx},
     web::{

@@ -19,10 +19,12 @@ use uuid::{Builder, Uuid};
 use super::{acknowledge::take_on, found};
 use crate::{
     domain::{
-        group::Group,
-        notification::{Facts, sentence},
-        signing::Purpose,
-        silence::{Draft, Matcher, Silence},
+        alerting::{
+            silence::{Draft, Matcher, Silence},
+            snapshot::Facts,
+        },
+        model::group::Group,
+        notify::{signed_links::signing::Purpose, wording},
     },
     web::{
         error::WebError,
@@ -68,7 +70,7 @@ pub(in crate::web) async fn confirm(
             let page = ConfirmPage {
                 layout: layout.still(),
                 deed,
-                headline: sentence::headline(&last.facts),
+                headline: wording::headline(&last.facts),
                 id,
                 token: permit.token,
             };

@@ -1,7 +1,11 @@
 //! The counts around an incident, drawn from what was kept with it.
 
 use crate::{
-    domain::{definition::Severity, format, incident::Picture, time::Timestamp},
+    domain::{
+        alerting::incident::Picture,
+        model::{format, time::Timestamp},
+        slo::Severity,
+    },
     web::chart::{self, BurnChart, BurnPoint, Figure, Threshold},
 };
 

@@ -30,7 +30,7 @@ use super::{
     write::{body::Written, see_other, who::Who},
 };
 use crate::{
-    domain::{incident::Note, notification::text::plain},
+    domain::{alerting::incident::Note, model::text::plain},
     store::{AlertTransition, Tx},
 };
 

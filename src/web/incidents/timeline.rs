@@ -7,10 +7,12 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        format,
-        incident::{Acknowledgement, Note},
-        notification::{TransitionKind, sentence},
-        time::Timestamp,
+        alerting::{
+            alert::TransitionKind,
+            incident::{Acknowledgement, Note},
+        },
+        model::{format, time::Timestamp},
+        notify::wording,
     },
     store::{AlertTransition, Told, ToldTry},
 };
@@ -79,10 +81,10 @@ fn transition(one: &AlertTransition) -> Moment {
     let facts = &one.facts;
     let text = match facts.kind {
         TransitionKind::Firing => {
-            format!("the rule {} held: {}", facts.rule, sentence::burn(facts))
+            format!("the rule {} held: {}", facts.rule, wording::burn(facts))
         }
-        TransitionKind::Resolved => sentence::ending(facts).to_owned(),
-        _ => sentence::development(facts).unwrap_or_else(|| facts.kind.as_str().to_owned()),
+        TransitionKind::Resolved => wording::ending(facts).to_owned(),
+        _ => wording::development(facts).unwrap_or_else(|| facts.kind.as_str().to_owned()),
     };
     let text = match one.suppression {
         Some(suppression) => format!("{text}; told nobody, {}", suppression.text()),

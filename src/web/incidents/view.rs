@@ -11,13 +11,14 @@ use super::{
 };
 use crate::{
     domain::{
-        definition::Severity,
-        format,
-        group::Group,
-        incident::{Acknowledgement, Note, Picture, detection},
-        names::Name,
-        notification::{EpisodeSummary, Facts, TransitionKind, sentence},
-        time::Timestamp,
+        alerting::{
+            alert::TransitionKind,
+            incident::{Acknowledgement, Note, Picture},
+            snapshot::{EpisodeSummary, Facts},
+        },
+        model::{format, group::Group, ids::Name, time::Timestamp},
+        notify::{detection, wording},
+        slo::Severity,
     },
     store::{AlertTransition, Tx},
     web::{error::WebError, slo::groups},
@@ -156,7 +157,7 @@ impl IncidentView {
     /// How it stands, in one sentence.
     pub(super) fn lead(&self) -> String {
         match (self.ended_at, &self.acknowledged) {
-            (Some(_), _) => format!("{}.", sentence::ending(&self.last)),
+            (Some(_), _) => format!("{}.", wording::ending(&self.last)),
             (None, Some(acknowledged)) => format!(
                 "It goes on; {} has taken it on {}.",
                 acknowledged.by.as_deref().unwrap_or("somebody"),
@@ -168,23 +169,23 @@ impl IncidentView {
 
     pub(super) fn cost_text(&self) -> Option<String> {
         let cost = self.cost.as_ref()?;
-        Some(sentence::cost(&self.last, cost))
+        Some(wording::cost(&self.last, cost))
     }
 
     pub(super) fn headline(&self) -> String {
-        sentence::headline(&self.said)
+        wording::headline(&self.said)
     }
 
     /// What the message said, term by term.
     pub(super) fn said_terms(&self) -> Vec<(&'static str, String)> {
         let said = &self.said;
-        let mut terms = vec![("Bad", sentence::share(said))];
-        terms.extend(sentence::people(said).map(|people| ("Who", people)));
-        terms.push((sentence::burn_title(said), sentence::burn(said)));
-        terms.push(("Promise", sentence::promise(said)));
-        terms.push(("Budget left", sentence::budget_left(said)));
+        let mut terms = vec![("Bad", wording::share(said))];
+        terms.extend(wording::people(said).map(|people| ("Who", people)));
+        terms.push((wording::burn_title(said), wording::burn(said)));
+        terms.push(("Promise", wording::promise(said)));
+        terms.push(("Budget left", wording::budget_left(said)));
         if let Some(slowest) = &said.slowest_stage {
-            let text = format!("{}: {}", slowest.title, sentence::extra_time(slowest));
+            let text = format!("{}: {}", slowest.title, wording::extra_time(slowest));
             terms.push(("Slow stage", text));
         }
         terms.extend(said.differences.iter().map(|difference| {
@@ -192,7 +193,7 @@ impl IncidentView {
                 "{} = {}: {}",
                 difference.attribute,
                 difference.value,
-                sentence::shares(difference)
+                wording::shares(difference)
             );
             ("In common", text)
         }));
@@ -207,10 +208,10 @@ impl IncidentView {
     pub(super) fn since_terms(&self) -> Vec<(&'static str, String)> {
         let mut terms = Vec::new();
         if self.last.version != self.said.version {
-            terms.push(("Bad", sentence::share(&self.last)));
-            terms.extend(sentence::people(&self.last).map(|people| ("Who", people)));
-            terms.push((sentence::burn_title(&self.last), sentence::burn(&self.last)));
-            terms.push(("Budget left", sentence::budget_left(&self.last)));
+            terms.push(("Bad", wording::share(&self.last)));
+            terms.extend(wording::people(&self.last).map(|people| ("Who", people)));
+            terms.push((wording::burn_title(&self.last), wording::burn(&self.last)));
+            terms.push(("Budget left", wording::budget_left(&self.last)));
         }
         if let Some(cost) = self.cost_text() {
             terms.push(("It cost", cost));

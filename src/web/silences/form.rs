@@ -14,7 +14,7 @@ use super::{
     request::{Action, SilenceForm},
 };
 use crate::{
-    domain::silence::Draft,
+    domain::alerting::silence::Draft,
     web::{
         error::{Explanation, WebError},
         page::{Asked, Layout, Section},

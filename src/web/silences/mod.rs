@@ -32,8 +32,8 @@ use super::{
 };
 use crate::{
     domain::{
-        silence::{Ended, Silence, SilenceState, Terms},
-        time::Timestamp,
+        alerting::silence::{Ended, Silence, SilenceState, Terms},
+        model::time::Timestamp,
     },
     store::Tx,
 };

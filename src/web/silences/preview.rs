@@ -9,14 +9,12 @@ use uuid::Uuid;
 use super::request::SilenceRequest;
 use crate::{
     domain::{
-        definition::{Severity, Slo},
-        format,
-        group::Group,
-        names::Name,
-        notification::TransitionKind,
-        silence::{AlertLabels, Matcher},
-        status::{AlertState, AlertStatus},
-        time::Timestamp,
+        alerting::{
+            alert::{AlertState, AlertStatus, TransitionKind},
+            silence::{AlertLabels, Matcher},
+        },
+        model::{format, group::Group, ids::Name, time::Timestamp},
+        slo::{Severity, Slo},
     },
     store::{GroupRecord, SloRecord},
     web::{

@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use crate::{
     domain::{
-        silence::{Draft, Force, Repeat},
-        time::Timestamp,
+        alerting::silence::{Draft, Force, Repeat},
+        model::time::Timestamp,
     },
     web::{error::WebError, write::who::Who},
 };

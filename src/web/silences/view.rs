@@ -4,9 +4,11 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::domain::{
-    format,
-    silence::{Silence, SilenceState},
-    time::{TimeRange, Timestamp},
+    alerting::silence::{Silence, SilenceState},
+    model::{
+        format,
+        time::{TimeRange, Timestamp},
+    },
 };
 
 #[derive(Clone, Debug, Serialize)]

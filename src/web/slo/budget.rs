@@ -8,11 +8,13 @@ use super::{
 };
 use crate::{
     domain::{
-        burn_rate::budget_remaining,
-        definition::Slo,
-        names::SloId,
-        series::{Rate, Series, SeriesPoint, burn_down, forecast},
-        time::{Resolution, TimeRange, Timestamp},
+        alerting::burn_rate::budget_remaining,
+        counting::series::{Rate, Series, SeriesPoint, burn_down, forecast},
+        model::{
+            ids::SloId,
+            time::{Resolution, TimeRange, Timestamp},
+        },
+        slo::Slo,
     },
     store::{SeriesQuery, StoreError, Tx},
     web::summary::Summary,

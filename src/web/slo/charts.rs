@@ -5,14 +5,18 @@ use std::time::Duration;
 use super::{Figure, budget::range, view::SloView};
 use crate::{
     domain::{
-        burn_rate::{BurnContext, BurnRate, Window},
-        counts::EventCounts,
-        definition::{AlertRule, Severity, Slo},
-        format,
-        happening::Happening,
-        notification::TransitionKind,
-        series::{Rate, Series},
-        time::{TimeRange, Timestamp},
+        alerting::{
+            alert::TransitionKind,
+            burn_rate::{BurnContext, BurnRate, Window},
+            change_event::Happening,
+        },
+        counting::series::{Rate, Series},
+        model::{
+            counts::EventCounts,
+            format,
+            time::{TimeRange, Timestamp},
+        },
+        slo::{AlertRule, Severity, Slo},
     },
     web::chart::{
         self, AlertTick, BudgetChart, BurnChart, BurnPoint, EventMark, Future, Threshold,

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::{
     domain::{
-        attributes::{Difference, differences},
-        format,
+        counting::differences::{Difference, differences},
+        model::format,
     },
     store::EventSample,
     web::chart::{Markup, dumbbell},

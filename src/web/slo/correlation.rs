@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::{
-    domain::{classify::Unusable, format},
+    domain::{model::format, workflow::classify::Unusable},
     store::SelectedSpans,
 };
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::domain::format;
+use crate::domain::model::format;
 
 /// A reason that is counted with the customers and not with the evidence.
 const CUSTOMERS_OVERFLOW: &str = "customers_overflow";
@@ -210,7 +210,7 @@ fn explanation(reason: &str) -> (&'static str, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{classify::Unusable, workflow::Notice};
+    use crate::domain::workflow::{Notice, classify::Unusable};
 
     #[test]
     fn every_reason_has_words_of_its_own() {

@@ -13,12 +13,14 @@ use serde::Serialize;
 use super::{declared, undeclared};
 use crate::{
     domain::{
-        definition::{Severity, Slo},
-        format,
-        group::Group,
-        names::{Name, SloId},
-        status::SloState,
-        time::Timestamp,
+        alerting::status::SloState,
+        model::{
+            format,
+            group::Group,
+            ids::{Name, SloId},
+            time::Timestamp,
+        },
+        slo::{Severity, Slo},
     },
     store::{GroupRecord, StoreError, Tx},
     web::{

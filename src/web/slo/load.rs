@@ -16,17 +16,16 @@ use super::{
 };
 use crate::{
     domain::{
-        burn_rate::BurnContext,
-        counts::EventCounts,
-        customers::CustomerTotal,
-        definition::Slo,
-        happening::concerned,
-        names::SloId,
-        sampling::EndSampling,
-        series::Series,
-        time::{Resolution, TimeRange, Timestamp},
-        trace_link::TraceViewer,
-        window::SloWindow,
+        alerting::{burn_rate::BurnContext, change_event::concerned, trace_link::TraceViewer},
+        counting::{customers::CustomerTotal, series::Series},
+        model::{
+            counts::EventCounts,
+            ids::SloId,
+            sampling::EndSampling,
+            time::{Resolution, TimeRange, Timestamp},
+            window::SloWindow,
+        },
+        slo::Slo,
     },
     store::{AffectedCustomers, SeriesQuery, SloRecord, StoreError, Tx, WorkflowRecord},
     web::{error::WebError, exclusions::ExclusionView, history, state::WebState, summary::Summary},

@@ -33,11 +33,16 @@ use super::{
 };
 use crate::{
     domain::{
-        definition::{Severity, Slo},
-        format,
-        limit::{LimitStatus, Standing},
-        names::{Name, SloId},
-        status::{Condition, RuleStatus, SloState},
+        alerting::{
+            limit::{LimitStatus, Standing},
+            rule_status::{Condition, RuleStatus},
+            status::SloState,
+        },
+        model::{
+            format,
+            ids::{Name, SloId},
+        },
+        slo::{Severity, Slo},
     },
     store::StoreError,
 };

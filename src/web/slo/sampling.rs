@@ -1,6 +1,6 @@
 //! What sampled spans mean for the numbers of an SLO, in words.
 
-use crate::domain::{
+use crate::domain::model::{
     counts::{EventCounts, whole},
     format,
     sampling::{EndDraw, EndSampling},
@@ -93,7 +93,7 @@ fn unobservable(counts: &EventCounts, ends: EndSampling) -> Option<SamplingNote>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::sampling::{Threshold, Weight};
+    use crate::domain::model::sampling::{Threshold, Weight};
 
     const SEEN: EventCounts = EventCounts {
         good: 90,

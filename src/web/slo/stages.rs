@@ -6,11 +6,15 @@ use serde::Serialize;
 
 use crate::{
     domain::{
-        definition::{Indicator, Slo, WorkflowIndicator},
-        format,
-        names::SloId,
-        stages::{Breakdown, Stage, StageKind, StageMean, WhereTimeGoes, break_down, last_stage},
-        time::{TimeRange, Timestamp},
+        counting::stages::{
+            Breakdown, Stage, StageKind, StageMean, WhereTimeGoes, break_down, last_stage,
+        },
+        model::{
+            format,
+            ids::SloId,
+            time::{TimeRange, Timestamp},
+        },
+        slo::{Indicator, Slo, WorkflowIndicator},
         workflow::EventKey,
     },
     store::{StoreError, Tx, WorkflowRecord},

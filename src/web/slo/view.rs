@@ -15,15 +15,18 @@ use super::{
 };
 use crate::{
     domain::{
-        counts::EventCounts,
-        customers::CustomerTotal,
-        definition::Slo,
-        format,
-        happening::Happening,
-        names::TraceId,
-        series::Series,
-        time::{Resolution, Timestamp},
-        trace_link::{TraceLink, TraceViewer, Traced},
+        alerting::{
+            change_event::Happening,
+            trace_link::{TraceLink, TraceViewer, Traced},
+        },
+        counting::{customers::CustomerTotal, series::Series},
+        model::{
+            counts::EventCounts,
+            format,
+            ids::TraceId,
+            time::{Resolution, Timestamp},
+        },
+        slo::Slo,
         workflow::Outcome,
     },
     store::{AffectedCustomer, WorkflowRecord},

@@ -15,8 +15,9 @@ use super::{
 };
 use crate::{
     domain::{
-        definition::TargetKind, format, names::Name, target_health::TargetCondition,
-        time::Timestamp,
+        model::{format, ids::Name, time::Timestamp},
+        notify::delivery::circuit::TargetCondition,
+        slo::TargetKind,
     },
     store::{LastHeartbeat, OpenCheck, TargetState, Traffic},
 };

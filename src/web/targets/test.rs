@@ -14,14 +14,14 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        definition::{Severity, Target},
-        delivery::DeliveryState,
-        names::Name,
-        notification::{
+        model::ids::Name,
+        notify::{
             Content, Note, Telling,
+            delivery::DeliveryState,
             preview::{self, Addressee},
-            rehearsal::{Rehearsal, Scenario},
+            test_notification::{Rehearsal, Scenario},
         },
+        slo::{Severity, Target},
     },
     store::{NoticeNews, TestDelivery},
     web::{

@@ -4,7 +4,7 @@ use axum::http::{HeaderName, request::Parts};
 use serde_json::Value;
 
 use crate::{
-    domain::time::Timestamp,
+    domain::model::time::Timestamp,
     store::{Claimed, NamedRequest, Tx},
     web::{error::WebError, page::fingerprint},
 };

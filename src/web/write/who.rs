@@ -8,7 +8,7 @@ use axum::{
 };
 
 use super::{Anonymous, WriteRules};
-use crate::{domain::notification::text::plain, web::error::WebError};
+use crate::{domain::model::text::plain, web::error::WebError};
 
 /// As long as an address of mail can be (RFC 5321).
 const MOST_CHARACTERS: usize = 254;

@@ -16,8 +16,11 @@ use sqlx::{ConnectOptions as _, PgConnection};
 use throughline::{
     clock::Clock,
     domain::{
-        definition::{Catalog, DefinitionFile, load},
-        time::{TimeRange, Timestamp},
+        model::time::{TimeRange, Timestamp},
+        slo::{
+            Catalog,
+            definition::{DefinitionFile, load},
+        },
     },
     evaluate::{Evaluator, EvaluatorSettings},
     store::Store,

@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use throughline::domain::definition::{Catalog, DefinitionFile, load};
+use throughline::domain::slo::{
+    Catalog,
+    definition::{DefinitionFile, load},
+};
 
 /// The service that sends the load; every fiftieth SLO speaks of it.
 pub(super) const SENDER: &str = "service-7";

@@ -14,7 +14,7 @@ use opentelemetry_proto::tonic::{
     trace::v1::{ResourceSpans, ScopeSpans, Span, span},
 };
 use prost::Message as _;
-use throughline::domain::time::Timestamp;
+use throughline::domain::model::time::Timestamp;
 use tonic::{codec::CompressionEncoding, transport::Endpoint};
 
 use super::definitions::{SENDER, START};

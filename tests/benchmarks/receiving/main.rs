@@ -21,9 +21,9 @@ use std::{net::SocketAddr, path::Path, sync::Arc, thread, time::Duration};
 
 use throughline::{
     clock::Clock,
-    domain::{
+    domain::workflow::{
+        Judging,
         classify::{Classifier, TimeLimits},
-        workflow::Judging,
     },
     ingest::{
         Ingest, IngestParts,

@@ -6,10 +6,9 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use throughline::{
     domain::{
-        ledger::{Moves, gather, join},
-        sampling::EndSampling,
-        time::Timestamp,
-        workflow::{Judging, Losses},
+        counting::ledger::Moves,
+        model::{sampling::EndSampling, time::Timestamp},
+        workflow::{Judging, Losses, gather, join},
     },
     store::{LinkNews, Store, StoreError, Writer},
 };

@@ -4,13 +4,18 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use throughline::domain::{
-    classify::Linked,
-    group::GroupValues,
-    links::{Edges, LinkFilter, SpanRef},
-    names::{SloId, SpanId, TraceId},
-    stages::{FoundPiece, Piece, PieceId, PieceKind},
-    time::Timestamp,
-    workflow::{EventKey, Evidence, Fact, SpanOutcome, Workflow},
+    model::{
+        group::GroupValues,
+        ids::{SloId, SpanId, TraceId},
+        span::SpanRef,
+        time::Timestamp,
+    },
+    workflow::{
+        EventKey, Evidence, Fact, SpanOutcome, Workflow,
+        classify::Linked,
+        links::{Edges, LinkFilter},
+        stage_evidence::{FoundPiece, Piece, PieceId, PieceKind},
+    },
 };
 
 const SLO: SloId = SloId(1);

@@ -4,7 +4,7 @@ use std::{str::FromStr as _, time::Duration};
 
 use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
 use throughline::{
-    domain::time::{TimeRange, Timestamp},
+    domain::model::time::{TimeRange, Timestamp},
     postgres::{Durability, Server, Settings},
     store::Store,
 };

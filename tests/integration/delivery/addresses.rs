@@ -2,7 +2,7 @@
 
 use throughline::{
     deliver::{AddressPolicy, DeliverSettings},
-    domain::delivery::AttemptClass::{Delivered, Dns, Forbidden},
+    domain::notify::delivery::AttemptClass::{Delivered, Dns, Forbidden},
 };
 
 use super::world::World;

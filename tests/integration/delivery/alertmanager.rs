@@ -4,8 +4,8 @@ use serde_json::Value;
 use throughline::{
     deliver::{Reminder, ReminderReport},
     domain::{
-        delivery::AttemptClass::{Delivered, Rejected},
-        names::Name,
+        model::ids::Name,
+        notify::delivery::AttemptClass::{Delivered, Rejected},
     },
 };
 

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use standardwebhooks::Webhook;
 use throughline::domain::{
-    definition::WebhookFormat,
-    delivery::{
+    model::ids::Name,
+    notify::delivery::{
         AttemptClass::{
             self, Broken, Connect, Delivered, Network, RateLimited, Rejected, Timeout, Unavailable,
         },
         DeliveryState, message_id,
     },
-    names::Name,
+    slo::WebhookFormat,
 };
 use tokio::time::Instant;
 

@@ -1,10 +1,9 @@
 //! What becomes of an alert, told to every kind of target; programs that others wrote judge each body.
 
 use throughline::domain::{
-    definition::{Severity, WebhookFormat},
-    delivery::AttemptClass::Delivered,
-    notification::{Development, Missing},
-    suppression::Suppression,
+    alerting::{alert::Development, rule_status::Missing, suppression::Suppression},
+    notify::delivery::AttemptClass::Delivered,
+    slo::{Severity, WebhookFormat},
 };
 
 use super::world::World;

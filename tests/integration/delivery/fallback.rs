@@ -1,11 +1,11 @@
 //! Another target stands in while the first is not reached: once, in words, and to the end.
 
 use throughline::domain::{
-    delivery::{
+    model::ids::Name,
+    notify::delivery::{
         AttemptClass::{Broken, Delivered, Rejected, Unavailable},
         DeliveryState,
     },
-    names::Name,
 };
 use uuid::Uuid;
 
@@ -110,7 +110,7 @@ async fn who_stood_in_hears_of_the_end_as_well() {
 async fn an_end_that_is_known_already_follows_the_beginning_to_the_fallback() {
     let mut pair = Pair::create(down(9)).await;
     pair.world.redeclare(&pair.pager, |target| {
-        target.late = throughline::domain::definition::LatePolicy::Deliver;
+        target.late = throughline::domain::slo::LatePolicy::Deliver;
     });
     pair.world.fires("checkout", &[&pair.pager]).await;
     pair.world.deliver(&pair.pager).await;

@@ -1,11 +1,11 @@
 //! News that comes late: what is over before it was told, and what is too old to call anybody for.
 
 use throughline::domain::{
-    definition::LatePolicy,
-    delivery::{
+    notify::delivery::{
         AttemptClass::{Delivered, Timeout, Unavailable},
         DeliveryState::{self, Collapsed, Expired},
     },
+    slo::LatePolicy,
 };
 use uuid::Uuid;
 

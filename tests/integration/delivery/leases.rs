@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use throughline::{
     deliver::{DeliverSettings, Deliverer, StartDelivererError},
-    domain::delivery::{
+    domain::notify::delivery::{
         AttemptClass::{Delivered, Unreadable},
         DeliveryState,
     },

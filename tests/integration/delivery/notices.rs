@@ -2,10 +2,12 @@
 
 use throughline::{
     domain::{
-        definition::{Severity, WebhookFormat},
-        delivery::AttemptClass::{Delivered, Unavailable},
-        names::Name,
-        notification::{Content, Notice, NoticeKind, NoticeLink},
+        model::ids::Name,
+        notify::{
+            Content, Notice, NoticeKind, NoticeLink,
+            delivery::AttemptClass::{Delivered, Unavailable},
+        },
+        slo::{Severity, WebhookFormat},
     },
     store::NoticeNews,
 };

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use throughline::{
     deliver::{DeliverSettings, Dispatcher},
-    domain::delivery::{
+    domain::notify::delivery::{
         AttemptClass::{Delivered, Unavailable},
         DeliveryState,
     },

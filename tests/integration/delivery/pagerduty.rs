@@ -1,9 +1,9 @@
 //! A resolve comes under the routing key of its trigger, or PagerDuty drops it without a word.
 
 use throughline::domain::{
-    definition::{SecretRef, TargetKind},
-    delivery::AttemptClass::{Delivered, SecretMissing},
-    names::Name,
+    model::ids::Name,
+    notify::delivery::AttemptClass::{Delivered, SecretMissing},
+    slo::{SecretRef, TargetKind},
 };
 
 use super::world::World;

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use throughline::{clock::Clock, domain::delivery::AttemptClass::Delivered};
+use throughline::{clock::Clock, domain::notify::delivery::AttemptClass::Delivered};
 
 use super::world::World;
 use crate::support::{

@@ -5,15 +5,13 @@ use std::{sync::Arc, time::Duration};
 use throughline::{
     deliver::{Reconciler, Repairs},
     domain::{
-        definition::{Indicator, Slo, SpanIndicator},
-        delivery::{
+        model::{ids::Name, time::Timestamp, window::SloWindow},
+        notify::delivery::{
             AttemptClass::{Delivered, Rejected},
             DeliveryState,
         },
-        names::Name,
-        selector::Selector,
-        time::Timestamp,
-        window::SloWindow,
+        slo::{Indicator, Slo, SpanIndicator},
+        traceql::Selector,
     },
     store::Retried,
 };
@@ -173,7 +171,7 @@ async fn what_was_given_up_is_tried_again_with_what_followed_it() {
         Retried::Not(DeliveryState::Pending)
     );
     world.redeclare(&pager, |target| {
-        target.late = throughline::domain::definition::LatePolicy::Deliver;
+        target.late = throughline::domain::slo::LatePolicy::Deliver;
     });
     for action in ["trigger", "resolve"] {
         assert_eq!(

@@ -6,8 +6,8 @@ use std::{
 };
 
 use throughline::domain::{
-    definition::{SecretOrPlain, SecretRef, TargetKind, WebhookFormat},
-    delivery::AttemptClass::{Broken, Delivered, SecretMissing},
+    notify::delivery::AttemptClass::{Broken, Delivered, SecretMissing},
+    slo::{SecretOrPlain, SecretRef, TargetKind, WebhookFormat},
 };
 use tracing_subscriber::fmt::MakeWriter;
 

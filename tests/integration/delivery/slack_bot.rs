@@ -1,6 +1,6 @@
 //! One thread for each episode, and its first message updated when it is over.
 
-use throughline::domain::delivery::{
+use throughline::domain::notify::delivery::{
     AttemptClass::{self, Broken, Delivered, RateLimited, Rejected, Unavailable},
     DeliveryState,
 };

@@ -1,8 +1,8 @@
 //! Hundreds of alerts at once: each is told, within what a target takes and people can read.
 
 use throughline::domain::{
-    delivery::AttemptClass::{Delivered, Unavailable},
-    names::Name,
+    model::ids::Name,
+    notify::delivery::AttemptClass::{Delivered, Unavailable},
 };
 use uuid::Uuid;
 

@@ -6,7 +6,7 @@ use rustls::{
     ServerConfig,
     pki_types::{CertificateDer, PrivatePkcs8KeyDer},
 };
-use throughline::domain::delivery::AttemptClass::Tls;
+use throughline::domain::notify::delivery::AttemptClass::Tls;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,

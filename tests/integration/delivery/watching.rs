@@ -5,10 +5,8 @@ use std::time::Duration;
 use throughline::{
     deliver::{Emergency, EmergencySettings},
     domain::{
-        counts::EventCounts,
-        delivery::AttemptClass::{Connect, Delivered, Unavailable},
-        names::Name,
-        time::Timestamp,
+        model::{counts::EventCounts, ids::Name, time::Timestamp},
+        notify::delivery::AttemptClass::{Connect, Delivered, Unavailable},
     },
     watch::{Beat, HeartbeatSettings, WatchReport, WatchSettings, Watcher},
 };

@@ -7,17 +7,17 @@ use tempfile::TempDir;
 use throughline::{
     deliver::{AddressPolicy, DeliverSettings, Deliverer, DeliveryReport},
     domain::{
-        counts::EventCounts,
-        definition::{
-            Catalog, SecretOrPlain, SecretRef, Severity, Target, TargetKind, WebhookFormat,
+        alerting::{
+            alert::{Development, EpisodeEnd, TransitionKind},
+            snapshot::{Context, EpisodeSummary, Facts, WindowFacts, WorstWorkflow},
         },
-        delivery::{Delivery, alert_key},
-        names::{Name, TraceId},
-        notification::{
-            Context, Development, EpisodeEnd, EpisodeSummary, Facts, TransitionKind, WindowFacts,
-            WorstWorkflow,
+        model::{
+            counts::EventCounts,
+            ids::{Name, TraceId},
+            time::Timestamp,
         },
-        time::Timestamp,
+        notify::delivery::{Delivery, alert_key},
+        slo::{Catalog, SecretOrPlain, SecretRef, Severity, Target, TargetKind, WebhookFormat},
         workflow::Outcome,
     },
     store::News,

@@ -6,17 +6,20 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use throughline::{
     domain::{
-        counts::EventCounts,
-        definition::{
-            AlertRule, Alerting, AttributeName, Catalog, Indicator, Notify, Severity, Slo,
-            WorkflowIndicator,
+        alerting::{
+            alert::{AlertState, EpisodeEnd, TransitionKind},
+            rule_status::Condition,
+            snapshot::Facts,
+            status::{SloState, SloStatus},
         },
-        names::{Name, SloId},
-        notification::{EpisodeEnd, Facts, TransitionKind},
-        selector::Selector,
-        span::AttributeScope,
-        status::{AlertState, Condition, SloState, SloStatus},
-        time::{TimeRange, Timestamp},
+        model::{
+            counts::EventCounts,
+            ids::{Name, SloId},
+            span::{AttributeName, AttributeScope},
+            time::{TimeRange, Timestamp},
+        },
+        slo::{AlertRule, Alerting, Catalog, Indicator, Notify, Severity, Slo, WorkflowIndicator},
+        traceql::Selector,
         workflow::Outcome,
     },
     evaluate::{EvaluationReport, Evaluator, EvaluatorSettings},

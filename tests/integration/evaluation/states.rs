@@ -1,14 +1,19 @@
 //! What becomes of an alert between its beginning and its end.
 
 use throughline::domain::{
-    definition::{AlertRule, Alerting, Notify, SecretRef, Severity, Slo, Target, TargetKind},
-    incident::Acknowledgement,
-    notification::{
-        Development, Facts, Missing,
-        TransitionKind::{DataResumed, DataStopped, Firing, Reminded, Resolved, Unmuted, Updated},
+    alerting::{
+        alert::{
+            AlertState, Development,
+            TransitionKind::{
+                DataResumed, DataStopped, Firing, Reminded, Resolved, Unmuted, Updated,
+            },
+        },
+        incident::Acknowledgement,
+        rule_status::{Condition, Missing},
+        snapshot::Facts,
+        suppression::Suppression,
     },
-    status::{AlertState, Condition},
-    suppression::Suppression,
+    slo::{AlertRule, Alerting, Notify, SecretRef, Severity, Slo, Target, TargetKind},
 };
 
 use super::*;

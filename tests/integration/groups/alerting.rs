@@ -4,19 +4,24 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use throughline::{
     domain::{
-        counts::EventCounts,
-        definition::{
-            AlertRule, Alerting, AttributeName, Catalog, GroupBy, Indicator, Notify, Severity, Slo,
-            SpanIndicator,
+        alerting::{
+            alert::{EpisodeEnd, TransitionKind},
+            snapshot::Facts,
+            status::{SloState, SloStatus},
+            suppression::Suppression,
         },
-        group::Group,
-        names::SloId,
-        notification::{EpisodeEnd, Facts, TransitionKind, sentence},
-        selector::Selector,
-        span::AttributeScope,
-        status::{SloState, SloStatus},
-        suppression::Suppression,
-        time::{TimeRange, Timestamp},
+        model::{
+            counts::EventCounts,
+            group::Group,
+            ids::SloId,
+            span::{AttributeName, AttributeScope},
+            time::{TimeRange, Timestamp},
+        },
+        notify::wording,
+        slo::{
+            AlertRule, Alerting, Catalog, GroupBy, Indicator, Notify, Severity, Slo, SpanIndicator,
+        },
+        traceql::Selector,
     },
     evaluate::{EvaluationReport, Evaluator, EvaluatorSettings},
     store::AlertTransition,
@@ -219,9 +224,9 @@ async fn one_group_burns_and_tells_while_the_whole_slo_is_fine() {
     let told = &story.told(story.rollback).await[0];
     assert_eq!(told.group.as_ref().unwrap().text(), "kind = rollback");
     assert!(
-        sentence::headline(told).ends_with("Deployments finish, kind = rollback"),
+        wording::headline(told).ends_with("Deployments finish, kind = rollback"),
         "{}",
-        sentence::headline(told)
+        wording::headline(told)
     );
     let page = format!("https://slo.example.com/incidents/{}", told.episode);
     assert_eq!(told.page_url.as_deref(), Some(page.as_str()));

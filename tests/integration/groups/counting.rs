@@ -7,15 +7,16 @@ use std::{
 
 use throughline::{
     domain::{
-        counts::EventCounts,
-        definition::{AttributeName, GroupBy},
-        group::GroupValues,
-        ledger::gather,
-        names::{SloId, TraceId},
-        sampling::EndSampling,
-        span::AttributeScope,
-        time::{TimeRange, Timestamp},
-        workflow::{EventKey, Evidence, Fact, Judging, Losses},
+        model::{
+            counts::EventCounts,
+            group::GroupValues,
+            ids::{SloId, TraceId},
+            sampling::EndSampling,
+            span::{AttributeName, AttributeScope},
+            time::{TimeRange, Timestamp},
+        },
+        slo::GroupBy,
+        workflow::{EventKey, Evidence, Fact, Judging, Losses, gather},
     },
     store::{Store, StoreError, Writer},
 };

@@ -8,7 +8,7 @@ use std::{
 
 use serde::Deserialize;
 use tempfile::TempDir;
-use throughline::domain::{counts::EventCounts, workflow::Outcome};
+use throughline::domain::{model::counts::EventCounts, workflow::Outcome};
 
 use super::WITHIN_SECS;
 

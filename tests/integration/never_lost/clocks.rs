@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use tempfile::TempDir;
-use throughline::{clock::Clock, domain::time::Timestamp};
+use throughline::{clock::Clock, domain::model::time::Timestamp};
 
 use super::{modes::Kind, replicas::Replicas};
 use crate::support::{

@@ -15,9 +15,14 @@ use tempfile::TempDir;
 use throughline::{
     deliver::{AddressPolicy, DeliverSettings, Deliverer, Dispatcher},
     domain::{
-        definition::{Catalog, DefinitionFile, load},
-        names::{Name, SloId},
-        time::Timestamp,
+        model::{
+            ids::{Name, SloId},
+            time::Timestamp,
+        },
+        slo::{
+            Catalog,
+            definition::{DefinitionFile, load},
+        },
     },
     evaluate::{Evaluator, EvaluatorSettings},
     postgres::{Server, Settings},

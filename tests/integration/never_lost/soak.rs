@@ -8,12 +8,14 @@ use std::{env::current_exe, fs, process::Command, time::Duration};
 use throughline::{
     deliver::Dispatcher,
     domain::{
-        counts::EventCounts,
-        definition::Severity,
-        delivery::alert_key,
-        names::{Name, SloId},
-        notification::Facts,
-        time::{TimeRange, Timestamp},
+        alerting::snapshot::Facts,
+        model::{
+            counts::EventCounts,
+            ids::{Name, SloId},
+            time::{TimeRange, Timestamp},
+        },
+        notify::delivery::alert_key,
+        slo::Severity,
     },
     store::{AlertTransition, News},
 };

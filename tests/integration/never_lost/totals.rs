@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use throughline::{
     deliver::Dispatcher,
-    domain::{
+    domain::model::{
         counts::EventCounts,
         time::{TimeRange, Timestamp},
     },

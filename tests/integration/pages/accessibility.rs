@@ -8,8 +8,8 @@ use std::{
 };
 
 use throughline::domain::{
-    definition::Catalog,
-    signing::{Purpose, SigningKey},
+    notify::signed_links::signing::{Purpose, SigningKey},
+    slo::Catalog,
 };
 use tokio::task::JoinSet;
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::Value;
 use throughline::{
     clock::Clock,
-    domain::signing::SigningKey,
+    domain::notify::signed_links::signing::SigningKey,
     store::Store,
     web::{Cards, DefinitionsStatus, IngestFacts, IngestProbe, Listening, WebState, router},
 };

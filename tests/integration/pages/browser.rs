@@ -8,7 +8,7 @@ use std::{
     process::{Command, Output},
 };
 
-use throughline::domain::definition::Catalog;
+use throughline::domain::slo::Catalog;
 use tokio::{net::TcpListener, task::JoinSet};
 
 use super::fixture::{self, Shop};

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use chrono_tz::Tz;
 use throughline::{
     domain::{
-        definition::{Catalog, Slo},
-        window::{Calendar, CalendarUnit, SloWindow},
+        model::window::{Calendar, CalendarUnit, SloWindow},
+        slo::{Catalog, Slo},
     },
     evaluate::{Evaluator, EvaluatorSettings},
 };

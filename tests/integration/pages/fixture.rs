@@ -7,15 +7,17 @@ use sqlx::PgConnection;
 use throughline::{
     clock::{Clock, ManualClock},
     domain::{
-        definition::{
-            AlertRule, Alerting, AttributeName, Catalog, Correlator, Indicator, Severity, Slo,
-            Source, WorkflowIndicator,
+        model::{
+            ids::Name,
+            span::{AttributeName, AttributeScope},
+            time::Timestamp,
         },
-        names::Name,
-        selector::Selector,
-        signing::SigningKey,
-        span::AttributeScope,
-        time::Timestamp,
+        notify::signed_links::signing::SigningKey,
+        slo::{
+            AlertRule, Alerting, Catalog, Correlator, Indicator, Severity, Slo, Source,
+            WorkflowIndicator,
+        },
+        traceql::Selector,
     },
     web::{
         self, Anonymous, Cards, DefinitionsStatus, IngestFacts, IngestProbe, Listening, WebState,

@@ -3,12 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use throughline::domain::{
-    definition::{AttributeName, Catalog, GroupBy, Severity, Slo},
-    group::Group,
-    notification::{Facts, TransitionKind},
-    span::AttributeScope,
-    status::{AlertProgress, AlertState, AlertStatus, SloState, SloStatus},
-    suppression::Suppression,
+    alerting::{
+        alert::{AlertProgress, AlertState, AlertStatus, TransitionKind},
+        snapshot::Facts,
+        status::{SloState, SloStatus},
+        suppression::Suppression,
+    },
+    model::{
+        group::Group,
+        span::{AttributeName, AttributeScope},
+    },
+    slo::{Catalog, GroupBy, Severity, Slo},
 };
 use uuid::Uuid;
 

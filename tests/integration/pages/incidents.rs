@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use throughline::{
     domain::{
-        definition::Catalog,
-        signing::{Purpose, SigningKey},
-        time::Timestamp,
+        model::time::Timestamp,
+        notify::signed_links::signing::{Purpose, SigningKey},
+        slo::Catalog,
     },
     web::{self, Anonymous},
 };

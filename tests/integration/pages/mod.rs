@@ -20,7 +20,10 @@ mod writes;
 use std::collections::BTreeSet;
 
 use throughline::{
-    domain::definition::{Catalog, DefinitionFile, load},
+    domain::slo::{
+        Catalog,
+        definition::{DefinitionFile, load},
+    },
     web::FIRST_SLO,
 };
 

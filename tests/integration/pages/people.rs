@@ -1,7 +1,7 @@
 //! Who the fixture's events belong to, and what its bad ones have in common.
 
 use sqlx::PgConnection;
-use throughline::domain::format;
+use throughline::domain::model::format;
 
 use super::{
     client::get,

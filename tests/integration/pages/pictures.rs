@@ -6,9 +6,9 @@ use axum::{body::Body, http::Request};
 use http_body_util::BodyExt as _;
 use throughline::{
     domain::{
-        notification::{SignedLinks, Trend},
-        signing::SigningKey,
-        time::Timestamp,
+        alerting::snapshot::Trend,
+        model::time::Timestamp,
+        notify::signed_links::{SignedLinks, signing::SigningKey},
     },
     store::AlertTransition,
 };

@@ -5,16 +5,19 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 use throughline::domain::{
-    counts::EventCounts,
-    customers::CustomerTotal,
-    definition::{AlertRule, Catalog, Severity, Slo},
-    names::{Name, SloId},
-    notification::{Context, EpisodeEnd, EpisodeSummary, Facts, TransitionKind, WindowFacts},
-    status::{
-        AlertProgress, AlertState, AlertStatus, Condition, RuleStatus, SloState, SloStatus,
-        WindowStatus,
+    alerting::{
+        alert::{AlertProgress, AlertState, AlertStatus, EpisodeEnd, TransitionKind},
+        rule_status::{Condition, RuleStatus, WindowStatus},
+        snapshot::{Context, EpisodeSummary, Facts, WindowFacts},
+        status::{SloState, SloStatus},
     },
-    time::{TimeRange, Timestamp},
+    counting::customers::CustomerTotal,
+    model::{
+        counts::EventCounts,
+        ids::{Name, SloId},
+        time::{TimeRange, Timestamp},
+    },
+    slo::{AlertRule, Catalog, Severity, Slo},
 };
 use uuid::Uuid;
 

@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::{
 };
 use prost::Message as _;
 use throughline::{
-    domain::span::SpanView,
+    domain::model::span::SpanView,
     ingest::{
         Refusal, Unavailable, cors::AllowedOrigins, door::Door, grpc, http, limits::ReceiverLimits,
         receiver::Receiver,

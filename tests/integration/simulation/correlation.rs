@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use throughline::domain::span::Span;
+use throughline::domain::model::span::Span;
 
 use super::{
     contract::{Contract, Identity},

@@ -1,7 +1,7 @@
 //! The orders in which spans arrive, more than once some of them, and who is killed meanwhile.
 
 use rand::{Rng as _, rngs::StdRng, seq::SliceRandom as _};
-use throughline::domain::{span::Span, time::Timestamp};
+use throughline::domain::model::{span::Span, time::Timestamp};
 
 use super::op::{Kill, REPLICAS, Request, Step};
 

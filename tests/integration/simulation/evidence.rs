@@ -1,6 +1,6 @@
 //! What single spans say, for the oracle.
 
-use throughline::domain::span::{Link, OwnedValue, Span, SpanStatus};
+use throughline::domain::model::span::{Link, OwnedValue, Span, SpanStatus};
 
 use super::contract::{Contract, Identity};
 

@@ -1,8 +1,8 @@
 //! Cases worth keeping, by hand: the fewest spans in the order that matters. Between one list of spans
 //! and the next all deadlines pass, and every replica dies.
 
-use throughline::domain::{
-    names::TraceId,
+use throughline::domain::model::{
+    ids::TraceId,
     span::{Span, SpanStatus},
     time::TimeRange,
 };

@@ -23,7 +23,7 @@ use std::{
 };
 
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
-use throughline::domain::{
+use throughline::domain::model::{
     span::Span,
     time::{TimeRange, Timestamp},
 };

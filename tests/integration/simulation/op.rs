@@ -1,6 +1,6 @@
 //! What happens to the replicas, step by step.
 
-use throughline::domain::{span::Span, time::Timestamp};
+use throughline::domain::model::{span::Span, time::Timestamp};
 
 pub(super) const REPLICAS: usize = 3;
 

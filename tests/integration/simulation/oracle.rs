@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use throughline::domain::span::{Span, SpanStatus};
+use throughline::domain::model::span::{Span, SpanStatus};
 
 use super::{
     contract::{Cancelled, Contract, Grouping, Identity, Legs, Sampling},

@@ -7,8 +7,8 @@ use rand::{
     rngs::StdRng,
     seq::{IndexedRandom as _, SliceRandom as _},
 };
-use throughline::domain::{
-    names::TraceId,
+use throughline::domain::model::{
+    ids::TraceId,
     span::{Span, SpanStatus},
     time::Timestamp,
 };
@@ -237,7 +237,7 @@ impl Shapes<'_> {
             // Apart from all others of its trace.
             let number = self.random.random_range(1_000..u64::MAX);
             span.span_id =
-                throughline::domain::names::SpanId::from_slice(&number.to_be_bytes()).unwrap();
+                throughline::domain::model::ids::SpanId::from_slice(&number.to_be_bytes()).unwrap();
         } else {
             span.trace_id = self.trace();
         }

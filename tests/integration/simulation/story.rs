@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use throughline::domain::{
-    names::{SpanId, TraceId},
+use throughline::domain::model::{
+    ids::{SpanId, TraceId},
     span::{Link, OwnedValue, Span, SpanKind, SpanStatus},
 };
 

@@ -14,12 +14,19 @@ use std::{
 use throughline::{
     clock::{Clock, ManualClock},
     domain::{
-        classify::{Classifier, Findings},
-        definition::{Catalog, DefinitionFile, load},
-        names::{Name, SloId},
-        span::Span,
-        time::{TimeRange, Timestamp},
-        watermark::{OutageLimits, ReplicaId},
+        model::{
+            ids::{Name, SloId},
+            span::Span,
+            time::{TimeRange, Timestamp},
+        },
+        slo::{
+            Catalog,
+            definition::{DefinitionFile, load},
+        },
+        workflow::{
+            classify::{Classifier, Findings},
+            watermark::{OutageLimits, ReplicaId},
+        },
     },
     evaluate::{overdue::Overdue, unplaced::Unplaced},
     ingest::record::{Recorder, RecorderParts},

@@ -1,6 +1,6 @@
 //! Every judged workflow is added once, and what changes is corrected exactly.
 
-use throughline::domain::{definition::Stages, span::SpanKind, stages::MAX_STAGES};
+use throughline::domain::{counting::stages::MAX_STAGES, model::span::SpanKind, slo::Stages};
 
 use super::world::{World, at, message, order, span};
 

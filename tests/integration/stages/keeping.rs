@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use throughline::domain::{definition::Stages, span::SpanKind};
+use throughline::domain::{model::span::SpanKind, slo::Stages};
 
 use super::world::{World, at, message, order};
 

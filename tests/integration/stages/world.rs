@@ -6,14 +6,18 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use sqlx::PgConnection;
 use throughline::{
     domain::{
-        classify::{Classifier, Findings, Unusable},
-        definition::{Catalog, Correlator, Indicator, Slo, Stages, WorkflowIndicator},
-        ledger::gather,
-        names::{SloId, SpanId, TraceId},
-        selector::Selector,
-        span::{Attributes, Span, SpanKind, SpanStatus},
-        stages::{StageMean, StageSums, WhereTimeGoes},
-        time::{TimeRange, Timestamp},
+        counting::stages::{StageMean, StageSums, WhereTimeGoes},
+        model::{
+            ids::{SloId, SpanId, TraceId},
+            span::{Attributes, Span, SpanKind, SpanStatus},
+            time::{TimeRange, Timestamp},
+        },
+        slo::{Catalog, Correlator, Indicator, Slo, Stages, WorkflowIndicator},
+        traceql::Selector,
+        workflow::{
+            classify::{Classifier, Findings, Unusable},
+            gather,
+        },
     },
     evaluate::stages::{FoldReport, StageFolder},
     store::Writer,

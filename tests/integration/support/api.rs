@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use throughline::domain::counts::EventCounts;
+use throughline::domain::model::counts::EventCounts;
 use tokio::time::{sleep, timeout};
 
 /// For what takes a second or two when nobody else is at work.

@@ -3,9 +3,11 @@
 use sqlx::{PgConnection, Row as _};
 use throughline::{
     domain::{
-        counts::EventCounts,
-        names::SloId,
-        time::{Resolution, TimeRange, Timestamp},
+        model::{
+            counts::EventCounts,
+            ids::SloId,
+            time::{Resolution, TimeRange, Timestamp},
+        },
         workflow::Outcome,
     },
     store::Store,

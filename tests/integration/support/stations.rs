@@ -5,12 +5,14 @@ use std::{collections::BTreeMap, sync::Arc};
 use throughline::{
     clock::{Clock, ManualClock},
     domain::{
-        classify::{Classifier, Findings},
-        counts::EventCounts,
-        definition::{Catalog, Slo},
-        names::SloId,
-        span::Span,
-        time::{TimeRange, Timestamp},
+        model::{
+            counts::EventCounts,
+            ids::SloId,
+            span::Span,
+            time::{TimeRange, Timestamp},
+        },
+        slo::{Catalog, Slo},
+        workflow::classify::{Classifier, Findings},
     },
     evaluate::overdue::Overdue,
     ingest::record::{Recorder, RecorderParts},

@@ -15,7 +15,7 @@ use opentelemetry_proto::tonic::{
 };
 use prost::Message as _;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
-use throughline::domain::counts::EventCounts;
+use throughline::domain::model::counts::EventCounts;
 use tokio::{task::JoinSet, time::sleep};
 
 use super::api::{client, until};

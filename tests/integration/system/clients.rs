@@ -8,7 +8,7 @@ use std::{
 use opentelemetry::trace::{Tracer as _, TracerProvider as _};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use throughline::domain::counts::EventCounts;
+use throughline::domain::model::counts::EventCounts;
 
 use crate::support::{api::Api, database::TestDatabase, installs, service::Site, workload::ORDERS};
 

@@ -10,7 +10,7 @@ use throughline::{
     app::{App, database::Database},
     clock::{Clock, ManualClock},
     config::{Config, Environment},
-    domain::{counts::EventCounts, time::Timestamp},
+    domain::model::{counts::EventCounts, time::Timestamp},
 };
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use throughline::{
     clock::ManualClock,
-    domain::{counts::EventCounts, time::Timestamp},
+    domain::model::{counts::EventCounts, time::Timestamp},
 };
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;

@@ -4,7 +4,7 @@ use opentelemetry_proto::tonic::{
     common::v1::{AnyValue, KeyValue, any_value},
     trace::v1::{Span, span::Link},
 };
-use throughline::domain::counts::EventCounts;
+use throughline::domain::model::counts::EventCounts;
 
 use crate::support::{
     database::TestDatabase,

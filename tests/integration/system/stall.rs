@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName};
 use standardwebhooks::Webhook;
-use throughline::domain::{counts::EventCounts, names::TraceId};
+use throughline::domain::model::{counts::EventCounts, ids::TraceId};
 use tokio::time::Instant;
 
 use super::orders_with_a_hook;

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::batch::MAX_MESSAGES;
+use crate::domain::workflow::batch::MAX_MESSAGES;
 
 fn by_message() -> World {
     let correlate = vec![Correlator::Message {

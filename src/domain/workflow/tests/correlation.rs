@@ -1,7 +1,7 @@
 //! What tells which workflow a span speaks of: the trace state, attributes, and both on links.
 
 use super::*;
-use crate::domain::links::MAX_LINKS;
+use crate::domain::workflow::links::MAX_LINKS;
 
 fn by_trace_state() -> World {
     let correlate = vec![Correlator::TraceState {

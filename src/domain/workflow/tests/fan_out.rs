@@ -1,6 +1,7 @@
 //! S8 and S9: work in several legs.
 
 use super::{shapes::enqueue, *};
+use crate::domain::slo::MAX_LEGS;
 
 /// Legs told apart by `item`, their number by `wf.expected`.
 fn slo(complete: Completion) -> WorkflowIndicator {
@@ -233,7 +234,7 @@ fn legs_without_a_start_are_an_orphan() {
 
 #[test]
 fn more_legs_than_are_kept_leave_a_workflow_unjudged_and_noted() {
-    let legs: Vec<_> = (0..=Legs::MOST)
+    let legs: Vec<_> = (0..=MAX_LEGS)
         .map(|item| leg("x", 20.0).with("item", item.to_string().as_str()))
         .collect();
     let world = world(Completion::All)

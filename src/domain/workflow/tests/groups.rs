@@ -5,11 +5,14 @@ use proptest::{collection::vec, option, prelude::*, sample::Index};
 
 use super::*;
 use crate::domain::{
-    counts::EventCounts,
-    definition::GroupBy,
-    group::{Group, GroupValues, Regrouping, regroup},
-    names::TraceId,
-    time::Resolution,
+    counting::groups::{Regrouping, regroup},
+    model::{
+        counts::EventCounts,
+        group::{Group, GroupValues},
+        ids::TraceId,
+        time::Resolution,
+    },
+    slo::GroupBy,
     workflow::{EventKey, Evidence, Fact},
 };
 

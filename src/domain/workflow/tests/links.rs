@@ -6,10 +6,13 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::{
-    batch::Batch,
-    classify::trace_key,
-    ledger::{rejudge, silence_of},
-    links::{Graph, LinkFilter, Move, Piece, SpanRef, place, rejoin},
+    counting::ledger::{rejudge, silence_of},
+    model::span::SpanRef,
+    workflow::{
+        batch::Batch,
+        links::{Graph, LinkFilter, Move, Piece, place, rejoin},
+        trace_key,
+    },
 };
 
 /// What a store keeps, and by the same rules: only evidence that waits for a span is placed anew.

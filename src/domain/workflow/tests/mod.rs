@@ -12,18 +12,26 @@ use std::{
 
 use super::*;
 use crate::domain::{
-    classify::{AbsurdTime, Classifier, Findings, TimeLimits, Unusable},
-    counts::EventCounts,
-    definition::{
-        AttributeName, Catalog, Correlator, FanOut, Indicator, Slo, SpanIndicator, SpanInstant,
-        StartedAt, TimeUnit, WorkflowIndicator,
+    counting::{
+        Judged,
+        ledger::{Moves, apply, silence},
     },
-    ledger::{Judged, Moves, apply, gather, silence},
-    names::{Name, SloId, SpanId, TraceId},
-    sampling::{EndSampling, Weighing},
-    selector::Selector,
-    span::{AttributeScope, Event, Link, Span, SpanKind, SpanStatus},
-    time::{TimeRange, Timestamp},
+    model::{
+        counts::EventCounts,
+        ids::{Name, SloId, SpanId, TraceId},
+        sampling::{EndSampling, Weighing},
+        span::{AttributeName, AttributeScope, Event, Link, Span, SpanKind, SpanStatus},
+        time::{TimeRange, Timestamp},
+    },
+    slo::{
+        CancelPolicy, Catalog, Completion, Correlator, FanOut, Indicator, Slo, SpanIndicator,
+        SpanInstant, StartedAt, TimeUnit, WorkflowIndicator,
+    },
+    traceql::Selector,
+    workflow::{
+        classify::{AbsurdTime, Classifier, Findings, TimeLimits, Unusable},
+        gather,
+    },
 };
 
 /// The true start of every workflow: an instant on a whole minute.
@@ -63,7 +71,7 @@ fn span(id: &str, name: &str, [start, end]: [f64; 2]) -> Span {
 }
 
 impl Span {
-    fn with(mut self, key: &str, value: impl Into<crate::domain::span::OwnedValue>) -> Self {
+    fn with(mut self, key: &str, value: impl Into<crate::domain::model::span::OwnedValue>) -> Self {
         self.attributes.push((key.to_owned(), value.into()));
         self
     }
@@ -336,7 +344,7 @@ impl World {
             let Some(at) = judged.verdict.at else {
                 continue;
             };
-            for resolution in crate::domain::time::Resolution::ALL {
+            for resolution in crate::domain::model::time::Resolution::ALL {
                 *counted
                     .entry((*slo, resolution, at.floor_to(resolution.length())))
                     .or_default() += judged.verdict.outcome.counts().standing_for(judged.weight);

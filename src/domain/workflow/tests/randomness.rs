@@ -1,7 +1,7 @@
 //! S20: whether a trace id tells what its samplers keep, where they do not say by what they decide.
 
 use super::*;
-use crate::domain::{
+use crate::domain::model::{
     sampling::{Threshold, TraceIds},
     span::RANDOM_TRACE_ID,
 };

@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::{
-    definition::AttributeName as Name,
+use crate::domain::model::{
     sampling::{Encoding, Meaning, Randomness, Threshold, UnknownWeight, Weight},
+    span::AttributeName as Name,
 };
 
 /// A span of the trace whose samplers decide by this share of all numbers.
@@ -45,9 +45,11 @@ impl World {
     /// All that was moved, whatever its bucket.
     fn totals(&self) -> EventCounts {
         let days = self.moves.iter().flat_map(Moves::by_bucket);
-        days.filter(|((_, resolution, _), _)| *resolution == crate::domain::time::Resolution::Day)
-            .map(|(_, counts)| counts)
-            .sum()
+        days.filter(|((_, resolution, _), _)| {
+            *resolution == crate::domain::model::time::Resolution::Day
+        })
+        .map(|(_, counts)| counts)
+        .sum()
     }
 
     /// Ends of this threshold are known from a workflow that is long over.

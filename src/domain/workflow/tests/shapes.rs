@@ -25,7 +25,7 @@ fn s1_one_span_that_carries_the_start_of_its_workflow_is_judged_at_once() {
         (start_ns.to_string().as_str().into(), TimeUnit::Nanoseconds),
         (at(0.0).to_rfc3339().as_str().into(), TimeUnit::Rfc3339),
     ] {
-        let value: crate::domain::span::OwnedValue = value;
+        let value: crate::domain::model::span::OwnedValue = value;
         let started_at = StartedAt::Attribute {
             attribute: attribute("wf.start"),
             unit,

@@ -11,8 +11,8 @@ use opentelemetry_proto::tonic::{
 use prost::Message as _;
 
 use crate::{
-    domain::{
-        names::{SpanId, TraceId},
+    domain::model::{
+        ids::{SpanId, TraceId},
         span::{AttributeScope, SpanView, Value},
     },
     ingest::{Malformed, Refusal, wire::scan},

@@ -8,10 +8,9 @@ use std::{
 use sqlx::PgConnection;
 use throughline::{
     domain::{
-        definition::Severity,
-        delivery::{Attempt, AttemptClass, Repeat},
-        names::Name,
-        time::Timestamp,
+        model::{ids::Name, time::Timestamp},
+        notify::delivery::{Attempt, AttemptClass, Repeat},
+        slo::Severity,
     },
     store::{Claim, ClaimedDelivery, Lease, News, Settlement, Store},
 };

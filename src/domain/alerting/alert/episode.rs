@@ -1,0 +1,174 @@
+//! One trouble from beginning to end, and what becomes worth telling of it meanwhile.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Observation;
+use crate::domain::{
+    alerting::{alert::Development, condition::Verdict, suppression::Suppression},
+    model::{ids::Name, time::Timestamp},
+};
+
+/// As long as collectors try again by default: until then data may only be late.
+const STALE_AFTER: Duration = Duration::from_mins(5);
+/// Between two updates: numbers grow anyway while somebody reads the first.
+const SPACING: Duration = Duration::from_mins(30);
+/// How often a chat hears again of a page that nobody has acknowledged, as Alertmanager's
+/// `repeat_interval` has it by default.
+const REMIND_AFTER: Duration = Duration::from_hours(4);
+/// Twice as many as one or two customers is no news yet.
+const LEAST_MORE_CUSTOMERS: i64 = 5;
+
+/// One uninterrupted trouble, from firing to resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Episode {
+    pub id: Uuid,
+    /// The rule that made it fire.
+    pub rule: Name,
+    pub fired_at: Timestamp,
+    /// How often it burned again while it seemed to recover.
+    pub flaps: u32,
+    /// Since when nothing is known that a verdict could be made of.
+    pub stale_since: Option<Timestamp>,
+    /// What keeps it quiet, if something has been kept from people because of it.
+    pub muted: Option<Suppression>,
+    pub told: Told,
+}
+
+/// What was told last, or would have been if nothing had kept it quiet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    pub at: Timestamp,
+    pub hurt: Hurt,
+    /// When it was last told that data had stopped.
+    #[serde(default)]
+    pub data_stopped_at: Option<Timestamp>,
+    /// Whether that is what people know last.
+    #[serde(default)]
+    pub knows_no_data: bool,
+}
+
+/// What makes an alert materially worse when it grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hurt {
+    /// Customers with a bad event in the last hour; 0 where the SLO names none.
+    pub customers: i64,
+    pub budget_spent: bool,
+}
+
+/// Whether an episode fires or seems to be over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Course {
+    Burning,
+    Recovering,
+}
+
+impl Episode {
+    pub fn begin(id: Uuid, rule: Name, fired_at: Timestamp) -> Self {
+        Self {
+            id,
+            rule,
+            fired_at,
+            flaps: 0,
+            stale_since: None,
+            muted: None,
+            told: Told {
+                at: fired_at,
+                hurt: Hurt::default(),
+                data_stopped_at: None,
+                knows_no_data: false,
+            },
+        }
+    }
+
+    /// What has become worth telling; at most one thing, the rest waits for the next tick. It counts
+    /// as told even if something keeps it quiet, which is told when that ends.
+    pub(super) fn develop(&mut self, course: Course, seen: &Observation) -> Option<Development> {
+        if let Some(silenced @ Suppression::Silenced { .. }) = seen.muted {
+            self.muted = Some(silenced);
+        }
+        let development = self
+            .unmuted(course, seen)
+            .or_else(|| self.of_data(seen))
+            .or_else(|| self.worse(course, seen))
+            .or_else(|| self.reminder(course, seen))?;
+        self.muted = seen.muted;
+        self.told.at = seen.at;
+        Some(development)
+    }
+
+    /// What an alert was held back by is told of only while it burns: the two often end together.
+    fn unmuted(&mut self, course: Course, seen: &Observation) -> Option<Development> {
+        let was = match (self.muted?, seen.muted) {
+            (_, Some(_)) => return None,
+            (inhibited @ Suppression::Inhibited { .. }, None) => {
+                matches!(seen.verdict, Verdict::Breach(_)).then_some(inhibited)?
+            }
+            (Suppression::Silenced { silence, until }, None) => Suppression::Silenced {
+                silence,
+                until: until.min(seen.at),
+            },
+        };
+        if course == Course::Recovering {
+            return None;
+        }
+        self.told.hurt = seen.hurt;
+        Some(Development::Unmuted { was })
+    }
+
+    fn of_data(&mut self, seen: &Observation) -> Option<Development> {
+        let Some(missing) = seen.missing else {
+            let stopped_at = self.stale_since.take()?;
+            let is_news = std::mem::take(&mut self.told.knows_no_data);
+            return is_news.then_some(Development::DataResumed { stopped_at });
+        };
+        let since = *self.stale_since.get_or_insert(seen.at);
+        let told = &mut self.told;
+        let is_long = seen.at.saturating_since(since) >= STALE_AFTER;
+        let told_lately = told
+            .data_stopped_at
+            .is_some_and(|at| seen.at.saturating_since(at) < SPACING);
+        if told.knows_no_data || !is_long || told_lately {
+            return None;
+        }
+        told.knows_no_data = true;
+        told.data_stopped_at = Some(seen.at);
+        Some(Development::DataStopped {
+            heard_until: Some(since),
+            missing,
+        })
+    }
+
+    fn reminder(&self, course: Course, seen: &Observation) -> Option<Development> {
+        let is_due = seen.at.saturating_since(self.told.at) >= REMIND_AFTER;
+        let is_wanted = seen.unattended && seen.muted.is_none() && course == Course::Burning;
+        (is_due && is_wanted).then_some(Development::Reminded)
+    }
+
+    fn worse(&mut self, course: Course, seen: &Observation) -> Option<Development> {
+        let (told, now) = (self.told, seen.hurt);
+        let burns = course == Course::Burning && matches!(seen.verdict, Verdict::Breach(_));
+        if !burns || seen.at.saturating_since(told.at) < SPACING {
+            return None;
+        }
+        let before = told.hurt.customers;
+        let many = before.saturating_mul(2).max(before + LEAST_MORE_CUSTOMERS);
+        let development = if now.budget_spent && !told.hurt.budget_spent {
+            Development::BudgetSpent
+        } else if now.customers >= many {
+            Development::MoreCustomers {
+                before,
+                now: now.customers,
+            }
+        } else {
+            return None;
+        };
+        self.told.hurt = Hurt {
+            customers: now.customers.max(before),
+            budget_spent: now.budget_spent || told.hurt.budget_spent,
+        };
+        Some(development)
+    }
+}

@@ -1,0 +1,389 @@
+//! The alert of one SLO and severity over time: inactive, pending, firing, recovering, and inactive
+//! again.
+//!
+//! [`step`] is all there is: a pure function of the state, one observation and the time. It is called
+//! with the state that a row holds and its answer is written back by compare-and-swap, so replicas
+//! that evaluate at the same time take the same steps as one would.
+//!
+//! | state      | breach                    | clear                              | between | unknown |
+//! |------------|---------------------------|------------------------------------|---------|---------|
+//! | inactive   | pending, or **firing**    | -                                  | -       | -       |
+//! | pending    | after its `for`: **firing** | inactive                         | holds   | holds   |
+//! | firing     | -                         | recovering                         | -       | -       |
+//! | recovering | firing, a flap            | after `resolve_after`: **inactive** | firing | holds   |
+//!
+//! The bold ones are told to people, and what becomes of an episode meanwhile: that it is much worse,
+//! that data stopped or came back, that what kept it quiet is over ([`Episode`]). A flap between
+//! recovering and firing is the same trouble: it is counted and told at the end.
+//!
+//! Unknown is whatever nothing can be concluded from: no data, stale ones, too few, or counts that
+//! make no sense. What cannot be seen is not recovering. Waiting, of either kind, counts evaluated
+//! time: what nobody looked at or could not judge adds nothing, and after a gap nothing moves before
+//! the second tick in time ([`Rhythm`]).
+
+mod episode;
+#[cfg(test)]
+mod laws;
+mod rhythm;
+mod status;
+#[cfg(test)]
+mod tests;
+mod transition_kind;
+mod update;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use uuid::Uuid;
+
+pub use self::{
+    episode::{Episode, Hurt, Told},
+    rhythm::{Beat, Continuity, Rhythm, Stretch},
+    status::{AlertProgress, AlertState, AlertStatus},
+    transition_kind::TransitionKind,
+    update::{Development, EpisodeEnd},
+};
+use super::{
+    condition::{Burning, Verdict},
+    suppression::Suppression,
+};
+use crate::domain::{
+    alerting::rule_status::Missing,
+    model::{ids::Name, time::Timestamp},
+    slo::Severity,
+};
+use episode::Course;
+
+/// The state of one alert. Every change raises the version by one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    pub version: i64,
+    pub phase: Phase,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Inactive {
+        since: Timestamp,
+    },
+    Pending(Waits),
+    Firing(Episode),
+    Recovering {
+        episode: Episode,
+        /// For how long it has been clear.
+        clear: Stretch,
+    },
+}
+
+/// How long rules have burned that must do so for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waits {
+    pub since: Timestamp,
+    pub rules: BTreeMap<Name, Stretch>,
+}
+
+/// What one evaluation saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    pub at: Timestamp,
+    pub verdict: Verdict,
+    pub continuity: Continuity,
+    /// What lacks for a verdict that could clear.
+    pub missing: Option<Missing>,
+    pub hurt: Hurt,
+    /// Why nobody may be told of anything but an end now.
+    pub muted: Option<Suppression>,
+    /// Whether it is a page that nobody has acknowledged, told where nobody is reminded of it.
+    pub unattended: bool,
+    /// The id of the episode, should one begin.
+    pub new_episode: Uuid,
+}
+
+/// A change that is recorded, and that people are told of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transition {
+    pub episode: Episode,
+    /// The version that it raised the alert to.
+    pub version: i64,
+    pub at: Timestamp,
+    pub change: Change,
+    /// Why nobody is told. Of an end: why nobody has been told of the beginning, if that is so.
+    pub suppression: Option<Suppression>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    Fired,
+    Developed(Development),
+    Resolved(EpisodeEnd),
+}
+
+impl Alert {
+    /// The alert of an SLO that has never been evaluated.
+    pub const fn new(since: Timestamp) -> Self {
+        Self {
+            version: 0,
+            phase: Phase::Inactive { since },
+        }
+    }
+
+    pub const fn state(&self) -> AlertState {
+        match self.phase {
+            Phase::Inactive { .. } => AlertState::Inactive,
+            Phase::Pending(_) => AlertState::Pending,
+            Phase::Firing(_) => AlertState::Firing,
+            Phase::Recovering { .. } => AlertState::Recovering,
+        }
+    }
+
+    /// The trouble that is going on.
+    pub const fn episode(&self) -> Option<&Episode> {
+        match &self.phase {
+            Phase::Inactive { .. } | Phase::Pending(_) => None,
+            Phase::Firing(episode) | Phase::Recovering { episode, .. } => Some(episode),
+        }
+    }
+
+    /// What the pages show. A firing or recovering alert is so since the episode began.
+    pub fn to_status(&self, severity: Severity) -> AlertStatus {
+        let episode = self.episode();
+        AlertStatus {
+            severity,
+            state: self.state(),
+            since: match &self.phase {
+                Phase::Inactive { since } | Phase::Pending(Waits { since, .. }) => *since,
+                Phase::Firing(episode) | Phase::Recovering { episode, .. } => episode.fired_at,
+            },
+            rule: episode.map(|episode| episode.rule.clone()),
+            progress: episode.map_or_else(AlertProgress::default, |episode| AlertProgress {
+                flaps: episode.flaps,
+                data_stale_since: episode.stale_since,
+                muted: episode.muted,
+            }),
+        }
+    }
+
+    fn moved_to(self, phase: Phase) -> Self {
+        let version = self.version + i64::from(self.phase != phase);
+        Self { version, phase }
+    }
+
+    /// Nothing is concluded, and what is waited for does not grow.
+    fn held(self, at: Timestamp) -> Self {
+        let phase = match self.phase.clone() {
+            phase @ (Phase::Inactive { .. } | Phase::Firing(_)) => phase,
+            Phase::Pending(waits) => Phase::Pending(waits.passing_over_to(at)),
+            Phase::Recovering { episode, clear } => Phase::Recovering {
+                episode,
+                clear: clear.passing_over_to(at),
+            },
+        };
+        self.moved_to(phase)
+    }
+}
+
+impl Waits {
+    /// Rules that do not burn any more start afresh when they do again.
+    fn counting_to(&self, at: Timestamp, burning: &[Burning]) -> Self {
+        let counted = |rule: &Burning| {
+            let known = self.rules.get(&rule.rule);
+            let counted = known.map_or_else(|| Stretch::starting(at), |wait| wait.counting_to(at));
+            (rule.rule.clone(), counted)
+        };
+        Self {
+            since: self.since,
+            rules: burning.iter().map(counted).collect(),
+        }
+    }
+
+    fn passing_over_to(mut self, at: Timestamp) -> Self {
+        for wait in self.rules.values_mut() {
+            *wait = wait.passing_over_to(at);
+        }
+        self
+    }
+
+    /// The first rule that has burned for long enough.
+    fn over<'a>(&self, burning: &'a [Burning]) -> Option<&'a Name> {
+        let has_waited = |rule: &&Burning| {
+            let wait = self.rules.get(&rule.rule);
+            wait.is_some_and(|wait| wait.so_far >= rule.pending_for)
+        };
+        burning.iter().find(has_waited).map(|over| &over.rule)
+    }
+}
+
+impl Transition {
+    /// Whether people are told that the alert fires, or what has become of it.
+    pub fn is_told(&self) -> bool {
+        self.suppression.is_none() && self.change.kind().lasts()
+    }
+}
+
+impl Change {
+    pub const fn kind(self) -> TransitionKind {
+        match self {
+            Self::Fired => TransitionKind::Firing,
+            Self::Developed(development) => development.kind(),
+            Self::Resolved(_) => TransitionKind::Resolved,
+        }
+    }
+}
+
+/// The next state of `alert`, and what people must be told, if anything.
+pub fn step(
+    alert: Alert,
+    seen: &Observation,
+    resolve_after: Duration,
+) -> (Alert, Option<Transition>) {
+    if seen.verdict == Verdict::Undeclared {
+        return end_watch(alert, seen.at);
+    }
+    if seen.continuity == Continuity::AfterGap {
+        return (alert.held(seen.at), None);
+    }
+    match alert.phase.clone() {
+        Phase::Inactive { .. } => begin(alert, seen),
+        Phase::Pending(waits) => wait(alert, &waits, seen),
+        Phase::Firing(episode) => match seen.verdict {
+            Verdict::Clear => {
+                let clear = Stretch::starting(seen.at);
+                recover(alert, episode, clear, seen)
+            }
+            Verdict::Breach(_)
+            | Verdict::Between
+            | Verdict::TooFew
+            | Verdict::Unknown
+            | Verdict::Nonsense
+            | Verdict::Undeclared => burn(alert, episode, seen),
+        },
+        Phase::Recovering { mut episode, clear } => match seen.verdict {
+            Verdict::Clear => {
+                let clear = clear.counting_to(seen.at);
+                if clear.so_far >= resolve_after {
+                    return resolve(alert, episode, seen.at, EpisodeEnd::Recovered);
+                }
+                recover(alert, episode, clear, seen)
+            }
+            Verdict::Breach(_) => {
+                episode.flaps = episode.flaps.saturating_add(1);
+                burn(alert, episode, seen)
+            }
+            Verdict::Between => burn(alert, episode, seen),
+            Verdict::TooFew | Verdict::Unknown | Verdict::Nonsense | Verdict::Undeclared => {
+                recover(alert, episode, clear.passing_over_to(seen.at), seen)
+            }
+        },
+    }
+}
+
+/// Nobody watches it any more, so nobody will ever see its end.
+fn end_watch(alert: Alert, at: Timestamp) -> (Alert, Option<Transition>) {
+    match alert.phase.clone() {
+        Phase::Inactive { .. } => (alert, None),
+        Phase::Pending(_) => (alert.moved_to(Phase::Inactive { since: at }), None),
+        Phase::Firing(episode) | Phase::Recovering { episode, .. } => {
+            resolve(alert, episode, at, EpisodeEnd::Undeclared)
+        }
+    }
+}
+
+fn begin(alert: Alert, seen: &Observation) -> (Alert, Option<Transition>) {
+    let waits = Waits {
+        since: seen.at,
+        rules: BTreeMap::new(),
+    };
+    match seen.verdict {
+        Verdict::Breach(_) => wait(alert, &waits, seen),
+        Verdict::Clear
+        | Verdict::Between
+        | Verdict::TooFew
+        | Verdict::Unknown
+        | Verdict::Nonsense
+        | Verdict::Undeclared => (alert, None),
+    }
+}
+
+fn wait(alert: Alert, waits: &Waits, seen: &Observation) -> (Alert, Option<Transition>) {
+    match &seen.verdict {
+        Verdict::Breach(burning) => {
+            let waits = waits.counting_to(seen.at, burning);
+            match waits.over(burning) {
+                Some(rule) => fire(alert, seen, rule),
+                None => (alert.moved_to(Phase::Pending(waits)), None),
+            }
+        }
+        Verdict::Clear => (alert.moved_to(Phase::Inactive { since: seen.at }), None),
+        Verdict::Between
+        | Verdict::TooFew
+        | Verdict::Unknown
+        | Verdict::Nonsense
+        | Verdict::Undeclared => (alert.held(seen.at), None),
+    }
+}
+
+fn fire(alert: Alert, seen: &Observation, rule: &Name) -> (Alert, Option<Transition>) {
+    let mut episode = Episode::begin(seen.new_episode, rule.clone(), seen.at);
+    episode.told.hurt = seen.hurt;
+    episode.muted = seen.muted;
+    let alert = alert.moved_to(Phase::Firing(episode.clone()));
+    let transition = Transition {
+        episode,
+        version: alert.version,
+        at: seen.at,
+        change: Change::Fired,
+        suppression: seen.muted,
+    };
+    (alert, Some(transition))
+}
+
+fn burn(alert: Alert, mut episode: Episode, seen: &Observation) -> (Alert, Option<Transition>) {
+    let development = episode.develop(Course::Burning, seen);
+    let alert = alert.moved_to(Phase::Firing(episode.clone()));
+    let transition = developed(&alert, episode, development, seen);
+    (alert, transition)
+}
+
+fn recover(
+    alert: Alert,
+    mut episode: Episode,
+    clear: Stretch,
+    seen: &Observation,
+) -> (Alert, Option<Transition>) {
+    let development = episode.develop(Course::Recovering, seen);
+    let told = episode.clone();
+    let alert = alert.moved_to(Phase::Recovering { episode, clear });
+    let transition = developed(&alert, told, development, seen);
+    (alert, transition)
+}
+
+fn developed(
+    alert: &Alert,
+    episode: Episode,
+    development: Option<Development>,
+    seen: &Observation,
+) -> Option<Transition> {
+    Some(Transition {
+        episode,
+        version: alert.version,
+        at: seen.at,
+        change: Change::Developed(development?),
+        suppression: seen.muted,
+    })
+}
+
+fn resolve(
+    alert: Alert,
+    episode: Episode,
+    at: Timestamp,
+    end: EpisodeEnd,
+) -> (Alert, Option<Transition>) {
+    let alert = alert.moved_to(Phase::Inactive { since: at });
+    let transition = Transition {
+        suppression: episode.muted,
+        episode,
+        version: alert.version,
+        at,
+        change: Change::Resolved(end),
+    };
+    (alert, Some(transition))
+}

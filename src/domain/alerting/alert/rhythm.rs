@@ -1,0 +1,166 @@
+//! Whether evaluation has been going on, tick by tick.
+
+use std::time::Duration;
+
+use crate::domain::model::time::Timestamp;
+
+/// Ticks in a row after a gap before a state may change: what lags behind after a pause of the
+/// machine, a database that failed over or our own outage is in by then.
+const SETTLED: u8 = 2;
+
+/// When an SLO was evaluated last, and how many ticks have come in time since nobody looked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rhythm {
+    pub last_at: Timestamp,
+    /// Counted up to two.
+    pub steady_ticks: u8,
+}
+
+/// How a tick follows the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beat {
+    InTime,
+    /// Nobody looked for some time.
+    AfterGap,
+    /// It is earlier than the one before: a clock was set back, or two clocks disagree.
+    Backwards,
+}
+
+/// Whether states may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Continuity {
+    Continuous,
+    /// Nobody looked for some time: what went before cannot be counted on.
+    AfterGap,
+}
+
+impl Rhythm {
+    /// Of the first evaluation ever, before which nothing can have been missed.
+    pub const fn first(at: Timestamp) -> Self {
+        Self {
+            last_at: at,
+            steady_ticks: SETTLED,
+        }
+    }
+
+    #[must_use]
+    pub fn next(self, at: Timestamp, longest_pause: Duration) -> (Self, Beat) {
+        let beat = if at < self.last_at {
+            Beat::Backwards
+        } else if at.saturating_since(self.last_at) > longest_pause {
+            Beat::AfterGap
+        } else {
+            Beat::InTime
+        };
+        let steady_ticks = match beat {
+            Beat::InTime => self.steady_ticks.saturating_add(1).min(SETTLED),
+            Beat::AfterGap | Beat::Backwards => 0,
+        };
+        let next = Self {
+            last_at: at,
+            steady_ticks,
+        };
+        (next, beat)
+    }
+
+    pub const fn continuity(self) -> Continuity {
+        if self.steady_ticks >= SETTLED {
+            Continuity::Continuous
+        } else {
+            Continuity::AfterGap
+        }
+    }
+}
+
+/// Evaluated time that adds up; what nobody looked at, or could not judge, adds nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    pub so_far: Duration,
+    /// The tick up to which it is counted or passed over.
+    pub until: Timestamp,
+}
+
+impl Stretch {
+    pub const fn starting(at: Timestamp) -> Self {
+        Self {
+            so_far: Duration::ZERO,
+            until: at,
+        }
+    }
+
+    #[must_use]
+    pub fn counting_to(self, at: Timestamp) -> Self {
+        Self {
+            so_far: self.so_far + at.saturating_since(self.until),
+            until: at,
+        }
+    }
+
+    #[must_use]
+    pub const fn passing_over_to(self, at: Timestamp) -> Self {
+        Self { until: at, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAUSE: Duration = Duration::from_secs(30);
+
+    fn at(secs: u64) -> Timestamp {
+        Timestamp::from_secs(1_790_000_000) + Duration::from_secs(secs)
+    }
+
+    /// The beat of each tick and whether states may change then.
+    fn beats(secs: &[u64]) -> Vec<(Beat, Continuity)> {
+        let mut rhythm = Rhythm::first(at(secs[0]));
+        let rest = secs[1..].iter().map(|secs| {
+            let (next, beat) = rhythm.next(at(*secs), PAUSE);
+            rhythm = next;
+            (beat, rhythm.continuity())
+        });
+        rest.collect()
+    }
+
+    #[test]
+    fn t03_states_may_change_at_the_second_good_tick_after_a_gap() {
+        use Beat::{AfterGap, InTime};
+        assert_eq!(
+            beats(&[0, 5, 100, 105, 110]),
+            [
+                (InTime, Continuity::Continuous),
+                (AfterGap, Continuity::AfterGap),
+                (InTime, Continuity::AfterGap),
+                (InTime, Continuity::Continuous),
+            ]
+        );
+    }
+
+    #[test]
+    fn t03_another_gap_starts_the_count_afresh() {
+        let all = beats(&[0, 100, 105, 200, 205]);
+        assert!(all.iter().all(|(_, may)| *may == Continuity::AfterGap));
+    }
+
+    #[test]
+    fn t04_a_clock_set_back_is_refused_and_gone_on_from() {
+        use Beat::{Backwards, InTime};
+        assert_eq!(
+            beats(&[1_000, 5, 10, 15]),
+            [
+                (Backwards, Continuity::AfterGap),
+                (InTime, Continuity::AfterGap),
+                (InTime, Continuity::Continuous),
+            ]
+        );
+    }
+
+    #[test]
+    fn only_evaluated_time_adds_up() {
+        let stretch = Stretch::starting(at(0)).counting_to(at(5));
+        let stretch = stretch.passing_over_to(at(500)).counting_to(at(505));
+        assert_eq!(stretch.so_far, Duration::from_secs(10));
+        assert_eq!(stretch.counting_to(at(7)).so_far, stretch.so_far);
+    }
+}

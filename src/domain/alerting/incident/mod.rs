@@ -1,0 +1,30 @@
+//! An incident: one episode of an alert with all that came of it, as it is told long after.
+//!
+//! Its facts are frozen with its transitions. What is added here are the counts around it
+//! ([`Picture`]), who has taken it on, and how long it took to find.
+
+mod picture;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+pub use picture::{Picture, Plan};
+
+use crate::domain::model::time::Timestamp;
+
+/// Somebody has taken an incident on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledgement {
+    pub at: Timestamp,
+    /// As far as somebody vouches for it.
+    pub by: Option<String>,
+}
+
+/// What somebody wrote on the page of an incident.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Note {
+    pub id: Uuid,
+    pub at: Timestamp,
+    pub by: Option<String>,
+    pub text: String,
+}

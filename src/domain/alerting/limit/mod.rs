@@ -1,0 +1,242 @@
+//! Rules on one number: how much of the budget is spent, how long it lasts, how many customers are
+//! hurt, and whether anything happens at all.
+//!
+//! Where a burn rate asks two windows, each of these asks one number whether it has reached its limit.
+//! The formulae are monotone: one more bad event never makes a rule quieter.
+
+#[cfg(test)]
+mod tests;
+mod words;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{
+    alerting::{
+        burn_rate::{BurnContext, BurnRate, Window},
+        rule_status::{CLEAR_SHARE, CountsByLength, Freshness, WindowStatus},
+    },
+    model::{counts::EventCounts, ids::Name},
+    slo::{Guard, Limit, LimitRule, Severity, whole_seconds},
+};
+
+/// Distinct customers with a bad event, by look-back.
+pub type CustomersByLength = BTreeMap<Duration, i64>;
+
+const WEEK: Duration = Duration::from_hours(7 * 24);
+const HOUR: Duration = Duration::from_hours(1);
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// A share that is exactly the limit in decimals may be a few units in the last place off in binary.
+const TOLERANCE: f64 = 1e-9;
+
+/// How a rule on one number stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LimitStatus {
+    pub name: Name,
+    pub severity: Severity,
+    pub limit: Limit,
+    /// For how long the limit must be reached before people are told.
+    #[serde(default, rename = "for_seconds", with = "whole_seconds")]
+    pub pending_for: Duration,
+    /// What is held against the limit: the share of the budget that is spent, the seconds that it
+    /// lasts, the customers affected, or for an absence the events a week ago. `None` where there is
+    /// no such number: without events, or where a budget does not burn down.
+    pub value: Option<f64>,
+    pub standing: Standing,
+    /// The look-back that the number is of; of a spent budget, which is that of the SLO's window, the
+    /// last hour: it tells what goes on.
+    pub window: WindowStatus,
+}
+
+/// Where a number is, seen from its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// At the limit or beyond.
+    Over,
+    /// Short of it, yet too close to call it over.
+    Near,
+    /// At the limit, by so few bad events that they mean nothing.
+    TooFew,
+    Under,
+    /// Nothing can be said.
+    Unknown,
+}
+
+/// What rules on numbers look at, at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbers<'a> {
+    pub burn: &'a BurnContext,
+    pub guard: Guard,
+    pub counts: &'a CountsByLength,
+    pub customers: &'a CustomersByLength,
+    pub freshness: Freshness,
+}
+
+/// The lengths that `limit` needs counts of, beside that of the SLO's window.
+pub fn look_backs(limit: Limit) -> Vec<Duration> {
+    match limit {
+        Limit::BudgetSpent { .. } => vec![HOUR],
+        Limit::Exhaustion { within } => vec![pace_length(within)],
+        Limit::Customers { length, .. } => vec![length],
+        Limit::Absence { length } => vec![length, WEEK, WEEK + usual_length(length)],
+    }
+}
+
+/// A quarter of the time ahead, in whole minutes as events are counted.
+fn pace_length(within: Duration) -> Duration {
+    let minutes = within.as_secs().div_ceil(4 * MINUTE.as_secs());
+    MINUTE * u32::try_from(minutes.max(1)).unwrap_or(u32::MAX)
+}
+
+fn usual_length(length: Duration) -> Duration {
+    length.max(HOUR)
+}
+
+pub fn limit_status(rule: &LimitRule, numbers: Numbers<'_>) -> LimitStatus {
+    let (value, standing, length) = match rule.limit {
+        Limit::BudgetSpent { over } => {
+            let (value, standing) = numbers.budget_spent(over);
+            (value, standing, HOUR)
+        }
+        Limit::Exhaustion { within } => {
+            let (value, standing) = numbers.exhaustion(within);
+            (value, standing, pace_length(within))
+        }
+        Limit::Customers { affected, length } => {
+            let (value, standing) = numbers.customers(affected, length);
+            (value, standing, length)
+        }
+        Limit::Absence { length } => {
+            let (value, standing) = numbers.absence(length);
+            (value, standing, length)
+        }
+    };
+    LimitStatus {
+        name: rule.name.clone(),
+        severity: rule.severity,
+        limit: rule.limit,
+        pending_for: rule.pending_for,
+        value,
+        standing,
+        window: numbers.window(length),
+    }
+}
+
+impl Numbers<'_> {
+    fn counted(&self, length: Duration) -> EventCounts {
+        if length == self.burn.window {
+            return self.burn.in_window;
+        }
+        self.counts.get(&length).copied().unwrap_or_default()
+    }
+
+    fn window(&self, length: Duration) -> WindowStatus {
+        let counts = self.counted(length);
+        let rate = self.burn.burn_rate(Window { length, counts });
+        WindowStatus {
+            secs: length.as_secs(),
+            counts,
+            burn_rate: rate.map(BurnRate::value),
+        }
+    }
+
+    /// Over the limit, unless too few bad events stand behind it to mean anything.
+    fn guarded(&self, bad_events: EventCounts) -> Standing {
+        let bad = u64::try_from(bad_events.bad()).unwrap_or(0);
+        if bad >= self.guard.bad_events {
+            Standing::Over
+        } else {
+            Standing::TooFew
+        }
+    }
+
+    /// The share of the budget that is spent, of the events there were: what the pages show.
+    fn budget_spent(&self, over: f64) -> (Option<f64>, Standing) {
+        let Some(spent) = self.burn.budget_spent_by(self.burn.budgeted()) else {
+            return (None, Standing::Unknown);
+        };
+        let standing = if spent >= over * (1.0 - TOLERANCE) {
+            self.guarded(self.burn.budgeted())
+        } else if spent >= CLEAR_SHARE * over {
+            Standing::Near
+        } else {
+            Standing::Under
+        };
+        (Some(spent), standing)
+    }
+
+    /// `projected(N) = remaining - q_L * N / L` with `L = N / 4`: what is left after `within` if the
+    /// budget is spent as in the last quarter of it. It is over at 0 and under where nine tenths of
+    /// what remains would do. A budget that is gone stays over until events age out of the window.
+    ///
+    /// A look-back without events has no pace: as everywhere, silence is not recovery.
+    fn exhaustion(&self, within: Duration) -> (Option<f64>, Standing) {
+        let length = pace_length(within);
+        let recent = self.counted(length);
+        let (Some(remaining), Some(spent)) = (
+            self.burn.budget_remaining(),
+            self.burn.budget_spent_by(recent),
+        ) else {
+            return (None, Standing::Unknown);
+        };
+        if remaining <= TOLERANCE {
+            return (Some(0.0), self.guarded(self.burn.budgeted()));
+        }
+        if recent.total() <= 0 {
+            return (None, Standing::Unknown);
+        }
+        // A period of the calendar ends with what is left of its budget.
+        let period = self.burn.period;
+        let ahead = period.map_or(within, |period| within.min(period.rest));
+        let takes = spent * ahead.as_secs_f64() / length.as_secs_f64();
+        let lasts = (spent > 0.0).then(|| remaining * length.as_secs_f64() / spent);
+        let standing = if remaining - takes <= TOLERANCE {
+            self.guarded(recent)
+        } else if takes >= CLEAR_SHARE * remaining {
+            Standing::Near
+        } else {
+            Standing::Under
+        };
+        (lasts, standing)
+    }
+
+    fn customers(&self, affected: u32, length: Duration) -> (Option<f64>, Standing) {
+        if self.counted(length).total() <= 0 {
+            return (None, Standing::Unknown);
+        }
+        #[expect(clippy::cast_precision_loss, reason = "customers stay far below 2^53")]
+        let hurt = self.customers.get(&length).copied().unwrap_or(0) as f64;
+        let most = f64::from(affected);
+        let standing = if hurt >= most {
+            Standing::Over
+        } else if hurt >= CLEAR_SHARE * most {
+            Standing::Near
+        } else {
+            Standing::Under
+        };
+        (Some(hurt), standing)
+    }
+
+    /// Nothing for `length`, though the hour before this moment had events a week ago (or all of
+    /// `length`, where that is more than an hour).
+    ///
+    /// What is usual is known in no other way: a queue that is idle at night and on Sundays is so
+    /// every week. This is wrong on a holiday, when it tells of an idle service, and a week after an
+    /// outage, when it is blind for as long as that one was. Any event, good or bad, ends it. Where
+    /// ingest may have missed events their absence says nothing.
+    fn absence(&self, length: Duration) -> (Option<f64>, Standing) {
+        let until_then = self.counted(WEEK).total();
+        let usual = self.counted(WEEK + usual_length(length)).total() - until_then;
+        #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+        let value = Some(usual.max(0) as f64);
+        let standing = match self.freshness {
+            _ if self.counted(length).total() > 0 => Standing::Under,
+            Freshness::Fresh if usual > 0 => Standing::Over,
+            Freshness::Fresh | Freshness::Stale | Freshness::Absurd => Standing::Unknown,
+        };
+        (value, standing)
+    }
+}

@@ -1,0 +1,303 @@
+//! The vectors of exhaustion, the edges of every limit, and that one more bad event never calms a rule.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::{alerting::burn_rate::PeriodSoFar, model::objective::Objective, slo::BurnKind};
+
+const DAY: Duration = Duration::from_hours(24);
+
+fn counts(total: i64, bad: i64) -> EventCounts {
+    EventCounts {
+        good: total - bad,
+        late: bad,
+        ..EventCounts::ZERO
+    }
+}
+
+fn burn(objective: f64, window: Duration, in_window: EventCounts) -> BurnContext {
+    BurnContext {
+        objective: Objective::from_ratio(objective).unwrap(),
+        kind: BurnKind::Budget,
+        window,
+        in_window,
+        observed: window,
+        period: None,
+    }
+}
+
+/// How `limit` stands, at a guard of five bad events.
+fn status(limit: Limit, burn: &BurnContext, counts: &[(Duration, EventCounts)]) -> LimitStatus {
+    of_customers(limit, burn, counts, &CustomersByLength::new())
+}
+
+fn of_customers(
+    limit: Limit,
+    burn: &BurnContext,
+    counts: &[(Duration, EventCounts)],
+    customers: &CustomersByLength,
+) -> LimitStatus {
+    let rule = LimitRule {
+        name: "rule".parse().unwrap(),
+        severity: Severity::Page,
+        limit,
+        pending_for: Duration::ZERO,
+    };
+    let numbers = Numbers {
+        burn,
+        guard: Guard { bad_events: 5 },
+        counts: &counts.iter().copied().collect(),
+        customers,
+        freshness: Freshness::Fresh,
+    };
+    limit_status(&rule, numbers)
+}
+
+/// At an error budget of 1 % over 28 days.
+fn spent(in_window: EventCounts) -> LimitStatus {
+    let burn = burn(0.99, DAY * 28, in_window);
+    status(Limit::BudgetSpent { over: 0.9 }, &burn, &[])
+}
+
+#[test]
+fn a_budget_is_over_its_limit_at_the_limit_and_under_below_nine_tenths_of_it() {
+    let standing = |bad| spent(counts(100_000, bad)).standing;
+    assert_eq!(standing(900), Standing::Over);
+    assert_eq!(standing(2_000), Standing::Over);
+    assert_eq!(standing(899), Standing::Near);
+    assert_eq!(standing(810), Standing::Near);
+    assert_eq!(standing(809), Standing::Under);
+    assert_eq!(standing(0), Standing::Under);
+    assert!((spent(counts(100_000, 900)).value.unwrap() - 0.9).abs() < 1e-9);
+}
+
+#[test]
+fn t06_four_bad_events_that_spend_a_budget_are_too_few_for_a_guard_of_five() {
+    assert_eq!(spent(counts(100, 4)).standing, Standing::TooFew);
+    assert_eq!(spent(counts(100, 5)).standing, Standing::Over);
+}
+
+#[test]
+fn without_events_nothing_is_known_of_a_budget() {
+    assert_eq!(spent(EventCounts::ZERO).standing, Standing::Unknown);
+    let none = burn(0.99, DAY * 28, EventCounts::ZERO);
+    let within = Duration::from_hours(4);
+    let exhaustion = status(Limit::Exhaustion { within }, &none, &[]);
+    assert_eq!(exhaustion.standing, Standing::Unknown);
+}
+
+/// Errors at this share since `minutes` ago, after a clean window: 99.95 % over 14 days, gone within
+/// 6 hours, at a million events a minute.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "at most a million a minute for two weeks"
+)]
+fn exhaustion_after(error_share: f64, minutes: f64) -> LimitStatus {
+    let per_minute = 1e6;
+    let bad_in = |length: Duration| {
+        let minutes = minutes.min(length.as_secs_f64() / 60.0);
+        (minutes * per_minute * error_share).round() as i64
+    };
+    let counted = |length: Duration| {
+        let total = (length.as_secs_f64() / 60.0 * per_minute) as i64;
+        counts(total, bad_in(length))
+    };
+    let (window, look_back) = (DAY * 14, Duration::from_mins(90));
+    let within = Duration::from_hours(6);
+    status(
+        Limit::Exhaustion { within },
+        &burn(0.9995, window, counted(window)),
+        &[(look_back, counted(look_back))],
+    )
+}
+
+/// Computed from `P / 5B` where that is within the look-back, else `P / B - N`.
+#[test]
+fn exhaustion_fires_at_the_moments_of_its_formula() {
+    let vectors = [
+        (1.0, 2.016),
+        (0.1, 20.16),
+        (0.05, 40.32),
+        (0.01, 10.8 * 60.0),
+        (0.005, 27.6 * 60.0),
+        (0.001, 162.0 * 60.0),
+        (0.0005, 330.0 * 60.0),
+    ];
+    for (share, minutes) in vectors {
+        let standing = |minutes| exhaustion_after(share, minutes).standing;
+        assert_eq!(standing(minutes * 1.001), Standing::Over, "{share}");
+        assert_ne!(standing(minutes * 0.999), Standing::Over, "{share}");
+    }
+}
+
+#[test]
+fn errors_slower_than_the_promise_never_exhaust_a_rolling_budget() {
+    let long_after = exhaustion_after(0.0001, 1e6);
+    assert_eq!(long_after.standing, Standing::Under);
+    assert!(long_after.value.unwrap() > 14.0 * 86_400.0 * 0.8);
+}
+
+#[test]
+fn a_budget_lasts_what_is_left_of_it_at_the_pace_of_the_look_back() {
+    let (look_back, within) = (Duration::from_hours(1), Duration::from_hours(4));
+    let standing = |bad| {
+        let burn = burn(0.99, DAY * 28, counts(1_000_000, 5_000));
+        status(
+            Limit::Exhaustion { within },
+            &burn,
+            &[(look_back, counts(5_000, bad))],
+        )
+    };
+    // 5,000 bad events are left: 1,250 an hour spend them in exactly four.
+    assert_eq!(standing(1_250).standing, Standing::Over);
+    assert!((standing(1_250).value.unwrap() - 14_400.0).abs() < 1e-6);
+    assert_eq!(standing(1_249).standing, Standing::Near);
+    assert_eq!(standing(1_125).standing, Standing::Near);
+    assert_eq!(standing(1_124).standing, Standing::Under);
+    assert_eq!(standing(0).value, None);
+    assert_eq!(standing(0).standing, Standing::Under);
+}
+
+/// 5,000 bad events are left and 2,000 an hour are spent: the budget lasts two and a half hours.
+#[test]
+fn a_budget_that_outlasts_its_period_of_the_calendar_is_not_soon_gone() {
+    let standing = |rest| {
+        let in_window = counts(1_000_000, 5_000);
+        let burn = BurnContext {
+            period: Some(PeriodSoFar {
+                counts: in_window,
+                rest,
+            }),
+            ..burn(0.99, DAY * 28, in_window)
+        };
+        let within = HOUR * 4;
+        let recent = [(HOUR, counts(5_000, 2_000))];
+        status(Limit::Exhaustion { within }, &burn, &recent).standing
+    };
+    assert_eq!(standing(HOUR), Standing::Under);
+    assert_eq!(standing(HOUR * 8), Standing::Over);
+}
+
+#[test]
+fn a_quiet_look_back_has_no_pace_but_a_spent_budget_is_gone_all_the_same() {
+    let exhaustion = |bad| {
+        let burn = burn(0.99, DAY * 28, counts(1_000, bad));
+        let within = Duration::from_hours(4);
+        status(Limit::Exhaustion { within }, &burn, &[])
+    };
+    assert_eq!(exhaustion(6).standing, Standing::Unknown);
+    assert_eq!(exhaustion(10).standing, Standing::Over);
+    assert_eq!(exhaustion(10).value, Some(0.0));
+}
+
+#[test]
+fn a_pace_is_taken_over_whole_minutes() {
+    let minutes = |within| pace_length(Duration::from_mins(within)).as_secs() / 60;
+    assert_eq!([15, 16, 240].map(minutes), [4, 4, 60]);
+}
+
+fn customers(hurt: i64, events: EventCounts) -> Standing {
+    let length = HOUR;
+    let limit = Limit::Customers {
+        affected: 10,
+        length,
+    };
+    let burn = burn(0.99, DAY * 28, counts(1_000, 0));
+    let hurt = CustomersByLength::from([(length, hurt)]);
+    of_customers(limit, &burn, &[(length, events)], &hurt).standing
+}
+
+#[test]
+fn ten_customers_are_over_a_limit_of_ten_however_few_events_they_had() {
+    let events = counts(10, 4);
+    assert_eq!(customers(10, events), Standing::Over);
+    assert_eq!(customers(9, events), Standing::Near);
+    assert_eq!(customers(8, events), Standing::Under);
+    assert_eq!(customers(0, EventCounts::ZERO), Standing::Unknown);
+}
+
+/// Of a rule of 15 minutes: events in those, in the last week, and in the hour before that.
+fn absence(now: i64, week: i64, hour_before: i64, freshness: Freshness) -> Standing {
+    let length = Duration::from_mins(15);
+    let burn = burn(0.99, DAY * 28, counts(week + hour_before, 0));
+    let rule = LimitRule {
+        name: "rule".parse().unwrap(),
+        severity: Severity::Page,
+        limit: Limit::Absence { length },
+        pending_for: Duration::ZERO,
+    };
+    let counts = CountsByLength::from([
+        (length, counts(now, 0)),
+        (WEEK, counts(week, 0)),
+        (WEEK + HOUR, counts(week + hour_before, 0)),
+    ]);
+    let numbers = Numbers {
+        burn: &burn,
+        guard: Guard { bad_events: 5 },
+        counts: &counts,
+        customers: &CustomersByLength::new(),
+        freshness,
+    };
+    limit_status(&rule, numbers).standing
+}
+
+#[test]
+fn silence_is_an_absence_only_where_the_same_hour_of_last_week_had_events() {
+    use Freshness::Fresh;
+    assert_eq!(absence(0, 5_000, 40, Fresh), Standing::Over);
+    assert_eq!(absence(0, 5_000, 0, Fresh), Standing::Unknown);
+    assert_eq!(absence(0, 0, 0, Fresh), Standing::Unknown);
+    assert_eq!(absence(1, 5_000, 40, Fresh), Standing::Under);
+    assert_eq!(absence(1, 5_000, 0, Fresh), Standing::Under);
+}
+
+#[test]
+fn what_ingest_may_have_missed_is_not_absent() {
+    assert_eq!(absence(0, 5_000, 40, Freshness::Stale), Standing::Unknown);
+    assert_eq!(absence(1, 5_000, 40, Freshness::Stale), Standing::Under);
+}
+
+fn loudness(standing: Standing) -> u8 {
+    match standing {
+        Standing::Unknown => 0,
+        Standing::Under => 1,
+        Standing::Near | Standing::TooFew => 2,
+        Standing::Over => 3,
+    }
+}
+
+proptest! {
+    /// Of the same events one more turns bad, in the look-back and so in the window around it.
+    #[test]
+    fn one_more_bad_event_never_calms_a_rule(
+        total in 1_i64..500, older in 0_i64..5_000, bad in 0_i64..500, older_bad in 0_i64..50,
+        hours in 1_u64..48, over in 0.01_f64..1.0,
+    ) {
+        let (bad, older_bad) = (bad.min(total - 1), older_bad.min(older));
+        let within = Duration::from_hours(hours);
+        for limit in [Limit::BudgetSpent { over }, Limit::Exhaustion { within }] {
+            let loud = |bad| {
+                let burn = burn(0.99, DAY * 28, counts(total + older, bad + older_bad));
+                let recent = [(pace_length(within), counts(total, bad))];
+                loudness(status(limit, &burn, &recent).standing)
+            };
+            prop_assert!(loud(bad) <= loud(bad + 1), "{limit:?}");
+        }
+    }
+
+    #[test]
+    fn good_events_alone_are_never_over_a_limit(total in 0_i64..500, older in 0_i64..5_000) {
+        let burn = burn(0.99, DAY * 28, counts(total + older, 0));
+        let within = Duration::from_hours(4);
+        for limit in [Limit::BudgetSpent { over: 0.01 }, Limit::Exhaustion { within }] {
+            let status = status(limit, &burn, &[(HOUR, counts(total, 0))]);
+            prop_assert!(matches!(status.standing, Standing::Under | Standing::Unknown));
+        }
+    }
+
+    #[test]
+    fn one_more_customer_never_calms_a_rule(hurt in 0_i64..20) {
+        let events = counts(100, 50);
+        prop_assert!(loudness(customers(hurt, events)) <= loudness(customers(hurt + 1, events)));
+    }
+}

@@ -1,0 +1,165 @@
+//! Rules on one number in words, for pages and notifications.
+
+use std::time::Duration;
+
+use super::{LimitStatus, usual_length};
+use crate::domain::{model::format, slo::Limit};
+
+impl LimitStatus {
+    /// What has a limit: `budget spent`.
+    pub const fn title(&self) -> &'static str {
+        match self.limit {
+            Limit::BudgetSpent { .. } => "budget spent",
+            Limit::Exhaustion { .. } => "budget gone",
+            Limit::Customers { .. } => "customers affected",
+            Limit::Absence { .. } => "no events",
+        }
+    }
+
+    /// Where the limit is: `90 %`, `in 4 h`, `10 in 1 h`, `for 15 min`.
+    pub fn threshold(&self) -> String {
+        match self.limit {
+            Limit::BudgetSpent { over } => format::percent(over),
+            Limit::Exhaustion { within } => format!("in {}", format::duration(within)),
+            Limit::Customers { affected, length } => {
+                let affected = format::count(i64::from(affected));
+                format!("{affected} in {}", format::duration(length))
+            }
+            Limit::Absence { length } => format!("for {}", format::duration(length)),
+        }
+    }
+
+    /// Where the number is: `92 %`, `in 3 h 20 min`, `12`, `0 events`.
+    pub fn reading(&self) -> String {
+        match (self.limit, self.value) {
+            (Limit::Absence { .. }, _) => format::counted(self.window.counts.total(), "event"),
+            (_, None) => format::NONE.to_owned(),
+            (Limit::BudgetSpent { .. }, Some(spent)) => format::budget(spent),
+            (Limit::Exhaustion { .. }, Some(secs)) => lasting(secs),
+            (Limit::Customers { .. }, Some(hurt)) => format::count(whole(hurt)),
+        }
+    }
+
+    /// Where the number is and where its limit: `92 % of the budget spent, limit 90 %`.
+    pub fn sentence(&self) -> String {
+        let threshold = self.threshold();
+        match (self.limit, self.value) {
+            (Limit::BudgetSpent { .. }, Some(spent)) => format!(
+                "{} of the budget spent, limit {threshold}",
+                format::budget(spent)
+            ),
+            (Limit::BudgetSpent { .. }, None) => {
+                format!("no event that could spend the budget, limit {threshold}")
+            }
+            (Limit::Exhaustion { .. }, Some(secs)) if secs <= 0.0 => "budget spent".to_owned(),
+            (Limit::Exhaustion { .. }, Some(secs)) => {
+                format!("budget gone {}, limit {threshold}", lasting(secs))
+            }
+            (Limit::Exhaustion { .. }, None) => {
+                format!("budget does not burn down, limit {threshold}")
+            }
+            (Limit::Customers { affected, length }, hurt) => format!(
+                "{} with a bad event in {}, limit {}",
+                format::counted(whole(hurt.unwrap_or_default()), "customer"),
+                format::duration(length),
+                format::count(i64::from(affected))
+            ),
+            (Limit::Absence { length }, usual) => self.absence(length, usual.unwrap_or_default()),
+        }
+    }
+
+    /// The number as a multiple of its limit, so that 1 is the limit of every kind. `None` where there
+    /// is none.
+    pub fn share_of_limit(&self) -> Option<f64> {
+        let value = self.value?;
+        match self.limit {
+            Limit::BudgetSpent { over } => Some(value / over),
+            Limit::Exhaustion { .. } if value <= 0.0 => Some(f64::INFINITY),
+            Limit::Exhaustion { within } => Some(within.as_secs_f64() / value),
+            Limit::Customers { affected, .. } => Some(value / f64::from(affected)),
+            Limit::Absence { .. } => None,
+        }
+    }
+
+    fn absence(&self, length: Duration, usual: f64) -> String {
+        let now = match self.window.counts.total() {
+            0 => "no event".to_owned(),
+            some => format::counted(some, "event"),
+        };
+        format!(
+            "{now} in {}, {} in {} a week ago",
+            format::duration(length),
+            format::count(whole(usual)),
+            format::duration(usual_length(length))
+        )
+    }
+}
+
+fn lasting(secs: f64) -> String {
+    let length = Duration::try_from_secs_f64(secs).unwrap_or(Duration::MAX);
+    format!("in {}", format::lasting(length))
+}
+
+fn whole(number: f64) -> i64 {
+    #[expect(clippy::cast_possible_truncation, reason = "it was a whole number")]
+    let whole = number as i64;
+    whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        alerting::{limit::Standing, rule_status::WindowStatus},
+        model::counts::EventCounts,
+        slo::Severity,
+    };
+
+    fn sentence(limit: Limit, value: Option<f64>) -> String {
+        let status = LimitStatus {
+            name: "rule".parse().unwrap(),
+            severity: Severity::Page,
+            limit,
+            value,
+            pending_for: Duration::ZERO,
+            standing: Standing::Over,
+            window: WindowStatus {
+                secs: 900,
+                counts: EventCounts::ZERO,
+                burn_rate: None,
+            },
+        };
+        status.sentence()
+    }
+
+    #[test]
+    fn every_kind_says_where_its_number_is_and_where_its_limit() {
+        let hour = Duration::from_hours(1);
+        let spent = Limit::BudgetSpent { over: 0.9 };
+        assert_eq!(
+            sentence(spent, Some(0.92)),
+            "92 % of the budget spent, limit 90 %"
+        );
+        let gone = Limit::Exhaustion { within: hour * 4 };
+        assert_eq!(
+            sentence(gone, Some(12_000.0)),
+            "budget gone in 3 h 20 min, limit in 4 h"
+        );
+        assert_eq!(sentence(gone, Some(0.0)), "budget spent");
+        let customers = Limit::Customers {
+            affected: 10,
+            length: hour,
+        };
+        assert_eq!(
+            sentence(customers, Some(12.0)),
+            "12 customers with a bad event in 1 h, limit 10"
+        );
+        let absence = Limit::Absence {
+            length: Duration::from_mins(15),
+        };
+        assert_eq!(
+            sentence(absence, Some(240.0)),
+            "no event in 15 min, 240 in 1 h a week ago"
+        );
+    }
+}

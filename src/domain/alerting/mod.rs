@@ -1,0 +1,15 @@
+//! From counts to burn rates, rules, alerts, silences and incidents.
+
+pub mod alert;
+pub mod burn_rate;
+pub mod change_event;
+pub mod condition;
+pub mod incident;
+pub mod inhibition;
+pub mod limit;
+pub mod rule_status;
+pub mod silence;
+pub mod snapshot;
+pub mod status;
+pub mod suppression;
+pub mod trace_link;

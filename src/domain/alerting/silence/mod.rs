@@ -1,0 +1,281 @@
+//! Silences: alerts that people do not want to be told of for a while.
+//!
+//! A silence mutes the telling and nothing else: evaluation, budget and pages go on. It never mutes the
+//! end of what somebody was told the beginning of, and when it ends while the alert still fires, people
+//! are told at once. [`plan`] says which silences there can be, [`matcher`] which alerts one is about.
+
+pub mod labels;
+pub mod matcher;
+pub mod plan;
+
+use std::{fmt, time::Duration};
+
+use serde::Serialize;
+use uuid::Uuid;
+
+pub use labels::AlertLabels;
+pub use matcher::{Matcher, ParseMatcherError};
+pub use plan::{Draft, DraftError, Force, Repeat};
+
+use crate::domain::model::time::{TimeRange, Timestamp};
+
+/// Longer ones are pointed out wherever silences are listed: whoever made it may have forgotten it.
+pub const LONG: Duration = Duration::from_hours(7 * 24);
+
+/// What is muted, when, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Terms {
+    /// All must match; at least one asks for a value.
+    pub matchers: Vec<Matcher>,
+    /// Oldest first, all of one length; one unless it repeats.
+    pub stretches: Vec<TimeRange>,
+    pub repeat: Option<Repeat>,
+    pub reason: String,
+    /// As far as somebody vouches for it.
+    pub created_by: Option<String>,
+}
+
+/// Terms in force.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Silence {
+    pub id: Uuid,
+    pub terms: Terms,
+    pub created_at: Timestamp,
+    /// Before its time.
+    pub ended: Option<Ended>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Ended {
+    pub at: Timestamp,
+    pub by: Option<String>,
+}
+
+/// As Alertmanager has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SilenceState {
+    /// Nothing is muted now, but will be.
+    Pending,
+    Active,
+    Expired,
+}
+
+impl Silence {
+    pub fn state(&self, now: Timestamp) -> SilenceState {
+        match self.stretch_at_or_after(now) {
+            None => SilenceState::Expired,
+            Some(stretch) if stretch.contains(now) => SilenceState::Active,
+            Some(_) => SilenceState::Pending,
+        }
+    }
+
+    /// Until when it mutes; `None` if it mutes nothing now.
+    pub fn mutes_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.stretch_at_or_after(now)
+            .filter(|stretch| stretch.contains(now))
+            .map(|stretch| stretch.to)
+    }
+
+    /// The present stretch, or the next.
+    pub fn stretch_at_or_after(&self, now: Timestamp) -> Option<TimeRange> {
+        if self.ended.as_ref().is_some_and(|ended| ended.at <= now) {
+            return None;
+        }
+        let stretches = &self.terms.stretches;
+        let next = stretches.partition_point(|stretch| stretch.to <= now);
+        stretches.get(next).copied()
+    }
+
+    /// When it is over for good, as it stands.
+    pub fn ends_at(&self) -> Timestamp {
+        let last = self.terms.ends_at();
+        self.ended.as_ref().map_or(last, |ended| ended.at.min(last))
+    }
+
+    pub fn matches(&self, labels: &AlertLabels) -> bool {
+        self.terms.matches(labels)
+    }
+}
+
+impl Terms {
+    pub fn matches(&self, labels: &AlertLabels) -> bool {
+        self.matchers.iter().all(|matcher| matcher.matches(labels))
+    }
+
+    pub fn starts_at(&self) -> Timestamp {
+        self.stretches
+            .first()
+            .map_or(Timestamp::UNIX_EPOCH, |first| first.from)
+    }
+
+    /// Of the last stretch.
+    pub fn ends_at(&self) -> Timestamp {
+        self.stretches
+            .last()
+            .map_or(Timestamp::UNIX_EPOCH, |last| last.to)
+    }
+
+    /// One stretch mutes so long that it may be forgotten.
+    pub fn is_long(&self) -> bool {
+        self.stretches
+            .first()
+            .is_some_and(|first| first.length() > LONG)
+    }
+}
+
+/// The one of `silences` that mutes an alert longest, and until when.
+pub fn muting<'a>(
+    silences: &'a [Silence],
+    labels: &AlertLabels,
+    now: Timestamp,
+) -> Option<(&'a Silence, Timestamp)> {
+    silences
+        .iter()
+        .filter(|silence| silence.matches(labels))
+        .filter_map(|silence| Some((silence, silence.mutes_until(now)?)))
+        .max_by_key(|(silence, until)| (*until, silence.id))
+}
+
+impl SilenceState {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Active => "active",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+impl fmt::Display for SilenceState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::{model::group::Group, slo::Severity};
+
+    fn minute(at: i64) -> Timestamp {
+        Timestamp::from_secs(at * 60)
+    }
+
+    fn silence(id: u128, matcher: &str, stretches: &[(i64, i64)]) -> Silence {
+        let stretch = |&(from, to): &(i64, i64)| TimeRange::new(minute(from), minute(to));
+        Silence {
+            id: Uuid::from_u128(id),
+            terms: Terms {
+                matchers: vec![matcher.parse().unwrap()],
+                stretches: stretches.iter().map(stretch).collect(),
+                repeat: None,
+                reason: "upgrade".to_owned(),
+                created_by: None,
+            },
+            created_at: minute(0),
+            ended: None,
+        }
+    }
+
+    fn orders() -> AlertLabels {
+        AlertLabels::new(
+            (&"orders".parse().unwrap(), None),
+            Severity::Page,
+            Some("checkout"),
+            [("team", "shop")],
+        )
+    }
+
+    #[test]
+    fn it_mutes_from_its_start_until_its_end_and_not_a_moment_longer() {
+        let repeating = silence(1, "slo=orders", &[(10, 20), (30, 40)]);
+        let states = [9, 10, 19, 20, 29, 30, 40].map(|at| repeating.state(minute(at)));
+        assert_eq!(
+            states.map(SilenceState::as_str),
+            [
+                "pending", "active", "active", "pending", "pending", "active", "expired"
+            ]
+        );
+        assert_eq!(repeating.mutes_until(minute(12)), Some(minute(20)));
+        assert_eq!(repeating.mutes_until(minute(20)), None);
+        assert_eq!(repeating.ends_at(), minute(40));
+    }
+
+    #[test]
+    fn one_that_was_ended_mutes_nothing_although_it_had_time_left() {
+        let mut ended = silence(1, "slo=orders", &[(10, 20)]);
+        ended.ended = Some(Ended {
+            at: minute(15),
+            by: None,
+        });
+        assert_eq!(ended.state(minute(14)), SilenceState::Active);
+        assert_eq!(ended.state(minute(15)), SilenceState::Expired);
+        assert_eq!(ended.ends_at(), minute(15));
+    }
+
+    #[test]
+    fn of_several_that_mute_the_one_that_ends_last_is_told() {
+        let all = [
+            silence(1, "slo=orders", &[(0, 30)]),
+            silence(2, "team=shop", &[(0, 60)]),
+            silence(3, "team=shop", &[(50, 90)]),
+            silence(4, "team=billing", &[(0, 99)]),
+        ];
+        let (mutes, until) = muting(&all, &orders(), minute(20)).unwrap();
+        assert_eq!((mutes.id, until), (Uuid::from_u128(2), minute(60)));
+        assert_eq!(muting(&all[3..], &orders(), minute(20)), None);
+    }
+
+    #[test]
+    fn a_group_is_matched_by_its_values_as_well() {
+        let group = Group {
+            by: vec!["span.deployment.kind".to_owned()],
+            values: Some(vec![Some("rollback".to_owned())]),
+        };
+        let of_group = AlertLabels::new(
+            (&"orders".parse().unwrap(), Some(&group)),
+            Severity::Ticket,
+            None,
+            [("slo", "a label never hides what the alert is of")],
+        );
+        for (matcher, expected) in [
+            ("deployment.kind=rollback", true),
+            ("group=rollback", true),
+            ("slo=orders", true),
+            ("severity=~page|ticket", true),
+            ("service=", true),
+            ("group=", false),
+        ] {
+            let matcher: Matcher = matcher.parse().unwrap();
+            assert_eq!(matcher.matches(&of_group), expected, "{matcher}");
+        }
+    }
+
+    proptest! {
+        /// As slowly as it can be said.
+        #[test]
+        fn it_mutes_exactly_in_its_stretches(
+            lengths in proptest::collection::vec((1_i64..9, 1_i64..9), 1..6),
+            ended_at in proptest::option::of(0_i64..60), at in 0_i64..90,
+        ) {
+            let mut from = 0;
+            let stretches: Vec<(i64, i64)> = lengths
+                .iter()
+                .map(|(pause, length)| {
+                    let stretch = (from + pause, from + pause + length);
+                    from = stretch.1;
+                    stretch
+                })
+                .collect();
+            let mut silence = silence(1, "slo=orders", &stretches);
+            silence.ended = ended_at.map(|at| Ended { at: minute(at), by: None });
+            let is_in_one = stretches.iter().any(|(from, to)| *from <= at && at < *to);
+            let is_muted = is_in_one && ended_at.is_none_or(|ended_at| at < ended_at);
+            prop_assert_eq!(silence.mutes_until(minute(at)).is_some(), is_muted);
+            prop_assert_eq!(silence.state(minute(at)) == SilenceState::Active, is_muted);
+        }
+    }
+}

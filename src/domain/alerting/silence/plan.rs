@@ -1,0 +1,321 @@
+//! From what somebody asks for to a silence that there can be.
+
+use std::time::Duration;
+
+use chrono_tz::Tz;
+
+use super::{Matcher, ParseMatcherError, Terms};
+use crate::domain::model::{
+    format,
+    recurrence::{Reach, Recurrence, RecurrenceError},
+    time::{TimeRange, Timestamp},
+};
+
+/// Nobody remembers a longer one: a silence of 999 weeks hid alerts for months (prometheus/alertmanager
+/// issue 3457).
+pub const LONGEST: Duration = Duration::from_hours(30 * 24);
+/// Even for who insists. A rule that repeats is followed so far.
+pub const LONGEST_FORCED: Duration = Duration::from_hours(366 * 24);
+/// Daily for a year.
+const MOST_OCCURRENCES: u16 = 400;
+/// Alertmanager's own limit would be reached by nothing that was written by hand.
+const MOST_MATCHERS: usize = 30;
+/// In characters.
+const LONGEST_REASON: usize = 1_000;
+
+/// What is asked for, as it was written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Draft {
+    pub matchers: Vec<String>,
+    /// Now, if it is missing.
+    pub starts_at: Option<Timestamp>,
+    /// Of the first stretch; either this or `lasts`.
+    pub ends_at: Option<Timestamp>,
+    pub lasts: Option<Duration>,
+    pub repeat: Option<Repeat>,
+    pub reason: String,
+    pub created_by: Option<String>,
+    pub force: Force,
+}
+
+/// When a silence comes again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repeat {
+    /// As iCalendar writes it, without `RRULE:`.
+    pub rule: String,
+    /// By whose clocks.
+    pub time_zone: Tz,
+}
+
+/// Whether a silence may last longer than people remember.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Force {
+    #[default]
+    No,
+    Yes,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DraftError {
+    #[error("no matcher says which alerts are to be silenced")]
+    NoMatcher,
+    #[error("more than {MOST_MATCHERS} matchers")]
+    TooManyMatchers,
+    #[error(transparent)]
+    Matcher(#[from] ParseMatcherError),
+    #[error("these matchers match every alert that there is")]
+    MatchesEverything,
+    #[error("no `reason` is given")]
+    NoReason,
+    #[error("the `reason` is longer than {LONGEST_REASON} characters")]
+    LongReason,
+    #[error("it is not said how long the silence lasts")]
+    NoEnd,
+    #[error("the silence would end before it starts")]
+    EndsBeforeStart,
+    #[error("the silence would be over already")]
+    Over,
+    #[error("{} is longer than {}", format::lasting(*.0), format::lasting(*.1))]
+    TooLong(Duration, Duration),
+    #[error(transparent)]
+    Recurrence(#[from] RecurrenceError),
+    #[error("the rule comes again before the last time is over")]
+    Overlaps,
+}
+
+impl DraftError {
+    /// What to do about it.
+    pub const fn help(&self) -> &'static str {
+        match self {
+            Self::NoMatcher | Self::Matcher(_) | Self::TooManyMatchers => {
+                "matchers look like `slo=orders`, `team=~\"pay.*\"`, `severity!=page`; an alert has `slo`, `service`, \
+                 `severity`, `group` and the labels of its SLO"
+            }
+            Self::MatchesEverything => {
+                "one of them must ask for a value: `slo=~\".+\"` would be all SLOs"
+            }
+            Self::NoReason | Self::LongReason => {
+                "say in a sentence why nobody is to be told; whoever looks for an alert that did not come reads it"
+            }
+            Self::NoEnd => "give `duration`, as `2h`, or `ends_at`",
+            Self::EndsBeforeStart | Self::Over => "times are RFC 3339: `2026-12-06T02:00:00Z`",
+            Self::TooLong(_, limit) if limit.as_secs() == LONGEST.as_secs() => {
+                "make it shorter, and renew it if it must be; or insist with `force`"
+            }
+            Self::TooLong(..) => "make it shorter, and renew it if it must be",
+            Self::Recurrence(error) => error.help(),
+            Self::Overlaps => "make it shorter, or let it come less often",
+        }
+    }
+}
+
+impl Draft {
+    /// The silence that it asks for at this moment.
+    pub fn terms(&self, now: Timestamp) -> Result<Terms, DraftError> {
+        let matchers = self.matchers()?;
+        let reason = self.reason.trim();
+        if reason.is_empty() {
+            return Err(DraftError::NoReason);
+        }
+        if reason.chars().count() > LONGEST_REASON {
+            return Err(DraftError::LongReason);
+        }
+        Ok(Terms {
+            matchers,
+            stretches: self.stretches(now)?,
+            repeat: self.repeat.clone(),
+            reason: reason.to_owned(),
+            created_by: self.created_by.clone(),
+        })
+    }
+
+    /// Only what is muted, for who wants to know that before all else.
+    pub fn matchers(&self) -> Result<Vec<Matcher>, DraftError> {
+        let written = self.matchers.iter().map(|text| text.trim());
+        let written: Vec<&str> = written.filter(|text| !text.is_empty()).collect();
+        match written.len() {
+            0 => return Err(DraftError::NoMatcher),
+            1..=MOST_MATCHERS => {}
+            _ => return Err(DraftError::TooManyMatchers),
+        }
+        let matchers: Result<Vec<Matcher>, _> = written.iter().map(|text| text.parse()).collect();
+        let matchers = matchers?;
+        if matchers.iter().all(Matcher::takes_nothing) {
+            return Err(DraftError::MatchesEverything);
+        }
+        Ok(matchers)
+    }
+
+    fn stretches(&self, now: Timestamp) -> Result<Vec<TimeRange>, DraftError> {
+        let from = self.starts_at.unwrap_or(now);
+        let to = match (self.ends_at, self.lasts) {
+            (Some(to), _) => to,
+            // Counted from now if it was to start before.
+            (None, Some(lasts)) => from.max(now) + lasts,
+            (None, None) => return Err(DraftError::NoEnd),
+        };
+        if to <= from {
+            return Err(DraftError::EndsBeforeStart);
+        }
+        let stretches = match &self.repeat {
+            None => vec![TimeRange::new(from.max(now), to)],
+            Some(repeat) => repeated(repeat, TimeRange::new(from, to), now)?,
+        };
+        let Some(first) = stretches.first().filter(|first| !first.is_empty()) else {
+            return Err(DraftError::Over);
+        };
+        let limit = match self.force {
+            Force::No => LONGEST,
+            Force::Yes => LONGEST_FORCED,
+        };
+        if first.length() > limit {
+            return Err(DraftError::TooLong(first.length(), limit));
+        }
+        Ok(stretches)
+    }
+}
+
+/// Those that are not over yet.
+fn repeated(
+    repeat: &Repeat,
+    first: TimeRange,
+    now: Timestamp,
+) -> Result<Vec<TimeRange>, DraftError> {
+    let recurrence = Recurrence {
+        rule: &repeat.rule,
+        from: first.from,
+        zone: repeat.time_zone,
+    };
+    let starts = recurrence.occurrences(Reach {
+        until: first.from.max(now) + LONGEST_FORCED,
+        most: MOST_OCCURRENCES,
+    })?;
+    let length = first.length();
+    let all: Vec<TimeRange> = starts
+        .into_iter()
+        .map(|from| TimeRange::new(from, from + length))
+        .collect();
+    let overlaps = |pair: &[TimeRange]| matches!(pair, [one, next] if next.from < one.to);
+    if all.windows(2).any(overlaps) {
+        return Err(DraftError::Overlaps);
+    }
+    Ok(all.into_iter().filter(|stretch| stretch.to > now).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn now() -> Timestamp {
+        Timestamp::parse_rfc3339("2026-11-28T06:00:00Z").unwrap()
+    }
+
+    fn draft() -> Draft {
+        Draft {
+            matchers: vec!["slo=orders".to_owned(), " ".to_owned()],
+            lasts: Some(HOUR),
+            reason: " upgrade of the queue ".to_owned(),
+            ..Draft::default()
+        }
+    }
+
+    fn refused(draft: &Draft) -> DraftError {
+        let error = draft.terms(now()).unwrap_err();
+        assert!(!error.help().is_empty());
+        error
+    }
+
+    #[test]
+    fn without_a_start_it_begins_now() {
+        let terms = draft().terms(now()).unwrap();
+        assert_eq!(terms.stretches, [TimeRange::new(now(), now() + HOUR)]);
+        assert_eq!(terms.reason, "upgrade of the queue");
+        assert_eq!(terms.matchers.len(), 1);
+        let begun = Draft {
+            starts_at: Some(now() - HOUR),
+            ends_at: Some(now() + HOUR),
+            ..draft()
+        };
+        assert_eq!(
+            begun.terms(now()).unwrap().stretches,
+            [TimeRange::new(now(), now() + HOUR)],
+            "nothing is muted in the past"
+        );
+    }
+
+    #[test]
+    fn t34_nobody_makes_a_silence_that_outlives_memory_without_insisting() {
+        let weeks = |weeks: u64, force| Draft {
+            lasts: Some(HOUR * 24 * 7 * u32::try_from(weeks).unwrap()),
+            force,
+            ..draft()
+        };
+        let error = refused(&weeks(999, Force::No));
+        assert_eq!(error.to_string(), "6993 d is longer than 30 d");
+        assert!(matches!(
+            refused(&weeks(999, Force::Yes)),
+            DraftError::TooLong(..)
+        ));
+        assert!(weeks(8, Force::Yes).terms(now()).unwrap().is_long());
+        assert!(!weeks(1, Force::No).terms(now()).unwrap().is_long());
+    }
+
+    #[test]
+    fn a_silence_says_what_and_why_and_until_when() {
+        let with = |change: fn(&mut Draft)| {
+            let mut draft = draft();
+            change(&mut draft);
+            refused(&draft)
+        };
+        assert_eq!(with(|draft| draft.matchers.clear()), DraftError::NoMatcher);
+        assert_eq!(
+            with(|draft| draft.matchers = vec!["slo=~.*".to_owned(), "team!=a".to_owned()]),
+            DraftError::MatchesEverything
+        );
+        assert_eq!(
+            with(|draft| draft.reason = "\n".to_owned()),
+            DraftError::NoReason
+        );
+        assert_eq!(with(|draft| draft.lasts = None), DraftError::NoEnd);
+        assert_eq!(
+            with(|draft| draft.ends_at = Some(now() - HOUR)),
+            DraftError::EndsBeforeStart
+        );
+        let over = with(|draft| {
+            draft.starts_at = Some(now() - HOUR * 2);
+            draft.ends_at = Some(now() - HOUR);
+        });
+        assert_eq!(over, DraftError::Over);
+    }
+
+    #[test]
+    fn maintenance_comes_again_by_the_clocks_of_a_place() {
+        let mut weekly = Draft {
+            starts_at: Timestamp::parse_rfc3339("2026-10-18T02:00:00+02:00"),
+            ends_at: Timestamp::parse_rfc3339("2026-10-18T04:00:00+02:00"),
+            lasts: None,
+            repeat: Some(Repeat {
+                rule: "FREQ=WEEKLY;COUNT=10".to_owned(),
+                time_zone: Tz::Europe__Berlin,
+            }),
+            ..draft()
+        };
+        let terms = weekly.terms(now()).unwrap();
+        let starts: Vec<String> = terms
+            .stretches
+            .iter()
+            .map(|stretch| stretch.from.to_rfc3339())
+            .collect();
+        assert_eq!(starts.len(), 4, "those that are over are not kept");
+        assert_eq!(starts[0], "2026-11-29T01:00:00.000Z", "winter has begun");
+        weekly.ends_at = weekly.starts_at.map(|from| from + HOUR * 24 * 8);
+        assert_eq!(refused(&weekly), DraftError::Overlaps);
+        weekly.repeat = Some(Repeat {
+            rule: "every sunday".to_owned(),
+            time_zone: Tz::UTC,
+        });
+        assert!(matches!(refused(&weekly), DraftError::Recurrence(_)));
+    }
+}

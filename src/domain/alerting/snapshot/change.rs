@@ -1,0 +1,118 @@
+//! What else went on around the first bad event. A change is named with its time, and never blamed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{
+    alerting::change_event::{Happening, HappeningKind},
+    model::{format, time::Timestamp},
+};
+
+/// A deploy, a flag or a note that was told of, or a version that spans began to name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecentChange {
+    pub kind: ChangeKind,
+    pub at: Timestamp,
+    /// What people call it: `warehouse-consumer 2.41.0`.
+    pub title: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    Deploy,
+    Flag,
+    Note,
+    /// First seen among the attributes of sampled events.
+    FirstSeen,
+}
+
+impl From<Happening> for RecentChange {
+    fn from(happening: Happening) -> Self {
+        Self {
+            kind: match happening.kind {
+                HappeningKind::Deploy => ChangeKind::Deploy,
+                HappeningKind::Flag => ChangeKind::Flag,
+                HappeningKind::Note => ChangeKind::Note,
+            },
+            at: happening.at,
+            title: happening.title,
+            url: happening.url,
+        }
+    }
+}
+
+impl RecentChange {
+    /// The `most` that are nearest to `began`, those before it first; in the order of time.
+    pub fn nearest(mut all: Vec<Self>, began: Timestamp, most: usize) -> Vec<Self> {
+        all.sort_by_key(|change| {
+            let distance = change.at.micros_since(began);
+            (distance > 0, distance.unsigned_abs())
+        });
+        all.truncate(most);
+        all.sort_by_key(|change| change.at);
+        all
+    }
+
+    /// `deploy`, before the title.
+    pub const fn lead(&self) -> &'static str {
+        match self.kind {
+            ChangeKind::Deploy => "deploy",
+            ChangeKind::Flag => "flag",
+            ChangeKind::Note => "note",
+            ChangeKind::FirstSeen => "first seen:",
+        }
+    }
+
+    /// `at 09:16 UTC, 1 min before the first bad one`, after the title.
+    pub fn when(&self, first_bad_at: Option<Timestamp>) -> String {
+        let at = self.at.to_chrono().format("%H:%M UTC");
+        let Some(began) = first_bad_at else {
+            return format!("at {at}");
+        };
+        let (earlier, later, side) = if self.at <= began {
+            (self.at, began, "before")
+        } else {
+            (began, self.at, "after")
+        };
+        let apart = format::lasting(later.saturating_since(earlier));
+        format!("at {at}, {apart} {side} the first bad one")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(secs: i64) -> RecentChange {
+        RecentChange {
+            kind: ChangeKind::Deploy,
+            at: Timestamp::from_secs(1_795_328_000 + secs),
+            title: secs.to_string(),
+            url: None,
+        }
+    }
+
+    #[test]
+    fn what_came_just_before_matters_more_than_what_came_after() {
+        let all = [-3_000, -60, 10, -600, 400].map(change).to_vec();
+        let nearest = RecentChange::nearest(all, Timestamp::from_secs(1_795_328_000), 4);
+        let titles: Vec<&str> = nearest.iter().map(|one| one.title.as_str()).collect();
+        assert_eq!(titles, ["-3000", "-600", "-60", "10"]);
+    }
+
+    #[test]
+    fn a_change_is_told_by_how_far_it_is_from_the_first_bad_event() {
+        let began = Some(Timestamp::from_secs(1_795_328_000));
+        assert_eq!(
+            change(-60).when(began),
+            "at 06:12 UTC, 1 min before the first bad one"
+        );
+        assert_eq!(
+            change(300).when(began),
+            "at 06:18 UTC, 5 min after the first bad one"
+        );
+        assert_eq!(change(300).when(None), "at 06:18 UTC");
+    }
+}

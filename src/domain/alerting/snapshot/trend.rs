@@ -1,0 +1,149 @@
+//! How the share of bad events came to be what it is: the picture of a message, also where only text
+//! can be shown.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::model::{
+    counts::EventCounts,
+    time::{TimeRange, Timestamp},
+};
+
+/// Points of a trend: so many that an hour's window is five minutes of six hours.
+const POINTS: u32 = 72;
+const WINDOWS: u32 = 6;
+const MINUTE: Duration = Duration::from_mins(1);
+/// Characters of a sparkline: what a phone shows beside some words.
+const SPARKS: usize = 18;
+const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+/// Where there was no event.
+const NOTHING: char = '·';
+
+/// Shares of bad events in stretches of equal length, old to new.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trend {
+    pub from: Timestamp,
+    pub step_secs: u64,
+    /// In hundredths of a percent, which are exact and short in JSON; `None` where there was no event.
+    pub bad_basis_points: Vec<Option<u16>>,
+}
+
+impl Trend {
+    /// The stretches for a rule that looks back over `long`: six times as far as it looks, and the last
+    /// ends with the minute of `to`.
+    pub fn stretches(long: Duration, to: Timestamp) -> Vec<TimeRange> {
+        let step = long * WINDOWS / POINTS;
+        let step = Duration::from_secs(step.as_secs().div_ceil(60).max(1) * 60);
+        let to = to.ceil_to(MINUTE);
+        let from = to - step * POINTS;
+        (0..POINTS)
+            .map(|n| TimeRange::new(from + step * n, from + step * (n + 1)))
+            .collect()
+    }
+
+    /// Of what was counted in [`Self::stretches`]; `None` where there were none.
+    pub fn new(stretches: &[TimeRange], counts: &[EventCounts]) -> Option<Self> {
+        let first = stretches.first()?;
+        Some(Self {
+            from: first.from,
+            step_secs: first.length().as_secs(),
+            bad_basis_points: counts.iter().map(basis_points).collect(),
+        })
+    }
+
+    pub fn range(&self) -> TimeRange {
+        let points = u64::try_from(self.bad_basis_points.len()).unwrap_or(u64::MAX);
+        let length = Duration::from_secs(self.step_secs.saturating_mul(points));
+        TimeRange::new(self.from, self.from + length)
+    }
+
+    /// `None` where there was no event.
+    pub fn bad_ratios(&self) -> impl Iterator<Item = Option<f64>> {
+        let points = self.bad_basis_points.iter();
+        points.map(|points| points.map(|points| f64::from(points) / 1e4))
+    }
+
+    /// The largest share; 0 without any.
+    pub fn peak(&self) -> f64 {
+        self.bad_ratios().flatten().fold(0.0, f64::max)
+    }
+
+    /// `▁▁▂▁▁▁▂▁▃▆███`. The top is the peak, or twice what the `budget` allows where it is lower, so
+    /// that nothing but noise looks like nothing.
+    pub fn sparkline(&self, budget: f64) -> String {
+        let top = self.peak().max(2.0 * budget).max(1e-9);
+        let chunk = self.bad_basis_points.len().div_ceil(SPARKS).max(1);
+        let known = |points: &[Option<u16>]| points.iter().flatten().max().copied();
+        let level = |points: u16| level(f64::from(points) / 1e4 / top);
+        let chunks = self.bad_basis_points.chunks(chunk);
+        chunks
+            .map(|points| known(points).map_or(NOTHING, level))
+            .collect()
+    }
+}
+
+fn basis_points(counts: &EventCounts) -> Option<u16> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and 10,000"
+    )]
+    let points = (counts.bad_ratio()?.clamp(0.0, 1.0) * 1e4).round() as u16;
+    Some(points)
+}
+
+fn level(part: f64) -> char {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and 7"
+    )]
+    let at = (part.clamp(0.0, 1.0) * 7.0).round() as usize;
+    LEVELS.get(at).copied().unwrap_or(NOTHING)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trend_reaches_six_windows_back_in_whole_minutes() {
+        let to = Timestamp::from_secs(1_795_328_701);
+        for (long, step, length) in [
+            (3_600, 300, 21_600),
+            (21_600, 1_800, 129_600),
+            (300, 60, 4_320),
+        ] {
+            let stretches = Trend::stretches(Duration::from_secs(long), to);
+            assert_eq!(stretches.len(), 72);
+            assert!(
+                stretches.iter().all(|one| one.length().as_secs() == step),
+                "{long}"
+            );
+            assert_eq!(stretches[71].to, to.ceil_to(MINUTE));
+            let trend = Trend::new(&stretches, &[EventCounts::ZERO; 72]).unwrap();
+            assert_eq!(trend.range().length().as_secs(), length, "{long}");
+            assert_eq!(trend.sparkline(0.005), "·".repeat(18));
+        }
+    }
+
+    #[test]
+    fn a_sparkline_shows_the_peak_of_each_part_and_noise_as_nothing() {
+        let trend = |points: [u16; 6]| Trend {
+            from: Timestamp::UNIX_EPOCH,
+            step_secs: 60,
+            bad_basis_points: points.map(Some).to_vec(),
+        };
+        let sparks = |points| trend(points).sparkline(0.005);
+        assert_eq!(sparks([0, 10, 0, 500, 1_000, 1_000]), "▁▁▁▅██");
+        assert_eq!(sparks([5; 6]), "▁▁▁▁▁▁");
+        let many = Trend {
+            bad_basis_points: (0..72).map(|n| Some(n * 100)).collect(),
+            ..trend([0; 6])
+        };
+        let sparks = many.sparkline(0.005);
+        assert_eq!(sparks.chars().count(), 18);
+        assert!(sparks.starts_with('▁') && sparks.ends_with('█'), "{sparks}");
+    }
+}

@@ -1,0 +1,322 @@
+//! How an SLO stands at one moment: what the pages show, the API returns and the alerts saw.
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeSet, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    alert::{AlertState, AlertStatus, Rhythm},
+    burn_rate::{BurnContext, BurnRate, PeriodSoFar, Window},
+    condition,
+    limit::{self, CustomersByLength, LimitStatus, Numbers},
+    rule_status::{Condition, CountsByLength, Freshness, RuleStatus},
+};
+use crate::domain::{
+    counting::customers::CustomerTotal,
+    model::{
+        counts::EventCounts,
+        time::{TimeRange, Timestamp},
+    },
+    slo::{Limit, LimitRule, Severity, Slo},
+};
+
+/// One evaluation of one SLO. Kept as JSON in `slo_statuses`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SloStatus {
+    /// The moment the windows end at.
+    pub evaluated_at: Timestamp,
+    pub state: SloState,
+    /// Over the SLO's own window; of a period of the calendar, what has passed of it.
+    pub window: EventCounts,
+    /// Of a window of the calendar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<PeriodStatus>,
+    /// Share of the error budget not yet spent: 1 is all, below 0 is overspent. `None` without
+    /// events.
+    pub budget_remaining: Option<f64>,
+    /// Seconds until the budget is gone at the rate of the last hour. `None` if it does not burn
+    /// down or is gone already.
+    pub budget_empty_in_secs: Option<u64>,
+    /// Events of the last hour.
+    pub last_hour: EventCounts,
+    /// Burn rate of the last hour. `None` without events.
+    pub burn_rate: Option<f64>,
+    /// Rules on burn rates.
+    pub rules: Vec<RuleStatus>,
+    /// Rules on anything else.
+    #[serde(default)]
+    pub limits: Vec<LimitStatus>,
+    pub alerts: Vec<AlertStatus>,
+    /// Started, not judged.
+    pub in_flight: i64,
+    /// In flight past the deadline, still within the grace.
+    pub overdue: i64,
+    /// Distinct customers with a bad event in the last hour; `None` where the SLO names none.
+    pub customers_affected: Option<i64>,
+    /// Ticks in a row that have come in time, up to two.
+    #[serde(default = "settled")]
+    pub steady_ticks: u8,
+    /// Customers with any event in the hours that the last hour touches; `None` where nobody is
+    /// affected.
+    #[serde(default)]
+    pub customers_total: Option<CustomerTotal>,
+}
+
+/// The period of the calendar that an evaluation lay in.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PeriodStatus {
+    pub from: Timestamp,
+    /// When the budget is whole again.
+    pub to: Timestamp,
+    /// Events that there will be in all of it, by the usual traffic.
+    pub expected_events: f64,
+}
+
+/// The state in one word, worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SloState {
+    Paging,
+    Ticket,
+    /// The short window of some rule is over its factor, the long one not yet.
+    Rising,
+    /// An alert fires, but no rule burns any more.
+    Recovering,
+    /// No event in the whole window.
+    NoData,
+    /// So few events are expected that one bad one would spend the whole budget.
+    TooFew,
+    Ok,
+}
+
+/// The look-back that the numbers "now" are taken over.
+pub const LAST_HOUR: Duration = Duration::from_hours(1);
+
+/// What was counted for one SLO at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    /// The moment that all look-backs end at.
+    pub at: Timestamp,
+    /// Start of the earliest minute with an event.
+    pub first_event_at: Option<Timestamp>,
+    /// By [`look_backs`].
+    pub counts: CountsByLength,
+    /// In the period of the calendar, where the window is one.
+    pub in_period: EventCounts,
+    pub in_flight: i64,
+    pub overdue: i64,
+    /// Distinct customers with a bad event in the last hour.
+    pub customers_affected: i64,
+    /// Customers with any event; `None` where nobody is affected.
+    pub customers_total: Option<CustomerTotal>,
+    /// Distinct customers with a bad event, by what rules ask for.
+    pub customers: CustomersByLength,
+    pub freshness: Freshness,
+}
+
+/// How the rules of an SLO stand.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RuleStatuses {
+    pub rules: Vec<RuleStatus>,
+    pub limits: Vec<LimitStatus>,
+}
+
+/// All lengths that an evaluation of `slo` counts events over.
+pub fn look_backs(slo: &Slo) -> BTreeSet<Duration> {
+    let of_rules = slo
+        .alerting
+        .rules
+        .iter()
+        .flat_map(|rule| [rule.long, rule.short]);
+    let limits = slo.alerting.limits.iter();
+    let of_limits = limits.flat_map(|rule| limit::look_backs(rule.limit));
+    let of_slo = [slo.window.length(), LAST_HOUR];
+    of_rules.chain(of_limits).chain(of_slo).collect()
+}
+
+impl Measured {
+    /// The same, marked as what no alert may fire or resolve on if it cannot be true: after a mistake of
+    /// ours, or of whoever restored the database.
+    #[must_use]
+    pub fn or_absurd(self) -> Self {
+        let counts = self.counts.values().chain([&self.in_period]);
+        let customers = self.customers.values();
+        let is_absurd = counts.into_iter().any(|counts| !counts.is_possible())
+            || customers
+                .chain([&self.customers_affected])
+                .any(|hurt| *hurt < 0);
+        Self {
+            freshness: if is_absurd {
+                Freshness::Absurd
+            } else {
+                self.freshness
+            },
+            ..self
+        }
+    }
+
+    pub fn counted(&self, length: Duration) -> EventCounts {
+        self.counts.get(&length).copied().unwrap_or_default()
+    }
+
+    /// What burn rates of `slo` are computed with.
+    pub fn burn_context(&self, slo: &Slo) -> BurnContext {
+        let window = slo.window.length();
+        BurnContext {
+            objective: slo.objective,
+            kind: slo.alerting.burn,
+            window,
+            in_window: self.counted(window),
+            observed: self
+                .first_event_at
+                .map_or(Duration::ZERO, |first| self.at.saturating_since(first))
+                .min(window),
+            period: slo.window.period(self.at).map(|period| PeriodSoFar {
+                counts: self.in_period,
+                rest: period.to.saturating_since(self.at),
+            }),
+        }
+    }
+
+    fn period_status(&self, slo: &Slo, burn: &BurnContext) -> Option<PeriodStatus> {
+        let TimeRange { from, to } = slo.window.period(self.at)?;
+        Some(PeriodStatus {
+            from,
+            to,
+            expected_events: burn.budget_volume(),
+        })
+    }
+
+    /// How each rule of `slo` stands.
+    pub fn rule_statuses(&self, slo: &Slo) -> RuleStatuses {
+        let burn = self.burn_context(slo);
+        let guard = slo.alerting.guard;
+        let numbers = Numbers {
+            burn: &burn,
+            guard,
+            counts: &self.counts,
+            customers: &self.customers,
+            freshness: self.freshness,
+        };
+        let rules = slo.alerting.rules.iter();
+        let limits = slo.alerting.limits.iter();
+        RuleStatuses {
+            rules: rules
+                .map(|rule| condition::rule_status(rule, guard, &burn, &self.counts))
+                .collect(),
+            limits: limits
+                .map(|rule| {
+                    let freshness = self.freshness_for(slo, rule);
+                    limit::limit_status(
+                        rule,
+                        Numbers {
+                            freshness,
+                            ..numbers
+                        },
+                    )
+                })
+                .collect(),
+        }
+    }
+
+    /// Planned work leaves events out, so their absence says as little as where ingest was down.
+    fn freshness_for(&self, slo: &Slo, rule: &LimitRule) -> Freshness {
+        match rule.limit {
+            Limit::Absence { length } => {
+                let looked_at = TimeRange::ending_at(self.at, length);
+                if slo.excluded(looked_at).is_empty() {
+                    self.freshness
+                } else {
+                    Freshness::Stale
+                }
+            }
+            Limit::BudgetSpent { .. } | Limit::Exhaustion { .. } | Limit::Customers { .. } => {
+                self.freshness
+            }
+        }
+    }
+}
+
+impl SloStatus {
+    /// The status of `slo` by what was `measured`, with its rules and alerts as they are after this
+    /// evaluation.
+    pub fn new(
+        slo: &Slo,
+        measured: &Measured,
+        RuleStatuses { rules, limits }: RuleStatuses,
+        alerts: Vec<AlertStatus>,
+    ) -> Self {
+        let burn = measured.burn_context(slo);
+        let last_hour = measured.counted(LAST_HOUR);
+        let pace = burn.burn_rate(Window {
+            length: LAST_HOUR,
+            counts: last_hour,
+        });
+        Self {
+            evaluated_at: measured.at,
+            state: slo_state(&burn, &rules, &alerts),
+            window: burn.budgeted(),
+            period: measured.period_status(slo, &burn),
+            budget_remaining: burn.budget_remaining(),
+            budget_empty_in_secs: pace
+                .and_then(|pace| burn.time_to_exhaustion(pace))
+                .map(|lasts| lasts.as_secs()),
+            last_hour,
+            burn_rate: pace.map(BurnRate::value),
+            rules,
+            limits,
+            alerts,
+            in_flight: measured.in_flight,
+            overdue: measured.overdue,
+            customers_affected: slo.customer.as_ref().map(|_| measured.customers_affected),
+            steady_ticks: settled(),
+            customers_total: slo.customer.as_ref().and(measured.customers_total),
+        }
+    }
+
+    /// The same, evaluated in this rhythm.
+    #[must_use]
+    pub const fn in_rhythm(mut self, rhythm: Rhythm) -> Self {
+        self.steady_ticks = rhythm.steady_ticks;
+        self
+    }
+}
+
+/// What was evaluated before rhythm was kept had been so without a gap.
+const fn settled() -> u8 {
+    Rhythm::first(Timestamp::UNIX_EPOCH).steady_ticks
+}
+
+/// One that burns and yet has not fired waits until it has done so for a while.
+fn is_rising(rule: &RuleStatus) -> bool {
+    matches!(rule.condition, Condition::Rising | Condition::Burning)
+}
+
+/// The worst that holds, in the order of [`SloState`].
+fn slo_state(burn: &BurnContext, rules: &[RuleStatus], alerts: &[AlertStatus]) -> SloState {
+    let fires = |severity| {
+        let mut alerts = alerts.iter();
+        alerts.any(|alert| alert.severity == severity && alert.state == AlertState::Firing)
+    };
+    if fires(Severity::Page) {
+        SloState::Paging
+    } else if fires(Severity::Ticket) {
+        SloState::Ticket
+    } else if rules.iter().any(is_rising) {
+        SloState::Rising
+    } else if alerts
+        .iter()
+        .any(|alert| alert.state == AlertState::Recovering)
+    {
+        SloState::Recovering
+    } else if burn.in_window.total() <= 0 {
+        SloState::NoData
+    } else if burn.has_too_few_events() {
+        SloState::TooFew
+    } else {
+        SloState::Ok
+    }
+}

@@ -1,0 +1,138 @@
+//! How an SLO stands, by numbers that are easy to follow.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::domain::{
+    alerting::alert::AlertProgress,
+    model::ids::Name,
+    slo::{AlertRule, Alerting, Indicator, SpanIndicator},
+    traceql::Selector,
+};
+
+const DAY: Duration = Duration::from_hours(24);
+
+fn slo() -> Slo {
+    let name: Name = "orders".parse().unwrap();
+    let selector = Selector::parse("{ name = \"order\" }").unwrap();
+    let indicator = Indicator::Span(SpanIndicator::new(selector.clone(), selector));
+    Slo {
+        grace: Duration::ZERO,
+        alerting: Alerting {
+            rules: vec![AlertRule {
+                name: "fast-burn".parse().unwrap(),
+                severity: Severity::Page,
+                factor: 13.44,
+                long: LAST_HOUR,
+                short: Duration::from_mins(5),
+                pending_for: Duration::ZERO,
+            }],
+            ..Alerting::default()
+        },
+        ..Slo::new(name, "99%".parse().unwrap(), DAY * 28, indicator)
+    }
+}
+
+fn counts(total: i64, bad: i64) -> EventCounts {
+    EventCounts {
+        good: total - bad,
+        timeout: bad,
+        ..EventCounts::ZERO
+    }
+}
+
+fn measured(window: EventCounts, hour: EventCounts, minutes: EventCounts) -> Measured {
+    let at = Timestamp::from_secs(1_790_000_000);
+    Measured {
+        at,
+        first_event_at: Some(at - DAY * 40),
+        counts: BTreeMap::from([
+            (DAY * 28, window),
+            (LAST_HOUR, hour),
+            (Duration::from_mins(5), minutes),
+        ]),
+        in_period: EventCounts::ZERO,
+        in_flight: 7,
+        overdue: 2,
+        customers_affected: 3,
+        customers_total: None,
+        customers: BTreeMap::new(),
+        freshness: Freshness::Fresh,
+    }
+}
+
+fn status(measured: &Measured, alerts: &[AlertState]) -> SloStatus {
+    let slo = slo();
+    let alerts = alerts.iter().map(|&state| AlertStatus {
+        severity: Severity::Page,
+        state,
+        since: measured.at,
+        rule: None,
+        progress: AlertProgress::default(),
+    });
+    let rules = measured.rule_statuses(&slo);
+    SloStatus::new(&slo, measured, rules, alerts.collect())
+}
+
+#[test]
+fn every_look_back_is_asked_for_once() {
+    let lengths: Vec<_> = look_backs(&slo()).iter().map(Duration::as_secs).collect();
+    assert_eq!(lengths, [300, 3_600, 28 * 86_400]);
+}
+
+#[test]
+fn the_numbers_agree_with_the_formulae() {
+    let hour = counts(3_000, 150);
+    let status = status(&measured(counts(672_000, 1_680), hour, hour), &[]);
+    let close = |actual: Option<f64>, expected: f64| {
+        assert!((actual.unwrap() - expected).abs() < 1e-9, "{actual:?}");
+    };
+    close(status.burn_rate, 15.0);
+    close(status.budget_remaining, 0.75);
+    close(status.rules[0].long.burn_rate, 15.0);
+    assert_eq!(status.budget_empty_in_secs, Some(28 * 86_400 / 20));
+    assert_eq!((status.in_flight, status.overdue), (7, 2));
+    assert_eq!(status.customers_affected, None);
+}
+
+#[test]
+fn the_state_is_the_worst_that_holds() {
+    let (all, quiet) = (counts(672_000, 10), counts(1_000, 0));
+    let calm = measured(all, quiet, quiet);
+    let rising = measured(all, counts(1_000, 4), counts(10, 4));
+    assert_eq!(status(&calm, &[]).state, SloState::Ok);
+    assert_eq!(status(&calm, &[AlertState::Firing]).state, SloState::Paging);
+    assert_eq!(
+        status(&calm, &[AlertState::Recovering]).state,
+        SloState::Recovering
+    );
+    assert_eq!(
+        status(&rising, &[AlertState::Recovering]).state,
+        SloState::Rising
+    );
+    assert_eq!(
+        status(&rising, &[AlertState::Firing]).state,
+        SloState::Paging
+    );
+}
+
+#[test]
+fn no_event_and_too_few_are_not_the_same_as_fine() {
+    let none = EventCounts::ZERO;
+    assert_eq!(
+        status(&measured(none, none, none), &[]).state,
+        SloState::NoData
+    );
+    let few = measured(counts(90, 0), none, none);
+    assert_eq!(status(&few, &[]).state, SloState::TooFew);
+}
+
+#[test]
+fn a_status_survives_its_json() {
+    let status = status(
+        &measured(counts(1_000, 1), counts(10, 1), EventCounts::ZERO),
+        &[AlertState::Firing],
+    );
+    let json = serde_json::to_string(&status).unwrap();
+    assert_eq!(serde_json::from_str::<SloStatus>(&json).unwrap(), status);
+}

@@ -1,0 +1,275 @@
+//! Whose experience events are: which customers an SLO has in a stretch of time, and which of them
+//! had a bad event.
+//!
+//! A customer is counted with its events and not as a mark, so that a correction takes out exactly
+//! what it put in: who had one bad event, and that was corrected, is not affected any more.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{
+    counting::Judged,
+    model::{
+        format,
+        ids::SloId,
+        time::{Resolution, TimeRange, Timestamp, cover},
+    },
+    slo::exclusion::union,
+    workflow::Outcome,
+};
+
+/// Customers that one bucket of an SLO tells apart. What belongs to any beyond them is counted
+/// together, so that a customer per event cannot fill the database.
+pub const MAX_PER_BUCKET: i64 = 10_000;
+
+/// Customers are counted by hours for short stretches and by days for long ones.
+pub const RESOLUTIONS: [Resolution; 2] = [Resolution::Hour, Resolution::Day];
+
+/// A stretch up to this long is told from whole hours, a longer one from whole days.
+pub const HOURS_TELL: Duration = Duration::from_hours(7 * 24);
+
+/// The events of one customer in one bucket; differences while they move.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CustomerCounts {
+    /// Good and bad.
+    pub events: i64,
+    pub bad: i64,
+}
+
+/// One bucket of one SLO.
+pub type CustomerBucket = (SloId, Resolution, Timestamp);
+
+/// What moves in the counts of customers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CustomerMoves(BTreeMap<(SloId, Timestamp, String), CustomerCounts>);
+
+/// How many customers have events, as far as they can be told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CustomerTotal {
+    pub customers: i64,
+    /// There were more than one bucket tells apart.
+    pub is_lower_bound: bool,
+}
+
+impl CustomerCounts {
+    const fn is_zero(self) -> bool {
+        self.events == 0 && self.bad == 0
+    }
+
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            events: self.events + other.events,
+            bad: self.bad + other.bad,
+        }
+    }
+
+    const fn minus(self, other: Self) -> Self {
+        Self {
+            events: self.events - other.events,
+            bad: self.bad - other.bad,
+        }
+    }
+
+    /// One event of this outcome; nothing for what is no event.
+    const fn of(outcome: Outcome) -> Self {
+        let counts = outcome.counts();
+        Self {
+            events: counts.total(),
+            bad: counts.bad(),
+        }
+    }
+}
+
+impl CustomerMoves {
+    /// Notes an event of `slo`. Its customer may become another one later: of several names the
+    /// smallest counts.
+    pub fn put_in(&mut self, slo: SloId, judged: &Judged) {
+        if let Some((key, counts)) = counted(slo, judged) {
+            let moved = self.0.entry(key).or_default();
+            *moved = moved.plus(counts);
+        }
+    }
+
+    /// Takes back what [`CustomerMoves::put_in`] noted.
+    pub fn take_out(&mut self, slo: SloId, judged: &Judged) {
+        if let Some((key, counts)) = counted(slo, judged) {
+            let moved = self.0.entry(key).or_default();
+            *moved = moved.minus(counts);
+        }
+    }
+
+    /// The differences at both resolutions, in the order in which rows are locked; none is zero.
+    pub fn by_bucket(&self) -> BTreeMap<(CustomerBucket, &str), CustomerCounts> {
+        let mut buckets: BTreeMap<_, CustomerCounts> = BTreeMap::new();
+        for ((slo, hour, customer), counts) in &self.0 {
+            for resolution in RESOLUTIONS {
+                let bucket = (*slo, resolution, hour.floor_to(resolution.length()));
+                let moved = buckets.entry((bucket, customer.as_str())).or_default();
+                *moved = moved.plus(*counts);
+            }
+        }
+        buckets.retain(|_, counts| !counts.is_zero());
+        buckets
+    }
+}
+
+/// Where an event is counted; `None` if it is none or names nobody.
+fn counted(slo: SloId, judged: &Judged) -> Option<((SloId, Timestamp, String), CustomerCounts)> {
+    let counts = CustomerCounts::of(judged.verdict.outcome);
+    let at = judged.verdict.at.filter(|_| !counts.is_zero())?;
+    let customer = judged.workflow.customer.clone()?;
+    let hour = at.floor_to(Resolution::Hour.length());
+    Some(((slo, hour, customer), counts))
+}
+
+impl CustomerTotal {
+    /// `391`, or `at least 10,000`.
+    pub fn text(&self) -> String {
+        let count = format::count(self.customers);
+        if self.is_lower_bound {
+            format!("at least {count}")
+        } else {
+            count
+        }
+    }
+
+    /// `29 of 391 customers`, or `29 customers` where nobody knows of how many. Nothing if nobody
+    /// is affected.
+    pub fn people(affected: Option<i64>, total: Option<&Self>) -> Option<String> {
+        let affected = affected.filter(|affected| *affected > 0)?;
+        Some(match total {
+            None => format::counted(affected, "customer"),
+            Some(total) => {
+                let plural = if total.customers == 1 { "" } else { "s" };
+                format!(
+                    "{} of {} customer{plural}",
+                    format::count(affected),
+                    total.text()
+                )
+            }
+        })
+    }
+}
+
+/// The buckets that customers in `pieces` are told from, which are in order. Each is widened to whole
+/// hours or, if they reach far, to whole days: hours of long ago are not kept.
+pub fn buckets_of(pieces: &[TimeRange]) -> Vec<(Resolution, TimeRange)> {
+    let grain = if reach(pieces) <= HOURS_TELL {
+        Resolution::Hour.length()
+    } else {
+        Resolution::Day.length()
+    };
+    let whole =
+        |piece: &TimeRange| TimeRange::new(piece.from.floor_to(grain), piece.to.ceil_to(grain));
+    let widened = union(pieces.iter().map(whole).collect());
+    widened.into_iter().flat_map(cover).collect()
+}
+
+/// From the beginning of the first of `pieces` to the end of the last.
+pub fn reach(pieces: &[TimeRange]) -> Duration {
+    match (pieces.first(), pieces.last()) {
+        (Some(first), Some(last)) => TimeRange::new(first.from, last.to).length(),
+        _ => Duration::ZERO,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::{
+        model::ids::TraceId,
+        workflow::{Details, TraceRef, Verdict, Workflow},
+    };
+
+    const SLO: SloId = SloId(1);
+
+    fn judged(customer: Option<&str>, outcome: Outcome, secs: i64) -> Judged {
+        Judged {
+            workflow: Workflow {
+                label: "order-1".to_owned(),
+                start: None,
+                success: None,
+                failure: None,
+                late: None,
+                cancelled: None,
+                trace: TraceRef::Other(TraceId::from_slice(&[1; 16]).unwrap()),
+                customer: customer.map(str::to_owned),
+                details: Details::default(),
+            },
+            verdict: Verdict {
+                outcome,
+                at: (outcome != Outcome::Open).then(|| Timestamp::from_secs(secs)),
+                due: None,
+            },
+            weight: None,
+        }
+    }
+
+    #[test]
+    fn a_corrected_event_takes_its_customer_out_of_the_old_bucket() {
+        let mut moves = CustomerMoves::default();
+        let timeout = judged(Some("acme"), Outcome::Timeout, 3_601);
+        moves.put_in(SLO, &timeout);
+        moves.take_out(SLO, &timeout);
+        moves.put_in(SLO, &judged(Some("acme"), Outcome::Good, 3_599));
+        let buckets = moves.by_bucket();
+        let good = CustomerCounts { events: 1, bad: 0 };
+        let at = |resolution| ((SLO, resolution, Timestamp::from_secs(0)), "acme");
+        assert_eq!(
+            buckets.into_iter().collect::<Vec<_>>(),
+            [(at(Resolution::Hour), good), (at(Resolution::Day), good)]
+        );
+    }
+
+    #[test]
+    fn what_is_no_event_or_names_nobody_has_no_customer() {
+        let mut moves = CustomerMoves::default();
+        for outcome in [Outcome::Open, Outcome::Cancelled, Outcome::Orphan] {
+            moves.put_in(SLO, &judged(Some("acme"), outcome, 5));
+        }
+        moves.put_in(SLO, &judged(None, Outcome::Late, 5));
+        assert!(moves.by_bucket().is_empty());
+    }
+
+    #[test]
+    fn people_are_told_out_of_how_many() {
+        let total = |customers, is_lower_bound| CustomerTotal {
+            customers,
+            is_lower_bound,
+        };
+        let people = |affected, total: Option<CustomerTotal>| {
+            CustomerTotal::people(Some(affected), total.as_ref())
+        };
+        assert_eq!(people(0, Some(total(391, false))), None);
+        assert_eq!(people(29, None).unwrap(), "29 customers");
+        assert_eq!(
+            people(29, Some(total(391, false))).unwrap(),
+            "29 of 391 customers"
+        );
+        assert_eq!(people(1, Some(total(1, false))).unwrap(), "1 of 1 customer");
+        assert_eq!(
+            people(412, Some(total(10_000, true))).unwrap(),
+            "412 of at least 10,000 customers"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn the_buckets_of_a_range_hold_it_in_whole_hours_or_days(
+            from in 0_i64..10_000_000, length in 1_i64..4_000_000,
+        ) {
+            let range = TimeRange::new(Timestamp::from_secs(from), Timestamp::from_secs(from + length));
+            let parts = buckets_of(&[range]);
+            let (first, last) = (parts[0].1.from, parts[parts.len() - 1].1.to);
+            prop_assert!(first <= range.from && range.to <= last);
+            let widest = if range.length() <= HOURS_TELL { 3_600 } else { 86_400 };
+            prop_assert!(range.from.saturating_since(first) < Duration::from_secs(widest));
+            prop_assert!(last.saturating_since(range.to) < Duration::from_secs(widest));
+            prop_assert!(parts.iter().all(|(resolution, _)| RESOLUTIONS.contains(resolution)));
+        }
+    }
+}

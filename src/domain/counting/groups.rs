@@ -1,0 +1,30 @@
+//! Which group an event is counted in, as evidence comes in.
+
+use super::Judged;
+use crate::domain::model::group::Group;
+
+/// What is to become of the group that an event is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Regrouping {
+    /// It stays where it is, in a group or in none.
+    Stay,
+    Into(Group),
+}
+
+/// Where an event belongs when what is known of it has become `after`, by the attributes that its SLO
+/// groups by. `before` is what was known when it was put into a group; `None` if it is in none.
+///
+/// An open workflow waits until every attribute is known, so that one whose first span says less than
+/// its last does not take a place of its own for a moment. A verdict cannot wait.
+pub fn regroup(by: &[String], before: Option<&Judged>, after: &Judged) -> Regrouping {
+    let values = after.workflow.details.group.of(by);
+    let is_known = values.iter().all(Option::is_some);
+    match before {
+        Some(before) if before.workflow.details.group.of(by) == values => Regrouping::Stay,
+        None if !is_known && after.verdict.at.is_none() => Regrouping::Stay,
+        _ => Regrouping::Into(Group {
+            by: by.to_vec(),
+            values: Some(values),
+        }),
+    }
+}

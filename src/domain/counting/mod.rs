@@ -1,0 +1,11 @@
+//! From verdicts to differences of counts, and what the sums show.
+
+pub mod customers;
+pub mod differences;
+pub mod groups;
+mod judged;
+pub mod ledger;
+pub mod series;
+pub mod stages;
+
+pub use judged::Judged;

@@ -1,0 +1,262 @@
+//! Divides the time of one workflow among its stages, to the microsecond.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Stage, StageKind};
+use crate::domain::{
+    model::time::{TimeRange, Timestamp},
+    slo::{DeclaredStage, Edge, Extent, Stages},
+    workflow::{
+        Intervals,
+        stage_evidence::{Piece, PieceKind},
+    },
+};
+
+/// From the start of a workflow to its end; to now, or to when it was judged, for one without.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeline<'a> {
+    pub range: TimeRange,
+    pub pauses: &'a Intervals,
+    pub ending: Ending,
+}
+
+/// What comes after the last piece that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Something without a piece of its own.
+    Ended,
+    /// A wait that goes on, if a message is known that nobody has taken.
+    Open,
+}
+
+/// Every microsecond of a workflow in exactly one stage; in the order of stages.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Breakdown(pub Vec<StageTime>);
+
+/// What one stage took of one workflow, all its stretches together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageTime {
+    #[serde(flatten)]
+    pub stage: Stage,
+    pub micros: i64,
+    /// From the start of the workflow to the first stretch.
+    pub first_micros: i64,
+}
+
+impl Breakdown {
+    pub fn total_micros(&self) -> i64 {
+        self.0.iter().map(|part| part.micros).sum()
+    }
+}
+
+/// The parts add up to the whole, and neither the order of `pieces` nor copies of them matter.
+///
+/// Where several pieces are at work the one that began last has the time: it is what the others wait
+/// for.
+pub fn break_down(timeline: Timeline<'_>, pieces: &[Piece], stages: &Stages) -> Breakdown {
+    let pieces: BTreeSet<&Piece> = pieces.iter().collect();
+    let plan = Plan::new(timeline, &pieces, stages);
+    let mut parts: BTreeMap<Stage, (i64, i64)> = BTreeMap::new();
+    for (from, to) in plan.stretches() {
+        let first = from.micros_since(timeline.range.from);
+        let part = parts.entry(plan.stage(from, to)).or_insert((0, first));
+        part.0 += to.micros_since(from);
+    }
+    let parts = parts.into_iter();
+    Breakdown(
+        parts
+            .map(|(stage, (micros, first_micros))| StageTime {
+                stage,
+                micros,
+                first_micros,
+            })
+            .collect(),
+    )
+}
+
+/// Where a workflow is at the end of its timeline; `None` if it took no time.
+pub fn last_stage(timeline: Timeline<'_>, pieces: &[Piece], stages: &Stages) -> Option<Stage> {
+    let pieces: BTreeSet<&Piece> = pieces.iter().collect();
+    let plan = Plan::new(timeline, &pieces, stages);
+    let (from, to) = plan.stretches().pop()?;
+    Some(plan.stage(from, to))
+}
+
+/// Everything that a stretch of time may belong to.
+struct Plan<'a> {
+    timeline: Timeline<'a>,
+    covers: Vec<Cover>,
+    producers: Vec<&'a Piece>,
+    /// By their beginning.
+    consumers: Vec<&'a Piece>,
+}
+
+/// A stretch that something is at work in.
+struct Cover {
+    from: Timestamp,
+    to: Timestamp,
+    stage: Stage,
+}
+
+impl<'a> Plan<'a> {
+    fn new(timeline: Timeline<'a>, pieces: &BTreeSet<&'a Piece>, stages: &Stages) -> Self {
+        let of = |kind: PieceKind| pieces.iter().filter(move |piece| piece.kind == kind);
+        let mut plan = Self {
+            timeline,
+            covers: Vec::new(),
+            producers: Vec::new(),
+            consumers: Vec::new(),
+        };
+        match stages {
+            Stages::None => {}
+            Stages::Auto => {
+                plan.producers = of(PieceKind::Producer).copied().collect();
+                plan.consumers = of(PieceKind::Consumer).copied().collect();
+                plan.consumers.sort_by_key(|piece| (piece.from, *piece));
+                let at_work = plan.producers.iter().chain(&plan.consumers);
+                plan.covers = at_work.map(|piece| processing(piece)).collect();
+            }
+            Stages::Declared(declared) => {
+                let covers = declared
+                    .iter()
+                    .flat_map(|stage| declared_covers(stage, timeline, pieces));
+                plan.covers = covers.collect();
+            }
+        }
+        plan
+    }
+
+    /// The range, cut wherever something begins or ends.
+    fn stretches(&self) -> Vec<(Timestamp, Timestamp)> {
+        let range = self.timeline.range;
+        let pauses = self.timeline.pauses.iter();
+        let covers = self.covers.iter().flat_map(|cover| [cover.from, cover.to]);
+        let messages = self.producers.iter().chain(&self.consumers);
+        let cuts: BTreeSet<Timestamp> = pauses
+            .flat_map(|pause| [pause.from, pause.to])
+            .chain(covers)
+            .chain(
+                messages
+                    .flat_map(|piece| [Some(piece.from), piece.deliver_at])
+                    .flatten(),
+            )
+            .filter(|at| range.contains(*at))
+            .chain(if range.is_empty() {
+                None
+            } else {
+                Some(range.from)
+            })
+            .collect();
+        let ends = cuts.iter().copied().skip(1).chain([range.to]);
+        cuts.iter().copied().zip(ends).collect()
+    }
+
+    /// Whose the stretch is; nothing begins or ends within it.
+    fn stage(&self, from: Timestamp, to: Timestamp) -> Stage {
+        let is_paused = |pause: TimeRange| pause.from <= from && to <= pause.to;
+        if self.timeline.pauses.iter().any(is_paused) {
+            return Stage::new(StageKind::Pause, "");
+        }
+        let at_work = self.covers.iter();
+        at_work
+            .filter(|cover| cover.from <= from && to <= cover.to)
+            .max_by_key(|cover| (cover.from, &cover.stage))
+            .map_or_else(|| self.gap(from, to), |cover| cover.stage.clone())
+    }
+
+    /// Nobody is at work: the workflow waits for whoever takes the next message.
+    fn gap(&self, from: Timestamp, to: Timestamp) -> Stage {
+        let in_time = |piece: &&&Piece| piece.from <= self.timeline.range.to;
+        let next = self
+            .consumers
+            .iter()
+            .filter(in_time)
+            .find(|piece| piece.from >= to);
+        match next {
+            Some(next) => {
+                let of_queue = |piece: &&&Piece| piece.name == next.name && piece.from <= next.from;
+                let mut sent = self.producers.iter().filter(of_queue).peekable();
+                // Nothing is in the queue before the first message was sent, if that is known at all.
+                let is_known = sent.peek().is_some();
+                let message = sent
+                    .filter(|piece| piece.from <= from)
+                    .max_by_key(|piece| (piece.from, *piece));
+                match message {
+                    None if is_known => Stage::OTHER,
+                    message => waiting(&next.name, message.copied(), to),
+                }
+            }
+            None if self.timeline.ending == Ending::Open => self.wait_that_goes_on(from, to),
+            None => Stage::OTHER,
+        }
+    }
+
+    /// In the queue of the last message that nobody has taken.
+    fn wait_that_goes_on(&self, from: Timestamp, to: Timestamp) -> Stage {
+        let is_taken = |sent: &Piece| {
+            let mut consumers = self.consumers.iter();
+            consumers.any(|piece| piece.name == sent.name && piece.from >= sent.from)
+        };
+        let waiting_ones = self.producers.iter();
+        waiting_ones
+            .filter(|piece| piece.from <= from && !is_taken(piece))
+            .max_by_key(|piece| (piece.from, *piece))
+            .map_or(Stage::OTHER, |piece| waiting(&piece.name, Some(*piece), to))
+    }
+}
+
+/// Until `to`, for a message that may not have been meant to be delivered by then.
+fn waiting(queue: &str, message: Option<&Piece>, to: Timestamp) -> Stage {
+    let deliver_at = message.and_then(|message| message.deliver_at);
+    if deliver_at.is_some_and(|at| to <= at) {
+        Stage::new(StageKind::Delay, queue)
+    } else {
+        Stage::new(StageKind::Wait, queue)
+    }
+}
+
+fn processing(piece: &Piece) -> Cover {
+    Cover {
+        from: piece.from,
+        to: piece.to,
+        stage: Stage::new(StageKind::Processing, &*piece.service),
+    }
+}
+
+/// A stage by spans lasts as long as each of them; one between two marks from the earliest end of a
+/// `from` span to the earliest start of a `to` span, or to the end while there is none.
+fn declared_covers(
+    declared: &DeclaredStage,
+    timeline: Timeline<'_>,
+    pieces: &BTreeSet<&Piece>,
+) -> Vec<Cover> {
+    let of = |kind| {
+        let named = pieces.iter().filter(|piece| piece.name == declared.name);
+        named.filter(move |piece| piece.kind == kind)
+    };
+    let cover = |from, to| Cover {
+        from,
+        to,
+        stage: Stage::new(StageKind::Declared, &*declared.name),
+    };
+    match &declared.extent {
+        Extent::Span(_) => of(PieceKind::Whole)
+            .map(|piece| cover(piece.from, piece.to))
+            .collect(),
+        Extent::Between { from, to } => {
+            let from = match from {
+                Edge::OfWorkflow => Some(timeline.range.from),
+                Edge::Span(_) => of(PieceKind::From).map(|piece| piece.to).min(),
+            };
+            let to = match to {
+                Edge::OfWorkflow => None,
+                Edge::Span(_) => of(PieceKind::To).map(|piece| piece.from).min(),
+            };
+            let to = to.unwrap_or(timeline.range.to);
+            from.map(|from| cover(from, to)).into_iter().collect()
+        }
+    }
+}

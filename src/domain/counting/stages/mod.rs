@@ -1,0 +1,104 @@
+//! Where the time of a workflow goes: waits per queue and processing per service.
+//!
+//! [`Piece`]s are what spans say of it, [`break_down`] divides the time from the start of a workflow
+//! to its end among [`Stage`]s so that they add up to the whole, and [`StageSums`] adds up many
+//! workflows. Pieces say nothing of the verdict: a missing one only makes a stage less precise.
+
+mod breakdown;
+mod room;
+mod sums;
+#[cfg(test)]
+mod tests;
+
+pub use crate::domain::workflow::stage_evidence::{
+    FoundPiece, Piece, PieceId, PieceKind, auto_piece, declared_piece, deliver_at,
+};
+pub use breakdown::{Breakdown, Ending, StageTime, Timeline, break_down, last_stage};
+pub use room::{MAX_PER_HOUR, Room};
+pub use sums::{
+    Folded, KnownStages, MAX_STAGES, StageMean, StageMoves, StageSum, StageSums, WhereTimeGoes,
+};
+
+use serde::{Deserialize, Serialize};
+
+/// One part of the way. Its kind comes first, so that equal names of different things stay apart.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Stage {
+    pub kind: StageKind,
+    /// The queue, the service, or the name that the definition gives; empty where nobody said it.
+    pub name: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StageKind {
+    /// In a queue, until somebody takes the message.
+    Wait,
+    /// In a queue because the sender wanted it so: a time of delivery in the future.
+    Delay,
+    /// At work in a service.
+    Processing,
+    /// Waiting for something that the promise does not count.
+    Pause,
+    /// As the definition names it.
+    Declared,
+    /// What nothing is known of.
+    Other,
+}
+
+impl StageKind {
+    pub const ALL: [Self; 6] = [
+        Self::Wait,
+        Self::Delay,
+        Self::Processing,
+        Self::Pause,
+        Self::Declared,
+        Self::Other,
+    ];
+
+    /// The number that stands for it in the database.
+    pub const fn as_code(self) -> i16 {
+        match self {
+            Self::Wait => 1,
+            Self::Delay => 2,
+            Self::Processing => 3,
+            Self::Pause => 4,
+            Self::Declared => 5,
+            Self::Other => 6,
+        }
+    }
+
+    pub fn from_code(code: i16) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_code() == code)
+    }
+}
+
+impl Stage {
+    pub const OTHER: Self = Self {
+        kind: StageKind::Other,
+        name: String::new(),
+    };
+
+    pub fn new(kind: StageKind, name: impl Into<String>) -> Self {
+        Self {
+            kind,
+            name: name.into(),
+        }
+    }
+
+    /// What people call it: `wait in orders`, `payment`.
+    pub fn title(&self) -> String {
+        let or = |unnamed: &str| match self.name.as_str() {
+            "" => unnamed.to_owned(),
+            name => name.to_owned(),
+        };
+        match self.kind {
+            StageKind::Wait => format!("wait in {}", or("a queue")),
+            StageKind::Delay => format!("intended delay in {}", or("a queue")),
+            StageKind::Processing => or("a service without a name"),
+            StageKind::Pause => "paused".to_owned(),
+            StageKind::Declared => self.name.clone(),
+            StageKind::Other => "other".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Many workflows added up, good and bad apart, and what is read from that.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Breakdown, Stage, StageTime};
+use crate::domain::{
+    model::{
+        sampling::Weight,
+        time::{Resolution, Timestamp},
+    },
+    workflow::Outcome,
+};
+
+/// Different stages that one SLO has room for; what comes after them is `other`.
+pub const MAX_STAGES: usize = 50;
+
+/// What is in the sums of one workflow, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folded {
+    pub outcome: Outcome,
+    pub judged_at: Timestamp,
+    pub breakdown: Breakdown,
+    /// What it stood for; `None` where it counted itself.
+    pub weight: Option<Weight>,
+}
+
+/// Some workflows together. Differences may be negative.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StageSum {
+    /// Workflows that had the stage and were seen.
+    pub events: i64,
+    /// Workflows that these stand for besides themselves, in millionths.
+    pub unseen: i64,
+    /// Of all that they stand for, as is the next.
+    pub micros: i64,
+    pub first_micros: i64,
+}
+
+impl StageSum {
+    pub const fn add(&mut self, other: Self) {
+        self.events += other.events;
+        // Absurd weights reach the end: these are estimates by then.
+        self.unseen = self.unseen.saturating_add(other.unseen);
+        self.micros = self.micros.saturating_add(other.micros);
+        self.first_micros = self.first_micros.saturating_add(other.first_micros);
+    }
+
+    pub const fn is_zero(&self) -> bool {
+        self.events == 0 && self.unseen == 0 && self.micros == 0 && self.first_micros == 0
+    }
+
+    /// Seen and unseen, in millionths.
+    fn stands_for(&self) -> i128 {
+        i128::from(self.events) * 1_000_000 + i128::from(self.unseen)
+    }
+}
+
+/// The sums of good or of bad workflows: of all their time, and of each stage.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StageSums {
+    /// Those that were seen.
+    pub workflows: i64,
+    /// Those that they stand for besides themselves, in millionths.
+    pub unseen: i64,
+    pub by_stage: BTreeMap<Stage, StageSum>,
+}
+
+impl StageSums {
+    /// Adds a breakdown for what it stands for, or with a `sign` of −1 takes away what was added.
+    pub fn add(&mut self, breakdown: &Breakdown, weight: Option<Weight>, sign: i64) {
+        let weight = weight.unwrap_or(Weight::ONE);
+        let unseen = sign * weight.unseen();
+        self.workflows += sign;
+        self.unseen = self.unseen.saturating_add(unseen);
+        for part in &breakdown.0 {
+            let sum = self.by_stage.entry(part.stage.clone()).or_default();
+            sum.add(StageSum {
+                events: sign,
+                unseen,
+                micros: sign * weight.times(part.micros),
+                first_micros: sign * weight.times(part.first_micros),
+            });
+        }
+    }
+
+    fn mean_secs(&self, stage: &Stage) -> Option<f64> {
+        self.mean(i128::from(
+            self.by_stage.get(stage).map_or(0, |sum| sum.micros),
+        ))
+    }
+
+    fn mean_total_secs(&self) -> Option<f64> {
+        self.mean(
+            self.by_stage
+                .values()
+                .map(|sum| i128::from(sum.micros))
+                .sum(),
+        )
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
+    fn mean(&self, micros: i128) -> Option<f64> {
+        let millionths = i128::from(self.workflows) * 1_000_000 + i128::from(self.unseen);
+        // Millionths of a second, by millionths of a workflow.
+        (self.workflows > 0).then(|| micros as f64 / millionths as f64)
+    }
+}
+
+/// What folding some workflows moves: differences per minute of the verdict, good or bad apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StageMoves(BTreeMap<(Timestamp, bool), StageSums>);
+
+impl StageMoves {
+    /// Adds a workflow, or with a `sign` of −1 takes it away.
+    pub fn add(&mut self, folded: &Folded, sign: i64) {
+        let minute = folded.judged_at.floor_to(Resolution::Minute.length());
+        let sums = self.0.entry((minute, folded.outcome.is_bad())).or_default();
+        sums.add(&folded.breakdown, folded.weight, sign);
+    }
+
+    pub const fn by_minute(&self) -> &BTreeMap<(Timestamp, bool), StageSums> {
+        &self.0
+    }
+}
+
+/// The stages that an SLO tells apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KnownStages(pub BTreeSet<Stage>);
+
+impl KnownStages {
+    /// Turns stages that there is no room for into `other`, and takes the others in. Returns how many
+    /// there was no room for.
+    pub fn admit(&mut self, breakdown: &mut Breakdown) -> i64 {
+        let mut refused = 0;
+        let mut other: Option<StageTime> = None;
+        breakdown.0.retain(|part| {
+            if part.stage != Stage::OTHER && self.has_room_for(&part.stage) {
+                return true;
+            }
+            refused += i64::from(part.stage != Stage::OTHER);
+            let all = other.get_or_insert(StageTime {
+                stage: Stage::OTHER,
+                micros: 0,
+                first_micros: part.first_micros,
+            });
+            all.micros += part.micros;
+            all.first_micros = all.first_micros.min(part.first_micros);
+            false
+        });
+        breakdown.0.extend(other);
+        refused
+    }
+
+    fn has_room_for(&mut self, stage: &Stage) -> bool {
+        if self.0.contains(stage) {
+            return true;
+        }
+        let has_room = self.0.len() < MAX_STAGES;
+        if has_room {
+            self.0.insert(stage.clone());
+        }
+        has_room
+    }
+}
+
+/// One stage of the mean workflow.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StageMean {
+    pub stage: Stage,
+    /// Of good workflows; `None` without any.
+    pub good_secs: Option<f64>,
+    pub bad_secs: Option<f64>,
+    /// What part of the time that bad workflows take longer is spent here; negative where they are
+    /// faster. `None` unless there are both and the bad ones are slower.
+    pub share_of_excess: Option<f64>,
+}
+
+/// The stages in the order in which workflows come to them, good against bad. The means of a column
+/// add up to its total, the shares to 1.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WhereTimeGoes {
+    pub good_workflows: i64,
+    pub bad_workflows: i64,
+    pub good_secs: Option<f64>,
+    pub bad_secs: Option<f64>,
+    pub stages: Vec<StageMean>,
+}
+
+impl WhereTimeGoes {
+    pub fn new(good: &StageSums, bad: &StageSums) -> Self {
+        let (good_secs, bad_secs) = (good.mean_total_secs(), bad.mean_total_secs());
+        let excess = good_secs
+            .zip(bad_secs)
+            .map(|(good, bad)| bad - good)
+            .filter(|excess| *excess > 0.0);
+        let mean = |stage: Stage| {
+            let (good_secs, bad_secs) = (good.mean_secs(&stage), bad.mean_secs(&stage));
+            let more = good_secs.zip(bad_secs).map(|(good, bad)| bad - good);
+            StageMean {
+                stage,
+                good_secs,
+                bad_secs,
+                share_of_excess: more.zip(excess).map(|(more, excess)| more / excess),
+            }
+        };
+        Self {
+            good_workflows: good.workflows,
+            bad_workflows: bad.workflows,
+            good_secs,
+            bad_secs,
+            stages: in_order(good, bad).into_iter().map(mean).collect(),
+        }
+    }
+
+    /// Where most of the time is lost, if anywhere.
+    pub fn slowest(&self) -> Option<&StageMean> {
+        let share = |mean: &StageMean| mean.share_of_excess.unwrap_or(0.0);
+        let lost = self.stages.iter().filter(|mean| share(mean) > 0.0);
+        lost.max_by(|a, b| share(a).total_cmp(&share(b)))
+    }
+}
+
+/// By when a workflow comes to the stage, on average.
+fn in_order(good: &StageSums, bad: &StageSums) -> Vec<Stage> {
+    let mut firsts: BTreeMap<&Stage, StageSum> = BTreeMap::new();
+    for (stage, sum) in good.by_stage.iter().chain(&bad.by_stage) {
+        firsts.entry(stage).or_default().add(*sum);
+    }
+    let mut stages: Vec<(i128, &Stage)> = firsts
+        .into_iter()
+        .filter(|(_, sum)| sum.stands_for() > 0)
+        .map(|(stage, sum)| {
+            let first = i128::from(sum.first_micros) * 1_000_000 / sum.stands_for();
+            (first, stage)
+        })
+        .collect();
+    stages.sort();
+    stages.into_iter().map(|(_, stage)| stage.clone()).collect()
+}

@@ -1,0 +1,226 @@
+//! Whether the database is away for so long that nobody evaluates anything: told without it.
+//!
+//! Every replica finds out for itself and tells of it under the same key, so that one of them is
+//! enough and more do no harm.
+
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use crate::domain::{
+    model::{format, time::Timestamp},
+    notify::{Notice, NoticeKind},
+    slo::Severity,
+};
+
+/// It is told again so often, to targets that know it by its key.
+const AGAIN_AFTER: Duration = Duration::from_mins(5);
+
+/// What a replica knows of its sight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blindness {
+    seen: Seen,
+    told_at: Option<Timestamp>,
+}
+
+/// What the database said when it last answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub at: Timestamp,
+    /// Alerts that fired then.
+    pub firing: i64,
+    /// Outages that were told before: all replicas know the same number, so they agree on the id of
+    /// the message.
+    pub outages: i64,
+}
+
+/// What is to be told now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alarm {
+    Blind(Seen),
+    /// It was blind since `Seen::at`.
+    SeesAgain(Seen),
+}
+
+impl Blindness {
+    pub const fn new(seen: Seen) -> Self {
+        Self {
+            seen,
+            told_at: None,
+        }
+    }
+
+    pub const fn is_told(&self) -> bool {
+        self.told_at.is_some()
+    }
+
+    /// What one look at the database leads to; `None` as `answer` if it did not answer. What is to be
+    /// told is returned until [`told`](Self::told) says that it was.
+    pub fn look(
+        &mut self,
+        answer: Option<Seen>,
+        (now, after): (Timestamp, Duration),
+    ) -> Option<Alarm> {
+        match (answer, self.told_at) {
+            (Some(answer), None) => {
+                self.seen = answer;
+                None
+            }
+            (Some(_), Some(_)) => Some(Alarm::SeesAgain(self.seen)),
+            (None, told_at) => {
+                let is_blind = now.saturating_since(self.seen.at) >= after;
+                let is_due = told_at.is_none_or(|at| now.saturating_since(at) >= AGAIN_AFTER);
+                (is_blind && is_due).then_some(Alarm::Blind(self.seen))
+            }
+        }
+    }
+
+    pub const fn told(&mut self, alarm: Alarm, now: Timestamp) {
+        self.told_at = match alarm {
+            Alarm::Blind(_) => Some(now),
+            Alarm::SeesAgain(_) => None,
+        };
+    }
+}
+
+impl Alarm {
+    /// The same from all replicas, and from one however often it says so.
+    pub fn message(self, service: &str) -> Uuid {
+        let word = match self {
+            Self::Blind(_) => "blind",
+            Self::SeesAgain(_) => "sees",
+        };
+        id(&format!("{}/{}/{word}", key(service), self.seen().outages))
+    }
+
+    /// `service` tells this installation from others that tell the same target.
+    pub fn notice(self, service: &str, now: Timestamp) -> Notice {
+        let seen = self.seen();
+        let (from, to) = (format::time_of_day(seen.at), format::time_of_day(now));
+        let (kind, title, lines) = match self {
+            Self::Blind(_) => (
+                NoticeKind::SelfCheckOpened,
+                format!(
+                    "alert evaluation is blind since {from}; {}",
+                    fired(seen.firing)
+                ),
+                vec![
+                    "The database does not answer. Until it does, no alert begins or ends, and \
+                     none that fires should be taken for over."
+                        .to_owned(),
+                ],
+            ),
+            Self::SeesAgain(_) => (
+                NoticeKind::SelfCheckResolved,
+                format!("alert evaluation was blind from {from} to {to}"),
+                vec!["The database answers again; senders deliver what they kept.".to_owned()],
+            ),
+        };
+        let key = key(service);
+        Notice {
+            kind,
+            episode: id(&format!("{key}/{}", seen.outages)),
+            key,
+            severity: Severity::Page,
+            title,
+            lines,
+            links: Vec::new(),
+            since: seen.at,
+            at: now,
+        }
+    }
+
+    const fn seen(self) -> Seen {
+        match self {
+            Self::Blind(seen) | Self::SeesAgain(seen) => seen,
+        }
+    }
+}
+
+fn key(service: &str) -> String {
+    format!("throughline/{service}/blind")
+}
+
+fn fired(count: i64) -> String {
+    match count {
+        0 => "no alert was firing".to_owned(),
+        1 => "1 alert was firing".to_owned(),
+        n => format!("{} alerts were firing", format::count(n)),
+    }
+}
+
+fn id(text: &str) -> Uuid {
+    let digest = Sha256::digest(text);
+    let bytes = std::array::from_fn(|index| digest.get(index).copied().unwrap_or_default());
+    Uuid::from_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    const fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(1_795_328_309 + secs)
+    }
+
+    const fn seen(secs: i64) -> Seen {
+        Seen {
+            at: at(secs),
+            firing: 3,
+            outages: 4,
+        }
+    }
+
+    #[test]
+    fn t11_a_minute_without_an_answer_is_told_at_most_every_five_and_its_end_once() {
+        let mut sight = Blindness::new(seen(0));
+        assert_eq!(sight.look(Some(seen(5)), (at(5), MINUTE)), None);
+        assert_eq!(sight.look(None, (at(64), MINUTE)), None);
+        let blind = Alarm::Blind(seen(5));
+        assert_eq!(sight.look(None, (at(65), MINUTE)), Some(blind));
+        // Nobody was reached: it is still to be told.
+        assert_eq!(sight.look(None, (at(70), MINUTE)), Some(blind));
+        sight.told(blind, at(70));
+        assert_eq!(sight.look(None, (at(369), MINUTE)), None);
+        assert_eq!(sight.look(None, (at(370), MINUTE)), Some(blind));
+        sight.told(blind, at(370));
+        let over = Alarm::SeesAgain(seen(5));
+        assert_eq!(sight.look(Some(seen(400)), (at(400), MINUTE)), Some(over));
+        sight.told(over, at(400));
+        assert_eq!(sight.look(Some(seen(405)), (at(405), MINUTE)), None);
+    }
+
+    #[test]
+    fn an_outage_that_was_short_is_not_told() {
+        let mut sight = Blindness::new(seen(0));
+        assert_eq!(sight.look(None, (at(59), MINUTE)), None);
+        assert_eq!(sight.look(Some(seen(61)), (at(61), MINUTE)), None);
+        assert_eq!(sight.look(None, (at(120), MINUTE)), None);
+    }
+
+    #[test]
+    fn all_replicas_say_the_same_under_one_id_that_the_next_outage_does_not_share() {
+        let here = Alarm::Blind(seen(0));
+        let there = Alarm::Blind(seen(4));
+        assert_eq!(
+            here.message("slo.example.com"),
+            there.message("slo.example.com")
+        );
+        let next = Alarm::Blind(Seen {
+            outages: 5,
+            ..seen(0)
+        });
+        assert_ne!(here.message("a"), next.message("a"));
+        assert_ne!(here.message("a"), here.message("b"));
+        assert_ne!(here.message("a"), Alarm::SeesAgain(seen(0)).message("a"));
+        let notice = here.notice("slo.example.com", at(65));
+        assert_eq!(notice.key, "throughline/slo.example.com/blind");
+        assert_eq!(
+            notice.headline(),
+            "Throughline itself: alert evaluation is blind since 06:18 UTC; 3 alerts were firing"
+        );
+    }
+}

@@ -1,0 +1,141 @@
+//! Whether the heartbeat may be sent: only a service that evaluates, receives and tells is alive.
+
+use std::time::Duration;
+
+use super::VitalSigns;
+use crate::domain::model::format;
+
+/// A page is told within seconds, so one that waits for a minute is not told at all.
+const PAGE_WAITS: Duration = Duration::from_mins(1);
+/// A sign of life comes every second, and a pause of ten seconds is an outage.
+const WATERMARK_LAG: Duration = Duration::from_mins(2);
+
+/// What speaks against it, each a phrase; the heartbeat is sent only if there is nothing.
+pub fn why_withheld(signs: &VitalSigns) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let late = signs.not_evaluated();
+    if let [first, rest @ ..] = late.as_slice() {
+        let others = match rest.len() {
+            0 => String::new(),
+            n => format!(" and {n} more"),
+        };
+        reasons.push(format!("SLO `{}`{others} not evaluated", first.name));
+    }
+    let oldest = signs.now - (signs.catch_up + WATERMARK_LAG);
+    match signs.watermark {
+        Some(watermark) if watermark >= oldest => {}
+        Some(watermark) => reasons.push(format!(
+            "ingest is known to be well only up to {}",
+            format::date_time(watermark)
+        )),
+        None => reasons.push("ingest has given no sign of life".to_owned()),
+    }
+    if let Some(since) = signs.oldest_page_at {
+        let waits = signs.now.saturating_since(since);
+        if waits >= PAGE_WAITS {
+            reasons.push(format!("a page waits for {}", format::lasting(waits)));
+        }
+    }
+    match signs.dead_letters.unseen {
+        0 => {}
+        unseen => reasons.push(format!(
+            "{} given up that nobody was told of",
+            format::counted(unseen, "notification")
+        )),
+    }
+    reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        health::{DeadLetters, SloSign},
+        model::time::Timestamp,
+    };
+
+    const NOW: Timestamp = Timestamp::from_secs(1_795_328_309);
+
+    fn signs() -> VitalSigns {
+        VitalSigns {
+            slos: vec![evaluated(5)],
+            ..VitalSigns::of_a_healthy_service(NOW, Duration::from_secs(5))
+        }
+    }
+
+    fn evaluated(secs_ago: u64) -> SloSign {
+        SloSign {
+            name: "orders".parse().unwrap(),
+            evaluated_at: Some(NOW - Duration::from_secs(secs_ago)),
+            is_absurd: false,
+        }
+    }
+
+    #[test]
+    fn a_service_that_is_well_gives_a_sign_of_it() {
+        assert_eq!(why_withheld(&signs()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_of_what_must_work_withholds_it_alone() {
+        let ago = |secs| Some(NOW - Duration::from_secs(secs));
+        let unseen = DeadLetters {
+            count: 1,
+            unseen: 1,
+            targets: vec!["oncall".to_owned()],
+        };
+        let sick = [
+            (
+                VitalSigns {
+                    slos: vec![evaluated(30)],
+                    ..signs()
+                },
+                "not evaluated",
+            ),
+            (
+                VitalSigns {
+                    watermark: ago(7 * 60 + 1),
+                    ..signs()
+                },
+                "ingest is known",
+            ),
+            (
+                VitalSigns {
+                    watermark: None,
+                    ..signs()
+                },
+                "no sign of life",
+            ),
+            (
+                VitalSigns {
+                    oldest_page_at: ago(60),
+                    ..signs()
+                },
+                "a page waits for 1 min",
+            ),
+            (
+                VitalSigns {
+                    dead_letters: unseen,
+                    ..signs()
+                },
+                "1 notification given up",
+            ),
+        ];
+        for (signs, expected) in sick {
+            let reasons = why_withheld(&signs);
+            assert_eq!(reasons.len(), 1, "{reasons:?}");
+            assert!(reasons[0].contains(expected), "{reasons:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_seldom_evaluated_is_given_three_of_its_intervals() {
+        let slow = |secs_ago| VitalSigns {
+            interval: Duration::from_mins(1),
+            slos: vec![evaluated(secs_ago)],
+            ..signs()
+        };
+        assert_eq!(why_withheld(&slow(179)).len(), 0);
+        assert_eq!(why_withheld(&slow(180)).len(), 1);
+    }
+}

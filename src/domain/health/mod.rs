@@ -1,0 +1,17 @@
+//! What the service finds wrong with itself, and when the people who run it are told.
+//!
+//! [`findings`] reads the signs of life of all replicas, targets and SLOs; [`step`] makes of what is
+//! found again and again one notice that opens and one that resolves; [`why_withheld`] says what
+//! keeps the heartbeat from being sent. Trouble of ours is never an alert on a customer's SLO.
+
+mod database_outage;
+mod findings;
+mod heartbeat;
+mod inputs;
+mod standing;
+
+pub use database_outage::{Alarm, Blindness, Seen};
+pub use findings::{Finding, findings};
+pub use heartbeat::why_withheld;
+pub use inputs::{DeadLetters, ReplicaSign, SilenceSign, SloSign, TargetSign, VitalSigns};
+pub use standing::{Found, Patience, Phase, Standing, Told, step};

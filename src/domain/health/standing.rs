@@ -1,0 +1,219 @@
+//! One check over time: it opens once and resolves once, however often it is looked at.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::domain::model::time::Timestamp;
+
+/// Where a check stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Rises by one with every change.
+    pub version: i64,
+    pub phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Well,
+    /// Found, but not for long enough to tell anybody.
+    Suspect {
+        since: Timestamp,
+    },
+    Open {
+        episode: Uuid,
+        opened_at: Timestamp,
+    },
+    /// Not found any more, but not for long enough to call it over.
+    Recovering {
+        episode: Uuid,
+        opened_at: Timestamp,
+        well_since: Timestamp,
+    },
+}
+
+/// How long something must be found before it opens, and be gone before it resolves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    pub before_open: Duration,
+    pub before_resolve: Duration,
+}
+
+/// What people are to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    Opened { episode: Uuid },
+    Resolved { episode: Uuid, opened_at: Timestamp },
+}
+
+impl Standing {
+    pub const WELL: Self = Self {
+        version: 0,
+        phase: Phase::Well,
+    };
+}
+
+/// The next step, by whether it was found at `now`. `new_episode` is used if it opens.
+pub fn step(
+    standing: Standing,
+    is_found: Found,
+    (now, patience): (Timestamp, Patience),
+    new_episode: Uuid,
+) -> (Standing, Option<Told>) {
+    let (phase, told) = match (standing.phase, is_found) {
+        (Phase::Well | Phase::Suspect { .. }, Found::No) => (Phase::Well, None),
+        (Phase::Well, Found::Yes) => suspect((now, now), patience, new_episode),
+        (Phase::Suspect { since }, Found::Yes) => suspect((since, now), patience, new_episode),
+        (open @ Phase::Open { .. }, Found::Yes) => (open, None),
+        (Phase::Open { episode, opened_at }, Found::No) => {
+            recovering((episode, opened_at, now), now, patience)
+        }
+        (
+            Phase::Recovering {
+                episode, opened_at, ..
+            },
+            Found::Yes,
+        ) => (Phase::Open { episode, opened_at }, None),
+        (
+            Phase::Recovering {
+                episode,
+                opened_at,
+                well_since,
+            },
+            Found::No,
+        ) => recovering((episode, opened_at, well_since), now, patience),
+    };
+    let version = standing.version + i64::from(phase != standing.phase);
+    (Standing { version, phase }, told)
+}
+
+/// Whether the check finds something wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    Yes,
+    No,
+}
+
+fn suspect(
+    (since, now): (Timestamp, Timestamp),
+    patience: Patience,
+    episode: Uuid,
+) -> (Phase, Option<Told>) {
+    if now.saturating_since(since) < patience.before_open {
+        return (Phase::Suspect { since }, None);
+    }
+    let opened_at = now;
+    (
+        Phase::Open { episode, opened_at },
+        Some(Told::Opened { episode }),
+    )
+}
+
+fn recovering(
+    (episode, opened_at, well_since): (Uuid, Timestamp, Timestamp),
+    now: Timestamp,
+    patience: Patience,
+) -> (Phase, Option<Told>) {
+    if now.saturating_since(well_since) < patience.before_resolve {
+        let phase = Phase::Recovering {
+            episode,
+            opened_at,
+            well_since,
+        };
+        return (phase, None);
+    }
+    (Phase::Well, Some(Told::Resolved { episode, opened_at }))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PATIENCE: Patience = Patience {
+        before_open: Duration::from_mins(1),
+        before_resolve: Duration::from_mins(2),
+    };
+
+    fn run(looks: &[(i64, Found)]) -> (Standing, Vec<(i64, Told)>) {
+        let mut standing = Standing::WELL;
+        let mut told = Vec::new();
+        for (secs, is_found) in looks {
+            let now = Timestamp::from_secs(*secs);
+            let episode = Uuid::from_u128(u128::from(secs.unsigned_abs()) + 1);
+            let (next, news) = step(standing, *is_found, (now, PATIENCE), episode);
+            told.extend(news.map(|news| (*secs, news)));
+            standing = next;
+        }
+        (standing, told)
+    }
+
+    #[test]
+    fn what_lasts_opens_once_and_resolves_once() {
+        use Found::{No, Yes};
+        let (end, told) = run(&[
+            (0, Yes),
+            (30, Yes),
+            (60, Yes),
+            (90, Yes),
+            (100, No),
+            (219, No),
+            (220, No),
+            (300, No),
+        ]);
+        let episode = Uuid::from_u128(61);
+        let opened_at = Timestamp::from_secs(60);
+        let expected = [
+            (60, Told::Opened { episode }),
+            (220, Told::Resolved { episode, opened_at }),
+        ];
+        assert_eq!(told, expected);
+        assert_eq!(end.phase, Phase::Well);
+    }
+
+    #[test]
+    fn what_flickers_is_told_once_or_not_at_all() {
+        use Found::{No, Yes};
+        assert_eq!(run(&[(0, Yes), (30, No), (50, Yes), (100, No)]).1, []);
+        let (_, told) = run(&[
+            (0, Yes),
+            (60, Yes),
+            (70, No),
+            (100, Yes),
+            (110, No),
+            (200, Yes),
+        ]);
+        assert_eq!(told.len(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn openings_and_ends_take_turns_and_versions_are_dense(
+            looks in proptest::collection::vec((0_i64..100, any::<bool>()), 0..200),
+        ) {
+            let mut at = 0;
+            let looks: Vec<_> = looks
+                .into_iter()
+                .map(|(pause, found)| {
+                    at += pause;
+                    (at, if found { Found::Yes } else { Found::No })
+                })
+                .collect();
+            let (_, told) = run(&looks);
+            for (index, (_, news)) in told.iter().enumerate() {
+                prop_assert_eq!(matches!(news, Told::Opened { .. }), index % 2 == 0);
+            }
+            for pair in told.chunks_exact(2) {
+                let (Told::Opened { episode: began }, Told::Resolved { episode: ended, .. }) =
+                    (pair[0].1, pair[1].1)
+                else {
+                    return Err(TestCaseError::fail("a pair of no begin and end"));
+                };
+                prop_assert_eq!(began, ended);
+                prop_assert!(pair[1].0 - pair[0].0 >= 120);
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Lengths of time and moments.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Datelike as _, Utc};
+
+use super::NONE;
+use crate::domain::model::time::Timestamp;
+
+/// `250 ms`, `4.2 s`, `6 min 41 s`, `4 h 52 min`, `3 d 4 h`: the two largest units.
+pub fn duration(length: Duration) -> String {
+    let secs = length.as_secs();
+    match secs {
+        0 if length.subsec_millis() == 0 => "0 s".to_owned(),
+        0 => format!("{} ms", length.subsec_millis()),
+        1..60 => {
+            let text = format!("{:.1}", length.as_secs_f64().min(59.9));
+            format!("{} s", text.strip_suffix(".0").unwrap_or(&text))
+        }
+        60..3_600 => two_units((secs / 60, "min"), (secs % 60, "s")),
+        3_600..86_400 => two_units((secs / 3_600, "h"), (secs % 3_600 / 60, "min")),
+        _ => two_units((secs / 86_400, "d"), (secs % 86_400 / 3_600, "h")),
+    }
+}
+
+fn two_units((large, large_unit): (u64, &str), (small, small_unit): (u64, &str)) -> String {
+    if small == 0 {
+        format!("{large} {large_unit}")
+    } else {
+        format!("{large} {large_unit} {small} {small_unit}")
+    }
+}
+
+/// [`duration`] of seconds that may be out of its range; one that is negative by skewed clocks took
+/// no time.
+pub fn seconds(secs: impl Into<Option<f64>>) -> String {
+    secs.into()
+        .filter(|secs| secs.is_finite())
+        .and_then(|secs| Duration::try_from_secs_f64(secs.max(0.0)).ok())
+        .map_or_else(|| NONE.to_owned(), duration)
+}
+
+/// What goes on or is foreseen: seconds only below a minute. `19 min`, `4 h 52 min`.
+pub fn lasting(length: Duration) -> String {
+    let secs = length.as_secs();
+    let cut = if secs >= 60 { secs - secs % 60 } else { secs };
+    duration(Duration::from_secs(cut))
+}
+
+/// The length of a window as a definition writes it: `28 d`, `6 h`, `5 min`.
+pub fn window(secs: u64) -> String {
+    duration(Duration::from_secs(secs))
+}
+
+/// `10:08:04`.
+pub fn clock(at: Timestamp) -> String {
+    at.to_chrono().format("%H:%M:%S").to_string()
+}
+
+/// `06:18 UTC`.
+pub fn time_of_day(at: Timestamp) -> String {
+    at.to_chrono().format("%H:%M UTC").to_string()
+}
+
+/// `2026-11-22 06:18 UTC`.
+pub fn date_time(at: Timestamp) -> String {
+    at.to_chrono().format("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// As short as it can be without doubt: `21:31` today, else `Thu 19 Nov 21:31`, with the year if it
+/// is another.
+pub fn moment(at: Timestamp, now: Timestamp) -> String {
+    let (at, now): (DateTime<Utc>, DateTime<Utc>) = (at.into(), now.into());
+    let form = if at.date_naive() == now.date_naive() {
+        "%H:%M"
+    } else if at.year() == now.year() {
+        "%a %-d %b %H:%M"
+    } else {
+        "%-d %b %Y %H:%M"
+    };
+    at.format(form).to_string()
+}
+
+/// A moment in a sentence: `today 21:31`, `Thu 19 Nov 21:31`.
+pub fn moment_in_words(at: Timestamp, now: Timestamp) -> String {
+    let text = moment(at, now);
+    if text.len() == "21:31".len() {
+        format!("today {text}")
+    } else {
+        text
+    }
+}

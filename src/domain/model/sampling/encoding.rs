@@ -1,0 +1,204 @@
+//! Where a span says how likely it was kept, and what it counts where it does not say.
+
+use super::{
+    draws::{Sample, TraceIds},
+    threshold::{Randomness, Threshold, Weight},
+    trace_state::{self, Part, Said},
+};
+use crate::domain::model::span::{AttributeName, AttributeScope, SpanView, Value};
+
+/// How the spans of an SLO are weighed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Weighing {
+    pub encoding: Encoding,
+    pub unknown: UnknownWeight,
+    /// The highest threshold of the spans that end workflows; learned from them where left out.
+    pub end_threshold: Option<Threshold>,
+    pub trace_ids: TraceIds,
+}
+
+/// Where a span says it. Never guessed: the same letters mean different things to different systems.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Encoding {
+    /// `ot=th:...;rv:...` in the trace state.
+    #[default]
+    Sampling,
+    /// `ot=p:...;r:...` in the trace state, the form before thresholds.
+    PowerOfTwo,
+    /// `es=s:...` in the trace state.
+    Elastic,
+    /// `sampling.threshold` and `sampling.randomness` among the span's attributes.
+    Attributes,
+    Attribute {
+        attribute: AttributeName,
+        meaning: Meaning,
+    },
+}
+
+/// What the number in an attribute is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Meaning {
+    /// One of so many was kept.
+    #[default]
+    Count,
+    /// This share was kept.
+    Ratio,
+}
+
+/// What a span counts that does not say how likely it was kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnknownWeight {
+    /// Itself: most senders do not sample.
+    #[default]
+    One,
+    /// Nothing: it is no evidence.
+    Reject,
+    /// As if a sampler of this threshold had kept it.
+    Fixed(Threshold),
+}
+
+/// What a span says of its sampling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Weighed {
+    /// `None` where it counts itself.
+    pub sample: Option<Sample>,
+    pub flaw: Option<Flaw>,
+}
+
+/// What is wrong with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// It says nothing, and the definition refuses such spans.
+    Unknown,
+    /// Malformed, or no sampler of this threshold would have kept it.
+    Invalid,
+    /// It would stand for more than [`Weight::MOST`].
+    Capped,
+}
+
+impl Weighing {
+    /// # Errors
+    /// Why the span is no evidence.
+    pub fn weigh(&self, span: &dyn SpanView) -> Result<Weighed, Flaw> {
+        let said = self.encoding.read(span);
+        let randomness = match said.randomness {
+            Part::Valid(randomness) => Some(randomness),
+            Part::Missing if self.decides_by_trace_id(span) => {
+                Some(Randomness::of_trace(span.trace_id()))
+            }
+            Part::Missing | Part::Malformed => None,
+        };
+        let sample = |threshold| Sample {
+            threshold,
+            randomness,
+            trace: Randomness::of_trace(span.trace_id()),
+        };
+        match said.threshold {
+            Part::Malformed => self.unweighed(Some(Flaw::Invalid), sample),
+            // A sampler that could not have kept it has not written this.
+            Part::Valid(threshold) if randomness.is_some_and(|r| !r.is_kept_by(threshold)) => {
+                self.unweighed(Some(Flaw::Invalid), sample)
+            }
+            // Tells where its trace stands, which its end may need.
+            Part::Missing if self.unknown == UnknownWeight::One && self.tells(span, said) => {
+                Ok(Weighed {
+                    sample: Some(sample(Threshold::KEEPS_ALL)),
+                    flaw: None,
+                })
+            }
+            Part::Missing => self.unweighed(None, sample),
+            Part::Valid(threshold) => Ok(Weighed {
+                sample: Some(sample(threshold)),
+                flaw: match said.randomness {
+                    Part::Malformed => Some(Flaw::Invalid),
+                    Part::Missing | Part::Valid(_) => {
+                        (threshold.weight() == Weight::MOST).then_some(Flaw::Capped)
+                    }
+                },
+            }),
+        }
+    }
+
+    /// Whether the samplers of the span's trace decide by its id where they do not say by what.
+    fn decides_by_trace_id(&self, span: &dyn SpanView) -> bool {
+        self.encoding.decides_by_trace_id()
+            && (self.trace_ids == TraceIds::Presumed || span.has_random_trace_id())
+    }
+
+    /// Whether a span without a threshold says by which number its trace is sampled, as nobody else
+    /// would know.
+    fn tells(&self, span: &dyn SpanView, said: Said) -> bool {
+        match said.randomness {
+            Part::Valid(_) => true,
+            Part::Malformed => false,
+            Part::Missing => self.trace_ids == TraceIds::Flagged && self.decides_by_trace_id(span),
+        }
+    }
+
+    fn unweighed(
+        &self,
+        flaw: Option<Flaw>,
+        sample: impl Fn(Threshold) -> Sample,
+    ) -> Result<Weighed, Flaw> {
+        let sample = match self.unknown {
+            UnknownWeight::One => None,
+            UnknownWeight::Reject => return Err(flaw.unwrap_or(Flaw::Unknown)),
+            UnknownWeight::Fixed(threshold) => Some(Sample {
+                randomness: None,
+                ..sample(threshold)
+            }),
+        };
+        Ok(Weighed { sample, flaw })
+    }
+}
+
+impl Encoding {
+    /// Whether its samplers decide by the trace id where they do not say by what.
+    fn decides_by_trace_id(&self) -> bool {
+        matches!(self, Self::Sampling | Self::Attributes)
+    }
+
+    fn read(&self, span: &dyn SpanView) -> Said {
+        match self {
+            Self::Sampling => trace_state::threshold_and_randomness(span.trace_state()),
+            Self::PowerOfTwo => trace_state::powers_of_two(span.trace_state()),
+            Self::Elastic => trace_state::elastic(span.trace_state()),
+            Self::Attributes => Said {
+                threshold: text(span, "sampling.threshold", Threshold::from_hex),
+                randomness: text(span, "sampling.randomness", Randomness::from_hex),
+            },
+            Self::Attribute { attribute, meaning } => {
+                let value = span.attribute(attribute.scope, &attribute.key);
+                Said {
+                    threshold: value
+                        .map_or(Part::Missing, |value| Part::of(meaning.threshold(value))),
+                    randomness: Part::Missing,
+                }
+            }
+        }
+    }
+}
+
+impl Meaning {
+    fn threshold(self, value: Value<'_>) -> Option<Threshold> {
+        #[expect(clippy::cast_precision_loss, reason = "far above the highest weight")]
+        let number = match value {
+            Value::Int(number) => number as f64,
+            Value::Double(number) => number,
+            Value::String(text) => text.trim().parse().ok()?,
+            Value::Bool(_) | Value::Other => return None,
+        };
+        match self {
+            Self::Count => Threshold::of_count(number),
+            Self::Ratio => Threshold::of_ratio(number),
+        }
+    }
+}
+
+fn text<T>(span: &dyn SpanView, key: &str, parse: fn(&str) -> Option<T>) -> Part<T> {
+    match span.attribute(AttributeScope::Span, key) {
+        None => Part::Missing,
+        Some(Value::String(text)) => Part::of(parse(text)),
+        Some(Value::Int(_) | Value::Double(_) | Value::Bool(_) | Value::Other) => Part::Malformed,
+    }
+}

@@ -1,0 +1,364 @@
+//! What selectors and workflows ask of a span, and a span that owns its answers.
+//!
+//! The wire format is scanned in place and a span becomes a value only when some SLO selects it, so
+//! the questions are a trait. It has two implementations: the scan of a protobuf body
+//! (`ingest/wire.rs`) and [`Span`], which the JSON decoder and the tests make.
+
+use std::fmt;
+
+use super::ids::{SpanId, TraceId};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum SpanKind {
+    #[default]
+    Unspecified,
+    Internal,
+    Server,
+    Client,
+    Producer,
+    Consumer,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum SpanStatus {
+    #[default]
+    Unset,
+    Ok,
+    Error,
+}
+
+/// The value of an attribute as far as a selector can compare it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value<'a> {
+    String(&'a str),
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+    /// Arrays, maps, bytes and empty values: present, but equal to nothing.
+    Other,
+}
+
+/// Whose attributes a name is looked up in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum AttributeScope {
+    Span,
+    Resource,
+    /// The span first, then its resource: `.name` in TraceQL.
+    Any,
+    Instrumentation,
+}
+
+/// The flag of a trace whose id is random (W3C Trace Context, level 2).
+pub const RANDOM_TRACE_ID: u32 = 0x02;
+
+/// A span as selectors, correlators and verdicts see it. Every answer is cheap or computed on
+/// demand; of duplicate attribute keys the last one counts.
+pub trait SpanView {
+    fn trace_id(&self) -> TraceId;
+    fn span_id(&self) -> SpanId;
+    fn parent_span_id(&self) -> Option<SpanId>;
+    fn name(&self) -> &str;
+    fn kind(&self) -> SpanKind;
+    fn status(&self) -> SpanStatus;
+    fn status_message(&self) -> &str;
+    fn start_unix_nano(&self) -> u64;
+    fn end_unix_nano(&self) -> u64;
+    fn trace_state(&self) -> &str;
+    /// How many links its sender had no room for.
+    fn dropped_links_count(&self) -> u32;
+    /// Whether its sender says that the last seven bytes of its trace id are random, as W3C Trace
+    /// Context has it since level 2.
+    fn has_random_trace_id(&self) -> bool;
+    fn instrumentation_name(&self) -> &str;
+    fn instrumentation_version(&self) -> &str;
+    fn attribute(&self, scope: AttributeScope, key: &str) -> Option<Value<'_>>;
+    /// The keys of all attributes, whatever their scope; as bytes, since that is how they are
+    /// looked up. A key may come more than once.
+    fn each_key(&self, each: &mut dyn FnMut(&[u8]));
+    /// All attributes of the span and of its resource.
+    fn each_attribute(&self, each: &mut dyn FnMut(AttributeScope, &str, Value<'_>));
+    /// Whether `test` holds for one event at least.
+    fn any_event(&self, test: &mut dyn FnMut(&dyn EventView) -> bool) -> bool;
+    /// Whether `test` holds for one link at least.
+    fn any_link(&self, test: &mut dyn FnMut(&dyn LinkView) -> bool) -> bool;
+}
+
+pub trait EventView {
+    fn name(&self) -> &str;
+    fn time_unix_nano(&self) -> u64;
+    fn attribute(&self, key: &str) -> Option<Value<'_>>;
+}
+
+pub trait LinkView {
+    /// `None` where the sender wrote no valid id.
+    fn trace_id(&self) -> Option<TraceId>;
+    fn span_id(&self) -> Option<SpanId>;
+    fn trace_state(&self) -> &str;
+    fn attribute(&self, key: &str) -> Option<Value<'_>>;
+}
+
+/// The owned form of [`Value`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum OwnedValue {
+    String(String),
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+    Other,
+}
+
+impl OwnedValue {
+    pub fn as_value(&self) -> Value<'_> {
+        match self {
+            Self::String(text) => Value::String(text),
+            Self::Bool(value) => Value::Bool(*value),
+            Self::Int(value) => Value::Int(*value),
+            Self::Double(value) => Value::Double(*value),
+            Self::Other => Value::Other,
+        }
+    }
+}
+
+impl From<&str> for OwnedValue {
+    fn from(value: &str) -> Self {
+        Self::String(value.to_owned())
+    }
+}
+
+impl From<i64> for OwnedValue {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<f64> for OwnedValue {
+    fn from(value: f64) -> Self {
+        Self::Double(value)
+    }
+}
+
+impl From<bool> for OwnedValue {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+pub type Attributes = Vec<(String, OwnedValue)>;
+
+fn look_up<'a>(attributes: &'a Attributes, key: &str) -> Option<Value<'a>> {
+    attributes
+        .iter()
+        .rev()
+        .find(|(name, _)| name == key)
+        .map(|(_, value)| value.as_value())
+}
+
+/// A span that owns everything it says.
+#[expect(clippy::struct_field_names, reason = "`span_id` is what OTLP calls it")]
+#[derive(Clone, Debug, PartialEq)]
+pub struct Span {
+    pub trace_id: TraceId,
+    pub span_id: SpanId,
+    pub parent_span_id: Option<SpanId>,
+    pub name: String,
+    pub kind: SpanKind,
+    pub status: SpanStatus,
+    pub status_message: String,
+    pub start_unix_nano: u64,
+    pub end_unix_nano: u64,
+    pub trace_state: String,
+    pub dropped_links_count: u32,
+    /// As OTLP has them: the lowest eight bits are the flags of the trace.
+    pub flags: u32,
+    pub attributes: Attributes,
+    pub resource: std::sync::Arc<Attributes>,
+    pub instrumentation: std::sync::Arc<Instrumentation>,
+    pub events: Vec<Event>,
+    pub links: Vec<Link>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Instrumentation {
+    pub name: String,
+    pub version: String,
+    pub attributes: Attributes,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    pub name: String,
+    pub time_unix_nano: u64,
+    pub attributes: Attributes,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Link {
+    pub trace_id: Option<TraceId>,
+    pub span_id: Option<SpanId>,
+    pub trace_state: String,
+    pub attributes: Attributes,
+}
+
+impl SpanView for Span {
+    fn trace_id(&self) -> TraceId {
+        self.trace_id
+    }
+
+    fn span_id(&self) -> SpanId {
+        self.span_id
+    }
+
+    fn parent_span_id(&self) -> Option<SpanId> {
+        self.parent_span_id
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> SpanKind {
+        self.kind
+    }
+
+    fn status(&self) -> SpanStatus {
+        self.status
+    }
+
+    fn status_message(&self) -> &str {
+        &self.status_message
+    }
+
+    fn start_unix_nano(&self) -> u64 {
+        self.start_unix_nano
+    }
+
+    fn end_unix_nano(&self) -> u64 {
+        self.end_unix_nano
+    }
+
+    fn trace_state(&self) -> &str {
+        &self.trace_state
+    }
+
+    fn dropped_links_count(&self) -> u32 {
+        self.dropped_links_count
+    }
+
+    fn has_random_trace_id(&self) -> bool {
+        self.flags & RANDOM_TRACE_ID != 0
+    }
+
+    fn instrumentation_name(&self) -> &str {
+        &self.instrumentation.name
+    }
+
+    fn instrumentation_version(&self) -> &str {
+        &self.instrumentation.version
+    }
+
+    fn attribute(&self, scope: AttributeScope, key: &str) -> Option<Value<'_>> {
+        match scope {
+            AttributeScope::Span => look_up(&self.attributes, key),
+            AttributeScope::Resource => look_up(&self.resource, key),
+            AttributeScope::Any => {
+                look_up(&self.attributes, key).or_else(|| look_up(&self.resource, key))
+            }
+            AttributeScope::Instrumentation => look_up(&self.instrumentation.attributes, key),
+        }
+    }
+
+    fn each_key(&self, each: &mut dyn FnMut(&[u8])) {
+        let own = [
+            &self.attributes,
+            &*self.resource,
+            &self.instrumentation.attributes,
+        ];
+        for (key, _) in own.into_iter().flatten() {
+            each(key.as_bytes());
+        }
+    }
+
+    fn each_attribute(&self, each: &mut dyn FnMut(AttributeScope, &str, Value<'_>)) {
+        for (key, value) in &self.attributes {
+            each(AttributeScope::Span, key, value.as_value());
+        }
+        for (key, value) in &*self.resource {
+            each(AttributeScope::Resource, key, value.as_value());
+        }
+    }
+
+    fn any_event(&self, test: &mut dyn FnMut(&dyn EventView) -> bool) -> bool {
+        self.events.iter().any(|event| test(event))
+    }
+
+    fn any_link(&self, test: &mut dyn FnMut(&dyn LinkView) -> bool) -> bool {
+        self.links.iter().any(|link| test(link))
+    }
+}
+
+impl EventView for Event {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn time_unix_nano(&self) -> u64 {
+        self.time_unix_nano
+    }
+
+    fn attribute(&self, key: &str) -> Option<Value<'_>> {
+        look_up(&self.attributes, key)
+    }
+}
+
+impl LinkView for Link {
+    fn trace_id(&self) -> Option<TraceId> {
+        self.trace_id
+    }
+
+    fn span_id(&self) -> Option<SpanId> {
+        self.span_id
+    }
+
+    fn trace_state(&self) -> &str {
+        &self.trace_state
+    }
+
+    fn attribute(&self, key: &str) -> Option<Value<'_>> {
+        look_up(&self.attributes, key)
+    }
+}
+/// A scoped attribute as TraceQL writes it: `span.order.id`, `resource.x`, `.x`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AttributeName {
+    pub scope: AttributeScope,
+    pub key: String,
+}
+
+/// Keys are not quoted: this is for people and for telling names apart, not for a parser.
+impl fmt::Display for AttributeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scope = match self.scope {
+            AttributeScope::Span => "span",
+            AttributeScope::Resource => "resource",
+            AttributeScope::Any => "",
+            AttributeScope::Instrumentation => "instrumentation",
+        };
+        write!(f, "{scope}.{}", self.key)
+    }
+}
+
+/// A span, known or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SpanRef {
+    pub trace_id: TraceId,
+    pub span_id: SpanId,
+}
+
+impl SpanRef {
+    pub fn of(span: &dyn SpanView) -> Self {
+        Self {
+            trace_id: span.trace_id(),
+            span_id: span.span_id(),
+        }
+    }
+}

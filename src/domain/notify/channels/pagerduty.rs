@@ -1,0 +1,197 @@
+//! The body for PagerDuty's Events API v2.
+//!
+//! The key that PagerDuty knows the alert by stays the same over all episodes, so that a resolve that
+//! got lost heals with the next one.
+
+use serde_json::{Map, Value, json};
+
+use super::lines::{Line, Piece, paragraphs};
+use crate::domain::{
+    alerting::{alert::TransitionKind, snapshot::Facts},
+    model::{format, text},
+    notify::{Detail, Telling, delivery::alert_key, wording},
+    slo::Severity,
+};
+
+/// PagerDuty's own limit is 1024 characters.
+const SUMMARY_CHARS: usize = 500;
+const STRING_CHARS: usize = 200;
+const URL_BYTES: usize = 2_000;
+const MAX_LABELS: usize = 20;
+
+pub fn body(facts: &Facts, telling: &Telling, routing_key: &str) -> Value {
+    let mut body = json!({
+        "routing_key": routing_key,
+        // A trigger on a key that is open becomes an entry in that incident's log.
+        "event_action": match facts.kind {
+            TransitionKind::Resolved => "resolve",
+            TransitionKind::Acknowledged => "acknowledge",
+            TransitionKind::Firing
+            | TransitionKind::Updated
+            | TransitionKind::DataStopped
+            | TransitionKind::DataResumed
+            | TransitionKind::Unmuted
+            | TransitionKind::Reminded => "trigger",
+        },
+        "dedup_key": alert_key(&facts.slo, facts.group.as_ref(), facts.severity),
+        "payload": payload(facts, telling),
+        "links": links(facts, telling),
+    });
+    if let (Some(images), Some(object)) = (images(facts, telling), body.as_object_mut()) {
+        object.insert("images".to_owned(), images);
+    }
+    let page = facts.page_url.as_deref();
+    // Taken only with a trigger.
+    let is_trigger = facts.kind.lasts() && facts.kind != TransitionKind::Acknowledged;
+    if let (true, Some(object)) = (is_trigger, body.as_object_mut()) {
+        object.insert("client".to_owned(), json!("throughline"));
+        if let Some(url) = page.and_then(|url| text::web_address(url, URL_BYTES)) {
+            object.insert("client_url".to_owned(), json!(url));
+        }
+    }
+    body
+}
+
+fn payload(facts: &Facts, telling: &Telling) -> Value {
+    let notes = wording::notes(telling);
+    let slowest = facts.slowest_stage.as_ref().filter(|_| facts.kind.lasts());
+    let place = slowest.map_or_else(String::new, |slowest| {
+        let title = text::plain(&slowest.title, STRING_CHARS);
+        format!(". Slowest stage: {title}")
+    });
+    let summary = format!(
+        "{}. Promise: {}{place}{}",
+        wording::headline(facts),
+        wording::promise(facts),
+        notes.map_or_else(String::new, |notes| format!(". {notes}")),
+    );
+    let mut payload = json!({
+        "summary": text::plain(&summary, SUMMARY_CHARS),
+        "source": format!("slo:{}", facts.slo),
+        "severity": match (facts.is_test, facts.severity) {
+            (true, _) => "info",
+            (false, Severity::Page) => "critical",
+            (false, Severity::Ticket) => "warning",
+        },
+        "timestamp": facts.evaluated_at.to_rfc3339(),
+        "class": match facts.limit {
+            Some(_) => "slo-limit",
+            None => "slo-burn-rate",
+        },
+        "custom_details": details(facts, telling),
+    });
+    if let (Some(service), Some(object)) = (&facts.service, payload.as_object_mut()) {
+        let service = json!(text::plain(service, STRING_CHARS));
+        object.insert("component".to_owned(), service.clone());
+        // Alerts of one service are one trouble to PagerDuty's grouping.
+        object.insert("group".to_owned(), service);
+    }
+    payload
+}
+
+/// What the phone shows below the summary: words, because people read it.
+fn details(facts: &Facts, telling: &Telling) -> Value {
+    let mut details = Map::new();
+    let mut tell = |name: &str, value: Value| details.insert(name.to_owned(), value);
+    if let (TransitionKind::Resolved, Some(episode)) = (facts.kind, &facts.episode_summary) {
+        tell("ended_by", json!(episode.ended_by));
+        tell("cost", json!(wording::cost(facts, episode)));
+    }
+    if let Some(notes) = wording::notes(telling) {
+        tell("notes", json!(notes));
+    }
+    if let Some(development) = wording::development(facts) {
+        tell("news", json!(development));
+    }
+    if let Some(by) = wording::acknowledged_by(facts) {
+        tell("acknowledged_by", json!(text::plain(by, STRING_CHARS)));
+    }
+    if let Some(group) = &facts.group {
+        tell("group", json!(text::plain(&group.text(), STRING_CHARS)));
+    }
+    if let Some(customers) = facts.customers_affected {
+        tell("customers_affected", json!(customers));
+    }
+    if let Some(total) = &facts.customers_total {
+        tell("customers_total", json!(total.text()));
+    }
+    let window = format::window(facts.long.secs);
+    tell(
+        "bad",
+        json!(format!("{} in {window}", wording::share(facts))),
+    );
+    tell("reasons", json!(wording::reasons(facts.long.counts)));
+    tell("promise", json!(wording::promise(facts)));
+    tell("budget_left", json!(wording::budget_left(facts)));
+    tell("pace", json!(wording::pace(facts)));
+    let burn = wording::burn_title(facts).to_ascii_lowercase();
+    tell(&burn, json!(wording::burn(facts)));
+    if let Some(since) = wording::since(facts) {
+        tell("since", json!(since));
+    }
+    if let Some(data) = wording::data(facts) {
+        tell("data", json!(data));
+    }
+    if let Some(trend) = wording::trend(facts) {
+        tell("trend", json!(trend));
+    }
+    if let Some(slowest) = &facts.slowest_stage {
+        let title = text::plain(&slowest.title, STRING_CHARS);
+        let extra = wording::extra_time(slowest);
+        tell("slowest_stage", json!(format!("{title}, {extra}")));
+    }
+    for paragraph in paragraphs(facts, Detail::Full) {
+        tell(paragraph.key, paragraph.lines.iter().map(line).collect());
+    }
+    tell("labels", labels(facts));
+    tell("rule", json!(facts.rule));
+    tell("episode", json!(facts.episode));
+    tell("notification", json!(facts.version));
+    Value::Object(details)
+}
+
+fn line(pieces: &Line<'_>) -> Value {
+    let text = pieces.iter().map(|piece| match piece {
+        Piece::Ours(text) => text.clone(),
+        Piece::Theirs(string) => text::plain(string, STRING_CHARS),
+        Piece::Link(name, url) => text::web_address(url, URL_BYTES)
+            .map_or_else(String::new, |url| {
+                format!("{}: {url}", text::plain(name, STRING_CHARS))
+            }),
+    });
+    Value::String(text.collect())
+}
+
+fn labels(facts: &Facts) -> Value {
+    let shown = facts.labels.iter().take(MAX_LABELS).map(|(key, value)| {
+        (
+            text::plain(key, STRING_CHARS),
+            json!(text::plain(value, STRING_CHARS)),
+        )
+    });
+    Value::Object(shown.collect())
+}
+
+/// PagerDuty takes them by https only.
+fn images(facts: &Facts, telling: &Telling) -> Option<Value> {
+    let url = telling.chart.as_deref()?;
+    let url = text::web_address(url, URL_BYTES).filter(|url| url.starts_with("https://"))?;
+    Some(json!([{ "src": url, "alt": wording::chart(facts) }]))
+}
+
+fn links(facts: &Facts, telling: &Telling) -> Value {
+    let link = |(title, url): (&str, &str)| {
+        let url = text::web_address(url, URL_BYTES)?;
+        Some(json!({ "href": url, "text": title }))
+    };
+    let open = facts.page_url.as_deref().map(|url| ("Open the SLO", url));
+    let runbook = facts.runbook.as_deref().map(|url| ("Runbook", url));
+    let traces = facts.worst.iter().take(1).flat_map(|worst| &worst.links);
+    let traces = traces.filter_map(|trace| {
+        let viewer = text::plain(&trace.name, STRING_CHARS);
+        link((&format!("Worst trace, {viewer}"), &trace.url))
+    });
+    let ours = open.into_iter().chain(runbook);
+    let ours = ours.chain(telling.actions.named()).filter_map(link);
+    Value::Array(ours.chain(traces).collect())
+}

@@ -1,0 +1,256 @@
+//! The body for a workflow of Microsoft Teams: an Adaptive Card 1.4 in a message.
+//!
+//! Teams takes about 28 kB. Its texts know a little Markdown, which no string of a user's may use.
+
+use serde_json::{Value, json};
+
+use super::lines::{Line, Paragraph, Piece, paragraphs};
+use crate::domain::{
+    alerting::{alert::TransitionKind, snapshot::Facts},
+    model::{format, text},
+    notify::{Detail, Telling, delivery::Repeat, wording},
+};
+
+const STRING_CHARS: usize = 200;
+const URL_BYTES: usize = 2_000;
+const MAX_BYTES: usize = 25_000;
+
+pub fn body(facts: &Facts, telling: &Telling) -> Value {
+    Detail::richest(
+        |detail| message(facts, telling, detail),
+        |message| message.to_string().len() <= MAX_BYTES,
+    )
+}
+
+/// What is left where Teams refuses the card: the sentence alone.
+pub fn text_only(facts: &Facts, telling: &Telling) -> Value {
+    message(facts, telling, Detail::Sentence)
+}
+
+fn message(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
+    let mut body = vec![title(facts)];
+    let news = wording::development(facts).or_else(|| cost(facts));
+    body.extend(news.map(|text| block(&text)));
+    let by = wording::acknowledged_by(facts);
+    body.extend(by.map(|by| block(&format!("Taken on by {}.", escaped(by)))));
+    body.extend(wording::notes(telling).map(|notes| block(&format!("{notes}."))));
+    if detail.tells_numbers() {
+        body.extend(wording::trend(facts).map(|trend| block(&trend)));
+        body.push(numbers(facts));
+        body.extend(picture(facts, telling).filter(|_| detail.shows_picture()));
+        body.extend(paragraphs(facts, detail).iter().map(paragraph));
+    }
+    body.push(identity(facts, telling));
+    let actions = if detail.tells_numbers() {
+        actions(facts, telling)
+    } else {
+        Vec::new()
+    };
+    message_of(&body, actions)
+}
+
+/// A message of one card.
+pub(crate) fn message_of(body: &[Value], actions: Vec<Value>) -> Value {
+    let mut card = json!({
+        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+        "type": "AdaptiveCard",
+        "version": "1.4",
+        "msteams": { "width": "Full" },
+        "body": body,
+    });
+    if let (false, Some(object)) = (actions.is_empty(), card.as_object_mut()) {
+        object.insert("actions".to_owned(), Value::Array(actions));
+    }
+    json!({
+        "type": "message",
+        "attachments": [{
+            "contentType": "application/vnd.microsoft.card.adaptive",
+            "contentUrl": null,
+            "content": card,
+        }],
+    })
+}
+
+fn title(facts: &Facts) -> Value {
+    let colour = match facts.kind {
+        TransitionKind::Firing | TransitionKind::Updated | TransitionKind::Unmuted => "Attention",
+        TransitionKind::DataStopped | TransitionKind::DataResumed | TransitionKind::Reminded => {
+            "Warning"
+        }
+        TransitionKind::Acknowledged => "Accent",
+        TransitionKind::Resolved => "Good",
+    };
+    json!({
+        "type": "TextBlock",
+        "text": escaped(&wording::headline(facts)),
+        "weight": "Bolder",
+        "size": "Medium",
+        "color": colour,
+        "wrap": true,
+    })
+}
+
+fn cost(facts: &Facts) -> Option<String> {
+    let episode = facts.episode_summary.as_ref()?;
+    Some(format!(
+        "{}: {}.",
+        wording::ending(facts),
+        wording::cost(facts, episode)
+    ))
+}
+
+fn numbers(facts: &Facts) -> Value {
+    let fact = |title: &str, value: String| json!({ "title": title, "value": value });
+    let window = format::window(facts.long.secs);
+    let mut shown = vec![
+        fact("Bad", format!("{} in {window}", wording::share(facts))),
+        fact("Promise", wording::promise(facts)),
+        fact("Budget left", wording::budget_left(facts)),
+        fact(wording::burn_title(facts), wording::burn(facts)),
+    ];
+    if facts.kind.lasts() {
+        shown.push(fact("Pace", wording::pace(facts)));
+        shown.extend(wording::since(facts).map(|since| fact("Since", since)));
+        shown.extend(wording::people(facts).map(|who| fact("Who", who)));
+    }
+    shown.extend(wording::data(facts).map(|data| fact("Data", data)));
+    if let Some(slowest) = &facts.slowest_stage {
+        let title = escaped(&text::plain(&slowest.title, STRING_CHARS));
+        let extra = wording::extra_time(slowest);
+        shown.push(fact("Slowest stage", format!("{title}, {extra}")));
+    }
+    if let Some(group) = &facts.group {
+        let values = escaped(&text::plain(&group.text(), STRING_CHARS));
+        shown.push(fact("Group", values));
+    }
+    if let Some(service) = &facts.service {
+        shown.push(fact(
+            "Service",
+            escaped(&text::plain(service, STRING_CHARS)),
+        ));
+    }
+    json!({ "type": "FactSet", "facts": shown })
+}
+
+fn picture(facts: &Facts, telling: &Telling) -> Option<Value> {
+    let url = text::web_address(telling.chart.as_deref()?, URL_BYTES)?;
+    Some(json!({ "type": "Image", "url": url, "altText": wording::chart(facts) }))
+}
+
+fn paragraph(paragraph: &Paragraph<'_>) -> Value {
+    let lines: Vec<String> = paragraph.lines.iter().map(line).collect();
+    block(&format!(
+        "**{}**\n\n{}",
+        paragraph.title,
+        lines.join("\n\n")
+    ))
+}
+
+fn line(pieces: &Line<'_>) -> String {
+    let text = pieces.iter().map(|piece| match piece {
+        Piece::Ours(text) => text.clone(),
+        Piece::Theirs(string) => escaped(&text::plain(string, STRING_CHARS)),
+        Piece::Link(name, url) => link(name, url).unwrap_or_default(),
+    });
+    text.collect()
+}
+
+fn link(name: &str, url: &str) -> Option<String> {
+    let url = text::web_address(url, URL_BYTES)?;
+    let url = url.replace('(', "%28").replace(')', "%29");
+    let name = escaped(&text::plain(name, STRING_CHARS));
+    Some(format!("[{name}]({url})"))
+}
+
+fn identity(facts: &Facts, telling: &Telling) -> Value {
+    let repeat = match telling.repeat {
+        Repeat::No => "",
+        Repeat::Possible => " · may be a repeat",
+    };
+    let line = format!(
+        "{} {} · rule {} · episode {} · notification {}{repeat}",
+        wording::urgency(facts.severity),
+        facts.slo,
+        facts.rule,
+        facts.episode.simple(),
+        facts.version,
+    );
+    json!({ "type": "TextBlock", "text": line, "isSubtle": true, "size": "Small", "wrap": true })
+}
+
+fn actions(facts: &Facts, telling: &Telling) -> Vec<Value> {
+    let open = facts.page_url.as_deref().map(|url| ("Open", url));
+    let runbook = facts.runbook.as_deref().map(|url| ("Runbook", url));
+    open.into_iter()
+        .chain(telling.actions.named())
+        .chain(runbook)
+        .filter_map(|(title, url)| {
+            let url = text::web_address(url, URL_BYTES)?;
+            Some(json!({ "type": "Action.OpenUrl", "title": title, "url": url }))
+        })
+        .collect()
+}
+
+pub(crate) fn block(text: &str) -> Value {
+    json!({ "type": "TextBlock", "text": text, "wrap": true })
+}
+
+/// Without Markdown, and without the angle brackets that mentions are written in.
+pub(crate) fn escaped(string: &str) -> String {
+    let mut safe = String::with_capacity(string.len());
+    for character in string.chars() {
+        match character {
+            '<' => safe.push('‹'),
+            '>' => safe.push('›'),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '~' | '#' => safe.extend(['\\', character]),
+            other => safe.push(other),
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::notify::sample;
+
+    #[test]
+    fn teams_is_told_all_facts() {
+        insta::assert_json_snapshot!(body(&sample::firing(), &sample::everything_told()));
+        insta::assert_json_snapshot!(body(&sample::resolved(), &Telling::default()));
+    }
+
+    #[test]
+    fn t30_no_string_of_a_user_becomes_a_link_or_a_mention() {
+        let mut facts = sample::firing();
+        facts.worst[0].label = "[free](https://evil.example) <at>everybody</at> **x**".to_owned();
+        let text = body(&facts, &Telling::default()).to_string();
+        assert!(
+            !text.contains("<at>") && !text.contains("[free]("),
+            "{text}"
+        );
+        assert!(!text.contains(" **x"), "{text}");
+    }
+
+    proptest! {
+        #[test]
+        fn t29_t30_whatever_the_facts_teams_accepts_the_card(facts in sample::arbitrary()) {
+            let told = sample::everything_told();
+            for body in [body(&facts, &told), text_only(&facts, &told)] {
+                let text = body.to_string();
+                prop_assert!(text.len() <= 28_000, "{} bytes", text.len());
+                prop_assert!(!text.contains(['<', '>']), "{text}");
+                let card = &body["attachments"][0]["content"];
+                for action in card["actions"].as_array().into_iter().flatten() {
+                    prop_assert!(action["url"].as_str().unwrap().starts_with("http"));
+                }
+                for block in card["body"].as_array().unwrap() {
+                    let is_text = block["type"] == "TextBlock";
+                    prop_assert!(!is_text || block["text"] != "");
+                }
+            }
+        }
+    }
+}

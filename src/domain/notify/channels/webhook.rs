@@ -1,0 +1,259 @@
+//! The body for any other receiver, in the form of Standard Webhooks 1.0.0.
+//!
+//! Receivers drop what they have seen by the header `webhook-id`, and apply a message only if its
+//! `data.version` is above the last of the same `data.alert_key`.
+
+use serde_json::{Value, json};
+
+use crate::domain::{
+    alerting::{
+        alert::TransitionKind,
+        limit::LimitStatus,
+        snapshot::{
+            Before, EpisodeSummary, Facts, RecentChange, SlowestStage, TopCustomer, WindowFacts,
+            WorstWorkflow,
+        },
+        trace_link::TraceLink,
+    },
+    counting::differences::Difference,
+    model::{format, group::Group, text},
+    notify::{Detail, Note, Telling, delivery::alert_key, wording},
+};
+
+/// The specification asks for less than 20 kB.
+const MAX_BYTES: usize = 19_000;
+const MAX_LABELS: usize = 40;
+const LABEL_CHARS: usize = 200;
+const STRING_CHARS: usize = 300;
+const URL_BYTES: usize = 2_000;
+
+pub fn body(facts: &Facts, telling: &Telling) -> Value {
+    Detail::richest(
+        |detail| message(facts, telling, detail),
+        |message| message.to_string().len() <= MAX_BYTES,
+    )
+}
+
+fn message(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
+    json!({
+        "type": message_type(facts),
+        "timestamp": facts.evaluated_at,
+        "data": data(facts, telling, detail),
+    })
+}
+
+const fn message_type(facts: &Facts) -> &'static str {
+    if facts.is_test {
+        return "slo.test";
+    }
+    match facts.kind {
+        TransitionKind::Firing => "slo.alert.firing",
+        TransitionKind::Updated => "slo.alert.updated",
+        TransitionKind::DataStopped => "slo.data.stopped",
+        TransitionKind::DataResumed => "slo.data.resumed",
+        TransitionKind::Unmuted => "slo.alert.unmuted",
+        TransitionKind::Reminded => "slo.alert.reminded",
+        TransitionKind::Acknowledged => "slo.alert.acknowledged",
+        TransitionKind::Resolved => "slo.alert.resolved",
+    }
+}
+
+fn data(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
+    json!({
+        "alert_key": alert_key(&facts.slo, facts.group.as_ref(), facts.severity),
+        "version": facts.version,
+        "episode": facts.episode,
+        "summary": wording::headline(facts),
+        "slo": facts.slo,
+        "display_name": text::plain(&facts.display_name, STRING_CHARS),
+        "group": facts.group.as_ref().map(group),
+        "service": facts.service.as_ref().map(|service| text::plain(service, STRING_CHARS)),
+        "labels": labels(facts, detail),
+        "severity": facts.severity,
+        "rule": facts.rule,
+        "factor": facts.limit.is_none().then_some(facts.factor),
+        "limit": facts.limit.as_ref().map(limit),
+        "promise": promise(facts),
+        "long_window": window(&facts.long),
+        "short_window": window(&facts.short),
+        "customers_affected": facts.customers_affected,
+        "customers_total": facts.customers_total.map(|total| total.customers),
+        "customers_total_is_lower_bound": facts.customers_total.map(|total| total.is_lower_bound),
+        "budget": {
+            "remaining_ratio": facts.budget_remaining,
+            "bad_events_allowed": facts.bad_events_allowed,
+            "empty_in_seconds": facts.budget_empty_in_secs,
+        },
+        "first_bad_at": facts.first_bad_at,
+        "evaluated_at": facts.evaluated_at,
+        "fired_at": facts.fired_at,
+        "acknowledged": facts.acknowledged.as_ref().map(|acknowledged| json!({
+            "at": acknowledged.at,
+            "by": acknowledged.by.as_deref().map(|by| text::plain(by, LABEL_CHARS)),
+        })),
+        "nth_today": facts.nth_today,
+        "news": facts.development.map(|news| json!({ "text": news.text(facts), "facts": news })),
+        "slowest_stage": facts.slowest_stage.as_ref().map(slowest),
+        "worst": facts.worst.iter().take(detail.examples()).map(worst).collect::<Vec<_>>(),
+        "in_common": facts.differences.iter().take(detail.differences()).map(in_common).collect::<Vec<_>>(),
+        "compared": facts.context.compared,
+        "recent_changes": facts.context.changes.iter().take(detail.changes()).map(change).collect::<Vec<_>>(),
+        "top_customers": facts.context.top_customers.iter().take(detail.changes()).map(top).collect::<Vec<_>>(),
+        "trend": facts.context.trend.as_ref().filter(|_| detail.tells_numbers()),
+        "chart_url": telling.chart.as_deref().and_then(|url| text::web_address(url, URL_BYTES)),
+        "data_until": facts.context.data_until,
+        "runbook_url": address(facts.runbook.as_deref()),
+        "page_url": address(facts.page_url.as_deref()),
+        "cost": facts.episode_summary.as_ref().map(cost),
+        "notes": telling.notes.iter().map(note).collect::<Vec<_>>(),
+        "acknowledge_url": address(telling.actions.acknowledge.as_deref()),
+        "silence_url": address(telling.actions.silence.as_deref()),
+    })
+}
+
+fn address(url: Option<&str>) -> Option<&str> {
+    text::web_address(url?, URL_BYTES)
+}
+
+/// Its kind and numbers, and the words that people are told.
+fn note(note: &Note) -> Value {
+    let mut told = json!(note);
+    if let Some(object) = told.as_object_mut() {
+        object.insert("text".to_owned(), json!(wording::note(note)));
+    }
+    told
+}
+
+fn labels(facts: &Facts, detail: Detail) -> Value {
+    let most = if detail.tells_numbers() {
+        MAX_LABELS
+    } else {
+        0
+    };
+    let labels = facts.labels.iter().take(most).map(|(key, value)| {
+        (
+            text::plain(key, LABEL_CHARS),
+            json!(text::plain(value, LABEL_CHARS)),
+        )
+    });
+    Value::Object(labels.collect())
+}
+
+fn promise(facts: &Facts) -> Value {
+    json!({
+        "text": wording::promise(facts),
+        "objective": facts.objective,
+        "window_seconds": facts.window_secs,
+        "calendar": facts.calendar,
+        "within_seconds": facts.within_secs,
+    })
+}
+
+/// By attribute; a value that is missing or stands for many reads as on the pages.
+fn group(group: &Group) -> Value {
+    let pairs = group.pairs().map(|(name, value)| {
+        (
+            text::plain(name, LABEL_CHARS),
+            json!(text::plain(value, LABEL_CHARS)),
+        )
+    });
+    Value::Object(pairs.collect())
+}
+
+/// The kind and where its limit is, and the number that is held against it.
+fn limit(rule: &LimitStatus) -> Value {
+    json!({
+        "text": rule.sentence(),
+        "rule": rule.limit,
+        "value": rule.value,
+    })
+}
+
+fn window(window: &WindowFacts) -> Value {
+    let counts = window.counts;
+    json!({
+        "seconds": window.secs,
+        "total": counts.total(),
+        "bad": counts.bad(),
+        "bad_ratio": counts.bad_ratio(),
+        "bad_by_reason": {
+            "late": counts.late,
+            "failed": counts.failed,
+            "timeout": counts.timeout,
+        },
+        "burn_rate": window.burn_rate,
+    })
+}
+
+fn slowest(slowest: &SlowestStage) -> Value {
+    json!({
+        "title": text::plain(&slowest.title, STRING_CHARS),
+        "share_of_excess_ratio": slowest.share_of_excess,
+        "bad_mean_seconds": slowest.bad_secs,
+        "good_mean_seconds": slowest.good_secs,
+    })
+}
+
+fn worst(worst: &WorstWorkflow) -> Value {
+    json!({
+        "workflow": text::plain(&worst.label, STRING_CHARS),
+        "trace_id": worst.trace_id,
+        "customer": worst.customer.as_ref().map(|name| text::plain(name, STRING_CHARS)),
+        "outcome": worst.outcome,
+        "started_at": worst.started_at,
+        "took_seconds": worst.took_secs,
+        "ended": worst.ended,
+        "links": worst.links.iter().filter_map(link).collect::<Vec<_>>(),
+    })
+}
+
+fn link(link: &TraceLink) -> Option<Value> {
+    let url = text::web_address(&link.url, URL_BYTES)?;
+    Some(json!({ "name": text::plain(&link.name, STRING_CHARS), "url": url }))
+}
+
+fn change(change: &RecentChange) -> Value {
+    let url = change.url.as_deref();
+    json!({
+        "kind": change.kind,
+        "at": change.at,
+        "title": text::plain(&change.title, STRING_CHARS),
+        "url": url.and_then(|url| text::web_address(url, URL_BYTES)),
+    })
+}
+
+fn top(one: &TopCustomer) -> Value {
+    json!({ "customer": text::plain(&one.customer, STRING_CHARS), "bad": one.bad })
+}
+
+fn before(before: &Before) -> Value {
+    json!({
+        "bad_ratio": before.bad_ratio,
+        "in_common": before.difference.as_ref().map(in_common),
+        "good_ratio_now": before.good_ratio_now,
+    })
+}
+
+fn in_common(one: &Difference) -> Value {
+    json!({
+        "attribute": text::plain(&one.attribute, LABEL_CHARS),
+        "value": text::plain(&one.value, LABEL_CHARS),
+        "bad_ratio": one.bad_ratio,
+        "good_ratio": one.good_ratio,
+    })
+}
+
+fn cost(episode: &EpisodeSummary) -> Value {
+    json!({
+        "ended_by": episode.ended_by,
+        "flaps": episode.flaps,
+        "fired_at": episode.fired_at,
+        "resolved_at": episode.resolved_at,
+        "duration": format::lasting(episode.resolved_at.saturating_since(episode.fired_at)),
+        "total": episode.counts.total(),
+        "bad": episode.counts.bad(),
+        "customers_affected": episode.customers_affected,
+        "budget_spent_ratio": episode.budget_spent,
+        "before": episode.before.as_ref().map(before),
+    })
+}

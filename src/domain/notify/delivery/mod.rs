@@ -1,0 +1,228 @@
+//! The duty to tell one target of one transition, and the tries at it.
+
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::domain::{
+    model::{group::Group, ids::Name, time::Timestamp},
+    slo::Severity,
+};
+
+/// How far one target has been told of a transition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Delivery {
+    pub target: Name,
+    pub state: DeliveryState,
+    pub attempts: i32,
+    /// What the target answered last, if it did.
+    pub http_status: Option<i32>,
+}
+
+/// One try at a delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Attempt {
+    /// Counted from 1.
+    pub number: i32,
+    pub started_at: Timestamp,
+    pub duration_ms: i32,
+    pub class: AttemptClass,
+    pub http_status: Option<i32>,
+    /// What the target answered or what went wrong: at most 256 bytes, without secrets.
+    pub excerpt: Option<String>,
+    /// `None` if it is not tried again.
+    pub retry_at: Option<Timestamp>,
+}
+
+/// Where a delivery is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryState {
+    Pending,
+    /// Being sent by some replica.
+    Leased,
+    Delivered,
+    /// Given up.
+    Dead,
+    /// Over before it could be told: what came after it was told in its stead, or nothing was.
+    Collapsed,
+    /// Never tried and too old by then to call anybody for.
+    Expired,
+    /// Its target is not declared any more.
+    Cancelled,
+}
+
+impl DeliveryState {
+    pub const ALL: [Self; 7] = [
+        Self::Pending,
+        Self::Leased,
+        Self::Delivered,
+        Self::Dead,
+        Self::Collapsed,
+        Self::Expired,
+        Self::Cancelled,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Leased => "leased",
+            Self::Delivered => "delivered",
+            Self::Dead => "dead",
+            Self::Collapsed => "collapsed",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// In the words that people are shown.
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Pending => "on its way",
+            Self::Leased => "being sent",
+            Self::Delivered => "told",
+            Self::Dead => "given up",
+            Self::Collapsed => "not told, it was over before it could be",
+            Self::Expired => "not told, it was too old when it could be",
+            Self::Cancelled => "not told, the target was removed",
+        }
+    }
+
+    /// Whether anything is still to come of it.
+    pub const fn is_open(self) -> bool {
+        match self {
+            Self::Pending | Self::Leased => true,
+            Self::Delivered | Self::Dead | Self::Collapsed | Self::Expired | Self::Cancelled => {
+                false
+            }
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+/// How one try ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptClass {
+    Delivered,
+    /// The target asked to be left alone for a while.
+    RateLimited,
+    /// The target could not take it now.
+    Unavailable,
+    /// No answer in time: it may have been taken.
+    Timeout,
+    /// The target's name cannot be resolved: it has not been taken.
+    Dns,
+    /// The target cannot prove who it is, or does not speak TLS: it has not been taken.
+    Tls,
+    /// No connection: it has not been taken.
+    Connect,
+    /// The connection broke: it may have been taken.
+    Network,
+    /// The target understood and refuses this message: the same again would be refused again.
+    Rejected,
+    /// The target is gone, forbids us or sends us elsewhere: somebody must mend its configuration.
+    Broken,
+    /// The target's address is one that the service's settings do not allow.
+    Forbidden,
+    SecretMissing,
+    /// No file declares the target any more.
+    Undeclared,
+    /// Another version of the service wrote the facts.
+    Unreadable,
+}
+
+impl AttemptClass {
+    const ALL: [Self; 14] = [
+        Self::Delivered,
+        Self::RateLimited,
+        Self::Unavailable,
+        Self::Timeout,
+        Self::Dns,
+        Self::Tls,
+        Self::Connect,
+        Self::Network,
+        Self::Rejected,
+        Self::Broken,
+        Self::Forbidden,
+        Self::SecretMissing,
+        Self::Undeclared,
+        Self::Unreadable,
+    ];
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.as_str() == text)
+    }
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::RateLimited => "rate_limited",
+            Self::Unavailable => "unavailable",
+            Self::Timeout => "timeout",
+            Self::Dns => "dns",
+            Self::Tls => "tls",
+            Self::Connect => "connect",
+            Self::Network => "network",
+            Self::Rejected => "rejected",
+            Self::Broken => "broken",
+            Self::Forbidden => "forbidden",
+            Self::SecretMissing => "secret_missing",
+            Self::Undeclared => "undeclared",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+impl fmt::Display for AttemptClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whether the target may have seen this very notification before: an earlier try ended without an
+/// answer, or the replica that made it died.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Repeat {
+    #[default]
+    No,
+    Possible,
+}
+
+/// After so long a delivery that was never tried calls nobody: after a restore from a backup, or an
+/// outage of all replicas, it tells of another day. A ticket has the time that its tries have.
+pub const fn expires_after(severity: Severity) -> Duration {
+    match severity {
+        Severity::Page => Duration::from_hours(6),
+        Severity::Ticket => Duration::from_hours(72),
+    }
+}
+
+/// The id that is the same over all tries and all targets of a transition; receivers drop what they
+/// have seen by it.
+pub fn message_id(transition: Uuid) -> String {
+    format!("msg_{}", transition.simple())
+}
+
+/// What orders deliveries: of one key and target the oldest open one goes first. PagerDuty knows the
+/// alert by it too, so that a lost resolve heals with the next episode.
+///
+/// A group is in it by its digest: values are what senders write, and of any length.
+pub fn alert_key(slo: &Name, group: Option<&Group>, severity: Severity) -> String {
+    let severity = severity.as_str();
+    match group {
+        None => format!("slo/{slo}/{severity}"),
+        Some(group) => {
+            let digest = u128::from_be_bytes(group.key().0);
+            format!("slo/{slo}/{severity}/{digest:032x}")
+        }
+    }
+}
+
+pub mod circuit;
+pub mod rate_limit;
+pub mod retry;

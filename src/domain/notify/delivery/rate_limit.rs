@@ -1,0 +1,100 @@
+//! How fast a target may be sent to, shared by all replicas: so many at once, then one at a time.
+//!
+//! All that must be known is one moment, until which what was sent is paid for (the "theoretical
+//! arrival time" of the generic cell rate algorithm): no timer and no count that could drift.
+
+use std::time::Duration;
+
+use crate::domain::{model::time::Timestamp, slo::TargetKind};
+
+/// What one target takes without asking to be left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    pub every: Duration,
+    /// How many may follow each other at once after a rest.
+    pub burst: u32,
+}
+
+impl Pace {
+    /// "1 per second, short bursts allowed", of a webhook as of a bot's channel; who goes on after
+    /// being told to wait may be switched off.
+    const SLACK: Self = Self {
+        every: Duration::from_secs(1),
+        burst: 3,
+    };
+
+    /// PagerDuty takes 120 in any 60 s: 30 at once and 90 in the 60 s after them.
+    const PAGERDUTY: Self = Self {
+        every: Duration::from_micros(666_667),
+        burst: 30,
+    };
+
+    /// `None` if no limit of this kind of target is known.
+    pub const fn of(kind: &TargetKind) -> Option<Self> {
+        match kind {
+            TargetKind::Slack { .. } | TargetKind::SlackBot { .. } => Some(Self::SLACK),
+            TargetKind::PagerDuty { .. } => Some(Self::PAGERDUTY),
+            TargetKind::Webhook { .. }
+            | TargetKind::Teams { .. }
+            | TargetKind::Alertmanager { .. } => None,
+        }
+    }
+
+    /// How many may be sent now, if everything sent so far is paid for at `paid_until`.
+    pub fn allows(self, paid_until: Timestamp, now: Timestamp) -> u32 {
+        let owed = paid_until.saturating_since(now).as_micros();
+        let every = self.every.as_micros().max(1);
+        let used = u32::try_from(owed.div_ceil(every)).unwrap_or(u32::MAX);
+        self.burst.saturating_sub(used)
+    }
+
+    /// When all is paid for, once `count` more are sent now.
+    pub fn spend(self, paid_until: Timestamp, now: Timestamp, count: u32) -> Timestamp {
+        paid_until.max(now) + self.every * count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_795_000_000);
+
+    /// When each of `count` messages goes out, in milliseconds from the first, if all wait from the
+    /// beginning and somebody looks every `tick`.
+    fn sent(pace: Pace, count: u32, tick: Duration) -> Vec<u128> {
+        let (mut now, mut paid) = (NOW, Timestamp::from_micros(0));
+        let mut sent = Vec::new();
+        while sent.len() < count as usize {
+            let some = pace.allows(paid, now).min(count);
+            paid = pace.spend(paid, now, some);
+            sent.extend((0..some).map(|_| now.saturating_since(NOW).as_millis()));
+            now = now + tick;
+        }
+        sent
+    }
+
+    #[test]
+    fn t31_slack_takes_three_at_once_and_then_one_a_second() {
+        let sent = sent(Pace::SLACK, 7, Duration::from_millis(100));
+        assert_eq!(sent, [0, 0, 0, 1_000, 2_000, 3_000, 4_000]);
+    }
+
+    #[test]
+    fn t31_pagerduty_is_sent_at_most_120_in_any_minute() {
+        for tick in [1, 250, 1_000].map(Duration::from_millis) {
+            let sent = sent(Pace::PAGERDUTY, 600, tick);
+            for from in &sent {
+                let in_minute = sent.iter().filter(|at| (*from..from + 60_000).contains(at));
+                assert!(in_minute.count() <= 120, "from {from} ms");
+            }
+        }
+    }
+
+    #[test]
+    fn a_rest_is_not_saved_up_beyond_the_burst() {
+        let paid = Pace::SLACK.spend(NOW, NOW, 3);
+        assert_eq!(Pace::SLACK.allows(paid, NOW), 0);
+        assert_eq!(Pace::SLACK.allows(paid, NOW + Duration::from_hours(1)), 3);
+    }
+}

@@ -1,0 +1,159 @@
+//! When a delivery is tried again, and when it is given up.
+
+use std::time::Duration;
+
+use crate::domain::{model::time::Timestamp, slo::Severity};
+
+/// Delays between tries by urgency. A page is not a webhook: minutes count, so it never waits longer
+/// than five of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Seconds before the second try, the third and so on.
+    delays: &'static [u64],
+    /// Seconds before every later try.
+    then: u64,
+    give_up_after: Duration,
+}
+
+/// The tries at one delivery so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempts {
+    /// At least 1 when a retry is asked for.
+    pub made: u32,
+    pub since: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    At(Timestamp),
+    GiveUp,
+}
+
+/// The longest that a target's `Retry-After` is obeyed.
+const LONGEST_FLOOR: Duration = Duration::from_mins(15);
+
+/// Share of a delay by which jitter moves it, so that retries do not come as a wave.
+const JITTER: f64 = 0.2;
+
+/// For how long a target that asked to be left alone is.
+pub fn obeyed(asked: Duration) -> Duration {
+    asked.min(LONGEST_FLOOR)
+}
+
+impl RetryPolicy {
+    pub const PAGE: Self = Self {
+        delays: &[5, 15, 30, 60, 120],
+        then: 300,
+        give_up_after: Duration::from_hours(24),
+    };
+
+    pub const TICKET: Self = Self {
+        delays: &[5, 30, 120, 600, 1_800],
+        then: 3_600,
+        give_up_after: Duration::from_hours(72),
+    };
+
+    /// What is worth nothing after a minute: a heartbeat, since the next one follows, and a test, since
+    /// somebody waits for its outcome.
+    pub const BRIEF: Self = Self {
+        delays: &[5, 10],
+        then: 15,
+        give_up_after: Duration::from_secs(45),
+    };
+
+    pub const fn of(severity: Severity) -> Self {
+        match severity {
+            Severity::Page => Self::PAGE,
+            Severity::Ticket => Self::TICKET,
+        }
+    }
+
+    /// When to try next. `floor` is what the target asked for, `jitter` a random number in [-1, 1].
+    /// The last try falls on the end of the policy's time or on the floor, whichever is later.
+    pub fn next(
+        self,
+        attempts: Attempts,
+        now: Timestamp,
+        floor: Option<Duration>,
+        jitter: f64,
+    ) -> Retry {
+        let end = attempts.since + self.give_up_after;
+        if now >= end {
+            return Retry::GiveUp;
+        }
+        let spread = 1.0 + JITTER * jitter.clamp(-1.0, 1.0);
+        let by_schedule = now + self.delay_after(attempts.made).mul_f64(spread);
+        let by_request = now + obeyed(floor.unwrap_or(Duration::ZERO));
+        Retry::At(by_schedule.min(end).max(by_request))
+    }
+
+    fn delay_after(self, made: u32) -> Duration {
+        let index = usize::try_from(made.saturating_sub(1)).unwrap_or(usize::MAX);
+        Duration::from_secs(self.delays.get(index).copied().unwrap_or(self.then))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const START: Timestamp = Timestamp::from_secs(1_795_000_000);
+
+    /// Seconds from the first try to each of the following, without jitter.
+    fn offsets(policy: RetryPolicy, count: u32) -> Vec<i64> {
+        let mut now = START;
+        let mut offsets = Vec::new();
+        for made in 1..=count {
+            let attempts = Attempts { made, since: START };
+            let Retry::At(at) = policy.next(attempts, now, None, 0.0) else {
+                break;
+            };
+            offsets.push(at.micros_since(now) / 1_000_000);
+            now = at;
+        }
+        offsets
+    }
+
+    #[test]
+    fn a_page_is_tried_often_and_a_ticket_patiently() {
+        assert_eq!(
+            offsets(RetryPolicy::PAGE, 7),
+            [5, 15, 30, 60, 120, 300, 300]
+        );
+        assert_eq!(
+            offsets(RetryPolicy::TICKET, 7),
+            [5, 30, 120, 600, 1_800, 3_600, 3_600]
+        );
+    }
+
+    #[test]
+    fn a_page_is_given_up_after_a_day_and_a_ticket_after_three() {
+        for (policy, hours) in [(RetryPolicy::PAGE, 24), (RetryPolicy::TICKET, 72)] {
+            let tries = offsets(policy, 10_000);
+            assert_eq!(tries.iter().sum::<i64>(), hours * 3_600);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn t19_a_retry_keeps_to_its_floor_and_to_a_fifth_of_its_delay(
+            made in 1_u32..500, age in 0_i64..86_399, floor in proptest::option::of(0_u64..10_000),
+            jitter in -1.0_f64..=1.0,
+        ) {
+            let now = Timestamp::from_secs(START.as_secs() + age);
+            let attempts = Attempts { made, since: START };
+            let floor = floor.map(Duration::from_secs);
+            let Retry::At(at) = RetryPolicy::PAGE.next(attempts, now, floor, jitter) else {
+                return Err(TestCaseError::fail("given up before the end"));
+            };
+            let asked = floor.unwrap_or(Duration::ZERO).min(LONGEST_FLOOR);
+            prop_assert!(at >= now + asked);
+            let delay = RetryPolicy::PAGE.delay_after(made);
+            prop_assert!(at <= now + delay.mul_f64(1.2).max(asked));
+            let end = START + RetryPolicy::PAGE.give_up_after;
+            prop_assert!(at >= (now + delay.mul_f64(0.8)).min(end));
+        }
+    }
+}

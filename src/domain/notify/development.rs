@@ -1,0 +1,217 @@
+//! What is told of an alert between its beginning and its end.
+
+use std::time::Duration;
+
+use super::wording;
+use crate::domain::{
+    alerting::{alert::Development, rule_status::Missing, snapshot::Facts},
+    model::{format, time::Timestamp},
+};
+
+impl Development {
+    /// What leads a headline, before the numbers: `worse, customers affected 40 → 95 in 1 h`.
+    pub(super) fn lead(self, facts: &Facts) -> String {
+        let since = since(facts);
+        match self {
+            Self::MoreCustomers { before, now } => format!(
+                "worse, {} → {} customers in 1 h",
+                format::count(before),
+                format::count(now)
+            ),
+            Self::BudgetSpent => "worse, the budget is spent".to_owned(),
+            Self::DataStopped {
+                heard_until,
+                missing,
+            } => format!(
+                "still firing, {} since {}, that is no recovery; last known",
+                missing.text(),
+                moment(heard_until)
+            ),
+            Self::DataResumed { .. } => format!("still firing{since}, data are back"),
+            Self::Unmuted { was } => format!("was {}, still firing{since}", was.text()),
+            Self::Reminded => format!("still firing{since}, not acknowledged"),
+            Self::Acknowledged => format!("acknowledged, firing{since}; last known"),
+        }
+    }
+
+    /// One or two sentences without any string of a user's.
+    pub fn text(self, facts: &Facts) -> String {
+        let (lead, since) = (wording::urgency(facts.severity), since(facts));
+        let now = facts.evaluated_at;
+        match self {
+            Self::MoreCustomers { before, now } => format!(
+                "Worse: {} customers with a bad event in the last hour, {} when this was told last.",
+                format::count(now),
+                format::count(before)
+            ),
+            Self::BudgetSpent => format!(
+                "Worse: the error budget is spent. The promise of {} is broken unless old events \
+                 age out.",
+                wording::promise(facts)
+            ),
+            Self::DataStopped {
+                heard_until,
+                missing,
+            } => format!(
+                "Still counted as firing, but {} since {}{}. That is not recovery. Last known: {}.",
+                missing.text(),
+                moment(heard_until),
+                ago(heard_until, now),
+                wording::share(facts)
+            ),
+            Self::DataResumed { stopped_at } => format!(
+                "Data are back after {}. The alert fired all the while{since}, and still does.",
+                format::lasting(now.saturating_since(stopped_at))
+            ),
+            Self::Unmuted { was } => format!("It was {}. It still fires{since}.", was.text()),
+            Self::Acknowledged => {
+                format!("Somebody has taken it on. It still fires{since}.")
+            }
+            Self::Reminded => {
+                format!("{lead} still firing{since}, and nobody has acknowledged it.")
+            }
+        }
+    }
+}
+
+impl Missing {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Events => "nothing heard",
+            Self::Ingest => "no spans received",
+            Self::Sense => "no counts that make sense",
+        }
+    }
+}
+
+/// ` since 04:12 UTC`.
+fn since(facts: &Facts) -> String {
+    facts.fired_at.map_or_else(String::new, |at| {
+        format!(" since {}", format::time_of_day(at))
+    })
+}
+
+fn moment(at: Option<Timestamp>) -> String {
+    at.map_or_else(|| "long ago".to_owned(), format::time_of_day)
+}
+
+/// ` (12 min)`.
+fn ago(at: Option<Timestamp>, now: Timestamp) -> String {
+    let minute = Duration::from_mins(1);
+    match at.map(|at| now.saturating_since(at)) {
+        Some(length) if length >= minute => format!(" ({})", format::lasting(length)),
+        Some(_) | None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        alerting::alert::TransitionKind,
+        notify::{
+            Telling,
+            channels::{alertmanager, pagerduty, slack, teams, webhook},
+            sample,
+        },
+    };
+
+    #[test]
+    fn a_headline_says_what_has_come_of_it_before_the_numbers() {
+        let headlines: Vec<_> = sample::developments()
+            .iter()
+            .map(wording::headline)
+            .collect();
+        insta::assert_snapshot!(headlines.join("\n"));
+    }
+
+    #[test]
+    fn what_has_come_of_it_is_told_in_a_sentence_or_two() {
+        let texts: Vec<_> = sample::developments()
+            .iter()
+            .filter_map(wording::development)
+            .collect();
+        assert_eq!(texts.len(), sample::developments().len());
+        insta::assert_snapshot!(texts.join("\n"));
+    }
+
+    #[test]
+    fn every_kind_of_target_is_told_what_has_come_of_it_and_that_it_fires_on() {
+        let telling = Telling::default();
+        for facts in sample::developments() {
+            let text = wording::development(&facts).unwrap();
+            let event = pagerduty::body(&facts, &telling, "R0");
+            let is_taken_on = facts.kind == TransitionKind::Acknowledged;
+            let action = if is_taken_on {
+                "acknowledge"
+            } else {
+                "trigger"
+            };
+            assert_eq!(event["event_action"], action);
+            assert_eq!(event["payload"]["custom_details"]["news"], text);
+            let opening = pagerduty::body(&sample::firing(), &telling, "R0");
+            assert_eq!(event["dedup_key"], opening["dedup_key"]);
+
+            let hook = webhook::body(&facts, &telling);
+            assert_eq!(hook["data"]["news"]["text"], text);
+            let kind = hook["type"].as_str().unwrap();
+            assert!(
+                kind.starts_with("slo.") && kind != "slo.alert.firing",
+                "{kind}"
+            );
+
+            let alert = alertmanager::posted(&facts, &telling, facts.evaluated_at);
+            assert_eq!(alert["annotations"]["news"], text);
+            assert_eq!(alert["startsAt"], facts.fired_at.unwrap().to_rfc3339());
+            assert!(alert["endsAt"].as_str() > alert["startsAt"].as_str());
+            let like_alertmanager = alertmanager::webhook_v4(&facts, &telling, "hook");
+            assert_eq!(like_alertmanager["status"], "firing");
+
+            for message in [
+                slack::body(&facts, &telling),
+                slack::reply(&facts, &telling),
+                teams::body(&facts, &telling),
+            ] {
+                assert!(message.to_string().contains(&text), "{message}");
+            }
+        }
+    }
+
+    #[test]
+    fn t05_what_begins_again_soon_after_it_was_over_says_so() {
+        let told = |nth_today| {
+            let facts = Facts {
+                nth_today,
+                ..sample::firing()
+            };
+            let slack = slack::body(&facts, &Telling::default()).to_string();
+            (wording::headline(&facts), slack)
+        };
+        assert!(told(None).0.starts_with("PAGE 412 of"));
+        assert!(
+            told(Some(1)).0.starts_with("PAGE again 412 of"),
+            "last began yesterday"
+        );
+        let (headline, slack) = told(Some(3));
+        assert!(
+            headline.starts_with("PAGE again (3rd time today) 412 of"),
+            "{headline}"
+        );
+        assert!(
+            slack.contains("again (3rd time today), 412 of 9,120"),
+            "{slack}"
+        );
+    }
+
+    #[test]
+    fn facts_written_before_there_were_developments_can_be_read() {
+        let mut json = serde_json::to_value(sample::firing()).unwrap();
+        json.as_object_mut().unwrap().remove("fired_at");
+        let facts: Facts = serde_json::from_value(json).unwrap();
+        assert_eq!((facts.fired_at, facts.development), (None, None));
+        for facts in sample::developments() {
+            let json = serde_json::to_string(&facts).unwrap();
+            assert_eq!(serde_json::from_str::<Facts>(&json).unwrap(), facts);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! More than people can read as it scrolls by, told in one message.
+
+use uuid::Uuid;
+
+use super::{Content, Notice, NoticeKind};
+use crate::domain::{
+    alerting::alert::TransitionKind,
+    model::{format, ids::Name, time::Timestamp},
+    slo::Severity,
+};
+
+/// So many messages to a channel are told singly, the most urgent first; the rest in a digest.
+pub const TOLD_SINGLY: u32 = 10;
+
+/// One notice of what several deliveries were to tell `target`, in their order.
+pub fn digest(target: &Name, contents: &[&Content], now: Timestamp) -> Notice {
+    let of_kind = |wanted: TransitionKind| {
+        let matching = contents.iter().filter(|content| content.kind() == wanted);
+        matching.count()
+    };
+    let (began, ended) = (
+        of_kind(TransitionKind::Firing),
+        of_kind(TransitionKind::Resolved),
+    );
+    let others = contents.len() - began - ended;
+    let mut parts = Vec::new();
+    for (number, word) in [(began, "began"), (ended, "ended"), (others, "changed")] {
+        if number > 0 {
+            parts.push(format!("{number} {word}"));
+        }
+    }
+    let count = format::count(i64::try_from(contents.len()).unwrap_or(i64::MAX));
+    Notice {
+        kind: NoticeKind::Digest,
+        key: format!("digest/{target}"),
+        episode: Uuid::nil(),
+        severity: most_urgent(contents),
+        title: format!("{count} more alerts at once: {}", parts.join(", ")),
+        lines: contents.iter().map(|content| content.headline()).collect(),
+        links: Vec::new(),
+        since: now,
+        at: now,
+    }
+}
+
+fn most_urgent(contents: &[&Content]) -> Severity {
+    let severities = contents.iter().map(|content| match content {
+        Content::Alert(facts) => facts.severity,
+        Content::Notice(notice) => notice.severity,
+    });
+    let urgent = severities.max();
+    urgent.unwrap_or(Severity::Ticket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        alerting::snapshot::Facts,
+        notify::{Telling, sample},
+    };
+
+    #[test]
+    fn t31_a_digest_says_how_many_began_and_ended_and_names_each() {
+        let ticket = Facts {
+            severity: Severity::Ticket,
+            ..sample::firing()
+        };
+        let all: Vec<Content> = [ticket, sample::firing(), sample::resolved()]
+            .map(|facts| Content::Alert(Box::new(facts)))
+            .into();
+        let contents: Vec<&Content> = all.iter().collect();
+        let target: Name = "chat".parse().unwrap();
+        let notice = digest(&target, &contents, Timestamp::from_secs(0));
+        assert_eq!(notice.headline(), "3 more alerts at once: 2 began, 1 ended");
+        assert_eq!(notice.severity, Severity::Page);
+        let slack = Content::Notice(Box::new(notice)).slack(&Telling::default());
+        let text = slack.to_string();
+        for line in ["TICKET 412 of 9,120", "PAGE 412 of 9,120", "Resolved after"] {
+            assert!(text.contains(line), "no `{line}`: {text}");
+        }
+    }
+}

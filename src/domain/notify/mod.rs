@@ -1,0 +1,44 @@
+//! What a target is told: facts frozen at the moment of an alert's transition, or a [`notice`] of
+//! another kind.
+//!
+//! Every channel and every page takes its numbers from [`Facts`], so a message and a page cannot
+//! disagree. [`Telling`] is what is known only when a message is sent. [`sentence`] says both in words;
+//! the other files each make the body that one kind of target understands, within its limits whatever
+//! the facts contain.
+//!
+//! To add another kind of target: a variant of `TargetKind`, a file here that makes its body, an arm
+//! in `deliver/sender.rs` and one in `deliver/classify.rs`.
+
+pub mod channels;
+mod content;
+pub mod delivery;
+mod detection;
+mod development;
+mod digest;
+pub mod notice;
+pub mod preview;
+mod reference;
+pub mod signed_links;
+mod telling;
+pub mod test_notification;
+pub mod wording;
+
+use std::time::Duration;
+
+pub use content::Content;
+pub use notice::{Notice, NoticeKind, NoticeLink};
+pub use reference::{PinnedKey, Reference, SlackMessage};
+pub use telling::{Actions, Circumstances, LATE, Note, Telling};
+
+use channels::detail::Detail;
+pub use detection::detection;
+pub use digest::{TOLD_SINGLY, digest};
+
+/// An alert that fires again so soon after it was over is told as the same trouble again, where its last
+/// episode was told.
+pub const SOON: Duration = Duration::from_mins(30);
+
+#[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! What targets are told besides alerts: that the service itself is unwell, that it is well, or many
+//! things in one message.
+//!
+//! A notice is words, made by whoever has something to say; the files here make of them the body
+//! that each kind of target understands, within the same limits as those of alerts.
+
+mod chat;
+mod machine;
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+pub use chat::{slack, slack_reply, slack_text, teams, teams_text};
+pub use machine::{cloudevent, pagerduty, posted, webhook, webhook_v4};
+
+use super::{Telling, wording};
+use crate::domain::{
+    model::{text, time::Timestamp},
+    slo::Severity,
+};
+
+/// As much as a phone shows of a push message.
+const HEADLINE_CHARS: usize = 150;
+const LINE_CHARS: usize = 300;
+/// What a message tells at most; how many lines are left out is its last line.
+const MAX_LINES: usize = 25;
+const MAX_LINKS: usize = 3;
+const LINK_CHARS: usize = 60;
+const URL_BYTES: usize = 500;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoticeKind {
+    /// Something is wrong with the service itself.
+    SelfCheckOpened,
+    /// It is well again.
+    SelfCheckResolved,
+    /// Many things in one message.
+    Digest,
+    /// The service works: its absence is the alarm.
+    Heartbeat,
+}
+
+/// Version 1; kept as JSON in `notices`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    pub kind: NoticeKind,
+    /// What it is about: the same from opened to resolved, and over all times that it opens.
+    pub key: String,
+    /// From opened to resolved; of what never ends, of this notice alone.
+    pub episode: Uuid,
+    pub severity: Severity,
+    /// A sentence without a full stop.
+    pub title: String,
+    pub lines: Vec<String>,
+    pub links: Vec<NoticeLink>,
+    /// When it opened.
+    pub since: Timestamp,
+    pub at: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoticeLink {
+    pub title: String,
+    pub url: String,
+}
+
+impl NoticeKind {
+    pub const fn is_end(self) -> bool {
+        matches!(self, Self::SelfCheckResolved)
+    }
+
+    /// The type of a webhook's message.
+    pub const fn message_type(self) -> &'static str {
+        match self {
+            Self::SelfCheckOpened => "slo.self_check.opened",
+            Self::SelfCheckResolved => "slo.self_check.resolved",
+            Self::Digest => "slo.digest",
+            Self::Heartbeat => "slo.heartbeat",
+        }
+    }
+}
+
+impl Notice {
+    /// One line that can be read aloud, at most 150 characters.
+    pub fn headline(&self) -> String {
+        let lead = match self.kind {
+            NoticeKind::SelfCheckOpened => "Throughline itself: ",
+            NoticeKind::SelfCheckResolved => "Over, Throughline itself: ",
+            NoticeKind::Digest | NoticeKind::Heartbeat => "",
+        };
+        text::plain(&format!("{lead}{}", self.title), HEADLINE_CHARS)
+    }
+
+    /// What is known of the way that it took, then the lines, each made fit to stand in a message, in
+    /// at most so many characters.
+    fn told(
+        &self,
+        telling: &Telling,
+        max_chars: usize,
+        escaped: impl Fn(&str) -> String,
+    ) -> Vec<String> {
+        let notes = wording::notes(telling).map(|notes| format!("{notes}."));
+        let lines = notes.iter().chain(&self.lines);
+        let lines = lines.filter(|line| !line.trim().is_empty());
+        let mut told = Vec::new();
+        let mut room = max_chars;
+        for line in lines.clone().take(MAX_LINES) {
+            let line = escaped(&text::plain(line, LINE_CHARS));
+            let Some(left) = room.checked_sub(line.chars().count() + 1) else {
+                break;
+            };
+            room = left;
+            told.push(line);
+        }
+        let left_out = lines.count() - told.len();
+        if left_out > 0 {
+            told.push(format!("and {left_out} more"));
+        }
+        told
+    }
+
+    /// Titles and addresses.
+    fn links(&self) -> impl Iterator<Item = (String, &str)> {
+        self.links.iter().take(MAX_LINKS).filter_map(|link| {
+            let url = text::web_address(&link.url, URL_BYTES)?;
+            Some((text::plain(&link.title, LINK_CHARS), url))
+        })
+    }
+
+    /// Which notice this is, for whoever asks about it.
+    fn identity(&self) -> String {
+        let mut identity = text::plain(&self.key, LINE_CHARS);
+        let _written = write!(identity, " · {}", self.episode.simple());
+        identity
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+//! Where a reader of a message can act, signed when it is sent.
+
+use std::time::Duration;
+
+use crate::domain::{
+    alerting::{alert::TransitionKind, snapshot::Facts},
+    model::time::Timestamp,
+    notify::{
+        Actions,
+        signed_links::signing::{Purpose, SigningKey},
+    },
+};
+
+/// As long as somebody may come back to a message to take it on.
+const ACKNOWLEDGE_FOR: Duration = Duration::from_hours(7 * 24);
+/// An alert that fires on is told again by then.
+const SILENCE_FOR: Duration = Duration::from_hours(24);
+
+/// Who signs, and where the pages are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActionAddresses {
+    base: String,
+    key: SigningKey,
+}
+
+impl ActionAddresses {
+    /// `public_url` is what people reach the pages at.
+    pub fn new(public_url: &str, key: SigningKey) -> Self {
+        Self {
+            base: public_url.trim_end_matches('/').to_owned(),
+            key,
+        }
+    }
+
+    /// What there is to be done about an alert that goes on; nothing about one that is over.
+    pub fn of(&self, facts: &Facts, now: Timestamp) -> Actions {
+        if !facts.kind.lasts() {
+            return Actions::default();
+        }
+        let episode = facts.episode.to_string();
+        let address = |deed: &str, purpose, lasts| {
+            let token = self.key.token(purpose, &episode, now + lasts);
+            format!("{}/act/{deed}/{episode}?token={token}", self.base)
+        };
+        Actions {
+            acknowledge: (facts.kind != TransitionKind::Acknowledged)
+                .then(|| address("acknowledge", Purpose::Acknowledge, ACKNOWLEDGE_FOR)),
+            silence: Some(address("silence", Purpose::Silence, SILENCE_FOR)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::notify::sample;
+
+    #[test]
+    fn what_goes_on_can_be_acted_on_and_what_is_over_cannot() {
+        let addresses = ActionAddresses::new("https://slo.example.com/", SigningKey::new([7; 32]));
+        let now = Timestamp::from_secs(1_795_328_700);
+        let actions = addresses.of(&sample::firing(), now);
+        let acknowledge = actions.acknowledge.unwrap();
+        let episode = sample::firing().episode;
+        let (address, token) = acknowledge.split_once("?token=").unwrap();
+        assert_eq!(
+            address,
+            format!("https://slo.example.com/act/acknowledge/{episode}")
+        );
+        let subject = (Purpose::Acknowledge, episode.to_string());
+        let until = SigningKey::new([7; 32]).check(token, (subject.0, &subject.1), now);
+        assert_eq!(until, Ok(now + ACKNOWLEDGE_FOR));
+        assert!(
+            actions.silence.is_some_and(|url| url.len() < 255),
+            "buttons take no more"
+        );
+        assert_eq!(addresses.of(&sample::resolved(), now), Actions::default());
+    }
+}

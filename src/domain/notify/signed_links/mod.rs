@@ -1,0 +1,81 @@
+//! Addresses that go into a message and need no login: each is made when it is sent, proves that it was
+//! us who made it, and expires.
+
+mod action_addresses;
+pub mod signing;
+
+use std::time::Duration;
+
+pub use action_addresses::ActionAddresses;
+
+use uuid::Uuid;
+
+use crate::domain::{
+    model::time::Timestamp,
+    notify::signed_links::signing::{Purpose, SigningKey, TokenError},
+};
+
+/// A chart in a message is looked at when it comes; what is forwarded later shows no data any more.
+const CHART_LIVES: Duration = Duration::from_hours(24);
+
+/// Where readers of messages find this service, and what it signs addresses with.
+#[derive(Clone, Debug)]
+pub struct SignedLinks {
+    public_url: String,
+    key: SigningKey,
+}
+
+impl SignedLinks {
+    pub fn new(public_url: &str, key: SigningKey) -> Self {
+        Self {
+            public_url: public_url.trim_end_matches('/').to_owned(),
+            key,
+        }
+    }
+
+    /// Where the picture of a transition is, for a day from `now`.
+    pub fn chart(&self, transition: Uuid, now: Timestamp) -> String {
+        let subject = transition.simple().to_string();
+        let token = self
+            .key
+            .token(Purpose::ShowChart, &subject, now + CHART_LIVES);
+        format!("{}/i/ep/{subject}.png?t={token}", self.public_url)
+    }
+
+    /// Whether the token of such an address is one of ours, and until when.
+    pub fn check_chart(
+        key: &SigningKey,
+        (transition, token): (Uuid, &str),
+        now: Timestamp,
+    ) -> Result<Timestamp, TokenError> {
+        let subject = transition.simple().to_string();
+        key.check(token, (Purpose::ShowChart, &subject), now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chart_is_shown_by_its_own_address_for_a_day() {
+        let (key, now) = (
+            SigningKey::new([7; 32]),
+            Timestamp::from_secs(1_795_328_700),
+        );
+        let transition = Uuid::from_u128(7);
+        let url = SignedLinks::new("https://slo.example/", key.clone()).chart(transition, now);
+        let (path, token) = url.split_once("?t=").unwrap();
+        assert_eq!(
+            path,
+            "https://slo.example/i/ep/00000000000000000000000000000007.png"
+        );
+        let check = |transition, at| SignedLinks::check_chart(&key, (transition, token), at);
+        assert_eq!(check(transition, now), Ok(now + CHART_LIVES));
+        assert_eq!(
+            check(transition, now + CHART_LIVES),
+            Err(TokenError::Expired)
+        );
+        assert_eq!(check(Uuid::from_u128(8), now), Err(TokenError::Forged));
+    }
+}

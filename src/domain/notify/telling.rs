@@ -1,0 +1,110 @@
+//! What is known only when a message is sent, and so is not frozen with the facts.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::domain::{
+    alerting::{alert::TransitionKind, snapshot::Facts},
+    model::{ids::Name, time::Timestamp},
+    notify::delivery::Repeat,
+};
+
+/// How one message tells its facts. What stays the same over all tries and targets belongs into
+/// [`Facts`](crate::domain::alerting::snapshot::Facts) instead.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Telling {
+    pub repeat: Repeat,
+    /// Said in every channel in the same words: [`sentence::note`](super::wording::note).
+    pub notes: Vec<Note>,
+    pub actions: Actions,
+    /// Where a picture of it can be fetched for a while.
+    pub chart: Option<String>,
+}
+
+/// What a reader must know of the way that a message took.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Note {
+    /// Somebody tries whether the target is reached.
+    Test,
+    /// It could not be told when it happened; `meanwhile` was told in its stead.
+    Delayed {
+        #[serde(rename = "by_seconds")]
+        by_secs: u64,
+        meanwhile: Option<Name>,
+    },
+    /// The message was meant for another target, which it has not reached.
+    StandsIn { target: Name },
+    /// The alert fired and was over before the target could be reached, so both are told at once.
+    Missed { from: Timestamp, to: Timestamp },
+}
+
+/// Addresses at which a reader can act. They are signed and expire, so each message has its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Actions {
+    pub acknowledge: Option<String>,
+    /// For an hour.
+    pub silence: Option<String>,
+}
+
+impl Actions {
+    /// What a button or link says, and where it leads.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        [
+            ("Acknowledge", &self.acknowledge),
+            ("Silence 1 h", &self.silence),
+        ]
+        .into_iter()
+        .filter_map(|(title, url)| Some((title, url.as_deref()?)))
+    }
+}
+
+impl Note {
+    pub fn delayed(by: Duration, meanwhile: Option<Name>) -> Self {
+        Self::Delayed {
+            by_secs: by.as_secs(),
+            meanwhile,
+        }
+    }
+}
+
+/// Longer on its way than this is told as a delay: so long a page waits for its target alone.
+pub const LATE: Duration = Duration::from_mins(2);
+
+/// How a delivery came to be sent now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Circumstances {
+    /// When somebody was to be told, whoever is told by now.
+    pub due_since: Timestamp,
+    pub stands_in_for: Option<Name>,
+    /// Who has been told in this target's stead.
+    pub meanwhile: Option<Name>,
+    /// Nothing of the episode has reached the target before.
+    pub is_unheard: bool,
+}
+
+impl Circumstances {
+    /// What of it a reader must know.
+    pub fn notes(&self, facts: &Facts, now: Timestamp) -> Vec<Note> {
+        let mut notes = Vec::new();
+        if let Some(target) = &self.stands_in_for {
+            let target = target.clone();
+            notes.push(Note::StandsIn { target });
+        }
+        let delay = now.saturating_since(self.due_since);
+        if delay >= LATE {
+            notes.push(Note::delayed(delay, self.meanwhile.clone()));
+        }
+        let episode = facts.episode_summary.as_ref();
+        if let (TransitionKind::Resolved, true, Some(episode)) =
+            (facts.kind, self.is_unheard, episode)
+        {
+            notes.push(Note::Missed {
+                from: episode.fired_at,
+                to: episode.resolved_at,
+            });
+        }
+        notes
+    }
+}

@@ -1,0 +1,7 @@
+//! Alert policies, notification targets and fallbacks.
+
+pub(super) mod apply;
+pub(super) mod fallback;
+mod limit;
+pub(super) mod policy;
+pub(super) mod target;

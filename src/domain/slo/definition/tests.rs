@@ -1,0 +1,166 @@
+//! Whole files in, problems or a catalog out.
+
+use std::{fs, time::Duration};
+
+use super::*;
+use crate::domain::{
+    model::time::{TimeRange, Timestamp},
+    slo::{Guard, Indicator, Slo, Target},
+    traceql::Selector,
+};
+
+fn slo(text: &str) -> DefinitionFile {
+    DefinitionFile {
+        path: "slo.yaml".to_owned(),
+        text: text.to_owned(),
+    }
+}
+
+#[test]
+fn a_definition_becomes_what_it_says() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let path = format!("{root}/tests/fixtures/definitions/good/everything.yaml");
+    let (catalog, _) = load(&[slo(&fs::read_to_string(path).unwrap())]).unwrap();
+    let slos: Vec<String> = catalog.slos.values().map(|slo| describe(slo)).collect();
+    let targets: Vec<&Target> = catalog.targets.values().map(AsRef::as_ref).collect();
+    insta::assert_snapshot!(
+        "good__everything",
+        format!("{}\n{targets:#?}", slos.join("\n"))
+    );
+}
+
+/// All of an SLO, selectors by their text.
+fn describe(slo: &Slo) -> String {
+    let Slo {
+        name,
+        display_name,
+        labels,
+        description,
+        service,
+        objective,
+        window,
+        indicator,
+        customer,
+        tell_customers,
+        group_by,
+        grace,
+        weighing,
+        exclusions,
+        alerting,
+        notify,
+        runbook,
+        source,
+    } = slo;
+    let indicator = match indicator {
+        Indicator::Workflow(workflow) => format!(
+            "start {}\nfinish {} {:?}\nfail {:?}\ncancel {:?} {:?}\npause {:?}\n{:?}\nwithin {:?}\n{:?}\nstages {:?}\n\
+             from the {:?}",
+            workflow.start.text(),
+            workflow.finish.text(),
+            workflow.finish_at,
+            workflow.fail.as_ref().map(Selector::text),
+            workflow.cancel.as_ref().map(Selector::text),
+            workflow.cancelled,
+            workflow.pause.as_ref().map(Selector::text),
+            workflow.legs,
+            workflow.within,
+            workflow.correlate,
+            workflow.stages,
+            workflow.start_at
+        ),
+        Indicator::Span(span) => format!(
+            "match {}\ngood {}\n{:?}",
+            span.matches.text(),
+            span.good.text(),
+            span.started_at
+        ),
+    };
+    format!(
+        "{name} ({display_name}) {labels:?} {description:?} {service:?}\n{objective} over {window:?}, \
+         grace {grace:?}, {customer:?} {tell_customers:?}, {group_by:?}, {runbook:?}\n{weighing:?} {exclusions:?}\n{indicator}\n{alerting:#?}\n{notify:?}\n{source:#?}\n"
+    )
+}
+
+#[test]
+fn the_standard_policy_has_the_factors_of_the_workbook() {
+    let (catalog, warnings) = load(&[slo(
+        "apiVersion: throughline/v1\nkind: SLO\nmetadata: { name: a }\nspec:\n  objective: 99.9%\n  \
+         window: 30d\n  indicator: { span: { match: '{ true }', good: '{ true }' } }\n",
+    )])
+    .unwrap();
+    let alerting = &catalog.slos.values().next().unwrap().alerting;
+    let factors: Vec<String> = alerting
+        .rules
+        .iter()
+        .map(|rule| format!("{} {:.4}", rule.name, rule.factor))
+        .collect();
+    let expected = [
+        "fast-burn 14.4000",
+        "slow-burn 6.0000",
+        "day-burn 3.0000",
+        "trickle 1.0000",
+    ];
+    assert_eq!(factors, expected);
+    assert_eq!(alerting.guard, Guard { bad_events: 5 });
+    assert_eq!(alerting.resolve_after, Duration::from_mins(5));
+    let messages: Vec<_> = warnings.iter().map(|w| w.message.as_str()).collect();
+    assert_eq!(messages, ["nobody is told about `a`"]);
+}
+
+#[test]
+fn a_file_named_standard_replaces_the_built_in_policy() {
+    let text = "apiVersion: throughline/v1\nkind: AlertPolicy\nmetadata: { name: standard }\nspec:\n  \
+        rules: [{ name: only, severity: page, burnRate: { factor: 2, long: 1h, short: 5m } }]\n---\n\
+        apiVersion: throughline/v1\nkind: SLO\nmetadata: { name: a }\nspec:\n  objective: 99.9%\n  \
+        window: 30d\n  indicator: { span: { match: '{ true }', good: '{ true }' } }\n";
+    let (catalog, _) = load(&[slo(text)]).unwrap();
+    let slo = catalog.slos.values().next().unwrap();
+    assert_eq!(slo.alerting.rules.len(), 1);
+    assert_eq!(slo.source.line, 7);
+    assert!(slo.source.text.starts_with("apiVersion") && slo.source.text.ends_with("} }"));
+}
+
+#[test]
+fn the_schema_describes_what_is_read() {
+    let schema = json_schema();
+    insta::assert_json_snapshot!("schema", schema);
+}
+
+/// London's clocks go forward on 28 March 2027 and back on 31 October.
+#[test]
+fn an_exclusion_keeps_its_time_of_day_when_the_clocks_change() {
+    let text = "apiVersion: throughline/v1\nkind: SLO\nmetadata: { name: a }\nspec:\n  \
+        objective: 99.9%\n  window: 30d\n  \
+        indicator: { span: { match: '{ true }', good: '{ true }' } }\n---\n\
+        apiVersion: throughline/v1\nkind: Exclusion\nmetadata: { name: weekly }\nspec:\n  \
+        { from: 2027-03-22T02:00:00Z, for: 1h, repeat: FREQ=WEEKLY, timeZone: Europe/London, \
+        reason: upgrade }\n";
+    let (catalog, _) = load(&[slo(text)]).unwrap();
+    let slo = catalog.slos.values().next().unwrap();
+    let at = |text: &str| Timestamp::parse_rfc3339(text).unwrap();
+    let begins = |from: &str, to: &str| -> Vec<String> {
+        let excluded = slo.excluded(TimeRange::new(at(from), at(to)));
+        excluded
+            .iter()
+            .map(|stretch| stretch.from.to_rfc3339())
+            .collect()
+    };
+    assert_eq!(
+        begins("2027-03-20T00:00:00Z", "2027-04-01T00:00:00Z"),
+        ["2027-03-22T02:00:00.000Z", "2027-03-29T01:00:00.000Z"]
+    );
+    assert_eq!(
+        begins("2027-10-24T00:00:00Z", "2027-11-02T00:00:00Z"),
+        ["2027-10-25T01:00:00.000Z", "2027-11-01T02:00:00.000Z"]
+    );
+    assert_eq!(
+        begins("2040-01-01T00:00:00Z", "2040-01-15T00:00:00Z").len(),
+        2
+    );
+}
+
+#[test]
+fn nothing_declared_is_a_valid_set() {
+    let (catalog, warnings) = load(&[]).unwrap();
+    assert!(catalog.slos.is_empty() && warnings.is_empty());
+}

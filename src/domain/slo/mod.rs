@@ -1,0 +1,30 @@
+//! What a user declared: SLOs, alert policies, notification targets and exclusions, checked and compiled.
+//!
+//! [`definition`] makes a [`Catalog`] from files. A catalog is valid as a whole, and every other
+//! module may rely on that.
+
+mod catalog;
+pub mod definition;
+mod duration;
+pub mod exclusion;
+mod group_by;
+mod policy;
+mod spec;
+mod stages;
+mod target;
+
+pub use self::{
+    catalog::Catalog,
+    duration::{ParseDurationError, format_duration, parse_duration},
+    group_by::GroupBy,
+    policy::{
+        AlertRule, Alerting, BurnKind, Guard, Limit, LimitRule, Notify, Severity, TellCustomers,
+        whole_seconds,
+    },
+    spec::{
+        CancelPolicy, Completion, Correlator, FanOut, Indicator, MAX_LEGS, Slo, Source,
+        SpanIndicator, SpanInstant, StartedAt, TimeUnit, WorkflowIndicator,
+    },
+    stages::{DeclaredStage, Edge, Extent, Stages},
+    target::{LatePolicy, SecretOrPlain, SecretRef, Target, TargetKind, WebhookFormat},
+};

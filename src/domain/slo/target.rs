@@ -1,0 +1,154 @@
+//! The places that notifications are sent to.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::model::ids::Name;
+
+/// A place that notifications are sent to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    pub name: Name,
+    pub kind: TargetKind,
+    /// Who is told instead while this one cannot be reached.
+    pub fallback: Option<Name>,
+    pub late: LatePolicy,
+}
+
+/// What becomes of the beginning of an alert that could not be told before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LatePolicy {
+    /// Both are told, in their order.
+    Deliver,
+    /// The end is told alone and says what was missed.
+    Collapse,
+    /// Neither is told: nobody is called for what is over.
+    CollapseQuiet,
+}
+
+impl Target {
+    pub const fn new(name: Name, kind: TargetKind) -> Self {
+        let late = kind.usual_late_policy();
+        Self {
+            name,
+            kind,
+            fallback: None,
+            late,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TargetKind {
+    /// A request with the headers of Standard Webhooks.
+    Webhook {
+        url: SecretOrPlain,
+        secret: Option<SecretRef>,
+        format: WebhookFormat,
+    },
+    /// An incoming webhook of Slack.
+    Slack { webhook_url: SecretRef },
+    /// A bot of Slack, by its Web API: one thread for each episode.
+    SlackBot {
+        token: SecretRef,
+        channel: String,
+        url: Option<String>,
+    },
+    /// Events API v2.
+    PagerDuty {
+        routing_key: SecretRef,
+        /// The one before, for alerts that were triggered under it.
+        former_routing_key: Option<SecretRef>,
+        url: Option<String>,
+    },
+    /// A workflow of Microsoft Teams.
+    Teams { url: SecretRef },
+    /// API v2, all replicas of one.
+    Alertmanager { urls: Vec<SecretOrPlain> },
+}
+
+impl TargetKind {
+    /// Programs want every step, people want to know how it stands, and a phone should not ring for
+    /// what is over.
+    pub const fn usual_late_policy(&self) -> LatePolicy {
+        match self {
+            Self::Webhook { .. } | Self::Alertmanager { .. } => LatePolicy::Deliver,
+            Self::Slack { .. } | Self::SlackBot { .. } | Self::Teams { .. } => LatePolicy::Collapse,
+            Self::PagerDuty { .. } => LatePolicy::CollapseQuiet,
+        }
+    }
+
+    /// Whether people read it as it scrolls by: more than they can read is told in one message.
+    pub const fn is_chat(&self) -> bool {
+        match self {
+            Self::Slack { .. } | Self::SlackBot { .. } | Self::Teams { .. } => true,
+            Self::Webhook { .. } | Self::PagerDuty { .. } | Self::Alertmanager { .. } => false,
+        }
+    }
+
+    /// As users write it.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Webhook { .. } => "webhook",
+            Self::Slack { .. } | Self::SlackBot { .. } => "slack",
+            Self::PagerDuty { .. } => "pagerduty",
+            Self::Teams { .. } => "teams",
+            Self::Alertmanager { .. } => "alertmanager",
+        }
+    }
+
+    /// Where its secrets are kept.
+    pub fn secrets(&self) -> Vec<&SecretRef> {
+        match self {
+            Self::Webhook { url, secret, .. } => url.secret().into_iter().chain(secret).collect(),
+            Self::Slack {
+                webhook_url: secret,
+            }
+            | Self::SlackBot { token: secret, .. }
+            | Self::Teams { url: secret } => vec![secret],
+            Self::PagerDuty {
+                routing_key,
+                former_routing_key,
+                ..
+            } => [routing_key]
+                .into_iter()
+                .chain(former_routing_key)
+                .collect(),
+            Self::Alertmanager { urls } => urls.iter().filter_map(SecretOrPlain::secret).collect(),
+        }
+    }
+}
+
+impl SecretOrPlain {
+    const fn secret(&self) -> Option<&SecretRef> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Secret(secret) => Some(secret),
+        }
+    }
+}
+
+/// What the body of a webhook looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WebhookFormat {
+    /// Our own, in the form that Standard Webhooks asks for.
+    #[default]
+    Standard,
+    /// What an Alertmanager would send.
+    AlertmanagerV4,
+    CloudEvents,
+}
+
+/// A webhook's address: written in the file, or by reference where it is itself a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretOrPlain {
+    Plain(String),
+    Secret(SecretRef),
+}
+
+/// Where a secret is kept. Its value is read when it is used and never shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SecretRef {
+    Env(String),
+    File(String),
+}

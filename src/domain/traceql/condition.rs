@@ -1,0 +1,204 @@
+//! A compiled selector, and how a span is tested with it.
+
+use regex::Regex;
+
+use super::{
+    SelectorContext,
+    datum::Datum,
+    tree::{Arithmetic, Comparison, Field, Intrinsic, Literal},
+};
+use crate::domain::model::span::{EventView, LinkView, SpanView};
+
+/// True or false for every span.
+#[derive(Clone, Debug)]
+pub(super) enum Condition {
+    Constant(bool),
+    All(Vec<Condition>),
+    Any(Vec<Condition>),
+    Not(Box<Condition>),
+    /// No value: for a field of events or links, none of them has one.
+    Missing(Field),
+    Test(Test, Reach),
+}
+
+/// A comparison of values that are at hand.
+#[derive(Clone, Debug)]
+pub(super) enum Test {
+    Compare(Operand, Comparison, Operand),
+    Pattern {
+        operand: Operand,
+        regex: Regex,
+        /// What the test wants to hear from the regular expression.
+        wanted: bool,
+    },
+}
+
+/// Which events and links a test is tried with: it holds if it holds with any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reach {
+    pub events: bool,
+    pub links: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Operand {
+    Literal(Literal),
+    Field(Field),
+    Negate(Box<Operand>),
+    Arithmetic(Arithmetic, Box<(Operand, Operand)>),
+    Condition(Box<Condition>),
+}
+
+impl Condition {
+    pub(super) fn holds(&self, span: &dyn SpanView, context: SelectorContext) -> bool {
+        self.holds_in(&Scene {
+            span,
+            context,
+            event: None,
+            link: None,
+        })
+    }
+
+    fn holds_in(&self, scene: &Scene<'_>) -> bool {
+        match self {
+            Self::Constant(value) => *value,
+            Self::All(parts) => parts.iter().all(|part| part.holds_in(scene)),
+            Self::Any(parts) => parts.iter().any(|part| part.holds_in(scene)),
+            Self::Not(inner) => !inner.holds_in(scene),
+            Self::Missing(field) => {
+                !scene.any(Reach::of(field), &|scene| !scene.read(field).is_nil())
+            }
+            Self::Test(test, reach) => scene.any(*reach, &|scene| test.holds_in(scene)),
+        }
+    }
+}
+
+impl Test {
+    fn holds_in(&self, scene: &Scene<'_>) -> bool {
+        match self {
+            Self::Compare(left, comparison, right) => {
+                left.value(scene).compares(*comparison, &right.value(scene))
+            }
+            Self::Pattern {
+                operand,
+                regex,
+                wanted,
+            } => operand
+                .value(scene)
+                .as_text()
+                .is_some_and(|text| regex.is_match(text) == *wanted),
+        }
+    }
+}
+
+impl Operand {
+    fn value<'a>(&'a self, scene: &Scene<'a>) -> Datum<'a> {
+        match self {
+            Self::Literal(literal) => literal.into(),
+            Self::Field(field) => scene.read(field),
+            Self::Negate(inner) => inner.value(scene).negated(),
+            Self::Arithmetic(arithmetic, sides) => sides
+                .0
+                .value(scene)
+                .reckon(*arithmetic, sides.1.value(scene)),
+            Self::Condition(condition) => Datum::Bool(condition.holds_in(scene)),
+        }
+    }
+}
+
+/// What a test may look at: the span, and the event and the link whose turn it is.
+#[derive(Clone, Copy)]
+struct Scene<'a> {
+    span: &'a dyn SpanView,
+    context: SelectorContext,
+    event: Option<&'a dyn EventView>,
+    link: Option<&'a dyn LinkView>,
+}
+
+impl<'a> Scene<'a> {
+    /// Whether `test` holds with any event and any link, as far as `reach` asks for them.
+    fn any(&self, reach: Reach, test: &dyn Fn(&Scene<'_>) -> bool) -> bool {
+        if !reach.events {
+            return self.any_link(reach, test);
+        }
+        self.span.any_event(&mut |event| {
+            let scene = Scene {
+                event: Some(event),
+                ..*self
+            };
+            scene.any_link(reach, test)
+        })
+    }
+
+    fn any_link(&self, reach: Reach, test: &dyn Fn(&Scene<'_>) -> bool) -> bool {
+        if !reach.links {
+            return test(self);
+        }
+        self.span.any_link(&mut |link| {
+            test(&Scene {
+                link: Some(link),
+                ..*self
+            })
+        })
+    }
+
+    fn read(&self, field: &Field) -> Datum<'a> {
+        let value = match field {
+            Field::Intrinsic(intrinsic) => return self.intrinsic(*intrinsic),
+            Field::Attribute(name) => self.span.attribute(name.scope, &name.key),
+            Field::EventAttribute(key) => self.event.and_then(|event| event.attribute(key)),
+            Field::LinkAttribute(key) => self.link.and_then(|link| link.attribute(key)),
+        };
+        value.map_or(Datum::Nil, Datum::from)
+    }
+
+    fn intrinsic(&self, intrinsic: Intrinsic) -> Datum<'a> {
+        let span = self.span;
+        match intrinsic {
+            Intrinsic::Name => Datum::Text(span.name()),
+            Intrinsic::Status => Datum::Status(span.status()),
+            Intrinsic::StatusMessage => Datum::Text(span.status_message()),
+            Intrinsic::Kind => Datum::Kind(span.kind()),
+            Intrinsic::Duration => self.duration(),
+            Intrinsic::SpanId => span.span_id().into(),
+            Intrinsic::ParentId => span.parent_span_id().map_or(Datum::Nil, Datum::from),
+            Intrinsic::TraceId => span.trace_id().into(),
+            Intrinsic::EventName => self
+                .event
+                .map_or(Datum::Nil, |event| Datum::Text(event.name())),
+            Intrinsic::EventTimeSinceStart => self.event.map_or(Datum::Nil, |event| {
+                Datum::Duration(nanos_between(
+                    span.start_unix_nano(),
+                    event.time_unix_nano(),
+                ))
+            }),
+            Intrinsic::LinkTraceId => self
+                .link
+                .and_then(LinkView::trace_id)
+                .map_or(Datum::Nil, Datum::from),
+            Intrinsic::LinkSpanId => self
+                .link
+                .and_then(LinkView::span_id)
+                .map_or(Datum::Nil, Datum::from),
+            Intrinsic::InstrumentationName => Datum::Text(span.instrumentation_name()),
+            Intrinsic::InstrumentationVersion => Datum::Text(span.instrumentation_version()),
+            Intrinsic::WorkflowDuration => self
+                .context
+                .workflow_duration_ns
+                .map_or_else(|| self.duration(), Datum::Duration),
+        }
+    }
+
+    fn duration(&self) -> Datum<'a> {
+        Datum::Duration(nanos_between(
+            self.span.start_unix_nano(),
+            self.span.end_unix_nano(),
+        ))
+    }
+}
+
+/// Negative if `to` is the earlier one.
+fn nanos_between(from: u64, to: u64) -> i64 {
+    let nanos = i128::from(to) - i128::from(from);
+    i64::try_from(nanos).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX })
+}

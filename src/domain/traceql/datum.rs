@@ -1,0 +1,211 @@
+//! A value while a span is tested: what a field says, what a literal means, what arithmetic yields.
+
+use std::{cmp::Ordering, str};
+
+use super::tree::{Arithmetic, Comparison, Literal};
+use crate::domain::model::{
+    ids::{SpanId, TraceId},
+    span::{SpanKind, SpanStatus, Value},
+};
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Datum<'a> {
+    /// Missing, or what arithmetic makes of what it cannot reckon with.
+    Nil,
+    /// Present, but comparable with nothing: arrays, maps, bytes.
+    Other,
+    Text(&'a str),
+    Id(Hex),
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    /// Nanoseconds.
+    Duration(i64),
+    Status(SpanStatus),
+    Kind(SpanKind),
+}
+
+/// An id as lower-case digits, without an allocation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hex {
+    digits: [u8; 32],
+    length: usize,
+}
+
+impl Hex {
+    fn of(bytes: &[u8]) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut digits = [b'0'; 32];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+            for (digit, half) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
+                *digit = DIGITS.get(usize::from(half)).copied().unwrap_or(b'0');
+            }
+        }
+        Self {
+            digits,
+            length: (bytes.len() * 2).min(32),
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        let digits = self.digits.get(..self.length).unwrap_or_default();
+        str::from_utf8(digits).unwrap_or_default()
+    }
+}
+
+impl From<TraceId> for Datum<'_> {
+    fn from(id: TraceId) -> Self {
+        Self::Id(Hex::of(id.as_bytes()))
+    }
+}
+
+impl From<SpanId> for Datum<'_> {
+    fn from(id: SpanId) -> Self {
+        Self::Id(Hex::of(id.as_bytes()))
+    }
+}
+
+impl<'a> From<Value<'a>> for Datum<'a> {
+    fn from(value: Value<'a>) -> Self {
+        match value {
+            Value::String(text) => Self::Text(text),
+            Value::Bool(value) => Self::Bool(value),
+            Value::Int(value) => Self::Int(value),
+            Value::Double(value) => Self::Float(value),
+            Value::Other => Self::Other,
+        }
+    }
+}
+
+impl<'a> From<&'a Literal> for Datum<'a> {
+    fn from(literal: &'a Literal) -> Self {
+        match literal {
+            Literal::Text(text) => Self::Text(text),
+            Literal::Int(value) => Self::Int(*value),
+            Literal::Float(value) => Self::Float(*value),
+            Literal::Duration(nanos) => Self::Duration(*nanos),
+            Literal::Bool(value) => Self::Bool(*value),
+            Literal::Nil => Self::Nil,
+            Literal::Status(status) => Self::Status(*status),
+            Literal::Kind(kind) => Self::Kind(*kind),
+        }
+    }
+}
+
+impl Datum<'_> {
+    pub(super) fn is_nil(&self) -> bool {
+        matches!(self, Self::Nil)
+    }
+
+    pub(super) fn as_text(&self) -> Option<&str> {
+        if let Self::Text(text) = self {
+            Some(text)
+        } else if let Self::Id(hex) = self {
+            Some(hex.as_str())
+        } else {
+            None
+        }
+    }
+
+    fn as_integer(&self) -> Option<i64> {
+        if let Self::Int(value) | Self::Duration(value) = self {
+            Some(*value)
+        } else {
+            None
+        }
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "as Tempo: mixed numbers compare as floats"
+    )]
+    fn as_float(&self) -> Option<f64> {
+        if let Self::Float(value) = self {
+            Some(*value)
+        } else {
+            self.as_integer().map(|value| value as f64)
+        }
+    }
+
+    /// Whether `self comparison other` holds; never for different types or a missing side.
+    pub(super) fn compares(&self, comparison: Comparison, other: &Self) -> bool {
+        match comparison {
+            Comparison::Equal => self.equals(other) == Some(true),
+            Comparison::NotEqual => self.equals(other) == Some(false),
+            Comparison::Less => self.order(other).is_some_and(Ordering::is_lt),
+            Comparison::LessOrEqual => self.order(other).is_some_and(Ordering::is_le),
+            Comparison::Greater => self.order(other).is_some_and(Ordering::is_gt),
+            Comparison::GreaterOrEqual => self.order(other).is_some_and(Ordering::is_ge),
+            // Patterns are compiled and matched elsewhere.
+            Comparison::Matches | Comparison::NotMatches => false,
+        }
+    }
+
+    fn equals(&self, other: &Self) -> Option<bool> {
+        match (self, other) {
+            (Self::Bool(left), Self::Bool(right)) => Some(left == right),
+            (Self::Status(left), Self::Status(right)) => Some(left == right),
+            (Self::Kind(left), Self::Kind(right)) => Some(left == right),
+            _ => self.order(other).map(Ordering::is_eq),
+        }
+    }
+
+    fn order(&self, other: &Self) -> Option<Ordering> {
+        if let (Some(left), Some(right)) = (self.as_text(), other.as_text()) {
+            return Some(left.cmp(right));
+        }
+        if let (Some(left), Some(right)) = (self.as_integer(), other.as_integer()) {
+            return Some(left.cmp(&right));
+        }
+        self.as_float()?.partial_cmp(&other.as_float()?)
+    }
+
+    pub(super) fn negated(self) -> Self {
+        let zero = if let Self::Duration(_) = self {
+            Self::Duration(0)
+        } else {
+            Self::Int(0)
+        };
+        zero.reckon(Arithmetic::Subtract, self)
+    }
+
+    /// Integers stay integers as long as they fit; so do sums of durations. Everything else is a
+    /// float, and what is no number, or divides an integer by zero, is nil.
+    pub(super) fn reckon(self, arithmetic: Arithmetic, other: Self) -> Self {
+        self.reckon_exactly(arithmetic, other)
+            .or_else(|| self.reckon_floats(arithmetic, other))
+            .unwrap_or(Self::Nil)
+    }
+
+    fn reckon_exactly(self, arithmetic: Arithmetic, other: Self) -> Option<Self> {
+        let (left, right) = (self.as_integer()?, other.as_integer()?);
+        let are_plain = matches!((self, other), (Self::Int(_), Self::Int(_)));
+        let value = match arithmetic {
+            Arithmetic::Add => left.checked_add(right),
+            Arithmetic::Subtract => left.checked_sub(right),
+            Arithmetic::Multiply => left.checked_mul(right),
+            Arithmetic::Divide | Arithmetic::Remainder if right == 0 => return Some(Self::Nil),
+            Arithmetic::Remainder => left.checked_rem(right),
+            Arithmetic::Divide if are_plain => left.checked_div(right),
+            Arithmetic::Power if are_plain => left.checked_pow(u32::try_from(right).ok()?),
+            Arithmetic::Divide | Arithmetic::Power => None,
+        }?;
+        Some(if are_plain {
+            Self::Int(value)
+        } else {
+            Self::Duration(value)
+        })
+    }
+
+    fn reckon_floats(self, arithmetic: Arithmetic, other: Self) -> Option<Self> {
+        let (left, right) = (self.as_float()?, other.as_float()?);
+        Some(Self::Float(match arithmetic {
+            Arithmetic::Add => left + right,
+            Arithmetic::Subtract => left - right,
+            Arithmetic::Multiply => left * right,
+            Arithmetic::Divide => left / right,
+            Arithmetic::Remainder => left % right,
+            Arithmetic::Power => left.powf(right),
+        }))
+    }
+}

@@ -1,0 +1,106 @@
+//! Finds selectors by the key of an attribute without which they cannot hold.
+
+use std::collections::{BTreeMap, HashMap};
+
+use foldhash::fast::RandomState;
+
+use crate::domain::{
+    model::span::{AttributeName, SpanView},
+    traceql::{
+        condition::{Condition, Operand, Test},
+        tree::Field,
+    },
+};
+
+#[derive(Clone, Debug)]
+pub(crate) struct KeyIndex<T> {
+    /// A bit for each length of a key, modulo 64: most keys of a span have one that none of ours
+    /// has, and need not be hashed.
+    lengths: u64,
+    by_key: HashMap<Box<[u8]>, Vec<Needing<T>>, RandomState>,
+}
+
+/// Those that need one attribute.
+#[derive(Clone, Debug)]
+struct Needing<T> {
+    attribute: AttributeName,
+    selectors: Vec<T>,
+}
+
+impl<T> Default for KeyIndex<T> {
+    fn default() -> Self {
+        Self {
+            lengths: 0,
+            by_key: HashMap::default(),
+        }
+    }
+}
+
+impl<T: Copy> KeyIndex<T> {
+    pub(crate) fn insert(&mut self, attribute: AttributeName, value: T) {
+        let key = attribute.key.as_bytes();
+        self.lengths |= length_bit(key);
+        let needing = self.by_key.entry(key.into()).or_default();
+        match needing
+            .iter_mut()
+            .find(|known| known.attribute == attribute)
+        {
+            Some(known) => known.selectors.push(value),
+            None => needing.push(Needing {
+                attribute,
+                selectors: vec![value],
+            }),
+        }
+    }
+
+    /// Calls `found` once for every selector whose attribute `span` has.
+    pub(crate) fn visit(&self, span: &dyn SpanView, found: &mut impl FnMut(T)) {
+        if self.by_key.is_empty() {
+            return;
+        }
+        // By key, since one may stand in a span twice, or in its resource too.
+        let mut hits = BTreeMap::new();
+        span.each_key(&mut |key| {
+            if self.lengths & length_bit(key) != 0
+                && let Some((key, needing)) = self.by_key.get_key_value(key)
+            {
+                hits.insert(key, needing);
+            }
+        });
+        for needing in hits.into_values().flatten() {
+            let AttributeName { scope, key } = &needing.attribute;
+            if span.attribute(*scope, key).is_some() {
+                needing.selectors.iter().for_each(|value| found(*value));
+            }
+        }
+    }
+}
+
+const fn length_bit(key: &[u8]) -> u64 {
+    1 << (key.len() % 64)
+}
+
+/// An attribute without which `condition` cannot hold, if there is one: a comparison with what is
+/// missing is false.
+pub(crate) fn needed(condition: &Condition) -> Option<&AttributeName> {
+    match condition {
+        Condition::Constant(_) | Condition::Not(_) | Condition::Missing(_) => None,
+        Condition::All(parts) => parts.iter().find_map(needed),
+        Condition::Any(parts) => {
+            let (first, rest) = parts.split_first()?;
+            let attribute = needed(first)?;
+            let is_shared = rest.iter().all(|part| needed(part) == Some(attribute));
+            is_shared.then_some(attribute)
+        }
+        Condition::Test(Test::Compare(left, _, right), _) => own(left).or_else(|| own(right)),
+        Condition::Test(Test::Pattern { operand, .. }, _) => own(operand),
+    }
+}
+
+fn own(operand: &Operand) -> Option<&AttributeName> {
+    if let Operand::Field(Field::Attribute(name)) = operand {
+        Some(name)
+    } else {
+        None
+    }
+}

@@ -1,0 +1,248 @@
+//! Finds, among thousands of selectors, the few that a span could match.
+//!
+//! Most selectors demand some equality, as `name = "deploy"`; a span that is called otherwise need
+//! not be shown to them. What each selector demands of the [`DIMENSIONS`] is read off its condition,
+//! and the selectors are kept in a tree of hash tables, most telling dimension first. One that
+//! demands nothing of them mostly needs some attribute of its own to be there, as `order.state`; it
+//! is found by that attribute's key. So to look a span up is a few hashes, however many selectors
+//! there are, and allocates nothing for one that concerns nobody.
+
+use std::{
+    cell::OnceCell,
+    collections::{BTreeSet, HashMap},
+};
+
+use foldhash::fast::RandomState;
+
+use super::{
+    Selector,
+    condition::{Condition, Operand, Test},
+    index::keys::{KeyIndex, needed},
+    tree::{Comparison, Field, Intrinsic, Literal},
+};
+use crate::domain::model::span::{AttributeScope, SpanKind, SpanView, Value};
+
+/// One selector stands in at most this many places; beyond, it is told apart by fewer dimensions.
+const MAX_PLACES: usize = 1024;
+
+/// Something that selectors demand equalities of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dimension {
+    Name,
+    Attribute(AttributeScope, &'static str),
+    Kind,
+}
+
+/// Most telling first. The kind comes last and is shared by so many that it tells next to nothing.
+const DIMENSIONS: [Dimension; 6] = [
+    Dimension::Name,
+    Dimension::Attribute(AttributeScope::Span, "messaging.destination.name"),
+    Dimension::Attribute(AttributeScope::Any, "messaging.destination.name"),
+    Dimension::Attribute(AttributeScope::Resource, "service.name"),
+    Dimension::Attribute(AttributeScope::Any, "service.name"),
+    Dimension::Kind,
+];
+
+/// Many selectors, each with a value of the caller's, found by what a span must have in common with
+/// them.
+#[derive(Clone, Debug)]
+pub struct SelectorIndex<T> {
+    root: Level<T>,
+    keys: KeyIndex<T>,
+}
+
+impl<T> Default for SelectorIndex<T> {
+    fn default() -> Self {
+        Self {
+            root: Level::default(),
+            keys: KeyIndex::default(),
+        }
+    }
+}
+
+impl<T: Copy> SelectorIndex<T> {
+    pub fn build<'a>(entries: impl IntoIterator<Item = (&'a Selector, T)>) -> Self {
+        let mut index = Self::default();
+        for (selector, value) in entries {
+            let demands = demands(&selector.condition);
+            let tells = |(at, _): &Demand| DIMENSIONS.get(*at) != Some(&Dimension::Kind);
+            match needed(&selector.condition) {
+                Some(attribute) if !demands.iter().any(tells) => {
+                    index.keys.insert(attribute.clone(), value);
+                }
+                _ => index.root.insert(&demands, value),
+            }
+        }
+        index
+    }
+
+    /// Calls `found` for every selector that could match `span`: none that does is left out, some
+    /// that do not may be among them. No selector is found twice.
+    pub fn candidates(&self, span: &dyn SpanView, mut found: impl FnMut(T)) {
+        let answers = Answers {
+            span,
+            known: [const { OnceCell::new() }; DIMENSIONS.len()],
+        };
+        self.root.visit(&answers, &mut found);
+        self.keys.visit(span, &mut found);
+    }
+}
+
+/// The values that a selector admits in one dimension, by its place in [`DIMENSIONS`].
+type Demand = (usize, BTreeSet<String>);
+
+#[derive(Clone, Debug)]
+struct Level<T> {
+    /// Those that demand nothing more.
+    here: Vec<T>,
+    /// By dimension, those that demand a value of it: few enough to walk through.
+    tables: Vec<(usize, Table<T>)>,
+}
+
+/// By the value of one dimension.
+type Table<T> = HashMap<Box<str>, Level<T>, RandomState>;
+
+impl<T> Default for Level<T> {
+    fn default() -> Self {
+        Self {
+            here: Vec::new(),
+            tables: Vec::new(),
+        }
+    }
+}
+
+impl<T: Copy> Level<T> {
+    fn insert(&mut self, demands: &[Demand], value: T) {
+        let Some(((dimension, admitted), rest)) = demands.split_first() else {
+            self.here.push(value);
+            return;
+        };
+        let place = self.tables.iter().position(|(at, _)| at == dimension);
+        let place = place.unwrap_or_else(|| {
+            self.tables.push((*dimension, HashMap::default()));
+            self.tables.len() - 1
+        });
+        let Some((_, table)) = self.tables.get_mut(place) else {
+            return;
+        };
+        for text in admitted {
+            let level = table.entry(text.as_str().into()).or_default();
+            level.insert(rest, value);
+        }
+    }
+
+    fn visit(&self, answers: &Answers<'_>, found: &mut impl FnMut(T)) {
+        self.here.iter().for_each(|value| found(*value));
+        for (dimension, table) in &self.tables {
+            let level = answers.of(*dimension).and_then(|text| table.get(text));
+            if let Some(level) = level {
+                level.visit(answers, found);
+            }
+        }
+    }
+}
+
+/// What a span says in each dimension, asked once and only if needed.
+struct Answers<'a> {
+    span: &'a dyn SpanView,
+    known: [OnceCell<Option<&'a str>>; DIMENSIONS.len()],
+}
+
+impl<'a> Answers<'a> {
+    fn of(&self, dimension: usize) -> Option<&'a str> {
+        let known = self.known.get(dimension)?;
+        *known.get_or_init(|| DIMENSIONS.get(dimension)?.read(self.span))
+    }
+}
+
+impl Dimension {
+    fn read(self, span: &dyn SpanView) -> Option<&str> {
+        match self {
+            Self::Name => Some(span.name()),
+            Self::Kind => Some(kind_name(span.kind())),
+            Self::Attribute(scope, key) => match span.attribute(scope, key)? {
+                Value::String(text) => Some(text),
+                Value::Bool(_) | Value::Int(_) | Value::Double(_) | Value::Other => None,
+            },
+        }
+    }
+
+    fn is_read_by(self, field: &Field) -> bool {
+        match (self, field) {
+            (Self::Name, Field::Intrinsic(Intrinsic::Name))
+            | (Self::Kind, Field::Intrinsic(Intrinsic::Kind)) => true,
+            (Self::Attribute(scope, key), Field::Attribute(name)) => {
+                name.scope == scope && name.key == key
+            }
+            _ => false,
+        }
+    }
+}
+
+/// What `condition` demands, in the order of [`DIMENSIONS`].
+fn demands(condition: &Condition) -> Vec<Demand> {
+    let mut places = 1;
+    let mut demands = Vec::new();
+    for (at, dimension) in DIMENSIONS.into_iter().enumerate() {
+        let Some(admitted) = admitted(condition, dimension) else {
+            continue;
+        };
+        if admitted.len() * places <= MAX_PLACES {
+            places *= admitted.len();
+            demands.push((at, admitted));
+        }
+    }
+    demands
+}
+
+/// The values without which `condition` cannot hold; `None` if it could hold with any.
+fn admitted(condition: &Condition, dimension: Dimension) -> Option<BTreeSet<String>> {
+    match condition {
+        Condition::Constant(true) | Condition::Not(_) | Condition::Missing(_) => None,
+        Condition::Constant(false) => Some(BTreeSet::new()),
+        Condition::All(parts) => parts
+            .iter()
+            .filter_map(|part| admitted(part, dimension))
+            .reduce(|left, right| left.intersection(&right).cloned().collect()),
+        Condition::Any(parts) => parts.iter().try_fold(BTreeSet::new(), |mut all, part| {
+            all.append(&mut admitted(part, dimension)?);
+            Some(all)
+        }),
+        Condition::Test(test, _) => equality(test, dimension).map(|text| BTreeSet::from([text])),
+    }
+}
+
+/// The value that `test` wants `dimension` to equal, if that is what it tests.
+fn equality(test: &Test, dimension: Dimension) -> Option<String> {
+    let Test::Compare(left, Comparison::Equal, right) = test else {
+        return None;
+    };
+    let ((Operand::Field(field), Operand::Literal(literal))
+    | (Operand::Literal(literal), Operand::Field(field))) = (left, right)
+    else {
+        return None;
+    };
+    if !dimension.is_read_by(field) {
+        return None;
+    }
+    if let Literal::Text(text) = literal {
+        Some(text.clone())
+    } else if let Literal::Kind(kind) = literal {
+        Some(kind_name(*kind).to_owned())
+    } else {
+        None
+    }
+}
+
+fn kind_name(kind: SpanKind) -> &'static str {
+    match kind {
+        SpanKind::Unspecified => "unspecified",
+        SpanKind::Internal => "internal",
+        SpanKind::Server => "server",
+        SpanKind::Client => "client",
+        SpanKind::Producer => "producer",
+        SpanKind::Consumer => "consumer",
+    }
+}
+
+mod keys;

@@ -1,0 +1,362 @@
+//! Tokens to tree, with Tempo's precedence: `&&` and `||` bind equally and weakest, then comparisons,
+//! `+ -` with the negative sign, `!`, `* / %`, and `^`, which alone groups from the right.
+
+use std::ops::Range;
+
+use super::{
+    SelectorError,
+    lexer::{self, Lexeme, Operator, Scope, Token},
+    tree::{Arithmetic, Expr, Field, Literal, Node},
+    unsupported, words,
+};
+use crate::domain::model::span::{AttributeName, AttributeScope};
+
+/// Far beyond what a person writes; keeps what a hostile file can cost small.
+const MAX_BYTES: usize = 32 * 1024;
+
+/// How deep parentheses, signs and operators may nest: everything that walks a tree recurses.
+pub(super) const MAX_HEIGHT: usize = 64;
+
+const LOGIC: u8 = 1;
+const COMPARISON: u8 = 2;
+const SUM: u8 = 3;
+const NOT: u8 = 4;
+const PRODUCT: u8 = 5;
+const POWER: u8 = 6;
+
+/// Reads `{ condition }`.
+pub(super) fn parse(text: &str) -> Result<Node, SelectorError> {
+    if text.len() > MAX_BYTES {
+        return Err(SelectorError::new(
+            0..text.len(),
+            format!(
+                "a selector has at most {MAX_BYTES} bytes, this one has {}",
+                text.len()
+            ),
+        ));
+    }
+    let lexemes = lexer::lex(text)?;
+    let mut parser = Parser {
+        text,
+        lexemes: &lexemes,
+        at: 0,
+        depth: 0,
+    };
+    let node = parser.spanset()?;
+    parser.end()?;
+    Ok(node)
+}
+
+/// The field that a scoped attribute names.
+pub(super) fn attribute(
+    scope: Scope,
+    key: &str,
+    span: Range<usize>,
+) -> Result<Field, SelectorError> {
+    let key = key.to_owned();
+    let scope = match scope {
+        Scope::Any => AttributeScope::Any,
+        Scope::Span => AttributeScope::Span,
+        Scope::Resource => AttributeScope::Resource,
+        Scope::Instrumentation => AttributeScope::Instrumentation,
+        Scope::Event => return Ok(Field::EventAttribute(key)),
+        Scope::Link => return Ok(Field::LinkAttribute(key)),
+        Scope::Parent => return Err(unsupported::parent_attribute(span)),
+    };
+    Ok(Field::Attribute(AttributeName { scope, key }))
+}
+
+impl Operator {
+    fn precedence(self) -> u8 {
+        match self {
+            Self::And | Self::Or => LOGIC,
+            Self::Compare(_) => COMPARISON,
+            Self::Arithmetic(Arithmetic::Add | Arithmetic::Subtract) => SUM,
+            Self::Arithmetic(Arithmetic::Multiply | Arithmetic::Divide | Arithmetic::Remainder) => {
+                PRODUCT
+            }
+            Self::Arithmetic(Arithmetic::Power) => POWER,
+        }
+    }
+
+    /// The weakest operator that its right side may contain without parentheses.
+    fn right_minimum(self) -> u8 {
+        if self == Self::Arithmetic(Arithmetic::Power) {
+            POWER
+        } else {
+            self.precedence() + 1
+        }
+    }
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    lexemes: &'a [Lexeme],
+    at: usize,
+    depth: usize,
+}
+
+impl<'a> Parser<'a> {
+    fn peek(&self) -> Option<&'a Lexeme> {
+        self.lexemes.get(self.at)
+    }
+
+    fn peek_token(&self) -> Option<&'a Token> {
+        self.peek().map(|lexeme| &lexeme.token)
+    }
+
+    fn written(&self, span: &Range<usize>) -> &'a str {
+        self.text.get(span.clone()).unwrap_or_default()
+    }
+
+    fn end_of_text(&self) -> Range<usize> {
+        self.text.len()..self.text.len()
+    }
+
+    fn spanset(&mut self) -> Result<Node, SelectorError> {
+        let Some(open) = self.peek().filter(|first| first.token == Token::OpenBrace) else {
+            let span = self
+                .peek()
+                .map_or(self.end_of_text(), |first| first.span.clone());
+            return Err(SelectorError::new(span, "a selector begins with `{`")
+                .with_help("write `{ name = \"deploy\" }`, or `{ }` for every span"));
+        };
+        self.at += 1;
+        let node = if self.peek_token() == Some(&Token::CloseBrace) {
+            Node::leaf(Expr::Literal(Literal::Bool(true)), open.span.clone())
+        } else {
+            self.expression(LOGIC)?
+        };
+        self.expect(&Token::CloseBrace, "}", open)?;
+        Ok(node)
+    }
+
+    /// Takes the `closing` one of what `open` opened.
+    fn expect(
+        &mut self,
+        closing: &Token,
+        written: &str,
+        open: &Lexeme,
+    ) -> Result<Range<usize>, SelectorError> {
+        match self.peek() {
+            Some(next) if next.token == *closing => {
+                self.at += 1;
+                Ok(next.span.clone())
+            }
+            Some(next) if next.token == Token::Structural => {
+                Err(unsupported::structural(next.span.clone()))
+            }
+            Some(next) if next.token == Token::Pipe => Err(SelectorError::new(
+                next.span.clone(),
+                "`|` is not an operator of conditions",
+            )
+            .with_help("write `||` for either of two conditions")),
+            Some(next) => {
+                let found = self.written(&next.span);
+                let message = format!("expected an operator or `{written}` before `{found}`");
+                let help = match found {
+                    "and" | "AND" => "write `&&`",
+                    "or" | "OR" => "write `||`",
+                    _ => return Err(SelectorError::new(next.span.clone(), message)),
+                };
+                Err(SelectorError::new(next.span.clone(), message).with_help(help))
+            }
+            None => Err(SelectorError::new(
+                open.span.clone(),
+                format!("this `{}` is never closed", self.written(&open.span)),
+            )
+            .with_help(format!("add a `{written}`"))),
+        }
+    }
+
+    /// Nothing may follow the filter; what TraceQL allows there is refused by name.
+    fn end(&self) -> Result<(), SelectorError> {
+        let Some(next) = self.peek() else {
+            return Ok(());
+        };
+        let span = next.span.clone();
+        let tail = span.start..self.text.trim_end().len();
+        Err(match next.token {
+            Token::Pipe => {
+                let stage = self.lexemes.get(self.at + 1);
+                let stage = stage.map_or("", |stage| self.written(&stage.span));
+                unsupported::pipeline(stage, tail)
+            }
+            Token::Operator(Operator::And | Operator::Or) => unsupported::spanset_logic(span),
+            Token::Structural | Token::Operator(Operator::Compare(_)) => {
+                unsupported::structural(span)
+            }
+            Token::OpenBrace
+            | Token::CloseBrace
+            | Token::OpenParenthesis
+            | Token::CloseParenthesis
+            | Token::Comma
+            | Token::Not
+            | Token::Operator(Operator::Arithmetic(_))
+            | Token::Word
+            | Token::Attribute(..)
+            | Token::Literal(_) => {
+                SelectorError::new(tail, "nothing may follow the closing `}` of a selector")
+            }
+        })
+    }
+
+    /// Reads operators that bind at least as strongly as `minimum`.
+    fn expression(&mut self, minimum: u8) -> Result<Node, SelectorError> {
+        self.depth += 1;
+        if self.depth > MAX_HEIGHT {
+            let span = self
+                .peek()
+                .map_or(self.end_of_text(), |next| next.span.clone());
+            return Err(too_deep(span));
+        }
+        let mut left = self.operand()?;
+        // A chain in parentheses stays a node of its own, so only one read here is continued.
+        let mut chain = Chain::Closed;
+        while let Some(Token::Operator(operator)) = self.peek_token() {
+            if operator.precedence() < minimum {
+                break;
+            }
+            self.at += 1;
+            let right = self.expression(operator.right_minimum())?;
+            left = match chain {
+                Chain::Open => extend(left, *operator, right)?,
+                Chain::Closed => join(left, *operator, right)?,
+            };
+            chain = Chain::Open;
+        }
+        self.depth -= 1;
+        Ok(left)
+    }
+
+    fn operand(&mut self) -> Result<Node, SelectorError> {
+        let Some(lexeme) = self.peek() else {
+            return Err(SelectorError::new(
+                self.end_of_text(),
+                "the selector ends where a value is expected",
+            ));
+        };
+        self.at += 1;
+        let span = lexeme.span.clone();
+        match &lexeme.token {
+            Token::OpenParenthesis => {
+                let mut inner = self.expression(LOGIC)?;
+                let close = self.expect(&Token::CloseParenthesis, ")", lexeme)?;
+                inner.span = span.start..close.end;
+                Ok(inner)
+            }
+            Token::Not => {
+                let inner = self.expression(NOT + 1)?;
+                above(Expr::Not, inner, span.start)
+            }
+            Token::Operator(Operator::Arithmetic(Arithmetic::Subtract)) => {
+                let inner = self.expression(SUM + 1)?;
+                above(Expr::Negate, inner, span.start)
+            }
+            Token::Literal(literal) => Ok(Node::leaf(Expr::Literal(literal.clone()), span)),
+            Token::Attribute(scope, key) => {
+                let field = attribute(*scope, key, span.clone())?;
+                Ok(Node::leaf(Expr::Field(field), span))
+            }
+            Token::Word => self.word(span),
+            Token::Structural => Err(unsupported::structural(span)),
+            Token::OpenBrace
+            | Token::CloseBrace
+            | Token::CloseParenthesis
+            | Token::Comma
+            | Token::Pipe
+            | Token::Operator(_) => {
+                let found = self.written(&span);
+                Err(SelectorError::new(
+                    span,
+                    format!("expected a value before `{found}`"),
+                ))
+            }
+        }
+    }
+
+    fn word(&self, span: Range<usize>) -> Result<Node, SelectorError> {
+        let word = self.written(&span);
+        if let Some(expr) = words::meaning(word) {
+            return Ok(Node::leaf(expr, span));
+        }
+        unsupported::refuse_word(word, span.clone())?;
+        Err(words::unknown(word, self.compared_with(), span))
+    }
+
+    /// What stands to the left of the comparison whose right side has just been taken.
+    fn compared_with(&self) -> Option<&'a str> {
+        let operator = self.lexemes.get(self.at.checked_sub(2)?)?;
+        let left = self.lexemes.get(self.at.checked_sub(3)?)?;
+        matches!(operator.token, Token::Operator(Operator::Compare(_)))
+            .then(|| self.written(&left.span))
+    }
+}
+
+/// Puts `inner` under a sign that begins at `start`.
+fn above(
+    make: impl Fn(Box<Node>) -> Expr,
+    inner: Node,
+    start: usize,
+) -> Result<Node, SelectorError> {
+    let span = start..inner.span.end;
+    let height = inner.height + 1;
+    bounded(Node {
+        expr: make(Box::new(inner)),
+        span,
+        height,
+    })
+}
+
+/// Whether the left side is still being written, or was closed by a parenthesis.
+#[derive(Clone, Copy)]
+enum Chain {
+    Open,
+    Closed,
+}
+
+/// As [`join`], but a chain of the same `&&` or `||` takes `right` in.
+fn extend(left: Node, operator: Operator, right: Node) -> Result<Node, SelectorError> {
+    let span = left.span.start..right.span.end;
+    let height = left.height.max(right.height + 1);
+    let expr = match (operator, left.expr) {
+        (Operator::And, Expr::All(parts)) => Expr::All(with(parts, right)),
+        (Operator::Or, Expr::Any(parts)) => Expr::Any(with(parts, right)),
+        (_, expr) => return join(Node { expr, ..left }, operator, right),
+    };
+    bounded(Node { expr, span, height })
+}
+
+/// `left operator right`.
+fn join(left: Node, operator: Operator, right: Node) -> Result<Node, SelectorError> {
+    let span = left.span.start..right.span.end;
+    let height = left.height.max(right.height) + 1;
+    let expr = match operator {
+        Operator::And => Expr::All(vec![left, right]),
+        Operator::Or => Expr::Any(vec![left, right]),
+        Operator::Compare(comparison) => Expr::Compare(comparison, Box::new(left), Box::new(right)),
+        Operator::Arithmetic(arithmetic) => {
+            Expr::Arithmetic(arithmetic, Box::new(left), Box::new(right))
+        }
+    };
+    bounded(Node { expr, span, height })
+}
+
+fn with(mut parts: Vec<Node>, last: Node) -> Vec<Node> {
+    parts.push(last);
+    parts
+}
+
+fn bounded(node: Node) -> Result<Node, SelectorError> {
+    if node.height > MAX_HEIGHT {
+        return Err(too_deep(node.span));
+    }
+    Ok(node)
+}
+
+fn too_deep(span: Range<usize>) -> SelectorError {
+    SelectorError::new(
+        span,
+        format!("the selector nests deeper than {MAX_HEIGHT} levels"),
+    )
+}

@@ -1,0 +1,126 @@
+//! The bare words and scoped intrinsics of the language, and what to say about any other.
+
+use std::ops::Range;
+
+use super::{
+    SelectorError,
+    tree::{Expr, Field, Intrinsic, Literal},
+};
+use crate::domain::model::span::{SpanKind, SpanStatus};
+
+const WORDS: [(&str, Word); 32] = [
+    ("name", Word::Field(Intrinsic::Name)),
+    ("span:name", Word::Field(Intrinsic::Name)),
+    ("status", Word::Field(Intrinsic::Status)),
+    ("span:status", Word::Field(Intrinsic::Status)),
+    ("statusMessage", Word::Field(Intrinsic::StatusMessage)),
+    ("span:statusMessage", Word::Field(Intrinsic::StatusMessage)),
+    ("kind", Word::Field(Intrinsic::Kind)),
+    ("span:kind", Word::Field(Intrinsic::Kind)),
+    ("duration", Word::Field(Intrinsic::Duration)),
+    ("span:duration", Word::Field(Intrinsic::Duration)),
+    ("span:id", Word::Field(Intrinsic::SpanId)),
+    ("span:parentID", Word::Field(Intrinsic::ParentId)),
+    ("trace:id", Word::Field(Intrinsic::TraceId)),
+    ("event:name", Word::Field(Intrinsic::EventName)),
+    (
+        "event:timeSinceStart",
+        Word::Field(Intrinsic::EventTimeSinceStart),
+    ),
+    ("link:traceID", Word::Field(Intrinsic::LinkTraceId)),
+    ("link:spanID", Word::Field(Intrinsic::LinkSpanId)),
+    (
+        "instrumentation:name",
+        Word::Field(Intrinsic::InstrumentationName),
+    ),
+    (
+        "instrumentation:version",
+        Word::Field(Intrinsic::InstrumentationVersion),
+    ),
+    (
+        "workflow:duration",
+        Word::Field(Intrinsic::WorkflowDuration),
+    ),
+    ("true", Word::Bool(true)),
+    ("false", Word::Bool(false)),
+    ("nil", Word::Nil),
+    ("ok", Word::Status(SpanStatus::Ok)),
+    ("error", Word::Status(SpanStatus::Error)),
+    ("unset", Word::Status(SpanStatus::Unset)),
+    ("unspecified", Word::Kind(SpanKind::Unspecified)),
+    ("internal", Word::Kind(SpanKind::Internal)),
+    ("server", Word::Kind(SpanKind::Server)),
+    ("client", Word::Kind(SpanKind::Client)),
+    ("producer", Word::Kind(SpanKind::Producer)),
+    ("consumer", Word::Kind(SpanKind::Consumer)),
+];
+
+#[derive(Clone, Copy)]
+enum Word {
+    Field(Intrinsic),
+    Bool(bool),
+    Nil,
+    Status(SpanStatus),
+    Kind(SpanKind),
+}
+
+/// What `word` stands for.
+pub(super) fn meaning(word: &str) -> Option<Expr> {
+    let (_, meaning) = WORDS.iter().find(|(known, _)| *known == word)?;
+    Some(match *meaning {
+        Word::Field(intrinsic) => Expr::Field(Field::Intrinsic(intrinsic)),
+        Word::Bool(value) => Expr::Literal(Literal::Bool(value)),
+        Word::Nil => Expr::Literal(Literal::Nil),
+        Word::Status(status) => Expr::Literal(Literal::Status(status)),
+        Word::Kind(kind) => Expr::Literal(Literal::Kind(kind)),
+    })
+}
+
+/// `word` means nothing; `compared_with` is what it was to be compared with, if anything.
+pub(super) fn unknown(
+    word: &str,
+    compared_with: Option<&str>,
+    span: Range<usize>,
+) -> SelectorError {
+    let (what, help) = match compared_with {
+        Some("status" | "span:status") => (
+            "a status",
+            "a status is `ok`, `error` or `unset`".to_owned(),
+        ),
+        Some("kind" | "span:kind") => ("a span kind", KINDS.to_owned()),
+        _ if word.contains(':') => (
+            "an intrinsic",
+            "attributes are written with a dot, as `span.x`".to_owned(),
+        ),
+        Some(_) => (
+            "a value",
+            format!("put text in quotes, `\"{word}\"`; an attribute has a scope, `span.{word}`"),
+        ),
+        None => (
+            "an intrinsic",
+            format!("an attribute is written with its scope, as `span.{word}` or `.{word}`"),
+        ),
+    };
+    let help = match nearest(word, WORDS.iter().map(|(known, _)| *known)) {
+        Some(known) => format!("did you mean `{known}`?"),
+        None => help,
+    };
+    SelectorError::new(span, format!("`{word}` is not {what}")).with_help(help)
+}
+
+const KINDS: &str =
+    "a kind is `unspecified`, `internal`, `server`, `client`, `producer` or `consumer`";
+
+/// The one of `words` that `word` was most likely meant to be.
+pub(super) fn nearest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_ascii_lowercase();
+    words
+        .into_iter()
+        .map(|known| {
+            let distance = strsim::damerau_levenshtein(&word, &known.to_ascii_lowercase());
+            (distance, known)
+        })
+        .filter(|(distance, known)| *distance <= 2 && *distance * 2 < known.len())
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, known)| known)
+}

@@ -1,0 +1,114 @@
+//! What a span says of the legs of its workflow, and of the terms that it is judged by.
+
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    Unusable,
+    correlate::{Identity, text_of},
+};
+use crate::domain::{
+    model::{
+        span::{SpanView, Value},
+        time::Timestamp,
+    },
+    slo::{FanOut, WorkflowIndicator},
+    workflow::{Fact, LegId, Terms},
+};
+
+/// `fact` as it is of a leg, if the workflow has legs and it is about one.
+pub(super) fn of_leg(
+    legs: Option<&FanOut>,
+    fact: Fact,
+    span: &dyn SpanView,
+) -> Result<Fact, Unusable> {
+    let Some(legs) = legs else { return Ok(fact) };
+    if let Fact::Succeeded { at } = fact {
+        let leg = leg(legs, span)?;
+        return Ok(Fact::LegSucceeded { leg, at });
+    }
+    if let Fact::Failed { at } = fact {
+        let leg = leg(legs, span)?;
+        return Ok(Fact::LegFailed { leg, at });
+    }
+    Ok(fact)
+}
+
+/// Whether its span ends a workflow or a leg.
+pub(super) const fn is_end(fact: &Fact) -> bool {
+    match fact {
+        Fact::Succeeded { .. }
+        | Fact::Failed { .. }
+        | Fact::LegSucceeded { .. }
+        | Fact::LegFailed { .. } => true,
+        Fact::Started { .. }
+        | Fact::Cancelled { .. }
+        | Fact::Paused(_)
+        | Fact::ExpectsLegs(_)
+        | Fact::HasTerms(_)
+        | Fact::Decided { .. } => false,
+    }
+}
+
+/// When work was ended by it that would count as a timeout if it had not been heard. A failure that was
+/// lost hides nothing: either way the promise is broken.
+pub(super) const fn spared_a_timeout(fact: &Fact) -> Option<Timestamp> {
+    match fact {
+        Fact::Succeeded { at } | Fact::LegSucceeded { at, .. } | Fact::Cancelled { at } => {
+            Some(*at)
+        }
+        Fact::Started { .. }
+        | Fact::Failed { .. }
+        | Fact::LegFailed { .. }
+        | Fact::Paused(_)
+        | Fact::ExpectsLegs(_)
+        | Fact::HasTerms(_)
+        | Fact::Decided { .. } => None,
+    }
+}
+
+/// What a span says besides `fact`.
+pub(super) fn besides(
+    workflow: &WorkflowIndicator,
+    fact: &Fact,
+    span: &dyn SpanView,
+) -> [Option<Result<Fact, Unusable>>; 2] {
+    let terms = if let Fact::Started { at, .. } = fact {
+        let complete = workflow.legs.as_ref().map(|legs| legs.complete);
+        Terms::new(*at, complete, workflow.cancelled)
+    } else {
+        None
+    };
+    let expect = workflow.legs.as_ref().and_then(|legs| legs.expect.as_ref());
+    let number = expect
+        .and_then(|expect| span.attribute(expect.scope, &expect.key))
+        .map(|value| {
+            number(value)
+                .map(Fact::ExpectsLegs)
+                .ok_or(Unusable::NoNumber)
+        });
+    [terms.map(|terms| Ok(Fact::HasTerms(terms))), number]
+}
+
+fn number(value: Value<'_>) -> Option<u32> {
+    match value {
+        Value::Int(number) => u32::try_from(number).ok(),
+        Value::String(text) => text.trim().parse().ok(),
+        Value::Double(_) | Value::Bool(_) | Value::Other => None,
+    }
+}
+
+/// Without an attribute that tells legs apart each span is one, so that a copy of a span is the same
+/// leg, and a leg that is done again is another.
+fn leg(legs: &FanOut, span: &dyn SpanView) -> Result<LegId, Unusable> {
+    let Some(by) = &legs.by else {
+        let key = Identity::of_span(span).key;
+        return Ok(first_8_bytes(&key.0));
+    };
+    let text = text_of(by, span).ok_or(Unusable::NoLeg)?;
+    Ok(first_8_bytes(&Sha256::digest(text.as_bytes())))
+}
+
+fn first_8_bytes(hash: &[u8]) -> LegId {
+    let bytes = hash.first_chunk().copied().unwrap_or_default();
+    LegId(i64::from_be_bytes(bytes))
+}

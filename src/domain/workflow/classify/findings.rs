@@ -1,0 +1,339 @@
+//! What spans say, before it is committed, and why some say nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    correlate::{Correlation, Identity},
+    fan_out,
+    follow::Linked,
+};
+use crate::domain::{
+    model::{
+        ids::SloId,
+        sampling::{Flaw, Sample, Weighed},
+        span::{SpanRef, SpanView},
+        time::{Resolution, Timestamp},
+    },
+    slo::{Indicator, Slo},
+    workflow::{
+        Evidence, Fact, SpanOutcome, Workflow,
+        attributes::Completeness,
+        batch::{BatchFact, BatchPiece},
+        links::{Edges, MAX_LINKS},
+        reservoir::{Sampling, Side},
+        stage_evidence::FoundPiece,
+    },
+};
+
+/// What spans say, before it is committed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    pub evidence: Vec<Evidence>,
+    pub unusable: BTreeMap<(SloId, Unusable), i64>,
+    /// Spans that speak of a workflow; those that [`Unusable`] counts do not.
+    pub correlated: BTreeMap<SloId, i64>,
+    /// Of workflows that only links can tell.
+    pub linked: Vec<Linked>,
+    /// Of messages that share a context.
+    pub batches: Vec<BatchPiece>,
+    /// Attributes of those events that may belong to the sample.
+    pub sampling: Sampling,
+    /// Of where the time went: they change no verdict.
+    pub pieces: Vec<FoundPiece>,
+    /// Where the work of each span came from, while some SLO follows links.
+    pub edges: Vec<Edges>,
+    /// Minutes in which work of the SLO ended that nothing is known of but that it was linked to.
+    pub losses: BTreeSet<(SloId, Timestamp)>,
+}
+
+/// Why a span that an SLO selects says nothing about it, or not all that it could.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Unusable {
+    /// None of the correlators is present.
+    Uncorrelated,
+    /// It speaks of a time before the horizon: its record may be gone, so counting it could count
+    /// twice.
+    TooLate,
+    /// `startedAt` is missing on the span or is no time.
+    NoStartTime,
+    /// `legs.by` is missing on the span of a leg.
+    NoLeg,
+    /// `legs.expect` is no whole number.
+    NoNumber,
+    /// It does not say how likely it was kept, and the definition refuses such spans.
+    UnknownWeight,
+    /// What it says of that is malformed or cannot be true. Used all the same, with an unknown weight,
+    /// unless the definition refuses those.
+    InvalidSampling,
+    /// It would stand for more than a million spans. Used all the same, for a million.
+    CappedWeight,
+    /// A span that ends workflows had more links than its sender keeps: what they would have told is
+    /// lost. Counted by link.
+    LostLinks,
+    /// What identifies the workflow is too long to be an id.
+    KeyTooLong,
+    /// Only the first links of the span were looked at, or the first messages of a batch started.
+    TooManyLinks,
+    /// The workflow began more links away than are followed.
+    TooManyHops,
+    /// Its customer's name is too long and was cut.
+    CustomerCut,
+    /// There is no room for more spans that tell where the time goes.
+    TooManyPieces,
+    /// Its stage is one too many to be told apart.
+    TooManyStages,
+    /// It has more attributes, or longer ones, than are compared.
+    AttributesCut,
+}
+
+impl Findings {
+    pub fn is_empty(&self) -> bool {
+        self.evidence.is_empty()
+            && self.unusable.is_empty()
+            && self.linked.is_empty()
+            && self.batches.is_empty()
+            && self.edges.is_empty()
+            && self.pieces.is_empty()
+    }
+
+    /// Keeps the first `room` pieces; the others are missed by whoever wanted them.
+    pub fn limit_pieces(&mut self, room: usize) {
+        for piece in self.pieces.drain(room.min(self.pieces.len())..) {
+            for slo in piece.wanted_by.iter() {
+                let missed = self.unusable.entry((*slo, Unusable::TooManyPieces));
+                *missed.or_default() += 1;
+            }
+        }
+    }
+
+    pub(super) fn note(&mut self, slo: SloId, why: Unusable) {
+        *self.unusable.entry((slo, why)).or_default() += 1;
+    }
+
+    /// Evidence for every workflow that the span speaks of.
+    pub(super) fn add(
+        &mut self,
+        correlation: Correlation,
+        (evidence, indicator): (Evidence, &Indicator),
+        span: &dyn SpanView,
+    ) {
+        let slo = evidence.slo;
+        // A one-span event has nothing to correlate with.
+        if !matches!(evidence.fact, Fact::Decided { .. }) {
+            *self.correlated.entry(slo).or_default() += 1;
+        }
+        if correlation.is_cut() {
+            self.note(slo, Unusable::TooManyLinks);
+        }
+        if fan_out::is_end(&evidence.fact) && correlation.is_of_links() {
+            self.note_lost_links(slo, span);
+        }
+        if correlation.is_of_links() {
+            self.note_loss(slo, &evidence.fact, span);
+        }
+        let pieces = self.with_what_it_says_besides(evidence, indicator, span);
+        match correlation {
+            Correlation::Of { identities, .. } => {
+                for identity in identities {
+                    self.sample(slo, &identity, &pieces, span);
+                    self.evidence.extend(pieces.iter().map(|piece| Evidence {
+                        key: identity.key,
+                        label: identity.label.clone(),
+                        ..piece.clone()
+                    }));
+                }
+            }
+            Correlation::Origin(filter) => {
+                let said = joined(&pieces);
+                self.linked
+                    .extend(said.map(|said| Linked::new(slo, filter, said, span)));
+            }
+            Correlation::Published { messages, .. } => {
+                let what = BatchFact::Published { messages };
+                let said = joined(&pieces).map(|said| (what, SpanRef::of(span), said));
+                self.add_to_batch(slo, said);
+            }
+            Correlation::Received { messages, .. } => {
+                for ((context, message), label) in messages {
+                    let said = joined(&pieces).map(|said| Workflow { label, ..said });
+                    let what = BatchFact::Received { message };
+                    self.add_to_batch(slo, said.map(|said| (what, context, said)));
+                }
+            }
+            Correlation::Absent | Correlation::TooLong => {}
+        }
+    }
+
+    fn add_to_batch(&mut self, slo: SloId, said: Option<(BatchFact, SpanRef, Workflow)>) {
+        self.batches
+            .extend(said.map(|(what, context, said)| BatchPiece {
+                slo,
+                context,
+                what,
+                said,
+            }));
+    }
+
+    fn with_what_it_says_besides(
+        &mut self,
+        evidence: Evidence,
+        indicator: &Indicator,
+        span: &dyn SpanView,
+    ) -> Vec<Evidence> {
+        let mut pieces = Vec::new();
+        if let Indicator::Workflow(workflow) = indicator {
+            let besides = fan_out::besides(workflow, &evidence.fact, span);
+            for fact in besides.into_iter().flatten() {
+                match fact {
+                    Err(why) => self.note(evidence.slo, why),
+                    Ok(fact) => pieces.push(Evidence {
+                        fact,
+                        ..evidence.clone()
+                    }),
+                }
+            }
+        }
+        pieces.push(evidence);
+        pieces
+    }
+
+    /// Only where the span itself tells the event: which one links lead to is not known yet.
+    fn sample(
+        &mut self,
+        slo: SloId,
+        identity: &Identity,
+        pieces: &[Evidence],
+        span: &dyn SpanView,
+    ) {
+        let outcome = pieces.iter().find_map(|piece| match piece.fact {
+            Fact::Decided { outcome, .. } => Some(outcome),
+            Fact::Started { .. }
+            | Fact::Succeeded { .. }
+            | Fact::Failed { .. }
+            | Fact::Cancelled { .. }
+            | Fact::Paused(_)
+            | Fact::LegSucceeded { .. }
+            | Fact::LegFailed { .. }
+            | Fact::ExpectsLegs(_)
+            | Fact::HasTerms(_) => None,
+        });
+        let side = match outcome {
+            Some(SpanOutcome::Good) => Side::Good,
+            Some(SpanOutcome::Late | SpanOutcome::Failed) => Side::Bad,
+            None => Side::Undecided,
+        };
+        let event = (slo, identity.key);
+        match self.sampling.offer(event, side, span, &identity.label) {
+            Completeness::Whole => {}
+            Completeness::Cut => self.note(slo, Unusable::AttributesCut),
+        }
+    }
+
+    fn note_lost_links(&mut self, slo: SloId, span: &dyn SpanView) {
+        let lost = span.dropped_links_count();
+        if lost > 0 {
+            *self.unusable.entry((slo, Unusable::LostLinks)).or_default() += i64::from(lost);
+        }
+    }
+
+    fn note_loss(&mut self, slo: SloId, fact: &Fact, span: &dyn SpanView) {
+        let Some(at) = fan_out::spared_a_timeout(fact) else {
+            return;
+        };
+        if span.dropped_links_count() > 0 || has_more_links_than_are_looked_at(span) {
+            let minute = at.floor_to(Resolution::Minute.length());
+            self.losses.insert((slo, minute));
+        }
+    }
+
+    /// How likely the span was kept, if it says so; `None` if it is no evidence without.
+    #[expect(
+        clippy::option_option,
+        reason = "what counts itself and what does not count are different, and neither has a sample"
+    )]
+    pub(super) fn weigh(
+        &mut self,
+        id: SloId,
+        slo: &Slo,
+        span: &dyn SpanView,
+    ) -> Option<Option<Sample>> {
+        let (sample, flaw) = match slo.weighing.weigh(span) {
+            Ok(Weighed { sample, flaw }) => (Some(sample), flaw),
+            Err(flaw) => (None, Some(flaw)),
+        };
+        if let Some(flaw) = flaw {
+            self.note(id, flaw.into());
+        }
+        sample
+    }
+}
+
+fn has_more_links_than_are_looked_at(span: &dyn SpanView) -> bool {
+    let mut links = 0;
+    span.any_link(&mut |_| {
+        links += 1;
+        links > MAX_LINKS
+    })
+}
+
+fn joined(pieces: &[Evidence]) -> Option<Workflow> {
+    pieces
+        .iter()
+        .map(Workflow::from)
+        .reduce(|mut workflow, piece| {
+            workflow.join(&piece);
+            workflow
+        })
+}
+
+impl From<Flaw> for Unusable {
+    fn from(flaw: Flaw) -> Self {
+        match flaw {
+            Flaw::Unknown => Self::UnknownWeight,
+            Flaw::Invalid => Self::InvalidSampling,
+            Flaw::Capped => Self::CappedWeight,
+        }
+    }
+}
+
+impl Unusable {
+    pub const ALL: [Self; 16] = [
+        Self::Uncorrelated,
+        Self::TooLate,
+        Self::NoStartTime,
+        Self::NoLeg,
+        Self::NoNumber,
+        Self::UnknownWeight,
+        Self::InvalidSampling,
+        Self::CappedWeight,
+        Self::LostLinks,
+        Self::KeyTooLong,
+        Self::TooManyLinks,
+        Self::TooManyHops,
+        Self::CustomerCut,
+        Self::AttributesCut,
+        Self::TooManyPieces,
+        Self::TooManyStages,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Uncorrelated => "uncorrelated",
+            Self::TooLate => "too_late",
+            Self::NoStartTime => "no_start_time",
+            Self::NoLeg => "no_leg",
+            Self::NoNumber => "no_number",
+            Self::UnknownWeight => "unknown_weight",
+            Self::InvalidSampling => "invalid_sampling",
+            Self::CappedWeight => "capped_weight",
+            Self::LostLinks => "evidence_lost",
+            Self::KeyTooLong => "key_too_long",
+            Self::TooManyLinks => "too_many_links",
+            Self::TooManyHops => "too_many_hops",
+            Self::CustomerCut => "customer_cut",
+            Self::AttributesCut => "attributes_cut",
+            Self::TooManyPieces => "too_many_stage_spans",
+            Self::TooManyStages => "too_many_stages",
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Links, while some SLO correlates by them: the edges of every span, since any may be an ancestor of
+//! one that an SLO selects.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{Findings, Unusable, correlate::followed_links};
+use crate::domain::{
+    model::{
+        ids::SloId,
+        span::{SpanRef, SpanView},
+    },
+    slo::{Indicator, Slo},
+    traceql::Selector,
+    workflow::{
+        EventKey, Workflow,
+        evidence::hash,
+        links::{LinkFilter, edges},
+    },
+};
+
+/// What a span says of the workflow that its links lead to, whichever that turns out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Linked {
+    pub slo: SloId,
+    pub filter: LinkFilter,
+    pub span: SpanRef,
+    /// As if the span's own trace were where its work began.
+    pub piece: Workflow,
+}
+
+impl Linked {
+    pub(super) fn new(
+        slo: SloId,
+        filter: LinkFilter,
+        piece: Workflow,
+        span: &dyn SpanView,
+    ) -> Self {
+        Self {
+            slo,
+            filter,
+            span: SpanRef::of(span),
+            piece,
+        }
+    }
+
+    /// The same for the same span that is sent again.
+    pub fn id(&self) -> [u8; 16] {
+        let piece = serde_json::to_vec(&self.piece).unwrap_or_default();
+        let EventKey(id) = hash(&[
+            &self.slo.0.to_be_bytes(),
+            &self.filter.0.to_be_bytes(),
+            self.span.trace_id.as_bytes(),
+            self.span.span_id.as_bytes(),
+            &piece,
+        ]);
+        id
+    }
+}
+
+/// Links that SLOs follow.
+#[derive(Debug)]
+pub(super) struct Followed {
+    only: Option<Selector>,
+    slos: Vec<SloId>,
+}
+
+/// Each choice of links once, however many SLOs make it.
+pub(super) fn followed(slos: &[(SloId, Arc<Slo>)]) -> Vec<Followed> {
+    let mut followed: BTreeMap<LinkFilter, Followed> = BTreeMap::new();
+    for (id, slo) in slos {
+        let Indicator::Workflow(workflow) = &slo.indicator else {
+            continue;
+        };
+        let Some(only) = followed_links(&workflow.correlate) else {
+            continue;
+        };
+        let filter = LinkFilter::new(only);
+        let of_filter = followed.entry(filter).or_insert_with(|| Followed {
+            only: only.cloned(),
+            slos: Vec::new(),
+        });
+        of_filter.slos.push(*id);
+    }
+    followed.into_values().collect()
+}
+
+impl Followed {
+    pub(super) fn read(&self, span: &dyn SpanView, findings: &mut Findings) {
+        let edges = edges(span, self.only.as_ref());
+        if edges.is_cut {
+            for slo in &self.slos {
+                findings.note(*slo, Unusable::TooManyLinks);
+            }
+        }
+        if !edges.lead_nowhere() {
+            findings.edges.push(edges);
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! From a span to evidence: which SLOs it concerns, in which role, and of which workflow.
+
+mod correlate;
+mod fan_out;
+mod findings;
+mod follow;
+mod messages;
+mod pieces;
+#[cfg(test)]
+mod pieces_tests;
+pub mod started_at;
+#[cfg(test)]
+mod sub_stages;
+mod times;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+pub use crate::domain::workflow::{message_key, trace_key};
+pub use correlate::follows_links;
+pub use findings::{Findings, Unusable};
+pub use follow::Linked;
+pub use pieces::piece_keys;
+pub use times::{AbsurdTime, TimeLimits};
+
+use self::{
+    correlate::{Correlation, Identity, correlate, cut, text_of},
+    follow::Followed,
+    pieces::PieceFinder,
+};
+use super::{Evidence, Fact, Judging, Losses, SpanOutcome, stage_evidence::deliver_at};
+use crate::domain::{
+    model::{
+        group::GroupValues,
+        ids::{Name, SloId},
+        sampling::{EndSampling, TraceIds},
+        span::{SpanStatus, SpanView},
+        time::{TimeRange, Timestamp},
+    },
+    slo::{Catalog, GroupBy, Indicator, Slo, SpanIndicator, SpanInstant, WorkflowIndicator},
+    traceql::{Selector, SelectorContext, SelectorIndex},
+};
+
+/// All selectors of a catalog, ready to be asked about spans.
+#[derive(Debug)]
+pub struct Classifier {
+    slos: Vec<(SloId, Arc<Slo>)>,
+    index: SelectorIndex<(usize, Role)>,
+    followed: Vec<Followed>,
+    pieces: PieceFinder,
+}
+
+/// Which selector of an SLO it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Start,
+    Finish,
+    Fail,
+    Cancel,
+    Pause,
+    Event,
+}
+
+impl Classifier {
+    /// `ids` holds an id for every SLO of the catalog; one without is left out.
+    pub fn new(catalog: &Catalog, ids: &BTreeMap<Name, SloId>) -> Self {
+        let slos: Vec<_> = catalog
+            .slos
+            .values()
+            .filter_map(|slo| Some((*ids.get(&slo.name)?, Arc::clone(slo))))
+            .collect();
+        let index = SelectorIndex::build(slos.iter().enumerate().flat_map(|(at, (_, slo))| {
+            selectors(&slo.indicator).map(move |(role, selector)| (selector, (at, role)))
+        }));
+        Self {
+            followed: follow::followed(&slos),
+            pieces: PieceFinder::new(&slos),
+            slos,
+            index,
+        }
+    }
+
+    pub fn slos(&self) -> &[(SloId, Arc<Slo>)] {
+        &self.slos
+    }
+
+    /// How workflows of this SLO are judged; by the defaults if it is no longer declared. `learned` is
+    /// how their ends are sampled, where the definition does not say.
+    pub fn judging(
+        &self,
+        id: SloId,
+        watermark: Timestamp,
+        learned: &BTreeMap<SloId, EndSampling>,
+    ) -> Judging {
+        let slo = self.slos.iter().find(|(known, _)| *known == id);
+        let slo = slo.map(|(_, slo)| slo);
+        let weighing = slo.map(|slo| &slo.weighing);
+        let declared = weighing.and_then(|weighing| weighing.end_threshold);
+        let ends = declared.map_or_else(
+            || learned.get(&id).copied().unwrap_or_default(),
+            |threshold| EndSampling {
+                threshold,
+                ..EndSampling::default()
+            },
+        );
+        Judging {
+            grace: slo.map_or(Slo::DEFAULT_GRACE, |slo| slo.grace),
+            watermark,
+            skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
+            ends: EndSampling {
+                trace_ids: weighing.map_or_else(TraceIds::default, |weighing| weighing.trace_ids),
+                ..ends
+            },
+            losses: Losses::NoneKnown,
+        }
+    }
+
+    /// Adds to `findings` what `span` says. `horizon` is the earliest event time that may still be
+    /// counted.
+    pub fn classify(&self, span: &dyn SpanView, horizon: Timestamp, findings: &mut Findings) {
+        self.pieces.find(span, horizon, &mut findings.pieces);
+        self.index.candidates(span, |(at, role)| {
+            let Some((id, slo)) = self.slos.get(at) else {
+                return;
+            };
+            let found = match &slo.indicator {
+                Indicator::Workflow(workflow) => of_workflow(workflow, role, span, horizon),
+                Indicator::Span(event) => of_event(event, span, horizon),
+            };
+            match found {
+                None => {}
+                Some(Err(why)) => findings.note(*id, why),
+                Some(Ok(said)) => add(said, (*id, slo), span, findings),
+            }
+        });
+        for followed in &self.followed {
+            followed.read(span, findings);
+        }
+    }
+}
+
+/// What the span says becomes evidence, unless how likely it was kept forbids that.
+fn add(
+    (correlation, fact): (Correlation, Fact),
+    (id, slo): (SloId, &Slo),
+    span: &dyn SpanView,
+    findings: &mut Findings,
+) {
+    let Some(sample) = findings.weigh(id, slo, span) else {
+        return;
+    };
+    let group_by = slo.group_by.as_ref();
+    let evidence = Evidence {
+        slo: id,
+        key: trace_key(span.trace_id()),
+        label: span.trace_id().to_string(),
+        fact,
+        trace_id: span.trace_id(),
+        customer: customer((id, slo), span, findings),
+        sample,
+        group: group_by.map_or_else(GroupValues::default, |by| group(by, span)),
+    };
+    findings.add(correlation, (evidence, &slo.indicator), span);
+}
+
+fn selectors(indicator: &Indicator) -> impl Iterator<Item = (Role, &Selector)> {
+    let found = match indicator {
+        Indicator::Workflow(workflow) => [
+            Some((Role::Start, &workflow.start)),
+            Some((Role::Finish, &workflow.finish)),
+            workflow.fail.as_ref().map(|fail| (Role::Fail, fail)),
+            workflow
+                .cancel
+                .as_ref()
+                .map(|cancel| (Role::Cancel, cancel)),
+            workflow.pause.as_ref().map(|pause| (Role::Pause, pause)),
+        ],
+        Indicator::Span(event) => [Some((Role::Event, &event.matches)), None, None, None, None],
+    };
+    found.into_iter().flatten()
+}
+
+type Found = Option<Result<(Correlation, Fact), Unusable>>;
+
+fn of_workflow(
+    workflow: &WorkflowIndicator,
+    role: Role,
+    span: &dyn SpanView,
+    horizon: Timestamp,
+) -> Found {
+    let start = Timestamp::from_unix_nanos(span.start_unix_nano());
+    let end = Timestamp::from_unix_nanos(span.end_unix_nano());
+    let (selector, fact, counted_from) = match role {
+        Role::Start => {
+            let within = workflow.within;
+            let at = match workflow.start_at {
+                SpanInstant::Start => start,
+                // A message that is meant to be delivered later does not wait until then.
+                SpanInstant::End => deliver_at(span).map_or(end, |at| at.max(end)),
+            };
+            (&workflow.start, Fact::Started { at, within }, at + within)
+        }
+        Role::Finish => {
+            let at = match workflow.finish_at {
+                SpanInstant::Start => start,
+                SpanInstant::End => end,
+            };
+            (&workflow.finish, Fact::Succeeded { at }, at)
+        }
+        Role::Fail => (workflow.fail.as_ref()?, Fact::Failed { at: end }, end),
+        Role::Cancel => (workflow.cancel.as_ref()?, Fact::Cancelled { at: end }, end),
+        Role::Pause => {
+            let range = TimeRange::new(start, end);
+            // A pause of no length says nothing.
+            let pause = workflow.pause.as_ref().filter(|_| !range.is_empty())?;
+            (pause, Fact::Paused(range), end)
+        }
+        Role::Event => return None,
+    };
+    if !selector.matches(span, SelectorContext::default()) {
+        return None;
+    }
+    if counted_from < horizon {
+        return Some(Err(Unusable::TooLate));
+    }
+    Some(match correlate(&workflow.correlate, role, span) {
+        Correlation::Absent => Err(Unusable::Uncorrelated),
+        Correlation::TooLong => Err(Unusable::KeyTooLong),
+        correlation @ (Correlation::Of { .. }
+        | Correlation::Origin(_)
+        | Correlation::Published { .. }
+        | Correlation::Received { .. }) => {
+            fan_out::of_leg(workflow.legs.as_ref(), fact, span).map(|fact| (correlation, fact))
+        }
+    })
+}
+
+fn of_event(event: &SpanIndicator, span: &dyn SpanView, horizon: Timestamp) -> Found {
+    if !event.matches.matches(span, SelectorContext::default()) {
+        return None;
+    }
+    let end = Timestamp::from_unix_nanos(span.end_unix_nano());
+    if end < horizon {
+        return Some(Err(Unusable::TooLate));
+    }
+    let started_nanos = match &event.started_at {
+        None => i128::from(span.start_unix_nano()),
+        Some(source) => match started_at::read(source, span) {
+            Some(nanos) if nanos >= i128::from(horizon.as_micros()) * 1_000 => nanos,
+            Some(_) | None => return Some(Err(Unusable::NoStartTime)),
+        },
+    };
+    let duration = i128::from(span.end_unix_nano()) - started_nanos;
+    let context = SelectorContext {
+        workflow_duration_ns: Some(i64::try_from(duration).unwrap_or(i64::MAX)),
+    };
+    let outcome = if event.good.matches(span, context) {
+        SpanOutcome::Good
+    } else if span.status() == SpanStatus::Error {
+        SpanOutcome::Failed
+    } else {
+        SpanOutcome::Late
+    };
+    let started = Timestamp::from_micros(i64::try_from(started_nanos / 1_000).unwrap_or(i64::MAX));
+    Some(Ok((
+        Identity::of_span(span).into(),
+        Fact::Decided {
+            started,
+            at: end,
+            outcome,
+        },
+    )))
+}
+
+fn customer(
+    (id, slo): (SloId, &Slo),
+    span: &dyn SpanView,
+    findings: &mut Findings,
+) -> Option<String> {
+    let whole = text_of(slo.customer.as_ref()?, span)?;
+    let length = whole.len();
+    let customer = cut(whole);
+    if customer.len() < length {
+        findings.note(id, Unusable::CustomerCut);
+    }
+    Some(customer)
+}
+
+fn group(by: &GroupBy, span: &dyn SpanView) -> GroupValues {
+    let value = |attribute| {
+        let value = text_of(attribute, span).map(cut);
+        (attribute.to_string(), value)
+    };
+    by.attributes.iter().map(value).collect()
+}

@@ -1,0 +1,214 @@
+//! From spans to pieces of where the time goes: only messages, and only for SLOs that want them.
+
+use std::sync::Arc;
+
+use super::{
+    Role,
+    correlate::{Correlation, correlate},
+};
+use crate::domain::{
+    model::{
+        ids::{SloId, TraceId},
+        span::SpanView,
+        time::Timestamp,
+    },
+    slo::{Correlator, DeclaredStage, Edge, Extent, Indicator, Slo, Stages},
+    traceql::{Selector, SelectorContext, SelectorIndex},
+    workflow::{
+        EventKey,
+        evidence::hash,
+        stage_evidence::{FoundPiece, Piece, PieceId, PieceKind, auto_piece, declared_piece},
+        trace_key,
+    },
+};
+
+/// Who wants to know of which spans where the time goes.
+#[derive(Debug, Default)]
+pub(super) struct PieceFinder {
+    /// SLOs that correlate alike see a message as of the same workflow: it is kept once for all.
+    auto: Vec<(Vec<Correlator>, Arc<[SloId]>)>,
+    marks: Vec<Mark>,
+    index: SelectorIndex<usize>,
+}
+
+/// A selector of a declared stage.
+#[derive(Debug)]
+struct Mark {
+    selector: Selector,
+    kind: PieceKind,
+    name: String,
+    slo: SloId,
+    wanted_by: Arc<[SloId]>,
+    correlate: Vec<Correlator>,
+}
+
+impl PieceFinder {
+    pub(super) fn new(slos: &[(SloId, Arc<Slo>)]) -> Self {
+        let mut auto: Vec<(Vec<Correlator>, Vec<SloId>)> = Vec::new();
+        let mut marks = Vec::new();
+        for (id, slo) in slos {
+            let Indicator::Workflow(workflow) = &slo.indicator else {
+                continue;
+            };
+            match &workflow.stages {
+                Stages::None => {}
+                Stages::Auto => match auto
+                    .iter_mut()
+                    .find(|(alike, _)| *alike == workflow.correlate)
+                {
+                    Some((_, wanted_by)) => wanted_by.push(*id),
+                    None => auto.push((workflow.correlate.clone(), vec![*id])),
+                },
+                Stages::Declared(stages) => {
+                    let own = stages
+                        .iter()
+                        .flat_map(|stage| marks_of(stage, *id, &workflow.correlate));
+                    marks.extend(own);
+                }
+            }
+        }
+        let index = SelectorIndex::build(
+            marks
+                .iter()
+                .enumerate()
+                .map(|(at, mark)| (&mark.selector, at)),
+        );
+        let auto = auto.into_iter();
+        Self {
+            auto: auto
+                .map(|(correlate, wanted_by)| (correlate, wanted_by.into()))
+                .collect(),
+            marks,
+            index,
+        }
+    }
+
+    /// Adds what `span` says, unless it ended before `horizon`.
+    pub(super) fn find(
+        &self,
+        span: &dyn SpanView,
+        horizon: Timestamp,
+        found: &mut Vec<FoundPiece>,
+    ) {
+        if Timestamp::from_unix_nanos(span.end_unix_nano()) < horizon {
+            return;
+        }
+        if !self.auto.is_empty()
+            && let Some(piece) = auto_piece(span)
+        {
+            self.add_message(span, &piece, found);
+        }
+        self.index.candidates(span, |at| {
+            let Some(mark) = self.marks.get(at) else {
+                return;
+            };
+            if !mark.selector.matches(span, SelectorContext::default()) {
+                return;
+            }
+            let piece = declared_piece(span, mark.kind, &mark.name);
+            for key in keys_of(&mark.correlate, span) {
+                found.push(FoundPiece {
+                    id: id_of(span, &piece),
+                    key,
+                    slo: Some(mark.slo),
+                    wanted_by: Arc::clone(&mark.wanted_by),
+                    piece: piece.clone(),
+                });
+            }
+        });
+    }
+
+    fn add_message(&self, span: &dyn SpanView, piece: &Piece, found: &mut Vec<FoundPiece>) {
+        let id = id_of(span, piece);
+        let begin = found.len();
+        let wanted = self.auto.iter().flat_map(|(correlators, wanted_by)| {
+            let keys = keys_of(correlators, span).into_iter();
+            keys.map(move |key| (key, wanted_by))
+        });
+        for (key, wanted_by) in wanted {
+            let mut own = found.iter().skip(begin);
+            if own.any(|other| other.key == key) {
+                continue;
+            }
+            found.push(FoundPiece {
+                id,
+                key,
+                slo: None,
+                wanted_by: Arc::clone(wanted_by),
+                piece: piece.clone(),
+            });
+        }
+    }
+}
+
+/// Of which workflows the span is. Where links tell, it is put aside under its own trace; messages
+/// that share a context are not told apart.
+fn keys_of(correlators: &[Correlator], span: &dyn SpanView) -> Vec<EventKey> {
+    match correlate(correlators, Role::Finish, span) {
+        Correlation::Of { identities, .. } => identities
+            .into_iter()
+            .map(|identity| identity.key)
+            .collect(),
+        Correlation::Origin(_) => vec![trace_key(span.trace_id())],
+        Correlation::Published { .. }
+        | Correlation::Received { .. }
+        | Correlation::Absent
+        | Correlation::TooLong => Vec::new(),
+    }
+}
+
+/// Under which keys the pieces of a workflow may be found: its own, and that of its trace for spans
+/// that carry none of the attributes before it.
+pub fn piece_keys(correlators: &[Correlator], key: EventKey, trace_id: TraceId) -> Vec<EventKey> {
+    let mut keys = vec![key];
+    if correlators.contains(&Correlator::Trace) {
+        let of_trace = trace_key(trace_id);
+        if of_trace != key {
+            keys.push(of_trace);
+        }
+    }
+    keys
+}
+
+fn marks_of<'a>(
+    stage: &'a DeclaredStage,
+    slo: SloId,
+    correlate: &'a [Correlator],
+) -> impl Iterator<Item = Mark> + 'a {
+    let of_edge = |edge: &Edge, kind| match edge {
+        Edge::OfWorkflow => None,
+        Edge::Span(selector) => Some((selector.clone(), kind)),
+    };
+    let selectors = match &stage.extent {
+        Extent::Span(selector) => [Some((selector.clone(), PieceKind::Whole)), None],
+        Extent::Between { from, to } => {
+            [of_edge(from, PieceKind::From), of_edge(to, PieceKind::To)]
+        }
+    };
+    selectors
+        .into_iter()
+        .flatten()
+        .map(move |(selector, kind)| Mark {
+            selector,
+            kind,
+            name: stage.name.clone(),
+            slo,
+            wanted_by: [slo].into(),
+            correlate: correlate.to_vec(),
+        })
+}
+
+fn id_of(span: &dyn SpanView, piece: &Piece) -> PieceId {
+    let EventKey(bytes) = hash(&[
+        b"piece",
+        span.trace_id().as_bytes(),
+        span.span_id().as_bytes(),
+        &piece.kind.as_code().to_be_bytes(),
+        &piece.from.as_micros().to_be_bytes(),
+        &piece.to.as_micros().to_be_bytes(),
+        piece.name.as_bytes(),
+        piece.service.as_bytes(),
+    ]);
+    let (first, _) = bytes.split_at(8);
+    PieceId(i64::from_be_bytes(first.try_into().unwrap_or_default()))
+}

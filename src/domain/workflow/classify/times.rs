@@ -1,0 +1,45 @@
+//! Which times of a span cannot be true.
+
+use std::time::Duration;
+
+use crate::domain::model::{span::SpanView, time::Timestamp};
+
+/// Why a span's times cannot be true, whatever it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AbsurdTime {
+    NoEnd,
+    StartsAfterItEnds,
+    InTheFuture(Duration),
+    BeforeTheHorizon(Duration),
+}
+
+/// How far a span's times may be off before it is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeLimits {
+    /// A span may end this much after our own time: clocks of hosts disagree.
+    pub future: Duration,
+    /// A span may have ended this long ago.
+    pub horizon: Duration,
+    /// A span may end this much before it starts.
+    pub skew: Duration,
+}
+
+impl TimeLimits {
+    pub fn check(&self, span: &dyn SpanView, now: Timestamp) -> Result<(), AbsurdTime> {
+        if span.end_unix_nano() == 0 {
+            return Err(AbsurdTime::NoEnd);
+        }
+        let start = Timestamp::from_unix_nanos(span.start_unix_nano());
+        let end = Timestamp::from_unix_nanos(span.end_unix_nano());
+        if end > now + self.future {
+            return Err(AbsurdTime::InTheFuture(end.saturating_since(now)));
+        }
+        if end < now - self.horizon {
+            return Err(AbsurdTime::BeforeTheHorizon(now.saturating_since(end)));
+        }
+        if start > end + self.skew {
+            return Err(AbsurdTime::StartsAfterItEnds);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,144 @@
+//! The attributes of one event, joined over its spans, so that order and duplicates cannot matter.
+
+use std::{borrow::Cow, collections::BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::model::span::{AttributeScope, SpanView, Value};
+
+/// Attributes of one event: so many of its spans and as many of their resources.
+const MOST_OF_SCOPE: usize = 16;
+/// Bytes of a name, and of a value.
+const MOST_BYTES: usize = 128;
+/// Larger numbers are ids, sizes and times more often than anything that events share.
+const LARGEST_NUMBER: u64 = 999_999;
+/// Text that is made of hexadecimal digits and this long is an id.
+const ID_LENGTH: usize = 16;
+/// What the SDK and the system say of themselves is many attributes and few causes.
+const DULL_RESOURCE: [&str; 3] = ["telemetry.", "process.", "os."];
+
+const SPAN: &str = "span.";
+const RESOURCE: &str = "resource.";
+
+/// The attributes of one event with names as in selectors: `span.region`. Its spans may give one name
+/// several values, as a version of each service. Of too many the first in alphabetical order are
+/// kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Attributes(BTreeSet<(String, String)>);
+
+/// Whether a span had more to say than is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completeness {
+    Whole,
+    Cut,
+}
+
+impl Attributes {
+    /// What `span` says. Left out is what is new with every event and so shared by none: ids, times,
+    /// fractions, and `label`, which is what the event is called.
+    pub fn of_span(span: &dyn SpanView, label: &str) -> (Self, Completeness) {
+        let mut own = BTreeSet::new();
+        let mut completeness = Completeness::Whole;
+        span.each_attribute(&mut |scope, key, value| {
+            let Some((name, value)) = named(scope, key).zip(telling(value, label)) else {
+                return;
+            };
+            if name.len() > MOST_BYTES {
+                completeness = Completeness::Cut;
+                return;
+            }
+            let kept = value.floor_char_boundary(MOST_BYTES);
+            if kept < value.len() {
+                completeness = Completeness::Cut;
+            }
+            let kept = value.get(..kept).unwrap_or_default();
+            // Postgres keeps no NUL in text.
+            own.insert((clean(&name), clean(kept)));
+            if own.len() > 8 * MOST_OF_SCOPE {
+                completeness = Completeness::Cut;
+                keep_first(&mut own);
+            }
+        });
+        if keep_first(&mut own) > 0 {
+            completeness = Completeness::Cut;
+        }
+        (Self(own), completeness)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Adds what `other` knows.
+    pub fn join(&mut self, other: &Self) {
+        self.0.extend(other.0.iter().cloned());
+        keep_first(&mut self.0);
+    }
+}
+
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Attributes {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(all: I) -> Self {
+        let pairs = all.into_iter();
+        let mut attributes = pairs
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
+        keep_first(&mut attributes);
+        Self(attributes)
+    }
+}
+
+/// Keeps the first of each scope. Returns how many had to go.
+fn keep_first(attributes: &mut BTreeSet<(String, String)>) -> usize {
+    let before = attributes.len();
+    if before > MOST_OF_SCOPE {
+        let (mut of_span, mut of_resource) = (0, 0);
+        attributes.retain(|(name, _)| {
+            let of_scope = if name.starts_with(RESOURCE) {
+                &mut of_resource
+            } else {
+                &mut of_span
+            };
+            *of_scope += 1;
+            *of_scope <= MOST_OF_SCOPE
+        });
+    }
+    before - attributes.len()
+}
+
+fn clean(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+fn named(scope: AttributeScope, key: &str) -> Option<String> {
+    match scope {
+        AttributeScope::Resource if DULL_RESOURCE.iter().any(|dull| key.starts_with(dull)) => None,
+        AttributeScope::Resource => Some(format!("{RESOURCE}{key}")),
+        AttributeScope::Span => Some(format!("{SPAN}{key}")),
+        AttributeScope::Any | AttributeScope::Instrumentation => None,
+    }
+}
+
+/// The value as text, if several events can be expected to share it.
+fn telling<'a>(value: Value<'a>, label: &str) -> Option<Cow<'a, str>> {
+    match value {
+        Value::String(text) if text.is_empty() || text == label || is_id(text) => None,
+        Value::String(text) => Some(text.into()),
+        Value::Bool(flag) => Some(if flag { "true" } else { "false" }.into()),
+        Value::Int(number) if number.unsigned_abs() <= LARGEST_NUMBER => {
+            Some(number.to_string().into())
+        }
+        Value::Int(_) | Value::Double(_) | Value::Other => None,
+    }
+}
+
+fn is_id(text: &str) -> bool {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let hexadecimal = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
+    (digits && text.len() > 6) || (text.len() >= ID_LENGTH && text.bytes().all(hexadecimal))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,48 @@
+//! Evidence joined by the event that it belongs to.
+
+use std::collections::BTreeMap;
+
+use super::{EventKey, Evidence, Promise, Workflow};
+use crate::domain::model::{ids::SloId, time::Timestamp};
+
+/// What identifies an event.
+pub type EventId = (SloId, EventKey);
+
+/// Evidence joined by event, in the order in which rows are locked.
+pub type Gathered = BTreeMap<EventId, Workflow>;
+
+/// Joins pieces of evidence of the same event.
+pub fn gather<'a>(evidence: impl IntoIterator<Item = &'a Evidence>) -> Gathered {
+    let mut gathered = Gathered::new();
+    let workflows = evidence
+        .into_iter()
+        .map(|piece| ((piece.slo, piece.key), Workflow::from(piece)));
+    join(&mut gathered, workflows);
+    gathered
+}
+
+/// Adds what is known of more events, or more of the same.
+pub fn join(gathered: &mut Gathered, more: impl IntoIterator<Item = (EventId, Workflow)>) {
+    for (id, workflow) in more {
+        gathered
+            .entry(id)
+            .and_modify(|known| known.join(&workflow))
+            .or_insert(workflow);
+    }
+}
+
+/// Whether a verdict of one of these could be that no end came: only then it matters how ends are
+/// sampled. A workflow that is known already may have a start that is not among these.
+pub fn may_time_out(gathered: &Gathered, watermark: Timestamp) -> bool {
+    gathered.values().any(|workflow| {
+        let has_end = workflow.success.is_some() || workflow.failure.is_some();
+        !has_end
+            && match workflow.start {
+                Some(start) => match start.promise {
+                    Promise::Within(within) => start.at + within <= watermark,
+                    Promise::OneSpan => false,
+                },
+                None => true,
+            }
+    })
+}

@@ -1,0 +1,81 @@
+//! What only some workflows have.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Legs, Pauses, Terms};
+use crate::domain::{
+    model::{group::GroupValues, sampling::Draws, time::Timestamp},
+    slo::Completion,
+    workflow::attributes::Attributes,
+};
+
+/// Empty for most workflows, so that their rows carry none of it. Every part is a join of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Details {
+    /// When it was paused.
+    #[serde(skip_serializing_if = "Pauses::is_empty")]
+    pub pauses: Pauses,
+    /// What it fans out into.
+    #[serde(skip_serializing_if = "Legs::is_empty")]
+    pub legs: Legs,
+    /// Those of the earliest start that has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub terms: Option<Terms>,
+    /// How likely its spans were kept.
+    #[serde(skip_serializing_if = "Draws::is_empty")]
+    pub draws: Draws,
+    /// What it says of the attributes that its SLO groups by.
+    #[serde(skip_serializing_if = "GroupValues::is_empty")]
+    pub group: GroupValues,
+    /// Only of those that may belong to the sample.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attributes: Option<Attributes>,
+}
+
+impl Details {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Adds what `other` knows.
+    pub fn join(&mut self, other: &Self) {
+        self.pauses.join(&other.pauses);
+        self.legs.join(&other.legs);
+        self.group.join(&other.group);
+        self.draws.join(&other.draws);
+        if let Some(theirs) = &other.attributes {
+            self.attributes
+                .get_or_insert_with(Attributes::default)
+                .join(theirs);
+        }
+        self.terms = match (self.terms, other.terms) {
+            (Some(ours), Some(theirs)) => Some(ours.min(theirs)),
+            (ours, theirs) => ours.or(theirs),
+        };
+    }
+
+    /// The terms of the start at `start`, if they are not the usual ones.
+    pub fn terms_of(&self, start: Timestamp) -> Option<Terms> {
+        self.terms.filter(|terms| terms.of == start)
+    }
+
+    /// Until when the workflow that started at `start` may end, its pauses not counted; as if it had
+    /// none where they are too many.
+    pub fn deadline(&self, start: Timestamp, within: Duration) -> Timestamp {
+        self.pauses
+            .union()
+            .unwrap_or_default()
+            .deadline(start, within)
+    }
+
+    /// How many of its legs the workflow that started at `start` waits for. Legs that were told of
+    /// under a later definition, though it started without, complete it one and all.
+    pub(in crate::domain::workflow) fn completion(&self, start: Timestamp) -> Completion {
+        self.terms_of(start)
+            .and_then(|terms| terms.complete)
+            .unwrap_or(Completion::Any)
+    }
+}

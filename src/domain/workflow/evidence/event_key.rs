@@ -1,0 +1,38 @@
+//! What identifies an event.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::domain::model::{ids::TraceId, span::SpanRef};
+
+/// What makes two pieces of evidence one event: a hash of what correlates them. A time is part of
+/// it only where it identifies a span, never where evidence could correct it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventKey(pub [u8; 16]);
+
+/// The key of the workflow that a trace is, or that began in it.
+pub fn trace_key(trace_id: TraceId) -> EventKey {
+    hash(&[b"trace", trace_id.as_bytes()])
+}
+
+/// The key of one message of those that share a context.
+pub fn message_key(context: SpanRef, slot: u32) -> EventKey {
+    hash(&[
+        b"message",
+        context.trace_id.as_bytes(),
+        context.span_id.as_bytes(),
+        &slot.to_be_bytes(),
+    ])
+}
+
+/// Each part is preceded by its length, so that no two lists of parts read alike.
+pub(in crate::domain::workflow) fn hash(parts: &[&[u8]]) -> EventKey {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    }
+    let digest = hasher.finalize();
+    let mut key = [0; 16];
+    key.copy_from_slice(digest.get(..16).unwrap_or(&[0; 16]));
+    EventKey(key)
+}

@@ -1,0 +1,243 @@
+//! What one span says of a workflow, and the join of all that is known.
+
+pub mod attributes;
+mod by_event;
+mod details;
+mod event_key;
+mod intervals;
+mod legs;
+mod pauses;
+mod terms;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub(super) use self::event_key::hash;
+pub(super) use self::legs::{LegsProgress, earliest};
+pub use self::{
+    by_event::{EventId, Gathered, gather, join, may_time_out},
+    details::Details,
+    event_key::{EventKey, message_key, trace_key},
+    intervals::Intervals,
+    legs::{LegId, Legs},
+    pauses::Pauses,
+    terms::Terms,
+};
+use crate::domain::model::{
+    group::GroupValues,
+    ids::{SloId, TraceId},
+    sampling::{Draws, Sample, SpanRole},
+    time::{TimeRange, Timestamp},
+};
+
+/// What one span says of one workflow of one SLO.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    pub slo: SloId,
+    pub key: EventKey,
+    /// What people read instead of the key; at most 256 bytes.
+    pub label: String,
+    pub fact: Fact,
+    pub trace_id: TraceId,
+    /// At most 256 bytes.
+    pub customer: Option<String>,
+    /// How likely the span was kept; `None` where it counts itself.
+    pub sample: Option<Sample>,
+    /// Empty unless the SLO groups its events.
+    pub group: GroupValues,
+}
+
+/// The fact itself, with its event time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// A start span began; the promise is the one in force.
+    Started {
+        at: Timestamp,
+        within: Duration,
+    },
+    /// A finish span ended.
+    Succeeded {
+        at: Timestamp,
+    },
+    /// A terminal failure ended.
+    Failed {
+        at: Timestamp,
+    },
+    Cancelled {
+        at: Timestamp,
+    },
+    /// It waited for something that the promise does not count.
+    Paused(TimeRange),
+    /// One leg of its fan-out succeeded.
+    LegSucceeded {
+        leg: LegId,
+        at: Timestamp,
+    },
+    /// One leg failed for good.
+    LegFailed {
+        leg: LegId,
+        at: Timestamp,
+    },
+    /// It fans out into so many legs, as far as this span knows.
+    ExpectsLegs(u32),
+    /// A start span began under these terms.
+    HasTerms(Terms),
+    /// One span decided everything.
+    Decided {
+        started: Timestamp,
+        at: Timestamp,
+        outcome: SpanOutcome,
+    },
+}
+
+impl Fact {
+    /// What its span is to the workflow; `None` for one that an event does not need.
+    const fn span_role(&self) -> Option<SpanRole> {
+        match self {
+            Self::Started { .. } => Some(SpanRole::Start),
+            Self::Succeeded { .. }
+            | Self::Failed { .. }
+            | Self::Cancelled { .. }
+            | Self::LegSucceeded { .. }
+            | Self::LegFailed { .. }
+            | Self::Decided { .. } => Some(SpanRole::End),
+            Self::Paused(_) | Self::ExpectsLegs(_) | Self::HasTerms(_) => None,
+        }
+    }
+}
+
+/// What a one-span SLI says of its span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpanOutcome {
+    Good,
+    /// Not good, though its status is no error.
+    Late,
+    Failed,
+}
+
+/// All that is known of one workflow. [`Workflow::join`] is associative, commutative and idempotent:
+/// any order, duplication and spread over replicas gives the same value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Workflow {
+    /// The smallest of the labels given, if there is more than one.
+    pub label: String,
+    /// The earliest start.
+    pub start: Option<Start>,
+    /// The earliest end of a success of the whole: what comes after it is a redelivery.
+    pub success: Option<Timestamp>,
+    /// The earliest end of a terminal failure.
+    pub failure: Option<Timestamp>,
+    /// The earliest end that a one-span SLI called bad although it did not fail.
+    pub late: Option<Timestamp>,
+    pub cancelled: Option<Timestamp>,
+    pub trace: TraceRef,
+    /// The smallest of the names given, if there is more than one.
+    pub customer: Option<String>,
+    pub details: Details,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Start {
+    pub at: Timestamp,
+    pub promise: Promise,
+}
+
+/// What decides between in time and late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Promise {
+    Within(Duration),
+    /// The definition's `good` selector has decided.
+    OneSpan,
+}
+
+/// A trace to look at. Ordered by preference: a start span's comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TraceRef {
+    OfStart(TraceId),
+    Other(TraceId),
+}
+
+impl TraceRef {
+    pub const fn trace_id(self) -> TraceId {
+        match self {
+            Self::OfStart(trace_id) | Self::Other(trace_id) => trace_id,
+        }
+    }
+}
+
+impl From<&Evidence> for Workflow {
+    fn from(evidence: &Evidence) -> Self {
+        let mut workflow = Self {
+            label: evidence.label.clone(),
+            start: None,
+            success: None,
+            failure: None,
+            late: None,
+            cancelled: None,
+            trace: TraceRef::Other(evidence.trace_id),
+            customer: evidence.customer.clone(),
+            details: Details {
+                group: evidence.group.clone(),
+                ..Details::default()
+            },
+        };
+        if let (Some(sample), Some(role)) = (&evidence.sample, evidence.fact.span_role()) {
+            workflow.details.draws = Draws::of(role, sample);
+        }
+        match evidence.fact {
+            Fact::Started { at, within } => {
+                workflow.start = Some(Start {
+                    at,
+                    promise: Promise::Within(within),
+                });
+                workflow.trace = TraceRef::OfStart(evidence.trace_id);
+            }
+            Fact::Succeeded { at } => workflow.success = Some(at),
+            Fact::Failed { at } => workflow.failure = Some(at),
+            Fact::Cancelled { at } => workflow.cancelled = Some(at),
+            Fact::Paused(range) => workflow.details.pauses = Pauses::from(range),
+            Fact::LegSucceeded { leg, at } => workflow.details.legs = Legs::succeeded(leg, at),
+            Fact::LegFailed { leg, at } => workflow.details.legs = Legs::failed(leg, at),
+            Fact::ExpectsLegs(number) => workflow.details.legs = Legs::expecting(number),
+            Fact::HasTerms(terms) => workflow.details.terms = Some(terms),
+            Fact::Decided {
+                started,
+                at,
+                outcome,
+            } => {
+                workflow.start = Some(Start {
+                    at: started,
+                    promise: Promise::OneSpan,
+                });
+                match outcome {
+                    SpanOutcome::Good => workflow.success = Some(at),
+                    SpanOutcome::Late => workflow.late = Some(at),
+                    SpanOutcome::Failed => workflow.failure = Some(at),
+                }
+            }
+        }
+        workflow
+    }
+}
+
+impl Workflow {
+    /// Adds what `other` knows.
+    pub fn join(&mut self, other: &Self) {
+        if other.label < self.label {
+            self.label.clone_from(&other.label);
+        }
+        self.start = earliest(self.start, other.start);
+        self.success = earliest(self.success, other.success);
+        self.failure = earliest(self.failure, other.failure);
+        self.late = earliest(self.late, other.late);
+        self.cancelled = earliest(self.cancelled, other.cancelled);
+        self.trace = self.trace.min(other.trace);
+        if let Some(theirs) = &other.customer
+            && self.customer.as_ref().is_none_or(|ours| theirs < ours)
+        {
+            self.customer = Some(theirs.clone());
+        }
+        self.details.join(&other.details);
+    }
+}

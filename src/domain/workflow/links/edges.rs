@@ -1,0 +1,183 @@
+//! What one span says of where its work came from.
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest as _, Sha256};
+
+use super::MAX_LINKS;
+use crate::domain::{
+    model::{
+        ids::{SpanId, TraceId},
+        span::{
+            AttributeScope, EventView, LinkView, SpanKind, SpanRef, SpanStatus, SpanView, Value,
+        },
+    },
+    traceql::{Selector, SelectorContext},
+};
+
+/// Which links are followed: a hash of the selector that they must match, 0 for all of them. It stands
+/// with every edge, since the attributes of links are not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkFilter(pub i64);
+
+impl LinkFilter {
+    pub const ALL: Self = Self(0);
+
+    pub fn new(only: Option<&Selector>) -> Self {
+        let Some(selector) = only else {
+            return Self::ALL;
+        };
+        let digest = Sha256::digest(selector.text().as_bytes());
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(digest.get(..8).unwrap_or(&[0; 8]));
+        Self(i64::from_be_bytes(bytes))
+    }
+}
+
+/// The edges that lead from one span to where its work came from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Edges {
+    pub filter: LinkFilter,
+    pub span: SpanRef,
+    pub parent: Option<SpanId>,
+    /// At most [`MAX_LINKS`].
+    pub links: BTreeSet<SpanRef>,
+    /// It had more links than are looked at.
+    pub is_cut: bool,
+}
+
+impl Edges {
+    /// A root without links leads nowhere: nothing need be remembered of it.
+    pub fn lead_nowhere(&self) -> bool {
+        self.parent.is_none() && self.links.is_empty()
+    }
+}
+
+/// What `span` says, by the links that match `only`. A link to the span itself or to its parent says
+/// nothing that is not known.
+pub fn edges(span: &dyn SpanView, only: Option<&Selector>) -> Edges {
+    let own = SpanRef::of(span);
+    let parent = span.parent_span_id();
+    let mut edges = Edges {
+        filter: LinkFilter::new(only),
+        span: own,
+        parent,
+        links: BTreeSet::new(),
+        is_cut: false,
+    };
+    let mut seen = 0;
+    span.any_link(&mut |link| {
+        let follows = only.is_none_or(|selector| {
+            selector.matches(&OneLink { span, link }, SelectorContext::default())
+        });
+        let (true, Some(trace_id), Some(span_id)) = (follows, link.trace_id(), link.span_id())
+        else {
+            return false;
+        };
+        seen += 1;
+        if seen > MAX_LINKS {
+            edges.is_cut = true;
+            return true;
+        }
+        let is_near =
+            trace_id == own.trace_id && (span_id == own.span_id || Some(span_id) == parent);
+        if !is_near {
+            edges.links.insert(SpanRef { trace_id, span_id });
+        }
+        false
+    });
+    edges
+}
+
+/// A span as if it had this link alone, so that a selector chooses among links.
+pub struct OneLink<'a> {
+    pub span: &'a dyn SpanView,
+    pub link: &'a dyn LinkView,
+}
+
+impl std::fmt::Debug for OneLink<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OneLink")
+            .field("span", &self.span.span_id())
+            .field("link", &self.link.span_id())
+            .finish()
+    }
+}
+
+impl SpanView for OneLink<'_> {
+    fn trace_id(&self) -> TraceId {
+        self.span.trace_id()
+    }
+
+    fn span_id(&self) -> SpanId {
+        self.span.span_id()
+    }
+
+    fn parent_span_id(&self) -> Option<SpanId> {
+        self.span.parent_span_id()
+    }
+
+    fn name(&self) -> &str {
+        self.span.name()
+    }
+
+    fn kind(&self) -> SpanKind {
+        self.span.kind()
+    }
+
+    fn status(&self) -> SpanStatus {
+        self.span.status()
+    }
+
+    fn status_message(&self) -> &str {
+        self.span.status_message()
+    }
+
+    fn dropped_links_count(&self) -> u32 {
+        self.span.dropped_links_count()
+    }
+
+    fn has_random_trace_id(&self) -> bool {
+        self.span.has_random_trace_id()
+    }
+
+    fn start_unix_nano(&self) -> u64 {
+        self.span.start_unix_nano()
+    }
+
+    fn end_unix_nano(&self) -> u64 {
+        self.span.end_unix_nano()
+    }
+
+    fn trace_state(&self) -> &str {
+        self.span.trace_state()
+    }
+
+    fn instrumentation_name(&self) -> &str {
+        self.span.instrumentation_name()
+    }
+
+    fn instrumentation_version(&self) -> &str {
+        self.span.instrumentation_version()
+    }
+
+    fn attribute(&self, scope: AttributeScope, key: &str) -> Option<Value<'_>> {
+        self.span.attribute(scope, key)
+    }
+
+    fn each_attribute(&self, each: &mut dyn FnMut(AttributeScope, &str, Value<'_>)) {
+        self.span.each_attribute(each);
+    }
+
+    fn each_key(&self, each: &mut dyn FnMut(&[u8])) {
+        self.span.each_key(each);
+    }
+
+    fn any_event(&self, test: &mut dyn FnMut(&dyn EventView) -> bool) -> bool {
+        self.span.any_event(test)
+    }
+
+    fn any_link(&self, test: &mut dyn FnMut(&dyn LinkView) -> bool) -> bool {
+        test(self.link)
+    }
+}

@@ -1,0 +1,308 @@
+//! Whose attributes are kept: of every SLO and hour the events with the smallest keys.
+//!
+//! A key is a hash, so the smallest are a fair sample, and the same one in any order and on any
+//! replica. A gate admits a key while it is among the smallest that its replica has seen in that
+//! hour. What one replica has seen is a part of the whole, so none ever turns away what belongs to
+//! the sample of the whole; what was admitted too early is dropped later (`store/samples.rs`).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::domain::{
+    model::{
+        ids::SloId,
+        span::SpanView,
+        time::{Resolution, Timestamp},
+    },
+    workflow::{
+        EventId, EventKey, Gathered,
+        attributes::{Attributes, Completeness},
+    },
+};
+
+/// Events of an SLO and hour whose attributes are compared: so many bad ones and as many good ones.
+pub const OF_EACH_SIDE: usize = 200;
+/// Events whose side is not known yet, when their first spans arrive: enough that there are bad ones
+/// among them where an alert would fire.
+const OF_UNDECIDED: usize = 4_096;
+/// Hours that are still counted at once: spans are late by minutes. Of earlier ones the limit stays
+/// as it was.
+const OPEN_HOURS: usize = 3;
+/// For so long a limit is remembered; later evidence of its hour is not sampled.
+pub const REMEMBERED: Duration = Duration::from_hours(24);
+
+/// What evidence says of its event's verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    Good,
+    Bad,
+    Undecided,
+}
+
+type Place = (SloId, Side, Timestamp);
+
+/// Which keys are still small enough, as of the moment it was taken. The default admits all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gate {
+    limits: Arc<BTreeMap<Place, u128>>,
+    /// Evidence of before is not sampled.
+    floor: Option<Timestamp>,
+}
+
+/// What one request says of events that may belong to the sample.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sampling {
+    gate: Gate,
+    attributes: Vec<(EventId, Attributes)>,
+    admitted: Vec<(Place, u128)>,
+}
+
+/// The smallest keys that a replica has seen.
+#[derive(Debug, Default)]
+pub struct Seen {
+    smallest: BTreeMap<Place, BTreeSet<u128>>,
+    limits: Arc<BTreeMap<Place, u128>>,
+    floor: Option<Timestamp>,
+}
+
+impl Side {
+    const fn most(self) -> usize {
+        match self {
+            Self::Good | Self::Bad => OF_EACH_SIDE,
+            Self::Undecided => OF_UNDECIDED,
+        }
+    }
+}
+
+impl Gate {
+    fn admits(&self, (slo, side, hour): Place, key: u128) -> bool {
+        if self.floor.is_some_and(|floor| hour < floor) {
+            return false;
+        }
+        let limit = |hour| self.limits.get(&(slo, side, hour)).copied();
+        let before = match side {
+            // A workflow that began in the hour before and was admitted is so to its end.
+            Side::Undecided => limit(hour - Resolution::Hour.length()),
+            Side::Good | Side::Bad => None,
+        };
+        limit(hour).is_none_or(|limit| key <= limit || before.is_some_and(|before| key <= before))
+    }
+}
+
+impl Sampling {
+    pub fn behind(gate: Gate) -> Self {
+        Self {
+            gate,
+            ..Self::default()
+        }
+    }
+
+    /// Takes what `span` says of an event, called `label`, if it may belong to the sample.
+    pub fn offer(
+        &mut self,
+        (slo, key): EventId,
+        side: Side,
+        span: &dyn SpanView,
+        label: &str,
+    ) -> Completeness {
+        let at = Timestamp::from_unix_nanos(span.end_unix_nano());
+        let place = (slo, side, at.floor_to(Resolution::Hour.length()));
+        let number = number(key);
+        if !self.gate.admits(place, number) {
+            return Completeness::Whole;
+        }
+        let (attributes, completeness) = Attributes::of_span(span, label);
+        self.attributes.push(((slo, key), attributes));
+        self.admitted.push((place, number));
+        completeness
+    }
+
+    /// Adds the attributes to what the same request says of their events.
+    pub fn add_to(&self, gathered: &mut Gathered) {
+        for (event, attributes) in &self.attributes {
+            if let Some(workflow) = gathered.get_mut(event) {
+                let known = workflow.details.attributes.get_or_insert_default();
+                known.join(attributes);
+            }
+        }
+    }
+}
+
+impl Seen {
+    /// Notes what requests were admitted with, once they are committed.
+    pub fn note<'s>(&mut self, committed: impl IntoIterator<Item = &'s Sampling>, now: Timestamp) {
+        let mut has_changed = self.forget(now);
+        for (place, key) in committed.into_iter().flat_map(|one| &one.admitted) {
+            has_changed |= self.note_one(*place, *key);
+        }
+        if has_changed {
+            self.publish();
+        }
+    }
+
+    pub fn gate(&self) -> Gate {
+        Gate {
+            limits: Arc::clone(&self.limits),
+            floor: self.floor,
+        }
+    }
+
+    /// Whether a limit has become smaller, or come to be.
+    fn note_one(&mut self, place: Place, key: u128) -> bool {
+        if self.floor.is_some_and(|floor| place.2 < floor) {
+            return false;
+        }
+        let is_closed = self.limits.contains_key(&place) && !self.smallest.contains_key(&place);
+        if is_closed {
+            return false;
+        }
+        let most = place.1.most();
+        let keys = self.smallest.entry(place).or_default();
+        if keys.len() == most && keys.last().is_some_and(|last| key >= *last) {
+            return false;
+        }
+        let is_new = keys.insert(key);
+        if keys.len() > most {
+            keys.pop_last();
+        }
+        is_new && keys.len() == most
+    }
+
+    /// Drops the keys of all but the newest hours, and the limits of long ago.
+    fn forget(&mut self, now: Timestamp) -> bool {
+        let hour = Resolution::Hour.length();
+        let floor = now.floor_to(hour) - REMEMBERED;
+        if self.floor == Some(floor) {
+            return false;
+        }
+        self.publish();
+        self.floor = Some(floor);
+        let hours: BTreeSet<Timestamp> = self.smallest.keys().map(|place| place.2).collect();
+        if let Some(oldest) = hours.iter().rev().nth(OPEN_HOURS - 1) {
+            self.smallest.retain(|place, _| place.2 >= *oldest);
+        }
+        self.smallest.retain(|place, _| place.2 >= floor);
+        true
+    }
+
+    fn publish(&mut self) {
+        let mut limits = BTreeMap::clone(&self.limits);
+        limits.retain(|place, _| self.floor.is_none_or(|floor| place.2 >= floor));
+        for (place, keys) in &self.smallest {
+            if let Some(last) = keys.last().filter(|_| keys.len() == place.1.most()) {
+                limits.insert(*place, *last);
+            }
+        }
+        self.limits = Arc::new(limits);
+    }
+}
+
+/// The key as a number, in the order in which the database sorts keys.
+const fn number(key: EventKey) -> u128 {
+    u128::from_be_bytes(key.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SLO: SloId = SloId(1);
+    const NOW: Timestamp = Timestamp::from_secs(1_795_328_280);
+
+    fn hour() -> Timestamp {
+        NOW.floor_to(Resolution::Hour.length())
+    }
+
+    fn noted(seen: &mut Seen, place: Place, keys: impl IntoIterator<Item = u128>) {
+        for key in keys {
+            let sampling = Sampling {
+                gate: seen.gate(),
+                ..Sampling::default()
+            };
+            if sampling.gate.admits(place, key) {
+                let admitted = vec![(place, key)];
+                let sampling = Sampling {
+                    admitted,
+                    ..sampling
+                };
+                seen.note([&sampling], NOW);
+            }
+        }
+    }
+
+    #[test]
+    fn a_gate_closes_when_an_hour_has_its_sample_and_opens_with_the_next() {
+        let mut seen = Seen::default();
+        let place = (SLO, Side::Bad, hour());
+        noted(&mut seen, place, 0..200);
+        let gate = seen.gate();
+        assert!(gate.admits(place, 199));
+        assert!(!gate.admits(place, 200));
+        assert!(gate.admits((SLO, Side::Good, hour()), 200));
+        assert!(gate.admits((SloId(2), Side::Bad, hour()), 200));
+        let next = hour() + Resolution::Hour.length();
+        assert!(gate.admits((SLO, Side::Bad, next), 200));
+    }
+
+    #[test]
+    fn a_workflow_that_was_admitted_at_its_start_is_so_at_its_end_in_the_next_hour() {
+        let mut seen = Seen::default();
+        let next = hour() + Resolution::Hour.length();
+        noted(&mut seen, (SLO, Side::Undecided, hour()), 1_000..5_096);
+        noted(&mut seen, (SLO, Side::Undecided, next), 0..4_096);
+        let gate = seen.gate();
+        assert!(gate.admits((SLO, Side::Undecided, next), 5_095));
+        assert!(!gate.admits((SLO, Side::Undecided, next), 5_096));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_however_long_it_runs() {
+        let mut seen = Seen::default();
+        let mut now = NOW;
+        for _ in 0..100 {
+            let at = now.floor_to(Resolution::Hour.length());
+            let admitted = (0..300).map(|key| ((SLO, Side::Good, at), key)).collect();
+            let sampling = Sampling {
+                admitted,
+                ..Sampling::default()
+            };
+            seen.note([&sampling], now);
+            now = now + Resolution::Hour.length();
+        }
+        assert!(seen.smallest.len() <= OPEN_HOURS + 1);
+        assert!(seen.limits.len() <= 26);
+        assert!(
+            !seen.gate().admits((SLO, Side::Good, NOW), 0),
+            "too long ago"
+        );
+    }
+
+    proptest! {
+        /// The law that makes the sample the same everywhere.
+        #[test]
+        fn no_order_turns_away_what_is_among_the_smallest_of_all(
+            keys in proptest::collection::hash_set(any::<u128>(), 0..400).prop_map(Vec::from_iter),
+            split in 0_usize..400,
+        ) {
+            let place = (SLO, Side::Bad, hour());
+            let mut smallest = keys.clone();
+            smallest.sort_unstable();
+            smallest.truncate(OF_EACH_SIDE);
+            let (one, other) = keys.split_at(split.min(keys.len()));
+            for part in [one, other] {
+                let mut seen = Seen::default();
+                noted(&mut seen, place, part.iter().copied());
+                let gate = seen.gate();
+                for key in part.iter().filter(|key| smallest.contains(key)) {
+                    prop_assert!(gate.admits(place, *key));
+                    prop_assert!(seen.smallest[&place].contains(key));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What one span says of where the time went.
+
+use std::time::Duration;
+
+use crate::domain::{
+    model::{
+        ids::SloId,
+        span::{AttributeScope, SpanKind, SpanView, Value},
+        time::Timestamp,
+    },
+    workflow::EventKey,
+};
+
+/// Names are cut to this many bytes, so that no row grows with what senders write.
+const MAX_NAME: usize = 128;
+
+/// An interval of a workflow and what it was spent on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Piece {
+    pub kind: PieceKind,
+    pub from: Timestamp,
+    /// Never before `from`.
+    pub to: Timestamp,
+    /// The queue of a message, or the name of a declared stage.
+    pub name: String,
+    pub service: String,
+    /// When the sender wanted the message delivered, if not at once.
+    pub deliver_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PieceKind {
+    Producer,
+    Consumer,
+    /// A declared stage is as long as this span.
+    Whole,
+    /// A declared stage begins when this span ends.
+    From,
+    /// A declared stage ends when this span starts.
+    To,
+}
+
+impl PieceKind {
+    pub const ALL: [Self; 5] = [
+        Self::Producer,
+        Self::Consumer,
+        Self::Whole,
+        Self::From,
+        Self::To,
+    ];
+
+    /// The number that stands for it in the database.
+    pub const fn as_code(self) -> i16 {
+        match self {
+            Self::Producer => 1,
+            Self::Consumer => 2,
+            Self::Whole => 3,
+            Self::From => 4,
+            Self::To => 5,
+        }
+    }
+
+    pub fn from_code(code: i16) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_code() == code)
+    }
+}
+
+/// What makes two copies of a piece one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PieceId(pub i64);
+
+/// A piece on its way to the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundPiece {
+    pub id: PieceId,
+    /// Of the workflows that it may belong to.
+    pub key: EventKey,
+    /// The SLO that declares the stage; `None` for a message, which serves all SLOs.
+    pub slo: Option<SloId>,
+    /// Whom it is missing to if there is no room for it.
+    pub wanted_by: std::sync::Arc<[SloId]>,
+    pub piece: Piece,
+}
+
+/// A message sent or taken; `None` for any other span.
+pub fn auto_piece(span: &dyn SpanView) -> Option<Piece> {
+    let kind = match span.kind() {
+        SpanKind::Producer => PieceKind::Producer,
+        SpanKind::Consumer => PieceKind::Consumer,
+        SpanKind::Unspecified | SpanKind::Internal | SpanKind::Server | SpanKind::Client => {
+            return None;
+        }
+    };
+    let destination = ["messaging.destination.name", "messaging.destination"]
+        .into_iter()
+        .find_map(|key| text(span, AttributeScope::Span, key));
+    Some(Piece {
+        name: destination.unwrap_or_default(),
+        deliver_at: if kind == PieceKind::Producer {
+            deliver_at(span)
+        } else {
+            None
+        },
+        ..bare(span, kind)
+    })
+}
+
+/// What a span says of the stage `name`.
+pub fn declared_piece(span: &dyn SpanView, kind: PieceKind, name: &str) -> Piece {
+    Piece {
+        name: cut(name),
+        service: String::new(),
+        ..bare(span, kind)
+    }
+}
+
+fn bare(span: &dyn SpanView, kind: PieceKind) -> Piece {
+    let from = Timestamp::from_unix_nanos(span.start_unix_nano());
+    Piece {
+        kind,
+        from,
+        to: from.max(Timestamp::from_unix_nanos(span.end_unix_nano())),
+        name: String::new(),
+        service: text(span, AttributeScope::Resource, "service.name").unwrap_or_default(),
+        deliver_at: None,
+    }
+}
+
+fn text(span: &dyn SpanView, scope: AttributeScope, key: &str) -> Option<String> {
+    let Value::String(text) = span.attribute(scope, key)? else {
+        return None;
+    };
+    (!text.is_empty()).then(|| cut(text))
+}
+
+/// Postgres keeps no NUL in text.
+fn cut(text: &str) -> String {
+    let end = text.floor_char_boundary(MAX_NAME);
+    text.get(..end)
+        .unwrap_or_default()
+        .replace('\0', "\u{fffd}")
+}
+
+/// When a message is meant to be delivered, as instrumentations tell it: `RocketMQ` in milliseconds
+/// since the epoch, Celery as text or as seconds from now.
+pub fn deliver_at(span: &dyn SpanView) -> Option<Timestamp> {
+    let sent = Timestamp::from_unix_nanos(span.start_unix_nano());
+    let at = |key| span.attribute(AttributeScope::Span, key);
+    if let Some(Value::Int(millis)) = at("messaging.rocketmq.message.delivery_timestamp") {
+        return Some(Timestamp::from_micros(millis.saturating_mul(1_000)));
+    }
+    if let Some(Value::String(eta)) = at("celery.eta")
+        && let Some(eta) = Timestamp::parse_rfc3339(eta)
+    {
+        return Some(eta);
+    }
+    let countdown = match at("celery.countdown")? {
+        #[expect(clippy::cast_precision_loss, reason = "seconds of a delay")]
+        Value::Int(secs) => secs as f64,
+        Value::Double(secs) => secs,
+        Value::String(secs) => secs.parse().ok()?,
+        Value::Bool(_) | Value::Other => return None,
+    };
+    Some(sent + Duration::try_from_secs_f64(countdown).ok()?)
+}

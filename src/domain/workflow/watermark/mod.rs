@@ -1,0 +1,289 @@
+//! Up to when ingest is known to have been healthy: the time that deadlines are held against.
+//!
+//! Our own outage must not page anyone. While nothing could be received, and then while senders
+//! deliver what they kept, the watermark stands still, and so does every deadline.
+//!
+//! Every replica vouches for itself, by its own clock, and the watermark is what all of them vouch for.
+//! A replica that falls silent may have left its senders with spans that they now try to deliver
+//! elsewhere, so its word holds until they have had their time; then it is not counted any more.
+
+#[cfg(test)]
+mod laws;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::domain::model::time::Timestamp;
+
+/// One that was given up is known this long: should it come back, its senders come back too.
+const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
+
+/// A process that receives, from its start to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReplicaId(pub i64);
+
+/// What one replica vouches for, or all of them together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watermark {
+    /// Everything up to here has been received, as far as senders sent it in time.
+    pub up_to: Timestamp,
+    /// The last sign of life.
+    pub beat_at: Timestamp,
+    /// Until then senders are given time to deliver what they kept during an outage.
+    pub catching_up_until: Timestamp,
+}
+
+/// When a silence of ours is an outage, and how long senders take to catch up after one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutageLimits {
+    pub silence: Duration,
+    pub catch_up: Duration,
+}
+
+impl OutageLimits {
+    /// After this a replica that fell silent holds up nothing any more.
+    fn given_up_after(&self) -> Duration {
+        self.silence + self.catch_up
+    }
+}
+
+impl Watermark {
+    /// The watermark of a service that has just been set up.
+    pub const fn new(now: Timestamp) -> Self {
+        Self {
+            up_to: now,
+            beat_at: now,
+            catching_up_until: now,
+        }
+    }
+
+    /// Where it stands by the clock of whoever asks: nobody knows what is yet to come, though a
+    /// clock that had jumped ahead may have said so.
+    pub fn stands_at(&self, now: Timestamp) -> Timestamp {
+        self.up_to.min(now)
+    }
+
+    /// Notes that ingest works at `now`. It follows the replica's clock, also back.
+    #[must_use]
+    fn beat(self, now: Timestamp, limits: &OutageLimits) -> Self {
+        let was_away = now.saturating_since(self.beat_at) > limits.silence;
+        let caught_up = now + limits.catch_up;
+        // Never further off than an outage now would make it: a clock that had jumped ahead, and is
+        // right again, must not hold up every deadline until it gets there.
+        let catching_up_until = if was_away {
+            caught_up
+        } else {
+            self.catching_up_until.min(caught_up)
+        };
+        let up_to = if now >= catching_up_until {
+            now
+        } else {
+            self.up_to.min(now)
+        };
+        Self {
+            up_to,
+            beat_at: now,
+            catching_up_until,
+        }
+    }
+
+    fn is_catching_up(&self) -> bool {
+        self.beat_at < self.catching_up_until
+    }
+}
+
+/// All that replicas have said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replicas {
+    /// What all vouch for. It never goes back.
+    pub together: Watermark,
+    pub each: BTreeMap<ReplicaId, Watermark>,
+}
+
+impl Replicas {
+    /// Those of a service that has just been set up.
+    pub const fn none(now: Timestamp) -> Self {
+        Self {
+            together: Watermark::new(now),
+            each: BTreeMap::new(),
+        }
+    }
+
+    /// Notes that a replica receives at `now`, by its clock. One that is not known yet goes on where
+    /// the others, or those before it, have come to.
+    #[must_use]
+    pub fn beat(mut self, replica: ReplicaId, now: Timestamp, limits: &OutageLimits) -> Self {
+        let known = self.each.get(&replica).unwrap_or(&self.together);
+        let own = known.beat(now, limits);
+        self.each.insert(replica, own);
+        self.each
+            .retain(|_, other| distance(other.beat_at, now) <= FORGOTTEN_AFTER);
+        let counted = self
+            .each
+            .values()
+            .filter(|other| now.saturating_since(other.beat_at) < limits.given_up_after());
+        let (up_to, catching_up_until) = counted.fold(
+            (own.up_to, own.catching_up_until),
+            |(up_to, until), other| {
+                (
+                    up_to.min(other.up_to),
+                    until.max(other.catching_up_until.min(now + limits.catch_up)),
+                )
+            },
+        );
+        self.together = Watermark {
+            up_to: up_to.max(self.together.up_to),
+            beat_at: now,
+            catching_up_until,
+        };
+        self
+    }
+
+    /// Notes that a replica has ended in order at `now`: all that it took is committed, and it left
+    /// nobody with spans to deliver, unless its senders were still catching up with it, or it had been
+    /// silent for too long and its senders never came back to it.
+    #[must_use]
+    pub fn leave(mut self, replica: ReplicaId, now: Timestamp, limits: &OutageLimits) -> Self {
+        if self.each.get(&replica).is_some_and(|own| {
+            !own.is_catching_up() && now.saturating_since(own.beat_at) <= limits.silence
+        }) {
+            self.each.remove(&replica);
+        }
+        self
+    }
+}
+
+fn distance(a: Timestamp, b: Timestamp) -> Duration {
+    a.saturating_since(b).max(b.saturating_since(a))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: OutageLimits = OutageLimits {
+        silence: Duration::from_secs(10),
+        catch_up: Duration::from_mins(5),
+    };
+    const A: ReplicaId = ReplicaId(1);
+    const B: ReplicaId = ReplicaId(2);
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(secs)
+    }
+
+    /// Replicas that beat every second from `from` up to and with `to`.
+    fn living(mut all: Replicas, alive: &[ReplicaId], from: i64, to: i64) -> Replicas {
+        for second in from..=to {
+            for replica in alive {
+                all = all.beat(*replica, at(second), &LIMITS);
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn it_follows_the_clock_while_ingest_is_healthy() {
+        let all = living(Replicas::none(at(0)), &[A, B], 1, 50);
+        assert_eq!(all.together.up_to, at(50));
+    }
+
+    #[test]
+    fn it_stands_still_after_an_outage_until_senders_have_caught_up() {
+        let before = living(Replicas::none(at(0)), &[A, B], 1, 100);
+        for back in [[A, B], [ReplicaId(3), ReplicaId(4)]] {
+            let catching_up = living(before.clone(), &back, 1_300, 1_599);
+            assert_eq!(catching_up.together.up_to, at(100), "{back:?}");
+            let caught_up = living(catching_up, &back, 1_600, 1_600);
+            assert_eq!(caught_up.together.up_to, at(1_600), "{back:?}");
+        }
+    }
+
+    #[test]
+    fn a_replica_that_falls_silent_holds_it_until_its_senders_went_elsewhere() {
+        let both = living(Replicas::none(at(0)), &[A, B], 1, 100);
+        let held = living(both, &[B], 101, 409);
+        assert_eq!(held.together.up_to, at(100));
+        assert_eq!(living(held, &[B], 410, 410).together.up_to, at(410));
+    }
+
+    #[test]
+    fn a_replica_that_leaves_in_order_holds_up_nothing() {
+        let both = living(Replicas::none(at(0)), &[A, B], 1, 100).leave(A, at(100), &LIMITS);
+        assert_eq!(living(both, &[B], 101, 101).together.up_to, at(101));
+    }
+
+    #[test]
+    fn a_replica_that_leaves_after_a_long_silence_is_held_to_be_silent() {
+        let both = living(Replicas::none(at(0)), &[A, B], 1, 100);
+        let alone = living(both, &[B], 101, 120).leave(A, at(120), &LIMITS);
+        let held = living(alone, &[B], 121, 130);
+        assert_eq!(held.together.up_to, at(100));
+    }
+
+    #[test]
+    fn a_replica_that_leaves_while_its_senders_catch_up_is_held_to_be_silent() {
+        let all = living(Replicas::none(at(0)), &[A, B], 1, 100);
+        let all = living(all, &[B], 101, 1_000);
+        let returned = all.beat(A, at(1_001), &LIMITS).leave(A, at(1_001), &LIMITS);
+        let held = living(returned, &[B], 1_002, 1_310);
+        assert_eq!(held.together.up_to, at(1_000));
+        assert_eq!(living(held, &[B], 1_311, 1_311).together.up_to, at(1_311));
+    }
+
+    #[test]
+    fn a_replica_that_was_given_up_and_returns_catches_up() {
+        let all = living(Replicas::none(at(0)), &[A, B], 1, 100);
+        let without = living(all, &[B], 101, 1_000);
+        assert_eq!(without.together.up_to, at(1_000));
+        let catching_up = living(without, &[A, B], 1_001, 1_300);
+        assert_eq!(catching_up.together.up_to, at(1_000));
+        let caught_up = living(catching_up, &[A, B], 1_301, 1_301);
+        assert_eq!(caught_up.together.up_to, at(1_301));
+    }
+
+    #[test]
+    fn a_new_replica_moves_it_neither_back_nor_forth() {
+        let alone = living(Replicas::none(at(0)), &[A], 1, 100);
+        let joined = alone.clone().beat(B, at(100), &LIMITS);
+        assert_eq!(joined.together, alone.together);
+        let behind = alone.clone().beat(B, at(95), &LIMITS);
+        assert_eq!(behind.together.up_to, at(100));
+    }
+
+    #[test]
+    fn a_new_replica_waits_for_the_senders_of_the_one_that_it_replaces() {
+        let before = living(Replicas::none(at(0)), &[A], 1, 100);
+        let catching_up = living(before, &[A], 1_300, 1_400).leave(A, at(1_400), &LIMITS);
+        let held = living(catching_up, &[B], 1_402, 1_599);
+        assert_eq!(held.together.up_to, at(100));
+        assert_eq!(living(held, &[B], 1_600, 1_710).together.up_to, at(1_710));
+    }
+
+    #[test]
+    fn a_clock_set_back_moves_nothing_back() {
+        let all = living(Replicas::none(at(0)), &[A], 1, 105);
+        let set_back = all.beat(A, at(50), &LIMITS);
+        assert_eq!(set_back.together.up_to, at(105));
+        assert_eq!(set_back.together.stands_at(at(50)), at(50));
+    }
+
+    #[test]
+    fn a_clock_that_jumped_ahead_and_is_right_again_holds_up_nothing_for_long() {
+        let all = living(Replicas::none(at(0)), &[A, B], 1, 100);
+        let jumped = living(all, &[A], 3_700, 3_700);
+        let corrected = living(jumped, &[A, B], 101, 400);
+        assert_eq!(corrected.together.up_to, at(100));
+        assert_eq!(living(corrected, &[A, B], 401, 401).together.up_to, at(401));
+    }
+
+    #[test]
+    fn a_clock_that_is_far_behind_does_not_hold_up_the_others() {
+        let mut all = living(Replicas::none(at(9_000)), &[A, B], 9_001, 9_100);
+        for second in 9_101..9_500 {
+            all = all
+                .beat(A, at(second), &LIMITS)
+                .beat(B, at(second - 3_600), &LIMITS);
+        }
+        assert!(all.together.up_to >= at(9_498), "{:?}", all.together);
+    }
+}
