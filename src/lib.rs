@@ -19,17 +19,17 @@
 //!
 //! # A span's journey
 //!
-//! | # | station | where | what leaves it |
+//! | # | step | where | result |
 //! |---|---|---|---|
-//! | 1 | arrives | [`ingest::grpc`], [`ingest::http`] | a body, bounded in size, number and time |
-//! | 2 | is read in place | [`ingest::wire`], [`ingest::json`] | a view of each span; a bad one is refused alone |
-//! | 3 | is understood | [`domain::classify`] by [`domain::selector`] | evidence: what it says of which workflow |
-//! | 4 | is joined, judged and counted | [`domain::ledger`], [`domain::workflow`] in [`ingest::record`] | rows and counts, committed once; then the sender gets its reply |
-//! | 5 | is overdue, is placed anew, tells where time went | [`evaluate::overdue`], [`evaluate::unplaced`], [`evaluate::stages`] | a verdict although nothing arrived; workflows corrected by a missing span; sums per stage |
-//! | 6 | burns budget | [`evaluate`] by [`domain::burn_rate`], [`domain::condition`], [`domain::alert`] | status, alert state, and the duty to tell, in one transaction |
-//! | 7 | is told | [`deliver`] by [`domain::notification`] | an attempt, recorded and retried; [`web`] shows the same facts |
+//! | 1 | A request arrives | [`ingest::grpc`], [`ingest::http`] | a body, bounded in size, number and time |
+//! | 2 | Its spans are read in place | [`ingest::wire`], [`ingest::json`] | a view of each span; a bad one is rejected alone |
+//! | 3 | Spans are classified | [`domain::workflow::classify`], by [`domain::traceql`] | evidence of workflows |
+//! | 4 | Evidence is joined, judged and counted | [`domain::workflow`], [`domain::counting::ledger`], in [`ingest::record`] | rows and counts, committed once; then the sender gets its reply |
+//! | 5 | Deadlines pass, links are resolved, stages are summed | [`evaluate::overdue`], [`evaluate::unplaced`], [`evaluate::stages`] | verdicts that no span brought, corrected workflows, sums per stage |
+//! | 6 | Rules are evaluated | [`evaluate`], by [`domain::alerting`] | status, alert state and notifications to deliver, in one transaction |
+//! | 7 | Notifications are delivered | [`deliver`], by [`domain::notify`] | an attempt, recorded and retried; [`web`] shows the same facts |
 //!
-//! Beside it [`watch`] looks whether all of this works, by [`domain::self_check`], and tells those who run it.
+//! Beside it [`watch`] checks the service itself, by [`domain::health`], and notifies those who run it.
 
 pub mod app;
 pub mod cli;

@@ -1,10 +1,15 @@
 //! The rules of the house (`src/lib.rs` tells why), checked: who may use whom, which crates stop at
 //! which edge, what the core must not know, and that files stay short and say what they are for.
 
+mod imports;
+
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
+
+use imports::{between_children, cycles, imports, is_test, module_of};
 
 /// Modules that `crate::` may lead to, from each module.
 const MAY_USE: [(&str, &[&str]); 15] = [
@@ -80,6 +85,14 @@ const WORDS_NOT_IN_DOMAIN: [&str; 11] = [
     "std::thread",
     "println!",
 ];
+
+/// The contexts of the core, in reading order: each imports only those before it.
+const CONTEXTS: [&str; 8] = [
+    "model", "traceql", "slo", "workflow", "counting", "alerting", "notify", "health",
+];
+
+/// Groups of modules with one parent that import each other on purpose, each with its reason.
+const MEANT_CYCLES: [(&str, &[&str]); 0] = [];
 
 const MAX_LINES: usize = 500;
 
@@ -257,7 +270,6 @@ fn impurities(line: &str) -> impl Iterator<Item = &'static str> + '_ {
 #[test]
 fn the_core_knows_no_io_no_clock_and_no_chance() {
     let mut complaints = Vec::new();
-    let is_test = |file: &File| file.path.to_string_lossy().contains("tests");
     for file in sources("src")
         .iter()
         .filter(|file| file.module == "domain" && !is_test(file))
@@ -268,6 +280,50 @@ fn the_core_knows_no_io_no_clock_and_no_chance() {
         }
     }
     assert_none(&complaints);
+}
+
+#[test]
+fn a_context_of_the_core_imports_only_those_before_it() {
+    let rank = |name: &String| CONTEXTS.iter().position(|context| context == name);
+    let mut complaints = Vec::new();
+    for file in sources("src") {
+        let module = module_of(&file);
+        if file.module != "domain" || module.len() < 2 || is_test(&file) {
+            continue;
+        }
+        let own = rank(&module[1]);
+        assert!(own.is_some(), "`{}` is in no context", file.path.display());
+        for import in imports(&file) {
+            if let [domain, context, ..] = import.to.as_slice()
+                && domain == "domain"
+                && rank(context) > own
+            {
+                let what = format!("`{}` must not use `{context}`", module[1]);
+                complaints.push(file.complaint(import.line, &what));
+            }
+        }
+    }
+    assert_none(&complaints);
+}
+
+#[test]
+fn modules_of_one_parent_do_not_import_each_other_in_circles() {
+    let files = sources("src");
+    let contexts = CONTEXTS.map(|context| vec!["domain", context]);
+    let parents = contexts.into_iter().chain([vec!["store"]]);
+    let found: BTreeSet<String> = parents
+        .flat_map(|parent| {
+            let name = parent.join("/");
+            cycles(&between_children(&files, &parent))
+                .into_iter()
+                .map(move |cycle| format!("{name}: {}", cycle.join(", ")))
+        })
+        .collect();
+    let meant: BTreeSet<String> = MEANT_CYCLES
+        .iter()
+        .map(|(parent, cycle)| format!("{parent}: {}", cycle.join(", ")))
+        .collect();
+    assert_eq!(found, meant);
 }
 
 #[test]
