@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::{
     config::{DatabaseConfig, Environment},
     postgres::{DataDir, Durability, Server, Settings},
-    store::{Store, StoreError},
+    store::{ForeignSchema, Store, StoreError},
 };
 
 const PAUSE: Duration = Duration::from_secs(1);
@@ -93,6 +93,9 @@ async fn migrate_patiently(store: &Store, patience: Duration) -> Result<(), Stor
 }
 
 fn advise(error: StoreError, place: &str) -> anyhow::Error {
+    if let Some(schema) = error.foreign_schema() {
+        return refuse(schema, place);
+    }
     let advice = if error.is_connection() {
         format!(
             "the database `{place}` does not answer: start it, or name another with `--database-url`"
@@ -103,4 +106,21 @@ fn advise(error: StoreError, place: &str) -> anyhow::Error {
         format!("cannot use the database `{place}`")
     };
     anyhow::Error::new(error).context(advice)
+}
+
+/// The error of the database says nothing more, so it is left out.
+fn refuse(schema: ForeignSchema, place: &str) -> anyhow::Error {
+    let why = match schema {
+        ForeignSchema::UnknownMigration(version) => {
+            format!("it has migration {version}, which this version does not know")
+        }
+        ForeignSchema::ChangedMigration(version) => {
+            format!("the checksum of its migration {version} differs from this version's")
+        }
+    };
+    anyhow::anyhow!(
+        "the database `{place}` has the schema of another version of throughline, which this \
+         version cannot use or upgrade ({why}); before the first release schemas are not upgraded: \
+         use an empty database, with `--database-url` or `--data-dir`"
+    )
 }

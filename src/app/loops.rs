@@ -259,7 +259,7 @@ impl Loops {
                         forget_losses(&store, &catalog, (now, horizon)).await?;
                         forget_stages(&store, &catalog, (now, horizon)).await?;
                         let mut tx = store.begin("forget what happened long ago").await?;
-                        tx.forget_happenings(now).await?;
+                        tx.delete_old_change_events(now).await?;
                         tx.commit().await?;
                         Ok(dropped)
                     }

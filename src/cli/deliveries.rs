@@ -94,7 +94,7 @@ fn list(view: &Value) -> String {
     }
 }
 
-/// `17  2026-11-22T06:18:29.000Z  dead       pager  3 tries  PAGE 412 of 9,120 customers ...`.
+/// `17  2026-11-22T06:18:29.000Z  failed     pager  3 tries  PAGE 412 of 9,120 customers ...`.
 fn line(delivery: &Value) -> String {
     let word = |field: &str| delivery[field].as_str().unwrap_or_default();
     let tries = delivery["attempts"].as_array().map_or(0, Vec::len);
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn a_delivery_is_shown_with_every_try_at_it() {
         let delivery = json!({
-            "id": 17, "due_since": "2026-11-22T06:18:29.000Z", "state": "dead", "target": "pager",
+            "id": 17, "due_since": "2026-11-22T06:18:29.000Z", "state": "failed", "target": "pager",
             "summary": "PAGE", "stands_in_for": null, "handed_over_at": "2026-11-22T06:20:29.000Z",
             "next_attempt_at": null,
             "attempts": [{
@@ -154,7 +154,7 @@ mod tests {
         });
         assert_eq!(
             show(&delivery),
-            "    17  2026-11-22T06:18:29.000Z  dead       pager  1 tries  PAGE\n        \
+            "    17  2026-11-22T06:18:29.000Z  failed     pager  1 tries  PAGE\n        \
              its fallback was told to at 2026-11-22T06:20:29.000Z\n     \
              1  2026-11-22T06:18:30.000Z  12 ms  rejected 400  no\n"
         );

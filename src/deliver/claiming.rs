@@ -99,7 +99,7 @@ impl Deliverer {
             Admission::None => 0,
         };
         let pace = Pace::of(&target.kind);
-        let by_pace = pace.map_or(u32::MAX, |pace| pace.allows(state.paid_until, now));
+        let by_pace = pace.map_or(u32::MAX, |pace| pace.allows(state.next_free_at, now));
         by_health.min(by_pace)
     }
 
@@ -118,7 +118,7 @@ impl Deliverer {
             lease,
             limit,
         };
-        let is_well = matches!(state.health.condition, TargetCondition::Well { .. });
+        let is_well = matches!(state.health.condition, TargetCondition::Closed { .. });
         let mut rest = if target.kind.is_chat() && is_well {
             tx.claim_beyond(claim(MOST_IN_DIGEST), TOLD_SINGLY).await?
         } else {
@@ -134,7 +134,7 @@ impl Deliverer {
             state.health = state.health.probed(now + lease);
             if let Some(pace) = Pace::of(&target.kind) {
                 let count = u32::try_from(count).unwrap_or(u32::MAX);
-                state.paid_until = pace.spend(state.paid_until, now, count);
+                state.next_free_at = pace.spend(state.next_free_at, now, count);
             }
             tx.keep_target(&target.name, state).await?;
         }

@@ -128,7 +128,7 @@ fn by_body(
         TargetKind::PagerDuty { .. }
             if answer.status == 400 && answer.body.to_lowercase().contains("routing key") =>
         {
-            Some(AttemptClass::Broken)
+            Some(AttemptClass::Misconfigured)
         }
         TargetKind::Teams { .. } if is_success => by_teams_text(&answer.body),
         TargetKind::Slack { .. }
@@ -149,7 +149,7 @@ fn by_slack_error(error: &str) -> Option<AttemptClass> {
         "rate_limited" | "ratelimited" => Some(AttemptClass::RateLimited),
         error if SLACK_UNAVAILABLE.contains(&error) => Some(AttemptClass::Unavailable),
         error if SLACK_REJECTS.contains(&error) => Some(AttemptClass::Rejected),
-        error if SLACK_BROKEN.contains(&error) => Some(AttemptClass::Broken),
+        error if SLACK_BROKEN.contains(&error) => Some(AttemptClass::Misconfigured),
         _ => None,
     }
 }
@@ -167,7 +167,7 @@ fn by_teams_text(body: &str) -> Option<AttemptClass> {
 
 const fn unknown(attempt: i32) -> AttemptClass {
     if attempt >= TRIES_BEFORE_BROKEN {
-        AttemptClass::Broken
+        AttemptClass::Misconfigured
     } else {
         AttemptClass::Unavailable
     }
@@ -179,7 +179,7 @@ fn by_status(kind: &TargetKind, status: u16, attempt: i32) -> AttemptClass {
         200..300 => AttemptClass::Delivered,
         429 => AttemptClass::RateLimited,
         408 | 409 | 423 | 425 | 500.. => AttemptClass::Unavailable,
-        300..400 | 401 | 403 | 404 | 410 => AttemptClass::Broken,
+        300..400 | 401 | 403 | 404 | 410 => AttemptClass::Misconfigured,
         // Only of services that we know do these mean this message.
         400 | 413 | 422 if is_known => AttemptClass::Rejected,
         _ => unknown(attempt),
@@ -235,23 +235,23 @@ mod tests {
 
     #[test]
     fn t22_slack_is_read_by_its_words_before_its_status() {
-        use AttemptClass::{Broken, Delivered, RateLimited, Rejected, Unavailable};
+        use AttemptClass::{Delivered, Misconfigured, RateLimited, Rejected, Unavailable};
         for (status, body, expected) in [
             (200, "ok", Delivered),
             (200, "", Delivered),
             (200, "{}", Delivered),
             (200, r#"{"ok":true}"#, Delivered),
             (200, r#"{"ok":false,"error":"something"}"#, Unavailable),
-            (200, r#"{"ok":false,"error":"no_service"}"#, Broken),
+            (200, r#"{"ok":false,"error":"no_service"}"#, Misconfigured),
             (200, r#"{"ok":false,"error":"invalid_blocks"}"#, Rejected),
-            (302, "", Broken),
+            (302, "", Misconfigured),
             (400, "invalid_payload", Rejected),
             (400, "invalid_blocks\n", Rejected),
-            (400, "no_team", Broken),
+            (400, "no_team", Misconfigured),
             (400, "never heard of", Rejected),
-            (403, "action_prohibited", Broken),
-            (404, "no_service", Broken),
-            (410, "channel_is_archived", Broken),
+            (403, "action_prohibited", Misconfigured),
+            (404, "no_service", Misconfigured),
+            (410, "channel_is_archived", Misconfigured),
             (
                 429,
                 r#"{"retry_after":1,"ok":false,"error":"rate_limited"}"#,
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn t20_pagerduty_rejects_an_event_but_a_wrong_key_is_our_configuration() {
-        use AttemptClass::{Broken, Delivered, RateLimited, Rejected, Unavailable};
+        use AttemptClass::{Delivered, Misconfigured, RateLimited, Rejected, Unavailable};
         for (status, body, expected) in [
             (202, r#"{"status":"success"}"#, Delivered),
             (
@@ -278,8 +278,8 @@ mod tests {
                 r#"{"status":"invalid event","errors":["'summary' is too long"]}"#,
                 Rejected,
             ),
-            (400, r#"{"errors":["Invalid routing key"]}"#, Broken),
-            (403, "", Broken),
+            (400, r#"{"errors":["Invalid routing key"]}"#, Misconfigured),
+            (403, "", Misconfigured),
             (429, "", RateLimited),
             (500, "", Unavailable),
         ] {
@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn t22_a_bot_of_slack_is_told_everything_with_200() {
-        use AttemptClass::{Broken, Delivered, RateLimited, Rejected, Unavailable};
+        use AttemptClass::{Delivered, Misconfigured, RateLimited, Rejected, Unavailable};
         let no = |error: &str| format!(r#"{{"ok":false,"error":"{error}"}}"#);
         let bot = TargetKind::SlackBot {
             token: SecretRef::Env("X".to_owned()),
@@ -304,25 +304,25 @@ mod tests {
             (200, r#"{"ok":true,"ts":"1.1"}"#.to_owned(), Delivered),
             (200, "<html>proxy</html>".to_owned(), Unavailable),
             (200, String::new(), Unavailable),
-            (200, no("not_in_channel"), Broken),
-            (200, no("invalid_auth"), Broken),
-            (200, no("is_archived"), Broken),
+            (200, no("not_in_channel"), Misconfigured),
+            (200, no("invalid_auth"), Misconfigured),
+            (200, no("is_archived"), Misconfigured),
             (200, no("msg_blocks_too_long"), Rejected),
             (200, no("invalid_blocks"), Rejected),
             (200, no("internal_error"), Unavailable),
             (200, no("something new"), Unavailable),
             (429, no("ratelimited"), RateLimited),
             (503, no("service_unavailable"), Unavailable),
-            (302, String::new(), Broken),
+            (302, String::new(), Misconfigured),
         ] {
             assert_eq!(class(&bot, status, &body, 1), expected, "{status} {body}");
         }
-        assert_eq!(class(&bot, 200, &no("something new"), 3), Broken);
+        assert_eq!(class(&bot, 200, &no("something new"), 3), Misconfigured);
     }
 
     #[test]
     fn t22_teams_has_said_no_with_200_too() {
-        use AttemptClass::{Broken, Delivered, RateLimited, Rejected, Unavailable};
+        use AttemptClass::{Delivered, Misconfigured, RateLimited, Rejected, Unavailable};
         let url = SecretRef::Env("X".to_owned());
         let teams = TargetKind::Teams { url };
         let throttled = "Webhook message delivery failed with error: Microsoft Teams endpoint \
@@ -342,8 +342,8 @@ mod tests {
                 Rejected,
             ),
             (413, "", Rejected),
-            (401, "", Broken),
-            (404, "", Broken),
+            (401, "", Misconfigured),
+            (404, "", Misconfigured),
             (429, "", RateLimited),
             (502, "", Unavailable),
         ] {
@@ -353,14 +353,14 @@ mod tests {
 
     #[test]
     fn t20_an_alertmanager_refuses_alerts_with_400_and_422() {
-        use AttemptClass::{Broken, Delivered, Rejected, Unavailable};
+        use AttemptClass::{Delivered, Misconfigured, Rejected, Unavailable};
         let urls = vec![SecretOrPlain::Plain("http://am:9093".to_owned())];
         let target = TargetKind::Alertmanager { urls };
         for (status, expected) in [
             (200, Delivered),
-            (301, Broken),
+            (301, Misconfigured),
             (400, Rejected),
-            (404, Broken),
+            (404, Misconfigured),
             (422, Rejected),
             (500, Unavailable),
         ] {
@@ -370,10 +370,10 @@ mod tests {
 
     #[test]
     fn t20_t25_an_unknown_refusal_is_broken_only_at_the_third_time() {
-        use AttemptClass::{Broken, Delivered, Unavailable};
+        use AttemptClass::{Delivered, Misconfigured, Unavailable};
         for status in [400, 402, 415, 418, 422] {
             assert_eq!(class(&webhook(), status, "", 2), Unavailable, "{status}");
-            assert_eq!(class(&webhook(), status, "", 3), Broken, "{status}");
+            assert_eq!(class(&webhook(), status, "", 3), Misconfigured, "{status}");
         }
         for status in [408, 409, 423, 425, 500, 502, 504, 599] {
             assert_eq!(class(&webhook(), status, "", 99), Unavailable, "{status}");
@@ -382,7 +382,7 @@ mod tests {
             assert_eq!(class(&webhook(), status, "", 1), Delivered, "{status}");
         }
         for status in [301, 302, 307, 308, 410] {
-            assert_eq!(class(&webhook(), status, "", 1), Broken, "{status}");
+            assert_eq!(class(&webhook(), status, "", 1), Misconfigured, "{status}");
         }
         assert_eq!(class(&webhook(), 200, r#"{"ok":false}"#, 1), Unavailable);
     }

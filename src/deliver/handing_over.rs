@@ -6,7 +6,7 @@ use crate::{
         model::{ids::Name, time::Timestamp},
         notify::LATE,
     },
-    store::{StandIn, StoreError},
+    store::{Escalation, StoreError},
 };
 
 impl Deliverer {
@@ -21,7 +21,7 @@ impl Deliverer {
             .collect();
         let mut handed = 0;
         for (target, fallback) in &pairs {
-            let stand_in = StandIn {
+            let escalation = Escalation {
                 target,
                 fallback,
                 patience: LATE,
@@ -30,7 +30,7 @@ impl Deliverer {
                 .store
                 .begin("hand deliveries over to a fallback")
                 .await?;
-            let count = tx.hand_over(stand_in, now).await?;
+            let count = tx.escalate(escalation, now).await?;
             tx.commit().await?;
             if count > 0 {
                 tracing::warn!(

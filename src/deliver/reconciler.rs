@@ -17,7 +17,7 @@ use crate::{
         model::{ids::Name, time::Timestamp},
         slo::{Catalog, Severity},
     },
-    store::{Listeners, Store, StoreError},
+    store::{Routes, Store, StoreError},
 };
 
 /// What was told so recently may still be followed by the transaction that ends it.
@@ -48,7 +48,7 @@ impl Reconciler {
     pub async fn tick(&self, now: Timestamp) -> Result<Repairs, StoreError> {
         let catalog = Arc::clone(&*self.catalog.borrow());
         let targets: Vec<Name> = catalog.targets.keys().cloned().collect();
-        let listeners: Vec<Listeners<'_>> = catalog
+        let routes: Vec<Routes<'_>> = catalog
             .slos
             .values()
             .flat_map(|slo| {
@@ -57,7 +57,7 @@ impl Reconciler {
                     (Severity::Page, &notify.page),
                     (Severity::Ticket, &notify.ticket),
                 ]
-                .map(|(severity, targets)| Listeners {
+                .map(|(severity, targets)| Routes {
                     slo: &slo.name,
                     severity,
                     targets,
@@ -70,15 +70,15 @@ impl Reconciler {
             .await?;
         let repairs = Repairs {
             ends: tx
-                .repair_ends(&targets, (now, now - SETTLES_WITHIN))
+                .reconcile_ends(&targets, (now, now - SETTLES_WITHIN))
                 .await?,
             beginnings: tx
-                .repair_beginnings(&listeners, (now, now - SHOWN_WITHIN))
+                .reconcile_beginnings(&routes, (now, now - SHOWN_WITHIN))
                 .await?,
         };
         let has_repaired = repairs != Repairs::default();
         if has_repaired {
-            tx.note_repair(now).await?;
+            tx.note_reconciled(now).await?;
         }
         tx.commit().await?;
         if has_repaired {

@@ -77,7 +77,7 @@ impl RoutingKeys {
     }
 
     async fn earlier(&self, places: Places<'_>, pinned: &PinnedKey) -> Option<SecretString> {
-        for place in [places.former, Some(&pinned.kept_in)].into_iter().flatten() {
+        for place in [places.former, Some(&pinned.secret)].into_iter().flatten() {
             let found = secrets::read(place).await.ok();
             if let Some(key) = found.filter(|key| fingerprint(key) == pinned.fingerprint) {
                 return Some(key);
@@ -89,7 +89,7 @@ impl RoutingKeys {
 
     fn pin(&self, key: SecretString, place: &SecretRef) -> (SecretString, PinnedKey) {
         let pinned = PinnedKey {
-            kept_in: place.clone(),
+            secret: place.clone(),
             fingerprint: fingerprint(&key),
         };
         let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -105,7 +105,7 @@ impl Sender {
                 PrepareError::Missing(_) | PrepareError::RoutingKey(_) => {
                     AttemptClass::SecretMissing
                 }
-                PrepareError::Signing(_) => AttemptClass::Broken,
+                PrepareError::Signing(_) => AttemptClass::Misconfigured,
             };
             Tried::unsent(class, &error.to_string())
         })
@@ -245,7 +245,9 @@ impl Sender {
                 }
             }
             (Some(tried), None) | (None, Some(tried)) => tried,
-            (None, None) => Tried::unsent(AttemptClass::Broken, "no address of an Alertmanager"),
+            (None, None) => {
+                Tried::unsent(AttemptClass::Misconfigured, "no address of an Alertmanager")
+            }
         })
     }
 }
@@ -320,7 +322,7 @@ impl Tried {
 
 const fn class_of(error: &SendError) -> AttemptClass {
     match error {
-        SendError::Address => AttemptClass::Broken,
+        SendError::Address => AttemptClass::Misconfigured,
         SendError::Refused(_) => AttemptClass::Forbidden,
         SendError::Dns(_) => AttemptClass::Dns,
         SendError::Tls(_) => AttemptClass::Tls,

@@ -64,7 +64,7 @@ async fn settle_one(
 ) -> Result<DeliveryReport, StoreError> {
     tx.record_attempt(claimed.id, attempt).await?;
     if let (Settlement::Delivered(at), Some(Content::Alert(_))) = (settlement, &claimed.content) {
-        tx.keep_target_view(&target.name, claimed.message, at)
+        tx.keep_target_alert(&target.name, claimed.message, at)
             .await?;
     }
     let lease = tx
@@ -75,7 +75,7 @@ async fn settle_one(
     }
     Ok(DeliveryReport {
         attempts: vec![attempt.class],
-        dead: u64::from(matches!(settlement, Settlement::Dead(_))),
+        dead: u64::from(matches!(settlement, Settlement::Failed(_))),
         leases_lost: u64::from(lease == Lease::Lost),
         told_after: told_after(claimed, settlement),
         ..DeliveryReport::default()
@@ -97,7 +97,7 @@ fn attempt(
         excerpt: tried.excerpt.clone(),
         retry_at: match settlement {
             Settlement::Again(at) => Some(at),
-            Settlement::Delivered(_) | Settlement::Dead(_) => None,
+            Settlement::Delivered(_) | Settlement::Failed(_) => None,
         },
     }
 }
@@ -130,18 +130,18 @@ async fn note_target(
     let after = state.health.condition;
     let (was, is) = (before.as_str(), after.as_str());
     match (before, after) {
-        (TargetCondition::Well { .. }, TargetCondition::Well { .. }) => {}
-        (_, TargetCondition::Well { .. }) => {
+        (TargetCondition::Closed { .. }, TargetCondition::Closed { .. }) => {}
+        (_, TargetCondition::Closed { .. }) => {
             tx.wake_deliveries(name, now).await?;
             tracing::info!(notify.target = %name, "target `{name}` answers again");
         }
-        (_, TargetCondition::Failing { .. }) if was != is => tracing::warn!(
+        (_, TargetCondition::Open { .. }) if was != is => tracing::warn!(
             notify.target = %name, "target `{name}` fails again and again: it is tried one at a time"
         ),
-        (_, TargetCondition::Broken { .. }) if was != is => tracing::error!(
+        (_, TargetCondition::Misconfigured { .. }) if was != is => tracing::error!(
             notify.target = %name, "target `{name}` is broken: somebody must mend it, here or there"
         ),
-        (_, TargetCondition::Failing { .. } | TargetCondition::Broken { .. }) => {}
+        (_, TargetCondition::Open { .. } | TargetCondition::Misconfigured { .. }) => {}
     }
     Ok(())
 }
@@ -149,8 +149,10 @@ async fn note_target(
 fn settlement(claimed: &ClaimedDelivery, reaction: Reaction, now: Timestamp) -> Settlement {
     let floor = match reaction.class {
         AttemptClass::Delivered => return Settlement::Delivered(now),
-        AttemptClass::Rejected | AttemptClass::Undeclared => return Settlement::Dead(now),
-        AttemptClass::Broken | AttemptClass::Forbidden => Some(broken_pause(claimed.priority)),
+        AttemptClass::Rejected | AttemptClass::Undeclared => return Settlement::Failed(now),
+        AttemptClass::Misconfigured | AttemptClass::Forbidden => {
+            Some(broken_pause(claimed.priority))
+        }
         AttemptClass::RateLimited
         | AttemptClass::Unavailable
         | AttemptClass::Timeout
@@ -174,7 +176,7 @@ fn settlement(claimed: &ClaimedDelivery, reaction: Reaction, now: Timestamp) -> 
     let jitter = rand::random_range(-1.0..=1.0);
     match policy.next(attempts, now, floor, jitter) {
         Retry::At(at) => Settlement::Again(at),
-        Retry::GiveUp => Settlement::Dead(now),
+        Retry::GiveUp => Settlement::Failed(now),
     }
 }
 

@@ -113,7 +113,7 @@ impl Bot<'_> {
         match self.say("chat.postMessage", &place, full, simple).await {
             Said::Done(tried) => tried,
             Said::Gone => Tried::unsent(
-                AttemptClass::Broken,
+                AttemptClass::Misconfigured,
                 "Slack says that there is no such message, of a new one",
             ),
         }

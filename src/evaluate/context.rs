@@ -100,7 +100,7 @@ impl Occasion<'_> {
             sample.bad.iter().chain(&sample.good),
         );
         let told = tx
-            .happenings(range, services.as_deref(), MOST_HAPPENINGS)
+            .change_events(range, services.as_deref(), MOST_HAPPENINGS)
             .await?;
         let seen = tx.versions_first_seen(self.slo, range, FAMILIAR).await?;
         let is_told = |version: &str| {

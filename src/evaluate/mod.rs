@@ -27,7 +27,7 @@ use crate::{
     domain::{
         alerting::{
             alert::{
-                self, Alert, AlertStatus, Beat, Change, Hurt, Observation, Rhythm, Transition,
+                self, Alert, AlertStatus, Beat, Change, Impact, Observation, Rhythm, Transition,
                 TransitionKind,
             },
             condition::{self, Verdict},
@@ -392,7 +392,9 @@ impl Moment<'_> {
             missing: verdict.missing(freshness),
             verdict,
             continuity: self.rhythm.continuity(),
-            hurt: self.assessment.map_or_else(Hurt::default, Assessment::hurt),
+            impact: self
+                .assessment
+                .map_or_else(Impact::default, Assessment::impact),
             muted: self
                 .silenced(severity)
                 .or(inhibitor.map(|by| Suppression::Inhibited { by })),
@@ -418,9 +420,9 @@ impl Assessment<'_> {
         })
     }
 
-    fn hurt(&self) -> Hurt {
+    fn impact(&self) -> Impact {
         let left = self.measured.burn_context(self.slo).budget_remaining();
-        Hurt {
+        Impact {
             customers: match self.slo.customer {
                 Some(_) => self.measured.customers_affected,
                 None => 0,

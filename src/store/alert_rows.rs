@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::domain::{
     alerting::{
-        alert::{Alert, AlertState, Episode, Phase, Stretch, Told, Waits},
+        alert::{Alert, AlertState, Episode, LastNotified, Phase, Stretch, Waits},
         suppression::Suppression,
     },
     model::{
@@ -28,21 +28,21 @@ pub(super) struct AlertRow {
     episode: Option<Uuid>,
     since: DateTime<Utc>,
     rule: Option<String>,
-    waits: Option<Json<Vec<Wait>>>,
+    pending_rules: Option<Json<Vec<PendingRule>>>,
     clear_us: Option<i64>,
     counted_until: Option<DateTime<Utc>>,
     flap_count: i32,
     stale_since: Option<DateTime<Utc>>,
-    muted: Option<Json<Suppression>>,
-    told: Option<Json<Told>>,
+    suppression: Option<Json<Suppression>>,
+    last_notified: Option<Json<LastNotified>>,
 }
 
 /// How long one rule of a pending alert has burned.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Wait {
+pub(super) struct PendingRule {
     rule: Name,
-    so_far_us: u64,
-    until: Timestamp,
+    burned_us: u64,
+    counted_until: Timestamp,
 }
 
 pub(super) const fn state_text(state: AlertState) -> &'static str {
@@ -55,14 +55,14 @@ pub(super) const fn state_text(state: AlertState) -> &'static str {
 }
 
 /// What a pending alert waits for.
-pub(super) fn waits(phase: &Phase) -> Option<Vec<Wait>> {
+pub(super) fn waits(phase: &Phase) -> Option<Vec<PendingRule>> {
     let Phase::Pending(waits) = phase else {
         return None;
     };
-    let rows = waits.rules.iter().map(|(rule, wait)| Wait {
+    let rows = waits.rules.iter().map(|(rule, wait)| PendingRule {
         rule: rule.clone(),
-        so_far_us: micros(wait.so_far),
-        until: wait.until,
+        burned_us: micros(wait.so_far),
+        counted_until: wait.until,
     });
     Some(rows.collect())
 }
@@ -114,12 +114,12 @@ impl AlertRow {
     }
 
     fn waits(&self) -> Waits {
-        let rows = self.waits.iter().flat_map(|kept| &kept.0);
+        let rows = self.pending_rules.iter().flat_map(|kept| &kept.0);
         let rules: BTreeMap<Name, Stretch> = rows
             .map(|wait| {
                 let stretch = Stretch {
-                    so_far: Duration::from_micros(wait.so_far_us),
-                    until: wait.until,
+                    so_far: Duration::from_micros(wait.burned_us),
+                    until: wait.counted_until,
                 };
                 (wait.rule.clone(), stretch)
             })
@@ -139,8 +139,10 @@ impl AlertRow {
         Ok(Episode {
             flaps: self.flap_count.unsigned_abs(),
             stale_since: self.stale_since.map(Timestamp::from),
-            muted: self.muted.map(|kept| kept.0),
-            told: self.told.map_or(begun.told, |kept| kept.0),
+            muted: self.suppression.map(|kept| kept.0),
+            last_notified: self
+                .last_notified
+                .map_or(begun.last_notified, |kept| kept.0),
             ..begun
         })
     }

@@ -40,8 +40,8 @@ impl Tx<'_> {
         let ids: Vec<i32> = slos.iter().map(|slo| slo.0).collect();
         let rows: Vec<AlertRow> = sqlx::query_as(
             "-- alerts.read
-             select slo_id, severity, state, version, episode, since, rule, waits, clear_us,
-                 counted_until, flap_count, stale_since, muted, told
+             select slo_id, severity, state, version, episode, since, rule, pending_rules, clear_us,
+                 counted_until, flap_count, stale_since, suppression, last_notified
              from alerts where slo_id = any ($1)",
         )
         .bind(ids)
@@ -95,9 +95,9 @@ impl Tx<'_> {
         let swapped = sqlx::query(
             "-- alerts.swap
              update alerts
-             set state = $4, version = $5, episode = $6, since = $7, rule = $8, waits = $9,
+             set state = $4, version = $5, episode = $6, since = $7, rule = $8, pending_rules = $9,
                  clear_us = $10, counted_until = $11, flap_count = $12, stale_since = $13,
-                 muted = $14, told = $15
+                 suppression = $14, last_notified = $15
              where slo_id = $1 and severity = $2 and version = $3",
         )
         .bind(slo.0)
@@ -114,7 +114,7 @@ impl Tx<'_> {
         .bind(i32::try_from(status.progress.flaps).unwrap_or(i32::MAX))
         .bind(status.progress.data_stale_since.map(Timestamp::to_chrono))
         .bind(status.progress.muted.map(Json))
-        .bind(episode.map(|episode| Json(episode.told)))
+        .bind(episode.map(|episode| Json(episode.last_notified)))
         .execute(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
@@ -130,7 +130,7 @@ impl Tx<'_> {
         sqlx::query(
             "-- alert_transitions.insert
              insert into alert_transitions
-                 (id, slo_id, severity, version, episode, kind, at, facts, suppression)
+                 (id, slo_id, severity, version, episode, kind, at, snapshot, suppression)
              values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         )
         .bind(transition.id)
@@ -157,7 +157,7 @@ impl Tx<'_> {
     ) -> Result<Option<AlertTransition>, StoreError> {
         let row: Option<TransitionRow> = sqlx::query_as(
             "-- alert_transitions.opening
-             select id, slo_id, at, facts, suppression from alert_transitions
+             select id, slo_id, at, snapshot, suppression from alert_transitions
              where slo_id = $1 and severity = $2 and episode = $3 and kind = 'firing'
              order by version desc limit 1",
         )
@@ -227,7 +227,7 @@ impl Tx<'_> {
     ) -> Result<Vec<AlertTransition>, StoreError> {
         let rows: Vec<TransitionRow> = sqlx::query_as(
             "-- alert_transitions.of_episode
-             select id, slo_id, at, facts, suppression from alert_transitions
+             select id, slo_id, at, snapshot, suppression from alert_transitions
              where episode = $1 order by version limit 1000",
         )
         .bind(episode)
@@ -241,7 +241,7 @@ impl Tx<'_> {
     pub async fn transition(&mut self, id: Uuid) -> Result<Option<AlertTransition>, StoreError> {
         let row: Option<TransitionRow> = sqlx::query_as(
             "-- alert_transitions.by_id
-             select id, slo_id, at, facts, suppression from alert_transitions where id = $1",
+             select id, slo_id, at, snapshot, suppression from alert_transitions where id = $1",
         )
         .bind(id)
         .fetch_optional(&mut *self.inner)
@@ -259,7 +259,7 @@ impl Tx<'_> {
     ) -> Result<Vec<AlertTransition>, StoreError> {
         let rows: Vec<TransitionRow> = sqlx::query_as(
             "-- alert_transitions.since
-             select id, slo_id, at, facts, suppression from alert_transitions
+             select id, slo_id, at, snapshot, suppression from alert_transitions
              where ($1::integer is null or slo_id = $1) and at >= $2
              order by at desc, slo_id, version desc limit $3",
         )
@@ -278,7 +278,7 @@ struct TransitionRow {
     id: Uuid,
     slo_id: i32,
     at: DateTime<Utc>,
-    facts: Json<Facts>,
+    snapshot: Json<Facts>,
     suppression: Option<Json<Suppression>>,
 }
 
@@ -288,7 +288,7 @@ impl From<TransitionRow> for AlertTransition {
             id: row.id,
             slo: SloId(row.slo_id),
             at: row.at.into(),
-            facts: row.facts.0,
+            facts: row.snapshot.0,
             suppression: row.suppression.map(|kept| kept.0),
         }
     }

@@ -65,7 +65,7 @@ impl Tx<'_> {
         let spans: SpanColumns = spans.collect();
         let rows = sqlx::query(concat!(
             "-- batch_messages.known\n",
-            "select b.slo_id, b.trace_id, b.span_id, b.message, b.slot, b.messages, b.said ",
+            "select b.slo_id, b.trace_id, b.span_id, b.message, b.position, b.message_count, b.evidence ",
             "from unnest($1::integer[], $2::uuid[], $3::bigint[]) as n(slo_id, trace_id, span_id) ",
             "join batch_messages b on b.slo_id = n.slo_id and b.trace_id = n.trace_id ",
             "and b.span_id = n.span_id",
@@ -95,24 +95,26 @@ impl Tx<'_> {
         let spans = rows.keys().map(|((_, at), _)| (LinkFilter::ALL, *at));
         let spans: SpanColumns = spans.collect();
         let ids: Vec<Uuid> = rows.keys().map(|(_, id)| Uuid::from_bytes(id.0)).collect();
-        let numbers: Vec<i32> = rows.values().map(|row| row.slot).collect();
-        let messages: Vec<Option<i32>> = rows.values().map(|row| row.messages).collect();
-        let said: Vec<Option<Json<Workflow>>> = rows.into_values().map(|row| row.said).collect();
+        let positions: Vec<i32> = rows.values().map(|row| row.position).collect();
+        let counts: Vec<Option<i32>> = rows.values().map(|row| row.message_count).collect();
+        let evidence = rows.into_values().map(|row| row.evidence);
+        let evidence: Vec<Option<Json<Workflow>>> = evidence.collect();
         sqlx::query(concat!(
             "-- batch_messages.write\n",
-            "insert into batch_messages as b (slo_id, trace_id, span_id, message, slot, messages, ",
-            "said, epoch) select n.*, $8 from unnest($1::integer[], $2::uuid[], $3::bigint[], ",
-            "$4::uuid[], $5::integer[], $6::integer[], $7::jsonb[]) as n ",
+            "insert into batch_messages as b (slo_id, trace_id, span_id, message, position, ",
+            "message_count, evidence, epoch) select n.*, $8 ",
+            "from unnest($1::integer[], $2::uuid[], $3::bigint[], $4::uuid[], $5::integer[], ",
+            "$6::integer[], $7::jsonb[]) as n ",
             "on conflict (slo_id, trace_id, span_id, message, epoch) ",
-            "do update set messages = excluded.messages, said = excluded.said",
+            "do update set message_count = excluded.message_count, evidence = excluded.evidence",
         ))
         .bind(slos)
         .bind(spans.trace_ids)
         .bind(spans.span_ids)
         .bind(ids)
-        .bind(numbers)
-        .bind(messages)
-        .bind(said)
+        .bind(positions)
+        .bind(counts)
+        .bind(evidence)
         .bind(epoch)
         .execute(&mut *self.inner)
         .await
@@ -121,21 +123,22 @@ impl Tx<'_> {
     }
 }
 
-/// One message, or the publication with number 0.
+/// One message, or the publication with position 0.
 struct Row {
-    slot: i32,
-    messages: Option<i32>,
-    said: Option<Json<Workflow>>,
+    position: i32,
+    message_count: Option<i32>,
+    evidence: Option<Json<Workflow>>,
 }
 
 impl Row {
     fn of(batch: &Batch, message: EventKey) -> Self {
-        let slot = batch.slots.get(&message).copied().unwrap_or_default();
+        let position = batch.slots.get(&message).copied().unwrap_or_default();
         let published = batch.published.as_ref().filter(|_| message == PUBLICATION);
         Self {
-            slot: i32::try_from(slot).unwrap_or(i32::MAX),
-            messages: published.map(|(messages, _)| i32::try_from(*messages).unwrap_or(i32::MAX)),
-            said: published.map(|(_, said)| Json(said.clone())),
+            position: i32::try_from(position).unwrap_or(i32::MAX),
+            message_count: published
+                .map(|(messages, _)| i32::try_from(*messages).unwrap_or(i32::MAX)),
+            evidence: published.map(|(_, evidence)| Json(evidence.clone())),
         }
     }
 }
@@ -153,14 +156,14 @@ fn add(
         row.try_get::<Option<i32>, _>(column)
             .map(|number| number.map(|number| u32::try_from(number).unwrap_or_default()))
     };
-    let said: Option<Json<Workflow>> = row.try_get("said")?;
-    if let (Some(messages), Some(Json(said))) = (number("messages")?, said) {
+    let evidence: Option<Json<Workflow>> = row.try_get("evidence")?;
+    if let (Some(messages), Some(Json(evidence))) = (number("message_count")?, evidence) {
         // An older epoch may have another copy of it.
-        batch.publish(messages, &said);
+        batch.publish(messages, &evidence);
     } else {
         let message = EventKey(row.try_get::<Uuid, _>("message")?.into_bytes());
-        let slot = number("slot")?.unwrap_or_default();
-        batch.slots.insert(message, slot);
+        let position = number("position")?.unwrap_or_default();
+        batch.slots.insert(message, position);
     }
     Ok(())
 }

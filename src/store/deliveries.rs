@@ -64,7 +64,7 @@ pub enum Settlement {
     Delivered(Timestamp),
     /// To be tried again at this time.
     Again(Timestamp),
-    Dead(Timestamp),
+    Failed(Timestamp),
 }
 
 /// Whether the lease was still ours when we settled.
@@ -123,10 +123,10 @@ impl Tx<'_> {
             with due as (
                 select d.id, coalesce(
                     n.content,
-                    jsonb_build_object('alert', t.facts)) as content
+                    jsonb_build_object('alert', t.snapshot)) as content
                 from deliveries d
                 left join alert_transitions t on t.id = d.transition_id
-                left join notices n on n.id = d.notice_id
+                left join platform_notifications n on n.id = d.platform_notification_id
                 where d.target = $1
                     and d.state in ('pending', 'leased')
                     and d.next_attempt_at <= $2
@@ -147,7 +147,7 @@ impl Tx<'_> {
                 attempts = d.attempts + 1
             from due
             where d.id = due.id
-            returning d.id, coalesce(d.transition_id, d.notice_id) as message, d.priority,
+            returning d.id, coalesce(d.transition_id, d.platform_notification_id) as message, d.priority,
                 d.attempts, d.lease_token, d.retries_since, due.content,
                 d.attempts - 1 > (
                     select count(*) from delivery_attempts a where a.delivery_id = d.id)
@@ -182,7 +182,7 @@ impl Tx<'_> {
     ) -> Result<Lease, StoreError> {
         let (state, settled_at, next_attempt_at) = match settlement {
             Settlement::Delivered(at) => ("delivered", Some(at), None),
-            Settlement::Dead(at) => ("dead", Some(at), None),
+            Settlement::Failed(at) => ("failed", Some(at), None),
             Settlement::Again(at) => ("pending", None, Some(at)),
         };
         let result = sqlx::query(

@@ -28,9 +28,9 @@ pub struct DeliveryRecord {
     pub settled_at: Option<Timestamp>,
     /// Of one that is open.
     pub next_attempt_at: Timestamp,
-    pub stands_in_for: Option<Name>,
+    pub fallback_for: Option<Name>,
     /// When the fallback of its target was made to tell it as well.
-    pub handed_over_at: Option<Timestamp>,
+    pub escalated_at: Option<Timestamp>,
     /// `None` if this version of the service cannot read it.
     pub content: Option<Content>,
 }
@@ -66,11 +66,11 @@ impl Tx<'_> {
         let rows: Vec<RecordRow> = sqlx::query_as(
             "-- deliveries.records
             select d.id, d.target, d.state, d.priority, d.attempts, d.created_at, d.settled_at,
-                d.next_attempt_at, d.stands_in_for, d.handed_over_at,
-                coalesce(n.content, jsonb_build_object('alert', t.facts)) as content
+                d.next_attempt_at, d.fallback_for, d.escalated_at,
+                coalesce(n.content, jsonb_build_object('alert', t.snapshot)) as content
             from deliveries d
             left join alert_transitions t on t.id = d.transition_id
-            left join notices n on n.id = d.notice_id
+            left join platform_notifications n on n.id = d.platform_notification_id
             where ($1::text is null or d.state = $1) and ($2::text is null or d.target = $2)
                 and ($3::bigint is null or d.id < $3)
             order by d.id desc
@@ -135,7 +135,7 @@ impl Tx<'_> {
         let target = self.name(&target)?;
         let state = self.state(&state)?;
         match state {
-            DeliveryState::Dead | DeliveryState::Expired | DeliveryState::Cancelled => {}
+            DeliveryState::Failed | DeliveryState::Expired | DeliveryState::Cancelled => {}
             DeliveryState::Pending
             | DeliveryState::Leased
             | DeliveryState::Delivered
@@ -177,7 +177,7 @@ impl Tx<'_> {
             set state = 'pending', next_attempt_at = $2, retries_since = $2, settled_at = null
             from deliveries this
             left join alert_transitions t on t.id = this.transition_id
-            where this.id = $1 and d.state in ('dead', 'expired', 'cancelled')
+            where this.id = $1 and d.state in ('failed', 'expired', 'cancelled')
                 and (d.id = this.id
                     or d.target = this.target and d.ordering_key = this.ordering_key and d.id > this.id
                         and exists (
@@ -197,7 +197,7 @@ impl Tx<'_> {
     pub async fn dead_deliveries(&mut self) -> Result<Vec<(Name, i64)>, StoreError> {
         let rows: Vec<(String, i64)> = sqlx::query_as(
             "-- deliveries.dead
-            select target, count(*) from deliveries where state = 'dead'
+            select target, count(*) from deliveries where state = 'failed'
             group by target order by target",
         )
         .fetch_all(&mut *self.inner)
@@ -226,7 +226,7 @@ impl Tx<'_> {
     }
 
     fn record(&self, row: RecordRow) -> Result<DeliveryRecord, StoreError> {
-        let stands_in_for = row.stands_in_for.map(|name| self.name(&name)).transpose()?;
+        let fallback_for = row.fallback_for.map(|name| self.name(&name)).transpose()?;
         Ok(DeliveryRecord {
             id: row.id,
             target: self.name(&row.target)?,
@@ -236,8 +236,8 @@ impl Tx<'_> {
             due_since: row.created_at.into(),
             settled_at: row.settled_at.map(Timestamp::from),
             next_attempt_at: row.next_attempt_at.into(),
-            stands_in_for,
-            handed_over_at: row.handed_over_at.map(Timestamp::from),
+            fallback_for,
+            escalated_at: row.escalated_at.map(Timestamp::from),
             content: serde_json::from_value(row.content.0).ok(),
         })
     }
@@ -259,8 +259,8 @@ struct RecordRow {
     created_at: DateTime<Utc>,
     settled_at: Option<DateTime<Utc>>,
     next_attempt_at: DateTime<Utc>,
-    stands_in_for: Option<String>,
-    handed_over_at: Option<DateTime<Utc>>,
+    fallback_for: Option<String>,
+    escalated_at: Option<DateTime<Utc>>,
     content: Json<serde_json::Value>,
 }
 

@@ -2,6 +2,15 @@
 
 use sqlx::migrate::MigrateError;
 
+/// Why the schema of a database is not one that this version can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForeignSchema {
+    /// This migration was applied to the database, and this version does not have it.
+    UnknownMigration(i64),
+    /// This migration was applied to the database with another text than this version has.
+    ChangedMigration(i64),
+}
+
 /// A failed transaction or query. Nothing of the transaction has happened.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {operation}")]
@@ -63,6 +72,20 @@ impl StoreError {
             .as_database_error()
             .and_then(sqlx::error::DatabaseError::code)
             .is_some_and(|code| code == "42501")
+    }
+
+    /// Set if migrating failed because the database has the schema of another version.
+    pub fn foreign_schema(&self) -> Option<ForeignSchema> {
+        let sqlx::Error::Migrate(error) = &self.source else {
+            return None;
+        };
+        match **error {
+            MigrateError::VersionMissing(version) => Some(ForeignSchema::UnknownMigration(version)),
+            MigrateError::VersionMismatch(version) => {
+                Some(ForeignSchema::ChangedMigration(version))
+            }
+            _ => None,
+        }
     }
 
     /// The whole chain of causes in one line.

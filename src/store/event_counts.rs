@@ -55,15 +55,15 @@ impl Tx<'_> {
             "-- event_counts.add\n",
             "insert into event_counts as c (slo_id, resolution, bucket, writer, good, late, ",
             "failed, timeout, cancelled, orphan, invalid, unobservable, evidence_lost, sampled, ",
-            "unseen_good, unseen_bad) select slo_id, resolution, bucket, $4, good, late, failed, ",
-            "timeout, cancelled, orphan, invalid, unobservable, evidence_lost, sampled, ",
-            "unseen_good, unseen_bad ",
+            "extrapolated_good, extrapolated_bad) select slo_id, resolution, bucket, $4, good, late, ",
+            "failed, timeout, cancelled, orphan, invalid, unobservable, evidence_lost, sampled, ",
+            "extrapolated_good, extrapolated_bad ",
             "from unnest($1::integer[], $2::integer[], $3::timestamptz[], ",
             "$5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], ",
             "$10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], ",
             "$15::bigint[], $16::bigint[]) as n(slo_id, resolution, bucket, good, late, failed, ",
             "timeout, cancelled, orphan, invalid, unobservable, evidence_lost, sampled, ",
-            "unseen_good, unseen_bad) ",
+            "extrapolated_good, extrapolated_bad) ",
             "on conflict (slo_id, resolution, bucket, writer) do update set ",
             "good = c.good + excluded.good, late = c.late + excluded.late, ",
             "failed = c.failed + excluded.failed, timeout = c.timeout + excluded.timeout, ",
@@ -73,8 +73,10 @@ impl Tx<'_> {
             "evidence_lost = c.evidence_lost + excluded.evidence_lost, ",
             "sampled = c.sampled + excluded.sampled, ",
             // Estimates of absurd weights stop at the end of their column; a batch never fails.
-            "unseen_good = least(c.unseen_good::numeric + excluded.unseen_good, 9e18)::bigint, ",
-            "unseen_bad = least(c.unseen_bad::numeric + excluded.unseen_bad, 9e18)::bigint",
+            "extrapolated_good = least(c.extrapolated_good::numeric + excluded.extrapolated_good, ",
+            "9e18)::bigint, ",
+            "extrapolated_bad = least(c.extrapolated_bad::numeric + excluded.extrapolated_bad, ",
+            "9e18)::bigint",
         ))
         .bind(slos)
         .bind(resolutions)
@@ -117,8 +119,8 @@ impl Tx<'_> {
                  sum(counts.unobservable)::bigint as unobservable,
                  sum(counts.evidence_lost)::bigint as evidence_lost,
                  sum(counts.sampled)::bigint as sampled,
-                 least(sum(counts.unseen_good), 9e18)::bigint as unseen_good,
-                 least(sum(counts.unseen_bad), 9e18)::bigint as unseen_bad
+                 least(sum(counts.extrapolated_good), 9e18)::bigint as extrapolated_good,
+                 least(sum(counts.extrapolated_bad), 9e18)::bigint as extrapolated_bad
              from unnest($1::bigint[], $2::integer[], $3::integer[], $4::timestamptz[],
                  $5::timestamptz[]) as part (ordinal, slo_id, resolution, lower, upper)
              cross join lateral (
@@ -129,8 +131,8 @@ impl Tx<'_> {
                      coalesce(sum(unobservable), 0) as unobservable,
                      coalesce(sum(evidence_lost), 0) as evidence_lost,
                      coalesce(sum(sampled), 0) as sampled,
-                     coalesce(sum(unseen_good), 0) as unseen_good,
-                     coalesce(sum(unseen_bad), 0) as unseen_bad
+                     coalesce(sum(extrapolated_good), 0) as extrapolated_good,
+                     coalesce(sum(extrapolated_bad), 0) as extrapolated_bad
                  from event_counts
                  where event_counts.slo_id = part.slo_id
                      and event_counts.resolution = part.resolution
@@ -210,8 +212,8 @@ impl Tx<'_> {
                  sum(invalid)::bigint as invalid, sum(unobservable)::bigint as unobservable,
                  sum(evidence_lost)::bigint as evidence_lost,
                  sum(sampled)::bigint as sampled,
-                 least(sum(unseen_good), 9e18)::bigint as unseen_good,
-                 least(sum(unseen_bad), 9e18)::bigint as unseen_bad
+                 least(sum(extrapolated_good), 9e18)::bigint as extrapolated_good,
+                 least(sum(extrapolated_bad), 9e18)::bigint as extrapolated_bad
              from event_counts
              where slo_id = any ($1) and resolution = $2 and bucket >= $3 and bucket < $4
              group by slo_id, at
@@ -318,8 +320,8 @@ struct CountsRow {
     unobservable: i64,
     evidence_lost: i64,
     sampled: i64,
-    unseen_good: i64,
-    unseen_bad: i64,
+    extrapolated_good: i64,
+    extrapolated_bad: i64,
 }
 
 impl From<CountsRow> for EventCounts {
@@ -335,8 +337,8 @@ impl From<CountsRow> for EventCounts {
             unobservable: row.unobservable,
             evidence_lost: row.evidence_lost,
             sampled: row.sampled,
-            unseen_good: row.unseen_good,
-            unseen_bad: row.unseen_bad,
+            unseen_good: row.extrapolated_good,
+            unseen_bad: row.extrapolated_bad,
         }
     }
 }

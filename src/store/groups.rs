@@ -83,7 +83,7 @@ impl Tx<'_> {
              from (
                  select own.id
                  from slos as own join slos as parent on parent.id = own.parent_id
-                 where own.declared <> (parent.declared and own.has_place
+                 where own.declared <> (parent.declared and own.is_tracked
                      and parent.group_by is not distinct from own.group_by)
                  order by own.id for update of own
              ) as changed
@@ -191,7 +191,7 @@ impl Tx<'_> {
         let rows: Vec<(Uuid, i32)> = sqlx::query_as(
             "-- groups.known
              select group_key, id from slos
-             where parent_id = $1 and group_key = any ($2) and has_place",
+             where parent_id = $1 and group_key = any ($2) and is_tracked",
         )
         .bind(slo.0)
         .bind(keys)
@@ -249,7 +249,7 @@ impl Tx<'_> {
         sqlx::query_scalar(
             "-- groups.count
              select count(*) from slos
-             where parent_id = $1 and group_by = $2 and group_values is not null and has_place",
+             where parent_id = $1 and group_by = $2 and group_values is not null and is_tracked",
         )
         .bind(slo.0)
         .bind(Json(&grouping.by))
@@ -272,7 +272,7 @@ impl Tx<'_> {
              select $1, n.group_key, n.group_by, n.group_values
              from unnest($2::uuid[], $3::jsonb[], $4::jsonb[])
                  as n (group_key, group_by, group_values)
-             on conflict (parent_id, group_key) do update set has_place = true, declared = true
+             on conflict (parent_id, group_key) do update set is_tracked = true, declared = true
              returning group_key, id",
         )
         .bind(slo.0)

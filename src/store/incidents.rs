@@ -130,9 +130,9 @@ impl Tx<'_> {
         at: Timestamp,
     ) -> Result<(), StoreError> {
         sqlx::query(
-            "-- incident_pictures.insert
-            insert into incident_pictures (episode, moment, at, picture) values ($1, $2, $3, $4)
-            on conflict (episode, moment) do nothing",
+            "-- incident_snapshots.insert
+            insert into incident_snapshots (episode, kind, taken_at, snapshot) values ($1, $2, $3, $4)
+            on conflict (episode, kind) do nothing",
         )
         .bind(episode)
         .bind(kind.as_str())
@@ -151,8 +151,8 @@ impl Tx<'_> {
         kind: TransitionKind,
     ) -> Result<Option<Picture>, StoreError> {
         let kept: Option<Json<serde_json::Value>> = sqlx::query_scalar(
-            "-- incident_pictures.read
-            select picture from incident_pictures where episode = $1 and moment = $2",
+            "-- incident_snapshots.read
+            select snapshot from incident_snapshots where episode = $1 and kind = $2",
         )
         .bind(episode)
         .bind(kind.as_str())

@@ -27,10 +27,10 @@ impl Tx<'_> {
             set state = 'expired', settled_at = $2
             from deliveries this
             left join alert_transitions t on t.id = this.transition_id
-            left join notices n on n.id = this.notice_id
+            left join platform_notifications n on n.id = this.platform_notification_id
             where this.id = d.id and d.target = $1 and d.state = 'pending' and d.attempts = 0
                 and d.retries_since <= case when d.priority = 0 then $3 else $4 end
-                and n.kind is distinct from 'self_check'
+                and n.kind is distinct from 'health_check'
                 and not coalesce(t.kind = 'resolved' and exists (
                     select from deliveries told
                     join alert_transitions earlier on earlier.id = told.transition_id
@@ -154,10 +154,10 @@ impl Tx<'_> {
     ) -> Result<BTreeMap<i64, Circumstances>, StoreError> {
         let rows: Vec<CircumstancesRow> = sqlx::query_as(
             "-- deliveries.circumstances
-            select d.id, d.created_at, d.stands_in_for,
+            select d.id, d.created_at, d.fallback_for,
                 (
                     select min(other.target) from deliveries other
-                    where other.transition_id = d.transition_id and other.stands_in_for = d.target
+                    where other.transition_id = d.transition_id and other.fallback_for = d.target
                         and other.state = 'delivered'
                 ) as meanwhile,
                 not exists (
@@ -178,7 +178,7 @@ impl Tx<'_> {
             let name = |name: Option<String>| name.map(|name| self.name(&name)).transpose();
             let circumstances = Circumstances {
                 due_since: row.created_at.into(),
-                stands_in_for: name(row.stands_in_for)?,
+                stands_in_for: name(row.fallback_for)?,
                 meanwhile: name(row.meanwhile)?,
                 is_unheard: row.is_unheard,
             };
@@ -192,7 +192,7 @@ impl Tx<'_> {
 struct CircumstancesRow {
     id: i64,
     created_at: DateTime<Utc>,
-    stands_in_for: Option<String>,
+    fallback_for: Option<String>,
     meanwhile: Option<String>,
     is_unheard: bool,
 }

@@ -119,14 +119,14 @@ impl Tx<'_> {
             return Ok(());
         }
         sqlx::query(concat!(
-            "-- link_waits.wake\n",
-            "with woken as (delete from link_waits w ",
+            "-- pending_spans.arrived\n",
+            "with woken as (delete from pending_spans w ",
             "using unnest($1::bigint[], $2::uuid[], $3::bigint[]) as n(filter, trace_id, span_id) ",
             "where w.filter = n.filter and w.trace_id = n.trace_id and w.span_id = n.span_id ",
             "returning w.evidence_id) ",
-            "update link_evidence e set is_stale = true ",
+            "update link_evidence e set is_unresolved = true ",
             "from (select distinct evidence_id from woken) as w ",
-            "where e.id = w.evidence_id and not e.is_stale",
+            "where e.id = w.evidence_id and not e.is_unresolved",
         ))
         .bind(&spans.filters)
         .bind(&spans.trace_ids)
@@ -184,8 +184,8 @@ impl Tx<'_> {
             .collect();
         let ids: Vec<Uuid> = waits.iter().map(|(_, _, id)| *id).collect();
         sqlx::query(concat!(
-            "-- link_waits.insert\n",
-            "insert into link_waits (filter, trace_id, span_id, evidence_id, epoch) ",
+            "-- pending_spans.insert\n",
+            "insert into pending_spans (filter, trace_id, span_id, evidence_id, epoch) ",
             "select n.*, $5 from unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::uuid[]) as n ",
             "on conflict do nothing",
         ))

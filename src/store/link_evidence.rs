@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     StoreError, Tx,
-    link_edges::{SpanColumns, span, trace_id, uuid},
+    link_edges::{SpanColumns, span},
     workflow_rows::{Known, Rows, inconsistent},
     workflows::{JudgingBySlo, judging_of},
 };
@@ -20,12 +20,11 @@ use crate::domain::{
     counting::ledger::{Moves, rejudge, silence_of},
     model::{ids::SloId, span::SpanRef},
     workflow::{
-        EventId, Gathered, Workflow,
+        EventId, EventKey, Gathered, Workflow,
         batch::BatchPiece,
         classify::Linked,
         join,
-        links::{Edges, LinkFilter, Piece, Placement, place, rejoin},
-        trace_key,
+        links::{Edges, LinkFilter, Piece, Placement, place},
     },
 };
 
@@ -119,8 +118,8 @@ impl Tx<'_> {
     /// Whether evidence is left that must be placed.
     pub async fn has_stale_evidence(&mut self) -> Result<bool, StoreError> {
         sqlx::query_scalar(
-            "-- link_evidence.has_stale
-             select exists (select 1 from link_evidence where is_stale)",
+            "-- link_evidence.has_unresolved
+             select exists (select 1 from link_evidence where is_unresolved)",
         )
         .fetch_one(&mut *self.inner)
         .await
@@ -134,15 +133,15 @@ impl Tx<'_> {
         let linked: BTreeMap<_, _> = linked.iter().map(|piece| (piece.id(), *piece)).collect();
         let ids: Vec<Uuid> = linked.keys().map(|id| Uuid::from_bytes(*id)).collect();
         let slos: Vec<i32> = linked.values().map(|piece| piece.slo.0).collect();
-        let said: Vec<_> = linked.values().map(|piece| Json(&piece.piece)).collect();
+        let evidence: Vec<_> = linked.values().map(|piece| Json(&piece.piece)).collect();
         let spans = linked.values().map(|piece| (piece.filter, piece.span));
         let spans: SpanColumns = spans.collect();
         // One that an older epoch knows is not new; nobody else writes here meanwhile.
         sqlx::query(concat!(
             "-- link_evidence.insert\n",
-            "insert into link_evidence (id, slo_id, filter, trace_id, span_id, said, epoch) ",
+            "insert into link_evidence (id, slo_id, filter, trace_id, span_id, evidence, epoch) ",
             "select n.*, $7 from unnest($1::uuid[], $2::integer[], $3::bigint[], $4::uuid[], ",
-            "$5::bigint[], $6::jsonb[]) as n(id, slo_id, filter, trace_id, span_id, said) ",
+            "$5::bigint[], $6::jsonb[]) as n(id, slo_id, filter, trace_id, span_id, evidence) ",
             "where not exists (select 1 from link_evidence e where e.id = n.id)",
         ))
         .bind(ids)
@@ -150,7 +149,7 @@ impl Tx<'_> {
         .bind(spans.filters)
         .bind(spans.trace_ids)
         .bind(spans.span_ids)
-        .bind(said)
+        .bind(evidence)
         .bind(epoch)
         .execute(&mut *self.inner)
         .await
@@ -160,9 +159,9 @@ impl Tx<'_> {
 
     async fn stale_pieces(&mut self) -> Result<Vec<(Uuid, Piece)>, StoreError> {
         let rows = sqlx::query(
-            "-- link_evidence.stale
-             select id, slo_id, filter, trace_id, span_id, said, origins, is_cut
-             from link_evidence where is_stale order by id limit $1",
+            "-- link_evidence.unresolved
+             select id, slo_id, filter, trace_id, span_id, evidence, workflow_keys, is_truncated
+             from link_evidence where is_unresolved order by id limit $1",
         )
         .bind(BATCH)
         .fetch_all(&mut *self.inner)
@@ -180,24 +179,24 @@ impl Tx<'_> {
         placement: &Placement,
     ) -> Result<(), StoreError> {
         // Postgres knows no array of arrays of different lengths: each is written as text.
-        let origins = placement.origins.iter().map(|origins| {
-            let traces: Vec<String> = origins
-                .traces
-                .iter()
-                .map(|trace_id| uuid(*trace_id).to_string())
+        let keys = placement.origins.iter().map(|origins| {
+            let keys = origins.keys().into_keys();
+            let keys: Vec<String> = keys
+                .map(|key| Uuid::from_bytes(key.0).to_string())
                 .collect();
-            format!("{{{}}}", traces.join(","))
+            format!("{{{}}}", keys.join(","))
         });
         let cut: Vec<bool> = placement.origins.iter().map(|one| one.is_cut).collect();
         sqlx::query(concat!(
             "-- link_evidence.place\n",
-            "update link_evidence e set origins = n.origins::uuid[], is_cut = n.is_cut, ",
-            "is_stale = false ",
-            "from unnest($1::uuid[], $2::text[], $3::boolean[]) as n(id, origins, is_cut) ",
+            "update link_evidence e set workflow_keys = n.workflow_keys::uuid[], ",
+            "is_truncated = n.is_truncated, is_unresolved = false ",
+            "from unnest($1::uuid[], $2::text[], $3::boolean[]) ",
+            "as n(id, workflow_keys, is_truncated) ",
             "where e.id = n.id",
         ))
         .bind(ids)
-        .bind(origins.collect::<Vec<_>>())
+        .bind(keys.collect::<Vec<_>>())
         .bind(cut)
         .execute(&mut *self.inner)
         .await
@@ -211,32 +210,33 @@ impl Tx<'_> {
         placement: &Placement,
     ) -> Result<BTreeMap<EventId, Option<Workflow>>, StoreError> {
         let mut left: BTreeMap<EventId, Option<Workflow>> = BTreeMap::new();
-        let (mut slos, mut traces) = (Vec::new(), Vec::new());
-        for (slo, trace_id) in placement.left() {
-            left.insert((slo, trace_key(trace_id)), None);
+        let (mut slos, mut keys) = (Vec::new(), Vec::new());
+        for (slo, key) in placement.left() {
+            left.insert((slo, key), None);
             slos.push(slo.0);
-            traces.push(uuid(trace_id));
+            keys.push(Uuid::from_bytes(key.0));
         }
         if left.is_empty() {
             return Ok(left);
         }
         let rows: Vec<(i32, Uuid, Json<Workflow>)> = sqlx::query_as(concat!(
             "-- link_evidence.remaining\n",
-            "select e.slo_id, l.trace_id, e.said ",
-            "from unnest($1::integer[], $2::uuid[]) as l(slo_id, trace_id) ",
-            "join link_evidence e on e.origins @> array[l.trace_id] and e.slo_id = l.slo_id",
+            "select e.slo_id, l.key, e.evidence ",
+            "from unnest($1::integer[], $2::uuid[]) as l(slo_id, key) ",
+            "join link_evidence e on e.workflow_keys @> array[l.key] and e.slo_id = l.slo_id",
         ))
         .bind(slos)
-        .bind(traces)
+        .bind(keys)
         .fetch_all(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
-        let mut remaining = Vec::with_capacity(rows.len());
-        for (slo, trace, Json(said)) in rows {
-            let trace_id = trace_id(trace).map_err(|source| self.failed(source))?;
-            remaining.push((SloId(slo), trace_id, said));
-        }
-        let remaining = rejoin(remaining.iter().map(|(slo, at, said)| (*slo, *at, said)));
+        let mut remaining = Gathered::new();
+        let id = |slo, key: Uuid| (SloId(slo), EventKey(key.into_bytes()));
+        let rows = rows.into_iter();
+        join(
+            &mut remaining,
+            rows.map(|(slo, key, Json(evidence))| (id(slo, key), evidence)),
+        );
         for (id, workflow) in remaining {
             left.insert(id, Some(workflow));
         }
@@ -320,18 +320,16 @@ impl Tx<'_> {
 }
 
 fn decode(row: &sqlx::postgres::PgRow) -> Result<(Uuid, Piece), sqlx::Error> {
-    let origins: Vec<Uuid> = row.try_get("origins")?;
-    let Json(said) = row.try_get("said")?;
+    let keys: Vec<Uuid> = row.try_get("workflow_keys")?;
+    let keys = keys.into_iter().map(|key| EventKey(key.into_bytes()));
+    let Json(said) = row.try_get("evidence")?;
     let piece = Piece {
         slo: SloId(row.try_get("slo_id")?),
         filter: LinkFilter(row.try_get("filter")?),
         span: span(row, ["trace_id", "span_id"])?,
         said,
-        origins: origins
-            .into_iter()
-            .map(trace_id)
-            .collect::<Result<_, _>>()?,
-        is_cut: row.try_get("is_cut")?,
+        workflow_keys: keys.collect(),
+        is_cut: row.try_get("is_truncated")?,
     };
     Ok((row.try_get("id")?, piece))
 }

@@ -15,7 +15,7 @@ pub(super) const EPOCH_LOCK: i64 = 0x0074_6872_6f75_6768;
 const PARTITIONED_LIKE_WORKFLOWS: [&str; 4] = [
     "span_edges",
     "link_evidence",
-    "link_waits",
+    "pending_spans",
     "batch_messages",
 ];
 

@@ -33,19 +33,19 @@ impl Tx<'_> {
             .collect();
         sqlx::query(
             "-- sampling_thresholds.learn
-             insert into sampling_thresholds as t (slo_id, day, end_threshold, drawn_apart)
-             select n.slo_id, $2, n.end_threshold, n.drawn_apart
+             insert into sampling_thresholds as t (slo_id, day, end_threshold, drawn_independently)
+             select n.slo_id, $2, n.end_threshold, n.drawn_independently
              from unnest($1::integer[], $3::bigint[], $4::boolean[])
-                 as n (slo_id, end_threshold, drawn_apart)
+                 as n (slo_id, end_threshold, drawn_independently)
              where not exists (
                  select 1 from sampling_thresholds known
                  where known.slo_id = n.slo_id and known.day = $2
                      and known.end_threshold >= n.end_threshold
-                     and known.drawn_apart >= n.drawn_apart)
+                     and known.drawn_independently >= n.drawn_independently)
              order by n.slo_id
              on conflict (slo_id, day) do update set
                  end_threshold = greatest(t.end_threshold, excluded.end_threshold),
-                 drawn_apart = t.drawn_apart or excluded.drawn_apart",
+                 drawn_independently = t.drawn_independently or excluded.drawn_independently",
         )
         .bind(slos)
         .bind(day(now))
@@ -64,7 +64,7 @@ impl Tx<'_> {
     ) -> Result<BTreeMap<SloId, EndSampling>, StoreError> {
         let rows: Vec<(i32, i64, bool)> = sqlx::query_as(
             "-- sampling_thresholds.since
-             select slo_id, max(end_threshold), bool_or(drawn_apart) from sampling_thresholds
+             select slo_id, max(end_threshold), bool_or(drawn_independently) from sampling_thresholds
              where day >= $1 group by slo_id",
         )
         .bind(day(from))

@@ -12,7 +12,7 @@ use crate::domain::{
     model::time::{TimeRange, Timestamp},
 };
 
-const COLUMNS: &str = "id, matchers, starts, lasts_us, rule, time_zone, reason, created_by, \
+const COLUMNS: &str = "id, matchers, starts, duration_us, recurrence_rule, time_zone, reason, created_by, \
                        created_at, ended_at, ended_by";
 
 impl Tx<'_> {
@@ -29,7 +29,7 @@ impl Tx<'_> {
         let repeat = terms.repeat.as_ref();
         let inserted = sqlx::query(
             "-- silences.insert
-            insert into silences (id, matchers, starts, lasts_us, ends_at, rule, time_zone, reason,
+            insert into silences (id, matchers, starts, duration_us, ends_at, recurrence_rule, time_zone, reason,
                 created_by, created_at)
             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
             on conflict (id) do nothing",
@@ -112,8 +112,8 @@ struct SilenceRow {
     id: Uuid,
     matchers: Vec<String>,
     starts: Vec<DateTime<Utc>>,
-    lasts_us: i64,
-    rule: Option<String>,
+    duration_us: i64,
+    recurrence_rule: Option<String>,
     time_zone: Option<String>,
     reason: String,
     created_by: Option<String>,
@@ -126,12 +126,12 @@ impl SilenceRow {
     fn decode(self) -> Option<Silence> {
         let matchers: Result<Vec<Matcher>, _> =
             self.matchers.iter().map(|text| text.parse()).collect();
-        let length = Duration::from_micros(u64::try_from(self.lasts_us).ok()?);
+        let length = Duration::from_micros(u64::try_from(self.duration_us).ok()?);
         let stretch = |from: DateTime<Utc>| {
             let from = Timestamp::from(from);
             TimeRange::new(from, from + length)
         };
-        let repeat = match (self.rule, self.time_zone) {
+        let repeat = match (self.recurrence_rule, self.time_zone) {
             (Some(rule), Some(zone)) => Some(Repeat {
                 rule,
                 time_zone: zone.parse().ok()?,

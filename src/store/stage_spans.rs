@@ -44,18 +44,20 @@ impl Tx<'_> {
             "-- stage_spans.add\n",
             "with new as (select * from unnest($3::uuid[], $4::integer[], $5::bigint[], ",
             "$6::smallint[], $7::timestamptz[], $8::timestamptz[], $9::timestamptz[], $10::text[], ",
-            "$11::text[]) as n(key, slo_id, piece, kind, from_at, to_at, deliver_at, name, service) ",
+            "$11::text[]) as n(key, slo_id, content_hash, kind, started_at, ended_at, deliver_at, name, ",
+            "service) ",
             "where not exists (select 1 from stage_spans s where s.slot = $1 and s.key = n.key ",
-            "and s.slo_id = n.slo_id and s.piece = n.piece)), ",
+            "and s.slo_id = n.slo_id and s.content_hash = n.content_hash)), ",
             // Counted row by row and not joined: the transaction allows nested loops alone, and a join
             // of two such lists would compare each row with every other.
-            "ranked as (select new.*, row_number() over (partition by key, slo_id order by piece) ",
+            "ranked as (select new.*, row_number() over (partition by key, slo_id order by content_hash) ",
             "as place, (select count(*) from (select 1 from stage_spans s where s.slot = $1 ",
             "and s.key = new.key and s.slo_id = new.slo_id limit $2) as c) as taken from new), ",
-            "kept as (insert into stage_spans (slot, key, slo_id, piece, kind, from_at, to_at, ",
-            "deliver_at, name, service) select $1, key, slo_id, piece, kind, from_at, to_at, ",
+            "kept as (insert into stage_spans (slot, key, slo_id, content_hash, kind, started_at, ",
+            "ended_at, deliver_at, name, service) select $1, key, slo_id, content_hash, kind, ",
+            "started_at, ended_at, ",
             "deliver_at, name, service from ranked ",
-            "where taken + place <= $2 order by key, slo_id, piece on conflict do nothing) ",
+            "where taken + place <= $2 order by key, slo_id, content_hash on conflict do nothing) ",
             "select key, slo_id, count(*) from ranked ",
             "where taken + place > $2 group by key, slo_id",
         ))
@@ -102,10 +104,10 @@ impl Tx<'_> {
             .unzip();
         let rows: Vec<PieceRow> = sqlx::query_as(concat!(
             "-- stage_spans.read\n",
-            "select k.ordinal, s.kind, s.from_at, s.to_at, s.deliver_at, s.name, s.service ",
+            "select k.ordinal, s.kind, s.started_at, s.ended_at, s.deliver_at, s.name, s.service ",
             "from unnest($1::bigint[], $2::uuid[]) as k(ordinal, key) cross join lateral (",
             "select * from stage_spans s where s.key = k.key and s.slo_id in (0, $3) ",
-            "order by s.from_at, s.piece limit $4) as s",
+            "order by s.started_at, s.content_hash limit $4) as s",
         ))
         .bind(ordinals)
         .bind(keys)
@@ -210,8 +212,8 @@ impl Rows {
 struct PieceRow {
     ordinal: i64,
     kind: i16,
-    from_at: DateTime<Utc>,
-    to_at: DateTime<Utc>,
+    started_at: DateTime<Utc>,
+    ended_at: DateTime<Utc>,
     deliver_at: Option<DateTime<Utc>>,
     name: String,
     service: String,
@@ -222,8 +224,8 @@ impl PieceRow {
     fn into_piece(self) -> Option<Piece> {
         Some(Piece {
             kind: PieceKind::from_code(self.kind)?,
-            from: self.from_at.into(),
-            to: self.to_at.into(),
+            from: self.started_at.into(),
+            to: self.ended_at.into(),
             name: self.name,
             service: self.service,
             deliver_at: self.deliver_at.map(Timestamp::from),

@@ -47,15 +47,16 @@ impl Tx<'_> {
         sqlx::query(concat!(
             "-- stage_sums.add\n",
             "insert into stage_sums as s (slo_id, resolution, bucket, is_bad, kind, name, events, ",
-            "unseen, micros, first_micros) select $1, * from unnest($2::integer[], ",
+            "extrapolated, duration_us, start_offset_us) select $1, * from unnest($2::integer[], ",
             "$3::timestamptz[], $4::boolean[], $5::smallint[], $6::text[], $7::bigint[], ",
             "$8::bigint[], $9::bigint[], $10::bigint[]) ",
             "on conflict (slo_id, resolution, bucket, is_bad, kind, name) do update set ",
             "events = s.events + excluded.events, ",
             // Estimates of absurd weights stop at the end of their column; a batch never fails.
-            "unseen = least(s.unseen::numeric + excluded.unseen, 9e18)::bigint, ",
-            "micros = least(s.micros::numeric + excluded.micros, 9e18)::bigint, ",
-            "first_micros = least(s.first_micros::numeric + excluded.first_micros, 9e18)::bigint",
+            "extrapolated = least(s.extrapolated::numeric + excluded.extrapolated, 9e18)::bigint, ",
+            "duration_us = least(s.duration_us::numeric + excluded.duration_us, 9e18)::bigint, ",
+            "start_offset_us = least(s.start_offset_us::numeric + excluded.start_offset_us, ",
+            "9e18)::bigint",
         ))
         .bind(slo.0)
         .bind(ids().map(|id| id.0.as_secs()).collect::<Vec<_>>())
@@ -107,8 +108,8 @@ impl Tx<'_> {
         let rows: Vec<(bool, i16, String, i64, i64, i64, i64)> = sqlx::query_as(concat!(
             "-- stage_sums.read\n",
             "select s.is_bad, s.kind, s.name, sum(s.events)::bigint, ",
-            "least(sum(s.unseen), 9e18)::bigint, least(sum(s.micros), 9e18)::bigint, ",
-            "least(sum(s.first_micros), 9e18)::bigint from unnest($2::integer[], $3::timestamptz[], ",
+            "least(sum(s.extrapolated), 9e18)::bigint, least(sum(s.duration_us), 9e18)::bigint, ",
+            "least(sum(s.start_offset_us), 9e18)::bigint from unnest($2::integer[], $3::timestamptz[], ",
             "$4::timestamptz[]) as part(resolution, lower, upper) cross join lateral (",
             "select * from stage_sums where slo_id = $1 and resolution = part.resolution ",
             "and bucket >= part.lower and bucket < part.upper) as s group by 1, 2, 3",

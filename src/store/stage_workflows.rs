@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{Row as _, postgres::PgRow, types::Json};
 use uuid::Uuid;
 
-use super::{StoreError, Tx};
+use super::{StoreError, Tx, link_edges::trace_id};
 use crate::domain::{
     counting::stages::{Breakdown, Ending, Folded, Timeline},
     model::{
@@ -20,12 +20,13 @@ const FOLD_LOCK: i32 = 0x0066_6f6c;
 
 const COLUMNS: &str = "epoch, key, trace_id, started_at, \
     coalesce(succeeded_at, failed_at, cancelled_at) as ended_at, outcome, judged_at, details, weight, \
-    folded_outcome, folded_judged_at, folded_weight, folded";
+    aggregated_outcome, aggregated_judged_at, aggregated_weight, aggregated_stages";
 
-/// As the index `workflows_unfolded` has it.
+/// As the index `workflows_unaggregated_idx` has it.
 const IS_UNFOLDED: &str = "within_us is not null \
-    and (outcome between 1 and 4 or folded_outcome is not null) \
-    and (folded_outcome is distinct from outcome or folded_judged_at is distinct from judged_at)";
+    and (outcome between 1 and 4 or aggregated_outcome is not null) \
+    and (aggregated_outcome is distinct from outcome \
+        or aggregated_judged_at is distinct from judged_at)";
 
 /// One workflow of an SLO that tells stages apart.
 #[derive(Clone, Debug)]
@@ -91,8 +92,8 @@ impl Tx<'_> {
         let statement = format!(
             "-- stage_folds.slos\nselect id from unnest($1::integer[]) as s(id) where exists (\
              select 1 from workflows where slo_id = s.id and {IS_UNFOLDED} \
-             and (judged_at >= $2 or folded_outcome is not null)) or exists (\
-             select 1 from workflows where slo_id = s.id and refold_at <= $3)"
+             and (judged_at >= $2 or aggregated_outcome is not null)) or exists (\
+             select 1 from workflows where slo_id = s.id and reaggregate_at <= $3)"
         );
         let ids: Vec<i32> = sqlx::query_scalar(sqlx::AssertSqlSafe(statement))
             .bind(slos.iter().map(|slo| slo.0).collect::<Vec<_>>())
@@ -132,7 +133,7 @@ impl Tx<'_> {
     ) -> Result<Vec<StageWorkflow>, StoreError> {
         let statement = format!(
             "-- stage_folds.unfolded\nselect {COLUMNS} from workflows where slo_id = $1 \
-             and {IS_UNFOLDED} and (judged_at >= $2 or folded_outcome is not null) \
+             and {IS_UNFOLDED} and (judged_at >= $2 or aggregated_outcome is not null) \
              and started_at is not null limit $3 for update skip locked"
         );
         self.stage_workflows(statement, slo, since, limit).await
@@ -147,8 +148,8 @@ impl Tx<'_> {
     ) -> Result<Vec<StageWorkflow>, StoreError> {
         let statement = format!(
             "-- stage_folds.refold\nselect {COLUMNS} from workflows where slo_id = $1 \
-             and refold_at <= $2 and started_at is not null \
-             order by refold_at limit $3 for update skip locked"
+             and reaggregate_at <= $2 and started_at is not null \
+             order by reaggregate_at limit $3 for update skip locked"
         );
         self.stage_workflows(statement, slo, now, limit).await
     }
@@ -200,11 +201,12 @@ impl Tx<'_> {
         let column = |fold: &Fold<'_>| folded(fold).map(|folded| Json(folded.breakdown));
         sqlx::query(concat!(
             "-- stage_folds.note\n",
-            "update workflows w set folded_outcome = n.outcome, folded_judged_at = n.judged_at, ",
-            "folded = n.folded, refold_at = n.refold_at, folded_weight = n.weight ",
+            "update workflows w set aggregated_outcome = n.outcome, ",
+            "aggregated_judged_at = n.judged_at, aggregated_stages = n.stages, ",
+            "reaggregate_at = n.reaggregate_at, aggregated_weight = n.weight ",
             "from unnest($2::integer[], $3::uuid[], $4::smallint[], $5::timestamptz[], ",
             "$6::jsonb[], $7::timestamptz[], $8::bigint[]) ",
-            "as n(epoch, key, outcome, judged_at, folded, refold_at, weight) ",
+            "as n(epoch, key, outcome, judged_at, stages, reaggregate_at, weight) ",
             "where w.slo_id = $1 and w.key = n.key and w.epoch = n.epoch",
         ))
         .bind(slo.0)
@@ -268,14 +270,14 @@ fn decode(row: &PgRow) -> Result<StageWorkflow, sqlx::Error> {
         millionths.map(|weight| weight.map(Weight::from_millionths))
     };
     let outcome = |code: i16, column| Outcome::from_code(code).ok_or_else(|| invalid(column));
-    let folded_as: Option<i16> = row.try_get("folded_outcome")?;
-    let breakdown: Option<Json<Breakdown>> = row.try_get("folded")?;
-    let folded = match (folded_as, time("folded_judged_at")?, breakdown) {
+    let folded_as: Option<i16> = row.try_get("aggregated_outcome")?;
+    let breakdown: Option<Json<Breakdown>> = row.try_get("aggregated_stages")?;
+    let folded = match (folded_as, time("aggregated_judged_at")?, breakdown) {
         (Some(code), Some(judged_at), Some(Json(breakdown))) => Some(Folded {
-            outcome: outcome(code, "folded_outcome")?,
+            outcome: outcome(code, "aggregated_outcome")?,
             judged_at,
             breakdown,
-            weight: weight("folded_weight")?,
+            weight: weight("aggregated_weight")?,
         }),
         _ => None,
     };
@@ -294,8 +296,7 @@ fn decode(row: &PgRow) -> Result<StageWorkflow, sqlx::Error> {
     };
     Ok(StageWorkflow {
         key: EventKey(row.try_get::<Uuid, _>("key")?.into_bytes()),
-        trace_id: TraceId::from_slice(row.try_get("trace_id")?)
-            .ok_or_else(|| invalid("trace_id"))?,
+        trace_id: trace_id(row.try_get("trace_id")?)?,
         outcome: judged,
         weight: weight("weight")?,
         judged_at: time("judged_at")?,

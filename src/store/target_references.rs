@@ -41,7 +41,7 @@ impl Tx<'_> {
             where this.id = $2
             union all
             select r.reference, true, 0
-            from notices n
+            from platform_notifications n
             join target_references r on r.episode = n.episode and r.target = $1
             where n.id = $2
             order by 2 desc, 3 desc
@@ -73,10 +73,10 @@ impl Tx<'_> {
     ) -> Result<(), StoreError> {
         let result = sqlx::query(
             "-- target_references.keep
-            insert into target_references (target, episode, reference, told_at)
+            insert into target_references (target, episode, reference, saved_at)
             values ($1, $2, $3, $4)
             on conflict (target, episode) do update
-            set reference = excluded.reference, told_at = excluded.told_at",
+            set reference = excluded.reference, saved_at = excluded.saved_at",
         )
         .bind(target.as_str())
         .bind(episode)
@@ -97,16 +97,16 @@ impl Tx<'_> {
         let rows: Vec<Json<serde_json::Value>> = sqlx::query_scalar(
             "-- alert_transitions.standing
             with standing as (
-                select t.id, t.slo_id, t.severity, t.version, t.facts
+                select t.id, t.slo_id, t.severity, t.version, t.snapshot
                 from alerts a
                 join alert_transitions t
                     on t.slo_id = a.slo_id and t.severity = a.severity and t.episode = a.episode
                 union all
-                select t.id, t.slo_id, t.severity, t.version, t.facts
+                select t.id, t.slo_id, t.severity, t.version, t.snapshot
                 from alert_transitions t
                 where t.at > $2 and t.kind = 'resolved'
             )
-            select distinct on (s.slo_id, s.severity) s.facts
+            select distinct on (s.slo_id, s.severity) s.snapshot
             from standing s
             join deliveries d on d.transition_id = s.id and d.target = $1
             order by s.slo_id, s.severity, s.version desc",

@@ -16,7 +16,7 @@ pub struct TargetState {
     /// Until when it asked to be left alone.
     pub not_before: Timestamp,
     /// Of [`Pace`](crate::domain::notify::delivery::rate_limit::Pace).
-    pub paid_until: Timestamp,
+    pub next_free_at: Timestamp,
 }
 
 impl Tx<'_> {
@@ -34,7 +34,8 @@ impl Tx<'_> {
         let row: StateRow = sqlx::query_as(
             "-- target_states.lock
              select target, state, since, failed_at, failures, openings, probing_until,
-                 greatest(not_before, 'epoch') as not_before, greatest(paid_until, 'epoch') as paid_until
+                 greatest(not_before, 'epoch') as not_before,
+                 greatest(next_free_at, 'epoch') as next_free_at
              from target_states where target = $1 for update",
         )
         .bind(target.as_str())
@@ -55,7 +56,7 @@ impl Tx<'_> {
             "-- target_states.keep
              update target_states
              set state = $2, since = $3, failed_at = $4, failures = $5, openings = $6,
-                 probing_until = $7, not_before = $8, paid_until = $9
+                 probing_until = $7, not_before = $8, next_free_at = $9
              where target = $1",
         )
         .bind(target.as_str())
@@ -66,7 +67,7 @@ impl Tx<'_> {
         .bind(columns.openings)
         .bind(state.health.probing_until.map(Timestamp::to_chrono))
         .bind(state.not_before.to_chrono())
-        .bind(state.paid_until.to_chrono())
+        .bind(state.next_free_at.to_chrono())
         .execute(&mut *self.inner)
         .await;
         result.map(drop).map_err(|source| self.failed(source))
@@ -77,7 +78,8 @@ impl Tx<'_> {
         let rows: Vec<StateRow> = sqlx::query_as(
             "-- target_states.all
              select target, state, since, failed_at, failures, openings, probing_until,
-                 greatest(not_before, 'epoch') as not_before, greatest(paid_until, 'epoch') as paid_until
+                 greatest(not_before, 'epoch') as not_before,
+                 greatest(next_free_at, 'epoch') as next_free_at
              from target_states order by target",
         )
         .fetch_all(&mut *self.inner)
@@ -105,11 +107,11 @@ impl Columns {
     fn of(condition: TargetCondition) -> Self {
         let count = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
         match condition {
-            TargetCondition::Well { failures } => Self {
+            TargetCondition::Closed { failures } => Self {
                 failures: count(failures),
                 ..Self::default()
             },
-            TargetCondition::Failing {
+            TargetCondition::Open {
                 since,
                 failed_at,
                 openings,
@@ -119,7 +121,7 @@ impl Columns {
                 openings: count(openings),
                 ..Self::default()
             },
-            TargetCondition::Broken { since, failed_at } => Self {
+            TargetCondition::Misconfigured { since, failed_at } => Self {
                 since: Some(since),
                 failed_at: Some(failed_at),
                 ..Self::default()
@@ -138,7 +140,7 @@ struct StateRow {
     openings: i32,
     probing_until: Option<DateTime<Utc>>,
     not_before: DateTime<Utc>,
-    paid_until: DateTime<Utc>,
+    next_free_at: DateTime<Utc>,
 }
 
 impl StateRow {
@@ -149,7 +151,7 @@ impl StateRow {
                 probing_until: self.probing_until.map(Timestamp::from),
             },
             not_before: self.not_before.into(),
-            paid_until: self.paid_until.into(),
+            next_free_at: self.next_free_at.into(),
         })
     }
 
@@ -157,16 +159,16 @@ impl StateRow {
         let times = self.since.zip(self.failed_at);
         let times = times.map(|(since, failed_at)| (since.into(), failed_at.into()));
         match (self.state.as_str(), times) {
-            ("well", _) => Ok(TargetCondition::Well {
+            ("closed", _) => Ok(TargetCondition::Closed {
                 failures: self.failures.unsigned_abs(),
             }),
-            ("failing", Some((since, failed_at))) => Ok(TargetCondition::Failing {
+            ("open", Some((since, failed_at))) => Ok(TargetCondition::Open {
                 since,
                 failed_at,
                 openings: self.openings.unsigned_abs(),
             }),
-            ("broken", Some((since, failed_at))) => {
-                Ok(TargetCondition::Broken { since, failed_at })
+            ("misconfigured", Some((since, failed_at))) => {
+                Ok(TargetCondition::Misconfigured { since, failed_at })
             }
             (state, _) => {
                 let message = format!("`{state}` is no state of target `{}`", self.target);

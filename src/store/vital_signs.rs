@@ -26,9 +26,9 @@ impl Tx<'_> {
     /// How many alerts fire, and how many outages were told. Writes, since a database that takes nothing
     /// is as good as away.
     pub async fn look(&mut self) -> Result<(i64, i64), StoreError> {
-        let sql = "-- heartbeats.look
-             update heartbeats set only_row = true
-             returning (select count(*) from alerts where state <> 'inactive'), outages";
+        let sql = "-- service_state.look
+             update service_state set singleton = true
+             returning (select count(*) from alerts where state <> 'inactive'), database_outages";
         sqlx::query_as(sql)
             .fetch_one(&mut *self.inner)
             .await
@@ -39,8 +39,8 @@ impl Tx<'_> {
     /// changes nothing.
     pub async fn count_outage(&mut self, known: i64) -> Result<(), StoreError> {
         sqlx::query(
-            "-- heartbeats.count_outage
-             update heartbeats set outages = $1 + 1 where outages = $1",
+            "-- service_state.count_outage
+             update service_state set database_outages = $1 + 1 where database_outages = $1",
         )
         .bind(known)
         .execute(&mut *self.inner)
@@ -58,8 +58,8 @@ impl Tx<'_> {
         last_span_at: Option<Timestamp>,
     ) -> Result<(), StoreError> {
         sqlx::query(
-            "-- ingest_replicas.note_signs
-             update ingest_replicas set clock_ahead_ms = $2, signed_at = clock_timestamp()
+            "-- replicas.note_signs
+             update replicas set clock_ahead_ms = $2, last_seen_at = clock_timestamp()
              where id = $1",
         )
         .bind(replica.0)
@@ -69,8 +69,8 @@ impl Tx<'_> {
         .map_err(|source| self.failed(source))?;
         // Some seconds do not matter, and the row is everybody's.
         sqlx::query(
-            "-- heartbeats.note_span
-             update heartbeats set last_span_at = $1
+            "-- service_state.note_span
+             update service_state set last_span_at = $1
              where last_span_at is null or last_span_at < $1::timestamptz - interval '5 s'",
         )
         .bind(last_span_at.map(Timestamp::to_chrono))
@@ -81,10 +81,10 @@ impl Tx<'_> {
     }
 
     /// Keeps that deliveries had to be repaired.
-    pub async fn note_repair(&mut self, at: Timestamp) -> Result<(), StoreError> {
+    pub async fn note_reconciled(&mut self, at: Timestamp) -> Result<(), StoreError> {
         sqlx::query(
-            "-- heartbeats.note_repair
-             update heartbeats set repaired_at = greatest(repaired_at, $1)",
+            "-- service_state.note_reconciled
+             update service_state set reconciled_at = greatest(reconciled_at, $1)",
         )
         .bind(at.to_chrono())
         .execute(&mut *self.inner)
@@ -94,10 +94,10 @@ impl Tx<'_> {
     }
 
     /// When deliveries last had to be repaired.
-    pub async fn last_repair(&mut self) -> Result<Option<Timestamp>, StoreError> {
+    pub async fn last_reconciled_at(&mut self) -> Result<Option<Timestamp>, StoreError> {
         let at: Option<DateTime<Utc>> = sqlx::query_scalar(
-            "-- heartbeats.last_repair
-             select repaired_at from heartbeats",
+            "-- service_state.last_reconciled_at
+             select reconciled_at from service_state",
         )
         .fetch_one(&mut *self.inner)
         .await
@@ -131,9 +131,9 @@ impl Tx<'_> {
     /// Replicas that gave a sign of life within the last half minute.
     pub async fn replica_signs(&mut self) -> Result<Vec<ReplicaSign>, StoreError> {
         let rows: Vec<(i64, i64)> = sqlx::query_as(
-            "-- ingest_replicas.signs
-             select id, clock_ahead_ms from ingest_replicas
-             where signed_at > clock_timestamp() - interval '30 s' order by id",
+            "-- replicas.signs
+             select id, clock_ahead_ms from replicas
+             where last_seen_at > clock_timestamp() - interval '30 s' order by id",
         )
         .fetch_all(&mut *self.inner)
         .await
@@ -148,8 +148,9 @@ impl Tx<'_> {
     ) -> Result<(Option<Timestamp>, Option<Timestamp>), StoreError> {
         let (watermark, last_span_at): (Option<DateTime<Utc>>, Option<DateTime<Utc>>) =
             sqlx::query_as(
-                "-- heartbeats.ingest_signs
-                 select (select up_to from ingest_watermark), (select last_span_at from heartbeats)",
+                "-- service_state.ingest_signs
+                 select (select complete_until from ingest_watermark),
+                     (select last_span_at from service_state)",
             )
             .fetch_one(&mut *self.inner)
             .await
@@ -166,7 +167,8 @@ impl Tx<'_> {
             "-- deliveries.waiting
              select d.target, count(*) as count,
                  min(d.created_at) filter (where d.priority = 0) as page_since
-             from deliveries d left join notices n on n.id = d.notice_id
+             from deliveries d
+             left join platform_notifications n on n.id = d.platform_notification_id
              where d.state in ('pending', 'leased')
                  and (n.kind is null or n.kind not in ('test', 'heartbeat'))
              group by d.target order by d.target",
@@ -186,11 +188,11 @@ impl Tx<'_> {
     pub async fn silence_signs(&mut self, now: Timestamp) -> Result<Vec<SilenceSign>, StoreError> {
         let rows: Vec<SilenceRow> = sqlx::query_as(
             "-- silences.signs
-             select s.id, s.reason, s.created_by, s.lasts_us,
-                 start + s.lasts_us * interval '1 microsecond' as ends_at
+             select s.id, s.reason, s.created_by, s.duration_us,
+                 start + s.duration_us * interval '1 microsecond' as ends_at
              from silences s, unnest(s.starts) as start
              where coalesce(s.ended_at, s.ends_at) > $1 and start <= $1
-                 and start + s.lasts_us * interval '1 microsecond' > $1
+                 and start + s.duration_us * interval '1 microsecond' > $1
              order by s.id",
         )
         .bind(now.to_chrono())
@@ -201,7 +203,7 @@ impl Tx<'_> {
             id: row.id,
             reason: row.reason,
             created_by: row.created_by,
-            lasts: Duration::from_micros(row.lasts_us.unsigned_abs()),
+            lasts: Duration::from_micros(row.duration_us.unsigned_abs()),
             ends_at: row.ends_at.into(),
         };
         Ok(rows.into_iter().map(sign).collect())
@@ -215,12 +217,13 @@ impl Tx<'_> {
              select count(*),
                  coalesce(array_agg(distinct d.target order by d.target), '{}'),
                  exists (
-                     select from self_checks c
-                     join notices told on told.episode = c.episode
-                     join deliveries of_told on of_told.notice_id = told.id
-                     where c.key = 'throughline/dead-letters' and of_told.state = 'delivered')
-             from deliveries d left join notices n on n.id = d.notice_id
-             where d.state = 'dead' and d.settled_at > $1
+                     select from health_checks c
+                     join platform_notifications sent on sent.episode = c.episode
+                     join deliveries of_sent on of_sent.platform_notification_id = sent.id
+                     where c.key = 'throughline/dead-letters' and of_sent.state = 'delivered')
+             from deliveries d
+             left join platform_notifications n on n.id = d.platform_notification_id
+             where d.state = 'failed' and d.settled_at > $1
                  and (n.kind is null or n.kind not in ('test', 'heartbeat'))",
         )
         .bind(since.to_chrono())
@@ -248,7 +251,7 @@ struct SilenceRow {
     id: Uuid,
     reason: String,
     created_by: Option<String>,
-    lasts_us: i64,
+    duration_us: i64,
     ends_at: DateTime<Utc>,
 }
 

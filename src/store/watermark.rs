@@ -40,7 +40,7 @@ impl Tx<'_> {
     async fn lock_replicas(&mut self, now: Timestamp) -> Result<Replicas, StoreError> {
         let together: Option<Row> = sqlx::query_as(concat!(
             "-- watermark.lock\n",
-            "select 0::bigint as id, up_to, beat_at, catching_up_until from ingest_watermark ",
+            "select 0::bigint as id, complete_until, heartbeat_at, catch_up_until from ingest_watermark ",
             "for update",
         ))
         .fetch_optional(&mut *self.inner)
@@ -48,7 +48,7 @@ impl Tx<'_> {
         .map_err(|source| self.failed(source))?;
         let each: Vec<Row> = sqlx::query_as(concat!(
             "-- watermark.replicas\n",
-            "select id, up_to, beat_at, catching_up_until from ingest_replicas",
+            "select id, complete_until, heartbeat_at, catch_up_until from replicas",
         ))
         .fetch_all(&mut *self.inner)
         .await
@@ -66,9 +66,10 @@ impl Tx<'_> {
     ) -> Result<(), StoreError> {
         sqlx::query(concat!(
             "-- watermark.set\n",
-            "insert into ingest_watermark (up_to, beat_at, catching_up_until) values ($1, $2, $3) ",
-            "on conflict (only_row) do update set up_to = excluded.up_to, ",
-            "beat_at = excluded.beat_at, catching_up_until = excluded.catching_up_until",
+            "insert into ingest_watermark (complete_until, heartbeat_at, catch_up_until) ",
+            "values ($1, $2, $3) on conflict (singleton) do update ",
+            "set complete_until = excluded.complete_until, ",
+            "heartbeat_at = excluded.heartbeat_at, catch_up_until = excluded.catch_up_until",
         ))
         .bind(noted.together.up_to.to_chrono())
         .bind(noted.together.beat_at.to_chrono())
@@ -85,7 +86,7 @@ impl Tx<'_> {
         }
         sqlx::query(
             "-- watermark.forget_replicas
-             delete from ingest_replicas where id = any($1)",
+             delete from replicas where id = any($1)",
         )
         .bind(gone)
         .execute(&mut *self.inner)
@@ -101,9 +102,10 @@ impl Tx<'_> {
     ) -> Result<(), StoreError> {
         sqlx::query(concat!(
             "-- watermark.set_replica\n",
-            "insert into ingest_replicas (id, up_to, beat_at, catching_up_until) ",
-            "values ($1, $2, $3, $4) on conflict (id) do update set up_to = excluded.up_to, ",
-            "beat_at = excluded.beat_at, catching_up_until = excluded.catching_up_until",
+            "insert into replicas (id, complete_until, heartbeat_at, catch_up_until) ",
+            "values ($1, $2, $3, $4) on conflict (id) do update ",
+            "set complete_until = excluded.complete_until, ",
+            "heartbeat_at = excluded.heartbeat_at, catch_up_until = excluded.catch_up_until",
         ))
         .bind(replica.0)
         .bind(watermark.up_to.to_chrono())
@@ -119,7 +121,7 @@ impl Tx<'_> {
     pub async fn ingest_healthy_until(&mut self) -> Result<Option<Timestamp>, StoreError> {
         let until: Option<DateTime<Utc>> = sqlx::query_scalar(
             "-- watermark.healthy_until
-             select up_to from ingest_watermark",
+             select complete_until from ingest_watermark",
         )
         .fetch_optional(&mut *self.inner)
         .await
@@ -135,7 +137,7 @@ impl Tx<'_> {
     ) -> Result<Option<bool>, StoreError> {
         sqlx::query_scalar(
             "-- watermark.was_healthy
-             select up_to >= $1 from ingest_watermark",
+             select complete_until >= $1 from ingest_watermark",
         )
         .bind(since.to_chrono())
         .fetch_optional(&mut *self.inner)
@@ -146,11 +148,11 @@ impl Tx<'_> {
 
 type Row = (i64, DateTime<Utc>, DateTime<Utc>, DateTime<Utc>);
 
-fn read((id, up_to, beat_at, catching_up_until): Row) -> (ReplicaId, Watermark) {
+fn read((id, complete_until, heartbeat_at, catch_up_until): Row) -> (ReplicaId, Watermark) {
     let watermark = Watermark {
-        up_to: up_to.into(),
-        beat_at: beat_at.into(),
-        catching_up_until: catching_up_until.into(),
+        up_to: complete_until.into(),
+        beat_at: heartbeat_at.into(),
+        catching_up_until: catch_up_until.into(),
     };
     (ReplicaId(id), watermark)
 }

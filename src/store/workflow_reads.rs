@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, types::Json};
 use uuid::Uuid;
 
-use super::{StoreError, Tx};
+use super::{StoreError, Tx, link_edges::trace_id};
 use crate::domain::{
     model::{
         ids::{SloId, TraceId},
@@ -298,7 +298,7 @@ fn ids(slos: &[SloId]) -> Vec<i32> {
 struct WorkflowRow {
     key: Uuid,
     label: String,
-    trace_id: Vec<u8>,
+    trace_id: Uuid,
     customer: Option<String>,
     outcome: i16,
     started_at: Option<DateTime<Utc>>,
@@ -333,7 +333,7 @@ impl TryFrom<WorkflowRow> for WorkflowRecord {
         Ok(Self {
             key: EventKey(row.key.into_bytes()),
             label: row.label,
-            trace_id: TraceId::from_slice(&row.trace_id).ok_or_else(|| invalid("trace_id"))?,
+            trace_id: trace_id(row.trace_id)?,
             customer: row.customer,
             outcome,
             started_at,

@@ -11,13 +11,10 @@ use sqlx::{
 };
 use uuid::Uuid;
 
+use super::link_edges::{trace_id, uuid};
 use crate::domain::{
     counting::Judged,
-    model::{
-        ids::{SloId, TraceId},
-        sampling::Weight,
-        time::Timestamp,
-    },
+    model::{ids::SloId, sampling::Weight, time::Timestamp},
     workflow::{Details, EventId, EventKey, Outcome, Promise, Start, TraceRef, Verdict, Workflow},
 };
 
@@ -80,7 +77,7 @@ statements! {
     8 late_at timestamptz,
     9 cancelled_at timestamptz,
     10 within_us bigint,
-    11 trace_id bytea,
+    11 trace_id uuid,
     12 trace_rank smallint,
     13 customer text,
     14 outcome smallint,
@@ -117,7 +114,7 @@ pub(super) struct Rows {
     late: Vec<Option<DateTime<Utc>>>,
     cancelled: Vec<Option<DateTime<Utc>>>,
     within_us: Vec<Option<i64>>,
-    trace_ids: Vec<Vec<u8>>,
+    trace_ids: Vec<Uuid>,
     trace_ranks: Vec<i16>,
     customers: Vec<Option<String>>,
     outcomes: Vec<i16>,
@@ -162,8 +159,7 @@ impl Rows {
         self.late.push(time(workflow.late));
         self.cancelled.push(time(workflow.cancelled));
         self.within_us.push(within_us(workflow));
-        self.trace_ids
-            .push(workflow.trace.trace_id().as_bytes().to_vec());
+        self.trace_ids.push(uuid(workflow.trace.trace_id()));
         self.trace_ranks.push(trace_rank(workflow));
         self.customers.push(workflow.customer.clone());
         self.outcomes.push(verdict.outcome.as_code());
@@ -213,8 +209,7 @@ pub(super) fn decode(row: &PgRow) -> Result<(EventId, Known), sqlx::Error> {
         Some(micros) => Promise::Within(Duration::from_micros(u64::try_from(micros).unwrap_or(0))),
         None => Promise::OneSpan,
     };
-    let trace_id = TraceId::from_slice(row.try_get("trace_id")?)
-        .ok_or_else(|| inconsistent("workflows.trace_id is no trace id"))?;
+    let trace_id = trace_id(row.try_get("trace_id")?)?;
     let trace = match row.try_get::<i16, _>("trace_rank")? {
         0 => TraceRef::OfStart(trace_id),
         _ => TraceRef::Other(trace_id),

@@ -99,7 +99,7 @@ impl Tx<'_> {
             .iter()
             .filter(|(id, workflow)| workflow.start.is_none() && !known.contains_key(id));
         let ids: Vec<EventId> = without_start.map(|(id, _)| *id).collect();
-        self.forgotten_among(&ids).await
+        self.purged_among(&ids).await
     }
 
     /// Judges at most `limit` workflows whose time has come although no evidence did. Replicas share

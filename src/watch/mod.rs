@@ -25,7 +25,7 @@ use crate::{
         notify::{Content, Notice, NoticeKind, NoticeLink},
         slo::{Catalog, Severity, TargetKind},
     },
-    store::{NoticeNews, OpenCheck, SelfCheck, Store, StoreError, Tx},
+    store::{HealthCheck, NoticeNews, OpenCheck, Store, StoreError, Tx},
 };
 
 /// How a check that is not found any more ends, whatever it was about.
@@ -114,7 +114,7 @@ impl Watcher {
         report: &mut WatchReport,
     ) -> Result<(), StoreError> {
         let mut tx = self.store.begin("read the self-checks").await?;
-        let mut kept = tx.self_checks().await?;
+        let mut kept = tx.health_checks().await?;
         tx.commit().await?;
         for finding in findings(signs) {
             let seen = kept.remove(&finding.key);
@@ -156,11 +156,11 @@ impl Watcher {
         }
         let mut check = of.next(next);
         if matches!(told, Some(Told::Opened { .. })) {
-            check.told = self.whom_to_tell(of.finding, catalog);
+            check.notified_targets = self.whom_to_tell(of.finding, catalog);
         }
         let mut tx = self.store.begin("record a self-check's change").await?;
         if !tx
-            .swap_self_check(of.key, standing.version, &check, now)
+            .swap_health_check(of.key, standing.version, &check, now)
             .await?
         {
             // Another replica was faster and tells of it.
@@ -192,7 +192,7 @@ impl Watcher {
         told
     }
 
-    fn notice(&self, of: &Step<'_>, check: &SelfCheck, (told, now): (Told, Timestamp)) -> Notice {
+    fn notice(&self, of: &Step<'_>, check: &HealthCheck, (told, now): (Told, Timestamp)) -> Notice {
         let (kind, episode, since) = match told {
             Told::Opened { episode } => (NoticeKind::SelfCheckOpened, episode, now),
             Told::Resolved { episode, opened_at } => {
@@ -278,26 +278,28 @@ impl Watcher {
 struct Step<'a> {
     key: &'a str,
     finding: Option<&'a Finding>,
-    seen: Option<SelfCheck>,
+    seen: Option<HealthCheck>,
 }
 
 impl Step<'_> {
     /// The check as it is after the step; what it says is from when it was found last.
-    fn next(&self, standing: Standing) -> SelfCheck {
+    fn next(&self, standing: Standing) -> HealthCheck {
         let seen = self.seen.as_ref();
-        let told = seen.map(|seen| seen.told.clone()).unwrap_or_default();
+        let notified_targets = seen
+            .map(|seen| seen.notified_targets.clone())
+            .unwrap_or_default();
         match (self.finding, seen) {
-            (Some(finding), _) => SelfCheck {
+            (Some(finding), _) => HealthCheck {
                 standing,
                 severity: finding.severity,
                 title: finding.title.clone(),
-                told,
+                notified_targets,
             },
-            (None, seen) => SelfCheck {
+            (None, seen) => HealthCheck {
                 standing,
                 severity: seen.map_or(Severity::Ticket, |seen| seen.severity),
                 title: seen.map(|seen| seen.title.clone()).unwrap_or_default(),
-                told,
+                notified_targets,
             },
         }
     }
@@ -306,14 +308,14 @@ impl Step<'_> {
 async fn tell(
     tx: &mut Tx<'_>,
     notice: Notice,
-    check: &SelfCheck,
+    check: &HealthCheck,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let content = Content::Notice(Box::new(notice));
     let news = NoticeNews {
         id: Uuid::now_v7(),
         content: &content,
-        targets: &check.told,
+        targets: &check.notified_targets,
         urgency: check.severity,
     };
     tx.enqueue_notice(news, now).await.map(drop)
@@ -336,17 +338,17 @@ fn cannot_hear(target: &Name, catalog: &Catalog) -> Option<String> {
 }
 
 impl WatchReport {
-    fn count(&mut self, told: Option<Told>, key: &str, check: &SelfCheck) {
+    fn count(&mut self, told: Option<Told>, key: &str, check: &HealthCheck) {
         let title = &check.title;
         match told {
             None => {}
             Some(Told::Opened { .. }) => {
                 self.opened += 1;
-                tracing::warn!(check = key, told = ?check.told, "self-check: {title}");
+                tracing::warn!(check = key, told = ?check.notified_targets, "self-check: {title}");
             }
             Some(Told::Resolved { .. }) => {
                 self.resolved += 1;
-                tracing::info!(check = key, told = ?check.told, "self-check is well again: {title}");
+                tracing::info!(check = key, told = ?check.notified_targets, "self-check is well again: {title}");
             }
         }
     }

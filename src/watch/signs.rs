@@ -57,7 +57,7 @@ pub(super) async fn read(
         usual_events: usual_events(&mut tx, last_span_at, now).await?,
         oldest_page_at: oldest_page(&waiting),
         dead_letters: tx.dead_letters(now - DEAD_FOR).await?,
-        last_repair_at: tx.last_repair().await?,
+        last_repair_at: tx.last_reconciled_at().await?,
         silences: tx.silence_signs(now).await?,
     };
     tx.commit().await?;
@@ -66,12 +66,12 @@ pub(super) async fn read(
 
 fn with_health(sign: TargetSign, state: &TargetState) -> TargetSign {
     match state.health.condition {
-        TargetCondition::Well { .. } => sign,
-        TargetCondition::Failing { since, .. } => TargetSign {
+        TargetCondition::Closed { .. } => sign,
+        TargetCondition::Open { since, .. } => TargetSign {
             failing_since: Some(since),
             ..sign
         },
-        TargetCondition::Broken { since, .. } => TargetSign {
+        TargetCondition::Misconfigured { since, .. } => TargetSign {
             broken_since: Some(since),
             ..sign
         },

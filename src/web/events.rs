@@ -87,7 +87,7 @@ async fn record(
     if let Some(answer) = once.answered(&mut tx, now).await? {
         return Ok(answer);
     }
-    if tx.insert_happening(&happening, now).await? == Recorded::TooMany {
+    if tx.insert_change_event(&happening, now).await? == Recorded::TooMany {
         return Err(WebError::TooManyHappenings);
     }
     let answer = serde_json::to_value(&happening).unwrap_or_default();
@@ -102,7 +102,7 @@ async fn view(state: &WebState, service: String) -> Result<EventsView, WebError>
     let services = (!service.is_empty()).then(|| [service.clone()]);
     let mut tx = state.store.begin("read what happened").await?;
     let events = tx
-        .happenings(range, services.as_ref().map(<[String; 1]>::as_slice), MOST)
+        .change_events(range, services.as_ref().map(<[String; 1]>::as_slice), MOST)
         .await?;
     Ok(EventsView {
         as_of: now,

@@ -251,7 +251,7 @@ fn outcome(delivery: &Delivery) -> String {
     let became = match delivery.state {
         DeliveryState::Delivered => "✓",
         DeliveryState::Pending | DeliveryState::Leased => "on its way",
-        DeliveryState::Dead
+        DeliveryState::Failed
         | DeliveryState::Collapsed
         | DeliveryState::Expired
         | DeliveryState::Cancelled => delivery.state.in_words(),

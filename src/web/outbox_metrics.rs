@@ -11,7 +11,7 @@ use crate::{
     store::{StoreError, TargetState, Tx},
 };
 
-const STATES: [&str; 3] = ["well", "failing", "broken"];
+const STATES: [&str; 3] = ["closed", "open", "misconfigured"];
 
 /// What was read for a scrape.
 #[derive(Debug)]
@@ -55,12 +55,12 @@ pub(super) fn families(outbox: &Outbox) -> Result<Vec<MetricFamily>, prometheus:
     }
     let dead = gauge(
         "throughline_deliveries_dead",
-        "Deliveries that were given up; /deliveries?state=dead shows why and tries them again.",
+        "Deliveries that were given up; /deliveries?state=failed shows why and tries them again.",
         &["target"],
     )?;
     let state = gauge(
         "throughline_target_state",
-        "1 for the state that a target is in: well, failing (its circuit breaker is open) or broken (somebody must mend it).",
+        "1 for the state of a target's circuit breaker: closed, open (the target fails) or misconfigured (it rejects every request).",
         &["target", "state"],
     )?;
     for (target, known) in &outbox.targets {
@@ -75,7 +75,7 @@ pub(super) fn families(outbox: &Outbox) -> Result<Vec<MetricFamily>, prometheus:
     set_dead(&dead, outbox);
     let since = gauge(
         "throughline_target_failing_since_timestamp_seconds",
-        "Since when a target is failing or broken; absent while it is well.",
+        "Since when a target's circuit breaker is open or misconfigured; absent while it is closed.",
         &["target"],
     )?;
     for (target, known) in &outbox.targets {
@@ -97,8 +97,8 @@ fn set_dead(dead: &GaugeVec, outbox: &Outbox) {
 
 const fn failing_since(condition: TargetCondition) -> Option<Timestamp> {
     match condition {
-        TargetCondition::Well { .. } => None,
-        TargetCondition::Failing { since, .. } | TargetCondition::Broken { since, .. } => {
+        TargetCondition::Closed { .. } => None,
+        TargetCondition::Open { since, .. } | TargetCondition::Misconfigured { since, .. } => {
             Some(since)
         }
     }

@@ -75,7 +75,7 @@ const WORKFLOWS: &str = r"
     insert into workflows (slo_id, key, epoch, label, started_at, within_us, trace_id, trace_rank,
         customer, outcome, judged_at, details)
     select 1, gen_random_uuid(), 1, 'order ' || n, at - interval '5 minutes', 300000000,
-        decode(md5(n::text), 'hex'), 0, case when n % 3 = 0 then 'globex' else 'acme' end, outcome, at,
+        md5(n::text)::uuid, 0, case when n % 3 = 0 then 'globex' else 'acme' end, outcome, at,
         jsonb_build_object('attributes', jsonb_build_array(
             jsonb_build_array('resource.service.name', 'shop'),
             jsonb_build_array('resource.service.version', version),
@@ -155,7 +155,7 @@ impl Story {
             told_by: None,
         };
         let mut tx = self.ledger.store.begin("tell of a deploy").await.unwrap();
-        tx.insert_happening(&happening, at).await.unwrap();
+        tx.insert_change_event(&happening, at).await.unwrap();
         tx.commit().await.unwrap();
     }
 

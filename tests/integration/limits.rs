@@ -272,7 +272,7 @@ async fn t02_an_outage_of_ingest_is_no_absence_of_events() {
     story
         .ledger
         .execute(
-            "insert into ingest_watermark (up_to, beat_at, catching_up_until)
+            "insert into ingest_watermark (complete_until, heartbeat_at, catch_up_until)
              select t, t, t from (select timestamptz '2026-11-22T10:00:00Z' as t) as stalled",
         )
         .await;

@@ -335,13 +335,13 @@ async fn what_one_request_leaves_to_be_placed_is_placed_by_a_later_turn() {
     record(&database.store, &[spans[0].clone(), spans[3].clone()]).await;
     // As if more evidence had waited for the middle than one request places.
     let mut connection = database.connect().await;
-    sqlx::query("create table waiting as select * from link_waits")
+    sqlx::query("create table waiting as select * from pending_spans")
         .execute(&mut connection)
         .await
         .unwrap();
     record(&database.store, &spans[1..3]).await;
     sqlx::query(
-        "update link_evidence set is_stale = true where id in (select evidence_id from waiting)",
+        "update link_evidence set is_unresolved = true where id in (select evidence_id from waiting)",
     )
     .execute(&mut connection)
     .await

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use chrono::{DateTime, Utc};
 use throughline::{
     domain::{
         model::{
@@ -153,6 +154,30 @@ async fn a_workflow_is_counted_once_however_often_its_spans_arrive() {
             ..EventCounts::ZERO
         }
     );
+}
+
+async fn first_evidence_at(database: &TestDatabase) -> Timestamp {
+    let at: DateTime<Utc> = sqlx::query_scalar("select first_evidence_at from workflows")
+        .fetch_one(&mut database.connect().await)
+        .await
+        .unwrap();
+    at.into()
+}
+
+#[tokio::test]
+async fn a_workflow_keeps_the_time_at_which_its_first_evidence_was_recorded() {
+    let database = ready().await;
+    let before = database.store.now().await.unwrap();
+    record(&database.store, &[succeeded(1, 44)], at(50)).await;
+    let after = database.store.now().await.unwrap();
+    let first = first_evidence_at(&database).await;
+    assert!(
+        (before..=after).contains(&first),
+        "{before:?} {first:?} {after:?}"
+    );
+    record(&database.store, &[started(1, 0)], at(50)).await;
+    sweep(&database.store, at(10_000)).await;
+    assert_eq!(first_evidence_at(&database).await, first);
 }
 
 #[tokio::test]

@@ -143,7 +143,7 @@ async fn what_is_learned_of_ends_only_rises_and_is_forgotten_by_the_day() {
 async fn weights_beyond_all_bounds_never_fail_a_batch() {
     let mut world = world().await;
     sqlx::query(
-        "insert into event_counts (slo_id, resolution, bucket, writer, good, unseen_good)
+        "insert into event_counts (slo_id, resolution, bucket, writer, good, extrapolated_good)
          select $1, resolution, to_timestamp(floor($2 / resolution) * resolution), writer, 1,
              9000000000000000000
          from unnest('{60, 3600, 86400}'::integer[]) as resolution, generate_series(0, 1) as writer",

@@ -1,4 +1,8 @@
-//! The store on a real Postgres, one module per noun.
+//! The schema on a real Postgres: it applies, it is documented, and releases only add to it.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use sha2::{Digest as _, Sha256};
 
 use crate::support::database::TestDatabase;
 
@@ -10,4 +14,135 @@ async fn the_schema_applies_to_an_empty_database_and_again_to_a_full_one() {
         .migrate()
         .await
         .expect("a second run changes nothing");
+}
+
+/// Tables and columns without a comment, partitions aside: they have those of their table.
+const UNDOCUMENTED: &str = "
+    select c.relname || coalesce('.' || a.attname, '')
+    from pg_class c
+    left join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+    where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
+        and not c.relispartition and c.relname <> '_sqlx_migrations'
+        and (obj_description(c.oid, 'pg_class') is null or col_description(c.oid, a.attnum) is null)
+    order by 1";
+
+#[tokio::test]
+async fn every_table_and_column_has_a_comment() {
+    let database = TestDatabase::create().await;
+    let mut connection = database.connect().await;
+    let undocumented: Vec<String> = sqlx::query_scalar(UNDOCUMENTED)
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(undocumented, [""; 0]);
+    sqlx::query("comment on column slos.name is null")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let undocumented: Vec<String> = sqlx::query_scalar(UNDOCUMENTED)
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(undocumented, ["slos.name"]);
+}
+
+/// Constraints that are not named after their table and kind, and so by Postgres: its numbers depend on
+/// the order in which they were made.
+const MISNAMED: &str = "
+    select conname::text from pg_constraint n join pg_class c on c.oid = n.conrelid
+    where c.relnamespace = 'public'::regnamespace and not c.relispartition
+        and c.relname <> '_sqlx_migrations'
+        and conname !~ ('^' || c.relname || '_([a-z_]+_)?' || case contype
+            when 'c' then 'check' when 'f' then 'fkey' when 'p' then 'pkey' else 'key' end || '$')
+    order by 1";
+
+#[tokio::test]
+async fn every_constraint_is_named_after_its_table_and_kind() {
+    let database = TestDatabase::create().await;
+    let mut connection = database.connect().await;
+    let misnamed: Vec<String> = sqlx::query_scalar(MISNAMED)
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(misnamed, [""; 0]);
+    let unnamed = "alter table epochs add check (epoch >= 0), add check (epoch < 1000000000)";
+    sqlx::query(unnamed).execute(&mut connection).await.unwrap();
+    let misnamed: Vec<String> = sqlx::query_scalar(MISNAMED)
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(misnamed, ["epochs_epoch_check1"]);
+}
+
+/// How `present` breaks the promise that released migrations stay: files by name, with their SHA-256.
+fn violations(released: &str, present: &BTreeMap<String, String>) -> Vec<String> {
+    let lines = released.lines().filter(|line| !line.starts_with('#'));
+    let released: BTreeMap<&str, &str> = lines
+        .map(|line| line.split_once(' ').expect("a file and its SHA-256"))
+        .collect();
+    let mut violations = Vec::new();
+    for (file, sha256) in &released {
+        match present.get(*file) {
+            None => violations.push(format!("{file} is gone")),
+            Some(found) if found != sha256 => violations.push(format!("{file} was changed")),
+            Some(_) => {}
+        }
+    }
+    let last = released.keys().next_back().copied().unwrap_or_default();
+    let new = present
+        .keys()
+        .filter(|file| !released.contains_key(file.as_str()));
+    let inserted = new.filter(|file| file.as_str() < last);
+    violations.extend(inserted.map(|file| format!("{file} sorts before {last}")));
+    violations
+}
+
+#[test]
+fn migrations_of_a_release_are_never_changed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let released = fs::read_to_string(root.join("tests/fixtures/migrations.released")).unwrap();
+    let files = fs::read_dir(root.join("migrations")).unwrap();
+    let present: BTreeMap<String, String> = files
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            (
+                name,
+                format!("{:x}", Sha256::digest(fs::read(path).unwrap())),
+            )
+        })
+        .collect();
+    assert!(present.contains_key("0001_slos.sql"), "{present:?}");
+    assert_eq!(violations(&released, &present), [""; 0]);
+}
+
+#[test]
+fn a_changed_a_deleted_and_an_inserted_migration_are_found() {
+    let files = |names: &[(&str, &str)]| -> BTreeMap<String, String> {
+        let names = names.iter();
+        names
+            .map(|(file, sha256)| ((*file).to_owned(), (*sha256).to_owned()))
+            .collect()
+    };
+    let released = "# a comment\n0001_a.sql aa\n0002_b.sql bb\n0004_d.sql dd\n";
+    let added = [
+        ("0001_a.sql", "aa"),
+        ("0002_b.sql", "bb"),
+        ("0004_d.sql", "dd"),
+        ("0005_e.sql", "ee"),
+    ];
+    assert_eq!(violations(released, &files(&added)), [""; 0]);
+    let broken = [
+        ("0001_a.sql", "a1"),
+        ("0003_c.sql", "cc"),
+        ("0004_d.sql", "dd"),
+    ];
+    assert_eq!(
+        violations(released, &files(&broken)),
+        [
+            "0001_a.sql was changed",
+            "0002_b.sql is gone",
+            "0003_c.sql sorts before 0004_d.sql"
+        ]
+    );
 }

@@ -246,6 +246,9 @@ fn joined(known: &Workflow, new: &Workflow) -> Workflow {
 
 /// Judges `known` by what is left of it once evidence has turned out to be another workflow's. `None`
 /// if nothing is left: then it is no event, and no row.
+///
+/// The label stays, since `left` may consist of evidence from other traces than the one that the
+/// workflow began in.
 pub fn rejudge(
     slo: SloId,
     known: &Judged,
@@ -253,12 +256,16 @@ pub fn rejudge(
     judging: &Judging,
     moves: &mut Moves,
 ) -> Option<Judged> {
-    let Some(workflow) = left else {
+    let Some(left) = left else {
         moves.withdraw(slo, known);
         return None;
     };
-    let verdict = judge(workflow, &in_hindsight(Some(known), judging));
-    let judged = weigh(workflow.clone(), verdict, Some(known), judging);
+    let workflow = Workflow {
+        label: known.workflow.label.clone(),
+        ..left.clone()
+    };
+    let verdict = judge(&workflow, &in_hindsight(Some(known), judging));
+    let judged = weigh(workflow, verdict, Some(known), judging);
     moves.replace(slo, Some(known), &judged);
     Some(judged)
 }

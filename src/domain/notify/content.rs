@@ -20,6 +20,7 @@ use crate::domain::{
 #[serde(rename_all = "snake_case")]
 pub enum Content {
     Alert(Box<Facts>),
+    #[serde(rename = "platform")]
     Notice(Box<Notice>),
 }
 

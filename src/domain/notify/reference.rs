@@ -23,7 +23,7 @@ pub struct SlackMessage {
 /// Which routing key PagerDuty knows an alert under.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PinnedKey {
-    pub kept_in: SecretRef,
+    pub secret: SecretRef,
     /// Tells whether what is kept there is still the same, and nothing else about it.
     pub fingerprint: String,
 }

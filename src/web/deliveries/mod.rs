@@ -33,7 +33,7 @@ const MOST: u32 = 100;
 
 /// States that people look for, in the order of the page.
 const SHOWN: [DeliveryState; 6] = [
-    DeliveryState::Dead,
+    DeliveryState::Failed,
     DeliveryState::Pending,
     DeliveryState::Expired,
     DeliveryState::Cancelled,
@@ -180,8 +180,8 @@ impl DeliveryView {
             due_since: record.due_since,
             settled_at: record.settled_at,
             next_attempt_at: record.state.is_open().then_some(record.next_attempt_at),
-            stands_in_for: record.stands_in_for,
-            handed_over_at: record.handed_over_at,
+            stands_in_for: record.fallback_for,
+            handed_over_at: record.escalated_at,
             attempts,
         }
     }
@@ -189,13 +189,13 @@ impl DeliveryView {
     const fn can_be_retried(&self) -> bool {
         matches!(
             self.state,
-            DeliveryState::Dead | DeliveryState::Expired | DeliveryState::Cancelled
+            DeliveryState::Failed | DeliveryState::Expired | DeliveryState::Cancelled
         )
     }
 
     fn class(&self) -> &'static str {
         match self.state {
-            DeliveryState::Dead => "page",
+            DeliveryState::Failed => "page",
             _ => "",
         }
     }

@@ -99,7 +99,7 @@ fn untold(told: &Told, transition_at: Timestamp) -> Option<Moment> {
         "delivered" | "leased" => return None,
         "pending" if told.attempt.is_some() => "is tried again",
         "pending" => "is to be told",
-        "dead" => "was given up",
+        "failed" => "was given up",
         "collapsed" => "could not be reached before it was over, and is told of both at once",
         "expired" => "could not be reached as long as it was worth telling",
         "cancelled" => "is not declared any more and was not told",
@@ -203,7 +203,7 @@ mod tests {
             "chat could not be reached before it was over, and is told of both at once"
         );
         assert_eq!(untold(&told("delivered"), at), None);
-        for state in ["dead", "expired", "cancelled", "something new"] {
+        for state in ["failed", "expired", "cancelled", "something new"] {
             assert!(untold(&told(state), at).unwrap().is_trouble, "{state}");
         }
     }

@@ -66,7 +66,7 @@ pub(super) async fn view(
         sample.bad.iter().chain(&sample.good),
     );
     let events = tx
-        .happenings(window, services.as_deref(), MOST_EVENTS)
+        .change_events(window, services.as_deref(), MOST_EVENTS)
         .await?;
     let six_hours = TimeRange::ending_at(now, 6 * HOUR);
     let ranges = [window, six_hours, slo.window.trailing(now)];

@@ -36,7 +36,7 @@ pub(super) struct TargetsView {
 struct TargetView {
     name: Name,
     kind: &'static str,
-    /// `well`, `failing` or `broken`.
+    /// `closed`, `open` or `misconfigured`, as of a circuit breaker.
     state: &'static str,
     state_since: Option<Timestamp>,
     fallback: Option<Name>,
@@ -65,7 +65,7 @@ async fn view(state: &WebState) -> Result<TargetsView, WebError> {
             traffic: traffic.remove(&target.name).unwrap_or_default(),
             name: target.name.clone(),
             kind: kind_text(&target.kind),
-            state: condition.map_or("well", TargetCondition::as_str),
+            state: condition.map_or("closed", TargetCondition::as_str),
             state_since: condition.and_then(since),
             fallback: target.fallback.clone(),
         }
@@ -80,8 +80,8 @@ async fn view(state: &WebState) -> Result<TargetsView, WebError> {
 
 const fn since(condition: TargetCondition) -> Option<Timestamp> {
     match condition {
-        TargetCondition::Well { .. } => None,
-        TargetCondition::Failing { since, .. } | TargetCondition::Broken { since, .. } => {
+        TargetCondition::Closed { .. } => None,
+        TargetCondition::Open { since, .. } | TargetCondition::Misconfigured { since, .. } => {
             Some(since)
         }
     }
@@ -104,9 +104,14 @@ impl TargetView {
         reason = "templates pass references"
     )]
     fn state_text(&self, now: &Timestamp) -> String {
+        let state = match self.state {
+            "closed" => "reachable",
+            "open" => "unreachable",
+            state => state,
+        };
         match self.state_since {
-            None => self.state.to_owned(),
-            Some(since) => format!("{} since {}", self.state, format::moment(since, *now)),
+            None => state.to_owned(),
+            Some(since) => format!("{state} since {}", format::moment(since, *now)),
         }
     }
 

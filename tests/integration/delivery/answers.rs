@@ -7,7 +7,8 @@ use throughline::domain::{
     model::ids::Name,
     notify::delivery::{
         AttemptClass::{
-            self, Broken, Connect, Delivered, Network, RateLimited, Rejected, Timeout, Unavailable,
+            self, Connect, Delivered, Misconfigured, Network, RateLimited, Rejected, Timeout,
+            Unavailable,
         },
         DeliveryState, message_id,
     },
@@ -155,10 +156,10 @@ async fn t22_whatever_a_target_answers_it_is_told_in_the_end() {
         ("empty", says(200, ""), Delivered),
         ("no-content", says(204, ""), Delivered),
         ("says-no", says(200, r#"{"ok":false}"#), Unavailable),
-        ("moved", moved, Broken),
+        ("moved", moved, Misconfigured),
         ("bad-request", says(400, "what?"), Unavailable),
-        ("not-found", says(404, "no_service"), Broken),
-        ("gone", says(410, ""), Broken),
+        ("not-found", says(404, "no_service"), Misconfigured),
+        ("gone", says(410, ""), Misconfigured),
         ("slow-down", says(429, ""), RateLimited),
         ("error", says(500, ""), Unavailable),
         ("away", says(503, ""), Unavailable),
@@ -272,7 +273,7 @@ async fn t20_a_message_that_is_refused_for_good_is_dead_and_lets_the_next_pass()
         (report.attempts.as_slice(), report.dead),
         (&[Rejected][..], 1)
     );
-    assert_eq!(world.delivery(firing).await.0.state, DeliveryState::Dead);
+    assert_eq!(world.delivery(firing).await.0.state, DeliveryState::Failed);
     assert_eq!(world.deliver(&target).await.attempts, [Delivered]);
     assert_eq!(receiver.requests()[1].json()["event_action"], "resolve");
 }

@@ -3,7 +3,7 @@
 use throughline::domain::{
     model::ids::Name,
     notify::delivery::{
-        AttemptClass::{Broken, Delivered, Rejected, Unavailable},
+        AttemptClass::{Delivered, Misconfigured, Rejected, Unavailable},
         DeliveryState,
     },
 };
@@ -128,7 +128,10 @@ async fn an_end_that_is_known_already_follows_the_beginning_to_the_fallback() {
 async fn t21_the_fallback_of_a_broken_target_takes_over_at_once() {
     let mut pair = Pair::create(vec![Reply::Status(404, String::new())]).await;
     pair.world.fires("checkout", &[&pair.pager]).await;
-    assert_eq!(pair.world.deliver(&pair.pager).await.attempts, [Broken]);
+    assert_eq!(
+        pair.world.deliver(&pair.pager).await.attempts,
+        [Misconfigured]
+    );
     assert_eq!(pair.hand_over().await, 1);
     // While it is broken, so is whatever comes new, before it was tried.
     pair.world.episode = Uuid::from_u128(2);
@@ -154,7 +157,7 @@ async fn t20_what_a_target_refuses_is_told_to_the_fallback_and_holds_up_nothing(
     assert_eq!(pair.world.deliver(&pair.pager).await.attempts, [Rejected]);
     assert_eq!(
         pair.world.delivery(refused).await.0.state,
-        DeliveryState::Dead
+        DeliveryState::Failed
     );
     assert_eq!(pair.hand_over().await, 1);
     assert_eq!(pair.world.deliver(&pair.hook).await.attempts, [Delivered]);

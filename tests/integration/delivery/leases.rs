@@ -112,11 +112,11 @@ async fn facts_of_another_version_wait_for_a_replica_that_can_read_them() {
     let hook = world.declare_webhook("hook", &receiver.url);
     world.fires("checkout", &[&hook]).await;
     world
-        .execute("update alert_transitions set facts = jsonb_build_object('was', facts)")
+        .execute("update alert_transitions set snapshot = jsonb_build_object('was', snapshot)")
         .await;
     assert_eq!(world.deliver(&hook).await.attempts, [Unreadable]);
     world
-        .execute("update alert_transitions set facts = facts -> 'was'")
+        .execute("update alert_transitions set snapshot = snapshot -> 'was'")
         .await;
     world.advance(10);
     assert_eq!(world.deliver(&hook).await.attempts, [Delivered]);

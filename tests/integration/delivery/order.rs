@@ -115,7 +115,7 @@ async fn a_page_is_given_up_after_a_day() {
     world.advance(24 * 3_600);
     assert_eq!(world.deliver(&target).await.dead, 1);
     let (dead, attempts) = world.delivery(transition).await;
-    assert_eq!(dead.state, DeliveryState::Dead);
+    assert_eq!(dead.state, DeliveryState::Failed);
     assert_eq!((dead.http_status, attempts.len()), (Some(500), 2));
     assert_eq!(world.deliver(&target).await.attempts, []);
 }

@@ -74,7 +74,7 @@ async fn retry(world: &World, transition: Uuid) -> Retried {
 
 async fn last_repair(world: &World) -> Option<Timestamp> {
     let mut tx = world.database.store.begin("look").await.unwrap();
-    tx.last_repair().await.unwrap()
+    tx.last_reconciled_at().await.unwrap()
 }
 
 async fn told(world: &World, receiver: &Receiver, target: &Name) -> serde_json::Value {
@@ -201,7 +201,7 @@ async fn a_broken_target_is_asked_at_once_when_somebody_tries_again() {
     let fired = world.fires("checkout", &[&hook]).await;
     world.deliver(&hook).await;
     world
-        .execute("update deliveries set state = 'dead', settled_at = now()")
+        .execute("update deliveries set state = 'failed', settled_at = now()")
         .await;
     world.episode = Uuid::from_u128(2);
     assert_eq!(retry(&world, fired).await, Retried::OnItsWay(1));

@@ -6,7 +6,7 @@ use std::{
 };
 
 use throughline::domain::{
-    notify::delivery::AttemptClass::{Broken, Delivered, SecretMissing},
+    notify::delivery::AttemptClass::{Delivered, Misconfigured, SecretMissing},
     slo::{SecretOrPlain, SecretRef, TargetKind, WebhookFormat},
 };
 use tracing_subscriber::fmt::MakeWriter;
@@ -133,7 +133,7 @@ async fn a_webhook_is_not_sent_unsigned_because_its_secret_is_no_secret() {
         },
     );
     let transition = world.fires("checkout", &[&hook]).await;
-    assert_eq!(world.deliver(&hook).await.attempts, [Broken]);
+    assert_eq!(world.deliver(&hook).await.attempts, [Misconfigured]);
     assert_eq!(receiver.requests().len(), 0);
     let (_, attempts) = world.delivery(transition).await;
     let excerpt = attempts[0].excerpt.as_deref().unwrap();
@@ -147,7 +147,7 @@ async fn an_address_that_is_none_is_broken_and_not_shown() {
     let webhook_url = world.secret("address", "hooks.example/T0PSECR3T");
     let slack = world.declare("slack", TargetKind::Slack { webhook_url });
     let transition = world.fires("checkout", &[&slack]).await;
-    assert_eq!(world.deliver(&slack).await.attempts, [Broken]);
+    assert_eq!(world.deliver(&slack).await.attempts, [Misconfigured]);
     let (_, attempts) = world.delivery(transition).await;
     assert_eq!(
         attempts[0].excerpt.as_deref(),

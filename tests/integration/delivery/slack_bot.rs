@@ -1,7 +1,7 @@
 //! One thread for each episode, and its first message updated when it is over.
 
 use throughline::domain::notify::delivery::{
-    AttemptClass::{self, Broken, Delivered, RateLimited, Rejected, Unavailable},
+    AttemptClass::{self, Delivered, Misconfigured, RateLimited, Rejected, Unavailable},
     DeliveryState,
 };
 
@@ -183,7 +183,7 @@ async fn t20_blocks_that_slack_refuses_become_text_and_what_it_refuses_then_is_d
     assert!(receiver.requests()[1].json().get("blocks").is_none());
     let second = world.fires("checkout", &[&bot]).await;
     assert_eq!(world.deliver(&bot).await.attempts, [Rejected]);
-    assert_eq!(world.delivery(second).await.0.state, DeliveryState::Dead);
+    assert_eq!(world.delivery(second).await.0.state, DeliveryState::Failed);
 }
 
 #[tokio::test]
@@ -193,9 +193,9 @@ async fn t22_slack_says_no_with_200_and_is_understood() {
         ("ratelimited", RateLimited),
         ("fatal_error", Unavailable),
         ("never-heard-of", Unavailable),
-        ("not_in_channel", Broken),
-        ("token_revoked", Broken),
-        ("missing_scope", Broken),
+        ("not_in_channel", Misconfigured),
+        ("token_revoked", Misconfigured),
+        ("missing_scope", Misconfigured),
     ];
     for (error, expected) in cases {
         let receiver = Receiver::start([says(error), posted("1.1")]).await;

@@ -203,7 +203,7 @@ async fn a_notification_that_was_given_up_is_told_of_and_withholds_the_heartbeat
 async fn ingest_is_well(world: &World) {
     let now = world.now.to_chrono();
     sqlx::query(
-        "insert into ingest_watermark (up_to, beat_at, catching_up_until) values ($1, $1, $1)",
+        "insert into ingest_watermark (complete_until, heartbeat_at, catch_up_until) values ($1, $1, $1)",
     )
     .bind(now)
     .execute(&mut world.database.connect().await)
@@ -276,11 +276,15 @@ fn emergency(world: &World, target: &Name) -> Emergency {
 
 /// What the service needs to write is taken away from it.
 async fn goes_away(world: &World) {
-    world.execute("alter table heartbeats rename to away").await;
+    world
+        .execute("alter table service_state rename to away")
+        .await;
 }
 
 async fn comes_back(world: &World) {
-    world.execute("alter table away rename to heartbeats").await;
+    world
+        .execute("alter table away rename to service_state")
+        .await;
 }
 
 #[tokio::test]
@@ -331,7 +335,7 @@ async fn t11_every_replica_tells_of_an_outage_under_one_id_without_a_secret_to_r
             .unwrap()
             .ends_with("; no alert was firing")
     );
-    let outages: i64 = sqlx::query_scalar("select outages from heartbeats")
+    let outages: i64 = sqlx::query_scalar("select database_outages from service_state")
         .fetch_one(&mut world.database.connect().await)
         .await
         .unwrap();

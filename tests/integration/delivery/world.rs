@@ -303,7 +303,7 @@ impl World {
                 insert into alerts (slo_id, severity, state, since)
                 select id, 'page', 'inactive', now() from slo on conflict do nothing
             )
-            insert into alert_transitions (id, slo_id, severity, version, episode, kind, at, facts)
+            insert into alert_transitions (id, slo_id, severity, version, episode, kind, at, snapshot)
             select $2, id, 'page', $3, $4, $5, $7, $6 from slo",
         )
         .bind(facts.slo.as_str())
@@ -372,8 +372,8 @@ impl World {
             "select t::text from target_states t",
             "select t::text from alert_transitions t",
             "select t::text from target_references t",
-            "select n::text from notices n",
-            "select c::text from self_checks c",
+            "select n::text from platform_notifications n",
+            "select c::text from health_checks c",
         ] {
             let texts: Vec<String> = sqlx::query_scalar(table)
                 .fetch_all(&mut connection)

@@ -336,14 +336,14 @@ async fn t01_counts_that_may_be_incomplete_resolve_nothing() {
     story
         .ledger
         .execute(
-            "insert into ingest_watermark (up_to, beat_at, catching_up_until)
+            "insert into ingest_watermark (complete_until, heartbeat_at, catch_up_until)
              select t, t, t from (select timestamptz '2026-11-22T10:10:00Z' as t) as stalled",
         )
         .await;
     assert_eq!(story.ticks(10..=60).await.resolved, 0);
     story
         .ledger
-        .execute("update ingest_watermark set up_to = '2026-11-22T12:00:00Z'")
+        .execute("update ingest_watermark set complete_until = '2026-11-22T12:00:00Z'")
         .await;
     assert_eq!(story.ticks(61..=66).await.resolved, 1);
 }

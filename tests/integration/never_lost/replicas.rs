@@ -235,7 +235,7 @@ impl Replicas {
         for sql in [
             "update deliveries set next_attempt_at = now() where next_attempt_at > now()",
             "update target_states set not_before = least(not_before, now()),
-                 paid_until = least(paid_until, now())",
+                 next_free_at = least(next_free_at, now())",
             "update target_states set failed_at = 'epoch' where failed_at is not null",
         ] {
             sqlx::query(sql).execute(&mut connection).await.unwrap();

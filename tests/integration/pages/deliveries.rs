@@ -22,7 +22,7 @@ pub(super) async fn give_one_up(connection: &mut PgConnection) -> i64 {
             insert into deliveries
                 (transition_id, target, ordering_key, priority, state, attempts, next_attempt_at,
                     created_at, retries_since, settled_at)
-            select id, 'pager', 'slo/a/page', 0, 'dead', 1, at, at, at, at + interval '5 s'
+            select id, 'pager', 'slo/a/page', 0, 'failed', 1, at, at, at, at + interval '5 s'
             from told where nth = 1
             returning id, created_at
         )
@@ -45,7 +45,7 @@ async fn with_a_dead_one() -> (Shop, i64) {
 #[tokio::test]
 async fn what_was_given_up_is_shown_with_every_try_and_can_be_tried_again() {
     let (shop, id) = with_a_dead_one().await;
-    let page = get(&shop.router, "/deliveries?state=dead").await;
+    let page = get(&shop.router, "/deliveries?state=failed").await;
     assert_eq!(page.status, 200);
     for text in [
         "given up",
@@ -75,7 +75,7 @@ async fn what_was_given_up_is_shown_with_every_try_and_can_be_tried_again() {
 #[tokio::test]
 async fn the_api_tells_the_same_and_says_why_something_is_not_tried_again() {
     let (shop, id) = with_a_dead_one().await;
-    let dead = get(&shop.router, "/api/v1/deliveries?state=dead").await;
+    let dead = get(&shop.router, "/api/v1/deliveries?state=failed").await;
     let dead = dead.json();
     assert_eq!(dead["deliveries"].as_array().unwrap().len(), 1);
     assert_eq!(dead["deliveries"][0]["id"], id);
@@ -109,15 +109,15 @@ async fn metrics_tell_what_waits_what_was_given_up_and_how_targets_do() {
     let (shop, _) = with_a_dead_one().await;
     sqlx::query(
         "insert into target_states (target, state, since, failed_at)
-         values ('pager', 'broken', now(), now())",
+         values ('pager', 'misconfigured', now(), now())",
     )
     .execute(&mut shop.database.connect().await)
     .await
     .unwrap();
     let text = get(&shop.router, "/metrics").await.body;
     for line in [
-        "throughline_target_state{state=\"broken\",target=\"pager\"} 1",
-        "throughline_target_state{state=\"well\",target=\"pager\"} 0",
+        "throughline_target_state{state=\"misconfigured\",target=\"pager\"} 1",
+        "throughline_target_state{state=\"closed\",target=\"pager\"} 0",
         "throughline_target_failing_since_timestamp_seconds{target=\"pager\"} ",
         "throughline_delivery_oldest_pending_seconds{priority=\"page\"} ",
         "throughline_deliveries_dead{target=",

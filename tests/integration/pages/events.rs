@@ -25,7 +25,7 @@ pub(super) async fn fill(connection: &mut PgConnection) {
     ] {
         let at = fixture::now() - Duration::from_mins(minutes);
         sqlx::query(
-            "insert into happenings (id, kind, at, title, service, version, url, labels, told_by, recorded_at)
+            "insert into change_events (id, kind, at, title, service, version, url, labels, reported_by, recorded_at)
              values (gen_random_uuid(), $1, $2, $3, $4, '2.41.0', $5, '{\"env\": \"prod\"}', 'dana', $2)",
         )
         .bind(kind)
@@ -161,7 +161,7 @@ async fn events_are_bounded_by_the_hour_and_in_time() {
     let shop = fixture::empty(fixture::catalog()).await;
     let mut connection = shop.database.connect().await;
     sqlx::query(
-        "insert into happenings (id, kind, at, title, recorded_at)
+        "insert into change_events (id, kind, at, title, recorded_at)
         select gen_random_uuid(), 'note', $1::timestamptz - n * interval '1 day', 'n', $1
         from generate_series(1, 1000) n",
     )
@@ -174,5 +174,8 @@ async fn events_are_bounded_by_the_hour_and_in_time() {
     shop.clock.advance(Duration::from_mins(61));
     assert_eq!(told(&shop, note).await.status, 201);
     let mut tx = shop.database.store.begin("forget").await.unwrap();
-    assert_eq!(tx.forget_happenings(fixture::now()).await.unwrap(), 600);
+    assert_eq!(
+        tx.delete_old_change_events(fixture::now()).await.unwrap(),
+        600
+    );
 }

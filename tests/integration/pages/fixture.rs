@@ -376,7 +376,7 @@ async fn workflows(connection: &mut PgConnection) {
          select 1, gen_random_uuid(), 1, 'ord-' || substr(md5(n::text), 1, 6), started,
                 case when n % 4 < 2 then started + interval '5 minutes' + n * interval '4.7 seconds' end,
                 case when n % 4 = 2 then started + interval '70 seconds' end,
-                300000000, decode(md5('t' || n), 'hex'), 0,
+                300000000, md5('t' || n)::uuid, 0,
                 (array['acme-eu','acme-eu','acme-eu','nordwind','nordwind','kaufhof','tinyshop-1182','globex','initech','umbrella'])[1 + n * 7 % 10],
                 case n % 4 when 2 then 3 when 3 then 4 else 2 end, started + interval '5 minutes'
          from (select n, $1::timestamptz - n * interval '14 seconds' - interval '5 minutes' as started from generate_series(1, 180) n) s",
@@ -388,7 +388,7 @@ async fn workflows(connection: &mut PgConnection) {
     sqlx::query(
         "insert into workflows (slo_id, key, epoch, label, started_at, within_us, trace_id, trace_rank, customer, outcome, due_at)
          select 1, gen_random_uuid(), 1, 'ord-' || substr(md5('o' || n), 1, 6), started, 300000000,
-                decode(md5('u' || n), 'hex'), 0, (array['acme-eu','nordwind','globex'])[1 + n % 3], 0, started + interval '7 minutes'
+                md5('u' || n)::uuid, 0, (array['acme-eu','nordwind','globex'])[1 + n % 3], 0, started + interval '7 minutes'
          from (select n, $1::timestamptz - n * interval '5.4 seconds' - interval '3 seconds' as started from generate_series(1, 63) n) s",
     )
     .bind(now().to_chrono())

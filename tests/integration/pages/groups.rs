@@ -118,7 +118,7 @@ async fn fires(connection: &mut sqlx::PgConnection, id: i32, group: Group) {
     .await
     .unwrap();
     let facts: serde_json::Value = sqlx::query_scalar(
-        "select facts from alert_transitions where slo_id = 1 order by version desc limit 1",
+        "select snapshot from alert_transitions where slo_id = 1 order by version desc limit 1",
     )
     .fetch_one(&mut *connection)
     .await
@@ -132,7 +132,7 @@ async fn fires(connection: &mut sqlx::PgConnection, id: i32, group: Group) {
     assert_eq!(facts.kind, TransitionKind::Firing);
     let at = fixture::now() - Duration::from_mins(29);
     sqlx::query(
-        "insert into alert_transitions (id, slo_id, severity, version, episode, kind, at, facts)
+        "insert into alert_transitions (id, slo_id, severity, version, episode, kind, at, snapshot)
          values ($1, $2, 'page', 5, $3, 'firing', $4, $5)",
     )
     .bind(Uuid::now_v7())

@@ -37,7 +37,7 @@ const PAGES: [&str; 14] = [
     "/alerts",
     "/definitions",
     "/deliveries",
-    "/deliveries?state=dead",
+    "/deliveries?state=failed",
     "/events",
     "/slos/orders-on-time",
     "/slos/orders-on-time?range=1h",

@@ -33,7 +33,7 @@ pub(super) async fn fill(connection: &mut PgConnection) {
     sqlx::query(
         "insert into workflows (slo_id, key, epoch, label, started_at, succeeded_at, within_us, trace_id, trace_rank, customer, outcome, judged_at)
          select 1, gen_random_uuid(), 1, 'ord-' || substr(md5('g' || n), 1, 6), $1::timestamptz - n * interval '14 seconds' - interval '44 seconds',
-                $1::timestamptz - n * interval '14 seconds', 300000000, decode(md5('v' || n), 'hex'), 0,
+                $1::timestamptz - n * interval '14 seconds', 300000000, md5('v' || n)::uuid, 0,
                 'customer-' || n, 1, $1::timestamptz - n * interval '14 seconds'
          from generate_series(1, 180) n",
     )

@@ -67,7 +67,7 @@ async fn a_picture_is_shown_at_its_address_and_the_second_time_from_memory() {
     std::fs::create_dir_all(folder).unwrap();
     std::fs::write(format!("{folder}/message.png"), &png).unwrap();
     let mut connection = shop.database.connect().await;
-    sqlx::query("update alert_transitions set facts = facts #- '{context,trend}'")
+    sqlx::query("update alert_transitions set snapshot = snapshot #- '{context,trend}'")
         .execute(&mut connection)
         .await
         .unwrap();

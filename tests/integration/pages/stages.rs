@@ -25,7 +25,7 @@ pub(super) async fn fill(connection: &mut PgConnection) {
 }
 
 async fn add(connection: &mut PgConnection, secs: u64, (is_bad, workflows): (bool, i64)) {
-    let row = "insert into stage_sums (slo_id, resolution, bucket, is_bad, kind, name, events, micros, first_micros)
+    let row = "insert into stage_sums (slo_id, resolution, bucket, is_bad, kind, name, events, duration_us, start_offset_us)
         values (1, $1, $2, $3, $4, $5, $6, $6 * $7::numeric, $6 * $8::numeric)";
     let at = fixture::now() - Duration::from_mins(5);
     let bucket = at.floor_to(Duration::from_secs(secs)).to_chrono();

@@ -185,7 +185,7 @@ async fn history(connection: &mut PgConnection, slo: &Slo, id: i32, status: &Slo
             ..facts(slo, status, at, kind)
         };
         let transition = Uuid::now_v7();
-        sqlx::query("insert into alert_transitions (id, slo_id, severity, version, episode, kind, at, facts) values ($1, $2, $3, $4, $5, $6, $7, $8)")
+        sqlx::query("insert into alert_transitions (id, slo_id, severity, version, episode, kind, at, snapshot) values ($1, $2, $3, $4, $5, $6, $7, $8)")
             .bind(transition)
             .bind(id)
             .bind(severity.as_str())

@@ -25,8 +25,8 @@ const COLUMNS: [&str; 12] = [
     "unobservable",
     "evidence_lost",
     "sampled",
-    "unseen_good",
-    "unseen_bad",
+    "extrapolated_good",
+    "extrapolated_bad",
 ];
 
 /// The SLO, the group, and the minute since the epoch.
@@ -64,9 +64,9 @@ fn columns(event: &Event) -> Vec<(&'static str, i64)> {
     let mut columns = vec![(event.outcome, 1)];
     if let Some(stands_for) = event.stands_for {
         let unseen = if event.outcome == "good" {
-            "unseen_good"
+            "extrapolated_good"
         } else {
-            "unseen_bad"
+            "extrapolated_bad"
         };
         columns.extend([("sampled", 1), (unseen, (stands_for - 1) * 1_000_000)]);
     }

@@ -14,6 +14,7 @@ use throughline::{
 };
 
 use tokio::sync::Mutex;
+use uuid::Uuid;
 
 use super::database::TestDatabase;
 
@@ -173,8 +174,8 @@ impl Ledger {
             .expect("the statement runs");
     }
 
-    fn next_trace_id(&mut self) -> Vec<u8> {
+    fn next_trace_id(&mut self) -> Uuid {
         self.workflows += 1;
-        vec![self.workflows; 16]
+        Uuid::from_bytes([self.workflows; 16])
     }
 }

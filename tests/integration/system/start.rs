@@ -101,6 +101,41 @@ async fn a_user_without_rights_is_told_which_it_needs() {
     assert!(said.contains("permission denied"), "{said}");
 }
 
+/// What a service says that starts on a current database after `change` was made to its migrations.
+async fn refusal(change: &'static str) -> String {
+    let database = TestDatabase::create().await;
+    let mut connection = database.connect().await;
+    connection.execute(change).await.unwrap();
+    let said = failure(&Site::on(&database, ORDERS)).await;
+    said.replace(&database.store.place(), "PLACE")
+}
+
+#[tokio::test]
+async fn a_database_of_another_version_is_refused_with_the_migration_that_is_unknown() {
+    // The first migration of the time before the schema was written anew.
+    let change = "insert into _sqlx_migrations values
+        (20261122100000, 'create ledger', now(), true, '\\x00', 0)";
+    assert_eq!(
+        refusal(change).await,
+        "error: the database `PLACE` has the schema of another version of throughline, which this \
+         version cannot use or upgrade (it has migration 20261122100000, which this version does \
+         not know); before the first release schemas are not upgraded: use an empty database, with \
+         `--database-url` or `--data-dir`"
+    );
+}
+
+#[tokio::test]
+async fn a_database_whose_migration_was_edited_is_refused_with_its_number() {
+    let change = "update _sqlx_migrations set checksum = '\\x00' where version = 1";
+    assert_eq!(
+        refusal(change).await,
+        "error: the database `PLACE` has the schema of another version of throughline, which this \
+         version cannot use or upgrade (the checksum of its migration 1 differs from this \
+         version's); before the first release schemas are not upgraded: use an empty database, \
+         with `--database-url` or `--data-dir`"
+    );
+}
+
 #[tokio::test]
 async fn definitions_with_errors_are_named_with_file_and_line_at_the_first_start() {
     let database = TestDatabase::create().await;

@@ -34,25 +34,25 @@ pub struct Episode {
     pub stale_since: Option<Timestamp>,
     /// What keeps it quiet, if something has been kept from people because of it.
     pub muted: Option<Suppression>,
-    pub told: Told,
+    pub last_notified: LastNotified,
 }
 
-/// What was told last, or would have been if nothing had kept it quiet.
+/// The state at the last notification of the episode, sent or suppressed. Kept as JSON in `alerts`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
+pub struct LastNotified {
     pub at: Timestamp,
-    pub hurt: Hurt,
-    /// When it was last told that data had stopped.
+    pub impact: Impact,
+    /// When people were last notified that data had stopped.
     #[serde(default)]
     pub data_stopped_at: Option<Timestamp>,
-    /// Whether that is what people know last.
+    /// Whether that is still the last thing they were notified of about the data.
     #[serde(default)]
-    pub knows_no_data: bool,
+    pub is_data_stopped: bool,
 }
 
 /// What makes an alert materially worse when it grows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hurt {
+pub struct Impact {
     /// Customers with a bad event in the last hour; 0 where the SLO names none.
     pub customers: i64,
     pub budget_spent: bool,
@@ -74,11 +74,11 @@ impl Episode {
             flaps: 0,
             stale_since: None,
             muted: None,
-            told: Told {
+            last_notified: LastNotified {
                 at: fired_at,
-                hurt: Hurt::default(),
+                impact: Impact::default(),
                 data_stopped_at: None,
-                knows_no_data: false,
+                is_data_stopped: false,
             },
         }
     }
@@ -95,7 +95,7 @@ impl Episode {
             .or_else(|| self.worse(course, seen))
             .or_else(|| self.reminder(course, seen))?;
         self.muted = seen.muted;
-        self.told.at = seen.at;
+        self.last_notified.at = seen.at;
         Some(development)
     }
 
@@ -114,26 +114,26 @@ impl Episode {
         if course == Course::Recovering {
             return None;
         }
-        self.told.hurt = seen.hurt;
+        self.last_notified.impact = seen.impact;
         Some(Development::Unmuted { was })
     }
 
     fn of_data(&mut self, seen: &Observation) -> Option<Development> {
         let Some(missing) = seen.missing else {
             let stopped_at = self.stale_since.take()?;
-            let is_news = std::mem::take(&mut self.told.knows_no_data);
+            let is_news = std::mem::take(&mut self.last_notified.is_data_stopped);
             return is_news.then_some(Development::DataResumed { stopped_at });
         };
         let since = *self.stale_since.get_or_insert(seen.at);
-        let told = &mut self.told;
+        let told = &mut self.last_notified;
         let is_long = seen.at.saturating_since(since) >= STALE_AFTER;
         let told_lately = told
             .data_stopped_at
             .is_some_and(|at| seen.at.saturating_since(at) < SPACING);
-        if told.knows_no_data || !is_long || told_lately {
+        if told.is_data_stopped || !is_long || told_lately {
             return None;
         }
-        told.knows_no_data = true;
+        told.is_data_stopped = true;
         told.data_stopped_at = Some(seen.at);
         Some(Development::DataStopped {
             heard_until: Some(since),
@@ -142,20 +142,20 @@ impl Episode {
     }
 
     fn reminder(&self, course: Course, seen: &Observation) -> Option<Development> {
-        let is_due = seen.at.saturating_since(self.told.at) >= REMIND_AFTER;
+        let is_due = seen.at.saturating_since(self.last_notified.at) >= REMIND_AFTER;
         let is_wanted = seen.unattended && seen.muted.is_none() && course == Course::Burning;
         (is_due && is_wanted).then_some(Development::Reminded)
     }
 
     fn worse(&mut self, course: Course, seen: &Observation) -> Option<Development> {
-        let (told, now) = (self.told, seen.hurt);
+        let (told, now) = (self.last_notified, seen.impact);
         let burns = course == Course::Burning && matches!(seen.verdict, Verdict::Breach(_));
         if !burns || seen.at.saturating_since(told.at) < SPACING {
             return None;
         }
-        let before = told.hurt.customers;
+        let before = told.impact.customers;
         let many = before.saturating_mul(2).max(before + LEAST_MORE_CUSTOMERS);
-        let development = if now.budget_spent && !told.hurt.budget_spent {
+        let development = if now.budget_spent && !told.impact.budget_spent {
             Development::BudgetSpent
         } else if now.customers >= many {
             Development::MoreCustomers {
@@ -165,9 +165,9 @@ impl Episode {
         } else {
             return None;
         };
-        self.told.hurt = Hurt {
+        self.last_notified.impact = Impact {
             customers: now.customers.max(before),
-            budget_spent: now.budget_spent || told.hurt.budget_spent,
+            budget_spent: now.budget_spent || told.impact.budget_spent,
         };
         Some(development)
     }

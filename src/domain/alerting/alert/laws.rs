@@ -39,19 +39,19 @@ fn any_observations() -> impl Strategy<Value = Vec<Observation>> {
         1 => Just(Some(Suppression::Inhibited { by: Severity::Page })),
         1 => Just(Some(Suppression::Silenced { silence: Uuid::nil(), until: at(9_000) })),
     ];
-    let hurt = (0_i64..60, any::<bool>()).prop_map(|(customers, budget_spent)| Hurt {
+    let impact = (0_i64..60, any::<bool>()).prop_map(|(customers, budget_spent)| Impact {
         customers,
         budget_spent,
     });
-    vec((any_tick(), mute, hurt), 0..200).prop_map(|steps| {
+    vec((any_tick(), mute, impact), 0..200).prop_map(|steps| {
         let mut secs = 0;
         steps
             .into_iter()
-            .map(|((verdict, continuity, pause), muted, hurt)| {
+            .map(|((verdict, continuity, pause), muted, impact)| {
                 secs += pause;
                 Observation {
                     continuity,
-                    hurt,
+                    impact,
                     muted,
                     ..seen(secs, verdict)
                 }

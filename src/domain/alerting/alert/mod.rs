@@ -36,7 +36,7 @@ use std::{collections::BTreeMap, time::Duration};
 use uuid::Uuid;
 
 pub use self::{
-    episode::{Episode, Hurt, Told},
+    episode::{Episode, Impact, LastNotified},
     rhythm::{Beat, Continuity, Rhythm, Stretch},
     status::{AlertProgress, AlertState, AlertStatus},
     transition_kind::TransitionKind,
@@ -89,7 +89,7 @@ pub struct Observation {
     pub continuity: Continuity,
     /// What lacks for a verdict that could clear.
     pub missing: Option<Missing>,
-    pub hurt: Hurt,
+    pub impact: Impact,
     /// Why nobody may be told of anything but an end now.
     pub muted: Option<Suppression>,
     /// Whether it is a page that nobody has acknowledged, told where nobody is reminded of it.
@@ -323,7 +323,7 @@ fn wait(alert: Alert, waits: &Waits, seen: &Observation) -> (Alert, Option<Trans
 
 fn fire(alert: Alert, seen: &Observation, rule: &Name) -> (Alert, Option<Transition>) {
     let mut episode = Episode::begin(seen.new_episode, rule.clone(), seen.at);
-    episode.told.hurt = seen.hurt;
+    episode.last_notified.impact = seen.impact;
     episode.muted = seen.muted;
     let alert = alert.moved_to(Phase::Firing(episode.clone()));
     let transition = Transition {

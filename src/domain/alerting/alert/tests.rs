@@ -27,7 +27,7 @@ pub(super) fn seen(secs: u64, verdict: Verdict) -> Observation {
         missing: verdict.missing(crate::domain::alerting::rule_status::Freshness::Fresh),
         verdict,
         continuity: Continuity::Continuous,
-        hurt: Hurt::default(),
+        impact: Impact::default(),
         muted: None,
         unattended: false,
         new_episode: Uuid::from_u128(u128::from(secs) + 1),
@@ -43,7 +43,7 @@ fn after_gap(secs: u64, verdict: Verdict) -> Observation {
 
 fn hurting(secs: u64, customers: i64) -> Observation {
     Observation {
-        hurt: Hurt {
+        impact: Impact {
             customers,
             budget_spent: false,
         },
@@ -53,7 +53,7 @@ fn hurting(secs: u64, customers: i64) -> Observation {
 
 fn out_of_budget(secs: u64) -> Observation {
     Observation {
-        hurt: Hurt {
+        impact: Impact {
             customers: 0,
             budget_spent: true,
         },

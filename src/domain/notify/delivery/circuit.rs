@@ -32,19 +32,19 @@ pub struct TargetHealth {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum TargetCondition {
-    Well {
+    Closed {
         /// In a row; fewer than open the breaker.
         failures: u32,
     },
     /// The breaker is open.
-    Failing {
+    Open {
         since: Timestamp,
         failed_at: Timestamp,
         /// How often in a row it was found failing: each doubles the pause.
         openings: u32,
     },
     /// Gone, forbidden or elsewhere: its configuration must be mended, here or there.
-    Broken {
+    Misconfigured {
         since: Timestamp,
         failed_at: Timestamp,
     },
@@ -76,13 +76,13 @@ impl TargetHealth {
     /// When one delivery is let through; `None` if all are.
     pub fn next_probe(&self, urgency: Severity) -> Option<Timestamp> {
         let (failed_at, pause) = match self.condition {
-            TargetCondition::Well { .. } => return None,
-            TargetCondition::Failing {
+            TargetCondition::Closed { .. } => return None,
+            TargetCondition::Open {
                 failed_at,
                 openings,
                 ..
             } => (failed_at, pause(openings, urgency)),
-            TargetCondition::Broken { failed_at, .. } => (failed_at, broken_pause(urgency)),
+            TargetCondition::Misconfigured { failed_at, .. } => (failed_at, broken_pause(urgency)),
         };
         Some(failed_at + pause)
     }
@@ -92,8 +92,8 @@ impl TargetHealth {
     #[must_use]
     pub fn probed(self, until: Timestamp) -> Self {
         match self.condition {
-            TargetCondition::Well { .. } => self,
-            TargetCondition::Failing { .. } | TargetCondition::Broken { .. } => Self {
+            TargetCondition::Closed { .. } => self,
+            TargetCondition::Open { .. } | TargetCondition::Misconfigured { .. } => Self {
                 probing_until: Some(until),
                 ..self
             },
@@ -105,15 +105,15 @@ impl TargetHealth {
     pub fn asked_to_probe(self) -> Self {
         let long_ago = Timestamp::from_micros(0);
         let condition = match self.condition {
-            TargetCondition::Well { .. } => self.condition,
-            TargetCondition::Failing {
+            TargetCondition::Closed { .. } => self.condition,
+            TargetCondition::Open {
                 since, openings, ..
-            } => TargetCondition::Failing {
+            } => TargetCondition::Open {
                 since,
                 failed_at: long_ago,
                 openings,
             },
-            TargetCondition::Broken { since, .. } => TargetCondition::Broken {
+            TargetCondition::Misconfigured { since, .. } => TargetCondition::Misconfigured {
                 since,
                 failed_at: long_ago,
             },
@@ -128,11 +128,11 @@ impl TargetHealth {
     #[must_use]
     pub fn after(self, class: AttemptClass, now: Timestamp) -> Self {
         let condition = match Effect::of(class) {
-            Effect::Answers => TargetCondition::Well { failures: 0 },
-            Effect::IsBroken => TargetCondition::Broken {
+            Effect::Answers => TargetCondition::Closed { failures: 0 },
+            Effect::IsBroken => TargetCondition::Misconfigured {
                 since: match self.condition {
-                    TargetCondition::Broken { since, .. } => since,
-                    TargetCondition::Well { .. } | TargetCondition::Failing { .. } => now,
+                    TargetCondition::Misconfigured { since, .. } => since,
+                    TargetCondition::Closed { .. } | TargetCondition::Open { .. } => now,
                 },
                 failed_at: now,
             },
@@ -148,25 +148,25 @@ impl TargetHealth {
 
     fn failing(self, now: Timestamp) -> TargetCondition {
         match self.condition {
-            TargetCondition::Well { failures } if failures + 1 < FAILURES_TO_OPEN => {
-                TargetCondition::Well {
+            TargetCondition::Closed { failures } if failures + 1 < FAILURES_TO_OPEN => {
+                TargetCondition::Closed {
                     failures: failures + 1,
                 }
             }
-            TargetCondition::Well { .. } => TargetCondition::Failing {
+            TargetCondition::Closed { .. } => TargetCondition::Open {
                 since: now,
                 failed_at: now,
                 openings: 1,
             },
-            TargetCondition::Failing {
+            TargetCondition::Open {
                 since, openings, ..
-            } => TargetCondition::Failing {
+            } => TargetCondition::Open {
                 since,
                 failed_at: now,
                 // What was under way when the breaker opened says nothing new.
                 openings: openings.saturating_add(u32::from(self.probing_until.is_some())),
             },
-            TargetCondition::Broken { since, .. } => TargetCondition::Broken {
+            TargetCondition::Misconfigured { since, .. } => TargetCondition::Misconfigured {
                 since,
                 failed_at: now,
             },
@@ -177,16 +177,16 @@ impl TargetHealth {
 impl TargetCondition {
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Well { .. } => "well",
-            Self::Failing { .. } => "failing",
-            Self::Broken { .. } => "broken",
+            Self::Closed { .. } => "closed",
+            Self::Open { .. } => "open",
+            Self::Misconfigured { .. } => "misconfigured",
         }
     }
 }
 
 impl Default for TargetCondition {
     fn default() -> Self {
-        Self::Well { failures: 0 }
+        Self::Closed { failures: 0 }
     }
 }
 
@@ -210,7 +210,7 @@ impl Effect {
             | AttemptClass::Tls
             | AttemptClass::Connect
             | AttemptClass::Network => Self::Fails,
-            AttemptClass::Broken | AttemptClass::Forbidden => Self::IsBroken,
+            AttemptClass::Misconfigured | AttemptClass::Forbidden => Self::IsBroken,
             AttemptClass::SecretMissing | AttemptClass::Undeclared | AttemptClass::Unreadable => {
                 Self::Unknown
             }
@@ -345,13 +345,13 @@ mod tests {
 
     #[test]
     fn t21_a_broken_target_is_tried_hourly_and_for_a_page_every_five_minutes() {
-        for class in [AttemptClass::Broken, AttemptClass::Forbidden] {
+        for class in [AttemptClass::Misconfigured, AttemptClass::Forbidden] {
             let broken = TargetHealth::default().after(class, NOW);
-            assert_eq!(broken.condition.as_str(), "broken");
+            assert_eq!(broken.condition.as_str(), "misconfigured");
             assert_eq!(broken.next_probe(Severity::Ticket), Some(at(3_600)));
             assert_eq!(broken.next_probe(Severity::Page), Some(at(300)));
             let still = broken.probed(at(400)).after(AttemptClass::Timeout, at(301));
-            let TargetCondition::Broken { since, failed_at } = still.condition else {
+            let TargetCondition::Misconfigured { since, failed_at } = still.condition else {
                 panic!("one that does not answer is not mended: {still:?}");
             };
             assert_eq!((since, failed_at), (NOW, at(301)));
@@ -370,7 +370,7 @@ mod tests {
             let mut health = TargetHealth::default();
             let mut now = NOW;
             for index in classes {
-                let broken = [AttemptClass::Broken, AttemptClass::Forbidden];
+                let broken = [AttemptClass::Misconfigured, AttemptClass::Forbidden];
                 let class = RETRYABLE.get(index).copied().unwrap_or_else(|| broken[index - 7]);
                 health = health.after(class, now);
                 prop_assert_eq!(health.admits(now + BROKEN_PAUSE_OF_PAGE, Severity::Page) == Admission::None, false);

@@ -43,8 +43,8 @@ pub enum DeliveryState {
     /// Being sent by some replica.
     Leased,
     Delivered,
-    /// Given up.
-    Dead,
+    /// Permanently: it is not tried again.
+    Failed,
     /// Over before it could be told: what came after it was told in its stead, or nothing was.
     Collapsed,
     /// Never tried and too old by then to call anybody for.
@@ -58,7 +58,7 @@ impl DeliveryState {
         Self::Pending,
         Self::Leased,
         Self::Delivered,
-        Self::Dead,
+        Self::Failed,
         Self::Collapsed,
         Self::Expired,
         Self::Cancelled,
@@ -69,7 +69,7 @@ impl DeliveryState {
             Self::Pending => "pending",
             Self::Leased => "leased",
             Self::Delivered => "delivered",
-            Self::Dead => "dead",
+            Self::Failed => "failed",
             Self::Collapsed => "collapsed",
             Self::Expired => "expired",
             Self::Cancelled => "cancelled",
@@ -82,7 +82,7 @@ impl DeliveryState {
             Self::Pending => "on its way",
             Self::Leased => "being sent",
             Self::Delivered => "told",
-            Self::Dead => "given up",
+            Self::Failed => "given up",
             Self::Collapsed => "not told, it was over before it could be",
             Self::Expired => "not told, it was too old when it could be",
             Self::Cancelled => "not told, the target was removed",
@@ -93,7 +93,7 @@ impl DeliveryState {
     pub const fn is_open(self) -> bool {
         match self {
             Self::Pending | Self::Leased => true,
-            Self::Delivered | Self::Dead | Self::Collapsed | Self::Expired | Self::Cancelled => {
+            Self::Delivered | Self::Failed | Self::Collapsed | Self::Expired | Self::Cancelled => {
                 false
             }
         }
@@ -126,7 +126,7 @@ pub enum AttemptClass {
     /// The target understood and refuses this message: the same again would be refused again.
     Rejected,
     /// The target is gone, forbids us or sends us elsewhere: somebody must mend its configuration.
-    Broken,
+    Misconfigured,
     /// The target's address is one that the service's settings do not allow.
     Forbidden,
     SecretMissing,
@@ -147,7 +147,7 @@ impl AttemptClass {
         Self::Connect,
         Self::Network,
         Self::Rejected,
-        Self::Broken,
+        Self::Misconfigured,
         Self::Forbidden,
         Self::SecretMissing,
         Self::Undeclared,
@@ -169,7 +169,7 @@ impl AttemptClass {
             Self::Connect => "connect",
             Self::Network => "network",
             Self::Rejected => "rejected",
-            Self::Broken => "broken",
+            Self::Misconfigured => "misconfigured",
             Self::Forbidden => "forbidden",
             Self::SecretMissing => "secret_missing",
             Self::Undeclared => "undeclared",

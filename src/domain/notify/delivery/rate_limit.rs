@@ -40,17 +40,17 @@ impl Pace {
         }
     }
 
-    /// How many may be sent now, if everything sent so far is paid for at `paid_until`.
-    pub fn allows(self, paid_until: Timestamp, now: Timestamp) -> u32 {
-        let owed = paid_until.saturating_since(now).as_micros();
+    /// How many may be sent now, if everything sent so far is paid for at `next_free_at`.
+    pub fn allows(self, next_free_at: Timestamp, now: Timestamp) -> u32 {
+        let owed = next_free_at.saturating_since(now).as_micros();
         let every = self.every.as_micros().max(1);
         let used = u32::try_from(owed.div_ceil(every)).unwrap_or(u32::MAX);
         self.burst.saturating_sub(used)
     }
 
     /// When all is paid for, once `count` more are sent now.
-    pub fn spend(self, paid_until: Timestamp, now: Timestamp, count: u32) -> Timestamp {
-        paid_until.max(now) + self.every * count
+    pub fn spend(self, next_free_at: Timestamp, now: Timestamp, count: u32) -> Timestamp {
+        next_free_at.max(now) + self.every * count
     }
 }
 

@@ -34,8 +34,10 @@ const URL_BYTES: usize = 500;
 #[serde(rename_all = "snake_case")]
 pub enum NoticeKind {
     /// Something is wrong with the service itself.
+    #[serde(rename = "health_check_opened")]
     SelfCheckOpened,
     /// It is well again.
+    #[serde(rename = "health_check_resolved")]
     SelfCheckResolved,
     /// Many things in one message.
     Digest,
@@ -43,7 +45,7 @@ pub enum NoticeKind {
     Heartbeat,
 }
 
-/// Version 1; kept as JSON in `notices`.
+/// Version 1; kept as JSON in `platform_notifications`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
     pub kind: NoticeKind,

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{Edges, LinkFilter};
-use crate::domain::model::{ids::TraceId, span::SpanRef};
+use crate::domain::{
+    model::{ids::TraceId, span::SpanRef},
+    workflow::{EventKey, trace_key},
+};
 
 /// Links that are followed one after the other.
 pub const MAX_HOPS: usize = 32;
@@ -31,6 +34,14 @@ pub struct Origins {
     pub missing: BTreeSet<SpanRef>,
     /// More than [`MAX_HOPS`] links lie between.
     pub is_cut: bool,
+}
+
+impl Origins {
+    /// The keys of the workflows that began there, each with its trace.
+    pub fn keys(&self) -> BTreeMap<EventKey, TraceId> {
+        let traces = self.traces.iter();
+        traces.map(|trace| (trace_key(*trace), *trace)).collect()
+    }
 }
 
 impl Graph {

@@ -11,7 +11,7 @@ mod place;
 
 pub use edges::{Edges, LinkFilter, OneLink, edges};
 pub use graph::{Graph, MAX_HOPS, Origins};
-pub use place::{Move, Piece, Placement, place, rejoin};
+pub use place::{Move, Piece, Placement, place};
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use crate::domain::{
         ids::{SloId, TraceId},
         span::SpanRef,
     },
-    workflow::{EventId, Gathered, Workflow, join, trace_key},
+    workflow::{EventId, EventKey, Gathered, Workflow},
 };
 
 /// One piece of evidence, and where it counts.
@@ -19,8 +19,8 @@ pub struct Piece {
     pub filter: LinkFilter,
     pub span: SpanRef,
     pub said: Workflow,
-    /// The traces of the workflows that it counts for; empty while it counts nowhere yet.
-    pub origins: BTreeSet<TraceId>,
+    /// The workflows that it counts for; empty while it counts nowhere yet.
+    pub workflow_keys: BTreeSet<EventKey>,
     /// Its origins are as far back as links are followed, and its work began further away.
     pub is_cut: bool,
 }
@@ -30,7 +30,7 @@ pub struct Piece {
 pub struct Placement {
     /// Where each piece counts from now on, in the order in which they were given.
     pub origins: Vec<Origins>,
-    pub moves: BTreeMap<(SloId, TraceId), Move>,
+    pub moves: BTreeMap<EventId, Move>,
     /// Pieces whose links were found to lead too far.
     pub cut: BTreeMap<SloId, i64>,
 }
@@ -49,11 +49,16 @@ pub fn place(pieces: &[Piece], graph: &Graph) -> Placement {
     let mut placement = Placement::default();
     for piece in pieces {
         let origins = graph.origins(piece.filter, piece.span);
-        for trace_id in origins.traces.difference(&piece.origins) {
-            placement.join(piece, *trace_id);
+        let keys = origins.keys();
+        for (key, trace_id) in &keys {
+            if !piece.workflow_keys.contains(key) {
+                placement.join(piece, *key, *trace_id);
+            }
         }
-        for trace_id in piece.origins.difference(&origins.traces) {
-            placement.moves.insert((piece.slo, *trace_id), Move::Left);
+        for key in &piece.workflow_keys {
+            if !keys.contains_key(key) {
+                placement.moves.insert((piece.slo, *key), Move::Left);
+            }
         }
         if origins.is_cut && !piece.is_cut {
             *placement.cut.entry(piece.slo).or_default() += 1;
@@ -63,21 +68,14 @@ pub fn place(pieces: &[Piece], graph: &Graph) -> Placement {
     placement
 }
 
-/// The workflows of all pieces that count for them.
-pub fn rejoin<'a>(pieces: impl IntoIterator<Item = (SloId, TraceId, &'a Workflow)>) -> Gathered {
-    let mut gathered = Gathered::new();
-    let workflows = pieces
-        .into_iter()
-        .map(|(slo, trace_id, said)| (event_id(slo, trace_id), of_trace(said, trace_id)));
-    join(&mut gathered, workflows);
-    gathered
-}
-
 impl Placement {
-    fn join(&mut self, piece: &Piece, trace_id: TraceId) {
-        let said = of_trace(&piece.said, trace_id);
+    fn join(&mut self, piece: &Piece, key: EventKey, trace_id: TraceId) {
+        let said = Workflow {
+            label: trace_id.to_string(),
+            ..piece.said.clone()
+        };
         self.moves
-            .entry((piece.slo, trace_id))
+            .entry((piece.slo, key))
             .and_modify(|known| match known {
                 Move::Joined(workflow) => workflow.join(&said),
                 Move::Left => {}
@@ -88,29 +86,17 @@ impl Placement {
     /// What is joined with what is known.
     pub fn joined(&self) -> Gathered {
         let joined = self.moves.iter().filter_map(|(at, change)| match change {
-            Move::Joined(workflow) => Some((event_id(at.0, at.1), Workflow::clone(workflow))),
+            Move::Joined(workflow) => Some((*at, Workflow::clone(workflow))),
             Move::Left => None,
         });
         joined.collect()
     }
 
     /// What is to be made anew.
-    pub fn left(&self) -> impl Iterator<Item = (SloId, TraceId)> + '_ {
+    pub fn left(&self) -> impl Iterator<Item = EventId> + '_ {
         self.moves
             .iter()
             .filter(|(_, change)| matches!(change, Move::Left))
             .map(|(at, _)| *at)
-    }
-}
-
-/// The event of the work that began in a trace.
-fn event_id(slo: SloId, trace_id: TraceId) -> EventId {
-    (slo, trace_key(trace_id))
-}
-
-fn of_trace(said: &Workflow, trace_id: TraceId) -> Workflow {
-    Workflow {
-        label: trace_id.to_string(),
-        ..said.clone()
     }
 }

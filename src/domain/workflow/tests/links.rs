@@ -9,8 +9,10 @@ use crate::domain::{
     counting::ledger::{rejudge, silence_of},
     model::span::SpanRef,
     workflow::{
+        Gathered,
         batch::Batch,
-        links::{Graph, LinkFilter, Move, Piece, place, rejoin},
+        join,
+        links::{Graph, LinkFilter, Move, Piece, place},
         trace_key,
     },
 };
@@ -90,7 +92,7 @@ impl World {
                     filter: linked.filter,
                     span: linked.span,
                     said: linked.piece.clone(),
-                    origins: BTreeSet::new(),
+                    workflow_keys: BTreeSet::new(),
                     is_cut: false,
                 }
             });
@@ -104,27 +106,29 @@ impl World {
         let placement = place(&pieces, &self.links.graph);
         for (id, origins) in ids.iter().zip(&placement.origins) {
             let piece = self.links.pieces.get_mut(id).unwrap();
-            (piece.origins, piece.is_cut) = (origins.traces.clone(), origins.is_cut);
+            let keys = origins.keys().into_keys().collect();
+            (piece.workflow_keys, piece.is_cut) = (keys, origins.is_cut);
             self.links.waits.insert(*id, origins.missing.clone());
         }
         self.links.cut += placement.cut.values().sum::<i64>();
-        for ((slo, trace_id), change) in placement.moves {
+        for ((slo, key), change) in placement.moves {
             match change {
-                Move::Joined(workflow) => self.judge_one(slo, trace_key(trace_id), &workflow),
-                Move::Left => self.judge_left(slo, trace_id),
+                Move::Joined(workflow) => self.judge_one(slo, key, &workflow),
+                Move::Left => self.judge_left(slo, key),
             }
         }
     }
 
-    fn judge_left(&mut self, slo: SloId, trace_id: TraceId) {
+    fn judge_left(&mut self, slo: SloId, key: EventKey) {
         let remaining = self
             .links
             .pieces
             .values()
-            .filter(|piece| piece.origins.contains(&trace_id))
-            .map(|piece| (slo, trace_id, &piece.said));
-        let key = trace_key(trace_id);
-        let left = rejoin(remaining).remove(&(slo, key));
+            .filter(|piece| piece.workflow_keys.contains(&key))
+            .map(|piece| ((slo, key), piece.said.clone()));
+        let mut left = Gathered::new();
+        join(&mut left, remaining);
+        let left = left.remove(&(slo, key));
         let known = self.known.remove(&(slo, key)).unwrap();
         let silence = left
             .as_ref()

@@ -73,7 +73,7 @@ impl Model {
                 State::Pending => "pending",
                 State::LeasedUntil(_) => "leased",
                 State::Delivered => "delivered",
-                State::Dead => "dead",
+                State::Dead => "failed",
             };
             (state.to_owned(), entry.attempts, entry.token)
         };

@@ -100,7 +100,7 @@ impl Table {
         self.versions[key] += 1;
         let transition = Uuid::now_v7();
         sqlx::query(
-            "insert into alert_transitions (id, slo_id, severity, version, episode, kind, at, facts)
+            "insert into alert_transitions (id, slo_id, severity, version, episode, kind, at, snapshot)
              values ($1, $2, 'page', $3, $1, 'firing', $4, '{}')",
         )
         .bind(transition)
@@ -164,7 +164,7 @@ impl Table {
         let claimed = self.at_work[replica].remove(nth);
         let (class, settlement) = match how {
             How::Told => (AttemptClass::Delivered, Settlement::Delivered(self.now)),
-            How::GivenUp => (AttemptClass::Rejected, Settlement::Dead(self.now)),
+            How::GivenUp => (AttemptClass::Rejected, Settlement::Failed(self.now)),
             How::Refused(secs) => {
                 let again = Settlement::Again(later(self.now, secs));
                 (AttemptClass::Unavailable, again)

@@ -41,10 +41,10 @@ impl Tx<'_> {
     ) -> Result<Vec<TestDelivery>, StoreError> {
         let rows: Vec<TestRow> = sqlx::query_as(
             "-- deliveries.of_test
-             select d.notice_id, d.state, a.attempt, a.started_at, a.duration_ms, a.class,
+             select d.platform_notification_id, d.state, a.attempt, a.started_at, a.duration_ms, a.class,
                  a.http_status, a.excerpt, a.retry_at
-             from notices n
-             join deliveries d on d.notice_id = n.id and d.target = $1
+             from platform_notifications n
+             join deliveries d on d.platform_notification_id = n.id and d.target = $1
              left join delivery_attempts a on a.delivery_id = d.id
              where n.episode = $2 and n.kind = 'test'
              order by d.id, a.attempt",
@@ -58,10 +58,10 @@ impl Tx<'_> {
         for row in rows {
             if tests
                 .last()
-                .is_none_or(|last| last.message != row.notice_id)
+                .is_none_or(|last| last.message != row.platform_notification_id)
             {
                 tests.push(TestDelivery {
-                    message: row.notice_id,
+                    message: row.platform_notification_id,
                     state: row.state().map_err(|source| self.failed(source))?,
                     attempts: Vec::new(),
                 });
@@ -82,9 +82,11 @@ impl Tx<'_> {
                  count(*) filter (where d.state in ('pending', 'leased')) as waiting,
                  min(d.created_at) filter (where d.state in ('pending', 'leased')) as waiting_since,
                  max(d.settled_at) filter (where d.state = 'delivered') as delivered_at,
-                 count(*) filter (where d.state = 'dead' and d.settled_at > $1::timestamptz - interval '7 days'
+                 count(*) filter (where d.state = 'failed'
+                     and d.settled_at > $1::timestamptz - interval '7 days'
                      and (n.kind is null or n.kind not in ('test', 'heartbeat'))) as dead
-             from deliveries d left join notices n on n.id = d.notice_id
+             from deliveries d
+             left join platform_notifications n on n.id = d.platform_notification_id
              where d.state in ('pending', 'leased') or d.created_at > $1::timestamptz - interval '30 days'
              group by d.target",
         )
@@ -100,7 +102,7 @@ impl Tx<'_> {
 
 #[derive(FromRow)]
 struct TestRow {
-    notice_id: Uuid,
+    platform_notification_id: Uuid,
     state: String,
     attempt: Option<i32>,
     started_at: Option<DateTime<Utc>>,

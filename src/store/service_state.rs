@@ -1,4 +1,4 @@
-//! Whose turn it is to give the sign that the service lives, and whether it was given.
+//! The heartbeat: which replica sends it, and whether it was sent.
 
 use std::time::Duration;
 
@@ -29,9 +29,9 @@ impl Tx<'_> {
         // A tick that comes a little early must not find its own claim still standing; one that was
         // made by a clock far ahead is void.
         let result = sqlx::query(
-            "-- heartbeats.claim
-             update heartbeats set claimed_at = $1
-             where claimed_at <= $2 or claimed_at > $3",
+            "-- service_state.claim_heartbeat
+             update service_state set heartbeat_claimed_at = $1
+             where heartbeat_claimed_at <= $2 or heartbeat_claimed_at > $3",
         )
         .bind(now.to_chrono())
         .bind((now - interval.mul_f64(0.9)).to_chrono())
@@ -49,9 +49,10 @@ impl Tx<'_> {
         withheld: &[String],
     ) -> Result<(), StoreError> {
         sqlx::query(
-            "-- heartbeats.keep
-             update heartbeats
-             set withheld = $2, sent_at = case when $2 = '{}'::text[] then $1 else sent_at end",
+            "-- service_state.keep_heartbeat
+             update service_state
+             set heartbeat_withheld_reasons = $2,
+                 heartbeat_sent_at = case when $2 = '{}'::text[] then $1 else heartbeat_sent_at end",
         )
         .bind(now.to_chrono())
         .bind(withheld)
@@ -62,11 +63,13 @@ impl Tx<'_> {
     }
 
     pub async fn last_heartbeat(&mut self) -> Result<LastHeartbeat, StoreError> {
-        let (sent_at, withheld): (Option<DateTime<Utc>>, Vec<String>) =
-            sqlx::query_as("-- heartbeats.read\nselect sent_at, withheld from heartbeats")
-                .fetch_one(&mut *self.inner)
-                .await
-                .map_err(|source| self.failed(source))?;
+        let (sent_at, withheld): (Option<DateTime<Utc>>, Vec<String>) = sqlx::query_as(concat!(
+            "-- service_state.last_heartbeat\n",
+            "select heartbeat_sent_at, heartbeat_withheld_reasons from service_state",
+        ))
+        .fetch_one(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
         Ok(LastHeartbeat {
             sent_at: sent_at.map(Timestamp::from),
             withheld,
@@ -76,10 +79,10 @@ impl Tx<'_> {
     /// Ends heartbeats that still wait: the next one says more.
     pub async fn supersede_heartbeats(&mut self, now: Timestamp) -> Result<(), StoreError> {
         sqlx::query(
-            "-- heartbeats.supersede
+            "-- platform_notifications.supersede_heartbeats
              update deliveries d set state = 'expired', settled_at = $1
-             from notices n
-             where n.id = d.notice_id and n.kind = 'heartbeat' and d.state = 'pending'",
+             from platform_notifications n
+             where n.id = d.platform_notification_id and n.kind = 'heartbeat' and d.state = 'pending'",
         )
         .bind(now.to_chrono())
         .execute(&mut *self.inner)
@@ -91,20 +94,20 @@ impl Tx<'_> {
     /// Removes heartbeats that were settled long ago: there is one a minute.
     pub async fn forget_heartbeats(&mut self, now: Timestamp) -> Result<(), StoreError> {
         sqlx::query(
-            "-- heartbeats.forget
+            "-- platform_notifications.delete_old_heartbeats
              with old as (
-                 select n.id from notices n
+                 select n.id from platform_notifications n
                  where n.kind = 'heartbeat' and n.at < $1
                      and not exists (
                          select from deliveries d
-                         where d.notice_id = n.id and d.state in ('pending', 'leased'))
+                         where d.platform_notification_id = n.id and d.state in ('pending', 'leased'))
              ), attempts as (
                  delete from delivery_attempts a using deliveries d
-                 where d.id = a.delivery_id and d.notice_id in (select id from old)
-             ), told as (
-                 delete from deliveries where notice_id in (select id from old)
+                 where d.id = a.delivery_id and d.platform_notification_id in (select id from old)
+             ), deleted as (
+                 delete from deliveries where platform_notification_id in (select id from old)
              )
-             delete from notices where id in (select id from old)",
+             delete from platform_notifications where id in (select id from old)",
         )
         .bind((now - KEPT).to_chrono())
         .execute(&mut *self.inner)

@@ -1,4 +1,4 @@
-//! What is wrong with the service itself: where each check stands, and who was told of it.
+//! Health checks of the service itself: the phase of each, and the targets that were notified.
 
 use std::collections::BTreeMap;
 
@@ -15,14 +15,14 @@ use crate::domain::{
     slo::Severity,
 };
 
-/// A check as it is kept.
+/// A health check as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SelfCheck {
+pub struct HealthCheck {
     pub standing: Standing,
     pub severity: Severity,
     pub title: String,
-    /// Who was told that it opened.
-    pub told: Vec<Name>,
+    /// The targets that were notified that it opened.
+    pub notified_targets: Vec<Name>,
 }
 
 /// One that is open, for whoever looks.
@@ -35,29 +35,32 @@ pub struct OpenCheck {
 
 impl Tx<'_> {
     /// By key; one that was never found has no row.
-    pub async fn self_checks(&mut self) -> Result<BTreeMap<String, SelfCheck>, StoreError> {
+    pub async fn health_checks(&mut self) -> Result<BTreeMap<String, HealthCheck>, StoreError> {
         let rows: Vec<CheckRow> = sqlx::query_as(
-            "-- self_checks.read
-             select key, version, phase, since, episode, opened_at, severity, title, told
-             from self_checks",
+            "-- health_checks.read
+             select key, version, phase, since, episode, opened_at, severity, title, notified_targets
+             from health_checks",
         )
         .fetch_all(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
         let check = |row: CheckRow| {
-            let told: Result<Vec<Name>, StoreError> =
-                row.told.iter().map(|name| self.name(name)).collect();
+            let notified: Result<Vec<Name>, StoreError> = row
+                .notified_targets
+                .iter()
+                .map(|name| self.name(name))
+                .collect();
             let standing = row.standing().map_err(|source| self.failed(source))?;
             let severity = if row.severity == "page" {
                 Severity::Page
             } else {
                 Severity::Ticket
             };
-            let check = SelfCheck {
+            let check = HealthCheck {
                 standing,
                 severity,
                 title: row.title,
-                told: told?,
+                notified_targets: notified?,
             };
             Ok((row.key, check))
         };
@@ -66,25 +69,25 @@ impl Tx<'_> {
 
     /// Puts `next` in the place of version `seen`; version 0 has no row. False if another replica was
     /// faster: then nothing has changed.
-    pub async fn swap_self_check(
+    pub async fn swap_health_check(
         &mut self,
         key: &str,
         seen: i64,
-        next: &SelfCheck,
+        next: &HealthCheck,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let (phase, since, open) = columns(next.standing.phase, now);
-        let told: Vec<&str> = next.told.iter().map(Name::as_str).collect();
+        let notified: Vec<&str> = next.notified_targets.iter().map(Name::as_str).collect();
         let result = sqlx::query(
-            "-- self_checks.swap
-             insert into self_checks as c
-                 (key, version, phase, since, episode, opened_at, severity, title, told)
+            "-- health_checks.swap
+             insert into health_checks as c
+                 (key, version, phase, since, episode, opened_at, severity, title, notified_targets)
              select $1, $3, $4, $5, $6, $7, $8, $9, $10
-             where $2 = 0 or exists (select from self_checks where key = $1)
+             where $2 = 0 or exists (select from health_checks where key = $1)
              on conflict (key) do update
              set version = excluded.version, phase = excluded.phase, since = excluded.since,
                  episode = excluded.episode, opened_at = excluded.opened_at,
-                 severity = excluded.severity, title = excluded.title, told = excluded.told
+                 severity = excluded.severity, title = excluded.title, notified_targets = excluded.notified_targets
              where c.version = $2",
         )
         .bind(key)
@@ -99,7 +102,7 @@ impl Tx<'_> {
             Severity::Ticket => "ticket",
         })
         .bind(&next.title)
-        .bind(told)
+        .bind(notified)
         .execute(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
@@ -109,9 +112,9 @@ impl Tx<'_> {
     /// What is open now, the oldest first.
     pub async fn open_checks(&mut self) -> Result<Vec<OpenCheck>, StoreError> {
         let rows: Vec<(String, String, DateTime<Utc>)> = sqlx::query_as(
-            "-- self_checks.open
-             select key, title, opened_at from self_checks
-             where phase in ('open', 'recovering') order by opened_at, key",
+            "-- health_checks.open
+             select key, title, opened_at from health_checks
+             where phase in ('failing', 'recovering') order by opened_at, key",
         )
         .fetch_all(&mut *self.inner)
         .await
@@ -124,19 +127,20 @@ impl Tx<'_> {
         Ok(rows.into_iter().map(open).collect())
     }
 
-    /// What a target that forgets must hear again: checks that it was told of and that are open, and
-    /// those that ended since `ended_after`, each as it was told last.
+    /// What must be repeated to a target that forgets: checks that it was notified of and that are open,
+    /// and those that ended since `ended_after`, each with its last notification.
     pub async fn standing_notices(
         &mut self,
         target: &Name,
         ended_after: Timestamp,
     ) -> Result<Vec<Content>, StoreError> {
         let rows: Vec<Json<serde_json::Value>> = sqlx::query_scalar(
-            "-- notices.standing
+            "-- platform_notifications.standing
              select distinct on (n.key) n.content
-             from notices n join deliveries d on d.notice_id = n.id and d.target = $1
-             where n.kind = 'self_check'
-                 and (n.at > $2 or exists (select from self_checks c where c.episode = n.episode))
+             from platform_notifications n
+             join deliveries d on d.platform_notification_id = n.id and d.target = $1
+             where n.kind = 'health_check'
+                 and (n.at > $2 or exists (select from health_checks c where c.episode = n.episode))
              order by n.key, n.at desc, n.id desc",
         )
         .bind(target.as_str())
@@ -155,9 +159,9 @@ type Open = Option<(Uuid, Timestamp)>;
 
 fn columns(phase: Phase, now: Timestamp) -> (&'static str, Timestamp, Open) {
     match phase {
-        Phase::Well => ("well", now, None),
-        Phase::Suspect { since } => ("suspect", since, None),
-        Phase::Open { episode, opened_at } => ("open", opened_at, Some((episode, opened_at))),
+        Phase::Well => ("healthy", now, None),
+        Phase::Suspect { since } => ("pending", since, None),
+        Phase::Open { episode, opened_at } => ("failing", opened_at, Some((episode, opened_at))),
         Phase::Recovering {
             episode,
             opened_at,
@@ -176,7 +180,7 @@ struct CheckRow {
     opened_at: Option<DateTime<Utc>>,
     severity: String,
     title: String,
-    told: Vec<String>,
+    notified_targets: Vec<String>,
 }
 
 impl CheckRow {
@@ -184,16 +188,16 @@ impl CheckRow {
         let since = self.since.into();
         let open = self.episode.zip(self.opened_at.map(Timestamp::from));
         let phase = match (self.phase.as_str(), open) {
-            ("well", None) => Phase::Well,
-            ("suspect", None) => Phase::Suspect { since },
-            ("open", Some((episode, opened_at))) => Phase::Open { episode, opened_at },
+            ("healthy", None) => Phase::Well,
+            ("pending", None) => Phase::Suspect { since },
+            ("failing", Some((episode, opened_at))) => Phase::Open { episode, opened_at },
             ("recovering", Some((episode, opened_at))) => Phase::Recovering {
                 episode,
                 opened_at,
                 well_since: since,
             },
             _ => {
-                let what = format!("`{}` is no phase of `self_checks`", self.phase);
+                let what = format!("`{}` is no phase of `health_checks`", self.phase);
                 return Err(sqlx::Error::Decode(what.into()));
             }
         };

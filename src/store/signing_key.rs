@@ -11,9 +11,9 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<SigningKey, StoreError> {
         sqlx::query(
-            "-- signing_keys.insert
-            insert into signing_keys (key, created_at) values ($1, $2)
-            on conflict (single) do nothing",
+            "-- signing_key.insert
+            insert into signing_key (key, created_at) values ($1, $2)
+            on conflict (singleton) do nothing",
         )
         .bind(candidate.as_bytes())
         .bind(now.to_chrono())
@@ -21,7 +21,7 @@ impl Tx<'_> {
         .await
         .map_err(|source| self.failed(source))?;
         let key: [u8; SigningKey::LENGTH] =
-            sqlx::query_scalar("-- signing_keys.read\nselect key from signing_keys")
+            sqlx::query_scalar("-- signing_key.read\nselect key from signing_key")
                 .fetch_one(&mut *self.inner)
                 .await
                 .map_err(|source| self.failed(source))?;

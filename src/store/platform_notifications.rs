@@ -1,4 +1,4 @@
-//! What targets are told besides alerts, and the duty to tell it.
+//! Platform notifications and their deliveries: health checks, digests, heartbeats and tests.
 
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -10,13 +10,13 @@ use crate::domain::{
     slo::Severity,
 };
 
-/// A notice and everybody who is to be told of it.
+/// A platform notification and its targets.
 #[derive(Clone, Copy, Debug)]
 pub struct NoticeNews<'a> {
     pub id: Uuid,
     pub content: &'a Content,
     pub targets: &'a [Name],
-    /// How urgent it is to be told of, beside whatever else waits for the same target.
+    /// Its priority among the deliveries that wait for the same target.
     pub urgency: Severity,
 }
 
@@ -30,17 +30,18 @@ impl Tx<'_> {
     ) -> Result<u64, StoreError> {
         let targets: Vec<&str> = news.targets.iter().map(Name::as_str).collect();
         let result = sqlx::query(
-            "-- notices.enqueue
-            with told as (
-                insert into notices (id, kind, key, episode, at, content)
+            "-- platform_notifications.enqueue
+            with new as (
+                insert into platform_notifications (id, kind, key, episode, at, content)
                 values ($1, $2, $3, $4, $5, $6)
                 on conflict (id) do nothing
                 returning id, key
             )
             insert into deliveries
-                (notice_id, target, ordering_key, priority, state, next_attempt_at, created_at, retries_since)
-            select distinct told.id, target, told.key, $8::smallint, 'pending', $5, $5, $5
-            from told, unnest($7::text[]) as target",
+                (platform_notification_id, target, ordering_key, priority, state, next_attempt_at,
+                    created_at, retries_since)
+            select distinct new.id, target, new.key, $8::smallint, 'pending', $5, $5, $5
+            from new, unnest($7::text[]) as target",
         )
         .bind(news.id)
         .bind(kind_text(news.content))
@@ -62,7 +63,7 @@ fn kind_text(content: &Content) -> &'static str {
     match content {
         Content::Alert(_) => "test",
         Content::Notice(notice) => match notice.kind {
-            NoticeKind::SelfCheckOpened | NoticeKind::SelfCheckResolved => "self_check",
+            NoticeKind::SelfCheckOpened | NoticeKind::SelfCheckResolved => "health_check",
             NoticeKind::Digest => "digest",
             NoticeKind::Heartbeat => "heartbeat",
         },

@@ -1,5 +1,5 @@
-//! Places of groups: an SLO tells a bounded number of values apart, and those that are not seen any
-//! more give way to others.
+//! Tracked groups: an SLO tracks a bounded number of groups, and those without events make room for
+//! others.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         let slo: Option<i32> = sqlx::query_scalar(
-            "-- group_places.grouped
+            "-- tracked_groups.grouped
              select id from slos where name = $1 and group_by is not null and parent_id is null",
         )
         .bind(slo.as_str())
@@ -32,8 +32,9 @@ impl Tx<'_> {
         let Some(slo) = slo else { return Ok(0) };
         self.lock_groups(SloId(slo)).await?;
         let freed = sqlx::query(
-            "-- group_places.free
-             update slos set has_place = changed.is_seen, declared = changed.is_seen and changed.is_wanted
+            "-- tracked_groups.free
+             update slos
+             set is_tracked = changed.is_seen, declared = changed.is_seen and changed.is_wanted
              from (
                  select own.id, parent.declared as is_wanted, exists (
                      select 1 from event_counts c
@@ -49,11 +50,15 @@ impl Tx<'_> {
                      and own.group_by = parent.group_by
                  order by own.id for update of own
              ) as changed
-             where slos.id = changed.id and slos.has_place <> changed.is_seen",
+             where slos.id = changed.id and slos.is_tracked <> changed.is_seen",
         )
         .bind(slo)
         .bind(Resolution::Day.as_secs())
-        .bind((now - window).floor_to(Resolution::Day.length()).to_chrono())
+        .bind(
+            (now - window)
+                .floor_to(Resolution::Day.length())
+                .to_chrono(),
+        )
         .execute(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;

@@ -1,4 +1,4 @@
-//! Workflows whose rows are gone, as far as an end of them may still come.
+//! Keys of purged workflows, kept while an end of them may still arrive.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::domain::{
     workflow::{EventId, EventKey, Outcome},
 };
 
-/// Who has succeeded is not remembered: what comes of it later is a redelivery.
+/// Workflows that succeeded are not kept: what arrives of them later is a redelivery.
 const WITHOUT_SUCCESS: [Outcome; 5] = [
     Outcome::Failed,
     Outcome::Timeout,
@@ -20,22 +20,24 @@ const WITHOUT_SUCCESS: [Outcome; 5] = [
 ];
 
 impl Tx<'_> {
-    /// Remembers the workflows of `epoch` that may still end, before it is dropped, and forgets those
-    /// that were remembered for longer than `keep`.
+    /// Keeps the keys of the workflows of `epoch` that may still end, before it is dropped, and deletes
+    /// those that were kept for longer than `keep`.
     pub(super) async fn remember_epoch(
         &mut self,
         epoch: i32,
         now: Timestamp,
         keep: Duration,
     ) -> Result<(), StoreError> {
-        sqlx::query("-- forgotten_workflows.delete_old\ndelete from forgotten_workflows where forgotten_at < $1")
-            .bind((now - keep).to_chrono())
-            .execute(&mut *self.inner)
-            .await
-            .map_err(|source| self.failed(source))?;
+        sqlx::query(
+            "-- purged_workflows.delete_old\ndelete from purged_workflows where purged_at < $1",
+        )
+        .bind((now - keep).to_chrono())
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
         sqlx::query(concat!(
-            "-- forgotten_workflows.add\n",
-            "insert into forgotten_workflows (slo_id, key, forgotten_at) ",
+            "-- purged_workflows.add\n",
+            "insert into purged_workflows (slo_id, key, purged_at) ",
             "select slo_id, key, $2 from workflows where epoch = $1 and outcome = any ($3) ",
             "and started_at is not null on conflict do nothing",
         ))
@@ -49,7 +51,7 @@ impl Tx<'_> {
     }
 
     /// Which of these were dropped.
-    pub(super) async fn forgotten_among(
+    pub(super) async fn purged_among(
         &mut self,
         ids: &[EventId],
     ) -> Result<BTreeSet<EventId>, StoreError> {
@@ -61,9 +63,9 @@ impl Tx<'_> {
             .map(|(slo, key)| (slo.0, Uuid::from_bytes(key.0)))
             .unzip();
         let rows: Vec<(i32, Uuid)> = sqlx::query_as(concat!(
-            "-- forgotten_workflows.among\n",
+            "-- purged_workflows.among\n",
             "select f.slo_id, f.key from unnest($1::integer[], $2::uuid[]) as n(slo_id, key) ",
-            "join forgotten_workflows f on f.slo_id = n.slo_id and f.key = n.key",
+            "join purged_workflows f on f.slo_id = n.slo_id and f.key = n.key",
         ))
         .bind(slos)
         .bind(keys)

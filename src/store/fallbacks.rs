@@ -1,4 +1,4 @@
-//! Deliveries that another target is made to tell as well, because their own is not reached.
+//! Escalation: notifications that a target does not receive are sent to its fallback as well.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use crate::domain::{
     slo::Severity,
 };
 
-/// One given up longer ago is known by now.
-const DEAD_IS_NEWS_FOR: Duration = Duration::from_mins(10);
+/// A permanent failure is escalated within this time; an older one has been noticed by now.
+const FAILURE_IS_NEWS_FOR: Duration = Duration::from_mins(10);
 
-/// Who stands in for whom.
+/// From which target to which fallback.
 #[derive(Clone, Copy, Debug)]
-pub struct StandIn<'a> {
+pub struct Escalation<'a> {
     pub target: &'a Name,
     pub fallback: &'a Name,
     /// How long a page may be on its way to the target alone.
@@ -25,52 +25,53 @@ pub struct StandIn<'a> {
 }
 
 impl Tx<'_> {
-    /// Makes the fallback of a target tell what the target has not been told: pages that are overdue,
-    /// everything that it refuses or that was given up, and while it is broken all of it. Whatever
-    /// else there is of the same episode follows, so that nobody hears of a beginning alone. Returns
-    /// how many deliveries were handed over; a second call hands over none of them again.
+    /// Sends to the fallback what the target has not received: overdue pages, everything that it
+    /// rejected or that failed permanently, and everything while the target is misconfigured. The
+    /// other deliveries of the same episode follow, so that the fallback never gets a beginning
+    /// without its end. Returns how many deliveries were escalated; a second call escalates none of
+    /// them again.
     ///
-    /// One hop: what is at a target as a fallback goes no further. A fallback that is to be told in its
-    /// own right is told nothing twice.
-    pub async fn hand_over(
+    /// One hop: a delivery to a fallback is not escalated. A fallback that is notified of the episode
+    /// in its own right gets nothing twice.
+    pub async fn escalate(
         &mut self,
-        stand_in: StandIn<'_>,
+        escalation: Escalation<'_>,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
-        let overdue = self.overdue(stand_in, now).await?;
+        let overdue = self.overdue(escalation, now).await?;
         if overdue.is_empty() {
             return Ok(0);
         }
         self.lock_alerts(&overdue).await?;
         let result = sqlx::query(
-            "-- deliveries.hand_over
-            with handed as (
+            "-- deliveries.escalate
+            with escalated as (
                 select d.id, t.episode
                 from unnest($3::uuid[], $4::bigint[]) as overdue (episode, from_id)
                 join alert_transitions t on t.episode = overdue.episode
                 join deliveries d on d.transition_id = t.id and d.id >= overdue.from_id
-                where d.target = $1 and d.handed_over_at is null
-                    and d.state in ('pending', 'leased', 'delivered', 'dead')
+                where d.target = $1 and d.escalated_at is null
+                    and d.state in ('pending', 'leased', 'delivered', 'failed')
             ), marked as (
-                update deliveries d set handed_over_at = $5
-                from handed where d.id = handed.id
+                update deliveries d set escalated_at = $5
+                from escalated where d.id = escalated.id
                 returning d.id, d.transition_id, d.ordering_key, d.priority, d.created_at,
-                    handed.episode
+                    escalated.episode
             )
             insert into deliveries
                 (transition_id, target, ordering_key, priority, state, next_attempt_at, created_at,
-                    retries_since, stands_in_for)
+                    retries_since, fallback_for)
             select m.transition_id, $2, m.ordering_key, m.priority, 'pending', $5, m.created_at, $5, $1
             from marked m
             where not exists (
                 select from deliveries own
                 join alert_transitions t on t.id = own.transition_id
-                where own.target = $2 and own.stands_in_for is null and t.episode = m.episode)
+                where own.target = $2 and own.fallback_for is null and t.episode = m.episode)
             order by m.id
             on conflict (transition_id, target) do nothing",
         )
-        .bind(stand_in.target.as_str())
-        .bind(stand_in.fallback.as_str())
+        .bind(escalation.target.as_str())
+        .bind(escalation.fallback.as_str())
         .bind(overdue.iter().map(|one| one.episode).collect::<Vec<_>>())
         .bind(overdue.iter().map(|one| one.from_id).collect::<Vec<_>>())
         .bind(now.to_chrono())
@@ -81,45 +82,45 @@ impl Tx<'_> {
             .map_err(|source| self.failed(source))
     }
 
-    /// By episode, from its oldest delivery that is overdue on. An end alone is not: who has not been
-    /// told of the beginning need not know that it is over.
+    /// By episode, from its oldest delivery that is overdue on. An end alone is not: a target
+    /// that never received the beginning need not know that it is over.
     async fn overdue(
         &mut self,
-        stand_in: StandIn<'_>,
+        escalation: Escalation<'_>,
         now: Timestamp,
     ) -> Result<Vec<Overdue>, StoreError> {
         let states = self.target_states().await?;
         let is_broken = states.iter().any(|(name, state)| {
             let condition = state.health.condition;
-            name == stand_in.target && matches!(condition, TargetCondition::Broken { .. })
+            name == escalation.target && matches!(condition, TargetCondition::Misconfigured { .. })
         });
         sqlx::query_as(
             "-- deliveries.overdue
             select t.slo_id, t.severity, t.episode, min(d.id) as from_id
             from deliveries d
             join alert_transitions t on t.id = d.transition_id
-            where d.target = $1 and d.handed_over_at is null and d.stands_in_for is null
+            where d.target = $1 and d.escalated_at is null and d.fallback_for is null
                 and t.kind <> 'resolved'
                 and (d.state in ('pending', 'leased') and (
                         $2 or (d.priority = 0 and d.created_at <= $3)
                         or exists (
                             select from delivery_attempts a
                             where a.delivery_id = d.id
-                                and a.class in ('broken', 'forbidden', 'rejected')))
-                    or d.state = 'dead' and d.settled_at > $4)
+                                and a.class in ('misconfigured', 'forbidden', 'rejected')))
+                    or d.state = 'failed' and d.settled_at > $4)
                 and (d.attempts > 0 or d.retries_since > case when d.priority = 0 then $5 else $6 end)
                 and not exists (
                     select from deliveries hop
                     join alert_transitions h on h.id = hop.transition_id
-                    where hop.target = $1 and hop.stands_in_for is not null
+                    where hop.target = $1 and hop.fallback_for is not null
                         and h.episode = t.episode)
             group by t.slo_id, t.severity, t.episode
             order by t.slo_id, t.severity, from_id",
         )
-        .bind(stand_in.target.as_str())
+        .bind(escalation.target.as_str())
         .bind(is_broken)
-        .bind((now - stand_in.patience).to_chrono())
-        .bind((now - DEAD_IS_NEWS_FOR).to_chrono())
+        .bind((now - escalation.patience).to_chrono())
+        .bind((now - FAILURE_IS_NEWS_FOR).to_chrono())
         .bind((now - expires_after(Severity::Page)).to_chrono())
         .bind((now - expires_after(Severity::Ticket)).to_chrono())
         .fetch_all(&mut *self.inner)

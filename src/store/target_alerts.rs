@@ -1,4 +1,4 @@
-//! What each target was told last of each alert, and what is missing there.
+//! The state of each alert as each target shows it, and the deliveries that are missing there.
 
 use sqlx::{FromRow, types::Json};
 use uuid::Uuid;
@@ -11,26 +11,26 @@ use crate::domain::{
     slo::Severity,
 };
 
-/// Who is to be told of the alerts of an SLO, as it is declared.
+/// The targets for alerts of an SLO and severity, as declared.
 #[derive(Clone, Copy, Debug)]
-pub struct Listeners<'a> {
+pub struct Routes<'a> {
     pub slo: &'a Name,
     pub severity: Severity,
     pub targets: &'a [Name],
 }
 
 impl Tx<'_> {
-    /// Keeps that a target has been told of a transition. What is no transition, or older than what it
-    /// was told already, changes nothing.
-    pub async fn keep_target_view(
+    /// Records that a target has received a transition. A platform notification, or a transition older
+    /// than the last one it received, changes nothing.
+    pub async fn keep_target_alert(
         &mut self,
         target: &Name,
         transition: Uuid,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let result = sqlx::query(
-            "-- target_views.keep
-            insert into target_views (target, ordering_key, transition_id, version, shown, told_at)
+            "-- target_alerts.keep
+            insert into target_alerts (target, ordering_key, transition_id, version, state, notified_at)
             select d.target, d.ordering_key, t.id, t.version,
                 case t.kind when 'resolved' then 'resolved' else 'firing' end, $3
             from deliveries d
@@ -38,8 +38,8 @@ impl Tx<'_> {
             where d.transition_id = $2 and d.target = $1
             on conflict (target, ordering_key) do update
             set transition_id = excluded.transition_id, version = excluded.version,
-                shown = excluded.shown, told_at = excluded.told_at
-            where excluded.version >= target_views.version",
+                state = excluded.state, notified_at = excluded.notified_at
+            where excluded.version >= target_alerts.version",
         )
         .bind(target.as_str())
         .bind(transition)
@@ -49,22 +49,23 @@ impl Tx<'_> {
         result.map(drop).map_err(|source| self.failed(source))
     }
 
-    /// Writes the duty to tell the end of alerts that `targets` still show as firing although they are
-    /// over and nothing is on its way. What was given up stays so: that is known. Returns how many.
-    pub async fn repair_ends(
+    /// Adds the missing deliveries of the ends of alerts that `targets` still show as firing although
+    /// they have resolved and nothing is pending. Permanent failures are left alone: a health check
+    /// reports them. Returns how many were added.
+    pub async fn reconcile_ends(
         &mut self,
         targets: &[Name],
         (now, shown_before): (Timestamp, Timestamp),
     ) -> Result<u64, StoreError> {
         let targets: Vec<&str> = targets.iter().map(Name::as_str).collect();
         let result = sqlx::query(
-            "-- target_views.repair_ends
+            "-- target_alerts.reconcile_ends
             with stale as (
                 select v.target, v.ordering_key, a.slo_id, a.severity, t.episode
-                from target_views v
+                from target_alerts v
                 join alert_transitions t on t.id = v.transition_id
                 join alerts a on a.slo_id = t.slo_id and a.severity = t.severity
-                where v.shown = 'firing' and v.target = any ($1) and v.told_at <= $3
+                where v.state = 'firing' and v.target = any ($1) and v.notified_at <= $3
                     and a.state = 'inactive'
                     and not exists (
                         select from deliveries open
@@ -98,25 +99,25 @@ impl Tx<'_> {
             .map_err(|source| self.failed(source))
     }
 
-    /// Writes the duty to tell the beginning of alerts that have fired since before `since` and that
-    /// nobody shows: nothing of them was told, is on its way, was held back or given up, and the SLO
-    /// was evaluated after `since`. Returns how many deliveries.
-    pub async fn repair_beginnings(
+    /// Adds the missing deliveries of the beginnings of alerts that have fired since before `since` and
+    /// that no target shows: nothing of them was delivered, is pending, was suppressed or failed
+    /// permanently, and the SLO was evaluated after `since`. Returns how many were added.
+    pub async fn reconcile_beginnings(
         &mut self,
-        listeners: &[Listeners<'_>],
+        routes: &[Routes<'_>],
         (now, since): (Timestamp, Timestamp),
     ) -> Result<u64, StoreError> {
         let unheard = self.unheard(since).await?;
         let mut repaired = 0;
         for one in unheard {
-            let facts = one.facts.0;
-            let told = listeners.iter().find(|listening| {
-                *listening.slo == facts.slo && listening.severity == facts.severity
-            });
-            let Some(listening) = told else { continue };
+            let facts = one.snapshot.0;
+            let declared = routes
+                .iter()
+                .find(|route| *route.slo == facts.slo && route.severity == facts.severity);
+            let Some(route) = declared else { continue };
             let news = News {
                 transition: one.id,
-                targets: listening.targets,
+                targets: route.targets,
                 ordering_key: &alert_key(&facts.slo, facts.group.as_ref(), facts.severity),
                 severity: facts.severity,
             };
@@ -130,20 +131,20 @@ impl Tx<'_> {
     async fn unheard(&mut self, since: Timestamp) -> Result<Vec<Unheard>, StoreError> {
         sqlx::query_as(
             "-- alerts.unheard
-            select o.id, o.facts
+            select o.id, o.snapshot
             from alerts a
             join slo_statuses s on s.slo_id = a.slo_id and s.evaluated_at > $1
             join alert_transitions o on o.slo_id = a.slo_id and o.severity = a.severity
                 and o.episode = a.episode and o.kind = 'firing'
             where a.state in ('firing', 'recovering') and a.since <= $1 and o.suppression is null
                 and not exists (
-                    select from target_views v
+                    select from target_alerts v
                     join alert_transitions t on t.id = v.transition_id
                     where t.episode = a.episode)
                 and not exists (
                     select from deliveries d
                     join alert_transitions t on t.id = d.transition_id
-                    where t.episode = a.episode and d.state in ('pending', 'leased', 'dead'))
+                    where t.episode = a.episode and d.state in ('pending', 'leased', 'failed'))
             order by a.slo_id, a.severity
             for update of a skip locked",
         )
@@ -178,5 +179,5 @@ impl Tx<'_> {
 #[derive(FromRow)]
 struct Unheard {
     id: Uuid,
-    facts: Json<Facts>,
+    snapshot: Json<Facts>,
 }

@@ -1,4 +1,4 @@
-//! The last definitions without errors, for a start on files that have some.
+//! The last definition files without errors, for a start on files that have errors.
 
 use super::{StoreError, Tx};
 use crate::domain::{model::time::Timestamp, slo::definition::DefinitionFile};
@@ -14,9 +14,9 @@ impl Tx<'_> {
             .map(|file| (file.path.as_str(), file.text.as_str()))
             .collect();
         sqlx::query(concat!(
-            "-- definition_set.keep\n",
-            "insert into definition_sets (files, loaded_at) values ($1, $2) ",
-            "on conflict (only_row) do update ",
+            "-- last_valid_definitions.keep\n",
+            "insert into last_valid_definitions (files, loaded_at) values ($1, $2) ",
+            "on conflict (singleton) do update ",
             "set files = excluded.files, loaded_at = excluded.loaded_at",
         ))
         .bind(sqlx::types::Json(pairs))
@@ -30,11 +30,12 @@ impl Tx<'_> {
     /// `None` if none was ever kept.
     pub async fn kept_definitions(&mut self) -> Result<Option<Vec<DefinitionFile>>, StoreError> {
         type Pairs = Vec<(String, String)>;
-        let kept: Option<sqlx::types::Json<Pairs>> =
-            sqlx::query_scalar("-- definition_set.read\nselect files from definition_sets")
-                .fetch_optional(&mut *self.inner)
-                .await
-                .map_err(|source| self.failed(source))?;
+        let kept: Option<sqlx::types::Json<Pairs>> = sqlx::query_scalar(
+            "-- last_valid_definitions.read\nselect files from last_valid_definitions",
+        )
+        .fetch_optional(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
         Ok(kept.map(|pairs| {
             pairs
                 .0

@@ -1,4 +1,4 @@
-//! Deploys, flags and notes that we were told of.
+//! Change events: deploys, flags and notes that were reported to the service.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -21,22 +21,22 @@ const HOUR: Duration = Duration::from_hours(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recorded {
     Kept,
-    /// So many were told within the hour that no more are kept for a while.
+    /// So many were recorded within the hour that no more are kept for a while.
     TooMany,
 }
 
 impl Tx<'_> {
-    pub async fn insert_happening(
+    pub async fn insert_change_event(
         &mut self,
         happening: &Happening,
         now: Timestamp,
     ) -> Result<Recorded, StoreError> {
         let inserted = sqlx::query(
-            "-- happenings.insert
-             insert into happenings
-                 (id, kind, at, title, service, version, url, labels, told_by, recorded_at)
+            "-- change_events.insert
+             insert into change_events
+                 (id, kind, at, title, service, version, url, labels, reported_by, recorded_at)
              select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10
-             where (select count(*) from happenings where recorded_at > $11) < $12",
+             where (select count(*) from change_events where recorded_at > $11) < $12",
         )
         .bind(happening.id)
         .bind(happening.kind.as_str())
@@ -61,16 +61,16 @@ impl Tx<'_> {
 
     /// What happened in `range`, newest first; to `services` or to none in particular, or (`None`) to
     /// any.
-    pub async fn happenings(
+    pub async fn change_events(
         &mut self,
         range: TimeRange,
         services: Option<&[String]>,
         limit: u32,
     ) -> Result<Vec<Happening>, StoreError> {
         let rows: Vec<HappeningRow> = sqlx::query_as(
-            "-- happenings.read
-             select id, kind, at, title, service, version, url, labels, told_by
-             from happenings
+            "-- change_events.read
+             select id, kind, at, title, service, version, url, labels, reported_by
+             from change_events
              where at >= $1 and at < $2
                  and ($3::text[] is null or service is null or service = any ($3))
              order by at desc, id limit $4",
@@ -89,12 +89,12 @@ impl Tx<'_> {
     }
 
     /// Forgets those of long ago, and the oldest of too many.
-    pub async fn forget_happenings(&mut self, now: Timestamp) -> Result<u64, StoreError> {
+    pub async fn delete_old_change_events(&mut self, now: Timestamp) -> Result<u64, StoreError> {
         let forgotten = sqlx::query(
-            "-- happenings.forget
-             delete from happenings
+            "-- change_events.delete_old
+             delete from change_events
              where at < $1
-                 or id in (select id from happenings order by at desc, id offset $2)",
+                 or id in (select id from change_events order by at desc, id offset $2)",
         )
         .bind((now - REMEMBERED).to_chrono())
         .bind(MOST_IN_ALL)
@@ -115,7 +115,7 @@ struct HappeningRow {
     version: Option<String>,
     url: Option<String>,
     labels: Json<BTreeMap<String, String>>,
-    told_by: Option<String>,
+    reported_by: Option<String>,
 }
 
 impl HappeningRow {
@@ -133,7 +133,7 @@ impl HappeningRow {
             version: self.version,
             url: self.url,
             labels: self.labels.0,
-            told_by: self.told_by,
+            told_by: self.reported_by,
         })
     }
 }

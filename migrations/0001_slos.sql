@@ -1,0 +1,65 @@
+-- SLOs as the definition files declare them, their groups, and the last evaluation of each.
+
+create table slos (
+    id                 integer     generated always as identity,
+    name               text,
+    declared           boolean     not null default true,
+    first_event_at     timestamptz,
+    next_evaluation_at timestamptz not null default '-infinity',
+    created_at         timestamptz not null default clock_timestamp(),
+    parent_id          integer,
+    group_by           jsonb,
+    max_groups         integer,
+    group_key          uuid,
+    group_values       jsonb,
+    is_tracked         boolean     not null default true,
+    constraint slos_pkey primary key (id),
+    constraint slos_name_key unique (name),
+    constraint slos_parent_id_group_key_key unique (parent_id, group_key),
+    constraint slos_parent_id_fkey foreign key (parent_id) references slos (id),
+    constraint slos_name_check check ((name is null) = (parent_id is not null)),
+    constraint slos_group_by_check check (parent_id is null or group_by is not null),
+    constraint slos_max_groups_check check (max_groups between 1 and 1000),
+    constraint slos_max_groups_group_by_check
+        check ((max_groups is null) = (group_by is null or parent_id is not null)),
+    constraint slos_group_key_check check ((group_key is null) = (parent_id is null)),
+    constraint slos_group_values_check check (group_values is null or parent_id is not null),
+    constraint slos_is_tracked_check check (is_tracked or group_values is not null)
+);
+comment on table slos is 'One row per SLO name ever declared, and one per group of an SLO. Rows are never deleted, so history and alert state survive edits and removal.';
+comment on column slos.id is 'Identifies the SLO or group in all other tables (slo_id, group_id). Starts at 1; 0 means no SLO.';
+comment on column slos.name is 'Name in the definition file. Null for a group, which shares the name of its SLO.';
+comment on column slos.declared is 'False when no definition file contains the SLO any more. For a group: false also when the SLO groups its events differently, or when the group is not tracked.';
+comment on column slos.first_event_at is 'Start of the earliest minute with a good or bad event. Null before the first event.';
+comment on column slos.next_evaluation_at is 'Evaluation claim: the replica that moves this time forward evaluates the SLO.';
+comment on column slos.created_at is 'Database time at which the row was inserted.';
+comment on column slos.parent_id is 'SLO that the group belongs to. Null for an SLO.';
+comment on column slos.group_by is 'Attributes with their scopes, as a JSON array of strings: for an SLO the current grouping, for a group the grouping that it was created under. Null for an SLO without groups.';
+comment on column slos.max_groups is 'Maximum number of groups with values of their own, 1 to 1,000. Null for a group and for an SLO without groups.';
+comment on column slos.group_key is 'First 16 bytes of the SHA-256 of the group''s attributes and values. Null for an SLO.';
+comment on column slos.group_values is 'Value or null for each attribute in group_by, as a JSON array. Null for an SLO, and for the one group that collects all values beyond max_groups.';
+comment on column slos.is_tracked is 'Whether the group counts towards max_groups. Becomes false when the group has had no event for the SLO''s window, which makes room for another group; its counts stay, and it is tracked again on its next event if there is room.';
+
+create table slo_statuses (
+    slo_id       integer     not null,
+    evaluated_at timestamptz not null,
+    status       jsonb       not null,
+    constraint slo_statuses_pkey primary key (slo_id),
+    constraint slo_statuses_slo_id_fkey foreign key (slo_id) references slos (id)
+);
+comment on table slo_statuses is 'Latest evaluation of each SLO and group: what the overview shows and what the alerts were decided on.';
+comment on column slo_statuses.slo_id is 'The SLO or group that was evaluated.';
+comment on column slo_statuses.evaluated_at is 'End of the evaluated windows.';
+comment on column slo_statuses.status is 'Counts, burn rates, error budget and rule states at that time; domain::status::SloStatus defines the fields.';
+
+create table last_valid_definitions (
+    singleton boolean     not null default true,
+    files     jsonb       not null,
+    loaded_at timestamptz not null,
+    constraint last_valid_definitions_pkey primary key (singleton),
+    constraint last_valid_definitions_singleton_check check (singleton)
+);
+comment on table last_valid_definitions is 'The last set of definition files without errors. The service uses it when it starts on files that have errors.';
+comment on column last_valid_definitions.singleton is 'Always true: the table has at most one row.';
+comment on column last_valid_definitions.files is 'JSON array of [path, text] pairs.';
+comment on column last_valid_definitions.loaded_at is 'Time at which the files were loaded.';

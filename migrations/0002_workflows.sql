@@ -1,0 +1,255 @@
+-- Workflows: the evidence that spans give of each, its verdict, and what correlation needs to know.
+
+create table workflows (
+    slo_id                integer     not null,
+    key                   uuid        not null,
+    epoch                 integer     not null,
+    label                 text        not null,
+    first_evidence_at     timestamptz not null default clock_timestamp(),
+    started_at            timestamptz,
+    succeeded_at          timestamptz,
+    failed_at             timestamptz,
+    late_at               timestamptz,
+    cancelled_at          timestamptz,
+    within_us             bigint,
+    trace_id              uuid        not null,
+    trace_rank            smallint    not null,
+    customer              text,
+    outcome               smallint    not null,
+    judged_at             timestamptz,
+    due_at                timestamptz,
+    details               jsonb,
+    weight                bigint,
+    group_id              integer,
+    aggregated_outcome    smallint,
+    aggregated_judged_at  timestamptz,
+    aggregated_stages     jsonb,
+    aggregated_weight     bigint,
+    reaggregate_at        timestamptz,
+    constraint workflows_pkey primary key (slo_id, key, epoch),
+    constraint workflows_label_check check (octet_length(label) <= 256),
+    constraint workflows_customer_check check (octet_length(customer) <= 256),
+    constraint workflows_outcome_check check (outcome >= 0),
+    constraint workflows_judged_at_check check ((outcome = 0) = (judged_at is null))
+) partition by list (epoch);
+comment on table workflows is 'One row per SLO and workflow (or event of a one-span SLI): all evidence joined, and the verdict. The row makes recording idempotent: evidence that is received again changes nothing.';
+comment on column workflows.slo_id is 'The SLO that the workflow counts for.';
+comment on column workflows.key is 'First 16 bytes of the SHA-256 of what correlates the evidence, such as a trace id or an attribute value. Depends on immutable evidence only.';
+comment on column workflows.epoch is 'Epoch in which the row was inserted; it selects the partition. All replicas insert into the same epoch at any time (see epochs), so (slo_id, key) is unique across partitions.';
+comment on column workflows.label is 'Readable form of the key, at most 256 bytes.';
+comment on column workflows.first_evidence_at is 'Database time at which the row was inserted: when the first evidence of the workflow was committed.';
+comment on column workflows.started_at is 'Earliest start of a start span. Null while only ends are known.';
+comment on column workflows.succeeded_at is 'Earliest end of a span that finishes the workflow. Null if none was received.';
+comment on column workflows.failed_at is 'Earliest end of a span that fails the workflow for good. Null if none was received.';
+comment on column workflows.late_at is 'Earliest end of a span that a one-span SLI calls bad although it did not fail. Null if none was received.';
+comment on column workflows.cancelled_at is 'Earliest end of a span that cancels the workflow. Null if none was received.';
+comment on column workflows.within_us is 'Allowed duration in microseconds, from the definition in force when the start was received. Null for an event of a one-span SLI and while no start is known.';
+comment on column workflows.trace_id is 'A trace to look at: that of the earliest start span, otherwise that of other evidence.';
+comment on column workflows.trace_rank is '0: trace_id is from a start span; 1: from other evidence.';
+comment on column workflows.customer is 'Value of the customer attribute that the definition names, at most 256 bytes. Null if there is none.';
+comment on column workflows.outcome is '0 open, 1 good, 2 late, 3 failed, 4 timeout, 5 cancelled, 6 orphan (an end without a start), 7 invalid, 8 unobservable (the end may have been dropped by sampling), 9 evidence lost.';
+comment on column workflows.judged_at is 'Event time of the verdict: the bucket that the workflow is counted in. Null while it is open.';
+comment on column workflows.due_at is 'Event time at which the verdict must be checked again even if no further evidence arrives. Null if never.';
+comment on column workflows.details is 'Evidence that only some workflows have: pauses, fan-out legs, sampling, group values, attributes. Null if there is none.';
+comment on column workflows.weight is 'Number of events that this one represents under sampling, in millionths. Null if none of its spans was sampled, so that it represents only itself.';
+comment on column workflows.group_id is 'Group (slos.id) that counts the workflow in addition to the SLO. Null if the SLO has no groups, or the group is not known yet.';
+comment on column workflows.aggregated_outcome is 'Outcome under which the workflow was added to stage_sums. Null if it was not added.';
+comment on column workflows.aggregated_judged_at is 'Verdict time under which the workflow was added to stage_sums. Null if it was not added.';
+comment on column workflows.aggregated_stages is 'What was added to stage_sums, stage by stage, so that exactly that can be subtracted again. Null if the workflow was not added.';
+comment on column workflows.aggregated_weight is 'Weight with which the workflow was added to stage_sums, in millionths. Null if it represented only itself.';
+comment on column workflows.reaggregate_at is 'Time at which to look again for stage spans that arrived late. Null once that is done.';
+create index workflows_due_idx on workflows (due_at) where due_at is not null;
+create index workflows_open_idx on workflows (slo_id, started_at) where outcome = 0;
+create index workflows_open_of_group_idx on workflows (group_id) where outcome = 0 and group_id is not null;
+create index workflows_bad_idx on workflows (slo_id, judged_at) where outcome in (2, 3, 4);
+create index workflows_bad_of_group_idx on workflows (group_id, judged_at)
+    where outcome in (2, 3, 4) and group_id is not null;
+create index workflows_sampled_idx on workflows (slo_id, judged_at) where (details -> 'attributes') is not null;
+-- Contains the workflows whose verdict differs from what was aggregated, so that code which changes a
+-- verdict need not know about stages.
+create index workflows_unaggregated_idx on workflows (slo_id, judged_at)
+    where within_us is not null
+        and (outcome between 1 and 4 or aggregated_outcome is not null)
+        and (aggregated_outcome is distinct from outcome
+            or aggregated_judged_at is distinct from judged_at);
+create index workflows_reaggregate_idx on workflows (slo_id, reaggregate_at) where reaggregate_at is not null;
+
+create table epochs (
+    epoch     integer     not null,
+    opened_at timestamptz not null,
+    constraint epochs_pkey primary key (epoch)
+);
+comment on table epochs is 'Consecutive periods of ingest time, oldest first, each with its own partitions of workflows and of the link tables. Rows are inserted into the newest epoch. Opening an epoch excludes all writers (advisory lock), so no key is inserted twice.';
+comment on column epochs.epoch is 'Number of the epoch, from 0; also the suffix of its partitions.';
+comment on column epochs.opened_at is 'Time at which the epoch was opened.';
+
+create table purged_workflows (
+    slo_id    integer     not null,
+    key       uuid        not null,
+    purged_at timestamptz not null,
+    constraint purged_workflows_pkey primary key (slo_id, key)
+);
+comment on table purged_workflows is 'Keys of workflows that were purged with their epoch and had not succeeded. An end that arrives later is then counted as too late instead of as an orphan.';
+comment on column purged_workflows.slo_id is 'The SLO, as in workflows.';
+comment on column purged_workflows.key is 'The key, as in workflows.';
+comment on column purged_workflows.purged_at is 'Time at which the epoch was dropped. The row is deleted after twice the evidence horizon.';
+create index purged_workflows_purged_at_idx on purged_workflows (purged_at);
+
+create table evidence_losses (
+    slo_id     integer     not null,
+    minute     timestamptz not null,
+    is_applied boolean     not null default false,
+    constraint evidence_losses_pkey primary key (slo_id, minute),
+    constraint evidence_losses_minute_check check (minute = date_trunc('minute', minute, 'UTC'))
+);
+comment on table evidence_losses is 'Minutes in which spans that end workflows had dropped some of their links, so that some ends are unknown. A request that is received again adds nothing.';
+comment on column evidence_losses.slo_id is 'The SLO whose selector matched the spans.';
+comment on column evidence_losses.minute is 'Start of the minute, by the end time of the spans.';
+comment on column evidence_losses.is_applied is 'Whether timeouts that were counted before the loss was known have been judged again.';
+create index evidence_losses_new_idx on evidence_losses (slo_id, minute) where not is_applied;
+
+create table sampling_thresholds (
+    slo_id               integer not null,
+    day                  date    not null,
+    end_threshold        bigint  not null,
+    drawn_independently  boolean not null,
+    constraint sampling_thresholds_pkey primary key (slo_id, day),
+    constraint sampling_thresholds_end_threshold_check
+        check (end_threshold between 0 and 72057594037927935)
+);
+comment on table sampling_thresholds is 'How the spans that end workflows were sampled, learned from those spans day by day. Kept per day, so that one odd span or an old sampler setting ages out.';
+comment on column sampling_thresholds.slo_id is 'The SLO that the spans were selected by.';
+comment on column sampling_thresholds.day is 'Day (UTC) on which the spans were received.';
+comment on column sampling_thresholds.end_threshold is 'Highest rejection threshold of the day, 0 to 2^56 - 1 (OpenTelemetry tracestate `th`).';
+comment on column sampling_thresholds.drawn_independently is 'Whether ends were sampled with random values of their own, so that a dropped end cannot be distinguished from a missing one.';
+
+create table batch_messages (
+    slo_id        integer not null,
+    trace_id      uuid    not null,
+    span_id       bigint  not null,
+    message       uuid    not null,
+    epoch         integer not null,
+    position      integer not null,
+    message_count integer,
+    evidence      jsonb,
+    constraint batch_messages_pkey primary key (slo_id, trace_id, span_id, message, epoch),
+    constraint batch_messages_evidence_check check ((position = 0) = (evidence is not null)),
+    constraint batch_messages_message_count_check check ((position = 0) = (message_count is not null))
+) partition by list (epoch);
+comment on table batch_messages is 'Messages that were published together under one span context. That span does not name them, so each message takes the next workflow of the batch when it is received first.';
+comment on column batch_messages.slo_id is 'The SLO that the messages count for.';
+comment on column batch_messages.trace_id is 'Trace of the publishing span, whose context all messages carry.';
+comment on column batch_messages.span_id is 'Id of the publishing span: its 8 bytes as a big-endian number.';
+comment on column batch_messages.message is 'First 16 bytes of the SHA-256 of the message id. All zero for the row of the publication itself.';
+comment on column batch_messages.epoch is 'Epoch in which the row was inserted; it selects the partition, as in workflows.';
+comment on column batch_messages.position is 'Position of the message in the batch, from 1. 0 for the row of the publication itself.';
+comment on column batch_messages.message_count is 'Number of messages in the batch. Null unless the row is the publication itself.';
+comment on column batch_messages.evidence is 'Evidence that the publication gives of each message, as a workflow of which nothing else is known. Null unless the row is the publication itself.';
+
+create table span_edges (
+    filter      bigint   not null,
+    trace_id    uuid     not null,
+    span_id     bigint   not null,
+    is_link     boolean  not null,
+    to_trace_id uuid     not null,
+    to_span_id  bigint   not null,
+    epoch       integer  not null,
+    constraint span_edges_pkey
+        primary key (filter, trace_id, span_id, is_link, to_trace_id, to_span_id, epoch)
+) partition by list (epoch);
+comment on table span_edges is 'Where the work of a span came from: one row per link, or one row for the parent if the span has no links. A root span without links has no row. Filled only while an SLO correlates by links.';
+comment on column span_edges.filter is 'Which links are followed: a hash of the link selector in the definition, 0 for all links.';
+comment on column span_edges.trace_id is 'Trace of the span.';
+comment on column span_edges.span_id is 'Id of the span: its 8 bytes as a big-endian number.';
+comment on column span_edges.is_link is 'True for a link, false for the parent.';
+comment on column span_edges.to_trace_id is 'Trace of the linked span or parent.';
+comment on column span_edges.to_span_id is 'Id of the linked span or parent: its 8 bytes as a big-endian number.';
+comment on column span_edges.epoch is 'Epoch in which the row was inserted; it selects the partition, as in workflows.';
+
+create table link_evidence (
+    id            uuid    not null,
+    epoch         integer not null,
+    slo_id        integer not null,
+    filter        bigint  not null,
+    trace_id      uuid    not null,
+    span_id       bigint  not null,
+    evidence      jsonb   not null,
+    workflow_keys uuid[]  not null default '{}',
+    is_unresolved boolean not null default true,
+    is_truncated  boolean not null default false,
+    constraint link_evidence_pkey primary key (id, epoch)
+) partition by list (epoch);
+comment on table link_evidence is 'Evidence of single spans whose workflow is known only through links. When evidence moves to another workflow, the one it leaves is rebuilt from the evidence that remains.';
+comment on column link_evidence.id is 'Hash of everything that identifies the evidence, so that a span that is received again is recognised.';
+comment on column link_evidence.epoch is 'Epoch in which the row was inserted; it selects the partition, as in workflows.';
+comment on column link_evidence.slo_id is 'The SLO whose selector matched the span.';
+comment on column link_evidence.filter is 'Which links the SLO follows, as in span_edges.';
+comment on column link_evidence.trace_id is 'Trace of the span that gives the evidence.';
+comment on column link_evidence.span_id is 'Id of the span that gives the evidence: its 8 bytes as a big-endian number.';
+comment on column link_evidence.evidence is 'The evidence, as a workflow of which nothing else is known.';
+comment on column link_evidence.workflow_keys is 'Keys of the workflows that the evidence counts for (workflows.key), by what was known when its links were last resolved.';
+comment on column link_evidence.is_unresolved is 'Whether the links must be resolved (again): the evidence is new, or a span that it was waiting for has arrived.';
+comment on column link_evidence.is_truncated is 'Whether the work began more links away than are followed.';
+create index link_evidence_unresolved_idx on link_evidence (id) where is_unresolved;
+create index link_evidence_workflow_keys_idx on link_evidence using gin (workflow_keys) with (fastupdate = off);
+
+create table pending_spans (
+    filter      bigint  not null,
+    trace_id    uuid    not null,
+    span_id     bigint  not null,
+    evidence_id uuid    not null,
+    epoch       integer not null,
+    constraint pending_spans_pkey primary key (filter, trace_id, span_id, evidence_id, epoch)
+) partition by list (epoch);
+comment on table pending_spans is 'Spans that have not been received, and the evidence whose links are resolved again when one arrives. A root span stays here for good, because it has no edges.';
+comment on column pending_spans.filter is 'Which links are followed, as in span_edges.';
+comment on column pending_spans.trace_id is 'Trace of the missing span.';
+comment on column pending_spans.span_id is 'Id of the missing span: its 8 bytes as a big-endian number.';
+comment on column pending_spans.evidence_id is 'The evidence that waits for it (link_evidence.id).';
+comment on column pending_spans.epoch is 'Epoch in which the row was inserted; it selects the partition, as in workflows.';
+
+create table stage_spans (
+    slot         smallint    not null,
+    key          uuid        not null,
+    content_hash bigint      not null,
+    slo_id       integer     not null,
+    kind         smallint    not null,
+    started_at   timestamptz not null,
+    ended_at     timestamptz not null,
+    deliver_at   timestamptz,
+    name         text        not null,
+    service      text        not null,
+    constraint stage_spans_pkey primary key (key, slo_id, content_hash, slot),
+    constraint stage_spans_kind_check check (kind between 1 and 5),
+    constraint stage_spans_ended_at_check check (ended_at >= started_at),
+    constraint stage_spans_name_check check (octet_length(name) <= 256),
+    constraint stage_spans_service_check check (octet_length(service) <= 256)
+) partition by list (slot);
+comment on table stage_spans is 'Message spans and spans of declared stages, by the key of the workflow that they may belong to, until that workflow is aggregated into stage_sums. A span that arrives again on another day is stored twice; readers treat both rows as one.';
+comment on column stage_spans.slot is 'Day of arrival since 1970-01-01 modulo 16. The 16 partitions are used in turn; each is emptied before its next turn.';
+comment on column stage_spans.key is 'Workflow key that the SLO''s correlators derive from the span, as in workflows.';
+comment on column stage_spans.content_hash is 'Hash of everything the span contributes, so that a copy is not stored again.';
+comment on column stage_spans.slo_id is 'The SLO that declares the stage. 0 for a message span, which serves all SLOs.';
+comment on column stage_spans.kind is '1 producer, 2 consumer; for a declared stage: 3 all of it, 4 its start, 5 its end.';
+comment on column stage_spans.started_at is 'Start of the span.';
+comment on column stage_spans.ended_at is 'End of the span.';
+comment on column stage_spans.deliver_at is 'Time at which the sender wanted the message delivered. Null if at once.';
+comment on column stage_spans.name is 'Name of the queue or of the declared stage, at most 256 bytes.';
+comment on column stage_spans.service is 'service.name of the span''s resource, at most 256 bytes.';
+
+create table stage_spans_0 partition of stage_spans for values in (0);
+create table stage_spans_1 partition of stage_spans for values in (1);
+create table stage_spans_2 partition of stage_spans for values in (2);
+create table stage_spans_3 partition of stage_spans for values in (3);
+create table stage_spans_4 partition of stage_spans for values in (4);
+create table stage_spans_5 partition of stage_spans for values in (5);
+create table stage_spans_6 partition of stage_spans for values in (6);
+create table stage_spans_7 partition of stage_spans for values in (7);
+create table stage_spans_8 partition of stage_spans for values in (8);
+create table stage_spans_9 partition of stage_spans for values in (9);
+create table stage_spans_10 partition of stage_spans for values in (10);
+create table stage_spans_11 partition of stage_spans for values in (11);
+create table stage_spans_12 partition of stage_spans for values in (12);
+create table stage_spans_13 partition of stage_spans for values in (13);
+create table stage_spans_14 partition of stage_spans for values in (14);
+create table stage_spans_15 partition of stage_spans for values in (15);

@@ -1,0 +1,133 @@
+-- Counts that follow from verdicts: events, customers, stages, and the evidence behind them.
+
+create table event_counts (
+    slo_id            integer     not null,
+    resolution        integer     not null,
+    bucket            timestamptz not null,
+    writer            smallint    not null,
+    good              bigint      not null default 0,
+    late              bigint      not null default 0,
+    failed            bigint      not null default 0,
+    timeout           bigint      not null default 0,
+    cancelled         bigint      not null default 0,
+    orphan            bigint      not null default 0,
+    invalid           bigint      not null default 0,
+    unobservable      bigint      not null default 0,
+    evidence_lost     bigint      not null default 0,
+    sampled           bigint      not null default 0,
+    extrapolated_good bigint      not null default 0,
+    extrapolated_bad  bigint      not null default 0,
+    constraint event_counts_pkey primary key (slo_id, resolution, bucket, writer),
+    constraint event_counts_resolution_check check (resolution in (60, 3600, 86400))
+) partition by list (resolution);
+comment on table event_counts is 'Events by outcome per SLO or group and bucket; each event is counted once at every resolution. The counts of a bucket are the sum over all writers; a single row may be negative after a correction.';
+comment on column event_counts.slo_id is 'The SLO or group.';
+comment on column event_counts.resolution is 'Length of the bucket in seconds: a minute, an hour or a day.';
+comment on column event_counts.bucket is 'Start of the bucket, by the event time of the verdicts.';
+comment on column event_counts.writer is 'Number of the replica that writes the row, so that replicas do not wait for each other. Replicas that share a number by chance are slower, not wrong.';
+comment on column event_counts.good is 'Events within their allowed duration.';
+comment on column event_counts.late is 'Bad events: ended, but too late.';
+comment on column event_counts.failed is 'Bad events: failed for good.';
+comment on column event_counts.timeout is 'Bad events: did not end by the deadline and grace.';
+comment on column event_counts.cancelled is 'Cancelled workflows; neither good nor bad.';
+comment on column event_counts.orphan is 'Ends without a start; neither good nor bad.';
+comment on column event_counts.invalid is 'Workflows with contradictory evidence; neither good nor bad.';
+comment on column event_counts.unobservable is 'Workflows without an end in traces whose end a sampler would have dropped; neither good nor bad.';
+comment on column event_counts.evidence_lost is 'Workflows without an end while evidence was lost that may have contained it; neither good nor bad.';
+comment on column event_counts.sampled is 'Good and bad events whose spans state their sampling probability.';
+comment on column event_counts.extrapolated_good is 'Good events that the recorded ones represent in addition to themselves, in millionths.';
+comment on column event_counts.extrapolated_bad is 'Bad events that the recorded ones represent in addition to themselves, in millionths.';
+create table event_counts_minute partition of event_counts for values in (60) partition by range (bucket);
+create table event_counts_hour partition of event_counts for values in (3600) partition by range (bucket);
+create table event_counts_day partition of event_counts for values in (86400);
+
+create table customer_counts (
+    slo_id     integer     not null,
+    resolution integer     not null,
+    bucket     timestamptz not null,
+    customer   text        not null,
+    events     bigint      not null,
+    bad        bigint      not null,
+    constraint customer_counts_pkey primary key (slo_id, resolution, bucket, customer),
+    constraint customer_counts_resolution_check check (resolution in (3600, 86400)),
+    constraint customer_counts_customer_check check (octet_length(customer) <= 256)
+);
+comment on table customer_counts is 'Events of each customer per SLO or group and bucket; each event is counted once at every resolution. A row stays as long as its bucket, even with no event left, so that a customer is never counted both here and in the overflow.';
+comment on column customer_counts.slo_id is 'The SLO or group.';
+comment on column customer_counts.resolution is 'Length of the bucket in seconds: hours for short windows, days for long ones.';
+comment on column customer_counts.bucket is 'Start of the bucket, by the event time of the verdicts.';
+comment on column customer_counts.customer is 'Value of the customer attribute that the definition names, at most 256 bytes.';
+comment on column customer_counts.events is 'Good and bad events.';
+comment on column customer_counts.bad is 'Bad events among them; the customer is affected while there is at least one.';
+
+create table customer_buckets (
+    slo_id          integer     not null,
+    resolution      integer     not null,
+    bucket          timestamptz not null,
+    customers       integer     not null default 0,
+    overflow_events bigint      not null default 0,
+    overflow_bad    bigint      not null default 0,
+    constraint customer_buckets_pkey primary key (slo_id, resolution, bucket),
+    constraint customer_buckets_resolution_check check (resolution in (3600, 86400))
+);
+comment on table customer_buckets is 'Number of customers in each bucket of customer_counts, and the events of customers beyond its limit. A transaction that adds a customer to a bucket locks its row here.';
+comment on column customer_buckets.slo_id is 'The SLO or group.';
+comment on column customer_buckets.resolution is 'Length of the bucket in seconds.';
+comment on column customer_buckets.bucket is 'Start of the bucket.';
+comment on column customer_buckets.customers is 'Rows of the bucket in customer_counts; never decreases.';
+comment on column customer_buckets.overflow_events is 'Good and bad events of all customers without a row of their own.';
+comment on column customer_buckets.overflow_bad is 'Bad events among them.';
+
+create table stage_sums (
+    slo_id          integer     not null,
+    resolution      integer     not null,
+    bucket          timestamptz not null,
+    is_bad          boolean     not null,
+    kind            smallint    not null,
+    name            text        not null,
+    events          bigint      not null default 0,
+    extrapolated    bigint      not null default 0,
+    duration_us     bigint      not null default 0,
+    start_offset_us bigint      not null default 0,
+    constraint stage_sums_pkey primary key (slo_id, resolution, bucket, is_bad, kind, name),
+    constraint stage_sums_resolution_check check (resolution in (60, 3600, 86400)),
+    constraint stage_sums_kind_check check (kind between 0 and 6)
+);
+comment on table stage_sums is 'Time that workflows spent in each stage, summed per SLO, bucket of the verdict, and good or bad. The stages of a bucket add up to the whole duration of its workflows.';
+comment on column stage_sums.slo_id is 'The SLO.';
+comment on column stage_sums.resolution is 'Length of the bucket in seconds.';
+comment on column stage_sums.bucket is 'Start of the bucket, by the event time of the verdicts.';
+comment on column stage_sums.is_bad is 'Whether the row sums bad workflows or good ones.';
+comment on column stage_sums.kind is '0 the workflows themselves (only events and extrapolated are set), 1 wait, 2 intended delay, 3 processing, 4 pause, 5 declared, 6 other.';
+comment on column stage_sums.name is 'Name of the queue, the service or the declared stage; empty for kind 0.';
+comment on column stage_sums.events is 'Recorded workflows, unweighted.';
+comment on column stage_sums.extrapolated is 'Workflows that the recorded ones represent in addition to themselves, in millionths.';
+comment on column stage_sums.duration_us is 'Time in the stage in microseconds, each workflow multiplied by its weight.';
+comment on column stage_sums.start_offset_us is 'Time from the start of the workflow to its first entry into the stage in microseconds, weighted; stages are ordered by it.';
+create index stage_sums_old_idx on stage_sums (resolution, bucket);
+
+create table evidence_counts (
+    slo_id integer not null,
+    day    date    not null,
+    reason text    not null,
+    count  bigint  not null,
+    constraint evidence_counts_pkey primary key (slo_id, day, reason)
+);
+comment on table evidence_counts is 'Evidence that could not be used or that changed a verdict, by reason. Unlike event_counts, a request that is received again may be counted again.';
+comment on column evidence_counts.slo_id is 'The SLO concerned; 0 if none in particular.';
+comment on column evidence_counts.day is 'Day (UTC) on which the evidence was received.';
+comment on column evidence_counts.reason is 'Why the evidence was discarded, or what it changed, as in the API.';
+comment on column evidence_counts.count is 'Number of pieces of evidence.';
+
+create table correlated_spans (
+    slo_id integer  not null,
+    day    date     not null,
+    writer smallint not null,
+    count  bigint   not null,
+    constraint correlated_spans_pkey primary key (slo_id, day, writer)
+);
+comment on table correlated_spans is 'Selected spans that could be assigned to a workflow, by SLO and day; evidence_counts has those that could not. A request that is received again may be counted again.';
+comment on column correlated_spans.slo_id is 'The SLO whose selectors matched the spans.';
+comment on column correlated_spans.day is 'Day (UTC) on which the spans were received.';
+comment on column correlated_spans.writer is 'Number of the replica that writes the row, as in event_counts.';
+comment on column correlated_spans.count is 'Number of spans; a span with two roles counts twice.';

@@ -1,0 +1,113 @@
+-- The service itself: its replicas, health checks and heartbeat, and what requests that write need.
+
+create table replicas (
+    id              bigint      not null,
+    complete_until  timestamptz not null,
+    heartbeat_at    timestamptz not null,
+    catch_up_until  timestamptz not null,
+    clock_ahead_ms  bigint      not null default 0,
+    last_seen_at    timestamptz not null default clock_timestamp(),
+    constraint replicas_pkey primary key (id)
+);
+comment on table replicas is 'Processes that receive spans. A replica deletes its row when it stops in order; the others delete the row of one that vanished.';
+comment on column replicas.id is 'Random number that the process draws at its start.';
+comment on column replicas.complete_until is 'Watermark of the replica: it has received everything up to this time that senders sent in time.';
+comment on column replicas.heartbeat_at is 'Last sign of life, by the replica''s clock.';
+comment on column replicas.catch_up_until is 'Until this time senders may still deliver what they buffered while the replica was unreachable.';
+comment on column replicas.clock_ahead_ms is 'How far the replica''s clock is ahead of the database''s, in milliseconds; negative if behind.';
+comment on column replicas.last_seen_at is 'Last sign of life, by the database''s clock.';
+
+create table ingest_watermark (
+    singleton      boolean     not null default true,
+    complete_until timestamptz not null,
+    heartbeat_at   timestamptz not null,
+    catch_up_until timestamptz not null,
+    constraint ingest_watermark_pkey primary key (singleton),
+    constraint ingest_watermark_singleton_check check (singleton)
+);
+comment on table ingest_watermark is 'Watermark of all replicas together. It does not advance while senders catch up after an outage, and no workflow times out meanwhile.';
+comment on column ingest_watermark.singleton is 'Always true: the table has at most one row.';
+comment on column ingest_watermark.complete_until is 'Ingest is known to have been healthy up to this time.';
+comment on column ingest_watermark.heartbeat_at is 'Last sign of life of any replica, by its clock.';
+comment on column ingest_watermark.catch_up_until is 'Until this time senders may still deliver what they buffered during an outage.';
+
+create table service_state (
+    singleton                  boolean     not null default true,
+    heartbeat_claimed_at       timestamptz not null default 'epoch',
+    heartbeat_sent_at          timestamptz,
+    heartbeat_withheld_reasons text[]      not null default '{}',
+    last_span_at               timestamptz,
+    database_outages           bigint      not null default 0,
+    reconciled_at              timestamptz,
+    constraint service_state_pkey primary key (singleton),
+    constraint service_state_singleton_check check (singleton)
+);
+comment on table service_state is 'State that all replicas of the service share.';
+comment on column service_state.singleton is 'Always true: the table has exactly one row.';
+comment on column service_state.heartbeat_claimed_at is 'Heartbeat claim: the replica that moves this time forward sends the heartbeat, once per interval.';
+comment on column service_state.heartbeat_sent_at is 'Time at which the last heartbeat was written to the outbox. Null if never.';
+comment on column service_state.heartbeat_withheld_reasons is 'Why the last heartbeat was not sent; empty if it was.';
+comment on column service_state.last_span_at is 'Time at which a replica last received a span, within 5 seconds. Null if never.';
+comment on column service_state.database_outages is 'Number of database outages that were notified and are over. All replicas derive the message id of the next outage from it.';
+comment on column service_state.reconciled_at is 'Time at which missing deliveries were last found and added. Null if never; reported by a health check, because none should ever be missing.';
+insert into service_state default values;
+
+create table health_checks (
+    key              text        not null,
+    version          bigint      not null,
+    phase            text        not null,
+    since            timestamptz not null,
+    episode          uuid,
+    opened_at        timestamptz,
+    severity         text        not null,
+    title            text        not null,
+    notified_targets text[]      not null default '{}',
+    constraint health_checks_pkey primary key (key),
+    constraint health_checks_key_check check (key <> ''),
+    constraint health_checks_phase_check
+        check (phase in ('healthy', 'pending', 'failing', 'recovering')),
+    constraint health_checks_episode_check
+        check ((phase in ('failing', 'recovering')) = (episode is not null)),
+    constraint health_checks_opened_at_check check ((episode is null) = (opened_at is null)),
+    constraint health_checks_severity_check check (severity in ('page', 'ticket'))
+);
+comment on table health_checks is 'Current and past problems of the service itself. Every change is a compare-and-swap on version.';
+comment on column health_checks.key is 'Subject of the check, as in platform_notifications.';
+comment on column health_checks.version is 'Increases by one with every change.';
+comment on column health_checks.phase is 'healthy; pending: a problem was found, but not for long enough to notify; failing: notified; recovering: no problem is found any more, but not for long enough to resolve.';
+comment on column health_checks.since is 'Start of the phase.';
+comment on column health_checks.episode is 'The same from failing to healthy, as in platform_notifications. Null while healthy or pending.';
+comment on column health_checks.opened_at is 'Time at which the problem was notified. Null while healthy or pending.';
+comment on column health_checks.severity is 'page or ticket, as it was when the problem was found.';
+comment on column health_checks.title is 'The problem in one sentence.';
+comment on column health_checks.notified_targets is 'Targets that were notified of the problem and are notified of its end.';
+
+create table signing_key (
+    singleton  boolean     not null default true,
+    key        bytea       not null,
+    created_at timestamptz not null,
+    constraint signing_key_pkey primary key (singleton),
+    constraint signing_key_singleton_check check (singleton),
+    constraint signing_key_key_check check (length(key) = 32)
+);
+comment on table signing_key is 'Key that signs the action links in messages, written by the first replica and shared by all. Anybody who can read it can do what such a link does.';
+comment on column signing_key.singleton is 'Always true: the table has at most one row.';
+comment on column signing_key.key is 'Random, 32 bytes. Deleting the row makes all signed links invalid; the next start creates a new key.';
+comment on column signing_key.created_at is 'Time at which the key was created.';
+
+create table idempotency_keys (
+    request     text        not null,
+    key         text        not null,
+    fingerprint text        not null,
+    answer      jsonb,
+    created_at  timestamptz not null,
+    constraint idempotency_keys_pkey primary key (request, key),
+    constraint idempotency_keys_key_check check (length(key) between 1 and 255)
+);
+comment on table idempotency_keys is 'Requests with an Idempotency-Key header, inserted in the transaction of their effect. A repeated request gets the first answer and has no effect.';
+comment on column idempotency_keys.request is 'Method and path of the request.';
+comment on column idempotency_keys.key is 'Key chosen by the client, 1 to 255 characters.';
+comment on column idempotency_keys.fingerprint is 'Fingerprint of the request body. The same key with another body is refused.';
+comment on column idempotency_keys.answer is 'Response body. Null only within the transaction.';
+comment on column idempotency_keys.created_at is 'Time of the request. The row is deleted a day later.';
+create index idempotency_keys_created_at_idx on idempotency_keys (created_at);
