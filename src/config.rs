@@ -62,9 +62,9 @@ pub struct DatabaseConfig {
     /// Connections to the database at most
     #[arg(long, env = "THROUGHLINE_DATABASE_CONNECTIONS", value_name = "NUMBER", default_value_t = 12, value_parser = clap::value_parser!(u32).range(4..=1000))]
     pub database_connections: u32,
-    /// How long a database that was named may be away when the service starts
-    #[arg(long, env = "THROUGHLINE_DATABASE_PATIENCE", value_name = "DURATION", default_value = "1m", value_parser = duration)]
-    pub database_patience: Duration,
+    /// How long to wait at start for the database of `--database-url`
+    #[arg(long, env = "THROUGHLINE_DATABASE_STARTUP_TIMEOUT", value_name = "DURATION", default_value = "1m", value_parser = duration)]
+    pub database_startup_timeout: Duration,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -147,7 +147,7 @@ impl CatalogKeeper {
             status.loaded_at = Some(now);
             status.problems.clear();
         });
-        self.metrics.definitions_loaded.set(1.0);
+        self.metrics.definitions_last_reload_successful.set(1.0);
         tracing::info!(slos, "definitions are in force");
         Ok(Look::InForce { slos })
     }
@@ -168,7 +168,7 @@ impl CatalogKeeper {
         let count = problems.len();
         self.status
             .send_modify(|status| Arc::make_mut(status).problems = problems);
-        self.metrics.definitions_loaded.set(0.0);
+        self.metrics.definitions_last_reload_successful.set(0.0);
         Look::Refused { problems: count }
     }
 

@@ -30,7 +30,7 @@ impl Database {
             (server.connection_url(), Some(server))
         };
         let store = Store::at(&url, config.database_connections)?;
-        migrate_patiently(&store, config.database_patience)
+        migrate_patiently(&store, config.database_startup_timeout)
             .await
             .map_err(|error| advise(error, &store.place()))?;
         Ok(Self { store, server })

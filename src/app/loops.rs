@@ -133,10 +133,14 @@ impl Loops {
             classifier: self.in_force.classifier.clone(),
         };
         let watermark = self.watermark.subscribe();
-        tasks.spawn(periodic.clone().run("unplaced", SECOND, move |now| {
-            let (unplaced, up_to) = (unplaced.clone(), *watermark.borrow());
-            async move { Ok(unplaced.tick(now, up_to).await?) }
-        }));
+        tasks.spawn(
+            periodic
+                .clone()
+                .run("unresolved_links", SECOND, move |now| {
+                    let (unplaced, up_to) = (unplaced.clone(), *watermark.borrow());
+                    async move { Ok(unplaced.tick(now, up_to).await?) }
+                }),
+        );
     }
 
     fn spawn_stages(&self, tasks: &TaskTracker, periodic: &Periodic) {
@@ -202,7 +206,7 @@ impl Loops {
         let deliverer = Deliverer::new(store, catalog, settings)
             .context("cannot deliver with these settings: choose another `--delivery-lease`")?;
         let standing_in = deliverer.clone();
-        tasks.spawn(periodic.clone().run("hand over", SECOND, move |now| {
+        tasks.spawn(periodic.clone().run("escalate", SECOND, move |now| {
             let deliverer = standing_in.clone();
             async move { Ok(deliverer.hand_over(now).await?) }
         }));
@@ -384,10 +388,10 @@ fn count_evaluation(metrics: &Metrics, report: &EvaluationReport) {
         counter.inc();
     }
     for (reason, slos) in [
-        ("backwards", report.backwards),
-        ("nonsense", report.nonsense),
+        ("clock_went_back", report.clock_went_back),
+        ("inconsistent_counts", report.inconsistent_counts),
     ] {
-        let counter = metrics.evaluations_refused.with_label_values(&[reason]);
+        let counter = metrics.evaluations_skipped.with_label_values(&[reason]);
         counter.inc_by(u64::try_from(slos).unwrap_or(u64::MAX));
     }
 }
@@ -401,7 +405,7 @@ fn note_turn(turn: &TargetReport, metrics: &Metrics) {
                 metrics.delivery_attempts.with_label_values(&labels).inc();
             }
             for length in &report.told_after {
-                let seconds = metrics.delivery_seconds.with_label_values(&[target, kind]);
+                let seconds = metrics.delivery_latency.with_label_values(&[target, kind]);
                 seconds.observe(length.as_secs_f64());
             }
         }

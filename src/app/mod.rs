@@ -290,7 +290,7 @@ fn last_span_at(metrics: &Metrics) -> Option<Timestamp> {
 
 fn facts(metrics: &Metrics) -> IngestFacts {
     let last_span_at = last_span_at(metrics);
-    let refused: f64 = Collector::collect(&metrics.spans_refused)
+    let refused: f64 = Collector::collect(&metrics.spans_rejected)
         .iter()
         .flat_map(MetricFamily::get_metric)
         .map(|metric| metric.get_counter().get_value())
@@ -300,10 +300,10 @@ fn facts(metrics: &Metrics) -> IngestFacts {
         clippy::cast_sign_loss,
         reason = "a whole count"
     )]
-    let spans_refused = refused as u64;
+    let spans_rejected = refused as u64;
     IngestFacts {
         spans_received: metrics.spans_received.get(),
-        spans_refused,
+        spans_rejected,
         last_span_at,
     }
 }

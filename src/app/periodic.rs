@@ -44,7 +44,7 @@ impl Periodic {
             let result = result
                 .unwrap_or_else(|_| Err(anyhow::anyhow!("it was given up after {LONGEST_TICK:?}")));
             self.note(name, now, result);
-            let seconds = self.metrics.tick_seconds.with_label_values(&[name]);
+            let seconds = self.metrics.tick_duration.with_label_values(&[name]);
             seconds.observe(began.elapsed().as_secs_f64());
         }
     }
@@ -52,12 +52,12 @@ impl Periodic {
     fn note<R: fmt::Debug>(&self, name: &'static str, now: Timestamp, result: anyhow::Result<R>) {
         match result {
             Ok(report) => {
-                tracing::debug!(tick = name, ?report, "tick");
+                tracing::debug!("loop" = name, ?report, "tick");
                 let last = self.metrics.last_tick_timestamp.with_label_values(&[name]);
                 last.set(now.as_secs_f64());
             }
             Err(error) => {
-                tracing::error!(tick = name, error = %format!("{error:#}"), "tick failed");
+                tracing::error!("loop" = name, error = %format!("{error:#}"), "tick failed");
                 self.metrics.tick_failures.with_label_values(&[name]).inc();
             }
         }

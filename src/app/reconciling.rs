@@ -21,9 +21,11 @@ impl Loops {
                     let (reconciler, metrics) = (reconciler.clone(), metrics.clone());
                     async move {
                         let repairs = reconciler.tick(now).await?;
-                        let repaired = &metrics.reconcile_repairs;
-                        repaired.with_label_values(&["end"]).inc_by(repairs.ends);
-                        let beginnings = repaired.with_label_values(&["beginning"]);
+                        let repaired = &metrics.reconciled_deliveries;
+                        repaired
+                            .with_label_values(&["resolved"])
+                            .inc_by(repairs.ends);
+                        let beginnings = repaired.with_label_values(&["firing"]);
                         beginnings.inc_by(repairs.beginnings);
                         Ok(repairs)
                     }

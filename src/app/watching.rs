@@ -46,7 +46,7 @@ pub(super) fn spawn_watcher(
     let interval = LOOK_INTERVAL.min(watching.heartbeat_interval);
     let watcher = Watcher::new(store.clone(), in_force.catalog.clone(), settings);
     let metrics = periodic.metrics.clone();
-    tasks.spawn(periodic.clone().run("watch", interval, move |now| {
+    tasks.spawn(periodic.clone().run("monitor", interval, move |now| {
         let (watcher, metrics) = (watcher.clone(), metrics.clone());
         async move {
             let report = watcher.tick(now).await?;
@@ -91,15 +91,19 @@ pub(super) fn spawn_emergency(
     let interval = LOOK_INTERVAL.min(watching.emergency_after / 2);
     let emergency = Emergency::new(store.clone(), in_force.catalog.clone(), settings, deliver)?;
     let metrics = periodic.metrics.clone();
-    tasks.spawn(periodic.clone().run("emergency", interval, move |now| {
-        let (emergency, metrics) = (emergency.clone(), metrics.clone());
-        async move {
-            let report: EmergencyReport = emergency.tick(now).await;
-            let away = if report.database_answers { 0.0 } else { 1.0 };
-            metrics.database_away.set(away);
-            Ok(report)
-        }
-    }));
+    tasks.spawn(
+        periodic
+            .clone()
+            .run("database_outage", interval, move |now| {
+                let (emergency, metrics) = (emergency.clone(), metrics.clone());
+                async move {
+                    let report: EmergencyReport = emergency.tick(now).await;
+                    let away = if report.database_answers { 0.0 } else { 1.0 };
+                    metrics.database_unavailable.set(away);
+                    Ok(report)
+                }
+            }),
+    );
     Ok(())
 }
 
@@ -149,7 +153,7 @@ impl Pulse {
         let here = Clock::System.now() - asked_at.elapsed() / 2;
         let ahead_ms = here.micros_since(database) / 1_000;
         #[expect(clippy::cast_precision_loss, reason = "clocks are not millennia apart")]
-        self.metrics.clock_ahead.set(ahead_ms as f64 / 1e3);
+        self.metrics.clock_skew.set(ahead_ms as f64 / 1e3);
         Ok(ahead_ms)
     }
 }

@@ -73,7 +73,7 @@ pub fn run(args: DeliveriesArgs) -> anyhow::Result<ExitCode> {
 
 fn retry(api: &Api, id: i64) -> Result<String, ApiError> {
     let answer = api.post(&format!("/api/v1/deliveries/{id}/retry"), &json!({}))?;
-    let count = answer["on_their_way"].as_u64().unwrap_or_default();
+    let count = answer["queued"].as_u64().unwrap_or_default();
     let others = match count.saturating_sub(1) {
         0 => String::new(),
         others => format!(", and {others} that followed it"),
@@ -101,7 +101,7 @@ fn line(delivery: &Value) -> String {
     format!(
         "{:>6}  {}  {:<9}  {}  {tries} tries  {}\n",
         delivery["id"].as_i64().unwrap_or_default(),
-        word("due_since"),
+        word("queued_at"),
         word("state"),
         word("target"),
         word("summary"),
@@ -110,11 +110,11 @@ fn line(delivery: &Value) -> String {
 
 fn show(delivery: &Value) -> String {
     let mut text = line(delivery);
-    if let Some(first) = delivery["stands_in_for"].as_str() {
-        let _written = writeln!(text, "        in the stead of {first}");
+    if let Some(first) = delivery["fallback_for"].as_str() {
+        let _written = writeln!(text, "        sent as the fallback of {first}");
     }
-    if let Some(at) = delivery["handed_over_at"].as_str() {
-        let _written = writeln!(text, "        its fallback was told to at {at}");
+    if let Some(at) = delivery["escalated_at"].as_str() {
+        let _written = writeln!(text, "        sent to its fallback as well at {at}");
     }
     for attempt in delivery["attempts"].as_array().into_iter().flatten() {
         let word = |field: &str| attempt[field].as_str().unwrap_or_default();
@@ -144,8 +144,8 @@ mod tests {
     #[test]
     fn a_delivery_is_shown_with_every_try_at_it() {
         let delivery = json!({
-            "id": 17, "due_since": "2026-11-22T06:18:29.000Z", "state": "failed", "target": "pager",
-            "summary": "PAGE", "stands_in_for": null, "handed_over_at": "2026-11-22T06:20:29.000Z",
+            "id": 17, "queued_at": "2026-11-22T06:18:29.000Z", "state": "failed", "target": "pager",
+            "summary": "PAGE", "fallback_for": null, "escalated_at": "2026-11-22T06:20:29.000Z",
             "next_attempt_at": null,
             "attempts": [{
                 "number": 1, "started_at": "2026-11-22T06:18:30.000Z", "duration_ms": 12,
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(
             show(&delivery),
             "    17  2026-11-22T06:18:29.000Z  failed     pager  1 tries  PAGE\n        \
-             its fallback was told to at 2026-11-22T06:20:29.000Z\n     \
+             sent to its fallback as well at 2026-11-22T06:20:29.000Z\n     \
              1  2026-11-22T06:18:30.000Z  12 ms  rejected 400  no\n"
         );
         assert_eq!(list(&json!({ "deliveries": [] })), "there are none\n");

@@ -101,7 +101,7 @@ fn follow(api: &Api, path: &str, timeout: Duration) -> io::Result<Result<bool, A
             writeln!(out, "{line}")?;
         }
         told = told.max(lines.len());
-        if view.get("settled") == Some(&Value::Bool(true)) {
+        if view.get("finished") == Some(&Value::Bool(true)) {
             let delivered = view.get("delivered") == Some(&Value::Bool(true));
             let word = if delivered {
                 "delivered"
@@ -113,10 +113,7 @@ fn follow(api: &Api, path: &str, timeout: Duration) -> io::Result<Result<bool, A
         }
         thread::sleep(GLANCE);
     }
-    writeln!(
-        out,
-        "not settled yet: the page /targets shows how it goes on"
-    )?;
+    writeln!(out, "not finished yet: follow it on the page /targets")?;
     Ok(Ok(false))
 }
 

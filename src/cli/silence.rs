@@ -178,7 +178,7 @@ fn table(silences: &[Value], now: Option<Timestamp>) -> String {
     let mut table = Table::new(["ID", "State", "Matchers", "Ends", "By", "Why"]);
     for one in silences {
         let matchers: Vec<&str> = items(&one["matchers"]).map(text).collect();
-        let ends = match (time(&one["stretch"]["to"]).or(time(&one["ends_at"])), now) {
+        let ends = match (time(&one["interval"]["to"]).or(time(&one["ends_at"])), now) {
             (Some(at), Some(now)) => format::moment(at, now),
             _ => format::NONE.to_owned(),
         };

@@ -211,7 +211,7 @@ mod tests {
     fn pagerduty() -> TargetKind {
         TargetKind::PagerDuty {
             routing_key: SecretRef::Env("X".to_owned()),
-            former_routing_key: None,
+            previous_routing_key: None,
             url: None,
         }
     }

@@ -3,7 +3,7 @@
 //!
 //! A row keeps where the key was kept and a fingerprint of it, never the key. When another is found
 //! there by then, the old one is looked for where the target says that it is kept now
-//! (`formerRoutingKey`), and among those that this process has used; what is in the environment
+//! (`previousRoutingKey`), and among those that this process has used; what is in the environment
 //! cannot be read again after a restart.
 
 use std::{
@@ -26,7 +26,7 @@ pub(super) enum RoutingKeyError {
     Missing(#[from] MissingSecret),
     #[error(
         "secret missing: PagerDuty knows this alert under an earlier routing key: say where that is \
-         kept with `formerRoutingKey`, or resolve it there"
+         kept with `previousRoutingKey`, or resolve it there"
     )]
     Former,
 }

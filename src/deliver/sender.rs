@@ -149,12 +149,12 @@ impl Sender {
             TargetKind::Teams { url } => to_teams(url, content, telling).await?,
             TargetKind::PagerDuty {
                 routing_key,
-                former_routing_key,
+                previous_routing_key,
                 url,
             } => {
                 let places = Places {
                     current: routing_key,
-                    former: former_routing_key.as_ref(),
+                    former: previous_routing_key.as_ref(),
                 };
                 let pinned = errand.pinned_key();
                 let key = self

@@ -160,7 +160,7 @@ impl Settings {
                 url: None,
                 data_dir: None,
                 database_connections: CONNECTIONS,
-                database_patience: Duration::ZERO,
+                database_startup_timeout: Duration::ZERO,
             },
             receiver: self.receiver.clone(),
             evaluation: self.evaluation.clone(),

@@ -65,7 +65,7 @@ mod tests {
                 url: None,
                 data_dir: None,
                 database_connections: 4,
-                database_patience: Duration::ZERO,
+                database_startup_timeout: Duration::ZERO,
             },
             receiver: ReceiverConfig {
                 otlp_grpc_listen: free,

@@ -16,7 +16,7 @@ use crate::{
         counting::differences::share_with,
         model::time::{Resolution, TimeRange, Timestamp},
         notify::signed_links::signing::SigningKey,
-        slo::TellCustomers,
+        slo::CustomerDetails,
     },
     store::{EventSample, StoreError, Tx, WorkflowRecord},
 };
@@ -178,13 +178,13 @@ impl Occasion<'_> {
 
     /// A customer as messages may call it.
     pub(super) fn named(&self, of: &Assessment<'_>, customer: &str) -> Option<String> {
-        match of.slo.tell_customers {
-            TellCustomers::None | TellCustomers::Count => None,
-            TellCustomers::Hashed => {
+        match of.slo.customer_details {
+            CustomerDetails::None | CustomerDetails::Counts => None,
+            CustomerDetails::Hashed => {
                 let key = self.surroundings.pseudonyms.as_ref()?;
                 Some(key.pseudonym(customer))
             }
-            TellCustomers::Names => Some(customer.to_owned()),
+            CustomerDetails::Names => Some(customer.to_owned()),
         }
     }
 }

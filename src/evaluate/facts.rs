@@ -25,7 +25,7 @@ use crate::{
             time::{Resolution, TimeRange},
         },
         notify::SOON,
-        slo::{Indicator, Severity, Slo, TellCustomers},
+        slo::{CustomerDetails, Indicator, Severity, Slo},
     },
     store::{AlertTransition, StoreError, Tx, WorkflowRecord},
 };
@@ -392,8 +392,8 @@ impl Occasion<'_> {
         slo: &Slo,
         range: TimeRange,
     ) -> Result<Option<(i64, Option<CustomerTotal>)>, StoreError> {
-        match (&slo.customer, slo.tell_customers) {
-            (None, _) | (_, TellCustomers::None) => Ok(None),
+        match (&slo.customer, slo.customer_details) {
+            (None, _) | (_, CustomerDetails::None) => Ok(None),
             (Some(_), _) => self.customers_hurt(tx, range).await.map(Some),
         }
     }

@@ -81,9 +81,9 @@ pub struct EvaluationReport {
     /// All that was recorded of alerts, held back or not.
     pub transitions: Vec<TransitionKind>,
     /// SLOs whose counts cannot be true.
-    pub nonsense: usize,
+    pub inconsistent_counts: usize,
     /// SLOs that had been evaluated at a later time already: nothing was concluded.
-    pub backwards: usize,
+    pub clock_went_back: usize,
     /// Alerts that another replica had changed meanwhile; what was concluded of them is dropped.
     pub lost_races: usize,
 }
@@ -447,7 +447,7 @@ impl EvaluationReport {
     fn note(&mut self, subject: &Subject, assessment: Option<&Assessment<'_>>, beat: Beat) {
         let slo = &subject.due.name;
         if beat == Beat::Backwards {
-            self.backwards += 1;
+            self.clock_went_back += 1;
             tracing::warn!(
                 slo.name = %slo,
                 "`{slo}` has been evaluated at a later time already: a clock was set back, or those \
@@ -455,7 +455,7 @@ impl EvaluationReport {
             );
         }
         if assessment.is_some_and(|of| of.measured.freshness == Freshness::Absurd) {
-            self.nonsense += 1;
+            self.inconsistent_counts += 1;
             tracing::error!(
                 slo.name = %slo,
                 "the counts of `{slo}` cannot be true: its alerts stay as they are"

@@ -59,7 +59,7 @@ impl Ingest {
     fn count(&self, taken: u64, refused: &BTreeMap<&'static str, u64>) {
         let metrics = &self.parts.metrics;
         for (reason, count) in refused {
-            let counter = metrics.spans_refused.with_label_values(&[*reason]);
+            let counter = metrics.spans_rejected.with_label_values(&[*reason]);
             counter.inc_by(*count);
         }
         let spans = taken + refused.values().sum::<u64>();
@@ -111,7 +111,7 @@ impl Door for Ingest {
         let began = Instant::now();
         let result = self.parts.recorder.record(batch.findings).await;
         let seconds = began.elapsed().as_secs_f64();
-        metrics.commit_seconds.observe(seconds);
+        metrics.ingest_commit_duration.observe(seconds);
         let label = if result.is_ok() {
             metrics.spans_matched.inc_by(matched);
             self.count(batch.taken, &batch.refused);
@@ -119,7 +119,7 @@ impl Door for Ingest {
         } else {
             "unavailable"
         };
-        metrics.requests.with_label_values(&[label]).inc();
+        metrics.ingest_requests.with_label_values(&[label]).inc();
         result
     }
 }
@@ -189,7 +189,7 @@ mod tests {
     }
 
     fn refused(ingest: &Ingest, reason: &str) -> u64 {
-        let counters = &ingest.parts.metrics.spans_refused;
+        let counters = &ingest.parts.metrics.spans_rejected;
         counters.with_label_values(&[reason]).get()
     }
 

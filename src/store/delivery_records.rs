@@ -194,7 +194,7 @@ impl Tx<'_> {
     }
 
     /// How many were given up, by target.
-    pub async fn dead_deliveries(&mut self) -> Result<Vec<(Name, i64)>, StoreError> {
+    pub async fn failed_deliveries(&mut self) -> Result<Vec<(Name, i64)>, StoreError> {
         let rows: Vec<(String, i64)> = sqlx::query_as(
             "-- deliveries.dead
             select target, count(*) from deliveries where state = 'failed'

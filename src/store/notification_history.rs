@@ -29,7 +29,7 @@ pub struct Traffic {
     pub waiting_since: Option<Timestamp>,
     pub delivered_at: Option<Timestamp>,
     /// Given up within the last week, tests and heartbeats aside.
-    pub dead: i64,
+    pub failed: i64,
 }
 
 impl Tx<'_> {
@@ -84,7 +84,7 @@ impl Tx<'_> {
                  max(d.settled_at) filter (where d.state = 'delivered') as delivered_at,
                  count(*) filter (where d.state = 'failed'
                      and d.settled_at > $1::timestamptz - interval '7 days'
-                     and (n.kind is null or n.kind not in ('test', 'heartbeat'))) as dead
+                     and (n.kind is null or n.kind not in ('test', 'heartbeat'))) as failed
              from deliveries d
              left join platform_notifications n on n.id = d.platform_notification_id
              where d.state in ('pending', 'leased') or d.created_at > $1::timestamptz - interval '30 days'
@@ -150,7 +150,7 @@ struct TrafficRow {
     waiting: i64,
     waiting_since: Option<DateTime<Utc>>,
     delivered_at: Option<DateTime<Utc>>,
-    dead: i64,
+    failed: i64,
 }
 
 impl TrafficRow {
@@ -159,7 +159,7 @@ impl TrafficRow {
             waiting: self.waiting,
             waiting_since: self.waiting_since.map(Timestamp::from),
             delivered_at: self.delivered_at.map(Timestamp::from),
-            dead: self.dead,
+            failed: self.failed,
         }
     }
 }

@@ -12,28 +12,28 @@ pub struct Metrics {
     pub registry: Registry,
     /// Spans in well-formed requests, whether or not an SLO selects them.
     pub spans_received: IntCounter,
-    /// Spans refused alone, by reason.
-    pub spans_refused: IntCounterVec,
+    /// Spans rejected one by one, by reason.
+    pub spans_rejected: IntCounterVec,
     /// Spans that some SLO selected and could use.
     pub spans_matched: IntCounter,
     /// Requests by result: `committed` or `unavailable`.
-    pub requests: IntCounterVec,
+    pub ingest_requests: IntCounterVec,
     /// From the last span read to the commit.
-    pub commit_seconds: Histogram,
+    pub ingest_commit_duration: Histogram,
     /// Seconds since the epoch of the last span received; 0 before the first.
     pub last_span_timestamp: Gauge,
     /// Seconds since the epoch up to which ingest is known to have been healthy.
     pub watermark_timestamp: Gauge,
     /// How long one turn of a loop takes.
-    pub tick_seconds: HistogramVec,
+    pub tick_duration: HistogramVec,
     /// Turns of a loop that failed.
     pub tick_failures: IntCounterVec,
     /// Seconds since the epoch of the last turn that succeeded.
     pub last_tick_timestamp: GaugeVec,
     /// Transitions of alerts that this process recorded, by kind.
     pub alert_transitions: IntCounterVec,
-    /// Evaluations on which nothing was concluded, by reason: `backwards` or `nonsense`.
-    pub evaluations_refused: IntCounterVec,
+    /// Evaluations on which nothing was concluded, by reason: `clock_went_back` or `inconsistent_counts`.
+    pub evaluations_skipped: IntCounterVec,
     /// Attempts to deliver a notification, by target, its kind and class of the answer.
     pub delivery_attempts: IntCounterVec,
     /// Seconds since the epoch when some replica last wrote a heartbeat, as far as this one knows.
@@ -43,15 +43,15 @@ pub struct Metrics {
     /// 1 for each self-check that is open.
     pub self_checks: GaugeVec,
     /// By how much this replica's clock is ahead of the database's.
-    pub clock_ahead: Gauge,
+    pub clock_skew: Gauge,
     /// 1 while the database does not answer.
-    pub database_away: Gauge,
+    pub database_unavailable: Gauge,
     /// From an alert's change to the answer of a target that took it.
-    pub delivery_seconds: HistogramVec,
-    /// Deliveries that the reconciler found missing, by whether they tell a beginning or an end.
-    pub reconcile_repairs: IntCounterVec,
+    pub delivery_latency: HistogramVec,
+    /// Missing deliveries that the reconciler created: `firing` or `resolved`.
+    pub reconciled_deliveries: IntCounterVec,
     /// 1 if the definitions that are in force are those of the files.
-    pub definitions_loaded: Gauge,
+    pub definitions_last_reload_successful: Gauge,
 }
 
 impl Metrics {
@@ -62,17 +62,17 @@ impl Metrics {
                 "throughline_spans_received_total",
                 "Spans in well-formed requests, whether or not an SLO selects them.",
             )?,
-            spans_refused: made.counters(
-                "throughline_spans_refused_total",
-                "Spans refused alone, by reason.",
+            spans_rejected: made.counters(
+                "throughline_spans_rejected_total",
+                "Spans rejected one by one, by reason.",
                 &["reason"],
             )?,
             spans_matched: made.counter(
                 "throughline_spans_matched_total",
                 "Spans that said something of an SLO.",
             )?,
-            requests: made.counters(
-                "throughline_requests_total",
+            ingest_requests: made.counters(
+                "throughline_ingest_requests_total",
                 "Requests with spans, by result.",
                 &["result"],
             )?,
@@ -90,21 +90,21 @@ impl Metrics {
                 &["loop"],
             )?,
             alert_transitions: made.alert_transitions()?,
-            evaluations_refused: made.evaluations_refused()?,
+            evaluations_skipped: made.evaluations_skipped()?,
             delivery_attempts: made.delivery_attempts()?,
-            delivery_seconds: made.delivery_seconds()?,
-            reconcile_repairs: made.reconcile_repairs()?,
+            delivery_latency: made.delivery_latency()?,
+            reconciled_deliveries: made.reconciled_deliveries()?,
             heartbeat_timestamp: made.heartbeat_timestamp()?,
             heartbeat_withheld: made.heartbeat_withheld()?,
             self_checks: made.self_checks()?,
-            clock_ahead: made.clock_ahead()?,
-            database_away: made.database_away()?,
-            definitions_loaded: made.gauge(
-                "throughline_definitions_loaded",
-                "1 if the definitions in force are those of the files, 0 if the files have errors.",
+            clock_skew: made.clock_skew()?,
+            database_unavailable: made.database_unavailable()?,
+            definitions_last_reload_successful: made.gauge(
+                "throughline_definitions_last_reload_successful",
+                "1 if the definition files were loaded, 0 if they have errors and the previous definitions stay active.",
             )?,
-            commit_seconds: made.commit_seconds()?,
-            tick_seconds: made.tick_seconds()?,
+            ingest_commit_duration: made.ingest_commit_duration()?,
+            tick_duration: made.tick_duration()?,
             last_tick_timestamp: made.last_tick_timestamp()?,
             registry: made.0,
         })
@@ -154,9 +154,9 @@ impl Makes {
         )
     }
 
-    fn evaluations_refused(&self) -> Result<IntCounterVec, prometheus::Error> {
+    fn evaluations_skipped(&self) -> Result<IntCounterVec, prometheus::Error> {
         self.counters(
-            "throughline_evaluations_refused_total",
+            "throughline_evaluations_skipped_total",
             "Evaluations on which nothing was concluded: a clock went backwards, or counts cannot be true.",
             &["reason"],
         )
@@ -170,10 +170,10 @@ impl Makes {
         )
     }
 
-    fn reconcile_repairs(&self) -> Result<IntCounterVec, prometheus::Error> {
+    fn reconciled_deliveries(&self) -> Result<IntCounterVec, prometheus::Error> {
         self.counters(
-            "throughline_reconcile_repairs_total",
-            "Deliveries that the self-check found missing, of a beginning or an end. None ever should be.",
+            "throughline_reconciled_deliveries_total",
+            "Missing deliveries that the reconciler created, by kind of notification: firing or resolved. None should ever be missing.",
             &["kind"],
         )
     }
@@ -200,41 +200,44 @@ impl Makes {
         )
     }
 
-    fn clock_ahead(&self) -> Result<Gauge, prometheus::Error> {
+    fn clock_skew(&self) -> Result<Gauge, prometheus::Error> {
         self.gauge(
-            "throughline_clock_ahead_seconds",
-            "By how much the clock of this replica is ahead of the database's.",
+            "throughline_clock_skew_seconds",
+            "Clock of this replica minus the clock of the database.",
         )
     }
 
-    fn database_away(&self) -> Result<Gauge, prometheus::Error> {
+    fn database_unavailable(&self) -> Result<Gauge, prometheus::Error> {
         self.gauge(
-            "throughline_database_away",
+            "throughline_database_unavailable",
             "1 while the database does not answer this replica.",
         )
     }
 
-    fn delivery_seconds(&self) -> Result<HistogramVec, prometheus::Error> {
+    fn delivery_latency(&self) -> Result<HistogramVec, prometheus::Error> {
         let help = "From an alert's change to the answer of the target that took it.";
         // Seconds if all is well, minutes by the retries of a page, hours in an outage.
         let buckets = vec![
             1.0, 2.0, 5.0, 15.0, 60.0, 120.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0,
         ];
-        let options = HistogramOpts::new("throughline_delivery_seconds", help).buckets(buckets);
+        let options =
+            HistogramOpts::new("throughline_delivery_latency_seconds", help).buckets(buckets);
         self.register(HistogramVec::new(options, &["target", "kind"])?)
     }
 
-    fn commit_seconds(&self) -> Result<Histogram, prometheus::Error> {
+    fn ingest_commit_duration(&self) -> Result<Histogram, prometheus::Error> {
         let help = "From the last span of a request read to its commit.";
         let buckets = vec![0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
-        let options = HistogramOpts::new("throughline_commit_seconds", help).buckets(buckets);
+        let options =
+            HistogramOpts::new("throughline_ingest_commit_duration_seconds", help).buckets(buckets);
         self.register(Histogram::with_opts(options)?)
     }
 
-    fn tick_seconds(&self) -> Result<HistogramVec, prometheus::Error> {
+    fn tick_duration(&self) -> Result<HistogramVec, prometheus::Error> {
         let help = "How long one turn of a loop takes.";
         let buckets = vec![0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0];
-        let options = HistogramOpts::new("throughline_tick_seconds", help).buckets(buckets);
+        let options =
+            HistogramOpts::new("throughline_tick_duration_seconds", help).buckets(buckets);
         self.register(HistogramVec::new(options, &["loop"])?)
     }
 

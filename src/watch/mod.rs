@@ -344,11 +344,11 @@ impl WatchReport {
             None => {}
             Some(Told::Opened { .. }) => {
                 self.opened += 1;
-                tracing::warn!(check = key, told = ?check.notified_targets, "self-check: {title}");
+                tracing::warn!(check = key, notified = ?check.notified_targets, "self-check: {title}");
             }
             Some(Told::Resolved { .. }) => {
                 self.resolved += 1;
-                tracing::info!(check = key, told = ?check.notified_targets, "self-check is well again: {title}");
+                tracing::info!(check = key, notified = ?check.notified_targets, "self-check is healthy again: {title}");
             }
         }
     }

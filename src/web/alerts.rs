@@ -66,10 +66,10 @@ struct FiringView {
     incident: Option<Uuid>,
     rule: Option<RuleStatus>,
     /// Instead of `rule`, where what fired is on anything but a burn rate.
-    limit: Option<LimitStatus>,
+    threshold_rule: Option<LimitStatus>,
     customers_affected_last_hour: Option<i64>,
     customers_total_last_hour: Option<CustomerTotal>,
-    budget_left_ratio: Option<f64>,
+    budget_remaining_ratio: Option<f64>,
 }
 
 pub(super) async fn get(asked: Asked, State(state): State<WebState>) -> Response {
@@ -124,7 +124,7 @@ impl FiringView {
                 && (&told.slo, &told.group, told.severity)
                     == (&self.slo, &self.group, self.severity)
         };
-        newest_first.iter().find(is_own).map(|told| told.episode)
+        newest_first.iter().find(is_own).map(|told| told.incident)
     }
 
     fn of(slo: &Summary, group: Option<(SloId, &Group)>) -> Vec<Self> {
@@ -146,14 +146,14 @@ impl FiringView {
                     .iter()
                     .find(|rule| Some(&rule.name) == alert.rule.as_ref())
                     .cloned(),
-                limit: slo
-                    .limits
+                threshold_rule: slo
+                    .threshold_rules
                     .iter()
                     .find(|limit| Some(&limit.name) == alert.rule.as_ref())
                     .cloned(),
                 customers_affected_last_hour: slo.customers_affected_last_hour,
                 customers_total_last_hour: slo.customers_total_last_hour,
-                budget_left_ratio: slo.budget_left_ratio,
+                budget_remaining_ratio: slo.budget_remaining_ratio,
             })
             .collect()
     }
@@ -212,13 +212,13 @@ impl FiringView {
     }
 
     fn track(&self) -> Markup {
-        let of_limit = self.limit.as_ref().map(limit_track);
+        let of_limit = self.threshold_rule.as_ref().map(limit_track);
         let of_rule = self.rule.as_ref().map(rule_track);
         of_limit.or(of_rule).unwrap_or_default()
     }
 
     fn budget_text(&self) -> String {
-        format::budget(self.budget_left_ratio)
+        format::budget(self.budget_remaining_ratio)
     }
 
     fn customers_text(&self) -> String {

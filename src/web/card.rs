@@ -1,4 +1,4 @@
-//! `/i/ep/{transition}.png`: the picture of a message, for who has its signed address.
+//! `/charts/{transition}.png`: the picture of a message, for who has its signed address.
 //!
 //! Drawing takes some 30 ms of a processor, so few are drawn at a time and the last ones are kept.
 
@@ -55,7 +55,7 @@ impl Default for Cards {
 pub(super) struct Params {
     /// What proves that we made the address.
     #[serde(default)]
-    t: String,
+    token: String,
 }
 
 pub(super) async fn get(
@@ -64,7 +64,7 @@ pub(super) async fn get(
     Path(name): Path<String>,
     Query(params): Query<Params>,
 ) -> Response {
-    match shown(&state, &name, &params.t).await {
+    match shown(&state, &name, &params.token).await {
         Ok((png, secs)) => {
             let headers: [(HeaderName, String); 2] = [
                 (header::CONTENT_TYPE, "image/png".to_owned()),

@@ -31,7 +31,7 @@ use crate::{
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct TransitionView {
     pub(super) id: Uuid,
-    pub(super) episode: Uuid,
+    pub(super) incident: Uuid,
     pub(super) at: Timestamp,
     pub(super) slo: Name,
     pub(super) display_name: String,
@@ -44,18 +44,18 @@ pub(super) struct TransitionView {
     pub(super) rule: Name,
     pub(super) factor: f64,
     /// How the rule stood, if it is on a limit instead of a burn rate.
-    limit: Option<LimitStatus>,
+    threshold_rule: Option<LimitStatus>,
     pub(super) long_window_seconds: u64,
     pub(super) short_window_seconds: u64,
     pub(super) burn_rate_long: Option<f64>,
     pub(super) bad_events: i64,
     pub(super) total_events: i64,
     pub(super) customers_affected: Option<i64>,
-    pub(super) budget_left_ratio: Option<f64>,
+    pub(super) budget_remaining_ratio: Option<f64>,
     /// Only of an end.
-    pub(super) summary: Option<EpisodeSummary>,
+    pub(super) incident_summary: Option<EpisodeSummary>,
     /// What has come of it, between beginning and end.
-    news: Option<String>,
+    update: Option<String>,
     /// Why nobody was told.
     suppression: Option<Suppression>,
     pub(super) deliveries: Vec<Delivery>,
@@ -82,10 +82,10 @@ impl TransitionView {
     fn new(told: AlertTransition, deliveries: Vec<Delivery>) -> Self {
         let facts = told.facts;
         Self {
-            news: wording::development(&facts),
+            update: wording::development(&facts),
             suppression: told.suppression,
             id: told.id,
-            episode: facts.episode,
+            incident: facts.episode,
             at: told.at,
             id_of: told.slo,
             group: facts.group.as_ref().map(Group::text),
@@ -95,15 +95,15 @@ impl TransitionView {
             severity: facts.severity,
             rule: facts.rule,
             factor: facts.factor,
-            limit: facts.limit,
+            threshold_rule: facts.limit,
             long_window_seconds: facts.long.secs,
             short_window_seconds: facts.short.secs,
             burn_rate_long: facts.long.burn_rate,
             bad_events: facts.long.counts.bad(),
             total_events: facts.long.counts.total(),
             customers_affected: facts.customers_affected,
-            budget_left_ratio: facts.budget_remaining,
-            summary: facts.episode_summary,
+            budget_remaining_ratio: facts.budget_remaining,
+            incident_summary: facts.episode_summary,
             deliveries,
         }
     }
@@ -116,7 +116,7 @@ impl TransitionView {
     }
 
     pub(super) fn incident_path(&self) -> String {
-        format!("/incidents/{}", self.episode)
+        format!("/incidents/{}", self.incident)
     }
 
     pub(super) fn title(&self) -> String {
@@ -170,7 +170,7 @@ impl TransitionView {
     }
 
     pub(super) fn windows(&self) -> String {
-        if self.limit.is_some() {
+        if self.threshold_rule.is_some() {
             return format::window(self.long_window_seconds);
         }
         format!(
@@ -182,10 +182,10 @@ impl TransitionView {
 
     /// What it meant, without the SLO's name.
     pub(super) fn text(&self) -> String {
-        match (&self.summary, self.kind, &self.limit) {
+        match (&self.incident_summary, self.kind, &self.threshold_rule) {
             (Some(summary), TransitionKind::Resolved, _) => ended(summary),
             (None, TransitionKind::Resolved, _) => format!("{} is over", self.rule),
-            _ if self.news.is_some() => self.news.clone().unwrap_or_default(),
+            _ if self.update.is_some() => self.update.clone().unwrap_or_default(),
             (_, _, Some(limit)) => limit.sentence(),
             (_, _, None) => format!(
                 "{} over {} for {}: {} of {} bad",

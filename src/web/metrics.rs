@@ -29,7 +29,7 @@ mod names {
 
     pub(super) const OBJECTIVE: Metric = (
         "throughline_slo_objective_ratio",
-        "The promised share of good events.",
+        "The objective: share of good events.",
         &["slo"],
     );
     pub(super) const BUDGET: Metric = (
@@ -42,14 +42,30 @@ mod names {
         "How many times too fast the budget was spent in the window. Absent without events.",
         &["slo", "window"],
     );
-    pub(super) const LIMIT: Metric = (
-        "throughline_slo_limit_value",
-        "What a rule on a limit looks at, by its kind: share of the budget spent, seconds until it is gone, customers affected, events a week ago. Absent where there is none.",
-        &["slo", "rule", "kind"],
+    // A metric has one unit, so each kind of threshold rule has its own.
+    pub(super) const BUDGET_SPENT: Metric = (
+        "throughline_slo_budget_spent_ratio",
+        "Share of the error budget spent, of rules of kind `budgetSpent`. Absent without events.",
+        &["slo", "rule"],
     );
-    pub(super) const OVER: Metric = (
-        "throughline_slo_limit_over",
-        "Whether a rule on a limit has reached it. Absent where that is not known.",
+    pub(super) const EXHAUSTION: Metric = (
+        "throughline_slo_budget_exhaustion_seconds",
+        "Time until the error budget is spent, of rules of kind `exhaustion`. Absent where the budget does not shrink.",
+        &["slo", "rule"],
+    );
+    pub(super) const CUSTOMERS: Metric = (
+        "throughline_slo_customers_affected",
+        "Customers with a bad event, of rules of kind `customers`.",
+        &["slo", "rule"],
+    );
+    pub(super) const REFERENCE_EVENTS: Metric = (
+        "throughline_slo_reference_events",
+        "Events in the same time a week ago, of rules of kind `absence`.",
+        &["slo", "rule"],
+    );
+    pub(super) const EXCEEDED: Metric = (
+        "throughline_slo_threshold_exceeded",
+        "1 if the threshold of the rule is reached, else 0. Absent if unknown.",
         &["slo", "rule", "kind"],
     );
     pub(super) const EVENTS: Metric = (
@@ -63,17 +79,17 @@ mod names {
         &["slo", "reason"],
     );
     pub(super) const IN_FLIGHT: Metric = (
-        "throughline_slo_in_flight",
+        "throughline_slo_workflows_in_flight",
         "Workflows started and not judged.",
         &["slo"],
     );
     pub(super) const OVERDUE: Metric = (
-        "throughline_slo_overdue",
+        "throughline_slo_workflows_overdue",
         "Workflows in flight past their deadline.",
         &["slo"],
     );
     pub(super) const EVALUATED: Metric = (
-        "throughline_slo_evaluated_timestamp_seconds",
+        "throughline_slo_last_evaluation_timestamp_seconds",
         "When the SLO was evaluated last, in seconds since the Unix epoch.",
         &["slo"],
     );
@@ -84,7 +100,7 @@ mod names {
     );
     pub(super) const GROUPS_BURNING: Metric = (
         "throughline_slo_groups_burning",
-        "Groups of the SLO that page or have a ticket, also those whose alert is held back.",
+        "Groups of the SLO that page or have a ticket, also those whose alert is inhibited.",
         &["slo"],
     );
     pub(super) const SPANS: Metric = (
@@ -192,8 +208,11 @@ struct Gauges {
     objective: GaugeVec,
     budget: GaugeVec,
     burn: GaugeVec,
-    limit: GaugeVec,
-    over: GaugeVec,
+    budget_spent: GaugeVec,
+    exhaustion: GaugeVec,
+    customers: GaugeVec,
+    reference_events: GaugeVec,
+    exceeded: GaugeVec,
     events: GaugeVec,
     evidence: GaugeVec,
     in_flight: GaugeVec,
@@ -217,8 +236,11 @@ impl Gauges {
             objective: gauge(names::OBJECTIVE)?,
             budget: gauge(names::BUDGET)?,
             burn: gauge(names::BURN)?,
-            limit: gauge(names::LIMIT)?,
-            over: gauge(names::OVER)?,
+            budget_spent: gauge(names::BUDGET_SPENT)?,
+            exhaustion: gauge(names::EXHAUSTION)?,
+            customers: gauge(names::CUSTOMERS)?,
+            reference_events: gauge(names::REFERENCE_EVENTS)?,
+            exceeded: gauge(names::EXCEEDED)?,
             events: gauge(names::EVENTS)?,
             evidence: gauge(names::EVIDENCE)?,
             in_flight: gauge(names::IN_FLIGHT)?,
@@ -232,23 +254,24 @@ impl Gauges {
         })
     }
 
-    fn set_limit(&self, slo: &str, rule: &LimitStatus) {
-        let kind = match rule.limit {
-            Limit::BudgetSpent { .. } => "budget_spent",
-            Limit::Exhaustion { .. } => "exhaustion",
-            Limit::Customers { .. } => "customers",
-            Limit::Absence { .. } => "absence",
+    fn set_threshold_rule(&self, slo: &str, rule: &LimitStatus) {
+        let (kind, gauge) = match rule.limit {
+            Limit::BudgetSpent { .. } => ("budget_spent", &self.budget_spent),
+            Limit::Exhaustion { .. } => ("exhaustion", &self.exhaustion),
+            Limit::Customers { .. } => ("customers", &self.customers),
+            Limit::Absence { .. } => ("absence", &self.reference_events),
         };
-        let labels = [slo, rule.name.as_str(), kind];
+        let name = rule.name.as_str();
         if let Some(value) = rule.value {
-            self.limit.with_label_values(&labels).set(value);
+            gauge.with_label_values(&[slo, name]).set(value);
         }
-        let over = match rule.standing {
+        let exceeded = match rule.standing {
             Standing::Over => 1.0,
             Standing::Near | Standing::TooFew | Standing::Under => 0.0,
             Standing::Unknown => return,
         };
-        self.over.with_label_values(&labels).set(over);
+        let labels = [slo, name, kind];
+        self.exceeded.with_label_values(&labels).set(exceeded);
     }
 
     #[expect(clippy::cast_precision_loss, reason = "at most a thousand")]
@@ -281,7 +304,7 @@ impl Gauges {
         self.evaluated
             .with_label_values(&[name])
             .set(evaluated_at.as_micros() as f64 / 1e6);
-        if let Some(left) = slo.budget_left_ratio {
+        if let Some(left) = slo.budget_remaining_ratio {
             self.budget.with_label_values(&[name]).set(left);
         }
         for window in slo.rules.iter().flat_map(|rule| [&rule.long, &rule.short]) {
@@ -291,8 +314,8 @@ impl Gauges {
                     .set(rate);
             }
         }
-        for limit in &slo.limits {
-            self.set_limit(name, limit);
+        for rule in &slo.threshold_rules {
+            self.set_threshold_rule(name, rule);
         }
         let counts = slo.evaluated_counts.by_outcome;
         for (outcome, n) in [

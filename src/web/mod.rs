@@ -1,11 +1,11 @@
-//! The pages, their JSON twins, and what machines ask: everything on one port.
+//! The pages, their JSON views, health and metrics: everything on one port.
 //!
 //! A handler builds one view from the database; the page and the API are two prints of it, so they
 //! cannot disagree. What writes passes a guard ([`write`]). Every page works without script, and nothing is loaded from
 //! anywhere else.
 //!
 //! To add a page: a file with a `View: Serialize` and a template of the same name, two routes here
-//! (page and twin), a link in `templates/layout.html`.
+//! (page and JSON view), a link in `templates/layout.html`.
 
 mod alerts;
 mod assets;
@@ -105,12 +105,12 @@ fn pages() -> Router<WebState> {
         .route("/incidents/{id}/acknowledge", post(incidents::acknowledge))
         .route("/incidents/{id}/notes", post(incidents::add_note))
         .route(
-            "/act/{deed}/{id}",
+            "/actions/{action}/{id}",
             get(incidents::confirm).post(incidents::perform),
         )
         .route("/silences", get(silences::list))
         .route("/silences/new", get(silences::form).post(silences::submit))
-        .route("/silences/{id}/end", post(silences::end_now))
+        .route("/silences/{id}/expire", post(silences::expire))
         .route("/definitions", get(definitions::get))
         .route("/deliveries", get(deliveries::get))
         .route("/deliveries/{id}", get(deliveries::get_one))
@@ -119,7 +119,7 @@ fn pages() -> Router<WebState> {
         .route("/targets", get(targets::get))
         .route("/targets/{target}/test", post(targets::test::press))
         .route("/assets/{name}", get(assets::get))
-        .route("/i/ep/{name}", get(card::get))
+        .route("/charts/{name}", get(card::get))
         .route("/favicon/{state}", get(assets::favicon))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))

@@ -16,7 +16,7 @@ const STATES: [&str; 3] = ["closed", "open", "misconfigured"];
 /// What was read for a scrape.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    dead: Vec<(Name, i64)>,
+    failed: Vec<(Name, i64)>,
     targets: Vec<(Name, TargetState)>,
     /// How long the oldest open delivery of each urgency has waited.
     waiting: Vec<(&'static str, f64)>,
@@ -29,7 +29,7 @@ pub(super) async fn read(tx: &mut Tx<'_>, now: Timestamp) -> Result<Outbox, Stor
         since.map_or(0.0, |since| now.saturating_since(*since).as_secs_f64())
     };
     Ok(Outbox {
-        dead: tx.dead_deliveries().await?,
+        failed: tx.failed_deliveries().await?,
         targets: tx.target_states().await?,
         waiting: vec![
             ("page", waited(Severity::Page)),
@@ -47,15 +47,15 @@ pub(super) fn families(outbox: &Outbox) -> Result<Vec<MetricFamily>, prometheus:
     };
     let oldest = gauge(
         "throughline_delivery_oldest_pending_seconds",
-        "How long the oldest delivery that is still to be told waits, by its urgency; 0 if none does.",
-        &["priority"],
+        "Age of the oldest pending delivery by severity; 0 if there is none.",
+        &["severity"],
     )?;
-    for (priority, seconds) in &outbox.waiting {
-        oldest.with_label_values(&[*priority]).set(*seconds);
+    for (severity, seconds) in &outbox.waiting {
+        oldest.with_label_values(&[*severity]).set(*seconds);
     }
-    let dead = gauge(
-        "throughline_deliveries_dead",
-        "Deliveries that were given up; /deliveries?state=failed shows why and tries them again.",
+    let failed = gauge(
+        "throughline_deliveries_failed",
+        "Deliveries that failed permanently; /deliveries?state=failed shows why and can retry them.",
         &["target"],
     )?;
     let state = gauge(
@@ -64,7 +64,7 @@ pub(super) fn families(outbox: &Outbox) -> Result<Vec<MetricFamily>, prometheus:
         &["target", "state"],
     )?;
     for (target, known) in &outbox.targets {
-        dead.with_label_values(&[target.as_str()]).set(0.0);
+        failed.with_label_values(&[target.as_str()]).set(0.0);
         for (name, is) in STATES.map(|name| (name, known.health.condition.as_str() == name)) {
             let labels = [target.as_str(), name];
             state
@@ -72,7 +72,7 @@ pub(super) fn families(outbox: &Outbox) -> Result<Vec<MetricFamily>, prometheus:
                 .set(f64::from(u8::from(is)));
         }
     }
-    set_dead(&dead, outbox);
+    set_failed(&failed, outbox);
     let since = gauge(
         "throughline_target_failing_since_timestamp_seconds",
         "Since when a target's circuit breaker is open or misconfigured; absent while it is closed.",
@@ -88,9 +88,9 @@ pub(super) fn families(outbox: &Outbox) -> Result<Vec<MetricFamily>, prometheus:
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-fn set_dead(dead: &GaugeVec, outbox: &Outbox) {
-    for (target, count) in &outbox.dead {
-        dead.with_label_values(&[target.as_str()])
+fn set_failed(failed: &GaugeVec, outbox: &Outbox) {
+    for (target, count) in &outbox.failed {
+        failed.with_label_values(&[target.as_str()])
             .set(*count as f64);
     }
 }

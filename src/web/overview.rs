@@ -57,11 +57,11 @@ pub(super) struct OverviewView {
     states: BTreeMap<&'static str, usize>,
     definition_problems: Vec<String>,
     spans_received: u64,
-    spans_refused: u64,
+    spans_rejected: u64,
     last_span_at: Option<Timestamp>,
     slos: Vec<Summary>,
     /// The budget at the end of each of the last days, by SLO: shares, old to new.
-    budget_left_by_day: BTreeMap<String, Vec<Option<f64>>>,
+    budget_remaining_by_day: BTreeMap<String, Vec<Option<f64>>>,
     /// By SLO, of those that have groups.
     groups: BTreeMap<String, GroupTally>,
     /// Matched by the filter but left out.
@@ -102,7 +102,7 @@ async fn view(state: &WebState, filter: &Filter) -> Result<OverviewView, WebErro
     summaries.truncate(MOST_ROWS);
     let days = days(&mut tx, &catalog, &summaries, now).await?;
     let transitions = history::since(&mut tx, None, now - Resolution::Day.length(), 12).await?;
-    let budget_left_by_day = summaries
+    let budget_remaining_by_day = summaries
         .iter()
         .map(|(id, summary)| {
             (
@@ -120,11 +120,11 @@ async fn view(state: &WebState, filter: &Filter) -> Result<OverviewView, WebErro
         states,
         definition_problems: state.definitions.borrow().problems.clone(),
         spans_received: facts.spans_received,
-        spans_refused: facts.spans_refused,
+        spans_rejected: facts.spans_rejected,
         last_span_at: facts.last_span_at,
         groups: groups_by_name(&summaries, &tallies),
         slos: summaries.into_iter().map(|(_, summary)| summary).collect(),
-        budget_left_by_day,
+        budget_remaining_by_day,
         more,
         transitions,
         ever_received: ever_received(facts, &records),
@@ -187,7 +187,7 @@ fn urgency(slo: &Summary, groups: Option<GroupTally>) -> (SloState, u64, i64) {
 }
 
 fn ever_received(facts: IngestFacts, records: &[SloRecord]) -> bool {
-    facts.spans_received + facts.spans_refused > 0
+    facts.spans_received + facts.spans_rejected > 0
         || records.iter().any(|record| {
             record.first_event_at.is_some()
                 || record
@@ -249,7 +249,7 @@ fn spark_points(
     (0..SPARK_DAYS)
         .rev()
         .map(|ago| left_at(today - ago * day))
-        .chain(std::iter::once(slo.budget_left_ratio))
+        .chain(std::iter::once(slo.budget_remaining_ratio))
         .collect()
 }
 
@@ -331,7 +331,7 @@ impl OverviewPage {
     }
 
     fn refused_text(&self) -> String {
-        format::count(i64::try_from(self.view.spans_refused).unwrap_or(i64::MAX))
+        format::count(i64::try_from(self.view.spans_rejected).unwrap_or(i64::MAX))
     }
 
     fn last_span_text(&self) -> String {
@@ -426,7 +426,7 @@ impl Urgent {
 
 impl Row {
     fn new(slo: Summary, view: &OverviewView) -> Self {
-        let points = view.budget_left_by_day.get(slo.name.as_str());
+        let points = view.budget_remaining_by_day.get(slo.name.as_str());
         let sentence = format!(
             "Budget left over the last 28 days, now {}",
             slo.budget_text()

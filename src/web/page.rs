@@ -25,7 +25,7 @@ pub(super) struct Layout {
     pub(super) section: Section,
     /// How fresh the page is; empty where nothing is evaluated.
     pub(super) fresh: Vec<String>,
-    /// The JSON twin.
+    /// The address of the JSON view.
     pub(super) json: Option<String>,
     pub(super) search: String,
     /// Whether it is loaded again every now and then; what somebody fills in is not.

@@ -52,7 +52,7 @@ pub(super) fn verdict(slo: &Summary, now: Timestamp) -> Sentence {
         Some(_) => {}
     }
     rest.extend(too_few_to_tell(slo));
-    if !slo.held_back.is_empty() {
+    if !slo.inhibited.is_empty() {
         rest.push("Its alert is held back: another one that fires says the same.".to_owned());
     }
     rest.extend(stale(slo));

@@ -56,7 +56,7 @@ pub struct Listening {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IngestFacts {
     pub spans_received: u64,
-    pub spans_refused: u64,
+    pub spans_rejected: u64,
     pub last_span_at: Option<Timestamp>,
 }
 

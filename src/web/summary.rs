@@ -52,10 +52,10 @@ pub(super) struct Summary {
     pub(super) firing_since: Option<Timestamp>,
     pub(super) evaluated_at: Option<Timestamp>,
     pub(super) achieved_ratio: Option<f64>,
-    pub(super) budget_left_ratio: Option<f64>,
+    pub(super) budget_remaining_ratio: Option<f64>,
     /// Bad events that the whole budget allows at this volume, and those it has left.
     pub(super) budget_events: i64,
-    pub(super) budget_left_events: i64,
+    pub(super) budget_remaining_events: i64,
     pub(super) budget_empty_in_seconds: Option<u64>,
     pub(super) budget_empty_at: Option<Timestamp>,
     pub(super) burn_rate_last_hour: Option<f64>,
@@ -67,11 +67,11 @@ pub(super) struct Summary {
     pub(super) overdue: i64,
     pub(super) rules: Vec<RuleStatus>,
     /// Rules on anything but burn rates.
-    pub(super) limits: Vec<LimitStatus>,
+    pub(super) threshold_rules: Vec<LimitStatus>,
     pub(super) alerts: Vec<AlertStatus>,
     /// Of a group: severities whose alert does not begin because the whole SLO's fires.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) held_back: Vec<Severity>,
+    pub(super) inhibited: Vec<Severity>,
     /// Fewer in a rule's long window tell nobody anything.
     #[serde(skip)]
     pub(super) least_bad_events: u64,
@@ -123,9 +123,9 @@ impl Summary {
             firing_since: status.and_then(|status| firing_since(&status.alerts)),
             evaluated_at: status.map(|status| status.evaluated_at),
             achieved_ratio: window.good_ratio(),
-            budget_left_ratio: status.and_then(|status| status.budget_remaining),
+            budget_remaining_ratio: status.and_then(|status| status.budget_remaining),
             budget_events,
-            budget_left_events: budget_events - whole(window.weighted_bad()),
+            budget_remaining_events: budget_events - whole(window.weighted_bad()),
             budget_empty_in_seconds: empty_in,
             budget_empty_at: status
                 .zip(empty_in)
@@ -142,14 +142,14 @@ impl Summary {
             rules: status
                 .map(|status| status.rules.clone())
                 .unwrap_or_default(),
-            limits: status
+            threshold_rules: status
                 .map(|status| status.limits.clone())
                 .unwrap_or_default(),
             alerts: status
                 .map(|status| status.alerts.clone())
                 .unwrap_or_default(),
-            held_back: status
-                .map(|status| held_back(&status.alerts))
+            inhibited: status
+                .map(|status| inhibited(&status.alerts))
                 .unwrap_or_default(),
             least_bad_events: slo.alerting.guard.bad_events,
             evaluated_counts: window.into(),
@@ -165,7 +165,7 @@ impl Summary {
     /// Most urgent first: state, then who runs out of budget first, then who has least.
     pub(super) fn urgency(&self) -> (SloState, u64, i64) {
         #[expect(clippy::cast_possible_truncation, reason = "only an order")]
-        let left = (self.budget_left_ratio.unwrap_or(f64::MAX).min(1e9) * 1e6) as i64;
+        let left = (self.budget_remaining_ratio.unwrap_or(f64::MAX).min(1e9) * 1e6) as i64;
         (
             self.state.unwrap_or(SloState::NoData),
             self.budget_empty_in_seconds.unwrap_or(u64::MAX),
@@ -205,16 +205,16 @@ impl Summary {
     }
 
     pub(super) fn budget_text(&self) -> String {
-        format::budget(self.budget_left_ratio)
+        format::budget(self.budget_remaining_ratio)
     }
 
     /// Bad events that have used the budget: seen ones, and those that they stand for.
     pub(super) fn budget_used_events(&self) -> i64 {
-        self.budget_events - self.budget_left_events
+        self.budget_events - self.budget_remaining_events
     }
 
     pub(super) fn is_spent(&self) -> bool {
-        self.budget_left_ratio.is_some_and(|left| left <= 0.0)
+        self.budget_remaining_ratio.is_some_and(|left| left <= 0.0)
     }
 
     /// Compared with the rule that is most urgent, so that it never reads as equal to it.
@@ -251,7 +251,7 @@ impl Summary {
     }
 
     pub(super) fn budget_bar(&self) -> Markup {
-        chart::budget_bar(self.budget_left_ratio)
+        chart::budget_bar(self.budget_remaining_ratio)
     }
 
     /// The most urgent rule on a track; empty before the first evaluation.
@@ -274,7 +274,9 @@ impl Summary {
     /// The rule that fired, where it is one on anything but burn rates.
     pub(super) fn fired_limit(&self) -> Option<&LimitStatus> {
         let name = self.fired_rule()?;
-        self.limits.iter().find(|limit| limit.name == *name)
+        self.threshold_rules
+            .iter()
+            .find(|limit| limit.name == *name)
     }
 
     fn fired_rule(&self) -> Option<&Name> {
@@ -334,7 +336,7 @@ fn within(slo: &Slo) -> Option<f64> {
 }
 
 /// Severities whose alert fires and is told by another one.
-fn held_back(alerts: &[AlertStatus]) -> Vec<Severity> {
+fn inhibited(alerts: &[AlertStatus]) -> Vec<Severity> {
     let held = alerts
         .iter()
         .filter(|alert| matches!(alert.progress.muted, Some(Suppression::Inhibited { .. })));

@@ -17,7 +17,7 @@ use throughline::{
         },
         notify::signed_links::signing::SigningKey,
         slo::{
-            AlertRule, Alerting, Catalog, Indicator, Severity, Slo, TellCustomers,
+            AlertRule, Alerting, Catalog, CustomerDetails, Indicator, Severity, Slo,
             WorkflowIndicator,
         },
         traceql::Selector,
@@ -39,7 +39,7 @@ fn before(minutes: u32) -> Timestamp {
     after(0) - MINUTE * minutes
 }
 
-fn slo(tell_customers: TellCustomers) -> Slo {
+fn slo(customer_details: CustomerDetails) -> Slo {
     let selector = Selector::parse("{ name = \"order\" }").unwrap();
     let indicator = WorkflowIndicator::new(selector.clone(), selector, MINUTE * 5, Vec::new());
     let window = Duration::from_hours(28 * 24);
@@ -48,7 +48,7 @@ fn slo(tell_customers: TellCustomers) -> Slo {
             scope: AttributeScope::Span,
             key: "customer.id".to_owned(),
         }),
-        tell_customers,
+        customer_details,
         alerting: Alerting {
             rules: vec![AlertRule {
                 name: "fast-burn".parse().unwrap(),
@@ -101,7 +101,7 @@ struct Story {
 
 impl Story {
     /// Nothing finishes for ten minutes; after that all is well for two hours.
-    async fn of_a_stall(tell_customers: TellCustomers) -> Self {
+    async fn of_a_stall(customer_details: CustomerDetails) -> Self {
         let mut ledger = Ledger::create().await;
         let id = ledger.declare("orders").await;
         let counts = |good, timeout| EventCounts {
@@ -116,7 +116,7 @@ impl Story {
         let calm = TimeRange::new(after(10), after(130));
         ledger.fill(id, calm, counts(10, 0)).await;
         ledger.execute(WORKFLOWS).await;
-        let slo = slo(tell_customers);
+        let slo = slo(customer_details);
         let catalog = Catalog {
             slos: BTreeMap::from([(slo.name.clone(), Arc::new(slo))]),
             targets: BTreeMap::new(),
@@ -177,7 +177,7 @@ impl Story {
 
 #[tokio::test]
 async fn deploys_around_the_first_bad_workflow_are_named_and_others_are_not() {
-    let story = Story::of_a_stall(TellCustomers::Count).await;
+    let story = Story::of_a_stall(CustomerDetails::Counts).await;
     story.deploy(before(3), Some("shop"), "2.41.0").await;
     story.deploy(after(4), None, "everywhere").await;
     story
@@ -198,7 +198,7 @@ async fn deploys_around_the_first_bad_workflow_are_named_and_others_are_not() {
 
 #[tokio::test]
 async fn a_version_that_nobody_told_of_is_seen_in_the_spans() {
-    let story = Story::of_a_stall(TellCustomers::Count).await;
+    let story = Story::of_a_stall(CustomerDetails::Counts).await;
     let facts = story.told([10]).await.remove(0);
     let [seen] = facts.context.changes.as_slice() else {
         panic!("{:?}", facts.context.changes);
@@ -209,7 +209,7 @@ async fn a_version_that_nobody_told_of_is_seen_in_the_spans() {
 
 #[tokio::test]
 async fn how_it_came_and_how_sure_it_is_are_frozen_with_the_facts() {
-    let story = Story::of_a_stall(TellCustomers::Count).await;
+    let story = Story::of_a_stall(CustomerDetails::Counts).await;
     let facts = story.told([10]).await.remove(0);
     let trend = facts.context.trend.as_ref().unwrap();
     assert_eq!(trend.range(), TimeRange::ending_at(after(10), MINUTE * 360));
@@ -242,12 +242,12 @@ async fn messages_name_customers_only_where_the_team_wants_it() {
         let worst = facts.worst[0].customer.clone();
         (facts.customers_affected, top, worst)
     };
-    assert_eq!(told(TellCustomers::None).await, (None, vec![], None));
-    assert_eq!(told(TellCustomers::Count).await, (Some(2), vec![], None));
+    assert_eq!(told(CustomerDetails::None).await, (None, vec![], None));
+    assert_eq!(told(CustomerDetails::Counts).await, (Some(2), vec![], None));
     let names = vec!["acme".to_owned(), "globex".to_owned()];
     let acme = Some("acme".to_owned());
-    assert_eq!(told(TellCustomers::Names).await, (Some(2), names, acme));
-    let (affected, top, worst) = told(TellCustomers::Hashed).await;
+    assert_eq!(told(CustomerDetails::Names).await, (Some(2), names, acme));
+    let (affected, top, worst) = told(CustomerDetails::Hashed).await;
     assert_eq!((affected, top.len()), (Some(2), 2));
     assert!(
         top.iter().all(|name| name.starts_with("customer-")),
@@ -258,7 +258,7 @@ async fn messages_name_customers_only_where_the_team_wants_it() {
 
 #[tokio::test]
 async fn an_end_is_told_beside_what_it_was_like_at_the_beginning() {
-    let story = Story::of_a_stall(TellCustomers::Count).await;
+    let story = Story::of_a_stall(CustomerDetails::Counts).await;
     story.deploy(before(3), Some("shop"), "2.41.0").await;
     let told = story.told(10..=60).await;
     let [fired, resolved] = told.as_slice() else {

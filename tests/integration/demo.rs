@@ -105,7 +105,10 @@ async fn a_queue_stalls_the_alert_fires_and_resolves_and_the_demo_ends() {
         assert_eq!(alert["data"]["rule"], "fast-burn");
         let reasons = &alert["data"]["long_window"]["bad_by_reason"];
         assert!(reasons["timeout"].as_i64().unwrap() >= 5, "{alert}");
-        assert_eq!(alert["data"]["worst"].as_array().unwrap().len(), 3);
+        assert_eq!(
+            alert["data"]["worst_workflows"].as_array().unwrap().len(),
+            3
+        );
         let page = alert["data"]["page_url"].as_str().unwrap();
         let incident = page.strip_prefix(&format!("http://{pages}")).unwrap();
         assert!(incident.starts_with("/incidents/"), "{incident}");
@@ -119,7 +122,7 @@ async fn a_queue_stalls_the_alert_fires_and_resolves_and_the_demo_ends() {
         demo.says("THE ALERT HAS RESOLVED").await;
         let recovery = demo.shows().await;
         assert_eq!(recovery["type"], "slo.alert.resolved");
-        assert_eq!(recovery["data"]["episode"], alert["data"]["episode"]);
+        assert_eq!(recovery["data"]["incident"], alert["data"]["incident"]);
         assert_eq!(demo.ends().await, Some(0));
     })
     .await;

@@ -26,6 +26,7 @@ mod losses;
 mod never_lost;
 mod pages;
 mod postgres;
+mod public_names;
 mod receiver;
 mod recording;
 mod samples;

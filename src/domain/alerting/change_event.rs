@@ -38,6 +38,7 @@ pub struct Happening {
     pub url: Option<String>,
     pub labels: BTreeMap<String, String>,
     /// Who told of it, where that is known.
+    #[serde(rename = "reported_by")]
     pub told_by: Option<String>,
 }
 

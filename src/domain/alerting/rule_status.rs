@@ -41,6 +41,7 @@ pub struct RuleStatus {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WindowStatus {
+    #[serde(rename = "seconds")]
     pub secs: u64,
     pub counts: EventCounts,
     /// `None` without events.
@@ -73,5 +74,6 @@ pub enum Missing {
     /// Ingest as a whole: what this service should have received.
     Ingest,
     /// Counts that make sense.
+    #[serde(rename = "consistent_counts")]
     Sense,
 }

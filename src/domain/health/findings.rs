@@ -68,7 +68,7 @@ fn broken(target: &TargetSign) -> Option<Finding> {
     let since = target.broken_since?;
     let name = &target.name;
     Some(Finding {
-        key: format!("throughline/target/{name}/broken"),
+        key: format!("throughline/target/{name}/misconfigured"),
         severity: Severity::Page,
         title: format!("target `{name}` is broken, somebody must mend its configuration"),
         lines: vec![
@@ -196,7 +196,7 @@ fn nonsense(signs: &VitalSigns) -> Option<Finding> {
         .map(|slo| slo.name.as_str())
         .collect();
     (!absurd.is_empty()).then(|| Finding {
-        key: "throughline/nonsense".to_owned(),
+        key: "throughline/inconsistent-counts".to_owned(),
         severity: Severity::Ticket,
         title: "counts of SLOs cannot be true".to_owned(),
         lines: vec![
@@ -212,7 +212,7 @@ fn nonsense(signs: &VitalSigns) -> Option<Finding> {
 fn repaired(signs: &VitalSigns) -> Option<Finding> {
     let at = signs.last_repair_at?;
     (signs.now.saturating_since(at) < REPAIR_IS_NEWS).then(|| Finding {
-        key: "throughline/repaired".to_owned(),
+        key: "throughline/missing-deliveries".to_owned(),
         severity: Severity::Ticket,
         title: "notifications were missing and have been sent after all".to_owned(),
         lines: vec![
@@ -363,7 +363,7 @@ mod tests {
             ..well()
         };
         let found = findings(&signs);
-        assert_eq!(found[0].key, "throughline/target/oncall/broken");
+        assert_eq!(found[0].key, "throughline/target/oncall/misconfigured");
         assert_eq!(found[0].target.as_ref().unwrap().as_str(), "oncall");
         assert_eq!(found[0].patience.before_open, Duration::ZERO);
     }
@@ -424,7 +424,7 @@ mod tests {
         };
         assert_eq!(keys(&of(false)).len(), 0);
         let found = findings(&of(true));
-        assert_eq!(found[0].key, "throughline/nonsense");
+        assert_eq!(found[0].key, "throughline/inconsistent-counts");
         assert_eq!(found[0].lines[0], "Of `orders`.");
     }
 
@@ -434,7 +434,7 @@ mod tests {
             last_repair_at: Some(ago(secs)),
             ..well()
         };
-        assert_eq!(keys(&of(3_599)), ["throughline/repaired"]);
+        assert_eq!(keys(&of(3_599)), ["throughline/missing-deliveries"]);
         assert_eq!(keys(&of(3_600)).len(), 0);
     }
 

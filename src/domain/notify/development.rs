@@ -148,12 +148,12 @@ mod tests {
                 "trigger"
             };
             assert_eq!(event["event_action"], action);
-            assert_eq!(event["payload"]["custom_details"]["news"], text);
+            assert_eq!(event["payload"]["custom_details"]["update"], text);
             let opening = pagerduty::body(&sample::firing(), &telling, "R0");
             assert_eq!(event["dedup_key"], opening["dedup_key"]);
 
             let hook = webhook::body(&facts, &telling);
-            assert_eq!(hook["data"]["news"]["text"], text);
+            assert_eq!(hook["data"]["update"]["text"], text);
             let kind = hook["type"].as_str().unwrap();
             assert!(
                 kind.starts_with("slo.") && kind != "slo.alert.firing",
@@ -161,7 +161,7 @@ mod tests {
             );
 
             let alert = alertmanager::posted(&facts, &telling, facts.evaluated_at);
-            assert_eq!(alert["annotations"]["news"], text);
+            assert_eq!(alert["annotations"]["update"], text);
             assert_eq!(alert["startsAt"], facts.fired_at.unwrap().to_rfc3339());
             assert!(alert["endsAt"].as_str() > alert["startsAt"].as_str());
             let like_alertmanager = alertmanager::webhook_v4(&facts, &telling, "hook");

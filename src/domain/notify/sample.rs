@@ -169,7 +169,7 @@ pub(super) fn everything_told() -> Telling {
     Telling {
         repeat: Repeat::Possible,
         notes: vec![
-            Note::StandsIn {
+            Note::SentAsFallback {
                 target: longest.clone(),
             },
             Note::Delayed {
@@ -182,7 +182,7 @@ pub(super) fn everything_told() -> Telling {
             acknowledge: Some("https://slo.example.com/a/acknowledge?sig=1".to_owned()),
             silence: Some("https://slo.example.com/a/silence?sig=2".to_owned()),
         },
-        chart: Some("https://slo.example.com/i/ep/7.png?t=3".to_owned()),
+        chart: Some("https://slo.example.com/charts/7.png?token=3".to_owned()),
     }
 }
 

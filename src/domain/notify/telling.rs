@@ -32,10 +32,11 @@ pub enum Note {
     Delayed {
         #[serde(rename = "by_seconds")]
         by_secs: u64,
+        #[serde(rename = "fallback")]
         meanwhile: Option<Name>,
     },
     /// The message was meant for another target, which it has not reached.
-    StandsIn { target: Name },
+    SentAsFallback { target: Name },
     /// The alert fired and was over before the target could be reached, so both are told at once.
     Missed { from: Timestamp, to: Timestamp },
 }
@@ -90,7 +91,7 @@ impl Circumstances {
         let mut notes = Vec::new();
         if let Some(target) = &self.stands_in_for {
             let target = target.clone();
-            notes.push(Note::StandsIn { target });
+            notes.push(Note::SentAsFallback { target });
         }
         let delay = now.saturating_since(self.due_since);
         if delay >= LATE {

@@ -244,7 +244,7 @@ mod tests {
     fn pager() -> TargetKind {
         TargetKind::PagerDuty {
             routing_key: SecretRef::Env("KEY".to_owned()),
-            former_routing_key: None,
+            previous_routing_key: None,
             url: None,
         }
     }

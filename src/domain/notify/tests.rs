@@ -75,10 +75,10 @@ fn an_alert_whose_slo_was_removed_is_not_called_resolved() {
     assert!(!slack.contains("Resolved"), "{slack}");
     let event = pagerduty::body(&facts, &Telling::default(), "R0");
     assert_eq!(event["event_action"], "resolve");
-    assert_eq!(event["payload"]["custom_details"]["ended_by"], "undeclared");
+    assert_eq!(event["payload"]["custom_details"]["ended_by"], "removed");
     assert_eq!(
-        webhook::body(&facts, &Telling::default())["data"]["cost"]["ended_by"],
-        "undeclared"
+        webhook::body(&facts, &Telling::default())["data"]["incident_summary"]["ended_by"],
+        "removed"
     );
 }
 
@@ -120,12 +120,12 @@ fn a_rule_on_a_limit_is_told_by_where_its_number_is_and_not_as_a_burn_rate() {
     let slack = slack::body(&facts, &Telling::default()).to_string();
     assert!(slack.contains(&format!("*Limit*\\n{told}")), "{slack}");
     let event = &pagerduty::body(&facts, &Telling::default(), "R0")["payload"];
-    assert_eq!(event["class"], "slo-limit");
-    assert_eq!(event["custom_details"]["limit"], told);
+    assert_eq!(event["class"], "slo-threshold");
+    assert_eq!(event["custom_details"]["threshold_rule"], told);
     let hook = &webhook::body(&facts, &Telling::default())["data"];
     assert_eq!(hook["factor"], Value::Null);
-    assert_eq!(hook["limit"]["text"], told);
-    assert_eq!(hook["limit"]["rule"]["kind"], "budget_spent");
+    assert_eq!(hook["threshold_rule"]["text"], told);
+    assert_eq!(hook["threshold_rule"]["threshold"]["kind"], "budget_spent");
     let json = serde_json::to_string(&facts).unwrap();
     assert_eq!(serde_json::from_str::<Facts>(&json).unwrap(), facts);
 }

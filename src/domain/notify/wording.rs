@@ -276,6 +276,14 @@ pub const fn burn_title(facts: &Facts) -> &'static str {
     }
 }
 
+/// The field of a message that has [`burn`].
+pub const fn burn_key(facts: &Facts) -> &'static str {
+    match facts.limit {
+        Some(_) => "threshold_rule",
+        None => "burn_rate",
+    }
+}
+
 /// `27× over 1 h and 24× over 5 min, limit 14.4×`.
 pub fn burn(facts: &Facts) -> String {
     if let Some(limit) = &facts.limit {
@@ -420,7 +428,7 @@ pub fn note(note: &Note) -> String {
             format!("Delayed {late}{meanwhile}")
         }
         Note::Test => "This is a TEST of the target: nothing is wrong".to_owned(),
-        Note::StandsIn { target } => {
+        Note::SentAsFallback { target } => {
             format!("Sent here because {target} cannot be reached")
         }
         Note::Missed { from, to } => format!(

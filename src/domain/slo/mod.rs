@@ -18,7 +18,7 @@ pub use self::{
     duration::{ParseDurationError, format_duration, parse_duration},
     group_by::GroupBy,
     policy::{
-        AlertRule, Alerting, BurnKind, Guard, Limit, LimitRule, Notify, Severity, TellCustomers,
+        AlertRule, Alerting, BurnKind, CustomerDetails, Guard, Limit, LimitRule, Notify, Severity,
         whole_seconds,
     },
     spec::{

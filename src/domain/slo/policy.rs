@@ -113,15 +113,15 @@ pub struct Notify {
     pub ticket: Vec<Name>,
 }
 
-/// What messages tell of the customers that are hurt. Pages and API show all of them to whoever may see
-/// those; messages go further.
+/// How much messages reveal of the affected customers. Pages and API always name them; messages reach
+/// more people.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TellCustomers {
+pub enum CustomerDetails {
     /// Not even how many.
     None,
     #[default]
-    Count,
-    /// By pseudonyms that stay the same, but tell nobody who it is.
+    Counts,
+    /// By stable pseudonyms.
     Hashed,
     Names,
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Alerting, GroupBy, Notify, Stages, TellCustomers};
+use super::{Alerting, CustomerDetails, GroupBy, Notify, Stages};
 use crate::domain::{
     model::{
         ids::Name, objective::Objective, sampling::Weighing, span::AttributeName, time::TimeRange,
@@ -30,7 +30,7 @@ pub struct Slo {
     /// Whose experience an event is.
     pub customer: Option<AttributeName>,
     /// What messages tell of them.
-    pub tell_customers: TellCustomers,
+    pub customer_details: CustomerDetails,
     /// By what it has budgets and alerts besides its own.
     pub group_by: Option<GroupBy>,
     /// How long after a deadline evidence that is under way is waited for.
@@ -67,7 +67,7 @@ impl Slo {
             window: window.into(),
             indicator,
             customer: None,
-            tell_customers: TellCustomers::default(),
+            customer_details: CustomerDetails::default(),
             group_by: None,
             grace: Self::DEFAULT_GRACE,
             weighing: Weighing::default(),

@@ -57,7 +57,7 @@ pub enum TargetKind {
     PagerDuty {
         routing_key: SecretRef,
         /// The one before, for alerts that were triggered under it.
-        former_routing_key: Option<SecretRef>,
+        previous_routing_key: Option<SecretRef>,
         url: Option<String>,
     },
     /// A workflow of Microsoft Teams.
@@ -107,11 +107,11 @@ impl TargetKind {
             | Self::Teams { url: secret } => vec![secret],
             Self::PagerDuty {
                 routing_key,
-                former_routing_key,
+                previous_routing_key,
                 ..
             } => [routing_key]
                 .into_iter()
-                .chain(former_routing_key)
+                .chain(previous_routing_key)
                 .collect(),
             Self::Alertmanager { urls } => urls.iter().filter_map(SecretOrPlain::secret).collect(),
         }

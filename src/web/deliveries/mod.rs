@@ -63,12 +63,12 @@ pub(super) struct DeliveryView {
     /// What is told, in one line.
     summary: String,
     slo: Option<Name>,
-    due_since: Timestamp,
-    settled_at: Option<Timestamp>,
+    queued_at: Timestamp,
+    finished_at: Option<Timestamp>,
     /// Only of one that is open.
     next_attempt_at: Option<Timestamp>,
-    stands_in_for: Option<Name>,
-    handed_over_at: Option<Timestamp>,
+    fallback_for: Option<Name>,
+    escalated_at: Option<Timestamp>,
     attempts: Vec<Attempt>,
 }
 
@@ -177,11 +177,11 @@ impl DeliveryView {
             severity: record.priority,
             summary,
             slo,
-            due_since: record.due_since,
-            settled_at: record.settled_at,
+            queued_at: record.due_since,
+            finished_at: record.settled_at,
             next_attempt_at: record.state.is_open().then_some(record.next_attempt_at),
-            stands_in_for: record.fallback_for,
-            handed_over_at: record.escalated_at,
+            fallback_for: record.fallback_for,
+            escalated_at: record.escalated_at,
             attempts,
         }
     }

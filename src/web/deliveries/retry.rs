@@ -54,7 +54,7 @@ pub(in crate::web) struct Wish {}
 struct Answer {
     id: i64,
     /// How many are on their way: it, and what follows it in the same episode.
-    on_their_way: u64,
+    queued: u64,
 }
 
 pub(in crate::web) async fn post(
@@ -92,7 +92,7 @@ async fn retry(
     {
         return Ok(answer);
     }
-    let on_their_way = match tx.retry_delivery(id, now).await? {
+    let queued = match tx.retry_delivery(id, now).await? {
         Retried::OnItsWay(count) => count,
         Retried::NoSuchDelivery => return Err(DeliveryError::NoSuchDelivery { id }.into()),
         Retried::Not(state) => {
@@ -101,7 +101,7 @@ async fn retry(
         }
         Retried::Overtaken => return Err(DeliveryError::Overtaken { id }.into()),
     };
-    let answer = serde_json::to_value(Answer { id, on_their_way }).unwrap_or_default();
+    let answer = serde_json::to_value(Answer { id, queued }).unwrap_or_default();
     if let Some(written) = written {
         written.once.keep(&mut tx, &answer).await?;
     }

@@ -95,7 +95,7 @@ pub(super) async fn take_on(
     tell(&mut tx, last, &acknowledged).await?;
     tx.commit().await?;
     tracing::info!(
-        incident = %episode, who = acknowledged.by.as_deref().unwrap_or("somebody"),
+        incident = %episode, user = acknowledged.by.as_deref().unwrap_or("somebody"),
         "an incident of `{}` was taken on", last.facts.slo
     );
     Ok(acknowledged)

@@ -1,4 +1,4 @@
-//! Addresses in messages that act: `/act/acknowledge/{id}` and `/act/silence/{id}`, signed.
+//! Addresses in messages that act: `/actions/acknowledge/{id}` and `/actions/silence/{id}`, signed.
 //!
 //! Looking at one does nothing, whoever looks: chat programs and mail scanners open every address that
 //! they see. It shows what would be done, and a button that does it. The signature stands for the
@@ -40,7 +40,7 @@ const SILENCE: Duration = Duration::from_hours(1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(in crate::web) enum Deed {
+pub(in crate::web) enum SignedAction {
     Acknowledge,
     Silence,
 }
@@ -55,21 +55,21 @@ pub(in crate::web) struct Permit {
 pub(in crate::web) async fn confirm(
     asked: Asked,
     State(state): State<WebState>,
-    Path((deed, id)): Path<(Deed, String)>,
+    Path((action, id)): Path<(SignedAction, String)>,
     Query(permit): Query<Permit>,
 ) -> Response {
     let facts = async {
-        check(&state, deed, (&id, &permit.token))?;
+        check(&state, action, (&id, &permit.token))?;
         let mut tx = state.store.begin("read an incident").await?;
         let mut transitions = found(&mut tx, &id).await?;
         transitions.pop().ok_or(WebError::NoSuchPage)
     };
     match facts.await {
         Ok(last) => {
-            let layout = Layout::new(&state, Section::Alerts, deed.title(&last.facts));
+            let layout = Layout::new(&state, Section::Alerts, action.title(&last.facts));
             let page = ConfirmPage {
                 layout: layout.still(),
-                deed,
+                action,
                 headline: wording::headline(&last.facts),
                 id,
                 token: permit.token,
@@ -84,18 +84,18 @@ pub(in crate::web) async fn perform(
     asked: Asked,
     State(state): State<WebState>,
     who: Who,
-    Path((deed, id)): Path<(Deed, String)>,
+    Path((action, id)): Path<(SignedAction, String)>,
     Written { body, .. }: Written<Permit>,
 ) -> Response {
     let by = who.or(body.by.as_deref());
     let done = async {
-        check(&state, deed, (&id, &body.token))?;
-        match deed {
-            Deed::Acknowledge => {
+        check(&state, action, (&id, &body.token))?;
+        match action {
+            SignedAction::Acknowledge => {
                 take_on(&state, &id, by).await?;
                 Ok(format!("/incidents/{id}"))
             }
-            Deed::Silence => {
+            SignedAction::Silence => {
                 silence(&state, &id, (&body.token, by)).await?;
                 Ok("/silences".to_owned())
             }
@@ -107,10 +107,14 @@ pub(in crate::web) async fn perform(
     }
 }
 
-fn check(state: &WebState, deed: Deed, (id, token): (&str, &str)) -> Result<(), WebError> {
-    let purpose = match deed {
-        Deed::Acknowledge => Purpose::Acknowledge,
-        Deed::Silence => Purpose::Silence,
+fn check(
+    state: &WebState,
+    action: SignedAction,
+    (id, token): (&str, &str),
+) -> Result<(), WebError> {
+    let purpose = match action {
+        SignedAction::Acknowledge => Purpose::Acknowledge,
+        SignedAction::Silence => Purpose::Silence,
     };
     let now = state.clock.now();
     state
@@ -170,7 +174,7 @@ fn named_after(token: &str) -> Uuid {
     Builder::from_random_bytes(bytes).into_uuid()
 }
 
-impl Deed {
+impl SignedAction {
     fn title(self, facts: &Facts) -> String {
         format!("{}? · {}", self.button(), facts.display_name)
     }
@@ -205,7 +209,7 @@ impl Deed {
 #[template(path = "act.html", config = "src/web/askama.toml")]
 struct ConfirmPage {
     layout: Layout,
-    deed: Deed,
+    action: SignedAction,
     headline: String,
     id: String,
     token: String,

@@ -22,10 +22,10 @@ use crate::{
 pub(super) struct Moment {
     pub(super) at: Timestamp,
     /// `first_bad`, a kind of transition, `delivery`, `acknowledged` or `note`.
-    pub(super) what: &'static str,
+    pub(super) kind: &'static str,
     pub(super) text: String,
     /// Whether something went wrong.
-    pub(super) is_trouble: bool,
+    pub(super) is_problem: bool,
 }
 
 /// Oldest first.
@@ -68,12 +68,12 @@ pub(super) fn of(
     moments
 }
 
-const fn moment(at: Timestamp, what: &'static str, text: String) -> Moment {
+const fn moment(at: Timestamp, kind: &'static str, text: String) -> Moment {
     Moment {
         at,
-        what,
+        kind,
         text,
-        is_trouble: false,
+        is_problem: false,
     }
 }
 
@@ -108,7 +108,7 @@ fn untold(told: &Told, transition_at: Timestamp) -> Option<Moment> {
     let text = format!("{} {became}", told.target);
     let at = told.settled_at.unwrap_or(transition_at);
     Some(Moment {
-        is_trouble: told.state != "pending",
+        is_problem: told.state != "pending",
         ..moment(at, "delivery", text)
     })
 }
@@ -126,7 +126,7 @@ fn tried(target: &str, attempt: ToldTry) -> Moment {
         .excerpt
         .map_or_else(String::new, |excerpt| format!(": {excerpt}"));
     Moment {
-        is_trouble: true,
+        is_problem: true,
         ..moment(
             attempt.at,
             "delivery",
@@ -140,7 +140,7 @@ fn tried(target: &str, attempt: ToldTry) -> Moment {
 
 impl Moment {
     pub(super) fn word(&self) -> &'static str {
-        match self.what {
+        match self.kind {
             "first_bad" => "First bad",
             "firing" => "Fired",
             "updated" => "Update",
@@ -156,8 +156,8 @@ impl Moment {
     }
 
     pub(super) fn icon(&self) -> &'static str {
-        match self.what {
-            _ if self.is_trouble => "broken",
+        match self.kind {
+            _ if self.is_problem => "broken",
             "firing" | "unmuted" | "reminded" => "page",
             "first_bad" | "updated" => "up",
             "data_stopped" => "low",
@@ -197,14 +197,14 @@ mod tests {
     fn t14_what_was_collapsed_stands_on_the_page_and_is_no_silence() {
         let at = Timestamp::UNIX_EPOCH;
         let moment = untold(&told("collapsed"), at).unwrap();
-        assert!(moment.is_trouble && moment.at > at);
+        assert!(moment.is_problem && moment.at > at);
         assert_eq!(
             moment.text,
             "chat could not be reached before it was over, and is told of both at once"
         );
         assert_eq!(untold(&told("delivered"), at), None);
         for state in ["failed", "expired", "cancelled", "something new"] {
-            assert!(untold(&told(state), at).unwrap().is_trouble, "{state}");
+            assert!(untold(&told(state), at).unwrap().is_problem, "{state}");
         }
     }
 }

@@ -41,16 +41,17 @@ pub(super) struct IncidentView {
     pub(super) detection: Option<String>,
     pub(super) acknowledged: Option<Acknowledgement>,
     /// What it cost, once it is over.
-    pub(super) cost: Option<EpisodeSummary>,
+    pub(super) incident_summary: Option<EpisodeSummary>,
     /// What people were told when it began, whatever has become of the SLO since.
-    pub(super) said: Facts,
+    pub(super) alert_at_firing: Facts,
     /// What they were told last.
+    #[serde(rename = "latest_alert")]
     pub(super) last: Facts,
     pub(super) timeline: Vec<Moment>,
     pub(super) notes: Vec<Note>,
     /// The counts around its beginning as they were then.
-    picture_at_firing: Option<Picture>,
-    picture_at_end: Option<Picture>,
+    snapshot_at_firing: Option<Picture>,
+    snapshot_at_end: Option<Picture>,
     #[serde(skip)]
     slo_path: String,
 }
@@ -65,44 +66,46 @@ impl IncidentView {
         let (Some(first), Some(last)) = (transitions.first(), transitions.last()) else {
             return Err(WebError::NoSuchPage);
         };
-        let (said, last) = (first.facts.clone(), last.facts.clone());
-        let (id, slo) = (said.episode, first.slo);
+        let (alert_at_firing, last) = (first.facts.clone(), last.facts.clone());
+        let (id, slo) = (alert_at_firing.episode, first.slo);
         let acknowledged = tx.acknowledgements(&[id]).await?.remove(&id);
         let ids: Vec<Uuid> = transitions.iter().map(|one| one.id).collect();
         let told = tx.tries_to_tell(&ids).await?;
         let notes = tx.notes(id).await?;
-        let picture_at_firing = tx.picture(id, TransitionKind::Firing).await?;
-        let picture_at_end = tx.picture(id, TransitionKind::Resolved).await?;
-        let fired_at = said.fired_at.unwrap_or(said.evaluated_at);
+        let snapshot_at_firing = tx.picture(id, TransitionKind::Firing).await?;
+        let snapshot_at_end = tx.picture(id, TransitionKind::Resolved).await?;
+        let fired_at = alert_at_firing
+            .fired_at
+            .unwrap_or(alert_at_firing.evaluated_at);
         let ended = transitions
             .iter()
             .find(|one| one.facts.kind == TransitionKind::Resolved);
         Ok(Self {
             id,
             as_of: now,
-            slo: said.slo.clone(),
-            display_name: said.display_name.clone(),
-            group: said.group.as_ref().map(Group::text),
-            severity: said.severity,
-            rule: said.rule.clone(),
-            first_bad_at: said.first_bad_at,
+            slo: alert_at_firing.slo.clone(),
+            display_name: alert_at_firing.display_name.clone(),
+            group: alert_at_firing.group.as_ref().map(Group::text),
+            severity: alert_at_firing.severity,
+            rule: alert_at_firing.rule.clone(),
+            first_bad_at: alert_at_firing.first_bad_at,
             fired_at,
             ended_at: ended.map(|end| end.at),
-            detection_delay_seconds: said
+            detection_delay_seconds: alert_at_firing
                 .first_bad_at
                 .map(|first_bad| fired_at.saturating_since(first_bad).as_secs()),
-            detection: detection(&said),
-            cost: ended.and_then(|end| end.facts.episode_summary.clone()),
+            detection: detection(&alert_at_firing),
+            incident_summary: ended.and_then(|end| end.facts.episode_summary.clone()),
             timeline: timeline::of(transitions, told, (acknowledged.as_ref(), &notes)),
             acknowledged,
             notes,
-            picture_at_firing,
-            picture_at_end,
-            slo_path: match said.group {
-                None => format!("/slos/{}", said.slo),
-                Some(_) => groups::path(&said.slo, slo),
+            snapshot_at_firing,
+            snapshot_at_end,
+            slo_path: match alert_at_firing.group {
+                None => format!("/slos/{}", alert_at_firing.slo),
+                Some(_) => groups::path(&alert_at_firing.slo, slo),
             },
-            said,
+            alert_at_firing,
             last,
         })
     }
@@ -168,27 +171,30 @@ impl IncidentView {
     }
 
     pub(super) fn cost_text(&self) -> Option<String> {
-        let cost = self.cost.as_ref()?;
+        let cost = self.incident_summary.as_ref()?;
         Some(wording::cost(&self.last, cost))
     }
 
     pub(super) fn headline(&self) -> String {
-        wording::headline(&self.said)
+        wording::headline(&self.alert_at_firing)
     }
 
-    /// What the message said, term by term.
+    /// The first message, term by term.
     pub(super) fn said_terms(&self) -> Vec<(&'static str, String)> {
-        let said = &self.said;
-        let mut terms = vec![("Bad", wording::share(said))];
-        terms.extend(wording::people(said).map(|people| ("Who", people)));
-        terms.push((wording::burn_title(said), wording::burn(said)));
-        terms.push(("Promise", wording::promise(said)));
-        terms.push(("Budget left", wording::budget_left(said)));
-        if let Some(slowest) = &said.slowest_stage {
+        let alert_at_firing = &self.alert_at_firing;
+        let mut terms = vec![("Bad", wording::share(alert_at_firing))];
+        terms.extend(wording::people(alert_at_firing).map(|people| ("Who", people)));
+        terms.push((
+            wording::burn_title(alert_at_firing),
+            wording::burn(alert_at_firing),
+        ));
+        terms.push(("Promise", wording::promise(alert_at_firing)));
+        terms.push(("Budget left", wording::budget_left(alert_at_firing)));
+        if let Some(slowest) = &alert_at_firing.slowest_stage {
             let text = format!("{}: {}", slowest.title, wording::extra_time(slowest));
             terms.push(("Slow stage", text));
         }
-        terms.extend(said.differences.iter().map(|difference| {
+        terms.extend(alert_at_firing.differences.iter().map(|difference| {
             let text = format!(
                 "{} = {}: {}",
                 difference.attribute,
@@ -197,17 +203,17 @@ impl IncidentView {
             );
             ("In common", text)
         }));
-        terms.extend(said.worst.iter().map(|worst| {
+        terms.extend(alert_at_firing.worst.iter().map(|worst| {
             let text = format!("{}, trace {}", worst.label, worst.trace_id);
             ("Worst", text)
         }));
         terms
     }
 
-    /// What became of it, beside what was said.
+    /// What changed since the first message.
     pub(super) fn since_terms(&self) -> Vec<(&'static str, String)> {
         let mut terms = Vec::new();
-        if self.last.version != self.said.version {
+        if self.last.version != self.alert_at_firing.version {
             terms.push(("Bad", wording::share(&self.last)));
             terms.extend(wording::people(&self.last).map(|people| ("Who", people)));
             terms.push((wording::burn_title(&self.last), wording::burn(&self.last)));
@@ -229,8 +235,8 @@ impl IncidentView {
 
     /// Once it is over, of all of it.
     pub(super) fn charts(&self) -> Option<Charts> {
-        let at_end = self.picture_at_end.as_ref().map(|of| ("All of it", of));
-        let at_firing = self.picture_at_firing.as_ref();
+        let at_end = self.snapshot_at_end.as_ref().map(|of| ("All of it", of));
+        let at_firing = self.snapshot_at_firing.as_ref();
         let (title, picture) = at_end.or(at_firing.map(|of| ("As it began", of)))?;
         Some(Charts::new(title, picture, self.fired_at))
     }

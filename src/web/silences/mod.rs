@@ -143,7 +143,7 @@ pub(super) fn tell(silence: &Silence) {
         .map(ToString::to_string)
         .collect();
     tracing::info!(
-        silence.id = %silence.id, who = silence.terms.created_by.as_deref().unwrap_or("somebody"),
+        silence.id = %silence.id, user = silence.terms.created_by.as_deref().unwrap_or("somebody"),
         "silenced until {}: {}: {}", silence.terms.ends_at(), matchers.join(" "), silence.terms.reason
     );
 }
@@ -160,7 +160,7 @@ pub(super) async fn delete(
 }
 
 /// The page's way of ending one.
-pub(super) async fn end_now(
+pub(super) async fn expire(
     asked: Asked,
     State(state): State<WebState>,
     who: Who,
@@ -183,7 +183,7 @@ async fn end(state: &WebState, id: &str, who: Who) -> Result<SilenceView, WebErr
     };
     if tx.end_silence(silence.id, &ended).await? {
         tracing::info!(
-            silence.id = %silence.id, who = ended.by.as_deref().unwrap_or("somebody"),
+            silence.id = %silence.id, user = ended.by.as_deref().unwrap_or("somebody"),
             "ended a silence before its time"
         );
     }

@@ -20,8 +20,8 @@ pub(in crate::web) struct SilenceView {
     pub(super) starts_at: Timestamp,
     /// When it is over for good.
     pub(super) ends_at: Timestamp,
-    /// The stretch that mutes now, or the next.
-    pub(super) stretch: Option<TimeRange>,
+    /// The interval that mutes now, or the next one.
+    pub(super) interval: Option<TimeRange>,
     pub(super) repeat: Option<RepeatView>,
     pub(super) reason: String,
     pub(super) created_by: Option<String>,
@@ -47,7 +47,7 @@ impl SilenceView {
             matchers: terms.matchers.iter().map(ToString::to_string).collect(),
             starts_at: terms.starts_at(),
             ends_at: silence.ends_at(),
-            stretch: silence.stretch_at_or_after(now),
+            interval: silence.stretch_at_or_after(now),
             repeat: terms.repeat.as_ref().map(|repeat| RepeatView {
                 rule: repeat.rule.clone(),
                 time_zone: repeat.time_zone.name(),
@@ -100,7 +100,7 @@ impl SilenceView {
     )]
     pub(super) fn when(&self, now: &Timestamp) -> String {
         let moment = |at: Timestamp| format::moment(at, *now);
-        match (self.state, self.stretch) {
+        match (self.state, self.interval) {
             (SilenceState::Active, Some(stretch)) => format!(
                 "until {}, for another {}",
                 moment(stretch.to),

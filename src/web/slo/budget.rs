@@ -65,7 +65,7 @@ impl BudgetPast {
             .into_iter()
             .chain(std::iter::once(BudgetPoint {
                 at: now,
-                budget_left_ratio: summary.budget_left_ratio,
+                budget_remaining_ratio: summary.budget_remaining_ratio,
             }))
             .collect()
     }
@@ -78,7 +78,7 @@ impl BudgetPast {
             .filter(|(at, _)| *at >= from && *at < now)
             .map(|(at, end)| BudgetPoint {
                 at,
-                budget_left_ratio: budget_remaining(past.trailing(end, window), slo.objective),
+                budget_remaining_ratio: budget_remaining(past.trailing(end, window), slo.objective),
             })
             .collect()
     }
@@ -94,7 +94,7 @@ impl BudgetPast {
             .filter(|(at, _)| *at < now)
             .map(|(at, end)| BudgetPoint {
                 at,
-                budget_left_ratio: (budget > 0.0)
+                budget_remaining_ratio: (budget > 0.0)
                     .then(|| 1.0 - past.sum(0, end).weighted_bad() / budget),
             })
             .collect()
@@ -108,7 +108,7 @@ impl BudgetPast {
         };
         let summary = &view.summary;
         let budget = summary.budget_volume() * summary.objective.budget_ratio();
-        let left = summary.budget_left_ratio.filter(|_| budget > 0.0);
+        let left = summary.budget_remaining_ratio.filter(|_| budget > 0.0);
         left.map_or_else(Vec::new, |left| {
             let rest = TimeRange::new(now, period.to);
             burn_down(rest, left, rate.bad / budget).collect()

@@ -96,7 +96,7 @@ impl Charts {
 fn futures(slo: &Slo, view: &SloView) -> Vec<Future> {
     let hour = Rate::of(view.summary.last_hour.by_outcome, HOUR);
     let six_hours = Rate::of(view.last_six_hours, 6 * HOUR);
-    if view.summary.budget_left_ratio.is_none() {
+    if view.summary.budget_remaining_ratio.is_none() {
         return Vec::new();
     }
     let future = |letter, class, rate| Future {
@@ -161,7 +161,7 @@ fn outcome(future: &Future, view: &SloView) -> String {
 
 /// Between the last point with some budget left and the first without.
 fn crossing(future: &Future, view: &SloView) -> Option<Timestamp> {
-    let mut before = (view.as_of, view.summary.budget_left_ratio?);
+    let mut before = (view.as_of, view.summary.budget_remaining_ratio?);
     for &(at, left) in &future.points {
         if left <= 0.0 {
             let share = before.1 / (before.1 - left).max(f64::EPSILON);
@@ -185,7 +185,7 @@ fn budget(slo: &Slo, view: &SloView, futures: Vec<Future>, keys: &[FutureKey]) -
         points: view
             .budget_history
             .iter()
-            .map(|point| (point.at, point.budget_left_ratio))
+            .map(|point| (point.at, point.budget_remaining_ratio))
             .collect(),
         futures,
         alerts: view

@@ -172,12 +172,12 @@ const DETAILS: &[Explained] = &[
         "Name an attribute in `customer` that stays the same over a customer's events: this one may be new with each.",
     ),
     (
-        "customer_cut",
+        "customer_truncated",
         "customers whose name is longer than 256 bytes; it was cut, so some may count as one",
         "Name an attribute in `customer` that holds a short id.",
     ),
     (
-        "attributes_cut",
+        "attributes_truncated",
         "spans with more attributes than are compared, 16 and 16 of their resource, or with longer ones than 128 bytes; they count all the same",
         "Nothing must be done. If what bad events share is missing, give it a short value and an attribute whose name comes early in the alphabet.",
     ),

@@ -57,9 +57,9 @@ pub(super) struct GroupView {
     values: BTreeMap<String, String>,
     pub(super) text: String,
     state: Option<SloState>,
-    held_back: Vec<Severity>,
+    inhibited: Vec<Severity>,
     achieved_ratio: Option<f64>,
-    budget_left_ratio: Option<f64>,
+    budget_remaining_ratio: Option<f64>,
     burn_rate_last_hour: Option<f64>,
     bad_events: i64,
     total_events: i64,
@@ -153,9 +153,9 @@ impl GroupView {
             values: values(&record.group),
             text: record.group.text(),
             state: summary.state,
-            held_back: summary.held_back.clone(),
+            inhibited: summary.inhibited.clone(),
             achieved_ratio: summary.achieved_ratio,
-            budget_left_ratio: summary.budget_left_ratio,
+            budget_remaining_ratio: summary.budget_remaining_ratio,
             burn_rate_last_hour: summary.burn_rate_last_hour,
             bad_events: summary.evaluated_counts.bad,
             total_events: summary.evaluated_counts.total,
@@ -177,7 +177,7 @@ impl GroupView {
     }
 
     pub(super) fn is_held_back(&self) -> bool {
-        !self.held_back.is_empty()
+        !self.inhibited.is_empty()
     }
 }
 

@@ -205,7 +205,7 @@ impl SloPage {
                 })
                 .into(),
             rules: rule_rows(&view.summary),
-            has_limits: !view.summary.limits.is_empty(),
+            has_limits: !view.summary.threshold_rules.is_empty(),
             charts: Charts::draw(slo, &view),
             definition: Definition {
                 place: format!("{}:{}", slo.source.file, slo.source.line),
@@ -254,7 +254,7 @@ impl SloPage {
     }
 
     fn allowance(&self) -> String {
-        match self.view.summary.budget_left_events {
+        match self.view.summary.budget_remaining_events {
             _ if self.view.summary.evaluated_counts.total == 0 => {
                 "no event has spent any".to_owned()
             }
@@ -315,7 +315,7 @@ fn word(rule: &RuleStatus) -> &'static str {
 
 fn rule_rows(slo: &Summary) -> Vec<RuleRow> {
     let on_burn = slo.rules.iter().map(RuleRow::new);
-    let on_limits = slo.limits.iter().map(RuleRow::on_limit);
+    let on_limits = slo.threshold_rules.iter().map(RuleRow::on_limit);
     on_burn.chain(on_limits).collect()
 }
 

@@ -52,7 +52,7 @@ pub(super) struct StageRow {
 pub(super) struct OwnStages {
     stages: Vec<OwnStage>,
     /// Where it is by now, of one that has not ended.
-    pub(super) is_in: Option<String>,
+    pub(super) current_stage: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -104,10 +104,10 @@ pub(super) async fn of_workflows(
     let own = workflows.iter().zip(&pieces).map(|(workflow, pieces)| {
         let timeline = workflow.timeline(now);
         let breakdown = break_down(timeline, pieces, &indicator.stages);
-        let is_in = last_stage(timeline, pieces, &indicator.stages);
+        let current_stage = last_stage(timeline, pieces, &indicator.stages);
         let stages = OwnStages {
             stages: OwnStage::all(breakdown),
-            is_in: is_in.map(|stage| stage.title()),
+            current_stage: current_stage.map(|stage| stage.title()),
         };
         (workflow.key, stages)
     });

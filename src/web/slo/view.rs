@@ -82,7 +82,7 @@ pub(in crate::web) struct SloView {
     pub(super) bad_by_reason: Vec<ReasonPoint>,
     /// Where the time of the mean workflow goes, over the range; nothing where the definition wants
     /// none.
-    #[serde(rename = "where_the_time_goes")]
+    #[serde(rename = "latency_breakdown")]
     pub(super) stages: Option<StagesView>,
     pub(super) definition: DefinitionView,
     #[serde(skip)]
@@ -104,7 +104,7 @@ pub(super) struct Past {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(super) struct BudgetPoint {
     pub(super) at: Timestamp,
-    pub(super) budget_left_ratio: Option<f64>,
+    pub(super) budget_remaining_ratio: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -237,7 +237,7 @@ pub(super) struct WorkflowView {
     pub(super) ended_at: Option<Timestamp>,
     pub(super) deadline: Option<Timestamp>,
     /// Start to end; to now for one that has not ended.
-    pub(super) took_seconds: Option<f64>,
+    pub(super) duration_seconds: Option<f64>,
     /// How far past its deadline; below 0 while there is time.
     pub(super) late_by_seconds: Option<f64>,
     /// Where its trace can be looked at.
@@ -266,7 +266,7 @@ impl WorkflowView {
             secs
         };
         Self {
-            took_seconds: record.took_secs(now).map(|secs| secs.max(0.0)),
+            duration_seconds: record.took_secs(now).map(|secs| secs.max(0.0)),
             late_by_seconds: record.deadline.map(secs),
             label: record.label,
             trace_id: record.trace_id,
@@ -280,12 +280,12 @@ impl WorkflowView {
         }
     }
 
-    pub(super) fn is_in(&self) -> &str {
-        self.stages.is_in.as_deref().unwrap_or(format::NONE)
+    pub(super) fn current_stage(&self) -> &str {
+        self.stages.current_stage.as_deref().unwrap_or(format::NONE)
     }
 
     pub(super) fn took_text(&self) -> String {
-        format::seconds(self.took_seconds)
+        format::seconds(self.duration_seconds)
     }
 
     pub(super) fn is_late(&self) -> bool {
@@ -403,7 +403,7 @@ impl SloView {
         let took = self
             .worst_workflows
             .iter()
-            .filter_map(|one| one.took_seconds);
+            .filter_map(|one| one.duration_seconds);
         let longest = took.fold(0.0, f64::max);
         workflow.stages.strip(longest, self.summary.within_seconds)
     }

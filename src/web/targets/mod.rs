@@ -140,7 +140,7 @@ impl TargetView {
     }
 
     fn dead_text(&self) -> String {
-        format::count(self.traffic.dead)
+        format::count(self.traffic.failed)
     }
 }
 

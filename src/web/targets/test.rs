@@ -48,7 +48,7 @@ struct TestView {
     target: Name,
     test: Uuid,
     /// Nothing more will come.
-    settled: bool,
+    finished: bool,
     delivered: bool,
     deliveries: Vec<TestDelivery>,
 }
@@ -124,7 +124,7 @@ async fn look(state: &WebState, name: &str, test: Uuid) -> Result<TestView, WebE
     }
     let waits = |state| matches!(state, DeliveryState::Pending | DeliveryState::Leased);
     Ok(TestView {
-        settled: !deliveries.iter().any(|one| waits(one.state)),
+        finished: !deliveries.iter().any(|one| waits(one.state)),
         delivered: deliveries
             .iter()
             .all(|one| one.state == DeliveryState::Delivered),

@@ -24,7 +24,7 @@ use axum::{
 use super::{error::WebError, page::Asked, state::WebState};
 
 /// Addresses in messages, which prove by themselves that they may be used.
-const SIGNED: &str = "/act/";
+const SIGNED: &str = "/actions/";
 
 /// What requests that write must show.
 #[derive(Clone, Debug)]

@@ -15,7 +15,7 @@ const NEW: &str = "00000000000000000000000000000002";
 fn declare(world: &World, url: &str, key: SecretRef, former: Option<SecretRef>) -> Name {
     let kind = TargetKind::PagerDuty {
         routing_key: key,
-        former_routing_key: former,
+        previous_routing_key: former,
         url: Some(url.to_owned()),
     };
     world.declare("pager", kind)
@@ -62,7 +62,7 @@ async fn after_a_restart_the_former_key_must_be_kept_somewhere_and_the_resolve_w
     assert_eq!(world.deliver(&pager).await.attempts, [SecretMissing]);
     let (_, attempts) = world.delivery(resolved).await;
     let excerpt = attempts[0].excerpt.clone().unwrap();
-    assert!(excerpt.contains("`formerRoutingKey`"), "{excerpt}");
+    assert!(excerpt.contains("`previousRoutingKey`"), "{excerpt}");
     let rows = world.all_rows().await;
     assert!(rows.contains("fingerprint") && !rows.contains(OLD) && !rows.contains(NEW));
 

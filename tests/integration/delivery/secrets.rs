@@ -102,7 +102,7 @@ async fn a_missing_secret_is_named_and_the_delivery_waits_for_it() {
         "pager",
         TargetKind::PagerDuty {
             routing_key,
-            former_routing_key: None,
+            previous_routing_key: None,
             url,
         },
     );

@@ -123,7 +123,10 @@ async fn counts_that_cannot_be_true_are_told_of() {
     }
     assert_eq!(looks, [(0, 0), (1, 0)]);
     assert_eq!(world.deliver(&platform).await.attempts, [Delivered]);
-    assert_eq!(titles(&receiver), [told("opened", "throughline/nonsense")]);
+    assert_eq!(
+        titles(&receiver),
+        [told("opened", "throughline/inconsistent-counts")]
+    );
 }
 
 async fn evaluated_on_less_than_nothing(world: &World) {

@@ -165,7 +165,7 @@ impl World {
             name,
             TargetKind::PagerDuty {
                 routing_key,
-                former_routing_key: None,
+                previous_routing_key: None,
                 url,
             },
         )

@@ -157,7 +157,7 @@ impl Story {
                 .was_evaluated_until(after(minute) - MINUTE)
                 .await;
             let report = self.tick(after(minute)).await;
-            all.nonsense += report.nonsense;
+            all.inconsistent_counts += report.inconsistent_counts;
             all.evaluated += report.evaluated;
             all.fired += report.fired;
             all.resolved += report.resolved;

@@ -150,10 +150,10 @@ async fn t04_a_tick_before_the_last_one_changes_nothing_and_is_counted() {
     story.ticks([10]).await;
     story.evaluator = evaluator(&story.ledger, &story.catalog, Duration::ZERO);
     let report = story.tick(after(2)).await;
-    assert_eq!((report.backwards, report.resolved), (1, 0));
+    assert_eq!((report.clock_went_back, report.resolved), (1, 0));
     assert_eq!(story.state().await, AlertState::Firing);
     let report = story.tick(after(3)).await;
-    assert_eq!(report.backwards, 0, "it goes on from there");
+    assert_eq!(report.clock_went_back, 0, "it goes on from there");
 }
 
 #[tokio::test]
@@ -277,7 +277,7 @@ async fn counts_that_cannot_be_true_neither_fire_nor_resolve_and_are_counted() {
         .execute("update event_counts set good = -1000000 where bucket >= '2026-11-22T10:10:00Z'")
         .await;
     let report = story.ticks(11..=60).await;
-    assert_eq!((report.resolved, report.nonsense), (0, 50));
+    assert_eq!((report.resolved, report.inconsistent_counts), (0, 50));
     assert_eq!(story.kinds_told().await, [Firing, DataStopped]);
     assert_eq!(
         story.last_told().await.development,

@@ -34,6 +34,9 @@ async fn t15_an_alert_that_ends_while_nobody_is_there_is_told_to_be_over() {
         assert_eq!(told.len(), requests);
         let last = told.last().unwrap().json();
         assert_eq!(last["type"], "slo.alert.resolved");
-        assert_eq!(last["data"]["cost"]["ended_by"], "undeclared", "{last}");
+        assert_eq!(
+            last["data"]["incident_summary"]["ended_by"], "removed",
+            "{last}"
+        );
     }
 }

@@ -54,7 +54,7 @@ async fn every_page_is_valid_and_open_to_everybody() {
     );
     let incidents = [
         format!("/incidents/{incident}"),
-        format!("/act/silence/{incident}?token={token}"),
+        format!("/actions/silence/{incident}?token={token}"),
     ];
     let full = serve(&mut servers, &shop).await;
     let new_shop = fixture::empty(Catalog::default()).await;

@@ -1,8 +1,8 @@
 //! What the API returns: the same numbers as the pages, and as the tables.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use throughline::{
     clock::Clock,
     domain::notify::signed_links::signing::SigningKey,
@@ -12,9 +12,10 @@ use throughline::{
 use tokio::sync::watch;
 
 use super::{
-    client::{get, get_with},
+    client::{get, get_with, post_json},
     fixture,
 };
+use crate::public_names::{assert_field_words, keys};
 
 #[tokio::test]
 async fn the_api_counts_every_event_of_the_window_as_the_tables_have_it() {
@@ -126,8 +127,8 @@ async fn every_number_that_the_page_counts_is_in_its_twin() {
         assert!(page.contains(&cell), "{customer}");
     }
     assert_eq!(
-        twin["budget_history"].as_array().unwrap().last().unwrap()["budget_left_ratio"],
-        twin["budget_left_ratio"]
+        twin["budget_history"].as_array().unwrap().last().unwrap()["budget_remaining_ratio"],
+        twin["budget_remaining_ratio"]
     );
 }
 
@@ -211,7 +212,7 @@ async fn prometheus_reads_budget_burn_and_events_of_every_slo() {
     for line in [
         r#"throughline_slo_objective_ratio{slo="orders-on-time"} 0.995"#,
         r#"throughline_alert_firing{severity="page",slo="orders-on-time"} 1"#,
-        r#"throughline_slo_overdue{slo="orders-on-time"} 9"#,
+        r#"throughline_slo_workflows_overdue{slo="orders-on-time"} 9"#,
         r#"throughline_slo_evidence{reason="uncorrelated",slo="orders-on-time"} 1042"#,
         r#"throughline_slo_burn_rate{slo="orders-on-time",window="1h"}"#,
         r#"throughline_slo_events_window{outcome="timeout",slo="orders-on-time"}"#,
@@ -273,4 +274,38 @@ async fn readiness_gives_its_reasons_and_liveness_needs_none() {
     let page = get(&alone, "/").await;
     assert_eq!(page.status, 503);
     assert!(page.body.contains("the database does not answer"));
+}
+
+#[tokio::test]
+async fn every_key_of_the_api_is_a_word_of_the_field() {
+    let shop = fixture::four_weeks().await;
+    let alerts = get(&shop.router, "/api/v1/alerts").await.json();
+    let incident = alerts["firing"][0]["incident"].as_str().unwrap();
+    let silence =
+        json!({ "matchers": ["slo=orders-on-time"], "duration": "1h", "reason": "upgrade" });
+    let event = json!({ "kind": "deploy", "service": "shop", "version": "2" });
+    let mut found = BTreeSet::new();
+    for (path, body) in [("/api/v1/silences", silence), ("/api/v1/events", event)] {
+        let answer = post_json(&shop.router, path, &body).await;
+        assert!(answer.status < 300, "{path}: {}", answer.body);
+        keys(&answer.json(), &mut found);
+    }
+    for path in [
+        "/api/v1/slos",
+        "/api/v1/slos/orders-on-time",
+        "/api/v1/alerts",
+        &format!("/api/v1/incidents/{incident}"),
+        "/api/v1/deliveries",
+        "/api/v1/events",
+        "/api/v1/silences",
+        "/api/v1/targets",
+        "/api/v1/definitions",
+        "/api/v1/nowhere",
+    ] {
+        keys(&get(&shop.router, path).await.json(), &mut found);
+    }
+    for key in ["budget_remaining_ratio", "fallback_for", "reported_by"] {
+        assert!(found.contains(key), "no `{key}` in {found:?}");
+    }
+    assert_field_words(&found);
 }

@@ -76,7 +76,7 @@ async fn the_period_stands_in_the_json_twin() {
     assert!(calendar["expected_events"].as_f64() > json["counts"]["total"].as_f64());
     let first = &json["budget_history"][0];
     assert_eq!(first["at"], "2026-11-01T00:00:00Z");
-    assert_eq!(first["budget_left_ratio"], 1.0);
+    assert_eq!(first["budget_remaining_ratio"], 1.0);
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn the_sparkline_of_the_overview_is_whole_again_with_the_month() {
     let shop = by_the_month().await;
     let answer = get(&shop.router, "/api/v1/slos").await;
     let json: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
-    let days = &json["budget_left_by_day"][SLO];
+    let days = &json["budget_remaining_by_day"][SLO];
     // Today is the 22nd, and the last but one of 29 points is its beginning.
     let at_the_end_of = |day_of_november: usize| days[6 + day_of_november].as_f64().unwrap();
     assert!(at_the_end_of(0) < 0.5, "{days}");

@@ -119,8 +119,8 @@ async fn metrics_tell_what_waits_what_was_given_up_and_how_targets_do() {
         "throughline_target_state{state=\"misconfigured\",target=\"pager\"} 1",
         "throughline_target_state{state=\"closed\",target=\"pager\"} 0",
         "throughline_target_failing_since_timestamp_seconds{target=\"pager\"} ",
-        "throughline_delivery_oldest_pending_seconds{priority=\"page\"} ",
-        "throughline_deliveries_dead{target=",
+        "throughline_delivery_oldest_pending_seconds{severity=\"page\"} ",
+        "throughline_deliveries_failed{target=",
     ] {
         assert!(text.contains(line), "no `{line}`: {text}");
     }

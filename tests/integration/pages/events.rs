@@ -151,7 +151,7 @@ async fn a_deploy_that_is_told_again_under_its_key_is_one_deploy() {
     let (first, again) = (tell().await, tell().await);
     assert_eq!((first.status, again.status), (201, 201));
     assert_eq!(first.json(), again.json());
-    assert_eq!(first.json()["told_by"], "ci");
+    assert_eq!(first.json()["reported_by"], "ci");
     let twin = get(&shop.router, "/api/v1/events").await.json();
     assert_eq!(twin["events"].as_array().unwrap().len(), 1);
 }

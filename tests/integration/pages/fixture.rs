@@ -140,7 +140,7 @@ pub(super) async fn four_weeks() -> Shop {
     status::evaluate(&database, &mut connection, &catalog).await;
     let facts = IngestFacts {
         spans_received: 18_204_511,
-        spans_refused: 12,
+        spans_rejected: 12,
         last_span_at: Some(now() - Duration::from_secs(1)),
     };
     shop(database, catalog, facts)

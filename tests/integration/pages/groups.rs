@@ -179,7 +179,7 @@ async fn an_slo_is_broken_down_by_group_with_the_most_urgent_first() {
         (&4.into(), &2.into())
     );
     assert_eq!(groups["rows"][0]["values"]["warehouse"], "Leeds");
-    assert_eq!(groups["rows"][1]["held_back"][0], "ticket");
+    assert_eq!(groups["rows"][1]["inhibited"][0], "ticket");
     assert!(twin["group"].is_null());
 }
 

@@ -53,13 +53,13 @@ async fn an_incident_says_what_the_message_said_and_when_everything_happened() {
     let twin = get(&shop.router, &format!("/api/v1/incidents/{id}"))
         .await
         .json();
-    assert_eq!(twin["said"]["kind"], "firing");
+    assert_eq!(twin["alert_at_firing"]["kind"], "firing");
     assert_eq!(twin["ended_at"], Value::Null);
     let what: Vec<_> = twin["timeline"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|moment| moment["what"].as_str().unwrap())
+        .map(|moment| moment["kind"].as_str().unwrap())
         .collect();
     assert_eq!(what, ["firing", "delivery", "delivery"]);
     let page = get(&shop.router, &format!("/incidents/{id}")).await;
@@ -127,7 +127,7 @@ async fn what_is_over_cannot_be_taken_on() {
         .unwrap()
         .iter()
         .find(|change| change["kind"] == "resolved")
-        .unwrap()["episode"]
+        .unwrap()["incident"]
         .as_str()
         .unwrap();
     let path = format!("/api/v1/incidents/{ended}/acknowledge");
@@ -142,7 +142,7 @@ async fn looking_at_an_address_of_a_message_does_nothing_whoever_looks() {
     let look = async |token: &str| {
         get(
             &shop.router,
-            &format!("/act/acknowledge/{id}?token={token}"),
+            &format!("/actions/acknowledge/{id}?token={token}"),
         )
         .await
     };
@@ -174,7 +174,7 @@ async fn a_signed_address_acts_without_a_login_once_it_is_confirmed() {
     .await;
     assert_eq!(refused.status, 403);
     let permit = token(Purpose::Acknowledge, &id, tomorrow());
-    let act = format!("/act/acknowledge/{id}");
+    let act = format!("/actions/acknowledge/{id}");
     let forged = post_with(&shop.router, &act, &[FORM], "token=1.x").await;
     assert_eq!(forged.status, 403);
     let other_site = [FORM, ("sec-fetch-site", "cross-site")];
@@ -199,7 +199,7 @@ async fn the_silence_of_a_message_can_be_had_once() {
     let shop = fixture::four_weeks().await;
     let id = incident(&shop).await;
     let body = format!("token={}", token(Purpose::Silence, &id, tomorrow()));
-    let act = format!("/act/silence/{id}");
+    let act = format!("/actions/silence/{id}");
     assert_eq!(
         post_with(&shop.router, &act, &[FORM], &body).await.status,
         303

@@ -308,7 +308,7 @@ async fn an_slo_that_was_never_evaluated_has_a_page_without_invented_numbers() {
         .await
         .json();
     assert!(
-        twin["state"].is_null() && twin["budget_left_ratio"].is_null(),
+        twin["state"].is_null() && twin["budget_remaining_ratio"].is_null(),
         "{twin}"
     );
     assert_eq!(twin["counts"]["total"], 0);

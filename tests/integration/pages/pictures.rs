@@ -80,7 +80,12 @@ async fn without_its_proof_or_after_a_day_there_is_no_picture() {
     let path = address(&shop).await;
     let (bare, _) = path.split_once('?').unwrap();
     let forged = format!("{path}x");
-    for wrong in [bare, forged.as_str(), "/i/ep/none.png?t=1", "/i/ep/1"] {
+    for wrong in [
+        bare,
+        forged.as_str(),
+        "/charts/none.png?token=1",
+        "/charts/1",
+    ] {
         assert_eq!(fetch(&shop, wrong).await.0, 404, "{wrong}");
     }
     assert_eq!(fetch(&shop, &path).await.0, 200);

@@ -182,7 +182,7 @@ async fn a_form_shows_what_it_would_mute_before_it_does() {
     ] {
         assert!(listed.body.contains(text), "no `{text}` in {}", listed.body);
     }
-    let end = regex::Regex::new("/silences/[0-9a-f-]{36}/end").unwrap();
+    let end = regex::Regex::new("/silences/[0-9a-f-]{36}/expire").unwrap();
     let end = end.find(&listed.body).unwrap().as_str();
     assert_eq!(post_with(&shop.router, end, &[FORM], "").await.status, 303);
     let listed = get(&shop.router, "/silences").await;

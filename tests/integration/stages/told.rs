@@ -150,11 +150,11 @@ async fn the_page_and_its_twin_tell_the_wait_in_every_queue() {
     }
     let told = until("the stages of all three", async || {
         let twin = api.json("/api/v1/slos/orders?range=1h").await;
-        let stages = &twin["where_the_time_goes"];
+        let stages = &twin["latency_breakdown"];
         (stages["good_workflows"] == 2 && stages["bad_workflows"] == 1).then_some(twin)
     })
     .await;
-    let stages = &told["where_the_time_goes"];
+    let stages = &told["latency_breakdown"];
     let rows: Vec<_> = stages["stages"]
         .as_array()
         .unwrap()
@@ -203,7 +203,7 @@ async fn the_stages_of_a_workflow_are_told_across_the_traces_that_links_join() {
     send(&service.api, linked_order()).await;
     let stages = until("the stages", async || {
         let twin = service.api.json("/api/v1/slos/orders?range=1h").await;
-        let stages = twin["where_the_time_goes"].clone();
+        let stages = twin["latency_breakdown"].clone();
         (stages["good_workflows"] == 1).then_some(stages)
     })
     .await;

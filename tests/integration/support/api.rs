@@ -66,7 +66,7 @@ impl Api {
 
     /// Waits until the service has done so again, from its begin to its end.
     pub(crate) async fn has_ticked(&self, name: &str) {
-        let sample = format!("throughline_tick_seconds_count{{loop=\"{name}\"}}");
+        let sample = format!("throughline_tick_duration_seconds_count{{loop=\"{name}\"}}");
         let ticks = self.metric(&sample).await.unwrap_or(0.0);
         until("a tick", async || {
             let now = self.metric(&sample).await.unwrap_or(0.0);

@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::{api::until, database::TestDatabase, service::Site, workload::ORDERS};
 
-const LOADED: &str = "throughline_definitions_loaded";
+const LOADED: &str = "throughline_definitions_last_reload_successful";
 
 #[tokio::test]
 async fn broken_definitions_leave_the_old_ones_in_force_until_they_are_mended() {

@@ -79,7 +79,7 @@ fn assert_names_the_stall(body: &serde_json::Value, traces: &[[u8; 16]]) {
         .iter()
         .map(|trace| TraceId::from_slice(trace).unwrap().to_string())
         .collect();
-    let worst = data["worst"].as_array().unwrap();
+    let worst = data["worst_workflows"].as_array().unwrap();
     assert_eq!(worst.len(), 3, "{data}");
     for workflow in worst {
         assert_eq!(workflow["outcome"], "timeout");

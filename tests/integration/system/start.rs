@@ -40,7 +40,7 @@ const NOBODY: &str = "postgres://shop:hunter2@127.0.0.1:1/shop";
 async fn a_database_that_does_not_answer_is_named_without_its_password() {
     let site = Site::new(ORDERS)
         .variable("DATABASE_URL", NOBODY)
-        .flag("--database-patience", "100ms");
+        .flag("--database-startup-timeout", "100ms");
     let (status, said) = site.spawn().ended().await;
     assert_eq!(status.code(), Some(1), "{said}");
     let last = said.lines().last().unwrap();

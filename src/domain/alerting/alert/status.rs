@@ -28,6 +28,7 @@ pub struct AlertProgress {
     /// Since when nothing is known that a verdict could be made of.
     pub data_stale_since: Option<Timestamp>,
     /// What has kept something of it from people.
+    #[serde(rename = "suppression")]
     pub muted: Option<Suppression>,
 }
 

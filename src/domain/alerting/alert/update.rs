@@ -10,7 +10,7 @@ use crate::domain::{
 
 /// What has come of an alert that fires on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "what", rename_all = "snake_case")]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Development {
     /// Customers with a bad event in the last hour: when people were told last, and now.
     MoreCustomers {
@@ -21,6 +21,7 @@ pub enum Development {
     BudgetSpent,
     DataStopped {
         /// Until when there were data; `None` if that is longer ago than was looked.
+        #[serde(rename = "last_data_at")]
         heard_until: Option<Timestamp>,
         missing: Missing,
     },
@@ -29,6 +30,7 @@ pub enum Development {
         stopped_at: Timestamp,
     },
     Unmuted {
+        #[serde(rename = "suppression")]
         was: Suppression,
     },
     Reminded,
@@ -57,5 +59,6 @@ pub enum EpisodeEnd {
     #[default]
     Recovered,
     /// The SLO, or its last rule of this severity, is not declared any more: nobody watches it.
+    #[serde(rename = "removed")]
     Undeclared,
 }

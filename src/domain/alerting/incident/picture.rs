@@ -33,8 +33,11 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Picture {
     pub from: Timestamp,
+    #[serde(rename = "step_seconds")]
     pub step_secs: u64,
+    #[serde(rename = "long_window_seconds")]
     pub long_secs: u64,
+    #[serde(rename = "short_window_seconds")]
     pub short_secs: u64,
     /// At which burn rate the rule reacts.
     pub factor: f64,

@@ -36,6 +36,7 @@ const TOLERANCE: f64 = 1e-9;
 pub struct LimitStatus {
     pub name: Name,
     pub severity: Severity,
+    #[serde(rename = "threshold")]
     pub limit: Limit,
     /// For how long the limit must be reached before people are told.
     #[serde(default, rename = "for_seconds", with = "whole_seconds")]
@@ -44,6 +45,7 @@ pub struct LimitStatus {
     /// lasts, the customers affected, or for an absence the events a week ago. `None` where there is
     /// no such number: without events, or where a budget does not burn down.
     pub value: Option<f64>,
+    #[serde(rename = "condition")]
     pub standing: Standing,
     /// The look-back that the number is of; of a spent budget, which is that of the SLO's window, the
     /// last hour: it tells what goes on.

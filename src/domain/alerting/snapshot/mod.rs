@@ -49,22 +49,32 @@ pub struct Facts {
     /// Of a rule on burn rates; 1 for one on a limit.
     pub factor: f64,
     /// How that rule stands, if it is on a limit instead of a burn rate: both windows are then its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        rename = "threshold_rule",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub limit: Option<LimitStatus>,
     /// One uninterrupted trouble, from firing to resolved.
+    #[serde(rename = "incident")]
     pub episode: Uuid,
     /// Rises with every transition of this SLO and severity.
     pub version: i64,
     /// The promised share of good events, in (0, 1).
+    #[serde(rename = "objective_ratio")]
     pub objective: f64,
     /// Of the calendar, the longest that a period can be.
+    #[serde(rename = "window_seconds")]
     pub window_secs: u64,
     /// Of a window of the calendar.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calendar: Option<CalendarUnit>,
     /// How long a workflow may take; `None` for a one-span SLI.
+    #[serde(rename = "within_seconds")]
     pub within_secs: Option<f64>,
+    #[serde(rename = "long_window")]
     pub long: WindowFacts,
+    #[serde(rename = "short_window")]
     pub short: WindowFacts,
     /// Distinct customers with a bad event in the long window; `None` where the SLO names none.
     pub customers_affected: Option<i64>,
@@ -73,10 +83,12 @@ pub struct Facts {
     #[serde(default)]
     pub customers_total: Option<CustomerTotal>,
     /// Share of the error budget left, signed.
+    #[serde(rename = "budget_remaining_ratio")]
     pub budget_remaining: Option<f64>,
     /// Bad events that the budget still allows, never below 0.
     pub bad_events_allowed: i64,
     /// Seconds until the budget is gone at the pace of the long window.
+    #[serde(rename = "budget_empty_in_seconds")]
     pub budget_empty_in_secs: Option<u64>,
     /// When customers began to be hurt: the first bad event of the long window.
     pub first_bad_at: Option<Timestamp>,
@@ -85,18 +97,23 @@ pub struct Facts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fired_at: Option<Timestamp>,
     /// Of what begins again soon after it was over: which time of the day (UTC) it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        rename = "incident_number_today",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub nth_today: Option<u32>,
     /// What has come of it, between beginning and end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, rename = "update", skip_serializing_if = "Option::is_none")]
     pub development: Option<Development>,
     /// Who has taken it on, once somebody has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledged: Option<Acknowledgement>,
     /// At most three, worst first.
+    #[serde(rename = "worst_workflows")]
     pub worst: Vec<WorstWorkflow>,
     /// What bad events of the long window have in common; at most three, the best clue first.
-    #[serde(default)]
+    #[serde(default, rename = "in_common")]
     pub differences: Vec<Difference>,
     /// Where the time is lost; `None` where that cannot be told.
     #[serde(default)]
@@ -108,11 +125,13 @@ pub struct Facts {
     /// The incident's page; `None` where the service does not know its own address.
     pub page_url: Option<String>,
     /// Only on `Resolved`: what the episode cost.
+    #[serde(rename = "incident_summary")]
     pub episode_summary: Option<EpisodeSummary>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WindowFacts {
+    #[serde(rename = "seconds")]
     pub secs: u64,
     pub counts: EventCounts,
     pub burn_rate: Option<f64>,
@@ -120,6 +139,7 @@ pub struct WindowFacts {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WorstWorkflow {
+    #[serde(rename = "workflow")]
     pub label: String,
     pub trace_id: TraceId,
     /// As the definition lets messages call it.
@@ -127,6 +147,7 @@ pub struct WorstWorkflow {
     pub outcome: Outcome,
     pub started_at: Option<Timestamp>,
     /// Start to end; for one that has not ended, start to now.
+    #[serde(rename = "duration_seconds")]
     pub took_secs: Option<f64>,
     /// Whether it has ended.
     pub ended: bool,
@@ -139,8 +160,11 @@ pub struct WorstWorkflow {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SlowestStage {
     pub title: String,
+    #[serde(rename = "share_of_excess_ratio")]
     pub share_of_excess: f64,
+    #[serde(rename = "bad_mean_seconds")]
     pub bad_secs: f64,
+    #[serde(rename = "good_mean_seconds")]
     pub good_secs: f64,
 }
 
@@ -168,6 +192,7 @@ pub struct EpisodeSummary {
     pub counts: EventCounts,
     pub customers_affected: Option<i64>,
     /// Share of the window's budget that the episode spent.
+    #[serde(rename = "budget_spent_ratio")]
     pub budget_spent: Option<f64>,
     /// What it was like when it fired; `None` in facts of versions that did not keep it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -24,6 +24,7 @@ const NOTHING: char = '·';
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trend {
     pub from: Timestamp,
+    #[serde(rename = "step_seconds")]
     pub step_secs: u64,
     /// In hundredths of a percent, which are exact and short in JSON; `None` where there was no event.
     pub bad_basis_points: Vec<Option<u16>>,

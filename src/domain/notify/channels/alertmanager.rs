@@ -152,12 +152,11 @@ fn annotated(facts: &Facts, telling: &Telling, detail: Detail) -> Map<String, Va
         ),
     );
     if let Some(development) = wording::development(facts) {
-        tell("news", development);
+        tell("update", development);
     }
-    tell("budget_left", wording::budget_left(facts));
-    tell("pace", wording::pace(facts));
-    let burn = wording::burn_title(facts).to_ascii_lowercase();
-    tell(&burn, wording::burn(facts));
+    tell("budget_remaining", wording::budget_left(facts));
+    tell("budget_forecast", wording::pace(facts));
+    tell(wording::burn_key(facts), wording::burn(facts));
     let told = [
         ("since", wording::since(facts)),
         ("data", wording::data(facts)),
@@ -173,7 +172,7 @@ fn annotated(facts: &Facts, telling: &Telling, detail: Detail) -> Map<String, Va
         tell(paragraph.key, lines.join("; "));
     }
     tell("rule", facts.rule.to_string());
-    tell("episode", facts.episode.to_string());
+    tell("incident", facts.episode.to_string());
     if let Some(customers) = facts.customers_affected {
         tell("customers_affected", customers.to_string());
     }

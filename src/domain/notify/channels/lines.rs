@@ -44,13 +44,17 @@ pub(crate) fn paragraphs(facts: &Facts, detail: Detail) -> Vec<Paragraph<'_>> {
                 in_common_title(facts),
                 in_common(facts, detail),
             ),
-            paragraph("hurt_most", "Hurt most", hurt_most(facts, detail)),
-            paragraph("worst", "Worst examples", worst(facts, detail)),
+            paragraph("top_customers", "Hurt most", hurt_most(facts, detail)),
+            paragraph("worst_workflows", "Worst examples", worst(facts, detail)),
         ]
     } else {
         vec![
-            paragraph("then_and_now", "Then and now", then_and_now(facts, detail)),
-            paragraph("worst", "Worst examples", worst(facts, detail)),
+            paragraph(
+                "before_and_after",
+                "Then and now",
+                then_and_now(facts, detail),
+            ),
+            paragraph("worst_workflows", "Worst examples", worst(facts, detail)),
         ]
     };
     told.into_iter()

@@ -75,7 +75,7 @@ fn payload(facts: &Facts, telling: &Telling) -> Value {
         },
         "timestamp": facts.evaluated_at.to_rfc3339(),
         "class": match facts.limit {
-            Some(_) => "slo-limit",
+            Some(_) => "slo-threshold",
             None => "slo-burn-rate",
         },
         "custom_details": details(facts, telling),
@@ -95,13 +95,13 @@ fn details(facts: &Facts, telling: &Telling) -> Value {
     let mut tell = |name: &str, value: Value| details.insert(name.to_owned(), value);
     if let (TransitionKind::Resolved, Some(episode)) = (facts.kind, &facts.episode_summary) {
         tell("ended_by", json!(episode.ended_by));
-        tell("cost", json!(wording::cost(facts, episode)));
+        tell("incident_summary", json!(wording::cost(facts, episode)));
     }
     if let Some(notes) = wording::notes(telling) {
         tell("notes", json!(notes));
     }
     if let Some(development) = wording::development(facts) {
-        tell("news", json!(development));
+        tell("update", json!(development));
     }
     if let Some(by) = wording::acknowledged_by(facts) {
         tell("acknowledged_by", json!(text::plain(by, STRING_CHARS)));
@@ -121,11 +121,10 @@ fn details(facts: &Facts, telling: &Telling) -> Value {
         json!(format!("{} in {window}", wording::share(facts))),
     );
     tell("reasons", json!(wording::reasons(facts.long.counts)));
-    tell("promise", json!(wording::promise(facts)));
-    tell("budget_left", json!(wording::budget_left(facts)));
-    tell("pace", json!(wording::pace(facts)));
-    let burn = wording::burn_title(facts).to_ascii_lowercase();
-    tell(&burn, json!(wording::burn(facts)));
+    tell("objective", json!(wording::promise(facts)));
+    tell("budget_remaining", json!(wording::budget_left(facts)));
+    tell("budget_forecast", json!(wording::pace(facts)));
+    tell(wording::burn_key(facts), json!(wording::burn(facts)));
     if let Some(since) = wording::since(facts) {
         tell("since", json!(since));
     }
@@ -145,7 +144,7 @@ fn details(facts: &Facts, telling: &Telling) -> Value {
     }
     tell("labels", labels(facts));
     tell("rule", json!(facts.rule));
-    tell("episode", json!(facts.episode));
+    tell("incident", json!(facts.episode));
     tell("notification", json!(facts.version));
     Value::Object(details)
 }

@@ -62,7 +62,7 @@ fn data(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
     json!({
         "alert_key": alert_key(&facts.slo, facts.group.as_ref(), facts.severity),
         "version": facts.version,
-        "episode": facts.episode,
+        "incident": facts.episode,
         "summary": wording::headline(facts),
         "slo": facts.slo,
         "display_name": text::plain(&facts.display_name, STRING_CHARS),
@@ -72,8 +72,8 @@ fn data(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
         "severity": facts.severity,
         "rule": facts.rule,
         "factor": facts.limit.is_none().then_some(facts.factor),
-        "limit": facts.limit.as_ref().map(limit),
-        "promise": promise(facts),
+        "threshold_rule": facts.limit.as_ref().map(limit),
+        "objective": objective(facts),
         "long_window": window(&facts.long),
         "short_window": window(&facts.short),
         "customers_affected": facts.customers_affected,
@@ -91,12 +91,12 @@ fn data(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
             "at": acknowledged.at,
             "by": acknowledged.by.as_deref().map(|by| text::plain(by, LABEL_CHARS)),
         })),
-        "nth_today": facts.nth_today,
-        "news": facts.development.map(|news| json!({ "text": news.text(facts), "facts": news })),
+        "incident_number_today": facts.nth_today,
+        "update": facts.development.map(|update| json!({ "text": update.text(facts), "details": update })),
         "slowest_stage": facts.slowest_stage.as_ref().map(slowest),
-        "worst": facts.worst.iter().take(detail.examples()).map(worst).collect::<Vec<_>>(),
+        "worst_workflows": facts.worst.iter().take(detail.examples()).map(worst).collect::<Vec<_>>(),
         "in_common": facts.differences.iter().take(detail.differences()).map(in_common).collect::<Vec<_>>(),
-        "compared": facts.context.compared,
+        "compared_events": facts.context.compared,
         "recent_changes": facts.context.changes.iter().take(detail.changes()).map(change).collect::<Vec<_>>(),
         "top_customers": facts.context.top_customers.iter().take(detail.changes()).map(top).collect::<Vec<_>>(),
         "trend": facts.context.trend.as_ref().filter(|_| detail.tells_numbers()),
@@ -104,7 +104,7 @@ fn data(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
         "data_until": facts.context.data_until,
         "runbook_url": address(facts.runbook.as_deref()),
         "page_url": address(facts.page_url.as_deref()),
-        "cost": facts.episode_summary.as_ref().map(cost),
+        "incident_summary": facts.episode_summary.as_ref().map(cost),
         "notes": telling.notes.iter().map(note).collect::<Vec<_>>(),
         "acknowledge_url": address(telling.actions.acknowledge.as_deref()),
         "silence_url": address(telling.actions.silence.as_deref()),
@@ -139,10 +139,10 @@ fn labels(facts: &Facts, detail: Detail) -> Value {
     Value::Object(labels.collect())
 }
 
-fn promise(facts: &Facts) -> Value {
+fn objective(facts: &Facts) -> Value {
     json!({
         "text": wording::promise(facts),
-        "objective": facts.objective,
+        "ratio": facts.objective,
         "window_seconds": facts.window_secs,
         "calendar": facts.calendar,
         "within_seconds": facts.within_secs,
@@ -164,7 +164,7 @@ fn group(group: &Group) -> Value {
 fn limit(rule: &LimitStatus) -> Value {
     json!({
         "text": rule.sentence(),
-        "rule": rule.limit,
+        "threshold": rule.limit,
         "value": rule.value,
     })
 }
@@ -201,7 +201,7 @@ fn worst(worst: &WorstWorkflow) -> Value {
         "customer": worst.customer.as_ref().map(|name| text::plain(name, STRING_CHARS)),
         "outcome": worst.outcome,
         "started_at": worst.started_at,
-        "took_seconds": worst.took_secs,
+        "duration_seconds": worst.took_secs,
         "ended": worst.ended,
         "links": worst.links.iter().filter_map(link).collect::<Vec<_>>(),
     })

@@ -26,7 +26,7 @@ pub fn webhook(notice: &Notice, telling: &Telling) -> Value {
         "timestamp": notice.at,
         "data": {
             "key": text::plain(&notice.key, KEY_CHARS),
-            "episode": notice.episode,
+            "incident": notice.episode,
             "severity": notice.severity,
             "summary": notice.headline(),
             "lines": notice.told(telling, DETAILS_CHARS, str::to_owned),
@@ -72,11 +72,11 @@ pub fn pagerduty(notice: &Notice, telling: &Telling, routing_key: &str) -> Value
             "source": "throughline",
             "severity": severity,
             "timestamp": notice.at.to_rfc3339(),
-            "class": "throughline-itself",
+            "class": "throughline-platform",
             "custom_details": {
-                "what": notice.told(telling, DETAILS_CHARS, str::to_owned),
+                "details": notice.told(telling, DETAILS_CHARS, str::to_owned),
                 "since": notice.since,
-                "episode": notice.episode,
+                "incident": notice.episode,
             },
         },
         "links": links(notice, "href", "text"),

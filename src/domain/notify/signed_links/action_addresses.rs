@@ -38,9 +38,9 @@ impl ActionAddresses {
             return Actions::default();
         }
         let episode = facts.episode.to_string();
-        let address = |deed: &str, purpose, lasts| {
+        let address = |action: &str, purpose, lasts| {
             let token = self.key.token(purpose, &episode, now + lasts);
-            format!("{}/act/{deed}/{episode}?token={token}", self.base)
+            format!("{}/actions/{action}/{episode}?token={token}", self.base)
         };
         Actions {
             acknowledge: (facts.kind != TransitionKind::Acknowledged)
@@ -65,7 +65,7 @@ mod tests {
         let (address, token) = acknowledge.split_once("?token=").unwrap();
         assert_eq!(
             address,
-            format!("https://slo.example.com/act/acknowledge/{episode}")
+            format!("https://slo.example.com/actions/acknowledge/{episode}")
         );
         let subject = (Purpose::Acknowledge, episode.to_string());
         let until = SigningKey::new([7; 32]).check(token, (subject.0, &subject.1), now);

@@ -39,7 +39,7 @@ impl SignedLinks {
         let token = self
             .key
             .token(Purpose::ShowChart, &subject, now + CHART_LIVES);
-        format!("{}/i/ep/{subject}.png?t={token}", self.public_url)
+        format!("{}/charts/{subject}.png?token={token}", self.public_url)
     }
 
     /// Whether the token of such an address is one of ours, and until when.
@@ -65,10 +65,10 @@ mod tests {
         );
         let transition = Uuid::from_u128(7);
         let url = SignedLinks::new("https://slo.example/", key.clone()).chart(transition, now);
-        let (path, token) = url.split_once("?t=").unwrap();
+        let (path, token) = url.split_once("?token=").unwrap();
         assert_eq!(
             path,
-            "https://slo.example/i/ep/00000000000000000000000000000007.png"
+            "https://slo.example/charts/00000000000000000000000000000007.png"
         );
         let check = |transition, at| SignedLinks::check_chart(&key, (transition, token), at);
         assert_eq!(check(transition, now), Ok(now + CHART_LIVES));

@@ -59,9 +59,9 @@ pub(super) struct SloSpec {
     pub(super) indicator: Field<IndicatorFile>,
     /// The attribute that tells whose experience an event is, such as span.customer.id.
     pub(super) customer: Option<Field<String>>,
-    /// What messages tell of customers: `none`, `count` (if left out), `hashed` (pseudonyms that stay the
-    /// same), or `names`. Pages show them in any case.
-    pub(super) tell_customers: Option<Field<TellCustomersFile>>,
+    /// How much messages reveal of customers: `none`, `counts` (the default), `hashed` (stable
+    /// pseudonyms) or `names`. Pages always name them.
+    pub(super) customer_details: Option<Field<CustomerDetailsFile>>,
     /// Attributes whose values have budgets and alerts of their own, such as span.deployment.kind.
     pub(super) group_by: Option<Field<Vec<Field<String>>>>,
     /// Values beyond so many share one group; 100 if left out, 1000 at most.
@@ -189,9 +189,9 @@ pub(super) enum CancelledFile {
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum TellCustomersFile {
+pub(super) enum CustomerDetailsFile {
     None,
-    Count,
+    Counts,
     Hashed,
     Names,
 }

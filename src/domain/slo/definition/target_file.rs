@@ -17,10 +17,10 @@ pub(super) struct TargetSpec {
     pub(super) alertmanager: Option<Field<AlertmanagerFile>>,
     /// The target that is told instead while this one cannot be reached.
     pub(super) fallback: Option<Field<String>>,
-    /// What becomes of an alert that is over before it could be told: `deliver` both in order,
-    /// `collapse` to one message, `collapse-quiet` to none. Left out, webhooks and Alertmanagers
-    /// deliver, Slack and Teams collapse, PagerDuty stays quiet.
-    pub(super) late: Option<Field<LateFile>>,
+    /// What happens to an alert that resolves before it could be delivered: `deliver` both messages in
+    /// order, `collapse` them into one, or `drop` both. The default is `deliver` for webhooks and
+    /// Alertmanagers, `collapse` for Slack and Teams, `drop` for PagerDuty.
+    pub(super) late_policy: Option<Field<LatePolicyFile>>,
 }
 
 fn one_kind() -> serde_json::Value {
@@ -30,11 +30,11 @@ fn one_kind() -> serde_json::Value {
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum LateFile {
+#[serde(rename_all = "lowercase")]
+pub(super) enum LatePolicyFile {
     Deliver,
     Collapse,
-    CollapseQuiet,
+    Drop,
 }
 
 /// A signed request with the headers of Standard Webhooks.
@@ -84,7 +84,7 @@ pub(super) struct PagerDutyFile {
     pub(super) routing_key: Field<TextOr<SecretFile>>,
     /// The key before this one, so that what was triggered under it can still be resolved.
     #[schemars(with = "Option<SecretFile>")]
-    pub(super) former_routing_key: Option<Field<TextOr<SecretFile>>>,
+    pub(super) previous_routing_key: Option<Field<TextOr<SecretFile>>>,
     /// For accounts of the EU, say; the address of the US if left out.
     pub(super) url: Option<Field<String>>,
 }

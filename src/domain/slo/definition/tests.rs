@@ -41,7 +41,7 @@ fn describe(slo: &Slo) -> String {
         window,
         indicator,
         customer,
-        tell_customers,
+        customer_details,
         group_by,
         grace,
         weighing,
@@ -77,7 +77,7 @@ fn describe(slo: &Slo) -> String {
     };
     format!(
         "{name} ({display_name}) {labels:?} {description:?} {service:?}\n{objective} over {window:?}, \
-         grace {grace:?}, {customer:?} {tell_customers:?}, {group_by:?}, {runbook:?}\n{weighing:?} {exclusions:?}\n{indicator}\n{alerting:#?}\n{notify:?}\n{source:#?}\n"
+         grace {grace:?}, {customer:?} {customer_details:?}, {group_by:?}, {runbook:?}\n{weighing:?} {exclusions:?}\n{indicator}\n{alerting:#?}\n{notify:?}\n{source:#?}\n"
     )
 }
 

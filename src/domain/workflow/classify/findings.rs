@@ -330,8 +330,8 @@ impl Unusable {
             Self::KeyTooLong => "key_too_long",
             Self::TooManyLinks => "too_many_links",
             Self::TooManyHops => "too_many_hops",
-            Self::CustomerCut => "customer_cut",
-            Self::AttributesCut => "attributes_cut",
+            Self::CustomerCut => "customer_truncated",
+            Self::AttributesCut => "attributes_truncated",
             Self::TooManyPieces => "too_many_stage_spans",
             Self::TooManyStages => "too_many_stages",
         }

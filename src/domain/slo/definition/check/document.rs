@@ -222,7 +222,7 @@ fn mask_literals(node: &Node, findings: &mut Findings<'_>) {
             for entry in entries {
                 let is_shown = match entry.key.as_str() {
                     "env" => entry.value.text().is_some_and(values::is_env_name),
-                    "file" | "url" | "channel" | "fallback" | "late" => {
+                    "file" | "url" | "channel" | "fallback" | "latePolicy" => {
                         entry.value.text().is_some()
                     }
                     _ => false,

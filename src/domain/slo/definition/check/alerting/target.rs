@@ -11,7 +11,7 @@ use crate::domain::slo::{
         diagnostics::{Findings, Place},
         read::{Field, TextOr},
         target_file::{
-            AlertmanagerFile, LateFile, PagerDutyFile, SecretFile, SlackFile, TargetSpec,
+            AlertmanagerFile, LatePolicyFile, PagerDutyFile, SecretFile, SlackFile, TargetSpec,
             TeamsFile, WebhookFile, WebhookFormatFile,
         },
     },
@@ -50,10 +50,10 @@ pub(crate) fn check<'a>(named: &Named<'a, TargetSpec>) -> Option<Unlinked<'a>> {
         None
     };
     let kind = kind?;
-    let late = optional(spec.late.as_ref()).map(|(late, _)| match late {
-        LateFile::Deliver => LatePolicy::Deliver,
-        LateFile::Collapse => LatePolicy::Collapse,
-        LateFile::CollapseQuiet => LatePolicy::CollapseQuiet,
+    let late = optional(spec.late_policy.as_ref()).map(|(late, _)| match late {
+        LatePolicyFile::Deliver => LatePolicy::Deliver,
+        LatePolicyFile::Collapse => LatePolicy::Collapse,
+        LatePolicyFile::Drop => LatePolicy::CollapseQuiet,
     });
     let fallback = optional(spec.fallback.as_ref()).map(|(name, place)| (name.clone(), place));
     Some(Unlinked {
@@ -130,12 +130,12 @@ fn slack(findings: &Findings<'_>, file: &SlackFile, place: Place) -> Option<Targ
 
 fn pager_duty(findings: &Findings<'_>, file: &PagerDutyFile, place: Place) -> Option<TargetKind> {
     let routing_key = secret(findings, &file.routing_key, place, "routingKey");
-    let former = file.former_routing_key.as_ref();
-    let former_routing_key = optional_secret(findings, former, place, "formerRoutingKey");
+    let previous = file.previous_routing_key.as_ref();
+    let previous_routing_key = optional_secret(findings, previous, place, "previousRoutingKey");
     let url = optional_address(findings, file.url.as_ref());
     Some(TargetKind::PagerDuty {
         routing_key: routing_key?,
-        former_routing_key: former_routing_key?,
+        previous_routing_key: previous_routing_key?,
         url: url?,
     })
 }

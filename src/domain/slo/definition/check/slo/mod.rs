@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{
     super::{
         diagnostics::{Findings, Place},
-        file::{Metadata, NotifyFile, SloSpec, TellCustomersFile},
+        file::{CustomerDetailsFile, Metadata, NotifyFile, SloSpec},
         read::{Field, Scalar},
         suggest,
     },
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::domain::{
     model::{ids::Name, objective::Objective, span::AttributeName, window::SloWindow},
-    slo::{Notify, Slo, Source, TellCustomers, duration::format_duration},
+    slo::{CustomerDetails, Notify, Slo, Source, duration::format_duration},
 };
 
 pub(crate) fn check(named: &Named<'_, SloSpec>, known: &Known) -> Option<Slo> {
@@ -38,7 +38,7 @@ pub(crate) fn check(named: &Named<'_, SloSpec>, known: &Known) -> Option<Slo> {
     let indicator = required_ref(findings, &spec.indicator, place, "indicator")
         .and_then(|(file, place)| indicator::check(findings, file, place, length));
     let customer = customer(findings, spec.customer.as_ref());
-    let tell_customers = tell_customers(findings, spec);
+    let customer_details = customer_details(findings, spec);
     let group_by = group_by::check(findings, spec);
     let grace = grace(findings, spec.grace.as_ref(), length);
     let weighing = weighing::check(findings, spec);
@@ -59,7 +59,7 @@ pub(crate) fn check(named: &Named<'_, SloSpec>, known: &Known) -> Option<Slo> {
         description: text(spec.description.as_ref()),
         service: text(spec.service.as_ref()),
         customer: customer?,
-        tell_customers: tell_customers?,
+        customer_details: customer_details?,
         group_by: group_by?,
         grace: grace?,
         weighing: weighing?,
@@ -125,24 +125,24 @@ fn customer(
     selector::attribute(findings, text, place).map(Some)
 }
 
-fn tell_customers(findings: &Findings<'_>, spec: &SloSpec) -> Option<TellCustomers> {
-    let Some(field) = &spec.tell_customers else {
-        return Some(TellCustomers::default());
+fn customer_details(findings: &Findings<'_>, spec: &SloSpec) -> Option<CustomerDetails> {
+    let Some(field) = &spec.customer_details else {
+        return Some(CustomerDetails::default());
     };
     let (told, place) = field.valid()?;
     if spec.customer.is_none() {
         findings.error_with_help(
             place,
-            "`tellCustomers` says what to tell of customers, but no `customer` is named".to_owned(),
+            "`customerDetails` is set, but no `customer` is named".to_owned(),
             "name the attribute: `customer: span.customer.id`".to_owned(),
         );
         return None;
     }
     Some(match told {
-        TellCustomersFile::None => TellCustomers::None,
-        TellCustomersFile::Count => TellCustomers::Count,
-        TellCustomersFile::Hashed => TellCustomers::Hashed,
-        TellCustomersFile::Names => TellCustomers::Names,
+        CustomerDetailsFile::None => CustomerDetails::None,
+        CustomerDetailsFile::Counts => CustomerDetails::Counts,
+        CustomerDetailsFile::Hashed => CustomerDetails::Hashed,
+        CustomerDetailsFile::Names => CustomerDetails::Names,
     })
 }
 
