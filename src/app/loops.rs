@@ -93,8 +93,7 @@ impl Loops {
             &periodic,
             (&self.config, &self.store, &self.in_force),
         );
-        let Self { keeper, clock, .. } = self;
-        tasks.spawn(follow_definitions(keeper, clock, shutdown.clone()));
+        tasks.spawn(follow_definitions(self.keeper, periodic));
         Ok(())
     }
 
@@ -216,6 +215,7 @@ impl Loops {
             let (dispatcher, metrics) = (Arc::clone(&dispatcher), self.metrics.clone());
             move |now| deliver(Arc::clone(&dispatcher), metrics.clone(), now)
         });
+        let looping = Box::pin(looping);
         tasks.spawn(async move {
             looping.await;
             // What is under way is finished: a notification that was sent should be known as sent.
@@ -327,7 +327,7 @@ pub(super) const fn outage_limits(config: &Config) -> OutageLimits {
 
 /// Looks at the files every second and at once on SIGHUP. Polling, since notifications of file
 /// systems miss what Kubernetes does with the links of a `ConfigMap`.
-async fn follow_definitions(mut keeper: CatalogKeeper, clock: Clock, shutdown: CancellationToken) {
+async fn follow_definitions(mut keeper: CatalogKeeper, periodic: Periodic) {
     let mut hangup = match signal(SignalKind::hangup()) {
         Ok(hangup) => hangup,
         Err(error) => {
@@ -341,9 +341,10 @@ async fn follow_definitions(mut keeper: CatalogKeeper, clock: Clock, shutdown: C
         tokio::select! {
             _ = timer.tick() => {}
             _ = hangup.recv() => {}
-            () = shutdown.cancelled() => return,
+            () = periodic.shutdown.cancelled() => return,
         }
-        match keeper.look(clock.now()).await {
+        let look = keeper.look(periodic.clock.now());
+        match periodic.measure("definitions", look).await {
             Ok(Look::Refused { .. }) => {
                 for problem in keeper.problems() {
                     tracing::error!("definitions are refused: {problem}");
@@ -407,6 +408,11 @@ fn note_turn(turn: &TargetReport, metrics: &Metrics) {
             for length in &report.told_after {
                 let seconds = metrics.delivery_latency.with_label_values(&[target, kind]);
                 seconds.observe(length.as_secs_f64());
+            }
+            for (class, took) in &report.messages {
+                let seconds = &metrics.delivery_attempt_seconds;
+                let seconds = seconds.with_label_values(&[kind, class.as_str()]);
+                seconds.observe(took.as_secs_f64());
             }
         }
         Err(error) => tracing::error!(

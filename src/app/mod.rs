@@ -17,7 +17,7 @@ mod watching;
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
-use prometheus::{core::Collector, proto::MetricFamily};
+use prometheus::{Registry, core::Collector, proto::MetricFamily};
 use tokio::{net::TcpListener, sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -81,9 +81,14 @@ pub struct Addresses {
 
 impl App {
     /// Binds, migrates and loads. Nothing is served yet.
-    pub async fn start(config: Config, database: Database, clock: Clock) -> anyhow::Result<Self> {
+    pub async fn start(
+        config: Config,
+        mut database: Database,
+        clock: Clock,
+    ) -> anyhow::Result<Self> {
         let listeners = Listeners::bind(&config).await?;
         let metrics = Metrics::new()?;
+        database.store = database.store.measured(metrics.database.clone());
         let store = database.store.clone();
         read_clock(&store, &clock).await?;
         prepare(&store, clock.now(), config.receiver.horizon).await?;
@@ -113,6 +118,11 @@ impl App {
 
     pub fn store(&self) -> &Store {
         &self.database.store
+    }
+
+    /// Where what is measured is shown from.
+    pub fn metrics(&self) -> &Registry {
+        &self.metrics.registry
     }
 
     /// Serves until `shutdown` is cancelled, then drains.
@@ -183,12 +193,13 @@ impl App {
             body_bytes: config.max_request_mib as usize * 1024 * 1024,
             ..ReceiverLimits::default()
         };
-        Receiver::new(door, limits)
+        Receiver::new(door, limits).measured(self.metrics.requests_answered.clone())
     }
 
     fn web_state(&self, addresses: Addresses) -> WebState {
         let metrics = self.metrics.clone();
         WebState {
+            metrics: metrics.clone(),
             store: self.database.store.clone(),
             clock: self.clock.clone(),
             catalog: self.in_force.catalog.clone(),
@@ -200,7 +211,6 @@ impl App {
             },
             writes: write_rules(&self.config),
             signing_key: self.signing_key.clone(),
-            metrics: self.metrics.registry.clone(),
             cards: Cards::default(),
             trace_viewers: self.config.evaluation.trace_viewers.clone(),
             version: env!("CARGO_PKG_VERSION"),

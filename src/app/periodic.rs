@@ -4,6 +4,7 @@ use std::{fmt, future::Future, time::Duration};
 
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, field::Empty};
 
 use crate::{clock::Clock, domain::model::time::Timestamp, telemetry::metrics::Metrics};
 
@@ -38,15 +39,38 @@ impl Periodic {
                 _ = timer.tick() => {}
                 () = self.shutdown.cancelled() => return,
             }
-            let began = Instant::now();
             let now = self.clock.now();
-            let result = tokio::time::timeout(LONGEST_TICK, tick(now)).await;
-            let result = result
-                .unwrap_or_else(|_| Err(anyhow::anyhow!("it was given up after {LONGEST_TICK:?}")));
+            let result = self.measure(name, within_its_time(tick(now))).await;
             self.note(name, now, result);
-            let seconds = self.metrics.tick_duration.with_label_values(&[name]);
-            seconds.observe(began.elapsed().as_secs_f64());
         }
+    }
+
+    /// Waits for one turn of a loop, which becomes a span and is timed.
+    pub(super) async fn measure<R>(
+        &self,
+        name: &'static str,
+        turn: impl Future<Output = anyhow::Result<R>>,
+    ) -> anyhow::Result<R> {
+        let span = tracing::debug_span!(
+            "turn",
+            otel.name = name,
+            otel.status_code = Empty,
+            otel.status_description = Empty,
+            throughline.loop.name = name,
+        );
+        let began = Instant::now();
+        let result = turn.instrument(span.clone()).await;
+        let label = match &result {
+            Ok(_) => "ok",
+            Err(error) => {
+                span.record("otel.status_code", "ERROR");
+                span.record("otel.status_description", format!("{error:#}"));
+                "failed"
+            }
+        };
+        let seconds = self.metrics.loop_turns.with_label_values(&[name, label]);
+        seconds.observe(began.elapsed().as_secs_f64());
+        result
     }
 
     fn note<R: fmt::Debug>(&self, name: &'static str, now: Timestamp, result: anyhow::Result<R>) {
@@ -58,8 +82,13 @@ impl Periodic {
             }
             Err(error) => {
                 tracing::error!("loop" = name, error = %format!("{error:#}"), "tick failed");
-                self.metrics.tick_failures.with_label_values(&[name]).inc();
             }
         }
     }
+}
+
+async fn within_its_time<R>(turn: impl Future<Output = anyhow::Result<R>>) -> anyhow::Result<R> {
+    tokio::time::timeout(LONGEST_TICK, turn)
+        .await
+        .unwrap_or_else(|_| Err(anyhow::anyhow!("it was given up after {LONGEST_TICK:?}")))
 }

@@ -58,13 +58,10 @@ impl Cli {
     /// themselves and return their exit code.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
-            Command::Serve(args) => {
-                telemetry::start(&self.log, "info")?;
-                serve::run(*args)
-            }
+            Command::Serve(args) => serve::run(*args, &self.log),
             Command::Demo(args) => {
                 // What happens is told on standard output; the log is for what should not.
-                telemetry::start(&self.log, "warn")?;
+                telemetry::start(&self.log, "warn", None)?;
                 demo::run(args)
             }
             Command::Validate(args) => Ok(validate::run(&args)),

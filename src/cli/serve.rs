@@ -7,12 +7,14 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::{App, database::Database, shutdown},
     clock::{Clock, DatabaseClock},
-    config::{Config, Environment, FailpointConfig},
+    config::{Config, Environment, FailpointConfig, LogConfig, TRACE_VARIABLES, TraceProtocol},
     failpoint,
+    telemetry::{self, SpanExport},
 };
 
 /// Run the service: receive spans, judge workflows, alert
 #[derive(Debug, clap::Args)]
+#[command(after_help = TRACE_VARIABLES)]
 pub struct ServeArgs {
     #[command(flatten)]
     config: Config,
@@ -20,18 +22,25 @@ pub struct ServeArgs {
     wishes: FailpointConfig,
 }
 
-pub fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
+pub fn run(args: ServeArgs, log: &LogConfig) -> anyhow::Result<ExitCode> {
     if let Some(folder) = args.wishes.failpoints {
         failpoint::arm(folder);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(serve(args.config))?;
-    Ok(ExitCode::SUCCESS)
+    let export = {
+        let _context = runtime.enter();
+        telemetry::start(log, "info", TraceProtocol::read()?)?
+    };
+    let result = runtime.block_on(serve(args.config, export.as_ref()));
+    if let Some(export) = export {
+        export.shutdown();
+    }
+    result.map(|()| ExitCode::SUCCESS)
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(config: Config, export: Option<&SpanExport>) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     let starting = async {
         let environment = Environment::read();
@@ -42,6 +51,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         };
         let clock = Clock::Database(DatabaseClock::default());
         let app = App::start(config.clone(), database, clock).await?;
+        if let Some(export) = export {
+            export.register(app.metrics())?;
+        }
         let addresses = app.addresses()?;
         tracing::info!(
             "ready: pages on http://{}, OTLP/gRPC on {}, OTLP/HTTP on {}",

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinSet, time::Instant};
+use tracing::Instrument as _;
 
 use super::{
     client::BuildClientError,
@@ -49,6 +50,8 @@ pub struct DeliveryReport {
     pub kind: Option<&'static str>,
     /// How each try ended.
     pub attempts: Vec<AttemptClass>,
+    /// How each message that was sent ended, and how long that took; one may tell of many.
+    pub messages: Vec<(AttemptClass, Duration)>,
     /// How long after its alert's change each was told.
     pub told_after: Vec<Duration>,
     /// Given up in this turn.
@@ -107,7 +110,8 @@ impl Deliverer {
         let mut sending = JoinSet::new();
         for errand in errands {
             let (this, target) = (self.clone(), Arc::clone(&declared));
-            sending.spawn(async move { this.deliver(&target, errand, now).await });
+            let delivering = async move { this.deliver(&target, errand, now).await };
+            sending.spawn(delivering.in_current_span());
         }
         let mut failure = None;
         while let Some(ended) = sending.join_next().await {
@@ -165,14 +169,17 @@ impl Deliverer {
             never = failpoint::wait_at(Step::AnswerAwaited) => match never {},
         };
         failpoint::reach(Step::DeliveryAnswered);
-        let took = started.elapsed();
-        self.settle(target, &errand, tried, (now, took)).await
+        let (took, class) = (started.elapsed(), tried.reaction.class);
+        let mut report = self.settle(target, &errand, tried, (now, took)).await?;
+        report.messages.push((class, took));
+        Ok(report)
     }
 }
 
 impl DeliveryReport {
     pub(super) fn add(&mut self, other: Self) {
         self.attempts.extend(other.attempts);
+        self.messages.extend(other.messages);
         self.told_after.extend(other.told_after);
         self.dead += other.dead;
         self.collapsed += other.collapsed;

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use tokio::task::{Id, JoinError, JoinSet};
+use tracing::Instrument as _;
 
 use super::deliverer::{Deliverer, DeliveryReport};
 use crate::{
@@ -62,9 +63,9 @@ impl Dispatcher {
     fn start(&mut self, target: Name, now: Timestamp) {
         let deliverer = self.deliverer.clone();
         let name = target.clone();
-        let turn = self
-            .turns
-            .spawn(async move { deliverer.deliver_due(&target, now).await });
+        let span = tracing::debug_span!("deliver", notify.target = %target);
+        let turn = async move { deliverer.deliver_due(&target, now).await };
+        let turn = self.turns.spawn(turn.instrument(span));
         self.running.insert(turn.id(), name);
     }
 

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use secrecy::SecretString;
+use tracing::{Instrument as _, Span, field::Empty};
 
 use super::{
     alertmanager,
@@ -88,6 +89,22 @@ impl Sender {
     }
 
     pub(super) async fn attempt(&self, target: &Target, errand: &Errand, now: Timestamp) -> Tried {
+        let span = span(target, errand);
+        let attempt = self.untraced_attempt(target, errand, now);
+        let tried = attempt.instrument(span.clone()).await;
+        let class = tried.reaction.class;
+        span.record("notify.result", class.as_str());
+        if class != AttemptClass::Delivered {
+            span.record("otel.status_code", "ERROR");
+            span.record("error.type", class.as_str());
+        }
+        if let Some(status) = tried.http_status {
+            span.record("http.response.status_code", status);
+        }
+        tried
+    }
+
+    async fn untraced_attempt(&self, target: &Target, errand: &Errand, now: Timestamp) -> Tried {
         let said = errand.digest.as_ref();
         let Some(content) = said.or(errand.delivery.content.as_ref()) else {
             let reason = "what another version of the service wrote cannot be read";
@@ -318,6 +335,24 @@ impl Tried {
             reference: None,
         }
     }
+}
+
+/// Without the address of the target, which may be a secret.
+fn span(target: &Target, errand: &Errand) -> Span {
+    tracing::debug_span!(
+        "attempt",
+        otel.name = format!("deliver {}", target.kind.as_str()),
+        otel.kind = "client",
+        otel.status_code = Empty,
+        notify.target = %target.name,
+        notify.kind = target.kind.as_str(),
+        notify.result = Empty,
+        notify.messages = errand.with.len() + 1,
+        delivery.id = errand.delivery.id,
+        delivery.attempt = errand.delivery.attempt,
+        http.response.status_code = Empty,
+        error.type = Empty,
+    )
 }
 
 const fn class_of(error: &SendError) -> AttemptClass {

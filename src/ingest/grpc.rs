@@ -11,6 +11,7 @@ use axum::{
     body::Body,
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE},
+    middleware,
     response::{IntoResponse as _, Response},
     routing::post,
 };
@@ -28,7 +29,7 @@ use super::{
     door::{Door, Refusals},
     failure::Failure,
     receiver::{Format, Payload, Receiver},
-    reply,
+    reply, timing,
 };
 
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
@@ -48,6 +49,7 @@ pub async fn serve<D: Door>(
 }
 
 fn router<D: Door>(receiver: Receiver<D>) -> Router {
+    let timed = middleware::from_fn_with_state(receiver.metrics(), timing::rpc);
     Router::new()
         .route(EXPORT, post(export))
         // Metrics and logs: clients stop sending them, with a hint, when they hear this.
@@ -56,6 +58,7 @@ fn router<D: Door>(receiver: Receiver<D>) -> Router {
                 as Response
         })
         .layer(CatchPanicLayer::custom(|_| failed(&Failure::Panicked)))
+        .layer(timed)
         .with_state(receiver)
 }
 

@@ -29,7 +29,7 @@ use super::{
     door::{Door, Refusals},
     failure::Failure,
     receiver::{Format, Payload, Receiver},
-    reply,
+    reply, timing,
 };
 
 /// Serves until `shutdown`, then finishes what is under way.
@@ -49,6 +49,7 @@ pub async fn serve<D: Door>(
 }
 
 fn router<D: Door>(receiver: Receiver<D>) -> Router {
+    let timed = middleware::from_fn_with_state(receiver.metrics(), timing::http);
     Router::new()
         .route("/v1/traces", post(export))
         // Where a client ends up whose endpoint for traces was given without a path.
@@ -59,6 +60,7 @@ fn router<D: Door>(receiver: Receiver<D>) -> Router {
             Failure::Panicked.into_response()
         }))
         .layer(middleware::from_fn(speak))
+        .layer(timed)
         .with_state(receiver)
 }
 

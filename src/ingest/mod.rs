@@ -17,6 +17,7 @@ pub mod limits;
 pub mod receiver;
 pub mod record;
 mod reply;
+mod timing;
 pub mod wire;
 
 use std::time::Duration;

@@ -20,7 +20,7 @@ use super::{
     limits::ReceiverLimits,
     wire,
 };
-use crate::domain::model::span::SpanView;
+use crate::{domain::model::span::SpanView, telemetry::metrics::RequestMetrics};
 
 /// The receiver behind both protocols. Clones share its limits, so together they keep them once.
 #[derive(Clone, Debug)]
@@ -28,6 +28,7 @@ pub struct Receiver<D> {
     door: D,
     gate: Gate,
     limits: Arc<ReceiverLimits>,
+    metrics: Option<RequestMetrics>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +50,21 @@ impl<D: Door> Receiver<D> {
             door,
             gate: Gate::new(&limits),
             limits: Arc::new(limits),
+            metrics: None,
         }
+    }
+
+    /// The same receiver, whose requests are measured.
+    #[must_use]
+    pub fn measured(self, metrics: RequestMetrics) -> Self {
+        Self {
+            metrics: Some(metrics),
+            ..self
+        }
+    }
+
+    pub(super) fn metrics(&self) -> Option<RequestMetrics> {
+        self.metrics.clone()
     }
 
     pub(super) fn limits(&self) -> Arc<ReceiverLimits> {

@@ -1,7 +1,8 @@
 //! Postgres: the only module that knows SQL.
 //!
 //! One file per noun adds methods to [`Tx`], domain types in and out. A transaction has a name, which
-//! labels its span and its errors; it does not retry: the next tick, or the sender, is the retry.
+//! labels its span, its duration and its errors; it does not retry: the next tick, or the sender, is
+//! the retry.
 //! Every query starts with a comment `-- noun.verb`, which `pg_stat_statements` and the server's log
 //! show.
 
@@ -48,6 +49,7 @@ mod target_alerts;
 mod target_references;
 mod target_states;
 mod tracked_groups;
+mod tx;
 mod vital_signs;
 mod watermark;
 mod workflow_reads;
@@ -58,12 +60,13 @@ use std::{str::FromStr as _, time::Duration};
 
 use chrono::{DateTime, Utc};
 use sqlx::{
-    Connection as _, Executor as _, PgConnection, PgPool, Postgres, Transaction,
+    Connection as _, Executor as _, PgConnection, PgPool,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::domain::model::time::Timestamp;
+use self::tx::Operation;
+use crate::{domain::model::time::Timestamp, telemetry::metrics::DatabaseMetrics};
 pub use alerts::AlertTransition;
 pub use change_events::Recorded;
 pub use correlated_spans::SelectedSpans;
@@ -89,6 +92,7 @@ pub use stage_workflows::{Fold, StageWorkflow};
 pub use target_alerts::Routes;
 pub use target_references::ToldBefore;
 pub use target_states::TargetState;
+pub use tx::Tx;
 pub use vital_signs::Waiting;
 pub use workflow_reads::{AffectedCustomer, AffectedCustomers, OpenWorkflows, WorkflowRecord};
 pub use workflows::JudgingBySlo;
@@ -104,6 +108,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: PgPool,
+    metrics: Option<DatabaseMetrics>,
 }
 
 impl Store {
@@ -128,7 +133,31 @@ impl Store {
             .after_connect(|connection, _| Box::pin(set_up(connection)))
             .after_release(|connection, _| Box::pin(still_answers(connection)))
             .connect_lazy_with(options);
-        Self { pool }
+        Self {
+            pool,
+            metrics: None,
+        }
+    }
+
+    /// The same pool, whose transactions are measured from now on.
+    #[must_use]
+    pub fn measured(self, metrics: DatabaseMetrics) -> Self {
+        Self {
+            metrics: Some(metrics),
+            ..self
+        }
+    }
+
+    /// Brings the metrics of the pool up to date.
+    pub fn measure_pool(&self) {
+        let Some(metrics) = &self.metrics else { return };
+        let (size, idle) = (self.pool.size(), self.pool.num_idle());
+        let idle = u32::try_from(idle).unwrap_or(u32::MAX).min(size);
+        let max = self.pool.options().get_max_connections();
+        for (state, connections) in [("idle", idle), ("used", size - idle), ("max", max)] {
+            let gauge = metrics.connections.with_label_values(&[state]);
+            gauge.set(f64::from(connections));
+        }
     }
 
     /// Where the database is, without a word of who we are there.
@@ -152,12 +181,11 @@ impl Store {
 
     /// Begins a transaction. `operation` completes the sentence "cannot ...": `record evidence`.
     pub async fn begin(&self, operation: &'static str) -> Result<Tx<'static>, StoreError> {
-        let inner = self
-            .pool
-            .begin()
-            .await
-            .map_err(|source| StoreError::new(operation, source))?;
-        Ok(Tx { inner, operation })
+        let operation = Operation::new(operation, self.metrics.clone());
+        match self.pool.begin().await {
+            Ok(inner) => Ok(Tx::new(inner, operation)),
+            Err(source) => Err(operation.failed(source)),
+        }
     }
 
     /// Whether the database answers at all.
@@ -212,26 +240,4 @@ async fn still_answers(connection: &mut PgConnection) -> Result<bool, sqlx::Erro
         .await
         .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
         .map(|()| true)
-}
-
-/// A transaction: dropped without [`Tx::commit`] it has never been.
-#[derive(Debug)]
-pub struct Tx<'c> {
-    inner: Transaction<'c, Postgres>,
-    operation: &'static str,
-}
-
-impl Tx<'_> {
-    pub async fn commit(self) -> Result<(), StoreError> {
-        let Self { inner, operation } = self;
-        inner
-            .commit()
-            .await
-            .map_err(|source| StoreError::new(operation, source))
-    }
-
-    /// Names the operation in an error of a query of this transaction.
-    fn failed(&self, source: sqlx::Error) -> StoreError {
-        StoreError::new(self.operation, source)
-    }
 }

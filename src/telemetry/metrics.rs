@@ -1,6 +1,8 @@
 //! Every metric of this process. What SLOs say is read from the database at scrape (`web/metrics.rs`)
 //! and is the same on every replica; these are not.
 
+use std::time::Duration;
+
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts,
     Registry, core::Collector,
@@ -24,10 +26,10 @@ pub struct Metrics {
     pub last_span_timestamp: Gauge,
     /// Seconds since the epoch up to which ingest is known to have been healthy.
     pub watermark_timestamp: Gauge,
-    /// How long one turn of a loop takes.
-    pub tick_duration: HistogramVec,
-    /// Turns of a loop that failed.
-    pub tick_failures: IntCounterVec,
+    pub database: DatabaseMetrics,
+    pub requests_answered: RequestMetrics,
+    /// How long one turn of a loop takes, by result: `ok` or `failed`.
+    pub loop_turns: HistogramVec,
     /// Seconds since the epoch of the last turn that succeeded.
     pub last_tick_timestamp: GaugeVec,
     /// Transitions of alerts that this process recorded, by kind.
@@ -46,12 +48,57 @@ pub struct Metrics {
     pub clock_skew: Gauge,
     /// 1 while the database does not answer.
     pub database_unavailable: Gauge,
+    /// How long one attempt to deliver took, by the kind of its target and class of the answer.
+    pub delivery_attempt_seconds: HistogramVec,
     /// From an alert's change to the answer of a target that took it.
     pub delivery_latency: HistogramVec,
     /// Missing deliveries that the reconciler created: `firing` or `resolved`.
     pub reconciled_deliveries: IntCounterVec,
     /// 1 if the definitions that are in force are those of the files.
     pub definitions_last_reload_successful: Gauge,
+}
+
+/// Transactions, and the pool of connections that they take turns on.
+#[derive(Clone, Debug)]
+pub struct DatabaseMetrics {
+    /// How long a transaction takes, by its name and result: `committed`, `rolled_back` or `failed`.
+    pub transactions: HistogramVec,
+    /// From asking for a connection to the begin of a transaction on it.
+    pub waits: Histogram,
+    /// Connections by state: `idle`, `used`, and `max` for as many as there may be.
+    pub connections: GaugeVec,
+}
+
+/// Requests that were answered, on the port of the pages and on those of OTLP.
+#[derive(Clone, Debug)]
+pub struct RequestMetrics {
+    http: HistogramVec,
+    rpc: HistogramVec,
+}
+
+impl RequestMetrics {
+    /// `route` is one that exists, never what was asked for.
+    pub fn http(&self, route: &str, method: &str, status: u16, took: Duration) {
+        let labels = [route, method_label(method), &status.to_string()];
+        let seconds = self.http.with_label_values(&labels);
+        seconds.observe(took.as_secs_f64());
+    }
+
+    /// `method` is one that exists, and `code` what gRPC calls the result.
+    pub fn rpc(&self, method: &str, code: &str, took: Duration) {
+        let seconds = self.rpc.with_label_values(&[method, code]);
+        seconds.observe(took.as_secs_f64());
+    }
+}
+
+/// The methods that are known, and one name for all that somebody might make up.
+pub fn method_label(method: &str) -> &str {
+    match method {
+        "GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "OPTIONS" | "PATCH" | "CONNECT" | "TRACE" => {
+            method
+        }
+        _ => "_OTHER",
+    }
 }
 
 impl Metrics {
@@ -84,10 +131,17 @@ impl Metrics {
                 "throughline_watermark_timestamp_seconds",
                 "Up to when ingest is known to have been healthy; deadlines wait for it.",
             )?,
-            tick_failures: made.counters(
-                "throughline_tick_failures_total",
-                "Turns of a loop that failed.",
-                &["loop"],
+            database: made.database()?,
+            requests_answered: made.requests_answered()?,
+            loop_turns: made.durations(
+                "throughline_loop_turn_duration_seconds",
+                "How long one turn of a loop takes, by result: ok or failed.",
+                &["loop", "result"],
+            )?,
+            delivery_attempt_seconds: made.durations(
+                "throughline_delivery_attempt_duration_seconds",
+                "How long one attempt to deliver took, by the kind of its target and class of the answer.",
+                &["kind", "result"],
             )?,
             alert_transitions: made.alert_transitions()?,
             evaluations_skipped: made.evaluations_skipped()?,
@@ -104,7 +158,6 @@ impl Metrics {
                 "1 if the definition files were loaded, 0 if they have errors and the previous definitions stay active.",
             )?,
             ingest_commit_duration: made.ingest_commit_duration()?,
-            tick_duration: made.tick_duration()?,
             last_tick_timestamp: made.last_tick_timestamp()?,
             registry: made.0,
         })
@@ -233,12 +286,52 @@ impl Makes {
         self.register(Histogram::with_opts(options)?)
     }
 
-    fn tick_duration(&self) -> Result<HistogramVec, prometheus::Error> {
-        let help = "How long one turn of a loop takes.";
-        let buckets = vec![0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0];
-        let options =
-            HistogramOpts::new("throughline_tick_duration_seconds", help).buckets(buckets);
-        self.register(HistogramVec::new(options, &["loop"])?)
+    /// Of what takes a millisecond if all is well and seconds if not.
+    fn durations(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<HistogramVec, prometheus::Error> {
+        let buckets = vec![
+            0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
+        ];
+        let options = HistogramOpts::new(name, help).buckets(buckets);
+        self.register(HistogramVec::new(options, labels)?)
+    }
+
+    fn database(&self) -> Result<DatabaseMetrics, prometheus::Error> {
+        let wait = "From asking for a database connection to the begin of a transaction on it.";
+        let wait = HistogramOpts::new("throughline_db_connection_wait_seconds", wait)
+            .buckets(vec![0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5]);
+        Ok(DatabaseMetrics {
+            transactions: self.durations(
+                "throughline_db_transaction_duration_seconds",
+                "How long a transaction takes, by its name and result: committed, rolled_back or failed.",
+                &["operation", "result"],
+            )?,
+            waits: self.register(Histogram::with_opts(wait)?)?,
+            connections: self.gauges(
+                "throughline_db_pool_connections",
+                "Connections to the database: idle, used, and max for as many as there may be.",
+                &["state"],
+            )?,
+        })
+    }
+
+    fn requests_answered(&self) -> Result<RequestMetrics, prometheus::Error> {
+        Ok(RequestMetrics {
+            http: self.durations(
+                "throughline_http_request_duration_seconds",
+                "How long HTTP requests took to be answered, pages and OTLP, by their route.",
+                &["route", "method", "status"],
+            )?,
+            rpc: self.durations(
+                "throughline_rpc_request_duration_seconds",
+                "How long requests by OTLP/gRPC took to be answered.",
+                &["method", "code"],
+            )?,
+        })
     }
 
     fn last_tick_timestamp(&self) -> Result<GaugeVec, prometheus::Error> {

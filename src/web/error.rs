@@ -76,6 +76,9 @@ pub(super) struct Explanation {
     pub(super) help: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) did_you_mean: Option<String>,
+    /// By which the log has more of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) request_id: Option<String>,
 }
 
 impl WebError {
@@ -118,6 +121,7 @@ impl WebError {
                 }
                 _ => None,
             },
+            request_id: None,
         }
     }
 

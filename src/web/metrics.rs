@@ -127,7 +127,8 @@ pub(super) async fn get(State(state): State<WebState>) -> Response {
 
 /// Without the database the process's own metrics are still told: they are what explains it.
 async fn scrape(state: &WebState) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
-    let mut families = state.metrics.gather();
+    state.store.measure_pool();
+    let mut families = state.metrics.registry.gather();
     match records(state).await {
         Ok(scraped) => {
             families.extend(slo_families(state, &scraped)?);

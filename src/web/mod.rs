@@ -25,6 +25,7 @@ mod outbox_metrics;
 mod overview;
 mod page;
 mod period;
+mod request;
 mod sentence;
 mod silences;
 mod slo;
@@ -75,9 +76,10 @@ pub fn router(state: WebState) -> Router {
         .merge(api())
         .fallback(not_found)
         .layer(middleware::from_fn_with_state(state.clone(), write::guard))
-        .with_state(state)
+        .with_state(state.clone())
         .layer(CompressionLayer::new())
-        .layer(CatchPanicLayer::new());
+        .layer(CatchPanicLayer::new())
+        .layer(middleware::from_fn_with_state(state, request::observe));
     [
         ("content-security-policy", CONTENT_SECURITY_POLICY),
         ("x-content-type-options", "nosniff"),

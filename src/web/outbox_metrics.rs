@@ -90,7 +90,8 @@ pub(super) fn families(outbox: &Outbox) -> Result<Vec<MetricFamily>, prometheus:
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
 fn set_failed(failed: &GaugeVec, outbox: &Outbox) {
     for (target, count) in &outbox.failed {
-        failed.with_label_values(&[target.as_str()])
+        failed
+            .with_label_values(&[target.as_str()])
             .set(*count as f64);
     }
 }

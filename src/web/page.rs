@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     assets,
     error::{Explanation, WebError},
+    request::RequestId,
     state::WebState,
 };
 
@@ -80,6 +81,7 @@ impl Layout {
 pub(super) struct Asked {
     format: Format,
     if_none_match: Option<String>,
+    request_id: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +115,7 @@ impl Asked {
                 Format::Html
             },
             if_none_match: text(header::IF_NONE_MATCH).map(str::to_owned),
+            request_id: RequestId::known(parts),
         }
     }
 
@@ -171,7 +174,10 @@ impl Asked {
     }
 
     pub(super) fn refuse(&self, state: &WebState, error: &WebError) -> Response {
-        let explanation = error.explanation();
+        let explanation = Explanation {
+            request_id: self.request_id.clone(),
+            ..error.explanation()
+        };
         if let WebError::Store(_) | WebError::Template(_) = error {
             tracing::error!(
                 error = error as &dyn std::error::Error,

@@ -12,6 +12,7 @@ use crate::{
         notify::signed_links::signing::SigningKey, slo::Catalog,
     },
     store::Store,
+    telemetry::metrics::Metrics,
 };
 
 /// Clones share everything.
@@ -26,7 +27,7 @@ pub struct WebState {
     pub writes: WriteRules,
     pub signing_key: SigningKey,
     /// The process's own metrics; what is read from the database is added at each scrape.
-    pub metrics: prometheus::Registry,
+    pub metrics: Metrics,
     /// Pictures of messages that were drawn last.
     pub cards: Cards,
     /// Where traces can be looked at.

@@ -37,4 +37,5 @@ mod stages;
 mod store;
 mod support;
 mod system;
+mod telemetry;
 mod verdicts;

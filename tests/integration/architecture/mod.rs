@@ -19,12 +19,12 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     ("failpoint", &[]),
     ("config", &["domain", "postgres"]),
     ("telemetry", &["config"]),
-    ("store", &["domain"]),
+    ("store", &["domain", "telemetry"]),
     ("ingest", &["clock", "domain", "store", "telemetry"]),
     ("evaluate", &["domain", "failpoint", "store"]),
     ("deliver", &["domain", "failpoint", "store"]),
     ("watch", &["domain", "store"]),
-    ("web", &["clock", "domain", "store"]),
+    ("web", &["clock", "domain", "store", "telemetry"]),
     (
         "app",
         &[
@@ -57,13 +57,16 @@ const MAY_USE: [(&str, &[&str]); 15] = [
 ];
 
 /// Crates that are named only in these modules, or single files of them.
-const STOPS_AT: [(&str, &[&str]); 10] = [
+const STOPS_AT: [(&str, &[&str]); 13] = [
     ("sqlx", &["store"]),
     ("axum", &["ingest", "web"]),
     ("tonic", &["ingest"]),
     ("prost", &["ingest"]),
     ("opentelemetry_proto", &["ingest"]),
-    ("opentelemetry_sdk", &["demo"]),
+    ("opentelemetry", &["telemetry", "demo"]),
+    ("opentelemetry_otlp", &["telemetry", "demo"]),
+    ("opentelemetry_sdk", &["telemetry", "demo"]),
+    ("tracing_opentelemetry", &["telemetry"]),
     ("reqwest", &["deliver", "cli/api"]),
     ("ipnet", &["config", "deliver"]),
     ("askama", &["web"]),

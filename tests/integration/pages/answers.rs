@@ -7,6 +7,7 @@ use throughline::{
     clock::Clock,
     domain::notify::signed_links::signing::SigningKey,
     store::Store,
+    telemetry::metrics::Metrics,
     web::{Cards, DefinitionsStatus, IngestFacts, IngestProbe, Listening, WebState, router},
 };
 use tokio::sync::watch;
@@ -255,7 +256,7 @@ async fn readiness_gives_its_reasons_and_liveness_needs_none() {
         },
         writes: fixture::write_rules(),
         signing_key: SigningKey::new([7; 32]),
-        metrics: prometheus::Registry::new(),
+        metrics: Metrics::new().unwrap(),
         cards: Cards::default(),
         trace_viewers: Vec::new(),
         version: "0",

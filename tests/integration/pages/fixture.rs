@@ -19,6 +19,7 @@ use throughline::{
         },
         traceql::Selector,
     },
+    telemetry::metrics::Metrics,
     web::{
         self, Anonymous, Cards, DefinitionsStatus, IngestFacts, IngestProbe, Listening, WebState,
         WriteRules,
@@ -166,7 +167,7 @@ fn shop(database: TestDatabase, catalog: Catalog, facts: IngestFacts) -> Shop {
         },
         writes: write_rules(),
         signing_key: SigningKey::new([7; 32]),
-        metrics: prometheus::Registry::new(),
+        metrics: Metrics::new().unwrap(),
         cards: Cards::default(),
         trace_viewers: vec![
             "Jaeger=https://r-jaeger.example/trace/{trace_id}"

@@ -5,4 +5,4 @@ mod grpc;
 mod http;
 mod json;
 mod sdk;
-mod server;
+pub(crate) mod server;

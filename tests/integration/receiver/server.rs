@@ -79,16 +79,16 @@ impl Door for RecordingDoor {
     }
 }
 
-pub(super) struct Server {
+pub(crate) struct Server {
     pub(super) http: String,
-    pub(super) grpc: String,
+    pub(crate) grpc: String,
     door: RecordingDoor,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Server {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(Commits::AtOnce, ReceiverLimits::default()).await
     }
 
@@ -130,7 +130,7 @@ impl Server {
     }
 
     /// The names of all spans committed until now, sorted.
-    pub(super) fn committed(&self) -> Vec<String> {
+    pub(crate) fn committed(&self) -> Vec<String> {
         let mut names = self.door.names.lock().unwrap().clone();
         names.sort();
         names

@@ -66,13 +66,22 @@ impl Api {
 
     /// Waits until the service has done so again, from its begin to its end.
     pub(crate) async fn has_ticked(&self, name: &str) {
-        let sample = format!("throughline_tick_duration_seconds_count{{loop=\"{name}\"}}");
-        let ticks = self.metric(&sample).await.unwrap_or(0.0);
+        let ticks = self.ticks(name).await;
         until("a tick", async || {
-            let now = self.metric(&sample).await.unwrap_or(0.0);
-            (now >= ticks + 2.0).then_some(())
+            (self.ticks(name).await >= ticks + 2.0).then_some(())
         })
         .await;
+    }
+
+    /// How often it was done, well or not.
+    async fn ticks(&self, name: &str) -> f64 {
+        let mut ticks = 0.0;
+        for result in ["failed", "ok"] {
+            let labels = format!("{{loop=\"{name}\",result=\"{result}\"}}");
+            let sample = format!("throughline_loop_turn_duration_seconds_count{labels}");
+            ticks += self.metric(&sample).await.unwrap_or(0.0);
+        }
+        ticks
     }
 }
 

@@ -143,6 +143,14 @@ impl Site {
         local(self.ports.pages)
     }
 
+    pub(crate) fn otlp_http_address(&self) -> String {
+        local(self.ports.http)
+    }
+
+    pub(crate) fn otlp_grpc_address(&self) -> String {
+        local(self.ports.grpc)
+    }
+
     fn path(&self, name: &str) -> String {
         self.home.path().join(name).display().to_string()
     }

@@ -1,0 +1,116 @@
+//! A transaction under its name, which labels its span, its duration and its errors.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sqlx::{Postgres, Transaction, error::DatabaseError};
+use tokio::time::Instant;
+use tracing::{Span, field::Empty};
+
+use super::StoreError;
+use crate::telemetry::metrics::DatabaseMetrics;
+
+/// A transaction: dropped without [`Tx::commit`] it has never been.
+#[derive(Debug)]
+pub struct Tx<'c> {
+    pub(super) inner: Transaction<'c, Postgres>,
+    operation: Operation,
+}
+
+impl<'c> Tx<'c> {
+    pub(super) fn new(inner: Transaction<'c, Postgres>, operation: Operation) -> Self {
+        operation.has_begun();
+        Self { inner, operation }
+    }
+}
+
+impl Tx<'_> {
+    pub async fn commit(self) -> Result<(), StoreError> {
+        let Self {
+            inner,
+            mut operation,
+        } = self;
+        inner
+            .commit()
+            .await
+            .map_err(|source| operation.failed(source))?;
+        operation.is_committed = true;
+        Ok(())
+    }
+
+    /// Names the operation in an error of a query of this transaction.
+    pub(super) fn failed(&self, source: sqlx::Error) -> StoreError {
+        self.operation.failed(source)
+    }
+}
+
+/// What a transaction is for, from when a connection is asked for until it is dropped.
+#[derive(Debug)]
+pub(super) struct Operation {
+    name: &'static str,
+    asked_at: Instant,
+    metrics: Option<DatabaseMetrics>,
+    span: Span,
+    is_committed: bool,
+    has_failed: AtomicBool,
+}
+
+impl Operation {
+    pub(super) fn new(name: &'static str, metrics: Option<DatabaseMetrics>) -> Self {
+        Self {
+            name,
+            asked_at: Instant::now(),
+            metrics,
+            span: span(name),
+            is_committed: false,
+            has_failed: AtomicBool::new(false),
+        }
+    }
+
+    fn has_begun(&self) {
+        if let Some(metrics) = &self.metrics {
+            let waited = self.asked_at.elapsed().as_secs_f64();
+            metrics.waits.observe(waited);
+        }
+    }
+
+    pub(super) fn failed(&self, source: sqlx::Error) -> StoreError {
+        self.has_failed.store(true, Ordering::Relaxed);
+        self.span.record("otel.status_code", "ERROR");
+        if let Some(code) = source.as_database_error().and_then(DatabaseError::code) {
+            self.span.record("db.response.status_code", &*code);
+        }
+        StoreError::new(self.name, source)
+    }
+}
+
+impl Drop for Operation {
+    fn drop(&mut self) {
+        let result = match (self.is_committed, self.has_failed.get_mut()) {
+            (true, _) => "committed",
+            (false, true) => "failed",
+            (false, false) => "rolled_back",
+        };
+        if let Some(metrics) = &self.metrics {
+            let seconds = metrics.transactions.with_label_values(&[self.name, result]);
+            seconds.observe(self.asked_at.elapsed().as_secs_f64());
+        }
+    }
+}
+
+/// Disabled unless a request, a turn or a delivery is traced around it. Receiving spans is not, and so
+/// the transactions that record them are not: a service that exports to itself would make a span of
+/// every export.
+fn span(name: &'static str) -> Span {
+    if Span::current().is_none() {
+        return Span::none();
+    }
+    tracing::debug_span!(
+        "transaction",
+        otel.name = name,
+        otel.kind = "client",
+        otel.status_code = Empty,
+        db.system.name = "postgresql",
+        db.operation.name = name,
+        db.response.status_code = Empty,
+    )
+}

@@ -1,0 +1,135 @@
+//! What happens to every request on the port of the pages: it gets an id, a span and a duration.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, request::Parts},
+    middleware::Next,
+    response::Response,
+};
+use tokio::time::Instant;
+use tracing::{Instrument as _, Span, field::Empty};
+use uuid::Uuid;
+
+use super::state::WebState;
+use crate::telemetry::{
+    metrics::method_label,
+    spans::{continue_trace, set_attribute},
+};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const LONGEST_ID: usize = 128;
+/// The route of whatever has none.
+const UNMATCHED: &str = "unmatched";
+
+/// By which a request is found in the log.
+#[derive(Clone, Debug)]
+pub(super) struct RequestId(Arc<str>);
+
+impl RequestId {
+    /// The caller's, if it is one that can be logged as it is; else a new one.
+    fn of(headers: &HeaderMap) -> Self {
+        let sent = text(headers, &REQUEST_ID).filter(|id| is_sane(id));
+        Self(sent.map_or_else(|| Uuid::now_v7().to_string().into(), Arc::from))
+    }
+
+    /// Of a request that passed [`observe`].
+    pub(super) fn known(parts: &Parts) -> Option<String> {
+        let id = parts.extensions.get::<Self>()?;
+        Some(id.0.as_ref().to_owned())
+    }
+}
+
+fn is_sane(id: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:+/=".contains(&byte);
+    (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(is_plain)
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// Continues the caller's trace, and answers with the id of the request, by which error answers and
+/// log lines name it too.
+pub(super) async fn observe(
+    State(state): State<WebState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let began = Instant::now();
+    let id = RequestId::of(request.headers());
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let route = matched.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+    let method = request.method().clone();
+    let span = span(&request, route, &id);
+    request.extensions_mut().insert(id.clone());
+    let mut response = next.run(request).instrument(span.clone()).await;
+    let status = response.status();
+    set_attribute(
+        &span,
+        "http.response.status_code",
+        i64::from(status.as_u16()),
+    );
+    if status.is_server_error() {
+        span.record("otel.status_code", "ERROR");
+    }
+    let requests = &state.metrics.requests_answered;
+    requests.http(route, method.as_str(), status.as_u16(), began.elapsed());
+    if let Ok(id) = HeaderValue::from_str(&id.0) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+/// At the level of errors, so that whatever is logged of the request bears its id.
+fn span(request: &Request, route: &str, id: &RequestId) -> Span {
+    let method = method_label(request.method().as_str());
+    let span = tracing::error_span!(
+        "request",
+        request_id = &*id.0,
+        otel.name = format!("{method} {route}"),
+        otel.kind = "server",
+        otel.status_code = Empty,
+    );
+    let headers = request.headers();
+    let header = |name| text(headers, &HeaderName::from_static(name));
+    continue_trace(&span, header("traceparent"), header("tracestate"));
+    set_attribute(&span, "http.request.method", method.to_owned());
+    set_attribute(&span, "url.scheme", "http");
+    if route != UNMATCHED {
+        set_attribute(&span, "http.route", route.to_owned());
+    }
+    span
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(sent: &str) -> String {
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            REQUEST_ID,
+            HeaderValue::from_bytes(sent.as_bytes()).unwrap(),
+        );
+        RequestId::of(&headers).0.as_ref().to_owned()
+    }
+
+    #[test]
+    fn an_id_of_the_caller_is_taken_if_it_can_be_logged_as_it_is() {
+        for sane in ["7", "01JD-9_x.y:z+/=", &"a".repeat(LONGEST_ID)] {
+            assert_eq!(id(sane), sane);
+        }
+        for mad in ["", "a b", "a\"b", "é", "a,b", &"a".repeat(LONGEST_ID + 1)] {
+            assert!(id(mad).parse::<Uuid>().is_ok(), "{mad}");
+        }
+    }
+
+    #[test]
+    fn two_requests_without_an_id_get_different_ones() {
+        let nothing = HeaderMap::new();
+        let [one, other] = [(); 2].map(|()| RequestId::of(&nothing).0);
+        assert_ne!(one, other);
+    }
+}
