@@ -44,10 +44,10 @@ impl Clock {
 /// So replicas agree on the time however wrong their own clocks are, and however these jump. Until it
 /// is read for the first time it is this machine's. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct DatabaseClock(Arc<Mutex<Option<Reading>>>);
+pub struct DatabaseClock(Arc<Mutex<Option<ClockReading>>>);
 
 #[derive(Clone, Copy, Debug)]
-struct Reading {
+struct ClockReading {
     time: Timestamp,
     at: Instant,
 }
@@ -57,7 +57,7 @@ const TOLERANCE: Duration = Duration::from_millis(100);
 /// An answer that took longer says too little.
 const LONGEST_WAY: Duration = Duration::from_secs(1);
 
-impl Reading {
+impl ClockReading {
     fn carried_on_to(self, at: Instant) -> Timestamp {
         self.time + at.saturating_duration_since(self.at)
     }
@@ -82,7 +82,7 @@ impl DatabaseClock {
         });
         if is_better {
             let mut reading = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            *reading = Some(Reading { time, at });
+            *reading = Some(ClockReading { time, at });
         }
     }
 }

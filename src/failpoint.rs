@@ -12,7 +12,7 @@ static FOLDER: OnceLock<PathBuf> = OnceLock::new();
 const GLANCE: Duration = Duration::from_millis(10);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum Failpoint {
     /// The alert's row is changed, the duty to tell is not written, nothing is committed.
     AlertSwapped,
     /// Both are committed.
@@ -27,7 +27,7 @@ pub enum Step {
     DeliverySettled,
 }
 
-impl Step {
+impl Failpoint {
     pub const ALL: [Self; 6] = [
         Self::AlertSwapped,
         Self::TransitionCommitted,
@@ -56,7 +56,7 @@ pub fn arm(folder: PathBuf) {
 }
 
 /// Ends the process here if somebody wishes so.
-pub fn reach(step: Step) {
+pub fn reach(step: Failpoint) {
     if let Some(folder) = FOLDER.get()
         && fs::remove_file(folder.join(step.name())).is_ok()
     {
@@ -65,7 +65,7 @@ pub fn reach(step: Step) {
 }
 
 /// Ends the process as soon as somebody wishes so, for a step at which one waits. Never returns.
-pub async fn wait_at(step: Step) -> Infallible {
+pub async fn wait_at(step: Failpoint) -> Infallible {
     if FOLDER.get().is_none() {
         return std::future::pending().await;
     }

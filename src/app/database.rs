@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::{
     config::{DatabaseConfig, Environment},
-    postgres::{DataDir, Durability, Server, Settings},
+    postgres::{DataDir, Durability, EmbeddedServer, PostgresSettings},
     store::{ForeignSchema, Store, StoreError},
 };
 
@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Database {
     pub store: Store,
-    server: Option<Server>,
+    server: Option<EmbeddedServer>,
 }
 
 impl Database {
@@ -26,7 +26,7 @@ impl Database {
         let (url, server) = if let Some(url) = &config.url {
             (url.clone(), None)
         } else {
-            let server = Server::start(&settings(config, environment)?).await?;
+            let server = EmbeddedServer::start(&settings(config, environment)?).await?;
             (server.connection_url(), Some(server))
         };
         let store = Store::at(&url, config.database_connections)?;
@@ -38,11 +38,11 @@ impl Database {
 
     /// A database that is gone when it is closed.
     pub async fn throwaway(environment: &Environment, connections: u32) -> anyhow::Result<Self> {
-        let settings = Settings {
+        let settings = PostgresSettings {
             search_path: environment.path.clone(),
-            ..Settings::throwaway()
+            ..PostgresSettings::throwaway()
         };
-        let server = Server::start(&settings).await?;
+        let server = EmbeddedServer::start(&settings).await?;
         let store = Store::at(&server.connection_url(), connections)?;
         store.migrate().await?;
         Ok(Self {
@@ -63,7 +63,10 @@ impl Database {
     }
 }
 
-fn settings(config: &DatabaseConfig, environment: &Environment) -> anyhow::Result<Settings> {
+fn settings(
+    config: &DatabaseConfig,
+    environment: &Environment,
+) -> anyhow::Result<PostgresSettings> {
     let folder = config
         .data_dir
         .clone()
@@ -71,11 +74,11 @@ fn settings(config: &DatabaseConfig, environment: &Environment) -> anyhow::Resul
         .context(
             "there is no home folder to keep data in: set `--data-dir`, or `--database-url`",
         )?;
-    Ok(Settings {
+    Ok(PostgresSettings {
         data_dir: DataDir::Keep(folder),
         durability: Durability::Durable,
         search_path: environment.path.clone(),
-        ..Settings::throwaway()
+        ..PostgresSettings::throwaway()
     })
 }
 

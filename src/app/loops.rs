@@ -35,8 +35,8 @@ use crate::{
         },
     },
     evaluate::{
-        EvaluationReport, Evaluator, EvaluatorSettings, Surroundings,
-        overdue::{Overdue, losses_kept},
+        EnrichmentConfig, EvaluationReport, Evaluator, EvaluatorSettings,
+        overdue::{DeadlineScan, losses_kept},
         stages::{StageFolder, stage_spans_kept},
         unplaced::Unplaced,
     },
@@ -113,7 +113,7 @@ impl Loops {
     }
 
     fn spawn_overdue(&self, tasks: &TaskTracker, periodic: &Periodic) {
-        let overdue = Overdue {
+        let overdue = DeadlineScan {
             store: self.store.clone(),
             writer: self.writer,
             classifier: self.in_force.classifier.clone(),
@@ -160,7 +160,7 @@ impl Loops {
             page_base_url: evaluation.public_url.clone(),
         };
         let evaluator = Evaluator::new(self.store.clone(), self.in_force.catalog.clone(), settings)
-            .with(Surroundings {
+            .with(EnrichmentConfig {
                 trace_viewers: evaluation.trace_viewers.clone(),
                 pseudonyms: Some(self.signing_key.clone()),
             });

@@ -61,11 +61,11 @@ pub struct App {
     keeper: CatalogKeeper,
     in_force: InForce,
     signing_key: SigningKey,
-    listeners: Listeners,
+    listeners: BoundListeners,
 }
 
 #[derive(Debug)]
-struct Listeners {
+struct BoundListeners {
     grpc: TcpListener,
     http: TcpListener,
     pages: TcpListener,
@@ -86,7 +86,7 @@ impl App {
         mut database: Database,
         clock: Clock,
     ) -> anyhow::Result<Self> {
-        let listeners = Listeners::bind(&config).await?;
+        let listeners = BoundListeners::bind(&config).await?;
         let metrics = Metrics::new()?;
         database.store = database.store.measured(metrics.database.clone());
         let store = database.store.clone();
@@ -218,7 +218,7 @@ impl App {
     }
 }
 
-impl Listeners {
+impl BoundListeners {
     async fn bind(config: &Config) -> anyhow::Result<Self> {
         let receiver = &config.receiver;
         Ok(Self {

@@ -16,7 +16,7 @@ use crate::{
     },
     store::Store,
     telemetry::metrics::Metrics,
-    watch::{Beat, HeartbeatSettings, WatchReport, WatchSettings, Watcher},
+    watch::{HeartbeatResult, HeartbeatSettings, WatchReport, WatchSettings, Watcher},
 };
 
 /// What is wrong should be told within seconds, and is read from few rows.
@@ -63,11 +63,11 @@ fn measure(report: &WatchReport, metrics: &Metrics, now: Timestamp) {
         open.set(1.0);
     }
     match &report.heartbeat {
-        Some(Beat::Sent) => {
+        Some(HeartbeatResult::Sent) => {
             metrics.heartbeat_timestamp.set(now.as_secs_f64());
             metrics.heartbeat_withheld.set(0.0);
         }
-        Some(Beat::Withheld(_)) => metrics.heartbeat_withheld.set(1.0),
+        Some(HeartbeatResult::Withheld(_)) => metrics.heartbeat_withheld.set(1.0),
         None => {}
     }
 }

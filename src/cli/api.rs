@@ -37,12 +37,12 @@ pub enum ApiError {
     /// It cannot be told whether the service has done anything.
     Unanswered { server: String, cause: String },
     /// What the service says of it.
-    Refused(Explanation),
+    Refused(ApiExplanation),
 }
 
 /// How the API explains a refusal.
 #[derive(Debug, Deserialize)]
-pub struct Explanation {
+pub struct ApiExplanation {
     error: String,
     #[serde(default)]
     help: String,

@@ -12,11 +12,11 @@ use crate::domain::notify::delivery::DeliveryState;
 #[derive(clap::Args, Debug)]
 pub struct DeliveriesArgs {
     #[command(subcommand)]
-    command: Command,
+    command: DeliveriesCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum DeliveriesCommand {
     /// List deliveries, newest first, at most a hundred
     List {
         /// Only those in this state
@@ -44,7 +44,7 @@ enum Command {
 
 pub fn run(args: DeliveriesArgs) -> anyhow::Result<ExitCode> {
     let told = match args.command {
-        Command::List {
+        DeliveriesCommand::List {
             state,
             target,
             server,
@@ -56,11 +56,11 @@ pub fn run(args: DeliveriesArgs) -> anyhow::Result<ExitCode> {
             );
             Api::new(&server)?.get(&path).map(|view| list(&view))
         }
-        Command::Show { id, server } => {
+        DeliveriesCommand::Show { id, server } => {
             let answer = Api::new(&server)?.get(&format!("/api/v1/deliveries/{id}"));
             answer.map(|delivery| show(&delivery))
         }
-        Command::Retry { id, server } => retry(&Api::new(&server)?, id),
+        DeliveriesCommand::Retry { id, server } => retry(&Api::new(&server)?, id),
     };
     match told {
         Ok(text) => {

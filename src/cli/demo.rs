@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::shutdown,
     config::{EvaluationConfig, PagesConfig, ReceiverConfig},
-    demo::{self, Ending, Settings},
+    demo::{self, DemoEnding, DemoSettings},
 };
 
 /// Watch the service at work: a made-up shop, a queue that stalls, an alert, the recovery
@@ -43,16 +43,16 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 
 async fn show(args: DemoArgs) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
-    let settings = Settings {
+    let settings = DemoSettings {
         receiver: args.receiver,
         evaluation: args.evaluation,
         pages: args.pages,
         seed: args.seed,
         stall_after: args.stall_after,
         ending: if args.exit_after_recovery {
-            Ending::AfterRecovery
+            DemoEnding::AfterRecovery
         } else {
-            Ending::OnRequest
+            DemoEnding::OnRequest
         },
     };
     tokio::select! {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     api::{Api, ApiError, ServerArgs},
-    table::Table,
+    table::TextTable,
 };
 use crate::domain::model::{format, time::Timestamp};
 
@@ -24,15 +24,15 @@ pub struct SilenceArgs {
     server: ServerArgs,
 
     /// How the answer is written
-    #[arg(short, long, value_enum, default_value_t = Output::Table, global = true)]
-    output: Output,
+    #[arg(short, long, value_enum, default_value_t = SilenceOutput::Table, global = true)]
+    output: SilenceOutput,
 
     #[command(subcommand)]
     command: SilenceCommand,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
+enum SilenceOutput {
     /// For people
     Table,
     /// As the API has it
@@ -115,8 +115,8 @@ pub fn run(args: &SilenceArgs) -> anyhow::Result<ExitCode> {
     match done {
         Ok(answer) => {
             let text = match args.output {
-                Output::Table => answer.text,
-                Output::Json => format!("{:#}\n", answer.json),
+                SilenceOutput::Table => answer.text,
+                SilenceOutput::Json => format!("{:#}\n", answer.json),
             };
             io::stdout().write_all(text.as_bytes())?;
             Ok(ExitCode::SUCCESS)
@@ -126,13 +126,13 @@ pub fn run(args: &SilenceArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// One answer in both forms.
-struct Answer {
+struct PrintedResponse {
     json: Value,
     text: String,
 }
 
 /// Prints the id alone, as `amtool` does, so that it can be kept.
-fn add(api: &Api, asked: &AddArgs) -> Result<Answer, ApiError> {
+fn add(api: &Api, asked: &AddArgs) -> Result<PrintedResponse, ApiError> {
     let repeat = asked
         .repeat
         .as_ref()
@@ -150,13 +150,13 @@ fn add(api: &Api, asked: &AddArgs) -> Result<Answer, ApiError> {
             "force": asked.force,
         }),
     )?;
-    Ok(Answer {
+    Ok(PrintedResponse {
         text: format!("{}\n", text(&made["id"])),
         json: made,
     })
 }
 
-fn list(api: &Api, asked: &ListArgs) -> Result<Answer, ApiError> {
+fn list(api: &Api, asked: &ListArgs) -> Result<PrintedResponse, ApiError> {
     let state = if asked.expired {
         Some("expired")
     } else {
@@ -171,11 +171,11 @@ fn list(api: &Api, asked: &ListArgs) -> Result<Answer, ApiError> {
     } else {
         table(&silences, time(&listed["as_of"]))
     };
-    Ok(Answer { json: listed, text })
+    Ok(PrintedResponse { json: listed, text })
 }
 
 fn table(silences: &[Value], now: Option<Timestamp>) -> String {
-    let mut table = Table::new(["ID", "State", "Matchers", "Ends", "By", "Why"]);
+    let mut table = TextTable::new(["ID", "State", "Matchers", "Ends", "By", "Why"]);
     for one in silences {
         let matchers: Vec<&str> = items(&one["matchers"]).map(text).collect();
         let ends = match (time(&one["interval"]["to"]).or(time(&one["ends_at"])), now) {
@@ -194,29 +194,29 @@ fn table(silences: &[Value], now: Option<Timestamp>) -> String {
     table.to_string()
 }
 
-fn expire(api: &Api, ids: &[String]) -> Result<Answer, ApiError> {
+fn expire(api: &Api, ids: &[String]) -> Result<PrintedResponse, ApiError> {
     let ended: Result<Vec<Value>, ApiError> = ids
         .iter()
         .map(|id| api.delete(&format!("/api/v1/silences/{}", as_segment(id))))
         .collect();
-    Ok(Answer {
+    Ok(PrintedResponse {
         json: Value::Array(ended?),
         text: String::new(),
     })
 }
 
-fn preview(api: &Api, written: &[String]) -> Result<Answer, ApiError> {
+fn preview(api: &Api, written: &[String]) -> Result<PrintedResponse, ApiError> {
     let asked = json!({ "matchers": matchers(written) });
     let seen = api.post("/api/v1/silences/preview", &asked)?;
-    let mut matching = Table::new(["SLO", "Group", "Severity", "State"]);
+    let mut matching = TextTable::new(["SLO", "Group", "Severity", "State"]);
     for one in items(&seen["matches"]) {
         matching.row(["slo", "group", "severity", "state"].map(|name| text(&one[name])));
     }
-    let mut muted = Table::new(["At", "SLO", "Group", "Severity", "What"]);
+    let mut muted = TextTable::new(["At", "SLO", "Group", "Severity", "What"]);
     for one in items(&seen["would_have_muted"]) {
         muted.row(["at", "slo", "group", "severity", "kind"].map(|name| text(&one[name])));
     }
-    Ok(Answer {
+    Ok(PrintedResponse {
         text: format!(
             "Alerts that match:\n{matching}\nOf the last 7 days it would have muted:\n{muted}"
         ),

@@ -4,11 +4,11 @@ use std::fmt;
 
 /// Cells are what other people wrote: control characters are not printed.
 #[derive(Debug)]
-pub(super) struct Table<const COLUMNS: usize> {
+pub(super) struct TextTable<const COLUMNS: usize> {
     rows: Vec<[String; COLUMNS]>,
 }
 
-impl<const COLUMNS: usize> Table<COLUMNS> {
+impl<const COLUMNS: usize> TextTable<COLUMNS> {
     pub(super) fn new(head: [&str; COLUMNS]) -> Self {
         let mut table = Self { rows: Vec::new() };
         table.row(head);
@@ -34,7 +34,7 @@ impl<const COLUMNS: usize> Table<COLUMNS> {
     }
 }
 
-impl<const COLUMNS: usize> fmt::Display for Table<COLUMNS> {
+impl<const COLUMNS: usize> fmt::Display for TextTable<COLUMNS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for row in &self.rows {
             let cells = row.iter().enumerate().map(|cell| self.padded(cell));
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_what_stands_in_them() {
-        let mut table = Table::new(["Name", "Why"]);
+        let mut table = TextTable::new(["Name", "Why"]);
         table.row(["orders-on-time", "upgrade\u{1b}[31m\nof the queue"]);
         table.row(["a", ""]);
         assert_eq!(

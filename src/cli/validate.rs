@@ -27,8 +27,8 @@ pub struct ValidateArgs {
     pub paths: Vec<PathBuf>,
 
     /// How problems are written
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    pub output: Output,
+    #[arg(short, long, value_enum, default_value_t = ValidateOutput::Text)]
+    pub output: ValidateOutput,
 
     /// Treat warnings as errors
     #[arg(long)]
@@ -52,7 +52,7 @@ pub enum When {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Output {
+pub enum ValidateOutput {
     /// With the line underlined and advice
     Text,
     /// One object, for programs
@@ -63,7 +63,7 @@ pub enum Output {
 
 /// What was found.
 #[derive(Debug)]
-struct Findings {
+struct ValidationReport {
     files: usize,
     /// `None` if the set is refused.
     catalog: Option<Catalog>,
@@ -102,7 +102,7 @@ impl ValidateArgs {
     }
 }
 
-fn check(paths: &[PathBuf]) -> Result<Findings, definitions::ReadError> {
+fn check(paths: &[PathBuf]) -> Result<ValidationReport, definitions::ReadError> {
     let mut files = Vec::new();
     let mut unreadable = Vec::new();
     for path in paths {
@@ -127,19 +127,21 @@ fn check(paths: &[PathBuf]) -> Result<Findings, definitions::ReadError> {
         Err(problems) => (None, problems),
     };
     unreadable.extend(problems);
-    Ok(Findings {
+    Ok(ValidationReport {
         files: files.len(),
         catalog,
         problems: unreadable,
     })
 }
 
-impl Findings {
-    fn text(&self, output: Output, colour: Colour) -> String {
+impl ValidationReport {
+    fn text(&self, output: ValidateOutput, colour: Colour) -> String {
         match output {
-            Output::Text => format!("{}{}\n", render(&self.problems, colour), self.summary()),
-            Output::Github => render_github(&self.problems),
-            Output::Json => {
+            ValidateOutput::Text => {
+                format!("{}{}\n", render(&self.problems, colour), self.summary())
+            }
+            ValidateOutput::Github => render_github(&self.problems),
+            ValidateOutput::Json => {
                 let slos = self
                     .catalog
                     .as_ref()
@@ -201,7 +203,7 @@ mod tests {
         assert!(findings.catalog.is_none());
         assert_eq!(findings.problems.len(), 2);
         let json: serde_json::Value =
-            serde_json::from_str(&findings.text(Output::Json, Colour::Plain)).unwrap();
+            serde_json::from_str(&findings.text(ValidateOutput::Json, Colour::Plain)).unwrap();
         assert_eq!(json["valid"], false);
         assert_eq!(json["problems"][1]["line"], 7);
     }

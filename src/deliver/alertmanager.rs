@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::{sync::watch, task::JoinSet};
 
 use super::{
-    client::{Answer, Client, Outgoing, SendError},
+    client::{Client, Outgoing, SendError, TargetResponse},
     deliverer::StartDelivererError,
     request::address,
     resolver::system_lookup,
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     domain::{
         model::{ids::Name, time::Timestamp},
-        notify::{Telling, channels::alertmanager},
+        notify::{RenderContext, channels::alertmanager},
         slo::{Catalog, SecretOrPlain, TargetKind},
     },
     store::{Store, StoreError},
@@ -32,7 +32,7 @@ const TELL_ENDS_FOR: Duration = Duration::from_mins(15);
 const MAX_ALERTS: usize = 64;
 
 /// What one replica of an Alertmanager answered.
-pub(super) type Told = Result<Answer, SendError>;
+pub(super) type Told = Result<TargetResponse, SendError>;
 
 /// Posts to all replicas at the same time.
 pub(super) async fn post_to_all(
@@ -136,7 +136,7 @@ impl Reminder {
                 return Ok(());
             }
         };
-        let telling = Telling::default();
+        let telling = RenderContext::default();
         let alerts = standing
             .iter()
             .map(|facts| alertmanager::posted(facts, &telling, now));

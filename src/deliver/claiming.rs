@@ -3,21 +3,22 @@
 
 use super::{
     deliverer::{Deliverer, DeliveryReport},
-    sender::Errand,
+    sender::Dispatch,
 };
 use crate::{
     domain::{
         model::time::Timestamp,
         notify::{
-            Actions, Circumstances, Content, LATE, Note, SOON, TOLD_SINGLY, Telling,
+            Actions, DeliveryContext, LATE, MessageNote, Notification, RenderContext, SOON,
+            TOLD_SINGLY,
             delivery::{
-                circuit::{Admission, TargetCondition},
+                circuit::{CircuitAllowance, TargetCondition},
                 rate_limit::Pace,
             },
         },
         slo::{Severity, Target},
     },
-    failpoint::{self, Step},
+    failpoint::{self, Failpoint},
     store::{Claim, ClaimedDelivery, StoreError, TargetState, Tx},
 };
 use std::collections::BTreeMap;
@@ -31,7 +32,7 @@ impl Deliverer {
         &self,
         target: &Target,
         now: Timestamp,
-    ) -> Result<(Vec<Errand>, DeliveryReport), StoreError> {
+    ) -> Result<(Vec<Dispatch>, DeliveryReport), StoreError> {
         let mut tx = self.store.begin("claim deliveries").await?;
         let mut state = tx.lock_target(&target.name).await?;
         let report = DeliveryReport {
@@ -57,18 +58,18 @@ impl Deliverer {
             errand.telling.actions = self.actions(&errand.delivery, now);
             errand.telling.chart = self.chart(&errand.delivery, now);
         }
-        errands.extend(Errand::of_many(target, rest, now));
+        errands.extend(Dispatch::of_many(target, rest, now));
         tx.commit().await?;
         report.tell_of_ends(target);
         if !errands.is_empty() {
-            failpoint::reach(Step::DeliveriesClaimed);
+            failpoint::reach(Failpoint::DeliveriesClaimed);
         }
         Ok((errands, report))
     }
 
     fn actions(&self, delivery: &ClaimedDelivery, now: Timestamp) -> Actions {
         match (&self.settings.actions, &delivery.content) {
-            (Some(addresses), Some(Content::Alert(facts))) if !facts.is_test => {
+            (Some(addresses), Some(Notification::Alert(facts))) if !facts.is_test => {
                 addresses.of(facts, now)
             }
             _ => Actions::default(),
@@ -79,7 +80,7 @@ impl Deliverer {
     fn chart(&self, delivery: &ClaimedDelivery, now: Timestamp) -> Option<String> {
         let links = self.settings.chart_links.as_ref()?;
         match &delivery.content {
-            Some(Content::Alert(facts)) if facts.context.trend.is_some() => {
+            Some(Notification::Alert(facts)) if facts.context.trend.is_some() => {
                 Some(links.chart(delivery.message, now))
             }
             _ => None,
@@ -94,9 +95,9 @@ impl Deliverer {
         now: Timestamp,
     ) -> u32 {
         let by_health = match state.health.admits(now, urgency) {
-            Admission::All => self.settings.at_once,
-            Admission::One => 1,
-            Admission::None => 0,
+            CircuitAllowance::All => self.settings.at_once,
+            CircuitAllowance::One => 1,
+            CircuitAllowance::None => 0,
         };
         let pace = Pace::of(&target.kind);
         let by_pace = pace.map_or(u32::MAX, |pace| pace.allows(state.next_free_at, now));
@@ -147,13 +148,13 @@ async fn errands(
     target: &Target,
     claimed: Vec<ClaimedDelivery>,
     now: Timestamp,
-) -> Result<Vec<Errand>, StoreError> {
+) -> Result<Vec<Dispatch>, StoreError> {
     let ids: Vec<i64> = claimed.iter().map(|delivery| delivery.id).collect();
     let mut circumstances = tx.circumstances(&ids).await?;
     let mut errands = Vec::with_capacity(claimed.len());
     for delivery in claimed {
         let before = tx.told_before(&target.name, delivery.message, SOON).await?;
-        errands.push(Errand {
+        errands.push(Dispatch {
             telling: telling(&delivery, &mut circumstances, now),
             delivery,
             before,
@@ -166,19 +167,19 @@ async fn errands(
 
 fn telling(
     delivery: &ClaimedDelivery,
-    circumstances: &mut BTreeMap<i64, Circumstances>,
+    circumstances: &mut BTreeMap<i64, DeliveryContext>,
     now: Timestamp,
-) -> Telling {
+) -> RenderContext {
     let circumstances = circumstances.remove(&delivery.id);
     let notes = match (&delivery.content, circumstances) {
-        (Some(Content::Alert(facts)), _) if facts.is_test => vec![Note::Test],
-        (Some(Content::Alert(facts)), Some(circumstances)) => circumstances.notes(facts, now),
+        (Some(Notification::Alert(facts)), _) if facts.is_test => vec![MessageNote::Test],
+        (Some(Notification::Alert(facts)), Some(circumstances)) => circumstances.notes(facts, now),
         _ => Vec::new(),
     };
-    Telling {
+    RenderContext {
         repeat: delivery.repeat,
         notes,
-        ..Telling::default()
+        ..RenderContext::default()
     }
 }
 

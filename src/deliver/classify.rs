@@ -6,12 +6,12 @@ use std::time::Duration;
 use chrono::DateTime;
 use serde_json::Value;
 
-use super::client::Answer;
+use super::client::TargetResponse;
 use crate::domain::{model::time::Timestamp, notify::delivery::AttemptClass, slo::TargetKind};
 
 /// How a try ended, and how long the target asked to be left alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Reaction {
+pub(super) struct ResponseClass {
     pub(super) class: AttemptClass,
     pub(super) retry_after: Option<Duration>,
 }
@@ -83,10 +83,10 @@ const SLACK_UNAVAILABLE: [&str; 6] = [
 /// `attempt` is counted from 1.
 pub(super) fn classify(
     kind: &TargetKind,
-    answer: &Answer,
+    answer: &TargetResponse,
     attempt: i32,
     now: Timestamp,
-) -> Reaction {
+) -> ResponseClass {
     let json: Option<Value> = serde_json::from_str(&answer.body).ok();
     let class = by_body(kind, answer, json.as_ref(), attempt)
         .unwrap_or_else(|| by_status(kind, answer.status, attempt));
@@ -99,7 +99,7 @@ pub(super) fn classify(
         Duration::try_from_secs_f64(secs).ok()
     });
     let is_retried = matches!(class, AttemptClass::RateLimited | AttemptClass::Unavailable);
-    Reaction {
+    ResponseClass {
         class,
         retry_after: asked.filter(|_| is_retried),
     }
@@ -107,7 +107,7 @@ pub(super) fn classify(
 
 fn by_body(
     kind: &TargetKind,
-    answer: &Answer,
+    answer: &TargetResponse,
     json: Option<&Value>,
     attempt: i32,
 ) -> Option<AttemptClass> {
@@ -225,10 +225,10 @@ mod tests {
     }
 
     fn class(kind: &TargetKind, status: u16, body: &str, attempt: i32) -> AttemptClass {
-        let answer = Answer {
+        let answer = TargetResponse {
             status,
             body: body.to_owned(),
-            ..Answer::default()
+            ..TargetResponse::default()
         };
         classify(kind, &answer, attempt, NOW).class
     }
@@ -390,11 +390,11 @@ mod tests {
     #[test]
     fn t13_a_wish_to_be_left_alone_is_read_as_seconds_as_a_date_and_from_the_body() {
         let asked = |header: Option<&str>, body: &str| {
-            let answer = Answer {
+            let answer = TargetResponse {
                 status: 429,
                 retry_after: header.map(str::to_owned),
                 body: body.to_owned(),
-                ..Answer::default()
+                ..TargetResponse::default()
             };
             classify(&slack(), &answer, 1, NOW)
                 .retry_after

@@ -42,7 +42,7 @@ pub(super) struct Outgoing {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Answer {
+pub(super) struct TargetResponse {
     pub(super) status: u16,
     pub(super) retry_after: Option<String>,
     pub(super) location: Option<String>,
@@ -94,7 +94,7 @@ impl Client {
     }
 
     /// Sends once and follows nothing.
-    pub(super) async fn post(&self, outgoing: Outgoing) -> Result<Answer, SendError> {
+    pub(super) async fn post(&self, outgoing: Outgoing) -> Result<TargetResponse, SendError> {
         let deadline = Instant::now() + outgoing.timeout;
         let url = web_address(outgoing.url.expose_secret())?;
         let mut request = self.allowed(&url)?.post(url).body(outgoing.body);
@@ -182,12 +182,12 @@ fn web_address(text: &str) -> Result<Url, SendError> {
 }
 
 /// The status is the answer; of the body we take what comes in time.
-async fn read_answer(mut response: Response, deadline: Instant) -> Answer {
+async fn read_answer(mut response: Response, deadline: Instant) -> TargetResponse {
     let header = |name| {
         let value = response.headers().get(name)?;
         value.to_str().ok().map(str::to_owned)
     };
-    let mut answer = Answer {
+    let mut answer = TargetResponse {
         status: response.status().as_u16(),
         retry_after: header(RETRY_AFTER),
         location: header(LOCATION),

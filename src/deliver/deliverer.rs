@@ -7,7 +7,7 @@ use tracing::Instrument as _;
 
 use super::{
     client::BuildClientError,
-    sender::{Errand, Sender},
+    sender::{Dispatch, Sender},
     settings::DeliverSettings,
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
         notify::delivery::AttemptClass,
         slo::{Catalog, Target},
     },
-    failpoint::{self, Step},
+    failpoint::{self, Failpoint},
     store::{Store, StoreError},
 };
 
@@ -160,15 +160,15 @@ impl Deliverer {
     async fn deliver(
         &self,
         target: &Target,
-        errand: Errand,
+        errand: Dispatch,
         now: Timestamp,
     ) -> Result<DeliveryReport, StoreError> {
         let started = Instant::now();
         let tried = tokio::select! {
             tried = self.sender.attempt(target, &errand, now) => tried,
-            never = failpoint::wait_at(Step::AnswerAwaited) => match never {},
+            never = failpoint::wait_at(Failpoint::AnswerAwaited) => match never {},
         };
-        failpoint::reach(Step::DeliveryAnswered);
+        failpoint::reach(Failpoint::DeliveryAnswered);
         let (took, class) = (started.elapsed(), tried.reaction.class);
         let mut report = self.settle(target, &errand, tried, (now, took)).await?;
         report.messages.push((class, took));

@@ -10,16 +10,16 @@ use tokio::sync::{Mutex, watch};
 use super::{
     deliverer::StartDelivererError,
     secrets,
-    sender::{Errand, Sender},
+    sender::{Dispatch, Sender},
     settings::DeliverSettings,
 };
 use crate::{
     domain::{
-        health::{Alarm, Blindness, Seen},
+        health::{DatabaseOutage, LastAnswer, OutageNotice},
         model::{ids::Name, time::Timestamp},
         notify::{
-            Content, Telling,
-            delivery::{AttemptClass, Repeat},
+            Notification, RenderContext,
+            delivery::{AttemptClass, Redelivery},
         },
         slo::{Catalog, Severity, Target},
     },
@@ -61,7 +61,7 @@ pub struct Emergency {
 
 #[derive(Debug)]
 struct Sight {
-    blindness: Blindness,
+    blindness: DatabaseOutage,
     /// As it was declared when its secrets were read.
     target: Option<Arc<Target>>,
 }
@@ -88,7 +88,7 @@ impl Emergency {
         let answer = self.ask(now).await;
         let mut sight = self.sight.lock().await;
         let Sight { blindness, target } = sight.get_or_insert_with(|| Sight {
-            blindness: Blindness::new(answer.unwrap_or(Seen {
+            blindness: DatabaseOutage::new(answer.unwrap_or(LastAnswer {
                 at: now,
                 firing: 0,
                 outages: 0,
@@ -114,7 +114,7 @@ impl Emergency {
     }
 
     /// `None` without an answer.
-    async fn ask(&self, now: Timestamp) -> Option<Seen> {
+    async fn ask(&self, now: Timestamp) -> Option<LastAnswer> {
         let asking = async {
             let mut tx = self
                 .store
@@ -125,7 +125,7 @@ impl Emergency {
             Ok::<_, StoreError>((firing, outages))
         };
         match tokio::time::timeout(PATIENCE, asking).await {
-            Ok(Ok((firing, outages))) => Some(Seen {
+            Ok(Ok((firing, outages))) => Some(LastAnswer {
                 at: now,
                 firing,
                 outages,
@@ -171,7 +171,7 @@ impl Emergency {
         *held = is_whole.then_some(declared);
     }
 
-    async fn tell(&self, target: &Target, alarm: Alarm, now: Timestamp) -> AttemptClass {
+    async fn tell(&self, target: &Target, alarm: OutageNotice, now: Timestamp) -> AttemptClass {
         let notice = alarm.notice(&self.settings.service, now);
         let delivery = ClaimedDelivery {
             id: 0,
@@ -180,13 +180,13 @@ impl Emergency {
             attempt: 1,
             lease_token: 0,
             retries_since: now,
-            content: Some(Content::Notice(Box::new(notice))),
-            repeat: Repeat::No,
+            content: Some(Notification::Notice(Box::new(notice))),
+            repeat: Redelivery::No,
         };
-        let errand = Errand {
+        let errand = Dispatch {
             delivery,
             before: None,
-            telling: Telling::default(),
+            telling: RenderContext::default(),
             with: Vec::new(),
             digest: None,
         };
@@ -205,8 +205,8 @@ impl Emergency {
     }
 
     /// The next outage has another message.
-    async fn note(&self, alarm: Alarm, now: Timestamp) {
-        let Alarm::SeesAgain(seen) = alarm else {
+    async fn note(&self, alarm: OutageNotice, now: Timestamp) {
+        let OutageNotice::SeesAgain(seen) = alarm else {
             return;
         };
         let noted = async {

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::domain::{
     model::{ids::Name, time::Timestamp},
-    notify::{Content, PinnedKey, Reference, Telling, channels::cloudevents},
+    notify::{Notification, PinnedKey, Reference, RenderContext, channels::cloudevents},
     slo::{SecretOrPlain, SecretRef, WebhookFormat},
 };
 
@@ -54,7 +54,7 @@ impl Message {
     /// `id` is the same over all tries; `receiver` is the target's name.
     pub(super) fn new(
         format: WebhookFormat,
-        (content, telling): (&Content, &Telling),
+        (content, telling): (&Notification, &RenderContext),
         id: String,
         receiver: &Name,
     ) -> Self {
@@ -97,8 +97,8 @@ pub(super) async fn to_webhook(
 
 pub(super) async fn to_slack(
     webhook_url: &SecretRef,
-    content: &Content,
-    telling: &Telling,
+    content: &Notification,
+    telling: &RenderContext,
 ) -> Result<Prepared, PrepareError> {
     let url = secrets::read(webhook_url).await?;
     Ok(Prepared {
@@ -109,8 +109,8 @@ pub(super) async fn to_slack(
 
 pub(super) async fn to_teams(
     url: &SecretRef,
-    content: &Content,
-    telling: &Telling,
+    content: &Notification,
+    telling: &RenderContext,
 ) -> Result<Prepared, PrepareError> {
     let url = secrets::read(url).await?;
     Ok(Prepared {
@@ -122,8 +122,8 @@ pub(super) async fn to_teams(
 pub(super) fn to_pagerduty(
     base: Option<&str>,
     (key, pinned): (SecretString, PinnedKey),
-    content: &Content,
-    telling: &Telling,
+    content: &Notification,
+    telling: &RenderContext,
 ) -> Prepared {
     let base = base.unwrap_or(PAGERDUTY).trim_end_matches('/');
     let base = base.strip_suffix("/v2/enqueue").unwrap_or(base);

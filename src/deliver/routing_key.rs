@@ -119,9 +119,9 @@ mod tests {
 
     use super::*;
 
-    struct Kept(TempDir);
+    struct PinnedRoutingKey(TempDir);
 
-    impl Kept {
+    impl PinnedRoutingKey {
         fn put(&self, name: &str, key: &str) -> SecretRef {
             let path = self.0.path().join(name);
             std::fs::write(&path, key).unwrap();
@@ -142,7 +142,7 @@ mod tests {
     #[tokio::test]
     async fn a_resolve_comes_under_the_key_of_its_trigger_though_another_is_kept_by_now() {
         use TransitionKind::{Firing, Resolved};
-        let kept = Kept(tempfile::tempdir().unwrap());
+        let kept = PinnedRoutingKey(tempfile::tempdir().unwrap());
         let current = kept.put("key", "OLD");
         let places = Places {
             current: &current,
@@ -172,7 +172,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_key_that_moved_to_another_place_is_found_where_it_was() {
-        let kept = Kept(tempfile::tempdir().unwrap());
+        let kept = PinnedRoutingKey(tempfile::tempdir().unwrap());
         let (old, new) = (kept.put("old", "OLD"), kept.put("new", "NEW"));
         let keys = RoutingKeys::default();
         let places = Places {

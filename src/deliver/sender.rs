@@ -7,22 +7,22 @@ use tracing::{Instrument as _, Span, field::Empty};
 
 use super::{
     alertmanager,
-    classify::{Reaction, classify},
-    client::{Answer, BuildClientError, Client, SendError},
+    classify::{ResponseClass, classify},
+    client::{BuildClientError, Client, SendError, TargetResponse},
     excerpt::excerpt,
     request::{Message, PrepareError, Prepared, to_pagerduty, to_slack, to_teams, to_webhook},
     resolver::system_lookup,
     routing_key::{Places, RoutingKeys},
     secrets,
     settings::DeliverSettings,
-    slack_bot::{Bot, News},
+    slack_bot::{Bot, SlackUpdate},
 };
 use crate::{
     domain::{
         model::time::Timestamp,
         notify::{
-            Content, PinnedKey, Reference, Telling,
-            delivery::{AttemptClass, Repeat, message_id},
+            Notification, PinnedKey, Reference, RenderContext,
+            delivery::{AttemptClass, Redelivery, message_id},
             digest,
         },
         slo::{SecretOrPlain, Target, TargetKind},
@@ -44,19 +44,19 @@ pub(super) struct Sender {
 
 /// A delivery, and how its target was told of the same alert before.
 #[derive(Clone, Debug)]
-pub(super) struct Errand {
+pub(super) struct Dispatch {
     pub(super) delivery: ClaimedDelivery,
     pub(super) before: Option<ToldBefore>,
-    pub(super) telling: Telling,
+    pub(super) telling: RenderContext,
     /// The others that a digest tells, and what it says instead of what each was to say.
     pub(super) with: Vec<ClaimedDelivery>,
-    pub(super) digest: Option<Content>,
+    pub(super) digest: Option<Notification>,
 }
 
 /// How a try ended, and what is kept of it.
 #[derive(Clone, Debug)]
-pub(super) struct Tried {
-    pub(super) reaction: Reaction,
+pub(super) struct AttemptResult {
+    pub(super) reaction: ResponseClass,
     pub(super) http_status: Option<u16>,
     pub(super) excerpt: Option<String>,
     /// What later messages about the episode refer to, if this one was it.
@@ -65,7 +65,7 @@ pub(super) struct Tried {
 
 /// What an answer is judged by.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Try<'a> {
+pub(super) struct AttemptContext<'a> {
     pub(super) kind: &'a TargetKind,
     /// Counted from 1.
     pub(super) attempt: i32,
@@ -88,7 +88,12 @@ impl Sender {
         })
     }
 
-    pub(super) async fn attempt(&self, target: &Target, errand: &Errand, now: Timestamp) -> Tried {
+    pub(super) async fn attempt(
+        &self,
+        target: &Target,
+        errand: &Dispatch,
+        now: Timestamp,
+    ) -> AttemptResult {
         let span = span(target, errand);
         let attempt = self.untraced_attempt(target, errand, now);
         let tried = attempt.instrument(span.clone()).await;
@@ -104,13 +109,18 @@ impl Sender {
         tried
     }
 
-    async fn untraced_attempt(&self, target: &Target, errand: &Errand, now: Timestamp) -> Tried {
+    async fn untraced_attempt(
+        &self,
+        target: &Target,
+        errand: &Dispatch,
+        now: Timestamp,
+    ) -> AttemptResult {
         let said = errand.digest.as_ref();
         let Some(content) = said.or(errand.delivery.content.as_ref()) else {
             let reason = "what another version of the service wrote cannot be read";
-            return Tried::unsent(AttemptClass::Unreadable, reason);
+            return AttemptResult::unsent(AttemptClass::Unreadable, reason);
         };
-        let this = Try {
+        let this = AttemptContext {
             kind: &target.kind,
             attempt: errand.delivery.attempt,
             now,
@@ -124,11 +134,11 @@ impl Sender {
                 }
                 PrepareError::Signing(_) => AttemptClass::Misconfigured,
             };
-            Tried::unsent(class, &error.to_string())
+            AttemptResult::unsent(class, &error.to_string())
         })
     }
 
-    fn timeout(&self, kind: &TargetKind, content: &Content) -> Duration {
+    fn timeout(&self, kind: &TargetKind, content: &Notification) -> Duration {
         let timeout = match kind {
             TargetKind::Webhook { .. } => self.settings.webhook_timeout,
             TargetKind::Slack { .. }
@@ -146,11 +156,11 @@ impl Sender {
 
     async fn told(
         &self,
-        this: Try<'_>,
+        this: AttemptContext<'_>,
         target: &Target,
-        errand: &Errand,
-        content: &Content,
-    ) -> Result<Tried, PrepareError> {
+        errand: &Dispatch,
+        content: &Notification,
+    ) -> Result<AttemptResult, PrepareError> {
         let telling = &errand.telling;
         let prepared = match &target.kind {
             TargetKind::Webhook {
@@ -193,7 +203,7 @@ impl Sender {
                     timeout: this.timeout,
                     tried: this,
                 };
-                let news = News { content, telling };
+                let news = SlackUpdate { content, telling };
                 return Ok(match &errand.before {
                     Some(ToldBefore::OfThisEpisode(Reference::SlackMessage(first))) => {
                         bot.go_on(news, first).await
@@ -212,7 +222,7 @@ impl Sender {
     }
 
     /// A body that is refused is followed by a simpler one, if there is one.
-    async fn send(&self, this: Try<'_>, mut prepared: Prepared) -> Tried {
+    async fn send(&self, this: AttemptContext<'_>, mut prepared: Prepared) -> AttemptResult {
         prepared.outgoing.timeout = this.timeout;
         let secrets = prepared.secrets;
         let mut simpler = prepared.outgoing.clone();
@@ -233,10 +243,10 @@ impl Sender {
     /// Told if one replica took it: the others are reminded every minute.
     async fn tell_alertmanager(
         &self,
-        this: Try<'_>,
+        this: AttemptContext<'_>,
         urls: &[SecretOrPlain],
-        (content, telling): (&Content, &Telling),
-    ) -> Result<Tried, PrepareError> {
+        (content, telling): (&Notification, &RenderContext),
+    ) -> Result<AttemptResult, PrepareError> {
         let urls = alertmanager::addresses(urls).await?;
         let alerts = serde_json::Value::Array(vec![content.posted(telling, this.now)]);
         let answers = alertmanager::post_to_all(&self.client, &urls, &alerts, this.timeout).await;
@@ -256,40 +266,40 @@ impl Sender {
             (Some(best), Some(worst)) => {
                 let (class, said) = (worst.reaction.class, worst.excerpt.unwrap_or_default());
                 let text = format!("{told} of {all} replicas took it; another: {class}: {said}");
-                Tried {
+                AttemptResult {
                     excerpt: excerpt(&text, &urls),
                     ..best
                 }
             }
             (Some(tried), None) | (None, Some(tried)) => tried,
             (None, None) => {
-                Tried::unsent(AttemptClass::Misconfigured, "no address of an Alertmanager")
+                AttemptResult::unsent(AttemptClass::Misconfigured, "no address of an Alertmanager")
             }
         })
     }
 }
 
-impl Errand {
+impl Dispatch {
     /// One message for many deliveries; none for none.
     pub(super) fn of_many(
         target: &Target,
         mut many: Vec<ClaimedDelivery>,
         now: Timestamp,
     ) -> Option<Self> {
-        let repeat = many.iter().find(|one| one.repeat == Repeat::Possible);
-        let repeat = repeat.map_or(Repeat::No, |one| one.repeat);
-        let contents: Vec<&Content> = many.iter().flat_map(|one| &one.content).collect();
+        let repeat = many.iter().find(|one| one.repeat == Redelivery::Possible);
+        let repeat = repeat.map_or(Redelivery::No, |one| one.repeat);
+        let contents: Vec<&Notification> = many.iter().flat_map(|one| &one.content).collect();
         let notice = digest(&target.name, &contents, now);
         let with = many.split_off(many.len().min(1));
         Some(Self {
             delivery: many.pop()?,
             before: None,
-            telling: Telling {
+            telling: RenderContext {
                 repeat,
-                ..Telling::default()
+                ..RenderContext::default()
             },
             with,
-            digest: Some(Content::Notice(Box::new(notice))),
+            digest: Some(Notification::Notice(Box::new(notice))),
         })
     }
 
@@ -301,32 +311,32 @@ impl Errand {
     }
 }
 
-impl Try<'_> {
+impl AttemptContext<'_> {
     pub(super) fn understood(
         self,
-        answer: Result<Answer, SendError>,
+        answer: Result<TargetResponse, SendError>,
         secrets: &[SecretString],
-    ) -> Tried {
+    ) -> AttemptResult {
         match answer {
-            Ok(answer) => Tried {
+            Ok(answer) => AttemptResult {
                 reaction: classify(self.kind, &answer, self.attempt, self.now),
                 http_status: Some(answer.status),
                 excerpt: excerpt(&answer_text(&answer), secrets),
                 reference: None,
             },
-            Err(error) => Tried {
+            Err(error) => AttemptResult {
                 excerpt: excerpt(&error.to_string(), secrets),
-                ..Tried::unsent(class_of(&error), "")
+                ..AttemptResult::unsent(class_of(&error), "")
             },
         }
     }
 }
 
-impl Tried {
+impl AttemptResult {
     /// Ended before anything was answered.
     pub(super) fn unsent(class: AttemptClass, reason: &str) -> Self {
         Self {
-            reaction: Reaction {
+            reaction: ResponseClass {
                 class,
                 retry_after: None,
             },
@@ -338,7 +348,7 @@ impl Tried {
 }
 
 /// Without the address of the target, which may be a secret.
-fn span(target: &Target, errand: &Errand) -> Span {
+fn span(target: &Target, errand: &Dispatch) -> Span {
     tracing::debug_span!(
         "attempt",
         otel.name = format!("deliver {}", target.kind.as_str()),
@@ -368,7 +378,7 @@ const fn class_of(error: &SendError) -> AttemptClass {
 }
 
 /// Of a redirect only the host is told: the rest may be a secret.
-fn answer_text(answer: &Answer) -> String {
+fn answer_text(answer: &TargetResponse) -> String {
     let host = answer
         .location
         .as_deref()

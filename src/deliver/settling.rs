@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use super::{
-    classify::Reaction,
+    classify::ResponseClass,
     deliverer::{Deliverer, DeliveryReport},
-    sender::{Errand, Tried},
+    sender::{AttemptResult, Dispatch},
 };
 use crate::{
     domain::{
         model::time::Timestamp,
         notify::{
-            Content,
+            Notification,
             delivery::{
                 Attempt, AttemptClass,
                 circuit::{TargetCondition, broken_pause},
@@ -20,7 +20,7 @@ use crate::{
         },
         slo::Target,
     },
-    failpoint::{self, Step},
+    failpoint::{self, Failpoint},
     store::{ClaimedDelivery, Lease, Settlement, StoreError, Tx},
 };
 
@@ -29,8 +29,8 @@ impl Deliverer {
     pub(super) async fn settle(
         &self,
         target: &Target,
-        errand: &Errand,
-        tried: Tried,
+        errand: &Dispatch,
+        tried: AttemptResult,
         (started_at, took): (Timestamp, Duration),
     ) -> Result<DeliveryReport, StoreError> {
         let now = started_at + took;
@@ -51,7 +51,7 @@ impl Deliverer {
             report.add(settle_one(&mut tx, target, (claimed, settlement), &attempt).await?);
         }
         tx.commit().await?;
-        failpoint::reach(Step::DeliverySettled);
+        failpoint::reach(Failpoint::DeliverySettled);
         Ok(report)
     }
 }
@@ -63,7 +63,9 @@ async fn settle_one(
     attempt: &Attempt,
 ) -> Result<DeliveryReport, StoreError> {
     tx.record_attempt(claimed.id, attempt).await?;
-    if let (Settlement::Delivered(at), Some(Content::Alert(_))) = (settlement, &claimed.content) {
+    if let (Settlement::Delivered(at), Some(Notification::Alert(_))) =
+        (settlement, &claimed.content)
+    {
         tx.keep_target_alert(&target.name, claimed.message, at)
             .await?;
     }
@@ -84,7 +86,7 @@ async fn settle_one(
 
 fn attempt(
     claimed: &ClaimedDelivery,
-    tried: &Tried,
+    tried: &AttemptResult,
     settlement: Settlement,
     (started_at, took): (Timestamp, Duration),
 ) -> Attempt {
@@ -105,7 +107,7 @@ fn attempt(
 /// From the moment that was told of to now; of alerts, since notices are made to be sent.
 fn told_after(claimed: &ClaimedDelivery, settlement: Settlement) -> Vec<Duration> {
     match (settlement, &claimed.content) {
-        (Settlement::Delivered(at), Some(Content::Alert(facts))) => {
+        (Settlement::Delivered(at), Some(Notification::Alert(facts))) => {
             vec![at.saturating_since(facts.evaluated_at)]
         }
         _ => Vec::new(),
@@ -116,7 +118,7 @@ fn told_after(claimed: &ClaimedDelivery, settlement: Settlement) -> Vec<Duration
 async fn note_target(
     tx: &mut Tx<'_>,
     target: &Target,
-    reaction: Reaction,
+    reaction: ResponseClass,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let name = &target.name;
@@ -146,7 +148,7 @@ async fn note_target(
     Ok(())
 }
 
-fn settlement(claimed: &ClaimedDelivery, reaction: Reaction, now: Timestamp) -> Settlement {
+fn settlement(claimed: &ClaimedDelivery, reaction: ResponseClass, now: Timestamp) -> Settlement {
     let floor = match reaction.class {
         AttemptClass::Delivered => return Settlement::Delivered(now),
         AttemptClass::Rejected | AttemptClass::Undeclared => return Settlement::Failed(now),
@@ -167,7 +169,7 @@ fn settlement(claimed: &ClaimedDelivery, reaction: Reaction, now: Timestamp) -> 
         made: claimed.attempt.unsigned_abs(),
         since: claimed.retries_since,
     };
-    let is_brief = claimed.content.as_ref().is_some_and(Content::is_brief);
+    let is_brief = claimed.content.as_ref().is_some_and(Notification::is_brief);
     let (policy, floor) = if is_brief {
         (RetryPolicy::BRIEF, None)
     } else {

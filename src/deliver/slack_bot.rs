@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 
 use super::{
     client::{Client, Outgoing},
-    sender::{Tried, Try},
+    sender::{AttemptContext, AttemptResult},
 };
 use crate::domain::{
     alerting::alert::TransitionKind,
-    notify::{Content, Reference, SlackMessage, Telling, delivery::AttemptClass},
+    notify::{Notification, Reference, RenderContext, SlackMessage, delivery::AttemptClass},
 };
 
 /// Errors that mean that there is no message to refer to, or that it may not be changed any more.
@@ -36,30 +36,34 @@ pub(super) struct Bot<'a> {
     pub(super) token: SecretString,
     pub(super) channel: &'a str,
     pub(super) timeout: Duration,
-    pub(super) tried: Try<'a>,
+    pub(super) tried: AttemptContext<'a>,
 }
 
 /// What is told, and how.
-pub(super) struct News<'a> {
-    pub(super) content: &'a Content,
-    pub(super) telling: &'a Telling,
+pub(super) struct SlackUpdate<'a> {
+    pub(super) content: &'a Notification,
+    pub(super) telling: &'a RenderContext,
 }
 
-enum Said {
-    Done(Tried),
+enum PostOutcome {
+    Done(AttemptResult),
     /// What was referred to is gone.
     Gone,
 }
 
 impl Bot<'_> {
     /// The first message of an episode.
-    pub(super) async fn begin(&self, news: News<'_>) -> Tried {
+    pub(super) async fn begin(&self, news: SlackUpdate<'_>) -> AttemptResult {
         self.post_anew(&news).await
     }
 
     /// An episode that follows close upon the last is told in the same thread, and the channel is
     /// told that it is.
-    pub(super) async fn begin_again(&self, news: News<'_>, last: &SlackMessage) -> Tried {
+    pub(super) async fn begin_again(
+        &self,
+        news: SlackUpdate<'_>,
+        last: &SlackMessage,
+    ) -> AttemptResult {
         if news.content.kind() == TransitionKind::Resolved {
             return self.post_anew(&news).await;
         }
@@ -72,54 +76,56 @@ impl Bot<'_> {
         let is_told = tried.reaction.class == AttemptClass::Delivered;
         if is_told && tried.reference.is_none() {
             let reference = Some(Reference::SlackMessage(last.clone()));
-            return Tried { reference, ..tried };
+            return AttemptResult { reference, ..tried };
         }
         tried
     }
 
     /// What follows the first message of an episode.
-    pub(super) async fn go_on(&self, news: News<'_>, first: &SlackMessage) -> Tried {
+    pub(super) async fn go_on(&self, news: SlackUpdate<'_>, first: &SlackMessage) -> AttemptResult {
         let place = json!({ "channel": first.channel, "thread_ts": first.ts });
         if news.content.kind() == TransitionKind::Resolved {
             return self.update_and_reply(&news, first, &place).await;
         }
         match self.reply(&news, &place).await {
-            Said::Done(tried) => tried,
-            Said::Gone => self.post_anew(&news).await,
+            PostOutcome::Done(tried) => tried,
+            PostOutcome::Gone => self.post_anew(&news).await,
         }
     }
 
     async fn update_and_reply(
         &self,
-        news: &News<'_>,
+        news: &SlackUpdate<'_>,
         first: &SlackMessage,
         place: &Value,
-    ) -> Tried {
+    ) -> AttemptResult {
         match self.update(news, first).await {
-            Said::Done(tried) if tried.reaction.class != AttemptClass::Delivered => return tried,
-            Said::Done(_) => {}
-            Said::Gone => return self.post_anew(news).await,
+            PostOutcome::Done(tried) if tried.reaction.class != AttemptClass::Delivered => {
+                return tried;
+            }
+            PostOutcome::Done(_) => {}
+            PostOutcome::Gone => return self.post_anew(news).await,
         }
         match self.reply(news, place).await {
-            Said::Done(tried) => tried,
-            Said::Gone => self.post_anew(news).await,
+            PostOutcome::Done(tried) => tried,
+            PostOutcome::Gone => self.post_anew(news).await,
         }
     }
 
-    async fn post_anew(&self, news: &News<'_>) -> Tried {
+    async fn post_anew(&self, news: &SlackUpdate<'_>) -> AttemptResult {
         let full = news.content.slack(news.telling);
         let simple = news.content.slack_text(news.telling);
         let place = json!({ "channel": self.channel });
         match self.say("chat.postMessage", &place, full, simple).await {
-            Said::Done(tried) => tried,
-            Said::Gone => Tried::unsent(
+            PostOutcome::Done(tried) => tried,
+            PostOutcome::Gone => AttemptResult::unsent(
                 AttemptClass::Misconfigured,
                 "Slack says that there is no such message, of a new one",
             ),
         }
     }
 
-    async fn update(&self, news: &News<'_>, first: &SlackMessage) -> Said {
+    async fn update(&self, news: &SlackUpdate<'_>, first: &SlackMessage) -> PostOutcome {
         let place = json!({ "channel": first.channel, "ts": first.ts });
         let mut simple = news.content.slack_text(news.telling);
         // Blocks that are left out stay as they were.
@@ -128,32 +134,32 @@ impl Bot<'_> {
         self.say("chat.update", &place, full, simple).await
     }
 
-    async fn reply(&self, news: &News<'_>, place: &Value) -> Said {
+    async fn reply(&self, news: &SlackUpdate<'_>, place: &Value) -> PostOutcome {
         let reply = news.content.slack_reply(news.telling);
         let simple = news.content.slack_text(news.telling);
         let said = self.say("chat.postMessage", place, reply, simple).await;
         match said {
             // What follows still belongs to the first message.
-            Said::Done(tried) => Said::Done(Tried {
+            PostOutcome::Done(tried) => PostOutcome::Done(AttemptResult {
                 reference: None,
                 ..tried
             }),
-            Said::Gone => Said::Gone,
+            PostOutcome::Gone => PostOutcome::Gone,
         }
     }
 
     /// Says it, and once more simply if it is refused as it is.
-    async fn say(&self, method: &str, place: &Value, full: Value, simple: Value) -> Said {
+    async fn say(&self, method: &str, place: &Value, full: Value, simple: Value) -> PostOutcome {
         let said = self.call(method, place, &full).await;
         match said {
-            Said::Done(tried) if tried.reaction.class == AttemptClass::Rejected => {
+            PostOutcome::Done(tried) if tried.reaction.class == AttemptClass::Rejected => {
                 self.call(method, place, &simple).await
             }
             said => said,
         }
     }
 
-    async fn call(&self, method: &str, place: &Value, message: &Value) -> Said {
+    async fn call(&self, method: &str, place: &Value, message: &Value) -> PostOutcome {
         let mut body = place.clone();
         if let (Some(body), Some(message)) = (body.as_object_mut(), message.as_object()) {
             body.extend(
@@ -179,7 +185,7 @@ impl Bot<'_> {
             .and_then(|answer| serde_json::from_str(&answer.body).ok());
         let error = said.as_ref().and_then(|said| said["error"].as_str());
         if error.is_some_and(|error| CANNOT_REFER.contains(&error)) {
-            return Said::Gone;
+            return PostOutcome::Gone;
         }
         let mut tried = self
             .tried
@@ -187,7 +193,7 @@ impl Bot<'_> {
         if tried.reaction.class == AttemptClass::Delivered {
             tried.reference = said.as_ref().and_then(reference);
         }
-        Said::Done(tried)
+        PostOutcome::Done(tried)
     }
 }
 

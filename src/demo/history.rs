@@ -15,16 +15,16 @@ use super::{
 };
 use crate::{
     domain::{
-        counting::ledger::{Moves, apply},
+        counting::ledger::{CountDelta, apply},
         model::{
             ids::{Name, SloId, SpanId, TraceId},
-            span::{Attributes, Instrumentation, OwnedValue, Span, SpanStatus},
+            span::{Instrumentation, OwnedValue, Span, SpanAttributes, SpanStatus},
             time::{TimeRange, Timestamp},
         },
         slo::{Catalog, Indicator},
         workflow::{
-            Details, Gathered, Judging, Promise, Start, TraceRef, Workflow,
-            classify::{Classifier, Findings},
+            Deadline, Details, EvidenceByEvent, Judging, Start, TraceRef, Workflow,
+            classify::{ClassifiedBatch, Classifier},
             gather,
         },
     },
@@ -50,9 +50,9 @@ pub(super) struct History {
 #[derive(Debug)]
 pub(super) struct Slos {
     classifier: Classifier,
-    on_time: (SloId, Promise),
+    on_time: (SloId, Deadline),
     reach_warehouse: SloId,
-    refunds: (SloId, Promise),
+    refunds: (SloId, Deadline),
     /// Of workflows that get no row, and so have no trace to look at.
     trace: TraceRef,
 }
@@ -62,9 +62,9 @@ pub(super) struct Day {
     before_now: u32,
     orders: u64,
     /// Of workflows that get no row.
-    pub(super) moves: Moves,
+    pub(super) moves: CountDelta,
     /// Workflows that get one.
-    pub(super) recent: Gathered,
+    pub(super) recent: EvidenceByEvent,
 }
 
 impl Slos {
@@ -80,7 +80,7 @@ impl Slos {
         let promised = |name| {
             let (id, slo) = found(name)?;
             match &slo.indicator {
-                Indicator::Workflow(workflow) => Some((id, Promise::Within(workflow.within))),
+                Indicator::Workflow(workflow) => Some((id, Deadline::Within(workflow.within))),
                 Indicator::Span(_) => None,
             }
         };
@@ -112,7 +112,7 @@ impl Slos {
         let PastOrder {
             order, taken_at, ..
         } = past;
-        let mut workflow = self.started(order.placed_at, Promise::OneSpan);
+        let mut workflow = self.started(order.placed_at, Deadline::OneSpan);
         let packed_at = order.packed_at(*taken_at);
         if packed_at <= order.placed_at + REACHES_WAREHOUSE_WITHIN {
             workflow.success = Some(packed_at);
@@ -132,7 +132,7 @@ impl Slos {
         workflow
     }
 
-    fn started(&self, at: Timestamp, promise: Promise) -> Workflow {
+    fn started(&self, at: Timestamp, promise: Deadline) -> Workflow {
         Workflow {
             label: String::new(),
             start: Some(Start { at, promise }),
@@ -174,7 +174,7 @@ impl History {
     /// The day that began so many days ago; its orders of the last `rows_for` get rows.
     pub(super) fn day(&self, before_now: u32, rows_for: Duration) -> Day {
         let mut rng = StdRng::seed_from_u64(self.seed);
-        let (mut moves, mut recent) = (Moves::default(), Findings::default());
+        let (mut moves, mut recent) = (CountDelta::default(), ClassifiedBatch::default());
         let past = orders_of_day(self.now, before_now, self.seed);
         for past in &past {
             if past.order.placed_at < self.now - rows_for {
@@ -192,7 +192,7 @@ impl History {
     }
 
     /// Counts an order by the facts alone.
-    fn count(&self, past: &PastOrder, moves: &mut Moves) {
+    fn count(&self, past: &PastOrder, moves: &mut CountDelta) {
         let slos = &self.slos;
         let mut add = |slo: SloId, workflow: &Workflow| {
             apply(slo, None, workflow, &self.judging(slo), moves);
@@ -206,7 +206,7 @@ impl History {
         }
     }
 
-    fn classify(&self, rng: &mut StdRng, past: &PastOrder, findings: &mut Findings) {
+    fn classify(&self, rng: &mut StdRng, past: &PastOrder, findings: &mut ClassifiedBatch) {
         let mut visits = past.order.before_fulfilment();
         visits.extend(past.order.after_fulfilment(past.taken_at));
         visits.extend(past.refund.iter().flat_map(Refund::visits));
@@ -275,7 +275,7 @@ fn spans(rng: &mut StdRng, visits: &[Visit]) -> Vec<Span> {
     spans
 }
 
-fn resource(service: Service) -> Attributes {
+fn resource(service: Service) -> SpanAttributes {
     vec![("service.name".to_owned(), OwnedValue::from(service.name()))]
 }
 

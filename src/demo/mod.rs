@@ -33,7 +33,7 @@ use self::{
     narrator::Narrator,
     ports::from_this_machine,
     story::{Board, Story, welcome},
-    traffic::{Consumers, Services, Traffic},
+    traffic::{Consumers, Services, ShopTraffic},
 };
 use crate::{
     app::{App, database::Database},
@@ -48,7 +48,7 @@ const CONNECTIONS: u32 = 12;
 
 /// What may be chosen.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct DemoSettings {
     pub receiver: ReceiverConfig,
     pub evaluation: EvaluationConfig,
     pub pages: PagesConfig,
@@ -56,11 +56,11 @@ pub struct Settings {
     pub seed: u64,
     /// How long all is well before the queue stalls.
     pub stall_after: Duration,
-    pub ending: Ending,
+    pub ending: DemoEnding,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum DemoEnding {
     /// When the user has seen enough.
     OnRequest,
     /// Once the alert has resolved.
@@ -68,7 +68,7 @@ pub enum Ending {
 }
 
 /// Runs until `shutdown` is cancelled, or to the ending that was chosen.
-pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(settings: DemoSettings, shutdown: CancellationToken) -> anyhow::Result<()> {
     let narrator = Narrator::new();
     narrator.say("Starting the service, on a database that is thrown away at the end.");
     let (hook, bodies) = Hook::bind()
@@ -87,7 +87,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Res
     let app = App::start(config, database, Clock::System).await?;
     let addresses = app.addresses()?;
     let (consumers, seen_by_traffic) = watch::channel(Consumers::Working);
-    let traffic = Traffic {
+    let traffic = ShopTraffic {
         services: Services::connect(&from_this_machine(addresses.otlp_grpc))?,
         clock: Clock::System,
         seed: settings.seed,
@@ -129,7 +129,7 @@ struct Cast {
 }
 
 impl Cast {
-    fn enter(app: App, hook: Hook, traffic: Traffic, shutdown: &CancellationToken) -> Self {
+    fn enter(app: App, hook: Hook, traffic: ShopTraffic, shutdown: &CancellationToken) -> Self {
         let (tasks, after_traffic) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(hook.run(after_traffic.clone()));
         Self {
@@ -150,7 +150,7 @@ impl Cast {
     }
 }
 
-impl Settings {
+impl DemoSettings {
     fn config(&self, definitions: &Path) -> Config {
         Config {
             definitions: DefinitionsConfig {

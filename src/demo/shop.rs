@@ -13,7 +13,7 @@ use std::time::Duration;
 use rand::{Rng, seq::IndexedRandom as _};
 
 use crate::domain::model::{
-    span::{Attributes, OwnedValue, SpanKind, SpanStatus},
+    span::{OwnedValue, SpanAttributes, SpanKind, SpanStatus},
     time::Timestamp,
 };
 
@@ -96,7 +96,7 @@ pub(super) struct Visit {
     pub(super) service: Service,
     pub(super) joined: Joined,
     /// The first encloses the others; the last one sends on what the next visit takes out.
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Vec<ShopStep>,
 }
 
 /// How a visit's trace follows from the one before: larger systems have both at once.
@@ -110,13 +110,13 @@ pub(super) enum Joined {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Step {
+pub(super) struct ShopStep {
     pub(super) name: &'static str,
     pub(super) kind: SpanKind,
     pub(super) status: SpanStatus,
     pub(super) start: Timestamp,
     pub(super) end: Timestamp,
-    pub(super) attributes: Attributes,
+    pub(super) attributes: SpanAttributes,
 }
 
 impl Visit {
@@ -270,8 +270,8 @@ impl Order {
         &self,
         (name, kind): (&'static str, SpanKind),
         (start, end): (Timestamp, Timestamp),
-    ) -> Step {
-        Step {
+    ) -> ShopStep {
+        ShopStep {
             name,
             kind,
             status: SpanStatus::Unset,
@@ -289,7 +289,7 @@ impl Order {
         (name, queue): (&'static str, &'static str),
         start: Timestamp,
         end: Timestamp,
-    ) -> Step {
+    ) -> ShopStep {
         let mut step = self.step((name, SpanKind::Producer), (start, end));
         self.describe_message(&mut step, queue, ["publish", "send"]);
         step
@@ -300,13 +300,13 @@ impl Order {
         (name, queue): (&'static str, &'static str),
         start: Timestamp,
         end: Timestamp,
-    ) -> Step {
+    ) -> ShopStep {
         let mut step = self.step((name, SpanKind::Consumer), (start, end));
         self.describe_message(&mut step, queue, ["process", "process"]);
         step
     }
 
-    fn describe_message(&self, step: &mut Step, queue: &str, [operation, kind]: [&str; 2]) {
+    fn describe_message(&self, step: &mut ShopStep, queue: &str, [operation, kind]: [&str; 2]) {
         let placed_at = self.placed_at.as_micros() / 1_000;
         let message = format!("{queue}-{}", self.number);
         step.attributes.extend([
@@ -370,7 +370,7 @@ impl Refund {
         Visit {
             service: Service::Payments,
             joined: Joined::Root,
-            steps: vec![Step {
+            steps: vec![ShopStep {
                 name,
                 kind: SpanKind::Server,
                 status,
@@ -414,7 +414,8 @@ mod tests {
             for visit in visits {
                 let whole = &visit.steps[0];
                 assert!(whole.start >= sent_on, "{visit:?}");
-                let is_within = |step: &Step| step.start >= whole.start && step.end <= whole.end;
+                let is_within =
+                    |step: &ShopStep| step.start >= whole.start && step.end <= whole.end;
                 assert!(visit.steps.iter().all(is_within), "{visit:?}");
                 sent_on = whole.end;
             }

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{
-    Ending, Settings,
+    DemoEnding, DemoSettings,
     history::{History, Slos},
     narrator::{Narrator, standing},
     ports::from_this_machine,
@@ -74,7 +74,7 @@ impl Story {
     }
 
     /// To the end that was chosen; an end on request never comes by itself.
-    pub(super) async fn tell(&mut self, settings: &Settings) -> anyhow::Result<()> {
+    pub(super) async fn tell(&mut self, settings: &DemoSettings) -> anyhow::Result<()> {
         let narrator = self.board.narrator;
         narrator.say(&format!(
             "All is well for {}. Then the warehouse will stop.",
@@ -98,7 +98,7 @@ impl Story {
         );
         let body = self.webhook("slo.alert.resolved").await?;
         narrator.show("THE ALERT HAS RESOLVED. Its webhook was sent this:", &body);
-        if settings.ending == Ending::AfterRecovery {
+        if settings.ending == DemoEnding::AfterRecovery {
             return Ok(());
         }
         narrator

@@ -15,17 +15,17 @@ use super::{
 use crate::domain::{
     alerting::{
         burn_rate::BurnContext,
-        condition::{Verdict, rule_status, verdict},
+        condition::{Signal, rule_status, verdict},
         rule_status::Freshness,
     },
-    counting::ledger::{Moves, apply},
+    counting::ledger::{CountDelta, apply},
     model::{
         counts::EventCounts,
         ids::{Name, SloId},
         time::{Resolution, Timestamp},
     },
     slo::{Catalog, Severity, Slo},
-    workflow::Gathered,
+    workflow::EvidenceByEvent,
 };
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -42,8 +42,8 @@ fn history(catalog: &Catalog) -> History {
     }
 }
 
-fn count(history: &History, gathered: &Gathered) -> Moves {
-    let mut moves = Moves::default();
+fn count(history: &History, gathered: &EvidenceByEvent) -> CountDelta {
+    let mut moves = CountDelta::default();
     for ((slo, _), workflow) in gathered {
         apply(*slo, None, workflow, &history.judging(*slo), &mut moves);
     }
@@ -94,7 +94,7 @@ fn counts(good: i64, timeout: i64) -> EventCounts {
 
 /// The verdict at the end of the last of `minutes`. Windows are widened to whole minutes, so at worst
 /// each holds one more than it is long; the worst is assumed.
-fn judged(slo: &Slo, in_window: EventCounts, minutes: &[EventCounts]) -> Verdict {
+fn judged(slo: &Slo, in_window: EventCounts, minutes: &[EventCounts]) -> Signal {
     let burn = BurnContext {
         objective: slo.objective,
         kind: slo.alerting.burn,
@@ -133,16 +133,16 @@ fn ten_seconds_of_timeouts_fire_and_two_good_minutes_clear() {
     let usual = counts(30, 0);
     let with = |last: &[EventCounts]| [&[usual; 30], last].concat();
     let judged = |last: &[EventCounts]| judged(slo, in_window, &with(last));
-    let is_breach = |last: &[EventCounts]| matches!(judged(last), Verdict::Breach(_));
+    let is_breach = |last: &[EventCounts]| matches!(judged(last), Signal::Breach(_));
 
-    assert_eq!(judged(&[usual]), Verdict::Clear);
-    assert_eq!(judged(&[counts(5, 4)]), Verdict::TooFew, "the guard holds");
+    assert_eq!(judged(&[usual]), Signal::Clear);
+    assert_eq!(judged(&[counts(5, 4)]), Signal::TooFew, "the guard holds");
     assert!(is_breach(&[counts(5, 5)]));
     let stall = [counts(5, 5), counts(0, 30)];
     assert!(is_breach(&[&stall[..], &[usual]].concat()));
     assert_eq!(
         judged(&[&stall[..], &[usual, usual]].concat()),
-        Verdict::Clear
+        Signal::Clear
     );
 }
 

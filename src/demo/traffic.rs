@@ -22,7 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     past::FIRST_LIVE_NUMBER,
-    shop::{BUSIEST_PER_MINUTE, Joined, Order, Refund, Service, Step, Visit},
+    shop::{BUSIEST_PER_MINUTE, Joined, Order, Refund, Service, ShopStep, Visit},
 };
 use crate::{
     clock::Clock,
@@ -132,14 +132,14 @@ fn provider(service: Service, receiver: &str) -> anyhow::Result<SdkTracerProvide
 
 /// Customers who order, and services that work.
 #[derive(Clone, Debug)]
-pub(super) struct Traffic {
+pub(super) struct ShopTraffic {
     pub(super) services: Services,
     pub(super) clock: Clock,
     pub(super) seed: u64,
     pub(super) consumers: watch::Receiver<Consumers>,
 }
 
-impl Traffic {
+impl ShopTraffic {
     /// Until `shutdown` is cancelled; orders on their way are then dropped.
     pub(super) async fn run(self, shutdown: CancellationToken) {
         let orders = TaskTracker::new();
@@ -217,7 +217,7 @@ impl Traffic {
     }
 }
 
-fn failure(step: &Step) -> String {
+fn failure(step: &ShopStep) -> String {
     format!("{} failed: card network is down", step.name)
 }
 

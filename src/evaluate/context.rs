@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
-use super::{Assessment, facts::Occasion, reading::whole_minutes};
+use super::{SloEvaluation, facts::TransitionContext, reading::whole_minutes};
 use crate::{
     domain::{
         alerting::{
             change_event::concerned,
             snapshot::{
-                Before, ChangeKind, Compared, Context, Facts, RecentChange, TopCustomer, Trend,
+                AlertSnapshot, Before, ChangeKind, Compared, Context, RecentChange, TopCustomer,
+                Trend,
             },
             trace_link::{TraceLink, TraceViewer, Traced},
         },
@@ -32,19 +33,19 @@ const TOP_CUSTOMERS: u32 = 3;
 
 /// What an installation adds to the facts.
 #[derive(Clone, Debug, Default)]
-pub struct Surroundings {
+pub struct EnrichmentConfig {
     /// Where traces can be looked at.
     pub trace_viewers: Vec<TraceViewer>,
     /// What customers' pseudonyms are made with; without it customers are only counted.
     pub pseudonyms: Option<SigningKey>,
 }
 
-impl Occasion<'_> {
+impl TransitionContext<'_> {
     /// Around the long window of the rule.
     pub(super) async fn context(
         &self,
         tx: &mut Tx<'_>,
-        (of, sample): (&Assessment<'_>, &EventSample),
+        (of, sample): (&SloEvaluation<'_>, &EventSample),
         (long, first_bad_at): (Duration, Option<Timestamp>),
     ) -> Result<Context, StoreError> {
         let now = self.transition.at;
@@ -66,7 +67,7 @@ impl Occasion<'_> {
     pub(super) async fn before(
         &self,
         tx: &mut Tx<'_>,
-        opening: &Facts,
+        opening: &AlertSnapshot,
     ) -> Result<Before, StoreError> {
         let difference = opening.differences.first();
         let good_ratio_now = match difference {
@@ -89,7 +90,7 @@ impl Occasion<'_> {
     async fn recent_changes(
         &self,
         tx: &mut Tx<'_>,
-        (of, sample): (&Assessment<'_>, &EventSample),
+        (of, sample): (&SloEvaluation<'_>, &EventSample),
         first_bad_at: Option<Timestamp>,
     ) -> Result<Vec<RecentChange>, StoreError> {
         let now = self.transition.at;
@@ -129,7 +130,7 @@ impl Occasion<'_> {
     async fn trend(
         &self,
         tx: &mut Tx<'_>,
-        of: &Assessment<'_>,
+        of: &SloEvaluation<'_>,
         long: Duration,
     ) -> Result<Option<Trend>, StoreError> {
         let stretches = Trend::stretches(long, self.transition.at);
@@ -145,7 +146,7 @@ impl Occasion<'_> {
     async fn top_customers(
         &self,
         tx: &mut Tx<'_>,
-        of: &Assessment<'_>,
+        of: &SloEvaluation<'_>,
         range: TimeRange,
     ) -> Result<Vec<TopCustomer>, StoreError> {
         if of.slo.customer.is_none() || self.named(of, "").is_none() {
@@ -177,7 +178,7 @@ impl Occasion<'_> {
     }
 
     /// A customer as messages may call it.
-    pub(super) fn named(&self, of: &Assessment<'_>, customer: &str) -> Option<String> {
+    pub(super) fn named(&self, of: &SloEvaluation<'_>, customer: &str) -> Option<String> {
         match of.slo.customer_details {
             CustomerDetails::None | CustomerDetails::Counts => None,
             CustomerDetails::Hashed => {

@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use super::{Assessment, Surroundings, reading::whole_minutes};
+use super::{EnrichmentConfig, SloEvaluation, reading::whole_minutes};
 use crate::{
     domain::{
         alerting::{
-            alert::{Change, Development, EpisodeEnd, Transition, TransitionKind},
+            alert::{AlertChange, AlertUpdate, EpisodeEnd, Transition, TransitionKind},
             burn_rate::Window,
             incident::Acknowledgement,
             limit::LimitStatus,
             rule_status::{Missing, RuleStatus, WindowStatus},
-            snapshot::{Context, EpisodeSummary, Facts, SlowestStage, WindowFacts, WorstWorkflow},
+            snapshot::{
+                AlertSnapshot, Context, EpisodeSummary, SlowestStage, WindowFacts, WorstWorkflow,
+            },
             status::RuleStatuses,
             suppression::Suppression,
         },
@@ -36,25 +38,29 @@ const WORST: u32 = 3;
 const DIFFERENCES: usize = 3;
 
 /// A transition and all that is known around it.
-pub(super) struct Occasion<'a> {
+pub(super) struct TransitionContext<'a> {
     pub(super) slo: SloId,
     pub(super) severity: Severity,
     pub(super) transition: &'a Transition,
-    pub(super) assessment: Option<&'a Assessment<'a>>,
+    pub(super) assessment: Option<&'a SloEvaluation<'a>>,
     pub(super) page_base_url: Option<&'a str>,
-    pub(super) surroundings: &'a Surroundings,
+    pub(super) surroundings: &'a EnrichmentConfig,
 }
 
 /// What is told, and the targets it is told to.
-pub(super) struct Notice {
-    pub(super) facts: Facts,
+pub(super) struct DraftNotification {
+    pub(super) facts: AlertSnapshot,
     pub(super) targets: Vec<Name>,
     /// Why there are none.
     pub(super) suppression: Option<Suppression>,
 }
 
-impl Notice {
-    fn of_beginning(facts: Facts, targets: Vec<Name>, suppression: Option<Suppression>) -> Self {
+impl DraftNotification {
+    fn of_beginning(
+        facts: AlertSnapshot,
+        targets: Vec<Name>,
+        suppression: Option<Suppression>,
+    ) -> Self {
         let targets = match suppression {
             Some(_) => Vec::new(),
             None => targets,
@@ -67,27 +73,34 @@ impl Notice {
     }
 }
 
-impl Occasion<'_> {
+impl TransitionContext<'_> {
     /// Who is told that an alert fired stands in the definition. What becomes of it is told to exactly
     /// those who were told that it fires, whatever the definition says by now: a target that has opened
     /// an incident must hear of its end, and one that has not has nothing to close. What was kept quiet
     /// is told as a beginning once it may be.
     ///
     /// `None` if there is nothing to tell: nothing is known of the beginning.
-    pub(super) async fn notice(&self, tx: &mut Tx<'_>) -> Result<Option<Notice>, StoreError> {
+    pub(super) async fn notice(
+        &self,
+        tx: &mut Tx<'_>,
+    ) -> Result<Option<DraftNotification>, StoreError> {
         let suppression = self.transition.suppression;
         match (self.transition.change, self.assessment) {
-            (Change::Fired, Some(of)) => {
+            (AlertChange::Fired, Some(of)) => {
                 let Some(facts) = self.live_facts(tx, of).await? else {
                     return Ok(None);
                 };
                 let nth_today = self.nth_today(tx).await?;
-                let facts = Facts { nth_today, ..facts };
+                let facts = AlertSnapshot { nth_today, ..facts };
                 let targets = self.declared(of);
-                Ok(Some(Notice::of_beginning(facts, targets, suppression)))
+                Ok(Some(DraftNotification::of_beginning(
+                    facts,
+                    targets,
+                    suppression,
+                )))
             }
-            (Change::Fired, None) => Ok(None),
-            (Change::Developed(development), of) => {
+            (AlertChange::Fired, None) => Ok(None),
+            (AlertChange::Developed(development), of) => {
                 let Some(opening) = self.opening(tx).await? else {
                     return Ok(None);
                 };
@@ -95,12 +108,16 @@ impl Occasion<'_> {
                     .facts_of_development(tx, &opening, development, of)
                     .await?;
                 let mut targets = self.told_so_far(tx).await?;
-                if let (Development::Unmuted { .. }, Some(of)) = (development, of) {
+                if let (AlertUpdate::Unmuted { .. }, Some(of)) = (development, of) {
                     targets.extend(self.declared(of));
                 }
-                Ok(Some(Notice::of_beginning(facts, targets, suppression)))
+                Ok(Some(DraftNotification::of_beginning(
+                    facts,
+                    targets,
+                    suppression,
+                )))
             }
-            (Change::Resolved(end), _) => match self.opening(tx).await? {
+            (AlertChange::Resolved(end), _) => match self.opening(tx).await? {
                 Some(opening) => self.notice_of_end(tx, &opening, end).await.map(Some),
                 None => Ok(None),
             },
@@ -125,7 +142,7 @@ impl Occasion<'_> {
         tx.nth_today(of, self.transition.at, SOON).await
     }
 
-    fn declared(&self, of: &Assessment<'_>) -> Vec<Name> {
+    fn declared(&self, of: &SloEvaluation<'_>) -> Vec<Name> {
         match self.severity {
             Severity::Page => of.slo.notify.page.clone(),
             Severity::Ticket => of.slo.notify.ticket.clone(),
@@ -142,16 +159,16 @@ impl Occasion<'_> {
         &self,
         tx: &mut Tx<'_>,
         opening: &AlertTransition,
-        development: Development,
-        assessment: Option<&Assessment<'_>>,
-    ) -> Result<Facts, StoreError> {
+        development: AlertUpdate,
+        assessment: Option<&SloEvaluation<'_>>,
+    ) -> Result<AlertSnapshot, StoreError> {
         let live = match assessment {
             Some(of) => self.live_facts(tx, of).await?,
             None => None,
         };
         // What is known last is what was told first if all windows are empty by now.
         let known = live.filter(|live| live.long.counts.total() > 0);
-        Ok(Facts {
+        Ok(AlertSnapshot {
             kind: development.kind(),
             version: self.transition.version,
             evaluated_at: self.transition.at,
@@ -166,20 +183,20 @@ impl Occasion<'_> {
     async fn dated(
         &self,
         tx: &mut Tx<'_>,
-        development: Development,
-    ) -> Result<Development, StoreError> {
+        development: AlertUpdate,
+    ) -> Result<AlertUpdate, StoreError> {
         Ok(match development {
-            Development::DataStopped {
+            AlertUpdate::DataStopped {
                 heard_until,
                 missing: Missing::Events,
-            } => Development::DataStopped {
+            } => AlertUpdate::DataStopped {
                 heard_until: tx.last_event_minute(self.slo).await?.or(heard_until),
                 missing: Missing::Events,
             },
-            Development::DataStopped {
+            AlertUpdate::DataStopped {
                 heard_until,
                 missing: Missing::Ingest,
-            } => Development::DataStopped {
+            } => AlertUpdate::DataStopped {
                 heard_until: tx.ingest_healthy_until().await?.or(heard_until),
                 missing: Missing::Ingest,
             },
@@ -192,7 +209,7 @@ impl Occasion<'_> {
         tx: &mut Tx<'_>,
         opening: &AlertTransition,
         end: EpisodeEnd,
-    ) -> Result<Notice, StoreError> {
+    ) -> Result<DraftNotification, StoreError> {
         let summary = self.summary(tx, &opening.facts, end).await?;
         let live = match (end, self.assessment) {
             (EpisodeEnd::Recovered, Some(of)) => self.live_facts(tx, of).await?,
@@ -200,7 +217,7 @@ impl Occasion<'_> {
             (EpisodeEnd::Undeclared, _) | (_, None) => None,
         };
         let live = live.unwrap_or_else(|| opening.facts.clone());
-        let facts = Facts {
+        let facts = AlertSnapshot {
             kind: TransitionKind::Resolved,
             version: self.transition.version,
             evaluated_at: self.transition.at,
@@ -214,7 +231,7 @@ impl Occasion<'_> {
         };
         let targets = self.told_so_far(tx).await?;
         let unheard = targets.is_empty();
-        Ok(Notice {
+        Ok(DraftNotification {
             facts,
             targets,
             suppression: self.transition.suppression.filter(|_| unheard),
@@ -224,7 +241,7 @@ impl Occasion<'_> {
     async fn summary(
         &self,
         tx: &mut Tx<'_>,
-        opening: &Facts,
+        opening: &AlertSnapshot,
         ended_by: EpisodeEnd,
     ) -> Result<EpisodeSummary, StoreError> {
         let fired_at = self.transition.episode.fired_at;
@@ -257,8 +274,8 @@ impl Occasion<'_> {
     async fn live_facts(
         &self,
         tx: &mut Tx<'_>,
-        of: &Assessment<'_>,
-    ) -> Result<Option<Facts>, StoreError> {
+        of: &SloEvaluation<'_>,
+    ) -> Result<Option<AlertSnapshot>, StoreError> {
         let Some(rule) = self.rule(&of.rules) else {
             return Ok(None);
         };
@@ -273,7 +290,7 @@ impl Occasion<'_> {
             length: long,
             counts: rule.long.counts,
         });
-        Ok(Some(Facts {
+        Ok(Some(AlertSnapshot {
             is_test: false,
             kind: self.transition.change.kind(),
             slo: slo.name.clone(),
@@ -348,7 +365,7 @@ impl Occasion<'_> {
     async fn worst(
         &self,
         tx: &mut Tx<'_>,
-        of: &Assessment<'_>,
+        of: &SloEvaluation<'_>,
         range: TimeRange,
     ) -> Result<Vec<WorstWorkflow>, StoreError> {
         let now = self.transition.at;

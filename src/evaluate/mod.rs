@@ -27,10 +27,10 @@ use crate::{
     domain::{
         alerting::{
             alert::{
-                self, Alert, AlertStatus, Beat, Change, Impact, Observation, Rhythm, Transition,
-                TransitionKind,
+                self, Alert, AlertChange, AlertStatus, Impact, Observation, TickGap, TickHistory,
+                Transition, TransitionKind,
             },
-            condition::{self, Verdict},
+            condition::{self, Signal},
             inhibition,
             rule_status::Freshness,
             silence::{self, AlertLabels, Silence},
@@ -45,12 +45,12 @@ use crate::{
         notify::delivery::alert_key,
         slo::{Catalog, Severity, Slo, TargetKind},
     },
-    failpoint::{self, Step as Failpoint},
-    store::{AlertTransition, Declaration, DueSlo, News, Store, StoreError},
+    failpoint::{self, Failpoint},
+    store::{AlertTransition, Declaration, DueSlo, NewDeliveries, Store, StoreError},
 };
-pub use context::Surroundings;
-use facts::Occasion;
-use reading::Reading;
+pub use context::EnrichmentConfig;
+use facts::TransitionContext;
+use reading::EvaluationInputs;
 
 /// How often to look, and what to tell besides the numbers.
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ pub struct Evaluator {
     store: Store,
     catalog: watch::Receiver<Arc<Catalog>>,
     settings: EvaluatorSettings,
-    surroundings: Surroundings,
+    surroundings: EnrichmentConfig,
 }
 
 /// The account of one tick.
@@ -96,7 +96,7 @@ struct Subject {
 }
 
 /// How a declared SLO stands, before its alerts take their steps.
-struct Assessment<'a> {
+struct SloEvaluation<'a> {
     slo: &'a Slo,
     group: Option<&'a Group>,
     measured: Measured,
@@ -104,7 +104,7 @@ struct Assessment<'a> {
 }
 
 /// A step that an alert is about to take.
-struct Step<'a> {
+struct PlannedStep<'a> {
     slo: SloId,
     severity: Severity,
     seen: &'a Alert,
@@ -124,7 +124,7 @@ impl Evaluator {
             store,
             catalog,
             settings,
-            surroundings: Surroundings {
+            surroundings: EnrichmentConfig {
                 trace_viewers: Vec::new(),
                 pseudonyms: None,
             },
@@ -133,7 +133,7 @@ impl Evaluator {
 
     /// What the facts tell besides.
     #[must_use]
-    pub fn with(self, surroundings: Surroundings) -> Self {
+    pub fn with(self, surroundings: EnrichmentConfig) -> Self {
         Self {
             surroundings,
             ..self
@@ -187,12 +187,12 @@ impl Evaluator {
     async fn evaluate(
         &self,
         subject: &Subject,
-        reading: &mut Reading,
+        reading: &mut EvaluationInputs,
         report: &mut EvaluationReport,
     ) -> Result<Option<SloStatus>, StoreError> {
         let assessment = subject.slo.as_deref().map(|slo| {
             let measured = reading.take_measured(subject);
-            Assessment {
+            SloEvaluation {
                 rules: measured.rule_statuses(slo),
                 measured,
                 slo,
@@ -207,7 +207,7 @@ impl Evaluator {
             let Some(seen) = reading.alerts.get(&(subject.due.id, severity)) else {
                 continue;
             };
-            let moment = Moment {
+            let moment = StepContext {
                 subject,
                 assessment: assessment.as_ref(),
                 reading,
@@ -248,8 +248,8 @@ impl Evaluator {
     /// faster.
     async fn take(
         &self,
-        step: &Step<'_>,
-        assessment: Option<&Assessment<'_>>,
+        step: &PlannedStep<'_>,
+        assessment: Option<&SloEvaluation<'_>>,
     ) -> Result<bool, StoreError> {
         let mut tx = self.store.begin("record an alert's change").await?;
         let seen = step.seen.version;
@@ -264,7 +264,7 @@ impl Evaluator {
             return Ok(true);
         };
         failpoint::reach(Failpoint::AlertSwapped);
-        let occasion = Occasion {
+        let occasion = TransitionContext {
             slo: step.slo,
             severity: step.severity,
             transition,
@@ -293,7 +293,7 @@ impl Evaluator {
             if let Some(of) = assessment {
                 Box::pin(picture::keep(&mut tx, step.slo, of, &told.facts)).await?;
             }
-            let news = News {
+            let news = NewDeliveries {
                 transition: told.id,
                 targets: &self.audience(told.facts.kind, notice.targets),
                 ordering_key: &alert_key(&told.facts.slo, told.facts.group.as_ref(), step.severity),
@@ -323,7 +323,11 @@ fn is_chat(catalog: &Catalog, target: &Name) -> bool {
 
 /// The alerts of an SLO, for its groups, which follow. Where another replica was faster, those that were
 /// read: a group is then evaluated by what was known a moment ago.
-fn alerts_of(subject: &Subject, status: Option<&SloStatus>, reading: &Reading) -> Vec<AlertStatus> {
+fn alerts_of(
+    subject: &Subject,
+    status: Option<&SloStatus>,
+    reading: &EvaluationInputs,
+) -> Vec<AlertStatus> {
     if let Some(status) = status {
         return status.alerts.clone();
     }
@@ -335,30 +339,30 @@ fn alerts_of(subject: &Subject, status: Option<&SloStatus>, reading: &Reading) -
 }
 
 /// What one step of an alert is taken on.
-struct Moment<'a> {
+struct StepContext<'a> {
     subject: &'a Subject,
-    assessment: Option<&'a Assessment<'a>>,
-    reading: &'a Reading,
-    rhythm: Rhythm,
+    assessment: Option<&'a SloEvaluation<'a>>,
+    reading: &'a EvaluationInputs,
+    rhythm: TickHistory,
     /// Whether pages of the SLO go to a chat, where messages scroll away.
     is_told_in_chat: bool,
     /// More severe alerts of the same SLO, after this evaluation.
     own: &'a [AlertStatus],
 }
 
-impl Moment<'_> {
+impl StepContext<'_> {
     fn silenced(&self, severity: Severity) -> Option<Suppression> {
         self.assessment?
             .silenced(severity, &self.reading.silences, self.reading.now)
     }
 
-    fn next_step<'a>(&self, severity: Severity, seen: &'a Alert) -> Step<'a> {
+    fn next_step<'a>(&self, severity: Severity, seen: &'a Alert) -> PlannedStep<'a> {
         let observation = self.observation(severity);
         let resolve_after = self
             .assessment
             .map_or(Duration::ZERO, |of| of.slo.alerting.resolve_after);
         let (next, transition) = alert::step(seen.clone(), &observation, resolve_after);
-        Step {
+        PlannedStep {
             slo: self.subject.due.id,
             severity,
             seen,
@@ -378,7 +382,7 @@ impl Moment<'_> {
         let freshness = self
             .assessment
             .map_or(self.reading.freshness, |of| of.measured.freshness);
-        let verdict = self.assessment.map_or(Verdict::Undeclared, |of| {
+        let verdict = self.assessment.map_or(Signal::Undeclared, |of| {
             let RuleStatuses { rules, limits } = &of.rules;
             condition::verdict(rules, limits, severity, freshness)
         });
@@ -394,7 +398,7 @@ impl Moment<'_> {
             continuity: self.rhythm.continuity(),
             impact: self
                 .assessment
-                .map_or_else(Impact::default, Assessment::impact),
+                .map_or_else(Impact::default, SloEvaluation::impact),
             muted: self
                 .silenced(severity)
                 .or(inhibitor.map(|by| Suppression::Inhibited { by })),
@@ -404,7 +408,7 @@ impl Moment<'_> {
     }
 }
 
-impl Assessment<'_> {
+impl SloEvaluation<'_> {
     /// By whom an alert is silenced, if it is.
     fn silenced(
         &self,
@@ -437,16 +441,16 @@ impl EvaluationReport {
         let Some(told) = transition else { return };
         self.transitions.push(told.change.kind());
         match told.change {
-            Change::Fired => self.fired += 1,
-            Change::Developed(_) => {}
-            Change::Resolved(_) => self.resolved += 1,
+            AlertChange::Fired => self.fired += 1,
+            AlertChange::Developed(_) => {}
+            AlertChange::Resolved(_) => self.resolved += 1,
         }
     }
 
     /// What keeps an SLO's alerts where they are.
-    fn note(&mut self, subject: &Subject, assessment: Option<&Assessment<'_>>, beat: Beat) {
+    fn note(&mut self, subject: &Subject, assessment: Option<&SloEvaluation<'_>>, beat: TickGap) {
         let slo = &subject.due.name;
-        if beat == Beat::Backwards {
+        if beat == TickGap::Backwards {
             self.clock_went_back += 1;
             tracing::warn!(
                 slo.name = %slo,

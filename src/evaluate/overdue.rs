@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::{
     domain::{
-        counting::ledger::Moves,
+        counting::ledger::CountDelta,
         model::{sampling::EndSampling, time::Timestamp},
         slo::{Indicator, Slo},
         workflow::classify::Classifier,
@@ -21,7 +21,7 @@ use crate::{
 const BATCH: i64 = 2_000;
 
 #[derive(Clone, Debug)]
-pub struct Overdue {
+pub struct DeadlineScan {
     pub store: Store,
     pub writer: Writer,
     pub classifier: watch::Receiver<Arc<Classifier>>,
@@ -46,7 +46,7 @@ pub fn losses_kept<'a>(slos: impl Iterator<Item = &'a Slo>, horizon: Duration) -
     longest.max().unwrap_or_default() + horizon * 3
 }
 
-impl Overdue {
+impl DeadlineScan {
     /// Judges all that is due by `watermark`. Any number of replicas may do so at once.
     pub async fn tick(
         &self,
@@ -131,7 +131,12 @@ impl Overdue {
         Ok(looked_at)
     }
 
-    async fn write(&self, mut tx: Tx<'_>, now: Timestamp, moves: &Moves) -> Result<(), StoreError> {
+    async fn write(
+        &self,
+        mut tx: Tx<'_>,
+        now: Timestamp,
+        moves: &CountDelta,
+    ) -> Result<(), StoreError> {
         tx.add_counts(self.writer, moves).await?;
         tx.add_evidence_counts(now, &BTreeMap::new(), &moves.noted)
             .await?;

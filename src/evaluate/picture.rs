@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::Assessment;
+use super::SloEvaluation;
 use crate::{
     domain::{
         alerting::{
             alert::TransitionKind,
-            incident::{Picture, Plan},
-            snapshot::Facts,
+            incident::{IncidentSnapshot, SnapshotPlan},
+            snapshot::AlertSnapshot,
         },
         model::{ids::SloId, time::Resolution},
     },
@@ -19,8 +19,8 @@ use crate::{
 pub(super) async fn keep(
     tx: &mut Tx<'_>,
     slo: SloId,
-    of: &Assessment<'_>,
-    facts: &Facts,
+    of: &SloEvaluation<'_>,
+    facts: &AlertSnapshot,
 ) -> Result<(), StoreError> {
     let (TransitionKind::Firing | TransitionKind::Resolved) = facts.kind else {
         return Ok(());
@@ -28,7 +28,7 @@ pub(super) async fn keep(
     let windows = [facts.long.secs, facts.short.secs].map(Duration::from_secs);
     let first_bad = facts.first_bad_at.or(facts.fired_at);
     let at = facts.evaluated_at;
-    let plan = Plan::new(first_bad.unwrap_or(at), at, windows.into());
+    let plan = SnapshotPlan::new(first_bad.unwrap_or(at), at, windows.into());
     let query = SeriesQuery {
         resolution: Resolution::Minute,
         range: plan.range,
@@ -38,7 +38,7 @@ pub(super) async fn keep(
     let excluded = tx.corrections((slo, of.slo), plan.range, plan.step).await?;
     points.get_or_insert_default().extend(excluded);
     let burn = of.measured.burn_context(of.slo);
-    let picture = Picture::new(&plan, &points.unwrap_or_default(), &burn, facts.factor);
+    let picture = IncidentSnapshot::new(&plan, &points.unwrap_or_default(), &burn, facts.factor);
     tx.keep_picture((facts.episode, facts.kind), &picture, at)
         .await
 }

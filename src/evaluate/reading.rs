@@ -11,7 +11,7 @@ use super::{Evaluator, SEVERITIES, Subject};
 use crate::{
     domain::{
         alerting::{
-            alert::{Alert, AlertStatus, Beat, Rhythm},
+            alert::{Alert, AlertStatus, TickGap, TickHistory},
             limit::CustomersByLength,
             rule_status::{CountsByLength, Freshness},
             silence::Silence,
@@ -34,7 +34,7 @@ const MAX_LAG: Duration = Duration::from_mins(1);
 const LEAST_GAP: Duration = Duration::from_secs(30);
 
 /// What the database holds of the SLOs of one tick.
-pub(super) struct Reading {
+pub(super) struct EvaluationInputs {
     pub(super) now: Timestamp,
     pub(super) alerts: BTreeMap<(SloId, Severity), Alert>,
     pub(super) freshness: Freshness,
@@ -48,7 +48,7 @@ pub(super) struct Reading {
     open: BTreeMap<SloId, OpenWorkflows>,
     customers: BTreeMap<SloId, CustomersHurt>,
     customers_by_length: BTreeMap<SloId, CustomersByLength>,
-    rhythms: BTreeMap<SloId, Rhythm>,
+    rhythms: BTreeMap<SloId, TickHistory>,
     longest_pause: Duration,
 }
 
@@ -66,12 +66,12 @@ impl Evaluator {
         &self,
         subjects: &[Subject],
         now: Timestamp,
-    ) -> Result<Reading, StoreError> {
+    ) -> Result<EvaluationInputs, StoreError> {
         let ids: Vec<SloId> = subjects.iter().map(|subject| subject.due.id).collect();
         let mut tx = self.store.begin("read what alerts depend on").await?;
         let alerts = read_alerts(&mut tx, subjects, now).await?;
         let rhythms = tx.rhythms(&ids).await?;
-        let reading = Reading {
+        let reading = EvaluationInputs {
             now,
             of_slo: Vec::new(),
             freshness: match tx.ingest_was_healthy(now - MAX_LAG).await? {
@@ -97,7 +97,7 @@ impl Evaluator {
     }
 }
 
-impl Reading {
+impl EvaluationInputs {
     /// What was counted for one SLO; leaves nothing behind.
     pub(super) fn take_measured(&mut self, subject: &Subject) -> Measured {
         let id = subject.due.id;
@@ -120,8 +120,8 @@ impl Reading {
     }
 
     /// How this tick follows the last one of the SLO.
-    pub(super) fn rhythm(&self, slo: SloId) -> (Rhythm, Beat) {
-        let first = (Rhythm::first(self.now), Beat::InTime);
+    pub(super) fn rhythm(&self, slo: SloId) -> (TickHistory, TickGap) {
+        let first = (TickHistory::first(self.now), TickGap::InTime);
         let last = self.rhythms.get(&slo);
         last.map_or(first, |last| last.next(self.now, self.longest_pause))
     }

@@ -12,7 +12,7 @@ use crate::{
         counting::stages::{Folded, KnownStages, StageMoves, break_down},
         model::{ids::SloId, time::Timestamp},
         slo::{Indicator, Slo, WorkflowIndicator},
-        workflow::classify::{Classifier, Unusable},
+        workflow::classify::{Classifier, DiscardReason},
     },
     store::{Fold, StageWorkflow, Store, StoreError, Tx},
 };
@@ -146,7 +146,7 @@ async fn fold_batch(
     tx.note_folded(slo, &folds).await?;
     let unusable = match refused {
         0 => BTreeMap::new(),
-        refused => BTreeMap::from([((slo, Unusable::TooManyStages), refused)]),
+        refused => BTreeMap::from([((slo, DiscardReason::TooManyStages), refused)]),
     };
     tx.add_evidence_counts(now, &unusable, &BTreeMap::new())
         .await?;

@@ -6,9 +6,9 @@ use tokio::sync::watch;
 
 use crate::{
     domain::{
-        counting::ledger::Moves,
+        counting::ledger::CountDelta,
         model::{sampling::EndSampling, time::Timestamp},
-        workflow::classify::{Classifier, Unusable},
+        workflow::classify::{Classifier, DiscardReason},
     },
     store::{LinkNews, Store, StoreError, Writer},
 };
@@ -50,7 +50,7 @@ impl Unplaced {
         let classifier = Arc::clone(&self.classifier.borrow());
         let learned = tx.end_sampling(now - EndSampling::REMEMBERED).await?;
         let judging = |slo| classifier.judging(slo, watermark, &learned);
-        let mut moves = Moves::default();
+        let mut moves = CountDelta::default();
         let followed = tx
             .follow_links(&LinkNews::default(), &judging, &mut moves)
             .await?;
@@ -59,7 +59,7 @@ impl Unplaced {
         tx.add_counts(self.writer, &moves).await?;
         let cut = followed.cut.into_iter();
         let unusable: BTreeMap<_, _> = cut
-            .map(|(slo, count)| ((slo, Unusable::TooManyHops), count))
+            .map(|(slo, count)| ((slo, DiscardReason::TooManyHops), count))
             .collect();
         tx.add_evidence_counts(now, &unusable, &moves.noted).await?;
         tx.learn_end_sampling(now, &moves.ends).await?;

@@ -4,15 +4,15 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::{sync::watch, time::Instant};
 
-use super::{Refusal, Unavailable, door::Door, record::Recorder};
+use super::{Rejection, Unavailable, door::TraceConsumer, record::Recorder};
 use crate::{
     clock::Clock,
     domain::{
-        counting::stages::{MAX_PER_HOUR, Room},
+        counting::stages::{MAX_PER_HOUR, StageSpanQuota},
         model::{span::SpanView, time::Timestamp},
         workflow::{
-            classify::{AbsurdTime, Classifier, Findings, TimeLimits},
-            reservoir::Sampling,
+            classify::{ClassifiedBatch, Classifier, InvalidTimestamp, TimeLimits},
+            reservoir::SampledAttributes,
         },
     },
     telemetry::metrics::Metrics,
@@ -22,7 +22,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Ingest {
     parts: Arc<IngestParts>,
-    stage_room: Arc<Room>,
+    stage_room: Arc<StageSpanQuota>,
 }
 
 #[derive(Debug)]
@@ -37,10 +37,10 @@ pub struct IngestParts {
 /// What one request says that concerns SLOs, not yet committed. All of it is read at one time and
 /// by one set of definitions.
 #[derive(Debug)]
-pub struct Batch {
+pub struct ClassifiedRequest {
     classifier: Arc<Classifier>,
     now: Timestamp,
-    findings: Findings,
+    findings: ClassifiedBatch,
     taken: u64,
     /// By the label of the reason.
     refused: BTreeMap<&'static str, u64>,
@@ -50,7 +50,7 @@ impl Ingest {
     pub fn new(parts: IngestParts) -> Self {
         Self {
             parts: Arc::new(parts),
-            stage_room: Arc::new(Room::new(MAX_PER_HOUR)),
+            stage_room: Arc::new(StageSpanQuota::new(MAX_PER_HOUR)),
         }
     }
 
@@ -71,23 +71,23 @@ impl Ingest {
     }
 }
 
-impl Door for Ingest {
-    type Batch = Batch;
+impl TraceConsumer for Ingest {
+    type Batch = ClassifiedRequest;
 
-    fn begin(&self) -> Batch {
-        Batch {
+    fn begin(&self) -> ClassifiedRequest {
+        ClassifiedRequest {
             classifier: Arc::clone(&self.parts.classifier.borrow()),
             now: self.parts.clock.now(),
-            findings: Findings {
-                sampling: Sampling::behind(self.parts.recorder.gate()),
-                ..Findings::default()
+            findings: ClassifiedBatch {
+                sampling: SampledAttributes::behind(self.parts.recorder.gate()),
+                ..ClassifiedBatch::default()
             },
             taken: 0,
             refused: BTreeMap::new(),
         }
     }
 
-    fn take(&self, span: &dyn SpanView, batch: &mut Batch) -> Result<(), Refusal> {
+    fn take(&self, span: &dyn SpanView, batch: &mut ClassifiedRequest) -> Result<(), Rejection> {
         let limits = &self.parts.limits;
         limits.check(span, batch.now)?;
         batch.taken += 1;
@@ -98,12 +98,12 @@ impl Door for Ingest {
         Ok(())
     }
 
-    fn refuse(&self, refusal: &Refusal, batch: &mut Batch) {
+    fn refuse(&self, refusal: &Rejection, batch: &mut ClassifiedRequest) {
         *batch.refused.entry(refusal.as_label()).or_default() += 1;
     }
 
     /// Takes at most 2.5 s.
-    async fn commit(&self, mut batch: Batch) -> Result<(), Unavailable> {
+    async fn commit(&self, mut batch: ClassifiedRequest) -> Result<(), Unavailable> {
         let metrics = &self.parts.metrics;
         let matched = batch.findings.evidence.len() as u64;
         let room = self.stage_room.take(batch.now, batch.findings.pieces.len());
@@ -124,13 +124,13 @@ impl Door for Ingest {
     }
 }
 
-impl From<AbsurdTime> for Refusal {
-    fn from(absurd: AbsurdTime) -> Self {
+impl From<InvalidTimestamp> for Rejection {
+    fn from(absurd: InvalidTimestamp) -> Self {
         match absurd {
-            AbsurdTime::NoEnd => Self::NoEnd,
-            AbsurdTime::StartsAfterItEnds => Self::StartsAfterItEnds,
-            AbsurdTime::InTheFuture(by) => Self::InTheFuture(by),
-            AbsurdTime::BeforeTheHorizon(by) => Self::TooLate(by),
+            InvalidTimestamp::NoEnd => Self::NoEnd,
+            InvalidTimestamp::StartsAfterItEnds => Self::StartsAfterItEnds,
+            InvalidTimestamp::InTheFuture(by) => Self::InTheFuture(by),
+            InvalidTimestamp::BeforeTheHorizon(by) => Self::TooLate(by),
         }
     }
 }
@@ -150,9 +150,9 @@ mod tests {
         clock::ManualClock,
         domain::slo::Catalog,
         ingest::{
-            body::Encoding,
+            body::ContentEncoding,
             limits::ReceiverLimits,
-            receiver::{Format, Payload, Receiver},
+            receiver::{Payload, Receiver, RequestFormat},
             record::RecorderParts,
         },
         store::{Store, Writer},
@@ -197,7 +197,7 @@ mod tests {
     async fn every_refusal_is_counted_by_its_reason_once_the_request_is_committed() {
         let ingest = ingest();
         let mut batch = ingest.begin();
-        for refusal in [Refusal::TraceId, Refusal::TraceId, Refusal::NoEnd] {
+        for refusal in [Rejection::TraceId, Rejection::TraceId, Rejection::NoEnd] {
             ingest.refuse(&refusal, &mut batch);
         }
         assert_eq!(refused(&ingest, "trace_id"), 0);
@@ -235,8 +235,8 @@ mod tests {
         };
         let payload = Payload {
             bytes: request.encode_to_vec().into(),
-            encoding: Encoding::Identity,
-            format: Format::Protobuf,
+            encoding: ContentEncoding::Identity,
+            format: RequestFormat::Protobuf,
         };
         let receiver = Receiver::new(ingest.clone(), ReceiverLimits::default());
         let admission = receiver.enter().unwrap();

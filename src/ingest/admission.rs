@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{Unavailable, failure::Failure, limits::ReceiverLimits};
 
 #[derive(Clone, Debug)]
-pub(super) struct Gate {
+pub(super) struct AdmissionControl {
     requests: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     bytes_at_most: usize,
@@ -17,13 +17,13 @@ pub(super) struct Gate {
 
 /// The right of one request to be here. Its share is given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Admission {
-    gate: Gate,
+pub(super) struct AdmissionPermit {
+    gate: AdmissionControl,
     _request: OwnedSemaphorePermit,
     bytes: Option<OwnedSemaphorePermit>,
 }
 
-impl Gate {
+impl AdmissionControl {
     pub(super) fn new(limits: &ReceiverLimits) -> Self {
         let bytes_at_most = limits
             .bytes_in_flight
@@ -37,9 +37,9 @@ impl Gate {
         }
     }
 
-    pub(super) fn enter(&self) -> Result<Admission, Unavailable> {
+    pub(super) fn enter(&self) -> Result<AdmissionPermit, Unavailable> {
         let request = Arc::clone(&self.requests).try_acquire_owned();
-        Ok(Admission {
+        Ok(AdmissionPermit {
             gate: self.clone(),
             _request: request.map_err(|_| self.turned_away("too many requests at once"))?,
             bytes: None,
@@ -54,7 +54,7 @@ impl Gate {
     }
 }
 
-impl Admission {
+impl AdmissionPermit {
     /// Counts `count` more bytes that this request is about to take.
     pub(super) fn charge(&mut self, count: usize) -> Result<(), Failure> {
         let limit = self.gate.bytes_at_most;
@@ -81,8 +81,8 @@ impl Admission {
 mod tests {
     use super::*;
 
-    fn gate() -> Gate {
-        Gate::new(&ReceiverLimits {
+    fn gate() -> AdmissionControl {
+        AdmissionControl::new(&ReceiverLimits {
             requests: 2,
             bytes_in_flight: 100,
             ..ReceiverLimits::default()

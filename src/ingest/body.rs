@@ -7,10 +7,10 @@ use bytes::{Bytes, BytesMut};
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use http_body_util::BodyExt as _;
 
-use super::{admission::Admission, failure::Failure};
+use super::{admission::AdmissionPermit, failure::Failure};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Encoding {
+pub(super) enum ContentEncoding {
     Identity,
     Gzip,
     /// As HTTP and gRPC have it: deflate in a zlib frame.
@@ -18,7 +18,7 @@ pub(super) enum Encoding {
     Zstd,
 }
 
-impl Encoding {
+impl ContentEncoding {
     pub(super) fn parse(name: &str) -> Result<Self, Failure> {
         match name.trim().to_ascii_lowercase().as_str() {
             "" | "identity" | "none" => Ok(Self::Identity),
@@ -34,7 +34,7 @@ impl Encoding {
 pub(super) async fn receive(
     body: &mut Body,
     limit: usize,
-    admission: &mut Admission,
+    admission: &mut AdmissionPermit,
 ) -> Result<Bytes, Failure> {
     use axum::body::HttpBody as _;
 
@@ -74,16 +74,16 @@ pub(super) async fn discard(body: &mut Body) {
 /// Takes long for what it is given: not to be called where other requests wait for the thread.
 pub(super) fn decompress(
     bytes: Bytes,
-    encoding: Encoding,
+    encoding: ContentEncoding,
     limit: usize,
-    admission: &mut Admission,
+    admission: &mut AdmissionPermit,
 ) -> Result<Bytes, Failure> {
     let compressed = bytes.as_ref();
     match encoding {
-        Encoding::Identity => return Ok(bytes),
-        Encoding::Gzip => drain(MultiGzDecoder::new(compressed), limit, admission),
-        Encoding::Deflate => drain(ZlibDecoder::new(compressed), limit, admission),
-        Encoding::Zstd => drain(zstd_reader(compressed)?, limit, admission),
+        ContentEncoding::Identity => return Ok(bytes),
+        ContentEncoding::Gzip => drain(MultiGzDecoder::new(compressed), limit, admission),
+        ContentEncoding::Deflate => drain(ZlibDecoder::new(compressed), limit, admission),
+        ContentEncoding::Zstd => drain(zstd_reader(compressed)?, limit, admission),
     }
     .map(Bytes::from)
 }
@@ -105,7 +105,7 @@ fn zstd_reader(compressed: &[u8]) -> Result<impl Read, Failure> {
 fn drain(
     mut reader: impl Read,
     limit: usize,
-    admission: &mut Admission,
+    admission: &mut AdmissionPermit,
 ) -> Result<Vec<u8>, Failure> {
     const STEP: usize = 64 << 10;
 
@@ -140,34 +140,38 @@ mod tests {
     };
 
     use super::*;
-    use crate::ingest::{admission::Gate, limits::ReceiverLimits};
+    use crate::ingest::{admission::AdmissionControl, limits::ReceiverLimits};
 
-    fn admission() -> Admission {
+    fn admission() -> AdmissionPermit {
         let limits = ReceiverLimits {
             bytes_in_flight: 1 << 20,
             ..ReceiverLimits::default()
         };
-        Gate::new(&limits).enter().unwrap()
+        AdmissionControl::new(&limits).enter().unwrap()
     }
 
-    fn compress(encoding: Encoding, plain: &[u8]) -> Vec<u8> {
+    fn compress(encoding: ContentEncoding, plain: &[u8]) -> Vec<u8> {
         match encoding {
-            Encoding::Identity => plain.to_vec(),
-            Encoding::Gzip => {
+            ContentEncoding::Identity => plain.to_vec(),
+            ContentEncoding::Gzip => {
                 let mut writer = GzEncoder::new(Vec::new(), Compression::best());
                 writer.write_all(plain).unwrap();
                 writer.finish().unwrap()
             }
-            Encoding::Deflate => {
+            ContentEncoding::Deflate => {
                 let mut writer = ZlibEncoder::new(Vec::new(), Compression::best());
                 writer.write_all(plain).unwrap();
                 writer.finish().unwrap()
             }
-            Encoding::Zstd => zstd::encode_all(plain, 3).unwrap(),
+            ContentEncoding::Zstd => zstd::encode_all(plain, 3).unwrap(),
         }
     }
 
-    const COMPRESSED: [Encoding; 3] = [Encoding::Gzip, Encoding::Deflate, Encoding::Zstd];
+    const COMPRESSED: [ContentEncoding; 3] = [
+        ContentEncoding::Gzip,
+        ContentEncoding::Deflate,
+        ContentEncoding::Zstd,
+    ];
 
     #[test]
     fn what_was_compressed_comes_out_again() {
@@ -199,8 +203,8 @@ mod tests {
 
     #[test]
     fn a_bomb_does_not_take_more_than_its_share_of_memory() {
-        let bytes = Bytes::from(compress(Encoding::Gzip, &vec![0; 20 << 20]));
-        let out = decompress(bytes, Encoding::Gzip, 64 << 20, &mut admission());
+        let bytes = Bytes::from(compress(ContentEncoding::Gzip, &vec![0; 20 << 20]));
+        let out = decompress(bytes, ContentEncoding::Gzip, 64 << 20, &mut admission());
         assert_eq!(out, Err(Failure::TooLarge { limit: 1 << 20 }));
     }
 

@@ -44,7 +44,7 @@ pub(super) async fn serve(
     versions: Versions,
     shutdown: impl Future<Output = ()>,
 ) {
-    let server = Server {
+    let server = ConnectionServer {
         builder: builder(&limits, versions),
         router,
         closing: CancellationToken::new(),
@@ -106,14 +106,14 @@ fn builder(limits: &ReceiverLimits, versions: Versions) -> Builder<TokioExecutor
 }
 
 #[derive(Clone)]
-struct Server {
+struct ConnectionServer {
     builder: Builder<TokioExecutor>,
     router: Router,
     limits: Arc<ReceiverLimits>,
     closing: CancellationToken,
 }
 
-impl Server {
+impl ConnectionServer {
     async fn attend(self, stream: TcpStream, port: u16) {
         if stream.set_nodelay(true).is_err() {
             return;

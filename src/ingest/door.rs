@@ -2,22 +2,22 @@
 
 use std::{fmt, future::Future};
 
-use super::{Refusal, Unavailable};
+use super::{Rejection, Unavailable};
 use crate::domain::model::span::SpanView;
 
 /// Takes spans and commits them. The product has one, [`Ingest`](super::Ingest); the tests' door
 /// remembers and fails on command.
-pub trait Door: Clone + Send + Sync + 'static {
+pub trait TraceConsumer: Clone + Send + Sync + 'static {
     type Batch: Send + 'static;
 
     /// An empty batch, for the spans of one request.
     fn begin(&self) -> Self::Batch;
 
     /// Notes in `batch` what `span` says. `Err` refuses this span alone.
-    fn take(&self, span: &dyn SpanView, batch: &mut Self::Batch) -> Result<(), Refusal>;
+    fn take(&self, span: &dyn SpanView, batch: &mut Self::Batch) -> Result<(), Rejection>;
 
     /// Hears of every span of the request that was refused, by itself or by those who read it.
-    fn refuse(&self, refusal: &Refusal, batch: &mut Self::Batch);
+    fn refuse(&self, refusal: &Rejection, batch: &mut Self::Batch);
 
     /// After `Ok` the effects of the batch are durable. It may be dropped before it ends.
     fn commit(&self, batch: Self::Batch) -> impl Future<Output = Result<(), Unavailable>> + Send;
@@ -25,19 +25,19 @@ pub trait Door: Clone + Send + Sync + 'static {
 
 /// How many spans of a request were refused, and why: what its sender is told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Refusals {
+pub struct Rejections {
     count: usize,
     /// The first reasons with how often each was given, in order of appearance.
     reasons: Vec<(String, usize)>,
 }
 
-impl Refusals {
+impl Rejections {
     /// More reasons are not listed, so that a reply stays small whatever was sent.
     const MAX_REASONS: usize = 5;
     /// A reason may quote what was sent; more of it is cut off.
     const MAX_REASON_CHARS: usize = 200;
 
-    pub fn add(&mut self, refusal: &Refusal) {
+    pub fn add(&mut self, refusal: &Rejection) {
         self.count += 1;
         let mut reason = refusal.to_string();
         if let Some((end, _)) = reason.char_indices().nth(Self::MAX_REASON_CHARS) {
@@ -55,7 +55,7 @@ impl Refusals {
     }
 }
 
-impl fmt::Display for Refusals {
+impl fmt::Display for Rejections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} refused", spans(self.count))?;
         let mut separator = ": ";
@@ -88,17 +88,17 @@ mod tests {
 
     #[test]
     fn reasons_are_counted_and_only_the_first_are_listed() {
-        let mut refusals = Refusals::default();
-        refusals.add(&Refusal::TraceId);
-        refusals.add(&Refusal::SpanId);
-        refusals.add(&Refusal::TraceId);
+        let mut refusals = Rejections::default();
+        refusals.add(&Rejection::TraceId);
+        refusals.add(&Rejection::SpanId);
+        refusals.add(&Rejection::TraceId);
         assert_eq!(
             refusals.to_string(),
             "3 spans refused: trace id is not 16 bytes with a bit set (2 spans); \
              span id is not 8 bytes with a bit set (1 span)"
         );
         for secs in 0..100 {
-            refusals.add(&Refusal::TooLate(Duration::from_secs(secs)));
+            refusals.add(&Rejection::TooLate(Duration::from_secs(secs)));
         }
         assert_eq!(refusals.count(), 103);
         assert!(refusals.to_string().ends_with("; other reasons (97 spans)"));
@@ -106,8 +106,8 @@ mod tests {
 
     #[test]
     fn a_long_reason_is_cut_between_characters() {
-        let mut refusals = Refusals::default();
-        refusals.add(&Refusal::Malformed("é".repeat(100_000)));
+        let mut refusals = Rejections::default();
+        refusals.add(&Rejection::Malformed("é".repeat(100_000)));
         assert!(refusals.to_string().len() < 1_000);
     }
 }

@@ -24,11 +24,11 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
-    body::Encoding,
+    body::ContentEncoding,
     connections::{self, Versions},
-    door::{Door, Refusals},
+    door::{Rejections, TraceConsumer},
     failure::Failure,
-    receiver::{Format, Payload, Receiver},
+    receiver::{Payload, Receiver, RequestFormat},
     reply, timing,
 };
 
@@ -38,7 +38,7 @@ const CONTENT: HeaderValue = HeaderValue::from_static("application/grpc");
 const PREFIX: usize = 5;
 
 /// Serves until `shutdown`, then finishes what is under way.
-pub async fn serve<D: Door>(
+pub async fn serve<D: TraceConsumer>(
     listener: TcpListener,
     receiver: Receiver<D>,
     shutdown: impl Future<Output = ()>,
@@ -48,7 +48,7 @@ pub async fn serve<D: Door>(
     connections::serve(listener, router, limits, Versions::Http2Only, shutdown).await;
 }
 
-fn router<D: Door>(receiver: Receiver<D>) -> Router {
+fn router<D: TraceConsumer>(receiver: Receiver<D>) -> Router {
     let timed = middleware::from_fn_with_state(receiver.metrics(), timing::rpc);
     Router::new()
         .route(EXPORT, post(export))
@@ -62,7 +62,10 @@ fn router<D: Door>(receiver: Receiver<D>) -> Router {
         .with_state(receiver)
 }
 
-async fn export<D: Door>(State(receiver): State<Receiver<D>>, request: Request) -> Response {
+async fn export<D: TraceConsumer>(
+    State(receiver): State<Receiver<D>>,
+    request: Request,
+) -> Response {
     let content = request.headers().get(CONTENT_TYPE);
     if !content.is_some_and(|content| content.as_bytes().starts_with(CONTENT.as_bytes())) {
         return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
@@ -73,7 +76,10 @@ async fn export<D: Door>(State(receiver): State<Receiver<D>>, request: Request) 
     }
 }
 
-async fn take<D: Door>(receiver: &Receiver<D>, request: Request) -> Result<Refusals, Failure> {
+async fn take<D: TraceConsumer>(
+    receiver: &Receiver<D>,
+    request: Request,
+) -> Result<Rejections, Failure> {
     let (head, body) = request.into_parts();
     let encoding = encoding(&head.headers)?;
     let mut admission = receiver.enter()?;
@@ -83,15 +89,15 @@ async fn take<D: Door>(receiver: &Receiver<D>, request: Request) -> Result<Refus
 }
 
 /// `None` is what a message is compressed with whose sender does not say so.
-fn encoding(headers: &HeaderMap) -> Result<Option<Encoding>, Failure> {
+fn encoding(headers: &HeaderMap) -> Result<Option<ContentEncoding>, Failure> {
     headers
         .get("grpc-encoding")
-        .map(|value| Encoding::parse(&String::from_utf8_lossy(value.as_bytes())))
+        .map(|value| ContentEncoding::parse(&String::from_utf8_lossy(value.as_bytes())))
         .transpose()
 }
 
 /// The one message of a unary call.
-fn unframe(framed: &Bytes, encoding: Option<Encoding>) -> Result<Payload, Failure> {
+fn unframe(framed: &Bytes, encoding: Option<ContentEncoding>) -> Result<Payload, Failure> {
     let Some((&[compressed, l0, l1, l2, l3], message)) = framed.split_first_chunk::<PREFIX>()
     else {
         return Err(Failure::BadFrame("there is no message"));
@@ -100,8 +106,8 @@ fn unframe(framed: &Bytes, encoding: Option<Encoding>) -> Result<Payload, Failur
         return Err(Failure::BadFrame("its length is not the one announced"));
     }
     let encoding = match (compressed, encoding) {
-        (0, _) => Encoding::Identity,
-        (1, Some(encoding)) if encoding != Encoding::Identity => encoding,
+        (0, _) => ContentEncoding::Identity,
+        (1, Some(encoding)) if encoding != ContentEncoding::Identity => encoding,
         (1, _) => {
             return Err(Failure::BadFrame(
                 "it is compressed, but not said with what",
@@ -112,11 +118,11 @@ fn unframe(framed: &Bytes, encoding: Option<Encoding>) -> Result<Payload, Failur
     Ok(Payload {
         bytes: framed.slice(PREFIX..),
         encoding,
-        format: Format::Protobuf,
+        format: RequestFormat::Protobuf,
     })
 }
 
-fn accepted(refusals: &Refusals) -> Response {
+fn accepted(refusals: &Rejections) -> Response {
     let message = reply::accepted(refusals).encode_to_vec();
     let mut framed = BytesMut::with_capacity(PREFIX + message.len());
     framed.put_u8(0);

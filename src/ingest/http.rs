@@ -23,17 +23,17 @@ use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
-    body::Encoding,
+    body::ContentEncoding,
     connections::{self, Versions},
     cors::AllowedOrigins,
-    door::{Door, Refusals},
+    door::{Rejections, TraceConsumer},
     failure::Failure,
-    receiver::{Format, Payload, Receiver},
+    receiver::{Payload, Receiver, RequestFormat},
     reply, timing,
 };
 
 /// Serves until `shutdown`, then finishes what is under way.
-pub async fn serve<D: Door>(
+pub async fn serve<D: TraceConsumer>(
     listener: TcpListener,
     receiver: Receiver<D>,
     origins: AllowedOrigins,
@@ -48,7 +48,7 @@ pub async fn serve<D: Door>(
     connections::serve(listener, router, limits, Versions::Any, shutdown).await;
 }
 
-fn router<D: Door>(receiver: Receiver<D>) -> Router {
+fn router<D: TraceConsumer>(receiver: Receiver<D>) -> Router {
     let timed = middleware::from_fn_with_state(receiver.metrics(), timing::http);
     Router::new()
         .route("/v1/traces", post(export))
@@ -64,7 +64,10 @@ fn router<D: Door>(receiver: Receiver<D>) -> Router {
         .with_state(receiver)
 }
 
-async fn export<D: Door>(State(receiver): State<Receiver<D>>, request: Request) -> Response {
+async fn export<D: TraceConsumer>(
+    State(receiver): State<Receiver<D>>,
+    request: Request,
+) -> Response {
     let Some(format) = format(request.headers()) else {
         return (
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -78,11 +81,11 @@ async fn export<D: Door>(State(receiver): State<Receiver<D>>, request: Request) 
     }
 }
 
-async fn take<D: Door>(
+async fn take<D: TraceConsumer>(
     receiver: &Receiver<D>,
-    format: Format,
+    format: RequestFormat,
     request: Request,
-) -> Result<Refusals, Failure> {
+) -> Result<Rejections, Failure> {
     let encoding = encoding(request.headers())?;
     let mut admission = receiver.enter()?;
     let bytes = receiver
@@ -97,36 +100,36 @@ async fn take<D: Door>(
 }
 
 /// Of `Content-Type` only the type itself counts, in either case.
-fn format(headers: &HeaderMap) -> Option<Format> {
+fn format(headers: &HeaderMap) -> Option<RequestFormat> {
     let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     let media_type = value.split(';').next().unwrap_or_default().trim();
     match media_type.to_ascii_lowercase().as_str() {
-        "application/x-protobuf" => Some(Format::Protobuf),
-        "application/json" => Some(Format::Json),
+        "application/x-protobuf" => Some(RequestFormat::Protobuf),
+        "application/json" => Some(RequestFormat::Json),
         _ => None,
     }
 }
 
-fn encoding(headers: &HeaderMap) -> Result<Encoding, Failure> {
+fn encoding(headers: &HeaderMap) -> Result<ContentEncoding, Failure> {
     let Some(value) = headers.get(CONTENT_ENCODING) else {
-        return Ok(Encoding::Identity);
+        return Ok(ContentEncoding::Identity);
     };
-    Encoding::parse(&String::from_utf8_lossy(value.as_bytes()))
+    ContentEncoding::parse(&String::from_utf8_lossy(value.as_bytes()))
 }
 
-fn success(format: Format, refusals: &Refusals) -> Response {
+fn success(format: RequestFormat, refusals: &Rejections) -> Response {
     let body = match format {
-        Format::Protobuf => reply::accepted(refusals).encode_to_vec(),
-        Format::Json => reply::accepted_json(refusals).to_string().into_bytes(),
+        RequestFormat::Protobuf => reply::accepted(refusals).encode_to_vec(),
+        RequestFormat::Json => reply::accepted_json(refusals).to_string().into_bytes(),
     };
     ([(CONTENT_TYPE, content_type(format))], body).into_response()
 }
 
 /// Without parameters: the Go exporter compares the whole header.
-const fn content_type(format: Format) -> &'static str {
+const fn content_type(format: RequestFormat) -> &'static str {
     match format {
-        Format::Protobuf => "application/x-protobuf",
-        Format::Json => "application/json",
+        RequestFormat::Protobuf => "application/x-protobuf",
+        RequestFormat::Json => "application/json",
     }
 }
 
@@ -155,7 +158,7 @@ impl IntoResponse for Failure {
 /// Gives every failure, wherever it arose, the body that OTLP demands: a `google.rpc.Status` in the
 /// format of the request.
 async fn speak(request: Request, next: Next) -> Response {
-    let format = format(request.headers()).unwrap_or(Format::Json);
+    let format = format(request.headers()).unwrap_or(RequestFormat::Json);
     let mut response = next.run(request).await;
     let Some(failure) = response.extensions_mut().remove::<Failure>() else {
         return response;
@@ -171,12 +174,12 @@ async fn speak(request: Request, next: Next) -> Response {
     response
 }
 
-fn status_body(format: Format, failure: &Failure) -> Body {
+fn status_body(format: RequestFormat, failure: &Failure) -> Body {
     let code = reply::code(failure) as i32;
     let message = failure.to_string();
     match format {
-        Format::Json => Body::from(json!({"code": code, "message": message}).to_string()),
-        Format::Protobuf => Body::from(
+        RequestFormat::Json => Body::from(json!({"code": code, "message": message}).to_string()),
+        RequestFormat::Protobuf => Body::from(
             tonic_types::Status {
                 code,
                 message,

@@ -22,11 +22,11 @@ pub mod wire;
 
 use std::time::Duration;
 
-pub use accept::{Batch, Ingest, IngestParts};
+pub use accept::{ClassifiedRequest, Ingest, IngestParts};
 
 /// Why one span was refused. The rest of its batch is taken all the same.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum Rejection {
     #[error("trace id is not 16 bytes with a bit set")]
     TraceId,
     #[error("span id is not 8 bytes with a bit set")]
@@ -47,7 +47,7 @@ pub enum Refusal {
     NoEnd,
 }
 
-impl Refusal {
+impl Rejection {
     /// What stands for it in metrics, where reasons must be few.
     pub const fn as_label(&self) -> &'static str {
         match self {

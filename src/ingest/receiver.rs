@@ -11,10 +11,10 @@ use tokio::{
 };
 
 use super::{
-    Refusal, Unavailable,
-    admission::{Admission, Gate},
-    body::{self, Encoding},
-    door::{Door, Refusals},
+    Rejection, Unavailable,
+    admission::{AdmissionControl, AdmissionPermit},
+    body::{self, ContentEncoding},
+    door::{Rejections, TraceConsumer},
     failure::Failure,
     json,
     limits::ReceiverLimits,
@@ -26,13 +26,13 @@ use crate::{domain::model::span::SpanView, telemetry::metrics::RequestMetrics};
 #[derive(Clone, Debug)]
 pub struct Receiver<D> {
     door: D,
-    gate: Gate,
+    gate: AdmissionControl,
     limits: Arc<ReceiverLimits>,
     metrics: Option<RequestMetrics>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum RequestFormat {
     Protobuf,
     Json,
 }
@@ -40,15 +40,15 @@ pub(super) enum Format {
 /// One `ExportTraceServiceRequest` as it came.
 pub(super) struct Payload {
     pub(super) bytes: Bytes,
-    pub(super) encoding: Encoding,
-    pub(super) format: Format,
+    pub(super) encoding: ContentEncoding,
+    pub(super) format: RequestFormat,
 }
 
-impl<D: Door> Receiver<D> {
+impl<D: TraceConsumer> Receiver<D> {
     pub fn new(door: D, limits: ReceiverLimits) -> Self {
         Self {
             door,
-            gate: Gate::new(&limits),
+            gate: AdmissionControl::new(&limits),
             limits: Arc::new(limits),
             metrics: None,
         }
@@ -71,7 +71,7 @@ impl<D: Door> Receiver<D> {
         Arc::clone(&self.limits)
     }
 
-    pub(super) fn enter(&self) -> Result<Admission, Failure> {
+    pub(super) fn enter(&self) -> Result<AdmissionPermit, Failure> {
         Ok(self.gate.enter()?)
     }
 
@@ -80,7 +80,7 @@ impl<D: Door> Receiver<D> {
         &self,
         body: Body,
         extra: usize,
-        admission: &mut Admission,
+        admission: &mut AdmissionPermit,
     ) -> Result<Bytes, Failure> {
         let limit = self.limits.body_bytes;
         let until = Instant::now() + self.limits.body_within;
@@ -102,8 +102,8 @@ impl<D: Door> Receiver<D> {
     pub(super) async fn take(
         &self,
         payload: Payload,
-        admission: Admission,
-    ) -> Result<Refusals, Failure> {
+        admission: AdmissionPermit,
+    ) -> Result<Rejections, Failure> {
         let deadline = Instant::now() + self.limits.reply_within;
         let taking = async {
             // Kept until the commit is done, because the batch still takes memory.
@@ -125,7 +125,7 @@ impl<D: Door> Receiver<D> {
     async fn read(
         &self,
         payload: Payload,
-        admission: Admission,
+        admission: AdmissionPermit,
         deadline: Instant,
     ) -> Read<D::Batch> {
         let door = self.door.clone();
@@ -149,34 +149,34 @@ impl Payload {
     /// Whether reading it takes longer than others on the same thread should wait: a millisecond.
     fn is_heavy(&self) -> bool {
         let bytes = match (self.format, self.encoding) {
-            (Format::Protobuf, Encoding::Identity) => 512 << 10,
-            (Format::Protobuf, _) => 32 << 10,
-            (Format::Json, _) => 16 << 10,
+            (RequestFormat::Protobuf, ContentEncoding::Identity) => 512 << 10,
+            (RequestFormat::Protobuf, _) => 32 << 10,
+            (RequestFormat::Json, _) => 16 << 10,
         };
         self.bytes.len() > bytes
     }
 }
 
-type Read<B> = Result<(B, Refusals, Admission), Failure>;
+type Read<B> = Result<(B, Rejections, AdmissionPermit), Failure>;
 
-fn read<D: Door>(
+fn read<D: TraceConsumer>(
     door: &D,
     payload: Payload,
     limit: usize,
-    mut admission: Admission,
+    mut admission: AdmissionPermit,
 ) -> Read<D::Batch> {
     let bytes = body::decompress(payload.bytes, payload.encoding, limit, &mut admission)?;
     let mut batch = door.begin();
-    let mut refusals = Refusals::default();
-    let mut each = |span: Result<&dyn SpanView, Refusal>| {
+    let mut refusals = Rejections::default();
+    let mut each = |span: Result<&dyn SpanView, Rejection>| {
         if let Err(refusal) = span.and_then(|span| door.take(span, &mut batch)) {
             door.refuse(&refusal, &mut batch);
             refusals.add(&refusal);
         }
     };
     match payload.format {
-        Format::Protobuf => wire::scan(&bytes, &mut each)?,
-        Format::Json => {
+        RequestFormat::Protobuf => wire::scan(&bytes, &mut each)?,
+        RequestFormat::Json => {
             admission.charge(json::footprint(&bytes))?;
             json::read(&bytes, &mut each)?;
         }

@@ -14,12 +14,12 @@ use super::Unavailable;
 use crate::{
     clock::Clock,
     domain::{
-        counting::ledger::Moves,
+        counting::ledger::CountDelta,
         model::{sampling::EndSampling, time::Timestamp},
         workflow::{
-            classify::{Classifier, Findings, Unusable},
+            classify::{ClassifiedBatch, Classifier, DiscardReason},
             gather, join, may_time_out,
-            reservoir::{Gate, Seen},
+            reservoir::{ReservoirFilter, ReservoirMinima},
         },
     },
     store::{LinkNews, Store, StoreError, Writer},
@@ -45,12 +45,12 @@ const CONFLICTS: usize = 10;
 #[derive(Clone, Debug)]
 pub struct Recorder {
     requests: mpsc::Sender<Request>,
-    gate: watch::Receiver<Gate>,
+    gate: watch::Receiver<ReservoirFilter>,
 }
 
 #[derive(Debug)]
 struct Request {
-    findings: Findings,
+    findings: ClassifiedBatch,
     reply: oneshot::Sender<Result<(), Unavailable>>,
 }
 
@@ -59,8 +59,8 @@ struct Request {
 pub struct RecorderLoop {
     parts: RecorderParts,
     requests: mpsc::Receiver<Request>,
-    seen: Seen,
-    gate: watch::Sender<Gate>,
+    seen: ReservoirMinima,
+    gate: watch::Sender<ReservoirFilter>,
 }
 
 /// What committing needs.
@@ -76,11 +76,11 @@ pub struct RecorderParts {
 impl Recorder {
     pub fn new(parts: RecorderParts) -> (Self, RecorderLoop) {
         let (sender, requests) = mpsc::channel(WAITING_REQUESTS);
-        let (publisher, gate) = watch::channel(Gate::default());
+        let (publisher, gate) = watch::channel(ReservoirFilter::default());
         let committing = RecorderLoop {
             parts,
             requests,
-            seen: Seen::default(),
+            seen: ReservoirMinima::default(),
             gate: publisher,
         };
         let requests = sender;
@@ -88,13 +88,13 @@ impl Recorder {
     }
 
     /// Whose attributes are still worth reading.
-    pub fn gate(&self) -> Gate {
+    pub fn gate(&self) -> ReservoirFilter {
         self.gate.borrow().clone()
     }
 
     /// Returns when `findings` are committed, or after 2.5 s with an error. In the latter case they
     /// may be committed all the same.
-    pub async fn record(&self, findings: Findings) -> Result<(), Unavailable> {
+    pub async fn record(&self, findings: ClassifiedBatch) -> Result<(), Unavailable> {
         if findings.is_empty() {
             return Ok(());
         }
@@ -159,7 +159,7 @@ impl RecorderLoop {
         if requests.is_empty() {
             return;
         }
-        let all: Vec<&Findings> = requests.iter().map(|request| &request.findings).collect();
+        let all: Vec<&ClassifiedBatch> = requests.iter().map(|request| &request.findings).collect();
         let result = self.commit(&all).await;
         if requests.len() > 1 && result.as_ref().is_err_and(StoreError::is_about_data) {
             // One request that cannot be stored must not fail the others.
@@ -175,7 +175,7 @@ impl RecorderLoop {
         }
     }
 
-    async fn commit(&mut self, findings: &[&Findings]) -> Result<(), StoreError> {
+    async fn commit(&mut self, findings: &[&ClassifiedBatch]) -> Result<(), StoreError> {
         let mut conflicts = 0;
         loop {
             let commit = tokio::time::timeout(COMMIT_WITHIN, self.try_commit(findings));
@@ -191,14 +191,14 @@ impl RecorderLoop {
         }
     }
 
-    fn note_sampled(&mut self, findings: &[&Findings]) {
+    fn note_sampled(&mut self, findings: &[&ClassifiedBatch]) {
         let now = self.parts.clock.now();
         let committed = findings.iter().map(|one| &one.sampling);
         self.seen.note(committed, now);
         self.gate.send_replace(self.seen.gate());
     }
 
-    async fn try_commit(&self, findings: &[&Findings]) -> Result<(), StoreError> {
+    async fn try_commit(&self, findings: &[&ClassifiedBatch]) -> Result<(), StoreError> {
         let mut gathered = gather(findings.iter().flat_map(|findings| &findings.evidence));
         let news = LinkNews {
             linked: findings.iter().flat_map(|f| &f.linked).collect(),
@@ -227,12 +227,14 @@ impl RecorderLoop {
             BTreeMap::new()
         };
         let judging = |slo| classifier.judging(slo, watermark, &learned);
-        let mut moves = Moves::default();
+        let mut moves = CountDelta::default();
         if !news.is_empty() {
             let followed = tx.follow_links(&news, &judging, &mut moves).await?;
             join(&mut gathered, followed.gathered);
             for (slo, count) in followed.cut {
-                *unusable.entry((slo, Unusable::TooManyHops)).or_default() += count;
+                *unusable
+                    .entry((slo, DiscardReason::TooManyHops))
+                    .or_default() += count;
             }
         }
         tx.record_more(&gathered, &judging, &mut moves).await?;
@@ -242,7 +244,9 @@ impl RecorderLoop {
             .flat_map(|findings| &findings.pieces)
             .collect();
         for (slo, missed) in tx.add_stage_spans(now, &pieces).await? {
-            *unusable.entry((slo, Unusable::TooManyPieces)).or_default() += missed;
+            *unusable
+                .entry((slo, DiscardReason::TooManyPieces))
+                .or_default() += missed;
         }
         let losses = findings.iter().flat_map(|findings| &findings.losses);
         tx.add_losses(&losses.copied().collect()).await?;

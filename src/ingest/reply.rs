@@ -6,10 +6,10 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use serde_json::json;
 use tonic::Code;
 
-use super::{door::Refusals, failure::Failure};
+use super::{door::Rejections, failure::Failure};
 
 /// `partial_success` is unset if all was taken; what it counts no sender ever repeats.
-pub(super) fn accepted(refusals: &Refusals) -> ExportTraceServiceResponse {
+pub(super) fn accepted(refusals: &Rejections) -> ExportTraceServiceResponse {
     let partial_success = (refusals.count() > 0).then(|| ExportTracePartialSuccess {
         rejected_spans: i64::try_from(refusals.count()).unwrap_or(i64::MAX),
         error_message: refusals.to_string(),
@@ -17,7 +17,7 @@ pub(super) fn accepted(refusals: &Refusals) -> ExportTraceServiceResponse {
     ExportTraceServiceResponse { partial_success }
 }
 
-pub(super) fn accepted_json(refusals: &Refusals) -> serde_json::Value {
+pub(super) fn accepted_json(refusals: &Rejections) -> serde_json::Value {
     if refusals.count() == 0 {
         return json!({});
     }

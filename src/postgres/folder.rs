@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::{Pid, geteuid};
 
-use super::{DataDir, Settings, StartError, StopError, leftover};
+use super::{DataDir, PostgresSettings, StartError, StopError, leftover};
 
 /// What names under the temp folder start with; then our process id and a number follow.
 const FRESH_PREFIX: &str = "throughline-";
@@ -22,25 +22,25 @@ const FRESH_PREFIX: &str = "throughline-";
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
-    fate: Fate,
+    fate: Lifetime,
     _lock: File,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum Lifetime {
     Stays,
     Goes,
 }
 
 impl Folder {
-    pub(super) fn open(settings: &Settings) -> Result<Self, StartError> {
+    pub(super) fn open(settings: &PostgresSettings) -> Result<Self, StartError> {
         let (path, fate) = match &settings.data_dir {
-            DataDir::Keep(path) => (make_kept(path)?, Fate::Stays),
+            DataDir::Keep(path) => (make_kept(path)?, Lifetime::Stays),
             DataDir::Throwaway => {
                 remove_abandoned(&settings.temp_dir);
                 (
                     make_fresh(&settings.temp_dir, enterable_mode())?,
-                    Fate::Goes,
+                    Lifetime::Goes,
                 )
             }
         };
@@ -84,10 +84,10 @@ impl Folder {
     }
 
     fn remove_if_throwaway(&mut self) -> io::Result<()> {
-        if self.fate == Fate::Stays {
+        if self.fate == Lifetime::Stays {
             return Ok(());
         }
-        self.fate = Fate::Stays;
+        self.fate = Lifetime::Stays;
         fs::remove_dir_all(&self.path)
     }
 }
@@ -224,11 +224,11 @@ fn is_our_folder(path: &Path) -> bool {
 mod tests {
     use super::*;
 
-    fn settings(data_dir: DataDir, temp: &Path) -> Settings {
-        Settings {
+    fn settings(data_dir: DataDir, temp: &Path) -> PostgresSettings {
+        PostgresSettings {
             data_dir,
             temp_dir: temp.to_path_buf(),
-            ..Settings::throwaway()
+            ..PostgresSettings::throwaway()
         }
     }
 

@@ -30,12 +30,12 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 pub use error::{StartError, StopError};
-pub use server::{Server, State};
+pub use server::{EmbeddedServer, State};
 pub use socket::Connection;
 
 /// What the embedded server is started with.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct PostgresSettings {
     pub data_dir: DataDir,
     pub durability: Durability,
     /// Folders to look for the server's programs in, before the usual places: those of `PATH`.
@@ -44,13 +44,13 @@ pub struct Settings {
     pub temp_dir: PathBuf,
 }
 
-impl Settings {
+impl PostgresSettings {
     /// A database that stays, in `folder`.
     pub fn keep(folder: impl Into<PathBuf>) -> Self {
         Self::with(DataDir::Keep(folder.into()), Durability::Durable)
     }
 
-    /// A database that is gone after [`Server::stop`].
+    /// A database that is gone after [`EmbeddedServer::stop`].
     pub fn throwaway() -> Self {
         Self::with(DataDir::Throwaway, Durability::Fast)
     }

@@ -9,14 +9,14 @@ use tokio::sync::{oneshot, watch};
 
 use super::socket::Connection;
 use super::supervise::{self, Never, Reports, Started};
-use super::{Settings, StartError, StopError};
+use super::{PostgresSettings, StartError, StopError};
 
 /// As long as a dropped server may hold up who drops it.
 const PATIENCE_ON_DROP: Duration = Duration::from_secs(10);
 
-/// A running server. [`Server::stop`] it; dropping it does the same, but blocks and tells nobody.
+/// A running server. [`EmbeddedServer::stop`] it; dropping it does the same, but blocks and tells nobody.
 #[derive(Debug)]
-pub struct Server {
+pub struct EmbeddedServer {
     connection: Connection,
     folder: PathBuf,
     state: watch::Receiver<State>,
@@ -36,12 +36,12 @@ pub enum State {
     Stopped,
 }
 
-impl Server {
+impl EmbeddedServer {
     /// Finds or makes the database, starts the server and waits until it accepts connections:
     /// seconds when new, but after a crash as long as its recovery takes.
     ///
     /// Given up (dropped) before it is done, it stops the server again.
-    pub async fn start(settings: &Settings) -> Result<Self, StartError> {
+    pub async fn start(settings: &PostgresSettings) -> Result<Self, StartError> {
         let (report_start, started) = oneshot::channel();
         let (report_stop, stopped) = oneshot::channel();
         let (report_state, state) = watch::channel(State::Starting);
@@ -96,7 +96,7 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    fn spawn(settings: Settings, reports: Reports) -> Result<Self, StartError> {
+    fn spawn(settings: PostgresSettings, reports: Reports) -> Result<Self, StartError> {
         let (orders, received) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("postgres".to_owned())

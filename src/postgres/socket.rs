@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::account::Account;
 use super::cluster::{DATABASE, USER};
 use super::folder::{Folder, make_fresh};
-use super::{Settings, StartError};
+use super::{PostgresSettings, StartError};
 
 /// What `sun_path` holds on macOS, without its final zero; Linux has four bytes more.
 const LONGEST_PATH: usize = 103;
@@ -61,7 +61,7 @@ pub(super) struct SocketFolder {
 impl SocketFolder {
     pub(super) fn make(
         folder: &Folder,
-        settings: &Settings,
+        settings: &PostgresSettings,
         account: &Account,
     ) -> Result<Self, StartError> {
         let beside = folder.socket();

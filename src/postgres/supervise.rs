@@ -15,7 +15,7 @@ use super::folder::Folder;
 use super::log::ServerLog;
 use super::postmaster::Postmaster;
 use super::socket::{Connection, SocketFolder};
-use super::{Durability, Settings, StartError, State, StopError, cluster};
+use super::{Durability, PostgresSettings, StartError, State, StopError, cluster};
 
 /// How often the thread looks whether the server is still there.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -54,7 +54,7 @@ pub(super) struct Site {
 }
 
 impl Site {
-    fn prepare(settings: &Settings) -> Result<Self, StartError> {
+    fn prepare(settings: &PostgresSettings) -> Result<Self, StartError> {
         let folder = Folder::open(settings)?;
         let data = folder.data();
         let account = Account::choose(&data)?;
@@ -87,7 +87,7 @@ impl Site {
 }
 
 /// The thread's whole life.
-pub(super) fn run(settings: &Settings, orders: &Receiver<Never>, reports: Reports) {
+pub(super) fn run(settings: &PostgresSettings, orders: &Receiver<Never>, reports: Reports) {
     let Reports {
         started,
         state,

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::domain::{
     alerting::{
-        alert::{Alert, AlertState, Episode, LastNotified, Phase, Stretch, Waits},
+        alert::{Alert, AlertPhase, AlertState, Episode, EvaluatedTime, LastNotified, Waits},
         suppression::Suppression,
     },
     model::{
@@ -55,8 +55,8 @@ pub(super) const fn state_text(state: AlertState) -> &'static str {
 }
 
 /// What a pending alert waits for.
-pub(super) fn waits(phase: &Phase) -> Option<Vec<PendingRule>> {
-    let Phase::Pending(waits) = phase else {
+pub(super) fn waits(phase: &AlertPhase) -> Option<Vec<PendingRule>> {
+    let AlertPhase::Pending(waits) = phase else {
         return None;
     };
     let rows = waits.rules.iter().map(|(rule, wait)| PendingRule {
@@ -68,12 +68,12 @@ pub(super) fn waits(phase: &Phase) -> Option<Vec<PendingRule>> {
 }
 
 /// For how long a recovering alert has been clear, and up to when that is counted.
-pub(super) fn clear(phase: &Phase) -> Option<(i64, Timestamp)> {
+pub(super) fn clear(phase: &AlertPhase) -> Option<(i64, Timestamp)> {
     match phase {
-        Phase::Recovering { clear, .. } => {
+        AlertPhase::Recovering { clear, .. } => {
             Some((i64::try_from(micros(clear.so_far)).ok()?, clear.until))
         }
-        Phase::Inactive { .. } | Phase::Pending(_) | Phase::Firing(_) => None,
+        AlertPhase::Inactive { .. } | AlertPhase::Pending(_) | AlertPhase::Firing(_) => None,
     }
 }
 
@@ -95,16 +95,16 @@ impl AlertRow {
         Ok(((SloId(self.slo_id), severity), alert))
     }
 
-    fn phase(&self) -> Result<Phase, sqlx::Error> {
+    fn phase(&self) -> Result<AlertPhase, sqlx::Error> {
         match (self.state.as_str(), self.clear_us, self.counted_until) {
-            ("inactive", ..) => Ok(Phase::Inactive {
+            ("inactive", ..) => Ok(AlertPhase::Inactive {
                 since: self.since.into(),
             }),
-            ("pending", ..) => Ok(Phase::Pending(self.waits())),
-            ("firing", ..) => Ok(Phase::Firing(self.episode()?)),
-            ("recovering", Some(clear_us), Some(until)) => Ok(Phase::Recovering {
+            ("pending", ..) => Ok(AlertPhase::Pending(self.waits())),
+            ("firing", ..) => Ok(AlertPhase::Firing(self.episode()?)),
+            ("recovering", Some(clear_us), Some(until)) => Ok(AlertPhase::Recovering {
                 episode: self.episode()?,
-                clear: Stretch {
+                clear: EvaluatedTime {
                     so_far: Duration::from_micros(clear_us.unsigned_abs()),
                     until: until.into(),
                 },
@@ -115,9 +115,9 @@ impl AlertRow {
 
     fn waits(&self) -> Waits {
         let rows = self.pending_rules.iter().flat_map(|kept| &kept.0);
-        let rules: BTreeMap<Name, Stretch> = rows
+        let rules: BTreeMap<Name, EvaluatedTime> = rows
             .map(|wait| {
-                let stretch = Stretch {
+                let stretch = EvaluatedTime {
                     so_far: Duration::from_micros(wait.burned_us),
                     until: wait.counted_until,
                 };

@@ -11,7 +11,7 @@ use super::{
     alert_rows::{AlertRow, clear, state_text, waits},
 };
 use crate::domain::{
-    alerting::{alert::Alert, snapshot::Facts, suppression::Suppression},
+    alerting::{alert::Alert, snapshot::AlertSnapshot, suppression::Suppression},
     model::{
         ids::{Name, SloId},
         time::Timestamp,
@@ -26,7 +26,7 @@ pub struct AlertTransition {
     pub slo: SloId,
     pub at: Timestamp,
     /// Which SLO by name, severity, version, episode and kind: all of it is in the facts.
-    pub facts: Facts,
+    pub facts: AlertSnapshot,
     /// Why nobody was told of it.
     pub suppression: Option<Suppression>,
 }
@@ -278,7 +278,7 @@ struct TransitionRow {
     id: Uuid,
     slo_id: i32,
     at: DateTime<Utc>,
-    snapshot: Json<Facts>,
+    snapshot: Json<AlertSnapshot>,
     suppression: Option<Json<Suppression>>,
 }
 

@@ -12,8 +12,8 @@ use super::{
 use crate::domain::{
     model::{ids::SloId, span::SpanRef},
     workflow::{
-        EventKey, Gathered, Workflow,
-        batch::{Batch, BatchFact, BatchPiece},
+        EventKey, EvidenceByEvent, Workflow,
+        batch::{BatchFact, BatchPiece, Publication},
         join,
         links::LinkFilter,
     },
@@ -31,8 +31,8 @@ impl Tx<'_> {
         &mut self,
         pieces: &[&BatchPiece],
         epoch: i32,
-    ) -> Result<Gathered, StoreError> {
-        let mut gathered = Gathered::new();
+    ) -> Result<EvidenceByEvent, StoreError> {
+        let mut gathered = EvidenceByEvent::new();
         if pieces.is_empty() {
             return Ok(gathered);
         }
@@ -49,7 +49,7 @@ impl Tx<'_> {
                     BatchFact::Published { .. } => PUBLICATION,
                     BatchFact::Received { message } => message,
                 };
-                rows.insert((id, message), Row::of(batch, message));
+                rows.insert((id, message), MessageRow::of(batch, message));
             }
         }
         self.write_batches(rows, epoch).await?;
@@ -59,7 +59,7 @@ impl Tx<'_> {
     async fn batches(
         &mut self,
         ids: &BTreeSet<BatchId>,
-    ) -> Result<BTreeMap<BatchId, Batch>, StoreError> {
+    ) -> Result<BTreeMap<BatchId, Publication>, StoreError> {
         let slos: Vec<i32> = ids.iter().map(|(slo, _)| slo.0).collect();
         let spans = ids.iter().map(|(_, context)| (LinkFilter::ALL, *context));
         let spans: SpanColumns = spans.collect();
@@ -85,7 +85,7 @@ impl Tx<'_> {
 
     async fn write_batches(
         &mut self,
-        rows: BTreeMap<(BatchId, EventKey), Row>,
+        rows: BTreeMap<(BatchId, EventKey), MessageRow>,
         epoch: i32,
     ) -> Result<(), StoreError> {
         if rows.is_empty() {
@@ -124,14 +124,14 @@ impl Tx<'_> {
 }
 
 /// One message, or the publication with position 0.
-struct Row {
+struct MessageRow {
     position: i32,
     message_count: Option<i32>,
     evidence: Option<Json<Workflow>>,
 }
 
-impl Row {
-    fn of(batch: &Batch, message: EventKey) -> Self {
+impl MessageRow {
+    fn of(batch: &Publication, message: EventKey) -> Self {
         let position = batch.slots.get(&message).copied().unwrap_or_default();
         let published = batch.published.as_ref().filter(|_| message == PUBLICATION);
         Self {
@@ -145,7 +145,7 @@ impl Row {
 
 fn add(
     row: &sqlx::postgres::PgRow,
-    batches: &mut BTreeMap<BatchId, Batch>,
+    batches: &mut BTreeMap<BatchId, Publication>,
 ) -> Result<(), sqlx::Error> {
     let id = (
         SloId(row.try_get("slo_id")?),

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{StoreError, Tx};
 use crate::domain::{
-    alerting::change_event::{Happening, HappeningKind, REMEMBERED},
+    alerting::change_event::{ChangeEvent, ChangeEventKind, REMEMBERED},
     model::time::{TimeRange, Timestamp},
 };
 
@@ -28,7 +28,7 @@ pub enum Recorded {
 impl Tx<'_> {
     pub async fn insert_change_event(
         &mut self,
-        happening: &Happening,
+        happening: &ChangeEvent,
         now: Timestamp,
     ) -> Result<Recorded, StoreError> {
         let inserted = sqlx::query(
@@ -66,7 +66,7 @@ impl Tx<'_> {
         range: TimeRange,
         services: Option<&[String]>,
         limit: u32,
-    ) -> Result<Vec<Happening>, StoreError> {
+    ) -> Result<Vec<ChangeEvent>, StoreError> {
         let rows: Vec<HappeningRow> = sqlx::query_as(
             "-- change_events.read
              select id, kind, at, title, service, version, url, labels, reported_by
@@ -119,12 +119,12 @@ struct HappeningRow {
 }
 
 impl HappeningRow {
-    fn decode(self) -> Result<Happening, sqlx::Error> {
-        let kind = HappeningKind::named(&self.kind).ok_or_else(|| {
+    fn decode(self) -> Result<ChangeEvent, sqlx::Error> {
+        let kind = ChangeEventKind::named(&self.kind).ok_or_else(|| {
             let message = format!("`kind` of the happening {} makes no sense", self.id);
             sqlx::Error::Decode(message.into())
         })?;
-        Ok(Happening {
+        Ok(ChangeEvent {
             id: self.id,
             kind,
             at: self.at.into(),

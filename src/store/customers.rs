@@ -56,7 +56,7 @@ impl Tx<'_> {
         keys: impl Iterator<Item = &'a Key<'k>>,
     ) -> Result<BTreeSet<Key<'k>>, StoreError> {
         let keys: Vec<&Key<'k>> = keys.collect();
-        let columns = Columns::of(keys.iter().map(|(bucket, _)| bucket));
+        let columns = BucketColumns::of(keys.iter().map(|(bucket, _)| bucket));
         let customers: Vec<&str> = keys.iter().map(|(_, customer)| *customer).collect();
         let found: Vec<i64> = sqlx::query_scalar(concat!(
             "-- customer.with_rows\n",
@@ -108,7 +108,7 @@ impl Tx<'_> {
         &mut self,
         buckets: &BTreeSet<CustomerBucket>,
     ) -> Result<BTreeMap<CustomerBucket, Filled>, StoreError> {
-        let columns = Columns::of(buckets.iter());
+        let columns = BucketColumns::of(buckets.iter());
         let rows: Vec<(i32, i32, DateTime<Utc>, i32)> = sqlx::query_as(concat!(
             "-- customer_bucket.lock\n",
             "insert into customer_buckets as b (slo_id, resolution, bucket) ",
@@ -147,7 +147,7 @@ impl Tx<'_> {
         &mut self,
         filled: &BTreeMap<CustomerBucket, Filled>,
     ) -> Result<(), StoreError> {
-        let columns = Columns::of(filled.keys());
+        let columns = BucketColumns::of(filled.keys());
         let column =
             |value: fn(&Filled) -> i64| -> Vec<i64> { filled.values().map(value).collect() };
         sqlx::query(concat!(
@@ -174,7 +174,7 @@ impl Tx<'_> {
         &mut self,
         rows: &BTreeMap<Key<'_>, CustomerCounts>,
     ) -> Result<(), StoreError> {
-        let columns = Columns::of(rows.keys().map(|(bucket, _)| bucket));
+        let columns = BucketColumns::of(rows.keys().map(|(bucket, _)| bucket));
         let customers: Vec<&str> = rows.keys().map(|(_, customer)| *customer).collect();
         let events: Vec<i64> = rows.values().map(|counts| counts.events).collect();
         let bad: Vec<i64> = rows.values().map(|counts| counts.bad).collect();
@@ -265,7 +265,7 @@ impl Tx<'_> {
             return Ok(BTreeMap::new());
         }
         let beyond = self.overflows(sets).await?;
-        let parts = Parts::of(sets);
+        let parts = StretchColumns::of(sets);
         let rows: Vec<(i32, i64, i64)> = sqlx::query_as(
             "-- customer.count
              select part.slo_id, count(distinct c.customer) filter (where c.bad > 0),
@@ -302,7 +302,7 @@ impl Tx<'_> {
         &mut self,
         sets: &[(SloId, Vec<TimeRange>)],
     ) -> Result<BTreeMap<SloId, i64>, StoreError> {
-        let parts = Parts::of(sets);
+        let parts = StretchColumns::of(sets);
         let rows: Vec<(i32, i64)> = sqlx::query_as(
             "-- customer_bucket.overflow
              select part.slo_id, sum(b.overflow_events)::bigint
@@ -360,13 +360,13 @@ struct Filled {
 }
 
 /// Buckets by column, as `unnest` takes them.
-struct Columns {
+struct BucketColumns {
     slos: Vec<i32>,
     resolutions: Vec<i32>,
     buckets: Vec<DateTime<Utc>>,
 }
 
-impl Columns {
+impl BucketColumns {
     fn of<'a>(buckets: impl Iterator<Item = &'a CustomerBucket> + Clone) -> Self {
         Self {
             slos: buckets.clone().map(|(slo, ..)| slo.0).collect(),
@@ -377,12 +377,12 @@ impl Columns {
 }
 
 /// The stretches of buckets that pieces of time are told from, for each SLO.
-struct Parts {
-    columns: Columns,
+struct StretchColumns {
+    columns: BucketColumns,
     ends: Vec<DateTime<Utc>>,
 }
 
-impl Parts {
+impl StretchColumns {
     fn of(sets: &[(SloId, Vec<TimeRange>)]) -> Self {
         let each = sets.iter().flat_map(|(slo, pieces)| {
             let buckets = buckets_of(pieces).into_iter();
@@ -390,7 +390,7 @@ impl Parts {
         });
         let (starts, ends): (Vec<CustomerBucket>, Vec<Timestamp>) = each.unzip();
         Self {
-            columns: Columns::of(starts.iter()),
+            columns: BucketColumns::of(starts.iter()),
             ends: ends.into_iter().map(Timestamp::to_chrono).collect(),
         }
     }

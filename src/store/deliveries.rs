@@ -15,15 +15,15 @@ use super::{StoreError, Tx};
 use crate::domain::{
     model::{ids::Name, time::Timestamp},
     notify::{
-        Content,
-        delivery::{Attempt, AttemptClass, Repeat},
+        Notification,
+        delivery::{Attempt, AttemptClass, Redelivery},
     },
     slo::Severity,
 };
 
 /// A transition and everybody who is to be told of it.
 #[derive(Clone, Copy, Debug)]
-pub struct News<'a> {
+pub struct NewDeliveries<'a> {
     pub transition: Uuid,
     pub targets: &'a [Name],
     /// [`alert_key`](crate::domain::notify::delivery::alert_key): never coarser than the row whose
@@ -54,8 +54,8 @@ pub struct ClaimedDelivery {
     /// When the present round of tries began.
     pub retries_since: Timestamp,
     /// `None` if this version of the service cannot read it.
-    pub content: Option<Content>,
-    pub repeat: Repeat,
+    pub content: Option<Notification>,
+    pub repeat: Redelivery,
 }
 
 /// What becomes of a claimed delivery.
@@ -80,7 +80,7 @@ impl Tx<'_> {
     /// how many were new.
     pub async fn enqueue_deliveries(
         &mut self,
-        news: News<'_>,
+        news: NewDeliveries<'_>,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         let targets: Vec<&str> = news.targets.iter().map(Name::as_str).collect();
@@ -321,9 +321,9 @@ impl From<ClaimedRow> for ClaimedDelivery {
             retries_since: row.retries_since.into(),
             content: serde_json::from_value(row.content.0).ok(),
             repeat: if row.repeat_possible {
-                Repeat::Possible
+                Redelivery::Possible
             } else {
-                Repeat::No
+                Redelivery::No
             },
         }
     }

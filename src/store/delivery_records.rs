@@ -9,7 +9,7 @@ use super::{StoreError, Tx, deliveries::severity_of};
 use crate::domain::{
     model::{ids::Name, time::Timestamp},
     notify::{
-        Content,
+        Notification,
         delivery::{Attempt, AttemptClass, DeliveryState},
     },
     slo::Severity,
@@ -32,7 +32,7 @@ pub struct DeliveryRecord {
     /// When the fallback of its target was made to tell it as well.
     pub escalated_at: Option<Timestamp>,
     /// `None` if this version of the service cannot read it.
-    pub content: Option<Content>,
+    pub content: Option<Notification>,
 }
 
 /// Which deliveries are looked at.

@@ -8,7 +8,7 @@ use sqlx::{FromRow, postgres::types::PgInterval};
 
 use super::{StoreError, Tx};
 use crate::domain::{
-    counting::{ledger::Moves, series::SeriesPoint},
+    counting::{ledger::CountDelta, series::SeriesPoint},
     model::{
         counts::EventCounts,
         ids::SloId,
@@ -32,7 +32,11 @@ pub struct SeriesQuery {
 
 impl Tx<'_> {
     /// Writes what has moved, at every resolution.
-    pub async fn add_counts(&mut self, writer: Writer, moves: &Moves) -> Result<(), StoreError> {
+    pub async fn add_counts(
+        &mut self,
+        writer: Writer,
+        moves: &CountDelta,
+    ) -> Result<(), StoreError> {
         self.add_event_counts(writer, moves).await?;
         self.add_customers(&moves.customers).await?;
         match moves.earliest() {
@@ -41,7 +45,11 @@ impl Tx<'_> {
         }
     }
 
-    async fn add_event_counts(&mut self, writer: Writer, moves: &Moves) -> Result<(), StoreError> {
+    async fn add_event_counts(
+        &mut self,
+        writer: Writer,
+        moves: &CountDelta,
+    ) -> Result<(), StoreError> {
         let buckets = moves.by_bucket();
         if buckets.is_empty() {
             return Ok(());
@@ -107,7 +115,7 @@ impl Tx<'_> {
         &mut self,
         ranges: &[(SloId, TimeRange)],
     ) -> Result<Vec<EventCounts>, StoreError> {
-        let parts = Parts::covering(ranges);
+        let parts = RangeColumns::covering(ranges);
         // Lateral, so that each part is a few steps down the primary key of the right partition and
         // never a scan of a whole resolution.
         let rows: Vec<SumRow> = sqlx::query_as(
@@ -251,7 +259,7 @@ fn interval(step: Duration) -> PgInterval {
 
 /// The pieces that ranges are made of, by column.
 #[derive(Default)]
-struct Parts {
+struct RangeColumns {
     /// Place of the range in the question.
     ordinals: Vec<i64>,
     slos: Vec<i32>,
@@ -277,7 +285,7 @@ impl Tx<'_> {
     }
 }
 
-impl Parts {
+impl RangeColumns {
     fn covering(ranges: &[(SloId, TimeRange)]) -> Self {
         let mut parts = Self::default();
         for (ordinal, (slo, range)) in (0_i64..).zip(ranges) {

@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use super::{StoreError, Tx};
 use crate::domain::{
     model::{ids::SloId, time::Timestamp},
-    workflow::{Notice, classify::Unusable},
+    workflow::{WorkflowNote, classify::DiscardReason},
 };
 
 impl Tx<'_> {
@@ -15,8 +15,8 @@ impl Tx<'_> {
     pub async fn add_evidence_counts(
         &mut self,
         now: Timestamp,
-        unusable: &BTreeMap<(SloId, Unusable), i64>,
-        noted: &BTreeMap<(SloId, Notice), i64>,
+        unusable: &BTreeMap<(SloId, DiscardReason), i64>,
+        noted: &BTreeMap<(SloId, WorkflowNote), i64>,
     ) -> Result<(), StoreError> {
         let mut counts: BTreeMap<(i32, &str), i64> = BTreeMap::new();
         for ((slo, why), count) in unusable {

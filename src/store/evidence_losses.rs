@@ -12,11 +12,11 @@ use sqlx::postgres::PgRow;
 use super::{
     StoreError, Tx,
     retention::EPOCH_LOCK,
-    workflow_rows::{Known, LOCK_TIMEOUTS, decode},
+    workflow_rows::{LOCK_TIMEOUTS, LockedWorkflow, decode},
     workflows::JudgingBySlo,
 };
 use crate::domain::{
-    counting::ledger::Moves,
+    counting::ledger::CountDelta,
     model::{
         ids::SloId,
         time::{TimeRange, Timestamp},
@@ -120,7 +120,7 @@ impl Tx<'_> {
         (slo, minute): Loss,
         limit: i64,
         judging: JudgingBySlo<'_>,
-    ) -> Result<(usize, Moves), StoreError> {
+    ) -> Result<(usize, CountDelta), StoreError> {
         self.share_epoch().await?;
         let rows: Vec<PgRow> = sqlx::query(LOCK_TIMEOUTS)
             .bind(slo.0)
@@ -129,7 +129,7 @@ impl Tx<'_> {
             .fetch_all(&mut *self.inner)
             .await
             .map_err(|source| self.failed(source))?;
-        let known: Result<Vec<(EventId, Known)>, _> = rows.iter().map(decode).collect();
+        let known: Result<Vec<(EventId, LockedWorkflow)>, _> = rows.iter().map(decode).collect();
         let known = known.map_err(|source| self.failed(source))?;
         self.judge_again(&known, judging).await
     }

@@ -88,7 +88,7 @@ impl Tx<'_> {
         &mut self,
         escalation: Escalation<'_>,
         now: Timestamp,
-    ) -> Result<Vec<Overdue>, StoreError> {
+    ) -> Result<Vec<OverdueDelivery>, StoreError> {
         let states = self.target_states().await?;
         let is_broken = states.iter().any(|(name, state)| {
             let condition = state.health.condition;
@@ -130,7 +130,7 @@ impl Tx<'_> {
 
     /// Who evaluates an alert writes its deliveries under this lock: none can come in between, and the
     /// ids of one ordering key are committed in their order.
-    async fn lock_alerts(&mut self, overdue: &[Overdue]) -> Result<(), StoreError> {
+    async fn lock_alerts(&mut self, overdue: &[OverdueDelivery]) -> Result<(), StoreError> {
         let result = sqlx::query(
             "-- alerts.lock
             select from alerts
@@ -152,7 +152,7 @@ impl Tx<'_> {
 }
 
 #[derive(FromRow)]
-struct Overdue {
+struct OverdueDelivery {
     slo_id: i32,
     severity: String,
     episode: Uuid,

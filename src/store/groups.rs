@@ -13,9 +13,9 @@ use uuid::Uuid;
 use super::{StoreError, Tx};
 use crate::domain::{
     counting::{
-        Judged,
+        JudgedWorkflow,
         groups::{Regrouping, regroup},
-        ledger::Moves,
+        ledger::CountDelta,
     },
     model::{
         group::{Group, GroupKey},
@@ -28,11 +28,11 @@ use crate::domain::{
 const GROUPS_LOCK: i32 = 0x0067_7270;
 
 /// A workflow whose verdict or evidence has changed, and where it was counted.
-pub(super) struct Change<'a> {
+pub(super) struct GroupedChange<'a> {
     pub(super) slo: SloId,
     pub(super) group: Option<SloId>,
-    pub(super) before: Option<&'a Judged>,
-    pub(super) after: &'a Judged,
+    pub(super) before: Option<&'a JudgedWorkflow>,
+    pub(super) after: &'a JudgedWorkflow,
 }
 
 /// How an SLO groups its events.
@@ -99,8 +99,8 @@ impl Tx<'_> {
     /// the counts of groups is added to `moves`.
     pub(super) async fn place_in_groups(
         &mut self,
-        changes: &[Change<'_>],
-        moves: &mut Moves,
+        changes: &[GroupedChange<'_>],
+        moves: &mut CountDelta,
     ) -> Result<Vec<Option<SloId>>, StoreError> {
         let groupings = self.groupings(changes).await?;
         let wanted: Vec<Option<Group>> = changes
@@ -125,7 +125,7 @@ impl Tx<'_> {
     /// Of the SLOs of `changes` that group their events.
     async fn groupings(
         &mut self,
-        changes: &[Change<'_>],
+        changes: &[GroupedChange<'_>],
     ) -> Result<BTreeMap<SloId, Grouping>, StoreError> {
         let grouped: BTreeSet<i32> = changes
             .iter()
@@ -154,7 +154,7 @@ impl Tx<'_> {
     /// By the key of what was wanted, also where it is the group of all others that it got.
     async fn ids_of_groups(
         &mut self,
-        changes: &[Change<'_>],
+        changes: &[GroupedChange<'_>],
         wanted: &[Option<Group>],
         groupings: &BTreeMap<SloId, Grouping>,
     ) -> Result<GroupIds, StoreError> {
@@ -291,7 +291,7 @@ fn group_ids(slo: SloId, rows: Vec<(Uuid, i32)>) -> GroupIds {
     rows.into_iter().map(id).collect()
 }
 
-impl Change<'_> {
+impl GroupedChange<'_> {
     /// The group that it is to be put into; `None` where it stays.
     fn wanted(&self, grouping: Option<&Grouping>) -> Option<Group> {
         let grouping = grouping?;

@@ -9,16 +9,16 @@ use uuid::Uuid;
 
 use super::{StoreError, Tx};
 use crate::domain::{
-    health::{Phase, Standing},
+    health::{CheckPhase, CheckState},
     model::{ids::Name, time::Timestamp},
-    notify::Content,
+    notify::Notification,
     slo::Severity,
 };
 
 /// A health check as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthCheck {
-    pub standing: Standing,
+    pub standing: CheckState,
     pub severity: Severity,
     pub title: String,
     /// The targets that were notified that it opened.
@@ -133,7 +133,7 @@ impl Tx<'_> {
         &mut self,
         target: &Name,
         ended_after: Timestamp,
-    ) -> Result<Vec<Content>, StoreError> {
+    ) -> Result<Vec<Notification>, StoreError> {
         let rows: Vec<Json<serde_json::Value>> = sqlx::query_scalar(
             "-- platform_notifications.standing
              select distinct on (n.key) n.content
@@ -157,12 +157,14 @@ impl Tx<'_> {
 
 type Open = Option<(Uuid, Timestamp)>;
 
-fn columns(phase: Phase, now: Timestamp) -> (&'static str, Timestamp, Open) {
+fn columns(phase: CheckPhase, now: Timestamp) -> (&'static str, Timestamp, Open) {
     match phase {
-        Phase::Well => ("healthy", now, None),
-        Phase::Suspect { since } => ("pending", since, None),
-        Phase::Open { episode, opened_at } => ("failing", opened_at, Some((episode, opened_at))),
-        Phase::Recovering {
+        CheckPhase::Well => ("healthy", now, None),
+        CheckPhase::Suspect { since } => ("pending", since, None),
+        CheckPhase::Open { episode, opened_at } => {
+            ("failing", opened_at, Some((episode, opened_at)))
+        }
+        CheckPhase::Recovering {
             episode,
             opened_at,
             well_since,
@@ -184,14 +186,14 @@ struct CheckRow {
 }
 
 impl CheckRow {
-    fn standing(&self) -> Result<Standing, sqlx::Error> {
+    fn standing(&self) -> Result<CheckState, sqlx::Error> {
         let since = self.since.into();
         let open = self.episode.zip(self.opened_at.map(Timestamp::from));
         let phase = match (self.phase.as_str(), open) {
-            ("healthy", None) => Phase::Well,
-            ("pending", None) => Phase::Suspect { since },
-            ("failing", Some((episode, opened_at))) => Phase::Open { episode, opened_at },
-            ("recovering", Some((episode, opened_at))) => Phase::Recovering {
+            ("healthy", None) => CheckPhase::Well,
+            ("pending", None) => CheckPhase::Suspect { since },
+            ("failing", Some((episode, opened_at))) => CheckPhase::Open { episode, opened_at },
+            ("recovering", Some((episode, opened_at))) => CheckPhase::Recovering {
                 episode,
                 opened_at,
                 well_since: since,
@@ -201,7 +203,7 @@ impl CheckRow {
                 return Err(sqlx::Error::Decode(what.into()));
             }
         };
-        Ok(Standing {
+        Ok(CheckState {
             version: self.version,
             phase,
         })

@@ -10,7 +10,7 @@ use super::{StoreError, Tx};
 use crate::domain::{
     alerting::{
         alert::TransitionKind,
-        incident::{Acknowledgement, Note, Picture},
+        incident::{Acknowledgement, IncidentNote, IncidentSnapshot},
     },
     model::{ids::SloId, time::Timestamp},
     slo::Severity,
@@ -18,7 +18,10 @@ use crate::domain::{
 
 impl Tx<'_> {
     /// Every try to tell of these transitions, oldest first.
-    pub async fn tries_to_tell(&mut self, transitions: &[Uuid]) -> Result<Vec<Told>, StoreError> {
+    pub async fn tries_to_tell(
+        &mut self,
+        transitions: &[Uuid],
+    ) -> Result<Vec<IncidentDelivery>, StoreError> {
         let rows: Vec<ToldRow> = sqlx::query_as(
             "-- deliveries.tries
             select d.transition_id, d.id, d.target, d.state, d.settled_at, a.started_at, a.duration_ms, a.class,
@@ -31,7 +34,7 @@ impl Tx<'_> {
         .fetch_all(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
-        Ok(rows.into_iter().map(Told::from).collect())
+        Ok(rows.into_iter().map(IncidentDelivery::from).collect())
     }
 
     /// False if somebody was faster; theirs counts.
@@ -93,7 +96,7 @@ impl Tx<'_> {
         .map_err(|source| self.failed(source))
     }
 
-    pub async fn add_note(&mut self, episode: Uuid, note: &Note) -> Result<(), StoreError> {
+    pub async fn add_note(&mut self, episode: Uuid, note: &IncidentNote) -> Result<(), StoreError> {
         sqlx::query(
             "-- incident_notes.insert
             insert into incident_notes (id, episode, at, by, text) values ($1, $2, $3, $4, $5)",
@@ -110,7 +113,7 @@ impl Tx<'_> {
     }
 
     /// Oldest first.
-    pub async fn notes(&mut self, episode: Uuid) -> Result<Vec<Note>, StoreError> {
+    pub async fn notes(&mut self, episode: Uuid) -> Result<Vec<IncidentNote>, StoreError> {
         let rows: Vec<NoteRow> = sqlx::query_as(
             "-- incident_notes.read
             select id, at, by, text from incident_notes where episode = $1 order by at, id limit 500",
@@ -119,14 +122,14 @@ impl Tx<'_> {
         .fetch_all(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
-        Ok(rows.into_iter().map(Note::from).collect())
+        Ok(rows.into_iter().map(IncidentNote::from).collect())
     }
 
     /// One for each beginning and end; a second changes nothing.
     pub async fn keep_picture(
         &mut self,
         (episode, kind): (Uuid, TransitionKind),
-        picture: &Picture,
+        picture: &IncidentSnapshot,
         at: Timestamp,
     ) -> Result<(), StoreError> {
         sqlx::query(
@@ -149,7 +152,7 @@ impl Tx<'_> {
         &mut self,
         episode: Uuid,
         kind: TransitionKind,
-    ) -> Result<Option<Picture>, StoreError> {
+    ) -> Result<Option<IncidentSnapshot>, StoreError> {
         let kept: Option<Json<serde_json::Value>> = sqlx::query_scalar(
             "-- incident_snapshots.read
             select snapshot from incident_snapshots where episode = $1 and kind = $2",
@@ -165,18 +168,18 @@ impl Tx<'_> {
 
 /// A delivery of a transition and one try at it, if there was one yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct IncidentDelivery {
     pub transition: Uuid,
     pub delivery: i64,
     pub target: String,
     /// What has become of the delivery so far.
     pub state: String,
     pub settled_at: Option<Timestamp>,
-    pub attempt: Option<ToldTry>,
+    pub attempt: Option<IncidentAttempt>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ToldTry {
+pub struct IncidentAttempt {
     pub at: Timestamp,
     pub duration_ms: i32,
     pub class: String,
@@ -198,7 +201,7 @@ struct ToldRow {
     excerpt: Option<String>,
 }
 
-impl From<ToldRow> for Told {
+impl From<ToldRow> for IncidentDelivery {
     fn from(row: ToldRow) -> Self {
         Self {
             transition: row.transition_id,
@@ -206,7 +209,7 @@ impl From<ToldRow> for Told {
             target: row.target,
             state: row.state,
             settled_at: row.settled_at.map(Timestamp::from),
-            attempt: row.started_at.map(|at| ToldTry {
+            attempt: row.started_at.map(|at| IncidentAttempt {
                 at: at.into(),
                 duration_ms: row.duration_ms.unwrap_or_default(),
                 class: row.class.unwrap_or_default(),
@@ -225,7 +228,7 @@ struct NoteRow {
     text: String,
 }
 
-impl From<NoteRow> for Note {
+impl From<NoteRow> for IncidentNote {
     fn from(row: NoteRow) -> Self {
         Self {
             id: row.id,

@@ -9,7 +9,7 @@ use sqlx::FromRow;
 use super::{StoreError, Tx};
 use crate::domain::{
     model::{ids::Name, time::Timestamp},
-    notify::{Circumstances, delivery::expires_after},
+    notify::{DeliveryContext, delivery::expires_after},
     slo::{LatePolicy, Severity},
 };
 
@@ -151,7 +151,7 @@ impl Tx<'_> {
     pub async fn circumstances(
         &mut self,
         deliveries: &[i64],
-    ) -> Result<BTreeMap<i64, Circumstances>, StoreError> {
+    ) -> Result<BTreeMap<i64, DeliveryContext>, StoreError> {
         let rows: Vec<CircumstancesRow> = sqlx::query_as(
             "-- deliveries.circumstances
             select d.id, d.created_at, d.fallback_for,
@@ -176,7 +176,7 @@ impl Tx<'_> {
         .map_err(|source| self.failed(source))?;
         let decoded = rows.into_iter().map(|row| {
             let name = |name: Option<String>| name.map(|name| self.name(&name)).transpose();
-            let circumstances = Circumstances {
+            let circumstances = DeliveryContext {
                 due_since: row.created_at.into(),
                 stands_in_for: name(row.fallback_for)?,
                 meanwhile: name(row.meanwhile)?,

@@ -13,18 +13,18 @@ use uuid::Uuid;
 use super::{
     StoreError, Tx,
     link_edges::{SpanColumns, span},
-    workflow_rows::{Known, Rows, inconsistent},
+    workflow_rows::{LockedWorkflow, WorkflowColumns, inconsistent},
     workflows::{JudgingBySlo, judging_of},
 };
 use crate::domain::{
-    counting::ledger::{Moves, rejudge, silence_of},
+    counting::ledger::{CountDelta, rejudge, silence_of},
     model::{ids::SloId, span::SpanRef},
     workflow::{
-        EventId, EventKey, Gathered, Workflow,
+        EventId, EventKey, EvidenceByEvent, Workflow,
         batch::BatchPiece,
         classify::Linked,
         join,
-        links::{Edges, LinkFilter, Piece, Placement, place},
+        links::{Edges, EvidenceFragment, LinkFilter, LinkResolution, place},
     },
 };
 
@@ -44,9 +44,9 @@ pub struct LinkNews<'a> {
 
 /// What following links came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Followed {
+pub struct LinkUpdates {
     /// Evidence for workflows, to be recorded in the same transaction.
-    pub gathered: Gathered,
+    pub gathered: EvidenceByEvent,
     /// Pieces whose work began more links away than are followed.
     pub cut: BTreeMap<SloId, i64>,
     /// Pieces that were placed.
@@ -66,8 +66,8 @@ impl Tx<'_> {
         &mut self,
         news: &LinkNews<'_>,
         judging: JudgingBySlo<'_>,
-        moves: &mut Moves,
-    ) -> Result<Followed, StoreError> {
+        moves: &mut CountDelta,
+    ) -> Result<LinkUpdates, StoreError> {
         self.hold_links().await?;
         let epoch = self.current_epoch().await?;
         let mut gathered = self.take_batches(&news.batches, epoch).await?;
@@ -76,12 +76,12 @@ impl Tx<'_> {
         self.add_pieces(&news.linked, epoch).await?;
         let pieces = self.stale_pieces().await?;
         if pieces.is_empty() {
-            return Ok(Followed {
+            return Ok(LinkUpdates {
                 gathered,
-                ..Followed::default()
+                ..LinkUpdates::default()
             });
         }
-        let (ids, pieces): (Vec<Uuid>, Vec<Piece>) = pieces.into_iter().unzip();
+        let (ids, pieces): (Vec<Uuid>, Vec<EvidenceFragment>) = pieces.into_iter().unzip();
         let columns: BTreeSet<(LinkFilter, SpanRef)> = pieces
             .iter()
             .map(|piece| (piece.filter, piece.span))
@@ -98,7 +98,7 @@ impl Tx<'_> {
         join(&mut gathered, placement.joined());
         let left = self.what_is_left(&placement).await?;
         gathered.extend(self.rejudge_left(left, judging, moves).await?);
-        Ok(Followed {
+        Ok(LinkUpdates {
             gathered,
             placed: pieces.len(),
             cut: placement.cut,
@@ -157,7 +157,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    async fn stale_pieces(&mut self) -> Result<Vec<(Uuid, Piece)>, StoreError> {
+    async fn stale_pieces(&mut self) -> Result<Vec<(Uuid, EvidenceFragment)>, StoreError> {
         let rows = sqlx::query(
             "-- link_evidence.unresolved
              select id, slo_id, filter, trace_id, span_id, evidence, workflow_keys, is_truncated
@@ -176,7 +176,7 @@ impl Tx<'_> {
     async fn write_placement(
         &mut self,
         ids: &[Uuid],
-        placement: &Placement,
+        placement: &LinkResolution,
     ) -> Result<(), StoreError> {
         // Postgres knows no array of arrays of different lengths: each is written as text.
         let keys = placement.origins.iter().map(|origins| {
@@ -207,7 +207,7 @@ impl Tx<'_> {
     /// The workflows that pieces have left, made of those that remain; `None` where none does.
     async fn what_is_left(
         &mut self,
-        placement: &Placement,
+        placement: &LinkResolution,
     ) -> Result<BTreeMap<EventId, Option<Workflow>>, StoreError> {
         let mut left: BTreeMap<EventId, Option<Workflow>> = BTreeMap::new();
         let (mut slos, mut keys) = (Vec::new(), Vec::new());
@@ -230,7 +230,7 @@ impl Tx<'_> {
         .fetch_all(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
-        let mut remaining = Gathered::new();
+        let mut remaining = EvidenceByEvent::new();
         let id = |slo, key: Uuid| (SloId(slo), EventKey(key.into_bytes()));
         let rows = rows.into_iter();
         join(
@@ -248,9 +248,9 @@ impl Tx<'_> {
         &mut self,
         left: BTreeMap<EventId, Option<Workflow>>,
         judging: JudgingBySlo<'_>,
-        moves: &mut Moves,
-    ) -> Result<Gathered, StoreError> {
-        let mut without_row = Gathered::new();
+        moves: &mut CountDelta,
+    ) -> Result<EvidenceByEvent, StoreError> {
+        let mut without_row = EvidenceByEvent::new();
         if left.is_empty() {
             return Ok(without_row);
         }
@@ -279,7 +279,7 @@ impl Tx<'_> {
             }
         }
         let groups = self.groups_of(&changed, moves).await?;
-        let mut updates = Rows::default();
+        let mut updates = WorkflowColumns::default();
         for ((id, row, judged), group) in changed.iter().zip(groups) {
             if let Some(row) = row {
                 updates.push_known(id, row, (judged, group));
@@ -294,7 +294,7 @@ impl Tx<'_> {
     }
 
     /// Rows that this transaction has locked.
-    async fn delete(&mut self, rows: &[&Known]) -> Result<(), StoreError> {
+    async fn delete(&mut self, rows: &[&LockedWorkflow]) -> Result<(), StoreError> {
         if rows.is_empty() {
             return Ok(());
         }
@@ -319,11 +319,11 @@ impl Tx<'_> {
     }
 }
 
-fn decode(row: &sqlx::postgres::PgRow) -> Result<(Uuid, Piece), sqlx::Error> {
+fn decode(row: &sqlx::postgres::PgRow) -> Result<(Uuid, EvidenceFragment), sqlx::Error> {
     let keys: Vec<Uuid> = row.try_get("workflow_keys")?;
     let keys = keys.into_iter().map(|key| EventKey(key.into_bytes()));
     let Json(said) = row.try_get("evidence")?;
-    let piece = Piece {
+    let piece = EvidenceFragment {
         slo: SloId(row.try_get("slo_id")?),
         filter: LinkFilter(row.try_get("filter")?),
         span: span(row, ["trace_id", "span_id"])?,

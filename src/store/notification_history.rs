@@ -24,7 +24,7 @@ pub struct TestDelivery {
 
 /// What waits for a target and what it was told last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Traffic {
+pub struct TargetTraffic {
     pub waiting: i64,
     pub waiting_since: Option<Timestamp>,
     pub delivered_at: Option<Timestamp>,
@@ -75,7 +75,10 @@ impl Tx<'_> {
     }
 
     /// By target, whether or not it is still declared.
-    pub async fn traffic(&mut self, now: Timestamp) -> Result<BTreeMap<Name, Traffic>, StoreError> {
+    pub async fn traffic(
+        &mut self,
+        now: Timestamp,
+    ) -> Result<BTreeMap<Name, TargetTraffic>, StoreError> {
         let rows: Vec<TrafficRow> = sqlx::query_as(
             "-- deliveries.traffic
              select d.target,
@@ -154,8 +157,8 @@ struct TrafficRow {
 }
 
 impl TrafficRow {
-    fn traffic(&self) -> Traffic {
-        Traffic {
+    fn traffic(&self) -> TargetTraffic {
+        TargetTraffic {
             waiting: self.waiting,
             waiting_since: self.waiting_since.map(Timestamp::from),
             delivered_at: self.delivered_at.map(Timestamp::from),

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{StoreError, Tx, deliveries::priority_number};
 use crate::domain::{
     model::{ids::Name, time::Timestamp},
-    notify::{Content, NoticeKind},
+    notify::{Notification, PlatformNotificationKind},
     slo::Severity,
 };
 
@@ -14,7 +14,7 @@ use crate::domain::{
 #[derive(Clone, Copy, Debug)]
 pub struct NoticeNews<'a> {
     pub id: Uuid,
-    pub content: &'a Content,
+    pub content: &'a Notification,
     pub targets: &'a [Name],
     /// Its priority among the deliveries that wait for the same target.
     pub urgency: Severity,
@@ -59,13 +59,14 @@ impl Tx<'_> {
     }
 }
 
-fn kind_text(content: &Content) -> &'static str {
+fn kind_text(content: &Notification) -> &'static str {
     match content {
-        Content::Alert(_) => "test",
-        Content::Notice(notice) => match notice.kind {
-            NoticeKind::SelfCheckOpened | NoticeKind::SelfCheckResolved => "health_check",
-            NoticeKind::Digest => "digest",
-            NoticeKind::Heartbeat => "heartbeat",
+        Notification::Alert(_) => "test",
+        Notification::Notice(notice) => match notice.kind {
+            PlatformNotificationKind::SelfCheckOpened
+            | PlatformNotificationKind::SelfCheckResolved => "health_check",
+            PlatformNotificationKind::Digest => "digest",
+            PlatformNotificationKind::Heartbeat => "heartbeat",
         },
     }
 }

@@ -14,14 +14,14 @@ use crate::domain::{
         ids::SloId,
         time::{Resolution, TimeRange, Timestamp},
     },
-    workflow::{attributes::Attributes, reservoir::OF_EACH_SIDE},
+    workflow::{attributes::EventAttributes, reservoir::OF_EACH_SIDE},
 };
 
 /// Attributes of bad and of good events of one stretch of time, in the order of their keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventSample {
-    pub bad: Vec<Attributes>,
-    pub good: Vec<Attributes>,
+    pub bad: Vec<EventAttributes>,
+    pub good: Vec<EventAttributes>,
 }
 
 /// A value that was new among the events of an SLO.
@@ -49,7 +49,7 @@ impl Tx<'_> {
         slo: SloId,
         range: TimeRange,
     ) -> Result<EventSample, StoreError> {
-        let rows: Vec<(bool, Json<Attributes>)> = sqlx::query_as(
+        let rows: Vec<(bool, Json<EventAttributes>)> = sqlx::query_as(
             "-- sample.read
              select is_good, attributes
              from (

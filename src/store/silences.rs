@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{StoreError, Tx};
 use crate::domain::{
-    alerting::silence::{Ended, Matcher, Repeat, Silence, Terms},
+    alerting::silence::{Ended, Matcher, Silence, SilenceRecurrence, SilenceTerms},
     model::time::{TimeRange, Timestamp},
 };
 
@@ -132,7 +132,7 @@ impl SilenceRow {
             TimeRange::new(from, from + length)
         };
         let repeat = match (self.recurrence_rule, self.time_zone) {
-            (Some(rule), Some(zone)) => Some(Repeat {
+            (Some(rule), Some(zone)) => Some(SilenceRecurrence {
                 rule,
                 time_zone: zone.parse().ok()?,
             }),
@@ -140,7 +140,7 @@ impl SilenceRow {
         };
         Some(Silence {
             id: self.id,
-            terms: Terms {
+            terms: SilenceTerms {
                 matchers: matchers.ok()?,
                 stretches: self.starts.into_iter().map(stretch).collect(),
                 repeat,

@@ -11,7 +11,7 @@ use crate::domain::{
     model::{ids::SloId, time::Timestamp},
     workflow::{
         EventKey,
-        stage_evidence::{FoundPiece, Piece, PieceKind},
+        stage_evidence::{FoundStageEvidence, StageEvidence, StageEvidenceKind},
     },
 };
 
@@ -34,12 +34,12 @@ impl Tx<'_> {
     pub async fn add_stage_spans(
         &mut self,
         now: Timestamp,
-        pieces: &[&FoundPiece],
+        pieces: &[&FoundStageEvidence],
     ) -> Result<BTreeMap<SloId, i64>, StoreError> {
         if pieces.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let rows = Rows::new(pieces);
+        let rows = StageSpanColumns::new(pieces);
         let refused: Vec<(Uuid, i32, i64)> = sqlx::query_as(concat!(
             "-- stage_spans.add\n",
             "with new as (select * from unnest($3::uuid[], $4::integer[], $5::bigint[], ",
@@ -96,7 +96,7 @@ impl Tx<'_> {
         &mut self,
         slo: SloId,
         wanted: &[Vec<EventKey>],
-    ) -> Result<Vec<Vec<Piece>>, StoreError> {
+    ) -> Result<Vec<Vec<StageEvidence>>, StoreError> {
         let mut pieces = vec![Vec::new(); wanted.len()];
         let (ordinals, keys): (Vec<i64>, Vec<Uuid>) = (0_i64..)
             .zip(wanted)
@@ -167,13 +167,13 @@ fn slot(day: i64) -> i16 {
     i16::try_from(day.rem_euclid(SLOTS)).unwrap_or(0)
 }
 
-fn slo_id(found: &FoundPiece) -> i32 {
+fn slo_id(found: &FoundStageEvidence) -> i32 {
     found.slo.map_or(ALL_SLOS, |slo| slo.0)
 }
 
 /// Rows by column, as `unnest` takes them; sorted, each once.
 #[derive(Default)]
-struct Rows {
+struct StageSpanColumns {
     keys: Vec<Uuid>,
     slos: Vec<i32>,
     pieces: Vec<i64>,
@@ -185,9 +185,9 @@ struct Rows {
     services: Vec<String>,
 }
 
-impl Rows {
-    fn new(pieces: &[&FoundPiece]) -> Self {
-        let sorted: BTreeMap<_, &Piece> = pieces
+impl StageSpanColumns {
+    fn new(pieces: &[&FoundStageEvidence]) -> Self {
+        let sorted: BTreeMap<_, &StageEvidence> = pieces
             .iter()
             .map(|found| ((found.key, slo_id(found), found.id), &found.piece))
             .collect();
@@ -221,9 +221,9 @@ struct PieceRow {
 
 impl PieceRow {
     /// `None` for a kind that another version has written.
-    fn into_piece(self) -> Option<Piece> {
-        Some(Piece {
-            kind: PieceKind::from_code(self.kind)?,
+    fn into_piece(self) -> Option<StageEvidence> {
+        Some(StageEvidence {
+            kind: StageEvidenceKind::from_code(self.kind)?,
             from: self.started_at.into(),
             to: self.ended_at.into(),
             name: self.name,

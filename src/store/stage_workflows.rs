@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{StoreError, Tx, link_edges::trace_id};
 use crate::domain::{
-    counting::stages::{Breakdown, Ending, Folded, Timeline},
+    counting::stages::{Breakdown, Folded, Timeline, TimelineEnd},
     model::{
         ids::{SloId, TraceId},
         sampling::Weight,
@@ -75,8 +75,8 @@ impl StageWorkflow {
             range: TimeRange::new(self.started_at, self.ended_at.unwrap_or(until)),
             pauses: &self.pauses,
             ending: match self.ended_at {
-                Some(_) => Ending::Ended,
-                None => Ending::Open,
+                Some(_) => TimelineEnd::Ended,
+                None => TimelineEnd::Open,
             },
         }
     }

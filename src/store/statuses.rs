@@ -7,7 +7,7 @@ use sqlx::types::Json;
 
 use super::{StoreError, Tx};
 use crate::domain::{
-    alerting::{alert::Rhythm, status::SloStatus},
+    alerting::{alert::TickHistory, status::SloStatus},
     model::ids::SloId,
 };
 
@@ -43,7 +43,10 @@ impl Tx<'_> {
     }
 
     /// In what rhythm each of `slos` has been evaluated of late; none of one that never was.
-    pub async fn rhythms(&mut self, slos: &[SloId]) -> Result<BTreeMap<SloId, Rhythm>, StoreError> {
+    pub async fn rhythms(
+        &mut self,
+        slos: &[SloId],
+    ) -> Result<BTreeMap<SloId, TickHistory>, StoreError> {
         let ids: Vec<i32> = slos.iter().map(|slo| slo.0).collect();
         // Statuses written before rhythm was kept had been evaluated without a gap.
         let rows: Vec<(i32, DateTime<Utc>, i32)> = sqlx::query_as(
@@ -58,7 +61,7 @@ impl Tx<'_> {
         Ok(rows
             .into_iter()
             .map(|(id, at, steady)| {
-                let rhythm = Rhythm {
+                let rhythm = TickHistory {
                     last_at: at.into(),
                     steady_ticks: u8::try_from(steady).unwrap_or(0),
                 };

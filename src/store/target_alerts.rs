@@ -3,9 +3,9 @@
 use sqlx::{FromRow, types::Json};
 use uuid::Uuid;
 
-use super::{News, StoreError, Tx};
+use super::{NewDeliveries, StoreError, Tx};
 use crate::domain::{
-    alerting::snapshot::Facts,
+    alerting::snapshot::AlertSnapshot,
     model::{ids::Name, time::Timestamp},
     notify::delivery::alert_key,
     slo::Severity,
@@ -115,7 +115,7 @@ impl Tx<'_> {
                 .iter()
                 .find(|route| *route.slo == facts.slo && route.severity == facts.severity);
             let Some(route) = declared else { continue };
-            let news = News {
+            let news = NewDeliveries {
                 transition: one.id,
                 targets: route.targets,
                 ordering_key: &alert_key(&facts.slo, facts.group.as_ref(), facts.severity),
@@ -179,5 +179,5 @@ impl Tx<'_> {
 #[derive(FromRow)]
 struct Unheard {
     id: Uuid,
-    snapshot: Json<Facts>,
+    snapshot: Json<AlertSnapshot>,
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{StoreError, Tx};
 use crate::domain::{
-    alerting::snapshot::Facts,
+    alerting::snapshot::AlertSnapshot,
     model::{ids::Name, time::Timestamp},
     notify::Reference,
 };
@@ -93,7 +93,7 @@ impl Tx<'_> {
         &mut self,
         target: &Name,
         ended_after: Timestamp,
-    ) -> Result<Vec<Facts>, StoreError> {
+    ) -> Result<Vec<AlertSnapshot>, StoreError> {
         let rows: Vec<Json<serde_json::Value>> = sqlx::query_scalar(
             "-- alert_transitions.standing
             with standing as (

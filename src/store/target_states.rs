@@ -6,13 +6,13 @@ use sqlx::FromRow;
 use super::{StoreError, Tx};
 use crate::domain::{
     model::{ids::Name, time::Timestamp},
-    notify::delivery::circuit::{TargetCondition, TargetHealth},
+    notify::delivery::circuit::{TargetCircuit, TargetCondition},
 };
 
 /// One target's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TargetState {
-    pub health: TargetHealth,
+    pub health: TargetCircuit,
     /// Until when it asked to be left alone.
     pub not_before: Timestamp,
     /// Of [`Pace`](crate::domain::notify::delivery::rate_limit::Pace).
@@ -51,7 +51,7 @@ impl Tx<'_> {
         target: &Name,
         state: &TargetState,
     ) -> Result<(), StoreError> {
-        let columns = Columns::of(state.health.condition);
+        let columns = CircuitColumns::of(state.health.condition);
         let result = sqlx::query(
             "-- target_states.keep
              update target_states
@@ -96,14 +96,14 @@ impl Tx<'_> {
 
 /// A condition, taken apart.
 #[derive(Default)]
-struct Columns {
+struct CircuitColumns {
     since: Option<Timestamp>,
     failed_at: Option<Timestamp>,
     failures: i32,
     openings: i32,
 }
 
-impl Columns {
+impl CircuitColumns {
     fn of(condition: TargetCondition) -> Self {
         let count = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
         match condition {
@@ -146,7 +146,7 @@ struct StateRow {
 impl StateRow {
     fn decode(&self) -> Result<TargetState, sqlx::Error> {
         Ok(TargetState {
-            health: TargetHealth {
+            health: TargetCircuit {
                 condition: self.condition()?,
                 probing_until: self.probing_until.map(Timestamp::from),
             },

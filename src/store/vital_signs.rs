@@ -107,7 +107,7 @@ impl Tx<'_> {
 
     /// Every declared SLO, when it was evaluated last, and whether on counts that cannot be true.
     pub async fn slo_signs(&mut self) -> Result<Vec<SloSign>, StoreError> {
-        let rows: Vec<SloRow> = sqlx::query_as(
+        let rows: Vec<SloInputRow> = sqlx::query_as(
             "-- slos.signs
              select slos.name, slo_statuses.evaluated_at, slo_statuses.status -> 'window' as in_window,
                  slo_statuses.status -> 'last_hour' as in_last_hour
@@ -117,7 +117,7 @@ impl Tx<'_> {
         .fetch_all(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
-        let sign = |row: SloRow| {
+        let sign = |row: SloInputRow| {
             let mut counts = [&row.in_window, &row.in_last_hour].into_iter().flatten();
             Ok(SloSign {
                 name: self.name(&row.name)?,
@@ -186,7 +186,7 @@ impl Tx<'_> {
 
     /// Silences of which a stretch lasts at `now`.
     pub async fn silence_signs(&mut self, now: Timestamp) -> Result<Vec<SilenceSign>, StoreError> {
-        let rows: Vec<SilenceRow> = sqlx::query_as(
+        let rows: Vec<SilenceInputRow> = sqlx::query_as(
             "-- silences.signs
              select s.id, s.reason, s.created_by, s.duration_us,
                  start + s.duration_us * interval '1 microsecond' as ends_at
@@ -199,7 +199,7 @@ impl Tx<'_> {
         .fetch_all(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
-        let sign = |row: SilenceRow| SilenceSign {
+        let sign = |row: SilenceInputRow| SilenceSign {
             id: row.id,
             reason: row.reason,
             created_by: row.created_by,
@@ -239,7 +239,7 @@ impl Tx<'_> {
 }
 
 #[derive(FromRow)]
-struct SloRow {
+struct SloInputRow {
     name: String,
     evaluated_at: Option<DateTime<Utc>>,
     in_window: Option<Json<EventCounts>>,
@@ -247,7 +247,7 @@ struct SloRow {
 }
 
 #[derive(FromRow)]
-struct SilenceRow {
+struct SilenceInputRow {
     id: Uuid,
     reason: String,
     created_by: Option<String>,

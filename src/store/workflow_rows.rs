@@ -13,13 +13,13 @@ use uuid::Uuid;
 
 use super::link_edges::{trace_id, uuid};
 use crate::domain::{
-    counting::Judged,
+    counting::JudgedWorkflow,
     model::{ids::SloId, sampling::Weight, time::Timestamp},
-    workflow::{Details, EventId, EventKey, Outcome, Promise, Start, TraceRef, Verdict, Workflow},
+    workflow::{Deadline, Details, EventId, EventKey, Outcome, Start, TraceRef, Verdict, Workflow},
 };
 
 /// Makes the statements, so that all have the same columns: what names a row, and those given
-/// here by the number of their parameter, their name and their type. [`Rows::bind`] binds them in
+/// here by the number of their parameter, their name and their type. [`WorkflowColumns::bind`] binds them in
 /// this order. The place of a row comes last.
 macro_rules! statements {
     ($($number:literal $column:ident $kind:ident,)+ place $last:literal,) => {
@@ -48,7 +48,7 @@ macro_rules! statements {
             "order by w.slo_id, w.key for update of w",
         );
 
-        /// Takes what [`Rows::bind`] binds.
+        /// Takes what [`WorkflowColumns::bind`] binds.
         pub(super) const INSERT: &str = concat!(
             "-- workflow.insert\n",
             "insert into workflows (slo_id, key, epoch, label", $(", ", stringify!($column),)+ ") ",
@@ -56,7 +56,7 @@ macro_rules! statements {
             $(", $", $number, "::", stringify!($kind), "[]",)+ ")",
         );
 
-        /// Takes what [`Rows::bind`] binds, and the places.
+        /// Takes what [`WorkflowColumns::bind`] binds, and the places.
         pub(super) const UPDATE: &str = concat!(
             "-- workflow.update\n",
             "update workflows w set label = n.label",
@@ -91,19 +91,19 @@ statements! {
 
 /// A row as it stands, and where: its partition and its place there, which cannot change while the
 /// row is locked.
-pub(super) struct Known {
+pub(super) struct LockedWorkflow {
     pub(super) epoch: i32,
     pub(super) place: String,
-    pub(super) judged: Judged,
+    pub(super) judged: JudgedWorkflow,
     pub(super) group: Option<SloId>,
 }
 
 /// A workflow, and the group that it is counted in besides its SLO.
-type Placed<'a> = (&'a Judged, Option<SloId>);
+type Placed<'a> = (&'a JudgedWorkflow, Option<SloId>);
 
 /// Rows by column, as `unnest` takes them.
 #[derive(Default)]
-pub(super) struct Rows {
+pub(super) struct WorkflowColumns {
     slo_ids: Vec<i32>,
     keys: Vec<Uuid>,
     epochs: Vec<i32>,
@@ -127,7 +127,7 @@ pub(super) struct Rows {
     pub(super) places: Vec<String>,
 }
 
-impl Rows {
+impl WorkflowColumns {
     pub(super) fn len(&self) -> usize {
         self.slo_ids.len()
     }
@@ -136,13 +136,13 @@ impl Rows {
         self.slo_ids.is_empty()
     }
 
-    pub(super) fn push_known(&mut self, id: &EventId, known: &Known, placed: Placed<'_>) {
+    pub(super) fn push_known(&mut self, id: &EventId, known: &LockedWorkflow, placed: Placed<'_>) {
         self.push(id, known.epoch, placed);
         self.places.push(known.place.clone());
     }
 
     pub(super) fn push(&mut self, (slo, key): &EventId, epoch: i32, (judged, group): Placed<'_>) {
-        let Judged {
+        let JudgedWorkflow {
             workflow,
             verdict,
             weight,
@@ -196,7 +196,7 @@ impl Rows {
     }
 }
 
-pub(super) fn decode(row: &PgRow) -> Result<(EventId, Known), sqlx::Error> {
+pub(super) fn decode(row: &PgRow) -> Result<(EventId, LockedWorkflow), sqlx::Error> {
     let time = |column: &str| {
         row.try_get::<Option<DateTime<Utc>>, _>(column)
             .map(|at| at.map(Timestamp::from))
@@ -206,8 +206,8 @@ pub(super) fn decode(row: &PgRow) -> Result<(EventId, Known), sqlx::Error> {
         EventKey(row.try_get::<Uuid, _>("key")?.into_bytes()),
     );
     let promise = match row.try_get::<Option<i64>, _>("within_us")? {
-        Some(micros) => Promise::Within(Duration::from_micros(u64::try_from(micros).unwrap_or(0))),
-        None => Promise::OneSpan,
+        Some(micros) => Deadline::Within(Duration::from_micros(u64::try_from(micros).unwrap_or(0))),
+        None => Deadline::OneSpan,
     };
     let trace_id = trace_id(row.try_get("trace_id")?)?;
     let trace = match row.try_get::<i16, _>("trace_rank")? {
@@ -237,10 +237,10 @@ pub(super) fn decode(row: &PgRow) -> Result<(EventId, Known), sqlx::Error> {
     };
     Ok((
         id,
-        Known {
+        LockedWorkflow {
             epoch: row.try_get("epoch")?,
             place: row.try_get("place")?,
-            judged: Judged {
+            judged: JudgedWorkflow {
                 workflow,
                 verdict,
                 weight: weight.map(Weight::from_millionths),
@@ -256,8 +256,8 @@ pub(super) fn inconsistent(what: &'static str) -> sqlx::Error {
 
 fn within_us(workflow: &Workflow) -> Option<i64> {
     match workflow.start?.promise {
-        Promise::Within(within) => i64::try_from(within.as_micros()).ok(),
-        Promise::OneSpan => None,
+        Deadline::Within(within) => i64::try_from(within.as_micros()).ok(),
+        Deadline::OneSpan => None,
     }
 }
 

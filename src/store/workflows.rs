@@ -12,17 +12,19 @@ use uuid::Uuid;
 
 use super::{
     StoreError, Tx,
-    groups::Change,
+    groups::GroupedChange,
     retention::EPOCH_LOCK,
-    workflow_rows::{INSERT, Known, LOCK_DUE, LOCK_KNOWN, Rows, UPDATE, decode, inconsistent},
+    workflow_rows::{
+        INSERT, LOCK_DUE, LOCK_KNOWN, LockedWorkflow, UPDATE, WorkflowColumns, decode, inconsistent,
+    },
 };
 use crate::domain::{
     counting::{
-        Judged,
-        ledger::{Moves, apply, silence},
+        JudgedWorkflow,
+        ledger::{CountDelta, apply, silence},
     },
     model::{ids::SloId, time::Timestamp},
-    workflow::{EventId, Gathered, Judging, Losses, Notice},
+    workflow::{EventId, EvidenceByEvent, Judging, Losses, WorkflowNote},
 };
 
 /// How the evidence of one SLO is judged; for every SLO that evidence speaks of.
@@ -37,10 +39,10 @@ impl Tx<'_> {
     /// done again from the start.
     pub async fn record_workflows(
         &mut self,
-        gathered: &Gathered,
+        gathered: &EvidenceByEvent,
         judging: JudgingBySlo<'_>,
-    ) -> Result<Moves, StoreError> {
-        let mut moves = Moves::default();
+    ) -> Result<CountDelta, StoreError> {
+        let mut moves = CountDelta::default();
         self.record_more(gathered, judging, &mut moves).await?;
         Ok(moves)
     }
@@ -48,9 +50,9 @@ impl Tx<'_> {
     /// The same, where something has moved in the counts already.
     pub async fn record_more(
         &mut self,
-        gathered: &Gathered,
+        gathered: &EvidenceByEvent,
         judging: JudgingBySlo<'_>,
-        moves: &mut Moves,
+        moves: &mut CountDelta,
     ) -> Result<(), StoreError> {
         if gathered.is_empty() {
             return Ok(());
@@ -66,7 +68,7 @@ impl Tx<'_> {
         let mut changed = Vec::new();
         for (id, workflow) in gathered {
             if gone.contains(id) {
-                moves.note(id.0, Notice::TooLate);
+                moves.note(id.0, WorkflowNote::TooLate);
                 continue;
             }
             let row = known.get(id);
@@ -78,7 +80,7 @@ impl Tx<'_> {
             changed.push((*id, row, judged));
         }
         let groups = self.groups_of(&changed, moves).await?;
-        let (mut inserts, mut updates) = (Rows::default(), Rows::default());
+        let (mut inserts, mut updates) = (WorkflowColumns::default(), WorkflowColumns::default());
         for ((id, row, judged), group) in changed.iter().zip(groups) {
             match row {
                 Some(row) => updates.push_known(id, row, (judged, group)),
@@ -92,8 +94,8 @@ impl Tx<'_> {
     /// Those whose start was heard of and is gone.
     async fn forgotten(
         &mut self,
-        gathered: &Gathered,
-        known: &BTreeMap<EventId, Known>,
+        gathered: &EvidenceByEvent,
+        known: &BTreeMap<EventId, LockedWorkflow>,
     ) -> Result<BTreeSet<EventId>, StoreError> {
         let without_start = gathered
             .iter()
@@ -109,7 +111,7 @@ impl Tx<'_> {
         watermark: Timestamp,
         limit: i64,
         judging: JudgingBySlo<'_>,
-    ) -> Result<(usize, Moves), StoreError> {
+    ) -> Result<(usize, CountDelta), StoreError> {
         self.share_epoch().await?;
         let rows = sqlx::query(LOCK_DUE)
             .bind(watermark.to_chrono())
@@ -117,7 +119,7 @@ impl Tx<'_> {
             .fetch_all(&mut *self.inner)
             .await
             .map_err(|source| self.failed(source))?;
-        let known: Vec<(EventId, Known)> = rows
+        let known: Vec<(EventId, LockedWorkflow)> = rows
             .iter()
             .map(decode)
             .collect::<Result<_, _>>()
@@ -129,15 +131,15 @@ impl Tx<'_> {
     /// are.
     pub(super) async fn judge_again(
         &mut self,
-        known: &[(EventId, Known)],
+        known: &[(EventId, LockedWorkflow)],
         judging: JudgingBySlo<'_>,
-    ) -> Result<(usize, Moves), StoreError> {
+    ) -> Result<(usize, CountDelta), StoreError> {
         let silent = known.iter().filter_map(|(id, known)| {
             let workflow = &known.judged.workflow;
             Some((*id, silence(Some(&known.judged), workflow, &judging(id.0))?))
         });
         let lost = self.lost_among(&silent.collect()).await?;
-        let (mut moves, mut changed) = (Moves::default(), Vec::new());
+        let (mut moves, mut changed) = (CountDelta::default(), Vec::new());
         for (id, known) in known {
             let workflow = known.judged.workflow.clone();
             let judging = judging_of(id, judging, &lost);
@@ -147,7 +149,7 @@ impl Tx<'_> {
             }
         }
         let groups = self.groups_of(&changed, &mut moves).await?;
-        let mut updates = Rows::default();
+        let mut updates = WorkflowColumns::default();
         for ((id, known, judged), group) in changed.iter().zip(groups) {
             if let Some(known) = known {
                 updates.push_known(id, known, (judged, group));
@@ -159,12 +161,12 @@ impl Tx<'_> {
 
     pub(super) async fn groups_of(
         &mut self,
-        changed: &[(EventId, Option<&Known>, Judged)],
-        moves: &mut Moves,
+        changed: &[(EventId, Option<&LockedWorkflow>, JudgedWorkflow)],
+        moves: &mut CountDelta,
     ) -> Result<Vec<Option<SloId>>, StoreError> {
-        let asked: Vec<Change<'_>> = changed
+        let asked: Vec<GroupedChange<'_>> = changed
             .iter()
-            .map(|(id, known, judged)| Change {
+            .map(|(id, known, judged)| GroupedChange {
                 slo: id.0,
                 group: known.and_then(|known| known.group),
                 before: known.map(|known| &known.judged),
@@ -211,7 +213,7 @@ impl Tx<'_> {
     pub(super) async fn lock_known<T: Sync>(
         &mut self,
         gathered: &BTreeMap<EventId, T>,
-    ) -> Result<BTreeMap<EventId, Known>, StoreError> {
+    ) -> Result<BTreeMap<EventId, LockedWorkflow>, StoreError> {
         let (slos, keys): (Vec<i32>, Vec<Uuid>) = gathered
             .keys()
             .map(|(slo, key)| (slo.0, Uuid::from_bytes(key.0)))
@@ -232,7 +234,7 @@ impl Tx<'_> {
     ///
     /// One message to the server, and not a COPY: a writer that vanishes in the middle of that is at
     /// work to the server, not idle, and no time-out makes it let go of its keys.
-    async fn insert(&mut self, rows: &Rows) -> Result<(), StoreError> {
+    async fn insert(&mut self, rows: &WorkflowColumns) -> Result<(), StoreError> {
         if rows.is_empty() {
             return Ok(());
         }
@@ -242,7 +244,7 @@ impl Tx<'_> {
     }
 
     /// Rows that this transaction has locked. Found by their place, which spares the index.
-    pub(super) async fn update(&mut self, rows: &Rows) -> Result<(), StoreError> {
+    pub(super) async fn update(&mut self, rows: &WorkflowColumns) -> Result<(), StoreError> {
         if rows.is_empty() {
             return Ok(());
         }

@@ -19,17 +19,20 @@ use uuid::Uuid;
 use crate::{
     domain::{
         health::{
-            Finding, Found, Patience, Standing, Told, VitalSigns, findings, step, why_withheld,
+            CheckAnnouncement, CheckState, Finding, Found, HealthInputs, HoldTimes, findings, step,
+            why_withheld,
         },
         model::{ids::Name, time::Timestamp},
-        notify::{Content, Notice, NoticeKind, NoticeLink},
+        notify::{
+            Notification, PlatformNotification, PlatformNotificationKind, PlatformNotificationLink,
+        },
         slo::{Catalog, Severity, TargetKind},
     },
     store::{HealthCheck, NoticeNews, OpenCheck, Store, StoreError, Tx},
 };
 
 /// How a check that is not found any more ends, whatever it was about.
-const AFTER_THE_END: Patience = Patience {
+const AFTER_THE_END: HoldTimes = HoldTimes {
     before_open: Duration::ZERO,
     before_resolve: Duration::from_mins(1),
 };
@@ -62,11 +65,11 @@ pub struct WatchReport {
     /// All that is open, also what was told before.
     pub open: Vec<OpenCheck>,
     /// `None` if it was another replica's turn, or if there is no heartbeat.
-    pub heartbeat: Option<Beat>,
+    pub heartbeat: Option<HeartbeatResult>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Beat {
+pub enum HeartbeatResult {
     Sent,
     Withheld(Vec<String>),
 }
@@ -109,7 +112,7 @@ impl Watcher {
     /// Every check that is found or was: it takes its step.
     async fn check(
         &self,
-        signs: &VitalSigns,
+        signs: &HealthInputs,
         catalog: &Catalog,
         report: &mut WatchReport,
     ) -> Result<(), StoreError> {
@@ -118,7 +121,7 @@ impl Watcher {
         tx.commit().await?;
         for finding in findings(signs) {
             let seen = kept.remove(&finding.key);
-            let step = Step {
+            let step = CheckStep {
                 key: &finding.key,
                 finding: Some(&finding),
                 seen,
@@ -126,7 +129,7 @@ impl Watcher {
             self.take(step, (signs.now, catalog), report).await?;
         }
         for (key, seen) in kept {
-            let step = Step {
+            let step = CheckStep {
                 key: &key,
                 finding: None,
                 seen: Some(seen),
@@ -139,14 +142,14 @@ impl Watcher {
     /// Writes a step and the notice that follows from it in one transaction.
     async fn take(
         &self,
-        of: Step<'_>,
+        of: CheckStep<'_>,
         (now, catalog): (Timestamp, &Catalog),
         report: &mut WatchReport,
     ) -> Result<(), StoreError> {
         let standing = of
             .seen
             .as_ref()
-            .map_or(Standing::WELL, |seen| seen.standing);
+            .map_or(CheckState::WELL, |seen| seen.standing);
         let (found, patience) = of.finding.map_or((Found::No, AFTER_THE_END), |finding| {
             (Found::Yes, finding.patience)
         });
@@ -155,7 +158,7 @@ impl Watcher {
             return Ok(());
         }
         let mut check = of.next(next);
-        if matches!(told, Some(Told::Opened { .. })) {
+        if matches!(told, Some(CheckAnnouncement::Opened { .. })) {
             check.notified_targets = self.whom_to_tell(of.finding, catalog);
         }
         let mut tx = self.store.begin("record a self-check's change").await?;
@@ -192,14 +195,23 @@ impl Watcher {
         told
     }
 
-    fn notice(&self, of: &Step<'_>, check: &HealthCheck, (told, now): (Told, Timestamp)) -> Notice {
+    fn notice(
+        &self,
+        of: &CheckStep<'_>,
+        check: &HealthCheck,
+        (told, now): (CheckAnnouncement, Timestamp),
+    ) -> PlatformNotification {
         let (kind, episode, since) = match told {
-            Told::Opened { episode } => (NoticeKind::SelfCheckOpened, episode, now),
-            Told::Resolved { episode, opened_at } => {
-                (NoticeKind::SelfCheckResolved, episode, opened_at)
+            CheckAnnouncement::Opened { episode } => {
+                (PlatformNotificationKind::SelfCheckOpened, episode, now)
             }
+            CheckAnnouncement::Resolved { episode, opened_at } => (
+                PlatformNotificationKind::SelfCheckResolved,
+                episode,
+                opened_at,
+            ),
         };
-        Notice {
+        PlatformNotification {
             kind,
             key: of.key.to_owned(),
             episode,
@@ -215,9 +227,9 @@ impl Watcher {
         }
     }
 
-    fn links(&self) -> Vec<NoticeLink> {
+    fn links(&self) -> Vec<PlatformNotificationLink> {
         let base = self.settings.page_base_url.as_deref();
-        let link = |base: &str| NoticeLink {
+        let link = |base: &str| PlatformNotificationLink {
             title: "Targets".to_owned(),
             url: format!("{}/targets", base.trim_end_matches('/')),
         };
@@ -228,9 +240,9 @@ impl Watcher {
     async fn beat(
         &self,
         heartbeat: &HeartbeatSettings,
-        signs: &VitalSigns,
+        signs: &HealthInputs,
         catalog: &Catalog,
-    ) -> Result<Option<Beat>, StoreError> {
+    ) -> Result<Option<HeartbeatResult>, StoreError> {
         let now = signs.now;
         let mut tx = self.store.begin("give a sign of life").await?;
         if !tx.claim_heartbeat(now, heartbeat.every).await? {
@@ -241,7 +253,7 @@ impl Watcher {
         reasons.extend(cannot_hear(&heartbeat.target, catalog));
         tx.keep_heartbeat(now, &reasons).await?;
         let beat = if reasons.is_empty() {
-            let content = Content::Notice(Box::new(self.heartbeat(now)));
+            let content = Notification::Notice(Box::new(self.heartbeat(now)));
             let news = NoticeNews {
                 id: Uuid::now_v7(),
                 content: &content,
@@ -249,19 +261,19 @@ impl Watcher {
                 urgency: Severity::Ticket,
             };
             tx.enqueue_notice(news, now).await?;
-            Beat::Sent
+            HeartbeatResult::Sent
         } else {
             tracing::warn!("the heartbeat is withheld: {}", reasons.join("; "));
-            Beat::Withheld(reasons)
+            HeartbeatResult::Withheld(reasons)
         };
         tx.forget_heartbeats(now).await?;
         tx.commit().await?;
         Ok(Some(beat))
     }
 
-    fn heartbeat(&self, now: Timestamp) -> Notice {
-        Notice {
-            kind: NoticeKind::Heartbeat,
+    fn heartbeat(&self, now: Timestamp) -> PlatformNotification {
+        PlatformNotification {
+            kind: PlatformNotificationKind::Heartbeat,
             key: "throughline/heartbeat".to_owned(),
             episode: Uuid::nil(),
             severity: Severity::Ticket,
@@ -275,15 +287,15 @@ impl Watcher {
 }
 
 /// A check and what is found of it, before its step.
-struct Step<'a> {
+struct CheckStep<'a> {
     key: &'a str,
     finding: Option<&'a Finding>,
     seen: Option<HealthCheck>,
 }
 
-impl Step<'_> {
+impl CheckStep<'_> {
     /// The check as it is after the step; what it says is from when it was found last.
-    fn next(&self, standing: Standing) -> HealthCheck {
+    fn next(&self, standing: CheckState) -> HealthCheck {
         let seen = self.seen.as_ref();
         let notified_targets = seen
             .map(|seen| seen.notified_targets.clone())
@@ -307,11 +319,11 @@ impl Step<'_> {
 
 async fn tell(
     tx: &mut Tx<'_>,
-    notice: Notice,
+    notice: PlatformNotification,
     check: &HealthCheck,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let content = Content::Notice(Box::new(notice));
+    let content = Notification::Notice(Box::new(notice));
     let news = NoticeNews {
         id: Uuid::now_v7(),
         content: &content,
@@ -338,15 +350,15 @@ fn cannot_hear(target: &Name, catalog: &Catalog) -> Option<String> {
 }
 
 impl WatchReport {
-    fn count(&mut self, told: Option<Told>, key: &str, check: &HealthCheck) {
+    fn count(&mut self, told: Option<CheckAnnouncement>, key: &str, check: &HealthCheck) {
         let title = &check.title;
         match told {
             None => {}
-            Some(Told::Opened { .. }) => {
+            Some(CheckAnnouncement::Opened { .. }) => {
                 self.opened += 1;
                 tracing::warn!(check = key, notified = ?check.notified_targets, "self-check: {title}");
             }
-            Some(Told::Resolved { .. }) => {
+            Some(CheckAnnouncement::Resolved { .. }) => {
                 self.resolved += 1;
                 tracing::info!(check = key, notified = ?check.notified_targets, "self-check is healthy again: {title}");
             }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::WatchSettings;
 use crate::{
     domain::{
-        health::{TargetSign, VitalSigns},
+        health::{HealthInputs, TargetSign},
         model::{
             ids::SloId,
             time::{TimeRange, Timestamp},
@@ -27,7 +27,7 @@ pub(super) async fn read(
     catalog: &Catalog,
     settings: &WatchSettings,
     now: Timestamp,
-) -> Result<VitalSigns, StoreError> {
+) -> Result<HealthInputs, StoreError> {
     let mut tx = store.begin("read the signs of life").await?;
     let waiting = tx.waiting().await?;
     let states: BTreeMap<_, _> = tx.target_states().await?.into_iter().collect();
@@ -45,7 +45,7 @@ pub(super) async fn read(
             .map_or(sign.clone(), |state| with_health(sign, state))
     });
     let (watermark, last_span_at) = tx.ingest_signs().await?;
-    let signs = VitalSigns {
+    let signs = HealthInputs {
         now,
         interval: settings.evaluation_interval,
         catch_up: settings.catch_up,

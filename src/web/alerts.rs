@@ -12,10 +12,10 @@ use super::{
     error::WebError,
     history::{self, TransitionView},
     overview::freshness_of,
-    page::{Asked, Layout, Section},
+    page::{Layout, Negotiation, Section},
     slo::groups,
     state::WebState,
-    summary::{Face, Summary, limit_track, rule_track},
+    summary::{StatusBadge, Summary, limit_track, rule_track},
 };
 use crate::{
     domain::{
@@ -72,7 +72,7 @@ struct FiringView {
     budget_remaining_ratio: Option<f64>,
 }
 
-pub(super) async fn get(asked: Asked, State(state): State<WebState>) -> Response {
+pub(super) async fn get(asked: Negotiation, State(state): State<WebState>) -> Response {
     let view = view(&state).await;
     asked.reply(&state, view, |view| AlertsPage::new(&state, view))
 }
@@ -158,14 +158,14 @@ impl FiringView {
             .collect()
     }
 
-    fn face(&self) -> Face {
+    fn face(&self) -> StatusBadge {
         match self.state {
-            AlertState::Recovering => Face::of(Some(SloState::Recovering)),
-            AlertState::Pending => Face {
+            AlertState::Recovering => StatusBadge::of(Some(SloState::Recovering)),
+            AlertState::Pending => StatusBadge {
                 word: "Pending",
-                ..Face::of(Some(SloState::Rising))
+                ..StatusBadge::of(Some(SloState::Rising))
             },
-            AlertState::Inactive | AlertState::Firing => Face::of_severity(self.severity),
+            AlertState::Inactive | AlertState::Firing => StatusBadge::of_severity(self.severity),
         }
     }
 

@@ -24,10 +24,10 @@ use uuid::Uuid;
 use super::{
     chart::{self, CARD_HEIGHT, CARD_WIDTH},
     error::WebError,
-    page::Asked,
+    page::Negotiation,
     state::WebState,
 };
-use crate::domain::{alerting::snapshot::Facts, notify::signed_links::SignedLinks};
+use crate::domain::{alerting::snapshot::AlertSnapshot, notify::signed_links::SignedLinks};
 
 const DRAWN_AT_ONCE: usize = 2;
 const KEPT: usize = 32;
@@ -52,17 +52,17 @@ impl Default for Cards {
 }
 
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct Params {
+pub(super) struct ChartQuery {
     /// What proves that we made the address.
     #[serde(default)]
     token: String,
 }
 
 pub(super) async fn get(
-    asked: Asked,
+    asked: Negotiation,
     State(state): State<WebState>,
     Path(name): Path<String>,
-    Query(params): Query<Params>,
+    Query(params): Query<ChartQuery>,
 ) -> Response {
     match shown(&state, &name, &params.token).await {
         Ok((png, secs)) => {
@@ -102,7 +102,7 @@ impl Cards {
         found.map(|(_, png)| png.clone())
     }
 
-    async fn draw(&self, id: Uuid, facts: Facts) -> Result<Bytes, WebError> {
+    async fn draw(&self, id: Uuid, facts: AlertSnapshot) -> Result<Bytes, WebError> {
         let _turn = self.0.turns.acquire().await;
         if let Some(png) = self.kept(id) {
             return Ok(png);
@@ -126,7 +126,7 @@ static FONTS: LazyLock<Arc<fontdb::Database>> = LazyLock::new(|| {
 });
 
 /// `None` where the facts know of no trend.
-fn png(facts: &Facts) -> Option<Bytes> {
+fn png(facts: &AlertSnapshot) -> Option<Bytes> {
     let options = Options {
         fontdb: Arc::clone(&FONTS),
         ..Options::default()

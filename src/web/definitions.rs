@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     error::WebError,
-    page::{Asked, Layout, Section},
+    page::{Layout, Negotiation, Section},
     period,
     state::WebState,
     targets::kind_text,
@@ -41,7 +41,7 @@ struct DeclaredTarget {
     kind: &'static str,
 }
 
-pub(super) async fn get(asked: Asked, State(state): State<WebState>) -> Response {
+pub(super) async fn get(asked: Negotiation, State(state): State<WebState>) -> Response {
     let view = view(&state);
     asked.reply(&state, Ok::<_, WebError>(view), |view| {
         let mut layout = Layout::new(&state, Section::Definitions, "Definitions · Throughline");

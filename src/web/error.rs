@@ -71,7 +71,7 @@ pub(super) enum WebError {
 
 /// What is said of an error, on a page and in JSON.
 #[derive(Debug, Serialize)]
-pub(super) struct Explanation {
+pub(super) struct ErrorExplanation {
     pub(super) error: String,
     pub(super) help: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,8 +108,8 @@ impl WebError {
         }
     }
 
-    pub(super) fn explanation(&self) -> Explanation {
-        Explanation {
+    pub(super) fn explanation(&self) -> ErrorExplanation {
+        ErrorExplanation {
             error: match self {
                 Self::Store(_) => "the database does not answer".to_owned(),
                 _ => self.to_string(),

@@ -16,13 +16,13 @@ use uuid::Uuid;
 
 use super::{
     error::WebError,
-    page::{Asked, Layout, Section},
+    page::{Layout, Negotiation, Section},
     state::WebState,
-    write::{body::Written, who::Who},
+    write::{body::ParsedBody, who::Who},
 };
 use crate::{
     domain::{
-        alerting::change_event::{Happening, HappeningKind, HappeningReport},
+        alerting::change_event::{ChangeEvent, ChangeEventKind, HappeningReport},
         model::{
             format,
             time::{TimeRange, Timestamp},
@@ -42,29 +42,29 @@ pub(super) struct EventsView {
     /// Whose alone; of all services where empty.
     service: String,
     /// Of the last 28 days, newest first.
-    events: Vec<Happening>,
+    events: Vec<ChangeEvent>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct Params {
+pub(super) struct EventsQuery {
     #[serde(default)]
     service: String,
 }
 
 pub(super) async fn get(
-    asked: Asked,
+    asked: Negotiation,
     State(state): State<WebState>,
-    Query(params): Query<Params>,
+    Query(params): Query<EventsQuery>,
 ) -> Response {
     let view = view(&state, params.service).await;
     asked.reply(&state, view, |view| EventsPage::new(&state, view))
 }
 
 pub(super) async fn post(
-    asked: Asked,
+    asked: Negotiation,
     State(state): State<WebState>,
     who: Who,
-    written: Written<HappeningReport>,
+    written: ParsedBody<HappeningReport>,
 ) -> Response {
     match record(&state, who, written).await {
         Ok(answer) => (StatusCode::CREATED, Json(answer)).into_response(),
@@ -76,10 +76,10 @@ pub(super) async fn post(
 async fn record(
     state: &WebState,
     who: Who,
-    Written { body, once }: Written<HappeningReport>,
+    ParsedBody { body, once }: ParsedBody<HappeningReport>,
 ) -> Result<Value, WebError> {
     let now = state.clock.now();
-    let happening = Happening {
+    let happening = ChangeEvent {
         told_by: who.or(None),
         ..body.check((Uuid::now_v7(), now))?
     };
@@ -115,20 +115,20 @@ async fn view(state: &WebState, service: String) -> Result<EventsView, WebError>
 #[template(path = "events.html", config = "src/web/askama.toml")]
 struct EventsPage {
     layout: Layout,
-    rows: Vec<Row>,
+    rows: Vec<EventRow>,
     view: EventsView,
 }
 
-struct Row {
+struct EventRow {
     at: String,
     at_text: String,
     kind: &'static str,
     labels: Vec<String>,
-    event: Happening,
+    event: ChangeEvent,
 }
 
-impl Row {
-    fn new(event: Happening, now: Timestamp) -> Self {
+impl EventRow {
+    fn new(event: ChangeEvent, now: Timestamp) -> Self {
         let labels = event.labels.iter();
         Self {
             at: event.at.to_rfc3339(),
@@ -142,11 +142,11 @@ impl Row {
     }
 }
 
-const fn word(kind: HappeningKind) -> &'static str {
+const fn word(kind: ChangeEventKind) -> &'static str {
     match kind {
-        HappeningKind::Deploy => "Deploy",
-        HappeningKind::Flag => "Flag",
-        HappeningKind::Note => "Note",
+        ChangeEventKind::Deploy => "Deploy",
+        ChangeEventKind::Flag => "Flag",
+        ChangeEventKind::Note => "Note",
     }
 }
 
@@ -157,7 +157,9 @@ impl EventsPage {
         let events = view.events.iter().cloned();
         Self {
             layout,
-            rows: events.map(|event| Row::new(event, view.as_of)).collect(),
+            rows: events
+                .map(|event| EventRow::new(event, view.as_of))
+                .collect(),
             view,
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{slo::groups, summary::Face};
+use super::{slo::groups, summary::StatusBadge};
 use crate::{
     domain::{
         alerting::{
@@ -126,16 +126,16 @@ impl TransitionView {
         }
     }
 
-    pub(super) fn face(&self) -> Face {
+    pub(super) fn face(&self) -> StatusBadge {
         match self.kind {
             TransitionKind::Firing
             | TransitionKind::Updated
             | TransitionKind::DataResumed
             | TransitionKind::Unmuted
             | TransitionKind::Reminded
-            | TransitionKind::Acknowledged => Face::of_severity(self.severity),
-            TransitionKind::DataStopped => Face::of(Some(SloState::NoData)),
-            TransitionKind::Resolved => Face {
+            | TransitionKind::Acknowledged => StatusBadge::of_severity(self.severity),
+            TransitionKind::DataStopped => StatusBadge::of(Some(SloState::NoData)),
+            TransitionKind::Resolved => StatusBadge {
                 icon: "ok",
                 word: "Ended",
                 class: "ok",

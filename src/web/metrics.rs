@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     domain::{
-        alerting::limit::{LimitStatus, Standing},
+        alerting::limit::{LimitState, LimitStatus},
         model::ids::SloId,
         slo::Limit,
     },
@@ -267,9 +267,9 @@ impl Gauges {
             gauge.with_label_values(&[slo, name]).set(value);
         }
         let exceeded = match rule.standing {
-            Standing::Over => 1.0,
-            Standing::Near | Standing::TooFew | Standing::Under => 0.0,
-            Standing::Unknown => return,
+            LimitState::Over => 1.0,
+            LimitState::Near | LimitState::TooFew | LimitState::Under => 0.0,
+            LimitState::Unknown => return,
         };
         let labels = [slo, name, kind];
         self.exceeded.with_label_values(&labels).set(exceeded);

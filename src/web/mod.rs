@@ -163,6 +163,6 @@ fn api() -> Router<WebState> {
         )
 }
 
-async fn not_found(asked: page::Asked, State(state): State<WebState>) -> Response {
+async fn not_found(asked: page::Negotiation, State(state): State<WebState>) -> Response {
     asked.refuse(&state, &error::WebError::NoSuchPage)
 }

@@ -14,11 +14,11 @@ use super::{
     error::WebError,
     first_run::FirstRunPage,
     history::{self, TransitionView},
-    page::{Asked, Layout, Section},
+    page::{Layout, Negotiation, Section},
     sentence::{self, Sentence},
     slo::groups,
     state::{IngestFacts, WebState},
-    summary::{Face, Summary},
+    summary::{StatusBadge, Summary},
 };
 use crate::{
     domain::{
@@ -73,7 +73,7 @@ pub(super) struct OverviewView {
 }
 
 pub(super) async fn get(
-    asked: Asked,
+    asked: Negotiation,
     State(state): State<WebState>,
     Query(filter): Query<Filter>,
 ) -> Response {
@@ -274,24 +274,24 @@ struct OverviewPage {
     chips: Vec<Chip>,
     urgent: Vec<Urgent>,
     more_urgent: usize,
-    rows: Vec<Row>,
+    rows: Vec<OverviewRow>,
     view: OverviewView,
 }
 
 struct Chip {
-    face: Face,
+    face: StatusBadge,
     n: usize,
     current: bool,
 }
 
 struct Urgent {
-    face: Face,
+    face: StatusBadge,
     name: String,
     display_name: String,
     sentence: Sentence,
 }
 
-struct Row {
+struct OverviewRow {
     slo: Summary,
     spark: Markup,
     /// How many groups it has and how many of them burn.
@@ -311,7 +311,7 @@ impl OverviewPage {
         urgent.truncate(MOST_SENTENCES);
         let worst = slos.iter().filter_map(|slo| slo.state).min();
         let mut layout = Layout::new(state, Section::Overview, title(&slos));
-        layout.icon = Face::of(worst).favicon();
+        layout.icon = StatusBadge::of(worst).favicon();
         layout.json = Some("/api/v1/slos".to_owned());
         layout.search.clone_from(&filter.q);
         layout.fresh = freshness(&view, slos.len());
@@ -321,7 +321,10 @@ impl OverviewPage {
             filter,
             urgent,
             more_urgent,
-            rows: slos.into_iter().map(|slo| Row::new(slo, &view)).collect(),
+            rows: slos
+                .into_iter()
+                .map(|slo| OverviewRow::new(slo, &view))
+                .collect(),
             view,
         }
     }
@@ -401,7 +404,7 @@ fn chips(states: &BTreeMap<&'static str, usize>, filter: &Filter) -> Vec<Chip> {
         None,
     ]
     .into_iter()
-    .map(Face::of)
+    .map(StatusBadge::of)
     .filter_map(|face| {
         let n = states.get(face.word).copied()?;
         Some(Chip {
@@ -424,7 +427,7 @@ impl Urgent {
     }
 }
 
-impl Row {
+impl OverviewRow {
     fn new(slo: Summary, view: &OverviewView) -> Self {
         let points = view.budget_remaining_by_day.get(slo.name.as_str());
         let sentence = format!(

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     assets,
-    error::{Explanation, WebError},
+    error::{ErrorExplanation, WebError},
     request::RequestId,
     state::WebState,
 };
@@ -78,19 +78,19 @@ impl Layout {
 
 /// How the asker wants to be answered.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
-    format: Format,
+pub(super) struct Negotiation {
+    format: ResponseFormat,
     if_none_match: Option<String>,
     request_id: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
+enum ResponseFormat {
     Html,
     Json,
 }
 
-impl<S: Sync> FromRequestParts<S> for Asked {
+impl<S: Sync> FromRequestParts<S> for Negotiation {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
@@ -98,7 +98,7 @@ impl<S: Sync> FromRequestParts<S> for Asked {
     }
 }
 
-impl Asked {
+impl Negotiation {
     pub(super) fn of(parts: &Parts) -> Self {
         let text = |name| {
             parts
@@ -110,9 +110,9 @@ impl Asked {
         let wants_json = accept.contains("application/json") && !accept.contains("text/html");
         Self {
             format: if wants_json || parts.uri.path().starts_with("/api/") {
-                Format::Json
+                ResponseFormat::Json
             } else {
-                Format::Html
+                ResponseFormat::Html
             },
             if_none_match: text(header::IF_NONE_MATCH).map(str::to_owned),
             request_id: RequestId::known(parts),
@@ -127,8 +127,8 @@ impl Asked {
         page: impl FnOnce(V) -> P,
     ) -> Response {
         let body = view.and_then(|view| match self.format {
-            Format::Json => Ok(json_text(&view)),
-            Format::Html => Ok(page(view).render()?),
+            ResponseFormat::Json => Ok(json_text(&view)),
+            ResponseFormat::Html => Ok(page(view).render()?),
         });
         match body {
             Ok(body) => self.cached(body),
@@ -138,7 +138,7 @@ impl Asked {
 
     /// Whether a person in a browser asks.
     pub(super) fn wants_page(&self) -> bool {
-        self.format == Format::Html
+        self.format == ResponseFormat::Html
     }
 
     /// Answers with JSON that is of this moment.
@@ -174,7 +174,7 @@ impl Asked {
     }
 
     pub(super) fn refuse(&self, state: &WebState, error: &WebError) -> Response {
-        let explanation = Explanation {
+        let explanation = ErrorExplanation {
             request_id: self.request_id.clone(),
             ..error.explanation()
         };
@@ -185,8 +185,8 @@ impl Asked {
             );
         }
         let body = match self.format {
-            Format::Json => json_text(&explanation),
-            Format::Html => ErrorPage {
+            ResponseFormat::Json => json_text(&explanation),
+            ResponseFormat::Html => ErrorPage {
                 layout: Layout::new(
                     state,
                     Section::Other,
@@ -225,8 +225,8 @@ impl Asked {
 
     fn content_type(&self) -> HeaderValue {
         HeaderValue::from_static(match self.format {
-            Format::Html => "text/html; charset=utf-8",
-            Format::Json => "application/json",
+            ResponseFormat::Html => "text/html; charset=utf-8",
+            ResponseFormat::Json => "application/json",
         })
     }
 }
@@ -256,5 +256,5 @@ pub(super) fn fingerprint(content: &[u8]) -> String {
 struct ErrorPage {
     layout: Layout,
     status: StatusCode,
-    explanation: Explanation,
+    explanation: ErrorExplanation,
 }

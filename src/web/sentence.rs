@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::summary::Summary;
 use crate::domain::{
-    alerting::{rule_status::Condition, status::SloState},
+    alerting::{rule_status::BurnCondition, status::SloState},
     counting::customers::CustomerTotal,
     model::{format, time::Timestamp},
 };
@@ -127,7 +127,7 @@ fn rising(slo: &Summary) -> Option<String> {
     let rule = slo
         .rules
         .iter()
-        .find(|rule| rule.condition == Condition::Rising)?;
+        .find(|rule| rule.condition == BurnCondition::Rising)?;
     Some(format!(
         "The last {} are over {}, the last {} not yet: {} fires if it goes on.",
         format::window(rule.short.secs),
@@ -142,7 +142,7 @@ fn too_few_to_tell(slo: &Summary) -> Option<String> {
     let rule = slo
         .rules
         .iter()
-        .find(|rule| rule.condition == Condition::TooFew)?;
+        .find(|rule| rule.condition == BurnCondition::TooFew)?;
     let counts = rule.long.counts;
     Some(format!(
         "Too few events to tell: {} is over {}, but by {} bad of {} in {}; at least {} bad ones are \

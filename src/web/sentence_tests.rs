@@ -9,9 +9,9 @@ use crate::{
     domain::{
         alerting::{
             alert::{AlertProgress, AlertState, AlertStatus},
-            limit::{LimitStatus, Standing},
+            limit::{LimitState, LimitStatus},
             rule_status::{RuleStatus, WindowStatus},
-            snapshot::{Facts, WindowFacts},
+            snapshot::{AlertSnapshot, WindowFacts},
             status::SloStatus,
         },
         counting::customers::CustomerTotal,
@@ -21,7 +21,7 @@ use crate::{
         traceql::Selector,
     },
     store::SloRecord,
-    web::summary::Face,
+    web::summary::StatusBadge,
 };
 
 fn now() -> Timestamp {
@@ -73,7 +73,7 @@ fn status(state: SloState) -> SloStatus {
             pending_for: Duration::ZERO,
             long: window(3_600, 5.0),
             short: window(300, 29.0),
-            condition: Condition::Rising,
+            condition: BurnCondition::Rising,
         }],
         limits: Vec::new(),
         alerts: Vec::new(),
@@ -206,13 +206,16 @@ fn every_state_has_a_word_of_its_own_and_an_icon() {
         Some(SloState::TooFew),
         Some(SloState::Ok),
     ];
-    let mut words: Vec<&str> = states.iter().map(|state| Face::of(*state).word).collect();
+    let mut words: Vec<&str> = states
+        .iter()
+        .map(|state| StatusBadge::of(*state).word)
+        .collect();
     words.sort_unstable();
     words.dedup();
     assert_eq!(words.len(), states.len());
     let icons = include_str!("templates/parts/icons.html");
     for state in states {
-        let symbol = format!("id=\"i-{}\"", Face::of(state).icon);
+        let symbol = format!("id=\"i-{}\"", StatusBadge::of(state).icon);
         assert!(icons.contains(&symbol), "{symbol}");
     }
 }
@@ -228,7 +231,7 @@ fn an_alert_of_a_limit_leads_with_the_limit_and_not_with_the_burn_rate() {
         },
         pending_for: Duration::ZERO,
         value: Some(240.0),
-        standing: Standing::Over,
+        standing: LimitState::Over,
         window: WindowStatus {
             secs: 900,
             counts: EventCounts::ZERO,
@@ -268,7 +271,7 @@ proptest! {
             last_hour,
             ..status(SloState::Paging)
         };
-        let facts = Facts {
+        let facts = AlertSnapshot {
             objective: slo().objective.ratio(),
             window_secs: slo().window.length().as_secs(),
             calendar: None,

@@ -13,7 +13,7 @@ use crate::{
         alerting::{
             alert::AlertStatus,
             burn_rate::budget_in_events,
-            limit::{LimitStatus, Standing},
+            limit::{LimitState, LimitStatus},
             rule_status::RuleStatus,
             status::SloState,
             suppression::Suppression,
@@ -158,8 +158,8 @@ impl Summary {
         }
     }
 
-    pub(super) fn face(&self) -> Face {
-        Face::of(self.state)
+    pub(super) fn face(&self) -> StatusBadge {
+        StatusBadge::of(self.state)
     }
 
     /// Most urgent first: state, then who runs out of budget first, then who has least.
@@ -291,7 +291,7 @@ impl Summary {
 /// One mark on the scale of its limit. An absence has no scale: it is there or not.
 pub(super) fn limit_track(limit: &LimitStatus) -> Markup {
     let at = match (limit.share_of_limit(), limit.standing) {
-        (None, Standing::Over) => Some(1.0),
+        (None, LimitState::Over) => Some(1.0),
         (share, _) => share,
     };
     Bullet {
@@ -353,14 +353,14 @@ fn firing_since(alerts: &[AlertStatus]) -> Option<Timestamp> {
 
 /// How a state looks: a shape, a word and a colour, so that none of them is needed alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Face {
+pub(super) struct StatusBadge {
     /// `#i-<icon>` in the layout.
     pub(super) icon: &'static str,
     pub(super) word: &'static str,
     pub(super) class: &'static str,
 }
 
-impl Face {
+impl StatusBadge {
     pub(super) fn of(state: Option<SloState>) -> Self {
         let (icon, word, class) = match state {
             Some(SloState::Paging) => ("page", "Paging", "page"),

@@ -6,8 +6,8 @@ use throughline::{
     domain::{
         alerting::{
             alert::TransitionKind,
-            change_event::{Happening, HappeningKind},
-            snapshot::{ChangeKind, Facts},
+            change_event::{ChangeEvent, ChangeEventKind},
+            snapshot::{AlertSnapshot, ChangeKind},
         },
         model::{
             counts::EventCounts,
@@ -22,7 +22,7 @@ use throughline::{
         },
         traceql::Selector,
     },
-    evaluate::{Evaluator, EvaluatorSettings, Surroundings},
+    evaluate::{EnrichmentConfig, Evaluator, EvaluatorSettings},
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -126,7 +126,7 @@ impl Story {
             interval: MINUTE,
             page_base_url: None,
         };
-        let surroundings = Surroundings {
+        let surroundings = EnrichmentConfig {
             trace_viewers: vec![
                 "Jaeger=https://jaeger.example/trace/{trace_id}?from={from_s}"
                     .parse()
@@ -143,9 +143,9 @@ impl Story {
     }
 
     async fn deploy(&self, at: Timestamp, service: Option<&str>, version: &str) {
-        let happening = Happening {
+        let happening = ChangeEvent {
             id: Uuid::now_v7(),
-            kind: HappeningKind::Deploy,
+            kind: ChangeEventKind::Deploy,
             at,
             title: format!("deploy of {version}"),
             service: service.map(str::to_owned),
@@ -160,7 +160,7 @@ impl Story {
     }
 
     /// What was told in all ticks at these minutes, oldest first.
-    async fn told(&self, minutes: impl IntoIterator<Item = u32>) -> Vec<Facts> {
+    async fn told(&self, minutes: impl IntoIterator<Item = u32>) -> Vec<AlertSnapshot> {
         for minute in minutes {
             self.evaluator.tick(after(minute)).await.unwrap();
         }

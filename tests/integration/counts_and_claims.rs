@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use throughline::{
     domain::{
         alerting::{
-            alert::{Alert, Episode, Phase, Stretch, Waits},
+            alert::{Alert, AlertPhase, Episode, EvaluatedTime, Waits},
             suppression::Suppression,
         },
         model::{
@@ -186,7 +186,7 @@ async fn a_swap_from_an_outdated_version_changes_nothing() {
     let key = (slo, Severity::Page);
     let firing = |rule: &str| Alert {
         version: 1,
-        phase: Phase::Firing(Episode {
+        phase: AlertPhase::Firing(Episode {
             flaps: 3,
             stale_since: Some(noon() + INTERVAL),
             muted: Some(Suppression::Inhibited { by: Severity::Page }),
@@ -207,9 +207,9 @@ async fn a_swap_from_an_outdated_version_changes_nothing() {
     assert_eq!(tx.alerts(&[slo]).await.unwrap()[&key], first);
     let recovering = Alert {
         version: 2,
-        phase: Phase::Recovering {
+        phase: AlertPhase::Recovering {
             episode: first.episode().unwrap().clone(),
-            clear: Stretch {
+            clear: EvaluatedTime {
                 so_far: INTERVAL,
                 until: noon() + INTERVAL,
             },
@@ -223,9 +223,13 @@ async fn a_swap_from_an_outdated_version_changes_nothing() {
     assert_eq!(tx.alerts(&[slo]).await.unwrap()[&key], recovering);
     let pending = Alert {
         version: 3,
-        phase: Phase::Pending(Waits {
+        phase: AlertPhase::Pending(Waits {
             since: noon(),
-            rules: [("slow-burn".parse().unwrap(), Stretch::starting(noon()))].into(),
+            rules: [(
+                "slow-burn".parse().unwrap(),
+                EvaluatedTime::starting(noon()),
+            )]
+            .into(),
         }),
     };
     assert!(

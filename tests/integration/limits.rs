@@ -6,8 +6,8 @@ use throughline::{
     domain::{
         alerting::{
             alert::TransitionKind,
-            limit::{LimitStatus, Standing},
-            snapshot::Facts,
+            limit::{LimitState, LimitStatus},
+            snapshot::AlertSnapshot,
             status::{SloState, SloStatus},
         },
         model::{
@@ -159,7 +159,7 @@ impl Story {
     }
 
     /// All transitions, oldest first.
-    async fn told(&self) -> Vec<Facts> {
+    async fn told(&self) -> Vec<AlertSnapshot> {
         let mut tx = self.ledger.store.begin("read history").await.unwrap();
         let ever = Timestamp::UNIX_EPOCH;
         let newest_first = tx.transitions(Some(self.slo), ever, 100).await.unwrap();
@@ -199,7 +199,7 @@ async fn a_budget_that_will_soon_be_gone_pages_long_before_it_is_and_resolves_af
     assert_eq!(told[0], 6);
     let kinds: Vec<_> = story.told().await.iter().map(|facts| facts.kind).collect();
     assert_eq!(kinds, [TransitionKind::Firing, TransitionKind::Resolved]);
-    assert_eq!(story.limit().await.standing, Standing::Under);
+    assert_eq!(story.limit().await.standing, LimitState::Under);
 }
 
 #[tokio::test]
@@ -259,11 +259,11 @@ async fn t02_an_slo_that_is_silent_at_this_hour_every_week_is_not_absent() {
     let limit = story.limit().await;
     assert_eq!(
         (limit.standing, limit.value),
-        (Standing::Unknown, Some(0.0))
+        (LimitState::Unknown, Some(0.0))
     );
     story.fill([40, 50], good(10)).await;
     assert_eq!(story.told_at([50]).await, [0_u32; 0]);
-    assert_eq!(story.limit().await.standing, Standing::Under);
+    assert_eq!(story.limit().await.standing, LimitState::Under);
 }
 
 #[tokio::test]
@@ -277,7 +277,7 @@ async fn t02_an_outage_of_ingest_is_no_absence_of_events() {
         )
         .await;
     assert_eq!(story.told_at(2..=40).await, [0_u32; 0]);
-    assert_eq!(story.limit().await.standing, Standing::Unknown);
+    assert_eq!(story.limit().await.standing, LimitState::Unknown);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::trace::v1::{Span as WireSpan, span::Link as Wire
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 use throughline::{
     domain::{
-        counting::ledger::Moves,
+        counting::ledger::CountDelta,
         model::{
             counts::EventCounts,
             ids::{SloId, SpanId, TraceId},
@@ -18,7 +18,7 @@ use throughline::{
         slo::definition::{DefinitionFile, load},
         workflow::{
             Judging, Losses,
-            classify::{Classifier, Findings, Unusable},
+            classify::{ClassifiedBatch, Classifier, DiscardReason},
             gather, join,
         },
     },
@@ -147,14 +147,18 @@ async fn ready() -> TestDatabase {
     database
 }
 
-async fn try_record(store: &Store, writer: Writer, findings: &Findings) -> Result<i64, StoreError> {
+async fn try_record(
+    store: &Store,
+    writer: Writer,
+    findings: &ClassifiedBatch,
+) -> Result<i64, StoreError> {
     let mut gathered = gather(&findings.evidence);
     let news = LinkNews {
         linked: findings.linked.iter().collect(),
         edges: findings.edges.iter().collect(),
         batches: findings.batches.iter().collect(),
     };
-    let (judging, mut moves) = (|_| judging(at(0)), Moves::default());
+    let (judging, mut moves) = (|_| judging(at(0)), CountDelta::default());
     let mut tx = store.begin("record").await?;
     let followed = tx.follow_links(&news, &judging, &mut moves).await?;
     join(&mut gathered, followed.gathered);
@@ -166,7 +170,7 @@ async fn try_record(store: &Store, writer: Writer, findings: &Findings) -> Resul
 
 /// Records one request and returns how many pieces of evidence began too far away.
 async fn record_by(definition: &str, (store, writer): (&Store, Writer), spans: &[Span]) -> i64 {
-    let (classifier, mut findings) = (classifier(definition), Findings::default());
+    let (classifier, mut findings) = (classifier(definition), ClassifiedBatch::default());
     for span in spans {
         classifier.classify(span, at(0) - HORIZON, &mut findings);
     }
@@ -480,7 +484,7 @@ async fn spans_that_name_no_workflow_are_told_on_the_page_and_in_the_metrics() {
     let twin = service.api.json("/api/v1/slos/orders").await;
     assert_eq!(twin["correlation"]["correlated_ratio"], 0.0, "{twin}");
     assert_eq!(twin["correlation"]["uncorrelated"], 1, "{twin}");
-    let reason = Unusable::Uncorrelated.as_str();
+    let reason = DiscardReason::Uncorrelated.as_str();
     let sample = format!("throughline_slo_spans_window{{reason=\"{reason}\",slo=\"orders\"}}");
     assert_eq!(service.api.metric(&sample).await, Some(1.0));
     let page = service.api.text("/slos/orders").await;

@@ -9,7 +9,9 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use sqlx::{Connection as _, PgConnection};
-use throughline::postgres::{DataDir, Durability, Server, Settings, StartError, State};
+use throughline::postgres::{
+    DataDir, Durability, EmbeddedServer, PostgresSettings, StartError, State,
+};
 use tokio::time::{sleep, timeout};
 
 /// In this process, a test that is started again plays the manager that gets killed.
@@ -28,22 +30,22 @@ fn open_to_all(folder: &Path) {
 }
 
 /// With a folder for temporary files of its own, so that one can tell what is left in it.
-fn settings(home: &Path, data_dir: DataDir) -> Settings {
+fn settings(home: &Path, data_dir: DataDir) -> PostgresSettings {
     let temp_dir = home.join("temp");
     fs::create_dir_all(&temp_dir).unwrap();
     open_to_all(&temp_dir);
-    Settings {
+    PostgresSettings {
         temp_dir,
         data_dir,
-        ..Settings::throwaway()
+        ..PostgresSettings::throwaway()
     }
 }
 
-fn keep(home: &Path) -> Settings {
+fn keep(home: &Path) -> PostgresSettings {
     settings(home, DataDir::Keep(home.join("db")))
 }
 
-async fn ask(server: &Server, sql: &'static str) -> String {
+async fn ask(server: &EmbeddedServer, sql: &'static str) -> String {
     let mut connection = PgConnection::connect(&server.connection_url())
         .await
         .unwrap();
@@ -55,7 +57,7 @@ async fn ask(server: &Server, sql: &'static str) -> String {
     answer
 }
 
-async fn tell(server: &Server, sql: &'static str) {
+async fn tell(server: &EmbeddedServer, sql: &'static str) {
     let mut connection = PgConnection::connect(&server.connection_url())
         .await
         .unwrap();
@@ -92,7 +94,7 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 async fn a_throwaway_server_answers_and_leaves_nothing_behind() {
     let home = home();
     let settings = settings(home.path(), DataDir::Throwaway);
-    let server = Server::start(&settings).await.unwrap();
+    let server = EmbeddedServer::start(&settings).await.unwrap();
     assert_eq!(*server.watch().borrow(), State::Ready);
     assert_eq!(ask(&server, "SHOW fsync").await, "off");
     let pid = postmaster(server.folder());
@@ -105,7 +107,7 @@ async fn a_throwaway_server_answers_and_leaves_nothing_behind() {
 async fn a_dropped_throwaway_server_leaves_nothing_behind() {
     let home = home();
     let settings = settings(home.path(), DataDir::Throwaway);
-    let server = Server::start(&settings).await.unwrap();
+    let server = EmbeddedServer::start(&settings).await.unwrap();
     let pid = postmaster(server.folder());
     drop(server);
     assert!(!is_alive(pid));
@@ -115,11 +117,11 @@ async fn a_dropped_throwaway_server_leaves_nothing_behind() {
 #[tokio::test]
 async fn a_kept_database_is_safe_private_and_still_there_after_a_restart() {
     let home = home();
-    let settings = Settings {
+    let settings = PostgresSettings {
         temp_dir: home.path().to_path_buf(),
-        ..Settings::keep(home.path().join("made/on/the/way"))
+        ..PostgresSettings::keep(home.path().join("made/on/the/way"))
     };
-    let server = Server::start(&settings).await.unwrap();
+    let server = EmbeddedServer::start(&settings).await.unwrap();
     for (setting, value) in [
         ("SHOW data_checksums", "on"),
         ("SHOW fsync", "on"),
@@ -135,7 +137,7 @@ async fn a_kept_database_is_safe_private_and_still_there_after_a_restart() {
     tell(&server, "CREATE TABLE kept AS SELECT 'here' AS word").await;
     server.stop().await.unwrap();
 
-    let server = Server::start(&settings).await.unwrap();
+    let server = EmbeddedServer::start(&settings).await.unwrap();
     assert_eq!(ask(&server, "SELECT word FROM kept").await, "here");
     let log = fs::read_to_string(server.folder().join("log/server.log")).unwrap();
     assert!(!log.contains("recovery in progress"), "it was stopped well");
@@ -145,7 +147,7 @@ async fn a_kept_database_is_safe_private_and_still_there_after_a_restart() {
 #[tokio::test]
 async fn the_server_runs_in_its_own_process_group_and_never_as_root() {
     let home = home();
-    let server = Server::start(&keep(home.path())).await.unwrap();
+    let server = EmbeddedServer::start(&keep(home.path())).await.unwrap();
     let pid = postmaster(server.folder());
     let group = nix::unistd::getpgid(Some(pid)).unwrap();
     assert_eq!(group, pid);
@@ -179,7 +181,7 @@ async fn a_folder_that_the_servers_account_cannot_enter_is_named() {
     fs::create_dir(&locked).unwrap();
     fs::set_permissions(&locked, Permissions::from_mode(0o700)).unwrap();
     let settings = settings(home.path(), DataDir::Keep(locked.join("db")));
-    let error = Server::start(&settings).await.unwrap_err();
+    let error = EmbeddedServer::start(&settings).await.unwrap_err();
     let locked = locked.canonicalize().unwrap();
     assert!(
         matches!(&error, StartError::NotEnterable { folder, .. } if *folder == locked),
@@ -190,8 +192,8 @@ async fn a_folder_that_the_servers_account_cannot_enter_is_named() {
 #[tokio::test]
 async fn a_second_manager_is_refused_and_the_first_goes_on() {
     let home = home();
-    let server = Server::start(&keep(home.path())).await.unwrap();
-    let second = Server::start(&keep(home.path())).await;
+    let server = EmbeddedServer::start(&keep(home.path())).await.unwrap();
+    let second = EmbeddedServer::start(&keep(home.path())).await;
     assert!(matches!(second, Err(StartError::InUse { .. })));
     assert_eq!(ask(&server, "SELECT 'still here'").await, "still here");
     server.stop().await.unwrap();
@@ -204,7 +206,7 @@ async fn a_half_made_database_is_made_anew() {
     fs::create_dir_all(&half).unwrap();
     open_to_all(half.parent().unwrap());
     fs::write(half.join("PG_VERSION"), "15\n").unwrap();
-    let server = Server::start(&keep(home.path())).await.unwrap();
+    let server = EmbeddedServer::start(&keep(home.path())).await.unwrap();
     assert_eq!(ask(&server, "SELECT 'whole'").await, "whole");
     assert!(!half.exists());
     server.stop().await.unwrap();
@@ -215,7 +217,7 @@ async fn a_socket_path_too_long_goes_to_the_temp_folder() {
     let home = home();
     let long = home.path().join("x".repeat(100));
     let settings = settings(home.path(), DataDir::Keep(long));
-    let server = Server::start(&settings).await.unwrap();
+    let server = EmbeddedServer::start(&settings).await.unwrap();
     let temp = settings.temp_dir.canonicalize().unwrap();
     assert!(server.connection().socket_dir.starts_with(temp));
     assert_eq!(ask(&server, "SELECT 'reached'").await, "reached");
@@ -229,11 +231,11 @@ async fn a_temp_folder_with_a_long_name_still_leaves_room_for_a_socket() {
     let long = home.path().join("x".repeat(100));
     fs::create_dir(&long).unwrap();
     open_to_all(&long);
-    let settings = Settings {
+    let settings = PostgresSettings {
         temp_dir: long,
-        ..Settings::throwaway()
+        ..PostgresSettings::throwaway()
     };
-    let server = Server::start(&settings).await.unwrap();
+    let server = EmbeddedServer::start(&settings).await.unwrap();
     let socket_dir = server.connection().socket_dir.clone();
     assert_eq!(ask(&server, "SELECT 'reached'").await, "reached");
     server.stop().await.unwrap();
@@ -245,7 +247,7 @@ async fn a_start_that_is_given_up_leaves_nothing_behind() {
     let home = home();
     let settings = settings(home.path(), DataDir::Throwaway);
     {
-        let mut start = Box::pin(Server::start(&settings));
+        let mut start = Box::pin(EmbeddedServer::start(&settings));
         let begun = until("the database is being made", || {
             fs::read_dir(&settings.temp_dir).unwrap().count() > 0
         });
@@ -265,11 +267,11 @@ async fn a_start_that_is_given_up_leaves_nothing_behind() {
 #[tokio::test]
 async fn a_killed_server_comes_back_with_what_was_committed() {
     let home = home();
-    let settings = Settings {
+    let settings = PostgresSettings {
         durability: Durability::Durable,
         ..keep(home.path())
     };
-    let server = Server::start(&settings).await.unwrap();
+    let server = EmbeddedServer::start(&settings).await.unwrap();
     tell(&server, "CREATE TABLE kept AS SELECT 'here' AS word").await;
     let mut states = server.watch();
     let killed = postmaster(server.folder());
@@ -295,7 +297,7 @@ async fn a_killed_server_comes_back_with_what_was_committed() {
 async fn a_process_id_given_away_again_does_not_keep_the_server_down() {
     let home = home();
     let settings = keep(home.path());
-    let server = Server::start(&settings).await.unwrap();
+    let server = EmbeddedServer::start(&settings).await.unwrap();
     let stale = server.folder().join("data/postmaster.pid");
     let text = fs::read_to_string(&stale).unwrap();
     let pid = postmaster(server.folder());
@@ -307,7 +309,7 @@ async fn a_process_id_given_away_again_does_not_keep_the_server_down() {
         .unwrap();
     let stolen = text.replacen(&pid.to_string(), &sleeper.id().to_string(), 1);
     fs::write(&stale, stolen).unwrap();
-    let server = Server::start(&settings).await.unwrap();
+    let server = EmbeddedServer::start(&settings).await.unwrap();
     assert_eq!(ask(&server, "SELECT 'up'").await, "up");
     server.stop().await.unwrap();
     assert!(sleeper.try_wait().unwrap().is_none(), "it was left alone");
@@ -319,7 +321,7 @@ async fn a_process_id_given_away_again_does_not_keep_the_server_down() {
 async fn an_orphan_is_stopped_before_a_new_start() {
     let home = home();
     let settings = keep(home.path());
-    let server = Server::start(&settings).await.unwrap();
+    let server = EmbeddedServer::start(&settings).await.unwrap();
     let folder = server.folder().to_path_buf();
     let program = fs::read_link(format!("/proc/{}/exe", postmaster(&folder)));
     server.stop().await.unwrap();
@@ -344,7 +346,7 @@ async fn an_orphan_is_stopped_before_a_new_start() {
         fs::read_to_string(&file).is_ok_and(|text| text.contains("ready"))
     })
     .await;
-    let server = Server::start(&settings).await.unwrap();
+    let server = EmbeddedServer::start(&settings).await.unwrap();
     assert!(orphan.try_wait().unwrap().is_some(), "the orphan has ended");
     assert_eq!(ask(&server, "SELECT 'ours'").await, "ours");
     server.stop().await.unwrap();
@@ -354,7 +356,9 @@ async fn an_orphan_is_stopped_before_a_new_start() {
 #[tokio::test]
 async fn the_server_of_a_killed_manager_ends_too_and_the_next_start_works() {
     if let Some(home) = std::env::var_os(ROLE) {
-        let _server = Server::start(&keep(&PathBuf::from(home))).await.unwrap();
+        let _server = EmbeddedServer::start(&keep(&PathBuf::from(home)))
+            .await
+            .unwrap();
         std::future::pending::<()>().await;
     }
     let home = home();
@@ -373,7 +377,7 @@ async fn the_server_of_a_killed_manager_ends_too_and_the_next_start_works() {
     manager.kill().unwrap();
     manager.wait().unwrap();
     until("the server ends by itself", || !is_alive(orphan)).await;
-    let server = Server::start(&keep(home.path())).await.unwrap();
+    let server = EmbeddedServer::start(&keep(home.path())).await.unwrap();
     assert_eq!(ask(&server, "SELECT 'up'").await, "up");
     server.stop().await.unwrap();
 }

@@ -12,7 +12,10 @@ use throughline::{
             sampling::EndSampling,
             time::{TimeRange, Timestamp},
         },
-        workflow::{EventKey, Evidence, Fact, Gathered, Judging, Losses, Notice, Outcome, gather},
+        workflow::{
+            EventKey, Evidence, EvidenceByEvent, Fact, Judging, Losses, Outcome, WorkflowNote,
+            gather,
+        },
     },
     store::{Store, StoreError, Writer},
 };
@@ -81,7 +84,7 @@ async fn ready() -> TestDatabase {
 async fn try_record(
     store: &Store,
     writer: Writer,
-    gathered: &Gathered,
+    gathered: &EvidenceByEvent,
     watermark: Timestamp,
 ) -> Result<(), StoreError> {
     let mut tx = store.begin("record").await?;
@@ -370,7 +373,10 @@ async fn an_end_of_a_workflow_that_is_gone_is_too_late_and_no_orphan() {
         .await
         .unwrap();
     tx.commit().await.unwrap();
-    assert_eq!(moves.noted, BTreeMap::from([((SLO, Notice::TooLate), 1)]));
+    assert_eq!(
+        moves.noted,
+        BTreeMap::from([((SLO, WorkflowNote::TooLate), 1)])
+    );
     sweep(store, weeks(4)).await;
     let rows: Vec<(String, i16)> = sqlx::query_as("select label, outcome from workflows")
         .fetch_all(&mut database.connect().await)

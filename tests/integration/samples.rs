@@ -16,10 +16,10 @@ use throughline::{
         traceql::Selector,
         workflow::{
             Judging, Losses,
-            attributes::Attributes,
-            classify::{Classifier, Findings},
+            attributes::EventAttributes,
+            classify::{ClassifiedBatch, Classifier},
             gather,
-            reservoir::{OF_EACH_SIDE, Sampling, Seen},
+            reservoir::{OF_EACH_SIDE, ReservoirMinima, SampledAttributes},
         },
     },
     store::{EventSample, Store, Writer},
@@ -102,7 +102,7 @@ fn span(number: u32, name: &str, secs: i64, attributes: &[(&str, i64)]) -> Span 
 struct Replica<'a> {
     store: &'a Store,
     classifier: &'a Classifier,
-    seen: Seen,
+    seen: ReservoirMinima,
     writer: Writer,
 }
 
@@ -111,7 +111,7 @@ impl<'a> Replica<'a> {
         Self {
             store,
             classifier,
-            seen: Seen::default(),
+            seen: ReservoirMinima::default(),
             writer: Writer(writer),
         }
     }
@@ -124,9 +124,9 @@ impl<'a> Replica<'a> {
 
     /// Returns how many events were admitted with their attributes.
     async fn record<'s>(&mut self, spans: impl IntoIterator<Item = &'s Span>) -> usize {
-        let mut findings = Findings {
-            sampling: Sampling::behind(self.seen.gate()),
-            ..Findings::default()
+        let mut findings = ClassifiedBatch {
+            sampling: SampledAttributes::behind(self.seen.gate()),
+            ..ClassifiedBatch::default()
         };
         for span in spans {
             self.classifier.classify(span, at(-86_400), &mut findings);
@@ -193,7 +193,7 @@ async fn an_event_that_is_corrected_changes_side_with_the_attributes_of_all_its_
     replica.record([&start]).await;
     assert_eq!(sample(&database.store).await, EventSample::default());
     replica.record([&fail]).await;
-    let of = |pairs: &[(&str, &str)]| vec![pairs.iter().copied().collect::<Attributes>()];
+    let of = |pairs: &[(&str, &str)]| vec![pairs.iter().copied().collect::<EventAttributes>()];
     let bad = of(&[("span.attempt", "3"), ("span.partition", "7")]);
     assert_eq!(
         sample(&database.store).await,
@@ -218,7 +218,7 @@ async fn an_event_without_attributes_belongs_to_the_sample_too() {
     let classifier = one_span();
     let mut replica = Replica::new(&database.store, &classifier, 0);
     replica.record([&span(1, "deploy", 10, &[])]).await;
-    let good = vec![Attributes::default()];
+    let good = vec![EventAttributes::default()];
     assert_eq!(
         sample(&database.store).await,
         EventSample { bad: vec![], good }
@@ -253,9 +253,9 @@ fn expected(classifier: &Classifier, spans: &[Span]) -> EventSample {
     let mut keyed: Vec<_> = spans
         .iter()
         .map(|span| {
-            let mut findings = Findings::default();
+            let mut findings = ClassifiedBatch::default();
             classifier.classify(span, at(-86_400), &mut findings);
-            let (attributes, _) = Attributes::of_span(span, "");
+            let (attributes, _) = EventAttributes::of_span(span, "");
             (findings.evidence[0].key, span.status, attributes)
         })
         .collect();

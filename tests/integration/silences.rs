@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use throughline::{
     domain::{
         alerting::{
-            alert::{AlertState, Development},
+            alert::{AlertState, AlertUpdate},
             silence::{Draft, Ended, Silence},
             status::{SloState, SloStatus},
             suppression::Suppression,
@@ -205,7 +205,7 @@ async fn t34_what_still_fires_when_its_silence_ends_is_told_at_once() {
     assert_eq!(recorded[1].facts.fired_at, Some(after(10)));
     assert_eq!(
         recorded[1].facts.development,
-        Some(Development::Unmuted {
+        Some(AlertUpdate::Unmuted {
             was: Suppression::Silenced {
                 silence,
                 until: after(20)
@@ -231,7 +231,7 @@ async fn t34_a_silence_that_somebody_ends_is_over_at_once() {
     let told = story.recorded().await.remove(1);
     assert_eq!(
         told.facts.development,
-        Some(Development::Unmuted {
+        Some(AlertUpdate::Unmuted {
             was: Suppression::Silenced {
                 silence,
                 until: after(13)
@@ -291,7 +291,7 @@ async fn t34_one_silence_follows_another_without_a_word_between() {
     assert!(story.ledger.deliveries().await.is_empty());
     story.ticks([30]).await;
     let told = story.recorded().await.remove(1);
-    let Some(Development::Unmuted { was }) = told.facts.development else {
+    let Some(AlertUpdate::Unmuted { was }) = told.facts.development else {
         panic!("{:?}", told.facts.kind);
     };
     let until = after(30);

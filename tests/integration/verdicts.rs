@@ -15,7 +15,7 @@ use throughline::{
         slo::definition::{DefinitionFile, load},
         workflow::{
             Judging, Losses,
-            classify::{Classifier, Findings},
+            classify::{ClassifiedBatch, Classifier},
             gather,
         },
     },
@@ -99,7 +99,7 @@ impl Replica {
 
     /// A request with these spans arrives at `secs`.
     async fn receive(&self, secs: i64, spans: &[Span]) {
-        let mut findings = Findings::default();
+        let mut findings = ClassifiedBatch::default();
         for span in spans {
             self.classifier
                 .classify(span, at(secs) - HORIZON, &mut findings);
@@ -112,7 +112,7 @@ impl Replica {
         }
     }
 
-    async fn try_record(&self, secs: i64, findings: &Findings) -> Result<(), StoreError> {
+    async fn try_record(&self, secs: i64, findings: &ClassifiedBatch) -> Result<(), StoreError> {
         let mut tx = self.store.begin("record").await?;
         let gathered = gather(&findings.evidence);
         let moves = tx.record_workflows(&gathered, &|_| judging(secs)).await?;

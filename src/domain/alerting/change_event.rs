@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::domain::{
     model::{text, time::Timestamp},
-    workflow::attributes::Attributes,
+    workflow::attributes::EventAttributes,
 };
 
 /// Clocks differ; what is further ahead than this has not happened.
@@ -26,9 +26,9 @@ const SERVICE_NAME: &str = "resource.service.name";
 
 /// Something that happened, in words fit for pages and messages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Happening {
+pub struct ChangeEvent {
     pub id: Uuid,
-    pub kind: HappeningKind,
+    pub kind: ChangeEventKind,
     pub at: Timestamp,
     /// One line.
     pub title: String,
@@ -44,13 +44,13 @@ pub struct Happening {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum HappeningKind {
+pub enum ChangeEventKind {
     Deploy,
     Flag,
     Note,
 }
 
-impl HappeningKind {
+impl ChangeEventKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Deploy => "deploy",
@@ -106,8 +106,8 @@ pub enum InvalidHappening {
 
 impl HappeningReport {
     /// What is kept of it under `id`. Strings that are too long are cut.
-    pub fn check(self, (id, now): (Uuid, Timestamp)) -> Result<Happening, InvalidHappening> {
-        let kind = HappeningKind::named(&self.kind).ok_or(InvalidHappening::Kind(self.kind))?;
+    pub fn check(self, (id, now): (Uuid, Timestamp)) -> Result<ChangeEvent, InvalidHappening> {
+        let kind = ChangeEventKind::named(&self.kind).ok_or(InvalidHappening::Kind(self.kind))?;
         if self.labels.len() > MOST_LABELS {
             return Err(InvalidHappening::Labels(self.labels.len()));
         }
@@ -126,7 +126,7 @@ impl HappeningReport {
             text::web_address(url, URL_BYTES).ok_or(InvalidHappening::Url)?;
         }
         let labels = self.labels.into_iter();
-        Ok(Happening {
+        Ok(ChangeEvent {
             id,
             kind,
             at,
@@ -167,7 +167,7 @@ fn short(text: &str) -> String {
 /// that its sampled events went through. `None` where none is known: then anybody's may.
 pub fn concerned<'a>(
     named: Option<&str>,
-    sample: impl IntoIterator<Item = &'a Attributes>,
+    sample: impl IntoIterator<Item = &'a EventAttributes>,
 ) -> Option<Vec<String>> {
     let mut services: BTreeSet<&str> = named.into_iter().collect();
     for event in sample {
@@ -183,7 +183,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_secs(1_795_327_200);
 
-    fn check(report: HappeningReport) -> Result<Happening, InvalidHappening> {
+    fn check(report: HappeningReport) -> Result<ChangeEvent, InvalidHappening> {
         report.check((Uuid::from_u128(1), NOW))
     }
 
@@ -249,8 +249,8 @@ mod tests {
 
     #[test]
     fn a_deploy_concerns_whoever_names_its_service_or_went_through_it() {
-        let event = Attributes::from_iter([(SERVICE_NAME, "email"), ("span.region", "eu")]);
-        let of = |named, sample: &[Attributes]| concerned(named, sample);
+        let event = EventAttributes::from_iter([(SERVICE_NAME, "email"), ("span.region", "eu")]);
+        let of = |named, sample: &[EventAttributes]| concerned(named, sample);
         assert_eq!(of(None, &[]), None);
         assert_eq!(of(Some("shop"), &[]).unwrap(), ["shop"]);
         assert_eq!(

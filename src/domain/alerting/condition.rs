@@ -1,4 +1,4 @@
-//! What the counts say now: of one rule a [`Condition`], of all rules of a severity a [`Verdict`].
+//! What the counts say now: of one rule a [`BurnCondition`], of all rules of a severity a [`Signal`].
 //!
 //! Pages and alerts use the same function, so a page never calls an SLO burning that nobody is told
 //! of.
@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::{
     burn_rate::{BurnContext, BurnRate, Window},
-    limit::{LimitStatus, Standing},
+    limit::{LimitState, LimitStatus},
     rule_status::{
-        CLEAR_SHARE, Condition, CountsByLength, Freshness, Missing, RuleStatus, WindowStatus,
+        BurnCondition, CLEAR_SHARE, CountsByLength, Freshness, Missing, RuleStatus, WindowStatus,
     },
 };
 use crate::domain::{
@@ -19,9 +19,9 @@ use crate::domain::{
 
 /// What all rules of one severity say together: what the alert's state machine moves on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Signal {
     /// At least one rule burns: those that do, in their order.
-    Breach(Vec<Burning>),
+    Breach(Vec<BreachedRule>),
     /// Every rule's short window is well below its factor, every number well short of its limit.
     Clear,
     /// Neither: not burning, yet too close to call it over.
@@ -38,13 +38,13 @@ pub enum Verdict {
 
 /// A rule that burns.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Burning {
+pub struct BreachedRule {
     pub rule: Name,
     /// For how long it must, before it tells.
     pub pending_for: Duration,
 }
 
-impl Verdict {
+impl Signal {
     /// What lacks for a verdict that could clear an alert, if it is that.
     pub const fn missing(&self, freshness: Freshness) -> Option<Missing> {
         match (freshness, self) {
@@ -87,13 +87,13 @@ pub fn rule_status(
         pending_for: rule.pending_for,
         factor: rule.factor,
         condition: match (is_over(rates.long), is_over(rates.short)) {
-            (true, true) if !has_enough_bad => Condition::TooFew,
-            (true, true) => Condition::Burning,
-            (false, true) => Condition::Rising,
-            (true, false) if !has_enough_bad => Condition::Quiet,
-            (true, false) => Condition::Recovering,
-            (false, false) if long.total() <= 0 && short.total() <= 0 => Condition::NoData,
-            (false, false) => Condition::Quiet,
+            (true, true) if !has_enough_bad => BurnCondition::TooFew,
+            (true, true) => BurnCondition::Burning,
+            (false, true) => BurnCondition::Rising,
+            (true, false) if !has_enough_bad => BurnCondition::Quiet,
+            (true, false) => BurnCondition::Recovering,
+            (false, false) if long.total() <= 0 && short.total() <= 0 => BurnCondition::NoData,
+            (false, false) => BurnCondition::Quiet,
         },
         long: status(rule.long, long, rates.long),
         short: status(rule.short, short, rates.short),
@@ -113,49 +113,49 @@ pub fn verdict(
     limits: &[LimitStatus],
     severity: Severity,
     freshness: Freshness,
-) -> Verdict {
+) -> Signal {
     let rules = rules.iter().filter(|rule| rule.severity == severity);
     let limits = limits.iter().filter(|limit| limit.severity == severity);
-    let standings: Vec<(Burning, Standing)> = rules
+    let standings: Vec<(BreachedRule, LimitState)> = rules
         .map(|rule| (burning(&rule.name, rule.pending_for), standing(rule)))
         .chain(limits.map(|limit| (burning(&limit.name, limit.pending_for), limit.standing)))
         .collect();
     if standings.is_empty() {
-        return Verdict::Undeclared;
+        return Signal::Undeclared;
     }
     if freshness == Freshness::Absurd {
-        return Verdict::Nonsense;
+        return Signal::Nonsense;
     }
     let any = |wanted| standings.iter().any(|(_, at)| *at == wanted);
-    if any(Standing::Over) {
+    if any(LimitState::Over) {
         let over = standings
             .into_iter()
-            .filter(|(_, at)| *at == Standing::Over);
-        return Verdict::Breach(over.map(|(rule, _)| rule).collect());
+            .filter(|(_, at)| *at == LimitState::Over);
+        return Signal::Breach(over.map(|(rule, _)| rule).collect());
     }
     match freshness {
-        Freshness::Fresh if any(Standing::Near) => Verdict::Between,
-        Freshness::Fresh if any(Standing::TooFew) => Verdict::TooFew,
-        Freshness::Fresh if any(Standing::Under) => Verdict::Clear,
-        Freshness::Fresh | Freshness::Stale | Freshness::Absurd => Verdict::Unknown,
+        Freshness::Fresh if any(LimitState::Near) => Signal::Between,
+        Freshness::Fresh if any(LimitState::TooFew) => Signal::TooFew,
+        Freshness::Fresh if any(LimitState::Under) => Signal::Clear,
+        Freshness::Fresh | Freshness::Stale | Freshness::Absurd => Signal::Unknown,
     }
 }
 
-fn burning(rule: &Name, pending_for: Duration) -> Burning {
-    Burning {
+fn burning(rule: &Name, pending_for: Duration) -> BreachedRule {
+    BreachedRule {
         rule: rule.clone(),
         pending_for,
     }
 }
 
 /// Of a rule that does not burn the short window tells whether it is over.
-fn standing(rule: &RuleStatus) -> Standing {
+fn standing(rule: &RuleStatus) -> LimitState {
     match rule.short.burn_rate {
-        _ if rule.condition == Condition::Burning => Standing::Over,
-        _ if rule.condition == Condition::TooFew => Standing::TooFew,
-        Some(rate) if rate >= CLEAR_SHARE * rule.factor => Standing::Near,
-        Some(_) => Standing::Under,
-        None => Standing::Unknown,
+        _ if rule.condition == BurnCondition::Burning => LimitState::Over,
+        _ if rule.condition == BurnCondition::TooFew => LimitState::TooFew,
+        Some(rate) if rate >= CLEAR_SHARE * rule.factor => LimitState::Near,
+        Some(_) => LimitState::Under,
+        None => LimitState::Unknown,
     }
 }
 
@@ -222,15 +222,15 @@ mod tests {
         .collect()
     }
 
-    fn page(rules: &[RuleStatus]) -> Verdict {
+    fn page(rules: &[RuleStatus]) -> Signal {
         verdict(rules, &[], Severity::Page, Freshness::Fresh)
     }
 
-    fn breach(names: &[&str]) -> Verdict {
+    fn breach(names: &[&str]) -> Signal {
         let burning = names
             .iter()
             .map(|name| burning(&name.parse().unwrap(), Duration::ZERO));
-        Verdict::Breach(burning.collect())
+        Signal::Breach(burning.collect())
     }
 
     const NONE: EventCounts = EventCounts::ZERO;
@@ -239,22 +239,22 @@ mod tests {
     fn both_windows_must_burn_before_a_rule_does() {
         let condition = |long, short| rules([long, short], [NONE, NONE])[0].condition;
         let (hot, cold) = (counts(100, 10), counts(100, 1));
-        assert_eq!(condition(hot, hot), Condition::Burning);
-        assert_eq!(condition(cold, hot), Condition::Rising);
-        assert_eq!(condition(hot, cold), Condition::Recovering);
-        assert_eq!(condition(cold, cold), Condition::Quiet);
-        assert_eq!(condition(hot, NONE), Condition::Recovering);
-        assert_eq!(condition(NONE, NONE), Condition::NoData);
+        assert_eq!(condition(hot, hot), BurnCondition::Burning);
+        assert_eq!(condition(cold, hot), BurnCondition::Rising);
+        assert_eq!(condition(hot, cold), BurnCondition::Recovering);
+        assert_eq!(condition(cold, cold), BurnCondition::Quiet);
+        assert_eq!(condition(hot, NONE), BurnCondition::Recovering);
+        assert_eq!(condition(NONE, NONE), BurnCondition::NoData);
     }
 
     #[test]
     fn t06_four_bad_events_are_too_few_for_a_guard_of_five() {
         let with = |bad| rules([counts(5, bad), counts(5, bad)], [NONE, NONE]);
-        assert_eq!(with(4)[0].condition, Condition::TooFew);
-        assert_eq!(page(&with(4)), Verdict::TooFew);
+        assert_eq!(with(4)[0].condition, BurnCondition::TooFew);
+        assert_eq!(page(&with(4)), Signal::TooFew);
         let stale = verdict(&with(4), &[], Severity::Page, Freshness::Stale);
-        assert_eq!(stale, Verdict::Unknown);
-        assert_eq!(with(5)[0].condition, Condition::Burning);
+        assert_eq!(stale, Signal::Unknown);
+        assert_eq!(with(5)[0].condition, BurnCondition::Burning);
         assert_eq!(page(&with(5)), breach(&["fast"]));
     }
 
@@ -277,32 +277,32 @@ mod tests {
                 [hot, counts(1_000, slow)],
             ))
         };
-        assert_eq!(short(89, 44), Verdict::Clear);
-        assert_eq!(short(90, 44), Verdict::Between);
-        assert_eq!(short(89, 45), Verdict::Between);
-        assert_eq!(short(99, 49), Verdict::Between);
+        assert_eq!(short(89, 44), Signal::Clear);
+        assert_eq!(short(90, 44), Signal::Between);
+        assert_eq!(short(89, 45), Signal::Between);
+        assert_eq!(short(99, 49), Signal::Between);
         assert_eq!(short(99, 50), breach(&["slow"]));
     }
 
     #[test]
     fn silence_is_neither_clear_nor_a_breach() {
         let hot = counts(100, 50);
-        assert_eq!(page(&rules([hot, NONE], [hot, NONE])), Verdict::Unknown);
-        assert_eq!(page(&rules([NONE, NONE], [NONE, NONE])), Verdict::Unknown);
+        assert_eq!(page(&rules([hot, NONE], [hot, NONE])), Signal::Unknown);
+        assert_eq!(page(&rules([NONE, NONE], [NONE, NONE])), Signal::Unknown);
     }
 
     #[test]
     fn a_longer_short_window_speaks_for_a_silent_one() {
         let (hot, good) = (counts(100, 50), counts(3, 0));
-        assert_eq!(page(&rules([hot, NONE], [hot, good])), Verdict::Clear);
-        assert_eq!(page(&rules([good, NONE], [good, hot])), Verdict::Between);
+        assert_eq!(page(&rules([hot, NONE], [hot, good])), Signal::Clear);
+        assert_eq!(page(&rules([good, NONE], [good, hot])), Signal::Between);
     }
 
     #[test]
     fn stale_counts_may_fire_and_never_clear() {
         let stale = |rules: &[RuleStatus]| verdict(rules, &[], Severity::Page, Freshness::Stale);
         let (hot, good) = (counts(100, 50), counts(100, 0));
-        assert_eq!(stale(&rules([hot, good], [hot, good])), Verdict::Unknown);
+        assert_eq!(stale(&rules([hot, good], [hot, good])), Signal::Unknown);
         assert_eq!(stale(&rules([hot, hot], [good, good])), breach(&["fast"]));
     }
 
@@ -314,7 +314,7 @@ mod tests {
             rules([good, good], [good, good]),
         ] {
             let verdict = verdict(&rules, &[], Severity::Page, Freshness::Absurd);
-            assert_eq!(verdict, Verdict::Nonsense);
+            assert_eq!(verdict, Signal::Nonsense);
             assert_eq!(verdict.missing(Freshness::Absurd), Some(Missing::Sense));
         }
     }
@@ -322,15 +322,15 @@ mod tests {
     #[test]
     fn what_lacks_is_events_or_all_of_ingest() {
         assert_eq!(
-            Verdict::Unknown.missing(Freshness::Fresh),
+            Signal::Unknown.missing(Freshness::Fresh),
             Some(Missing::Events)
         );
         assert_eq!(
             breach(&["fast"]).missing(Freshness::Stale),
             Some(Missing::Ingest)
         );
-        assert_eq!(Verdict::TooFew.missing(Freshness::Fresh), None);
-        assert_eq!(Verdict::Undeclared.missing(Freshness::Stale), None);
+        assert_eq!(Signal::TooFew.missing(Freshness::Fresh), None);
+        assert_eq!(Signal::Undeclared.missing(Freshness::Stale), None);
     }
 
     #[test]
@@ -338,11 +338,11 @@ mod tests {
         let rules = rules([NONE, NONE], [NONE, NONE]);
         assert_eq!(
             verdict(&rules, &[], Severity::Ticket, Freshness::Fresh),
-            Verdict::Undeclared
+            Signal::Undeclared
         );
     }
 
-    fn limit(standing: Standing) -> LimitStatus {
+    fn limit(standing: LimitState) -> LimitStatus {
         let burn = BurnContext {
             objective: Objective::from_ratio(0.99).unwrap(),
             kind: BurnKind::Ratio,
@@ -377,17 +377,17 @@ mod tests {
         };
         let (cold, none) = (counts(100, 1), rules([NONE, NONE], [NONE, NONE]));
         let calm = rules([cold, cold], [cold, cold]);
-        assert_eq!(page(&calm, Standing::Over), breach(&["limit"]));
-        assert_eq!(page(&calm, Standing::Near), Verdict::Between);
-        assert_eq!(page(&calm, Standing::Unknown), Verdict::Clear);
-        assert_eq!(page(&none, Standing::Under), Verdict::Clear);
-        assert_eq!(page(&none, Standing::Unknown), Verdict::Unknown);
-        assert_eq!(page(&[], Standing::Over), breach(&["limit"]));
+        assert_eq!(page(&calm, LimitState::Over), breach(&["limit"]));
+        assert_eq!(page(&calm, LimitState::Near), Signal::Between);
+        assert_eq!(page(&calm, LimitState::Unknown), Signal::Clear);
+        assert_eq!(page(&none, LimitState::Under), Signal::Clear);
+        assert_eq!(page(&none, LimitState::Unknown), Signal::Unknown);
+        assert_eq!(page(&[], LimitState::Over), breach(&["limit"]));
     }
 
     /// The verdict after each minute of a day at 1,000 events a minute, by one rule of 14.4 times an
     /// error budget of 0.1 % over an hour and five minutes.
-    fn minute_by_minute(bad_in_minute: impl Fn(i64) -> i64) -> Vec<Verdict> {
+    fn minute_by_minute(bad_in_minute: impl Fn(i64) -> i64) -> Vec<Signal> {
         let burn = BurnContext {
             objective: Objective::from_ratio(0.999).unwrap(),
             kind: BurnKind::Ratio,
@@ -422,8 +422,8 @@ mod tests {
             .iter()
             .rposition(|verdict| *verdict == breach(&["fast"]));
         assert_eq!(burned, Some(114));
-        assert_eq!(verdicts[105], Verdict::Between);
-        assert_eq!(verdicts[115], Verdict::Clear);
+        assert_eq!(verdicts[105], Signal::Between);
+        assert_eq!(verdicts[115], Signal::Clear);
     }
 
     /// Table 5-5 of the SRE workbook: an outage of everything is noticed after 51.8 seconds.
@@ -438,7 +438,7 @@ mod tests {
         );
         let below = minute_by_minute(|minute| i64::from(minute >= 100) * 14);
         assert!(!below.contains(&breach(&["fast"])));
-        assert_eq!(below[1_000], Verdict::Between);
+        assert_eq!(below[1_000], Signal::Between);
     }
 
     fn any_counts() -> impl Strategy<Value = EventCounts> {
@@ -451,8 +451,8 @@ mod tests {
             a in any_counts(), b in any_counts(), c in any_counts(), d in any_counts(),
         ) {
             let rules = rules([a, b], [c, d]);
-            let burns = rules.iter().any(|rule| rule.condition == Condition::Burning);
-            prop_assert_eq!(burns, matches!(page(&rules), Verdict::Breach(_)));
+            let burns = rules.iter().any(|rule| rule.condition == BurnCondition::Burning);
+            prop_assert_eq!(burns, matches!(page(&rules), Signal::Breach(_)));
         }
 
         #[test]
@@ -460,7 +460,7 @@ mod tests {
             a in 0_i64..1_000, b in 0_i64..1_000, c in 0_i64..1_000, d in 0_i64..1_000,
         ) {
             let rules = rules([counts(a, 0), counts(b, 0)], [counts(c, 0), counts(d, 0)]);
-            prop_assert!(matches!(page(&rules), Verdict::Clear | Verdict::Unknown));
+            prop_assert!(matches!(page(&rules), Signal::Clear | Signal::Unknown));
         }
     }
 }

@@ -36,7 +36,7 @@ pub struct RuleStatus {
     pub pending_for: Duration,
     pub long: WindowStatus,
     pub short: WindowStatus,
-    pub condition: Condition,
+    pub condition: BurnCondition,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,7 +51,7 @@ pub struct WindowStatus {
 /// What one rule says of its two windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Condition {
+pub enum BurnCondition {
     /// Both windows at or over the factor, and enough bad events.
     Burning,
     /// Only the short window.

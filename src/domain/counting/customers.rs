@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    counting::Judged,
+    counting::JudgedWorkflow,
     model::{
         format,
         ids::SloId,
@@ -85,7 +85,7 @@ impl CustomerCounts {
 impl CustomerMoves {
     /// Notes an event of `slo`. Its customer may become another one later: of several names the
     /// smallest counts.
-    pub fn put_in(&mut self, slo: SloId, judged: &Judged) {
+    pub fn put_in(&mut self, slo: SloId, judged: &JudgedWorkflow) {
         if let Some((key, counts)) = counted(slo, judged) {
             let moved = self.0.entry(key).or_default();
             *moved = moved.plus(counts);
@@ -93,7 +93,7 @@ impl CustomerMoves {
     }
 
     /// Takes back what [`CustomerMoves::put_in`] noted.
-    pub fn take_out(&mut self, slo: SloId, judged: &Judged) {
+    pub fn take_out(&mut self, slo: SloId, judged: &JudgedWorkflow) {
         if let Some((key, counts)) = counted(slo, judged) {
             let moved = self.0.entry(key).or_default();
             *moved = moved.minus(counts);
@@ -116,7 +116,10 @@ impl CustomerMoves {
 }
 
 /// Where an event is counted; `None` if it is none or names nobody.
-fn counted(slo: SloId, judged: &Judged) -> Option<((SloId, Timestamp, String), CustomerCounts)> {
+fn counted(
+    slo: SloId,
+    judged: &JudgedWorkflow,
+) -> Option<((SloId, Timestamp, String), CustomerCounts)> {
     let counts = CustomerCounts::of(judged.verdict.outcome);
     let at = judged.verdict.at.filter(|_| !counts.is_zero())?;
     let customer = judged.workflow.customer.clone()?;
@@ -187,8 +190,8 @@ mod tests {
 
     const SLO: SloId = SloId(1);
 
-    fn judged(customer: Option<&str>, outcome: Outcome, secs: i64) -> Judged {
-        Judged {
+    fn judged(customer: Option<&str>, outcome: Outcome, secs: i64) -> JudgedWorkflow {
+        JudgedWorkflow {
             workflow: Workflow {
                 label: "order-1".to_owned(),
                 start: None,

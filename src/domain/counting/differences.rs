@@ -4,7 +4,7 @@ use std::{cmp::Ordering, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::workflow::attributes::Attributes;
+use crate::domain::workflow::attributes::EventAttributes;
 
 /// With fewer events on either side anything looks like a difference.
 const FEWEST_EVENTS: usize = 5;
@@ -33,7 +33,7 @@ pub const fn are_comparable(bad: usize, good: usize) -> bool {
 }
 
 /// The share of `events` that have what `difference` is about; `None` where they are too few.
-pub fn share_with(difference: &Difference, events: &[Attributes]) -> Option<f64> {
+pub fn share_with(difference: &Difference, events: &[EventAttributes]) -> Option<f64> {
     if events.len() < FEWEST_EVENTS {
         return None;
     }
@@ -46,7 +46,11 @@ pub fn share_with(difference: &Difference, events: &[Attributes]) -> Option<f64>
 
 /// At most `most`, by share among bad less share among good; the largest first, equal ones by name.
 /// Empty where nothing stands out, or too little is known.
-pub fn differences(bad: &[Attributes], good: &[Attributes], most: usize) -> Vec<Difference> {
+pub fn differences(
+    bad: &[EventAttributes],
+    good: &[EventAttributes],
+    most: usize,
+) -> Vec<Difference> {
     if !are_comparable(bad.len(), good.len()) {
         return Vec::new();
     }
@@ -93,9 +97,9 @@ impl Difference {
     }
 }
 
-fn counted(events: &[Attributes]) -> BTreeMap<(&str, &str), usize> {
+fn counted(events: &[EventAttributes]) -> BTreeMap<(&str, &str), usize> {
     let mut counts = BTreeMap::new();
-    for pair in events.iter().flat_map(Attributes::iter) {
+    for pair in events.iter().flat_map(EventAttributes::iter) {
         *counts.entry(pair).or_insert(0) += 1;
     }
     counts
@@ -112,7 +116,7 @@ mod tests {
 
     use super::*;
 
-    fn events(n: usize, of: impl Fn(usize) -> Vec<(&'static str, String)>) -> Vec<Attributes> {
+    fn events(n: usize, of: impl Fn(usize) -> Vec<(&'static str, String)>) -> Vec<EventAttributes> {
         (0..n).map(|i| of(i).into_iter().collect()).collect()
     }
 
@@ -194,10 +198,10 @@ mod tests {
         assert_eq!(differences(&some(8), &some(0), 8).len(), 1);
     }
 
-    fn sample() -> impl Strategy<Value = Vec<Attributes>> {
+    fn sample() -> impl Strategy<Value = Vec<EventAttributes>> {
         let event = proptest::collection::vec((0_u8..3, 0_u8..3), 0..4).prop_map(|pairs| {
             let named = |(name, value): (u8, u8)| (format!("span.{name}"), value.to_string());
-            pairs.into_iter().map(named).collect::<Attributes>()
+            pairs.into_iter().map(named).collect::<EventAttributes>()
         });
         proptest::collection::vec(event, 0..60)
     }
@@ -214,7 +218,7 @@ mod tests {
                 prop_assert!((LEAST_SUPPORT..=1.0).contains(&one.bad_ratio));
             }
             prop_assert!(found.is_sorted_by(|a, b| a.order(b).is_lt()));
-            let reversed = |events: &[Attributes]| events.iter().rev().cloned().collect::<Vec<_>>();
+            let reversed = |events: &[EventAttributes]| events.iter().rev().cloned().collect::<Vec<_>>();
             prop_assert_eq!(differences(&reversed(&bad), &reversed(&good), most), found);
         }
 

@@ -1,6 +1,6 @@
 //! Which group an event is counted in, as evidence comes in.
 
-use super::Judged;
+use super::JudgedWorkflow;
 use crate::domain::model::group::Group;
 
 /// What is to become of the group that an event is in.
@@ -16,7 +16,11 @@ pub enum Regrouping {
 ///
 /// An open workflow waits until every attribute is known, so that one whose first span says less than
 /// its last does not take a place of its own for a moment. A verdict cannot wait.
-pub fn regroup(by: &[String], before: Option<&Judged>, after: &Judged) -> Regrouping {
+pub fn regroup(
+    by: &[String],
+    before: Option<&JudgedWorkflow>,
+    after: &JudgedWorkflow,
+) -> Regrouping {
     let values = after.workflow.details.group.of(by);
     let is_known = values.iter().all(Option::is_some);
     match before {

@@ -7,14 +7,14 @@ use crate::domain::{
 
 /// A workflow and how it is judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Judged {
+pub struct JudgedWorkflow {
     pub workflow: Workflow,
     pub verdict: Verdict,
     /// What its event stands for; `None` where nothing was sampled, and it counts itself.
     pub weight: Option<Weight>,
 }
 
-impl Judged {
+impl JudgedWorkflow {
     /// What it adds to the counts.
     pub fn counts(&self) -> EventCounts {
         self.verdict.outcome.counts().standing_for(self.weight)

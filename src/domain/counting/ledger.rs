@@ -5,7 +5,7 @@
 use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use crate::domain::{
-    counting::{Judged, customers::CustomerMoves},
+    counting::{JudgedWorkflow, customers::CustomerMoves},
     model::{
         counts::EventCounts,
         ids::SloId,
@@ -13,30 +13,31 @@ use crate::domain::{
         time::{Resolution, TimeRange, Timestamp},
     },
     workflow::{
-        Judging, Losses, Notice, Outcome, Promise, Verdict, Workflow, is_reuse, judge, notice,
+        Deadline, Judging, Losses, Outcome, Verdict, Workflow, WorkflowNote, is_reuse, judge,
+        notice,
     },
 };
 
 /// What moves in the counts. Differences, so that a correction takes an event out of the bucket that
 /// it was in and puts it into its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Moves {
+pub struct CountDelta {
     by_minute: BTreeMap<(SloId, Timestamp), EventCounts>,
     /// What people should know of the evidence, each counted when it is noticed first.
-    pub noted: BTreeMap<(SloId, Notice), i64>,
+    pub noted: BTreeMap<(SloId, WorkflowNote), i64>,
     /// What was learned of how the spans are sampled that end workflows.
     pub ends: BTreeMap<SloId, EndSampling>,
     pub customers: CustomerMoves,
 }
 
-impl Moves {
+impl CountDelta {
     /// Notes that an event is judged as `new`.
-    fn replace(&mut self, slo: SloId, old: Option<&Judged>, new: &Judged) {
+    fn replace(&mut self, slo: SloId, old: Option<&JudgedWorkflow>, new: &JudgedWorkflow) {
         if let Some(old) = old {
             self.take_out(slo, old);
-            let place = |judged: &Judged| (judged.verdict.outcome, judged.verdict.at);
+            let place = |judged: &JudgedWorkflow| (judged.verdict.outcome, judged.verdict.at);
             if old.verdict.at.is_some() && place(old) != place(new) {
-                self.note(slo, Notice::Corrected);
+                self.note(slo, WorkflowNote::Corrected);
             }
         }
         self.put_in(slo, new);
@@ -49,8 +50,8 @@ impl Moves {
             return;
         }
         let start_trace = match workflow.start.map(|start| start.promise) {
-            Some(Promise::OneSpan) => return,
-            Some(Promise::Within(_)) => Some(workflow.trace.trace_id()),
+            Some(Deadline::OneSpan) => return,
+            Some(Deadline::Within(_)) => Some(workflow.trace.trace_id()),
             None => None,
         };
         if let Some(seen) = workflow.details.draws.end_sampling(start_trace) {
@@ -60,13 +61,17 @@ impl Moves {
     }
 
     /// Notes what people should know.
-    pub fn note(&mut self, slo: SloId, notice: Notice) {
+    pub fn note(&mut self, slo: SloId, notice: WorkflowNote) {
         *self.noted.entry((slo, notice)).or_default() += 1;
     }
 
     /// Notes that an event which was in one group, if in any, is in another now, or that its verdict
     /// has changed where it is.
-    pub fn regroup(&mut self, old: Option<(SloId, &Judged)>, new: Option<(SloId, &Judged)>) {
+    pub fn regroup(
+        &mut self,
+        old: Option<(SloId, &JudgedWorkflow)>,
+        new: Option<(SloId, &JudgedWorkflow)>,
+    ) {
         if let Some((group, judged)) = old {
             self.take_out(group, judged);
         }
@@ -76,19 +81,19 @@ impl Moves {
     }
 
     /// Notes that an event is none any more.
-    fn withdraw(&mut self, slo: SloId, old: &Judged) {
+    fn withdraw(&mut self, slo: SloId, old: &JudgedWorkflow) {
         self.take_out(slo, old);
         if old.verdict.at.is_some() {
-            self.note(slo, Notice::Corrected);
+            self.note(slo, WorkflowNote::Corrected);
         }
     }
 
-    fn take_out(&mut self, slo: SloId, judged: &Judged) {
+    fn take_out(&mut self, slo: SloId, judged: &JudgedWorkflow) {
         self.add(slo, &judged.verdict, -judged.counts());
         self.customers.take_out(slo, judged);
     }
 
-    fn put_in(&mut self, slo: SloId, judged: &Judged) {
+    fn put_in(&mut self, slo: SloId, judged: &JudgedWorkflow) {
         self.add(slo, &judged.verdict, judged.counts());
         self.customers.put_in(slo, judged);
     }
@@ -132,15 +137,15 @@ impl Moves {
 /// Joins `new` with `known` and judges the result. `None` if nothing has changed.
 pub fn apply(
     slo: SloId,
-    known: Option<&Judged>,
+    known: Option<&JudgedWorkflow>,
     new: &Workflow,
     judging: &Judging,
-    moves: &mut Moves,
-) -> Option<Judged> {
+    moves: &mut CountDelta,
+) -> Option<JudgedWorkflow> {
     let workflow = known.map_or_else(|| new.clone(), |known| joined(&known.workflow, new));
     let verdict = judge(&workflow, &in_hindsight(known, judging));
     if known.is_some_and(|known| is_reuse(&known.workflow, new)) {
-        moves.note(slo, Notice::Reused);
+        moves.note(slo, WorkflowNote::Reused);
     }
     let judged = weigh(workflow, verdict, known, judging);
     if known == Some(&judged) {
@@ -159,7 +164,11 @@ pub fn apply(
 /// whether evidence was lost in it is then to be found out. To the minute, as losses are kept.
 ///
 /// `known` joined with `new`, as [`apply`] does it.
-pub fn silence(known: Option<&Judged>, new: &Workflow, judging: &Judging) -> Option<TimeRange> {
+pub fn silence(
+    known: Option<&JudgedWorkflow>,
+    new: &Workflow,
+    judging: &Judging,
+) -> Option<TimeRange> {
     if new.success.is_some() || new.failure.is_some() {
         return None;
     }
@@ -172,7 +181,7 @@ pub fn silence(known: Option<&Judged>, new: &Workflow, judging: &Judging) -> Opt
 
 /// The same of all that is known by now, as [`rejudge`] takes it.
 pub fn silence_of(
-    known: Option<&Judged>,
+    known: Option<&JudgedWorkflow>,
     workflow: &Workflow,
     judging: &Judging,
 ) -> Option<TimeRange> {
@@ -188,13 +197,13 @@ pub fn silence_of(
 fn weigh(
     workflow: Workflow,
     verdict: Verdict,
-    known: Option<&Judged>,
+    known: Option<&JudgedWorkflow>,
     judging: &Judging,
-) -> Judged {
+) -> JudgedWorkflow {
     let draws = &workflow.details.draws;
     if verdict.outcome != Outcome::Timeout {
         let weight = draws.weight();
-        return Judged {
+        return JudgedWorkflow {
             workflow,
             verdict,
             weight,
@@ -213,7 +222,7 @@ fn weigh(
         Some(_) if is_lost(&workflow, &verdict, known, judging.losses) => Outcome::EvidenceLost,
         Some(_) => Outcome::Timeout,
     };
-    Judged {
+    JudgedWorkflow {
         workflow,
         verdict: Verdict { outcome, ..verdict },
         weight: decided.flatten(),
@@ -221,7 +230,12 @@ fn weigh(
 }
 
 /// What was lost in a stretch stays lost, also when it is not remembered any more.
-fn is_lost(workflow: &Workflow, verdict: &Verdict, known: Option<&Judged>, losses: Losses) -> bool {
+fn is_lost(
+    workflow: &Workflow,
+    verdict: &Verdict,
+    known: Option<&JudgedWorkflow>,
+    losses: Losses,
+) -> bool {
     losses == Losses::Possible
         || known.is_some_and(|known| {
             known.verdict.outcome == Outcome::EvidenceLost
@@ -251,11 +265,11 @@ fn joined(known: &Workflow, new: &Workflow) -> Workflow {
 /// workflow began in.
 pub fn rejudge(
     slo: SloId,
-    known: &Judged,
+    known: &JudgedWorkflow,
     left: Option<&Workflow>,
     judging: &Judging,
-    moves: &mut Moves,
-) -> Option<Judged> {
+    moves: &mut CountDelta,
+) -> Option<JudgedWorkflow> {
     let Some(left) = left else {
         moves.withdraw(slo, known);
         return None;
@@ -272,7 +286,7 @@ pub fn rejudge(
 
 /// A replica whose watermark lags behind must not reopen what another has found overdue: that
 /// verdict tells how far the watermark had come.
-fn in_hindsight(known: Option<&Judged>, judging: &Judging) -> Judging {
+fn in_hindsight(known: Option<&JudgedWorkflow>, judging: &Judging) -> Judging {
     let seen = known.and_then(|known| match known.verdict.outcome {
         Outcome::Timeout | Outcome::Orphan | Outcome::Unobservable | Outcome::EvidenceLost => {
             known.verdict.at.map(|at| at + judging.grace)

@@ -8,4 +8,4 @@ pub mod ledger;
 pub mod series;
 pub mod stages;
 
-pub use judged::Judged;
+pub use judged::JudgedWorkflow;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::domain::{
     model::{format, time::Timestamp},
-    notify::{Notice, NoticeKind},
+    notify::{PlatformNotification, PlatformNotificationKind},
     slo::Severity,
 };
 
@@ -19,14 +19,14 @@ const AGAIN_AFTER: Duration = Duration::from_mins(5);
 
 /// What a replica knows of its sight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Blindness {
-    seen: Seen,
+pub struct DatabaseOutage {
+    seen: LastAnswer,
     told_at: Option<Timestamp>,
 }
 
 /// What the database said when it last answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct LastAnswer {
     pub at: Timestamp,
     /// Alerts that fired then.
     pub firing: i64,
@@ -37,14 +37,14 @@ pub struct Seen {
 
 /// What is to be told now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Alarm {
-    Blind(Seen),
+pub enum OutageNotice {
+    Blind(LastAnswer),
     /// It was blind since `Seen::at`.
-    SeesAgain(Seen),
+    SeesAgain(LastAnswer),
 }
 
-impl Blindness {
-    pub const fn new(seen: Seen) -> Self {
+impl DatabaseOutage {
+    pub const fn new(seen: LastAnswer) -> Self {
         Self {
             seen,
             told_at: None,
@@ -59,32 +59,32 @@ impl Blindness {
     /// told is returned until [`told`](Self::told) says that it was.
     pub fn look(
         &mut self,
-        answer: Option<Seen>,
+        answer: Option<LastAnswer>,
         (now, after): (Timestamp, Duration),
-    ) -> Option<Alarm> {
+    ) -> Option<OutageNotice> {
         match (answer, self.told_at) {
             (Some(answer), None) => {
                 self.seen = answer;
                 None
             }
-            (Some(_), Some(_)) => Some(Alarm::SeesAgain(self.seen)),
+            (Some(_), Some(_)) => Some(OutageNotice::SeesAgain(self.seen)),
             (None, told_at) => {
                 let is_blind = now.saturating_since(self.seen.at) >= after;
                 let is_due = told_at.is_none_or(|at| now.saturating_since(at) >= AGAIN_AFTER);
-                (is_blind && is_due).then_some(Alarm::Blind(self.seen))
+                (is_blind && is_due).then_some(OutageNotice::Blind(self.seen))
             }
         }
     }
 
-    pub const fn told(&mut self, alarm: Alarm, now: Timestamp) {
+    pub const fn told(&mut self, alarm: OutageNotice, now: Timestamp) {
         self.told_at = match alarm {
-            Alarm::Blind(_) => Some(now),
-            Alarm::SeesAgain(_) => None,
+            OutageNotice::Blind(_) => Some(now),
+            OutageNotice::SeesAgain(_) => None,
         };
     }
 }
 
-impl Alarm {
+impl OutageNotice {
     /// The same from all replicas, and from one however often it says so.
     pub fn message(self, service: &str) -> Uuid {
         let word = match self {
@@ -95,12 +95,12 @@ impl Alarm {
     }
 
     /// `service` tells this installation from others that tell the same target.
-    pub fn notice(self, service: &str, now: Timestamp) -> Notice {
+    pub fn notice(self, service: &str, now: Timestamp) -> PlatformNotification {
         let seen = self.seen();
         let (from, to) = (format::time_of_day(seen.at), format::time_of_day(now));
         let (kind, title, lines) = match self {
             Self::Blind(_) => (
-                NoticeKind::SelfCheckOpened,
+                PlatformNotificationKind::SelfCheckOpened,
                 format!(
                     "alert evaluation is blind since {from}; {}",
                     fired(seen.firing)
@@ -112,13 +112,13 @@ impl Alarm {
                 ],
             ),
             Self::SeesAgain(_) => (
-                NoticeKind::SelfCheckResolved,
+                PlatformNotificationKind::SelfCheckResolved,
                 format!("alert evaluation was blind from {from} to {to}"),
                 vec!["The database answers again; senders deliver what they kept.".to_owned()],
             ),
         };
         let key = key(service);
-        Notice {
+        PlatformNotification {
             kind,
             episode: id(&format!("{key}/{}", seen.outages)),
             key,
@@ -131,7 +131,7 @@ impl Alarm {
         }
     }
 
-    const fn seen(self) -> Seen {
+    const fn seen(self) -> LastAnswer {
         match self {
             Self::Blind(seen) | Self::SeesAgain(seen) => seen,
         }
@@ -166,8 +166,8 @@ mod tests {
         Timestamp::from_secs(1_795_328_309 + secs)
     }
 
-    const fn seen(secs: i64) -> Seen {
-        Seen {
+    const fn seen(secs: i64) -> LastAnswer {
+        LastAnswer {
             at: at(secs),
             firing: 3,
             outages: 4,
@@ -176,10 +176,10 @@ mod tests {
 
     #[test]
     fn t11_a_minute_without_an_answer_is_told_at_most_every_five_and_its_end_once() {
-        let mut sight = Blindness::new(seen(0));
+        let mut sight = DatabaseOutage::new(seen(0));
         assert_eq!(sight.look(Some(seen(5)), (at(5), MINUTE)), None);
         assert_eq!(sight.look(None, (at(64), MINUTE)), None);
-        let blind = Alarm::Blind(seen(5));
+        let blind = OutageNotice::Blind(seen(5));
         assert_eq!(sight.look(None, (at(65), MINUTE)), Some(blind));
         // Nobody was reached: it is still to be told.
         assert_eq!(sight.look(None, (at(70), MINUTE)), Some(blind));
@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(sight.look(None, (at(369), MINUTE)), None);
         assert_eq!(sight.look(None, (at(370), MINUTE)), Some(blind));
         sight.told(blind, at(370));
-        let over = Alarm::SeesAgain(seen(5));
+        let over = OutageNotice::SeesAgain(seen(5));
         assert_eq!(sight.look(Some(seen(400)), (at(400), MINUTE)), Some(over));
         sight.told(over, at(400));
         assert_eq!(sight.look(Some(seen(405)), (at(405), MINUTE)), None);
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn an_outage_that_was_short_is_not_told() {
-        let mut sight = Blindness::new(seen(0));
+        let mut sight = DatabaseOutage::new(seen(0));
         assert_eq!(sight.look(None, (at(59), MINUTE)), None);
         assert_eq!(sight.look(Some(seen(61)), (at(61), MINUTE)), None);
         assert_eq!(sight.look(None, (at(120), MINUTE)), None);
@@ -203,19 +203,22 @@ mod tests {
 
     #[test]
     fn all_replicas_say_the_same_under_one_id_that_the_next_outage_does_not_share() {
-        let here = Alarm::Blind(seen(0));
-        let there = Alarm::Blind(seen(4));
+        let here = OutageNotice::Blind(seen(0));
+        let there = OutageNotice::Blind(seen(4));
         assert_eq!(
             here.message("slo.example.com"),
             there.message("slo.example.com")
         );
-        let next = Alarm::Blind(Seen {
+        let next = OutageNotice::Blind(LastAnswer {
             outages: 5,
             ..seen(0)
         });
         assert_ne!(here.message("a"), next.message("a"));
         assert_ne!(here.message("a"), here.message("b"));
-        assert_ne!(here.message("a"), Alarm::SeesAgain(seen(0)).message("a"));
+        assert_ne!(
+            here.message("a"),
+            OutageNotice::SeesAgain(seen(0)).message("a")
+        );
         let notice = here.notice("slo.example.com", at(65));
         assert_eq!(notice.key, "throughline/slo.example.com/blind");
         assert_eq!(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Patience, SilenceSign, TargetSign, VitalSigns};
+use super::{HealthInputs, HoldTimes, SilenceSign, TargetSign};
 use crate::domain::{
     model::{format, ids::Name},
     slo::Severity,
@@ -35,13 +35,13 @@ pub struct Finding {
     /// A sentence without a full stop that stays true while it lasts.
     pub title: String,
     pub lines: Vec<String>,
-    pub patience: Patience,
+    pub patience: HoldTimes,
     /// The target that it is about: nobody is told of it by that target alone.
     pub target: Option<Name>,
 }
 
 /// All that is wrong now, each key once.
-pub fn findings(signs: &VitalSigns) -> Vec<Finding> {
+pub fn findings(signs: &HealthInputs) -> Vec<Finding> {
     let mut found = Vec::new();
     for target in &signs.targets {
         found.extend(broken(target));
@@ -57,8 +57,8 @@ pub fn findings(signs: &VitalSigns) -> Vec<Finding> {
     found
 }
 
-const fn patience(before_open: Duration, before_resolve: Duration) -> Patience {
-    Patience {
+const fn patience(before_open: Duration, before_resolve: Duration) -> HoldTimes {
+    HoldTimes {
         before_open,
         before_resolve,
     }
@@ -82,7 +82,7 @@ fn broken(target: &TargetSign) -> Option<Finding> {
     })
 }
 
-fn failing(signs: &VitalSigns, target: &TargetSign) -> Option<Finding> {
+fn failing(signs: &HealthInputs, target: &TargetSign) -> Option<Finding> {
     let since = target.failing_since?;
     let name = &target.name;
     let fails = signs.now.saturating_since(since);
@@ -127,7 +127,7 @@ fn waits(n: i64) -> String {
     format!("{} {noun} {verb}", format::count(n))
 }
 
-fn dead_letters(signs: &VitalSigns) -> Option<Finding> {
+fn dead_letters(signs: &HealthInputs) -> Option<Finding> {
     let dead = &signs.dead_letters;
     (dead.count > 0).then(|| Finding {
         key: "throughline/dead-letters".to_owned(),
@@ -147,7 +147,7 @@ fn dead_letters(signs: &VitalSigns) -> Option<Finding> {
 }
 
 /// Of everybody who sends, not of one SLO: those hold their verdicts meanwhile.
-fn data_stopped(signs: &VitalSigns) -> Option<Finding> {
+fn data_stopped(signs: &HealthInputs) -> Option<Finding> {
     let silence = signs.silence().filter(|silence| *silence >= SILENCE)?;
     let usual = signs.usual_events.filter(|usual| *usual >= USUAL_EVENTS)?;
     let heard_at = signs.last_span_at?;
@@ -170,7 +170,7 @@ fn data_stopped(signs: &VitalSigns) -> Option<Finding> {
     })
 }
 
-fn evaluator_behind(signs: &VitalSigns) -> Option<Finding> {
+fn evaluator_behind(signs: &HealthInputs) -> Option<Finding> {
     let late = signs.not_evaluated();
     (!late.is_empty()).then(|| Finding {
         key: "throughline/evaluator-behind".to_owned(),
@@ -188,7 +188,7 @@ fn evaluator_behind(signs: &VitalSigns) -> Option<Finding> {
 }
 
 /// Counts below zero are a mistake of ours, or of whoever restored the database.
-fn nonsense(signs: &VitalSigns) -> Option<Finding> {
+fn nonsense(signs: &HealthInputs) -> Option<Finding> {
     let absurd: Vec<&str> = signs
         .slos
         .iter()
@@ -209,7 +209,7 @@ fn nonsense(signs: &VitalSigns) -> Option<Finding> {
 }
 
 /// None is ever needed by the rules, so one is a mistake of ours that must not stay unnoticed.
-fn repaired(signs: &VitalSigns) -> Option<Finding> {
+fn repaired(signs: &HealthInputs) -> Option<Finding> {
     let at = signs.last_repair_at?;
     (signs.now.saturating_since(at) < REPAIR_IS_NEWS).then(|| Finding {
         key: "throughline/missing-deliveries".to_owned(),
@@ -224,7 +224,7 @@ fn repaired(signs: &VitalSigns) -> Option<Finding> {
     })
 }
 
-fn clocks_apart(signs: &VitalSigns) -> Option<Finding> {
+fn clocks_apart(signs: &HealthInputs) -> Option<Finding> {
     let apart: Vec<String> = signs
         .replicas
         .iter()
@@ -297,8 +297,8 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_secs(1_795_328_309);
 
-    fn well() -> VitalSigns {
-        VitalSigns::of_a_healthy_service(NOW, Duration::from_secs(5))
+    fn well() -> HealthInputs {
+        HealthInputs::of_a_healthy_service(NOW, Duration::from_secs(5))
     }
 
     fn ago(secs: u64) -> Timestamp {
@@ -315,13 +315,13 @@ mod tests {
         }
     }
 
-    fn keys(signs: &VitalSigns) -> Vec<String> {
+    fn keys(signs: &HealthInputs) -> Vec<String> {
         findings(signs).into_iter().map(|found| found.key).collect()
     }
 
     #[test]
     fn nothing_is_wrong_with_a_service_that_is_well() {
-        let signs = VitalSigns {
+        let signs = HealthInputs {
             targets: vec![target()],
             replicas: vec![ReplicaSign {
                 id: 7,
@@ -336,7 +336,7 @@ mod tests {
 
     #[test]
     fn a_target_that_keeps_a_page_waiting_is_told_of_sooner_than_one_that_does_not() {
-        let of = |failing, page| VitalSigns {
+        let of = |failing, page| HealthInputs {
             targets: vec![TargetSign {
                 failing_since: Some(ago(failing)),
                 page_waits_since: page,
@@ -355,7 +355,7 @@ mod tests {
 
     #[test]
     fn t36_a_broken_target_is_told_of_at_once_and_as_being_about_itself() {
-        let signs = VitalSigns {
+        let signs = HealthInputs {
             targets: vec![TargetSign {
                 broken_since: Some(ago(1)),
                 ..target()
@@ -370,7 +370,7 @@ mod tests {
 
     #[test]
     fn t02_silence_is_one_finding_of_the_whole_and_only_where_it_is_unusual() {
-        let of = |silence, usual| VitalSigns {
+        let of = |silence, usual| HealthInputs {
             last_span_at: Some(ago(silence)),
             usual_events: usual,
             ..well()
@@ -383,7 +383,7 @@ mod tests {
 
     #[test]
     fn t04_clocks_that_differ_by_more_than_half_a_minute_are_told_of() {
-        let of = |ahead_ms| VitalSigns {
+        let of = |ahead_ms| HealthInputs {
             replicas: vec![ReplicaSign { id: 255, ahead_ms }],
             ..well()
         };
@@ -397,7 +397,7 @@ mod tests {
 
     #[test]
     fn t34_a_silence_of_more_than_a_week_is_told_of() {
-        let of = |days: u64| VitalSigns {
+        let of = |days: u64| HealthInputs {
             silences: vec![SilenceSign {
                 id: uuid::Uuid::from_u128(7),
                 reason: "upgrade".to_owned(),
@@ -414,7 +414,7 @@ mod tests {
 
     #[test]
     fn counts_that_cannot_be_true_are_told_of() {
-        let of = |is_absurd| VitalSigns {
+        let of = |is_absurd| HealthInputs {
             slos: vec![SloSign {
                 name: "orders".parse().unwrap(),
                 evaluated_at: Some(NOW),
@@ -430,7 +430,7 @@ mod tests {
 
     #[test]
     fn a_repair_is_told_of_for_an_hour() {
-        let of = |secs| VitalSigns {
+        let of = |secs| HealthInputs {
             last_repair_at: Some(ago(secs)),
             ..well()
         };
@@ -440,7 +440,7 @@ mod tests {
 
     #[test]
     fn what_was_given_up_and_what_is_not_evaluated_is_named() {
-        let signs = VitalSigns {
+        let signs = HealthInputs {
             dead_letters: DeadLetters {
                 count: 2,
                 unseen: 0,

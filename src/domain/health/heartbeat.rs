@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::VitalSigns;
+use super::HealthInputs;
 use crate::domain::model::format;
 
 /// A page is told within seconds, so one that waits for a minute is not told at all.
@@ -11,7 +11,7 @@ const PAGE_WAITS: Duration = Duration::from_mins(1);
 const WATERMARK_LAG: Duration = Duration::from_mins(2);
 
 /// What speaks against it, each a phrase; the heartbeat is sent only if there is nothing.
-pub fn why_withheld(signs: &VitalSigns) -> Vec<String> {
+pub fn why_withheld(signs: &HealthInputs) -> Vec<String> {
     let mut reasons = Vec::new();
     let late = signs.not_evaluated();
     if let [first, rest @ ..] = late.as_slice() {
@@ -56,10 +56,10 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_secs(1_795_328_309);
 
-    fn signs() -> VitalSigns {
-        VitalSigns {
+    fn signs() -> HealthInputs {
+        HealthInputs {
             slos: vec![evaluated(5)],
-            ..VitalSigns::of_a_healthy_service(NOW, Duration::from_secs(5))
+            ..HealthInputs::of_a_healthy_service(NOW, Duration::from_secs(5))
         }
     }
 
@@ -86,35 +86,35 @@ mod tests {
         };
         let sick = [
             (
-                VitalSigns {
+                HealthInputs {
                     slos: vec![evaluated(30)],
                     ..signs()
                 },
                 "not evaluated",
             ),
             (
-                VitalSigns {
+                HealthInputs {
                     watermark: ago(7 * 60 + 1),
                     ..signs()
                 },
                 "ingest is known",
             ),
             (
-                VitalSigns {
+                HealthInputs {
                     watermark: None,
                     ..signs()
                 },
                 "no sign of life",
             ),
             (
-                VitalSigns {
+                HealthInputs {
                     oldest_page_at: ago(60),
                     ..signs()
                 },
                 "a page waits for 1 min",
             ),
             (
-                VitalSigns {
+                HealthInputs {
                     dead_letters: unseen,
                     ..signs()
                 },
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn what_is_seldom_evaluated_is_given_three_of_its_intervals() {
-        let slow = |secs_ago| VitalSigns {
+        let slow = |secs_ago| HealthInputs {
             interval: Duration::from_mins(1),
             slos: vec![evaluated(secs_ago)],
             ..signs()

@@ -8,7 +8,7 @@ use crate::domain::model::{ids::Name, time::Timestamp};
 
 /// All that was read at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VitalSigns {
+pub struct HealthInputs {
     pub now: Timestamp,
     /// How often each SLO is evaluated.
     pub interval: Duration,
@@ -84,7 +84,7 @@ pub struct DeadLetters {
     pub targets: Vec<String>,
 }
 
-impl VitalSigns {
+impl HealthInputs {
     /// Signs of a service that is well and has nothing to do.
     pub const fn of_a_healthy_service(now: Timestamp, interval: Duration) -> Self {
         Self {

@@ -10,8 +10,8 @@ mod heartbeat;
 mod inputs;
 mod standing;
 
-pub use database_outage::{Alarm, Blindness, Seen};
+pub use database_outage::{DatabaseOutage, LastAnswer, OutageNotice};
 pub use findings::{Finding, findings};
 pub use heartbeat::why_withheld;
-pub use inputs::{DeadLetters, ReplicaSign, SilenceSign, SloSign, TargetSign, VitalSigns};
-pub use standing::{Found, Patience, Phase, Standing, Told, step};
+pub use inputs::{DeadLetters, HealthInputs, ReplicaSign, SilenceSign, SloSign, TargetSign};
+pub use standing::{CheckAnnouncement, CheckPhase, CheckState, Found, HoldTimes, step};

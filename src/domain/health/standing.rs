@@ -8,14 +8,14 @@ use crate::domain::model::time::Timestamp;
 
 /// Where a check stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct CheckState {
     /// Rises by one with every change.
     pub version: i64,
-    pub phase: Phase,
+    pub phase: CheckPhase,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum CheckPhase {
     Well,
     /// Found, but not for long enough to tell anybody.
     Suspect {
@@ -35,48 +35,48 @@ pub enum Phase {
 
 /// How long something must be found before it opens, and be gone before it resolves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
+pub struct HoldTimes {
     pub before_open: Duration,
     pub before_resolve: Duration,
 }
 
 /// What people are to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum CheckAnnouncement {
     Opened { episode: Uuid },
     Resolved { episode: Uuid, opened_at: Timestamp },
 }
 
-impl Standing {
+impl CheckState {
     pub const WELL: Self = Self {
         version: 0,
-        phase: Phase::Well,
+        phase: CheckPhase::Well,
     };
 }
 
 /// The next step, by whether it was found at `now`. `new_episode` is used if it opens.
 pub fn step(
-    standing: Standing,
+    standing: CheckState,
     is_found: Found,
-    (now, patience): (Timestamp, Patience),
+    (now, patience): (Timestamp, HoldTimes),
     new_episode: Uuid,
-) -> (Standing, Option<Told>) {
+) -> (CheckState, Option<CheckAnnouncement>) {
     let (phase, told) = match (standing.phase, is_found) {
-        (Phase::Well | Phase::Suspect { .. }, Found::No) => (Phase::Well, None),
-        (Phase::Well, Found::Yes) => suspect((now, now), patience, new_episode),
-        (Phase::Suspect { since }, Found::Yes) => suspect((since, now), patience, new_episode),
-        (open @ Phase::Open { .. }, Found::Yes) => (open, None),
-        (Phase::Open { episode, opened_at }, Found::No) => {
+        (CheckPhase::Well | CheckPhase::Suspect { .. }, Found::No) => (CheckPhase::Well, None),
+        (CheckPhase::Well, Found::Yes) => suspect((now, now), patience, new_episode),
+        (CheckPhase::Suspect { since }, Found::Yes) => suspect((since, now), patience, new_episode),
+        (open @ CheckPhase::Open { .. }, Found::Yes) => (open, None),
+        (CheckPhase::Open { episode, opened_at }, Found::No) => {
             recovering((episode, opened_at, now), now, patience)
         }
         (
-            Phase::Recovering {
+            CheckPhase::Recovering {
                 episode, opened_at, ..
             },
             Found::Yes,
-        ) => (Phase::Open { episode, opened_at }, None),
+        ) => (CheckPhase::Open { episode, opened_at }, None),
         (
-            Phase::Recovering {
+            CheckPhase::Recovering {
                 episode,
                 opened_at,
                 well_since,
@@ -85,7 +85,7 @@ pub fn step(
         ) => recovering((episode, opened_at, well_since), now, patience),
     };
     let version = standing.version + i64::from(phase != standing.phase);
-    (Standing { version, phase }, told)
+    (CheckState { version, phase }, told)
 }
 
 /// Whether the check finds something wrong.
@@ -97,33 +97,36 @@ pub enum Found {
 
 fn suspect(
     (since, now): (Timestamp, Timestamp),
-    patience: Patience,
+    patience: HoldTimes,
     episode: Uuid,
-) -> (Phase, Option<Told>) {
+) -> (CheckPhase, Option<CheckAnnouncement>) {
     if now.saturating_since(since) < patience.before_open {
-        return (Phase::Suspect { since }, None);
+        return (CheckPhase::Suspect { since }, None);
     }
     let opened_at = now;
     (
-        Phase::Open { episode, opened_at },
-        Some(Told::Opened { episode }),
+        CheckPhase::Open { episode, opened_at },
+        Some(CheckAnnouncement::Opened { episode }),
     )
 }
 
 fn recovering(
     (episode, opened_at, well_since): (Uuid, Timestamp, Timestamp),
     now: Timestamp,
-    patience: Patience,
-) -> (Phase, Option<Told>) {
+    patience: HoldTimes,
+) -> (CheckPhase, Option<CheckAnnouncement>) {
     if now.saturating_since(well_since) < patience.before_resolve {
-        let phase = Phase::Recovering {
+        let phase = CheckPhase::Recovering {
             episode,
             opened_at,
             well_since,
         };
         return (phase, None);
     }
-    (Phase::Well, Some(Told::Resolved { episode, opened_at }))
+    (
+        CheckPhase::Well,
+        Some(CheckAnnouncement::Resolved { episode, opened_at }),
+    )
 }
 
 #[cfg(test)]
@@ -132,13 +135,13 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Patience = Patience {
+    const PATIENCE: HoldTimes = HoldTimes {
         before_open: Duration::from_mins(1),
         before_resolve: Duration::from_mins(2),
     };
 
-    fn run(looks: &[(i64, Found)]) -> (Standing, Vec<(i64, Told)>) {
-        let mut standing = Standing::WELL;
+    fn run(looks: &[(i64, Found)]) -> (CheckState, Vec<(i64, CheckAnnouncement)>) {
+        let mut standing = CheckState::WELL;
         let mut told = Vec::new();
         for (secs, is_found) in looks {
             let now = Timestamp::from_secs(*secs);
@@ -166,11 +169,11 @@ mod tests {
         let episode = Uuid::from_u128(61);
         let opened_at = Timestamp::from_secs(60);
         let expected = [
-            (60, Told::Opened { episode }),
-            (220, Told::Resolved { episode, opened_at }),
+            (60, CheckAnnouncement::Opened { episode }),
+            (220, CheckAnnouncement::Resolved { episode, opened_at }),
         ];
         assert_eq!(told, expected);
-        assert_eq!(end.phase, Phase::Well);
+        assert_eq!(end.phase, CheckPhase::Well);
     }
 
     #[test]
@@ -203,10 +206,10 @@ mod tests {
                 .collect();
             let (_, told) = run(&looks);
             for (index, (_, news)) in told.iter().enumerate() {
-                prop_assert_eq!(matches!(news, Told::Opened { .. }), index % 2 == 0);
+                prop_assert_eq!(matches!(news, CheckAnnouncement::Opened { .. }), index % 2 == 0);
             }
             for pair in told.chunks_exact(2) {
-                let (Told::Opened { episode: began }, Told::Resolved { episode: ended, .. }) =
+                let (CheckAnnouncement::Opened { episode: began }, CheckAnnouncement::Resolved { episode: ended, .. }) =
                     (pair[0].1, pair[1].1)
                 else {
                     return Err(TestCaseError::fail("a pair of no begin and end"));

@@ -17,7 +17,7 @@ pub struct Recurrence<'a> {
 
 /// How far a rule is followed.
 #[derive(Clone, Copy, Debug)]
-pub struct Reach {
+pub struct RecurrenceLimit {
     /// A rule without an end of its own is cut here.
     pub until: Timestamp,
     /// Occurrences at most.
@@ -52,7 +52,7 @@ impl RecurrenceError {
 
 impl Recurrence<'_> {
     /// Every time that it comes, oldest first; at least one.
-    pub fn occurrences(self, reach: Reach) -> Result<Vec<Timestamp>, RecurrenceError> {
+    pub fn occurrences(self, reach: RecurrenceLimit) -> Result<Vec<Timestamp>, RecurrenceError> {
         let zone = rrule::Tz::Tz(self.zone);
         let local = |at: Timestamp| zone.from_utc_datetime(&at.to_chrono().naive_utc());
         let rule = self

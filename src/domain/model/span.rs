@@ -143,9 +143,9 @@ impl From<bool> for OwnedValue {
     }
 }
 
-pub type Attributes = Vec<(String, OwnedValue)>;
+pub type SpanAttributes = Vec<(String, OwnedValue)>;
 
-fn look_up<'a>(attributes: &'a Attributes, key: &str) -> Option<Value<'a>> {
+fn look_up<'a>(attributes: &'a SpanAttributes, key: &str) -> Option<Value<'a>> {
     attributes
         .iter()
         .rev()
@@ -170,8 +170,8 @@ pub struct Span {
     pub dropped_links_count: u32,
     /// As OTLP has them: the lowest eight bits are the flags of the trace.
     pub flags: u32,
-    pub attributes: Attributes,
-    pub resource: std::sync::Arc<Attributes>,
+    pub attributes: SpanAttributes,
+    pub resource: std::sync::Arc<SpanAttributes>,
     pub instrumentation: std::sync::Arc<Instrumentation>,
     pub events: Vec<Event>,
     pub links: Vec<Link>,
@@ -181,14 +181,14 @@ pub struct Span {
 pub struct Instrumentation {
     pub name: String,
     pub version: String,
-    pub attributes: Attributes,
+    pub attributes: SpanAttributes,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     pub name: String,
     pub time_unix_nano: u64,
-    pub attributes: Attributes,
+    pub attributes: SpanAttributes,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -196,7 +196,7 @@ pub struct Link {
     pub trace_id: Option<TraceId>,
     pub span_id: Option<SpanId>,
     pub trace_state: String,
-    pub attributes: Attributes,
+    pub attributes: SpanAttributes,
 }
 
 impl SpanView for Span {

@@ -6,25 +6,25 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    Notice, NoticeKind, Telling,
+    PlatformNotification, PlatformNotificationKind, RenderContext,
     channels::{alertmanager, cloudevents, pagerduty, slack, teams, webhook},
     notice, wording,
 };
 use crate::domain::{
-    alerting::{alert::TransitionKind, snapshot::Facts},
+    alerting::{alert::TransitionKind, snapshot::AlertSnapshot},
     model::time::Timestamp,
     notify::delivery::alert_key,
 };
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Content {
-    Alert(Box<Facts>),
+pub enum Notification {
+    Alert(Box<AlertSnapshot>),
     #[serde(rename = "platform")]
-    Notice(Box<Notice>),
+    Notice(Box<PlatformNotification>),
 }
 
-impl Content {
+impl Notification {
     /// What orders it, and what PagerDuty knows it by.
     pub fn key(&self) -> String {
         match self {
@@ -53,7 +53,7 @@ impl Content {
     pub fn is_brief(&self) -> bool {
         match self {
             Self::Alert(facts) => facts.is_test,
-            Self::Notice(notice) => notice.kind == NoticeKind::Heartbeat,
+            Self::Notice(notice) => notice.kind == PlatformNotificationKind::Heartbeat,
         }
     }
 
@@ -73,7 +73,7 @@ impl Content {
         }
     }
 
-    pub fn slack(&self, telling: &Telling) -> Value {
+    pub fn slack(&self, telling: &RenderContext) -> Value {
         match self {
             Self::Alert(facts) => slack::body(facts, telling),
             Self::Notice(notice) => notice::slack(notice, telling),
@@ -81,7 +81,7 @@ impl Content {
     }
 
     /// For the thread of the first message of the same episode.
-    pub fn slack_reply(&self, telling: &Telling) -> Value {
+    pub fn slack_reply(&self, telling: &RenderContext) -> Value {
         match self {
             Self::Alert(facts) => slack::reply(facts, telling),
             Self::Notice(notice) => notice::slack_reply(notice, telling),
@@ -89,14 +89,14 @@ impl Content {
     }
 
     /// Where Slack refuses the blocks.
-    pub fn slack_text(&self, telling: &Telling) -> Value {
+    pub fn slack_text(&self, telling: &RenderContext) -> Value {
         match self {
             Self::Alert(facts) => slack::text_only(facts, telling),
             Self::Notice(notice) => notice::slack_text(notice, telling),
         }
     }
 
-    pub fn teams(&self, telling: &Telling) -> Value {
+    pub fn teams(&self, telling: &RenderContext) -> Value {
         match self {
             Self::Alert(facts) => teams::body(facts, telling),
             Self::Notice(notice) => notice::teams(notice, telling),
@@ -104,14 +104,14 @@ impl Content {
     }
 
     /// Where Teams refuses the card.
-    pub fn teams_text(&self, telling: &Telling) -> Value {
+    pub fn teams_text(&self, telling: &RenderContext) -> Value {
         match self {
             Self::Alert(facts) => teams::text_only(facts, telling),
             Self::Notice(notice) => notice::teams_text(notice, telling),
         }
     }
 
-    pub fn pagerduty(&self, telling: &Telling, routing_key: &str) -> Value {
+    pub fn pagerduty(&self, telling: &RenderContext, routing_key: &str) -> Value {
         match self {
             Self::Alert(facts) => pagerduty::body(facts, telling, routing_key),
             Self::Notice(notice) => notice::pagerduty(notice, telling, routing_key),
@@ -119,21 +119,21 @@ impl Content {
     }
 
     /// One alert for an Alertmanager, as it stands at `now`.
-    pub fn posted(&self, telling: &Telling, now: Timestamp) -> Value {
+    pub fn posted(&self, telling: &RenderContext, now: Timestamp) -> Value {
         match self {
             Self::Alert(facts) => alertmanager::posted(facts, telling, now),
             Self::Notice(notice) => notice::posted(notice, telling, now),
         }
     }
 
-    pub fn webhook(&self, telling: &Telling) -> Value {
+    pub fn webhook(&self, telling: &RenderContext) -> Value {
         match self {
             Self::Alert(facts) => webhook::body(facts, telling),
             Self::Notice(notice) => notice::webhook(notice, telling),
         }
     }
 
-    pub fn webhook_v4(&self, telling: &Telling, receiver: &str) -> Value {
+    pub fn webhook_v4(&self, telling: &RenderContext, receiver: &str) -> Value {
         match self {
             Self::Alert(facts) => alertmanager::webhook_v4(facts, telling, receiver),
             Self::Notice(notice) => notice::webhook_v4(notice, telling, receiver),
@@ -141,7 +141,7 @@ impl Content {
     }
 
     /// `id` is the same over all tries.
-    pub fn cloudevent(&self, telling: &Telling, id: &str) -> Value {
+    pub fn cloudevent(&self, telling: &RenderContext, id: &str) -> Value {
         match self {
             Self::Alert(facts) => cloudevents::body(facts, telling, id),
             Self::Notice(notice) => notice::cloudevent(notice, telling, id),

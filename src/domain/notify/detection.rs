@@ -1,13 +1,13 @@
 //! How long it took from the first bad event to the alert, in words.
 
 use super::wording;
-use crate::domain::{alerting::snapshot::Facts, model::format};
+use crate::domain::{alerting::snapshot::AlertSnapshot, model::format};
 
 /// How long it took from the first bad event to the alert, and why; `None` where no first one is known.
 ///
 /// `26 min after the first bad workflow: at this traffic, 67 bad of 1,000 in 1 h make a burn rate of
 /// 13.4×`.
-pub fn detection(facts: &Facts) -> Option<String> {
+pub fn detection(facts: &AlertSnapshot) -> Option<String> {
     let fired_at = facts.fired_at.unwrap_or(facts.evaluated_at);
     let first_bad_at = facts.first_bad_at?;
     let noun = wording::noun(facts);
@@ -20,7 +20,7 @@ pub fn detection(facts: &Facts) -> Option<String> {
     Some(format!("{delay} after the first bad {one}: {why}"))
 }
 
-fn needed(facts: &Facts, noun: &str) -> String {
+fn needed(facts: &AlertSnapshot, noun: &str) -> String {
     let total = facts.long.counts.total();
     let window = format::window(facts.long.secs);
     let factor = format::factor(facts.factor);
@@ -50,7 +50,7 @@ mod tests {
             "6 min after the first bad workflow: at this traffic 671 bad of 9,310 workflows in 1 h \
              make a burn rate of 14.4×, and 5 min must burn as well"
         );
-        let unknown = Facts {
+        let unknown = AlertSnapshot {
             first_bad_at: None,
             ..sample::firing()
         };

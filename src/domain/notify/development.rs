@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::wording;
 use crate::domain::{
-    alerting::{alert::Development, rule_status::Missing, snapshot::Facts},
+    alerting::{alert::AlertUpdate, rule_status::Missing, snapshot::AlertSnapshot},
     model::{format, time::Timestamp},
 };
 
-impl Development {
+impl AlertUpdate {
     /// What leads a headline, before the numbers: `worse, customers affected 40 → 95 in 1 h`.
-    pub(super) fn lead(self, facts: &Facts) -> String {
+    pub(super) fn lead(self, facts: &AlertSnapshot) -> String {
         let since = since(facts);
         match self {
             Self::MoreCustomers { before, now } => format!(
@@ -35,7 +35,7 @@ impl Development {
     }
 
     /// One or two sentences without any string of a user's.
-    pub fn text(self, facts: &Facts) -> String {
+    pub fn text(self, facts: &AlertSnapshot) -> String {
         let (lead, since) = (wording::urgency(facts.severity), since(facts));
         let now = facts.evaluated_at;
         match self {
@@ -85,7 +85,7 @@ impl Missing {
 }
 
 /// ` since 04:12 UTC`.
-fn since(facts: &Facts) -> String {
+fn since(facts: &AlertSnapshot) -> String {
     facts.fired_at.map_or_else(String::new, |at| {
         format!(" since {}", format::time_of_day(at))
     })
@@ -110,7 +110,7 @@ mod tests {
     use crate::domain::{
         alerting::alert::TransitionKind,
         notify::{
-            Telling,
+            RenderContext,
             channels::{alertmanager, pagerduty, slack, teams, webhook},
             sample,
         },
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_target_is_told_what_has_come_of_it_and_that_it_fires_on() {
-        let telling = Telling::default();
+        let telling = RenderContext::default();
         for facts in sample::developments() {
             let text = wording::development(&facts).unwrap();
             let event = pagerduty::body(&facts, &telling, "R0");
@@ -180,11 +180,11 @@ mod tests {
     #[test]
     fn t05_what_begins_again_soon_after_it_was_over_says_so() {
         let told = |nth_today| {
-            let facts = Facts {
+            let facts = AlertSnapshot {
                 nth_today,
                 ..sample::firing()
             };
-            let slack = slack::body(&facts, &Telling::default()).to_string();
+            let slack = slack::body(&facts, &RenderContext::default()).to_string();
             (wording::headline(&facts), slack)
         };
         assert!(told(None).0.starts_with("PAGE 412 of"));
@@ -207,11 +207,11 @@ mod tests {
     fn facts_written_before_there_were_developments_can_be_read() {
         let mut json = serde_json::to_value(sample::firing()).unwrap();
         json.as_object_mut().unwrap().remove("fired_at");
-        let facts: Facts = serde_json::from_value(json).unwrap();
+        let facts: AlertSnapshot = serde_json::from_value(json).unwrap();
         assert_eq!((facts.fired_at, facts.development), (None, None));
         for facts in sample::developments() {
             let json = serde_json::to_string(&facts).unwrap();
-            assert_eq!(serde_json::from_str::<Facts>(&json).unwrap(), facts);
+            assert_eq!(serde_json::from_str::<AlertSnapshot>(&json).unwrap(), facts);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Content, Notice, NoticeKind};
+use super::{Notification, PlatformNotification, PlatformNotificationKind};
 use crate::domain::{
     alerting::alert::TransitionKind,
     model::{format, ids::Name, time::Timestamp},
@@ -13,7 +13,7 @@ use crate::domain::{
 pub const TOLD_SINGLY: u32 = 10;
 
 /// One notice of what several deliveries were to tell `target`, in their order.
-pub fn digest(target: &Name, contents: &[&Content], now: Timestamp) -> Notice {
+pub fn digest(target: &Name, contents: &[&Notification], now: Timestamp) -> PlatformNotification {
     let of_kind = |wanted: TransitionKind| {
         let matching = contents.iter().filter(|content| content.kind() == wanted);
         matching.count()
@@ -30,8 +30,8 @@ pub fn digest(target: &Name, contents: &[&Content], now: Timestamp) -> Notice {
         }
     }
     let count = format::count(i64::try_from(contents.len()).unwrap_or(i64::MAX));
-    Notice {
-        kind: NoticeKind::Digest,
+    PlatformNotification {
+        kind: PlatformNotificationKind::Digest,
         key: format!("digest/{target}"),
         episode: Uuid::nil(),
         severity: most_urgent(contents),
@@ -43,10 +43,10 @@ pub fn digest(target: &Name, contents: &[&Content], now: Timestamp) -> Notice {
     }
 }
 
-fn most_urgent(contents: &[&Content]) -> Severity {
+fn most_urgent(contents: &[&Notification]) -> Severity {
     let severities = contents.iter().map(|content| match content {
-        Content::Alert(facts) => facts.severity,
-        Content::Notice(notice) => notice.severity,
+        Notification::Alert(facts) => facts.severity,
+        Notification::Notice(notice) => notice.severity,
     });
     let urgent = severities.max();
     urgent.unwrap_or(Severity::Ticket)
@@ -56,25 +56,25 @@ fn most_urgent(contents: &[&Content]) -> Severity {
 mod tests {
     use super::*;
     use crate::domain::{
-        alerting::snapshot::Facts,
-        notify::{Telling, sample},
+        alerting::snapshot::AlertSnapshot,
+        notify::{RenderContext, sample},
     };
 
     #[test]
     fn t31_a_digest_says_how_many_began_and_ended_and_names_each() {
-        let ticket = Facts {
+        let ticket = AlertSnapshot {
             severity: Severity::Ticket,
             ..sample::firing()
         };
-        let all: Vec<Content> = [ticket, sample::firing(), sample::resolved()]
-            .map(|facts| Content::Alert(Box::new(facts)))
+        let all: Vec<Notification> = [ticket, sample::firing(), sample::resolved()]
+            .map(|facts| Notification::Alert(Box::new(facts)))
             .into();
-        let contents: Vec<&Content> = all.iter().collect();
+        let contents: Vec<&Notification> = all.iter().collect();
         let target: Name = "chat".parse().unwrap();
         let notice = digest(&target, &contents, Timestamp::from_secs(0));
         assert_eq!(notice.headline(), "3 more alerts at once: 2 began, 1 ended");
         assert_eq!(notice.severity, Severity::Page);
-        let slack = Content::Notice(Box::new(notice)).slack(&Telling::default());
+        let slack = Notification::Notice(Box::new(notice)).slack(&RenderContext::default());
         let text = slack.to_string();
         for line in ["TICKET 412 of 9,120", "PAGE 412 of 9,120", "Resolved after"] {
             assert!(text.contains(line), "no `{line}`: {text}");

@@ -2,7 +2,7 @@
 //! another kind.
 //!
 //! Every channel and every page takes its numbers from [`Facts`], so a message and a page cannot
-//! disagree. [`Telling`] is what is known only when a message is sent. [`sentence`] says both in words;
+//! disagree. [`RenderContext`] is what is known only when a message is sent. [`sentence`] says both in words;
 //! the other files each make the body that one kind of target understands, within its limits whatever
 //! the facts contain.
 //!
@@ -25,10 +25,10 @@ pub mod wording;
 
 use std::time::Duration;
 
-pub use content::Content;
-pub use notice::{Notice, NoticeKind, NoticeLink};
+pub use content::Notification;
+pub use notice::{PlatformNotification, PlatformNotificationKind, PlatformNotificationLink};
 pub use reference::{PinnedKey, Reference, SlackMessage};
-pub use telling::{Actions, Circumstances, LATE, Note, Telling};
+pub use telling::{Actions, DeliveryContext, LATE, MessageNote, RenderContext};
 
 use channels::detail::Detail;
 pub use detection::detection;

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::domain::{
     model::{ids::Name, time::Timestamp},
-    notify::{Content, Telling},
+    notify::{Notification, RenderContext},
     slo::{TargetKind, WebhookFormat},
 };
 
@@ -18,7 +18,12 @@ pub struct Addressee<'a> {
 }
 
 /// Made by the renderers that deliveries are made by.
-pub fn body(to: Addressee<'_>, content: &Content, telling: &Telling, now: Timestamp) -> Value {
+pub fn body(
+    to: Addressee<'_>,
+    content: &Notification,
+    telling: &RenderContext,
+    now: Timestamp,
+) -> Value {
     match to.kind {
         TargetKind::Webhook { format, .. } => match format {
             WebhookFormat::Standard => content.webhook(telling),

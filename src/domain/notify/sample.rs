@@ -5,14 +5,14 @@ use std::{collections::BTreeMap, time::Duration};
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::{Actions, Note, Telling};
+use super::{Actions, MessageNote, RenderContext};
 use crate::domain::{
     alerting::{
-        alert::{Development, EpisodeEnd, TransitionKind},
+        alert::{AlertUpdate, EpisodeEnd, TransitionKind},
         incident::Acknowledgement,
         rule_status::Missing,
         snapshot::{
-            Before, ChangeKind, Compared, Context, EpisodeSummary, Facts, RecentChange,
+            AlertSnapshot, Before, ChangeKind, Compared, Context, EpisodeSummary, RecentChange,
             SlowestStage, TopCustomer, Trend, WindowFacts, WorstWorkflow,
         },
         suppression::Suppression,
@@ -25,7 +25,7 @@ use crate::domain::{
         ids::{Name, TraceId},
         time::Timestamp,
     },
-    notify::delivery::Repeat,
+    notify::delivery::Redelivery,
     slo::Severity,
     workflow::Outcome,
 };
@@ -40,8 +40,8 @@ const fn counts(late: i64, failed: i64, timeout: i64, good: i64) -> EventCounts 
     }
 }
 
-pub(crate) fn firing() -> Facts {
-    Facts {
+pub(crate) fn firing() -> AlertSnapshot {
+    AlertSnapshot {
         is_test: false,
         kind: TransitionKind::Firing,
         slo: "checkout-speed".parse().unwrap(),
@@ -160,23 +160,23 @@ fn lost_order() -> WorstWorkflow {
 }
 
 /// Everything that may be known besides the facts when a message is sent, as long as it can be.
-pub(super) fn everything_told() -> Telling {
+pub(super) fn everything_told() -> RenderContext {
     let at = Timestamp::from_secs(1_795_328_700);
     // 63 characters, as many as a name may have.
     let longest: Name = "on-call-of-the-payments-and-checkout-teams-in-europe-and-africa"
         .parse()
         .unwrap();
-    Telling {
-        repeat: Repeat::Possible,
+    RenderContext {
+        repeat: Redelivery::Possible,
         notes: vec![
-            Note::SentAsFallback {
+            MessageNote::SentAsFallback {
                 target: longest.clone(),
             },
-            Note::Delayed {
+            MessageNote::Delayed {
                 by_secs: 840,
                 meanwhile: Some(longest),
             },
-            Note::Missed { from: at, to: at },
+            MessageNote::Missed { from: at, to: at },
         ],
         actions: Actions {
             acknowledge: Some("https://slo.example.com/a/acknowledge?sig=1".to_owned()),
@@ -186,8 +186,8 @@ pub(super) fn everything_told() -> Telling {
     }
 }
 
-pub(super) fn of_group() -> Facts {
-    Facts {
+pub(super) fn of_group() -> AlertSnapshot {
+    AlertSnapshot {
         group: Some(Group {
             by: vec!["span.deployment.kind".to_owned(), ".region".to_owned()],
             values: Some(vec![Some("rollback".to_owned()), None]),
@@ -196,9 +196,9 @@ pub(super) fn of_group() -> Facts {
     }
 }
 
-pub(super) fn resolved() -> Facts {
+pub(super) fn resolved() -> AlertSnapshot {
     let at = Timestamp::from_secs(1_795_330_589);
-    Facts {
+    AlertSnapshot {
         kind: TransitionKind::Resolved,
         version: 4,
         evaluated_at: at,
@@ -233,42 +233,42 @@ pub(super) fn resolved() -> Facts {
 }
 
 /// What is told of an alert that goes on: one of each.
-pub(super) fn developments() -> Vec<Facts> {
+pub(super) fn developments() -> Vec<AlertSnapshot> {
     let at = Timestamp::from_secs(1_795_330_100);
     let stopped_at = at - Duration::from_mins(12);
     [
-        Development::MoreCustomers {
+        AlertUpdate::MoreCustomers {
             before: 412,
             now: 905,
         },
-        Development::BudgetSpent,
-        Development::DataStopped {
+        AlertUpdate::BudgetSpent,
+        AlertUpdate::DataStopped {
             heard_until: Some(stopped_at),
             missing: Missing::Events,
         },
-        Development::DataStopped {
+        AlertUpdate::DataStopped {
             heard_until: None,
             missing: Missing::Ingest,
         },
-        Development::DataResumed { stopped_at },
-        Development::Unmuted {
+        AlertUpdate::DataResumed { stopped_at },
+        AlertUpdate::Unmuted {
             was: Suppression::Silenced {
                 silence: Uuid::from_u128(8),
                 until: at,
             },
         },
-        Development::Unmuted {
+        AlertUpdate::Unmuted {
             was: Suppression::Inhibited { by: Severity::Page },
         },
-        Development::Reminded,
-        Development::Acknowledged,
+        AlertUpdate::Reminded,
+        AlertUpdate::Acknowledged,
     ]
-    .map(|development| Facts {
+    .map(|development| AlertSnapshot {
         kind: development.kind(),
         version: 4,
         evaluated_at: at,
         development: Some(development),
-        acknowledged: (development == Development::Acknowledged).then(|| Acknowledgement {
+        acknowledged: (development == AlertUpdate::Acknowledged).then(|| Acknowledgement {
             at,
             by: Some("dana *& <!channel>".to_owned()),
         }),
@@ -288,7 +288,7 @@ fn any_numbers() -> impl Strategy<Value = (i64, i64, Option<f64>, u64, i64)> {
 }
 
 /// Facts with every string and number that a careless or hostile sender could cause.
-pub(crate) fn arbitrary() -> impl Strategy<Value = Facts> {
+pub(crate) fn arbitrary() -> impl Strategy<Value = AlertSnapshot> {
     let strings = (hostile(), hostile(), hostile(), hostile(), any_address());
     let labels = proptest::collection::btree_map(hostile(), hostile(), 0..40);
     let kind = prop_oneof![
@@ -311,7 +311,7 @@ pub(crate) fn arbitrary() -> impl Strategy<Value = Facts> {
             }],
             ..base.worst[0].clone()
         };
-        Facts {
+        AlertSnapshot {
             context: full_of(&base.context, (&service, &worst.label), &url),
             display_name: name.clone(),
             group,

@@ -5,18 +5,18 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::domain::{
-    alerting::{alert::TransitionKind, snapshot::Facts},
+    alerting::{alert::TransitionKind, snapshot::AlertSnapshot},
     model::{ids::Name, time::Timestamp},
-    notify::delivery::Repeat,
+    notify::delivery::Redelivery,
 };
 
 /// How one message tells its facts. What stays the same over all tries and targets belongs into
-/// [`Facts`](crate::domain::alerting::snapshot::Facts) instead.
+/// [`AlertSnapshot`](crate::domain::alerting::snapshot::Facts) instead.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Telling {
-    pub repeat: Repeat,
+pub struct RenderContext {
+    pub repeat: Redelivery,
     /// Said in every channel in the same words: [`sentence::note`](super::wording::note).
-    pub notes: Vec<Note>,
+    pub notes: Vec<MessageNote>,
     pub actions: Actions,
     /// Where a picture of it can be fetched for a while.
     pub chart: Option<String>,
@@ -25,7 +25,7 @@ pub struct Telling {
 /// What a reader must know of the way that a message took.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Note {
+pub enum MessageNote {
     /// Somebody tries whether the target is reached.
     Test,
     /// It could not be told when it happened; `meanwhile` was told in its stead.
@@ -61,7 +61,7 @@ impl Actions {
     }
 }
 
-impl Note {
+impl MessageNote {
     pub fn delayed(by: Duration, meanwhile: Option<Name>) -> Self {
         Self::Delayed {
             by_secs: by.as_secs(),
@@ -75,7 +75,7 @@ pub const LATE: Duration = Duration::from_mins(2);
 
 /// How a delivery came to be sent now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Circumstances {
+pub struct DeliveryContext {
     /// When somebody was to be told, whoever is told by now.
     pub due_since: Timestamp,
     pub stands_in_for: Option<Name>,
@@ -85,23 +85,23 @@ pub struct Circumstances {
     pub is_unheard: bool,
 }
 
-impl Circumstances {
+impl DeliveryContext {
     /// What of it a reader must know.
-    pub fn notes(&self, facts: &Facts, now: Timestamp) -> Vec<Note> {
+    pub fn notes(&self, facts: &AlertSnapshot, now: Timestamp) -> Vec<MessageNote> {
         let mut notes = Vec::new();
         if let Some(target) = &self.stands_in_for {
             let target = target.clone();
-            notes.push(Note::SentAsFallback { target });
+            notes.push(MessageNote::SentAsFallback { target });
         }
         let delay = now.saturating_since(self.due_since);
         if delay >= LATE {
-            notes.push(Note::delayed(delay, self.meanwhile.clone()));
+            notes.push(MessageNote::delayed(delay, self.meanwhile.clone()));
         }
         let episode = facts.episode_summary.as_ref();
         if let (TransitionKind::Resolved, true, Some(episode)) =
             (facts.kind, self.is_unheard, episode)
         {
-            notes.push(Note::Missed {
+            notes.push(MessageNote::Missed {
                 from: episode.fired_at,
                 to: episode.resolved_at,
             });

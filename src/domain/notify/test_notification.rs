@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::domain::{
     alerting::{
         alert::{EpisodeEnd, TransitionKind},
-        snapshot::{EpisodeSummary, Facts, SlowestStage, WindowFacts, WorstWorkflow},
+        snapshot::{AlertSnapshot, EpisodeSummary, SlowestStage, WindowFacts, WorstWorkflow},
     },
     counting::{customers::CustomerTotal, differences::Difference},
     model::{
@@ -54,7 +54,7 @@ pub struct Rehearsal {
 
 impl Rehearsal {
     /// In the order in which they are to be told. What such a target opens is closed at once.
-    pub fn messages(&self, kind: &TargetKind) -> Result<Vec<Facts>, ParseNameError> {
+    pub fn messages(&self, kind: &TargetKind) -> Result<Vec<AlertSnapshot>, ParseNameError> {
         let opens = match kind {
             TargetKind::PagerDuty { .. } | TargetKind::Alertmanager { .. } => true,
             TargetKind::Webhook { .. }
@@ -77,14 +77,14 @@ impl Rehearsal {
         Ok(messages)
     }
 
-    fn firing(&self, nth: u32) -> Result<Facts, ParseNameError> {
+    fn firing(&self, nth: u32) -> Result<AlertSnapshot, ParseNameError> {
         let slo: Name = match nth {
             1 => "throughline-test".parse()?,
             nth => format!("throughline-test-{nth}").parse()?,
         };
         let began = self.at - Duration::from_mins(6);
         let words = Words::of(self.scenario);
-        Ok(Facts {
+        Ok(AlertSnapshot {
             is_test: true,
             kind: TransitionKind::Firing,
             slo,
@@ -153,8 +153,8 @@ impl Rehearsal {
         late.map_or_else(Vec::new, |late| vec![late; 3])
     }
 
-    fn resolved(&self, firing: &Facts) -> Facts {
-        Facts {
+    fn resolved(&self, firing: &AlertSnapshot) -> AlertSnapshot {
+        AlertSnapshot {
             kind: TransitionKind::Resolved,
             version: 2,
             long: window(3_600, (18, 8_982)),
@@ -237,7 +237,7 @@ mod tests {
 
     use super::*;
     use crate::domain::{
-        notify::{Content, Note, Telling},
+        notify::{MessageNote, Notification, RenderContext},
         slo::SecretRef,
     };
 
@@ -255,7 +255,7 @@ mod tests {
         }
     }
 
-    fn contents(scenario: Scenario, kind: &TargetKind) -> Vec<Content> {
+    fn contents(scenario: Scenario, kind: &TargetKind) -> Vec<Notification> {
         let rehearsal = Rehearsal {
             id: Uuid::from_u128(1),
             scenario,
@@ -263,14 +263,16 @@ mod tests {
             page_url: None,
         };
         let facts = rehearsal.messages(kind).unwrap().into_iter();
-        facts.map(|facts| Content::Alert(Box::new(facts))).collect()
+        facts
+            .map(|facts| Notification::Alert(Box::new(facts)))
+            .collect()
     }
 
     #[test]
     fn t33_every_body_of_a_test_says_that_it_is_one() {
-        let telling = Telling {
-            notes: vec![Note::Test],
-            ..Telling::default()
+        let telling = RenderContext {
+            notes: vec![MessageNote::Test],
+            ..RenderContext::default()
         };
         for scenario in [Scenario::Firing, Scenario::Long, Scenario::Unicode] {
             let content = &contents(scenario, &slack())[0];
@@ -295,7 +297,7 @@ mod tests {
         let told = contents(Scenario::Firing, &pager());
         let events: Vec<Value> = told
             .iter()
-            .map(|content| content.pagerduty(&Telling::default(), "R0"))
+            .map(|content| content.pagerduty(&RenderContext::default(), "R0"))
             .collect();
         assert_eq!(events.len(), 2);
         assert_eq!(events[0]["payload"]["severity"], "info");
@@ -308,7 +310,7 @@ mod tests {
     fn a_storm_is_of_many_alerts_and_a_chat_is_told_no_ends() {
         let told = contents(Scenario::Storm, &slack());
         assert_eq!(told.len(), 15);
-        let mut keys: Vec<_> = told.iter().map(Content::key).collect();
+        let mut keys: Vec<_> = told.iter().map(Notification::key).collect();
         keys.dedup();
         assert_eq!(keys.len(), 15);
     }

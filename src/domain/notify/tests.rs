@@ -6,16 +6,16 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::{
-    Telling,
+    RenderContext,
     channels::{pagerduty, slack, webhook},
     sample, wording,
 };
 use crate::domain::{
     alerting::{
         alert::EpisodeEnd,
-        limit::{LimitStatus, Standing},
+        limit::{LimitState, LimitStatus},
         rule_status::WindowStatus,
-        snapshot::Facts,
+        snapshot::AlertSnapshot,
     },
     slo::{Limit, Severity},
 };
@@ -42,20 +42,20 @@ fn every_kind_of_target_is_told_which_group_it_is() {
         "PAGE 412 of 9,120 customers, 1,240 of 9,310 workflows bad (13.3 %) in 1 h, mostly late; \
          budget gone in 4 h 52 min at this pace: Che…, rollback, (none)"
     );
-    let slack = slack::body(&facts, &Telling::default()).to_string();
+    let slack = slack::body(&facts, &RenderContext::default()).to_string();
     assert!(
         slack.contains("`deployment.kind = rollback, region = (none)`"),
         "{slack}"
     );
-    let event = pagerduty::body(&facts, &Telling::default(), "R0");
+    let event = pagerduty::body(&facts, &RenderContext::default(), "R0");
     assert_eq!(
         event["payload"]["custom_details"]["group"],
         "deployment.kind = rollback, region = (none)"
     );
-    let hook = &webhook::body(&facts, &Telling::default())["data"];
+    let hook = &webhook::body(&facts, &RenderContext::default())["data"];
     assert_eq!(hook["group"]["deployment.kind"], "rollback");
     assert_eq!(hook["alert_key"], event["dedup_key"]);
-    let of_slo = pagerduty::body(&sample::firing(), &Telling::default(), "R0");
+    let of_slo = pagerduty::body(&sample::firing(), &RenderContext::default(), "R0");
     assert_ne!(event["dedup_key"], of_slo["dedup_key"]);
 }
 
@@ -70,14 +70,14 @@ fn an_alert_whose_slo_was_removed_is_not_called_resolved() {
         "No longer watched after 38 min, 655 customers, 2,010 workflows bad, \
          21 % of the budget spent, burned again 2 times: Checkout speed"
     );
-    let slack = slack::body(&facts, &Telling::default()).to_string();
+    let slack = slack::body(&facts, &RenderContext::default()).to_string();
     assert!(slack.contains("nobody knows whether it is over"), "{slack}");
     assert!(!slack.contains("Resolved"), "{slack}");
-    let event = pagerduty::body(&facts, &Telling::default(), "R0");
+    let event = pagerduty::body(&facts, &RenderContext::default(), "R0");
     assert_eq!(event["event_action"], "resolve");
     assert_eq!(event["payload"]["custom_details"]["ended_by"], "removed");
     assert_eq!(
-        webhook::body(&facts, &Telling::default())["data"]["incident_summary"]["ended_by"],
+        webhook::body(&facts, &RenderContext::default())["data"]["incident_summary"]["ended_by"],
         "removed"
     );
 }
@@ -93,7 +93,7 @@ fn a_burn_rate_beside_its_limit_does_not_read_as_equal_to_it() {
 #[test]
 fn a_rule_on_a_limit_is_told_by_where_its_number_is_and_not_as_a_burn_rate() {
     let long = sample::firing().long;
-    let facts = Facts {
+    let facts = AlertSnapshot {
         factor: 1.0,
         limit: Some(LimitStatus {
             name: "nearly-spent".parse().unwrap(),
@@ -101,7 +101,7 @@ fn a_rule_on_a_limit_is_told_by_where_its_number_is_and_not_as_a_burn_rate() {
             limit: Limit::BudgetSpent { over: 0.9 },
             pending_for: Duration::ZERO,
             value: Some(0.92),
-            standing: Standing::Over,
+            standing: LimitState::Over,
             window: WindowStatus {
                 secs: long.secs,
                 counts: long.counts,
@@ -117,23 +117,23 @@ fn a_rule_on_a_limit_is_told_by_where_its_number_is_and_not_as_a_burn_rate() {
             "PAGE {told}; 1,240 of 9,310 workflows bad (13.3 %) in 1 h, mostly late: Checkout speed"
         )
     );
-    let slack = slack::body(&facts, &Telling::default()).to_string();
+    let slack = slack::body(&facts, &RenderContext::default()).to_string();
     assert!(slack.contains(&format!("*Limit*\\n{told}")), "{slack}");
-    let event = &pagerduty::body(&facts, &Telling::default(), "R0")["payload"];
+    let event = &pagerduty::body(&facts, &RenderContext::default(), "R0")["payload"];
     assert_eq!(event["class"], "slo-threshold");
     assert_eq!(event["custom_details"]["threshold_rule"], told);
-    let hook = &webhook::body(&facts, &Telling::default())["data"];
+    let hook = &webhook::body(&facts, &RenderContext::default())["data"];
     assert_eq!(hook["factor"], Value::Null);
     assert_eq!(hook["threshold_rule"]["text"], told);
     assert_eq!(hook["threshold_rule"]["threshold"]["kind"], "budget_spent");
     let json = serde_json::to_string(&facts).unwrap();
-    assert_eq!(serde_json::from_str::<Facts>(&json).unwrap(), facts);
+    assert_eq!(serde_json::from_str::<AlertSnapshot>(&json).unwrap(), facts);
 }
 
 #[test]
 fn slack_is_told_all_facts() {
     insta::assert_json_snapshot!(slack::body(&sample::firing(), &sample::everything_told()));
-    insta::assert_json_snapshot!(slack::body(&sample::resolved(), &Telling::default()));
+    insta::assert_json_snapshot!(slack::body(&sample::resolved(), &RenderContext::default()));
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn pagerduty_is_told_all_facts_under_one_key() {
     ));
     insta::assert_json_snapshot!(pagerduty::body(
         &sample::resolved(),
-        &Telling::default(),
+        &RenderContext::default(),
         "R0"
     ));
 }
@@ -153,7 +153,10 @@ fn pagerduty_is_told_all_facts_under_one_key() {
 #[test]
 fn a_webhook_is_told_all_facts() {
     insta::assert_json_snapshot!(webhook::body(&sample::firing(), &sample::everything_told()));
-    insta::assert_json_snapshot!(webhook::body(&sample::resolved(), &Telling::default()));
+    insta::assert_json_snapshot!(webhook::body(
+        &sample::resolved(),
+        &RenderContext::default()
+    ));
 }
 
 #[test]
@@ -163,14 +166,14 @@ fn t29_a_message_that_is_too_long_drops_its_examples_first() {
     facts.worst[0].customer = Some("<".repeat(300));
     facts.worst = vec![facts.worst[0].clone(); 3];
     let long = |bytes| Some(format!("https://a.example/{}", "x".repeat(bytes)));
-    let examples = |facts: &Facts| {
-        let text = slack::body(facts, &Telling::default()).to_string();
+    let examples = |facts: &AlertSnapshot| {
+        let text = slack::body(facts, &RenderContext::default()).to_string();
         text.matches("trace 0a0a").count()
     };
     assert_eq!(examples(&facts), 3);
     (facts.page_url, facts.runbook) = (long(1_450), long(1_450));
     assert_eq!(examples(&facts), 1);
-    let text = slack::body(&facts, &Telling::default()).to_string();
+    let text = slack::body(&facts, &RenderContext::default()).to_string();
     assert!(text.contains("Budget left"), "what counts stays: {text}");
 }
 

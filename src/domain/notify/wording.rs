@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
-use super::{Note, Telling};
+use super::{MessageNote, RenderContext};
 use crate::domain::{
     alerting::{
-        alert::{Development, EpisodeEnd, TransitionKind},
+        alert::{AlertUpdate, EpisodeEnd, TransitionKind},
         limit::LimitStatus,
-        snapshot::{Before, EpisodeSummary, Facts, SlowestStage},
+        snapshot::{AlertSnapshot, Before, EpisodeSummary, SlowestStage},
     },
     counting::{customers::CustomerTotal, differences::Difference},
     model::{counts::EventCounts, format, text},
@@ -24,7 +24,7 @@ const SHORTEST_NAME: usize = 6;
 const HEADLINE_CHARS: usize = 150;
 
 /// One line that can be read aloud, at most 150 characters.
-pub fn headline(facts: &Facts) -> String {
+pub fn headline(facts: &AlertSnapshot) -> String {
     let lead = match (facts.kind, facts.development) {
         (TransitionKind::Resolved, _) => resolved_lead(facts),
         (_, Some(development)) => development_lead(facts, development),
@@ -42,7 +42,7 @@ pub fn headline(facts: &Facts) -> String {
 
 /// The SLO's name and, of a group, which it is, in at most `max` characters: of two groups of one SLO a
 /// name that fills the line must not hide which one it is.
-pub fn place(facts: &Facts, max: usize) -> String {
+pub fn place(facts: &AlertSnapshot, max: usize) -> String {
     let Some(group) = &facts.group else {
         return text::plain(&facts.display_name, max);
     };
@@ -63,7 +63,7 @@ pub fn place(facts: &Facts, max: usize) -> String {
 
 /// `PAGE 412 of 9,120 customers, 1,240 of 9,310 workflows bad (13.3 %) in 1 h, mostly late; budget gone in
 /// 4 h 52 min`.
-fn firing_lead(facts: &Facts) -> String {
+fn firing_lead(facts: &AlertSnapshot) -> String {
     if let Some(limit) = &facts.limit {
         return limit_lead(facts, limit);
     }
@@ -80,7 +80,7 @@ fn firing_lead(facts: &Facts) -> String {
 }
 
 /// ` again (3rd time today)`.
-pub fn again(facts: &Facts) -> String {
+pub fn again(facts: &AlertSnapshot) -> String {
     facts.nth_today.map_or_else(String::new, |nth| match nth {
         // The last time began yesterday.
         0 | 1 => " again".to_owned(),
@@ -89,7 +89,7 @@ pub fn again(facts: &Facts) -> String {
 }
 
 /// `PAGE 92 % of the budget spent, limit 90 %; 40 of 310 workflows bad (12.9 %) in 1 h, mostly late`.
-fn limit_lead(facts: &Facts, limit: &LimitStatus) -> String {
+fn limit_lead(facts: &AlertSnapshot, limit: &LimitStatus) -> String {
     let urgency = urgency(facts.severity);
     let lead = format!("{urgency}{} {}", again(facts), limit.sentence());
     if facts.long.counts.total() <= 0 {
@@ -104,7 +104,7 @@ fn limit_lead(facts: &Facts, limit: &LimitStatus) -> String {
 }
 
 /// `PAGE still firing since 04:12 UTC, not acknowledged; 1,240 of 9,310 workflows bad (13.3 %) in 1 h`.
-fn development_lead(facts: &Facts, development: Development) -> String {
+fn development_lead(facts: &AlertSnapshot, development: AlertUpdate) -> String {
     let now = match (&facts.limit, facts.long.counts.total()) {
         (Some(limit), ..=0) => limit.sentence(),
         _ => format!("{} in {}", share(facts), format::window(facts.long.secs)),
@@ -112,22 +112,22 @@ fn development_lead(facts: &Facts, development: Development) -> String {
     let lead = development.lead(facts);
     // What was known last belongs into its sentence, what is known now stands on its own.
     let joint = match development {
-        Development::DataStopped { .. } | Development::Acknowledged => " ",
-        Development::MoreCustomers { .. }
-        | Development::BudgetSpent
-        | Development::DataResumed { .. }
-        | Development::Unmuted { .. }
-        | Development::Reminded => "; ",
+        AlertUpdate::DataStopped { .. } | AlertUpdate::Acknowledged => " ",
+        AlertUpdate::MoreCustomers { .. }
+        | AlertUpdate::BudgetSpent
+        | AlertUpdate::DataResumed { .. }
+        | AlertUpdate::Unmuted { .. }
+        | AlertUpdate::Reminded => "; ",
     };
     format!("{} {lead}{joint}{now}", urgency(facts.severity))
 }
 
 /// What has come of an alert that fires on, in a sentence or two; nothing of a beginning or an end.
-pub fn development(facts: &Facts) -> Option<String> {
+pub fn development(facts: &AlertSnapshot) -> Option<String> {
     Some(facts.development?.text(facts))
 }
 
-fn resolved_lead(facts: &Facts) -> String {
+fn resolved_lead(facts: &AlertSnapshot) -> String {
     facts.episode_summary.as_ref().map_or_else(
         || "Resolved".to_owned(),
         |episode| format!("{} after {}", ending(facts), cost(facts, episode)),
@@ -135,12 +135,12 @@ fn resolved_lead(facts: &Facts) -> String {
 }
 
 /// Who has taken it on, as they are called by whoever vouches for them.
-pub fn acknowledged_by(facts: &Facts) -> Option<&str> {
+pub fn acknowledged_by(facts: &AlertSnapshot) -> Option<&str> {
     facts.acknowledged.as_ref()?.by.as_deref()
 }
 
 /// What a resolve may claim: that it is over only where that was seen.
-pub fn ending(facts: &Facts) -> &'static str {
+pub fn ending(facts: &AlertSnapshot) -> &'static str {
     match facts
         .episode_summary
         .as_ref()
@@ -160,12 +160,12 @@ pub const fn urgency(severity: Severity) -> &'static str {
 }
 
 /// `412 of 9,120 customers`; nothing where none is known.
-pub fn people(facts: &Facts) -> Option<String> {
+pub fn people(facts: &AlertSnapshot) -> Option<String> {
     CustomerTotal::people(facts.customers_affected, facts.customers_total.as_ref())
 }
 
 /// What an event of this SLO is called: `workflows`.
-pub const fn noun(facts: &Facts) -> &'static str {
+pub const fn noun(facts: &AlertSnapshot) -> &'static str {
     match facts.within_secs {
         Some(_) => "workflows",
         None => "events",
@@ -182,7 +182,7 @@ pub fn shares(difference: &Difference) -> String {
 }
 
 /// `1,240 of 9,310 workflows bad (13.3 %)`, in the long window.
-pub fn share(facts: &Facts) -> String {
+pub fn share(facts: &AlertSnapshot) -> String {
     let counts = facts.long.counts;
     let percent = counts.bad_ratio().map_or_else(String::new, |ratio| {
         format!(" ({})", format::percent(ratio))
@@ -240,7 +240,7 @@ fn by_reason(counts: EventCounts) -> Vec<(i64, &'static str)> {
 }
 
 /// `budget gone in 4 h 52 min at this pace`.
-pub fn pace(facts: &Facts) -> String {
+pub fn pace(facts: &AlertSnapshot) -> String {
     match (facts.budget_remaining, facts.budget_empty_in_secs) {
         (Some(left), _) if left <= 0.0 => "budget spent".to_owned(),
         (_, Some(secs)) => {
@@ -253,7 +253,7 @@ pub fn pace(facts: &Facts) -> String {
 }
 
 /// `18 % (403 bad workflows still allowed)`.
-pub fn budget_left(facts: &Facts) -> String {
+pub fn budget_left(facts: &AlertSnapshot) -> String {
     facts.budget_remaining.map_or_else(
         || "unknown".to_owned(),
         |left| {
@@ -269,7 +269,7 @@ pub fn budget_left(facts: &Facts) -> String {
 }
 
 /// What [`burn`] tells of: a burn rate, or whatever else the rule has a limit on.
-pub const fn burn_title(facts: &Facts) -> &'static str {
+pub const fn burn_title(facts: &AlertSnapshot) -> &'static str {
     match facts.limit {
         Some(_) => "Limit",
         None => "Burn",
@@ -277,7 +277,7 @@ pub const fn burn_title(facts: &Facts) -> &'static str {
 }
 
 /// The field of a message that has [`burn`].
-pub const fn burn_key(facts: &Facts) -> &'static str {
+pub const fn burn_key(facts: &AlertSnapshot) -> &'static str {
     match facts.limit {
         Some(_) => "threshold_rule",
         None => "burn_rate",
@@ -285,7 +285,7 @@ pub const fn burn_key(facts: &Facts) -> &'static str {
 }
 
 /// `27× over 1 h and 24× over 5 min, limit 14.4×`.
-pub fn burn(facts: &Facts) -> String {
+pub fn burn(facts: &AlertSnapshot) -> String {
     if let Some(limit) = &facts.limit {
         return limit.sentence();
     }
@@ -315,7 +315,7 @@ pub fn extra_time(slowest: &SlowestStage) -> String {
 }
 
 /// `noticed 6 min 31 s later`: how long people were hurt before anybody was told.
-pub fn noticed(facts: &Facts) -> Option<String> {
+pub fn noticed(facts: &AlertSnapshot) -> Option<String> {
     let fired = facts.fired_at.unwrap_or(facts.evaluated_at);
     let began = facts.first_bad_at.filter(|began| *began < fired)?;
     let delay = format::lasting(fired.saturating_since(began));
@@ -323,7 +323,7 @@ pub fn noticed(facts: &Facts) -> Option<String> {
 }
 
 /// `2026-11-22 06:18 UTC, noticed 6 min 31 s later`.
-pub fn since(facts: &Facts) -> Option<String> {
+pub fn since(facts: &AlertSnapshot) -> Option<String> {
     let began = format::date_time(facts.first_bad_at?);
     Some(match noticed(facts) {
         Some(noticed) => format!("{began}, {noticed}"),
@@ -332,7 +332,7 @@ pub fn since(facts: &Facts) -> Option<String> {
 }
 
 /// `9,310 workflows in 1 h, the newest less than a minute old`.
-pub fn data(facts: &Facts) -> Option<String> {
+pub fn data(facts: &AlertSnapshot) -> Option<String> {
     let age = facts
         .evaluated_at
         .saturating_since(facts.context.data_until?);
@@ -349,7 +349,7 @@ pub fn data(facts: &Facts) -> Option<String> {
 }
 
 /// `▁▁▁▁▃▆███ bad in the last 6 h, at most 13 %`.
-pub fn trend(facts: &Facts) -> Option<String> {
+pub fn trend(facts: &AlertSnapshot) -> Option<String> {
     let trend = facts.context.trend.as_ref()?;
     Some(format!(
         "{} bad in the last {}, at most {}",
@@ -360,7 +360,7 @@ pub fn trend(facts: &Facts) -> Option<String> {
 }
 
 /// The picture in words, for who cannot see it.
-pub fn chart(facts: &Facts) -> String {
+pub fn chart(facts: &AlertSnapshot) -> String {
     let seen = facts
         .context
         .trend
@@ -380,7 +380,7 @@ pub fn chart(facts: &Facts) -> String {
 }
 
 /// `13.3 % bad when it fired, 0.2 % in the last 5 min`.
-pub fn recovered(facts: &Facts, before: &Before) -> Option<String> {
+pub fn recovered(facts: &AlertSnapshot, before: &Before) -> Option<String> {
     let now = facts.short.counts.bad_ratio()?;
     Some(format!(
         "{} bad when it fired, {} in the last {}",
@@ -391,7 +391,7 @@ pub fn recovered(facts: &Facts, before: &Before) -> Option<String> {
 }
 
 /// `99.5 % within 4 s over 30 d`.
-pub fn promise(facts: &Facts) -> String {
+pub fn promise(facts: &AlertSnapshot) -> String {
     let within = facts.within_secs.map_or_else(
         || " good".to_owned(),
         |secs| format!(" within {}", format::seconds(secs)),
@@ -404,7 +404,7 @@ pub fn promise(facts: &Facts) -> String {
 }
 
 /// `30 d`, `a calendar month`.
-fn window(facts: &Facts) -> String {
+fn window(facts: &AlertSnapshot) -> String {
     facts.calendar.map_or_else(
         || format::window(facts.window_secs),
         |unit| format!("a calendar {}", unit.as_str()),
@@ -412,26 +412,26 @@ fn window(facts: &Facts) -> String {
 }
 
 /// What is to be known of how a message came, in one line; nothing where that is as it should be.
-pub fn notes(telling: &Telling) -> Option<String> {
+pub fn notes(telling: &RenderContext) -> Option<String> {
     let notes: Vec<String> = telling.notes.iter().map(note).collect();
     (!notes.is_empty()).then(|| notes.join(". "))
 }
 
 /// `Delayed 14 min, was sent to on-call meanwhile`.
-pub fn note(note: &Note) -> String {
+pub fn note(note: &MessageNote) -> String {
     match note {
-        Note::Delayed { by_secs, meanwhile } => {
+        MessageNote::Delayed { by_secs, meanwhile } => {
             let late = format::lasting(Duration::from_secs(*by_secs));
             let meanwhile = meanwhile.as_ref().map_or_else(String::new, |target| {
                 format!(", was sent to {target} meanwhile")
             });
             format!("Delayed {late}{meanwhile}")
         }
-        Note::Test => "This is a TEST of the target: nothing is wrong".to_owned(),
-        Note::SentAsFallback { target } => {
+        MessageNote::Test => "This is a TEST of the target: nothing is wrong".to_owned(),
+        MessageNote::SentAsFallback { target } => {
             format!("Sent here because {target} cannot be reached")
         }
-        Note::Missed { from, to } => format!(
+        MessageNote::Missed { from, to } => format!(
             "Fired and ended before this could be told ({} to {})",
             from.to_chrono().format("%H:%M"),
             format::time_of_day(*to),
@@ -440,7 +440,7 @@ pub fn note(note: &Note) -> String {
 }
 
 /// `38 min (06:09 to 06:47 UTC), 655 customers, 2,010 workflows bad, 21 % of the budget spent`.
-pub fn cost(facts: &Facts, episode: &EpisodeSummary) -> String {
+pub fn cost(facts: &AlertSnapshot, episode: &EpisodeSummary) -> String {
     let from = facts
         .first_bad_at
         .map_or(episode.fired_at, |at| at.min(episode.fired_at));

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::{
     SelectorError,
-    tree::{Comparison, Expr, Field, Intrinsic, Literal, Node},
+    tree::{Comparison, Expr, Expression, Intrinsic, Literal, SelectorField},
 };
 
 /// What an expression is known to be.
@@ -58,7 +58,7 @@ impl Type {
 }
 
 /// Finds the first type error of the selector that `text` was parsed to.
-pub(super) fn check(text: &str, root: &Node) -> Result<(), SelectorError> {
+pub(super) fn check(text: &str, root: &Expression) -> Result<(), SelectorError> {
     Check { text }.condition(root).map(|_| ())
 }
 
@@ -67,11 +67,11 @@ struct Check<'a> {
 }
 
 impl<'a> Check<'a> {
-    fn written(&self, node: &Node) -> &'a str {
+    fn written(&self, node: &Expression) -> &'a str {
         self.text.get(node.span.clone()).unwrap_or_default()
     }
 
-    fn condition(&self, node: &Node) -> Result<Type, SelectorError> {
+    fn condition(&self, node: &Expression) -> Result<Type, SelectorError> {
         let found = self.type_of(node)?;
         if found.is_condition() {
             return Ok(Type::Bool);
@@ -85,7 +85,7 @@ impl<'a> Check<'a> {
             .with_help("compare it with something, as `name = \"deploy\"`"))
     }
 
-    fn type_of(&self, node: &Node) -> Result<Type, SelectorError> {
+    fn type_of(&self, node: &Expression) -> Result<Type, SelectorError> {
         match &node.expr {
             Expr::Literal(literal) => Ok(literal_type(literal)),
             Expr::Field(field) => Ok(field_type(field)),
@@ -113,7 +113,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn negated_condition(&self, inner: &Node) -> Result<Type, SelectorError> {
+    fn negated_condition(&self, inner: &Expression) -> Result<Type, SelectorError> {
         let found = self.type_of(inner)?;
         if found.is_condition() {
             return Ok(Type::Bool);
@@ -130,7 +130,7 @@ impl<'a> Check<'a> {
         )
     }
 
-    fn number(&self, node: &Node) -> Result<Type, SelectorError> {
+    fn number(&self, node: &Expression) -> Result<Type, SelectorError> {
         let found = self.type_of(node)?;
         if found.is_numeric() {
             return Ok(found);
@@ -146,8 +146,8 @@ impl<'a> Check<'a> {
     fn comparison(
         &self,
         comparison: Comparison,
-        left: &Node,
-        right: &Node,
+        left: &Expression,
+        right: &Expression,
         span: &Range<usize>,
     ) -> Result<(), SelectorError> {
         let types = (self.type_of(left)?, self.type_of(right)?);
@@ -188,7 +188,11 @@ impl<'a> Check<'a> {
     }
 
     /// How to write one of the two so that it has the type of the other.
-    fn other_spelling(&self, left: (&Node, Type), right: (&Node, Type)) -> Option<String> {
+    fn other_spelling(
+        &self,
+        left: (&Expression, Type),
+        right: (&Expression, Type),
+    ) -> Option<String> {
         [(left, right), (right, left)]
             .into_iter()
             .find_map(|(known, odd)| {
@@ -216,8 +220,8 @@ impl<'a> Check<'a> {
     fn nil(
         &self,
         comparison: Comparison,
-        left: &Node,
-        right: &Node,
+        left: &Expression,
+        right: &Expression,
         span: &Range<usize>,
     ) -> Result<(), SelectorError> {
         if !matches!(comparison, Comparison::Equal | Comparison::NotEqual) {
@@ -246,7 +250,12 @@ impl<'a> Check<'a> {
         Err(SelectorError::new(span.clone(), message))
     }
 
-    fn pattern(&self, left: &Node, found: Type, right: &Node) -> Result<(), SelectorError> {
+    fn pattern(
+        &self,
+        left: &Expression,
+        found: Type,
+        right: &Expression,
+    ) -> Result<(), SelectorError> {
         if !matches!(right.expr, Expr::Literal(Literal::Text(_))) {
             return Err(SelectorError::new(
                 right.span.clone(),
@@ -280,8 +289,8 @@ fn literal_type(literal: &Literal) -> Type {
     }
 }
 
-fn field_type(field: &Field) -> Type {
-    let Field::Intrinsic(intrinsic) = field else {
+fn field_type(field: &SelectorField) -> Type {
+    let SelectorField::Intrinsic(intrinsic) = field else {
         return Type::Attribute;
     };
     match intrinsic {

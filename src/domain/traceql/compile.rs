@@ -6,8 +6,8 @@ use regex::{Regex, RegexBuilder};
 
 use super::{
     SelectorError,
-    condition::{Condition, Operand, Reach, Test},
-    tree::{Comparison, Expr, Field, Literal, Node, Place},
+    condition::{EventBinding, Operand, Predicate, ValueTest},
+    tree::{Comparison, Expr, Expression, FieldSource, Literal, SelectorField},
 };
 
 /// Bytes that one compiled regular expression may take: `[\w.-]{1,63}` fits, nested repetitions that
@@ -15,15 +15,15 @@ use super::{
 const MAX_REGEX_BYTES: usize = 4 * 1024 * 1024;
 
 /// Compiles a tree that has been checked.
-pub(super) fn compile(text: &str, root: &Node) -> Result<Condition, SelectorError> {
+pub(super) fn compile(text: &str, root: &Expression) -> Result<Predicate, SelectorError> {
     Compiler { text }.condition(root)
 }
 
-impl Reach {
-    pub(super) fn of(field: &Field) -> Self {
+impl EventBinding {
+    pub(super) fn of(field: &SelectorField) -> Self {
         Self {
-            events: field.place() == Place::Event,
-            links: field.place() == Place::Link,
+            events: field.place() == FieldSource::Event,
+            links: field.place() == FieldSource::Link,
         }
     }
 
@@ -37,10 +37,10 @@ impl Reach {
 
 impl Operand {
     /// A condition inside looks for its own events and links.
-    fn reach(&self) -> Reach {
+    fn reach(&self) -> EventBinding {
         match self {
-            Self::Literal(_) | Self::Condition(_) => Reach::default(),
-            Self::Field(field) => Reach::of(field),
+            Self::Literal(_) | Self::Condition(_) => EventBinding::default(),
+            Self::Field(field) => EventBinding::of(field),
             Self::Negate(inner) => inner.reach(),
             Self::Arithmetic(_, sides) => sides.0.reach().and(sides.1.reach()),
         }
@@ -52,11 +52,11 @@ struct Compiler<'a> {
 }
 
 impl Compiler<'_> {
-    fn condition(&self, node: &Node) -> Result<Condition, SelectorError> {
+    fn condition(&self, node: &Expression) -> Result<Predicate, SelectorError> {
         match &node.expr {
-            Expr::Literal(Literal::Bool(value)) => Ok(Condition::Constant(*value)),
-            Expr::All(parts) => self.conditions(parts).map(Condition::All),
-            Expr::Any(parts) => self.conditions(parts).map(Condition::Any),
+            Expr::Literal(Literal::Bool(value)) => Ok(Predicate::Constant(*value)),
+            Expr::All(parts) => self.conditions(parts).map(Predicate::All),
+            Expr::Any(parts) => self.conditions(parts).map(Predicate::Any),
             Expr::Not(inner) => self.negation(inner),
             Expr::Compare(comparison, left, right) => self.comparison(*comparison, left, right),
             Expr::Literal(_) | Expr::Field(_) | Expr::Negate(_) | Expr::Arithmetic(..) => {
@@ -65,11 +65,11 @@ impl Compiler<'_> {
         }
     }
 
-    fn conditions(&self, nodes: &[Node]) -> Result<Vec<Condition>, SelectorError> {
+    fn conditions(&self, nodes: &[Expression]) -> Result<Vec<Predicate>, SelectorError> {
         nodes.iter().map(|node| self.condition(node)).collect()
     }
 
-    fn negation(&self, inner: &Node) -> Result<Condition, SelectorError> {
+    fn negation(&self, inner: &Expression) -> Result<Predicate, SelectorError> {
         match &inner.expr {
             Expr::Not(positive) => self.condition(positive),
             Expr::Field(_) => self.flag(inner, Literal::Bool(false)),
@@ -78,12 +78,12 @@ impl Compiler<'_> {
             | Expr::All(_)
             | Expr::Any(_)
             | Expr::Compare(..)
-            | Expr::Arithmetic(..) => Ok(Condition::Not(Box::new(self.condition(inner)?))),
+            | Expr::Arithmetic(..) => Ok(Predicate::Not(Box::new(self.condition(inner)?))),
         }
     }
 
     /// A value in the place of a condition.
-    fn flag(&self, node: &Node, wanted: Literal) -> Result<Condition, SelectorError> {
+    fn flag(&self, node: &Expression, wanted: Literal) -> Result<Predicate, SelectorError> {
         let right = Operand::Literal(wanted);
         Ok(tested(self.operand(node)?, Comparison::Equal, right))
     }
@@ -91,17 +91,17 @@ impl Compiler<'_> {
     fn comparison(
         &self,
         comparison: Comparison,
-        left: &Node,
-        right: &Node,
-    ) -> Result<Condition, SelectorError> {
+        left: &Expression,
+        right: &Expression,
+    ) -> Result<Predicate, SelectorError> {
         let nil = Expr::Literal(Literal::Nil);
         match (comparison, &left.expr, &right.expr) {
             (_, Expr::Field(field), other) | (_, other, Expr::Field(field)) if *other == nil => {
-                let missing = Condition::Missing(field.clone());
+                let missing = Predicate::Missing(field.clone());
                 Ok(if comparison == Comparison::Equal {
                     missing
                 } else {
-                    Condition::Not(Box::new(missing))
+                    Predicate::Not(Box::new(missing))
                 })
             }
             (
@@ -111,12 +111,12 @@ impl Compiler<'_> {
             ) => {
                 let operand = self.operand(left)?;
                 let reach = operand.reach();
-                let test = Test::Pattern {
+                let test = ValueTest::Pattern {
                     operand,
                     regex: self.regex(pattern, &right.span)?,
                     wanted: comparison == Comparison::Matches,
                 };
-                Ok(Condition::Test(test, reach))
+                Ok(Predicate::Test(test, reach))
             }
             _ => Ok(tested(
                 self.operand(left)?,
@@ -126,7 +126,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn operand(&self, node: &Node) -> Result<Operand, SelectorError> {
+    fn operand(&self, node: &Expression) -> Result<Operand, SelectorError> {
         Ok(match &node.expr {
             Expr::Literal(literal) => Operand::Literal(literal.clone()),
             Expr::Field(field) => Operand::Field(field.clone()),
@@ -159,9 +159,9 @@ impl Compiler<'_> {
     }
 }
 
-fn tested(left: Operand, comparison: Comparison, right: Operand) -> Condition {
+fn tested(left: Operand, comparison: Comparison, right: Operand) -> Predicate {
     let reach = left.reach().and(right.reach());
-    Condition::Test(Test::Compare(left, comparison, right), reach)
+    Predicate::Test(ValueTest::Compare(left, comparison, right), reach)
 }
 
 fn build(pattern: &str) -> Result<Regex, regex::Error> {

@@ -5,25 +5,25 @@ use regex::Regex;
 use super::{
     SelectorContext,
     datum::Datum,
-    tree::{Arithmetic, Comparison, Field, Intrinsic, Literal},
+    tree::{Arithmetic, Comparison, Intrinsic, Literal, SelectorField},
 };
 use crate::domain::model::span::{EventView, LinkView, SpanView};
 
 /// True or false for every span.
 #[derive(Clone, Debug)]
-pub(super) enum Condition {
+pub(super) enum Predicate {
     Constant(bool),
-    All(Vec<Condition>),
-    Any(Vec<Condition>),
-    Not(Box<Condition>),
+    All(Vec<Predicate>),
+    Any(Vec<Predicate>),
+    Not(Box<Predicate>),
     /// No value: for a field of events or links, none of them has one.
-    Missing(Field),
-    Test(Test, Reach),
+    Missing(SelectorField),
+    Test(ValueTest, EventBinding),
 }
 
 /// A comparison of values that are at hand.
 #[derive(Clone, Debug)]
-pub(super) enum Test {
+pub(super) enum ValueTest {
     Compare(Operand, Comparison, Operand),
     Pattern {
         operand: Operand,
@@ -35,7 +35,7 @@ pub(super) enum Test {
 
 /// Which events and links a test is tried with: it holds if it holds with any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Reach {
+pub(super) struct EventBinding {
     pub events: bool,
     pub links: bool,
 }
@@ -43,13 +43,13 @@ pub(super) struct Reach {
 #[derive(Clone, Debug)]
 pub(super) enum Operand {
     Literal(Literal),
-    Field(Field),
+    Field(SelectorField),
     Negate(Box<Operand>),
     Arithmetic(Arithmetic, Box<(Operand, Operand)>),
-    Condition(Box<Condition>),
+    Condition(Box<Predicate>),
 }
 
-impl Condition {
+impl Predicate {
     pub(super) fn holds(&self, span: &dyn SpanView, context: SelectorContext) -> bool {
         self.holds_in(&Scene {
             span,
@@ -65,15 +65,15 @@ impl Condition {
             Self::All(parts) => parts.iter().all(|part| part.holds_in(scene)),
             Self::Any(parts) => parts.iter().any(|part| part.holds_in(scene)),
             Self::Not(inner) => !inner.holds_in(scene),
-            Self::Missing(field) => {
-                !scene.any(Reach::of(field), &|scene| !scene.read(field).is_nil())
-            }
+            Self::Missing(field) => !scene.any(EventBinding::of(field), &|scene| {
+                !scene.read(field).is_nil()
+            }),
             Self::Test(test, reach) => scene.any(*reach, &|scene| test.holds_in(scene)),
         }
     }
 }
 
-impl Test {
+impl ValueTest {
     fn holds_in(&self, scene: &Scene<'_>) -> bool {
         match self {
             Self::Compare(left, comparison, right) => {
@@ -117,7 +117,7 @@ struct Scene<'a> {
 
 impl<'a> Scene<'a> {
     /// Whether `test` holds with any event and any link, as far as `reach` asks for them.
-    fn any(&self, reach: Reach, test: &dyn Fn(&Scene<'_>) -> bool) -> bool {
+    fn any(&self, reach: EventBinding, test: &dyn Fn(&Scene<'_>) -> bool) -> bool {
         if !reach.events {
             return self.any_link(reach, test);
         }
@@ -130,7 +130,7 @@ impl<'a> Scene<'a> {
         })
     }
 
-    fn any_link(&self, reach: Reach, test: &dyn Fn(&Scene<'_>) -> bool) -> bool {
+    fn any_link(&self, reach: EventBinding, test: &dyn Fn(&Scene<'_>) -> bool) -> bool {
         if !reach.links {
             return test(self);
         }
@@ -142,12 +142,12 @@ impl<'a> Scene<'a> {
         })
     }
 
-    fn read(&self, field: &Field) -> Datum<'a> {
+    fn read(&self, field: &SelectorField) -> Datum<'a> {
         let value = match field {
-            Field::Intrinsic(intrinsic) => return self.intrinsic(*intrinsic),
-            Field::Attribute(name) => self.span.attribute(name.scope, &name.key),
-            Field::EventAttribute(key) => self.event.and_then(|event| event.attribute(key)),
-            Field::LinkAttribute(key) => self.link.and_then(|link| link.attribute(key)),
+            SelectorField::Intrinsic(intrinsic) => return self.intrinsic(*intrinsic),
+            SelectorField::Attribute(name) => self.span.attribute(name.scope, &name.key),
+            SelectorField::EventAttribute(key) => self.event.and_then(|event| event.attribute(key)),
+            SelectorField::LinkAttribute(key) => self.link.and_then(|link| link.attribute(key)),
         };
         value.map_or(Datum::Nil, Datum::from)
     }

@@ -18,18 +18,18 @@ pub(super) enum Token {
     Comma,
     Pipe,
     Not,
-    Operator(Operator),
+    Operator(OperatorToken),
     /// Relates two spansets: `>>`, `~` and their kin.
     Structural,
     /// A bare word or a scoped intrinsic such as `span:name`; the text tells which.
     Word,
-    Attribute(Scope, String),
+    Attribute(ScopeToken, String),
     Literal(Literal),
 }
 
 /// What stands between two expressions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operator {
+pub(super) enum OperatorToken {
     And,
     Or,
     Compare(Comparison),
@@ -37,7 +37,7 @@ pub(super) enum Operator {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scope {
+pub(super) enum ScopeToken {
     Any,
     Span,
     Resource,
@@ -59,8 +59,8 @@ const SIGNS: [(&str, Token); 35] = [
     ("!<<", Token::Structural),
     ("&>>", Token::Structural),
     ("&<<", Token::Structural),
-    ("&&", Token::Operator(Operator::And)),
-    ("||", Token::Operator(Operator::Or)),
+    ("&&", Token::Operator(OperatorToken::And)),
+    ("||", Token::Operator(OperatorToken::Or)),
     ("=~", compare(Comparison::Matches)),
     ("!~", compare(Comparison::NotMatches)),
     ("!=", compare(Comparison::NotEqual)),
@@ -93,20 +93,20 @@ const SIGNS: [(&str, Token); 35] = [
 ];
 
 const fn compare(comparison: Comparison) -> Token {
-    Token::Operator(Operator::Compare(comparison))
+    Token::Operator(OperatorToken::Compare(comparison))
 }
 
 const fn reckon(arithmetic: Arithmetic) -> Token {
-    Token::Operator(Operator::Arithmetic(arithmetic))
+    Token::Operator(OperatorToken::Arithmetic(arithmetic))
 }
 
-const SCOPES: [(&str, Scope); 6] = [
-    ("span", Scope::Span),
-    ("resource", Scope::Resource),
-    ("instrumentation", Scope::Instrumentation),
-    ("event", Scope::Event),
-    ("link", Scope::Link),
-    ("parent", Scope::Parent),
+const SCOPES: [(&str, ScopeToken); 6] = [
+    ("span", ScopeToken::Span),
+    ("resource", ScopeToken::Resource),
+    ("instrumentation", ScopeToken::Instrumentation),
+    ("event", ScopeToken::Event),
+    ("link", ScopeToken::Link),
+    ("parent", ScopeToken::Parent),
 ];
 
 pub(super) fn lex(text: &str) -> Result<Vec<Lexeme>, SelectorError> {
@@ -174,7 +174,7 @@ impl<'a> Lexer<'a> {
                 .map(|text| Token::Literal(Literal::Text(text))),
             '0'..='9' => self.number(),
             '.' if follows_digit => self.number(),
-            '.' => self.attribute(Scope::Any, self.at),
+            '.' => self.attribute(ScopeToken::Any, self.at),
             'a'..='z' | 'A'..='Z' | '_' => self.word(),
             _ => self.sign(first),
         }
@@ -245,7 +245,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// The rest of an attribute, from its dot on; `start` is where its scope begins.
-    fn attribute(&mut self, scope: Scope, start: usize) -> Result<Token, SelectorError> {
+    fn attribute(&mut self, scope: ScopeToken, start: usize) -> Result<Token, SelectorError> {
         self.at += 1;
         let mut key = String::new();
         while let Some(next) = self.peek().filter(|c| is_attribute_part(*c)) {

@@ -23,7 +23,7 @@
 
 use std::{fmt, ops::Range, sync::Arc};
 
-use self::{condition::Condition, lexer::Token, tree::Field, tree::Intrinsic};
+use self::{condition::Predicate, lexer::Token, tree::Intrinsic, tree::SelectorField};
 use super::model::span::{AttributeName, SpanView};
 
 mod check;
@@ -47,7 +47,7 @@ pub use self::index::SelectorIndex;
 #[derive(Clone)]
 pub struct Selector {
     text: Arc<str>,
-    condition: Arc<Condition>,
+    condition: Arc<Predicate>,
     uses_workflow_duration: bool,
 }
 
@@ -95,7 +95,8 @@ impl Selector {
         Ok(Self {
             text: text.into(),
             condition: Arc::new(compile::compile(text, &tree)?),
-            uses_workflow_duration: tree.mentions(&Field::Intrinsic(Intrinsic::WorkflowDuration)),
+            uses_workflow_duration: tree
+                .mentions(&SelectorField::Intrinsic(Intrinsic::WorkflowDuration)),
         })
     }
 
@@ -151,7 +152,7 @@ pub fn parse_attribute(text: &str) -> Result<AttributeName, SelectorError> {
         let error = SelectorError::new(span, format!("`{text}` is not an attribute"));
         return Err(error.with_help(expected));
     };
-    if let Field::Attribute(name) = parser::attribute(*scope, key, span.clone())? {
+    if let SelectorField::Attribute(name) = parser::attribute(*scope, key, span.clone())? {
         return Ok(name);
     }
     let message = format!("`{text}` is not one value: a span has any number of events and links");

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use super::{
     SelectorError,
-    lexer::{self, Lexeme, Operator, Scope, Token},
-    tree::{Arithmetic, Expr, Field, Literal, Node},
+    lexer::{self, Lexeme, OperatorToken, ScopeToken, Token},
+    tree::{Arithmetic, Expr, Expression, Literal, SelectorField},
     unsupported, words,
 };
 use crate::domain::model::span::{AttributeName, AttributeScope};
@@ -25,7 +25,7 @@ const PRODUCT: u8 = 5;
 const POWER: u8 = 6;
 
 /// Reads `{ condition }`.
-pub(super) fn parse(text: &str) -> Result<Node, SelectorError> {
+pub(super) fn parse(text: &str) -> Result<Expression, SelectorError> {
     if text.len() > MAX_BYTES {
         return Err(SelectorError::new(
             0..text.len(),
@@ -49,24 +49,24 @@ pub(super) fn parse(text: &str) -> Result<Node, SelectorError> {
 
 /// The field that a scoped attribute names.
 pub(super) fn attribute(
-    scope: Scope,
+    scope: ScopeToken,
     key: &str,
     span: Range<usize>,
-) -> Result<Field, SelectorError> {
+) -> Result<SelectorField, SelectorError> {
     let key = key.to_owned();
     let scope = match scope {
-        Scope::Any => AttributeScope::Any,
-        Scope::Span => AttributeScope::Span,
-        Scope::Resource => AttributeScope::Resource,
-        Scope::Instrumentation => AttributeScope::Instrumentation,
-        Scope::Event => return Ok(Field::EventAttribute(key)),
-        Scope::Link => return Ok(Field::LinkAttribute(key)),
-        Scope::Parent => return Err(unsupported::parent_attribute(span)),
+        ScopeToken::Any => AttributeScope::Any,
+        ScopeToken::Span => AttributeScope::Span,
+        ScopeToken::Resource => AttributeScope::Resource,
+        ScopeToken::Instrumentation => AttributeScope::Instrumentation,
+        ScopeToken::Event => return Ok(SelectorField::EventAttribute(key)),
+        ScopeToken::Link => return Ok(SelectorField::LinkAttribute(key)),
+        ScopeToken::Parent => return Err(unsupported::parent_attribute(span)),
     };
-    Ok(Field::Attribute(AttributeName { scope, key }))
+    Ok(SelectorField::Attribute(AttributeName { scope, key }))
 }
 
-impl Operator {
+impl OperatorToken {
     fn precedence(self) -> u8 {
         match self {
             Self::And | Self::Or => LOGIC,
@@ -113,7 +113,7 @@ impl<'a> Parser<'a> {
         self.text.len()..self.text.len()
     }
 
-    fn spanset(&mut self) -> Result<Node, SelectorError> {
+    fn spanset(&mut self) -> Result<Expression, SelectorError> {
         let Some(open) = self.peek().filter(|first| first.token == Token::OpenBrace) else {
             let span = self
                 .peek()
@@ -123,7 +123,7 @@ impl<'a> Parser<'a> {
         };
         self.at += 1;
         let node = if self.peek_token() == Some(&Token::CloseBrace) {
-            Node::leaf(Expr::Literal(Literal::Bool(true)), open.span.clone())
+            Expression::leaf(Expr::Literal(Literal::Bool(true)), open.span.clone())
         } else {
             self.expression(LOGIC)?
         };
@@ -182,8 +182,10 @@ impl<'a> Parser<'a> {
                 let stage = stage.map_or("", |stage| self.written(&stage.span));
                 unsupported::pipeline(stage, tail)
             }
-            Token::Operator(Operator::And | Operator::Or) => unsupported::spanset_logic(span),
-            Token::Structural | Token::Operator(Operator::Compare(_)) => {
+            Token::Operator(OperatorToken::And | OperatorToken::Or) => {
+                unsupported::spanset_logic(span)
+            }
+            Token::Structural | Token::Operator(OperatorToken::Compare(_)) => {
                 unsupported::structural(span)
             }
             Token::OpenBrace
@@ -192,7 +194,7 @@ impl<'a> Parser<'a> {
             | Token::CloseParenthesis
             | Token::Comma
             | Token::Not
-            | Token::Operator(Operator::Arithmetic(_))
+            | Token::Operator(OperatorToken::Arithmetic(_))
             | Token::Word
             | Token::Attribute(..)
             | Token::Literal(_) => {
@@ -202,7 +204,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Reads operators that bind at least as strongly as `minimum`.
-    fn expression(&mut self, minimum: u8) -> Result<Node, SelectorError> {
+    fn expression(&mut self, minimum: u8) -> Result<Expression, SelectorError> {
         self.depth += 1;
         if self.depth > MAX_HEIGHT {
             let span = self
@@ -229,7 +231,7 @@ impl<'a> Parser<'a> {
         Ok(left)
     }
 
-    fn operand(&mut self) -> Result<Node, SelectorError> {
+    fn operand(&mut self) -> Result<Expression, SelectorError> {
         let Some(lexeme) = self.peek() else {
             return Err(SelectorError::new(
                 self.end_of_text(),
@@ -249,14 +251,14 @@ impl<'a> Parser<'a> {
                 let inner = self.expression(NOT + 1)?;
                 above(Expr::Not, inner, span.start)
             }
-            Token::Operator(Operator::Arithmetic(Arithmetic::Subtract)) => {
+            Token::Operator(OperatorToken::Arithmetic(Arithmetic::Subtract)) => {
                 let inner = self.expression(SUM + 1)?;
                 above(Expr::Negate, inner, span.start)
             }
-            Token::Literal(literal) => Ok(Node::leaf(Expr::Literal(literal.clone()), span)),
+            Token::Literal(literal) => Ok(Expression::leaf(Expr::Literal(literal.clone()), span)),
             Token::Attribute(scope, key) => {
                 let field = attribute(*scope, key, span.clone())?;
-                Ok(Node::leaf(Expr::Field(field), span))
+                Ok(Expression::leaf(Expr::Field(field), span))
             }
             Token::Word => self.word(span),
             Token::Structural => Err(unsupported::structural(span)),
@@ -275,10 +277,10 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn word(&self, span: Range<usize>) -> Result<Node, SelectorError> {
+    fn word(&self, span: Range<usize>) -> Result<Expression, SelectorError> {
         let word = self.written(&span);
         if let Some(expr) = words::meaning(word) {
-            return Ok(Node::leaf(expr, span));
+            return Ok(Expression::leaf(expr, span));
         }
         unsupported::refuse_word(word, span.clone())?;
         Err(words::unknown(word, self.compared_with(), span))
@@ -288,20 +290,20 @@ impl<'a> Parser<'a> {
     fn compared_with(&self) -> Option<&'a str> {
         let operator = self.lexemes.get(self.at.checked_sub(2)?)?;
         let left = self.lexemes.get(self.at.checked_sub(3)?)?;
-        matches!(operator.token, Token::Operator(Operator::Compare(_)))
+        matches!(operator.token, Token::Operator(OperatorToken::Compare(_)))
             .then(|| self.written(&left.span))
     }
 }
 
 /// Puts `inner` under a sign that begins at `start`.
 fn above(
-    make: impl Fn(Box<Node>) -> Expr,
-    inner: Node,
+    make: impl Fn(Box<Expression>) -> Expr,
+    inner: Expression,
     start: usize,
-) -> Result<Node, SelectorError> {
+) -> Result<Expression, SelectorError> {
     let span = start..inner.span.end;
     let height = inner.height + 1;
-    bounded(Node {
+    bounded(Expression {
         expr: make(Box::new(inner)),
         span,
         height,
@@ -316,38 +318,48 @@ enum Chain {
 }
 
 /// As [`join`], but a chain of the same `&&` or `||` takes `right` in.
-fn extend(left: Node, operator: Operator, right: Node) -> Result<Node, SelectorError> {
+fn extend(
+    left: Expression,
+    operator: OperatorToken,
+    right: Expression,
+) -> Result<Expression, SelectorError> {
     let span = left.span.start..right.span.end;
     let height = left.height.max(right.height + 1);
     let expr = match (operator, left.expr) {
-        (Operator::And, Expr::All(parts)) => Expr::All(with(parts, right)),
-        (Operator::Or, Expr::Any(parts)) => Expr::Any(with(parts, right)),
-        (_, expr) => return join(Node { expr, ..left }, operator, right),
+        (OperatorToken::And, Expr::All(parts)) => Expr::All(with(parts, right)),
+        (OperatorToken::Or, Expr::Any(parts)) => Expr::Any(with(parts, right)),
+        (_, expr) => return join(Expression { expr, ..left }, operator, right),
     };
-    bounded(Node { expr, span, height })
+    bounded(Expression { expr, span, height })
 }
 
 /// `left operator right`.
-fn join(left: Node, operator: Operator, right: Node) -> Result<Node, SelectorError> {
+fn join(
+    left: Expression,
+    operator: OperatorToken,
+    right: Expression,
+) -> Result<Expression, SelectorError> {
     let span = left.span.start..right.span.end;
     let height = left.height.max(right.height) + 1;
     let expr = match operator {
-        Operator::And => Expr::All(vec![left, right]),
-        Operator::Or => Expr::Any(vec![left, right]),
-        Operator::Compare(comparison) => Expr::Compare(comparison, Box::new(left), Box::new(right)),
-        Operator::Arithmetic(arithmetic) => {
+        OperatorToken::And => Expr::All(vec![left, right]),
+        OperatorToken::Or => Expr::Any(vec![left, right]),
+        OperatorToken::Compare(comparison) => {
+            Expr::Compare(comparison, Box::new(left), Box::new(right))
+        }
+        OperatorToken::Arithmetic(arithmetic) => {
             Expr::Arithmetic(arithmetic, Box::new(left), Box::new(right))
         }
     };
-    bounded(Node { expr, span, height })
+    bounded(Expression { expr, span, height })
 }
 
-fn with(mut parts: Vec<Node>, last: Node) -> Vec<Node> {
+fn with(mut parts: Vec<Expression>, last: Expression) -> Vec<Expression> {
     parts.push(last);
     parts
 }
 
-fn bounded(node: Node) -> Result<Node, SelectorError> {
+fn bounded(node: Expression) -> Result<Expression, SelectorError> {
     if node.height > MAX_HEIGHT {
         return Err(too_deep(node.span));
     }

@@ -6,7 +6,7 @@ use crate::domain::model::span::{AttributeName, SpanKind, SpanStatus};
 
 /// One expression and the bytes it was read from.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(super) struct Expression {
     pub expr: Expr,
     pub span: Range<usize>,
     /// Longest way down to a leaf: bounded by the parser, so that whatever walks the tree may recurse.
@@ -14,7 +14,7 @@ pub(super) struct Node {
 }
 
 /// Two nodes are equal if they say the same, wherever they stand.
-impl PartialEq for Node {
+impl PartialEq for Expression {
     fn eq(&self, other: &Self) -> bool {
         self.expr == other.expr
     }
@@ -23,14 +23,14 @@ impl PartialEq for Node {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Expr {
     Literal(Literal),
-    Field(Field),
-    Not(Box<Node>),
-    Negate(Box<Node>),
+    Field(SelectorField),
+    Not(Box<Expression>),
+    Negate(Box<Expression>),
     /// `a && b && c`: a chain of one operator is one node, so that a long list is not a deep tree.
-    All(Vec<Node>),
-    Any(Vec<Node>),
-    Compare(Comparison, Box<Node>, Box<Node>),
-    Arithmetic(Arithmetic, Box<Node>, Box<Node>),
+    All(Vec<Expression>),
+    Any(Vec<Expression>),
+    Compare(Comparison, Box<Expression>, Box<Expression>),
+    Arithmetic(Arithmetic, Box<Expression>, Box<Expression>),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -48,7 +48,7 @@ pub(super) enum Literal {
 
 /// Something that a span, one of its events or one of its links says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Field {
+pub(super) enum SelectorField {
     Intrinsic(Intrinsic),
     Attribute(AttributeName),
     EventAttribute(String),
@@ -98,20 +98,20 @@ pub(super) enum Arithmetic {
 
 /// Where a field is read from. Events and links come in numbers, so what reads them asks for any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum FieldSource {
     Span,
     Event,
     Link,
 }
 
-impl Field {
-    pub(super) fn place(&self) -> Place {
+impl SelectorField {
+    pub(super) fn place(&self) -> FieldSource {
         match self {
             Self::Intrinsic(Intrinsic::EventName | Intrinsic::EventTimeSinceStart)
-            | Self::EventAttribute(_) => Place::Event,
+            | Self::EventAttribute(_) => FieldSource::Event,
             Self::Intrinsic(Intrinsic::LinkTraceId | Intrinsic::LinkSpanId)
-            | Self::LinkAttribute(_) => Place::Link,
-            Self::Intrinsic(_) | Self::Attribute(_) => Place::Span,
+            | Self::LinkAttribute(_) => FieldSource::Link,
+            Self::Intrinsic(_) | Self::Attribute(_) => FieldSource::Span,
         }
     }
 
@@ -119,14 +119,14 @@ impl Field {
     pub(super) fn may_be_missing(&self) -> bool {
         match self {
             Self::Intrinsic(intrinsic) => {
-                *intrinsic == Intrinsic::ParentId || self.place() != Place::Span
+                *intrinsic == Intrinsic::ParentId || self.place() != FieldSource::Span
             }
             Self::Attribute(_) | Self::EventAttribute(_) | Self::LinkAttribute(_) => true,
         }
     }
 }
 
-impl Node {
+impl Expression {
     pub(super) fn leaf(expr: Expr, span: Range<usize>) -> Self {
         Self {
             expr,
@@ -136,7 +136,7 @@ impl Node {
     }
 
     /// Whether some part of it is `field`.
-    pub(super) fn mentions(&self, field: &Field) -> bool {
+    pub(super) fn mentions(&self, field: &SelectorField) -> bool {
         match &self.expr {
             Expr::Literal(_) => false,
             Expr::Field(own) => own == field,

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{
     SelectorError,
-    tree::{Expr, Field, Intrinsic, Literal},
+    tree::{Expr, Intrinsic, Literal, SelectorField},
 };
 use crate::domain::model::span::{SpanKind, SpanStatus};
 
@@ -68,7 +68,7 @@ enum Word {
 pub(super) fn meaning(word: &str) -> Option<Expr> {
     let (_, meaning) = WORDS.iter().find(|(known, _)| *known == word)?;
     Some(match *meaning {
-        Word::Field(intrinsic) => Expr::Field(Field::Intrinsic(intrinsic)),
+        Word::Field(intrinsic) => Expr::Field(SelectorField::Intrinsic(intrinsic)),
         Word::Bool(value) => Expr::Literal(Literal::Bool(value)),
         Word::Nil => Expr::Literal(Literal::Nil),
         Word::Status(status) => Expr::Literal(Literal::Status(status)),

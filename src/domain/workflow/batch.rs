@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{EventKey, Gathered, Workflow, join, message_key};
+use super::{EventKey, EvidenceByEvent, Workflow, join, message_key};
 use crate::domain::model::{ids::SloId, span::SpanRef};
 
 /// Messages of one publication that are started; a batch has some hundreds at most.
@@ -32,17 +32,17 @@ pub enum BatchFact {
 
 /// What is known of one publication.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Batch {
+pub struct Publication {
     /// How many messages there are, and what is said of each of them.
     pub published: Option<(u32, Workflow)>,
     /// The number of each message that was heard of, counted from 1.
     pub slots: BTreeMap<EventKey, u32>,
 }
 
-impl Batch {
+impl Publication {
     /// Adds a piece and returns what it says of which workflows.
-    pub fn take(&mut self, piece: &BatchPiece) -> Gathered {
-        let mut gathered = Gathered::new();
+    pub fn take(&mut self, piece: &BatchPiece) -> EvidenceByEvent {
+        let mut gathered = EvidenceByEvent::new();
         let (slots, said) = match piece.what {
             BatchFact::Published { messages } => {
                 let published = self.publish(messages, &piece.said);

@@ -15,11 +15,11 @@ mod verdict;
 pub mod watermark;
 
 pub use evidence::{
-    Details, EventId, EventKey, Evidence, Fact, Gathered, Intervals, LegId, Legs, Pauses, Promise,
-    SpanOutcome, Start, Terms, TraceRef, Workflow, attributes, gather, join, may_time_out,
-    message_key, trace_key,
+    Deadline, Details, EventId, EventKey, Evidence, EvidenceByEvent, Fact, Intervals, JudgingTerms,
+    LegId, Legs, Pauses, SpanOutcome, Start, TraceRef, Workflow, attributes, gather, join,
+    may_time_out, message_key, trace_key,
 };
-pub use notice::{Notice, is_reuse, notice};
+pub use notice::{WorkflowNote, is_reuse, notice};
 pub use verdict::{Judging, Losses, Outcome, Verdict, judge};
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! What people should know of the evidence behind a verdict: an SLO that nobody can audit is
 //! worthless.
 
-use super::{Outcome, Promise, Verdict, Workflow};
+use super::{Deadline, Outcome, Verdict, Workflow};
 use crate::domain::{model::time::Timestamp, slo::Completion};
 
 /// What was remarkable about a workflow. Counted by SLO when it is noticed first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Notice {
+pub enum WorkflowNote {
     /// A verdict of good or bad was replaced by another outcome, or moved to another bucket.
     Corrected,
     /// It ended a little before it started, and counts as having taken no time.
@@ -27,7 +27,7 @@ pub enum Notice {
     TooLate,
 }
 
-impl Notice {
+impl WorkflowNote {
     pub const ALL: [Self; 9] = [
         Self::Corrected,
         Self::Clamped,
@@ -56,13 +56,13 @@ impl Notice {
 }
 
 /// What is remarkable about a workflow that was judged so.
-pub fn notice(workflow: &Workflow, verdict: &Verdict) -> Option<Notice> {
+pub fn notice(workflow: &Workflow, verdict: &Verdict) -> Option<WorkflowNote> {
     let start = workflow.start?;
     match (verdict.outcome, start.promise) {
         (Outcome::Open, _) => None,
         (Outcome::Invalid, _) => Some(why_invalid(workflow, start.at)),
-        (_, Promise::OneSpan) if kinds_of_copies(workflow) > 1 => Some(Notice::Contradicted),
-        _ => is_clamped(workflow, verdict).then_some(Notice::Clamped),
+        (_, Deadline::OneSpan) if kinds_of_copies(workflow) > 1 => Some(WorkflowNote::Contradicted),
+        _ => is_clamped(workflow, verdict).then_some(WorkflowNote::Clamped),
     }
 }
 
@@ -79,17 +79,17 @@ pub fn is_reuse(known: &Workflow, new: &Workflow) -> bool {
     })
 }
 
-fn why_invalid(workflow: &Workflow, start: Timestamp) -> Notice {
+fn why_invalid(workflow: &Workflow, start: Timestamp) -> WorkflowNote {
     let details = &workflow.details;
     let waits_for_all = details.completion(start) == Completion::All;
     if details.pauses.union().is_none() {
-        Notice::TooManyPauses
+        WorkflowNote::TooManyPauses
     } else if details.legs.are_too_many() {
-        Notice::TooManyLegs
+        WorkflowNote::TooManyLegs
     } else if waits_for_all && !details.legs.is_empty() && details.legs.expected().is_none() {
-        Notice::UnknownLegs
+        WorkflowNote::UnknownLegs
     } else {
-        Notice::EndsBeforeStart
+        WorkflowNote::EndsBeforeStart
     }
 }
 

@@ -18,8 +18,8 @@ use crate::domain::{
         time::{Resolution, Timestamp},
     },
     workflow::{
-        EventId, EventKey, Gathered,
-        attributes::{Attributes, Completeness},
+        EventId, EventKey, EvidenceByEvent,
+        attributes::{Completeness, EventAttributes},
     },
 };
 
@@ -36,17 +36,17 @@ pub const REMEMBERED: Duration = Duration::from_hours(24);
 
 /// What evidence says of its event's verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Side {
+pub enum SampleSide {
     Good,
     Bad,
     Undecided,
 }
 
-type Place = (SloId, Side, Timestamp);
+type Place = (SloId, SampleSide, Timestamp);
 
 /// Which keys are still small enough, as of the moment it was taken. The default admits all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Gate {
+pub struct ReservoirFilter {
     limits: Arc<BTreeMap<Place, u128>>,
     /// Evidence of before is not sampled.
     floor: Option<Timestamp>,
@@ -54,21 +54,21 @@ pub struct Gate {
 
 /// What one request says of events that may belong to the sample.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sampling {
-    gate: Gate,
-    attributes: Vec<(EventId, Attributes)>,
+pub struct SampledAttributes {
+    gate: ReservoirFilter,
+    attributes: Vec<(EventId, EventAttributes)>,
     admitted: Vec<(Place, u128)>,
 }
 
 /// The smallest keys that a replica has seen.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub struct ReservoirMinima {
     smallest: BTreeMap<Place, BTreeSet<u128>>,
     limits: Arc<BTreeMap<Place, u128>>,
     floor: Option<Timestamp>,
 }
 
-impl Side {
+impl SampleSide {
     const fn most(self) -> usize {
         match self {
             Self::Good | Self::Bad => OF_EACH_SIDE,
@@ -77,7 +77,7 @@ impl Side {
     }
 }
 
-impl Gate {
+impl ReservoirFilter {
     fn admits(&self, (slo, side, hour): Place, key: u128) -> bool {
         if self.floor.is_some_and(|floor| hour < floor) {
             return false;
@@ -85,15 +85,15 @@ impl Gate {
         let limit = |hour| self.limits.get(&(slo, side, hour)).copied();
         let before = match side {
             // A workflow that began in the hour before and was admitted is so to its end.
-            Side::Undecided => limit(hour - Resolution::Hour.length()),
-            Side::Good | Side::Bad => None,
+            SampleSide::Undecided => limit(hour - Resolution::Hour.length()),
+            SampleSide::Good | SampleSide::Bad => None,
         };
         limit(hour).is_none_or(|limit| key <= limit || before.is_some_and(|before| key <= before))
     }
 }
 
-impl Sampling {
-    pub fn behind(gate: Gate) -> Self {
+impl SampledAttributes {
+    pub fn behind(gate: ReservoirFilter) -> Self {
         Self {
             gate,
             ..Self::default()
@@ -104,7 +104,7 @@ impl Sampling {
     pub fn offer(
         &mut self,
         (slo, key): EventId,
-        side: Side,
+        side: SampleSide,
         span: &dyn SpanView,
         label: &str,
     ) -> Completeness {
@@ -114,14 +114,14 @@ impl Sampling {
         if !self.gate.admits(place, number) {
             return Completeness::Whole;
         }
-        let (attributes, completeness) = Attributes::of_span(span, label);
+        let (attributes, completeness) = EventAttributes::of_span(span, label);
         self.attributes.push(((slo, key), attributes));
         self.admitted.push((place, number));
         completeness
     }
 
     /// Adds the attributes to what the same request says of their events.
-    pub fn add_to(&self, gathered: &mut Gathered) {
+    pub fn add_to(&self, gathered: &mut EvidenceByEvent) {
         for (event, attributes) in &self.attributes {
             if let Some(workflow) = gathered.get_mut(event) {
                 let known = workflow.details.attributes.get_or_insert_default();
@@ -131,9 +131,13 @@ impl Sampling {
     }
 }
 
-impl Seen {
+impl ReservoirMinima {
     /// Notes what requests were admitted with, once they are committed.
-    pub fn note<'s>(&mut self, committed: impl IntoIterator<Item = &'s Sampling>, now: Timestamp) {
+    pub fn note<'s>(
+        &mut self,
+        committed: impl IntoIterator<Item = &'s SampledAttributes>,
+        now: Timestamp,
+    ) {
         let mut has_changed = self.forget(now);
         for (place, key) in committed.into_iter().flat_map(|one| &one.admitted) {
             has_changed |= self.note_one(*place, *key);
@@ -143,8 +147,8 @@ impl Seen {
         }
     }
 
-    pub fn gate(&self) -> Gate {
-        Gate {
+    pub fn gate(&self) -> ReservoirFilter {
+        ReservoirFilter {
             limits: Arc::clone(&self.limits),
             floor: self.floor,
         }
@@ -218,15 +222,15 @@ mod tests {
         NOW.floor_to(Resolution::Hour.length())
     }
 
-    fn noted(seen: &mut Seen, place: Place, keys: impl IntoIterator<Item = u128>) {
+    fn noted(seen: &mut ReservoirMinima, place: Place, keys: impl IntoIterator<Item = u128>) {
         for key in keys {
-            let sampling = Sampling {
+            let sampling = SampledAttributes {
                 gate: seen.gate(),
-                ..Sampling::default()
+                ..SampledAttributes::default()
             };
             if sampling.gate.admits(place, key) {
                 let admitted = vec![(place, key)];
-                let sampling = Sampling {
+                let sampling = SampledAttributes {
                     admitted,
                     ..sampling
                 };
@@ -237,39 +241,45 @@ mod tests {
 
     #[test]
     fn a_gate_closes_when_an_hour_has_its_sample_and_opens_with_the_next() {
-        let mut seen = Seen::default();
-        let place = (SLO, Side::Bad, hour());
+        let mut seen = ReservoirMinima::default();
+        let place = (SLO, SampleSide::Bad, hour());
         noted(&mut seen, place, 0..200);
         let gate = seen.gate();
         assert!(gate.admits(place, 199));
         assert!(!gate.admits(place, 200));
-        assert!(gate.admits((SLO, Side::Good, hour()), 200));
-        assert!(gate.admits((SloId(2), Side::Bad, hour()), 200));
+        assert!(gate.admits((SLO, SampleSide::Good, hour()), 200));
+        assert!(gate.admits((SloId(2), SampleSide::Bad, hour()), 200));
         let next = hour() + Resolution::Hour.length();
-        assert!(gate.admits((SLO, Side::Bad, next), 200));
+        assert!(gate.admits((SLO, SampleSide::Bad, next), 200));
     }
 
     #[test]
     fn a_workflow_that_was_admitted_at_its_start_is_so_at_its_end_in_the_next_hour() {
-        let mut seen = Seen::default();
+        let mut seen = ReservoirMinima::default();
         let next = hour() + Resolution::Hour.length();
-        noted(&mut seen, (SLO, Side::Undecided, hour()), 1_000..5_096);
-        noted(&mut seen, (SLO, Side::Undecided, next), 0..4_096);
+        noted(
+            &mut seen,
+            (SLO, SampleSide::Undecided, hour()),
+            1_000..5_096,
+        );
+        noted(&mut seen, (SLO, SampleSide::Undecided, next), 0..4_096);
         let gate = seen.gate();
-        assert!(gate.admits((SLO, Side::Undecided, next), 5_095));
-        assert!(!gate.admits((SLO, Side::Undecided, next), 5_096));
+        assert!(gate.admits((SLO, SampleSide::Undecided, next), 5_095));
+        assert!(!gate.admits((SLO, SampleSide::Undecided, next), 5_096));
     }
 
     #[test]
     fn what_is_remembered_is_bounded_however_long_it_runs() {
-        let mut seen = Seen::default();
+        let mut seen = ReservoirMinima::default();
         let mut now = NOW;
         for _ in 0..100 {
             let at = now.floor_to(Resolution::Hour.length());
-            let admitted = (0..300).map(|key| ((SLO, Side::Good, at), key)).collect();
-            let sampling = Sampling {
+            let admitted = (0..300)
+                .map(|key| ((SLO, SampleSide::Good, at), key))
+                .collect();
+            let sampling = SampledAttributes {
                 admitted,
-                ..Sampling::default()
+                ..SampledAttributes::default()
             };
             seen.note([&sampling], now);
             now = now + Resolution::Hour.length();
@@ -277,7 +287,7 @@ mod tests {
         assert!(seen.smallest.len() <= OPEN_HOURS + 1);
         assert!(seen.limits.len() <= 26);
         assert!(
-            !seen.gate().admits((SLO, Side::Good, NOW), 0),
+            !seen.gate().admits((SLO, SampleSide::Good, NOW), 0),
             "too long ago"
         );
     }
@@ -289,13 +299,13 @@ mod tests {
             keys in proptest::collection::hash_set(any::<u128>(), 0..400).prop_map(Vec::from_iter),
             split in 0_usize..400,
         ) {
-            let place = (SLO, Side::Bad, hour());
+            let place = (SLO, SampleSide::Bad, hour());
             let mut smallest = keys.clone();
             smallest.sort_unstable();
             smallest.truncate(OF_EACH_SIDE);
             let (one, other) = keys.split_at(split.min(keys.len()));
             for part in [one, other] {
-                let mut seen = Seen::default();
+                let mut seen = ReservoirMinima::default();
                 noted(&mut seen, place, part.iter().copied());
                 let gate = seen.gate();
                 for key in part.iter().filter(|key| smallest.contains(key)) {

@@ -16,8 +16,8 @@ const MAX_NAME: usize = 128;
 
 /// An interval of a workflow and what it was spent on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Piece {
-    pub kind: PieceKind,
+pub struct StageEvidence {
+    pub kind: StageEvidenceKind,
     pub from: Timestamp,
     /// Never before `from`.
     pub to: Timestamp,
@@ -29,7 +29,7 @@ pub struct Piece {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PieceKind {
+pub enum StageEvidenceKind {
     Producer,
     Consumer,
     /// A declared stage is as long as this span.
@@ -40,7 +40,7 @@ pub enum PieceKind {
     To,
 }
 
-impl PieceKind {
+impl StageEvidenceKind {
     pub const ALL: [Self; 5] = [
         Self::Producer,
         Self::Consumer,
@@ -67,26 +67,26 @@ impl PieceKind {
 
 /// What makes two copies of a piece one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PieceId(pub i64);
+pub struct StageEvidenceId(pub i64);
 
 /// A piece on its way to the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FoundPiece {
-    pub id: PieceId,
+pub struct FoundStageEvidence {
+    pub id: StageEvidenceId,
     /// Of the workflows that it may belong to.
     pub key: EventKey,
     /// The SLO that declares the stage; `None` for a message, which serves all SLOs.
     pub slo: Option<SloId>,
     /// Whom it is missing to if there is no room for it.
     pub wanted_by: std::sync::Arc<[SloId]>,
-    pub piece: Piece,
+    pub piece: StageEvidence,
 }
 
 /// A message sent or taken; `None` for any other span.
-pub fn auto_piece(span: &dyn SpanView) -> Option<Piece> {
+pub fn auto_piece(span: &dyn SpanView) -> Option<StageEvidence> {
     let kind = match span.kind() {
-        SpanKind::Producer => PieceKind::Producer,
-        SpanKind::Consumer => PieceKind::Consumer,
+        SpanKind::Producer => StageEvidenceKind::Producer,
+        SpanKind::Consumer => StageEvidenceKind::Consumer,
         SpanKind::Unspecified | SpanKind::Internal | SpanKind::Server | SpanKind::Client => {
             return None;
         }
@@ -94,9 +94,9 @@ pub fn auto_piece(span: &dyn SpanView) -> Option<Piece> {
     let destination = ["messaging.destination.name", "messaging.destination"]
         .into_iter()
         .find_map(|key| text(span, AttributeScope::Span, key));
-    Some(Piece {
+    Some(StageEvidence {
         name: destination.unwrap_or_default(),
-        deliver_at: if kind == PieceKind::Producer {
+        deliver_at: if kind == StageEvidenceKind::Producer {
             deliver_at(span)
         } else {
             None
@@ -106,17 +106,17 @@ pub fn auto_piece(span: &dyn SpanView) -> Option<Piece> {
 }
 
 /// What a span says of the stage `name`.
-pub fn declared_piece(span: &dyn SpanView, kind: PieceKind, name: &str) -> Piece {
-    Piece {
+pub fn declared_piece(span: &dyn SpanView, kind: StageEvidenceKind, name: &str) -> StageEvidence {
+    StageEvidence {
         name: cut(name),
         service: String::new(),
         ..bare(span, kind)
     }
 }
 
-fn bare(span: &dyn SpanView, kind: PieceKind) -> Piece {
+fn bare(span: &dyn SpanView, kind: StageEvidenceKind) -> StageEvidence {
     let from = Timestamp::from_unix_nanos(span.start_unix_nano());
-    Piece {
+    StageEvidence {
         kind,
         from,
         to: from.max(Timestamp::from_unix_nanos(span.end_unix_nano())),

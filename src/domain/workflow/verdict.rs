@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Promise, Workflow,
+    Deadline, Workflow,
     evidence::{LegsProgress, earliest},
 };
 use crate::domain::{
@@ -166,8 +166,8 @@ pub fn judge(workflow: &Workflow, judging: &Judging) -> Verdict {
         return without_start(workflow, judging);
     };
     let within = match start.promise {
-        Promise::Within(within) => within,
-        Promise::OneSpan => return decided(start.at, workflow, judging),
+        Deadline::Within(within) => within,
+        Deadline::OneSpan => return decided(start.at, workflow, judging),
     };
     let Some(pauses) = workflow.details.pauses.union() else {
         return settled(Outcome::Invalid, start.at + within);

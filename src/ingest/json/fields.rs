@@ -5,9 +5,9 @@ use serde_json::Value as Json;
 use crate::{
     domain::model::{
         ids::SpanId,
-        span::{Attributes, OwnedValue},
+        span::{OwnedValue, SpanAttributes},
     },
-    ingest::Refusal,
+    ingest::Rejection,
 };
 
 pub(super) type Object = serde_json::Map<String, Json>;
@@ -112,15 +112,15 @@ fn from_hex(digits: &str) -> Option<Vec<u8>> {
 }
 
 /// A root has no parent id; some senders write one of zeros instead.
-pub(super) fn parent(span: &Object) -> Result<Option<SpanId>, Refusal> {
-    let bytes = id(span, "parentSpanId").map_err(Refusal::Malformed)?;
+pub(super) fn parent(span: &Object) -> Result<Option<SpanId>, Rejection> {
+    let bytes = id(span, "parentSpanId").map_err(Rejection::Malformed)?;
     match bytes.len() {
         0 | 8 => Ok(SpanId::from_slice(&bytes)),
-        _ => Err(Refusal::ParentSpanId),
+        _ => Err(Rejection::ParentSpanId),
     }
 }
 
-pub(super) fn attributes(parent: &Object) -> Result<Attributes, String> {
+pub(super) fn attributes(parent: &Object) -> Result<SpanAttributes, String> {
     objects(parent, "attributes")?
         .map(|attribute| {
             let attribute = attribute?;

@@ -16,10 +16,10 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use self::fields::{Object, attributes, id, member, object, objects, parent, text, unsigned};
-use super::{Malformed, Refusal};
+use super::{Malformed, Rejection};
 use crate::domain::model::{
     ids::{SpanId, TraceId},
-    span::{Attributes, Event, Instrumentation, Link, Span, SpanKind, SpanStatus, SpanView},
+    span::{Event, Instrumentation, Link, Span, SpanAttributes, SpanKind, SpanStatus, SpanView},
 };
 
 /// The most memory that the tree of `body` can take.
@@ -39,7 +39,7 @@ pub fn footprint(body: &[u8]) -> usize {
 /// Calls `each` with every span of the body, in order, or with why it can not be used.
 pub fn read(
     body: &[u8],
-    each: &mut dyn FnMut(Result<&dyn SpanView, Refusal>),
+    each: &mut dyn FnMut(Result<&dyn SpanView, Rejection>),
 ) -> Result<(), Malformed> {
     // Bounds the depth too: at 128 levels it refuses.
     let request: Json =
@@ -47,7 +47,7 @@ pub fn read(
     read_request(&request, each).map_err(Malformed::Json)
 }
 
-type Each<'e> = dyn FnMut(Result<&dyn SpanView, Refusal>) + 'e;
+type Each<'e> = dyn FnMut(Result<&dyn SpanView, Rejection>) + 'e;
 
 fn read_request(request: &Json, each: &mut Each<'_>) -> Result<(), String> {
     let request = object(request, "the request")?;
@@ -63,7 +63,7 @@ fn read_request(request: &Json, each: &mut Each<'_>) -> Result<(), String> {
 
 fn read_scope_spans(
     scope_spans: &Object,
-    resource: &Result<Arc<Attributes>, String>,
+    resource: &Result<Arc<SpanAttributes>, String>,
     each: &mut Each<'_>,
 ) -> Result<(), String> {
     let shared = resource.clone().and_then(|resource| {
@@ -73,8 +73,8 @@ fn read_scope_spans(
     for span in objects(scope_spans, "spans")? {
         let span = match (&shared, span) {
             (Ok(shared), Ok(object)) => read_span(object, shared),
-            (Err(problem), _) => Err(Refusal::Malformed(problem.clone())),
-            (_, Err(problem)) => Err(Refusal::Malformed(problem)),
+            (Err(problem), _) => Err(Rejection::Malformed(problem.clone())),
+            (_, Err(problem)) => Err(Rejection::Malformed(problem)),
         };
         match span {
             Ok(span) => each(Ok(&span)),
@@ -85,9 +85,9 @@ fn read_scope_spans(
 }
 
 /// What the spans of one scope share.
-type Shared = (Arc<Attributes>, Arc<Instrumentation>);
+type Shared = (Arc<SpanAttributes>, Arc<Instrumentation>);
 
-fn resource(resource_spans: &Object) -> Result<Arc<Attributes>, String> {
+fn resource(resource_spans: &Object) -> Result<Arc<SpanAttributes>, String> {
     let Some(resource) = member(resource_spans, "resource") else {
         return Ok(Arc::default());
     };
@@ -106,12 +106,12 @@ fn instrumentation(scope_spans: &Object) -> Result<Arc<Instrumentation>, String>
     }))
 }
 
-fn read_span(span: &Object, (resource, instrumentation): &Shared) -> Result<Span, Refusal> {
-    let trace_id = id(span, "traceId").map_err(Refusal::Malformed)?;
-    let span_id = id(span, "spanId").map_err(Refusal::Malformed)?;
+fn read_span(span: &Object, (resource, instrumentation): &Shared) -> Result<Span, Rejection> {
+    let trace_id = id(span, "traceId").map_err(Rejection::Malformed)?;
+    let span_id = id(span, "spanId").map_err(Rejection::Malformed)?;
     let ids = (
-        TraceId::from_slice(&trace_id).ok_or(Refusal::TraceId)?,
-        SpanId::from_slice(&span_id).ok_or(Refusal::SpanId)?,
+        TraceId::from_slice(&trace_id).ok_or(Rejection::TraceId)?,
+        SpanId::from_slice(&span_id).ok_or(Rejection::SpanId)?,
     );
     let parent_span_id = parent(span)?;
     let rest = || -> Result<Span, String> {
@@ -140,7 +140,7 @@ fn read_span(span: &Object, (resource, instrumentation): &Shared) -> Result<Span
                 .collect::<Result<_, _>>()?,
         })
     };
-    rest().map_err(Refusal::Malformed)
+    rest().map_err(Rejection::Malformed)
 }
 
 /// A span is not refused for a count that cannot be read: it is about what the span lacks.

@@ -6,14 +6,14 @@ use prost::Message as _;
 
 use super::read;
 use crate::ingest::{
-    Refusal,
+    Rejection,
     wire::tests::{
         generate,
-        oracle::{Seen, by_prost, see},
+        oracle::{SpanAnswers, by_prost, see},
     },
 };
 
-fn by_json(body: &[u8]) -> Vec<Result<Seen, Refusal>> {
+fn by_json(body: &[u8]) -> Vec<Result<SpanAnswers, Rejection>> {
     let mut seen = Vec::new();
     read(body, &mut |span| seen.push(span.map(see))).unwrap();
     seen

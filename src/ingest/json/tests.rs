@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use super::{footprint, read};
 use crate::{
     domain::model::span::{AttributeScope, SpanKind, SpanStatus, SpanView, Value},
-    ingest::{Malformed, Refusal},
+    ingest::{Malformed, Rejection},
 };
 
 fn minimal() -> Json {
@@ -32,13 +32,13 @@ fn request(spans: &[Json]) -> Vec<u8> {
 fn all<T>(
     body: &[u8],
     ask: impl Fn(&dyn SpanView) -> T,
-) -> Result<Vec<Result<T, Refusal>>, Malformed> {
+) -> Result<Vec<Result<T, Rejection>>, Malformed> {
     let mut answers = Vec::new();
     read(body, &mut |span| answers.push(span.map(&ask)))?;
     Ok(answers)
 }
 
-fn one<T>(span: Json, ask: impl Fn(&dyn SpanView) -> T) -> Result<T, Refusal> {
+fn one<T>(span: Json, ask: impl Fn(&dyn SpanView) -> T) -> Result<T, Rejection> {
     all(&request(&[span]), ask).unwrap().pop().unwrap()
 }
 
@@ -269,12 +269,12 @@ fn a_bad_span_is_refused_alone() {
         good,
         [true, false, false, false, false, false, false, false, true]
     );
-    assert_eq!(read[1], Err(Refusal::TraceId));
-    assert_eq!(read[2], Err(Refusal::SpanId));
-    assert_eq!(read[3], Err(Refusal::ParentSpanId));
+    assert_eq!(read[1], Err(Rejection::TraceId));
+    assert_eq!(read[2], Err(Rejection::SpanId));
+    assert_eq!(read[3], Err(Rejection::ParentSpanId));
     assert_eq!(
         read[4],
-        Err(Refusal::Malformed("`name` is not a string".to_owned()))
+        Err(Rejection::Malformed("`name` is not a string".to_owned()))
     );
 }
 
@@ -289,7 +289,7 @@ fn a_bad_resource_spoils_its_own_spans_only() {
     assert_eq!(
         read,
         [
-            Err(Refusal::Malformed("resource is not an object".to_owned())),
+            Err(Rejection::Malformed("resource is not an object".to_owned())),
             Ok(())
         ]
     );

@@ -2,15 +2,15 @@
 
 use super::{
     notes::Notes,
-    reader::{Field, Reader},
+    reader::{Reader, WireField},
 };
 use crate::{domain::model::span::Value, ingest::Malformed};
 
 /// Key and value. Text was found to be UTF-8, but stays bytes until it is asked for: most is never.
-pub(super) type Attribute<'a> = (&'a [u8], RawValue<'a>);
+pub(super) type Attribute<'a> = (&'a [u8], WireValue<'a>);
 
 #[derive(Clone, Copy, Debug)]
-pub(super) enum RawValue<'a> {
+pub(super) enum WireValue<'a> {
     Text(&'a [u8]),
     Bool(bool),
     Int(i64),
@@ -25,14 +25,14 @@ pub(super) fn look_up<'a>(attributes: &[Attribute<'a>], key: &str) -> Option<Val
     Some(value.as_value())
 }
 
-impl<'a> RawValue<'a> {
+impl<'a> WireValue<'a> {
     pub(super) fn as_value(self) -> Value<'a> {
         match self {
-            RawValue::Text(bytes) => str::from_utf8(bytes).map_or(Value::Other, Value::String),
-            RawValue::Bool(value) => Value::Bool(value),
-            RawValue::Int(value) => Value::Int(value),
-            RawValue::Double(value) => Value::Double(value),
-            RawValue::Other => Value::Other,
+            WireValue::Text(bytes) => str::from_utf8(bytes).map_or(Value::Other, Value::String),
+            WireValue::Bool(value) => Value::Bool(value),
+            WireValue::Int(value) => Value::Int(value),
+            WireValue::Double(value) => Value::Double(value),
+            WireValue::Other => Value::Other,
         }
     }
 }
@@ -47,7 +47,7 @@ pub(super) fn attribute<'a>(
 ) -> Result<(), Malformed> {
     match plain(bytes) {
         // The value of an attribute opens one level more.
-        Some((key, text)) if parent.depth > 1 => each((key, RawValue::Text(text))),
+        Some((key, text)) if parent.depth > 1 => each((key, WireValue::Text(text))),
         _ => each(key_value(parent.open(bytes)?, notes)?),
     }
     Ok(())
@@ -78,16 +78,16 @@ fn plain(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// One `KeyValue`. A value that was never set is there, but equal to nothing.
 fn key_value<'a>(mut message: Reader<'a>, notes: &mut Notes) -> Result<Attribute<'a>, Malformed> {
-    let (mut key, mut value) = ([].as_slice(), RawValue::Other);
+    let (mut key, mut value) = ([].as_slice(), WireValue::Other);
     while let Some((tag, field)) = message.field()? {
         match (tag, field) {
-            (1, Field::Bytes(bytes)) => key = notes.check(bytes, "an attribute key"),
+            (1, WireField::Bytes(bytes)) => key = notes.check(bytes, "an attribute key"),
             // A repeated value is merged, and merging an empty one changes nothing.
-            (2, Field::Bytes(bytes)) => {
+            (2, WireField::Bytes(bytes)) => {
                 value = any_value(message.open(bytes)?, notes)?.unwrap_or(value);
             }
             // An index into a table of strings that only profiles have.
-            (3, Field::Varint(_)) => notes.string_index = true,
+            (3, WireField::Varint(_)) => notes.string_index = true,
             (1..=3, _) => return Err(Malformed::WireType),
             (tag, field) => message.skip(tag, field)?,
         }
@@ -99,20 +99,22 @@ fn key_value<'a>(mut message: Reader<'a>, notes: &mut Notes) -> Result<Attribute
 fn any_value<'a>(
     mut message: Reader<'a>,
     notes: &mut Notes,
-) -> Result<Option<RawValue<'a>>, Malformed> {
+) -> Result<Option<WireValue<'a>>, Malformed> {
     let mut value = None;
     while let Some((tag, field)) = message.field()? {
         value = Some(match (tag, field) {
-            (1, Field::Bytes(bytes)) => RawValue::Text(notes.check(bytes, "an attribute value")),
-            (2, Field::Varint(number)) => RawValue::Bool(number != 0),
-            (3, Field::Varint(number)) => RawValue::Int(number.cast_signed()),
-            (4, Field::Fixed64(bits)) => RawValue::Double(f64::from_bits(bits)),
-            (5, Field::Bytes(bytes)) => array(message.open(bytes)?, notes)?,
-            (6, Field::Bytes(bytes)) => map(message.open(bytes)?, notes)?,
-            (7, Field::Bytes(_)) => RawValue::Other,
-            (8, Field::Varint(_)) => {
+            (1, WireField::Bytes(bytes)) => {
+                WireValue::Text(notes.check(bytes, "an attribute value"))
+            }
+            (2, WireField::Varint(number)) => WireValue::Bool(number != 0),
+            (3, WireField::Varint(number)) => WireValue::Int(number.cast_signed()),
+            (4, WireField::Fixed64(bits)) => WireValue::Double(f64::from_bits(bits)),
+            (5, WireField::Bytes(bytes)) => array(message.open(bytes)?, notes)?,
+            (6, WireField::Bytes(bytes)) => map(message.open(bytes)?, notes)?,
+            (7, WireField::Bytes(_)) => WireValue::Other,
+            (8, WireField::Varint(_)) => {
                 notes.string_index = true;
-                RawValue::Other
+                WireValue::Other
             }
             (1..=8, _) => return Err(Malformed::WireType),
             (tag, field) => {
@@ -124,24 +126,24 @@ fn any_value<'a>(
     Ok(value)
 }
 
-fn array<'a>(mut message: Reader<'a>, notes: &mut Notes) -> Result<RawValue<'a>, Malformed> {
+fn array<'a>(mut message: Reader<'a>, notes: &mut Notes) -> Result<WireValue<'a>, Malformed> {
     while let Some((tag, field)) = message.field()? {
         match (tag, field) {
-            (1, Field::Bytes(bytes)) => any_value(message.open(bytes)?, notes).map(drop)?,
+            (1, WireField::Bytes(bytes)) => any_value(message.open(bytes)?, notes).map(drop)?,
             (1, _) => return Err(Malformed::WireType),
             (tag, field) => message.skip(tag, field)?,
         }
     }
-    Ok(RawValue::Other)
+    Ok(WireValue::Other)
 }
 
-fn map<'a>(mut message: Reader<'a>, notes: &mut Notes) -> Result<RawValue<'a>, Malformed> {
+fn map<'a>(mut message: Reader<'a>, notes: &mut Notes) -> Result<WireValue<'a>, Malformed> {
     while let Some((tag, field)) = message.field()? {
         match (tag, field) {
-            (1, Field::Bytes(bytes)) => attribute(message, bytes, notes, drop)?,
+            (1, WireField::Bytes(bytes)) => attribute(message, bytes, notes, drop)?,
             (1, _) => return Err(Malformed::WireType),
             (tag, field) => message.skip(tag, field)?,
         }
     }
-    Ok(RawValue::Other)
+    Ok(WireValue::Other)
 }

@@ -4,7 +4,7 @@
 use super::{
     attributes::{Attribute, attribute, look_up},
     notes::Notes,
-    reader::{Field, Reader},
+    reader::{Reader, WireField},
 };
 use crate::{
     domain::model::{
@@ -42,10 +42,10 @@ impl<'a> WireEvent<'a> {
         let mut event = Self::default();
         while let Some((tag, field)) = message.field()? {
             match (tag, field) {
-                (1, Field::Fixed64(nanos)) => event.time_unix_nano = nanos,
-                (2, Field::Bytes(bytes)) => event.name = notes.text(bytes, "an event's name"),
-                (3, Field::Bytes(bytes)) => attribute(message, bytes, notes, &mut *each)?,
-                (4, Field::Varint(_)) => {}
+                (1, WireField::Fixed64(nanos)) => event.time_unix_nano = nanos,
+                (2, WireField::Bytes(bytes)) => event.name = notes.text(bytes, "an event's name"),
+                (3, WireField::Bytes(bytes)) => attribute(message, bytes, notes, &mut *each)?,
+                (4, WireField::Varint(_)) => {}
                 (1..=4, _) => return Err(Malformed::WireType),
                 (tag, field) => message.skip(tag, field)?,
             }
@@ -94,13 +94,13 @@ impl<'a> WireLink<'a> {
         let mut link = Self::default();
         while let Some((tag, field)) = message.field()? {
             match (tag, field) {
-                (1, Field::Bytes(bytes)) => link.trace_id = bytes,
-                (2, Field::Bytes(bytes)) => link.span_id = bytes,
-                (3, Field::Bytes(bytes)) => {
+                (1, WireField::Bytes(bytes)) => link.trace_id = bytes,
+                (2, WireField::Bytes(bytes)) => link.span_id = bytes,
+                (3, WireField::Bytes(bytes)) => {
                     link.trace_state = notes.text(bytes, "a link's trace state");
                 }
-                (4, Field::Bytes(bytes)) => attribute(message, bytes, notes, &mut *each)?,
-                (5, Field::Varint(_)) | (6, Field::Fixed32(_)) => {}
+                (4, WireField::Bytes(bytes)) => attribute(message, bytes, notes, &mut *each)?,
+                (5, WireField::Varint(_)) | (6, WireField::Fixed32(_)) => {}
                 (1..=6, _) => return Err(Malformed::WireType),
                 (tag, field) => message.skip(tag, field)?,
             }

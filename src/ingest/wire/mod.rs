@@ -22,11 +22,11 @@ use std::sync::Once;
 
 use self::{
     notes::Notes,
-    reader::{Field, Reader},
-    resource::{Resource, Scope},
+    reader::{Reader, WireField},
+    resource::{Resource, WireScope},
     span::RawSpan,
 };
-use super::{Malformed, Refusal};
+use super::{Malformed, Rejection};
 use crate::domain::model::span::SpanView;
 
 /// Calls `each` with every span of the body, in order, or with why it can not be used.
@@ -34,7 +34,7 @@ use crate::domain::model::span::SpanView;
 /// On `Err` the request as a whole is refused, and what `each` was given before must be forgotten.
 pub fn scan(
     body: &[u8],
-    each: &mut dyn FnMut(Result<&dyn SpanView, Refusal>),
+    each: &mut dyn FnMut(Result<&dyn SpanView, Rejection>),
 ) -> Result<(), Malformed> {
     let mut scan = Scan {
         span: RawSpan::default(),
@@ -44,7 +44,7 @@ pub fn scan(
     let mut request = Reader::new(body);
     while let Some((tag, field)) = request.field()? {
         match (tag, field) {
-            (1, Field::Bytes(bytes)) => scan.resource_spans(request.open(bytes)?)?,
+            (1, WireField::Bytes(bytes)) => scan.resource_spans(request.open(bytes)?)?,
             (1, _) => return Err(Malformed::WireType),
             (tag, field) => request.skip(tag, field)?,
         }
@@ -67,7 +67,7 @@ struct Scan<'a, 'e> {
     /// The span at hand; kept for the capacity of its lists.
     span: RawSpan<'a>,
     string_index: bool,
-    each: &'e mut dyn FnMut(Result<&dyn SpanView, Refusal>),
+    each: &'e mut dyn FnMut(Result<&dyn SpanView, Rejection>),
 }
 
 impl<'a> Scan<'a, '_> {
@@ -76,9 +76,9 @@ impl<'a> Scan<'a, '_> {
         let mut shared = message;
         while let Some((tag, field)) = shared.field()? {
             match (tag, field) {
-                (1, Field::Bytes(bytes)) => resource.merge(shared.open(bytes)?)?,
-                (2, Field::Bytes(_)) => {}
-                (3, Field::Bytes(bytes)) => _ = resource.notes.text(bytes, "a schema URL"),
+                (1, WireField::Bytes(bytes)) => resource.merge(shared.open(bytes)?)?,
+                (2, WireField::Bytes(_)) => {}
+                (3, WireField::Bytes(bytes)) => _ = resource.notes.text(bytes, "a schema URL"),
                 (1..=3, _) => return Err(Malformed::WireType),
                 (tag, field) => shared.skip(tag, field)?,
             }
@@ -87,7 +87,7 @@ impl<'a> Scan<'a, '_> {
         let mut spans = message;
         while let Some((tag, field)) = spans.field()? {
             match (tag, field) {
-                (2, Field::Bytes(bytes)) => self.scope_spans(spans.open(bytes)?, &resource)?,
+                (2, WireField::Bytes(bytes)) => self.scope_spans(spans.open(bytes)?, &resource)?,
                 (tag, field) => spans.skip(tag, field)?,
             }
         }
@@ -99,13 +99,13 @@ impl<'a> Scan<'a, '_> {
         message: Reader<'a>,
         resource: &Resource<'a>,
     ) -> Result<(), Malformed> {
-        let mut scope = Scope::default();
+        let mut scope = WireScope::default();
         let mut shared = message;
         while let Some((tag, field)) = shared.field()? {
             match (tag, field) {
-                (1, Field::Bytes(bytes)) => scope.merge(shared.open(bytes)?)?,
-                (2, Field::Bytes(_)) => {}
-                (3, Field::Bytes(bytes)) => _ = scope.notes.text(bytes, "a schema URL"),
+                (1, WireField::Bytes(bytes)) => scope.merge(shared.open(bytes)?)?,
+                (2, WireField::Bytes(_)) => {}
+                (3, WireField::Bytes(bytes)) => _ = scope.notes.text(bytes, "a schema URL"),
                 (1..=3, _) => return Err(Malformed::WireType),
                 (tag, field) => shared.skip(tag, field)?,
             }
@@ -114,7 +114,7 @@ impl<'a> Scan<'a, '_> {
         let mut spans = message;
         while let Some((tag, field)) = spans.field()? {
             match (tag, field) {
-                (2, Field::Bytes(bytes)) => {
+                (2, WireField::Bytes(bytes)) => {
                     self.span.read(spans.open(bytes)?)?;
                     self.remark(self.span.notes);
                     match self.span.view(resource, &scope) {

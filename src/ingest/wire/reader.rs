@@ -15,7 +15,7 @@ pub(super) struct Reader<'a> {
 
 /// What stands behind a key.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Field<'a> {
+pub(super) enum WireField<'a> {
     Varint(u64),
     Fixed64(u64),
     Bytes(&'a [u8]),
@@ -46,17 +46,17 @@ impl<'a> Reader<'a> {
         reason = "called for each field of each span; as a call it takes a tenth more in all"
     )]
     #[inline(always)]
-    pub(super) fn field(&mut self) -> Result<Option<(u32, Field<'a>)>, Malformed> {
+    pub(super) fn field(&mut self) -> Result<Option<(u32, WireField<'a>)>, Malformed> {
         if self.rest.is_empty() {
             return Ok(None);
         }
         let (tag, wire_type) = self.key()?;
         let field = match wire_type {
-            0 => Field::Varint(self.varint()?),
-            1 => Field::Fixed64(u64::from_le_bytes(self.array()?)),
-            2 => Field::Bytes(self.delimited()?),
-            3 => Field::Group,
-            5 => Field::Fixed32(u32::from_le_bytes(self.array()?)),
+            0 => WireField::Varint(self.varint()?),
+            1 => WireField::Fixed64(u64::from_le_bytes(self.array()?)),
+            2 => WireField::Bytes(self.delimited()?),
+            3 => WireField::Group,
+            5 => WireField::Fixed32(u32::from_le_bytes(self.array()?)),
             4 => return Err(Malformed::GroupEnd),
             _ => return Err(Malformed::WireType),
         };
@@ -64,9 +64,9 @@ impl<'a> Reader<'a> {
     }
 
     /// Passes over a field that this program does not know.
-    pub(super) fn skip(&mut self, tag: u32, field: Field<'a>) -> Result<(), Malformed> {
+    pub(super) fn skip(&mut self, tag: u32, field: WireField<'a>) -> Result<(), Malformed> {
         let below = self.below()?;
-        if matches!(field, Field::Group) {
+        if matches!(field, WireField::Group) {
             self.skip_group(tag, below)?;
         }
         Ok(())

@@ -4,8 +4,8 @@ use super::{
     attributes::{Attribute, attribute, look_up},
     details::{WireEvent, WireLink},
     notes::Notes,
-    reader::{Field, Reader},
-    resource::{Resource, Scope},
+    reader::{Reader, WireField},
+    resource::{Resource, WireScope},
 };
 use crate::{
     domain::model::{
@@ -15,7 +15,7 @@ use crate::{
             Value,
         },
     },
-    ingest::{Malformed, Refusal},
+    ingest::{Malformed, Rejection},
 };
 
 /// The fields of a span as they stand on the wire, not yet judged. It is used for one span after
@@ -46,27 +46,27 @@ impl<'a> RawSpan<'a> {
         self.clear();
         while let Some((tag, field)) = message.field()? {
             match (tag, field) {
-                (1, Field::Bytes(bytes)) => self.trace_id = bytes,
-                (2, Field::Bytes(bytes)) => self.span_id = bytes,
-                (3, Field::Bytes(bytes)) => {
+                (1, WireField::Bytes(bytes)) => self.trace_id = bytes,
+                (2, WireField::Bytes(bytes)) => self.span_id = bytes,
+                (3, WireField::Bytes(bytes)) => {
                     self.trace_state = self.notes.text(bytes, "the trace state");
                 }
-                (4, Field::Bytes(bytes)) => self.parent_span_id = bytes,
-                (5, Field::Bytes(bytes)) => self.name = self.notes.text(bytes, "the name"),
-                (6, Field::Varint(number)) => self.kind = kind(number),
-                (7, Field::Fixed64(nanos)) => self.start_unix_nano = nanos,
-                (8, Field::Fixed64(nanos)) => self.end_unix_nano = nanos,
-                (9, Field::Bytes(bytes)) => {
+                (4, WireField::Bytes(bytes)) => self.parent_span_id = bytes,
+                (5, WireField::Bytes(bytes)) => self.name = self.notes.text(bytes, "the name"),
+                (6, WireField::Varint(number)) => self.kind = kind(number),
+                (7, WireField::Fixed64(nanos)) => self.start_unix_nano = nanos,
+                (8, WireField::Fixed64(nanos)) => self.end_unix_nano = nanos,
+                (9, WireField::Bytes(bytes)) => {
                     let attributes = &mut self.attributes;
                     attribute(message, bytes, &mut self.notes, |a| attributes.push(a))?;
                 }
-                (11, Field::Bytes(bytes)) => self.read_event(message.open(bytes)?)?,
-                (13, Field::Bytes(bytes)) => self.read_link(message.open(bytes)?)?,
-                (15, Field::Bytes(bytes)) => self.read_status(message.open(bytes)?)?,
-                (14, Field::Varint(number)) => self.dropped_links_count = low_32_bits(number),
-                (16, Field::Fixed32(flags)) => self.flags = flags,
+                (11, WireField::Bytes(bytes)) => self.read_event(message.open(bytes)?)?,
+                (13, WireField::Bytes(bytes)) => self.read_link(message.open(bytes)?)?,
+                (15, WireField::Bytes(bytes)) => self.read_status(message.open(bytes)?)?,
+                (14, WireField::Varint(number)) => self.dropped_links_count = low_32_bits(number),
+                (16, WireField::Fixed32(flags)) => self.flags = flags,
                 // Other counts of what was dropped: nobody asks for them.
-                (10 | 12, Field::Varint(_)) => {}
+                (10 | 12, WireField::Varint(_)) => {}
                 (1..=16, _) => return Err(Malformed::WireType),
                 (tag, field) => message.skip(tag, field)?,
             }
@@ -104,10 +104,10 @@ impl<'a> RawSpan<'a> {
     fn read_status(&mut self, mut message: Reader<'a>) -> Result<(), Malformed> {
         while let Some((tag, field)) = message.field()? {
             match (tag, field) {
-                (2, Field::Bytes(bytes)) => {
+                (2, WireField::Bytes(bytes)) => {
                     self.status_message = self.notes.text(bytes, "the status message");
                 }
-                (3, Field::Varint(number)) => self.status = status(number),
+                (3, WireField::Varint(number)) => self.status = status(number),
                 (2 | 3, _) => return Err(Malformed::WireType),
                 (tag, field) => message.skip(tag, field)?,
             }
@@ -119,17 +119,17 @@ impl<'a> RawSpan<'a> {
     pub(super) fn view<'s>(
         &'s self,
         resource: &'s Resource<'a>,
-        scope: &'s Scope<'a>,
-    ) -> Result<WireSpan<'a, 's>, Refusal> {
+        scope: &'s WireScope<'a>,
+    ) -> Result<WireSpan<'a, 's>, Rejection> {
         let not_utf8 = [self.notes, scope.notes, resource.notes]
             .into_iter()
             .find_map(|notes| notes.not_utf8);
         if let Some(field) = not_utf8 {
-            return Err(Refusal::NotUtf8 { field });
+            return Err(Rejection::NotUtf8 { field });
         }
         Ok(WireSpan {
-            trace_id: TraceId::from_slice(self.trace_id).ok_or(Refusal::TraceId)?,
-            span_id: SpanId::from_slice(self.span_id).ok_or(Refusal::SpanId)?,
+            trace_id: TraceId::from_slice(self.trace_id).ok_or(Rejection::TraceId)?,
+            span_id: SpanId::from_slice(self.span_id).ok_or(Rejection::SpanId)?,
             parent_span_id: parent(self.parent_span_id)?,
             raw: self,
             resource,
@@ -139,10 +139,10 @@ impl<'a> RawSpan<'a> {
 }
 
 /// A root has no parent id; some senders write one of zeros instead.
-fn parent(id: &[u8]) -> Result<Option<SpanId>, Refusal> {
+fn parent(id: &[u8]) -> Result<Option<SpanId>, Rejection> {
     match id.len() {
         0 | 8 => Ok(SpanId::from_slice(id)),
-        _ => Err(Refusal::ParentSpanId),
+        _ => Err(Rejection::ParentSpanId),
     }
 }
 
@@ -179,7 +179,7 @@ pub(super) struct WireSpan<'a, 's> {
     parent_span_id: Option<SpanId>,
     raw: &'s RawSpan<'a>,
     resource: &'s Resource<'a>,
-    scope: &'s Scope<'a>,
+    scope: &'s WireScope<'a>,
 }
 
 impl SpanView for WireSpan<'_, '_> {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{
-    EventMark, Figure, Table, happenings,
+    ChartTable, EventMark, Figure, happenings,
     markup::{Markup, number, path},
-    plot::{Frame, Parts, Reading, WIDTH, readings, scale},
+    plot::{Frame, PlotParts, PlotReading, WIDTH, readings, scale},
 };
 use crate::domain::{
     model::{
@@ -72,7 +72,7 @@ impl BudgetChart {
         labels.push((HEIGHT - ALERTS + 28.0, "tickets".to_owned(), "tw"));
         Figure {
             scale: scale(HEIGHT, &labels),
-            plot: frame.plot(&Parts {
+            plot: frame.plot(&PlotParts {
                 id: "budget",
                 sentence: &happenings::told(&self.sentence, &frame, &self.events),
                 lines: self.lines(&frame, &y, lowest),
@@ -194,15 +194,20 @@ impl BudgetChart {
             None => String::new(),
         };
         let v = self.points.iter().map(text).collect();
-        readings("budget", frame, self.step, vec![Reading { n: "left", v }])
+        readings(
+            "budget",
+            frame,
+            self.step,
+            vec![PlotReading { n: "left", v }],
+        )
     }
 
-    fn table(&self) -> Table {
+    fn table(&self) -> ChartTable {
         let every = (self.points.len() / 28).max(1);
         let row = |point: &(Timestamp, Option<f64>)| {
             vec![format::moment(point.0, self.now), format::budget(point.1)]
         };
-        Table {
+        ChartTable {
             caption: "Error budget left".to_owned(),
             head: vec!["At (UTC)".to_owned(), "Left".to_owned()],
             rows: self.points.iter().rev().step_by(every).map(row).collect(),

@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    EventMark, Figure, Table, happenings,
+    ChartTable, EventMark, Figure, happenings,
     markup::{Markup, number, path},
-    plot::{Frame, Parts, Reading, readings, scale},
+    plot::{Frame, PlotParts, PlotReading, readings, scale},
 };
 use crate::domain::{
     model::{
@@ -25,7 +25,7 @@ pub(in crate::web) struct BurnChart {
     pub(in crate::web) range: TimeRange,
     pub(in crate::web) step: Duration,
     pub(in crate::web) points: Vec<BurnPoint>,
-    pub(in crate::web) thresholds: Vec<Threshold>,
+    pub(in crate::web) thresholds: Vec<FactorLine>,
     /// Since when an alert fires, if one does.
     pub(in crate::web) firing_since: Option<Timestamp>,
     pub(in crate::web) events: Vec<EventMark>,
@@ -42,7 +42,7 @@ pub(in crate::web) struct BurnPoint {
 }
 
 #[derive(Clone, Debug)]
-pub(in crate::web) struct Threshold {
+pub(in crate::web) struct FactorLine {
     pub(in crate::web) factor: f64,
     pub(in crate::web) severity: Severity,
     pub(in crate::web) label: String,
@@ -65,7 +65,7 @@ impl BurnChart {
             .collect();
         Figure {
             scale: scale(HEIGHT, &labels),
-            plot: frame.plot(&Parts {
+            plot: frame.plot(&PlotParts {
                 id: "burn",
                 sentence: &happenings::told(&self.sentence, &frame, &self.events),
                 lines: self.lines(&frame, &y, decades),
@@ -177,11 +177,11 @@ impl BurnChart {
             frame,
             self.step,
             vec![
-                Reading {
+                PlotReading {
                     n: "long",
                     v: self.points.iter().map(|point| text(point.long)).collect(),
                 },
-                Reading {
+                PlotReading {
                     n: "short",
                     v: self.points.iter().map(|point| text(point.short)).collect(),
                 },
@@ -189,7 +189,7 @@ impl BurnChart {
         )
     }
 
-    fn table(&self) -> Table {
+    fn table(&self) -> ChartTable {
         let every = (self.points.len() / 24).max(1);
         let row = |point: &BurnPoint| {
             vec![
@@ -198,7 +198,7 @@ impl BurnChart {
                 format::burn_rate(point.short, None),
             ]
         };
-        Table {
+        ChartTable {
             caption: "Burn rate".to_owned(),
             head: ["At (UTC)", "Long window", "Short window"]
                 .map(str::to_owned)

@@ -5,7 +5,7 @@
 
 use super::markup::{Markup, escaped, number, path};
 use crate::domain::{
-    alerting::snapshot::{Facts, RecentChange, Trend},
+    alerting::snapshot::{AlertSnapshot, RecentChange, Trend},
     model::{
         format, text,
         time::{TimeRange, Timestamp},
@@ -36,7 +36,7 @@ const TICKET: &str = "#865200";
 const OK: &str = "#0c6b5b";
 
 /// An SVG of fixed size; nothing where the facts know of no trend.
-pub(in crate::web) fn card(facts: &Facts) -> Option<String> {
+pub(in crate::web) fn card(facts: &AlertSnapshot) -> Option<String> {
     let plot = Plot::new(facts, facts.context.trend.as_ref()?);
     let mut svg = Markup::default();
     svg.add(format_args!(
@@ -65,7 +65,7 @@ pub(in crate::web) fn card(facts: &Facts) -> Option<String> {
     Some(svg.to_string())
 }
 
-const fn tone(facts: &Facts) -> &'static str {
+const fn tone(facts: &AlertSnapshot) -> &'static str {
     match (facts.kind.lasts(), facts.severity) {
         (false, _) => OK,
         (true, Severity::Page) => PAGE,
@@ -83,7 +83,7 @@ fn written(text: &str) -> String {
 }
 
 struct Plot<'a> {
-    facts: &'a Facts,
+    facts: &'a AlertSnapshot,
     trend: &'a Trend,
     range: TimeRange,
     /// The share at the top.
@@ -91,7 +91,7 @@ struct Plot<'a> {
 }
 
 impl<'a> Plot<'a> {
-    fn new(facts: &'a Facts, trend: &'a Trend) -> Self {
+    fn new(facts: &'a AlertSnapshot, trend: &'a Trend) -> Self {
         let budget = 1.0 - facts.objective;
         let least = trend.peak().max(4.0 * budget).max(0.001);
         let rounds = [1.0, 2.0, 5.0, 10.0];

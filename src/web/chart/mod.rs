@@ -21,7 +21,7 @@ mod stages;
 
 pub(super) use budget::{AlertTick, BudgetChart, Future};
 pub(super) use bullet::{Bullet, budget_bar, share_bar};
-pub(super) use burn::{BurnChart, BurnPoint, Threshold};
+pub(super) use burn::{BurnChart, BurnPoint, FactorLine};
 pub(super) use card::{HEIGHT as CARD_HEIGHT, WIDTH as CARD_WIDTH, card};
 pub(super) use dumbbell::dumbbell;
 pub(super) use happenings::EventMark;
@@ -38,12 +38,12 @@ pub(super) struct Figure {
     pub(super) plot: Markup,
     /// What the crosshair reads out, as a block of JSON.
     pub(super) data: Markup,
-    pub(super) table: Table,
+    pub(super) table: ChartTable,
 }
 
 /// The numbers of a chart for who cannot or does not want to see it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Table {
+pub(super) struct ChartTable {
     pub(super) caption: String,
     pub(super) head: Vec<String>,
     /// The first cell heads its row.

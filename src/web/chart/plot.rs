@@ -33,7 +33,7 @@ impl Frame {
     }
 
     /// The whole plot: `lines` is stretched, `marks` are not.
-    pub(super) fn plot(&self, parts: &Parts<'_>) -> Markup {
+    pub(super) fn plot(&self, parts: &PlotParts<'_>) -> Markup {
         let mut svg = Markup::default();
         svg.add(format_args!(
             r#"<svg class="p" height="{}" data-h="{}" data-j="{}-data" role="img" aria-label="{}"><svg width="100%" height="{1}" viewBox="0 0 1000 {1}" preserveAspectRatio="none">{}</svg>{}"#,
@@ -62,7 +62,7 @@ impl Frame {
     }
 }
 
-pub(super) struct Parts<'a> {
+pub(super) struct PlotParts<'a> {
     pub(super) id: &'a str,
     /// The chart in one sentence.
     pub(super) sentence: &'a str,
@@ -96,11 +96,11 @@ pub(super) struct Readings<'a> {
     pub(super) w: f64,
     pub(super) dt: f64,
     pub(super) n: usize,
-    pub(super) s: Vec<Reading<'a>>,
+    pub(super) s: Vec<PlotReading<'a>>,
 }
 
 #[derive(Serialize)]
-pub(super) struct Reading<'a> {
+pub(super) struct PlotReading<'a> {
     pub(super) n: &'a str,
     /// Ready to be read; empty where there is nothing.
     pub(super) v: Vec<String>,
@@ -110,7 +110,7 @@ pub(super) fn readings(
     id: &str,
     frame: &Frame,
     step: Duration,
-    series: Vec<Reading<'_>>,
+    series: Vec<PlotReading<'_>>,
 ) -> Markup {
     let readings = Readings {
         t0: frame.range.from.as_secs(),

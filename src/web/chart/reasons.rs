@@ -1,9 +1,9 @@
 //! Bad workflows by reason, as stacked bars.
 
 use super::{
-    Figure, Table,
+    ChartTable, Figure,
     markup::{Markup, number},
-    plot::{Frame, Parts, Reading, WIDTH, readings, scale},
+    plot::{Frame, PlotParts, PlotReading, WIDTH, readings, scale},
 };
 use crate::domain::{
     counting::series::Series,
@@ -69,7 +69,7 @@ pub(in crate::web) fn reasons(series: &Series, sentence: &str) -> Figure {
     }
     Figure {
         scale: scale(HEIGHT, &labels),
-        plot: frame.plot(&Parts {
+        plot: frame.plot(&PlotParts {
             id: "reasons",
             sentence,
             lines,
@@ -81,20 +81,20 @@ pub(in crate::web) fn reasons(series: &Series, sentence: &str) -> Figure {
 }
 
 fn crosshair(frame: &Frame, series: &Series, bars: &[(Timestamp, EventCounts)]) -> Markup {
-    let reading = |(n, of): Reason| Reading {
+    let reading = |(n, of): Reason| PlotReading {
         n,
         v: bars.iter().map(|bar| format::count(of(&bar.1))).collect(),
     };
     readings("reasons", frame, series.step(), REASONS.map(reading).into())
 }
 
-fn table(bars: &[(Timestamp, EventCounts)], now: Timestamp) -> Table {
+fn table(bars: &[(Timestamp, EventCounts)], now: Timestamp) -> ChartTable {
     let row = |(at, counts): &(Timestamp, EventCounts)| {
         std::iter::once(format::moment(*at, now))
             .chain(REASONS.iter().map(|(_, of)| format::count(of(counts))))
             .collect()
     };
-    Table {
+    ChartTable {
         caption: "Bad events by reason; stretches without any are left out".to_owned(),
         head: ["From (UTC)", "Late", "Failed", "Timeout"]
             .map(str::to_owned)

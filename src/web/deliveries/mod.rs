@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     error::WebError,
-    page::{Asked, Layout, Section},
+    page::{Layout, Negotiation, Section},
     state::WebState,
 };
 use crate::{
     domain::{
         model::{format, ids::Name, time::Timestamp},
         notify::{
-            Content,
+            Notification,
             delivery::{Attempt, DeliveryState},
             wording,
         },
@@ -73,7 +73,7 @@ pub(super) struct DeliveryView {
 }
 
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct Params {
+pub(super) struct DeliveriesQuery {
     #[serde(default)]
     state: String,
     #[serde(default)]
@@ -82,16 +82,16 @@ pub(super) struct Params {
 }
 
 pub(super) async fn get(
-    asked: Asked,
+    asked: Negotiation,
     State(state): State<WebState>,
-    Query(params): Query<Params>,
+    Query(params): Query<DeliveriesQuery>,
 ) -> Response {
     let view = view(&state, &params).await;
     asked.reply(&state, view, |view| DeliveriesPage::new(&state, view))
 }
 
 pub(super) async fn get_one(
-    asked: Asked,
+    asked: Negotiation,
     State(state): State<WebState>,
     Path(id): Path<i64>,
 ) -> Response {
@@ -110,7 +110,7 @@ pub(super) async fn get_one(
     })
 }
 
-async fn view(state: &WebState, params: &Params) -> Result<DeliveriesView, WebError> {
+async fn view(state: &WebState, params: &DeliveriesQuery) -> Result<DeliveriesView, WebError> {
     let filter = filter(params)?;
     let mut tx = state.store.begin("read deliveries").await?;
     let records = tx.delivery_records(&filter, MOST).await?;
@@ -130,7 +130,7 @@ async fn view(state: &WebState, params: &Params) -> Result<DeliveriesView, WebEr
     })
 }
 
-fn filter(params: &Params) -> Result<DeliveryFilter, WebError> {
+fn filter(params: &DeliveriesQuery) -> Result<DeliveryFilter, WebError> {
     let state = match params.state.as_str() {
         "" => None,
         text => Some(DeliveryState::parse(text).ok_or_else(|| {
@@ -166,8 +166,8 @@ async fn one(state: &WebState, id: i64) -> Result<DeliveryView, WebError> {
 impl DeliveryView {
     fn new(record: DeliveryRecord, attempts: Vec<Attempt>) -> Self {
         let (summary, slo) = match &record.content {
-            Some(Content::Alert(facts)) => (wording::headline(facts), Some(facts.slo.clone())),
-            Some(Content::Notice(notice)) => (notice.headline(), None),
+            Some(Notification::Alert(facts)) => (wording::headline(facts), Some(facts.slo.clone())),
+            Some(Notification::Notice(notice)) => (notice.headline(), None),
             None => ("written by another version of the service".to_owned(), None),
         };
         Self {

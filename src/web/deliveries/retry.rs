@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{
     error::WebError,
-    page::Asked,
+    page::Negotiation,
     state::WebState,
-    write::{body::Written, see_other},
+    write::{body::ParsedBody, see_other},
 };
 use crate::store::Retried;
 
@@ -48,20 +48,20 @@ impl DeliveryError {
 
 /// Nothing is to be said but which.
 #[derive(Debug, Default, Deserialize)]
-pub(in crate::web) struct Wish {}
+pub(in crate::web) struct RetryRequest {}
 
 #[derive(Debug, Serialize)]
-struct Answer {
+struct RetryResponse {
     id: i64,
     /// How many are on their way: it, and what follows it in the same episode.
     queued: u64,
 }
 
 pub(in crate::web) async fn post(
-    asked: Asked,
+    asked: Negotiation,
     State(state): State<WebState>,
     Path(id): Path<i64>,
-    written: Written<Wish>,
+    written: ParsedBody<RetryRequest>,
 ) -> Response {
     match retry(&state, id, Some(&written)).await {
         Ok(answer) => Json(answer).into_response(),
@@ -70,7 +70,7 @@ pub(in crate::web) async fn post(
 }
 
 pub(in crate::web) async fn post_form(
-    asked: Asked,
+    asked: Negotiation,
     State(state): State<WebState>,
     Path(id): Path<i64>,
 ) -> Response {
@@ -83,7 +83,7 @@ pub(in crate::web) async fn post_form(
 async fn retry(
     state: &WebState,
     id: i64,
-    written: Option<&Written<Wish>>,
+    written: Option<&ParsedBody<RetryRequest>>,
 ) -> Result<serde_json::Value, WebError> {
     let now = state.clock.now();
     let mut tx = state.store.begin("try a delivery again").await?;
@@ -101,7 +101,7 @@ async fn retry(
         }
         Retried::Overtaken => return Err(DeliveryError::Overtaken { id }.into()),
     };
-    let answer = serde_json::to_value(Answer { id, queued }).unwrap_or_default();
+    let answer = serde_json::to_value(RetryResponse { id, queued }).unwrap_or_default();
     if let Some(written) = written {
         written.once.keep(&mut tx, &answer).await?;
     }

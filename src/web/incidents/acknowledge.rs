@@ -12,19 +12,19 @@ use super::found;
 use crate::{
     domain::{
         alerting::{
-            alert::{Development, TransitionKind},
+            alert::{AlertUpdate, TransitionKind},
             incident::Acknowledgement,
-            snapshot::Facts,
+            snapshot::AlertSnapshot,
         },
         model::ids::Name,
         notify::delivery::alert_key,
     },
-    store::{AlertTransition, News, Tx},
+    store::{AlertTransition, NewDeliveries, Tx},
     web::{
         error::WebError,
-        page::Asked,
+        page::Negotiation,
         state::WebState,
-        write::{body::Written, see_other, who::Who},
+        write::{body::ParsedBody, see_other, who::Who},
     },
 };
 
@@ -41,11 +41,11 @@ struct AcknowledgedView {
 
 /// Repeating it changes nothing: the first one counts.
 pub(in crate::web) async fn through_api(
-    asked: Asked,
+    asked: Negotiation,
     State(state): State<WebState>,
     who: Who,
     Path(id): Path<String>,
-    Written { body, .. }: Written<AcknowledgeForm>,
+    ParsedBody { body, .. }: ParsedBody<AcknowledgeForm>,
 ) -> Response {
     let acknowledged = take_on(&state, &id, who.or(body.by.as_deref())).await;
     let view = acknowledged.map(|acknowledged| AcknowledgedView {
@@ -57,11 +57,11 @@ pub(in crate::web) async fn through_api(
 
 /// From the incident's page.
 pub(in crate::web) async fn submit(
-    asked: Asked,
+    asked: Negotiation,
     State(state): State<WebState>,
     who: Who,
     Path(id): Path<String>,
-    Written { body, .. }: Written<AcknowledgeForm>,
+    ParsedBody { body, .. }: ParsedBody<AcknowledgeForm>,
 ) -> Response {
     match take_on(&state, &id, who.or(body.by.as_deref())).await {
         Ok(_) => see_other(&format!("/incidents/{id}")),
@@ -115,10 +115,10 @@ async fn tell(
     let transition = AlertTransition {
         id: Uuid::now_v7(),
         at: acknowledged.at,
-        facts: Facts {
+        facts: AlertSnapshot {
             kind: TransitionKind::Acknowledged,
             version,
-            development: Some(Development::Acknowledged),
+            development: Some(AlertUpdate::Acknowledged),
             acknowledged: Some(acknowledged.clone()),
             ..told.clone()
         },
@@ -141,7 +141,7 @@ async fn enqueue(
 ) -> Result<(), WebError> {
     tx.insert_transition(transition).await?;
     let facts = &transition.facts;
-    let news = News {
+    let news = NewDeliveries {
         transition: transition.id,
         targets,
         ordering_key: &alert_key(&facts.slo, facts.group.as_ref(), facts.severity),

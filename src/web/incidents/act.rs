@@ -21,17 +21,17 @@ use crate::{
     domain::{
         alerting::{
             silence::{Draft, Matcher, Silence},
-            snapshot::Facts,
+            snapshot::AlertSnapshot,
         },
         model::group::Group,
         notify::{signed_links::signing::Purpose, wording},
     },
     web::{
         error::WebError,
-        page::{Asked, Layout, Section},
+        page::{Layout, Negotiation, Section},
         silences,
         state::WebState,
-        write::{body::Written, see_other, who::Who},
+        write::{body::ParsedBody, see_other, who::Who},
     },
 };
 
@@ -53,7 +53,7 @@ pub(in crate::web) struct Permit {
 }
 
 pub(in crate::web) async fn confirm(
-    asked: Asked,
+    asked: Negotiation,
     State(state): State<WebState>,
     Path((action, id)): Path<(SignedAction, String)>,
     Query(permit): Query<Permit>,
@@ -81,11 +81,11 @@ pub(in crate::web) async fn confirm(
 }
 
 pub(in crate::web) async fn perform(
-    asked: Asked,
+    asked: Negotiation,
     State(state): State<WebState>,
     who: Who,
     Path((action, id)): Path<(SignedAction, String)>,
-    Written { body, .. }: Written<Permit>,
+    ParsedBody { body, .. }: ParsedBody<Permit>,
 ) -> Response {
     let by = who.or(body.by.as_deref());
     let done = async {
@@ -157,7 +157,7 @@ async fn silence(
 }
 
 /// This alert and no other.
-fn matchers(facts: &Facts) -> Vec<String> {
+fn matchers(facts: &AlertSnapshot) -> Vec<String> {
     let group = facts.group.as_ref().map(Group::values_text);
     let severity = facts.severity.as_str();
     let mut all = vec![
@@ -175,7 +175,7 @@ fn named_after(token: &str) -> Uuid {
 }
 
 impl SignedAction {
-    fn title(self, facts: &Facts) -> String {
+    fn title(self, facts: &AlertSnapshot) -> String {
         format!("{}? · {}", self.button(), facts.display_name)
     }
 

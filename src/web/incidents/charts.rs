@@ -2,23 +2,27 @@
 
 use crate::{
     domain::{
-        alerting::incident::Picture,
+        alerting::incident::IncidentSnapshot,
         model::{format, time::Timestamp},
         slo::Severity,
     },
-    web::chart::{self, BurnChart, BurnPoint, Figure, Threshold},
+    web::chart::{self, BurnChart, BurnPoint, FactorLine, Figure},
 };
 
 /// One kept moment: bad events by reason, and burn rates.
-pub(super) struct Charts {
+pub(super) struct IncidentCharts {
     pub(super) title: &'static str,
     pub(super) reasons: Figure,
     pub(super) burn: Figure,
     pub(super) windows: String,
 }
 
-impl Charts {
-    pub(super) fn new(title: &'static str, picture: &Picture, fired_at: Timestamp) -> Self {
+impl IncidentCharts {
+    pub(super) fn new(
+        title: &'static str,
+        picture: &IncidentSnapshot,
+        fired_at: Timestamp,
+    ) -> Self {
         let counts = picture.counts();
         let all = counts.sum(0, counts.len());
         let sentence = format!(
@@ -41,7 +45,7 @@ impl Charts {
     }
 }
 
-fn burn(picture: &Picture, fired_at: Timestamp) -> BurnChart {
+fn burn(picture: &IncidentSnapshot, fired_at: Timestamp) -> BurnChart {
     let points: Vec<BurnPoint> = picture
         .burn()
         .map(|(at, long, short)| BurnPoint { at, long, short })
@@ -57,7 +61,7 @@ fn burn(picture: &Picture, fired_at: Timestamp) -> BurnChart {
         range,
         step: picture.step(),
         points,
-        thresholds: vec![Threshold {
+        thresholds: vec![FactorLine {
             factor: picture.factor,
             severity: Severity::Page,
             label: format!("{} reacts", format::factor(picture.factor)),

@@ -20,17 +20,17 @@ use uuid::Uuid;
 
 pub(super) use acknowledge::{submit as acknowledge, through_api as acknowledge_through_api};
 pub(super) use act::{confirm, perform};
-use charts::Charts;
+use charts::IncidentCharts;
 use view::IncidentView;
 
 use super::{
     error::WebError,
-    page::{Asked, Layout, Section},
+    page::{Layout, Negotiation, Section},
     state::WebState,
-    write::{body::Written, see_other, who::Who},
+    write::{body::ParsedBody, see_other, who::Who},
 };
 use crate::{
-    domain::{alerting::incident::Note, model::text::plain},
+    domain::{alerting::incident::IncidentNote, model::text::plain},
     store::{AlertTransition, Tx},
 };
 
@@ -38,7 +38,7 @@ use crate::{
 const LONGEST_NOTE: usize = 2_000;
 
 pub(super) async fn get(
-    asked: Asked,
+    asked: Negotiation,
     State(state): State<WebState>,
     Path(id): Path<String>,
 ) -> Response {
@@ -87,11 +87,11 @@ pub(super) struct NoteForm {
 
 /// Writes a note, from the page or through the API.
 pub(super) async fn add_note(
-    asked: Asked,
+    asked: Negotiation,
     State(state): State<WebState>,
     who: Who,
     Path(id): Path<String>,
-    Written { body, once }: Written<NoteForm>,
+    ParsedBody { body, once }: ParsedBody<NoteForm>,
 ) -> Response {
     let written = async {
         let now = state.clock.now();
@@ -99,7 +99,7 @@ pub(super) async fn add_note(
         if text.is_empty() {
             return Err(WebError::Unreadable("the note is empty".to_owned()));
         }
-        let note = Note {
+        let note = IncidentNote {
             id: Uuid::now_v7(),
             at: now,
             by: who.or(body.by.as_deref()),
@@ -132,7 +132,7 @@ pub(super) async fn add_note(
 #[template(path = "incident.html", config = "src/web/askama.toml")]
 struct IncidentPage {
     layout: Layout,
-    charts: Option<Charts>,
+    charts: Option<IncidentCharts>,
     view: IncidentView,
 }
 

@@ -9,17 +9,17 @@ use crate::{
     domain::{
         alerting::{
             alert::TransitionKind,
-            incident::{Acknowledgement, Note},
+            incident::{Acknowledgement, IncidentNote},
         },
         model::{format, time::Timestamp},
         notify::wording,
     },
-    store::{AlertTransition, Told, ToldTry},
+    store::{AlertTransition, IncidentAttempt, IncidentDelivery},
 };
 
 /// One line of the timeline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Moment {
+pub(super) struct TimelineEntry {
     pub(super) at: Timestamp,
     /// `first_bad`, a kind of transition, `delivery`, `acknowledged` or `note`.
     pub(super) kind: &'static str,
@@ -31,9 +31,9 @@ pub(super) struct Moment {
 /// Oldest first.
 pub(super) fn of(
     transitions: &[AlertTransition],
-    told: Vec<Told>,
-    (acknowledged, notes): (Option<&Acknowledgement>, &[Note]),
-) -> Vec<Moment> {
+    told: Vec<IncidentDelivery>,
+    (acknowledged, notes): (Option<&Acknowledgement>, &[IncidentNote]),
+) -> Vec<TimelineEntry> {
     let mut moments = Vec::new();
     let said = transitions.first().map(|first| &first.facts);
     if let Some(at) = said.and_then(|said| said.first_bad_at) {
@@ -68,8 +68,8 @@ pub(super) fn of(
     moments
 }
 
-const fn moment(at: Timestamp, kind: &'static str, text: String) -> Moment {
-    Moment {
+const fn moment(at: Timestamp, kind: &'static str, text: String) -> TimelineEntry {
+    TimelineEntry {
         at,
         kind,
         text,
@@ -77,7 +77,7 @@ const fn moment(at: Timestamp, kind: &'static str, text: String) -> Moment {
     }
 }
 
-fn transition(one: &AlertTransition) -> Moment {
+fn transition(one: &AlertTransition) -> TimelineEntry {
     let facts = &one.facts;
     let text = match facts.kind {
         TransitionKind::Firing => {
@@ -94,7 +94,7 @@ fn transition(one: &AlertTransition) -> Moment {
 }
 
 /// What has become of a delivery that did not reach its target, or has not yet: never left unsaid.
-fn untold(told: &Told, transition_at: Timestamp) -> Option<Moment> {
+fn untold(told: &IncidentDelivery, transition_at: Timestamp) -> Option<TimelineEntry> {
     let became = match told.state.as_str() {
         "delivered" | "leased" => return None,
         "pending" if told.attempt.is_some() => "is tried again",
@@ -107,13 +107,13 @@ fn untold(told: &Told, transition_at: Timestamp) -> Option<Moment> {
     };
     let text = format!("{} {became}", told.target);
     let at = told.settled_at.unwrap_or(transition_at);
-    Some(Moment {
+    Some(TimelineEntry {
         is_problem: told.state != "pending",
         ..moment(at, "delivery", text)
     })
 }
 
-fn tried(target: &str, attempt: ToldTry) -> Moment {
+fn tried(target: &str, attempt: IncidentAttempt) -> TimelineEntry {
     let took = format::seconds(f64::from(attempt.duration_ms) / 1_000.0);
     let answer = attempt
         .http_status
@@ -125,7 +125,7 @@ fn tried(target: &str, attempt: ToldTry) -> Moment {
     let excerpt = attempt
         .excerpt
         .map_or_else(String::new, |excerpt| format!(": {excerpt}"));
-    Moment {
+    TimelineEntry {
         is_problem: true,
         ..moment(
             attempt.at,
@@ -138,7 +138,7 @@ fn tried(target: &str, attempt: ToldTry) -> Moment {
     }
 }
 
-impl Moment {
+impl TimelineEntry {
     pub(super) fn word(&self) -> &'static str {
         match self.kind {
             "first_bad" => "First bad",
@@ -182,8 +182,8 @@ impl Moment {
 mod tests {
     use super::*;
 
-    fn told(state: &str) -> Told {
-        Told {
+    fn told(state: &str) -> IncidentDelivery {
+        IncidentDelivery {
             transition: Uuid::nil(),
             delivery: 1,
             target: "chat".to_owned(),

@@ -6,15 +6,15 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
-    charts::Charts,
-    timeline::{self, Moment},
+    charts::IncidentCharts,
+    timeline::{self, TimelineEntry},
 };
 use crate::{
     domain::{
         alerting::{
             alert::TransitionKind,
-            incident::{Acknowledgement, Note, Picture},
-            snapshot::{EpisodeSummary, Facts},
+            incident::{Acknowledgement, IncidentNote, IncidentSnapshot},
+            snapshot::{AlertSnapshot, EpisodeSummary},
         },
         model::{format, group::Group, ids::Name, time::Timestamp},
         notify::{detection, wording},
@@ -43,15 +43,15 @@ pub(super) struct IncidentView {
     /// What it cost, once it is over.
     pub(super) incident_summary: Option<EpisodeSummary>,
     /// What people were told when it began, whatever has become of the SLO since.
-    pub(super) alert_at_firing: Facts,
+    pub(super) alert_at_firing: AlertSnapshot,
     /// What they were told last.
     #[serde(rename = "latest_alert")]
-    pub(super) last: Facts,
-    pub(super) timeline: Vec<Moment>,
-    pub(super) notes: Vec<Note>,
+    pub(super) last: AlertSnapshot,
+    pub(super) timeline: Vec<TimelineEntry>,
+    pub(super) notes: Vec<IncidentNote>,
     /// The counts around its beginning as they were then.
-    snapshot_at_firing: Option<Picture>,
-    snapshot_at_end: Option<Picture>,
+    snapshot_at_firing: Option<IncidentSnapshot>,
+    snapshot_at_end: Option<IncidentSnapshot>,
     #[serde(skip)]
     slo_path: String,
 }
@@ -225,7 +225,7 @@ impl IncidentView {
         terms
     }
 
-    pub(super) fn note_text(&self, note: &Note) -> String {
+    pub(super) fn note_text(&self, note: &IncidentNote) -> String {
         format!(
             "{} {}",
             format::moment(note.at, self.as_of),
@@ -234,10 +234,10 @@ impl IncidentView {
     }
 
     /// Once it is over, of all of it.
-    pub(super) fn charts(&self) -> Option<Charts> {
+    pub(super) fn charts(&self) -> Option<IncidentCharts> {
         let at_end = self.snapshot_at_end.as_ref().map(|of| ("All of it", of));
         let at_firing = self.snapshot_at_firing.as_ref();
         let (title, picture) = at_end.or(at_firing.map(|of| ("As it began", of)))?;
-        Some(Charts::new(title, picture, self.fired_at))
+        Some(IncidentCharts::new(title, picture, self.fired_at))
     }
 }

@@ -16,10 +16,10 @@ use super::{
 use crate::{
     domain::alerting::silence::Draft,
     web::{
-        error::{Explanation, WebError},
-        page::{Asked, Layout, Section},
+        error::{ErrorExplanation, WebError},
+        page::{Layout, Negotiation, Section},
         state::WebState,
-        write::{body::Written, see_other, who::Who},
+        write::{body::ParsedBody, see_other, who::Who},
     },
 };
 
@@ -31,7 +31,7 @@ pub(in crate::web) struct Prefilled {
 }
 
 pub(in crate::web) async fn get(
-    asked: Asked,
+    asked: Negotiation,
     State(state): State<WebState>,
     Query(prefilled): Query<Prefilled>,
 ) -> Response {
@@ -48,10 +48,10 @@ pub(in crate::web) async fn get(
 }
 
 pub(in crate::web) async fn post(
-    asked: Asked,
+    asked: Negotiation,
     State(state): State<WebState>,
     who: Who,
-    Written { body, .. }: Written<SilenceForm>,
+    ParsedBody { body, .. }: ParsedBody<SilenceForm>,
 ) -> Response {
     let done = match body.draft(who) {
         Ok(draft) => act(&state, body.action, &draft).await,
@@ -102,7 +102,7 @@ struct FormPage {
     layout: Layout,
     form: SilenceForm,
     preview: Option<PreviewView>,
-    mistake: Option<Explanation>,
+    mistake: Option<ErrorExplanation>,
 }
 
 impl FormPage {

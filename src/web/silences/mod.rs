@@ -26,13 +26,13 @@ pub(super) use view::SilenceView;
 
 use super::{
     error::WebError,
-    page::{Asked, Layout, Section},
+    page::{Layout, Negotiation, Section},
     state::WebState,
-    write::{body::Written, see_other, who::Who},
+    write::{body::ParsedBody, see_other, who::Who},
 };
 use crate::{
     domain::{
-        alerting::silence::{Ended, Silence, SilenceState, Terms},
+        alerting::silence::{Ended, Silence, SilenceState, SilenceTerms},
         model::time::Timestamp,
     },
     store::Tx,
@@ -55,7 +55,7 @@ pub(super) struct Wanted {
 }
 
 pub(super) async fn list(
-    asked: Asked,
+    asked: Negotiation,
     State(state): State<WebState>,
     Query(wanted): Query<Wanted>,
 ) -> Response {
@@ -87,7 +87,7 @@ async fn all(state: &WebState, wanted: &Wanted) -> Result<SilencesView, WebError
 }
 
 pub(super) async fn one(
-    asked: Asked,
+    asked: Negotiation,
     State(state): State<WebState>,
     Path(id): Path<String>,
 ) -> Response {
@@ -100,10 +100,10 @@ pub(super) async fn one(
 }
 
 pub(super) async fn create(
-    asked: Asked,
+    asked: Negotiation,
     State(state): State<WebState>,
     who: Who,
-    Written { body, once }: Written<SilenceRequest>,
+    ParsedBody { body, once }: ParsedBody<SilenceRequest>,
 ) -> Response {
     let created = async {
         let now = state.clock.now();
@@ -122,7 +122,7 @@ pub(super) async fn create(
 }
 
 /// Writes a new silence; the transaction is still to be committed.
-async fn add(tx: &mut Tx<'_>, terms: Terms, now: Timestamp) -> Result<Silence, WebError> {
+async fn add(tx: &mut Tx<'_>, terms: SilenceTerms, now: Timestamp) -> Result<Silence, WebError> {
     let silence = Silence {
         id: Uuid::now_v7(),
         terms,
@@ -150,7 +150,7 @@ pub(super) fn tell(silence: &Silence) {
 
 /// The API's way of ending one.
 pub(super) async fn delete(
-    asked: Asked,
+    asked: Negotiation,
     State(state): State<WebState>,
     who: Who,
     Path(id): Path<String>,
@@ -161,7 +161,7 @@ pub(super) async fn delete(
 
 /// The page's way of ending one.
 pub(super) async fn expire(
-    asked: Asked,
+    asked: Negotiation,
     State(state): State<WebState>,
     who: Who,
     Path(id): Path<String>,

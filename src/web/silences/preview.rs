@@ -19,9 +19,9 @@ use crate::{
     store::{GroupRecord, SloRecord},
     web::{
         error::WebError,
-        page::Asked,
+        page::Negotiation,
         state::WebState,
-        write::{body::Written, who::Who},
+        write::{body::ParsedBody, who::Who},
     },
 };
 
@@ -60,10 +60,10 @@ pub(super) struct MutedMessage {
 }
 
 pub(in crate::web) async fn post(
-    asked: Asked,
+    asked: Negotiation,
     State(state): State<WebState>,
     who: Who,
-    Written { body, .. }: Written<SilenceRequest>,
+    ParsedBody { body, .. }: ParsedBody<SilenceRequest>,
 ) -> Response {
     let seen = async {
         let matchers = body.draft(who)?.matchers().map_err(WebError::BadSilence)?;

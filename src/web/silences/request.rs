@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::{
     domain::{
-        alerting::silence::{Draft, Force, Repeat},
+        alerting::silence::{Draft, Force, SilenceRecurrence},
         model::time::Timestamp,
     },
     web::{error::WebError, write::who::Who},
@@ -135,7 +135,7 @@ fn read_time(text: &str) -> Result<Timestamp, WebError> {
 }
 
 /// UTC where no zone is named.
-fn read_repeat(rule: String, zone: &str) -> Result<Repeat, WebError> {
+fn read_repeat(rule: String, zone: &str) -> Result<SilenceRecurrence, WebError> {
     let zone = match zone.trim() {
         "" => "UTC",
         zone => zone,
@@ -143,7 +143,7 @@ fn read_repeat(rule: String, zone: &str) -> Result<Repeat, WebError> {
     let time_zone = zone.parse().map_err(|_| {
         WebError::Unreadable(format!("`{zone}` is no time zone such as `Europe/London`"))
     })?;
-    Ok(Repeat { rule, time_zone })
+    Ok(SilenceRecurrence { rule, time_zone })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    load::{Reach, series},
+    load::{StretchLimits, series},
     view::{BudgetPoint, SloView},
 };
 use crate::{
@@ -45,7 +45,7 @@ impl BudgetPast {
             let series = of_period(tx, (id, slo), so_far, resolution).await?;
             return Ok(Self { series, step });
         }
-        let reach = Reach {
+        let reach = StretchLimits {
             resolution,
             step,
             length: 2 * slo.window.length(),

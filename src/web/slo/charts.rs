@@ -8,7 +8,7 @@ use crate::{
         alerting::{
             alert::TransitionKind,
             burn_rate::{BurnContext, BurnRate, Window},
-            change_event::Happening,
+            change_event::ChangeEvent,
         },
         counting::series::{Rate, Series},
         model::{
@@ -19,13 +19,13 @@ use crate::{
         slo::{AlertRule, Severity, Slo},
     },
     web::chart::{
-        self, AlertTick, BudgetChart, BurnChart, BurnPoint, EventMark, Future, Threshold,
+        self, AlertTick, BudgetChart, BurnChart, BurnPoint, EventMark, FactorLine, Future,
     },
 };
 
 const HOUR: Duration = Duration::from_hours(1);
 
-pub(super) struct Charts {
+pub(super) struct SloCharts {
     pub(super) budget: Figure,
     pub(super) futures: Vec<FutureKey>,
     pub(super) burn: Figure,
@@ -45,7 +45,7 @@ pub(super) struct FutureKey {
     pub(super) end: String,
 }
 
-impl Charts {
+impl SloCharts {
     pub(super) fn draw(slo: &Slo, view: &SloView) -> Self {
         let futures = futures(slo, view);
         let keys = keys(&futures, view);
@@ -231,7 +231,7 @@ fn burn(slo: &Slo, view: &SloView) -> BurnChart {
 }
 
 fn marks(view: &SloView) -> Vec<EventMark> {
-    let mark = |event: &Happening| EventMark {
+    let mark = |event: &ChangeEvent| EventMark {
         at: event.at,
         text: format!(
             "{} {} {}",
@@ -276,12 +276,12 @@ pub(super) fn burn_history(
         .collect()
 }
 
-fn thresholds(slo: &Slo) -> Vec<Threshold> {
-    let mut thresholds: Vec<Threshold> = slo
+fn thresholds(slo: &Slo) -> Vec<FactorLine> {
+    let mut thresholds: Vec<FactorLine> = slo
         .alerting
         .rules
         .iter()
-        .map(|rule| Threshold {
+        .map(|rule| FactorLine {
             factor: rule.factor,
             severity: rule.severity,
             label: format!(

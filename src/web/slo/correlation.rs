@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::{
-    domain::{model::format, workflow::classify::Unusable},
+    domain::{model::format, workflow::classify::DiscardReason},
     store::SelectedSpans,
 };
 
@@ -22,7 +22,7 @@ pub(super) struct CorrelationView {
 impl CorrelationView {
     /// `None` where no span came that could have been correlated.
     pub(super) fn new(spans: &SelectedSpans, orphans: i64) -> Option<Self> {
-        let uncorrelated = [Unusable::Uncorrelated, Unusable::KeyTooLong]
+        let uncorrelated = [DiscardReason::Uncorrelated, DiscardReason::KeyTooLong]
             .into_iter()
             .filter_map(|why| spans.unusable.get(why.as_str()))
             .sum();
@@ -72,7 +72,7 @@ mod tests {
 
     use super::*;
 
-    fn spans(correlated: i64, unusable: &[(Unusable, i64)]) -> SelectedSpans {
+    fn spans(correlated: i64, unusable: &[(DiscardReason, i64)]) -> SelectedSpans {
         let unusable = unusable
             .iter()
             .map(|(why, count)| (why.as_str().to_owned(), *count));
@@ -85,9 +85,9 @@ mod tests {
     #[test]
     fn the_rate_is_of_spans_that_could_have_been_correlated() {
         let unusable = [
-            (Unusable::Uncorrelated, 20),
-            (Unusable::KeyTooLong, 5),
-            (Unusable::TooLate, 1_000),
+            (DiscardReason::Uncorrelated, 20),
+            (DiscardReason::KeyTooLong, 5),
+            (DiscardReason::TooLate, 1_000),
         ];
         let view = CorrelationView::new(&spans(75, &unusable), 0).unwrap();
         assert!((view.correlated_ratio - 0.75).abs() < 1e-9);
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn without_a_span_there_is_no_rate() {
-        assert!(CorrelationView::new(&spans(0, &[(Unusable::TooLate, 3)]), 0).is_none());
+        assert!(CorrelationView::new(&spans(0, &[(DiscardReason::TooLate, 3)]), 0).is_none());
     }
 
     #[test]
@@ -107,7 +107,7 @@ mod tests {
         };
         assert_eq!(step(&[], 0), None);
         assert!(step(&[], 1).is_some_and(|step| step.contains("start")));
-        let lacking = step(&[(Unusable::Uncorrelated, 1)], 1);
+        let lacking = step(&[(DiscardReason::Uncorrelated, 1)], 1);
         assert!(lacking.is_some_and(|step| step.contains("attribute")));
     }
 }

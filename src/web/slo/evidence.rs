@@ -210,12 +210,12 @@ fn explanation(reason: &str) -> (&'static str, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::workflow::{Notice, classify::Unusable};
+    use crate::domain::workflow::{WorkflowNote, classify::DiscardReason};
 
     #[test]
     fn every_reason_has_words_of_its_own() {
-        let unusable = Unusable::ALL.map(Unusable::as_str);
-        let noted = Notice::ALL.map(Notice::as_str);
+        let unusable = DiscardReason::ALL.map(DiscardReason::as_str);
+        let noted = WorkflowNote::ALL.map(WorkflowNote::as_str);
         for reason in unusable
             .into_iter()
             .chain(noted)

@@ -26,9 +26,9 @@ use crate::{
     web::{
         error::WebError,
         overview::freshness_of,
-        page::{Asked, Layout, Section},
+        page::{Layout, Negotiation, Section},
         state::WebState,
-        summary::{Face, Summary},
+        summary::{StatusBadge, Summary},
     },
 };
 
@@ -211,7 +211,7 @@ struct GroupsPage {
 }
 
 pub(in crate::web) async fn get(
-    asked: Asked,
+    asked: Negotiation,
     State(state): State<WebState>,
     Path(name): Path<String>,
 ) -> Response {
@@ -248,7 +248,7 @@ fn page(state: &WebState, view: GroupListView) -> GroupsPage {
     let title = format!("{} · {tally} · Throughline", view.display_name);
     let mut layout = Layout::new(state, Section::Overview, title);
     let worst = view.groups.rows.first().and_then(|row| row.state);
-    layout.icon = Face::of(worst).favicon();
+    layout.icon = StatusBadge::of(worst).favicon();
     layout.json = Some(format!("/api/v1/slos/{}/groups", view.slo));
     layout.fresh = freshness_of(view.evaluated_at, view.as_of);
     GroupsPage { layout, view }

@@ -256,12 +256,12 @@ async fn past(
         .first()
         .map_or(HOUR, |rule| rule.long)
         .max(step);
-    let line = Reach {
+    let line = StretchLimits {
         resolution,
         step,
         length: range.length() + longest,
     };
-    let bars = Reach {
+    let bars = StretchLimits {
         resolution,
         step: bar,
         length: range.length(),
@@ -274,7 +274,7 @@ async fn past(
 }
 
 #[derive(Clone, Copy)]
-pub(super) struct Reach {
+pub(super) struct StretchLimits {
     pub(super) resolution: Resolution,
     pub(super) step: Duration,
     pub(super) length: Duration,
@@ -283,7 +283,7 @@ pub(super) struct Reach {
 pub(super) async fn series(
     tx: &mut Tx<'_>,
     (id, slo): (SloId, &Slo),
-    reach: Reach,
+    reach: StretchLimits,
     now: Timestamp,
 ) -> Result<Series, StoreError> {
     let to = now.ceil_to(reach.step);

@@ -25,17 +25,17 @@ use super::{
     chart::{Figure, Markup},
     error::{WebError, most_like},
     overview::freshness_of,
-    page::{Asked, Layout, Section},
+    page::{Layout, Negotiation, Section},
     period::PeriodView,
     sentence::{self, Sentence},
     state::WebState,
-    summary::{Face, Summary, limit_track, rule_track},
+    summary::{StatusBadge, Summary, limit_track, rule_track},
 };
 use crate::{
     domain::{
         alerting::{
-            limit::{LimitStatus, Standing},
-            rule_status::{Condition, RuleStatus},
+            limit::{LimitState, LimitStatus},
+            rule_status::{BurnCondition, RuleStatus},
             status::SloState,
         },
         model::{
@@ -46,20 +46,20 @@ use crate::{
     },
     store::StoreError,
 };
-use charts::Charts;
+use charts::SloCharts;
 use view::{Range, SloView};
 
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct Params {
+pub(super) struct SloQuery {
     #[serde(default)]
     range: String,
 }
 
 pub(super) async fn get(
-    asked: Asked,
+    asked: Negotiation,
     State(state): State<WebState>,
     Path(name): Path<String>,
-    Query(params): Query<Params>,
+    Query(params): Query<SloQuery>,
 ) -> Response {
     let name = name.strip_suffix(".json").unwrap_or(&name);
     let range = Range::named(&params.range);
@@ -67,10 +67,10 @@ pub(super) async fn get(
 }
 
 pub(super) async fn get_group(
-    asked: Asked,
+    asked: Negotiation,
     State(state): State<WebState>,
     Path((name, group)): Path<(String, String)>,
-    Query(params): Query<Params>,
+    Query(params): Query<SloQuery>,
 ) -> Response {
     let group = group.strip_suffix(".json").unwrap_or(&group);
     let Ok(id) = group.parse() else {
@@ -89,7 +89,7 @@ enum Whose {
 }
 
 async fn answer(
-    asked: &Asked,
+    asked: &Negotiation,
     state: &WebState,
     (name, whose): (&str, Whose),
     range: Range,
@@ -134,12 +134,12 @@ async fn is_known(state: &WebState, name: &str) -> Result<bool, StoreError> {
 #[template(path = "slo.html", config = "src/web/askama.toml")]
 struct SloPage {
     layout: Layout,
-    face: Face,
+    face: StatusBadge,
     sentence: Sentence,
     ranges: Vec<RangeLink>,
     rules: Vec<RuleRow>,
     has_limits: bool,
-    charts: Charts,
+    charts: SloCharts,
     definition: Definition,
     view: SloView,
 }
@@ -157,7 +157,7 @@ struct RuleRow {
     track: Markup,
     long: String,
     short: String,
-    face: Face,
+    face: StatusBadge,
     class: &'static str,
 }
 
@@ -206,7 +206,7 @@ impl SloPage {
                 .into(),
             rules: rule_rows(&view.summary),
             has_limits: !view.summary.threshold_rules.is_empty(),
-            charts: Charts::draw(slo, &view),
+            charts: SloCharts::draw(slo, &view),
             definition: Definition {
                 place: format!("{}:{}", slo.source.file, slo.source.line),
                 text: slo.source.text.trim_end().to_owned(),
@@ -333,7 +333,7 @@ impl RuleRow {
             long: rule.reading(),
             short: format::NONE.to_owned(),
             face: standing_face(rule),
-            class: if rule.standing == Standing::Over {
+            class: if rule.standing == LimitState::Over {
                 hot
             } else {
                 ""
@@ -343,7 +343,7 @@ impl RuleRow {
 
     fn new(rule: &RuleStatus) -> Self {
         let face = condition_face(rule);
-        let severity = Face::of_severity(rule.severity);
+        let severity = StatusBadge::of_severity(rule.severity);
         let kind = if severity.icon == "page" {
             "Page"
         } else {
@@ -362,56 +362,56 @@ impl RuleRow {
             short: format::burn_rate(rule.short.burn_rate, rule.factor),
             face,
             class: match rule.condition {
-                Condition::Burning if severity.icon == "page" => "hot",
-                Condition::Burning => "warm",
+                BurnCondition::Burning if severity.icon == "page" => "hot",
+                BurnCondition::Burning => "warm",
                 _ => "",
             },
         }
     }
 }
 
-fn standing_face(rule: &LimitStatus) -> Face {
+fn standing_face(rule: &LimitStatus) -> StatusBadge {
     match rule.standing {
-        Standing::Over => Face {
+        LimitState::Over => StatusBadge {
             word: "Over",
-            ..Face::of_severity(rule.severity)
+            ..StatusBadge::of_severity(rule.severity)
         },
-        Standing::Near => Face {
+        LimitState::Near => StatusBadge {
             word: "Near",
-            ..Face::of(Some(SloState::Rising))
+            ..StatusBadge::of(Some(SloState::Rising))
         },
-        Standing::TooFew => too_few_face(),
-        Standing::Under => Face {
+        LimitState::TooFew => too_few_face(),
+        LimitState::Under => StatusBadge {
             word: "Quiet",
-            ..Face::of(Some(SloState::Ok))
+            ..StatusBadge::of(Some(SloState::Ok))
         },
-        Standing::Unknown => Face {
+        LimitState::Unknown => StatusBadge {
             word: "Unknown",
-            ..Face::of(Some(SloState::NoData))
+            ..StatusBadge::of(Some(SloState::NoData))
         },
     }
 }
 
-fn condition_face(rule: &RuleStatus) -> Face {
+fn condition_face(rule: &RuleStatus) -> StatusBadge {
     match rule.condition {
-        Condition::Burning => Face {
+        BurnCondition::Burning => StatusBadge {
             word: "Burning",
-            ..Face::of_severity(rule.severity)
+            ..StatusBadge::of_severity(rule.severity)
         },
-        Condition::Rising => Face::of(Some(SloState::Rising)),
-        Condition::Recovering => Face::of(Some(SloState::Recovering)),
-        Condition::Quiet => Face {
+        BurnCondition::Rising => StatusBadge::of(Some(SloState::Rising)),
+        BurnCondition::Recovering => StatusBadge::of(Some(SloState::Recovering)),
+        BurnCondition::Quiet => StatusBadge {
             word: "Quiet",
-            ..Face::of(Some(SloState::Ok))
+            ..StatusBadge::of(Some(SloState::Ok))
         },
-        Condition::TooFew => too_few_face(),
-        Condition::NoData => Face::of(Some(SloState::NoData)),
+        BurnCondition::TooFew => too_few_face(),
+        BurnCondition::NoData => StatusBadge::of(Some(SloState::NoData)),
     }
 }
 
-fn too_few_face() -> Face {
-    Face {
+fn too_few_face() -> StatusBadge {
+    StatusBadge {
         word: "Too few to tell",
-        ..Face::of(Some(SloState::TooFew))
+        ..StatusBadge::of(Some(SloState::TooFew))
     }
 }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     domain::{
         alerting::{
-            change_event::Happening,
+            change_event::ChangeEvent,
             trace_link::{TraceLink, TraceViewer, Traced},
         },
         counting::{customers::CustomerTotal, series::Series},
@@ -74,7 +74,7 @@ pub(in crate::web) struct SloView {
     /// Of the window, newest first.
     pub(super) transitions: Vec<TransitionView>,
     /// Deploys, flags and notes of the window, newest first: those of the services that take part.
-    pub(super) events: Vec<Happening>,
+    pub(super) events: Vec<ChangeEvent>,
     pub(super) budget_history: Vec<BudgetPoint>,
     /// Of the first rule's windows, over the range.
     pub(super) burn_history: Vec<BurnPoint>,

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     error::WebError,
-    page::{Asked, Layout, Section},
+    page::{Layout, Negotiation, Section},
     state::WebState,
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
         notify::delivery::circuit::TargetCondition,
         slo::TargetKind,
     },
-    store::{LastHeartbeat, OpenCheck, TargetState, Traffic},
+    store::{LastHeartbeat, OpenCheck, TargetState, TargetTraffic},
 };
 
 #[derive(Debug, Serialize)]
@@ -41,10 +41,10 @@ struct TargetView {
     state_since: Option<Timestamp>,
     fallback: Option<Name>,
     #[serde(flatten)]
-    traffic: Traffic,
+    traffic: TargetTraffic,
 }
 
-pub(super) async fn get(asked: Asked, State(state): State<WebState>) -> Response {
+pub(super) async fn get(asked: Negotiation, State(state): State<WebState>) -> Response {
     let view = view(&state).await;
     asked.reply(&state, view, |view| {
         let mut layout = Layout::new(&state, Section::Targets, "Targets · Throughline");

@@ -16,7 +16,7 @@ use crate::{
     domain::{
         model::ids::Name,
         notify::{
-            Content, Note, Telling,
+            MessageNote, Notification, RenderContext,
             delivery::DeliveryState,
             preview::{self, Addressee},
             test_notification::{Rehearsal, Scenario},
@@ -26,15 +26,15 @@ use crate::{
     store::{NoticeNews, TestDelivery},
     web::{
         error::{WebError, most_like},
-        page::Asked,
+        page::Negotiation,
         state::WebState,
-        write::body::Written,
+        write::body::ParsedBody,
     },
 };
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::web) struct Wish {
+pub(in crate::web) struct TestRequest {
     #[serde(default)]
     scenario: Scenario,
     /// Show what would be sent, and send nothing.
@@ -54,10 +54,10 @@ struct TestView {
 }
 
 pub(in crate::web) async fn post(
-    asked: Asked,
+    asked: Negotiation,
     State(state): State<WebState>,
     Path(name): Path<String>,
-    Written { body, once }: Written<Wish>,
+    ParsedBody { body, once }: ParsedBody<TestRequest>,
 ) -> Response {
     let now = state.clock.now();
     let begun = async {
@@ -66,7 +66,7 @@ pub(in crate::web) async fn post(
         if let Some(answer) = once.answered(&mut tx, now).await? {
             return Ok(answer);
         }
-        let test = Test::new(&state, &target, body.scenario)?;
+        let test = TestMessages::new(&state, &target, body.scenario)?;
         if !body.render {
             for (id, content) in &test.messages {
                 let news = NoticeNews {
@@ -91,10 +91,10 @@ pub(in crate::web) async fn post(
 
 /// The button of the page: back to it, where the test shows.
 pub(in crate::web) async fn press(
-    asked: Asked,
+    asked: Negotiation,
     state: State<WebState>,
     path: Path<String>,
-    written: Written<Wish>,
+    written: ParsedBody<TestRequest>,
 ) -> Response {
     let answer = post(asked, state, path, written).await;
     if answer.status().is_success() {
@@ -105,7 +105,7 @@ pub(in crate::web) async fn press(
 }
 
 pub(in crate::web) async fn get(
-    asked: Asked,
+    asked: Negotiation,
     State(state): State<WebState>,
     Path((name, test)): Path<(String, Uuid)>,
 ) -> Response {
@@ -151,12 +151,12 @@ fn no_such_target(state: &WebState, name: &str) -> WebError {
 }
 
 /// The messages of a test, in their order.
-struct Test {
+struct TestMessages {
     rehearsal: Rehearsal,
-    messages: Vec<(Uuid, Content)>,
+    messages: Vec<(Uuid, Notification)>,
 }
 
-impl Test {
+impl TestMessages {
     fn new(state: &WebState, target: &Target, scenario: Scenario) -> Result<Self, WebError> {
         let public = state.writes.public_url.as_deref();
         let rehearsal = Rehearsal {
@@ -170,7 +170,7 @@ impl Test {
             .map_err(|error| WebError::Unreadable(error.to_string()))?;
         let messages = facts
             .into_iter()
-            .map(|facts| (Uuid::now_v7(), Content::Alert(Box::new(facts))));
+            .map(|facts| (Uuid::now_v7(), Notification::Alert(Box::new(facts))));
         Ok(Self {
             messages: messages.collect(),
             rehearsal,
@@ -179,15 +179,15 @@ impl Test {
 
     /// With what is sent, its secrets masked.
     fn answer(&self, target: &Target) -> Value {
-        let telling = Telling {
-            notes: vec![Note::Test],
-            ..Telling::default()
+        let telling = RenderContext {
+            notes: vec![MessageNote::Test],
+            ..RenderContext::default()
         };
         let to = Addressee {
             name: &target.name,
             kind: &target.kind,
         };
-        let message = |(id, content): &(Uuid, Content)| {
+        let message = |(id, content): &(Uuid, Notification)| {
             json!({
                 "message": id,
                 "kind": content.kind(),

@@ -9,21 +9,21 @@ use axum::{
 use serde::de::DeserializeOwned;
 
 use super::once::Once;
-use crate::web::{error::WebError, page::Asked, state::WebState};
+use crate::web::{error::WebError, page::Negotiation, state::WebState};
 
 /// The body as it was understood, with what it takes to answer a repetition of the request.
 #[derive(Debug)]
-pub(in crate::web) struct Written<T> {
+pub(in crate::web) struct ParsedBody<T> {
     pub(in crate::web) body: T,
     pub(in crate::web) once: Once,
 }
 
-impl<T: DeserializeOwned> FromRequest<WebState> for Written<T> {
+impl<T: DeserializeOwned> FromRequest<WebState> for ParsedBody<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &WebState) -> Result<Self, Response> {
         let (parts, body) = request.into_parts();
-        let asked = Asked::of(&parts);
+        let asked = Negotiation::of(&parts);
         let is_api = parts.uri.path().starts_with("/api/");
         let read = async {
             let named = Once::unread(&parts)?;

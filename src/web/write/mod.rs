@@ -21,7 +21,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 
-use super::{error::WebError, page::Asked, state::WebState};
+use super::{error::WebError, page::Negotiation, state::WebState};
 
 /// Addresses in messages, which prove by themselves that they may be used.
 const SIGNED: &str = "/actions/";
@@ -70,7 +70,7 @@ pub(super) async fn guard(
         }
         Err(error) => {
             let (parts, _) = request.into_parts();
-            Asked::of(&parts).refuse(&state, &error)
+            Negotiation::of(&parts).refuse(&state, &error)
         }
     }
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use throughline::{
     domain::{
-        counting::ledger::Moves,
+        counting::ledger::CountDelta,
         model::{sampling::EndSampling, time::Timestamp},
         workflow::{Judging, Losses, gather, join},
     },
@@ -117,7 +117,7 @@ impl Lane {
             losses: Losses::NoneKnown,
         };
         let mut gathered = gather(&batch.evidence);
-        let mut moves = Moves::default();
+        let mut moves = CountDelta::default();
         let mut tx = self.store.begin("record evidence").await?;
         let news = LinkNews {
             linked: batch.linked.iter().collect(),

@@ -14,7 +14,7 @@ use throughline::domain::{
         EventKey, Evidence, Fact, SpanOutcome, Workflow,
         classify::Linked,
         links::{Edges, LinkFilter},
-        stage_evidence::{FoundPiece, Piece, PieceId, PieceKind},
+        stage_evidence::{FoundStageEvidence, StageEvidence, StageEvidenceId, StageEvidenceKind},
     },
 };
 
@@ -67,7 +67,7 @@ impl Kind {
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) evidence: Vec<Evidence>,
-    pub(super) pieces: Vec<FoundPiece>,
+    pub(super) pieces: Vec<FoundStageEvidence>,
     pub(super) linked: Vec<Linked>,
     pub(super) edges: Vec<Edges>,
 }
@@ -125,7 +125,7 @@ impl Load {
         self.open.push(number);
         let (at, within) = (self.now, WITHIN);
         let start = evidence(number, Fact::Started { at, within });
-        self.say(batch, (start, PieceKind::Producer), span_of(number));
+        self.say(batch, (start, StageEvidenceKind::Producer), span_of(number));
     }
 
     fn finish(&mut self, batch: &mut Batch) {
@@ -142,13 +142,18 @@ impl Load {
                 links: BTreeSet::from([start]),
                 is_cut: false,
             });
-            self.say(batch, (end, PieceKind::Consumer), span);
+            self.say(batch, (end, StageEvidenceKind::Consumer), span);
         } else {
-            self.say(batch, (end, PieceKind::Consumer), span_of(number));
+            self.say(batch, (end, StageEvidenceKind::Consumer), span_of(number));
         }
     }
 
-    fn say(&self, batch: &mut Batch, (evidence, kind): (Evidence, PieceKind), span: SpanRef) {
+    fn say(
+        &self,
+        batch: &mut Batch,
+        (evidence, kind): (Evidence, StageEvidenceKind),
+        span: SpanRef,
+    ) {
         match self.shape.kind {
             Kind::Links => batch.linked.push(Linked {
                 slo: SLO,
@@ -164,13 +169,13 @@ impl Load {
         }
     }
 
-    fn piece(&self, key: EventKey, kind: PieceKind) -> FoundPiece {
-        FoundPiece {
-            id: PieceId(i64::from(kind.as_code())),
+    fn piece(&self, key: EventKey, kind: StageEvidenceKind) -> FoundStageEvidence {
+        FoundStageEvidence {
+            id: StageEvidenceId(i64::from(kind.as_code())),
             key,
             slo: None,
             wanted_by: Arc::from([SLO]),
-            piece: Piece {
+            piece: StageEvidence {
                 kind,
                 from: self.now,
                 to: self.now,

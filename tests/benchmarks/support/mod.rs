@@ -5,7 +5,7 @@ use std::{str::FromStr as _, time::Duration};
 use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
 use throughline::{
     domain::model::time::{TimeRange, Timestamp},
-    postgres::{Durability, Server, Settings},
+    postgres::{Durability, EmbeddedServer, PostgresSettings},
     store::Store,
 };
 
@@ -21,17 +21,17 @@ pub(crate) fn is_wanted() -> bool {
 
 /// An embedded server that keeps what it has committed, as the product's does.
 pub(crate) struct Database {
-    server: Server,
+    server: EmbeddedServer,
     pub(crate) options: PgConnectOptions,
 }
 
 impl Database {
     pub(crate) async fn start() -> Self {
-        let settings = Settings {
+        let settings = PostgresSettings {
             durability: Durability::Durable,
-            ..Settings::throwaway()
+            ..PostgresSettings::throwaway()
         };
-        let server = Server::start(&settings).await.unwrap();
+        let server = EmbeddedServer::start(&settings).await.unwrap();
         let options = PgConnectOptions::from_str(&server.connection_url()).unwrap();
         Self { server, options }
     }

@@ -2,6 +2,7 @@
 //! which edge, what the core must not know, and that files stay short and say what they are for.
 
 mod imports;
+mod names;
 
 use std::{
     collections::BTreeSet,

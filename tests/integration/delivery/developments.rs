@@ -1,7 +1,7 @@
 //! What becomes of an alert, told to every kind of target; programs that others wrote judge each body.
 
 use throughline::domain::{
-    alerting::{alert::Development, rule_status::Missing, suppression::Suppression},
+    alerting::{alert::AlertUpdate, rule_status::Missing, suppression::Suppression},
     notify::delivery::AttemptClass::Delivered,
     slo::{Severity, WebhookFormat},
 };
@@ -9,21 +9,21 @@ use throughline::domain::{
 use super::world::World;
 use crate::support::receiver::{Receiver, Reply};
 
-fn developments(world: &World) -> [Development; 6] {
+fn developments(world: &World) -> [AlertUpdate; 6] {
     [
-        Development::MoreCustomers { before: 5, now: 12 },
-        Development::BudgetSpent,
-        Development::DataStopped {
+        AlertUpdate::MoreCustomers { before: 5, now: 12 },
+        AlertUpdate::BudgetSpent,
+        AlertUpdate::DataStopped {
             heard_until: Some(world.now),
             missing: Missing::Events,
         },
-        Development::DataResumed {
+        AlertUpdate::DataResumed {
             stopped_at: world.now,
         },
-        Development::Unmuted {
+        AlertUpdate::Unmuted {
             was: Suppression::Inhibited { by: Severity::Page },
         },
-        Development::Reminded,
+        AlertUpdate::Reminded,
     ]
 }
 

@@ -4,7 +4,7 @@ use throughline::{
     domain::{
         model::ids::Name,
         notify::{
-            Content, Notice, NoticeKind, NoticeLink,
+            Notification, PlatformNotification, PlatformNotificationKind, PlatformNotificationLink,
             delivery::AttemptClass::{Delivered, Unavailable},
         },
         slo::{Severity, WebhookFormat},
@@ -17,15 +17,15 @@ use super::world::World;
 use crate::support::receiver::{Receiver, Reply, Request};
 
 /// Says so to each of the targets, twice, as if the transaction were repeated.
-async fn tells(world: &World, kind: NoticeKind, targets: &[Name]) {
-    let content = Content::Notice(Box::new(Notice {
+async fn tells(world: &World, kind: PlatformNotificationKind, targets: &[Name]) {
+    let content = Notification::Notice(Box::new(PlatformNotification {
         kind,
         key: "throughline/target/oncall/failing".to_owned(),
         episode: world.episode,
         severity: Severity::Page,
         title: "target `oncall` has not been reached for 4 min".to_owned(),
         lines: vec!["Last answer: <503> *soon*.".to_owned()],
-        links: vec![NoticeLink {
+        links: vec![PlatformNotificationLink {
             title: "Targets".to_owned(),
             url: "https://slo.example.com/targets".to_owned(),
         }],
@@ -59,8 +59,13 @@ async fn every_kind_of_target_is_told_of_a_notice_and_of_its_end() {
         world.declare_pagerduty("pager", url),
         world.declare_alertmanager("manager", &[url]),
     ];
-    tells(&world, NoticeKind::SelfCheckOpened, &targets).await;
-    tells(&world, NoticeKind::SelfCheckResolved, &targets).await;
+    tells(&world, PlatformNotificationKind::SelfCheckOpened, &targets).await;
+    tells(
+        &world,
+        PlatformNotificationKind::SelfCheckResolved,
+        &targets,
+    )
+    .await;
     for target in targets.iter().chain(&targets) {
         assert_eq!(
             world.deliver(target).await.attempts,
@@ -92,8 +97,8 @@ async fn the_end_of_a_notice_waits_for_its_beginning_and_goes_into_its_thread() 
     ];
     let receiver = Receiver::start(script).await;
     let bot = [world.declare_slack_bot("bot", &receiver.url)];
-    tells(&world, NoticeKind::SelfCheckOpened, &bot).await;
-    tells(&world, NoticeKind::SelfCheckResolved, &bot).await;
+    tells(&world, PlatformNotificationKind::SelfCheckOpened, &bot).await;
+    tells(&world, PlatformNotificationKind::SelfCheckResolved, &bot).await;
     assert_eq!(world.deliver(&bot[0]).await.attempts, [Unavailable]);
     assert_eq!(world.deliver(&bot[0]).await.attempts, []);
     let mut world = world;

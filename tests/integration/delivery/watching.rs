@@ -8,7 +8,7 @@ use throughline::{
         model::{counts::EventCounts, ids::Name, time::Timestamp},
         notify::delivery::AttemptClass::{Connect, Delivered, Unavailable},
     },
-    watch::{Beat, HeartbeatSettings, WatchReport, WatchSettings, Watcher},
+    watch::{HeartbeatResult, HeartbeatSettings, WatchReport, WatchSettings, Watcher},
 };
 
 use super::world::{NOBODY, World};
@@ -191,13 +191,13 @@ async fn a_notification_that_was_given_up_is_told_of_and_withholds_the_heartbeat
     let report = watcher.tick(world.now).await.unwrap();
     assert_eq!(report.opened, 1);
     assert!(
-        matches!(&report.heartbeat, Some(Beat::Withheld(why)) if why[0].contains("given up")),
+        matches!(&report.heartbeat, Some(HeartbeatResult::Withheld(why)) if why[0].contains("given up")),
         "{report:?}"
     );
     assert_eq!(world.deliver(&platform_target).await.attempts, [Delivered]);
     world.advance(60);
     let report = watcher.tick(world.now).await.unwrap();
-    assert_eq!(report.heartbeat, Some(Beat::Sent));
+    assert_eq!(report.heartbeat, Some(HeartbeatResult::Sent));
     assert_eq!(world.deliver(&monitor_target).await.attempts, [Delivered]);
     assert_eq!(monitor.requests()[0].json()["type"], "slo.heartbeat");
 }

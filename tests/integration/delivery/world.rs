@@ -8,8 +8,8 @@ use throughline::{
     deliver::{AddressPolicy, DeliverSettings, Deliverer, DeliveryReport},
     domain::{
         alerting::{
-            alert::{Development, EpisodeEnd, TransitionKind},
-            snapshot::{Context, EpisodeSummary, Facts, WindowFacts, WorstWorkflow},
+            alert::{AlertUpdate, EpisodeEnd, TransitionKind},
+            snapshot::{AlertSnapshot, Context, EpisodeSummary, WindowFacts, WorstWorkflow},
         },
         model::{
             counts::EventCounts,
@@ -20,7 +20,7 @@ use throughline::{
         slo::{Catalog, SecretOrPlain, SecretRef, Severity, Target, TargetKind, WebhookFormat},
         workflow::Outcome,
     },
-    store::News,
+    store::NewDeliveries,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -249,10 +249,10 @@ impl World {
     pub(super) async fn develops(
         &mut self,
         slo: &str,
-        development: Development,
+        development: AlertUpdate,
         targets: &[&Name],
     ) -> Uuid {
-        let facts = Facts {
+        let facts = AlertSnapshot {
             development: Some(development),
             fired_at: Some(self.now),
             ..self.facts(slo, development.kind())
@@ -265,21 +265,21 @@ impl World {
         self.tell(&facts, targets).await
     }
 
-    fn facts(&mut self, slo: &str, kind: TransitionKind) -> Facts {
+    fn facts(&mut self, slo: &str, kind: TransitionKind) -> AlertSnapshot {
         let version = self.versions.entry(slo.to_owned()).or_insert(0);
         *version += 1;
-        Facts {
+        AlertSnapshot {
             labels: self.labels.clone(),
             episode: self.episode,
             ..facts(slo, kind, *version, self.now)
         }
     }
 
-    async fn tell(&self, facts: &Facts, targets: &[&Name]) -> Uuid {
+    async fn tell(&self, facts: &AlertSnapshot, targets: &[&Name]) -> Uuid {
         let transition = self.insert_transition(facts).await;
         let targets: Vec<Name> = targets.iter().map(|name| (*name).clone()).collect();
         let mut tx = self.database.store.begin("enqueue").await.unwrap();
-        let news = News {
+        let news = NewDeliveries {
             transition,
             targets: &targets,
             ordering_key: &alert_key(&facts.slo, None, Severity::Page),
@@ -292,7 +292,7 @@ impl World {
         transition
     }
 
-    async fn insert_transition(&self, facts: &Facts) -> Uuid {
+    async fn insert_transition(&self, facts: &AlertSnapshot) -> Uuid {
         let transition = Uuid::now_v7();
         let mut connection = self.database.connect().await;
         sqlx::query(
@@ -407,7 +407,7 @@ fn late_order(now: Timestamp) -> WorstWorkflow {
     }
 }
 
-fn facts(slo: &str, kind: TransitionKind, version: i64, now: Timestamp) -> Facts {
+fn facts(slo: &str, kind: TransitionKind, version: i64, now: Timestamp) -> AlertSnapshot {
     let counts = EventCounts {
         good: 80,
         late: 20,
@@ -418,7 +418,7 @@ fn facts(slo: &str, kind: TransitionKind, version: i64, now: Timestamp) -> Facts
         counts,
         burn_rate: Some(20.0),
     };
-    Facts {
+    AlertSnapshot {
         is_test: false,
         kind,
         slo: slo.parse().unwrap(),

@@ -8,8 +8,8 @@ use throughline::{
     domain::{
         alerting::{
             alert::{AlertState, EpisodeEnd, TransitionKind},
-            rule_status::Condition,
-            snapshot::Facts,
+            rule_status::BurnCondition,
+            snapshot::AlertSnapshot,
             status::{SloState, SloStatus},
         },
         model::{
@@ -173,7 +173,7 @@ impl Story {
     }
 
     /// All transitions, oldest first.
-    async fn told(&self) -> Vec<Facts> {
+    async fn told(&self) -> Vec<AlertSnapshot> {
         let mut tx = self.ledger.store.begin("read history").await.unwrap();
         let ever = Timestamp::UNIX_EPOCH;
         let newest_first = tx.transitions(Some(self.slo), ever, 100).await.unwrap();
@@ -206,7 +206,7 @@ async fn a_stall_pages_in_the_first_tick_in_which_both_windows_burn() {
     assert_eq!(story.ticks([0, 5]).await.fired, 0);
     let status = story.status().await;
     assert_eq!(status.state, SloState::Rising);
-    assert_eq!(status.rules[0].condition, Condition::Rising);
+    assert_eq!(status.rules[0].condition, BurnCondition::Rising);
 
     assert_eq!(story.ticks([10]).await.fired, 1);
     let status = story.status().await;

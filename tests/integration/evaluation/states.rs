@@ -3,14 +3,14 @@
 use throughline::domain::{
     alerting::{
         alert::{
-            AlertState, Development,
+            AlertState, AlertUpdate,
             TransitionKind::{
                 DataResumed, DataStopped, Firing, Reminded, Resolved, Unmuted, Updated,
             },
         },
         incident::Acknowledgement,
-        rule_status::{Condition, Missing},
-        snapshot::Facts,
+        rule_status::{BurnCondition, Missing},
+        snapshot::AlertSnapshot,
         suppression::Suppression,
     },
     slo::{AlertRule, Alerting, Notify, SecretRef, Severity, Slo, Target, TargetKind},
@@ -60,7 +60,7 @@ impl Story {
         tx.commit().await.unwrap();
     }
 
-    async fn last_told(&self) -> Facts {
+    async fn last_told(&self) -> AlertSnapshot {
         self.told().await.pop().unwrap()
     }
 
@@ -86,7 +86,7 @@ async fn t01_events_that_stop_are_told_once_with_what_was_known_last() {
     assert_eq!(stopped.evaluated_at, after(45));
     assert_eq!(
         stopped.development,
-        Some(Development::DataStopped {
+        Some(AlertUpdate::DataStopped {
             heard_until: Some(after(10)),
             missing: Missing::Events
         })
@@ -193,7 +193,10 @@ async fn t06_too_few_events_to_tell_are_shown_as_that_and_page_nobody() {
     story.fill([0, 10], good(1)).await;
     story.fill([6, 10], timeouts(1)).await;
     assert_eq!(story.ticks([10]).await.fired, 0);
-    assert_eq!(story.status().await.rules[0].condition, Condition::TooFew);
+    assert_eq!(
+        story.status().await.rules[0].condition,
+        BurnCondition::TooFew
+    );
     story.fill([10, 11], timeouts(1)).await;
     assert_eq!(story.ticks([11]).await.fired, 1);
 }
@@ -281,7 +284,7 @@ async fn counts_that_cannot_be_true_neither_fire_nor_resolve_and_are_counted() {
     assert_eq!(story.kinds_told().await, [Firing, DataStopped]);
     assert_eq!(
         story.last_told().await.development,
-        Some(Development::DataStopped {
+        Some(AlertUpdate::DataStopped {
             heard_until: Some(after(11)),
             missing: Missing::Sense
         })
@@ -350,7 +353,7 @@ async fn a_budget_that_is_spent_while_it_pages_is_told_to_those_who_were_paged()
     let told = story.told().await;
     let updates: Vec<_> = told.iter().filter(|facts| facts.kind == Updated).collect();
     assert_eq!(updates.len(), 1);
-    assert_eq!(updates[0].development, Some(Development::BudgetSpent));
+    assert_eq!(updates[0].development, Some(AlertUpdate::BudgetSpent));
     assert!(updates[0].evaluated_at >= after(40));
     let deliveries = story.ledger.deliveries().await;
     assert_eq!(

@@ -6,7 +6,7 @@ use throughline::{
     domain::{
         alerting::{
             alert::{EpisodeEnd, TransitionKind},
-            snapshot::Facts,
+            snapshot::AlertSnapshot,
             status::{SloState, SloStatus},
             suppression::Suppression,
         },
@@ -175,7 +175,7 @@ impl Story {
     }
 
     /// What was recorded of an SLO or a group, oldest first.
-    async fn told(&self, id: SloId) -> Vec<Facts> {
+    async fn told(&self, id: SloId) -> Vec<AlertSnapshot> {
         let recorded = self.recorded(id).await.into_iter();
         recorded.map(|told| told.facts).collect()
     }

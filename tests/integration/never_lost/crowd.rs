@@ -25,7 +25,7 @@ use throughline::{
         },
     },
     evaluate::{Evaluator, EvaluatorSettings},
-    postgres::{Server, Settings},
+    postgres::{EmbeddedServer, PostgresSettings},
 };
 use tokio::sync::watch;
 
@@ -33,7 +33,7 @@ use super::sink::{Sink, TIMEOUT, Taken};
 use crate::support::{api::until, database::TestDatabase, ledger::Ledger};
 
 pub(super) struct Crowd {
-    pub(super) server: Server,
+    pub(super) server: EmbeddedServer,
     pub(super) ledger: Ledger,
     pub(super) slos: BTreeMap<Name, SloId>,
     pub(super) sinks: Vec<(String, Sink)>,
@@ -71,7 +71,7 @@ impl Crowd {
         let home = tempfile::tempdir().unwrap();
         // A Postgres that is started by root belongs to another account, which must come in.
         fs::set_permissions(home.path(), Permissions::from_mode(0o755)).unwrap();
-        let server = Server::start(&Settings::keep(home.path().join("postgres")))
+        let server = EmbeddedServer::start(&PostgresSettings::keep(home.path().join("postgres")))
             .await
             .unwrap();
         let options = PgConnectOptions::from_str(&server.connection_url()).unwrap();

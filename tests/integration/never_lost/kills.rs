@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use throughline::failpoint::Step;
+use throughline::failpoint::Failpoint;
 
 use super::{
     modes::{self, Behaving, Kind, Mode},
@@ -15,14 +15,14 @@ use crate::support::{
 
 /// Requests that a target must get of the beginning of its alert, if a replica dies at this step of
 /// the first try. Only an answer that nobody could write down is asked for again.
-const fn expected(mode: &Mode, step: Step) -> usize {
+const fn expected(mode: &Mode, step: Failpoint) -> usize {
     match step {
-        Step::AlertSwapped
-        | Step::TransitionCommitted
-        | Step::DeliveriesClaimed
-        | Step::DeliverySettled => mode.requests,
-        Step::AnswerAwaited => mode.requests + mode.is_reached() as usize,
-        Step::DeliveryAnswered => mode.requests + mode.told_at_once as usize,
+        Failpoint::AlertSwapped
+        | Failpoint::TransitionCommitted
+        | Failpoint::DeliveriesClaimed
+        | Failpoint::DeliverySettled => mode.requests,
+        Failpoint::AnswerAwaited => mode.requests + mode.is_reached() as usize,
+        Failpoint::DeliveryAnswered => mode.requests + mode.told_at_once as usize,
     }
 }
 
@@ -30,7 +30,7 @@ const fn expected(mode: &Mode, step: Step) -> usize {
 #[derive(Debug)]
 #[expect(dead_code, reason = "they are printed")]
 struct Figures {
-    step: Step,
+    step: Failpoint,
     deaths: usize,
     transitions: usize,
     requests: usize,
@@ -42,18 +42,18 @@ async fn whoever_dies_at_whatever_step_all_are_told_in_order_and_twice_only_wher
 {
     let die_at = |step| Box::pin(die_at(step));
     let all = tokio::join!(
-        die_at(Step::AlertSwapped),
-        die_at(Step::TransitionCommitted),
-        die_at(Step::DeliveriesClaimed),
-        die_at(Step::AnswerAwaited),
-        die_at(Step::DeliveryAnswered),
-        die_at(Step::DeliverySettled),
+        die_at(Failpoint::AlertSwapped),
+        die_at(Failpoint::TransitionCommitted),
+        die_at(Failpoint::DeliveriesClaimed),
+        die_at(Failpoint::AnswerAwaited),
+        die_at(Failpoint::DeliveryAnswered),
+        die_at(Failpoint::DeliverySettled),
     );
     println!("{all:#?}");
 }
 
 /// One mode after the other begins an alert, at which a replica dies; in the end all are over at once.
-async fn die_at(step: Step) -> Figures {
+async fn die_at(step: Failpoint) -> Figures {
     let modes = modes::all();
     let database = TestDatabase::create().await;
     let targets = modes.iter().map(|mode| (mode.name, mode.kind));
@@ -75,7 +75,7 @@ async fn die_at(step: Step) -> Figures {
         replicas.told(mode.name, 2).await;
         let requests = receiver.requests().len();
         // On a busy machine an answer may come too late: then nobody can know either.
-        let planned = usize::from(mode.is_unknown && step != Step::DeliveryAnswered);
+        let planned = usize::from(mode.is_unknown && step != Failpoint::DeliveryAnswered);
         let too_late = replicas.unanswered(mode.name).await - planned;
         let expected = expected(mode, step) + 1 + too_late;
         assert_eq!(requests, expected, "{} at {step:?}", mode.name);
@@ -89,8 +89,8 @@ async fn die_at(step: Step) -> Figures {
     figures
 }
 
-async fn first_told(replicas: &mut Replicas, mode: &Mode, step: Step) -> Behaving {
-    let waits = step == Step::AnswerAwaited;
+async fn first_told(replicas: &mut Replicas, mode: &Mode, step: Failpoint) -> Behaving {
+    let waits = step == Failpoint::AnswerAwaited;
     let dies = !waits || mode.is_reached();
     let before = if waits && dies {
         vec![Reply::Hang]
@@ -114,7 +114,7 @@ async fn first_told(replicas: &mut Replicas, mode: &Mode, step: Step) -> Behavin
     }
     if matches!(
         step,
-        Step::DeliveriesClaimed | Step::AnswerAwaited | Step::DeliveryAnswered
+        Failpoint::DeliveriesClaimed | Failpoint::AnswerAwaited | Failpoint::DeliveryAnswered
     ) && dies
     {
         replicas.leases_lapse().await;

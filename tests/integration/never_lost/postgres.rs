@@ -12,7 +12,7 @@ use nix::{
     unistd::Pid,
 };
 use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
-use throughline::postgres::{Server, Settings, State};
+use throughline::postgres::{EmbeddedServer, PostgresSettings, State};
 use tokio::time::sleep;
 
 use super::{modes::Kind, replicas::Replicas};
@@ -47,7 +47,7 @@ impl Harm {
         }
     }
 
-    async fn inflict(self, server: &Server, database: &TestDatabase) {
+    async fn inflict(self, server: &EmbeddedServer, database: &TestDatabase) {
         match self {
             Self::Terminate => terminate(database).await,
             Self::Stop => {
@@ -76,7 +76,7 @@ async fn terminate(database: &TestDatabase) {
     connection.close().await.unwrap();
 }
 
-async fn stop(server: &Server) {
+async fn stop(server: &EmbeddedServer) {
     let mut state = server.watch();
     let pid = postmaster(server.folder()).expect("the server runs");
     kill(pid, Signal::SIGQUIT).unwrap();
@@ -91,7 +91,7 @@ async fn stop(server: &Server) {
     sleep(Duration::from_millis(700)).await;
 }
 
-async fn freeze(server: &Server) {
+async fn freeze(server: &EmbeddedServer) {
     sleep(Duration::from_millis(700)).await;
     let all = processes(server);
     for pid in &all {
@@ -104,7 +104,7 @@ async fn freeze(server: &Server) {
 }
 
 /// The postmaster first, which then makes no more of them.
-fn processes(server: &Server) -> Vec<Pid> {
+fn processes(server: &EmbeddedServer) -> Vec<Pid> {
     let first = postmaster(server.folder()).expect("the server runs");
     let is_child = |pid: Pid| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -128,8 +128,8 @@ async fn t11_whatever_becomes_of_postgres_all_are_told_in_order_and_once_where_i
     let home = tempfile::tempdir().unwrap();
     // A Postgres that is started by root belongs to another account, which must come in.
     fs::set_permissions(home.path(), Permissions::from_mode(0o755)).unwrap();
-    let settings = Settings::keep(home.path().join("postgres"));
-    let server = Server::start(&settings).await.unwrap();
+    let settings = PostgresSettings::keep(home.path().join("postgres"));
+    let server = EmbeddedServer::start(&settings).await.unwrap();
     let options = PgConnectOptions::from_str(&server.connection_url()).unwrap();
     let database = TestDatabase::create_on(&options).await;
     let targets = Harm::ALL.iter().flat_map(|harm| harm.targets());

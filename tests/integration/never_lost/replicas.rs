@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status, status::StatusCode};
 use sqlx::{ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
 use tempfile::TempDir;
-use throughline::failpoint::Step;
+use throughline::failpoint::Failpoint;
 use tokio::time::{sleep, timeout};
 
 use super::{
@@ -143,16 +143,16 @@ impl Replicas {
     }
 
     /// One replica is to die at this step.
-    pub(super) fn wish(&self, step: Step) {
+    pub(super) fn wish(&self, step: Failpoint) {
         fs::write(self.wish_for(step), "").unwrap();
     }
 
-    fn wish_for(&self, step: Step) -> PathBuf {
+    fn wish_for(&self, step: Failpoint) -> PathBuf {
         self.folder.path().join(step.name())
     }
 
     /// Waits until a replica has died by the wish, and starts it again.
-    pub(super) async fn death(&mut self, step: Step) {
+    pub(super) async fn death(&mut self, step: Failpoint) {
         let wish = self.wish_for(step);
         until(step.name(), async || (!wish.exists()).then_some(())).await;
         let nth = until("the end of a replica", async || {

@@ -8,7 +8,7 @@ use std::{env::current_exe, fs, process::Command, time::Duration};
 use throughline::{
     deliver::Dispatcher,
     domain::{
-        alerting::snapshot::Facts,
+        alerting::snapshot::AlertSnapshot,
         model::{
             counts::EventCounts,
             ids::{Name, SloId},
@@ -17,7 +17,7 @@ use throughline::{
         notify::delivery::alert_key,
         slo::Severity,
     },
-    store::{AlertTransition, News},
+    store::{AlertTransition, NewDeliveries},
 };
 use uuid::Uuid;
 
@@ -72,7 +72,7 @@ struct Soak {
     most_growth_kib: i64,
     alerts: Vec<(Name, SloId)>,
     /// Of a page that the evaluator has told of; the others are like it.
-    facts: Facts,
+    facts: AlertSnapshot,
 }
 
 fn name(nth: usize) -> String {
@@ -138,7 +138,7 @@ impl Soak {
                 id: Uuid::now_v7(),
                 slo: *id,
                 at: self.now,
-                facts: Facts {
+                facts: AlertSnapshot {
                     slo: slo.clone(),
                     // The evaluator has made the first.
                     version: i64::try_from(nth / ALERTS + 2).unwrap(),
@@ -148,7 +148,7 @@ impl Soak {
                 suppression: None,
             };
             tx.insert_transition(&transition).await.unwrap();
-            let news = News {
+            let news = NewDeliveries {
                 transition: transition.id,
                 targets: &[name(alert % TARGETS).parse().unwrap()],
                 ordering_key: &alert_key(slo, None, Severity::Page),
@@ -194,7 +194,7 @@ impl Soak {
 }
 
 /// What the evaluator tells of the first SLO.
-async fn first_facts(crowd: &mut Crowd, now: Timestamp) -> Facts {
+async fn first_facts(crowd: &mut Crowd, now: Timestamp) -> AlertSnapshot {
     let bad = EventCounts {
         failed: 20,
         ..EventCounts::ZERO

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use throughline::domain::{
     alerting::{
         alert::{AlertProgress, AlertState, AlertStatus, TransitionKind},
-        snapshot::Facts,
+        snapshot::AlertSnapshot,
         status::{SloState, SloStatus},
         suppression::Suppression,
     },
@@ -123,7 +123,7 @@ async fn fires(connection: &mut sqlx::PgConnection, id: i32, group: Group) {
     .fetch_one(&mut *connection)
     .await
     .unwrap();
-    let facts = Facts {
+    let facts = AlertSnapshot {
         slo: SLO.parse().unwrap(),
         display_name: "Stock levels are synced within a minute".to_owned(),
         group: Some(group),

@@ -7,8 +7,8 @@ use sqlx::PgConnection;
 use throughline::domain::{
     alerting::{
         alert::{AlertProgress, AlertState, AlertStatus, EpisodeEnd, TransitionKind},
-        rule_status::{Condition, RuleStatus, WindowStatus},
-        snapshot::{Context, EpisodeSummary, Facts, WindowFacts},
+        rule_status::{BurnCondition, RuleStatus, WindowStatus},
+        snapshot::{AlertSnapshot, Context, EpisodeSummary, WindowFacts},
         status::{SloState, SloStatus},
     },
     counting::customers::CustomerTotal,
@@ -131,11 +131,11 @@ fn compared(rule: &AlertRule, long: WindowStatus, short: WindowStatus) -> RuleSt
         factor: rule.factor,
         pending_for: rule.pending_for,
         condition: match (over(&long), over(&short)) {
-            (true, true) => Condition::Burning,
-            (false, true) => Condition::Rising,
-            (true, false) => Condition::Recovering,
-            _ if long.burn_rate.is_none() => Condition::NoData,
-            _ => Condition::Quiet,
+            (true, true) => BurnCondition::Burning,
+            (false, true) => BurnCondition::Rising,
+            (true, false) => BurnCondition::Recovering,
+            _ if long.burn_rate.is_none() => BurnCondition::NoData,
+            _ => BurnCondition::Quiet,
         },
         long,
         short,
@@ -179,7 +179,7 @@ async fn history(connection: &mut PgConnection, slo: &Slo, id: i32, status: &Slo
         (alert.since, TransitionKind::Firing, 3),
     ];
     for ((at, kind, nth), version) in changes.into_iter().zip(1..) {
-        let facts = Facts {
+        let facts = AlertSnapshot {
             episode: episode(id, nth),
             version,
             ..facts(slo, status, at, kind)
@@ -227,14 +227,14 @@ async fn delivered(connection: &mut PgConnection, transition: Uuid, at: Timestam
     }
 }
 
-fn facts(slo: &Slo, status: &SloStatus, at: Timestamp, kind: TransitionKind) -> Facts {
+fn facts(slo: &Slo, status: &SloStatus, at: Timestamp, kind: TransitionKind) -> AlertSnapshot {
     let rule = &status.rules[0];
     let window = |window: &WindowStatus| WindowFacts {
         secs: window.secs,
         counts: window.counts,
         burn_rate: window.burn_rate.map(|rate| rate.max(rule.factor) * 1.01),
     };
-    Facts {
+    AlertSnapshot {
         is_test: false,
         kind,
         slo: slo.name.clone(),

@@ -14,8 +14,8 @@ use prost::Message as _;
 use throughline::{
     domain::model::span::SpanView,
     ingest::{
-        Refusal, Unavailable, cors::AllowedOrigins, door::Door, grpc, http, limits::ReceiverLimits,
-        receiver::Receiver,
+        Rejection, Unavailable, cors::AllowedOrigins, door::TraceConsumer, grpc, http,
+        limits::ReceiverLimits, receiver::Receiver,
     },
 };
 use tokio::{
@@ -44,23 +44,23 @@ pub(super) struct RecordingDoor {
     arrived: Arc<Notify>,
 }
 
-impl Door for RecordingDoor {
+impl TraceConsumer for RecordingDoor {
     type Batch = Vec<String>;
 
     fn begin(&self) -> Vec<String> {
         Vec::new()
     }
 
-    fn take(&self, span: &dyn SpanView, batch: &mut Vec<String>) -> Result<(), Refusal> {
+    fn take(&self, span: &dyn SpanView, batch: &mut Vec<String>) -> Result<(), Rejection> {
         assert_ne!(span.name(), "panic");
         if span.name().starts_with("refuse") {
-            return Err(Refusal::Malformed(span.name().to_owned()));
+            return Err(Rejection::Malformed(span.name().to_owned()));
         }
         batch.push(span.name().to_owned());
         Ok(())
     }
 
-    fn refuse(&self, _refusal: &Refusal, _batch: &mut Vec<String>) {}
+    fn refuse(&self, _refusal: &Rejection, _batch: &mut Vec<String>) {}
 
     async fn commit(&self, batch: Vec<String>) -> Result<(), Unavailable> {
         self.arrived.notify_one();

@@ -24,11 +24,11 @@ use throughline::{
             definition::{DefinitionFile, load},
         },
         workflow::{
-            classify::{Classifier, Findings},
+            classify::{ClassifiedBatch, Classifier},
             watermark::{OutageLimits, ReplicaId},
         },
     },
-    evaluate::{overdue::Overdue, unplaced::Unplaced},
+    evaluate::{overdue::DeadlineScan, unplaced::Unplaced},
     ingest::record::{Recorder, RecorderParts},
     store::{Store, StoreError, Writer},
 };
@@ -70,7 +70,7 @@ struct Parts {
 struct Replica {
     id: ReplicaId,
     recorder: Recorder,
-    overdue: Overdue,
+    overdue: DeadlineScan,
     unplaced: Unplaced,
     store: Store,
     watermark: watch::Sender<Timestamp>,
@@ -151,7 +151,7 @@ impl World {
         Replica {
             id: ReplicaId(self.0.started.fetch_add(1, Ordering::SeqCst)),
             recorder,
-            overdue: Overdue {
+            overdue: DeadlineScan {
                 store: store.clone(),
                 writer,
                 classifier: self.0.classifier.subscribe(),
@@ -215,9 +215,9 @@ impl World {
         }
     }
 
-    fn classify(&self, spans: &[Span]) -> Findings {
+    fn classify(&self, spans: &[Span]) -> ClassifiedBatch {
         let classifier = Arc::clone(&self.0.classifier.borrow());
-        let mut findings = Findings::default();
+        let mut findings = ClassifiedBatch::default();
         for span in spans {
             classifier.classify(span, self.0.clock.now() - HORIZON, &mut findings);
         }

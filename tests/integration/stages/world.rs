@@ -9,13 +9,13 @@ use throughline::{
         counting::stages::{StageMean, StageSums, WhereTimeGoes},
         model::{
             ids::{SloId, SpanId, TraceId},
-            span::{Attributes, Span, SpanKind, SpanStatus},
+            span::{Span, SpanAttributes, SpanKind, SpanStatus},
             time::{TimeRange, Timestamp},
         },
         slo::{Catalog, Correlator, Indicator, Slo, Stages, WorkflowIndicator},
         traceql::Selector,
         workflow::{
-            classify::{Classifier, Findings, Unusable},
+            classify::{ClassifiedBatch, Classifier, DiscardReason},
             gather,
         },
     },
@@ -85,7 +85,7 @@ impl World {
     /// As one request that arrives at `now`.
     pub(super) async fn receive(&self, now: Timestamp, spans: &[Span]) {
         let classifier = Arc::clone(&self.classifier.borrow());
-        let mut findings = Findings::default();
+        let mut findings = ClassifiedBatch::default();
         for span in spans {
             classifier.classify(span, now - HORIZON, &mut findings);
         }
@@ -98,7 +98,7 @@ impl World {
         let missed = tx.add_stage_spans(now, &pieces).await.unwrap();
         let unusable = missed
             .into_iter()
-            .map(|(slo, count)| ((slo, Unusable::TooManyPieces), count))
+            .map(|(slo, count)| ((slo, DiscardReason::TooManyPieces), count))
             .collect();
         tx.add_evidence_counts(now, &unusable, &BTreeMap::new())
             .await
@@ -169,7 +169,7 @@ pub(super) fn span(nth: u8, name: &str, kind: SpanKind, (from, to): (f64, f64)) 
         start_unix_nano: nanos(from),
         end_unix_nano: nanos(to),
         trace_state: String::new(),
-        attributes: Attributes::new(),
+        attributes: SpanAttributes::new(),
         resource: Arc::default(),
         instrumentation: Arc::default(),
         events: Vec::new(),

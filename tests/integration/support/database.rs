@@ -4,7 +4,7 @@ use std::str::FromStr as _;
 
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions};
 use throughline::{
-    postgres::{Server, Settings},
+    postgres::{EmbeddedServer, PostgresSettings},
     store::Store,
 };
 use tokio::sync::OnceCell;
@@ -48,9 +48,9 @@ impl TestDatabase {
 
 /// One embedded server for the whole process. It dies with it, and the next run removes its folder.
 async fn server_options() -> &'static PgConnectOptions {
-    static SERVER: OnceCell<(Server, PgConnectOptions)> = OnceCell::const_new();
+    static SERVER: OnceCell<(EmbeddedServer, PgConnectOptions)> = OnceCell::const_new();
     let start = async || {
-        let server = Server::start(&Settings::throwaway())
+        let server = EmbeddedServer::start(&PostgresSettings::throwaway())
             .await
             .expect("a server starts");
         let url = server.connection_url();

@@ -12,9 +12,9 @@ use throughline::{
             time::{TimeRange, Timestamp},
         },
         slo::{Catalog, Slo},
-        workflow::classify::{Classifier, Findings},
+        workflow::classify::{ClassifiedBatch, Classifier},
     },
-    evaluate::overdue::Overdue,
+    evaluate::overdue::DeadlineScan,
     ingest::record::{Recorder, RecorderParts},
     store::Writer,
 };
@@ -78,7 +78,7 @@ impl Stations {
     }
 
     pub(crate) async fn receive(&self, replica: usize, spans: &[Span]) {
-        let mut findings = Findings::default();
+        let mut findings = ClassifiedBatch::default();
         for span in spans {
             let horizon = self.began - HOUR * 168;
             self.classifier
@@ -88,8 +88,8 @@ impl Stations {
         self.replicas[replica].record(findings).await.unwrap();
     }
 
-    pub(crate) fn overdue(&self) -> Overdue {
-        Overdue {
+    pub(crate) fn overdue(&self) -> DeadlineScan {
+        DeadlineScan {
             store: self.ledger.store.clone(),
             writer: Writer(2),
             classifier: self.classifier.subscribe(),

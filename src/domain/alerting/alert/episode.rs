@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::Observation;
 use crate::domain::{
-    alerting::{alert::Development, condition::Verdict, suppression::Suppression},
+    alerting::{alert::AlertUpdate, condition::Signal, suppression::Suppression},
     model::{ids::Name, time::Timestamp},
 };
 
@@ -85,7 +85,7 @@ impl Episode {
 
     /// What has become worth telling; at most one thing, the rest waits for the next tick. It counts
     /// as told even if something keeps it quiet, which is told when that ends.
-    pub(super) fn develop(&mut self, course: Course, seen: &Observation) -> Option<Development> {
+    pub(super) fn develop(&mut self, course: Course, seen: &Observation) -> Option<AlertUpdate> {
         if let Some(silenced @ Suppression::Silenced { .. }) = seen.muted {
             self.muted = Some(silenced);
         }
@@ -100,11 +100,11 @@ impl Episode {
     }
 
     /// What an alert was held back by is told of only while it burns: the two often end together.
-    fn unmuted(&mut self, course: Course, seen: &Observation) -> Option<Development> {
+    fn unmuted(&mut self, course: Course, seen: &Observation) -> Option<AlertUpdate> {
         let was = match (self.muted?, seen.muted) {
             (_, Some(_)) => return None,
             (inhibited @ Suppression::Inhibited { .. }, None) => {
-                matches!(seen.verdict, Verdict::Breach(_)).then_some(inhibited)?
+                matches!(seen.verdict, Signal::Breach(_)).then_some(inhibited)?
             }
             (Suppression::Silenced { silence, until }, None) => Suppression::Silenced {
                 silence,
@@ -115,14 +115,14 @@ impl Episode {
             return None;
         }
         self.last_notified.impact = seen.impact;
-        Some(Development::Unmuted { was })
+        Some(AlertUpdate::Unmuted { was })
     }
 
-    fn of_data(&mut self, seen: &Observation) -> Option<Development> {
+    fn of_data(&mut self, seen: &Observation) -> Option<AlertUpdate> {
         let Some(missing) = seen.missing else {
             let stopped_at = self.stale_since.take()?;
             let is_news = std::mem::take(&mut self.last_notified.is_data_stopped);
-            return is_news.then_some(Development::DataResumed { stopped_at });
+            return is_news.then_some(AlertUpdate::DataResumed { stopped_at });
         };
         let since = *self.stale_since.get_or_insert(seen.at);
         let told = &mut self.last_notified;
@@ -135,30 +135,30 @@ impl Episode {
         }
         told.is_data_stopped = true;
         told.data_stopped_at = Some(seen.at);
-        Some(Development::DataStopped {
+        Some(AlertUpdate::DataStopped {
             heard_until: Some(since),
             missing,
         })
     }
 
-    fn reminder(&self, course: Course, seen: &Observation) -> Option<Development> {
+    fn reminder(&self, course: Course, seen: &Observation) -> Option<AlertUpdate> {
         let is_due = seen.at.saturating_since(self.last_notified.at) >= REMIND_AFTER;
         let is_wanted = seen.unattended && seen.muted.is_none() && course == Course::Burning;
-        (is_due && is_wanted).then_some(Development::Reminded)
+        (is_due && is_wanted).then_some(AlertUpdate::Reminded)
     }
 
-    fn worse(&mut self, course: Course, seen: &Observation) -> Option<Development> {
+    fn worse(&mut self, course: Course, seen: &Observation) -> Option<AlertUpdate> {
         let (told, now) = (self.last_notified, seen.impact);
-        let burns = course == Course::Burning && matches!(seen.verdict, Verdict::Breach(_));
+        let burns = course == Course::Burning && matches!(seen.verdict, Signal::Breach(_));
         if !burns || seen.at.saturating_since(told.at) < SPACING {
             return None;
         }
         let before = told.impact.customers;
         let many = before.saturating_mul(2).max(before + LEAST_MORE_CUSTOMERS);
         let development = if now.budget_spent && !told.impact.budget_spent {
-            Development::BudgetSpent
+            AlertUpdate::BudgetSpent
         } else if now.customers >= many {
-            Development::MoreCustomers {
+            AlertUpdate::MoreCustomers {
                 before,
                 now: now.customers,
             }

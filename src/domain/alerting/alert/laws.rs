@@ -8,20 +8,20 @@ use super::{
 };
 
 /// What a tick may be like: the verdict, and whether it comes in time.
-type Tick = (Verdict, Continuity, u64);
+type Tick = (Signal, Continuity, u64);
 
-fn any_verdict() -> impl Strategy<Value = Verdict> {
+fn any_verdict() -> impl Strategy<Value = Signal> {
     prop_oneof![
         3 => Just(breach()),
-        1 => Just(Verdict::Breach(vec![Burning {
+        1 => Just(Signal::Breach(vec![BreachedRule {
             rule: "slow-burn".parse().unwrap(),
             pending_for: Duration::from_mins(3),
         }])),
-        9 => Just(Verdict::Clear),
-        1 => Just(Verdict::Between),
-        1 => Just(Verdict::Unknown),
-        1 => Just(Verdict::TooFew),
-        1 => Just(Verdict::Nonsense),
+        9 => Just(Signal::Clear),
+        1 => Just(Signal::Between),
+        1 => Just(Signal::Unknown),
+        1 => Just(Signal::TooFew),
+        1 => Just(Signal::Nonsense),
     ]
 }
 
@@ -62,7 +62,7 @@ fn any_observations() -> impl Strategy<Value = Vec<Observation>> {
 
 /// Beginnings and ends alone.
 fn frame(told: &[Transition]) -> Vec<&Transition> {
-    let is_frame = |told: &&Transition| !matches!(told.change, Change::Developed(_));
+    let is_frame = |told: &&Transition| !matches!(told.change, AlertChange::Developed(_));
     told.iter().filter(is_frame).collect()
 }
 
@@ -94,36 +94,36 @@ mod oracle {
 
     /// At `i` some rule has burned for as long as it must, in ticks since `from`.
     fn begins_at(ticks: &[Observation], from: usize, i: usize) -> bool {
-        let Verdict::Breach(burning) = &ticks[i].verdict else {
+        let Signal::Breach(burning) = &ticks[i].verdict else {
             return false;
         };
-        let is_over = |rule: &Burning| burned(ticks, from, i, &rule.rule) >= rule.pending_for;
+        let is_over = |rule: &BreachedRule| burned(ticks, from, i, &rule.rule) >= rule.pending_for;
         counts(&ticks[i]) && burning.iter().any(is_over)
     }
 
     /// How long a rule has burned until `i`: back to the last tick that said it did not.
     fn burned(ticks: &[Observation], from: usize, i: usize, rule: &Name) -> Duration {
         let says_no = |tick: &Observation| match &tick.verdict {
-            Verdict::Clear => true,
-            Verdict::Breach(burning) => burning.iter().all(|other| other.rule != *rule),
-            Verdict::Between
-            | Verdict::TooFew
-            | Verdict::Unknown
-            | Verdict::Nonsense
-            | Verdict::Undeclared => false,
+            Signal::Clear => true,
+            Signal::Breach(burning) => burning.iter().all(|other| other.rule != *rule),
+            Signal::Between
+            | Signal::TooFew
+            | Signal::Unknown
+            | Signal::Nonsense
+            | Signal::Undeclared => false,
         };
         let begin = (from..i)
             .rev()
             .find(|&j| counts(&ticks[j]) && says_no(&ticks[j]));
-        let burns = |tick: &Observation| counts(tick) && matches!(tick.verdict, Verdict::Breach(_));
+        let burns = |tick: &Observation| counts(tick) && matches!(tick.verdict, Signal::Breach(_));
         stretch(ticks, begin.map_or(from, |j| j + 1), i, burns)
     }
 
     /// At `i` it has been clear for long enough since it last was anything but clear or unknown.
     fn ends_at(ticks: &[Observation], begins: usize, i: usize) -> bool {
-        let is_clear = |tick: &Observation| counts(tick) && tick.verdict == Verdict::Clear;
+        let is_clear = |tick: &Observation| counts(tick) && tick.verdict == Signal::Clear;
         let says_no = |tick: &Observation| {
-            counts(tick) && matches!(tick.verdict, Verdict::Breach(_) | Verdict::Between)
+            counts(tick) && matches!(tick.verdict, Signal::Breach(_) | Signal::Between)
         };
         let Some(last) = (begins..i).rev().find(|&j| says_no(&ticks[j])) else {
             return false;
@@ -175,7 +175,7 @@ impl Weeks {
     /// The transitions, by minute.
     fn told(&self, gaps: &[(usize, usize)]) -> Vec<(usize, TransitionKind)> {
         let mut alert = Alert::new(at(0));
-        let mut rhythm: Option<Rhythm> = None;
+        let mut rhythm: Option<TickHistory> = None;
         let mut all = Vec::new();
         for minute in 0..MINUTES {
             if Self::within(gaps, minute) {
@@ -184,11 +184,11 @@ impl Weeks {
             let verdict = if Self::within(&self.troubles, minute) {
                 breach()
             } else {
-                Verdict::Clear
+                Signal::Clear
             };
             let seen = seen(minute as u64 * 60, verdict);
             let next = rhythm.map_or_else(
-                || Rhythm::first(seen.at),
+                || TickHistory::first(seen.at),
                 |last| last.next(seen.at, MINUTE * 3).0,
             );
             rhythm = Some(next);
@@ -234,16 +234,16 @@ proptest! {
         let (_, told) = run(&ticks);
         for (index, transition) in frame(&told).into_iter().enumerate() {
             let expected = match index % 2 {
-                0 => Change::Fired,
-                _ => Change::Resolved(EpisodeEnd::Recovered),
+                0 => AlertChange::Fired,
+                _ => AlertChange::Resolved(EpisodeEnd::Recovered),
             };
             prop_assert_eq!(transition.change, expected);
         }
         let mut open = None;
         for transition in &told {
             match transition.change {
-                Change::Fired => open = Some(transition.episode.id),
-                Change::Developed(_) | Change::Resolved(_) => {
+                AlertChange::Fired => open = Some(transition.episode.id),
+                AlertChange::Developed(_) | AlertChange::Resolved(_) => {
                     prop_assert_eq!(open, Some(transition.episode.id));
                 }
             }
@@ -255,7 +255,7 @@ proptest! {
         for resolved in run(&ticks).1 {
             if resolved.change.kind() == TransitionKind::Resolved {
                 let last = ticks.iter().find(|seen| seen.at == resolved.at).unwrap();
-                prop_assert_eq!(&last.verdict, &Verdict::Clear);
+                prop_assert_eq!(&last.verdict, &Signal::Clear);
                 prop_assert_eq!(last.continuity, Continuity::Continuous);
             }
         }
@@ -293,10 +293,10 @@ proptest! {
         for told in run(&ticks).1 {
             let seen = ticks.iter().find(|seen| seen.at == told.at).unwrap();
             match told.change {
-                Change::Fired => prop_assert_eq!(told.suppression, seen.muted),
-                Change::Developed(Development::Unmuted { .. }) => prop_assert!(seen.muted.is_none()),
-                Change::Developed(_) => prop_assert_eq!(told.suppression, seen.muted),
-                Change::Resolved(_) => {}
+                AlertChange::Fired => prop_assert_eq!(told.suppression, seen.muted),
+                AlertChange::Developed(AlertUpdate::Unmuted { .. }) => prop_assert!(seen.muted.is_none()),
+                AlertChange::Developed(_) => prop_assert_eq!(told.suppression, seen.muted),
+                AlertChange::Resolved(_) => {}
             }
         }
     }
@@ -378,12 +378,12 @@ proptest! {
 
     #[test]
     fn t03_a_pause_of_any_length_neither_fires_nor_resolves_by_itself(
-        pause in 4_usize..5_000, fires in any::<bool>(), then in select(vec![breach(), Verdict::Clear]),
+        pause in 4_usize..5_000, fires in any::<bool>(), then in select(vec![breach(), Signal::Clear]),
     ) {
-        let before = if fires { breach() } else { Verdict::Clear };
+        let before = if fires { breach() } else { Signal::Clear };
         let mut alert = step(Alert::new(at(0)), &seen(0, before), RESOLVE_AFTER).0;
         let state = alert.state();
-        let mut rhythm = Rhythm::first(at(0));
+        let mut rhythm = TickHistory::first(at(0));
         for minute in [pause, pause + 1] {
             let seen = seen(minute as u64 * 60, then.clone());
             rhythm = rhythm.next(seen.at, MINUTE * 3).0;

@@ -19,7 +19,7 @@
 //! Unknown is whatever nothing can be concluded from: no data, stale ones, too few, or counts that
 //! make no sense. What cannot be seen is not recovering. Waiting, of either kind, counts evaluated
 //! time: what nobody looked at or could not judge adds nothing, and after a gap nothing moves before
-//! the second tick in time ([`Rhythm`]).
+//! the second tick in time ([`TickHistory`]).
 
 mod episode;
 #[cfg(test)]
@@ -37,13 +37,13 @@ use uuid::Uuid;
 
 pub use self::{
     episode::{Episode, Impact, LastNotified},
-    rhythm::{Beat, Continuity, Rhythm, Stretch},
+    rhythm::{Continuity, EvaluatedTime, TickGap, TickHistory},
     status::{AlertProgress, AlertState, AlertStatus},
     transition_kind::TransitionKind,
-    update::{Development, EpisodeEnd},
+    update::{AlertUpdate, EpisodeEnd},
 };
 use super::{
-    condition::{Burning, Verdict},
+    condition::{BreachedRule, Signal},
     suppression::Suppression,
 };
 use crate::domain::{
@@ -57,11 +57,11 @@ use episode::Course;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alert {
     pub version: i64,
-    pub phase: Phase,
+    pub phase: AlertPhase,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum AlertPhase {
     Inactive {
         since: Timestamp,
     },
@@ -70,7 +70,7 @@ pub enum Phase {
     Recovering {
         episode: Episode,
         /// For how long it has been clear.
-        clear: Stretch,
+        clear: EvaluatedTime,
     },
 }
 
@@ -78,14 +78,14 @@ pub enum Phase {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waits {
     pub since: Timestamp,
-    pub rules: BTreeMap<Name, Stretch>,
+    pub rules: BTreeMap<Name, EvaluatedTime>,
 }
 
 /// What one evaluation saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
     pub at: Timestamp,
-    pub verdict: Verdict,
+    pub verdict: Signal,
     pub continuity: Continuity,
     /// What lacks for a verdict that could clear.
     pub missing: Option<Missing>,
@@ -105,15 +105,15 @@ pub struct Transition {
     /// The version that it raised the alert to.
     pub version: i64,
     pub at: Timestamp,
-    pub change: Change,
+    pub change: AlertChange,
     /// Why nobody is told. Of an end: why nobody has been told of the beginning, if that is so.
     pub suppression: Option<Suppression>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum AlertChange {
     Fired,
-    Developed(Development),
+    Developed(AlertUpdate),
     Resolved(EpisodeEnd),
 }
 
@@ -122,24 +122,24 @@ impl Alert {
     pub const fn new(since: Timestamp) -> Self {
         Self {
             version: 0,
-            phase: Phase::Inactive { since },
+            phase: AlertPhase::Inactive { since },
         }
     }
 
     pub const fn state(&self) -> AlertState {
         match self.phase {
-            Phase::Inactive { .. } => AlertState::Inactive,
-            Phase::Pending(_) => AlertState::Pending,
-            Phase::Firing(_) => AlertState::Firing,
-            Phase::Recovering { .. } => AlertState::Recovering,
+            AlertPhase::Inactive { .. } => AlertState::Inactive,
+            AlertPhase::Pending(_) => AlertState::Pending,
+            AlertPhase::Firing(_) => AlertState::Firing,
+            AlertPhase::Recovering { .. } => AlertState::Recovering,
         }
     }
 
     /// The trouble that is going on.
     pub const fn episode(&self) -> Option<&Episode> {
         match &self.phase {
-            Phase::Inactive { .. } | Phase::Pending(_) => None,
-            Phase::Firing(episode) | Phase::Recovering { episode, .. } => Some(episode),
+            AlertPhase::Inactive { .. } | AlertPhase::Pending(_) => None,
+            AlertPhase::Firing(episode) | AlertPhase::Recovering { episode, .. } => Some(episode),
         }
     }
 
@@ -150,8 +150,10 @@ impl Alert {
             severity,
             state: self.state(),
             since: match &self.phase {
-                Phase::Inactive { since } | Phase::Pending(Waits { since, .. }) => *since,
-                Phase::Firing(episode) | Phase::Recovering { episode, .. } => episode.fired_at,
+                AlertPhase::Inactive { since } | AlertPhase::Pending(Waits { since, .. }) => *since,
+                AlertPhase::Firing(episode) | AlertPhase::Recovering { episode, .. } => {
+                    episode.fired_at
+                }
             },
             rule: episode.map(|episode| episode.rule.clone()),
             progress: episode.map_or_else(AlertProgress::default, |episode| AlertProgress {
@@ -162,7 +164,7 @@ impl Alert {
         }
     }
 
-    fn moved_to(self, phase: Phase) -> Self {
+    fn moved_to(self, phase: AlertPhase) -> Self {
         let version = self.version + i64::from(self.phase != phase);
         Self { version, phase }
     }
@@ -170,9 +172,9 @@ impl Alert {
     /// Nothing is concluded, and what is waited for does not grow.
     fn held(self, at: Timestamp) -> Self {
         let phase = match self.phase.clone() {
-            phase @ (Phase::Inactive { .. } | Phase::Firing(_)) => phase,
-            Phase::Pending(waits) => Phase::Pending(waits.passing_over_to(at)),
-            Phase::Recovering { episode, clear } => Phase::Recovering {
+            phase @ (AlertPhase::Inactive { .. } | AlertPhase::Firing(_)) => phase,
+            AlertPhase::Pending(waits) => AlertPhase::Pending(waits.passing_over_to(at)),
+            AlertPhase::Recovering { episode, clear } => AlertPhase::Recovering {
                 episode,
                 clear: clear.passing_over_to(at),
             },
@@ -183,10 +185,11 @@ impl Alert {
 
 impl Waits {
     /// Rules that do not burn any more start afresh when they do again.
-    fn counting_to(&self, at: Timestamp, burning: &[Burning]) -> Self {
-        let counted = |rule: &Burning| {
+    fn counting_to(&self, at: Timestamp, burning: &[BreachedRule]) -> Self {
+        let counted = |rule: &BreachedRule| {
             let known = self.rules.get(&rule.rule);
-            let counted = known.map_or_else(|| Stretch::starting(at), |wait| wait.counting_to(at));
+            let counted =
+                known.map_or_else(|| EvaluatedTime::starting(at), |wait| wait.counting_to(at));
             (rule.rule.clone(), counted)
         };
         Self {
@@ -203,8 +206,8 @@ impl Waits {
     }
 
     /// The first rule that has burned for long enough.
-    fn over<'a>(&self, burning: &'a [Burning]) -> Option<&'a Name> {
-        let has_waited = |rule: &&Burning| {
+    fn over<'a>(&self, burning: &'a [BreachedRule]) -> Option<&'a Name> {
+        let has_waited = |rule: &&BreachedRule| {
             let wait = self.rules.get(&rule.rule);
             wait.is_some_and(|wait| wait.so_far >= rule.pending_for)
         };
@@ -219,7 +222,7 @@ impl Transition {
     }
 }
 
-impl Change {
+impl AlertChange {
     pub const fn kind(self) -> TransitionKind {
         match self {
             Self::Fired => TransitionKind::Firing,
@@ -235,41 +238,41 @@ pub fn step(
     seen: &Observation,
     resolve_after: Duration,
 ) -> (Alert, Option<Transition>) {
-    if seen.verdict == Verdict::Undeclared {
+    if seen.verdict == Signal::Undeclared {
         return end_watch(alert, seen.at);
     }
     if seen.continuity == Continuity::AfterGap {
         return (alert.held(seen.at), None);
     }
     match alert.phase.clone() {
-        Phase::Inactive { .. } => begin(alert, seen),
-        Phase::Pending(waits) => wait(alert, &waits, seen),
-        Phase::Firing(episode) => match seen.verdict {
-            Verdict::Clear => {
-                let clear = Stretch::starting(seen.at);
+        AlertPhase::Inactive { .. } => begin(alert, seen),
+        AlertPhase::Pending(waits) => wait(alert, &waits, seen),
+        AlertPhase::Firing(episode) => match seen.verdict {
+            Signal::Clear => {
+                let clear = EvaluatedTime::starting(seen.at);
                 recover(alert, episode, clear, seen)
             }
-            Verdict::Breach(_)
-            | Verdict::Between
-            | Verdict::TooFew
-            | Verdict::Unknown
-            | Verdict::Nonsense
-            | Verdict::Undeclared => burn(alert, episode, seen),
+            Signal::Breach(_)
+            | Signal::Between
+            | Signal::TooFew
+            | Signal::Unknown
+            | Signal::Nonsense
+            | Signal::Undeclared => burn(alert, episode, seen),
         },
-        Phase::Recovering { mut episode, clear } => match seen.verdict {
-            Verdict::Clear => {
+        AlertPhase::Recovering { mut episode, clear } => match seen.verdict {
+            Signal::Clear => {
                 let clear = clear.counting_to(seen.at);
                 if clear.so_far >= resolve_after {
                     return resolve(alert, episode, seen.at, EpisodeEnd::Recovered);
                 }
                 recover(alert, episode, clear, seen)
             }
-            Verdict::Breach(_) => {
+            Signal::Breach(_) => {
                 episode.flaps = episode.flaps.saturating_add(1);
                 burn(alert, episode, seen)
             }
-            Verdict::Between => burn(alert, episode, seen),
-            Verdict::TooFew | Verdict::Unknown | Verdict::Nonsense | Verdict::Undeclared => {
+            Signal::Between => burn(alert, episode, seen),
+            Signal::TooFew | Signal::Unknown | Signal::Nonsense | Signal::Undeclared => {
                 recover(alert, episode, clear.passing_over_to(seen.at), seen)
             }
         },
@@ -279,9 +282,9 @@ pub fn step(
 /// Nobody watches it any more, so nobody will ever see its end.
 fn end_watch(alert: Alert, at: Timestamp) -> (Alert, Option<Transition>) {
     match alert.phase.clone() {
-        Phase::Inactive { .. } => (alert, None),
-        Phase::Pending(_) => (alert.moved_to(Phase::Inactive { since: at }), None),
-        Phase::Firing(episode) | Phase::Recovering { episode, .. } => {
+        AlertPhase::Inactive { .. } => (alert, None),
+        AlertPhase::Pending(_) => (alert.moved_to(AlertPhase::Inactive { since: at }), None),
+        AlertPhase::Firing(episode) | AlertPhase::Recovering { episode, .. } => {
             resolve(alert, episode, at, EpisodeEnd::Undeclared)
         }
     }
@@ -293,31 +296,34 @@ fn begin(alert: Alert, seen: &Observation) -> (Alert, Option<Transition>) {
         rules: BTreeMap::new(),
     };
     match seen.verdict {
-        Verdict::Breach(_) => wait(alert, &waits, seen),
-        Verdict::Clear
-        | Verdict::Between
-        | Verdict::TooFew
-        | Verdict::Unknown
-        | Verdict::Nonsense
-        | Verdict::Undeclared => (alert, None),
+        Signal::Breach(_) => wait(alert, &waits, seen),
+        Signal::Clear
+        | Signal::Between
+        | Signal::TooFew
+        | Signal::Unknown
+        | Signal::Nonsense
+        | Signal::Undeclared => (alert, None),
     }
 }
 
 fn wait(alert: Alert, waits: &Waits, seen: &Observation) -> (Alert, Option<Transition>) {
     match &seen.verdict {
-        Verdict::Breach(burning) => {
+        Signal::Breach(burning) => {
             let waits = waits.counting_to(seen.at, burning);
             match waits.over(burning) {
                 Some(rule) => fire(alert, seen, rule),
-                None => (alert.moved_to(Phase::Pending(waits)), None),
+                None => (alert.moved_to(AlertPhase::Pending(waits)), None),
             }
         }
-        Verdict::Clear => (alert.moved_to(Phase::Inactive { since: seen.at }), None),
-        Verdict::Between
-        | Verdict::TooFew
-        | Verdict::Unknown
-        | Verdict::Nonsense
-        | Verdict::Undeclared => (alert.held(seen.at), None),
+        Signal::Clear => (
+            alert.moved_to(AlertPhase::Inactive { since: seen.at }),
+            None,
+        ),
+        Signal::Between
+        | Signal::TooFew
+        | Signal::Unknown
+        | Signal::Nonsense
+        | Signal::Undeclared => (alert.held(seen.at), None),
     }
 }
 
@@ -325,12 +331,12 @@ fn fire(alert: Alert, seen: &Observation, rule: &Name) -> (Alert, Option<Transit
     let mut episode = Episode::begin(seen.new_episode, rule.clone(), seen.at);
     episode.last_notified.impact = seen.impact;
     episode.muted = seen.muted;
-    let alert = alert.moved_to(Phase::Firing(episode.clone()));
+    let alert = alert.moved_to(AlertPhase::Firing(episode.clone()));
     let transition = Transition {
         episode,
         version: alert.version,
         at: seen.at,
-        change: Change::Fired,
+        change: AlertChange::Fired,
         suppression: seen.muted,
     };
     (alert, Some(transition))
@@ -338,7 +344,7 @@ fn fire(alert: Alert, seen: &Observation, rule: &Name) -> (Alert, Option<Transit
 
 fn burn(alert: Alert, mut episode: Episode, seen: &Observation) -> (Alert, Option<Transition>) {
     let development = episode.develop(Course::Burning, seen);
-    let alert = alert.moved_to(Phase::Firing(episode.clone()));
+    let alert = alert.moved_to(AlertPhase::Firing(episode.clone()));
     let transition = developed(&alert, episode, development, seen);
     (alert, transition)
 }
@@ -346,12 +352,12 @@ fn burn(alert: Alert, mut episode: Episode, seen: &Observation) -> (Alert, Optio
 fn recover(
     alert: Alert,
     mut episode: Episode,
-    clear: Stretch,
+    clear: EvaluatedTime,
     seen: &Observation,
 ) -> (Alert, Option<Transition>) {
     let development = episode.develop(Course::Recovering, seen);
     let told = episode.clone();
-    let alert = alert.moved_to(Phase::Recovering { episode, clear });
+    let alert = alert.moved_to(AlertPhase::Recovering { episode, clear });
     let transition = developed(&alert, told, development, seen);
     (alert, transition)
 }
@@ -359,14 +365,14 @@ fn recover(
 fn developed(
     alert: &Alert,
     episode: Episode,
-    development: Option<Development>,
+    development: Option<AlertUpdate>,
     seen: &Observation,
 ) -> Option<Transition> {
     Some(Transition {
         episode,
         version: alert.version,
         at: seen.at,
-        change: Change::Developed(development?),
+        change: AlertChange::Developed(development?),
         suppression: seen.muted,
     })
 }
@@ -377,13 +383,13 @@ fn resolve(
     at: Timestamp,
     end: EpisodeEnd,
 ) -> (Alert, Option<Transition>) {
-    let alert = alert.moved_to(Phase::Inactive { since: at });
+    let alert = alert.moved_to(AlertPhase::Inactive { since: at });
     let transition = Transition {
         suppression: episode.muted,
         episode,
         version: alert.version,
         at,
-        change: Change::Resolved(end),
+        change: AlertChange::Resolved(end),
     };
     (alert, Some(transition))
 }

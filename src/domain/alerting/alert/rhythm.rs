@@ -10,7 +10,7 @@ const SETTLED: u8 = 2;
 
 /// When an SLO was evaluated last, and how many ticks have come in time since nobody looked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rhythm {
+pub struct TickHistory {
     pub last_at: Timestamp,
     /// Counted up to two.
     pub steady_ticks: u8,
@@ -18,7 +18,7 @@ pub struct Rhythm {
 
 /// How a tick follows the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beat {
+pub enum TickGap {
     InTime,
     /// Nobody looked for some time.
     AfterGap,
@@ -34,7 +34,7 @@ pub enum Continuity {
     AfterGap,
 }
 
-impl Rhythm {
+impl TickHistory {
     /// Of the first evaluation ever, before which nothing can have been missed.
     pub const fn first(at: Timestamp) -> Self {
         Self {
@@ -44,17 +44,17 @@ impl Rhythm {
     }
 
     #[must_use]
-    pub fn next(self, at: Timestamp, longest_pause: Duration) -> (Self, Beat) {
+    pub fn next(self, at: Timestamp, longest_pause: Duration) -> (Self, TickGap) {
         let beat = if at < self.last_at {
-            Beat::Backwards
+            TickGap::Backwards
         } else if at.saturating_since(self.last_at) > longest_pause {
-            Beat::AfterGap
+            TickGap::AfterGap
         } else {
-            Beat::InTime
+            TickGap::InTime
         };
         let steady_ticks = match beat {
-            Beat::InTime => self.steady_ticks.saturating_add(1).min(SETTLED),
-            Beat::AfterGap | Beat::Backwards => 0,
+            TickGap::InTime => self.steady_ticks.saturating_add(1).min(SETTLED),
+            TickGap::AfterGap | TickGap::Backwards => 0,
         };
         let next = Self {
             last_at: at,
@@ -74,13 +74,13 @@ impl Rhythm {
 
 /// Evaluated time that adds up; what nobody looked at, or could not judge, adds nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stretch {
+pub struct EvaluatedTime {
     pub so_far: Duration,
     /// The tick up to which it is counted or passed over.
     pub until: Timestamp,
 }
 
-impl Stretch {
+impl EvaluatedTime {
     pub const fn starting(at: Timestamp) -> Self {
         Self {
             so_far: Duration::ZERO,
@@ -113,8 +113,8 @@ mod tests {
     }
 
     /// The beat of each tick and whether states may change then.
-    fn beats(secs: &[u64]) -> Vec<(Beat, Continuity)> {
-        let mut rhythm = Rhythm::first(at(secs[0]));
+    fn beats(secs: &[u64]) -> Vec<(TickGap, Continuity)> {
+        let mut rhythm = TickHistory::first(at(secs[0]));
         let rest = secs[1..].iter().map(|secs| {
             let (next, beat) = rhythm.next(at(*secs), PAUSE);
             rhythm = next;
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn t03_states_may_change_at_the_second_good_tick_after_a_gap() {
-        use Beat::{AfterGap, InTime};
+        use TickGap::{AfterGap, InTime};
         assert_eq!(
             beats(&[0, 5, 100, 105, 110]),
             [
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn t04_a_clock_set_back_is_refused_and_gone_on_from() {
-        use Beat::{Backwards, InTime};
+        use TickGap::{Backwards, InTime};
         assert_eq!(
             beats(&[1_000, 5, 10, 15]),
             [
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn only_evaluated_time_adds_up() {
-        let stretch = Stretch::starting(at(0)).counting_to(at(5));
+        let stretch = EvaluatedTime::starting(at(0)).counting_to(at(5));
         let stretch = stretch.passing_over_to(at(500)).counting_to(at(505));
         assert_eq!(stretch.so_far, Duration::from_secs(10));
         assert_eq!(stretch.counting_to(at(7)).so_far, stretch.so_far);

@@ -8,20 +8,20 @@ pub(super) fn at(secs: u64) -> Timestamp {
     Timestamp::from_secs(1_790_000_000) + Duration::from_secs(secs)
 }
 
-pub(super) fn breach() -> Verdict {
+pub(super) fn breach() -> Signal {
     burning(&[("fast-burn", 0)])
 }
 
 /// Rules that burn, and for how many seconds each must.
-fn burning(rules: &[(&str, u64)]) -> Verdict {
-    let burning = rules.iter().map(|(rule, secs)| Burning {
+fn burning(rules: &[(&str, u64)]) -> Signal {
+    let burning = rules.iter().map(|(rule, secs)| BreachedRule {
         rule: rule.parse().unwrap(),
         pending_for: Duration::from_secs(*secs),
     });
-    Verdict::Breach(burning.collect())
+    Signal::Breach(burning.collect())
 }
 
-pub(super) fn seen(secs: u64, verdict: Verdict) -> Observation {
+pub(super) fn seen(secs: u64, verdict: Signal) -> Observation {
     Observation {
         at: at(secs),
         missing: verdict.missing(crate::domain::alerting::rule_status::Freshness::Fresh),
@@ -34,7 +34,7 @@ pub(super) fn seen(secs: u64, verdict: Verdict) -> Observation {
     }
 }
 
-fn after_gap(secs: u64, verdict: Verdict) -> Observation {
+fn after_gap(secs: u64, verdict: Signal) -> Observation {
     Observation {
         continuity: Continuity::AfterGap,
         ..seen(secs, verdict)
@@ -84,7 +84,7 @@ fn kinds(told: &[Transition]) -> Vec<TransitionKind> {
 }
 
 /// The same verdict every `pace` seconds.
-fn every(pace: u64, secs: std::ops::RangeInclusive<u64>, verdict: &Verdict) -> Vec<Observation> {
+fn every(pace: u64, secs: std::ops::RangeInclusive<u64>, verdict: &Signal) -> Vec<Observation> {
     let ticks = secs.step_by(usize::try_from(pace).unwrap());
     ticks.map(|secs| seen(secs, verdict.clone())).collect()
 }
@@ -105,20 +105,20 @@ fn a_breach_fires_at_once_and_only_once() {
     let (alert, told) = run(&[seen(5, breach()), seen(10, breach()), seen(15, breach())]);
     assert_eq!(alert.state(), AlertState::Firing);
     assert_eq!(told.len(), 1);
-    assert_eq!(told[0].change, Change::Fired);
+    assert_eq!(told[0].change, AlertChange::Fired);
     assert_eq!(told[0].episode.rule.as_str(), "fast-burn");
     assert_eq!(alert.to_status(Severity::Page).since, at(5));
 }
 
 #[test]
 fn it_resolves_after_a_full_stretch_of_clear() {
-    let mut ticks = vec![seen(0, breach()), seen(10, Verdict::Clear)];
-    ticks.push(seen(309, Verdict::Clear));
+    let mut ticks = vec![seen(0, breach()), seen(10, Signal::Clear)];
+    ticks.push(seen(309, Signal::Clear));
     assert_eq!(run(&ticks).0.state(), AlertState::Recovering);
-    ticks.push(seen(310, Verdict::Clear));
+    ticks.push(seen(310, Signal::Clear));
     let (alert, told) = run(&ticks);
     assert_eq!(alert.state(), AlertState::Inactive);
-    assert_eq!(told[1].change, Change::Resolved(EpisodeEnd::Recovered));
+    assert_eq!(told[1].change, AlertChange::Resolved(EpisodeEnd::Recovered));
     assert_eq!(told[1].episode.id, told[0].episode.id);
     assert_eq!(alert.to_status(Severity::Page).since, at(310));
 }
@@ -155,7 +155,7 @@ fn each_rule_waits_for_itself_and_the_first_whose_wait_is_over_fires() {
 fn what_is_clear_for_a_moment_waits_afresh() {
     let verdict = burning(&[("slow", 60)]);
     let mut ticks = every(10, 0..=50, &verdict);
-    ticks.push(seen(55, Verdict::Clear));
+    ticks.push(seen(55, Signal::Clear));
     ticks.extend(every(10, 60..=110, &verdict));
     assert_eq!(run(&ticks).0.state(), AlertState::Pending);
 }
@@ -164,10 +164,10 @@ fn what_is_clear_for_a_moment_waits_afresh() {
 fn t03_a_wait_counts_evaluated_time_and_no_time_that_nobody_looked() {
     let verdict = burning(&[("slow", 60)]);
     for unseen in [
-        Verdict::Unknown,
-        Verdict::TooFew,
-        Verdict::Nonsense,
-        Verdict::Between,
+        Signal::Unknown,
+        Signal::TooFew,
+        Signal::Nonsense,
+        Signal::Between,
     ] {
         let mut ticks = every(10, 0..=30, &verdict);
         ticks.extend([seen(40, unseen.clone()), seen(5_000, unseen)]);
@@ -190,14 +190,14 @@ fn t03_a_wait_counts_evaluated_time_and_no_time_that_nobody_looked() {
 #[test]
 fn t03_after_a_gap_nothing_fires_recovers_or_resolves() {
     assert_eq!(run(&[after_gap(9_000, breach())]).1, []);
-    let ticks = [seen(0, breach()), after_gap(9_000, Verdict::Clear)];
+    let ticks = [seen(0, breach()), after_gap(9_000, Signal::Clear)];
     assert_eq!(run(&ticks).0.state(), AlertState::Firing);
-    let mut ticks = vec![seen(0, breach()), seen(10, Verdict::Clear)];
-    ticks.push(after_gap(9_000, Verdict::Clear));
+    let mut ticks = vec![seen(0, breach()), seen(10, Signal::Clear)];
+    ticks.push(after_gap(9_000, Signal::Clear));
     assert_eq!(run(&ticks).0.state(), AlertState::Recovering);
-    ticks.extend([seen(9_010, Verdict::Clear), seen(9_299, Verdict::Clear)]);
+    ticks.extend([seen(9_010, Signal::Clear), seen(9_299, Signal::Clear)]);
     assert_eq!(run(&ticks).0.state(), AlertState::Recovering);
-    ticks.push(seen(9_300, Verdict::Clear));
+    ticks.push(seen(9_300, Signal::Clear));
     assert_eq!(run(&ticks).0.state(), AlertState::Inactive);
 }
 
@@ -205,45 +205,45 @@ fn t03_after_a_gap_nothing_fires_recovers_or_resolves() {
 fn t04_a_clock_set_back_resolves_nothing_early() {
     let (alert, _) = run(&[
         seen(5_000, breach()),
-        seen(5_010, Verdict::Clear),
-        seen(100, Verdict::Clear),
-        seen(390, Verdict::Clear),
+        seen(5_010, Signal::Clear),
+        seen(100, Signal::Clear),
+        seen(390, Signal::Clear),
     ]);
     assert_eq!(alert.state(), AlertState::Recovering);
 }
 
 #[test]
 fn t05_a_flap_tells_nobody_is_counted_and_starts_the_wait_afresh() {
-    for (verdict, flaps) in [(breach(), 1), (Verdict::Between, 0)] {
+    for (verdict, flaps) in [(breach(), 1), (Signal::Between, 0)] {
         let mut ticks = vec![
             seen(0, breach()),
-            seen(10, Verdict::Clear),
+            seen(10, Signal::Clear),
             seen(200, verdict),
-            seen(205, Verdict::Clear),
-            seen(400, Verdict::Clear),
+            seen(205, Signal::Clear),
+            seen(400, Signal::Clear),
         ];
         let (alert, told) = run(&ticks);
         assert_eq!(alert.state(), AlertState::Recovering);
         assert_eq!(told.len(), 1);
         assert_eq!(alert.to_status(Severity::Page).progress.flaps, flaps);
-        ticks.push(seen(505, Verdict::Clear));
+        ticks.push(seen(505, Signal::Clear));
         assert_eq!(run(&ticks).1[1].episode.flaps, flaps);
     }
 }
 
 #[test]
 fn t01_what_cannot_be_judged_adds_nothing_to_the_wait_and_resolves_nothing() {
-    for unseen in [Verdict::Unknown, Verdict::Nonsense, Verdict::TooFew] {
+    for unseen in [Signal::Unknown, Signal::Nonsense, Signal::TooFew] {
         let mut ticks = vec![
             seen(0, breach()),
-            seen(10, Verdict::Clear),
-            seen(200, Verdict::Clear),
+            seen(10, Signal::Clear),
+            seen(200, Signal::Clear),
         ];
         ticks.extend(every(10, 210..=4_000, &unseen));
         let (alert, told) = run(&ticks);
         assert_eq!(alert.state(), AlertState::Recovering);
         assert!(!kinds(&told).contains(&Resolved));
-        ticks.extend([seen(4_010, Verdict::Clear), seen(4_110, Verdict::Clear)]);
+        ticks.extend([seen(4_010, Signal::Clear), seen(4_110, Signal::Clear)]);
         assert_eq!(run(&ticks).0.state(), AlertState::Inactive);
     }
 }
@@ -251,12 +251,12 @@ fn t01_what_cannot_be_judged_adds_nothing_to_the_wait_and_resolves_nothing() {
 #[test]
 fn t01_data_that_stop_are_told_once_and_again_when_they_are_back() {
     let mut ticks = vec![seen(0, breach())];
-    ticks.extend(every(10, 10..=300, &Verdict::Unknown));
+    ticks.extend(every(10, 10..=300, &Signal::Unknown));
     let (alert, told) = run(&ticks);
     assert_eq!(kinds(&told), [Firing], "they may only be late");
     let progress = alert.to_status(Severity::Page).progress;
     assert_eq!(progress.data_stale_since, Some(at(10)));
-    ticks.extend(every(10, 310..=9_000, &Verdict::Unknown));
+    ticks.extend(every(10, 310..=9_000, &Signal::Unknown));
     let (alert, told) = run(&ticks);
     assert_eq!(kinds(&told), [Firing, DataStopped]);
     assert_eq!(told[1].at, at(310));
@@ -266,7 +266,7 @@ fn t01_data_that_stop_are_told_once_and_again_when_they_are_back() {
     assert_eq!(kinds(&told), [Firing, DataStopped, DataResumed]);
     assert_eq!(
         told[2].change,
-        Change::Developed(Development::DataResumed { stopped_at: at(10) })
+        AlertChange::Developed(AlertUpdate::DataResumed { stopped_at: at(10) })
     );
     assert_eq!(
         alert.to_status(Severity::Page).progress.data_stale_since,
@@ -285,7 +285,7 @@ fn t01_stale_counts_that_still_burn_are_told_as_stopped_data_too() {
     let (_, told) = run(&ticks);
     assert_eq!(
         told[1].change,
-        Change::Developed(Development::DataStopped {
+        AlertChange::Developed(AlertUpdate::DataStopped {
             heard_until: Some(at(10)),
             missing: Missing::Ingest
         })
@@ -299,7 +299,7 @@ fn data_that_come_and_go_are_told_at_most_every_half_hour() {
         ticks.extend(every(
             10,
             turn * 400 + 10..=turn * 400 + 390,
-            &Verdict::Unknown,
+            &Signal::Unknown,
         ));
         ticks.push(seen(turn * 400 + 400, breach()));
     }
@@ -318,8 +318,8 @@ fn data_that_come_and_go_are_told_at_most_every_half_hour() {
 
 #[test]
 fn nobody_is_told_of_data_that_stop_while_nothing_fires() {
-    let mut ticks = every(10, 0..=9_000, &Verdict::Unknown);
-    ticks.extend(every(10, 9_010..=9_050, &Verdict::Clear));
+    let mut ticks = every(10, 0..=9_000, &Signal::Unknown);
+    ticks.extend(every(10, 9_010..=9_050, &Signal::Clear));
     assert_eq!(run(&ticks).1, []);
 }
 
@@ -344,7 +344,7 @@ fn worse_is_twice_the_customers_at_most_every_half_hour() {
     assert_eq!(kinds(&told), [Firing, Updated, Updated]);
     assert_eq!(
         told[1].change,
-        Change::Developed(Development::MoreCustomers {
+        AlertChange::Developed(AlertUpdate::MoreCustomers {
             before: 10,
             now: 20
         })
@@ -370,7 +370,10 @@ fn a_spent_budget_is_told_once() {
     ];
     let (_, told) = run(&ticks);
     assert_eq!(kinds(&told), [Firing, Updated]);
-    assert_eq!(told[1].change, Change::Developed(Development::BudgetSpent));
+    assert_eq!(
+        told[1].change,
+        AlertChange::Developed(AlertUpdate::BudgetSpent)
+    );
     let ticks = [out_of_budget(0), out_of_budget(2_000)];
     assert_eq!(kinds(&run(&ticks).1), [Firing], "that was told at first");
 }
@@ -385,7 +388,7 @@ fn what_another_alert_says_is_recorded_and_told_when_it_burns_on() {
     assert_eq!(told[0].suppression, Some(PAGE));
     assert_eq!(alert.to_status(Severity::Ticket).progress.muted, Some(PAGE));
     ticks.extend([
-        seen(20, Verdict::Between),
+        seen(20, Signal::Between),
         seen(30, breach()),
         seen(40, breach()),
     ]);
@@ -399,9 +402,9 @@ fn what_another_alert_says_is_recorded_and_told_when_it_burns_on() {
 fn what_ends_with_the_alert_that_held_it_back_is_told_to_nobody() {
     let ticks = [
         muted(PAGE, seen(0, breach())),
-        muted(PAGE, seen(10, Verdict::Clear)),
-        seen(20, Verdict::Clear),
-        seen(310, Verdict::Clear),
+        muted(PAGE, seen(10, Signal::Clear)),
+        seen(20, Signal::Clear),
+        seen(310, Signal::Clear),
     ];
     let (_, told) = run(&ticks);
     assert_eq!(kinds(&told), [Firing, Resolved]);
@@ -425,7 +428,7 @@ fn what_was_told_before_another_alert_began_is_not_told_as_held_back() {
 
 #[test]
 fn the_end_of_a_silence_is_told_at_once_while_it_fires() {
-    for unseen in [Verdict::Unknown, breach()] {
+    for unseen in [Signal::Unknown, breach()] {
         let ticks = [
             seen(0, breach()),
             muted(silenced(600), seen(10, breach())),
@@ -435,7 +438,7 @@ fn the_end_of_a_silence_is_told_at_once_while_it_fires() {
         assert_eq!(kinds(&told), [Firing, Unmuted]);
         assert_eq!(
             told[1].change,
-            Change::Developed(Development::Unmuted { was: silenced(20) }),
+            AlertChange::Developed(AlertUpdate::Unmuted { was: silenced(20) }),
             "it ended early"
         );
     }
@@ -445,8 +448,8 @@ fn the_end_of_a_silence_is_told_at_once_while_it_fires() {
 fn a_silence_never_keeps_an_end_from_anybody() {
     let ticks = [
         seen(0, breach()),
-        seen(10, Verdict::Clear),
-        muted(silenced(900), seen(310, Verdict::Clear)),
+        seen(10, Signal::Clear),
+        muted(silenced(900), seen(310, Signal::Clear)),
     ];
     let (_, told) = run(&ticks);
     assert_eq!(kinds(&told), [Firing, Resolved]);
@@ -455,7 +458,7 @@ fn a_silence_never_keeps_an_end_from_anybody() {
 
 #[test]
 fn a_page_that_nobody_acknowledges_is_told_again_every_four_hours_while_it_burns() {
-    let hours = |hours: u64, verdict: Verdict| Observation {
+    let hours = |hours: u64, verdict: Signal| Observation {
         unattended: true,
         ..seen(hours * 3_600, verdict)
     };
@@ -465,7 +468,7 @@ fn a_page_that_nobody_acknowledges_is_told_again_every_four_hours_while_it_burns
     assert_eq!((told[1].at, told[2].at), (at(4 * 3_600), at(8 * 3_600)));
     let attended = seen(10 * 3_600, breach());
     assert_eq!(kinds(&run(&[hours(0, breach()), attended]).1), [Firing]);
-    let recovering = [hours(0, breach()), hours(5, Verdict::Clear)];
+    let recovering = [hours(0, breach()), hours(5, Signal::Clear)];
     assert_eq!(kinds(&run(&recovering).1), [Firing]);
     let quiet = muted(silenced(90_000), hours(5, breach()));
     assert_eq!(kinds(&run(&[hours(0, breach()), quiet]).1), [Firing]);
@@ -473,11 +476,14 @@ fn a_page_that_nobody_acknowledges_is_told_again_every_four_hours_while_it_burns
 
 #[test]
 fn t07_what_is_no_longer_declared_does_not_stay_open_for_ever() {
-    let undeclared = after_gap(9_000, Verdict::Undeclared);
+    let undeclared = after_gap(9_000, Signal::Undeclared);
     let (alert, told) = run(&[seen(0, breach()), undeclared.clone()]);
     assert_eq!(alert.state(), AlertState::Inactive);
-    assert_eq!(told[1].change, Change::Resolved(EpisodeEnd::Undeclared));
-    assert_eq!(run(&[seen(5, Verdict::Undeclared)]).1, []);
+    assert_eq!(
+        told[1].change,
+        AlertChange::Resolved(EpisodeEnd::Undeclared)
+    );
+    assert_eq!(run(&[seen(5, Signal::Undeclared)]).1, []);
     let pending = seen(0, burning(&[("slow", 60)]));
     let (alert, told) = run(&[pending, undeclared]);
     assert_eq!((alert.state(), told.len()), (AlertState::Inactive, 0));

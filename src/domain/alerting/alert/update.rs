@@ -11,7 +11,7 @@ use crate::domain::{
 /// What has come of an alert that fires on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Development {
+pub enum AlertUpdate {
     /// Customers with a bad event in the last hour: when people were told last, and now.
     MoreCustomers {
         before: i64,
@@ -38,7 +38,7 @@ pub enum Development {
     Acknowledged,
 }
 
-impl Development {
+impl AlertUpdate {
     pub const fn kind(self) -> TransitionKind {
         match self {
             Self::MoreCustomers { .. } | Self::BudgetSpent => TransitionKind::Updated,

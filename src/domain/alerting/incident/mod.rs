@@ -1,14 +1,14 @@
 //! An incident: one episode of an alert with all that came of it, as it is told long after.
 //!
 //! Its facts are frozen with its transitions. What is added here are the counts around it
-//! ([`Picture`]), who has taken it on, and how long it took to find.
+//! ([`IncidentSnapshot`]), who has taken it on, and how long it took to find.
 
 mod picture;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use picture::{Picture, Plan};
+pub use picture::{IncidentSnapshot, SnapshotPlan};
 
 use crate::domain::model::time::Timestamp;
 
@@ -22,7 +22,7 @@ pub struct Acknowledgement {
 
 /// What somebody wrote on the page of an incident.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Note {
+pub struct IncidentNote {
     pub id: Uuid,
     pub at: Timestamp,
     pub by: Option<String>,

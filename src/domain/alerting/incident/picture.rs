@@ -21,7 +21,7 @@ const FINEST: Duration = Duration::from_mins(1);
 
 /// What is read for a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Plan {
+pub struct SnapshotPlan {
     /// In whole steps; begins one long window before what is shown.
     pub range: TimeRange,
     pub step: Duration,
@@ -31,7 +31,7 @@ pub struct Plan {
 
 /// Bad events by reason and burn rates, at equal steps. Version 1 of what is kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Picture {
+pub struct IncidentSnapshot {
     pub from: Timestamp,
     #[serde(rename = "step_seconds")]
     pub step_secs: u64,
@@ -50,7 +50,7 @@ pub struct Picture {
     pub burn_short: Vec<Option<f64>>,
 }
 
-impl Plan {
+impl SnapshotPlan {
     /// From some time before `first_bad` until `to`.
     pub fn new(first_bad: Timestamp, to: Timestamp, (long, short): (Duration, Duration)) -> Self {
         let shown_from = (first_bad - BEFORE).min(to - BEFORE);
@@ -79,9 +79,14 @@ fn step(reach: Duration, short: Duration) -> Duration {
     Duration::from_secs(best.unwrap_or(finest))
 }
 
-impl Picture {
+impl IncidentSnapshot {
     /// From the counts of the whole range of `plan`.
-    pub fn new(plan: &Plan, points: &[SeriesPoint], burn: &BurnContext, factor: f64) -> Self {
+    pub fn new(
+        plan: &SnapshotPlan,
+        points: &[SeriesPoint],
+        burn: &BurnContext,
+        factor: f64,
+    ) -> Self {
         let series = Series::new(plan.range, plan.step, points);
         let before = usize::try_from(plan.long.as_secs() / plan.step.as_secs().max(1));
         let first = before.unwrap_or(0).min(series.len());
@@ -169,11 +174,11 @@ mod tests {
     fn a_picture_of_an_hour_is_fine_and_one_of_a_week_is_small() {
         let at = Timestamp::from_secs(1_795_328_700);
         let minutes = Duration::from_mins;
-        let fresh = Plan::new(at, at, (hours(1), minutes(5)));
+        let fresh = SnapshotPlan::new(at, at, (hours(1), minutes(5)));
         assert_eq!(fresh.step, minutes(5));
-        let week = Plan::new(at - hours(168), at, (hours(1), minutes(5)));
+        let week = SnapshotPlan::new(at - hours(168), at, (hours(1), minutes(5)));
         assert!(week.step > minutes(5));
-        let slow = Plan::new(at, at, (hours(72), hours(6)));
+        let slow = SnapshotPlan::new(at, at, (hours(72), hours(6)));
         assert_eq!(slow.step, minutes(20), "a part of the short window");
     }
 
@@ -185,7 +190,7 @@ mod tests {
             let to = Timestamp::from_secs(1_795_328_711);
             let long = Duration::from_mins(long);
             let short = Duration::from_mins((long.as_secs() / 60 / parts).max(1));
-            let plan = Plan::new(to - Duration::from_secs(lasted), to, (long, short));
+            let plan = SnapshotPlan::new(to - Duration::from_secs(lasted), to, (long, short));
             let points = plan.range.length().as_secs() / plan.step.as_secs();
             prop_assert!(points <= MOST + 3, "{points}");
             prop_assert_eq!(plan.step.as_secs() % 60, 0);

@@ -46,7 +46,7 @@ pub struct LimitStatus {
     /// no such number: without events, or where a budget does not burn down.
     pub value: Option<f64>,
     #[serde(rename = "condition")]
-    pub standing: Standing,
+    pub standing: LimitState,
     /// The look-back that the number is of; of a spent budget, which is that of the SLO's window, the
     /// last hour: it tells what goes on.
     pub window: WindowStatus,
@@ -55,7 +55,7 @@ pub struct LimitStatus {
 /// Where a number is, seen from its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Standing {
+pub enum LimitState {
     /// At the limit or beyond.
     Over,
     /// Short of it, yet too close to call it over.
@@ -146,26 +146,26 @@ impl Numbers<'_> {
     }
 
     /// Over the limit, unless too few bad events stand behind it to mean anything.
-    fn guarded(&self, bad_events: EventCounts) -> Standing {
+    fn guarded(&self, bad_events: EventCounts) -> LimitState {
         let bad = u64::try_from(bad_events.bad()).unwrap_or(0);
         if bad >= self.guard.bad_events {
-            Standing::Over
+            LimitState::Over
         } else {
-            Standing::TooFew
+            LimitState::TooFew
         }
     }
 
     /// The share of the budget that is spent, of the events there were: what the pages show.
-    fn budget_spent(&self, over: f64) -> (Option<f64>, Standing) {
+    fn budget_spent(&self, over: f64) -> (Option<f64>, LimitState) {
         let Some(spent) = self.burn.budget_spent_by(self.burn.budgeted()) else {
-            return (None, Standing::Unknown);
+            return (None, LimitState::Unknown);
         };
         let standing = if spent >= over * (1.0 - TOLERANCE) {
             self.guarded(self.burn.budgeted())
         } else if spent >= CLEAR_SHARE * over {
-            Standing::Near
+            LimitState::Near
         } else {
-            Standing::Under
+            LimitState::Under
         };
         (Some(spent), standing)
     }
@@ -175,20 +175,20 @@ impl Numbers<'_> {
     /// what remains would do. A budget that is gone stays over until events age out of the window.
     ///
     /// A look-back without events has no pace: as everywhere, silence is not recovery.
-    fn exhaustion(&self, within: Duration) -> (Option<f64>, Standing) {
+    fn exhaustion(&self, within: Duration) -> (Option<f64>, LimitState) {
         let length = pace_length(within);
         let recent = self.counted(length);
         let (Some(remaining), Some(spent)) = (
             self.burn.budget_remaining(),
             self.burn.budget_spent_by(recent),
         ) else {
-            return (None, Standing::Unknown);
+            return (None, LimitState::Unknown);
         };
         if remaining <= TOLERANCE {
             return (Some(0.0), self.guarded(self.burn.budgeted()));
         }
         if recent.total() <= 0 {
-            return (None, Standing::Unknown);
+            return (None, LimitState::Unknown);
         }
         // A period of the calendar ends with what is left of its budget.
         let period = self.burn.period;
@@ -198,26 +198,26 @@ impl Numbers<'_> {
         let standing = if remaining - takes <= TOLERANCE {
             self.guarded(recent)
         } else if takes >= CLEAR_SHARE * remaining {
-            Standing::Near
+            LimitState::Near
         } else {
-            Standing::Under
+            LimitState::Under
         };
         (lasts, standing)
     }
 
-    fn customers(&self, affected: u32, length: Duration) -> (Option<f64>, Standing) {
+    fn customers(&self, affected: u32, length: Duration) -> (Option<f64>, LimitState) {
         if self.counted(length).total() <= 0 {
-            return (None, Standing::Unknown);
+            return (None, LimitState::Unknown);
         }
         #[expect(clippy::cast_precision_loss, reason = "customers stay far below 2^53")]
         let hurt = self.customers.get(&length).copied().unwrap_or(0) as f64;
         let most = f64::from(affected);
         let standing = if hurt >= most {
-            Standing::Over
+            LimitState::Over
         } else if hurt >= CLEAR_SHARE * most {
-            Standing::Near
+            LimitState::Near
         } else {
-            Standing::Under
+            LimitState::Under
         };
         (Some(hurt), standing)
     }
@@ -229,15 +229,15 @@ impl Numbers<'_> {
     /// every week. This is wrong on a holiday, when it tells of an idle service, and a week after an
     /// outage, when it is blind for as long as that one was. Any event, good or bad, ends it. Where
     /// ingest may have missed events their absence says nothing.
-    fn absence(&self, length: Duration) -> (Option<f64>, Standing) {
+    fn absence(&self, length: Duration) -> (Option<f64>, LimitState) {
         let until_then = self.counted(WEEK).total();
         let usual = self.counted(WEEK + usual_length(length)).total() - until_then;
         #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
         let value = Some(usual.max(0) as f64);
         let standing = match self.freshness {
-            _ if self.counted(length).total() > 0 => Standing::Under,
-            Freshness::Fresh if usual > 0 => Standing::Over,
-            Freshness::Fresh | Freshness::Stale | Freshness::Absurd => Standing::Unknown,
+            _ if self.counted(length).total() > 0 => LimitState::Under,
+            Freshness::Fresh if usual > 0 => LimitState::Over,
+            Freshness::Fresh | Freshness::Stale | Freshness::Absurd => LimitState::Unknown,
         };
         (value, standing)
     }

@@ -62,28 +62,28 @@ fn spent(in_window: EventCounts) -> LimitStatus {
 #[test]
 fn a_budget_is_over_its_limit_at_the_limit_and_under_below_nine_tenths_of_it() {
     let standing = |bad| spent(counts(100_000, bad)).standing;
-    assert_eq!(standing(900), Standing::Over);
-    assert_eq!(standing(2_000), Standing::Over);
-    assert_eq!(standing(899), Standing::Near);
-    assert_eq!(standing(810), Standing::Near);
-    assert_eq!(standing(809), Standing::Under);
-    assert_eq!(standing(0), Standing::Under);
+    assert_eq!(standing(900), LimitState::Over);
+    assert_eq!(standing(2_000), LimitState::Over);
+    assert_eq!(standing(899), LimitState::Near);
+    assert_eq!(standing(810), LimitState::Near);
+    assert_eq!(standing(809), LimitState::Under);
+    assert_eq!(standing(0), LimitState::Under);
     assert!((spent(counts(100_000, 900)).value.unwrap() - 0.9).abs() < 1e-9);
 }
 
 #[test]
 fn t06_four_bad_events_that_spend_a_budget_are_too_few_for_a_guard_of_five() {
-    assert_eq!(spent(counts(100, 4)).standing, Standing::TooFew);
-    assert_eq!(spent(counts(100, 5)).standing, Standing::Over);
+    assert_eq!(spent(counts(100, 4)).standing, LimitState::TooFew);
+    assert_eq!(spent(counts(100, 5)).standing, LimitState::Over);
 }
 
 #[test]
 fn without_events_nothing_is_known_of_a_budget() {
-    assert_eq!(spent(EventCounts::ZERO).standing, Standing::Unknown);
+    assert_eq!(spent(EventCounts::ZERO).standing, LimitState::Unknown);
     let none = burn(0.99, DAY * 28, EventCounts::ZERO);
     let within = Duration::from_hours(4);
     let exhaustion = status(Limit::Exhaustion { within }, &none, &[]);
-    assert_eq!(exhaustion.standing, Standing::Unknown);
+    assert_eq!(exhaustion.standing, LimitState::Unknown);
 }
 
 /// Errors at this share since `minutes` ago, after a clean window: 99.95 % over 14 days, gone within
@@ -125,15 +125,15 @@ fn exhaustion_fires_at_the_moments_of_its_formula() {
     ];
     for (share, minutes) in vectors {
         let standing = |minutes| exhaustion_after(share, minutes).standing;
-        assert_eq!(standing(minutes * 1.001), Standing::Over, "{share}");
-        assert_ne!(standing(minutes * 0.999), Standing::Over, "{share}");
+        assert_eq!(standing(minutes * 1.001), LimitState::Over, "{share}");
+        assert_ne!(standing(minutes * 0.999), LimitState::Over, "{share}");
     }
 }
 
 #[test]
 fn errors_slower_than_the_promise_never_exhaust_a_rolling_budget() {
     let long_after = exhaustion_after(0.0001, 1e6);
-    assert_eq!(long_after.standing, Standing::Under);
+    assert_eq!(long_after.standing, LimitState::Under);
     assert!(long_after.value.unwrap() > 14.0 * 86_400.0 * 0.8);
 }
 
@@ -149,13 +149,13 @@ fn a_budget_lasts_what_is_left_of_it_at_the_pace_of_the_look_back() {
         )
     };
     // 5,000 bad events are left: 1,250 an hour spend them in exactly four.
-    assert_eq!(standing(1_250).standing, Standing::Over);
+    assert_eq!(standing(1_250).standing, LimitState::Over);
     assert!((standing(1_250).value.unwrap() - 14_400.0).abs() < 1e-6);
-    assert_eq!(standing(1_249).standing, Standing::Near);
-    assert_eq!(standing(1_125).standing, Standing::Near);
-    assert_eq!(standing(1_124).standing, Standing::Under);
+    assert_eq!(standing(1_249).standing, LimitState::Near);
+    assert_eq!(standing(1_125).standing, LimitState::Near);
+    assert_eq!(standing(1_124).standing, LimitState::Under);
     assert_eq!(standing(0).value, None);
-    assert_eq!(standing(0).standing, Standing::Under);
+    assert_eq!(standing(0).standing, LimitState::Under);
 }
 
 /// 5,000 bad events are left and 2,000 an hour are spent: the budget lasts two and a half hours.
@@ -174,8 +174,8 @@ fn a_budget_that_outlasts_its_period_of_the_calendar_is_not_soon_gone() {
         let recent = [(HOUR, counts(5_000, 2_000))];
         status(Limit::Exhaustion { within }, &burn, &recent).standing
     };
-    assert_eq!(standing(HOUR), Standing::Under);
-    assert_eq!(standing(HOUR * 8), Standing::Over);
+    assert_eq!(standing(HOUR), LimitState::Under);
+    assert_eq!(standing(HOUR * 8), LimitState::Over);
 }
 
 #[test]
@@ -185,8 +185,8 @@ fn a_quiet_look_back_has_no_pace_but_a_spent_budget_is_gone_all_the_same() {
         let within = Duration::from_hours(4);
         status(Limit::Exhaustion { within }, &burn, &[])
     };
-    assert_eq!(exhaustion(6).standing, Standing::Unknown);
-    assert_eq!(exhaustion(10).standing, Standing::Over);
+    assert_eq!(exhaustion(6).standing, LimitState::Unknown);
+    assert_eq!(exhaustion(10).standing, LimitState::Over);
     assert_eq!(exhaustion(10).value, Some(0.0));
 }
 
@@ -196,7 +196,7 @@ fn a_pace_is_taken_over_whole_minutes() {
     assert_eq!([15, 16, 240].map(minutes), [4, 4, 60]);
 }
 
-fn customers(hurt: i64, events: EventCounts) -> Standing {
+fn customers(hurt: i64, events: EventCounts) -> LimitState {
     let length = HOUR;
     let limit = Limit::Customers {
         affected: 10,
@@ -210,14 +210,14 @@ fn customers(hurt: i64, events: EventCounts) -> Standing {
 #[test]
 fn ten_customers_are_over_a_limit_of_ten_however_few_events_they_had() {
     let events = counts(10, 4);
-    assert_eq!(customers(10, events), Standing::Over);
-    assert_eq!(customers(9, events), Standing::Near);
-    assert_eq!(customers(8, events), Standing::Under);
-    assert_eq!(customers(0, EventCounts::ZERO), Standing::Unknown);
+    assert_eq!(customers(10, events), LimitState::Over);
+    assert_eq!(customers(9, events), LimitState::Near);
+    assert_eq!(customers(8, events), LimitState::Under);
+    assert_eq!(customers(0, EventCounts::ZERO), LimitState::Unknown);
 }
 
 /// Of a rule of 15 minutes: events in those, in the last week, and in the hour before that.
-fn absence(now: i64, week: i64, hour_before: i64, freshness: Freshness) -> Standing {
+fn absence(now: i64, week: i64, hour_before: i64, freshness: Freshness) -> LimitState {
     let length = Duration::from_mins(15);
     let burn = burn(0.99, DAY * 28, counts(week + hour_before, 0));
     let rule = LimitRule {
@@ -244,25 +244,25 @@ fn absence(now: i64, week: i64, hour_before: i64, freshness: Freshness) -> Stand
 #[test]
 fn silence_is_an_absence_only_where_the_same_hour_of_last_week_had_events() {
     use Freshness::Fresh;
-    assert_eq!(absence(0, 5_000, 40, Fresh), Standing::Over);
-    assert_eq!(absence(0, 5_000, 0, Fresh), Standing::Unknown);
-    assert_eq!(absence(0, 0, 0, Fresh), Standing::Unknown);
-    assert_eq!(absence(1, 5_000, 40, Fresh), Standing::Under);
-    assert_eq!(absence(1, 5_000, 0, Fresh), Standing::Under);
+    assert_eq!(absence(0, 5_000, 40, Fresh), LimitState::Over);
+    assert_eq!(absence(0, 5_000, 0, Fresh), LimitState::Unknown);
+    assert_eq!(absence(0, 0, 0, Fresh), LimitState::Unknown);
+    assert_eq!(absence(1, 5_000, 40, Fresh), LimitState::Under);
+    assert_eq!(absence(1, 5_000, 0, Fresh), LimitState::Under);
 }
 
 #[test]
 fn what_ingest_may_have_missed_is_not_absent() {
-    assert_eq!(absence(0, 5_000, 40, Freshness::Stale), Standing::Unknown);
-    assert_eq!(absence(1, 5_000, 40, Freshness::Stale), Standing::Under);
+    assert_eq!(absence(0, 5_000, 40, Freshness::Stale), LimitState::Unknown);
+    assert_eq!(absence(1, 5_000, 40, Freshness::Stale), LimitState::Under);
 }
 
-fn loudness(standing: Standing) -> u8 {
+fn loudness(standing: LimitState) -> u8 {
     match standing {
-        Standing::Unknown => 0,
-        Standing::Under => 1,
-        Standing::Near | Standing::TooFew => 2,
-        Standing::Over => 3,
+        LimitState::Unknown => 0,
+        LimitState::Under => 1,
+        LimitState::Near | LimitState::TooFew => 2,
+        LimitState::Over => 3,
     }
 }
 
@@ -291,7 +291,7 @@ proptest! {
         let within = Duration::from_hours(4);
         for limit in [Limit::BudgetSpent { over: 0.01 }, Limit::Exhaustion { within }] {
             let status = status(limit, &burn, &[(HOUR, counts(total, 0))]);
-            prop_assert!(matches!(status.standing, Standing::Under | Standing::Unknown));
+            prop_assert!(matches!(status.standing, LimitState::Under | LimitState::Unknown));
         }
     }
 

@@ -110,7 +110,7 @@ fn whole(number: f64) -> i64 {
 mod tests {
     use super::*;
     use crate::domain::{
-        alerting::{limit::Standing, rule_status::WindowStatus},
+        alerting::{limit::LimitState, rule_status::WindowStatus},
         model::counts::EventCounts,
         slo::Severity,
     };
@@ -122,7 +122,7 @@ mod tests {
             limit,
             value,
             pending_for: Duration::ZERO,
-            standing: Standing::Over,
+            standing: LimitState::Over,
             window: WindowStatus {
                 secs: 900,
                 counts: EventCounts::ZERO,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::{
-    alerting::snapshot::Facts,
+    alerting::snapshot::AlertSnapshot,
     model::{group::Group, ids::Name},
     slo::{Severity, Slo},
 };
@@ -55,7 +55,7 @@ impl AlertLabels {
     }
 
     /// Of the alert that these facts are told of, as it was then.
-    pub fn of_facts(facts: &Facts) -> Self {
+    pub fn of_facts(facts: &AlertSnapshot) -> Self {
         Self::new(
             (&facts.slo, facts.group.as_ref()),
             facts.severity,

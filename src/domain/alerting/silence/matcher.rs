@@ -15,14 +15,14 @@ const MOST_MEMORY: usize = 1 << 20;
 #[derive(Clone, Debug)]
 pub struct Matcher {
     name: String,
-    operator: Operator,
+    operator: MatchOperator,
     value: String,
     /// Of the whole value; only with an operator that takes an expression.
     regex: Option<Regex>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Operator {
+enum MatchOperator {
     Equal,
     NotEqual,
     Like,
@@ -57,7 +57,7 @@ impl Matcher {
     pub fn equal(name: &str, value: &str) -> Self {
         Self {
             name: name.to_owned(),
-            operator: Operator::Equal,
+            operator: MatchOperator::Equal,
             value: value.to_owned(),
             regex: None,
         }
@@ -70,10 +70,10 @@ impl Matcher {
                 .is_some_and(|regex| regex.is_match(value))
         };
         match self.operator {
-            Operator::Equal => value == self.value,
-            Operator::NotEqual => value != self.value,
-            Operator::Like => is_like(),
-            Operator::NotLike => !is_like(),
+            MatchOperator::Equal => value == self.value,
+            MatchOperator::NotEqual => value != self.value,
+            MatchOperator::Like => is_like(),
+            MatchOperator::NotLike => !is_like(),
         }
     }
 }
@@ -88,15 +88,15 @@ impl FromStr for Matcher {
         let shape = || ParseMatcherError::Shape(text.to_owned());
         let at = text.find(['=', '!']).ok_or_else(shape)?;
         let (name, rest) = text.split_at(at);
-        let (operator, value) = Operator::split(rest).ok_or_else(shape)?;
+        let (operator, value) = MatchOperator::split(rest).ok_or_else(shape)?;
         let name = name.trim();
         if !is_label(name) {
             return Err(shape());
         }
         let value = unquoted(value.trim()).ok_or_else(shape)?;
         let regex = match operator {
-            Operator::Equal | Operator::NotEqual => None,
-            Operator::Like | Operator::NotLike => Some(whole(text, &value)?),
+            MatchOperator::Equal | MatchOperator::NotEqual => None,
+            MatchOperator::Like | MatchOperator::NotLike => Some(whole(text, &value)?),
         };
         Ok(Self {
             name: name.to_owned(),
@@ -130,7 +130,7 @@ impl PartialEq for Matcher {
 
 impl Eq for Matcher {}
 
-impl Operator {
+impl MatchOperator {
     /// The longer ones first: each begins with a shorter one.
     const ALL: [Self; 4] = [Self::Like, Self::NotLike, Self::NotEqual, Self::Equal];
 

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 pub use labels::AlertLabels;
 pub use matcher::{Matcher, ParseMatcherError};
-pub use plan::{Draft, DraftError, Force, Repeat};
+pub use plan::{Draft, DraftError, Force, SilenceRecurrence};
 
 use crate::domain::model::time::{TimeRange, Timestamp};
 
@@ -24,12 +24,12 @@ pub const LONG: Duration = Duration::from_hours(7 * 24);
 
 /// What is muted, when, and why.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Terms {
+pub struct SilenceTerms {
     /// All must match; at least one asks for a value.
     pub matchers: Vec<Matcher>,
     /// Oldest first, all of one length; one unless it repeats.
     pub stretches: Vec<TimeRange>,
-    pub repeat: Option<Repeat>,
+    pub repeat: Option<SilenceRecurrence>,
     pub reason: String,
     /// As far as somebody vouches for it.
     pub created_by: Option<String>,
@@ -39,7 +39,7 @@ pub struct Terms {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Silence {
     pub id: Uuid,
-    pub terms: Terms,
+    pub terms: SilenceTerms,
     pub created_at: Timestamp,
     /// Before its time.
     pub ended: Option<Ended>,
@@ -98,7 +98,7 @@ impl Silence {
     }
 }
 
-impl Terms {
+impl SilenceTerms {
     pub fn matches(&self, labels: &AlertLabels) -> bool {
         self.matchers.iter().all(|matcher| matcher.matches(labels))
     }
@@ -168,7 +168,7 @@ mod tests {
         let stretch = |&(from, to): &(i64, i64)| TimeRange::new(minute(from), minute(to));
         Silence {
             id: Uuid::from_u128(id),
-            terms: Terms {
+            terms: SilenceTerms {
                 matchers: vec![matcher.parse().unwrap()],
                 stretches: stretches.iter().map(stretch).collect(),
                 repeat: None,

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use super::{Matcher, ParseMatcherError, Terms};
+use super::{Matcher, ParseMatcherError, SilenceTerms};
 use crate::domain::model::{
     format,
-    recurrence::{Reach, Recurrence, RecurrenceError},
+    recurrence::{Recurrence, RecurrenceError, RecurrenceLimit},
     time::{TimeRange, Timestamp},
 };
 
@@ -32,7 +32,7 @@ pub struct Draft {
     /// Of the first stretch; either this or `lasts`.
     pub ends_at: Option<Timestamp>,
     pub lasts: Option<Duration>,
-    pub repeat: Option<Repeat>,
+    pub repeat: Option<SilenceRecurrence>,
     pub reason: String,
     pub created_by: Option<String>,
     pub force: Force,
@@ -40,7 +40,7 @@ pub struct Draft {
 
 /// When a silence comes again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Repeat {
+pub struct SilenceRecurrence {
     /// As iCalendar writes it, without `RRULE:`.
     pub rule: String,
     /// By whose clocks.
@@ -111,7 +111,7 @@ impl DraftError {
 
 impl Draft {
     /// The silence that it asks for at this moment.
-    pub fn terms(&self, now: Timestamp) -> Result<Terms, DraftError> {
+    pub fn terms(&self, now: Timestamp) -> Result<SilenceTerms, DraftError> {
         let matchers = self.matchers()?;
         let reason = self.reason.trim();
         if reason.is_empty() {
@@ -120,7 +120,7 @@ impl Draft {
         if reason.chars().count() > LONGEST_REASON {
             return Err(DraftError::LongReason);
         }
-        Ok(Terms {
+        Ok(SilenceTerms {
             matchers,
             stretches: self.stretches(now)?,
             repeat: self.repeat.clone(),
@@ -177,7 +177,7 @@ impl Draft {
 
 /// Those that are not over yet.
 fn repeated(
-    repeat: &Repeat,
+    repeat: &SilenceRecurrence,
     first: TimeRange,
     now: Timestamp,
 ) -> Result<Vec<TimeRange>, DraftError> {
@@ -186,7 +186,7 @@ fn repeated(
         from: first.from,
         zone: repeat.time_zone,
     };
-    let starts = recurrence.occurrences(Reach {
+    let starts = recurrence.occurrences(RecurrenceLimit {
         until: first.from.max(now) + LONGEST_FORCED,
         most: MOST_OCCURRENCES,
     })?;
@@ -296,7 +296,7 @@ mod tests {
             starts_at: Timestamp::parse_rfc3339("2026-10-18T02:00:00+02:00"),
             ends_at: Timestamp::parse_rfc3339("2026-10-18T04:00:00+02:00"),
             lasts: None,
-            repeat: Some(Repeat {
+            repeat: Some(SilenceRecurrence {
                 rule: "FREQ=WEEKLY;COUNT=10".to_owned(),
                 time_zone: Tz::Europe__Berlin,
             }),
@@ -312,7 +312,7 @@ mod tests {
         assert_eq!(starts[0], "2026-11-29T01:00:00.000Z", "winter has begun");
         weekly.ends_at = weekly.starts_at.map(|from| from + HOUR * 24 * 8);
         assert_eq!(refused(&weekly), DraftError::Overlaps);
-        weekly.repeat = Some(Repeat {
+        weekly.repeat = Some(SilenceRecurrence {
             rule: "every sunday".to_owned(),
             time_zone: Tz::UTC,
         });

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    alerting::change_event::{Happening, HappeningKind},
+    alerting::change_event::{ChangeEvent, ChangeEventKind},
     model::{format, time::Timestamp},
 };
 
@@ -28,13 +28,13 @@ pub enum ChangeKind {
     FirstSeen,
 }
 
-impl From<Happening> for RecentChange {
-    fn from(happening: Happening) -> Self {
+impl From<ChangeEvent> for RecentChange {
+    fn from(happening: ChangeEvent) -> Self {
         Self {
             kind: match happening.kind {
-                HappeningKind::Deploy => ChangeKind::Deploy,
-                HappeningKind::Flag => ChangeKind::Flag,
-                HappeningKind::Note => ChangeKind::Note,
+                ChangeEventKind::Deploy => ChangeKind::Deploy,
+                ChangeEventKind::Flag => ChangeKind::Flag,
+                ChangeEventKind::Note => ChangeKind::Note,
             },
             at: happening.at,
             title: happening.title,

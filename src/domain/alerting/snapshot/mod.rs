@@ -14,7 +14,7 @@ pub use self::{
     context::{Compared, Context, TopCustomer},
     trend::Trend,
 };
-use super::alert::{Development, EpisodeEnd, TransitionKind};
+use super::alert::{AlertUpdate, EpisodeEnd, TransitionKind};
 use crate::domain::{
     alerting::{incident::Acknowledgement, limit::LimitStatus, trace_link::TraceLink},
     counting::{customers::CustomerTotal, differences::Difference},
@@ -31,7 +31,7 @@ use crate::domain::{
 
 /// Version 1 of the facts; kept as JSON in `alert_transitions`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Facts {
+pub struct AlertSnapshot {
     /// They never were: somebody tries whether a target is reached.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_test: bool,
@@ -105,7 +105,7 @@ pub struct Facts {
     pub nth_today: Option<u32>,
     /// What has come of it, between beginning and end.
     #[serde(default, rename = "update", skip_serializing_if = "Option::is_none")]
-    pub development: Option<Development>,
+    pub development: Option<AlertUpdate>,
     /// Who has taken it on, once somebody has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledged: Option<Acknowledgement>,

@@ -8,11 +8,11 @@ use std::{collections::BTreeSet, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    alert::{AlertState, AlertStatus, Rhythm},
+    alert::{AlertState, AlertStatus, TickHistory},
     burn_rate::{BurnContext, BurnRate, PeriodSoFar, Window},
     condition,
     limit::{self, CustomersByLength, LimitStatus, Numbers},
-    rule_status::{Condition, CountsByLength, Freshness, RuleStatus},
+    rule_status::{BurnCondition, CountsByLength, Freshness, RuleStatus},
 };
 use crate::domain::{
     counting::customers::CustomerTotal,
@@ -279,7 +279,7 @@ impl SloStatus {
 
     /// The same, evaluated in this rhythm.
     #[must_use]
-    pub const fn in_rhythm(mut self, rhythm: Rhythm) -> Self {
+    pub const fn in_rhythm(mut self, rhythm: TickHistory) -> Self {
         self.steady_ticks = rhythm.steady_ticks;
         self
     }
@@ -287,12 +287,15 @@ impl SloStatus {
 
 /// What was evaluated before rhythm was kept had been so without a gap.
 const fn settled() -> u8 {
-    Rhythm::first(Timestamp::UNIX_EPOCH).steady_ticks
+    TickHistory::first(Timestamp::UNIX_EPOCH).steady_ticks
 }
 
 /// One that burns and yet has not fired waits until it has done so for a while.
 fn is_rising(rule: &RuleStatus) -> bool {
-    matches!(rule.condition, Condition::Rising | Condition::Burning)
+    matches!(
+        rule.condition,
+        BurnCondition::Rising | BurnCondition::Burning
+    )
 }
 
 /// The worst that holds, in the order of [`SloState`].

@@ -10,7 +10,7 @@ use crate::domain::{
     slo::{DeclaredStage, Edge, Extent, Stages},
     workflow::{
         Intervals,
-        stage_evidence::{Piece, PieceKind},
+        stage_evidence::{StageEvidence, StageEvidenceKind},
     },
 };
 
@@ -19,12 +19,12 @@ use crate::domain::{
 pub struct Timeline<'a> {
     pub range: TimeRange,
     pub pauses: &'a Intervals,
-    pub ending: Ending,
+    pub ending: TimelineEnd,
 }
 
 /// What comes after the last piece that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum TimelineEnd {
     /// Something without a piece of its own.
     Ended,
     /// A wait that goes on, if a message is known that nobody has taken.
@@ -56,9 +56,9 @@ impl Breakdown {
 ///
 /// Where several pieces are at work the one that began last has the time: it is what the others wait
 /// for.
-pub fn break_down(timeline: Timeline<'_>, pieces: &[Piece], stages: &Stages) -> Breakdown {
-    let pieces: BTreeSet<&Piece> = pieces.iter().collect();
-    let plan = Plan::new(timeline, &pieces, stages);
+pub fn break_down(timeline: Timeline<'_>, pieces: &[StageEvidence], stages: &Stages) -> Breakdown {
+    let pieces: BTreeSet<&StageEvidence> = pieces.iter().collect();
+    let plan = StageCandidates::new(timeline, &pieces, stages);
     let mut parts: BTreeMap<Stage, (i64, i64)> = BTreeMap::new();
     for (from, to) in plan.stretches() {
         let first = from.micros_since(timeline.range.from);
@@ -78,20 +78,24 @@ pub fn break_down(timeline: Timeline<'_>, pieces: &[Piece], stages: &Stages) -> 
 }
 
 /// Where a workflow is at the end of its timeline; `None` if it took no time.
-pub fn last_stage(timeline: Timeline<'_>, pieces: &[Piece], stages: &Stages) -> Option<Stage> {
-    let pieces: BTreeSet<&Piece> = pieces.iter().collect();
-    let plan = Plan::new(timeline, &pieces, stages);
+pub fn last_stage(
+    timeline: Timeline<'_>,
+    pieces: &[StageEvidence],
+    stages: &Stages,
+) -> Option<Stage> {
+    let pieces: BTreeSet<&StageEvidence> = pieces.iter().collect();
+    let plan = StageCandidates::new(timeline, &pieces, stages);
     let (from, to) = plan.stretches().pop()?;
     Some(plan.stage(from, to))
 }
 
 /// Everything that a stretch of time may belong to.
-struct Plan<'a> {
+struct StageCandidates<'a> {
     timeline: Timeline<'a>,
     covers: Vec<Cover>,
-    producers: Vec<&'a Piece>,
+    producers: Vec<&'a StageEvidence>,
     /// By their beginning.
-    consumers: Vec<&'a Piece>,
+    consumers: Vec<&'a StageEvidence>,
 }
 
 /// A stretch that something is at work in.
@@ -101,9 +105,9 @@ struct Cover {
     stage: Stage,
 }
 
-impl<'a> Plan<'a> {
-    fn new(timeline: Timeline<'a>, pieces: &BTreeSet<&'a Piece>, stages: &Stages) -> Self {
-        let of = |kind: PieceKind| pieces.iter().filter(move |piece| piece.kind == kind);
+impl<'a> StageCandidates<'a> {
+    fn new(timeline: Timeline<'a>, pieces: &BTreeSet<&'a StageEvidence>, stages: &Stages) -> Self {
+        let of = |kind: StageEvidenceKind| pieces.iter().filter(move |piece| piece.kind == kind);
         let mut plan = Self {
             timeline,
             covers: Vec::new(),
@@ -113,8 +117,8 @@ impl<'a> Plan<'a> {
         match stages {
             Stages::None => {}
             Stages::Auto => {
-                plan.producers = of(PieceKind::Producer).copied().collect();
-                plan.consumers = of(PieceKind::Consumer).copied().collect();
+                plan.producers = of(StageEvidenceKind::Producer).copied().collect();
+                plan.consumers = of(StageEvidenceKind::Consumer).copied().collect();
                 plan.consumers.sort_by_key(|piece| (piece.from, *piece));
                 let at_work = plan.producers.iter().chain(&plan.consumers);
                 plan.covers = at_work.map(|piece| processing(piece)).collect();
@@ -169,7 +173,7 @@ impl<'a> Plan<'a> {
 
     /// Nobody is at work: the workflow waits for whoever takes the next message.
     fn gap(&self, from: Timestamp, to: Timestamp) -> Stage {
-        let in_time = |piece: &&&Piece| piece.from <= self.timeline.range.to;
+        let in_time = |piece: &&&StageEvidence| piece.from <= self.timeline.range.to;
         let next = self
             .consumers
             .iter()
@@ -177,7 +181,8 @@ impl<'a> Plan<'a> {
             .find(|piece| piece.from >= to);
         match next {
             Some(next) => {
-                let of_queue = |piece: &&&Piece| piece.name == next.name && piece.from <= next.from;
+                let of_queue =
+                    |piece: &&&StageEvidence| piece.name == next.name && piece.from <= next.from;
                 let mut sent = self.producers.iter().filter(of_queue).peekable();
                 // Nothing is in the queue before the first message was sent, if that is known at all.
                 let is_known = sent.peek().is_some();
@@ -189,14 +194,14 @@ impl<'a> Plan<'a> {
                     message => waiting(&next.name, message.copied(), to),
                 }
             }
-            None if self.timeline.ending == Ending::Open => self.wait_that_goes_on(from, to),
+            None if self.timeline.ending == TimelineEnd::Open => self.wait_that_goes_on(from, to),
             None => Stage::OTHER,
         }
     }
 
     /// In the queue of the last message that nobody has taken.
     fn wait_that_goes_on(&self, from: Timestamp, to: Timestamp) -> Stage {
-        let is_taken = |sent: &Piece| {
+        let is_taken = |sent: &StageEvidence| {
             let mut consumers = self.consumers.iter();
             consumers.any(|piece| piece.name == sent.name && piece.from >= sent.from)
         };
@@ -209,7 +214,7 @@ impl<'a> Plan<'a> {
 }
 
 /// Until `to`, for a message that may not have been meant to be delivered by then.
-fn waiting(queue: &str, message: Option<&Piece>, to: Timestamp) -> Stage {
+fn waiting(queue: &str, message: Option<&StageEvidence>, to: Timestamp) -> Stage {
     let deliver_at = message.and_then(|message| message.deliver_at);
     if deliver_at.is_some_and(|at| to <= at) {
         Stage::new(StageKind::Delay, queue)
@@ -218,7 +223,7 @@ fn waiting(queue: &str, message: Option<&Piece>, to: Timestamp) -> Stage {
     }
 }
 
-fn processing(piece: &Piece) -> Cover {
+fn processing(piece: &StageEvidence) -> Cover {
     Cover {
         from: piece.from,
         to: piece.to,
@@ -231,7 +236,7 @@ fn processing(piece: &Piece) -> Cover {
 fn declared_covers(
     declared: &DeclaredStage,
     timeline: Timeline<'_>,
-    pieces: &BTreeSet<&Piece>,
+    pieces: &BTreeSet<&StageEvidence>,
 ) -> Vec<Cover> {
     let of = |kind| {
         let named = pieces.iter().filter(|piece| piece.name == declared.name);
@@ -243,17 +248,17 @@ fn declared_covers(
         stage: Stage::new(StageKind::Declared, &*declared.name),
     };
     match &declared.extent {
-        Extent::Span(_) => of(PieceKind::Whole)
+        Extent::Span(_) => of(StageEvidenceKind::Whole)
             .map(|piece| cover(piece.from, piece.to))
             .collect(),
         Extent::Between { from, to } => {
             let from = match from {
                 Edge::OfWorkflow => Some(timeline.range.from),
-                Edge::Span(_) => of(PieceKind::From).map(|piece| piece.to).min(),
+                Edge::Span(_) => of(StageEvidenceKind::From).map(|piece| piece.to).min(),
             };
             let to = match to {
                 Edge::OfWorkflow => None,
-                Edge::Span(_) => of(PieceKind::To).map(|piece| piece.from).min(),
+                Edge::Span(_) => of(StageEvidenceKind::To).map(|piece| piece.from).min(),
             };
             let to = to.unwrap_or(timeline.range.to);
             from.map(|from| cover(from, to)).into_iter().collect()

@@ -1,6 +1,6 @@
 //! Where the time of a workflow goes: waits per queue and processing per service.
 //!
-//! [`Piece`]s are what spans say of it, [`break_down`] divides the time from the start of a workflow
+//! [`StageEvidence`]s are what spans say of it, [`break_down`] divides the time from the start of a workflow
 //! to its end among [`Stage`]s so that they add up to the whole, and [`StageSums`] adds up many
 //! workflows. Pieces say nothing of the verdict: a missing one only makes a stage less precise.
 
@@ -11,10 +11,11 @@ mod sums;
 mod tests;
 
 pub use crate::domain::workflow::stage_evidence::{
-    FoundPiece, Piece, PieceId, PieceKind, auto_piece, declared_piece, deliver_at,
+    FoundStageEvidence, StageEvidence, StageEvidenceId, StageEvidenceKind, auto_piece,
+    declared_piece, deliver_at,
 };
-pub use breakdown::{Breakdown, Ending, StageTime, Timeline, break_down, last_stage};
-pub use room::{MAX_PER_HOUR, Room};
+pub use breakdown::{Breakdown, StageTime, Timeline, TimelineEnd, break_down, last_stage};
+pub use room::{MAX_PER_HOUR, StageSpanQuota};
 pub use sums::{
     Folded, KnownStages, MAX_STAGES, StageMean, StageMoves, StageSum, StageSums, WhereTimeGoes,
 };

@@ -15,13 +15,13 @@ pub const MAX_PER_HOUR: i64 = 2_000_000;
 /// What is left of one replica's share of the present hour. Shared by all that receive; two that see
 /// a new hour at once may both begin it, which gives a few pieces more.
 #[derive(Debug)]
-pub struct Room {
+pub struct StageSpanQuota {
     per_hour: i64,
     hour: AtomicI64,
     taken: AtomicI64,
 }
 
-impl Room {
+impl StageSpanQuota {
     pub const fn new(per_hour: i64) -> Self {
         Self {
             per_hour,
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn there_is_room_again_in_the_next_hour_and_never_for_more() {
-        let room = Room::new(10);
+        let room = StageSpanQuota::new(10);
         let at = |secs: i64| Timestamp::from_secs(1_795_328_280 + secs);
         assert_eq!(room.take(at(0), 7), 7);
         assert_eq!(room.take(at(1), 7), 3);

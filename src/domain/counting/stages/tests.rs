@@ -23,8 +23,13 @@ fn range(from: f64, to: f64) -> TimeRange {
     TimeRange::new(at(from), at(to))
 }
 
-fn piece(kind: PieceKind, name: &str, service: &str, (from, to): (f64, f64)) -> Piece {
-    Piece {
+fn piece(
+    kind: StageEvidenceKind,
+    name: &str,
+    service: &str,
+    (from, to): (f64, f64),
+) -> StageEvidence {
+    StageEvidence {
         kind,
         from: at(from),
         to: at(to),
@@ -34,12 +39,12 @@ fn piece(kind: PieceKind, name: &str, service: &str, (from, to): (f64, f64)) -> 
     }
 }
 
-fn sent(queue: &str, from: f64, to: f64) -> Piece {
-    piece(PieceKind::Producer, queue, "shop", (from, to))
+fn sent(queue: &str, from: f64, to: f64) -> StageEvidence {
+    piece(StageEvidenceKind::Producer, queue, "shop", (from, to))
 }
 
-fn taken(queue: &str, service: &str, from: f64, to: f64) -> Piece {
-    piece(PieceKind::Consumer, queue, service, (from, to))
+fn taken(queue: &str, service: &str, from: f64, to: f64) -> StageEvidence {
+    piece(StageEvidenceKind::Consumer, queue, service, (from, to))
 }
 
 fn read(breakdown: &Breakdown) -> Vec<(String, f64)> {
@@ -59,11 +64,11 @@ fn expect(breakdown: &Breakdown, expected: &[(&str, f64)]) {
     assert_eq!(read(breakdown), expected);
 }
 
-fn ended(to: f64, pieces: &[Piece]) -> Breakdown {
+fn ended(to: f64, pieces: &[StageEvidence]) -> Breakdown {
     let timeline = Timeline {
         range: range(0.0, to),
         pauses: &Intervals::default(),
-        ending: Ending::Ended,
+        ending: TimelineEnd::Ended,
     };
     break_down(timeline, pieces, &Stages::Auto)
 }
@@ -161,7 +166,7 @@ fn a_pause_is_apart_whatever_else_goes_on() {
     let timeline = Timeline {
         range: range(0.0, 31.0),
         pauses: &pauses,
-        ending: Ending::Ended,
+        ending: TimelineEnd::Ended,
     };
     expect(
         &break_down(timeline, &pieces, &Stages::Auto),
@@ -189,8 +194,8 @@ fn the_wait_of_an_open_workflow_goes_on() {
         };
         read(&break_down(timeline, &pieces, &Stages::Auto))
     };
-    assert!(open(Ending::Open).contains(&("wait in mails".to_owned(), 57.0)));
-    assert!(open(Ending::Ended).contains(&("other".to_owned(), 57.0)));
+    assert!(open(TimelineEnd::Open).contains(&("wait in mails".to_owned(), 57.0)));
+    assert!(open(TimelineEnd::Ended).contains(&("other".to_owned(), 57.0)));
 }
 
 #[test]
@@ -237,15 +242,20 @@ fn declared() -> Stages {
 #[test]
 fn declared_stages_take_the_place_of_queues_and_services() {
     let pieces = [
-        piece(PieceKind::To, "waiting for a worker", "", (12.0, 20.0)),
-        piece(PieceKind::Whole, "deploying", "", (12.0, 20.0)),
-        piece(PieceKind::From, "announcing", "", (21.0, 25.0)),
+        piece(
+            StageEvidenceKind::To,
+            "waiting for a worker",
+            "",
+            (12.0, 20.0),
+        ),
+        piece(StageEvidenceKind::Whole, "deploying", "", (12.0, 20.0)),
+        piece(StageEvidenceKind::From, "announcing", "", (21.0, 25.0)),
         taken("jobs", "worker", 12.0, 20.0),
     ];
     let timeline = Timeline {
         range: range(0.0, 30.0),
         pauses: &Intervals::default(),
-        ending: Ending::Ended,
+        ending: TimelineEnd::Ended,
     };
     expect(
         &break_down(timeline, &pieces, &declared()),
@@ -258,7 +268,7 @@ fn declared_stages_take_the_place_of_queues_and_services() {
     );
 }
 
-fn pieces() -> impl Strategy<Value = Vec<Piece>> {
+fn pieces() -> impl Strategy<Value = Vec<StageEvidence>> {
     let one = (
         0_usize..5,
         -5_i32..40,
@@ -268,13 +278,13 @@ fn pieces() -> impl Strategy<Value = Vec<Piece>> {
     );
     let piece = |(kind, from, length, name, delay): (usize, i32, i32, usize, Option<i32>)| {
         let from = f64::from(from + 10);
-        let kind = PieceKind::ALL[kind];
-        let names = if kind > PieceKind::Consumer {
+        let kind = StageEvidenceKind::ALL[kind];
+        let names = if kind > StageEvidenceKind::Consumer {
             ["waiting for a worker", "deploying", "announcing"]
         } else {
             ["jobs", "mails", ""]
         };
-        Piece {
+        StageEvidence {
             deliver_at: delay.map(|delay| at(from + f64::from(delay))),
             ..piece(
                 kind,
@@ -303,7 +313,7 @@ proptest! {
         let timeline = Timeline {
             range,
             pauses: &pauses,
-            ending: if is_open { Ending::Open } else { Ending::Ended },
+            ending: if is_open { TimelineEnd::Open } else { TimelineEnd::Ended },
         };
         let stages = if is_declared { declared() } else { Stages::Auto };
         let whole = break_down(timeline, &pieces, &stages);

@@ -3,14 +3,14 @@
 use super::{
     draws::{Sample, TraceIds},
     threshold::{Randomness, Threshold, Weight},
-    trace_state::{self, Part, Said},
+    trace_state::{self, Part, SamplingMember},
 };
 use crate::domain::model::span::{AttributeName, AttributeScope, SpanView, Value};
 
 /// How the spans of an SLO are weighed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Weighing {
-    pub encoding: Encoding,
+    pub encoding: SamplingEncoding,
     pub unknown: UnknownWeight,
     /// The highest threshold of the spans that end workflows; learned from them where left out.
     pub end_threshold: Option<Threshold>,
@@ -19,7 +19,7 @@ pub struct Weighing {
 
 /// Where a span says it. Never guessed: the same letters mean different things to different systems.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Encoding {
+pub enum SamplingEncoding {
     /// `ot=th:...;rv:...` in the trace state.
     #[default]
     Sampling,
@@ -127,7 +127,7 @@ impl Weighing {
 
     /// Whether a span without a threshold says by which number its trace is sampled, as nobody else
     /// would know.
-    fn tells(&self, span: &dyn SpanView, said: Said) -> bool {
+    fn tells(&self, span: &dyn SpanView, said: SamplingMember) -> bool {
         match said.randomness {
             Part::Valid(_) => true,
             Part::Malformed => false,
@@ -152,24 +152,24 @@ impl Weighing {
     }
 }
 
-impl Encoding {
+impl SamplingEncoding {
     /// Whether its samplers decide by the trace id where they do not say by what.
     fn decides_by_trace_id(&self) -> bool {
         matches!(self, Self::Sampling | Self::Attributes)
     }
 
-    fn read(&self, span: &dyn SpanView) -> Said {
+    fn read(&self, span: &dyn SpanView) -> SamplingMember {
         match self {
             Self::Sampling => trace_state::threshold_and_randomness(span.trace_state()),
             Self::PowerOfTwo => trace_state::powers_of_two(span.trace_state()),
             Self::Elastic => trace_state::elastic(span.trace_state()),
-            Self::Attributes => Said {
+            Self::Attributes => SamplingMember {
                 threshold: text(span, "sampling.threshold", Threshold::from_hex),
                 randomness: text(span, "sampling.randomness", Randomness::from_hex),
             },
             Self::Attribute { attribute, meaning } => {
                 let value = span.attribute(attribute.scope, &attribute.key);
-                Said {
+                SamplingMember {
                     threshold: value
                         .map_or(Part::Missing, |value| Part::of(meaning.threshold(value))),
                     randomness: Part::Missing,

@@ -16,6 +16,6 @@ mod trace_state;
 
 pub use self::{
     draws::{Draws, EndDraw, EndSampling, Sample, SpanRole, TraceIds},
-    encoding::{Encoding, Flaw, Meaning, UnknownWeight, Weighed, Weighing},
+    encoding::{Flaw, Meaning, SamplingEncoding, UnknownWeight, Weighed, Weighing},
     threshold::{Randomness, Threshold, Weight},
 };

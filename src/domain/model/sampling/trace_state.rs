@@ -7,7 +7,7 @@ const LONGEST_VALUE: usize = 256;
 
 /// What one member says; malformed parts are told apart from missing ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Said {
+pub(super) struct SamplingMember {
     pub(super) threshold: Part<Threshold>,
     pub(super) randomness: Part<Randomness>,
 }
@@ -26,7 +26,7 @@ impl<T> Part<T> {
     }
 }
 
-impl Said {
+impl SamplingMember {
     const MALFORMED: Self = Self {
         threshold: Part::Malformed,
         randomness: Part::Missing,
@@ -34,7 +34,7 @@ impl Said {
 }
 
 /// `ot=th:c;rv:9b8233f7e3a151`.
-pub(super) fn threshold_and_randomness(trace_state: &str) -> Said {
+pub(super) fn threshold_and_randomness(trace_state: &str) -> SamplingMember {
     read(trace_state, "ot", |said, key, value| match key {
         "th" => said.threshold = Part::of(Threshold::from_hex(value)),
         "rv" => said.randomness = Part::of(Randomness::from_hex(value)),
@@ -43,7 +43,7 @@ pub(super) fn threshold_and_randomness(trace_state: &str) -> Said {
 }
 
 /// `ot=p:3;r:5`, the form before thresholds: one in two to the power of p, by the leading zeros r.
-pub(super) fn powers_of_two(trace_state: &str) -> Said {
+pub(super) fn powers_of_two(trace_state: &str) -> SamplingMember {
     read(trace_state, "ot", |said, key, value| {
         let number = || value.parse::<u32>().ok().filter(|number| *number <= 63);
         match key {
@@ -60,7 +60,7 @@ pub(super) fn powers_of_two(trace_state: &str) -> Said {
 }
 
 /// `es=s:0.1`: the share that is kept.
-pub(super) fn elastic(trace_state: &str) -> Said {
+pub(super) fn elastic(trace_state: &str) -> SamplingMember {
     read(trace_state, "es", |said, key, value| {
         if key == "s" {
             let ratio = value.parse().ok();
@@ -70,21 +70,25 @@ pub(super) fn elastic(trace_state: &str) -> Said {
 }
 
 /// The parts `key:value` of the first member of that name.
-fn read(trace_state: &str, member: &str, mut each: impl FnMut(&mut Said, &str, &str)) -> Said {
+fn read(
+    trace_state: &str,
+    member: &str,
+    mut each: impl FnMut(&mut SamplingMember, &str, &str),
+) -> SamplingMember {
     let blanks: &[char] = &[' ', '\t'];
     let value = trace_state.split(',').find_map(|part| {
         let (name, value) = part.trim_matches(blanks).split_once('=')?;
         (name == member).then_some(value)
     });
-    let mut said = Said::default();
+    let mut said = SamplingMember::default();
     let Some(value) = value else { return said };
     if value.len() > LONGEST_VALUE {
-        return Said::MALFORMED;
+        return SamplingMember::MALFORMED;
     }
     for part in value.split(';') {
         match part.split_once(':') {
             Some((key, value)) => each(&mut said, key, value),
-            None => return Said::MALFORMED,
+            None => return SamplingMember::MALFORMED,
         }
     }
     said

@@ -8,11 +8,11 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::lines::{Line, Piece, paragraphs};
+use super::lines::{Line, LinePart, paragraphs};
 use crate::domain::{
-    alerting::snapshot::Facts,
+    alerting::snapshot::AlertSnapshot,
     model::{format, text, time::Timestamp},
-    notify::{Detail, Telling, delivery::alert_key, wording},
+    notify::{Detail, RenderContext, delivery::alert_key, wording},
 };
 
 const ALERT_NAME: &str = "ThroughlineSLO";
@@ -29,7 +29,7 @@ const STRING_CHARS: usize = 200;
 const URL_BYTES: usize = 1_000;
 
 /// One alert for `POST /api/v2/alerts`, as it stands at `now`.
-pub fn posted(facts: &Facts, telling: &Telling, now: Timestamp) -> Value {
+pub fn posted(facts: &AlertSnapshot, telling: &RenderContext, now: Timestamp) -> Value {
     let starts_at = started_at(facts);
     let ends_at = if facts.kind.lasts() {
         now + FIRING_FOR
@@ -50,7 +50,7 @@ pub fn posted(facts: &Facts, telling: &Telling, now: Timestamp) -> Value {
 }
 
 /// What an Alertmanager would tell a webhook `receiver`.
-pub fn webhook_v4(facts: &Facts, telling: &Telling, receiver: &str) -> Value {
+pub fn webhook_v4(facts: &AlertSnapshot, telling: &RenderContext, receiver: &str) -> Value {
     let (labels, annotations) = (labels(facts), annotations(facts, telling));
     let (status, ends_at) = if facts.kind.lasts() {
         ("firing", NO_END.to_owned())
@@ -82,7 +82,7 @@ pub fn webhook_v4(facts: &Facts, telling: &Telling, receiver: &str) -> Value {
 }
 
 /// Ours last, so that no label of a user's takes the place of one that others route by.
-fn labels(facts: &Facts) -> Map<String, Value> {
+fn labels(facts: &AlertSnapshot) -> Map<String, Value> {
     let mut labels = Map::new();
     let mut room = LABELS_BYTES;
     for (key, value) in &facts.labels {
@@ -131,14 +131,14 @@ fn label_name(key: &str) -> String {
     name
 }
 
-fn annotations(facts: &Facts, telling: &Telling) -> Value {
+fn annotations(facts: &AlertSnapshot, telling: &RenderContext) -> Value {
     Detail::richest(
         |detail| Value::Object(annotated(facts, telling, detail)),
         |annotations| annotations.to_string().len() <= ANNOTATIONS_BYTES,
     )
 }
 
-fn annotated(facts: &Facts, telling: &Telling, detail: Detail) -> Map<String, Value> {
+fn annotated(facts: &AlertSnapshot, telling: &RenderContext, detail: Detail) -> Map<String, Value> {
     let mut annotations = Map::new();
     let mut tell = |name: &str, value: String| annotations.insert(name.to_owned(), json!(value));
     tell("summary", wording::headline(facts));
@@ -188,26 +188,26 @@ fn annotated(facts: &Facts, telling: &Telling, detail: Detail) -> Map<String, Va
 
 fn line(pieces: &Line<'_>) -> String {
     let text = pieces.iter().map(|piece| match piece {
-        Piece::Ours(text) => text.clone(),
-        Piece::Theirs(string) => text::plain(string, STRING_CHARS),
-        Piece::Link(_, url) => text::web_address(url, URL_BYTES)
+        LinePart::Ours(text) => text.clone(),
+        LinePart::Theirs(string) => text::plain(string, STRING_CHARS),
+        LinePart::Link(_, url) => text::web_address(url, URL_BYTES)
             .unwrap_or_default()
             .to_owned(),
     });
     text.collect()
 }
 
-fn page(facts: &Facts) -> Option<&str> {
+fn page(facts: &AlertSnapshot) -> Option<&str> {
     text::web_address(facts.page_url.as_deref()?, URL_BYTES)
 }
 
-fn started_at(facts: &Facts) -> Timestamp {
+fn started_at(facts: &AlertSnapshot) -> Timestamp {
     let episode = facts.episode_summary.as_ref();
     let fired_at = episode.map(|episode| episode.fired_at).or(facts.fired_at);
     fired_at.unwrap_or(facts.evaluated_at)
 }
 
-fn ended_at(facts: &Facts) -> Timestamp {
+fn ended_at(facts: &AlertSnapshot) -> Timestamp {
     let episode = facts.episode_summary.as_ref();
     episode.map_or(facts.evaluated_at, |episode| episode.resolved_at)
 }
@@ -260,13 +260,17 @@ mod tests {
     fn a_webhook_of_version_4_has_the_keys_and_types_of_a_real_one() {
         let captured: Value = serde_json::from_str(CAPTURED).unwrap();
         for facts in [sample::firing(), sample::resolved()] {
-            let ours = webhook_v4(&facts, &Telling::default(), "hook");
+            let ours = webhook_v4(&facts, &RenderContext::default(), "hook");
             assert_eq!(shape(&ours), shape(&captured));
             assert_eq!(shape(&ours["alerts"][0]), shape(&captured["alerts"][0]));
             let fingerprint = ours["alerts"][0]["fingerprint"].as_str().unwrap();
             assert_eq!(fingerprint.len(), 16);
         }
-        insta::assert_json_snapshot!(webhook_v4(&sample::resolved(), &Telling::default(), "hook"));
+        insta::assert_json_snapshot!(webhook_v4(
+            &sample::resolved(),
+            &RenderContext::default(),
+            "hook"
+        ));
     }
 
     #[test]
@@ -274,7 +278,7 @@ mod tests {
         let now = Timestamp::from_secs(1_795_331_000);
         let (firing, resolved) = (sample::firing(), sample::resolved());
         let [first, last] =
-            [&firing, &resolved].map(|facts| posted(facts, &Telling::default(), now));
+            [&firing, &resolved].map(|facts| posted(facts, &RenderContext::default(), now));
         assert_eq!(first["labels"], last["labels"]);
         assert_eq!(first["startsAt"], last["startsAt"]);
         assert_eq!(first["endsAt"], (now + FIRING_FOR).to_rfc3339());

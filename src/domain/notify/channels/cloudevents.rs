@@ -4,12 +4,12 @@
 use serde_json::{Value, json};
 
 use super::webhook;
-use crate::domain::{alerting::snapshot::Facts, notify::Telling};
+use crate::domain::{alerting::snapshot::AlertSnapshot, notify::RenderContext};
 
 pub const CONTENT_TYPE: &str = "application/cloudevents+json";
 
 /// `id` and the source are the same over all tries: receivers drop what they have seen by them.
-pub fn body(facts: &Facts, telling: &Telling, id: &str) -> Value {
+pub fn body(facts: &AlertSnapshot, telling: &RenderContext, id: &str) -> Value {
     let message = webhook::body(facts, telling);
     json!({
         "specversion": "1.0",
@@ -30,12 +30,12 @@ mod tests {
 
     #[test]
     fn an_event_has_what_every_event_must_have_and_the_data_of_a_webhook() {
-        let event = body(&sample::firing(), &Telling::default(), "msg_1");
+        let event = body(&sample::firing(), &RenderContext::default(), "msg_1");
         assert_eq!(event["specversion"], "1.0");
         assert_eq!(event["id"], "msg_1");
         assert_eq!(event["source"], "/throughline/slos/checkout-speed");
         assert_eq!(event["type"], "slo.alert.firing");
-        let message = webhook::body(&sample::firing(), &Telling::default());
+        let message = webhook::body(&sample::firing(), &RenderContext::default());
         assert_eq!(event["data"], message["data"]);
     }
 }

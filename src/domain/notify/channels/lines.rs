@@ -3,7 +3,7 @@
 
 use crate::domain::{
     alerting::{
-        snapshot::{Facts, RecentChange, WorstWorkflow},
+        snapshot::{AlertSnapshot, RecentChange, WorstWorkflow},
         trace_link::TraceLink,
     },
     counting::differences::Difference,
@@ -13,7 +13,7 @@ use crate::domain::{
 
 /// A part of a line.
 #[derive(Clone, Debug)]
-pub(crate) enum Piece<'a> {
+pub(crate) enum LinePart<'a> {
     /// Words and numbers of ours, without anything that a channel could take for markup.
     Ours(String),
     /// What somebody else wrote.
@@ -22,7 +22,7 @@ pub(crate) enum Piece<'a> {
     Link(&'a str, &'a str),
 }
 
-pub(crate) type Line<'a> = Vec<Piece<'a>>;
+pub(crate) type Line<'a> = Vec<LinePart<'a>>;
 
 /// Lines under a title.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ pub(crate) struct Paragraph<'a> {
 }
 
 /// All that is listed, most useful first; what there is nothing of is left out.
-pub(crate) fn paragraphs(facts: &Facts, detail: Detail) -> Vec<Paragraph<'_>> {
+pub(crate) fn paragraphs(facts: &AlertSnapshot, detail: Detail) -> Vec<Paragraph<'_>> {
     let told = if facts.kind.lasts() {
         vec![
             paragraph("recent_changes", "Recent changes", changes(facts, detail)),
@@ -71,11 +71,11 @@ fn paragraph<'a>(
     Paragraph { key, title, lines }
 }
 
-fn ours(text: impl Into<String>) -> Piece<'static> {
-    Piece::Ours(text.into())
+fn ours(text: impl Into<String>) -> LinePart<'static> {
+    LinePart::Ours(text.into())
 }
 
-fn changes(facts: &Facts, detail: Detail) -> Vec<Line<'_>> {
+fn changes(facts: &AlertSnapshot, detail: Detail) -> Vec<Line<'_>> {
     let changes = facts.context.changes.iter().take(detail.changes());
     changes
         .map(|change| change_line(change, facts.first_bad_at))
@@ -85,16 +85,16 @@ fn changes(facts: &Facts, detail: Detail) -> Vec<Line<'_>> {
 fn change_line(change: &RecentChange, first_bad_at: Option<Timestamp>) -> Line<'_> {
     let mut line = vec![
         ours(format!("{} ", change.lead())),
-        Piece::Theirs(&change.title),
+        LinePart::Theirs(&change.title),
         ours(format!(" {}", change.when(first_bad_at))),
     ];
     if let Some(url) = &change.url {
-        line.extend([ours(", "), Piece::Link("more", url)]);
+        line.extend([ours(", "), LinePart::Link("more", url)]);
     }
     line
 }
 
-fn in_common_title(facts: &Facts) -> String {
+fn in_common_title(facts: &AlertSnapshot) -> String {
     match facts.context.compared {
         Some(compared) if !facts.differences.is_empty() => {
             format!("In common, of {} sampled", compared.text())
@@ -103,7 +103,7 @@ fn in_common_title(facts: &Facts) -> String {
     }
 }
 
-fn in_common(facts: &Facts, detail: Detail) -> Vec<Line<'_>> {
+fn in_common(facts: &AlertSnapshot, detail: Detail) -> Vec<Line<'_>> {
     let most = detail.differences();
     if let (true, Some(compared)) = (
         facts.differences.is_empty() && most > 0,
@@ -118,23 +118,23 @@ fn in_common(facts: &Facts, detail: Detail) -> Vec<Line<'_>> {
 
 fn difference(one: &Difference, shares: String) -> Line<'_> {
     vec![
-        Piece::Theirs(&one.attribute),
+        LinePart::Theirs(&one.attribute),
         ours(" = "),
-        Piece::Theirs(&one.value),
+        LinePart::Theirs(&one.value),
         ours(shares),
     ]
 }
 
-fn hurt_most(facts: &Facts, detail: Detail) -> Vec<Line<'_>> {
+fn hurt_most(facts: &AlertSnapshot, detail: Detail) -> Vec<Line<'_>> {
     let most = facts.context.top_customers.iter().take(detail.changes());
     most.map(|one| {
         let bad = format!(" {} bad", format::count(one.bad));
-        vec![Piece::Theirs(&one.customer), ours(bad)]
+        vec![LinePart::Theirs(&one.customer), ours(bad)]
     })
     .collect()
 }
 
-fn then_and_now(facts: &Facts, detail: Detail) -> Vec<Line<'_>> {
+fn then_and_now(facts: &AlertSnapshot, detail: Detail) -> Vec<Line<'_>> {
     let episode = facts.episode_summary.as_ref();
     let Some(before) = episode.and_then(|episode| episode.before.as_ref()) else {
         return Vec::new();
@@ -155,7 +155,7 @@ fn then_and_now(facts: &Facts, detail: Detail) -> Vec<Line<'_>> {
     lines
 }
 
-fn worst(facts: &Facts, detail: Detail) -> Vec<Line<'_>> {
+fn worst(facts: &AlertSnapshot, detail: Detail) -> Vec<Line<'_>> {
     let shown = facts.worst.iter().take(detail.examples());
     shown.map(worst_line).collect()
 }
@@ -166,15 +166,15 @@ fn worst_line(worst: &WorstWorkflow) -> Line<'_> {
         format!(", {}{open}", format::seconds(secs))
     });
     let mut line = vec![
-        Piece::Theirs(&worst.label),
+        LinePart::Theirs(&worst.label),
         ours(format!(" {}{took}", wording::reason(worst.outcome))),
     ];
     if let Some(customer) = &worst.customer {
-        line.extend([ours(", customer "), Piece::Theirs(customer)]);
+        line.extend([ours(", customer "), LinePart::Theirs(customer)]);
     }
     line.push(ours(format!(", trace {}", worst.trace_id)));
     for TraceLink { name, url } in &worst.links {
-        line.extend([ours(" "), Piece::Link(name, url)]);
+        line.extend([ours(" "), LinePart::Link(name, url)]);
     }
     line
 }

@@ -5,11 +5,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::lines::{Line, Piece, paragraphs};
+use super::lines::{Line, LinePart, paragraphs};
 use crate::domain::{
-    alerting::{alert::TransitionKind, snapshot::Facts},
+    alerting::{alert::TransitionKind, snapshot::AlertSnapshot},
     model::{format, text},
-    notify::{Detail, Telling, delivery::alert_key, wording},
+    notify::{Detail, RenderContext, delivery::alert_key, wording},
     slo::Severity,
 };
 
@@ -19,7 +19,7 @@ const STRING_CHARS: usize = 200;
 const URL_BYTES: usize = 2_000;
 const MAX_LABELS: usize = 20;
 
-pub fn body(facts: &Facts, telling: &Telling, routing_key: &str) -> Value {
+pub fn body(facts: &AlertSnapshot, telling: &RenderContext, routing_key: &str) -> Value {
     let mut body = json!({
         "routing_key": routing_key,
         // A trigger on a key that is open becomes an entry in that incident's log.
@@ -52,7 +52,7 @@ pub fn body(facts: &Facts, telling: &Telling, routing_key: &str) -> Value {
     body
 }
 
-fn payload(facts: &Facts, telling: &Telling) -> Value {
+fn payload(facts: &AlertSnapshot, telling: &RenderContext) -> Value {
     let notes = wording::notes(telling);
     let slowest = facts.slowest_stage.as_ref().filter(|_| facts.kind.lasts());
     let place = slowest.map_or_else(String::new, |slowest| {
@@ -90,7 +90,7 @@ fn payload(facts: &Facts, telling: &Telling) -> Value {
 }
 
 /// What the phone shows below the summary: words, because people read it.
-fn details(facts: &Facts, telling: &Telling) -> Value {
+fn details(facts: &AlertSnapshot, telling: &RenderContext) -> Value {
     let mut details = Map::new();
     let mut tell = |name: &str, value: Value| details.insert(name.to_owned(), value);
     if let (TransitionKind::Resolved, Some(episode)) = (facts.kind, &facts.episode_summary) {
@@ -151,9 +151,9 @@ fn details(facts: &Facts, telling: &Telling) -> Value {
 
 fn line(pieces: &Line<'_>) -> Value {
     let text = pieces.iter().map(|piece| match piece {
-        Piece::Ours(text) => text.clone(),
-        Piece::Theirs(string) => text::plain(string, STRING_CHARS),
-        Piece::Link(name, url) => text::web_address(url, URL_BYTES)
+        LinePart::Ours(text) => text.clone(),
+        LinePart::Theirs(string) => text::plain(string, STRING_CHARS),
+        LinePart::Link(name, url) => text::web_address(url, URL_BYTES)
             .map_or_else(String::new, |url| {
                 format!("{}: {url}", text::plain(name, STRING_CHARS))
             }),
@@ -161,7 +161,7 @@ fn line(pieces: &Line<'_>) -> Value {
     Value::String(text.collect())
 }
 
-fn labels(facts: &Facts) -> Value {
+fn labels(facts: &AlertSnapshot) -> Value {
     let shown = facts.labels.iter().take(MAX_LABELS).map(|(key, value)| {
         (
             text::plain(key, STRING_CHARS),
@@ -172,13 +172,13 @@ fn labels(facts: &Facts) -> Value {
 }
 
 /// PagerDuty takes them by https only.
-fn images(facts: &Facts, telling: &Telling) -> Option<Value> {
+fn images(facts: &AlertSnapshot, telling: &RenderContext) -> Option<Value> {
     let url = telling.chart.as_deref()?;
     let url = text::web_address(url, URL_BYTES).filter(|url| url.starts_with("https://"))?;
     Some(json!([{ "src": url, "alt": wording::chart(facts) }]))
 }
 
-fn links(facts: &Facts, telling: &Telling) -> Value {
+fn links(facts: &AlertSnapshot, telling: &RenderContext) -> Value {
     let link = |(title, url): (&str, &str)| {
         let url = text::web_address(url, URL_BYTES)?;
         Some(json!({ "href": url, "text": title }))

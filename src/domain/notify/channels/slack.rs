@@ -7,14 +7,14 @@
 use serde_json::{Value, json};
 use unicode_segmentation::UnicodeSegmentation as _;
 
-use super::lines::{Line, Paragraph, Piece, paragraphs};
+use super::lines::{Line, LinePart, Paragraph, paragraphs};
 use crate::domain::{
     alerting::{
         alert::{EpisodeEnd, TransitionKind},
-        snapshot::Facts,
+        snapshot::AlertSnapshot,
     },
     model::{format, text, time::Timestamp},
-    notify::{Detail, Telling, delivery::Repeat, wording},
+    notify::{Detail, RenderContext, delivery::Redelivery, wording},
 };
 
 /// Slack's own limit.
@@ -27,12 +27,12 @@ const URL_BYTES: usize = 1_500;
 const MAX_BLOCKS: usize = 12;
 const MAX_BLOCKS_CHARS: usize = 5_500;
 
-pub fn body(facts: &Facts, telling: &Telling) -> Value {
+pub fn body(facts: &AlertSnapshot, telling: &RenderContext) -> Value {
     let blocks = Detail::richest(|detail| blocks(facts, telling, detail), fits);
     json!({ "text": push_text(facts), "blocks": blocks })
 }
 
-fn blocks(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
+fn blocks(facts: &AlertSnapshot, telling: &RenderContext, detail: Detail) -> Value {
     let mut blocks = vec![header(facts), section(&summary(facts))];
     blocks.extend(notes(telling));
     if detail.tells_numbers() {
@@ -51,7 +51,7 @@ pub(crate) fn fits(blocks: &Value) -> bool {
 }
 
 /// What follows the first message, in its thread: there it is known what it is about.
-pub fn reply(facts: &Facts, telling: &Telling) -> Value {
+pub fn reply(facts: &AlertSnapshot, telling: &RenderContext) -> Value {
     let mut blocks = vec![
         section(&format!("*{}*", push_text(facts))),
         section(&summary(facts)),
@@ -62,17 +62,17 @@ pub fn reply(facts: &Facts, telling: &Telling) -> Value {
 }
 
 /// What is left where Slack refuses the blocks: the sentence alone.
-pub fn text_only(facts: &Facts, telling: &Telling) -> Value {
+pub fn text_only(facts: &AlertSnapshot, telling: &RenderContext) -> Value {
     let text = [Some(push_text(facts)), wording::notes(telling)];
     let text: Vec<String> = text.into_iter().flatten().collect();
     json!({ "text": text.join(". ") })
 }
 
-fn push_text(facts: &Facts) -> String {
+fn push_text(facts: &AlertSnapshot) -> String {
     escaped(&wording::headline(facts), usize::MAX)
 }
 
-fn header(facts: &Facts) -> Value {
+fn header(facts: &AlertSnapshot) -> Value {
     let lead = match facts.kind {
         TransitionKind::Firing if facts.nth_today.is_some() => {
             format!(
@@ -109,7 +109,7 @@ fn header(facts: &Facts) -> Value {
 }
 
 /// `412 of 9,120 customers`, or where none are known `13.3 % bad`.
-fn who(facts: &Facts) -> String {
+fn who(facts: &AlertSnapshot) -> String {
     let bad = facts.long.counts.bad_ratio().unwrap_or_default();
     match &facts.limit {
         Some(limit) => limit.sentence(),
@@ -117,12 +117,12 @@ fn who(facts: &Facts) -> String {
     }
 }
 
-fn ended_by(facts: &Facts) -> EpisodeEnd {
+fn ended_by(facts: &AlertSnapshot) -> EpisodeEnd {
     let episode = facts.episode_summary.as_ref();
     episode.map_or(EpisodeEnd::Recovered, |episode| episode.ended_by)
 }
 
-fn summary(facts: &Facts) -> String {
+fn summary(facts: &AlertSnapshot) -> String {
     let end = match ended_by(facts) {
         EpisodeEnd::Recovered => "It is over.",
         EpisodeEnd::Undeclared => {
@@ -154,7 +154,7 @@ fn summary(facts: &Facts) -> String {
     }
 }
 
-fn numbers(facts: &Facts) -> Value {
+fn numbers(facts: &AlertSnapshot) -> Value {
     let mut fields = vec![
         field("Budget left", &wording::budget_left(facts)),
         field(wording::burn_title(facts), &wording::burn(facts)),
@@ -187,12 +187,12 @@ fn numbers(facts: &Facts) -> Value {
     json!({ "type": "section", "fields": fields })
 }
 
-fn picture(facts: &Facts, telling: &Telling) -> Option<Value> {
+fn picture(facts: &AlertSnapshot, telling: &RenderContext) -> Option<Value> {
     let url = text::web_address(telling.chart.as_deref()?, URL_BYTES)?;
     Some(json!({ "type": "image", "image_url": url, "alt_text": wording::chart(facts) }))
 }
 
-fn since(facts: &Facts, at: Timestamp) -> String {
+fn since(facts: &AlertSnapshot, at: Timestamp) -> String {
     let noticed = wording::noticed(facts);
     let noticed = noticed.map_or_else(String::new, |text| format!(", {text}"));
     date(at) + &noticed
@@ -206,9 +206,9 @@ fn paragraph(paragraph: &Paragraph<'_>) -> Value {
 
 fn line(pieces: &Line<'_>) -> String {
     let text = pieces.iter().map(|piece| match piece {
-        Piece::Ours(text) => text.clone(),
-        Piece::Theirs(string) => code_of(string, LINE_STRING_CHARS),
-        Piece::Link(name, url) => link(name, url).unwrap_or_default(),
+        LinePart::Ours(text) => text.clone(),
+        LinePart::Theirs(string) => code_of(string, LINE_STRING_CHARS),
+        LinePart::Link(name, url) => link(name, url).unwrap_or_default(),
     });
     format!("• {}", text.collect::<String>())
 }
@@ -223,11 +223,11 @@ fn link(name: &str, url: &str) -> Option<String> {
     ))
 }
 
-fn notes(telling: &Telling) -> Option<Value> {
+fn notes(telling: &RenderContext) -> Option<Value> {
     wording::notes(telling).map(|notes| section(&format!(":information_source: {notes}.")))
 }
 
-fn actions(facts: &Facts, telling: &Telling) -> Option<Value> {
+fn actions(facts: &AlertSnapshot, telling: &RenderContext) -> Option<Value> {
     let button = |(label, url): (&str, &str)| {
         let url = text::web_address(url, URL_BYTES)?;
         let label = json!({ "type": "plain_text", "text": label });
@@ -244,10 +244,10 @@ fn actions(facts: &Facts, telling: &Telling) -> Option<Value> {
     (!buttons.is_empty()).then(|| json!({ "type": "actions", "elements": buttons }))
 }
 
-fn context(facts: &Facts, telling: &Telling) -> Value {
+fn context(facts: &AlertSnapshot, telling: &RenderContext) -> Value {
     let repeat = match telling.repeat {
-        Repeat::No => "",
-        Repeat::Possible => " · may be a repeat",
+        Redelivery::No => "",
+        Redelivery::Possible => " · may be a repeat",
     };
     let line = format!(
         "{} {} · rule {} · episode {} · notification {} · evaluated {}{repeat}",

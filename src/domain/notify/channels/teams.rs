@@ -4,18 +4,18 @@
 
 use serde_json::{Value, json};
 
-use super::lines::{Line, Paragraph, Piece, paragraphs};
+use super::lines::{Line, LinePart, Paragraph, paragraphs};
 use crate::domain::{
-    alerting::{alert::TransitionKind, snapshot::Facts},
+    alerting::{alert::TransitionKind, snapshot::AlertSnapshot},
     model::{format, text},
-    notify::{Detail, Telling, delivery::Repeat, wording},
+    notify::{Detail, RenderContext, delivery::Redelivery, wording},
 };
 
 const STRING_CHARS: usize = 200;
 const URL_BYTES: usize = 2_000;
 const MAX_BYTES: usize = 25_000;
 
-pub fn body(facts: &Facts, telling: &Telling) -> Value {
+pub fn body(facts: &AlertSnapshot, telling: &RenderContext) -> Value {
     Detail::richest(
         |detail| message(facts, telling, detail),
         |message| message.to_string().len() <= MAX_BYTES,
@@ -23,11 +23,11 @@ pub fn body(facts: &Facts, telling: &Telling) -> Value {
 }
 
 /// What is left where Teams refuses the card: the sentence alone.
-pub fn text_only(facts: &Facts, telling: &Telling) -> Value {
+pub fn text_only(facts: &AlertSnapshot, telling: &RenderContext) -> Value {
     message(facts, telling, Detail::Sentence)
 }
 
-fn message(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
+fn message(facts: &AlertSnapshot, telling: &RenderContext, detail: Detail) -> Value {
     let mut body = vec![title(facts)];
     let news = wording::development(facts).or_else(|| cost(facts));
     body.extend(news.map(|text| block(&text)));
@@ -71,7 +71,7 @@ pub(crate) fn message_of(body: &[Value], actions: Vec<Value>) -> Value {
     })
 }
 
-fn title(facts: &Facts) -> Value {
+fn title(facts: &AlertSnapshot) -> Value {
     let colour = match facts.kind {
         TransitionKind::Firing | TransitionKind::Updated | TransitionKind::Unmuted => "Attention",
         TransitionKind::DataStopped | TransitionKind::DataResumed | TransitionKind::Reminded => {
@@ -90,7 +90,7 @@ fn title(facts: &Facts) -> Value {
     })
 }
 
-fn cost(facts: &Facts) -> Option<String> {
+fn cost(facts: &AlertSnapshot) -> Option<String> {
     let episode = facts.episode_summary.as_ref()?;
     Some(format!(
         "{}: {}.",
@@ -99,7 +99,7 @@ fn cost(facts: &Facts) -> Option<String> {
     ))
 }
 
-fn numbers(facts: &Facts) -> Value {
+fn numbers(facts: &AlertSnapshot) -> Value {
     let fact = |title: &str, value: String| json!({ "title": title, "value": value });
     let window = format::window(facts.long.secs);
     let mut shown = vec![
@@ -132,7 +132,7 @@ fn numbers(facts: &Facts) -> Value {
     json!({ "type": "FactSet", "facts": shown })
 }
 
-fn picture(facts: &Facts, telling: &Telling) -> Option<Value> {
+fn picture(facts: &AlertSnapshot, telling: &RenderContext) -> Option<Value> {
     let url = text::web_address(telling.chart.as_deref()?, URL_BYTES)?;
     Some(json!({ "type": "Image", "url": url, "altText": wording::chart(facts) }))
 }
@@ -148,9 +148,9 @@ fn paragraph(paragraph: &Paragraph<'_>) -> Value {
 
 fn line(pieces: &Line<'_>) -> String {
     let text = pieces.iter().map(|piece| match piece {
-        Piece::Ours(text) => text.clone(),
-        Piece::Theirs(string) => escaped(&text::plain(string, STRING_CHARS)),
-        Piece::Link(name, url) => link(name, url).unwrap_or_default(),
+        LinePart::Ours(text) => text.clone(),
+        LinePart::Theirs(string) => escaped(&text::plain(string, STRING_CHARS)),
+        LinePart::Link(name, url) => link(name, url).unwrap_or_default(),
     });
     text.collect()
 }
@@ -162,10 +162,10 @@ fn link(name: &str, url: &str) -> Option<String> {
     Some(format!("[{name}]({url})"))
 }
 
-fn identity(facts: &Facts, telling: &Telling) -> Value {
+fn identity(facts: &AlertSnapshot, telling: &RenderContext) -> Value {
     let repeat = match telling.repeat {
-        Repeat::No => "",
-        Repeat::Possible => " · may be a repeat",
+        Redelivery::No => "",
+        Redelivery::Possible => " · may be a repeat",
     };
     let line = format!(
         "{} {} · rule {} · episode {} · notification {}{repeat}",
@@ -178,7 +178,7 @@ fn identity(facts: &Facts, telling: &Telling) -> Value {
     json!({ "type": "TextBlock", "text": line, "isSubtle": true, "size": "Small", "wrap": true })
 }
 
-fn actions(facts: &Facts, telling: &Telling) -> Vec<Value> {
+fn actions(facts: &AlertSnapshot, telling: &RenderContext) -> Vec<Value> {
     let open = facts.page_url.as_deref().map(|url| ("Open", url));
     let runbook = facts.runbook.as_deref().map(|url| ("Runbook", url));
     open.into_iter()
@@ -219,14 +219,14 @@ mod tests {
     #[test]
     fn teams_is_told_all_facts() {
         insta::assert_json_snapshot!(body(&sample::firing(), &sample::everything_told()));
-        insta::assert_json_snapshot!(body(&sample::resolved(), &Telling::default()));
+        insta::assert_json_snapshot!(body(&sample::resolved(), &RenderContext::default()));
     }
 
     #[test]
     fn t30_no_string_of_a_user_becomes_a_link_or_a_mention() {
         let mut facts = sample::firing();
         facts.worst[0].label = "[free](https://evil.example) <at>everybody</at> **x**".to_owned();
-        let text = body(&facts, &Telling::default()).to_string();
+        let text = body(&facts, &RenderContext::default()).to_string();
         assert!(
             !text.contains("<at>") && !text.contains("[free]("),
             "{text}"

@@ -10,14 +10,14 @@ use crate::domain::{
         alert::TransitionKind,
         limit::LimitStatus,
         snapshot::{
-            Before, EpisodeSummary, Facts, RecentChange, SlowestStage, TopCustomer, WindowFacts,
-            WorstWorkflow,
+            AlertSnapshot, Before, EpisodeSummary, RecentChange, SlowestStage, TopCustomer,
+            WindowFacts, WorstWorkflow,
         },
         trace_link::TraceLink,
     },
     counting::differences::Difference,
     model::{format, group::Group, text},
-    notify::{Detail, Note, Telling, delivery::alert_key, wording},
+    notify::{Detail, MessageNote, RenderContext, delivery::alert_key, wording},
 };
 
 /// The specification asks for less than 20 kB.
@@ -27,14 +27,14 @@ const LABEL_CHARS: usize = 200;
 const STRING_CHARS: usize = 300;
 const URL_BYTES: usize = 2_000;
 
-pub fn body(facts: &Facts, telling: &Telling) -> Value {
+pub fn body(facts: &AlertSnapshot, telling: &RenderContext) -> Value {
     Detail::richest(
         |detail| message(facts, telling, detail),
         |message| message.to_string().len() <= MAX_BYTES,
     )
 }
 
-fn message(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
+fn message(facts: &AlertSnapshot, telling: &RenderContext, detail: Detail) -> Value {
     json!({
         "type": message_type(facts),
         "timestamp": facts.evaluated_at,
@@ -42,7 +42,7 @@ fn message(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
     })
 }
 
-const fn message_type(facts: &Facts) -> &'static str {
+const fn message_type(facts: &AlertSnapshot) -> &'static str {
     if facts.is_test {
         return "slo.test";
     }
@@ -58,7 +58,7 @@ const fn message_type(facts: &Facts) -> &'static str {
     }
 }
 
-fn data(facts: &Facts, telling: &Telling, detail: Detail) -> Value {
+fn data(facts: &AlertSnapshot, telling: &RenderContext, detail: Detail) -> Value {
     json!({
         "alert_key": alert_key(&facts.slo, facts.group.as_ref(), facts.severity),
         "version": facts.version,
@@ -116,7 +116,7 @@ fn address(url: Option<&str>) -> Option<&str> {
 }
 
 /// Its kind and numbers, and the words that people are told.
-fn note(note: &Note) -> Value {
+fn note(note: &MessageNote) -> Value {
     let mut told = json!(note);
     if let Some(object) = told.as_object_mut() {
         object.insert("text".to_owned(), json!(wording::note(note)));
@@ -124,7 +124,7 @@ fn note(note: &Note) -> Value {
     told
 }
 
-fn labels(facts: &Facts, detail: Detail) -> Value {
+fn labels(facts: &AlertSnapshot, detail: Detail) -> Value {
     let most = if detail.tells_numbers() {
         MAX_LABELS
     } else {
@@ -139,7 +139,7 @@ fn labels(facts: &Facts, detail: Detail) -> Value {
     Value::Object(labels.collect())
 }
 
-fn objective(facts: &Facts) -> Value {
+fn objective(facts: &AlertSnapshot) -> Value {
     json!({
         "text": wording::promise(facts),
         "ratio": facts.objective,

@@ -23,7 +23,7 @@ const BROKEN_PAUSE_OF_PAGE: Duration = Duration::from_mins(5);
 
 /// What is known of one target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct TargetHealth {
+pub struct TargetCircuit {
     pub condition: TargetCondition,
     /// A single delivery is under way, or was when its replica died: nobody sends another until then.
     pub probing_until: Option<Timestamp>,
@@ -52,24 +52,24 @@ pub enum TargetCondition {
 
 /// How many deliveries a target's health lets through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
+pub enum CircuitAllowance {
     All,
     /// The one that shows whether it is well again.
     One,
     None,
 }
 
-impl TargetHealth {
+impl TargetCircuit {
     /// `urgency` is that of the most urgent delivery that waits.
-    pub fn admits(&self, now: Timestamp, urgency: Severity) -> Admission {
+    pub fn admits(&self, now: Timestamp, urgency: Severity) -> CircuitAllowance {
         let Some(due) = self.next_probe(urgency) else {
-            return Admission::All;
+            return CircuitAllowance::All;
         };
         let is_probed = self.probing_until.is_some_and(|until| now < until);
         if now < due || is_probed {
-            Admission::None
+            CircuitAllowance::None
         } else {
-            Admission::One
+            CircuitAllowance::One
         }
     }
 
@@ -87,7 +87,7 @@ impl TargetHealth {
         Some(failed_at + pause)
     }
 
-    /// A delivery of those that [`Admission::One`] let through is under way, at the longest until
+    /// A delivery of those that [`CircuitAllowance::One`] let through is under way, at the longest until
     /// `until`.
     #[must_use]
     pub fn probed(self, until: Timestamp) -> Self {
@@ -256,27 +256,30 @@ mod tests {
         NOW + Duration::from_secs(secs)
     }
 
-    fn opened() -> TargetHealth {
-        let one = |health: TargetHealth, _| health.after(AttemptClass::Unavailable, NOW);
-        (0..5).fold(TargetHealth::default(), one)
+    fn opened() -> TargetCircuit {
+        let one = |health: TargetCircuit, _| health.after(AttemptClass::Unavailable, NOW);
+        (0..5).fold(TargetCircuit::default(), one)
     }
 
     #[test]
     fn five_failures_in_a_row_open_it_and_four_do_not() {
         for class in RETRYABLE {
-            let mut health = TargetHealth::default();
+            let mut health = TargetCircuit::default();
             for _ in 0..4 {
                 health = health.after(class, NOW);
                 assert_eq!(
                     health.admits(NOW, Severity::Page),
-                    Admission::All,
+                    CircuitAllowance::All,
                     "{class}"
                 );
             }
             let interrupted = health.after(AttemptClass::Delivered, NOW).after(class, NOW);
-            assert_eq!(interrupted.admits(NOW, Severity::Page), Admission::All);
+            assert_eq!(
+                interrupted.admits(NOW, Severity::Page),
+                CircuitAllowance::All
+            );
             health = health.after(class, NOW);
-            assert_eq!(health.admits(NOW, Severity::Page), Admission::None);
+            assert_eq!(health.admits(NOW, Severity::Page), CircuitAllowance::None);
         }
     }
 
@@ -289,11 +292,11 @@ mod tests {
             AttemptClass::Unreadable,
         ];
         for class in silent {
-            let one = |health: TargetHealth, _| health.after(class, NOW);
-            let health = (0..50).fold(TargetHealth::default(), one);
+            let one = |health: TargetCircuit, _| health.after(class, NOW);
+            let health = (0..50).fold(TargetCircuit::default(), one);
             assert_eq!(
                 health.admits(NOW, Severity::Page),
-                Admission::All,
+                CircuitAllowance::All,
                 "{class}"
             );
         }
@@ -323,18 +326,24 @@ mod tests {
     #[test]
     fn t19_exactly_one_is_let_through_and_its_success_lets_all_through() {
         let health = opened();
-        assert_eq!(health.admits(at(14), Severity::Page), Admission::None);
-        assert_eq!(health.admits(at(15), Severity::Page), Admission::One);
+        assert_eq!(
+            health.admits(at(14), Severity::Page),
+            CircuitAllowance::None
+        );
+        assert_eq!(health.admits(at(15), Severity::Page), CircuitAllowance::One);
         let probed = health.probed(at(75));
-        assert_eq!(probed.admits(at(16), Severity::Page), Admission::None);
+        assert_eq!(
+            probed.admits(at(16), Severity::Page),
+            CircuitAllowance::None
+        );
         assert_eq!(
             probed.admits(at(75), Severity::Page),
-            Admission::One,
+            CircuitAllowance::One,
             "the replica that probed died"
         );
         let well = probed.after(AttemptClass::Delivered, at(17));
-        assert_eq!(well, TargetHealth::default());
-        assert_eq!(well.admits(at(17), Severity::Ticket), Admission::All);
+        assert_eq!(well, TargetCircuit::default());
+        assert_eq!(well.admits(at(17), Severity::Ticket), CircuitAllowance::All);
     }
 
     #[test]
@@ -346,7 +355,7 @@ mod tests {
     #[test]
     fn t21_a_broken_target_is_tried_hourly_and_for_a_page_every_five_minutes() {
         for class in [AttemptClass::Misconfigured, AttemptClass::Forbidden] {
-            let broken = TargetHealth::default().after(class, NOW);
+            let broken = TargetCircuit::default().after(class, NOW);
             assert_eq!(broken.condition.as_str(), "misconfigured");
             assert_eq!(broken.next_probe(Severity::Ticket), Some(at(3_600)));
             assert_eq!(broken.next_probe(Severity::Page), Some(at(300)));
@@ -356,9 +365,12 @@ mod tests {
             };
             assert_eq!((since, failed_at), (NOW, at(301)));
             let asked = still.asked_to_probe();
-            assert_eq!(asked.admits(at(302), Severity::Ticket), Admission::One);
+            assert_eq!(
+                asked.admits(at(302), Severity::Ticket),
+                CircuitAllowance::One
+            );
             let mended = still.after(AttemptClass::Delivered, at(601));
-            assert_eq!(mended, TargetHealth::default());
+            assert_eq!(mended, TargetCircuit::default());
         }
     }
 
@@ -367,14 +379,14 @@ mod tests {
         fn however_it_fails_a_page_is_tried_again_within_five_minutes(
             classes in proptest::collection::vec(0..RETRYABLE.len() + 2, 1..40),
         ) {
-            let mut health = TargetHealth::default();
+            let mut health = TargetCircuit::default();
             let mut now = NOW;
             for index in classes {
                 let broken = [AttemptClass::Misconfigured, AttemptClass::Forbidden];
                 let class = RETRYABLE.get(index).copied().unwrap_or_else(|| broken[index - 7]);
                 health = health.after(class, now);
-                prop_assert_eq!(health.admits(now + BROKEN_PAUSE_OF_PAGE, Severity::Page) == Admission::None, false);
-                prop_assert_eq!(health.admits(now + BROKEN_PAUSE, Severity::Ticket) == Admission::None, false);
+                prop_assert_eq!(health.admits(now + BROKEN_PAUSE_OF_PAGE, Severity::Page) == CircuitAllowance::None, false);
+                prop_assert_eq!(health.admits(now + BROKEN_PAUSE, Severity::Ticket) == CircuitAllowance::None, false);
                 now = health.next_probe(Severity::Page).unwrap_or(now);
                 health = health.probed(now + Duration::from_mins(1));
             }

@@ -187,7 +187,7 @@ impl fmt::Display for AttemptClass {
 /// Whether the target may have seen this very notification before: an earlier try ended without an
 /// answer, or the replica that made it died.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Repeat {
+pub enum Redelivery {
     #[default]
     No,
     Possible,

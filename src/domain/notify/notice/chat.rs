@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{Notice, NoticeKind};
+use super::{PlatformNotification, PlatformNotificationKind};
 use crate::domain::notify::{
-    Telling,
+    RenderContext,
     channels::{slack as alerts, teams as cards},
-    delivery::Repeat,
+    delivery::Redelivery,
     wording,
 };
 
@@ -20,7 +20,7 @@ const IDENTITY_CHARS: usize = 400;
 const BUTTON_CHARS: usize = 75;
 const CARD_CHARS: usize = 15_000;
 
-pub fn slack(notice: &Notice, telling: &Telling) -> Value {
+pub fn slack(notice: &PlatformNotification, telling: &RenderContext) -> Value {
     let title = alerts::escaped(
         &format!("{} {}", icon(notice.kind), notice.headline()),
         HEADER_CHARS,
@@ -33,7 +33,7 @@ pub fn slack(notice: &Notice, telling: &Telling) -> Value {
 }
 
 /// In the thread of the notice that opened.
-pub fn slack_reply(notice: &Notice, telling: &Telling) -> Value {
+pub fn slack_reply(notice: &PlatformNotification, telling: &RenderContext) -> Value {
     let section = json!({
         "type": "section",
         "text": { "type": "mrkdwn", "text": format!("*{}*", text(notice)) },
@@ -42,17 +42,17 @@ pub fn slack_reply(notice: &Notice, telling: &Telling) -> Value {
 }
 
 /// What is left where Slack refuses the blocks.
-pub fn slack_text(notice: &Notice, telling: &Telling) -> Value {
+pub fn slack_text(notice: &PlatformNotification, telling: &RenderContext) -> Value {
     let text = [Some(text(notice)), wording::notes(telling)];
     let text: Vec<String> = text.into_iter().flatten().collect();
     json!({ "text": text.join(". ") })
 }
 
-fn text(notice: &Notice) -> String {
+fn text(notice: &PlatformNotification) -> String {
     alerts::escaped(&notice.headline(), usize::MAX)
 }
 
-fn blocks(first: &Value, notice: &Notice, telling: &Telling) -> Value {
+fn blocks(first: &Value, notice: &PlatformNotification, telling: &RenderContext) -> Value {
     let mut blocks = Value::Null;
     for most in LINES_CHARS {
         blocks = body(first.clone(), notice, telling, most);
@@ -63,7 +63,12 @@ fn blocks(first: &Value, notice: &Notice, telling: &Telling) -> Value {
     blocks
 }
 
-fn body(first: Value, notice: &Notice, telling: &Telling, most: usize) -> Value {
+fn body(
+    first: Value,
+    notice: &PlatformNotification,
+    telling: &RenderContext,
+    most: usize,
+) -> Value {
     let lines = notice.told(telling, most, |line| alerts::escaped(line, usize::MAX));
     let mut blocks = vec![first];
     if !lines.is_empty() {
@@ -86,23 +91,23 @@ fn body(first: Value, notice: &Notice, telling: &Telling, most: usize) -> Value 
     Value::Array(blocks)
 }
 
-const fn icon(kind: NoticeKind) -> &'static str {
+const fn icon(kind: PlatformNotificationKind) -> &'static str {
     match kind {
-        NoticeKind::SelfCheckOpened => ":warning:",
-        NoticeKind::SelfCheckResolved => ":white_check_mark:",
-        NoticeKind::Digest => ":bookmark_tabs:",
-        NoticeKind::Heartbeat => ":green_heart:",
+        PlatformNotificationKind::SelfCheckOpened => ":warning:",
+        PlatformNotificationKind::SelfCheckResolved => ":white_check_mark:",
+        PlatformNotificationKind::Digest => ":bookmark_tabs:",
+        PlatformNotificationKind::Heartbeat => ":green_heart:",
     }
 }
 
-fn identity(notice: &Notice, telling: &Telling) -> String {
+fn identity(notice: &PlatformNotification, telling: &RenderContext) -> String {
     match telling.repeat {
-        Repeat::No => notice.identity(),
-        Repeat::Possible => format!("{} · may be a repeat", notice.identity()),
+        Redelivery::No => notice.identity(),
+        Redelivery::Possible => format!("{} · may be a repeat", notice.identity()),
     }
 }
 
-pub fn teams(notice: &Notice, telling: &Telling) -> Value {
+pub fn teams(notice: &PlatformNotification, telling: &RenderContext) -> Value {
     let mut blocks = vec![card_title(notice)];
     let lines = notice.told(telling, CARD_CHARS, cards::escaped);
     blocks.extend(lines.iter().map(|line| cards::block(line)));
@@ -115,17 +120,17 @@ pub fn teams(notice: &Notice, telling: &Telling) -> Value {
 }
 
 /// What is left where Teams refuses the card.
-pub fn teams_text(notice: &Notice, telling: &Telling) -> Value {
+pub fn teams_text(notice: &PlatformNotification, telling: &RenderContext) -> Value {
     let mut blocks = vec![card_title(notice)];
     blocks.extend(wording::notes(telling).map(|notes| cards::block(&notes)));
     cards::message_of(&blocks, Vec::new())
 }
 
-fn card_title(notice: &Notice) -> Value {
+fn card_title(notice: &PlatformNotification) -> Value {
     let colour = match notice.kind {
-        NoticeKind::SelfCheckOpened => "Attention",
-        NoticeKind::SelfCheckResolved => "Good",
-        NoticeKind::Digest | NoticeKind::Heartbeat => "Default",
+        PlatformNotificationKind::SelfCheckOpened => "Attention",
+        PlatformNotificationKind::SelfCheckResolved => "Good",
+        PlatformNotificationKind::Digest | PlatformNotificationKind::Heartbeat => "Default",
     };
     json!({
         "type": "TextBlock",

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::{Notice, NoticeKind};
+use super::{PlatformNotification, PlatformNotificationKind};
 use crate::domain::{
     model::{text, time::Timestamp},
-    notify::{Telling, channels::alertmanager as alerts},
+    notify::{RenderContext, channels::alertmanager as alerts},
     slo::Severity,
 };
 
@@ -20,7 +20,7 @@ const DETAILS_CHARS: usize = 3_000;
 const ANNOTATION_CHARS: usize = 1_200;
 const KEY_CHARS: usize = 200;
 
-pub fn webhook(notice: &Notice, telling: &Telling) -> Value {
+pub fn webhook(notice: &PlatformNotification, telling: &RenderContext) -> Value {
     json!({
         "type": notice.kind.message_type(),
         "timestamp": notice.at,
@@ -38,7 +38,7 @@ pub fn webhook(notice: &Notice, telling: &Telling) -> Value {
 }
 
 /// `id` and the source are the same over all tries.
-pub fn cloudevent(notice: &Notice, telling: &Telling, id: &str) -> Value {
+pub fn cloudevent(notice: &PlatformNotification, telling: &RenderContext, id: &str) -> Value {
     let message = webhook(notice, telling);
     json!({
         "specversion": "1.0",
@@ -52,9 +52,13 @@ pub fn cloudevent(notice: &Notice, telling: &Telling, id: &str) -> Value {
     })
 }
 
-pub fn pagerduty(notice: &Notice, telling: &Telling, routing_key: &str) -> Value {
+pub fn pagerduty(
+    notice: &PlatformNotification,
+    telling: &RenderContext,
+    routing_key: &str,
+) -> Value {
     let severity = match (notice.kind, notice.severity) {
-        (NoticeKind::Digest | NoticeKind::Heartbeat, _) => "info",
+        (PlatformNotificationKind::Digest | PlatformNotificationKind::Heartbeat, _) => "info",
         (_, Severity::Page) => "critical",
         (_, Severity::Ticket) => "warning",
     };
@@ -88,12 +92,16 @@ pub fn pagerduty(notice: &Notice, telling: &Telling, routing_key: &str) -> Value
 }
 
 /// One alert for `POST /api/v2/alerts`, as it stands at `now`.
-pub fn posted(notice: &Notice, telling: &Telling, now: Timestamp) -> Value {
+pub fn posted(notice: &PlatformNotification, telling: &RenderContext, now: Timestamp) -> Value {
     let ends_at = match notice.kind {
         // An alert that ends before it began is refused.
-        NoticeKind::SelfCheckResolved => notice.at.max(notice.since + Duration::from_millis(1)),
-        NoticeKind::Heartbeat => now + SILENT_AFTER,
-        NoticeKind::SelfCheckOpened | NoticeKind::Digest => now + alerts::FIRING_FOR,
+        PlatformNotificationKind::SelfCheckResolved => {
+            notice.at.max(notice.since + Duration::from_millis(1))
+        }
+        PlatformNotificationKind::Heartbeat => now + SILENT_AFTER,
+        PlatformNotificationKind::SelfCheckOpened | PlatformNotificationKind::Digest => {
+            now + alerts::FIRING_FOR
+        }
     };
     let mut alert = json!({
         "labels": labels(notice),
@@ -109,7 +117,7 @@ pub fn posted(notice: &Notice, telling: &Telling, now: Timestamp) -> Value {
 }
 
 /// What an Alertmanager would tell a webhook `receiver`.
-pub fn webhook_v4(notice: &Notice, telling: &Telling, receiver: &str) -> Value {
+pub fn webhook_v4(notice: &PlatformNotification, telling: &RenderContext, receiver: &str) -> Value {
     let (status, ends_at) = if notice.kind.is_end() {
         ("resolved", notice.at.to_rfc3339())
     } else {
@@ -142,20 +150,24 @@ pub fn webhook_v4(notice: &Notice, telling: &Telling, receiver: &str) -> Value {
 }
 
 /// What those who know Prometheus look for: `Watchdog` is the alert that always fires.
-const fn alert_name(kind: NoticeKind) -> &'static str {
+const fn alert_name(kind: PlatformNotificationKind) -> &'static str {
     match kind {
-        NoticeKind::SelfCheckOpened | NoticeKind::SelfCheckResolved => "ThroughlineSelfCheck",
-        NoticeKind::Digest => "ThroughlineDigest",
-        NoticeKind::Heartbeat => "Watchdog",
+        PlatformNotificationKind::SelfCheckOpened | PlatformNotificationKind::SelfCheckResolved => {
+            "ThroughlineSelfCheck"
+        }
+        PlatformNotificationKind::Digest => "ThroughlineDigest",
+        PlatformNotificationKind::Heartbeat => "Watchdog",
     }
 }
 
 /// The identity of an alert there: nothing that changes.
-fn labels(notice: &Notice) -> Map<String, Value> {
+fn labels(notice: &PlatformNotification) -> Map<String, Value> {
     let severity = match notice.kind {
-        NoticeKind::SelfCheckOpened | NoticeKind::SelfCheckResolved => json!(notice.severity),
-        NoticeKind::Digest => json!("info"),
-        NoticeKind::Heartbeat => json!("none"),
+        PlatformNotificationKind::SelfCheckOpened | PlatformNotificationKind::SelfCheckResolved => {
+            json!(notice.severity)
+        }
+        PlatformNotificationKind::Digest => json!("info"),
+        PlatformNotificationKind::Heartbeat => json!("none"),
     };
     let labels = [
         ("alertname", json!(alert_name(notice.kind))),
@@ -168,7 +180,7 @@ fn labels(notice: &Notice) -> Map<String, Value> {
         .collect()
 }
 
-fn annotations(notice: &Notice, telling: &Telling) -> Map<String, Value> {
+fn annotations(notice: &PlatformNotification, telling: &RenderContext) -> Map<String, Value> {
     let lines = notice.told(telling, ANNOTATION_CHARS, str::to_owned);
     let mut annotations = Map::new();
     annotations.insert("summary".to_owned(), json!(notice.headline()));
@@ -178,7 +190,7 @@ fn annotations(notice: &Notice, telling: &Telling) -> Map<String, Value> {
     annotations
 }
 
-fn links(notice: &Notice, address: &str, title: &str) -> Value {
+fn links(notice: &PlatformNotification, address: &str, title: &str) -> Value {
     let link = |(text, url): (String, &str)| json!({ address: url, title: text });
     Value::Array(notice.links().map(link).collect())
 }

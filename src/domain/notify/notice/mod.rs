@@ -15,7 +15,7 @@ use uuid::Uuid;
 pub use chat::{slack, slack_reply, slack_text, teams, teams_text};
 pub use machine::{cloudevent, pagerduty, posted, webhook, webhook_v4};
 
-use super::{Telling, wording};
+use super::{RenderContext, wording};
 use crate::domain::{
     model::{text, time::Timestamp},
     slo::Severity,
@@ -32,7 +32,7 @@ const URL_BYTES: usize = 500;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum NoticeKind {
+pub enum PlatformNotificationKind {
     /// Something is wrong with the service itself.
     #[serde(rename = "health_check_opened")]
     SelfCheckOpened,
@@ -47,8 +47,8 @@ pub enum NoticeKind {
 
 /// Version 1; kept as JSON in `platform_notifications`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Notice {
-    pub kind: NoticeKind,
+pub struct PlatformNotification {
+    pub kind: PlatformNotificationKind,
     /// What it is about: the same from opened to resolved, and over all times that it opens.
     pub key: String,
     /// From opened to resolved; of what never ends, of this notice alone.
@@ -57,19 +57,19 @@ pub struct Notice {
     /// A sentence without a full stop.
     pub title: String,
     pub lines: Vec<String>,
-    pub links: Vec<NoticeLink>,
+    pub links: Vec<PlatformNotificationLink>,
     /// When it opened.
     pub since: Timestamp,
     pub at: Timestamp,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NoticeLink {
+pub struct PlatformNotificationLink {
     pub title: String,
     pub url: String,
 }
 
-impl NoticeKind {
+impl PlatformNotificationKind {
     pub const fn is_end(self) -> bool {
         matches!(self, Self::SelfCheckResolved)
     }
@@ -85,13 +85,13 @@ impl NoticeKind {
     }
 }
 
-impl Notice {
+impl PlatformNotification {
     /// One line that can be read aloud, at most 150 characters.
     pub fn headline(&self) -> String {
         let lead = match self.kind {
-            NoticeKind::SelfCheckOpened => "Throughline itself: ",
-            NoticeKind::SelfCheckResolved => "Over, Throughline itself: ",
-            NoticeKind::Digest | NoticeKind::Heartbeat => "",
+            PlatformNotificationKind::SelfCheckOpened => "Throughline itself: ",
+            PlatformNotificationKind::SelfCheckResolved => "Over, Throughline itself: ",
+            PlatformNotificationKind::Digest | PlatformNotificationKind::Heartbeat => "",
         };
         text::plain(&format!("{lead}{}", self.title), HEADLINE_CHARS)
     }
@@ -100,7 +100,7 @@ impl Notice {
     /// at most so many characters.
     fn told(
         &self,
-        telling: &Telling,
+        telling: &RenderContext,
         max_chars: usize,
         escaped: impl Fn(&str) -> String,
     ) -> Vec<String> {

@@ -4,10 +4,10 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::domain::notify::{delivery::Repeat, sample::everything_told};
+use crate::domain::notify::{delivery::Redelivery, sample::everything_told};
 
-fn notice(kind: NoticeKind) -> Notice {
-    Notice {
+fn notice(kind: PlatformNotificationKind) -> PlatformNotification {
+    PlatformNotification {
         kind,
         key: "throughline/target/oncall/failing".to_owned(),
         episode: Uuid::from_u128(7),
@@ -17,7 +17,7 @@ fn notice(kind: NoticeKind) -> Notice {
             "Last answer: 503.".to_owned(),
             "3 deliveries wait, the oldest since 06:18 UTC.".to_owned(),
         ],
-        links: vec![NoticeLink {
+        links: vec![PlatformNotificationLink {
             title: "Deliveries".to_owned(),
             url: "https://slo.example.com/targets".to_owned(),
         }],
@@ -26,27 +26,27 @@ fn notice(kind: NoticeKind) -> Notice {
     }
 }
 
-fn plain() -> Telling {
-    Telling::default()
+fn plain() -> RenderContext {
+    RenderContext::default()
 }
 
-fn repeated() -> Telling {
-    Telling {
-        repeat: Repeat::Possible,
-        ..Telling::default()
+fn repeated() -> RenderContext {
+    RenderContext {
+        repeat: Redelivery::Possible,
+        ..RenderContext::default()
     }
 }
 
-const ALL: [NoticeKind; 4] = [
-    NoticeKind::SelfCheckOpened,
-    NoticeKind::SelfCheckResolved,
-    NoticeKind::Digest,
-    NoticeKind::Heartbeat,
+const ALL: [PlatformNotificationKind; 4] = [
+    PlatformNotificationKind::SelfCheckOpened,
+    PlatformNotificationKind::SelfCheckResolved,
+    PlatformNotificationKind::Digest,
+    PlatformNotificationKind::Heartbeat,
 ];
 
 #[test]
 fn every_kind_of_target_is_told_what_a_notice_says() {
-    let opened = notice(NoticeKind::SelfCheckOpened);
+    let opened = notice(PlatformNotificationKind::SelfCheckOpened);
     insta::assert_json_snapshot!("slack", slack(&opened, &repeated()));
     insta::assert_json_snapshot!("teams", teams(&opened, &plain()));
     insta::assert_json_snapshot!("pagerduty", pagerduty(&opened, &plain(), "R0"));
@@ -56,8 +56,8 @@ fn every_kind_of_target_is_told_what_a_notice_says() {
 
 #[test]
 fn a_notice_ends_under_the_key_it_began_under() {
-    let opened = notice(NoticeKind::SelfCheckOpened);
-    let resolved = notice(NoticeKind::SelfCheckResolved);
+    let opened = notice(PlatformNotificationKind::SelfCheckOpened);
+    let resolved = notice(PlatformNotificationKind::SelfCheckResolved);
     let (trigger, resolve) = (
         pagerduty(&opened, &plain(), "R0"),
         pagerduty(&resolved, &plain(), "R0"),
@@ -76,7 +76,7 @@ fn a_notice_ends_under_the_key_it_began_under() {
 
 #[test]
 fn a_heartbeat_is_the_watchdog_of_an_alertmanager() {
-    let beat = notice(NoticeKind::Heartbeat);
+    let beat = notice(PlatformNotificationKind::Heartbeat);
     assert_eq!(
         posted(&beat, &plain(), beat.at)["labels"]["alertname"],
         "Watchdog"
@@ -86,7 +86,7 @@ fn a_heartbeat_is_the_watchdog_of_an_alertmanager() {
 
 #[test]
 fn lines_that_are_too_many_are_counted() {
-    let mut long = notice(NoticeKind::Digest);
+    let mut long = notice(PlatformNotificationKind::Digest);
     long.lines = vec!["x".repeat(200); 100];
     let told = long.told(&plain(), 1_000, str::to_owned);
     assert_eq!(told.len(), 5);
@@ -107,9 +107,9 @@ prop_compose! {
         kind in proptest::sample::select(&ALL[..]),
         (key, title, link, url) in (hostile(), hostile(), hostile(), hostile()),
         lines in proptest::collection::vec(hostile(), 0..40),
-    ) -> Notice {
-        let links = vec![NoticeLink { title: link, url }; 5];
-        Notice { key, title, lines, links, ..notice(kind) }
+    ) -> PlatformNotification {
+        let links = vec![PlatformNotificationLink { title: link, url }; 5];
+        PlatformNotification { key, title, lines, links, ..notice(kind) }
     }
 }
 
@@ -147,13 +147,13 @@ proptest! {
     #[test]
     fn a_notice_is_read_as_it_was_written(notice in arbitrary()) {
         let json = serde_json::to_string(&notice).unwrap();
-        prop_assert_eq!(serde_json::from_str::<Notice>(&json).unwrap(), notice);
+        prop_assert_eq!(serde_json::from_str::<PlatformNotification>(&json).unwrap(), notice);
     }
 }
 
 #[test]
 fn a_headline_is_one_line() {
-    let mut odd = notice(NoticeKind::SelfCheckOpened);
+    let mut odd = notice(PlatformNotificationKind::SelfCheckOpened);
     odd.title = "a\nb".to_owned();
     assert_eq!(odd.headline(), "Throughline itself: a b");
     assert_eq!(

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::{
-    alerting::{alert::TransitionKind, snapshot::Facts},
+    alerting::{alert::TransitionKind, snapshot::AlertSnapshot},
     model::time::Timestamp,
     notify::{
         Actions,
@@ -33,7 +33,7 @@ impl ActionAddresses {
     }
 
     /// What there is to be done about an alert that goes on; nothing about one that is over.
-    pub fn of(&self, facts: &Facts, now: Timestamp) -> Actions {
+    pub fn of(&self, facts: &AlertSnapshot, now: Timestamp) -> Actions {
         if !facts.kind.lasts() {
             return Actions::default();
         }

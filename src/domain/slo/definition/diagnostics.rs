@@ -66,9 +66,9 @@ impl Problem {
 
 /// A stretch of a file, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-pub(super) struct Place(pub(super) usize, pub(super) usize);
+pub(super) struct SourceSpan(pub(super) usize, pub(super) usize);
 
-impl Place {
+impl SourceSpan {
     pub(super) fn range(self) -> Range<usize> {
         self.0..self.1
     }
@@ -76,13 +76,13 @@ impl Place {
 
 /// The problems of one file as they are found.
 #[derive(Debug)]
-pub(super) struct Findings<'a> {
+pub(super) struct Diagnostics<'a> {
     file: &'a DefinitionFile,
     secrets: Vec<Range<usize>>,
     problems: RefCell<Vec<Problem>>,
 }
 
-impl<'a> Findings<'a> {
+impl<'a> Diagnostics<'a> {
     pub(super) fn new(file: &'a DefinitionFile) -> Self {
         Self {
             file,
@@ -115,13 +115,13 @@ impl<'a> Findings<'a> {
             .extend(values.map(|range| stretch.start + range.start..stretch.start + range.end));
     }
 
-    pub(super) fn error(&self, place: Place, message: impl Into<String>) {
+    pub(super) fn error(&self, place: SourceSpan, message: impl Into<String>) {
         self.add(ProblemSeverity::Error, place, message.into(), None);
     }
 
     pub(super) fn error_with_help(
         &self,
-        place: Place,
+        place: SourceSpan,
         message: impl Into<String>,
         help: impl Into<Option<String>>,
     ) {
@@ -130,7 +130,7 @@ impl<'a> Findings<'a> {
 
     pub(super) fn warn(
         &self,
-        place: Place,
+        place: SourceSpan,
         message: impl Into<String>,
         help: impl Into<Option<String>>,
     ) {
@@ -154,7 +154,13 @@ impl<'a> Findings<'a> {
             .unwrap_or(text)
     }
 
-    fn add(&self, severity: ProblemSeverity, place: Place, message: String, help: Option<String>) {
+    fn add(
+        &self,
+        severity: ProblemSeverity,
+        place: SourceSpan,
+        message: String,
+        help: Option<String>,
+    ) {
         let head = self.head(place.0);
         let line_start = head.rfind('\n').map_or(0, |at| at + 1);
         let before = head.get(line_start..).unwrap_or_default();
@@ -239,19 +245,19 @@ fn floor_char_boundary(text: &str, offset: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn only(text: &str, place: Place) -> Problem {
+    fn only(text: &str, place: SourceSpan) -> Problem {
         let file = DefinitionFile {
             path: "a.yaml".to_owned(),
             text: text.to_owned(),
         };
-        let findings = Findings::new(&file);
+        let findings = Diagnostics::new(&file);
         findings.error(place, "wrong");
         findings.into_problems().remove(0)
     }
 
     #[test]
     fn columns_are_characters_and_the_underline_is_bytes_of_the_line() {
-        let problem = only("a: 1\né: b\n", Place(9, 10));
+        let problem = only("a: 1\né: b\n", SourceSpan(9, 10));
         assert_eq!((problem.line, problem.column), (2, 4));
         let excerpt = problem.excerpt.unwrap();
         assert_eq!(excerpt.text.get(excerpt.span), Some("b"));
@@ -259,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_secret_is_masked_even_where_the_file_cannot_be_parsed() {
-        let problem = only("spec: { token: 'hunter2\n", Place(8, 13));
+        let problem = only("spec: { token: 'hunter2\n", SourceSpan(8, 13));
         assert_eq!(problem.excerpt.unwrap().text, "spec: { token: ********");
         for text in [
             "routing_key: hunter2",
@@ -267,17 +273,17 @@ mod tests {
             "slack: https://hooks.slack.com/hunter2",
             "Token:   hunter2 # mine",
         ] {
-            let shown = only(text, Place(0, 1)).excerpt.unwrap().text;
+            let shown = only(text, SourceSpan(0, 1)).excerpt.unwrap().text;
             assert!(!shown.contains("hunter2"), "{shown}");
         }
-        let below = only("secret: |\n  hunter2\n", Place(12, 13));
+        let below = only("secret: |\n  hunter2\n", SourceSpan(12, 13));
         assert_eq!(below.excerpt.unwrap().text, "  *******");
     }
 
     #[test]
     fn a_reference_to_a_secret_is_shown() {
         for text in ["secret: { env: HOOK }", "secret:\n  env: HOOK\n"] {
-            let shown = only(text, Place(text.len() - 3, text.len()))
+            let shown = only(text, SourceSpan(text.len() - 3, text.len()))
                 .excerpt
                 .unwrap()
                 .text;
@@ -287,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_place_behind_the_end_does_no_harm() {
-        assert_eq!(only("a", Place(99, 200)).column, 2);
-        assert_eq!(only("", Place(0, 1)).line, 1);
+        assert_eq!(only("a", SourceSpan(99, 200)).column, 2);
+        assert_eq!(only("", SourceSpan(0, 1)).line, 1);
     }
 }

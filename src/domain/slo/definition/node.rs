@@ -8,12 +8,12 @@ use serde::{
 };
 use serde_saphyr::{Spanned, UserMessageFormatter};
 
-use super::diagnostics::{Findings, Place};
+use super::diagnostics::{Diagnostics, SourceSpan};
 
 /// One value of a document. Numbers keep the text they were written as.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) place: Place,
+pub(super) struct YamlNode {
+    pub(super) place: SourceSpan,
     pub(super) value: NodeValue,
 }
 
@@ -23,18 +23,18 @@ pub(super) enum NodeValue {
     Bool(bool),
     Number(String),
     Text(String),
-    Sequence(Vec<Node>),
+    Sequence(Vec<YamlNode>),
     Mapping(Vec<Entry>),
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) key: String,
-    pub(super) key_place: Place,
-    pub(super) value: Node,
+    pub(super) key_place: SourceSpan,
+    pub(super) value: YamlNode,
 }
 
-impl Node {
+impl YamlNode {
     pub(super) fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries()?.iter().find(|entry| entry.key == key)
     }
@@ -101,9 +101,9 @@ pub(super) fn documents(text: &str) -> Vec<Range<usize>> {
 }
 
 /// The tree of one document; `None` if it is empty or wrong, which is then among the findings.
-pub(super) fn parse(findings: &mut Findings<'_>, document: Range<usize>) -> Option<Node> {
+pub(super) fn parse(findings: &mut Diagnostics<'_>, document: Range<usize>) -> Option<YamlNode> {
     let text = findings.text().get(document.clone())?;
-    match serde_saphyr::from_str_with_options::<Spanned<RawValue>>(text, options()) {
+    match serde_saphyr::from_str_with_options::<Spanned<YamlScalar>>(text, options()) {
         Ok(raw) => {
             let node = node(raw, text, document.start);
             (!matches!(node.value, NodeValue::Null)).then_some(node)
@@ -131,8 +131,8 @@ fn options() -> serde_saphyr::Options {
     options
 }
 
-fn report(findings: &Findings<'_>, error: &serde_saphyr::Error, text: &str, base: usize) {
-    let place = error.location().map_or(Place(base, base), |location| {
+fn report(findings: &Diagnostics<'_>, error: &serde_saphyr::Error, text: &str, base: usize) {
+    let place = error.location().map_or(SourceSpan(base, base), |location| {
         place(text, base, &location.span())
     });
     let error = innermost(error);
@@ -178,22 +178,22 @@ fn innermost(error: &serde_saphyr::Error) -> &serde_saphyr::Error {
     }
 }
 
-fn node(raw: Spanned<RawValue>, text: &str, base: usize) -> Node {
+fn node(raw: Spanned<YamlScalar>, text: &str, base: usize) -> YamlNode {
     let place = place(text, base, &raw.referenced.span());
     let value = match raw.value {
-        RawValue::Null => NodeValue::Null,
-        RawValue::Bool(value) => NodeValue::Bool(value),
-        RawValue::Number(value) => {
+        YamlScalar::Null => NodeValue::Null,
+        YamlScalar::Bool(value) => NodeValue::Bool(value),
+        YamlScalar::Number(value) => {
             NodeValue::Number(number_as_written(text, base, place).map_or(value, ToOwned::to_owned))
         }
-        RawValue::Text(value) => NodeValue::Text(value),
-        RawValue::Sequence(items) => NodeValue::Sequence(
+        YamlScalar::Text(value) => NodeValue::Text(value),
+        YamlScalar::Sequence(items) => NodeValue::Sequence(
             items
                 .into_iter()
                 .map(|item| node(item, text, base))
                 .collect(),
         ),
-        RawValue::Mapping(entries) => NodeValue::Mapping(
+        YamlScalar::Mapping(entries) => NodeValue::Mapping(
             entries
                 .into_iter()
                 .map(|(key, value)| entry(key, value, text, base))
@@ -201,14 +201,14 @@ fn node(raw: Spanned<RawValue>, text: &str, base: usize) -> Node {
         ),
     };
     // A group has no extent of its own: its first key stands for it.
-    let mut node = Node { place, value };
+    let mut node = YamlNode { place, value };
     if let Some(first) = node.entries().and_then(<[Entry]>::first) {
         node.place = first.key_place;
     }
     node
 }
 
-fn entry(key: Spanned<String>, value: Spanned<RawValue>, text: &str, base: usize) -> Entry {
+fn entry(key: Spanned<String>, value: Spanned<YamlScalar>, text: &str, base: usize) -> Entry {
     let key_place = place(text, base, &key.referenced.span());
     let mut value = node(value, text, base);
     if matches!(
@@ -225,12 +225,12 @@ fn entry(key: Spanned<String>, value: Spanned<RawValue>, text: &str, base: usize
 }
 
 /// `None` where the place is that of an alias.
-fn number_as_written(text: &str, base: usize, place: Place) -> Option<&str> {
+fn number_as_written(text: &str, base: usize, place: SourceSpan) -> Option<&str> {
     let written = text.get(place.0 - base..place.1 - base)?;
     written.parse::<f64>().is_ok().then_some(written)
 }
 
-fn place(text: &str, base: usize, span: &serde_saphyr::Span) -> Place {
+fn place(text: &str, base: usize, span: &serde_saphyr::Span) -> SourceSpan {
     let as_usize = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     // Syntax errors know characters only.
     let in_bytes = |chars: u64| {
@@ -244,19 +244,19 @@ fn place(text: &str, base: usize, span: &serde_saphyr::Span) -> Place {
     let length = span.byte_len().unwrap_or_else(|| span.len());
     let start = start.min(text.len());
     let end = start.saturating_add(as_usize(length)).min(text.len());
-    Place(base + start, base + end)
+    SourceSpan(base + start, base + end)
 }
 
-enum RawValue {
+enum YamlScalar {
     Null,
     Bool(bool),
     Number(String),
     Text(String),
-    Sequence(Vec<Spanned<RawValue>>),
-    Mapping(Vec<(Spanned<String>, Spanned<RawValue>)>),
+    Sequence(Vec<Spanned<YamlScalar>>),
+    Mapping(Vec<(Spanned<String>, Spanned<YamlScalar>)>),
 }
 
-impl<'de> Deserialize<'de> for RawValue {
+impl<'de> Deserialize<'de> for YamlScalar {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(RawVisitor)
     }
@@ -265,49 +265,49 @@ impl<'de> Deserialize<'de> for RawValue {
 struct RawVisitor;
 
 impl<'de> Visitor<'de> for RawVisitor {
-    type Value = RawValue;
+    type Value = YamlScalar;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a value")
     }
 
-    fn visit_unit<E>(self) -> Result<RawValue, E> {
-        Ok(RawValue::Null)
+    fn visit_unit<E>(self) -> Result<YamlScalar, E> {
+        Ok(YamlScalar::Null)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<RawValue, E> {
-        Ok(RawValue::Bool(value))
+    fn visit_bool<E>(self, value: bool) -> Result<YamlScalar, E> {
+        Ok(YamlScalar::Bool(value))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<RawValue, E> {
-        Ok(RawValue::Number(value.to_string()))
+    fn visit_i64<E>(self, value: i64) -> Result<YamlScalar, E> {
+        Ok(YamlScalar::Number(value.to_string()))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<RawValue, E> {
-        Ok(RawValue::Number(value.to_string()))
+    fn visit_u64<E>(self, value: u64) -> Result<YamlScalar, E> {
+        Ok(YamlScalar::Number(value.to_string()))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<RawValue, E> {
-        Ok(RawValue::Number(value.to_string()))
+    fn visit_f64<E>(self, value: f64) -> Result<YamlScalar, E> {
+        Ok(YamlScalar::Number(value.to_string()))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<RawValue, E> {
-        Ok(RawValue::Text(value.to_owned()))
+    fn visit_str<E>(self, value: &str) -> Result<YamlScalar, E> {
+        Ok(YamlScalar::Text(value.to_owned()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<RawValue, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<YamlScalar, A::Error> {
         let mut sequence = Vec::new();
         while let Some(item) = items.next_element()? {
             sequence.push(item);
         }
-        Ok(RawValue::Sequence(sequence))
+        Ok(YamlScalar::Sequence(sequence))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<RawValue, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<YamlScalar, A::Error> {
         let mut mapping = Vec::new();
         while let Some(entry) = entries.next_entry()? {
             mapping.push(entry);
         }
-        Ok(RawValue::Mapping(mapping))
+        Ok(YamlScalar::Mapping(mapping))
     }
 }

@@ -16,9 +16,9 @@ use serde::{
 };
 
 use super::{
-    diagnostics::{Findings, Place},
+    diagnostics::{Diagnostics, SourceSpan},
     file::not_yet_supported,
-    node::{Entry, Node, NodeValue},
+    node::{Entry, NodeValue, YamlNode},
     suggest,
 };
 
@@ -28,7 +28,7 @@ pub(super) enum Field<T> {
     Missing,
     /// What is wrong is among the findings already.
     Invalid,
-    Valid(T, Place),
+    Valid(T, SourceSpan),
 }
 
 /// A value that may be written as one text or as a group of fields. Numbers count as text.
@@ -47,7 +47,7 @@ pub(super) struct TextOrList<T>(pub(super) TextOr<Vec<Field<T>>>);
 pub(super) struct Scalar(pub(super) String);
 
 /// Reads `node` as a `T`; all that is wrong is noted in `findings`.
-pub(super) fn read<T: DeserializeOwned>(node: &Node, findings: &Findings<'_>) -> Option<T> {
+pub(super) fn read<T: DeserializeOwned>(node: &YamlNode, findings: &Diagnostics<'_>) -> Option<T> {
     match T::deserialize(NodeReader { node, findings }) {
         Ok(value) => Some(value),
         Err(error) => {
@@ -58,7 +58,7 @@ pub(super) fn read<T: DeserializeOwned>(node: &Node, findings: &Findings<'_>) ->
 }
 
 impl<T> Field<T> {
-    pub(super) fn valid(&self) -> Option<(&T, Place)> {
+    pub(super) fn valid(&self) -> Option<(&T, SourceSpan)> {
         match self {
             Self::Valid(value, place) => Some((value, *place)),
             Self::Missing | Self::Invalid => None,
@@ -73,18 +73,18 @@ impl<T> Field<T> {
 /// What is wrong with one value. Its place is that of the field it stands in.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-pub(super) struct ReadError {
+pub(super) struct FieldError {
     message: String,
     help: Option<String>,
 }
 
-impl ReadError {
-    fn note(self, node: &Node, findings: &Findings<'_>) {
+impl FieldError {
+    fn note(self, node: &YamlNode, findings: &Diagnostics<'_>) {
         findings.error_with_help(node.place, self.message, self.help);
     }
 }
 
-impl serde::de::Error for ReadError {
+impl serde::de::Error for FieldError {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self {
             message: message.to_string(),
@@ -107,12 +107,12 @@ const TEXT_OR_LIST: &str = "$text-or-list";
 
 #[derive(Clone, Copy)]
 struct NodeReader<'a> {
-    node: &'a Node,
-    findings: &'a Findings<'a>,
+    node: &'a YamlNode,
+    findings: &'a Diagnostics<'a>,
 }
 
 impl<'a> NodeReader<'a> {
-    fn expected(&self, what: &str) -> ReadError {
+    fn expected(&self, what: &str) -> FieldError {
         let help = match (&self.node.value, what) {
             (NodeValue::Number(_) | NodeValue::Bool(_), "text") => {
                 Some("write it in quotes".to_owned())
@@ -120,7 +120,7 @@ impl<'a> NodeReader<'a> {
             (NodeValue::Text(text), "a list") => Some(format!("write `[{text}]`")),
             _ => None,
         };
-        ReadError {
+        FieldError {
             message: format!("{what} is expected here, this is {}", self.node.noun()),
             help,
         }
@@ -154,12 +154,12 @@ impl<'a> NodeReader<'a> {
 }
 
 /// The fields of a group by the names they are read under.
-type Fields<'a> = Vec<(&'a str, &'a Node)>;
+type Fields<'a> = Vec<(&'a str, &'a YamlNode)>;
 
 impl<'de> Deserializer<'de> for NodeReader<'_> {
-    type Error = ReadError;
+    type Error = FieldError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
         match &self.node.value {
             NodeValue::Null => visitor.visit_unit(),
             NodeValue::Bool(value) => visitor.visit_bool(*value),
@@ -169,7 +169,7 @@ impl<'de> Deserializer<'de> for NodeReader<'_> {
         }
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
         if matches!(self.node.value, NodeValue::Null) {
             visitor.visit_none()
         } else {
@@ -177,25 +177,25 @@ impl<'de> Deserializer<'de> for NodeReader<'_> {
         }
     }
 
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
         match self.node.text() {
             Some(text) => visitor.visit_str(text),
             None => Err(self.expected("text")),
         }
     }
 
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
         match self.node.number().and_then(|text| text.parse().ok()) {
             Some(number) => visitor.visit_u64(number),
             None => Err(self.expected("a whole number of 0 or more")),
         }
     }
 
-    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
         let number = self.node.number().and_then(|text| text.parse().ok());
         match number.filter(|number: &f64| number.is_finite()) {
             Some(number) => visitor.visit_f64(number),
@@ -208,14 +208,14 @@ impl<'de> Deserializer<'de> for NodeReader<'_> {
         _name: &'static str,
         _variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, ReadError> {
+    ) -> Result<V::Value, FieldError> {
         match self.node.text() {
             Some(text) => visitor.visit_enum(text.into_deserializer()),
             None => Err(self.expected("text")),
         }
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
         let NodeValue::Sequence(items) = &self.node.value else {
             return Err(self.expected("a list"));
         };
@@ -225,7 +225,7 @@ impl<'de> Deserializer<'de> for NodeReader<'_> {
         })
     }
 
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
         let NodeValue::Mapping(entries) = &self.node.value else {
             return Err(self.expected("a group of fields"));
         };
@@ -245,7 +245,7 @@ impl<'de> Deserializer<'de> for NodeReader<'_> {
         name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, ReadError> {
+    ) -> Result<V::Value, FieldError> {
         let NodeValue::Mapping(entries) = &self.node.value else {
             return Err(self.expected("a group of fields"));
         };
@@ -262,7 +262,7 @@ impl<'de> Deserializer<'de> for NodeReader<'_> {
         name: &'static str,
         _len: usize,
         visitor: V,
-    ) -> Result<V::Value, ReadError> {
+    ) -> Result<V::Value, FieldError> {
         match name {
             FIELD => visitor.visit_seq(FieldParts {
                 reader: self,
@@ -291,7 +291,7 @@ impl<'de> Deserializer<'de> for NodeReader<'_> {
         self,
         _name: &'static str,
         visitor: V,
-    ) -> Result<V::Value, ReadError> {
+    ) -> Result<V::Value, FieldError> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -304,17 +304,17 @@ impl<'de> Deserializer<'de> for NodeReader<'_> {
 /// The two parts of a [`Field`]: its place, then its value, unless that is wrong.
 struct FieldParts<'a> {
     reader: NodeReader<'a>,
-    place: Option<Place>,
+    place: Option<SourceSpan>,
 }
 
 impl<'de> SeqAccess<'de> for FieldParts<'_> {
-    type Error = ReadError;
+    type Error = FieldError;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(
         &mut self,
         seed: S,
-    ) -> Result<Option<S::Value>, ReadError> {
-        if let Some(Place(start, end)) = self.place.take() {
+    ) -> Result<Option<S::Value>, FieldError> {
+        if let Some(SourceSpan(start, end)) = self.place.take() {
             let parts = SeqDeserializer::new([start, end].into_iter());
             return seed.deserialize(parts).map(Some);
         }
@@ -329,17 +329,17 @@ impl<'de> SeqAccess<'de> for FieldParts<'_> {
 }
 
 struct Items<'a> {
-    items: std::slice::Iter<'a, Node>,
-    findings: &'a Findings<'a>,
+    items: std::slice::Iter<'a, YamlNode>,
+    findings: &'a Diagnostics<'a>,
 }
 
 impl<'de> SeqAccess<'de> for Items<'_> {
-    type Error = ReadError;
+    type Error = FieldError;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(
         &mut self,
         seed: S,
-    ) -> Result<Option<S::Value>, ReadError> {
+    ) -> Result<Option<S::Value>, FieldError> {
         let findings = self.findings;
         self.items
             .next()
@@ -349,18 +349,18 @@ impl<'de> SeqAccess<'de> for Items<'_> {
 }
 
 struct Entries<'a> {
-    rest: std::vec::IntoIter<(&'a str, &'a Node)>,
-    value: Option<&'a Node>,
-    findings: &'a Findings<'a>,
+    rest: std::vec::IntoIter<(&'a str, &'a YamlNode)>,
+    value: Option<&'a YamlNode>,
+    findings: &'a Diagnostics<'a>,
 }
 
 impl<'de> MapAccess<'de> for Entries<'_> {
-    type Error = ReadError;
+    type Error = FieldError;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(
         &mut self,
         seed: S,
-    ) -> Result<Option<S::Value>, ReadError> {
+    ) -> Result<Option<S::Value>, FieldError> {
         let Some((key, value)) = self.rest.next() else {
             return Ok(None);
         };
@@ -368,11 +368,14 @@ impl<'de> MapAccess<'de> for Entries<'_> {
         seed.deserialize(key.into_deserializer()).map(Some)
     }
 
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, ReadError> {
+    fn next_value_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<S::Value, FieldError> {
         let findings = self.findings;
         match self.value.take() {
             Some(node) => seed.deserialize(NodeReader { node, findings }),
-            None => Err(ReadError::custom("a value was asked for before its key")),
+            None => Err(FieldError::custom("a value was asked for before its key")),
         }
     }
 }

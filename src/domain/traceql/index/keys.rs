@@ -7,8 +7,8 @@ use foldhash::fast::RandomState;
 use crate::domain::{
     model::span::{AttributeName, SpanView},
     traceql::{
-        condition::{Condition, Operand, Test},
-        tree::Field,
+        condition::{Operand, Predicate, ValueTest},
+        tree::SelectorField,
     },
 };
 
@@ -82,23 +82,23 @@ const fn length_bit(key: &[u8]) -> u64 {
 
 /// An attribute without which `condition` cannot hold, if there is one: a comparison with what is
 /// missing is false.
-pub(crate) fn needed(condition: &Condition) -> Option<&AttributeName> {
+pub(crate) fn needed(condition: &Predicate) -> Option<&AttributeName> {
     match condition {
-        Condition::Constant(_) | Condition::Not(_) | Condition::Missing(_) => None,
-        Condition::All(parts) => parts.iter().find_map(needed),
-        Condition::Any(parts) => {
+        Predicate::Constant(_) | Predicate::Not(_) | Predicate::Missing(_) => None,
+        Predicate::All(parts) => parts.iter().find_map(needed),
+        Predicate::Any(parts) => {
             let (first, rest) = parts.split_first()?;
             let attribute = needed(first)?;
             let is_shared = rest.iter().all(|part| needed(part) == Some(attribute));
             is_shared.then_some(attribute)
         }
-        Condition::Test(Test::Compare(left, _, right), _) => own(left).or_else(|| own(right)),
-        Condition::Test(Test::Pattern { operand, .. }, _) => own(operand),
+        Predicate::Test(ValueTest::Compare(left, _, right), _) => own(left).or_else(|| own(right)),
+        Predicate::Test(ValueTest::Pattern { operand, .. }, _) => own(operand),
     }
 }
 
 fn own(operand: &Operand) -> Option<&AttributeName> {
-    if let Operand::Field(Field::Attribute(name)) = operand {
+    if let Operand::Field(SelectorField::Attribute(name)) = operand {
         Some(name)
     } else {
         None

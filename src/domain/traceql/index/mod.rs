@@ -16,9 +16,9 @@ use foldhash::fast::RandomState;
 
 use super::{
     Selector,
-    condition::{Condition, Operand, Test},
+    condition::{Operand, Predicate, ValueTest},
     index::keys::{KeyIndex, needed},
-    tree::{Comparison, Field, Intrinsic, Literal},
+    tree::{Comparison, Intrinsic, Literal, SelectorField},
 };
 use crate::domain::model::span::{AttributeScope, SpanKind, SpanView, Value};
 
@@ -167,11 +167,11 @@ impl Dimension {
         }
     }
 
-    fn is_read_by(self, field: &Field) -> bool {
+    fn is_read_by(self, field: &SelectorField) -> bool {
         match (self, field) {
-            (Self::Name, Field::Intrinsic(Intrinsic::Name))
-            | (Self::Kind, Field::Intrinsic(Intrinsic::Kind)) => true,
-            (Self::Attribute(scope, key), Field::Attribute(name)) => {
+            (Self::Name, SelectorField::Intrinsic(Intrinsic::Name))
+            | (Self::Kind, SelectorField::Intrinsic(Intrinsic::Kind)) => true,
+            (Self::Attribute(scope, key), SelectorField::Attribute(name)) => {
                 name.scope == scope && name.key == key
             }
             _ => false,
@@ -180,7 +180,7 @@ impl Dimension {
 }
 
 /// What `condition` demands, in the order of [`DIMENSIONS`].
-fn demands(condition: &Condition) -> Vec<Demand> {
+fn demands(condition: &Predicate) -> Vec<Demand> {
     let mut places = 1;
     let mut demands = Vec::new();
     for (at, dimension) in DIMENSIONS.into_iter().enumerate() {
@@ -196,25 +196,25 @@ fn demands(condition: &Condition) -> Vec<Demand> {
 }
 
 /// The values without which `condition` cannot hold; `None` if it could hold with any.
-fn admitted(condition: &Condition, dimension: Dimension) -> Option<BTreeSet<String>> {
+fn admitted(condition: &Predicate, dimension: Dimension) -> Option<BTreeSet<String>> {
     match condition {
-        Condition::Constant(true) | Condition::Not(_) | Condition::Missing(_) => None,
-        Condition::Constant(false) => Some(BTreeSet::new()),
-        Condition::All(parts) => parts
+        Predicate::Constant(true) | Predicate::Not(_) | Predicate::Missing(_) => None,
+        Predicate::Constant(false) => Some(BTreeSet::new()),
+        Predicate::All(parts) => parts
             .iter()
             .filter_map(|part| admitted(part, dimension))
             .reduce(|left, right| left.intersection(&right).cloned().collect()),
-        Condition::Any(parts) => parts.iter().try_fold(BTreeSet::new(), |mut all, part| {
+        Predicate::Any(parts) => parts.iter().try_fold(BTreeSet::new(), |mut all, part| {
             all.append(&mut admitted(part, dimension)?);
             Some(all)
         }),
-        Condition::Test(test, _) => equality(test, dimension).map(|text| BTreeSet::from([text])),
+        Predicate::Test(test, _) => equality(test, dimension).map(|text| BTreeSet::from([text])),
     }
 }
 
 /// The value that `test` wants `dimension` to equal, if that is what it tests.
-fn equality(test: &Test, dimension: Dimension) -> Option<String> {
-    let Test::Compare(left, Comparison::Equal, right) = test else {
+fn equality(test: &ValueTest, dimension: Dimension) -> Option<String> {
+    let ValueTest::Compare(left, Comparison::Equal, right) = test else {
         return None;
     };
     let ((Operand::Field(field), Operand::Literal(literal))

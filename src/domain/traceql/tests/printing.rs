@@ -4,15 +4,15 @@ use proptest::prelude::*;
 
 use crate::domain::{
     model::span::{AttributeName, AttributeScope, SpanKind, SpanStatus},
-    traceql::tree::{Arithmetic, Comparison, Expr, Field, Intrinsic, Literal, Node},
+    traceql::tree::{Arithmetic, Comparison, Expr, Expression, Intrinsic, Literal, SelectorField},
 };
 
-pub(super) fn print(node: &Node) -> String {
+pub(super) fn print(node: &Expression) -> String {
     format!("{{ {} }}", expression(node, 0))
 }
 
 /// `node` where an operator of strength `minimum` or more may stand.
-fn expression(node: &Node, minimum: u8) -> String {
+fn expression(node: &Expression, minimum: u8) -> String {
     let (strength, text) = match &node.expr {
         Expr::Literal(literal) => (9, self::literal(literal)),
         Expr::Field(field) => (9, self::field(field)),
@@ -64,7 +64,7 @@ fn expression(node: &Node, minimum: u8) -> String {
     }
 }
 
-fn chain(parts: &[Node], sign: &str) -> String {
+fn chain(parts: &[Expression], sign: &str) -> String {
     let parts: Vec<_> = parts.iter().map(|part| expression(part, 2)).collect();
     parts.join(sign)
 }
@@ -93,14 +93,14 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.chars().map(escape).collect::<String>())
 }
 
-fn field(field: &Field) -> String {
+fn field(field: &SelectorField) -> String {
     let (scope, key) = match field {
-        Field::Intrinsic(Intrinsic::EventName) => return "event:name".to_owned(),
-        Field::Intrinsic(Intrinsic::Duration) => return "span:duration".to_owned(),
-        Field::Intrinsic(_) => return "name".to_owned(),
-        Field::EventAttribute(key) => ("event", key),
-        Field::LinkAttribute(key) => ("link", key),
-        Field::Attribute(name) => {
+        SelectorField::Intrinsic(Intrinsic::EventName) => return "event:name".to_owned(),
+        SelectorField::Intrinsic(Intrinsic::Duration) => return "span:duration".to_owned(),
+        SelectorField::Intrinsic(_) => return "name".to_owned(),
+        SelectorField::EventAttribute(key) => ("event", key),
+        SelectorField::LinkAttribute(key) => ("link", key),
+        SelectorField::Attribute(name) => {
             let scope = match name.scope {
                 AttributeScope::Span => "span",
                 AttributeScope::Resource => "resource",
@@ -135,18 +135,18 @@ fn any_leaf() -> impl Strategy<Value = Expr> {
             Intrinsic::Duration,
             Intrinsic::EventName
         ])
-        .prop_map(|intrinsic| Expr::Field(Field::Intrinsic(intrinsic))),
+        .prop_map(|intrinsic| Expr::Field(SelectorField::Intrinsic(intrinsic))),
         (scope, ".+").prop_map(|(scope, key)| {
-            Expr::Field(Field::Attribute(AttributeName { scope, key }))
+            Expr::Field(SelectorField::Attribute(AttributeName { scope, key }))
         }),
-        ".+".prop_map(|key| Expr::Field(Field::EventAttribute(key))),
-        "[a-z.]+".prop_map(|key| Expr::Field(Field::LinkAttribute(key))),
+        ".+".prop_map(|key| Expr::Field(SelectorField::EventAttribute(key))),
+        "[a-z.]+".prop_map(|key| Expr::Field(SelectorField::LinkAttribute(key))),
     ]
 }
 
 /// Any tree that a text could be parsed to, whether its types fit or not.
-pub(super) fn any_tree() -> impl Strategy<Value = Node> {
-    let node = |expr| Node::leaf(expr, 0..0);
+pub(super) fn any_tree() -> impl Strategy<Value = Expression> {
+    let node = |expr| Expression::leaf(expr, 0..0);
     any_leaf()
         .prop_map(node)
         .prop_recursive(5, 40, 4, move |inner| {

@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Unusable,
+    DiscardReason,
     correlate::{Identity, text_of},
 };
 use crate::domain::{
@@ -12,7 +12,7 @@ use crate::domain::{
         time::Timestamp,
     },
     slo::{FanOut, WorkflowIndicator},
-    workflow::{Fact, LegId, Terms},
+    workflow::{Fact, JudgingTerms, LegId},
 };
 
 /// `fact` as it is of a leg, if the workflow has legs and it is about one.
@@ -20,7 +20,7 @@ pub(super) fn of_leg(
     legs: Option<&FanOut>,
     fact: Fact,
     span: &dyn SpanView,
-) -> Result<Fact, Unusable> {
+) -> Result<Fact, DiscardReason> {
     let Some(legs) = legs else { return Ok(fact) };
     if let Fact::Succeeded { at } = fact {
         let leg = leg(legs, span)?;
@@ -71,10 +71,10 @@ pub(super) fn besides(
     workflow: &WorkflowIndicator,
     fact: &Fact,
     span: &dyn SpanView,
-) -> [Option<Result<Fact, Unusable>>; 2] {
+) -> [Option<Result<Fact, DiscardReason>>; 2] {
     let terms = if let Fact::Started { at, .. } = fact {
         let complete = workflow.legs.as_ref().map(|legs| legs.complete);
-        Terms::new(*at, complete, workflow.cancelled)
+        JudgingTerms::new(*at, complete, workflow.cancelled)
     } else {
         None
     };
@@ -84,7 +84,7 @@ pub(super) fn besides(
         .map(|value| {
             number(value)
                 .map(Fact::ExpectsLegs)
-                .ok_or(Unusable::NoNumber)
+                .ok_or(DiscardReason::NoNumber)
         });
     [terms.map(|terms| Ok(Fact::HasTerms(terms))), number]
 }
@@ -99,12 +99,12 @@ fn number(value: Value<'_>) -> Option<u32> {
 
 /// Without an attribute that tells legs apart each span is one, so that a copy of a span is the same
 /// leg, and a leg that is done again is another.
-fn leg(legs: &FanOut, span: &dyn SpanView) -> Result<LegId, Unusable> {
+fn leg(legs: &FanOut, span: &dyn SpanView) -> Result<LegId, DiscardReason> {
     let Some(by) = &legs.by else {
         let key = Identity::of_span(span).key;
         return Ok(first_8_bytes(&key.0));
     };
-    let text = text_of(by, span).ok_or(Unusable::NoLeg)?;
+    let text = text_of(by, span).ok_or(DiscardReason::NoLeg)?;
     Ok(first_8_bytes(&Sha256::digest(text.as_bytes())))
 }
 

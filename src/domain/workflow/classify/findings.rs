@@ -20,26 +20,26 @@ use crate::domain::{
         attributes::Completeness,
         batch::{BatchFact, BatchPiece},
         links::{Edges, MAX_LINKS},
-        reservoir::{Sampling, Side},
-        stage_evidence::FoundPiece,
+        reservoir::{SampleSide, SampledAttributes},
+        stage_evidence::FoundStageEvidence,
     },
 };
 
 /// What spans say, before it is committed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Findings {
+pub struct ClassifiedBatch {
     pub evidence: Vec<Evidence>,
-    pub unusable: BTreeMap<(SloId, Unusable), i64>,
-    /// Spans that speak of a workflow; those that [`Unusable`] counts do not.
+    pub unusable: BTreeMap<(SloId, DiscardReason), i64>,
+    /// Spans that speak of a workflow; those that [`DiscardReason`] counts do not.
     pub correlated: BTreeMap<SloId, i64>,
     /// Of workflows that only links can tell.
     pub linked: Vec<Linked>,
     /// Of messages that share a context.
     pub batches: Vec<BatchPiece>,
     /// Attributes of those events that may belong to the sample.
-    pub sampling: Sampling,
+    pub sampling: SampledAttributes,
     /// Of where the time went: they change no verdict.
-    pub pieces: Vec<FoundPiece>,
+    pub pieces: Vec<FoundStageEvidence>,
     /// Where the work of each span came from, while some SLO follows links.
     pub edges: Vec<Edges>,
     /// Minutes in which work of the SLO ended that nothing is known of but that it was linked to.
@@ -48,7 +48,7 @@ pub struct Findings {
 
 /// Why a span that an SLO selects says nothing about it, or not all that it could.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Unusable {
+pub enum DiscardReason {
     /// None of the correlators is present.
     Uncorrelated,
     /// It speaks of a time before the horizon: its record may be gone, so counting it could count
@@ -86,7 +86,7 @@ pub enum Unusable {
     AttributesCut,
 }
 
-impl Findings {
+impl ClassifiedBatch {
     pub fn is_empty(&self) -> bool {
         self.evidence.is_empty()
             && self.unusable.is_empty()
@@ -100,13 +100,13 @@ impl Findings {
     pub fn limit_pieces(&mut self, room: usize) {
         for piece in self.pieces.drain(room.min(self.pieces.len())..) {
             for slo in piece.wanted_by.iter() {
-                let missed = self.unusable.entry((*slo, Unusable::TooManyPieces));
+                let missed = self.unusable.entry((*slo, DiscardReason::TooManyPieces));
                 *missed.or_default() += 1;
             }
         }
     }
 
-    pub(super) fn note(&mut self, slo: SloId, why: Unusable) {
+    pub(super) fn note(&mut self, slo: SloId, why: DiscardReason) {
         *self.unusable.entry((slo, why)).or_default() += 1;
     }
 
@@ -123,7 +123,7 @@ impl Findings {
             *self.correlated.entry(slo).or_default() += 1;
         }
         if correlation.is_cut() {
-            self.note(slo, Unusable::TooManyLinks);
+            self.note(slo, DiscardReason::TooManyLinks);
         }
         if fan_out::is_end(&evidence.fact) && correlation.is_of_links() {
             self.note_lost_links(slo, span);
@@ -218,21 +218,24 @@ impl Findings {
             | Fact::HasTerms(_) => None,
         });
         let side = match outcome {
-            Some(SpanOutcome::Good) => Side::Good,
-            Some(SpanOutcome::Late | SpanOutcome::Failed) => Side::Bad,
-            None => Side::Undecided,
+            Some(SpanOutcome::Good) => SampleSide::Good,
+            Some(SpanOutcome::Late | SpanOutcome::Failed) => SampleSide::Bad,
+            None => SampleSide::Undecided,
         };
         let event = (slo, identity.key);
         match self.sampling.offer(event, side, span, &identity.label) {
             Completeness::Whole => {}
-            Completeness::Cut => self.note(slo, Unusable::AttributesCut),
+            Completeness::Cut => self.note(slo, DiscardReason::AttributesCut),
         }
     }
 
     fn note_lost_links(&mut self, slo: SloId, span: &dyn SpanView) {
         let lost = span.dropped_links_count();
         if lost > 0 {
-            *self.unusable.entry((slo, Unusable::LostLinks)).or_default() += i64::from(lost);
+            *self
+                .unusable
+                .entry((slo, DiscardReason::LostLinks))
+                .or_default() += i64::from(lost);
         }
     }
 
@@ -286,7 +289,7 @@ fn joined(pieces: &[Evidence]) -> Option<Workflow> {
         })
 }
 
-impl From<Flaw> for Unusable {
+impl From<Flaw> for DiscardReason {
     fn from(flaw: Flaw) -> Self {
         match flaw {
             Flaw::Unknown => Self::UnknownWeight,
@@ -296,7 +299,7 @@ impl From<Flaw> for Unusable {
     }
 }
 
-impl Unusable {
+impl DiscardReason {
     pub const ALL: [Self; 16] = [
         Self::Uncorrelated,
         Self::TooLate,

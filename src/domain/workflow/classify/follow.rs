@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Findings, Unusable, correlate::followed_links};
+use super::{ClassifiedBatch, DiscardReason, correlate::followed_links};
 use crate::domain::{
     model::{
         ids::SloId,
@@ -85,11 +85,11 @@ pub(super) fn followed(slos: &[(SloId, Arc<Slo>)]) -> Vec<Followed> {
 }
 
 impl Followed {
-    pub(super) fn read(&self, span: &dyn SpanView, findings: &mut Findings) {
+    pub(super) fn read(&self, span: &dyn SpanView, findings: &mut ClassifiedBatch) {
         let edges = edges(span, self.only.as_ref());
         if edges.is_cut {
             for slo in &self.slos {
-                findings.note(*slo, Unusable::TooManyLinks);
+                findings.note(*slo, DiscardReason::TooManyLinks);
             }
         }
         if !edges.lead_nowhere() {

@@ -17,10 +17,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 pub use crate::domain::workflow::{message_key, trace_key};
 pub use correlate::follows_links;
-pub use findings::{Findings, Unusable};
+pub use findings::{ClassifiedBatch, DiscardReason};
 pub use follow::Linked;
 pub use pieces::piece_keys;
-pub use times::{AbsurdTime, TimeLimits};
+pub use times::{InvalidTimestamp, TimeLimits};
 
 use self::{
     correlate::{Correlation, Identity, correlate, cut, text_of},
@@ -116,7 +116,12 @@ impl Classifier {
 
     /// Adds to `findings` what `span` says. `horizon` is the earliest event time that may still be
     /// counted.
-    pub fn classify(&self, span: &dyn SpanView, horizon: Timestamp, findings: &mut Findings) {
+    pub fn classify(
+        &self,
+        span: &dyn SpanView,
+        horizon: Timestamp,
+        findings: &mut ClassifiedBatch,
+    ) {
         self.pieces.find(span, horizon, &mut findings.pieces);
         self.index.candidates(span, |(at, role)| {
             let Some((id, slo)) = self.slos.get(at) else {
@@ -143,7 +148,7 @@ fn add(
     (correlation, fact): (Correlation, Fact),
     (id, slo): (SloId, &Slo),
     span: &dyn SpanView,
-    findings: &mut Findings,
+    findings: &mut ClassifiedBatch,
 ) {
     let Some(sample) = findings.weigh(id, slo, span) else {
         return;
@@ -179,7 +184,7 @@ fn selectors(indicator: &Indicator) -> impl Iterator<Item = (Role, &Selector)> {
     found.into_iter().flatten()
 }
 
-type Found = Option<Result<(Correlation, Fact), Unusable>>;
+type Found = Option<Result<(Correlation, Fact), DiscardReason>>;
 
 fn of_workflow(
     workflow: &WorkflowIndicator,
@@ -220,11 +225,11 @@ fn of_workflow(
         return None;
     }
     if counted_from < horizon {
-        return Some(Err(Unusable::TooLate));
+        return Some(Err(DiscardReason::TooLate));
     }
     Some(match correlate(&workflow.correlate, role, span) {
-        Correlation::Absent => Err(Unusable::Uncorrelated),
-        Correlation::TooLong => Err(Unusable::KeyTooLong),
+        Correlation::Absent => Err(DiscardReason::Uncorrelated),
+        Correlation::TooLong => Err(DiscardReason::KeyTooLong),
         correlation @ (Correlation::Of { .. }
         | Correlation::Origin(_)
         | Correlation::Published { .. }
@@ -240,13 +245,13 @@ fn of_event(event: &SpanIndicator, span: &dyn SpanView, horizon: Timestamp) -> F
     }
     let end = Timestamp::from_unix_nanos(span.end_unix_nano());
     if end < horizon {
-        return Some(Err(Unusable::TooLate));
+        return Some(Err(DiscardReason::TooLate));
     }
     let started_nanos = match &event.started_at {
         None => i128::from(span.start_unix_nano()),
         Some(source) => match started_at::read(source, span) {
             Some(nanos) if nanos >= i128::from(horizon.as_micros()) * 1_000 => nanos,
-            Some(_) | None => return Some(Err(Unusable::NoStartTime)),
+            Some(_) | None => return Some(Err(DiscardReason::NoStartTime)),
         },
     };
     let duration = i128::from(span.end_unix_nano()) - started_nanos;
@@ -274,13 +279,13 @@ fn of_event(event: &SpanIndicator, span: &dyn SpanView, horizon: Timestamp) -> F
 fn customer(
     (id, slo): (SloId, &Slo),
     span: &dyn SpanView,
-    findings: &mut Findings,
+    findings: &mut ClassifiedBatch,
 ) -> Option<String> {
     let whole = text_of(slo.customer.as_ref()?, span)?;
     let length = whole.len();
     let customer = cut(whole);
     if customer.len() < length {
-        findings.note(id, Unusable::CustomerCut);
+        findings.note(id, DiscardReason::CustomerCut);
     }
     Some(customer)
 }

@@ -17,7 +17,10 @@ use crate::domain::{
     workflow::{
         EventKey,
         evidence::hash,
-        stage_evidence::{FoundPiece, Piece, PieceId, PieceKind, auto_piece, declared_piece},
+        stage_evidence::{
+            FoundStageEvidence, StageEvidence, StageEvidenceId, StageEvidenceKind, auto_piece,
+            declared_piece,
+        },
         trace_key,
     },
 };
@@ -35,7 +38,7 @@ pub(super) struct PieceFinder {
 #[derive(Debug)]
 struct Mark {
     selector: Selector,
-    kind: PieceKind,
+    kind: StageEvidenceKind,
     name: String,
     slo: SloId,
     wanted_by: Arc<[SloId]>,
@@ -88,7 +91,7 @@ impl PieceFinder {
         &self,
         span: &dyn SpanView,
         horizon: Timestamp,
-        found: &mut Vec<FoundPiece>,
+        found: &mut Vec<FoundStageEvidence>,
     ) {
         if Timestamp::from_unix_nanos(span.end_unix_nano()) < horizon {
             return;
@@ -107,7 +110,7 @@ impl PieceFinder {
             }
             let piece = declared_piece(span, mark.kind, &mark.name);
             for key in keys_of(&mark.correlate, span) {
-                found.push(FoundPiece {
+                found.push(FoundStageEvidence {
                     id: id_of(span, &piece),
                     key,
                     slo: Some(mark.slo),
@@ -118,7 +121,12 @@ impl PieceFinder {
         });
     }
 
-    fn add_message(&self, span: &dyn SpanView, piece: &Piece, found: &mut Vec<FoundPiece>) {
+    fn add_message(
+        &self,
+        span: &dyn SpanView,
+        piece: &StageEvidence,
+        found: &mut Vec<FoundStageEvidence>,
+    ) {
         let id = id_of(span, piece);
         let begin = found.len();
         let wanted = self.auto.iter().flat_map(|(correlators, wanted_by)| {
@@ -130,7 +138,7 @@ impl PieceFinder {
             if own.any(|other| other.key == key) {
                 continue;
             }
-            found.push(FoundPiece {
+            found.push(FoundStageEvidence {
                 id,
                 key,
                 slo: None,
@@ -180,10 +188,11 @@ fn marks_of<'a>(
         Edge::Span(selector) => Some((selector.clone(), kind)),
     };
     let selectors = match &stage.extent {
-        Extent::Span(selector) => [Some((selector.clone(), PieceKind::Whole)), None],
-        Extent::Between { from, to } => {
-            [of_edge(from, PieceKind::From), of_edge(to, PieceKind::To)]
-        }
+        Extent::Span(selector) => [Some((selector.clone(), StageEvidenceKind::Whole)), None],
+        Extent::Between { from, to } => [
+            of_edge(from, StageEvidenceKind::From),
+            of_edge(to, StageEvidenceKind::To),
+        ],
     };
     selectors
         .into_iter()
@@ -198,7 +207,7 @@ fn marks_of<'a>(
         })
 }
 
-fn id_of(span: &dyn SpanView, piece: &Piece) -> PieceId {
+fn id_of(span: &dyn SpanView, piece: &StageEvidence) -> StageEvidenceId {
     let EventKey(bytes) = hash(&[
         b"piece",
         span.trace_id().as_bytes(),
@@ -210,5 +219,5 @@ fn id_of(span: &dyn SpanView, piece: &Piece) -> PieceId {
         piece.service.as_bytes(),
     ]);
     let (first, _) = bytes.split_at(8);
-    PieceId(i64::from_be_bytes(first.try_into().unwrap_or_default()))
+    StageEvidenceId(i64::from_be_bytes(first.try_into().unwrap_or_default()))
 }

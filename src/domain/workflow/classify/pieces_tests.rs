@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::domain::{
     model::{
         ids::{SloId, SpanId, TraceId},
-        span::{Attributes, Span, SpanKind, SpanStatus},
+        span::{Span, SpanAttributes, SpanKind, SpanStatus},
         time::Timestamp,
     },
     slo::{
@@ -13,8 +13,8 @@ use crate::domain::{
         definition::{DefinitionFile, load},
     },
     workflow::{
-        classify::{Classifier, Findings, Unusable, piece_keys},
-        stage_evidence::{FoundPiece, PieceKind},
+        classify::{ClassifiedBatch, Classifier, DiscardReason, piece_keys},
+        stage_evidence::{FoundStageEvidence, StageEvidenceKind},
     },
 };
 
@@ -44,7 +44,7 @@ fn classifier(slos: &[(&str, &str)]) -> Classifier {
     Classifier::new(&catalog, &ids)
 }
 
-fn span(name: &str, kind: SpanKind, attributes: Attributes) -> Span {
+fn span(name: &str, kind: SpanKind, attributes: SpanAttributes) -> Span {
     Span {
         trace_id: TraceId::from_slice(&[1; 16]).unwrap(),
         span_id: SpanId::from_slice(&[2; 8]).unwrap(),
@@ -66,17 +66,17 @@ fn span(name: &str, kind: SpanKind, attributes: Attributes) -> Span {
     }
 }
 
-fn find(classifier: &Classifier, span: &Span) -> Findings {
-    let mut findings = Findings::default();
+fn find(classifier: &Classifier, span: &Span) -> ClassifiedBatch {
+    let mut findings = ClassifiedBatch::default();
     classifier.classify(span, Timestamp::UNIX_EPOCH, &mut findings);
     findings
 }
 
-fn pieces(classifier: &Classifier, span: &Span) -> Vec<FoundPiece> {
+fn pieces(classifier: &Classifier, span: &Span) -> Vec<FoundStageEvidence> {
     find(classifier, span).pieces
 }
 
-fn order(id: &str) -> Attributes {
+fn order(id: &str) -> SpanAttributes {
     vec![("order.id".to_owned(), id.into())]
 }
 
@@ -88,7 +88,7 @@ fn slos_that_find_a_message_under_the_same_key_keep_it_once() {
         ("[span.order.id, trace]", AUTO),
         ("[trace]", NONE),
     ]);
-    let plain = span("message", SpanKind::Consumer, Attributes::new());
+    let plain = span("message", SpanKind::Consumer, SpanAttributes::new());
     assert_eq!(pieces(&classifier, &plain).len(), 1);
     let named = span("message", SpanKind::Consumer, order("42"));
     let found = pieces(&classifier, &named);
@@ -112,7 +112,10 @@ fn a_message_without_the_attribute_is_found_by_the_trace_of_its_workflow() {
     let keys = piece_keys(&workflow.correlate, key, start.trace_id);
     let of_another = span("message", SpanKind::Consumer, order("43"));
     for (message, is_found) in [
-        (span("message", SpanKind::Consumer, Attributes::new()), true),
+        (
+            span("message", SpanKind::Consumer, SpanAttributes::new()),
+            true,
+        ),
         (span("message", SpanKind::Consumer, order("42")), true),
         (of_another, false),
     ] {
@@ -126,7 +129,7 @@ fn a_span_of_declared_stages_is_put_aside_once_for_each_of_its_parts() {
     let classifier = classifier(&[("[trace]", DECLARED)]);
     let found = pieces(
         &classifier,
-        &span("deploy", SpanKind::Internal, Attributes::new()),
+        &span("deploy", SpanKind::Internal, SpanAttributes::new()),
     );
     let mut parts: Vec<_> = found
         .iter()
@@ -137,12 +140,12 @@ fn a_span_of_declared_stages_is_put_aside_once_for_each_of_its_parts() {
     assert_eq!(
         parts,
         [
-            (PieceKind::Whole, "deploying", slo),
-            (PieceKind::From, "telling", slo),
-            (PieceKind::To, "waiting", slo),
+            (StageEvidenceKind::Whole, "deploying", slo),
+            (StageEvidenceKind::From, "telling", slo),
+            (StageEvidenceKind::To, "waiting", slo),
         ]
     );
-    let message = span("message", SpanKind::Consumer, Attributes::new());
+    let message = span("message", SpanKind::Consumer, SpanAttributes::new());
     assert_eq!(pieces(&classifier, &message), []);
 }
 
@@ -156,7 +159,7 @@ fn pieces_without_room_are_counted_with_everybody_who_misses_them() {
     findings.limit_pieces(1);
     assert_eq!((findings.pieces.len(), findings.unusable.len()), (1, 0));
     findings.limit_pieces(0);
-    let missed = |slo| ((SloId(slo), Unusable::TooManyPieces), 1);
+    let missed = |slo| ((SloId(slo), DiscardReason::TooManyPieces), 1);
     assert_eq!(findings.unusable, BTreeMap::from([missed(1), missed(2)]));
     assert!(findings.pieces.is_empty());
 }

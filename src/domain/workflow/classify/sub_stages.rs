@@ -6,13 +6,13 @@ use crate::domain::{
     model::{
         ids::{SloId, SpanId, TraceId},
         sampling::EndSampling,
-        span::{Attributes, OwnedValue, Span, SpanKind, SpanStatus},
+        span::{OwnedValue, Span, SpanAttributes, SpanKind, SpanStatus},
         time::Timestamp,
     },
     slo::definition::{DefinitionFile, load},
     workflow::{
         Judging, Losses, Outcome,
-        classify::{Classifier, Findings},
+        classify::{ClassifiedBatch, Classifier},
         gather, judge,
     },
 };
@@ -47,7 +47,7 @@ fn outcomes(spans: &[Span]) -> Vec<Outcome> {
         .map(|(id, name)| (name.parse().unwrap(), SloId(id)))
         .collect();
     let classifier = Classifier::new(&catalog, &ids);
-    let mut findings = Findings::default();
+    let mut findings = ClassifiedBatch::default();
     for span in spans {
         classifier.classify(span, Timestamp::UNIX_EPOCH, &mut findings);
     }
@@ -80,7 +80,7 @@ fn span(kind: SpanKind, (from, to): (f64, f64)) -> Span {
         start_unix_nano: nanos(from),
         end_unix_nano: nanos(to),
         trace_state: String::new(),
-        attributes: Attributes::new(),
+        attributes: SpanAttributes::new(),
         resource: Arc::default(),
         instrumentation: Arc::default(),
         events: Vec::new(),

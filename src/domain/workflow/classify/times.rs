@@ -6,7 +6,7 @@ use crate::domain::model::{span::SpanView, time::Timestamp};
 
 /// Why a span's times cannot be true, whatever it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AbsurdTime {
+pub enum InvalidTimestamp {
     NoEnd,
     StartsAfterItEnds,
     InTheFuture(Duration),
@@ -25,20 +25,22 @@ pub struct TimeLimits {
 }
 
 impl TimeLimits {
-    pub fn check(&self, span: &dyn SpanView, now: Timestamp) -> Result<(), AbsurdTime> {
+    pub fn check(&self, span: &dyn SpanView, now: Timestamp) -> Result<(), InvalidTimestamp> {
         if span.end_unix_nano() == 0 {
-            return Err(AbsurdTime::NoEnd);
+            return Err(InvalidTimestamp::NoEnd);
         }
         let start = Timestamp::from_unix_nanos(span.start_unix_nano());
         let end = Timestamp::from_unix_nanos(span.end_unix_nano());
         if end > now + self.future {
-            return Err(AbsurdTime::InTheFuture(end.saturating_since(now)));
+            return Err(InvalidTimestamp::InTheFuture(end.saturating_since(now)));
         }
         if end < now - self.horizon {
-            return Err(AbsurdTime::BeforeTheHorizon(now.saturating_since(end)));
+            return Err(InvalidTimestamp::BeforeTheHorizon(
+                now.saturating_since(end),
+            ));
         }
         if start > end + self.skew {
-            return Err(AbsurdTime::StartsAfterItEnds);
+            return Err(InvalidTimestamp::StartsAfterItEnds);
         }
         Ok(())
     }

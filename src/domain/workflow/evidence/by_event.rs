@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use super::{EventKey, Evidence, Promise, Workflow};
+use super::{Deadline, EventKey, Evidence, Workflow};
 use crate::domain::model::{ids::SloId, time::Timestamp};
 
 /// What identifies an event.
 pub type EventId = (SloId, EventKey);
 
 /// Evidence joined by event, in the order in which rows are locked.
-pub type Gathered = BTreeMap<EventId, Workflow>;
+pub type EvidenceByEvent = BTreeMap<EventId, Workflow>;
 
 /// Joins pieces of evidence of the same event.
-pub fn gather<'a>(evidence: impl IntoIterator<Item = &'a Evidence>) -> Gathered {
-    let mut gathered = Gathered::new();
+pub fn gather<'a>(evidence: impl IntoIterator<Item = &'a Evidence>) -> EvidenceByEvent {
+    let mut gathered = EvidenceByEvent::new();
     let workflows = evidence
         .into_iter()
         .map(|piece| ((piece.slo, piece.key), Workflow::from(piece)));
@@ -22,7 +22,7 @@ pub fn gather<'a>(evidence: impl IntoIterator<Item = &'a Evidence>) -> Gathered 
 }
 
 /// Adds what is known of more events, or more of the same.
-pub fn join(gathered: &mut Gathered, more: impl IntoIterator<Item = (EventId, Workflow)>) {
+pub fn join(gathered: &mut EvidenceByEvent, more: impl IntoIterator<Item = (EventId, Workflow)>) {
     for (id, workflow) in more {
         gathered
             .entry(id)
@@ -33,14 +33,14 @@ pub fn join(gathered: &mut Gathered, more: impl IntoIterator<Item = (EventId, Wo
 
 /// Whether a verdict of one of these could be that no end came: only then it matters how ends are
 /// sampled. A workflow that is known already may have a start that is not among these.
-pub fn may_time_out(gathered: &Gathered, watermark: Timestamp) -> bool {
+pub fn may_time_out(gathered: &EvidenceByEvent, watermark: Timestamp) -> bool {
     gathered.values().any(|workflow| {
         let has_end = workflow.success.is_some() || workflow.failure.is_some();
         !has_end
             && match workflow.start {
                 Some(start) => match start.promise {
-                    Promise::Within(within) => start.at + within <= watermark,
-                    Promise::OneSpan => false,
+                    Deadline::Within(within) => start.at + within <= watermark,
+                    Deadline::OneSpan => false,
                 },
                 None => true,
             }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Legs, Pauses, Terms};
+use super::{JudgingTerms, Legs, Pauses};
 use crate::domain::{
     model::{group::GroupValues, sampling::Draws, time::Timestamp},
     slo::Completion,
-    workflow::attributes::Attributes,
+    workflow::attributes::EventAttributes,
 };
 
 /// Empty for most workflows, so that their rows carry none of it. Every part is a join of its own.
@@ -23,7 +23,7 @@ pub struct Details {
     pub legs: Legs,
     /// Those of the earliest start that has any.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub terms: Option<Terms>,
+    pub terms: Option<JudgingTerms>,
     /// How likely its spans were kept.
     #[serde(skip_serializing_if = "Draws::is_empty")]
     pub draws: Draws,
@@ -32,7 +32,7 @@ pub struct Details {
     pub group: GroupValues,
     /// Only of those that may belong to the sample.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub attributes: Option<Attributes>,
+    pub attributes: Option<EventAttributes>,
 }
 
 impl Details {
@@ -48,7 +48,7 @@ impl Details {
         self.draws.join(&other.draws);
         if let Some(theirs) = &other.attributes {
             self.attributes
-                .get_or_insert_with(Attributes::default)
+                .get_or_insert_with(EventAttributes::default)
                 .join(theirs);
         }
         self.terms = match (self.terms, other.terms) {
@@ -58,7 +58,7 @@ impl Details {
     }
 
     /// The terms of the start at `start`, if they are not the usual ones.
-    pub fn terms_of(&self, start: Timestamp) -> Option<Terms> {
+    pub fn terms_of(&self, start: Timestamp) -> Option<JudgingTerms> {
         self.terms.filter(|terms| terms.of == start)
     }
 

@@ -17,7 +17,7 @@ pub struct LegId(pub i64);
 /// All that is known of the legs. [`Legs::join`] keeps of each leg its first success and its first
 /// failure; beyond [`MAX_LEGS`] legs only that they are too many.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, from = "Written", into = "Written")]
+#[serde(default, from = "StoredLegs", into = "StoredLegs")]
 pub struct Legs {
     /// The largest number of legs told of.
     expected: Option<u32>,
@@ -197,7 +197,7 @@ fn index(number: u32) -> usize {
 /// As it is kept: a thousand legs in some 40 kB.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Written {
+struct StoredLegs {
     #[serde(skip_serializing_if = "Option::is_none")]
     expected: Option<u32>,
     /// In microseconds since the epoch, as all times here.
@@ -210,7 +210,7 @@ struct Written {
     too_many: bool,
 }
 
-impl From<Legs> for Written {
+impl From<Legs> for StoredLegs {
     fn from(legs: Legs) -> Self {
         let micros = |at: Option<Timestamp>| at.map(Timestamp::as_micros);
         Self {
@@ -226,8 +226,8 @@ impl From<Legs> for Written {
     }
 }
 
-impl From<Written> for Legs {
-    fn from(written: Written) -> Self {
+impl From<StoredLegs> for Legs {
+    fn from(written: StoredLegs) -> Self {
         let time = |micros: Option<i64>| micros.map(Timestamp::from_micros);
         let ends = |(leg, success, failure)| {
             let ends = LegEnds {

@@ -16,13 +16,13 @@ use serde::{Deserialize, Serialize};
 pub(super) use self::event_key::hash;
 pub(super) use self::legs::{LegsProgress, earliest};
 pub use self::{
-    by_event::{EventId, Gathered, gather, join, may_time_out},
+    by_event::{EventId, EvidenceByEvent, gather, join, may_time_out},
     details::Details,
     event_key::{EventKey, message_key, trace_key},
     intervals::Intervals,
     legs::{LegId, Legs},
     pauses::Pauses,
-    terms::Terms,
+    terms::JudgingTerms,
 };
 use crate::domain::model::{
     group::GroupValues,
@@ -82,7 +82,7 @@ pub enum Fact {
     /// It fans out into so many legs, as far as this span knows.
     ExpectsLegs(u32),
     /// A start span began under these terms.
-    HasTerms(Terms),
+    HasTerms(JudgingTerms),
     /// One span decided everything.
     Decided {
         started: Timestamp,
@@ -140,12 +140,12 @@ pub struct Workflow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Start {
     pub at: Timestamp,
-    pub promise: Promise,
+    pub promise: Deadline,
 }
 
 /// What decides between in time and late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Promise {
+pub enum Deadline {
     Within(Duration),
     /// The definition's `good` selector has decided.
     OneSpan,
@@ -189,7 +189,7 @@ impl From<&Evidence> for Workflow {
             Fact::Started { at, within } => {
                 workflow.start = Some(Start {
                     at,
-                    promise: Promise::Within(within),
+                    promise: Deadline::Within(within),
                 });
                 workflow.trace = TraceRef::OfStart(evidence.trace_id);
             }
@@ -208,7 +208,7 @@ impl From<&Evidence> for Workflow {
             } => {
                 workflow.start = Some(Start {
                     at: started,
-                    promise: Promise::OneSpan,
+                    promise: Deadline::OneSpan,
                 });
                 match outcome {
                     SpanOutcome::Good => workflow.success = Some(at),

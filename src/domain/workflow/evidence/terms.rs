@@ -9,7 +9,7 @@ use crate::domain::{
 
 /// As the definition had it when the workflow started; what is defined later holds for later starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Terms {
+pub struct JudgingTerms {
     /// The start that they belong to: another one, if it is the earlier, has terms of its own or none.
     pub of: Timestamp,
     /// Which legs must succeed; `None` without fan-out.
@@ -18,7 +18,7 @@ pub struct Terms {
     pub cancelled: CancelPolicy,
 }
 
-impl Terms {
+impl JudgingTerms {
     /// `None` where all of it is as if left out.
     pub fn new(
         of: Timestamp,

@@ -11,7 +11,7 @@ mod place;
 
 pub use edges::{Edges, LinkFilter, OneLink, edges};
 pub use graph::{Graph, MAX_HOPS, Origins};
-pub use place::{Move, Piece, Placement, place};
+pub use place::{EvidenceFragment, LinkResolution, Move, place};
 
 #[cfg(test)]
 mod tests;

@@ -9,12 +9,12 @@ use crate::domain::{
         ids::{SloId, TraceId},
         span::SpanRef,
     },
-    workflow::{EventId, EventKey, Gathered, Workflow},
+    workflow::{EventId, EventKey, EvidenceByEvent, Workflow},
 };
 
 /// One piece of evidence, and where it counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Piece {
+pub struct EvidenceFragment {
     pub slo: SloId,
     pub filter: LinkFilter,
     pub span: SpanRef,
@@ -27,7 +27,7 @@ pub struct Piece {
 
 /// What becomes of pieces by what is known now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Placement {
+pub struct LinkResolution {
     /// Where each piece counts from now on, in the order in which they were given.
     pub origins: Vec<Origins>,
     pub moves: BTreeMap<EventId, Move>,
@@ -45,8 +45,8 @@ pub enum Move {
 }
 
 /// Finds where pieces belong.
-pub fn place(pieces: &[Piece], graph: &Graph) -> Placement {
-    let mut placement = Placement::default();
+pub fn place(pieces: &[EvidenceFragment], graph: &Graph) -> LinkResolution {
+    let mut placement = LinkResolution::default();
     for piece in pieces {
         let origins = graph.origins(piece.filter, piece.span);
         let keys = origins.keys();
@@ -68,8 +68,8 @@ pub fn place(pieces: &[Piece], graph: &Graph) -> Placement {
     placement
 }
 
-impl Placement {
-    fn join(&mut self, piece: &Piece, key: EventKey, trace_id: TraceId) {
+impl LinkResolution {
+    fn join(&mut self, piece: &EvidenceFragment, key: EventKey, trace_id: TraceId) {
         let said = Workflow {
             label: trace_id.to_string(),
             ..piece.said.clone()
@@ -84,7 +84,7 @@ impl Placement {
     }
 
     /// What is joined with what is known.
-    pub fn joined(&self) -> Gathered {
+    pub fn joined(&self) -> EvidenceByEvent {
         let joined = self.moves.iter().filter_map(|(at, change)| match change {
             Move::Joined(workflow) => Some((*at, Workflow::clone(workflow))),
             Move::Left => None,

@@ -5,12 +5,12 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::workflow::batch::MAX_MESSAGES;
 
-fn by_message() -> World {
+fn by_message() -> SloUnderTest {
     let correlate = vec![Correlator::Message {
         id: attribute("message.id"),
         count: attribute("batch.size"),
     }];
-    World::workflow(WorkflowIndicator {
+    SloUnderTest::workflow(WorkflowIndicator {
         correlate,
         ..workflow_slo()
     })
@@ -104,7 +104,7 @@ fn a_publication_without_a_count_is_one_message() {
 fn a_count_beyond_reason_starts_a_thousand_and_is_counted() {
     let world = by_message().receive(&[published(i64::MAX)]);
     assert_eq!(world.verdicts().len(), MAX_MESSAGES as usize);
-    let counted = BTreeMap::from([(Unusable::TooManyLinks, 1)]);
+    let counted = BTreeMap::from([(DiscardReason::TooManyLinks, 1)]);
     assert_eq!(world.unusable, counted);
 }
 
@@ -113,7 +113,7 @@ fn without_an_id_or_without_a_context_a_consumer_is_uncorrelated() {
     let nameless = span("c:1", "finish", [1.0, 2.0]).linked("a:1");
     let contextless = span("d:1", "finish", [1.0, 2.0]).with("message.id", "m1");
     let world = by_message().receive(&[nameless, contextless]).has_none();
-    let counted = BTreeMap::from([(Unusable::Uncorrelated, 2)]);
+    let counted = BTreeMap::from([(DiscardReason::Uncorrelated, 2)]);
     assert_eq!(world.unusable, counted);
 }
 

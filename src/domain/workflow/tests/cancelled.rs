@@ -2,18 +2,18 @@
 
 use super::{shapes::enqueue, *};
 
-fn cancelled(policy: CancelPolicy, secs: f64) -> World {
+fn cancelled(policy: CancelPolicy, secs: f64) -> SloUnderTest {
     let slo = WorkflowIndicator {
         cancelled: policy,
         ..workflow_slo()
     };
-    World::workflow(slo).receive(&[enqueue(0.0), span("a:4", "cancel", [secs, secs])])
+    SloUnderTest::workflow(slo).receive(&[enqueue(0.0), span("a:4", "cancel", [secs, secs])])
 }
 
 #[test]
 fn s14_cancelled_in_time_is_no_event_but_cancelling_cannot_launder_lateness() {
     let cancelled = |secs| {
-        World::workflow(workflow_slo())
+        SloUnderTest::workflow(workflow_slo())
             .receive(&[enqueue(0.0), span("a:4", "cancel", [secs, secs])])
     };
     cancelled(12.0).has(Outcome::Cancelled, 12.0);
@@ -49,7 +49,7 @@ fn s14_the_policy_is_that_of_the_start_even_if_the_cancellation_comes_first() {
         cancelled: CancelPolicy::Good,
         ..workflow_slo()
     };
-    World::workflow(slo)
+    SloUnderTest::workflow(slo)
         .receive(&[span("a:4", "cancel", [12.0, 12.0])])
         .stays_open()
         .receive(&[enqueue(0.0)])

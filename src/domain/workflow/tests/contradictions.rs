@@ -8,7 +8,7 @@ use super::{
 
 #[test]
 fn s15_the_same_span_twice_is_one_event() {
-    World::event(span_slo(None))
+    SloUnderTest::event(span_slo(None))
         .receive(&[finish(44.0), finish(44.0)])
         .receive(&[finish(44.0)])
         .has(Outcome::Good, 44.0);
@@ -16,7 +16,7 @@ fn s15_the_same_span_twice_is_one_event() {
 
 #[test]
 fn s15_client_and_server_that_share_a_span_id_are_two_events() {
-    let world = World::event(span_slo(None)).receive(&[
+    let world = SloUnderTest::event(span_slo(None)).receive(&[
         finish(44.0).of_kind(SpanKind::Client),
         finish(45.0).of_kind(SpanKind::Server),
     ]);
@@ -29,11 +29,11 @@ fn s15_copies_that_contradict_each_other_count_once_and_as_the_worst() {
         [finish(44.0), finish(44.0).failed()],
         [finish(44.0).failed(), finish(44.0)],
     ] {
-        World::event(span_slo(None))
+        SloUnderTest::event(span_slo(None))
             .receive(&copies)
             .has(Outcome::Failed, 44.0);
         let [first, second] = copies;
-        World::event(span_slo(None))
+        SloUnderTest::event(span_slo(None))
             .receive(&[first])
             .receive(&[second])
             .has(Outcome::Failed, 44.0);
@@ -42,11 +42,11 @@ fn s15_copies_that_contradict_each_other_count_once_and_as_the_worst() {
 
 #[test]
 fn s15_copies_that_contradict_each_other_are_noted_once() {
-    let world = World::event(span_slo(None))
+    let world = SloUnderTest::event(span_slo(None))
         .receive(&[finish(44.0)])
         .receive(&[finish(44.0).failed()])
         .receive(&[finish(44.0), finish(44.0).failed()]);
-    assert_eq!(world.noted(Notice::Contradicted), 1);
+    assert_eq!(world.noted(WorkflowNote::Contradicted), 1);
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn s15_a_replayed_completion_under_new_span_ids_is_one_event_by_its_run() {
         ..workflow_slo()
     };
     let of_run = |span: Span| span.with("temporalRunID", "run-1");
-    World::workflow(slo)
+    SloUnderTest::workflow(slo)
         .receive(&[of_run(enqueue(0.0)), of_run(finish(44.0))])
         .receive(&[of_run(span("b:7", "finish", [50.0, 51.0]))])
         .has(Outcome::Good, 44.0);
@@ -64,31 +64,31 @@ fn s15_a_replayed_completion_under_new_span_ids_is_one_event_by_its_run() {
 
 #[test]
 fn s18_an_end_just_before_its_start_is_skew_and_one_long_before_is_invalid() {
-    World::workflow(workflow_slo())
+    SloUnderTest::workflow(workflow_slo())
         .receive(&[enqueue(5.0), finish(4.5)])
         .has(Outcome::Good, 5.0);
-    World::workflow(workflow_slo())
+    SloUnderTest::workflow(workflow_slo())
         .receive(&[enqueue(5.0), finish(3.5)])
         .has(Outcome::Invalid, 3.5);
 }
 
 #[test]
 fn s18_a_negative_wait_within_the_tolerance_is_counted_as_clamped_and_only_once() {
-    let world = World::workflow(workflow_slo())
+    let world = SloUnderTest::workflow(workflow_slo())
         .receive(&[enqueue(5.0), finish(4.5)])
         .receive(&[finish(4.5)])
         .receive(&[span("a:6", "finish", [3.0, 4.6])]);
-    assert_eq!(world.noted(Notice::Clamped), 1);
-    assert_eq!(world.noted(Notice::EndsBeforeStart), 0);
-    let undisturbed = World::workflow(workflow_slo()).receive(&[enqueue(5.0), finish(5.0)]);
-    assert_eq!(undisturbed.noted(Notice::Clamped), 0);
+    assert_eq!(world.noted(WorkflowNote::Clamped), 1);
+    assert_eq!(world.noted(WorkflowNote::EndsBeforeStart), 0);
+    let undisturbed = SloUnderTest::workflow(workflow_slo()).receive(&[enqueue(5.0), finish(5.0)]);
+    assert_eq!(undisturbed.noted(WorkflowNote::Clamped), 0);
 }
 
 #[test]
 fn s18_below_the_tolerance_it_is_counted_as_ending_before_its_start() {
-    let world = World::workflow(workflow_slo()).receive(&[enqueue(5.0), finish(3.5)]);
-    assert_eq!(world.noted(Notice::EndsBeforeStart), 1);
-    assert_eq!(world.noted(Notice::Clamped), 0);
+    let world = SloUnderTest::workflow(workflow_slo()).receive(&[enqueue(5.0), finish(3.5)]);
+    assert_eq!(world.noted(WorkflowNote::EndsBeforeStart), 1);
+    assert_eq!(world.noted(WorkflowNote::Clamped), 0);
 }
 
 #[test]
@@ -98,10 +98,10 @@ fn s18_a_one_span_event_that_starts_after_it_ends_is_clamped_too() {
         unit: TimeUnit::Nanoseconds,
     };
     let start = i64::try_from(nanos(58.5)).unwrap();
-    let world = World::event(span_slo(Some(started_at)))
+    let world = SloUnderTest::event(span_slo(Some(started_at)))
         .receive(&[span("a:3", "finish", [55.0, 58.0]).with("wf.start", start)])
         .has(Outcome::Good, 58.0);
-    assert_eq!(world.noted(Notice::Clamped), 1);
+    assert_eq!(world.noted(WorkflowNote::Clamped), 1);
 }
 
 #[test]
@@ -115,21 +115,21 @@ fn s7_a_key_that_is_used_again_without_a_run_is_noted_and_counted_once() {
         of_order(span("x:1", "enqueue", [500.0, 500.1])),
         of_order(span("x:2", "finish", [540.0, 541.0])),
     ];
-    let world = World::workflow(slo)
+    let world = SloUnderTest::workflow(slo)
         .receive(&[of_order(enqueue(0.0)), of_order(finish(44.0))])
         .receive(&again)
         .has(Outcome::Good, 44.0);
-    assert_eq!(world.noted(Notice::Reused), 1);
+    assert_eq!(world.noted(WorkflowNote::Reused), 1);
 }
 
 #[test]
 fn a_start_that_is_tried_again_while_the_workflow_is_open_is_no_use_again() {
-    let world = World::workflow(workflow_slo())
+    let world = SloUnderTest::workflow(workflow_slo())
         .receive(&[enqueue(0.0)])
         .receive(&[span("a:2", "enqueue", [5.0, 5.1])])
         .receive(&[finish(44.0), enqueue(0.0)])
         .has(Outcome::Good, 44.0);
-    assert_eq!(world.noted(Notice::Reused), 0);
+    assert_eq!(world.noted(WorkflowNote::Reused), 0);
 }
 
 #[test]
@@ -144,9 +144,9 @@ fn s10_links_that_an_ending_span_had_no_room_for_are_counted_one_by_one() {
             correlate: vec![correlator],
             ..workflow_slo()
         };
-        World::workflow(slo).receive(&spans).unusable
+        SloUnderTest::workflow(slo).receive(&spans).unusable
     };
     let by_links = lost(Correlator::Links { only: None });
-    assert_eq!(by_links, BTreeMap::from([(Unusable::LostLinks, 372)]));
+    assert_eq!(by_links, BTreeMap::from([(DiscardReason::LostLinks, 372)]));
     assert_eq!(lost(Correlator::Trace), BTreeMap::new());
 }

@@ -3,18 +3,18 @@
 use super::*;
 use crate::domain::workflow::links::MAX_LINKS;
 
-fn by_trace_state() -> World {
+fn by_trace_state() -> SloUnderTest {
     let correlate = vec![Correlator::TraceState {
         key: "wf".to_owned(),
     }];
-    World::workflow(WorkflowIndicator {
+    SloUnderTest::workflow(WorkflowIndicator {
         correlate,
         ..workflow_slo()
     })
 }
 
-fn by_message() -> World {
-    World::workflow(WorkflowIndicator {
+fn by_message() -> SloUnderTest {
+    SloUnderTest::workflow(WorkflowIndicator {
         correlate: by_attribute("messaging.message.id"),
         ..workflow_slo()
     })
@@ -64,7 +64,7 @@ fn without_the_key_or_with_an_empty_one_nothing_correlates() {
         let world = by_trace_state()
             .receive(&[span("a:1", "enqueue", [0.0, 0.1]).with_trace_state(trace_state)])
             .has_none();
-        let expected = BTreeMap::from([(Unusable::Uncorrelated, 1)]);
+        let expected = BTreeMap::from([(DiscardReason::Uncorrelated, 1)]);
         assert_eq!(world.unusable, expected, "{trace_state}");
     }
 }
@@ -110,7 +110,7 @@ fn the_run_of_a_link_may_stand_on_the_link_or_on_the_span() {
         .linked_with("a:1", "", &[("job.id", "j")])
         .with("run.id", "r");
     for end in [on_link, on_span] {
-        World::workflow(slo())
+        SloUnderTest::workflow(slo())
             .receive(&[start.clone(), end])
             .has(Outcome::Good, 10.0);
     }
@@ -125,7 +125,7 @@ fn links_above_the_limit_are_not_looked_at_and_that_is_counted() {
     assert_eq!(world.verdicts().len(), MAX_LINKS);
     assert_eq!(
         world.unusable,
-        BTreeMap::from([(Unusable::TooManyLinks, 1)])
+        BTreeMap::from([(DiscardReason::TooManyLinks, 1)])
     );
 }
 
@@ -139,12 +139,15 @@ fn a_key_of_a_megabyte_is_counted_and_identifies_nothing() {
         &[("messaging.message.id", &payload)],
     );
     let world = by_message().receive(&[own, linked]).has_none();
-    assert_eq!(world.unusable, BTreeMap::from([(Unusable::KeyTooLong, 2)]));
+    assert_eq!(
+        world.unusable,
+        BTreeMap::from([(DiscardReason::KeyTooLong, 2)])
+    );
 }
 
 #[test]
 fn what_correlates_and_what_does_not_is_counted_span_by_span() {
-    let mut findings = Findings::default();
+    let mut findings = ClassifiedBatch::default();
     let world = by_message();
     for span in [
         published("a:1", "m1", 0.0),
@@ -158,6 +161,6 @@ fn what_correlates_and_what_does_not_is_counted_span_by_span() {
         world.classifier.classify(&span, horizon, &mut findings);
     }
     assert_eq!(findings.correlated, BTreeMap::from([(SloId(1), 2)]));
-    let uncorrelated = ((SloId(1), Unusable::Uncorrelated), 1);
+    let uncorrelated = ((SloId(1), DiscardReason::Uncorrelated), 1);
     assert_eq!(findings.unusable, BTreeMap::from([uncorrelated]));
 }

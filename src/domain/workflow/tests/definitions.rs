@@ -30,7 +30,7 @@ fn s13_a_recoverability_span_that_moves_to_the_error_queue_is_a_terminal_failure
         ..workflow_slo()
     };
     let settled = |key: &str, value: &str| {
-        World::workflow(slo.clone()).receive(&[
+        SloUnderTest::workflow(slo.clone()).receive(&[
             enqueue(0.0),
             span("a:3", "settle", [30.0, 30.0]).with(key, value),
         ])
@@ -49,7 +49,7 @@ fn s22_total_waiting_and_processing_are_three_slos_and_three_events() {
         ..from_to(send, process, 10)
     };
     let processing = SpanIndicator::new(selector(process), selector("{ duration <= 45s }"));
-    let world = World::several([
+    let world = SloUnderTest::several([
         Indicator::Workflow(from_to(send, process, 60)),
         Indicator::Workflow(waiting),
         Indicator::Span(processing),
@@ -70,7 +70,7 @@ fn s22_the_wait_is_that_of_the_first_delivery() {
         finish_at: SpanInstant::Start,
         ..from_to(r#"{ name = "send" }"#, r#"{ name = "process" }"#, 10)
     };
-    World::workflow(waiting)
+    SloUnderTest::workflow(waiting)
         .receive(&[
             span("a:1", "send", [0.0, 0.1]),
             span("a:3", "process", [30.0, 31.0]),
@@ -98,12 +98,12 @@ fn s23_a_restart_is_a_new_run_with_a_verdict_of_its_own_and_one_key_is_one_long_
         }],
         ..workflow_slo()
     };
-    let apart = World::workflow(by(Some(attribute("temporalRunID"))))
+    let apart = SloUnderTest::workflow(by(Some(attribute("temporalRunID"))))
         .receive(&spans)
         .until(180.0);
     let verdicts = [(Outcome::Timeout, Some(60.0)), (Outcome::Good, Some(100.0))];
     assert_eq!(apart.verdicts(), verdicts);
-    World::workflow(by(None))
+    SloUnderTest::workflow(by(None))
         .receive(&spans)
         .has(Outcome::Late, 60.0);
 }
@@ -124,7 +124,7 @@ fn s27_a_child_is_a_leg_of_its_parent_and_a_workflow_of_its_own() {
         ..from_to(r#"{ name = "child" }"#, r#"{ name = "child done" }"#, 10)
     };
     let of = |span: Span, child: &str| span.with("child.id", child);
-    let world = World::several([Indicator::Workflow(parent), Indicator::Workflow(child)])
+    let world = SloUnderTest::several([Indicator::Workflow(parent), Indicator::Workflow(child)])
         .receive(&[
             enqueue(0.0).with("children", 2),
             of(span("a:2", "child", [1.0, 1.0]), "one"),
@@ -140,7 +140,7 @@ fn s27_a_child_is_a_leg_of_its_parent_and_a_workflow_of_its_own() {
 
 #[test]
 fn s27_one_span_may_be_the_end_for_one_slo_and_the_start_for_another() {
-    let world = World::several([
+    let world = SloUnderTest::several([
         Indicator::Workflow(from_to(
             r#"{ name = "enqueue" }"#,
             r#"{ name = "ship" }"#,
@@ -164,7 +164,7 @@ fn s27_one_span_may_be_the_end_for_one_slo_and_the_start_for_another() {
 #[test]
 fn s28_a_workflow_is_judged_by_the_promise_in_force_when_it_started() {
     let judged = |before, after| {
-        World::workflow(within(before))
+        SloUnderTest::workflow(within(before))
             .receive(&[enqueue(0.0)])
             .redefined(within(after))
             .receive(&[finish(44.0)])
@@ -176,7 +176,7 @@ fn s28_a_workflow_is_judged_by_the_promise_in_force_when_it_started() {
 #[test]
 fn s28_a_copy_of_the_start_under_the_new_definition_changes_nothing() {
     let judged = |before, after| {
-        World::workflow(within(before))
+        SloUnderTest::workflow(within(before))
             .receive(&[enqueue(0.0)])
             .redefined(within(after))
             .receive(&[enqueue(0.0)])
@@ -188,7 +188,7 @@ fn s28_a_copy_of_the_start_under_the_new_definition_changes_nothing() {
 
 #[test]
 fn s28_new_starts_come_under_the_new_definition() {
-    World::workflow(within(60))
+    SloUnderTest::workflow(within(60))
         .redefined(within(30))
         .receive(&[enqueue(0.0), finish(44.0)])
         .has(Outcome::Late, 30.0);
@@ -206,13 +206,13 @@ fn s28_how_many_legs_are_needed_is_settled_at_the_start() {
     };
     let start = || enqueue(0.0).with("legs", 2);
     let ends = [finish(20.0), span("a:6", "finish", [60.0, 65.0])];
-    World::workflow(legs(Completion::All))
+    SloUnderTest::workflow(legs(Completion::All))
         .receive(&[start()])
         .redefined(legs(Completion::Any))
         .receive(&[start()])
         .receive(&ends)
         .has(Outcome::Late, 60.0);
-    World::workflow(legs(Completion::Any))
+    SloUnderTest::workflow(legs(Completion::Any))
         .receive(&[start()])
         .redefined(legs(Completion::All))
         .receive(&[start()])
@@ -230,12 +230,12 @@ fn s28_work_that_began_before_its_definition_had_legs_or_after_it_still_ends() {
         }),
         ..workflow_slo()
     };
-    World::workflow(workflow_slo())
+    SloUnderTest::workflow(workflow_slo())
         .receive(&[enqueue(0.0)])
         .redefined(legs.clone())
         .receive(&[finish(44.0)])
         .has(Outcome::Good, 44.0);
-    World::workflow(legs)
+    SloUnderTest::workflow(legs)
         .receive(&[enqueue(0.0).with("legs", 2)])
         .redefined(workflow_slo())
         .receive(&[finish(44.0)])
@@ -249,7 +249,7 @@ fn s28_what_cancelling_means_is_settled_at_the_start() {
         ..workflow_slo()
     };
     let judged = |before, after| {
-        World::workflow(policy(before))
+        SloUnderTest::workflow(policy(before))
             .receive(&[enqueue(0.0)])
             .redefined(policy(after))
             .receive(&[enqueue(0.0), span("a:4", "cancel", [12.0, 12.0])])

@@ -15,8 +15,8 @@ fn slo(complete: Completion) -> WorkflowIndicator {
     }
 }
 
-fn world(complete: Completion) -> World {
-    World::workflow(slo(complete))
+fn world(complete: Completion) -> SloUnderTest {
+    SloUnderTest::workflow(slo(complete))
 }
 
 fn start_of(expected: i64) -> Span {
@@ -144,7 +144,7 @@ fn s8_without_a_number_that_anybody_tells_the_work_is_neither_good_nor_bad() {
         .receive(&[enqueue(0.0), leg("b", 20.0)])
         .until(180.0)
         .has(Outcome::Invalid, 60.0);
-    assert_eq!(world.noted(Notice::UnknownLegs), 1);
+    assert_eq!(world.noted(WorkflowNote::UnknownLegs), 1);
     world.receive(&[start_of(1)]).has(Outcome::Good, 20.0);
 }
 
@@ -162,7 +162,7 @@ fn s8_a_closing_span_is_a_finish_without_legs() {
         finish: selector(r#"{ name = "join" }"#),
         ..workflow_slo()
     };
-    World::workflow(slo)
+    SloUnderTest::workflow(slo)
         .receive(&[enqueue(0.0), leg("b", 20.0), leg("c", 30.0)])
         .stays_open()
         .receive(&[span("a:9", "join", [30.0, 31.0])])
@@ -173,7 +173,7 @@ fn s8_a_closing_span_is_a_finish_without_legs() {
 fn s8_without_an_attribute_that_tells_them_apart_each_span_is_a_leg_and_its_copy_the_same() {
     let mut slo = slo(Completion::All);
     slo.legs.as_mut().unwrap().by = None;
-    World::workflow(slo)
+    SloUnderTest::workflow(slo)
         .receive(&[start_of(2), leg("b", 20.0), leg("b", 20.0)])
         .stays_open()
         .receive(&[leg("c", 30.0)])
@@ -188,7 +188,7 @@ fn s8_a_leg_that_cannot_be_told_and_a_number_that_is_none_are_counted() {
         nameless,
         leg("c", 30.0).with("wf.expected", -1),
     ]);
-    let unusable = BTreeMap::from([(Unusable::NoLeg, 1), (Unusable::NoNumber, 2)]);
+    let unusable = BTreeMap::from([(DiscardReason::NoLeg, 1), (DiscardReason::NoNumber, 2)]);
     assert_eq!(world.unusable, unusable);
 }
 
@@ -243,5 +243,5 @@ fn more_legs_than_are_kept_leave_a_workflow_unjudged_and_noted() {
         .has(Outcome::Invalid, 60.0)
         .receive(&legs)
         .has(Outcome::Invalid, 60.0);
-    assert_eq!(world.noted(Notice::TooManyLegs), 1);
+    assert_eq!(world.noted(WorkflowNote::TooManyLegs), 1);
 }

@@ -59,7 +59,7 @@ fn evidence((workflow, fact, values): &Piece) -> Evidence {
 /// What the store does, without bounds on the number of groups.
 #[derive(Default)]
 struct Ledger {
-    known: BTreeMap<EventKey, (Judged, Option<SloId>)>,
+    known: BTreeMap<EventKey, (JudgedWorkflow, Option<SloId>)>,
     groups: BTreeMap<Group, SloId>,
     buckets: BTreeMap<(SloId, Timestamp), EventCounts>,
 }
@@ -73,7 +73,7 @@ impl Ledger {
             ends: EndSampling::default(),
             losses: Losses::NoneKnown,
         };
-        let mut moves = Moves::default();
+        let mut moves = CountDelta::default();
         for ((_, key), workflow) in gather(evidence) {
             let known = self.known.remove(&key);
             let before = known.as_ref().map(|(judged, _)| judged);
@@ -194,7 +194,7 @@ fn values_are_taken_from_spans_cut_to_size_and_missed_where_they_are_not() {
     let mut catalog = Catalog::default();
     catalog.slos.insert(slo.name.clone(), Arc::new(slo));
     let classifier = Classifier::new(&catalog, &ids);
-    let mut findings = Findings::default();
+    let mut findings = ClassifiedBatch::default();
     let long = "ü".repeat(200);
     let start = span("a:1", "enqueue", [0.0, 0.1]).with("kind", long.as_str());
     classifier.classify(&start, at(-1e6), &mut findings);

@@ -3,11 +3,11 @@
 use proptest::prelude::*;
 
 use super::{
-    oracle::{Piece, Shape, oracle},
+    oracle::{OracleShape, OracleSpan, oracle},
     *,
 };
 
-impl Piece {
+impl OracleSpan {
     fn span(self, number: usize) -> Span {
         let id = format!("a:{}", number + 1);
         let instant = |name: &str, secs: u16| {
@@ -33,21 +33,21 @@ impl Piece {
     }
 }
 
-fn piece() -> impl Strategy<Value = Piece> {
+fn piece() -> impl Strategy<Value = OracleSpan> {
     let secs = 0_u16..200;
     let leg = 0_u8..3;
     prop_oneof![
-        2 => secs.clone().prop_map(Piece::Start),
-        2 => (secs.clone(), 0_u8..4).prop_map(|(at, legs)| Piece::StartExpecting(at, legs)),
-        4 => (secs.clone(), leg.clone()).prop_map(|(at, leg)| Piece::Finish(at, leg)),
-        1 => secs.clone().prop_map(Piece::FailedAttempt),
-        2 => (secs.clone(), leg).prop_map(|(at, leg)| Piece::DeadLetter(at, leg)),
-        1 => secs.clone().prop_map(Piece::Cancel),
-        2 => (secs, 1_u16..90).prop_map(|(from, length)| Piece::Pause(from, from + length)),
+        2 => secs.clone().prop_map(OracleSpan::Start),
+        2 => (secs.clone(), 0_u8..4).prop_map(|(at, legs)| OracleSpan::StartExpecting(at, legs)),
+        4 => (secs.clone(), leg.clone()).prop_map(|(at, leg)| OracleSpan::Finish(at, leg)),
+        1 => secs.clone().prop_map(OracleSpan::FailedAttempt),
+        2 => (secs.clone(), leg).prop_map(|(at, leg)| OracleSpan::DeadLetter(at, leg)),
+        1 => secs.clone().prop_map(OracleSpan::Cancel),
+        2 => (secs, 1_u16..90).prop_map(|(from, length)| OracleSpan::Pause(from, from + length)),
     ]
 }
 
-fn shape() -> impl Strategy<Value = Shape> {
+fn shape() -> impl Strategy<Value = OracleShape> {
     let complete = prop_oneof![
         3 => Just(None),
         2 => Just(Some(Completion::All)),
@@ -59,13 +59,13 @@ fn shape() -> impl Strategy<Value = Shape> {
         Just(CancelPolicy::Good),
         Just(CancelPolicy::Bad),
     ];
-    (complete, cancelled).prop_map(|(complete, cancelled)| Shape {
+    (complete, cancelled).prop_map(|(complete, cancelled)| OracleShape {
         complete,
         cancelled,
     })
 }
 
-fn slo_of(shape: Shape) -> WorkflowIndicator {
+fn slo_of(shape: OracleShape) -> WorkflowIndicator {
     WorkflowIndicator {
         pause: Some(selector(r#"{ name = "approval" }"#)),
         legs: shape.complete.map(|complete| FanOut {
@@ -89,10 +89,10 @@ proptest! {
         pieces in proptest::collection::vec(piece(), 1..9),
         schedule in proptest::collection::vec((any::<prop::sample::Index>(), 0_u16..600), 0..14),
     ) {
-        let is_evidence = |p: &&Piece| !matches!(p, Piece::FailedAttempt(_));
+        let is_evidence = |p: &&OracleSpan| !matches!(p, OracleSpan::FailedAttempt(_));
         prop_assume!(pieces.iter().any(|p| is_evidence(&p)));
         let spans: Vec<_> = pieces.iter().enumerate().map(|(i, p)| p.span(i)).collect();
-        let mut world = World::workflow(slo_of(shape));
+        let mut world = SloUnderTest::workflow(slo_of(shape));
         for (index, watermark) in schedule {
             let watermark = f64::from(watermark).max(world.watermark.as_secs_f64() - at(0.0).as_secs_f64());
             world = world.receive(&[spans[index.index(spans.len())].clone()]).until(watermark);
@@ -108,8 +108,8 @@ proptest! {
         shape in shape(),
         pieces in proptest::collection::vec(piece(), 3..5),
     ) {
-        let world = World::workflow(slo_of(shape));
-        let mut findings = Findings::default();
+        let world = SloUnderTest::workflow(slo_of(shape));
+        let mut findings = ClassifiedBatch::default();
         for (number, piece) in pieces.iter().enumerate() {
             world.classifier.classify(&piece.span(number), at(-1e6), &mut findings);
         }

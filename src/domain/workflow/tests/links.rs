@@ -9,22 +9,22 @@ use crate::domain::{
     counting::ledger::{rejudge, silence_of},
     model::span::SpanRef,
     workflow::{
-        Gathered,
-        batch::Batch,
+        EvidenceByEvent,
+        batch::Publication,
         join,
-        links::{Graph, LinkFilter, Move, Piece, place},
+        links::{EvidenceFragment, Graph, LinkFilter, Move, place},
         trace_key,
     },
 };
 
 /// What a store keeps, and by the same rules: only evidence that waits for a span is placed anew.
 #[derive(Default)]
-pub(super) struct Kept {
+pub(super) struct KeptEvidence {
     graph: Graph,
-    pieces: BTreeMap<[u8; 16], Piece>,
+    pieces: BTreeMap<[u8; 16], EvidenceFragment>,
     waits: BTreeMap<[u8; 16], BTreeSet<SpanRef>>,
     pub(super) cut: i64,
-    batches: BTreeMap<SpanRef, Batch>,
+    batches: BTreeMap<SpanRef, Publication>,
 }
 
 impl Span {
@@ -57,7 +57,7 @@ impl Span {
     }
 }
 
-impl World {
+impl SloUnderTest {
     fn by_links() -> Self {
         Self::by(vec![Correlator::Trace, Correlator::Links { only: None }])
     }
@@ -69,7 +69,7 @@ impl World {
         })
     }
 
-    pub(super) fn follow(&mut self, findings: &Findings) {
+    pub(super) fn follow(&mut self, findings: &ClassifiedBatch) {
         for piece in &findings.batches {
             let batch = self.links.batches.entry(piece.context).or_default();
             for ((slo, key), workflow) in batch.take(piece) {
@@ -87,7 +87,7 @@ impl World {
             let id = linked.id();
             self.links.pieces.entry(id).or_insert_with(|| {
                 stale.insert(id);
-                Piece {
+                EvidenceFragment {
                     slo: linked.slo,
                     filter: linked.filter,
                     span: linked.span,
@@ -126,14 +126,14 @@ impl World {
             .values()
             .filter(|piece| piece.workflow_keys.contains(&key))
             .map(|piece| ((slo, key), piece.said.clone()));
-        let mut left = Gathered::new();
+        let mut left = EvidenceByEvent::new();
         join(&mut left, remaining);
         let left = left.remove(&(slo, key));
         let known = self.known.remove(&(slo, key)).unwrap();
         let silence = left
             .as_ref()
             .and_then(|left| silence_of(Some(&known), left, &self.judging(slo)));
-        let (judging, mut moves) = (self.judging_in(slo, silence), Moves::default());
+        let (judging, mut moves) = (self.judging_in(slo, silence), CountDelta::default());
         let judged = rejudge(slo, &known, left.as_ref(), &judging, &mut moves);
         self.known.extend(judged.map(|judged| ((slo, key), judged)));
         self.moves.push(moves);
@@ -165,14 +165,14 @@ fn permutations(spans: &[Span]) -> Vec<Vec<Span>> {
 
 #[test]
 fn s4_an_end_in_another_trace_that_links_to_the_start_ends_its_workflow() {
-    World::by_links()
+    SloUnderTest::by_links()
         .receive(&[start("a:1", 0.0), done("b:1", 52.0).linked("a:1")])
         .has(Outcome::Good, 52.0);
 }
 
 #[test]
 fn s4_a_descendant_of_the_linking_span_ends_it_too() {
-    World::by_links()
+    SloUnderTest::by_links()
         .receive(&[
             start("a:1", 0.0),
             span("b:1", "process", [50.0, 53.0]).linked("a:1"),
@@ -195,7 +195,7 @@ fn s5() -> [Span; 4] {
 #[test]
 fn s5_a_chain_of_links_is_one_workflow_in_whatever_order_it_arrives() {
     for order in permutations(&s5()) {
-        let mut world = World::by_links();
+        let mut world = SloUnderTest::by_links();
         for span in order {
             world = world.receive(&[span]);
         }
@@ -206,7 +206,7 @@ fn s5_a_chain_of_links_is_one_workflow_in_whatever_order_it_arrives() {
 #[test]
 fn s5_with_its_middle_lost_a_chain_is_an_orphan_and_a_timeout_until_the_middle_comes() {
     let [a, b1, b2, c] = s5();
-    let world = World::by_links().receive(&[a, c]).until(1_000.0);
+    let world = SloUnderTest::by_links().receive(&[a, c]).until(1_000.0);
     assert_eq!(
         world.verdicts(),
         [
@@ -226,7 +226,7 @@ fn s5_with_its_middle_lost_a_chain_is_an_orphan_and_a_timeout_until_the_middle_c
 #[test]
 fn s5_evidence_that_moves_leaves_what_remains_behind() {
     // Two ends await b; one of them also speaks of a start of b's own.
-    let world = World::by_links()
+    let world = SloUnderTest::by_links()
         .receive(&[done("c:1", 30.0).linked("b:1"), start("b:5", 0.0)])
         .receive(&[start("a:1", 10.0)]);
     assert_eq!(
@@ -246,7 +246,7 @@ fn s5_evidence_that_moves_leaves_what_remains_behind() {
 #[test]
 fn s6_only_the_link_to_the_origin_of_the_run_is_followed() {
     let only = selector(r#"{ link.kind = "run-origin" }"#);
-    let world = World::by(vec![
+    let world = SloUnderTest::by(vec![
         Correlator::Trace,
         Correlator::Links { only: Some(only) },
     ])
@@ -272,7 +272,7 @@ fn s10_a_batch_consumer_is_evidence_for_each_workflow_and_merges_none() {
         .linked("b:1")
         .linked("c:1");
     let starts = [start("a:1", 0.0), start("b:1", -20.0), start("c:1", 49.0)];
-    let world = World::by_links()
+    let world = SloUnderTest::by_links()
         .receive(&[batch])
         .receive(&starts)
         .adds_up();
@@ -289,7 +289,7 @@ fn s10_a_batch_consumer_is_evidence_for_each_workflow_and_merges_none() {
 #[test]
 fn s10_messages_of_one_poll_that_are_processed_apart_are_judged_apart() {
     let poll = span("p:1", "poll", [40.0, 100.0]);
-    let world = World::by_links()
+    let world = SloUnderTest::by_links()
         .receive(&[start("a:1", 0.0), start("b:1", 0.0)])
         .receive(&[
             done("p:2", 50.0).child_of(1).linked("a:1"),
@@ -305,7 +305,7 @@ fn s10_messages_of_one_poll_that_are_processed_apart_are_judged_apart() {
 
 #[test]
 fn s25_a_trace_that_restarts_without_a_link_leaves_an_orphan_and_a_timeout() {
-    let world = World::by_links()
+    let world = SloUnderTest::by_links()
         .receive(&[start("a:1", 0.0), done("b:1", 30.0)])
         .until(1_000.0)
         .adds_up();
@@ -320,7 +320,7 @@ fn s25_a_trace_that_restarts_without_a_link_leaves_an_orphan_and_a_timeout() {
 
 #[test]
 fn a_link_to_ones_own_parent_is_no_second_edge() {
-    World::by_links()
+    SloUnderTest::by_links()
         .receive(&[
             start("a:1", 0.0),
             done("a:2", 30.0).child_of(1).linked("a:1"),
@@ -332,7 +332,7 @@ fn a_link_to_ones_own_parent_is_no_second_edge() {
 fn an_attribute_is_trusted_before_links() {
     let mut correlate = by_attribute("order.id");
     correlate.push(Correlator::Links { only: None });
-    World::by(correlate)
+    SloUnderTest::by(correlate)
         .receive(&[
             start("a:1", 0.0).with("order.id", 7),
             done("b:1", 30.0).with("order.id", 7).linked("x:1"),
@@ -348,7 +348,7 @@ fn a_chain_of_40_links_stops_at_32_and_is_counted_once() {
     let mut spans: Vec<_> = chain.collect();
     spans.push(start(&id(0), 0.0));
     spans.push(done(&id(40), 30.0).linked(&id(39)));
-    let world = World::by_links().receive(&spans).receive(&spans);
+    let world = SloUnderTest::by_links().receive(&spans).receive(&spans);
     assert_eq!(world.links.cut, 1);
     let world = world.until(1_000.0).adds_up();
     let verdicts = [
@@ -366,8 +366,8 @@ fn more_links_than_are_looked_at_are_counted() {
         let link = batch.links.last_mut().unwrap();
         link.span_id = SpanId::from_slice(&(n + 1).to_be_bytes());
     }
-    let world = World::by_links().receive(&[start("a:1", 0.0), batch]);
-    let counted = BTreeMap::from([(Unusable::TooManyLinks, 1)]);
+    let world = SloUnderTest::by_links().receive(&[start("a:1", 0.0), batch]);
+    let counted = BTreeMap::from([(DiscardReason::TooManyLinks, 1)]);
     assert_eq!(world.unusable, counted);
     world.has(Outcome::Good, 30.0);
 }
@@ -406,21 +406,21 @@ proptest! {
         spans in any_spans(),
         schedule in proptest::collection::vec((any::<prop::sample::Index>(), 0_u16..600), 0..14),
     ) {
-        let mut world = World::by_links();
+        let mut world = SloUnderTest::by_links();
         for (index, watermark) in schedule {
             let watermark = f64::from(watermark).max(world.watermark.as_secs_f64() - at(0.0).as_secs_f64());
             world = world.receive(&[index.get(&spans).clone()]).until(watermark);
         }
         let world = world.receive(&spans).until(10_000.0).adds_up();
-        let at_once = World::by_links().receive(&spans).until(10_000.0);
-        let known = |world: &World| world.known.clone();
+        let at_once = SloUnderTest::by_links().receive(&spans).until(10_000.0);
+        let known = |world: &SloUnderTest| world.known.clone();
         prop_assert_eq!(known(&world), known(&at_once));
     }
 
     /// Every piece counts for the workflows of its origins and for no other.
     #[test]
     fn every_workflow_is_the_join_of_the_pieces_that_began_in_its_trace(spans in any_spans()) {
-        let world = World::by_links().receive(&spans);
+        let world = SloUnderTest::by_links().receive(&spans);
         let mut expected: BTreeMap<EventKey, Workflow> = BTreeMap::new();
         for piece in world.links.pieces.values() {
             let origins = world.links.graph.origins(LinkFilter::ALL, piece.span);

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::*;
 
 /// Workflows `enqueue` at `a:n` name themselves; one `finish` links to those that it ends.
-fn by_order() -> World {
-    World::workflow(WorkflowIndicator {
+fn by_order() -> SloUnderTest {
+    SloUnderTest::workflow(WorkflowIndicator {
         correlate: by_attribute("order.id"),
         ..workflow_slo()
     })
@@ -25,7 +25,7 @@ fn batch(name: &str, [first, second]: [&str; 2], secs: f64, dropped: u32) -> Spa
     batch
 }
 
-fn outcomes(world: &World) -> Vec<Outcome> {
+fn outcomes(world: &SloUnderTest) -> Vec<Outcome> {
     world
         .verdicts()
         .into_iter()
@@ -64,7 +64,7 @@ fn s10_a_loss_that_becomes_known_after_the_timeout_takes_it_back() {
         "{:?}",
         world.verdicts()
     );
-    assert_eq!(world.noted(Notice::Corrected), 1);
+    assert_eq!(world.noted(WorkflowNote::Corrected), 1);
     world.adds_up();
 }
 
@@ -131,7 +131,7 @@ fn s10_losses_of_one_slo_excuse_no_timeout_of_another() {
             ..workflow_slo()
         })
     };
-    let world = World::several([
+    let world = SloUnderTest::several([
         slo(r#"{ name = "enqueue" }"#, r#"{ name = "finish" }"#),
         slo(r#"{ name = "enqueue" }"#, r#"{ name = "shipped" }"#),
     ])
@@ -158,7 +158,7 @@ fn s10_what_is_not_remembered_any_more_stays_lost() {
         .verdicts_include(Outcome::EvidenceLost, 60.0);
 }
 
-impl World {
+impl SloUnderTest {
     #[track_caller]
     fn verdicts_include(self, outcome: Outcome, secs: f64) -> Self {
         let verdicts = self.verdicts();

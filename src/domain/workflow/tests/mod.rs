@@ -13,8 +13,8 @@ use std::{
 use super::*;
 use crate::domain::{
     counting::{
-        Judged,
-        ledger::{Moves, apply, silence},
+        JudgedWorkflow,
+        ledger::{CountDelta, apply, silence},
     },
     model::{
         counts::EventCounts,
@@ -29,7 +29,7 @@ use crate::domain::{
     },
     traceql::Selector,
     workflow::{
-        classify::{AbsurdTime, Classifier, Findings, TimeLimits, Unusable},
+        classify::{ClassifiedBatch, Classifier, DiscardReason, InvalidTimestamp, TimeLimits},
         gather,
     },
 };
@@ -158,18 +158,18 @@ fn classifier(weighing: &Weighing, indicators: impl IntoIterator<Item = Indicato
 }
 
 /// One SLO, or several, and all that they have been told.
-struct World {
+struct SloUnderTest {
     classifier: Classifier,
-    known: BTreeMap<(SloId, EventKey), Judged>,
-    moves: Vec<Moves>,
-    unusable: BTreeMap<Unusable, i64>,
+    known: BTreeMap<(SloId, EventKey), JudgedWorkflow>,
+    moves: Vec<CountDelta>,
+    unusable: BTreeMap<DiscardReason, i64>,
     watermark: Timestamp,
     learned: BTreeMap<SloId, EndSampling>,
     losses: BTreeSet<(SloId, Timestamp)>,
-    links: links::Kept,
+    links: links::KeptEvidence,
 }
 
-impl World {
+impl SloUnderTest {
     fn new(indicator: Indicator) -> Self {
         Self::several([indicator])
     }
@@ -192,7 +192,7 @@ impl World {
             watermark: at(0.0),
             learned: BTreeMap::new(),
             losses: BTreeSet::new(),
-            links: links::Kept::default(),
+            links: links::KeptEvidence::default(),
         }
     }
 
@@ -216,7 +216,7 @@ impl World {
 
     /// One request with these spans arrives.
     fn receive(mut self, spans: &[Span]) -> Self {
-        let mut findings = Findings::default();
+        let mut findings = ClassifiedBatch::default();
         for span in spans {
             self.classifier
                 .classify(span, at(-7.0 * 86_400.0), &mut findings);
@@ -274,7 +274,7 @@ impl World {
     }
 
     fn judge_one(&mut self, slo: SloId, key: EventKey, workflow: &Workflow) {
-        let mut moves = Moves::default();
+        let mut moves = CountDelta::default();
         let known = self.known.get(&(slo, key));
         let judging = self.judging_in(slo, silence(known, workflow, &self.judging(slo)));
         if let Some(judged) = apply(slo, known, workflow, &judging, &mut moves) {
@@ -303,7 +303,7 @@ impl World {
     }
 
     /// How often something was noted.
-    fn noted(&self, notice: Notice) -> i64 {
+    fn noted(&self, notice: WorkflowNote) -> i64 {
         let noted = self.moves.iter().flat_map(|moves| &moves.noted);
         noted
             .filter(|((_, noted), _)| *noted == notice)
@@ -355,7 +355,7 @@ impl World {
     }
 }
 
-fn verdict_of(judged: &Judged) -> (Outcome, Option<f64>) {
+fn verdict_of(judged: &JudgedWorkflow) -> (Outcome, Option<f64>) {
     #[expect(clippy::cast_precision_loss, reason = "a few days")]
     let secs = |time: Timestamp| time.micros_since(at(0.0)) as f64 / 1e6;
     (judged.verdict.outcome, judged.verdict.at.map(secs))

@@ -10,7 +10,7 @@ use super::{CancelPolicy, Completion, Outcome};
 
 /// A span of the workflow, as its role and its end in seconds.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Piece {
+pub(super) enum OracleSpan {
     Start(u16),
     /// With the number of legs.
     StartExpecting(u16, u8),
@@ -23,18 +23,18 @@ pub(super) enum Piece {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shape {
+pub(super) struct OracleShape {
     pub(super) complete: Option<Completion>,
     pub(super) cancelled: CancelPolicy,
 }
 
-pub(super) fn oracle(shape: Shape, pieces: &[Piece]) -> (Outcome, u32) {
+pub(super) fn oracle(shape: OracleShape, pieces: &[OracleSpan]) -> (Outcome, u32) {
     let Some(start) = starts(pieces).min() else {
         return (Outcome::Orphan, ends(pieces).min().unwrap());
     };
     let deadline = deadline(start, pieces);
     let cancelled = of(pieces, |p| {
-        if let Piece::Cancel(s) = p {
+        if let OracleSpan::Cancel(s) = p {
             Some(s)
         } else {
             None
@@ -42,18 +42,20 @@ pub(super) fn oracle(shape: Shape, pieces: &[Piece]) -> (Outcome, u32) {
     })
     .min();
     match completion(shape.complete, start, pieces) {
-        Fate::Completed(end) if end + 1 < start => (Outcome::Invalid, end),
-        Fate::Completed(end) if end > deadline => (Outcome::Late, deadline),
-        Fate::Completed(end) => (Outcome::Good, end.max(start)),
-        Fate::Failed(at) => without_completion(shape, (start, deadline), Some(at), cancelled),
-        Fate::Untold if cancelled.is_none() => (Outcome::Invalid, deadline),
-        Fate::Silent | Fate::Untold => {
+        ExpectedFate::Completed(end) if end + 1 < start => (Outcome::Invalid, end),
+        ExpectedFate::Completed(end) if end > deadline => (Outcome::Late, deadline),
+        ExpectedFate::Completed(end) => (Outcome::Good, end.max(start)),
+        ExpectedFate::Failed(at) => {
+            without_completion(shape, (start, deadline), Some(at), cancelled)
+        }
+        ExpectedFate::Untold if cancelled.is_none() => (Outcome::Invalid, deadline),
+        ExpectedFate::Silent | ExpectedFate::Untold => {
             without_completion(shape, (start, deadline), None, cancelled)
         }
     }
 }
 
-enum Fate {
+enum ExpectedFate {
     Completed(u32),
     Failed(u32),
     Silent,
@@ -61,26 +63,26 @@ enum Fate {
     Untold,
 }
 
-fn completion(complete: Option<Completion>, start: u32, pieces: &[Piece]) -> Fate {
+fn completion(complete: Option<Completion>, start: u32, pieces: &[OracleSpan]) -> ExpectedFate {
     let finishes = |leg: Option<u8>| {
         of(pieces, move |p| match p {
-            Piece::Finish(s, of) if leg.is_none_or(|leg| leg == of) => Some(s),
+            OracleSpan::Finish(s, of) if leg.is_none_or(|leg| leg == of) => Some(s),
             _ => None,
         })
         .min()
     };
     let failures = |leg: Option<u8>| {
         of(pieces, move |p| match p {
-            Piece::DeadLetter(s, of) if leg.is_none_or(|leg| leg == of) => Some(s),
+            OracleSpan::DeadLetter(s, of) if leg.is_none_or(|leg| leg == of) => Some(s),
             _ => None,
         })
         .min()
     };
     let Some(complete) = complete else {
         return match (finishes(None), failures(None)) {
-            (Some(end), _) => Fate::Completed(end),
-            (None, Some(end)) => Fate::Failed(end),
-            (None, None) => Fate::Silent,
+            (Some(end), _) => ExpectedFate::Completed(end),
+            (None, Some(end)) => ExpectedFate::Failed(end),
+            (None, None) => ExpectedFate::Silent,
         };
     };
     let legs = 0..3_u8;
@@ -92,7 +94,7 @@ fn completion(complete: Option<Completion>, start: u32, pieces: &[Piece]) -> Fat
     done.sort_unstable();
     lost.sort_unstable();
     let expected = of(pieces, |p| match p {
-        Piece::StartExpecting(_, legs) => Some(u16::from(legs)),
+        OracleSpan::StartExpecting(_, legs) => Some(u16::from(legs)),
         _ => None,
     })
     .max()
@@ -101,12 +103,12 @@ fn completion(complete: Option<Completion>, start: u32, pieces: &[Piece]) -> Fat
         (Completion::Any, _) => 1,
         (Completion::AtLeast(legs), _) => legs as usize,
         (Completion::All, Some(legs)) => legs,
-        (Completion::All, None) if !lost.is_empty() => return Fate::Failed(lost[0]),
-        (Completion::All, None) if done.is_empty() => return Fate::Silent,
-        (Completion::All, None) => return Fate::Untold,
+        (Completion::All, None) if !lost.is_empty() => return ExpectedFate::Failed(lost[0]),
+        (Completion::All, None) if done.is_empty() => return ExpectedFate::Silent,
+        (Completion::All, None) => return ExpectedFate::Untold,
     };
     if done.len() >= needed {
-        return Fate::Completed(match complete {
+        return ExpectedFate::Completed(match complete {
             Completion::All => done.last().copied().unwrap_or(start),
             Completion::Any | Completion::AtLeast(_) => done[needed - 1],
         });
@@ -114,11 +116,11 @@ fn completion(complete: Option<Completion>, start: u32, pieces: &[Piece]) -> Fat
     // The first failure after which too few are left.
     let hopeless = (0..lost.len())
         .find(|nth| expected.is_some_and(|legs| legs.saturating_sub(nth + 1) < needed));
-    hopeless.map_or(Fate::Silent, |nth| Fate::Failed(lost[nth]))
+    hopeless.map_or(ExpectedFate::Silent, |nth| ExpectedFate::Failed(lost[nth]))
 }
 
 fn without_completion(
-    shape: Shape,
+    shape: OracleShape,
     (start, deadline): (u32, u32),
     fail: Option<u32>,
     cancel: Option<u32>,
@@ -146,10 +148,10 @@ fn without_completion(
 }
 
 /// Second by second: up to when 60 of them have passed outside every pause.
-fn deadline(start: u32, pieces: &[Piece]) -> u32 {
+fn deadline(start: u32, pieces: &[OracleSpan]) -> u32 {
     let is_paused = |second: u32| {
         pieces.iter().any(|piece| match piece {
-            Piece::Pause(from, to) => (u32::from(*from)..u32::from(*to)).contains(&second),
+            OracleSpan::Pause(from, to) => (u32::from(*from)..u32::from(*to)).contains(&second),
             _ => false,
         })
     };
@@ -162,22 +164,28 @@ fn deadline(start: u32, pieces: &[Piece]) -> u32 {
     now
 }
 
-fn starts(pieces: &[Piece]) -> impl Iterator<Item = u32> {
+fn starts(pieces: &[OracleSpan]) -> impl Iterator<Item = u32> {
     of(pieces, |p| match p {
-        Piece::Start(s) | Piece::StartExpecting(s, _) => Some(s),
+        OracleSpan::Start(s) | OracleSpan::StartExpecting(s, _) => Some(s),
         _ => None,
     })
 }
 
-fn ends(pieces: &[Piece]) -> impl Iterator<Item = u32> {
+fn ends(pieces: &[OracleSpan]) -> impl Iterator<Item = u32> {
     of(pieces, |p| match p {
-        Piece::Finish(s, _) | Piece::DeadLetter(s, _) | Piece::Cancel(s) | Piece::Pause(_, s) => {
-            Some(s)
+        OracleSpan::Finish(s, _)
+        | OracleSpan::DeadLetter(s, _)
+        | OracleSpan::Cancel(s)
+        | OracleSpan::Pause(_, s) => Some(s),
+        OracleSpan::Start(_) | OracleSpan::StartExpecting(..) | OracleSpan::FailedAttempt(_) => {
+            None
         }
-        Piece::Start(_) | Piece::StartExpecting(..) | Piece::FailedAttempt(_) => None,
     })
 }
 
-fn of(pieces: &[Piece], pick: impl Fn(Piece) -> Option<u16>) -> impl Iterator<Item = u32> {
+fn of(
+    pieces: &[OracleSpan],
+    pick: impl Fn(OracleSpan) -> Option<u16>,
+) -> impl Iterator<Item = u32> {
     pieces.iter().filter_map(move |p| pick(*p)).map(u32::from)
 }

@@ -5,8 +5,8 @@ use super::{
     *,
 };
 
-fn world() -> World {
-    World::workflow(WorkflowIndicator {
+fn world() -> SloUnderTest {
+    SloUnderTest::workflow(WorkflowIndicator {
         pause: Some(selector(r#"{ name = "approval" }"#)),
         ..workflow_slo()
     })
@@ -77,7 +77,7 @@ fn s21_a_pause_is_seen_at_its_end_so_a_long_one_is_a_timeout_first_and_then_corr
         .stays_open()
         .receive(&[finish(3_640.0)])
         .has(Outcome::Good, 3_640.0);
-    assert_eq!(world.noted(Notice::Corrected), 1);
+    assert_eq!(world.noted(WorkflowNote::Corrected), 1);
 }
 
 #[test]
@@ -119,5 +119,5 @@ fn more_pauses_than_are_kept_leave_a_workflow_unjudged_and_noted() {
         .has(Outcome::Invalid, 60.0)
         .receive(&[finish(44.0)])
         .has(Outcome::Invalid, 60.0);
-    assert_eq!(world.noted(Notice::TooManyPauses), 1);
+    assert_eq!(world.noted(WorkflowNote::TooManyPauses), 1);
 }

@@ -11,13 +11,13 @@ const FLAGGED: u32 = 0x0100 | 0x01 | RANDOM_TRACE_ID;
 const SAMPLED_ALONE: u32 = 0x0100 | 0x01;
 
 /// Ends are kept by a quarter of all traces.
-fn world(trace_ids: TraceIds) -> World {
+fn world(trace_ids: TraceIds) -> SloUnderTest {
     let weighing = Weighing {
         end_threshold: Threshold::from_hex("c"),
         trace_ids,
         ..Weighing::default()
     };
-    World::weighing(&weighing, Indicator::Workflow(workflow_slo()))
+    SloUnderTest::weighing(&weighing, Indicator::Workflow(workflow_slo()))
 }
 
 /// In a trace whose number begins with this byte.
@@ -78,6 +78,6 @@ fn s20_a_weight_does_not_need_the_number_that_was_drawn() {
     };
     assert_eq!(ends(0).unusable, BTreeMap::new());
     // No sampler that decides by this id would have kept it.
-    let impossible = BTreeMap::from([(Unusable::InvalidSampling, 1)]);
+    let impossible = BTreeMap::from([(DiscardReason::InvalidSampling, 1)]);
     assert_eq!(ends(FLAGGED).unusable, impossible);
 }

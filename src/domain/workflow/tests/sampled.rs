@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::model::{
-    sampling::{Encoding, Meaning, Randomness, Threshold, UnknownWeight, Weight},
+    sampling::{Meaning, Randomness, SamplingEncoding, Threshold, UnknownWeight, Weight},
     span::AttributeName as Name,
 };
 
@@ -32,7 +32,7 @@ impl Span {
     }
 }
 
-impl World {
+impl SloUnderTest {
     /// Good and bad events, in millionths, seen and unseen.
     fn stands_for(&self) -> (i64, i64) {
         let counts: EventCounts = self.totals();
@@ -44,7 +44,7 @@ impl World {
 
     /// All that was moved, whatever its bucket.
     fn totals(&self) -> EventCounts {
-        let days = self.moves.iter().flat_map(Moves::by_bucket);
+        let days = self.moves.iter().flat_map(CountDelta::by_bucket);
         days.filter(|((_, resolution, _), _)| {
             *resolution == crate::domain::model::time::Resolution::Day
         })
@@ -61,12 +61,12 @@ impl World {
     }
 }
 
-fn sampled() -> World {
-    World::workflow(workflow_slo())
+fn sampled() -> SloUnderTest {
+    SloUnderTest::workflow(workflow_slo())
 }
 
-fn span_world(weighing: &Weighing) -> World {
-    World::weighing(weighing, Indicator::Span(span_slo(None)))
+fn span_world(weighing: &Weighing) -> SloUnderTest {
+    SloUnderTest::weighing(weighing, Indicator::Span(span_slo(None)))
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn s20_a_workflow_is_as_likely_to_be_seen_as_its_strictest_span() {
 
 #[test]
 fn s20_spans_of_traces_with_numbers_of_their_own_are_independent() {
-    let world = World::workflow(WorkflowIndicator {
+    let world = SloUnderTest::workflow(WorkflowIndicator {
         correlate: by_attribute("order.id"),
         ..workflow_slo()
     })
@@ -109,7 +109,7 @@ fn s20_spans_of_traces_with_numbers_of_their_own_are_independent() {
     ])
     .has(Outcome::Good, 44.0);
     assert_eq!(world.stands_for(), (8_000_000, 0));
-    let shared = World::workflow(WorkflowIndicator {
+    let shared = SloUnderTest::workflow(WorkflowIndicator {
         correlate: by_attribute("order.id"),
         ..workflow_slo()
     })
@@ -198,7 +198,7 @@ fn s20_ends_with_numbers_of_their_own_leave_silence_without_a_meaning() {
             .with("order.id", 1),
         drawn(0.99, 3, "enqueue", [0.0, 0.1]).with("order.id", 2),
     ];
-    let world = World::workflow(slo())
+    let world = SloUnderTest::workflow(slo())
         .receive(&spans)
         .until(10_000.0)
         .adds_up();
@@ -207,7 +207,7 @@ fn s20_ends_with_numbers_of_their_own_leave_silence_without_a_meaning() {
         end_threshold: Some(Threshold::KEEPS_ALL),
         ..Weighing::default()
     };
-    let world = World::weighing(&declared, Indicator::Workflow(slo()))
+    let world = SloUnderTest::weighing(&declared, Indicator::Workflow(slo()))
         .receive(&spans)
         .until(10_000.0)
         .adds_up();
@@ -221,7 +221,7 @@ fn s20_a_weight_that_cannot_be_true_is_counted_and_unknown() {
         let world = span_world(&Weighing::default()).receive(std::slice::from_ref(&span));
         assert_eq!(
             world.unusable,
-            BTreeMap::from([(Unusable::InvalidSampling, 1)])
+            BTreeMap::from([(DiscardReason::InvalidSampling, 1)])
         );
         assert_eq!(world.stands_for(), (1_000_000, 0), "{trace_state}");
         let strict = Weighing {
@@ -231,14 +231,14 @@ fn s20_a_weight_that_cannot_be_true_is_counted_and_unknown() {
         let world = span_world(&strict).receive(&[span]).has_none();
         assert_eq!(
             world.unusable,
-            BTreeMap::from([(Unusable::InvalidSampling, 1)])
+            BTreeMap::from([(DiscardReason::InvalidSampling, 1)])
         );
     }
     let huge = drawn(0.999_999_999, 1, "finish", [0.0, 1.0]).th("ffffff");
     let world = span_world(&Weighing::default()).receive(&[huge]);
     assert_eq!(
         world.unusable,
-        BTreeMap::from([(Unusable::CappedWeight, 1)])
+        BTreeMap::from([(DiscardReason::CappedWeight, 1)])
     );
     assert_eq!(world.stands_for().0, Weight::MOST.millionths());
 }
@@ -259,13 +259,13 @@ fn s20_a_span_that_says_nothing_counts_what_the_definition_says() {
     let rejected = with(UnknownWeight::Reject).has_none();
     assert_eq!(
         rejected.unusable,
-        BTreeMap::from([(Unusable::UnknownWeight, 1)])
+        BTreeMap::from([(DiscardReason::UnknownWeight, 1)])
     );
 }
 
 #[test]
 fn s20_other_encodings_are_read_where_the_definition_says_so_and_only_there() {
-    let attribute = |meaning| Encoding::Attribute {
+    let attribute = |meaning| SamplingEncoding::Attribute {
         attribute: Name {
             scope: AttributeScope::Span,
             key: "SampleRate".to_owned(),
@@ -277,9 +277,12 @@ fn s20_other_encodings_are_read_where_the_definition_says_so_and_only_there() {
         (attribute(Meaning::Count), plain().with("SampleRate", 20)),
         (attribute(Meaning::Count), plain().with("SampleRate", "20")),
         (attribute(Meaning::Ratio), plain().with("SampleRate", 0.05)),
-        (Encoding::Elastic, plain().with_trace_state("es=s:0.05")),
         (
-            Encoding::Attributes,
+            SamplingEncoding::Elastic,
+            plain().with_trace_state("es=s:0.05"),
+        ),
+        (
+            SamplingEncoding::Attributes,
             plain()
                 .with("sampling.threshold", "f3333333333333")
                 .with("sampling.randomness", "f8000000000000"),
@@ -296,7 +299,7 @@ fn s20_other_encodings_are_read_where_the_definition_says_so_and_only_there() {
         assert_eq!(read.stands_for(), (20_000_000, 0), "{encoding:?}");
     }
     let powers = Weighing {
-        encoding: Encoding::PowerOfTwo,
+        encoding: SamplingEncoding::PowerOfTwo,
         ..Weighing::default()
     };
     let span = plain().with_trace_state("ot=p:3;r:4");

@@ -30,7 +30,7 @@ fn s1_one_span_that_carries_the_start_of_its_workflow_is_judged_at_once() {
             attribute: attribute("wf.start"),
             unit,
         };
-        World::event(span_slo(Some(started_at)))
+        SloUnderTest::event(span_slo(Some(started_at)))
             .receive(&[span("a:3", "finish", [55.0, 58.0]).with("wf.start", value)])
             .has(Outcome::Good, 58.0);
     }
@@ -43,7 +43,7 @@ fn s1_a_start_after_the_end_is_invalid_and_a_start_in_the_wrong_unit_is_no_start
         unit: TimeUnit::Nanoseconds,
     };
     let event = |start: i64| span("a:3", "finish", [55.0, 58.0]).with("wf.start", start);
-    let slo = || World::event(span_slo(Some(started_at.clone())));
+    let slo = || SloUnderTest::event(span_slo(Some(started_at.clone())));
     slo()
         .receive(&[event(i64::try_from(nanos(62.0)).unwrap())])
         .has(Outcome::Invalid, 58.0);
@@ -53,7 +53,10 @@ fn s1_a_start_after_the_end_is_invalid_and_a_start_in_the_wrong_unit_is_no_start
         span("a:3", "finish", [55.0, 58.0]),
     ] {
         let world = slo().receive(&[unusable]).has_none();
-        assert_eq!(world.unusable, BTreeMap::from([(Unusable::NoStartTime, 1)]));
+        assert_eq!(
+            world.unusable,
+            BTreeMap::from([(DiscardReason::NoStartTime, 1)])
+        );
     }
 }
 
@@ -63,7 +66,7 @@ fn s2_the_start_in_the_trace_state_of_the_span_or_of_a_link_is_found_among_other
     let start = nanos(0.0);
     let others = "v=x,".repeat(31);
     let world = || {
-        World::event(span_slo(Some(StartedAt::TraceState {
+        SloUnderTest::event(span_slo(Some(StartedAt::TraceState {
             key: "wf".to_owned(),
         })))
     };
@@ -90,7 +93,7 @@ fn s2_the_start_in_the_trace_state_of_the_span_or_of_a_link_is_found_among_other
             .has_none();
         assert_eq!(
             world.unusable,
-            BTreeMap::from([(Unusable::NoStartTime, 1)]),
+            BTreeMap::from([(DiscardReason::NoStartTime, 1)]),
             "{trace_state}"
         );
     }
@@ -109,21 +112,21 @@ fn a_start_may_stand_in_an_event_of_the_span() {
     let started_at = StartedAt::Event {
         name: "enqueued_at".to_owned(),
     };
-    World::event(span_slo(Some(started_at)))
+    SloUnderTest::event(span_slo(Some(started_at)))
         .receive(&[done])
         .has(Outcome::Late, 61.0);
 }
 
 #[test]
 fn s3_start_and_finish_in_one_trace_are_one_workflow() {
-    World::workflow(workflow_slo())
+    SloUnderTest::workflow(workflow_slo())
         .receive(&[enqueue(0.0), finish(44.0)])
         .has(Outcome::Good, 44.0);
 }
 
 #[test]
 fn s3_the_promise_holds_to_the_microsecond() {
-    let judged = |end| World::workflow(workflow_slo()).receive(&[enqueue(0.0), finish(end)]);
+    let judged = |end| SloUnderTest::workflow(workflow_slo()).receive(&[enqueue(0.0), finish(end)]);
     judged(60.0).has(Outcome::Good, 60.0);
     judged(60.000_001).has(Outcome::Late, 60.0);
 }
@@ -134,7 +137,7 @@ fn s7_a_business_attribute_joins_spans_of_different_traces() {
         correlate: by_attribute("order.id"),
         ..workflow_slo()
     };
-    World::workflow(slo)
+    SloUnderTest::workflow(slo)
         .receive(&[
             span("a:1", "enqueue", [0.0, 1.0]).with("order.id", 42),
             span("x:7", "finish", [30.0, 31.0]).with("order.id", "42"),
@@ -153,7 +156,7 @@ fn s7_a_run_attribute_tells_the_runs_of_one_key_apart() {
             .with("order.id", 42)
             .with("run.id", run)
     };
-    let world = World::workflow(WorkflowIndicator {
+    let world = SloUnderTest::workflow(WorkflowIndicator {
         correlate,
         ..workflow_slo()
     })
@@ -176,15 +179,15 @@ fn the_first_correlator_that_is_present_decides_and_a_span_without_any_is_counte
         correlate: correlate.clone(),
         ..workflow_slo()
     };
-    let world = World::workflow(by_order)
+    let world = SloUnderTest::workflow(by_order)
         .receive(&[enqueue(0.0).with("order.id", "")])
         .has_none();
     assert_eq!(
         world.unusable,
-        BTreeMap::from([(Unusable::Uncorrelated, 1)])
+        BTreeMap::from([(DiscardReason::Uncorrelated, 1)])
     );
     correlate.push(Correlator::Trace);
-    World::workflow(WorkflowIndicator {
+    SloUnderTest::workflow(WorkflowIndicator {
         correlate,
         ..workflow_slo()
     })
@@ -195,7 +198,7 @@ fn the_first_correlator_that_is_present_decides_and_a_span_without_any_is_counte
 #[test]
 fn s12_retries_of_one_workflow_are_one_event_and_the_first_success_counts() {
     let attempt = |id: &str, times| span(id, "finish", times);
-    World::workflow(workflow_slo())
+    SloUnderTest::workflow(workflow_slo())
         .receive(&[
             enqueue(0.0),
             attempt("a:2", [10.0, 11.0]).failed(),
@@ -209,7 +212,7 @@ fn s12_retries_of_one_workflow_are_one_event_and_the_first_success_counts() {
 
 #[test]
 fn s12_an_slo_of_attempts_counts_each() {
-    let world = World::event(span_slo(None)).receive(&[
+    let world = SloUnderTest::event(span_slo(None)).receive(&[
         span("a:2", "finish", [10.0, 11.0]).failed(),
         span("a:3", "finish", [20.0, 21.0]).failed(),
         span("a:4", "finish", [41.0, 43.0]),
@@ -227,7 +230,7 @@ fn s12_an_slo_of_attempts_counts_each() {
 
 #[test]
 fn s13_a_dead_letter_is_bad_at_once_and_a_later_redrive_leaves_it_bad() {
-    World::workflow(workflow_slo())
+    SloUnderTest::workflow(workflow_slo())
         .receive(&[enqueue(0.0), span("a:3", "dead letter", [30.0, 30.0])])
         .has(Outcome::Failed, 30.0)
         .receive(&[finish(4.0 * 3_600.0)])
@@ -236,14 +239,14 @@ fn s13_a_dead_letter_is_bad_at_once_and_a_later_redrive_leaves_it_bad() {
 
 #[test]
 fn s13_a_failure_after_the_deadline_counts_where_the_promise_broke() {
-    World::workflow(workflow_slo())
+    SloUnderTest::workflow(workflow_slo())
         .receive(&[enqueue(0.0), span("a:3", "dead letter", [300.0, 300.0])])
         .has(Outcome::Failed, 60.0);
 }
 
 #[test]
 fn s16_an_end_that_arrives_before_its_start_waits_for_it() {
-    World::workflow(workflow_slo())
+    SloUnderTest::workflow(workflow_slo())
         .receive(&[finish(44.0)])
         .stays_open()
         .until(44.0 + 119.0)
@@ -254,7 +257,7 @@ fn s16_an_end_that_arrives_before_its_start_waits_for_it() {
 
 #[test]
 fn s16_an_end_whose_start_never_comes_is_an_orphan_and_no_event() {
-    World::workflow(workflow_slo())
+    SloUnderTest::workflow(workflow_slo())
         .receive(&[finish(44.0)])
         .until(44.0 + 120.0)
         .has(Outcome::Orphan, 44.0)
@@ -264,19 +267,19 @@ fn s16_an_end_whose_start_never_comes_is_an_orphan_and_no_event() {
 
 #[test]
 fn s17_an_end_in_time_that_is_delivered_late_corrects_the_bucket_of_the_deadline() {
-    let world = World::workflow(workflow_slo())
+    let world = SloUnderTest::workflow(workflow_slo())
         .receive(&[enqueue(0.0)])
         .until(180.0)
         .has(Outcome::Timeout, 60.0)
         .until(900.0)
         .receive(&[finish(50.0)])
         .has(Outcome::Good, 50.0);
-    assert_eq!(world.noted(Notice::Corrected), 1);
+    assert_eq!(world.noted(WorkflowNote::Corrected), 1);
 }
 
 #[test]
 fn s17_a_late_end_after_a_timeout_moves_no_bucket() {
-    let world = World::workflow(workflow_slo())
+    let world = SloUnderTest::workflow(workflow_slo())
         .receive(&[enqueue(0.0)])
         .until(180.0)
         .receive(&[finish(400.0)])
@@ -290,15 +293,18 @@ fn s17_a_late_end_after_a_timeout_moves_no_bucket() {
 
 #[test]
 fn s17_evidence_from_before_the_horizon_is_too_late() {
-    let world = World::workflow(workflow_slo())
+    let world = SloUnderTest::workflow(workflow_slo())
         .receive(&[enqueue(-8.0 * 86_400.0), finish(-8.0 * 86_400.0)])
         .has_none();
-    assert_eq!(world.unusable, BTreeMap::from([(Unusable::TooLate, 2)]));
+    assert_eq!(
+        world.unusable,
+        BTreeMap::from([(DiscardReason::TooLate, 2)])
+    );
 }
 
 #[test]
 fn s19_a_workflow_that_never_finishes_is_bad_when_its_promise_breaks() {
-    World::workflow(workflow_slo())
+    SloUnderTest::workflow(workflow_slo())
         .receive(&[enqueue(0.0)])
         .until(179.999)
         .stays_open()
@@ -317,7 +323,10 @@ fn s19_a_total_stall_is_a_thousand_bad_and_not_silence() {
     let orders: Vec<_> = (0..1_000)
         .map(|order: i64| enqueue(0.0).with("order.id", order))
         .collect();
-    let world = World::workflow(slo).receive(&orders).until(180.0).adds_up();
+    let world = SloUnderTest::workflow(slo)
+        .receive(&orders)
+        .until(180.0)
+        .adds_up();
     assert_eq!(
         world.verdicts(),
         vec![(Outcome::Timeout, Some(60.0)); 1_000]
@@ -341,18 +350,18 @@ fn s24_markers_without_duration_measure_from_one_to_the_other() {
         time_unix_nano: nanos(55.0),
         attributes: Vec::new(),
     });
-    World::workflow(slo.clone())
+    SloUnderTest::workflow(slo.clone())
         .receive(&[run.clone(), complete.clone()])
         .has(Outcome::Good, 55.0);
     complete.events[0].name = "exception".to_owned();
-    World::workflow(slo)
+    SloUnderTest::workflow(slo)
         .receive(&[run, complete])
         .has(Outcome::Failed, 55.0);
 }
 
 #[test]
 fn s26_the_root_span_ends_long_before_the_workflow() {
-    World::workflow(workflow_slo())
+    SloUnderTest::workflow(workflow_slo())
         .receive(&[span("a:9", "POST /orders", [0.0, 0.05]), enqueue(0.0)])
         .stays_open()
         .receive(&[finish(100.0)])
@@ -369,19 +378,22 @@ fn s29_absurd_times_are_refused_span_by_span() {
     let check = |span: &Span| limits.check(span, at(100.0));
     let mut endless = finish(44.0);
     endless.end_unix_nano = 0;
-    assert_eq!(check(&endless), Err(AbsurdTime::NoEnd));
+    assert_eq!(check(&endless), Err(InvalidTimestamp::NoEnd));
     assert_eq!(check(&finish(44.0)), Ok(()));
     assert_eq!(
         check(&span("a:1", "x", [50.0, 44.0])),
-        Err(AbsurdTime::StartsAfterItEnds)
+        Err(InvalidTimestamp::StartsAfterItEnds)
     );
     assert_eq!(check(&span("a:1", "x", [44.5, 44.0])), Ok(()));
     let year_2106 = span("a:1", "x", [0.0, 2.5e9]);
-    assert!(matches!(check(&year_2106), Err(AbsurdTime::InTheFuture(_))));
+    assert!(matches!(
+        check(&year_2106),
+        Err(InvalidTimestamp::InTheFuture(_))
+    ));
     let mut year_1970 = finish(44.0);
     (year_1970.start_unix_nano, year_1970.end_unix_nano) = (0, 1);
     assert!(matches!(
         check(&year_1970),
-        Err(AbsurdTime::BeforeTheHorizon(_))
+        Err(InvalidTimestamp::BeforeTheHorizon(_))
     ));
 }

@@ -13,7 +13,7 @@ const LIMITS: OutageLimits = OutageLimits {
 
 /// What happens next, to one of three places where a replica may run.
 #[derive(Clone, Copy, Debug)]
-enum Step {
+enum ReplicaStep {
     /// So many seconds in which those that run beat.
     Live(u8),
     /// It is killed, or cut off from the database: nobody can tell.
@@ -25,19 +25,19 @@ enum Step {
     Leave(usize),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = ReplicaStep> {
     let place = 0..3_usize;
     prop_oneof![
-        5 => (1..90_u8).prop_map(Step::Live),
-        2 => place.clone().prop_map(Step::FallSilent),
-        1 => place.clone().prop_map(Step::Return),
-        2 => place.clone().prop_map(Step::Start),
-        1 => place.prop_map(Step::Leave),
+        5 => (1..90_u8).prop_map(ReplicaStep::Live),
+        2 => place.clone().prop_map(ReplicaStep::FallSilent),
+        1 => place.clone().prop_map(ReplicaStep::Return),
+        2 => place.clone().prop_map(ReplicaStep::Start),
+        1 => place.prop_map(ReplicaStep::Leave),
     ]
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Place {
+enum ReplicaSlot {
     #[default]
     Empty,
     Running(ReplicaId),
@@ -45,9 +45,9 @@ enum Place {
 }
 
 /// Replicas as they really are, and the times at which the watermark must not move.
-struct World {
+struct ReplicaWorld {
     now: i64,
-    places: [Place; 3],
+    places: [ReplicaSlot; 3],
     started: i64,
     said: Replicas,
     last_beats: BTreeMap<ReplicaId, i64>,
@@ -55,11 +55,11 @@ struct World {
     holds: Vec<(ReplicaId, [i64; 2])>,
 }
 
-impl World {
+impl ReplicaWorld {
     fn new() -> Self {
         Self {
             now: 0,
-            places: [Place::default(); 3],
+            places: [ReplicaSlot::default(); 3],
             started: 0,
             said: Replicas::none(Timestamp::from_secs(0)),
             last_beats: BTreeMap::new(),
@@ -67,30 +67,30 @@ impl World {
         }
     }
 
-    fn take(&mut self, step: Step) {
+    fn take(&mut self, step: ReplicaStep) {
         match step {
-            Step::Live(seconds) => (0..seconds).for_each(|_| self.live()),
-            Step::FallSilent(nth) => self.fall_silent(nth),
-            Step::Return(nth) => {
-                if let Place::Silent(replica) = self.places[nth] {
-                    self.places[nth] = Place::Running(replica);
+            ReplicaStep::Live(seconds) => (0..seconds).for_each(|_| self.live()),
+            ReplicaStep::FallSilent(nth) => self.fall_silent(nth),
+            ReplicaStep::Return(nth) => {
+                if let ReplicaSlot::Silent(replica) = self.places[nth] {
+                    self.places[nth] = ReplicaSlot::Running(replica);
                     self.forgive(replica);
                 }
             }
-            Step::Start(nth) => {
+            ReplicaStep::Start(nth) => {
                 self.started += 1;
                 self.leave(nth);
-                self.places[nth] = Place::Running(ReplicaId(self.started));
+                self.places[nth] = ReplicaSlot::Running(ReplicaId(self.started));
             }
-            Step::Leave(nth) => self.leave(nth),
+            ReplicaStep::Leave(nth) => self.leave(nth),
         }
     }
 
     fn fall_silent(&mut self, nth: usize) {
-        let Place::Running(replica) = self.places[nth] else {
+        let ReplicaSlot::Running(replica) = self.places[nth] else {
             return;
         };
-        self.places[nth] = Place::Silent(replica);
+        self.places[nth] = ReplicaSlot::Silent(replica);
         if let Some(beat) = self.last_beats.get(&replica) {
             let hold = [*beat, beat + SILENCE + CATCH_UP];
             self.holds.push((replica, hold));
@@ -108,18 +108,18 @@ impl World {
     }
 
     fn leave(&mut self, nth: usize) {
-        if let Place::Running(replica) = self.places[nth] {
+        if let ReplicaSlot::Running(replica) = self.places[nth] {
             let now = Timestamp::from_secs(self.now);
             self.said = self.said.clone().leave(replica, now, &LIMITS);
         }
-        self.places[nth] = Place::Empty;
+        self.places[nth] = ReplicaSlot::Empty;
     }
 
     /// One second: those that run beat, and nobody vouches for what a hold forbids.
     fn live(&mut self) {
         self.now += 1;
         for place in self.places {
-            let Place::Running(replica) = place else {
+            let ReplicaSlot::Running(replica) = place else {
                 continue;
             };
             self.hold_if_it_was_away(replica);
@@ -169,7 +169,7 @@ impl World {
 proptest! {
     #[test]
     fn it_moves_only_while_nobody_is_waited_for(steps in prop::collection::vec(step(), 1..40)) {
-        let mut world = World::new();
+        let mut world = ReplicaWorld::new();
         for step in steps {
             world.take(step);
         }
@@ -177,11 +177,11 @@ proptest! {
 
     #[test]
     fn it_moves_again_once_all_had_their_time(steps in prop::collection::vec(step(), 1..40)) {
-        let mut world = World::new();
+        let mut world = ReplicaWorld::new();
         for step in steps {
             world.take(step);
         }
-        world.take(Step::Start(0));
+        world.take(ReplicaStep::Start(0));
         for _ in 0..2 * (SILENCE + CATCH_UP) {
             world.live();
         }

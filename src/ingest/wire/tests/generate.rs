@@ -2,7 +2,7 @@
 //! repetitions, unknown fields and groups, and now and then wrong.
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum GeneratedKind {
     ResourceSpans,
     ScopeSpans,
     Span,
@@ -19,33 +19,33 @@ enum Kind {
 }
 
 #[derive(Clone, Copy)]
-enum Shape {
+enum GeneratedShape {
     Varint,
     Fixed64,
     Fixed32,
     Text,
     Id,
-    Nested(Kind),
+    Nested(GeneratedKind),
 }
 
-use Shape::{Fixed32, Fixed64, Id, Nested, Text, Varint};
+use GeneratedShape::{Fixed32, Fixed64, Id, Nested, Text, Varint};
 
 #[expect(clippy::too_many_lines, reason = "a table")]
-const fn schema(kind: Kind) -> &'static [(u32, Shape)] {
+const fn schema(kind: GeneratedKind) -> &'static [(u32, GeneratedShape)] {
     match kind {
-        Kind::ResourceSpans => &[
-            (1, Nested(Kind::Resource)),
-            (2, Nested(Kind::ScopeSpans)),
-            (2, Nested(Kind::ScopeSpans)),
+        GeneratedKind::ResourceSpans => &[
+            (1, Nested(GeneratedKind::Resource)),
+            (2, Nested(GeneratedKind::ScopeSpans)),
+            (2, Nested(GeneratedKind::ScopeSpans)),
             (3, Text),
         ],
-        Kind::ScopeSpans => &[
-            (1, Nested(Kind::Scope)),
-            (2, Nested(Kind::Span)),
-            (2, Nested(Kind::Span)),
+        GeneratedKind::ScopeSpans => &[
+            (1, Nested(GeneratedKind::Scope)),
+            (2, Nested(GeneratedKind::Span)),
+            (2, Nested(GeneratedKind::Span)),
             (3, Text),
         ],
-        Kind::Span => &[
+        GeneratedKind::Span => &[
             (1, Id),
             (2, Id),
             (3, Text),
@@ -54,54 +54,54 @@ const fn schema(kind: Kind) -> &'static [(u32, Shape)] {
             (6, Varint),
             (7, Fixed64),
             (8, Fixed64),
-            (9, Nested(Kind::KeyValue)),
-            (9, Nested(Kind::KeyValue)),
+            (9, Nested(GeneratedKind::KeyValue)),
+            (9, Nested(GeneratedKind::KeyValue)),
             (10, Varint),
-            (11, Nested(Kind::Event)),
+            (11, Nested(GeneratedKind::Event)),
             (12, Varint),
-            (13, Nested(Kind::Link)),
+            (13, Nested(GeneratedKind::Link)),
             (14, Varint),
-            (15, Nested(Kind::Status)),
+            (15, Nested(GeneratedKind::Status)),
             (16, Fixed32),
         ],
-        Kind::Event => &[
+        GeneratedKind::Event => &[
             (1, Fixed64),
             (2, Text),
-            (3, Nested(Kind::KeyValue)),
+            (3, Nested(GeneratedKind::KeyValue)),
             (4, Varint),
         ],
-        Kind::Link => &[
+        GeneratedKind::Link => &[
             (1, Id),
             (2, Id),
             (3, Text),
-            (4, Nested(Kind::KeyValue)),
+            (4, Nested(GeneratedKind::KeyValue)),
             (5, Varint),
             (6, Fixed32),
         ],
-        Kind::Status => &[(2, Text), (3, Varint)],
-        Kind::KeyValue => &[(1, Text), (2, Nested(Kind::AnyValue)), (3, Varint)],
-        Kind::AnyValue => &[
+        GeneratedKind::Status => &[(2, Text), (3, Varint)],
+        GeneratedKind::KeyValue => &[(1, Text), (2, Nested(GeneratedKind::AnyValue)), (3, Varint)],
+        GeneratedKind::AnyValue => &[
             (1, Text),
             (2, Varint),
             (3, Varint),
             (4, Fixed64),
-            (5, Nested(Kind::Array)),
-            (6, Nested(Kind::Map)),
+            (5, Nested(GeneratedKind::Array)),
+            (6, Nested(GeneratedKind::Map)),
             (7, Text),
             (8, Varint),
         ],
-        Kind::Array => &[(1, Nested(Kind::AnyValue))],
-        Kind::Map => &[(1, Nested(Kind::KeyValue))],
-        Kind::Resource => &[
-            (1, Nested(Kind::KeyValue)),
+        GeneratedKind::Array => &[(1, Nested(GeneratedKind::AnyValue))],
+        GeneratedKind::Map => &[(1, Nested(GeneratedKind::KeyValue))],
+        GeneratedKind::Resource => &[
+            (1, Nested(GeneratedKind::KeyValue)),
             (2, Varint),
-            (3, Nested(Kind::EntityRef)),
+            (3, Nested(GeneratedKind::EntityRef)),
         ],
-        Kind::EntityRef => &[(1, Text), (2, Text), (3, Text), (4, Text)],
-        Kind::Scope => &[
+        GeneratedKind::EntityRef => &[(1, Text), (2, Text), (3, Text), (4, Text)],
+        GeneratedKind::Scope => &[
             (1, Text),
             (2, Text),
-            (3, Nested(Kind::KeyValue)),
+            (3, Nested(GeneratedKind::KeyValue)),
             (4, Varint),
         ],
     }
@@ -111,7 +111,12 @@ pub(in crate::ingest) fn request(choices: &[u8]) -> Vec<u8> {
     let mut choices = Choices(choices);
     let mut body = Vec::new();
     while !choices.0.is_empty() {
-        field(&mut body, 1, Nested(Kind::ResourceSpans), &mut choices);
+        field(
+            &mut body,
+            1,
+            Nested(GeneratedKind::ResourceSpans),
+            &mut choices,
+        );
     }
     body
 }
@@ -131,9 +136,9 @@ impl Choices<'_> {
     }
 }
 
-fn message(kind: Kind, choices: &mut Choices<'_>) -> Vec<u8> {
+fn message(kind: GeneratedKind, choices: &mut Choices<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    if matches!(kind, Kind::Span) && choices.below(4) > 0 {
+    if matches!(kind, GeneratedKind::Span) && choices.below(4) > 0 {
         field(&mut bytes, 1, Id, &mut Choices(&[4]));
         field(&mut bytes, 2, Id, &mut Choices(&[1]));
     }
@@ -151,7 +156,7 @@ fn message(kind: Kind, choices: &mut Choices<'_>) -> Vec<u8> {
     bytes
 }
 
-fn group(bytes: &mut Vec<u8>, tag: u32, shape: Shape, choices: &mut Choices<'_>) {
+fn group(bytes: &mut Vec<u8>, tag: u32, shape: GeneratedShape, choices: &mut Choices<'_>) {
     varint(bytes, u64::from(tag << 3 | 3));
     field(bytes, 1, shape, choices);
     if choices.below(4) == 1 {
@@ -160,7 +165,7 @@ fn group(bytes: &mut Vec<u8>, tag: u32, shape: Shape, choices: &mut Choices<'_>)
     varint(bytes, u64::from(tag << 3 | 4));
 }
 
-fn field(bytes: &mut Vec<u8>, tag: u32, shape: Shape, choices: &mut Choices<'_>) {
+fn field(bytes: &mut Vec<u8>, tag: u32, shape: GeneratedShape, choices: &mut Choices<'_>) {
     let wire_type = match shape {
         Varint => 0,
         Fixed64 => 1,

@@ -12,9 +12,9 @@ use opentelemetry_proto::tonic::{
 use proptest::prelude::*;
 use prost::Message as _;
 
-use self::oracle::{Seen, by_prost, by_scan};
+use self::oracle::{SpanAnswers, by_prost, by_scan};
 use super::scan;
-use crate::ingest::{Malformed, Refusal};
+use crate::ingest::{Malformed, Rejection};
 
 fn compare(body: &[u8]) -> Result<(), TestCaseError> {
     match (by_prost(body), by_scan(body)) {
@@ -82,7 +82,7 @@ fn body(spans: Vec<Span>) -> Vec<u8> {
     ExportTraceServiceRequest { resource_spans }.encode_to_vec()
 }
 
-fn names(body: &[u8]) -> Result<Vec<Result<String, Refusal>>, Malformed> {
+fn names(body: &[u8]) -> Result<Vec<Result<String, Rejection>>, Malformed> {
     let mut names = Vec::new();
     scan(body, &mut |span| {
         names.push(span.map(|span| span.name().to_owned()));
@@ -136,10 +136,10 @@ fn spans_with_bad_ids_are_refused_alone() {
         names(&body(spans)).unwrap(),
         [
             Ok("good".to_owned()),
-            Err(Refusal::TraceId),
-            Err(Refusal::TraceId),
-            Err(Refusal::SpanId),
-            Err(Refusal::ParentSpanId),
+            Err(Rejection::TraceId),
+            Err(Rejection::TraceId),
+            Err(Rejection::SpanId),
+            Err(Rejection::ParentSpanId),
             Ok("zero parent".to_owned()),
         ]
     );
@@ -158,7 +158,7 @@ fn text_that_is_not_utf8_spoils_its_own_span_only() {
         names(&bytes).unwrap(),
         [
             Ok("first".to_owned()),
-            Err(Refusal::NotUtf8 { field }),
+            Err(Rejection::NotUtf8 { field }),
             Ok("third".to_owned())
         ]
     );
@@ -184,7 +184,7 @@ fn a_resource_behind_its_spans_is_theirs() {
     let mut bytes = vec![0x0a, u8::try_from(inner.len()).unwrap()];
     bytes.extend(inner);
     let seen = by_scan(&bytes).unwrap();
-    let Ok(Seen { resource, .. }) = &seen[0] else {
+    let Ok(SpanAnswers { resource, .. }) = &seen[0] else {
         panic!("{seen:?}")
     };
     assert_eq!(resource["service.name"], r#"String("late")"#);
@@ -261,7 +261,7 @@ fn a_string_given_as_an_index_is_absent_and_not_fatal() {
         ..span("profiled")
     }]))
     .unwrap();
-    let Ok(Seen { attributes, .. }) = &seen[0] else {
+    let Ok(SpanAnswers { attributes, .. }) = &seen[0] else {
         panic!("{seen:?}")
     };
     assert_eq!(attributes["indexed"], "Other");

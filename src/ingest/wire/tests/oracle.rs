@@ -15,7 +15,7 @@ use crate::{
         ids::{SpanId, TraceId},
         span::{AttributeScope, SpanView, Value},
     },
-    ingest::{Malformed, Refusal, wire::scan},
+    ingest::{Malformed, Rejection, wire::scan},
 };
 
 /// Attributes by key, as text: `Debug` tells all values apart, NaN from NaN not, which suits us.
@@ -23,7 +23,7 @@ type Attributes = BTreeMap<String, String>;
 
 /// All that can be asked of a span.
 #[derive(Debug, PartialEq)]
-pub(in crate::ingest) struct Seen {
+pub(in crate::ingest) struct SpanAnswers {
     ids: (TraceId, SpanId, Option<SpanId>),
     texts: [String; 5],
     kind: String,
@@ -51,13 +51,13 @@ const KEYS: [&str; 8] = [
     "plain",
 ];
 
-pub(super) fn by_scan(body: &[u8]) -> Result<Vec<Result<Seen, Refusal>>, Malformed> {
+pub(super) fn by_scan(body: &[u8]) -> Result<Vec<Result<SpanAnswers, Rejection>>, Malformed> {
     let mut seen = Vec::new();
     scan(body, &mut |span| seen.push(span.map(see)))?;
     Ok(seen)
 }
 
-pub(in crate::ingest) fn see(span: &dyn SpanView) -> Seen {
+pub(in crate::ingest) fn see(span: &dyn SpanView) -> SpanAnswers {
     let all = |scope| ask(|key| span.attribute(scope, key));
     let (mut events, mut links) = (Vec::new(), Vec::new());
     span.any_event(&mut |event| {
@@ -71,7 +71,7 @@ pub(in crate::ingest) fn see(span: &dyn SpanView) -> Seen {
         links.push((link.trace_id(), link.span_id(), trace_state, attributes));
         false
     });
-    Seen {
+    SpanAnswers {
         ids: (span.trace_id(), span.span_id(), span.parent_span_id()),
         texts: [
             span.name(),
@@ -103,7 +103,7 @@ fn ask<'a>(attribute: impl Fn(&str) -> Option<Value<'a>>) -> Attributes {
 
 pub(in crate::ingest) fn by_prost(
     body: &[u8],
-) -> Result<Vec<Result<Seen, Refusal>>, prost::DecodeError> {
+) -> Result<Vec<Result<SpanAnswers, Rejection>>, prost::DecodeError> {
     let request = ExportTraceServiceRequest::decode(body)?;
     let mut seen = Vec::new();
     for resource_spans in request.resource_spans {
@@ -118,20 +118,24 @@ pub(in crate::ingest) fn by_prost(
     Ok(seen)
 }
 
-fn expect(span: Span, resource: &Resource, scope: &InstrumentationScope) -> Result<Seen, Refusal> {
+fn expect(
+    span: Span,
+    resource: &Resource,
+    scope: &InstrumentationScope,
+) -> Result<SpanAnswers, Rejection> {
     let status = span.status.clone().unwrap_or_default();
     if ![0, 8].contains(&span.parent_span_id.len()) {
         // The ids are judged first.
-        TraceId::from_slice(&span.trace_id).ok_or(Refusal::TraceId)?;
-        SpanId::from_slice(&span.span_id).ok_or(Refusal::SpanId)?;
-        return Err(Refusal::ParentSpanId);
+        TraceId::from_slice(&span.trace_id).ok_or(Rejection::TraceId)?;
+        SpanId::from_slice(&span.span_id).ok_or(Rejection::SpanId)?;
+        return Err(Rejection::ParentSpanId);
     }
     let mut any_scope = map(&resource.attributes);
     any_scope.extend(map(&span.attributes));
-    Ok(Seen {
+    Ok(SpanAnswers {
         ids: (
-            TraceId::from_slice(&span.trace_id).ok_or(Refusal::TraceId)?,
-            SpanId::from_slice(&span.span_id).ok_or(Refusal::SpanId)?,
+            TraceId::from_slice(&span.trace_id).ok_or(Rejection::TraceId)?,
+            SpanId::from_slice(&span.span_id).ok_or(Rejection::SpanId)?,
             SpanId::from_slice(&span.parent_span_id),
         ),
         kind: format!("{:?}", span.kind()),

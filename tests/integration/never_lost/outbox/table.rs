@@ -9,10 +9,10 @@ use sqlx::PgConnection;
 use throughline::{
     domain::{
         model::{ids::Name, time::Timestamp},
-        notify::delivery::{Attempt, AttemptClass, Repeat},
+        notify::delivery::{Attempt, AttemptClass, Redelivery},
         slo::Severity,
     },
-    store::{Claim, ClaimedDelivery, Lease, News, Settlement, Store},
+    store::{Claim, ClaimedDelivery, Lease, NewDeliveries, Settlement, Store},
 };
 use uuid::Uuid;
 
@@ -111,7 +111,7 @@ impl Table {
         .await
         .unwrap();
         for target in targets {
-            let news = News {
+            let news = NewDeliveries {
                 transition,
                 targets: &self.targets[*target..=*target],
                 ordering_key: &format!("key-{key}"),
@@ -150,7 +150,7 @@ impl Table {
             delivery: self.ids.binary_search(&delivery.id).unwrap(),
             attempt: delivery.attempt,
             token: delivery.lease_token,
-            may_be_a_repeat: delivery.repeat == Repeat::Possible,
+            may_be_a_repeat: delivery.repeat == Redelivery::Possible,
         });
         let seen = seen.collect();
         self.at_work[replica].extend(claimed);

@@ -7,9 +7,9 @@ use serde::de::DeserializeOwned;
 use super::{
     super::{
         DefinitionFile, Problem,
-        diagnostics::{Findings, Place, is_secret_key},
+        diagnostics::{Diagnostics, SourceSpan, is_secret_key},
         file::{API_VERSION, Document, Metadata},
-        node::{self, Node, NodeValue},
+        node::{self, NodeValue, YamlNode},
         read::{Field, read},
         suggest,
     },
@@ -18,14 +18,14 @@ use super::{
 use crate::domain::model::ids::Name;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum DocumentKind {
     Slo,
     AlertPolicy,
     AlertNotificationTarget,
     Exclusion,
 }
 
-impl Kind {
+impl DocumentKind {
     const ALL: [Self; 4] = [
         Self::Slo,
         Self::AlertPolicy,
@@ -46,24 +46,24 @@ impl Kind {
 /// One file: its documents that could be parsed, and what is found wrong.
 #[derive(Debug)]
 pub(crate) struct Sheet<'a> {
-    findings: Findings<'a>,
-    documents: Vec<(Kind, Range<usize>, Node)>,
+    findings: Diagnostics<'a>,
+    documents: Vec<(DocumentKind, Range<usize>, YamlNode)>,
 }
 
 /// A document of a known kind.
 #[derive(Debug)]
 pub(crate) struct Named<'a, S> {
-    pub(crate) findings: &'a Findings<'a>,
+    pub(crate) findings: &'a Diagnostics<'a>,
     pub(crate) range: Range<usize>,
     /// `None` if it has none or it is wrong, which is then among the findings.
-    pub(crate) name: Option<(Name, Place)>,
+    pub(crate) name: Option<(Name, SourceSpan)>,
     pub(crate) metadata: Option<Metadata>,
     pub(crate) spec: Field<S>,
 }
 
 impl<'a> Sheet<'a> {
     pub(crate) fn open(file: &'a DefinitionFile) -> Self {
-        let mut findings = Findings::new(file);
+        let mut findings = Diagnostics::new(file);
         let is_json = Path::new(&file.path)
             .extension()
             .is_some_and(|extension| extension == "json");
@@ -91,7 +91,7 @@ impl<'a> Sheet<'a> {
 
     pub(crate) fn named<S: DeserializeOwned>(
         &'a self,
-        wanted: Kind,
+        wanted: DocumentKind,
     ) -> impl Iterator<Item = Named<'a, S>> {
         self.documents
             .iter()
@@ -126,7 +126,7 @@ impl<'a> Sheet<'a> {
 }
 
 /// What a document is; if nothing we know, that is noted.
-fn kind(node: &Node, findings: &Findings<'_>) -> Option<Kind> {
+fn kind(node: &YamlNode, findings: &Diagnostics<'_>) -> Option<DocumentKind> {
     if !matches!(node.value, NodeValue::Mapping(_)) {
         let message = format!("a definition is a group of fields, this is {}", node.noun());
         let help = "begin with `apiVersion`, `kind`, `metadata` and `spec`".to_owned();
@@ -152,23 +152,25 @@ fn kind(node: &Node, findings: &Findings<'_>) -> Option<Kind> {
         );
     }
     let (kind, place) = kind?;
-    let known = Kind::ALL.into_iter().find(|known| known.as_str() == kind);
+    let known = DocumentKind::ALL
+        .into_iter()
+        .find(|known| known.as_str() == kind);
     if known.is_none() {
         findings.error_with_help(
             place,
             format!("unknown kind `{kind}`"),
-            suggest::did_you_mean(kind, Kind::ALL.map(Kind::as_str)),
+            suggest::did_you_mean(kind, DocumentKind::ALL.map(DocumentKind::as_str)),
         );
     }
     known
 }
 
 fn envelope_text<'a>(
-    node: &'a Node,
-    findings: &Findings<'_>,
+    node: &'a YamlNode,
+    findings: &Diagnostics<'_>,
     key: &str,
     example: &str,
-) -> Option<(&'a str, Place)> {
+) -> Option<(&'a str, SourceSpan)> {
     let Some(entry) = node.entry(key) else {
         findings.error_with_help(
             node.place,
@@ -187,7 +189,7 @@ fn envelope_text<'a>(
 
 /// Whatever stands where a secret belongs is not shown, unless it is a reference. In a target that is
 /// everywhere but in its address.
-fn mask_secrets(document: &Node, findings: &mut Findings<'_>) {
+fn mask_secrets(document: &YamlNode, findings: &mut Diagnostics<'_>) {
     let kind = document.entry("kind").and_then(|entry| entry.value.text());
     let is_target = kind.is_some_and(|kind| kind.to_lowercase().contains("target"));
     match document.entry("spec") {
@@ -196,7 +198,7 @@ fn mask_secrets(document: &Node, findings: &mut Findings<'_>) {
     }
 }
 
-fn mask_below_keys(node: &Node, findings: &mut Findings<'_>) {
+fn mask_below_keys(node: &YamlNode, findings: &mut Diagnostics<'_>) {
     match &node.value {
         NodeValue::Mapping(entries) => {
             for entry in entries {
@@ -216,7 +218,7 @@ fn mask_below_keys(node: &Node, findings: &mut Findings<'_>) {
     }
 }
 
-fn mask_literals(node: &Node, findings: &mut Findings<'_>) {
+fn mask_literals(node: &YamlNode, findings: &mut Diagnostics<'_>) {
     match &node.value {
         NodeValue::Mapping(entries) => {
             for entry in entries {

@@ -17,7 +17,7 @@ use self::{
         policy::{self, Policy},
         target,
     },
-    document::{Kind, Named, Sheet},
+    document::{DocumentKind, Named, Sheet},
     slo::exclusion,
 };
 use super::{
@@ -45,7 +45,7 @@ pub fn load(files: &[DefinitionFile]) -> Result<(Catalog, Vec<Problem>), Vec<Pro
 /// What an SLO may refer to. Names of definitions that are wrong themselves are known too, so that
 /// one mistake is reported once.
 #[derive(Debug)]
-struct Known {
+struct References {
     policies: BTreeMap<Name, Option<Policy>>,
     targets: BTreeSet<Name>,
 }
@@ -54,12 +54,12 @@ struct Known {
 fn catalog<'a>(sheets: &'a [Sheet<'a>]) -> Catalog {
     let targets = fallback::link(unique(
         sheets,
-        Kind::AlertNotificationTarget,
+        DocumentKind::AlertNotificationTarget,
         |named: &Named<'a, TargetSpec>| target::check(named),
     ));
     let mut policies = unique(
         sheets,
-        Kind::AlertPolicy,
+        DocumentKind::AlertPolicy,
         |named: &Named<'_, PolicySpec>| policy::check(named),
     );
     if let Some(standard) = policy::standard() {
@@ -67,17 +67,17 @@ fn catalog<'a>(sheets: &'a [Sheet<'a>]) -> Catalog {
             .entry(standard.name.clone())
             .or_insert(Some(standard));
     }
-    let known = Known {
+    let known = References {
         policies,
         targets: targets.keys().cloned().collect(),
     };
-    let mut slos = unique(sheets, Kind::Slo, |named: &Named<'_, SloSpec>| {
+    let mut slos = unique(sheets, DocumentKind::Slo, |named: &Named<'_, SloSpec>| {
         slo::check(named, &known)
     });
     let names: BTreeSet<Name> = slos.keys().cloned().collect();
     let exclusions = unique(
         sheets,
-        Kind::Exclusion,
+        DocumentKind::Exclusion,
         |named: &Named<'_, ExclusionSpec>| exclusion::check(named, &names),
     );
     let exclusions: Vec<Arc<Exclusion>> =
@@ -102,7 +102,7 @@ fn valid<T>(all: BTreeMap<Name, Option<T>>) -> BTreeMap<Name, Arc<T>> {
 /// a problem of the later document.
 fn unique<'a, S: serde::de::DeserializeOwned, T>(
     sheets: &'a [Sheet<'a>],
-    kind: Kind,
+    kind: DocumentKind,
     check: impl Fn(&Named<'a, S>) -> Option<T>,
 ) -> BTreeMap<Name, Option<T>> {
     let mut all = BTreeMap::new();

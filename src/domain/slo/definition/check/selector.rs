@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::super::diagnostics::{Findings, Place};
+use super::super::diagnostics::{Diagnostics, SourceSpan};
 use crate::domain::{
     model::span::AttributeName,
     traceql::{Selector, SelectorError, parse_attribute},
@@ -17,9 +17,9 @@ pub(crate) enum WorkflowDuration {
 }
 
 pub(crate) fn selector(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     text: &str,
-    place: Place,
+    place: SourceSpan,
     workflow_duration: WorkflowDuration,
 ) -> Option<Selector> {
     let selector = match Selector::parse(text) {
@@ -42,9 +42,9 @@ pub(crate) fn selector(
 }
 
 pub(crate) fn attribute(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     text: &str,
-    place: Place,
+    place: SourceSpan,
 ) -> Option<AttributeName> {
     match parse_attribute(text) {
         Ok(name) => Some(name),
@@ -55,7 +55,7 @@ pub(crate) fn attribute(
     }
 }
 
-fn report(findings: &Findings<'_>, text: &str, place: Place, error: SelectorError) {
+fn report(findings: &Diagnostics<'_>, text: &str, place: SourceSpan, error: SelectorError) {
     let place = within(findings.text(), place, text, error.span);
     findings.error_with_help(place, error.message, error.help);
 }
@@ -70,11 +70,11 @@ fn workflow_duration_in(text: &str) -> Range<usize> {
 
 /// The place in the file of a stretch of a scalar's value. Where a scalar spans lines or is an alias,
 /// its beginning has to do.
-fn within(file: &str, scalar: Place, value: &str, span: Range<usize>) -> Place {
+fn within(file: &str, scalar: SourceSpan, value: &str, span: Range<usize>) -> SourceSpan {
     let source = file.get(scalar.range()).unwrap_or_default();
     let start_of_scalar = || {
         let first_line = source.lines().next().unwrap_or_default();
-        Place(scalar.0, scalar.0 + first_line.len().max(1))
+        SourceSpan(scalar.0, scalar.0 + first_line.len().max(1))
     };
     if source.contains('\n') {
         return start_of_scalar();
@@ -90,7 +90,7 @@ fn within(file: &str, scalar: Place, value: &str, span: Range<usize>) -> Place {
             .map_or(0, |(_, in_source)| *in_source)
     };
     let (start, end) = (at(span.start), at(span.end));
-    Place(scalar.0 + start, scalar.0 + end.max(start + 1))
+    SourceSpan(scalar.0 + start, scalar.0 + end.max(start + 1))
 }
 
 /// For every character of the value, and its end: the offset in the value and that in the source.
@@ -131,7 +131,7 @@ mod tests {
         let file = format!("match: {source}");
         let start = value.find(wanted).unwrap();
         let span = start..start + wanted.len();
-        let place = within(&file, Place(7, 7 + source.len()), value, span);
+        let place = within(&file, SourceSpan(7, 7 + source.len()), value, span);
         file.get(place.range()).unwrap().to_owned()
     }
 
@@ -149,8 +149,8 @@ mod tests {
 
     #[test]
     fn the_end_of_a_value_can_be_pointed_at() {
-        let place = within("'{ a'", Place(0, 5), "{ a", 3..3);
-        assert_eq!(place, Place(4, 5));
+        let place = within("'{ a'", SourceSpan(0, 5), "{ a", 3..3);
+        assert_eq!(place, SourceSpan(4, 5));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::{
-    diagnostics::{Findings, Place},
+    diagnostics::{Diagnostics, SourceSpan},
     read::{Field, Scalar},
 };
 use crate::domain::{
@@ -13,11 +13,11 @@ use crate::domain::{
 
 /// The value of a field that must be there. `parent` is where it is missed.
 pub(crate) fn required<T>(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     field: Field<T>,
-    parent: Place,
+    parent: SourceSpan,
     key: &str,
-) -> Option<(T, Place)> {
+) -> Option<(T, SourceSpan)> {
     match field {
         Field::Valid(value, place) => Some((value, place)),
         Field::Invalid => None,
@@ -30,11 +30,11 @@ pub(crate) fn required<T>(
 
 /// Like [`required`], without taking it.
 pub(crate) fn required_ref<'f, T>(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     field: &'f Field<T>,
-    parent: Place,
+    parent: SourceSpan,
     key: &str,
-) -> Option<(&'f T, Place)> {
+) -> Option<(&'f T, SourceSpan)> {
     if field.is_missing() {
         findings.error(parent, format!("missing field `{key}`"));
     }
@@ -42,15 +42,15 @@ pub(crate) fn required_ref<'f, T>(
 }
 
 /// The value of a field that may be left out.
-pub(crate) fn optional<T>(field: Option<&Field<T>>) -> Option<(&T, Place)> {
+pub(crate) fn optional<T>(field: Option<&Field<T>>) -> Option<(&T, SourceSpan)> {
     field.and_then(Field::valid)
 }
 
 pub(crate) fn name(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     field: &Field<String>,
-    parent: Place,
-) -> Option<(Name, Place)> {
+    parent: SourceSpan,
+) -> Option<(Name, SourceSpan)> {
     let (text, place) = required_ref(findings, field, parent, "name")?;
     match text.parse() {
         Ok(name) => Some((name, place)),
@@ -75,7 +75,11 @@ fn suggested_name(text: &str) -> Option<String> {
     name.parse::<Name>().is_ok().then(|| name.to_owned())
 }
 
-pub(crate) fn duration(findings: &Findings<'_>, text: &str, place: Place) -> Option<Duration> {
+pub(crate) fn duration(
+    findings: &Diagnostics<'_>,
+    text: &str,
+    place: SourceSpan,
+) -> Option<Duration> {
     match parse_duration(text) {
         Ok(duration) => Some(duration),
         Err(error) => {
@@ -86,7 +90,11 @@ pub(crate) fn duration(findings: &Findings<'_>, text: &str, place: Place) -> Opt
 }
 
 /// A stretch of time that counts are summed over.
-pub(crate) fn whole_minutes(findings: &Findings<'_>, text: &str, place: Place) -> Option<Duration> {
+pub(crate) fn whole_minutes(
+    findings: &Diagnostics<'_>,
+    text: &str,
+    place: SourceSpan,
+) -> Option<Duration> {
     let duration = duration(findings, text, place)?;
     if duration.as_nanos() % 60_000_000_000 == 0 {
         return Some(duration);
@@ -103,7 +111,7 @@ pub(crate) fn whole_minutes(findings: &Findings<'_>, text: &str, place: Place) -
 }
 
 /// A share above 0 and at most 1, written `2%` or `0.02`.
-pub(crate) fn share(findings: &Findings<'_>, scalar: &Scalar, place: Place) -> Option<f64> {
+pub(crate) fn share(findings: &Diagnostics<'_>, scalar: &Scalar, place: SourceSpan) -> Option<f64> {
     let text = scalar.0.trim();
     let (number, whole) = match text.strip_suffix('%') {
         Some(percent) => (percent.trim_end(), 100.0),
@@ -129,7 +137,11 @@ pub(crate) fn share(findings: &Findings<'_>, scalar: &Scalar, place: Place) -> O
 }
 
 /// An address that may be called or linked to: nothing but `http` and `https`, with a host.
-pub(crate) fn web_address(findings: &Findings<'_>, text: &str, place: Place) -> Option<String> {
+pub(crate) fn web_address(
+    findings: &Diagnostics<'_>,
+    text: &str,
+    place: SourceSpan,
+) -> Option<String> {
     let rest = ["https://", "http://"]
         .iter()
         .find_map(|scheme| text.strip_prefix(scheme));

@@ -25,7 +25,7 @@ const RESOURCE: &str = "resource.";
 /// kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Attributes(BTreeSet<(String, String)>);
+pub struct EventAttributes(BTreeSet<(String, String)>);
 
 /// Whether a span had more to say than is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub enum Completeness {
     Cut,
 }
 
-impl Attributes {
+impl EventAttributes {
     /// What `span` says. Left out is what is new with every event and so shared by none: ids, times,
     /// fractions, and `label`, which is what the event is called.
     pub fn of_span(span: &dyn SpanView, label: &str) -> (Self, Completeness) {
@@ -79,7 +79,7 @@ impl Attributes {
     }
 }
 
-impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Attributes {
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for EventAttributes {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(all: I) -> Self {
         let pairs = all.into_iter();
         let mut attributes = pairs

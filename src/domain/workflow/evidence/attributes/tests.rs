@@ -36,7 +36,7 @@ fn pair(key: &str, value: impl Into<OwnedValue>) -> (String, OwnedValue) {
     (key.to_owned(), value.into())
 }
 
-fn written(attributes: &Attributes) -> Vec<String> {
+fn written(attributes: &EventAttributes) -> Vec<String> {
     let pairs = attributes.iter();
     pairs
         .map(|(name, value)| format!("{name}={value}"))
@@ -64,7 +64,7 @@ fn ids_times_and_fractions_are_left_out() {
             pair("process.pid", 4711),
         ],
     );
-    let (attributes, completeness) = Attributes::of_span(&span, "ord-7f31c2");
+    let (attributes, completeness) = EventAttributes::of_span(&span, "ord-7f31c2");
     assert_eq!(completeness, Completeness::Whole);
     assert_eq!(
         written(&attributes),
@@ -80,12 +80,12 @@ fn ids_times_and_fractions_are_left_out() {
 #[test]
 fn a_thousand_attributes_and_a_value_of_a_megabyte_are_cut_and_said_to_be() {
     let many = |n: usize| (0..n).map(|i| pair(&format!("k{i:04}"), "v")).collect();
-    let (attributes, completeness) = Attributes::of_span(&span(many(1_000), many(1_000)), "");
+    let (attributes, completeness) = EventAttributes::of_span(&span(many(1_000), many(1_000)), "");
     assert_eq!(completeness, Completeness::Cut);
     assert_eq!(attributes.iter().count(), 32);
     assert_eq!(attributes.iter().last(), Some(("span.k0015", "v")));
     let huge = "é\0".repeat(1 << 19);
-    let (attributes, completeness) = Attributes::of_span(
+    let (attributes, completeness) = EventAttributes::of_span(
         &span(vec![pair("a", huge.as_str()), pair(&huge, "x")], Vec::new()),
         "",
     );
@@ -94,21 +94,21 @@ fn a_thousand_attributes_and_a_value_of_a_megabyte_are_cut_and_said_to_be() {
     assert_eq!(name, "span.a");
     assert!(value.starts_with("é\u{fffd}é"));
     assert_eq!(attributes.iter().count(), 1);
-    let (exactly, completeness) = Attributes::of_span(&span(many(16), many(16)), "");
+    let (exactly, completeness) = EventAttributes::of_span(&span(many(16), many(16)), "");
     assert_eq!(completeness, Completeness::Whole);
     assert_eq!(exactly.iter().count(), 32);
 }
 
-fn attributes() -> impl Strategy<Value = Attributes> {
+fn attributes() -> impl Strategy<Value = EventAttributes> {
     let name = prop_oneof![
         (0_u8..30).prop_map(|n| format!("span.{n}")),
         (0_u8..30).prop_map(|n| format!("resource.{n}")),
     ];
-    proptest::collection::vec((name, "[a-c]"), 0..50).prop_map(Attributes::from_iter)
+    proptest::collection::vec((name, "[a-c]"), 0..50).prop_map(EventAttributes::from_iter)
 }
 
-fn joined(all: &[&Attributes]) -> Attributes {
-    let mut joined = Attributes::default();
+fn joined(all: &[&EventAttributes]) -> EventAttributes {
+    let mut joined = EventAttributes::default();
     for one in all {
         joined.join(one);
     }

@@ -4,15 +4,15 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     limit,
-    policy::{self, Asked, AskedBurn, Origin, Policy, Rule, Threshold},
+    policy::{self, BurnThreshold, BurnTrigger, Origin, Policy, Rule, RuleTrigger},
 };
 use crate::domain::{
     model::{ids::Name, objective::Objective},
     slo::{
         AlertRule, Alerting, LimitRule,
         definition::{
-            check::{Known, values},
-            diagnostics::{Findings, Place},
+            check::{References, values},
+            diagnostics::{Diagnostics, SourceSpan},
             file::{PolicyInPlace, SloSpec},
             read::{Field, TextOr},
             suggest,
@@ -25,14 +25,14 @@ const STANDARD: &str = "standard";
 
 /// What rules must be able to serve, and where it is written.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Promise {
+pub(crate) struct BudgetTerms {
     objective: Objective,
     pub(crate) window: Duration,
     pub(crate) names_customers: bool,
-    place: Place,
+    place: SourceSpan,
 }
 
-impl Promise {
+impl BudgetTerms {
     /// `None` where the objective or the window is wrong itself.
     pub(crate) fn of(
         objective: Option<Objective>,
@@ -51,14 +51,14 @@ impl Promise {
 /// A policy, and where the SLO asks for it.
 struct Use {
     policy: Policy,
-    place: Place,
+    place: SourceSpan,
 }
 
 pub(crate) fn check(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     field: Option<&Field<Vec<Field<TextOr<PolicyInPlace>>>>>,
-    promise: Option<Promise>,
-    known: &Known,
+    promise: Option<BudgetTerms>,
+    known: &References,
 ) -> Option<Alerting> {
     let (uses, place) = match field {
         None => {
@@ -93,10 +93,10 @@ pub(crate) fn check(
 }
 
 fn one(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     file: &TextOr<PolicyInPlace>,
-    place: Place,
-    known: &Known,
+    place: SourceSpan,
+    known: &References,
 ) -> Option<Policy> {
     match file {
         TextOr::Text(name) => by_name(findings, name, place, known),
@@ -110,7 +110,7 @@ fn one(
     }
 }
 
-fn in_place_kind(findings: &Findings<'_>, file: &PolicyInPlace) {
+fn in_place_kind(findings: &Diagnostics<'_>, file: &PolicyInPlace) {
     for (field, expected) in [
         (
             &file.api_version,
@@ -126,7 +126,12 @@ fn in_place_kind(findings: &Findings<'_>, file: &PolicyInPlace) {
     }
 }
 
-fn by_name(findings: &Findings<'_>, name: &str, place: Place, known: &Known) -> Option<Policy> {
+fn by_name(
+    findings: &Diagnostics<'_>,
+    name: &str,
+    place: SourceSpan,
+    known: &References,
+) -> Option<Policy> {
     let found = known
         .policies
         .iter()
@@ -143,7 +148,7 @@ fn by_name(findings: &Findings<'_>, name: &str, place: Place, known: &Known) -> 
 }
 
 /// What all rules of an SLO share. Several policies must agree on it.
-fn settings(findings: &Findings<'_>, uses: &[Use]) -> Option<Alerting> {
+fn settings(findings: &Diagnostics<'_>, uses: &[Use]) -> Option<Alerting> {
     let Some((first, others)) = uses.split_first() else {
         return Some(Alerting::default());
     };
@@ -171,9 +176,9 @@ fn settings(findings: &Findings<'_>, uses: &[Use]) -> Option<Alerting> {
 }
 
 fn rules(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     uses: &[Use],
-    promise: Promise,
+    promise: BudgetTerms,
 ) -> Option<(Vec<AlertRule>, Vec<LimitRule>)> {
     let (mut rules, mut limits) = (Vec::new(), Vec::new());
     let mut policy_of: BTreeMap<&Name, &Name> = BTreeMap::new();
@@ -209,10 +214,10 @@ enum Fit {
     Refused,
 }
 
-fn fit(findings: &Findings<'_>, used: &Use, rule: &Rule, promise: Promise) -> Fit {
+fn fit(findings: &Diagnostics<'_>, used: &Use, rule: &Rule, promise: BudgetTerms) -> Fit {
     let limit = match rule.asked {
-        Asked::Burn(burn) => return fit_burn(findings, used, rule, (burn, promise)),
-        Asked::Limit(limit) => limit,
+        RuleTrigger::Burn(burn) => return fit_burn(findings, used, rule, (burn, promise)),
+        RuleTrigger::Limit(limit) => limit,
     };
     if let Some((why, help)) = limit::never_reached(limit, promise) {
         let which = format!("rule `{}` of policy `{}`", rule.name, used.policy.name);
@@ -227,10 +232,10 @@ fn fit(findings: &Findings<'_>, used: &Use, rule: &Rule, promise: Promise) -> Fi
 }
 
 fn fit_burn(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     used: &Use,
     rule: &Rule,
-    (burn, promise): (AskedBurn, Promise),
+    (burn, promise): (BurnTrigger, BudgetTerms),
 ) -> Fit {
     let which = format!("rule `{}` of policy `{}`", rule.name, used.policy.name);
     let window = format_duration(promise.window);
@@ -244,8 +249,10 @@ fn fit_burn(
         );
     }
     let wanted = match burn.threshold {
-        Threshold::Factor(factor) => factor,
-        Threshold::Spend(share) => share * promise.window.as_secs_f64() / burn.long.as_secs_f64(),
+        BurnThreshold::Factor(factor) => factor,
+        BurnThreshold::Spend(share) => {
+            share * promise.window.as_secs_f64() / burn.long.as_secs_f64()
+        }
     };
     // In a short SLO window `spend` of a share of the budget may come out slower than spending it just
     // in time, and so as a rate that no promise is broken by.
@@ -284,7 +291,7 @@ fn fit_burn(
 }
 
 /// A rule that a user wrote is an error, one that is built in gives way.
-fn refuse(findings: &Findings<'_>, used: &Use, message: &str, help: &str) -> Fit {
+fn refuse(findings: &Diagnostics<'_>, used: &Use, message: &str, help: &str) -> Fit {
     match used.policy.origin {
         Origin::Written => {
             findings.error_with_help(used.place, message, help.to_owned());

@@ -7,7 +7,7 @@ use crate::domain::{
     slo::{
         Target,
         definition::{
-            diagnostics::{Findings, Place},
+            diagnostics::{Diagnostics, SourceSpan},
             suggest,
         },
     },
@@ -16,9 +16,9 @@ use crate::domain::{
 /// A target whose fallback is still a word.
 #[derive(Debug)]
 pub(crate) struct Unlinked<'a> {
-    pub(crate) findings: &'a Findings<'a>,
+    pub(crate) findings: &'a Diagnostics<'a>,
     pub(crate) target: Target,
-    pub(crate) fallback: Option<(String, Place)>,
+    pub(crate) fallback: Option<(String, SourceSpan)>,
 }
 
 /// The targets with their fallbacks; `None` where one is wrong, which is then among the findings.
@@ -49,7 +49,7 @@ pub(crate) fn link(
 
 fn resolved(
     one: &Unlinked<'_>,
-    (text, place): (&str, Place),
+    (text, place): (&str, SourceSpan),
     (names, written): (&BTreeSet<Name>, &BTreeMap<Name, String>),
 ) -> Option<Name> {
     let name = &one.target.name;

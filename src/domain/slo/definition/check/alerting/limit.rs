@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::apply::Promise;
+use super::apply::BudgetTerms;
 use crate::domain::slo::{
     Limit,
     definition::{
         check::values::{self, required_ref},
-        diagnostics::{Findings, Place},
+        diagnostics::{Diagnostics, SourceSpan},
         file::RuleFile,
         limit_file::{AbsenceFile, BudgetSpentFile, CustomersFile, ExhaustionFile},
     },
@@ -22,7 +22,7 @@ const MOST_OF_ABSENCE: Duration = Duration::from_hours(7 * 24);
 const LEAST_OF_EXHAUSTION: Duration = Duration::from_mins(4);
 
 /// The limits that a rule sets: exactly one, unless it is on a burn rate.
-pub(crate) fn limits(findings: &Findings<'_>, file: &RuleFile) -> Vec<Option<Limit>> {
+pub(crate) fn limits(findings: &Diagnostics<'_>, file: &RuleFile) -> Vec<Option<Limit>> {
     let budget_spent = file.budget_spent.as_ref().map(|field| {
         let (file, place) = field.valid()?;
         budget_spent(findings, file, place)
@@ -43,13 +43,21 @@ pub(crate) fn limits(findings: &Findings<'_>, file: &RuleFile) -> Vec<Option<Lim
     all.into_iter().flatten().collect()
 }
 
-fn budget_spent(findings: &Findings<'_>, file: &BudgetSpentFile, place: Place) -> Option<Limit> {
+fn budget_spent(
+    findings: &Diagnostics<'_>,
+    file: &BudgetSpentFile,
+    place: SourceSpan,
+) -> Option<Limit> {
     let (share, place) = required_ref(findings, &file.over, place, "over")?;
     let over = values::share(findings, share, place)?;
     Some(Limit::BudgetSpent { over })
 }
 
-fn exhaustion(findings: &Findings<'_>, file: &ExhaustionFile, place: Place) -> Option<Limit> {
+fn exhaustion(
+    findings: &Diagnostics<'_>,
+    file: &ExhaustionFile,
+    place: SourceSpan,
+) -> Option<Limit> {
     let (text, place) = required_ref(findings, &file.within, place, "within")?;
     let within = values::whole_minutes(findings, &text.0, place)?;
     if within >= LEAST_OF_EXHAUSTION {
@@ -66,7 +74,7 @@ fn exhaustion(findings: &Findings<'_>, file: &ExhaustionFile, place: Place) -> O
     None
 }
 
-fn customers(findings: &Findings<'_>, file: &CustomersFile, place: Place) -> Option<Limit> {
+fn customers(findings: &Diagnostics<'_>, file: &CustomersFile, place: SourceSpan) -> Option<Limit> {
     let affected = required_ref(findings, &file.affected, place, "affected");
     let length = required_ref(findings, &file.length, place, "in")
         .and_then(|(text, place)| at_most(findings, (&text.0, place), MOST_OF_CUSTOMERS));
@@ -85,13 +93,13 @@ fn customers(findings: &Findings<'_>, file: &CustomersFile, place: Place) -> Opt
     })
 }
 
-fn absence(findings: &Findings<'_>, file: &AbsenceFile, place: Place) -> Option<Limit> {
+fn absence(findings: &Diagnostics<'_>, file: &AbsenceFile, place: SourceSpan) -> Option<Limit> {
     let (text, place) = required_ref(findings, &file.length, place, "for")?;
     let length = at_most(findings, (&text.0, place), MOST_OF_ABSENCE)?;
     Some(Limit::Absence { length })
 }
 
-fn at_most(findings: &Findings<'_>, of: (&str, Place), most: Duration) -> Option<Duration> {
+fn at_most(findings: &Diagnostics<'_>, of: (&str, SourceSpan), most: Duration) -> Option<Duration> {
     let (text, place) = of;
     let length = values::whole_minutes(findings, text, place)?;
     if length <= most {
@@ -107,7 +115,7 @@ fn at_most(findings: &Findings<'_>, of: (&str, Place), most: Duration) -> Option
 }
 
 /// Why `limit` can never be reached under `promise`, and what to write instead.
-pub(crate) fn never_reached(limit: Limit, promise: Promise) -> Option<(String, &'static str)> {
+pub(crate) fn never_reached(limit: Limit, promise: BudgetTerms) -> Option<(String, &'static str)> {
     match limit {
         Limit::Exhaustion { within } if within >= promise.window => Some((
             format!(

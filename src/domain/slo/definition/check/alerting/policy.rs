@@ -10,10 +10,10 @@ use crate::domain::{
         definition::{
             DefinitionFile,
             check::{
-                document::{Kind, Named, Sheet},
+                document::{DocumentKind, Named, Sheet},
                 values::{self, optional, required_ref},
             },
-            diagnostics::{Findings, Place},
+            diagnostics::{Diagnostics, SourceSpan},
             file::{BurnFile, BurnRateFile, PolicySpec, RuleFile},
         },
     },
@@ -42,26 +42,26 @@ pub(crate) struct Rule {
     pub(crate) name: Name,
     pub(crate) severity: Severity,
     pub(crate) pending_for: Duration,
-    pub(crate) asked: Asked,
+    pub(crate) asked: RuleTrigger,
 }
 
 /// What a rule reacts at.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Asked {
-    Burn(AskedBurn),
+pub(crate) enum RuleTrigger {
+    Burn(BurnTrigger),
     Limit(Limit),
 }
 
 /// A burn rate in two windows.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct AskedBurn {
-    pub(crate) threshold: Threshold,
+pub(crate) struct BurnTrigger {
+    pub(crate) threshold: BurnThreshold,
     pub(crate) long: Duration,
     pub(crate) short: Duration,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Threshold {
+pub(crate) enum BurnThreshold {
     /// The share of the budget that is spent within the long window.
     Spend(f64),
     /// A burn rate.
@@ -75,7 +75,9 @@ pub(crate) fn standard() -> Option<Policy> {
         text: include_str!("../../standard.yaml").to_owned(),
     };
     let sheet = Sheet::open(&file);
-    let named = sheet.named::<PolicySpec>(Kind::AlertPolicy).next()?;
+    let named = sheet
+        .named::<PolicySpec>(DocumentKind::AlertPolicy)
+        .next()?;
     let policy = check(&named)?;
     Some(Policy {
         origin: Origin::BuiltIn,
@@ -89,10 +91,10 @@ pub(crate) fn check(named: &Named<'_, PolicySpec>) -> Option<Policy> {
 }
 
 pub(crate) fn policy(
-    findings: &Findings<'_>,
-    name: Option<(Name, Place)>,
+    findings: &Diagnostics<'_>,
+    name: Option<(Name, SourceSpan)>,
     spec: &PolicySpec,
-    place: Place,
+    place: SourceSpan,
 ) -> Option<Policy> {
     let defaults = Alerting::default();
     let rules = rules(findings, spec, place);
@@ -124,7 +126,7 @@ pub(crate) fn policy(
     })
 }
 
-fn rules(findings: &Findings<'_>, spec: &PolicySpec, parent: Place) -> Option<Vec<Rule>> {
+fn rules(findings: &Diagnostics<'_>, spec: &PolicySpec, parent: SourceSpan) -> Option<Vec<Rule>> {
     let (fields, place) = required_ref(findings, &spec.rules, parent, "rules")?;
     if fields.is_empty() {
         findings.error(place, "a policy without rules never tells anybody");
@@ -147,7 +149,11 @@ fn rules(findings: &Findings<'_>, spec: &PolicySpec, parent: Place) -> Option<Ve
     rules.into_iter().collect()
 }
 
-fn rule(findings: &Findings<'_>, file: &RuleFile, place: Place) -> Option<(Rule, Place)> {
+fn rule(
+    findings: &Diagnostics<'_>,
+    file: &RuleFile,
+    place: SourceSpan,
+) -> Option<(Rule, SourceSpan)> {
     let name = values::name(findings, &file.name, place);
     let severity = required_ref(findings, &file.severity, place, "severity");
     let pending_for = match optional(file.pending_for.as_ref()) {
@@ -166,15 +172,15 @@ fn rule(findings: &Findings<'_>, file: &RuleFile, place: Place) -> Option<(Rule,
 }
 
 /// Exactly one thing.
-fn asked(findings: &Findings<'_>, file: &RuleFile, place: Place) -> Option<Asked> {
+fn asked(findings: &Diagnostics<'_>, file: &RuleFile, place: SourceSpan) -> Option<RuleTrigger> {
     let burn = file.burn_rate.as_ref().map(|field| {
         let (file, place) = field.valid()?;
-        burn_rate(findings, file, place).map(Asked::Burn)
+        burn_rate(findings, file, place).map(RuleTrigger::Burn)
     });
     let limits = limit::limits(findings, file).into_iter();
     let mut all = burn
         .into_iter()
-        .chain(limits.map(|limit| limit.map(Asked::Limit)));
+        .chain(limits.map(|limit| limit.map(RuleTrigger::Limit)));
     if let (Some(asked), None) = (all.next(), all.next()) {
         return asked;
     }
@@ -186,7 +192,11 @@ fn asked(findings: &Findings<'_>, file: &RuleFile, place: Place) -> Option<Asked
     None
 }
 
-fn burn_rate(findings: &Findings<'_>, file: &BurnRateFile, place: Place) -> Option<AskedBurn> {
+fn burn_rate(
+    findings: &Diagnostics<'_>,
+    file: &BurnRateFile,
+    place: SourceSpan,
+) -> Option<BurnTrigger> {
     let threshold = threshold(findings, file, place);
     let long = required_ref(findings, &file.long, place, "long")
         .and_then(|(text, place)| values::whole_minutes(findings, &text.0, place));
@@ -207,18 +217,24 @@ fn burn_rate(findings: &Findings<'_>, file: &BurnRateFile, place: Place) -> Opti
         );
         return None;
     }
-    Some(AskedBurn {
+    Some(BurnTrigger {
         threshold: threshold?,
         long,
         short,
     })
 }
 
-fn threshold(findings: &Findings<'_>, file: &BurnRateFile, place: Place) -> Option<Threshold> {
+fn threshold(
+    findings: &Diagnostics<'_>,
+    file: &BurnRateFile,
+    place: SourceSpan,
+) -> Option<BurnThreshold> {
     match (&file.spend, &file.factor) {
         (Some(field), None) => {
             let (scalar, place) = field.valid()?;
-            Some(Threshold::Spend(values::share(findings, scalar, place)?))
+            Some(BurnThreshold::Spend(values::share(
+                findings, scalar, place,
+            )?))
         }
         (None, Some(field)) => {
             let (factor, place) = field.valid()?;
@@ -230,7 +246,7 @@ fn threshold(findings: &Findings<'_>, file: &BurnRateFile, place: Place) -> Opti
                 );
                 return None;
             }
-            Some(Threshold::Factor(*factor))
+            Some(BurnThreshold::Factor(*factor))
         }
         _ => {
             findings.error(place, "`burnRate` has exactly one of `spend` and `factor`");

@@ -8,7 +8,7 @@ use crate::domain::slo::{
             document::Named,
             values::{self, optional, required_ref},
         },
-        diagnostics::{Findings, Place},
+        diagnostics::{Diagnostics, SourceSpan},
         read::{Field, TextOr},
         target_file::{
             AlertmanagerFile, LatePolicyFile, PagerDutyFile, SecretFile, SlackFile, TargetSpec,
@@ -66,7 +66,11 @@ pub(crate) fn check<'a>(named: &Named<'a, TargetSpec>) -> Option<Unlinked<'a>> {
     })
 }
 
-fn webhook(findings: &Findings<'_>, file: &WebhookFile, place: Place) -> Option<TargetKind> {
+fn webhook(
+    findings: &Diagnostics<'_>,
+    file: &WebhookFile,
+    place: SourceSpan,
+) -> Option<TargetKind> {
     let url = required_ref(findings, &file.url, place, "url")
         .and_then(|(value, place)| address_or_secret(findings, value, place));
     let format = match optional(file.format.as_ref()) {
@@ -83,7 +87,7 @@ fn webhook(findings: &Findings<'_>, file: &WebhookFile, place: Place) -> Option<
     })
 }
 
-fn slack(findings: &Findings<'_>, file: &SlackFile, place: Place) -> Option<TargetKind> {
+fn slack(findings: &Diagnostics<'_>, file: &SlackFile, place: SourceSpan) -> Option<TargetKind> {
     match (&file.webhook_url, &file.token, &file.channel) {
         (Some(url), None, None) => {
             if let Some((_, place)) = optional(file.url.as_ref()) {
@@ -128,7 +132,11 @@ fn slack(findings: &Findings<'_>, file: &SlackFile, place: Place) -> Option<Targ
     }
 }
 
-fn pager_duty(findings: &Findings<'_>, file: &PagerDutyFile, place: Place) -> Option<TargetKind> {
+fn pager_duty(
+    findings: &Diagnostics<'_>,
+    file: &PagerDutyFile,
+    place: SourceSpan,
+) -> Option<TargetKind> {
     let routing_key = secret(findings, &file.routing_key, place, "routingKey");
     let previous = file.previous_routing_key.as_ref();
     let previous_routing_key = optional_secret(findings, previous, place, "previousRoutingKey");
@@ -140,16 +148,16 @@ fn pager_duty(findings: &Findings<'_>, file: &PagerDutyFile, place: Place) -> Op
     })
 }
 
-fn teams(findings: &Findings<'_>, file: &TeamsFile, place: Place) -> Option<TargetKind> {
+fn teams(findings: &Diagnostics<'_>, file: &TeamsFile, place: SourceSpan) -> Option<TargetKind> {
     Some(TargetKind::Teams {
         url: secret(findings, &file.url, place, "url")?,
     })
 }
 
 fn alertmanager(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     file: &AlertmanagerFile,
-    place: Place,
+    place: SourceSpan,
 ) -> Option<TargetKind> {
     let urls = match (&file.url, &file.urls) {
         (Some(field), None) => {
@@ -188,9 +196,9 @@ fn alertmanager(
 }
 
 fn address_or_secret(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     value: &TextOr<SecretFile>,
-    place: Place,
+    place: SourceSpan,
 ) -> Option<SecretOrPlain> {
     match value {
         TextOr::Text(text) => address(findings, text, place).map(SecretOrPlain::Plain),
@@ -203,7 +211,7 @@ fn address_or_secret(
     reason = "the inner `None` is an address that was left out"
 )]
 fn optional_address(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     field: Option<&Field<String>>,
 ) -> Option<Option<String>> {
     match field {
@@ -215,7 +223,7 @@ fn optional_address(
     }
 }
 
-fn address(findings: &Findings<'_>, text: &str, place: Place) -> Option<String> {
+fn address(findings: &Diagnostics<'_>, text: &str, place: SourceSpan) -> Option<String> {
     let address = values::web_address(findings, text, place)?;
     let authority = address.split("://").nth(1)?.split(['/', '?', '#']).next()?;
     if authority.contains('@') {
@@ -236,9 +244,9 @@ fn address(findings: &Findings<'_>, text: &str, place: Place) -> Option<String> 
     reason = "the inner `None` is a secret that was left out"
 )]
 fn optional_secret(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     field: Option<&Field<TextOr<SecretFile>>>,
-    parent: Place,
+    parent: SourceSpan,
     key: &str,
 ) -> Option<Option<SecretRef>> {
     match field {
@@ -248,9 +256,9 @@ fn optional_secret(
 }
 
 fn secret(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     field: &Field<TextOr<SecretFile>>,
-    parent: Place,
+    parent: SourceSpan,
     key: &str,
 ) -> Option<SecretRef> {
     let (value, place) = required_ref(findings, field, parent, key)?;
@@ -270,7 +278,11 @@ fn secret(
     }
 }
 
-fn reference(findings: &Findings<'_>, file: &SecretFile, place: Place) -> Option<SecretRef> {
+fn reference(
+    findings: &Diagnostics<'_>,
+    file: &SecretFile,
+    place: SourceSpan,
+) -> Option<SecretRef> {
     match (&file.env, &file.file) {
         (Some(field), None) => {
             let (name, place) = field.valid()?;

@@ -9,7 +9,7 @@ use crate::domain::{
                 selector::{WorkflowDuration, attribute, selector},
                 values::required_ref,
             },
-            diagnostics::{Findings, Place},
+            diagnostics::{Diagnostics, SourceSpan},
             file::CorrelatorFile,
             read::{Field, TextOr},
         },
@@ -17,9 +17,9 @@ use crate::domain::{
 };
 
 pub(crate) fn correlators(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     field: &Field<Vec<Field<TextOr<CorrelatorFile>>>>,
-    parent: Place,
+    parent: SourceSpan,
 ) -> Option<Vec<Correlator>> {
     let (fields, place) = required_ref(findings, field, parent, "correlate")?;
     if fields.is_empty() {
@@ -31,7 +31,7 @@ pub(crate) fn correlators(
         );
         return None;
     }
-    let correlators: Vec<Option<(Correlator, Place)>> = fields
+    let correlators: Vec<Option<(Correlator, SourceSpan)>> = fields
         .iter()
         .map(|field| {
             let (file, place) = field.valid()?;
@@ -45,7 +45,10 @@ pub(crate) fn correlators(
 
 /// Every span has a trace, so what follows it in order of trust is never asked; `links` beside it
 /// only tells which trace is meant.
-fn each_can_decide(findings: &Findings<'_>, correlators: &[(Correlator, Place)]) -> Option<()> {
+fn each_can_decide(
+    findings: &Diagnostics<'_>,
+    correlators: &[(Correlator, SourceSpan)],
+) -> Option<()> {
     let (mut links, mut traces) = (0, 0);
     for (one, place) in correlators {
         match one {
@@ -80,9 +83,9 @@ fn each_can_decide(findings: &Findings<'_>, correlators: &[(Correlator, Place)])
 }
 
 fn correlator(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     file: &TextOr<CorrelatorFile>,
-    place: Place,
+    place: SourceSpan,
 ) -> Option<Correlator> {
     match file {
         TextOr::Text(text) if text == "trace" => Some(Correlator::Trace),
@@ -103,7 +106,11 @@ fn correlator(
     }
 }
 
-fn of_shape(findings: &Findings<'_>, file: &CorrelatorFile, place: Place) -> Option<Correlator> {
+fn of_shape(
+    findings: &Diagnostics<'_>,
+    file: &CorrelatorFile,
+    place: SourceSpan,
+) -> Option<Correlator> {
     if let (None, Some(run)) = (&file.attribute, &file.run) {
         let (_, place) = run.valid()?;
         findings.error(place, "`run` belongs to `attribute`, which is not there");
@@ -158,7 +165,7 @@ fn of_shape(findings: &Findings<'_>, file: &CorrelatorFile, place: Place) -> Opt
 }
 
 fn message(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     id: &Field<String>,
     count: Option<&Field<String>>,
 ) -> Option<Correlator> {
@@ -180,7 +187,11 @@ fn message(
     })
 }
 
-pub(crate) fn trace_state_key(findings: &Findings<'_>, key: &str, place: Place) -> Option<String> {
+pub(crate) fn trace_state_key(
+    findings: &Diagnostics<'_>,
+    key: &str,
+    place: SourceSpan,
+) -> Option<String> {
     let is_key_char = |c: char| {
         c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-' | '*' | '/' | '@')
     };

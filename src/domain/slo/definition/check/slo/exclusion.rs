@@ -6,7 +6,7 @@ use super::window::time_zone;
 use crate::domain::{
     model::{
         ids::Name,
-        recurrence::{Reach, Recurrence},
+        recurrence::{Recurrence, RecurrenceLimit},
         time::{Resolution, TimeRange, Timestamp},
     },
     slo::{
@@ -15,7 +15,7 @@ use crate::domain::{
                 document::Named,
                 values::{self, required_ref},
             },
-            diagnostics::{Findings, Place},
+            diagnostics::{Diagnostics, SourceSpan},
             file::ExclusionSpec,
             read::{Field, Scalar},
             suggest,
@@ -63,7 +63,7 @@ pub(crate) fn check(named: &Named<'_, ExclusionSpec>, slos: &BTreeSet<Name>) -> 
 }
 
 fn scope(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     field: Option<&Field<Vec<Field<String>>>>,
     slos: &BTreeSet<Name>,
 ) -> Option<ExclusionScope> {
@@ -92,7 +92,11 @@ fn scope(
     names.map(ExclusionScope::Only)
 }
 
-fn instant(findings: &Findings<'_>, Scalar(text): &Scalar, place: Place) -> Option<Timestamp> {
+fn instant(
+    findings: &Diagnostics<'_>,
+    Scalar(text): &Scalar,
+    place: SourceSpan,
+) -> Option<Timestamp> {
     let minute = Resolution::Minute.length();
     let instant = Timestamp::parse_rfc3339(text).filter(|at| at.floor_to(minute) == *at);
     if instant.is_none() {
@@ -106,7 +110,7 @@ fn instant(findings: &Findings<'_>, Scalar(text): &Scalar, place: Place) -> Opti
     instant
 }
 
-fn said(findings: &Findings<'_>, text: &str, place: Place) -> Option<String> {
+fn said(findings: &Diagnostics<'_>, text: &str, place: SourceSpan) -> Option<String> {
     let text = text.trim();
     if text.is_empty() {
         findings.error(
@@ -119,11 +123,11 @@ fn said(findings: &Findings<'_>, text: &str, place: Place) -> Option<String> {
 }
 
 fn occurrences(
-    findings: &Findings<'_>,
-    place: Place,
+    findings: &Diagnostics<'_>,
+    place: SourceSpan,
     recurrence: Recurrence<'_>,
 ) -> Option<Vec<Timestamp>> {
-    let reach = Reach {
+    let reach = RecurrenceLimit {
         until: recurrence.from + AHEAD,
         most: MOST,
     };

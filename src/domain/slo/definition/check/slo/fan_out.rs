@@ -7,7 +7,7 @@ use crate::domain::{
         CancelPolicy, Completion, FanOut, MAX_LEGS,
         definition::{
             check::{selector::attribute, values::required_ref},
-            diagnostics::{Findings, Place},
+            diagnostics::{Diagnostics, SourceSpan},
             file::{AtLeastFile, CancelledFile, LegsFile, WorkflowFile},
             read::{Field, TextOr},
         },
@@ -20,7 +20,7 @@ use crate::domain::{
     reason = "left out and wrong are different, and neither has a value"
 )]
 pub(crate) fn check(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     field: Option<&Field<LegsFile>>,
 ) -> Option<Option<FanOut>> {
     let Some(field) = field else {
@@ -49,7 +49,7 @@ pub(crate) fn check(
 }
 
 /// What a workflow is that was cancelled in time.
-pub(crate) fn cancelled(findings: &Findings<'_>, file: &WorkflowFile) -> Option<CancelPolicy> {
+pub(crate) fn cancelled(findings: &Diagnostics<'_>, file: &WorkflowFile) -> Option<CancelPolicy> {
     let Some(field) = &file.cancelled else {
         return Some(CancelPolicy::default());
     };
@@ -74,7 +74,7 @@ pub(crate) fn cancelled(findings: &Findings<'_>, file: &WorkflowFile) -> Option<
     reason = "left out and wrong are different, and neither has a value"
 )]
 fn optional_attribute(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     field: Option<&Field<String>>,
 ) -> Option<Option<AttributeName>> {
     let Some(field) = field else {
@@ -85,9 +85,9 @@ fn optional_attribute(
 }
 
 fn completion(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     file: &TextOr<AtLeastFile>,
-    place: Place,
+    place: SourceSpan,
 ) -> Option<Completion> {
     match file {
         TextOr::Text(text) if text == "all" => Some(Completion::All),
@@ -107,7 +107,7 @@ fn completion(
     }
 }
 
-fn at_least(findings: &Findings<'_>, number: u64, place: Place) -> Option<Completion> {
+fn at_least(findings: &Diagnostics<'_>, number: u64, place: SourceSpan) -> Option<Completion> {
     let most = MAX_LEGS;
     let fits = usize::try_from(number).is_ok_and(|number| (1..=most).contains(&number));
     if let (true, Ok(number)) = (fits, u32::try_from(number)) {

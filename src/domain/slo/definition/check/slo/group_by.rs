@@ -8,7 +8,7 @@ use crate::domain::{
         GroupBy,
         definition::{
             check::selector,
-            diagnostics::{Findings, Place},
+            diagnostics::{Diagnostics, SourceSpan},
             file::SloSpec,
             read::Field,
         },
@@ -20,7 +20,7 @@ use crate::domain::{
     clippy::option_option,
     reason = "left out and wrong are different, and neither has a value"
 )]
-pub(crate) fn check(findings: &Findings<'_>, spec: &SloSpec) -> Option<Option<GroupBy>> {
+pub(crate) fn check(findings: &Diagnostics<'_>, spec: &SloSpec) -> Option<Option<GroupBy>> {
     let max_groups = max_groups(findings, spec.max_groups.as_ref());
     let Some(field) = &spec.group_by else {
         let unused = spec.max_groups.as_ref().and_then(Field::valid);
@@ -43,9 +43,9 @@ pub(crate) fn check(findings: &Findings<'_>, spec: &SloSpec) -> Option<Option<Gr
 }
 
 fn attributes(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     fields: &[Field<String>],
-    place: Place,
+    place: SourceSpan,
 ) -> Option<Vec<AttributeName>> {
     if fields.is_empty() {
         findings.error_with_help(
@@ -82,7 +82,7 @@ fn attributes(
     attributes.into_iter().collect()
 }
 
-fn max_groups(findings: &Findings<'_>, field: Option<&Field<u64>>) -> Option<u32> {
+fn max_groups(findings: &Diagnostics<'_>, field: Option<&Field<u64>>) -> Option<u32> {
     let Some(field) = field else {
         return Some(GroupBy::DEFAULT_MAX_GROUPS);
     };

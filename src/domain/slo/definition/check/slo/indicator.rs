@@ -12,7 +12,7 @@ use crate::domain::{
                 selector::{WorkflowDuration, attribute, selector},
                 values::{self, optional, required_ref},
             },
-            diagnostics::{Findings, Place},
+            diagnostics::{Diagnostics, SourceSpan},
             file::{
                 IndicatorFile, SpanFile, SpanInstantFile, StartedAtFile, UnitFile, WorkflowFile,
             },
@@ -24,9 +24,9 @@ use crate::domain::{
 };
 
 pub(crate) fn check(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     file: &IndicatorFile,
-    place: Place,
+    place: SourceSpan,
     window: Option<std::time::Duration>,
 ) -> Option<Indicator> {
     match (&file.workflow, &file.span) {
@@ -51,9 +51,9 @@ pub(crate) fn check(
 }
 
 fn workflow(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     file: &WorkflowFile,
-    place: Place,
+    place: SourceSpan,
 ) -> Option<WorkflowIndicator> {
     let start = required_selector(findings, &file.start, place, "start");
     let finish = required_selector(findings, &file.finish, place, "finish");
@@ -91,7 +91,7 @@ fn instant(field: Option<&Field<SpanInstantFile>>, left_out: SpanInstant) -> Opt
 }
 
 fn within_fits(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     file: &WorkflowFile,
     workflow: &WorkflowIndicator,
     window: Option<std::time::Duration>,
@@ -114,9 +114,9 @@ fn within_fits(
 }
 
 fn required_selector(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     field: &Field<String>,
-    parent: Place,
+    parent: SourceSpan,
     key: &str,
 ) -> Option<Selector> {
     let (text, place) = required_ref(findings, field, parent, key)?;
@@ -129,7 +129,7 @@ fn required_selector(
     reason = "left out and wrong are different, and neither has a value"
 )]
 fn optional_selector(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     field: Option<&Field<String>>,
 ) -> Option<Option<Selector>> {
     let Some(field) = field else {
@@ -139,7 +139,7 @@ fn optional_selector(
     selector(findings, text, place, WorkflowDuration::Unknown).map(Some)
 }
 
-fn span(findings: &Findings<'_>, file: &SpanFile, place: Place) -> Option<SpanIndicator> {
+fn span(findings: &Diagnostics<'_>, file: &SpanFile, place: SourceSpan) -> Option<SpanIndicator> {
     let matches = required_selector(findings, &file.matches, place, "match");
     let good = required_ref(findings, &file.good, place, "good")
         .and_then(|(text, place)| selector(findings, text, place, WorkflowDuration::Known));
@@ -156,7 +156,11 @@ fn span(findings: &Findings<'_>, file: &SpanFile, place: Place) -> Option<SpanIn
     })
 }
 
-fn started_at(findings: &Findings<'_>, file: &StartedAtFile, place: Place) -> Option<StartedAt> {
+fn started_at(
+    findings: &Diagnostics<'_>,
+    file: &StartedAtFile,
+    place: SourceSpan,
+) -> Option<StartedAt> {
     let unit = optional(file.unit.as_ref());
     if let (None, Some((_, place))) = (&file.attribute, unit) {
         findings.error(place, "`unit` belongs to `attribute`, which is not there");

@@ -13,13 +13,13 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     super::{
-        diagnostics::{Findings, Place},
+        diagnostics::{Diagnostics, SourceSpan},
         file::{CustomerDetailsFile, Metadata, NotifyFile, SloSpec},
         read::{Field, Scalar},
         suggest,
     },
-    Known,
-    alerting::apply::{self, Promise},
+    References,
+    alerting::apply::{self, BudgetTerms},
     document::Named,
     selector,
     values::{self, optional, required_ref},
@@ -29,7 +29,7 @@ use crate::domain::{
     slo::{CustomerDetails, Notify, Slo, Source, duration::format_duration},
 };
 
-pub(crate) fn check(named: &Named<'_, SloSpec>, known: &Known) -> Option<Slo> {
+pub(crate) fn check(named: &Named<'_, SloSpec>, known: &References) -> Option<Slo> {
     let findings = named.findings;
     let (spec, place) = named.spec.valid()?;
     let objective = objective(findings, &spec.objective, place);
@@ -42,7 +42,7 @@ pub(crate) fn check(named: &Named<'_, SloSpec>, known: &Known) -> Option<Slo> {
     let group_by = group_by::check(findings, spec);
     let grace = grace(findings, spec.grace.as_ref(), length);
     let weighing = weighing::check(findings, spec);
-    let promise = Promise::of(objective, length, spec);
+    let promise = BudgetTerms::of(objective, length, spec);
     let alerting = apply::check(findings, spec.alert_policies.as_ref(), promise, known);
     let notify = notify(findings, spec, named.name.as_ref(), known);
     let runbook = match optional(spec.runbook.as_ref()) {
@@ -98,7 +98,11 @@ fn source(named: &Named<'_, SloSpec>) -> Source {
     }
 }
 
-fn objective(findings: &Findings<'_>, field: &Field<Scalar>, parent: Place) -> Option<Objective> {
+fn objective(
+    findings: &Diagnostics<'_>,
+    field: &Field<Scalar>,
+    parent: SourceSpan,
+) -> Option<Objective> {
     let (scalar, place) = required_ref(findings, field, parent, "objective")?;
     match scalar.0.parse() {
         Ok(objective) => Some(objective),
@@ -115,7 +119,7 @@ fn objective(findings: &Findings<'_>, field: &Field<Scalar>, parent: Place) -> O
     reason = "left out and wrong are different, and neither has a value"
 )]
 fn customer(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     field: Option<&Field<String>>,
 ) -> Option<Option<AttributeName>> {
     let Some(field) = field else {
@@ -125,7 +129,7 @@ fn customer(
     selector::attribute(findings, text, place).map(Some)
 }
 
-fn customer_details(findings: &Findings<'_>, spec: &SloSpec) -> Option<CustomerDetails> {
+fn customer_details(findings: &Diagnostics<'_>, spec: &SloSpec) -> Option<CustomerDetails> {
     let Some(field) = &spec.customer_details else {
         return Some(CustomerDetails::default());
     };
@@ -147,7 +151,7 @@ fn customer_details(findings: &Findings<'_>, spec: &SloSpec) -> Option<CustomerD
 }
 
 fn grace(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     field: Option<&Field<Scalar>>,
     window: Option<Duration>,
 ) -> Option<Duration> {
@@ -168,10 +172,10 @@ fn grace(
 }
 
 fn notify(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     spec: &SloSpec,
-    name: Option<&(Name, Place)>,
-    known: &Known,
+    name: Option<&(Name, SourceSpan)>,
+    known: &References,
 ) -> Option<Notify> {
     let Some(field) = &spec.notify else {
         if let Some((name, place)) = name {
@@ -198,9 +202,9 @@ fn notify(
 }
 
 fn targets(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     field: Option<&Field<Vec<Field<String>>>>,
-    known: &Known,
+    known: &References,
 ) -> Option<Vec<Name>> {
     let Some(field) = field else {
         return Some(Vec::new());
@@ -216,7 +220,12 @@ fn targets(
     names.into_iter().collect()
 }
 
-fn target(findings: &Findings<'_>, text: &str, place: Place, known: &Known) -> Option<Name> {
+fn target(
+    findings: &Diagnostics<'_>,
+    text: &str,
+    place: SourceSpan,
+    known: &References,
+) -> Option<Name> {
     let found = known.targets.iter().find(|name| name.as_str() == text);
     if found.is_none() {
         let names = known.targets.iter().map(Name::as_str);

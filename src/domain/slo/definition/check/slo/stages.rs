@@ -9,7 +9,7 @@ use crate::domain::slo::{
             selector::{WorkflowDuration, selector},
             values::{optional, required_ref},
         },
-        diagnostics::{Findings, Place},
+        diagnostics::{Diagnostics, SourceSpan},
         file::StageFile,
         read::{Field, TextOr, TextOrList},
         suggest,
@@ -22,7 +22,7 @@ const LONGEST_NAME: usize = 60;
 
 /// `auto` where it is left out.
 pub(crate) fn check(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     field: Option<&Field<TextOrList<StageFile>>>,
 ) -> Option<Stages> {
     let Some(field) = field else {
@@ -54,7 +54,7 @@ pub(crate) fn check(
     }
 }
 
-fn word(findings: &Findings<'_>, text: &str, place: Place) -> Option<Stages> {
+fn word(findings: &Diagnostics<'_>, text: &str, place: SourceSpan) -> Option<Stages> {
     match text {
         "auto" => Some(Stages::Auto),
         "none" => Some(Stages::None),
@@ -71,7 +71,7 @@ fn word(findings: &Findings<'_>, text: &str, place: Place) -> Option<Stages> {
     }
 }
 
-fn declared(findings: &Findings<'_>, files: &[Field<StageFile>]) -> Option<Vec<DeclaredStage>> {
+fn declared(findings: &Diagnostics<'_>, files: &[Field<StageFile>]) -> Option<Vec<DeclaredStage>> {
     let mut names = BTreeSet::new();
     let stages: Vec<Option<DeclaredStage>> = files
         .iter()
@@ -89,9 +89,9 @@ fn declared(findings: &Findings<'_>, files: &[Field<StageFile>]) -> Option<Vec<D
 }
 
 fn name<'f>(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     file: &'f StageFile,
-    parent: Place,
+    parent: SourceSpan,
     names: &mut BTreeSet<&'f str>,
 ) -> Option<String> {
     let (name, place) = required_ref(findings, &file.name, parent, "name")?;
@@ -113,7 +113,7 @@ fn name<'f>(
     Some(name.clone())
 }
 
-fn extent(findings: &Findings<'_>, file: &StageFile, place: Place) -> Option<Extent> {
+fn extent(findings: &Diagnostics<'_>, file: &StageFile, place: SourceSpan) -> Option<Extent> {
     match (&file.span, &file.from, &file.to) {
         (Some(field), None, None) => {
             let (text, place) = field.valid()?;
@@ -141,7 +141,7 @@ fn extent(findings: &Findings<'_>, file: &StageFile, place: Place) -> Option<Ext
 }
 
 /// `word` stands for the workflow's own start or end.
-fn edge(findings: &Findings<'_>, field: &Field<String>, word: &str) -> Option<Edge> {
+fn edge(findings: &Diagnostics<'_>, field: &Field<String>, word: &str) -> Option<Edge> {
     let (text, place) = optional(Some(field))?;
     if text == word {
         return Some(Edge::OfWorkflow);

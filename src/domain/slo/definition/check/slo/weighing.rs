@@ -1,27 +1,27 @@
 //! How spans are weighed that stand for others.
 
 use crate::domain::{
-    model::sampling::{Encoding, Meaning, Threshold, TraceIds, UnknownWeight, Weighing},
+    model::sampling::{Meaning, SamplingEncoding, Threshold, TraceIds, UnknownWeight, Weighing},
     slo::definition::{
         check::{
             selector::attribute,
             values::{optional, required_ref},
         },
-        diagnostics::{Findings, Place},
+        diagnostics::{Diagnostics, SourceSpan},
         file::{MeaningFile, SloSpec, TraceIdsFile, WeightFile},
         read::{Field, Scalar, TextOr},
         suggest,
     },
 };
 
-const NAMES: [(&str, Encoding); 4] = [
-    ("sampling", Encoding::Sampling),
-    ("powerOfTwo", Encoding::PowerOfTwo),
-    ("elastic", Encoding::Elastic),
-    ("attributes", Encoding::Attributes),
+const NAMES: [(&str, SamplingEncoding); 4] = [
+    ("sampling", SamplingEncoding::Sampling),
+    ("powerOfTwo", SamplingEncoding::PowerOfTwo),
+    ("elastic", SamplingEncoding::Elastic),
+    ("attributes", SamplingEncoding::Attributes),
 ];
 
-pub(crate) fn check(findings: &Findings<'_>, spec: &SloSpec) -> Option<Weighing> {
+pub(crate) fn check(findings: &Diagnostics<'_>, spec: &SloSpec) -> Option<Weighing> {
     let indicator = optional(Some(&spec.indicator)).map(|(file, _)| file);
     let workflow = indicator.and_then(|file| optional(file.workflow.as_ref()));
     let span = indicator.and_then(|file| optional(file.span.as_ref()));
@@ -54,11 +54,11 @@ pub(crate) fn check(findings: &Findings<'_>, spec: &SloSpec) -> Option<Weighing>
 }
 
 fn encoding(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     field: Option<&Field<TextOr<WeightFile>>>,
-) -> Option<Encoding> {
+) -> Option<SamplingEncoding> {
     let Some(field) = field else {
-        return Some(Encoding::default());
+        return Some(SamplingEncoding::default());
     };
     match field.valid()? {
         (TextOr::Text(text), place) => named(findings, text, place),
@@ -72,7 +72,7 @@ fn encoding(
                     MeaningFile::Ratio => Meaning::Ratio,
                 },
             };
-            Some(Encoding::Attribute {
+            Some(SamplingEncoding::Attribute {
                 attribute: attribute?,
                 meaning,
             })
@@ -80,7 +80,7 @@ fn encoding(
     }
 }
 
-fn named(findings: &Findings<'_>, text: &str, place: Place) -> Option<Encoding> {
+fn named(findings: &Diagnostics<'_>, text: &str, place: SourceSpan) -> Option<SamplingEncoding> {
     let found = NAMES.into_iter().find(|(name, _)| *name == text);
     if let Some((_, encoding)) = found {
         return Some(encoding);
@@ -99,7 +99,7 @@ fn named(findings: &Findings<'_>, text: &str, place: Place) -> Option<Encoding> 
     None
 }
 
-fn unknown(findings: &Findings<'_>, field: Option<&Field<Scalar>>) -> Option<UnknownWeight> {
+fn unknown(findings: &Diagnostics<'_>, field: Option<&Field<Scalar>>) -> Option<UnknownWeight> {
     let Some(field) = field else {
         return Some(UnknownWeight::default());
     };
@@ -124,7 +124,7 @@ fn unknown(findings: &Findings<'_>, field: Option<&Field<Scalar>>) -> Option<Unk
     weight
 }
 
-fn threshold(findings: &Findings<'_>, field: &Field<Scalar>) -> Option<Threshold> {
+fn threshold(findings: &Diagnostics<'_>, field: &Field<Scalar>) -> Option<Threshold> {
     let (Scalar(text), place) = field.valid()?;
     // YAML reads `0x12` as 18, which are digits as well.
     let written = findings.text().get(place.0..place.1);

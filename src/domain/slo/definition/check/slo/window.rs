@@ -6,7 +6,7 @@ use crate::domain::{
     model::window::{Calendar, CalendarUnit, SloWindow},
     slo::definition::{
         check::values::{self, required_ref},
-        diagnostics::{Findings, Place},
+        diagnostics::{Diagnostics, SourceSpan},
         read::{Field, TextOr},
         suggest,
         window_file::{CalendarFile, CalendarUnitFile},
@@ -14,9 +14,9 @@ use crate::domain::{
 };
 
 pub(crate) fn check(
-    findings: &Findings<'_>,
+    findings: &Diagnostics<'_>,
     field: &Field<TextOr<CalendarFile>>,
-    parent: Place,
+    parent: SourceSpan,
 ) -> Option<SloWindow> {
     let (value, place) = required_ref(findings, field, parent, "window")?;
     match value {
@@ -44,7 +44,7 @@ fn unit_of(file: CalendarUnitFile) -> CalendarUnit {
 }
 
 /// UTC where none is named.
-pub(crate) fn time_zone(findings: &Findings<'_>, field: Option<&Field<String>>) -> Option<Tz> {
+pub(crate) fn time_zone(findings: &Diagnostics<'_>, field: Option<&Field<String>>) -> Option<Tz> {
     let Some(field) = field else {
         return Some(Tz::UTC);
     };
