@@ -3,7 +3,7 @@
 //! # The map
 //!
 //! ```text
-//!   cli ──► app ──► ingest   evaluate   deliver   watch   web       shell: async, I/O
+//!   cli ──► app ──► ingest   evaluate   deliver  monitor  web       shell: async, I/O
 //!                      │         │          │       │      │
 //!                      └───► store ◄────────┴───────┴──────┘        the only module that knows SQL
 //!                              │
@@ -11,11 +11,11 @@
 //!                           domain                           pure: values in, values out
 //! ```
 //!
-//! The stations (`ingest`, `evaluate`, `deliver`, `watch`, `web`) use `domain` and `store` and never each other:
+//! The stations (`ingest`, `evaluate`, `deliver`, `monitor`, `web`) use `domain` and `store` and never each other:
 //! what one must tell another goes through a row in Postgres, so any of them may die at any
 //! instruction, and any number of replicas may run. Only `app` knows all of them; `demo` runs the
 //! same `app` with a made-up shop that sends to it from outside. Wire formats and libraries stop at
-//! their edge: `tests/integration/architecture.rs` keeps these rules.
+//! their edge: `tests/integration/architecture/` keeps these rules.
 //!
 //! # A span's journey
 //!
@@ -25,11 +25,11 @@
 //! | 2 | Its spans are read in place | [`ingest::wire`], [`ingest::json`] | a view of each span; a bad one is rejected alone |
 //! | 3 | Spans are classified | [`domain::workflow::classify`], by [`domain::traceql`] | evidence of workflows |
 //! | 4 | Evidence is joined, judged and counted | [`domain::workflow`], [`domain::counting::ledger`], in [`ingest::record`] | rows and counts, committed once; then the sender gets its reply |
-//! | 5 | Deadlines pass, links are resolved, stages are summed | [`evaluate::overdue`], [`evaluate::unplaced`], [`evaluate::stages`] | verdicts that no span brought, corrected workflows, sums per stage |
+//! | 5 | Deadlines pass, links are resolved, stages are summed | [`evaluate::overdue`], [`evaluate::resolve_links`], [`evaluate::stages`] | verdicts that no span brought, corrected workflows, sums per stage |
 //! | 6 | Rules are evaluated | [`evaluate`], by [`domain::alerting`] | status, alert state and notifications to deliver, in one transaction |
 //! | 7 | Notifications are delivered | [`deliver`], by [`domain::notify`] | an attempt, recorded and retried; [`web`] shows the same facts |
 //!
-//! Beside it [`watch`] checks the service itself, by [`domain::health`], and notifies those who run it.
+//! Beside it [`monitor`] checks the service itself, by [`domain::health`], and notifies those who run it.
 
 pub mod app;
 pub mod cli;
@@ -41,8 +41,8 @@ pub mod domain;
 pub mod evaluate;
 pub mod failpoint;
 pub mod ingest;
+pub mod monitor;
 pub mod postgres;
 pub mod store;
 pub mod telemetry;
-pub mod watch;
 pub mod web;

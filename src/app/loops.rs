@@ -12,9 +12,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     catalog::{CatalogKeeper, InForce, Look},
+    monitoring::{self, Pulse},
     periodic::Periodic,
     prepare,
-    watching::{self, Pulse},
 };
 use crate::{
     clock::Clock,
@@ -37,8 +37,8 @@ use crate::{
     evaluate::{
         EnrichmentConfig, EvaluationReport, Evaluator, EvaluatorSettings,
         overdue::{DeadlineScan, losses_kept},
+        resolve_links::Unplaced,
         stages::{StageFolder, stage_spans_kept},
-        unplaced::Unplaced,
     },
     store::{Retention, Store, Writer},
     telemetry::metrics::Metrics,
@@ -88,7 +88,7 @@ impl Loops {
         self.spawn_evaluation(tasks, &periodic);
         self.spawn_retention(tasks, &periodic);
         self.spawn_delivery(tasks, &periodic)?;
-        watching::spawn_watcher(
+        monitoring::spawn_watcher(
             tasks,
             &periodic,
             (&self.config, &self.store, &self.in_force),
@@ -191,7 +191,7 @@ impl Loops {
             ..deliver_settings(&self.config.delivery)
         };
         let parts = (&self.config, &self.store, &self.in_force);
-        watching::spawn_emergency(tasks, periodic, parts, &settings)?;
+        monitoring::spawn_emergency(tasks, periodic, parts, &settings)?;
         let (store, catalog) = (self.store.clone(), self.in_force.catalog.clone());
         let reminder = Reminder::new(store.clone(), catalog.clone(), &settings)?;
         tasks.spawn(

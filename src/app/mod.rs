@@ -9,10 +9,10 @@ pub mod catalog;
 pub mod database;
 pub mod definitions;
 mod loops;
+mod monitoring;
 pub mod periodic;
 mod reconciling;
 pub mod shutdown;
-mod watching;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -39,12 +39,10 @@ use crate::{
         },
     },
     ingest::{
-        Ingest, IngestParts,
-        cors::AllowedOrigins,
-        grpc, http,
-        limits::ReceiverLimits,
+        Ingest, IngestParts, grpc, http,
         receiver::Receiver,
         record::{Recorder, RecorderParts},
+        server::{cors::AllowedOrigins, limits::ReceiverLimits},
     },
     store::{Store, StoreError, Writer},
     telemetry::metrics::Metrics,

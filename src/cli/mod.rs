@@ -1,14 +1,10 @@
 //! The commands: arguments in, text and an exit code out.
 
-pub mod api;
-pub mod deliveries;
+pub mod client;
 pub mod demo;
-pub mod event;
-pub mod notify_test;
 pub mod problems;
 pub mod schema;
 pub mod serve;
-pub mod silence;
 mod table;
 pub mod validate;
 
@@ -19,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::client::{deliveries, event, notify_test, silence};
 use crate::{config::LogConfig, telemetry};
 
 /// SLOs for work that runs through queues: one good or bad event per workflow, finished or not

@@ -6,7 +6,7 @@ use tokio::{sync::watch, task::JoinSet, time::Instant};
 use tracing::Instrument as _;
 
 use super::{
-    client::BuildClientError,
+    http::client::BuildClientError,
     sender::{Dispatch, Sender},
     settings::DeliverSettings,
 };

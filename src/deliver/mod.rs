@@ -20,32 +20,24 @@
 //! made to tell as well. [`Reconciler::tick`] is called every minute and holds what targets show against
 //! how the alerts stand.
 
-mod addresses;
-mod alertmanager;
-mod claiming;
-mod classify;
-mod client;
+mod channels;
+mod claim;
+mod database_outage;
 mod deliverer;
 mod dispatcher;
-mod emergency;
-mod excerpt;
-mod handing_over;
-mod reconciler;
-mod request;
-mod resolver;
-mod routing_key;
-mod secrets;
+mod escalate;
+mod http;
+mod reconcile;
+mod response_class;
 mod sender;
 mod settings;
-mod settling;
-mod signature;
-mod slack_bot;
+mod settle;
 
-pub use addresses::AddressPolicy;
-pub use alertmanager::{Reminder, ReminderReport};
-pub use client::BuildClientError;
+pub use channels::reminder::{Reminder, ReminderReport};
+pub use database_outage::{Emergency, EmergencyReport, EmergencySettings};
 pub use deliverer::{Deliverer, DeliveryReport, StartDelivererError};
 pub use dispatcher::{Dispatcher, TargetReport};
-pub use emergency::{Emergency, EmergencyReport, EmergencySettings};
-pub use reconciler::{Reconciler, Repairs};
+pub use http::addresses::AddressPolicy;
+pub use http::client::BuildClientError;
+pub use reconcile::{Reconciler, Repairs};
 pub use settings::DeliverSettings;

@@ -6,16 +6,20 @@ use secrecy::SecretString;
 use tracing::{Instrument as _, Span, field::Empty};
 
 use super::{
-    alertmanager,
-    classify::{ResponseClass, classify},
-    client::{BuildClientError, Client, SendError, TargetResponse},
-    excerpt::excerpt,
-    request::{Message, PrepareError, Prepared, to_pagerduty, to_slack, to_teams, to_webhook},
-    resolver::system_lookup,
-    routing_key::{Places, RoutingKeys},
-    secrets,
+    channels::{
+        reminder,
+        routing_key::{Places, RoutingKeys},
+        slack_bot::{Bot, SlackUpdate},
+    },
+    http::{
+        client::{BuildClientError, Client, SendError, TargetResponse},
+        excerpt::excerpt,
+        request::{Message, PrepareError, Prepared, to_pagerduty, to_slack, to_teams, to_webhook},
+        resolver::system_lookup,
+        secrets,
+    },
+    response_class::{ResponseClass, classify},
     settings::DeliverSettings,
-    slack_bot::{Bot, SlackUpdate},
 };
 use crate::{
     domain::{
@@ -247,9 +251,9 @@ impl Sender {
         urls: &[SecretOrPlain],
         (content, telling): (&Notification, &RenderContext),
     ) -> Result<AttemptResult, PrepareError> {
-        let urls = alertmanager::addresses(urls).await?;
+        let urls = reminder::addresses(urls).await?;
         let alerts = serde_json::Value::Array(vec![content.posted(telling, this.now)]);
-        let answers = alertmanager::post_to_all(&self.client, &urls, &alerts, this.timeout).await;
+        let answers = reminder::post_to_all(&self.client, &urls, &alerts, this.timeout).await;
         let (all, mut told) = (answers.len(), 0);
         let mut worst = None;
         let mut best = None;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::addresses::AddressPolicy;
+use super::http::addresses::AddressPolicy;
 use crate::domain::notify::signed_links::{ActionAddresses, SignedLinks};
 
 /// Timeouts and limits. The defaults are for production; tests use shorter ones.

@@ -2,7 +2,7 @@
 //!
 //! Nothing here does I/O, reads a clock, draws a random number, logs or awaits: time and ids are
 //! arguments. Eight contexts, in reading order; each uses only those before it, which
-//! `tests/integration/architecture.rs` checks:
+//! `tests/integration/architecture/` checks:
 //!
 //! | context | question |
 //! |---|---|

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{SloEvaluation, facts::TransitionContext, reading::whole_minutes};
+use super::{SloEvaluation, facts::TransitionContext, inputs::whole_minutes};
 use crate::{
     domain::{
         alerting::{

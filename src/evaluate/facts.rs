@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{EnrichmentConfig, SloEvaluation, reading::whole_minutes};
+use super::{EnrichmentConfig, SloEvaluation, inputs::whole_minutes};
 use crate::{
     domain::{
         alerting::{

@@ -12,11 +12,11 @@
 
 mod context;
 mod facts;
+mod inputs;
 pub mod overdue;
-mod picture;
-mod reading;
+pub mod resolve_links;
+mod snapshot;
 pub mod stages;
-pub mod unplaced;
 
 use std::{sync::Arc, time::Duration};
 
@@ -50,7 +50,7 @@ use crate::{
 };
 pub use context::EnrichmentConfig;
 use facts::TransitionContext;
-use reading::EvaluationInputs;
+use inputs::EvaluationInputs;
 
 /// How often to look, and what to tell besides the numbers.
 #[derive(Clone, Debug)]
@@ -291,7 +291,7 @@ impl Evaluator {
             };
             tx.insert_transition(&told).await?;
             if let Some(of) = assessment {
-                Box::pin(picture::keep(&mut tx, step.slo, of, &told.facts)).await?;
+                Box::pin(snapshot::keep(&mut tx, step.slo, of, &told.facts)).await?;
             }
             let news = NewDeliveries {
                 transition: told.id,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::{sync::watch, time::Instant};
 
-use super::{Rejection, Unavailable, door::TraceConsumer, record::Recorder};
+use super::{Rejection, Unavailable, consumer::TraceConsumer, record::Recorder};
 use crate::{
     clock::Clock,
     domain::{
@@ -150,10 +150,9 @@ mod tests {
         clock::ManualClock,
         domain::slo::Catalog,
         ingest::{
-            body::ContentEncoding,
-            limits::ReceiverLimits,
             receiver::{Payload, Receiver, RequestFormat},
             record::RecorderParts,
+            server::{body::ContentEncoding, limits::ReceiverLimits},
         },
         store::{Store, Writer},
     };

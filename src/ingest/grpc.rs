@@ -24,12 +24,15 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
-    body::ContentEncoding,
-    connections::{self, Versions},
-    door::{Rejections, TraceConsumer},
+    consumer::{Rejections, TraceConsumer},
     failure::Failure,
     receiver::{Payload, Receiver, RequestFormat},
-    reply, timing,
+    reply,
+    server::{
+        body::ContentEncoding,
+        connections::{self, Versions},
+        timing,
+    },
 };
 
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";

@@ -23,13 +23,16 @@ use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
-    body::ContentEncoding,
-    connections::{self, Versions},
-    cors::AllowedOrigins,
-    door::{Rejections, TraceConsumer},
+    consumer::{Rejections, TraceConsumer},
     failure::Failure,
     receiver::{Payload, Receiver, RequestFormat},
-    reply, timing,
+    reply,
+    server::{
+        body::ContentEncoding,
+        connections::{self, Versions},
+        cors::AllowedOrigins,
+        timing,
+    },
 };
 
 /// Serves until `shutdown`, then finishes what is under way.

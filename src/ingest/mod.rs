@@ -5,19 +5,15 @@
 
 mod accept;
 mod admission;
-mod body;
-mod connections;
-pub mod cors;
-pub mod door;
+pub mod consumer;
 mod failure;
 pub mod grpc;
 pub mod http;
 pub mod json;
-pub mod limits;
 pub mod receiver;
 pub mod record;
 mod reply;
-mod timing;
+pub mod server;
 pub mod wire;
 
 use std::time::Duration;

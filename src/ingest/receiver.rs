@@ -13,11 +13,13 @@ use tokio::{
 use super::{
     Rejection, Unavailable,
     admission::{AdmissionControl, AdmissionPermit},
-    body::{self, ContentEncoding},
-    door::{Rejections, TraceConsumer},
+    consumer::{Rejections, TraceConsumer},
     failure::Failure,
     json,
-    limits::ReceiverLimits,
+    server::{
+        body::{self, ContentEncoding},
+        limits::ReceiverLimits,
+    },
     wire,
 };
 use crate::{domain::model::span::SpanView, telemetry::metrics::RequestMetrics};

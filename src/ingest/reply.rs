@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use serde_json::json;
 use tonic::Code;
 
-use super::{door::Rejections, failure::Failure};
+use super::{consumer::Rejections, failure::Failure};
 
 /// `partial_success` is unset if all was taken; what it counts no sender ever repeats.
 pub(super) fn accepted(refusals: &Rejections) -> ExportTraceServiceResponse {

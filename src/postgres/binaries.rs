@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::StartError;
-use super::account::Account;
-use super::spawn;
+use super::process::account::Account;
+use super::process::spawn;
 
 /// The SQL we write needs this one; it is also what Debian 12 has.
 pub(super) const OLDEST_MAJOR: u32 = 15;

@@ -6,10 +6,10 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
-use super::account::Account;
 use super::binaries::Binaries;
 use super::folder::Folder;
-use super::{Durability, StartError, spawn};
+use super::process::account::Account;
+use super::{Durability, StartError, process::spawn};
 
 /// Owner of everything in the cluster. Who can reach the socket is let in without a password.
 pub(super) const USER: &str = "throughline";

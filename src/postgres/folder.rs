@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::{Pid, geteuid};
 
-use super::{DataDir, PostgresSettings, StartError, StopError, leftover};
+use super::{DataDir, PostgresSettings, StartError, StopError, process::leftover};
 
 /// What names under the temp folder start with; then our process id and a number follow.
 const FRESH_PREFIX: &str = "throughline-";

@@ -13,17 +13,14 @@
 //! Not the crate `postgresql_embedded`: it fetches its programs from the network, talks over TCP,
 //! does not run as root, and neither restarts a dead server nor ends with a killed manager.
 
-mod account;
 mod binaries;
 mod cluster;
 mod error;
 mod folder;
-mod leftover;
 mod log;
-mod postmaster;
+mod process;
 mod server;
 mod socket;
-mod spawn;
 mod supervise;
 
 use std::ffi::OsString;

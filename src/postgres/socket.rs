@@ -6,9 +6,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::account::Account;
 use super::cluster::{DATABASE, USER};
 use super::folder::{Folder, make_fresh};
+use super::process::account::Account;
 use super::{PostgresSettings, StartError};
 
 /// What `sun_path` holds on macOS, without its final zero; Linux has four bytes more.

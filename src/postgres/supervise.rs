@@ -9,11 +9,11 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
-use super::account::Account;
 use super::binaries::Binaries;
 use super::folder::Folder;
 use super::log::ServerLog;
-use super::postmaster::Postmaster;
+use super::process::account::Account;
+use super::process::postmaster::Postmaster;
 use super::socket::{Connection, SocketFolder};
 use super::{Durability, PostgresSettings, StartError, State, StopError, cluster};
 

@@ -1,4 +1,4 @@
-//! Every metric of this process. What SLOs say is read from the database at scrape (`web/metrics.rs`)
+//! Every metric of this process. What SLOs say is read from the database at scrape (`web/metrics/mod.rs`)
 //! and is the same on every replica; these are not.
 
 use std::time::Duration;

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde::Serialize;
 
-use super::deliveries::DeliveryError;
+use super::pages::deliveries::DeliveryError;
 use crate::{
     domain::{
         alerting::{change_event::InvalidHappening, silence::DraftError},

@@ -7,31 +7,16 @@
 //! To add a page: a file with a `View: Serialize` and a template of the same name, two routes here
 //! (page and JSON view), a link in `templates/layout.html`.
 
-mod alerts;
 mod assets;
-mod card;
 mod chart;
-mod definitions;
-mod deliveries;
+mod chart_image;
 mod error;
-mod events;
-mod exclusions;
-mod first_run;
 mod health;
-mod history;
-mod incidents;
 mod metrics;
-mod outbox_metrics;
-mod overview;
 mod page;
-mod period;
+mod pages;
 mod request;
-mod sentence;
-mod silences;
-mod slo;
 mod state;
-mod summary;
-mod targets;
 mod write;
 
 use axum::{
@@ -47,8 +32,11 @@ use tower_http::{
     catch_panic::CatchPanicLayer, compression::CompressionLayer, set_header::SetResponseHeaderLayer,
 };
 
-pub use card::Cards;
-pub use first_run::FIRST_SLO;
+use self::pages::{
+    alerts, definitions, deliveries, events, incidents, overview, silences, slo, targets,
+};
+pub use chart_image::Cards;
+pub use pages::overview::first_run::FIRST_SLO;
 pub use state::{DefinitionsStatus, IngestFacts, IngestProbe, Listening, WebState};
 pub use write::{Anonymous, WriteRules};
 
@@ -121,7 +109,7 @@ fn pages() -> Router<WebState> {
         .route("/targets", get(targets::get))
         .route("/targets/{target}/test", post(targets::test::press))
         .route("/assets/{name}", get(assets::get))
-        .route("/charts/{name}", get(card::get))
+        .route("/charts/{name}", get(chart_image::get))
         .route("/favicon/{state}", get(assets::favicon))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))

@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 
 use tokio::sync::watch;
 
-use super::{card::Cards, write::WriteRules};
+use super::{chart_image::Cards, write::WriteRules};
 use crate::{
     clock::Clock,
     domain::{

@@ -22,7 +22,7 @@ use throughline::{
             gather, join,
         },
     },
-    evaluate::unplaced::Unplaced,
+    evaluate::resolve_links::Unplaced,
     store::{LinkNews, Store, StoreError, Writer},
 };
 use tokio::sync::watch;

@@ -2,7 +2,7 @@
 //!
 //! The wire format is scanned in place and a span becomes a value only when some SLO selects it, so
 //! the questions are a trait. It has two implementations: the scan of a protobuf body
-//! (`ingest/wire.rs`) and [`Span`], which the JSON decoder and the tests make.
+//! (`ingest/wire/mod.rs`) and [`Span`], which the JSON decoder and the tests make.
 
 use std::fmt;
 

@@ -7,7 +7,7 @@
 //! the facts contain.
 //!
 //! To add another kind of target: a variant of `TargetKind`, a file here that makes its body, an arm
-//! in `deliver/sender.rs` and one in `deliver/classify.rs`.
+//! in `deliver/sender.rs` and one in `deliver/response_class.rs`.
 
 pub mod channels;
 mod content;

@@ -3,7 +3,7 @@
 //! A key is a hash, so the smallest are a fair sample, and the same one in any order and on any
 //! replica. A gate admits a key while it is among the smallest that its replica has seen in that
 //! hour. What one replica has seen is a part of the whole, so none ever turns away what belongs to
-//! the sample of the whole; what was admitted too early is dropped later (`store/samples.rs`).
+//! the sample of the whole; what was admitted too early is dropped later (`store/counts/samples.rs`).
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -5,7 +5,7 @@ mod imports;
 mod names;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -24,7 +24,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     ("ingest", &["clock", "domain", "store", "telemetry"]),
     ("evaluate", &["domain", "failpoint", "store"]),
     ("deliver", &["domain", "failpoint", "store"]),
-    ("watch", &["domain", "store"]),
+    ("monitor", &["domain", "store"]),
     ("web", &["clock", "domain", "store", "telemetry"]),
     (
         "app",
@@ -38,7 +38,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
             "postgres",
             "store",
             "telemetry",
-            "watch",
+            "monitor",
             "web",
         ],
     ),
@@ -99,6 +99,7 @@ const CONTEXTS: [&str; 8] = [
 const MEANT_CYCLES: [(&str, &[&str]); 0] = [];
 
 const MAX_LINES: usize = 500;
+const MAX_FILES: usize = 12;
 
 struct File {
     path: PathBuf,
@@ -343,6 +344,17 @@ fn every_file_says_what_it_is_for_and_stays_short() {
         }
     }
     assert_none(&complaints);
+}
+
+#[test]
+fn a_folder_of_the_sources_has_few_files() {
+    let mut folders: BTreeMap<PathBuf, usize> = BTreeMap::new();
+    for file in sources("src") {
+        let folder = file.path.parent().unwrap().to_owned();
+        *folders.entry(folder).or_default() += 1;
+    }
+    folders.retain(|_, files| *files > MAX_FILES);
+    assert!(folders.is_empty(), "{folders:?}");
 }
 
 #[test]

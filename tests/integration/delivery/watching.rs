@@ -8,7 +8,7 @@ use throughline::{
         model::{counts::EventCounts, ids::Name, time::Timestamp},
         notify::delivery::AttemptClass::{Connect, Delivered, Unavailable},
     },
-    watch::{HeartbeatResult, HeartbeatSettings, WatchReport, WatchSettings, Watcher},
+    monitor::{HeartbeatResult, HeartbeatSettings, WatchReport, WatchSettings, Watcher},
 };
 
 use super::world::{NOBODY, World};

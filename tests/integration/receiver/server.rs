@@ -14,8 +14,11 @@ use prost::Message as _;
 use throughline::{
     domain::model::span::SpanView,
     ingest::{
-        Rejection, Unavailable, cors::AllowedOrigins, door::TraceConsumer, grpc, http,
-        limits::ReceiverLimits, receiver::Receiver,
+        Rejection, Unavailable,
+        consumer::TraceConsumer,
+        grpc, http,
+        receiver::Receiver,
+        server::{cors::AllowedOrigins, limits::ReceiverLimits},
     },
 };
 use tokio::{

@@ -28,7 +28,7 @@ use throughline::{
             watermark::{OutageLimits, ReplicaId},
         },
     },
-    evaluate::{overdue::DeadlineScan, unplaced::Unplaced},
+    evaluate::{overdue::DeadlineScan, resolve_links::Unplaced},
     ingest::record::{Recorder, RecorderParts},
     store::{Store, StoreError, Writer},
 };

@@ -166,7 +166,7 @@ struct SloUnderTest {
     watermark: Timestamp,
     learned: BTreeMap<SloId, EndSampling>,
     losses: BTreeSet<(SloId, Timestamp)>,
-    links: links::KeptEvidence,
+    links: correlate::links::KeptEvidence,
 }
 
 impl SloUnderTest {
@@ -192,7 +192,7 @@ impl SloUnderTest {
             watermark: at(0.0),
             learned: BTreeMap::new(),
             losses: BTreeSet::new(),
-            links: links::KeptEvidence::default(),
+            links: correlate::links::KeptEvidence::default(),
         }
     }
 
@@ -361,18 +361,13 @@ fn verdict_of(judged: &JudgedWorkflow) -> (Outcome, Option<f64>) {
     (judged.verdict.outcome, judged.verdict.at.map(secs))
 }
 
-mod batches;
 mod cancelled;
 mod contradictions;
-mod correlation;
+mod correlate;
 mod definitions;
 mod fan_out;
-mod groups;
 mod laws;
-mod links;
-mod losses;
 mod oracle;
 mod pauses;
-mod randomness;
-mod sampled;
+mod sampling;
 mod shapes;

@@ -1,0 +1,173 @@
+//! Starts what watches the service itself, and measures what it finds.
+
+use std::time::Duration;
+
+use tokio::{sync::watch, time::Instant};
+use tokio_util::task::TaskTracker;
+
+use super::{catalog::InForce, last_span_at, periodic::Periodic};
+use crate::{
+    clock::Clock,
+    config::Config,
+    deliver::{DeliverSettings, Emergency, EmergencyReport, EmergencySettings},
+    domain::{
+        model::time::Timestamp,
+        workflow::watermark::{OutageLimits, ReplicaId, Watermark},
+    },
+    monitor::{HeartbeatResult, HeartbeatSettings, WatchReport, WatchSettings, Watcher},
+    store::Store,
+    telemetry::metrics::Metrics,
+};
+
+/// What is wrong should be told within seconds, and is read from few rows.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+/// What an installation is called that does not know its address.
+const UNNAMED: &str = "throughline";
+
+/// Looks for what is wrong, and says that nothing is.
+pub(super) fn spawn_watcher(
+    tasks: &TaskTracker,
+    periodic: &Periodic,
+    (config, store, in_force): (&Config, &Store, &InForce),
+) {
+    let watching = &config.watching;
+    let heartbeat = watching.heartbeat_target.clone();
+    let settings = WatchSettings {
+        evaluation_interval: config.evaluation.evaluation_interval,
+        catch_up: config.receiver.catch_up,
+        heartbeat: heartbeat.map(|target| HeartbeatSettings {
+            target,
+            every: watching.heartbeat_interval,
+        }),
+        platform_target: watching.platform_target.clone(),
+        emergency_target: watching.emergency_target.clone(),
+        page_base_url: config.evaluation.public_url.clone(),
+    };
+    let interval = LOOK_INTERVAL.min(watching.heartbeat_interval);
+    let watcher = Watcher::new(store.clone(), in_force.catalog.clone(), settings);
+    let metrics = periodic.metrics.clone();
+    tasks.spawn(periodic.clone().run("monitor", interval, move |now| {
+        let (watcher, metrics) = (watcher.clone(), metrics.clone());
+        async move {
+            let report = watcher.tick(now).await?;
+            measure(&report, &metrics, now);
+            Ok(report)
+        }
+    }));
+}
+
+fn measure(report: &WatchReport, metrics: &Metrics, now: Timestamp) {
+    metrics.self_checks.reset();
+    for check in &report.open {
+        let open = metrics.self_checks.with_label_values(&[&check.key]);
+        open.set(1.0);
+    }
+    match &report.heartbeat {
+        Some(HeartbeatResult::Sent) => {
+            metrics.heartbeat_timestamp.set(now.as_secs_f64());
+            metrics.heartbeat_withheld.set(0.0);
+        }
+        Some(HeartbeatResult::Withheld(_)) => metrics.heartbeat_withheld.set(1.0),
+        None => {}
+    }
+}
+
+/// Looks whether the database answers, and tells if it does not.
+pub(super) fn spawn_emergency(
+    tasks: &TaskTracker,
+    periodic: &Periodic,
+    (config, store, in_force): (&Config, &Store, &InForce),
+    deliver: &DeliverSettings,
+) -> anyhow::Result<()> {
+    let watching = &config.watching;
+    let Some(target) = watching.emergency_target.clone() else {
+        return Ok(());
+    };
+    let settings = EmergencySettings {
+        target,
+        after: watching.emergency_after,
+        service: service_name(config.evaluation.public_url.as_deref()),
+    };
+    let interval = LOOK_INTERVAL.min(watching.emergency_after / 2);
+    let emergency = Emergency::new(store.clone(), in_force.catalog.clone(), settings, deliver)?;
+    let metrics = periodic.metrics.clone();
+    tasks.spawn(
+        periodic
+            .clone()
+            .run("database_outage", interval, move |now| {
+                let (emergency, metrics) = (emergency.clone(), metrics.clone());
+                async move {
+                    let report: EmergencyReport = emergency.tick(now).await;
+                    let away = if report.database_answers { 0.0 } else { 1.0 };
+                    metrics.database_unavailable.set(away);
+                    Ok(report)
+                }
+            }),
+    );
+    Ok(())
+}
+
+/// The address without its scheme: what people know the installation by.
+fn service_name(public_url: Option<&str>) -> String {
+    let named = public_url.map(|url| {
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        rest.trim_end_matches('/').to_owned()
+    });
+    named.unwrap_or_else(|| UNNAMED.to_owned())
+}
+
+/// The sign of life of one replica, and what comes with it.
+#[derive(Clone, Debug)]
+pub(super) struct Pulse {
+    pub(super) store: Store,
+    pub(super) metrics: Metrics,
+    pub(super) replica: ReplicaId,
+    pub(super) limits: OutageLimits,
+    pub(super) watermark: watch::Sender<Timestamp>,
+    pub(super) clock: Clock,
+}
+
+impl Pulse {
+    /// Notes that this replica receives, how far the clock of its machine is off, and what all vouch
+    /// for. From then on it goes by the time of the database.
+    pub(super) async fn beat(&self, now: Timestamp) -> anyhow::Result<Watermark> {
+        let ahead_ms = self.read_clock().await?;
+        let mut tx = self.store.begin("note a sign of life").await?;
+        let noted = tx.beat(self.replica, now, &self.limits).await?;
+        tx.note_signs(self.replica, ahead_ms, last_span_at(&self.metrics))
+            .await?;
+        tx.commit().await?;
+        let stands_at = noted.stands_at(now);
+        self.watermark.send_replace(stands_at);
+        self.metrics
+            .watermark_timestamp
+            .set(stands_at.as_secs_f64());
+        Ok(noted)
+    }
+
+    /// By how much the machine's clock is ahead of the database's.
+    async fn read_clock(&self) -> anyhow::Result<i64> {
+        let asked_at = Instant::now();
+        let database = self.store.now().await?;
+        self.clock.keep_to(database, asked_at);
+        let here = Clock::System.now() - asked_at.elapsed() / 2;
+        let ahead_ms = here.micros_since(database) / 1_000;
+        #[expect(clippy::cast_precision_loss, reason = "clocks are not millennia apart")]
+        self.metrics.clock_skew.set(ahead_ms as f64 / 1e3);
+        Ok(ahead_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_installation_is_called_by_its_address() {
+        assert_eq!(
+            service_name(Some("https://slo.example.com/")),
+            "slo.example.com"
+        );
+        assert_eq!(service_name(None), "throughline");
+    }
+}

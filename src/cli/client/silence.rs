@@ -1,0 +1,258 @@
+//! `throughline silence`: what is muted, from a shell, with the habits of `amtool`.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::api::{Api, ApiError, ServerArgs};
+use crate::{
+    cli::table::TextTable,
+    domain::model::{format, time::Timestamp},
+};
+
+/// Silence alerts of a running service: list, preview, add, expire
+///
+/// Matchers look as in Alertmanager: `slo=orders`, `team=~"pay.*"`, `severity!=page`. An alert has
+/// `slo`, `service`, `severity`, `group` and the labels of its SLO; a word alone is the name of an SLO.
+#[derive(Args, Debug)]
+pub struct SilenceArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+
+    /// How the answer is written
+    #[arg(short, long, value_enum, default_value_t = SilenceOutput::Table, global = true)]
+    output: SilenceOutput,
+
+    #[command(subcommand)]
+    command: SilenceCommand,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum SilenceOutput {
+    /// For people
+    Table,
+    /// As the API has it
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum SilenceCommand {
+    /// Tell nobody of the alerts that match, for a while
+    Add(AddArgs),
+    /// Show silences in force and the last ones that are over
+    #[command(alias = "query", alias = "ls")]
+    List(ListArgs),
+    /// End silences now
+    #[command(alias = "end")]
+    Expire {
+        /// As `list` shows them
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<String>,
+    },
+    /// Show what a silence would mute, and would have muted in the last seven days
+    Preview {
+        #[arg(required = true, value_name = "MATCHER")]
+        matchers: Vec<String>,
+    },
+}
+
+#[derive(Args, Debug)]
+struct AddArgs {
+    /// All of them must match
+    #[arg(required = true, value_name = "MATCHER")]
+    matchers: Vec<String>,
+    /// For how long, as `30m`, `2h` or `1d 12h`
+    #[arg(short, long, required_unless_present = "end", conflicts_with = "end")]
+    duration: Option<String>,
+    /// From when, as `2026-12-06T02:00:00Z`; by default from now
+    #[arg(long, value_name = "TIME")]
+    start: Option<String>,
+    /// Until when
+    #[arg(long, value_name = "TIME")]
+    end: Option<String>,
+    /// Comes again by this rule of iCalendar, as `FREQ=WEEKLY;BYDAY=SU;COUNT=10`
+    #[arg(long, value_name = "RULE", requires = "start")]
+    repeat: Option<String>,
+    /// By whose clocks it comes again
+    #[arg(long, value_name = "ZONE", requires = "repeat")]
+    time_zone: Option<String>,
+    /// Why nobody is to be told
+    #[arg(short, long, visible_alias = "why", value_name = "TEXT")]
+    comment: String,
+    /// Who you are, unless a proxy before the service knows
+    #[arg(short, long, env = "USER", value_name = "NAME")]
+    author: Option<String>,
+    /// It may last longer than 30 days
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Args, Debug)]
+struct ListArgs {
+    /// Only those that are over
+    #[arg(long, conflicts_with = "state")]
+    expired: bool,
+    /// Only those in this state
+    #[arg(long, value_name = "STATE", value_parser = ["active", "pending", "expired"])]
+    state: Option<String>,
+    /// Only their ids, for other commands
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+pub fn run(args: &SilenceArgs) -> anyhow::Result<ExitCode> {
+    let api = Api::new(&args.server)?;
+    let done = match &args.command {
+        SilenceCommand::Add(asked) => add(&api, asked),
+        SilenceCommand::List(asked) => list(&api, asked),
+        SilenceCommand::Expire { ids } => expire(&api, ids),
+        SilenceCommand::Preview { matchers } => preview(&api, matchers),
+    };
+    match done {
+        Ok(answer) => {
+            let text = match args.output {
+                SilenceOutput::Table => answer.text,
+                SilenceOutput::Json => format!("{:#}\n", answer.json),
+            };
+            io::stdout().write_all(text.as_bytes())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => Ok(error.report()),
+    }
+}
+
+/// One answer in both forms.
+struct PrintedResponse {
+    json: Value,
+    text: String,
+}
+
+/// Prints the id alone, as `amtool` does, so that it can be kept.
+fn add(api: &Api, asked: &AddArgs) -> Result<PrintedResponse, ApiError> {
+    let repeat = asked
+        .repeat
+        .as_ref()
+        .map(|rule| json!({ "rule": rule, "time_zone": asked.time_zone }));
+    let made = api.post(
+        "/api/v1/silences",
+        &json!({
+            "matchers": matchers(&asked.matchers),
+            "duration": asked.duration,
+            "starts_at": asked.start,
+            "ends_at": asked.end,
+            "repeat": repeat,
+            "reason": asked.comment,
+            "created_by": asked.author,
+            "force": asked.force,
+        }),
+    )?;
+    Ok(PrintedResponse {
+        text: format!("{}\n", text(&made["id"])),
+        json: made,
+    })
+}
+
+fn list(api: &Api, asked: &ListArgs) -> Result<PrintedResponse, ApiError> {
+    let state = if asked.expired {
+        Some("expired")
+    } else {
+        asked.state.as_deref()
+    };
+    let wanted = state.map_or_else(String::new, |state| format!("?state={state}"));
+    let listed = api.get(&format!("/api/v1/silences{wanted}"))?;
+    let silences = listed["silences"].as_array().cloned().unwrap_or_default();
+    let text = if asked.quiet {
+        let ids = silences.iter().map(|one| format!("{}\n", text(&one["id"])));
+        ids.collect()
+    } else {
+        table(&silences, time(&listed["as_of"]))
+    };
+    Ok(PrintedResponse { json: listed, text })
+}
+
+fn table(silences: &[Value], now: Option<Timestamp>) -> String {
+    let mut table = TextTable::new(["ID", "State", "Matchers", "Ends", "By", "Why"]);
+    for one in silences {
+        let matchers: Vec<&str> = items(&one["matchers"]).map(text).collect();
+        let ends = match (time(&one["interval"]["to"]).or(time(&one["ends_at"])), now) {
+            (Some(at), Some(now)) => format::moment(at, now),
+            _ => format::NONE.to_owned(),
+        };
+        table.row([
+            text(&one["id"]),
+            text(&one["state"]),
+            &matchers.join(" "),
+            &ends,
+            text(&one["created_by"]),
+            text(&one["reason"]),
+        ]);
+    }
+    table.to_string()
+}
+
+fn expire(api: &Api, ids: &[String]) -> Result<PrintedResponse, ApiError> {
+    let ended: Result<Vec<Value>, ApiError> = ids
+        .iter()
+        .map(|id| api.delete(&format!("/api/v1/silences/{}", as_segment(id))))
+        .collect();
+    Ok(PrintedResponse {
+        json: Value::Array(ended?),
+        text: String::new(),
+    })
+}
+
+fn preview(api: &Api, written: &[String]) -> Result<PrintedResponse, ApiError> {
+    let asked = json!({ "matchers": matchers(written) });
+    let seen = api.post("/api/v1/silences/preview", &asked)?;
+    let mut matching = TextTable::new(["SLO", "Group", "Severity", "State"]);
+    for one in items(&seen["matches"]) {
+        matching.row(["slo", "group", "severity", "state"].map(|name| text(&one[name])));
+    }
+    let mut muted = TextTable::new(["At", "SLO", "Group", "Severity", "What"]);
+    for one in items(&seen["would_have_muted"]) {
+        muted.row(["at", "slo", "group", "severity", "kind"].map(|name| text(&one[name])));
+    }
+    Ok(PrintedResponse {
+        text: format!(
+            "Alerts that match:\n{matching}\nOf the last 7 days it would have muted:\n{muted}"
+        ),
+        json: seen,
+    })
+}
+
+/// A word alone is the name of an SLO, as `amtool` takes it for that of an alert.
+fn matchers(written: &[String]) -> Vec<String> {
+    written
+        .iter()
+        .map(|text| {
+            if text.contains(['=', '!']) {
+                text.clone()
+            } else {
+                format!("slo={text}")
+            }
+        })
+        .collect()
+}
+
+/// What is no part of an id leads nowhere instead of elsewhere.
+fn as_segment(id: &str) -> String {
+    id.chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect()
+}
+
+fn items(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or(format::NONE)
+}
+
+fn time(value: &Value) -> Option<Timestamp> {
+    Timestamp::parse_rfc3339(value.as_str()?)
+}

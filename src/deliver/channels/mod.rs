@@ -1,0 +1,5 @@
+//! What kinds of targets need besides a request: threads, keys and repetition.
+
+pub(super) mod reminder;
+pub(super) mod routing_key;
+pub(super) mod slack_bot;

@@ -1,0 +1,170 @@
+//! Alertmanager as a target. It forgets what it does not hear again, so besides being told of each
+//! transition at once it is told every minute of all that lasts; all its replicas are, since each
+//! keeps its own.
+
+use std::{sync::Arc, time::Duration};
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+use tokio::{sync::watch, task::JoinSet};
+
+use crate::{
+    deliver::{
+        deliverer::StartDelivererError,
+        http::{
+            client::{Client, Outgoing, SendError, TargetResponse},
+            request::address,
+            resolver::system_lookup,
+            secrets::MissingSecret,
+        },
+        settings::DeliverSettings,
+    },
+    domain::{
+        model::{ids::Name, time::Timestamp},
+        notify::{RenderContext, channels::alertmanager},
+        slo::{Catalog, SecretOrPlain, TargetKind},
+    },
+    store::{Store, StoreError},
+};
+
+/// An end is told again for so long, in case one of the replicas was away, or its clock is behind
+/// ours: it goes by the later of two ends until the earlier has passed.
+const TELL_ENDS_FOR: Duration = Duration::from_mins(15);
+/// Of one request; more are sent in several.
+const MAX_ALERTS: usize = 64;
+
+/// What one replica of an Alertmanager answered.
+pub(crate) type Told = Result<TargetResponse, SendError>;
+
+/// Posts to all replicas at the same time.
+pub(crate) async fn post_to_all(
+    client: &Client,
+    urls: &[SecretString],
+    alerts: &Value,
+    timeout: Duration,
+) -> Vec<Told> {
+    let body = alerts.to_string().into_bytes();
+    let mut sending = JoinSet::new();
+    for url in urls {
+        let outgoing = Outgoing {
+            url: endpoint(url),
+            headers: vec![("content-type", "application/json".to_owned())],
+            bearer: None,
+            body: body.clone(),
+            timeout,
+        };
+        let client = client.clone();
+        sending.spawn(async move { client.post(outgoing).await });
+    }
+    sending.join_all().await
+}
+
+fn endpoint(url: &SecretString) -> SecretString {
+    let base = url.expose_secret().trim_end_matches('/');
+    let base = base.strip_suffix("/api/v2/alerts").unwrap_or(base);
+    format!("{base}/api/v2/alerts").into()
+}
+
+pub(crate) async fn addresses(urls: &[SecretOrPlain]) -> Result<Vec<SecretString>, MissingSecret> {
+    let mut addresses = Vec::new();
+    for url in urls {
+        addresses.push(address(url).await?);
+    }
+    Ok(addresses)
+}
+
+/// Tells every Alertmanager again what lasts.
+#[derive(Clone, Debug)]
+pub struct Reminder {
+    store: Store,
+    catalog: watch::Receiver<Arc<Catalog>>,
+    client: Client,
+    timeout: Duration,
+}
+
+/// What one round did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReminderReport {
+    /// Alerts told, each counted once for every replica of an Alertmanager that took it.
+    pub told: usize,
+    /// Requests that failed; what they told is told again in the next round.
+    pub failed: usize,
+}
+
+impl Reminder {
+    pub fn new(
+        store: Store,
+        catalog: watch::Receiver<Arc<Catalog>>,
+        settings: &DeliverSettings,
+    ) -> Result<Self, StartDelivererError> {
+        let addresses = settings.addresses.clone();
+        let client = Client::new(settings.connect_timeout, addresses, system_lookup())?;
+        let timeout = settings.chat_timeout;
+        Ok(Self {
+            store,
+            catalog,
+            client,
+            timeout,
+        })
+    }
+
+    pub async fn tick(&self, now: Timestamp) -> Result<ReminderReport, StoreError> {
+        let targets: Vec<_> = self.catalog.borrow().targets.values().cloned().collect();
+        let mut report = ReminderReport::default();
+        for target in targets {
+            if let TargetKind::Alertmanager { urls } = &target.kind {
+                self.remind(&target.name, urls, now, &mut report).await?;
+            }
+        }
+        Ok(report)
+    }
+
+    async fn remind(
+        &self,
+        target: &Name,
+        urls: &[SecretOrPlain],
+        now: Timestamp,
+        report: &mut ReminderReport,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.store.begin("read what lasts").await?;
+        let standing = tx.standing_facts(target, now - TELL_ENDS_FOR).await?;
+        let notices = tx.standing_notices(target, now - TELL_ENDS_FOR).await?;
+        tx.commit().await?;
+        let urls = match addresses(urls).await {
+            Ok(urls) => urls,
+            Err(error) => {
+                report.failed += 1;
+                tracing::warn!(notify.target = %target, "cannot tell target `{target}` again: {error}");
+                return Ok(());
+            }
+        };
+        let telling = RenderContext::default();
+        let alerts = standing
+            .iter()
+            .map(|facts| alertmanager::posted(facts, &telling, now));
+        let notices = notices.iter().map(|notice| notice.posted(&telling, now));
+        let all: Vec<Value> = alerts.chain(notices).collect();
+        for some in all.chunks(MAX_ALERTS) {
+            let alerts = Value::Array(some.to_vec());
+            let answers = post_to_all(&self.client, &urls, &alerts, self.timeout).await;
+            let problems: Vec<String> = answers.into_iter().filter_map(problem).collect();
+            report.failed += problems.len();
+            report.told += some.len() * (urls.len() - problems.len());
+            for problem in problems {
+                tracing::warn!(
+                    notify.target = %target,
+                    "cannot tell target `{target}` again: {problem}"
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+fn problem(told: Told) -> Option<String> {
+    match told {
+        Ok(answer) if (200..300).contains(&answer.status) => None,
+        Ok(answer) => Some(format!("it answered {}", answer.status)),
+        Err(error) => Some(error.to_string()),
+    }
+}

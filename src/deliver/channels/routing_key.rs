@@ -1,0 +1,196 @@
+//! Under which key PagerDuty is told: a resolve must come under the one that the trigger came under,
+//! or it is dropped without a word and the incident stays open for ever.
+//!
+//! A row keeps where the key was kept and a fingerprint of it, never the key. When another is found
+//! there by then, the old one is looked for where the target says that it is kept now
+//! (`previousRoutingKey`), and among those that this process has used; what is in the environment
+//! cannot be read again after a restart.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    deliver::http::secrets::{self, MissingSecret},
+    domain::{alerting::alert::TransitionKind, notify::PinnedKey, slo::SecretRef},
+};
+
+/// More are not remembered; there are as many as targets and rotations.
+const MAX_KEYS: usize = 1_000;
+
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RoutingKeyError {
+    #[error(transparent)]
+    Missing(#[from] MissingSecret),
+    #[error(
+        "secret missing: PagerDuty knows this alert under an earlier routing key: say where that is \
+         kept with `previousRoutingKey`, or resolve it there"
+    )]
+    Former,
+}
+
+/// Keys that this process has used, by their fingerprints.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RoutingKeys(Arc<Mutex<HashMap<String, SecretString>>>);
+
+/// Where a target's keys are kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Places<'a> {
+    pub(crate) current: &'a SecretRef,
+    pub(crate) former: Option<&'a SecretRef>,
+}
+
+impl RoutingKeys {
+    /// The key for the next message about an episode, and what is to be kept of it.
+    pub(crate) async fn choose(
+        &self,
+        places: Places<'_>,
+        kind: TransitionKind,
+        pinned: Option<&PinnedKey>,
+    ) -> Result<(SecretString, PinnedKey), RoutingKeyError> {
+        let current = secrets::read(places.current).await;
+        let Some(pinned) = pinned else {
+            return Ok(self.pin(current?, places.current));
+        };
+        if let Ok(key) = &current
+            && fingerprint(key) == pinned.fingerprint
+        {
+            return Ok(self.pin(key.clone(), places.current));
+        }
+        if let Some(key) = self.earlier(places, pinned).await {
+            return Ok((key, pinned.clone()));
+        }
+        match kind {
+            // A new incident under the new key is better than none.
+            TransitionKind::Firing => Ok(self.pin(current?, places.current)),
+            // What goes on under the new key would be an incident that no resolve is for.
+            TransitionKind::Updated
+            | TransitionKind::DataStopped
+            | TransitionKind::DataResumed
+            | TransitionKind::Unmuted
+            | TransitionKind::Reminded
+            | TransitionKind::Acknowledged
+            | TransitionKind::Resolved => Err(RoutingKeyError::Former),
+        }
+    }
+
+    async fn earlier(&self, places: Places<'_>, pinned: &PinnedKey) -> Option<SecretString> {
+        for place in [places.former, Some(&pinned.secret)].into_iter().flatten() {
+            let found = secrets::read(place).await.ok();
+            if let Some(key) = found.filter(|key| fingerprint(key) == pinned.fingerprint) {
+                return Some(key);
+            }
+        }
+        let used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        used.get(&pinned.fingerprint).cloned()
+    }
+
+    fn pin(&self, key: SecretString, place: &SecretRef) -> (SecretString, PinnedKey) {
+        let pinned = PinnedKey {
+            secret: place.clone(),
+            fingerprint: fingerprint(&key),
+        };
+        let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if used.len() < MAX_KEYS {
+            used.insert(pinned.fingerprint.clone(), key.clone());
+        }
+        (key, pinned)
+    }
+}
+
+/// 64 bits of a hash: a key is random, so nobody finds it by trying.
+fn fingerprint(key: &SecretString) -> String {
+    let hash = Sha256::new()
+        .chain_update(b"throughline routing key ")
+        .chain_update(key.expose_secret());
+    let start = hash
+        .finalize()
+        .iter()
+        .take(8)
+        .fold(0, |start: u64, byte| start << 8 | u64::from(*byte));
+    format!("{start:016x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    struct PinnedRoutingKey(TempDir);
+
+    impl PinnedRoutingKey {
+        fn put(&self, name: &str, key: &str) -> SecretRef {
+            let path = self.0.path().join(name);
+            std::fs::write(&path, key).unwrap();
+            SecretRef::File(path.display().to_string())
+        }
+    }
+
+    async fn chosen(
+        keys: &RoutingKeys,
+        places: Places<'_>,
+        kind: TransitionKind,
+        pinned: Option<&PinnedKey>,
+    ) -> Result<String, RoutingKeyError> {
+        let (key, _) = keys.choose(places, kind, pinned).await?;
+        Ok(key.expose_secret().to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_resolve_comes_under_the_key_of_its_trigger_though_another_is_kept_by_now() {
+        use TransitionKind::{Firing, Resolved};
+        let kept = PinnedRoutingKey(tempfile::tempdir().unwrap());
+        let current = kept.put("key", "OLD");
+        let places = Places {
+            current: &current,
+            former: None,
+        };
+        let keys = RoutingKeys::default();
+        let (_, pinned) = keys.choose(places, Firing, None).await.unwrap();
+        assert!(!format!("{pinned:?}").contains("OLD"));
+
+        kept.put("key", "NEW");
+        let key = chosen(&keys, places, Resolved, Some(&pinned)).await;
+        assert_eq!(key.unwrap(), "OLD", "this process has used it");
+        let key = chosen(&keys, places, Firing, None).await;
+        assert_eq!(key.unwrap(), "NEW", "another episode");
+
+        let restarted = RoutingKeys::default();
+        let key = chosen(&restarted, places, Resolved, Some(&pinned)).await;
+        assert_eq!(key, Err(RoutingKeyError::Former));
+        let former = kept.put("former", "OLD");
+        let rotated = Places {
+            former: Some(&former),
+            ..places
+        };
+        let key = chosen(&restarted, rotated, Resolved, Some(&pinned)).await;
+        assert_eq!(key.unwrap(), "OLD");
+    }
+
+    #[tokio::test]
+    async fn a_key_that_moved_to_another_place_is_found_where_it_was() {
+        let kept = PinnedRoutingKey(tempfile::tempdir().unwrap());
+        let (old, new) = (kept.put("old", "OLD"), kept.put("new", "NEW"));
+        let keys = RoutingKeys::default();
+        let places = Places {
+            current: &old,
+            former: None,
+        };
+        let (_, pinned) = keys
+            .choose(places, TransitionKind::Firing, None)
+            .await
+            .unwrap();
+        let moved = Places {
+            current: &new,
+            former: None,
+        };
+        let restarted = RoutingKeys::default();
+        let key = chosen(&restarted, moved, TransitionKind::Resolved, Some(&pinned)).await;
+        assert_eq!(key.unwrap(), "OLD");
+    }
+}

@@ -1,0 +1,221 @@
+//! Tells one target that the database is away, without the database.
+//!
+//! [`Emergency::tick`] is called every few seconds by every replica. What it needs to tell is kept in
+//! memory from when the definitions came into force, secrets included.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{Mutex, watch};
+
+use super::{
+    deliverer::StartDelivererError,
+    http::secrets,
+    sender::{Dispatch, Sender},
+    settings::DeliverSettings,
+};
+use crate::{
+    domain::{
+        health::{DatabaseOutage, LastAnswer, OutageNotice},
+        model::{ids::Name, time::Timestamp},
+        notify::{
+            Notification, RenderContext,
+            delivery::{AttemptClass, Redelivery},
+        },
+        slo::{Catalog, Severity, Target},
+    },
+    store::{ClaimedDelivery, Store, StoreError},
+};
+
+/// A database that takes longer is as good as away.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Who is told, and when.
+#[derive(Clone, Debug)]
+pub struct EmergencySettings {
+    pub target: Name,
+    /// How long the database must be away.
+    pub after: Duration,
+    /// What this installation is called, where several tell one target.
+    pub service: String,
+}
+
+/// What one look has found and done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EmergencyReport {
+    pub database_answers: bool,
+    /// Whether the target believes that we are blind.
+    pub is_told: bool,
+    /// How telling it ended, if there was something to tell.
+    pub attempt: Option<AttemptClass>,
+}
+
+/// Clones share everything.
+#[derive(Clone, Debug)]
+pub struct Emergency {
+    store: Store,
+    catalog: watch::Receiver<Arc<Catalog>>,
+    sender: Sender,
+    settings: Arc<EmergencySettings>,
+    sight: Arc<Mutex<Option<Sight>>>,
+}
+
+#[derive(Debug)]
+struct Sight {
+    blindness: DatabaseOutage,
+    /// As it was declared when its secrets were read.
+    target: Option<Arc<Target>>,
+}
+
+impl Emergency {
+    pub fn new(
+        store: Store,
+        catalog: watch::Receiver<Arc<Catalog>>,
+        settings: EmergencySettings,
+        deliver: &DeliverSettings,
+    ) -> Result<Self, StartDelivererError> {
+        Ok(Self {
+            store,
+            catalog,
+            sender: Sender::new(Arc::new(deliver.clone()))?,
+            settings: Arc::new(settings),
+            sight: Arc::default(),
+        })
+    }
+
+    /// Looks whether the database answers and tells what is to be told of it. Never fails: that is
+    /// what it is for.
+    pub async fn tick(&self, now: Timestamp) -> EmergencyReport {
+        let answer = self.ask(now).await;
+        let mut sight = self.sight.lock().await;
+        let Sight { blindness, target } = sight.get_or_insert_with(|| Sight {
+            blindness: DatabaseOutage::new(answer.unwrap_or(LastAnswer {
+                at: now,
+                firing: 0,
+                outages: 0,
+            })),
+            target: None,
+        });
+        self.hold(target).await;
+        let alarm = blindness.look(answer, (now, self.settings.after));
+        let mut attempt = None;
+        if let (Some(alarm), Some(target)) = (alarm, target.as_ref()) {
+            let class = self.tell(target, alarm, now).await;
+            attempt = Some(class);
+            if class == AttemptClass::Delivered {
+                self.note(alarm, now).await;
+                blindness.told(alarm, now);
+            }
+        }
+        EmergencyReport {
+            database_answers: answer.is_some(),
+            is_told: blindness.is_told(),
+            attempt,
+        }
+    }
+
+    /// `None` without an answer.
+    async fn ask(&self, now: Timestamp) -> Option<LastAnswer> {
+        let asking = async {
+            let mut tx = self
+                .store
+                .begin("look whether the database answers")
+                .await?;
+            let (firing, outages) = tx.look().await?;
+            tx.commit().await?;
+            Ok::<_, StoreError>((firing, outages))
+        };
+        match tokio::time::timeout(PATIENCE, asking).await {
+            Ok(Ok((firing, outages))) => Some(LastAnswer {
+                at: now,
+                firing,
+                outages,
+            }),
+            Ok(Err(error)) => {
+                tracing::warn!(error = %error.in_full(), "the database does not answer");
+                None
+            }
+            Err(_) => {
+                tracing::warn!("the database has not answered within {PATIENCE:?}");
+                None
+            }
+        }
+    }
+
+    /// Reads what is needed to reach the target whenever that has changed.
+    async fn hold(&self, held: &mut Option<Arc<Target>>) {
+        let declared = self
+            .catalog
+            .borrow()
+            .targets
+            .get(&self.settings.target)
+            .cloned();
+        let Some(declared) = declared else {
+            if held.take().is_some() {
+                let name = &self.settings.target;
+                tracing::error!(notify.target = %name, "the emergency target `{name}` is not declared any more");
+            }
+            return;
+        };
+        if held.as_ref() == Some(&declared) {
+            return;
+        }
+        let mut is_whole = true;
+        for secret in declared.kind.secrets() {
+            if let Err(error) = secrets::hold(secret).await {
+                is_whole = false;
+                let name = &declared.name;
+                tracing::error!(notify.target = %name, "the emergency target `{name}` cannot be told: {error}");
+            }
+        }
+        // What is missing is looked for again at the next tick.
+        *held = is_whole.then_some(declared);
+    }
+
+    async fn tell(&self, target: &Target, alarm: OutageNotice, now: Timestamp) -> AttemptClass {
+        let notice = alarm.notice(&self.settings.service, now);
+        let delivery = ClaimedDelivery {
+            id: 0,
+            message: alarm.message(&self.settings.service),
+            priority: Severity::Page,
+            attempt: 1,
+            lease_token: 0,
+            retries_since: now,
+            content: Some(Notification::Notice(Box::new(notice))),
+            repeat: Redelivery::No,
+        };
+        let errand = Dispatch {
+            delivery,
+            before: None,
+            telling: RenderContext::default(),
+            with: Vec::new(),
+            digest: None,
+        };
+        let tried = self.sender.attempt(target, &errand, now).await;
+        let (class, name) = (tried.reaction.class, &target.name);
+        let excerpt = tried.excerpt.unwrap_or_default();
+        if class == AttemptClass::Delivered {
+            tracing::warn!(notify.target = %name, "told the emergency target `{name}`: {alarm:?}");
+        } else {
+            tracing::error!(
+                notify.target = %name, class = %class,
+                "cannot tell the emergency target `{name}`: {class}: {excerpt}"
+            );
+        }
+        class
+    }
+
+    /// The next outage has another message.
+    async fn note(&self, alarm: OutageNotice, now: Timestamp) {
+        let OutageNotice::SeesAgain(seen) = alarm else {
+            return;
+        };
+        let noted = async {
+            let mut tx = self.store.begin("note the end of an outage").await?;
+            tx.count_outage(seen.outages).await?;
+            tx.commit().await
+        };
+        if let Err(error) = noted.await {
+            tracing::warn!(error = %error.in_full(), at = %now, "cannot note the end of an outage");
+        }
+    }
+}

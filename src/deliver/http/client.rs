@@ -1,0 +1,253 @@
+//! The one HTTP client: no redirects, no proxy, no address that is not allowed, a deadline for
+//! everything and little of the answer read.
+
+use std::{error::Error, io, net::IpAddr, sync::Arc, time::Duration};
+
+use reqwest::{
+    Response, Url,
+    header::{LOCATION, RETRY_AFTER},
+    redirect::Policy,
+};
+use rustls::{ClientConfig, RootCertStore};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    addresses::{AddressPolicy, Refused},
+    resolver::{Lookup, Ports, ResolveError, Resolver},
+};
+
+/// More of an answer is not read: it may be endless.
+const MAX_ANSWER_BYTES: usize = 4_096;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    policy: Arc<AddressPolicy>,
+    /// For ports that public addresses may be reached on.
+    web: reqwest::Client,
+    /// For all other ports: only what was opened is reached.
+    other: reqwest::Client,
+}
+
+/// A request that is ready to go.
+#[derive(Clone, Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) url: SecretString,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    /// A token that says who we are.
+    pub(crate) bearer: Option<SecretString>,
+    pub(crate) body: Vec<u8>,
+    /// For everything: connecting, sending, the answer's head and body.
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TargetResponse {
+    pub(crate) status: u16,
+    pub(crate) retry_after: Option<String>,
+    pub(crate) location: Option<String>,
+    /// Its first 4 kB at most, or what came in time.
+    pub(crate) body: String,
+}
+
+/// No answer. The texts contain no address.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SendError {
+    #[error("the address is no http or https URL")]
+    Address,
+    #[error("not sent: {0}")]
+    Refused(Refused),
+    #[error("{0}")]
+    Dns(ResolveError),
+    #[error("no secure connection: {0}")]
+    Tls(String),
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    #[error("cannot connect: {0}")]
+    Connect(String),
+    #[error("the connection broke: {0}")]
+    Network(String),
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot build the HTTP client for notifications")]
+pub struct BuildClientError(#[source] Box<dyn Error + Send + Sync>);
+
+impl Client {
+    pub(crate) fn new(
+        connect_timeout: Duration,
+        policy: AddressPolicy,
+        lookup: Lookup,
+    ) -> Result<Self, BuildClientError> {
+        // Fails only if the process has chosen a provider before, which then is as good.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let policy = Arc::new(policy);
+        // Less than all the time to connect, so that some is left for the last good address.
+        let limit = connect_timeout * 2 / 3;
+        let resolver = Resolver::new(lookup, Arc::clone(&policy), limit);
+        let build = |ports| build(connect_timeout, resolver.on(ports));
+        Ok(Self {
+            policy,
+            web: build(Ports::Web)?,
+            other: build(Ports::Other)?,
+        })
+    }
+
+    /// Sends once and follows nothing.
+    pub(crate) async fn post(&self, outgoing: Outgoing) -> Result<TargetResponse, SendError> {
+        let deadline = Instant::now() + outgoing.timeout;
+        let url = web_address(outgoing.url.expose_secret())?;
+        let mut request = self.allowed(&url)?.post(url).body(outgoing.body);
+        for (name, value) in outgoing.headers {
+            request = request.header(name, value);
+        }
+        if let Some(token) = outgoing.bearer {
+            request = request.bearer_auth(token.expose_secret());
+        }
+        let response = timeout_at(deadline, request.send())
+            .await
+            .map_err(|_| SendError::Timeout(outgoing.timeout))?
+            .map_err(send_error)?;
+        Ok(read_answer(response, deadline).await)
+    }
+
+    /// What sends to this address. A literal is judged here, since no resolver is asked for it.
+    fn allowed(&self, url: &Url) -> Result<&reqwest::Client, SendError> {
+        let port = url.port_or_known_default().ok_or(SendError::Address)?;
+        let host = url.host_str().ok_or(SendError::Address)?;
+        let literal = host.trim_start_matches('[').trim_end_matches(']');
+        if let Ok(address) = literal.parse::<IpAddr>() {
+            self.policy
+                .check(address, port)
+                .map_err(SendError::Refused)?;
+        }
+        Ok(if self.policy.is_web_port(port) {
+            &self.web
+        } else {
+            &self.other
+        })
+    }
+}
+
+fn build(
+    connect_timeout: Duration,
+    resolver: Resolver,
+) -> Result<reqwest::Client, BuildClientError> {
+    let again = resolver.clone();
+    match builder(connect_timeout, resolver).build() {
+        Ok(client) => Ok(client),
+        Err(error) => {
+            tracing::warn!(
+                error = %error_text(error),
+                "no certificate authorities found: https targets cannot be reached until \
+                 `ca-certificates` is installed and the service restarted"
+            );
+            builder(connect_timeout, again)
+                .tls_backend_preconfigured(trusting_nobody()?)
+                .build()
+                .map_err(|error| BuildClientError(error.without_url().into()))
+        }
+    }
+}
+
+fn builder(connect_timeout: Duration, resolver: Resolver) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .dns_resolver(resolver)
+        .redirect(Policy::none())
+        .no_proxy()
+        .connect_timeout(connect_timeout)
+        .pool_idle_timeout(Duration::from_secs(30))
+        .user_agent(concat!("throughline/", env!("CARGO_PKG_VERSION")))
+}
+
+/// For a machine without certificate authorities: plain http works, https fails with a clear error,
+/// and nothing is ever sent to someone unverified.
+fn trusting_nobody() -> Result<ClientConfig, BuildClientError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| BuildClientError(error.into()))?;
+    Ok(config
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth())
+}
+
+fn web_address(text: &str) -> Result<Url, SendError> {
+    let url = Url::parse(text).map_err(|_| SendError::Address)?;
+    if matches!(url.scheme(), "http" | "https") && url.has_host() {
+        Ok(url)
+    } else {
+        Err(SendError::Address)
+    }
+}
+
+/// The status is the answer; of the body we take what comes in time.
+async fn read_answer(mut response: Response, deadline: Instant) -> TargetResponse {
+    let header = |name| {
+        let value = response.headers().get(name)?;
+        value.to_str().ok().map(str::to_owned)
+    };
+    let mut answer = TargetResponse {
+        status: response.status().as_u16(),
+        retry_after: header(RETRY_AFTER),
+        location: header(LOCATION),
+        body: String::new(),
+    };
+    let mut body = Vec::new();
+    while body.len() < MAX_ANSWER_BYTES {
+        let Ok(Ok(Some(chunk))) = timeout_at(deadline, response.chunk()).await else {
+            break;
+        };
+        let room = MAX_ANSWER_BYTES - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+    }
+    answer.body = String::from_utf8_lossy(&body).into_owned();
+    answer
+}
+
+fn send_error(error: reqwest::Error) -> SendError {
+    if let Some(problem) = cause::<ResolveError>(&error) {
+        return match problem {
+            ResolveError::Refused(refused) => SendError::Refused(refused.clone()),
+            ResolveError::Unknown(_) => SendError::Dns(problem.clone()),
+        };
+    }
+    if let Some(problem) = cause::<rustls::Error>(&error) {
+        return SendError::Tls(problem.to_string());
+    }
+    if error.is_builder() {
+        SendError::Address
+    } else if error.is_connect() {
+        SendError::Connect(error_text(error))
+    } else {
+        SendError::Network(error_text(error))
+    }
+}
+
+/// The cause of this type, however deep it is. What an I/O error contains is no source of it.
+fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        let inner = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        if let Some(found) = inner.and_then(|inner| cause(inner)) {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// The innermost cause, which is the one that tells; never with the address.
+fn error_text(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut cause: &dyn Error = &error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

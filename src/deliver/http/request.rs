@@ -1,0 +1,165 @@
+//! The requests that targets understand: where to, what, and what must not be seen of it.
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+
+use super::{
+    client::Outgoing,
+    secrets::{self, MissingSecret},
+    signature::{self, InvalidSigningSecret},
+};
+use crate::{
+    deliver::channels::routing_key::RoutingKeyError,
+    domain::{
+        model::{ids::Name, time::Timestamp},
+        notify::{Notification, PinnedKey, Reference, RenderContext, channels::cloudevents},
+        slo::{SecretOrPlain, SecretRef, WebhookFormat},
+    },
+};
+
+const PAGERDUTY: &str = "https://events.pagerduty.com";
+const JSON: &str = "application/json";
+
+/// A request, and what must not be seen of it.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// Its timeout is still to be set.
+    pub(crate) outgoing: Outgoing,
+    /// The body to send instead if the target refuses the first.
+    pub(crate) degraded: Option<Vec<u8>>,
+    pub(crate) secrets: Vec<SecretString>,
+    /// What later messages about the episode refer to, once this one is delivered.
+    pub(crate) reference: Option<Reference>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PrepareError {
+    #[error(transparent)]
+    Missing(#[from] MissingSecret),
+    #[error(transparent)]
+    RoutingKey(#[from] RoutingKeyError),
+    #[error(transparent)]
+    Signing(#[from] InvalidSigningSecret),
+}
+
+/// What a webhook is told.
+#[derive(Debug)]
+pub(crate) struct Message {
+    id: String,
+    body: Value,
+    content_type: &'static str,
+}
+
+impl Message {
+    /// `id` is the same over all tries; `receiver` is the target's name.
+    pub(crate) fn new(
+        format: WebhookFormat,
+        (content, telling): (&Notification, &RenderContext),
+        id: String,
+        receiver: &Name,
+    ) -> Self {
+        let (body, content_type) = match format {
+            WebhookFormat::Standard => (content.webhook(telling), JSON),
+            WebhookFormat::AlertmanagerV4 => (content.webhook_v4(telling, receiver.as_str()), JSON),
+            WebhookFormat::CloudEvents => {
+                (content.cloudevent(telling, &id), cloudevents::CONTENT_TYPE)
+            }
+        };
+        Self {
+            id,
+            body,
+            content_type,
+        }
+    }
+}
+
+/// `now` is the time of this try, which receivers compare with their own.
+pub(crate) async fn to_webhook(
+    url: &SecretOrPlain,
+    secret: Option<&SecretRef>,
+    message: Message,
+    now: Timestamp,
+) -> Result<Prepared, PrepareError> {
+    let mut prepared = to_url(address(url).await?, &message.body, message.content_type);
+    let timestamp = now.as_secs();
+    let headers = &mut prepared.outgoing.headers;
+    headers.push(("webhook-timestamp", timestamp.to_string()));
+    if let Some(secret) = secret {
+        let secret = secrets::read(secret).await?;
+        let body = &prepared.outgoing.body;
+        let signature = signature::sign(&secret, &message.id, timestamp, body)?;
+        headers.push(("webhook-signature", signature));
+        prepared.secrets.push(secret);
+    }
+    headers.push(("webhook-id", message.id));
+    Ok(prepared)
+}
+
+pub(crate) async fn to_slack(
+    webhook_url: &SecretRef,
+    content: &Notification,
+    telling: &RenderContext,
+) -> Result<Prepared, PrepareError> {
+    let url = secrets::read(webhook_url).await?;
+    Ok(Prepared {
+        degraded: Some(bytes(&content.slack_text(telling))),
+        ..to_url(url, &content.slack(telling), JSON)
+    })
+}
+
+pub(crate) async fn to_teams(
+    url: &SecretRef,
+    content: &Notification,
+    telling: &RenderContext,
+) -> Result<Prepared, PrepareError> {
+    let url = secrets::read(url).await?;
+    Ok(Prepared {
+        degraded: Some(bytes(&content.teams_text(telling))),
+        ..to_url(url, &content.teams(telling), JSON)
+    })
+}
+
+pub(crate) fn to_pagerduty(
+    base: Option<&str>,
+    (key, pinned): (SecretString, PinnedKey),
+    content: &Notification,
+    telling: &RenderContext,
+) -> Prepared {
+    let base = base.unwrap_or(PAGERDUTY).trim_end_matches('/');
+    let base = base.strip_suffix("/v2/enqueue").unwrap_or(base);
+    let url = SecretString::from(format!("{base}/v2/enqueue"));
+    Prepared {
+        reference: Some(Reference::RoutingKey(pinned)),
+        secrets: vec![key.clone()],
+        ..to_url(url, &content.pagerduty(telling, key.expose_secret()), JSON)
+    }
+}
+
+/// Where a target is.
+pub(crate) async fn address(url: &SecretOrPlain) -> Result<SecretString, MissingSecret> {
+    match url {
+        SecretOrPlain::Plain(url) => Ok(url.as_str().into()),
+        SecretOrPlain::Secret(secret) => secrets::read(secret).await,
+    }
+}
+
+fn to_url(url: SecretString, body: &Value, content_type: &str) -> Prepared {
+    Prepared {
+        secrets: vec![url.clone()],
+        outgoing: Outgoing {
+            url,
+            headers: vec![("content-type", content_type.to_owned())],
+            bearer: None,
+            body: bytes(body),
+            timeout: Duration::ZERO,
+        },
+        degraded: None,
+        reference: None,
+    }
+}
+
+fn bytes(body: &Value) -> Vec<u8> {
+    body.to_string().into_bytes()
+}

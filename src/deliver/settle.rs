@@ -1,0 +1,201 @@
+//! What becomes of a delivery that was tried, and what that says of its target.
+
+use std::time::Duration;
+
+use super::{
+    deliverer::{Deliverer, DeliveryReport},
+    response_class::ResponseClass,
+    sender::{AttemptResult, Dispatch},
+};
+use crate::{
+    domain::{
+        model::time::Timestamp,
+        notify::{
+            Notification,
+            delivery::{
+                Attempt, AttemptClass,
+                circuit::{TargetCondition, broken_pause},
+                retry::{Attempts, Retry, RetryPolicy, obeyed},
+            },
+        },
+        slo::Target,
+    },
+    failpoint::{self, Failpoint},
+    store::{ClaimedDelivery, Lease, Settlement, StoreError, Tx},
+};
+
+impl Deliverer {
+    /// Settles everything that the try has told, in one transaction.
+    pub(super) async fn settle(
+        &self,
+        target: &Target,
+        errand: &Dispatch,
+        tried: AttemptResult,
+        (started_at, took): (Timestamp, Duration),
+    ) -> Result<DeliveryReport, StoreError> {
+        let now = started_at + took;
+        let mut report = DeliveryReport::default();
+        let mut tx = self.store.begin("settle a delivery").await?;
+        note_target(&mut tx, target, tried.reaction, now).await?;
+        // A digest begins no thread.
+        if let (Some(reference), Some(content), None) =
+            (&tried.reference, &errand.delivery.content, &errand.digest)
+        {
+            tx.keep_target_reference(&target.name, content.episode(), reference, now)
+                .await?;
+        }
+        for claimed in std::iter::once(&errand.delivery).chain(&errand.with) {
+            let settlement = settlement(claimed, tried.reaction, now);
+            let attempt = attempt(claimed, &tried, settlement, (started_at, took));
+            log(target, claimed, &attempt);
+            report.add(settle_one(&mut tx, target, (claimed, settlement), &attempt).await?);
+        }
+        tx.commit().await?;
+        failpoint::reach(Failpoint::DeliverySettled);
+        Ok(report)
+    }
+}
+
+async fn settle_one(
+    tx: &mut Tx<'_>,
+    target: &Target,
+    (claimed, settlement): (&ClaimedDelivery, Settlement),
+    attempt: &Attempt,
+) -> Result<DeliveryReport, StoreError> {
+    tx.record_attempt(claimed.id, attempt).await?;
+    if let (Settlement::Delivered(at), Some(Notification::Alert(_))) =
+        (settlement, &claimed.content)
+    {
+        tx.keep_target_alert(&target.name, claimed.message, at)
+            .await?;
+    }
+    let lease = tx
+        .settle_delivery(claimed.id, claimed.lease_token, settlement)
+        .await?;
+    if lease == Lease::Lost {
+        tracing::warn!(delivery.id = claimed.id, "lost the lease of a delivery");
+    }
+    Ok(DeliveryReport {
+        attempts: vec![attempt.class],
+        dead: u64::from(matches!(settlement, Settlement::Failed(_))),
+        leases_lost: u64::from(lease == Lease::Lost),
+        told_after: told_after(claimed, settlement),
+        ..DeliveryReport::default()
+    })
+}
+
+fn attempt(
+    claimed: &ClaimedDelivery,
+    tried: &AttemptResult,
+    settlement: Settlement,
+    (started_at, took): (Timestamp, Duration),
+) -> Attempt {
+    Attempt {
+        number: claimed.attempt,
+        started_at,
+        duration_ms: i32::try_from(took.as_millis()).unwrap_or(i32::MAX),
+        class: tried.reaction.class,
+        http_status: tried.http_status.map(i32::from),
+        excerpt: tried.excerpt.clone(),
+        retry_at: match settlement {
+            Settlement::Again(at) => Some(at),
+            Settlement::Delivered(_) | Settlement::Failed(_) => None,
+        },
+    }
+}
+
+/// From the moment that was told of to now; of alerts, since notices are made to be sent.
+fn told_after(claimed: &ClaimedDelivery, settlement: Settlement) -> Vec<Duration> {
+    match (settlement, &claimed.content) {
+        (Settlement::Delivered(at), Some(Notification::Alert(facts))) => {
+            vec![at.saturating_since(facts.evaluated_at)]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Lets all replicas know what the try says of the target.
+async fn note_target(
+    tx: &mut Tx<'_>,
+    target: &Target,
+    reaction: ResponseClass,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let name = &target.name;
+    let mut state = tx.lock_target(name).await?;
+    let before = state.health.condition;
+    state.health = state.health.after(reaction.class, now);
+    if let Some(asked) = reaction.retry_after {
+        state.not_before = state.not_before.max(now + obeyed(asked));
+    }
+    tx.keep_target(name, &state).await?;
+    let after = state.health.condition;
+    let (was, is) = (before.as_str(), after.as_str());
+    match (before, after) {
+        (TargetCondition::Closed { .. }, TargetCondition::Closed { .. }) => {}
+        (_, TargetCondition::Closed { .. }) => {
+            tx.wake_deliveries(name, now).await?;
+            tracing::info!(notify.target = %name, "target `{name}` answers again");
+        }
+        (_, TargetCondition::Open { .. }) if was != is => tracing::warn!(
+            notify.target = %name, "target `{name}` fails again and again: it is tried one at a time"
+        ),
+        (_, TargetCondition::Misconfigured { .. }) if was != is => tracing::error!(
+            notify.target = %name, "target `{name}` is broken: somebody must mend it, here or there"
+        ),
+        (_, TargetCondition::Open { .. } | TargetCondition::Misconfigured { .. }) => {}
+    }
+    Ok(())
+}
+
+fn settlement(claimed: &ClaimedDelivery, reaction: ResponseClass, now: Timestamp) -> Settlement {
+    let floor = match reaction.class {
+        AttemptClass::Delivered => return Settlement::Delivered(now),
+        AttemptClass::Rejected | AttemptClass::Undeclared => return Settlement::Failed(now),
+        AttemptClass::Misconfigured | AttemptClass::Forbidden => {
+            Some(broken_pause(claimed.priority))
+        }
+        AttemptClass::RateLimited
+        | AttemptClass::Unavailable
+        | AttemptClass::Timeout
+        | AttemptClass::Dns
+        | AttemptClass::Tls
+        | AttemptClass::Connect
+        | AttemptClass::Network
+        | AttemptClass::SecretMissing
+        | AttemptClass::Unreadable => reaction.retry_after,
+    };
+    let attempts = Attempts {
+        made: claimed.attempt.unsigned_abs(),
+        since: claimed.retries_since,
+    };
+    let is_brief = claimed.content.as_ref().is_some_and(Notification::is_brief);
+    let (policy, floor) = if is_brief {
+        (RetryPolicy::BRIEF, None)
+    } else {
+        (RetryPolicy::of(claimed.priority), floor)
+    };
+    let jitter = rand::random_range(-1.0..=1.0);
+    match policy.next(attempts, now, floor, jitter) {
+        Retry::At(at) => Settlement::Again(at),
+        Retry::GiveUp => Settlement::Failed(now),
+    }
+}
+
+fn log(target: &Target, claimed: &ClaimedDelivery, attempt: &Attempt) {
+    let (name, id, class) = (&target.name, claimed.id, attempt.class);
+    let excerpt = attempt.excerpt.as_deref().unwrap_or("");
+    match (class, attempt.retry_at) {
+        (AttemptClass::Delivered, _) => {
+            tracing::info!(notify.target = %name, delivery.id = id, "told target `{name}`");
+        }
+        (_, Some(at)) => tracing::warn!(
+            notify.target = %name, delivery.id = id, class = %class,
+            "cannot tell target `{name}` now, next try at {at}: {class}: {excerpt}"
+        ),
+        (_, None) => tracing::error!(
+            notify.target = %name, delivery.id = id, class = %class,
+            "gave up telling target `{name}`: {class}: {excerpt}"
+        ),
+    }
+}

@@ -1,0 +1,147 @@
+//! Messages that were published together and share one context.
+
+use proptest::prelude::*;
+
+use crate::domain::workflow::batch::MAX_MESSAGES;
+use crate::domain::workflow::tests::*;
+
+fn by_message() -> SloUnderTest {
+    let correlate = vec![Correlator::Message {
+        id: attribute("message.id"),
+        count: attribute("batch.size"),
+    }];
+    SloUnderTest::workflow(WorkflowIndicator {
+        correlate,
+        ..workflow_slo()
+    })
+}
+
+fn published(messages: i64) -> Span {
+    span("a:1", "enqueue", [0.0, 0.1]).with("batch.size", messages)
+}
+
+fn received(id: &str, message: &str, secs: f64) -> Span {
+    span(id, "finish", [secs - 1.0, secs])
+        .linked("a:1")
+        .with("message.id", message)
+}
+
+#[test]
+fn s11_messages_of_one_publication_are_a_workflow_each() {
+    let world = by_message()
+        .receive(&[
+            published(2),
+            received("c:1", "m1", 30.0),
+            received("d:1", "m2", 80.0),
+        ])
+        .adds_up();
+    assert_eq!(
+        world.verdicts(),
+        [(Outcome::Good, Some(30.0)), (Outcome::Late, Some(60.0))]
+    );
+}
+
+#[test]
+fn s11_what_nobody_received_times_out_once_for_each_message() {
+    let world = by_message()
+        .receive(&[received("c:1", "m1", 30.0)])
+        .receive(&[published(4)])
+        .until(1_000.0)
+        .adds_up();
+    let timeout = (Outcome::Timeout, Some(60.0));
+    assert_eq!(
+        world.verdicts(),
+        [(Outcome::Good, Some(30.0)), timeout, timeout, timeout]
+    );
+}
+
+#[test]
+fn s11_a_message_that_is_delivered_again_is_the_same_workflow() {
+    by_message()
+        .receive(&[published(1), received("c:1", "m1", 30.0)])
+        .receive(&[received("d:1", "m1", 90.0)])
+        .has(Outcome::Good, 30.0);
+}
+
+#[test]
+fn s11_a_batch_consumer_tells_messages_apart_by_the_ids_on_its_links() {
+    let consumer = span("c:1", "finish", [29.0, 30.0])
+        .linked_with("a:1", "", &[("message.id", "m1")])
+        .linked_with("a:1", "", &[("message.id", "m2")])
+        .linked_with("b:1", "", &[("message.id", "m3")]);
+    let world = by_message()
+        .receive(&[
+            published(2),
+            span("b:1", "enqueue", [-50.0, -49.9]),
+            consumer,
+        ])
+        .adds_up();
+    let good = (Outcome::Good, Some(30.0));
+    assert_eq!(world.verdicts(), [(Outcome::Late, Some(10.0)), good, good]);
+}
+
+#[test]
+fn s11_a_consumer_that_is_a_child_of_the_publication_needs_no_link() {
+    let child = span("a:2", "finish", [29.0, 30.0])
+        .child_of(1)
+        .with("message.id", "m1");
+    by_message()
+        .receive(&[published(1), child])
+        .has(Outcome::Good, 30.0);
+}
+
+#[test]
+fn a_publication_without_a_count_is_one_message() {
+    by_message()
+        .receive(&[
+            span("a:1", "enqueue", [0.0, 0.1]),
+            received("c:1", "m1", 30.0),
+        ])
+        .has(Outcome::Good, 30.0);
+}
+
+#[test]
+fn a_count_beyond_reason_starts_a_thousand_and_is_counted() {
+    let world = by_message().receive(&[published(i64::MAX)]);
+    assert_eq!(world.verdicts().len(), MAX_MESSAGES as usize);
+    let counted = BTreeMap::from([(DiscardReason::TooManyLinks, 1)]);
+    assert_eq!(world.unusable, counted);
+}
+
+#[test]
+fn without_an_id_or_without_a_context_a_consumer_is_uncorrelated() {
+    let nameless = span("c:1", "finish", [1.0, 2.0]).linked("a:1");
+    let contextless = span("d:1", "finish", [1.0, 2.0]).with("message.id", "m1");
+    let world = by_message().receive(&[nameless, contextless]).has_none();
+    let counted = BTreeMap::from([(DiscardReason::Uncorrelated, 2)]);
+    assert_eq!(world.unusable, counted);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    /// However many messages are heard of, in whatever order and how often: as many events as were
+    /// published or heard of, and each message ends one of them.
+    #[test]
+    fn every_message_is_one_event_in_any_order(
+        messages in 1_u8..8,
+        heard_of in proptest::collection::btree_set(0_u8..10, 0..10),
+        order in proptest::collection::vec(any::<prop::sample::Index>(), 0..20),
+    ) {
+        let mut spans: Vec<_> = heard_of
+            .iter()
+            .map(|n| received(&format!("{}:1", char::from(b'b' + n)), &format!("m{n}"), 30.0))
+            .collect();
+        spans.push(published(i64::from(messages)));
+        let mut world = by_message();
+        for index in order {
+            world = world.receive(&[index.get(&spans).clone()]);
+        }
+        let world = world.receive(&spans).until(1_000.0).adds_up();
+        let good = heard_of.len();
+        let timeouts = usize::from(messages).saturating_sub(good);
+        let count = |outcome| world.verdicts().iter().filter(|one| one.0 == outcome).count();
+        prop_assert_eq!((count(Outcome::Good), count(Outcome::Timeout)), (good, timeouts));
+        prop_assert_eq!(world.verdicts().len(), good + timeouts);
+    }
+}

@@ -1,0 +1,440 @@
+//! Workflows that only links can tell, and evidence that moves when a missing span comes.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use crate::domain::workflow::tests::*;
+use crate::domain::{
+    counting::ledger::{rejudge, silence_of},
+    model::span::SpanRef,
+    workflow::{
+        EvidenceByEvent,
+        batch::Publication,
+        join,
+        links::{EvidenceFragment, Graph, LinkFilter, Move, place},
+        trace_key,
+    },
+};
+
+/// What a store keeps, and by the same rules: only evidence that waits for a span is placed anew.
+#[derive(Default)]
+pub(crate) struct KeptEvidence {
+    graph: Graph,
+    pieces: BTreeMap<[u8; 16], EvidenceFragment>,
+    waits: BTreeMap<[u8; 16], BTreeSet<SpanRef>>,
+    pub(crate) cut: i64,
+    batches: BTreeMap<SpanRef, Publication>,
+}
+
+impl Span {
+    pub(crate) fn child_of(mut self, number: u8) -> Self {
+        self.parent_span_id = SpanId::from_slice(&[number; 8]);
+        self
+    }
+
+    pub(crate) fn linked(self, id: &str) -> Self {
+        self.linked_with(id, "", &[])
+    }
+
+    pub(crate) fn linked_with(
+        mut self,
+        id: &str,
+        trace_state: &str,
+        attributes: &[(&str, &str)],
+    ) -> Self {
+        let target = span(id, "", [0.0, 0.0]);
+        let attributes = attributes
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).into()));
+        self.links.push(Link {
+            trace_id: Some(target.trace_id),
+            span_id: Some(target.span_id),
+            trace_state: trace_state.to_owned(),
+            attributes: attributes.collect(),
+        });
+        self
+    }
+}
+
+impl SloUnderTest {
+    fn by_links() -> Self {
+        Self::by(vec![Correlator::Trace, Correlator::Links { only: None }])
+    }
+
+    fn by(correlate: Vec<Correlator>) -> Self {
+        Self::workflow(WorkflowIndicator {
+            correlate,
+            ..workflow_slo()
+        })
+    }
+
+    pub(crate) fn follow(&mut self, findings: &ClassifiedBatch) {
+        for piece in &findings.batches {
+            let batch = self.links.batches.entry(piece.context).or_default();
+            for ((slo, key), workflow) in batch.take(piece) {
+                self.judge_one(slo, key, &workflow);
+            }
+        }
+        let mut stale = BTreeSet::new();
+        for edges in &findings.edges {
+            self.links.graph.add(edges);
+            let waiting = self.links.waits.iter();
+            let woken = waiting.filter(|(_, awaited)| awaited.contains(&edges.span));
+            stale.extend(woken.map(|(id, _)| *id));
+        }
+        for linked in &findings.linked {
+            let id = linked.id();
+            self.links.pieces.entry(id).or_insert_with(|| {
+                stale.insert(id);
+                EvidenceFragment {
+                    slo: linked.slo,
+                    filter: linked.filter,
+                    span: linked.span,
+                    said: linked.piece.clone(),
+                    workflow_keys: BTreeSet::new(),
+                    is_cut: false,
+                }
+            });
+        }
+        let stale: Vec<_> = stale.into_iter().collect();
+        self.place(&stale);
+    }
+
+    fn place(&mut self, ids: &[[u8; 16]]) {
+        let pieces: Vec<_> = ids.iter().map(|id| self.links.pieces[id].clone()).collect();
+        let placement = place(&pieces, &self.links.graph);
+        for (id, origins) in ids.iter().zip(&placement.origins) {
+            let piece = self.links.pieces.get_mut(id).unwrap();
+            let keys = origins.keys().into_keys().collect();
+            (piece.workflow_keys, piece.is_cut) = (keys, origins.is_cut);
+            self.links.waits.insert(*id, origins.missing.clone());
+        }
+        self.links.cut += placement.cut.values().sum::<i64>();
+        for ((slo, key), change) in placement.moves {
+            match change {
+                Move::Joined(workflow) => self.judge_one(slo, key, &workflow),
+                Move::Left => self.judge_left(slo, key),
+            }
+        }
+    }
+
+    fn judge_left(&mut self, slo: SloId, key: EventKey) {
+        let remaining = self
+            .links
+            .pieces
+            .values()
+            .filter(|piece| piece.workflow_keys.contains(&key))
+            .map(|piece| ((slo, key), piece.said.clone()));
+        let mut left = EvidenceByEvent::new();
+        join(&mut left, remaining);
+        let left = left.remove(&(slo, key));
+        let known = self.known.remove(&(slo, key)).unwrap();
+        let silence = left
+            .as_ref()
+            .and_then(|left| silence_of(Some(&known), left, &self.judging(slo)));
+        let (judging, mut moves) = (self.judging_in(slo, silence), CountDelta::default());
+        let judged = rejudge(slo, &known, left.as_ref(), &judging, &mut moves);
+        self.known.extend(judged.map(|judged| ((slo, key), judged)));
+        self.moves.push(moves);
+    }
+}
+
+fn start(id: &str, secs: f64) -> Span {
+    span(id, "enqueue", [secs, secs + 0.1])
+}
+
+fn done(id: &str, secs: f64) -> Span {
+    span(id, "finish", [secs - 1.0, secs])
+}
+
+fn permutations(spans: &[Span]) -> Vec<Vec<Span>> {
+    if spans.is_empty() {
+        return vec![Vec::new()];
+    }
+    let each = (0..spans.len()).flat_map(|first| {
+        let mut rest = spans.to_vec();
+        let first = rest.remove(first);
+        permutations(&rest).into_iter().map(move |mut order| {
+            order.push(first.clone());
+            order
+        })
+    });
+    each.collect()
+}
+
+#[test]
+fn s4_an_end_in_another_trace_that_links_to_the_start_ends_its_workflow() {
+    SloUnderTest::by_links()
+        .receive(&[start("a:1", 0.0), done("b:1", 52.0).linked("a:1")])
+        .has(Outcome::Good, 52.0);
+}
+
+#[test]
+fn s4_a_descendant_of_the_linking_span_ends_it_too() {
+    SloUnderTest::by_links()
+        .receive(&[
+            start("a:1", 0.0),
+            span("b:1", "process", [50.0, 53.0]).linked("a:1"),
+            span("b:2", "step", [50.0, 53.0]).child_of(1),
+            done("b:3", 52.0).child_of(2),
+        ])
+        .has(Outcome::Good, 52.0);
+}
+
+/// The chain of the table: a starts, b works on, c ends after 81 s.
+fn s5() -> [Span; 4] {
+    [
+        start("a:1", 0.0),
+        span("b:1", "process", [20.0, 22.0]).linked("a:1"),
+        span("b:2", "send", [21.0, 21.1]).child_of(1),
+        done("c:1", 81.0).linked("b:2"),
+    ]
+}
+
+#[test]
+fn s5_a_chain_of_links_is_one_workflow_in_whatever_order_it_arrives() {
+    for order in permutations(&s5()) {
+        let mut world = SloUnderTest::by_links();
+        for span in order {
+            world = world.receive(&[span]);
+        }
+        world.has(Outcome::Late, 60.0);
+    }
+}
+
+#[test]
+fn s5_with_its_middle_lost_a_chain_is_an_orphan_and_a_timeout_until_the_middle_comes() {
+    let [a, b1, b2, c] = s5();
+    let world = SloUnderTest::by_links().receive(&[a, c]).until(1_000.0);
+    assert_eq!(
+        world.verdicts(),
+        [
+            (Outcome::Timeout, Some(60.0)),
+            (Outcome::Orphan, Some(81.0))
+        ]
+    );
+    let world = world.receive(&[b2]).until(1_001.0);
+    assert_eq!(
+        world.verdicts().len(),
+        2,
+        "half of the middle does not help"
+    );
+    world.receive(&[b1]).has(Outcome::Late, 60.0);
+}
+
+#[test]
+fn s5_evidence_that_moves_leaves_what_remains_behind() {
+    // Two ends await b; one of them also speaks of a start of b's own.
+    let world = SloUnderTest::by_links()
+        .receive(&[done("c:1", 30.0).linked("b:1"), start("b:5", 0.0)])
+        .receive(&[start("a:1", 10.0)]);
+    assert_eq!(
+        world.verdicts(),
+        [(Outcome::Open, None), (Outcome::Good, Some(30.0))]
+    );
+    let world = world
+        .receive(&[span("b:1", "process", [11.0, 12.0]).linked("a:1")])
+        .until(1_000.0)
+        .adds_up();
+    assert_eq!(
+        world.verdicts(),
+        [(Outcome::Good, Some(30.0)), (Outcome::Timeout, Some(60.0))]
+    );
+}
+
+#[test]
+fn s6_only_the_link_to_the_origin_of_the_run_is_followed() {
+    let only = selector(r#"{ link.kind = "run-origin" }"#);
+    let world = SloUnderTest::by(vec![
+        Correlator::Trace,
+        Correlator::Links { only: Some(only) },
+    ])
+    .receive(&[
+        start("a:1", 0.0),
+        start("d:9", 5.0),
+        done("b:1", 30.0)
+            .linked_with("a:1", "", &[("kind", "run-origin")])
+            .linked_with("d:9", "", &[("kind", "delivery")]),
+    ])
+    .until(1_000.0)
+    .adds_up();
+    assert_eq!(
+        world.verdicts(),
+        [(Outcome::Good, Some(30.0)), (Outcome::Timeout, Some(65.0))]
+    );
+}
+
+#[test]
+fn s10_a_batch_consumer_is_evidence_for_each_workflow_and_merges_none() {
+    let batch = span("p:1", "finish", [50.0, 52.0])
+        .linked("a:1")
+        .linked("b:1")
+        .linked("c:1");
+    let starts = [start("a:1", 0.0), start("b:1", -20.0), start("c:1", 49.0)];
+    let world = SloUnderTest::by_links()
+        .receive(&[batch])
+        .receive(&starts)
+        .adds_up();
+    assert_eq!(
+        world.verdicts(),
+        [
+            (Outcome::Late, Some(40.0)),
+            (Outcome::Good, Some(52.0)),
+            (Outcome::Good, Some(52.0)),
+        ]
+    );
+}
+
+#[test]
+fn s10_messages_of_one_poll_that_are_processed_apart_are_judged_apart() {
+    let poll = span("p:1", "poll", [40.0, 100.0]);
+    let world = SloUnderTest::by_links()
+        .receive(&[start("a:1", 0.0), start("b:1", 0.0)])
+        .receive(&[
+            done("p:2", 50.0).child_of(1).linked("a:1"),
+            done("p:3", 90.0).child_of(1).linked("b:1"),
+            poll,
+        ])
+        .adds_up();
+    assert_eq!(
+        world.verdicts(),
+        [(Outcome::Good, Some(50.0)), (Outcome::Late, Some(60.0))]
+    );
+}
+
+#[test]
+fn s25_a_trace_that_restarts_without_a_link_leaves_an_orphan_and_a_timeout() {
+    let world = SloUnderTest::by_links()
+        .receive(&[start("a:1", 0.0), done("b:1", 30.0)])
+        .until(1_000.0)
+        .adds_up();
+    assert_eq!(
+        world.verdicts(),
+        [
+            (Outcome::Orphan, Some(30.0)),
+            (Outcome::Timeout, Some(60.0))
+        ]
+    );
+}
+
+#[test]
+fn a_link_to_ones_own_parent_is_no_second_edge() {
+    SloUnderTest::by_links()
+        .receive(&[
+            start("a:1", 0.0),
+            done("a:2", 30.0).child_of(1).linked("a:1"),
+        ])
+        .has(Outcome::Good, 30.0);
+}
+
+#[test]
+fn an_attribute_is_trusted_before_links() {
+    let mut correlate = by_attribute("order.id");
+    correlate.push(Correlator::Links { only: None });
+    SloUnderTest::by(correlate)
+        .receive(&[
+            start("a:1", 0.0).with("order.id", 7),
+            done("b:1", 30.0).with("order.id", 7).linked("x:1"),
+        ])
+        .has(Outcome::Good, 30.0);
+}
+
+#[test]
+fn a_chain_of_40_links_stops_at_32_and_is_counted_once() {
+    let letters: Vec<char> = ('A'..='z').take(41).collect();
+    let id = |n: usize| format!("{}:1", letters[n]);
+    let chain = (1..40).map(|n| span(&id(n), "process", [0.0, 1.0]).linked(&id(n - 1)));
+    let mut spans: Vec<_> = chain.collect();
+    spans.push(start(&id(0), 0.0));
+    spans.push(done(&id(40), 30.0).linked(&id(39)));
+    let world = SloUnderTest::by_links().receive(&spans).receive(&spans);
+    assert_eq!(world.links.cut, 1);
+    let world = world.until(1_000.0).adds_up();
+    let verdicts = [
+        (Outcome::Orphan, Some(30.0)),
+        (Outcome::Timeout, Some(60.0)),
+    ];
+    assert_eq!(world.verdicts(), verdicts);
+}
+
+#[test]
+fn more_links_than_are_looked_at_are_counted() {
+    let mut batch = done("p:1", 30.0);
+    for n in 0..10_000_u64 {
+        batch = batch.linked("a:1");
+        let link = batch.links.last_mut().unwrap();
+        link.span_id = SpanId::from_slice(&(n + 1).to_be_bytes());
+    }
+    let world = SloUnderTest::by_links().receive(&[start("a:1", 0.0), batch]);
+    let counted = BTreeMap::from([(DiscardReason::TooManyLinks, 1)]);
+    assert_eq!(world.unusable, counted);
+    world.has(Outcome::Good, 30.0);
+}
+
+/// A span of the random systems: its id, its parent, what it links to and what it says.
+fn any_spans() -> impl Strategy<Value = Vec<Span>> {
+    let id = || (b'a'..b'e', 1_u8..4);
+    let rest = (
+        proptest::option::of(1_u8..4),
+        proptest::collection::vec(id(), 0..3),
+        0_usize..3,
+        0_u8..200,
+    );
+    proptest::collection::btree_map(id(), rest, 1..9).prop_map(|spans| {
+        let text = |(trace, number): (u8, u8)| format!("{}:{number}", char::from(trace));
+        let made = spans.into_iter().map(|(id, (parent, links, name, secs))| {
+            let secs = f64::from(secs);
+            let name = ["enqueue", "finish", "step"][name];
+            let made = span(&text(id), name, [secs, secs]);
+            let made = links
+                .into_iter()
+                .fold(made, |made, to| made.linked(&text(to)));
+            parent.map_or(made.clone(), |number| made.child_of(number))
+        });
+        made.collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    /// Any order, any duplication and any split into requests gives what all spans at once give, and
+    /// the counts that moved on the way add up to it.
+    #[test]
+    fn evidence_ends_up_where_all_spans_at_once_would_put_it(
+        spans in any_spans(),
+        schedule in proptest::collection::vec((any::<prop::sample::Index>(), 0_u16..600), 0..14),
+    ) {
+        let mut world = SloUnderTest::by_links();
+        for (index, watermark) in schedule {
+            let watermark = f64::from(watermark).max(world.watermark.as_secs_f64() - at(0.0).as_secs_f64());
+            world = world.receive(&[index.get(&spans).clone()]).until(watermark);
+        }
+        let world = world.receive(&spans).until(10_000.0).adds_up();
+        let at_once = SloUnderTest::by_links().receive(&spans).until(10_000.0);
+        let known = |world: &SloUnderTest| world.known.clone();
+        prop_assert_eq!(known(&world), known(&at_once));
+    }
+
+    /// Every piece counts for the workflows of its origins and for no other.
+    #[test]
+    fn every_workflow_is_the_join_of_the_pieces_that_began_in_its_trace(spans in any_spans()) {
+        let world = SloUnderTest::by_links().receive(&spans);
+        let mut expected: BTreeMap<EventKey, Workflow> = BTreeMap::new();
+        for piece in world.links.pieces.values() {
+            let origins = world.links.graph.origins(LinkFilter::ALL, piece.span);
+            for trace_id in origins.traces {
+                let said = Workflow { label: trace_id.to_string(), ..piece.said.clone() };
+                let known = expected.entry(trace_key(trace_id)).or_insert_with(|| said.clone());
+                known.join(&said);
+            }
+        }
+        let found: BTreeMap<_, _> = world
+            .known
+            .iter()
+            .map(|((_, key), judged)| (*key, judged.workflow.clone()))
+            .collect();
+        prop_assert_eq!(found, expected);
+    }
+}

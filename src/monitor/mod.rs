@@ -1,0 +1,367 @@
+//! Watches the service itself: what is wrong is told once, that nothing is wrong is told again and
+//! again.
+//!
+//! [`Watcher::tick`] is called every few seconds by every replica. It reads the signs of life of all
+//! replicas, targets and SLOs ([`self_check`](crate::domain::health)). What is found opens one
+//! notice and resolves it, by compare-and-swap on the check's version as alerts do it; the notice is
+//! written in that transaction and goes through the outbox. Once in an interval one replica, whichever
+//! is first, writes a heartbeat into the outbox, unless something speaks against it: then its absence
+//! is the alarm. Whether the database answers at all is no business of this station, which needs it;
+//! that is for `deliver/database_outage.rs`.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        health::{
+            CheckAnnouncement, CheckState, Finding, Found, HealthInputs, HoldTimes, findings, step,
+            why_withheld,
+        },
+        model::{ids::Name, time::Timestamp},
+        notify::{
+            Notification, PlatformNotification, PlatformNotificationKind, PlatformNotificationLink,
+        },
+        slo::{Catalog, Severity, TargetKind},
+    },
+    store::{HealthCheck, NoticeNews, OpenCheck, Store, StoreError, Tx},
+};
+
+/// How a check that is not found any more ends, whatever it was about.
+const AFTER_THE_END: HoldTimes = HoldTimes {
+    before_open: Duration::ZERO,
+    before_resolve: Duration::from_mins(1),
+};
+
+/// Who is told of what, and what is held against the signs of life.
+#[derive(Clone, Debug)]
+pub struct WatchSettings {
+    pub evaluation_interval: Duration,
+    pub catch_up: Duration,
+    pub heartbeat: Option<HeartbeatSettings>,
+    /// Who is told of what is wrong.
+    pub platform_target: Option<Name>,
+    /// Who is told besides, if that is the target that fails.
+    pub emergency_target: Option<Name>,
+    /// Where people reach the pages.
+    pub page_base_url: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct HeartbeatSettings {
+    pub target: Name,
+    pub every: Duration,
+}
+
+/// What one tick did and found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WatchReport {
+    pub opened: usize,
+    pub resolved: usize,
+    /// All that is open, also what was told before.
+    pub open: Vec<OpenCheck>,
+    /// `None` if it was another replica's turn, or if there is no heartbeat.
+    pub heartbeat: Option<HeartbeatResult>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeartbeatResult {
+    Sent,
+    Withheld(Vec<String>),
+}
+
+/// Clones share everything.
+#[derive(Clone, Debug)]
+pub struct Watcher {
+    store: Store,
+    catalog: watch::Receiver<Arc<Catalog>>,
+    settings: Arc<WatchSettings>,
+}
+
+impl Watcher {
+    pub fn new(
+        store: Store,
+        catalog: watch::Receiver<Arc<Catalog>>,
+        settings: WatchSettings,
+    ) -> Self {
+        Self {
+            store,
+            catalog,
+            settings: Arc::new(settings),
+        }
+    }
+
+    pub async fn tick(&self, now: Timestamp) -> Result<WatchReport, StoreError> {
+        let catalog = Arc::clone(&*self.catalog.borrow());
+        let signs = inputs::read(&self.store, &catalog, &self.settings, now).await?;
+        let mut report = WatchReport::default();
+        self.check(&signs, &catalog, &mut report).await?;
+        if let Some(heartbeat) = &self.settings.heartbeat {
+            report.heartbeat = self.beat(heartbeat, &signs, &catalog).await?;
+        }
+        let mut tx = self.store.begin("read what is wrong").await?;
+        report.open = tx.open_checks().await?;
+        tx.commit().await?;
+        Ok(report)
+    }
+
+    /// Every check that is found or was: it takes its step.
+    async fn check(
+        &self,
+        signs: &HealthInputs,
+        catalog: &Catalog,
+        report: &mut WatchReport,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.store.begin("read the self-checks").await?;
+        let mut kept = tx.health_checks().await?;
+        tx.commit().await?;
+        for finding in findings(signs) {
+            let seen = kept.remove(&finding.key);
+            let step = CheckStep {
+                key: &finding.key,
+                finding: Some(&finding),
+                seen,
+            };
+            self.take(step, (signs.now, catalog), report).await?;
+        }
+        for (key, seen) in kept {
+            let step = CheckStep {
+                key: &key,
+                finding: None,
+                seen: Some(seen),
+            };
+            self.take(step, (signs.now, catalog), report).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes a step and the notice that follows from it in one transaction.
+    async fn take(
+        &self,
+        of: CheckStep<'_>,
+        (now, catalog): (Timestamp, &Catalog),
+        report: &mut WatchReport,
+    ) -> Result<(), StoreError> {
+        let standing = of
+            .seen
+            .as_ref()
+            .map_or(CheckState::WELL, |seen| seen.standing);
+        let (found, patience) = of.finding.map_or((Found::No, AFTER_THE_END), |finding| {
+            (Found::Yes, finding.patience)
+        });
+        let (next, told) = step(standing, found, (now, patience), Uuid::now_v7());
+        if next == standing {
+            return Ok(());
+        }
+        let mut check = of.next(next);
+        if matches!(told, Some(CheckAnnouncement::Opened { .. })) {
+            check.notified_targets = self.whom_to_tell(of.finding, catalog);
+        }
+        let mut tx = self.store.begin("record a self-check's change").await?;
+        if !tx
+            .swap_health_check(of.key, standing.version, &check, now)
+            .await?
+        {
+            // Another replica was faster and tells of it.
+            return Ok(());
+        }
+        if let Some(told) = told {
+            let notice = self.notice(&of, &check, (told, now));
+            tell(&mut tx, notice, &check, now).await?;
+        }
+        tx.commit().await?;
+        report.count(told, of.key, &check);
+        Ok(())
+    }
+
+    /// The platform's target, and if that is the one that fails the emergency's as well.
+    fn whom_to_tell(&self, finding: Option<&Finding>, catalog: &Catalog) -> Vec<Name> {
+        let platform = self.settings.platform_target.as_ref();
+        let about = finding.and_then(|finding| finding.target.as_ref());
+        let fails = platform.is_some_and(|platform| {
+            about == Some(platform) || !catalog.targets.contains_key(platform)
+        });
+        let emergency = self.settings.emergency_target.as_ref().filter(|_| fails);
+        let told = platform.into_iter().chain(emergency);
+        let mut told: Vec<Name> = told
+            .filter(|name| catalog.targets.contains_key(*name))
+            .cloned()
+            .collect();
+        told.dedup();
+        told
+    }
+
+    fn notice(
+        &self,
+        of: &CheckStep<'_>,
+        check: &HealthCheck,
+        (told, now): (CheckAnnouncement, Timestamp),
+    ) -> PlatformNotification {
+        let (kind, episode, since) = match told {
+            CheckAnnouncement::Opened { episode } => {
+                (PlatformNotificationKind::SelfCheckOpened, episode, now)
+            }
+            CheckAnnouncement::Resolved { episode, opened_at } => (
+                PlatformNotificationKind::SelfCheckResolved,
+                episode,
+                opened_at,
+            ),
+        };
+        PlatformNotification {
+            kind,
+            key: of.key.to_owned(),
+            episode,
+            severity: check.severity,
+            title: check.title.clone(),
+            lines: of
+                .finding
+                .map(|found| found.lines.clone())
+                .unwrap_or_default(),
+            links: self.links(),
+            since,
+            at: now,
+        }
+    }
+
+    fn links(&self) -> Vec<PlatformNotificationLink> {
+        let base = self.settings.page_base_url.as_deref();
+        let link = |base: &str| PlatformNotificationLink {
+            title: "Targets".to_owned(),
+            url: format!("{}/targets", base.trim_end_matches('/')),
+        };
+        base.map(link).into_iter().collect()
+    }
+
+    /// Says that the service lives, or keeps why not.
+    async fn beat(
+        &self,
+        heartbeat: &HeartbeatSettings,
+        signs: &HealthInputs,
+        catalog: &Catalog,
+    ) -> Result<Option<HeartbeatResult>, StoreError> {
+        let now = signs.now;
+        let mut tx = self.store.begin("give a sign of life").await?;
+        if !tx.claim_heartbeat(now, heartbeat.every).await? {
+            return Ok(None);
+        }
+        tx.supersede_heartbeats(now).await?;
+        let mut reasons = why_withheld(signs);
+        reasons.extend(cannot_hear(&heartbeat.target, catalog));
+        tx.keep_heartbeat(now, &reasons).await?;
+        let beat = if reasons.is_empty() {
+            let content = Notification::Notice(Box::new(self.heartbeat(now)));
+            let news = NoticeNews {
+                id: Uuid::now_v7(),
+                content: &content,
+                targets: std::slice::from_ref(&heartbeat.target),
+                urgency: Severity::Ticket,
+            };
+            tx.enqueue_notice(news, now).await?;
+            HeartbeatResult::Sent
+        } else {
+            tracing::warn!("the heartbeat is withheld: {}", reasons.join("; "));
+            HeartbeatResult::Withheld(reasons)
+        };
+        tx.forget_heartbeats(now).await?;
+        tx.commit().await?;
+        Ok(Some(beat))
+    }
+
+    fn heartbeat(&self, now: Timestamp) -> PlatformNotification {
+        PlatformNotification {
+            kind: PlatformNotificationKind::Heartbeat,
+            key: "throughline/heartbeat".to_owned(),
+            episode: Uuid::nil(),
+            severity: Severity::Ticket,
+            title: "Throughline evaluates, receives and tells".to_owned(),
+            lines: Vec::new(),
+            links: self.links(),
+            since: now,
+            at: now,
+        }
+    }
+}
+
+/// A check and what is found of it, before its step.
+struct CheckStep<'a> {
+    key: &'a str,
+    finding: Option<&'a Finding>,
+    seen: Option<HealthCheck>,
+}
+
+impl CheckStep<'_> {
+    /// The check as it is after the step; what it says is from when it was found last.
+    fn next(&self, standing: CheckState) -> HealthCheck {
+        let seen = self.seen.as_ref();
+        let notified_targets = seen
+            .map(|seen| seen.notified_targets.clone())
+            .unwrap_or_default();
+        match (self.finding, seen) {
+            (Some(finding), _) => HealthCheck {
+                standing,
+                severity: finding.severity,
+                title: finding.title.clone(),
+                notified_targets,
+            },
+            (None, seen) => HealthCheck {
+                standing,
+                severity: seen.map_or(Severity::Ticket, |seen| seen.severity),
+                title: seen.map(|seen| seen.title.clone()).unwrap_or_default(),
+                notified_targets,
+            },
+        }
+    }
+}
+
+async fn tell(
+    tx: &mut Tx<'_>,
+    notice: PlatformNotification,
+    check: &HealthCheck,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let content = Notification::Notice(Box::new(notice));
+    let news = NoticeNews {
+        id: Uuid::now_v7(),
+        content: &content,
+        targets: &check.notified_targets,
+        urgency: check.severity,
+    };
+    tx.enqueue_notice(news, now).await.map(drop)
+}
+
+/// Whether somebody would notice the silence of a heartbeat that is sent there.
+fn cannot_hear(target: &Name, catalog: &Catalog) -> Option<String> {
+    let Some(declared) = catalog.targets.get(target) else {
+        return Some(format!("its target `{target}` is not declared"));
+    };
+    match declared.kind {
+        TargetKind::Webhook { .. } | TargetKind::Alertmanager { .. } => None,
+        TargetKind::Slack { .. }
+        | TargetKind::SlackBot { .. }
+        | TargetKind::PagerDuty { .. }
+        | TargetKind::Teams { .. } => Some(format!(
+            "its target `{target}` is no webhook and no Alertmanager, and would notice no silence"
+        )),
+    }
+}
+
+impl WatchReport {
+    fn count(&mut self, told: Option<CheckAnnouncement>, key: &str, check: &HealthCheck) {
+        let title = &check.title;
+        match told {
+            None => {}
+            Some(CheckAnnouncement::Opened { .. }) => {
+                self.opened += 1;
+                tracing::warn!(check = key, notified = ?check.notified_targets, "self-check: {title}");
+            }
+            Some(CheckAnnouncement::Resolved { .. }) => {
+                self.resolved += 1;
+                tracing::info!(check = key, notified = ?check.notified_targets, "self-check is healthy again: {title}");
+            }
+        }
+    }
+}
+
+mod inputs;

@@ -1,0 +1,192 @@
+//! Stops the server that a killed manager left behind, and clears a stale `postmaster.pid`.
+
+use std::fs;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+
+use super::postmaster::WAYS_TO_STOP;
+use crate::postgres::StartError;
+
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// What a running server tells about itself in its data directory's `postmaster.pid`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PidFile {
+    pub(crate) pid: i32,
+    pub(crate) accepts_connections: bool,
+}
+
+impl PidFile {
+    pub(crate) fn read(data: &Path) -> Option<Self> {
+        Self::parse(&fs::read_to_string(data.join("postmaster.pid")).ok()?)
+    }
+
+    /// Line 1 is the process id, line 8 the status (`src/include/utils/pidfile.h`).
+    fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        let pid = lines.next()?.trim().parse().ok().filter(|pid| *pid > 0)?;
+        let status = lines.nth(6).unwrap_or_default().trim();
+        Some(Self {
+            pid,
+            accepts_connections: status == "ready",
+        })
+    }
+}
+
+/// Who has the process id found in `postmaster.pid` by now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holder {
+    Nobody,
+    OurServer,
+    OtherServer,
+    Unrelated,
+}
+
+/// Leaves no server running on `data`. To be called by who holds the folder's lock only.
+pub(crate) fn stop(data: &Path) -> Result<(), StartError> {
+    let Some(PidFile { pid, .. }) = PidFile::read(data) else {
+        return Ok(());
+    };
+    match holder(pid, data) {
+        // The server itself overwrites the file of a process that is no more. And another server may
+        // be ours under another path: then Postgres' own checks keep the new one out.
+        Holder::Nobody | Holder::OtherServer => Ok(()),
+        Holder::Unrelated => {
+            // The id was given away again, after a reboot or in a new container. Postgres would
+            // take that process for a server and refuse to start.
+            let path = data.join("postmaster.pid");
+            tracing::info!(path = %path.display(), pid, "removing a stale file: the process is no server");
+            fs::remove_file(&path).map_err(StartError::io("remove the stale", &path))
+        }
+        Holder::OurServer => stop_server(pid, data),
+    }
+}
+
+fn stop_server(pid: i32, data: &Path) -> Result<(), StartError> {
+    tracing::warn!(
+        pid,
+        "stopping a database server that a killed throughline left behind"
+    );
+    for (signal, patience) in WAYS_TO_STOP {
+        // An error means that it ended just now, or that it is not ours to stop: the wait tells.
+        if kill(Pid::from_raw(pid), signal).is_err() {
+            tracing::debug!(pid, %signal, "could not be sent");
+        }
+        let mut waited = Duration::ZERO;
+        while waited < patience {
+            if holder(pid, data) != Holder::OurServer {
+                return Ok(());
+            }
+            sleep(GLANCE);
+            waited += GLANCE;
+        }
+    }
+    Err(StartError::Leftover { pid })
+}
+
+fn holder(pid: i32, data: &Path) -> Holder {
+    // A process that has ended but was not collected yet has no arguments left.
+    let Some(arguments) = arguments(pid).filter(|arguments| !arguments.is_empty()) else {
+        return Holder::Nobody;
+    };
+    identify(&arguments, data)
+}
+
+/// The arguments are a server's when its program is `postgres`; it is ours when it was started on
+/// our data directory, as we do it: with the whole path.
+fn identify(arguments: &[String], data: &Path) -> Holder {
+    let program = arguments.first().map(Path::new).and_then(Path::file_name);
+    if !program.is_some_and(|name| name == "postgres" || name == "postmaster") {
+        return Holder::Unrelated;
+    }
+    if arguments.iter().any(|argument| Path::new(argument) == data) {
+        Holder::OurServer
+    } else {
+        Holder::OtherServer
+    }
+}
+
+/// Not the working directory in `/proc`: in a container even root may not see it.
+#[cfg(target_os = "linux")]
+fn arguments(pid: i32) -> Option<Vec<String>> {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let arguments = line.split(|byte| *byte == 0).filter(|one| !one.is_empty());
+    Some(
+        arguments
+            .map(|one| String::from_utf8_lossy(one).into_owned())
+            .collect(),
+    )
+}
+
+#[cfg(not(target_os = "linux"))]
+fn arguments(pid: i32) -> Option<Vec<String>> {
+    let answer = std::process::Command::new("/bin/ps")
+        .args(["-ww", "-o", "command=", "-p", &pid.to_string()])
+        .output()
+        .ok()?;
+    let line = String::from_utf8_lossy(&answer.stdout);
+    // Arguments are not kept apart here: cut before each option, so that a path may hold spaces.
+    let mut arguments = Vec::new();
+    for (at, part) in line.trim().split(" -").enumerate() {
+        match part.split_once(' ').filter(|_| at > 0) {
+            Some((_, value)) => arguments.push(value.to_owned()),
+            None => arguments.push(part.to_owned()),
+        }
+    }
+    Some(arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const READY: &str = "4711\n/data\n1700000000\n5432\n/socket\n\n 123 456\nready   \n";
+
+    #[test]
+    fn a_server_is_ready_when_its_eighth_line_says_so() {
+        let ready = PidFile {
+            pid: 4711,
+            accepts_connections: true,
+        };
+        assert_eq!(PidFile::parse(READY), Some(ready));
+        for text in [READY.replace("ready   ", "starting"), "4711\n".to_owned()] {
+            let starting = PidFile {
+                accepts_connections: false,
+                ..ready
+            };
+            assert_eq!(PidFile::parse(&text), Some(starting));
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_process_id_tells_nothing() {
+        for text in ["", "x\n", "0\n", "-4711\n"] {
+            assert_eq!(PidFile::parse(text), None);
+        }
+    }
+
+    #[test]
+    fn a_server_is_ours_by_its_data_directory() {
+        let identify = |arguments: &[&str]| {
+            let arguments: Vec<String> = arguments.iter().map(|&one| one.to_owned()).collect();
+            identify(&arguments, Path::new("/data"))
+        };
+        let program = "/usr/lib/postgresql/15/bin/postgres";
+        assert_eq!(identify(&[program, "-D", "/data"]), Holder::OurServer);
+        assert_eq!(identify(&[program, "-D", "/data2"]), Holder::OtherServer);
+        assert_eq!(identify(&["less", "/data"]), Holder::Unrelated);
+    }
+
+    #[test]
+    fn a_process_id_given_away_again_leaves_a_stale_file() {
+        let data = tempfile::tempdir().unwrap();
+        let file = data.path().join("postmaster.pid");
+        fs::write(&file, format!("{}\n", std::process::id())).unwrap();
+        stop(data.path()).unwrap();
+        assert!(!file.exists());
+    }
+}

@@ -1,0 +1,141 @@
+//! Change events: deploys, flags and notes that were reported to the service.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, types::Json};
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        alerting::change_event::{ChangeEvent, ChangeEventKind, REMEMBERED},
+        model::time::{TimeRange, Timestamp},
+    },
+    store::{StoreError, Tx},
+};
+
+/// A pipeline that tells of every one of its steps must not fill the disk.
+const MOST_IN_AN_HOUR: i64 = 1_000;
+const MOST_IN_ALL: i64 = 50_000;
+const HOUR: Duration = Duration::from_hours(1);
+
+/// Whether it was kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    Kept,
+    /// So many were recorded within the hour that no more are kept for a while.
+    TooMany,
+}
+
+impl Tx<'_> {
+    pub async fn insert_change_event(
+        &mut self,
+        happening: &ChangeEvent,
+        now: Timestamp,
+    ) -> Result<Recorded, StoreError> {
+        let inserted = sqlx::query(
+            "-- change_events.insert
+             insert into change_events
+                 (id, kind, at, title, service, version, url, labels, reported_by, recorded_at)
+             select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10
+             where (select count(*) from change_events where recorded_at > $11) < $12",
+        )
+        .bind(happening.id)
+        .bind(happening.kind.as_str())
+        .bind(happening.at.to_chrono())
+        .bind(&happening.title)
+        .bind(&happening.service)
+        .bind(&happening.version)
+        .bind(&happening.url)
+        .bind(Json(&happening.labels))
+        .bind(&happening.told_by)
+        .bind(now.to_chrono())
+        .bind((now - HOUR).to_chrono())
+        .bind(MOST_IN_AN_HOUR)
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(match inserted.rows_affected() {
+            0 => Recorded::TooMany,
+            _ => Recorded::Kept,
+        })
+    }
+
+    /// What happened in `range`, newest first; to `services` or to none in particular, or (`None`) to
+    /// any.
+    pub async fn change_events(
+        &mut self,
+        range: TimeRange,
+        services: Option<&[String]>,
+        limit: u32,
+    ) -> Result<Vec<ChangeEvent>, StoreError> {
+        let rows: Vec<HappeningRow> = sqlx::query_as(
+            "-- change_events.read
+             select id, kind, at, title, service, version, url, labels, reported_by
+             from change_events
+             where at >= $1 and at < $2
+                 and ($3::text[] is null or service is null or service = any ($3))
+             order by at desc, id limit $4",
+        )
+        .bind(range.from.to_chrono())
+        .bind(range.to.to_chrono())
+        .bind(services)
+        .bind(i64::from(limit))
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let decoded = rows.into_iter().map(HappeningRow::decode);
+        decoded
+            .collect::<Result<_, _>>()
+            .map_err(|source| self.failed(source))
+    }
+
+    /// Forgets those of long ago, and the oldest of too many.
+    pub async fn delete_old_change_events(&mut self, now: Timestamp) -> Result<u64, StoreError> {
+        let forgotten = sqlx::query(
+            "-- change_events.delete_old
+             delete from change_events
+             where at < $1
+                 or id in (select id from change_events order by at desc, id offset $2)",
+        )
+        .bind((now - REMEMBERED).to_chrono())
+        .bind(MOST_IN_ALL)
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(forgotten.rows_affected())
+    }
+}
+
+#[derive(FromRow)]
+struct HappeningRow {
+    id: Uuid,
+    kind: String,
+    at: DateTime<Utc>,
+    title: String,
+    service: Option<String>,
+    version: Option<String>,
+    url: Option<String>,
+    labels: Json<BTreeMap<String, String>>,
+    reported_by: Option<String>,
+}
+
+impl HappeningRow {
+    fn decode(self) -> Result<ChangeEvent, sqlx::Error> {
+        let kind = ChangeEventKind::named(&self.kind).ok_or_else(|| {
+            let message = format!("`kind` of the happening {} makes no sense", self.id);
+            sqlx::Error::Decode(message.into())
+        })?;
+        Ok(ChangeEvent {
+            id: self.id,
+            kind,
+            at: self.at.into(),
+            title: self.title,
+            service: self.service,
+            version: self.version,
+            url: self.url,
+            labels: self.labels.0,
+            told_by: self.reported_by,
+        })
+    }
+}

@@ -1,0 +1,159 @@
+//! Silences: who muted what, when and why.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        alerting::silence::{Ended, Matcher, Silence, SilenceRecurrence, SilenceTerms},
+        model::time::{TimeRange, Timestamp},
+    },
+    store::{StoreError, Tx},
+};
+
+const COLUMNS: &str = "id, matchers, starts, duration_us, recurrence_rule, time_zone, reason, created_by, \
+                       created_at, ended_at, ended_by";
+
+impl Tx<'_> {
+    /// False if there is one of this id already; nothing is changed then.
+    pub async fn insert_silence(&mut self, silence: &Silence) -> Result<bool, StoreError> {
+        let terms = &silence.terms;
+        let matchers: Vec<String> = terms.matchers.iter().map(Matcher::to_string).collect();
+        let starts: Vec<DateTime<Utc>> = terms
+            .stretches
+            .iter()
+            .map(|stretch| stretch.from.to_chrono())
+            .collect();
+        let length = terms.stretches.first().map(TimeRange::length);
+        let repeat = terms.repeat.as_ref();
+        let inserted = sqlx::query(
+            "-- silences.insert
+            insert into silences (id, matchers, starts, duration_us, ends_at, recurrence_rule, time_zone, reason,
+                created_by, created_at)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+            on conflict (id) do nothing",
+        )
+        .bind(silence.id)
+        .bind(matchers)
+        .bind(starts)
+        .bind(micros(length.unwrap_or_default()))
+        .bind(terms.ends_at().to_chrono())
+        .bind(repeat.map(|repeat| &repeat.rule))
+        .bind(repeat.map(|repeat| repeat.time_zone.name()))
+        .bind(&terms.reason)
+        .bind(&terms.created_by)
+        .bind(silence.created_at.to_chrono())
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(inserted.rows_affected() == 1)
+    }
+
+    /// Those that mute something at `after` or later, the last that ends first.
+    pub async fn silences_ended_after(
+        &mut self,
+        after: Timestamp,
+    ) -> Result<Vec<Silence>, StoreError> {
+        let rows: Vec<SilenceRow> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+            "-- silences.ended_after
+            select {COLUMNS} from silences where coalesce(ended_at, ends_at) > $1
+            order by coalesce(ended_at, ends_at) desc, id limit 1000"
+        )))
+        .bind(after.to_chrono())
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        rows.into_iter().map(|row| self.silence_of(row)).collect()
+    }
+
+    pub async fn silence(&mut self, id: Uuid) -> Result<Option<Silence>, StoreError> {
+        let row: Option<SilenceRow> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+            "-- silences.read\nselect {COLUMNS} from silences where id = $1"
+        )))
+        .bind(id)
+        .fetch_optional(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        row.map(|row| self.silence_of(row)).transpose()
+    }
+
+    /// Ends one before its time. False if it is over already.
+    pub async fn end_silence(&mut self, id: Uuid, ended: &Ended) -> Result<bool, StoreError> {
+        let done = sqlx::query(
+            "-- silences.end
+            update silences set ended_at = $2, ended_by = $3
+            where id = $1 and ended_at is null and ends_at > $2",
+        )
+        .bind(id)
+        .bind(ended.at.to_chrono())
+        .bind(&ended.by)
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    fn silence_of(&self, row: SilenceRow) -> Result<Silence, StoreError> {
+        let id = row.id;
+        row.decode().ok_or_else(|| {
+            let message = format!("silence {id} makes no sense");
+            self.failed(sqlx::Error::Decode(message.into()))
+        })
+    }
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[derive(FromRow)]
+struct SilenceRow {
+    id: Uuid,
+    matchers: Vec<String>,
+    starts: Vec<DateTime<Utc>>,
+    duration_us: i64,
+    recurrence_rule: Option<String>,
+    time_zone: Option<String>,
+    reason: String,
+    created_by: Option<String>,
+    created_at: DateTime<Utc>,
+    ended_at: Option<DateTime<Utc>>,
+    ended_by: Option<String>,
+}
+
+impl SilenceRow {
+    fn decode(self) -> Option<Silence> {
+        let matchers: Result<Vec<Matcher>, _> =
+            self.matchers.iter().map(|text| text.parse()).collect();
+        let length = Duration::from_micros(u64::try_from(self.duration_us).ok()?);
+        let stretch = |from: DateTime<Utc>| {
+            let from = Timestamp::from(from);
+            TimeRange::new(from, from + length)
+        };
+        let repeat = match (self.recurrence_rule, self.time_zone) {
+            (Some(rule), Some(zone)) => Some(SilenceRecurrence {
+                rule,
+                time_zone: zone.parse().ok()?,
+            }),
+            _ => None,
+        };
+        Some(Silence {
+            id: self.id,
+            terms: SilenceTerms {
+                matchers: matchers.ok()?,
+                stretches: self.starts.into_iter().map(stretch).collect(),
+                repeat,
+                reason: self.reason,
+                created_by: self.created_by,
+            },
+            created_at: self.created_at.into(),
+            ended: self.ended_at.map(|at| Ended {
+                at: at.into(),
+                by: self.ended_by,
+            }),
+        })
+    }
+}

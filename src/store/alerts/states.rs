@@ -1,0 +1,295 @@
+//! The state of alerts, and the history of what people were told of.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, types::Json};
+use uuid::Uuid;
+
+use super::rows::{AlertRow, clear, state_text, waits};
+use crate::{
+    domain::{
+        alerting::{alert::Alert, snapshot::AlertSnapshot, suppression::Suppression},
+        model::{
+            ids::{Name, SloId},
+            time::Timestamp,
+        },
+        slo::Severity,
+    },
+    store::{StoreError, Tx},
+};
+
+/// A transition as it is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlertTransition {
+    pub id: Uuid,
+    pub slo: SloId,
+    pub at: Timestamp,
+    /// Which SLO by name, severity, version, episode and kind: all of it is in the facts.
+    pub facts: AlertSnapshot,
+    /// Why nobody was told of it.
+    pub suppression: Option<Suppression>,
+}
+
+impl Tx<'_> {
+    /// The alerts of `slos` that have a row, by SLO and severity.
+    pub async fn alerts(
+        &mut self,
+        slos: &[SloId],
+    ) -> Result<BTreeMap<(SloId, Severity), Alert>, StoreError> {
+        let ids: Vec<i32> = slos.iter().map(|slo| slo.0).collect();
+        let rows: Vec<AlertRow> = sqlx::query_as(
+            "-- alerts.read
+             select slo_id, severity, state, version, episode, since, rule, pending_rules, clear_us,
+                 counted_until, flap_count, stale_since, suppression, last_notified
+             from alerts where slo_id = any ($1)",
+        )
+        .bind(ids)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        rows.into_iter()
+            .map(|row| row.decode().map_err(|source| self.failed(source)))
+            .collect()
+    }
+
+    /// Gives alerts that have no row an inactive one. One that has a row keeps it.
+    pub async fn insert_alerts(
+        &mut self,
+        alerts: &[(SloId, Severity)],
+        since: Timestamp,
+    ) -> Result<(), StoreError> {
+        let ids: Vec<i32> = alerts.iter().map(|(slo, _)| slo.0).collect();
+        let severities: Vec<&str> = alerts
+            .iter()
+            .map(|(_, severity)| severity.as_str())
+            .collect();
+        sqlx::query(
+            "-- alerts.insert
+             insert into alerts (slo_id, severity, state, since)
+             select slo_id, severity, 'inactive', $3
+             from unnest($1::integer[], $2::text[]) as missing (slo_id, severity)
+             order by slo_id, severity
+             on conflict (slo_id, severity) do nothing",
+        )
+        .bind(ids)
+        .bind(severities)
+        .bind(since.to_chrono())
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(())
+    }
+
+    /// Puts `next` in the place of version `seen`. False if somebody else was faster: then nothing
+    /// has changed, and what was concluded from `seen` is void.
+    pub async fn swap_alert(
+        &mut self,
+        slo: SloId,
+        severity: Severity,
+        seen: i64,
+        next: &Alert,
+    ) -> Result<bool, StoreError> {
+        let status = next.to_status(severity);
+        let (clear, episode) = (clear(&next.phase), next.episode());
+        let swapped = sqlx::query(
+            "-- alerts.swap
+             update alerts
+             set state = $4, version = $5, episode = $6, since = $7, rule = $8, pending_rules = $9,
+                 clear_us = $10, counted_until = $11, flap_count = $12, stale_since = $13,
+                 suppression = $14, last_notified = $15
+             where slo_id = $1 and severity = $2 and version = $3",
+        )
+        .bind(slo.0)
+        .bind(severity.as_str())
+        .bind(seen)
+        .bind(state_text(status.state))
+        .bind(next.version)
+        .bind(episode.map(|episode| episode.id))
+        .bind(status.since.to_chrono())
+        .bind(status.rule.as_ref().map(Name::as_str))
+        .bind(waits(&next.phase).map(Json))
+        .bind(clear.map(|(counted, _)| counted))
+        .bind(clear.map(|(_, until)| until.to_chrono()))
+        .bind(i32::try_from(status.progress.flaps).unwrap_or(i32::MAX))
+        .bind(status.progress.data_stale_since.map(Timestamp::to_chrono))
+        .bind(status.progress.muted.map(Json))
+        .bind(episode.map(|episode| Json(episode.last_notified)))
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(swapped.rows_affected() == 1)
+    }
+
+    /// Writes a transition into the history; belongs into the transaction of its swap.
+    pub async fn insert_transition(
+        &mut self,
+        transition: &AlertTransition,
+    ) -> Result<(), StoreError> {
+        let facts = &transition.facts;
+        sqlx::query(
+            "-- alert_transitions.insert
+             insert into alert_transitions
+                 (id, slo_id, severity, version, episode, kind, at, snapshot, suppression)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        )
+        .bind(transition.id)
+        .bind(transition.slo.0)
+        .bind(facts.severity.as_str())
+        .bind(facts.version)
+        .bind(facts.episode)
+        .bind(facts.kind.as_str())
+        .bind(transition.at.to_chrono())
+        .bind(Json(facts))
+        .bind(transition.suppression.map(Json))
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(())
+    }
+
+    /// The transition that an episode began with.
+    pub async fn episode_opening(
+        &mut self,
+        slo: SloId,
+        severity: Severity,
+        episode: Uuid,
+    ) -> Result<Option<AlertTransition>, StoreError> {
+        let row: Option<TransitionRow> = sqlx::query_as(
+            "-- alert_transitions.opening
+             select id, slo_id, at, snapshot, suppression from alert_transitions
+             where slo_id = $1 and severity = $2 and episode = $3 and kind = 'firing'
+             order by version desc limit 1",
+        )
+        .bind(slo.0)
+        .bind(severity.as_str())
+        .bind(episode)
+        .fetch_optional(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(row.map(AlertTransition::from))
+    }
+
+    /// Which time today (UTC) people are told that an alert begins, if now; only where the last time
+    /// was over within `soon` before.
+    pub async fn nth_today(
+        &mut self,
+        (slo, severity): (SloId, Severity),
+        now: Timestamp,
+        soon: Duration,
+    ) -> Result<Option<u32>, StoreError> {
+        let (is_soon, today): (bool, i64) = sqlx::query_as(
+            "-- alert_transitions.nth_today
+             select coalesce(bool_or(kind = 'resolved' and at > $3 - $4), false),
+                 count(*) filter (where kind = 'firing'
+                     and at >= date_trunc('day', $3::timestamptz, 'UTC'))
+             from alert_transitions
+             where slo_id = $1 and severity = $2 and suppression is null
+                 and at >= least(date_trunc('day', $3::timestamptz, 'UTC'), $3 - $4) and at <= $3",
+        )
+        .bind(slo.0)
+        .bind(severity.as_str())
+        .bind(now.to_chrono())
+        .bind(soon)
+        .fetch_one(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(is_soon.then(|| u32::try_from(today + 1).unwrap_or(u32::MAX)))
+    }
+
+    /// Who was, or is to be, told that an episode fires.
+    pub async fn targets_told(
+        &mut self,
+        slo: SloId,
+        severity: Severity,
+        episode: Uuid,
+    ) -> Result<Vec<Name>, StoreError> {
+        let targets: Vec<String> = sqlx::query_scalar(
+            "-- alert_transitions.targets_told
+             select distinct d.target from alert_transitions t
+             join deliveries d on d.transition_id = t.id
+             where t.slo_id = $1 and t.severity = $2 and t.episode = $3 and t.kind <> 'resolved'
+             order by d.target",
+        )
+        .bind(slo.0)
+        .bind(severity.as_str())
+        .bind(episode)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        targets.iter().map(|target| self.name(target)).collect()
+    }
+
+    /// All of an episode, oldest first.
+    pub async fn transitions_of_episode(
+        &mut self,
+        episode: Uuid,
+    ) -> Result<Vec<AlertTransition>, StoreError> {
+        let rows: Vec<TransitionRow> = sqlx::query_as(
+            "-- alert_transitions.of_episode
+             select id, slo_id, at, snapshot, suppression from alert_transitions
+             where episode = $1 order by version limit 1000",
+        )
+        .bind(episode)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(rows.into_iter().map(AlertTransition::from).collect())
+    }
+
+    /// One transition by its id.
+    pub async fn transition(&mut self, id: Uuid) -> Result<Option<AlertTransition>, StoreError> {
+        let row: Option<TransitionRow> = sqlx::query_as(
+            "-- alert_transitions.by_id
+             select id, slo_id, at, snapshot, suppression from alert_transitions where id = $1",
+        )
+        .bind(id)
+        .fetch_optional(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(row.map(AlertTransition::from))
+    }
+
+    /// Transitions since `from`, newest first: of one SLO, or (`None`) of all.
+    pub async fn transitions(
+        &mut self,
+        slo: Option<SloId>,
+        from: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<AlertTransition>, StoreError> {
+        let rows: Vec<TransitionRow> = sqlx::query_as(
+            "-- alert_transitions.since
+             select id, slo_id, at, snapshot, suppression from alert_transitions
+             where ($1::integer is null or slo_id = $1) and at >= $2
+             order by at desc, slo_id, version desc limit $3",
+        )
+        .bind(slo.map(|slo| slo.0))
+        .bind(from.to_chrono())
+        .bind(i64::from(limit))
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(rows.into_iter().map(AlertTransition::from).collect())
+    }
+}
+
+#[derive(FromRow)]
+struct TransitionRow {
+    id: Uuid,
+    slo_id: i32,
+    at: DateTime<Utc>,
+    snapshot: Json<AlertSnapshot>,
+    suppression: Option<Json<Suppression>>,
+}
+
+impl From<TransitionRow> for AlertTransition {
+    fn from(row: TransitionRow) -> Self {
+        Self {
+            id: row.id,
+            slo: SloId(row.slo_id),
+            at: row.at.into(),
+            facts: row.snapshot.0,
+            suppression: row.suppression.map(|kept| kept.0),
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! Customers per SLO and bucket: written with the verdicts that move them, counted over look-backs.
+//!
+//! A bucket tells a bounded number of customers apart; the rest share its overflow. A row, once
+//! there, stays as long as its bucket: so each customer is either counted by itself or in the
+//! overflow, from its first event to the last correction.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    domain::{
+        counting::customers::{
+            CustomerBucket, CustomerCounts, CustomerMoves, CustomerTotal, MAX_PER_BUCKET,
+            buckets_of, reach,
+        },
+        model::{
+            ids::SloId,
+            time::{Resolution, TimeRange, Timestamp},
+        },
+    },
+    store::{StoreError, Tx},
+};
+
+/// Customers with a bad event in a stretch up to this long (a day, widened to whole minutes) are
+/// counted to the minute, from the workflows themselves; in a longer one by whole buckets.
+const TO_THE_MINUTE: Duration = Duration::from_hours(25);
+
+/// Customers with a bad event, of all with any event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CustomersHurt {
+    pub affected: i64,
+    pub total: CustomerTotal,
+}
+
+type Key<'a> = (CustomerBucket, &'a str);
+
+impl Tx<'_> {
+    /// Writes what has moved, at both resolutions.
+    pub(crate) async fn add_customers(&mut self, moves: &CustomerMoves) -> Result<(), StoreError> {
+        let mut rows = moves.by_bucket();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let known = self.customers_with_rows(rows.keys()).await?;
+        if known.len() < rows.len() {
+            self.make_room(&mut rows, &known).await?;
+        }
+        self.upsert_customers(&rows).await
+    }
+
+    /// Which of `keys` have a row.
+    async fn customers_with_rows<'a, 'k: 'a>(
+        &mut self,
+        keys: impl Iterator<Item = &'a Key<'k>>,
+    ) -> Result<BTreeSet<Key<'k>>, StoreError> {
+        let keys: Vec<&Key<'k>> = keys.collect();
+        let columns = BucketColumns::of(keys.iter().map(|(bucket, _)| bucket));
+        let customers: Vec<&str> = keys.iter().map(|(_, customer)| *customer).collect();
+        let found: Vec<i64> = sqlx::query_scalar(concat!(
+            "-- customer.with_rows\n",
+            "select n.place from unnest($1::integer[], $2::integer[], $3::timestamptz[], ",
+            "$4::text[]) with ordinality as n(slo_id, resolution, bucket, customer, place) ",
+            "where exists (select from customer_counts c where c.slo_id = n.slo_id ",
+            "and c.resolution = n.resolution and c.bucket = n.bucket and c.customer = n.customer)",
+        ))
+        .bind(columns.slos)
+        .bind(columns.resolutions)
+        .bind(columns.buckets)
+        .bind(customers)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let place = |place: i64| usize::try_from(place - 1).ok();
+        let found = found.into_iter().filter_map(place);
+        Ok(found
+            .filter_map(|at| keys.get(at).map(|key| **key))
+            .collect())
+    }
+
+    /// Takes out of `rows` those that find their bucket full, and counts them there.
+    async fn make_room(
+        &mut self,
+        rows: &mut BTreeMap<Key<'_>, CustomerCounts>,
+        known: &BTreeSet<Key<'_>>,
+    ) -> Result<(), StoreError> {
+        let mut unknown: BTreeSet<Key<'_>> = rows.keys().copied().collect();
+        unknown.retain(|key| !known.contains(key));
+        let buckets: BTreeSet<CustomerBucket> = unknown.iter().map(|key| key.0).collect();
+        let mut filled = self.lock_customer_buckets(&buckets).await?;
+        // Asked again, now that nobody else can add to these buckets.
+        let known = self.customers_with_rows(unknown.iter()).await?;
+        for key in unknown.difference(&known) {
+            let Some(bucket) = filled.get_mut(&key.0) else {
+                continue;
+            };
+            if bucket.customers < MAX_PER_BUCKET {
+                bucket.customers += 1;
+            } else if let Some(counts) = rows.remove(key) {
+                bucket.overflow = bucket.overflow.plus(counts);
+            }
+        }
+        self.note_customer_buckets(&filled).await
+    }
+
+    async fn lock_customer_buckets(
+        &mut self,
+        buckets: &BTreeSet<CustomerBucket>,
+    ) -> Result<BTreeMap<CustomerBucket, Filled>, StoreError> {
+        let columns = BucketColumns::of(buckets.iter());
+        let rows: Vec<(i32, i32, DateTime<Utc>, i32)> = sqlx::query_as(concat!(
+            "-- customer_bucket.lock\n",
+            "insert into customer_buckets as b (slo_id, resolution, bucket) ",
+            "select slo_id, resolution, bucket ",
+            "from unnest($1::integer[], $2::integer[], $3::timestamptz[]) as n(slo_id, resolution, ",
+            "bucket) on conflict (slo_id, resolution, bucket) do update set customers = b.customers ",
+            "returning slo_id, resolution, bucket, customers",
+        ))
+        .bind(columns.slos)
+        .bind(columns.resolutions)
+        .bind(columns.buckets)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let full: BTreeMap<_, i32> = rows
+            .into_iter()
+            .map(|(slo, resolution, bucket, customers)| ((slo, resolution, bucket), customers))
+            .collect();
+        let filled = |bucket: &CustomerBucket| {
+            let (slo, resolution, at) = bucket;
+            let key = (slo.0, resolution.as_secs(), at.to_chrono());
+            let customers = i64::from(*full.get(&key)?);
+            let overflow = CustomerCounts::default();
+            Some((
+                *bucket,
+                Filled {
+                    customers,
+                    overflow,
+                },
+            ))
+        };
+        Ok(buckets.iter().filter_map(filled).collect())
+    }
+
+    async fn note_customer_buckets(
+        &mut self,
+        filled: &BTreeMap<CustomerBucket, Filled>,
+    ) -> Result<(), StoreError> {
+        let columns = BucketColumns::of(filled.keys());
+        let column =
+            |value: fn(&Filled) -> i64| -> Vec<i64> { filled.values().map(value).collect() };
+        sqlx::query(concat!(
+            "-- customer_bucket.note\n",
+            "update customer_buckets b set customers = n.customers, ",
+            "overflow_events = b.overflow_events + n.events, overflow_bad = b.overflow_bad + n.bad ",
+            "from unnest($1::integer[], $2::integer[], $3::timestamptz[], $4::bigint[], ",
+            "$5::bigint[], $6::bigint[]) as n(slo_id, resolution, bucket, customers, events, bad) ",
+            "where b.slo_id = n.slo_id and b.resolution = n.resolution and b.bucket = n.bucket",
+        ))
+        .bind(columns.slos)
+        .bind(columns.resolutions)
+        .bind(columns.buckets)
+        .bind(column(|bucket| bucket.customers))
+        .bind(column(|bucket| bucket.overflow.events))
+        .bind(column(|bucket| bucket.overflow.bad))
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(())
+    }
+
+    async fn upsert_customers(
+        &mut self,
+        rows: &BTreeMap<Key<'_>, CustomerCounts>,
+    ) -> Result<(), StoreError> {
+        let columns = BucketColumns::of(rows.keys().map(|(bucket, _)| bucket));
+        let customers: Vec<&str> = rows.keys().map(|(_, customer)| *customer).collect();
+        let events: Vec<i64> = rows.values().map(|counts| counts.events).collect();
+        let bad: Vec<i64> = rows.values().map(|counts| counts.bad).collect();
+        sqlx::query(concat!(
+            "-- customer.add\n",
+            "insert into customer_counts as c (slo_id, resolution, bucket, customer, events, bad) ",
+            "select slo_id, resolution, bucket, customer, events, bad ",
+            "from unnest($1::integer[], $2::integer[], $3::timestamptz[], $4::text[], ",
+            "$5::bigint[], $6::bigint[]) as n(slo_id, resolution, bucket, customer, events, bad) ",
+            "on conflict (slo_id, resolution, bucket, customer) do update set ",
+            "events = c.events + excluded.events, bad = c.bad + excluded.bad",
+        ))
+        .bind(columns.slos)
+        .bind(columns.resolutions)
+        .bind(columns.buckets)
+        .bind(customers)
+        .bind(events)
+        .bind(bad)
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(())
+    }
+
+    /// Customers with a bad event in the pieces of each set, of all with any, by SLO; left out where
+    /// nobody is affected. All sets reach as far. The total is of the whole hours, or days, that the
+    /// pieces touch.
+    pub async fn customers_hurt(
+        &mut self,
+        sets: &[(SloId, Vec<TimeRange>)],
+    ) -> Result<BTreeMap<SloId, CustomersHurt>, StoreError> {
+        let are_short = sets
+            .iter()
+            .all(|(_, pieces)| reach(pieces) <= TO_THE_MINUTE);
+        let exact = if are_short {
+            Some(self.customers_affected(sets).await?)
+        } else {
+            None
+        };
+        let is_asked = |slo: &SloId| {
+            let exact = exact.as_ref();
+            exact.is_none_or(|affected| affected.contains_key(slo))
+        };
+        let asked = sets.iter().filter(|(slo, _)| is_asked(slo)).cloned();
+        let asked: Vec<_> = asked.collect();
+        let counted = self.customers_counted(&asked).await?;
+        let hurt = |(slo, _): &(SloId, Vec<TimeRange>)| {
+            let (by_bucket, total) = counted.get(slo).copied()?;
+            let affected = exact
+                .as_ref()
+                .map_or(Some(by_bucket), |exact| exact.get(slo).copied())?;
+            let customers = total.customers.max(affected);
+            let total = CustomerTotal { customers, ..total };
+            (affected > 0).then_some((*slo, CustomersHurt { affected, total }))
+        };
+        Ok(asked.iter().filter_map(hurt).collect())
+    }
+
+    /// All customers of `slo` with an event in the buckets of `pieces`.
+    pub async fn customers_total(
+        &mut self,
+        slo: SloId,
+        pieces: &[TimeRange],
+    ) -> Result<CustomerTotal, StoreError> {
+        let counted = self.customers_counted(&[(slo, pieces.to_vec())]).await?;
+        Ok(counted.get(&slo).map_or(NOBODY, |(_, total)| *total))
+    }
+
+    /// Events in the buckets of `range` that belong to customers beyond those that are told apart.
+    pub async fn customers_overflow(
+        &mut self,
+        slo: SloId,
+        range: TimeRange,
+    ) -> Result<i64, StoreError> {
+        Ok(self
+            .overflows(&[(slo, vec![range])])
+            .await?
+            .remove(&slo)
+            .unwrap_or(0))
+    }
+
+    /// Affected and total by whole buckets, for each SLO.
+    async fn customers_counted(
+        &mut self,
+        sets: &[(SloId, Vec<TimeRange>)],
+    ) -> Result<BTreeMap<SloId, (i64, CustomerTotal)>, StoreError> {
+        if sets.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let beyond = self.overflows(sets).await?;
+        let parts = StretchColumns::of(sets);
+        let rows: Vec<(i32, i64, i64)> = sqlx::query_as(
+            "-- customer.count
+             select part.slo_id, count(distinct c.customer) filter (where c.bad > 0),
+                 count(distinct c.customer) filter (where c.events > 0)
+             from unnest($1::integer[], $2::integer[], $3::timestamptz[], $4::timestamptz[])
+                 as part (slo_id, resolution, lower, upper)
+             left join lateral (
+                 select customer, events, bad from customer_counts
+                 where customer_counts.slo_id = part.slo_id
+                     and customer_counts.resolution = part.resolution
+                     and customer_counts.bucket >= part.lower and customer_counts.bucket < part.upper
+             ) as c on true
+             group by part.slo_id",
+        )
+        .bind(parts.columns.slos)
+        .bind(parts.columns.resolutions)
+        .bind(parts.columns.buckets)
+        .bind(parts.ends)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let counted = rows.into_iter().map(|(slo, affected, customers)| {
+            let slo = SloId(slo);
+            let total = CustomerTotal {
+                customers,
+                is_lower_bound: beyond.get(&slo).is_some_and(|events| *events > 0),
+            };
+            (slo, (affected, total))
+        });
+        Ok(counted.collect())
+    }
+
+    async fn overflows(
+        &mut self,
+        sets: &[(SloId, Vec<TimeRange>)],
+    ) -> Result<BTreeMap<SloId, i64>, StoreError> {
+        let parts = StretchColumns::of(sets);
+        let rows: Vec<(i32, i64)> = sqlx::query_as(
+            "-- customer_bucket.overflow
+             select part.slo_id, sum(b.overflow_events)::bigint
+             from unnest($1::integer[], $2::integer[], $3::timestamptz[], $4::timestamptz[])
+                 as part (slo_id, resolution, lower, upper)
+             join customer_buckets b on b.slo_id = part.slo_id and b.resolution = part.resolution
+                 and b.bucket >= part.lower and b.bucket < part.upper
+             group by part.slo_id",
+        )
+        .bind(parts.columns.slos)
+        .bind(parts.columns.resolutions)
+        .bind(parts.columns.buckets)
+        .bind(parts.ends)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let by_slo = rows.into_iter().map(|(slo, events)| (SloId(slo), events));
+        Ok(by_slo.collect())
+    }
+
+    /// Deletes hours before `hours` and days before `days`. Returns how many rows.
+    pub async fn drop_old_customers(
+        &mut self,
+        hours: Timestamp,
+        days: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let mut dropped = 0;
+        for (resolution, before) in [(Resolution::Hour, hours), (Resolution::Day, days)] {
+            for query in [
+                "-- customer.delete_old\ndelete from customer_counts where resolution = $1 and bucket < $2",
+                "-- customer_bucket.delete_old\ndelete from customer_buckets where resolution = $1 and bucket < $2",
+            ] {
+                let deleted = sqlx::query(query)
+                    .bind(resolution.as_secs())
+                    .bind(before.to_chrono())
+                    .execute(&mut *self.inner)
+                    .await
+                    .map_err(|source| self.failed(source))?;
+                dropped += deleted.rows_affected();
+            }
+        }
+        Ok(dropped)
+    }
+}
+
+const NOBODY: CustomerTotal = CustomerTotal {
+    customers: 0,
+    is_lower_bound: false,
+};
+
+/// How full a bucket is, and what this transaction adds to its overflow.
+struct Filled {
+    customers: i64,
+    overflow: CustomerCounts,
+}
+
+/// Buckets by column, as `unnest` takes them.
+struct BucketColumns {
+    slos: Vec<i32>,
+    resolutions: Vec<i32>,
+    buckets: Vec<DateTime<Utc>>,
+}
+
+impl BucketColumns {
+    fn of<'a>(buckets: impl Iterator<Item = &'a CustomerBucket> + Clone) -> Self {
+        Self {
+            slos: buckets.clone().map(|(slo, ..)| slo.0).collect(),
+            resolutions: buckets.clone().map(|(_, r, _)| r.as_secs()).collect(),
+            buckets: buckets.map(|(.., at)| at.to_chrono()).collect(),
+        }
+    }
+}
+
+/// The stretches of buckets that pieces of time are told from, for each SLO.
+struct StretchColumns {
+    columns: BucketColumns,
+    ends: Vec<DateTime<Utc>>,
+}
+
+impl StretchColumns {
+    fn of(sets: &[(SloId, Vec<TimeRange>)]) -> Self {
+        let each = sets.iter().flat_map(|(slo, pieces)| {
+            let buckets = buckets_of(pieces).into_iter();
+            buckets.map(|(resolution, part)| ((*slo, resolution, part.from), part.to))
+        });
+        let (starts, ends): (Vec<CustomerBucket>, Vec<Timestamp>) = each.unzip();
+        Self {
+            columns: BucketColumns::of(starts.iter()),
+            ends: ends.into_iter().map(Timestamp::to_chrono).collect(),
+        }
+    }
+}

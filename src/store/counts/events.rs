@@ -1,0 +1,354 @@
+//! Counts of events per SLO and bucket: differences that verdicts make, sums over look-backs, and
+//! series for charts.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, postgres::types::PgInterval};
+
+use crate::{
+    domain::{
+        counting::{ledger::CountDelta, series::SeriesPoint},
+        model::{
+            counts::EventCounts,
+            ids::SloId,
+            time::{Resolution, TimeRange, Timestamp, cover},
+        },
+    },
+    store::{StoreError, Tx},
+};
+
+/// The slot of a replica in `event_counts`, so that replicas do not wait for each other's rows. Two
+/// that share a slot by chance are slower, not wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Writer(pub i16);
+
+/// Which buckets to sum into points of equal length.
+#[derive(Clone, Copy, Debug)]
+pub struct SeriesQuery {
+    pub resolution: Resolution,
+    pub range: TimeRange,
+    /// A multiple of the resolution; points begin at its multiples since the epoch.
+    pub step: Duration,
+}
+
+impl Tx<'_> {
+    /// Writes what has moved, at every resolution.
+    pub async fn add_counts(
+        &mut self,
+        writer: Writer,
+        moves: &CountDelta,
+    ) -> Result<(), StoreError> {
+        self.add_event_counts(writer, moves).await?;
+        self.add_customers(&moves.customers).await?;
+        match moves.earliest() {
+            earliest if earliest.is_empty() => Ok(()),
+            earliest => self.note_first_events(&earliest).await,
+        }
+    }
+
+    async fn add_event_counts(
+        &mut self,
+        writer: Writer,
+        moves: &CountDelta,
+    ) -> Result<(), StoreError> {
+        let buckets = moves.by_bucket();
+        if buckets.is_empty() {
+            return Ok(());
+        }
+        let column =
+            |value: fn(&EventCounts) -> i64| -> Vec<i64> { buckets.values().map(value).collect() };
+        let slos: Vec<i32> = buckets.keys().map(|(slo, ..)| slo.0).collect();
+        let resolutions: Vec<i32> = buckets.keys().map(|(_, r, _)| r.as_secs()).collect();
+        let starts: Vec<DateTime<Utc>> = buckets.keys().map(|(.., at)| at.to_chrono()).collect();
+        sqlx::query(concat!(
+            "-- event_counts.add\n",
+            "insert into event_counts as c (slo_id, resolution, bucket, writer, good, late, ",
+            "failed, timeout, cancelled, orphan, invalid, unobservable, evidence_lost, sampled, ",
+            "extrapolated_good, extrapolated_bad) select slo_id, resolution, bucket, $4, good, late, ",
+            "failed, timeout, cancelled, orphan, invalid, unobservable, evidence_lost, sampled, ",
+            "extrapolated_good, extrapolated_bad ",
+            "from unnest($1::integer[], $2::integer[], $3::timestamptz[], ",
+            "$5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], ",
+            "$10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], ",
+            "$15::bigint[], $16::bigint[]) as n(slo_id, resolution, bucket, good, late, failed, ",
+            "timeout, cancelled, orphan, invalid, unobservable, evidence_lost, sampled, ",
+            "extrapolated_good, extrapolated_bad) ",
+            "on conflict (slo_id, resolution, bucket, writer) do update set ",
+            "good = c.good + excluded.good, late = c.late + excluded.late, ",
+            "failed = c.failed + excluded.failed, timeout = c.timeout + excluded.timeout, ",
+            "cancelled = c.cancelled + excluded.cancelled, orphan = c.orphan + excluded.orphan, ",
+            "invalid = c.invalid + excluded.invalid, ",
+            "unobservable = c.unobservable + excluded.unobservable, ",
+            "evidence_lost = c.evidence_lost + excluded.evidence_lost, ",
+            "sampled = c.sampled + excluded.sampled, ",
+            // Estimates of absurd weights stop at the end of their column; a batch never fails.
+            "extrapolated_good = least(c.extrapolated_good::numeric + excluded.extrapolated_good, ",
+            "9e18)::bigint, ",
+            "extrapolated_bad = least(c.extrapolated_bad::numeric + excluded.extrapolated_bad, ",
+            "9e18)::bigint",
+        ))
+        .bind(slos)
+        .bind(resolutions)
+        .bind(starts)
+        .bind(writer.0)
+        .bind(column(|c| c.good))
+        .bind(column(|c| c.late))
+        .bind(column(|c| c.failed))
+        .bind(column(|c| c.timeout))
+        .bind(column(|c| c.cancelled))
+        .bind(column(|c| c.orphan))
+        .bind(column(|c| c.invalid))
+        .bind(column(|c| c.unobservable))
+        .bind(column(|c| c.evidence_lost))
+        .bind(column(|c| c.sampled))
+        .bind(column(|c| c.unseen_good))
+        .bind(column(|c| c.unseen_bad))
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(())
+    }
+
+    /// The sum of each range, in the order asked for, in one query. A range is widened to whole
+    /// minutes and read at the coarsest resolutions that cover it, so its cost does not grow with
+    /// history or traffic.
+    pub async fn sums(
+        &mut self,
+        ranges: &[(SloId, TimeRange)],
+    ) -> Result<Vec<EventCounts>, StoreError> {
+        let parts = RangeColumns::covering(ranges);
+        // Lateral, so that each part is a few steps down the primary key of the right partition and
+        // never a scan of a whole resolution.
+        let rows: Vec<SumRow> = sqlx::query_as(
+            "-- event_counts.sums
+             select part.ordinal, sum(counts.good)::bigint as good,
+                 sum(counts.late)::bigint as late, sum(counts.failed)::bigint as failed,
+                 sum(counts.timeout)::bigint as timeout, sum(counts.cancelled)::bigint as cancelled,
+                 sum(counts.orphan)::bigint as orphan, sum(counts.invalid)::bigint as invalid,
+                 sum(counts.unobservable)::bigint as unobservable,
+                 sum(counts.evidence_lost)::bigint as evidence_lost,
+                 sum(counts.sampled)::bigint as sampled,
+                 least(sum(counts.extrapolated_good), 9e18)::bigint as extrapolated_good,
+                 least(sum(counts.extrapolated_bad), 9e18)::bigint as extrapolated_bad
+             from unnest($1::bigint[], $2::integer[], $3::integer[], $4::timestamptz[],
+                 $5::timestamptz[]) as part (ordinal, slo_id, resolution, lower, upper)
+             cross join lateral (
+                 select coalesce(sum(good), 0) as good, coalesce(sum(late), 0) as late,
+                     coalesce(sum(failed), 0) as failed, coalesce(sum(timeout), 0) as timeout,
+                     coalesce(sum(cancelled), 0) as cancelled, coalesce(sum(orphan), 0) as orphan,
+                     coalesce(sum(invalid), 0) as invalid,
+                     coalesce(sum(unobservable), 0) as unobservable,
+                     coalesce(sum(evidence_lost), 0) as evidence_lost,
+                     coalesce(sum(sampled), 0) as sampled,
+                     coalesce(sum(extrapolated_good), 0) as extrapolated_good,
+                     coalesce(sum(extrapolated_bad), 0) as extrapolated_bad
+                 from event_counts
+                 where event_counts.slo_id = part.slo_id
+                     and event_counts.resolution = part.resolution
+                     and event_counts.bucket >= part.lower and event_counts.bucket < part.upper
+             ) as counts
+             group by part.ordinal",
+        )
+        .bind(parts.ordinals)
+        .bind(parts.slos)
+        .bind(parts.resolutions)
+        .bind(parts.lowers)
+        .bind(parts.uppers)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let mut sums = vec![EventCounts::ZERO; ranges.len()];
+        for row in rows {
+            let place = usize::try_from(row.ordinal)
+                .ok()
+                .and_then(|at| sums.get_mut(at));
+            if let Some(sum) = place {
+                *sum = row.counts.into();
+            }
+        }
+        Ok(sums)
+    }
+
+    /// The start of the newest minute in `range` that has an event.
+    pub async fn newest_minute_with_events(
+        &mut self,
+        slo: SloId,
+        range: TimeRange,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let newest: Option<DateTime<Utc>> = sqlx::query_scalar(
+            "-- event_counts.newest_minute
+             select bucket from event_counts
+             where slo_id = $1 and resolution = 60 and bucket >= $2 and bucket < $3
+             group by bucket
+             having sum(good) + sum(late) + sum(failed) + sum(timeout) > 0
+             order by bucket desc limit 1",
+        )
+        .bind(slo.0)
+        .bind(range.from.to_chrono())
+        .bind(range.to.to_chrono())
+        .fetch_optional(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(newest.map(Timestamp::from))
+    }
+
+    /// The sum of all pieces of each set, in the order asked for, in one query.
+    pub async fn sums_of_pieces(
+        &mut self,
+        sets: &[(SloId, Vec<TimeRange>)],
+    ) -> Result<Vec<EventCounts>, StoreError> {
+        let ranges: Vec<(SloId, TimeRange)> = sets
+            .iter()
+            .flat_map(|(slo, pieces)| pieces.iter().map(|piece| (*slo, *piece)))
+            .collect();
+        let mut sums = self.sums(&ranges).await?.into_iter();
+        let sum_of = |(_, pieces): &(SloId, Vec<TimeRange>)| sums.by_ref().take(pieces.len()).sum();
+        Ok(sets.iter().map(sum_of).collect())
+    }
+
+    /// Counts per step of each of `slos`, oldest first; steps without events are left out.
+    pub async fn series(
+        &mut self,
+        slos: &[SloId],
+        query: SeriesQuery,
+    ) -> Result<BTreeMap<SloId, Vec<SeriesPoint>>, StoreError> {
+        let rows: Vec<PointRow> = sqlx::query_as(
+            "-- event_counts.series
+             select slo_id, date_bin($5, bucket, timestamptz 'epoch') as at,
+                 sum(good)::bigint as good, sum(late)::bigint as late,
+                 sum(failed)::bigint as failed, sum(timeout)::bigint as timeout,
+                 sum(cancelled)::bigint as cancelled, sum(orphan)::bigint as orphan,
+                 sum(invalid)::bigint as invalid, sum(unobservable)::bigint as unobservable,
+                 sum(evidence_lost)::bigint as evidence_lost,
+                 sum(sampled)::bigint as sampled,
+                 least(sum(extrapolated_good), 9e18)::bigint as extrapolated_good,
+                 least(sum(extrapolated_bad), 9e18)::bigint as extrapolated_bad
+             from event_counts
+             where slo_id = any ($1) and resolution = $2 and bucket >= $3 and bucket < $4
+             group by slo_id, at
+             order by slo_id, at",
+        )
+        .bind(slos.iter().map(|slo| slo.0).collect::<Vec<_>>())
+        .bind(query.resolution.as_secs())
+        .bind(query.range.from.to_chrono())
+        .bind(query.range.to.to_chrono())
+        .bind(interval(query.step))
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let mut series: BTreeMap<SloId, Vec<SeriesPoint>> = BTreeMap::new();
+        for row in rows {
+            series
+                .entry(SloId(row.slo_id))
+                .or_default()
+                .push(SeriesPoint {
+                    at: row.at.into(),
+                    counts: row.counts.into(),
+                });
+        }
+        Ok(series)
+    }
+}
+
+fn interval(step: Duration) -> PgInterval {
+    PgInterval {
+        months: 0,
+        days: 0,
+        microseconds: i64::try_from(step.as_micros()).unwrap_or(i64::MAX),
+    }
+}
+
+/// The pieces that ranges are made of, by column.
+#[derive(Default)]
+struct RangeColumns {
+    /// Place of the range in the question.
+    ordinals: Vec<i64>,
+    slos: Vec<i32>,
+    resolutions: Vec<i32>,
+    lowers: Vec<DateTime<Utc>>,
+    uppers: Vec<DateTime<Utc>>,
+}
+
+impl Tx<'_> {
+    /// The end of the last minute with an event; `None` if no minute that is kept has one.
+    pub async fn last_event_minute(&mut self, slo: SloId) -> Result<Option<Timestamp>, StoreError> {
+        let bucket: Option<DateTime<Utc>> = sqlx::query_scalar(
+            "-- event_counts.last_minute
+             select bucket from event_counts
+             where slo_id = $1 and resolution = 60 and good + late + failed + timeout > 0
+             order by bucket desc limit 1",
+        )
+        .bind(slo.0)
+        .fetch_optional(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(bucket.map(|bucket| Timestamp::from(bucket) + Resolution::Minute.length()))
+    }
+}
+
+impl RangeColumns {
+    fn covering(ranges: &[(SloId, TimeRange)]) -> Self {
+        let mut parts = Self::default();
+        for (ordinal, (slo, range)) in (0_i64..).zip(ranges) {
+            for (resolution, part) in cover(*range) {
+                parts.ordinals.push(ordinal);
+                parts.slos.push(slo.0);
+                parts.resolutions.push(resolution.as_secs());
+                parts.lowers.push(part.from.to_chrono());
+                parts.uppers.push(part.to.to_chrono());
+            }
+        }
+        parts
+    }
+}
+
+#[derive(FromRow)]
+struct SumRow {
+    ordinal: i64,
+    #[sqlx(flatten)]
+    counts: CountsRow,
+}
+
+#[derive(FromRow)]
+struct PointRow {
+    slo_id: i32,
+    at: DateTime<Utc>,
+    #[sqlx(flatten)]
+    counts: CountsRow,
+}
+
+#[derive(FromRow)]
+struct CountsRow {
+    good: i64,
+    late: i64,
+    failed: i64,
+    timeout: i64,
+    cancelled: i64,
+    orphan: i64,
+    invalid: i64,
+    unobservable: i64,
+    evidence_lost: i64,
+    sampled: i64,
+    extrapolated_good: i64,
+    extrapolated_bad: i64,
+}
+
+impl From<CountsRow> for EventCounts {
+    fn from(row: CountsRow) -> Self {
+        Self {
+            good: row.good,
+            late: row.late,
+            failed: row.failed,
+            timeout: row.timeout,
+            cancelled: row.cancelled,
+            orphan: row.orphan,
+            invalid: row.invalid,
+            unobservable: row.unobservable,
+            evidence_lost: row.evidence_lost,
+            sampled: row.sampled,
+            unseen_good: row.extrapolated_good,
+            unseen_bad: row.extrapolated_bad,
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The sample of events that are compared by their attributes.
+//!
+//! It is no table of its own: the attributes lie in the rows of the workflows, so that a corrected
+//! event changes side with its verdict. The sample is those with the smallest keys of each side.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::types::Json;
+
+use crate::{
+    domain::{
+        model::{
+            ids::SloId,
+            time::{Resolution, TimeRange, Timestamp},
+        },
+        workflow::{attributes::EventAttributes, reservoir::OF_EACH_SIDE},
+    },
+    store::{StoreError, Tx},
+};
+
+/// Attributes of bad and of good events of one stretch of time, in the order of their keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventSample {
+    pub bad: Vec<EventAttributes>,
+    pub good: Vec<EventAttributes>,
+}
+
+/// A value that was new among the events of an SLO.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirstSeen {
+    pub attribute: String,
+    pub value: String,
+    pub at: Timestamp,
+}
+
+/// What says which version worked on an event, as OpenTelemetry's conventions and habit have it.
+const VERSIONS: [&str; 5] = [
+    "resource.service.version",
+    "resource.deployment.id",
+    "resource.deployment.name",
+    "resource.deployment.version",
+    "span.deployment.version",
+];
+const MOST_FIRST_SEEN: i64 = 5;
+
+impl Tx<'_> {
+    /// The sample of events judged in `range`.
+    pub async fn event_sample(
+        &mut self,
+        slo: SloId,
+        range: TimeRange,
+    ) -> Result<EventSample, StoreError> {
+        let rows: Vec<(bool, Json<EventAttributes>)> = sqlx::query_as(
+            "-- sample.read
+             select is_good, attributes
+             from (
+                 select outcome = 1 as is_good, details -> 'attributes' as attributes, key,
+                     row_number() over (partition by outcome = 1 order by key) as place
+                 from workflows
+                 where slo_id = $1 and judged_at >= $2 and judged_at < $3
+                     and (details -> 'attributes') is not null and outcome in (1, 2, 3, 4)
+             ) as known
+             where place <= $4
+             order by key",
+        )
+        .bind(slo.0)
+        .bind(range.from.to_chrono())
+        .bind(range.to.to_chrono())
+        .bind(most())
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let mut sample = EventSample::default();
+        for (is_good, Json(attributes)) in rows {
+            let side = if is_good {
+                &mut sample.good
+            } else {
+                &mut sample.bad
+            };
+            side.push(attributes);
+        }
+        Ok(sample)
+    }
+
+    /// Versions that events judged in `range` have, and none of the `familiar` time before had,
+    /// although those had others: as far as the sample tells, the earliest first. Each with the time of
+    /// the first event.
+    pub async fn versions_first_seen(
+        &mut self,
+        slo: SloId,
+        range: TimeRange,
+        familiar: Duration,
+    ) -> Result<Vec<FirstSeen>, StoreError> {
+        let rows: Vec<(String, String, DateTime<Utc>)> = sqlx::query_as(
+            "-- sample.first_seen
+             select attribute, value, at
+             from (
+                 select attribute, value, at, min(at) over (partition by attribute) as of_any
+                 from (
+                     select pair ->> 0 as attribute, pair ->> 1 as value,
+                         min(least(started_at, judged_at)) as at
+                     from workflows
+                         cross join lateral jsonb_array_elements(details -> 'attributes') as pair
+                     where slo_id = $1 and judged_at >= $2 and judged_at < $4
+                         and (details -> 'attributes') is not null and pair ->> 0 = any ($5)
+                     group by 1, 2
+                 ) as each
+             ) as seen
+             where at >= $3 and of_any < $3
+             order by at, attribute, value limit $6",
+        )
+        .bind(slo.0)
+        .bind((range.from - familiar).to_chrono())
+        .bind(range.from.to_chrono())
+        .bind(range.to.to_chrono())
+        .bind(&VERSIONS[..])
+        .bind(MOST_FIRST_SEEN)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let seen = |(attribute, value, at): (String, String, DateTime<Utc>)| FirstSeen {
+            attribute,
+            value,
+            at: at.into(),
+        };
+        Ok(rows.into_iter().map(seen).collect())
+    }
+
+    /// Forgets the attributes of events judged in `range` that do not belong to the sample of their
+    /// hour and side. Returns of how many. Rows that are being written are left for the next time.
+    pub async fn trim_samples(&mut self, range: TimeRange) -> Result<u64, StoreError> {
+        let trimmed = sqlx::query(
+            "-- sample.trim
+             with known as (
+                 select slo_id, key, epoch, outcome, row_number() over (
+                     partition by slo_id, outcome = 1,
+                         date_bin($4 * interval '1 second', judged_at, timestamptz 'epoch')
+                     order by key) as place
+                 from workflows
+                 where judged_at >= $1 and judged_at < $2
+                     and (details -> 'attributes') is not null
+             ), locked as (
+                 select w.slo_id, w.key, w.epoch
+                 from workflows w join known k using (slo_id, key, epoch)
+                 where k.place > $3 or k.outcome not in (1, 2, 3, 4)
+                 order by w.slo_id, w.key for update of w skip locked
+             )
+             update workflows w set details = nullif(w.details - 'attributes', '{}'::jsonb)
+             from locked l where w.slo_id = l.slo_id and w.key = l.key and w.epoch = l.epoch",
+        )
+        .bind(range.from.to_chrono())
+        .bind(range.to.to_chrono())
+        .bind(most())
+        .bind(Resolution::Hour.as_secs())
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(trimmed.rows_affected())
+    }
+}
+
+fn most() -> i64 {
+    i64::try_from(OF_EACH_SIDE).unwrap_or(i64::MAX)
+}

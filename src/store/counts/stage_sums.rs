@@ -1,0 +1,212 @@
+//! Where the time goes, added up per SLO, bucket, good or bad, and stage.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    domain::{
+        counting::stages::{Stage, StageKind, StageMoves, StageSum, StageSums},
+        model::{
+            ids::SloId,
+            time::{Resolution, TimeRange, Timestamp, cover},
+        },
+    },
+    store::{StoreError, Tx},
+};
+
+const DAY: Duration = Duration::from_hours(24);
+/// The row of the workflows themselves.
+const WORKFLOWS: i16 = 0;
+/// A stage that nothing has come to for so long makes room for another.
+const KNOWN_FOR: Duration = Duration::from_hours(7 * 24);
+/// How long rows of each resolution are kept. What is read is aligned so that it never needs others.
+const KEPT: [(Resolution, Duration); 3] = [
+    (Resolution::Minute, Duration::from_hours(3 * 24)),
+    (Resolution::Hour, Duration::from_hours(60 * 24)),
+    (Resolution::Day, Duration::from_hours(400 * 24)),
+];
+
+/// A sum as its row has it: the bucket, good or bad, kind and name.
+type RowId = (Resolution, Timestamp, bool, i16, String);
+
+impl Tx<'_> {
+    /// Writes what has moved, at every resolution. The caller has claimed the folding of the SLO.
+    pub async fn add_stage_sums(
+        &mut self,
+        slo: SloId,
+        moves: &StageMoves,
+    ) -> Result<(), StoreError> {
+        let rows = rows(moves);
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let ids = || rows.keys();
+        let column = |of: fn(&StageSum) -> i64| rows.values().map(of).collect::<Vec<i64>>();
+        sqlx::query(concat!(
+            "-- stage_sums.add\n",
+            "insert into stage_sums as s (slo_id, resolution, bucket, is_bad, kind, name, events, ",
+            "extrapolated, duration_us, start_offset_us) select $1, * from unnest($2::integer[], ",
+            "$3::timestamptz[], $4::boolean[], $5::smallint[], $6::text[], $7::bigint[], ",
+            "$8::bigint[], $9::bigint[], $10::bigint[]) ",
+            "on conflict (slo_id, resolution, bucket, is_bad, kind, name) do update set ",
+            "events = s.events + excluded.events, ",
+            // Estimates of absurd weights stop at the end of their column; a batch never fails.
+            "extrapolated = least(s.extrapolated::numeric + excluded.extrapolated, 9e18)::bigint, ",
+            "duration_us = least(s.duration_us::numeric + excluded.duration_us, 9e18)::bigint, ",
+            "start_offset_us = least(s.start_offset_us::numeric + excluded.start_offset_us, ",
+            "9e18)::bigint",
+        ))
+        .bind(slo.0)
+        .bind(ids().map(|id| id.0.as_secs()).collect::<Vec<_>>())
+        .bind(ids().map(|id| id.1.to_chrono()).collect::<Vec<_>>())
+        .bind(ids().map(|id| id.2).collect::<Vec<_>>())
+        .bind(ids().map(|id| id.3).collect::<Vec<_>>())
+        .bind(ids().map(|id| id.4.clone()).collect::<Vec<_>>())
+        .bind(column(|sum| sum.events))
+        .bind(column(|sum| sum.unseen))
+        .bind(column(|sum| sum.micros))
+        .bind(column(|sum| sum.first_micros))
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(())
+    }
+
+    /// The stages that the SLO has had lately.
+    pub async fn known_stages(
+        &mut self,
+        slo: SloId,
+        now: Timestamp,
+    ) -> Result<BTreeSet<Stage>, StoreError> {
+        let rows: Vec<(i16, String)> = sqlx::query_as(concat!(
+            "-- stage_sums.known\n",
+            "select distinct kind, name from stage_sums ",
+            "where slo_id = $1 and resolution = $2 and bucket >= $3",
+        ))
+        .bind(slo.0)
+        .bind(Resolution::Day.as_secs())
+        .bind((now - KNOWN_FOR).floor_to(DAY).to_chrono())
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let stages = rows
+            .into_iter()
+            .filter_map(|(kind, name)| StageKind::from_code(kind).map(|kind| Stage { kind, name }));
+        Ok(stages.collect())
+    }
+
+    /// The sums of good and of bad workflows judged in `range`. A long range begins with a whole hour
+    /// or day.
+    pub async fn stage_sums(
+        &mut self,
+        slo: SloId,
+        range: TimeRange,
+    ) -> Result<(StageSums, StageSums), StoreError> {
+        let parts = cover(aligned(range));
+        let rows: Vec<(bool, i16, String, i64, i64, i64, i64)> = sqlx::query_as(concat!(
+            "-- stage_sums.read\n",
+            "select s.is_bad, s.kind, s.name, sum(s.events)::bigint, ",
+            "least(sum(s.extrapolated), 9e18)::bigint, least(sum(s.duration_us), 9e18)::bigint, ",
+            "least(sum(s.start_offset_us), 9e18)::bigint from unnest($2::integer[], $3::timestamptz[], ",
+            "$4::timestamptz[]) as part(resolution, lower, upper) cross join lateral (",
+            "select * from stage_sums where slo_id = $1 and resolution = part.resolution ",
+            "and bucket >= part.lower and bucket < part.upper) as s group by 1, 2, 3",
+        ))
+        .bind(slo.0)
+        .bind(
+            parts
+                .iter()
+                .map(|(resolution, _)| resolution.as_secs())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            parts
+                .iter()
+                .map(|(_, part)| part.from.to_chrono())
+                .collect::<Vec<DateTime<Utc>>>(),
+        )
+        .bind(
+            parts
+                .iter()
+                .map(|(_, part)| part.to.to_chrono())
+                .collect::<Vec<DateTime<Utc>>>(),
+        )
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let (mut good, mut bad) = (StageSums::default(), StageSums::default());
+        for (is_bad, kind, name, events, unseen, micros, first_micros) in rows {
+            let sums = if is_bad { &mut bad } else { &mut good };
+            let Some(kind) = StageKind::from_code(kind) else {
+                sums.workflows += events;
+                sums.unseen += unseen;
+                continue;
+            };
+            let sum = StageSum {
+                events,
+                unseen,
+                micros,
+                first_micros,
+            };
+            sums.by_stage.insert(Stage { kind, name }, sum);
+        }
+        Ok((good, bad))
+    }
+
+    /// Deletes rows that nothing is read from any more.
+    pub async fn forget_stage_sums(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        for (resolution, kept) in KEPT {
+            sqlx::query(concat!(
+                "-- stage_sums.forget\n",
+                "delete from stage_sums where resolution = $1 and bucket < $2",
+            ))
+            .bind(resolution.as_secs())
+            .bind((now - kept).to_chrono())
+            .execute(&mut *self.inner)
+            .await
+            .map_err(|source| self.failed(source))?;
+        }
+        Ok(())
+    }
+}
+
+/// Minutes are not kept for as long as hours, nor hours as days: the older the beginning, the
+/// rounder it is.
+fn aligned(range: TimeRange) -> TimeRange {
+    let length = range.length();
+    let step = if length > DAY * 30 {
+        Resolution::Day.length()
+    } else if length > DAY {
+        Resolution::Hour.length()
+    } else {
+        Resolution::Minute.length()
+    };
+    TimeRange::new(range.from.floor_to(step), range.to)
+}
+
+fn rows(moves: &StageMoves) -> BTreeMap<RowId, StageSum> {
+    let mut rows: BTreeMap<RowId, StageSum> = BTreeMap::new();
+    for ((minute, is_bad), sums) in moves.by_minute() {
+        let workflows = StageSum {
+            events: sums.workflows,
+            unseen: sums.unseen,
+            ..StageSum::default()
+        };
+        let whole = std::iter::once((WORKFLOWS, "", workflows));
+        let stages = sums.by_stage.iter();
+        let stages = stages.map(|(stage, sum)| (stage.kind.as_code(), &*stage.name, *sum));
+        for (kind, name, sum) in whole.chain(stages) {
+            for resolution in Resolution::ALL {
+                let bucket = minute.floor_to(resolution.length());
+                let id = (resolution, bucket, *is_bad, kind, name.to_owned());
+                rows.entry(id).or_default().add(sum);
+            }
+        }
+    }
+    rows.retain(|_, sum| !sum.is_zero());
+    rows
+}

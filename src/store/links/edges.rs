@@ -1,0 +1,235 @@
+//! Where the work of spans came from, and the evidence that waits for spans to tell.
+
+use std::collections::BTreeSet;
+
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        model::{
+            ids::{SpanId, TraceId},
+            span::SpanRef,
+        },
+        workflow::links::{Edges, Graph, LinkFilter, MAX_HOPS},
+    },
+    store::{StoreError, Tx},
+};
+
+/// Spans by column, as `unnest` takes them.
+#[derive(Debug, Default)]
+pub(crate) struct SpanColumns {
+    pub(crate) filters: Vec<i64>,
+    pub(crate) trace_ids: Vec<Uuid>,
+    pub(crate) span_ids: Vec<i64>,
+}
+
+impl SpanColumns {
+    pub(crate) fn push(&mut self, filter: LinkFilter, span: SpanRef) {
+        self.filters.push(filter.0);
+        self.trace_ids.push(uuid(span.trace_id));
+        self.span_ids.push(number(span.span_id));
+    }
+}
+
+impl FromIterator<(LinkFilter, SpanRef)> for SpanColumns {
+    fn from_iter<I: IntoIterator<Item = (LinkFilter, SpanRef)>>(spans: I) -> Self {
+        let mut columns = Self::default();
+        for (filter, span) in spans {
+            columns.push(filter, span);
+        }
+        columns
+    }
+}
+
+pub(crate) fn uuid(trace_id: TraceId) -> Uuid {
+    Uuid::from_bytes(*trace_id.as_bytes())
+}
+
+pub(crate) fn trace_id(uuid: Uuid) -> Result<TraceId, sqlx::Error> {
+    TraceId::from_slice(uuid.as_bytes()).ok_or_else(|| inconsistent("a trace id is all zero"))
+}
+
+fn number(span_id: SpanId) -> i64 {
+    i64::from_be_bytes(*span_id.as_bytes())
+}
+
+/// Reads a span from its two columns.
+pub(crate) fn span(
+    row: &sqlx::postgres::PgRow,
+    [trace_column, span_column]: [&str; 2],
+) -> Result<SpanRef, sqlx::Error> {
+    let bytes = row.try_get::<i64, _>(span_column)?.to_be_bytes();
+    Ok(SpanRef {
+        trace_id: trace_id(row.try_get(trace_column)?)?,
+        span_id: SpanId::from_slice(&bytes).ok_or_else(|| inconsistent("a span id is all zero"))?,
+    })
+}
+
+fn inconsistent(what: &'static str) -> sqlx::Error {
+    sqlx::Error::Decode(what.into())
+}
+
+impl Tx<'_> {
+    /// Writes down what is new of `edges` and returns the spans that it is about.
+    pub(crate) async fn add_edges(
+        &mut self,
+        edges: &[&Edges],
+        epoch: i32,
+    ) -> Result<SpanColumns, StoreError> {
+        let steps: BTreeSet<_> = edges.iter().flat_map(|edges| steps(edges)).collect();
+        if steps.is_empty() {
+            return Ok(SpanColumns::default());
+        }
+        let (mut from, mut to) = (SpanColumns::default(), SpanColumns::default());
+        let mut are_links = Vec::with_capacity(steps.len());
+        for (filter, span, is_link, target) in steps {
+            from.push(filter, span);
+            to.push(filter, target);
+            are_links.push(is_link);
+        }
+        let rows = sqlx::query(concat!(
+            "-- span_edges.insert\n",
+            "with added as (insert into span_edges (filter, trace_id, span_id, is_link, ",
+            "to_trace_id, to_span_id, epoch) select n.*, $7 from unnest($1::bigint[], $2::uuid[], ",
+            "$3::bigint[], $4::boolean[], $5::uuid[], $6::bigint[]) as n on conflict do nothing ",
+            "returning filter, trace_id, span_id) ",
+            "select distinct filter, trace_id, span_id from added",
+        ))
+        .bind(&from.filters)
+        .bind(&from.trace_ids)
+        .bind(&from.span_ids)
+        .bind(&are_links)
+        .bind(&to.trace_ids)
+        .bind(&to.span_ids)
+        .bind(epoch)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let spans = rows.iter().map(|row| {
+            let filter = LinkFilter(row.try_get("filter")?);
+            Ok((filter, span(row, ["trace_id", "span_id"])?))
+        });
+        spans
+            .collect::<Result<_, sqlx::Error>>()
+            .map_err(|source| self.failed(source))
+    }
+
+    /// Marks the evidence that waited for these spans as to be placed anew.
+    pub(crate) async fn wake(&mut self, spans: &SpanColumns) -> Result<(), StoreError> {
+        if spans.filters.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(concat!(
+            "-- pending_spans.arrived\n",
+            "with woken as (delete from pending_spans w ",
+            "using unnest($1::bigint[], $2::uuid[], $3::bigint[]) as n(filter, trace_id, span_id) ",
+            "where w.filter = n.filter and w.trace_id = n.trace_id and w.span_id = n.span_id ",
+            "returning w.evidence_id) ",
+            "update link_evidence e set is_unresolved = true ",
+            "from (select distinct evidence_id from woken) as w ",
+            "where e.id = w.evidence_id and not e.is_unresolved",
+        ))
+        .bind(&spans.filters)
+        .bind(&spans.trace_ids)
+        .bind(&spans.span_ids)
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(())
+    }
+
+    /// All that is known of these spans and of those that their work came through. A link more than
+    /// is followed is read, so that the end is seen.
+    pub(crate) async fn graph_from(&mut self, spans: &SpanColumns) -> Result<Graph, StoreError> {
+        let rows = sqlx::query(concat!(
+            "-- span_edges.walk\n",
+            "with recursive walk(filter, trace_id, span_id, hops) as (",
+            "select filter, trace_id, span_id, 0 ",
+            "from unnest($1::bigint[], $2::uuid[], $3::bigint[]) as s(filter, trace_id, span_id) ",
+            "union ",
+            "select e.filter, e.to_trace_id, e.to_span_id, w.hops + e.is_link::integer ",
+            "from walk w join span_edges e on e.filter = w.filter and e.trace_id = w.trace_id ",
+            "and e.span_id = w.span_id where w.hops <= $4) ",
+            "select distinct e.filter, e.trace_id, e.span_id, e.is_link, e.to_trace_id, ",
+            "e.to_span_id from (select distinct filter, trace_id, span_id from walk) as w ",
+            "join span_edges e on e.filter = w.filter and e.trace_id = w.trace_id ",
+            "and e.span_id = w.span_id",
+        ))
+        .bind(&spans.filters)
+        .bind(&spans.trace_ids)
+        .bind(&spans.span_ids)
+        .bind(i32::try_from(MAX_HOPS).unwrap_or(i32::MAX))
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let mut graph = Graph::default();
+        for row in &rows {
+            let edges = decode(row).map_err(|source| self.failed(source))?;
+            graph.add(&edges);
+        }
+        Ok(graph)
+    }
+
+    /// Notes for which spans each of these pieces of evidence waits.
+    pub(crate) async fn wait(
+        &mut self,
+        waits: &BTreeSet<(LinkFilter, SpanRef, Uuid)>,
+        epoch: i32,
+    ) -> Result<(), StoreError> {
+        if waits.is_empty() {
+            return Ok(());
+        }
+        let spans: SpanColumns = waits
+            .iter()
+            .map(|(filter, span, _)| (*filter, *span))
+            .collect();
+        let ids: Vec<Uuid> = waits.iter().map(|(_, _, id)| *id).collect();
+        sqlx::query(concat!(
+            "-- pending_spans.insert\n",
+            "insert into pending_spans (filter, trace_id, span_id, evidence_id, epoch) ",
+            "select n.*, $5 from unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::uuid[]) as n ",
+            "on conflict do nothing",
+        ))
+        .bind(&spans.filters)
+        .bind(&spans.trace_ids)
+        .bind(&spans.span_ids)
+        .bind(&ids)
+        .bind(epoch)
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(())
+    }
+}
+
+type Step = (LinkFilter, SpanRef, bool, SpanRef);
+
+/// Links outweigh the parent, which is then not worth a row.
+fn steps(edges: &Edges) -> impl Iterator<Item = Step> + '_ {
+    let parent = edges
+        .parent
+        .filter(|_| edges.links.is_empty())
+        .map(|span_id| SpanRef {
+            span_id,
+            ..edges.span
+        });
+    let links = edges.links.iter().map(|link| (true, *link));
+    parent
+        .map(|parent| (false, parent))
+        .into_iter()
+        .chain(links)
+        .map(|(is_link, target)| (edges.filter, edges.span, is_link, target))
+}
+
+fn decode(row: &sqlx::postgres::PgRow) -> Result<Edges, sqlx::Error> {
+    let target = span(row, ["to_trace_id", "to_span_id"])?;
+    let is_link: bool = row.try_get("is_link")?;
+    Ok(Edges {
+        filter: LinkFilter(row.try_get("filter")?),
+        span: span(row, ["trace_id", "span_id"])?,
+        parent: (!is_link).then_some(target.span_id),
+        links: is_link.then_some(target).into_iter().collect(),
+        is_cut: false,
+    })
+}

@@ -1,0 +1,6 @@
+//! Edges between spans, and evidence whose workflow only links or message ids can tell.
+
+pub(super) mod batch_messages;
+pub(super) mod edges;
+pub(super) mod evidence;
+pub(super) mod traces;

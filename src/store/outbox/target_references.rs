@@ -1,0 +1,126 @@
+//! How what a target is told later on refers to what it was told first.
+
+use std::time::Duration;
+
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        alerting::snapshot::AlertSnapshot,
+        model::{ids::Name, time::Timestamp},
+        notify::Reference,
+    },
+    store::{StoreError, Tx},
+};
+
+/// How a target has been told of an alert before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToldBefore {
+    OfThisEpisode(Reference),
+    /// That was over only a while ago.
+    OfTheLastEpisode(Reference),
+}
+
+impl Tx<'_> {
+    /// How a target was told of the episode of a transition or notice; or, of an episode that begins
+    /// within `soon` after the last of the same alert, how it was told of that. `None` also if this
+    /// version cannot read it.
+    pub async fn told_before(
+        &mut self,
+        target: &Name,
+        message: Uuid,
+        soon: Duration,
+    ) -> Result<Option<ToldBefore>, StoreError> {
+        let kept: Option<(Json<serde_json::Value>, bool, i64)> = sqlx::query_as(
+            "-- target_references.told_before
+            select r.reference, t.episode = this.episode, t.version
+            from alert_transitions this
+            join alert_transitions t on t.slo_id = this.slo_id and t.severity = this.severity
+                and (t.episode = this.episode
+                    or (t.kind = 'resolved' and t.version < this.version and t.at > this.at - $3))
+            join target_references r on r.episode = t.episode and r.target = $1
+            where this.id = $2
+            union all
+            select r.reference, true, 0
+            from platform_notifications n
+            join target_references r on r.episode = n.episode and r.target = $1
+            where n.id = $2
+            order by 2 desc, 3 desc
+            limit 1",
+        )
+        .bind(target.as_str())
+        .bind(message)
+        .bind(soon)
+        .fetch_optional(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(kept.and_then(|(kept, is_same, _)| {
+            let reference = serde_json::from_value(kept.0).ok()?;
+            Some(if is_same {
+                ToldBefore::OfThisEpisode(reference)
+            } else {
+                ToldBefore::OfTheLastEpisode(reference)
+            })
+        }))
+    }
+
+    /// The latest reference holds.
+    pub async fn keep_target_reference(
+        &mut self,
+        target: &Name,
+        episode: Uuid,
+        reference: &Reference,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let result = sqlx::query(
+            "-- target_references.keep
+            insert into target_references (target, episode, reference, saved_at)
+            values ($1, $2, $3, $4)
+            on conflict (target, episode) do update
+            set reference = excluded.reference, saved_at = excluded.saved_at",
+        )
+        .bind(target.as_str())
+        .bind(episode)
+        .bind(Json(reference))
+        .bind(now.to_chrono())
+        .execute(&mut *self.inner)
+        .await;
+        result.map(drop).map_err(|source| self.failed(source))
+    }
+
+    /// What a target that forgets must hear again: alerts that it was to be told of and that still
+    /// last, and those that ended since `ended_after`, each with the facts of its last transition.
+    pub async fn standing_facts(
+        &mut self,
+        target: &Name,
+        ended_after: Timestamp,
+    ) -> Result<Vec<AlertSnapshot>, StoreError> {
+        let rows: Vec<Json<serde_json::Value>> = sqlx::query_scalar(
+            "-- alert_transitions.standing
+            with standing as (
+                select t.id, t.slo_id, t.severity, t.version, t.snapshot
+                from alerts a
+                join alert_transitions t
+                    on t.slo_id = a.slo_id and t.severity = a.severity and t.episode = a.episode
+                union all
+                select t.id, t.slo_id, t.severity, t.version, t.snapshot
+                from alert_transitions t
+                where t.at > $2 and t.kind = 'resolved'
+            )
+            select distinct on (s.slo_id, s.severity) s.snapshot
+            from standing s
+            join deliveries d on d.transition_id = s.id and d.target = $1
+            order by s.slo_id, s.severity, s.version desc",
+        )
+        .bind(target.as_str())
+        .bind(ended_after.to_chrono())
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let readable = rows
+            .into_iter()
+            .filter_map(|facts| serde_json::from_value(facts.0).ok());
+        Ok(readable.collect())
+    }
+}

@@ -1,0 +1,265 @@
+//! The signs of life that the service is judged by, and those that it gives.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, types::Json};
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        health::{DeadLetters, ReplicaSign, SilenceSign, SloSign},
+        model::{counts::EventCounts, time::Timestamp},
+        workflow::watermark::ReplicaId,
+    },
+    store::{StoreError, Tx},
+};
+
+/// What waits for one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    pub target: String,
+    pub count: i64,
+    /// Since when a page does.
+    pub page_since: Option<Timestamp>,
+}
+
+impl Tx<'_> {
+    /// How many alerts fire, and how many outages were told. Writes, since a database that takes nothing
+    /// is as good as away.
+    pub async fn look(&mut self) -> Result<(i64, i64), StoreError> {
+        let sql = "-- service_state.look
+             update service_state set singleton = true
+             returning (select count(*) from alerts where state <> 'inactive'), database_outages";
+        sqlx::query_as(sql)
+            .fetch_one(&mut *self.inner)
+            .await
+            .map_err(|source| self.failed(source))
+    }
+
+    /// Notes that an outage is over that was told as the one after `known` others. A second call
+    /// changes nothing.
+    pub async fn count_outage(&mut self, known: i64) -> Result<(), StoreError> {
+        sqlx::query(
+            "-- service_state.count_outage
+             update service_state set database_outages = $1 + 1 where database_outages = $1",
+        )
+        .bind(known)
+        .execute(&mut *self.inner)
+        .await
+        .map(drop)
+        .map_err(|source| self.failed(source))
+    }
+
+    /// Keeps by how much a replica's clock is ahead of the database's, and when it last received a
+    /// span.
+    pub async fn note_signs(
+        &mut self,
+        replica: ReplicaId,
+        ahead_ms: i64,
+        last_span_at: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "-- replicas.note_signs
+             update replicas set clock_ahead_ms = $2, last_seen_at = clock_timestamp()
+             where id = $1",
+        )
+        .bind(replica.0)
+        .bind(ahead_ms)
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        // Some seconds do not matter, and the row is everybody's.
+        sqlx::query(
+            "-- service_state.note_span
+             update service_state set last_span_at = $1
+             where last_span_at is null or last_span_at < $1::timestamptz - interval '5 s'",
+        )
+        .bind(last_span_at.map(Timestamp::to_chrono))
+        .execute(&mut *self.inner)
+        .await
+        .map(drop)
+        .map_err(|source| self.failed(source))
+    }
+
+    /// Keeps that deliveries had to be repaired.
+    pub async fn note_reconciled(&mut self, at: Timestamp) -> Result<(), StoreError> {
+        sqlx::query(
+            "-- service_state.note_reconciled
+             update service_state set reconciled_at = greatest(reconciled_at, $1)",
+        )
+        .bind(at.to_chrono())
+        .execute(&mut *self.inner)
+        .await
+        .map(drop)
+        .map_err(|source| self.failed(source))
+    }
+
+    /// When deliveries last had to be repaired.
+    pub async fn last_reconciled_at(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        let at: Option<DateTime<Utc>> = sqlx::query_scalar(
+            "-- service_state.last_reconciled_at
+             select reconciled_at from service_state",
+        )
+        .fetch_one(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(at.map(Timestamp::from))
+    }
+
+    /// Every declared SLO, when it was evaluated last, and whether on counts that cannot be true.
+    pub async fn slo_signs(&mut self) -> Result<Vec<SloSign>, StoreError> {
+        let rows: Vec<SloInputRow> = sqlx::query_as(
+            "-- slos.signs
+             select slos.name, slo_statuses.evaluated_at, slo_statuses.status -> 'window' as in_window,
+                 slo_statuses.status -> 'last_hour' as in_last_hour
+             from slos left join slo_statuses on slo_statuses.slo_id = slos.id
+             where slos.declared and slos.parent_id is null order by slos.name",
+        )
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let sign = |row: SloInputRow| {
+            let mut counts = [&row.in_window, &row.in_last_hour].into_iter().flatten();
+            Ok(SloSign {
+                name: self.name(&row.name)?,
+                evaluated_at: row.evaluated_at.map(Timestamp::from),
+                is_absurd: counts.any(|counts| !counts.is_possible()),
+            })
+        };
+        rows.into_iter().map(sign).collect()
+    }
+
+    /// Replicas that gave a sign of life within the last half minute.
+    pub async fn replica_signs(&mut self) -> Result<Vec<ReplicaSign>, StoreError> {
+        let rows: Vec<(i64, i64)> = sqlx::query_as(
+            "-- replicas.signs
+             select id, clock_ahead_ms from replicas
+             where last_seen_at > clock_timestamp() - interval '30 s' order by id",
+        )
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let sign = |(id, ahead_ms)| ReplicaSign { id, ahead_ms };
+        Ok(rows.into_iter().map(sign).collect())
+    }
+
+    /// Up to when ingest is known to have been healthy, and when the last span came.
+    pub async fn ingest_signs(
+        &mut self,
+    ) -> Result<(Option<Timestamp>, Option<Timestamp>), StoreError> {
+        let (watermark, last_span_at): (Option<DateTime<Utc>>, Option<DateTime<Utc>>) =
+            sqlx::query_as(
+                "-- service_state.ingest_signs
+                 select (select complete_until from ingest_watermark),
+                     (select last_span_at from service_state)",
+            )
+            .fetch_one(&mut *self.inner)
+            .await
+            .map_err(|source| self.failed(source))?;
+        Ok((
+            watermark.map(Timestamp::from),
+            last_span_at.map(Timestamp::from),
+        ))
+    }
+
+    /// What waits, tests and heartbeats aside, by target.
+    pub async fn waiting(&mut self) -> Result<Vec<Waiting>, StoreError> {
+        let rows: Vec<WaitingRow> = sqlx::query_as(
+            "-- deliveries.waiting
+             select d.target, count(*) as count,
+                 min(d.created_at) filter (where d.priority = 0) as page_since
+             from deliveries d
+             left join platform_notifications n on n.id = d.platform_notification_id
+             where d.state in ('pending', 'leased')
+                 and (n.kind is null or n.kind not in ('test', 'heartbeat'))
+             group by d.target order by d.target",
+        )
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let waiting = |row: WaitingRow| Waiting {
+            target: row.target,
+            count: row.count,
+            page_since: row.page_since.map(Timestamp::from),
+        };
+        Ok(rows.into_iter().map(waiting).collect())
+    }
+
+    /// Silences of which a stretch lasts at `now`.
+    pub async fn silence_signs(&mut self, now: Timestamp) -> Result<Vec<SilenceSign>, StoreError> {
+        let rows: Vec<SilenceInputRow> = sqlx::query_as(
+            "-- silences.signs
+             select s.id, s.reason, s.created_by, s.duration_us,
+                 start + s.duration_us * interval '1 microsecond' as ends_at
+             from silences s, unnest(s.starts) as start
+             where coalesce(s.ended_at, s.ends_at) > $1 and start <= $1
+                 and start + s.duration_us * interval '1 microsecond' > $1
+             order by s.id",
+        )
+        .bind(now.to_chrono())
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let sign = |row: SilenceInputRow| SilenceSign {
+            id: row.id,
+            reason: row.reason,
+            created_by: row.created_by,
+            lasts: Duration::from_micros(row.duration_us.unsigned_abs()),
+            ends_at: row.ends_at.into(),
+        };
+        Ok(rows.into_iter().map(sign).collect())
+    }
+
+    /// What was given up since `since`. Somebody was told of it if the self-check that found it has
+    /// reached a target.
+    pub async fn dead_letters(&mut self, since: Timestamp) -> Result<DeadLetters, StoreError> {
+        let (count, targets, is_told): (i64, Vec<String>, bool) = sqlx::query_as(
+            "-- deliveries.dead_letters
+             select count(*),
+                 coalesce(array_agg(distinct d.target order by d.target), '{}'),
+                 exists (
+                     select from health_checks c
+                     join platform_notifications sent on sent.episode = c.episode
+                     join deliveries of_sent on of_sent.platform_notification_id = sent.id
+                     where c.key = 'throughline/dead-letters' and of_sent.state = 'delivered')
+             from deliveries d
+             left join platform_notifications n on n.id = d.platform_notification_id
+             where d.state = 'failed' and d.settled_at > $1
+                 and (n.kind is null or n.kind not in ('test', 'heartbeat'))",
+        )
+        .bind(since.to_chrono())
+        .fetch_one(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(DeadLetters {
+            count,
+            unseen: if is_told { 0 } else { count },
+            targets,
+        })
+    }
+}
+
+#[derive(FromRow)]
+struct SloInputRow {
+    name: String,
+    evaluated_at: Option<DateTime<Utc>>,
+    in_window: Option<Json<EventCounts>>,
+    in_last_hour: Option<Json<EventCounts>>,
+}
+
+#[derive(FromRow)]
+struct SilenceInputRow {
+    id: Uuid,
+    reason: String,
+    created_by: Option<String>,
+    duration_us: i64,
+    ends_at: DateTime<Utc>,
+}
+
+#[derive(FromRow)]
+struct WaitingRow {
+    target: String,
+    count: i64,
+    page_since: Option<DateTime<Utc>>,
+}

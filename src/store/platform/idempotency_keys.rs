@@ -1,0 +1,102 @@
+//! Requests that may be repeated without being done twice.
+//!
+//! A key is claimed in the transaction that does what was asked: a repetition that arrives meanwhile
+//! waits for its end at the claim, and then finds the answer.
+
+use serde_json::Value;
+use sqlx::types::Json;
+
+use crate::{
+    domain::model::time::Timestamp,
+    store::{StoreError, Tx},
+};
+
+/// A request as its client named it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedRequest {
+    /// Method and path.
+    pub request: String,
+    pub key: String,
+    /// Of the body.
+    pub fingerprint: String,
+}
+
+/// What is known of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Claimed {
+    /// Nothing: it is to be done, and [`Tx::keep_answer`] belongs into the same transaction.
+    New,
+    /// It was done, and this was the answer.
+    Answered(Value),
+    /// The key was used for a request with another body.
+    Differs,
+}
+
+impl Tx<'_> {
+    pub async fn claim_request(
+        &mut self,
+        named: &NamedRequest,
+        now: Timestamp,
+    ) -> Result<Claimed, StoreError> {
+        let claimed = sqlx::query(
+            "-- idempotency_keys.claim
+            insert into idempotency_keys (request, key, fingerprint, created_at)
+            values ($1, $2, $3, $4)
+            on conflict (request, key) do nothing",
+        )
+        .bind(&named.request)
+        .bind(&named.key)
+        .bind(&named.fingerprint)
+        .bind(now.to_chrono())
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        if claimed.rows_affected() == 1 {
+            return Ok(Claimed::New);
+        }
+        let (fingerprint, answer): (String, Option<Json<Value>>) = sqlx::query_as(
+            "-- idempotency_keys.read
+            select fingerprint, answer from idempotency_keys where request = $1 and key = $2",
+        )
+        .bind(&named.request)
+        .bind(&named.key)
+        .fetch_one(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(match answer {
+            _ if fingerprint != named.fingerprint => Claimed::Differs,
+            Some(Json(answer)) => Claimed::Answered(answer),
+            None => Claimed::New,
+        })
+    }
+
+    pub async fn keep_answer(
+        &mut self,
+        named: &NamedRequest,
+        answer: &Value,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "-- idempotency_keys.answer
+            update idempotency_keys set answer = $3 where request = $1 and key = $2",
+        )
+        .bind(&named.request)
+        .bind(&named.key)
+        .bind(Json(answer))
+        .execute(&mut *self.inner)
+        .await
+        .map(drop)
+        .map_err(|source| self.failed(source))
+    }
+
+    /// Forgets keys that were used before `before`.
+    pub async fn forget_requests(&mut self, before: Timestamp) -> Result<(), StoreError> {
+        sqlx::query(
+            "-- idempotency_keys.forget\ndelete from idempotency_keys where created_at < $1",
+        )
+        .bind(before.to_chrono())
+        .execute(&mut *self.inner)
+        .await
+        .map(drop)
+        .map_err(|source| self.failed(source))
+    }
+}

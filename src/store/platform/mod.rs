@@ -1,0 +1,10 @@
+//! What the service keeps about itself: health, heartbeat, keys and retention.
+
+pub(super) mod health_checks;
+pub(super) mod health_inputs;
+pub(super) mod idempotency_keys;
+pub(super) mod notification_history;
+pub(super) mod notifications;
+pub(super) mod retention;
+pub(super) mod service_state;
+pub(super) mod signing_key;

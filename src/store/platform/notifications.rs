@@ -1,0 +1,74 @@
+//! Platform notifications and their deliveries: health checks, digests, heartbeats and tests.
+
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        model::{ids::Name, time::Timestamp},
+        notify::{Notification, PlatformNotificationKind},
+        slo::Severity,
+    },
+    store::{StoreError, Tx, outbox::deliveries::priority_number},
+};
+
+/// A platform notification and its targets.
+#[derive(Clone, Copy, Debug)]
+pub struct NoticeNews<'a> {
+    pub id: Uuid,
+    pub content: &'a Notification,
+    pub targets: &'a [Name],
+    /// Its priority among the deliveries that wait for the same target.
+    pub urgency: Severity,
+}
+
+impl Tx<'_> {
+    /// Writes a notice and the duty to tell each target of it. A second call changes nothing. Returns
+    /// how many deliveries were new.
+    pub async fn enqueue_notice(
+        &mut self,
+        news: NoticeNews<'_>,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let targets: Vec<&str> = news.targets.iter().map(Name::as_str).collect();
+        let result = sqlx::query(
+            "-- platform_notifications.enqueue
+            with new as (
+                insert into platform_notifications (id, kind, key, episode, at, content)
+                values ($1, $2, $3, $4, $5, $6)
+                on conflict (id) do nothing
+                returning id, key
+            )
+            insert into deliveries
+                (platform_notification_id, target, ordering_key, priority, state, next_attempt_at,
+                    created_at, retries_since)
+            select distinct new.id, target, new.key, $8::smallint, 'pending', $5, $5, $5
+            from new, unnest($7::text[]) as target",
+        )
+        .bind(news.id)
+        .bind(kind_text(news.content))
+        .bind(news.content.key())
+        .bind(news.content.episode())
+        .bind(now.to_chrono())
+        .bind(Json(news.content))
+        .bind(targets)
+        .bind(priority_number(news.urgency))
+        .execute(&mut *self.inner)
+        .await;
+        result
+            .map(|done| done.rows_affected())
+            .map_err(|source| self.failed(source))
+    }
+}
+
+fn kind_text(content: &Notification) -> &'static str {
+    match content {
+        Notification::Alert(_) => "test",
+        Notification::Notice(notice) => match notice.kind {
+            PlatformNotificationKind::SelfCheckOpened
+            | PlatformNotificationKind::SelfCheckResolved => "health_check",
+            PlatformNotificationKind::Digest => "digest",
+            PlatformNotificationKind::Heartbeat => "heartbeat",
+        },
+    }
+}

@@ -1,0 +1,78 @@
+//! Planned work in sums over time: what is to be taken out of them.
+
+use std::time::Duration;
+
+use crate::{
+    domain::{
+        counting::series::SeriesPoint,
+        model::{
+            ids::SloId,
+            time::{TimeRange, Timestamp},
+        },
+        slo::Slo,
+    },
+    store::{StoreError, Tx},
+};
+
+impl Tx<'_> {
+    /// What is to be added to a series of `step` so that the excluded stretches are out of it: their
+    /// counts, negative.
+    pub async fn corrections(
+        &mut self,
+        (id, slo): (SloId, &Slo),
+        range: TimeRange,
+        step: Duration,
+    ) -> Result<Vec<SeriesPoint>, StoreError> {
+        let excluded = slo.excluded(range);
+        if excluded.is_empty() {
+            return Ok(Vec::new());
+        }
+        let pieces: Vec<(SloId, TimeRange)> = excluded
+            .iter()
+            .flat_map(|stretch| by_step(*stretch, step))
+            .map(|piece| (id, piece))
+            .collect();
+        let sums = self.sums(&pieces).await?;
+        let points = pieces
+            .iter()
+            .zip(sums)
+            .map(|((_, piece), counts)| SeriesPoint {
+                at: piece.from.floor_to(step),
+                counts: -counts,
+            });
+        Ok(points.collect())
+    }
+}
+
+/// The parts of a stretch that lie in different points.
+fn by_step(stretch: TimeRange, step: Duration) -> Vec<TimeRange> {
+    let mut parts = Vec::new();
+    let mut from: Timestamp = stretch.from;
+    while from < stretch.to {
+        let to = (from.floor_to(step) + step).min(stretch.to);
+        parts.push(TimeRange::new(from, to));
+        from = to;
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stretch_is_parted_where_the_points_of_a_series_are() {
+        let minutes = |from: i64, to: i64| {
+            TimeRange::new(
+                Timestamp::from_secs(from * 60),
+                Timestamp::from_secs(to * 60),
+            )
+        };
+        let step = Duration::from_hours(1);
+        assert_eq!(
+            by_step(minutes(50, 130), step),
+            [minutes(50, 60), minutes(60, 120), minutes(120, 130)]
+        );
+        assert_eq!(by_step(minutes(61, 62), step), [minutes(61, 62)]);
+    }
+}

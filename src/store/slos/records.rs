@@ -1,0 +1,227 @@
+//! SLOs by name and id, how each stands, and who evaluates them next.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, types::Json};
+
+use crate::{
+    domain::{
+        alerting::status::SloStatus,
+        model::{
+            group::Group,
+            ids::{Name, SloId},
+            time::Timestamp,
+        },
+    },
+    store::{StoreError, Tx},
+};
+
+/// An SLO whose turn it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueSlo {
+    pub id: SloId,
+    pub name: Name,
+    /// The SLO itself if `None`, else this group of it.
+    pub group: Option<Group>,
+    /// Whether a definition still names it. If not, it is due only to close what is open.
+    pub declaration: Declaration,
+    pub first_event_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Declaration {
+    Declared,
+    Removed,
+}
+
+/// As the column `declared` has it.
+impl From<bool> for Declaration {
+    fn from(is_declared: bool) -> Self {
+        if is_declared {
+            Self::Declared
+        } else {
+            Self::Removed
+        }
+    }
+}
+
+/// An SLO that was declared at some time, with its last evaluation.
+#[derive(Clone, Debug)]
+pub struct SloRecord {
+    pub id: SloId,
+    pub name: Name,
+    pub first_event_at: Option<Timestamp>,
+    pub status: Option<SloStatus>,
+}
+
+/// No claim reaches further ahead than this beyond its interval: what does was made by a clock that
+/// has been set back since, and is void.
+const CLOCK_TOLERANCE: Duration = Duration::from_mins(1);
+
+impl Tx<'_> {
+    /// Makes `names` the declared SLOs and returns the id of each. Ids outlive removal: a name that
+    /// comes back has its history.
+    pub async fn declare(&mut self, names: &[Name]) -> Result<BTreeMap<Name, SloId>, StoreError> {
+        let names: Vec<&str> = names.iter().map(Name::as_str).collect();
+        sqlx::query(
+            "-- slos.insert
+             insert into slos (name)
+             select declared.name from unnest($1::text[]) as declared (name)
+             where not exists (select 1 from slos where slos.name = declared.name)
+             order by declared.name
+             on conflict (name) do nothing",
+        )
+        .bind(&names)
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        // Locked in one order, so that replicas that load the same files do not deadlock.
+        sqlx::query(
+            "-- slos.declare
+             update slos set declared = (slos.name = any ($1))
+             from (select id from slos where declared <> (name = any ($1)) order by id for update)
+                 as changed
+             where slos.id = changed.id",
+        )
+        .bind(&names)
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let rows: Vec<(String, i32)> = sqlx::query_as(
+            "-- slos.ids
+             select name, id from slos where name = any ($1)",
+        )
+        .bind(&names)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        rows.into_iter()
+            .map(|(name, id)| Ok((self.name(&name)?, SloId(id))))
+            .collect()
+    }
+
+    /// Claims all SLOs whose turn it is, each followed by its groups: the declared ones, and removed
+    /// ones with an alert that is still open. Whoever gets an SLO is the only one to get it for most of `interval`; a replica
+    /// that asks meanwhile passes over it without waiting.
+    pub async fn claim_due(
+        &mut self,
+        now: Timestamp,
+        interval: Duration,
+    ) -> Result<Vec<DueSlo>, StoreError> {
+        // A tick that comes a little early must not find its own claim still standing.
+        let next = now + interval.mul_f64(0.9);
+        let rows: Vec<DueSloRow> = sqlx::query_as(
+            "-- slos.claim_due
+             update slos set next_evaluation_at = $2
+             where id in (
+                 select id from slos
+                 where parent_id is null and (next_evaluation_at <= $1 or next_evaluation_at > $3)
+                     and (declared or exists (
+                         select 1 from alerts join slos as own on own.id = alerts.slo_id
+                         where slos.id in (own.id, own.parent_id) and alerts.state <> 'inactive'))
+                 for update of slos skip locked)
+             returning id, name, declared, first_event_at",
+        )
+        .bind(now.to_chrono())
+        .bind(next.to_chrono())
+        .bind((now + interval + CLOCK_TOLERANCE).to_chrono())
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let due: Result<Vec<DueSlo>, StoreError> = rows
+            .into_iter()
+            .map(|row| {
+                Ok(DueSlo {
+                    id: SloId(row.id),
+                    name: self.name(&row.name)?,
+                    group: None,
+                    declaration: row.declared.into(),
+                    first_event_at: row.first_event_at.map(Timestamp::from),
+                })
+            })
+            .collect();
+        self.with_due_groups(due?).await
+    }
+
+    /// Every declared SLO, by name.
+    pub async fn slos(&mut self) -> Result<Vec<SloRecord>, StoreError> {
+        let rows: Vec<SloRow> = sqlx::query_as(
+            "-- slos.declared
+             select slos.id, slos.name, slos.first_event_at, slo_statuses.status
+             from slos left join slo_statuses on slo_statuses.slo_id = slos.id
+             where slos.declared and slos.parent_id is null order by slos.name",
+        )
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        rows.into_iter().map(|row| self.slo_record(row)).collect()
+    }
+
+    /// One SLO, declared or removed; `None` if it has never been declared.
+    pub async fn slo(&mut self, name: &Name) -> Result<Option<SloRecord>, StoreError> {
+        let row: Option<SloRow> = sqlx::query_as(
+            "-- slos.one
+             select slos.id, slos.name, slos.first_event_at, slo_statuses.status
+             from slos left join slo_statuses on slo_statuses.slo_id = slos.id
+             where slos.name = $1",
+        )
+        .bind(name.as_str())
+        .fetch_optional(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        row.map(|row| self.slo_record(row)).transpose()
+    }
+
+    fn slo_record(&self, row: SloRow) -> Result<SloRecord, StoreError> {
+        Ok(SloRecord {
+            id: SloId(row.id),
+            name: self.name(&row.name)?,
+            first_event_at: row.first_event_at.map(Timestamp::from),
+            status: row.status.map(|status| status.0),
+        })
+    }
+
+    /// Keeps the earliest event of each SLO.
+    pub(crate) async fn note_first_events(
+        &mut self,
+        earliest: &BTreeMap<SloId, Timestamp>,
+    ) -> Result<(), StoreError> {
+        let slos: Vec<i32> = earliest.keys().map(|slo| slo.0).collect();
+        let times: Vec<DateTime<Utc>> = earliest.values().map(|at| at.to_chrono()).collect();
+        sqlx::query(concat!(
+            "-- slos.note_first_event\n",
+            "update slos s set first_event_at = n.at ",
+            "from unnest($1::integer[], $2::timestamptz[]) as n(id, at) ",
+            "where s.id = n.id and (s.first_event_at is null or s.first_event_at > n.at)",
+        ))
+        .bind(slos)
+        .bind(times)
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(())
+    }
+
+    /// A name as a column has it.
+    pub(crate) fn name(&self, text: &str) -> Result<Name, StoreError> {
+        text.parse()
+            .map_err(|error| self.failed(sqlx::Error::Decode(Box::new(error))))
+    }
+}
+
+#[derive(FromRow)]
+struct SloRow {
+    id: i32,
+    name: String,
+    first_event_at: Option<DateTime<Utc>>,
+    status: Option<Json<SloStatus>>,
+}
+
+#[derive(FromRow)]
+struct DueSloRow {
+    id: i32,
+    name: String,
+    declared: bool,
+    first_event_at: Option<DateTime<Utc>>,
+}

@@ -1,0 +1,74 @@
+//! The last evaluation of each SLO; `slos.rs` reads it beside the SLO it is of.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use sqlx::types::Json;
+
+use crate::{
+    domain::{
+        alerting::{alert::TickHistory, status::SloStatus},
+        model::ids::SloId,
+    },
+    store::{StoreError, Tx},
+};
+
+impl Tx<'_> {
+    /// Keeps the newest status of each SLO.
+    pub async fn upsert_statuses(
+        &mut self,
+        statuses: &[(SloId, SloStatus)],
+    ) -> Result<(), StoreError> {
+        let ids: Vec<i32> = statuses.iter().map(|(id, _)| id.0).collect();
+        let times: Vec<DateTime<Utc>> = statuses
+            .iter()
+            .map(|(_, status)| status.evaluated_at.to_chrono())
+            .collect();
+        let json: Vec<Json<&SloStatus>> = statuses.iter().map(|(_, status)| Json(status)).collect();
+        // In one order, so that two replicas with the same SLOs do not deadlock.
+        sqlx::query(
+            "-- slo_statuses.upsert
+             insert into slo_statuses (slo_id, evaluated_at, status)
+             select * from unnest($1::integer[], $2::timestamptz[], $3::jsonb[])
+                 as evaluated (slo_id, evaluated_at, status)
+             order by evaluated.slo_id
+             on conflict (slo_id) do update
+             set evaluated_at = excluded.evaluated_at, status = excluded.status",
+        )
+        .bind(ids)
+        .bind(times)
+        .bind(json)
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(())
+    }
+
+    /// In what rhythm each of `slos` has been evaluated of late; none of one that never was.
+    pub async fn rhythms(
+        &mut self,
+        slos: &[SloId],
+    ) -> Result<BTreeMap<SloId, TickHistory>, StoreError> {
+        let ids: Vec<i32> = slos.iter().map(|slo| slo.0).collect();
+        // Statuses written before rhythm was kept had been evaluated without a gap.
+        let rows: Vec<(i32, DateTime<Utc>, i32)> = sqlx::query_as(
+            "-- slo_statuses.rhythms
+             select slo_id, evaluated_at, coalesce((status ->> 'steady_ticks')::integer, 2)
+             from slo_statuses where slo_id = any ($1)",
+        )
+        .bind(ids)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(rows
+            .into_iter()
+            .map(|(id, at, steady)| {
+                let rhythm = TickHistory {
+                    last_at: at.into(),
+                    steady_ticks: u8::try_from(steady).unwrap_or(0),
+                };
+                (SloId(id), rhythm)
+            })
+            .collect())
+    }
+}

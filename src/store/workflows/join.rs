@@ -1,0 +1,276 @@
+//! Workflow rows: joined with evidence, judged, and counted, in one transaction.
+//!
+//! Writers never wait for each other in a circle. Known rows are locked in the order of their keys;
+//! only then are new rows inserted, again in that order. A writer that waits for a lock has inserted
+//! nothing yet, and one that waits for another's insert waits for a key above all it has inserted.
+//! Where another replica has inserted the same key in between, the whole transaction starts again
+//! and finds the row.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+
+use super::rows::{
+    INSERT, LOCK_DUE, LOCK_KNOWN, LockedWorkflow, UPDATE, WorkflowColumns, decode, inconsistent,
+};
+use crate::{
+    domain::{
+        counting::{
+            JudgedWorkflow,
+            ledger::{CountDelta, apply, silence},
+        },
+        model::{ids::SloId, time::Timestamp},
+        workflow::{EventId, EvidenceByEvent, Judging, Losses, WorkflowNote},
+    },
+    store::{StoreError, Tx, platform::retention::EPOCH_LOCK, slos::groups::GroupedChange},
+};
+
+/// How the evidence of one SLO is judged; for every SLO that evidence speaks of.
+pub type JudgingBySlo<'a> = &'a (dyn Fn(SloId) -> Judging + Sync);
+
+impl Tx<'_> {
+    /// Joins `gathered` with what is known and judges it anew. What moves in the counts is for the
+    /// caller to write, in the same transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::is_conflict`] if another replica was first: the whole transaction is then to be
+    /// done again from the start.
+    pub async fn record_workflows(
+        &mut self,
+        gathered: &EvidenceByEvent,
+        judging: JudgingBySlo<'_>,
+    ) -> Result<CountDelta, StoreError> {
+        let mut moves = CountDelta::default();
+        self.record_more(gathered, judging, &mut moves).await?;
+        Ok(moves)
+    }
+
+    /// The same, where something has moved in the counts already.
+    pub async fn record_more(
+        &mut self,
+        gathered: &EvidenceByEvent,
+        judging: JudgingBySlo<'_>,
+        moves: &mut CountDelta,
+    ) -> Result<(), StoreError> {
+        if gathered.is_empty() {
+            return Ok(());
+        }
+        let epoch = self.current_epoch().await?;
+        let known = self.lock_known(gathered).await?;
+        let gone = self.forgotten(gathered, &known).await?;
+        let silent = gathered.iter().filter_map(|(id, workflow)| {
+            let known = known.get(id).map(|row| &row.judged);
+            Some((*id, silence(known, workflow, &judging(id.0))?))
+        });
+        let lost = self.lost_among(&silent.collect()).await?;
+        let mut changed = Vec::new();
+        for (id, workflow) in gathered {
+            if gone.contains(id) {
+                moves.note(id.0, WorkflowNote::TooLate);
+                continue;
+            }
+            let row = known.get(id);
+            let judging = judging_of(id, judging, &lost);
+            let Some(judged) = apply(id.0, row.map(|row| &row.judged), workflow, &judging, moves)
+            else {
+                continue;
+            };
+            changed.push((*id, row, judged));
+        }
+        let groups = self.groups_of(&changed, moves).await?;
+        let (mut inserts, mut updates) = (WorkflowColumns::default(), WorkflowColumns::default());
+        for ((id, row, judged), group) in changed.iter().zip(groups) {
+            match row {
+                Some(row) => updates.push_known(id, row, (judged, group)),
+                None => inserts.push(id, epoch, (judged, group)),
+            }
+        }
+        self.insert(&inserts).await?;
+        self.update(&updates).await
+    }
+
+    /// Those whose start was heard of and is gone.
+    async fn forgotten(
+        &mut self,
+        gathered: &EvidenceByEvent,
+        known: &BTreeMap<EventId, LockedWorkflow>,
+    ) -> Result<BTreeSet<EventId>, StoreError> {
+        let without_start = gathered
+            .iter()
+            .filter(|(id, workflow)| workflow.start.is_none() && !known.contains_key(id));
+        let ids: Vec<EventId> = without_start.map(|(id, _)| *id).collect();
+        self.purged_among(&ids).await
+    }
+
+    /// Judges at most `limit` workflows whose time has come although no evidence did. Replicas share
+    /// the work: what one has locked the others skip. Returns how many were looked at.
+    pub async fn judge_due(
+        &mut self,
+        watermark: Timestamp,
+        limit: i64,
+        judging: JudgingBySlo<'_>,
+    ) -> Result<(usize, CountDelta), StoreError> {
+        self.share_epoch().await?;
+        let rows = sqlx::query(LOCK_DUE)
+            .bind(watermark.to_chrono())
+            .bind(limit)
+            .fetch_all(&mut *self.inner)
+            .await
+            .map_err(|source| self.failed(source))?;
+        let known: Vec<(EventId, LockedWorkflow)> = rows
+            .iter()
+            .map(decode)
+            .collect::<Result<_, _>>()
+            .map_err(|source| self.failed(source))?;
+        self.judge_again(&known, judging).await
+    }
+
+    /// Judges rows that this transaction has locked, by what is known of them. Returns how many there
+    /// are.
+    pub(crate) async fn judge_again(
+        &mut self,
+        known: &[(EventId, LockedWorkflow)],
+        judging: JudgingBySlo<'_>,
+    ) -> Result<(usize, CountDelta), StoreError> {
+        let silent = known.iter().filter_map(|(id, known)| {
+            let workflow = &known.judged.workflow;
+            Some((*id, silence(Some(&known.judged), workflow, &judging(id.0))?))
+        });
+        let lost = self.lost_among(&silent.collect()).await?;
+        let (mut moves, mut changed) = (CountDelta::default(), Vec::new());
+        for (id, known) in known {
+            let workflow = known.judged.workflow.clone();
+            let judging = judging_of(id, judging, &lost);
+            if let Some(judged) = apply(id.0, Some(&known.judged), &workflow, &judging, &mut moves)
+            {
+                changed.push((*id, Some(known), judged));
+            }
+        }
+        let groups = self.groups_of(&changed, &mut moves).await?;
+        let mut updates = WorkflowColumns::default();
+        for ((id, known, judged), group) in changed.iter().zip(groups) {
+            if let Some(known) = known {
+                updates.push_known(id, known, (judged, group));
+            }
+        }
+        self.update(&updates).await?;
+        Ok((known.len(), moves))
+    }
+
+    pub(crate) async fn groups_of(
+        &mut self,
+        changed: &[(EventId, Option<&LockedWorkflow>, JudgedWorkflow)],
+        moves: &mut CountDelta,
+    ) -> Result<Vec<Option<SloId>>, StoreError> {
+        let asked: Vec<GroupedChange<'_>> = changed
+            .iter()
+            .map(|(id, known, judged)| GroupedChange {
+                slo: id.0,
+                group: known.and_then(|known| known.group),
+                before: known.map(|known| &known.judged),
+                after: judged,
+            })
+            .collect();
+        self.place_in_groups(&asked, moves).await
+    }
+
+    /// Lets all know who must wait for those who judge. Before any row is locked.
+    pub(crate) async fn share_epoch(&mut self) -> Result<(), StoreError> {
+        sqlx::query("-- epoch.share\nselect pg_advisory_xact_lock_shared($1)")
+            .bind(EPOCH_LOCK)
+            .execute(&mut *self.inner)
+            .await
+            .map(drop)
+            .map_err(|source| self.failed(source))
+    }
+
+    /// The partition that rows are inserted into. Holds off the opening of another one until the end
+    /// of the transaction.
+    pub(crate) async fn current_epoch(&mut self) -> Result<i32, StoreError> {
+        // Few rows are touched among many: a plan that scans a partition is always wrong here, but
+        // the planner cannot know while statistics are missing. Nobody waits for a statement that
+        // takes longer than a commit may: it would only hold its locks.
+        sqlx::query(concat!(
+            "-- epoch.hold\n",
+            "select pg_advisory_xact_lock_shared($1), ",
+            "set_config('enable_seqscan', 'off', true), ",
+            "set_config('enable_hashjoin', 'off', true), ",
+            "set_config('enable_mergejoin', 'off', true), ",
+            "set_config('statement_timeout', '10s', true)",
+        ))
+        .bind(EPOCH_LOCK)
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        sqlx::query_scalar("-- epoch.current\nselect max(epoch) from epochs")
+            .fetch_one(&mut *self.inner)
+            .await
+            .map_err(|source| self.failed(source))
+    }
+
+    pub(crate) async fn lock_known<T: Sync>(
+        &mut self,
+        gathered: &BTreeMap<EventId, T>,
+    ) -> Result<BTreeMap<EventId, LockedWorkflow>, StoreError> {
+        let (slos, keys): (Vec<i32>, Vec<Uuid>) = gathered
+            .keys()
+            .map(|(slo, key)| (slo.0, Uuid::from_bytes(key.0)))
+            .unzip();
+        let rows = sqlx::query(LOCK_KNOWN)
+            .bind(slos)
+            .bind(keys)
+            .fetch_all(&mut *self.inner)
+            .await
+            .map_err(|source| self.failed(source))?;
+        rows.iter()
+            .map(decode)
+            .collect::<Result<_, _>>()
+            .map_err(|source| self.failed(source))
+    }
+
+    /// Fails as a conflict if another replica has inserted one of them in the meantime.
+    ///
+    /// One message to the server, and not a COPY: a writer that vanishes in the middle of that is at
+    /// work to the server, not idle, and no time-out makes it let go of its keys.
+    async fn insert(&mut self, rows: &WorkflowColumns) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let inserted = rows.bind(INSERT).execute(&mut *self.inner).await;
+        inserted.map_err(|source| self.failed(source))?;
+        Ok(())
+    }
+
+    /// Rows that this transaction has locked. Found by their place, which spares the index.
+    pub(crate) async fn update(&mut self, rows: &WorkflowColumns) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let query = rows.bind(UPDATE).bind(&rows.places);
+        let updated = query.execute(&mut *self.inner).await;
+        let updated = updated
+            .map_err(|source| self.failed(source))?
+            .rows_affected();
+        // The counts that follow speak of every row: one that is missed must not go unnoticed.
+        if updated != rows.len() as u64 {
+            return Err(self.failed(inconsistent("a locked workflow was not where it stood")));
+        }
+        Ok(())
+    }
+}
+
+/// How one workflow is judged, if those in `lost` may have had an end that is lost.
+pub(crate) fn judging_of(
+    id: &EventId,
+    judging: JudgingBySlo<'_>,
+    lost: &BTreeSet<EventId>,
+) -> Judging {
+    Judging {
+        losses: if lost.contains(id) {
+            Losses::Possible
+        } else {
+            Losses::NoneKnown
+        },
+        ..judging(id.0)
+    }
+}

@@ -1,0 +1,167 @@
+//! When evidence of ends was lost, and the timeouts that it casts doubt on.
+//!
+//! Who judges workflows asks what was lost. A loss that becomes known is held against timeouts once all
+//! have ended who may not have seen it, as they all share the lock of the epoch: so none is missed,
+//! whoever came first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use sqlx::postgres::PgRow;
+
+use super::{
+    join::JudgingBySlo,
+    rows::{LOCK_TIMEOUTS, LockedWorkflow, decode},
+};
+use crate::{
+    domain::{
+        counting::ledger::CountDelta,
+        model::{
+            ids::SloId,
+            time::{TimeRange, Timestamp},
+        },
+        workflow::EventId,
+    },
+    store::{StoreError, Tx, platform::retention::EPOCH_LOCK},
+};
+
+/// New losses that one turn takes up.
+const LOSSES: i64 = 100;
+
+/// A minute in which evidence of an SLO was lost.
+pub type Loss = (SloId, Timestamp);
+
+impl Tx<'_> {
+    /// Notes minutes in which evidence was lost, each once. Comes after all workflows are locked, and
+    /// inserts in order, so that writers never wait for each other in a circle.
+    pub async fn add_losses(&mut self, losses: &BTreeSet<Loss>) -> Result<(), StoreError> {
+        if losses.is_empty() {
+            return Ok(());
+        }
+        let (slos, minutes) = columns(losses.iter().copied());
+        sqlx::query(concat!(
+            "-- evidence_losses.add\n",
+            "insert into evidence_losses (slo_id, minute) select slo_id, minute ",
+            "from unnest($1::integer[], $2::timestamptz[]) as n(slo_id, minute) ",
+            "where not exists (select 1 from evidence_losses l ",
+            "where l.slo_id = n.slo_id and l.minute = n.minute) on conflict do nothing",
+        ))
+        .bind(slos)
+        .bind(minutes)
+        .execute(&mut *self.inner)
+        .await
+        .map(drop)
+        .map_err(|source| self.failed(source))
+    }
+
+    /// Which of these workflows without an end may have had one that is lost, by the stretch in which
+    /// it would have come. The transaction holds the epoch.
+    pub(crate) async fn lost_among(
+        &mut self,
+        silent: &BTreeMap<EventId, TimeRange>,
+    ) -> Result<BTreeSet<EventId>, StoreError> {
+        if silent.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let (slos, from) = columns(silent.iter().map(|((slo, _), range)| (*slo, range.from)));
+        let to = silent.values().map(|range| range.to.to_chrono());
+        let places: Vec<i64> = sqlx::query_scalar(concat!(
+            "-- evidence_losses.among\n",
+            "select n.place from unnest($1::integer[], $2::timestamptz[], $3::timestamptz[]) ",
+            "with ordinality as n(slo_id, lower, upper, place) ",
+            "where exists (select 1 from evidence_losses l where l.slo_id = n.slo_id ",
+            "and l.minute >= n.lower and l.minute < n.upper)",
+        ))
+        .bind(slos)
+        .bind(from)
+        .bind(to.collect::<Vec<_>>())
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let places: BTreeSet<i64> = places.into_iter().collect();
+        let numbered = (1_i64..).zip(silent.keys());
+        let lost = numbered.filter(|(place, _)| places.contains(place));
+        Ok(lost.map(|(_, id)| *id).collect())
+    }
+
+    /// Losses that no timeout was held against yet, the first of them.
+    pub async fn new_losses(&mut self) -> Result<Vec<Loss>, StoreError> {
+        let rows: Vec<(i32, DateTime<Utc>)> = sqlx::query_as(concat!(
+            "-- evidence_losses.new\n",
+            "select slo_id, minute from evidence_losses where not is_applied ",
+            "order by slo_id, minute limit $1",
+        ))
+        .bind(LOSSES)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let losses = rows.into_iter();
+        Ok(losses
+            .map(|(slo, minute)| (SloId(slo), minute.into()))
+            .collect())
+    }
+
+    /// Waits until all have ended who judge workflows. Its transaction does nothing else, so that those
+    /// who come next need not wait for more.
+    pub async fn wait_for_judges(&mut self) -> Result<(), StoreError> {
+        sqlx::query(concat!(
+            "-- evidence_losses.wait\n",
+            "select set_config('statement_timeout', '10s', true), pg_advisory_xact_lock($1)",
+        ))
+        .bind(EPOCH_LOCK)
+        .execute(&mut *self.inner)
+        .await
+        .map(drop)
+        .map_err(|source| self.failed(source))
+    }
+
+    /// Judges at most `limit` timeouts anew that `loss` casts doubt on. Returns how many there were.
+    pub async fn doubt_timeouts(
+        &mut self,
+        (slo, minute): Loss,
+        limit: i64,
+        judging: JudgingBySlo<'_>,
+    ) -> Result<(usize, CountDelta), StoreError> {
+        self.share_epoch().await?;
+        let rows: Vec<PgRow> = sqlx::query(LOCK_TIMEOUTS)
+            .bind(slo.0)
+            .bind(minute.to_chrono())
+            .bind(limit)
+            .fetch_all(&mut *self.inner)
+            .await
+            .map_err(|source| self.failed(source))?;
+        let known: Result<Vec<(EventId, LockedWorkflow)>, _> = rows.iter().map(decode).collect();
+        let known = known.map_err(|source| self.failed(source))?;
+        self.judge_again(&known, judging).await
+    }
+
+    /// Notes that all timeouts were held against `loss`.
+    pub async fn note_applied(&mut self, (slo, minute): Loss) -> Result<(), StoreError> {
+        sqlx::query(concat!(
+            "-- evidence_losses.applied\n",
+            "update evidence_losses set is_applied = true where slo_id = $1 and minute = $2",
+        ))
+        .bind(slo.0)
+        .bind(minute.to_chrono())
+        .execute(&mut *self.inner)
+        .await
+        .map(drop)
+        .map_err(|source| self.failed(source))
+    }
+
+    /// Forgets losses before `floor`.
+    pub async fn forget_losses(&mut self, floor: Timestamp) -> Result<(), StoreError> {
+        sqlx::query("-- evidence_losses.forget\ndelete from evidence_losses where minute < $1")
+            .bind(floor.to_chrono())
+            .execute(&mut *self.inner)
+            .await
+            .map(drop)
+            .map_err(|source| self.failed(source))
+    }
+}
+
+fn columns(losses: impl Iterator<Item = Loss>) -> (Vec<i32>, Vec<DateTime<Utc>>) {
+    losses
+        .map(|(slo, minute)| (slo.0, minute.to_chrono()))
+        .unzip()
+}

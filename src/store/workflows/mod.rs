@@ -1,0 +1,9 @@
+//! Workflow rows: joined with evidence, judged and read.
+
+pub(super) mod join;
+pub(super) mod losses;
+pub(super) mod purged;
+pub(super) mod reads;
+pub(super) mod rows;
+pub(super) mod sampling_thresholds;
+pub(super) mod watermark;

@@ -1,0 +1,348 @@
+//! What is asked of the ledger of workflows: how many are open, who is affected, and which ones to
+//! look at first. Wherever an SLO is asked for, a group of one may be: both have ids of one kind.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, types::Json};
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        model::{
+            ids::{SloId, TraceId},
+            time::{TimeRange, Timestamp},
+        },
+        workflow::{Details, EventKey, Outcome},
+    },
+    store::{StoreError, Tx, links::edges::trace_id},
+};
+
+/// Workflows of one SLO that have started and are not judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenWorkflows {
+    pub in_flight: i64,
+    /// Those of them past their deadline.
+    pub overdue: i64,
+}
+
+/// One workflow to look at.
+#[derive(Clone, Debug)]
+pub struct WorkflowRecord {
+    pub key: EventKey,
+    pub label: String,
+    pub trace_id: TraceId,
+    pub customer: Option<String>,
+    pub outcome: Outcome,
+    pub started_at: Option<Timestamp>,
+    /// `None` for one that has not ended.
+    pub ended_at: Option<Timestamp>,
+    /// Start plus promise plus pauses.
+    pub deadline: Option<Timestamp>,
+}
+
+impl WorkflowRecord {
+    /// Start to end; to `now` for one that has not ended.
+    pub fn took_secs(&self, now: Timestamp) -> Option<f64> {
+        let took = self.ended_at.unwrap_or(now).micros_since(self.started_at?);
+        #[expect(clippy::cast_precision_loss, reason = "microseconds of a few years")]
+        let secs = took as f64 / 1e6;
+        Some(secs)
+    }
+}
+
+/// Customers with bad events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AffectedCustomers {
+    pub worst: Vec<AffectedCustomer>,
+    /// All of them, and their bad events.
+    pub customers: i64,
+    pub bad: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AffectedCustomer {
+    pub customer: String,
+    pub bad: i64,
+}
+
+/// Bad workflows of an SLO, or of a group, that were judged in pieces of time: the first three
+/// parameters. An index for each of the two, which one condition on both would not use.
+macro_rules! bad_workflows {
+    () => {
+        "unnest($2::timestamptz[], $3::timestamptz[]) as piece (lower, upper) cross join lateral (
+             select * from workflows where slo_id = $1 and outcome in (2, 3, 4)
+                 and judged_at >= piece.lower and judged_at < piece.upper
+             union all
+             select * from workflows where group_id = $1 and outcome in (2, 3, 4)
+                 and judged_at >= piece.lower and judged_at < piece.upper
+         ) as bad"
+    };
+}
+
+impl Tx<'_> {
+    /// What is open of each of `slos`; left out where nothing is. No SLO's grace is longer than
+    /// `longest_grace`.
+    pub async fn open_workflows(
+        &mut self,
+        slos: &[SloId],
+        now: Timestamp,
+        longest_grace: Duration,
+    ) -> Result<BTreeMap<SloId, OpenWorkflows>, StoreError> {
+        // Two counts: the first never leaves its index, the second reads only the rows whose time is
+        // about to come. Together they would read every open row of the table.
+        let rows: Vec<(i32, i64, i64)> = sqlx::query_as(
+            "-- workflows.open
+             select slo_id, sum(in_flight)::bigint, sum(overdue)::bigint
+             from (
+                 select slo_id, count(*) as in_flight, 0 as overdue
+                 from workflows
+                 where slo_id = any ($1) and outcome = 0 and started_at is not null
+                 group by slo_id
+                 union all
+                 select slo_id, 0, count(*)
+                 from workflows
+                 where slo_id = any ($1) and outcome = 0 and due_at <= $3
+                     and started_at + within_us * interval '1 microsecond' < $2
+                 group by slo_id
+                 union all
+                 select group_id, count(*), count(*) filter (
+                     where due_at <= $3
+                         and started_at + within_us * interval '1 microsecond' < $2)
+                 from workflows
+                 where group_id = any ($1) and outcome = 0 and started_at is not null
+                 group by group_id
+             ) as counted
+             group by slo_id",
+        )
+        .bind(ids(slos))
+        .bind(now.to_chrono())
+        .bind((now + longest_grace).to_chrono())
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let counts = rows.into_iter().map(|(id, in_flight, overdue)| {
+            let open = OpenWorkflows { in_flight, overdue };
+            (SloId(id), open)
+        });
+        Ok(counts.collect())
+    }
+
+    /// Distinct customers with a bad event in the pieces of each set, by SLO; left out where there is
+    /// none.
+    pub async fn customers_affected(
+        &mut self,
+        sets: &[(SloId, Vec<TimeRange>)],
+    ) -> Result<BTreeMap<SloId, i64>, StoreError> {
+        let each = || {
+            sets.iter()
+                .flat_map(|(slo, of_slo)| of_slo.iter().map(|piece| (slo.0, piece)))
+        };
+        let pieces: Vec<TimeRange> = each().map(|(_, piece)| *piece).collect();
+        let (lower, upper) = bounds(&pieces);
+        // Told apart before they are counted: that hashes where a distinct count would sort them all.
+        let rows: Vec<(i32, i64)> = sqlx::query_as(
+            "-- workflows.customers_affected
+             select slo_id, count(*)
+             from (
+                 select distinct piece.slo_id, bad.customer
+                 from unnest($1::integer[], $2::timestamptz[], $3::timestamptz[])
+                     as piece (slo_id, lower, upper)
+                 cross join lateral (
+                     select customer from workflows
+                     where slo_id = piece.slo_id and outcome in (2, 3, 4)
+                         and judged_at >= piece.lower and judged_at < piece.upper
+                     union all
+                     select customer from workflows
+                     where group_id = piece.slo_id and outcome in (2, 3, 4)
+                         and judged_at >= piece.lower and judged_at < piece.upper
+                 ) as bad
+                 where bad.customer is not null
+             ) as affected
+             group by slo_id",
+        )
+        .bind(each().map(|(slo, _)| slo).collect::<Vec<_>>())
+        .bind(lower)
+        .bind(upper)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(rows
+            .into_iter()
+            .map(|(id, customers)| (SloId(id), customers))
+            .collect())
+    }
+
+    /// The moment of the first bad event in `range`.
+    pub async fn first_bad_at(
+        &mut self,
+        slo: SloId,
+        range: TimeRange,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        // Apart, so that each takes the first entry of its index.
+        let first: Option<DateTime<Utc>> = sqlx::query_scalar(
+            "-- workflows.first_bad
+             select least(
+                 (select min(judged_at) from workflows where slo_id = $1
+                     and outcome in (2, 3, 4) and judged_at >= $2 and judged_at < $3),
+                 (select min(judged_at) from workflows where group_id = $1
+                     and outcome in (2, 3, 4) and judged_at >= $2 and judged_at < $3))",
+        )
+        .bind(slo.0)
+        .bind(range.from.to_chrono())
+        .bind(range.to.to_chrono())
+        .fetch_one(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(first.map(Timestamp::from))
+    }
+
+    /// The customers with most bad events in `pieces`, and how many there are in all.
+    pub async fn worst_customers(
+        &mut self,
+        slo: SloId,
+        pieces: &[TimeRange],
+        limit: u32,
+    ) -> Result<AffectedCustomers, StoreError> {
+        let (lower, upper) = bounds(pieces);
+        let rows: Vec<(String, i64, i64, i64)> = sqlx::query_as(concat!(
+            "-- workflows.worst_customers\n",
+            "select customer, count(*), (sum(count(*)) over ())::bigint, count(*) over () from ",
+            bad_workflows!(),
+            " where customer is not null group by customer order by 2 desc, 1 limit $4",
+        ))
+        .bind(slo.0)
+        .bind(lower)
+        .bind(upper)
+        .bind(i64::from(limit))
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let (bad, customers) = rows.first().map_or((0, 0), |row| (row.2, row.3));
+        let worst = rows
+            .into_iter()
+            .map(|(customer, bad, ..)| AffectedCustomer { customer, bad });
+        Ok(AffectedCustomers {
+            worst: worst.collect(),
+            customers,
+            bad,
+        })
+    }
+
+    /// The bad workflows of `pieces` that took longest, those that never ended counted until `now`.
+    pub async fn worst_workflows(
+        &mut self,
+        slo: SloId,
+        (pieces, now): (&[TimeRange], Timestamp),
+        limit: u32,
+    ) -> Result<Vec<WorkflowRecord>, StoreError> {
+        let (lower, upper) = bounds(pieces);
+        let rows: Result<Vec<WorkflowRow>, _> = sqlx::query_as(concat!(
+            "-- workflows.worst\n",
+            "select key, label, trace_id, customer, outcome, started_at, within_us, details, ",
+            "coalesce(succeeded_at, failed_at, cancelled_at) as ended_at from ",
+            bad_workflows!(),
+            " order by coalesce(succeeded_at, failed_at, cancelled_at, $4) - started_at desc ",
+            "nulls last, judged_at, label limit $5",
+        ))
+        .bind(slo.0)
+        .bind(lower)
+        .bind(upper)
+        .bind(now.to_chrono())
+        .bind(i64::from(limit))
+        .fetch_all(&mut *self.inner)
+        .await;
+        self.workflow_records(rows)
+    }
+
+    /// Open workflows, the oldest first.
+    pub async fn oldest_open_workflows(
+        &mut self,
+        slo: SloId,
+        limit: u32,
+    ) -> Result<Vec<WorkflowRecord>, StoreError> {
+        let rows: Result<Vec<WorkflowRow>, _> = sqlx::query_as(
+            "-- workflows.oldest_open
+             select key, label, trace_id, customer, outcome, started_at, within_us, details,
+                 null::timestamptz as ended_at
+             from workflows
+             where (slo_id = $1 or group_id = $1) and outcome = 0 and started_at is not null
+             order by started_at, key limit $2",
+        )
+        .bind(slo.0)
+        .bind(i64::from(limit))
+        .fetch_all(&mut *self.inner)
+        .await;
+        self.workflow_records(rows)
+    }
+
+    fn workflow_records(
+        &self,
+        rows: Result<Vec<WorkflowRow>, sqlx::Error>,
+    ) -> Result<Vec<WorkflowRecord>, StoreError> {
+        rows.and_then(|rows| rows.into_iter().map(WorkflowRecord::try_from).collect())
+            .map_err(|source| self.failed(source))
+    }
+}
+
+fn bounds(pieces: &[TimeRange]) -> (Vec<DateTime<Utc>>, Vec<DateTime<Utc>>) {
+    pieces
+        .iter()
+        .map(|piece| (piece.from.to_chrono(), piece.to.to_chrono()))
+        .unzip()
+}
+
+fn ids(slos: &[SloId]) -> Vec<i32> {
+    slos.iter().map(|slo| slo.0).collect()
+}
+
+#[derive(FromRow)]
+struct WorkflowRow {
+    key: Uuid,
+    label: String,
+    trace_id: Uuid,
+    customer: Option<String>,
+    outcome: i16,
+    started_at: Option<DateTime<Utc>>,
+    within_us: Option<i64>,
+    ended_at: Option<DateTime<Utc>>,
+    details: Option<Json<Details>>,
+}
+
+impl TryFrom<WorkflowRow> for WorkflowRecord {
+    type Error = sqlx::Error;
+
+    fn try_from(row: WorkflowRow) -> Result<Self, Self::Error> {
+        let invalid = |column: &str| sqlx::Error::Decode(format!("`{column}` is invalid").into());
+        let started_at = row.started_at.map(Timestamp::from);
+        let within = row
+            .within_us
+            .and_then(|us| u64::try_from(us).ok())
+            .map(Duration::from_micros);
+        let details = row.details.map(|Json(details)| details).unwrap_or_default();
+        let outcome = Outcome::from_code(row.outcome).ok_or_else(|| invalid("outcome"))?;
+        let last_leg = match outcome {
+            Outcome::Open | Outcome::Timeout | Outcome::Unobservable | Outcome::EvidenceLost => {
+                None
+            }
+            Outcome::Good
+            | Outcome::Late
+            | Outcome::Failed
+            | Outcome::Cancelled
+            | Outcome::Orphan
+            | Outcome::Invalid => details.legs.last_end(),
+        };
+        Ok(Self {
+            key: EventKey(row.key.into_bytes()),
+            label: row.label,
+            trace_id: trace_id(row.trace_id)?,
+            customer: row.customer,
+            outcome,
+            started_at,
+            ended_at: row.ended_at.map(Timestamp::from).or(last_leg),
+            deadline: started_at
+                .zip(within)
+                .map(|(at, within)| details.deadline(at, within)),
+        })
+    }
+}

@@ -1,0 +1,270 @@
+//! Rows of workflows: their columns, and how they become what is known and back.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::{
+    Postgres, Row as _,
+    postgres::{PgArguments, PgRow},
+    query::Query,
+    types::Json,
+};
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        counting::JudgedWorkflow,
+        model::{ids::SloId, sampling::Weight, time::Timestamp},
+        workflow::{
+            Deadline, Details, EventId, EventKey, Outcome, Start, TraceRef, Verdict, Workflow,
+        },
+    },
+    store::links::edges::{trace_id, uuid},
+};
+
+/// Makes the statements, so that all have the same columns: what names a row, and those given
+/// here by the number of their parameter, their name and their type. [`WorkflowColumns::bind`] binds them in
+/// this order. The place of a row comes last.
+macro_rules! statements {
+    ($($number:literal $column:ident $kind:ident,)+ place $last:literal,) => {
+        pub(crate) const LOCK_DUE: &str = concat!(
+            "-- workflow.lock_due\n",
+            "select slo_id, key, epoch, label, ", $(stringify!($column), ", ",)+
+            "ctid::text as place ",
+            "from workflows where due_at <= $1 order by due_at limit $2 for update skip locked",
+        );
+
+        /// Of one SLO, those that were open in the minute that begins at the second parameter.
+        pub(crate) const LOCK_TIMEOUTS: &str = concat!(
+            "-- workflow.lock_timeouts\n",
+            "select slo_id, key, epoch, label, ", $(stringify!($column), ", ",)+
+            "ctid::text as place from workflows where slo_id = $1 and outcome = 4 ",
+            "and judged_at >= $2 and started_at < $2 + interval '1 minute' ",
+            "order by slo_id, key limit $3 for update",
+        );
+
+        pub(crate) const LOCK_KNOWN: &str = concat!(
+            "-- workflow.lock_known\n",
+            "select w.slo_id, w.key, w.epoch, w.label, ", $("w.", stringify!($column), ", ",)+
+            "w.ctid::text as place ",
+            "from unnest($1::integer[], $2::uuid[]) as k(slo_id, key) ",
+            "join workflows w on w.slo_id = k.slo_id and w.key = k.key ",
+            "order by w.slo_id, w.key for update of w",
+        );
+
+        /// Takes what [`WorkflowColumns::bind`] binds.
+        pub(crate) const INSERT: &str = concat!(
+            "-- workflow.insert\n",
+            "insert into workflows (slo_id, key, epoch, label", $(", ", stringify!($column),)+ ") ",
+            "select * from unnest($1::integer[], $2::uuid[], $3::integer[], $4::text[]",
+            $(", $", $number, "::", stringify!($kind), "[]",)+ ")",
+        );
+
+        /// Takes what [`WorkflowColumns::bind`] binds, and the places.
+        pub(crate) const UPDATE: &str = concat!(
+            "-- workflow.update\n",
+            "update workflows w set label = n.label",
+            $(", ", stringify!($column), " = n.", stringify!($column),)+
+            " from unnest($1::integer[], $2::uuid[], $3::integer[], $4::text[]",
+            $(", $", $number, "::", stringify!($kind), "[]",)+ ", $", $last, "::text[]) ",
+            "as n(slo_id, key, epoch, label", $(", ", stringify!($column),)+ ", place) ",
+            "where w.ctid = n.place::tid and w.epoch = n.epoch ",
+            "and w.slo_id = n.slo_id and w.key = n.key",
+        );
+    };
+}
+
+statements! {
+    5 started_at timestamptz,
+    6 succeeded_at timestamptz,
+    7 failed_at timestamptz,
+    8 late_at timestamptz,
+    9 cancelled_at timestamptz,
+    10 within_us bigint,
+    11 trace_id uuid,
+    12 trace_rank smallint,
+    13 customer text,
+    14 outcome smallint,
+    15 judged_at timestamptz,
+    16 due_at timestamptz,
+    17 details jsonb,
+    18 weight bigint,
+    19 group_id integer,
+    place 20,
+}
+
+/// A row as it stands, and where: its partition and its place there, which cannot change while the
+/// row is locked.
+pub(crate) struct LockedWorkflow {
+    pub(crate) epoch: i32,
+    pub(crate) place: String,
+    pub(crate) judged: JudgedWorkflow,
+    pub(crate) group: Option<SloId>,
+}
+
+/// A workflow, and the group that it is counted in besides its SLO.
+type Placed<'a> = (&'a JudgedWorkflow, Option<SloId>);
+
+/// Rows by column, as `unnest` takes them.
+#[derive(Default)]
+pub(crate) struct WorkflowColumns {
+    slo_ids: Vec<i32>,
+    keys: Vec<Uuid>,
+    epochs: Vec<i32>,
+    labels: Vec<String>,
+    started: Vec<Option<DateTime<Utc>>>,
+    succeeded: Vec<Option<DateTime<Utc>>>,
+    failed: Vec<Option<DateTime<Utc>>>,
+    late: Vec<Option<DateTime<Utc>>>,
+    cancelled: Vec<Option<DateTime<Utc>>>,
+    within_us: Vec<Option<i64>>,
+    trace_ids: Vec<Uuid>,
+    trace_ranks: Vec<i16>,
+    customers: Vec<Option<String>>,
+    outcomes: Vec<i16>,
+    judged: Vec<Option<DateTime<Utc>>>,
+    due: Vec<Option<DateTime<Utc>>>,
+    details: Vec<Option<Json<Details>>>,
+    weights: Vec<Option<i64>>,
+    groups: Vec<Option<i32>>,
+    /// Of known rows only.
+    pub(crate) places: Vec<String>,
+}
+
+impl WorkflowColumns {
+    pub(crate) fn len(&self) -> usize {
+        self.slo_ids.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.slo_ids.is_empty()
+    }
+
+    pub(crate) fn push_known(&mut self, id: &EventId, known: &LockedWorkflow, placed: Placed<'_>) {
+        self.push(id, known.epoch, placed);
+        self.places.push(known.place.clone());
+    }
+
+    pub(crate) fn push(&mut self, (slo, key): &EventId, epoch: i32, (judged, group): Placed<'_>) {
+        let JudgedWorkflow {
+            workflow,
+            verdict,
+            weight,
+        } = judged;
+        let time = |at: Option<Timestamp>| at.map(Timestamp::to_chrono);
+        self.slo_ids.push(slo.0);
+        self.keys.push(Uuid::from_bytes(key.0));
+        self.epochs.push(epoch);
+        self.labels.push(workflow.label.clone());
+        self.started
+            .push(time(workflow.start.map(|start| start.at)));
+        self.succeeded.push(time(workflow.success));
+        self.failed.push(time(workflow.failure));
+        self.late.push(time(workflow.late));
+        self.cancelled.push(time(workflow.cancelled));
+        self.within_us.push(within_us(workflow));
+        self.trace_ids.push(uuid(workflow.trace.trace_id()));
+        self.trace_ranks.push(trace_rank(workflow));
+        self.customers.push(workflow.customer.clone());
+        self.outcomes.push(verdict.outcome.as_code());
+        self.judged.push(time(verdict.at));
+        self.due.push(time(verdict.due));
+        let details = (!workflow.details.is_empty()).then(|| Json(workflow.details.clone()));
+        self.details.push(details);
+        self.weights.push(weight.map(Weight::millionths));
+        self.groups.push(group.map(|group| group.0));
+    }
+
+    /// All but the places, for one of the statements.
+    pub(crate) fn bind(&self, statement: &'static str) -> Query<'_, Postgres, PgArguments> {
+        sqlx::query(statement)
+            .bind(&self.slo_ids)
+            .bind(&self.keys)
+            .bind(&self.epochs)
+            .bind(&self.labels)
+            .bind(&self.started)
+            .bind(&self.succeeded)
+            .bind(&self.failed)
+            .bind(&self.late)
+            .bind(&self.cancelled)
+            .bind(&self.within_us)
+            .bind(&self.trace_ids)
+            .bind(&self.trace_ranks)
+            .bind(&self.customers)
+            .bind(&self.outcomes)
+            .bind(&self.judged)
+            .bind(&self.due)
+            .bind(&self.details)
+            .bind(&self.weights)
+            .bind(&self.groups)
+    }
+}
+
+pub(crate) fn decode(row: &PgRow) -> Result<(EventId, LockedWorkflow), sqlx::Error> {
+    let time = |column: &str| {
+        row.try_get::<Option<DateTime<Utc>>, _>(column)
+            .map(|at| at.map(Timestamp::from))
+    };
+    let id = (
+        SloId(row.try_get("slo_id")?),
+        EventKey(row.try_get::<Uuid, _>("key")?.into_bytes()),
+    );
+    let promise = match row.try_get::<Option<i64>, _>("within_us")? {
+        Some(micros) => Deadline::Within(Duration::from_micros(u64::try_from(micros).unwrap_or(0))),
+        None => Deadline::OneSpan,
+    };
+    let trace_id = trace_id(row.try_get("trace_id")?)?;
+    let trace = match row.try_get::<i16, _>("trace_rank")? {
+        0 => TraceRef::OfStart(trace_id),
+        _ => TraceRef::Other(trace_id),
+    };
+    let workflow = Workflow {
+        label: row.try_get("label")?,
+        start: time("started_at")?.map(|at| Start { at, promise }),
+        success: time("succeeded_at")?,
+        failure: time("failed_at")?,
+        late: time("late_at")?,
+        cancelled: time("cancelled_at")?,
+        trace,
+        customer: row.try_get("customer")?,
+        details: row
+            .try_get::<Option<Json<Details>>, _>("details")?
+            .map_or_else(Details::default, |Json(details)| details),
+    };
+    let weight: Option<i64> = row.try_get("weight")?;
+    let outcome = Outcome::from_code(row.try_get("outcome")?)
+        .ok_or_else(|| inconsistent("workflows.outcome is no outcome"))?;
+    let verdict = Verdict {
+        outcome,
+        at: time("judged_at")?,
+        due: time("due_at")?,
+    };
+    Ok((
+        id,
+        LockedWorkflow {
+            epoch: row.try_get("epoch")?,
+            place: row.try_get("place")?,
+            judged: JudgedWorkflow {
+                workflow,
+                verdict,
+                weight: weight.map(Weight::from_millionths),
+            },
+            group: row.try_get::<Option<i32>, _>("group_id")?.map(SloId),
+        },
+    ))
+}
+
+pub(crate) fn inconsistent(what: &'static str) -> sqlx::Error {
+    sqlx::Error::Decode(what.into())
+}
+
+fn within_us(workflow: &Workflow) -> Option<i64> {
+    match workflow.start?.promise {
+        Deadline::Within(within) => i64::try_from(within.as_micros()).ok(),
+        Deadline::OneSpan => None,
+    }
+}
+
+fn trace_rank(workflow: &Workflow) -> i16 {
+    i16::from(matches!(workflow.trace, TraceRef::Other(_)))
+}

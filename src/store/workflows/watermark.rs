@@ -1,0 +1,173 @@
+//! What replicas vouch for, each and together.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    domain::{
+        model::time::Timestamp,
+        workflow::watermark::{OutageLimits, ReplicaId, Replicas, Watermark},
+    },
+    store::{StoreError, Tx},
+};
+
+impl Tx<'_> {
+    /// Notes that a replica receives at `now` and returns what all vouch for.
+    pub async fn beat(
+        &mut self,
+        replica: ReplicaId,
+        now: Timestamp,
+        limits: &OutageLimits,
+    ) -> Result<Watermark, StoreError> {
+        let known = self.lock_replicas(now).await?;
+        let noted = known.clone().beat(replica, now, limits);
+        self.replace_replicas(&known, &noted).await?;
+        Ok(noted.together)
+    }
+
+    /// Notes that a replica has ended in order.
+    pub async fn leave(
+        &mut self,
+        replica: ReplicaId,
+        now: Timestamp,
+        limits: &OutageLimits,
+    ) -> Result<(), StoreError> {
+        let known = self.lock_replicas(now).await?;
+        let noted = known.clone().leave(replica, now, limits);
+        self.replace_replicas(&known, &noted).await
+    }
+
+    /// The one row of all is the lock of the others.
+    async fn lock_replicas(&mut self, now: Timestamp) -> Result<Replicas, StoreError> {
+        let together: Option<Row> = sqlx::query_as(concat!(
+            "-- watermark.lock\n",
+            "select 0::bigint as id, complete_until, heartbeat_at, catch_up_until from ingest_watermark ",
+            "for update",
+        ))
+        .fetch_optional(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let each: Vec<Row> = sqlx::query_as(concat!(
+            "-- watermark.replicas\n",
+            "select id, complete_until, heartbeat_at, catch_up_until from replicas",
+        ))
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(Replicas {
+            together: together.map_or_else(|| Watermark::new(now), |row| read(row).1),
+            each: each.into_iter().map(read).collect(),
+        })
+    }
+
+    async fn replace_replicas(
+        &mut self,
+        known: &Replicas,
+        noted: &Replicas,
+    ) -> Result<(), StoreError> {
+        sqlx::query(concat!(
+            "-- watermark.set\n",
+            "insert into ingest_watermark (complete_until, heartbeat_at, catch_up_until) ",
+            "values ($1, $2, $3) on conflict (singleton) do update ",
+            "set complete_until = excluded.complete_until, ",
+            "heartbeat_at = excluded.heartbeat_at, catch_up_until = excluded.catch_up_until",
+        ))
+        .bind(noted.together.up_to.to_chrono())
+        .bind(noted.together.beat_at.to_chrono())
+        .bind(noted.together.catching_up_until.to_chrono())
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        for (replica, watermark) in changed(known, noted) {
+            self.set_replica(replica, watermark).await?;
+        }
+        let gone: Vec<i64> = missing(known, noted);
+        if gone.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(
+            "-- watermark.forget_replicas
+             delete from replicas where id = any($1)",
+        )
+        .bind(gone)
+        .execute(&mut *self.inner)
+        .await
+        .map(drop)
+        .map_err(|source| self.failed(source))
+    }
+
+    async fn set_replica(
+        &mut self,
+        replica: ReplicaId,
+        watermark: Watermark,
+    ) -> Result<(), StoreError> {
+        sqlx::query(concat!(
+            "-- watermark.set_replica\n",
+            "insert into replicas (id, complete_until, heartbeat_at, catch_up_until) ",
+            "values ($1, $2, $3, $4) on conflict (id) do update ",
+            "set complete_until = excluded.complete_until, ",
+            "heartbeat_at = excluded.heartbeat_at, catch_up_until = excluded.catch_up_until",
+        ))
+        .bind(replica.0)
+        .bind(watermark.up_to.to_chrono())
+        .bind(watermark.beat_at.to_chrono())
+        .bind(watermark.catching_up_until.to_chrono())
+        .execute(&mut *self.inner)
+        .await
+        .map(drop)
+        .map_err(|source| self.failed(source))
+    }
+
+    /// Until when ingest is known to have been healthy; `None` while nothing has ever been received.
+    pub async fn ingest_healthy_until(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        let until: Option<DateTime<Utc>> = sqlx::query_scalar(
+            "-- watermark.healthy_until
+             select complete_until from ingest_watermark",
+        )
+        .fetch_optional(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(until.map(Timestamp::from))
+    }
+
+    /// Whether ingest is known to have been healthy until `since`; `None` while nothing has ever
+    /// been received.
+    pub async fn ingest_was_healthy(
+        &mut self,
+        since: Timestamp,
+    ) -> Result<Option<bool>, StoreError> {
+        sqlx::query_scalar(
+            "-- watermark.was_healthy
+             select complete_until >= $1 from ingest_watermark",
+        )
+        .bind(since.to_chrono())
+        .fetch_optional(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))
+    }
+}
+
+type Row = (i64, DateTime<Utc>, DateTime<Utc>, DateTime<Utc>);
+
+fn read((id, complete_until, heartbeat_at, catch_up_until): Row) -> (ReplicaId, Watermark) {
+    let watermark = Watermark {
+        up_to: complete_until.into(),
+        beat_at: heartbeat_at.into(),
+        catching_up_until: catch_up_until.into(),
+    };
+    (ReplicaId(id), watermark)
+}
+
+fn changed(known: &Replicas, noted: &Replicas) -> BTreeMap<ReplicaId, Watermark> {
+    let each = noted.each.iter().map(|(id, watermark)| (*id, *watermark));
+    each.filter(|(id, watermark)| known.each.get(id) != Some(watermark))
+        .collect()
+}
+
+fn missing(known: &Replicas, noted: &Replicas) -> Vec<i64> {
+    let ids = known.each.keys();
+    ids.filter(|id| !noted.each.contains_key(id))
+        .map(|id| id.0)
+        .collect()
+}

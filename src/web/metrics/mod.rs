@@ -1,0 +1,370 @@
+//! `/metrics`: the process's own, and how every SLO stands, read from the database at each scrape.
+
+mod outbox;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use prometheus::{GaugeVec, Opts, Registry, TextEncoder, proto::MetricFamily};
+
+use self::outbox::Outbox;
+use super::{pages::summary::Summary, state::WebState};
+use crate::{
+    domain::{
+        alerting::limit::{LimitState, LimitStatus},
+        model::ids::SloId,
+        slo::Limit,
+    },
+    store::{GroupTally, SelectedSpans, SloRecord, StoreError},
+};
+
+/// Name, help and labels of every metric of an SLO.
+mod names {
+    pub(super) type Metric = (&'static str, &'static str, &'static [&'static str]);
+
+    pub(super) const OBJECTIVE: Metric = (
+        "throughline_slo_objective_ratio",
+        "The objective: share of good events.",
+        &["slo"],
+    );
+    pub(super) const BUDGET: Metric = (
+        "throughline_slo_error_budget_remaining_ratio",
+        "Share of the error budget not yet spent; below 0 if overspent. Absent without events.",
+        &["slo"],
+    );
+    pub(super) const BURN: Metric = (
+        "throughline_slo_burn_rate",
+        "How many times too fast the budget was spent in the window. Absent without events.",
+        &["slo", "window"],
+    );
+    // A metric has one unit, so each kind of threshold rule has its own.
+    pub(super) const BUDGET_SPENT: Metric = (
+        "throughline_slo_budget_spent_ratio",
+        "Share of the error budget spent, of rules of kind `budgetSpent`. Absent without events.",
+        &["slo", "rule"],
+    );
+    pub(super) const EXHAUSTION: Metric = (
+        "throughline_slo_budget_exhaustion_seconds",
+        "Time until the error budget is spent, of rules of kind `exhaustion`. Absent where the budget does not shrink.",
+        &["slo", "rule"],
+    );
+    pub(super) const CUSTOMERS: Metric = (
+        "throughline_slo_customers_affected",
+        "Customers with a bad event, of rules of kind `customers`.",
+        &["slo", "rule"],
+    );
+    pub(super) const REFERENCE_EVENTS: Metric = (
+        "throughline_slo_reference_events",
+        "Events in the same time a week ago, of rules of kind `absence`.",
+        &["slo", "rule"],
+    );
+    pub(super) const EXCEEDED: Metric = (
+        "throughline_slo_threshold_exceeded",
+        "1 if the threshold of the rule is reached, else 0. Absent if unknown.",
+        &["slo", "rule", "kind"],
+    );
+    pub(super) const EVENTS: Metric = (
+        "throughline_slo_events_window",
+        "Events of the SLO's window by outcome; good, late, failed and timeout are its total.",
+        &["slo", "outcome"],
+    );
+    pub(super) const EVIDENCE: Metric = (
+        "throughline_slo_evidence",
+        "Evidence on record that could not be used or changed a verdict, by reason. The page of the SLO says of each what to do about it.",
+        &["slo", "reason"],
+    );
+    pub(super) const IN_FLIGHT: Metric = (
+        "throughline_slo_workflows_in_flight",
+        "Workflows started and not judged.",
+        &["slo"],
+    );
+    pub(super) const OVERDUE: Metric = (
+        "throughline_slo_workflows_overdue",
+        "Workflows in flight past their deadline.",
+        &["slo"],
+    );
+    pub(super) const EVALUATED: Metric = (
+        "throughline_slo_last_evaluation_timestamp_seconds",
+        "When the SLO was evaluated last, in seconds since the Unix epoch.",
+        &["slo"],
+    );
+    pub(super) const GROUPS: Metric = (
+        "throughline_slo_groups",
+        "Groups of the SLO with budgets of their own. Absent where events are not grouped.",
+        &["slo"],
+    );
+    pub(super) const GROUPS_BURNING: Metric = (
+        "throughline_slo_groups_burning",
+        "Groups of the SLO that page or have a ticket, also those whose alert is inhibited.",
+        &["slo"],
+    );
+    pub(super) const SPANS: Metric = (
+        "throughline_slo_spans_window",
+        "Spans of the SLO's window that its selectors chose: `correlated`, or why they were not used.",
+        &["slo", "reason"],
+    );
+    pub(super) const FIRING: Metric = (
+        "throughline_alert_firing",
+        "1 while the alert fires or recovers, else 0.",
+        &["slo", "severity"],
+    );
+}
+
+pub(super) async fn get(State(state): State<WebState>) -> Response {
+    match scrape(&state).await {
+        Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
+        Err(error) => {
+            tracing::error!(error = &*error, "cannot write the metrics");
+            (StatusCode::INTERNAL_SERVER_ERROR, "the log has the cause\n").into_response()
+        }
+    }
+}
+
+/// Without the database the process's own metrics are still told: they are what explains it.
+async fn scrape(state: &WebState) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    state.store.measure_pool();
+    let mut families = state.metrics.registry.gather();
+    match records(state).await {
+        Ok(scraped) => {
+            families.extend(slo_families(state, &scraped)?);
+            families.extend(outbox::families(&scraped.outbox)?);
+        }
+        Err(error) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "metrics lack the SLOs"
+            );
+        }
+    }
+    Ok(TextEncoder::new().encode_to_string(&families)?)
+}
+
+/// What Postgres tells of SLOs.
+struct Scraped {
+    records: Vec<SloRecord>,
+    groups: BTreeMap<SloId, GroupTally>,
+    /// Counts by reason.
+    evidence: BTreeMap<SloId, BTreeMap<String, i64>>,
+    spans: BTreeMap<SloId, SelectedSpans>,
+    outbox: Outbox,
+}
+
+/// Groups are counted and not listed: their names are what senders write, and there may be a thousand of
+/// each SLO.
+async fn records(state: &WebState) -> Result<Scraped, StoreError> {
+    let (catalog, now) = (Arc::clone(&state.catalog.borrow()), state.clock.now());
+    let mut tx = state.store.begin("read the statuses for a scrape").await?;
+    let records = tx.slos().await?;
+    let windows: Vec<_> = records
+        .iter()
+        .filter_map(|record| {
+            let slo = catalog.slos.get(&record.name)?;
+            Some((record.id, slo.window.counted(now).from))
+        })
+        .collect();
+    Ok(Scraped {
+        spans: tx.selected_spans(&windows).await?,
+        outbox: outbox::read(&mut tx, now).await?,
+        records,
+        groups: tx.group_tallies().await?,
+        evidence: tx.evidence_totals().await?,
+    })
+}
+
+fn slo_families(
+    state: &WebState,
+    scraped: &Scraped,
+) -> Result<Vec<MetricFamily>, prometheus::Error> {
+    let catalog = Arc::clone(&state.catalog.borrow());
+    let by_name: BTreeMap<_, _> = scraped
+        .records
+        .iter()
+        .map(|record| (&record.name, record))
+        .collect();
+    let gauges = Gauges::new()?;
+    for slo in catalog.slos.values() {
+        let record = by_name.get(&slo.name).copied();
+        gauges.set(&Summary::new(slo, record));
+        let Some(record) = record else { continue };
+        if let Some(tally) = scraped.groups.get(&record.id) {
+            gauges.set_groups(slo.name.as_str(), *tally);
+        }
+        for (reason, count) in scraped.evidence.get(&record.id).into_iter().flatten() {
+            gauges.set_evidence(slo.name.as_str(), reason, *count);
+        }
+        if let Some(spans) = scraped.spans.get(&record.id) {
+            gauges.set_spans(slo.name.as_str(), spans);
+        }
+    }
+    Ok(gauges.registry.gather())
+}
+
+struct Gauges {
+    registry: Registry,
+    objective: GaugeVec,
+    budget: GaugeVec,
+    burn: GaugeVec,
+    budget_spent: GaugeVec,
+    exhaustion: GaugeVec,
+    customers: GaugeVec,
+    reference_events: GaugeVec,
+    exceeded: GaugeVec,
+    events: GaugeVec,
+    evidence: GaugeVec,
+    in_flight: GaugeVec,
+    overdue: GaugeVec,
+    evaluated: GaugeVec,
+    groups: GaugeVec,
+    groups_burning: GaugeVec,
+    spans: GaugeVec,
+    firing: GaugeVec,
+}
+
+impl Gauges {
+    fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let gauge = |(name, help, labels): names::Metric| {
+            let gauge = GaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        Ok(Self {
+            objective: gauge(names::OBJECTIVE)?,
+            budget: gauge(names::BUDGET)?,
+            burn: gauge(names::BURN)?,
+            budget_spent: gauge(names::BUDGET_SPENT)?,
+            exhaustion: gauge(names::EXHAUSTION)?,
+            customers: gauge(names::CUSTOMERS)?,
+            reference_events: gauge(names::REFERENCE_EVENTS)?,
+            exceeded: gauge(names::EXCEEDED)?,
+            events: gauge(names::EVENTS)?,
+            evidence: gauge(names::EVIDENCE)?,
+            in_flight: gauge(names::IN_FLIGHT)?,
+            overdue: gauge(names::OVERDUE)?,
+            evaluated: gauge(names::EVALUATED)?,
+            groups: gauge(names::GROUPS)?,
+            groups_burning: gauge(names::GROUPS_BURNING)?,
+            spans: gauge(names::SPANS)?,
+            firing: gauge(names::FIRING)?,
+            registry,
+        })
+    }
+
+    fn set_threshold_rule(&self, slo: &str, rule: &LimitStatus) {
+        let (kind, gauge) = match rule.limit {
+            Limit::BudgetSpent { .. } => ("budget_spent", &self.budget_spent),
+            Limit::Exhaustion { .. } => ("exhaustion", &self.exhaustion),
+            Limit::Customers { .. } => ("customers", &self.customers),
+            Limit::Absence { .. } => ("absence", &self.reference_events),
+        };
+        let name = rule.name.as_str();
+        if let Some(value) = rule.value {
+            gauge.with_label_values(&[slo, name]).set(value);
+        }
+        let exceeded = match rule.standing {
+            LimitState::Over => 1.0,
+            LimitState::Near | LimitState::TooFew | LimitState::Under => 0.0,
+            LimitState::Unknown => return,
+        };
+        let labels = [slo, name, kind];
+        self.exceeded.with_label_values(&labels).set(exceeded);
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "at most a thousand")]
+    fn set_groups(&self, slo: &str, tally: GroupTally) {
+        let groups = self.groups.with_label_values(&[slo]);
+        groups.set(tally.groups as f64);
+        let burning = self.groups_burning.with_label_values(&[slo]);
+        burning.set(tally.burning as f64);
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    fn set_evidence(&self, slo: &str, reason: &str, count: i64) {
+        self.evidence
+            .with_label_values(&[slo, reason])
+            .set(count as f64);
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "counts and times stay far below 2^53"
+    )]
+    fn set(&self, slo: &Summary) {
+        let name = slo.name.as_str();
+        self.objective
+            .with_label_values(&[name])
+            .set(slo.objective_ratio);
+        let Some(evaluated_at) = slo.evaluated_at else {
+            return;
+        };
+        self.evaluated
+            .with_label_values(&[name])
+            .set(evaluated_at.as_micros() as f64 / 1e6);
+        if let Some(left) = slo.budget_remaining_ratio {
+            self.budget.with_label_values(&[name]).set(left);
+        }
+        for window in slo.rules.iter().flat_map(|rule| [&rule.long, &rule.short]) {
+            if let Some(rate) = window.burn_rate {
+                self.burn
+                    .with_label_values(&[name, &window_label(window.secs)])
+                    .set(rate);
+            }
+        }
+        for rule in &slo.threshold_rules {
+            self.set_threshold_rule(name, rule);
+        }
+        let counts = slo.evaluated_counts.by_outcome;
+        for (outcome, n) in [
+            ("good", counts.good),
+            ("late", counts.late),
+            ("failed", counts.failed),
+            ("timeout", counts.timeout),
+            ("cancelled", counts.cancelled),
+            ("orphan", counts.orphan),
+            ("invalid", counts.invalid),
+            ("unobservable", counts.unobservable),
+            ("evidence_lost", counts.evidence_lost),
+        ] {
+            self.events
+                .with_label_values(&[name, outcome])
+                .set(n as f64);
+        }
+        self.in_flight
+            .with_label_values(&[name])
+            .set(slo.in_flight as f64);
+        self.overdue
+            .with_label_values(&[name])
+            .set(slo.overdue as f64);
+        for alert in &slo.alerts {
+            let severity = alert.severity.as_str();
+            let fires = f64::from(u8::from(alert.state.fires()));
+            self.firing.with_label_values(&[name, severity]).set(fires);
+        }
+    }
+}
+
+impl Gauges {
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    fn set_spans(&self, name: &str, spans: &SelectedSpans) {
+        let unusable = spans.unusable.iter();
+        let counts = unusable.map(|(reason, count)| (reason.as_str(), *count));
+        for (reason, count) in counts.chain([("correlated", spans.correlated)]) {
+            let gauge = self.spans.with_label_values(&[name, reason]);
+            gauge.set(count as f64);
+        }
+    }
+}
+
+/// As Prometheus writes durations: `5m`, `6h`, `3d`.
+fn window_label(secs: u64) -> String {
+    match secs {
+        secs if secs.is_multiple_of(86_400) => format!("{}d", secs / 86_400),
+        secs if secs.is_multiple_of(3_600) => format!("{}h", secs / 3_600),
+        secs if secs.is_multiple_of(60) => format!("{}m", secs / 60),
+        secs => format!("{secs}s"),
+    }
+}

@@ -1,0 +1,256 @@
+//! `/deliveries`: who was told of what, how every try ended, and what can be tried again.
+
+mod retry;
+
+use askama::Template;
+use axum::{
+    extract::{Path, Query, State},
+    response::Response,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    domain::{
+        model::{format, ids::Name, time::Timestamp},
+        notify::{
+            Notification,
+            delivery::{Attempt, DeliveryState},
+            wording,
+        },
+        slo::Severity,
+    },
+    store::{DeliveryFilter, DeliveryRecord},
+    web::{
+        error::WebError,
+        page::{Layout, Negotiation, Section},
+        state::WebState,
+    },
+};
+
+pub(in crate::web) use retry::{DeliveryError, post, post_form};
+
+const MOST: u32 = 100;
+
+/// States that people look for, in the order of the page.
+const SHOWN: [DeliveryState; 6] = [
+    DeliveryState::Failed,
+    DeliveryState::Pending,
+    DeliveryState::Expired,
+    DeliveryState::Cancelled,
+    DeliveryState::Collapsed,
+    DeliveryState::Delivered,
+];
+
+#[derive(Debug, Serialize)]
+pub(crate) struct DeliveriesView {
+    as_of: Timestamp,
+    /// Which alone; all where `None`.
+    state: Option<DeliveryState>,
+    target: Option<Name>,
+    /// Newest first, at most a hundred.
+    deliveries: Vec<DeliveryView>,
+    /// What to ask for the next ones with: `before`.
+    next: Option<i64>,
+}
+
+/// Never with an address, a key or a body: those may be secrets.
+#[derive(Debug, Serialize)]
+pub(crate) struct DeliveryView {
+    id: i64,
+    target: Name,
+    state: DeliveryState,
+    severity: Severity,
+    /// What is told, in one line.
+    summary: String,
+    slo: Option<Name>,
+    queued_at: Timestamp,
+    finished_at: Option<Timestamp>,
+    /// Only of one that is open.
+    next_attempt_at: Option<Timestamp>,
+    fallback_for: Option<Name>,
+    escalated_at: Option<Timestamp>,
+    attempts: Vec<Attempt>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct DeliveriesQuery {
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    target: String,
+    before: Option<i64>,
+}
+
+pub(crate) async fn get(
+    asked: Negotiation,
+    State(state): State<WebState>,
+    Query(params): Query<DeliveriesQuery>,
+) -> Response {
+    let view = view(&state, &params).await;
+    asked.reply(&state, view, |view| DeliveriesPage::new(&state, view))
+}
+
+pub(crate) async fn get_one(
+    asked: Negotiation,
+    State(state): State<WebState>,
+    Path(id): Path<i64>,
+) -> Response {
+    let view = one(&state, id).await;
+    asked.reply(&state, view, |one| {
+        let view = DeliveriesView {
+            as_of: state.clock.now(),
+            state: None,
+            target: None,
+            deliveries: vec![one],
+            next: None,
+        };
+        let mut page = DeliveriesPage::new(&state, view);
+        page.layout.json = Some(format!("/api/v1/deliveries/{id}"));
+        page
+    })
+}
+
+async fn view(state: &WebState, params: &DeliveriesQuery) -> Result<DeliveriesView, WebError> {
+    let filter = filter(params)?;
+    let mut tx = state.store.begin("read deliveries").await?;
+    let records = tx.delivery_records(&filter, MOST).await?;
+    let ids: Vec<i64> = records.iter().map(|record| record.id).collect();
+    let mut attempts = tx.attempts_at(&ids).await?;
+    let is_full = u32::try_from(ids.len()).unwrap_or(MOST) == MOST;
+    let view = |record: DeliveryRecord| {
+        let attempts = attempts.remove(&record.id).unwrap_or_default();
+        DeliveryView::new(record, attempts)
+    };
+    Ok(DeliveriesView {
+        as_of: state.clock.now(),
+        state: filter.state,
+        target: filter.target,
+        deliveries: records.into_iter().map(view).collect(),
+        next: ids.last().copied().filter(|_| is_full),
+    })
+}
+
+fn filter(params: &DeliveriesQuery) -> Result<DeliveryFilter, WebError> {
+    let state = match params.state.as_str() {
+        "" => None,
+        text => Some(DeliveryState::parse(text).ok_or_else(|| {
+            let known = DeliveryState::ALL.map(DeliveryState::as_str).join(", ");
+            WebError::Unreadable(format!("`state` is one of {known}"))
+        })?),
+    };
+    let target = match params.target.as_str() {
+        "" => None,
+        text => Some(
+            text.parse()
+                .map_err(|_| WebError::Unreadable("`target` is no name".to_owned()))?,
+        ),
+    };
+    Ok(DeliveryFilter {
+        state,
+        target,
+        before: params.before,
+    })
+}
+
+async fn one(state: &WebState, id: i64) -> Result<DeliveryView, WebError> {
+    let mut tx = state.store.begin("read a delivery").await?;
+    let record = tx.delivery_record(id).await?;
+    let record = record.ok_or(DeliveryError::NoSuchDelivery { id })?;
+    let mut attempts = tx.attempts_at(&[id]).await?;
+    Ok(DeliveryView::new(
+        record,
+        attempts.remove(&id).unwrap_or_default(),
+    ))
+}
+
+impl DeliveryView {
+    fn new(record: DeliveryRecord, attempts: Vec<Attempt>) -> Self {
+        let (summary, slo) = match &record.content {
+            Some(Notification::Alert(facts)) => (wording::headline(facts), Some(facts.slo.clone())),
+            Some(Notification::Notice(notice)) => (notice.headline(), None),
+            None => ("written by another version of the service".to_owned(), None),
+        };
+        Self {
+            id: record.id,
+            target: record.target,
+            state: record.state,
+            severity: record.priority,
+            summary,
+            slo,
+            queued_at: record.due_since,
+            finished_at: record.settled_at,
+            next_attempt_at: record.state.is_open().then_some(record.next_attempt_at),
+            fallback_for: record.fallback_for,
+            escalated_at: record.escalated_at,
+            attempts,
+        }
+    }
+
+    const fn can_be_retried(&self) -> bool {
+        matches!(
+            self.state,
+            DeliveryState::Failed | DeliveryState::Expired | DeliveryState::Cancelled
+        )
+    }
+
+    fn class(&self) -> &'static str {
+        match self.state {
+            DeliveryState::Failed => "page",
+            _ => "",
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "deliveries.html", config = "src/web/askama.toml")]
+struct DeliveriesPage {
+    layout: Layout,
+    tabs: Vec<Tab>,
+    view: DeliveriesView,
+}
+
+/// A way to look at deliveries of one state.
+struct Tab {
+    text: &'static str,
+    href: String,
+    is_current: bool,
+}
+
+impl DeliveriesPage {
+    fn new(state: &WebState, view: DeliveriesView) -> Self {
+        let mut layout = Layout::new(state, Section::Deliveries, "Deliveries · Throughline");
+        layout.json = Some("/api/v1/deliveries".to_owned());
+        let all = Tab {
+            text: "all",
+            href: "/deliveries".to_owned(),
+            is_current: view.state.is_none(),
+        };
+        let one = |shown: DeliveryState| Tab {
+            text: shown.as_str(),
+            href: format!("/deliveries?state={}", shown.as_str()),
+            is_current: view.state == Some(shown),
+        };
+        Self {
+            layout,
+            tabs: std::iter::once(all).chain(SHOWN.map(one)).collect(),
+            view,
+        }
+    }
+
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "templates pass references"
+    )]
+    fn moment(&self, at: &Timestamp) -> String {
+        format::moment(*at, self.view.as_of)
+    }
+
+    fn next_href(&self) -> Option<String> {
+        let next = self.view.next?;
+        let state = self.view.state.map_or("", DeliveryState::as_str);
+        let target = self.view.target.as_ref().map_or("", Name::as_str);
+        Some(format!(
+            "/deliveries?state={state}&target={target}&before={next}"
+        ))
+    }
+}

@@ -1,0 +1,166 @@
+//! `/events`: deploys, flags and notes that we were told of, so that a change of an SLO can be held
+//! against them. Pipelines tell of them by `POST /api/v1/events`.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::{
+    Json,
+    extract::{Query, State},
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        alerting::change_event::{ChangeEvent, ChangeEventKind, HappeningReport},
+        model::{
+            format,
+            time::{TimeRange, Timestamp},
+        },
+    },
+    store::Recorded,
+    web::{
+        error::WebError,
+        page::{Layout, Negotiation, Section},
+        state::WebState,
+        write::{body::ParsedBody, who::Who},
+    },
+};
+
+const DAYS: Duration = Duration::from_hours(28 * 24);
+/// What a clock that is ahead of ours may have called now.
+const AHEAD: Duration = Duration::from_mins(5);
+const MOST: u32 = 200;
+
+#[derive(Debug, Serialize)]
+pub(crate) struct EventsView {
+    as_of: Timestamp,
+    /// Whose alone; of all services where empty.
+    service: String,
+    /// Of the last 28 days, newest first.
+    events: Vec<ChangeEvent>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct EventsQuery {
+    #[serde(default)]
+    service: String,
+}
+
+pub(crate) async fn get(
+    asked: Negotiation,
+    State(state): State<WebState>,
+    Query(params): Query<EventsQuery>,
+) -> Response {
+    let view = view(&state, params.service).await;
+    asked.reply(&state, view, |view| EventsPage::new(&state, view))
+}
+
+pub(crate) async fn post(
+    asked: Negotiation,
+    State(state): State<WebState>,
+    who: Who,
+    written: ParsedBody<HappeningReport>,
+) -> Response {
+    match record(&state, who, written).await {
+        Ok(answer) => (StatusCode::CREATED, Json(answer)).into_response(),
+        Err(error) => asked.refuse(&state, &error),
+    }
+}
+
+/// What was recorded, now or when the same request came before.
+async fn record(
+    state: &WebState,
+    who: Who,
+    ParsedBody { body, once }: ParsedBody<HappeningReport>,
+) -> Result<Value, WebError> {
+    let now = state.clock.now();
+    let happening = ChangeEvent {
+        told_by: who.or(None),
+        ..body.check((Uuid::now_v7(), now))?
+    };
+    let mut tx = state.store.begin("record what happened").await?;
+    if let Some(answer) = once.answered(&mut tx, now).await? {
+        return Ok(answer);
+    }
+    if tx.insert_change_event(&happening, now).await? == Recorded::TooMany {
+        return Err(WebError::TooManyHappenings);
+    }
+    let answer = serde_json::to_value(&happening).unwrap_or_default();
+    once.keep(&mut tx, &answer).await?;
+    tx.commit().await?;
+    Ok(answer)
+}
+
+async fn view(state: &WebState, service: String) -> Result<EventsView, WebError> {
+    let now = state.clock.now();
+    let range = TimeRange::new(now - DAYS, now + AHEAD);
+    let services = (!service.is_empty()).then(|| [service.clone()]);
+    let mut tx = state.store.begin("read what happened").await?;
+    let events = tx
+        .change_events(range, services.as_ref().map(<[String; 1]>::as_slice), MOST)
+        .await?;
+    Ok(EventsView {
+        as_of: now,
+        service,
+        events,
+    })
+}
+
+#[derive(Template)]
+#[template(path = "events.html", config = "src/web/askama.toml")]
+struct EventsPage {
+    layout: Layout,
+    rows: Vec<EventRow>,
+    view: EventsView,
+}
+
+struct EventRow {
+    at: String,
+    at_text: String,
+    kind: &'static str,
+    labels: Vec<String>,
+    event: ChangeEvent,
+}
+
+impl EventRow {
+    fn new(event: ChangeEvent, now: Timestamp) -> Self {
+        let labels = event.labels.iter();
+        Self {
+            at: event.at.to_rfc3339(),
+            at_text: format::moment(event.at, now),
+            kind: word(event.kind),
+            labels: labels
+                .map(|(key, value)| format!("{key}={value}"))
+                .collect(),
+            event,
+        }
+    }
+}
+
+const fn word(kind: ChangeEventKind) -> &'static str {
+    match kind {
+        ChangeEventKind::Deploy => "Deploy",
+        ChangeEventKind::Flag => "Flag",
+        ChangeEventKind::Note => "Note",
+    }
+}
+
+impl EventsPage {
+    fn new(state: &WebState, view: EventsView) -> Self {
+        let mut layout = Layout::new(state, Section::Events, "Events · Throughline");
+        layout.json = Some("/api/v1/events".to_owned());
+        let events = view.events.iter().cloned();
+        Self {
+            layout,
+            rows: events
+                .map(|event| EventRow::new(event, view.as_of))
+                .collect(),
+            view,
+        }
+    }
+}

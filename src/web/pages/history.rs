@@ -1,0 +1,260 @@
+//! What happened: alerts that fired and ended, and whether the targets heard of it.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{slo::groups, summary::StatusBadge};
+use crate::{
+    domain::{
+        alerting::{
+            alert::TransitionKind, limit::LimitStatus, snapshot::EpisodeSummary, status::SloState,
+            suppression::Suppression,
+        },
+        model::{
+            format,
+            group::Group,
+            ids::{Name, SloId},
+            time::Timestamp,
+        },
+        notify::{
+            delivery::{Delivery, DeliveryState},
+            wording,
+        },
+        slo::Severity,
+    },
+    store::{AlertTransition, StoreError, Tx},
+};
+
+/// One change of an alert, with the facts frozen at that moment.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct TransitionView {
+    pub(crate) id: Uuid,
+    pub(crate) incident: Uuid,
+    pub(crate) at: Timestamp,
+    pub(crate) slo: Name,
+    pub(crate) display_name: String,
+    /// Of which group of the SLO it is told.
+    pub(crate) group: Option<String>,
+    #[serde(skip)]
+    id_of: SloId,
+    pub(crate) kind: TransitionKind,
+    pub(crate) severity: Severity,
+    pub(crate) rule: Name,
+    pub(crate) factor: f64,
+    /// How the rule stood, if it is on a limit instead of a burn rate.
+    threshold_rule: Option<LimitStatus>,
+    pub(crate) long_window_seconds: u64,
+    pub(crate) short_window_seconds: u64,
+    pub(crate) burn_rate_long: Option<f64>,
+    pub(crate) bad_events: i64,
+    pub(crate) total_events: i64,
+    pub(crate) customers_affected: Option<i64>,
+    pub(crate) budget_remaining_ratio: Option<f64>,
+    /// Only of an end.
+    pub(crate) incident_summary: Option<EpisodeSummary>,
+    /// What has come of it, between beginning and end.
+    update: Option<String>,
+    /// Why nobody was told.
+    suppression: Option<Suppression>,
+    pub(crate) deliveries: Vec<Delivery>,
+}
+
+/// Changes since `from`, newest first: of one SLO, or (`None`) of all.
+pub(crate) async fn since(
+    tx: &mut Tx<'_>,
+    slo: Option<SloId>,
+    from: Timestamp,
+    limit: u32,
+) -> Result<Vec<TransitionView>, StoreError> {
+    let transitions = tx.transitions(slo, from, limit).await?;
+    let ids: Vec<Uuid> = transitions.iter().map(|told| told.id).collect();
+    let mut deliveries = tx.deliveries_of(&ids).await?;
+    let view = |told: AlertTransition| {
+        let deliveries = deliveries.remove(&told.id).unwrap_or_default();
+        TransitionView::new(told, deliveries)
+    };
+    Ok(transitions.into_iter().map(view).collect())
+}
+
+impl TransitionView {
+    fn new(told: AlertTransition, deliveries: Vec<Delivery>) -> Self {
+        let facts = told.facts;
+        Self {
+            update: wording::development(&facts),
+            suppression: told.suppression,
+            id: told.id,
+            incident: facts.episode,
+            at: told.at,
+            id_of: told.slo,
+            group: facts.group.as_ref().map(Group::text),
+            slo: facts.slo,
+            display_name: facts.display_name,
+            kind: facts.kind,
+            severity: facts.severity,
+            rule: facts.rule,
+            factor: facts.factor,
+            threshold_rule: facts.limit,
+            long_window_seconds: facts.long.secs,
+            short_window_seconds: facts.short.secs,
+            burn_rate_long: facts.long.burn_rate,
+            bad_events: facts.long.counts.bad(),
+            total_events: facts.long.counts.total(),
+            customers_affected: facts.customers_affected,
+            budget_remaining_ratio: facts.budget_remaining,
+            incident_summary: facts.episode_summary,
+            deliveries,
+        }
+    }
+
+    pub(crate) fn path(&self) -> String {
+        match self.group {
+            None => format!("/slos/{}", self.slo),
+            Some(_) => groups::path(&self.slo, self.id_of),
+        }
+    }
+
+    pub(crate) fn incident_path(&self) -> String {
+        format!("/incidents/{}", self.incident)
+    }
+
+    pub(crate) fn title(&self) -> String {
+        match &self.group {
+            None => self.display_name.clone(),
+            Some(group) => format!("{}, {group}", self.display_name),
+        }
+    }
+
+    pub(crate) fn face(&self) -> StatusBadge {
+        match self.kind {
+            TransitionKind::Firing
+            | TransitionKind::Updated
+            | TransitionKind::DataResumed
+            | TransitionKind::Unmuted
+            | TransitionKind::Reminded
+            | TransitionKind::Acknowledged => StatusBadge::of_severity(self.severity),
+            TransitionKind::DataStopped => StatusBadge::of(Some(SloState::NoData)),
+            TransitionKind::Resolved => StatusBadge {
+                icon: "ok",
+                word: "Ended",
+                class: "ok",
+            },
+        }
+    }
+
+    pub(crate) fn word(&self) -> &'static str {
+        match (self.kind, self.severity) {
+            (TransitionKind::Firing, Severity::Page) => "Page",
+            (TransitionKind::Firing, Severity::Ticket) => "Ticket",
+            (TransitionKind::Updated, _) => "Worse",
+            (TransitionKind::DataStopped, _) => "No data",
+            (TransitionKind::DataResumed, _) => "Data back",
+            (TransitionKind::Unmuted, _) => "Still firing",
+            (TransitionKind::Reminded, _) => "Reminded",
+            (TransitionKind::Acknowledged, _) => "Acknowledged",
+            (TransitionKind::Resolved, _) => "Ended",
+        }
+    }
+
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "templates pass references"
+    )]
+    pub(crate) fn at_text(&self, now: &Timestamp) -> String {
+        format::moment(self.at, *now)
+    }
+
+    pub(crate) fn rfc3339(&self) -> String {
+        self.at.to_rfc3339()
+    }
+
+    pub(crate) fn windows(&self) -> String {
+        if self.threshold_rule.is_some() {
+            return format::window(self.long_window_seconds);
+        }
+        format!(
+            "{} + {}",
+            format::window(self.long_window_seconds),
+            format::window(self.short_window_seconds)
+        )
+    }
+
+    /// What it meant, without the SLO's name.
+    pub(crate) fn text(&self) -> String {
+        match (&self.incident_summary, self.kind, &self.threshold_rule) {
+            (Some(summary), TransitionKind::Resolved, _) => ended(summary),
+            (None, TransitionKind::Resolved, _) => format!("{} is over", self.rule),
+            _ if self.update.is_some() => self.update.clone().unwrap_or_default(),
+            (_, _, Some(limit)) => limit.sentence(),
+            (_, _, None) => format!(
+                "{} over {} for {}: {} of {} bad",
+                format::burn_rate(self.burn_rate_long, self.factor),
+                format::factor(self.factor),
+                self.windows(),
+                format::count(self.bad_events),
+                format::count(self.total_events),
+            ),
+        }
+    }
+
+    pub(crate) fn customers_text(&self) -> String {
+        self.customers_affected
+            .map_or_else(|| format::NONE.to_owned(), format::count)
+    }
+
+    pub(crate) fn bad_text(&self) -> String {
+        format::count(self.bad_events)
+    }
+
+    pub(crate) fn peak_text(&self) -> String {
+        format::burn_rate(self.burn_rate_long, self.factor)
+    }
+
+    pub(crate) fn told(&self) -> String {
+        if let Some(suppression) = self.suppression {
+            return format!("told nobody: {}", suppression.text());
+        }
+        if self.deliveries.is_empty() {
+            return "told nobody: no target".to_owned();
+        }
+        let texts: Vec<String> = self.deliveries.iter().map(outcome).collect();
+        texts.join(" · ")
+    }
+}
+
+fn ended(summary: &EpisodeSummary) -> String {
+    let length = summary.resolved_at.saturating_since(summary.fired_at);
+    let spent = summary.budget_spent.map_or_else(String::new, |spent| {
+        format!(", {} of the budget", format::budget(spent))
+    });
+    format!(
+        "after {}: {} bad{spent}",
+        format::lasting(length.max(Duration::from_secs(1))),
+        format::count(summary.counts.bad()),
+    )
+}
+
+/// `oncall ✓ 202, 2 tries`.
+fn outcome(delivery: &Delivery) -> String {
+    let Delivery {
+        target, attempts, ..
+    } = delivery;
+    let answer = delivery
+        .http_status
+        .map_or_else(String::new, |status| format!(" {status}"));
+    let tries = if *attempts > 1 {
+        format!(", {attempts} tries")
+    } else {
+        String::new()
+    };
+    let became = match delivery.state {
+        DeliveryState::Delivered => "✓",
+        DeliveryState::Pending | DeliveryState::Leased => "on its way",
+        DeliveryState::Failed
+        | DeliveryState::Collapsed
+        | DeliveryState::Expired
+        | DeliveryState::Cancelled => delivery.state.in_words(),
+    };
+    format!("{target} {became}{answer}{tries}")
+}

@@ -1,0 +1,152 @@
+//! `/incidents/{id}`: what a message meant, frozen at its moment, and what came of it since.
+//!
+//! The page is made of what was kept with the incident and of nothing else, so it stays right when
+//! counts are corrected or dropped and when the SLO is edited or removed.
+
+mod acknowledge;
+mod act;
+mod charts;
+mod timeline;
+mod view;
+
+use askama::Template;
+use axum::{
+    extract::{Path, State},
+    http::{StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use serde::Deserialize;
+use uuid::Uuid;
+
+pub(in crate::web) use acknowledge::{
+    submit as acknowledge, through_api as acknowledge_through_api,
+};
+pub(in crate::web) use act::{confirm, perform};
+use charts::IncidentCharts;
+use view::IncidentView;
+
+use crate::{
+    domain::{alerting::incident::IncidentNote, model::text::plain},
+    store::{AlertTransition, Tx},
+    web::{
+        error::WebError,
+        page::{Layout, Negotiation, Section},
+        state::WebState,
+        write::{body::ParsedBody, see_other, who::Who},
+    },
+};
+
+/// In characters; what is longer belongs into a document of its own.
+const LONGEST_NOTE: usize = 2_000;
+
+pub(crate) async fn get(
+    asked: Negotiation,
+    State(state): State<WebState>,
+    Path(id): Path<String>,
+) -> Response {
+    let view = view(&state, &id).await;
+    asked.reply(&state, view, |view| IncidentPage::new(&state, view))
+}
+
+/// The address that fits into a message.
+pub(crate) async fn short(Path(id): Path<String>) -> Response {
+    let path: String = id
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+        .collect();
+    let location = format!("/incidents/{path}");
+    (
+        StatusCode::PERMANENT_REDIRECT,
+        [(header::LOCATION, location)],
+    )
+        .into_response()
+}
+
+async fn view(state: &WebState, id: &str) -> Result<IncidentView, WebError> {
+    let now = state.clock.now();
+    let mut tx = state.store.begin("read an incident").await?;
+    let transitions = found(&mut tx, id).await?;
+    IncidentView::read(&mut tx, &transitions, now).await
+}
+
+/// All that has happened to it, oldest first; at least its beginning.
+async fn found(tx: &mut Tx<'_>, id: &str) -> Result<Vec<AlertTransition>, WebError> {
+    let unknown = || WebError::NoSuchIncident { id: id.to_owned() };
+    let episode: Uuid = id.parse().map_err(|_| unknown())?;
+    let transitions = tx.transitions_of_episode(episode).await?;
+    if transitions.is_empty() {
+        return Err(unknown());
+    }
+    Ok(transitions)
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct NoteForm {
+    #[serde(default)]
+    text: String,
+    by: Option<String>,
+}
+
+/// Writes a note, from the page or through the API.
+pub(crate) async fn add_note(
+    asked: Negotiation,
+    State(state): State<WebState>,
+    who: Who,
+    Path(id): Path<String>,
+    ParsedBody { body, once }: ParsedBody<NoteForm>,
+) -> Response {
+    let written = async {
+        let now = state.clock.now();
+        let text = body.text.trim();
+        if text.is_empty() {
+            return Err(WebError::Unreadable("the note is empty".to_owned()));
+        }
+        let note = IncidentNote {
+            id: Uuid::now_v7(),
+            at: now,
+            by: who.or(body.by.as_deref()),
+            text: plain(text, LONGEST_NOTE),
+        };
+        let mut tx = state.store.begin("write a note").await?;
+        if let Some(answer) = once.answered(&mut tx, now).await? {
+            return Ok(answer);
+        }
+        let episode = found(&mut tx, &id)
+            .await?
+            .first()
+            .map(|first| first.facts.episode);
+        if let Some(episode) = episode {
+            tx.add_note(episode, &note).await?;
+        }
+        let answer = serde_json::to_value(&note).unwrap_or_default();
+        once.keep(&mut tx, &answer).await?;
+        tx.commit().await?;
+        Ok(answer)
+    };
+    let path = format!("/incidents/{id}#h-notes");
+    match written.await {
+        Ok(_) if asked.wants_page() => see_other(&path),
+        written => asked.json(&state, StatusCode::CREATED, written),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "incident.html", config = "src/web/askama.toml")]
+struct IncidentPage {
+    layout: Layout,
+    charts: Option<IncidentCharts>,
+    view: IncidentView,
+}
+
+impl IncidentPage {
+    fn new(state: &WebState, view: IncidentView) -> Self {
+        let mut layout = Layout::new(state, Section::Alerts, view.title());
+        layout.icon = view.favicon();
+        layout.json = Some(format!("/api/v1/incidents/{}", view.id));
+        Self {
+            charts: view.charts(),
+            layout,
+            view,
+        }
+    }
+}

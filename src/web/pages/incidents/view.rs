@@ -1,0 +1,243 @@
+//! An incident as page and API show it.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{
+    charts::IncidentCharts,
+    timeline::{self, TimelineEntry},
+};
+use crate::{
+    domain::{
+        alerting::{
+            alert::TransitionKind,
+            incident::{Acknowledgement, IncidentNote, IncidentSnapshot},
+            snapshot::{AlertSnapshot, EpisodeSummary},
+        },
+        model::{format, group::Group, ids::Name, time::Timestamp},
+        notify::{detection, wording},
+        slo::Severity,
+    },
+    store::{AlertTransition, Tx},
+    web::{error::WebError, pages::slo::groups},
+};
+
+#[derive(Debug, Serialize)]
+pub(super) struct IncidentView {
+    pub(super) id: Uuid,
+    pub(super) as_of: Timestamp,
+    pub(super) slo: Name,
+    pub(super) display_name: String,
+    pub(super) group: Option<String>,
+    pub(super) severity: Severity,
+    pub(super) rule: Name,
+    pub(super) first_bad_at: Option<Timestamp>,
+    pub(super) fired_at: Timestamp,
+    /// `None` while it goes on.
+    pub(super) ended_at: Option<Timestamp>,
+    pub(super) detection_delay_seconds: Option<u64>,
+    pub(super) detection: Option<String>,
+    pub(super) acknowledged: Option<Acknowledgement>,
+    /// What it cost, once it is over.
+    pub(super) incident_summary: Option<EpisodeSummary>,
+    /// What people were told when it began, whatever has become of the SLO since.
+    pub(super) alert_at_firing: AlertSnapshot,
+    /// What they were told last.
+    #[serde(rename = "latest_alert")]
+    pub(super) last: AlertSnapshot,
+    pub(super) timeline: Vec<TimelineEntry>,
+    pub(super) notes: Vec<IncidentNote>,
+    /// The counts around its beginning as they were then.
+    snapshot_at_firing: Option<IncidentSnapshot>,
+    snapshot_at_end: Option<IncidentSnapshot>,
+    #[serde(skip)]
+    slo_path: String,
+}
+
+impl IncidentView {
+    /// `transitions` are all of one episode, oldest first.
+    pub(super) async fn read(
+        tx: &mut Tx<'_>,
+        transitions: &[AlertTransition],
+        now: Timestamp,
+    ) -> Result<Self, WebError> {
+        let (Some(first), Some(last)) = (transitions.first(), transitions.last()) else {
+            return Err(WebError::NoSuchPage);
+        };
+        let (alert_at_firing, last) = (first.facts.clone(), last.facts.clone());
+        let (id, slo) = (alert_at_firing.episode, first.slo);
+        let acknowledged = tx.acknowledgements(&[id]).await?.remove(&id);
+        let ids: Vec<Uuid> = transitions.iter().map(|one| one.id).collect();
+        let told = tx.tries_to_tell(&ids).await?;
+        let notes = tx.notes(id).await?;
+        let snapshot_at_firing = tx.picture(id, TransitionKind::Firing).await?;
+        let snapshot_at_end = tx.picture(id, TransitionKind::Resolved).await?;
+        let fired_at = alert_at_firing
+            .fired_at
+            .unwrap_or(alert_at_firing.evaluated_at);
+        let ended = transitions
+            .iter()
+            .find(|one| one.facts.kind == TransitionKind::Resolved);
+        Ok(Self {
+            id,
+            as_of: now,
+            slo: alert_at_firing.slo.clone(),
+            display_name: alert_at_firing.display_name.clone(),
+            group: alert_at_firing.group.as_ref().map(Group::text),
+            severity: alert_at_firing.severity,
+            rule: alert_at_firing.rule.clone(),
+            first_bad_at: alert_at_firing.first_bad_at,
+            fired_at,
+            ended_at: ended.map(|end| end.at),
+            detection_delay_seconds: alert_at_firing
+                .first_bad_at
+                .map(|first_bad| fired_at.saturating_since(first_bad).as_secs()),
+            detection: detection(&alert_at_firing),
+            incident_summary: ended.and_then(|end| end.facts.episode_summary.clone()),
+            timeline: timeline::of(transitions, told, (acknowledged.as_ref(), &notes)),
+            acknowledged,
+            notes,
+            snapshot_at_firing,
+            snapshot_at_end,
+            slo_path: match alert_at_firing.group {
+                None => format!("/slos/{}", alert_at_firing.slo),
+                Some(_) => groups::path(&alert_at_firing.slo, slo),
+            },
+            alert_at_firing,
+            last,
+        })
+    }
+
+    pub(super) fn title(&self) -> String {
+        let state = match (self.ended_at, self.severity) {
+            (Some(_), _) => "ended",
+            (None, Severity::Page) => "PAGING",
+            (None, Severity::Ticket) => "TICKET",
+        };
+        format!("{} · {state} · Throughline", self.display_name)
+    }
+
+    pub(super) fn favicon(&self) -> &'static str {
+        match (self.ended_at, self.severity) {
+            (Some(_), _) => "ok",
+            (None, Severity::Page) => "page",
+            (None, Severity::Ticket) => "ticket",
+        }
+    }
+
+    pub(super) fn tone(&self) -> &'static str {
+        self.favicon()
+    }
+
+    pub(super) fn slo_path(&self) -> &str {
+        &self.slo_path
+    }
+
+    pub(super) fn severity_text(&self) -> &'static str {
+        match self.severity {
+            Severity::Page => "Page",
+            Severity::Ticket => "Ticket",
+        }
+    }
+
+    /// `Sun 22 Nov 09:49 UTC, for 52 min`.
+    pub(super) fn when(&self) -> String {
+        let from = format::moment(self.fired_at, self.as_of);
+        let until = self.ended_at.unwrap_or(self.as_of);
+        let lasted = until.saturating_since(self.fired_at);
+        let lasting = format::lasting(lasted.max(Duration::from_secs(1)));
+        match self.ended_at {
+            Some(ended) => format!(
+                "{from} to {} UTC, {lasting}",
+                format::moment(ended, self.as_of)
+            ),
+            None => format!("since {from} UTC, for {lasting} now"),
+        }
+    }
+
+    /// How it stands, in one sentence.
+    pub(super) fn lead(&self) -> String {
+        match (self.ended_at, &self.acknowledged) {
+            (Some(_), _) => format!("{}.", wording::ending(&self.last)),
+            (None, Some(acknowledged)) => format!(
+                "It goes on; {} has taken it on {}.",
+                acknowledged.by.as_deref().unwrap_or("somebody"),
+                format::moment(acknowledged.at, self.as_of)
+            ),
+            (None, None) => "It goes on, and nobody has taken it on yet.".to_owned(),
+        }
+    }
+
+    pub(super) fn cost_text(&self) -> Option<String> {
+        let cost = self.incident_summary.as_ref()?;
+        Some(wording::cost(&self.last, cost))
+    }
+
+    pub(super) fn headline(&self) -> String {
+        wording::headline(&self.alert_at_firing)
+    }
+
+    /// The first message, term by term.
+    pub(super) fn said_terms(&self) -> Vec<(&'static str, String)> {
+        let alert_at_firing = &self.alert_at_firing;
+        let mut terms = vec![("Bad", wording::share(alert_at_firing))];
+        terms.extend(wording::people(alert_at_firing).map(|people| ("Who", people)));
+        terms.push((
+            wording::burn_title(alert_at_firing),
+            wording::burn(alert_at_firing),
+        ));
+        terms.push(("Promise", wording::promise(alert_at_firing)));
+        terms.push(("Budget left", wording::budget_left(alert_at_firing)));
+        if let Some(slowest) = &alert_at_firing.slowest_stage {
+            let text = format!("{}: {}", slowest.title, wording::extra_time(slowest));
+            terms.push(("Slow stage", text));
+        }
+        terms.extend(alert_at_firing.differences.iter().map(|difference| {
+            let text = format!(
+                "{} = {}: {}",
+                difference.attribute,
+                difference.value,
+                wording::shares(difference)
+            );
+            ("In common", text)
+        }));
+        terms.extend(alert_at_firing.worst.iter().map(|worst| {
+            let text = format!("{}, trace {}", worst.label, worst.trace_id);
+            ("Worst", text)
+        }));
+        terms
+    }
+
+    /// What changed since the first message.
+    pub(super) fn since_terms(&self) -> Vec<(&'static str, String)> {
+        let mut terms = Vec::new();
+        if self.last.version != self.alert_at_firing.version {
+            terms.push(("Bad", wording::share(&self.last)));
+            terms.extend(wording::people(&self.last).map(|people| ("Who", people)));
+            terms.push((wording::burn_title(&self.last), wording::burn(&self.last)));
+            terms.push(("Budget left", wording::budget_left(&self.last)));
+        }
+        if let Some(cost) = self.cost_text() {
+            terms.push(("It cost", cost));
+        }
+        terms
+    }
+
+    pub(super) fn note_text(&self, note: &IncidentNote) -> String {
+        format!(
+            "{} {}",
+            format::moment(note.at, self.as_of),
+            note.by.as_deref().unwrap_or("somebody")
+        )
+    }
+
+    /// Once it is over, of all of it.
+    pub(super) fn charts(&self) -> Option<IncidentCharts> {
+        let at_end = self.snapshot_at_end.as_ref().map(|of| ("All of it", of));
+        let at_firing = self.snapshot_at_firing.as_ref();
+        let (title, picture) = at_end.or(at_firing.map(|of| ("As it began", of)))?;
+        Some(IncidentCharts::new(title, picture, self.fired_at))
+    }
+}

@@ -1,0 +1,16 @@
+//! The pages, each with its JSON view.
+
+pub(super) mod alerts;
+pub(super) mod definitions;
+pub(super) mod deliveries;
+pub(super) mod events;
+pub(super) mod exclusions;
+pub(super) mod history;
+pub(super) mod incidents;
+pub(super) mod overview;
+pub(super) mod period;
+pub(super) mod sentence;
+pub(super) mod silences;
+pub(super) mod slo;
+pub(super) mod summary;
+pub(super) mod targets;

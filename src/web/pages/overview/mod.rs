@@ -1,0 +1,470 @@
+//! `/`: which SLO needs me now?
+
+pub(in crate::web) mod first_run;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use askama::Template;
+use axum::{
+    extract::{Query, State},
+    response::Response,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    history::{self, TransitionView},
+    overview::first_run::FirstRunPage,
+    sentence::{self, Sentence},
+    slo::groups,
+    summary::{StatusBadge, Summary},
+};
+use crate::{
+    domain::{
+        alerting::{burn_rate::budget_remaining, status::SloState},
+        counting::series::SeriesPoint,
+        model::{
+            counts::EventCounts,
+            format,
+            ids::SloId,
+            time::{Resolution, TimeRange, Timestamp},
+        },
+        slo::Catalog,
+    },
+    store::{GroupTally, SeriesQuery, SloRecord, StoreError, Tx},
+    web::{
+        chart::{self, Markup},
+        error::WebError,
+        page::{Layout, Negotiation, Section},
+        state::{IngestFacts, WebState},
+    },
+};
+
+/// More rows than that are neither read nor sent; a filter finds the others.
+const MOST_ROWS: usize = 200;
+/// Sentences above the table.
+const MOST_SENTENCES: usize = 3;
+const SPARK_DAYS: u32 = 28;
+
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Filter {
+    #[serde(default)]
+    q: String,
+    #[serde(default)]
+    state: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct OverviewView {
+    as_of: Timestamp,
+    evaluated_at: Option<Timestamp>,
+    /// SLOs per state, whatever the filter.
+    states: BTreeMap<&'static str, usize>,
+    definition_problems: Vec<String>,
+    spans_received: u64,
+    spans_rejected: u64,
+    last_span_at: Option<Timestamp>,
+    slos: Vec<Summary>,
+    /// The budget at the end of each of the last days, by SLO: shares, old to new.
+    budget_remaining_by_day: BTreeMap<String, Vec<Option<f64>>>,
+    /// By SLO, of those that have groups.
+    groups: BTreeMap<String, GroupTally>,
+    /// Matched by the filter but left out.
+    more: usize,
+    /// Of the last 24 hours.
+    transitions: Vec<TransitionView>,
+    #[serde(skip)]
+    ever_received: bool,
+}
+
+pub(crate) async fn get(
+    asked: Negotiation,
+    State(state): State<WebState>,
+    Query(filter): Query<Filter>,
+) -> Response {
+    let view = view(&state, &filter).await;
+    match view {
+        Ok(view) if !view.ever_received => {
+            let page = FirstRunPage::new(&state, view.as_of);
+            asked.reply(&state, Ok(view), |_| page)
+        }
+        view => asked.reply(&state, view, |view| OverviewPage::new(&state, filter, view)),
+    }
+}
+
+async fn view(state: &WebState, filter: &Filter) -> Result<OverviewView, WebError> {
+    let now = state.clock.now();
+    let catalog: Arc<Catalog> = Arc::clone(&state.catalog.borrow());
+    let facts = state.ingest.facts();
+    let mut tx = state.store.begin("read the overview").await?;
+    let records = tx.slos().await?;
+    let tallies = tx.group_tallies().await?;
+    let mut summaries: Vec<(Option<SloId>, Summary)> = summaries(&catalog, &records);
+    let states = states(summaries.iter().map(|(_, summary)| summary));
+    summaries.retain(|(_, summary)| filter.matches(summary));
+    summaries.sort_by_key(|(id, summary)| urgency(summary, tally(&tallies, *id)));
+    let more = summaries.len().saturating_sub(MOST_ROWS);
+    summaries.truncate(MOST_ROWS);
+    let days = days(&mut tx, &catalog, &summaries, now).await?;
+    let transitions = history::since(&mut tx, None, now - Resolution::Day.length(), 12).await?;
+    let budget_remaining_by_day = summaries
+        .iter()
+        .map(|(id, summary)| {
+            (
+                summary.name.to_string(),
+                spark_points(summary, id.and_then(|id| days.get(&id)), now),
+            )
+        })
+        .collect();
+    Ok(OverviewView {
+        as_of: now,
+        evaluated_at: summaries
+            .iter()
+            .filter_map(|(_, summary)| summary.evaluated_at)
+            .max(),
+        states,
+        definition_problems: state.definitions.borrow().problems.clone(),
+        spans_received: facts.spans_received,
+        spans_rejected: facts.spans_rejected,
+        last_span_at: facts.last_span_at,
+        groups: groups_by_name(&summaries, &tallies),
+        slos: summaries.into_iter().map(|(_, summary)| summary).collect(),
+        budget_remaining_by_day,
+        more,
+        transitions,
+        ever_received: ever_received(facts, &records),
+    })
+}
+
+/// What counts of each day, as far back as the oldest point of a spark line looks.
+async fn days(
+    tx: &mut Tx<'_>,
+    catalog: &Catalog,
+    summaries: &[(Option<SloId>, Summary)],
+    now: Timestamp,
+) -> Result<BTreeMap<SloId, Vec<SeriesPoint>>, StoreError> {
+    let longest = summaries
+        .iter()
+        .map(|(_, slo)| slo.window_seconds)
+        .max()
+        .unwrap_or(0);
+    let day = Resolution::Day.length();
+    let from = now - SPARK_DAYS * day - Duration::from_secs(longest);
+    let ids: Vec<SloId> = summaries.iter().filter_map(|(id, _)| *id).collect();
+    let query = SeriesQuery {
+        resolution: Resolution::Day,
+        range: TimeRange::new(from.floor_to(day), now.ceil_to(day)),
+        step: day,
+    };
+    let mut days = tx.series(&ids, query).await?;
+    for (id, summary) in summaries {
+        if let (Some(id), Some(slo)) = (id, catalog.slos.get(&summary.name)) {
+            let corrections = tx.corrections((*id, slo), query.range, day).await?;
+            days.entry(*id).or_default().extend(corrections);
+        }
+    }
+    Ok(days)
+}
+
+type Tallies = BTreeMap<SloId, GroupTally>;
+
+fn tally(tallies: &Tallies, id: Option<SloId>) -> Option<GroupTally> {
+    tallies.get(&id?).copied()
+}
+
+fn groups_by_name(
+    summaries: &[(Option<SloId>, Summary)],
+    tallies: &Tallies,
+) -> BTreeMap<String, GroupTally> {
+    summaries
+        .iter()
+        .filter_map(|(id, slo)| Some((slo.name.to_string(), tally(tallies, *id)?)))
+        .collect()
+}
+
+/// An SLO of which a group burns needs a look before those of which all is well.
+fn urgency(slo: &Summary, groups: Option<GroupTally>) -> (SloState, u64, i64) {
+    let (state, empty_in, left) = slo.urgency();
+    match groups {
+        Some(GroupTally { burning: 1.., .. }) => (state.min(SloState::Rising), empty_in, left),
+        _ => (state, empty_in, left),
+    }
+}
+
+fn ever_received(facts: IngestFacts, records: &[SloRecord]) -> bool {
+    facts.spans_received + facts.spans_rejected > 0
+        || records.iter().any(|record| {
+            record.first_event_at.is_some()
+                || record
+                    .status
+                    .as_ref()
+                    .is_some_and(|status| status.in_flight > 0)
+        })
+}
+
+fn summaries(catalog: &Catalog, records: &[SloRecord]) -> Vec<(Option<SloId>, Summary)> {
+    let by_name: BTreeMap<_, _> = records
+        .iter()
+        .map(|record| (&record.name, record))
+        .collect();
+    let row = |slo: &Arc<_>| {
+        let slo: &crate::domain::slo::Slo = slo;
+        let record = by_name.get(&slo.name).copied();
+        (record.map(|record| record.id), Summary::new(slo, record))
+    };
+    catalog.slos.values().map(row).collect()
+}
+
+fn states<'a>(summaries: impl Iterator<Item = &'a Summary>) -> BTreeMap<&'static str, usize> {
+    let mut states = BTreeMap::new();
+    for summary in summaries {
+        *states.entry(summary.face().word).or_insert(0) += 1;
+    }
+    states
+}
+
+/// What was left at the end of each day; the last point is the evaluation's own.
+fn spark_points(
+    slo: &Summary,
+    days: Option<&Vec<SeriesPoint>>,
+    now: Timestamp,
+) -> Vec<Option<f64>> {
+    let day = Resolution::Day.length();
+    let today = now.floor_to(day);
+    let within = |range: TimeRange| -> EventCounts {
+        let days = days.into_iter().flatten();
+        let within = days.filter(|point| range.contains(point.at));
+        within.map(|point| point.counts).sum()
+    };
+    let left_at = |end: Timestamp| match slo.window.period(end - day) {
+        None => {
+            let window = slo.window.length().max(day);
+            budget_remaining(within(TimeRange::ending_at(end, window)), slo.objective)
+        }
+        Some(period) => {
+            let volume = if period.contains(now) {
+                slo.budget_volume()
+            } else {
+                within(period).weighted_total()
+            };
+            let bad = within(TimeRange::new(period.from, end)).weighted_bad();
+            (volume > 0.0).then(|| 1.0 - bad / (volume * slo.objective.budget_ratio()))
+        }
+    };
+    (0..SPARK_DAYS)
+        .rev()
+        .map(|ago| left_at(today - ago * day))
+        .chain(std::iter::once(slo.budget_remaining_ratio))
+        .collect()
+}
+
+impl Filter {
+    fn matches(&self, slo: &Summary) -> bool {
+        let wanted = self.q.trim().to_lowercase();
+        let has_text = |text: &str| text.to_lowercase().contains(&wanted);
+        let by_text = wanted.is_empty()
+            || has_text(slo.name.as_str())
+            || has_text(&slo.display_name)
+            || slo.service.as_deref().is_some_and(has_text)
+            || slo.labels_text().iter().any(|label| has_text(label));
+        by_text && (self.state.is_empty() || self.state.eq_ignore_ascii_case(slo.face().word))
+    }
+}
+
+#[derive(Template)]
+#[template(path = "overview.html", config = "src/web/askama.toml")]
+struct OverviewPage {
+    layout: Layout,
+    filter: Filter,
+    chips: Vec<Chip>,
+    urgent: Vec<Urgent>,
+    more_urgent: usize,
+    rows: Vec<OverviewRow>,
+    view: OverviewView,
+}
+
+struct Chip {
+    face: StatusBadge,
+    n: usize,
+    current: bool,
+}
+
+struct Urgent {
+    face: StatusBadge,
+    name: String,
+    display_name: String,
+    sentence: Sentence,
+}
+
+struct OverviewRow {
+    slo: Summary,
+    spark: Markup,
+    /// How many groups it has and how many of them burn.
+    groups: Option<String>,
+    /// What explains the state in a few words.
+    note: Option<String>,
+}
+
+impl OverviewPage {
+    fn new(state: &WebState, filter: Filter, mut view: OverviewView) -> Self {
+        let slos = std::mem::take(&mut view.slos);
+        let mut urgent: Vec<Urgent> = slos
+            .iter()
+            .filter_map(|slo| Urgent::of(slo, view.as_of))
+            .collect();
+        let more_urgent = urgent.len().saturating_sub(MOST_SENTENCES);
+        urgent.truncate(MOST_SENTENCES);
+        let worst = slos.iter().filter_map(|slo| slo.state).min();
+        let mut layout = Layout::new(state, Section::Overview, title(&slos));
+        layout.icon = StatusBadge::of(worst).favicon();
+        layout.json = Some("/api/v1/slos".to_owned());
+        layout.search.clone_from(&filter.q);
+        layout.fresh = freshness(&view, slos.len());
+        Self {
+            layout,
+            chips: chips(&view.states, &filter),
+            filter,
+            urgent,
+            more_urgent,
+            rows: slos
+                .into_iter()
+                .map(|slo| OverviewRow::new(slo, &view))
+                .collect(),
+            view,
+        }
+    }
+
+    fn spans_text(&self) -> String {
+        format::count(i64::try_from(self.view.spans_received).unwrap_or(i64::MAX))
+    }
+
+    fn refused_text(&self) -> String {
+        format::count(i64::try_from(self.view.spans_rejected).unwrap_or(i64::MAX))
+    }
+
+    fn last_span_text(&self) -> String {
+        self.view.last_span_at.map_or_else(
+            || format::NONE.to_owned(),
+            |at| {
+                format!(
+                    "{} ago",
+                    format::lasting(self.view.as_of.saturating_since(at))
+                )
+            },
+        )
+    }
+
+    fn in_flight_text(&self) -> String {
+        format::count(self.rows.iter().map(|row| row.slo.in_flight).sum())
+    }
+
+    fn overdue_text(&self) -> String {
+        format::count(self.rows.iter().map(|row| row.slo.overdue).sum())
+    }
+}
+
+fn title(slos: &[Summary]) -> String {
+    let count = |state| slos.iter().filter(|slo| slo.state == Some(state)).count();
+    match (count(SloState::Paging), count(SloState::Ticket)) {
+        (0, 0) => "Overview · Throughline".to_owned(),
+        (0, tickets) => format!(
+            "{} · Throughline",
+            format::counted(i64::try_from(tickets).unwrap_or(0), "ticket")
+        ),
+        (paging, _) => format!("{paging} PAGING · Throughline"),
+    }
+}
+
+pub(crate) fn freshness_of(evaluated_at: Option<Timestamp>, now: Timestamp) -> Vec<String> {
+    evaluated_at.map_or_else(
+        || vec!["Not evaluated yet".to_owned()],
+        |at| {
+            vec![
+                format!("Data to {} UTC", format::clock(at)),
+                format!(
+                    "evaluated {} ago",
+                    format::lasting(now.saturating_since(at))
+                ),
+            ]
+        },
+    )
+}
+
+fn freshness(view: &OverviewView, slos: usize) -> Vec<String> {
+    let mut fresh = freshness_of(view.evaluated_at, view.as_of);
+    fresh.push(format::counted(i64::try_from(slos).unwrap_or(0), "SLO"));
+    fresh
+}
+
+fn chips(states: &BTreeMap<&'static str, usize>, filter: &Filter) -> Vec<Chip> {
+    use SloState::{NoData, Ok, Paging, Recovering, Rising, Ticket, TooFew};
+    [
+        Some(Paging),
+        Some(Ticket),
+        Some(Rising),
+        Some(Recovering),
+        Some(Ok),
+        Some(NoData),
+        Some(TooFew),
+        None,
+    ]
+    .into_iter()
+    .map(StatusBadge::of)
+    .filter_map(|face| {
+        let n = states.get(face.word).copied()?;
+        Some(Chip {
+            face,
+            n,
+            current: filter.state.eq_ignore_ascii_case(face.word),
+        })
+    })
+    .collect()
+}
+
+impl Urgent {
+    fn of(slo: &Summary, now: Timestamp) -> Option<Self> {
+        Some(Self {
+            face: slo.face(),
+            name: slo.name.to_string(),
+            display_name: slo.display_name.clone(),
+            sentence: sentence::urgent(slo, now)?,
+        })
+    }
+}
+
+impl OverviewRow {
+    fn new(slo: Summary, view: &OverviewView) -> Self {
+        let points = view.budget_remaining_by_day.get(slo.name.as_str());
+        let sentence = format!(
+            "Budget left over the last 28 days, now {}",
+            slo.budget_text()
+        );
+        let spark = points
+            .map(|points| chart::sparkline(points, &sentence))
+            .unwrap_or_default();
+        let note = match slo.state {
+            Some(SloState::Paging | SloState::Ticket | SloState::Recovering) => {
+                slo.firing_since.map(|since| {
+                    format!(
+                        "for {}",
+                        format::lasting(view.as_of.saturating_since(since))
+                    )
+                })
+            }
+            Some(SloState::NoData) => Some(format!("no event in {}", slo.window_text())),
+            Some(SloState::TooFew) => Some(format!(
+                "only {}",
+                format::counted(slo.evaluated_counts.total, "event")
+            )),
+            _ => None,
+        };
+        let groups = view.groups.get(slo.name.as_str());
+        let count = |n: i64| usize::try_from(n).unwrap_or(0);
+        let groups = groups.map(|of| groups::tally_text(count(of.burning), count(of.groups)));
+        Self {
+            slo,
+            spark,
+            groups,
+            note,
+        }
+    }
+}

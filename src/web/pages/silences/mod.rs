@@ -1,0 +1,224 @@
+//! `/silences`: what is muted, by whom, why and until when.
+//!
+//! The same five things by page and by API: list, look at one, see what one would mute, make one, end
+//! one. What a silence does is decided where alerts change, in `evaluate`.
+
+mod form;
+mod preview;
+mod request;
+mod view;
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::{
+    extract::{Path, Query, State},
+    http::StatusCode,
+    response::Response,
+};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+pub(in crate::web) use form::{get as form, post as submit};
+pub(in crate::web) use preview::post as preview;
+use request::SilenceRequest;
+pub(in crate::web) use view::SilenceView;
+
+use crate::{
+    domain::{
+        alerting::silence::{Ended, Silence, SilenceState, SilenceTerms},
+        model::time::Timestamp,
+    },
+    store::Tx,
+    web::{
+        error::WebError,
+        page::{Layout, Negotiation, Section},
+        state::WebState,
+        write::{body::ParsedBody, see_other, who::Who},
+    },
+};
+
+/// How long one that is over is listed.
+const REMEMBERED: Duration = Duration::from_hours(7 * 24);
+
+#[derive(Debug, Serialize)]
+pub(crate) struct SilencesView {
+    as_of: Timestamp,
+    /// Active ones first, then pending ones, then those that are over since seven days at most.
+    silences: Vec<SilenceView>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Wanted {
+    /// `active`, `pending` or `expired`.
+    state: Option<String>,
+}
+
+pub(crate) async fn list(
+    asked: Negotiation,
+    State(state): State<WebState>,
+    Query(wanted): Query<Wanted>,
+) -> Response {
+    let view = all(&state, &wanted).await;
+    asked.reply(&state, view, |view| SilencesPage::new(&state, view))
+}
+
+async fn all(state: &WebState, wanted: &Wanted) -> Result<SilencesView, WebError> {
+    let now = state.clock.now();
+    let mut tx = state.store.begin("read the silences").await?;
+    let silences = tx.silences_ended_after(now - REMEMBERED).await?;
+    let views = silences
+        .iter()
+        .map(|silence| SilenceView::new(silence, now));
+    let is_wanted = |view: &SilenceView| {
+        let state = wanted.state.as_deref();
+        state.is_none_or(|state| state == view.state.as_str())
+    };
+    let mut silences: Vec<SilenceView> = views.filter(is_wanted).collect();
+    silences.sort_by_key(|view| match view.state {
+        SilenceState::Active => 0,
+        SilenceState::Pending => 1,
+        SilenceState::Expired => 2,
+    });
+    Ok(SilencesView {
+        as_of: now,
+        silences,
+    })
+}
+
+pub(crate) async fn one(
+    asked: Negotiation,
+    State(state): State<WebState>,
+    Path(id): Path<String>,
+) -> Response {
+    let read = async {
+        let mut tx = state.store.begin("read a silence").await?;
+        let silence = found(&mut tx, &id).await?;
+        Ok(SilenceView::new(&silence, state.clock.now()))
+    };
+    asked.json(&state, StatusCode::OK, read.await)
+}
+
+pub(crate) async fn create(
+    asked: Negotiation,
+    State(state): State<WebState>,
+    who: Who,
+    ParsedBody { body, once }: ParsedBody<SilenceRequest>,
+) -> Response {
+    let created = async {
+        let now = state.clock.now();
+        let terms = body.draft(who)?.terms(now).map_err(WebError::BadSilence)?;
+        let mut tx = state.store.begin("add a silence").await?;
+        if let Some(answer) = once.answered(&mut tx, now).await? {
+            return Ok(answer);
+        }
+        let silence = add(&mut tx, terms, now).await?;
+        let answer = serde_json::to_value(SilenceView::new(&silence, now)).unwrap_or_default();
+        once.keep(&mut tx, &answer).await?;
+        tx.commit().await?;
+        Ok(answer)
+    };
+    asked.json(&state, StatusCode::CREATED, created.await)
+}
+
+/// Writes a new silence; the transaction is still to be committed.
+async fn add(tx: &mut Tx<'_>, terms: SilenceTerms, now: Timestamp) -> Result<Silence, WebError> {
+    let silence = Silence {
+        id: Uuid::now_v7(),
+        terms,
+        created_at: now,
+        ended: None,
+    };
+    tx.insert_silence(&silence).await?;
+    tell(&silence);
+    Ok(silence)
+}
+
+/// Who muted what is in the log as well: it outlives the row.
+pub(crate) fn tell(silence: &Silence) {
+    let matchers: Vec<String> = silence
+        .terms
+        .matchers
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    tracing::info!(
+        silence.id = %silence.id, user = silence.terms.created_by.as_deref().unwrap_or("somebody"),
+        "silenced until {}: {}: {}", silence.terms.ends_at(), matchers.join(" "), silence.terms.reason
+    );
+}
+
+/// The API's way of ending one.
+pub(crate) async fn delete(
+    asked: Negotiation,
+    State(state): State<WebState>,
+    who: Who,
+    Path(id): Path<String>,
+) -> Response {
+    let ended = end(&state, &id, who).await;
+    asked.json(&state, StatusCode::OK, ended)
+}
+
+/// The page's way of ending one.
+pub(crate) async fn expire(
+    asked: Negotiation,
+    State(state): State<WebState>,
+    who: Who,
+    Path(id): Path<String>,
+) -> Response {
+    match end(&state, &id, who).await {
+        Ok(_) => see_other("/silences"),
+        Err(error) => asked.refuse(&state, &error),
+    }
+}
+
+/// Ending one that is over changes nothing and is no mistake.
+async fn end(state: &WebState, id: &str, who: Who) -> Result<SilenceView, WebError> {
+    let now = state.clock.now();
+    let mut tx = state.store.begin("end a silence").await?;
+    let silence = found(&mut tx, id).await?;
+    let ended = Ended {
+        at: now,
+        by: who.or(None),
+    };
+    if tx.end_silence(silence.id, &ended).await? {
+        tracing::info!(
+            silence.id = %silence.id, user = ended.by.as_deref().unwrap_or("somebody"),
+            "ended a silence before its time"
+        );
+    }
+    let silence = found(&mut tx, id).await?;
+    tx.commit().await?;
+    Ok(SilenceView::new(&silence, now))
+}
+
+async fn found(tx: &mut Tx<'_>, id: &str) -> Result<Silence, WebError> {
+    let unknown = || WebError::NoSuchSilence { id: id.to_owned() };
+    let id: Uuid = id.parse().map_err(|_| unknown())?;
+    tx.silence(id).await?.ok_or_else(unknown)
+}
+
+#[derive(Template)]
+#[template(path = "silences.html", config = "src/web/askama.toml")]
+struct SilencesPage {
+    layout: Layout,
+    view: SilencesView,
+}
+
+impl SilencesPage {
+    fn new(state: &WebState, view: SilencesView) -> Self {
+        let active = view
+            .silences
+            .iter()
+            .filter(|silence| silence.state == SilenceState::Active)
+            .count();
+        let title = match active {
+            0 => "Nothing is silenced · Throughline".to_owned(),
+            1 => "1 silence active · Throughline".to_owned(),
+            n => format!("{n} silences active · Throughline"),
+        };
+        let mut layout = Layout::new(state, Section::Silences, title);
+        layout.json = Some("/api/v1/silences".to_owned());
+        Self { layout, view }
+    }
+}

@@ -1,0 +1,163 @@
+//! The error budget over the SLO's own window: how it came to what it is, and how it can go on.
+
+use std::time::Duration;
+
+use super::{
+    load::{StretchLimits, series},
+    view::{BudgetPoint, SloView},
+};
+use crate::{
+    domain::{
+        alerting::burn_rate::budget_remaining,
+        counting::series::{Rate, Series, SeriesPoint, burn_down, forecast},
+        model::{
+            ids::SloId,
+            time::{Resolution, TimeRange, Timestamp},
+        },
+        slo::Slo,
+    },
+    store::{SeriesQuery, StoreError, Tx},
+    web::pages::summary::Summary,
+};
+
+/// Points over the window, some more or less.
+const POINTS: u64 = 224;
+
+/// The counts that the line is drawn from.
+#[derive(Debug)]
+pub(super) struct BudgetPast {
+    /// Of a rolling window twice its length, so that every point has a whole window behind it; of the
+    /// calendar from the begin of the period on, in buckets.
+    series: Series,
+    /// Distance of the points of the line.
+    pub(super) step: Duration,
+}
+
+impl BudgetPast {
+    pub(super) async fn read(
+        tx: &mut Tx<'_>,
+        (id, slo): (SloId, &Slo),
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let (resolution, step) = grain(slo.window.length());
+        if let Some(period) = slo.window.period(now) {
+            let so_far = TimeRange::new(period.from, now);
+            let series = of_period(tx, (id, slo), so_far, resolution).await?;
+            return Ok(Self { series, step });
+        }
+        let reach = StretchLimits {
+            resolution,
+            step,
+            length: 2 * slo.window.length(),
+        };
+        let series = series(tx, (id, slo), reach, now).await?;
+        Ok(Self { series, step })
+    }
+
+    /// The budget at the end of every point of the window; the last is the evaluation's own, so that
+    /// the line ends at the number beside it.
+    pub(super) fn history(&self, slo: &Slo, summary: &Summary, now: Timestamp) -> Vec<BudgetPoint> {
+        let points = match slo.window.period(now) {
+            None => self.rolling(slo, now),
+            Some(_) => self.burnt_down(summary, now),
+        };
+        points
+            .into_iter()
+            .chain(std::iter::once(BudgetPoint {
+                at: now,
+                budget_remaining_ratio: summary.budget_remaining_ratio,
+            }))
+            .collect()
+    }
+
+    fn rolling(&self, slo: &Slo, now: Timestamp) -> Vec<BudgetPoint> {
+        let (past, window) = (&self.series, slo.window.length());
+        let from = now - window;
+        (0..=past.len())
+            .map(|end| (past.time(end), end))
+            .filter(|(at, _)| *at >= from && *at < now)
+            .map(|(at, end)| BudgetPoint {
+                at,
+                budget_remaining_ratio: budget_remaining(past.trailing(end, window), slo.objective),
+            })
+            .collect()
+    }
+
+    /// What the bad events of the period so far left of its whole budget, as big as that is now.
+    fn burnt_down(&self, summary: &Summary, now: Timestamp) -> Vec<BudgetPoint> {
+        let past = &self.series;
+        let budget = summary.budget_volume() * summary.objective.budget_ratio();
+        let buckets = (self.step.as_secs() / past.step().as_secs().max(1)).max(1);
+        (0..=past.len())
+            .step_by(usize::try_from(buckets).unwrap_or(usize::MAX))
+            .map(|end| (past.time(end), end))
+            .filter(|(at, _)| *at < now)
+            .map(|(at, end)| BudgetPoint {
+                at,
+                budget_remaining_ratio: (budget > 0.0)
+                    .then(|| 1.0 - past.sum(0, end).weighted_bad() / budget),
+            })
+            .collect()
+    }
+
+    /// The points of the line if `rate` goes on from now.
+    pub(super) fn future(&self, slo: &Slo, view: &SloView, rate: Rate) -> Vec<(Timestamp, f64)> {
+        let now = view.as_of;
+        let Some(period) = slo.window.period(now) else {
+            return forecast(&self.series, slo.objective, slo.window.length(), rate).collect();
+        };
+        let summary = &view.summary;
+        let budget = summary.budget_volume() * summary.objective.budget_ratio();
+        let left = summary.budget_remaining_ratio.filter(|_| budget > 0.0);
+        left.map_or_else(Vec::new, |left| {
+            let rest = TimeRange::new(now, period.to);
+            burn_down(rest, left, rate.bad / budget).collect()
+        })
+    }
+}
+
+/// What the chart shows: the window and some of what follows, or the whole period.
+pub(super) fn range(slo: &Slo, now: Timestamp) -> TimeRange {
+    let length = slo.window.length();
+    slo.window
+        .period(now)
+        .unwrap_or_else(|| TimeRange::new(now - length, now + length / 4))
+}
+
+/// The buckets of a period so far. Where it begins within one, what was before is taken out.
+async fn of_period(
+    tx: &mut Tx<'_>,
+    (id, slo): (SloId, &Slo),
+    so_far: TimeRange,
+    resolution: Resolution,
+) -> Result<Series, StoreError> {
+    let step = resolution.length();
+    let range = TimeRange::new(so_far.from.floor_to(step), so_far.to.ceil_to(step));
+    let query = SeriesQuery {
+        resolution,
+        range,
+        step,
+    };
+    let points = tx.series(&[id], query).await?.remove(&id);
+    let mut points = points.unwrap_or_default();
+    points.extend(tx.corrections((id, slo), range, step).await?);
+    let before = slo.counted(TimeRange::new(range.from, so_far.from));
+    let sums = tx.sums_of_pieces(&[(id, before)]).await?;
+    points.extend(sums.into_iter().map(|counts| SeriesPoint {
+        at: range.from,
+        counts: -counts,
+    }));
+    Ok(Series::new(range, step, &points))
+}
+
+/// Each point is of whole buckets.
+fn grain(window: Duration) -> (Resolution, Duration) {
+    let resolution = if window < Duration::from_hours(96) {
+        Resolution::Minute
+    } else {
+        Resolution::Hour
+    };
+    let bucket = resolution.length().as_secs();
+    let step = (window.as_secs() / POINTS / bucket).max(1) * bucket;
+    (resolution, Duration::from_secs(step))
+}

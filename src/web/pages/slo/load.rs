@@ -1,0 +1,304 @@
+//! The reads behind the page of one SLO, all in one transaction.
+
+use std::time::Duration;
+
+use super::{
+    Whose,
+    budget::BudgetPast,
+    charts::burn_history,
+    common::InCommon,
+    correlation::CorrelationView,
+    evidence::EvidenceView,
+    groups::{GroupHead, GroupsView},
+    sampling::SamplingNote,
+    stages,
+    view::{CustomerView, DefinitionView, Past, Range, ReasonPoint, SloView, WorkflowView},
+};
+use crate::{
+    domain::{
+        alerting::{burn_rate::BurnContext, change_event::concerned, trace_link::TraceViewer},
+        counting::{customers::CustomerTotal, series::Series},
+        model::{
+            counts::EventCounts,
+            ids::SloId,
+            sampling::EndSampling,
+            time::{Resolution, TimeRange, Timestamp},
+            window::SloWindow,
+        },
+        slo::Slo,
+    },
+    store::{AffectedCustomers, SeriesQuery, SloRecord, StoreError, Tx, WorkflowRecord},
+    web::{
+        error::WebError,
+        pages::{exclusions::ExclusionView, history, summary::Summary},
+        state::WebState,
+    },
+};
+
+const HOUR: Duration = Duration::from_hours(1);
+/// Rows of the lists.
+const MOST: u32 = 8;
+const MOST_TRANSITIONS: u32 = 40;
+const MOST_EVENTS: u32 = 40;
+/// Stands for an SLO that the database does not know yet: ids begin at 1.
+const UNKNOWN: SloId = SloId(0);
+
+pub(super) async fn view(
+    state: &WebState,
+    (slo, whose): (&Slo, Whose),
+    range: Range,
+) -> Result<SloView, WebError> {
+    let now = state.clock.now();
+    let mut tx = state.store.begin("read an SLO").await?;
+    let (record, group) = record(&mut tx, slo, whose).await?;
+    let id = record.as_ref().map_or(UNKNOWN, |record| record.id);
+    let summary = summary(&mut tx, slo, record.as_ref(), now).await?;
+    let window = slo.window.counted(now);
+    let first_event_at = record.as_ref().and_then(|record| record.first_event_at);
+    let past = past(&mut tx, (id, slo), range, now).await?;
+    let last_hour = TimeRange::ending_at(now, HOUR);
+    let recent = slo.counted(last_hour);
+    let (customers, customers_total) = customers(&mut tx, id, &recent).await?;
+    let sample = tx.event_sample(id, last_hour).await?;
+    let (worst, oldest) =
+        workflows(&mut tx, (id, slo), &recent, (&state.trace_viewers, now)).await?;
+    let reach = TimeRange::ending_at(now, range.length());
+    let stages = stages::over(&mut tx, (id, slo), reach).await?;
+    let transitions = history::since(&mut tx, Some(id), window.from, MOST_TRANSITIONS).await?;
+    let services = concerned(
+        slo.service.as_deref(),
+        sample.bad.iter().chain(&sample.good),
+    );
+    let events = tx
+        .change_events(window, services.as_deref(), MOST_EVENTS)
+        .await?;
+    let six_hours = TimeRange::ending_at(now, 6 * HOUR);
+    let ranges = [window, six_hours, slo.window.trailing(now)];
+    let [counts, last_six_hours, usual] = sums(&mut tx, (id, slo), ranges).await?;
+    let burn = burn_context((slo, first_event_at), &summary, usual, now);
+    let spans = tx.selected_spans(&[(id, window.from)]).await?.remove(&id);
+    Ok(SloView {
+        as_of: now,
+        range,
+        groups: worst_groups(&mut tx, (id, slo), group.as_ref()).await?,
+        group,
+        counts: counts.into(),
+        last_six_hours,
+        evidence: evidence(&mut tx, id, window).await?,
+        excluded: ExclusionView::all(slo, window),
+        sampling: sampling_notes(&mut tx, id, &counts, now).await?,
+        correlation: spans.and_then(|spans| CorrelationView::new(&spans, counts.orphan)),
+        in_flight_oldest: oldest,
+        worst_workflows: worst,
+        stages,
+        in_common: InCommon::new(&sample),
+        customers_affected: customers.customers,
+        customers_total,
+        customers: CustomerView::all(customers.worst, customers.bad),
+        transitions,
+        events,
+        budget_history: past.budget.history(slo, &summary, now),
+        burn_history: burn_history(slo, &burn, &past.range, range.length()),
+        bad_by_reason: ReasonPoint::all(&past.bars),
+        definition: DefinitionView::of(slo),
+        past,
+        summary,
+    })
+}
+
+/// Of a group there are no groups.
+async fn worst_groups(
+    tx: &mut Tx<'_>,
+    (id, slo): (SloId, &Slo),
+    group: Option<&GroupHead>,
+) -> Result<Option<GroupsView>, WebError> {
+    match group {
+        None => Ok(GroupsView::read(tx, (id, slo))
+            .await?
+            .map(GroupsView::worst)),
+        Some(_) => Ok(None),
+    }
+}
+
+/// What is known of the SLO or of one of its groups, and which group that is.
+async fn record(
+    tx: &mut Tx<'_>,
+    slo: &Slo,
+    whose: Whose,
+) -> Result<(Option<SloRecord>, Option<GroupHead>), WebError> {
+    let Whose::Group(id) = whose else {
+        return Ok((tx.slo(&slo.name).await?, None));
+    };
+    let found = tx.group(id).await?;
+    let found = found.filter(|found| found.record.name == slo.name);
+    let found = found.ok_or_else(|| WebError::NoSuchGroup {
+        slo: slo.name.to_string(),
+        group: id.0.to_string(),
+    })?;
+    let head = GroupHead::new(id, &found.group);
+    Ok((Some(found.record), Some(head)))
+}
+
+/// How it stands by its last evaluation, but how many workflows are open by this moment.
+async fn summary(
+    tx: &mut Tx<'_>,
+    slo: &Slo,
+    record: Option<&SloRecord>,
+    now: Timestamp,
+) -> Result<Summary, StoreError> {
+    let id = record.map_or(UNKNOWN, |record| record.id);
+    let open = tx.open_workflows(&[id], now, slo.grace).await?;
+    let open = open.get(&id).copied().unwrap_or_default();
+    let mut summary = Summary::new(slo, record);
+    (summary.in_flight, summary.overdue) = (open.in_flight, open.overdue);
+    Ok(summary)
+}
+
+/// The worst of a range and the open ones that are the oldest, with where the time of each went.
+async fn workflows(
+    tx: &mut Tx<'_>,
+    (id, slo): (SloId, &Slo),
+    recent: &[TimeRange],
+    (viewers, now): (&[TraceViewer], Timestamp),
+) -> Result<(Vec<WorkflowView>, Vec<WorkflowView>), StoreError> {
+    let worst = tx.worst_workflows(id, (recent, now), MOST).await?;
+    let oldest = tx.oldest_open_workflows(id, MOST).await?;
+    let both = worst.iter().chain(&oldest);
+    let mut own = stages::of_workflows(tx, (id, slo), both, now).await?;
+    let mut view = |record: WorkflowRecord| {
+        let stages = own.remove(&record.key).unwrap_or_default();
+        WorkflowView::new(record, stages, (viewers, now))
+    };
+    let oldest = oldest.into_iter().map(&mut view).collect();
+    Ok((worst.into_iter().map(view).collect(), oldest))
+}
+
+/// What counts in each range.
+async fn sums<const N: usize>(
+    tx: &mut Tx<'_>,
+    (id, slo): (SloId, &Slo),
+    ranges: [TimeRange; N],
+) -> Result<[EventCounts; N], StoreError> {
+    let counted = ranges.map(|range| (id, slo.counted(range)));
+    let sums = tx.sums_of_pieces(&counted).await?;
+    let sum = |at: usize| sums.get(at).copied().unwrap_or_default();
+    Ok(std::array::from_fn(sum))
+}
+
+/// The affected ones, and of how many: never fewer, also where a bucket could not tell all apart.
+async fn customers(
+    tx: &mut Tx<'_>,
+    id: SloId,
+    recent: &[TimeRange],
+) -> Result<(AffectedCustomers, CustomerTotal), StoreError> {
+    let affected = tx.worst_customers(id, recent, MOST).await?;
+    let total = tx.customers_total(id, recent).await?;
+    let customers = total.customers.max(affected.customers);
+    Ok((affected, CustomerTotal { customers, ..total }))
+}
+
+async fn evidence(
+    tx: &mut Tx<'_>,
+    id: SloId,
+    window: TimeRange,
+) -> Result<Vec<EvidenceView>, StoreError> {
+    let counts = tx.evidence_counts(id, window.from).await?;
+    let overflow = tx.customers_overflow(id, window).await?;
+    Ok(EvidenceView::all(counts, overflow))
+}
+
+async fn sampling_notes(
+    tx: &mut Tx<'_>,
+    id: SloId,
+    counts: &EventCounts,
+    now: Timestamp,
+) -> Result<Vec<SamplingNote>, StoreError> {
+    let ends = match counts.unobservable {
+        0 => None,
+        _ => tx
+            .end_sampling(now - EndSampling::REMEMBERED)
+            .await?
+            .remove(&id),
+    };
+    Ok(SamplingNote::all(counts, ends))
+}
+
+/// As the rules have it at this moment.
+fn burn_context(
+    (slo, first_event_at): (&Slo, Option<Timestamp>),
+    summary: &Summary,
+    usual: EventCounts,
+    now: Timestamp,
+) -> BurnContext {
+    let window = slo.window.length();
+    BurnContext {
+        objective: slo.objective,
+        kind: slo.alerting.burn,
+        window,
+        in_window: match slo.window {
+            SloWindow::Rolling(_) => summary.evaluated_counts.by_outcome,
+            SloWindow::Calendar(_) => usual,
+        },
+        observed: first_event_at
+            .map_or(Duration::ZERO, |first| now.saturating_since(first))
+            .min(window),
+        // Burn rates are all that is asked of it, and they know no periods.
+        period: None,
+    }
+}
+
+async fn past(
+    tx: &mut Tx<'_>,
+    (id, slo): (SloId, &Slo),
+    range: Range,
+    now: Timestamp,
+) -> Result<Past, StoreError> {
+    let (resolution, step, bar) = range.grain();
+    let longest = slo
+        .alerting
+        .rules
+        .first()
+        .map_or(HOUR, |rule| rule.long)
+        .max(step);
+    let line = StretchLimits {
+        resolution,
+        step,
+        length: range.length() + longest,
+    };
+    let bars = StretchLimits {
+        resolution,
+        step: bar,
+        length: range.length(),
+    };
+    Ok(Past {
+        budget: BudgetPast::read(tx, (id, slo), now).await?,
+        range: series(tx, (id, slo), line, now).await?,
+        bars: series(tx, (id, slo), bars, now).await?,
+    })
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct StretchLimits {
+    pub(super) resolution: Resolution,
+    pub(super) step: Duration,
+    pub(super) length: Duration,
+}
+
+pub(super) async fn series(
+    tx: &mut Tx<'_>,
+    (id, slo): (SloId, &Slo),
+    reach: StretchLimits,
+    now: Timestamp,
+) -> Result<Series, StoreError> {
+    let to = now.ceil_to(reach.step);
+    let range = TimeRange::new((to - reach.length).floor_to(reach.step), to);
+    let query = SeriesQuery {
+        resolution: reach.resolution,
+        range,
+        step: reach.step,
+    };
+    let points = tx.series(&[id], query).await?.remove(&id);
+    let mut points = points.unwrap_or_default();
+    points.extend(tx.corrections((id, slo), range, reach.step).await?);
+    Ok(Series::new(range, reach.step, &points))
+}

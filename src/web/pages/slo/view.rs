@@ -1,0 +1,453 @@
+//! All that is told of one SLO: printed as a page, and as JSON.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{
+    budget::BudgetPast,
+    common::InCommon,
+    correlation::CorrelationView,
+    evidence::EvidenceView,
+    groups::{GroupHead, GroupsView},
+    sampling::SamplingNote,
+    stages::{OwnStages, StagesView},
+};
+use crate::{
+    domain::{
+        alerting::{
+            change_event::ChangeEvent,
+            trace_link::{TraceLink, TraceViewer, Traced},
+        },
+        counting::{customers::CustomerTotal, series::Series},
+        model::{
+            counts::EventCounts,
+            format,
+            ids::TraceId,
+            time::{Resolution, Timestamp},
+        },
+        slo::Slo,
+        workflow::Outcome,
+    },
+    store::{AffectedCustomer, WorkflowRecord},
+    web::{
+        chart::{self, BurnPoint, Markup},
+        pages::{
+            exclusions::ExclusionView,
+            history::TransitionView,
+            summary::{Counts, Summary},
+        },
+    },
+};
+
+#[derive(Debug, Serialize)]
+pub(in crate::web) struct SloView {
+    pub(super) as_of: Timestamp,
+    /// As the last evaluation saw it, but for what is in flight.
+    #[serde(flatten)]
+    pub(super) summary: Summary,
+    pub(super) range: Range,
+    /// Which group these are the numbers of; `None` for the SLO itself.
+    pub(super) group: Option<GroupHead>,
+    /// `None` where events are not grouped, and of a group.
+    pub(super) groups: Option<GroupsView>,
+    /// Over the SLO's window, to this moment.
+    pub(super) counts: Counts,
+    /// Evidence that could not be used or changed a verdict in the window, by reason.
+    pub(super) evidence: Vec<EvidenceView>,
+    /// Planned work in the window whose events are left out, latest first; left out where none is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) excluded: Vec<ExclusionView>,
+    /// What sampled spans mean for the numbers; left out where none are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) sampling: Vec<SamplingNote>,
+    /// Of the spans of the window; `None` without any.
+    pub(super) correlation: Option<CorrelationView>,
+    pub(super) in_flight_oldest: Vec<WorkflowView>,
+    /// Of the last hour.
+    pub(super) worst_workflows: Vec<WorkflowView>,
+    /// Of the last hour.
+    pub(super) in_common: InCommon,
+    /// Of the last hour.
+    pub(super) customers: Vec<CustomerView>,
+    pub(super) customers_affected: i64,
+    /// With any event, in the hours that the last hour touches.
+    pub(super) customers_total: CustomerTotal,
+    /// Of the window, newest first.
+    pub(super) transitions: Vec<TransitionView>,
+    /// Deploys, flags and notes of the window, newest first: those of the services that take part.
+    pub(super) events: Vec<ChangeEvent>,
+    pub(super) budget_history: Vec<BudgetPoint>,
+    /// Of the first rule's windows, over the range.
+    pub(super) burn_history: Vec<BurnPoint>,
+    /// Over the range; stretches without a bad event are left out.
+    pub(super) bad_by_reason: Vec<ReasonPoint>,
+    /// Where the time of the mean workflow goes, over the range; nothing where the definition wants
+    /// none.
+    #[serde(rename = "latency_breakdown")]
+    pub(super) stages: Option<StagesView>,
+    pub(super) definition: DefinitionView,
+    #[serde(skip)]
+    pub(super) last_six_hours: EventCounts,
+    #[serde(skip)]
+    pub(super) past: Past,
+}
+
+/// The series that the charts are drawn from.
+#[derive(Debug)]
+pub(super) struct Past {
+    pub(super) budget: BudgetPast,
+    /// The range, and before it as much as the longest window of the rule that is drawn.
+    pub(super) range: Series,
+    /// The range alone, in bars.
+    pub(super) bars: Series,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(super) struct BudgetPoint {
+    pub(super) at: Timestamp,
+    pub(super) budget_remaining_ratio: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct ReasonPoint {
+    /// Start of the stretch.
+    at: Timestamp,
+    late: i64,
+    failed: i64,
+    timeout: i64,
+}
+
+impl ReasonPoint {
+    pub(super) fn all(bars: &Series) -> Vec<Self> {
+        (0..bars.len())
+            .map(|index| (bars.time(index), bars.sum(index, index + 1)))
+            .filter(|(_, counts)| counts.bad() != 0)
+            .map(|(at, counts)| Self {
+                at,
+                late: counts.late,
+                failed: counts.failed,
+                timeout: counts.timeout,
+            })
+            .collect()
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct DefinitionView {
+    pub(super) file: String,
+    pub(super) line: usize,
+    pub(super) text: String,
+}
+
+impl DefinitionView {
+    pub(super) fn of(slo: &Slo) -> Self {
+        Self {
+            file: slo.source.file.clone(),
+            line: slo.source.line,
+            text: slo.source.text.clone(),
+        }
+    }
+}
+
+/// How far back the charts of burn and reasons reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) enum Range {
+    #[serde(rename = "1h")]
+    Hour,
+    #[serde(rename = "6h")]
+    SixHours,
+    #[serde(rename = "24h")]
+    Day,
+    #[serde(rename = "7d")]
+    Week,
+    #[serde(rename = "28d")]
+    FourWeeks,
+}
+
+impl Range {
+    pub(super) const ALL: [Self; 5] = [
+        Self::Hour,
+        Self::SixHours,
+        Self::Day,
+        Self::Week,
+        Self::FourWeeks,
+    ];
+
+    /// An unknown name is six hours: a link that was cut still opens.
+    pub(super) fn named(name: &str) -> Self {
+        Self::ALL
+            .into_iter()
+            .find(|range| range.name() == name)
+            .unwrap_or(Self::SixHours)
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Hour => "1h",
+            Self::SixHours => "6h",
+            Self::Day => "24h",
+            Self::Week => "7d",
+            Self::FourWeeks => "28d",
+        }
+    }
+
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Hour => "1 h",
+            Self::SixHours => "6 h",
+            Self::Day => "24 h",
+            Self::Week => "7 d",
+            Self::FourWeeks => "28 d",
+        }
+    }
+
+    pub(super) fn length(self) -> Duration {
+        Duration::from_secs(
+            3_600
+                * match self {
+                    Self::Hour => 1,
+                    Self::SixHours => 6,
+                    Self::Day => 24,
+                    Self::Week => 168,
+                    Self::FourWeeks => 672,
+                },
+        )
+    }
+
+    /// Which buckets to read, the distance of points on a line, and the width of a bar: at most 360
+    /// points and 84 bars.
+    pub(super) fn grain(self) -> (Resolution, Duration, Duration) {
+        let minutes = |n: u64| Duration::from_secs(60 * n);
+        match self {
+            Self::Hour => (Resolution::Minute, minutes(1), minutes(1)),
+            Self::SixHours => (Resolution::Minute, minutes(1), minutes(5)),
+            Self::Day => (Resolution::Minute, minutes(5), minutes(20)),
+            Self::Week => (Resolution::Hour, minutes(60), minutes(120)),
+            Self::FourWeeks => (Resolution::Hour, minutes(120), minutes(480)),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct WorkflowView {
+    pub(super) label: String,
+    pub(super) trace_id: TraceId,
+    pub(super) customer: Option<String>,
+    pub(super) outcome: Outcome,
+    pub(super) started_at: Option<Timestamp>,
+    pub(super) ended_at: Option<Timestamp>,
+    pub(super) deadline: Option<Timestamp>,
+    /// Start to end; to now for one that has not ended.
+    pub(super) duration_seconds: Option<f64>,
+    /// How far past its deadline; below 0 while there is time.
+    pub(super) late_by_seconds: Option<f64>,
+    /// Where its trace can be looked at.
+    pub(super) links: Vec<TraceLink>,
+    #[serde(flatten)]
+    pub(super) stages: OwnStages,
+}
+
+impl WorkflowView {
+    pub(super) fn new(
+        record: WorkflowRecord,
+        stages: OwnStages,
+        (viewers, now): (&[TraceViewer], Timestamp),
+    ) -> Self {
+        let end = record.ended_at.unwrap_or(now);
+        let traced = Traced {
+            trace_id: record.trace_id,
+            label: &record.label,
+            from: record.started_at.unwrap_or(end),
+            to: end,
+        };
+        let links = TraceViewer::links(viewers, traced);
+        let secs = |from: Timestamp| {
+            #[expect(clippy::cast_precision_loss, reason = "microseconds of a few years")]
+            let secs = end.micros_since(from) as f64 / 1e6;
+            secs
+        };
+        Self {
+            duration_seconds: record.took_secs(now).map(|secs| secs.max(0.0)),
+            late_by_seconds: record.deadline.map(secs),
+            label: record.label,
+            trace_id: record.trace_id,
+            customer: record.customer,
+            outcome: record.outcome,
+            started_at: record.started_at,
+            ended_at: record.ended_at,
+            deadline: record.deadline,
+            links,
+            stages,
+        }
+    }
+
+    pub(super) fn current_stage(&self) -> &str {
+        self.stages.current_stage.as_deref().unwrap_or(format::NONE)
+    }
+
+    pub(super) fn took_text(&self) -> String {
+        format::seconds(self.duration_seconds)
+    }
+
+    pub(super) fn is_late(&self) -> bool {
+        self.late_by_seconds.is_some_and(|secs| secs > 0.0)
+    }
+
+    pub(super) fn due_text(&self) -> String {
+        match self.late_by_seconds {
+            Some(secs) if secs > 0.0 => format!("{} late", format::seconds(secs)),
+            Some(secs) => format!("due in {}", format::seconds(-secs)),
+            None => format::NONE.to_owned(),
+        }
+    }
+
+    pub(super) fn reason(&self) -> &'static str {
+        match self.outcome {
+            Outcome::Timeout => "never finished",
+            other => other.as_str(),
+        }
+    }
+
+    pub(super) fn trace_text(&self) -> String {
+        self.trace_id.to_string()
+    }
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct CustomerView {
+    pub(super) customer: String,
+    pub(super) bad: i64,
+    /// Of all bad events that name a customer.
+    pub(super) share_of_bad_ratio: f64,
+}
+
+impl CustomerView {
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    fn new(record: AffectedCustomer, bad_of_all: i64) -> Self {
+        Self {
+            share_of_bad_ratio: record.bad as f64 / bad_of_all.max(1) as f64,
+            customer: record.customer,
+            bad: record.bad,
+        }
+    }
+
+    pub(super) fn all(records: Vec<AffectedCustomer>, bad_of_all: i64) -> Vec<Self> {
+        let view = |record| Self::new(record, bad_of_all);
+        records.into_iter().map(view).collect()
+    }
+
+    pub(super) fn bar(&self) -> Markup {
+        chart::share_bar(self.share_of_bad_ratio)
+    }
+
+    pub(super) fn bad_text(&self) -> String {
+        format::count(self.bad)
+    }
+
+    pub(super) fn share_text(&self) -> String {
+        format::percent(self.share_of_bad_ratio)
+    }
+}
+
+impl SloView {
+    /// `29 of 391 customers`; nothing if nobody is affected.
+    pub(super) fn people_text(&self) -> Option<String> {
+        CustomerTotal::people(Some(self.customers_affected), Some(&self.customers_total))
+    }
+
+    /// `391 customers`.
+    pub(super) fn customers_total_text(&self) -> String {
+        let plural = if self.customers_total.customers == 1 {
+            ""
+        } else {
+            "s"
+        };
+        format!("{} customer{plural}", self.customers_total.text())
+    }
+
+    /// Whether traces can be opened from here.
+    pub(super) fn has_trace_links(&self) -> bool {
+        let mut worst = self.worst_workflows.iter();
+        worst.any(|workflow| !workflow.links.is_empty())
+    }
+
+    /// Planned work as name, time and reason.
+    pub(super) fn left_out(&self) -> Vec<(&str, String, &str)> {
+        let each = self.excluded.iter();
+        each.map(|one| {
+            (
+                one.name.as_str(),
+                one.time_text(self.as_of),
+                one.reason.as_str(),
+            )
+        })
+        .collect()
+    }
+
+    /// Deploys, flags and notes as moment, kind, title and address.
+    pub(super) fn happened(&self) -> Vec<(String, &'static str, &str, Option<&str>)> {
+        let each = self.events.iter();
+        each.map(|event| {
+            let at = format::moment(event.at, self.as_of);
+            (
+                at,
+                event.kind.as_str(),
+                event.title.as_str(),
+                event.url.as_deref(),
+            )
+        })
+        .collect()
+    }
+
+    /// The stages of one of the worst workflows, to the scale of the slowest.
+    pub(super) fn strip(&self, workflow: &WorkflowView) -> Markup {
+        let took = self
+            .worst_workflows
+            .iter()
+            .filter_map(|one| one.duration_seconds);
+        let longest = took.fold(0.0, f64::max);
+        workflow.stages.strip(longest, self.summary.within_seconds)
+    }
+
+    /// What became of everything that was seen, as number and words.
+    pub(super) fn flow(&self) -> Vec<(String, String)> {
+        let counts = self.counts.by_outcome;
+        let within = self.summary.within_seconds.map(format::seconds);
+        let late = within.as_ref().map_or_else(
+            || "not good".to_owned(),
+            |within| format!("late: ended, but after {within}"),
+        );
+        let row = |n: i64, text: &str| (format::count(n), text.to_owned());
+        let mut rows = vec![
+            row(self.counts.total, "events of this SLO, good or bad"),
+            row(counts.good, "good"),
+            row(counts.late, &late),
+            row(counts.failed, "failed"),
+            row(
+                counts.timeout,
+                "never finished: the deadline and the grace passed",
+            ),
+            row(self.summary.in_flight, "in flight, not judged yet"),
+            row(counts.cancelled, "cancelled in time: no event"),
+            row(counts.orphan, "orphans: an end whose start never came"),
+            row(
+                counts.invalid,
+                "invalid: contradictory, or more than is kept",
+            ),
+        ];
+        if counts.unobservable != 0 {
+            rows.push(row(
+                counts.unobservable,
+                "unobservable: no end came, but a sampler would have dropped it: no event",
+            ));
+        }
+        if counts.evidence_lost != 0 {
+            rows.push(row(
+                counts.evidence_lost,
+                "evidence lost: no end came, but links of ending spans were lost meanwhile: no event",
+            ));
+        }
+        rows
+    }
+}

@@ -1,0 +1,391 @@
+//! One SLO in one row: what the overview lists, the SLO page begins with and the API returns.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::Serialize;
+
+use super::period::PeriodView;
+use crate::{
+    domain::{
+        alerting::{
+            alert::AlertStatus,
+            burn_rate::budget_in_events,
+            limit::{LimitState, LimitStatus},
+            rule_status::RuleStatus,
+            status::SloState,
+            suppression::Suppression,
+        },
+        counting::customers::CustomerTotal,
+        model::{
+            counts::{EventCounts, whole},
+            format,
+            ids::Name,
+            objective::Objective,
+            time::Timestamp,
+            window::SloWindow,
+        },
+        slo::{Indicator, Severity, Slo},
+    },
+    store::SloRecord,
+    web::chart::{self, Bullet, Markup},
+};
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Summary {
+    pub(crate) name: Name,
+    pub(crate) display_name: String,
+    pub(crate) description: Option<String>,
+    pub(crate) service: Option<String>,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) objective_ratio: f64,
+    /// Of the calendar, the longest that a period can be.
+    pub(crate) window_seconds: u64,
+    #[serde(rename = "calendar", skip_serializing_if = "Option::is_none")]
+    pub(crate) period: Option<PeriodView>,
+    /// How long a workflow may take; `None` for a one-span SLI.
+    pub(crate) within_seconds: Option<f64>,
+    /// `None` before the first evaluation.
+    pub(crate) state: Option<SloState>,
+    /// Since when the state's alert fires.
+    pub(crate) firing_since: Option<Timestamp>,
+    pub(crate) evaluated_at: Option<Timestamp>,
+    pub(crate) achieved_ratio: Option<f64>,
+    pub(crate) budget_remaining_ratio: Option<f64>,
+    /// Bad events that the whole budget allows at this volume, and those it has left.
+    pub(crate) budget_events: i64,
+    pub(crate) budget_remaining_events: i64,
+    pub(crate) budget_empty_in_seconds: Option<u64>,
+    pub(crate) budget_empty_at: Option<Timestamp>,
+    pub(crate) burn_rate_last_hour: Option<f64>,
+    pub(crate) last_hour: Counts,
+    pub(crate) customers_affected_last_hour: Option<i64>,
+    /// Of all with an event; `None` where nobody is affected.
+    pub(crate) customers_total_last_hour: Option<CustomerTotal>,
+    pub(crate) in_flight: i64,
+    pub(crate) overdue: i64,
+    pub(crate) rules: Vec<RuleStatus>,
+    /// Rules on anything but burn rates.
+    pub(crate) threshold_rules: Vec<LimitStatus>,
+    pub(crate) alerts: Vec<AlertStatus>,
+    /// Of a group: severities whose alert does not begin because the whole SLO's fires.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) inhibited: Vec<Severity>,
+    /// Fewer in a rule's long window tell nobody anything.
+    #[serde(skip)]
+    pub(crate) least_bad_events: u64,
+    /// Counts of the window as the evaluation saw them.
+    pub(crate) evaluated_counts: Counts,
+    #[serde(skip)]
+    pub(crate) objective: Objective,
+    #[serde(skip)]
+    pub(crate) window: SloWindow,
+}
+
+/// Counts with the two sums that everyone wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Counts {
+    #[serde(flatten)]
+    pub(crate) by_outcome: EventCounts,
+    pub(crate) bad: i64,
+    pub(crate) total: i64,
+}
+
+impl From<EventCounts> for Counts {
+    fn from(by_outcome: EventCounts) -> Self {
+        Self {
+            by_outcome,
+            bad: by_outcome.bad(),
+            total: by_outcome.total(),
+        }
+    }
+}
+
+impl Summary {
+    pub(crate) fn new(slo: &Slo, record: Option<&SloRecord>) -> Self {
+        let status = record.and_then(|record| record.status.as_ref());
+        let window = status.map_or(EventCounts::ZERO, |status| status.window);
+        let period = PeriodView::new(slo, status.and_then(|status| status.period));
+        let budget_events = budget_in_events(volume(period.as_ref(), window), slo.objective);
+        let empty_in = status.and_then(|status| status.budget_empty_in_secs);
+        Self {
+            name: slo.name.clone(),
+            display_name: slo.display_name.clone(),
+            description: slo.description.clone(),
+            service: slo.service.clone(),
+            labels: slo.labels.clone(),
+            objective_ratio: slo.objective.ratio(),
+            window_seconds: slo.window.length().as_secs(),
+            period,
+            within_seconds: within(slo),
+            state: status.map(|status| status.state),
+            firing_since: status.and_then(|status| firing_since(&status.alerts)),
+            evaluated_at: status.map(|status| status.evaluated_at),
+            achieved_ratio: window.good_ratio(),
+            budget_remaining_ratio: status.and_then(|status| status.budget_remaining),
+            budget_events,
+            budget_remaining_events: budget_events - whole(window.weighted_bad()),
+            budget_empty_in_seconds: empty_in,
+            budget_empty_at: status
+                .zip(empty_in)
+                .map(|(status, secs)| status.evaluated_at + Duration::from_secs(secs)),
+            burn_rate_last_hour: status.and_then(|status| status.burn_rate),
+            last_hour: status
+                .map(|status| status.last_hour)
+                .unwrap_or_default()
+                .into(),
+            customers_affected_last_hour: status.and_then(|status| status.customers_affected),
+            customers_total_last_hour: status.and_then(|status| status.customers_total),
+            in_flight: status.map_or(0, |status| status.in_flight),
+            overdue: status.map_or(0, |status| status.overdue),
+            rules: status
+                .map(|status| status.rules.clone())
+                .unwrap_or_default(),
+            threshold_rules: status
+                .map(|status| status.limits.clone())
+                .unwrap_or_default(),
+            alerts: status
+                .map(|status| status.alerts.clone())
+                .unwrap_or_default(),
+            inhibited: status
+                .map(|status| inhibited(&status.alerts))
+                .unwrap_or_default(),
+            least_bad_events: slo.alerting.guard.bad_events,
+            evaluated_counts: window.into(),
+            objective: slo.objective,
+            window: slo.window,
+        }
+    }
+
+    pub(crate) fn face(&self) -> StatusBadge {
+        StatusBadge::of(self.state)
+    }
+
+    /// Most urgent first: state, then who runs out of budget first, then who has least.
+    pub(crate) fn urgency(&self) -> (SloState, u64, i64) {
+        #[expect(clippy::cast_possible_truncation, reason = "only an order")]
+        let left = (self.budget_remaining_ratio.unwrap_or(f64::MAX).min(1e9) * 1e6) as i64;
+        (
+            self.state.unwrap_or(SloState::NoData),
+            self.budget_empty_in_seconds.unwrap_or(u64::MAX),
+            left,
+        )
+    }
+
+    pub(crate) fn objective_text(&self) -> String {
+        format::objective(self.objective_ratio)
+    }
+
+    /// `28 d`, `this month`.
+    pub(crate) fn window_text(&self) -> String {
+        let rolling = || format::window(self.window_seconds);
+        self.period.as_ref().map_or_else(rolling, PeriodView::this)
+    }
+
+    /// `28 d`, `a calendar month`.
+    pub(crate) fn whole_text(&self) -> String {
+        let rolling = || format::window(self.window_seconds);
+        self.period.as_ref().map_or_else(rolling, PeriodView::whole)
+    }
+
+    /// `the last 28 d`, `this month`.
+    pub(crate) fn reach_text(&self) -> String {
+        let rolling = || format!("the last {}", format::window(self.window_seconds));
+        self.period.as_ref().map_or_else(rolling, PeriodView::this)
+    }
+
+    /// The number of events that the budget is a share of.
+    pub(crate) fn budget_volume(&self) -> f64 {
+        volume(self.period.as_ref(), self.evaluated_counts.by_outcome)
+    }
+
+    pub(crate) fn achieved_text(&self) -> String {
+        format::achieved(self.achieved_ratio, self.objective_ratio)
+    }
+
+    pub(crate) fn budget_text(&self) -> String {
+        format::budget(self.budget_remaining_ratio)
+    }
+
+    /// Bad events that have used the budget: seen ones, and those that they stand for.
+    pub(crate) fn budget_used_events(&self) -> i64 {
+        self.budget_events - self.budget_remaining_events
+    }
+
+    pub(crate) fn is_spent(&self) -> bool {
+        self.budget_remaining_ratio.is_some_and(|left| left <= 0.0)
+    }
+
+    /// Compared with the rule that is most urgent, so that it never reads as equal to it.
+    pub(crate) fn burn_text(&self) -> String {
+        format::burn_rate(
+            self.burn_rate_last_hour,
+            self.leading_rule().map(|rule| rule.factor),
+        )
+    }
+
+    pub(crate) fn empty_in_text(&self) -> String {
+        match self.budget_empty_in_seconds {
+            _ if self.is_spent() => "spent".to_owned(),
+            // A budget that outlasts its own window at this pace is in no danger.
+            Some(secs) if secs >= self.window_seconds => format!("over {}", self.window_text()),
+            Some(secs) => format::lasting(Duration::from_secs(secs)),
+            None => format::NONE.to_owned(),
+        }
+    }
+
+    pub(crate) fn in_flight_text(&self) -> String {
+        format::count(self.in_flight)
+    }
+
+    pub(crate) fn overdue_text(&self) -> String {
+        format::count(self.overdue)
+    }
+
+    pub(crate) fn labels_text(&self) -> Vec<String> {
+        self.labels
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect()
+    }
+
+    pub(crate) fn budget_bar(&self) -> Markup {
+        chart::budget_bar(self.budget_remaining_ratio)
+    }
+
+    /// The most urgent rule on a track; empty before the first evaluation.
+    pub(crate) fn burn_track(&self) -> Markup {
+        self.leading_rule().map(rule_track).unwrap_or_default()
+    }
+
+    /// The one that fired, else that which is nearest to it: the first of the most severe.
+    pub(crate) fn leading_rule(&self) -> Option<&RuleStatus> {
+        self.fired_rule()
+            .and_then(|name| self.rules.iter().find(|rule| rule.name == *name))
+            .or_else(|| {
+                self.rules
+                    .iter()
+                    .find(|rule| rule.severity == Severity::Page)
+            })
+            .or_else(|| self.rules.first())
+    }
+
+    /// The rule that fired, where it is one on anything but burn rates.
+    pub(crate) fn fired_limit(&self) -> Option<&LimitStatus> {
+        let name = self.fired_rule()?;
+        self.threshold_rules
+            .iter()
+            .find(|limit| limit.name == *name)
+    }
+
+    fn fired_rule(&self) -> Option<&Name> {
+        let alerts = self.alerts.iter();
+        alerts
+            .filter(|alert| alert.state.fires())
+            .max_by_key(|alert| alert.severity)
+            .and_then(|alert| alert.rule.as_ref())
+    }
+}
+
+/// One mark on the scale of its limit. An absence has no scale: it is there or not.
+pub(crate) fn limit_track(limit: &LimitStatus) -> Markup {
+    let at = match (limit.share_of_limit(), limit.standing) {
+        (None, LimitState::Over) => Some(1.0),
+        (share, _) => share,
+    };
+    Bullet {
+        long: at,
+        short: None,
+        factor: 1.0,
+    }
+    .draw(&limit.sentence())
+}
+
+pub(crate) fn rule_track(rule: &RuleStatus) -> Markup {
+    let rate = |rate| format::burn_rate(rate, rule.factor);
+    let sentence = format!(
+        "Burn rate {} over {} and {} over {}, against {}",
+        rate(rule.long.burn_rate),
+        format::window(rule.long.secs),
+        rate(rule.short.burn_rate),
+        format::window(rule.short.secs),
+        format::factor(rule.factor),
+    );
+    Bullet {
+        long: rule.long.burn_rate,
+        short: rule.short.burn_rate,
+        factor: rule.factor,
+    }
+    .draw(&sentence)
+}
+
+fn volume(period: Option<&PeriodView>, in_window: EventCounts) -> f64 {
+    let status = period.and_then(|period| period.status);
+    status.map_or_else(
+        || in_window.weighted_total(),
+        |status| status.expected_events,
+    )
+}
+
+fn within(slo: &Slo) -> Option<f64> {
+    match &slo.indicator {
+        Indicator::Workflow(workflow) => Some(workflow.within.as_secs_f64()),
+        Indicator::Span(_) => None,
+    }
+}
+
+/// Severities whose alert fires and is told by another one.
+fn inhibited(alerts: &[AlertStatus]) -> Vec<Severity> {
+    let held = alerts
+        .iter()
+        .filter(|alert| matches!(alert.progress.muted, Some(Suppression::Inhibited { .. })));
+    held.map(|alert| alert.severity).collect()
+}
+
+fn firing_since(alerts: &[AlertStatus]) -> Option<Timestamp> {
+    alerts
+        .iter()
+        .filter(|alert| alert.state.fires())
+        .max_by_key(|alert| alert.severity)
+        .map(|alert| alert.since)
+}
+
+/// How a state looks: a shape, a word and a colour, so that none of them is needed alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StatusBadge {
+    /// `#i-<icon>` in the layout.
+    pub(crate) icon: &'static str,
+    pub(crate) word: &'static str,
+    pub(crate) class: &'static str,
+}
+
+impl StatusBadge {
+    pub(crate) fn of(state: Option<SloState>) -> Self {
+        let (icon, word, class) = match state {
+            Some(SloState::Paging) => ("page", "Paging", "page"),
+            Some(SloState::Ticket) => ("ticket", "Ticket", "ticket"),
+            Some(SloState::Rising) => ("up", "Rising", "rising"),
+            Some(SloState::Recovering) => ("down", "Recovering", "recovering"),
+            Some(SloState::NoData) => ("low", "No data", "mut"),
+            Some(SloState::TooFew) => ("low", "Too few", "mut"),
+            Some(SloState::Ok) => ("ok", "OK", "ok"),
+            None => ("low", "New", "mut"),
+        };
+        Self { icon, word, class }
+    }
+
+    pub(crate) fn of_severity(severity: Severity) -> Self {
+        match severity {
+            Severity::Page => Self::of(Some(SloState::Paging)),
+            Severity::Ticket => Self::of(Some(SloState::Ticket)),
+        }
+    }
+
+    /// The icon of the tab.
+    pub(crate) fn favicon(&self) -> &'static str {
+        match self.icon {
+            "page" => "page",
+            "ticket" => "ticket",
+            _ => "ok",
+        }
+    }
+}
