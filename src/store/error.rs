@@ -101,3 +101,7 @@ pub(super) fn cause(error: MigrateError) -> sqlx::Error {
         other => other.into(),
     }
 }
+
+pub(super) fn inconsistent(what: &'static str) -> sqlx::Error {
+    sqlx::Error::Decode(what.into())
+}

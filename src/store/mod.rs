@@ -13,6 +13,7 @@ mod links;
 mod outbox;
 mod platform;
 mod slos;
+mod trace_ids;
 mod tx;
 mod workflows;
 

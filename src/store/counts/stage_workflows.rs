@@ -14,7 +14,7 @@ use crate::{
         },
         workflow::{Details, EventKey, Intervals, Outcome},
     },
-    store::{StoreError, Tx, links::edges::trace_id},
+    store::{StoreError, Tx, trace_ids::trace_id},
 };
 
 /// Key of the advisory locks under which the workflows of one SLO are folded.

@@ -7,13 +7,14 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        model::{
-            ids::{SpanId, TraceId},
-            span::SpanRef,
-        },
+        model::{ids::SpanId, span::SpanRef},
         workflow::links::{Edges, Graph, LinkFilter, MAX_HOPS},
     },
-    store::{StoreError, Tx},
+    store::{
+        StoreError, Tx,
+        error::inconsistent,
+        trace_ids::{trace_id, uuid},
+    },
 };
 
 /// Spans by column, as `unnest` takes them.
@@ -42,14 +43,6 @@ impl FromIterator<(LinkFilter, SpanRef)> for SpanColumns {
     }
 }
 
-pub(crate) fn uuid(trace_id: TraceId) -> Uuid {
-    Uuid::from_bytes(*trace_id.as_bytes())
-}
-
-pub(crate) fn trace_id(uuid: Uuid) -> Result<TraceId, sqlx::Error> {
-    TraceId::from_slice(uuid.as_bytes()).ok_or_else(|| inconsistent("a trace id is all zero"))
-}
-
 fn number(span_id: SpanId) -> i64 {
     i64::from_be_bytes(*span_id.as_bytes())
 }
@@ -64,10 +57,6 @@ pub(crate) fn span(
         trace_id: trace_id(row.try_get(trace_column)?)?,
         span_id: SpanId::from_slice(&bytes).ok_or_else(|| inconsistent("a span id is all zero"))?,
     })
-}
-
-fn inconsistent(what: &'static str) -> sqlx::Error {
-    sqlx::Error::Decode(what.into())
 }
 
 impl Tx<'_> {

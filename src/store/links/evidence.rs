@@ -25,9 +25,10 @@ use crate::{
     },
     store::{
         StoreError, Tx,
+        error::inconsistent,
         workflows::{
             join::{JudgingBySlo, judging_of},
-            rows::{LockedWorkflow, WorkflowColumns, inconsistent},
+            rows::{LockedWorkflow, WorkflowColumns},
         },
     },
 };

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::edges::{trace_id, uuid};
 use crate::{
     domain::{
         model::ids::{SloId, TraceId},
@@ -15,7 +14,10 @@ use crate::{
             trace_key,
         },
     },
-    store::{StoreError, Tx},
+    store::{
+        StoreError, Tx,
+        trace_ids::{trace_id, uuid},
+    },
 };
 
 impl Tx<'_> {

@@ -10,9 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::rows::{
-    INSERT, LOCK_DUE, LOCK_KNOWN, LockedWorkflow, UPDATE, WorkflowColumns, decode, inconsistent,
-};
+use super::rows::{INSERT, LOCK_DUE, LOCK_KNOWN, LockedWorkflow, UPDATE, WorkflowColumns, decode};
 use crate::{
     domain::{
         counting::{
@@ -22,7 +20,10 @@ use crate::{
         model::{ids::SloId, time::Timestamp},
         workflow::{EventId, EvidenceByEvent, Judging, Losses, WorkflowNote},
     },
-    store::{StoreError, Tx, platform::retention::EPOCH_LOCK, slos::groups::GroupedChange},
+    store::{
+        StoreError, Tx, error::inconsistent, platform::retention::EPOCH_LOCK,
+        slos::groups::GroupedChange,
+    },
 };
 
 /// How the evidence of one SLO is judged; for every SLO that evidence speaks of.

@@ -15,7 +15,7 @@ use crate::{
         },
         workflow::{Details, EventKey, Outcome},
     },
-    store::{StoreError, Tx, links::edges::trace_id},
+    store::{StoreError, Tx, trace_ids::trace_id},
 };
 
 /// Workflows of one SLO that have started and are not judged.

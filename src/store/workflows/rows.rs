@@ -19,7 +19,10 @@ use crate::{
             Deadline, Details, EventId, EventKey, Outcome, Start, TraceRef, Verdict, Workflow,
         },
     },
-    store::links::edges::{trace_id, uuid},
+    store::{
+        error::inconsistent,
+        trace_ids::{trace_id, uuid},
+    },
 };
 
 /// Makes the statements, so that all have the same columns: what names a row, and those given
@@ -252,10 +255,6 @@ pub(crate) fn decode(row: &PgRow) -> Result<(EventId, LockedWorkflow), sqlx::Err
             group: row.try_get::<Option<i32>, _>("group_id")?.map(SloId),
         },
     ))
-}
-
-pub(crate) fn inconsistent(what: &'static str) -> sqlx::Error {
-    sqlx::Error::Decode(what.into())
 }
 
 fn within_us(workflow: &Workflow) -> Option<i64> {
