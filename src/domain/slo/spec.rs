@@ -35,6 +35,9 @@ pub struct Slo {
     pub group_by: Option<GroupBy>,
     /// How long after a deadline evidence that is under way is waited for.
     pub grace: Duration,
+    /// Clocks of different hosts disagree: an end that is before its start by at most this counts as
+    /// taking no time.
+    pub clock_skew: Duration,
     /// How spans are weighed that stand for others.
     pub weighing: Weighing,
     /// Planned work whose events are left out of every sum.
@@ -49,6 +52,21 @@ impl Slo {
     /// Exporters batch for 5 s and retry for minutes; after 2 minutes most of what is under way has
     /// arrived.
     pub const DEFAULT_GRACE: Duration = Duration::from_mins(2);
+    /// Default of [`Self::clock_skew`] where no deadline bounds it, and the least elsewhere.
+    pub const LEAST_CLOCK_SKEW: Duration = Duration::from_secs(1);
+    /// The most that is assumed without being declared: hosts without any time service drift further,
+    /// but then an order of start and end means nothing.
+    pub const MOST_CLOCK_SKEW: Duration = Duration::from_mins(1);
+
+    /// A tenth of what a workflow may take: that much hardly changes whether it was in time.
+    fn default_clock_skew(indicator: &Indicator) -> Duration {
+        match indicator {
+            Indicator::Workflow(workflow) => {
+                (workflow.within / 10).clamp(Self::LEAST_CLOCK_SKEW, Self::MOST_CLOCK_SKEW)
+            }
+            Indicator::Span(_) => Self::LEAST_CLOCK_SKEW,
+        }
+    }
 
     /// What is given and nothing more: everything optional is as if left out.
     pub fn new(
@@ -65,6 +83,7 @@ impl Slo {
             service: None,
             objective,
             window: window.into(),
+            clock_skew: Self::default_clock_skew(&indicator),
             indicator,
             customer: None,
             customer_details: CustomerDetails::default(),

@@ -9,9 +9,10 @@ use crate::domain::{model::time::Timestamp, slo::Completion};
 pub enum WorkflowNote {
     /// A verdict of good or bad was replaced by another outcome, or moved to another bucket.
     Corrected,
-    /// It ended a little before it started, and counts as having taken no time.
-    Clamped,
-    /// Invalid: it ended long before it started.
+    /// It ended before it started, by no more than clocks may differ, and counts as having taken no
+    /// time.
+    ClockSkew,
+    /// Invalid: it ended before it started, by more than clocks may differ.
     EndsBeforeStart,
     /// Copies of its one span say different things; the worst counts.
     Contradicted,
@@ -30,7 +31,7 @@ pub enum WorkflowNote {
 impl WorkflowNote {
     pub const ALL: [Self; 9] = [
         Self::Corrected,
-        Self::Clamped,
+        Self::ClockSkew,
         Self::EndsBeforeStart,
         Self::Contradicted,
         Self::TooManyPauses,
@@ -43,7 +44,7 @@ impl WorkflowNote {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Corrected => "corrected",
-            Self::Clamped => "clamped",
+            Self::ClockSkew => "clock_skew",
             Self::EndsBeforeStart => "ends_before_start",
             Self::Contradicted => "contradicted",
             Self::TooManyPauses => "too_many_pauses",
@@ -62,7 +63,7 @@ pub fn notice(workflow: &Workflow, verdict: &Verdict) -> Option<WorkflowNote> {
         (Outcome::Open, _) => None,
         (Outcome::Invalid, _) => Some(why_invalid(workflow, start.at)),
         (_, Deadline::OneSpan) if kinds_of_copies(workflow) > 1 => Some(WorkflowNote::Contradicted),
-        _ => is_clamped(workflow, verdict).then_some(WorkflowNote::Clamped),
+        _ => is_clamped(workflow, verdict).then_some(WorkflowNote::ClockSkew),
     }
 }
 

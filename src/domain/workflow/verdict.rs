@@ -10,7 +10,7 @@ use super::{
 };
 use crate::domain::{
     model::{counts::EventCounts, sampling::EndSampling, time::Timestamp},
-    slo::CancelPolicy,
+    slo::{CancelPolicy, Slo},
 };
 
 /// How a workflow ended, as far as an SLO is concerned.
@@ -133,8 +133,7 @@ pub struct Judging {
     pub grace: Duration,
     /// Up to when ingest is known to have been healthy.
     pub watermark: Timestamp,
-    /// Clocks of different hosts disagree: an end this little before its start counts as taking no
-    /// time at all.
+    /// [`Slo::clock_skew`](crate::domain::slo::Slo::clock_skew).
     pub skew_tolerance: Duration,
     /// How the spans that end workflows of this SLO are sampled.
     pub ends: EndSampling,
@@ -150,8 +149,8 @@ pub enum Losses {
 }
 
 impl Judging {
-    /// Default of `skew_tolerance`: hosts that keep time by NTP differ by far less.
-    pub const DEFAULT_SKEW_TOLERANCE: Duration = Duration::from_secs(1);
+    /// Of spans whose SLO declares nothing else.
+    pub const DEFAULT_SKEW_TOLERANCE: Duration = Slo::LEAST_CLOCK_SKEW;
 }
 
 /// Judges a workflow by all that is known of it.

@@ -13,8 +13,6 @@ use super::{
 
 const SECOND: i64 = 1_000_000;
 const MINUTE: i64 = 60 * SECOND;
-/// Clocks of hosts disagree by so much.
-const TOLERANCE: i64 = SECOND;
 
 /// Of which of its SLO's events it is besides all of them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,8 +117,10 @@ impl Workflow<'_> {
             Fate::Failed(at) => self.stopped(Some(at), deadline),
             Fate::Silent | Fate::Untold => self.stopped(None, deadline),
         };
+        // S31: clocks differ by up to a tenth of the promise.
+        let clock_skew = (clock.within / 10).clamp(SECOND, MINUTE);
         match ended {
-            Some((_, at)) if at < start - TOLERANCE => Some(("invalid", at)),
+            Some((_, at)) if at < start - clock_skew => Some(("invalid", at)),
             Some((outcome, at)) => Some((outcome, at.max(start))),
             None if watermark < deadline + grace => None,
             None if matches!(fate, Fate::Untold) => Some(("invalid", deadline)),

@@ -69,6 +69,10 @@ pub(super) struct SloSpec {
     /// How long after a deadline evidence that is under way is waited for; 2m if left out.
     #[schemars(with = "Option<String>")]
     pub(super) grace: Option<Field<Scalar>>,
+    /// By how much the clocks of hosts may differ: an end that is before its start by at most this
+    /// counts as taking no time; if left out, a tenth of `within`, at least 1s and at most 1m.
+    #[schemars(with = "Option<String>")]
+    pub(super) clock_skew: Option<Field<Scalar>>,
     /// What a span counts that does not say how likely it was kept: `one`, `reject` (it is no
     /// evidence), or the number of spans that it stands for; `one` if left out.
     pub(super) unknown_weight: Option<Field<Scalar>>,

@@ -44,6 +44,7 @@ fn describe(slo: &Slo) -> String {
         customer_details,
         group_by,
         grace,
+        clock_skew,
         weighing,
         exclusions,
         alerting,
@@ -77,7 +78,7 @@ fn describe(slo: &Slo) -> String {
     };
     format!(
         "{name} ({display_name}) {labels:?} {description:?} {service:?}\n{objective} over {window:?}, \
-         grace {grace:?}, {customer:?} {customer_details:?}, {group_by:?}, {runbook:?}\n{weighing:?} {exclusions:?}\n{indicator}\n{alerting:#?}\n{notify:?}\n{source:#?}\n"
+         grace {grace:?}, clock skew {clock_skew:?}, {customer:?} {customer_details:?}, {group_by:?}, {runbook:?}\n{weighing:?} {exclusions:?}\n{indicator}\n{alerting:#?}\n{notify:?}\n{source:#?}\n"
     )
 }
 

@@ -105,7 +105,7 @@ impl Classifier {
         Judging {
             grace: slo.map_or(Slo::DEFAULT_GRACE, |slo| slo.grace),
             watermark,
-            skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
+            skew_tolerance: slo.map_or(Slo::LEAST_CLOCK_SKEW, |slo| slo.clock_skew),
             ends: EndSampling {
                 trace_ids: weighing.map_or_else(TraceIds::default, |weighing| weighing.trace_ids),
                 ..ends

@@ -68,8 +68,33 @@ fn s18_an_end_just_before_its_start_is_skew_and_one_long_before_is_invalid() {
         .receive(&[enqueue(5.0), finish(4.5)])
         .has(Outcome::Good, 5.0);
     SloUnderTest::workflow(workflow_slo())
-        .receive(&[enqueue(5.0), finish(3.5)])
+        .receive(&[enqueue(10.0), finish(3.5)])
         .has(Outcome::Invalid, 3.5);
+}
+
+#[test]
+fn s31_an_end_before_its_start_by_a_tenth_of_the_promise_took_no_time() {
+    let world = SloUnderTest::workflow(workflow_slo())
+        .receive(&[enqueue(6.0), finish(0.0)])
+        .has(Outcome::Good, 6.0);
+    assert_eq!(world.noted(WorkflowNote::ClockSkew), 1);
+    SloUnderTest::workflow(workflow_slo())
+        .receive(&[enqueue(6.1), finish(0.0)])
+        .has(Outcome::Invalid, 0.0);
+}
+
+#[test]
+fn s31_how_far_clocks_may_differ_is_at_least_a_second_and_at_most_a_minute_unless_declared() {
+    let within = |within| WorkflowIndicator {
+        within,
+        ..workflow_slo()
+    };
+    SloUnderTest::workflow(within(Duration::from_secs(2)))
+        .receive(&[enqueue(5.0), finish(4.0)])
+        .has(Outcome::Good, 5.0);
+    SloUnderTest::workflow(within(Duration::from_hours(24)))
+        .receive(&[enqueue(65.0), finish(4.0)])
+        .has(Outcome::Invalid, 4.0);
 }
 
 #[test]
@@ -78,17 +103,17 @@ fn s18_a_negative_wait_within_the_tolerance_is_counted_as_clamped_and_only_once(
         .receive(&[enqueue(5.0), finish(4.5)])
         .receive(&[finish(4.5)])
         .receive(&[span("a:6", "finish", [3.0, 4.6])]);
-    assert_eq!(world.noted(WorkflowNote::Clamped), 1);
+    assert_eq!(world.noted(WorkflowNote::ClockSkew), 1);
     assert_eq!(world.noted(WorkflowNote::EndsBeforeStart), 0);
     let undisturbed = SloUnderTest::workflow(workflow_slo()).receive(&[enqueue(5.0), finish(5.0)]);
-    assert_eq!(undisturbed.noted(WorkflowNote::Clamped), 0);
+    assert_eq!(undisturbed.noted(WorkflowNote::ClockSkew), 0);
 }
 
 #[test]
 fn s18_below_the_tolerance_it_is_counted_as_ending_before_its_start() {
-    let world = SloUnderTest::workflow(workflow_slo()).receive(&[enqueue(5.0), finish(3.5)]);
+    let world = SloUnderTest::workflow(workflow_slo()).receive(&[enqueue(10.0), finish(3.5)]);
     assert_eq!(world.noted(WorkflowNote::EndsBeforeStart), 1);
-    assert_eq!(world.noted(WorkflowNote::Clamped), 0);
+    assert_eq!(world.noted(WorkflowNote::ClockSkew), 0);
 }
 
 #[test]
@@ -101,7 +126,7 @@ fn s18_a_one_span_event_that_starts_after_it_ends_is_clamped_too() {
     let world = SloUnderTest::event(span_slo(Some(started_at)))
         .receive(&[span("a:3", "finish", [55.0, 58.0]).with("wf.start", start)])
         .has(Outcome::Good, 58.0);
-    assert_eq!(world.noted(WorkflowNote::Clamped), 1);
+    assert_eq!(world.noted(WorkflowNote::ClockSkew), 1);
 }
 
 #[test]

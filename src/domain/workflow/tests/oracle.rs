@@ -8,6 +8,9 @@
 
 use super::{CancelPolicy, Completion, Outcome};
 
+/// By how many seconds clocks may differ: a tenth of the promise.
+const SKEW: u32 = 6;
+
 /// A span of the workflow, as its role and its end in seconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum OracleSpan {
@@ -42,7 +45,7 @@ pub(super) fn oracle(shape: OracleShape, pieces: &[OracleSpan]) -> (Outcome, u32
     })
     .min();
     match completion(shape.complete, start, pieces) {
-        ExpectedFate::Completed(end) if end + 1 < start => (Outcome::Invalid, end),
+        ExpectedFate::Completed(end) if end + SKEW < start => (Outcome::Invalid, end),
         ExpectedFate::Completed(end) if end > deadline => (Outcome::Late, deadline),
         ExpectedFate::Completed(end) => (Outcome::Good, end.max(start)),
         ExpectedFate::Failed(at) => {
@@ -140,7 +143,7 @@ fn without_completion(
         Some(cancel) if cancelled_first => (in_time, cancel),
         _ => (Outcome::Failed, fail.unwrap().min(deadline)),
     };
-    if at + 1 < start {
+    if at + SKEW < start {
         (Outcome::Invalid, at)
     } else {
         (outcome, at.max(start))

@@ -104,14 +104,15 @@ const LINKS: &[Explained] = &[
 /// Of workflows, found when they are judged.
 const WORKFLOWS: &[Explained] = &[
     (
-        "clamped",
-        "workflows that ended just before they started: counted as having taken no time",
-        "If there are many, check how the hosts keep time; up to a second apart does no harm.",
+        "clock_skew",
+        "workflows that ended before they started, by no more than `clockSkew`: counted as having taken no time",
+        "If there are many, synchronise the clocks of the hosts: durations are off by as much.",
     ),
     (
         "ends_before_start",
-        "workflows that ended long before they started: not counted",
-        "Check the clocks of the hosts, and whether two workflows share one key.",
+        "workflows that ended before they started, by more than `clockSkew`: not counted",
+        "Check whether two workflows share one key. If the clocks of the hosts differ by so much, \
+         synchronise them, or set `clockSkew` to what they differ by.",
     ),
     (
         "contradicted",

@@ -41,6 +41,7 @@ pub(crate) fn check(named: &Named<'_, SloSpec>, known: &References) -> Option<Sl
     let customer_details = customer_details(findings, spec);
     let group_by = group_by::check(findings, spec);
     let grace = grace(findings, spec.grace.as_ref(), length);
+    let clock_skew = clock_skew(findings, spec.clock_skew.as_ref());
     let weighing = weighing::check(findings, spec);
     let promise = BudgetTerms::of(objective, length, spec);
     let alerting = apply::check(findings, spec.alert_policies.as_ref(), promise, known);
@@ -53,6 +54,7 @@ pub(crate) fn check(named: &Named<'_, SloSpec>, known: &References) -> Option<Sl
     let metadata = named.metadata.as_ref()?;
     let display_name = optional(metadata.display_name.as_ref())
         .map_or_else(|| name.to_string(), |(text, _)| text.clone());
+    let slo = Slo::new(name, objective?, window?, indicator?);
     Some(Slo {
         display_name,
         labels: labels(metadata),
@@ -62,12 +64,13 @@ pub(crate) fn check(named: &Named<'_, SloSpec>, known: &References) -> Option<Sl
         customer_details: customer_details?,
         group_by: group_by?,
         grace: grace?,
+        clock_skew: clock_skew?.unwrap_or(slo.clock_skew),
         weighing: weighing?,
         alerting: alerting?,
         notify: notify?,
         runbook: runbook?,
         source: source(named),
-        ..Slo::new(name, objective?, window?, indicator?)
+        ..slo
     })
 }
 
@@ -169,6 +172,22 @@ fn grace(
         return None;
     }
     Some(grace)
+}
+
+/// The inner `None` is a field left out.
+#[expect(
+    clippy::option_option,
+    reason = "a mistake is not the same as a field left out"
+)]
+fn clock_skew(
+    findings: &Diagnostics<'_>,
+    field: Option<&Field<Scalar>>,
+) -> Option<Option<Duration>> {
+    let Some(field) = field else {
+        return Some(None);
+    };
+    let (Scalar(text), place) = field.valid()?;
+    values::duration(findings, text, place).map(Some)
 }
 
 fn notify(
