@@ -1,72 +1,23 @@
 //! What an alert says besides its numbers: what else went on, how it came, whom it hurts, where to look.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::collections::BTreeMap;
 
-use throughline::{
-    domain::{
-        alerting::{
-            alert::TransitionKind,
-            change_event::{ChangeEvent, ChangeEventKind},
-            snapshot::{AlertSnapshot, ChangeKind},
-        },
-        model::{
-            counts::EventCounts,
-            ids::SloId,
-            span::{AttributeName, AttributeScope},
-            time::{TimeRange, Timestamp},
-        },
-        notify::signed_links::signing::SigningKey,
-        slo::{
-            AlertRule, Alerting, Catalog, CustomerDetails, Indicator, Severity, Slo,
-            WorkflowIndicator,
-        },
-        traceql::Selector,
+use throughline::domain::{
+    alerting::{
+        alert::TransitionKind,
+        change_event::{ChangeEvent, ChangeEventKind},
+        snapshot::{AlertSnapshot, ChangeKind},
     },
-    evaluate::{EnrichmentConfig, Evaluator, EvaluatorSettings},
+    model::time::{TimeRange, Timestamp},
+    notify::signed_links::signing::SigningKey,
+    slo::{CustomerDetails, Notify, Slo},
 };
-use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::support::ledger::Ledger;
-
-const MINUTE: Duration = Duration::from_mins(1);
-
-fn after(minutes: u32) -> Timestamp {
-    Timestamp::parse_rfc3339("2026-11-22T10:00:00Z").unwrap() + MINUTE * minutes
-}
+use crate::support::app::{HOUR, MINUTE, ORDERS, TestApp, after, good, slo as slo_of};
 
 fn before(minutes: u32) -> Timestamp {
     after(0) - MINUTE * minutes
-}
-
-fn slo(customer_details: CustomerDetails) -> Slo {
-    let selector = Selector::parse("{ name = \"order\" }").unwrap();
-    let indicator = WorkflowIndicator::new(selector.clone(), selector, MINUTE * 5, Vec::new());
-    let window = Duration::from_hours(28 * 24);
-    Slo {
-        customer: Some(AttributeName {
-            scope: AttributeScope::Span,
-            key: "customer.id".to_owned(),
-        }),
-        customer_details,
-        alerting: Alerting {
-            rules: vec![AlertRule {
-                name: "fast-burn".parse().unwrap(),
-                severity: Severity::Page,
-                factor: 13.44,
-                long: MINUTE * 60,
-                short: MINUTE * 5,
-                pending_for: Duration::ZERO,
-            }],
-            ..Alerting::default()
-        },
-        ..Slo::new(
-            "orders".parse().unwrap(),
-            "99%".parse().unwrap(),
-            window,
-            Indicator::Workflow(indicator),
-        )
-    }
 }
 
 /// Ten bad workflows of two customers since 10:01 and ten good ones, by a version that nobody had seen
@@ -91,57 +42,29 @@ const WORKFLOWS: &str = r"
         from generate_series(1, 10) n
     ) as rows";
 
-struct Story {
-    ledger: Ledger,
-    slo: SloId,
-    evaluator: Evaluator,
-    /// Keeps the definitions there.
-    _catalog: watch::Sender<Arc<Catalog>>,
+/// Nothing finishes for ten minutes; after that all is well for two hours.
+async fn story(customer_details: CustomerDetails) -> TestApp {
+    let mut slo = Slo {
+        customer_details,
+        service: None,
+        notify: Notify::default(),
+        ..slo_of(ORDERS)
+    };
+    slo.alerting.rules.truncate(1);
+    let app = TestApp::new().define(slo).history(HOUR * 48, good(10));
+    let app = app
+        .with(|settings| {
+            let viewer = "Jaeger=https://jaeger.example/trace/{trace_id}?from={from_s}";
+            settings.surroundings.trace_viewers = vec![viewer.parse().unwrap()];
+            settings.surroundings.pseudonyms = Some(SigningKey::new([7; 32]));
+        })
+        .await;
+    app.stall().await;
+    app.execute(WORKFLOWS).await;
+    app
 }
 
-impl Story {
-    /// Nothing finishes for ten minutes; after that all is well for two hours.
-    async fn of_a_stall(customer_details: CustomerDetails) -> Self {
-        let mut ledger = Ledger::create().await;
-        let id = ledger.declare("orders").await;
-        let counts = |good, timeout| EventCounts {
-            good,
-            timeout,
-            ..EventCounts::ZERO
-        };
-        let history = TimeRange::ending_at(after(0), MINUTE * 60 * 48);
-        ledger.fill(id, history, counts(10, 0)).await;
-        let stall = TimeRange::new(after(0), after(10));
-        ledger.fill(id, stall, counts(0, 10)).await;
-        let calm = TimeRange::new(after(10), after(130));
-        ledger.fill(id, calm, counts(10, 0)).await;
-        ledger.execute(WORKFLOWS).await;
-        let slo = slo(customer_details);
-        let catalog = Catalog {
-            slos: BTreeMap::from([(slo.name.clone(), Arc::new(slo))]),
-            targets: BTreeMap::new(),
-        };
-        let (sender, catalog) = watch::channel(Arc::new(catalog));
-        let settings = EvaluatorSettings {
-            interval: MINUTE,
-            page_base_url: None,
-        };
-        let surroundings = EnrichmentConfig {
-            trace_viewers: vec![
-                "Jaeger=https://jaeger.example/trace/{trace_id}?from={from_s}"
-                    .parse()
-                    .unwrap(),
-            ],
-            pseudonyms: Some(SigningKey::new([7; 32])),
-        };
-        Self {
-            evaluator: Evaluator::new(ledger.store.clone(), catalog, settings).with(surroundings),
-            ledger,
-            slo: id,
-            _catalog: sender,
-        }
-    }
-
+impl TestApp {
     async fn deploy(&self, at: Timestamp, service: Option<&str>, version: &str) {
         let happening = ChangeEvent {
             id: Uuid::now_v7(),
@@ -154,30 +77,21 @@ impl Story {
             labels: BTreeMap::new(),
             told_by: None,
         };
-        let mut tx = self.ledger.store.begin("tell of a deploy").await.unwrap();
+        let mut tx = self.store.begin("tell of a deploy").await.unwrap();
         tx.insert_change_event(&happening, at).await.unwrap();
         tx.commit().await.unwrap();
     }
 
     /// What was told in all ticks at these minutes, oldest first.
-    async fn told(&self, minutes: impl IntoIterator<Item = u32>) -> Vec<AlertSnapshot> {
-        for minute in minutes {
-            self.evaluator.tick(after(minute)).await.unwrap();
-        }
-        let mut tx = self.ledger.store.begin("read history").await.unwrap();
-        let told = tx
-            .transitions(Some(self.slo), Timestamp::UNIX_EPOCH, 100)
-            .await
-            .unwrap();
-        let mut told: Vec<_> = told.into_iter().map(|told| told.facts).collect();
-        told.reverse();
-        told
+    async fn facts_in(&self, minutes: impl IntoIterator<Item = u32>) -> Vec<AlertSnapshot> {
+        self.ticks(minutes).await;
+        self.facts().await
     }
 }
 
 #[tokio::test]
 async fn deploys_around_the_first_bad_workflow_are_named_and_others_are_not() {
-    let story = Story::of_a_stall(CustomerDetails::Counts).await;
+    let story = story(CustomerDetails::Counts).await;
     story.deploy(before(3), Some("shop"), "2.41.0").await;
     story.deploy(after(4), None, "everywhere").await;
     story
@@ -186,7 +100,7 @@ async fn deploys_around_the_first_bad_workflow_are_named_and_others_are_not() {
     story
         .deploy(before(90), Some("shop"), "of long before")
         .await;
-    let facts = story.told([10]).await.remove(0);
+    let facts = story.facts_in([10]).await.remove(0);
     let changes = facts.context.changes.iter();
     let titles: Vec<_> = changes.map(|change| change.title.as_str()).collect();
     assert_eq!(titles, ["deploy of 2.41.0", "deploy of everywhere"]);
@@ -198,8 +112,8 @@ async fn deploys_around_the_first_bad_workflow_are_named_and_others_are_not() {
 
 #[tokio::test]
 async fn a_version_that_nobody_told_of_is_seen_in_the_spans() {
-    let story = Story::of_a_stall(CustomerDetails::Counts).await;
-    let facts = story.told([10]).await.remove(0);
+    let story = story(CustomerDetails::Counts).await;
+    let facts = story.facts_in([10]).await.remove(0);
     let [seen] = facts.context.changes.as_slice() else {
         panic!("{:?}", facts.context.changes);
     };
@@ -209,8 +123,8 @@ async fn a_version_that_nobody_told_of_is_seen_in_the_spans() {
 
 #[tokio::test]
 async fn how_it_came_and_how_sure_it_is_are_frozen_with_the_facts() {
-    let story = Story::of_a_stall(CustomerDetails::Counts).await;
-    let facts = story.told([10]).await.remove(0);
+    let story = story(CustomerDetails::Counts).await;
+    let facts = story.facts_in([10]).await.remove(0);
     let trend = facts.context.trend.as_ref().unwrap();
     assert_eq!(trend.range(), TimeRange::ending_at(after(10), MINUTE * 360));
     assert_eq!(trend.bad_basis_points.last(), Some(&Some(10_000)));
@@ -236,7 +150,7 @@ async fn how_it_came_and_how_sure_it_is_are_frozen_with_the_facts() {
 #[tokio::test]
 async fn messages_name_customers_only_where_the_team_wants_it() {
     let told = async |how| {
-        let facts = Story::of_a_stall(how).await.told([10]).await.remove(0);
+        let facts = story(how).await.facts_in([10]).await.remove(0);
         let top = facts.context.top_customers.iter();
         let top: Vec<_> = top.map(|one| one.customer.clone()).collect();
         let worst = facts.worst[0].customer.clone();
@@ -258,9 +172,9 @@ async fn messages_name_customers_only_where_the_team_wants_it() {
 
 #[tokio::test]
 async fn an_end_is_told_beside_what_it_was_like_at_the_beginning() {
-    let story = Story::of_a_stall(CustomerDetails::Counts).await;
+    let story = story(CustomerDetails::Counts).await;
     story.deploy(before(3), Some("shop"), "2.41.0").await;
-    let told = story.told(10..=60).await;
+    let told = story.facts_in(10..=60).await;
     let [fired, resolved] = told.as_slice() else {
         panic!("{told:#?}");
     };

@@ -19,7 +19,7 @@ use throughline::{
 };
 use uuid::Uuid;
 
-use crate::support::{database::TestDatabase, ledger::Ledger};
+use crate::support::{app::TestApp, database::TestDatabase};
 
 const INTERVAL: Duration = Duration::from_secs(5);
 
@@ -49,7 +49,7 @@ async fn claim(store: &Store, now: Timestamp) -> Vec<String> {
 
 #[tokio::test]
 async fn a_sum_is_that_of_the_minutes_however_long_the_range() {
-    let mut ledger = Ledger::create().await;
+    let app = TestApp::new().await;
     let [slo, other] = [SloId(1), SloId(2)];
     let from = Timestamp::parse_rfc3339("2026-11-18T22:47:00Z").unwrap();
     let all = TimeRange::new(from, noon().floor_to(Resolution::Minute.length()));
@@ -60,13 +60,13 @@ async fn a_sum_is_that_of_the_minutes_however_long_the_range() {
         timeout: 3,
         ..EventCounts::ZERO
     };
-    ledger.fill(slo, all, each).await;
+    app.fill_range(slo, all, each).await;
     let starts = [0, 1, 59, 60, 61, 1_439, 1_440, 2_881, 4_000]
         .map(|minutes| TimeRange::new(from + Duration::from_mins(minutes), all.to));
     let mut asked: Vec<_> = starts.iter().map(|range| (slo, *range)).collect();
     asked.push((other, all));
     asked.push((slo, TimeRange::new(all.to, all.to)));
-    let mut tx = ledger.store.begin("read counts").await.unwrap();
+    let mut tx = app.store.begin("read counts").await.unwrap();
     let sums = tx.sums(&asked).await.unwrap();
     for (range, sum) in starts.iter().zip(&sums) {
         let minutes = i64::try_from(range.length().as_secs() / 60).unwrap();
@@ -81,7 +81,7 @@ async fn a_sum_is_that_of_the_minutes_however_long_the_range() {
 
 #[tokio::test]
 async fn a_series_has_the_buckets_with_events_in_order() {
-    let mut ledger = Ledger::create().await;
+    let app = TestApp::new().await;
     let slo = SloId(1);
     let hour = noon().floor_to(Resolution::Hour.length());
     let each = EventCounts {
@@ -93,9 +93,9 @@ async fn a_series_has_the_buckets_with_events_in_order() {
         hour - Duration::from_mins(5),
     ] {
         let range = TimeRange::new(from, from + Duration::from_mins(10));
-        ledger.fill(slo, range, each).await;
+        app.fill_range(slo, range, each).await;
     }
-    let mut tx = ledger.store.begin("read counts").await.unwrap();
+    let mut tx = app.store.begin("read counts").await.unwrap();
     let range = TimeRange::ending_at(noon(), Duration::from_hours(6));
     let query = SeriesQuery {
         resolution: Resolution::Hour,

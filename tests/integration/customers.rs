@@ -13,15 +13,14 @@ use throughline::{
         model::{
             group::GroupValues,
             ids::{SloId, TraceId},
-            sampling::EndSampling,
             time::{TimeRange, Timestamp},
         },
-        workflow::{EventKey, Evidence, Fact, Judging, Losses, SpanOutcome, gather},
+        workflow::{EventKey, Evidence, Fact, SpanOutcome},
     },
-    store::{CustomersHurt, Store, Writer},
+    store::{CustomersHurt, Store},
 };
 
-use crate::support::database::TestDatabase;
+use crate::support::app::{Replica, TestApp, minute_long};
 
 const SLO: SloId = SloId(1);
 const HOUR: i64 = 3_600;
@@ -55,37 +54,9 @@ fn evidence(event: u32, customer: Option<&str>, fact: Fact) -> Evidence {
     }
 }
 
-async fn ready() -> TestDatabase {
-    let database = TestDatabase::create().await;
-    let mut tx = database.store.begin("prepare").await.unwrap();
-    tx.ensure_epoch(at(0), Duration::from_hours(168))
-        .await
-        .unwrap();
-    let day = Duration::from_hours(24);
-    tx.ensure_count_partitions(TimeRange::new(at(0) - day * 20, at(0) + day * 20))
-        .await
-        .unwrap();
-    tx.commit().await.unwrap();
-    database
-}
-
-async fn record(store: &Store, writer: Writer, evidence: &[Evidence]) {
-    let gathered = gather(evidence);
-    let judging = |_| Judging {
-        grace: Duration::from_mins(2),
-        watermark: at(-HOUR),
-        skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
-        ends: EndSampling::default(),
-        losses: Losses::NoneKnown,
-    };
-    loop {
-        let mut tx = store.begin("record").await.unwrap();
-        match tx.record_workflows(&gathered, &judging).await {
-            Err(error) if error.is_conflict() => continue,
-            moves => tx.add_counts(writer, &moves.unwrap()).await.unwrap(),
-        }
-        return tx.commit().await.unwrap();
-    }
+async fn app() -> TestApp {
+    let orders = minute_long("placed", "shipped", "trace", "");
+    TestApp::new().slo(&orders).at("00:00").await
 }
 
 async fn hurt(store: &Store, range: TimeRange) -> Option<CustomersHurt> {
@@ -104,8 +75,8 @@ const fn out_of(affected: i64, customers: i64) -> CustomersHurt {
 
 #[tokio::test]
 async fn customers_are_told_out_of_all_that_had_an_event() {
-    let database = ready().await;
-    let store = &database.store;
+    let app = app().await;
+    let store = &app.store;
     let events = [
         decided(1, "acme", SpanOutcome::Late, 10),
         decided(2, "acme", SpanOutcome::Good, 20),
@@ -113,7 +84,7 @@ async fn customers_are_told_out_of_all_that_had_an_event() {
         decided(4, "initech", SpanOutcome::Failed, HOUR + 10),
         decided(5, "umbrella", SpanOutcome::Good, 30 * HOUR),
     ];
-    record(store, Writer(0), &events).await;
+    app.record(&events).await;
     let first_hour = TimeRange::new(at(0), at(HOUR));
     assert_eq!(hurt(store, first_hour).await, Some(out_of(1, 2)));
     // Who is affected is told to the minute, of how many by whole hours.
@@ -129,8 +100,8 @@ async fn customers_are_told_out_of_all_that_had_an_event() {
 
 #[tokio::test]
 async fn a_customer_whose_only_bad_event_was_corrected_is_not_affected_any_more() {
-    let database = ready().await;
-    let store = &database.store;
+    let app = app().await;
+    let store = &app.store;
     let start = |event, secs| {
         let within = Duration::from_mins(1);
         let fact = Fact::Started {
@@ -141,15 +112,16 @@ async fn a_customer_whose_only_bad_event_was_corrected_is_not_affected_any_more(
     };
     let failed = |event, secs| evidence(event, None, Fact::Failed { at: at(secs) });
     let succeeded = |event, secs| evidence(event, None, Fact::Succeeded { at: at(secs) });
-    record(store, Writer(0), &[start(1, 0), failed(1, 5)]).await;
-    record(store, Writer(0), &[start(2, 0), failed(2, 5)]).await;
+    app.record(&[start(1, 0), failed(1, 5)]).await;
+    app.record(&[start(2, 0), failed(2, 5)]).await;
     let day = TimeRange::new(at(0), at(24 * HOUR));
     let days = TimeRange::new(at(0), at(10 * 24 * HOUR));
-    record(store, Writer(1), &[succeeded(1, 50)]).await;
+    let other = app.replica();
+    other.record(&[succeeded(1, 50)]).await;
     for range in [day, days] {
         assert_eq!(hurt(store, range).await, Some(out_of(1, 1)));
     }
-    record(store, Writer(1), &[succeeded(2, 50)]).await;
+    other.record(&[succeeded(2, 50)]).await;
     for range in [day, days] {
         assert_eq!(hurt(store, range).await, None);
     }
@@ -157,15 +129,15 @@ async fn a_customer_whose_only_bad_event_was_corrected_is_not_affected_any_more(
 
 #[tokio::test]
 async fn who_had_bad_events_in_planned_work_alone_is_not_hurt() {
-    let database = ready().await;
-    let store = &database.store;
+    let app = app().await;
+    let store = &app.store;
     let events = [
         decided(1, "acme", SpanOutcome::Late, 10),
         decided(2, "globex", SpanOutcome::Late, 2 * HOUR + 10),
         decided(3, "acme", SpanOutcome::Late, 4 * HOUR + 10),
         decided(4, "initech", SpanOutcome::Good, 4 * HOUR + 20),
     ];
-    record(store, Writer(0), &events).await;
+    app.record(&events).await;
     let planned = |to: i64| {
         let before = TimeRange::new(at(0), at(2 * HOUR));
         vec![before, TimeRange::new(at(3 * HOUR), at(to))]
@@ -184,20 +156,18 @@ async fn who_had_bad_events_in_planned_work_alone_is_not_hurt() {
 
 #[tokio::test]
 async fn a_customer_per_event_fills_a_bucket_and_no_more() {
-    let database = ready().await;
-    let store = &database.store;
+    let app = app().await;
+    let store = &app.store;
     let bad = |event: u32, secs| decided(event, &format!("c{event}"), SpanOutcome::Late, secs);
     let bomb: Vec<Evidence> = (0..10_250).map(|event| bad(event, 10)).collect();
+    let other = app.replica();
     let (first, second) = bomb.split_at(5_100);
-    tokio::join!(
-        record(store, Writer(0), first),
-        record(store, Writer(1), second)
-    );
+    tokio::join!(app.record(first), other.record(second));
     // The same once more changes nothing, for those that found no room either.
-    record(store, Writer(1), &bomb[9_000..]).await;
+    other.record(&bomb[9_000..]).await;
     let rows: Vec<(i32, i64)> =
         sqlx::query_as("select resolution, count(*) from customer_counts group by 1 order by 1")
-            .fetch_all(&mut database.connect().await)
+            .fetch_all(&mut app.database.connect().await)
             .await
             .unwrap();
     assert_eq!(rows, [(3_600, 10_000), (86_400, 10_000)]);
@@ -207,20 +177,20 @@ async fn a_customer_per_event_fills_a_bucket_and_no_more() {
     let total = tx.customers_total(SLO, &[long]).await.unwrap();
     assert_eq!(total.text(), "at least 10,000");
     // The next hour has room again.
-    record(store, Writer(0), &[bad(20_000, HOUR + 5)]).await;
+    app.record(&[bad(20_000, HOUR + 5)]).await;
     let next_hour = TimeRange::new(at(HOUR), at(2 * HOUR));
     assert_eq!(hurt(store, next_hour).await, Some(out_of(1, 1)));
 }
 
 #[tokio::test]
 async fn old_buckets_are_dropped_and_newer_ones_stay() {
-    let database = ready().await;
-    let store = &database.store;
+    let app = app().await;
+    let store = &app.store;
     let events = [
         decided(1, "acme", SpanOutcome::Late, 10),
         decided(2, "globex", SpanOutcome::Late, 48 * HOUR),
     ];
-    record(store, Writer(0), &events).await;
+    app.record(&events).await;
     let mut tx = store.begin("drop customers").await.unwrap();
     let dropped = tx.drop_old_customers(at(24 * HOUR), at(0)).await.unwrap();
     tx.commit().await.unwrap();
@@ -306,7 +276,7 @@ fn expected(pieces: &[Piece]) -> Vec<(i64, i64)> {
         .collect()
 }
 
-async fn by_hour(database: &TestDatabase) -> Vec<(i64, i64)> {
+async fn by_hour(app: &TestApp) -> Vec<(i64, i64)> {
     let mut hours = Vec::new();
     for hour in 0..4 {
         let counted: (i64, i64) = sqlx::query_as(
@@ -314,7 +284,7 @@ async fn by_hour(database: &TestDatabase) -> Vec<(i64, i64)> {
              from customer_counts where resolution = 3600 and bucket = $1",
         )
         .bind(at(hour * HOUR).to_chrono())
-        .fetch_one(&mut database.connect().await)
+        .fetch_one(&mut app.database.connect().await)
         .await
         .unwrap();
         hours.push(counted);
@@ -322,10 +292,10 @@ async fn by_hour(database: &TestDatabase) -> Vec<(i64, i64)> {
     hours
 }
 
-async fn write(store: &Store, writer: Writer, pieces: &[Piece]) {
+async fn write(replica: &Replica, pieces: &[Piece]) {
     for chunk in pieces.chunks(3) {
         let evidence: Vec<Evidence> = chunk.iter().map(|piece| piece.evidence()).collect();
-        record(store, writer, &evidence).await;
+        replica.record(&evidence).await;
     }
 }
 
@@ -338,10 +308,10 @@ async fn any_order_with_duplicates_over_two_writers_gives_the_customers_of_an_in
     let mut runner = TestRunner::new(ProptestConfig::with_cases(1));
     for _ in 0..24 {
         let pieces = shuffled.new_tree(&mut runner).unwrap().current();
-        let database = ready().await;
+        let app = app().await;
         let (one, other) = pieces.split_at(pieces.len() / 2);
-        let store = &database.store;
-        tokio::join!(write(store, Writer(0), one), write(store, Writer(1), other));
-        assert_eq!(by_hour(&database).await, expected(&pieces), "{pieces:?}");
+        let replica = app.replica();
+        tokio::join!(write(&app, one), write(&replica, other));
+        assert_eq!(by_hour(&app).await, expected(&pieces), "{pieces:?}");
     }
 }

@@ -1,57 +1,27 @@
 //! Rules on anything but burn rates, from counts to what is told, on a real Postgres.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::time::Duration;
 
-use throughline::{
-    domain::{
-        alerting::{
-            alert::TransitionKind,
-            limit::{LimitState, LimitStatus},
-            snapshot::AlertSnapshot,
-            status::{SloState, SloStatus},
-        },
-        model::{
-            counts::EventCounts,
-            ids::{Name, SloId},
-            span::{AttributeName, AttributeScope},
-            time::{TimeRange, Timestamp},
-        },
-        notify::wording,
-        slo::{
-            Alerting, Catalog, Indicator, Limit, LimitRule, Notify, Severity, Slo,
-            WorkflowIndicator,
-            exclusion::{Exclusion, ExclusionScope},
-        },
-        traceql::Selector,
-        workflow::Outcome,
+use throughline::domain::{
+    alerting::{
+        alert::TransitionKind,
+        limit::{LimitState, LimitStatus},
+        status::SloState,
     },
-    evaluate::{Evaluator, EvaluatorSettings},
+    model::time::TimeRange,
+    notify::wording,
+    slo::{
+        Alerting, Limit, LimitRule, Severity, Slo,
+        exclusion::{Exclusion, ExclusionScope},
+    },
+    workflow::Outcome,
 };
-use tokio::sync::watch;
 
-use crate::support::ledger::{BadWorkflow, Ledger};
+use crate::support::app::{
+    BadWorkflow, HOUR, MINUTE, ORDERS, TestApp, after, failed, good, slo as slo_of,
+};
 
-const MINUTE: Duration = Duration::from_mins(1);
-const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
-
-fn start() -> Timestamp {
-    Timestamp::parse_rfc3339("2026-11-22T10:00:00Z").unwrap()
-}
-
-fn good(count: i64) -> EventCounts {
-    EventCounts {
-        good: count,
-        ..EventCounts::ZERO
-    }
-}
-
-fn failed(count: i64) -> EventCounts {
-    EventCounts {
-        failed: count,
-        ..EventCounts::ZERO
-    }
-}
 
 /// Of the first 20 minutes.
 fn planned_work() -> Exclusion {
@@ -59,19 +29,12 @@ fn planned_work() -> Exclusion {
         name: "new-disks".parse().unwrap(),
         scope: ExclusionScope::All,
         reason: "new disks".to_owned(),
-        stretches: vec![TimeRange::new(start(), start() + MINUTE * 20)],
+        stretches: vec![TimeRange::new(after(0), after(20))],
     }
 }
 
 fn slo(limit: Limit) -> Slo {
-    let selector = Selector::parse("{ name = \"order\" }").unwrap();
-    let indicator = WorkflowIndicator::new(selector.clone(), selector, MINUTE * 5, Vec::new());
-    let name: Name = "orders".parse().unwrap();
     Slo {
-        customer: Some(AttributeName {
-            scope: AttributeScope::Span,
-            key: "customer.id".to_owned(),
-        }),
         alerting: Alerting {
             limits: vec![LimitRule {
                 name: "the-limit".parse().unwrap(),
@@ -81,66 +44,27 @@ fn slo(limit: Limit) -> Slo {
             }],
             ..Alerting::default()
         },
-        notify: Notify {
-            page: vec!["oncall".parse().unwrap()],
-            ticket: Vec::new(),
-        },
-        ..Slo::new(
-            name,
-            "99%".parse().unwrap(),
-            DAY * 28,
-            Indicator::Workflow(indicator),
-        )
+        display_name: "orders".to_owned(),
+        ..slo_of(ORDERS)
     }
 }
 
 /// An SLO with one rule, at ten good events a minute since `history` before the start.
-struct Story {
-    ledger: Ledger,
-    slo: SloId,
-    evaluator: Evaluator,
+async fn story(limit: Limit, history: Duration) -> TestApp {
+    story_of(slo(limit), history).await
 }
 
-impl Story {
-    async fn begin(limit: Limit, history: Duration) -> Self {
-        Self::of(slo(limit), history).await
-    }
+async fn story_of(slo: Slo, history: Duration) -> TestApp {
+    let app = TestApp::new().define(slo);
+    app.history(history, good(10)).at("10:00").await
+}
 
-    async fn of(slo: Slo, history: Duration) -> Self {
-        let mut ledger = Ledger::create().await;
-        let id = ledger.declare("orders").await;
-        let history = TimeRange::ending_at(start(), history);
-        ledger.fill(id, history, good(10)).await;
-        let catalog = Catalog {
-            slos: [(slo.name.clone(), Arc::new(slo))].into(),
-            targets: BTreeMap::new(),
-        };
-        let (_, catalog) = watch::channel(Arc::new(catalog));
-        let settings = EvaluatorSettings {
-            interval: MINUTE,
-            page_base_url: None,
-        };
-        let evaluator = Evaluator::new(ledger.store.clone(), catalog, settings);
-        Self {
-            ledger,
-            slo: id,
-            evaluator,
-        }
-    }
-
-    async fn fill(&mut self, minutes: [u32; 2], counts: EventCounts) {
-        let [from, to] = minutes.map(|minute| start() + MINUTE * minute);
-        let range = TimeRange::new(from, to);
-        self.ledger.fill(self.slo, range, counts).await;
-    }
-
+impl TestApp {
     /// Ticks at each of these minutes; the minutes in which something was told.
     async fn told_at(&self, minutes: impl IntoIterator<Item = u32>) -> Vec<u32> {
         let mut told = Vec::new();
         for minute in minutes {
-            let now = start() + MINUTE * minute;
-            self.ledger.was_evaluated_until(now - MINUTE).await;
-            let report = self.evaluator.tick(now).await.unwrap();
+            let report = self.ticks([minute]).await;
             if report.fired + report.resolved > 0 {
                 told.push(minute);
             }
@@ -148,26 +72,8 @@ impl Story {
         told
     }
 
-    async fn status(&self) -> SloStatus {
-        let mut tx = self.ledger.store.begin("read a status").await.unwrap();
-        let name: Name = "orders".parse().unwrap();
-        tx.slo(&name).await.unwrap().unwrap().status.unwrap()
-    }
-
     async fn limit(&self) -> LimitStatus {
         self.status().await.limits.remove(0)
-    }
-
-    /// All transitions, oldest first.
-    async fn told(&self) -> Vec<AlertSnapshot> {
-        let mut tx = self.ledger.store.begin("read history").await.unwrap();
-        let ever = Timestamp::UNIX_EPOCH;
-        let newest_first = tx.transitions(Some(self.slo), ever, 100).await.unwrap();
-        newest_first
-            .into_iter()
-            .rev()
-            .map(|told| told.facts)
-            .collect()
     }
 }
 
@@ -175,11 +81,11 @@ impl Story {
 /// minutes of failures.
 #[tokio::test]
 async fn a_spent_budget_pages_and_says_how_much_of_it_is_spent() {
-    let mut story = Story::begin(Limit::BudgetSpent { over: 0.9 }, DAY * 2).await;
+    let story = story(Limit::BudgetSpent { over: 0.9 }, DAY * 2).await;
     story.fill([0, 40], failed(10)).await;
     assert_eq!(story.told_at(20..=40).await, [27]);
     assert_eq!(story.status().await.state, SloState::Paging);
-    let facts = story.told().await.remove(0);
+    let facts = story.facts().await.remove(0);
     assert_eq!(facts.rule.as_str(), "the-limit");
     assert_eq!(facts.long.secs, 3_600);
     let headline = wording::headline(&facts);
@@ -192,12 +98,12 @@ async fn a_spent_budget_pages_and_says_how_much_of_it_is_spent() {
 /// A total failure spends a fifth of the budget, 58 events and some, in the first six minutes.
 #[tokio::test]
 async fn a_budget_that_will_soon_be_gone_pages_long_before_it_is_and_resolves_after() {
-    let mut story = Story::begin(Limit::Exhaustion { within: HOUR * 4 }, DAY * 2).await;
+    let story = story(Limit::Exhaustion { within: HOUR * 4 }, DAY * 2).await;
     story.fill([0, 7], failed(10)).await;
     story.fill([7, 120], good(10)).await;
     let told = story.told_at(0..=120).await;
     assert_eq!(told[0], 6);
-    let kinds: Vec<_> = story.told().await.iter().map(|facts| facts.kind).collect();
+    let kinds: Vec<_> = story.facts().await.iter().map(|facts| facts.kind).collect();
     assert_eq!(kinds, [TransitionKind::Firing, TransitionKind::Resolved]);
     assert_eq!(story.limit().await.standing, LimitState::Under);
 }
@@ -208,7 +114,7 @@ async fn three_hurt_customers_page_where_one_customer_with_many_bad_events_does_
         affected: 3,
         length: HOUR,
     };
-    let mut story = Story::begin(limit, DAY).await;
+    let story = story(limit, DAY).await;
     story.fill([0, 30], good(10)).await;
     for (minute, customer) in [
         (1, "acme"),
@@ -220,16 +126,16 @@ async fn three_hurt_customers_page_where_one_customer_with_many_bad_events_does_
         let workflow = BadWorkflow {
             label: "order",
             customer: Some(customer),
-            started_at: start(),
-            judged_at: start() + MINUTE * minute,
+            started_at: after(0),
+            judged_at: after(0) + MINUTE * minute,
             ended_at: None,
             outcome: Outcome::Timeout,
         };
-        story.ledger.add_bad(story.slo, workflow).await;
+        story.add_bad(workflow).await;
     }
     assert_eq!(story.told_at([5, 8, 12]).await, [12]);
     assert_eq!(story.limit().await.value, Some(3.0));
-    assert_eq!(story.told().await[0].customers_affected, Some(3));
+    assert_eq!(story.facts().await[0].customers_affected, Some(3));
 }
 
 fn absence() -> Limit {
@@ -239,12 +145,13 @@ fn absence() -> Limit {
 }
 
 #[tokio::test]
-async fn t02_an_slo_that_falls_silent_pages_after_its_time_and_resolves_with_the_next_events() {
-    let mut story = Story::begin(absence(), DAY * 8).await;
+pub(crate) async fn t02_an_slo_that_falls_silent_pages_after_its_time_and_resolves_with_the_next_events()
+ {
+    let story = story(absence(), DAY * 8).await;
     story.fill([30, 60], good(10)).await;
     let told = story.told_at(0..=60).await;
     assert_eq!((told[0], told.len()), (15, 2));
-    let facts = story.told().await;
+    let facts = story.facts().await;
     assert_eq!(
         wording::headline(&facts[0]),
         "PAGE no event in 15 min, 600 in 1 h a week ago: orders"
@@ -253,8 +160,8 @@ async fn t02_an_slo_that_falls_silent_pages_after_its_time_and_resolves_with_the
 }
 
 #[tokio::test]
-async fn t02_an_slo_that_is_silent_at_this_hour_every_week_is_not_absent() {
-    let mut story = Story::begin(absence(), DAY * 3).await;
+pub(crate) async fn t02_an_slo_that_is_silent_at_this_hour_every_week_is_not_absent() {
+    let story = story(absence(), DAY * 3).await;
     assert_eq!(story.told_at(0..=40).await, [0_u32; 0]);
     let limit = story.limit().await;
     assert_eq!(
@@ -267,15 +174,9 @@ async fn t02_an_slo_that_is_silent_at_this_hour_every_week_is_not_absent() {
 }
 
 #[tokio::test]
-async fn t02_an_outage_of_ingest_is_no_absence_of_events() {
-    let mut story = Story::begin(absence(), DAY * 8).await;
-    story
-        .ledger
-        .execute(
-            "insert into ingest_watermark (complete_until, heartbeat_at, catch_up_until)
-             select t, t, t from (select timestamptz '2026-11-22T10:00:00Z' as t) as stalled",
-        )
-        .await;
+pub(crate) async fn t02_an_outage_of_ingest_is_no_absence_of_events() {
+    let story = story(absence(), DAY * 8).await;
+    story.ingest_ends(after(0)).await;
     assert_eq!(story.told_at(2..=40).await, [0_u32; 0]);
     assert_eq!(story.limit().await.standing, LimitState::Unknown);
 }
@@ -286,7 +187,7 @@ async fn planned_work_is_no_absence_of_events() {
         exclusions: vec![planned_work().into()],
         ..slo(absence())
     };
-    let mut story = Story::of(slo, DAY * 8).await;
+    let story = story_of(slo, DAY * 8).await;
     story.fill([0, 20], good(10)).await;
     // The first quarter of an hour that holds no minute of the work ends at 35.
     assert_eq!(story.told_at(0..=40).await, [35]);

@@ -1,349 +1,196 @@
-//! Evidence in, counts out, on a real Postgres: exactly once through order, duplicates and replicas.
+//! Spans in, counts out, on a real Postgres: exactly once through order, duplicates and replicas.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use throughline::{
-    domain::{
-        model::{
-            counts::EventCounts,
-            group::GroupValues,
-            ids::{SloId, TraceId},
-            sampling::EndSampling,
-            time::{TimeRange, Timestamp},
-        },
-        workflow::{
-            EventKey, Evidence, EvidenceByEvent, Fact, Judging, Losses, Outcome, WorkflowNote,
-            gather,
-        },
+use throughline::domain::{
+    model::{
+        counts::EventCounts,
+        time::{TimeRange, Timestamp},
     },
-    store::{Store, StoreError, Writer},
+    workflow::{Outcome, WorkflowNote},
 };
 
-use crate::support::database::TestDatabase;
+use crate::support::{
+    app::{HORIZON, Replica, TestApp, good, minute_long, time, timeouts},
+    database::TestDatabase,
+    span::{SpanBuilder, span},
+};
 
-const SLO: SloId = SloId(1);
 const WITHIN: Duration = Duration::from_mins(1);
-const HORIZON: Duration = Duration::from_hours(168);
 
-fn at(secs: i64) -> Timestamp {
-    Timestamp::from_secs(1_795_328_280 + secs)
+async fn app() -> TestApp {
+    let orders = minute_long("placed", "shipped", "span.order.id", "");
+    TestApp::new().slo(&orders).at("06:18").await
 }
 
-fn evidence(workflow: u32, fact: Fact) -> Evidence {
-    let mut key = [7; 16];
-    key[..4].copy_from_slice(&workflow.to_be_bytes());
-    Evidence {
-        slo: SLO,
-        key: EventKey(key),
-        label: format!("order-{workflow}"),
-        fact,
-        trace_id: TraceId::from_slice(&key).unwrap(),
-        customer: Some(format!("customer-{}", workflow % 7)),
-        sample: None,
-        group: GroupValues::default(),
-    }
+fn of_order(nth: u32, name: &str, secs: f64) -> SpanBuilder {
+    let span = span(name).trace(nth.into()).at(secs);
+    span.attribute("order.id", format!("order-{nth}"))
 }
 
-fn started(workflow: u32, secs: i64) -> Evidence {
-    evidence(
-        workflow,
-        Fact::Started {
-            at: at(secs),
-            within: WITHIN,
-        },
-    )
+fn started(nth: u32) -> SpanBuilder {
+    of_order(nth, "placed", 0.0)
 }
 
-fn succeeded(workflow: u32, secs: i64) -> Evidence {
-    evidence(workflow, Fact::Succeeded { at: at(secs) })
+fn succeeded(nth: u32, secs: f64) -> SpanBuilder {
+    of_order(nth, "shipped", secs)
 }
 
-fn judging(watermark: Timestamp) -> Judging {
-    Judging {
-        grace: Duration::from_mins(2),
-        watermark,
-        skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
-        ends: EndSampling::default(),
-        losses: Losses::NoneKnown,
-    }
+/// The sums at each resolution must be the same.
+async fn assert_counts(app: &TestApp, expected: EventCounts) {
+    app.assert_counts(expected).await;
+    let sums = "select count(distinct (good, late, timeout)) from (
+            select sum(good) as good, sum(late) as late, sum(timeout) as timeout
+            from event_counts group by resolution) as sums";
+    assert!(app.number(sums).await <= 1, "resolutions differ");
 }
 
-/// A database that is ready to record.
-async fn ready() -> TestDatabase {
-    let database = TestDatabase::create().await;
-    let mut tx = database.store.begin("prepare").await.unwrap();
-    tx.ensure_epoch(at(0), HORIZON).await.unwrap();
-    tx.ensure_count_partitions(TimeRange::new(at(-86_400), at(86_400)))
-        .await
-        .unwrap();
+/// As nightly maintenance does; whether an epoch was dropped.
+async fn retain(app: &TestApp, now: Timestamp) -> bool {
+    let mut tx = app.store.begin("retain").await.unwrap();
+    tx.ensure_epoch(now, HORIZON).await.unwrap();
+    let dropped = tx.drop_oldest_epoch(now, HORIZON).await.unwrap();
     tx.commit().await.unwrap();
-    database
-}
-
-async fn try_record(
-    store: &Store,
-    writer: Writer,
-    gathered: &EvidenceByEvent,
-    watermark: Timestamp,
-) -> Result<(), StoreError> {
-    let mut tx = store.begin("record").await?;
-    let moves = tx
-        .record_workflows(gathered, &|_| judging(watermark))
-        .await?;
-    tx.add_counts(writer, &moves).await?;
-    tx.add_evidence_counts(watermark, &BTreeMap::new(), &moves.noted)
-        .await?;
-    tx.commit().await
-}
-
-async fn record(store: &Store, evidence: &[Evidence], watermark: Timestamp) {
-    record_as(store, Writer(0), evidence, watermark).await;
-}
-
-async fn record_as(store: &Store, writer: Writer, evidence: &[Evidence], watermark: Timestamp) {
-    let gathered = gather(evidence);
-    loop {
-        match try_record(store, writer, &gathered, watermark).await {
-            Err(error) if error.is_conflict() => {}
-            result => return result.unwrap(),
-        }
-    }
-}
-
-async fn sweep(store: &Store, watermark: Timestamp) -> usize {
-    let mut tx = store.begin("sweep").await.unwrap();
-    let (looked_at, moves) = tx
-        .judge_due(watermark, 10_000, &|_| judging(watermark))
-        .await
-        .unwrap();
-    tx.add_counts(Writer(0), &moves).await.unwrap();
-    tx.commit().await.unwrap();
-    looked_at
-}
-
-/// The sums at each resolution, which must be the same.
-async fn counts(database: &TestDatabase) -> EventCounts {
-    let sums: Vec<serde_json::Value> = sqlx::query_scalar(
-        "select json_build_object('good', sum(good), 'late', sum(late), 'failed', sum(failed), \
-         'timeout', sum(timeout), 'cancelled', sum(cancelled), 'orphan', sum(orphan), \
-         'invalid', sum(invalid)) from event_counts group by resolution",
-    )
-    .fetch_all(&mut database.connect().await)
-    .await
-    .unwrap();
-    assert!(
-        sums.windows(2).all(|pair| pair[0] == pair[1]),
-        "resolutions differ: {sums:?}"
-    );
-    let sum = sums.into_iter().next();
-    sum.map_or(EventCounts::ZERO, |sum| {
-        serde_json::from_value(sum).unwrap()
-    })
+    dropped
 }
 
 #[tokio::test]
 async fn a_workflow_is_counted_once_however_often_its_spans_arrive() {
-    let database = ready().await;
-    let spans = [started(1, 0), succeeded(1, 44)];
+    let app = app().await;
+    let spans = [started(1), succeeded(1, 44.0)];
     for _ in 0..3 {
-        record(&database.store, &spans, at(50)).await;
+        app.send(&spans).await;
     }
-    record(&database.store, &spans[1..], at(50)).await;
-    assert_eq!(
-        counts(&database).await,
-        EventCounts {
-            good: 1,
-            ..EventCounts::ZERO
-        }
-    );
+    app.send(&spans[1..]).await;
+    assert_counts(&app, good(1)).await;
 }
 
-async fn first_evidence_at(database: &TestDatabase) -> Timestamp {
-    let at: DateTime<Utc> = sqlx::query_scalar("select first_evidence_at from workflows")
-        .fetch_one(&mut database.connect().await)
+/// In microseconds.
+async fn first_evidence_at(app: &TestApp) -> i64 {
+    app.number("select (extract(epoch from first_evidence_at) * 1000000)::bigint from workflows")
         .await
-        .unwrap();
-    at.into()
 }
 
 #[tokio::test]
 async fn a_workflow_keeps_the_time_at_which_its_first_evidence_was_recorded() {
-    let database = ready().await;
-    let before = database.store.now().await.unwrap();
-    record(&database.store, &[succeeded(1, 44)], at(50)).await;
-    let after = database.store.now().await.unwrap();
-    let first = first_evidence_at(&database).await;
-    assert!(
-        (before..=after).contains(&first),
-        "{before:?} {first:?} {after:?}"
-    );
-    record(&database.store, &[started(1, 0)], at(50)).await;
-    sweep(&database.store, at(10_000)).await;
-    assert_eq!(first_evidence_at(&database).await, first);
+    let app = app().await;
+    let before = app.store.now().await.unwrap();
+    app.send([succeeded(1, 44.0)]).await;
+    let after = app.store.now().await.unwrap();
+    let first = first_evidence_at(&app).await;
+    let recorded = before.as_micros()..=after.as_micros();
+    assert!(recorded.contains(&first), "{recorded:?} {first}");
+    app.send([started(1)]).await;
+    app.at_second(10_000.0).judge().await;
+    assert_eq!(first_evidence_at(&app).await, first);
 }
 
 #[tokio::test]
 async fn a_timeout_that_an_end_in_time_refutes_is_taken_back_and_counted_as_corrected() {
-    let database = ready().await;
-    record(&database.store, &[started(1, 0), started(2, 0)], at(0)).await;
-    assert_eq!(sweep(&database.store, at(179)).await, 0);
-    assert_eq!(sweep(&database.store, at(180)).await, 2);
-    assert_eq!(
-        counts(&database).await,
-        EventCounts {
-            timeout: 2,
-            ..EventCounts::ZERO
-        }
-    );
-    record(
-        &database.store,
-        &[succeeded(1, 50), succeeded(2, 70)],
-        at(900),
-    )
-    .await;
-    assert_eq!(
-        counts(&database).await,
-        EventCounts {
-            good: 1,
-            late: 1,
-            ..EventCounts::ZERO
-        }
-    );
-    let corrected: i64 =
-        sqlx::query_scalar("select count from evidence_counts where reason = 'corrected'")
-            .fetch_one(&mut database.connect().await)
-            .await
-            .unwrap();
+    let app = app().await;
+    app.send([started(1), started(2)]).await;
+    assert_eq!(app.at_second(179.0).judge().await.judged, 0);
+    assert_eq!(app.at_second(180.0).judge().await.judged, 2);
+    assert_counts(&app, timeouts(2)).await;
+    app.at_second(900.0).judge().await;
+    app.send([succeeded(1, 50.0), succeeded(2, 70.0)]).await;
+    assert_counts(&app, EventCounts { late: 1, ..good(1) }).await;
+    let corrected = app.evidence_counts(WorkflowNote::Corrected.as_str()).await;
     assert_eq!(corrected, 2);
 }
 
 #[tokio::test]
 async fn a_replica_whose_watermark_lags_does_not_reopen_a_timeout() {
-    let database = ready().await;
-    record(&database.store, &[started(1, 0)], at(0)).await;
-    sweep(&database.store, at(180)).await;
-    record(&database.store, &[started(1, 0)], at(20)).await;
-    assert_eq!(
-        counts(&database).await,
-        EventCounts {
-            timeout: 1,
-            ..EventCounts::ZERO
-        }
-    );
+    let app = app().await;
+    app.send([started(1)]).await;
+    app.at_second(180.0).judge().await;
+    app.well_until(app.began + Duration::from_secs(20));
+    app.send([started(1)]).await;
+    assert_counts(&app, timeouts(1)).await;
 }
 
-/// All evidence of 300 workflows, a tenth of them late, in an order that `stride` decides.
-fn everything_in_steps_of(stride: usize) -> Vec<Evidence> {
-    let end = |workflow| if workflow % 10 == 0 { 70 } else { 30 };
-    let of_workflow = |w| [started(w, 0), succeeded(w, end(w))];
-    let pieces: Vec<_> = (0..300).flat_map(of_workflow).collect();
-    (0..pieces.len())
-        .map(|i| pieces[(i * stride) % pieces.len()].clone())
+/// All spans of 300 workflows, a tenth of them late, in an order that `stride` decides.
+fn everything_in_steps_of(stride: usize) -> Vec<SpanBuilder> {
+    let end = |nth| if nth % 10 == 0 { 70.0 } else { 30.0 };
+    let of_workflow = |nth| [started(nth), succeeded(nth, end(nth))];
+    let spans: Vec<_> = (0..300).flat_map(of_workflow).collect();
+    (0..spans.len())
+        .map(|i| spans[(i * stride) % spans.len()].clone())
         .collect()
 }
 
-async fn record_everything(store: Store, writer: Writer, stride: usize) {
+async fn send_everything(replica: &Replica, stride: usize) {
     for request in everything_in_steps_of(stride).chunks(37) {
-        record_as(&store, writer, request, at(0)).await;
+        replica.send(request).await;
     }
 }
 
 #[tokio::test]
 async fn replicas_that_write_the_same_workflows_at_once_lose_and_double_nothing() {
-    let database = ready().await;
-    let mut replicas = tokio::task::JoinSet::new();
-    for (replica, stride) in [(0, 7), (1, 11), (2, 13)] {
-        let store = database.store.clone();
-        replicas.spawn(record_everything(store, Writer(replica), stride));
-    }
-    replicas.join_all().await;
-    sweep(&database.store, at(10_000)).await;
-    assert_eq!(
-        counts(&database).await,
-        EventCounts {
-            good: 270,
-            late: 30,
-            ..EventCounts::ZERO
-        }
+    let app = app().await;
+    let [one, two] = [app.replica(), app.replica()];
+    tokio::join!(
+        send_everything(&app, 7),
+        send_everything(&one, 11),
+        send_everything(&two, 13),
     );
+    app.at_second(10_000.0).judge().await;
+    assert_counts(
+        &app,
+        EventCounts {
+            late: 30,
+            ..good(270)
+        },
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn sweepers_share_the_overdue_work_and_count_each_workflow_once() {
-    let database = ready().await;
-    let all: Vec<_> = (0..500).map(|workflow| started(workflow, 0)).collect();
-    record(&database.store, &all, at(0)).await;
-    let (first, second) = tokio::join!(
-        sweep(&database.store, at(500)),
-        sweep(&database.store, at(500))
-    );
-    sweep(&database.store, at(500)).await;
-    assert!(first + second >= 500);
-    assert_eq!(
-        counts(&database).await,
-        EventCounts {
-            timeout: 500,
-            ..EventCounts::ZERO
-        }
-    );
+    let app = app().await;
+    let other = app.replica();
+    app.send((0..500).map(started)).await;
+    app.at_second(500.0);
+    let (first, second) = tokio::join!(app.judge(), other.judge());
+    app.judge().await;
+    assert!(first.judged + second.judged >= 500);
+    assert_counts(&app, timeouts(500)).await;
 }
 
 #[tokio::test]
 async fn a_workflow_of_an_older_epoch_is_found_and_not_inserted_again() {
-    let database = ready().await;
-    record(&database.store, &[started(1, 0)], at(0)).await;
-    let mut tx = database.store.begin("open an epoch").await.unwrap();
-    tx.ensure_epoch(at(0) + HORIZON, HORIZON).await.unwrap();
-    tx.commit().await.unwrap();
-    record(
-        &database.store,
-        &[started(1, 0), succeeded(1, 30), started(2, 0)],
-        at(0),
-    )
-    .await;
-    let epochs: Vec<(i32, i64)> =
-        sqlx::query_as("select epoch, count(*) from workflows group by epoch order by epoch")
-            .fetch_all(&mut database.connect().await)
-            .await
-            .unwrap();
-    assert_eq!(epochs, [(0, 1), (1, 1)]);
+    let app = app().await;
+    app.send([started(1)]).await;
+    app.open_epoch(app.began + HORIZON).await;
+    app.send([started(1), succeeded(1, 30.0), started(2)]).await;
+    let of_epoch = ["= 0", "= 1", "> 1"];
+    let rows = "select count(*) from workflows where epoch ";
+    let mut epochs = Vec::new();
+    for epoch in of_epoch {
+        epochs.push(app.number(format!("{rows}{epoch}")).await);
+    }
+    assert_eq!(epochs, [1, 1, 0]);
 }
 
 #[tokio::test]
 async fn an_epoch_is_dropped_only_when_nobody_can_speak_of_its_workflows_any_more() {
-    let database = ready().await;
-    record(
-        &database.store,
-        &[started(1, 0), succeeded(1, 30), started(2, 0)],
-        at(0),
-    )
-    .await;
-    let drop_at = async |now: Timestamp| {
-        let mut tx = database.store.begin("retain").await.unwrap();
-        tx.ensure_epoch(now, HORIZON).await.unwrap();
-        let dropped = tx.drop_oldest_epoch(now, HORIZON).await.unwrap();
-        tx.commit().await.unwrap();
-        dropped
-    };
-    let weeks = |n: u32| at(0) + HORIZON * n;
+    let app = app().await;
+    app.send([started(1), succeeded(1, 30.0), started(2)]).await;
+    let weeks = |n: u32| app.began + HORIZON * n;
     assert!(
-        !drop_at(weeks(1)).await,
+        !retain(&app, weeks(1)).await,
         "the horizon still reaches into it"
     );
     assert!(
-        !drop_at(weeks(2) + WITHIN).await,
+        !retain(&app, weeks(2) + WITHIN).await,
         "a workflow in it is still open"
     );
-    sweep(&database.store, weeks(2)).await;
-    assert!(drop_at(weeks(3)).await);
-    let left: i64 = sqlx::query_scalar("select count(*) from workflows")
-        .fetch_one(&mut database.connect().await)
-        .await
-        .unwrap();
-    assert_eq!(left, 0);
+    app.clock.set(weeks(2));
+    app.judge().await;
+    assert!(retain(&app, weeks(3)).await);
+    assert_eq!(app.number("select count(*) from workflows").await, 0);
     assert_eq!(
-        counts(&database).await.total(),
+        app.counts().await.total(),
         2,
         "counts outlive the workflows"
     );
@@ -351,53 +198,44 @@ async fn an_epoch_is_dropped_only_when_nobody_can_speak_of_its_workflows_any_mor
 
 #[tokio::test]
 async fn an_end_of_a_workflow_that_is_gone_is_too_late_and_no_orphan() {
-    let database = ready().await;
-    let store = &database.store;
-    let three = [started(1, 0), started(2, 0), succeeded(2, 30)];
-    record(store, &three, at(0)).await;
-    sweep(store, at(0) + HORIZON).await;
-    let weeks = |n: u32| at(0) + HORIZON * n;
+    let app = app().await;
+    app.send([started(1), started(2), succeeded(2, 30.0)]).await;
+    let weeks = |n: u32| app.began + HORIZON * n;
+    app.clock.set(weeks(1));
+    app.judge().await;
     for week in 1..=3 {
-        let mut tx = store.begin("retain").await.unwrap();
-        tx.ensure_epoch(weeks(week), HORIZON).await.unwrap();
-        tx.drop_oldest_epoch(weeks(week), HORIZON).await.unwrap();
-        let around = TimeRange::ending_at(weeks(week), HORIZON);
-        tx.ensure_count_partitions(around).await.unwrap();
-        tx.commit().await.unwrap();
+        retain(&app, weeks(week)).await;
     }
-    let late = i64::try_from(HORIZON.as_secs()).unwrap() * 3;
-    let mut tx = store.begin("record").await.unwrap();
-    let ends = [succeeded(1, late - 60), succeeded(3, late - 60)];
-    let moves = tx
-        .record_workflows(&gather(&ends), &|_| judging(weeks(3)))
-        .await
-        .unwrap();
-    tx.commit().await.unwrap();
-    assert_eq!(
-        moves.noted,
-        BTreeMap::from([((SLO, WorkflowNote::TooLate), 1)])
-    );
-    sweep(store, weeks(4)).await;
-    let rows: Vec<(String, i16)> = sqlx::query_as("select label, outcome from workflows")
-        .fetch_all(&mut database.connect().await)
-        .await
-        .unwrap();
+    app.clock.set(weeks(3));
+    let late = HORIZON.as_secs_f64() * 3.0 - 60.0;
+    app.send([succeeded(1, late), succeeded(3, late)]).await;
+    assert_eq!(app.evidence_counts(WorkflowNote::TooLate.as_str()).await, 1);
+    app.clock.set(weeks(4));
+    app.judge().await;
+    let rows = "select count(*) from workflows";
+    assert_eq!(app.number(rows).await, 1);
     let orphan = Outcome::Orphan.as_code();
-    assert_eq!(rows, [("order-3".to_owned(), orphan)]);
+    let orphans = format!("{rows} where label = 'order-3' and outcome = {orphan}");
+    assert_eq!(app.number(orphans).await, 1);
 }
 
 #[tokio::test]
 async fn partitions_of_counts_are_made_ahead_and_dropped_when_old() {
-    let database = ready().await;
-    record(&database.store, &[started(1, 0), succeeded(1, 30)], at(0)).await;
+    let store = TestDatabase::create().await.store;
+    let began = time("06:18");
+    let day = Duration::from_hours(24);
+    let mut tx = store.begin("prepare").await.unwrap();
+    let around = TimeRange::new(began - day, began + day);
+    tx.ensure_count_partitions(around).await.unwrap();
+    tx.commit().await.unwrap();
     let retention = throughline::store::Retention {
         minutes: Duration::from_hours(768),
         hours: Duration::from_hours(9600),
     };
-    let drop_at = async |days: i64| {
-        let mut tx = database.store.begin("retain").await.unwrap();
+    let drop_at = async |days: u32| {
+        let mut tx = store.begin("retain").await.unwrap();
         let dropped = tx
-            .drop_old_counts(at(days * 86_400), &retention)
+            .drop_old_counts(began + day * days, &retention)
             .await
             .unwrap();
         tx.commit().await.unwrap();

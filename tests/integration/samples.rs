@@ -7,9 +7,9 @@ use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 use throughline::{
     domain::{
         model::{
-            ids::{SloId, SpanId, TraceId},
+            ids::SloId,
             sampling::EndSampling,
-            span::{OwnedValue, Span, SpanKind, SpanStatus},
+            span::{Span, SpanStatus},
             time::{TimeRange, Timestamp},
         },
         slo::{Catalog, Correlator, Indicator, Slo, SpanIndicator, WorkflowIndicator},
@@ -25,7 +25,10 @@ use throughline::{
     store::{EventSample, Store, Writer},
 };
 
-use crate::support::database::TestDatabase;
+use crate::support::{
+    app::TestApp,
+    span::{SpanBuilder, span as described},
+};
 
 const SLO: SloId = SloId(1);
 
@@ -72,30 +75,13 @@ fn workflows() -> Classifier {
     classifier(Indicator::Workflow(indicator))
 }
 
-fn span(number: u32, name: &str, secs: i64, attributes: &[(&str, i64)]) -> Span {
+fn span(number: u32, name: &str, secs: u32, attributes: &[(&str, i64)]) -> Span {
     let mut trace_id = [1; 16];
     trace_id[..4].copy_from_slice(&number.to_be_bytes());
-    let nanos = u64::try_from(at(secs).as_micros() * 1_000).unwrap();
-    let pair = |(key, value): &(&str, i64)| ((*key).to_owned(), OwnedValue::from(*value));
-    Span {
-        trace_id: TraceId::from_slice(&trace_id).unwrap(),
-        span_id: SpanId::from_slice(&[2; 8]).unwrap(),
-        parent_span_id: None,
-        name: name.to_owned(),
-        kind: SpanKind::Consumer,
-        status: SpanStatus::Unset,
-        status_message: String::new(),
-        start_unix_nano: nanos,
-        end_unix_nano: nanos,
-        trace_state: String::new(),
-        attributes: attributes.iter().map(pair).collect(),
-        resource: Arc::default(),
-        instrumentation: Arc::default(),
-        events: Vec::new(),
-        links: Vec::new(),
-        dropped_links_count: 0,
-        flags: 0,
-    }
+    let span = described(name).consumer().trace_of(&trace_id).id(2);
+    let with = |span: SpanBuilder, (key, value): &(&str, i64)| span.attribute(key, *value);
+    let span = attributes.iter().fold(span.at(secs.into()), with);
+    span.build(at(0))
 }
 
 /// A replica as far as samples are concerned.
@@ -157,17 +143,8 @@ impl<'a> Replica<'a> {
     }
 }
 
-async fn ready() -> TestDatabase {
-    let database = TestDatabase::create().await;
-    let mut tx = database.store.begin("prepare").await.unwrap();
-    tx.ensure_epoch(at(0), Duration::from_hours(168))
-        .await
-        .unwrap();
-    tx.ensure_count_partitions(TimeRange::new(at(-86_400), at(86_400)))
-        .await
-        .unwrap();
-    tx.commit().await.unwrap();
-    database
+async fn app() -> TestApp {
+    TestApp::new().at("00:00").await
 }
 
 async fn sample(store: &Store) -> EventSample {
@@ -184,52 +161,43 @@ async fn trim(store: &Store) -> u64 {
 
 #[tokio::test]
 async fn an_event_that_is_corrected_changes_side_with_the_attributes_of_all_its_spans() {
-    let database = ready().await;
+    let app = app().await;
     let classifier = workflows();
-    let mut replica = Replica::new(&database.store, &classifier, 0);
+    let mut replica = Replica::new(&app.store, &classifier, 0);
     let start = span(1, "start", 10, &[("partition", 7)]);
     let fail = span(1, "fail", 20, &[("attempt", 3)]);
     let finish = span(1, "finish", 40, &[("attempt", 4)]);
     replica.record([&start]).await;
-    assert_eq!(sample(&database.store).await, EventSample::default());
+    assert_eq!(sample(&app.store).await, EventSample::default());
     replica.record([&fail]).await;
     let of = |pairs: &[(&str, &str)]| vec![pairs.iter().copied().collect::<EventAttributes>()];
     let bad = of(&[("span.attempt", "3"), ("span.partition", "7")]);
-    assert_eq!(
-        sample(&database.store).await,
-        EventSample { bad, good: vec![] }
-    );
-    let mut other = Replica::new(&database.store, &classifier, 1);
+    assert_eq!(sample(&app.store).await, EventSample { bad, good: vec![] });
+    let mut other = Replica::new(&app.store, &classifier, 1);
     other.record([&finish]).await;
     let good = of(&[
         ("span.attempt", "3"),
         ("span.attempt", "4"),
         ("span.partition", "7"),
     ]);
-    assert_eq!(
-        sample(&database.store).await,
-        EventSample { bad: vec![], good }
-    );
+    assert_eq!(sample(&app.store).await, EventSample { bad: vec![], good });
 }
 
 #[tokio::test]
 async fn an_event_without_attributes_belongs_to_the_sample_too() {
-    let database = ready().await;
+    let app = app().await;
     let classifier = one_span();
-    let mut replica = Replica::new(&database.store, &classifier, 0);
+    let mut replica = Replica::new(&app.store, &classifier, 0);
     replica.record([&span(1, "deploy", 10, &[])]).await;
     let good = vec![EventAttributes::default()];
-    assert_eq!(
-        sample(&database.store).await,
-        EventSample { bad: vec![], good }
-    );
+    assert_eq!(sample(&app.store).await, EventSample { bad: vec![], good });
 }
 
 #[tokio::test]
 async fn once_an_hour_has_its_sample_few_events_carry_attributes() {
-    let database = ready().await;
+    let app = app().await;
     let classifier = one_span();
-    let mut replica = Replica::new(&database.store, &classifier, 0);
+    let mut replica = Replica::new(&app.store, &classifier, 0);
     let spans: Vec<Span> = (0..4_000)
         .map(|number| span(number, "deploy", 10, &[("partition", 7)]))
         .collect();
@@ -239,12 +207,12 @@ async fn once_an_hour_has_its_sample_few_events_carry_attributes() {
     }
     assert_eq!(admitted[0], OF_EACH_SIDE);
     assert!(admitted[10..].iter().all(|n| *n < 60), "{admitted:?}");
-    let kept = sample(&database.store).await.good;
+    let kept = sample(&app.store).await.good;
     assert_eq!(kept.len(), OF_EACH_SIDE);
     let all: usize = admitted.iter().sum();
-    assert_eq!(trim(&database.store).await, (all - OF_EACH_SIDE) as u64);
-    assert_eq!(sample(&database.store).await.good, kept);
-    assert_eq!(trim(&database.store).await, 0);
+    assert_eq!(trim(&app.store).await, (all - OF_EACH_SIDE) as u64);
+    assert_eq!(sample(&app.store).await.good, kept);
+    assert_eq!(trim(&app.store).await, 0);
 }
 
 /// Events of one hour, a third of them bad, and the sample that must come of them: read from the
@@ -277,7 +245,7 @@ fn expected(classifier: &Classifier, spans: &[Span]) -> EventSample {
 async fn any_order_with_duplicates_over_two_replicas_gives_the_same_sample() {
     let classifier = one_span();
     let mut spans: Vec<Span> = (0..900_u32)
-        .map(|number| span(number, "deploy", i64::from(number), &[("n", number.into())]))
+        .map(|number| span(number, "deploy", number, &[("n", number.into())]))
         .collect();
     for span in spans.iter_mut().step_by(3) {
         span.status = SpanStatus::Error;
@@ -289,13 +257,13 @@ async fn any_order_with_duplicates_over_two_replicas_gives_the_same_sample() {
     let mut runner = TestRunner::default();
     for _ in 0..3 {
         let order = shuffled.new_tree(&mut runner).unwrap().current();
-        let database = ready().await;
+        let app = app().await;
         let (one, other) = order.split_at(order.len() / 2);
-        let mut replicas = [0, 1].map(|at| Replica::new(&database.store, &classifier, at));
+        let mut replicas = [0, 1].map(|at| Replica::new(&app.store, &classifier, at));
         let [first, second] = &mut replicas;
         tokio::join!(first.receive(one, &spans), second.receive(other, &spans));
-        assert_eq!(sample(&database.store).await, wanted, "{order:?}");
-        trim(&database.store).await;
-        assert_eq!(sample(&database.store).await, wanted, "{order:?}");
+        assert_eq!(sample(&app.store).await, wanted, "{order:?}");
+        trim(&app.store).await;
+        assert_eq!(sample(&app.store).await, wanted, "{order:?}");
     }
 }

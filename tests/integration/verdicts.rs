@@ -7,9 +7,8 @@ use throughline::{
     domain::{
         model::{
             counts::EventCounts,
-            ids::{SpanId, TraceId},
             sampling::EndSampling,
-            span::{Span, SpanKind, SpanStatus},
+            span::Span,
             time::{TimeRange, Timestamp},
         },
         slo::definition::{DefinitionFile, load},
@@ -22,7 +21,10 @@ use throughline::{
     store::{Store, StoreError, Writer},
 };
 
-use crate::support::database::TestDatabase;
+use crate::support::{
+    database::TestDatabase,
+    span::{self as support, SpanBuilder},
+};
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
@@ -43,32 +45,14 @@ fn definition(fields: &str) -> String {
     )
 }
 
-fn span(trace: u8, number: u8, name: &str, [start, end]: [i64; 2]) -> Span {
-    let nanos = |secs| u64::try_from(at(secs).as_micros()).unwrap() * 1_000;
-    Span {
-        trace_id: TraceId::from_slice(&[trace; 16]).unwrap(),
-        span_id: SpanId::from_slice(&[number; 8]).unwrap(),
-        parent_span_id: None,
-        name: name.to_owned(),
-        kind: SpanKind::Consumer,
-        status: SpanStatus::Unset,
-        status_message: String::new(),
-        start_unix_nano: nanos(start),
-        end_unix_nano: nanos(end),
-        trace_state: String::new(),
-        dropped_links_count: 0,
-        flags: 0,
-        attributes: Vec::new(),
-        resource: std::sync::Arc::default(),
-        instrumentation: std::sync::Arc::default(),
-        events: Vec::new(),
-        links: Vec::new(),
-    }
+#[expect(clippy::cast_precision_loss, reason = "days of a test")]
+fn described(trace: u8, number: u8, name: &str, [start, end]: [i64; 2]) -> SpanBuilder {
+    let span = support::span(name).consumer().trace(trace.into());
+    span.id(number.into()).between(start as f64, end as f64)
 }
 
-fn with(mut span: Span, key: &str, value: i64) -> Span {
-    span.attributes.push((key.to_owned(), value.into()));
-    span
+fn span(trace: u8, number: u8, name: &str, times: [i64; 2]) -> Span {
+    described(trace, number, name, times).build(at(0))
 }
 
 /// One process of a deployment: its own pool, slot and definitions.
@@ -301,11 +285,13 @@ fn four_legs(trace: u8) -> Vec<Span> {
     let leg = |item: u8| {
         let is_late = trace.is_multiple_of(10) && item == 3;
         let end = if is_late { 301 } else { 100 };
-        let leg = span(trace, 10 + item, "completed", [90, end]);
-        with(leg, "item", i64::from(item))
+        let leg = described(trace, 10 + item, "completed", [90, end]);
+        leg.attribute("item", i64::from(item)).build(at(0))
     };
-    let start = with(span(trace, 1, "requested", [0, 1]), "legs", 4);
-    std::iter::once(start).chain((0..4).map(leg)).collect()
+    let start = described(trace, 1, "requested", [0, 1]).attribute("legs", 4);
+    std::iter::once(start.build(at(0)))
+        .chain((0..4).map(leg))
+        .collect()
 }
 
 async fn receive_in_pieces(replica: Replica, spans: Vec<Span>) {

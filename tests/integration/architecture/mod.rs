@@ -68,7 +68,7 @@ const STOPS_AT: [(&str, &[&str]); 13] = [
     ("opentelemetry_otlp", &["telemetry", "demo"]),
     ("opentelemetry_sdk", &["telemetry", "demo"]),
     ("tracing_opentelemetry", &["telemetry"]),
-    ("reqwest", &["deliver", "cli/api"]),
+    ("reqwest", &["deliver", "cli/client/api"]),
     ("ipnet", &["config", "deliver"]),
     ("askama", &["web"]),
     ("clap", &["cli", "config", "main"]),

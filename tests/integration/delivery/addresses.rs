@@ -9,7 +9,7 @@ use super::world::World;
 use crate::support::receiver::{Receiver, Reply};
 
 #[tokio::test]
-async fn t26_no_spelling_of_a_private_address_is_sent_to() {
+pub(crate) async fn t26_no_spelling_of_a_private_address_is_sent_to() {
     let mut world = World::guarded(DeliverSettings::default()).await;
     let receiver = Receiver::start([]).await;
     let port = receiver.url.rsplit(':').next().unwrap().to_owned();
@@ -42,7 +42,7 @@ async fn t26_no_spelling_of_a_private_address_is_sent_to() {
 }
 
 #[tokio::test]
-async fn t26_a_redirect_leads_no_further_than_its_answer() {
+pub(crate) async fn t26_a_redirect_leads_no_further_than_its_answer() {
     let mut world = World::create().await;
     let inner = Receiver::start([]).await;
     let location = inner.url.replace("127.0.0.1", "0x7f.1");
@@ -54,7 +54,7 @@ async fn t26_a_redirect_leads_no_further_than_its_answer() {
 }
 
 #[tokio::test]
-async fn t26_what_is_opened_is_reached_by_literal_and_by_name_and_nothing_else() {
+pub(crate) async fn t26_what_is_opened_is_reached_by_literal_and_by_name_and_nothing_else() {
     let loopback = vec!["127.0.0.1/32".parse().unwrap()];
     let mut world = World::guarded(DeliverSettings {
         addresses: AddressPolicy::new(loopback, vec![443]),
@@ -79,7 +79,7 @@ async fn t26_what_is_opened_is_reached_by_literal_and_by_name_and_nothing_else()
 }
 
 #[tokio::test]
-async fn t23_a_name_without_an_address_is_called_that_and_tried_again() {
+pub(crate) async fn t23_a_name_without_an_address_is_called_that_and_tried_again() {
     let mut world = World::with(DeliverSettings::default()).await;
     // No resolver knows the names below `.invalid` (RFC 6761).
     let hook = world.declare_webhook("hook", "https://hooks.invalid/");

@@ -10,11 +10,14 @@ use throughline::{
 };
 
 use super::world::{NOBODY, START, World};
-use crate::support::receiver::{Receiver, Reply};
+use crate::support::{
+    app::deliver_settings,
+    receiver::{Receiver, Reply},
+};
 
 fn reminder(world: &World) -> Reminder {
     let store = world.database.store.clone();
-    Reminder::new(store, world.catalog(), &World::settings()).unwrap()
+    Reminder::new(store, world.catalog(), &deliver_settings()).unwrap()
 }
 
 /// Makes the alert rows say what the transitions do: evaluation is not part of these tests.
@@ -57,7 +60,7 @@ async fn all_replicas_are_told_and_one_that_took_it_is_enough() {
 }
 
 #[tokio::test]
-async fn t20_alerts_that_are_refused_are_dead_and_visible() {
+pub(crate) async fn t20_alerts_that_are_refused_are_dead_and_visible() {
     let mut world = World::create().await;
     let refusal = Reply::Status(400, "\"invalid label set: invalid name\"".to_owned());
     let receiver = Receiver::start([refusal]).await;

@@ -102,7 +102,7 @@ async fn a_webhook_is_told_in_the_form_that_it_asks_for_under_the_same_signature
 }
 
 #[tokio::test]
-async fn t22_teams_is_told_by_a_card_and_its_no_in_words_is_understood() {
+pub(crate) async fn t22_teams_is_told_by_a_card_and_its_no_in_words_is_understood() {
     let mut world = World::create().await;
     let throttled = "Webhook message delivery failed with error: Microsoft Teams endpoint \
                      returned HTTP error 429 with ContextId 1";
@@ -148,7 +148,7 @@ async fn first_try(world: &mut World, name: &str, reply: Reply) -> AttemptClass 
 }
 
 #[tokio::test]
-async fn t22_whatever_a_target_answers_it_is_told_in_the_end() {
+pub(crate) async fn t22_whatever_a_target_answers_it_is_told_in_the_end() {
     let mut world = World::create().await;
     let moved = Reply::Header(302, "location", "https://elsewhere.example/x".to_owned());
     let cases = [
@@ -173,7 +173,7 @@ async fn t22_whatever_a_target_answers_it_is_told_in_the_end() {
 }
 
 #[tokio::test]
-async fn t24_an_answer_that_never_ends_costs_neither_memory_nor_more_than_its_time() {
+pub(crate) async fn t24_an_answer_that_never_ends_costs_neither_memory_nor_more_than_its_time() {
     let mut world = World::create().await;
     for (name, reply) in [("drips", Reply::Drip), ("endless", Reply::Endless)] {
         let receiver = Receiver::start([reply]).await;
@@ -190,7 +190,7 @@ async fn t24_an_answer_that_never_ends_costs_neither_memory_nor_more_than_its_ti
 }
 
 #[tokio::test]
-async fn t25_a_redirect_is_not_followed_and_only_its_host_is_told() {
+pub(crate) async fn t25_a_redirect_is_not_followed_and_only_its_host_is_told() {
     let mut world = World::create().await;
     let elsewhere = Receiver::start([]).await;
     let location = format!("{}/with?secret=abc", elsewhere.url);
@@ -225,7 +225,7 @@ async fn a_target_that_cannot_be_reached_is_tried_until_it_can() {
 }
 
 #[tokio::test]
-async fn t13_a_target_that_asks_to_be_left_alone_is_for_all_its_alerts() {
+pub(crate) async fn t13_a_target_that_asks_to_be_left_alone_is_for_all_its_alerts() {
     let mut world = World::create().await;
     for (name, value) in [
         ("seconds", "120"),
@@ -249,7 +249,7 @@ async fn t13_a_target_that_asks_to_be_left_alone_is_for_all_its_alerts() {
 }
 
 #[tokio::test]
-async fn t20_blocks_that_slack_refuses_are_sent_again_as_text() {
+pub(crate) async fn t20_blocks_that_slack_refuses_are_sent_again_as_text() {
     let mut world = World::create().await;
     let receiver = Receiver::start([says(400, "invalid_blocks")]).await;
     let target = world.declare_slack("slack", &receiver.url);
@@ -262,7 +262,7 @@ async fn t20_blocks_that_slack_refuses_are_sent_again_as_text() {
 }
 
 #[tokio::test]
-async fn t20_a_message_that_is_refused_for_good_is_dead_and_lets_the_next_pass() {
+pub(crate) async fn t20_a_message_that_is_refused_for_good_is_dead_and_lets_the_next_pass() {
     let mut world = World::create().await;
     let receiver = Receiver::start([says(400, r#"{"errors":["'x' is too long"]}"#)]).await;
     let target = world.declare_pagerduty("pager", &receiver.url);
@@ -279,7 +279,7 @@ async fn t20_a_message_that_is_refused_for_good_is_dead_and_lets_the_next_pass()
 }
 
 #[tokio::test]
-async fn t32_what_waits_for_a_removed_target_is_cancelled_with_a_reason_after_a_while() {
+pub(crate) async fn t32_what_waits_for_a_removed_target_is_cancelled_with_a_reason_after_a_while() {
     let mut world = World::create().await;
     let target: Name = world.declare_webhook("hook", NOBODY);
     let transition = world.fires("checkout", &[&target]).await;
@@ -299,4 +299,39 @@ async fn t32_what_waits_for_a_removed_target_is_cancelled_with_a_reason_after_a_
         attempts[0].excerpt.as_deref(),
         Some("target `hook` is not declared any more")
     );
+}
+
+/// That a receiver got what its program would take is judged when it is dropped.
+#[tokio::test]
+pub(crate) async fn t29_t30_long_text_with_mentions_reaches_every_target_and_mentions_nobody() {
+    let mut world = World::create().await;
+    world.text = Some("<!channel> <@U1> \u{1F600} *_`".repeat(400));
+    let receiver = Receiver::start([]).await;
+    let url = receiver.url.as_str();
+    let ok = r#"{"ok":true,"channel":"C1","ts":"1.2"}"#;
+    let api = Receiver::start([says(200, ok)]).await;
+    let chats = [
+        world.declare_slack("slack", url),
+        world.declare_slack_bot("bot", &api.url),
+    ];
+    let others = [
+        world.declare_pagerduty("pager", url),
+        world.declare_webhook("hook", url),
+        world.declare_alertmanager("alertmanager", &[url]),
+    ];
+    let teams = Receiver::start([says(202, "")]).await;
+    let card = world.declare_teams("teams", &teams.url);
+    let all: Vec<_> = chats.iter().chain(&others).chain([&card]).collect();
+    world.fires("checkout", &all).await;
+    for target in all {
+        let attempts = world.deliver(target).await.attempts;
+        assert_eq!(attempts, [Delivered], "{target}");
+    }
+    for chat in [&receiver.requests()[0], &api.requests()[0]] {
+        let body = String::from_utf8_lossy(&chat.body);
+        assert!(body.contains("!channel"), "{body}");
+        for mention in ["<!channel", "<@U1"] {
+            assert!(!body.contains(mention), "{body}");
+        }
+    }
 }

@@ -125,7 +125,7 @@ async fn an_end_that_is_known_already_follows_the_beginning_to_the_fallback() {
 }
 
 #[tokio::test]
-async fn t21_the_fallback_of_a_broken_target_takes_over_at_once() {
+pub(crate) async fn t21_the_fallback_of_a_broken_target_takes_over_at_once() {
     let mut pair = Pair::create(vec![Reply::Status(404, String::new())]).await;
     pair.world.fires("checkout", &[&pair.pager]).await;
     assert_eq!(
@@ -150,7 +150,7 @@ async fn t21_the_fallback_of_a_broken_target_takes_over_at_once() {
 }
 
 #[tokio::test]
-async fn t20_what_a_target_refuses_is_told_to_the_fallback_and_holds_up_nothing() {
+pub(crate) async fn t20_what_a_target_refuses_is_told_to_the_fallback_and_holds_up_nothing() {
     let refusal = r#"{"status":"invalid event","errors":["no"]}"#;
     let mut pair = Pair::create(vec![Reply::Status(400, refusal.to_owned())]).await;
     let refused = pair.world.fires("checkout", &[&pair.pager]).await;
@@ -197,7 +197,7 @@ async fn a_fallback_that_is_told_in_its_own_right_is_told_once() {
 }
 
 #[tokio::test]
-async fn t12_a_page_of_another_day_goes_to_no_fallback_either() {
+pub(crate) async fn t12_a_page_of_another_day_goes_to_no_fallback_either() {
     let mut pair = Pair::create(Vec::new()).await;
     pair.world.fires("checkout", &[&pair.pager]).await;
     pair.world.advance(3 * 86_400);
@@ -207,7 +207,7 @@ async fn t12_a_page_of_another_day_goes_to_no_fallback_either() {
 }
 
 #[tokio::test]
-async fn t19_the_circuit_breaker_is_shared_and_lets_one_through() {
+pub(crate) async fn t19_the_circuit_breaker_is_shared_and_lets_one_through() {
     let mut world = World::create().await;
     let receiver = Receiver::start(down(8)).await;
     let hook = world.declare_webhook("hook", &receiver.url);

@@ -29,7 +29,7 @@ async fn states(world: &World, transitions: [Uuid; 2]) -> [DeliveryState; 2] {
 }
 
 #[tokio::test]
-async fn t14_slack_hears_once_of_what_was_over_before_it_could_be_told() {
+pub(crate) async fn t14_slack_hears_once_of_what_was_over_before_it_could_be_told() {
     let mut world = World::create().await;
     let receiver = Receiver::start(down(1)).await;
     let slack = world.declare_slack("slack", &receiver.url);
@@ -51,7 +51,7 @@ async fn t14_slack_hears_once_of_what_was_over_before_it_could_be_told() {
 }
 
 #[tokio::test]
-async fn t14_nobody_is_paged_for_what_is_over_and_it_stands_on_record() {
+pub(crate) async fn t14_nobody_is_paged_for_what_is_over_and_it_stands_on_record() {
     let mut world = World::create().await;
     let receiver = Receiver::start(down(1)).await;
     let pager = world.declare_pagerduty("pager", &receiver.url);
@@ -70,7 +70,7 @@ async fn t14_nobody_is_paged_for_what_is_over_and_it_stands_on_record() {
 }
 
 #[tokio::test]
-async fn t14_a_page_that_may_have_been_taken_is_resolved_however_quiet_the_policy() {
+pub(crate) async fn t14_a_page_that_may_have_been_taken_is_resolved_however_quiet_the_policy() {
     let mut world = World::create().await;
     let receiver = Receiver::start([Reply::Hang]).await;
     let pager = world.declare_pagerduty("pager", &receiver.url);
@@ -86,7 +86,7 @@ async fn t14_a_page_that_may_have_been_taken_is_resolved_however_quiet_the_polic
 }
 
 #[tokio::test]
-async fn t14_a_program_is_told_both_in_their_order_and_so_is_who_wants_to_be() {
+pub(crate) async fn t14_a_program_is_told_both_in_their_order_and_so_is_who_wants_to_be() {
     let mut world = World::create().await;
     let receiver = Receiver::start(down(1)).await;
     let pager = world.declare_pagerduty("pager", &receiver.url);
@@ -107,7 +107,7 @@ async fn t14_a_program_is_told_both_in_their_order_and_so_is_who_wants_to_be() {
 }
 
 #[tokio::test]
-async fn t14_what_is_only_a_moment_old_is_told_step_by_step() {
+pub(crate) async fn t14_what_is_only_a_moment_old_is_told_step_by_step() {
     let mut world = World::create().await;
     let receiver = Receiver::start([]).await;
     let slack = world.declare_slack("slack", &receiver.url);
@@ -121,7 +121,7 @@ async fn t14_what_is_only_a_moment_old_is_told_step_by_step() {
 }
 
 #[tokio::test]
-async fn t12_a_page_of_another_day_calls_nobody_and_is_on_record() {
+pub(crate) async fn t12_a_page_of_another_day_calls_nobody_and_is_on_record() {
     let mut world = World::create().await;
     let receiver = Receiver::start([]).await;
     let hook = world.declare_webhook("hook", &receiver.url);
@@ -139,7 +139,7 @@ async fn t12_a_page_of_another_day_calls_nobody_and_is_on_record() {
 }
 
 #[tokio::test]
-async fn t12_an_end_is_told_however_old_if_its_beginning_was() {
+pub(crate) async fn t12_an_end_is_told_however_old_if_its_beginning_was() {
     let mut world = World::create().await;
     let receiver = Receiver::start([]).await;
     let pager = world.declare_pagerduty("pager", &receiver.url);
@@ -155,7 +155,7 @@ async fn t12_an_end_is_told_however_old_if_its_beginning_was() {
 }
 
 #[tokio::test]
-async fn t12_a_page_that_was_tried_is_tried_on_for_a_day() {
+pub(crate) async fn t12_a_page_that_was_tried_is_tried_on_for_a_day() {
     let mut world = World::create().await;
     let receiver = Receiver::start(down(1)).await;
     let hook = world.declare_webhook("hook", &receiver.url);

@@ -16,7 +16,7 @@ use super::world::World;
 use crate::support::receiver::{Receiver, Reply};
 
 #[tokio::test]
-async fn t18_a_crash_between_sending_and_settling_repeats_under_the_same_id() {
+pub(crate) async fn t18_a_crash_between_sending_and_settling_repeats_under_the_same_id() {
     let mut world = World::with(DeliverSettings::default()).await;
     let receiver = Receiver::start([Reply::Hang]).await;
     let hook = world.declare_webhook("hook", &receiver.url);
@@ -47,7 +47,7 @@ async fn t18_a_crash_between_sending_and_settling_repeats_under_the_same_id() {
 }
 
 #[tokio::test]
-async fn t18_slack_is_told_that_a_message_may_be_a_repeat() {
+pub(crate) async fn t18_slack_is_told_that_a_message_may_be_a_repeat() {
     let mut world = World::create().await;
     let receiver = Receiver::start([Reply::Hang]).await;
     let slack = world.declare_slack("slack", &receiver.url);
@@ -85,7 +85,7 @@ async fn a_lost_lease_is_noticed_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn t9_two_replicas_tell_a_target_once() {
+pub(crate) async fn t09_two_replicas_tell_a_target_once() {
     let mut world = World::create().await;
     let receiver = Receiver::start([]).await;
     let hook = world.declare_webhook("hook", &receiver.url);

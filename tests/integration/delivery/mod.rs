@@ -1,20 +1,20 @@
 //! Delivery against real HTTP servers that answer by a script, on a real Postgres.
 
-mod addresses;
-mod alertmanager;
-mod answers;
+pub(crate) mod addresses;
+pub(crate) mod alertmanager;
+pub(crate) mod answers;
 mod developments;
-mod fallback;
-mod late;
-mod leases;
+pub(crate) mod fallback;
+pub(crate) mod late;
+pub(crate) mod leases;
 mod notices;
-mod order;
+pub(crate) mod order;
 mod pagerduty;
 mod real_alertmanager;
 mod reconcile;
-mod secrets;
-mod slack_bot;
-mod storm;
+pub(crate) mod secrets;
+pub(crate) mod slack_bot;
+pub(crate) mod storm;
 mod tls;
-mod watching;
+pub(crate) mod watching;
 mod world;

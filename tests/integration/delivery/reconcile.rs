@@ -39,7 +39,7 @@ fn listens(world: &World, slo: &str, target: &Name) {
         Indicator::Span(SpanIndicator::new(all.clone(), all)),
     );
     slo.notify.page = vec![target.clone()];
-    world.declared.send_modify(|catalog| {
+    world.definitions.catalog.send_modify(|catalog| {
         let slos = &mut Arc::make_mut(catalog).slos;
         slos.insert(slo.name.clone(), Arc::new(slo));
     });

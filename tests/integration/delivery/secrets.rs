@@ -44,7 +44,7 @@ impl Log {
 }
 
 #[tokio::test]
-async fn t27_no_secret_is_in_any_row_or_log_though_everybody_echoes_them() {
+pub(crate) async fn t27_no_secret_is_in_any_row_or_log_though_everybody_echoes_them() {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)

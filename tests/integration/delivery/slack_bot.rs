@@ -168,7 +168,7 @@ async fn a_thread_is_known_to_every_replica_and_lasts_over_a_failure() {
 }
 
 #[tokio::test]
-async fn t20_blocks_that_slack_refuses_become_text_and_what_it_refuses_then_is_dead() {
+pub(crate) async fn t20_blocks_that_slack_refuses_become_text_and_what_it_refuses_then_is_dead() {
     let mut world = World::create().await;
     let script = [
         says("invalid_blocks"),
@@ -187,7 +187,7 @@ async fn t20_blocks_that_slack_refuses_become_text_and_what_it_refuses_then_is_d
 }
 
 #[tokio::test]
-async fn t22_slack_says_no_with_200_and_is_understood() {
+pub(crate) async fn t22_slack_says_no_with_200_and_is_understood() {
     let mut world = World::create().await;
     let cases: [(&str, AttemptClass); 6] = [
         ("ratelimited", RateLimited),

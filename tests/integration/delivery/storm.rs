@@ -17,7 +17,7 @@ async fn storm(world: &mut World, count: u128, target: &Name) {
 }
 
 #[tokio::test]
-async fn t31_a_storm_is_ten_messages_to_slack_and_a_digest_within_a_second_each() {
+pub(crate) async fn t31_a_storm_is_ten_messages_to_slack_and_a_digest_within_a_second_each() {
     let mut world = World::create().await;
     let receiver = Receiver::start([]).await;
     let slack = world.declare_slack("slack", &receiver.url);
@@ -47,7 +47,7 @@ async fn t31_a_storm_is_ten_messages_to_slack_and_a_digest_within_a_second_each(
 }
 
 #[tokio::test]
-async fn t31_what_a_digest_tells_is_not_lost_when_it_fails() {
+pub(crate) async fn t31_what_a_digest_tells_is_not_lost_when_it_fails() {
     let mut world = World::create().await;
     let down = [(); 3].map(|()| Reply::Status(503, String::new()));
     let receiver = Receiver::start(down).await;
@@ -74,7 +74,7 @@ async fn t31_what_a_digest_tells_is_not_lost_when_it_fails() {
 }
 
 #[tokio::test]
-async fn t31_pages_to_pagerduty_are_told_one_by_one_at_its_pace() {
+pub(crate) async fn t31_pages_to_pagerduty_are_told_one_by_one_at_its_pace() {
     let mut world = World::create().await;
     let receiver = Receiver::start([]).await;
     let pager = world.declare_pagerduty("pager", &receiver.url);

@@ -12,7 +12,10 @@ use throughline::{
 };
 
 use super::world::{NOBODY, World};
-use crate::support::receiver::{Receiver, Reply};
+use crate::support::{
+    app::deliver_settings,
+    receiver::{Receiver, Reply},
+};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -64,7 +67,8 @@ async fn fails(world: &mut World, target: &Name) {
 }
 
 #[tokio::test]
-async fn t36_one_failed_channel_stops_no_other_and_is_told_of_once_and_once_that_it_is_well() {
+pub(crate) async fn t36_one_failed_channel_stops_no_other_and_is_told_of_once_and_once_that_it_is_well()
+ {
     let mut world = World::create().await;
     let (sick, platform) = (
         Receiver::start([(); 5].map(|()| Reply::Status(503, String::new()))).await,
@@ -147,7 +151,7 @@ async fn evaluated_on_less_than_nothing(world: &World) {
 }
 
 #[tokio::test]
-async fn t36_that_the_platform_target_fails_is_told_to_the_emergency_target_too() {
+pub(crate) async fn t36_that_the_platform_target_fails_is_told_to_the_emergency_target_too() {
     let mut world = World::create().await;
     let emergency = Receiver::start([]).await;
     let platform = world.declare_webhook("platform", NOBODY);
@@ -274,7 +278,7 @@ fn emergency(world: &World, target: &Name) -> Emergency {
         service: "slo.example.com".to_owned(),
     };
     let store = world.database.store.clone();
-    Emergency::new(store, world.catalog(), settings, &World::settings()).unwrap()
+    Emergency::new(store, world.catalog(), settings, &deliver_settings()).unwrap()
 }
 
 /// What the service needs to write is taken away from it.
@@ -291,10 +295,11 @@ async fn comes_back(world: &World) {
 }
 
 #[tokio::test]
-async fn t11_every_replica_tells_of_an_outage_under_one_id_without_a_secret_to_read() {
+pub(crate) async fn t11_every_replica_tells_of_an_outage_under_one_id_without_a_secret_to_read() {
     let mut world = World::create().await;
     let receiver = Receiver::start([Reply::Status(500, String::new())]).await;
     let target = world.declare_webhook("emergency", &receiver.url);
+    world.sends_without_outbox(&target);
     let replicas = [emergency(&world, &target), emergency(&world, &target)];
     for replica in &replicas {
         assert!(replica.tick(world.now).await.database_answers);

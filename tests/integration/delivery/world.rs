@@ -1,11 +1,9 @@
 //! A database with transitions to tell, targets to tell them to, and time that is driven.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ops::Deref, sync::Arc, time::Duration};
 
-use sqlx::Executor as _;
-use tempfile::TempDir;
 use throughline::{
-    deliver::{AddressPolicy, DeliverSettings, Deliverer, DeliveryReport},
+    deliver::{DeliverSettings, Deliverer, DeliveryReport},
     domain::{
         alerting::{
             alert::{AlertUpdate, EpisodeEnd, TransitionKind},
@@ -17,7 +15,7 @@ use throughline::{
             time::Timestamp,
         },
         notify::delivery::{Delivery, alert_key},
-        slo::{Catalog, SecretOrPlain, SecretRef, Severity, Target, TargetKind, WebhookFormat},
+        slo::{Catalog, SecretOrPlain, Severity, Target, TargetKind},
         workflow::Outcome,
     },
     store::NewDeliveries,
@@ -25,7 +23,7 @@ use throughline::{
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::support::database::TestDatabase;
+use crate::support::app::{TestApp, deliver_settings};
 pub(super) use crate::support::judges::SIGNING_SECRET;
 
 pub(super) const START: Timestamp = Timestamp::from_secs(1_795_328_309);
@@ -55,26 +53,33 @@ type AttemptRow = (
 
 #[derive(Debug)]
 pub(super) struct World {
-    pub(super) database: TestDatabase,
-    pub(super) deliverer: Deliverer,
+    app: TestApp,
     pub(super) now: Timestamp,
     /// What fires or resolves from now on belongs to it.
     pub(super) episode: Uuid,
     /// Of every SLO that fires from now on.
     pub(super) labels: BTreeMap<String, String>,
-    pub(super) declared: watch::Sender<Arc<Catalog>>,
-    secrets: TempDir,
+    /// What senders wrote into everything that they name, if not what they usually do.
+    pub(super) text: Option<String>,
     versions: BTreeMap<String, i64>,
+}
+
+impl Deref for World {
+    type Target = TestApp;
+
+    fn deref(&self) -> &TestApp {
+        &self.app
+    }
 }
 
 impl World {
     pub(super) async fn create() -> Self {
-        Self::guarded(Self::settings()).await
+        Self::guarded(deliver_settings()).await
     }
 
     /// Receivers of the tests listen on loopback.
     pub(super) async fn with(settings: DeliverSettings) -> Self {
-        let addresses = Self::settings().addresses;
+        let addresses = deliver_settings().addresses;
         Self::guarded(DeliverSettings {
             addresses,
             ..settings
@@ -82,75 +87,31 @@ impl World {
         .await
     }
 
-    /// What receivers of the tests are reached with, in little time.
-    pub(super) fn settings() -> DeliverSettings {
-        let loopback = ["127.0.0.0/8", "::1/128"].map(|range| range.parse().unwrap());
-        DeliverSettings {
-            connect_timeout: Duration::from_secs(2),
-            chat_timeout: Duration::from_secs(2),
-            webhook_timeout: Duration::from_secs(2),
-            addresses: AddressPolicy::new(loopback.to_vec(), vec![80, 443]),
-            ..DeliverSettings::default()
+    /// With the addresses that the settings allow and no others.
+    pub(super) async fn guarded(settings: DeliverSettings) -> Self {
+        let app = TestApp::new().at("2026-11-22T06:18:29Z");
+        Self {
+            app: app.with(|app| app.deliver = settings).await,
+            now: START,
+            episode: Uuid::from_u128(1),
+            labels: BTreeMap::new(),
+            text: None,
+            versions: BTreeMap::new(),
         }
     }
 
     /// A replica that remembers nothing.
     pub(super) fn restart(&mut self) {
-        self.deliverer = self.replica();
+        self.app.restart();
     }
 
     /// Another replica.
     pub(super) fn replica(&self) -> Deliverer {
-        let store = self.database.store.clone();
-        Deliverer::new(store, self.catalog(), Self::settings()).unwrap()
-    }
-
-    /// With the addresses that the settings allow and no others.
-    pub(super) async fn guarded(settings: DeliverSettings) -> Self {
-        let database = TestDatabase::create().await;
-        let (catalog, receiver) = watch::channel(Arc::default());
-        let deliverer = Deliverer::new(database.store.clone(), receiver, settings).unwrap();
-        Self {
-            database,
-            deliverer,
-            now: START,
-            episode: Uuid::from_u128(1),
-            labels: BTreeMap::new(),
-            declared: catalog,
-            secrets: tempfile::tempdir().unwrap(),
-            versions: BTreeMap::new(),
-        }
+        self.app.replica().deliverer.clone()
     }
 
     pub(super) fn advance(&mut self, secs: u64) {
         self.now = self.now + Duration::from_secs(secs);
-    }
-
-    /// Writes a secret where targets find it.
-    pub(super) fn secret(&self, name: &str, value: &str) -> SecretRef {
-        let path = self.secrets.path().join(name);
-        std::fs::write(&path, format!("{value}\n")).unwrap();
-        SecretRef::File(path.display().to_string())
-    }
-
-    /// As when the volume that they are on is gone.
-    pub(super) fn forget_secrets(&self) {
-        for secret in std::fs::read_dir(self.secrets.path()).unwrap() {
-            std::fs::remove_file(secret.unwrap().path()).unwrap();
-        }
-    }
-
-    pub(super) fn declare_webhook(&self, name: &str, url: &str) -> Name {
-        let secret = Some(self.secret("signing", SIGNING_SECRET));
-        let url = SecretOrPlain::Plain(url.to_owned());
-        self.declare(
-            name,
-            TargetKind::Webhook {
-                url,
-                secret,
-                format: WebhookFormat::default(),
-            },
-        )
     }
 
     pub(super) fn declare_slack(&self, name: &str, url: &str) -> Name {
@@ -192,38 +153,17 @@ impl World {
         self.declare(name, TargetKind::Alertmanager { urls })
     }
 
-    pub(super) fn declare_formatted(&self, name: &str, url: &str, format: WebhookFormat) -> Name {
-        let secret = Some(self.secret("signing", SIGNING_SECRET));
-        let url = SecretOrPlain::Plain(url.to_owned());
-        let kind = TargetKind::Webhook {
-            url,
-            secret,
-            format,
-        };
-        self.declare(name, kind)
-    }
-
     pub(super) fn catalog(&self) -> watch::Receiver<Arc<Catalog>> {
-        self.declared.subscribe()
+        self.definitions.catalog.subscribe()
     }
 
     pub(super) fn declare(&self, name: &str, kind: TargetKind) -> Name {
-        let name: Name = name.parse().unwrap();
-        self.declared.send_modify(|catalog| {
-            let target = Target::new(name.clone(), kind);
-            Arc::make_mut(catalog)
-                .targets
-                .insert(name.clone(), Arc::new(target));
-        });
-        name
+        self.declare_target(Target::new(name.parse().unwrap(), kind))
     }
 
     /// Changes how a target is declared.
     pub(super) fn redeclare(&self, name: &Name, change: impl FnOnce(&mut Target)) {
-        self.declared.send_modify(|catalog| {
-            let target = Arc::make_mut(catalog).targets.get_mut(name).unwrap();
-            change(Arc::make_mut(target));
-        });
+        self.reads(|catalog| change(Arc::make_mut(catalog.targets.get_mut(name).unwrap())));
     }
 
     pub(super) fn fall_back(&self, name: &Name, fallback: &Name) {
@@ -231,8 +171,8 @@ impl World {
     }
 
     pub(super) fn undeclare(&self, name: &Name) {
-        self.declared.send_modify(|catalog| {
-            Arc::make_mut(catalog).targets.remove(name);
+        self.reads(|catalog| {
+            catalog.targets.remove(name);
         });
     }
 
@@ -268,11 +208,18 @@ impl World {
     fn facts(&mut self, slo: &str, kind: TransitionKind) -> AlertSnapshot {
         let version = self.versions.entry(slo.to_owned()).or_insert(0);
         *version += 1;
-        AlertSnapshot {
+        let mut facts = AlertSnapshot {
             labels: self.labels.clone(),
             episode: self.episode,
             ..facts(slo, kind, *version, self.now)
+        };
+        if let Some(text) = &self.text {
+            facts.display_name.clone_from(text);
+            facts.service = Some(text.clone());
+            facts.worst[0].label.clone_from(text);
+            facts.worst[0].customer = Some(text.clone());
         }
+        facts
     }
 
     async fn tell(&self, facts: &AlertSnapshot, targets: &[&Name]) -> Uuid {
@@ -289,6 +236,7 @@ impl World {
         assert_eq!(new, targets.len() as u64);
         assert_eq!(tx.enqueue_deliveries(news, self.now).await.unwrap(), 0);
         tx.commit().await.unwrap();
+        self.has_news();
         transition
     }
 
@@ -320,7 +268,8 @@ impl World {
     }
 
     pub(super) async fn deliver(&self, target: &Name) -> DeliveryReport {
-        self.deliverer.deliver_due(target, self.now).await.unwrap()
+        self.clock.set(self.now);
+        self.deliver_to(target).await
     }
 
     /// The delivery of a transition to its only target, and the tries at it, oldest first.
@@ -382,15 +331,6 @@ impl World {
             rows.extend(texts);
         }
         rows.join("\n")
-    }
-
-    pub(super) async fn execute(&self, statement: &'static str) {
-        self.database
-            .connect()
-            .await
-            .execute(statement)
-            .await
-            .unwrap();
     }
 }
 

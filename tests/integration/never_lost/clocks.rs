@@ -53,7 +53,8 @@ impl Hands {
 }
 
 #[tokio::test]
-async fn t04_replicas_by_clocks_that_are_wrong_and_jump_tell_once_and_at_the_right_time() {
+pub(crate) async fn t04_replicas_by_clocks_that_are_wrong_and_jump_tell_once_and_at_the_right_time()
+{
     let hands = Hands(tempfile::tempdir().unwrap());
     hands.set(["+20m", "-20m"]);
     let database = TestDatabase::create().await;

@@ -6,7 +6,6 @@ use std::{
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt as _,
     str::FromStr as _,
-    sync::Arc,
     time::Duration,
 };
 
@@ -14,30 +13,22 @@ use sqlx::{ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
 use tempfile::TempDir;
 use throughline::{
     deliver::{AddressPolicy, DeliverSettings, Deliverer, Dispatcher},
-    domain::{
-        model::{
-            ids::{Name, SloId},
-            time::Timestamp,
-        },
-        slo::{
-            Catalog,
-            definition::{DefinitionFile, load},
-        },
+    domain::model::{
+        ids::{Name, SloId},
+        time::Timestamp,
     },
     evaluate::{Evaluator, EvaluatorSettings},
     postgres::{EmbeddedServer, PostgresSettings},
 };
-use tokio::sync::watch;
 
 use super::sink::{Sink, TIMEOUT, Taken};
-use crate::support::{api::until, database::TestDatabase, ledger::Ledger};
+use crate::support::{api::until, app::TestApp, database::TestDatabase};
 
 pub(super) struct Crowd {
+    pub(super) app: TestApp,
     pub(super) server: EmbeddedServer,
-    pub(super) ledger: Ledger,
     pub(super) slos: BTreeMap<Name, SloId>,
     pub(super) sinks: Vec<(String, Sink)>,
-    catalog: watch::Sender<Arc<Catalog>>,
     options: PgConnectOptions,
     _home: TempDir,
 }
@@ -77,22 +68,13 @@ impl Crowd {
         let options = PgConnectOptions::from_str(&server.connection_url()).unwrap();
         let database = TestDatabase::create_on(&options).await;
         let options = database.options.clone();
-        let ledger = Ledger::on(database).await;
-        let file = DefinitionFile {
-            path: "crowd.yaml".to_owned(),
-            text: definitions(&sinks, notify),
-        };
-        let (catalog, _) = load(&[file]).unwrap();
-        let names: Vec<_> = catalog.slos.keys().cloned().collect();
-        let mut tx = ledger.store.begin("declare SLOs").await.unwrap();
-        let slos = tx.declare(&names).await.unwrap();
-        tx.commit().await.unwrap();
+        let app = TestApp::new().slo(&definitions(&sinks, notify));
+        let app = app.on(database).await;
         Self {
+            slos: app.ids(),
+            app,
             server,
-            ledger,
-            slos,
             sinks,
-            catalog: watch::Sender::new(Arc::new(catalog)),
             options,
             _home: home,
         }
@@ -104,8 +86,8 @@ impl Crowd {
             page_base_url: None,
         };
         Evaluator::new(
-            self.ledger.store.clone(),
-            self.catalog.subscribe(),
+            self.app.store.clone(),
+            self.app.definitions.catalog.subscribe(),
             settings,
         )
     }
@@ -119,8 +101,10 @@ impl Crowd {
             addresses: AddressPolicy::new(loopback, vec![443]),
             ..DeliverSettings::default()
         };
-        let store = self.ledger.store.clone();
-        Dispatcher::new(Deliverer::new(store, self.catalog.subscribe(), settings).unwrap())
+        let store = self.app.store.clone();
+        Dispatcher::new(
+            Deliverer::new(store, self.app.definitions.catalog.subscribe(), settings).unwrap(),
+        )
     }
 
     /// Sends until nothing is left, a minute after the other. Returns when that was.

@@ -14,7 +14,8 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn t18_a_replica_that_was_frozen_for_longer_than_its_lease_changes_nothing_when_it_is_back() {
+pub(crate) async fn t18_a_replica_that_was_frozen_for_longer_than_its_lease_changes_nothing_when_it_is_back()
+ {
     let database = TestDatabase::create().await;
     let mut replicas = Replicas::start(&database, vec![("hook", Kind::Webhook)]).await;
     let gate = Arc::new(Notify::new());

@@ -5,16 +5,16 @@
 //! except where nobody can know whether it had been told.
 
 #[cfg(target_os = "linux")]
-mod clocks;
+pub(crate) mod clocks;
 mod crowd;
 mod expired;
-mod freezes;
+pub(crate) mod freezes;
 mod kills;
 mod modes;
-mod outbox;
-mod postgres;
+pub(crate) mod outbox;
+pub(crate) mod postgres;
 mod replicas;
-mod restarts;
+pub(crate) mod restarts;
 mod sink;
 mod soak;
-mod totals;
+pub(crate) mod totals;

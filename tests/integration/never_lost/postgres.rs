@@ -124,7 +124,8 @@ fn processes(server: &EmbeddedServer) -> Vec<Pid> {
 }
 
 #[tokio::test]
-async fn t11_whatever_becomes_of_postgres_all_are_told_in_order_and_once_where_it_is_known() {
+pub(crate) async fn t11_whatever_becomes_of_postgres_all_are_told_in_order_and_once_where_it_is_known()
+ {
     let home = tempfile::tempdir().unwrap();
     // A Postgres that is started by root belongs to another account, which must come in.
     fs::set_permissions(home.path(), Permissions::from_mode(0o755)).unwrap();

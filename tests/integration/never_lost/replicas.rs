@@ -3,7 +3,6 @@
 use std::{fmt::Write as _, fs, path::PathBuf, time::Duration};
 
 use nix::sys::signal::Signal;
-use opentelemetry_proto::tonic::trace::v1::{Span, Status, status::StatusCode};
 use sqlx::{ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
 use tempfile::TempDir;
 use throughline::failpoint::Failpoint;
@@ -18,7 +17,8 @@ use crate::support::{
     database::TestDatabase,
     judges::SIGNING_SECRET,
     service::{Service, Site},
-    workload::{nanos_now, post, request, span},
+    span::{request, span},
+    workload::{now, post},
 };
 
 /// A replica whose database is busy says so within three seconds.
@@ -87,15 +87,8 @@ impl Replicas {
 
     /// All events of an SLO are bad from now on.
     pub(super) async fn trouble(&mut self, slo: &str) {
-        let at = nanos_now();
-        let bad = || Span {
-            status: Some(Status {
-                code: StatusCode::Error.into(),
-                ..Status::default()
-            }),
-            ..span(rand::random(), slo, at)
-        };
-        let body = request((0..BAD).map(|_| bad()).collect());
+        let bad = |_| span(slo).trace_of(&rand::random()).error();
+        let body = request(&(0..BAD).map(bad).collect::<Vec<_>>(), now());
         until("a replica that takes spans", async || {
             self.is_taken(&body).await.then_some(())
         })

@@ -7,7 +7,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn t15_an_alert_that_ends_while_nobody_is_there_is_told_to_be_over() {
+pub(crate) async fn t15_an_alert_that_ends_while_nobody_is_there_is_told_to_be_over() {
     let database = TestDatabase::create().await;
     let targets = ["gone", "refused"].map(|name| (name, Kind::Webhook));
     let mut replicas = Replicas::start(&database, targets.to_vec()).await;

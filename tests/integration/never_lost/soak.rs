@@ -130,7 +130,7 @@ impl Soak {
 
     /// Transitions of one alert after the other, each with the duty to tell.
     async fn add(&self, from: usize, to: usize) {
-        let mut tx = self.crowd.ledger.store.begin("add").await.unwrap();
+        let mut tx = self.crowd.app.store.begin("add").await.unwrap();
         for nth in from..to {
             let alert = nth % ALERTS;
             let (slo, id) = &self.alerts[alert];
@@ -189,6 +189,7 @@ impl Soak {
         // What is tried does not grow with what waits: a target is asked for the oldest of each alert.
         let most = i64::try_from(told * 2).unwrap();
         assert!(tries < most, "{tries} tries for {told} notifications");
+        drop(crowd.app);
         crowd.server.stop().await.unwrap();
     }
 }
@@ -201,10 +202,10 @@ async fn first_facts(crowd: &mut Crowd, now: Timestamp) -> AlertSnapshot {
     };
     let slo = *crowd.slos.values().next().unwrap();
     let range = TimeRange::ending_at(now, Duration::from_mins(10));
-    crowd.ledger.fill(slo, range, bad).await;
+    crowd.app.fill_range(slo, range, bad).await;
     let evaluator = crowd.evaluator(STEP);
     evaluator.tick(now).await.unwrap();
-    let mut tx = crowd.ledger.store.begin("look").await.unwrap();
+    let mut tx = crowd.app.store.begin("look").await.unwrap();
     let told = tx.transitions(Some(slo), Timestamp::UNIX_EPOCH, 1).await;
     told.unwrap().remove(0).facts
 }

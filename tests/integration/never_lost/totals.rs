@@ -7,10 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use throughline::{
     deliver::Dispatcher,
-    domain::model::{
-        counts::EventCounts,
-        time::{TimeRange, Timestamp},
-    },
+    domain::model::time::{TimeRange, Timestamp},
     evaluate::Evaluator,
     postgres::State,
 };
@@ -20,7 +17,10 @@ use super::{
     crowd::Crowd,
     sink::{Conduct, Sink},
 };
-use crate::support::service::postmaster;
+use crate::support::{
+    app::{after, failed, good},
+    service::postmaster,
+};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const SLOS: usize = 15;
@@ -34,8 +34,7 @@ const LAST_BEGINNING: usize = 80;
 const STEPS_A_MINUTE: u32 = 12;
 
 fn minute(nth: usize) -> Timestamp {
-    let start = Timestamp::parse_rfc3339("2026-11-22T10:00:00Z").unwrap();
-    start + MINUTE * u32::try_from(nth).unwrap()
+    after(u32::try_from(nth).unwrap())
 }
 
 struct Story {
@@ -123,14 +122,6 @@ impl Story {
 
 /// Two quiet days, and then trouble in turns.
 async fn write_history(crowd: &mut Crowd) {
-    let good = EventCounts {
-        good: 20,
-        ..EventCounts::ZERO
-    };
-    let bad = EventCounts {
-        failed: 20,
-        ..EventCounts::ZERO
-    };
     let slos: Vec<_> = crowd.slos.values().copied().collect();
     for (nth, slo) in slos.into_iter().enumerate() {
         let mut from = minute(0) - Duration::from_hours(48);
@@ -138,25 +129,26 @@ async fn write_history(crowd: &mut Crowd) {
         for beginning in beginnings {
             let (begins, ends) = (minute(beginning), minute(beginning + BAD_FOR));
             crowd
-                .ledger
-                .fill(slo, TimeRange::new(from, begins), good)
+                .app
+                .fill_range(slo, TimeRange::new(from, begins), good(20))
                 .await;
             crowd
-                .ledger
-                .fill(slo, TimeRange::new(begins, ends), bad)
+                .app
+                .fill_range(slo, TimeRange::new(begins, ends), failed(20))
                 .await;
             from = ends;
         }
         let end = minute(MINUTES + 1);
         crowd
-            .ledger
-            .fill(slo, TimeRange::new(from, end), good)
+            .app
+            .fill_range(slo, TimeRange::new(from, end), good(20))
             .await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn t17_of_many_alerts_none_is_lost_or_late_for_a_good_target_whatever_the_others_do() {
+pub(crate) async fn t17_of_many_alerts_none_is_lost_or_late_for_a_good_target_whatever_the_others_do()
+ {
     let mut story = Story::begin().await;
     for nth in 1..=MINUTES {
         match nth {
@@ -202,5 +194,6 @@ async fn t17_of_many_alerts_none_is_lost_or_late_for_a_good_target_whatever_the_
         good < slow / 4.0,
         "a good target waits for {good} s where a slow one needs {slow} s"
     );
+    drop(crowd.app);
     crowd.server.stop().await.unwrap();
 }

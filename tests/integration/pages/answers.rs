@@ -4,16 +4,14 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use throughline::{
-    clock::Clock,
-    domain::notify::signed_links::signing::SigningKey,
+    clock::ManualClock,
     store::Store,
-    telemetry::metrics::Metrics,
-    web::{Cards, DefinitionsStatus, IngestFacts, IngestProbe, Listening, WebState, router},
+    web::{DefinitionsStatus, IngestFacts, router},
 };
 use tokio::sync::watch;
 
 use super::{
-    client::{get, get_with, post_json},
+    client::{get, get_with, post_json, web_state},
     fixture,
 };
 use crate::public_names::{assert_field_words, keys};
@@ -244,23 +242,13 @@ async fn readiness_gives_its_reasons_and_liveness_needs_none() {
         loaded_at: None,
         problems: vec!["a.yaml:1:1 no `kind`".to_owned()],
     }));
-    let alone = router(WebState {
-        store: Store::new(nowhere, 1),
-        clock: Clock::System,
+    let alone = router(web_state(
+        Store::new(nowhere, 1),
+        ManualClock::new(fixture::now()),
         catalog,
         definitions,
-        ingest: IngestProbe::new(IngestFacts::default),
-        listening: Listening {
-            otlp_grpc: "127.0.0.1:4317".parse().unwrap(),
-            otlp_http: "127.0.0.1:4318".parse().unwrap(),
-        },
-        writes: fixture::write_rules(),
-        signing_key: SigningKey::new([7; 32]),
-        metrics: Metrics::new().unwrap(),
-        cards: Cards::default(),
-        trace_viewers: Vec::new(),
-        version: "0",
-    });
+        IngestFacts::default(),
+    ));
     let ready = get(&alone, "/readyz").await;
     assert_eq!(ready.status, 503);
     assert_eq!(

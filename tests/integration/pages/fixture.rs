@@ -5,29 +5,24 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use axum::Router;
 use sqlx::PgConnection;
 use throughline::{
-    clock::{Clock, ManualClock},
+    clock::ManualClock,
     domain::{
         model::{
             ids::Name,
             span::{AttributeName, AttributeScope},
             time::Timestamp,
         },
-        notify::signed_links::signing::SigningKey,
         slo::{
             AlertRule, Alerting, Catalog, Correlator, Indicator, Severity, Slo, Source,
             WorkflowIndicator,
         },
         traceql::Selector,
     },
-    telemetry::metrics::Metrics,
-    web::{
-        self, Anonymous, Cards, DefinitionsStatus, IngestFacts, IngestProbe, Listening, WebState,
-        WriteRules,
-    },
+    web::{self, DefinitionsStatus, IngestFacts, WebState},
 };
 use tokio::sync::watch;
 
-use super::{events, people, stages, status};
+use super::{client, events, people, stages, status};
 use crate::support::database::TestDatabase;
 
 pub(super) const NOW: &str = "2026-11-22T10:08:04Z";
@@ -155,27 +150,13 @@ fn shop(database: TestDatabase, catalog: Catalog, facts: IngestFacts) -> Shop {
         loaded_at: Some(now() - Duration::from_hours(24)),
         problems: Vec::new(),
     }));
-    let state = WebState {
-        store: database.store.clone(),
-        clock: Clock::Manual(clock.clone()),
+    let state = client::web_state(
+        database.store.clone(),
+        clock.clone(),
         catalog,
-        definitions: receiver,
-        ingest: IngestProbe::new(move || facts),
-        listening: Listening {
-            otlp_grpc: "0.0.0.0:4317".parse().unwrap(),
-            otlp_http: "0.0.0.0:4318".parse().unwrap(),
-        },
-        writes: write_rules(),
-        signing_key: SigningKey::new([7; 32]),
-        metrics: Metrics::new().unwrap(),
-        cards: Cards::default(),
-        trace_viewers: vec![
-            "Jaeger=https://r-jaeger.example/trace/{trace_id}"
-                .parse()
-                .unwrap(),
-        ],
-        version: "0.1.0",
-    };
+        receiver,
+        facts,
+    );
     Shop {
         router: web::router(state.clone()),
         state,
@@ -183,14 +164,6 @@ fn shop(database: TestDatabase, catalog: Catalog, facts: IngestFacts) -> Shop {
         database,
         definitions,
         catalog: catalog_sender,
-    }
-}
-
-pub(super) fn write_rules() -> WriteRules {
-    WriteRules {
-        user_header: "x-forwarded-user".to_owned(),
-        anonymous: Anonymous::MayWrite,
-        public_url: None,
     }
 }
 

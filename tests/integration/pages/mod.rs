@@ -4,7 +4,6 @@ mod accessibility;
 mod answers;
 mod browser;
 mod calendar;
-mod client;
 mod deliveries;
 mod events;
 mod fixture;
@@ -29,6 +28,8 @@ use throughline::{
 
 use client::{Answer, get, get_with};
 use fixture::catalog;
+
+use crate::support::app::web as client;
 
 const PAGES: [&str; 14] = [
     "/",

@@ -1,13 +1,13 @@
 //! One workflow while it is made up.
 
-use std::sync::Arc;
-
 use throughline::domain::model::{
     ids::{SpanId, TraceId},
-    span::{Link, OwnedValue, Span, SpanKind, SpanStatus},
+    span::{Link, OwnedValue, Span},
+    time::Timestamp,
 };
 
 use super::contract::Contract;
+use crate::support::span::{span, span_id};
 
 /// A span, told of or not.
 #[derive(Clone, Copy, Debug)]
@@ -48,33 +48,19 @@ impl Story {
     }
 
     pub(super) fn tell(&mut self, role: &str, from: i64, to: i64) -> &mut Span {
-        let nanos = |at: i64| u64::try_from(self.start + at).unwrap() * 1_000;
         self.numbers += 1;
-        self.spans.push(Span {
-            trace_id: self.trace_id,
-            span_id: span_id(self.numbers),
-            parent_span_id: None,
-            name: format!("{} {role}", self.contract.name),
-            kind: SpanKind::Consumer,
-            status: SpanStatus::Unset,
-            status_message: String::new(),
-            start_unix_nano: nanos(from),
-            end_unix_nano: nanos(to),
-            trace_state: String::new(),
-            dropped_links_count: 0,
-            flags: 0,
-            attributes: Vec::new(),
-            resource: Arc::default(),
-            instrumentation: Arc::default(),
-            events: Vec::new(),
-            links: Vec::new(),
-        });
+        let name = format!("{} {role}", self.contract.name);
+        let span = span(&name).consumer().trace_of(self.trace_id.as_bytes());
+        let span = span.id(self.numbers).between(secs(from), secs(to));
+        self.spans
+            .push(span.build(Timestamp::from_micros(self.start)));
         self.spans.last_mut().unwrap()
     }
 }
 
-fn span_id(number: u64) -> SpanId {
-    SpanId::from_slice(&number.to_be_bytes()).unwrap()
+#[expect(clippy::cast_precision_loss, reason = "days of a test")]
+fn secs(micros: i64) -> f64 {
+    micros as f64 / 1e6
 }
 
 impl From<&Span> for Place {

@@ -1,141 +1,60 @@
 //! From the wire to the page: the real program is sent messages over two queues, out of order.
 
-use opentelemetry_proto::tonic::{
-    collector::trace::v1::ExportTraceServiceRequest,
-    common::v1::{AnyValue, KeyValue, any_value},
-    resource::v1::Resource,
-    trace::v1::{
-        ResourceSpans, ScopeSpans, Span,
-        span::{Link, SpanKind},
-    },
-};
-use prost::Message as _;
 use serde_json::Value;
 
+use super::world::message;
 use crate::support::{
     api::{Api, until},
     database::TestDatabase,
     service::Site,
-    workload::{ORDERS, minutes_ago, post, request, span},
+    span::{SpanBuilder, request, span},
+    workload::{ORDERS, minutes_ago, post},
 };
 
-const SECOND: u64 = 1_000_000_000;
-
-fn text(key: &str, value: &str) -> KeyValue {
-    KeyValue {
-        key: key.to_owned(),
-        value: Some(AnyValue {
-            value: Some(any_value::Value::StringValue(value.to_owned())),
-        }),
-        ..KeyValue::default()
-    }
-}
-
-/// A message as one request of its own, in seconds after `placed`.
-fn message(
-    (trace, placed): ([u8; 16], u64),
-    about: (SpanKind, &str, &str),
-    (from, to): (u64, u64),
-) -> Vec<u8> {
-    let message = Span {
-        end_time_unix_nano: placed + to * SECOND,
-        ..span(trace, "message", placed + from * SECOND)
-    };
-    sent(about, message)
-}
-
-fn sent((kind, queue, service): (SpanKind, &str, &str), message: Span) -> Vec<u8> {
-    let message = Span {
-        kind: kind.into(),
-        attributes: vec![text("messaging.destination.name", queue)],
-        ..message
-    };
-    ExportTraceServiceRequest {
-        resource_spans: vec![ResourceSpans {
-            resource: Some(Resource {
-                attributes: vec![text("service.name", service)],
-                ..Resource::default()
-            }),
-            scope_spans: vec![ScopeSpans {
-                spans: vec![message],
-                ..ScopeSpans::default()
-            }],
-            ..ResourceSpans::default()
-        }],
-    }
-    .encode_to_vec()
-}
-
-/// The requests of an order, none in its place.
-fn order(wait: u64) -> Vec<Vec<u8>> {
-    use SpanKind::{Consumer, Producer};
-    let order = (rand::random(), minutes_ago(3));
-    let (trace, placed) = order;
-    vec![
-        message(
-            order,
-            (Consumer, "parcels", "packing"),
-            (wait + 5, wait + 6),
-        ),
-        request(vec![span(
-            trace,
-            "order confirmed",
-            placed + (wait + 6) * SECOND,
-        )]),
-        message(order, (Consumer, "cards", "payment"), (wait + 1, wait + 3)),
-        message(order, (Producer, "cards", "shop"), (0, 1)),
-        request(vec![span(trace, "order placed", placed)]),
-        message(
-            order,
-            (Producer, "parcels", "payment"),
-            (wait + 3, wait + 3),
-        ),
-    ]
+/// The spans of an order, none in its place, each in a request of its own.
+fn order(wait: f64) -> Vec<SpanBuilder> {
+    let trace: [u8; 16] = rand::random();
+    let spans = [
+        message("parcels", "packing")
+            .consumer()
+            .between(wait + 5.0, wait + 6.0),
+        span("order confirmed").at(wait + 6.0),
+        message("cards", "payment")
+            .consumer()
+            .between(wait + 1.0, wait + 3.0),
+        message("cards", "shop").producer().between(0.0, 1.0),
+        span("order placed"),
+        message("parcels", "payment").producer().at(wait + 3.0),
+    ];
+    let numbered = (1..).zip(spans);
+    numbered
+        .map(|(nth, span)| span.trace_of(&trace).id(nth))
+        .collect()
 }
 
 /// The same order, each hop of which begins a trace of its own that only links to the one before.
-fn linked_order() -> Vec<Vec<u8>> {
-    use SpanKind::{Consumer, Producer};
-    let placed = minutes_ago(3);
+fn linked_order() -> Vec<SpanBuilder> {
     let [shop, payment, packing]: [[u8; 16]; 3] = rand::random();
-    let from_to = |trace, from: u64, to: u64| Span {
-        end_time_unix_nano: placed + to * SECOND,
-        ..span(trace, "message", placed + from * SECOND)
-    };
-    let after = |mut later: Span, earlier: &Span| {
-        later.links.push(Link {
-            trace_id: earlier.trace_id.clone(),
-            span_id: earlier.span_id.clone(),
-            ..Link::default()
-        });
-        later
-    };
-    let within = |child: Span, parent: &Span| Span {
-        parent_span_id: parent.span_id.clone(),
-        ..child
-    };
-    let start = span(shop, "order placed", placed);
-    let to_cards = within(from_to(shop, 0, 1), &start);
-    let paying = after(from_to(payment, 11, 13), &to_cards);
-    let to_parcels = within(from_to(payment, 13, 13), &paying);
-    let packed = after(from_to(packing, 15, 16), &to_parcels);
-    let end = within(
-        span(packing, "order confirmed", placed + 16 * SECOND),
-        &packed,
-    );
-    vec![
-        request(vec![end]),
-        sent((Consumer, "parcels", "packing"), packed),
-        sent((Producer, "cards", "shop"), to_cards),
-        sent((Producer, "parcels", "payment"), to_parcels),
-        request(vec![start]),
-        sent((Consumer, "cards", "payment"), paying),
-    ]
+    let start = span("order placed").trace_of(&shop);
+    let to_cards = message("cards", "shop")
+        .producer()
+        .between(0.0, 1.0)
+        .below(&start);
+    let paying = message("cards", "payment").consumer().between(11.0, 13.0);
+    let paying = paying.trace_of(&payment).id(1).after(&to_cards);
+    let to_parcels = message("parcels", "payment").producer().at(13.0).id(2);
+    let to_parcels = to_parcels.below(&paying);
+    let packed = message("parcels", "packing").consumer().between(15.0, 16.0);
+    let packed = packed.trace_of(&packing).after(&to_parcels);
+    let end = span("order confirmed").at(16.0).below(&packed);
+    vec![end, packed, to_cards, to_parcels, start, paying]
 }
 
-async fn send(api: &Api, requests: Vec<Vec<u8>>) {
-    for request in requests {
-        assert_eq!(post(&api.client, &api.http, request).await.unwrap(), 200);
+async fn send(api: &Api, spans: Vec<SpanBuilder>) {
+    let placed = minutes_ago(3);
+    for span in spans {
+        let body = request(&[span], placed);
+        assert_eq!(post(&api.client, &api.http, body).await.unwrap(), 200);
     }
 }
 
@@ -145,7 +64,7 @@ async fn the_page_and_its_twin_tell_the_wait_in_every_queue() {
     let site = Site::on(&database, ORDERS.trim_start());
     let service = site.start().await;
     let api = &service.api;
-    for wait in [1, 3, 80] {
+    for wait in [1.0, 3.0, 80.0] {
         send(api, order(wait)).await;
     }
     let told = until("the stages of all three", async || {

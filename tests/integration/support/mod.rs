@@ -1,13 +1,13 @@
 //! The real parts that tests are made of.
 
 pub(crate) mod api;
+pub(crate) mod app;
 pub(crate) mod broker;
 pub mod database;
 pub(crate) mod installs;
 pub(crate) mod judges;
-pub(crate) mod ledger;
 pub(crate) mod link;
 pub(crate) mod receiver;
 pub(crate) mod service;
-pub(crate) mod stations;
+pub(crate) mod span;
 pub(crate) mod workload;

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -79,8 +79,11 @@ impl Receiver {
         });
         let mut server = JoinSet::new();
         server.spawn(serve(listener, Arc::clone(&shared)));
+        let url = format!("http://{address}");
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        known.push((url.clone(), Arc::clone(&shared)));
         Self {
-            url: format!("http://{address}"),
+            url,
             shared,
             _server: server,
         }
@@ -107,6 +110,24 @@ impl Receiver {
             arrived.await;
         }
     }
+}
+
+/// Every receiver of this process, gone or not.
+static KNOWN: Mutex<Vec<(String, Arc<Shared>)>> = Mutex::new(Vec::new());
+
+/// All that the receiver with this address got; `None` if there was none, or more than one: ports are
+/// used again.
+pub(crate) fn received_at(url: &str) -> Option<Vec<Request>> {
+    let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_at = |of: &str| {
+        let path = url.strip_prefix(of);
+        path.is_some_and(|path| path.is_empty() || path.starts_with('/'))
+    };
+    let mut there = known.iter().filter(|(of, _)| is_at(of));
+    let (Some((_, shared)), None) = (there.next(), there.next()) else {
+        return None;
+    };
+    Some(shared.requests.lock().unwrap().clone())
 }
 
 impl Drop for Receiver {

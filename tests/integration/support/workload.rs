@@ -9,16 +9,15 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use opentelemetry_proto::tonic::{
-    collector::trace::v1::ExportTraceServiceRequest,
-    trace::v1::{ResourceSpans, ScopeSpans, Span},
-};
-use prost::Message as _;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
-use throughline::domain::model::counts::EventCounts;
+use throughline::domain::model::{counts::EventCounts, time::Timestamp};
 use tokio::{task::JoinSet, time::sleep};
 
-use super::api::{client, until};
+use super::{
+    api::{Api, client, until},
+    app::good,
+    span::{request, span},
+};
 
 /// Matches what [`Workload`] sends. All of it is over: three minutes
 /// ago, so that every rule's windows see it.
@@ -59,23 +58,22 @@ impl Workload {
         let mut spans = Vec::new();
         for nth in 0..workflows {
             let trace: [u8; 16] = random.random();
-            let placed = minutes_ago(3);
-            spans.push(span(trace, "order placed", placed));
+            let of_trace = |name| span(name).trace_of(&trace);
+            spans.push(of_trace("order placed"));
             let (count, end) = match nth % 5 {
-                0 => (&mut expected.good, Some(("order confirmed", 10))),
-                1 => (&mut expected.late, Some(("order confirmed", 120))),
-                2 => (&mut expected.failed, Some(("order failed", 20))),
-                3 => (&mut expected.cancelled, Some(("order cancelled", 30))),
+                0 => (&mut expected.good, Some(("order confirmed", 10.0))),
+                1 => (&mut expected.late, Some(("order confirmed", 120.0))),
+                2 => (&mut expected.failed, Some(("order failed", 20.0))),
+                3 => (&mut expected.cancelled, Some(("order cancelled", 30.0))),
                 _ => (&mut expected.timeout, None),
             };
             *count += 1;
-            spans.extend(end.map(|(name, secs)| span(trace, name, placed + secs * 1_000_000_000)));
+            spans.extend(end.map(|(name, secs)| of_trace(name).at(secs)));
         }
         spans.shuffle(&mut random);
-        let mut requests: Vec<_> = spans
-            .chunks(6)
-            .map(|spans| request(spans.to_vec()))
-            .collect();
+        let placed = minutes_ago(3);
+        let requests = spans.chunks(6).map(|spans| request(spans, placed));
+        let mut requests: Vec<_> = requests.collect();
         let twice = requests.iter().step_by(3).cloned().collect::<Vec<_>>();
         requests.extend(twice);
         requests.shuffle(&mut random);
@@ -85,58 +83,27 @@ impl Workload {
     /// Each a request of its own.
     pub(crate) fn good(workflows: usize, seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
+        let placed = minutes_ago(3);
         let order = |_| {
-            let (trace, placed) = (random.random(), minutes_ago(3));
-            let ends = [
-                span(trace, "order placed", placed),
-                span(trace, "order confirmed", placed),
-            ];
-            request(ends.to_vec())
+            let trace = random.random();
+            let ends = ["order placed", "order confirmed"];
+            request(&ends.map(|name| span(name).trace_of(&trace)), placed)
         };
         Self {
             requests: (0..workflows).map(order).collect(),
-            expected: EventCounts {
-                good: i64::try_from(workflows).unwrap(),
-                ..EventCounts::ZERO
-            },
+            expected: good(i64::try_from(workflows).unwrap()),
         }
     }
 }
 
-pub(crate) fn minutes_ago(minutes: u64) -> u64 {
-    nanos_now() - minutes * 60_000_000_000
+pub(crate) fn minutes_ago(minutes: u32) -> Timestamp {
+    now() - Duration::from_mins(1) * minutes
 }
 
 #[expect(clippy::disallowed_methods, reason = "a sender has a clock of its own")]
-pub(crate) fn nanos_now() -> u64 {
+pub(crate) fn now() -> Timestamp {
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    u64::try_from(since_epoch.unwrap().as_nanos()).unwrap()
-}
-
-/// A span of no length.
-pub(crate) fn span(trace: [u8; 16], name: &str, at: u64) -> Span {
-    Span {
-        trace_id: trace.to_vec(),
-        span_id: rand::random::<[u8; 8]>().to_vec(),
-        name: name.to_owned(),
-        start_time_unix_nano: at,
-        end_time_unix_nano: at,
-        ..Span::default()
-    }
-}
-
-pub(crate) fn request(spans: Vec<Span>) -> Vec<u8> {
-    let scope_spans = vec![ScopeSpans {
-        spans,
-        ..ScopeSpans::default()
-    }];
-    ExportTraceServiceRequest {
-        resource_spans: vec![ResourceSpans {
-            scope_spans,
-            ..ResourceSpans::default()
-        }],
-    }
-    .encode_to_vec()
+    Timestamp::UNIX_EPOCH + since_epoch.unwrap()
 }
 
 /// Sends one request once.
@@ -151,6 +118,14 @@ pub(crate) async fn post(
         .body(request)
         .send();
     Ok(sending.await?.status().as_u16())
+}
+
+/// A span of this name in each of these traces, in one request that is taken.
+pub(crate) async fn send(api: &Api, name: &str, traces: &[[u8; 16]], at: Timestamp) {
+    let of_trace = |trace| span(name).trace_of(trace);
+    let spans: Vec<_> = traces.iter().map(of_trace).collect();
+    let answer = post(&api.client, &api.http, request(&spans, at));
+    assert_eq!(answer.await.unwrap(), 200);
 }
 
 /// A client that keeps each request until it is answered 200.
@@ -183,7 +158,7 @@ impl Delivery {
         });
         let mut senders = JoinSet::new();
         for _ in 0..SENDERS {
-            senders.spawn(send(Arc::clone(&shared)));
+            senders.spawn(keep_sending(Arc::clone(&shared)));
         }
         Self { shared, senders }
     }
@@ -234,7 +209,7 @@ impl Delivery {
     }
 }
 
-async fn send(shared: Arc<Shared>) {
+async fn keep_sending(shared: Arc<Shared>) {
     let client = client();
     loop {
         let Some(request) = shared.waiting.lock().unwrap().pop_front() else {

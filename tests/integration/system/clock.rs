@@ -3,7 +3,6 @@
 use std::{path::Path, time::Duration};
 
 use clap::Parser;
-use opentelemetry_proto::tonic::trace::v1::Span;
 use sqlx::ConnectOptions as _;
 use tempfile::TempDir;
 use throughline::{
@@ -18,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::support::{
     api::{Api, client},
     database::TestDatabase,
-    workload::{ORDERS, nanos_now, post, request, span},
+    workload::{ORDERS, now, send},
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -77,8 +76,7 @@ impl World {
         let database = TestDatabase::create().await;
         let definitions = tempfile::tempdir().unwrap();
         std::fs::write(definitions.path().join("orders.yaml"), ORDERS).unwrap();
-        let nanos = i64::try_from(nanos_now()).unwrap();
-        let clock = ManualClock::new(Timestamp::from_micros(nanos / 1_000));
+        let clock = ManualClock::new(now());
         let (app, api) = open(&database, definitions.path(), &clock).await;
         let shutdown = CancellationToken::new();
         let mut running = JoinSet::new();
@@ -106,15 +104,9 @@ impl World {
         self.api.has_ticked("overdue").await;
     }
 
-    fn span(&self, trace: [u8; 16], name: &str) -> Span {
-        let nanos = u64::try_from(self.clock.now().as_micros() * 1_000).unwrap();
-        span(trace, name, nanos)
-    }
-
     async fn send(&self, name: &str, traces: &[[u8; 16]]) {
-        let spans = traces.iter().map(|trace| self.span(*trace, name));
-        let answer = post(&self.api.client, &self.api.http, request(spans.collect()));
-        assert_eq!(answer.await.unwrap(), 200);
+        let api = &self.api;
+        send(api, name, traces, self.clock.now()).await;
     }
 
     async fn assert_counts(&self, good: i64, timeout: i64) {

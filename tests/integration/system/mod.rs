@@ -3,16 +3,16 @@
 //! Each test starts the program as a person would, sends it spans, and believes only what its API
 //! says, what a webhook was told, and how the process ended.
 
-mod blind;
+pub(crate) mod blind;
 mod clients;
 mod clock;
 mod commands;
 mod definitions;
 mod kills;
-mod notify_test;
+pub(crate) mod notify_test;
 mod outage;
 mod replicas;
-mod secrets;
+pub(crate) mod secrets;
 mod shapes;
 mod silence_command;
 mod stall;

@@ -45,7 +45,7 @@ async fn notify_test(service: &Service, arguments: &'static [&'static str]) -> (
 }
 
 #[tokio::test]
-async fn t33_a_test_takes_the_way_of_an_alert_and_tells_how_that_went() {
+pub(crate) async fn t33_a_test_takes_the_way_of_an_alert_and_tells_how_that_went() {
     let busy = Reply::Status(503, "busy".to_owned());
     let receiver = Receiver::start([busy]).await;
     let (_site, service) = start(&receiver.url).await;
@@ -63,7 +63,7 @@ async fn t33_a_test_takes_the_way_of_an_alert_and_tells_how_that_went() {
 }
 
 #[tokio::test]
-async fn t33_a_target_that_refuses_alerts_refuses_the_test_and_no_key_is_shown() {
+pub(crate) async fn t33_a_target_that_refuses_alerts_refuses_the_test_and_no_key_is_shown() {
     let invalid = r#"{"status":"invalid event","errors":["no such key"]}"#;
     let refuses = [(); 4].map(|()| Reply::Status(400, invalid.to_owned()));
     let receiver = Receiver::start(refuses).await;

@@ -13,7 +13,7 @@ use super::clock::open;
 use crate::support::{
     api::Api,
     database::TestDatabase,
-    workload::{ORDERS, nanos_now, post, request, span},
+    workload::{ORDERS, now, send},
 };
 
 const OUTAGE: Duration = Duration::from_mins(25);
@@ -70,10 +70,7 @@ impl Machine {
     }
 
     async fn send(&self, name: &str, traces: &[[u8; 16]], at: Timestamp) {
-        let nanos = u64::try_from(at.as_micros() * 1_000).unwrap();
-        let spans = traces.iter().map(|trace| span(*trace, name, nanos));
-        let answer = post(&self.api.client, &self.api.http, request(spans.collect()));
-        assert_eq!(answer.await.unwrap(), 200);
+        send(&self.api, name, traces, at).await;
     }
 
     async fn assert_counts(&self, good: i64, timeout: i64) {
@@ -104,8 +101,7 @@ async fn transitions(database: &TestDatabase) -> i64 {
 #[tokio::test]
 async fn s30_25_minutes_of_our_outage_and_the_replay_after_it_page_nobody() {
     let database = TestDatabase::create().await;
-    let nanos = i64::try_from(nanos_now()).unwrap();
-    let began = Timestamp::from_micros(nanos / 1_000);
+    let began = now();
     let clock = ManualClock::new(began);
     let (before, in_flight) = (traces(20), traces(20));
     let (during, lost) = (traces(40), traces(3));

@@ -13,7 +13,7 @@ use crate::support::{
     database::TestDatabase,
     receiver::{Receiver, Request},
     service::Site,
-    workload::{nanos_now, post, request, span},
+    workload::{now, send},
 };
 
 /// 24 bytes, as Standard Webhooks asks for.
@@ -32,16 +32,10 @@ async fn a_total_stall_is_told_within_the_promise_the_grace_and_fifteen_seconds(
         .variable("HOOK_SECRET", SECRET);
     let service = site.start().await;
 
-    let now = nanos_now();
+    let placed = now();
     let traces: Vec<[u8; 16]> = (0..100).map(|_| rand::random()).collect();
     for some in traces.chunks(10) {
-        let starts = some.iter().map(|trace| span(*trace, "order placed", now));
-        let answer = post(
-            &service.api.client,
-            &service.api.http,
-            request(starts.collect()),
-        );
-        assert_eq!(answer.await.unwrap(), 200);
+        send(&service.api, "order placed", some, placed).await;
     }
     let sent = Instant::now();
 

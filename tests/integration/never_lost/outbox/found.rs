@@ -65,7 +65,7 @@ async fn a_zombie_that_puts_off_what_another_has_leased_changes_nothing() {
 
 /// The end waits although its beginning is put off for longer than itself.
 #[tokio::test]
-async fn t16_an_end_waits_for_a_beginning_that_is_due_later() {
+pub(crate) async fn t16_an_end_waits_for_a_beginning_that_is_due_later() {
     equals_the_list(&[
         enqueue(0),
         claim(0),

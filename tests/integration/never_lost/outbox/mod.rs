@@ -2,7 +2,7 @@
 //! real Postgres and on a model that shares no code with it. Both must say the same after every step,
 //! and when all is over everybody was told of everything, in order.
 
-mod found;
+pub(crate) mod found;
 mod model;
 mod ops;
 mod table;

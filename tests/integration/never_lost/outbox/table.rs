@@ -79,7 +79,10 @@ impl Table {
             Op::Hold { target, secs } => {
                 let until = later(self.now, *secs);
                 let mut tx = self.store.begin("hold").await.unwrap();
-                tx.hold_target(&self.targets[*target], until).await.unwrap();
+                let target = &self.targets[*target];
+                let mut state = tx.lock_target(target).await.unwrap();
+                state.not_before = state.not_before.max(until);
+                tx.keep_target(target, &state).await.unwrap();
                 tx.commit().await.unwrap();
             }
         }

@@ -1,0 +1,153 @@
+//! Pages and API, asked without a socket.
+
+use std::{io::Write as _, sync::Arc};
+
+use axum::{Router, body::Body, http::Request};
+use http_body_util::BodyExt as _;
+use throughline::{
+    clock::{Clock, ManualClock},
+    domain::{notify::signed_links::signing::SigningKey, slo::Catalog},
+    store::Store,
+    telemetry::metrics::Metrics,
+    web::{
+        self, Anonymous, Cards, DefinitionsStatus, IngestFacts, IngestProbe, Listening, WebState,
+        WriteRules,
+    },
+};
+use tokio::sync::watch;
+use tower::ServiceExt as _;
+
+use super::TestApp;
+
+impl TestApp {
+    pub(crate) async fn page(&self, path: &str) -> Answer {
+        let (_files, files) = watch::channel(Arc::default());
+        let state = web_state(
+            self.store.clone(),
+            self.clock.clone(),
+            self.definitions.catalog.subscribe(),
+            files,
+            IngestFacts::default(),
+        );
+        get(&web::router(state), path).await
+    }
+
+    pub(crate) async fn api(&self, path: &str) -> serde_json::Value {
+        self.page(&format!("/api/v1{path}")).await.json()
+    }
+}
+
+/// What pages are made from where nobody receives and no files are read.
+pub(crate) fn web_state(
+    store: Store,
+    clock: ManualClock,
+    catalog: watch::Receiver<Arc<Catalog>>,
+    files: watch::Receiver<Arc<DefinitionsStatus>>,
+    facts: IngestFacts,
+) -> WebState {
+    WebState {
+        store,
+        clock: Clock::Manual(clock),
+        catalog,
+        definitions: files,
+        ingest: IngestProbe::new(move || facts),
+        listening: Listening {
+            otlp_grpc: "0.0.0.0:4317".parse().unwrap(),
+            otlp_http: "0.0.0.0:4318".parse().unwrap(),
+        },
+        writes: write_rules(),
+        signing_key: SigningKey::new([7; 32]),
+        metrics: Metrics::new().unwrap(),
+        cards: Cards::default(),
+        trace_viewers: vec![
+            "Jaeger=https://r-jaeger.example/trace/{trace_id}"
+                .parse()
+                .unwrap(),
+        ],
+        version: "0.1.0",
+    }
+}
+
+fn write_rules() -> WriteRules {
+    WriteRules {
+        user_header: "x-forwarded-user".to_owned(),
+        anonymous: Anonymous::MayWrite,
+        public_url: None,
+    }
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    headers: axum::http::HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    /// Empty where it is missing.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+pub(crate) async fn get(router: &Router, path: &str) -> Answer {
+    get_with(router, path, &[]).await
+}
+
+pub(crate) async fn get_with(router: &Router, path: &str, headers: &[(&str, &str)]) -> Answer {
+    send(router, Request::get(path), headers, "").await
+}
+
+pub(crate) async fn delete(router: &Router, path: &str) -> Answer {
+    send(router, Request::delete(path), &[], "").await
+}
+
+/// Asks for something to be done, as a program does.
+pub(crate) async fn post_json(router: &Router, path: &str, body: &serde_json::Value) -> Answer {
+    let headers = [("content-type", "application/json")];
+    post_with(router, path, &headers, &body.to_string()).await
+}
+
+pub(crate) async fn post_with(
+    router: &Router,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
+    send(router, Request::post(path), headers, body).await
+}
+
+async fn send(
+    router: &Router,
+    request: axum::http::request::Builder,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
+    let request = headers
+        .iter()
+        .fold(request, |request, (name, value)| {
+            request.header(*name, *value)
+        })
+        .header("content-length", body.len())
+        .body(Body::from(body.to_owned()))
+        .unwrap();
+    let response = router.clone().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    Answer {
+        status: parts.status.as_u16(),
+        headers: parts.headers,
+        body: String::from_utf8(bytes.to_vec()).unwrap(),
+    }
+}
+
+pub(crate) fn gzipped(bytes: &[u8]) -> usize {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap().len()
+}
