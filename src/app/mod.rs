@@ -12,6 +12,7 @@ mod loops;
 mod monitoring;
 pub mod periodic;
 mod reconciling;
+mod retention;
 pub mod shutdown;
 
 use std::{net::SocketAddr, time::Duration};
