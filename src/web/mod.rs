@@ -4,7 +4,7 @@
 //! cannot disagree. What writes passes a guard ([`write`]). Every page works without script, and nothing is loaded from
 //! anywhere else.
 //!
-//! To add a page: a file with a `View: Serialize` and a template of the same name, two routes here
+//! To add a page: a file in `pages/` with a `View: Serialize`, a template in `templates/` of the same name, two routes here
 //! (page and JSON view), a link in `templates/layout.html`.
 
 mod assets;

@@ -1,8 +1,8 @@
 //! What a target is told: facts frozen at the moment of an alert's transition, or a [`notice`] of
 //! another kind.
 //!
-//! Every channel and every page takes its numbers from [`Facts`], so a message and a page cannot
-//! disagree. [`RenderContext`] is what is known only when a message is sent. [`sentence`] says both in words;
+//! Every channel and every page takes its numbers from [`AlertSnapshot`](crate::domain::alerting::snapshot::AlertSnapshot), so a message and a page cannot
+//! disagree. [`RenderContext`] is what is known only when a message is sent. [`wording`] puts both into words;
 //! the other files each make the body that one kind of target understands, within its limits whatever
 //! the facts contain.
 //!

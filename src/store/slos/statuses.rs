@@ -1,4 +1,4 @@
-//! The last evaluation of each SLO; `slos.rs` reads it beside the SLO it is of.
+//! The last evaluation of each SLO; `records.rs` reads it beside its SLO.
 
 use std::collections::BTreeMap;
 
