@@ -48,6 +48,7 @@ pub use self::index::SelectorIndex;
 pub struct Selector {
     text: Arc<str>,
     condition: Arc<Predicate>,
+    uses_duration: bool,
     uses_workflow_duration: bool,
 }
 
@@ -95,6 +96,7 @@ impl Selector {
         Ok(Self {
             text: text.into(),
             condition: Arc::new(compile::compile(text, &tree)?),
+            uses_duration: tree.mentions(&SelectorField::Intrinsic(Intrinsic::Duration)),
             uses_workflow_duration: tree
                 .mentions(&SelectorField::Intrinsic(Intrinsic::WorkflowDuration)),
         })
@@ -107,6 +109,11 @@ impl Selector {
 
     pub fn matches(&self, span: &dyn SpanView, context: SelectorContext) -> bool {
         self.condition.holds(span, context)
+    }
+
+    /// Whether it compares the span's own duration.
+    pub fn uses_duration(&self) -> bool {
+        self.uses_duration
     }
 
     /// Whether it asks how long the workflow took, so that someone must look for the start.

@@ -192,8 +192,9 @@ fn of_workflow(
     span: &dyn SpanView,
     horizon: Timestamp,
 ) -> Found {
-    let start = Timestamp::from_unix_nanos(span.start_unix_nano());
+    let known_start = times::start_of(span);
     let end = Timestamp::from_unix_nanos(span.end_unix_nano());
+    let start = known_start.unwrap_or(end);
     let (selector, fact, counted_from) = match role {
         Role::Start => {
             let within = workflow.within;
@@ -215,14 +216,18 @@ fn of_workflow(
         Role::Cancel => (workflow.cancel.as_ref()?, Fact::Cancelled { at: end }, end),
         Role::Pause => {
             let range = TimeRange::new(start, end);
-            // A pause of no length says nothing.
-            let pause = workflow.pause.as_ref().filter(|_| !range.is_empty())?;
+            // A pause of no length changes nothing.
+            let is_pause = known_start.is_none() || !range.is_empty();
+            let pause = workflow.pause.as_ref().filter(|_| is_pause)?;
             (pause, Fact::Paused(range), end)
         }
         Role::Event => return None,
     };
     if !selector.matches(span, SelectorContext::default()) {
         return None;
+    }
+    if known_start.is_none() && needs_start(workflow, role) {
+        return Some(Err(DiscardReason::NoStartTime));
     }
     if counted_from < horizon {
         return Some(Err(DiscardReason::TooLate));
@@ -239,6 +244,16 @@ fn of_workflow(
     })
 }
 
+/// Whether what a span means in `role` depends on when it started.
+const fn needs_start(workflow: &WorkflowIndicator, role: Role) -> bool {
+    match role {
+        Role::Start => matches!(workflow.start_at, SpanInstant::Start),
+        Role::Finish => matches!(workflow.finish_at, SpanInstant::Start),
+        Role::Pause => true,
+        Role::Fail | Role::Cancel | Role::Event => false,
+    }
+}
+
 fn of_event(event: &SpanIndicator, span: &dyn SpanView, horizon: Timestamp) -> Found {
     if !event.matches.matches(span, SelectorContext::default()) {
         return None;
@@ -247,12 +262,8 @@ fn of_event(event: &SpanIndicator, span: &dyn SpanView, horizon: Timestamp) -> F
     if end < horizon {
         return Some(Err(DiscardReason::TooLate));
     }
-    let started_nanos = match &event.started_at {
-        None => i128::from(span.start_unix_nano()),
-        Some(source) => match started_at::read(source, span) {
-            Some(nanos) if nanos >= i128::from(horizon.as_micros()) * 1_000 => nanos,
-            Some(_) | None => return Some(Err(DiscardReason::NoStartTime)),
-        },
+    let Some(started_nanos) = started_nanos(event, span) else {
+        return Some(Err(DiscardReason::NoStartTime));
     };
     let duration = i128::from(span.end_unix_nano()) - started_nanos;
     let context = SelectorContext {
@@ -266,6 +277,10 @@ fn of_event(event: &SpanIndicator, span: &dyn SpanView, horizon: Timestamp) -> F
         SpanOutcome::Late
     };
     let started = Timestamp::from_micros(i64::try_from(started_nanos / 1_000).unwrap_or(i64::MAX));
+    // It may be in time, but what else is known of a workflow that began so long ago is gone.
+    if outcome == SpanOutcome::Good && asks_how_long(event) && started < horizon {
+        return Some(Err(DiscardReason::TooLate));
+    }
     Some(Ok((
         Identity::of_span(span).into(),
         Fact::Decided {
@@ -274,6 +289,26 @@ fn of_event(event: &SpanIndicator, span: &dyn SpanView, horizon: Timestamp) -> F
             outcome,
         },
     )))
+}
+
+fn asks_how_long(event: &SpanIndicator) -> bool {
+    event.good.uses_duration() || event.good.uses_workflow_duration()
+}
+
+/// When the event's workflow started, in nanoseconds since 1970: where the definition says so, or with
+/// the span. A span without a start ends when it starts. `None` if whether it is good depends on a
+/// start that is missing.
+fn started_nanos(event: &SpanIndicator, span: &dyn SpanView) -> Option<i128> {
+    let has_start = times::start_of(span).is_some();
+    if !has_start && event.good.uses_duration() {
+        return None;
+    }
+    match &event.started_at {
+        Some(source) => started_at::read(source, span).filter(|nanos| times::is_start(*nanos)),
+        None if has_start => Some(i128::from(span.start_unix_nano())),
+        None if event.good.uses_workflow_duration() => None,
+        None => Some(i128::from(span.end_unix_nano())),
+    }
 }
 
 fn customer(

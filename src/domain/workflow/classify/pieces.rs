@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     Role,
     correlate::{Correlation, correlate},
+    times::start_of,
 };
 use crate::domain::{
     model::{
@@ -86,14 +87,15 @@ impl PieceFinder {
         }
     }
 
-    /// Adds what `span` says, unless it ended before `horizon`.
+    /// Adds what `span` says, unless it ended before `horizon` or has no start.
     pub(super) fn find(
         &self,
         span: &dyn SpanView,
         horizon: Timestamp,
         found: &mut Vec<FoundStageEvidence>,
     ) {
-        if Timestamp::from_unix_nanos(span.end_unix_nano()) < horizon {
+        let has_ended_late = Timestamp::from_unix_nanos(span.end_unix_nano()) >= horizon;
+        if !has_ended_late || start_of(span).is_none() {
             return;
         }
         if !self.auto.is_empty()

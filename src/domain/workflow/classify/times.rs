@@ -4,6 +4,20 @@ use std::time::Duration;
 
 use crate::domain::model::{span::SpanView, time::Timestamp};
 
+/// 2010-01-01: no tracing system that exports OTLP is older, so an earlier start is a missing one.
+const EARLIEST_START: Timestamp = Timestamp::from_secs(1_262_304_000);
+
+/// The start of `span`; `None` if it is 0 or before 2010.
+pub(super) fn start_of(span: &dyn SpanView) -> Option<Timestamp> {
+    let start = Timestamp::from_unix_nanos(span.start_unix_nano());
+    (start >= EARLIEST_START).then_some(start)
+}
+
+/// Whether a start that is told in nanoseconds since 1970 is one.
+pub(super) fn is_start(nanos: i128) -> bool {
+    nanos >= i128::from(EARLIEST_START.as_micros()) * 1_000
+}
+
 /// Why a span's times cannot be true, whatever it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidTimestamp {

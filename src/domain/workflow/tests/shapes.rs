@@ -60,6 +60,75 @@ fn s1_a_start_after_the_end_is_invalid_and_a_start_in_the_wrong_unit_is_no_start
     }
 }
 
+/// The start is as of clients that leave it out, or give it in seconds.
+fn without_start(mut span: Span) -> Span {
+    span.start_unix_nano = 946_684_800_000_000_000;
+    span
+}
+
+#[test]
+fn s39_a_span_without_a_start_is_no_event_where_the_promise_is_about_its_duration() {
+    let quick = |promise| SpanIndicator {
+        good: selector(promise),
+        ..span_slo(None)
+    };
+    for promise in ["{ duration <= 2s }", "{ workflow:duration <= 2s }"] {
+        for start in [0, 946_684_800_000_000_000] {
+            let mut span = span("a:3", "finish", [55.0, 56.0]);
+            span.start_unix_nano = start;
+            let world = SloUnderTest::event(quick(promise))
+                .receive(&[span])
+                .has_none();
+            let noted = BTreeMap::from([(DiscardReason::NoStartTime, 1)]);
+            assert_eq!(world.unusable, noted, "{promise} {start}");
+        }
+    }
+    SloUnderTest::event(quick("{ status != error }"))
+        .receive(&[without_start(span("a:3", "finish", [55.0, 56.0]))])
+        .has(Outcome::Good, 56.0);
+}
+
+#[test]
+fn s39_a_start_before_the_horizon_is_late_unless_the_promise_is_longer_than_that() {
+    let promised = |promise| SpanIndicator {
+        good: selector(promise),
+        ..span_slo(None)
+    };
+    let long = || span("a:3", "finish", [-3_000_000.0, 56.0]);
+    SloUnderTest::event(promised("{ duration <= 2s }"))
+        .receive(&[long()])
+        .has(Outcome::Late, 56.0);
+    let world = SloUnderTest::event(promised("{ duration <= 1000h }"))
+        .receive(&[long()])
+        .has_none();
+    assert_eq!(
+        world.unusable,
+        BTreeMap::from([(DiscardReason::TooLate, 1)])
+    );
+}
+
+#[test]
+fn s39_a_start_span_or_a_pause_without_a_start_is_counted_and_an_end_is_used() {
+    let world = SloUnderTest::workflow(workflow_slo())
+        .receive(&[without_start(enqueue(0.0)), without_start(finish(44.0))]);
+    assert_eq!(
+        world.unusable,
+        BTreeMap::from([(DiscardReason::NoStartTime, 1)])
+    );
+    let paused = WorkflowIndicator {
+        pause: Some(selector("{ name = \"wait\" }")),
+        ..workflow_slo()
+    };
+    let world = SloUnderTest::workflow(paused)
+        .receive(&[enqueue(0.0), without_start(span("a:4", "wait", [1.0, 2.0]))])
+        .receive(&[finish(70.0)])
+        .has(Outcome::Late, 60.0);
+    assert_eq!(
+        world.unusable,
+        BTreeMap::from([(DiscardReason::NoStartTime, 1)])
+    );
+}
+
 #[test]
 fn s2_the_start_in_the_trace_state_of_the_span_or_of_a_link_is_found_among_others() {
     let done = || span("a:9", "finish", [70.0, 71.0]);
