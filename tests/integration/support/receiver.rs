@@ -71,15 +71,13 @@ struct Shared {
 
 impl Receiver {
     pub(crate) async fn start(script: impl IntoIterator<Item = Reply>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
+        let (listener, url) = listen().await;
         let shared = Arc::new(Shared {
             script: Mutex::new(script.into_iter().collect()),
             ..Shared::default()
         });
         let mut server = JoinSet::new();
         server.spawn(serve(listener, Arc::clone(&shared)));
-        let url = format!("http://{address}");
         let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
         known.push((url.clone(), Arc::clone(&shared)));
         Self {
@@ -115,18 +113,29 @@ impl Receiver {
 /// Every receiver of this process, gone or not.
 static KNOWN: Mutex<Vec<(String, Arc<Shared>)>> = Mutex::new(Vec::new());
 
-/// All that the receiver with this address got; `None` if there was none, or more than one: ports are
-/// used again.
+/// Listens at an address that no receiver of this process had before: ports that are free are used
+/// again, and what a target got must not be taken for what another one got.
+async fn listen() -> (TcpListener, String) {
+    let mut used = Vec::new();
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        if received_at(&url).is_none() {
+            return (listener, url);
+        }
+        // Kept open, so that the next port is another one.
+        used.push(listener);
+    }
+}
+
+/// All that the receiver with this address got; `None` if there was none.
 pub(crate) fn received_at(url: &str) -> Option<Vec<Request>> {
     let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     let is_at = |of: &str| {
         let path = url.strip_prefix(of);
         path.is_some_and(|path| path.is_empty() || path.starts_with('/'))
     };
-    let mut there = known.iter().filter(|(of, _)| is_at(of));
-    let (Some((_, shared)), None) = (there.next(), there.next()) else {
-        return None;
-    };
+    let (_, shared) = known.iter().find(|(of, _)| is_at(of))?;
     Some(shared.requests.lock().unwrap().clone())
 }
 
