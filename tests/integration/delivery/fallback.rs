@@ -1,5 +1,7 @@
 //! Another target stands in while the first is not reached: once, in words, and to the end.
 
+use std::sync::Arc;
+
 use throughline::domain::{
     model::ids::Name,
     notify::delivery::{
@@ -7,6 +9,7 @@ use throughline::domain::{
         DeliveryState,
     },
 };
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::world::World;
@@ -209,7 +212,9 @@ pub(crate) async fn t12_a_page_of_another_day_goes_to_no_fallback_either() {
 #[tokio::test]
 pub(crate) async fn t19_the_circuit_breaker_is_shared_and_lets_one_through() {
     let mut world = World::create().await;
-    let receiver = Receiver::start(down(8)).await;
+    let probe = Arc::new(Notify::new());
+    let script = down(8).into_iter().chain([Reply::Gate(Arc::clone(&probe))]);
+    let receiver = Receiver::start(script).await;
     let hook = world.declare_webhook("hook", &receiver.url);
     for index in 0..9 {
         world.fires(&format!("slo-{index}"), &[&hook]).await;
@@ -223,7 +228,13 @@ pub(crate) async fn t19_the_circuit_breaker_is_shared_and_lets_one_through() {
     let report = other.deliver_due(&hook, world.now).await.unwrap();
     assert_eq!(report.attempts, [], "another replica knows");
     world.advance(6);
-    let (one, two) = tokio::join!(world.deliver(&hook), other.deliver_due(&hook, world.now));
+    let meanwhile = async {
+        receiver.wait_for(arrived + 1).await;
+        let report = other.deliver_due(&hook, world.now).await;
+        probe.notify_one();
+        report
+    };
+    let (one, two) = tokio::join!(world.deliver(&hook), meanwhile);
     let probes = one.attempts.len() + two.unwrap().attempts.len();
     assert_eq!((probes, receiver.requests().len()), (1, arrived + 1));
     // It was taken, so all the others follow at once.
