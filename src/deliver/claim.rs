@@ -53,18 +53,18 @@ impl Deliverer {
             self.claim_some(&mut tx, (target, &mut state), limit, now)
                 .await?
         };
-        let mut errands = errands(&mut tx, target, singly, now).await?;
-        for errand in &mut errands {
-            errand.telling.actions = self.actions(&errand.delivery, now);
-            errand.telling.chart = self.chart(&errand.delivery, now);
+        let mut dispatches = dispatches(&mut tx, target, singly, now).await?;
+        for dispatch in &mut dispatches {
+            dispatch.telling.actions = self.actions(&dispatch.delivery, now);
+            dispatch.telling.chart = self.chart(&dispatch.delivery, now);
         }
-        errands.extend(Dispatch::of_many(target, rest, now));
+        dispatches.extend(Dispatch::of_many(target, rest, now));
         tx.commit().await?;
         report.tell_of_ends(target);
-        if !errands.is_empty() {
+        if !dispatches.is_empty() {
             failpoint::reach(Failpoint::DeliveriesClaimed);
         }
-        Ok((errands, report))
+        Ok((dispatches, report))
     }
 
     fn actions(&self, delivery: &ClaimedDelivery, now: Timestamp) -> Actions {
@@ -143,7 +143,7 @@ impl Deliverer {
     }
 }
 
-async fn errands(
+async fn dispatches(
     tx: &mut Tx<'_>,
     target: &Target,
     claimed: Vec<ClaimedDelivery>,
@@ -151,10 +151,10 @@ async fn errands(
 ) -> Result<Vec<Dispatch>, StoreError> {
     let ids: Vec<i64> = claimed.iter().map(|delivery| delivery.id).collect();
     let mut circumstances = tx.circumstances(&ids).await?;
-    let mut errands = Vec::with_capacity(claimed.len());
+    let mut dispatches = Vec::with_capacity(claimed.len());
     for delivery in claimed {
         let before = tx.told_before(&target.name, delivery.message, SOON).await?;
-        errands.push(Dispatch {
+        dispatches.push(Dispatch {
             telling: telling(&delivery, &mut circumstances, now),
             delivery,
             before,
@@ -162,7 +162,7 @@ async fn errands(
             digest: None,
         });
     }
-    Ok(errands)
+    Ok(dispatches)
 }
 
 fn telling(

@@ -183,14 +183,14 @@ impl Emergency {
             content: Some(Notification::Notice(Box::new(notice))),
             repeat: Redelivery::No,
         };
-        let errand = Dispatch {
+        let dispatch = Dispatch {
             delivery,
             before: None,
             telling: RenderContext::default(),
             with: Vec::new(),
             digest: None,
         };
-        let tried = self.sender.attempt(target, &errand, now).await;
+        let tried = self.sender.attempt(target, &dispatch, now).await;
         let (class, name) = (tried.reaction.class, &target.name);
         let excerpt = tried.excerpt.unwrap_or_default();
         if class == AttemptClass::Delivered {

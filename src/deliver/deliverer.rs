@@ -106,11 +106,11 @@ impl Deliverer {
         let Some(declared) = declared else {
             return self.cancel(target, now).await;
         };
-        let (errands, mut report) = self.claim(&declared, now).await?;
+        let (dispatches, mut report) = self.claim(&declared, now).await?;
         let mut sending = JoinSet::new();
-        for errand in errands {
+        for dispatch in dispatches {
             let (this, target) = (self.clone(), Arc::clone(&declared));
-            let delivering = async move { this.deliver(&target, errand, now).await };
+            let delivering = async move { this.deliver(&target, dispatch, now).await };
             sending.spawn(delivering.in_current_span());
         }
         let mut failure = None;
@@ -160,17 +160,17 @@ impl Deliverer {
     async fn deliver(
         &self,
         target: &Target,
-        errand: Dispatch,
+        dispatch: Dispatch,
         now: Timestamp,
     ) -> Result<DeliveryReport, StoreError> {
         let started = Instant::now();
         let tried = tokio::select! {
-            tried = self.sender.attempt(target, &errand, now) => tried,
+            tried = self.sender.attempt(target, &dispatch, now) => tried,
             never = failpoint::wait_at(Failpoint::AnswerAwaited) => match never {},
         };
         failpoint::reach(Failpoint::DeliveryAnswered);
         let (took, class) = (started.elapsed(), tried.reaction.class);
-        let mut report = self.settle(target, &errand, tried, (now, took)).await?;
+        let mut report = self.settle(target, &dispatch, tried, (now, took)).await?;
         report.messages.push((class, took));
         Ok(report)
     }

@@ -95,11 +95,11 @@ impl Sender {
     pub(super) async fn attempt(
         &self,
         target: &Target,
-        errand: &Dispatch,
+        dispatch: &Dispatch,
         now: Timestamp,
     ) -> AttemptResult {
-        let span = span(target, errand);
-        let attempt = self.untraced_attempt(target, errand, now);
+        let span = span(target, dispatch);
+        let attempt = self.untraced_attempt(target, dispatch, now);
         let tried = attempt.instrument(span.clone()).await;
         let class = tried.reaction.class;
         span.record("notify.result", class.as_str());
@@ -116,21 +116,21 @@ impl Sender {
     async fn untraced_attempt(
         &self,
         target: &Target,
-        errand: &Dispatch,
+        dispatch: &Dispatch,
         now: Timestamp,
     ) -> AttemptResult {
-        let said = errand.digest.as_ref();
-        let Some(content) = said.or(errand.delivery.content.as_ref()) else {
+        let said = dispatch.digest.as_ref();
+        let Some(content) = said.or(dispatch.delivery.content.as_ref()) else {
             let reason = "what another version of the service wrote cannot be read";
             return AttemptResult::unsent(AttemptClass::Unreadable, reason);
         };
         let this = AttemptContext {
             kind: &target.kind,
-            attempt: errand.delivery.attempt,
+            attempt: dispatch.delivery.attempt,
             now,
             timeout: self.timeout(&target.kind, content),
         };
-        let tried = self.told(this, target, errand, content).await;
+        let tried = self.told(this, target, dispatch, content).await;
         tried.unwrap_or_else(|error| {
             let class = match error {
                 PrepareError::Missing(_) | PrepareError::RoutingKey(_) => {
@@ -162,17 +162,17 @@ impl Sender {
         &self,
         this: AttemptContext<'_>,
         target: &Target,
-        errand: &Dispatch,
+        dispatch: &Dispatch,
         content: &Notification,
     ) -> Result<AttemptResult, PrepareError> {
-        let telling = &errand.telling;
+        let telling = &dispatch.telling;
         let prepared = match &target.kind {
             TargetKind::Webhook {
                 url,
                 secret,
                 format,
             } => {
-                let id = message_id(errand.delivery.message);
+                let id = message_id(dispatch.delivery.message);
                 let message = Message::new(*format, (content, telling), id, &target.name);
                 to_webhook(url, secret.as_ref(), message, this.now).await?
             }
@@ -187,7 +187,7 @@ impl Sender {
                     current: routing_key,
                     former: previous_routing_key.as_ref(),
                 };
-                let pinned = errand.pinned_key();
+                let pinned = dispatch.pinned_key();
                 let key = self
                     .routing_keys
                     .choose(places, content.kind(), pinned)
@@ -208,7 +208,7 @@ impl Sender {
                     tried: this,
                 };
                 let news = SlackUpdate { content, telling };
-                return Ok(match &errand.before {
+                return Ok(match &dispatch.before {
                     Some(ToldBefore::OfThisEpisode(Reference::SlackMessage(first))) => {
                         bot.go_on(news, first).await
                     }
@@ -352,7 +352,7 @@ impl AttemptResult {
 }
 
 /// Without the address of the target, which may be a secret.
-fn span(target: &Target, errand: &Dispatch) -> Span {
+fn span(target: &Target, dispatch: &Dispatch) -> Span {
     tracing::debug_span!(
         "attempt",
         otel.name = format!("deliver {}", target.kind.as_str()),
@@ -361,9 +361,9 @@ fn span(target: &Target, errand: &Dispatch) -> Span {
         notify.target = %target.name,
         notify.kind = target.kind.as_str(),
         notify.result = Empty,
-        notify.messages = errand.with.len() + 1,
-        delivery.id = errand.delivery.id,
-        delivery.attempt = errand.delivery.attempt,
+        notify.messages = dispatch.with.len() + 1,
+        delivery.id = dispatch.delivery.id,
+        delivery.attempt = dispatch.delivery.attempt,
         http.response.status_code = Empty,
         error.type = Empty,
     )

@@ -29,7 +29,7 @@ impl Deliverer {
     pub(super) async fn settle(
         &self,
         target: &Target,
-        errand: &Dispatch,
+        dispatch: &Dispatch,
         tried: AttemptResult,
         (started_at, took): (Timestamp, Duration),
     ) -> Result<DeliveryReport, StoreError> {
@@ -38,13 +38,15 @@ impl Deliverer {
         let mut tx = self.store.begin("settle a delivery").await?;
         note_target(&mut tx, target, tried.reaction, now).await?;
         // A digest begins no thread.
-        if let (Some(reference), Some(content), None) =
-            (&tried.reference, &errand.delivery.content, &errand.digest)
-        {
+        if let (Some(reference), Some(content), None) = (
+            &tried.reference,
+            &dispatch.delivery.content,
+            &dispatch.digest,
+        ) {
             tx.keep_target_reference(&target.name, content.episode(), reference, now)
                 .await?;
         }
-        for claimed in std::iter::once(&errand.delivery).chain(&errand.with) {
+        for claimed in std::iter::once(&dispatch.delivery).chain(&dispatch.with) {
             let settlement = settlement(claimed, tried.reaction, now);
             let attempt = attempt(claimed, &tried, settlement, (started_at, took));
             log(target, claimed, &attempt);

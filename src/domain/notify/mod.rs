@@ -1,10 +1,10 @@
 //! What a target is told: facts frozen at the moment of an alert's transition, or a [`notice`] of
 //! another kind.
 //!
-//! Every channel and every page takes its numbers from [`AlertSnapshot`](crate::domain::alerting::snapshot::AlertSnapshot), so a message and a page cannot
-//! disagree. [`RenderContext`] is what is known only when a message is sent. [`wording`] puts both into words;
-//! the other files each make the body that one kind of target understands, within its limits whatever
-//! the facts contain.
+//! Every channel and every page takes its numbers from one
+//! [`AlertSnapshot`](crate::domain::alerting::snapshot::AlertSnapshot), so a message and a page cannot
+//! disagree. [`RenderContext`] is known only when a message is sent. [`wording`] puts both into words;
+//! each file in [`channels`] makes the body for one kind of target, within its limits.
 //!
 //! To add another kind of target: a variant of `TargetKind`, a file here that makes its body, an arm
 //! in `deliver/sender.rs` and one in `deliver/response_class.rs`.

@@ -1,5 +1,5 @@
 //! Rules on one number: how much of the budget is spent, how long it lasts, how many customers are
-//! hurt, and whether anything happens at all.
+//! affected, and whether anything happens at all.
 //!
 //! Where a burn rate asks two windows, each of these asks one number whether it has reached its limit.
 //! The formulae are monotone: one more bad event never makes a rule quieter.
