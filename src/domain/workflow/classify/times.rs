@@ -9,8 +9,8 @@ const EARLIEST_START: Timestamp = Timestamp::from_secs(1_262_304_000);
 
 /// The start of `span`; `None` if it is 0 or before 2010.
 pub(super) fn start_of(span: &dyn SpanView) -> Option<Timestamp> {
-    let start = Timestamp::from_unix_nanos(span.start_unix_nano());
-    (start >= EARLIEST_START).then_some(start)
+    let nanos = span.start_unix_nano();
+    is_start(nanos.into()).then(|| Timestamp::from_unix_nanos(nanos))
 }
 
 /// Whether a start that is told in nanoseconds since 1970 is one.
