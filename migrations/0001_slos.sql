@@ -59,7 +59,7 @@ create table last_valid_definitions (
     constraint last_valid_definitions_pkey primary key (singleton),
     constraint last_valid_definitions_singleton_check check (singleton)
 );
-comment on table last_valid_definitions is 'The last set of definition files without errors. The service uses it when it starts on files that have errors.';
+comment on table last_valid_definitions is 'The set of definition files that a replica accepted last. The service uses it when it starts on files that have errors, and compares new files with it: files that declare nothing any more are refused until somebody clears it.';
 comment on column last_valid_definitions.singleton is 'Always true: the table has at most one row.';
 comment on column last_valid_definitions.files is 'JSON array of [path, text] pairs.';
 comment on column last_valid_definitions.loaded_at is 'Time at which the files were loaded.';

@@ -7,6 +7,7 @@ create table replicas (
     catch_up_until  timestamptz not null,
     clock_ahead_ms  bigint      not null default 0,
     last_seen_at    timestamptz not null default clock_timestamp(),
+    definition_problems text[]  not null default '{}',
     constraint replicas_pkey primary key (id)
 );
 comment on table replicas is 'Processes that receive spans. A replica deletes its row when it stops in order; the others delete the row of one that vanished.';
@@ -16,6 +17,7 @@ comment on column replicas.heartbeat_at is 'Last sign of life, by the replica''s
 comment on column replicas.catch_up_until is 'Until this time senders may still deliver what they buffered while the replica was unreachable.';
 comment on column replicas.clock_ahead_ms is 'How far the replica''s clock is ahead of the database''s, in milliseconds; negative if behind.';
 comment on column replicas.last_seen_at is 'Last sign of life, by the database''s clock.';
+comment on column replicas.definition_problems is 'Why the replica does not apply the definition files that it has read, a sentence each; empty if it does.';
 
 create table ingest_watermark (
     singleton      boolean     not null default true,

@@ -2,7 +2,9 @@
 //!
 //! A set with an error is refused whole and the old one stays in force; it is also what the service
 //! starts with if the files have errors then, since alerts for yesterday's promises are better than
-//! none.
+//! none. A set without any SLO, or with a file that became empty, is refused in the same way until
+//! somebody confirms it (`throughline definitions clear`), which writes it to the database: what all
+//! replicas accepted last is what the files are compared with.
 
 use std::{error::Error as _, path::PathBuf, sync::Arc};
 
@@ -14,7 +16,7 @@ use crate::{
         model::time::Timestamp,
         slo::{
             Catalog,
-            definition::{DefinitionFile, Problem, load},
+            definition::{DefinitionFile, Problem, emptied, load},
         },
         workflow::classify::Classifier,
     },
@@ -49,6 +51,13 @@ pub enum Look {
     Unchanged,
     InForce { slos: usize },
     Refused { problems: usize },
+}
+
+/// Whether the files were the same at the last look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    Before,
+    Never,
 }
 
 impl CatalogKeeper {
@@ -89,8 +98,8 @@ impl CatalogKeeper {
         let mut tx = self.store.begin("read the last good definitions").await?;
         let kept = tx.kept_definitions().await?;
         tx.commit().await?;
-        let kept = kept.and_then(|files| load(&files).ok());
-        let Some((catalog, _)) = kept else {
+        let kept = kept.and_then(|(files, loaded_at)| Some((load(&files).ok()?.0, loaded_at)));
+        let Some((catalog, loaded_at)) = kept else {
             let problems = self.problems().join("\n  ");
             anyhow::bail!(
                 "the definitions in `{}` are refused, and there are none from an earlier run:\n  \
@@ -102,7 +111,10 @@ impl CatalogKeeper {
             tracing::error!("definitions are refused: {problem}");
         }
         tracing::warn!("starting with the last definitions that had no errors");
-        self.bring_into_force(catalog).await
+        self.bring_into_force(catalog).await?;
+        self.status
+            .send_modify(|status| Arc::make_mut(status).loaded_at = Some(loaded_at));
+        Ok(())
     }
 
     /// Reads the folder and brings it into force if it has changed and has no errors.
@@ -110,25 +122,59 @@ impl CatalogKeeper {
         let folder = self.folder.clone();
         let read = tokio::task::spawn_blocking(move || definitions::read(&folder)).await?;
         let found = read.map_err(|error| explain(&error));
-        if self.seen.as_ref() == Some(&found) {
+        let seen = if self.seen.as_ref() == Some(&found) {
+            Seen::Before
+        } else {
+            Seen::Never
+        };
+        if seen == Seen::Before && self.status.borrow().awaiting_clear.is_none() {
             return Ok(Look::Unchanged);
         }
         let look = match &found {
-            Err(problem) => self.refuse(vec![problem.clone()]),
-            Ok(definitions) => match check(definitions) {
-                Err(problems) => {
-                    self.refuse(problems.iter().filter(|p| p.is_error()).map(line).collect())
-                }
-                Ok((catalog, warnings)) => {
-                    for warning in &warnings {
-                        tracing::warn!("{}", line(warning));
-                    }
-                    self.accept(catalog, &definitions.files, now).await?
-                }
-            },
+            Err(problem) => self.refuse(vec![problem.clone()], None),
+            Ok(definitions) => self.judge(definitions, seen, now).await?,
         };
         self.seen = Some(found);
         Ok(look)
+    }
+
+    /// What is to be done with files that were read. If they have been seen before, they wait to be
+    /// cleared.
+    async fn judge(
+        &self,
+        definitions: &Definitions,
+        seen: Seen,
+        now: Timestamp,
+    ) -> anyhow::Result<Look> {
+        let (catalog, warnings) = match check(definitions) {
+            Ok(loaded) => loaded,
+            Err(problems) => {
+                let errors = problems.iter().filter(|problem| problem.is_error());
+                return Ok(self.refuse(errors.map(line).collect(), None));
+            }
+        };
+        let losses = self.losses(&definitions.files).await?;
+        if losses.is_empty() {
+            for warning in &warnings {
+                tracing::warn!("{}", line(warning));
+            }
+            return self.accept(catalog, &definitions.files, now).await;
+        }
+        if seen == Seen::Before {
+            return Ok(Look::Unchanged);
+        }
+        Ok(self.refuse(losses, Some(definitions.files.as_slice().into())))
+    }
+
+    /// What of the last accepted set would go without anybody having asked for it.
+    async fn losses(&self, files: &[DefinitionFile]) -> anyhow::Result<Vec<String>> {
+        let mut tx = self
+            .store
+            .begin("compare with the last definitions")
+            .await?;
+        let kept = tx.kept_definitions().await?;
+        tx.commit().await?;
+        Ok(kept.map_or_else(Vec::new, |(before, _)| emptied(&before, files)))
     }
 
     async fn accept(
@@ -146,6 +192,7 @@ impl CatalogKeeper {
             let status = Arc::make_mut(status);
             status.loaded_at = Some(now);
             status.problems.clear();
+            status.awaiting_clear = None;
         });
         self.metrics.definitions_last_reload_successful.set(1.0);
         tracing::info!(slos, "definitions are in force");
@@ -164,10 +211,14 @@ impl CatalogKeeper {
         Ok(())
     }
 
-    fn refuse(&self, problems: Vec<String>) -> Look {
+    /// `valid` has the files if they are refused only for what they would take away.
+    fn refuse(&self, problems: Vec<String>, valid: Option<Arc<[DefinitionFile]>>) -> Look {
         let count = problems.len();
-        self.status
-            .send_modify(|status| Arc::make_mut(status).problems = problems);
+        self.status.send_modify(|status| {
+            let status = Arc::make_mut(status);
+            status.problems = problems;
+            status.awaiting_clear = valid;
+        });
         self.metrics.definitions_last_reload_successful.set(0.0);
         Look::Refused { problems: count }
     }

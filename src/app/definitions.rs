@@ -129,7 +129,7 @@ fn is_definition(path: &Path) -> bool {
     path.extension().is_some_and(|extension| {
         ["yaml", "yml", "json"]
             .iter()
-            .any(|known| extension == *known)
+            .any(|known| extension.eq_ignore_ascii_case(known))
     })
 }
 
@@ -156,13 +156,17 @@ mod tests {
             "b.yaml",
             "a.yml",
             "team/c.json",
+            "D.YAML",
             "README.md",
             ".hidden.yaml",
         ] {
             fs::write(root.join(name), "x").unwrap();
         }
         let definitions = read(root).unwrap();
-        assert_eq!(paths(&definitions), ["a.yml", "b.yaml", "team/c.json"]);
+        assert_eq!(
+            paths(&definitions),
+            ["D.YAML", "a.yml", "b.yaml", "team/c.json"]
+        );
         assert_eq!(definitions.problems, []);
     }
 

@@ -89,6 +89,7 @@ impl Loops {
             limits: outage_limits(&self.config),
             watermark: self.watermark.clone(),
             clock: self.clock.clone(),
+            definitions: self.in_force.status.clone(),
         };
         tasks.spawn(periodic.clone().run("heartbeat", SECOND, move |now| {
             let pulse = pulse.clone();

@@ -1,6 +1,6 @@
 //! Starts what watches the service itself, and measures what it finds.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::Instant};
 use tokio_util::task::TaskTracker;
@@ -17,6 +17,7 @@ use crate::{
     monitor::{HeartbeatResult, HeartbeatSettings, WatchReport, WatchSettings, Watcher},
     store::Store,
     telemetry::metrics::Metrics,
+    web::DefinitionsStatus,
 };
 
 /// What is wrong should be told within seconds, and is read from few rows.
@@ -125,6 +126,7 @@ pub(super) struct Pulse {
     pub(super) limits: OutageLimits,
     pub(super) watermark: watch::Sender<Timestamp>,
     pub(super) clock: Clock,
+    pub(super) definitions: watch::Receiver<Arc<DefinitionsStatus>>,
 }
 
 impl Pulse {
@@ -132,9 +134,11 @@ impl Pulse {
     /// for. From then on it goes by the time of the database.
     pub(super) async fn beat(&self, now: Timestamp) -> anyhow::Result<Watermark> {
         let ahead_ms = self.read_clock().await?;
+        let problems = self.definitions.borrow().problems.clone();
         let mut tx = self.store.begin("note a sign of life").await?;
         let noted = tx.beat(self.replica, now, &self.limits).await?;
-        tx.note_signs(self.replica, ahead_ms, last_span_at(&self.metrics))
+        let last_span_at = last_span_at(&self.metrics);
+        tx.note_signs(self.replica, ahead_ms, last_span_at, &problems)
             .await?;
         tx.commit().await?;
         let stands_at = noted.stands_at(now);

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use self::client::{deliveries, event, notify_test, silence};
+use self::client::{definitions, deliveries, event, notify_test, silence};
 use crate::{config::LogConfig, telemetry};
 
 /// SLOs for work that runs through queues: one good or bad event per workflow, finished or not
@@ -37,6 +37,7 @@ enum Command {
     Demo(demo::DemoArgs),
     Validate(validate::ValidateArgs),
     Schema(schema::SchemaArgs),
+    Definitions(definitions::DefinitionsArgs),
     Event(event::EventArgs),
     Silence(silence::SilenceArgs),
     Deliveries(deliveries::DeliveriesArgs),
@@ -64,6 +65,7 @@ impl Cli {
             Command::Validate(args) => Ok(validate::run(&args)),
             Command::Deliveries(args) => deliveries::run(args),
             Command::Schema(args) => Ok(schema::run(&args)),
+            Command::Definitions(args) => definitions::run(&args),
             Command::Event(args) => event::run(args),
             Command::Silence(args) => silence::run(&args),
             Command::NotifyTest(args) => notify_test::run(&args),

@@ -30,6 +30,9 @@ pub(super) enum WebError {
         /// The declared name that is most like it.
         did_you_mean: Option<String>,
     },
+    /// Why, in a phrase.
+    #[error("the definitions are not cleared: {0}")]
+    NothingToClear(String),
     #[error(transparent)]
     Delivery(#[from] DeliveryError),
     #[error("there is nothing at this address")]
@@ -91,7 +94,7 @@ impl WebError {
             | Self::NoSuchIncident { .. }
             | Self::NoSuchTarget { .. }
             | Self::NoSuchPage => StatusCode::NOT_FOUND,
-            Self::IncidentOver => StatusCode::CONFLICT,
+            Self::IncidentOver | Self::NothingToClear(_) => StatusCode::CONFLICT,
             Self::Token(TokenError::Expired) | Self::UsedUp => StatusCode::GONE,
             Self::CrossOrigin | Self::Unknown { .. } | Self::Token(TokenError::Forged) => {
                 StatusCode::FORBIDDEN
@@ -153,6 +156,9 @@ impl WebError {
     fn help_with_writing(&self) -> &'static str {
         match self {
             Self::IncidentOver => "nobody has to take it on any more",
+            Self::NothingToClear(_) => {
+                "delete or empty the files first: this only confirms that nothing is to be watched"
+            }
             Self::Token(_) => "take the newest message, or do it on the page of the incident",
             Self::UsedUp => "the page of silences has what came of it, and makes new ones",
             Self::BadSilence(error) => error.help(),

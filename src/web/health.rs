@@ -1,5 +1,7 @@
 //! `/healthz`: the process lives. `/readyz`: it can do its work, and if not, why.
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State, http::StatusCode};
 use serde::Serialize;
 
@@ -10,6 +12,9 @@ pub(super) struct Readiness {
     ready: bool,
     /// What is missing; empty if ready.
     reasons: Vec<String>,
+    /// Why changed definitions are not in force. The service works with the previous ones meanwhile, so
+    /// this does not change the status: a restart or another replica would not help.
+    warnings: Vec<String>,
 }
 
 pub(super) async fn live() -> &'static str {
@@ -25,13 +30,16 @@ pub(super) async fn ready(State(state): State<WebState>) -> (StatusCode, Json<Re
         );
         reasons.push("the database does not answer".to_owned());
     }
-    let definitions = state.definitions.borrow();
+    let definitions = Arc::clone(&state.definitions.borrow());
+    let mut warnings = Vec::new();
     if definitions.loaded_at.is_none() {
         reasons.push(format!(
             "no definitions could be loaded from `{}`",
             definitions.folder
         ));
         reasons.extend(definitions.problems.iter().cloned());
+    } else {
+        warnings.extend(definitions.problems.iter().cloned());
     }
     let status = if reasons.is_empty() {
         StatusCode::OK
@@ -43,6 +51,7 @@ pub(super) async fn ready(State(state): State<WebState>) -> (StatusCode, Json<Re
         Json(Readiness {
             ready: reasons.is_empty(),
             reasons,
+            warnings,
         }),
     )
 }

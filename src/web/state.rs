@@ -8,8 +8,10 @@ use super::{chart_image::Cards, write::WriteRules};
 use crate::{
     clock::Clock,
     domain::{
-        alerting::trace_link::TraceViewer, model::time::Timestamp,
-        notify::signed_links::signing::SigningKey, slo::Catalog,
+        alerting::trace_link::TraceViewer,
+        model::time::Timestamp,
+        notify::signed_links::signing::SigningKey,
+        slo::{Catalog, definition::DefinitionFile},
     },
     store::Store,
     telemetry::metrics::Metrics,
@@ -44,6 +46,9 @@ pub struct DefinitionsStatus {
     pub loaded_at: Option<Timestamp>,
     /// `file:line:column message`, one each; not empty means that an older catalog stays in force.
     pub problems: Vec<String>,
+    /// The files, if they are valid and refused only because they take away what is in force without
+    /// anybody having asked for it; `throughline definitions clear` accepts them.
+    pub awaiting_clear: Option<Arc<[DefinitionFile]>>,
 }
 
 /// Where spans can be sent.

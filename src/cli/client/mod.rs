@@ -1,6 +1,7 @@
 //! Commands that call the API of a running service.
 
 pub mod api;
+pub mod definitions;
 pub mod deliveries;
 pub mod event;
 pub mod notify_test;

@@ -54,11 +54,13 @@ pub struct SloSign {
 }
 
 /// A process that receives and evaluates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicaSign {
     pub id: i64,
     /// By how much its clock is ahead of the database's; negative if it is behind.
     pub ahead_ms: i64,
+    /// Why it does not apply the definition files that it has read; empty if it does.
+    pub definition_problems: Vec<String>,
 }
 
 /// A declared target.

@@ -51,21 +51,24 @@ impl Tx<'_> {
         .map_err(|source| self.failed(source))
     }
 
-    /// Keeps by how much a replica's clock is ahead of the database's, and when it last received a
-    /// span.
+    /// Keeps by how much a replica's clock is ahead of the database's, when it last received a span, and
+    /// why it does not apply the definition files, if so.
     pub async fn note_signs(
         &mut self,
         replica: ReplicaId,
         ahead_ms: i64,
         last_span_at: Option<Timestamp>,
+        definition_problems: &[String],
     ) -> Result<(), StoreError> {
         sqlx::query(
             "-- replicas.note_signs
-             update replicas set clock_ahead_ms = $2, last_seen_at = clock_timestamp()
+             update replicas set clock_ahead_ms = $2, definition_problems = $3,
+                 last_seen_at = clock_timestamp()
              where id = $1",
         )
         .bind(replica.0)
         .bind(ahead_ms)
+        .bind(definition_problems)
         .execute(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
@@ -132,15 +135,19 @@ impl Tx<'_> {
 
     /// Replicas that gave a sign of life within the last half minute.
     pub async fn replica_signs(&mut self) -> Result<Vec<ReplicaSign>, StoreError> {
-        let rows: Vec<(i64, i64)> = sqlx::query_as(
+        let rows: Vec<(i64, i64, Vec<String>)> = sqlx::query_as(
             "-- replicas.signs
-             select id, clock_ahead_ms from replicas
+             select id, clock_ahead_ms, definition_problems from replicas
              where last_seen_at > clock_timestamp() - interval '30 s' order by id",
         )
         .fetch_all(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
-        let sign = |(id, ahead_ms)| ReplicaSign { id, ahead_ms };
+        let sign = |(id, ahead_ms, definition_problems)| ReplicaSign {
+            id,
+            ahead_ms,
+            definition_problems,
+        };
         Ok(rows.into_iter().map(sign).collect())
     }
 

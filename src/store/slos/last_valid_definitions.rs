@@ -1,4 +1,7 @@
-//! The last definition files without errors, for a start on files that have errors.
+//! The definition files that were accepted last, by any replica: for a start on files that have errors,
+//! and to notice files that declare nothing any more.
+
+use chrono::{DateTime, Utc};
 
 use crate::{
     domain::{model::time::Timestamp, slo::definition::DefinitionFile},
@@ -6,6 +9,7 @@ use crate::{
 };
 
 impl Tx<'_> {
+    /// Replaces them.
     pub async fn keep_definitions(
         &mut self,
         files: &[DefinitionFile],
@@ -29,21 +33,21 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// `None` if none was ever kept.
-    pub async fn kept_definitions(&mut self) -> Result<Option<Vec<DefinitionFile>>, StoreError> {
-        type Pairs = Vec<(String, String)>;
-        let kept: Option<sqlx::types::Json<Pairs>> = sqlx::query_scalar(
-            "-- last_valid_definitions.read\nselect files from last_valid_definitions",
+    /// With the time they were accepted at; `None` if none ever were.
+    pub async fn kept_definitions(
+        &mut self,
+    ) -> Result<Option<(Vec<DefinitionFile>, Timestamp)>, StoreError> {
+        type Pairs = sqlx::types::Json<Vec<(String, String)>>;
+        let kept: Option<(Pairs, DateTime<Utc>)> = sqlx::query_as(
+            "-- last_valid_definitions.read\nselect files, loaded_at from last_valid_definitions",
         )
         .fetch_optional(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
-        Ok(kept.map(|pairs| {
-            pairs
-                .0
-                .into_iter()
-                .map(|(path, text)| DefinitionFile { path, text })
-                .collect()
+        Ok(kept.map(|(pairs, loaded_at)| {
+            let file = |(path, text)| DefinitionFile { path, text };
+            let files = pairs.0.into_iter().map(file).collect();
+            (files, loaded_at.into())
         }))
     }
 }

@@ -1,10 +1,16 @@
-//! `/definitions`: what is declared, from which file, and what is wrong with the files.
+//! `/definitions`: what is declared, from which file, and what is wrong with the files. Through the API
+//! somebody confirms that files without any SLO are meant.
 
 use std::sync::Arc;
 
 use askama::Template;
-use axum::{extract::State, response::Response};
-use serde::Serialize;
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{period, targets::kind_text};
 use crate::{
@@ -12,7 +18,8 @@ use crate::{
     web::{
         error::WebError,
         page::{Layout, Negotiation, Section},
-        state::WebState,
+        state::{DefinitionsStatus, WebState},
+        write::body::ParsedBody,
     },
 };
 
@@ -53,6 +60,60 @@ pub(crate) async fn get(asked: Negotiation, State(state): State<WebState>) -> Re
             view,
         }
     })
+}
+
+/// There is nothing to choose.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClearRequest {}
+
+#[derive(Debug, Serialize)]
+struct ClearResponse {
+    /// The files that are in force within a second, in every replica whose folder has them too.
+    files: Vec<String>,
+}
+
+/// Accepts files that are refused because they take away what is in force.
+pub(crate) async fn clear(
+    asked: Negotiation,
+    State(state): State<WebState>,
+    written: ParsedBody<ClearRequest>,
+) -> Response {
+    match accept_losses(&state, &written).await {
+        Ok(answer) => Json(answer).into_response(),
+        Err(error) => asked.refuse(&state, &error),
+    }
+}
+
+async fn accept_losses(
+    state: &WebState,
+    written: &ParsedBody<ClearRequest>,
+) -> Result<Value, WebError> {
+    let now = state.clock.now();
+    let status = Arc::clone(&state.definitions.borrow());
+    let mut tx = state.store.begin("clear the definitions").await?;
+    if let Some(answer) = written.once.answered(&mut tx, now).await? {
+        return Ok(answer);
+    }
+    let Some(files) = &status.awaiting_clear else {
+        let reason = why_not_cleared(&status, state.catalog.borrow().slos.len());
+        return Err(WebError::NothingToClear(reason));
+    };
+    tx.keep_definitions(files, now).await?;
+    let files = files.iter().map(|file| file.path.clone()).collect();
+    let answer = serde_json::to_value(ClearResponse { files }).unwrap_or_default();
+    written.once.keep(&mut tx, &answer).await?;
+    tx.commit().await?;
+    Ok(answer)
+}
+
+fn why_not_cleared(status: &DefinitionsStatus, slos: usize) -> String {
+    let folder = &status.folder;
+    match (slos, status.problems.len()) {
+        (_, 1..) => format!("the files in `{folder}` have errors"),
+        (0, 0) => "no SLO is in force".to_owned(),
+        (1.., 0) => format!("the files in `{folder}` declare SLOs"),
+    }
 }
 
 fn view(state: &WebState) -> DefinitionsView {

@@ -7,6 +7,7 @@ use throughline::{
     domain::{
         model::{counts::EventCounts, ids::Name, time::Timestamp},
         notify::delivery::AttemptClass::{Connect, Delivered, Unavailable},
+        workflow::watermark::{OutageLimits, ReplicaId},
     },
     monitor::{HeartbeatResult, HeartbeatSettings, WatchReport, WatchSettings, Watcher},
 };
@@ -130,6 +131,50 @@ async fn counts_that_cannot_be_true_are_told_of() {
     assert_eq!(
         titles(&receiver),
         [told("opened", "throughline/inconsistent-counts")]
+    );
+}
+
+#[tokio::test]
+async fn s47_definitions_that_a_replica_does_not_apply_are_told_to_the_platform_target() {
+    let mut world = World::create().await;
+    let receiver = Receiver::start([]).await;
+    let platform = world.declare_webhook("platform", &receiver.url);
+    let settings = WatchSettings {
+        platform_target: Some(platform.clone()),
+        ..settings()
+    };
+    let limits = OutageLimits {
+        silence: MINUTE,
+        catch_up: MINUTE,
+    };
+    let mut looks = Vec::new();
+    for (secs, problems) in [
+        (0, vec!["the files declare no SLO".to_owned()]),
+        (60, vec!["the files declare no SLO".to_owned()]),
+        (1, Vec::new()),
+        (60, Vec::new()),
+    ] {
+        world.advance(secs);
+        let mut tx = world
+            .database
+            .store
+            .begin("note a sign of life")
+            .await
+            .unwrap();
+        let replica = ReplicaId(1);
+        tx.beat(replica, world.now, &limits).await.unwrap();
+        tx.note_signs(replica, 0, None, &problems).await.unwrap();
+        tx.commit().await.unwrap();
+        looks.push(both_look(&world, &settings).await);
+    }
+    assert_eq!(looks, [(0, 0), (1, 0), (0, 0), (0, 1)]);
+    for _ in 0..2 {
+        assert_eq!(world.deliver(&platform).await.attempts, [Delivered]);
+    }
+    let key = "throughline/definitions-refused";
+    assert_eq!(
+        titles(&receiver),
+        [told("opened", key), told("resolved", key)]
     );
 }
 

@@ -249,7 +249,8 @@ impl Replicas {
     }
 }
 
-/// An SLO over spans of its name for each target, but for those that are `removed`.
+/// An SLO over spans of its name for each target, but for those that are `removed`; and one that no
+/// span belongs to, since a set without any SLO would be refused.
 fn definitions(targets: &[(&str, Kind)], folder: &TempDir, removed: &[&str]) -> String {
     let place = folder.path().display();
     let mut text = String::new();
@@ -271,8 +272,12 @@ spec: {{ {spec} }}
         )
         .unwrap();
     }
-    let slos = targets.iter().filter(|(name, _)| !removed.contains(name));
-    for (name, _) in slos {
+    let slos = targets.iter().map(|(name, _)| *name);
+    for name in slos.filter(|name| !removed.contains(name)).chain(["idle"]) {
+        let notify = match name {
+            "idle" => String::new(),
+            target => format!("notify: {{ page: [{target}] }}"),
+        };
         write!(
             text,
             r#"---
@@ -288,7 +293,7 @@ spec:
     - metadata: {{ name: burning }}
       spec:
         rules: [{{ name: burn, severity: page, burnRate: {{ factor: 10, long: 1h, short: 5m }} }}]
-  notify: {{ page: [{name}] }}
+  {notify}
 "#
         )
         .unwrap();

@@ -2,25 +2,87 @@
 
 use nix::sys::signal::Signal;
 
-use crate::support::{api::until, database::TestDatabase, service::Site, workload::ORDERS};
+use crate::support::{
+    api::{Api, until},
+    database::TestDatabase,
+    service::{Site, program},
+    workload::ORDERS,
+};
 
 const LOADED: &str = "throughline_definitions_last_reload_successful";
+
+async fn loaded(api: &Api, value: f64) {
+    until("the definitions to be looked at", async || {
+        (api.metric(LOADED).await == Some(value)).then_some(())
+    })
+    .await;
+}
+
+/// Exit code, and what was written.
+fn clear(api: &Api) -> (Option<i32>, String) {
+    let output = program()
+        .env("THROUGHLINE_SERVER", &api.pages)
+        .args(["definitions", "clear"])
+        .output()
+        .expect("the program starts");
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).unwrap())
+}
+
+async fn declared(api: &Api) -> usize {
+    let shown = api.json("/api/v1/definitions").await;
+    shown["slos"].as_array().unwrap().len()
+}
+
+#[tokio::test]
+async fn s47_files_that_declare_nothing_any_more_are_refused_until_that_is_confirmed() {
+    let database = TestDatabase::create().await;
+    let site = Site::on(&database, ORDERS);
+    let service = site.start().await;
+    loaded(&service.api, 1.0).await;
+    let (code, text) = clear(&service.api);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("declare SLOs"), "{text}");
+
+    site.define("");
+    loaded(&service.api, 0.0).await;
+    assert_eq!(declared(&service.api).await, 1);
+    let ready = service.api.json("/readyz").await;
+    assert_eq!(
+        (&ready["ready"], &ready["reasons"]),
+        (&true.into(), &serde_json::json!([]))
+    );
+    let warnings = ready["warnings"].to_string();
+    assert!(
+        warnings.contains("1 SLO is in force") && warnings.contains("definitions clear"),
+        "{warnings}"
+    );
+
+    // As after a restart while the volume is away.
+    service.kill();
+    let service = site.start().await;
+    assert_eq!(declared(&service.api).await, 1);
+    assert_eq!(service.api.metric(LOADED).await, Some(0.0));
+
+    let (code, text) = clear(&service.api);
+    assert_eq!(code, Some(0), "{text}");
+    loaded(&service.api, 1.0).await;
+    assert_eq!(declared(&service.api).await, 0);
+    service.kill();
+    let service = site.start().await;
+    assert_eq!(service.api.metric(LOADED).await, Some(1.0));
+    assert_eq!(declared(&service.api).await, 0);
+}
 
 #[tokio::test]
 async fn broken_definitions_leave_the_old_ones_in_force_until_they_are_mended() {
     let database = TestDatabase::create().await;
     let site = Site::on(&database, ORDERS);
     let mut service = site.start().await;
-    let loaded = async |value: f64| {
-        until("the definitions to be looked at", async || {
-            (service.api.metric(LOADED).await == Some(value)).then_some(())
-        })
-        .await;
-    };
-    loaded(1.0).await;
+    loaded(&service.api, 1.0).await;
 
     site.define(&ORDERS.replace("within: 1m", "within: soon"));
-    loaded(0.0).await;
+    loaded(&service.api, 0.0).await;
     let shown = service.api.json("/api/v1/definitions").await;
     let problems = shown["problems"].as_array().unwrap();
     assert_eq!(problems.len(), 1, "{problems:?}");
@@ -34,7 +96,7 @@ async fn broken_definitions_leave_the_old_ones_in_force_until_they_are_mended() 
 
     site.define(&ORDERS.replace("objective: 99.5%", "objective: 99%"));
     service.signal(Signal::SIGHUP);
-    loaded(1.0).await;
+    loaded(&service.api, 1.0).await;
     let shown = service.api.json("/api/v1/definitions").await;
     assert_eq!(shown["problems"], serde_json::json!([]));
     assert_eq!(shown["slos"][0]["objective"], "99 %");

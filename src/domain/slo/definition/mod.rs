@@ -11,6 +11,7 @@
 
 mod check;
 mod diagnostics;
+mod emptied;
 mod file;
 mod limit_file;
 mod node;
@@ -25,5 +26,6 @@ mod window_file;
 pub use self::{
     check::load,
     diagnostics::{DefinitionFile, Excerpt, Problem, ProblemSeverity},
+    emptied::emptied,
     schema::json_schema,
 };

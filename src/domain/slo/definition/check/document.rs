@@ -66,7 +66,7 @@ impl<'a> Sheet<'a> {
         let mut findings = Diagnostics::new(file);
         let is_json = Path::new(&file.path)
             .extension()
-            .is_some_and(|extension| extension == "json");
+            .is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
         let ranges = if is_json {
             std::iter::once(0..file.text.len()).collect()
         } else {

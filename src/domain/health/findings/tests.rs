@@ -1,0 +1,199 @@
+//! What is found wrong, and what is not.
+
+use super::*;
+use crate::domain::{
+    health::{DeadLetters, ReplicaSign, SloSign},
+    model::time::Timestamp,
+};
+
+const NOW: Timestamp = Timestamp::from_secs(1_795_328_309);
+
+fn well() -> HealthInputs {
+    HealthInputs::of_a_healthy_service(NOW, Duration::from_secs(5))
+}
+
+fn ago(secs: u64) -> Timestamp {
+    NOW - Duration::from_secs(secs)
+}
+
+fn target() -> TargetSign {
+    TargetSign {
+        name: "oncall".parse().unwrap(),
+        failing_since: None,
+        broken_since: None,
+        page_waits_since: None,
+        waiting: 3,
+    }
+}
+
+fn keys(signs: &HealthInputs) -> Vec<String> {
+    findings(signs).into_iter().map(|found| found.key).collect()
+}
+
+#[test]
+fn nothing_is_wrong_with_a_service_that_is_well() {
+    let signs = HealthInputs {
+        targets: vec![target()],
+        replicas: vec![ReplicaSign {
+            id: 7,
+            ahead_ms: -29_000,
+            definition_problems: Vec::new(),
+        }],
+        last_span_at: Some(ago(299)),
+        usual_events: Some(1_000),
+        ..well()
+    };
+    assert_eq!(keys(&signs), Vec::<String>::new());
+}
+
+#[test]
+fn a_target_that_keeps_a_page_waiting_is_told_of_sooner_than_one_that_does_not() {
+    let of = |failing, page| HealthInputs {
+        targets: vec![TargetSign {
+            failing_since: Some(ago(failing)),
+            page_waits_since: page,
+            ..target()
+        }],
+        ..well()
+    };
+    assert_eq!(keys(&of(130, None)).len(), 0);
+    assert_eq!(keys(&of(130, Some(ago(119)))).len(), 0);
+    let found = findings(&of(130, Some(ago(120))));
+    assert_eq!(found[0].key, "throughline/target/oncall/failing");
+    assert_eq!(found[0].severity, Severity::Page);
+    assert_eq!(found[0].lines[1], "3 notifications wait for it.");
+    assert_eq!(findings(&of(600, None))[0].severity, Severity::Ticket);
+}
+
+#[test]
+fn t36_a_broken_target_is_told_of_at_once_and_as_being_about_itself() {
+    let signs = HealthInputs {
+        targets: vec![TargetSign {
+            broken_since: Some(ago(1)),
+            ..target()
+        }],
+        ..well()
+    };
+    let found = findings(&signs);
+    assert_eq!(found[0].key, "throughline/target/oncall/misconfigured");
+    assert_eq!(found[0].target.as_ref().unwrap().as_str(), "oncall");
+    assert_eq!(found[0].patience.before_open, Duration::ZERO);
+}
+
+#[test]
+fn t02_silence_is_one_finding_of_the_whole_and_only_where_it_is_unusual() {
+    let of = |silence, usual| HealthInputs {
+        last_span_at: Some(ago(silence)),
+        usual_events: usual,
+        ..well()
+    };
+    assert_eq!(keys(&of(300, Some(10))), ["throughline/data-stopped"]);
+    for quiet in [of(299, Some(10)), of(3_600, Some(9)), of(3_600, None)] {
+        assert_eq!(keys(&quiet).len(), 0, "{quiet:?}");
+    }
+}
+
+#[test]
+fn t04_clocks_that_differ_by_more_than_half_a_minute_are_told_of() {
+    let of = |ahead_ms| HealthInputs {
+        replicas: vec![ReplicaSign {
+            id: 255,
+            ahead_ms,
+            definition_problems: Vec::new(),
+        }],
+        ..well()
+    };
+    assert_eq!(keys(&of(30_000)).len(), 0);
+    let found = findings(&of(-90_000));
+    assert_eq!(
+        found[0].lines,
+        ["The machine of replica ff is 1 min 30 s behind the database."]
+    );
+}
+
+#[test]
+fn s47_definitions_that_are_not_applied_are_one_finding_of_all_replicas() {
+    let replica = |id, problems: &[&str]| ReplicaSign {
+        id,
+        ahead_ms: 0,
+        definition_problems: problems.iter().map(|&text| text.to_owned()).collect(),
+    };
+    let of = |replicas| HealthInputs { replicas, ..well() };
+    assert_eq!(keys(&of(vec![replica(1, &[])])).len(), 0);
+    let found = findings(&of(vec![
+        replica(1, &["the files declare no SLO", "b.yaml:1:1 wrong"]),
+        replica(2, &["the files declare no SLO"]),
+    ]));
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].key, "throughline/definitions-refused");
+    assert_eq!(
+        found[0].lines,
+        ["b.yaml:1:1 wrong", "the files declare no SLO"]
+    );
+}
+
+#[test]
+fn t34_a_silence_of_more_than_a_week_is_told_of() {
+    let of = |days: u64| HealthInputs {
+        silences: vec![SilenceSign {
+            id: uuid::Uuid::from_u128(7),
+            reason: "upgrade".to_owned(),
+            created_by: None,
+            lasts: Duration::from_hours(24 * days),
+            ends_at: NOW + MINUTE,
+        }],
+        ..well()
+    };
+    assert_eq!(keys(&of(7)).len(), 0);
+    let key = "throughline/silence/00000000000000000000000000000007";
+    assert_eq!(keys(&of(8)), [key]);
+}
+
+#[test]
+fn counts_that_cannot_be_true_are_told_of() {
+    let of = |is_absurd| HealthInputs {
+        slos: vec![SloSign {
+            name: "orders".parse().unwrap(),
+            evaluated_at: Some(NOW),
+            is_absurd,
+        }],
+        ..well()
+    };
+    assert_eq!(keys(&of(false)).len(), 0);
+    let found = findings(&of(true));
+    assert_eq!(found[0].key, "throughline/inconsistent-counts");
+    assert_eq!(found[0].lines[0], "Of `orders`.");
+}
+
+#[test]
+fn a_repair_is_told_of_for_an_hour() {
+    let of = |secs| HealthInputs {
+        last_repair_at: Some(ago(secs)),
+        ..well()
+    };
+    assert_eq!(keys(&of(3_599)), ["throughline/missing-deliveries"]);
+    assert_eq!(keys(&of(3_600)).len(), 0);
+}
+
+#[test]
+fn what_was_given_up_and_what_is_not_evaluated_is_named() {
+    let signs = HealthInputs {
+        dead_letters: DeadLetters {
+            count: 2,
+            unseen: 0,
+            targets: vec!["oncall".to_owned()],
+        },
+        slos: vec![SloSign {
+            name: "orders".parse().unwrap(),
+            evaluated_at: Some(ago(31)),
+            is_absurd: false,
+        }],
+        ..well()
+    };
+    let found = findings(&signs);
+    assert_eq!(
+        found[0].lines[0],
+        "2 notifications within the last day, for `oncall`."
+    );
+    assert_eq!(found[1].lines[0], "1 of 1: `orders`.");
+}

@@ -1,0 +1,85 @@
+//! Whether new files would take away what is in force without anybody having asked for it: a volume
+//! that is not mounted and a file that was cut off by a full disk look like a wish to watch nothing.
+
+use super::{DefinitionFile, check::load};
+
+/// Why `now`, which is valid, must not replace `before` unless somebody confirms it.
+///
+/// A sentence for each loss; empty if it may. Deleting a file, or a document in it, is an ordinary change as long as an SLO
+/// remains.
+pub fn emptied(before: &[DefinitionFile], now: &[DefinitionFile]) -> Vec<String> {
+    let declared = |files| load(files).map_or(0, |(catalog, _)| catalog.slos.len());
+    let mut losses = Vec::new();
+    let in_force = declared(before);
+    if in_force > 0 && declared(now) == 0 {
+        let slos = if in_force == 1 { "SLO is" } else { "SLOs are" };
+        losses.push(format!(
+            "the files declare no SLO, but {in_force} {slos} in force: restore the files, or run \
+             `throughline definitions clear` if nothing is to be watched any more"
+        ));
+    }
+    for file in now.iter().filter(|file| is_blank(&file.text)) {
+        let had_content = |old: &&DefinitionFile| old.path == file.path && !is_blank(&old.text);
+        if before.iter().any(|old| had_content(&old)) {
+            losses.push(format!(
+                "`{}` has become empty: restore it, or delete it if what it declared is to go",
+                file.path
+            ));
+        }
+    }
+    losses
+}
+
+/// Whether a file has no document: nothing but comments and separators.
+fn is_blank(text: &str) -> bool {
+    text.trim_start_matches('\u{feff}').lines().all(|line| {
+        let line = line.trim();
+        line.is_empty() || line.starts_with('#') || matches!(line, "---" | "...")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str, text: &str) -> DefinitionFile {
+        DefinitionFile {
+            path: path.to_owned(),
+            text: text.to_owned(),
+        }
+    }
+
+    fn slo(name: &str) -> String {
+        format!(
+            "apiVersion: throughline/v1\nkind: SLO\nmetadata: {{ name: {name} }}\nspec:\n  \
+             objective: 99%\n  window: 30d\n  indicator:\n    \
+             span: {{ match: '{{ true }}', good: '{{ true }}' }}\n"
+        )
+    }
+
+    #[test]
+    fn s47_going_from_some_slos_to_none_needs_a_confirmation() {
+        let before = [file("a.yaml", &slo("a")), file("b.yaml", &slo("b"))];
+        let [loss] = &emptied(&before, &[])[..] else {
+            panic!("one sentence");
+        };
+        assert!(loss.contains("2 SLOs are in force"), "{loss}");
+        assert_eq!(emptied(&before, &before[..1]), Vec::<String>::new());
+        assert_eq!(emptied(&[], &[]), Vec::<String>::new());
+        assert_eq!(emptied(&[], &before), Vec::<String>::new());
+    }
+
+    #[test]
+    fn s47_a_file_that_becomes_empty_is_no_removal() {
+        let before = [file("a.yaml", &slo("a")), file("b.yaml", &slo("b"))];
+        for blank in ["", "\u{feff}", "# mine\n\n---\n", "...\n"] {
+            let now = [before[0].clone(), file("b.yaml", blank)];
+            let [loss] = &emptied(&before, &now)[..] else {
+                panic!("one sentence for {blank:?}");
+            };
+            assert!(loss.starts_with("`b.yaml` has become empty"), "{loss}");
+            let was_empty = [before[0].clone(), file("b.yaml", "\n")];
+            assert_eq!(emptied(&was_empty, &now), Vec::<String>::new());
+        }
+    }
+}
