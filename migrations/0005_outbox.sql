@@ -105,14 +105,14 @@ comment on column delivery_attempts.retry_at is 'Time of the next attempt; null 
 
 create table target_states (
     target        text        not null,
-    not_before    timestamptz not null default '-infinity',
+    not_before    timestamptz not null default 'epoch',
     state         text        not null default 'closed',
     since         timestamptz,
     failed_at     timestamptz,
     failures      integer     not null default 0,
     openings      integer     not null default 0,
     probing_until timestamptz,
-    next_free_at  timestamptz not null default '-infinity',
+    next_free_at  timestamptz not null default 'epoch',
     constraint target_states_pkey primary key (target),
     constraint target_states_state_check check (state in ('closed', 'open', 'misconfigured')),
     constraint target_states_since_check check ((state = 'closed') = (since is null)),

@@ -45,7 +45,10 @@ impl StoreError {
     /// healthy it is.
     pub fn is_about_data(&self) -> bool {
         let Some(error) = self.source.as_database_error() else {
-            return matches!(self.source, sqlx::Error::Encode(_) | sqlx::Error::Decode(_));
+            return matches!(
+                self.source,
+                sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. }
+            );
         };
         // 22 data exception, 23 integrity constraint violation (appendix A)
         error

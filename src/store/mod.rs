@@ -7,6 +7,7 @@
 //! show.
 
 mod alerts;
+mod columns;
 mod counts;
 mod error;
 mod links;

@@ -2,7 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sqlx::{Postgres, Transaction, error::DatabaseError};
+use sqlx::{
+    FromRow, Postgres, Transaction,
+    error::DatabaseError,
+    postgres::{PgArguments, PgRow},
+    query::{Query, QueryAs},
+};
 use tokio::time::Instant;
 use tracing::{Span, field::Empty};
 
@@ -37,11 +42,52 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Runs a statement. Returns how many rows it inserted, changed or deleted.
+    pub(super) async fn execute(
+        &mut self,
+        statement: Query<'_, Postgres, PgArguments>,
+    ) -> Result<u64, StoreError> {
+        match statement.execute(&mut *self.inner).await {
+            Ok(done) => Ok(done.rows_affected()),
+            Err(source) => Err(self.failed(source)),
+        }
+    }
+
+    pub(super) async fn fetch_all<R: QueryRow>(
+        &mut self,
+        query: QueryAs<'_, Postgres, R, PgArguments>,
+    ) -> Result<Vec<R>, StoreError> {
+        let rows = query.fetch_all(&mut *self.inner).await;
+        rows.map_err(|source| self.failed(source))
+    }
+
+    /// The first row; an error if there is none.
+    pub(super) async fn fetch_one<R: QueryRow>(
+        &mut self,
+        query: QueryAs<'_, Postgres, R, PgArguments>,
+    ) -> Result<R, StoreError> {
+        let row = query.fetch_one(&mut *self.inner).await;
+        row.map_err(|source| self.failed(source))
+    }
+
+    pub(super) async fn fetch_optional<R: QueryRow>(
+        &mut self,
+        query: QueryAs<'_, Postgres, R, PgArguments>,
+    ) -> Result<Option<R>, StoreError> {
+        let row = query.fetch_optional(&mut *self.inner).await;
+        row.map_err(|source| self.failed(source))
+    }
+
     /// Names the operation in an error of a query of this transaction.
     pub(super) fn failed(&self, source: sqlx::Error) -> StoreError {
         self.operation.failed(source)
     }
 }
+
+/// What a row of a query can be read as; a tuple, too.
+pub(super) trait QueryRow: for<'r> FromRow<'r, PgRow> + Send + Unpin {}
+
+impl<R: for<'r> FromRow<'r, PgRow> + Send + Unpin> QueryRow for R {}
 
 /// What a transaction is for, from when a connection is asked for until it is dropped.
 #[derive(Debug)]

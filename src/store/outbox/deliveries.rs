@@ -7,8 +7,7 @@
 
 use std::{cmp::Reverse, time::Duration};
 
-use chrono::{DateTime, Utc};
-use sqlx::types::Json;
+use sqlx::{FromRow, Row as _, postgres::PgRow, types::Json};
 use uuid::Uuid;
 
 use crate::{
@@ -85,8 +84,7 @@ impl Tx<'_> {
         news: NewDeliveries<'_>,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
-        let targets: Vec<&str> = news.targets.iter().map(Name::as_str).collect();
-        let result = sqlx::query(
+        let statement = sqlx::query(
             "-- deliveries.enqueue
             insert into deliveries
                 (transition_id, target, ordering_key, priority, state, next_attempt_at, created_at, retries_since)
@@ -95,15 +93,11 @@ impl Tx<'_> {
             on conflict (transition_id, target) do nothing",
         )
         .bind(news.transition)
-        .bind(targets)
+        .bind(news.targets)
         .bind(news.ordering_key)
         .bind(priority_number(news.severity))
-        .bind(now.to_chrono())
-        .execute(&mut *self.inner)
-        .await;
-        result
-            .map(|done| done.rows_affected())
-            .map_err(|source| self.failed(source))
+        .bind(now);
+        self.execute(statement).await
     }
 
     /// Leases what is due at a target, pages first, at most one delivery of an ordering key.
@@ -120,7 +114,7 @@ impl Tx<'_> {
         claim: Claim<'_>,
         first: u32,
     ) -> Result<Vec<ClaimedDelivery>, StoreError> {
-        let rows: Result<Vec<ClaimedRow>, _> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- deliveries.claim
             with due as (
                 select d.id, coalesce(
@@ -158,21 +152,14 @@ impl Tx<'_> {
                     where a.delivery_id = d.id and a.class in ('timeout', 'network'))
                 as repeat_possible",
         )
-        .bind(claim.target.as_str())
-        .bind(claim.now.to_chrono())
-        .bind((claim.now + claim.lease).to_chrono())
+        .bind(claim.target)
+        .bind(claim.now)
+        .bind(claim.now + claim.lease)
         .bind(i64::from(claim.limit))
-        .bind(i64::from(first))
-        .fetch_all(&mut *self.inner)
-        .await;
-        match rows {
-            Ok(rows) => {
-                let mut claimed: Vec<_> = rows.into_iter().map(ClaimedDelivery::from).collect();
-                claimed.sort_by_key(|delivery| (Reverse(delivery.priority), delivery.id));
-                Ok(claimed)
-            }
-            Err(source) => Err(self.failed(source)),
-        }
+        .bind(i64::from(first));
+        let mut claimed: Vec<ClaimedDelivery> = self.fetch_all(query).await?;
+        claimed.sort_by_key(|delivery| (Reverse(delivery.priority), delivery.id));
+        Ok(claimed)
     }
 
     /// Ends a lease. `Lost` means that another owns the delivery by now.
@@ -187,7 +174,7 @@ impl Tx<'_> {
             Settlement::Failed(at) => ("failed", Some(at), None),
             Settlement::Again(at) => ("pending", None, Some(at)),
         };
-        let result = sqlx::query(
+        let statement = sqlx::query(
             "-- deliveries.settle
             update deliveries
             set state = $3, settled_at = $4, lease_until = null,
@@ -197,15 +184,12 @@ impl Tx<'_> {
         .bind(delivery)
         .bind(lease_token)
         .bind(state)
-        .bind(settled_at.map(Timestamp::to_chrono))
-        .bind(next_attempt_at.map(Timestamp::to_chrono))
-        .execute(&mut *self.inner)
-        .await;
-        match result {
-            Ok(done) if done.rows_affected() == 1 => Ok(Lease::Held),
-            Ok(_) => Ok(Lease::Lost),
-            Err(source) => Err(self.failed(source)),
-        }
+        .bind(settled_at)
+        .bind(next_attempt_at);
+        Ok(match self.execute(statement).await? {
+            1 => Lease::Held,
+            _ => Lease::Lost,
+        })
     }
 
     /// Keeps how one try ended; also that of one whose lease was lost.
@@ -214,7 +198,7 @@ impl Tx<'_> {
         delivery: i64,
         attempt: &Attempt,
     ) -> Result<(), StoreError> {
-        let result = sqlx::query(
+        let statement = sqlx::query(
             "-- delivery_attempts.record
             insert into delivery_attempts
                 (delivery_id, attempt, started_at, duration_ms, class, http_status, excerpt, retry_at)
@@ -223,30 +207,13 @@ impl Tx<'_> {
         )
         .bind(delivery)
         .bind(attempt.number)
-        .bind(attempt.started_at.to_chrono())
+        .bind(attempt.started_at)
         .bind(attempt.duration_ms)
         .bind(attempt.class.as_str())
         .bind(attempt.http_status)
         .bind(attempt.excerpt.as_deref())
-        .bind(attempt.retry_at.map(Timestamp::to_chrono))
-        .execute(&mut *self.inner)
-        .await;
-        result.map(drop).map_err(|source| self.failed(source))
-    }
-
-    /// Lets every replica leave the target alone until then. The latest wish holds.
-    pub async fn hold_target(&mut self, target: &Name, until: Timestamp) -> Result<(), StoreError> {
-        let result = sqlx::query(
-            "-- target_states.hold
-            insert into target_states (target, not_before) values ($1, $2)
-            on conflict (target) do update
-            set not_before = greatest(target_states.not_before, excluded.not_before)",
-        )
-        .bind(target.as_str())
-        .bind(until.to_chrono())
-        .execute(&mut *self.inner)
-        .await;
-        result.map(drop).map_err(|source| self.failed(source))
+        .bind(attempt.retry_at);
+        self.execute(statement).await.map(drop)
     }
 
     /// Cancels the open deliveries of a target that nobody declares, if their tries began before
@@ -258,7 +225,7 @@ impl Tx<'_> {
         now: Timestamp,
         reason: &str,
     ) -> Result<u64, StoreError> {
-        let result = sqlx::query(
+        let statement = sqlx::query(
             "-- deliveries.cancel
             with cancelled as (
                 update deliveries
@@ -272,16 +239,12 @@ impl Tx<'_> {
                 (delivery_id, attempt, started_at, duration_ms, class, excerpt)
             select id, attempts, $3, 0, $4, $5 from cancelled",
         )
-        .bind(target.as_str())
-        .bind(before.to_chrono())
-        .bind(now.to_chrono())
+        .bind(target)
+        .bind(before)
+        .bind(now)
         .bind(AttemptClass::Undeclared.as_str())
-        .bind(reason)
-        .execute(&mut *self.inner)
-        .await;
-        result
-            .map(|done| done.rows_affected())
-            .map_err(|source| self.failed(source))
+        .bind(reason);
+        self.execute(statement).await
     }
 }
 
@@ -300,33 +263,22 @@ pub(crate) const fn severity_of(priority: i16) -> Severity {
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct ClaimedRow {
-    id: i64,
-    message: Uuid,
-    priority: i16,
-    attempts: i32,
-    lease_token: i64,
-    retries_since: DateTime<Utc>,
-    content: Json<serde_json::Value>,
-    repeat_possible: bool,
-}
-
-impl From<ClaimedRow> for ClaimedDelivery {
-    fn from(row: ClaimedRow) -> Self {
-        Self {
-            id: row.id,
-            message: row.message,
-            priority: severity_of(row.priority),
-            attempt: row.attempts,
-            lease_token: row.lease_token,
-            retries_since: row.retries_since.into(),
-            content: serde_json::from_value(row.content.0).ok(),
-            repeat: if row.repeat_possible {
+impl FromRow<'_, PgRow> for ClaimedDelivery {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        let content: Json<serde_json::Value> = row.try_get("content")?;
+        Ok(Self {
+            id: row.try_get("id")?,
+            message: row.try_get("message")?,
+            priority: severity_of(row.try_get("priority")?),
+            attempt: row.try_get("attempts")?,
+            lease_token: row.try_get("lease_token")?,
+            retries_since: row.try_get("retries_since")?,
+            content: serde_json::from_value(content.0).ok(),
+            repeat: if row.try_get("repeat_possible")? {
                 Redelivery::Possible
             } else {
                 Redelivery::No
             },
-        }
+        })
     }
 }

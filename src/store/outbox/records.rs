@@ -1,9 +1,8 @@
-//! Deliveries one by one as people look at them: what they tell, how each try ended, and trying again.
+//! Deliveries one by one, as people look at them: content, attempts, and trying again.
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
-use sqlx::{FromRow, types::Json};
+use sqlx::{FromRow, Row as _, postgres::PgRow, types::Json};
 
 use super::deliveries::severity_of;
 use crate::{
@@ -26,13 +25,12 @@ pub struct DeliveryRecord {
     pub state: DeliveryState,
     pub priority: Severity,
     pub attempts: i32,
-    /// When somebody was to be told.
     pub due_since: Timestamp,
     pub settled_at: Option<Timestamp>,
     /// Of one that is open.
     pub next_attempt_at: Timestamp,
     pub fallback_for: Option<Name>,
-    /// When the fallback of its target was made to tell it as well.
+    /// When it was sent to the target's fallback as well.
     pub escalated_at: Option<Timestamp>,
     /// `None` if this version of the service cannot read it.
     pub content: Option<Notification>,
@@ -47,15 +45,15 @@ pub struct DeliveryFilter {
     pub before: Option<i64>,
 }
 
-/// What came of the wish to try a delivery again.
+/// The result of asking for another attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retried {
-    /// So many are on their way: it, and what was to follow it.
+    /// So many are pending now: the delivery, and those that follow it in its episode.
     OnItsWay(u64),
     NoSuchDelivery,
-    /// Nothing is to be repeated of one in this state.
+    /// Deliveries in this state are not repeated.
     Not(DeliveryState),
-    /// The target has been told what came after it: told now, it would show what is over.
+    /// The target has received a later one of the same alert: this one would show what is over.
     Overtaken,
 }
 
@@ -66,11 +64,9 @@ impl Tx<'_> {
         filter: &DeliveryFilter,
         limit: u32,
     ) -> Result<Vec<DeliveryRecord>, StoreError> {
-        let rows: Vec<RecordRow> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- deliveries.records
-            select d.id, d.target, d.state, d.priority, d.attempts, d.created_at, d.settled_at,
-                d.next_attempt_at, d.fallback_for, d.escalated_at,
-                coalesce(n.content, jsonb_build_object('alert', t.snapshot)) as content
+            select d.*, coalesce(n.content, jsonb_build_object('alert', t.snapshot)) as content
             from deliveries d
             left join alert_transitions t on t.id = d.transition_id
             left join platform_notifications n on n.id = d.platform_notification_id
@@ -78,15 +74,13 @@ impl Tx<'_> {
                 and ($3::bigint is null or d.id < $3)
             order by d.id desc
             limit $4",
-        )
-        .bind(filter.state.map(DeliveryState::as_str))
-        .bind(filter.target.as_ref().map(Name::as_str))
-        .bind(filter.before)
-        .bind(i64::from(limit))
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
-        rows.into_iter().map(|row| self.record(row)).collect()
+        );
+        let query = query
+            .bind(filter.state)
+            .bind(filter.target.as_ref())
+            .bind(filter.before)
+            .bind(i64::from(limit));
+        self.fetch_all(query).await
     }
 
     pub async fn delivery_record(&mut self, id: i64) -> Result<Option<DeliveryRecord>, StoreError> {
@@ -98,45 +92,44 @@ impl Tx<'_> {
         Ok(newest.into_iter().find(|record| record.id == id))
     }
 
-    /// Every try at these deliveries, oldest first.
+    /// All attempts at these deliveries, oldest first.
     pub async fn attempts_at(
         &mut self,
         deliveries: &[i64],
     ) -> Result<BTreeMap<i64, Vec<Attempt>>, StoreError> {
-        let rows: Vec<AttemptRow> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- delivery_attempts.of_deliveries
-            select delivery_id, attempt, started_at, duration_ms, class, http_status, excerpt, retry_at
-            from delivery_attempts where delivery_id = any ($1) order by delivery_id, attempt",
-        )
-        .bind(deliveries)
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+            select * from delivery_attempts where delivery_id = any ($1)
+            order by delivery_id, attempt",
+        );
+        let rows: Vec<AttemptRow> = self.fetch_all(query.bind(deliveries)).await?;
         let mut attempts: BTreeMap<i64, Vec<Attempt>> = BTreeMap::new();
         for row in rows {
-            let id = row.delivery_id;
-            attempts.entry(id).or_default().push(row.into());
+            attempts.entry(row.delivery).or_default().push(row.attempt);
         }
         Ok(attempts)
     }
 
-    /// Puts a delivery that ended untold on its way again, and with it what followed it in the same
-    /// episode and ended untold as well, so that no beginning is told alone. Its target is asked at
-    /// once, whatever is known of it.
+    /// Puts a delivery that ended without being delivered back into the queue, with those that follow
+    /// it in its episode and ended so as well: no target gets a beginning without its end. The target
+    /// is probed at once, whatever its circuit breaker says.
     pub async fn retry_delivery(&mut self, id: i64, now: Timestamp) -> Result<Retried, StoreError> {
-        let found: Option<(String, String, String)> = sqlx::query_as(
-            "-- deliveries.find
-            select target, ordering_key, state from deliveries where id = $1 for update",
-        )
-        .bind(id)
-        .fetch_optional(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
-        let Some((target, ordering_key, state)) = found else {
+        // Its target never changes, and is locked before its deliveries are, as everywhere.
+        let find =
+            sqlx::query_as("-- deliveries.find\nselect target from deliveries where id = $1");
+        let Some((target,)) = self.fetch_optional::<(Name,)>(find.bind(id)).await? else {
             return Ok(Retried::NoSuchDelivery);
         };
-        let target = self.name(&target)?;
-        let state = self.state(&state)?;
+        let mut known = self.lock_target(&target).await?;
+        let query = sqlx::query_as(
+            "-- deliveries.retryable
+            select d.state, exists (
+                select from deliveries later
+                where later.target = d.target and later.ordering_key = d.ordering_key
+                    and later.id > d.id and later.state = 'delivered')
+            from deliveries d where d.id = $1 for update",
+        );
+        let (state, is_overtaken): (DeliveryState, bool) = self.fetch_one(query.bind(id)).await?;
         match state {
             DeliveryState::Failed | DeliveryState::Expired | DeliveryState::Cancelled => {}
             DeliveryState::Pending
@@ -144,37 +137,16 @@ impl Tx<'_> {
             | DeliveryState::Delivered
             | DeliveryState::Collapsed => return Ok(Retried::Not(state)),
         }
-        if self.is_overtaken(id, &target, &ordering_key).await? {
+        if is_overtaken {
             return Ok(Retried::Overtaken);
         }
-        let mut known = self.lock_target(&target).await?;
         known.health = known.health.asked_to_probe();
         self.keep_target(&target, &known).await?;
         self.requeue(id, now).await.map(Retried::OnItsWay)
     }
 
-    async fn is_overtaken(
-        &mut self,
-        id: i64,
-        target: &Name,
-        ordering_key: &str,
-    ) -> Result<bool, StoreError> {
-        sqlx::query_scalar(
-            "-- deliveries.is_overtaken
-            select exists (
-                select from deliveries
-                where target = $2 and ordering_key = $3 and id > $1 and state = 'delivered')",
-        )
-        .bind(id)
-        .bind(target.as_str())
-        .bind(ordering_key)
-        .fetch_one(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))
-    }
-
     async fn requeue(&mut self, id: i64, now: Timestamp) -> Result<u64, StoreError> {
-        let result = sqlx::query(
+        let statement = sqlx::query(
             "-- deliveries.requeue
             update deliveries d
             set state = 'pending', next_attempt_at = $2, retries_since = $2, settled_at = null
@@ -186,110 +158,83 @@ impl Tx<'_> {
                         and exists (
                             select from alert_transitions later
                             where later.id = d.transition_id and later.episode = t.episode))",
-        )
-        .bind(id)
-        .bind(now.to_chrono())
-        .execute(&mut *self.inner)
-        .await;
-        result
-            .map(|done| done.rows_affected())
-            .map_err(|source| self.failed(source))
+        );
+        self.execute(statement.bind(id).bind(now)).await
     }
 
-    /// How many were given up, by target.
+    /// How many failed permanently, by target.
     pub async fn failed_deliveries(&mut self) -> Result<Vec<(Name, i64)>, StoreError> {
-        let rows: Vec<(String, i64)> = sqlx::query_as(
-            "-- deliveries.dead
+        let query = sqlx::query_as(
+            "-- deliveries.failed
             select target, count(*) from deliveries where state = 'failed'
             group by target order by target",
-        )
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
-        let named = rows
-            .into_iter()
-            .map(|(target, count)| Ok((self.name(&target)?, count)));
-        named.collect()
+        );
+        self.fetch_all(query).await
     }
 
-    /// Since when the oldest open delivery of each urgency waits.
+    /// Since when the oldest open delivery of each severity waits.
     pub async fn oldest_waiting(&mut self) -> Result<BTreeMap<Severity, Timestamp>, StoreError> {
-        let rows: Vec<(i16, DateTime<Utc>)> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- deliveries.oldest_waiting
             select priority, min(created_at) from deliveries
             where state in ('pending', 'leased') group by priority",
-        )
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        );
+        let rows: Vec<(i16, Timestamp)> = self.fetch_all(query).await?;
         let known = rows.into_iter();
         Ok(known
-            .map(|(priority, at)| (severity_of(priority), at.into()))
+            .map(|(priority, at)| (severity_of(priority), at))
             .collect())
     }
+}
 
-    fn record(&self, row: RecordRow) -> Result<DeliveryRecord, StoreError> {
-        let fallback_for = row.fallback_for.map(|name| self.name(&name)).transpose()?;
-        Ok(DeliveryRecord {
-            id: row.id,
-            target: self.name(&row.target)?,
-            state: self.state(&row.state)?,
-            priority: severity_of(row.priority),
-            attempts: row.attempts,
-            due_since: row.created_at.into(),
-            settled_at: row.settled_at.map(Timestamp::from),
-            next_attempt_at: row.next_attempt_at.into(),
-            fallback_for,
-            escalated_at: row.escalated_at.map(Timestamp::from),
-            content: serde_json::from_value(row.content.0).ok(),
+impl FromRow<'_, PgRow> for DeliveryRecord {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        let content: Json<serde_json::Value> = row.try_get("content")?;
+        Ok(Self {
+            id: row.try_get("id")?,
+            target: row.try_get("target")?,
+            state: row.try_get("state")?,
+            priority: severity_of(row.try_get("priority")?),
+            attempts: row.try_get("attempts")?,
+            due_since: row.try_get("created_at")?,
+            settled_at: row.try_get("settled_at")?,
+            next_attempt_at: row.try_get("next_attempt_at")?,
+            fallback_for: row.try_get("fallback_for")?,
+            escalated_at: row.try_get("escalated_at")?,
+            content: serde_json::from_value(content.0).ok(),
         })
     }
-
-    fn state(&self, text: &str) -> Result<DeliveryState, StoreError> {
-        // Another version of the service wrote it.
-        let unknown = || format!("`{text}` is no value of `deliveries.state`");
-        DeliveryState::parse(text).ok_or_else(|| self.failed(sqlx::Error::Decode(unknown().into())))
-    }
 }
 
-#[derive(FromRow)]
-struct RecordRow {
-    id: i64,
-    target: String,
-    state: String,
-    priority: i16,
-    attempts: i32,
-    created_at: DateTime<Utc>,
-    settled_at: Option<DateTime<Utc>>,
-    next_attempt_at: DateTime<Utc>,
-    fallback_for: Option<String>,
-    escalated_at: Option<DateTime<Utc>>,
-    content: Json<serde_json::Value>,
-}
-
-#[derive(FromRow)]
 struct AttemptRow {
-    delivery_id: i64,
-    attempt: i32,
-    started_at: DateTime<Utc>,
-    duration_ms: i32,
-    class: String,
-    http_status: Option<i32>,
-    excerpt: Option<String>,
-    retry_at: Option<DateTime<Utc>>,
+    delivery: i64,
+    attempt: Attempt,
 }
 
-impl From<AttemptRow> for Attempt {
-    fn from(row: AttemptRow) -> Self {
-        Self {
-            number: row.attempt,
-            started_at: row.started_at.into(),
-            duration_ms: row.duration_ms,
-            // A class that this version does not know is of a newer one, whose answer we cannot read.
-            class: AttemptClass::parse(&row.class).unwrap_or(AttemptClass::Unreadable),
-            http_status: row.http_status,
-            excerpt: row.excerpt,
-            retry_at: row.retry_at.map(Timestamp::from),
-        }
+impl FromRow<'_, PgRow> for AttemptRow {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            delivery: row.try_get("delivery_id")?,
+            attempt: Attempt::from_row(row)?,
+        })
     }
+}
+
+impl FromRow<'_, PgRow> for Attempt {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            number: row.try_get("attempt")?,
+            started_at: row.try_get("started_at")?,
+            duration_ms: row.try_get("duration_ms")?,
+            class: attempt_class(row.try_get("class")?),
+            http_status: row.try_get("http_status")?,
+            excerpt: row.try_get("excerpt")?,
+            retry_at: row.try_get("retry_at")?,
+        })
+    }
+}
+
+/// A class that this version does not know is of a newer one, whose response we cannot read.
+pub(super) fn attempt_class(text: &str) -> AttemptClass {
+    AttemptClass::parse(text).unwrap_or(AttemptClass::Unreadable)
 }

@@ -30,7 +30,7 @@ impl Tx<'_> {
         transition: Uuid,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let result = sqlx::query(
+        let statement = sqlx::query(
             "-- target_alerts.keep
             insert into target_alerts (target, ordering_key, transition_id, version, state, notified_at)
             select d.target, d.ordering_key, t.id, t.version,
@@ -43,12 +43,10 @@ impl Tx<'_> {
                 state = excluded.state, notified_at = excluded.notified_at
             where excluded.version >= target_alerts.version",
         )
-        .bind(target.as_str())
+        .bind(target)
         .bind(transition)
-        .bind(now.to_chrono())
-        .execute(&mut *self.inner)
-        .await;
-        result.map(drop).map_err(|source| self.failed(source))
+        .bind(now);
+        self.execute(statement).await.map(drop)
     }
 
     /// Adds the missing deliveries of the ends of alerts that `targets` still show as firing although
@@ -59,8 +57,7 @@ impl Tx<'_> {
         targets: &[Name],
         (now, shown_before): (Timestamp, Timestamp),
     ) -> Result<u64, StoreError> {
-        let targets: Vec<&str> = targets.iter().map(Name::as_str).collect();
-        let result = sqlx::query(
+        let statement = sqlx::query(
             "-- target_alerts.reconcile_ends
             with stale as (
                 select v.target, v.ordering_key, a.slo_id, a.severity, t.episode
@@ -92,13 +89,9 @@ impl Tx<'_> {
             where deliveries.state in ('collapsed', 'expired', 'cancelled')",
         )
         .bind(targets)
-        .bind(now.to_chrono())
-        .bind(shown_before.to_chrono())
-        .execute(&mut *self.inner)
-        .await;
-        result
-            .map(|done| done.rows_affected())
-            .map_err(|source| self.failed(source))
+        .bind(now)
+        .bind(shown_before);
+        self.execute(statement).await
     }
 
     /// Adds the missing deliveries of the beginnings of alerts that have fired since before `since` and
@@ -131,7 +124,7 @@ impl Tx<'_> {
 
     /// Beginnings of alerts that nobody shows, with the alerts locked.
     async fn unheard(&mut self, since: Timestamp) -> Result<Vec<Unheard>, StoreError> {
-        sqlx::query_as(
+        let query = sqlx::query_as(
             "-- alerts.unheard
             select o.id, o.snapshot
             from alerts a
@@ -149,11 +142,8 @@ impl Tx<'_> {
                     where t.episode = a.episode and d.state in ('pending', 'leased', 'failed'))
             order by a.slo_id, a.severity
             for update of a skip locked",
-        )
-        .bind(since.to_chrono())
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))
+        );
+        self.fetch_all(query.bind(since)).await
     }
 
     /// Those that ended untold are on their way again.
@@ -162,19 +152,15 @@ impl Tx<'_> {
         transition: Uuid,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
-        let result = sqlx::query(
+        let statement = sqlx::query(
             "-- deliveries.revive
             update deliveries
             set state = 'pending', next_attempt_at = $2, retries_since = $2, settled_at = null
             where transition_id = $1 and state in ('expired', 'cancelled', 'collapsed')",
         )
         .bind(transition)
-        .bind(now.to_chrono())
-        .execute(&mut *self.inner)
-        .await;
-        result
-            .map(|done| done.rows_affected())
-            .map_err(|source| self.failed(source))
+        .bind(now);
+        self.execute(statement).await
     }
 }
 

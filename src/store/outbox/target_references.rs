@@ -32,7 +32,7 @@ impl Tx<'_> {
         message: Uuid,
         soon: Duration,
     ) -> Result<Option<ToldBefore>, StoreError> {
-        let kept: Option<(Json<serde_json::Value>, bool, i64)> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- target_references.told_before
             select r.reference, t.episode = this.episode, t.version
             from alert_transitions this
@@ -49,12 +49,10 @@ impl Tx<'_> {
             order by 2 desc, 3 desc
             limit 1",
         )
-        .bind(target.as_str())
+        .bind(target)
         .bind(message)
-        .bind(soon)
-        .fetch_optional(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(soon);
+        let kept: Option<(Json<serde_json::Value>, bool, i64)> = self.fetch_optional(query).await?;
         Ok(kept.and_then(|(kept, is_same, _)| {
             let reference = serde_json::from_value(kept.0).ok()?;
             Some(if is_same {
@@ -73,20 +71,18 @@ impl Tx<'_> {
         reference: &Reference,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let result = sqlx::query(
+        let statement = sqlx::query(
             "-- target_references.keep
             insert into target_references (target, episode, reference, saved_at)
             values ($1, $2, $3, $4)
             on conflict (target, episode) do update
             set reference = excluded.reference, saved_at = excluded.saved_at",
         )
-        .bind(target.as_str())
+        .bind(target)
         .bind(episode)
         .bind(Json(reference))
-        .bind(now.to_chrono())
-        .execute(&mut *self.inner)
-        .await;
-        result.map(drop).map_err(|source| self.failed(source))
+        .bind(now);
+        self.execute(statement).await.map(drop)
     }
 
     /// What a target that forgets must hear again: alerts that it was to be told of and that still
@@ -96,7 +92,7 @@ impl Tx<'_> {
         target: &Name,
         ended_after: Timestamp,
     ) -> Result<Vec<AlertSnapshot>, StoreError> {
-        let rows: Vec<Json<serde_json::Value>> = sqlx::query_scalar(
+        let query = sqlx::query_as(
             "-- alert_transitions.standing
             with standing as (
                 select t.id, t.slo_id, t.severity, t.version, t.snapshot
@@ -113,14 +109,12 @@ impl Tx<'_> {
             join deliveries d on d.transition_id = s.id and d.target = $1
             order by s.slo_id, s.severity, s.version desc",
         )
-        .bind(target.as_str())
-        .bind(ended_after.to_chrono())
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(target)
+        .bind(ended_after);
+        let rows: Vec<(Json<serde_json::Value>,)> = self.fetch_all(query).await?;
         let readable = rows
             .into_iter()
-            .filter_map(|facts| serde_json::from_value(facts.0).ok());
+            .filter_map(|(facts,)| serde_json::from_value(facts.0).ok());
         Ok(readable.collect())
     }
 }

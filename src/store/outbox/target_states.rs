@@ -1,7 +1,6 @@
-//! What all replicas know of a target: whether it takes what it is sent, and how much of it.
+//! Circuit breaker and rate limit of each target, shared by all replicas.
 
-use chrono::{DateTime, Utc};
-use sqlx::FromRow;
+use sqlx::{FromRow, Row as _, postgres::PgRow};
 
 use crate::{
     domain::{
@@ -15,36 +14,27 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TargetState {
     pub health: TargetCircuit,
-    /// Until when it asked to be left alone.
+    /// Until when it asked for no requests.
     pub not_before: Timestamp,
     /// Of [`Pace`](crate::domain::notify::delivery::rate_limit::Pace).
     pub next_free_at: Timestamp,
 }
 
 impl Tx<'_> {
-    /// What is known of a target, locked until the end of the transaction: who claims and who settles
-    /// take turns.
+    /// The state of a target, locked until the end of the transaction: replicas that claim and that
+    /// settle take turns.
     pub async fn lock_target(&mut self, target: &Name) -> Result<TargetState, StoreError> {
-        sqlx::query(
+        let insert = sqlx::query(
             "-- target_states.insert
-             insert into target_states (target) values ($1) on conflict do nothing",
-        )
-        .bind(target.as_str())
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
-        let row: StateRow = sqlx::query_as(
+            insert into target_states (target) values ($1) on conflict do nothing",
+        );
+        self.execute(insert.bind(target)).await?;
+        let lock = sqlx::query_as(
             "-- target_states.lock
-             select target, state, since, failed_at, failures, openings, probing_until,
-                 greatest(not_before, 'epoch') as not_before,
-                 greatest(next_free_at, 'epoch') as next_free_at
-             from target_states where target = $1 for update",
-        )
-        .bind(target.as_str())
-        .fetch_one(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
-        row.decode().map_err(|source| self.failed(source))
+            select * from target_states where target = $1 for update",
+        );
+        let row: StateRow = self.fetch_one(lock.bind(target)).await?;
+        Ok(row.state)
     }
 
     /// Writes what [`lock_target`](Self::lock_target) read, as it is by now.
@@ -54,45 +44,37 @@ impl Tx<'_> {
         state: &TargetState,
     ) -> Result<(), StoreError> {
         let columns = CircuitColumns::of(state.health.condition);
-        let result = sqlx::query(
+        let statement = sqlx::query(
             "-- target_states.keep
-             update target_states
-             set state = $2, since = $3, failed_at = $4, failures = $5, openings = $6,
-                 probing_until = $7, not_before = $8, next_free_at = $9
-             where target = $1",
-        )
-        .bind(target.as_str())
-        .bind(state.health.condition.as_str())
-        .bind(columns.since.map(Timestamp::to_chrono))
-        .bind(columns.failed_at.map(Timestamp::to_chrono))
-        .bind(columns.failures)
-        .bind(columns.openings)
-        .bind(state.health.probing_until.map(Timestamp::to_chrono))
-        .bind(state.not_before.to_chrono())
-        .bind(state.next_free_at.to_chrono())
-        .execute(&mut *self.inner)
-        .await;
-        result.map(drop).map_err(|source| self.failed(source))
+            update target_states
+            set state = $2, since = $3, failed_at = $4, failures = $5, openings = $6,
+                probing_until = $7, not_before = $8, next_free_at = $9
+            where target = $1",
+        );
+        let statement = statement
+            .bind(target)
+            .bind(state.health.condition.as_str())
+            .bind(columns.since)
+            .bind(columns.failed_at)
+            .bind(columns.failures)
+            .bind(columns.openings)
+            .bind(state.health.probing_until)
+            .bind(state.not_before)
+            .bind(state.next_free_at);
+        self.execute(statement).await.map(drop)
     }
 
-    /// What is known of every target that was ever sent to, in the order of their names.
+    /// The state of every target that was ever sent to, in the order of their names.
     pub async fn target_states(&mut self) -> Result<Vec<(Name, TargetState)>, StoreError> {
-        let rows: Vec<StateRow> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- target_states.all
-             select target, state, since, failed_at, failures, openings, probing_until,
-                 greatest(not_before, 'epoch') as not_before,
-                 greatest(next_free_at, 'epoch') as next_free_at
-             from target_states order by target",
-        )
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
-        let decoded = rows.into_iter().map(|row| {
-            let name = self.name(&row.target)?;
-            let state = row.decode().map_err(|source| self.failed(source))?;
-            Ok((name, state))
-        });
-        decoded.collect()
+            select * from target_states order by target",
+        );
+        let rows: Vec<StateRow> = self.fetch_all(query).await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.target, row.state))
+            .collect())
     }
 }
 
@@ -130,52 +112,53 @@ impl CircuitColumns {
             },
         }
     }
-}
 
-#[derive(FromRow)]
-struct StateRow {
-    target: String,
-    state: String,
-    since: Option<DateTime<Utc>>,
-    failed_at: Option<DateTime<Utc>>,
-    failures: i32,
-    openings: i32,
-    probing_until: Option<DateTime<Utc>>,
-    not_before: DateTime<Utc>,
-    next_free_at: DateTime<Utc>,
-}
-
-impl StateRow {
-    fn decode(&self) -> Result<TargetState, sqlx::Error> {
-        Ok(TargetState {
-            health: TargetCircuit {
-                condition: self.condition()?,
-                probing_until: self.probing_until.map(Timestamp::from),
-            },
-            not_before: self.not_before.into(),
-            next_free_at: self.next_free_at.into(),
-        })
-    }
-
-    fn condition(&self) -> Result<TargetCondition, sqlx::Error> {
+    /// `None` if another version of the service wrote `state`.
+    fn condition(&self, state: &str) -> Option<TargetCondition> {
         let times = self.since.zip(self.failed_at);
-        let times = times.map(|(since, failed_at)| (since.into(), failed_at.into()));
-        match (self.state.as_str(), times) {
-            ("closed", _) => Ok(TargetCondition::Closed {
+        match (state, times) {
+            ("closed", _) => Some(TargetCondition::Closed {
                 failures: self.failures.unsigned_abs(),
             }),
-            ("open", Some((since, failed_at))) => Ok(TargetCondition::Open {
+            ("open", Some((since, failed_at))) => Some(TargetCondition::Open {
                 since,
                 failed_at,
                 openings: self.openings.unsigned_abs(),
             }),
             ("misconfigured", Some((since, failed_at))) => {
-                Ok(TargetCondition::Misconfigured { since, failed_at })
+                Some(TargetCondition::Misconfigured { since, failed_at })
             }
-            (state, _) => {
-                let message = format!("`{state}` is no state of target `{}`", self.target);
-                Err(sqlx::Error::Decode(message.into()))
-            }
+            _ => None,
         }
+    }
+}
+
+struct StateRow {
+    target: Name,
+    state: TargetState,
+}
+
+impl FromRow<'_, PgRow> for StateRow {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        let columns = CircuitColumns {
+            since: row.try_get("since")?,
+            failed_at: row.try_get("failed_at")?,
+            failures: row.try_get("failures")?,
+            openings: row.try_get("openings")?,
+        };
+        let state: &str = row.try_get("state")?;
+        let condition = columns.condition(state);
+        let unknown = || sqlx::Error::Decode(format!("`{state}` is no state of a target").into());
+        Ok(Self {
+            target: row.try_get("target")?,
+            state: TargetState {
+                health: TargetCircuit {
+                    condition: condition.ok_or_else(unknown)?,
+                    probing_until: row.try_get("probing_until")?,
+                },
+                not_before: row.try_get("not_before")?,
+                next_free_at: row.try_get("next_free_at")?,
+            },
+        })
     }
 }

@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::FromRow;
+use sqlx::{FromRow, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
 use crate::{
     domain::{
         model::{ids::Name, time::Timestamp},
-        notify::delivery::{Attempt, AttemptClass, DeliveryState},
+        notify::delivery::{Attempt, DeliveryState},
     },
     store::{StoreError, Tx},
 };
@@ -41,7 +40,7 @@ impl Tx<'_> {
         target: &Name,
         test: Uuid,
     ) -> Result<Vec<TestDelivery>, StoreError> {
-        let rows: Vec<TestRow> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- deliveries.of_test
              select d.platform_notification_id, d.state, a.attempt, a.started_at, a.duration_ms, a.class,
                  a.http_status, a.excerpt, a.retry_at
@@ -51,26 +50,20 @@ impl Tx<'_> {
              where n.episode = $2 and n.kind = 'test'
              order by d.id, a.attempt",
         )
-        .bind(target.as_str())
-        .bind(test)
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(target)
+        .bind(test);
+        let rows: Vec<TestRow> = self.fetch_all(query).await?;
         let mut tests: Vec<TestDelivery> = Vec::new();
         for row in rows {
-            if tests
-                .last()
-                .is_none_or(|last| last.message != row.platform_notification_id)
-            {
+            if tests.last().is_none_or(|last| last.message != row.message) {
                 tests.push(TestDelivery {
-                    message: row.platform_notification_id,
-                    state: row.state().map_err(|source| self.failed(source))?,
+                    message: row.message,
+                    state: row.state,
                     attempts: Vec::new(),
                 });
             }
-            let attempt = row.attempt().map_err(|source| self.failed(source))?;
             if let Some(last) = tests.last_mut() {
-                last.attempts.extend(attempt);
+                last.attempts.extend(row.attempt);
             }
         }
         Ok(tests)
@@ -81,7 +74,7 @@ impl Tx<'_> {
         &mut self,
         now: Timestamp,
     ) -> Result<BTreeMap<Name, TargetTraffic>, StoreError> {
-        let rows: Vec<TrafficRow> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- deliveries.traffic
              select d.target,
                  count(*) filter (where d.state in ('pending', 'leased')) as waiting,
@@ -95,76 +88,46 @@ impl Tx<'_> {
              where d.state in ('pending', 'leased') or d.created_at > $1::timestamptz - interval '30 days'
              group by d.target",
         )
-        .bind(now.to_chrono())
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
-        rows.into_iter()
-            .map(|row| Ok((self.name(&row.target)?, row.traffic())))
-            .collect()
+        .bind(now);
+        let rows: Vec<TrafficRow> = self.fetch_all(query).await?;
+        let by_target = rows.into_iter().map(|row| (row.target, row.traffic));
+        Ok(by_target.collect())
     }
 }
 
-#[derive(FromRow)]
 struct TestRow {
-    platform_notification_id: Uuid,
-    state: String,
-    attempt: Option<i32>,
-    started_at: Option<DateTime<Utc>>,
-    duration_ms: Option<i32>,
-    class: Option<String>,
-    http_status: Option<i32>,
-    excerpt: Option<String>,
-    retry_at: Option<DateTime<Utc>>,
-}
-
-impl TestRow {
-    fn state(&self) -> Result<DeliveryState, sqlx::Error> {
-        DeliveryState::parse(&self.state).ok_or_else(|| unknown("state", &self.state))
-    }
-
+    message: Uuid,
+    state: DeliveryState,
     /// `None` before the first.
-    fn attempt(&self) -> Result<Option<Attempt>, sqlx::Error> {
-        let (Some(number), Some(started_at), Some(class)) =
-            (self.attempt, self.started_at, &self.class)
-        else {
-            return Ok(None);
-        };
-        let class: AttemptClass =
-            serde_json::from_value(class.as_str().into()).map_err(|_| unknown("class", class))?;
-        Ok(Some(Attempt {
-            number,
-            started_at: started_at.into(),
-            duration_ms: self.duration_ms.unwrap_or_default(),
-            class,
-            http_status: self.http_status,
-            excerpt: self.excerpt.clone(),
-            retry_at: self.retry_at.map(Timestamp::from),
-        }))
+    attempt: Option<Attempt>,
+}
+
+impl FromRow<'_, PgRow> for TestRow {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        let number: Option<i32> = row.try_get("attempt")?;
+        Ok(Self {
+            message: row.try_get("platform_notification_id")?,
+            state: row.try_get("state")?,
+            attempt: number.map(|_| Attempt::from_row(row)).transpose()?,
+        })
     }
 }
 
-/// Another version of the service wrote it.
-fn unknown(column: &str, text: &str) -> sqlx::Error {
-    sqlx::Error::Decode(format!("`{text}` is no value of `{column}`").into())
-}
-
-#[derive(FromRow)]
 struct TrafficRow {
-    target: String,
-    waiting: i64,
-    waiting_since: Option<DateTime<Utc>>,
-    delivered_at: Option<DateTime<Utc>>,
-    failed: i64,
+    target: Name,
+    traffic: TargetTraffic,
 }
 
-impl TrafficRow {
-    fn traffic(&self) -> TargetTraffic {
-        TargetTraffic {
-            waiting: self.waiting,
-            waiting_since: self.waiting_since.map(Timestamp::from),
-            delivered_at: self.delivered_at.map(Timestamp::from),
-            failed: self.failed,
-        }
+impl FromRow<'_, PgRow> for TrafficRow {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            target: row.try_get("target")?,
+            traffic: TargetTraffic {
+                waiting: row.try_get("waiting")?,
+                waiting_since: row.try_get("waiting_since")?,
+                delivered_at: row.try_get("delivered_at")?,
+                failed: row.try_get("failed")?,
+            },
+        })
     }
 }

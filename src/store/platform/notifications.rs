@@ -30,8 +30,7 @@ impl Tx<'_> {
         news: NoticeNews<'_>,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
-        let targets: Vec<&str> = news.targets.iter().map(Name::as_str).collect();
-        let result = sqlx::query(
+        let statement = sqlx::query(
             "-- platform_notifications.enqueue
             with new as (
                 insert into platform_notifications (id, kind, key, episode, at, content)
@@ -49,15 +48,11 @@ impl Tx<'_> {
         .bind(kind_text(news.content))
         .bind(news.content.key())
         .bind(news.content.episode())
-        .bind(now.to_chrono())
+        .bind(now)
         .bind(Json(news.content))
-        .bind(targets)
-        .bind(priority_number(news.urgency))
-        .execute(&mut *self.inner)
-        .await;
-        result
-            .map(|done| done.rows_affected())
-            .map_err(|source| self.failed(source))
+        .bind(news.targets)
+        .bind(priority_number(news.urgency));
+        self.execute(statement).await
     }
 }
 
