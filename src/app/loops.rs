@@ -189,10 +189,10 @@ impl Loops {
         );
         let deliverer = Deliverer::new(store, catalog, settings)
             .context("cannot deliver with these settings: choose another `--delivery-lease`")?;
-        let standing_in = deliverer.clone();
+        let escalating = deliverer.clone();
         tasks.spawn(periodic.clone().run("escalate", SECOND, move |now| {
-            let deliverer = standing_in.clone();
-            async move { Ok(deliverer.hand_over(now).await?) }
+            let deliverer = escalating.clone();
+            async move { Ok(deliverer.escalate(now).await?) }
         }));
         self.spawn_reconciler(tasks, periodic);
         let dispatcher = Arc::new(Mutex::new(Dispatcher::new(deliverer)));

@@ -1,5 +1,4 @@
-//! What of a target's deliveries is sent now: after what is over or too old has been ended, as many as
-//! the target takes.
+//! Claims what is sent to a target now, as [`plan`] decides.
 
 use super::{
     deliverer::{Deliverer, DeliveryReport},
@@ -9,22 +8,57 @@ use crate::{
     domain::{
         model::time::Timestamp,
         notify::{
-            Actions, DeliveryContext, LATE, MessageNote, Notification, RenderContext, SOON,
-            TOLD_SINGLY,
+            Actions, DeliveryContext, MessageNote, Notification, RenderContext, SOON,
             delivery::{
-                circuit::{CircuitAllowance, TargetCondition},
-                rate_limit::Pace,
+                DeliveryState, TargetState,
+                plan::{DeliveryAction, DeliveryPolicy, DeliveryQueue, plan},
+                rate_limit::RateLimit,
             },
         },
-        slo::{Severity, Target},
+        slo::Target,
     },
     failpoint::{self, Failpoint},
-    store::{Claim, ClaimedDelivery, StoreError, TargetState, Tx},
+    store::{ClaimedDelivery, StoreError, ToldBefore},
 };
-use std::collections::BTreeMap;
 
-/// More are told in the next digest: each is settled by itself, and a message names only some.
-const MOST_IN_DIGEST: u32 = 200;
+/// A plan by what is done with deliveries.
+#[derive(Default)]
+struct Turn {
+    expired: Vec<i64>,
+    collapsed: Vec<i64>,
+    singly: Vec<i64>,
+    digest: Vec<i64>,
+}
+
+impl Turn {
+    fn new(target: &Target, actions: Vec<DeliveryAction>) -> Self {
+        let mut turn = Self::default();
+        for action in actions {
+            match action {
+                DeliveryAction::Expire(id) => turn.expired.push(id),
+                DeliveryAction::Collapse(id) => turn.collapsed.push(id),
+                DeliveryAction::Send(id) => turn.singly.push(id),
+                DeliveryAction::Digest(ids) => turn.digest.extend(ids),
+                // `escalate` sees to these, also at times when nothing is due.
+                DeliveryAction::Fallback { .. } => {}
+                DeliveryAction::Wait {
+                    delivery,
+                    until,
+                    reason,
+                } => tracing::trace!(
+                    notify.target = %target.name, delivery.id = delivery, %until, ?reason,
+                    "a delivery waits"
+                ),
+            }
+        }
+        turn
+    }
+
+    fn messages(&self) -> u32 {
+        let messages = self.singly.len() + usize::from(!self.digest.is_empty());
+        u32::try_from(messages).unwrap_or(u32::MAX)
+    }
+}
 
 impl Deliverer {
     /// Claims what may be sent. The report has what was ended instead.
@@ -34,37 +68,66 @@ impl Deliverer {
         now: Timestamp,
     ) -> Result<(Vec<Dispatch>, DeliveryReport), StoreError> {
         let mut tx = self.store.begin("claim deliveries").await?;
-        let mut state = tx.lock_target(&target.name).await?;
+        let state = tx.lock_target(&target.name).await?;
+        let queue = tx.due_queue(&target.name, now).await?;
+        let policy = DeliveryPolicy::of(target, self.settings.at_once);
+        let turn = Turn::new(target, plan(&queue, &state, &policy, now));
         let report = DeliveryReport {
             kind: Some(target.kind.as_str()),
-            expired: tx.expire_deliveries(&target.name, now).await?,
+            expired: tx
+                .end_deliveries(&turn.expired, DeliveryState::Expired, now)
+                .await?,
             collapsed: tx
-                .collapse_deliveries(&target.name, target.late, (now, LATE))
+                .end_deliveries(&turn.collapsed, DeliveryState::Collapsed, now)
                 .await?,
             ..DeliveryReport::default()
         };
-        let limit = match tx.waiting_urgency(&target.name).await? {
-            Some(urgency) => self.limit(target, &state, urgency, now),
-            None => 0,
-        };
-        let (singly, rest) = if limit == 0 {
-            (Vec::new(), Vec::new())
-        } else {
-            self.claim_some(&mut tx, (target, &mut state), limit, now)
-                .await?
-        };
-        let mut dispatches = dispatches(&mut tx, target, singly, now).await?;
-        for dispatch in &mut dispatches {
-            dispatch.telling.actions = self.actions(&dispatch.delivery, now);
-            dispatch.telling.chart = self.chart(&dispatch.delivery, now);
+        let lease = self.settings.lease;
+        let singly = tx.lease_deliveries(&turn.singly, now, lease).await?;
+        let digest = tx.lease_deliveries(&turn.digest, now, lease).await?;
+        if turn.messages() > 0 {
+            let spent = |limit: RateLimit| limit.spend(state.next_free_at, now, turn.messages());
+            let state = TargetState {
+                health: state.health.probed(now + lease),
+                next_free_at: policy.rate_limit.map_or(state.next_free_at, spent),
+                ..state
+            };
+            tx.keep_target(&target.name, &state).await?;
         }
-        dispatches.extend(Dispatch::of_many(target, rest, now));
+        let mut dispatches = Vec::with_capacity(singly.len() + 1);
+        for delivery in singly {
+            let before = tx.told_before(&target.name, delivery.message, SOON).await?;
+            dispatches.push(self.dispatch(delivery, before, &queue, now));
+        }
+        dispatches.extend(Dispatch::of_many(target, &queue, digest, now));
         tx.commit().await?;
         report.tell_of_ends(target);
         if !dispatches.is_empty() {
             failpoint::reach(Failpoint::DeliveriesClaimed);
         }
         Ok((dispatches, report))
+    }
+
+    fn dispatch(
+        &self,
+        delivery: ClaimedDelivery,
+        before: Option<ToldBefore>,
+        queue: &DeliveryQueue,
+        now: Timestamp,
+    ) -> Dispatch {
+        let telling = RenderContext {
+            repeat: queue.redelivery(delivery.id),
+            notes: notes(&delivery, queue, now),
+            actions: self.actions(&delivery, now),
+            chart: self.chart(&delivery, now),
+        };
+        Dispatch {
+            delivery,
+            before,
+            telling,
+            with: Vec::new(),
+            digest: None,
+        }
     }
 
     fn actions(&self, delivery: &ClaimedDelivery, now: Timestamp) -> Actions {
@@ -86,100 +149,21 @@ impl Deliverer {
             _ => None,
         }
     }
-
-    fn limit(
-        &self,
-        target: &Target,
-        state: &TargetState,
-        urgency: Severity,
-        now: Timestamp,
-    ) -> u32 {
-        let by_health = match state.health.admits(now, urgency) {
-            CircuitAllowance::All => self.settings.at_once,
-            CircuitAllowance::One => 1,
-            CircuitAllowance::None => 0,
-        };
-        let pace = Pace::of(&target.kind);
-        let by_pace = pace.map_or(u32::MAX, |pace| pace.allows(state.next_free_at, now));
-        by_health.min(by_pace)
-    }
-
-    /// What is told singly, and what is told in one message because there is more than people can read.
-    async fn claim_some(
-        &self,
-        tx: &mut Tx<'_>,
-        (target, state): (&Target, &mut TargetState),
-        limit: u32,
-        now: Timestamp,
-    ) -> Result<(Vec<ClaimedDelivery>, Vec<ClaimedDelivery>), StoreError> {
-        let lease = self.settings.lease;
-        let claim = |limit| Claim {
-            target: &target.name,
-            now,
-            lease,
-            limit,
-        };
-        let is_well = matches!(state.health.condition, TargetCondition::Closed { .. });
-        let mut rest = if target.kind.is_chat() && is_well {
-            tx.claim_beyond(claim(MOST_IN_DIGEST), TOLD_SINGLY).await?
-        } else {
-            Vec::new()
-        };
-        let left = limit - u32::from(!rest.is_empty());
-        let mut singly = tx.claim_deliveries(claim(left)).await?;
-        let count = singly.len() + usize::from(!rest.is_empty());
-        if rest.len() == 1 {
-            singly.append(&mut rest);
-        }
-        if count > 0 {
-            state.health = state.health.probed(now + lease);
-            if let Some(pace) = Pace::of(&target.kind) {
-                let count = u32::try_from(count).unwrap_or(u32::MAX);
-                state.next_free_at = pace.spend(state.next_free_at, now, count);
-            }
-            tx.keep_target(&target.name, state).await?;
-        }
-        Ok((singly, rest))
-    }
 }
 
-async fn dispatches(
-    tx: &mut Tx<'_>,
-    target: &Target,
-    claimed: Vec<ClaimedDelivery>,
-    now: Timestamp,
-) -> Result<Vec<Dispatch>, StoreError> {
-    let ids: Vec<i64> = claimed.iter().map(|delivery| delivery.id).collect();
-    let mut circumstances = tx.circumstances(&ids).await?;
-    let mut dispatches = Vec::with_capacity(claimed.len());
-    for delivery in claimed {
-        let before = tx.told_before(&target.name, delivery.message, SOON).await?;
-        dispatches.push(Dispatch {
-            telling: telling(&delivery, &mut circumstances, now),
-            delivery,
-            before,
-            with: Vec::new(),
-            digest: None,
-        });
-    }
-    Ok(dispatches)
-}
-
-fn telling(
-    delivery: &ClaimedDelivery,
-    circumstances: &mut BTreeMap<i64, DeliveryContext>,
-    now: Timestamp,
-) -> RenderContext {
-    let circumstances = circumstances.remove(&delivery.id);
-    let notes = match (&delivery.content, circumstances) {
-        (Some(Notification::Alert(facts)), _) if facts.is_test => vec![MessageNote::Test],
-        (Some(Notification::Alert(facts)), Some(circumstances)) => circumstances.notes(facts, now),
-        _ => Vec::new(),
-    };
-    RenderContext {
-        repeat: delivery.repeat,
-        notes,
-        ..RenderContext::default()
+fn notes(delivery: &ClaimedDelivery, queue: &DeliveryQueue, now: Timestamp) -> Vec<MessageNote> {
+    match &delivery.content {
+        Some(Notification::Alert(facts)) if facts.is_test => vec![MessageNote::Test],
+        Some(Notification::Alert(facts)) => {
+            let context = DeliveryContext {
+                due_since: delivery.due_since,
+                stands_in_for: delivery.fallback_for.clone(),
+                meanwhile: delivery.delivered_meanwhile.clone(),
+                is_unheard: !queue.has_delivered_other(delivery.id),
+            };
+            context.notes(facts, now)
+        }
+        Some(Notification::Notice(_)) | None => Vec::new(),
     }
 }
 

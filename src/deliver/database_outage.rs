@@ -17,10 +17,7 @@ use crate::{
     domain::{
         health::{DatabaseOutage, LastAnswer, OutageNotice},
         model::{ids::Name, time::Timestamp},
-        notify::{
-            Notification, RenderContext,
-            delivery::{AttemptClass, Redelivery},
-        },
+        notify::{Notification, RenderContext, delivery::AttemptClass},
         slo::{Catalog, Severity, Target},
     },
     store::{ClaimedDelivery, Store, StoreError},
@@ -181,7 +178,9 @@ impl Emergency {
             lease_token: 0,
             retries_since: now,
             content: Some(Notification::Notice(Box::new(notice))),
-            repeat: Redelivery::No,
+            due_since: now,
+            fallback_for: None,
+            delivered_meanwhile: None,
         };
         let dispatch = Dispatch {
             delivery,

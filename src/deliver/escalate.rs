@@ -1,45 +1,63 @@
-//! Makes the fallback of a target tell what the target itself is not told.
+//! Sends to the fallback of a target what the target itself does not receive.
 
 use super::deliverer::Deliverer;
 use crate::{
     domain::{
-        model::{ids::Name, time::Timestamp},
-        notify::LATE,
+        model::time::Timestamp,
+        notify::delivery::plan::{DeliveryAction, DeliveryPolicy, plan},
+        slo::Target,
     },
     store::{Escalation, StoreError},
 };
 
 impl Deliverer {
-    /// Hands over what is overdue at every target that has a fallback. Returns how many deliveries.
-    pub async fn hand_over(&self, now: Timestamp) -> Result<u64, StoreError> {
-        let pairs: Vec<(Name, Name)> = self
-            .catalog
-            .borrow()
-            .targets
-            .values()
-            .filter_map(|target| Some((target.name.clone(), target.fallback.clone()?)))
-            .collect();
-        let mut handed = 0;
-        for (target, fallback) in &pairs {
-            let escalation = Escalation {
-                target,
-                fallback,
-                patience: LATE,
-            };
-            let mut tx = self
-                .store
-                .begin("hand deliveries over to a fallback")
-                .await?;
-            let count = tx.escalate(escalation, now).await?;
-            tx.commit().await?;
-            if count > 0 {
-                tracing::warn!(
-                    notify.target = %target, notify.fallback = %fallback, count,
-                    "target `{target}` is not reached: `{fallback}` is told as well"
-                );
-            }
-            handed += count;
+    /// Escalates what is overdue at every target that has a fallback. Returns how many deliveries.
+    pub async fn escalate(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let targets: Vec<_> = self.catalog.borrow().targets.values().cloned().collect();
+        let mut escalated = 0;
+        for target in targets {
+            escalated += self.escalate_from(&target, now).await?;
         }
-        Ok(handed)
+        Ok(escalated)
+    }
+
+    async fn escalate_from(&self, target: &Target, now: Timestamp) -> Result<u64, StoreError> {
+        let Some(fallback) = &target.fallback else {
+            return Ok(0);
+        };
+        let mut tx = self
+            .store
+            .begin("escalate deliveries to a fallback")
+            .await?;
+        let Some((state, queue)) = tx.lock_unescalated(&target.name, now).await? else {
+            return Ok(0);
+        };
+        let policy = DeliveryPolicy::of(target, self.settings.at_once);
+        let (mut episodes, mut from) = (Vec::new(), Vec::new());
+        for action in plan(&queue, &state, &policy, now) {
+            if let DeliveryAction::Fallback { episode, from: id } = action {
+                episodes.push(episode);
+                from.push(id);
+            }
+        }
+        if episodes.is_empty() {
+            return Ok(0);
+        }
+        let escalation = Escalation {
+            target: &target.name,
+            fallback,
+            episodes: &episodes,
+            from: &from,
+        };
+        let count = tx.escalate(escalation, now).await?;
+        tx.commit().await?;
+        if count > 0 {
+            let name = &target.name;
+            tracing::warn!(
+                notify.target = %name, notify.fallback = %fallback, count,
+                "target `{name}` is not reached: `{fallback}` is told as well"
+            );
+        }
+        Ok(count)
     }
 }

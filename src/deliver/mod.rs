@@ -16,8 +16,8 @@
 //! [`Emergency::tick`] is called every few seconds: it tells of a database that is away, which no
 //! outbox can.
 //!
-//! [`Deliverer::hand_over`] is called every second: what a target is not reached with, its fallback is
-//! made to tell as well. [`Reconciler::tick`] is called every minute and holds what targets show against
+//! [`Deliverer::escalate`] is called every second: what a target does not receive is sent to its fallback
+//! as well. [`Reconciler::tick`] is called every minute and holds what targets show against
 //! how the alerts stand.
 
 mod channels;

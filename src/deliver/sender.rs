@@ -26,7 +26,7 @@ use crate::{
         model::time::Timestamp,
         notify::{
             Notification, PinnedKey, Reference, RenderContext,
-            delivery::{AttemptClass, Redelivery, message_id},
+            delivery::{AttemptClass, message_id, plan::DeliveryQueue},
             digest,
         },
         slo::{SecretOrPlain, Target, TargetKind},
@@ -287,11 +287,12 @@ impl Dispatch {
     /// One message for many deliveries; none for none.
     pub(super) fn of_many(
         target: &Target,
+        queue: &DeliveryQueue,
         mut many: Vec<ClaimedDelivery>,
         now: Timestamp,
     ) -> Option<Self> {
-        let repeat = many.iter().find(|one| one.repeat == Redelivery::Possible);
-        let repeat = repeat.map_or(Redelivery::No, |one| one.repeat);
+        let repeats = many.iter().map(|one| queue.redelivery(one.id));
+        let repeat = repeats.max().unwrap_or_default();
         let contents: Vec<&Notification> = many.iter().flat_map(|one| &one.content).collect();
         let notice = digest(&target.name, &contents, now);
         let with = many.split_off(many.len().min(1));

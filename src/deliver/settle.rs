@@ -13,15 +13,15 @@ use crate::{
         notify::{
             Notification,
             delivery::{
-                Attempt, AttemptClass,
-                circuit::{TargetCondition, broken_pause},
-                retry::{Attempts, Retry, RetryPolicy, obeyed},
+                Attempt, AttemptClass, Settlement,
+                circuit::TargetCondition,
+                retry::{Attempts, EndedAttempt, obeyed},
             },
         },
         slo::Target,
     },
     failpoint::{self, Failpoint},
-    store::{ClaimedDelivery, Lease, Settlement, StoreError, Tx},
+    store::{ClaimedDelivery, Lease, StoreError, Tx},
 };
 
 impl Deliverer {
@@ -151,37 +151,17 @@ async fn note_target(
 }
 
 fn settlement(claimed: &ClaimedDelivery, reaction: ResponseClass, now: Timestamp) -> Settlement {
-    let floor = match reaction.class {
-        AttemptClass::Delivered => return Settlement::Delivered(now),
-        AttemptClass::Rejected | AttemptClass::Undeclared => return Settlement::Failed(now),
-        AttemptClass::Misconfigured | AttemptClass::Forbidden => {
-            Some(broken_pause(claimed.priority))
-        }
-        AttemptClass::RateLimited
-        | AttemptClass::Unavailable
-        | AttemptClass::Timeout
-        | AttemptClass::Dns
-        | AttemptClass::Tls
-        | AttemptClass::Connect
-        | AttemptClass::Network
-        | AttemptClass::SecretMissing
-        | AttemptClass::Unreadable => reaction.retry_after,
+    let ended = EndedAttempt {
+        class: reaction.class,
+        retry_after: reaction.retry_after,
+        attempts: Attempts {
+            made: claimed.attempt.unsigned_abs(),
+            since: claimed.retries_since,
+        },
+        priority: claimed.priority,
+        is_brief: claimed.content.as_ref().is_some_and(Notification::is_brief),
     };
-    let attempts = Attempts {
-        made: claimed.attempt.unsigned_abs(),
-        since: claimed.retries_since,
-    };
-    let is_brief = claimed.content.as_ref().is_some_and(Notification::is_brief);
-    let (policy, floor) = if is_brief {
-        (RetryPolicy::BRIEF, None)
-    } else {
-        (RetryPolicy::of(claimed.priority), floor)
-    };
-    let jitter = rand::random_range(-1.0..=1.0);
-    match policy.next(attempts, now, floor, jitter) {
-        Retry::At(at) => Settlement::Again(at),
-        Retry::GiveUp => Settlement::Failed(now),
-    }
+    ended.settlement(now, rand::random_range(-1.0..=1.0))
 }
 
 fn log(target: &Target, claimed: &ClaimedDelivery, attempt: &Attempt) {

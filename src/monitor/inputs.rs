@@ -10,10 +10,10 @@ use crate::{
             ids::SloId,
             time::{TimeRange, Timestamp},
         },
-        notify::delivery::circuit::TargetCondition,
+        notify::delivery::{TargetState, circuit::TargetCondition},
         slo::Catalog,
     },
-    store::{Store, StoreError, TargetState, Tx, Waiting},
+    store::{Store, StoreError, Tx, Waiting},
 };
 
 /// What was given up longer ago is history.

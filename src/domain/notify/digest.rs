@@ -9,9 +9,6 @@ use crate::domain::{
     slo::Severity,
 };
 
-/// So many messages to a channel are told singly, the most urgent first; the rest in a digest.
-pub const TOLD_SINGLY: u32 = 10;
-
 /// One notice of what several deliveries were to tell `target`, in their order.
 pub fn digest(target: &Name, contents: &[&Notification], now: Timestamp) -> PlatformNotification {
     let of_kind = |wanted: TransitionKind| {

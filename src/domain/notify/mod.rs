@@ -28,11 +28,11 @@ use std::time::Duration;
 pub use content::Notification;
 pub use notice::{PlatformNotification, PlatformNotificationKind, PlatformNotificationLink};
 pub use reference::{PinnedKey, Reference, SlackMessage};
-pub use telling::{Actions, DeliveryContext, LATE, MessageNote, RenderContext};
+pub use telling::{Actions, DeliveryContext, MessageNote, RenderContext};
 
 use channels::detail::Detail;
 pub use detection::detection;
-pub use digest::{TOLD_SINGLY, digest};
+pub use digest::digest;
 
 /// An alert that fires again so soon after it was over is told as the same trouble again, where its last
 /// episode was told.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::domain::{
     alerting::{alert::TransitionKind, snapshot::AlertSnapshot},
     model::{ids::Name, time::Timestamp},
-    notify::delivery::Redelivery,
+    notify::delivery::{LATE, Redelivery},
 };
 
 /// How one message tells its facts. What stays the same over all tries and targets belongs into
@@ -69,9 +69,6 @@ impl MessageNote {
         }
     }
 }
-
-/// Longer on its way than this is told as a delay: so long a page waits for its target alone.
-pub const LATE: Duration = Duration::from_mins(2);
 
 /// How a delivery came to be sent now.
 #[derive(Clone, Debug, PartialEq, Eq)]

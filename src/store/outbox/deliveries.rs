@@ -5,8 +5,6 @@
 //! its trigger. A claim is a lease that lapses, and settling names the lease's token: who has lost
 //! the lease changes nothing.
 
-use std::{cmp::Reverse, time::Duration};
-
 use sqlx::{FromRow, Row as _, postgres::PgRow, types::Json};
 use uuid::Uuid;
 
@@ -15,7 +13,7 @@ use crate::{
         model::{ids::Name, time::Timestamp},
         notify::{
             Notification,
-            delivery::{Attempt, AttemptClass, Redelivery},
+            delivery::{Attempt, AttemptClass, Settlement},
         },
         slo::Severity,
     },
@@ -33,15 +31,6 @@ pub struct NewDeliveries<'a> {
     pub severity: Severity,
 }
 
-/// What is to be claimed, and for how long.
-#[derive(Clone, Copy, Debug)]
-pub struct Claim<'a> {
-    pub target: &'a Name,
-    pub now: Timestamp,
-    pub lease: Duration,
-    pub limit: u32,
-}
-
 /// A delivery that is ours until its lease lapses.
 #[derive(Clone, Debug)]
 pub struct ClaimedDelivery {
@@ -56,16 +45,11 @@ pub struct ClaimedDelivery {
     pub retries_since: Timestamp,
     /// `None` if this version of the service cannot read it.
     pub content: Option<Notification>,
-    pub repeat: Redelivery,
-}
-
-/// What becomes of a claimed delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settlement {
-    Delivered(Timestamp),
-    /// To be tried again at this time.
-    Again(Timestamp),
-    Failed(Timestamp),
+    pub due_since: Timestamp,
+    /// The target that it was meant for, if this one is that target's fallback.
+    pub fallback_for: Option<Name>,
+    /// The fallback of this target, if that one has received it already.
+    pub delivered_meanwhile: Option<Name>,
 }
 
 /// Whether the lease was still ours when we settled.
@@ -98,68 +82,6 @@ impl Tx<'_> {
         .bind(priority_number(news.severity))
         .bind(now);
         self.execute(statement).await
-    }
-
-    /// Leases what is due at a target, pages first, at most one delivery of an ordering key.
-    pub async fn claim_deliveries(
-        &mut self,
-        claim: Claim<'_>,
-    ) -> Result<Vec<ClaimedDelivery>, StoreError> {
-        self.claim_beyond(claim, 0).await
-    }
-
-    /// The same, but leaves the `first` most urgent to be claimed by themselves. In their order.
-    pub async fn claim_beyond(
-        &mut self,
-        claim: Claim<'_>,
-        first: u32,
-    ) -> Result<Vec<ClaimedDelivery>, StoreError> {
-        let query = sqlx::query_as(
-            "-- deliveries.claim
-            with due as (
-                select d.id, coalesce(
-                    n.content,
-                    jsonb_build_object('alert', t.snapshot)) as content
-                from deliveries d
-                left join alert_transitions t on t.id = d.transition_id
-                left join platform_notifications n on n.id = d.platform_notification_id
-                where d.target = $1
-                    and d.state in ('pending', 'leased')
-                    and d.next_attempt_at <= $2
-                    and (d.state = 'pending' or d.lease_until <= $2)
-                    and not exists (
-                        select from target_states held
-                        where held.target = d.target and held.not_before > $2)
-                    and not exists (
-                        select from deliveries older
-                        where older.target = d.target and older.ordering_key = d.ordering_key
-                            and older.id < d.id and older.state in ('pending', 'leased'))
-                order by d.priority, d.next_attempt_at, d.id
-                for update of d skip locked
-                offset $5 limit $4
-            )
-            update deliveries d
-            set state = 'leased', lease_until = $3, lease_token = d.lease_token + 1,
-                attempts = d.attempts + 1
-            from due
-            where d.id = due.id
-            returning d.id, coalesce(d.transition_id, d.platform_notification_id) as message, d.priority,
-                d.attempts, d.lease_token, d.retries_since, due.content,
-                d.attempts - 1 > (
-                    select count(*) from delivery_attempts a where a.delivery_id = d.id)
-                or exists (
-                    select from delivery_attempts a
-                    where a.delivery_id = d.id and a.class in ('timeout', 'network'))
-                as repeat_possible",
-        )
-        .bind(claim.target)
-        .bind(claim.now)
-        .bind(claim.now + claim.lease)
-        .bind(i64::from(claim.limit))
-        .bind(i64::from(first));
-        let mut claimed: Vec<ClaimedDelivery> = self.fetch_all(query).await?;
-        claimed.sort_by_key(|delivery| (Reverse(delivery.priority), delivery.id));
-        Ok(claimed)
     }
 
     /// Ends a lease. `Lost` means that another owns the delivery by now.
@@ -214,6 +136,22 @@ impl Tx<'_> {
         .bind(attempt.excerpt.as_deref())
         .bind(attempt.retry_at);
         self.execute(statement).await.map(drop)
+    }
+
+    /// Makes all pending deliveries of a target due: it answers again.
+    pub async fn wake_deliveries(
+        &mut self,
+        target: &Name,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let statement = sqlx::query(
+            "-- deliveries.wake
+            update deliveries set next_attempt_at = $2
+            where target = $1 and state = 'pending' and next_attempt_at > $2",
+        );
+        self.execute(statement.bind(target).bind(now))
+            .await
+            .map(drop)
     }
 
     /// Cancels the open deliveries of a target that nobody declares, if their tries began before
@@ -274,11 +212,9 @@ impl FromRow<'_, PgRow> for ClaimedDelivery {
             lease_token: row.try_get("lease_token")?,
             retries_since: row.try_get("retries_since")?,
             content: serde_json::from_value(content.0).ok(),
-            repeat: if row.try_get("repeat_possible")? {
-                Redelivery::Possible
-            } else {
-                Redelivery::No
-            },
+            due_since: row.try_get("created_at")?,
+            fallback_for: row.try_get("fallback_for")?,
+            delivered_meanwhile: row.try_get("delivered_meanwhile")?,
         })
     }
 }

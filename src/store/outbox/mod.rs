@@ -1,9 +1,8 @@
 //! Deliveries, and what is known of the targets that they go to.
 
 pub(super) mod deliveries;
-pub(super) mod fallbacks;
 pub(super) mod history;
-pub(super) mod late;
+pub(super) mod queue;
 pub(super) mod records;
 pub(super) mod target_alerts;
 pub(super) mod target_references;

@@ -5,20 +5,13 @@ use sqlx::{FromRow, Row as _, postgres::PgRow};
 use crate::{
     domain::{
         model::{ids::Name, time::Timestamp},
-        notify::delivery::circuit::{TargetCircuit, TargetCondition},
+        notify::delivery::{
+            TargetState,
+            circuit::{TargetCircuit, TargetCondition},
+        },
     },
     store::{StoreError, Tx},
 };
-
-/// One target's row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TargetState {
-    pub health: TargetCircuit,
-    /// Until when it asked for no requests.
-    pub not_before: Timestamp,
-    /// Of [`Pace`](crate::domain::notify::delivery::rate_limit::Pace).
-    pub next_free_at: Timestamp,
-}
 
 impl Tx<'_> {
     /// The state of a target, locked until the end of the transaction: replicas that claim and that

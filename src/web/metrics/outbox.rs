@@ -5,10 +5,10 @@ use prometheus::{GaugeVec, Opts, Registry, proto::MetricFamily};
 use crate::{
     domain::{
         model::{ids::Name, time::Timestamp},
-        notify::delivery::circuit::TargetCondition,
+        notify::delivery::{TargetState, circuit::TargetCondition},
         slo::Severity,
     },
-    store::{StoreError, TargetState, Tx},
+    store::{StoreError, Tx},
 };
 
 const STATES: [&str; 3] = ["closed", "open", "misconfigured"];

@@ -45,9 +45,9 @@ impl Pair {
         }
     }
 
-    async fn hand_over(&self) -> u64 {
+    async fn escalate(&self) -> u64 {
         let world = &self.world;
-        world.deliverer.hand_over(world.now).await.unwrap()
+        world.deliverer.escalate(world.now).await.unwrap()
     }
 
     fn kinds(&self) -> Vec<String> {
@@ -65,11 +65,11 @@ async fn a_page_that_is_two_minutes_on_its_way_is_told_to_the_fallback_once() {
     pair.world.fires("checkout", &[&pair.pager]).await;
     pair.world.deliver(&pair.pager).await;
     pair.world.advance(119);
-    assert_eq!(pair.hand_over().await, 0);
+    assert_eq!(pair.escalate().await, 0);
     pair.world.advance(1);
-    let (one, other) = tokio::join!(pair.hand_over(), pair.hand_over());
+    let (one, other) = tokio::join!(pair.escalate(), pair.escalate());
     assert_eq!(one + other, 1, "two replicas");
-    assert_eq!(pair.hand_over().await, 0);
+    assert_eq!(pair.escalate().await, 0);
     assert_eq!(pair.world.deliver(&pair.hook).await.attempts, [Delivered]);
     let notes = &pair.second.requests()[0].json()["data"]["notes"];
     assert_eq!(
@@ -96,7 +96,7 @@ async fn who_stood_in_hears_of_the_end_as_well() {
     let fired = pair.world.fires("checkout", &[&pair.pager]).await;
     pair.world.deliver(&pair.pager).await;
     pair.world.advance(130);
-    pair.hand_over().await;
+    pair.escalate().await;
     pair.world.deliver(&pair.hook).await;
     let told = pair.world.told_of(fired).await;
     assert_eq!(told, ["hook", "pager"], "who hears of the end by the rule");
@@ -120,7 +120,7 @@ async fn an_end_that_is_known_already_follows_the_beginning_to_the_fallback() {
     pair.world.advance(60);
     pair.world.resolves("checkout", &[&pair.pager]).await;
     pair.world.advance(60);
-    assert_eq!(pair.hand_over().await, 2);
+    assert_eq!(pair.escalate().await, 2);
     for _ in 0..2 {
         assert_eq!(pair.world.deliver(&pair.hook).await.attempts, [Delivered]);
     }
@@ -135,12 +135,12 @@ pub(crate) async fn t21_the_fallback_of_a_broken_target_takes_over_at_once() {
         pair.world.deliver(&pair.pager).await.attempts,
         [Misconfigured]
     );
-    assert_eq!(pair.hand_over().await, 1);
+    assert_eq!(pair.escalate().await, 1);
     // While it is broken, so is whatever comes new, before it was tried.
     pair.world.episode = Uuid::from_u128(2);
     pair.world.fires("search", &[&pair.pager]).await;
     assert_eq!(pair.world.deliver(&pair.pager).await.attempts, []);
-    assert_eq!(pair.hand_over().await, 1);
+    assert_eq!(pair.escalate().await, 1);
     let told = pair.world.deliver(&pair.hook).await;
     assert_eq!(told.attempts, [Delivered, Delivered]);
 
@@ -162,7 +162,7 @@ pub(crate) async fn t20_what_a_target_refuses_is_told_to_the_fallback_and_holds_
         pair.world.delivery(refused).await.0.state,
         DeliveryState::Failed
     );
-    assert_eq!(pair.hand_over().await, 1);
+    assert_eq!(pair.escalate().await, 1);
     assert_eq!(pair.world.deliver(&pair.hook).await.attempts, [Delivered]);
     pair.world.resolves("checkout", &[&pair.pager]).await;
     assert_eq!(
@@ -181,7 +181,7 @@ async fn a_fallback_that_fails_too_hands_nothing_on() {
     pair.world.deliver(&pair.pager).await;
     for _ in 0..10 {
         pair.world.advance(130);
-        pair.hand_over().await;
+        pair.escalate().await;
     }
     assert_eq!(pair.world.count_of("third").await, 0);
     assert_eq!(pair.world.count_of("hook").await, 1);
@@ -195,7 +195,7 @@ async fn a_fallback_that_is_told_in_its_own_right_is_told_once() {
         .await;
     pair.world.deliver(&pair.pager).await;
     pair.world.advance(130);
-    assert_eq!(pair.hand_over().await, 0);
+    assert_eq!(pair.escalate().await, 0);
     assert_eq!(pair.world.count_of("hook").await, 1);
 }
 
@@ -204,9 +204,9 @@ pub(crate) async fn t12_a_page_of_another_day_goes_to_no_fallback_either() {
     let mut pair = Pair::create(Vec::new()).await;
     pair.world.fires("checkout", &[&pair.pager]).await;
     pair.world.advance(3 * 86_400);
-    assert_eq!(pair.hand_over().await, 0);
+    assert_eq!(pair.escalate().await, 0);
     assert_eq!(pair.world.deliver(&pair.pager).await.expired, 1);
-    assert_eq!(pair.hand_over().await, 0);
+    assert_eq!(pair.escalate().await, 0);
 }
 
 #[tokio::test]

@@ -87,6 +87,13 @@ impl TargetCircuit {
         Some(failed_at + pause)
     }
 
+    /// When [`admits`](Self::admits) lets something through, unless a result changes that; `None` if all
+    /// are let through already.
+    pub fn next_allowed(&self, urgency: Severity) -> Option<Timestamp> {
+        let due = self.next_probe(urgency)?;
+        Some(self.probing_until.map_or(due, |until| until.max(due)))
+    }
+
     /// A delivery of those that [`CircuitAllowance::One`] let through is under way, at the longest until
     /// `until`.
     #[must_use]

@@ -186,12 +186,35 @@ impl fmt::Display for AttemptClass {
 
 /// Whether the target may have seen this very notification before: an earlier try ended without an
 /// answer, or the replica that made it died.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Redelivery {
     #[default]
     No,
     Possible,
 }
+
+/// What all replicas know of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TargetState {
+    pub health: circuit::TargetCircuit,
+    /// Until when it asked for no requests (`Retry-After`).
+    pub not_before: Timestamp,
+    /// When a full burst of its [rate limit](rate_limit::RateLimit) is allowed again.
+    pub next_free_at: Timestamp,
+}
+
+/// What an attempt makes of its delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    Delivered(Timestamp),
+    /// To be attempted again at this time.
+    Again(Timestamp),
+    /// Permanently.
+    Failed(Timestamp),
+}
+
+/// A message that takes longer is delayed: so long a page waits for its target alone.
+pub const LATE: Duration = Duration::from_mins(2);
 
 /// After so long a delivery that was never tried calls nobody: after a restore from a backup, or an
 /// outage of all replicas, it tells of another day. A ticket has the time that its tries have.
@@ -224,5 +247,6 @@ pub fn alert_key(slo: &Name, group: Option<&Group>, severity: Severity) -> Strin
 }
 
 pub mod circuit;
+pub mod plan;
 pub mod rate_limit;
 pub mod retry;

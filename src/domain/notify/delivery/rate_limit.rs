@@ -9,13 +9,13 @@ use crate::domain::{model::time::Timestamp, slo::TargetKind};
 
 /// What one target takes without asking to be left alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace {
+pub struct RateLimit {
     pub every: Duration,
     /// How many may follow each other at once after a rest.
     pub burst: u32,
 }
 
-impl Pace {
+impl RateLimit {
     /// "1 per second, short bursts allowed", of a webhook as of a bot's channel; who goes on after
     /// being told to wait may be switched off.
     const SLACK: Self = Self {
@@ -48,6 +48,11 @@ impl Pace {
         self.burst.saturating_sub(used)
     }
 
+    /// From when on at least one may be sent, if everything sent so far is paid for at `next_free_at`.
+    pub fn next_slot(self, next_free_at: Timestamp) -> Timestamp {
+        next_free_at - self.every * self.burst.saturating_sub(1)
+    }
+
     /// When all is paid for, once `count` more are sent now.
     pub fn spend(self, next_free_at: Timestamp, now: Timestamp, count: u32) -> Timestamp {
         next_free_at.max(now) + self.every * count
@@ -62,12 +67,12 @@ mod tests {
 
     /// When each of `count` messages goes out, in milliseconds from the first, if all wait from the
     /// beginning and somebody looks every `tick`.
-    fn sent(pace: Pace, count: u32, tick: Duration) -> Vec<u128> {
+    fn sent(limit: RateLimit, count: u32, tick: Duration) -> Vec<u128> {
         let (mut now, mut paid) = (NOW, Timestamp::from_micros(0));
         let mut sent = Vec::new();
         while sent.len() < count as usize {
-            let some = pace.allows(paid, now).min(count);
-            paid = pace.spend(paid, now, some);
+            let some = limit.allows(paid, now).min(count);
+            paid = limit.spend(paid, now, some);
             sent.extend((0..some).map(|_| now.saturating_since(NOW).as_millis()));
             now = now + tick;
         }
@@ -76,14 +81,14 @@ mod tests {
 
     #[test]
     fn t31_slack_takes_three_at_once_and_then_one_a_second() {
-        let sent = sent(Pace::SLACK, 7, Duration::from_millis(100));
+        let sent = sent(RateLimit::SLACK, 7, Duration::from_millis(100));
         assert_eq!(sent, [0, 0, 0, 1_000, 2_000, 3_000, 4_000]);
     }
 
     #[test]
     fn t31_pagerduty_is_sent_at_most_120_in_any_minute() {
         for tick in [1, 250, 1_000].map(Duration::from_millis) {
-            let sent = sent(Pace::PAGERDUTY, 600, tick);
+            let sent = sent(RateLimit::PAGERDUTY, 600, tick);
             for from in &sent {
                 let in_minute = sent.iter().filter(|at| (*from..from + 60_000).contains(at));
                 assert!(in_minute.count() <= 120, "from {from} ms");
@@ -92,9 +97,24 @@ mod tests {
     }
 
     #[test]
+    fn the_next_slot_is_the_first_moment_that_allows_one() {
+        for limit in [RateLimit::SLACK, RateLimit::PAGERDUTY] {
+            for count in 1..100 {
+                let paid = limit.spend(NOW, NOW, count);
+                let slot = limit.next_slot(paid);
+                assert!(limit.allows(paid, slot) >= 1);
+                assert_eq!(limit.allows(paid, slot - Duration::from_micros(1)), 0);
+            }
+        }
+    }
+
+    #[test]
     fn a_rest_is_not_saved_up_beyond_the_burst() {
-        let paid = Pace::SLACK.spend(NOW, NOW, 3);
-        assert_eq!(Pace::SLACK.allows(paid, NOW), 0);
-        assert_eq!(Pace::SLACK.allows(paid, NOW + Duration::from_hours(1)), 3);
+        let paid = RateLimit::SLACK.spend(NOW, NOW, 3);
+        assert_eq!(RateLimit::SLACK.allows(paid, NOW), 0);
+        assert_eq!(
+            RateLimit::SLACK.allows(paid, NOW + Duration::from_hours(1)),
+            3
+        );
     }
 }

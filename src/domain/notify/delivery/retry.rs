@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::{AttemptClass, Settlement, circuit::broken_pause};
 use crate::domain::{model::time::Timestamp, slo::Severity};
 
 /// Delays between tries by urgency. A page is not a webhook: minutes count, so it never waits longer
@@ -27,6 +28,50 @@ pub struct Attempts {
 pub enum Retry {
     At(Timestamp),
     GiveUp,
+}
+
+/// An attempt that has ended, and what it was for.
+#[derive(Clone, Copy, Debug)]
+pub struct EndedAttempt {
+    pub class: AttemptClass,
+    /// What the target asked for.
+    pub retry_after: Option<Duration>,
+    /// With this one.
+    pub attempts: Attempts,
+    pub priority: Severity,
+    /// Whether the notification is worth nothing after a minute.
+    pub is_brief: bool,
+}
+
+impl EndedAttempt {
+    /// `jitter` is a random number in [-1, 1].
+    pub fn settlement(self, now: Timestamp, jitter: f64) -> Settlement {
+        let floor = match self.class {
+            AttemptClass::Delivered => return Settlement::Delivered(now),
+            AttemptClass::Rejected | AttemptClass::Undeclared => return Settlement::Failed(now),
+            AttemptClass::Misconfigured | AttemptClass::Forbidden => {
+                Some(broken_pause(self.priority))
+            }
+            AttemptClass::RateLimited
+            | AttemptClass::Unavailable
+            | AttemptClass::Timeout
+            | AttemptClass::Dns
+            | AttemptClass::Tls
+            | AttemptClass::Connect
+            | AttemptClass::Network
+            | AttemptClass::SecretMissing
+            | AttemptClass::Unreadable => self.retry_after,
+        };
+        let (policy, floor) = if self.is_brief {
+            (RetryPolicy::BRIEF, None)
+        } else {
+            (RetryPolicy::of(self.priority), floor)
+        };
+        match policy.next(self.attempts, now, floor, jitter) {
+            Retry::At(at) => Settlement::Again(at),
+            Retry::GiveUp => Settlement::Failed(now),
+        }
+    }
 }
 
 /// The longest that a target's `Retry-After` is obeyed.

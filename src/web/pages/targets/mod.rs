@@ -11,10 +11,10 @@ use serde::Serialize;
 use crate::{
     domain::{
         model::{format, ids::Name, time::Timestamp},
-        notify::delivery::circuit::TargetCondition,
+        notify::delivery::{TargetState, circuit::TargetCondition},
         slo::TargetKind,
     },
-    store::{LastHeartbeat, OpenCheck, TargetState, TargetTraffic},
+    store::{LastHeartbeat, OpenCheck, TargetTraffic},
     web::{
         error::WebError,
         page::{Layout, Negotiation, Section},

@@ -9,10 +9,13 @@ use sqlx::PgConnection;
 use throughline::{
     domain::{
         model::{ids::Name, time::Timestamp},
-        notify::delivery::{Attempt, AttemptClass, Redelivery},
-        slo::Severity,
+        notify::delivery::{
+            Attempt, AttemptClass, Redelivery, Settlement,
+            plan::{DeliveryAction, DeliveryPolicy, plan},
+        },
+        slo::{LatePolicy, Severity},
     },
-    store::{Claim, ClaimedDelivery, Lease, NewDeliveries, Settlement, Store},
+    store::{ClaimedDelivery, Lease, NewDeliveries, Store},
 };
 use uuid::Uuid;
 
@@ -137,23 +140,32 @@ impl Table {
     }
 
     async fn claim(&mut self, replica: usize, target: usize, limit: u32) -> Vec<Claimed> {
+        let target = &self.targets[target];
+        let policy = DeliveryPolicy {
+            late: LatePolicy::Deliver,
+            rate_limit: None,
+            is_chat: false,
+            at_once: limit,
+            has_fallback: false,
+        };
+        let lease = Duration::from_secs(LEASE_SECS.unsigned_abs());
         let mut tx = self.store.begin("claim").await.unwrap();
-        let mut claimed = tx
-            .claim_deliveries(Claim {
-                target: &self.targets[target],
-                now: self.now,
-                lease: Duration::from_secs(LEASE_SECS.unsigned_abs()),
-                limit,
-            })
-            .await
-            .unwrap();
+        let state = tx.lock_target(target).await.unwrap();
+        let queue = tx.due_queue(target, self.now).await.unwrap();
+        let mut sends = Vec::new();
+        for action in plan(&queue, &state, &policy, self.now) {
+            if let DeliveryAction::Send(id) = action {
+                sends.push(id);
+            }
+        }
+        let mut claimed = tx.lease_deliveries(&sends, self.now, lease).await.unwrap();
         tx.commit().await.unwrap();
         claimed.sort_by_key(|delivery| delivery.id);
         let seen = claimed.iter().map(|delivery| Claimed {
             delivery: self.ids.binary_search(&delivery.id).unwrap(),
             attempt: delivery.attempt,
             token: delivery.lease_token,
-            may_be_a_repeat: delivery.repeat == Redelivery::Possible,
+            may_be_a_repeat: queue.redelivery(delivery.id) == Redelivery::Possible,
         });
         let seen = seen.collect();
         self.at_work[replica].extend(claimed);

@@ -205,7 +205,7 @@ impl Replica {
         self.fold().await;
         self.evaluate().await;
         self.reminder.tick(now).await.unwrap();
-        self.deliverer.hand_over(now).await.unwrap();
+        self.deliverer.escalate(now).await.unwrap();
         let catalog = self.definitions.catalog.subscribe();
         let reconciler = Reconciler::new(self.store.clone(), catalog);
         reconciler.tick(now).await.unwrap();

@@ -1,0 +1,374 @@
+//! What happens to each delivery that waits for one target: the answer to "why was it not sent?".
+//!
+//! [`plan`] decides, from the queue as it is at one moment, for every open delivery. The first row
+//! that fits a delivery is its action:
+//!
+//! | delivery | condition | action |
+//! |---|---|---|
+//! | pending, never attempted | older than [`expires_after`](super::expires_after); not a health check, and not the end of an episode whose beginning was attempted | `Expire` |
+//! | before a pending end of the same episode | the policy is not `deliver`; none of them is in progress; one was attempted, or has waited for [`LATE`] | `Collapse` |
+//! | that end | the policy is quiet, and the target cannot know of the episode | `Collapse` |
+//! | behind an older one of the same alert | | `Wait` as long as that one |
+//! | being sent | its lease has not lapsed | `Wait` for the lease |
+//! | failed before | its next attempt is later | `Wait` for it |
+//! | due | the target asked for no requests | `Wait` until then |
+//! | due | the circuit breaker is open, or one probe is under way | `Wait` for the next probe |
+//! | due | the rate limit is used up | `Wait` for the next free slot |
+//! | due, after the ten most urgent of a chat | there are two or more of these, and the circuit breaker is closed | `Digest`, one message |
+//! | due | one of the most urgent, as many as circuit breaker, rate limit and concurrency allow | `Send` |
+//! | due | | `Wait` for the next turn |
+//!
+//! Besides this, an episode goes to the `Fallback` from its first beginning or update on that
+//!
+//! - waits for [`LATE`], if it is a page; or was refused, or the target is misconfigured; or failed
+//!   permanently within [`ESCALATES_WITHIN`];
+//! - and does not end as expired or collapsed;
+//! - and neither came from another target's fallback nor was escalated before.
+//!
+//! Cancelling is not here: whether a target is declared is no matter of its queue.
+
+#[cfg(test)]
+mod laws;
+mod queue;
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use uuid::Uuid;
+
+pub use queue::{DeliveryPolicy, DeliveryQueue, DeliverySubject, QueuedDelivery};
+
+use super::{
+    DeliveryState, LATE, TargetState,
+    circuit::{CircuitAllowance, TargetCondition},
+    rate_limit::RateLimit,
+};
+use crate::domain::{
+    model::time::Timestamp,
+    slo::{LatePolicy, Severity},
+};
+
+/// So many messages to a chat are sent singly, the most urgent first; the rest in a digest.
+const SENT_SINGLY: usize = 10;
+/// More wait for the next digest: each is settled by itself, and a message names only some.
+const MOST_IN_DIGEST: usize = 200;
+/// A permanent failure is escalated within this time; somebody has noticed an older one.
+pub const ESCALATES_WITHIN: Duration = Duration::from_mins(10);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeliveryAction {
+    /// By itself, now.
+    Send(i64),
+    /// All in one message, now. At least two.
+    Digest(Vec<i64>),
+    /// Never: it is too old to notify anybody of.
+    Expire(i64),
+    /// Never: its alert has resolved.
+    Collapse(i64),
+    /// To the fallback as well: all deliveries of the episode from this one on.
+    Fallback { episode: Uuid, from: i64 },
+    /// Not now.
+    Wait {
+        delivery: i64,
+        /// Not in the past; it is looked at again then. `now` means: in the next turn.
+        until: Timestamp,
+        reason: WaitReason,
+    },
+}
+
+/// Why a delivery waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WaitReason {
+    /// An older notification of the same alert is delivered first.
+    Order,
+    InProgress,
+    /// The last attempt failed.
+    Retry,
+    /// The target asked for no requests (`Retry-After`).
+    RetryAfter,
+    CircuitOpen,
+    RateLimit,
+    /// As many as allowed are sent in this turn.
+    Concurrency,
+}
+
+/// Decides what happens at `now` to the deliveries of one target.
+///
+/// The result is a function of the set of deliveries, not of their order. Expiries and collapses come
+/// first, then fallbacks, what is sent, and what waits.
+pub fn plan(
+    queue: &DeliveryQueue,
+    target: &TargetState,
+    policy: &DeliveryPolicy,
+    now: Timestamp,
+) -> Vec<DeliveryAction> {
+    let mut all: Vec<&QueuedDelivery> = queue.deliveries.iter().collect();
+    all.sort_by_key(|delivery| delivery.id);
+    let expired = expired(&all, now);
+    let collapsed = collapsed(&all, &expired, policy.late, now);
+    let ended: BTreeSet<i64> = expired.union(&collapsed).copied().collect();
+
+    let mut actions: Vec<DeliveryAction> = Vec::new();
+    actions.extend(expired.into_iter().map(DeliveryAction::Expire));
+    actions.extend(collapsed.into_iter().map(DeliveryAction::Collapse));
+    if policy.has_fallback {
+        actions.extend(fallbacks(&all, &ended, target, now));
+    }
+    let open: Vec<&QueuedDelivery> = all
+        .into_iter()
+        .filter(|delivery| delivery.state.is_open() && !ended.contains(&delivery.id))
+        .collect();
+    let urgency = open.iter().map(|delivery| delivery.priority);
+    let urgency = urgency.chain(queue.urgency_of_others).max();
+    if let Some(urgency) = urgency {
+        let window = SendWindow::new(target, policy, urgency, now);
+        actions.extend(turn(&open, &window, policy, now));
+    }
+    actions
+}
+
+/// By id. An end is never too old where its beginning was sent: nobody is left with an open page.
+fn expired(all: &[&QueuedDelivery], now: Timestamp) -> BTreeSet<i64> {
+    let mut first_attempted: BTreeMap<Uuid, i64> = BTreeMap::new();
+    for delivery in all {
+        if let (Some(episode), 1..) = (delivery.episode(), delivery.attempts) {
+            first_attempted.entry(episode).or_insert(delivery.id);
+        }
+    }
+    let is_expired = |delivery: &&&QueuedDelivery| {
+        let may_expire = match delivery.subject {
+            DeliverySubject::Alert { episode, is_end } => {
+                let known = first_attempted.get(&episode);
+                !(is_end && known.is_some_and(|first| *first < delivery.id))
+            }
+            DeliverySubject::HealthCheck => false,
+            DeliverySubject::Other => true,
+        };
+        may_expire
+            && delivery.state == DeliveryState::Pending
+            && delivery.attempts == 0
+            && delivery.is_old(now)
+    };
+    let expired = all.iter().filter(is_expired);
+    expired.map(|delivery| delivery.id).collect()
+}
+
+/// By id: what the end of an alert has overtaken.
+fn collapsed(
+    all: &[&QueuedDelivery],
+    expired: &BTreeSet<i64>,
+    policy: LatePolicy,
+    now: Timestamp,
+) -> BTreeSet<i64> {
+    let is_quiet = match policy {
+        LatePolicy::Deliver => return BTreeSet::new(),
+        LatePolicy::Collapse => false,
+        LatePolicy::CollapseQuiet => true,
+    };
+    let is_open =
+        |delivery: &QueuedDelivery| delivery.state.is_open() && !expired.contains(&delivery.id);
+    let mut collapsed = BTreeSet::new();
+    for end in all {
+        let DeliverySubject::Alert {
+            episode,
+            is_end: true,
+        } = end.subject
+        else {
+            continue;
+        };
+        if end.state != DeliveryState::Pending || expired.contains(&end.id) {
+            continue;
+        }
+        let before: Vec<_> = all
+            .iter()
+            .filter(|delivery| delivery.id < end.id && delivery.episode() == Some(episode))
+            .collect();
+        let in_progress =
+            |delivery: &QueuedDelivery| delivery.lease_until.is_some_and(|until| until > now);
+        let is_late = |delivery: &QueuedDelivery| {
+            is_open(delivery) && (delivery.attempts > 0 || delivery.due_since + LATE <= now)
+        };
+        if before.iter().any(|delivery| in_progress(delivery))
+            || !before.iter().any(|delivery| is_late(delivery))
+        {
+            continue;
+        }
+        let overtaken = before.iter().filter(|delivery| is_open(delivery));
+        collapsed.extend(overtaken.map(|delivery| delivery.id));
+        if is_quiet && !before.iter().any(|delivery| delivery.may_be_known()) {
+            collapsed.insert(end.id);
+        }
+    }
+    collapsed
+}
+
+/// One hop: an episode that is here as another target's fallback goes no further. An end alone is no
+/// reason: a target that never received the beginning need not know that it is over.
+fn fallbacks(
+    all: &[&QueuedDelivery],
+    ended: &BTreeSet<i64>,
+    target: &TargetState,
+    now: Timestamp,
+) -> Vec<DeliveryAction> {
+    let misconfigured = matches!(
+        target.health.condition,
+        TargetCondition::Misconfigured { .. }
+    );
+    let hops: BTreeSet<Uuid> = all
+        .iter()
+        .filter(|delivery| delivery.is_fallback)
+        .filter_map(|delivery| delivery.episode())
+        .collect();
+    let mut first: BTreeMap<Uuid, i64> = BTreeMap::new();
+    for delivery in all.iter().filter(|delivery| !ended.contains(&delivery.id)) {
+        let DeliverySubject::Alert {
+            episode,
+            is_end: false,
+        } = delivery.subject
+        else {
+            continue;
+        };
+        let is_overdue = if delivery.state.is_open() {
+            misconfigured || delivery.was_refused() || delivery.is_late_page(now)
+        } else {
+            let failed_at = delivery
+                .settled_at
+                .filter(|_| delivery.state == DeliveryState::Failed);
+            failed_at.is_some_and(|at| at + ESCALATES_WITHIN > now)
+        };
+        let is_over = delivery.attempts == 0 && delivery.is_old(now);
+        if is_overdue && !is_over && !delivery.is_escalated && !hops.contains(&episode) {
+            first.entry(episode).or_insert(delivery.id);
+        }
+    }
+    let escalated = first.into_iter();
+    escalated
+        .map(|(episode, from)| DeliveryAction::Fallback { episode, from })
+        .collect()
+}
+
+/// How many messages the target takes now, and until when and why no more.
+struct SendWindow {
+    limit: usize,
+    circuit_closed: bool,
+    /// If it takes none.
+    closed_until: Option<(Timestamp, WaitReason)>,
+    /// With the time from which a full burst is allowed.
+    rate_limit: Option<(RateLimit, Timestamp)>,
+}
+
+impl SendWindow {
+    /// `urgency` is the severity of the most urgent open delivery.
+    fn new(
+        target: &TargetState,
+        policy: &DeliveryPolicy,
+        urgency: Severity,
+        now: Timestamp,
+    ) -> Self {
+        let rate_limit = policy.rate_limit.map(|rate| (rate, target.next_free_at));
+        let by_rate = rate_limit.map_or(u32::MAX, |(rate, free_at)| rate.allows(free_at, now));
+        let next_slot = rate_limit.map(|(rate, free_at)| rate.next_slot(free_at));
+        let (by_circuit, next_probe) = match target.health.admits(now, urgency) {
+            CircuitAllowance::All => (policy.at_once, None),
+            CircuitAllowance::One => (1, None),
+            CircuitAllowance::None => (0, target.health.next_allowed(urgency)),
+        };
+        let closed_until = [
+            (Some(target.not_before), WaitReason::RetryAfter),
+            (next_probe, WaitReason::CircuitOpen),
+            (next_slot, WaitReason::RateLimit),
+        ]
+        .into_iter()
+        .filter_map(|(until, reason)| Some((until?, reason)))
+        .filter(|(until, _)| *until > now)
+        .max();
+        let limit = match closed_until {
+            Some(_) => 0,
+            None => by_circuit.min(by_rate),
+        };
+        Self {
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            circuit_closed: matches!(target.health.condition, TargetCondition::Closed { .. }),
+            closed_until,
+            rate_limit,
+        }
+    }
+
+    /// Of a delivery that is due and not among the `sent` messages of this turn.
+    fn wait(&self, sent: usize, now: Timestamp) -> (Timestamp, WaitReason) {
+        let sent = u32::try_from(sent).unwrap_or(u32::MAX);
+        let next_slot = self
+            .rate_limit
+            .map(|(rate, free_at)| rate.next_slot(rate.spend(free_at, now, sent)));
+        match (self.closed_until, next_slot) {
+            (Some(closed_until), _) => closed_until,
+            (None, Some(slot)) if slot > now => (slot, WaitReason::RateLimit),
+            (None, _) => (now, WaitReason::Concurrency),
+        }
+    }
+}
+
+/// What is sent in this turn, and until when the rest waits.
+fn turn(
+    open: &[&QueuedDelivery],
+    window: &SendWindow,
+    policy: &DeliveryPolicy,
+    now: Timestamp,
+) -> Vec<DeliveryAction> {
+    let mut heads: BTreeMap<&str, &QueuedDelivery> = BTreeMap::new();
+    for delivery in open {
+        heads.entry(&delivery.ordering_key).or_insert(delivery);
+    }
+    let mut due: Vec<&QueuedDelivery> = heads
+        .values()
+        .copied()
+        .filter(|head| head.busy_until(now).is_none())
+        .collect();
+    due.sort_by_key(|head| (Reverse(head.priority), head.next_attempt_at, head.id));
+
+    let beyond = due.get(SENT_SINGLY..).unwrap_or_default();
+    let has_digest =
+        policy.is_chat && window.circuit_closed && window.limit > 0 && beyond.len() > 1;
+    let digest = beyond
+        .iter()
+        .take(if has_digest { MOST_IN_DIGEST } else { 0 });
+    let digest: BTreeSet<i64> = digest.map(|head| head.id).collect();
+    let left = window.limit - usize::from(has_digest);
+    let singly: BTreeSet<i64> = due
+        .iter()
+        .map(|head| head.id)
+        .filter(|id| !digest.contains(id))
+        .take(left)
+        .collect();
+    let messages = singly.len() + usize::from(has_digest);
+    let sent: BTreeSet<i64> = singly.union(&digest).copied().collect();
+
+    let waits = open.iter().filter(|delivery| !sent.contains(&delivery.id));
+    let waits = waits.map(|delivery| {
+        let head = heads
+            .get(delivery.ordering_key.as_str())
+            .unwrap_or(delivery);
+        let (until, reason) = match head.busy_until(now) {
+            Some(busy) => busy.max(window.closed_until.unwrap_or(busy)),
+            // The next turn, since nobody knows how long sending takes.
+            None if sent.contains(&head.id) => (now, WaitReason::Order),
+            None => window.wait(messages, now),
+        };
+        let is_behind = head.id != delivery.id;
+        DeliveryAction::Wait {
+            delivery: delivery.id,
+            until,
+            reason: if is_behind { WaitReason::Order } else { reason },
+        }
+    });
+    let waits: Vec<DeliveryAction> = waits.collect();
+    let mut actions: Vec<DeliveryAction> = singly.into_iter().map(DeliveryAction::Send).collect();
+    if has_digest {
+        actions.push(DeliveryAction::Digest(digest.into_iter().collect()));
+    }
+    actions.extend(waits);
+    actions
+}
