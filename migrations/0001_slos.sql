@@ -52,14 +52,14 @@ comment on column slo_statuses.slo_id is 'The SLO or group that was evaluated.';
 comment on column slo_statuses.evaluated_at is 'End of the evaluated windows.';
 comment on column slo_statuses.status is 'Counts, burn rates, error budget and rule states at that time; domain::status::SloStatus defines the fields.';
 
-create table last_valid_definitions (
-    singleton boolean     not null default true,
-    files     jsonb       not null,
-    loaded_at timestamptz not null,
-    constraint last_valid_definitions_pkey primary key (singleton),
-    constraint last_valid_definitions_singleton_check check (singleton)
+create table definition_sets (
+    number        integer     not null,
+    in_force_from timestamptz not null,
+    files         jsonb       not null,
+    constraint definition_sets_pkey primary key (number),
+    constraint definition_sets_number_check check (number > 0)
 );
-comment on table last_valid_definitions is 'The set of definition files that a replica accepted last. The service uses it when it starts on files that have errors, and compares new files with it: files that declare nothing any more are refused until somebody clears it.';
-comment on column last_valid_definitions.singleton is 'Always true: the table has at most one row.';
-comment on column last_valid_definitions.files is 'JSON array of [path, text] pairs.';
-comment on column last_valid_definitions.loaded_at is 'Time at which the files were loaded.';
+comment on table definition_sets is 'Sets of valid definition files in the order in which they came into force. All replicas work by the newest. A workflow is judged by the set that was in force when it started, so older sets are kept for as long as spans of such workflows may arrive.';
+comment on column definition_sets.number is 'Revision: 1 for the first set, then counted up by one.';
+comment on column definition_sets.in_force_from is 'Time from which the set is in force, until that of the next one.';
+comment on column definition_sets.files is 'JSON array of [path, text] pairs.';

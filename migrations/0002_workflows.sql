@@ -6,6 +6,7 @@ create table workflows (
     epoch                 integer     not null,
     label                 text        not null,
     first_evidence_at     timestamptz not null default clock_timestamp(),
+    revision              integer     not null default 0,
     started_at            timestamptz,
     succeeded_at          timestamptz,
     failed_at             timestamptz,
@@ -37,7 +38,8 @@ comment on column workflows.slo_id is 'The SLO that the workflow counts for.';
 comment on column workflows.key is 'First 16 bytes of the SHA-256 of what correlates the evidence, such as a trace id or an attribute value. Depends on immutable evidence only.';
 comment on column workflows.epoch is 'Epoch in which the row was inserted; it selects the partition. All replicas insert into the same epoch at any time (see epochs), so (slo_id, key) is unique across partitions.';
 comment on column workflows.label is 'Readable form of the key, at most 256 bytes.';
-comment on column workflows.first_evidence_at is 'Database time at which the row was inserted: when the first evidence of the workflow was committed.';
+comment on column workflows.first_evidence_at is 'When the first evidence of the workflow was committed. Until grace after it, the absence of an end is no verdict.';
+comment on column workflows.revision is 'Revision of the definition (definition_sets.number) that the workflow is judged by: the one in force when it started, or the oldest that its evidence was recognised by.';
 comment on column workflows.started_at is 'Earliest start of a start span. Null while only ends are known.';
 comment on column workflows.succeeded_at is 'Earliest end of a span that finishes the workflow. Null if none was received.';
 comment on column workflows.failed_at is 'Earliest end of a span that fails the workflow for good. Null if none was received.';
@@ -113,6 +115,7 @@ create table sampling_thresholds (
     day                  date    not null,
     end_threshold        bigint  not null,
     drawn_independently  boolean not null,
+    is_applied           boolean not null default false,
     constraint sampling_thresholds_pkey primary key (slo_id, day),
     constraint sampling_thresholds_end_threshold_check
         check (end_threshold between 0 and 72057594037927935)
@@ -122,6 +125,19 @@ comment on column sampling_thresholds.slo_id is 'The SLO that the spans were sel
 comment on column sampling_thresholds.day is 'Day (UTC) on which the spans were received.';
 comment on column sampling_thresholds.end_threshold is 'Highest rejection threshold of the day, 0 to 2^56 - 1 (OpenTelemetry tracestate `th`).';
 comment on column sampling_thresholds.drawn_independently is 'Whether ends were sampled with random values of their own, so that a dropped end cannot be distinguished from a missing one.';
+
+comment on column sampling_thresholds.is_applied is 'Whether timeouts that were counted before this was known have been judged again.';
+
+create table delayed_ends (
+    slo_id          integer     not null,
+    newest_end_at   timestamptz not null,
+    last_arrived_at timestamptz not null,
+    constraint delayed_ends_pkey primary key (slo_id)
+);
+comment on table delayed_ends is 'SLOs with ends that arrived more than grace after they happened, because their senders had a backlog. For some minutes after the last of them, workflows time out only up to the newest.';
+comment on column delayed_ends.slo_id is 'The SLO that the spans were selected by.';
+comment on column delayed_ends.newest_end_at is 'Latest event time of these ends.';
+comment on column delayed_ends.last_arrived_at is 'Time at which the last of these ends was committed.';
 
 create table batch_messages (
     slo_id        integer not null,

@@ -31,6 +31,10 @@
 //!
 //! Beside it [`monitor`] checks the service itself, by [`domain::health`], and notifies those who run it.
 
+// Support that unit tests share with the integration tests knows the crate by its name.
+#[cfg(test)]
+extern crate self as throughline;
+
 pub mod app;
 pub mod cli;
 pub mod clock;

@@ -1,26 +1,33 @@
 //! Keeps the definitions in force: reads their folder, and again whenever a file changes.
 //!
-//! A set with an error is refused whole and the old one stays in force; it is also what the service
-//! starts with if the files have errors then, since alerts for yesterday's promises are better than
-//! none. A set without any SLO, or with a file that became empty, is refused in the same way until
-//! somebody confirms it (`throughline definitions clear`), which writes it to the database: what all
-//! replicas accepted last is what the files are compared with.
+//! What is in force is a numbered set in the database, the same for all replicas. A replica whose files
+//! are valid and different brings them into force if more than half of the live replicas read the same,
+//! since during a rollout old and new files exist side by side. A set with an error is refused whole and
+//! the old one stays in force, also at a start: alerts for yesterday's promises are better than none. A
+//! set without any SLO, or with a file that became empty, is refused in the same way until somebody
+//! confirms it (`throughline definitions clear`).
 
-use std::{error::Error as _, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, error::Error as _, path::PathBuf, sync::Arc};
 
 use tokio::sync::watch;
 
-use super::definitions::{self, Definitions};
+use super::{
+    definitions::{self, Definitions},
+    loops::SILENCE,
+};
 use crate::{
     domain::{
-        model::time::Timestamp,
-        slo::{
-            Catalog,
-            definition::{DefinitionFile, Problem, emptied, load},
+        model::{
+            ids::{Name, Revision},
+            time::Timestamp,
         },
-        workflow::classify::Classifier,
+        slo::{
+            Catalog, SloRevision, SloRevisions,
+            definition::{DefinitionFile, Problem, digest, emptied, load},
+        },
+        workflow::{classify::Classifier, watermark::ReplicaId},
     },
-    store::Store,
+    store::{DefinitionSet, Store},
     telemetry::metrics::Metrics,
     web::DefinitionsStatus,
 };
@@ -38,11 +45,20 @@ pub struct CatalogKeeper {
     folder: PathBuf,
     store: Store,
     metrics: Metrics,
+    replica: ReplicaId,
     /// What was read last, with errors or without: nothing is done while it stays the same.
     seen: Option<Result<Definitions, String>>,
+    /// The sets that are kept, oldest first; the last is in force.
+    sets: Vec<LoadedSet>,
     catalog: watch::Sender<Arc<Catalog>>,
     classifier: watch::Sender<Arc<Classifier>>,
     status: watch::Sender<Arc<DefinitionsStatus>>,
+}
+
+#[derive(Debug)]
+struct LoadedSet {
+    set: DefinitionSet,
+    catalog: Arc<Catalog>,
 }
 
 /// How a look at the folder went.
@@ -53,17 +69,32 @@ pub enum Look {
     Refused { problems: usize },
 }
 
-/// Whether the files were the same at the last look.
+/// Who wants the files of this replica to be in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Seen {
-    Before,
-    Never,
+pub enum Change {
+    /// Nobody in person: more than half of the replicas must have the same.
+    IfMostAgree,
+    /// Somebody who asked for it.
+    Requested,
+}
+
+/// Valid files that are not in force, and why.
+enum Waiting {
+    /// They take something away.
+    Clear(Vec<String>),
+    /// Most replicas have others.
+    Apply(String),
 }
 
 impl CatalogKeeper {
-    pub fn new(folder: PathBuf, store: Store, metrics: Metrics) -> (Self, InForce) {
+    pub fn new(
+        folder: PathBuf,
+        store: Store,
+        metrics: Metrics,
+        replica: ReplicaId,
+    ) -> (Self, InForce) {
         let (catalog, catalog_in_force) = watch::channel(Arc::default());
-        let empty = Classifier::new(&Catalog::default(), &std::collections::BTreeMap::new());
+        let empty = Classifier::with_revisions(Revision::default(), BTreeMap::new());
         let (classifier, classifier_in_force) = watch::channel(Arc::new(empty));
         let status = DefinitionsStatus {
             folder: folder.display().to_string(),
@@ -74,7 +105,9 @@ impl CatalogKeeper {
             folder,
             store,
             metrics,
+            replica,
             seen: None,
+            sets: Vec::new(),
             catalog,
             classifier,
             status,
@@ -87,137 +120,203 @@ impl CatalogKeeper {
         (keeper, in_force)
     }
 
-    /// The first look. If the files have errors, the last good ones come into force instead.
+    /// The first look. Until the files come into force, it is the last set.
     ///
     /// # Errors
-    /// If there are no last good ones either: all problems, rendered.
+    /// If the files have errors and there is no last set: all problems, rendered.
     pub async fn start(&mut self, now: Timestamp) -> anyhow::Result<()> {
-        if !matches!(self.look(now).await?, Look::Refused { .. }) {
-            return Ok(());
-        }
-        let mut tx = self.store.begin("read the last good definitions").await?;
-        let kept = tx.kept_definitions().await?;
-        tx.commit().await?;
-        let kept = kept.and_then(|(files, loaded_at)| Some((load(&files).ok()?.0, loaded_at)));
-        let Some((catalog, loaded_at)) = kept else {
+        self.look(now, Change::IfMostAgree).await?;
+        if self.sets.is_empty() {
             let problems = self.problems().join("\n  ");
             anyhow::bail!(
                 "the definitions in `{}` are refused, and there are none from an earlier run:\n  \
                  {problems}",
                 self.folder.display()
             );
-        };
-        for problem in self.problems() {
+        }
+        let problems = self.problems();
+        for problem in &problems {
             tracing::error!("definitions are refused: {problem}");
         }
-        tracing::warn!("starting with the last definitions that had no errors");
-        self.bring_into_force(catalog).await?;
-        self.status
-            .send_modify(|status| Arc::make_mut(status).loaded_at = Some(loaded_at));
+        if !problems.is_empty() {
+            tracing::warn!("starting with the definitions that were in force last");
+        }
         Ok(())
     }
 
-    /// Reads the folder and brings it into force if it has changed and has no errors.
-    pub async fn look(&mut self, now: Timestamp) -> anyhow::Result<Look> {
+    /// Takes over what other replicas have brought into force, and reads the folder.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn look(&mut self, now: Timestamp, change: Change) -> anyhow::Result<Look> {
+        let followed = self.follow().await?;
         let folder = self.folder.clone();
         let read = tokio::task::spawn_blocking(move || definitions::read(&folder)).await?;
         let found = read.map_err(|error| explain(&error));
-        let seen = if self.seen.as_ref() == Some(&found) {
-            Seen::Before
-        } else {
-            Seen::Never
-        };
-        if seen == Seen::Before && self.status.borrow().awaiting_clear.is_none() {
+        let is_known = self.seen.as_ref() == Some(&found);
+        if is_known && !followed && !self.status.borrow().is_waiting() {
             return Ok(Look::Unchanged);
         }
         let look = match &found {
-            Err(problem) => self.refuse(vec![problem.clone()], None),
-            Ok(definitions) => self.judge(definitions, seen, now).await?,
+            Err(problem) => self.refuse(vec![problem.clone()]),
+            Ok(definitions) => self.judge(definitions, now, change).await?,
         };
+        let is_news = !is_known || matches!(look, Look::InForce { .. });
         self.seen = Some(found);
-        Ok(look)
+        Ok(if is_news { look } else { Look::Unchanged })
     }
 
-    /// What is to be done with files that were read. If they have been seen before, they wait to be
-    /// cleared.
+    /// What is to be done with files that were read.
     async fn judge(
-        &self,
+        &mut self,
         definitions: &Definitions,
-        seen: Seen,
         now: Timestamp,
+        change: Change,
     ) -> anyhow::Result<Look> {
-        let (catalog, warnings) = match check(definitions) {
-            Ok(loaded) => loaded,
+        let warnings = match check(definitions) {
+            Ok((_, warnings)) => warnings,
             Err(problems) => {
                 let errors = problems.iter().filter(|problem| problem.is_error());
-                return Ok(self.refuse(errors.map(line).collect(), None));
+                return Ok(self.refuse(errors.map(line).collect()));
             }
         };
-        let losses = self.losses(&definitions.files).await?;
-        if losses.is_empty() {
+        let files = &definitions.files;
+        if self.files_in_force() != Some(files) {
+            if let Some(waiting) = self.why_not(files, now, change).await? {
+                return Ok(self.wait(waiting, files));
+            }
             for warning in &warnings {
                 tracing::warn!("{}", line(warning));
             }
-            return self.accept(catalog, &definitions.files, now).await;
+            let mut tx = self.store.begin("bring definitions into force").await?;
+            tx.put_definitions_in_force(files, now).await?;
+            tx.commit().await?;
+            self.follow().await?;
         }
-        if seen == Seen::Before {
-            return Ok(Look::Unchanged);
-        }
-        Ok(self.refuse(losses, Some(definitions.files.as_slice().into())))
+        Ok(self.accept())
     }
 
-    /// What of the last accepted set would go without anybody having asked for it.
-    async fn losses(&self, files: &[DefinitionFile]) -> anyhow::Result<Vec<String>> {
-        let mut tx = self
-            .store
-            .begin("compare with the last definitions")
-            .await?;
-        let kept = tx.kept_definitions().await?;
-        tx.commit().await?;
-        Ok(kept.map_or_else(Vec::new, |(before, _)| emptied(&before, files)))
-    }
-
-    async fn accept(
+    /// Why valid files must not come into force; `None` if they may.
+    async fn why_not(
         &self,
-        catalog: Catalog,
         files: &[DefinitionFile],
         now: Timestamp,
-    ) -> anyhow::Result<Look> {
-        let slos = catalog.slos.len();
-        self.bring_into_force(catalog).await?;
-        let mut tx = self.store.begin("keep the definitions").await?;
-        tx.keep_definitions(files, now).await?;
+        change: Change,
+    ) -> anyhow::Result<Option<Waiting>> {
+        let Some(before) = self.files_in_force() else {
+            return Ok(None);
+        };
+        let losses = emptied(before, files);
+        if !losses.is_empty() {
+            return Ok(Some(Waiting::Clear(losses)));
+        }
+        if change == Change::Requested {
+            return Ok(None);
+        }
+        let mut tx = self.store.begin("compare the files of replicas").await?;
+        let others = tx
+            .replicas_with(self.replica, digest(files), now - SILENCE)
+            .await?;
         tx.commit().await?;
-        self.status.send_modify(|status| {
-            let status = Arc::make_mut(status);
-            status.loaded_at = Some(now);
-            status.problems.clear();
-            status.awaiting_clear = None;
-        });
-        self.metrics.definitions_last_reload_successful.set(1.0);
-        tracing::info!(slos, "definitions are in force");
-        Ok(Look::InForce { slos })
+        let (same, all) = (others.same + 1, others.all + 1);
+        Ok((same * 2 <= all).then(|| {
+            Waiting::Apply(format!(
+                "the files differ from the definitions in force: {same} of {all} replicas have them, \
+                 and they come into force when more than half do, or by `throughline definitions apply`"
+            ))
+        }))
     }
 
-    async fn bring_into_force(&self, catalog: Catalog) -> anyhow::Result<()> {
+    fn files_in_force(&self) -> Option<&Vec<DefinitionFile>> {
+        self.sets.last().map(|newest| &newest.set.files)
+    }
+
+    /// Takes over sets that came into force since the last look. Returns whether there were any.
+    async fn follow(&mut self) -> anyhow::Result<bool> {
+        let known = self.sets.last().map(|newest| newest.set.number);
+        let mut tx = self.store.begin("look for new definitions").await?;
+        let news = tx.definition_sets_after(known.unwrap_or_default()).await?;
+        if news.is_empty() {
+            tx.commit().await?;
+            return Ok(false);
+        }
+        for set in news {
+            // A set that an older version accepted may have become invalid: it is as if it never was.
+            match load(&set.files) {
+                Ok((catalog, _)) => self.sets.push(LoadedSet {
+                    set,
+                    catalog: Arc::new(catalog),
+                }),
+                Err(problems) => {
+                    let problem = problems.first().map(line).unwrap_or_default();
+                    tracing::error!(set = set.number.0, "cannot use definitions: {problem}");
+                }
+            }
+        }
+        let Some(newest) = self.sets.last() else {
+            tx.commit().await?;
+            return Ok(false);
+        };
+        let catalog = Arc::clone(&newest.catalog);
         let names: Vec<_> = catalog.slos.keys().cloned().collect();
-        let mut tx = self.store.begin("declare the SLOs").await?;
         let ids = tx.declare(&names).await?;
         tx.declare_groups(&catalog.groupings(&ids)).await?;
         tx.commit().await?;
-        self.classifier
-            .send_replace(Arc::new(Classifier::new(&catalog, &ids)));
-        self.catalog.send_replace(Arc::new(catalog));
-        Ok(())
+        let revisions = ids
+            .into_iter()
+            .map(|(name, id)| (id, self.revisions_of(&name)));
+        let classifier = Classifier::with_revisions(newest.set.number, revisions.collect());
+        self.status
+            .send_modify(|status| Arc::make_mut(status).loaded_at = Some(newest.set.in_force_from));
+        self.classifier.send_replace(Arc::new(classifier));
+        self.catalog.send_replace(catalog);
+        Ok(true)
     }
 
-    /// `valid` has the files if they are refused only for what they would take away.
-    fn refuse(&self, problems: Vec<String>, valid: Option<Arc<[DefinitionFile]>>) -> Look {
+    fn revisions_of(&self, name: &Name) -> SloRevisions {
+        let mut revisions = SloRevisions::default();
+        for LoadedSet { set, catalog } in &self.sets {
+            revisions.push(SloRevision {
+                number: set.number,
+                in_force_from: set.in_force_from,
+                slo: catalog.slos.get(name).cloned(),
+            });
+        }
+        revisions
+    }
+
+    fn accept(&self) -> Look {
+        self.status.send_modify(|status| {
+            let status = Arc::make_mut(status);
+            status.problems.clear();
+            (status.awaiting_clear, status.awaiting_apply) = (None, None);
+        });
+        self.metrics.definitions_last_reload_successful.set(1.0);
+        let slos = self.catalog.borrow().slos.len();
+        tracing::info!(slos, "definitions are in force");
+        Look::InForce { slos }
+    }
+
+    fn wait(&self, waiting: Waiting, files: &[DefinitionFile]) -> Look {
+        let files: Option<Arc<[DefinitionFile]>> = Some(files.into());
+        let (problems, awaiting) = match waiting {
+            Waiting::Clear(losses) => (losses, (files, None)),
+            Waiting::Apply(difference) => (vec![difference], (None, files)),
+        };
+        let look = self.refuse(problems);
+        self.status.send_modify(|status| {
+            let status = Arc::make_mut(status);
+            (status.awaiting_clear, status.awaiting_apply) = awaiting;
+        });
+        look
+    }
+
+    fn refuse(&self, problems: Vec<String>) -> Look {
         let count = problems.len();
         self.status.send_modify(|status| {
             let status = Arc::make_mut(status);
             status.problems = problems;
-            status.awaiting_clear = valid;
+            (status.awaiting_clear, status.awaiting_apply) = (None, None);
         });
         self.metrics.definitions_last_reload_successful.set(0.0);
         Look::Refused { problems: count }

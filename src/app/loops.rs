@@ -11,7 +11,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    catalog::{CatalogKeeper, InForce, Look},
+    catalog::{CatalogKeeper, Change, InForce, Look},
     monitoring::{self, Pulse},
     periodic::Periodic,
 };
@@ -35,7 +35,7 @@ use crate::{
 /// Signs of life, overdue workflows, and files: often enough that nobody waits for them.
 const SECOND: Duration = Duration::from_secs(1);
 /// No sign of life for this long is an outage: ten beats were missed.
-const SILENCE: Duration = Duration::from_secs(10);
+pub(super) const SILENCE: Duration = Duration::from_secs(10);
 /// Where the time goes is looked at by people.
 const FOLD_INTERVAL: Duration = Duration::from_secs(5);
 /// An Alertmanager takes what it has not heard of for five minutes for over.
@@ -102,6 +102,7 @@ impl Loops {
             store: self.store.clone(),
             writer: self.writer,
             classifier: self.in_force.classifier.clone(),
+            catch_up: self.config.receiver.catch_up,
         };
         let watermark = self.watermark.subscribe();
         tasks.spawn(periodic.clone().run("overdue", SECOND, move |now| {
@@ -115,6 +116,7 @@ impl Loops {
             store: self.store.clone(),
             writer: self.writer,
             classifier: self.in_force.classifier.clone(),
+            catch_up: self.config.receiver.catch_up,
         };
         let watermark = self.watermark.subscribe();
         tasks.spawn(
@@ -238,12 +240,12 @@ async fn follow_definitions(mut keeper: CatalogKeeper, periodic: Periodic) {
     let mut timer = tokio::time::interval(SECOND);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            _ = timer.tick() => {}
-            _ = hangup.recv() => {}
+        let change = tokio::select! {
+            _ = timer.tick() => Change::IfMostAgree,
+            _ = hangup.recv() => Change::Requested,
             () = periodic.shutdown.cancelled() => return,
-        }
-        let look = keeper.look(periodic.clock.now());
+        };
+        let look = keeper.look(periodic.clock.now(), change);
         match periodic.measure("definitions", look).await {
             Ok(Look::Refused { .. }) => {
                 for problem in keeper.problems() {

@@ -57,6 +57,7 @@ pub struct App {
     clock: Clock,
     metrics: Metrics,
     database: Database,
+    replica: ReplicaId,
     keeper: CatalogKeeper,
     in_force: InForce,
     signing_key: SigningKey,
@@ -91,8 +92,9 @@ impl App {
         let store = database.store.clone();
         read_clock(&store, &clock).await?;
         prepare(&store, clock.now(), config.receiver.horizon).await?;
-        let (mut keeper, in_force) =
-            CatalogKeeper::new(config.definitions.folder.clone(), store, metrics.clone());
+        let replica = ReplicaId(rand::random());
+        let folder = config.definitions.folder.clone();
+        let (mut keeper, in_force) = CatalogKeeper::new(folder, store, metrics.clone(), replica);
         let signing_key = signing_key(&database.store, clock.now()).await?;
         keeper.start(clock.now()).await?;
         Ok(Self {
@@ -100,6 +102,7 @@ impl App {
             clock,
             metrics,
             database,
+            replica,
             keeper,
             in_force,
             signing_key,
@@ -131,7 +134,7 @@ impl App {
         let store = self.database.store.clone();
         // A random slot, so that replicas rarely share one.
         let writer = Writer(rand::random_range(0..1_024));
-        let (replica, clock) = (ReplicaId(rand::random()), self.clock.clone());
+        let (replica, clock) = (self.replica, self.clock.clone());
         // Nothing is overdue before it is known how long nobody was there to receive.
         let (watermark, watermark_in_force) = watch::channel(Timestamp::UNIX_EPOCH);
         let (recorder, committing) = Recorder::new(RecorderParts {
@@ -140,6 +143,7 @@ impl App {
             clock: self.clock.clone(),
             classifier: self.in_force.classifier.clone(),
             watermark: watermark_in_force,
+            catch_up: self.config.receiver.catch_up,
         });
         let (commits, serving) = (TaskTracker::new(), TaskTracker::new());
         let received = CancellationToken::new();

@@ -12,10 +12,11 @@ use crate::{
     deliver::{DeliverSettings, Emergency, EmergencyReport, EmergencySettings},
     domain::{
         model::time::Timestamp,
+        slo::definition::digest,
         workflow::watermark::{OutageLimits, ReplicaId, Watermark},
     },
     monitor::{HeartbeatResult, HeartbeatSettings, WatchReport, WatchSettings, Watcher},
-    store::Store,
+    store::{ReplicaSigns, Store},
     telemetry::metrics::Metrics,
     web::DefinitionsStatus,
 };
@@ -130,16 +131,25 @@ pub(super) struct Pulse {
 }
 
 impl Pulse {
+    fn signs(&self, clock_ahead_ms: i64) -> ReplicaSigns {
+        let definitions = self.definitions.borrow();
+        let awaiting = definitions.awaiting_apply.as_deref();
+        ReplicaSigns {
+            clock_ahead_ms,
+            last_span_at: last_span_at(&self.metrics),
+            definition_problems: definitions.problems.clone(),
+            definitions_hash: awaiting.map(digest),
+        }
+    }
+
     /// Notes that this replica receives, how far the clock of its machine is off, and what all vouch
     /// for. From then on it goes by the time of the database.
     pub(super) async fn beat(&self, now: Timestamp) -> anyhow::Result<Watermark> {
         let ahead_ms = self.read_clock().await?;
-        let problems = self.definitions.borrow().problems.clone();
+        let signs = self.signs(ahead_ms);
         let mut tx = self.store.begin("note a sign of life").await?;
         let noted = tx.beat(self.replica, now, &self.limits).await?;
-        let last_span_at = last_span_at(&self.metrics);
-        tx.note_signs(self.replica, ahead_ms, last_span_at, &problems)
-            .await?;
+        tx.note_signs(self.replica, &signs).await?;
         tx.commit().await?;
         let stands_at = noted.stands_at(now);
         self.watermark.send_replace(stands_at);

@@ -17,13 +17,13 @@ use crate::{
     domain::{
         counting::ledger::{CountDelta, apply},
         model::{
-            ids::{Name, SloId, SpanId, TraceId},
+            ids::{Name, Revision, SloId, SpanId, TraceId},
             span::{Instrumentation, OwnedValue, Span, SpanAttributes, SpanStatus},
             time::{TimeRange, Timestamp},
         },
         slo::{Catalog, Indicator},
         workflow::{
-            Deadline, Details, EvidenceByEvent, Judging, Start, TraceRef, Workflow,
+            Deadline, Details, EvidenceByEvent, Judging, JudgingContext, Start, TraceRef, Workflow,
             classify::{ClassifiedBatch, Classifier},
             gather,
         },
@@ -134,6 +134,7 @@ impl Slos {
 
     fn started(&self, at: Timestamp, promise: Deadline) -> Workflow {
         Workflow {
+            revision: Revision::default(),
             label: String::new(),
             start: Some(Start { at, promise }),
             success: None,
@@ -142,6 +143,7 @@ impl Slos {
             cancelled: None,
             trace: self.trace,
             customer: None,
+            first_evidence_at: None,
             details: Details::default(),
         }
     }
@@ -219,9 +221,8 @@ impl History {
 
     /// As if it had been judged long after.
     pub(super) fn judging(&self, slo: SloId) -> Judging {
-        self.slos
-            .classifier
-            .judging(slo, self.now, &BTreeMap::new())
+        let context = JudgingContext::healthy(self.now);
+        self.slos.classifier.judging(slo, &context)
     }
 
     async fn commit(&self, store: &Store, day: &Day) -> anyhow::Result<()> {

@@ -10,11 +10,11 @@ use tokio::sync::watch;
 use crate::{
     domain::{
         counting::ledger::CountDelta,
-        model::{sampling::EndSampling, time::Timestamp},
+        model::time::Timestamp,
         slo::{Indicator, Slo},
-        workflow::classify::Classifier,
+        workflow::{JudgingContext, classify::Classifier},
     },
-    store::{Loss, Store, StoreError, Tx, Writer},
+    store::{LearnedSampling, Loss, Store, StoreError, Tx, Writer},
 };
 
 /// Rows of one transaction.
@@ -25,6 +25,8 @@ pub struct DeadlineScan {
     pub store: Store,
     pub writer: Writer,
     pub classifier: watch::Receiver<Arc<Classifier>>,
+    /// How long senders may take to deliver what they kept while they could not send.
+    pub catch_up: Duration,
 }
 
 /// One turn's account.
@@ -68,23 +70,37 @@ impl DeadlineScan {
     async fn judge_batch(&self, now: Timestamp, watermark: Timestamp) -> Result<usize, StoreError> {
         let classifier = Arc::clone(&self.classifier.borrow());
         let mut tx = self.store.begin("judge overdue workflows").await?;
-        let learned = tx.end_sampling(now - EndSampling::REMEMBERED).await?;
-        let judging = |slo| classifier.judging(slo, watermark, &learned);
-        let (looked_at, moves) = tx.judge_due(watermark, BATCH, &judging).await?;
+        let context = self.context(&mut tx, now, watermark).await?;
+        let judging = |slo| classifier.judging(slo, &context);
+        let (looked_at, moves) = tx.judge_due(&context, BATCH, &judging).await?;
         self.write(tx, now, &moves).await?;
         Ok(looked_at)
     }
 
-    /// Holds what became known to be lost against the timeouts that were counted before.
+    async fn context(
+        &self,
+        tx: &mut Tx<'_>,
+        now: Timestamp,
+        watermark: Timestamp,
+    ) -> Result<JudgingContext, StoreError> {
+        Ok(JudgingContext {
+            now,
+            watermark,
+            catch_up: self.catch_up,
+            observed: tx.end_observations(now).await?,
+        })
+    }
+
+    /// Holds what became known of lost or sampled ends against the timeouts that were counted before.
     async fn doubt_timeouts(
         &self,
         now: Timestamp,
         watermark: Timestamp,
     ) -> Result<usize, StoreError> {
-        let mut tx = self.store.begin("look for lost evidence").await?;
-        let losses = tx.new_losses().await?;
+        let mut tx = self.store.begin("look for news about ends").await?;
+        let (losses, learned) = (tx.new_losses().await?, tx.new_end_sampling().await?);
         tx.commit().await?;
-        if losses.is_empty() {
+        if losses.is_empty() && learned.is_empty() {
             return Ok(0);
         }
         let mut tx = self.store.begin("wait for verdicts under way").await?;
@@ -94,7 +110,36 @@ impl DeadlineScan {
         for loss in losses {
             doubted += self.hold_against(loss, now, watermark).await?;
         }
+        for learned in learned {
+            self.rejudge_by(&learned, now, watermark).await?;
+        }
         Ok(doubted)
+    }
+
+    /// Judges all timeouts of an SLO anew, whose ends are sampled otherwise than was known.
+    async fn rejudge_by(
+        &self,
+        learned: &LearnedSampling,
+        now: Timestamp,
+        watermark: Timestamp,
+    ) -> Result<(), StoreError> {
+        let classifier = Arc::clone(&self.classifier.borrow());
+        let mut after = None;
+        loop {
+            let mut tx = self.store.begin("judge timeouts by their sampling").await?;
+            let context = self.context(&mut tx, now, watermark).await?;
+            let judging = |slo| classifier.judging(slo, &context);
+            let judged = tx.rejudge_timeouts(learned.slo(), after, BATCH, &judging);
+            let (last, moves) = judged.await?;
+            if last.is_none() {
+                tx.note_sampling_applied(learned).await?;
+            }
+            self.write(tx, now, &moves).await?;
+            if last.is_none() {
+                return Ok(());
+            }
+            after = last;
+        }
     }
 
     async fn hold_against(
@@ -121,8 +166,8 @@ impl DeadlineScan {
     ) -> Result<usize, StoreError> {
         let classifier = Arc::clone(&self.classifier.borrow());
         let mut tx = self.store.begin("judge timeouts by what was lost").await?;
-        let learned = tx.end_sampling(now - EndSampling::REMEMBERED).await?;
-        let judging = |slo| classifier.judging(slo, watermark, &learned);
+        let context = self.context(&mut tx, now, watermark).await?;
+        let judging = |slo| classifier.judging(slo, &context);
         let (looked_at, moves) = tx.doubt_timeouts(loss, BATCH, &judging).await?;
         if is_last(looked_at) {
             tx.note_applied(loss).await?;

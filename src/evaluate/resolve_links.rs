@@ -1,14 +1,17 @@
 //! Places evidence that was woken in greater number than one request may be made to wait for.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
 use crate::{
     domain::{
         counting::ledger::CountDelta,
-        model::{sampling::EndSampling, time::Timestamp},
-        workflow::classify::{Classifier, DiscardReason},
+        model::time::Timestamp,
+        workflow::{
+            JudgingContext,
+            classify::{Classifier, DiscardReason},
+        },
     },
     store::{LinkNews, Store, StoreError, Writer},
 };
@@ -18,6 +21,8 @@ pub struct Unplaced {
     pub store: Store,
     pub writer: Writer,
     pub classifier: watch::Receiver<Arc<Classifier>>,
+    /// How long senders may take to deliver what they kept while they could not send.
+    pub catch_up: Duration,
 }
 
 /// One turn's account.
@@ -48,8 +53,13 @@ impl Unplaced {
     async fn place_batch(&self, now: Timestamp, watermark: Timestamp) -> Result<usize, StoreError> {
         let mut tx = self.store.begin("place evidence by its links").await?;
         let classifier = Arc::clone(&self.classifier.borrow());
-        let learned = tx.end_sampling(now - EndSampling::REMEMBERED).await?;
-        let judging = |slo| classifier.judging(slo, watermark, &learned);
+        let context = JudgingContext {
+            now,
+            watermark,
+            catch_up: self.catch_up,
+            observed: tx.end_observations(now).await?,
+        };
+        let judging = |slo| classifier.judging(slo, &context);
         let mut moves = CountDelta::default();
         let followed = tx
             .follow_links(&LinkNews::default(), &judging, &mut moves)
@@ -62,7 +72,7 @@ impl Unplaced {
             .map(|(slo, count)| ((slo, DiscardReason::TooManyHops), count))
             .collect();
         tx.add_evidence_counts(now, &unusable, &moves.noted).await?;
-        tx.learn_end_sampling(now, &moves.ends).await?;
+        tx.observe_ends(now, &moves).await?;
         tx.commit().await?;
         Ok(followed.placed)
     }

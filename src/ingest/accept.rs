@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::{sync::watch, time::Instant};
 
-use super::{Rejection, Unavailable, consumer::TraceConsumer, record::Recorder};
+use super::{
+    Rejection,
+    consumer::{CommitError, TraceConsumer},
+    record::Recorder,
+};
 use crate::{
     clock::Clock,
     domain::{
@@ -75,13 +79,15 @@ impl TraceConsumer for Ingest {
     type Batch = ClassifiedRequest;
 
     fn begin(&self) -> ClassifiedRequest {
+        let classifier = Arc::clone(&self.parts.classifier.borrow());
         ClassifiedRequest {
-            classifier: Arc::clone(&self.parts.classifier.borrow()),
             now: self.parts.clock.now(),
             findings: ClassifiedBatch {
+                definitions: classifier.set(),
                 sampling: SampledAttributes::behind(self.parts.recorder.gate()),
                 ..ClassifiedBatch::default()
             },
+            classifier,
             taken: 0,
             refused: BTreeMap::new(),
         }
@@ -103,13 +109,20 @@ impl TraceConsumer for Ingest {
     }
 
     /// Takes at most 2.5 s.
-    async fn commit(&self, mut batch: ClassifiedRequest) -> Result<(), Unavailable> {
+    async fn commit(&self, mut batch: ClassifiedRequest) -> Result<(), CommitError> {
         let metrics = &self.parts.metrics;
         let matched = batch.findings.evidence.len() as u64;
         let room = self.stage_room.take(batch.now, batch.findings.pieces.len());
         batch.findings.limit_pieces(room);
         let began = Instant::now();
         let result = self.parts.recorder.record(batch.findings).await;
+        if result == Err(CommitError::Outdated) {
+            let mut classifier = self.parts.classifier.clone();
+            let outdated = batch.classifier.set();
+            // It is gone only when the service ends, and then the next commit says so.
+            let _news = classifier.wait_for(|newer| newer.set() > outdated).await;
+            return result;
+        }
         let seconds = began.elapsed().as_secs_f64();
         metrics.ingest_commit_duration.observe(seconds);
         let label = if result.is_ok() {
@@ -173,6 +186,7 @@ mod tests {
             clock: clock.clone(),
             classifier: classifier.clone(),
             watermark,
+            catch_up: Duration::ZERO,
         });
         Ingest::new(IngestParts {
             classifier,

@@ -20,7 +20,18 @@ pub trait TraceConsumer: Clone + Send + Sync + 'static {
     fn refuse(&self, refusal: &Rejection, batch: &mut Self::Batch);
 
     /// After `Ok` the effects of the batch are durable. It may be dropped before it ends.
-    fn commit(&self, batch: Self::Batch) -> impl Future<Output = Result<(), Unavailable>> + Send;
+    fn commit(&self, batch: Self::Batch) -> impl Future<Output = Result<(), CommitError>> + Send;
+}
+
+/// Why a batch is not committed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// Other definitions came into force since the batch was begun. They are known by now: the same
+    /// spans are to be taken again.
+    #[error("the definitions have changed")]
+    Outdated,
 }
 
 /// How many spans of a request were refused, and why: what its sender is told.

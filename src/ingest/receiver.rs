@@ -13,7 +13,7 @@ use tokio::{
 use super::{
     Rejection, Unavailable,
     admission::{AdmissionControl, AdmissionPermit},
-    consumer::{Rejections, TraceConsumer},
+    consumer::{CommitError, Rejections, TraceConsumer},
     failure::Failure,
     json,
     server::{
@@ -40,6 +40,7 @@ pub(super) enum RequestFormat {
 }
 
 /// One `ExportTraceServiceRequest` as it came.
+#[derive(Clone)]
 pub(super) struct Payload {
     pub(super) bytes: Bytes,
     pub(super) encoding: ContentEncoding,
@@ -108,10 +109,17 @@ impl<D: TraceConsumer> Receiver<D> {
     ) -> Result<Rejections, Failure> {
         let deadline = Instant::now() + self.limits.reply_within;
         let taking = async {
-            // Kept until the commit is done, because the batch still takes memory.
-            let (batch, refusals, _admission) = self.read(payload, admission, deadline).await?;
-            self.door.commit(batch).await?;
-            Ok(refusals)
+            let mut admission = admission;
+            loop {
+                // Kept until the commit is done, because the batch still takes memory.
+                let read = self.read(payload.clone(), admission, deadline).await?;
+                let (batch, refusals, kept) = read;
+                match self.door.commit(batch).await {
+                    Ok(()) => return Ok(refusals),
+                    Err(CommitError::Outdated) => admission = kept,
+                    Err(CommitError::Unavailable(unavailable)) => return Err(unavailable.into()),
+                }
+            }
         };
         timeout_at(deadline, taking)
             .await

@@ -10,13 +10,14 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::Unavailable;
+use super::{Unavailable, consumer::CommitError};
 use crate::{
     clock::Clock,
     domain::{
         counting::ledger::CountDelta,
-        model::{sampling::EndSampling, time::Timestamp},
+        model::{ids::Revision, time::Timestamp},
         workflow::{
+            JudgingContext,
             classify::{ClassifiedBatch, Classifier, DiscardReason},
             gather, join, may_time_out,
             reservoir::{ReservoirFilter, ReservoirMinima},
@@ -51,7 +52,7 @@ pub struct Recorder {
 #[derive(Debug)]
 struct Request {
     findings: ClassifiedBatch,
-    reply: oneshot::Sender<Result<(), Unavailable>>,
+    reply: oneshot::Sender<Result<(), CommitError>>,
 }
 
 /// The other end: commits until it is told to stop and nothing waits any more.
@@ -63,6 +64,14 @@ pub struct RecorderLoop {
     gate: watch::Sender<ReservoirFilter>,
 }
 
+/// How a transaction went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Commit {
+    Done,
+    /// Nothing was written: some of the requests were understood by older definitions than these.
+    Outdated(Revision),
+}
+
 /// What committing needs.
 #[derive(Debug)]
 pub struct RecorderParts {
@@ -71,6 +80,8 @@ pub struct RecorderParts {
     pub clock: Clock,
     pub classifier: watch::Receiver<Arc<Classifier>>,
     pub watermark: watch::Receiver<Timestamp>,
+    /// How long senders may take to deliver what they kept while they could not send.
+    pub catch_up: Duration,
 }
 
 impl Recorder {
@@ -94,7 +105,7 @@ impl Recorder {
 
     /// Returns when `findings` are committed, or after 2.5 s with an error. In the latter case they
     /// may be committed all the same.
-    pub async fn record(&self, findings: ClassifiedBatch) -> Result<(), Unavailable> {
+    pub async fn record(&self, findings: ClassifiedBatch) -> Result<(), CommitError> {
         if findings.is_empty() {
             return Ok(());
         }
@@ -107,8 +118,8 @@ impl Recorder {
             })?;
         match tokio::time::timeout(REPLY_WITHIN, answer).await {
             Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(unavailable("shutting down")),
-            Err(_) => Err(unavailable("the database is slow")),
+            Ok(Err(_)) => Err(unavailable("shutting down").into()),
+            Err(_) => Err(unavailable("the database is slow").into()),
         }
     }
 }
@@ -156,35 +167,43 @@ impl RecorderLoop {
             .into_iter()
             .filter(|r| !r.reply.is_closed())
             .collect();
+        self.commit_and_reply_to(requests).await;
+    }
+
+    async fn commit_and_reply_to(&mut self, requests: Vec<Request>) {
         if requests.is_empty() {
             return;
         }
         let all: Vec<&ClassifiedBatch> = requests.iter().map(|request| &request.findings).collect();
         let result = self.commit(&all).await;
-        if requests.len() > 1 && result.as_ref().is_err_and(StoreError::is_about_data) {
+        match result {
             // One request that cannot be stored must not fail the others.
-            for request in requests {
-                let result = self.commit(&[&request.findings]).await;
-                reply(request, result);
+            Err(error) if requests.len() > 1 && error.is_about_data() => {
+                for request in requests {
+                    Box::pin(self.commit_and_reply_to(vec![request])).await;
+                }
             }
-        } else {
-            let result = result.map_err(|error| Self::explain(&error));
-            for request in requests {
-                let _gone = request.reply.send(result.clone());
+            Ok(Commit::Outdated(in_force)) => {
+                let is_outdated = |request: &Request| request.findings.definitions < in_force;
+                let (outdated, current) = requests.into_iter().partition(is_outdated);
+                reply_to(outdated, &Err(CommitError::Outdated));
+                Box::pin(self.commit_and_reply_to(current)).await;
             }
+            Ok(Commit::Done) => reply_to(requests, &Ok(())),
+            Err(error) => reply_to(requests, &Err(Self::explain(&error).into())),
         }
     }
 
-    async fn commit(&mut self, findings: &[&ClassifiedBatch]) -> Result<(), StoreError> {
+    async fn commit(&mut self, findings: &[&ClassifiedBatch]) -> Result<Commit, StoreError> {
         let mut conflicts = 0;
         loop {
             let commit = tokio::time::timeout(COMMIT_WITHIN, self.try_commit(findings));
             let result = commit.await;
             match result.unwrap_or_else(|_| Err(StoreError::no_answer("record evidence"))) {
                 Err(error) if error.is_conflict() && conflicts < CONFLICTS => conflicts += 1,
-                Ok(()) => {
+                Ok(Commit::Done) => {
                     self.note_sampled(findings);
-                    return Ok(());
+                    return Ok(Commit::Done);
                 }
                 result => return result,
             }
@@ -198,7 +217,7 @@ impl RecorderLoop {
         self.gate.send_replace(self.seen.gate());
     }
 
-    async fn try_commit(&self, findings: &[&ClassifiedBatch]) -> Result<(), StoreError> {
+    async fn try_commit(&self, findings: &[&ClassifiedBatch]) -> Result<Commit, StoreError> {
         let mut gathered = gather(findings.iter().flat_map(|findings| &findings.evidence));
         let news = LinkNews {
             linked: findings.iter().flat_map(|f| &f.linked).collect(),
@@ -208,25 +227,26 @@ impl RecorderLoop {
         for one in findings {
             one.sampling.add_to(&mut gathered);
         }
-        let mut unusable = BTreeMap::new();
-        for (key, count) in findings.iter().flat_map(|findings| &findings.unusable) {
-            *unusable.entry(*key).or_default() += count;
-        }
+        let mut unusable = sum(findings.iter().map(|findings| &findings.unusable));
         let classifier = Arc::clone(&self.parts.classifier.borrow());
-        let watermark = *self.parts.watermark.borrow();
-        let now = self.parts.clock.now();
-        let mut correlated = BTreeMap::new();
-        for (slo, count) in findings.iter().flat_map(|findings| &findings.correlated) {
-            *correlated.entry(*slo).or_default() += count;
-        }
-        let mut tx = self.parts.store.begin("record evidence").await?;
-        // What links move may be any workflow.
-        let learned = if !news.is_empty() || may_time_out(&gathered, watermark) {
-            tx.end_sampling(now - EndSampling::REMEMBERED).await?
-        } else {
-            BTreeMap::new()
+        let mut context = JudgingContext {
+            now: self.parts.clock.now(),
+            watermark: *self.parts.watermark.borrow(),
+            catch_up: self.parts.catch_up,
+            observed: BTreeMap::new(),
         };
-        let judging = |slo| classifier.judging(slo, watermark, &learned);
+        let now = context.now;
+        let correlated = sum(findings.iter().map(|findings| &findings.correlated));
+        let mut tx = self.parts.store.begin("record evidence").await?;
+        let in_force = tx.definitions_in_force().await?;
+        if findings.iter().any(|one| one.definitions < in_force) {
+            return Ok(Commit::Outdated(in_force));
+        }
+        // What links move may be any workflow.
+        if !news.is_empty() || may_time_out(&gathered, context.watermark) {
+            context.observed = tx.end_observations(now).await?;
+        }
+        let judging = |slo| classifier.judging(slo, &context);
         let mut moves = CountDelta::default();
         if !news.is_empty() {
             let followed = tx.follow_links(&news, &judging, &mut moves).await?;
@@ -253,8 +273,9 @@ impl RecorderLoop {
         tx.add_evidence_counts(now, &unusable, &moves.noted).await?;
         tx.add_correlated_spans(self.parts.writer, now, &correlated)
             .await?;
-        tx.learn_end_sampling(now, &moves.ends).await?;
-        tx.commit().await
+        tx.observe_ends(now, &moves).await?;
+        tx.commit().await?;
+        Ok(Commit::Done)
     }
 
     fn explain(error: &StoreError) -> Unavailable {
@@ -263,10 +284,20 @@ impl RecorderLoop {
     }
 }
 
-fn reply(request: Request, result: Result<(), StoreError>) {
-    let _gone = request
-        .reply
-        .send(result.map_err(|error| RecorderLoop::explain(&error)));
+fn sum<'a, K: Copy + Ord + 'a>(
+    counts: impl Iterator<Item = &'a BTreeMap<K, i64>>,
+) -> BTreeMap<K, i64> {
+    let mut sum = BTreeMap::new();
+    for (key, count) in counts.flatten() {
+        *sum.entry(*key).or_default() += count;
+    }
+    sum
+}
+
+fn reply_to(requests: Vec<Request>, result: &Result<(), CommitError>) {
+    for request in requests {
+        let _gone = request.reply.send(result.clone());
+    }
 }
 
 fn unavailable(reason: &str) -> Unavailable {

@@ -45,18 +45,19 @@ pub use outbox::records::{DeliveryFilter, DeliveryRecord, Retried};
 pub use outbox::target_alerts::Routes;
 pub use outbox::target_references::ToldBefore;
 pub use platform::health_checks::{HealthCheck, OpenCheck};
-pub use platform::health_inputs::Waiting;
+pub use platform::health_inputs::{OtherReplicas, ReplicaSigns, Waiting};
 pub use platform::idempotency_keys::{Claimed, NamedRequest};
 pub use platform::notification_history::{TargetTraffic, TestDelivery};
 pub use platform::notifications::NoticeNews;
 pub use platform::retention::Retention;
 pub use platform::service_state::LastHeartbeat;
+pub use slos::definition_sets::DefinitionSet;
 pub use slos::group_reads::{GroupRecord, GroupTally};
 pub use slos::records::{Declaration, DueSlo, SloRecord};
 pub use tx::Tx;
 pub use workflows::join::JudgingBySlo;
-pub use workflows::losses::Loss;
 pub use workflows::reads::{AffectedCustomer, AffectedCustomers, OpenWorkflows, WorkflowRecord};
+pub use workflows::{losses::Loss, observations::LearnedSampling};
 
 /// All migrations, in order. Edited in place until the first release; from then on only added, which
 /// `tests/fixtures/migrations.released` guards.

@@ -33,6 +33,9 @@ pub(super) enum WebError {
     /// Why, in a phrase.
     #[error("the definitions are not cleared: {0}")]
     NothingToClear(String),
+    /// Why, in a phrase.
+    #[error("there is nothing to apply: {0}")]
+    NothingToApply(String),
     #[error(transparent)]
     Delivery(#[from] DeliveryError),
     #[error("there is nothing at this address")]
@@ -94,7 +97,9 @@ impl WebError {
             | Self::NoSuchIncident { .. }
             | Self::NoSuchTarget { .. }
             | Self::NoSuchPage => StatusCode::NOT_FOUND,
-            Self::IncidentOver | Self::NothingToClear(_) => StatusCode::CONFLICT,
+            Self::IncidentOver | Self::NothingToClear(_) | Self::NothingToApply(_) => {
+                StatusCode::CONFLICT
+            }
             Self::Token(TokenError::Expired) | Self::UsedUp => StatusCode::GONE,
             Self::CrossOrigin | Self::Unknown { .. } | Self::Token(TokenError::Forged) => {
                 StatusCode::FORBIDDEN
@@ -156,6 +161,9 @@ impl WebError {
     fn help_with_writing(&self) -> &'static str {
         match self {
             Self::IncidentOver => "nobody has to take it on any more",
+            Self::NothingToApply(_) => {
+                "ask a replica whose files wait; `/api/v1/definitions` has its problems"
+            }
             Self::NothingToClear(_) => {
                 "delete or empty the files first: this only confirms that nothing is to be watched"
             }

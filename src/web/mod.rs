@@ -139,6 +139,7 @@ fn api() -> Router<WebState> {
             get(silences::one).delete(silences::delete),
         )
         .route("/api/v1/definitions", get(definitions::get))
+        .route("/api/v1/definitions/apply", post(definitions::apply))
         .route("/api/v1/definitions/clear", post(definitions::clear))
         .route("/api/v1/deliveries", get(deliveries::get))
         .route("/api/v1/deliveries/{id}", get(deliveries::get_one))

@@ -49,6 +49,16 @@ pub struct DefinitionsStatus {
     /// The files, if they are valid and refused only because they take away what is in force without
     /// anybody having asked for it; `throughline definitions clear` accepts them.
     pub awaiting_clear: Option<Arc<[DefinitionFile]>>,
+    /// The files, if they are valid and only wait until most replicas have the same;
+    /// `throughline definitions apply` does not wait.
+    pub awaiting_apply: Option<Arc<[DefinitionFile]>>,
+}
+
+impl DefinitionsStatus {
+    /// Whether valid files are there that are not in force.
+    pub const fn is_waiting(&self) -> bool {
+        self.awaiting_clear.is_some() || self.awaiting_apply.is_some()
+    }
 }
 
 /// Where spans can be sent.

@@ -12,7 +12,7 @@ use throughline::{
         counting::customers::CustomerTotal,
         model::{
             group::GroupValues,
-            ids::{SloId, TraceId},
+            ids::{Revision, SloId, TraceId},
             time::{TimeRange, Timestamp},
         },
         workflow::{EventKey, Evidence, Fact, SpanOutcome},
@@ -43,6 +43,7 @@ fn evidence(event: u32, customer: Option<&str>, fact: Fact) -> Evidence {
     let mut key = [7; 16];
     key[..4].copy_from_slice(&event.to_be_bytes());
     Evidence {
+        revision: Revision::default(),
         slo: SLO,
         key: EventKey(key),
         label: format!("order-{event}"),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use throughline::{
     domain::{
-        model::{counts::EventCounts, sampling::EndSampling, time::Timestamp},
-        workflow::{Judging, Losses},
+        model::{counts::EventCounts, time::Timestamp},
+        workflow::{Judging, JudgingContext},
     },
     evaluate::overdue::losses_kept,
     store::Writer,
@@ -75,15 +75,10 @@ async fn s10_timeouts_that_lost_links_may_explain_are_taken_back_whichever_repli
 async fn s10_a_verdict_under_way_that_has_not_seen_the_loss_is_waited_for() {
     let app = app().await;
     app.send([start("o3", 0.0)]).await;
-    let judging = |_| Judging {
-        grace: Duration::from_mins(2),
-        watermark: at(600),
-        skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
-        ends: EndSampling::default(),
-        losses: Losses::NoneKnown,
-    };
+    let judging = |_| Judging::healthy(Duration::from_mins(2), at(600));
+    let context = JudgingContext::healthy(at(600));
     let mut under_way = app.store.begin("judge").await.unwrap();
-    let (judged, moves) = under_way.judge_due(at(600), 10, &judging).await.unwrap();
+    let (judged, moves) = under_way.judge_due(&context, 10, &judging).await.unwrap();
     assert_eq!(judged, 1);
     under_way.add_counts(Writer(5), &moves).await.unwrap();
     app.replica().send([batch()]).await;

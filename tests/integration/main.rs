@@ -9,6 +9,7 @@
 
 mod architecture;
 mod calendar;
+mod cases;
 mod catalogue;
 mod context;
 mod counts_and_claims;

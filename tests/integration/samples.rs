@@ -8,14 +8,13 @@ use throughline::{
     domain::{
         model::{
             ids::SloId,
-            sampling::EndSampling,
             span::{Span, SpanStatus},
             time::{TimeRange, Timestamp},
         },
         slo::{Catalog, Correlator, Indicator, Slo, SpanIndicator, WorkflowIndicator},
         traceql::Selector,
         workflow::{
-            Judging, Losses,
+            Judging,
             attributes::EventAttributes,
             classify::{ClassifiedBatch, Classifier},
             gather,
@@ -123,13 +122,7 @@ impl<'a> Replica<'a> {
             details.details.attributes.is_some()
         };
         let admitted = gathered.values().filter(sampled).count();
-        let judging = |_| Judging {
-            grace: Duration::from_mins(2),
-            watermark: at(0),
-            skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
-            ends: EndSampling::default(),
-            losses: Losses::NoneKnown,
-        };
+        let judging = |_| Judging::healthy(Duration::from_mins(2), at(0));
         loop {
             let mut tx = self.store.begin("record").await.unwrap();
             match tx.record_workflows(&gathered, &judging).await {

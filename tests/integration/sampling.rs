@@ -2,10 +2,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use throughline::domain::model::{
-    counts::EventCounts,
-    ids::SloId,
-    sampling::{EndSampling, Threshold},
+use throughline::domain::{
+    model::{counts::EventCounts, ids::SloId, sampling::Threshold},
+    workflow::EndObservations,
 };
 
 use crate::support::{
@@ -35,9 +34,9 @@ async fn app() -> TestApp {
     TestApp::new().slo(&orders).at("06:18").await
 }
 
-async fn learned(app: &TestApp) -> BTreeMap<SloId, EndSampling> {
+async fn learned(app: &TestApp) -> BTreeMap<SloId, EndObservations> {
     let mut tx = app.store.begin("read thresholds").await.unwrap();
-    tx.end_sampling(app.began).await.unwrap()
+    tx.end_observations(app.clock.now()).await.unwrap()
 }
 
 #[tokio::test]
@@ -92,7 +91,7 @@ async fn what_is_learned_of_ends_only_rises_and_is_forgotten_by_the_day() {
     let quarter = Threshold::from_hex("c").unwrap();
     app.send([finish(0xd0, 30.0)]).await;
     other.send([sampled(0xd1, "finish", 30.0, "ot=th:8")]).await;
-    assert_eq!(learned(&app).await[&app.only()].threshold, quarter);
+    assert_eq!(learned(&app).await[&app.only()].sampling.threshold, quarter);
     let mut tx = app.store.begin("forget").await.unwrap();
     tx.forget_end_sampling(app.began + Duration::from_hours(24))
         .await

@@ -7,13 +7,12 @@ use throughline::{
     domain::{
         model::{
             counts::EventCounts,
-            sampling::EndSampling,
             span::Span,
             time::{TimeRange, Timestamp},
         },
         slo::definition::{DefinitionFile, load},
         workflow::{
-            Judging, Losses,
+            Judging, JudgingContext,
             classify::{ClassifiedBatch, Classifier},
             gather,
         },
@@ -117,7 +116,9 @@ impl Replica {
         tx.commit().await.unwrap();
         let mut tx = self.store.begin("sweep").await.unwrap();
         let (_, moves) = tx
-            .judge_due(at(secs), 10_000, &|_| judging(secs))
+            .judge_due(&JudgingContext::healthy(at(secs)), 10_000, &|_| {
+                judging(secs)
+            })
             .await
             .unwrap();
         tx.add_counts(self.writer, &moves).await.unwrap();
@@ -135,13 +136,7 @@ impl Replica {
 }
 
 fn judging(secs: i64) -> Judging {
-    Judging {
-        grace: Duration::from_mins(2),
-        watermark: at(secs),
-        skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
-        ends: EndSampling::default(),
-        losses: Losses::NoneKnown,
-    }
+    Judging::healthy(Duration::from_mins(2), at(secs))
 }
 
 async fn counts(database: &TestDatabase) -> EventCounts {

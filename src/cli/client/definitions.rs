@@ -1,4 +1,4 @@
-//! `throughline definitions`: confirms to a running service that files without any SLO are meant.
+//! `throughline definitions`: confirms to a running service that its files are meant.
 
 use std::{io::Write as _, process::ExitCode};
 
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::api::{Api, ServerArgs};
 
-/// Confirm that the definitions of a running service are to be empty
+/// Confirm that the definition files of a running service are meant
 #[derive(clap::Args, Debug)]
 pub struct DefinitionsArgs {
     #[command(subcommand)]
@@ -16,6 +16,14 @@ pub struct DefinitionsArgs {
 
 #[derive(Debug, Subcommand)]
 enum DefinitionsCommand {
+    /// Bring the files of one replica into force, although most replicas have others
+    ///
+    /// Changed files come into force when more than half of the replicas have them, so that a rollout
+    /// switches once. This does not wait. Name the replica that has the new files with `--url`.
+    Apply {
+        #[command(flatten)]
+        server: ServerArgs,
+    },
     /// Accept files that declare no SLO any more, or that have become empty
     ///
     /// The service keeps the previous definitions when its files declare nothing any more, since a
@@ -28,12 +36,15 @@ enum DefinitionsCommand {
 }
 
 pub fn run(args: &DefinitionsArgs) -> anyhow::Result<ExitCode> {
-    let DefinitionsCommand::Clear { server } = &args.command;
-    match Api::new(server)?.post("/api/v1/definitions/clear", &json!({})) {
+    let (server, path, done) = match &args.command {
+        DefinitionsCommand::Apply { server } => (server, "/api/v1/definitions/apply", "applied"),
+        DefinitionsCommand::Clear { server } => (server, "/api/v1/definitions/clear", "cleared"),
+    };
+    match Api::new(server)?.post(path, &json!({})) {
         Ok(_) => {
             writeln!(
                 std::io::stdout(),
-                "cleared: the files of the service are in force within a second"
+                "{done}: the files of the service are in force within a second"
             )?;
             Ok(ExitCode::SUCCESS)
         }

@@ -184,7 +184,7 @@ mod tests {
 
     use super::*;
     use crate::domain::{
-        model::ids::TraceId,
+        model::ids::{Revision, TraceId},
         workflow::{Details, TraceRef, Verdict, Workflow},
     };
 
@@ -193,6 +193,7 @@ mod tests {
     fn judged(customer: Option<&str>, outcome: Outcome, secs: i64) -> JudgedWorkflow {
         JudgedWorkflow {
             workflow: Workflow {
+                revision: Revision::default(),
                 label: "order-1".to_owned(),
                 start: None,
                 success: None,
@@ -201,6 +202,7 @@ mod tests {
                 cancelled: None,
                 trace: TraceRef::Other(TraceId::from_slice(&[1; 16]).unwrap()),
                 customer: customer.map(str::to_owned),
+                first_evidence_at: None,
                 details: Details::default(),
             },
             verdict: Verdict {

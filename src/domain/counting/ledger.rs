@@ -2,7 +2,7 @@
 //!
 //! Pure: the store reads the known rows, asks here what becomes of them, and writes it down.
 
-use std::{borrow::Cow, collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::domain::{
     counting::{JudgedWorkflow, customers::CustomerMoves},
@@ -13,8 +13,8 @@ use crate::domain::{
         time::{Resolution, TimeRange, Timestamp},
     },
     workflow::{
-        Deadline, Judging, Losses, Outcome, Verdict, Workflow, WorkflowNote, is_reuse, judge,
-        notice,
+        Deadline, Judging, Losses, Outcome, Start, Verdict, Workflow, WorkflowNote, is_reuse,
+        judge, notice,
     },
 };
 
@@ -27,6 +27,8 @@ pub struct CountDelta {
     pub noted: BTreeMap<(SloId, WorkflowNote), i64>,
     /// What was learned of how the spans are sampled that end workflows.
     pub ends: BTreeMap<SloId, EndSampling>,
+    /// The newest of the ends that arrived later than their SLO waits for them.
+    pub delayed_ends: BTreeMap<SloId, Timestamp>,
     pub customers: CustomerMoves,
 }
 
@@ -57,6 +59,30 @@ impl CountDelta {
         if let Some(seen) = workflow.details.draws.end_sampling(start_trace) {
             let known = self.ends.entry(slo).or_default();
             *known = known.join(seen);
+        }
+    }
+
+    /// Notes that an end in `new`, which was not in `known`, was on its way for longer than `grace`.
+    fn note_delay(
+        &mut self,
+        slo: SloId,
+        known: Option<&JudgedWorkflow>,
+        new: &Workflow,
+        judging: &Judging,
+    ) {
+        let is_one_span = |start: Start| start.promise == Deadline::OneSpan;
+        if new.start.is_some_and(is_one_span) {
+            return;
+        }
+        let known_end = known.and_then(|known| known.workflow.latest_end());
+        // Evidence that links have moved arrived earlier than now.
+        let arrived_at = new.first_evidence_at.unwrap_or(judging.now);
+        if let Some(end) = new.latest_end()
+            && known_end < Some(end)
+            && arrived_at.saturating_since(end) > judging.grace
+        {
+            let newest = self.delayed_ends.entry(slo).or_insert(end);
+            *newest = end.max(*newest);
         }
     }
 
@@ -142,7 +168,8 @@ pub fn apply(
     judging: &Judging,
     moves: &mut CountDelta,
 ) -> Option<JudgedWorkflow> {
-    let workflow = known.map_or_else(|| new.clone(), |known| joined(&known.workflow, new));
+    let mut workflow = joined(known, new).since(judging.oldest_revision);
+    workflow.first_evidence_at.get_or_insert(judging.now);
     let verdict = judge(&workflow, &in_hindsight(known, judging));
     if known.is_some_and(|known| is_reuse(&known.workflow, new)) {
         moves.note(slo, WorkflowNote::Reused);
@@ -152,6 +179,7 @@ pub fn apply(
         return None;
     }
     moves.replace(slo, known, &judged);
+    moves.note_delay(slo, known, new, judging);
     if let Some(noticed) = notice(&judged.workflow, &judged.verdict)
         && known.is_none_or(|known| notice(&known.workflow, &known.verdict) != Some(noticed))
     {
@@ -172,10 +200,7 @@ pub fn silence(
     if new.success.is_some() || new.failure.is_some() {
         return None;
     }
-    let workflow = match known {
-        Some(known) => Cow::Owned(joined(&known.workflow, new)),
-        None => Cow::Borrowed(new),
-    };
+    let workflow = joined(known, new).since(judging.oldest_revision);
     silence_of(known, &workflow, judging)
 }
 
@@ -191,9 +216,10 @@ pub fn silence_of(
     Some(TimeRange::new(start, deadline + Duration::from_micros(1)))
 }
 
-/// What the verdict stands for. A workflow without an end is judged only if its end would have been
-/// kept; once that is decided it stays so until an end comes, since what is known of other workflows
-/// changes. Nor is it held against a workflow that its end may be lost.
+/// The weight of the verdict. A workflow without an end is a timeout only if its end would have been
+/// kept, by all that is known of how ends are sampled. What becomes known later can make it
+/// unobservable, for good until its end comes, but does not change its weight. Nor is a workflow a
+/// timeout whose end may be lost.
 fn weigh(
     workflow: Workflow,
     verdict: Verdict,
@@ -209,15 +235,15 @@ fn weigh(
             weight,
         };
     }
+    let start_trace = workflow.trace.trace_id();
+    let observable = draws.weight_without_end(start_trace, judging.ends).ok();
     let decided = match known.map(|known| (known.verdict.outcome, known.weight)) {
-        Some((Outcome::Timeout | Outcome::EvidenceLost, weight)) => Some(weight),
+        Some((Outcome::Timeout | Outcome::EvidenceLost, weight)) => observable.map(|_| weight),
         Some((Outcome::Unobservable, _)) => None,
-        _ => {
-            let start_trace = workflow.trace.trace_id();
-            draws.weight_without_end(start_trace, judging.ends).ok()
-        }
+        _ => observable,
     };
     let outcome = match decided {
+        _ if !judging.is_watched => Outcome::Unwatched,
         None => Outcome::Unobservable,
         Some(_) if is_lost(&workflow, &verdict, known, judging.losses) => Outcome::EvidenceLost,
         Some(_) => Outcome::Timeout,
@@ -244,17 +270,12 @@ fn is_lost(
         })
 }
 
-/// A copy of a start that is known already may come under a later definition: the promise and terms
-/// that were in force when it came first hold.
-fn joined(known: &Workflow, new: &Workflow) -> Workflow {
-    let mut workflow = known.clone();
+fn joined(known: Option<&JudgedWorkflow>, new: &Workflow) -> Workflow {
+    let Some(known) = known else {
+        return new.clone();
+    };
+    let mut workflow = known.workflow.clone();
     workflow.join(new);
-    if let (Some(first), Some(copy)) = (known.start, new.start)
-        && first.at == copy.at
-    {
-        workflow.start = known.start;
-        workflow.details.terms = known.details.terms;
-    }
     workflow
 }
 
@@ -276,7 +297,7 @@ pub fn rejudge(
     };
     let workflow = Workflow {
         label: known.workflow.label.clone(),
-        ..left.clone()
+        ..left.clone().since(judging.oldest_revision)
     };
     let verdict = judge(&workflow, &in_hindsight(Some(known), judging));
     let judged = weigh(workflow, verdict, Some(known), judging);
@@ -288,8 +309,13 @@ pub fn rejudge(
 /// verdict tells how far the watermark had come.
 fn in_hindsight(known: Option<&JudgedWorkflow>, judging: &Judging) -> Judging {
     let seen = known.and_then(|known| match known.verdict.outcome {
-        Outcome::Timeout | Outcome::Orphan | Outcome::Unobservable | Outcome::EvidenceLost => {
-            known.verdict.at.map(|at| at + judging.grace)
+        Outcome::Timeout
+        | Outcome::Orphan
+        | Outcome::Unobservable
+        | Outcome::EvidenceLost
+        | Outcome::Unwatched => {
+            let expected = known.verdict.at;
+            expected.map(|at| judging.silence_due(at, known.workflow.first_evidence_at))
         }
         Outcome::Open
         | Outcome::Good

@@ -66,6 +66,14 @@ impl fmt::Display for Name {
 #[serde(transparent)]
 pub struct SloId(pub i32);
 
+/// Number of a set of definitions, counted up by one with each set that comes into force; for an SLO, of
+/// the set that declared it as it is.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Revision(pub i32);
+
 /// Sixteen bytes, not all zero.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TraceId([u8; 16]);

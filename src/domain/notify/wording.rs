@@ -217,6 +217,7 @@ pub const fn reason(outcome: Outcome) -> &'static str {
         Outcome::Invalid => "contradictory",
         Outcome::Unobservable => "not to be observed",
         Outcome::EvidenceLost => "perhaps ended",
+        Outcome::Unwatched => "no longer watched",
     }
 }
 

@@ -9,6 +9,7 @@ mod duration;
 pub mod exclusion;
 mod group_by;
 mod policy;
+mod revisions;
 mod spec;
 mod stages;
 mod target;
@@ -21,6 +22,7 @@ pub use self::{
         AlertRule, Alerting, BurnKind, CustomerDetails, Guard, Limit, LimitRule, Notify, Severity,
         whole_seconds,
     },
+    revisions::{SloRevision, SloRevisions},
     spec::{
         CancelPolicy, Completion, Correlator, FanOut, Indicator, MAX_LEGS, Slo, Source,
         SpanIndicator, SpanInstant, StartedAt, TimeUnit, WorkflowIndicator,

@@ -124,13 +124,13 @@ pub struct Source {
 }
 
 /// How goodness is measured.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Indicator {
     Workflow(WorkflowIndicator),
     Span(SpanIndicator),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkflowIndicator {
     pub start: Selector,
     pub finish: Selector,
@@ -246,7 +246,7 @@ pub enum Correlator {
     },
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpanIndicator {
     /// Which spans are events.
     pub matches: Selector,

@@ -2,7 +2,7 @@
 
 use crate::domain::traceql::Selector;
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Stages {
     /// Waits per queue and processing per service, from the spans of messages.
     #[default]
@@ -13,14 +13,14 @@ pub enum Stages {
     Declared(Vec<DeclaredStage>),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeclaredStage {
     /// Unique within its SLO.
     pub name: String,
     pub extent: Extent,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Extent {
     /// As long as each span that it selects.
     Span(Selector),
@@ -28,7 +28,7 @@ pub enum Extent {
     Between { from: Edge, to: Edge },
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edge {
     /// The start, or the end, of the workflow itself.
     OfWorkflow,

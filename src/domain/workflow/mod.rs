@@ -6,6 +6,7 @@
 
 pub mod batch;
 pub mod classify;
+mod context;
 mod evidence;
 pub mod links;
 mod notice;
@@ -14,6 +15,7 @@ pub mod stage_evidence;
 mod verdict;
 pub mod watermark;
 
+pub use context::{DelayedEnds, EndObservations, JudgingContext};
 pub use evidence::{
     Deadline, Details, EventId, EventKey, Evidence, EvidenceByEvent, Fact, Intervals, JudgingTerms,
     LegId, Legs, Pauses, SpanOutcome, Start, TraceRef, Workflow, attributes, gather, join,

@@ -9,7 +9,7 @@ use super::{
     evidence::{LegsProgress, earliest},
 };
 use crate::domain::{
-    model::{counts::EventCounts, sampling::EndSampling, time::Timestamp},
+    model::{counts::EventCounts, ids::Revision, sampling::EndSampling, time::Timestamp},
     slo::{CancelPolicy, Slo},
 };
 
@@ -39,10 +39,12 @@ pub enum Outcome {
     /// No event: the deadline passed, but evidence was lost meanwhile that an end may have been among.
     /// Provisional as a timeout is.
     EvidenceLost,
+    /// No event: its SLO was removed before it ended.
+    Unwatched,
 }
 
 impl Outcome {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Open,
         Self::Good,
         Self::Late,
@@ -53,6 +55,7 @@ impl Outcome {
         Self::Invalid,
         Self::Unobservable,
         Self::EvidenceLost,
+        Self::Unwatched,
     ];
 
     pub const fn is_bad(self) -> bool {
@@ -72,6 +75,7 @@ impl Outcome {
             Self::Invalid => 7,
             Self::Unobservable => 8,
             Self::EvidenceLost => 9,
+            Self::Unwatched => 10,
         }
     }
 
@@ -93,6 +97,7 @@ impl Outcome {
             Self::Invalid => "invalid",
             Self::Unobservable => "unobservable",
             Self::EvidenceLost => "evidence_lost",
+            Self::Unwatched => "unwatched",
         }
     }
 
@@ -100,7 +105,7 @@ impl Outcome {
     pub const fn counts(self) -> EventCounts {
         let mut counts = EventCounts::ZERO;
         match self {
-            Self::Open => {}
+            Self::Open | Self::Unwatched => {}
             Self::Good => counts.good = 1,
             Self::Late => counts.late = 1,
             Self::Failed => counts.failed = 1,
@@ -131,13 +136,21 @@ pub struct Verdict {
 pub struct Judging {
     /// How long after a deadline evidence that is under way is waited for.
     pub grace: Duration,
-    /// Up to when ingest is known to have been healthy.
+    /// Up to when ingest is known to have been healthy, and the ends of the SLO to have arrived.
     pub watermark: Timestamp,
+    /// When evidence that is new is committed.
+    pub now: Timestamp,
+    /// How long senders may take to deliver what they kept while they could not send.
+    pub catch_up: Duration,
     /// [`Slo::clock_skew`](crate::domain::slo::Slo::clock_skew).
     pub skew_tolerance: Duration,
     /// How the spans that end workflows of this SLO are sampled.
     pub ends: EndSampling,
     pub losses: Losses,
+    /// The oldest revision of the definition that is kept.
+    pub oldest_revision: Revision,
+    /// Whether the SLO is declared.
+    pub is_watched: bool,
 }
 
 /// Whether evidence was lost that would have ended the workflow in time.
@@ -151,6 +164,45 @@ pub enum Losses {
 impl Judging {
     /// Of spans whose SLO declares nothing else.
     pub const DEFAULT_SKEW_TOLERANCE: Duration = Slo::LEAST_CLOCK_SKEW;
+    /// A span is on its way for up to 5 s in the batch of its process and 10 s in that of a
+    /// collector (their defaults), so what arrives later than that has waited.
+    const LEAST_CATCH_UP: Duration = Duration::from_secs(15);
+
+    /// Of an SLO that declares nothing but `grace`, whose ends are not sampled, at a moment up to which
+    /// ingest was healthy.
+    pub fn healthy(grace: Duration, now: Timestamp) -> Self {
+        Self {
+            grace,
+            watermark: now,
+            now,
+            catch_up: Duration::ZERO,
+            skew_tolerance: Self::DEFAULT_SKEW_TOLERANCE,
+            ends: EndSampling::default(),
+            losses: Losses::NoneKnown,
+            oldest_revision: Revision::default(),
+            is_watched: true,
+        }
+    }
+
+    /// From which watermark on silence about what was expected at `expected` is a verdict, of a
+    /// workflow that was first heard of at `first_evidence_at`.
+    ///
+    /// Where that was too late for the deadline, its sender had a backlog, and whoever sends its end
+    /// may have one too: it gets as much time as the sender was behind, at most the catch-up time, and
+    /// at least `grace`.
+    pub fn silence_due(
+        &self,
+        expected: Timestamp,
+        first_evidence_at: Option<Timestamp>,
+    ) -> Timestamp {
+        let due = expected + self.grace;
+        let Some(first) = first_evidence_at else {
+            return due;
+        };
+        let behind = first.saturating_since(due);
+        let wait = behind.min(self.catch_up.max(Self::LEAST_CATCH_UP));
+        due.max(first + wait.max(self.grace))
+    }
 }
 
 /// Judges a workflow by all that is known of it.
@@ -178,7 +230,10 @@ pub fn judge(workflow: &Workflow, judging: &Judging) -> Verdict {
     };
     match ends.success {
         Some(end) => completed(start.at, end, deadline, judging),
-        None => ended(start.at, &ends, deadline, judging),
+        None => match stopped(start.at, &ends, deadline, judging) {
+            Some(verdict) => verdict,
+            None => silent(ends.unfinished, deadline, workflow, judging),
+        },
     }
 }
 
@@ -240,8 +295,13 @@ fn decided(start: Timestamp, workflow: &Workflow, judging: &Judging) -> Verdict 
     }
 }
 
-/// No success is known: a failure, a cancellation, or nothing yet.
-fn ended(start: Timestamp, ends: &Ends, deadline: Timestamp, judging: &Judging) -> Verdict {
+/// Without a success: a failure or a cancellation, or `None` while neither is known.
+fn stopped(
+    start: Timestamp,
+    ends: &Ends,
+    deadline: Timestamp,
+    judging: &Judging,
+) -> Option<Verdict> {
     let failure = ends.failure.map(|at| (at.min(deadline), Outcome::Failed));
     let cancellation = ends.cancelled.map(|at| {
         if at <= deadline {
@@ -255,11 +315,13 @@ fn ended(start: Timestamp, ends: &Ends, deadline: Timestamp, judging: &Judging) 
         (Some(failure), _) => Some(failure),
         (None, cancellation) => cancellation,
     };
-    match first {
-        Some((at, _)) if at < start - judging.skew_tolerance => settled(Outcome::Invalid, at),
-        Some((at, outcome)) => settled(outcome, at.max(start)),
-        None => unfinished(ends.unfinished, deadline, judging),
-    }
+    first.map(|(at, outcome)| {
+        if at < start - judging.skew_tolerance {
+            settled(Outcome::Invalid, at)
+        } else {
+            settled(outcome, at.max(start))
+        }
+    })
 }
 
 const fn cancelled_in_time(policy: CancelPolicy) -> Outcome {
@@ -280,10 +342,16 @@ fn completed(start: Timestamp, end: Timestamp, deadline: Timestamp, judging: &Ju
     }
 }
 
-fn unfinished(outcome: Outcome, deadline: Timestamp, judging: &Judging) -> Verdict {
-    let due = deadline + judging.grace;
+/// What has not come by `expected`, once that can be told.
+fn silent(
+    outcome: Outcome,
+    expected: Timestamp,
+    workflow: &Workflow,
+    judging: &Judging,
+) -> Verdict {
+    let due = judging.silence_due(expected, workflow.first_evidence_at);
     if judging.watermark >= due {
-        settled(outcome, deadline)
+        settled(outcome, expected)
     } else {
         Verdict {
             outcome: Outcome::Open,
@@ -308,16 +376,7 @@ fn without_start(workflow: &Workflow, judging: &Judging) -> Verdict {
             due: None,
         };
     };
-    let due = end + judging.grace;
-    if judging.watermark >= due {
-        settled(Outcome::Orphan, end)
-    } else {
-        Verdict {
-            outcome: Outcome::Open,
-            at: None,
-            due: Some(due),
-        }
-    }
+    silent(Outcome::Orphan, end, workflow, judging)
 }
 
 const fn settled(outcome: Outcome, at: Timestamp) -> Verdict {

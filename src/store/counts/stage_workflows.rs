@@ -294,7 +294,8 @@ fn decode(row: &PgRow) -> Result<StageWorkflow, sqlx::Error> {
         | Outcome::Orphan
         | Outcome::Invalid
         | Outcome::Unobservable
-        | Outcome::EvidenceLost => None,
+        | Outcome::EvidenceLost
+        | Outcome::Unwatched => None,
     };
     Ok(StageWorkflow {
         key: EventKey(row.try_get::<Uuid, _>("key")?.into_bytes()),

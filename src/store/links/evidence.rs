@@ -78,7 +78,7 @@ impl Tx<'_> {
         let mut gathered = self.take_batches(&news.batches, epoch).await?;
         let spans = self.add_edges(&news.edges, epoch).await?;
         self.wake(&spans).await?;
-        self.add_pieces(&news.linked, epoch).await?;
+        self.add_pieces(&news.linked, epoch, judging).await?;
         let pieces = self.stale_pieces().await?;
         if pieces.is_empty() {
             return Ok(LinkUpdates {
@@ -131,14 +131,25 @@ impl Tx<'_> {
         .map_err(|source| self.failed(source))
     }
 
-    async fn add_pieces(&mut self, linked: &[&Linked], epoch: i32) -> Result<(), StoreError> {
+    async fn add_pieces(
+        &mut self,
+        linked: &[&Linked],
+        epoch: i32,
+        judging: JudgingBySlo<'_>,
+    ) -> Result<(), StoreError> {
         if linked.is_empty() {
             return Ok(());
         }
         let linked: BTreeMap<_, _> = linked.iter().map(|piece| (piece.id(), *piece)).collect();
         let ids: Vec<Uuid> = linked.keys().map(|id| Uuid::from_bytes(*id)).collect();
         let slos: Vec<i32> = linked.values().map(|piece| piece.slo.0).collect();
-        let evidence: Vec<_> = linked.values().map(|piece| Json(&piece.piece)).collect();
+        let evidence = linked.values().map(|piece| {
+            let first_evidence_at = Some(judging(piece.slo).now);
+            Json(Workflow {
+                first_evidence_at,
+                ..piece.piece.clone()
+            })
+        });
         let spans = linked.values().map(|piece| (piece.filter, piece.span));
         let spans: SpanColumns = spans.collect();
         // One that an older epoch knows is not new; nobody else writes here meanwhile.
@@ -154,7 +165,7 @@ impl Tx<'_> {
         .bind(spans.filters)
         .bind(spans.trace_ids)
         .bind(spans.span_ids)
-        .bind(evidence)
+        .bind(evidence.collect::<Vec<_>>())
         .bind(epoch)
         .execute(&mut *self.inner)
         .await

@@ -24,6 +24,25 @@ pub struct Waiting {
     pub page_since: Option<Timestamp>,
 }
 
+/// What a replica says of itself with every heartbeat.
+#[derive(Clone, Debug)]
+pub struct ReplicaSigns {
+    /// By how much its clock is ahead of the database's.
+    pub clock_ahead_ms: i64,
+    pub last_span_at: Option<Timestamp>,
+    /// Why it does not apply the definition files.
+    pub definition_problems: Vec<String>,
+    /// Digest of its definition files, if they are valid and wait to come into force.
+    pub definitions_hash: Option<i64>,
+}
+
+/// A count of live replicas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct OtherReplicas {
+    pub same: i64,
+    pub all: i64,
+}
+
 impl Tx<'_> {
     /// How many alerts fire, and how many outages were told. Writes, since a database that takes nothing
     /// is as good as away.
@@ -51,24 +70,22 @@ impl Tx<'_> {
         .map_err(|source| self.failed(source))
     }
 
-    /// Keeps by how much a replica's clock is ahead of the database's, when it last received a span, and
-    /// why it does not apply the definition files, if so.
+    /// Keeps what a replica says of itself.
     pub async fn note_signs(
         &mut self,
         replica: ReplicaId,
-        ahead_ms: i64,
-        last_span_at: Option<Timestamp>,
-        definition_problems: &[String],
+        signs: &ReplicaSigns,
     ) -> Result<(), StoreError> {
         sqlx::query(
             "-- replicas.note_signs
              update replicas set clock_ahead_ms = $2, definition_problems = $3,
-                 last_seen_at = clock_timestamp()
+                 definitions_hash = $4, last_seen_at = clock_timestamp()
              where id = $1",
         )
         .bind(replica.0)
-        .bind(ahead_ms)
-        .bind(definition_problems)
+        .bind(signs.clock_ahead_ms)
+        .bind(&signs.definition_problems)
+        .bind(signs.definitions_hash)
         .execute(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
@@ -78,10 +95,34 @@ impl Tx<'_> {
              update service_state set last_span_at = $1
              where last_span_at is null or last_span_at < $1::timestamptz - interval '5 s'",
         )
-        .bind(last_span_at.map(Timestamp::to_chrono))
+        .bind(signs.last_span_at.map(Timestamp::to_chrono))
         .execute(&mut *self.inner)
         .await
         .map(drop)
+        .map_err(|source| self.failed(source))
+    }
+
+    /// Of the replicas other than `replica` that were alive at `since` or later, how many have files with
+    /// this hash that are valid and not in force.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn replicas_with(
+        &mut self,
+        replica: ReplicaId,
+        hash: i64,
+        since: Timestamp,
+    ) -> Result<OtherReplicas, StoreError> {
+        sqlx::query_as(
+            "-- replicas.with_definitions
+             select count(*) filter (where definitions_hash = $2) as same, count(*) as \"all\"
+             from replicas where id <> $1 and heartbeat_at >= $3",
+        )
+        .bind(replica.0)
+        .bind(hash)
+        .bind(since.to_chrono())
+        .fetch_one(&mut *self.inner)
+        .await
         .map_err(|source| self.failed(source))
     }
 

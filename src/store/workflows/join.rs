@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::rows::{INSERT, LOCK_DUE, LOCK_KNOWN, LockedWorkflow, UPDATE, WorkflowColumns, decode};
@@ -17,8 +18,8 @@ use crate::{
             JudgedWorkflow,
             ledger::{CountDelta, apply, silence},
         },
-        model::{ids::SloId, time::Timestamp},
-        workflow::{EventId, EvidenceByEvent, Judging, Losses, WorkflowNote},
+        model::ids::SloId,
+        workflow::{EventId, EvidenceByEvent, Judging, JudgingContext, Losses, WorkflowNote},
     },
     store::{
         StoreError, Tx, error::inconsistent, platform::retention::EPOCH_LOCK,
@@ -107,14 +108,20 @@ impl Tx<'_> {
     /// the work: what one has locked the others skip. Returns how many were looked at.
     pub async fn judge_due(
         &mut self,
-        watermark: Timestamp,
+        context: &JudgingContext,
         limit: i64,
         judging: JudgingBySlo<'_>,
     ) -> Result<(usize, CountDelta), StoreError> {
         self.share_epoch().await?;
+        let (behind, up_to): (Vec<i32>, Vec<DateTime<Utc>>) = context
+            .behind()
+            .map(|(slo, up_to)| (slo.0, up_to.to_chrono()))
+            .unzip();
         let rows = sqlx::query(LOCK_DUE)
-            .bind(watermark.to_chrono())
+            .bind(context.watermark.to_chrono())
             .bind(limit)
+            .bind(behind)
+            .bind(up_to)
             .fetch_all(&mut *self.inner)
             .await
             .map_err(|source| self.failed(source))?;

@@ -2,8 +2,8 @@
 
 pub(super) mod join;
 pub(super) mod losses;
+pub(super) mod observations;
 pub(super) mod purged;
 pub(super) mod reads;
 pub(super) mod rows;
-pub(super) mod sampling_thresholds;
 pub(super) mod watermark;

@@ -13,12 +13,13 @@ use crate::{
 };
 
 /// Workflows that succeeded are not kept: what arrives of them later is a redelivery.
-const WITHOUT_SUCCESS: [Outcome; 5] = [
+const WITHOUT_SUCCESS: [Outcome; 6] = [
     Outcome::Failed,
     Outcome::Timeout,
     Outcome::Cancelled,
     Outcome::Unobservable,
     Outcome::EvidenceLost,
+    Outcome::Unwatched,
 ];
 
 impl Tx<'_> {

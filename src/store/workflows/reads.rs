@@ -322,9 +322,11 @@ impl TryFrom<WorkflowRow> for WorkflowRecord {
         let details = row.details.map(|Json(details)| details).unwrap_or_default();
         let outcome = Outcome::from_code(row.outcome).ok_or_else(|| invalid("outcome"))?;
         let last_leg = match outcome {
-            Outcome::Open | Outcome::Timeout | Outcome::Unobservable | Outcome::EvidenceLost => {
-                None
-            }
+            Outcome::Open
+            | Outcome::Timeout
+            | Outcome::Unobservable
+            | Outcome::EvidenceLost
+            | Outcome::Unwatched => None,
             Outcome::Good
             | Outcome::Late
             | Outcome::Failed

@@ -14,7 +14,11 @@ use uuid::Uuid;
 use crate::{
     domain::{
         counting::JudgedWorkflow,
-        model::{ids::SloId, sampling::Weight, time::Timestamp},
+        model::{
+            ids::{Revision, SloId},
+            sampling::Weight,
+            time::Timestamp,
+        },
         workflow::{
             Deadline, Details, EventId, EventKey, Outcome, Start, TraceRef, Verdict, Workflow,
         },
@@ -34,7 +38,10 @@ macro_rules! statements {
             "-- workflow.lock_due\n",
             "select slo_id, key, epoch, label, ", $(stringify!($column), ", ",)+
             "ctid::text as place ",
-            "from workflows where due_at <= $1 order by due_at limit $2 for update skip locked",
+            "from workflows w where due_at <= $1 and not exists (",
+            "select 1 from unnest($3::integer[], $4::timestamptz[]) as behind(slo_id, up_to) ",
+            "where behind.slo_id = w.slo_id and w.due_at > behind.up_to) ",
+            "order by due_at limit $2 for update skip locked",
         );
 
         /// Of one SLO, those that were open in the minute that begins at the second parameter.
@@ -44,6 +51,14 @@ macro_rules! statements {
             "ctid::text as place from workflows where slo_id = $1 and outcome = 4 ",
             "and judged_at >= $2 and started_at < $2 + interval '1 minute' ",
             "order by slo_id, key limit $3 for update",
+        );
+
+        /// Of one SLO, all whose end is missing, page by page.
+        pub(crate) const LOCK_TIMEOUTS_AFTER: &str = concat!(
+            "-- workflow.lock_timeouts_after\n",
+            "select slo_id, key, epoch, label, ", $(stringify!($column), ", ",)+
+            "ctid::text as place from workflows where slo_id = $1 and outcome in (4, 9) ",
+            "and ($2::uuid is null or key > $2) order by slo_id, key limit $3 for update",
         );
 
         pub(crate) const LOCK_KNOWN: &str = concat!(
@@ -93,7 +108,9 @@ statements! {
     17 details jsonb,
     18 weight bigint,
     19 group_id integer,
-    place 20,
+    20 first_evidence_at timestamptz,
+    21 revision integer,
+    place 22,
 }
 
 /// A row as it stands, and where: its partition and its place there, which cannot change while the
@@ -130,6 +147,8 @@ pub(crate) struct WorkflowColumns {
     details: Vec<Option<Json<Details>>>,
     weights: Vec<Option<i64>>,
     groups: Vec<Option<i32>>,
+    first_evidence: Vec<Option<DateTime<Utc>>>,
+    revisions: Vec<i32>,
     /// Of known rows only.
     pub(crate) places: Vec<String>,
 }
@@ -176,6 +195,8 @@ impl WorkflowColumns {
         self.details.push(details);
         self.weights.push(weight.map(Weight::millionths));
         self.groups.push(group.map(|group| group.0));
+        self.first_evidence.push(time(workflow.first_evidence_at));
+        self.revisions.push(workflow.revision.0);
     }
 
     /// All but the places, for one of the statements.
@@ -200,6 +221,8 @@ impl WorkflowColumns {
             .bind(&self.details)
             .bind(&self.weights)
             .bind(&self.groups)
+            .bind(&self.first_evidence)
+            .bind(&self.revisions)
     }
 }
 
@@ -222,6 +245,7 @@ pub(crate) fn decode(row: &PgRow) -> Result<(EventId, LockedWorkflow), sqlx::Err
         _ => TraceRef::Other(trace_id),
     };
     let workflow = Workflow {
+        revision: Revision(row.try_get("revision")?),
         label: row.try_get("label")?,
         start: time("started_at")?.map(|at| Start { at, promise }),
         success: time("succeeded_at")?,
@@ -230,6 +254,7 @@ pub(crate) fn decode(row: &PgRow) -> Result<(EventId, LockedWorkflow), sqlx::Err
         cancelled: time("cancelled_at")?,
         trace,
         customer: row.try_get("customer")?,
+        first_evidence_at: time("first_evidence_at")?,
         details: row
             .try_get::<Option<Json<Details>>, _>("details")?
             .map_or_else(Details::default, |Json(details)| details),

@@ -14,7 +14,10 @@ use serde_json::Value;
 
 use super::{period, targets::kind_text};
 use crate::{
-    domain::model::{format, ids::Name, time::Timestamp},
+    domain::{
+        model::{format, ids::Name, time::Timestamp},
+        slo::definition::DefinitionFile,
+    },
     web::{
         error::WebError,
         page::{Layout, Negotiation, Section},
@@ -65,11 +68,11 @@ pub(crate) async fn get(asked: Negotiation, State(state): State<WebState>) -> Re
 /// There is nothing to choose.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ClearRequest {}
+pub(crate) struct ApplyRequest {}
 
 #[derive(Debug, Serialize)]
-struct ClearResponse {
-    /// The files that are in force within a second, in every replica whose folder has them too.
+struct ApplyResponse {
+    /// The files that are in force within a second, in every replica.
     files: Vec<String>,
 }
 
@@ -77,34 +80,62 @@ struct ClearResponse {
 pub(crate) async fn clear(
     asked: Negotiation,
     State(state): State<WebState>,
-    written: ParsedBody<ClearRequest>,
+    written: ParsedBody<ApplyRequest>,
 ) -> Response {
-    match accept_losses(&state, &written).await {
+    let status = Arc::clone(&state.definitions.borrow());
+    let files = status.awaiting_clear.as_deref().ok_or_else(|| {
+        let reason = why_not_cleared(&status, state.catalog.borrow().slos.len());
+        WebError::NothingToClear(reason)
+    });
+    match bring_into_force(&state, &written, files).await {
         Ok(answer) => Json(answer).into_response(),
         Err(error) => asked.refuse(&state, &error),
     }
 }
 
-async fn accept_losses(
+/// Brings the files of this replica into force, although most replicas have others.
+pub(crate) async fn apply(
+    asked: Negotiation,
+    State(state): State<WebState>,
+    written: ParsedBody<ApplyRequest>,
+) -> Response {
+    let status = Arc::clone(&state.definitions.borrow());
+    let files = status
+        .awaiting_apply
+        .as_deref()
+        .ok_or_else(|| WebError::NothingToApply(why_not_applied(&status)));
+    match bring_into_force(&state, &written, files).await {
+        Ok(answer) => Json(answer).into_response(),
+        Err(error) => asked.refuse(&state, &error),
+    }
+}
+
+async fn bring_into_force(
     state: &WebState,
-    written: &ParsedBody<ClearRequest>,
+    written: &ParsedBody<ApplyRequest>,
+    files: Result<&[DefinitionFile], WebError>,
 ) -> Result<Value, WebError> {
     let now = state.clock.now();
-    let status = Arc::clone(&state.definitions.borrow());
-    let mut tx = state.store.begin("clear the definitions").await?;
+    let mut tx = state.store.begin("bring definitions into force").await?;
     if let Some(answer) = written.once.answered(&mut tx, now).await? {
         return Ok(answer);
     }
-    let Some(files) = &status.awaiting_clear else {
-        let reason = why_not_cleared(&status, state.catalog.borrow().slos.len());
-        return Err(WebError::NothingToClear(reason));
-    };
-    tx.keep_definitions(files, now).await?;
+    let files = files?;
+    tx.put_definitions_in_force(files, now).await?;
     let files = files.iter().map(|file| file.path.clone()).collect();
-    let answer = serde_json::to_value(ClearResponse { files }).unwrap_or_default();
+    let answer = serde_json::to_value(ApplyResponse { files }).unwrap_or_default();
     written.once.keep(&mut tx, &answer).await?;
     tx.commit().await?;
     Ok(answer)
+}
+
+fn why_not_applied(status: &DefinitionsStatus) -> String {
+    let folder = &status.folder;
+    if status.problems.is_empty() {
+        format!("the files in `{folder}` are in force")
+    } else {
+        format!("the files in `{folder}` have errors, or would take away what is in force")
+    }
 }
 
 fn why_not_cleared(status: &DefinitionsStatus, slos: usize) -> String {

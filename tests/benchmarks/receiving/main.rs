@@ -175,6 +175,7 @@ async fn door(count: usize, store: Store) -> Ingest {
         clock: Clock::System,
         classifier: classifier.clone(),
         watermark,
+        catch_up: Duration::ZERO,
     });
     #[expect(clippy::disallowed_methods, reason = "it ends with its runtime")]
     tokio::spawn(recorder_loop.run(CancellationToken::new()));

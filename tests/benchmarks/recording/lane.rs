@@ -7,8 +7,8 @@ use sqlx::PgConnection;
 use throughline::{
     domain::{
         counting::ledger::CountDelta,
-        model::{sampling::EndSampling, time::Timestamp},
-        workflow::{Judging, Losses, gather, join},
+        model::time::Timestamp,
+        workflow::{Judging, gather, join},
     },
     store::{LinkNews, Store, StoreError, Writer},
 };
@@ -109,13 +109,7 @@ impl Lane {
 
     /// As the recorder does it for the requests that it commits together.
     async fn try_record(&self, batch: &Batch) -> Result<(), StoreError> {
-        let judging = |_| Judging {
-            grace: Duration::from_mins(2),
-            watermark: self.now,
-            skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
-            ends: EndSampling::default(),
-            losses: Losses::NoneKnown,
-        };
+        let judging = |_| Judging::healthy(Duration::from_mins(2), self.now);
         let mut gathered = gather(&batch.evidence);
         let mut moves = CountDelta::default();
         let mut tx = self.store.begin("record evidence").await?;

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use throughline::domain::{
     model::{
         group::GroupValues,
-        ids::{SloId, SpanId, TraceId},
+        ids::{Revision, SloId, SpanId, TraceId},
         span::SpanRef,
         time::Timestamp,
     },
@@ -203,6 +203,7 @@ fn span_of(number: u64) -> SpanRef {
 fn evidence(number: u64, fact: Fact) -> Evidence {
     let key = key(number);
     Evidence {
+        revision: Revision::default(),
         slo: SLO,
         key: EventKey(key),
         label: format!("order-{number:012}"),

@@ -15,7 +15,7 @@ use throughline::{
     domain::model::span::SpanView,
     ingest::{
         Rejection, Unavailable,
-        consumer::TraceConsumer,
+        consumer::{CommitError, TraceConsumer},
         grpc, http,
         receiver::Receiver,
         server::{cors::AllowedOrigins, limits::ReceiverLimits},
@@ -65,15 +65,15 @@ impl TraceConsumer for RecordingDoor {
 
     fn refuse(&self, _refusal: &Rejection, _batch: &mut Vec<String>) {}
 
-    async fn commit(&self, batch: Vec<String>) -> Result<(), Unavailable> {
+    async fn commit(&self, batch: Vec<String>) -> Result<(), CommitError> {
         self.arrived.notify_one();
         match &self.commits {
             Commits::AtOnce => {}
             Commits::Never => {
-                return Err(Unavailable {
+                return Err(CommitError::Unavailable(Unavailable {
                     reason: "the database is away".to_owned(),
                     retry_after: Duration::from_secs(7),
-                });
+                }));
             }
             Commits::When(ready) => ready.acquire().await.unwrap().forget(),
         }

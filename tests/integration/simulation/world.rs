@@ -146,6 +146,7 @@ impl World {
             clock: Clock::Manual(self.0.clock.clone()),
             classifier: self.0.classifier.subscribe(),
             watermark: watermark.subscribe(),
+            catch_up: LIMITS.catch_up,
         });
         let breaths = Arc::new(AtomicI64::new(IMMORTAL));
         Replica {
@@ -155,11 +156,13 @@ impl World {
                 store: store.clone(),
                 writer,
                 classifier: self.0.classifier.subscribe(),
+                catch_up: LIMITS.catch_up,
             },
             unplaced: Unplaced {
                 store: store.clone(),
                 writer,
                 classifier: self.0.classifier.subscribe(),
+                catch_up: LIMITS.catch_up,
             },
             store,
             watermark,

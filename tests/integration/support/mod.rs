@@ -3,6 +3,7 @@
 pub(crate) mod api;
 pub(crate) mod app;
 pub(crate) mod broker;
+pub(crate) mod case;
 pub mod database;
 pub(crate) mod installs;
 pub(crate) mod judges;

@@ -1,7 +1,21 @@
-//! Whether new files would take away what is in force without anybody having asked for it: a volume
-//! that is not mounted and a file that was cut off by a full disk look like a wish to watch nothing.
+//! How two sets of files differ: whether they are the same, and whether the new ones take away what is in
+//! force without anybody having asked for it. A volume that is not mounted and a file that was cut off by
+//! a full disk look like a wish to watch nothing.
+
+use sha2::{Digest as _, Sha256};
 
 use super::{DefinitionFile, check::load};
+
+/// A number that is the same for the same files, in every version and on every machine.
+pub fn digest(files: &[DefinitionFile]) -> i64 {
+    let mut hash = Sha256::new();
+    for text in files.iter().flat_map(|file| [&file.path, &file.text]) {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text);
+    }
+    let first = hash.finalize().first_chunk().copied();
+    i64::from_be_bytes(first.unwrap_or_default())
+}
 
 /// Why `now`, which is valid, must not replace `before` unless somebody confirms it.
 ///

@@ -26,6 +26,6 @@ mod window_file;
 pub use self::{
     check::load,
     diagnostics::{DefinitionFile, Excerpt, Problem, ProblemSeverity},
-    emptied::emptied,
+    emptied::{digest, emptied},
     schema::json_schema,
 };

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::domain::{
     model::{
-        ids::SloId,
+        ids::{Revision, SloId},
         sampling::{Flaw, Sample, Weighed},
         span::{SpanRef, SpanView},
         time::{Resolution, Timestamp},
@@ -28,6 +28,8 @@ use crate::domain::{
 /// What spans say, before it is committed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClassifiedBatch {
+    /// The set of definitions by which spans were understood.
+    pub definitions: Revision,
     pub evidence: Vec<Evidence>,
     pub unusable: BTreeMap<(SloId, DiscardReason), i64>,
     /// Spans that speak of a workflow; those that [`DiscardReason`] counts do not.
@@ -104,6 +106,14 @@ impl ClassifiedBatch {
                 *missed.or_default() += 1;
             }
         }
+    }
+
+    /// Adds what spans say under an older revision of an SLO, without what is counted by span.
+    pub(super) fn add_evidence_of(&mut self, older: Self) {
+        self.evidence.extend(older.evidence);
+        self.linked.extend(older.linked);
+        self.batches.extend(older.batches);
+        self.losses.extend(older.losses);
     }
 
     pub(super) fn note(&mut self, slo: SloId, why: DiscardReason) {

@@ -1,7 +1,7 @@
 //! Links, while some SLO correlates by them: the edges of every span, since any may be an ancestor of
 //! one that an SLO selects.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use super::{ClassifiedBatch, DiscardReason, correlate::followed_links};
 use crate::domain::{
@@ -65,7 +65,7 @@ pub(super) struct Followed {
 }
 
 /// Each choice of links once, however many SLOs make it.
-pub(super) fn followed(slos: &[(SloId, Arc<Slo>)]) -> Vec<Followed> {
+pub(super) fn followed<'s>(slos: impl Iterator<Item = (SloId, &'s Slo)>) -> Vec<Followed> {
     let mut followed: BTreeMap<LinkFilter, Followed> = BTreeMap::new();
     for (id, slo) in slos {
         let Indicator::Workflow(workflow) = &slo.indicator else {
@@ -79,7 +79,10 @@ pub(super) fn followed(slos: &[(SloId, Arc<Slo>)]) -> Vec<Followed> {
             only: only.cloned(),
             slos: Vec::new(),
         });
-        of_filter.slos.push(*id);
+        // Once, however many revisions of the SLO follow them.
+        if of_filter.slos.last() != Some(&id) {
+            of_filter.slos.push(id);
+        }
     }
     followed.into_values().collect()
 }

@@ -27,26 +27,48 @@ use self::{
     follow::Followed,
     pieces::PieceFinder,
 };
-use super::{Evidence, Fact, Judging, Losses, SpanOutcome, stage_evidence::deliver_at};
+use super::{
+    Evidence, Fact, Judging, JudgingContext, Losses, SpanOutcome, stage_evidence::deliver_at,
+};
 use crate::domain::{
     model::{
         group::GroupValues,
-        ids::{Name, SloId},
+        ids::{Name, Revision, SloId},
         sampling::{EndSampling, TraceIds},
         span::{SpanStatus, SpanView},
         time::{TimeRange, Timestamp},
     },
-    slo::{Catalog, GroupBy, Indicator, Slo, SpanIndicator, SpanInstant, WorkflowIndicator},
+    slo::{
+        Catalog, GroupBy, Indicator, Slo, SloRevisions, SpanIndicator, SpanInstant,
+        WorkflowIndicator,
+    },
     traceql::{Selector, SelectorContext, SelectorIndex},
 };
 
 /// All selectors of a catalog, ready to be asked about spans.
 #[derive(Debug)]
 pub struct Classifier {
+    /// The newest set of definitions that it knows.
+    set: Revision,
+    /// As they are declared now.
     slos: Vec<(SloId, Arc<Slo>)>,
+    revisions: BTreeMap<SloId, SloRevisions>,
+    /// Every revision of every SLO.
+    entries: Vec<Entry>,
     index: SelectorIndex<(usize, Role)>,
     followed: Vec<Followed>,
     pieces: PieceFinder,
+}
+
+/// One revision of an SLO.
+#[derive(Debug)]
+struct Entry {
+    id: SloId,
+    slo: Arc<Slo>,
+    revision: Revision,
+    /// Whether it is in force now. Only then it is counted what a span lacks: under an older revision
+    /// the same span would be counted twice.
+    is_current: bool,
 }
 
 /// Which selector of an SLO it is.
@@ -61,20 +83,46 @@ enum Role {
 }
 
 impl Classifier {
-    /// `ids` holds an id for every SLO of the catalog; one without is left out.
+    /// `ids` holds an id for every SLO of the catalog; one without is left out. They have always been
+    /// declared so.
     pub fn new(catalog: &Catalog, ids: &BTreeMap<Name, SloId>) -> Self {
-        let slos: Vec<_> = catalog
-            .slos
-            .values()
-            .filter_map(|slo| Some((*ids.get(&slo.name)?, Arc::clone(slo))))
-            .collect();
-        let index = SelectorIndex::build(slos.iter().enumerate().flat_map(|(at, (_, slo))| {
-            selectors(&slo.indicator).map(move |(role, selector)| (selector, (at, role)))
+        let slos = catalog.slos.values();
+        let constant = slos.filter_map(|slo| {
+            let id = *ids.get(&slo.name)?;
+            Some((id, SloRevisions::constant(Arc::clone(slo))))
+        });
+        Self::with_revisions(Revision::default(), constant.collect())
+    }
+
+    /// By all sets of definitions up to `set`. SLOs that are not declared any more are left out.
+    pub fn with_revisions(set: Revision, mut revisions: BTreeMap<SloId, SloRevisions>) -> Self {
+        revisions.retain(|_, each| each.current().is_some());
+        let current =
+            |(id, each): (&SloId, &SloRevisions)| Some((*id, Arc::clone(each.current()?)));
+        let slos: Vec<_> = revisions.iter().filter_map(current).collect();
+        let mut entries = Vec::new();
+        for (id, each) in &revisions {
+            let newest = each.iter().next_back().map(|revision| revision.number);
+            entries.extend(each.iter().filter_map(|revision| {
+                Some(Entry {
+                    id: *id,
+                    slo: Arc::clone(revision.slo.as_ref()?),
+                    revision: revision.number,
+                    is_current: Some(revision.number) == newest,
+                })
+            }));
+        }
+        let index = SelectorIndex::build(entries.iter().enumerate().flat_map(|(at, entry)| {
+            let each = selectors(&entry.slo.indicator);
+            each.map(move |(role, selector)| (selector, (at, role)))
         }));
         Self {
-            followed: follow::followed(&slos),
+            set,
+            followed: follow::followed(entries.iter().map(|entry| (entry.id, &*entry.slo))),
             pieces: PieceFinder::new(&slos),
             slos,
+            revisions,
+            entries,
             index,
         }
     }
@@ -83,32 +131,46 @@ impl Classifier {
         &self.slos
     }
 
-    /// How workflows of this SLO are judged; by the defaults if it is no longer declared. `learned` is
-    /// how their ends are sampled, where the definition does not say.
-    pub fn judging(
-        &self,
-        id: SloId,
-        watermark: Timestamp,
-        learned: &BTreeMap<SloId, EndSampling>,
-    ) -> Judging {
+    pub const fn set(&self) -> Revision {
+        self.set
+    }
+
+    pub const fn revisions(&self) -> &BTreeMap<SloId, SloRevisions> {
+        &self.revisions
+    }
+
+    /// Whether what starts a workflow happened while `entry` was in force; anything else may be evidence
+    /// of a workflow that did.
+    fn may_start(&self, entry: &Entry, fact: &Fact) -> bool {
+        let Some(at) = fact.start() else {
+            return true;
+        };
+        let revisions = self.revisions.get(&entry.id);
+        revisions.and_then(|all| all.at(at)) == Some(entry.revision)
+    }
+
+    /// How workflows of this SLO are judged; by the defaults if it is no longer declared.
+    pub fn judging(&self, id: SloId, context: &JudgingContext) -> Judging {
         let slo = self.slos.iter().find(|(known, _)| *known == id);
         let slo = slo.map(|(_, slo)| slo);
         let weighing = slo.map(|slo| &slo.weighing);
         let declared = weighing.and_then(|weighing| weighing.end_threshold);
-        let ends = declared.map_or_else(
-            || learned.get(&id).copied().unwrap_or_default(),
-            |threshold| EndSampling {
-                threshold,
-                ..EndSampling::default()
-            },
-        );
+        let observed = context.observed.get(&id);
+        let observed = observed.map_or_else(EndSampling::default, |seen| seen.sampling);
+        let revisions = self.revisions.get(&id);
         Judging {
+            oldest_revision: revisions.and_then(SloRevisions::oldest).unwrap_or_default(),
+            is_watched: slo.is_some(),
             grace: slo.map_or(Slo::DEFAULT_GRACE, |slo| slo.grace),
-            watermark,
+            watermark: context.watermark_of(id),
+            now: context.now,
+            catch_up: context.catch_up,
             skew_tolerance: slo.map_or(Slo::LEAST_CLOCK_SKEW, |slo| slo.clock_skew),
             ends: EndSampling {
+                threshold: declared.unwrap_or(observed.threshold),
+                // A definition does not know which number the sampler of the ends draws.
+                draw: observed.draw,
                 trace_ids: weighing.map_or_else(TraceIds::default, |weighing| weighing.trace_ids),
-                ..ends
             },
             losses: Losses::NoneKnown,
         }
@@ -123,20 +185,24 @@ impl Classifier {
         findings: &mut ClassifiedBatch,
     ) {
         self.pieces.find(span, horizon, &mut findings.pieces);
+        let mut older = ClassifiedBatch::default();
         self.index.candidates(span, |(at, role)| {
-            let Some((id, slo)) = self.slos.get(at) else {
+            let Some(entry) = self.entries.get(at) else {
                 return;
             };
-            let found = match &slo.indicator {
+            let found = match &entry.slo.indicator {
                 Indicator::Workflow(workflow) => of_workflow(workflow, role, span, horizon),
                 Indicator::Span(event) => of_event(event, span, horizon),
             };
             match found {
-                None => {}
-                Some(Err(why)) => findings.note(*id, why),
-                Some(Ok(said)) => add(said, (*id, slo), span, findings),
+                Some(Err(why)) if entry.is_current => findings.note(entry.id, why),
+                None | Some(Err(_)) => {}
+                Some(Ok((_, fact))) if !self.may_start(entry, &fact) => {}
+                Some(Ok(found)) if entry.is_current => add(found, entry, span, findings),
+                Some(Ok(found)) => add(found, entry, span, &mut older),
             }
         });
+        findings.add_evidence_of(older);
         for followed in &self.followed {
             followed.read(span, findings);
         }
@@ -146,16 +212,18 @@ impl Classifier {
 /// What the span says becomes evidence, unless how likely it was kept forbids that.
 fn add(
     (correlation, fact): (Correlation, Fact),
-    (id, slo): (SloId, &Slo),
+    entry: &Entry,
     span: &dyn SpanView,
     findings: &mut ClassifiedBatch,
 ) {
+    let (id, slo) = (entry.id, &*entry.slo);
     let Some(sample) = findings.weigh(id, slo, span) else {
         return;
     };
     let group_by = slo.group_by.as_ref();
     let evidence = Evidence {
         slo: id,
+        revision: entry.revision,
         key: trace_key(span.trace_id()),
         label: span.trace_id().to_string(),
         fact,

@@ -5,13 +5,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use crate::domain::{
     model::{
         ids::{SloId, SpanId, TraceId},
-        sampling::EndSampling,
         span::{OwnedValue, Span, SpanAttributes, SpanKind, SpanStatus},
         time::Timestamp,
     },
     slo::definition::{DefinitionFile, load},
     workflow::{
-        Judging, Losses, Outcome,
+        Judging, Outcome,
         classify::{ClassifiedBatch, Classifier},
         gather, judge,
     },
@@ -51,13 +50,7 @@ fn outcomes(spans: &[Span]) -> Vec<Outcome> {
     for span in spans {
         classifier.classify(span, Timestamp::UNIX_EPOCH, &mut findings);
     }
-    let judging = Judging {
-        grace: Duration::from_mins(2),
-        watermark: at(100.0),
-        skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
-        ends: EndSampling::default(),
-        losses: Losses::NoneKnown,
-    };
+    let judging = Judging::healthy(Duration::from_mins(2), at(100.0));
     let judged = gather(&findings.evidence);
     let verdicts = judged.values().map(|workflow| judge(workflow, &judging));
     verdicts.map(|verdict| verdict.outcome).collect()

@@ -1,12 +1,12 @@
 //! What only some workflows have.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{JudgingTerms, Legs, Pauses};
+use super::{JudgingTerms, Legs, Pauses, Workflow};
 use crate::domain::{
-    model::{group::GroupValues, sampling::Draws, time::Timestamp},
+    model::{group::GroupValues, ids::Revision, sampling::Draws, time::Timestamp},
     slo::Completion,
     workflow::attributes::EventAttributes,
 };
@@ -33,6 +33,9 @@ pub struct Details {
     /// Only of those that may belong to the sample.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attributes: Option<EventAttributes>,
+    /// The workflow as the other revisions of its definition see it, by which it is not judged.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub other_revisions: BTreeMap<Revision, Workflow>,
 }
 
 impl Details {
@@ -40,7 +43,7 @@ impl Details {
         *self == Self::default()
     }
 
-    /// Adds what `other` knows.
+    /// Adds what `other` knows by the same revision.
     pub fn join(&mut self, other: &Self) {
         self.pauses.join(&other.pauses);
         self.legs.join(&other.legs);

@@ -7,6 +7,7 @@ mod event_key;
 mod intervals;
 mod legs;
 mod pauses;
+mod revisions;
 mod terms;
 
 use std::time::Duration;
@@ -26,7 +27,7 @@ pub use self::{
 };
 use crate::domain::model::{
     group::GroupValues,
-    ids::{SloId, TraceId},
+    ids::{Revision, SloId, TraceId},
     sampling::{Draws, Sample, SpanRole},
     time::{TimeRange, Timestamp},
 };
@@ -35,6 +36,8 @@ use crate::domain::model::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
     pub slo: SloId,
+    /// The definition by whose selectors the span means this.
+    pub revision: Revision,
     pub key: EventKey,
     /// What people read instead of the key; at most 256 bytes.
     pub label: String,
@@ -92,6 +95,22 @@ pub enum Fact {
 }
 
 impl Fact {
+    /// When its workflow started, where it starts one.
+    pub(super) const fn start(&self) -> Option<Timestamp> {
+        match self {
+            Self::Started { at, .. } => Some(*at),
+            Self::Decided { started, .. } => Some(*started),
+            Self::Succeeded { .. }
+            | Self::Failed { .. }
+            | Self::Cancelled { .. }
+            | Self::LegSucceeded { .. }
+            | Self::LegFailed { .. }
+            | Self::Paused(_)
+            | Self::ExpectsLegs(_)
+            | Self::HasTerms(_) => None,
+        }
+    }
+
     /// What its span is to the workflow; `None` for one that an event does not need.
     const fn span_role(&self) -> Option<SpanRole> {
         match self {
@@ -120,6 +139,10 @@ pub enum SpanOutcome {
 /// any order, duplication and spread over replicas gives the same value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workflow {
+    /// The definition that it is judged by: the one in force when it started. While no start is known,
+    /// the oldest by which a span is evidence of it.
+    #[serde(default)]
+    pub revision: Revision,
     /// The smallest of the labels given, if there is more than one.
     pub label: String,
     /// The earliest start.
@@ -134,6 +157,9 @@ pub struct Workflow {
     pub trace: TraceRef,
     /// The smallest of the names given, if there is more than one.
     pub customer: Option<String>,
+    /// When its first evidence was committed; `None` while none is.
+    #[serde(default)]
+    pub first_evidence_at: Option<Timestamp>,
     pub details: Details,
 }
 
@@ -169,6 +195,7 @@ impl TraceRef {
 impl From<&Evidence> for Workflow {
     fn from(evidence: &Evidence) -> Self {
         let mut workflow = Self {
+            revision: evidence.revision,
             label: evidence.label.clone(),
             start: None,
             success: None,
@@ -177,6 +204,7 @@ impl From<&Evidence> for Workflow {
             cancelled: None,
             trace: TraceRef::Other(evidence.trace_id),
             customer: evidence.customer.clone(),
+            first_evidence_at: None,
             details: Details {
                 group: evidence.group.clone(),
                 ..Details::default()
@@ -224,6 +252,22 @@ impl From<&Evidence> for Workflow {
 impl Workflow {
     /// Adds what `other` knows.
     pub fn join(&mut self, other: &Self) {
+        let is_plain = |one: &Self| one.details.other_revisions.is_empty();
+        if self.revision == other.revision && is_plain(self) && is_plain(other) {
+            self.join_same(other);
+        } else {
+            let mut revisions = revisions::split(self.clone());
+            for theirs in revisions::split(other.clone()).into_values() {
+                revisions::add(&mut revisions, theirs);
+            }
+            if let Some(joined) = revisions::chosen(revisions) {
+                *self = joined;
+            }
+        }
+    }
+
+    /// The same, where all evidence is by one revision.
+    fn join_same(&mut self, other: &Self) {
         if other.label < self.label {
             self.label.clone_from(&other.label);
         }
@@ -238,6 +282,14 @@ impl Workflow {
         {
             self.customer = Some(theirs.clone());
         }
+        self.first_evidence_at = earliest(self.first_evidence_at, other.first_evidence_at);
         self.details.join(&other.details);
+    }
+
+    /// The latest of the ends that it knows: of a success, a failure, a cancellation or a leg.
+    pub fn latest_end(&self) -> Option<Timestamp> {
+        let leg = self.details.legs.first_end();
+        let ends = [self.success, self.failure, self.cancelled, leg];
+        ends.into_iter().flatten().max()
     }
 }

@@ -166,7 +166,7 @@ fn s28_a_workflow_is_judged_by_the_promise_in_force_when_it_started() {
     let judged = |before, after| {
         SloUnderTest::workflow(within(before))
             .receive(&[enqueue(0.0)])
-            .redefined(within(after))
+            .redefined(20.0, within(after))
             .receive(&[finish(44.0)])
     };
     judged(60, 30).has(Outcome::Good, 44.0);
@@ -178,7 +178,7 @@ fn s28_a_copy_of_the_start_under_the_new_definition_changes_nothing() {
     let judged = |before, after| {
         SloUnderTest::workflow(within(before))
             .receive(&[enqueue(0.0)])
-            .redefined(within(after))
+            .redefined(20.0, within(after))
             .receive(&[enqueue(0.0)])
             .receive(&[finish(44.0), enqueue(0.0)])
     };
@@ -189,9 +189,80 @@ fn s28_a_copy_of_the_start_under_the_new_definition_changes_nothing() {
 #[test]
 fn s28_new_starts_come_under_the_new_definition() {
     SloUnderTest::workflow(within(60))
-        .redefined(within(30))
+        .redefined(0.0, within(30))
         .receive(&[enqueue(0.0), finish(44.0)])
         .has(Outcome::Late, 30.0);
+}
+
+/// As S28 has it, whatever arrives when.
+#[test]
+fn s38_the_definition_in_force_at_the_start_holds_though_the_start_arrives_after_it_changed() {
+    let renamed = || WorkflowIndicator {
+        finish: selector(r#"{ name = "finished" }"#),
+        ..workflow_slo()
+    };
+    for spans in [[enqueue(0.0), finish(44.0)], [finish(44.0), enqueue(0.0)]] {
+        SloUnderTest::workflow(workflow_slo())
+            .redefined(20.0, renamed())
+            .receive(&spans[..1])
+            .receive(&spans[1..])
+            .has(Outcome::Good, 44.0);
+        SloUnderTest::workflow(renamed())
+            .redefined(20.0, workflow_slo())
+            .receive(&spans)
+            .until(1_000.0)
+            .has(Outcome::Timeout, 60.0);
+    }
+}
+
+#[test]
+fn s38_what_ended_under_one_definition_has_not_ended_under_another() {
+    let renamed = WorkflowIndicator {
+        finish: selector(r#"{ name = "finished" }"#),
+        ..workflow_slo()
+    };
+    SloUnderTest::workflow(workflow_slo())
+        .receive(&[enqueue(0.0), span("a:7", "finished", [30.0, 31.0])])
+        .redefined(20.0, renamed)
+        .receive(&[span("a:7", "finished", [30.0, 31.0])])
+        .until(1_000.0)
+        .has(Outcome::Timeout, 60.0);
+}
+
+#[test]
+fn s38_an_slo_that_correlates_otherwise_ends_its_old_workflows_by_their_old_keys() {
+    let by_order = WorkflowIndicator {
+        correlate: by_attribute("order.id"),
+        ..workflow_slo()
+    };
+    let end = span("a:7", "finish", [43.0, 44.0]).with("order.id", "o1");
+    let world = SloUnderTest::workflow(workflow_slo())
+        .receive(&[enqueue(0.0)])
+        .redefined(20.0, by_order)
+        .receive(&[end])
+        .until(1_000.0)
+        .adds_up();
+    let started = |judged: &&JudgedWorkflow| judged.workflow.start.is_some();
+    let verdicts: Vec<_> = world
+        .known
+        .values()
+        .filter(started)
+        .map(verdict_of)
+        .collect();
+    assert_eq!(verdicts, [(Outcome::Good, Some(44.0))]);
+}
+
+#[test]
+fn s38_a_workflow_of_a_revision_that_is_not_kept_goes_on_under_the_oldest() {
+    let named = |n: u32| WorkflowIndicator {
+        fail: Some(selector(&format!(r#"{{ name = "fail {n}" }}"#))),
+        ..workflow_slo()
+    };
+    let mut world = SloUnderTest::workflow(workflow_slo()).receive(&[enqueue(0.0)]);
+    for n in 1..=10 {
+        world = world.redefined(f64::from(n), named(n));
+    }
+    world.receive(&[finish(44.0)]).has(Outcome::Good, 44.0);
 }
 
 #[test]
@@ -208,20 +279,20 @@ fn s28_how_many_legs_are_needed_is_settled_at_the_start() {
     let ends = [finish(20.0), span("a:6", "finish", [60.0, 65.0])];
     SloUnderTest::workflow(legs(Completion::All))
         .receive(&[start()])
-        .redefined(legs(Completion::Any))
+        .redefined(20.0, legs(Completion::Any))
         .receive(&[start()])
         .receive(&ends)
         .has(Outcome::Late, 60.0);
     SloUnderTest::workflow(legs(Completion::Any))
         .receive(&[start()])
-        .redefined(legs(Completion::All))
+        .redefined(20.0, legs(Completion::All))
         .receive(&[start()])
         .receive(&ends)
         .has(Outcome::Good, 20.0);
 }
 
 #[test]
-fn s28_work_that_began_before_its_definition_had_legs_or_after_it_still_ends() {
+fn s38_how_many_legs_a_workflow_has_is_what_the_definition_at_its_start_tells() {
     let legs = WorkflowIndicator {
         legs: Some(FanOut {
             expect: Some(attribute("legs")),
@@ -232,14 +303,16 @@ fn s28_work_that_began_before_its_definition_had_legs_or_after_it_still_ends() {
     };
     SloUnderTest::workflow(workflow_slo())
         .receive(&[enqueue(0.0)])
-        .redefined(legs.clone())
+        .redefined(20.0, legs.clone())
         .receive(&[finish(44.0)])
         .has(Outcome::Good, 44.0);
     SloUnderTest::workflow(legs)
         .receive(&[enqueue(0.0).with("legs", 2)])
-        .redefined(workflow_slo())
+        .redefined(20.0, workflow_slo())
         .receive(&[finish(44.0)])
-        .has(Outcome::Good, 44.0);
+        .stays_open()
+        .receive(&[span("a:6", "finish", [50.0, 55.0])])
+        .has(Outcome::Good, 55.0);
 }
 
 #[test]
@@ -251,7 +324,7 @@ fn s28_what_cancelling_means_is_settled_at_the_start() {
     let judged = |before, after| {
         SloUnderTest::workflow(policy(before))
             .receive(&[enqueue(0.0)])
-            .redefined(policy(after))
+            .redefined(20.0, policy(after))
             .receive(&[enqueue(0.0), span("a:4", "cancel", [12.0, 12.0])])
     };
     judged(CancelPolicy::Exclude, CancelPolicy::Bad).has(Outcome::Cancelled, 12.0);

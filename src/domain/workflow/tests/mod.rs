@@ -18,14 +18,14 @@ use crate::domain::{
     },
     model::{
         counts::EventCounts,
-        ids::{Name, SloId, SpanId, TraceId},
-        sampling::{EndSampling, Weighing},
+        ids::{Name, Revision, SloId, SpanId, TraceId},
+        sampling::Weighing,
         span::{AttributeName, AttributeScope, Event, Link, Span, SpanKind, SpanStatus},
         time::{TimeRange, Timestamp},
     },
     slo::{
-        CancelPolicy, Catalog, Completion, Correlator, FanOut, Indicator, Slo, SpanIndicator,
-        SpanInstant, StartedAt, TimeUnit, WorkflowIndicator,
+        CancelPolicy, Catalog, Completion, Correlator, FanOut, Indicator, Slo, SloRevision,
+        SpanIndicator, SpanInstant, StartedAt, TimeUnit, WorkflowIndicator,
     },
     traceql::Selector,
     workflow::{
@@ -33,6 +33,9 @@ use crate::domain::{
         gather,
     },
 };
+
+/// How long senders may take after an outage.
+const CATCH_UP: Duration = Duration::from_mins(5);
 
 /// The true start of every workflow: an instant on a whole minute.
 const T0: i64 = 1_795_328_280;
@@ -164,7 +167,7 @@ struct SloUnderTest {
     moves: Vec<CountDelta>,
     unusable: BTreeMap<DiscardReason, i64>,
     watermark: Timestamp,
-    learned: BTreeMap<SloId, EndSampling>,
+    observed: BTreeMap<SloId, EndObservations>,
     losses: BTreeSet<(SloId, Timestamp)>,
     links: correlate::links::KeptEvidence,
 }
@@ -190,15 +193,33 @@ impl SloUnderTest {
             moves: Vec::new(),
             unusable: BTreeMap::new(),
             watermark: at(0.0),
-            learned: BTreeMap::new(),
+            observed: BTreeMap::new(),
             losses: BTreeSet::new(),
             links: correlate::links::KeptEvidence::default(),
         }
     }
 
-    /// The definition changes; what is known stays.
-    fn redefined(mut self, indicator: WorkflowIndicator) -> Self {
-        self.classifier = classifier(&Weighing::default(), [Indicator::Workflow(indicator)]);
+    /// The definition changes at this second; what is known stays.
+    fn redefined(self, secs: f64, indicator: WorkflowIndicator) -> Self {
+        let changed = classifier(&Weighing::default(), [Indicator::Workflow(indicator)]);
+        self.redefined_as(secs, &changed)
+    }
+
+    fn redefined_as(mut self, secs: f64, changed: &Classifier) -> Self {
+        let mut revisions = self.classifier.revisions().clone();
+        for (id, slo) in changed.slos() {
+            let of_slo = revisions.entry(*id).or_default();
+            let newest = of_slo
+                .iter()
+                .next_back()
+                .map_or(0, |newest| newest.number.0);
+            of_slo.push(SloRevision {
+                number: Revision(newest + 1),
+                in_force_from: at(secs),
+                slo: Some(Arc::clone(slo)),
+            });
+        }
+        self.classifier = Classifier::with_revisions(Revision::default(), revisions);
         self
     }
 
@@ -211,7 +232,12 @@ impl SloUnderTest {
     }
 
     fn judging(&self, slo: SloId) -> Judging {
-        self.classifier.judging(slo, self.watermark, &self.learned)
+        let context = JudgingContext {
+            catch_up: CATCH_UP,
+            observed: self.observed.clone(),
+            ..JudgingContext::healthy(self.watermark)
+        };
+        self.classifier.judging(slo, &context)
     }
 
     /// One request with these spans arrives.
@@ -281,8 +307,16 @@ impl SloUnderTest {
             self.known.insert((slo, key), judged);
         }
         for (slo, ends) in &moves.ends {
-            let known = self.learned.entry(*slo).or_default();
-            *known = known.join(*ends);
+            let seen = self.observed.entry(*slo).or_default();
+            seen.sampling = seen.sampling.join(*ends);
+        }
+        for (slo, newest) in &moves.delayed_ends {
+            let seen = self.observed.entry(*slo).or_default();
+            let known = seen.delayed.map(|delayed| delayed.newest_end_at);
+            seen.delayed = Some(DelayedEnds {
+                newest_end_at: known.map_or(*newest, |known| known.max(*newest)),
+                last_arrived_at: self.watermark,
+            });
         }
         self.moves.push(moves);
     }
@@ -362,6 +396,7 @@ fn verdict_of(judged: &JudgedWorkflow) -> (Outcome, Option<f64>) {
 }
 
 mod cancelled;
+mod cases;
 mod contradictions;
 mod correlate;
 mod definitions;

@@ -21,7 +21,6 @@ use crate::{
         model::{
             counts::EventCounts,
             ids::SloId,
-            sampling::EndSampling,
             time::{Resolution, TimeRange, Timestamp},
             window::SloWindow,
         },
@@ -216,9 +215,10 @@ async fn sampling_notes(
     let ends = match counts.unobservable {
         0 => None,
         _ => tx
-            .end_sampling(now - EndSampling::REMEMBERED)
+            .end_observations(now)
             .await?
-            .remove(&id),
+            .remove(&id)
+            .map(|seen| seen.sampling),
     };
     Ok(SamplingNote::all(counts, ends))
 }

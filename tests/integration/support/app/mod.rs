@@ -48,11 +48,11 @@ use throughline::{
     domain::{
         model::{
             counts::EventCounts,
-            ids::{Name, SloId},
+            ids::{Name, Revision, SloId},
             time::{TimeRange, Timestamp},
         },
         slo::{
-            Catalog, Slo, Target,
+            Catalog, Slo, SloRevision, Target,
             definition::{DefinitionFile, load},
         },
         workflow::classify::Classifier,
@@ -326,10 +326,24 @@ impl TestApp {
         let ids = tx.declare(&names).await.unwrap();
         tx.declare_groups(&catalog.groupings(&ids)).await.unwrap();
         tx.commit().await.unwrap();
-        let classifier = Classifier::new(&catalog, &ids);
-        self.definitions
-            .classifier
-            .send_replace(Arc::new(classifier));
+        self.definitions.classifier.send_modify(|classifier| {
+            let mut revisions = classifier.revisions().clone();
+            for (name, slo) in &catalog.slos {
+                let of_slo = revisions.entry(ids[name]).or_default();
+                let newest = of_slo
+                    .iter()
+                    .next_back()
+                    .map_or(0, |newest| newest.number.0);
+                of_slo.push(SloRevision {
+                    number: Revision(newest + 1),
+                    in_force_from: self.clock.now(),
+                    slo: Some(Arc::clone(slo)),
+                });
+            }
+            revisions.retain(|id, _| ids.values().any(|declared| declared == id));
+            let set = classifier.set();
+            *classifier = Arc::new(Classifier::with_revisions(set, revisions));
+        });
         self.definitions.catalog.send_replace(Arc::new(catalog));
         let mut known = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
         known.extend(ids);

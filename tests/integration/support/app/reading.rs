@@ -1,5 +1,7 @@
 //! What the service has come to, read as its pages read it.
 
+use std::collections::BTreeMap;
+
 use sqlx::Row as _;
 use throughline::{
     domain::{
@@ -93,6 +95,19 @@ impl TestApp {
         self.sum(self.only(), range).await
     }
 
+    /// The same by the name of the outcome, without those that are zero.
+    pub(crate) async fn outcomes(&self) -> BTreeMap<String, i64> {
+        let mut counts = self.counts().await;
+        let uncounted = [Outcome::Open, Outcome::Unwatched];
+        let judged = Outcome::ALL
+            .into_iter()
+            .filter(|one| !uncounted.contains(one));
+        judged
+            .map(|outcome| (outcome.as_str().to_owned(), *counted(&mut counts, outcome)))
+            .filter(|(_, count)| *count != 0)
+            .collect()
+    }
+
     /// Fails unless this is what was counted, and what the verdicts of the workflows add up to.
     pub(crate) async fn assert_counts(&self, expected: EventCounts) {
         assert_eq!(self.counts().await, expected);
@@ -146,5 +161,6 @@ const fn counted(counts: &mut EventCounts, outcome: Outcome) -> &mut i64 {
         Outcome::Invalid => &mut counts.invalid,
         Outcome::Unobservable => &mut counts.unobservable,
         Outcome::EvidenceLost => &mut counts.evidence_lost,
+        Outcome::Unwatched => panic!("nobody counts what nobody watches"),
     }
 }

@@ -20,8 +20,8 @@ use throughline::{
         stages::{FoldReport, StageFolder},
     },
     ingest::{
-        Ingest, IngestParts, Unavailable,
-        consumer::TraceConsumer as _,
+        Ingest, IngestParts,
+        consumer::{CommitError, TraceConsumer as _},
         http,
         receiver::Receiver,
         record::{Recorder, RecorderParts},
@@ -92,6 +92,7 @@ impl Replica {
             clock: clock.clone(),
             classifier: definitions.classifier.subscribe(),
             watermark: watermark.subscribe(),
+            catch_up: LIMITS.catch_up,
         });
         let loops = CancellationToken::new();
         tokio::spawn(run.run(loops.clone()));
@@ -170,7 +171,7 @@ impl Replica {
         .await;
     }
 
-    async fn until_taken(&self, send: impl AsyncFn() -> Result<(), Unavailable>) {
+    async fn until_taken(&self, send: impl AsyncFn() -> Result<(), CommitError>) {
         for _ in 0..ATTEMPTS {
             if send().await.is_ok() {
                 return;
@@ -241,6 +242,7 @@ impl Replica {
             store: self.store.clone(),
             writer: self.writer,
             classifier: self.definitions.classifier.subscribe(),
+            catch_up: LIMITS.catch_up,
         }
     }
 
@@ -249,6 +251,7 @@ impl Replica {
             store: self.store.clone(),
             writer: self.writer,
             classifier: self.definitions.classifier.subscribe(),
+            catch_up: LIMITS.catch_up,
         };
         let up_to = *self.watermark.borrow();
         unplaced.tick(self.clock.now(), up_to).await.unwrap()

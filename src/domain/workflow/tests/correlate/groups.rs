@@ -45,6 +45,7 @@ fn any_piece() -> impl Strategy<Value = Piece> {
 fn evidence((workflow, fact, values): &Piece) -> Evidence {
     let values = BY.map(str::to_owned).into_iter().zip(values.clone());
     Evidence {
+        revision: Revision::default(),
         slo: SLO,
         key: EventKey([*workflow; 16]),
         label: "workflow".to_owned(),
@@ -66,13 +67,7 @@ struct Ledger {
 
 impl Ledger {
     fn record(&mut self, evidence: &[Evidence], watermark: Timestamp) {
-        let judging = Judging {
-            grace: Duration::from_mins(2),
-            watermark,
-            skew_tolerance: Judging::DEFAULT_SKEW_TOLERANCE,
-            ends: EndSampling::default(),
-            losses: Losses::NoneKnown,
-        };
+        let judging = Judging::healthy(Duration::from_mins(2), watermark);
         let mut moves = CountDelta::default();
         for ((_, key), workflow) in gather(evidence) {
             let known = self.known.remove(&key);
@@ -155,9 +150,11 @@ proptest! {
             let judged = ledger.sum(|slo| slo == SLO);
             prop_assert_eq!(ledger.sum(|slo| slo != SLO), judged);
         }
-        ledger.record(&all, at(10_000.0));
         let mut all_at_once = Ledger::default();
-        all_at_once.record(&all, at(10_000.0));
+        for ledger in [&mut ledger, &mut all_at_once] {
+            ledger.record(&all, at(10_000.0));
+            ledger.record(&all, at(20_000.0));
+        }
         prop_assert_eq!(ledger.by_group(), all_at_once.by_group());
         let groups: BTreeMap<SloId, String> = ledger
             .groups

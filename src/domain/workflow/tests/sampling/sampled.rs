@@ -175,10 +175,10 @@ fn s20_a_correction_takes_out_the_weight_that_was_counted() {
         .receive(&[drawn(0.8, 3, "enqueue", [0.0, 0.1]).th("8")])
         .until(500.0);
     let bad = world.stands_for().1;
-    let learned = world.learned.clone();
+    let learned = world.observed.clone();
     // Ends have become rarer since, which must not change what was counted.
     let world = world.with_ends_at("f");
-    assert_ne!(world.learned, learned);
+    assert_ne!(world.observed, learned);
     let world = world
         .receive(&[drawn(0.8, 4, "finish", [50.0, 51.0]).th("c")])
         .adds_up();

@@ -1,0 +1,166 @@
+//! Definitions that change while workflows are under way.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use super::Slo;
+use crate::domain::model::{ids::Revision, time::Timestamp};
+
+/// What was declared of one SLO from a moment on.
+#[derive(Clone, Debug)]
+pub struct SloRevision {
+    pub number: Revision,
+    pub in_force_from: Timestamp,
+    /// `None` while no definition file contained the SLO.
+    pub slo: Option<Arc<Slo>>,
+}
+
+/// What was declared of one SLO, oldest first. A workflow is judged by what was in force when it
+/// started, by the time of the event, so that it does not matter when its spans arrive.
+#[derive(Clone, Debug, Default)]
+pub struct SloRevisions(VecDeque<SloRevision>);
+
+impl SloRevisions {
+    /// Spans are held against each, so there must not be many; a definition is edited a few times a
+    /// day at most.
+    pub const MOST: usize = 8;
+
+    /// One definition, in force since ever.
+    pub fn constant(slo: Arc<Slo>) -> Self {
+        let mut revisions = Self::default();
+        revisions.push(SloRevision {
+            number: Revision::default(),
+            in_force_from: Timestamp::UNIX_EPOCH,
+            slo: Some(slo),
+        });
+        revisions
+    }
+
+    /// Adds what came into force after all others. Nothing changes if workflows are recognised and
+    /// judged as before; otherwise, if there are [`Self::MOST`], the oldest goes.
+    pub fn push(&mut self, next: SloRevision) {
+        if let Some(last) = self.0.back_mut()
+            && is_same(last.slo.as_deref(), next.slo.as_deref())
+        {
+            // What does not concern workflows, such as the objective, is that of the newest.
+            last.slo = next.slo;
+            return;
+        }
+        if self.0.len() == Self::MOST {
+            self.0.pop_front();
+        }
+        self.0.push_back(next);
+    }
+
+    /// What is in force now; `None` if the SLO is not declared any more.
+    pub fn current(&self) -> Option<&Arc<Slo>> {
+        self.0.back()?.slo.as_ref()
+    }
+
+    /// The oldest that is kept: what started under an older one is judged by this.
+    pub fn oldest(&self) -> Option<Revision> {
+        self.0.front().map(|revision| revision.number)
+    }
+
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &SloRevision> {
+        self.0.iter()
+    }
+
+    /// The number of the one that was in force at `time`; before the first it is the first.
+    pub fn at(&self, time: Timestamp) -> Option<Revision> {
+        let mut newest_first = self.0.iter().rev();
+        newest_first
+            .find(|revision| revision.in_force_from <= time)
+            .or_else(|| self.0.front())
+            .map(|revision| revision.number)
+    }
+}
+
+/// Whether spans mean the same under both.
+fn is_same(a: Option<&Slo>, b: Option<&Slo>) -> bool {
+    match (a, b) {
+        (None, None) => true,
+        (Some(a), Some(b)) => {
+            a.indicator == b.indicator
+                && a.weighing == b.weighing
+                && a.customer == b.customer
+                && a.group_by == b.group_by
+        }
+        (None, Some(_)) | (Some(_), None) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::{
+        slo::{Indicator, SpanIndicator},
+        traceql::Selector,
+    };
+
+    fn slo(matches: &str) -> Arc<Slo> {
+        let selector = |text| Selector::parse(text).unwrap();
+        let indicator = SpanIndicator::new(selector(matches), selector("{ status != error }"));
+        Arc::new(Slo::new(
+            "orders".parse().unwrap(),
+            "99%".parse().unwrap(),
+            Duration::from_hours(1),
+            Indicator::Span(indicator),
+        ))
+    }
+
+    fn revisions(declared: &[(i32, i64, &str)]) -> SloRevisions {
+        let mut revisions = SloRevisions::default();
+        for (number, secs, matches) in declared {
+            revisions.push(SloRevision {
+                number: Revision(*number),
+                in_force_from: Timestamp::from_secs(*secs),
+                slo: (!matches.is_empty()).then(|| slo(matches)),
+            });
+        }
+        revisions
+    }
+
+    fn at(revisions: &SloRevisions, secs: i64) -> Option<i32> {
+        let found = revisions.at(Timestamp::from_secs(secs));
+        found.map(|Revision(number)| number)
+    }
+
+    #[test]
+    fn s38_a_moment_has_the_revision_that_was_in_force_and_before_the_first_the_first() {
+        let all = revisions(&[
+            (1, 100, "{ kind = producer }"),
+            (4, 200, "{ kind = consumer }"),
+        ]);
+        let found = [0, 100, 199, 200, 9_000].map(|secs| at(&all, secs));
+        assert_eq!(found, [1, 1, 1, 4, 4].map(Some));
+    }
+
+    #[test]
+    fn s38_what_does_not_concern_workflows_is_no_new_revision() {
+        let all = revisions(&[
+            (1, 100, "{ kind = producer }"),
+            (2, 200, "{ kind = producer }"),
+        ]);
+        assert_eq!(at(&all, 300), Some(1));
+    }
+
+    #[test]
+    fn s38_an_slo_that_was_away_has_a_revision_without_definition() {
+        let all = revisions(&[(1, 100, "{ kind = producer }"), (2, 200, "")]);
+        assert_eq!(at(&all, 300), Some(2));
+        assert!(all.current().is_none());
+    }
+
+    #[test]
+    fn s38_of_many_revisions_the_oldest_stands_in_for_those_before_it() {
+        let names: Vec<String> = (1..=12).map(|n| format!("{{ name = \"{n}\" }}")).collect();
+        let declared = (1..)
+            .zip(&names)
+            .map(|(n, name)| (n, i64::from(n) * 100, name.as_str()));
+        let all = revisions(&declared.collect::<Vec<_>>());
+        assert_eq!(all.oldest(), Some(Revision(5)));
+        assert_eq!(at(&all, 150), Some(5));
+    }
+}

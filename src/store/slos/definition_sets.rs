@@ -1,0 +1,128 @@
+//! The sets of definition files that are or were in force, numbered in the order in which they came.
+//!
+//! All replicas work by the newest set, whatever files each of them reads. Older ones are kept as long as
+//! spans of workflows that started under them may arrive.
+
+use chrono::{DateTime, Utc};
+use sqlx::types::Json;
+
+use crate::{
+    domain::{
+        model::{ids::Revision, time::Timestamp},
+        slo::definition::DefinitionFile,
+    },
+    store::{StoreError, Tx},
+};
+
+/// Most sets that are kept; each is read when a replica starts.
+const MOST_SETS: i64 = 64;
+
+/// Files that came into force together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DefinitionSet {
+    pub number: Revision,
+    pub in_force_from: Timestamp,
+    pub files: Vec<DefinitionFile>,
+}
+
+impl Tx<'_> {
+    /// Brings `files` into force from `now` on, if they are not in force already.
+    ///
+    /// # Errors
+    /// [`StoreError::is_conflict`] if another replica brought a set into force at the same time.
+    pub async fn put_definitions_in_force(
+        &mut self,
+        files: &[DefinitionFile],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "-- definition_sets.put
+             with newest as (
+                 select number, in_force_from, files from definition_sets
+                 order by number desc limit 1)
+             insert into definition_sets (number, in_force_from, files)
+             select coalesce((select number from newest), 0) + 1,
+                 greatest($2, (select in_force_from from newest)), $1
+             where not exists (select 1 from newest where files = $1)",
+        )
+        .bind(Json(pairs(files)))
+        .bind(now.to_chrono())
+        .execute(&mut *self.inner)
+        .await
+        .map(drop)
+        .map_err(|source| self.failed(source))
+    }
+
+    /// Deletes sets that were replaced before `horizon`, and the oldest of too many.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn forget_definition_sets(&mut self, horizon: Timestamp) -> Result<(), StoreError> {
+        sqlx::query(
+            "-- definition_sets.forget
+             delete from definition_sets old where number <= (
+                     select max(number) - $2 from definition_sets)
+                 or exists (select 1 from definition_sets next
+                     where next.number > old.number and next.in_force_from < $1)",
+        )
+        .bind(horizon.to_chrono())
+        .bind(MOST_SETS)
+        .execute(&mut *self.inner)
+        .await
+        .map(drop)
+        .map_err(|source| self.failed(source))
+    }
+
+    /// The number of the set in force; 0 if there never was one.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn definitions_in_force(&mut self) -> Result<Revision, StoreError> {
+        sqlx::query_scalar(
+            "-- definition_sets.newest
+             select coalesce(max(number), 0) from definition_sets",
+        )
+        .fetch_one(&mut *self.inner)
+        .await
+        .map(Revision)
+        .map_err(|source| self.failed(source))
+    }
+
+    /// The sets that came into force after `known`, oldest first.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn definition_sets_after(
+        &mut self,
+        known: Revision,
+    ) -> Result<Vec<DefinitionSet>, StoreError> {
+        type Pairs = Vec<(String, String)>;
+        let rows: Vec<(i32, DateTime<Utc>, Json<Pairs>)> = sqlx::query_as(
+            "-- definition_sets.after
+             select number, in_force_from, files from definition_sets
+             where number > $1 order by number",
+        )
+        .bind(known.0)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let set = |(number, in_force_from, Json(pairs)): (i32, DateTime<Utc>, Json<Pairs>)| {
+            let files = pairs.into_iter();
+            DefinitionSet {
+                number: Revision(number),
+                in_force_from: in_force_from.into(),
+                files: files
+                    .map(|(path, text)| DefinitionFile { path, text })
+                    .collect(),
+            }
+        };
+        Ok(rows.into_iter().map(set).collect())
+    }
+}
+
+fn pairs(files: &[DefinitionFile]) -> Vec<(&str, &str)> {
+    let pairs = files.iter();
+    pairs
+        .map(|file| (file.path.as_str(), file.text.as_str()))
+        .collect()
+}

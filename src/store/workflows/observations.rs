@@ -1,0 +1,299 @@
+//! What the ends of each SLO show: how they are sampled, day by day, and whether they arrive late.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use uuid::Uuid;
+
+use super::{
+    join::JudgingBySlo,
+    rows::{LOCK_TIMEOUTS_AFTER, LockedWorkflow, decode},
+};
+use crate::{
+    domain::{
+        counting::ledger::CountDelta,
+        model::{
+            ids::SloId,
+            sampling::{EndDraw, EndSampling, Threshold},
+            time::Timestamp,
+        },
+        workflow::{DelayedEnds, EndObservations, EventId, EventKey},
+    },
+    store::{StoreError, Tx},
+};
+
+/// A newer end or a later arrival is not written if it is newer by less, so that replicas rarely wait
+/// for each other's row.
+const DELAY_STEP_MS: i64 = 1_000;
+
+/// What the ends of an SLO showed of their sampling on one day.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct LearnedSampling {
+    slo_id: i32,
+    day: NaiveDate,
+    end_threshold: i64,
+    drawn_independently: bool,
+}
+
+impl LearnedSampling {
+    pub const fn slo(&self) -> SloId {
+        SloId(self.slo_id)
+    }
+}
+
+impl Tx<'_> {
+    /// Writes what ends that are recorded in this transaction, at `now`, have shown.
+    ///
+    /// # Errors
+    /// If the database does not take it.
+    pub async fn observe_ends(
+        &mut self,
+        now: Timestamp,
+        moves: &CountDelta,
+    ) -> Result<(), StoreError> {
+        self.learn_end_sampling(now, &moves.ends).await?;
+        self.note_delayed_ends(now, &moves.delayed_ends).await
+    }
+
+    /// What the ends of every SLO have shown: their sampling since [`EndSampling::REMEMBERED`] ago, and
+    /// when the last of them was delayed.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn end_observations(
+        &mut self,
+        now: Timestamp,
+    ) -> Result<BTreeMap<SloId, EndObservations>, StoreError> {
+        let mut observed: BTreeMap<SloId, EndObservations> = BTreeMap::new();
+        for (slo, sampling) in self.end_sampling(now - EndSampling::REMEMBERED).await? {
+            observed.entry(slo).or_default().sampling = sampling;
+        }
+        for (slo, delayed) in self.delayed_ends().await? {
+            observed.entry(slo).or_default().delayed = Some(delayed);
+        }
+        Ok(observed)
+    }
+
+    async fn note_delayed_ends(
+        &mut self,
+        now: Timestamp,
+        newest: &BTreeMap<SloId, Timestamp>,
+    ) -> Result<(), StoreError> {
+        if newest.is_empty() {
+            return Ok(());
+        }
+        let slos: Vec<i32> = newest.keys().map(|slo| slo.0).collect();
+        let ends: Vec<DateTime<Utc>> = newest.values().map(|end| end.to_chrono()).collect();
+        sqlx::query(
+            "-- delayed_ends.note
+             insert into delayed_ends as d (slo_id, newest_end_at, last_arrived_at)
+             select n.slo_id, n.newest_end_at, $3
+             from unnest($1::integer[], $2::timestamptz[]) as n (slo_id, newest_end_at)
+             where not exists (
+                 select 1 from delayed_ends known where known.slo_id = n.slo_id
+                     and known.newest_end_at > n.newest_end_at - $4 * interval '1 millisecond'
+                     and known.last_arrived_at > $3 - $4 * interval '1 millisecond')
+             order by n.slo_id
+             on conflict (slo_id) do update set
+                 newest_end_at = greatest(d.newest_end_at, excluded.newest_end_at),
+                 last_arrived_at = greatest(d.last_arrived_at, excluded.last_arrived_at)",
+        )
+        .bind(slos)
+        .bind(ends)
+        .bind(now.to_chrono())
+        .bind(DELAY_STEP_MS)
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(())
+    }
+
+    async fn delayed_ends(&mut self) -> Result<Vec<(SloId, DelayedEnds)>, StoreError> {
+        let rows: Vec<(i32, DateTime<Utc>, DateTime<Utc>)> = sqlx::query_as(
+            "-- delayed_ends.all
+             select slo_id, newest_end_at, last_arrived_at from delayed_ends",
+        )
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let delayed =
+            |(slo, newest_end_at, last_arrived_at): (i32, DateTime<Utc>, DateTime<Utc>)| {
+                let delayed = DelayedEnds {
+                    newest_end_at: newest_end_at.into(),
+                    last_arrived_at: last_arrived_at.into(),
+                };
+                (SloId(slo), delayed)
+            };
+        Ok(rows.into_iter().map(delayed).collect())
+    }
+
+    /// Notes on the day of `now` what is stricter than known. Most often nothing is, and then nothing
+    /// is locked.
+    async fn learn_end_sampling(
+        &mut self,
+        now: Timestamp,
+        learned: &BTreeMap<SloId, EndSampling>,
+    ) -> Result<(), StoreError> {
+        if learned.is_empty() {
+            return Ok(());
+        }
+        let slos: Vec<i32> = learned.keys().map(|slo| slo.0).collect();
+        let thresholds: Vec<i64> = learned
+            .values()
+            .map(|ends| column(ends.threshold))
+            .collect();
+        let apart: Vec<bool> = learned
+            .values()
+            .map(|ends| ends.draw == EndDraw::Apart)
+            .collect();
+        sqlx::query(
+            "-- sampling_thresholds.learn
+             insert into sampling_thresholds as t (slo_id, day, end_threshold, drawn_independently)
+             select n.slo_id, $2, n.end_threshold, n.drawn_independently
+             from unnest($1::integer[], $3::bigint[], $4::boolean[])
+                 as n (slo_id, end_threshold, drawn_independently)
+             where not exists (
+                 select 1 from sampling_thresholds known
+                 where known.slo_id = n.slo_id and known.day = $2
+                     and known.end_threshold >= n.end_threshold
+                     and known.drawn_independently >= n.drawn_independently)
+             order by n.slo_id
+             on conflict (slo_id, day) do update set
+                 end_threshold = greatest(t.end_threshold, excluded.end_threshold),
+                 drawn_independently = t.drawn_independently or excluded.drawn_independently,
+                 is_applied = false",
+        )
+        .bind(slos)
+        .bind(day(now))
+        .bind(thresholds)
+        .bind(apart)
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(())
+    }
+
+    /// What was learned of the sampling of ends and not held against timeouts yet.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn new_end_sampling(&mut self) -> Result<Vec<LearnedSampling>, StoreError> {
+        sqlx::query_as(
+            "-- sampling_thresholds.new
+             select slo_id, day, end_threshold, drawn_independently from sampling_thresholds
+             where not is_applied order by slo_id, day",
+        )
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))
+    }
+
+    /// Judges at most `limit` timeouts of `slo` anew, those with a key above `after`. Returns the key of
+    /// the last, or `None` if there are no more.
+    ///
+    /// # Errors
+    /// If the database does not answer, or another replica was first.
+    pub async fn rejudge_timeouts(
+        &mut self,
+        slo: SloId,
+        after: Option<EventKey>,
+        limit: i64,
+        judging: JudgingBySlo<'_>,
+    ) -> Result<(Option<EventKey>, CountDelta), StoreError> {
+        self.share_epoch().await?;
+        let rows = sqlx::query(LOCK_TIMEOUTS_AFTER)
+            .bind(slo.0)
+            .bind(after.map(|key| Uuid::from_bytes(key.0)))
+            .bind(limit)
+            .fetch_all(&mut *self.inner)
+            .await
+            .map_err(|source| self.failed(source))?;
+        let known: Result<Vec<(EventId, LockedWorkflow)>, _> = rows.iter().map(decode).collect();
+        let known = known.map_err(|source| self.failed(source))?;
+        let (_, moves) = self.judge_again(&known, judging).await?;
+        Ok((known.last().map(|((_, key), _)| *key), moves))
+    }
+
+    /// Notes that all timeouts were held against what was learned, unless more was learned meanwhile.
+    ///
+    /// # Errors
+    /// If the database does not take it.
+    pub async fn note_sampling_applied(
+        &mut self,
+        learned: &LearnedSampling,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "-- sampling_thresholds.applied
+             update sampling_thresholds set is_applied = true
+             where slo_id = $1 and day = $2 and end_threshold = $3 and drawn_independently = $4",
+        )
+        .bind(learned.slo_id)
+        .bind(learned.day)
+        .bind(learned.end_threshold)
+        .bind(learned.drawn_independently)
+        .execute(&mut *self.inner)
+        .await
+        .map(drop)
+        .map_err(|source| self.failed(source))
+    }
+
+    /// What was learned since the day of `from`, of every SLO with ends that say how they are sampled.
+    async fn end_sampling(
+        &mut self,
+        from: Timestamp,
+    ) -> Result<BTreeMap<SloId, EndSampling>, StoreError> {
+        let rows: Vec<(i32, i64, bool)> = sqlx::query_as(
+            "-- sampling_thresholds.since
+             select slo_id, max(end_threshold), bool_or(drawn_independently) from sampling_thresholds
+             where day >= $1 group by slo_id",
+        )
+        .bind(day(from))
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        rows.into_iter()
+            .map(|(slo, threshold, is_apart)| {
+                let threshold = u64::try_from(threshold)
+                    .ok()
+                    .and_then(|bits| Threshold::try_from(bits).ok())
+                    .ok_or_else(|| self.failed(out_of_range()))?;
+                let draw = if is_apart {
+                    EndDraw::Apart
+                } else {
+                    EndDraw::WithStart
+                };
+                let ends = EndSampling {
+                    threshold,
+                    draw,
+                    ..EndSampling::default()
+                };
+                Ok((SloId(slo), ends))
+            })
+            .collect()
+    }
+
+    /// Forgets what was learned before the day of `before`.
+    pub async fn forget_end_sampling(&mut self, before: Timestamp) -> Result<(), StoreError> {
+        sqlx::query(
+            "-- sampling_thresholds.forget\ndelete from sampling_thresholds where day < $1",
+        )
+        .bind(day(before))
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(())
+    }
+}
+
+fn day(at: Timestamp) -> NaiveDate {
+    at.to_chrono().date_naive()
+}
+
+/// Below 2^56, so it fits.
+fn column(threshold: Threshold) -> i64 {
+    i64::try_from(u64::from(threshold)).unwrap_or(i64::MAX)
+}
+
+fn out_of_range() -> sqlx::Error {
+    sqlx::Error::Decode("sampling_thresholds.end_threshold is no threshold".into())
+}
