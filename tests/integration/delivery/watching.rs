@@ -10,6 +10,7 @@ use throughline::{
         workflow::watermark::{OutageLimits, ReplicaId},
     },
     monitor::{HeartbeatResult, HeartbeatSettings, WatchReport, WatchSettings, Watcher},
+    store::ReplicaSigns,
 };
 
 use super::world::{NOBODY, World};
@@ -163,7 +164,13 @@ async fn s47_definitions_that_a_replica_does_not_apply_are_told_to_the_platform_
             .unwrap();
         let replica = ReplicaId(1);
         tx.beat(replica, world.now, &limits).await.unwrap();
-        tx.note_signs(replica, 0, None, &problems).await.unwrap();
+        let signs = ReplicaSigns {
+            clock_ahead_ms: 0,
+            last_span_at: None,
+            definition_problems: problems,
+            definitions_hash: None,
+        };
+        tx.note_signs(replica, &signs).await.unwrap();
         tx.commit().await.unwrap();
         looks.push(both_look(&world, &settings).await);
     }

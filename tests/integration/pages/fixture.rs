@@ -150,6 +150,7 @@ fn shop(database: TestDatabase, catalog: Catalog, facts: IngestFacts) -> Shop {
         loaded_at: Some(now() - Duration::from_hours(24)),
         problems: Vec::new(),
         awaiting_clear: None,
+        awaiting_apply: None,
     }));
     let state = client::web_state(
         database.store.clone(),
