@@ -307,7 +307,7 @@ fn note_turn(turn: &TargetReport, metrics: &Metrics) {
                 let labels = [target, kind, class.as_str()];
                 metrics.delivery_attempts.with_label_values(&labels).inc();
             }
-            for length in &report.told_after {
+            for length in &report.delivered_after {
                 let seconds = metrics.delivery_latency.with_label_values(&[target, kind]);
                 seconds.observe(length.as_secs_f64());
             }

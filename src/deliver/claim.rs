@@ -11,26 +11,26 @@ use crate::{
             Actions, DeliveryContext, MessageNote, Notification, RenderContext, SOON,
             delivery::{
                 DeliveryState, TargetState,
-                plan::{DeliveryAction, DeliveryPolicy, DeliveryQueue, plan},
+                plan::{DeliveryAction, DeliveryQueue, plan},
                 rate_limit::RateLimit,
             },
         },
         slo::Target,
     },
     failpoint::{self, Failpoint},
-    store::{ClaimedDelivery, StoreError, ToldBefore},
+    store::{ClaimedDelivery, EarlierMessage, StoreError},
 };
 
 /// A plan by what is done with deliveries.
 #[derive(Default)]
-struct Turn {
+struct PlannedTurn {
     expired: Vec<i64>,
     collapsed: Vec<i64>,
     singly: Vec<i64>,
     digest: Vec<i64>,
 }
 
-impl Turn {
+impl PlannedTurn {
     fn new(target: &Target, actions: Vec<DeliveryAction>) -> Self {
         let mut turn = Self::default();
         for action in actions {
@@ -70,8 +70,8 @@ impl Deliverer {
         let mut tx = self.store.begin("claim deliveries").await?;
         let state = tx.lock_target(&target.name).await?;
         let queue = tx.due_queue(&target.name, now).await?;
-        let policy = DeliveryPolicy::of(target, self.settings.at_once);
-        let turn = Turn::new(target, plan(&queue, &state, &policy, now));
+        let policy = self.policy(target);
+        let turn = PlannedTurn::new(target, plan(&queue, &state, &policy, now));
         let report = DeliveryReport {
             kind: Some(target.kind.as_str()),
             expired: tx
@@ -96,12 +96,14 @@ impl Deliverer {
         }
         let mut dispatches = Vec::with_capacity(singly.len() + 1);
         for delivery in singly {
-            let before = tx.told_before(&target.name, delivery.message, SOON).await?;
+            let before = tx
+                .earlier_message(&target.name, delivery.message, SOON)
+                .await?;
             dispatches.push(self.dispatch(delivery, before, &queue, now));
         }
         dispatches.extend(Dispatch::of_many(target, &queue, digest, now));
         tx.commit().await?;
-        report.tell_of_ends(target);
+        report.log_ended(target);
         if !dispatches.is_empty() {
             failpoint::reach(Failpoint::DeliveriesClaimed);
         }
@@ -111,11 +113,11 @@ impl Deliverer {
     fn dispatch(
         &self,
         delivery: ClaimedDelivery,
-        before: Option<ToldBefore>,
+        before: Option<EarlierMessage>,
         queue: &DeliveryQueue,
         now: Timestamp,
     ) -> Dispatch {
-        let telling = RenderContext {
+        let context = RenderContext {
             repeat: queue.redelivery(delivery.id),
             notes: notes(&delivery, queue, now),
             actions: self.actions(&delivery, now),
@@ -124,7 +126,7 @@ impl Deliverer {
         Dispatch {
             delivery,
             before,
-            telling,
+            context,
             with: Vec::new(),
             digest: None,
         }
@@ -163,13 +165,13 @@ fn notes(delivery: &ClaimedDelivery, queue: &DeliveryQueue, now: Timestamp) -> V
             };
             context.notes(facts, now)
         }
-        Some(Notification::Notice(_)) | None => Vec::new(),
+        Some(Notification::Platform(_)) | None => Vec::new(),
     }
 }
 
 impl DeliveryReport {
     /// What was not told is never so in silence.
-    fn tell_of_ends(&self, target: &Target) {
+    fn log_ended(&self, target: &Target) {
         let name = &target.name;
         if self.expired > 0 {
             tracing::error!(

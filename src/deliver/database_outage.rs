@@ -42,7 +42,7 @@ pub struct EmergencyReport {
     pub database_answers: bool,
     /// Whether the target believes that we are blind.
     pub is_told: bool,
-    /// How telling it ended, if there was something to tell.
+    /// The result of the attempt, if there was something to send.
     pub attempt: Option<AttemptClass>,
 }
 
@@ -177,7 +177,7 @@ impl Emergency {
             attempt: 1,
             lease_token: 0,
             retries_since: now,
-            content: Some(Notification::Notice(Box::new(notice))),
+            content: Some(Notification::Platform(Box::new(notice))),
             due_since: now,
             fallback_for: None,
             delivered_meanwhile: None,
@@ -185,7 +185,7 @@ impl Emergency {
         let dispatch = Dispatch {
             delivery,
             before: None,
-            telling: RenderContext::default(),
+            context: RenderContext::default(),
             with: Vec::new(),
             digest: None,
         };

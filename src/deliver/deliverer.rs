@@ -13,7 +13,10 @@ use super::{
 use crate::{
     domain::{
         model::{ids::Name, time::Timestamp},
-        notify::delivery::AttemptClass,
+        notify::{
+            channels,
+            delivery::{AttemptClass, plan::DeliveryPolicy},
+        },
         slo::{Catalog, Target},
     },
     failpoint::{self, Failpoint},
@@ -53,7 +56,7 @@ pub struct DeliveryReport {
     /// How each message that was sent ended, and how long that took; one may tell of many.
     pub messages: Vec<(AttemptClass, Duration)>,
     /// How long after its alert's change each was told.
-    pub told_after: Vec<Duration>,
+    pub delivered_after: Vec<Duration>,
     /// Given up in this turn.
     pub dead: u64,
     /// Over before they could be told.
@@ -125,6 +128,11 @@ impl Deliverer {
         failure.map_or(Ok(report), Err)
     }
 
+    pub(super) fn policy(&self, target: &Target) -> DeliveryPolicy {
+        let rate_limit = channels::rate_limit(&target.kind);
+        DeliveryPolicy::of(target, rate_limit, self.settings.at_once)
+    }
+
     /// Ends what a removed target is still to be told, and says which alerts still fire there: nobody
     /// there will hear of their end.
     async fn cancel(&self, target: &Name, now: Timestamp) -> Result<DeliveryReport, StoreError> {
@@ -180,7 +188,7 @@ impl DeliveryReport {
     pub(super) fn add(&mut self, other: Self) {
         self.attempts.extend(other.attempts);
         self.messages.extend(other.messages);
-        self.told_after.extend(other.told_after);
+        self.delivered_after.extend(other.delivered_after);
         self.dead += other.dead;
         self.collapsed += other.collapsed;
         self.expired += other.expired;

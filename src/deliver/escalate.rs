@@ -4,7 +4,7 @@ use super::deliverer::Deliverer;
 use crate::{
     domain::{
         model::time::Timestamp,
-        notify::delivery::plan::{DeliveryAction, DeliveryPolicy, plan},
+        notify::delivery::plan::{DeliveryAction, plan},
         slo::Target,
     },
     store::{Escalation, StoreError},
@@ -32,7 +32,7 @@ impl Deliverer {
         let Some((state, queue)) = tx.lock_unescalated(&target.name, now).await? else {
             return Ok(0);
         };
-        let policy = DeliveryPolicy::of(target, self.settings.at_once);
+        let policy = self.policy(target);
         let (mut episodes, mut from) = (Vec::new(), Vec::new());
         for action in plan(&queue, &state, &policy, now) {
             if let DeliveryAction::Fallback { episode, from: id } = action {

@@ -15,9 +15,10 @@ use tokio::sync::watch;
 use crate::{
     domain::{
         model::{ids::Name, time::Timestamp},
+        notify::delivery::alert_key,
         slo::{Catalog, Severity},
     },
-    store::{Routes, Store, StoreError},
+    store::{NewDeliveries, Store, StoreError, Tx},
 };
 
 /// What was told so recently may still be followed by the transaction that ends it.
@@ -48,22 +49,6 @@ impl Reconciler {
     pub async fn tick(&self, now: Timestamp) -> Result<Repairs, StoreError> {
         let catalog = Arc::clone(&*self.catalog.borrow());
         let targets: Vec<Name> = catalog.targets.keys().cloned().collect();
-        let routes: Vec<Routes<'_>> = catalog
-            .slos
-            .values()
-            .flat_map(|slo| {
-                let notify = &slo.notify;
-                [
-                    (Severity::Page, &notify.page),
-                    (Severity::Ticket, &notify.ticket),
-                ]
-                .map(|(severity, targets)| Routes {
-                    slo: &slo.name,
-                    severity,
-                    targets,
-                })
-            })
-            .collect();
         let mut tx = self
             .store
             .begin("hold what targets show against alerts")
@@ -72,9 +57,7 @@ impl Reconciler {
             ends: tx
                 .reconcile_ends(&targets, (now, now - SETTLES_WITHIN))
                 .await?,
-            beginnings: tx
-                .reconcile_beginnings(&routes, (now, now - SHOWN_WITHIN))
-                .await?,
+            beginnings: add_beginnings(&mut tx, &catalog, now).await?,
         };
         let has_repaired = repairs != Repairs::default();
         if has_repaired {
@@ -90,4 +73,32 @@ impl Reconciler {
         }
         Ok(repairs)
     }
+}
+
+/// Adds the missing deliveries of the beginnings of alerts that no target shows, to the targets that are
+/// declared now. Returns how many.
+async fn add_beginnings(
+    tx: &mut Tx<'_>,
+    catalog: &Catalog,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    let mut added = 0;
+    for (transition, facts) in tx.undelivered_alerts(now - SHOWN_WITHIN).await? {
+        let Some(slo) = catalog.slos.get(&facts.slo) else {
+            continue;
+        };
+        let targets = match facts.severity {
+            Severity::Page => &slo.notify.page,
+            Severity::Ticket => &slo.notify.ticket,
+        };
+        let news = NewDeliveries {
+            transition,
+            targets,
+            ordering_key: &alert_key(&facts.slo, facts.group.as_ref(), facts.severity),
+            severity: facts.severity,
+        };
+        added += tx.revive_deliveries(transition, now).await?;
+        added += tx.enqueue_deliveries(news, now).await?;
+    }
+    Ok(added)
 }

@@ -7,7 +7,14 @@ use chrono::DateTime;
 use serde_json::Value;
 
 use super::http::client::TargetResponse;
-use crate::domain::{model::time::Timestamp, notify::delivery::AttemptClass, slo::TargetKind};
+use crate::domain::{
+    model::time::Timestamp,
+    notify::{
+        channels::{pagerduty, slack, teams},
+        delivery::AttemptClass,
+    },
+    slo::TargetKind,
+};
 
 /// How a try ended, and how long the target asked to be left alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,67 +25,6 @@ pub(super) struct ResponseClass {
 
 /// An unknown refusal may be a slip of a proxy; the third in a row is not.
 const TRIES_BEFORE_BROKEN: i32 = 3;
-
-/// Errors of Slack that concern the message.
-const SLACK_REJECTS: [&str; 13] = [
-    "invalid_payload",
-    "user_not_found",
-    "no_text",
-    "invalid_blocks",
-    "invalid_blocks_format",
-    "invalid_attachments",
-    "too_many_attachments",
-    "msg_too_long",
-    "msg_blocks_too_long",
-    "invalid_arguments",
-    "invalid_json",
-    "invalid_form_data",
-    "markdown_text_conflict",
-];
-
-/// Errors of Slack that concern the webhook, the bot or the channel: somebody must mend it.
-const SLACK_BROKEN: [&str; 30] = [
-    "action_prohibited",
-    "posting_to_general_channel_denied",
-    "invalid_token",
-    "no_active_hooks",
-    "team_disabled",
-    "channel_not_found",
-    "no_service",
-    "no_service_id",
-    "no_team",
-    "channel_is_archived",
-    "is_archived",
-    "not_in_channel",
-    "token_revoked",
-    "token_expired",
-    "account_inactive",
-    "invalid_auth",
-    "not_authed",
-    "missing_scope",
-    "no_permission",
-    "access_denied",
-    "ekm_access_denied",
-    "enterprise_is_restricted",
-    "team_access_not_granted",
-    "not_allowed_token_type",
-    "org_login_required",
-    "restricted_action",
-    "restricted_action_read_only_channel",
-    "restricted_action_thread_only_channel",
-    "messages_tab_disabled",
-    "method_deprecated",
-];
-
-/// Errors of Slack that concern the moment.
-const SLACK_UNAVAILABLE: [&str; 6] = [
-    "rollup_error",
-    "internal_error",
-    "fatal_error",
-    "service_unavailable",
-    "request_timeout",
-    "team_added_to_org",
-];
 
 /// `attempt` is counted from 1.
 pub(super) fn classify(
@@ -117,7 +63,7 @@ fn by_body(
     let by_kind = match kind {
         TargetKind::Slack { .. } | TargetKind::SlackBot { .. } if !is_success || says_no => {
             let error = json.and_then(|json| json.get("error")?.as_str());
-            by_slack_error(error.unwrap_or(answer.body.trim()))
+            slack::errors::class_of(error.unwrap_or(answer.body.trim()))
         }
         // An answer that is none of Slack's own came from something in between.
         TargetKind::SlackBot { .. }
@@ -125,15 +71,10 @@ fn by_body(
         {
             Some(unknown(attempt))
         }
-        TargetKind::PagerDuty { .. }
-            if answer.status == 400 && answer.body.to_lowercase().contains("routing key") =>
-        {
-            Some(AttemptClass::Misconfigured)
-        }
-        TargetKind::Teams { .. } if is_success => by_teams_text(&answer.body),
+        TargetKind::PagerDuty { .. } => pagerduty::class_of(answer.status, &answer.body),
+        TargetKind::Teams { .. } if is_success => teams::class_of(&answer.body),
         TargetKind::Slack { .. }
         | TargetKind::SlackBot { .. }
-        | TargetKind::PagerDuty { .. }
         | TargetKind::Teams { .. }
         | TargetKind::Alertmanager { .. }
         | TargetKind::Webhook { .. } => None,
@@ -142,27 +83,6 @@ fn by_body(
         TargetKind::SlackBot { .. } => unknown(attempt),
         _ => AttemptClass::Unavailable,
     }))
-}
-
-fn by_slack_error(error: &str) -> Option<AttemptClass> {
-    match error {
-        "rate_limited" | "ratelimited" => Some(AttemptClass::RateLimited),
-        error if SLACK_UNAVAILABLE.contains(&error) => Some(AttemptClass::Unavailable),
-        error if SLACK_REJECTS.contains(&error) => Some(AttemptClass::Rejected),
-        error if SLACK_BROKEN.contains(&error) => Some(AttemptClass::Misconfigured),
-        _ => None,
-    }
-}
-
-/// Teams has answered 200 with the error of the service behind it in words.
-fn by_teams_text(body: &str) -> Option<AttemptClass> {
-    if body.contains("HTTP error 429") {
-        Some(AttemptClass::RateLimited)
-    } else if body.contains("delivery failed") || body.contains("HTTP error") {
-        Some(AttemptClass::Unavailable)
-    } else {
-        None
-    }
 }
 
 const fn unknown(attempt: i32) -> AttemptClass {

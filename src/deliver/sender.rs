@@ -31,7 +31,7 @@ use crate::{
         },
         slo::{SecretOrPlain, Target, TargetKind},
     },
-    store::{ClaimedDelivery, ToldBefore},
+    store::{ClaimedDelivery, EarlierMessage},
 };
 
 /// What is worth nothing after a minute must not wait for long: the next heartbeat is due.
@@ -50,8 +50,8 @@ pub(super) struct Sender {
 #[derive(Clone, Debug)]
 pub(super) struct Dispatch {
     pub(super) delivery: ClaimedDelivery,
-    pub(super) before: Option<ToldBefore>,
-    pub(super) telling: RenderContext,
+    pub(super) before: Option<EarlierMessage>,
+    pub(super) context: RenderContext,
     /// The others that a digest tells, and what it says instead of what each was to say.
     pub(super) with: Vec<ClaimedDelivery>,
     pub(super) digest: Option<Notification>,
@@ -130,7 +130,9 @@ impl Sender {
             now,
             timeout: self.timeout(&target.kind, content),
         };
-        let tried = self.told(this, target, dispatch, content).await;
+        let tried = self
+            .send_notification(this, target, dispatch, content)
+            .await;
         tried.unwrap_or_else(|error| {
             let class = match error {
                 PrepareError::Missing(_) | PrepareError::RoutingKey(_) => {
@@ -158,14 +160,14 @@ impl Sender {
         }
     }
 
-    async fn told(
+    async fn send_notification(
         &self,
         this: AttemptContext<'_>,
         target: &Target,
         dispatch: &Dispatch,
         content: &Notification,
     ) -> Result<AttemptResult, PrepareError> {
-        let telling = &dispatch.telling;
+        let context = &dispatch.context;
         let prepared = match &target.kind {
             TargetKind::Webhook {
                 url,
@@ -173,11 +175,11 @@ impl Sender {
                 format,
             } => {
                 let id = message_id(dispatch.delivery.message);
-                let message = Message::new(*format, (content, telling), id, &target.name);
+                let message = Message::new(*format, (content, context), id, &target.name);
                 to_webhook(url, secret.as_ref(), message, this.now).await?
             }
-            TargetKind::Slack { webhook_url } => to_slack(webhook_url, content, telling).await?,
-            TargetKind::Teams { url } => to_teams(url, content, telling).await?,
+            TargetKind::Slack { webhook_url } => to_slack(webhook_url, content, context).await?,
+            TargetKind::Teams { url } => to_teams(url, content, context).await?,
             TargetKind::PagerDuty {
                 routing_key,
                 previous_routing_key,
@@ -192,7 +194,7 @@ impl Sender {
                     .routing_keys
                     .choose(places, content.kind(), pinned)
                     .await?;
-                to_pagerduty(url.as_deref(), key, content, telling)
+                to_pagerduty(url.as_deref(), key, content, context)
             }
             TargetKind::SlackBot {
                 token,
@@ -207,19 +209,21 @@ impl Sender {
                     timeout: this.timeout,
                     tried: this,
                 };
-                let news = SlackUpdate { content, telling };
+                let news = SlackUpdate { content, context };
                 return Ok(match &dispatch.before {
-                    Some(ToldBefore::OfThisEpisode(Reference::SlackMessage(first))) => {
+                    Some(EarlierMessage::OfThisEpisode(Reference::SlackMessage(first))) => {
                         bot.go_on(news, first).await
                     }
-                    Some(ToldBefore::OfTheLastEpisode(Reference::SlackMessage(first))) => {
+                    Some(EarlierMessage::OfTheLastEpisode(Reference::SlackMessage(first))) => {
                         bot.begin_again(news, first).await
                     }
                     Some(_) | None => bot.begin(news).await,
                 });
             }
             TargetKind::Alertmanager { urls } => {
-                return self.tell_alertmanager(this, urls, (content, telling)).await;
+                return self
+                    .send_to_alertmanager(this, urls, (content, context))
+                    .await;
             }
         };
         Ok(self.send(this, prepared).await)
@@ -245,14 +249,14 @@ impl Sender {
     }
 
     /// Told if one replica took it: the others are reminded every minute.
-    async fn tell_alertmanager(
+    async fn send_to_alertmanager(
         &self,
         this: AttemptContext<'_>,
         urls: &[SecretOrPlain],
-        (content, telling): (&Notification, &RenderContext),
+        (content, context): (&Notification, &RenderContext),
     ) -> Result<AttemptResult, PrepareError> {
         let urls = reminder::addresses(urls).await?;
-        let alerts = serde_json::Value::Array(vec![content.posted(telling, this.now)]);
+        let alerts = serde_json::Value::Array(vec![content.posted(context, this.now)]);
         let answers = reminder::post_to_all(&self.client, &urls, &alerts, this.timeout).await;
         let (all, mut told) = (answers.len(), 0);
         let mut worst = None;
@@ -299,18 +303,18 @@ impl Dispatch {
         Some(Self {
             delivery: many.pop()?,
             before: None,
-            telling: RenderContext {
+            context: RenderContext {
                 repeat,
                 ..RenderContext::default()
             },
             with,
-            digest: Some(Notification::Notice(Box::new(notice))),
+            digest: Some(Notification::Platform(Box::new(notice))),
         })
     }
 
     fn pinned_key(&self) -> Option<&PinnedKey> {
         match &self.before {
-            Some(ToldBefore::OfThisEpisode(Reference::RoutingKey(pinned))) => Some(pinned),
+            Some(EarlierMessage::OfThisEpisode(Reference::RoutingKey(pinned))) => Some(pinned),
             Some(_) | None => None,
         }
     }

@@ -81,7 +81,7 @@ async fn settle_one(
         attempts: vec![attempt.class],
         dead: u64::from(matches!(settlement, Settlement::Failed(_))),
         leases_lost: u64::from(lease == Lease::Lost),
-        told_after: told_after(claimed, settlement),
+        delivered_after: delivered_after(claimed, settlement),
         ..DeliveryReport::default()
     })
 }
@@ -107,7 +107,7 @@ fn attempt(
 }
 
 /// From the moment that was told of to now; of alerts, since notices are made to be sent.
-fn told_after(claimed: &ClaimedDelivery, settlement: Settlement) -> Vec<Duration> {
+fn delivered_after(claimed: &ClaimedDelivery, settlement: Settlement) -> Vec<Duration> {
     match (settlement, &claimed.content) {
         (Settlement::Delivered(at), Some(Notification::Alert(facts))) => {
             vec![at.saturating_since(facts.evaluated_at)]

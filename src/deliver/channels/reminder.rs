@@ -34,7 +34,7 @@ const TELL_ENDS_FOR: Duration = Duration::from_mins(15);
 const MAX_ALERTS: usize = 64;
 
 /// What one replica of an Alertmanager answered.
-pub(crate) type Told = Result<TargetResponse, SendError>;
+pub(crate) type PostResult = Result<TargetResponse, SendError>;
 
 /// Posts to all replicas at the same time.
 pub(crate) async fn post_to_all(
@@ -42,7 +42,7 @@ pub(crate) async fn post_to_all(
     urls: &[SecretString],
     alerts: &Value,
     timeout: Duration,
-) -> Vec<Told> {
+) -> Vec<PostResult> {
     let body = alerts.to_string().into_bytes();
     let mut sending = JoinSet::new();
     for url in urls {
@@ -138,11 +138,11 @@ impl Reminder {
                 return Ok(());
             }
         };
-        let telling = RenderContext::default();
+        let context = RenderContext::default();
         let alerts = standing
             .iter()
-            .map(|facts| alertmanager::posted(facts, &telling, now));
-        let notices = notices.iter().map(|notice| notice.posted(&telling, now));
+            .map(|facts| alertmanager::posted(facts, &context, now));
+        let notices = notices.iter().map(|notice| notice.posted(&context, now));
         let all: Vec<Value> = alerts.chain(notices).collect();
         for some in all.chunks(MAX_ALERTS) {
             let alerts = Value::Array(some.to_vec());
@@ -161,7 +161,7 @@ impl Reminder {
     }
 }
 
-fn problem(told: Told) -> Option<String> {
+fn problem(told: PostResult) -> Option<String> {
     match told {
         Ok(answer) if (200..300).contains(&answer.status) => None,
         Ok(answer) => Some(format!("it answered {}", answer.status)),

@@ -44,7 +44,7 @@ pub(crate) struct Bot<'a> {
 /// What is told, and how.
 pub(crate) struct SlackUpdate<'a> {
     pub(crate) content: &'a Notification,
-    pub(crate) telling: &'a RenderContext,
+    pub(crate) context: &'a RenderContext,
 }
 
 enum PostOutcome {
@@ -115,8 +115,8 @@ impl Bot<'_> {
     }
 
     async fn post_anew(&self, news: &SlackUpdate<'_>) -> AttemptResult {
-        let full = news.content.slack(news.telling);
-        let simple = news.content.slack_text(news.telling);
+        let full = news.content.slack(news.context);
+        let simple = news.content.slack_text(news.context);
         let place = json!({ "channel": self.channel });
         match self.say("chat.postMessage", &place, full, simple).await {
             PostOutcome::Done(tried) => tried,
@@ -129,16 +129,16 @@ impl Bot<'_> {
 
     async fn update(&self, news: &SlackUpdate<'_>, first: &SlackMessage) -> PostOutcome {
         let place = json!({ "channel": first.channel, "ts": first.ts });
-        let mut simple = news.content.slack_text(news.telling);
+        let mut simple = news.content.slack_text(news.context);
         // Blocks that are left out stay as they were.
         simple["blocks"] = json!([]);
-        let full = news.content.slack(news.telling);
+        let full = news.content.slack(news.context);
         self.say("chat.update", &place, full, simple).await
     }
 
     async fn reply(&self, news: &SlackUpdate<'_>, place: &Value) -> PostOutcome {
-        let reply = news.content.slack_reply(news.telling);
-        let simple = news.content.slack_text(news.telling);
+        let reply = news.content.slack_reply(news.context);
+        let simple = news.content.slack_text(news.context);
         let said = self.say("chat.postMessage", place, reply, simple).await;
         match said {
             // What follows still belongs to the first message.

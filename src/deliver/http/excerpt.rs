@@ -10,7 +10,7 @@ const MIN_PART: usize = 8;
 
 const MASK: &str = "•••";
 
-/// At most 256 bytes on one line, every secret and every telling part of a secret address masked.
+/// At most 256 bytes on one line, every secret masked, and of a secret address every part that is one.
 /// `None` where there is nothing to show.
 pub(crate) fn excerpt(text: &str, secrets: &[SecretString]) -> Option<String> {
     let mut parts: Vec<String> = secrets

@@ -56,15 +56,15 @@ impl Message {
     /// `id` is the same over all tries; `receiver` is the target's name.
     pub(crate) fn new(
         format: WebhookFormat,
-        (content, telling): (&Notification, &RenderContext),
+        (content, context): (&Notification, &RenderContext),
         id: String,
         receiver: &Name,
     ) -> Self {
         let (body, content_type) = match format {
-            WebhookFormat::Standard => (content.webhook(telling), JSON),
-            WebhookFormat::AlertmanagerV4 => (content.webhook_v4(telling, receiver.as_str()), JSON),
+            WebhookFormat::Standard => (content.webhook(context), JSON),
+            WebhookFormat::AlertmanagerV4 => (content.webhook_v4(context, receiver.as_str()), JSON),
             WebhookFormat::CloudEvents => {
-                (content.cloudevent(telling, &id), cloudevents::CONTENT_TYPE)
+                (content.cloudevent(context, &id), cloudevents::CONTENT_TYPE)
             }
         };
         Self {
@@ -100,24 +100,24 @@ pub(crate) async fn to_webhook(
 pub(crate) async fn to_slack(
     webhook_url: &SecretRef,
     content: &Notification,
-    telling: &RenderContext,
+    context: &RenderContext,
 ) -> Result<Prepared, PrepareError> {
     let url = secrets::read(webhook_url).await?;
     Ok(Prepared {
-        degraded: Some(bytes(&content.slack_text(telling))),
-        ..to_url(url, &content.slack(telling), JSON)
+        degraded: Some(bytes(&content.slack_text(context))),
+        ..to_url(url, &content.slack(context), JSON)
     })
 }
 
 pub(crate) async fn to_teams(
     url: &SecretRef,
     content: &Notification,
-    telling: &RenderContext,
+    context: &RenderContext,
 ) -> Result<Prepared, PrepareError> {
     let url = secrets::read(url).await?;
     Ok(Prepared {
-        degraded: Some(bytes(&content.teams_text(telling))),
-        ..to_url(url, &content.teams(telling), JSON)
+        degraded: Some(bytes(&content.teams_text(context))),
+        ..to_url(url, &content.teams(context), JSON)
     })
 }
 
@@ -125,7 +125,7 @@ pub(crate) fn to_pagerduty(
     base: Option<&str>,
     (key, pinned): (SecretString, PinnedKey),
     content: &Notification,
-    telling: &RenderContext,
+    context: &RenderContext,
 ) -> Prepared {
     let base = base.unwrap_or(PAGERDUTY).trim_end_matches('/');
     let base = base.strip_suffix("/v2/enqueue").unwrap_or(base);
@@ -133,7 +133,7 @@ pub(crate) fn to_pagerduty(
     Prepared {
         reference: Some(Reference::RoutingKey(pinned)),
         secrets: vec![key.clone()],
-        ..to_url(url, &content.pagerduty(telling, key.expose_secret()), JSON)
+        ..to_url(url, &content.pagerduty(context, key.expose_secret()), JSON)
     }
 }
 

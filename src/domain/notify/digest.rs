@@ -9,7 +9,7 @@ use crate::domain::{
     slo::Severity,
 };
 
-/// One notice of what several deliveries were to tell `target`, in their order.
+/// One notification of what several deliveries were to tell `target`, in their order.
 pub fn digest(target: &Name, contents: &[&Notification], now: Timestamp) -> PlatformNotification {
     let of_kind = |wanted: TransitionKind| {
         let matching = contents.iter().filter(|content| content.kind() == wanted);
@@ -43,7 +43,7 @@ pub fn digest(target: &Name, contents: &[&Notification], now: Timestamp) -> Plat
 fn most_urgent(contents: &[&Notification]) -> Severity {
     let severities = contents.iter().map(|content| match content {
         Notification::Alert(facts) => facts.severity,
-        Notification::Notice(notice) => notice.severity,
+        Notification::Platform(notification) => notification.severity,
     });
     let urgent = severities.max();
     urgent.unwrap_or(Severity::Ticket)
@@ -68,10 +68,13 @@ mod tests {
             .into();
         let contents: Vec<&Notification> = all.iter().collect();
         let target: Name = "chat".parse().unwrap();
-        let notice = digest(&target, &contents, Timestamp::from_secs(0));
-        assert_eq!(notice.headline(), "3 more alerts at once: 2 began, 1 ended");
-        assert_eq!(notice.severity, Severity::Page);
-        let slack = Notification::Notice(Box::new(notice)).slack(&RenderContext::default());
+        let notification = digest(&target, &contents, Timestamp::from_secs(0));
+        assert_eq!(
+            notification.headline(),
+            "3 more alerts at once: 2 began, 1 ended"
+        );
+        assert_eq!(notification.severity, Severity::Page);
+        let slack = Notification::Platform(Box::new(notification)).slack(&RenderContext::default());
         let text = slack.to_string();
         for line in ["TICKET 412 of 9,120", "PAGE 412 of 9,120", "Resolved after"] {
             assert!(text.contains(line), "no `{line}`: {text}");

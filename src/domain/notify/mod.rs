@@ -1,38 +1,39 @@
-//! What a target is told: facts frozen at the moment of an alert's transition, or a [`notice`] of
-//! another kind.
+//! Notifications: the snapshot of an alert at a transition, or a [platform
+//! notification](PlatformNotification).
 //!
 //! Every channel and every page takes its numbers from one
 //! [`AlertSnapshot`](crate::domain::alerting::snapshot::AlertSnapshot), so a message and a page cannot
-//! disagree. [`RenderContext`] is known only when a message is sent. [`wording`] puts both into words;
-//! each file in [`channels`] makes the body for one kind of target, within its limits.
+//! disagree. [`RenderContext`] is known only when a message is sent. [`wording`] has the sentences; each
+//! file in [`channels`] has what concerns one kind of target: its bodies, its rate limit and its errors.
+//! [`delivery::plan`] decides when what is sent.
 //!
-//! To add another kind of target: a variant of `TargetKind`, a file here that makes its body, an arm
-//! in `deliver/sender.rs` and one in `deliver/response_class.rs`.
+//! To add another kind of target: a variant of `TargetKind`, a file in [`channels`], an arm in each
+//! function of [`Notification`], one in `deliver/sender.rs` and one in `deliver/response_class.rs`.
 
 pub mod channels;
-mod content;
 pub mod delivery;
-mod detection;
-mod development;
 mod digest;
-pub mod notice;
+mod notification;
+mod platform_notification;
 pub mod preview;
 mod reference;
+mod render_context;
 pub mod signed_links;
-mod telling;
 pub mod test_notification;
 pub mod wording;
 
 use std::time::Duration;
 
-pub use content::Notification;
-pub use notice::{PlatformNotification, PlatformNotificationKind, PlatformNotificationLink};
+pub use notification::Notification;
+pub use platform_notification::{
+    PlatformNotification, PlatformNotificationKind, PlatformNotificationLink,
+};
 pub use reference::{PinnedKey, Reference, SlackMessage};
-pub use telling::{Actions, DeliveryContext, MessageNote, RenderContext};
+pub use render_context::{Actions, DeliveryContext, MessageNote, RenderContext};
 
 use channels::detail::Detail;
-pub use detection::detection;
 pub use digest::digest;
+pub use wording::detection;
 
 /// An alert that fires again so soon after it was over is told as the same trouble again, where its last
 /// episode was told.

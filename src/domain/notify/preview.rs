@@ -21,18 +21,18 @@ pub struct Addressee<'a> {
 pub fn body(
     to: Addressee<'_>,
     content: &Notification,
-    telling: &RenderContext,
+    context: &RenderContext,
     now: Timestamp,
 ) -> Value {
     match to.kind {
         TargetKind::Webhook { format, .. } => match format {
-            WebhookFormat::Standard => content.webhook(telling),
-            WebhookFormat::AlertmanagerV4 => content.webhook_v4(telling, to.name.as_str()),
-            WebhookFormat::CloudEvents => content.cloudevent(telling, MASK),
+            WebhookFormat::Standard => content.webhook(context),
+            WebhookFormat::AlertmanagerV4 => content.webhook_v4(context, to.name.as_str()),
+            WebhookFormat::CloudEvents => content.cloudevent(context, MASK),
         },
-        TargetKind::Slack { .. } | TargetKind::SlackBot { .. } => content.slack(telling),
-        TargetKind::PagerDuty { .. } => content.pagerduty(telling, MASK),
-        TargetKind::Teams { .. } => content.teams(telling),
-        TargetKind::Alertmanager { .. } => Value::Array(vec![content.posted(telling, now)]),
+        TargetKind::Slack { .. } | TargetKind::SlackBot { .. } => content.slack(context),
+        TargetKind::PagerDuty { .. } => content.pagerduty(context, MASK),
+        TargetKind::Teams { .. } => content.teams(context),
+        TargetKind::Alertmanager { .. } => Value::Array(vec![content.posted(context, now)]),
     }
 }

@@ -160,7 +160,7 @@ fn lost_order() -> WorstWorkflow {
 }
 
 /// Everything that may be known besides the facts when a message is sent, as long as it can be.
-pub(super) fn everything_told() -> RenderContext {
+pub(super) fn every_note() -> RenderContext {
     let at = Timestamp::from_secs(1_795_328_700);
     // 63 characters, as many as a name may have.
     let longest: Name = "on-call-of-the-payments-and-checkout-teams-in-europe-and-africa"

@@ -270,20 +270,20 @@ mod tests {
 
     #[test]
     fn t33_every_body_of_a_test_says_that_it_is_one() {
-        let telling = RenderContext {
+        let context = RenderContext {
             notes: vec![MessageNote::Test],
             ..RenderContext::default()
         };
         for scenario in [Scenario::Firing, Scenario::Long, Scenario::Unicode] {
             let content = &contents(scenario, &slack())[0];
             let bodies = [
-                content.slack(&telling),
-                content.slack_text(&telling),
-                content.teams(&telling),
-                content.teams_text(&telling),
-                content.pagerduty(&telling, "R0"),
-                content.posted(&telling, Timestamp::from_secs(1_795_328_700)),
-                content.webhook(&telling),
+                content.slack(&context),
+                content.slack_text(&context),
+                content.teams(&context),
+                content.teams_text(&context),
+                content.pagerduty(&context, "R0"),
+                content.posted(&context, Timestamp::from_secs(1_795_328_700)),
+                content.webhook(&context),
             ];
             for body in bodies {
                 assert!(body.to_string().contains("TEST"), "{scenario:?}: {body}");

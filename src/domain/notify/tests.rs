@@ -132,7 +132,7 @@ fn a_rule_on_a_limit_is_told_by_where_its_number_is_and_not_as_a_burn_rate() {
 
 #[test]
 fn slack_is_told_all_facts() {
-    insta::assert_json_snapshot!(slack::body(&sample::firing(), &sample::everything_told()));
+    insta::assert_json_snapshot!(slack::body(&sample::firing(), &sample::every_note()));
     insta::assert_json_snapshot!(slack::body(&sample::resolved(), &RenderContext::default()));
 }
 
@@ -140,7 +140,7 @@ fn slack_is_told_all_facts() {
 fn pagerduty_is_told_all_facts_under_one_key() {
     insta::assert_json_snapshot!(pagerduty::body(
         &sample::firing(),
-        &sample::everything_told(),
+        &sample::every_note(),
         "R0"
     ));
     insta::assert_json_snapshot!(pagerduty::body(
@@ -152,7 +152,7 @@ fn pagerduty_is_told_all_facts_under_one_key() {
 
 #[test]
 fn a_webhook_is_told_all_facts() {
-    insta::assert_json_snapshot!(webhook::body(&sample::firing(), &sample::everything_told()));
+    insta::assert_json_snapshot!(webhook::body(&sample::firing(), &sample::every_note()));
     insta::assert_json_snapshot!(webhook::body(
         &sample::resolved(),
         &RenderContext::default()
@@ -187,16 +187,16 @@ proptest! {
 
     #[test]
     fn t29_t30_whatever_the_facts_slack_accepts_the_message(facts in sample::arbitrary()) {
-        let body = slack::body(&facts, &sample::everything_told());
+        let body = slack::body(&facts, &sample::every_note());
         check_slack(&body)?;
-        check_slack(&slack::reply(&facts, &sample::everything_told()))?;
-        let text = slack::text_only(&facts, &sample::everything_told()).to_string();
+        check_slack(&slack::reply(&facts, &sample::every_note()))?;
+        let text = slack::text_only(&facts, &sample::every_note()).to_string();
         prop_assert!(!has_mention(&text), "{text}");
     }
 
     #[test]
     fn t29_whatever_the_facts_pagerduty_accepts_the_event(facts in sample::arbitrary()) {
-        let body = pagerduty::body(&facts, &sample::everything_told(), "0123456789abcdef0123456789abcdef");
+        let body = pagerduty::body(&facts, &sample::every_note(), "0123456789abcdef0123456789abcdef");
         prop_assert!(chars(&body["payload"]["summary"]) <= 1_024);
         prop_assert!(chars(&body["payload"]["summary"]) > 0);
         prop_assert!(chars(&body["dedup_key"]) <= 255);
@@ -209,7 +209,7 @@ proptest! {
 
     #[test]
     fn t29_whatever_the_facts_a_webhook_is_below_20_kb(facts in sample::arbitrary()) {
-        let body = webhook::body(&facts, &sample::everything_told());
+        let body = webhook::body(&facts, &sample::every_note());
         prop_assert!(body.to_string().len() < 20_000, "{} bytes", body.to_string().len());
         reparses(&body)?;
     }

@@ -1,25 +1,15 @@
 //! The state of each alert as each target shows it, and the deliveries that are missing there.
 
-use sqlx::{FromRow, types::Json};
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::{
     domain::{
         alerting::snapshot::AlertSnapshot,
         model::{ids::Name, time::Timestamp},
-        notify::delivery::alert_key,
-        slo::Severity,
     },
-    store::{NewDeliveries, StoreError, Tx},
+    store::{StoreError, Tx},
 };
-
-/// The targets for alerts of an SLO and severity, as declared.
-#[derive(Clone, Copy, Debug)]
-pub struct Routes<'a> {
-    pub slo: &'a Name,
-    pub severity: Severity,
-    pub targets: &'a [Name],
-}
 
 impl Tx<'_> {
     /// Records that a target has received a transition. A platform notification, or a transition older
@@ -94,38 +84,15 @@ impl Tx<'_> {
         self.execute(statement).await
     }
 
-    /// Adds the missing deliveries of the beginnings of alerts that have fired since before `since` and
-    /// that no target shows: nothing of them was delivered, is pending, was suppressed or failed
-    /// permanently, and the SLO was evaluated after `since`. Returns how many were added.
-    pub async fn reconcile_beginnings(
+    /// The beginnings of alerts that have fired since before `since` and that no target shows, with the
+    /// alerts locked: nothing of them was delivered, is pending, was suppressed or failed permanently, and
+    /// the SLO was evaluated after `since`.
+    pub async fn undelivered_alerts(
         &mut self,
-        routes: &[Routes<'_>],
-        (now, since): (Timestamp, Timestamp),
-    ) -> Result<u64, StoreError> {
-        let unheard = self.unheard(since).await?;
-        let mut repaired = 0;
-        for one in unheard {
-            let facts = one.snapshot.0;
-            let declared = routes
-                .iter()
-                .find(|route| *route.slo == facts.slo && route.severity == facts.severity);
-            let Some(route) = declared else { continue };
-            let news = NewDeliveries {
-                transition: one.id,
-                targets: route.targets,
-                ordering_key: &alert_key(&facts.slo, facts.group.as_ref(), facts.severity),
-                severity: facts.severity,
-            };
-            repaired += self.revive_deliveries(one.id, now).await?;
-            repaired += self.enqueue_deliveries(news, now).await?;
-        }
-        Ok(repaired)
-    }
-
-    /// Beginnings of alerts that nobody shows, with the alerts locked.
-    async fn unheard(&mut self, since: Timestamp) -> Result<Vec<Unheard>, StoreError> {
+        since: Timestamp,
+    ) -> Result<Vec<(Uuid, AlertSnapshot)>, StoreError> {
         let query = sqlx::query_as(
-            "-- alerts.unheard
+            "-- alerts.undelivered
             select o.id, o.snapshot
             from alerts a
             join slo_statuses s on s.slo_id = a.slo_id and s.evaluated_at > $1
@@ -143,11 +110,16 @@ impl Tx<'_> {
             order by a.slo_id, a.severity
             for update of a skip locked",
         );
-        self.fetch_all(query.bind(since)).await
+        let rows: Vec<(Uuid, Json<AlertSnapshot>)> = self.fetch_all(query.bind(since)).await?;
+        Ok(rows
+            .into_iter()
+            .map(|(id, snapshot)| (id, snapshot.0))
+            .collect())
     }
 
-    /// Those that ended untold are on their way again.
-    async fn revive_deliveries(
+    /// Puts the deliveries of a transition that ended without being delivered back into the queue. Returns
+    /// how many.
+    pub async fn revive_deliveries(
         &mut self,
         transition: Uuid,
         now: Timestamp,
@@ -162,10 +134,4 @@ impl Tx<'_> {
         .bind(now);
         self.execute(statement).await
     }
-}
-
-#[derive(FromRow)]
-struct Unheard {
-    id: Uuid,
-    snapshot: Json<AlertSnapshot>,
 }

@@ -16,7 +16,7 @@ use crate::{
 
 /// How a target has been told of an alert before.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ToldBefore {
+pub enum EarlierMessage {
     OfThisEpisode(Reference),
     /// That was over only a while ago.
     OfTheLastEpisode(Reference),
@@ -26,14 +26,14 @@ impl Tx<'_> {
     /// How a target was told of the episode of a transition or notice; or, of an episode that begins
     /// within `soon` after the last of the same alert, how it was told of that. `None` also if this
     /// version cannot read it.
-    pub async fn told_before(
+    pub async fn earlier_message(
         &mut self,
         target: &Name,
         message: Uuid,
         soon: Duration,
-    ) -> Result<Option<ToldBefore>, StoreError> {
+    ) -> Result<Option<EarlierMessage>, StoreError> {
         let query = sqlx::query_as(
-            "-- target_references.told_before
+            "-- target_references.earlier_message
             select r.reference, t.episode = this.episode, t.version
             from alert_transitions this
             join alert_transitions t on t.slo_id = this.slo_id and t.severity = this.severity
@@ -56,9 +56,9 @@ impl Tx<'_> {
         Ok(kept.and_then(|(kept, is_same, _)| {
             let reference = serde_json::from_value(kept.0).ok()?;
             Some(if is_same {
-                ToldBefore::OfThisEpisode(reference)
+                EarlierMessage::OfThisEpisode(reference)
             } else {
-                ToldBefore::OfTheLastEpisode(reference)
+                EarlierMessage::OfTheLastEpisode(reference)
             })
         }))
     }

@@ -59,7 +59,7 @@ impl Tx<'_> {
 fn kind_text(content: &Notification) -> &'static str {
     match content {
         Notification::Alert(_) => "test",
-        Notification::Notice(notice) => match notice.kind {
+        Notification::Platform(notice) => match notice.kind {
             PlatformNotificationKind::SelfCheckOpened
             | PlatformNotificationKind::SelfCheckResolved => "health_check",
             PlatformNotificationKind::Digest => "digest",

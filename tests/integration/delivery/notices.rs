@@ -18,7 +18,7 @@ use crate::support::receiver::{Receiver, Reply, Request};
 
 /// Says so to each of the targets, twice, as if the transaction were repeated.
 async fn tells(world: &World, kind: PlatformNotificationKind, targets: &[Name]) {
-    let content = Notification::Notice(Box::new(PlatformNotification {
+    let content = Notification::Platform(Box::new(PlatformNotification {
         kind,
         key: "throughline/target/oncall/failing".to_owned(),
         episode: world.episode,

@@ -8,18 +8,24 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::lines::{Line, LinePart, paragraphs};
+use super::{
+    PLATFORM_KEY_CHARS,
+    lines::{Line, LinePart, paragraphs},
+};
 use crate::domain::{
     alerting::snapshot::AlertSnapshot,
     model::{format, text, time::Timestamp},
-    notify::{Detail, RenderContext, delivery::alert_key, wording},
+    notify::{
+        Detail, PlatformNotification, PlatformNotificationKind, RenderContext, delivery::alert_key,
+        wording,
+    },
 };
 
 const ALERT_NAME: &str = "ThroughlineSLO";
 /// An Alertmanager that hears nothing takes an alert for over after this.
-pub(crate) const FIRING_FOR: Duration = Duration::from_hours(1);
+const FIRING_FOR: Duration = Duration::from_hours(1);
 /// How an end that is not known is written (Go's zero time).
-pub(crate) const NO_END: &str = "0001-01-01T00:00:00Z";
+const NO_END: &str = "0001-01-01T00:00:00Z";
 /// All labels of a user's together; a webhook of version 4 has them twice and should stay below
 /// 20 kB.
 const LABELS_BYTES: usize = 4_000;
@@ -29,7 +35,7 @@ const STRING_CHARS: usize = 200;
 const URL_BYTES: usize = 1_000;
 
 /// One alert for `POST /api/v2/alerts`, as it stands at `now`.
-pub fn posted(facts: &AlertSnapshot, telling: &RenderContext, now: Timestamp) -> Value {
+pub fn posted(facts: &AlertSnapshot, context: &RenderContext, now: Timestamp) -> Value {
     let starts_at = started_at(facts);
     let ends_at = if facts.kind.lasts() {
         now + FIRING_FOR
@@ -39,7 +45,7 @@ pub fn posted(facts: &AlertSnapshot, telling: &RenderContext, now: Timestamp) ->
     };
     let mut alert = json!({
         "labels": labels(facts),
-        "annotations": annotations(facts, telling),
+        "annotations": annotations(facts, context),
         "startsAt": starts_at.to_rfc3339(),
         "endsAt": ends_at.to_rfc3339(),
     });
@@ -50,8 +56,8 @@ pub fn posted(facts: &AlertSnapshot, telling: &RenderContext, now: Timestamp) ->
 }
 
 /// What an Alertmanager would tell a webhook `receiver`.
-pub fn webhook_v4(facts: &AlertSnapshot, telling: &RenderContext, receiver: &str) -> Value {
-    let (labels, annotations) = (labels(facts), annotations(facts, telling));
+pub fn webhook_v4(facts: &AlertSnapshot, context: &RenderContext, receiver: &str) -> Value {
+    let (labels, annotations) = (labels(facts), annotations(facts, context));
     let (status, ends_at) = if facts.kind.lasts() {
         ("firing", NO_END.to_owned())
     } else {
@@ -131,19 +137,19 @@ fn label_name(key: &str) -> String {
     name
 }
 
-fn annotations(facts: &AlertSnapshot, telling: &RenderContext) -> Value {
+fn annotations(facts: &AlertSnapshot, context: &RenderContext) -> Value {
     Detail::richest(
-        |detail| Value::Object(annotated(facts, telling, detail)),
+        |detail| Value::Object(annotated(facts, context, detail)),
         |annotations| annotations.to_string().len() <= ANNOTATIONS_BYTES,
     )
 }
 
-fn annotated(facts: &AlertSnapshot, telling: &RenderContext, detail: Detail) -> Map<String, Value> {
+fn annotated(facts: &AlertSnapshot, context: &RenderContext, detail: Detail) -> Map<String, Value> {
     let mut annotations = Map::new();
-    let mut tell = |name: &str, value: String| annotations.insert(name.to_owned(), json!(value));
-    tell("summary", wording::headline(facts));
+    let mut add = |name: &str, value: String| annotations.insert(name.to_owned(), json!(value));
+    add("summary", wording::headline(facts));
     let window = format::window(facts.long.secs);
-    tell(
+    add(
         "description",
         format!(
             "{} in {window}. Promise: {}.",
@@ -152,11 +158,11 @@ fn annotated(facts: &AlertSnapshot, telling: &RenderContext, detail: Detail) -> 
         ),
     );
     if let Some(development) = wording::development(facts) {
-        tell("update", development);
+        add("update", development);
     }
-    tell("budget_remaining", wording::budget_left(facts));
-    tell("budget_forecast", wording::pace(facts));
-    tell(wording::burn_key(facts), wording::burn(facts));
+    add("budget_remaining", wording::budget_left(facts));
+    add("budget_forecast", wording::pace(facts));
+    add(wording::burn_key(facts), wording::burn(facts));
     let told = [
         ("since", wording::since(facts)),
         ("data", wording::data(facts)),
@@ -164,24 +170,24 @@ fn annotated(facts: &AlertSnapshot, telling: &RenderContext, detail: Detail) -> 
     ];
     for (name, text) in told {
         if let Some(text) = text {
-            tell(name, text);
+            add(name, text);
         }
     }
     for paragraph in paragraphs(facts, detail) {
         let lines: Vec<String> = paragraph.lines.iter().map(line).collect();
-        tell(paragraph.key, lines.join("; "));
+        add(paragraph.key, lines.join("; "));
     }
-    tell("rule", facts.rule.to_string());
-    tell("incident", facts.episode.to_string());
+    add("rule", facts.rule.to_string());
+    add("incident", facts.episode.to_string());
     if let Some(customers) = facts.customers_affected {
-        tell("customers_affected", customers.to_string());
+        add("customers_affected", customers.to_string());
     }
-    if let Some(notes) = wording::notes(telling) {
-        tell("notes", notes);
+    if let Some(notes) = wording::notes(context) {
+        add("notes", notes);
     }
     let runbook = facts.runbook.as_deref();
     if let Some(url) = runbook.and_then(|url| text::web_address(url, URL_BYTES)) {
-        tell("runbook_url", url.to_owned());
+        add("runbook_url", url.to_owned());
     }
     annotations
 }
@@ -213,7 +219,7 @@ fn ended_at(facts: &AlertSnapshot) -> Timestamp {
 }
 
 /// 16 hexadecimal digits that are the same for the same labels.
-pub(crate) fn fingerprint(labels: &Map<String, Value>) -> String {
+fn fingerprint(labels: &Map<String, Value>) -> String {
     let mut sorted: Vec<_> = labels.iter().collect();
     sorted.sort_by_key(|(name, _)| *name);
     let mut hash = Sha256::new();
@@ -229,6 +235,129 @@ pub(crate) fn fingerprint(labels: &Map<String, Value>) -> String {
         .take(8)
         .fold(0, |start: u64, byte| start << 8 | u64::from(*byte));
     format!("{start:016x}")
+}
+
+/// A heartbeat that does not come again is over after so long, as Prometheus has it: four of its
+/// intervals.
+const SILENT_AFTER: Duration = Duration::from_mins(4);
+
+/// A webhook of version 4 has them twice.
+const PLATFORM_ANNOTATION_CHARS: usize = 1_200;
+
+/// One alert for `POST /api/v2/alerts`, as it stands at `now`.
+pub fn platform_posted(
+    notification: &PlatformNotification,
+    context: &RenderContext,
+    now: Timestamp,
+) -> Value {
+    let ends_at = match notification.kind {
+        // An alert that ends before it began is refused.
+        PlatformNotificationKind::SelfCheckResolved => notification
+            .at
+            .max(notification.since + Duration::from_millis(1)),
+        PlatformNotificationKind::Heartbeat => now + SILENT_AFTER,
+        PlatformNotificationKind::SelfCheckOpened | PlatformNotificationKind::Digest => {
+            now + FIRING_FOR
+        }
+    };
+    let mut alert = json!({
+        "labels": platform_labels(notification),
+        "annotations": platform_annotations(notification, context),
+        "startsAt": notification.since.to_rfc3339(),
+        "endsAt": ends_at.to_rfc3339(),
+    });
+    let page = notification.links().next();
+    if let (Some((_, url)), Some(object)) = (page, alert.as_object_mut()) {
+        object.insert("generatorURL".to_owned(), json!(url));
+    }
+    alert
+}
+
+/// What an Alertmanager would tell a webhook `receiver`.
+pub fn platform_webhook_v4(
+    notification: &PlatformNotification,
+    context: &RenderContext,
+    receiver: &str,
+) -> Value {
+    let (status, ends_at) = if notification.kind.is_end() {
+        ("resolved", notification.at.to_rfc3339())
+    } else {
+        ("firing", NO_END.to_owned())
+    };
+    let (labels, annotations) = (
+        platform_labels(notification),
+        platform_annotations(notification, context),
+    );
+    let page = notification.links().next().map_or("", |(_, url)| url);
+    let name = platform_name(notification.kind);
+    let alert = json!({
+        "status": status,
+        "labels": labels,
+        "annotations": annotations,
+        "startsAt": notification.since.to_rfc3339(),
+        "endsAt": ends_at,
+        "generatorURL": page,
+        "fingerprint": fingerprint(&labels),
+    });
+    json!({
+        "receiver": receiver,
+        "status": status,
+        "alerts": [alert],
+        "groupLabels": { "alertname": name },
+        "commonLabels": labels,
+        "commonAnnotations": annotations,
+        "externalURL": page,
+        "version": "4",
+        "groupKey": format!("{{}}:{{alertname=\"{name}\"}}"),
+        "truncatedAlerts": 0,
+    })
+}
+
+/// What those who know Prometheus look for: `Watchdog` is the alert that always fires.
+const fn platform_name(kind: PlatformNotificationKind) -> &'static str {
+    match kind {
+        PlatformNotificationKind::SelfCheckOpened | PlatformNotificationKind::SelfCheckResolved => {
+            "ThroughlineSelfCheck"
+        }
+        PlatformNotificationKind::Digest => "ThroughlineDigest",
+        PlatformNotificationKind::Heartbeat => "Watchdog",
+    }
+}
+
+/// The identity of an alert there: nothing that changes.
+fn platform_labels(notification: &PlatformNotification) -> Map<String, Value> {
+    let severity = match notification.kind {
+        PlatformNotificationKind::SelfCheckOpened | PlatformNotificationKind::SelfCheckResolved => {
+            json!(notification.severity)
+        }
+        PlatformNotificationKind::Digest => json!("info"),
+        PlatformNotificationKind::Heartbeat => json!("none"),
+    };
+    let labels = [
+        ("alertname", json!(platform_name(notification.kind))),
+        (
+            "key",
+            json!(text::plain(&notification.key, PLATFORM_KEY_CHARS)),
+        ),
+        ("severity", severity),
+    ];
+    labels
+        .map(|(name, value)| (name.to_owned(), value))
+        .into_iter()
+        .collect()
+}
+
+fn platform_annotations(
+    notification: &PlatformNotification,
+    context: &RenderContext,
+) -> Map<String, Value> {
+    let lines = notification.text_lines(context, PLATFORM_ANNOTATION_CHARS, str::to_owned);
+    let mut annotations = Map::new();
+    annotations.insert("summary".to_owned(), json!(notification.headline()));
+    if !lines.is_empty() {
+        annotations.insert("description".to_owned(), json!(lines.join("\n")));
+    }
+    annotations
 }
 
 #[cfg(test)]
@@ -326,7 +455,7 @@ mod tests {
         #[test]
         fn t29_whatever_the_facts_an_alertmanager_accepts_them(facts in sample::arbitrary()) {
             let name = regex::Regex::new("^[a-zA-Z_][a-zA-Z0-9_]*$").unwrap();
-            let alert = posted(&facts, &sample::everything_told(), facts.evaluated_at);
+            let alert = posted(&facts, &sample::every_note(), facts.evaluated_at);
             for (key, value) in alert["labels"].as_object().unwrap() {
                 prop_assert!(name.is_match(key), "{key}");
                 prop_assert!(!value.as_str().unwrap().trim().is_empty());
@@ -335,7 +464,7 @@ mod tests {
                 prop_assert!(name.is_match(key) && value.is_string(), "{key}");
             }
             prop_assert!(alert["startsAt"].as_str() < alert["endsAt"].as_str());
-            let length = webhook_v4(&facts, &sample::everything_told(), "hook").to_string().len();
+            let length = webhook_v4(&facts, &sample::every_note(), "hook").to_string().len();
             prop_assert!(length < 20_000, "{length} bytes");
         }
     }

@@ -3,20 +3,43 @@
 
 use serde_json::{Value, json};
 
-use super::webhook;
-use crate::domain::{alerting::snapshot::AlertSnapshot, notify::RenderContext};
+use super::{PLATFORM_KEY_CHARS, webhook};
+use crate::domain::{
+    alerting::snapshot::AlertSnapshot,
+    model::text,
+    notify::{PlatformNotification, RenderContext},
+};
 
 pub const CONTENT_TYPE: &str = "application/cloudevents+json";
 
 /// `id` and the source are the same over all tries: receivers drop what they have seen by them.
-pub fn body(facts: &AlertSnapshot, telling: &RenderContext, id: &str) -> Value {
-    let message = webhook::body(facts, telling);
+pub fn body(facts: &AlertSnapshot, context: &RenderContext, id: &str) -> Value {
+    let message = webhook::body(facts, context);
     json!({
         "specversion": "1.0",
         "id": id,
         "source": format!("/throughline/slos/{}", facts.slo),
         "type": message.get("type"),
         "subject": message.pointer("/data/alert_key"),
+        "time": message.get("timestamp"),
+        "datacontenttype": "application/json",
+        "data": message.get("data"),
+    })
+}
+
+/// `id` and the source are the same over all tries.
+pub fn platform_body(
+    notification: &PlatformNotification,
+    context: &RenderContext,
+    id: &str,
+) -> Value {
+    let message = webhook::platform_body(notification, context);
+    json!({
+        "specversion": "1.0",
+        "id": id,
+        "source": "/throughline",
+        "type": message.get("type"),
+        "subject": text::plain(&notification.key, PLATFORM_KEY_CHARS),
         "time": message.get("timestamp"),
         "datacontenttype": "application/json",
         "data": message.get("data"),

@@ -72,7 +72,7 @@ impl Detail {
     }
 
     /// Whether budget, burn, labels and links are told.
-    pub(crate) const fn tells_numbers(self) -> bool {
+    pub(crate) const fn shows_numbers(self) -> bool {
         match self {
             Self::Full | Self::NoPicture | Self::OneExample | Self::NoExamples => true,
             Self::Sentence => false,

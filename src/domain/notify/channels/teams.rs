@@ -4,45 +4,54 @@
 
 use serde_json::{Value, json};
 
-use super::lines::{Line, LinePart, Paragraph, paragraphs};
+use super::{
+    lines::{Line, LinePart, Paragraph, paragraphs},
+    platform_identity,
+};
 use crate::domain::{
     alerting::{alert::TransitionKind, snapshot::AlertSnapshot},
     model::{format, text},
-    notify::{Detail, RenderContext, delivery::Redelivery, wording},
+    notify::{
+        Detail, PlatformNotification, PlatformNotificationKind, RenderContext,
+        delivery::{AttemptClass, Redelivery},
+        wording,
+    },
 };
 
 const STRING_CHARS: usize = 200;
 const URL_BYTES: usize = 2_000;
 const MAX_BYTES: usize = 25_000;
+/// Of all lines of a platform notification together.
+const PLATFORM_CHARS: usize = 15_000;
 
-pub fn body(facts: &AlertSnapshot, telling: &RenderContext) -> Value {
+pub fn body(facts: &AlertSnapshot, context: &RenderContext) -> Value {
     Detail::richest(
-        |detail| message(facts, telling, detail),
+        |detail| message(facts, context, detail),
         |message| message.to_string().len() <= MAX_BYTES,
     )
 }
 
 /// What is left where Teams refuses the card: the sentence alone.
-pub fn text_only(facts: &AlertSnapshot, telling: &RenderContext) -> Value {
-    message(facts, telling, Detail::Sentence)
+pub fn text_only(facts: &AlertSnapshot, context: &RenderContext) -> Value {
+    message(facts, context, Detail::Sentence)
 }
 
-fn message(facts: &AlertSnapshot, telling: &RenderContext, detail: Detail) -> Value {
+fn message(facts: &AlertSnapshot, context: &RenderContext, detail: Detail) -> Value {
     let mut body = vec![title(facts)];
     let news = wording::development(facts).or_else(|| cost(facts));
     body.extend(news.map(|text| block(&text)));
     let by = wording::acknowledged_by(facts);
     body.extend(by.map(|by| block(&format!("Taken on by {}.", escaped(by)))));
-    body.extend(wording::notes(telling).map(|notes| block(&format!("{notes}."))));
-    if detail.tells_numbers() {
+    body.extend(wording::notes(context).map(|notes| block(&format!("{notes}."))));
+    if detail.shows_numbers() {
         body.extend(wording::trend(facts).map(|trend| block(&trend)));
         body.push(numbers(facts));
-        body.extend(picture(facts, telling).filter(|_| detail.shows_picture()));
+        body.extend(picture(facts, context).filter(|_| detail.shows_picture()));
         body.extend(paragraphs(facts, detail).iter().map(paragraph));
     }
-    body.push(identity(facts, telling));
-    let actions = if detail.tells_numbers() {
-        actions(facts, telling)
+    body.push(identity(facts, context));
+    let actions = if detail.shows_numbers() {
+        actions(facts, context)
     } else {
         Vec::new()
     };
@@ -50,7 +59,7 @@ fn message(facts: &AlertSnapshot, telling: &RenderContext, detail: Detail) -> Va
 }
 
 /// A message of one card.
-pub(crate) fn message_of(body: &[Value], actions: Vec<Value>) -> Value {
+fn message_of(body: &[Value], actions: Vec<Value>) -> Value {
     let mut card = json!({
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",
@@ -132,8 +141,8 @@ fn numbers(facts: &AlertSnapshot) -> Value {
     json!({ "type": "FactSet", "facts": shown })
 }
 
-fn picture(facts: &AlertSnapshot, telling: &RenderContext) -> Option<Value> {
-    let url = text::web_address(telling.chart.as_deref()?, URL_BYTES)?;
+fn picture(facts: &AlertSnapshot, context: &RenderContext) -> Option<Value> {
+    let url = text::web_address(context.chart.as_deref()?, URL_BYTES)?;
     Some(json!({ "type": "Image", "url": url, "altText": wording::chart(facts) }))
 }
 
@@ -162,8 +171,8 @@ fn link(name: &str, url: &str) -> Option<String> {
     Some(format!("[{name}]({url})"))
 }
 
-fn identity(facts: &AlertSnapshot, telling: &RenderContext) -> Value {
-    let repeat = match telling.repeat {
+fn identity(facts: &AlertSnapshot, context: &RenderContext) -> Value {
+    let repeat = match context.repeat {
         Redelivery::No => "",
         Redelivery::Possible => " · may be a repeat",
     };
@@ -178,11 +187,11 @@ fn identity(facts: &AlertSnapshot, telling: &RenderContext) -> Value {
     json!({ "type": "TextBlock", "text": line, "isSubtle": true, "size": "Small", "wrap": true })
 }
 
-fn actions(facts: &AlertSnapshot, telling: &RenderContext) -> Vec<Value> {
+fn actions(facts: &AlertSnapshot, context: &RenderContext) -> Vec<Value> {
     let open = facts.page_url.as_deref().map(|url| ("Open", url));
     let runbook = facts.runbook.as_deref().map(|url| ("Runbook", url));
     open.into_iter()
-        .chain(telling.actions.named())
+        .chain(context.actions.named())
         .chain(runbook)
         .filter_map(|(title, url)| {
             let url = text::web_address(url, URL_BYTES)?;
@@ -191,12 +200,12 @@ fn actions(facts: &AlertSnapshot, telling: &RenderContext) -> Vec<Value> {
         .collect()
 }
 
-pub(crate) fn block(text: &str) -> Value {
+fn block(text: &str) -> Value {
     json!({ "type": "TextBlock", "text": text, "wrap": true })
 }
 
 /// Without Markdown, and without the angle brackets that mentions are written in.
-pub(crate) fn escaped(string: &str) -> String {
+fn escaped(string: &str) -> String {
     let mut safe = String::with_capacity(string.len());
     for character in string.chars() {
         match character {
@@ -209,6 +218,52 @@ pub(crate) fn escaped(string: &str) -> String {
     safe
 }
 
+pub fn platform_body(notification: &PlatformNotification, context: &RenderContext) -> Value {
+    let mut blocks = vec![platform_title(notification)];
+    let lines = notification.text_lines(context, PLATFORM_CHARS, escaped);
+    blocks.extend(lines.iter().map(|line| block(line)));
+    let identity = escaped(&platform_identity(notification, context));
+    blocks.push(json!({
+        "type": "TextBlock", "text": identity, "isSubtle": true, "size": "Small", "wrap": true,
+    }));
+    let open = |(title, url): (String, &str)| json!({ "type": "Action.OpenUrl", "title": escaped(&title), "url": url });
+    message_of(&blocks, notification.links().map(open).collect())
+}
+
+/// What is left where Teams refuses the card.
+pub fn platform_text_only(notification: &PlatformNotification, context: &RenderContext) -> Value {
+    let mut blocks = vec![platform_title(notification)];
+    blocks.extend(wording::notes(context).map(|notes| block(&notes)));
+    message_of(&blocks, Vec::new())
+}
+
+fn platform_title(notification: &PlatformNotification) -> Value {
+    let colour = match notification.kind {
+        PlatformNotificationKind::SelfCheckOpened => "Attention",
+        PlatformNotificationKind::SelfCheckResolved => "Good",
+        PlatformNotificationKind::Digest | PlatformNotificationKind::Heartbeat => "Default",
+    };
+    json!({
+        "type": "TextBlock",
+        "text": escaped(&notification.headline()),
+        "weight": "Bolder",
+        "size": "Medium",
+        "color": colour,
+        "wrap": true,
+    })
+}
+
+/// Teams has answered 200 with the error of the service behind it in words.
+pub fn class_of(body: &str) -> Option<AttemptClass> {
+    if body.contains("HTTP error 429") {
+        Some(AttemptClass::RateLimited)
+    } else if body.contains("delivery failed") || body.contains("HTTP error") {
+        Some(AttemptClass::Unavailable)
+    } else {
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -218,7 +273,7 @@ mod tests {
 
     #[test]
     fn teams_is_told_all_facts() {
-        insta::assert_json_snapshot!(body(&sample::firing(), &sample::everything_told()));
+        insta::assert_json_snapshot!(body(&sample::firing(), &sample::every_note()));
         insta::assert_json_snapshot!(body(&sample::resolved(), &RenderContext::default()));
     }
 
@@ -237,7 +292,7 @@ mod tests {
     proptest! {
         #[test]
         fn t29_t30_whatever_the_facts_teams_accepts_the_card(facts in sample::arbitrary()) {
-            let told = sample::everything_told();
+            let told = sample::every_note();
             for body in [body(&facts, &told), text_only(&facts, &told)] {
                 let text = body.to_string();
                 prop_assert!(text.len() <= 28_000, "{} bytes", text.len());

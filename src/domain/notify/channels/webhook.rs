@@ -5,6 +5,7 @@
 
 use serde_json::{Value, json};
 
+use super::{PLATFORM_CHARS, PLATFORM_KEY_CHARS, platform_links};
 use crate::domain::{
     alerting::{
         alert::TransitionKind,
@@ -17,7 +18,9 @@ use crate::domain::{
     },
     counting::differences::Difference,
     model::{format, group::Group, text},
-    notify::{Detail, MessageNote, RenderContext, delivery::alert_key, wording},
+    notify::{
+        Detail, MessageNote, PlatformNotification, RenderContext, delivery::alert_key, wording,
+    },
 };
 
 /// The specification asks for less than 20 kB.
@@ -27,18 +30,18 @@ const LABEL_CHARS: usize = 200;
 const STRING_CHARS: usize = 300;
 const URL_BYTES: usize = 2_000;
 
-pub fn body(facts: &AlertSnapshot, telling: &RenderContext) -> Value {
+pub fn body(facts: &AlertSnapshot, context: &RenderContext) -> Value {
     Detail::richest(
-        |detail| message(facts, telling, detail),
+        |detail| message(facts, context, detail),
         |message| message.to_string().len() <= MAX_BYTES,
     )
 }
 
-fn message(facts: &AlertSnapshot, telling: &RenderContext, detail: Detail) -> Value {
+fn message(facts: &AlertSnapshot, context: &RenderContext, detail: Detail) -> Value {
     json!({
         "type": message_type(facts),
         "timestamp": facts.evaluated_at,
-        "data": data(facts, telling, detail),
+        "data": data(facts, context, detail),
     })
 }
 
@@ -58,7 +61,7 @@ const fn message_type(facts: &AlertSnapshot) -> &'static str {
     }
 }
 
-fn data(facts: &AlertSnapshot, telling: &RenderContext, detail: Detail) -> Value {
+fn data(facts: &AlertSnapshot, context: &RenderContext, detail: Detail) -> Value {
     json!({
         "alert_key": alert_key(&facts.slo, facts.group.as_ref(), facts.severity),
         "version": facts.version,
@@ -99,15 +102,15 @@ fn data(facts: &AlertSnapshot, telling: &RenderContext, detail: Detail) -> Value
         "compared_events": facts.context.compared,
         "recent_changes": facts.context.changes.iter().take(detail.changes()).map(change).collect::<Vec<_>>(),
         "top_customers": facts.context.top_customers.iter().take(detail.changes()).map(top).collect::<Vec<_>>(),
-        "trend": facts.context.trend.as_ref().filter(|_| detail.tells_numbers()),
-        "chart_url": telling.chart.as_deref().and_then(|url| text::web_address(url, URL_BYTES)),
+        "trend": facts.context.trend.as_ref().filter(|_| detail.shows_numbers()),
+        "chart_url": context.chart.as_deref().and_then(|url| text::web_address(url, URL_BYTES)),
         "data_until": facts.context.data_until,
         "runbook_url": address(facts.runbook.as_deref()),
         "page_url": address(facts.page_url.as_deref()),
         "incident_summary": facts.episode_summary.as_ref().map(cost),
-        "notes": telling.notes.iter().map(note).collect::<Vec<_>>(),
-        "acknowledge_url": address(telling.actions.acknowledge.as_deref()),
-        "silence_url": address(telling.actions.silence.as_deref()),
+        "notes": context.notes.iter().map(note).collect::<Vec<_>>(),
+        "acknowledge_url": address(context.actions.acknowledge.as_deref()),
+        "silence_url": address(context.actions.silence.as_deref()),
     })
 }
 
@@ -125,7 +128,7 @@ fn note(note: &MessageNote) -> Value {
 }
 
 fn labels(facts: &AlertSnapshot, detail: Detail) -> Value {
-    let most = if detail.tells_numbers() {
+    let most = if detail.shows_numbers() {
         MAX_LABELS
     } else {
         0
@@ -255,5 +258,22 @@ fn cost(episode: &EpisodeSummary) -> Value {
         "customers_affected": episode.customers_affected,
         "budget_spent_ratio": episode.budget_spent,
         "before": episode.before.as_ref().map(before),
+    })
+}
+
+pub fn platform_body(notification: &PlatformNotification, context: &RenderContext) -> Value {
+    json!({
+        "type": notification.kind.message_type(),
+        "timestamp": notification.at,
+        "data": {
+            "key": text::plain(&notification.key, PLATFORM_KEY_CHARS),
+            "incident": notification.episode,
+            "severity": notification.severity,
+            "summary": notification.headline(),
+            "lines": notification.text_lines(context, PLATFORM_CHARS, str::to_owned),
+            "links": platform_links(notification, "url", "title"),
+            "since": notification.since,
+            "at": notification.at,
+        },
     })
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::domain::{model::time::Timestamp, slo::TargetKind};
+use crate::domain::model::time::Timestamp;
 
 /// What one target takes without asking to be left alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,30 +16,6 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    /// "1 per second, short bursts allowed", of a webhook as of a bot's channel; who goes on after
-    /// being told to wait may be switched off.
-    const SLACK: Self = Self {
-        every: Duration::from_secs(1),
-        burst: 3,
-    };
-
-    /// PagerDuty takes 120 in any 60 s: 30 at once and 90 in the 60 s after them.
-    const PAGERDUTY: Self = Self {
-        every: Duration::from_micros(666_667),
-        burst: 30,
-    };
-
-    /// `None` if no limit of this kind of target is known.
-    pub const fn of(kind: &TargetKind) -> Option<Self> {
-        match kind {
-            TargetKind::Slack { .. } | TargetKind::SlackBot { .. } => Some(Self::SLACK),
-            TargetKind::PagerDuty { .. } => Some(Self::PAGERDUTY),
-            TargetKind::Webhook { .. }
-            | TargetKind::Teams { .. }
-            | TargetKind::Alertmanager { .. } => None,
-        }
-    }
-
     /// How many may be sent now, if everything sent so far is paid for at `next_free_at`.
     pub fn allows(self, next_free_at: Timestamp, now: Timestamp) -> u32 {
         let owed = next_free_at.saturating_since(now).as_micros();
@@ -62,6 +38,7 @@ impl RateLimit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::notify::channels::{pagerduty, slack};
 
     const NOW: Timestamp = Timestamp::from_secs(1_795_000_000);
 
@@ -81,14 +58,14 @@ mod tests {
 
     #[test]
     fn t31_slack_takes_three_at_once_and_then_one_a_second() {
-        let sent = sent(RateLimit::SLACK, 7, Duration::from_millis(100));
+        let sent = sent(slack::RATE_LIMIT, 7, Duration::from_millis(100));
         assert_eq!(sent, [0, 0, 0, 1_000, 2_000, 3_000, 4_000]);
     }
 
     #[test]
     fn t31_pagerduty_is_sent_at_most_120_in_any_minute() {
         for tick in [1, 250, 1_000].map(Duration::from_millis) {
-            let sent = sent(RateLimit::PAGERDUTY, 600, tick);
+            let sent = sent(pagerduty::RATE_LIMIT, 600, tick);
             for from in &sent {
                 let in_minute = sent.iter().filter(|at| (*from..from + 60_000).contains(at));
                 assert!(in_minute.count() <= 120, "from {from} ms");
@@ -98,7 +75,7 @@ mod tests {
 
     #[test]
     fn the_next_slot_is_the_first_moment_that_allows_one() {
-        for limit in [RateLimit::SLACK, RateLimit::PAGERDUTY] {
+        for limit in [slack::RATE_LIMIT, pagerduty::RATE_LIMIT] {
             for count in 1..100 {
                 let paid = limit.spend(NOW, NOW, count);
                 let slot = limit.next_slot(paid);
@@ -110,10 +87,10 @@ mod tests {
 
     #[test]
     fn a_rest_is_not_saved_up_beyond_the_burst() {
-        let paid = RateLimit::SLACK.spend(NOW, NOW, 3);
-        assert_eq!(RateLimit::SLACK.allows(paid, NOW), 0);
+        let paid = slack::RATE_LIMIT.spend(NOW, NOW, 3);
+        assert_eq!(slack::RATE_LIMIT.allows(paid, NOW), 0);
         assert_eq!(
-            RateLimit::SLACK.allows(paid, NOW + Duration::from_hours(1)),
+            slack::RATE_LIMIT.allows(paid, NOW + Duration::from_hours(1)),
             3
         );
     }

@@ -167,7 +167,7 @@ impl DeliveryView {
     fn new(record: DeliveryRecord, attempts: Vec<Attempt>) -> Self {
         let (summary, slo) = match &record.content {
             Some(Notification::Alert(facts)) => (wording::headline(facts), Some(facts.slo.clone())),
-            Some(Notification::Notice(notice)) => (notice.headline(), None),
+            Some(Notification::Platform(notice)) => (notice.headline(), None),
             None => ("written by another version of the service".to_owned(), None),
         };
         Self {

@@ -148,10 +148,10 @@ impl QueuedDelivery {
 }
 
 impl DeliveryPolicy {
-    pub const fn of(target: &Target, at_once: u32) -> Self {
+    pub const fn of(target: &Target, rate_limit: Option<RateLimit>, at_once: u32) -> Self {
         Self {
             late: target.late,
-            rate_limit: RateLimit::of(&target.kind),
+            rate_limit,
             is_chat: target.kind.is_chat(),
             at_once,
             has_fallback: target.fallback.is_some(),

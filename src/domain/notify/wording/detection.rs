@@ -1,6 +1,6 @@
 //! How long it took from the first bad event to the alert, in words.
 
-use super::wording;
+use super::noun;
 use crate::domain::{alerting::snapshot::AlertSnapshot, model::format};
 
 /// How long it took from the first bad event to the alert, and why; `None` where no first one is known.
@@ -10,7 +10,7 @@ use crate::domain::{alerting::snapshot::AlertSnapshot, model::format};
 pub fn detection(facts: &AlertSnapshot) -> Option<String> {
     let fired_at = facts.fired_at.unwrap_or(facts.evaluated_at);
     let first_bad_at = facts.first_bad_at?;
-    let noun = wording::noun(facts);
+    let noun = noun(facts);
     let delay = format::lasting(fired_at.saturating_since(first_bad_at));
     let why = match &facts.limit {
         Some(limit) => limit.sentence(),

@@ -1,19 +1,13 @@
-//! What targets are told besides alerts: that the service itself is unwell, that it is well, or many
-//! things in one message.
+//! Notifications besides those of alerts: a health check of the service, its heartbeat, or many
+//! notifications in one message.
 //!
-//! A notice is words, made by whoever has something to say; the files here make of them the body
-//! that each kind of target understands, within the same limits as those of alerts.
-
-mod chat;
-mod machine;
+//! A platform notification is text. The files in [`channels`](super::channels) make the body for each
+//! kind of target from it, within the same limits as those of alerts.
 
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-
-pub use chat::{slack, slack_reply, slack_text, teams, teams_text};
-pub use machine::{cloudevent, pagerduty, posted, webhook, webhook_v4};
 
 use super::{RenderContext, wording};
 use crate::domain::{
@@ -51,7 +45,7 @@ pub struct PlatformNotification {
     pub kind: PlatformNotificationKind,
     /// What it is about: the same from opened to resolved, and over all times that it opens.
     pub key: String,
-    /// From opened to resolved; of what never ends, of this notice alone.
+    /// From opened to resolved; of what never ends, of this notification alone.
     pub episode: Uuid,
     pub severity: Severity,
     /// A sentence without a full stop.
@@ -98,16 +92,16 @@ impl PlatformNotification {
 
     /// What is known of the way that it took, then the lines, each made fit to stand in a message, in
     /// at most so many characters.
-    fn told(
+    pub(super) fn text_lines(
         &self,
-        telling: &RenderContext,
+        context: &RenderContext,
         max_chars: usize,
         escaped: impl Fn(&str) -> String,
     ) -> Vec<String> {
-        let notes = wording::notes(telling).map(|notes| format!("{notes}."));
+        let notes = wording::notes(context).map(|notes| format!("{notes}."));
         let lines = notes.iter().chain(&self.lines);
         let lines = lines.filter(|line| !line.trim().is_empty());
-        let mut told = Vec::new();
+        let mut shown = Vec::new();
         let mut room = max_chars;
         for line in lines.clone().take(MAX_LINES) {
             let line = escaped(&text::plain(line, LINE_CHARS));
@@ -115,25 +109,25 @@ impl PlatformNotification {
                 break;
             };
             room = left;
-            told.push(line);
+            shown.push(line);
         }
-        let left_out = lines.count() - told.len();
+        let left_out = lines.count() - shown.len();
         if left_out > 0 {
-            told.push(format!("and {left_out} more"));
+            shown.push(format!("and {left_out} more"));
         }
-        told
+        shown
     }
 
     /// Titles and addresses.
-    fn links(&self) -> impl Iterator<Item = (String, &str)> {
+    pub(super) fn links(&self) -> impl Iterator<Item = (String, &str)> {
         self.links.iter().take(MAX_LINKS).filter_map(|link| {
             let url = text::web_address(&link.url, URL_BYTES)?;
             Some((text::plain(&link.title, LINK_CHARS), url))
         })
     }
 
-    /// Which notice this is, for whoever asks about it.
-    fn identity(&self) -> String {
+    /// Which notification this is, for whoever asks about it.
+    pub(super) fn identity(&self) -> String {
         let mut identity = text::plain(&self.key, LINE_CHARS);
         let _written = write!(identity, " · {}", self.episode.simple());
         identity

@@ -5,6 +5,11 @@
 
 use std::time::Duration;
 
+mod alert_update;
+mod detection;
+
+pub use detection::detection;
+
 use super::{MessageNote, RenderContext};
 use crate::domain::{
     alerting::{
@@ -413,8 +418,8 @@ fn window(facts: &AlertSnapshot) -> String {
 }
 
 /// What is to be known of how a message came, in one line; nothing where that is as it should be.
-pub fn notes(telling: &RenderContext) -> Option<String> {
-    let notes: Vec<String> = telling.notes.iter().map(note).collect();
+pub fn notes(context: &RenderContext) -> Option<String> {
+    let notes: Vec<String> = context.notes.iter().map(note).collect();
     (!notes.is_empty()).then(|| notes.join(". "))
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::wording;
+use super::{promise, share, urgency};
 use crate::domain::{
     alerting::{alert::AlertUpdate, rule_status::Missing, snapshot::AlertSnapshot},
     model::{format, time::Timestamp},
@@ -36,7 +36,7 @@ impl AlertUpdate {
 
     /// One or two sentences without any string of a user's.
     pub fn text(self, facts: &AlertSnapshot) -> String {
-        let (lead, since) = (wording::urgency(facts.severity), since(facts));
+        let (lead, since) = (urgency(facts.severity), since(facts));
         let now = facts.evaluated_at;
         match self {
             Self::MoreCustomers { before, now } => format!(
@@ -47,7 +47,7 @@ impl AlertUpdate {
             Self::BudgetSpent => format!(
                 "Worse: the error budget is spent. The promise of {} is broken unless old events \
                  age out.",
-                wording::promise(facts)
+                promise(facts)
             ),
             Self::DataStopped {
                 heard_until,
@@ -57,7 +57,7 @@ impl AlertUpdate {
                 missing.text(),
                 moment(heard_until),
                 ago(heard_until, now),
-                wording::share(facts)
+                share(facts)
             ),
             Self::DataResumed { stopped_at } => format!(
                 "Data are back after {}. The alert fired all the while{since}, and still does.",
@@ -112,7 +112,7 @@ mod tests {
         notify::{
             RenderContext,
             channels::{alertmanager, pagerduty, slack, teams, webhook},
-            sample,
+            sample, wording,
         },
     };
 
@@ -137,10 +137,10 @@ mod tests {
 
     #[test]
     fn every_kind_of_target_is_told_what_has_come_of_it_and_that_it_fires_on() {
-        let telling = RenderContext::default();
+        let context = RenderContext::default();
         for facts in sample::developments() {
             let text = wording::development(&facts).unwrap();
-            let event = pagerduty::body(&facts, &telling, "R0");
+            let event = pagerduty::body(&facts, &context, "R0");
             let is_taken_on = facts.kind == TransitionKind::Acknowledged;
             let action = if is_taken_on {
                 "acknowledge"
@@ -149,10 +149,10 @@ mod tests {
             };
             assert_eq!(event["event_action"], action);
             assert_eq!(event["payload"]["custom_details"]["update"], text);
-            let opening = pagerduty::body(&sample::firing(), &telling, "R0");
+            let opening = pagerduty::body(&sample::firing(), &context, "R0");
             assert_eq!(event["dedup_key"], opening["dedup_key"]);
 
-            let hook = webhook::body(&facts, &telling);
+            let hook = webhook::body(&facts, &context);
             assert_eq!(hook["data"]["update"]["text"], text);
             let kind = hook["type"].as_str().unwrap();
             assert!(
@@ -160,17 +160,17 @@ mod tests {
                 "{kind}"
             );
 
-            let alert = alertmanager::posted(&facts, &telling, facts.evaluated_at);
+            let alert = alertmanager::posted(&facts, &context, facts.evaluated_at);
             assert_eq!(alert["annotations"]["update"], text);
             assert_eq!(alert["startsAt"], facts.fired_at.unwrap().to_rfc3339());
             assert!(alert["endsAt"].as_str() > alert["startsAt"].as_str());
-            let like_alertmanager = alertmanager::webhook_v4(&facts, &telling, "hook");
+            let like_alertmanager = alertmanager::webhook_v4(&facts, &context, "hook");
             assert_eq!(like_alertmanager["status"], "firing");
 
             for message in [
-                slack::body(&facts, &telling),
-                slack::reply(&facts, &telling),
-                teams::body(&facts, &telling),
+                slack::body(&facts, &context),
+                slack::reply(&facts, &context),
+                teams::body(&facts, &context),
             ] {
                 assert!(message.to_string().contains(&text), "{message}");
             }

@@ -4,6 +4,13 @@
 //! limit (slackapi/bolt-js#2509), so ours has at most 5,500, and 12 blocks. Every string that a user
 //! wrote has a limit of its own *after* escaping; what is too long as a whole says less.
 
+pub mod errors;
+mod platform;
+
+pub use platform::{platform_body, platform_reply, platform_text_only};
+
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use unicode_segmentation::UnicodeSegmentation as _;
 
@@ -14,9 +21,19 @@ use crate::domain::{
         snapshot::AlertSnapshot,
     },
     model::{format, text, time::Timestamp},
-    notify::{Detail, RenderContext, delivery::Redelivery, wording},
+    notify::{
+        Detail, RenderContext,
+        delivery::{Redelivery, rate_limit::RateLimit},
+        wording,
+    },
 };
 
+/// "1 per second, short bursts allowed", of a webhook as of a bot's channel; a sender that goes on after
+/// being told to wait may be switched off.
+pub const RATE_LIMIT: RateLimit = RateLimit {
+    every: Duration::from_secs(1),
+    burst: 3,
+};
 /// Slack's own limit.
 const HEADER_CHARS: usize = 150;
 const HEADER_NAME_CHARS: usize = 80;
@@ -27,43 +44,43 @@ const URL_BYTES: usize = 1_500;
 const MAX_BLOCKS: usize = 12;
 const MAX_BLOCKS_CHARS: usize = 5_500;
 
-pub fn body(facts: &AlertSnapshot, telling: &RenderContext) -> Value {
-    let blocks = Detail::richest(|detail| blocks(facts, telling, detail), fits);
+pub fn body(facts: &AlertSnapshot, context: &RenderContext) -> Value {
+    let blocks = Detail::richest(|detail| blocks(facts, context, detail), fits);
     json!({ "text": push_text(facts), "blocks": blocks })
 }
 
-fn blocks(facts: &AlertSnapshot, telling: &RenderContext, detail: Detail) -> Value {
+fn blocks(facts: &AlertSnapshot, context: &RenderContext, detail: Detail) -> Value {
     let mut blocks = vec![header(facts), section(&summary(facts))];
-    blocks.extend(notes(telling));
-    if detail.tells_numbers() {
+    blocks.extend(notes(context));
+    if detail.shows_numbers() {
         blocks.push(numbers(facts));
         blocks.extend(paragraphs(facts, detail).iter().map(paragraph));
-        blocks.extend(picture(facts, telling).filter(|_| detail.shows_picture()));
-        blocks.extend(actions(facts, telling));
+        blocks.extend(picture(facts, context).filter(|_| detail.shows_picture()));
+        blocks.extend(actions(facts, context));
     }
-    blocks.push(context(facts, telling));
+    blocks.push(identity(facts, context));
     Value::Array(blocks)
 }
 
-pub(crate) fn fits(blocks: &Value) -> bool {
+fn fits(blocks: &Value) -> bool {
     blocks.as_array().is_some_and(|all| all.len() <= MAX_BLOCKS)
         && blocks.to_string().chars().count() <= MAX_BLOCKS_CHARS
 }
 
 /// What follows the first message, in its thread: there it is known what it is about.
-pub fn reply(facts: &AlertSnapshot, telling: &RenderContext) -> Value {
+pub fn reply(facts: &AlertSnapshot, context: &RenderContext) -> Value {
     let mut blocks = vec![
         section(&format!("*{}*", push_text(facts))),
         section(&summary(facts)),
     ];
-    blocks.extend(notes(telling));
-    blocks.push(context(facts, telling));
+    blocks.extend(notes(context));
+    blocks.push(identity(facts, context));
     json!({ "text": push_text(facts), "blocks": blocks })
 }
 
 /// What is left where Slack refuses the blocks: the sentence alone.
-pub fn text_only(facts: &AlertSnapshot, telling: &RenderContext) -> Value {
-    let text = [Some(push_text(facts)), wording::notes(telling)];
+pub fn text_only(facts: &AlertSnapshot, context: &RenderContext) -> Value {
+    let text = [Some(push_text(facts)), wording::notes(context)];
     let text: Vec<String> = text.into_iter().flatten().collect();
     json!({ "text": text.join(". ") })
 }
@@ -187,8 +204,8 @@ fn numbers(facts: &AlertSnapshot) -> Value {
     json!({ "type": "section", "fields": fields })
 }
 
-fn picture(facts: &AlertSnapshot, telling: &RenderContext) -> Option<Value> {
-    let url = text::web_address(telling.chart.as_deref()?, URL_BYTES)?;
+fn picture(facts: &AlertSnapshot, context: &RenderContext) -> Option<Value> {
+    let url = text::web_address(context.chart.as_deref()?, URL_BYTES)?;
     Some(json!({ "type": "image", "image_url": url, "alt_text": wording::chart(facts) }))
 }
 
@@ -223,11 +240,11 @@ fn link(name: &str, url: &str) -> Option<String> {
     ))
 }
 
-fn notes(telling: &RenderContext) -> Option<Value> {
-    wording::notes(telling).map(|notes| section(&format!(":information_source: {notes}.")))
+fn notes(context: &RenderContext) -> Option<Value> {
+    wording::notes(context).map(|notes| section(&format!(":information_source: {notes}.")))
 }
 
-fn actions(facts: &AlertSnapshot, telling: &RenderContext) -> Option<Value> {
+fn actions(facts: &AlertSnapshot, context: &RenderContext) -> Option<Value> {
     let button = |(label, url): (&str, &str)| {
         let url = text::web_address(url, URL_BYTES)?;
         let label = json!({ "type": "plain_text", "text": label });
@@ -237,15 +254,15 @@ fn actions(facts: &AlertSnapshot, telling: &RenderContext) -> Option<Value> {
     let runbook = facts.runbook.as_deref().map(|url| ("Runbook", url));
     let buttons: Vec<Value> = open
         .into_iter()
-        .chain(telling.actions.named())
+        .chain(context.actions.named())
         .chain(runbook)
         .filter_map(button)
         .collect();
     (!buttons.is_empty()).then(|| json!({ "type": "actions", "elements": buttons }))
 }
 
-fn context(facts: &AlertSnapshot, telling: &RenderContext) -> Value {
-    let repeat = match telling.repeat {
+fn identity(facts: &AlertSnapshot, context: &RenderContext) -> Value {
+    let repeat = match context.repeat {
         Redelivery::No => "",
         Redelivery::Possible => " · may be a repeat",
     };
@@ -294,7 +311,7 @@ fn code_of(string: &str, max: usize) -> String {
 
 /// Without any markup of Slack's, so that no attribute of a span can call a whole channel. At most
 /// `max` characters long, and neither an entity nor what reads as one character is cut in two.
-pub(crate) fn escaped(string: &str, max: usize) -> String {
+fn escaped(string: &str, max: usize) -> String {
     let mut safe = String::with_capacity(string.len());
     let mut length = 0;
     for letter in string.graphemes(true) {

@@ -1,12 +1,17 @@
-//! What each kind of target is told by a notice, and that it stays within that target's limits.
+//! The body of a platform notification for each kind of target, and that it stays within that target's
+//! limits.
 
 use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::domain::notify::{delivery::Redelivery, sample::everything_told};
+use crate::domain::notify::{
+    channels::{alertmanager, pagerduty, slack, teams, webhook},
+    delivery::Redelivery,
+    sample::every_note,
+};
 
-fn notice(kind: PlatformNotificationKind) -> PlatformNotification {
+fn notification(kind: PlatformNotificationKind) -> PlatformNotification {
     PlatformNotification {
         kind,
         key: "throughline/target/oncall/failing".to_owned(),
@@ -46,28 +51,34 @@ const ALL: [PlatformNotificationKind; 4] = [
 
 #[test]
 fn every_kind_of_target_is_told_what_a_notice_says() {
-    let opened = notice(PlatformNotificationKind::SelfCheckOpened);
-    insta::assert_json_snapshot!("slack", slack(&opened, &repeated()));
-    insta::assert_json_snapshot!("teams", teams(&opened, &plain()));
-    insta::assert_json_snapshot!("pagerduty", pagerduty(&opened, &plain(), "R0"));
-    insta::assert_json_snapshot!("posted", posted(&opened, &plain(), opened.at));
-    insta::assert_json_snapshot!("webhook", webhook(&opened, &plain()));
+    let opened = notification(PlatformNotificationKind::SelfCheckOpened);
+    insta::assert_json_snapshot!("slack", slack::platform_body(&opened, &repeated()));
+    insta::assert_json_snapshot!("teams", teams::platform_body(&opened, &plain()));
+    insta::assert_json_snapshot!(
+        "pagerduty",
+        pagerduty::platform_body(&opened, &plain(), "R0")
+    );
+    insta::assert_json_snapshot!(
+        "posted",
+        alertmanager::platform_posted(&opened, &plain(), opened.at)
+    );
+    insta::assert_json_snapshot!("webhook", webhook::platform_body(&opened, &plain()));
 }
 
 #[test]
 fn a_notice_ends_under_the_key_it_began_under() {
-    let opened = notice(PlatformNotificationKind::SelfCheckOpened);
-    let resolved = notice(PlatformNotificationKind::SelfCheckResolved);
+    let opened = notification(PlatformNotificationKind::SelfCheckOpened);
+    let resolved = notification(PlatformNotificationKind::SelfCheckResolved);
     let (trigger, resolve) = (
-        pagerduty(&opened, &plain(), "R0"),
-        pagerduty(&resolved, &plain(), "R0"),
+        pagerduty::platform_body(&opened, &plain(), "R0"),
+        pagerduty::platform_body(&resolved, &plain(), "R0"),
     );
     assert_eq!(trigger["event_action"], "trigger");
     assert_eq!(resolve["event_action"], "resolve");
     assert_eq!(trigger["dedup_key"], resolve["dedup_key"]);
     let (began, ended) = (
-        posted(&opened, &plain(), opened.at),
-        posted(&resolved, &plain(), resolved.at),
+        alertmanager::platform_posted(&opened, &plain(), opened.at),
+        alertmanager::platform_posted(&resolved, &plain(), resolved.at),
     );
     assert_eq!(began["labels"], ended["labels"]);
     assert_eq!(began["startsAt"], ended["startsAt"]);
@@ -76,19 +87,22 @@ fn a_notice_ends_under_the_key_it_began_under() {
 
 #[test]
 fn a_heartbeat_is_the_watchdog_of_an_alertmanager() {
-    let beat = notice(PlatformNotificationKind::Heartbeat);
+    let beat = notification(PlatformNotificationKind::Heartbeat);
     assert_eq!(
-        posted(&beat, &plain(), beat.at)["labels"]["alertname"],
+        alertmanager::platform_posted(&beat, &plain(), beat.at)["labels"]["alertname"],
         "Watchdog"
     );
-    assert_eq!(webhook(&beat, &plain())["type"], "slo.heartbeat");
+    assert_eq!(
+        webhook::platform_body(&beat, &plain())["type"],
+        "slo.heartbeat"
+    );
 }
 
 #[test]
 fn lines_that_are_too_many_are_counted() {
-    let mut long = notice(PlatformNotificationKind::Digest);
+    let mut long = notification(PlatformNotificationKind::Digest);
     long.lines = vec!["x".repeat(200); 100];
-    let told = long.told(&plain(), 1_000, str::to_owned);
+    let told = long.text_lines(&plain(), 1_000, str::to_owned);
     assert_eq!(told.len(), 5);
     assert_eq!(told.last().unwrap(), "and 96 more");
 }
@@ -109,15 +123,15 @@ prop_compose! {
         lines in proptest::collection::vec(hostile(), 0..40),
     ) -> PlatformNotification {
         let links = vec![PlatformNotificationLink { title: link, url }; 5];
-        PlatformNotification { key, title, lines, links, ..notice(kind) }
+        PlatformNotification { key, title, lines, links, ..notification(kind) }
     }
 }
 
 proptest! {
     #[test]
-    fn t29_t30_whatever_a_notice_says_every_target_accepts_it(notice in arbitrary()) {
-        let told = everything_told();
-        for body in [slack(&notice, &told), slack_reply(&notice, &told)] {
+    fn t29_t30_whatever_a_notice_says_every_target_accepts_it(notification in arbitrary()) {
+        let told = every_note();
+        for body in [slack::platform_body(&notification, &told), slack::platform_reply(&notification, &told)] {
             let blocks = body["blocks"].to_string();
             prop_assert!(blocks.chars().count() <= 5_500, "{}", blocks.chars().count());
             for mark in ["<!", "<@", "<#", "<http"] {
@@ -129,35 +143,35 @@ proptest! {
                 prop_assert!((1..=most).contains(&text.chars().count()), "{block}");
             }
         }
-        let card = teams(&notice, &told).to_string();
+        let card = teams::platform_body(&notification, &told).to_string();
         prop_assert!(card.len() <= 28_000, "{} bytes", card.len());
         prop_assert!(!card.contains(['<', '>']));
-        let event = pagerduty(&notice, &told, "R0");
+        let event = pagerduty::platform_body(&notification, &told, "R0");
         prop_assert!(event.to_string().len() <= 512_000);
         for key in [&event["dedup_key"], &event["payload"]["summary"]] {
             prop_assert!(key.as_str().unwrap().chars().count() <= 255);
         }
-        prop_assert!(webhook(&notice, &told).to_string().len() < 20_000);
-        prop_assert!(webhook_v4(&notice, &told, "r").to_string().len() < 20_000);
+        prop_assert!(webhook::platform_body(&notification, &told).to_string().len() < 20_000);
+        prop_assert!(alertmanager::platform_webhook_v4(&notification, &told, "r").to_string().len() < 20_000);
         for link in event["links"].as_array().unwrap() {
             prop_assert!(link["href"].as_str().unwrap().starts_with("http"));
         }
     }
 
     #[test]
-    fn a_notice_is_read_as_it_was_written(notice in arbitrary()) {
-        let json = serde_json::to_string(&notice).unwrap();
-        prop_assert_eq!(serde_json::from_str::<PlatformNotification>(&json).unwrap(), notice);
+    fn a_notice_is_read_as_it_was_written(notification in arbitrary()) {
+        let json = serde_json::to_string(&notification).unwrap();
+        prop_assert_eq!(serde_json::from_str::<PlatformNotification>(&json).unwrap(), notification);
     }
 }
 
 #[test]
 fn a_headline_is_one_line() {
-    let mut odd = notice(PlatformNotificationKind::SelfCheckOpened);
+    let mut odd = notification(PlatformNotificationKind::SelfCheckOpened);
     odd.title = "a\nb".to_owned();
     assert_eq!(odd.headline(), "Throughline itself: a b");
     assert_eq!(
-        webhook(&odd, &plain())["data"]["summary"],
+        webhook::platform_body(&odd, &plain())["data"]["summary"],
         Value::from(odd.headline())
     );
 }

@@ -10,12 +10,11 @@ use crate::domain::{
     notify::delivery::{LATE, Redelivery},
 };
 
-/// How one message tells its facts. What stays the same over all tries and targets belongs into
-/// [`AlertSnapshot`](crate::domain::alerting::snapshot::Facts) instead.
+/// What differs between attempts and targets. What stays the same belongs into [`AlertSnapshot`] instead.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RenderContext {
     pub repeat: Redelivery,
-    /// Said in every channel in the same words: [`sentence::note`](super::wording::note).
+    /// In the words of [`wording::note`](super::wording::note).
     pub notes: Vec<MessageNote>,
     pub actions: Actions,
     /// Where a picture of it can be fetched for a while.
