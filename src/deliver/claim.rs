@@ -170,19 +170,19 @@ fn notes(delivery: &ClaimedDelivery, queue: &DeliveryQueue, now: Timestamp) -> V
 }
 
 impl DeliveryReport {
-    /// What was not told is never so in silence.
+    /// Nothing is skipped silently.
     fn log_ended(&self, target: &Target) {
         let name = &target.name;
         if self.expired > 0 {
             tracing::error!(
                 notify.target = %name, expired = self.expired,
-                "did not tell target `{name}` of what is too old to call anybody for: see /deliveries"
+                "skipped deliveries to target `{name}`: too old before the first attempt, see /deliveries"
             );
         }
         if self.collapsed > 0 {
             tracing::warn!(
                 notify.target = %name, collapsed = self.collapsed,
-                "alerts were over before target `{name}` could be told of them"
+                "skipped deliveries to target `{name}`: resolved before they could be delivered"
             );
         }
     }

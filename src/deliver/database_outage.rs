@@ -161,7 +161,7 @@ impl Emergency {
             if let Err(error) = secrets::hold(secret).await {
                 is_whole = false;
                 let name = &declared.name;
-                tracing::error!(notify.target = %name, "the emergency target `{name}` cannot be told: {error}");
+                tracing::error!(notify.target = %name, "the emergency target `{name}` cannot be notified: {error}");
             }
         }
         // What is missing is looked for again at the next tick.
@@ -193,11 +193,11 @@ impl Emergency {
         let (class, name) = (tried.reaction.class, &target.name);
         let excerpt = tried.excerpt.unwrap_or_default();
         if class == AttemptClass::Delivered {
-            tracing::warn!(notify.target = %name, "told the emergency target `{name}`: {alarm:?}");
+            tracing::warn!(notify.target = %name, "notified the emergency target `{name}`: {alarm:?}");
         } else {
             tracing::error!(
                 notify.target = %name, class = %class,
-                "cannot tell the emergency target `{name}`: {class}: {excerpt}"
+                "cannot notify the emergency target `{name}`: {class}: {excerpt}"
             );
         }
         class

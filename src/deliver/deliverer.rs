@@ -156,7 +156,7 @@ impl Deliverer {
         for slo in still_firing {
             tracing::error!(
                 notify.target = %target, slo.name = %slo,
-                "target `{target}` was removed while `{slo}` fires: nobody there hears of its end"
+                "target `{target}` was removed while `{slo}` fires: it is not notified when the alert resolves"
             );
         }
         Ok(DeliveryReport {

@@ -55,7 +55,7 @@ impl Deliverer {
             let name = &target.name;
             tracing::warn!(
                 notify.target = %name, notify.fallback = %fallback, count,
-                "target `{name}` is not reached: `{fallback}` is told as well"
+                "target `{name}` does not receive notifications: sent to its fallback `{fallback}` as well"
             );
         }
         Ok(count)

@@ -68,7 +68,7 @@ impl Reconciler {
             tracing::error!(
                 ends = repairs.ends,
                 beginnings = repairs.beginnings,
-                "self-check found a gap: deliveries were missing and are on their way now"
+                "reconciliation found missing deliveries and added them"
             );
         }
         Ok(repairs)

@@ -1,4 +1,4 @@
-//! What becomes of a delivery that was tried, and what that says of its target.
+//! Records the result of an attempt: what happens to its delivery, and the state of the target.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use crate::{
 };
 
 impl Deliverer {
-    /// Settles everything that the try has told, in one transaction.
+    /// Settles all deliveries of a message, in one transaction.
     pub(super) async fn settle(
         &self,
         target: &Target,
@@ -106,7 +106,7 @@ fn attempt(
     }
 }
 
-/// From the moment that was told of to now; of alerts, since notices are made to be sent.
+/// From the evaluation to now; of alerts only, since platform notifications are made to be sent.
 fn delivered_after(claimed: &ClaimedDelivery, settlement: Settlement) -> Vec<Duration> {
     match (settlement, &claimed.content) {
         (Settlement::Delivered(at), Some(Notification::Alert(facts))) => {
@@ -116,7 +116,7 @@ fn delivered_after(claimed: &ClaimedDelivery, settlement: Settlement) -> Vec<Dur
     }
 }
 
-/// Lets all replicas know what the try says of the target.
+/// Records the state of the target after the attempt, for all replicas.
 async fn note_target(
     tx: &mut Tx<'_>,
     target: &Target,
@@ -140,10 +140,10 @@ async fn note_target(
             tracing::info!(notify.target = %name, "target `{name}` answers again");
         }
         (_, TargetCondition::Open { .. }) if was != is => tracing::warn!(
-            notify.target = %name, "target `{name}` fails again and again: it is tried one at a time"
+            notify.target = %name, "the circuit breaker of target `{name}` is open: one delivery at a time is attempted"
         ),
         (_, TargetCondition::Misconfigured { .. }) if was != is => tracing::error!(
-            notify.target = %name, "target `{name}` is broken: somebody must mend it, here or there"
+            notify.target = %name, "target `{name}` is misconfigured: correct its definition or the receiver"
         ),
         (_, TargetCondition::Open { .. } | TargetCondition::Misconfigured { .. }) => {}
     }
@@ -169,15 +169,15 @@ fn log(target: &Target, claimed: &ClaimedDelivery, attempt: &Attempt) {
     let excerpt = attempt.excerpt.as_deref().unwrap_or("");
     match (class, attempt.retry_at) {
         (AttemptClass::Delivered, _) => {
-            tracing::info!(notify.target = %name, delivery.id = id, "told target `{name}`");
+            tracing::info!(notify.target = %name, delivery.id = id, "delivered to target `{name}`");
         }
         (_, Some(at)) => tracing::warn!(
             notify.target = %name, delivery.id = id, class = %class,
-            "cannot tell target `{name}` now, next try at {at}: {class}: {excerpt}"
+            "delivery to target `{name}` failed, retrying at {at}: {class}: {excerpt}"
         ),
         (_, None) => tracing::error!(
             notify.target = %name, delivery.id = id, class = %class,
-            "gave up telling target `{name}`: {class}: {excerpt}"
+            "delivery to target `{name}` failed permanently: {class}: {excerpt}"
         ),
     }
 }

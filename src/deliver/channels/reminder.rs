@@ -134,7 +134,7 @@ impl Reminder {
             Ok(urls) => urls,
             Err(error) => {
                 report.failed += 1;
-                tracing::warn!(notify.target = %target, "cannot tell target `{target}` again: {error}");
+                tracing::warn!(notify.target = %target, "cannot send alerts to target `{target}` again: {error}");
                 return Ok(());
             }
         };
@@ -153,7 +153,7 @@ impl Reminder {
             for problem in problems {
                 tracing::warn!(
                     notify.target = %target,
-                    "cannot tell target `{target}` again: {problem}"
+                    "cannot send alerts to target `{target}` again: {problem}"
                 );
             }
         }

@@ -76,7 +76,7 @@ pub(crate) async fn t27_no_secret_is_in_any_row_or_log_though_everybody_echoes_t
     }
     let seen = format!("{}\n{}", world.all_rows().await, log.text());
     let log = log.text();
-    let told = "told target `good-";
+    let told = "delivered to target `good-";
     assert!(seen.contains(told), "the log is captured: {log}");
     assert!(seen.contains("cannot POST"), "excerpts are kept");
     for secret in [

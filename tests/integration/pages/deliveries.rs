@@ -48,7 +48,7 @@ async fn what_was_given_up_is_shown_with_every_try_and_can_be_tried_again() {
     let page = get(&shop.router, "/deliveries?state=failed").await;
     assert_eq!(page.status, 200);
     for text in [
-        "given up",
+        "failed permanently",
         "12 ms: rejected 400",
         "&#60;b&#62;no",
         &format!("action=\"/deliveries/{id}/retry\""),
@@ -63,7 +63,7 @@ async fn what_was_given_up_is_shown_with_every_try_and_can_be_tried_again() {
     let again = post_with(&shop.router, &path, &form, "").await;
     assert_eq!(again.status, 303, "{}", again.body);
     let one = get(&shop.router, again.header("location")).await;
-    assert!(one.body.contains("on its way"), "{}", one.body);
+    assert!(one.body.contains("pending"), "{}", one.body);
     assert!(!one.body.contains("Try again"), "{}", one.body);
     let foreign = [form[0], ("sec-fetch-site", "cross-site")];
     assert_eq!(
@@ -95,7 +95,7 @@ async fn the_api_tells_the_same_and_says_why_something_is_not_tried_again() {
     assert_eq!(again.json()["id"], id);
     let twice = post_json(&shop.router, &retry, &serde_json::json!({})).await;
     assert_eq!(twice.status, 409);
-    assert!(twice.body.contains("on its way"), "{}", twice.body);
+    assert!(twice.body.contains("pending"), "{}", twice.body);
     for (path, status) in [
         ("/api/v1/deliveries/999999999", 404),
         ("/api/v1/deliveries?state=nonsense", 400),

@@ -202,7 +202,7 @@ pub(crate) async fn t27_no_secret_is_in_a_log_a_row_a_metric_a_page_or_the_api()
     let rows = all_rows(&mut connection).await;
     let shown = everything_shown(&service.api).await;
     let said = service.said();
-    assert!(said.contains("cannot tell target"), "the log is captured");
+    assert!(said.contains("delivery to target"), "the log is captured");
     assert!(rows.contains("cannot POST"), "excerpts are kept");
     for seen in [said, rows, shown] {
         secrets.assert_none_in(&seen);

@@ -1,4 +1,4 @@
-//! The duty to tell one target of one transition, and the tries at it.
+//! One notification to one target, and the attempts at it.
 
 use std::{fmt, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::domain::{
     slo::Severity,
 };
 
-/// How far one target has been told of a transition.
+/// The delivery of a transition to one target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Delivery {
     pub target: Name,
@@ -20,7 +20,7 @@ pub struct Delivery {
     pub http_status: Option<i32>,
 }
 
-/// One try at a delivery.
+/// One attempt at a delivery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Attempt {
     /// Counted from 1.
@@ -45,9 +45,9 @@ pub enum DeliveryState {
     Delivered,
     /// Permanently: it is not tried again.
     Failed,
-    /// Over before it could be told: what came after it was told in its stead, or nothing was.
+    /// Resolved before it could be delivered: only the end was sent, or nothing.
     Collapsed,
-    /// Never tried and too old by then to call anybody for.
+    /// Never attempted, and too old now to notify anybody of.
     Expired,
     /// Its target is not declared any more.
     Cancelled,
@@ -76,16 +76,16 @@ impl DeliveryState {
         }
     }
 
-    /// In the words that people are shown.
+    /// As users read it.
     pub const fn in_words(self) -> &'static str {
         match self {
-            Self::Pending => "on its way",
-            Self::Leased => "being sent",
-            Self::Delivered => "told",
-            Self::Failed => "given up",
-            Self::Collapsed => "not told, it was over before it could be",
-            Self::Expired => "not told, it was too old when it could be",
-            Self::Cancelled => "not told, the target was removed",
+            Self::Pending => "pending",
+            Self::Leased => "in progress",
+            Self::Delivered => "delivered",
+            Self::Failed => "failed permanently",
+            Self::Collapsed => "skipped: resolved before it could be delivered",
+            Self::Expired => "skipped: too old before the first attempt",
+            Self::Cancelled => "skipped: the target was removed",
         }
     }
 
@@ -104,7 +104,7 @@ impl DeliveryState {
     }
 }
 
-/// How one try ended.
+/// The result of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AttemptClass {
