@@ -49,7 +49,7 @@ comment on column workflows.within_us is 'Allowed duration in microseconds, from
 comment on column workflows.trace_id is 'A trace to look at: that of the earliest start span, otherwise that of other evidence.';
 comment on column workflows.trace_rank is '0: trace_id is from a start span; 1: from other evidence.';
 comment on column workflows.customer is 'Value of the customer attribute that the definition names, at most 256 bytes. Null if there is none.';
-comment on column workflows.outcome is '0 open, 1 good, 2 late, 3 failed, 4 timeout, 5 cancelled, 6 orphan (an end without a start), 7 invalid, 8 unobservable (the end may have been dropped by sampling), 9 evidence lost.';
+comment on column workflows.outcome is '0 open, 1 good, 2 late, 3 failed, 4 timeout, 5 cancelled, 6 orphan (an end without a start), 7 invalid, 8 unobservable (the end may have been dropped by sampling), 9 evidence lost, 10 unwatched (its SLO is not declared any more), 11 ambiguous (which of several workflows ended is unknown).';
 comment on column workflows.judged_at is 'Event time of the verdict: the bucket that the workflow is counted in. Null while it is open.';
 comment on column workflows.due_at is 'Event time at which the verdict must be checked again even if no further evidence arrives. Null if never.';
 comment on column workflows.details is 'Evidence that only some workflows have: pauses, fan-out legs, sampling, group values, attributes. Null if there is none.';
@@ -173,8 +173,8 @@ create table span_edges (
     constraint span_edges_pkey
         primary key (filter, trace_id, span_id, is_link, to_trace_id, to_span_id, epoch)
 ) partition by list (epoch);
-comment on table span_edges is 'Where the work of a span came from: one row per link, or one row for the parent if the span has no links. A root span without links has no row. Filled only while an SLO correlates by links.';
-comment on column span_edges.filter is 'Which links are followed: a hash of the link selector in the definition, 0 for all links.';
+comment on table span_edges is 'Where the work of a span came from: one row per link, or one row for the parent if the span has no links. A root span without links has no row. Filled only while an SLO correlates by links or by message.';
+comment on column span_edges.filter is 'Which links are followed: a hash of the link selector in the definition or of a message id, 0 for all links.';
 comment on column span_edges.trace_id is 'Trace of the span.';
 comment on column span_edges.span_id is 'Id of the span: its 8 bytes as a big-endian number.';
 comment on column span_edges.is_link is 'True for a link, false for the parent.';
@@ -193,6 +193,8 @@ create table link_evidence (
     workflow_keys uuid[]  not null default '{}',
     is_unresolved boolean not null default true,
     is_truncated  boolean not null default false,
+    is_start      boolean not null,
+    message       uuid,
     constraint link_evidence_pkey primary key (id, epoch)
 ) partition by list (epoch);
 comment on table link_evidence is 'Evidence of single spans whose workflow is known only through links. When evidence moves to another workflow, the one it leaves is rebuilt from the evidence that remains.';
@@ -206,6 +208,9 @@ comment on column link_evidence.evidence is 'The evidence, as a workflow of whic
 comment on column link_evidence.workflow_keys is 'Keys of the workflows that the evidence counts for (workflows.key), by what was known when its links were last resolved.';
 comment on column link_evidence.is_unresolved is 'Whether the links must be resolved (again): the evidence is new, or a span that it was waiting for has arrived.';
 comment on column link_evidence.is_truncated is 'Whether the work began more links away than are followed.';
+comment on column link_evidence.is_start is 'Whether the span starts workflows of the SLO. The start span that is furthest back on a chain of links identifies the workflow.';
+comment on column link_evidence.message is 'The message that the evidence is about (batch_messages.message), where the links of a batch tell by message id who published it. Null where spans alone tell.';
+create index link_evidence_start_idx on link_evidence (trace_id, span_id, slo_id) where is_start;
 create index link_evidence_unresolved_idx on link_evidence (id) where is_unresolved;
 create index link_evidence_workflow_keys_idx on link_evidence using gin (workflow_keys) with (fastupdate = off);
 
@@ -217,10 +222,10 @@ create table pending_spans (
     epoch       integer not null,
     constraint pending_spans_pkey primary key (filter, trace_id, span_id, evidence_id, epoch)
 ) partition by list (epoch);
-comment on table pending_spans is 'Spans that have not been received, and the evidence whose links are resolved again when one arrives. A root span stays here for good, because it has no edges.';
+comment on table pending_spans is 'Spans that have not been received, and the evidence whose links are resolved again when one arrives, or when a trace gets another start. A root span stays here for good, because it has no edges.';
 comment on column pending_spans.filter is 'Which links are followed, as in span_edges.';
 comment on column pending_spans.trace_id is 'Trace of the missing span.';
-comment on column pending_spans.span_id is 'Id of the missing span: its 8 bytes as a big-endian number.';
+comment on column pending_spans.span_id is 'Id of the missing span: its 8 bytes as a big-endian number. 0 for any start span of the trace.';
 comment on column pending_spans.evidence_id is 'The evidence that waits for it (link_evidence.id).';
 comment on column pending_spans.epoch is 'Epoch in which the row was inserted; it selects the partition, as in workflows.';
 

@@ -14,6 +14,7 @@ create table event_counts (
     invalid           bigint      not null default 0,
     unobservable      bigint      not null default 0,
     evidence_lost     bigint      not null default 0,
+    ambiguous         bigint      not null default 0,
     sampled           bigint      not null default 0,
     extrapolated_good bigint      not null default 0,
     extrapolated_bad  bigint      not null default 0,
@@ -34,6 +35,7 @@ comment on column event_counts.orphan is 'Ends without a start; neither good nor
 comment on column event_counts.invalid is 'Workflows with contradictory evidence; neither good nor bad.';
 comment on column event_counts.unobservable is 'Workflows without an end in traces whose end a sampler would have dropped; neither good nor bad.';
 comment on column event_counts.evidence_lost is 'Workflows without an end while evidence was lost that may have contained it; neither good nor bad.';
+comment on column event_counts.ambiguous is 'Ends of which it is unknown which of several workflows they end, and workflows that such an end may belong to; neither good nor bad.';
 comment on column event_counts.sampled is 'Good and bad events whose spans state their sampling probability.';
 comment on column event_counts.extrapolated_good is 'Good events that the recorded ones represent in addition to themselves, in millionths.';
 comment on column event_counts.extrapolated_bad is 'Bad events that the recorded ones represent in addition to themselves, in millionths.';

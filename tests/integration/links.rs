@@ -108,6 +108,59 @@ async fn s10_a_batch_of_100_links_is_100_verdicts_whatever_comes_first() {
     }
 }
 
+/// Request `nth` publishes five messages, each of which goes through two queues; the last is lost.
+fn five_publishes(nth: u64) -> Vec<SpanBuilder> {
+    let a = 100 * nth;
+    let mut spans = vec![span("POST /orders").trace(a).id(1)];
+    for message in 2..7 {
+        let publish = span("order placed")
+            .trace(a)
+            .id(message)
+            .at(0.1)
+            .child_of(1);
+        let process = span("process").trace(a + 10 + message).id(1).at(1.0);
+        let process = process.after(&publish);
+        let relay = span("order placed").id(2).at(1.5).below(&process);
+        spans.extend([publish, process, relay.clone()]);
+        if message < 6 {
+            let end = span("order confirmed").trace(a + 20 + message);
+            spans.push(end.at(4.0).after(&relay));
+        }
+    }
+    spans
+}
+
+#[tokio::test]
+async fn s34_each_of_five_publishes_in_one_request_is_a_workflow_in_any_order() {
+    for seed in 0..3 {
+        let app = app(ORDERS).await;
+        let mut spans: Vec<_> = (0..6).flat_map(five_publishes).collect();
+        spans.shuffle(&mut StdRng::seed_from_u64(seed));
+        send_bit_by_bit(&app, &spans).await;
+        let answer = app.send_over_http(&spans).await;
+        assert_eq!(answer.status().as_u16(), 200);
+        judge(&app).await;
+        app.assert_counts(counts(24, 0, 6)).await;
+    }
+}
+
+#[tokio::test]
+async fn s34_an_end_that_could_be_of_several_starts_is_ambiguous() {
+    let app = app(ORDERS).await;
+    let publish = |id| span("order placed").trace(0).id(id).child_of(1);
+    let end = span("order confirmed").trace(1).at(4.0).link_to(0, 1);
+    app.send([end, publish(2)]).await;
+    app.assert_counts(good(1)).await;
+    app.send([publish(3)]).await;
+    judge(&app).await;
+    let expected = EventCounts {
+        timeout: 2,
+        ambiguous: 1,
+        ..EventCounts::ZERO
+    };
+    app.assert_counts(expected).await;
+}
+
 #[tokio::test]
 async fn replicas_that_learn_of_a_chain_at_once_miss_no_edge() {
     let app = app(ORDERS).await;
@@ -218,6 +271,70 @@ async fn s11_messages_published_together_are_a_workflow_each_on_any_replica_in_a
     );
     judge(&app).await;
     app.assert_counts(counts(20, 10, 10)).await;
+}
+
+/// Batch `nth`: three messages are received by one span, whose links bear their ids; its children bear
+/// the ids alone. The third fails.
+fn received_together(nth: u64) -> Vec<SpanBuilder> {
+    let id = |message: u64| format!("m{nth}-{message}");
+    let batch = 100 * nth;
+    let mut receive = span("receive").trace(batch).id(1).at(1.0);
+    let mut spans = Vec::new();
+    for message in 2..5 {
+        let publish = span("order placed").trace(batch + message).id(1);
+        receive = receive
+            .after(&publish)
+            .link_attribute("messaging.message.id", id(message));
+        let process = span("order confirmed").trace(batch).id(message).at(2.0);
+        let process = process
+            .child_of(1)
+            .attribute("messaging.message.id", id(message));
+        spans.push(publish.attribute("messaging.message.id", id(message)));
+        spans.push(if message == 4 {
+            process.error()
+        } else {
+            process
+        });
+    }
+    spans.push(receive);
+    spans
+}
+
+#[tokio::test]
+async fn s36_links_on_the_receive_span_only_are_followed_by_message_id_on_any_replica() {
+    let by_message = ORDERS
+        .replace(
+            "[trace, links]",
+            "[{ message: span.messaging.message.id }, links]",
+        )
+        .replace(
+            "      within",
+            "      fail: '{ name = \"order confirmed\" && status = error }'\n      within",
+        )
+        .replace(
+            "'{ name = \"order confirmed\" }'",
+            "'{ name = \"order confirmed\" && status != error }'",
+        );
+    let mut spans: Vec<_> = (0..20).flat_map(received_together).collect();
+    let app = app(&by_message).await;
+    let other = app.replica();
+    let orders = [0, 1].map(|replica| {
+        spans.shuffle(&mut StdRng::seed_from_u64(replica));
+        spans.clone()
+    });
+    tokio::join!(
+        send_bit_by_bit(&app, &orders[0]),
+        send_bit_by_bit(&other, &orders[1]),
+    );
+    let answer = app.send_over_http(&spans).await;
+    assert_eq!(answer.status().as_u16(), 200);
+    judge(&app).await;
+    let expected = EventCounts {
+        good: 40,
+        failed: 20,
+        ..EventCounts::ZERO
+    };
+    app.assert_counts(expected).await;
 }
 
 /// A span of a trace of its own.

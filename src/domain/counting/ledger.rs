@@ -14,7 +14,7 @@ use crate::domain::{
     },
     workflow::{
         Deadline, Judging, Losses, Outcome, Start, Verdict, Workflow, WorkflowNote, is_reuse,
-        judge, notice,
+        judge, notices,
     },
 };
 
@@ -180,10 +180,10 @@ pub fn apply(
     }
     moves.replace(slo, known, &judged);
     moves.note_delay(slo, known, new, judging);
-    if let Some(noticed) = notice(&judged.workflow, &judged.verdict)
-        && known.is_none_or(|known| notice(&known.workflow, &known.verdict) != Some(noticed))
-    {
-        moves.note(slo, noticed);
+    let noticed = |one: &JudgedWorkflow| notices(&one.workflow, &one.verdict, judging);
+    let before = known.map(noticed).unwrap_or_default();
+    for note in noticed(&judged).difference(&before) {
+        moves.note(slo, *note);
     }
     Some(judged)
 }
@@ -282,8 +282,7 @@ fn joined(known: Option<&JudgedWorkflow>, new: &Workflow) -> Workflow {
 /// Judges `known` by what is left of it once evidence has turned out to be another workflow's. `None`
 /// if nothing is left: then it is no event, and no row.
 ///
-/// The label stays, since `left` may consist of evidence from other traces than the one that the
-/// workflow began in.
+/// The label stays, and that it is ambiguous, since no span says so: they follow from its key.
 pub fn rejudge(
     slo: SloId,
     known: &JudgedWorkflow,
@@ -295,10 +294,11 @@ pub fn rejudge(
         moves.withdraw(slo, known);
         return None;
     };
-    let workflow = Workflow {
+    let mut workflow = Workflow {
         label: known.workflow.label.clone(),
         ..left.clone().since(judging.oldest_revision)
     };
+    workflow.details.is_ambiguous = known.workflow.details.is_ambiguous;
     let verdict = judge(&workflow, &in_hindsight(Some(known), judging));
     let judged = weigh(workflow, verdict, Some(known), judging);
     moves.replace(slo, Some(known), &judged);
@@ -311,6 +311,7 @@ fn in_hindsight(known: Option<&JudgedWorkflow>, judging: &Judging) -> Judging {
     let seen = known.and_then(|known| match known.verdict.outcome {
         Outcome::Timeout
         | Outcome::Orphan
+        | Outcome::Ambiguous
         | Outcome::Unobservable
         | Outcome::EvidenceLost
         | Outcome::Unwatched => {

@@ -29,6 +29,10 @@ pub struct EventCounts {
     /// Not events: without an end, while evidence was lost that it may have been among.
     #[serde(default, skip_serializing_if = "is_none")]
     pub evidence_lost: i64,
+    /// Not events: evidence of which it is unknown to which of several workflows it belongs, and
+    /// workflows that it may belong to.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub ambiguous: i64,
     /// Of good and bad: events whose spans say how likely they were kept.
     #[serde(default, skip_serializing_if = "is_none")]
     pub sampled: i64,
@@ -56,6 +60,7 @@ impl EventCounts {
         invalid: 0,
         unobservable: 0,
         evidence_lost: 0,
+        ambiguous: 0,
         sampled: 0,
         unseen_good: 0,
         unseen_bad: 0,
@@ -80,6 +85,7 @@ impl EventCounts {
             && self.invalid == 0
             && self.unobservable == 0
             && self.evidence_lost == 0
+            && self.ambiguous == 0
             && self.sampled == 0
             && self.unseen_good == 0
             && self.unseen_bad == 0
@@ -164,6 +170,7 @@ impl Add for EventCounts {
             invalid: self.invalid + rhs.invalid,
             unobservable: self.unobservable + rhs.unobservable,
             evidence_lost: self.evidence_lost + rhs.evidence_lost,
+            ambiguous: self.ambiguous + rhs.ambiguous,
             sampled: self.sampled + rhs.sampled,
             // Nine million events of the highest weight reach the end: it is an estimate by then.
             unseen_good: self.unseen_good.saturating_add(rhs.unseen_good),
@@ -192,6 +199,7 @@ impl Neg for EventCounts {
             invalid: -self.invalid,
             unobservable: -self.unobservable,
             evidence_lost: -self.evidence_lost,
+            ambiguous: -self.ambiguous,
             sampled: -self.sampled,
             unseen_good: self.unseen_good.saturating_neg(),
             unseen_bad: self.unseen_bad.saturating_neg(),

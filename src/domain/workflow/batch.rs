@@ -64,6 +64,17 @@ impl Publication {
         gathered
     }
 
+    /// The workflow of a message that was taken; `None` of a publication, which has many.
+    pub fn key_of(&self, piece: &BatchPiece) -> Option<EventKey> {
+        match piece.what {
+            BatchFact::Published { .. } => None,
+            BatchFact::Received { message } => {
+                let slot = self.slots.get(&message)?;
+                Some(message_key(piece.context, *slot))
+            }
+        }
+    }
+
     /// Adds what a publication says and returns how many messages it has.
     pub fn publish(&mut self, messages: u32, said: &Workflow) -> u32 {
         let (known, workflow) = self

@@ -1,7 +1,9 @@
 //! What people should know of the evidence behind a verdict: an SLO that nobody can audit is
 //! worthless.
 
-use super::{Deadline, Outcome, Verdict, Workflow};
+use std::collections::BTreeSet;
+
+use super::{Deadline, Judging, Outcome, StartRemark, Verdict, Workflow};
 use crate::domain::{model::time::Timestamp, slo::Completion};
 
 /// What was remarkable about a workflow. Counted by SLO when it is noticed first.
@@ -24,12 +26,16 @@ pub enum WorkflowNote {
     UnknownLegs,
     /// A start came after the end of the workflow with the same key: the key was used again.
     Reused,
+    /// Several start spans are in one trace, and the trace tells workflows apart: the earliest counts.
+    SeveralStarts,
+    /// Its start published several messages, and nothing tells them apart.
+    ManyMessages,
     /// It is spoken of although its record is gone: nothing more is counted of it.
     TooLate,
 }
 
 impl WorkflowNote {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Corrected,
         Self::ClockSkew,
         Self::EndsBeforeStart,
@@ -38,6 +44,8 @@ impl WorkflowNote {
         Self::TooManyLegs,
         Self::UnknownLegs,
         Self::Reused,
+        Self::SeveralStarts,
+        Self::ManyMessages,
         Self::TooLate,
     ];
 
@@ -51,13 +59,28 @@ impl WorkflowNote {
             Self::TooManyLegs => "too_many_legs",
             Self::UnknownLegs => "unknown_legs",
             Self::Reused => "reused",
+            Self::SeveralStarts => "several_starts",
+            Self::ManyMessages => "many_messages_one_workflow",
             Self::TooLate => "too_late",
         }
     }
 }
 
 /// What is remarkable about a workflow that was judged so.
-pub fn notice(workflow: &Workflow, verdict: &Verdict) -> Option<WorkflowNote> {
+pub fn notices(
+    workflow: &Workflow,
+    verdict: &Verdict,
+    judging: &Judging,
+) -> BTreeSet<WorkflowNote> {
+    let is = |remark| workflow.details.starts.has(remark);
+    let is_several = is(StartRemark::Several) && !is(StartRemark::Received) && judging.is_by_trace;
+    let several = is_several.then_some(WorkflowNote::SeveralStarts);
+    let many = is(StartRemark::Batch).then_some(WorkflowNote::ManyMessages);
+    let of_verdict = of_verdict(workflow, verdict);
+    [several, many, of_verdict].into_iter().flatten().collect()
+}
+
+fn of_verdict(workflow: &Workflow, verdict: &Verdict) -> Option<WorkflowNote> {
     let start = workflow.start?;
     match (verdict.outcome, start.promise) {
         (Outcome::Open, _) => None,

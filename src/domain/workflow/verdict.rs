@@ -41,10 +41,12 @@ pub enum Outcome {
     EvidenceLost,
     /// No event: its SLO was removed before it ended.
     Unwatched,
+    /// No event: which of several workflows ended is unknown.
+    Ambiguous,
 }
 
 impl Outcome {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Open,
         Self::Good,
         Self::Late,
@@ -56,6 +58,7 @@ impl Outcome {
         Self::Unobservable,
         Self::EvidenceLost,
         Self::Unwatched,
+        Self::Ambiguous,
     ];
 
     pub const fn is_bad(self) -> bool {
@@ -76,6 +79,7 @@ impl Outcome {
             Self::Unobservable => 8,
             Self::EvidenceLost => 9,
             Self::Unwatched => 10,
+            Self::Ambiguous => 11,
         }
     }
 
@@ -98,6 +102,7 @@ impl Outcome {
             Self::Unobservable => "unobservable",
             Self::EvidenceLost => "evidence_lost",
             Self::Unwatched => "unwatched",
+            Self::Ambiguous => "ambiguous",
         }
     }
 
@@ -115,6 +120,7 @@ impl Outcome {
             Self::Invalid => counts.invalid = 1,
             Self::Unobservable => counts.unobservable = 1,
             Self::EvidenceLost => counts.evidence_lost = 1,
+            Self::Ambiguous => counts.ambiguous = 1,
         }
         counts
     }
@@ -151,6 +157,8 @@ pub struct Judging {
     pub oldest_revision: Revision,
     /// Whether the SLO is declared.
     pub is_watched: bool,
+    /// Whether the trace alone tells workflows of this SLO apart.
+    pub is_by_trace: bool,
 }
 
 /// Whether evidence was lost that would have ended the workflow in time.
@@ -181,6 +189,7 @@ impl Judging {
             losses: Losses::NoneKnown,
             oldest_revision: Revision::default(),
             is_watched: true,
+            is_by_trace: false,
         }
     }
 
@@ -376,7 +385,12 @@ fn without_start(workflow: &Workflow, judging: &Judging) -> Verdict {
             due: None,
         };
     };
-    silent(Outcome::Orphan, end, workflow, judging)
+    let outcome = if workflow.details.is_ambiguous {
+        Outcome::Ambiguous
+    } else {
+        Outcome::Orphan
+    };
+    silent(outcome, end, workflow, judging)
 }
 
 const fn settled(outcome: Outcome, at: Timestamp) -> Verdict {

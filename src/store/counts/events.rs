@@ -64,15 +64,15 @@ impl Tx<'_> {
         sqlx::query(concat!(
             "-- event_counts.add\n",
             "insert into event_counts as c (slo_id, resolution, bucket, writer, good, late, ",
-            "failed, timeout, cancelled, orphan, invalid, unobservable, evidence_lost, sampled, ",
+            "failed, timeout, cancelled, orphan, invalid, unobservable, evidence_lost, ambiguous, sampled, ",
             "extrapolated_good, extrapolated_bad) select slo_id, resolution, bucket, $4, good, late, ",
-            "failed, timeout, cancelled, orphan, invalid, unobservable, evidence_lost, sampled, ",
+            "failed, timeout, cancelled, orphan, invalid, unobservable, evidence_lost, ambiguous, sampled, ",
             "extrapolated_good, extrapolated_bad ",
             "from unnest($1::integer[], $2::integer[], $3::timestamptz[], ",
             "$5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], ",
             "$10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], ",
-            "$15::bigint[], $16::bigint[]) as n(slo_id, resolution, bucket, good, late, failed, ",
-            "timeout, cancelled, orphan, invalid, unobservable, evidence_lost, sampled, ",
+            "$15::bigint[], $16::bigint[], $17::bigint[]) as n(slo_id, resolution, bucket, good, late, failed, ",
+            "timeout, cancelled, orphan, invalid, unobservable, evidence_lost, ambiguous, sampled, ",
             "extrapolated_good, extrapolated_bad) ",
             "on conflict (slo_id, resolution, bucket, writer) do update set ",
             "good = c.good + excluded.good, late = c.late + excluded.late, ",
@@ -81,6 +81,7 @@ impl Tx<'_> {
             "invalid = c.invalid + excluded.invalid, ",
             "unobservable = c.unobservable + excluded.unobservable, ",
             "evidence_lost = c.evidence_lost + excluded.evidence_lost, ",
+            "ambiguous = c.ambiguous + excluded.ambiguous, ",
             "sampled = c.sampled + excluded.sampled, ",
             // Estimates of absurd weights stop at the end of their column; a batch never fails.
             "extrapolated_good = least(c.extrapolated_good::numeric + excluded.extrapolated_good, ",
@@ -101,6 +102,7 @@ impl Tx<'_> {
         .bind(column(|c| c.invalid))
         .bind(column(|c| c.unobservable))
         .bind(column(|c| c.evidence_lost))
+        .bind(column(|c| c.ambiguous))
         .bind(column(|c| c.sampled))
         .bind(column(|c| c.unseen_good))
         .bind(column(|c| c.unseen_bad))
@@ -128,6 +130,7 @@ impl Tx<'_> {
                  sum(counts.orphan)::bigint as orphan, sum(counts.invalid)::bigint as invalid,
                  sum(counts.unobservable)::bigint as unobservable,
                  sum(counts.evidence_lost)::bigint as evidence_lost,
+                 sum(counts.ambiguous)::bigint as ambiguous,
                  sum(counts.sampled)::bigint as sampled,
                  least(sum(counts.extrapolated_good), 9e18)::bigint as extrapolated_good,
                  least(sum(counts.extrapolated_bad), 9e18)::bigint as extrapolated_bad
@@ -140,6 +143,7 @@ impl Tx<'_> {
                      coalesce(sum(invalid), 0) as invalid,
                      coalesce(sum(unobservable), 0) as unobservable,
                      coalesce(sum(evidence_lost), 0) as evidence_lost,
+                     coalesce(sum(ambiguous), 0) as ambiguous,
                      coalesce(sum(sampled), 0) as sampled,
                      coalesce(sum(extrapolated_good), 0) as extrapolated_good,
                      coalesce(sum(extrapolated_bad), 0) as extrapolated_bad
@@ -221,6 +225,7 @@ impl Tx<'_> {
                  sum(cancelled)::bigint as cancelled, sum(orphan)::bigint as orphan,
                  sum(invalid)::bigint as invalid, sum(unobservable)::bigint as unobservable,
                  sum(evidence_lost)::bigint as evidence_lost,
+                 sum(ambiguous)::bigint as ambiguous,
                  sum(sampled)::bigint as sampled,
                  least(sum(extrapolated_good), 9e18)::bigint as extrapolated_good,
                  least(sum(extrapolated_bad), 9e18)::bigint as extrapolated_bad
@@ -329,6 +334,7 @@ struct CountsRow {
     invalid: i64,
     unobservable: i64,
     evidence_lost: i64,
+    ambiguous: i64,
     sampled: i64,
     extrapolated_good: i64,
     extrapolated_bad: i64,
@@ -346,6 +352,7 @@ impl From<CountsRow> for EventCounts {
             invalid: row.invalid,
             unobservable: row.unobservable,
             evidence_lost: row.evidence_lost,
+            ambiguous: row.ambiguous,
             sampled: row.sampled,
             unseen_good: row.extrapolated_good,
             unseen_bad: row.extrapolated_bad,

@@ -295,7 +295,8 @@ fn decode(row: &PgRow) -> Result<StageWorkflow, sqlx::Error> {
         | Outcome::Invalid
         | Outcome::Unobservable
         | Outcome::EvidenceLost
-        | Outcome::Unwatched => None,
+        | Outcome::Unwatched
+        | Outcome::Ambiguous => None,
     };
     Ok(StageWorkflow {
         key: EventKey(row.try_get::<Uuid, _>("key")?.into_bytes()),

@@ -13,7 +13,7 @@ use crate::{
             EventKey, EvidenceByEvent, Workflow,
             batch::{BatchFact, BatchPiece, Publication},
             join,
-            links::LinkFilter,
+            links::{EvidenceFragment, Graph, LinkFilter, LinkResolution, place_at},
         },
     },
     store::{StoreError, Tx},
@@ -24,17 +24,20 @@ const PUBLICATION: EventKey = EventKey([0; 16]);
 
 type BatchId = (SloId, SpanRef);
 
+/// All that is known of some batches.
+pub(crate) type Batches = BTreeMap<BatchId, Publication>;
+
 impl Tx<'_> {
-    /// Writes down what is new of batches and returns what it says of which workflows. For who
-    /// keeps others from writing links: a number must be given to one message only.
+    /// Writes what is new of batches and returns the evidence for workflows, with all that is known of
+    /// these batches. The transaction holds the links, so that a position is given to one message only.
     pub(crate) async fn take_batches(
         &mut self,
         pieces: &[&BatchPiece],
         epoch: i32,
-    ) -> Result<EvidenceByEvent, StoreError> {
+    ) -> Result<(EvidenceByEvent, Batches), StoreError> {
         let mut gathered = EvidenceByEvent::new();
         if pieces.is_empty() {
-            return Ok(gathered);
+            return Ok((gathered, Batches::new()));
         }
         let ids = pieces.iter().map(|piece| (piece.slo, piece.context));
         let mut batches = self.batches(&ids.collect()).await?;
@@ -53,13 +56,40 @@ impl Tx<'_> {
             }
         }
         self.write_batches(rows, epoch).await?;
-        Ok(gathered)
+        Ok((gathered, batches))
     }
 
-    async fn batches(
+    /// Finds the workflows of evidence that is about one message each, by the links that the message
+    /// took. Returns the evidence for them as well.
+    pub(crate) async fn place_messages(
         &mut self,
-        ids: &BTreeSet<BatchId>,
-    ) -> Result<BTreeMap<BatchId, Publication>, StoreError> {
+        fragments: &[EvidenceFragment],
+        graph: &Graph,
+        epoch: i32,
+    ) -> Result<(LinkResolution, EvidenceByEvent), StoreError> {
+        let mut pieces = Vec::new();
+        for fragment in fragments {
+            let contexts = graph.contexts(fragment.linked_span()).into_iter();
+            pieces.push(
+                contexts
+                    .filter_map(|context| fragment.received(context))
+                    .collect(),
+            );
+        }
+        let all: Vec<&BatchPiece> = pieces.iter().flatten().collect();
+        let (gathered, batches) = self.take_batches(&all, epoch).await?;
+        let key = |piece: &BatchPiece| {
+            let batch = batches.get(&(piece.slo, piece.context))?;
+            batch.key_of(piece)
+        };
+        let keys = pieces
+            .iter()
+            .map(|pieces: &Vec<BatchPiece>| pieces.iter().filter_map(key));
+        let resolution = place_at(fragments, keys.map(Iterator::collect), graph);
+        Ok((resolution, gathered))
+    }
+
+    async fn batches(&mut self, ids: &BTreeSet<BatchId>) -> Result<Batches, StoreError> {
         let slos: Vec<i32> = ids.iter().map(|(slo, _)| slo.0).collect();
         let spans = ids.iter().map(|(_, context)| (LinkFilter::ALL, *context));
         let spans: SpanColumns = spans.collect();
@@ -76,7 +106,7 @@ impl Tx<'_> {
         .fetch_all(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
-        let mut batches = BTreeMap::new();
+        let mut batches = Batches::new();
         for row in &rows {
             add(row, &mut batches).map_err(|source| self.failed(source))?;
         }
@@ -143,10 +173,7 @@ impl MessageRow {
     }
 }
 
-fn add(
-    row: &sqlx::postgres::PgRow,
-    batches: &mut BTreeMap<BatchId, Publication>,
-) -> Result<(), sqlx::Error> {
+fn add(row: &sqlx::postgres::PgRow, batches: &mut Batches) -> Result<(), sqlx::Error> {
     let id = (
         SloId(row.try_get("slo_id")?),
         span(row, ["trace_id", "span_id"])?,

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::{
     domain::{
         model::{ids::SpanId, span::SpanRef},
-        workflow::links::{Edges, Graph, LinkFilter, MAX_HOPS},
+        workflow::links::{Awaited, Edges, Graph, LinkFilter, MAX_HOPS},
     },
     store::{
         StoreError, Tx,
@@ -27,9 +27,24 @@ pub(crate) struct SpanColumns {
 
 impl SpanColumns {
     pub(crate) fn push(&mut self, filter: LinkFilter, span: SpanRef) {
+        self.push_awaited(filter, Awaited::Span(span));
+    }
+
+    /// No span has the id 0: it means any start of the trace.
+    pub(crate) fn push_awaited(&mut self, filter: LinkFilter, awaited: Awaited) {
+        let (trace_id, span_id) = match awaited {
+            Awaited::Span(span) => (span.trace_id, number(span.span_id)),
+            Awaited::StartIn(trace_id) => (trace_id, 0),
+        };
         self.filters.push(filter.0);
-        self.trace_ids.push(uuid(span.trace_id));
-        self.span_ids.push(number(span.span_id));
+        self.trace_ids.push(uuid(trace_id));
+        self.span_ids.push(span_id);
+    }
+
+    /// Adds a new start as both things that evidence may wait for.
+    pub(crate) fn push_start(&mut self, filter: LinkFilter, span: SpanRef) {
+        self.push_awaited(filter, Awaited::Span(span));
+        self.push_awaited(filter, Awaited::StartIn(span.trace_id));
     }
 }
 
@@ -128,9 +143,13 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// All that is known of these spans and of those that their work came through. A link more than
-    /// is followed is read, so that the end is seen.
-    pub(crate) async fn graph_from(&mut self, spans: &SpanColumns) -> Result<Graph, StoreError> {
+    /// Adds the edges of these spans and of those that their work came through to `graph`. A link more
+    /// than is followed is read, so that the end is seen. Returns what the edges lead to.
+    pub(crate) async fn add_edges_from(
+        &mut self,
+        spans: &SpanColumns,
+        graph: &mut Graph,
+    ) -> Result<BTreeSet<SpanRef>, StoreError> {
         let rows = sqlx::query(concat!(
             "-- span_edges.walk\n",
             "with recursive walk(filter, trace_id, span_id, hops) as (",
@@ -152,27 +171,28 @@ impl Tx<'_> {
         .fetch_all(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
-        let mut graph = Graph::default();
+        let mut targets = BTreeSet::new();
         for row in &rows {
             let edges = decode(row).map_err(|source| self.failed(source))?;
+            targets.extend(edges.targets());
             graph.add(&edges);
         }
-        Ok(graph)
+        Ok(targets)
     }
 
-    /// Notes for which spans each of these pieces of evidence waits.
+    /// Notes what each of these pieces of evidence waits for.
     pub(crate) async fn wait(
         &mut self,
-        waits: &BTreeSet<(LinkFilter, SpanRef, Uuid)>,
+        waits: &BTreeSet<(LinkFilter, Awaited, Uuid)>,
         epoch: i32,
     ) -> Result<(), StoreError> {
         if waits.is_empty() {
             return Ok(());
         }
-        let spans: SpanColumns = waits
-            .iter()
-            .map(|(filter, span, _)| (*filter, *span))
-            .collect();
+        let mut spans = SpanColumns::default();
+        for (filter, awaited, _) in waits {
+            spans.push_awaited(*filter, *awaited);
+        }
         let ids: Vec<Uuid> = waits.iter().map(|(_, _, id)| *id).collect();
         sqlx::query(concat!(
             "-- pending_spans.insert\n",
@@ -194,21 +214,11 @@ impl Tx<'_> {
 
 type Step = (LinkFilter, SpanRef, bool, SpanRef);
 
-/// Links outweigh the parent, which is then not worth a row.
 fn steps(edges: &Edges) -> impl Iterator<Item = Step> + '_ {
-    let parent = edges
-        .parent
-        .filter(|_| edges.links.is_empty())
-        .map(|span_id| SpanRef {
-            span_id,
-            ..edges.span
-        });
-    let links = edges.links.iter().map(|link| (true, *link));
-    parent
-        .map(|parent| (false, parent))
-        .into_iter()
-        .chain(links)
-        .map(|(is_link, target)| (edges.filter, edges.span, is_link, target))
+    let is_link = !edges.links.is_empty();
+    edges
+        .targets()
+        .map(move |target| (edges.filter, edges.span, is_link, target))
 }
 
 fn decode(row: &sqlx::postgres::PgRow) -> Result<Edges, sqlx::Error> {

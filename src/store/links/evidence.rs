@@ -20,7 +20,9 @@ use crate::{
             batch::BatchPiece,
             classify::Linked,
             join,
-            links::{Edges, EvidenceFragment, LinkFilter, LinkResolution, place},
+            links::{
+                Edges, EvidenceFragment, LinkFilter, LinkResolution, LinkedSpan, evidence_of, place,
+            },
         },
     },
     store::{
@@ -35,6 +37,8 @@ use crate::{
 
 /// Key of the advisory lock that writers of links hold.
 const LINK_LOCK: i64 = 0x0074_6872_6c69_6e6b;
+
+type Pieces = Vec<(Uuid, EvidenceFragment)>;
 
 /// Pieces that one transaction places: more are left for the next.
 const BATCH: i64 = 5_000;
@@ -75,10 +79,13 @@ impl Tx<'_> {
     ) -> Result<LinkUpdates, StoreError> {
         self.hold_links().await?;
         let epoch = self.current_epoch().await?;
-        let mut gathered = self.take_batches(&news.batches, epoch).await?;
-        let spans = self.add_edges(&news.edges, epoch).await?;
+        let (mut gathered, _) = self.take_batches(&news.batches, epoch).await?;
+        let mut spans = self.add_edges(&news.edges, epoch).await?;
+        let started = self.add_pieces(&news.linked, epoch, judging).await?;
+        for (filter, span) in started {
+            spans.push_start(filter, span);
+        }
         self.wake(&spans).await?;
-        self.add_pieces(&news.linked, epoch, judging).await?;
         let pieces = self.stale_pieces().await?;
         if pieces.is_empty() {
             return Ok(LinkUpdates {
@@ -86,26 +93,32 @@ impl Tx<'_> {
                 ..LinkUpdates::default()
             });
         }
-        let (ids, pieces): (Vec<Uuid>, Vec<EvidenceFragment>) = pieces.into_iter().unzip();
-        let columns: BTreeSet<(LinkFilter, SpanRef)> = pieces
+        let placed = pieces.len();
+        let spans: BTreeSet<LinkedSpan> = pieces
             .iter()
-            .map(|piece| (piece.filter, piece.span))
+            .map(|(_, piece)| piece.linked_span())
             .collect();
-        let graph = self.graph_from(&columns.into_iter().collect()).await?;
-        let placement = place(&pieces, &graph);
-        self.write_placement(&ids, &placement).await?;
-        let waits = pieces.iter().zip(&ids).zip(&placement.origins);
-        let waits = waits.flat_map(|((piece, id), origins)| {
-            let missing = origins.missing.iter();
-            missing.map(move |span| (piece.filter, *span, *id))
-        });
-        self.wait(&waits.collect(), epoch).await?;
+        let graph = self.graph_of(&spans).await?;
+        let (messages, others): (Pieces, Pieces) = pieces
+            .into_iter()
+            .partition(|(_, piece)| piece.message.is_some());
+        let (ids, messages): (Vec<Uuid>, Vec<EvidenceFragment>) = messages.into_iter().unzip();
+        let (of_messages, more) = self.place_messages(&messages, &graph, epoch).await?;
+        self.write_placement(&ids, &messages, &of_messages, epoch)
+            .await?;
+        let (ids, others): (Vec<Uuid>, Vec<EvidenceFragment>) = others.into_iter().unzip();
+        let mut placement = place(&others, &graph);
+        self.write_placement(&ids, &others, &placement, epoch)
+            .await?;
+        join(&mut gathered, more);
         join(&mut gathered, placement.joined());
+        placement.moves.extend(of_messages.moves);
         let left = self.what_is_left(&placement).await?;
-        gathered.extend(self.rejudge_left(left, judging, moves).await?);
+        let without_row = self.rejudge_left(left, judging, moves).await?;
+        join(&mut gathered, without_row);
         Ok(LinkUpdates {
             gathered,
-            placed: pieces.len(),
+            placed,
             cut: placement.cut,
         })
     }
@@ -131,14 +144,15 @@ impl Tx<'_> {
         .map_err(|source| self.failed(source))
     }
 
+    /// Adds those that are new. Returns the starts among them.
     async fn add_pieces(
         &mut self,
         linked: &[&Linked],
         epoch: i32,
         judging: JudgingBySlo<'_>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<(LinkFilter, SpanRef)>, StoreError> {
         if linked.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let linked: BTreeMap<_, _> = linked.iter().map(|piece| (piece.id(), *piece)).collect();
         let ids: Vec<Uuid> = linked.keys().map(|id| Uuid::from_bytes(*id)).collect();
@@ -152,13 +166,19 @@ impl Tx<'_> {
         });
         let spans = linked.values().map(|piece| (piece.filter, piece.span));
         let spans: SpanColumns = spans.collect();
+        let are_starts = linked.values().map(|piece| piece.piece.start.is_some());
+        let messages = linked.values().map(|piece| piece.message);
+        let messages = messages.map(|message| message.map(|EventKey(id)| Uuid::from_bytes(id)));
         // One that an older epoch knows is not new; nobody else writes here meanwhile.
-        sqlx::query(concat!(
+        let rows = sqlx::query(concat!(
             "-- link_evidence.insert\n",
-            "insert into link_evidence (id, slo_id, filter, trace_id, span_id, evidence, epoch) ",
-            "select n.*, $7 from unnest($1::uuid[], $2::integer[], $3::bigint[], $4::uuid[], ",
-            "$5::bigint[], $6::jsonb[]) as n(id, slo_id, filter, trace_id, span_id, evidence) ",
-            "where not exists (select 1 from link_evidence e where e.id = n.id)",
+            "insert into link_evidence (id, slo_id, filter, trace_id, span_id, evidence, is_start, ",
+            "message, epoch) select n.*, $9 ",
+            "from unnest($1::uuid[], $2::integer[], $3::bigint[], $4::uuid[], ",
+            "$5::bigint[], $6::jsonb[], $7::boolean[], $8::uuid[]) ",
+            "as n(id, slo_id, filter, trace_id, span_id, evidence, is_start, message) ",
+            "where not exists (select 1 from link_evidence e where e.id = n.id) ",
+            "returning filter, trace_id, span_id, is_start",
         ))
         .bind(ids)
         .bind(slos)
@@ -166,17 +186,23 @@ impl Tx<'_> {
         .bind(spans.trace_ids)
         .bind(spans.span_ids)
         .bind(evidence.collect::<Vec<_>>())
+        .bind(are_starts.collect::<Vec<_>>())
+        .bind(messages.collect::<Vec<_>>())
         .bind(epoch)
-        .execute(&mut *self.inner)
+        .fetch_all(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
-        Ok(())
+        let starts = rows.iter().filter_map(|row| start(row).transpose());
+        starts
+            .collect::<Result<_, _>>()
+            .map_err(|source| self.failed(source))
     }
 
-    async fn stale_pieces(&mut self) -> Result<Vec<(Uuid, EvidenceFragment)>, StoreError> {
+    async fn stale_pieces(&mut self) -> Result<Pieces, StoreError> {
         let rows = sqlx::query(
             "-- link_evidence.unresolved
-             select id, slo_id, filter, trace_id, span_id, evidence, workflow_keys, is_truncated
+             select id, slo_id, filter, trace_id, span_id, message, evidence, workflow_keys,
+                 is_truncated
              from link_evidence where is_unresolved order by id limit $1",
         )
         .bind(BATCH)
@@ -189,20 +215,32 @@ impl Tx<'_> {
             .map_err(|source| self.failed(source))
     }
 
+    /// Writes the workflows that pieces count for, and what may change that.
     async fn write_placement(
         &mut self,
         ids: &[Uuid],
+        pieces: &[EvidenceFragment],
         placement: &LinkResolution,
+        epoch: i32,
     ) -> Result<(), StoreError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let waits = pieces.iter().zip(ids).zip(&placement.placements);
+        let waits = waits.flat_map(|((piece, id), placed)| {
+            let awaited = placed.awaited.iter();
+            awaited.map(move |awaited| (piece.filter, *awaited, *id))
+        });
+        self.wait(&waits.collect(), epoch).await?;
         // Postgres knows no array of arrays of different lengths: each is written as text.
-        let keys = placement.origins.iter().map(|origins| {
-            let keys = origins.keys().into_keys();
+        let keys = placement.placements.iter().map(|placed| {
+            let keys = placed.workflow_keys.iter();
             let keys: Vec<String> = keys
                 .map(|key| Uuid::from_bytes(key.0).to_string())
                 .collect();
             format!("{{{}}}", keys.join(","))
         });
-        let cut: Vec<bool> = placement.origins.iter().map(|one| one.is_cut).collect();
+        let cut: Vec<bool> = placement.placements.iter().map(|one| one.is_cut).collect();
         sqlx::query(concat!(
             "-- link_evidence.place\n",
             "update link_evidence e set workflow_keys = n.workflow_keys::uuid[], ",
@@ -235,9 +273,9 @@ impl Tx<'_> {
         if left.is_empty() {
             return Ok(left);
         }
-        let rows: Vec<(i32, Uuid, Json<Workflow>)> = sqlx::query_as(concat!(
+        let rows = sqlx::query(concat!(
             "-- link_evidence.remaining\n",
-            "select e.slo_id, l.key, e.evidence ",
+            "select e.slo_id, l.key, e.trace_id, e.span_id, e.evidence ",
             "from unnest($1::integer[], $2::uuid[]) as l(slo_id, key) ",
             "join link_evidence e on e.workflow_keys @> array[l.key] and e.slo_id = l.slo_id",
         ))
@@ -247,12 +285,10 @@ impl Tx<'_> {
         .await
         .map_err(|source| self.failed(source))?;
         let mut remaining = EvidenceByEvent::new();
-        let id = |slo, key: Uuid| (SloId(slo), EventKey(key.into_bytes()));
-        let rows = rows.into_iter();
-        join(
-            &mut remaining,
-            rows.map(|(slo, key, Json(evidence))| (id(slo, key), evidence)),
-        );
+        for row in &rows {
+            let evidence = decode_remaining(row).map_err(|source| self.failed(source))?;
+            join(&mut remaining, [evidence]);
+        }
         for (id, workflow) in remaining {
             left.insert(id, Some(workflow));
         }
@@ -335,14 +371,33 @@ impl Tx<'_> {
     }
 }
 
+fn start(row: &sqlx::postgres::PgRow) -> Result<Option<(LinkFilter, SpanRef)>, sqlx::Error> {
+    if !row.try_get::<bool, _>("is_start")? {
+        return Ok(None);
+    }
+    let filter = LinkFilter(row.try_get("filter")?);
+    Ok(Some((filter, span(row, ["trace_id", "span_id"])?)))
+}
+
+/// What one span says of a workflow that other evidence has left.
+fn decode_remaining(row: &sqlx::postgres::PgRow) -> Result<(EventId, Workflow), sqlx::Error> {
+    let key = EventKey(row.try_get::<Uuid, _>("key")?.into_bytes());
+    let Json(said) = row.try_get::<Json<Workflow>, _>("evidence")?;
+    let of = span(row, ["trace_id", "span_id"])?;
+    let id = (SloId(row.try_get("slo_id")?), key);
+    Ok((id, evidence_of(of, &said, key).into_owned()))
+}
+
 fn decode(row: &sqlx::postgres::PgRow) -> Result<(Uuid, EvidenceFragment), sqlx::Error> {
     let keys: Vec<Uuid> = row.try_get("workflow_keys")?;
     let keys = keys.into_iter().map(|key| EventKey(key.into_bytes()));
     let Json(said) = row.try_get("evidence")?;
+    let message: Option<Uuid> = row.try_get("message")?;
     let piece = EvidenceFragment {
         slo: SloId(row.try_get("slo_id")?),
         filter: LinkFilter(row.try_get("filter")?),
         span: span(row, ["trace_id", "span_id"])?,
+        message: message.map(|id| EventKey(id.into_bytes())),
         said,
         workflow_keys: keys.collect(),
         is_cut: row.try_get("is_truncated")?,

@@ -3,4 +3,5 @@
 pub(super) mod batch_messages;
 pub(super) mod edges;
 pub(super) mod evidence;
+pub(super) mod starts;
 pub(super) mod traces;

@@ -13,13 +13,14 @@ use crate::{
 };
 
 /// Workflows that succeeded are not kept: what arrives of them later is a redelivery.
-const WITHOUT_SUCCESS: [Outcome; 6] = [
+const WITHOUT_SUCCESS: [Outcome; 7] = [
     Outcome::Failed,
     Outcome::Timeout,
     Outcome::Cancelled,
     Outcome::Unobservable,
     Outcome::EvidenceLost,
     Outcome::Unwatched,
+    Outcome::Ambiguous,
 ];
 
 impl Tx<'_> {

@@ -326,7 +326,8 @@ impl TryFrom<WorkflowRow> for WorkflowRecord {
             | Outcome::Timeout
             | Outcome::Unobservable
             | Outcome::EvidenceLost
-            | Outcome::Unwatched => None,
+            | Outcome::Unwatched
+            | Outcome::Ambiguous => None,
             Outcome::Good
             | Outcome::Late
             | Outcome::Failed

@@ -328,6 +328,7 @@ impl Gauges {
             ("invalid", counts.invalid),
             ("unobservable", counts.unobservable),
             ("evidence_lost", counts.evidence_lost),
+            ("ambiguous", counts.ambiguous),
         ] {
             self.events
                 .with_label_values(&[name, outcome])

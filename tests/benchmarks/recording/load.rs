@@ -159,6 +159,7 @@ impl Load {
                 slo: SLO,
                 filter: LinkFilter::ALL,
                 span,
+                message: None,
                 piece: Workflow::from(&evidence),
             }),
             Kind::Stages => {

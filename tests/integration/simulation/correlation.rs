@@ -15,8 +15,18 @@ type Place = (String, String);
 /// All spans by where they are; some share their place.
 type Places<'a> = BTreeMap<Place, Vec<&'a Span>>;
 
+/// What the key of evidence begins with that may belong to any of several workflows.
+const SEVERAL: &str = "several starts in ";
+
+/// All that is told of one workflow.
+pub(super) struct Told<'a> {
+    pub(super) spans: Vec<&'a Span>,
+    /// Of which of several workflows it is told is unknown.
+    pub(super) is_ambiguous: bool,
+}
+
 /// All that is told of each workflow of one SLO.
-pub(super) fn workflows<'a>(contract: &Contract, spans: &'a [Span]) -> Vec<Vec<&'a Span>> {
+pub(super) fn workflows<'a>(contract: &Contract, spans: &'a [Span]) -> Vec<Told<'a>> {
     let mut places = Places::new();
     for span in spans {
         places.entry(place(span)).or_default().push(span);
@@ -27,12 +37,19 @@ pub(super) fn workflows<'a>(contract: &Contract, spans: &'a [Span]) -> Vec<Vec<&
             workflows.entry(key).or_default().push(span);
         }
     }
-    match contract.identity {
-        Identity::Message => with_silent_messages(contract, spans, workflows),
-        Identity::Order | Identity::Trace | Identity::Links | Identity::Span => {
-            workflows.into_values().collect()
-        }
+    if contract.identity == Identity::Message {
+        let workflows = with_silent_messages(contract, spans, workflows).into_iter();
+        let told = workflows.map(|spans| Told {
+            spans,
+            is_ambiguous: false,
+        });
+        return told.collect();
     }
+    let told = workflows.into_iter().map(|(key, spans)| Told {
+        spans,
+        is_ambiguous: key.starts_with(SEVERAL),
+    });
+    told.collect()
 }
 
 /// The workflows that a span speaks of.
@@ -51,11 +68,12 @@ fn keys(contract: &Contract, span: &Span, places: &Places<'_>) -> BTreeSet<Strin
             span.start_unix_nano
         )]),
         Identity::Links => {
-            let mut seen = BTreeSet::new();
-            let mut origins = BTreeSet::new();
-            walk(&place(span), places, &mut seen, &mut origins);
-            if origins.is_empty() {
-                origins.insert(span.trace_id.to_string());
+            let ends = ChainEnds { contract, places };
+            let origins = ends.of(&place(span));
+            if role(contract, span) == Some("start") {
+                // One that passes work on starts nothing.
+                let own = start_key(&place(span));
+                return origins.into_iter().filter(|key| *key == own).collect();
             }
             origins
         }
@@ -80,34 +98,98 @@ fn keys(contract: &Contract, span: &Span, places: &Places<'_>) -> BTreeSet<Strin
     }
 }
 
-/// A span belongs to the work of what it links to, else to that of its parent; else, or if that is
-/// unknown, work began in its trace.
-fn walk(
-    at: &Place,
-    places: &Places<'_>,
-    seen: &mut BTreeSet<Place>,
-    origins: &mut BTreeSet<String>,
-) {
-    if !seen.insert(at.clone()) {
-        return;
+fn start_key((trace_id, span_id): &Place) -> String {
+    format!("start {trace_id} {span_id}")
+}
+
+/// Finds where chains of links end, each by itself.
+struct ChainEnds<'a> {
+    contract: &'a Contract,
+    places: &'a Places<'a>,
+}
+
+impl ChainEnds<'_> {
+    /// The start furthest back on each chain; where there is none, the only start of the trace that it
+    /// ends in, or that trace.
+    fn of(&self, from: &Place) -> BTreeSet<String> {
+        let mut keys = BTreeSet::new();
+        for (start, end) in self.furthest(from) {
+            if let Some(start) = start {
+                keys.insert(start_key(&start));
+                continue;
+            }
+            let of_trace = self.places.keys().filter(|at| at.0 == end.0);
+            let of_trace: Vec<&Place> = of_trace.filter(|at| self.is_start(at)).collect();
+            match of_trace.as_slice() {
+                [] => drop(keys.insert(format!("trace {}", end.0))),
+                [one] => {
+                    let of_one = self.furthest(one).into_iter();
+                    let starts = of_one.filter_map(|(start, _)| start);
+                    keys.extend(starts.map(|start| start_key(&start)));
+                }
+                _ => drop(keys.insert(format!("{SEVERAL}{}", end.0))),
+            }
+        }
+        keys
     }
-    let here = places.get(at).map(Vec::as_slice).unwrap_or_default();
-    let parents: BTreeSet<Place> = here
-        .iter()
-        .filter_map(|span| Some((at.0.clone(), span.parent_span_id?.to_string())))
-        .collect();
-    let links: BTreeSet<Place> = here
-        .iter()
-        .flat_map(|span| &span.links)
-        .filter_map(|link| Some((link.trace_id?.to_string(), link.span_id?.to_string())))
-        .filter(|target| target != at && !parents.contains(target))
-        .collect();
-    let back = if links.is_empty() { parents } else { links };
-    if back.is_empty() {
-        origins.insert(at.0.clone());
+
+    /// Of each chain its furthest start and its end.
+    fn furthest(&self, from: &Place) -> BTreeSet<(Option<Place>, Place)> {
+        let chains = self.chains(from);
+        let starts_on = |chain: &[Place]| -> Vec<Place> {
+            let on = chain.iter().filter(|at| self.is_start(at));
+            on.cloned().collect()
+        };
+        let passing_on: BTreeSet<Place> = chains
+            .iter()
+            .flat_map(|chain| starts_on(chain).into_iter().rev().skip(1))
+            .collect();
+        let found = chains.iter().map(|chain| {
+            let furthest = starts_on(chain).pop();
+            let furthest = furthest.filter(|start| !passing_on.contains(start));
+            (furthest, chain.last().unwrap().clone())
+        });
+        found.collect()
     }
-    for target in back {
-        walk(&target, places, seen, origins);
+
+    fn is_start(&self, at: &Place) -> bool {
+        let here = self.places.get(at).into_iter().flatten();
+        let mut roles = here.map(|span| role(self.contract, span));
+        roles.any(|role| role == Some("start"))
+    }
+
+    /// One that comes to a place again leads nowhere; if all do, the work began where it is.
+    fn chains(&self, from: &Place) -> Vec<Vec<Place>> {
+        let (mut whole, mut growing) = (Vec::new(), vec![vec![from.clone()]]);
+        while let Some(chain) = growing.pop() {
+            let back = self.back(chain.last().unwrap());
+            if back.is_empty() {
+                whole.push(chain);
+                continue;
+            }
+            let new = back.into_iter().filter(|target| !chain.contains(target));
+            growing.extend(new.map(|target| [chain.as_slice(), &[target]].concat()));
+        }
+        if whole.is_empty() {
+            whole.push(vec![from.clone()]);
+        }
+        whole
+    }
+
+    /// A span belongs to the work of what it links to, else to that of its parent.
+    fn back(&self, at: &Place) -> BTreeSet<Place> {
+        let here = self.places.get(at).map(Vec::as_slice).unwrap_or_default();
+        let parents: BTreeSet<Place> = here
+            .iter()
+            .filter_map(|span| Some((at.0.clone(), span.parent_span_id?.to_string())))
+            .collect();
+        let links: BTreeSet<Place> = here
+            .iter()
+            .flat_map(|span| &span.links)
+            .filter_map(|link| Some((link.trace_id?.to_string(), link.span_id?.to_string())))
+            .filter(|target| target != at && !parents.contains(target))
+            .collect();
+        if links.is_empty() { parents } else { links }
     }
 }
 

@@ -205,7 +205,7 @@ async fn check(world: &World, events: &[Event], case: &str) {
 /// What never happens is not tested.
 fn has_all_outcomes(events: &[Event]) {
     let outcomes: BTreeSet<_> = events.iter().map(|event| event.outcome).collect();
-    assert_eq!(outcomes.len(), 9, "{outcomes:?}");
+    assert_eq!(outcomes.len(), 10, "{outcomes:?}");
 }
 
 /// Workflows that begin and end within an hour.

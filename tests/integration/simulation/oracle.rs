@@ -7,7 +7,7 @@ use throughline::domain::model::span::{Span, SpanStatus};
 
 use super::{
     contract::{Cancelled, Contract, Grouping, Identity, Legs, Sampling},
-    correlation::workflows,
+    correlation::{Told, workflows},
     evidence::{self, end, end_is_kept, hides_ends, kept_one_of, number, role, text},
 };
 
@@ -41,10 +41,13 @@ pub(super) struct Event {
 pub(super) fn judge(contract: &Contract, spans: &[Span], watermark: i64) -> Vec<Event> {
     let losses = spans.iter().filter(|span| hides_ends(contract, span));
     let losses: BTreeSet<i64> = losses.map(|span| end(span).div_euclid(MINUTE)).collect();
-    let event = |told: &Vec<&Span>| {
+    let event = |told: &Told<'_>| {
+        let is_ambiguous = told.is_ambiguous;
+        let told = &told.spans;
         let workflow = Workflow {
             contract,
             told,
+            is_ambiguous,
             losses: &losses,
         };
         let (outcome, at) = match contract.identity {
@@ -77,6 +80,7 @@ type Verdict = (&'static str, i64);
 struct Workflow<'a> {
     contract: &'a Contract,
     told: &'a [&'a Span],
+    is_ambiguous: bool,
     /// Minutes in which ends were lost.
     losses: &'a BTreeSet<i64>,
 }
@@ -99,7 +103,12 @@ impl Workflow<'_> {
                 .into_iter()
                 .filter_map(|role| self.first_end(role))
                 .min()?;
-            return (watermark >= first + grace).then_some(("orphan", first));
+            let outcome = if self.is_ambiguous {
+                "ambiguous"
+            } else {
+                "orphan"
+            };
+            return (watermark >= first + grace).then_some((outcome, first));
         };
         let pauses = self.of("pause");
         let clock = Clock {

@@ -49,6 +49,7 @@ impl Shapes<'_> {
             (_, Some(_)) => self.legs(&mut story),
             (Identity::Message, None) => self.messages(&mut story),
             (Identity::Links, None) if is_batch => self.fan_in(&mut story),
+            (Identity::Links, None) if self.random.random() => self.publishes(&mut story),
             (Identity::Links, None) => self.chain(&mut story),
             (Identity::Order, None) if is_batch => self.orders_in_one(&mut story),
             (Identity::Order | Identity::Trace, None) => self.usual(&mut story),
@@ -215,14 +216,18 @@ impl Shapes<'_> {
             link(hop, last);
             last = Place::from(&*hop);
             if self.random.random() {
-                let sent = trace.tell("send", SECOND, SECOND);
+                // Its publish may be selected as well: it passes work on.
+                let role = self.any(&["send", "send", "start"]);
+                let sent = trace.tell(role, SECOND, SECOND);
                 sent.parent_span_id = Some(last.span_id);
                 last = Place::from(&*sent);
             }
             hops.extend(trace.spans);
         }
-        // A link back makes a circle, which leads nowhere.
-        if let (Some(first), true) = (hops.first_mut(), self.random.random_ratio(1, 10)) {
+        // A link back makes a circle, which leads nowhere. Nobody can say which start in it is first.
+        let is_start = |span: &Span| role(story.contract, span) == Some("start");
+        let is_circle = self.random.random_ratio(1, 10) && !hops.iter().any(is_start);
+        if let (Some(first), true) = (hops.first_mut(), is_circle) {
             link(first, last);
         }
         story.spans.extend(hops);
@@ -243,6 +248,27 @@ impl Shapes<'_> {
         }
         if is_linked {
             link(span, from);
+        }
+    }
+
+    /// A request publishes several messages, which end one by one. Some libraries hand on the context
+    /// of the request instead of the publish.
+    fn publishes(&mut self, story: &mut Story) {
+        story.tell("request", 0, SECOND);
+        let root = story.root();
+        for _ in 0..self.random.random_range(2..5) {
+            let publish = story.tell("start", 1_000, 2_000);
+            publish.parent_span_id = Some(root.span_id);
+            let publish = Place::from(&*publish);
+            let context = self.any(&[publish, publish, publish, publish, root]);
+            let mut one = story.another(self.trace());
+            self.end(&mut one);
+            self.say(&mut one);
+            for mut end in one.spans {
+                let last = self.hops(story, context);
+                self.descend(&mut end, last);
+                story.spans.push(end);
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use super::{
 
 const MINUTE: i64 = 60_000_000;
 
-const COLUMNS: [&str; 12] = [
+const COLUMNS: [&str; 13] = [
     "good",
     "late",
     "failed",
@@ -24,6 +24,7 @@ const COLUMNS: [&str; 12] = [
     "invalid",
     "unobservable",
     "evidence_lost",
+    "ambiguous",
     "sampled",
     "extrapolated_good",
     "extrapolated_bad",

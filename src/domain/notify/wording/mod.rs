@@ -222,6 +222,7 @@ pub const fn reason(outcome: Outcome) -> &'static str {
         Outcome::Invalid => "contradictory",
         Outcome::Unobservable => "not to be observed",
         Outcome::EvidenceLost => "perhaps ended",
+        Outcome::Ambiguous => "ambiguous",
         Outcome::Unwatched => "no longer watched",
     }
 }

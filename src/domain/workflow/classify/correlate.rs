@@ -48,6 +48,12 @@ pub(super) enum Correlation {
         messages: BTreeMap<(SpanRef, EventKey), String>,
         is_cut: bool,
     },
+    /// Of one message, whose parent published it or received it in a batch.
+    ReceivedByParent {
+        message: EventKey,
+        filter: LinkFilter,
+        label: String,
+    },
     /// None of the correlators is present.
     Absent,
     /// What identifies the workflow is too long to be an id.
@@ -61,7 +67,23 @@ impl Correlation {
             Self::Of { is_cut, .. }
             | Self::Published { is_cut, .. }
             | Self::Received { is_cut, .. } => *is_cut,
-            Self::Origin(_) | Self::Absent | Self::TooLong => false,
+            Self::Origin(_) | Self::ReceivedByParent { .. } | Self::Absent | Self::TooLong => false,
+        }
+    }
+
+    /// Whether the trace tells the workflow, or links from trace to trace.
+    pub(super) fn is_by_trace(&self, span: &dyn SpanView) -> bool {
+        match self {
+            Self::Origin(_) => true,
+            Self::Of { identities, .. } => {
+                let of_trace = trace_key(span.trace_id());
+                identities.iter().any(|identity| identity.key == of_trace)
+            }
+            Self::Published { .. }
+            | Self::Received { .. }
+            | Self::ReceivedByParent { .. }
+            | Self::Absent
+            | Self::TooLong => false,
         }
     }
 
@@ -70,7 +92,7 @@ impl Correlation {
     pub(super) const fn is_of_links(&self) -> bool {
         match self {
             Self::Of { identities, .. } => identities.len() > 1,
-            Self::Origin(_) | Self::Received { .. } => true,
+            Self::Origin(_) | Self::Received { .. } | Self::ReceivedByParent { .. } => true,
             Self::Published { .. } | Self::Absent | Self::TooLong => false,
         }
     }

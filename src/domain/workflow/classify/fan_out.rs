@@ -45,6 +45,7 @@ pub(super) const fn is_end(fact: &Fact) -> bool {
         | Fact::Paused(_)
         | Fact::ExpectsLegs(_)
         | Fact::HasTerms(_)
+        | Fact::StartsAs(_)
         | Fact::Decided { .. } => false,
     }
 }
@@ -62,6 +63,7 @@ pub(super) const fn spared_a_timeout(fact: &Fact) -> Option<Timestamp> {
         | Fact::Paused(_)
         | Fact::ExpectsLegs(_)
         | Fact::HasTerms(_)
+        | Fact::StartsAs(_)
         | Fact::Decided { .. } => None,
     }
 }

@@ -6,17 +6,18 @@ use super::{
     correlate::{Correlation, Identity},
     fan_out,
     follow::Linked,
+    messages,
 };
 use crate::domain::{
     model::{
         ids::{Revision, SloId},
         sampling::{Flaw, Sample, Weighed},
-        span::{SpanRef, SpanView},
+        span::{SpanKind, SpanRef, SpanView},
         time::{Resolution, Timestamp},
     },
     slo::{Indicator, Slo},
     workflow::{
-        Evidence, Fact, SpanOutcome, Workflow,
+        Evidence, Fact, SpanOutcome, StartRemark, Workflow,
         attributes::Completeness,
         batch::{BatchFact, BatchPiece},
         links::{Edges, MAX_LINKS},
@@ -113,6 +114,7 @@ impl ClassifiedBatch {
         self.evidence.extend(older.evidence);
         self.linked.extend(older.linked);
         self.batches.extend(older.batches);
+        self.edges.extend(older.edges);
         self.losses.extend(older.losses);
     }
 
@@ -128,20 +130,10 @@ impl ClassifiedBatch {
         span: &dyn SpanView,
     ) {
         let slo = evidence.slo;
-        // A one-span event has nothing to correlate with.
-        if !matches!(evidence.fact, Fact::Decided { .. }) {
-            *self.correlated.entry(slo).or_default() += 1;
-        }
-        if correlation.is_cut() {
-            self.note(slo, DiscardReason::TooManyLinks);
-        }
-        if fan_out::is_end(&evidence.fact) && correlation.is_of_links() {
-            self.note_lost_links(slo, span);
-        }
-        if correlation.is_of_links() {
-            self.note_loss(slo, &evidence.fact, span);
-        }
-        let pieces = self.with_what_it_says_besides(evidence, indicator, span);
+        self.note_correlation(&correlation, &evidence, span);
+        let mut pieces = self.with_what_it_says_besides(evidence, indicator, span);
+        let remarks = start_remarks(&correlation, pieces.last(), indicator, span);
+        pieces.extend(remarks);
         match correlation {
             Correlation::Of { identities, .. } => {
                 for identity in identities {
@@ -160,8 +152,8 @@ impl ClassifiedBatch {
             }
             Correlation::Published { messages, .. } => {
                 let what = BatchFact::Published { messages };
-                let said = joined(&pieces).map(|said| (what, SpanRef::of(span), said));
-                self.add_to_batch(slo, said);
+                let said = joined(&pieces);
+                self.add_to_batch(slo, said.map(|said| (what, SpanRef::of(span), said)));
             }
             Correlation::Received { messages, .. } => {
                 for ((context, message), label) in messages {
@@ -170,7 +162,42 @@ impl ClassifiedBatch {
                     self.add_to_batch(slo, said.map(|said| (what, context, said)));
                 }
             }
+            Correlation::ReceivedByParent {
+                message,
+                filter,
+                label,
+            } => {
+                let said = joined(&pieces).map(|said| Workflow { label, ..said });
+                let linked = said.map(|said| Linked {
+                    message: Some(message),
+                    ..Linked::new(slo, filter, said, span)
+                });
+                self.linked.extend(linked);
+                self.edges.push(Edges::to_parent(filter, span));
+            }
             Correlation::Absent | Correlation::TooLong => {}
+        }
+    }
+
+    fn note_correlation(
+        &mut self,
+        correlation: &Correlation,
+        evidence: &Evidence,
+        span: &dyn SpanView,
+    ) {
+        let slo = evidence.slo;
+        // A one-span event has nothing to correlate with.
+        if !matches!(evidence.fact, Fact::Decided { .. }) {
+            *self.correlated.entry(slo).or_default() += 1;
+        }
+        if correlation.is_cut() {
+            self.note(slo, DiscardReason::TooManyLinks);
+        }
+        if fan_out::is_end(&evidence.fact) && correlation.is_of_links() {
+            self.note_lost_links(slo, span);
+        }
+        if correlation.is_of_links() {
+            self.note_loss(slo, &evidence.fact, span);
         }
     }
 
@@ -225,7 +252,8 @@ impl ClassifiedBatch {
             | Fact::LegSucceeded { .. }
             | Fact::LegFailed { .. }
             | Fact::ExpectsLegs(_)
-            | Fact::HasTerms(_) => None,
+            | Fact::HasTerms(_)
+            | Fact::StartsAs(_) => None,
         });
         let side = match outcome {
             Some(SpanOutcome::Good) => SampleSide::Good,
@@ -279,6 +307,31 @@ impl ClassifiedBatch {
         }
         sample
     }
+}
+
+/// What is remarkable about a start span. Messages that it published belong to one workflow where nothing
+/// tells them apart, unless they are its legs.
+fn start_remarks(
+    correlation: &Correlation,
+    evidence: Option<&Evidence>,
+    indicator: &Indicator,
+    span: &dyn SpanView,
+) -> Vec<Evidence> {
+    let evidence = evidence.filter(|one| matches!(one.fact, Fact::Started { .. }));
+    let (Some(evidence), Indicator::Workflow(workflow)) = (evidence, indicator) else {
+        return Vec::new();
+    };
+    let is_one_workflow = correlation.is_by_trace(span) && workflow.legs.is_none();
+    let is_batch = is_one_workflow && messages::message_count(span) > 1;
+    let is_received = matches!(span.kind(), SpanKind::Consumer | SpanKind::Server);
+    let received = is_received.then_some(StartRemark::Received);
+    let batch = is_batch.then_some(StartRemark::Batch);
+    let remarks = [received, batch].into_iter().flatten();
+    let pieces = remarks.map(|remark| Evidence {
+        fact: Fact::StartsAs(remark),
+        ..evidence.clone()
+    });
+    pieces.collect()
 }
 
 fn has_more_links_than_are_looked_at(span: &dyn SpanView) -> bool {

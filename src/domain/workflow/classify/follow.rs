@@ -1,20 +1,20 @@
 //! Links, while some SLO correlates by them: the edges of every span, since any may be an ancestor of
 //! one that an SLO selects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ClassifiedBatch, DiscardReason, correlate::followed_links};
+use super::{ClassifiedBatch, DiscardReason, correlate::followed_links, messages};
 use crate::domain::{
     model::{
         ids::SloId,
-        span::{SpanRef, SpanView},
+        span::{AttributeName, SpanRef, SpanView},
     },
-    slo::{Indicator, Slo},
+    slo::{Correlator, Indicator, Slo},
     traceql::Selector,
     workflow::{
         EventKey, Workflow,
         evidence::hash,
-        links::{LinkFilter, edges},
+        links::{Edges, LinkFilter, MAX_LINKS, edges},
     },
 };
 
@@ -24,6 +24,8 @@ pub struct Linked {
     pub slo: SloId,
     pub filter: LinkFilter,
     pub span: SpanRef,
+    /// The id of the message that it is about, where that tells workflows apart.
+    pub message: Option<EventKey>,
     /// As if the span's own trace were where its work began.
     pub piece: Workflow,
 }
@@ -39,6 +41,7 @@ impl Linked {
             slo,
             filter,
             span: SpanRef::of(span),
+            message: None,
             piece,
         }
     }
@@ -62,6 +65,48 @@ impl Linked {
 pub(super) struct Followed {
     only: Option<Selector>,
     slos: Vec<SloId>,
+}
+
+/// The attributes by which SLOs tell messages apart, each once.
+pub(super) fn message_ids<'s>(slos: impl Iterator<Item = &'s Slo>) -> BTreeSet<AttributeName> {
+    let mut ids = BTreeSet::new();
+    for slo in slos {
+        if let Indicator::Workflow(workflow) = &slo.indicator {
+            let correlators = workflow.correlate.iter();
+            ids.extend(correlators.filter_map(|correlator| match correlator {
+                Correlator::Message { id, .. } => Some(id.clone()),
+                Correlator::Attribute { .. }
+                | Correlator::TraceState { .. }
+                | Correlator::Trace
+                | Correlator::Links { .. } => None,
+            }));
+        }
+    }
+    ids
+}
+
+/// The links that say by their message id which message came from where: the span that received a batch
+/// has them, and those of its children that process one message each bear the id alone.
+pub(super) fn message_links(id: &AttributeName, span: &dyn SpanView) -> Vec<Edges> {
+    let mut by_message: BTreeMap<LinkFilter, BTreeSet<SpanRef>> = BTreeMap::new();
+    let mut looked_at = 0;
+    span.any_link(&mut |link| {
+        looked_at += 1;
+        if let Some((message, target)) = messages::on_link(id, link) {
+            let filter = LinkFilter::of_message(id, message);
+            by_message.entry(filter).or_default().insert(target);
+        }
+        looked_at == MAX_LINKS
+    });
+    let own = SpanRef::of(span);
+    let edges = by_message.into_iter().map(|(filter, links)| Edges {
+        filter,
+        span: own,
+        parent: None,
+        links,
+        is_cut: false,
+    });
+    edges.collect()
 }
 
 /// Each choice of links once, however many SLOs make it.

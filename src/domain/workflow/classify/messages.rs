@@ -5,17 +5,34 @@ use std::collections::BTreeMap;
 use super::correlate::{Correlation, MAX_KEY, cut, text};
 use crate::domain::{
     model::span::{AttributeName, AttributeScope, LinkView, SpanRef, SpanView, Value},
-    workflow::{EventKey, batch::MAX_MESSAGES, evidence::hash, links::MAX_LINKS},
+    workflow::{
+        EventKey,
+        batch::MAX_MESSAGES,
+        evidence::hash,
+        links::{LinkFilter, MAX_LINKS},
+    },
 };
 
-/// One that does not say how many it published has published one.
-pub(super) fn published(count: &AttributeName, span: &dyn SpanView) -> Correlation {
-    let count = match span.attribute(count.scope, &count.key) {
+/// Where OpenTelemetry's conventions say how many messages a span is about.
+const MESSAGE_COUNT: &str = "messaging.batch.message_count";
+
+/// How many messages the span says it is about; 1 if it says nothing.
+pub(super) fn message_count(span: &dyn SpanView) -> u32 {
+    number(span.attribute(AttributeScope::Span, MESSAGE_COUNT))
+}
+
+fn number(value: Option<Value<'_>>) -> u32 {
+    let count = match value {
         Some(Value::Int(count)) => count,
         Some(Value::String(text)) => text.parse().unwrap_or(1),
         _ => 1,
     };
-    let messages = u32::try_from(count.max(1)).unwrap_or(u32::MAX);
+    u32::try_from(count.max(1)).unwrap_or(u32::MAX)
+}
+
+/// One that does not say how many it published has published one.
+pub(super) fn published(count: &AttributeName, span: &dyn SpanView) -> Correlation {
+    let messages = number(span.attribute(count.scope, &count.key));
     Correlation::Published {
         messages: messages.min(MAX_MESSAGES),
         is_cut: messages > MAX_MESSAGES,
@@ -23,9 +40,12 @@ pub(super) fn published(count: &AttributeName, span: &dyn SpanView) -> Correlati
 }
 
 /// The id stands on each link of a batch, or on a span that handles one message; who published it is
-/// linked to, or is the parent of a span without links.
-pub(super) fn received(id: &AttributeName, span: &dyn SpanView) -> Option<Correlation> {
-    let own = span.attribute(id.scope, &id.key).and_then(text);
+/// linked to, or is the parent of a span without links. That parent may also have received a batch: then
+/// its link with the same id tells who published it.
+pub(super) fn received(attribute: &AttributeName, span: &dyn SpanView) -> Option<Correlation> {
+    let own = span
+        .attribute(attribute.scope, &attribute.key)
+        .and_then(text);
     let (mut messages, mut looked_at, mut is_cut) = (BTreeMap::new(), 0, false);
     let mut is_too_long = false;
     let mut add = |context, id: String| {
@@ -38,15 +58,22 @@ pub(super) fn received(id: &AttributeName, span: &dyn SpanView) -> Option<Correl
     span.any_link(&mut |link| {
         looked_at += 1;
         is_cut = looked_at > MAX_LINKS;
-        let id = on_link(id, link).or_else(|| own.clone());
+        let id = id_on_link(attribute, link).or_else(|| own.clone());
         if let (false, Some(context), Some(id)) = (is_cut, target(link), id) {
             add(context, id);
         }
         is_cut
     });
-    if let (0, Some(span_id), Some(id)) = (looked_at, span.parent_span_id(), own) {
-        let trace_id = span.trace_id();
-        add(SpanRef { trace_id, span_id }, id);
+    if let (0, Some(_), Some(id)) = (looked_at, span.parent_span_id(), own) {
+        if id.len() > MAX_KEY {
+            return Some(Correlation::TooLong);
+        }
+        let message = key(&id);
+        return Some(Correlation::ReceivedByParent {
+            message,
+            filter: LinkFilter::of_message(attribute, message),
+            label: cut(id),
+        });
     }
     match (messages.is_empty(), is_too_long) {
         (true, false) => None,
@@ -55,9 +82,18 @@ pub(super) fn received(id: &AttributeName, span: &dyn SpanView) -> Option<Correl
     }
 }
 
-fn on_link(id: &AttributeName, link: &dyn LinkView) -> Option<String> {
-    match id.scope {
-        AttributeScope::Span | AttributeScope::Any => text(link.attribute(&id.key)?),
+/// The message that the link bears the id of, and the span whose context it carries.
+pub(super) fn on_link(
+    attribute: &AttributeName,
+    link: &dyn LinkView,
+) -> Option<(EventKey, SpanRef)> {
+    let id = id_on_link(attribute, link).filter(|id| id.len() <= MAX_KEY)?;
+    Some((key(&id), target(link)?))
+}
+
+fn id_on_link(attribute: &AttributeName, link: &dyn LinkView) -> Option<String> {
+    match attribute.scope {
+        AttributeScope::Span | AttributeScope::Any => text(link.attribute(&attribute.key)?),
         AttributeScope::Resource | AttributeScope::Instrumentation => None,
     }
 }

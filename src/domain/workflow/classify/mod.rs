@@ -13,7 +13,10 @@ pub mod started_at;
 mod sub_stages;
 mod times;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 pub use crate::domain::workflow::{message_key, trace_key};
 pub use correlate::follows_links;
@@ -35,11 +38,11 @@ use crate::domain::{
         group::GroupValues,
         ids::{Name, Revision, SloId},
         sampling::{EndSampling, TraceIds},
-        span::{SpanStatus, SpanView},
+        span::{AttributeName, SpanStatus, SpanView},
         time::{TimeRange, Timestamp},
     },
     slo::{
-        Catalog, GroupBy, Indicator, Slo, SloRevisions, SpanIndicator, SpanInstant,
+        Catalog, Correlator, GroupBy, Indicator, Slo, SloRevisions, SpanIndicator, SpanInstant,
         WorkflowIndicator,
     },
     traceql::{Selector, SelectorContext, SelectorIndex},
@@ -57,6 +60,7 @@ pub struct Classifier {
     entries: Vec<Entry>,
     index: SelectorIndex<(usize, Role)>,
     followed: Vec<Followed>,
+    message_ids: BTreeSet<AttributeName>,
     pieces: PieceFinder,
 }
 
@@ -119,6 +123,7 @@ impl Classifier {
         Self {
             set,
             followed: follow::followed(entries.iter().map(|entry| (entry.id, &*entry.slo))),
+            message_ids: follow::message_ids(entries.iter().map(|entry| &*entry.slo)),
             pieces: PieceFinder::new(&slos),
             slos,
             revisions,
@@ -173,6 +178,7 @@ impl Classifier {
                 trace_ids: weighing.map_or_else(TraceIds::default, |weighing| weighing.trace_ids),
             },
             losses: Losses::NoneKnown,
+            is_by_trace: slo.is_some_and(|slo| is_by_trace(&slo.indicator)),
         }
     }
 
@@ -206,6 +212,16 @@ impl Classifier {
         for followed in &self.followed {
             followed.read(span, findings);
         }
+        for id in &self.message_ids {
+            findings.edges.extend(follow::message_links(id, span));
+        }
+    }
+}
+
+fn is_by_trace(indicator: &Indicator) -> bool {
+    match indicator {
+        Indicator::Workflow(workflow) => workflow.correlate == [Correlator::Trace],
+        Indicator::Span(_) => false,
     }
 }
 
@@ -306,7 +322,8 @@ fn of_workflow(
         correlation @ (Correlation::Of { .. }
         | Correlation::Origin(_)
         | Correlation::Published { .. }
-        | Correlation::Received { .. }) => {
+        | Correlation::Received { .. }
+        | Correlation::ReceivedByParent { .. }) => {
             fan_out::of_leg(workflow.legs.as_ref(), fact, span).map(|fact| (correlation, fact))
         }
     })

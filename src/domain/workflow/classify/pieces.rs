@@ -162,16 +162,18 @@ fn keys_of(correlators: &[Correlator], span: &dyn SpanView) -> Vec<EventKey> {
         Correlation::Origin(_) => vec![trace_key(span.trace_id())],
         Correlation::Published { .. }
         | Correlation::Received { .. }
+        | Correlation::ReceivedByParent { .. }
         | Correlation::Absent
         | Correlation::TooLong => Vec::new(),
     }
 }
 
-/// Under which keys the pieces of a workflow may be found: its own, and that of its trace for spans
-/// that carry none of the attributes before it.
+/// Under which keys the pieces of a workflow may be found: its own, and that of the trace in which it
+/// began, where that tells workflows apart or links do. Several that begin in one trace share those.
 pub fn piece_keys(correlators: &[Correlator], key: EventKey, trace_id: TraceId) -> Vec<EventKey> {
     let mut keys = vec![key];
-    if correlators.contains(&Correlator::Trace) {
+    let by_trace = |one: &Correlator| matches!(one, Correlator::Trace | Correlator::Links { .. });
+    if correlators.iter().any(by_trace) {
         let of_trace = trace_key(trace_id);
         if of_trace != key {
             keys.push(of_trace);

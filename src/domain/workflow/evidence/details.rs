@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{JudgingTerms, Legs, Pauses, Workflow};
+use super::{JudgingTerms, Legs, Pauses, StartRemarks, Workflow};
 use crate::domain::{
     model::{group::GroupValues, ids::Revision, sampling::Draws, time::Timestamp},
     slo::Completion,
@@ -24,12 +24,17 @@ pub struct Details {
     /// Those of the earliest start that has any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub terms: Option<JudgingTerms>,
+    #[serde(skip_serializing_if = "StartRemarks::is_empty")]
+    pub starts: StartRemarks,
     /// How likely its spans were kept.
     #[serde(skip_serializing_if = "Draws::is_empty")]
     pub draws: Draws,
     /// What it says of the attributes that its SLO groups by.
     #[serde(skip_serializing_if = "GroupValues::is_empty")]
     pub group: GroupValues,
+    /// Which of several workflows it is evidence for is unknown.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_ambiguous: bool,
     /// Only of those that may belong to the sample.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attributes: Option<EventAttributes>,
@@ -49,6 +54,8 @@ impl Details {
         self.legs.join(&other.legs);
         self.group.join(&other.group);
         self.draws.join(&other.draws);
+        self.starts.join(&other.starts);
+        self.is_ambiguous |= other.is_ambiguous;
         if let Some(theirs) = &other.attributes {
             self.attributes
                 .get_or_insert_with(EventAttributes::default)

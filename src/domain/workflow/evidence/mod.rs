@@ -8,6 +8,7 @@ mod intervals;
 mod legs;
 mod pauses;
 mod revisions;
+mod starts;
 mod terms;
 
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub use self::{
     intervals::Intervals,
     legs::{LegId, Legs},
     pauses::Pauses,
+    starts::{StartRemark, StartRemarks},
     terms::JudgingTerms,
 };
 use crate::domain::model::{
@@ -86,6 +88,8 @@ pub enum Fact {
     ExpectsLegs(u32),
     /// A start span began under these terms.
     HasTerms(JudgingTerms),
+    /// Something is remarkable about a start span.
+    StartsAs(StartRemark),
     /// One span decided everything.
     Decided {
         started: Timestamp,
@@ -107,7 +111,8 @@ impl Fact {
             | Self::LegFailed { .. }
             | Self::Paused(_)
             | Self::ExpectsLegs(_)
-            | Self::HasTerms(_) => None,
+            | Self::HasTerms(_)
+            | Self::StartsAs(_) => None,
         }
     }
 
@@ -121,7 +126,7 @@ impl Fact {
             | Self::LegSucceeded { .. }
             | Self::LegFailed { .. }
             | Self::Decided { .. } => Some(SpanRole::End),
-            Self::Paused(_) | Self::ExpectsLegs(_) | Self::HasTerms(_) => None,
+            Self::Paused(_) | Self::ExpectsLegs(_) | Self::HasTerms(_) | Self::StartsAs(_) => None,
         }
     }
 }
@@ -229,6 +234,7 @@ impl From<&Evidence> for Workflow {
             Fact::LegFailed { leg, at } => workflow.details.legs = Legs::failed(leg, at),
             Fact::ExpectsLegs(number) => workflow.details.legs = Legs::expecting(number),
             Fact::HasTerms(terms) => workflow.details.terms = Some(terms),
+            Fact::StartsAs(remark) => workflow.details.starts.add(remark),
             Fact::Decided {
                 started,
                 at,
@@ -270,6 +276,11 @@ impl Workflow {
     fn join_same(&mut self, other: &Self) {
         if other.label < self.label {
             self.label.clone_from(&other.label);
+        }
+        if let (Some(ours), Some(theirs)) = (self.start, other.start)
+            && ours.at != theirs.at
+        {
+            self.details.starts.add(StartRemark::Several);
         }
         self.start = earliest(self.start, other.start);
         self.success = earliest(self.success, other.success);

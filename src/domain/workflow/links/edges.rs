@@ -9,14 +9,16 @@ use crate::domain::{
     model::{
         ids::{SpanId, TraceId},
         span::{
-            AttributeScope, EventView, LinkView, SpanKind, SpanRef, SpanStatus, SpanView, Value,
+            AttributeName, AttributeScope, EventView, LinkView, SpanKind, SpanRef, SpanStatus,
+            SpanView, Value,
         },
     },
     traceql::{Selector, SelectorContext},
+    workflow::{EventKey, evidence::hash},
 };
 
-/// Which links are followed: a hash of the selector that they must match, 0 for all of them. It stands
-/// with every edge, since the attributes of links are not kept.
+/// Which links are followed: a hash of the selector that they must match, or of the message id that
+/// they bear, 0 for all of them. It is stored with every edge, since the attributes of links are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkFilter(pub i64);
 
@@ -27,9 +29,17 @@ impl LinkFilter {
         let Some(selector) = only else {
             return Self::ALL;
         };
-        let digest = Sha256::digest(selector.text().as_bytes());
-        let mut bytes = [0; 8];
-        bytes.copy_from_slice(digest.get(..8).unwrap_or(&[0; 8]));
+        Self::of_hash(&Sha256::digest(selector.text().as_bytes()))
+    }
+
+    /// The edges that one message took: those of spans and links with its id in `attribute`.
+    pub fn of_message(attribute: &AttributeName, message: EventKey) -> Self {
+        let key = attribute.key.as_bytes();
+        Self::of_hash(&hash(&[b"message", key, &message.0]).0)
+    }
+
+    fn of_hash(hash: &[u8]) -> Self {
+        let bytes = hash.first_chunk().copied().unwrap_or_default();
         Self(i64::from_be_bytes(bytes))
     }
 }
@@ -47,6 +57,27 @@ pub struct Edges {
 }
 
 impl Edges {
+    /// That the span belongs to the work of its parent.
+    pub fn to_parent(filter: LinkFilter, span: &dyn SpanView) -> Self {
+        Self {
+            filter,
+            span: SpanRef::of(span),
+            parent: span.parent_span_id(),
+            links: BTreeSet::new(),
+            is_cut: false,
+        }
+    }
+
+    /// What leads on from the span: its links, which outweigh the parent, or else its parent.
+    pub fn targets(&self) -> impl Iterator<Item = SpanRef> + '_ {
+        let parent = self.parent.filter(|_| self.links.is_empty());
+        let parent = parent.map(|span_id| SpanRef {
+            span_id,
+            ..self.span
+        });
+        self.links.iter().copied().chain(parent)
+    }
+
     /// A root without links leads nowhere: nothing need be remembered of it.
     pub fn lead_nowhere(&self) -> bool {
         self.parent.is_none() && self.links.is_empty()
@@ -56,15 +87,8 @@ impl Edges {
 /// What `span` says, by the links that match `only`. A link to the span itself or to its parent says
 /// nothing that is not known.
 pub fn edges(span: &dyn SpanView, only: Option<&Selector>) -> Edges {
-    let own = SpanRef::of(span);
-    let parent = span.parent_span_id();
-    let mut edges = Edges {
-        filter: LinkFilter::new(only),
-        span: own,
-        parent,
-        links: BTreeSet::new(),
-        is_cut: false,
-    };
+    let mut edges = Edges::to_parent(LinkFilter::new(only), span);
+    let (own, parent) = (edges.span, edges.parent);
     let mut seen = 0;
     span.any_link(&mut |link| {
         let follows = only.is_none_or(|selector| {

@@ -1,21 +1,24 @@
-//! From a span back to where its work began.
+//! From a span back to the start of its work.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::{Edges, LinkFilter};
-use crate::domain::{
-    model::{ids::TraceId, span::SpanRef},
-    workflow::{EventKey, trace_key},
+use super::{Awaited, ChainOrigin, Edges, LinkFilter};
+use crate::domain::model::{
+    ids::{SloId, SpanId, TraceId},
+    span::SpanRef,
 };
 
 /// Links that are followed one after the other.
 pub const MAX_HOPS: usize = 32;
 
-/// Edges of many spans. A span that says more than one thing, as clients and servers that share an id
-/// do, says all of it; so the order in which edges are added cannot matter.
+/// Edges of many spans, and which of the spans start workflows.
+///
+/// A span that is received more than once with different edges, as clients and servers that share an id
+/// send it, has all of them; so the order in which edges are added cannot matter.
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
     spans: BTreeMap<(LinkFilter, SpanRef), Steps>,
+    starts: BTreeMap<(SloId, TraceId), BTreeSet<SpanId>>,
 }
 
 /// Where the work of one span came from.
@@ -25,23 +28,23 @@ struct Steps {
     links: BTreeSet<SpanRef>,
 }
 
+/// A span, as one SLO sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LinkedSpan {
+    pub slo: SloId,
+    pub filter: LinkFilter,
+    pub span: SpanRef,
+}
+
 /// Where the work of a span began, as far as is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origins {
     /// Never empty.
-    pub traces: BTreeSet<TraceId>,
-    /// Spans that nothing is known of: what they say, if it comes, may change the origins.
-    pub missing: BTreeSet<SpanRef>,
+    pub found: BTreeSet<ChainOrigin>,
+    /// What may change the origins when it comes; nothing else can.
+    pub awaited: BTreeSet<Awaited>,
     /// More than [`MAX_HOPS`] links lie between.
     pub is_cut: bool,
-}
-
-impl Origins {
-    /// The keys of the workflows that began there, each with its trace.
-    pub fn keys(&self) -> BTreeMap<EventKey, TraceId> {
-        let traces = self.traces.iter();
-        traces.map(|trace| (trace_key(*trace), *trace)).collect()
-    }
 }
 
 impl Graph {
@@ -54,82 +57,191 @@ impl Graph {
         }));
     }
 
-    /// The traces of all spans that can be reached and lead nowhere further. A circle leads nowhere
-    /// new; where there is nothing else, the span's own trace is where its work began.
-    pub fn origins(&self, filter: LinkFilter, span: SpanRef) -> Origins {
-        let mut origins = Origins::default();
-        let mut walk = Walk::from(span);
-        while let Some((at, hops)) = walk.next.pop_front() {
-            // It was found again by fewer links.
-            if walk
-                .fewest_hops
-                .get(&at)
-                .is_some_and(|fewest| *fewest < hops)
-            {
-                continue;
+    /// Notes that the SLO's `start` selects the span.
+    pub fn add_start(&mut self, slo: SloId, span: SpanRef) {
+        let of_trace = self.starts.entry((slo, span.trace_id)).or_default();
+        of_trace.insert(span.span_id);
+    }
+
+    fn is_start(&self, slo: SloId, span: SpanRef) -> bool {
+        let of_trace = self.starts.get(&(slo, span.trace_id));
+        of_trace.is_some_and(|starts| starts.contains(&span.span_id))
+    }
+
+    /// Follows the work of a span back, from what it links to, or else its parent, to where nothing
+    /// leads further, at most [`MAX_HOPS`] links.
+    ///
+    /// Of the spans on the way that start workflows, the one furthest back is the origin: what starts
+    /// nearer has only passed the work on. Where several links lead to different starts, each of them
+    /// is one. If there is no start on the way, the trace decides in which it ends, by its starts: one
+    /// of them is the origin, several are ambiguous, and while there is none the trace itself is kept.
+    /// A circle leads nowhere new.
+    pub fn origins(&self, of: LinkedSpan) -> Origins {
+        let way = self.way_back(of);
+        let mut origins = Origins {
+            found: BTreeSet::new(),
+            awaited: way.missing.iter().copied().map(Awaited::Span).collect(),
+            is_cut: way.is_cut,
+        };
+        for origin in way.origins() {
+            match origin {
+                ChainOrigin::Trace(trace_id) => self.add_trace(of, trace_id, &mut origins),
+                ChainOrigin::Start(_) | ChainOrigin::SeveralStarts(_) => {
+                    origins.found.insert(origin);
+                }
             }
-            let Some(steps) = self.spans.get(&(filter, at)) else {
-                origins.traces.insert(at.trace_id);
-                origins.missing.insert(at);
-                continue;
-            };
-            let (targets, hops) = steps.from(hops);
-            if targets.is_empty() {
-                origins.traces.insert(at.trace_id);
-            } else if hops > MAX_HOPS {
-                origins.traces.insert(at.trace_id);
-                origins.is_cut = true;
-                continue;
-            }
-            for target in targets {
-                walk.reach(*target, hops, steps);
-            }
-        }
-        if origins.traces.is_empty() {
-            origins.traces.insert(span.trace_id);
         }
         origins
     }
-}
 
-impl Steps {
-    /// Links outweigh the parent. With the number of links followed once they are taken.
-    fn from(&self, hops: usize) -> (&BTreeSet<SpanRef>, usize) {
-        if self.links.is_empty() {
-            (&self.parents, hops)
-        } else {
-            (&self.links, hops + 1)
+    /// The spans whose context a message carries, by the edges that it took: where nothing leads further.
+    /// They change only when one of them turns out to lead on.
+    pub fn contexts(&self, of: LinkedSpan) -> BTreeSet<SpanRef> {
+        let way = self.way_back(of);
+        let ends = way.targets.keys().filter(|at| way.is_end(**at));
+        ends.copied().collect()
+    }
+
+    /// The origin of work whose chain ends in this trace and has no start on it.
+    fn add_trace(&self, of: LinkedSpan, trace_id: TraceId, origins: &mut Origins) {
+        let mut starts = self.starts_in(of.slo, trace_id);
+        match (starts.next(), starts.next()) {
+            (Some(_), Some(_)) => {
+                origins.found.insert(ChainOrigin::SeveralStarts(trace_id));
+            }
+            (None, _) => {
+                origins.found.insert(ChainOrigin::Trace(trace_id));
+                origins.awaited.insert(Awaited::StartIn(trace_id));
+            }
+            (Some(start), None) => {
+                origins.awaited.insert(Awaited::StartIn(trace_id));
+                let way = self.way_back(LinkedSpan { span: start, ..of });
+                let starts = way.origins().into_iter();
+                origins
+                    .found
+                    .extend(starts.filter(|origin| matches!(origin, ChainOrigin::Start(_))));
+                let missing = way.missing.into_iter().map(Awaited::Span);
+                origins.awaited.extend(missing);
+            }
         }
+    }
+
+    fn starts_in(&self, slo: SloId, trace_id: TraceId) -> impl Iterator<Item = SpanRef> + '_ {
+        let starts = self.starts.get(&(slo, trace_id)).into_iter().flatten();
+        starts.map(move |span_id| SpanRef {
+            trace_id,
+            span_id: *span_id,
+        })
+    }
+
+    /// All that can be reached. What is as near as the last one comes next, so that every span is
+    /// reached by the fewest links.
+    fn way_back(&self, of: LinkedSpan) -> WayBack<'_> {
+        let mut way = WayBack {
+            from: of.span,
+            targets: BTreeMap::new(),
+            starts: BTreeSet::new(),
+            missing: BTreeSet::new(),
+            is_cut: false,
+        };
+        let mut next = VecDeque::from([(of.span, 0)]);
+        while let Some((at, hops)) = next.pop_front() {
+            if way.targets.contains_key(&at) {
+                continue;
+            }
+            if self.is_start(of.slo, at) {
+                way.starts.insert(at);
+            }
+            let Some(steps) = self.spans.get(&(of.filter, at)) else {
+                way.missing.insert(at);
+                way.targets.insert(at, &NOWHERE);
+                continue;
+            };
+            // Links outweigh the parent.
+            if steps.links.is_empty() {
+                way.targets.insert(at, &steps.parents);
+                let parents = steps.parents.iter();
+                parents.for_each(|parent| next.push_front((*parent, hops)));
+            } else if hops == MAX_HOPS {
+                way.is_cut = true;
+                way.targets.insert(at, &NOWHERE);
+            } else {
+                way.targets.insert(at, &steps.links);
+                next.extend(steps.links.iter().map(|target| (*target, hops + 1)));
+            }
+        }
+        way
     }
 }
 
-/// What has been reached and is yet to be looked at.
-struct Walk {
-    fewest_hops: BTreeMap<SpanRef, usize>,
-    next: VecDeque<(SpanRef, usize)>,
+static NOWHERE: BTreeSet<SpanRef> = BTreeSet::new();
+
+/// All spans that the work of one may have come through.
+struct WayBack<'a> {
+    from: SpanRef,
+    /// What leads on from each span; nothing where the way ends.
+    targets: BTreeMap<SpanRef, &'a BTreeSet<SpanRef>>,
+    starts: BTreeSet<SpanRef>,
+    /// Spans that nothing is known of.
+    missing: BTreeSet<SpanRef>,
+    is_cut: bool,
 }
 
-impl From<SpanRef> for Walk {
-    fn from(span: SpanRef) -> Self {
-        Self {
-            fewest_hops: BTreeMap::from([(span, 0)]),
-            next: VecDeque::from([(span, 0)]),
+impl WayBack<'_> {
+    /// The starts that are furthest back, and the traces of ways without one.
+    fn origins(&self) -> BTreeSet<ChainOrigin> {
+        let mut found = BTreeSet::new();
+        let furthest: BTreeSet<SpanRef> = self
+            .starts
+            .iter()
+            .filter(|start| self.is_furthest(**start))
+            .copied()
+            .collect();
+        for at in self.reachable(self.from, &furthest) {
+            if furthest.contains(&at) {
+                found.insert(ChainOrigin::Start(at));
+            } else if self.is_end(at) {
+                found.insert(ChainOrigin::Trace(at.trace_id));
+            }
         }
+        if found.is_empty() {
+            found.insert(ChainOrigin::Trace(self.from.trace_id));
+        }
+        found
     }
-}
 
-impl Walk {
-    /// What is as near as the last one comes next, so that every span is reached by the fewest links.
-    fn reach(&mut self, target: SpanRef, hops: usize, by: &Steps) {
-        let known = self.fewest_hops.get(&target);
-        if known.is_some_and(|known| *known <= hops) {
-            return;
+    /// Whether no start is further back. Of several in a circle it is the smallest.
+    fn is_furthest(&self, start: SpanRef) -> bool {
+        let beyond = self.starts_beyond(start);
+        beyond
+            .iter()
+            .all(|other| start < *other && self.starts_beyond(*other).contains(&start))
+    }
+
+    fn starts_beyond(&self, start: SpanRef) -> BTreeSet<SpanRef> {
+        let mut reached = self.reachable(start, &NOWHERE);
+        reached.remove(&start);
+        reached.retain(|span| self.starts.contains(span));
+        reached
+    }
+
+    fn is_end(&self, at: SpanRef) -> bool {
+        self.targets
+            .get(&at)
+            .is_none_or(|targets| targets.is_empty())
+    }
+
+    /// What can be reached from a span, itself included, without leading on from any of `stops`.
+    fn reachable(&self, from: SpanRef, stops: &BTreeSet<SpanRef>) -> BTreeSet<SpanRef> {
+        let mut reached = BTreeSet::from([from]);
+        let mut next = vec![from];
+        while let Some(at) = next.pop() {
+            if stops.contains(&at) {
+                continue;
+            }
+            let targets = self.targets.get(&at).copied().unwrap_or(&NOWHERE);
+            next.extend(targets.iter().filter(|target| reached.insert(**target)));
         }
-        self.fewest_hops.insert(target, hops);
-        if by.links.is_empty() {
-            self.next.push_front((target, hops));
-        } else {
-            self.next.push_back((target, hops));
-        }
+        reached
     }
 }

@@ -1,20 +1,23 @@
-//! Which trace a span's work began in, when links carry it from trace to trace.
+//! Where the work of a span began, when links carry it from trace to trace.
 //!
-//! A span belongs to the work of what it links to, else to that of its parent, else its own trace is
-//! where the work began. So a span that links to a hundred others is evidence for a hundred pieces of
-//! work, and nothing is ever merged: ancestry is by span, not by trace. What is not known yet counts
-//! as a root; so a verdict is provisional, and evidence moves when the missing span arrives.
+//! The chain of a span leads to what it links to, or else to its parent, and so on. The start span that
+//! is furthest back on it identifies the workflow, so that several workflows may begin in one trace. A
+//! span that links to a hundred others is evidence for a hundred workflows, and nothing is ever merged:
+//! ancestry is by span, not by trace. What is not known yet counts as a root; so a verdict is
+//! provisional, and evidence moves when the missing span arrives.
 
 mod edges;
 mod graph;
+mod origin;
 mod place;
 
 pub use edges::{Edges, LinkFilter, OneLink, edges};
-pub use graph::{Graph, MAX_HOPS, Origins};
-pub use place::{EvidenceFragment, LinkResolution, Move, place};
+pub use graph::{Graph, LinkedSpan, MAX_HOPS, Origins};
+pub use origin::{Awaited, ChainOrigin};
+pub use place::{EvidenceFragment, LinkResolution, Move, evidence_of, place, place_at};
 
 #[cfg(test)]
 mod tests;
 
-/// Links of one span that are looked at; SDKs keep 128 unless told otherwise.
+/// Links of one span that are looked at; SDKs keep 128 by default.
 pub const MAX_LINKS: usize = 1_000;

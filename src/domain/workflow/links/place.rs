@@ -1,23 +1,28 @@
-//! Evidence whose workflow only links can tell is kept piece by piece: it moves when a span arrives
-//! that tells better, and then both workflows are joined anew.
+//! Evidence whose workflow is known only through links is kept by span: it moves when a span arrives
+//! that changes its origins, and then both workflows are joined anew.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use super::{Graph, LinkFilter, Origins};
-use crate::domain::{
-    model::{
-        ids::{SloId, TraceId},
-        span::SpanRef,
-    },
-    workflow::{EventId, EventKey, EvidenceByEvent, Workflow},
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
 };
 
-/// One piece of evidence, and where it counts.
+use super::{Awaited, ChainOrigin, Graph, LinkFilter, LinkedSpan};
+use crate::domain::{
+    model::{ids::SloId, sampling::Draws, span::SpanRef},
+    workflow::{
+        EventId, EventKey, EvidenceByEvent, StartRemarks, TraceRef, Workflow,
+        batch::{BatchFact, BatchPiece},
+    },
+};
+
+/// The evidence of one span, and the workflows that it counts for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EvidenceFragment {
     pub slo: SloId,
     pub filter: LinkFilter,
     pub span: SpanRef,
+    /// The id of the message that it is about, where that tells workflows apart.
+    pub message: Option<EventKey>,
     pub said: Workflow,
     /// The workflows that it counts for; empty while it counts nowhere yet.
     pub workflow_keys: BTreeSet<EventKey>,
@@ -25,57 +30,143 @@ pub struct EvidenceFragment {
     pub is_cut: bool,
 }
 
-/// What becomes of pieces by what is known now.
+/// The workflows that one fragment counts for, by what is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Placement {
+    pub workflow_keys: BTreeSet<EventKey>,
+    /// What may change that.
+    pub awaited: BTreeSet<Awaited>,
+    pub is_cut: bool,
+}
+
+/// What becomes of fragments by what is known now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinkResolution {
-    /// Where each piece counts from now on, in the order in which they were given.
-    pub origins: Vec<Origins>,
+    /// Of each fragment, in the order in which they were given.
+    pub placements: Vec<Placement>,
     pub moves: BTreeMap<EventId, Move>,
-    /// Pieces whose links were found to lead too far.
+    /// Fragments whose links were found to lead too far.
     pub cut: BTreeMap<SloId, i64>,
 }
 
 /// What happens to one workflow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Move {
-    /// Pieces come in: joined with what is known.
+    /// Evidence comes in: joined with what is known.
     Joined(Box<Workflow>),
-    /// Pieces go out, so it is to be made of those that remain.
+    /// Evidence goes out, so it is to be made of what remains.
     Left,
 }
 
-/// Finds where pieces belong.
-pub fn place(pieces: &[EvidenceFragment], graph: &Graph) -> LinkResolution {
-    let mut placement = LinkResolution::default();
-    for piece in pieces {
-        let origins = graph.origins(piece.filter, piece.span);
-        let keys = origins.keys();
-        for (key, trace_id) in &keys {
-            if !piece.workflow_keys.contains(key) {
-                placement.join(piece, *key, *trace_id);
+/// Finds the workflows that fragments belong to.
+pub fn place(fragments: &[EvidenceFragment], graph: &Graph) -> LinkResolution {
+    let mut resolution = LinkResolution::default();
+    for fragment in fragments {
+        let mut origins = graph.origins(fragment.linked_span());
+        if fragment.said.start.is_some() {
+            // A start opens no workflow but its own: where it links to something else besides the
+            // start that it passes on, that is no second one.
+            let is_start = |origin: &ChainOrigin| matches!(origin, ChainOrigin::Start(_));
+            origins.found.retain(is_start);
+        }
+        let found: BTreeMap<EventKey, ChainOrigin> = origins
+            .found
+            .iter()
+            .map(|origin| (origin.key(), *origin))
+            .collect();
+        for (key, origin) in &found {
+            if !fragment.workflow_keys.contains(key) {
+                resolution.join(fragment, *key, *origin);
             }
         }
-        for key in &piece.workflow_keys {
-            if !keys.contains_key(key) {
-                placement.moves.insert((piece.slo, *key), Move::Left);
+        for key in &fragment.workflow_keys {
+            if !found.contains_key(key) {
+                let id = (fragment.slo, *key);
+                resolution.moves.insert(id, Move::Left);
             }
         }
-        if origins.is_cut && !piece.is_cut {
-            *placement.cut.entry(piece.slo).or_default() += 1;
+        if origins.is_cut && !fragment.is_cut {
+            *resolution.cut.entry(fragment.slo).or_default() += 1;
         }
-        placement.origins.push(origins);
+        resolution.placements.push(Placement {
+            workflow_keys: found.into_keys().collect(),
+            awaited: origins.awaited,
+            is_cut: origins.is_cut,
+        });
     }
-    placement
+    resolution
+}
+
+/// Places fragments whose workflows are known, such as those of messages.
+pub fn place_at(
+    fragments: &[EvidenceFragment],
+    workflow_keys: impl Iterator<Item = BTreeSet<EventKey>>,
+    graph: &Graph,
+) -> LinkResolution {
+    let mut resolution = LinkResolution::default();
+    for (fragment, workflow_keys) in fragments.iter().zip(workflow_keys) {
+        for key in fragment.workflow_keys.difference(&workflow_keys) {
+            resolution.moves.insert((fragment.slo, *key), Move::Left);
+        }
+        let awaited = graph.contexts(fragment.linked_span()).into_iter();
+        resolution.placements.push(Placement {
+            workflow_keys,
+            awaited: awaited.map(Awaited::Span).collect(),
+            is_cut: false,
+        });
+    }
+    resolution
+}
+
+impl EvidenceFragment {
+    /// The same as evidence about a message that carries the context of this span.
+    pub fn received(&self, context: SpanRef) -> Option<BatchPiece> {
+        Some(BatchPiece {
+            slo: self.slo,
+            context,
+            what: BatchFact::Received {
+                message: self.message?,
+            },
+            said: self.said.clone(),
+        })
+    }
+
+    pub const fn linked_span(&self) -> LinkedSpan {
+        LinkedSpan {
+            slo: self.slo,
+            filter: self.filter,
+            span: self.span,
+        }
+    }
+
+    /// What the span says of the workflow with this key.
+    pub fn of_workflow(&self, key: EventKey) -> Cow<'_, Workflow> {
+        evidence_of(self.span, &self.said, key)
+    }
+}
+
+/// What `said` by `span` is worth to the workflow with this key: a start that only passes work on does
+/// not start it again, but what it says besides holds.
+pub fn evidence_of(span: SpanRef, said: &Workflow, key: EventKey) -> Cow<'_, Workflow> {
+    if said.start.is_none() || ChainOrigin::Start(span).key() == key {
+        return Cow::Borrowed(said);
+    }
+    let mut passed_on = said.clone();
+    passed_on.start = None;
+    passed_on.trace = TraceRef::Other(span.trace_id);
+    passed_on.details.terms = None;
+    passed_on.details.starts = StartRemarks::default();
+    passed_on.details.draws = Draws::default();
+    Cow::Owned(passed_on)
 }
 
 impl LinkResolution {
-    fn join(&mut self, piece: &EvidenceFragment, key: EventKey, trace_id: TraceId) {
-        let said = Workflow {
-            label: trace_id.to_string(),
-            ..piece.said.clone()
-        };
+    fn join(&mut self, fragment: &EvidenceFragment, key: EventKey, origin: ChainOrigin) {
+        let mut said = fragment.of_workflow(key).into_owned();
+        said.label = origin.label();
+        said.details.is_ambiguous |= matches!(origin, ChainOrigin::SeveralStarts(_));
         self.moves
-            .entry((piece.slo, key))
+            .entry((fragment.slo, key))
             .and_modify(|known| match known {
                 Move::Joined(workflow) => workflow.join(&said),
                 Move::Left => {}

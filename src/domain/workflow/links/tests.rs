@@ -1,14 +1,16 @@
-//! Origins, by hand and against a slow oracle that sees all spans at once.
+//! Origins, by hand and against a slow oracle that looks at every chain by itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::domain::model::{
-    ids::{SpanId, TraceId},
+    ids::{SloId, SpanId, TraceId},
     span::SpanRef,
 };
+
+const SLO: SloId = SloId(1);
 
 fn trace(letter: u8) -> TraceId {
     TraceId::from_slice(&[letter; 16]).unwrap()
@@ -39,16 +41,117 @@ fn graph(edges: &[Edges]) -> Graph {
     graph
 }
 
+fn as_seen(span: SpanRef) -> LinkedSpan {
+    LinkedSpan {
+        slo: SLO,
+        filter: LinkFilter::ALL,
+        span,
+    }
+}
+
+/// Where chains lead to that have no start on them.
 fn origins(edges: &[Edges], of: SpanRef) -> Vec<TraceId> {
-    let origins = graph(edges).origins(LinkFilter::ALL, of);
-    origins.traces.into_iter().collect()
+    let origins = graph(edges).origins(as_seen(of));
+    let traces = origins.found.into_iter().map(|origin| match origin {
+        ChainOrigin::Trace(trace_id) => trace_id,
+        ChainOrigin::Start(_) | ChainOrigin::SeveralStarts(_) => panic!("{origin:?}"),
+    });
+    traces.collect()
+}
+
+fn with_starts(edges: &[Edges], starts: &[SpanRef]) -> Graph {
+    let mut graph = graph(edges);
+    for start in starts {
+        graph.add_start(SLO, *start);
+    }
+    graph
+}
+
+fn found(graph: &Graph, of: SpanRef) -> Vec<ChainOrigin> {
+    graph.origins(as_seen(of)).found.into_iter().collect()
 }
 
 #[test]
 fn a_span_of_which_nothing_is_known_begins_in_its_own_trace_and_is_missing() {
-    let found = Graph::default().origins(LinkFilter::ALL, span(b'a', 1));
-    assert_eq!(found.traces, BTreeSet::from([trace(b'a')]));
-    assert_eq!(found.missing, BTreeSet::from([span(b'a', 1)]));
+    let found = Graph::default().origins(as_seen(span(b'a', 1)));
+    assert_eq!(
+        found.found,
+        BTreeSet::from([ChainOrigin::Trace(trace(b'a'))])
+    );
+    let awaited = [Awaited::Span(span(b'a', 1)), Awaited::StartIn(trace(b'a'))];
+    assert_eq!(found.awaited, BTreeSet::from(awaited));
+}
+
+/// A request publishes twice; what is published first is passed on by another publish.
+fn relay() -> [Edges; 4] {
+    [
+        edges_of(span(b'a', 2), Some(span(b'a', 1)), &[]),
+        edges_of(span(b'a', 3), Some(span(b'a', 1)), &[]),
+        edges_of(span(b'b', 1), None, &[span(b'a', 2)]),
+        edges_of(span(b'b', 2), Some(span(b'b', 1)), &[]),
+    ]
+}
+
+#[test]
+fn s34_the_start_that_is_furthest_back_is_the_origin() {
+    let [first, other, relay_span] = [span(b'a', 2), span(b'a', 3), span(b'b', 2)];
+    let graph = with_starts(&relay(), &[first, other, relay_span]);
+    assert_eq!(found(&graph, relay_span), [ChainOrigin::Start(first)]);
+    assert_eq!(found(&graph, first), [ChainOrigin::Start(first)]);
+    assert_eq!(found(&graph, other), [ChainOrigin::Start(other)]);
+}
+
+#[test]
+fn s34_while_spans_are_missing_the_furthest_start_that_is_known_is_the_origin() {
+    let relay_span = span(b'b', 2);
+    let graph = with_starts(&relay()[3..], &[relay_span]);
+    let origins = graph.origins(as_seen(relay_span));
+    assert_eq!(
+        origins.found,
+        BTreeSet::from([ChainOrigin::Start(relay_span)])
+    );
+    let awaited = BTreeSet::from([Awaited::Span(span(b'b', 1))]);
+    assert_eq!(origins.awaited, awaited);
+}
+
+#[test]
+fn s34_a_chain_without_a_start_is_of_the_one_start_of_the_trace_where_it_ends() {
+    let spans = [
+        edges_of(span(b'a', 2), Some(span(b'a', 1)), &[]),
+        edges_of(span(b'b', 1), None, &[span(b'a', 1)]),
+    ];
+    let one = with_starts(&spans, &[span(b'a', 2)]);
+    assert_eq!(
+        found(&one, span(b'b', 1)),
+        [ChainOrigin::Start(span(b'a', 2))]
+    );
+    let two = with_starts(&spans, &[span(b'a', 2), span(b'a', 3)]);
+    assert_eq!(
+        found(&two, span(b'b', 1)),
+        [ChainOrigin::SeveralStarts(trace(b'a'))]
+    );
+}
+
+#[test]
+fn s34_a_start_of_another_slo_is_none() {
+    let mut graph = graph(&relay());
+    graph.add_start(SloId(2), span(b'a', 2));
+    assert_eq!(
+        found(&graph, span(b'b', 2)),
+        [ChainOrigin::Trace(trace(b'a'))]
+    );
+}
+
+#[test]
+fn s34_of_starts_in_a_circle_the_smallest_is_the_origin() {
+    let circle = [
+        edges_of(span(b'a', 1), None, &[span(b'b', 1)]),
+        edges_of(span(b'b', 1), None, &[span(b'a', 1)]),
+    ];
+    let graph = with_starts(&circle, &[span(b'a', 1), span(b'b', 1)]);
+    for of in [span(b'a', 1), span(b'b', 1)] {
+        assert_eq!(found(&graph, of), [ChainOrigin::Start(span(b'a', 1))]);
+    }
 }
 
 #[test]
@@ -106,11 +209,11 @@ fn chain(length: u8) -> Vec<Edges> {
 #[test]
 fn a_chain_is_followed_for_32_links_and_no_further() {
     let graph = graph(&chain(40));
-    let near = graph.origins(LinkFilter::ALL, span(33, 1));
-    assert_eq!(near.traces, BTreeSet::from([trace(1)]));
+    let near = graph.origins(as_seen(span(33, 1)));
+    assert_eq!(near.found, BTreeSet::from([ChainOrigin::Trace(trace(1))]));
     assert!(!near.is_cut);
-    let far = graph.origins(LinkFilter::ALL, span(41, 1));
-    assert_eq!(far.traces, BTreeSet::from([trace(9)]));
+    let far = graph.origins(as_seen(span(41, 1)));
+    assert_eq!(far.found, BTreeSet::from([ChainOrigin::Trace(trace(9))]));
     assert!(far.is_cut);
 }
 
@@ -121,50 +224,112 @@ fn links_that_another_slo_follows_are_not_followed() {
         ..edges_of(span(b'b', 1), None, &[span(b'a', 1)])
     };
     let graph = graph(&[other]);
-    let of = |filter| graph.origins(filter, span(b'b', 1)).traces;
-    assert_eq!(of(LinkFilter(7)), BTreeSet::from([trace(b'a')]));
-    assert_eq!(of(LinkFilter::ALL), BTreeSet::from([trace(b'b')]));
+    let of = |filter| {
+        let of = as_seen(span(b'b', 1));
+        graph.origins(LinkedSpan { filter, ..of }).found
+    };
+    assert_eq!(
+        of(LinkFilter(7)),
+        BTreeSet::from([ChainOrigin::Trace(trace(b'a'))])
+    );
+    assert_eq!(
+        of(LinkFilter::ALL),
+        BTreeSet::from([ChainOrigin::Trace(trace(b'b'))])
+    );
 }
 
-/// Which spans each leads to: a closure by the words of the contract, over all spans at once.
-fn oracle(spans: &[Edges], of: SpanRef) -> BTreeSet<TraceId> {
-    let mut steps: BTreeMap<SpanRef, BTreeSet<SpanRef>> = BTreeMap::new();
-    for edges in spans {
-        let parent = edges.parent.map(|span_id| SpanRef {
-            span_id,
-            ..edges.span
-        });
-        let targets = if edges.links.is_empty() {
-            parent.into_iter().collect()
-        } else {
-            edges.links.clone()
-        };
-        steps.insert(edges.span, targets);
+/// Spans, and those of them that start workflows.
+#[derive(Clone, Debug)]
+struct System {
+    spans: Vec<Edges>,
+    starts: Vec<SpanRef>,
+}
+
+impl System {
+    fn graph(&self) -> Graph {
+        with_starts(&self.spans, &self.starts)
     }
-    let mut reached = BTreeSet::from([of]);
-    loop {
-        let further: BTreeSet<_> = reached
-            .iter()
-            .filter_map(|at| steps.get(at))
-            .flatten()
-            .copied()
-            .collect();
-        let before = reached.len();
-        reached.extend(further);
-        if reached.len() == before {
-            break;
+
+    fn knows(&self, span: SpanRef) -> bool {
+        self.spans.iter().any(|edges| edges.span == span)
+    }
+
+    fn next(&self, at: SpanRef) -> Vec<SpanRef> {
+        let here = self.spans.iter().filter(|edges| edges.span == at);
+        here.flat_map(Edges::targets).collect()
+    }
+
+    /// Every chain from `of`, span by span; one that would come to a span again ends before it.
+    fn chains(&self, of: SpanRef) -> Vec<Vec<SpanRef>> {
+        let (mut whole, mut growing) = (Vec::new(), vec![vec![of]]);
+        while let Some(chain) = growing.pop() {
+            let next = self.next(*chain.last().unwrap());
+            if next.is_empty() {
+                whole.push(chain);
+                continue;
+            }
+            let new = next.into_iter().filter(|target| !chain.contains(target));
+            growing.extend(new.map(|target| [chain.clone(), vec![target]].concat()));
         }
+        whole
     }
-    let leads_nowhere = |at: &&SpanRef| steps.get(at).is_none_or(BTreeSet::is_empty);
-    let traces: BTreeSet<_> = reached
-        .iter()
-        .filter(leads_nowhere)
-        .map(|at| at.trace_id)
-        .collect();
-    if traces.is_empty() {
-        BTreeSet::from([of.trace_id])
-    } else {
-        traces
+
+    /// The same without circles: nothing leads to a span that is greater.
+    fn without_circles(mut self) -> Self {
+        for edges in &mut self.spans {
+            let own = edges.span;
+            edges.links.retain(|link| *link < own);
+            edges.parent = edges.parent.filter(|parent| *parent < own.span_id);
+        }
+        self
+    }
+
+    fn oracle(&self, of: SpanRef) -> BTreeSet<ChainOrigin> {
+        let chains = self.chains(of);
+        let starts_on = |chain: &Vec<SpanRef>| -> Vec<SpanRef> {
+            let on = chain.iter().filter(|at| self.starts.contains(at));
+            on.copied().collect()
+        };
+        // What passes on the work of any other start is none itself.
+        let relays: BTreeSet<SpanRef> = chains
+            .iter()
+            .flat_map(|chain| starts_on(chain).into_iter().rev().skip(1))
+            .collect();
+        let mut origins = BTreeSet::new();
+        for chain in &chains {
+            let furthest = starts_on(chain).pop();
+            origins.insert(match furthest.filter(|start| !relays.contains(start)) {
+                Some(start) => ChainOrigin::Start(start),
+                None => ChainOrigin::Trace(chain.last().unwrap().trace_id),
+            });
+        }
+        origins
+    }
+
+    fn oracle_with_traces(&self, of: SpanRef) -> BTreeSet<ChainOrigin> {
+        let origins = self.oracle(of).into_iter();
+        let decided = origins.flat_map(|origin| match origin {
+            ChainOrigin::Trace(trace_id) => self.of_trace(trace_id),
+            ChainOrigin::Start(_) | ChainOrigin::SeveralStarts(_) => BTreeSet::from([origin]),
+        });
+        decided.collect()
+    }
+
+    fn of_trace(&self, trace_id: TraceId) -> BTreeSet<ChainOrigin> {
+        let in_trace = self
+            .starts
+            .iter()
+            .filter(|start| start.trace_id == trace_id);
+        let in_trace: Vec<_> = in_trace.collect();
+        match in_trace.as_slice() {
+            [] => BTreeSet::from([ChainOrigin::Trace(trace_id)]),
+            [one] => {
+                let mut of_one = self.oracle(**one);
+                of_one.retain(|origin| matches!(origin, ChainOrigin::Start(_)));
+                of_one
+            }
+            _ => BTreeSet::from([ChainOrigin::SeveralStarts(trace_id)]),
+        }
     }
 }
 
@@ -172,18 +337,26 @@ fn any_span() -> impl Strategy<Value = SpanRef> {
     (b'a'..b'e', 1_u8..4).prop_map(|(letter, number)| span(letter, number))
 }
 
-/// Spans, each once, with parents and links that may be missing, or lead in circles.
-fn spans() -> impl Strategy<Value = Vec<Edges>> {
+/// Spans, each once, with parents and links that may be missing, or lead in circles. Of those without
+/// edges only starts matter.
+fn systems() -> impl Strategy<Value = System> {
     let rest = (
         proptest::option::of(1_u8..4),
         proptest::collection::vec(any_span(), 0..3),
+        proptest::bool::weighted(0.3),
     );
     proptest::collection::btree_map(any_span(), rest, 0..12).prop_map(|spans| {
-        let edges = spans.into_iter().map(|(of, (parent, links))| Edges {
-            parent: parent.map(|number| span(b'a', number).span_id),
-            ..edges_of(of, None, &links)
-        });
-        edges.collect()
+        let is_start = |(of, (_, _, is_start)): (&SpanRef, &(_, _, bool))| is_start.then_some(*of);
+        System {
+            starts: spans.iter().filter_map(is_start).collect(),
+            spans: spans
+                .iter()
+                .map(|(of, (parent, links, _))| Edges {
+                    parent: parent.map(|number| span(b'a', number).span_id),
+                    ..edges_of(*of, None, links)
+                })
+                .collect(),
+        }
     })
 }
 
@@ -191,20 +364,38 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1_024, ..ProptestConfig::default() })]
 
     #[test]
-    fn origins_are_those_of_a_closure_over_all_spans(spans in spans(), of in any_span()) {
-        let found = graph(&spans).origins(LinkFilter::ALL, of);
-        prop_assert_eq!(found.traces, oracle(&spans, of));
+    fn origins_are_those_of_every_chain_by_itself(system in systems(), of in any_span()) {
+        let system = system.without_circles();
+        let found = system.graph().origins(as_seen(of)).found;
+        prop_assert_eq!(found, system.oracle_with_traces(of));
     }
 
-    /// What is missing is all that has to be looked out for: any other span changes nothing.
     #[test]
-    fn only_missing_spans_change_origins(spans in spans(), more in spans(), of in any_span()) {
-        let before = graph(&spans).origins(LinkFilter::ALL, of);
-        let known: BTreeSet<_> = spans.iter().map(|edges| edges.span).collect();
-        let not_missing = more
-            .into_iter()
-            .filter(|edges| !known.contains(&edges.span) && !before.missing.contains(&edges.span));
-        let all: Vec<_> = spans.into_iter().chain(not_missing).collect();
-        prop_assert_eq!(graph(&all).origins(LinkFilter::ALL, of), before);
+    fn any_span_has_an_origin_and_a_start_has_one_that_is_a_start(
+        system in systems(), of in any_span(),
+    ) {
+        let found = system.graph().origins(as_seen(of)).found;
+        prop_assert!(!found.is_empty());
+        if system.starts.contains(&of) {
+            prop_assert!(found.iter().any(|origin| matches!(origin, ChainOrigin::Start(_))));
+        }
+    }
+
+    /// What is awaited is all that has to be looked out for: any other span changes nothing.
+    #[test]
+    fn only_awaited_spans_change_origins(
+        system in systems(), more in systems(), of in any_span(),
+    ) {
+        let before = system.graph().origins(as_seen(of));
+        let is_awaited = |span: SpanRef| {
+            before.awaited.contains(&Awaited::Span(span))
+                || (more.starts.contains(&span)
+                    && before.awaited.contains(&Awaited::StartIn(span.trace_id)))
+        };
+        let is_nothing = |span: SpanRef| !system.knows(span) && !is_awaited(span);
+        let mut all = system.clone();
+        all.spans.extend(more.spans.iter().filter(|edges| is_nothing(edges.span)).cloned());
+        all.starts.extend(more.starts.iter().filter(|start| is_nothing(**start)));
+        prop_assert_eq!(all.graph().origins(as_seen(of)), before);
     }
 }

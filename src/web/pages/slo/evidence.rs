@@ -140,6 +140,19 @@ const WORKFLOWS: &[Explained] = &[
         "Tell the runs apart: `{ attribute: ..., run: ... }` in `correlate`.",
     ),
     (
+        "several_starts",
+        "traces with several start spans: each trace is one workflow, from the earliest of them",
+        "If each start is work of its own, write `correlate: [trace, links]`. If some are attempts \
+         that failed, add `status != error` to `start`.",
+    ),
+    (
+        "many_messages_one_workflow",
+        "starts that published several messages: nothing tells these apart, so the first that ends \
+         ends the workflow",
+        "Add `{ message: span.messaging.message.id }`, or the attribute with the message id, as the \
+         first entry of `correlate`.",
+    ),
+    (
         "corrected",
         "verdicts that a later span changed; each event still counts once",
         "If there are many, lengthen `grace`, so that verdicts wait for late spans.",

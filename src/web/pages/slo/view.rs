@@ -448,6 +448,12 @@ impl SloView {
                 "evidence lost: no end came, but links of ending spans were lost meanwhile: no event",
             ));
         }
+        if counts.ambiguous != 0 {
+            rows.push(row(
+                counts.ambiguous,
+                "ambiguous: an end could belong to any of several workflows: no event",
+            ));
+        }
         rows
     }
 }

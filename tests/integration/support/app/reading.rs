@@ -161,6 +161,7 @@ const fn counted(counts: &mut EventCounts, outcome: Outcome) -> &mut i64 {
         Outcome::Invalid => &mut counts.invalid,
         Outcome::Unobservable => &mut counts.unobservable,
         Outcome::EvidenceLost => &mut counts.evidence_lost,
+        Outcome::Ambiguous => &mut counts.ambiguous,
         Outcome::Unwatched => panic!("nobody counts what nobody watches"),
     }
 }

@@ -41,6 +41,105 @@ fn s11_messages_of_one_publication_are_a_workflow_each() {
     );
 }
 
+/// Three messages with ids, received as one batch whose links bear the ids; its children process one
+/// message each and bear the id alone. The third fails.
+fn s36() -> Vec<Span> {
+    let publish =
+        |trace: &str, message: &str| span(trace, "enqueue", [0.0, 0.1]).with("message.id", message);
+    let process = |id: &str, message: &str, name: &str| {
+        let span = span(id, name, [1.1, 2.0]).child_of(1);
+        span.with("message.id", message)
+    };
+    let receive = span("p:1", "receive", [1.0, 1.1])
+        .linked_with("a:1", "", &[("message.id", "m1")])
+        .linked_with("b:1", "", &[("message.id", "m2")])
+        .linked_with("c:1", "", &[("message.id", "m3")]);
+    vec![
+        publish("a:1", "m1"),
+        publish("b:1", "m2"),
+        publish("c:1", "m3"),
+        receive,
+        process("p:11", "m1", "finish"),
+        process("p:12", "m2", "finish"),
+        process("p:13", "m3", "dead letter"),
+    ]
+}
+
+#[test]
+fn s36_children_of_a_receive_span_are_joined_by_the_id_on_its_links() {
+    let spans = s36();
+    for first in 0..spans.len() {
+        let mut world = by_message();
+        for nth in 0..spans.len() {
+            let span = &spans[(first + nth) % spans.len()];
+            world = world.receive(std::slice::from_ref(span));
+        }
+        let world = world.receive(&spans).until(1_000.0).adds_up();
+        let expected = [
+            (Outcome::Good, Some(2.0)),
+            (Outcome::Good, Some(2.0)),
+            (Outcome::Failed, Some(2.0)),
+        ];
+        let mut verdicts = world.verdicts();
+        verdicts.sort_by_key(|(outcome, _)| outcome.as_code());
+        assert_eq!(verdicts, expected);
+    }
+}
+
+#[test]
+fn s36_an_end_moves_when_the_receive_span_comes_after_it_was_an_orphan() {
+    let mut spans = s36();
+    let receive = spans.remove(3);
+    let world = by_message().receive(&spans).until(1_000.0);
+    let outcomes = |world: &SloUnderTest| -> Vec<Outcome> {
+        let verdicts = world.verdicts().into_iter();
+        verdicts.map(|(outcome, _)| outcome).collect()
+    };
+    assert_eq!(
+        outcomes(&world),
+        [[Outcome::Orphan; 3], [Outcome::Timeout; 3]].concat()
+    );
+    let world = world.receive(&[receive]).adds_up();
+    assert_eq!(world.verdicts().len(), 3);
+    assert!(!outcomes(&world).contains(&Outcome::Timeout));
+}
+
+#[test]
+fn s36_a_child_of_the_publish_itself_needs_no_links() {
+    by_message()
+        .receive(&[
+            published(1),
+            span("a:2", "finish", [1.0, 30.0])
+                .child_of(1)
+                .with("message.id", "m1"),
+        ])
+        .has(Outcome::Good, 30.0);
+}
+
+proptest! {
+    #[test]
+    fn s36_any_order_gives_the_same(
+        spans in Just(s36()).prop_shuffle(),
+        watermarks in proptest::collection::vec(0_u16..300, 7),
+    ) {
+        let mut world = by_message();
+        let mut watermark = 0.0_f64;
+        for (span, at) in spans.iter().zip(watermarks) {
+            watermark = watermark.max(f64::from(at));
+            world = world.receive(std::slice::from_ref(span)).until(watermark);
+        }
+        let world = world.until(1_000.0).adds_up();
+        let at_once = by_message().receive(&s36()).until(1_000.0);
+        prop_assert_eq!(world.verdicts().len(), 3);
+        let sorted = |world: &SloUnderTest| {
+            let mut verdicts = world.verdicts();
+            verdicts.sort_by_key(|(outcome, _)| outcome.as_code());
+            verdicts
+        };
+        prop_assert_eq!(sorted(&world), sorted(&at_once));
+    }
+}
+
 #[test]
 fn s11_what_nobody_received_times_out_once_for_each_message() {
     let world = by_message()

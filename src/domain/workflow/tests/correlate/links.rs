@@ -12,8 +12,7 @@ use crate::domain::{
         EvidenceByEvent,
         batch::Publication,
         join,
-        links::{EvidenceFragment, Graph, LinkFilter, Move, place},
-        trace_key,
+        links::{Awaited, EvidenceFragment, Graph, LinkResolution, Move, place, place_at},
     },
 };
 
@@ -22,7 +21,7 @@ use crate::domain::{
 pub(crate) struct KeptEvidence {
     graph: Graph,
     pieces: BTreeMap<[u8; 16], EvidenceFragment>,
-    waits: BTreeMap<[u8; 16], BTreeSet<SpanRef>>,
+    waits: BTreeMap<[u8; 16], BTreeSet<Awaited>>,
     pub(crate) cut: i64,
     batches: BTreeMap<SpanRef, Publication>,
 }
@@ -76,21 +75,25 @@ impl SloUnderTest {
                 self.judge_one(slo, key, &workflow);
             }
         }
-        let mut stale = BTreeSet::new();
+        let (mut stale, mut arrived) = (BTreeSet::new(), BTreeSet::new());
         for edges in &findings.edges {
             self.links.graph.add(edges);
-            let waiting = self.links.waits.iter();
-            let woken = waiting.filter(|(_, awaited)| awaited.contains(&edges.span));
-            stale.extend(woken.map(|(id, _)| *id));
+            arrived.insert(Awaited::Span(edges.span));
         }
         for linked in &findings.linked {
             let id = linked.id();
+            if linked.piece.start.is_some() {
+                self.links.graph.add_start(linked.slo, linked.span);
+                arrived.insert(Awaited::Span(linked.span));
+                arrived.insert(Awaited::StartIn(linked.span.trace_id));
+            }
             self.links.pieces.entry(id).or_insert_with(|| {
                 stale.insert(id);
                 EvidenceFragment {
                     slo: linked.slo,
                     filter: linked.filter,
                     span: linked.span,
+                    message: linked.message,
                     said: Workflow {
                         first_evidence_at: Some(self.watermark),
                         ..linked.piece.clone()
@@ -100,18 +103,48 @@ impl SloUnderTest {
                 }
             });
         }
+        let waiting = self.links.waits.iter();
+        let woken = waiting.filter(|(_, awaited)| !awaited.is_disjoint(&arrived));
+        stale.extend(woken.map(|(id, _)| *id));
         let stale: Vec<_> = stale.into_iter().collect();
         self.place(&stale);
     }
 
     fn place(&mut self, ids: &[[u8; 16]]) {
-        let pieces: Vec<_> = ids.iter().map(|id| self.links.pieces[id].clone()).collect();
-        let placement = place(&pieces, &self.links.graph);
-        for (id, origins) in ids.iter().zip(&placement.origins) {
+        let is_of_message = |id: &&[u8; 16]| self.links.pieces[*id].message.is_some();
+        let (messages, others): (Vec<_>, Vec<_>) = ids.iter().partition(is_of_message);
+        let fragments = |ids: &[[u8; 16]]| -> Vec<EvidenceFragment> {
+            ids.iter().map(|id| self.links.pieces[id].clone()).collect()
+        };
+        let placement = place(&fragments(&others), &self.links.graph);
+        let messages_placed = self.place_messages(&fragments(&messages));
+        self.move_to(&others, placement);
+        self.move_to(&messages, messages_placed);
+    }
+
+    fn place_messages(&mut self, fragments: &[EvidenceFragment]) -> LinkResolution {
+        let (mut keys, mut gathered) = (Vec::new(), EvidenceByEvent::new());
+        for fragment in fragments {
+            let mut own = BTreeSet::new();
+            for context in self.links.graph.contexts(fragment.linked_span()) {
+                let piece = fragment.received(context).unwrap();
+                let batch = self.links.batches.entry(context).or_default();
+                join(&mut gathered, batch.take(&piece));
+                own.extend(batch.key_of(&piece));
+            }
+            keys.push(own);
+        }
+        for ((slo, key), workflow) in gathered {
+            self.judge_one(slo, key, &workflow);
+        }
+        place_at(fragments, keys.into_iter(), &self.links.graph)
+    }
+
+    fn move_to(&mut self, ids: &[[u8; 16]], placement: LinkResolution) {
+        for (id, placed) in ids.iter().zip(&placement.placements) {
             let piece = self.links.pieces.get_mut(id).unwrap();
-            let keys = origins.keys().into_keys().collect();
-            (piece.workflow_keys, piece.is_cut) = (keys, origins.is_cut);
-            self.links.waits.insert(*id, origins.missing.clone());
+            (piece.workflow_keys, piece.is_cut) = (placed.workflow_keys.clone(), placed.is_cut);
+            self.links.waits.insert(*id, placed.awaited.clone());
         }
         self.links.cut += placement.cut.values().sum::<i64>();
         for ((slo, key), change) in placement.moves {
@@ -128,7 +161,7 @@ impl SloUnderTest {
             .pieces
             .values()
             .filter(|piece| piece.workflow_keys.contains(&key))
-            .map(|piece| ((slo, key), piece.said.clone()));
+            .map(|piece| ((slo, key), piece.of_workflow(key).into_owned()));
         let mut left = EvidenceByEvent::new();
         join(&mut left, remaining);
         let left = left.remove(&(slo, key));
@@ -243,6 +276,128 @@ fn s5_evidence_that_moves_leaves_what_remains_behind() {
     assert_eq!(
         world.verdicts(),
         [(Outcome::Good, Some(30.0)), (Outcome::Timeout, Some(60.0))]
+    );
+}
+
+/// The request of trace a publishes messages 1 to `messages`, each of which goes through two queues; the
+/// second publish of each is selected as well. Each ends at its second.
+fn s34_messages(ends: &[f64]) -> Vec<Span> {
+    let mut spans = vec![span("a:99", "request", [0.0, 1.0])];
+    for (n, end) in (1_u8..).zip(ends) {
+        let [publish, b, c] = [
+            format!("a:{n}"),
+            format!("{}:1", char::from(b'b' + 2 * n)),
+            format!("{}:1", char::from(b'c' + 2 * n)),
+        ];
+        let relay = b.replace(":1", ":2");
+        spans.push(start(&publish, 0.0).child_of(99));
+        spans.push(span(&b, "process", [1.0, 2.0]).linked(&publish));
+        spans.push(start(&relay, 1.5).child_of(1));
+        if *end > 0.0 {
+            spans.push(done(&c, *end).linked(&relay));
+        }
+    }
+    spans
+}
+
+#[test]
+fn s34_each_of_several_publishes_in_one_trace_starts_a_workflow() {
+    let spans = s34_messages(&[4.0, 0.0, 80.0]);
+    let expected = [
+        (Outcome::Good, Some(4.0)),
+        (Outcome::Late, Some(60.0)),
+        (Outcome::Timeout, Some(60.0)),
+    ];
+    let forwards = SloUnderTest::by_links().receive(&spans);
+    let mut backwards = SloUnderTest::by_links();
+    for span in spans.iter().rev() {
+        backwards = backwards.receive(std::slice::from_ref(span));
+    }
+    for world in [forwards, backwards] {
+        let world = world.until(1_000.0).adds_up();
+        let mut verdicts = world.verdicts();
+        verdicts.sort_by_key(|(outcome, _)| outcome.as_code());
+        assert_eq!(verdicts, expected);
+    }
+}
+
+#[test]
+fn s34_a_request_that_is_selected_itself_is_one_workflow() {
+    let mut spans = vec![start("a:1", 0.0)];
+    for n in 2..5 {
+        spans.push(span(&format!("a:{n}"), "publish", [0.0, 0.1]).child_of(1));
+        let end = done(&format!("b:{n}"), f64::from(n)).linked(&format!("a:{n}"));
+        spans.push(end);
+    }
+    SloUnderTest::by_links()
+        .receive(&spans)
+        .has(Outcome::Good, 2.0);
+}
+
+#[test]
+fn s34_an_end_whose_chain_has_no_start_is_ambiguous_where_its_trace_has_several() {
+    let end = done("b:1", 30.0).linked("a:9");
+    let world = SloUnderTest::by_links().receive(&[end, start("a:1", 0.0).child_of(9)]);
+    assert_eq!(world.verdicts(), [(Outcome::Good, Some(30.0))]);
+    let world = world
+        .receive(&[start("a:2", 1.0).child_of(9)])
+        .until(1_000.0)
+        .adds_up();
+    let expected = [
+        (Outcome::Ambiguous, Some(30.0)),
+        (Outcome::Timeout, Some(60.0)),
+        (Outcome::Timeout, Some(61.0)),
+    ];
+    assert_eq!(world.verdicts(), expected);
+}
+
+#[test]
+fn s34_with_trace_alone_a_trace_stays_one_workflow() {
+    let spans = [start("a:1", 0.0), start("a:2", 1.0), done("a:3", 30.0)];
+    SloUnderTest::by(vec![Correlator::Trace])
+        .receive(&spans)
+        .has(Outcome::Good, 30.0);
+}
+
+#[test]
+fn s34_several_starts_of_one_trace_are_noted_once_in_any_order() {
+    let publish = |id, secs| start(id, secs).of_kind(SpanKind::Producer);
+    let spans = [publish("a:1", 0.0), publish("a:2", 1.0), done("a:3", 30.0)];
+    for order in permutations(&spans) {
+        let mut world = SloUnderTest::by(vec![Correlator::Trace]);
+        for span in order.iter().chain(&spans) {
+            world = world.receive(std::slice::from_ref(span));
+        }
+        assert_eq!(world.noted(WorkflowNote::SeveralStarts), 1);
+    }
+    let by_links = SloUnderTest::by_links().receive(&spans);
+    assert_eq!(by_links.noted(WorkflowNote::SeveralStarts), 0);
+}
+
+#[test]
+fn s34_a_start_that_is_delivered_again_is_not_noted() {
+    let spans = [start("a:1", 0.0), start("a:2", 20.0), done("a:3", 30.0)];
+    let world = SloUnderTest::by(vec![Correlator::Trace]).receive(&spans);
+    assert_eq!(world.noted(WorkflowNote::SeveralStarts), 0);
+}
+
+#[test]
+fn s35_a_batch_that_is_one_workflow_is_noted_once() {
+    let batch = start("a:1", 0.0).with("messaging.batch.message_count", 10);
+    let spans = [batch, done("b:1", 2.0).linked("a:1")];
+    let noted = |world: SloUnderTest| {
+        let world = world.receive(&spans).receive(&spans);
+        world.noted(WorkflowNote::ManyMessages)
+    };
+    assert_eq!(noted(SloUnderTest::by_links()), 1);
+    assert_eq!(noted(SloUnderTest::by(vec![Correlator::Trace])), 1);
+    let by_message = Correlator::Message {
+        id: attribute("messaging.message.id"),
+        count: attribute("messaging.batch.message_count"),
+    };
+    assert_eq!(
+        noted(SloUnderTest::by(vec![by_message, Correlator::Trace])),
+        0
     );
 }
 
@@ -429,17 +584,18 @@ proptest! {
 
     /// Every piece counts for the workflows of its origins and for no other.
     #[test]
-    fn every_workflow_is_the_join_of_the_pieces_that_began_in_its_trace(spans in any_spans()) {
+    fn every_workflow_is_the_join_of_the_pieces_that_began_where_it_did(spans in any_spans()) {
         let world = SloUnderTest::by_links().receive(&spans);
-        let mut expected: BTreeMap<EventKey, Workflow> = BTreeMap::new();
-        for piece in world.links.pieces.values() {
-            let origins = world.links.graph.origins(LinkFilter::ALL, piece.span);
-            for trace_id in origins.traces {
-                let said = Workflow { label: trace_id.to_string(), ..piece.said.clone() };
-                let known = expected.entry(trace_key(trace_id)).or_insert_with(|| said.clone());
-                known.join(&said);
-            }
-        }
+        let pieces: Vec<_> = world.links.pieces.values().cloned().collect();
+        let unplaced = pieces.iter().map(|piece| EvidenceFragment {
+            workflow_keys: BTreeSet::new(),
+            ..piece.clone()
+        });
+        let placed = place(&unplaced.collect::<Vec<_>>(), &world.links.graph).joined();
+        let expected: BTreeMap<EventKey, Workflow> = placed
+            .into_iter()
+            .map(|((_, key), workflow)| (key, workflow))
+            .collect();
         let found: BTreeMap<_, _> = world
             .known
             .iter()

@@ -1,0 +1,127 @@
+//! Where chains of links end, and which starts are on them.
+
+use std::collections::BTreeSet;
+
+use sqlx::Row as _;
+
+use super::edges::{SpanColumns, span};
+use crate::{
+    domain::{
+        model::{
+            ids::{SloId, TraceId},
+            span::SpanRef,
+        },
+        workflow::links::{Awaited, Graph, LinkFilter, LinkedSpan},
+    },
+    store::{StoreError, Tx, trace_ids::uuid},
+};
+
+/// A trace in which a chain of an SLO ends.
+type ChainEnd = (SloId, LinkFilter, TraceId);
+
+impl Tx<'_> {
+    /// All that is known of the origins of these spans.
+    pub(crate) async fn graph_of(
+        &mut self,
+        spans: &BTreeSet<LinkedSpan>,
+    ) -> Result<Graph, StoreError> {
+        let mut graph = Graph::default();
+        self.add_way_back(spans, &mut graph).await?;
+        let ends: BTreeSet<ChainEnd> = spans.iter().flat_map(|of| ends_of(of, &graph)).collect();
+        let sole_starts = self.add_starts_in(&ends, &mut graph).await?;
+        self.add_way_back(&sole_starts, &mut graph).await?;
+        Ok(graph)
+    }
+
+    /// Adds the edges that lead back from these spans, and the starts on the way.
+    async fn add_way_back(
+        &mut self,
+        spans: &BTreeSet<LinkedSpan>,
+        graph: &mut Graph,
+    ) -> Result<(), StoreError> {
+        if spans.is_empty() {
+            return Ok(());
+        }
+        let columns: BTreeSet<_> = spans.iter().map(|of| (of.filter, of.span)).collect();
+        let columns: SpanColumns = columns.into_iter().collect();
+        let mut on_the_way = self.add_edges_from(&columns, graph).await?;
+        on_the_way.extend(spans.iter().map(|of| of.span));
+        let slos: BTreeSet<i32> = spans.iter().map(|of| of.slo.0).collect();
+        let on_the_way = on_the_way.into_iter();
+        let columns: SpanColumns = on_the_way.map(|at| (LinkFilter::ALL, at)).collect();
+        let rows = sqlx::query(concat!(
+            "-- link_evidence.starts\n",
+            "select distinct e.slo_id, e.trace_id, e.span_id ",
+            "from unnest($1::uuid[], $2::bigint[]) as n(trace_id, span_id) ",
+            "join link_evidence e on e.trace_id = n.trace_id and e.span_id = n.span_id ",
+            "where e.is_start and e.slo_id = any ($3)",
+        ))
+        .bind(columns.trace_ids)
+        .bind(columns.span_ids)
+        .bind(slos.into_iter().collect::<Vec<_>>())
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        for row in &rows {
+            let (slo, span) = decode(row).map_err(|source| self.failed(source))?;
+            graph.add_start(slo, span);
+        }
+        Ok(())
+    }
+
+    /// Adds the starts of traces, at most two of each, since more make no difference. Returns those
+    /// that are alone in theirs.
+    async fn add_starts_in(
+        &mut self,
+        ends: &BTreeSet<ChainEnd>,
+        graph: &mut Graph,
+    ) -> Result<BTreeSet<LinkedSpan>, StoreError> {
+        if ends.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let slos: Vec<i32> = ends.iter().map(|(slo, ..)| slo.0).collect();
+        let filters: Vec<i64> = ends.iter().map(|(_, filter, _)| filter.0).collect();
+        let traces: Vec<_> = ends.iter().map(|(.., trace_id)| uuid(*trace_id)).collect();
+        let rows = sqlx::query(concat!(
+            "-- link_evidence.starts_in\n",
+            "select n.slo_id, n.filter, n.trace_id, s.span_id, s.count ",
+            "from unnest($1::integer[], $2::bigint[], $3::uuid[]) as n(slo_id, filter, trace_id) ",
+            "cross join lateral (select span_id, count(*) over () as count from (",
+            "select distinct e.span_id from link_evidence e where e.trace_id = n.trace_id ",
+            "and e.slo_id = n.slo_id and e.is_start order by e.span_id limit 2) as two) as s",
+        ))
+        .bind(slos)
+        .bind(filters)
+        .bind(traces)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let mut alone = BTreeSet::new();
+        for row in &rows {
+            let (slo, span) = decode(row).map_err(|source| self.failed(source))?;
+            graph.add_start(slo, span);
+            let number = |column| row.try_get::<i64, _>(column);
+            if number("count").map_err(|source| self.failed(source))? == 1 {
+                let filter = number("filter").map_err(|source| self.failed(source))?;
+                let filter = LinkFilter(filter);
+                alone.insert(LinkedSpan { slo, filter, span });
+            }
+        }
+        Ok(alone)
+    }
+}
+
+/// The traces whose starts decide where the work of a span began.
+fn ends_of(of: &LinkedSpan, graph: &Graph) -> Vec<ChainEnd> {
+    let awaited = graph.origins(*of).awaited.into_iter();
+    let ends = awaited.filter_map(|awaited| match awaited {
+        Awaited::StartIn(trace_id) => Some((of.slo, of.filter, trace_id)),
+        Awaited::Span(_) => None,
+    });
+    ends.collect()
+}
+
+fn decode(row: &sqlx::postgres::PgRow) -> Result<(SloId, SpanRef), sqlx::Error> {
+    let slo = SloId(row.try_get("slo_id")?);
+    Ok((slo, span(row, ["trace_id", "span_id"])?))
+}
