@@ -30,7 +30,7 @@ comment on table slos is 'One row per SLO name ever declared, and one per group 
 comment on column slos.id is 'Identifies the SLO or group in all other tables (slo_id, group_id). Starts at 1; 0 means no SLO.';
 comment on column slos.name is 'Name in the definition file. Null for a group, which shares the name of its SLO.';
 comment on column slos.declared is 'False when no definition file contains the SLO any more. For a group: false also when the SLO groups its events differently, or when the group is not tracked.';
-comment on column slos.first_event_at is 'Start of the earliest minute with a good or bad event. Null before the first event.';
+comment on column slos.first_event_at is 'Time of the earliest good or bad event ever counted, under any definition of the SLO. Null before the first event. Rules do not fire before it is older than their short window.';
 comment on column slos.next_evaluation_at is 'Evaluation claim: the replica that moves this time forward evaluates the SLO.';
 comment on column slos.created_at is 'Database time at which the row was inserted.';
 comment on column slos.parent_id is 'SLO that the group belongs to. Null for an SLO.';

@@ -3,7 +3,6 @@
 use std::{
     fmt::Write as _,
     io::{self, Write as _},
-    time::Duration,
 };
 
 use serde_json::Value;
@@ -72,13 +71,12 @@ pub(super) fn standing(status: &SloStatus) -> String {
         .map_or_else(|| "–".to_owned(), format::percent);
     let burn = status.rules.first().map_or_else(String::new, |rule| {
         let rate = |rate: Option<f64>| format::burn_rate(rate, None);
-        let length = |secs| format::duration(Duration::from_secs(secs));
         format!(
             ", burn rate {} over {} and {} over {}",
             rate(rule.long.burn_rate),
-            length(rule.long.secs),
+            rule.long.text(),
             rate(rule.short.burn_rate),
-            length(rule.short.secs)
+            rule.short.text()
         )
     });
     format!(

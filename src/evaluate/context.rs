@@ -133,13 +133,16 @@ impl TransitionContext<'_> {
         of: &SloEvaluation<'_>,
         long: Duration,
     ) -> Result<Option<Trend>, StoreError> {
-        let stretches = Trend::stretches(long, self.transition.at);
+        let mut stretches = Trend::stretches(long, self.transition.at);
+        let first = of.measured.first_event_at;
+        stretches.retain(|stretch| first.is_none_or(|first| stretch.to > first));
         let pieces: Vec<_> = stretches
             .iter()
             .map(|stretch| (self.slo, of.slo.counted(*stretch)))
             .collect();
         let counts = tx.sums_of_pieces(&pieces).await?;
-        Ok(Trend::new(&stretches, &counts))
+        let observed = of.measured.burn_context(of.slo).observed;
+        Ok(Trend::new(&stretches, &counts, observed))
     }
 
     /// Who is hurt most, where the team wants names in its messages.

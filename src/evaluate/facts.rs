@@ -11,9 +11,7 @@ use crate::{
             incident::Acknowledgement,
             limit::LimitStatus,
             rule_status::{Missing, RuleStatus, WindowStatus},
-            snapshot::{
-                AlertSnapshot, Context, EpisodeSummary, SlowestStage, WindowFacts, WorstWorkflow,
-            },
+            snapshot::{AlertSnapshot, Context, EpisodeSummary, SlowestStage, WorstWorkflow},
             status::RuleStatuses,
             suppression::Suppression,
         },
@@ -308,8 +306,8 @@ impl TransitionContext<'_> {
             window_secs: slo.window.length().as_secs(),
             calendar: slo.window.unit(),
             within_secs: within_secs(slo),
-            long: window_facts(&rule.long),
-            short: window_facts(&rule.short),
+            long: rule.long.clone(),
+            short: rule.short.clone(),
             customers_affected: customers.map(|(affected, _)| affected),
             customers_total: customers.and_then(|(_, total)| total),
             budget_remaining: burn.budget_remaining(),
@@ -457,14 +455,6 @@ impl Reacting {
             short: rule.window.clone(),
             limit: Some(rule.clone()),
         }
-    }
-}
-
-fn window_facts(window: &WindowStatus) -> WindowFacts {
-    WindowFacts {
-        secs: window.secs,
-        counts: window.counts,
-        burn_rate: window.burn_rate,
     }
 }
 

@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::burn_rate::{BurnContext, BurnRate};
 use crate::domain::{
-    model::{counts::EventCounts, ids::Name},
+    model::{counts::EventCounts, format, ids::Name},
     slo::{Severity, whole_seconds},
 };
 
@@ -39,13 +40,65 @@ pub struct RuleStatus {
     pub condition: BurnCondition,
 }
 
+/// A look-back window of a rule, what was counted in it, and how fast that burns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WindowStatus {
     #[serde(rename = "seconds")]
     pub secs: u64,
+    /// Seconds since the first event of the SLO, where that is less than the window is long.
+    #[serde(
+        default,
+        rename = "seconds_since_first_event",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub since_first_event_secs: Option<u64>,
     pub counts: EventCounts,
     /// `None` without events.
     pub burn_rate: Option<f64>,
+}
+
+impl WindowStatus {
+    /// A window that lies after the first event of the SLO.
+    pub const fn new(secs: u64, counts: EventCounts, burn_rate: Option<f64>) -> Self {
+        Self {
+            secs,
+            since_first_event_secs: None,
+            counts,
+            burn_rate,
+        }
+    }
+
+    /// The window of this length at the moment of `burn`.
+    pub(super) fn of(
+        length: Duration,
+        counts: EventCounts,
+        rate: Option<BurnRate>,
+        burn: &BurnContext,
+    ) -> Self {
+        Self {
+            since_first_event_secs: burn
+                .is_younger_than(length)
+                .then(|| burn.observed.as_secs()),
+            ..Self::new(length.as_secs(), counts, rate.map(BurnRate::value))
+        }
+    }
+
+    /// The time that the counts are of, as it follows "in" or "over": `1 h`, or
+    /// `the 20 s since the first event`. Never longer than events can have come.
+    pub fn text(&self) -> String {
+        match self.since_first_event_secs {
+            None => format::window(self.secs),
+            Some(secs) => format::since_first_event(secs),
+        }
+    }
+
+    /// The same with its end: `the last 1 h`.
+    pub fn lately(&self) -> String {
+        match self.since_first_event_secs {
+            None => format!("the last {}", format::window(self.secs)),
+            Some(_) => self.text(),
+        }
+    }
 }
 
 /// What one rule says of its two windows.
@@ -61,6 +114,9 @@ pub enum BurnCondition {
     /// Both windows at or over the factor, but too few bad events to tell anything.
     TooFew,
     Quiet,
+    /// The first event of the SLO is more recent than the short window is long: both windows see the
+    /// same few moments, so nothing can be told.
+    TooYoung,
     /// Neither window has an event.
     NoData,
 }

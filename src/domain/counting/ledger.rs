@@ -23,6 +23,8 @@ use crate::domain::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CountDelta {
     by_minute: BTreeMap<(SloId, Timestamp), EventCounts>,
+    /// The earliest good or bad event that came in, by SLO and group.
+    pub first_events: BTreeMap<SloId, Timestamp>,
     /// What people should know of the evidence, each counted when it is noticed first.
     pub noted: BTreeMap<(SloId, WorkflowNote), i64>,
     /// What was learned of how the spans are sampled that end workflows.
@@ -126,6 +128,10 @@ impl CountDelta {
 
     fn add(&mut self, slo: SloId, verdict: &Verdict, counts: EventCounts) {
         let Some(at) = verdict.at else { return };
+        if counts.total() > 0 {
+            let first = self.first_events.entry(slo).or_insert(at);
+            *first = at.min(*first);
+        }
         *self
             .by_minute
             .entry((slo, at.floor_to(Resolution::Minute.length())))
@@ -143,20 +149,6 @@ impl CountDelta {
         }
         buckets.retain(|_, counts| !counts.is_zero());
         buckets
-    }
-
-    /// The earliest minute with a new event, by SLO.
-    pub fn earliest(&self) -> BTreeMap<SloId, Timestamp> {
-        let mut earliest: BTreeMap<SloId, Timestamp> = BTreeMap::new();
-        for ((slo, minute), counts) in &self.by_minute {
-            if counts.total() > 0 {
-                earliest
-                    .entry(*slo)
-                    .and_modify(|at| *at = (*at).min(*minute))
-                    .or_insert(*minute);
-            }
-        }
-        earliest
     }
 }
 

@@ -10,10 +10,10 @@ use crate::domain::{
     alerting::{
         alert::{AlertUpdate, EpisodeEnd, TransitionKind},
         incident::Acknowledgement,
-        rule_status::Missing,
+        rule_status::{Missing, WindowStatus},
         snapshot::{
             AlertSnapshot, Before, ChangeKind, Compared, Context, EpisodeSummary, RecentChange,
-            SlowestStage, TopCustomer, Trend, WindowFacts, WorstWorkflow,
+            SlowestStage, TopCustomer, Trend, WorstWorkflow,
         },
         suppression::Suppression,
         trace_link::TraceLink,
@@ -59,16 +59,8 @@ pub(crate) fn firing() -> AlertSnapshot {
         window_secs: 30 * 86_400,
         calendar: None,
         within_secs: Some(4.0),
-        long: WindowFacts {
-            secs: 3_600,
-            counts: counts(900, 300, 40, 8_070),
-            burn_rate: Some(26.6),
-        },
-        short: WindowFacts {
-            secs: 300,
-            counts: counts(80, 10, 3, 707),
-            burn_rate: Some(14.41),
-        },
+        long: WindowStatus::new(3_600, counts(900, 300, 40, 8_070), Some(26.6)),
+        short: WindowStatus::new(300, counts(80, 10, 3, 707), Some(14.41)),
         customers_affected: Some(412),
         customers_total: Some(CustomerTotal {
             customers: 9_120,
@@ -121,6 +113,7 @@ fn context() -> Context {
             },
         ],
         trend: Some(Trend {
+            since_first_event_secs: None,
             from: Timestamp::from_secs(1_795_307_160),
             step_secs: 300,
             bad_basis_points: (0..72).map(points).collect(),
@@ -204,16 +197,8 @@ pub(super) fn resolved() -> AlertSnapshot {
         evaluated_at: at,
         budget_remaining: Some(0.09),
         budget_empty_in_secs: None,
-        long: WindowFacts {
-            secs: 3_600,
-            counts: counts(15, 3, 0, 8_982),
-            burn_rate: Some(0.4),
-        },
-        short: WindowFacts {
-            secs: 300,
-            counts: counts(0, 0, 0, 750),
-            burn_rate: Some(0.0),
-        },
+        long: WindowStatus::new(3_600, counts(15, 3, 0, 8_982), Some(0.4)),
+        short: WindowStatus::new(300, counts(0, 0, 0, 750), Some(0.0)),
         episode_summary: Some(EpisodeSummary {
             ended_by: EpisodeEnd::Recovered,
             flaps: 2,
@@ -327,11 +312,7 @@ pub(crate) fn arbitrary() -> impl Strategy<Value = AlertSnapshot> {
             bad_events_allowed: customers,
             window_secs: secs,
             within_secs: ratio,
-            long: WindowFacts {
-                secs,
-                counts: counts(late, late, 1, good),
-                burn_rate: ratio,
-            },
+            long: WindowStatus::new(secs, counts(late, late, 1, good), ratio),
             differences: vec![difference_of_no_number(&worst.label, &name); 5],
             worst: vec![worst; 5],
             slowest_stage: Some(SlowestStage {

@@ -11,7 +11,8 @@ use uuid::Uuid;
 use crate::domain::{
     alerting::{
         alert::{EpisodeEnd, TransitionKind},
-        snapshot::{AlertSnapshot, EpisodeSummary, SlowestStage, WindowFacts, WorstWorkflow},
+        rule_status::WindowStatus,
+        snapshot::{AlertSnapshot, EpisodeSummary, SlowestStage, WorstWorkflow},
     },
     counting::{customers::CustomerTotal, differences::Difference},
     model::{
@@ -214,13 +215,9 @@ impl Words {
     }
 }
 
-fn window(secs: u64, (bad, good): (i64, i64)) -> WindowFacts {
+fn window(secs: u64, (bad, good): (i64, i64)) -> WindowStatus {
     let counts = counts(bad, good);
-    WindowFacts {
-        secs,
-        counts,
-        burn_rate: counts.bad_ratio().map(|ratio| ratio / 0.005),
-    }
+    WindowStatus::new(secs, counts, counts.bad_ratio().map(|ratio| ratio / 0.005))
 }
 
 const fn counts(late: i64, good: i64) -> EventCounts {

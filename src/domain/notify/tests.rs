@@ -102,11 +102,7 @@ fn a_rule_on_a_limit_is_told_by_where_its_number_is_and_not_as_a_burn_rate() {
             pending_for: Duration::ZERO,
             value: Some(0.92),
             standing: LimitState::Over,
-            window: WindowStatus {
-                secs: long.secs,
-                counts: long.counts,
-                burn_rate: long.burn_rate,
-            },
+            window: WindowStatus::new(long.secs, long.counts, long.burn_rate),
         }),
         ..sample::firing()
     };

@@ -41,10 +41,10 @@ impl Tx<'_> {
     ) -> Result<(), StoreError> {
         self.add_event_counts(writer, moves).await?;
         self.add_customers(&moves.customers).await?;
-        match moves.earliest() {
-            earliest if earliest.is_empty() => Ok(()),
-            earliest => self.note_first_events(&earliest).await,
+        if moves.first_events.is_empty() {
+            return Ok(());
         }
+        self.note_first_events(&moves.first_events).await
     }
 
     async fn add_event_counts(

@@ -305,9 +305,9 @@ pub(crate) fn rule_track(rule: &RuleStatus) -> Markup {
     let sentence = format!(
         "Burn rate {} over {} and {} over {}, against {}",
         rate(rule.long.burn_rate),
-        format::window(rule.long.secs),
+        rule.long.text(),
         rate(rule.short.burn_rate),
-        format::window(rule.short.secs),
+        rule.short.text(),
         format::factor(rule.factor),
     );
     Bullet {

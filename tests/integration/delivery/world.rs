@@ -7,7 +7,8 @@ use throughline::{
     domain::{
         alerting::{
             alert::{AlertUpdate, EpisodeEnd, TransitionKind},
-            snapshot::{AlertSnapshot, Context, EpisodeSummary, WindowFacts, WorstWorkflow},
+            rule_status::WindowStatus,
+            snapshot::{AlertSnapshot, Context, EpisodeSummary, WorstWorkflow},
         },
         model::{
             counts::EventCounts,
@@ -353,11 +354,7 @@ fn facts(slo: &str, kind: TransitionKind, version: i64, now: Timestamp) -> Alert
         late: 20,
         ..EventCounts::ZERO
     };
-    let window = |secs| WindowFacts {
-        secs,
-        counts,
-        burn_rate: Some(20.0),
-    };
+    let window = |secs| WindowStatus::new(secs, counts, Some(20.0));
     AlertSnapshot {
         is_test: false,
         kind,

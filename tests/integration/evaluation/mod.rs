@@ -1,6 +1,7 @@
 //! From counts to alert states, told as stories on a real Postgres.
 
 pub(crate) mod states;
+mod young;
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -30,6 +30,7 @@ async fn address(shop: &Shop) -> String {
     };
     told.facts.version += 1_000;
     told.facts.context.trend = Some(Trend {
+        since_first_event_secs: None,
         from: fixture::now() - Duration::from_hours(6),
         step_secs: 300,
         bad_basis_points: (0..72).map(|n| Some(n * 20)).collect(),

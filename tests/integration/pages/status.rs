@@ -8,7 +8,7 @@ use throughline::domain::{
     alerting::{
         alert::{AlertProgress, AlertState, AlertStatus, EpisodeEnd, TransitionKind},
         rule_status::{BurnCondition, RuleStatus, WindowStatus},
-        snapshot::{AlertSnapshot, Context, EpisodeSummary, WindowFacts},
+        snapshot::{AlertSnapshot, Context, EpisodeSummary},
         status::{SloState, SloStatus},
     },
     counting::customers::CustomerTotal,
@@ -85,11 +85,7 @@ async fn evaluated(database: &TestDatabase, slo: &Slo, id: SloId, state: SloStat
     for rule in &slo.alerting.rules {
         let (long, short) = (rule.long.as_secs(), rule.short.as_secs());
         let (long_counts, short_counts) = (sums(long).await, sums(short).await);
-        let window = |secs, counts| WindowStatus {
-            secs,
-            counts,
-            burn_rate: rate(counts, secs),
-        };
+        let window = |secs, counts| WindowStatus::new(secs, counts, rate(counts, secs));
         rules.push(compared(
             rule,
             window(long, long_counts),
@@ -229,10 +225,12 @@ async fn delivered(connection: &mut PgConnection, transition: Uuid, at: Timestam
 
 fn facts(slo: &Slo, status: &SloStatus, at: Timestamp, kind: TransitionKind) -> AlertSnapshot {
     let rule = &status.rules[0];
-    let window = |window: &WindowStatus| WindowFacts {
-        secs: window.secs,
-        counts: window.counts,
-        burn_rate: window.burn_rate.map(|rate| rate.max(rule.factor) * 1.01),
+    let window = |window: &WindowStatus| {
+        WindowStatus::new(
+            window.secs,
+            window.counts,
+            window.burn_rate.map(|rate| rate.max(rule.factor) * 1.01),
+        )
     };
     AlertSnapshot {
         is_test: false,

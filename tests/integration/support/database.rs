@@ -37,6 +37,22 @@ impl TestDatabase {
         Self { store, options }
     }
 
+    /// The SLO of this name had its first event half an hour ago, which covers the short windows of
+    /// most rules that page. To be called before a service declares it.
+    pub async fn with_old_slo(self, name: &str) -> Self {
+        let mut connection = self.connect().await;
+        sqlx::query(
+            "insert into slos (name, first_event_at)
+             values ($1, clock_timestamp() - interval '30 minutes')",
+        )
+        .bind(name)
+        .execute(&mut connection)
+        .await
+        .expect("an SLO can be written");
+        connection.close().await.expect("the connection closes");
+        self
+    }
+
     /// A connection past the store, for what only a test wants to know.
     pub async fn connect(&self) -> PgConnection {
         self.options

@@ -93,6 +93,11 @@ impl BurnContext {
         (length > 0.0).then(|| (seen / in_window) * (base.as_secs_f64() / length))
     }
 
+    /// Whether the first event came less than `length` ago. Gaps later do not count.
+    pub fn is_younger_than(&self, length: Duration) -> bool {
+        self.observed < length.min(self.window)
+    }
+
     /// The burn rates of a long and a short window. Both are weighed by the coefficient of the long
     /// one: the few minutes of the short window say whether it goes on, not how much traffic is usual.
     pub fn burn_rates(&self, long: Window, short: EventCounts) -> BurnRates {

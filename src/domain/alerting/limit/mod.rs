@@ -2,6 +2,8 @@
 //! affected, and whether anything happens at all.
 //!
 //! Where a burn rate asks two windows, each of these asks one number whether it has reached its limit.
+//! What compares events with a budget is unknown until the first event is older than its window, as a
+//! burn rate is until its short window is covered: a share of the first few events means nothing.
 //! The formulae are monotone: one more bad event never makes a rule quieter.
 
 #[cfg(test)]
@@ -14,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     alerting::{
-        burn_rate::{BurnContext, BurnRate, Window},
+        burn_rate::{BurnContext, Window},
         rule_status::{CLEAR_SHARE, CountsByLength, Freshness, WindowStatus},
     },
     model::{counts::EventCounts, ids::Name},
@@ -138,11 +140,7 @@ impl Numbers<'_> {
     fn window(&self, length: Duration) -> WindowStatus {
         let counts = self.counted(length);
         let rate = self.burn.burn_rate(Window { length, counts });
-        WindowStatus {
-            secs: length.as_secs(),
-            counts,
-            burn_rate: rate.map(BurnRate::value),
-        }
+        WindowStatus::of(length, counts, rate, self.burn)
     }
 
     /// Over the limit, unless too few bad events stand behind it to mean anything.
@@ -160,7 +158,9 @@ impl Numbers<'_> {
         let Some(spent) = self.burn.budget_spent_by(self.burn.budgeted()) else {
             return (None, LimitState::Unknown);
         };
-        let standing = if spent >= over * (1.0 - TOLERANCE) {
+        let standing = if self.burn.is_younger_than(HOUR) {
+            LimitState::Unknown
+        } else if spent >= over * (1.0 - TOLERANCE) {
             self.guarded(self.burn.budgeted())
         } else if spent >= CLEAR_SHARE * over {
             LimitState::Near
@@ -184,6 +184,9 @@ impl Numbers<'_> {
         ) else {
             return (None, LimitState::Unknown);
         };
+        if self.burn.is_younger_than(length) {
+            return (None, LimitState::Unknown);
+        }
         if remaining <= TOLERANCE {
             return (Some(0.0), self.guarded(self.burn.budgeted()));
         }

@@ -301,3 +301,21 @@ proptest! {
         prop_assert!(loudness(customers(hurt, events)) <= loudness(customers(hurt + 1, events)));
     }
 }
+
+#[test]
+fn s43_a_budget_is_not_judged_by_its_first_few_events() {
+    let all = counts(95, 8);
+    let young = |observed| BurnContext {
+        observed,
+        ..burn(0.99, DAY * 28, all)
+    };
+    let (spent, gone) = (
+        Limit::BudgetSpent { over: 0.9 },
+        Limit::Exhaustion { within: HOUR * 4 },
+    );
+    for limit in [spent, gone] {
+        let standing = |observed| status(limit, &young(observed), &[(HOUR, all)]).standing;
+        assert_eq!(standing(Duration::from_secs(20)), LimitState::Unknown);
+        assert_eq!(standing(HOUR), LimitState::Over);
+    }
+}

@@ -58,10 +58,10 @@ impl LimitStatus {
             (Limit::Exhaustion { .. }, None) => {
                 format!("budget does not burn down, limit {threshold}")
             }
-            (Limit::Customers { affected, length }, hurt) => format!(
+            (Limit::Customers { affected, .. }, hurt) => format!(
                 "{} with a bad event in {}, limit {}",
                 format::counted(whole(hurt.unwrap_or_default()), "customer"),
-                format::duration(length),
+                self.window.text(),
                 format::count(i64::from(affected))
             ),
             (Limit::Absence { length }, usual) => self.absence(length, usual.unwrap_or_default()),
@@ -116,6 +116,10 @@ mod tests {
     };
 
     fn sentence(limit: Limit, value: Option<f64>) -> String {
+        let window = match limit {
+            Limit::Customers { length, .. } | Limit::Absence { length } => length,
+            Limit::BudgetSpent { .. } | Limit::Exhaustion { .. } => Duration::from_hours(1),
+        };
         let status = LimitStatus {
             name: "rule".parse().unwrap(),
             severity: Severity::Page,
@@ -123,11 +127,7 @@ mod tests {
             value,
             pending_for: Duration::ZERO,
             standing: LimitState::Over,
-            window: WindowStatus {
-                secs: 900,
-                counts: EventCounts::ZERO,
-                burn_rate: None,
-            },
+            window: WindowStatus::new(window.as_secs(), EventCounts::ZERO, None),
         };
         status.sentence()
     }

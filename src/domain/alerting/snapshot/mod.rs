@@ -16,7 +16,10 @@ pub use self::{
 };
 use super::alert::{AlertUpdate, EpisodeEnd, TransitionKind};
 use crate::domain::{
-    alerting::{incident::Acknowledgement, limit::LimitStatus, trace_link::TraceLink},
+    alerting::{
+        incident::Acknowledgement, limit::LimitStatus, rule_status::WindowStatus,
+        trace_link::TraceLink,
+    },
     counting::{customers::CustomerTotal, differences::Difference},
     model::{
         counts::EventCounts,
@@ -73,9 +76,9 @@ pub struct AlertSnapshot {
     #[serde(rename = "within_seconds")]
     pub within_secs: Option<f64>,
     #[serde(rename = "long_window")]
-    pub long: WindowFacts,
+    pub long: WindowStatus,
     #[serde(rename = "short_window")]
-    pub short: WindowFacts,
+    pub short: WindowStatus,
     /// Distinct customers with a bad event in the long window; `None` where the SLO names none.
     pub customers_affected: Option<i64>,
     /// Distinct customers with any event in the hours or days that the long window touches; `None`
@@ -127,14 +130,6 @@ pub struct AlertSnapshot {
     /// Only on `Resolved`: what the episode cost.
     #[serde(rename = "incident_summary")]
     pub episode_summary: Option<EpisodeSummary>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct WindowFacts {
-    #[serde(rename = "seconds")]
-    pub secs: u64,
-    pub counts: EventCounts,
-    pub burn_rate: Option<f64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

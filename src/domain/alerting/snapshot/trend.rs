@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::model::{
     counts::EventCounts,
+    format,
     time::{TimeRange, Timestamp},
 };
 
@@ -26,6 +27,13 @@ pub struct Trend {
     pub from: Timestamp,
     #[serde(rename = "step_seconds")]
     pub step_secs: u64,
+    /// Seconds since the first event of the SLO, where that is less than the trend is long.
+    #[serde(
+        default,
+        rename = "seconds_since_first_event",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub since_first_event_secs: Option<u64>,
     /// In hundredths of a percent, which are exact and short in JSON; `None` where there was no event.
     pub bad_basis_points: Vec<Option<u16>>,
 }
@@ -43,12 +51,19 @@ impl Trend {
             .collect()
     }
 
-    /// Of what was counted in [`Self::stretches`]; `None` where there were none.
-    pub fn new(stretches: &[TimeRange], counts: &[EventCounts]) -> Option<Self> {
+    /// Of what was counted in [`Self::stretches`], or in the last of them, by an SLO whose first event
+    /// came `observed` ago; `None` where there were none.
+    pub fn new(
+        stretches: &[TimeRange],
+        counts: &[EventCounts],
+        observed: Duration,
+    ) -> Option<Self> {
         let first = stretches.first()?;
+        let length: Duration = stretches.iter().map(TimeRange::length).sum();
         Some(Self {
             from: first.from,
             step_secs: first.length().as_secs(),
+            since_first_event_secs: (observed < length).then(|| observed.as_secs()),
             bad_basis_points: counts.iter().map(basis_points).collect(),
         })
     }
@@ -57,6 +72,17 @@ impl Trend {
         let points = u64::try_from(self.bad_basis_points.len()).unwrap_or(u64::MAX);
         let length = Duration::from_secs(self.step_secs.saturating_mul(points));
         TimeRange::new(self.from, self.from + length)
+    }
+
+    /// The time that it shows: `the last 6 h`, or `the 20 min since the first event`.
+    pub fn lately(&self) -> String {
+        match self.since_first_event_secs {
+            None => {
+                let length = self.range().length();
+                format!("the last {}", format::window(length.as_secs()))
+            }
+            Some(secs) => format::since_first_event(secs),
+        }
     }
 
     /// `None` where there was no event.
@@ -123,7 +149,7 @@ mod tests {
                 "{long}"
             );
             assert_eq!(stretches[71].to, to.ceil_to(MINUTE));
-            let trend = Trend::new(&stretches, &[EventCounts::ZERO; 72]).unwrap();
+            let trend = Trend::new(&stretches, &[EventCounts::ZERO; 72], Duration::MAX).unwrap();
             assert_eq!(trend.range().length().as_secs(), length, "{long}");
             assert_eq!(trend.sparkline(0.005), "·".repeat(18));
         }
@@ -134,6 +160,7 @@ mod tests {
         let trend = |points: [u16; 6]| Trend {
             from: Timestamp::UNIX_EPOCH,
             step_secs: 60,
+            since_first_event_secs: None,
             bad_basis_points: points.map(Some).to_vec(),
         };
         let sparks = |points| trend(points).sparkline(0.005);

@@ -100,7 +100,7 @@ pub const LAST_HOUR: Duration = Duration::from_hours(1);
 pub struct Measured {
     /// The moment that all look-backs end at.
     pub at: Timestamp,
-    /// Start of the earliest minute with an event.
+    /// The time of the earliest event ever counted.
     pub first_event_at: Option<Timestamp>,
     /// By [`look_backs`].
     pub counts: CountsByLength,
@@ -290,12 +290,18 @@ const fn settled() -> u8 {
     TickHistory::first(Timestamp::UNIX_EPOCH).steady_ticks
 }
 
-/// One that burns and yet has not fired waits until it has done so for a while.
+/// One that burns and yet has not fired waits until it has done so for a while, or until the SLO is old
+/// enough.
 fn is_rising(rule: &RuleStatus) -> bool {
-    matches!(
-        rule.condition,
-        BurnCondition::Rising | BurnCondition::Burning
-    )
+    let is_over = || rule.short.burn_rate.is_some_and(|rate| rate >= rule.factor);
+    match rule.condition {
+        BurnCondition::Rising | BurnCondition::Burning => true,
+        BurnCondition::TooYoung => is_over(),
+        BurnCondition::Recovering
+        | BurnCondition::TooFew
+        | BurnCondition::Quiet
+        | BurnCondition::NoData => false,
+    }
 }
 
 /// The worst that holds, in the order of [`SloState`].

@@ -9,7 +9,8 @@ pub use number::{
     achieved, budget, burn_rate, count, counted, factor, objective, ordinal, percent,
 };
 pub use time::{
-    clock, date_time, duration, lasting, moment, moment_in_words, seconds, time_of_day, window,
+    clock, date_time, duration, lasting, moment, moment_in_words, seconds, since_first_event,
+    time_of_day, window,
 };
 
 /// What stands where there is no number.

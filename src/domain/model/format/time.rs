@@ -52,6 +52,12 @@ pub fn window(secs: u64) -> String {
     duration(Duration::from_secs(secs))
 }
 
+/// What stands for a window that reaches back beyond the first event: `the 20 s since the first event`.
+pub fn since_first_event(secs: u64) -> String {
+    let length = lasting(Duration::from_secs(secs));
+    format!("the {length} since the first event")
+}
+
 /// `10:08:04`.
 pub fn clock(at: Timestamp) -> String {
     at.to_chrono().format("%H:%M:%S").to_string()

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::domain::{
     alerting::snapshot::AlertSnapshot,
-    model::{format, text, time::Timestamp},
+    model::{text, time::Timestamp},
     notify::{
         Detail, PlatformNotification, PlatformNotificationKind, RenderContext, delivery::alert_key,
         wording,
@@ -148,7 +148,7 @@ fn annotated(facts: &AlertSnapshot, context: &RenderContext, detail: Detail) -> 
     let mut annotations = Map::new();
     let mut add = |name: &str, value: String| annotations.insert(name.to_owned(), json!(value));
     add("summary", wording::headline(facts));
-    let window = format::window(facts.long.secs);
+    let window = facts.long.text();
     add(
         "description",
         format!(

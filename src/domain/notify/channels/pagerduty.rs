@@ -14,7 +14,7 @@ use super::{
 };
 use crate::domain::{
     alerting::{alert::TransitionKind, snapshot::AlertSnapshot},
-    model::{format, text},
+    model::text,
     notify::{
         Detail, PlatformNotification, PlatformNotificationKind, RenderContext,
         delivery::{AttemptClass, alert_key, rate_limit::RateLimit},
@@ -130,7 +130,7 @@ fn details(facts: &AlertSnapshot, context: &RenderContext) -> Value {
     if let Some(total) = &facts.customers_total {
         add("customers_total", json!(total.text()));
     }
-    let window = format::window(facts.long.secs);
+    let window = facts.long.text();
     add(
         "bad",
         json!(format!("{} in {window}", wording::share(facts))),

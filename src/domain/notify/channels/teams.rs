@@ -10,7 +10,7 @@ use super::{
 };
 use crate::domain::{
     alerting::{alert::TransitionKind, snapshot::AlertSnapshot},
-    model::{format, text},
+    model::text,
     notify::{
         Detail, PlatformNotification, PlatformNotificationKind, RenderContext,
         delivery::{AttemptClass, Redelivery},
@@ -110,7 +110,7 @@ fn cost(facts: &AlertSnapshot) -> Option<String> {
 
 fn numbers(facts: &AlertSnapshot) -> Value {
     let fact = |title: &str, value: String| json!({ "title": title, "value": value });
-    let window = format::window(facts.long.secs);
+    let window = facts.long.text();
     let mut shown = vec![
         fact("Bad", format!("{} in {window}", wording::share(facts))),
         fact("Promise", wording::promise(facts)),

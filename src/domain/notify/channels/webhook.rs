@@ -10,9 +10,10 @@ use crate::domain::{
     alerting::{
         alert::TransitionKind,
         limit::LimitStatus,
+        rule_status::WindowStatus,
         snapshot::{
             AlertSnapshot, Before, EpisodeSummary, RecentChange, SlowestStage, TopCustomer,
-            WindowFacts, WorstWorkflow,
+            WorstWorkflow,
         },
         trace_link::TraceLink,
     },
@@ -172,7 +173,7 @@ fn limit(rule: &LimitStatus) -> Value {
     })
 }
 
-fn window(window: &WindowFacts) -> Value {
+fn window(window: &WindowStatus) -> Value {
     let counts = window.counts;
     json!({
         "seconds": window.secs,

@@ -22,7 +22,7 @@ pub fn detection(facts: &AlertSnapshot) -> Option<String> {
 
 fn needed(facts: &AlertSnapshot, noun: &str) -> String {
     let total = facts.long.counts.total();
-    let window = format::window(facts.long.secs);
+    let window = facts.long.text();
     let factor = format::factor(facts.factor);
     #[expect(
         clippy::cast_precision_loss,
@@ -34,7 +34,7 @@ fn needed(facts: &AlertSnapshot, noun: &str) -> String {
         "at this traffic {} bad of {} {noun} in {window} make a burn rate of {factor}, and {} must burn as well",
         format::count(bad.clamp(0, total)),
         format::count(total),
-        format::window(facts.short.secs)
+        facts.short.text()
     )
 }
 

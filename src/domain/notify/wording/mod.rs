@@ -15,6 +15,7 @@ use crate::domain::{
     alerting::{
         alert::{AlertUpdate, EpisodeEnd, TransitionKind},
         limit::LimitStatus,
+        rule_status::WindowStatus,
         snapshot::{AlertSnapshot, Before, EpisodeSummary, SlowestStage},
     },
     counting::{customers::CustomerTotal, differences::Difference},
@@ -73,7 +74,7 @@ fn firing_lead(facts: &AlertSnapshot) -> String {
         return limit_lead(facts, limit);
     }
     let people = people(facts).map_or_else(String::new, |who| format!("{who}, "));
-    let window = format::window(facts.long.secs);
+    let window = facts.long.text();
     format!(
         "{}{} {people}{} in {window}{}; {}",
         urgency(facts.severity),
@@ -103,7 +104,7 @@ fn limit_lead(facts: &AlertSnapshot, limit: &LimitStatus) -> String {
     format!(
         "{lead}; {} in {}{}",
         share(facts),
-        format::window(facts.long.secs),
+        facts.long.text(),
         mainly(facts.long.counts)
     )
 }
@@ -112,7 +113,7 @@ fn limit_lead(facts: &AlertSnapshot, limit: &LimitStatus) -> String {
 fn development_lead(facts: &AlertSnapshot, development: AlertUpdate) -> String {
     let now = match (&facts.limit, facts.long.counts.total()) {
         (Some(limit), ..=0) => limit.sentence(),
-        _ => format!("{} in {}", share(facts), format::window(facts.long.secs)),
+        _ => format!("{} in {}", share(facts), facts.long.text()),
     };
     let lead = development.lead(facts);
     // What was known last belongs into its sentence, what is known now stands on its own.
@@ -296,8 +297,8 @@ pub fn burn(facts: &AlertSnapshot) -> String {
     if let Some(limit) = &facts.limit {
         return limit.sentence();
     }
-    let one = |window: &crate::domain::alerting::snapshot::WindowFacts| {
-        let length = format::window(window.secs);
+    let one = |window: &WindowStatus| {
+        let length = window.text();
         match window.burn_rate {
             Some(rate) => format!("{} over {length}", format::burn_rate(rate, facts.factor)),
             None => format!("nothing over {length}"),
@@ -351,7 +352,7 @@ pub fn data(facts: &AlertSnapshot) -> Option<String> {
         "{} {} in {}, the newest {age} old",
         format::count(facts.long.counts.total()),
         noun(facts),
-        format::window(facts.long.secs),
+        facts.long.text(),
     ))
 }
 
@@ -359,9 +360,9 @@ pub fn data(facts: &AlertSnapshot) -> Option<String> {
 pub fn trend(facts: &AlertSnapshot) -> Option<String> {
     let trend = facts.context.trend.as_ref()?;
     Some(format!(
-        "{} bad in the last {}, at most {}",
+        "{} bad in {}, at most {}",
         trend.sparkline(1.0 - facts.objective),
-        format::window(trend.range().length().as_secs()),
+        trend.lately(),
         format::percent(trend.peak()),
     ))
 }
@@ -374,8 +375,8 @@ pub fn chart(facts: &AlertSnapshot) -> String {
         .as_ref()
         .map_or_else(String::new, |trend| {
             format!(
-                " in the last {}, at most {}",
-                format::window(trend.range().length().as_secs()),
+                " in {}, at most {}",
+                trend.lately(),
                 format::percent(trend.peak()),
             )
         });
@@ -390,10 +391,10 @@ pub fn chart(facts: &AlertSnapshot) -> String {
 pub fn recovered(facts: &AlertSnapshot, before: &Before) -> Option<String> {
     let now = facts.short.counts.bad_ratio()?;
     Some(format!(
-        "{} bad when it fired, {} in the last {}",
+        "{} bad when it fired, {} in {}",
         format::percent(before.bad_ratio?),
         format::percent(now),
-        format::window(facts.short.secs),
+        facts.short.lately(),
     ))
 }
 

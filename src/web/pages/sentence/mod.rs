@@ -40,7 +40,7 @@ pub(crate) fn verdict(slo: &Summary, now: Timestamp) -> Sentence {
         Some(SloState::TooFew) => rest.push(
             "A longer window or a lower objective gives a budget that can be spent.".to_owned(),
         ),
-        Some(SloState::Rising) => rest.extend(rising(slo)),
+        Some(SloState::Rising) => rest.extend(rising(slo).or_else(|| too_young(slo))),
         Some(SloState::Recovering) => {
             rest.push("It resolves if that stays so.".to_owned());
         }
@@ -129,11 +129,25 @@ fn rising(slo: &Summary) -> Option<String> {
         .iter()
         .find(|rule| rule.condition == BurnCondition::Rising)?;
     Some(format!(
-        "The last {} are over {}, the last {} not yet: {} fires if it goes on.",
+        "The last {} are over {}, {} not yet: {} fires if it goes on.",
         format::window(rule.short.secs),
         format::factor(rule.factor),
-        format::window(rule.long.secs),
+        rule.long.lately(),
         rule.name,
+    ))
+}
+
+/// A rule that is over its factor, in an SLO whose first event came only just.
+fn too_young(slo: &Summary) -> Option<String> {
+    let rule = slo
+        .rules
+        .iter()
+        .find(|rule| rule.condition == BurnCondition::TooYoung)?;
+    Some(format!(
+        "Too new to alert: {} needs {} of events, and the first came {} ago.",
+        rule.name,
+        format::window(rule.short.secs),
+        format::lasting(Duration::from_secs(rule.short.since_first_event_secs?)),
     ))
 }
 
@@ -151,7 +165,7 @@ fn too_few_to_tell(slo: &Summary) -> Option<String> {
         format::factor(rule.factor),
         format::count(counts.bad()),
         format::count(counts.total()),
-        format::window(rule.long.secs),
+        rule.long.text(),
         slo.least_bad_events,
     ))
 }

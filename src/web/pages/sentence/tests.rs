@@ -11,7 +11,7 @@ use crate::{
             alert::{AlertProgress, AlertState, AlertStatus},
             limit::{LimitState, LimitStatus},
             rule_status::{RuleStatus, WindowStatus},
-            snapshot::{AlertSnapshot, WindowFacts},
+            snapshot::AlertSnapshot,
             status::SloStatus,
         },
         counting::customers::CustomerTotal,
@@ -42,11 +42,7 @@ fn slo() -> Arc<Slo> {
 }
 
 fn status(state: SloState) -> SloStatus {
-    let window = |secs, burn_rate| WindowStatus {
-        secs,
-        counts: EventCounts::ZERO,
-        burn_rate: Some(burn_rate),
-    };
+    let window = |secs, burn_rate| WindowStatus::new(secs, EventCounts::ZERO, Some(burn_rate));
     SloStatus {
         evaluated_at: now(),
         state,
@@ -232,11 +228,7 @@ fn an_alert_of_a_limit_leads_with_the_limit_and_not_with_the_burn_rate() {
         pending_for: Duration::ZERO,
         value: Some(240.0),
         standing: LimitState::Over,
-        window: WindowStatus {
-            secs: 900,
-            counts: EventCounts::ZERO,
-            burn_rate: None,
-        },
+        window: WindowStatus::new(900, EventCounts::ZERO, None),
     }];
     status.alerts = vec![AlertStatus {
         severity: Severity::Page,
@@ -276,7 +268,7 @@ proptest! {
             window_secs: slo().window.length().as_secs(),
             calendar: None,
             factor: status.rules[0].factor,
-            long: WindowFacts { secs: 3_600, counts: last_hour, burn_rate: Some(burn) },
+            long: WindowStatus::new(3_600, last_hour, Some(burn)),
             budget_remaining: status.budget_remaining,
             budget_empty_in_secs: status.budget_empty_in_secs,
             customers_affected: status.customers_affected,

@@ -321,9 +321,9 @@ fn reading(view: &SloView, rule: Option<&AlertRule>) -> String {
         format!(
             "{} over {} · {} over {}",
             format::burn_rate(status.long.burn_rate, status.factor),
-            format::window(status.long.secs),
+            status.long.text(),
             format::burn_rate(status.short.burn_rate, status.factor),
-            format::window(status.short.secs)
+            status.short.text()
         )
     })
 }

@@ -407,6 +407,10 @@ fn condition_face(rule: &RuleStatus) -> StatusBadge {
             ..StatusBadge::of(Some(SloState::Ok))
         },
         BurnCondition::TooFew => too_few_face(),
+        BurnCondition::TooYoung => StatusBadge {
+            word: "Too new to tell",
+            ..StatusBadge::of(Some(SloState::TooFew))
+        },
         BurnCondition::NoData => StatusBadge::of(Some(SloState::NoData)),
     }
 }

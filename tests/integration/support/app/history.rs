@@ -104,10 +104,16 @@ impl TestApp {
             .await
             .expect("counts can be written");
         }
+        drop(past);
+        self.had_first_event(slo, range.from).await;
+    }
+
+    /// The first event of an SLO or a group came then, or earlier.
+    pub(crate) async fn had_first_event(&self, slo: SloId, at: Timestamp) {
         sqlx::query("update slos set first_event_at = least(first_event_at, $2) where id = $1")
             .bind(slo.0)
-            .bind(range.from.to_chrono())
-            .execute(&mut *past)
+            .bind(at.to_chrono())
+            .execute(&mut *self.past.lock().await)
             .await
             .expect("the first event can be written");
     }

@@ -178,6 +178,8 @@ pub(crate) struct Builder {
     catalog: Catalog,
     database: Option<TestDatabase>,
     history: Option<(Duration, EventCounts)>,
+    /// How long ago the first event of every SLO came, where there is no history.
+    age: Option<Duration>,
     at: Timestamp,
     settings: AppSettings,
 }
@@ -201,6 +203,13 @@ impl Builder {
     /// Every SLO has had so many events a minute for so long.
     pub(crate) const fn history(mut self, length: Duration, per_minute: EventCounts) -> Self {
         self.history = Some((length, per_minute));
+        self
+    }
+
+    /// No SLO has ever had an event. Without this and without a [`history`](Self::history) the first
+    /// one came half an hour ago, which covers the short windows of most rules that page.
+    pub(crate) const fn young(mut self) -> Self {
+        self.age = None;
         self
     }
 
@@ -253,10 +262,12 @@ impl Builder {
         };
         app.make_partitions().await;
         app.take_over(self.catalog).await;
-        if let Some((length, per_minute)) = self.history {
-            for slo in app.ids().into_values() {
+        for slo in app.ids().into_values() {
+            if let Some((length, per_minute)) = self.history {
                 let range = TimeRange::ending_at(self.at, length);
                 app.fill_range(slo, range, per_minute).await;
+            } else if let Some(age) = self.age {
+                app.had_first_event(slo, self.at - age).await;
             }
         }
         app
@@ -297,6 +308,7 @@ impl TestApp {
             catalog: Catalog::default(),
             database: None,
             history: None,
+            age: Some(MINUTE * 30),
             at: time("10:00"),
             settings: AppSettings {
                 evaluator: EvaluatorSettings {

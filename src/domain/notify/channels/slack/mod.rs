@@ -146,8 +146,7 @@ fn summary(facts: &AlertSnapshot) -> String {
             "Its SLO was removed while it fired, so nobody knows whether it is over."
         }
     };
-    let window = format::window(facts.long.secs);
-    let now = format!("*{}* in the last {window}", wording::share(facts));
+    let now = format!("*{}* in {}", wording::share(facts), facts.long.lately());
     let reasons = wording::reasons(facts.long.counts);
     let promise = wording::promise(facts);
     let trend = wording::trend(facts).map_or_else(String::new, |trend| format!("\n{trend}."));
