@@ -5,6 +5,7 @@ create table slos (
     name               text,
     declared           boolean     not null default true,
     first_event_at     timestamptz,
+    has_ended          boolean     not null default false,
     next_evaluation_at timestamptz not null default '-infinity',
     created_at         timestamptz not null default clock_timestamp(),
     parent_id          integer,
@@ -31,6 +32,7 @@ comment on column slos.id is 'Identifies the SLO or group in all other tables (s
 comment on column slos.name is 'Name in the definition file. Null for a group, which shares the name of its SLO.';
 comment on column slos.declared is 'False when no definition file contains the SLO any more. For a group: false also when the SLO groups its events differently, or when the group is not tracked.';
 comment on column slos.first_event_at is 'Time of the earliest good or bad event ever counted, under any definition of the SLO. Null before the first event. Rules do not fire before it is older than their short window.';
+comment on column slos.has_ended is 'Whether an end was ever joined with a start, under any definition of the SLO. Never becomes false again. Until it is true the SLO pages nobody, because the selectors or ids may be wrong. Not used for a group.';
 comment on column slos.next_evaluation_at is 'Evaluation claim: the replica that moves this time forward evaluates the SLO.';
 comment on column slos.created_at is 'Database time at which the row was inserted.';
 comment on column slos.parent_id is 'SLO that the group belongs to. Null for an SLO.';

@@ -145,6 +145,7 @@ impl Loops {
         let settings = EvaluatorSettings {
             interval: evaluation.evaluation_interval,
             page_base_url: evaluation.public_url.clone(),
+            platform_target: self.config.watching.platform_target.clone(),
         };
         let evaluator = Evaluator::new(self.store.clone(), self.in_force.catalog.clone(), settings)
             .with(EnrichmentConfig {

@@ -14,9 +14,9 @@ use super::{
 };
 use crate::domain::{
     alerting::{
-        burn_rate::BurnContext,
+        burn_rate::{BurnBounds, BurnContext},
         condition::{Signal, rule_status, verdict},
-        rule_status::Freshness,
+        rule_status::{Freshness, RuleStatuses},
     },
     counting::ledger::{CountDelta, apply},
     model::{
@@ -115,10 +115,14 @@ fn judged(slo: &Slo, in_window: EventCounts, minutes: &[EventCounts]) -> Signal 
         .map(|rule| {
             let counts =
                 BTreeMap::from([(rule.long, last(rule.long)), (rule.short, last(rule.short))]);
-            rule_status(rule, slo.alerting.guard, &burn, &counts)
+            rule_status(rule, slo.alerting.guard, &BurnBounds::new(burn), &counts)
         })
         .collect();
-    verdict(&rules, &[], Severity::Page, Freshness::Fresh)
+    let of = RuleStatuses {
+        rules,
+        ..RuleStatuses::default()
+    };
+    verdict(&of, Severity::Page, Freshness::Fresh)
 }
 
 /// Half an hour of usual traffic, then a stall: for 25 s nothing is judged bad yet, then every order

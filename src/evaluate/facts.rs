@@ -1,6 +1,6 @@
 //! What is told of a transition and to whom, frozen at its moment.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{EnrichmentConfig, SloEvaluation, inputs::whole_minutes};
 use crate::{
@@ -8,11 +8,12 @@ use crate::{
         alerting::{
             alert::{AlertChange, AlertUpdate, EpisodeEnd, Transition, TransitionKind},
             burn_rate::Window,
+            condition::{self, Signal},
             incident::Acknowledgement,
             limit::LimitStatus,
-            rule_status::{Missing, RuleStatus, WindowStatus},
+            quality,
+            rule_status::{Missing, RuleStatus, RuleStatuses, WindowStatus},
             snapshot::{AlertSnapshot, Context, EpisodeSummary, SlowestStage, WorstWorkflow},
-            status::RuleStatuses,
             suppression::Suppression,
         },
         counting::{
@@ -42,6 +43,7 @@ pub(super) struct TransitionContext<'a> {
     pub(super) transition: &'a Transition,
     pub(super) assessment: Option<&'a SloEvaluation<'a>>,
     pub(super) page_base_url: Option<&'a str>,
+    pub(super) platform_target: Option<&'a Name>,
     pub(super) surroundings: &'a EnrichmentConfig,
 }
 
@@ -140,10 +142,19 @@ impl TransitionContext<'_> {
         tx.nth_today(of, self.transition.at, SOON).await
     }
 
+    /// A ticket on data quality must reach somebody also where nobody gets tickets, since it may be all
+    /// that tells of an outage: then those who are paged get it, as a ticket, and who runs the service.
     fn declared(&self, of: &SloEvaluation<'_>) -> Vec<Name> {
+        let notify = &of.slo.notify;
         match self.severity {
-            Severity::Page => of.slo.notify.page.clone(),
-            Severity::Ticket => of.slo.notify.ticket.clone(),
+            Severity::Page => notify.page.clone(),
+            Severity::Ticket if !notify.ticket.is_empty() => notify.ticket.clone(),
+            Severity::Ticket if quality::is_quality_rule(&self.transition.episode.rule) => {
+                let platform = self.platform_target.into_iter();
+                let all: BTreeSet<&Name> = notify.page.iter().chain(platform).collect();
+                all.into_iter().cloned().collect()
+            }
+            Severity::Ticket => Vec::new(),
         }
     }
 
@@ -264,8 +275,19 @@ impl TransitionContext<'_> {
                 None => None,
             },
             budget_spent: burn.and_then(|burn| burn.budget_spent_by(counts)),
+            unusable: self.unusable(),
             before: Some(self.before(tx, opening).await?),
         })
+    }
+
+    /// The share of events that cannot be used, where the alert ends although they leave it in doubt.
+    fn unusable(&self) -> Option<f64> {
+        let of = self.assessment?;
+        let signal = condition::verdict(&of.rules, self.severity, of.measured.freshness);
+        let Signal::InDoubt { .. } = signal else {
+            return None;
+        };
+        quality::unusable_share(self.rule(&of.rules)?.long.counts)
     }
 
     /// The facts by this evaluation's numbers. `None` if no rule of the severity is left.
@@ -286,7 +308,7 @@ impl TransitionContext<'_> {
         let sample = tx.event_sample(self.slo, range).await?;
         let pace = burn.burn_rate(Window {
             length: long,
-            counts: rule.long.counts,
+            counts: rule.long.counts.as_good(),
         });
         Ok(Some(AlertSnapshot {
             is_test: false,
@@ -349,7 +371,7 @@ impl TransitionContext<'_> {
             .rules
             .iter()
             .filter(|rule| rule.severity == self.severity);
-        let limits = of.limits.iter();
+        let limits = of.quality.iter().chain(&of.limits);
         let limits = limits.filter(|rule| rule.severity == self.severity);
         let mut of_severity = burn
             .map(Reacting::on_burn)

@@ -107,6 +107,7 @@ impl EvaluationInputs {
         Measured {
             at: self.now,
             first_event_at: subject.due.first_event_at,
+            has_ended: subject.due.has_ended,
             counts: counted.by_length,
             in_period: counted.in_period,
             in_flight: open.in_flight,
@@ -184,7 +185,7 @@ fn declared_severities(subject: &Subject) -> impl Iterator<Item = (SloId, Severi
     let id = subject.due.id;
     SEVERITIES
         .into_iter()
-        .filter(move |severity| alerting.is_some_and(|alerting| alerting.declares(*severity)))
+        .filter(move |severity| alerting.is_some_and(|alerting| alerting.may_fire(*severity)))
         .map(move |severity| (id, severity))
 }
 

@@ -27,14 +27,14 @@ use crate::{
     domain::{
         alerting::{
             alert::{
-                self, Alert, AlertChange, AlertStatus, Impact, Observation, TickGap, TickHistory,
-                Transition, TransitionKind,
+                self, Alert, AlertChange, AlertState, AlertStatus, Impact, Observation, TickGap,
+                TickHistory, Transition, TransitionKind,
             },
             condition::{self, Signal},
-            inhibition,
-            rule_status::Freshness,
+            inhibition, quality,
+            rule_status::{Freshness, RuleStatuses},
             silence::{self, AlertLabels, Silence},
-            status::{Measured, RuleStatuses, SloStatus},
+            status::{Measured, SloStatus},
             suppression::Suppression,
         },
         model::{
@@ -59,6 +59,8 @@ pub struct EvaluatorSettings {
     pub interval: Duration,
     /// Where people reach the pages; without it notifications have no link.
     pub page_base_url: Option<String>,
+    /// Who runs the service: told of an SLO that has never ended, where nobody gets its tickets.
+    pub platform_target: Option<Name>,
 }
 
 /// Turns counts into statuses, alert states and duties to tell.
@@ -113,6 +115,9 @@ struct PlannedStep<'a> {
 }
 
 const SEVERITIES: [Severity; 2] = [Severity::Page, Severity::Ticket];
+
+/// An alert that is in doubt resolves once it has been clear for so long, as far as can be told.
+const LONGEST_DOUBT: Duration = Duration::from_hours(6);
 
 impl Evaluator {
     pub const fn new(
@@ -224,7 +229,9 @@ impl Evaluator {
             alerts.push(step.next.to_status(severity));
         }
         Ok(assessment.map(|of| {
-            alerts.retain(|alert| of.slo.alerting.declares(alert.severity));
+            alerts.retain(|alert| {
+                of.slo.alerting.declares(alert.severity) || alert.state != AlertState::Inactive
+            });
             SloStatus::new(of.slo, &of.measured, of.rules, alerts).in_rhythm(rhythm)
         }))
     }
@@ -270,6 +277,7 @@ impl Evaluator {
             transition,
             assessment,
             page_base_url: self.settings.page_base_url.as_deref(),
+            platform_target: self.settings.platform_target.as_ref(),
             surroundings: &self.surroundings,
         };
         if let (Some(of), true) = (assessment, transition.is_told()) {
@@ -357,10 +365,10 @@ impl StepContext<'_> {
     }
 
     fn next_step<'a>(&self, severity: Severity, seen: &'a Alert) -> PlannedStep<'a> {
-        let observation = self.observation(severity);
+        let observation = self.observation(severity, seen);
         let resolve_after = self
             .assessment
-            .map_or(Duration::ZERO, |of| of.slo.alerting.resolve_after);
+            .map_or(Duration::ZERO, |of| of.resolve_after(seen));
         let (next, transition) = alert::step(seen.clone(), &observation, resolve_after);
         PlannedStep {
             slo: self.subject.due.id,
@@ -378,14 +386,13 @@ impl StepContext<'_> {
         episode.is_some_and(|episode| !self.reading.acknowledged.contains(&episode.id))
     }
 
-    fn observation(&self, severity: Severity) -> Observation {
+    fn observation(&self, severity: Severity, seen: &Alert) -> Observation {
         let freshness = self
             .assessment
             .map_or(self.reading.freshness, |of| of.measured.freshness);
-        let verdict = self.assessment.map_or(Signal::Undeclared, |of| {
-            let RuleStatuses { rules, limits } = &of.rules;
-            condition::verdict(rules, limits, severity, freshness)
-        });
+        let verdict = self
+            .assessment
+            .map_or(Signal::Undeclared, |of| of.signal(severity, seen));
         let of_slo = match self.subject.due.group {
             Some(_) => self.reading.of_slo.as_slice(),
             None => &[],
@@ -396,6 +403,9 @@ impl StepContext<'_> {
             missing: verdict.missing(freshness),
             verdict,
             continuity: self.rhythm.continuity(),
+            doubt_clears_after: self
+                .assessment
+                .map_or(Duration::ZERO, |of| of.doubt_clears_after(seen)),
             impact: self
                 .assessment
                 .map_or_else(Impact::default, SloEvaluation::impact),
@@ -409,6 +419,40 @@ impl StepContext<'_> {
 }
 
 impl SloEvaluation<'_> {
+    /// What the rules of `severity` say to the alert that was `seen`.
+    fn signal(&self, severity: Severity, seen: &Alert) -> Signal {
+        // Rules on data quality are left to any SLO; they do not speak for rules that are gone.
+        let is_of_quality = |rule: &Name| quality::is_quality_rule(rule);
+        let episode = seen.episode();
+        if !self.slo.alerting.declares(severity)
+            && episode.is_some_and(|episode| !is_of_quality(&episode.rule))
+        {
+            return Signal::Undeclared;
+        }
+        condition::verdict(&self.rules, severity, self.measured.freshness)
+    }
+
+    fn resolve_after(&self, seen: &Alert) -> Duration {
+        let declared = self.slo.alerting.resolve_after;
+        match seen.episode() {
+            Some(episode) if quality::is_quality_rule(&episode.rule) => {
+                declared.max(quality::QUIET_FOR)
+            }
+            Some(_) | None => declared,
+        }
+    }
+
+    /// The long window of the rule that fired, at most six hours.
+    fn doubt_clears_after(&self, seen: &Alert) -> Duration {
+        let Some(episode) = seen.episode() else {
+            return Duration::ZERO;
+        };
+        let window = self.rules.window_of(&episode.rule);
+        window.map_or(Duration::ZERO, |long| {
+            Duration::from_secs(long.secs).min(LONGEST_DOUBT)
+        })
+    }
+
     /// By whom an alert is silenced, if it is.
     fn silenced(
         &self,

@@ -7,6 +7,7 @@ pub mod condition;
 pub mod incident;
 pub mod inhibition;
 pub mod limit;
+pub mod quality;
 pub mod rule_status;
 pub mod silence;
 pub mod snapshot;

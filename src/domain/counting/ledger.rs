@@ -2,7 +2,10 @@
 //!
 //! Pure: the store reads the known rows, asks here what becomes of them, and writes it down.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use crate::domain::{
     counting::{JudgedWorkflow, customers::CustomerMoves},
@@ -25,6 +28,8 @@ pub struct CountDelta {
     by_minute: BTreeMap<(SloId, Timestamp), EventCounts>,
     /// The earliest good or bad event that came in, by SLO and group.
     pub first_events: BTreeMap<SloId, Timestamp>,
+    /// SLOs of which an end was joined with a start.
+    pub ended: BTreeSet<SloId>,
     /// What people should know of the evidence, each counted when it is noticed first.
     pub noted: BTreeMap<(SloId, WorkflowNote), i64>,
     /// What was learned of how the spans are sampled that end workflows.
@@ -45,6 +50,9 @@ impl CountDelta {
             }
         }
         self.put_in(slo, new);
+        if new.workflow.has_start_and_end() {
+            self.ended.insert(slo);
+        }
         self.learn(slo, &new.workflow);
     }
 

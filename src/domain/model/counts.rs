@@ -123,6 +123,35 @@ impl EventCounts {
         weighted(self.bad(), self.unseen_bad)
     }
 
+    /// Workflows that are neither good nor bad for want of evidence that can be used.
+    pub const fn unusable(&self) -> i64 {
+        self.invalid + self.evidence_lost
+    }
+
+    /// The best that can have been: what is invalid counts as good, as it has an end, and what may have
+    /// had one that is lost is left out. Of what is invalid only the few workflows with more pauses or
+    /// legs than are kept may lack an end.
+    #[must_use]
+    pub const fn as_good(self) -> Self {
+        Self {
+            good: self.good + self.invalid,
+            invalid: 0,
+            evidence_lost: 0,
+            ..self
+        }
+    }
+
+    /// The worst that can have been: all that cannot be used counts as bad.
+    #[must_use]
+    pub const fn as_bad(self) -> Self {
+        Self {
+            failed: self.failed + self.unusable(),
+            invalid: 0,
+            evidence_lost: 0,
+            ..self
+        }
+    }
+
     /// Good and bad events, seen and unseen.
     pub fn weighted_total(&self) -> f64 {
         weighted(

@@ -200,6 +200,7 @@ pub(super) fn resolved() -> AlertSnapshot {
         long: WindowStatus::new(3_600, counts(15, 3, 0, 8_982), Some(0.4)),
         short: WindowStatus::new(300, counts(0, 0, 0, 750), Some(0.0)),
         episode_summary: Some(EpisodeSummary {
+            unusable: None,
             ended_by: EpisodeEnd::Recovered,
             flaps: 2,
             fired_at: Timestamp::from_secs(1_795_328_700),

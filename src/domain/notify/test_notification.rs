@@ -162,6 +162,7 @@ impl Rehearsal {
             short: window(300, (0, 750)),
             budget_empty_in_secs: None,
             episode_summary: Some(EpisodeSummary {
+                unusable: None,
                 fired_at: self.at - Duration::from_mins(5),
                 resolved_at: self.at,
                 ended_by: EpisodeEnd::Recovered,

@@ -63,6 +63,12 @@ pub enum Limit {
         #[serde(rename = "for_seconds", with = "whole_seconds")]
         length: Duration,
     },
+    /// No end was ever joined with a start, so every timeout may be due to a selector or an id. Of every
+    /// SLO; no file declares it.
+    NeverEnded,
+    /// More than this share of the events of the last hour cannot be used, or a page is in doubt because
+    /// of them. Of every SLO; no file declares it.
+    Unusable { over: f64, page_in_doubt: bool },
 }
 
 /// Lengths as JSON has them everywhere: a number of seconds.
@@ -136,6 +142,13 @@ impl Severity {
 }
 
 impl Alerting {
+    /// Whether an alert of this severity can fire. Tickets can wherever there are rules, because of data
+    /// quality.
+    pub fn may_fire(&self, severity: Severity) -> bool {
+        let has_rules = !self.rules.is_empty() || !self.limits.is_empty();
+        self.declares(severity) || (severity == Severity::Ticket && has_rules)
+    }
+
     /// Whether any rule tells with this urgency.
     pub fn declares(&self, severity: Severity) -> bool {
         let of_rules = self.rules.iter().map(|rule| rule.severity);

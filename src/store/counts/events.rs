@@ -41,10 +41,8 @@ impl Tx<'_> {
     ) -> Result<(), StoreError> {
         self.add_event_counts(writer, moves).await?;
         self.add_customers(&moves.customers).await?;
-        if moves.first_events.is_empty() {
-            return Ok(());
-        }
-        self.note_first_events(&moves.first_events).await
+        self.note_first_events(&moves.first_events, &moves.ended)
+            .await
     }
 
     async fn add_event_counts(

@@ -9,11 +9,7 @@ use sqlx::{FromRow, types::Json};
 use crate::{
     domain::{
         alerting::status::SloStatus,
-        model::{
-            group::Group,
-            ids::{Name, SloId},
-            time::Timestamp,
-        },
+        model::{group::Group, ids::SloId, time::Timestamp},
     },
     store::{DueSlo, SloRecord, StoreError, Tx},
 };
@@ -60,8 +56,7 @@ impl Tx<'_> {
         }
         let with_groups = due.into_iter().flat_map(|slo| {
             let rows = groups.remove(&slo.id.0).unwrap_or_default();
-            let name = slo.name.clone();
-            let of_slo = rows.into_iter().map(move |row| row.due(&name));
+            let of_slo: Vec<DueSlo> = rows.into_iter().map(|row| row.due(&slo)).collect();
             std::iter::once(slo).chain(of_slo)
         });
         Ok(with_groups.collect())
@@ -184,13 +179,14 @@ struct DueGroupRow {
 }
 
 impl DueGroupRow {
-    fn due(self, name: &Name) -> DueSlo {
+    fn due(self, slo: &DueSlo) -> DueSlo {
         DueSlo {
             id: SloId(self.id),
-            name: name.clone(),
+            name: slo.name.clone(),
             group: Some(self.group.into()),
             declaration: self.declared.into(),
             first_event_at: self.first_event_at.map(Timestamp::from),
+            has_ended: slo.has_ended,
         }
     }
 }

@@ -1,6 +1,9 @@
 //! SLOs by name and id, how each stands, and who evaluates them next.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, types::Json};
@@ -27,6 +30,8 @@ pub struct DueSlo {
     /// Whether a definition still names it. If not, it is due only to close what is open.
     pub declaration: Declaration,
     pub first_event_at: Option<Timestamp>,
+    /// Whether an end of the SLO, of a group the whole SLO, was ever joined with a start.
+    pub has_ended: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +126,7 @@ impl Tx<'_> {
                          select 1 from alerts join slos as own on own.id = alerts.slo_id
                          where slos.id in (own.id, own.parent_id) and alerts.state <> 'inactive'))
                  for update of slos skip locked)
-             returning id, name, declared, first_event_at",
+             returning id, name, declared, first_event_at, has_ended",
         )
         .bind(now.to_chrono())
         .bind(next.to_chrono())
@@ -138,6 +143,7 @@ impl Tx<'_> {
                     group: None,
                     declaration: row.declared.into(),
                     first_event_at: row.first_event_at.map(Timestamp::from),
+                    has_ended: row.has_ended,
                 })
             })
             .collect();
@@ -182,21 +188,31 @@ impl Tx<'_> {
         })
     }
 
-    /// Keeps the earliest event of each SLO.
+    /// Keeps the earliest event of each SLO, and which have had an end that was joined with a start.
     pub(crate) async fn note_first_events(
         &mut self,
         earliest: &BTreeMap<SloId, Timestamp>,
+        ended: &BTreeSet<SloId>,
     ) -> Result<(), StoreError> {
-        let slos: Vec<i32> = earliest.keys().map(|slo| slo.0).collect();
-        let times: Vec<DateTime<Utc>> = earliest.values().map(|at| at.to_chrono()).collect();
+        let all: BTreeSet<SloId> = earliest.keys().chain(ended).copied().collect();
+        if all.is_empty() {
+            return Ok(());
+        }
+        let slos: Vec<i32> = all.iter().map(|slo| slo.0).collect();
+        let first = |slo| earliest.get(slo).map(|at| at.to_chrono());
+        let times: Vec<Option<DateTime<Utc>>> = all.iter().map(first).collect();
+        let ended: Vec<bool> = all.iter().map(|slo| ended.contains(slo)).collect();
         sqlx::query(concat!(
             "-- slos.note_first_event\n",
-            "update slos s set first_event_at = n.at ",
-            "from unnest($1::integer[], $2::timestamptz[]) as n(id, at) ",
-            "where s.id = n.id and (s.first_event_at is null or s.first_event_at > n.at)",
+            "update slos s set first_event_at = least(s.first_event_at, n.at), ",
+            "has_ended = s.has_ended or n.has_ended ",
+            "from unnest($1::integer[], $2::timestamptz[], $3::boolean[]) as n(id, at, has_ended) ",
+            "where s.id = n.id and (n.at < s.first_event_at ",
+            "or (s.first_event_at is null and n.at is not null) or (n.has_ended and not s.has_ended))",
         ))
         .bind(slos)
         .bind(times)
+        .bind(ended)
         .execute(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
@@ -224,4 +240,5 @@ struct DueSloRow {
     name: String,
     declared: bool,
     first_event_at: Option<DateTime<Utc>>,
+    has_ended: bool,
 }

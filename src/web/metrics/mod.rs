@@ -260,6 +260,7 @@ impl Gauges {
             Limit::Exhaustion { .. } => ("exhaustion", &self.exhaustion),
             Limit::Customers { .. } => ("customers", &self.customers),
             Limit::Absence { .. } => ("absence", &self.reference_events),
+            Limit::NeverEnded | Limit::Unusable { .. } => return,
         };
         let name = rule.name.as_str();
         if let Some(value) = rule.value {
@@ -268,7 +269,7 @@ impl Gauges {
         let exceeded = match rule.standing {
             LimitState::Over => 1.0,
             LimitState::Near | LimitState::TooFew | LimitState::Under => 0.0,
-            LimitState::Unknown => return,
+            LimitState::Unknown | LimitState::InDoubt => return,
         };
         let labels = [slo, name, kind];
         self.exceeded.with_label_values(&labels).set(exceeded);

@@ -51,6 +51,9 @@ pub(crate) struct Summary {
     pub(crate) evaluated_at: Option<Timestamp>,
     pub(crate) achieved_ratio: Option<f64>,
     pub(crate) budget_remaining_ratio: Option<f64>,
+    /// The same if the events that cannot be used are bad; `None` where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) budget_remaining_at_worst_ratio: Option<f64>,
     /// Bad events that the whole budget allows at this volume, and those it has left.
     pub(crate) budget_events: i64,
     pub(crate) budget_remaining_events: i64,
@@ -66,6 +69,8 @@ pub(crate) struct Summary {
     pub(crate) rules: Vec<RuleStatus>,
     /// Rules on anything but burn rates.
     pub(crate) threshold_rules: Vec<LimitStatus>,
+    /// Rules on data quality.
+    pub(crate) quality_rules: Vec<LimitStatus>,
     pub(crate) alerts: Vec<AlertStatus>,
     /// Of a group: severities whose alert does not begin because the whole SLO's fires.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -105,7 +110,8 @@ impl Summary {
         let status = record.and_then(|record| record.status.as_ref());
         let window = status.map_or(EventCounts::ZERO, |status| status.window);
         let period = PeriodView::new(slo, status.and_then(|status| status.period));
-        let budget_events = budget_in_events(volume(period.as_ref(), window), slo.objective);
+        let budget_events =
+            budget_in_events(volume(period.as_ref(), window.as_good()), slo.objective);
         let empty_in = status.and_then(|status| status.budget_empty_in_secs);
         Self {
             name: slo.name.clone(),
@@ -122,6 +128,8 @@ impl Summary {
             evaluated_at: status.map(|status| status.evaluated_at),
             achieved_ratio: window.good_ratio(),
             budget_remaining_ratio: status.and_then(|status| status.budget_remaining),
+            budget_remaining_at_worst_ratio: status
+                .and_then(|status| status.budget_remaining_at_worst),
             budget_events,
             budget_remaining_events: budget_events - whole(window.weighted_bad()),
             budget_empty_in_seconds: empty_in,
@@ -142,6 +150,9 @@ impl Summary {
                 .unwrap_or_default(),
             threshold_rules: status
                 .map(|status| status.limits.clone())
+                .unwrap_or_default(),
+            quality_rules: status
+                .map(|status| status.quality.clone())
                 .unwrap_or_default(),
             alerts: status
                 .map(|status| status.alerts.clone())
@@ -195,15 +206,23 @@ impl Summary {
 
     /// The number of events that the budget is a share of.
     pub(crate) fn budget_volume(&self) -> f64 {
-        volume(self.period.as_ref(), self.evaluated_counts.by_outcome)
+        volume(
+            self.period.as_ref(),
+            self.evaluated_counts.by_outcome.as_good(),
+        )
     }
 
     pub(crate) fn achieved_text(&self) -> String {
         format::achieved(self.achieved_ratio, self.objective_ratio)
     }
 
+    /// `82 %`, or `82 % (61 % at worst)` where some events cannot be used.
     pub(crate) fn budget_text(&self) -> String {
-        format::budget(self.budget_remaining_ratio)
+        let left = format::budget(self.budget_remaining_ratio);
+        match self.budget_remaining_at_worst_ratio.map(format::budget) {
+            Some(worst) if worst != left => format!("{left} ({worst} at worst)"),
+            _ => left,
+        }
     }
 
     /// Bad events that have used the budget: seen ones, and those that they stand for.
@@ -272,9 +291,8 @@ impl Summary {
     /// The rule that fired, where it is one on anything but burn rates.
     pub(crate) fn fired_limit(&self) -> Option<&LimitStatus> {
         let name = self.fired_rule()?;
-        self.threshold_rules
-            .iter()
-            .find(|limit| limit.name == *name)
+        let mut limits = self.threshold_rules.iter().chain(&self.quality_rules);
+        limits.find(|limit| limit.name == *name)
     }
 
     fn fired_rule(&self) -> Option<&Name> {

@@ -103,6 +103,7 @@ async fn evaluator(
     let settings = EvaluatorSettings {
         interval: INTERVAL,
         page_base_url: None,
+        platform_target: None,
     };
     Evaluator::new(store, catalog, settings)
 }

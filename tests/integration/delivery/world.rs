@@ -393,6 +393,7 @@ fn facts(slo: &str, kind: TransitionKind, version: i64, now: Timestamp) -> Alert
         runbook: None,
         page_url: None,
         episode_summary: (kind == TransitionKind::Resolved).then_some(EpisodeSummary {
+            unusable: None,
             fired_at: now,
             ended_by: EpisodeEnd::Recovered,
             flaps: 0,

@@ -1,9 +1,14 @@
-//! SLOs whose first events came only just.
+//! What is not known well enough to page: the first events, ends that never came, evidence that cannot be
+//! used.
 
-use throughline::domain::alerting::{rule_status::BurnCondition, status::SloState};
+use throughline::domain::{
+    alerting::{rule_status::BurnCondition, status::SloState},
+    notify::wording,
+    slo::Severity,
+};
 
 use crate::support::{
-    app::{SECOND, TestApp},
+    app::{MINUTE, ORDERS, SECOND, TestApp},
     span::{SpanBuilder, span},
 };
 
@@ -54,4 +59,125 @@ async fn s43_eight_of_95_events_in_the_first_20_seconds_page_nobody_and_five_min
     assert_eq!(app.ticks([6]).await.fired, 1);
     let facts = app.facts().await.remove(0);
     assert_eq!(facts.long.text(), "the 5 min since the first event");
+}
+
+/// An order every six seconds for twenty minutes; none is ever completed.
+fn orders() -> Vec<SpanBuilder> {
+    let one = |number: u32| {
+        span("order")
+            .trace(number.into())
+            .at(f64::from(number) * 6.0)
+    };
+    (0..200).map(one).collect()
+}
+
+#[tokio::test]
+async fn s44_timeouts_of_an_slo_that_has_never_ended_open_a_ticket_and_page_once_one_has() {
+    let app = TestApp::new().slo(ORDERS).young().await;
+    app.send(orders()).await;
+    app.clock.set(app.minute(16));
+    app.judge().await;
+    let counts = app.counts().await;
+    assert_eq!((counts.good, counts.timeout), (0, 101));
+
+    assert_eq!(app.ticks([16]).await.fired, 1);
+    assert_eq!(app.status().await.state, SloState::Ticket);
+    let facts = app.facts().await.remove(0);
+    assert_eq!(facts.severity, Severity::Ticket);
+    assert_eq!(facts.rule.as_str(), "never-ended");
+    let headline = wording::headline(&facts);
+    let why =
+        "TICKET no span has ever matched `finish`, so 101 timeouts in the 11 min since the first";
+    assert!(headline.starts_with(why), "{headline}");
+    assert_eq!(
+        app.deliveries().await,
+        ["oncall firing slo/orders/ticket 1"]
+    );
+
+    let end = span("order complete").trace(199).at(19.0 * 60.0 + 59.0);
+    app.send([end]).await;
+    assert_eq!(app.ticks([17]).await.fired, 1);
+    assert_eq!(app.status().await.state, SloState::Paging);
+}
+
+#[tokio::test]
+async fn s44_ends_that_belong_to_no_start_are_told_as_ids_that_differ() {
+    let app = TestApp::new().slo(ORDERS).young().await;
+    app.send(orders()).await;
+    let strangers = (0..150_u32).map(|number| {
+        let at = f64::from(number) * 6.0;
+        span("order complete")
+            .trace(u64::from(number) + 1_000)
+            .at(at)
+    });
+    app.send(strangers).await;
+    app.clock.set(app.minute(16));
+    app.judge().await;
+    assert_eq!(app.ticks([16]).await.fired, 1);
+    let facts = app.facts().await.remove(0);
+    let why = facts.limit.unwrap().sentence();
+    assert!(
+        why.contains("none of them with a start: ids differ"),
+        "{why}"
+    );
+}
+
+/// Work of five seconds, by clocks that are half a minute apart.
+const SHOP: &str = r#"
+apiVersion: throughline/v1
+kind: SLO
+metadata: { name: mails }
+spec:
+  objective: 99%
+  window: 30d
+  indicator:
+    workflow:
+      start: '{ name = "publish" }'
+      finish: '{ name = "done" }'
+      within: 5s
+      correlate: [span.order.id]
+  grace: 5s
+  notify: { page: [oncall], ticket: [oncall] }
+---
+apiVersion: throughline/v1
+kind: AlertNotificationTarget
+metadata: { name: oncall }
+spec: { webhook: { url: { env: UNUSED } } }
+"#;
+
+#[tokio::test]
+async fn s45_clocks_thirty_seconds_apart_page_nobody_and_open_a_ticket() {
+    let app = TestApp::new().slo(SHOP).await;
+    let publish = |number: u64| {
+        let id = format!("o{number}");
+        span("publish")
+            .trace(number)
+            .at(30.0)
+            .attribute("order.id", id)
+    };
+    let done = |number: u64| {
+        let id = format!("o{number}");
+        span("done")
+            .trace(1_000 + number)
+            .at(0.5)
+            .attribute("order.id", id)
+    };
+    app.send((0..300).map(publish)).await;
+    app.send((0..297).map(done)).await;
+    app.advance(MINUTE);
+    app.judge().await;
+    let counts = app.counts().await;
+    assert_eq!((counts.good, counts.invalid, counts.timeout), (0, 297, 3));
+
+    assert_eq!(app.ticks([1]).await.fired, 1);
+    let status = app.status().await;
+    assert_eq!(status.state, SloState::Ticket);
+    assert_eq!(status.rules[0].condition, BurnCondition::InDoubt);
+    assert!(status.budget_remaining_at_worst < status.budget_remaining);
+    let facts = app.facts().await.remove(0);
+    assert_eq!(facts.rule.as_str(), "data-quality");
+    let why = facts.limit.unwrap().sentence();
+    let expected = "297 of 300 events cannot be used (99 %)";
+    assert!(why.starts_with(expected), "{why}");
+    assert!(why.ends_with("whether to page is in doubt"), "{why}");
 }

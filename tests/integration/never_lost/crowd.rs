@@ -84,6 +84,7 @@ impl Crowd {
         let settings = EvaluatorSettings {
             interval,
             page_base_url: None,
+            platform_target: None,
         };
         Evaluator::new(
             self.app.store.clone(),

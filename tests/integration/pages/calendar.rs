@@ -35,6 +35,7 @@ async fn by_the_month() -> fixture::Shop {
     let settings = EvaluatorSettings {
         interval: Duration::from_secs(1),
         page_base_url: None,
+        platform_target: None,
     };
     let store = shop.database.store.clone();
     let evaluator = Evaluator::new(store, shop.catalog.subscribe(), settings);

@@ -101,12 +101,14 @@ async fn evaluated(database: &TestDatabase, slo: &Slo, id: SloId, state: SloStat
         window,
         period: None,
         budget_remaining,
+        budget_remaining_at_worst: None,
         budget_empty_in_secs: empty_in
             .map(|(left, rate)| (left * slo.window.length().as_secs_f64() / rate) as u64),
         last_hour,
         burn_rate,
         rules,
         limits: Vec::new(),
+        quality: Vec::new(),
         alerts: alerts(state),
         in_flight: window.total() % 97,
         overdue: if state == SloState::Paging { 9 } else { 0 },
@@ -126,6 +128,7 @@ fn compared(rule: &AlertRule, long: WindowStatus, short: WindowStatus) -> RuleSt
         severity: rule.severity,
         factor: rule.factor,
         pending_for: rule.pending_for,
+        at_worst: None,
         condition: match (over(&long), over(&short)) {
             (true, true) => BurnCondition::Burning,
             (false, true) => BurnCondition::Rising,
@@ -270,6 +273,7 @@ fn facts(slo: &Slo, status: &SloStatus, at: Timestamp, kind: TransitionKind) -> 
         runbook: None,
         page_url: None,
         episode_summary: (kind == TransitionKind::Resolved).then(|| EpisodeSummary {
+            unusable: None,
             ended_by: EpisodeEnd::Recovered,
             flaps: 0,
             fired_at: at - Duration::from_mins(30),

@@ -37,13 +37,13 @@ impl TestDatabase {
         Self { store, options }
     }
 
-    /// The SLO of this name had its first event half an hour ago, which covers the short windows of
+    /// The SLO of this name had its first event half an hour ago, and it ended. That covers the short windows of
     /// most rules that page. To be called before a service declares it.
     pub async fn with_old_slo(self, name: &str) -> Self {
         let mut connection = self.connect().await;
         sqlx::query(
-            "insert into slos (name, first_event_at)
-             values ($1, clock_timestamp() - interval '30 minutes')",
+            "insert into slos (name, first_event_at, has_ended)
+             values ($1, clock_timestamp() - interval '30 minutes', true)",
         )
         .bind(name)
         .execute(&mut connection)

@@ -3,7 +3,7 @@
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::{
-    tests::{RESOLVE_AFTER, at, breach, run, seen},
+    tests::{RESOLVE_AFTER, at, breach, in_doubt, run, seen},
     *,
 };
 
@@ -22,6 +22,8 @@ fn any_verdict() -> impl Strategy<Value = Signal> {
         1 => Just(Signal::Unknown),
         1 => Just(Signal::TooFew),
         1 => Just(Signal::Nonsense),
+        1 => Just(in_doubt(false)),
+        2 => Just(in_doubt(true)),
     ]
 }
 
@@ -107,6 +109,7 @@ mod oracle {
             Signal::Clear => true,
             Signal::Breach(burning) => burning.iter().all(|other| other.rule != *rule),
             Signal::Between
+            | Signal::InDoubt { .. }
             | Signal::TooFew
             | Signal::Unknown
             | Signal::Nonsense
@@ -121,15 +124,22 @@ mod oracle {
 
     /// At `i` it has been clear for long enough since it last was anything but clear or unknown.
     fn ends_at(ticks: &[Observation], begins: usize, i: usize) -> bool {
-        let is_clear = |tick: &Observation| counts(tick) && tick.verdict == Signal::Clear;
+        let is_clear = |tick: &Observation| {
+            counts(tick) && (tick.verdict == Signal::Clear || tick.verdict == in_doubt(true))
+        };
         let says_no = |tick: &Observation| {
-            counts(tick) && matches!(tick.verdict, Signal::Breach(_) | Signal::Between)
+            let is_no = matches!(tick.verdict, Signal::Breach(_) | Signal::Between);
+            counts(tick) && (is_no || tick.verdict == in_doubt(false))
+        };
+        let needed = match ticks[i].verdict {
+            Signal::InDoubt { .. } => RESOLVE_AFTER.max(ticks[i].doubt_clears_after),
+            _ => RESOLVE_AFTER,
         };
         let Some(last) = (begins..i).rev().find(|&j| says_no(&ticks[j])) else {
             return false;
         };
         let has_begun = (last + 1..i).any(|j| is_clear(&ticks[j]));
-        is_clear(&ticks[i]) && has_begun && stretch(ticks, last + 1, i, is_clear) >= RESOLVE_AFTER
+        is_clear(&ticks[i]) && has_begun && stretch(ticks, last + 1, i, is_clear) >= needed
     }
 
     /// The time from tick to tick that a tick counts which is `so`, once a first one has been.
@@ -255,7 +265,7 @@ proptest! {
         for resolved in run(&ticks).1 {
             if resolved.change.kind() == TransitionKind::Resolved {
                 let last = ticks.iter().find(|seen| seen.at == resolved.at).unwrap();
-                prop_assert_eq!(&last.verdict, &Signal::Clear);
+                prop_assert!(last.verdict == Signal::Clear || last.verdict == in_doubt(true));
                 prop_assert_eq!(last.continuity, Continuity::Continuous);
             }
         }

@@ -16,6 +16,11 @@
 //! that data stopped or came back, that what kept it quiet is over ([`Episode`]). A flap between
 //! recovering and firing is the same trouble: it is counted and told at the end.
 //!
+//! A rule is in doubt if it burns only where the events that cannot be used count as bad
+//! ([`Signal::InDoubt`]). That pages nobody: inactive and pending hold. An alert that fires is held, and
+//! recovers while everything is clear with those events counted as good; it then resolves after the long
+//! window of its rule ([`Observation::doubt_clears_after`]) instead of `resolve_after`.
+//!
 //! Unknown is whatever nothing can be concluded from: no data, stale ones, too few, or counts that
 //! make no sense. What cannot be seen is not recovering. Waiting, of either kind, counts evaluated
 //! time: what nobody looked at or could not judge adds nothing, and after a gap nothing moves before
@@ -89,6 +94,9 @@ pub struct Observation {
     pub continuity: Continuity,
     /// What lacks for a verdict that could clear.
     pub missing: Option<Missing>,
+    /// For how long it must be clear with what cannot be used counted as good before an alert that is
+    /// in doubt resolves.
+    pub doubt_clears_after: Duration,
     pub impact: Impact,
     /// Why nobody may be told of anything but an end now.
     pub muted: Option<Suppression>,
@@ -215,6 +223,27 @@ impl Waits {
     }
 }
 
+impl Observation {
+    /// For how long it must be as clear as now before an alert resolves; `None` if it is not clear.
+    fn clears_after(&self, resolve_after: Duration) -> Option<Duration> {
+        match self.verdict {
+            Signal::Clear => Some(resolve_after),
+            Signal::InDoubt {
+                clear_as_good: true,
+            } => Some(resolve_after.max(self.doubt_clears_after)),
+            Signal::InDoubt {
+                clear_as_good: false,
+            }
+            | Signal::Breach(_)
+            | Signal::Between
+            | Signal::TooFew
+            | Signal::Unknown
+            | Signal::Nonsense
+            | Signal::Undeclared => None,
+        }
+    }
+}
+
 impl Transition {
     /// Whether people are told that the alert fires, or what has become of it.
     pub fn is_told(&self) -> bool {
@@ -247,35 +276,33 @@ pub fn step(
     match alert.phase.clone() {
         AlertPhase::Inactive { .. } => begin(alert, seen),
         AlertPhase::Pending(waits) => wait(alert, &waits, seen),
-        AlertPhase::Firing(episode) => match seen.verdict {
-            Signal::Clear => {
-                let clear = EvaluatedTime::starting(seen.at);
-                recover(alert, episode, clear, seen)
-            }
-            Signal::Breach(_)
-            | Signal::Between
-            | Signal::TooFew
-            | Signal::Unknown
-            | Signal::Nonsense
-            | Signal::Undeclared => burn(alert, episode, seen),
+        AlertPhase::Firing(episode) => match seen.clears_after(resolve_after) {
+            Some(_) => recover(alert, episode, EvaluatedTime::starting(seen.at), seen),
+            None => burn(alert, episode, seen),
         },
-        AlertPhase::Recovering { mut episode, clear } => match seen.verdict {
-            Signal::Clear => {
+        AlertPhase::Recovering { mut episode, clear } => {
+            if let Some(needed) = seen.clears_after(resolve_after) {
                 let clear = clear.counting_to(seen.at);
-                if clear.so_far >= resolve_after {
+                if clear.so_far >= needed {
                     return resolve(alert, episode, seen.at, EpisodeEnd::Recovered);
                 }
-                recover(alert, episode, clear, seen)
+                return recover(alert, episode, clear, seen);
             }
-            Signal::Breach(_) => {
-                episode.flaps = episode.flaps.saturating_add(1);
-                burn(alert, episode, seen)
+            match seen.verdict {
+                Signal::Breach(_) => {
+                    episode.flaps = episode.flaps.saturating_add(1);
+                    burn(alert, episode, seen)
+                }
+                Signal::Between | Signal::InDoubt { .. } => burn(alert, episode, seen),
+                Signal::Clear
+                | Signal::TooFew
+                | Signal::Unknown
+                | Signal::Nonsense
+                | Signal::Undeclared => {
+                    recover(alert, episode, clear.passing_over_to(seen.at), seen)
+                }
             }
-            Signal::Between => burn(alert, episode, seen),
-            Signal::TooFew | Signal::Unknown | Signal::Nonsense | Signal::Undeclared => {
-                recover(alert, episode, clear.passing_over_to(seen.at), seen)
-            }
-        },
+        }
     }
 }
 
@@ -299,6 +326,7 @@ fn begin(alert: Alert, seen: &Observation) -> (Alert, Option<Transition>) {
         Signal::Breach(_) => wait(alert, &waits, seen),
         Signal::Clear
         | Signal::Between
+        | Signal::InDoubt { .. }
         | Signal::TooFew
         | Signal::Unknown
         | Signal::Nonsense
@@ -320,6 +348,7 @@ fn wait(alert: Alert, waits: &Waits, seen: &Observation) -> (Alert, Option<Trans
             None,
         ),
         Signal::Between
+        | Signal::InDoubt { .. }
         | Signal::TooFew
         | Signal::Unknown
         | Signal::Nonsense

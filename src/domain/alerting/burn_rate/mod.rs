@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::{
     model::{
         counts::{EventCounts, whole},
@@ -15,7 +17,7 @@ use crate::domain::{
 };
 
 /// The share of bad events over the error budget: at 1 the budget lasts exactly the SLO's window.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
 pub struct BurnRate(f64);
 
 impl BurnRate {
@@ -62,6 +64,25 @@ pub struct BurnContext {
     pub period: Option<PeriodSoFar>,
 }
 
+/// The same computed twice: once as if all that cannot be used were good, once as if it were bad.
+#[derive(Clone, Copy, Debug)]
+pub struct BurnBounds {
+    /// By [`EventCounts::as_good`]: what budgets and messages show, and what may fire.
+    pub as_good: BurnContext,
+    /// By [`EventCounts::as_bad`].
+    pub as_bad: BurnContext,
+}
+
+impl BurnBounds {
+    /// From the counts as they are.
+    pub fn new(burn: BurnContext) -> Self {
+        Self {
+            as_good: burn.counting(EventCounts::as_good),
+            as_bad: burn.counting(EventCounts::as_bad),
+        }
+    }
+}
+
 /// A period of the calendar, in which nothing ages out and which begins anew.
 #[derive(Clone, Copy, Debug)]
 pub struct PeriodSoFar {
@@ -72,6 +93,17 @@ pub struct PeriodSoFar {
 }
 
 impl BurnContext {
+    fn counting(self, each: impl Fn(EventCounts) -> EventCounts) -> Self {
+        Self {
+            in_window: each(self.in_window),
+            period: self.period.map(|period| PeriodSoFar {
+                counts: each(period.counts),
+                ..period
+            }),
+            ..self
+        }
+    }
+
     /// How much busier a look-back was than the SLO's window is on average: 1 at constant traffic.
     ///
     /// A burn rate times this coefficient is the budget really spent, scaled to a rate:
@@ -221,7 +253,7 @@ pub struct Window {
 }
 
 /// `None` where a window has no events.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BurnRates {
     pub long: Option<BurnRate>,
     pub short: Option<BurnRate>,

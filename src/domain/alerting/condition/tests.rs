@@ -57,18 +57,33 @@ fn rules(fast: [EventCounts; 2], slow: [EventCounts; 2]) -> Vec<RuleStatus> {
         rule("slow", 5.0, SLOW_LONG, SLOW_SHORT),
     ]
     .iter()
-    .map(|rule| rule_status(rule, guard, &burn, &counts))
+    .map(|rule| rule_status(rule, guard, &BurnBounds::new(burn), &counts))
     .collect()
 }
 
+fn signal(
+    rules: &[RuleStatus],
+    limits: &[LimitStatus],
+    severity: Severity,
+    freshness: Freshness,
+) -> Signal {
+    let of = RuleStatuses {
+        rules: rules.to_vec(),
+        limits: limits.to_vec(),
+        quality: Vec::new(),
+    };
+    verdict(&of, severity, freshness)
+}
+
 fn page(rules: &[RuleStatus]) -> Signal {
-    verdict(rules, &[], Severity::Page, Freshness::Fresh)
+    signal(rules, &[], Severity::Page, Freshness::Fresh)
 }
 
 fn breach(names: &[&str]) -> Signal {
-    let burning = names
-        .iter()
-        .map(|name| burning(&name.parse().unwrap(), Duration::ZERO));
+    let burning = names.iter().map(|name| BreachedRule {
+        rule: name.parse().unwrap(),
+        pending_for: Duration::ZERO,
+    });
     Signal::Breach(burning.collect())
 }
 
@@ -91,7 +106,7 @@ fn t06_four_bad_events_are_too_few_for_a_guard_of_five() {
     let with = |bad| rules([counts(5, bad), counts(5, bad)], [NONE, NONE]);
     assert_eq!(with(4)[0].condition, BurnCondition::TooFew);
     assert_eq!(page(&with(4)), Signal::TooFew);
-    let stale = verdict(&with(4), &[], Severity::Page, Freshness::Stale);
+    let stale = signal(&with(4), &[], Severity::Page, Freshness::Stale);
     assert_eq!(stale, Signal::Unknown);
     assert_eq!(with(5)[0].condition, BurnCondition::Burning);
     assert_eq!(page(&with(5)), breach(&["fast"]));
@@ -139,7 +154,7 @@ fn a_longer_short_window_speaks_for_a_silent_one() {
 
 #[test]
 fn stale_counts_may_fire_and_never_clear() {
-    let stale = |rules: &[RuleStatus]| verdict(rules, &[], Severity::Page, Freshness::Stale);
+    let stale = |rules: &[RuleStatus]| signal(rules, &[], Severity::Page, Freshness::Stale);
     let (hot, good) = (counts(100, 50), counts(100, 0));
     assert_eq!(stale(&rules([hot, good], [hot, good])), Signal::Unknown);
     assert_eq!(stale(&rules([hot, hot], [good, good])), breach(&["fast"]));
@@ -152,7 +167,7 @@ fn counts_that_cannot_be_true_are_neither_a_breach_nor_clear() {
         rules([hot, hot], [hot, hot]),
         rules([good, good], [good, good]),
     ] {
-        let verdict = verdict(&rules, &[], Severity::Page, Freshness::Absurd);
+        let verdict = signal(&rules, &[], Severity::Page, Freshness::Absurd);
         assert_eq!(verdict, Signal::Nonsense);
         assert_eq!(verdict.missing(Freshness::Absurd), Some(Missing::Sense));
     }
@@ -176,7 +191,7 @@ fn what_lacks_is_events_or_all_of_ingest() {
 fn a_severity_without_rules_is_undeclared() {
     let rules = rules([NONE, NONE], [NONE, NONE]);
     assert_eq!(
-        verdict(&rules, &[], Severity::Ticket, Freshness::Fresh),
+        signal(&rules, &[], Severity::Ticket, Freshness::Fresh),
         Signal::Undeclared
     );
 }
@@ -212,7 +227,7 @@ fn limit(standing: LimitState) -> LimitStatus {
 #[test]
 fn a_limit_speaks_beside_burn_rates_as_one_more_rule() {
     let page = |rules: &[RuleStatus], standing| {
-        verdict(rules, &[limit(standing)], Severity::Page, Freshness::Fresh)
+        signal(rules, &[limit(standing)], Severity::Page, Freshness::Fresh)
     };
     let (cold, none) = (counts(100, 1), rules([NONE, NONE], [NONE, NONE]));
     let calm = rules([cold, cold], [cold, cold]);
@@ -242,7 +257,12 @@ fn minute_by_minute(bad_in_minute: impl Fn(i64) -> i64) -> Vec<Signal> {
     };
     let verdict_at = |now| {
         let counts = BTreeMap::from([(LONG, last(60, now)), (SHORT, last(5, now))]);
-        page(&[rule_status(&rule, Guard { bad_events: 5 }, &burn, &counts)])
+        page(&[rule_status(
+            &rule,
+            Guard { bad_events: 5 },
+            &BurnBounds::new(burn),
+            &counts,
+        )])
     };
     (0..1_440).map(verdict_at).collect()
 }
@@ -320,7 +340,14 @@ fn young(age: Duration, all: EventCounts) -> Vec<RuleStatus> {
         rule("slow", 6.0, SLOW_LONG, SLOW_SHORT),
     ]
     .iter()
-    .map(|rule| rule_status(rule, Guard { bad_events: 5 }, &burn, &counts))
+    .map(|rule| {
+        rule_status(
+            rule,
+            Guard { bad_events: 5 },
+            &BurnBounds::new(burn),
+            &counts,
+        )
+    })
     .collect()
 }
 
@@ -372,5 +399,83 @@ proptest! {
     ) {
         let rules = young(Duration::from_secs(secs), all);
         prop_assert!(!matches!(page(&rules), Signal::Breach(_)), "{rules:?}");
+    }
+}
+
+fn with_unusable(counts: EventCounts, invalid: i64, evidence_lost: i64) -> EventCounts {
+    EventCounts {
+        invalid,
+        evidence_lost,
+        ..counts
+    }
+}
+
+#[test]
+fn s45_ten_timeouts_beside_990_invalid_ones_are_in_doubt() {
+    let all = with_unusable(counts(10, 10), 990, 0);
+    let rules = rules([all, all], [all, all]);
+    assert_eq!(rules[0].condition, BurnCondition::InDoubt);
+    assert_eq!(
+        page(&rules),
+        Signal::InDoubt {
+            clear_as_good: true
+        }
+    );
+}
+
+#[test]
+fn s45_a_stall_pages_whatever_the_clocks_say() {
+    let all = with_unusable(counts(900, 900), 100, 0);
+    assert_eq!(
+        page(&rules([all, all], [all, all])),
+        breach(&["fast", "slow"])
+    );
+}
+
+#[test]
+fn s45_what_is_clear_both_ways_is_clear() {
+    let all = with_unusable(counts(1_000, 0), 5, 5);
+    assert_eq!(page(&rules([all, all], [all, all])), Signal::Clear);
+}
+
+#[test]
+fn s45_lost_evidence_is_left_out_of_the_first_count_and_bad_in_the_second() {
+    let all = with_unusable(counts(100, 0), 0, 100);
+    let rules = rules([all, all], [all, all]);
+    assert_eq!(rules[0].long.burn_rate, Some(0.0));
+    let worst = rules[0].at_worst.and_then(|worst| worst.long).unwrap();
+    assert!((worst.value() - 50.0).abs() < 1e-9);
+    assert_eq!(rules[0].condition, BurnCondition::InDoubt);
+}
+
+proptest! {
+    #[test]
+    fn s45_a_breach_is_one_also_if_what_cannot_be_used_is_good(
+        all in any_counts(), invalid in 0_i64..200, lost in 0_i64..200,
+    ) {
+        let with = |counts| page(&rules([counts, counts], [counts, counts]));
+        let (raw, best) = (with_unusable(all, invalid, lost), all.as_good());
+        let signal = with(raw);
+        if matches!(signal, Signal::Breach(_)) {
+            let best = with(with_unusable(best, invalid, 0).as_good());
+            prop_assert!(matches!(best, Signal::Breach(_)), "{best:?}");
+        }
+        if signal == Signal::Clear {
+            prop_assert_eq!(with(raw.as_bad()), Signal::Clear);
+        }
+    }
+
+    #[test]
+    fn s45_one_more_unusable_event_never_fires_or_clears_anything(
+        all in any_counts(), invalid in 0_i64..200,
+    ) {
+        let with = |invalid| {
+            let all = with_unusable(all, invalid, 0);
+            page(&rules([all, all], [all, all]))
+        };
+        let (before, after) = (with(invalid), with(invalid + 1));
+        if matches!(after, Signal::Breach(_)) {
+            prop_assert!(matches!(before, Signal::Breach(_)), "{before:?}");
+        }
     }
 }

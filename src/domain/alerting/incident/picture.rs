@@ -94,9 +94,9 @@ impl IncidentSnapshot {
         let rates = |at: usize| {
             let long = Window {
                 length: plan.long,
-                counts: series.trailing(at + 1, plan.long),
+                counts: series.trailing(at + 1, plan.long).as_good(),
             };
-            burn.burn_rates(long, series.trailing(at + 1, plan.short))
+            burn.burn_rates(long, series.trailing(at + 1, plan.short).as_good())
         };
         let rates: Vec<_> = (first..series.len()).map(rates).collect();
         Self {

@@ -49,6 +49,9 @@ pub struct LimitStatus {
     pub value: Option<f64>,
     #[serde(rename = "condition")]
     pub standing: LimitState,
+    /// The same if what cannot be used is good; only where the rule is in doubt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_good: Option<LimitState>,
     /// The look-back that the number is of; of a spent budget, which is that of the SLO's window, the
     /// last hour: it tells what goes on.
     pub window: WindowStatus,
@@ -65,6 +68,8 @@ pub enum LimitState {
     /// At the limit, by so few bad events that they mean nothing.
     TooFew,
     Under,
+    /// At the limit if the events that cannot be used are bad, and not if they are good.
+    InDoubt,
     /// Nothing can be said.
     Unknown,
 }
@@ -86,6 +91,7 @@ pub fn look_backs(limit: Limit) -> Vec<Duration> {
         Limit::Exhaustion { within } => vec![pace_length(within)],
         Limit::Customers { length, .. } => vec![length],
         Limit::Absence { length } => vec![length, WEEK, WEEK + usual_length(length)],
+        Limit::NeverEnded | Limit::Unusable { .. } => vec![HOUR],
     }
 }
 
@@ -117,6 +123,8 @@ pub fn limit_status(rule: &LimitRule, numbers: Numbers<'_>) -> LimitStatus {
             let (value, standing) = numbers.absence(length);
             (value, standing, length)
         }
+        // Data quality is judged by what the other rules say: see [`super::quality`].
+        Limit::NeverEnded | Limit::Unusable { .. } => (None, LimitState::Unknown, HOUR),
     };
     LimitStatus {
         name: rule.name.clone(),
@@ -125,7 +133,31 @@ pub fn limit_status(rule: &LimitRule, numbers: Numbers<'_>) -> LimitStatus {
         pending_for: rule.pending_for,
         value,
         standing,
+        as_good: None,
         window: numbers.window(length),
+    }
+}
+
+impl LimitStatus {
+    /// The status by what cannot be used counted as good, held against that `at_worst`: over only if
+    /// both are.
+    #[must_use]
+    pub(super) fn unless_in_doubt(self, at_worst: &Self) -> Self {
+        let is_in_doubt = match (self.standing, at_worst.standing) {
+            (LimitState::Over, LimitState::Over) => false,
+            (LimitState::Over, _)
+            | (_, LimitState::Over)
+            | (LimitState::Under, LimitState::Near) => true,
+            _ => false,
+        };
+        if !is_in_doubt {
+            return self;
+        }
+        Self {
+            standing: LimitState::InDoubt,
+            as_good: Some(self.standing),
+            ..self
+        }
     }
 }
 

@@ -261,7 +261,7 @@ fn loudness(standing: LimitState) -> u8 {
     match standing {
         LimitState::Unknown => 0,
         LimitState::Under => 1,
-        LimitState::Near | LimitState::TooFew => 2,
+        LimitState::Near | LimitState::TooFew | LimitState::InDoubt => 2,
         LimitState::Over => 3,
     }
 }

@@ -13,6 +13,8 @@ impl LimitStatus {
             Limit::Exhaustion { .. } => "budget gone",
             Limit::Customers { .. } => "customers affected",
             Limit::Absence { .. } => "no events",
+            Limit::NeverEnded => "no end",
+            Limit::Unusable { .. } => "unusable events",
         }
     }
 
@@ -26,6 +28,8 @@ impl LimitStatus {
                 format!("{affected} in {}", format::duration(length))
             }
             Limit::Absence { length } => format!("for {}", format::duration(length)),
+            Limit::NeverEnded => format::NONE.to_owned(),
+            Limit::Unusable { over, .. } => format::percent(over),
         }
     }
 
@@ -35,6 +39,8 @@ impl LimitStatus {
             (Limit::Absence { .. }, _) => format::counted(self.window.counts.total(), "event"),
             (_, None) => format::NONE.to_owned(),
             (Limit::BudgetSpent { .. }, Some(spent)) => format::budget(spent),
+            (Limit::NeverEnded, Some(ends)) => format::counted(whole(ends), "end"),
+            (Limit::Unusable { .. }, Some(share)) => format::percent(share),
             (Limit::Exhaustion { .. }, Some(secs)) => lasting(secs),
             (Limit::Customers { .. }, Some(hurt)) => format::count(whole(hurt)),
         }
@@ -65,6 +71,8 @@ impl LimitStatus {
                 format::count(i64::from(affected))
             ),
             (Limit::Absence { length }, usual) => self.absence(length, usual.unwrap_or_default()),
+            (Limit::NeverEnded, ends) => self.never_ended(whole(ends.unwrap_or_default())),
+            (Limit::Unusable { page_in_doubt, .. }, _) => self.unusable(page_in_doubt),
         }
     }
 
@@ -77,8 +85,53 @@ impl LimitStatus {
             Limit::Exhaustion { .. } if value <= 0.0 => Some(f64::INFINITY),
             Limit::Exhaustion { within } => Some(within.as_secs_f64() / value),
             Limit::Customers { affected, .. } => Some(value / f64::from(affected)),
-            Limit::Absence { .. } => None,
+            Limit::Unusable { over, .. } => Some(value / over),
+            Limit::Absence { .. } | Limit::NeverEnded => None,
         }
+    }
+
+    /// `no span has ever matched \`finish\`: 100 timeouts in 1 h may only mean a wrong selector`.
+    fn never_ended(&self, ends: i64) -> String {
+        let timeouts = format::counted(self.window.counts.timeout, "timeout");
+        let window = self.window.text();
+        match ends {
+            ..=0 => format!(
+                "no span has ever matched `finish`, so {timeouts} in {window} may only mean a wrong \
+                 selector"
+            ),
+            ends => format!(
+                "{} matched `finish` in {window}, none of them with a start: ids differ, so {timeouts} \
+                 mean nothing yet",
+                format::counted(ends, "span")
+            ),
+        }
+    }
+
+    /// `990 of 1,000 events cannot be used (99 %) in 1 h: 990 invalid, as clocks differ; whether to page
+    /// is in doubt`.
+    fn unusable(&self, page_in_doubt: bool) -> String {
+        let counts = self.window.counts;
+        let share = self.value.map_or(format::NONE.to_owned(), format::percent);
+        let reasons: Vec<String> = [
+            (counts.invalid, "invalid (often clocks that differ)"),
+            (counts.evidence_lost, "with evidence that was lost"),
+        ]
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, why)| format!("{} {why}", format::count(count)))
+        .collect();
+        let doubt = if page_in_doubt {
+            "; whether to page is in doubt"
+        } else {
+            ""
+        };
+        format!(
+            "{} of {} cannot be used ({share}) in {}: {}{doubt}",
+            format::count(counts.unusable()),
+            format::counted(counts.total() + counts.unusable(), "event"),
+            self.window.text(),
+            reasons.join(", ")
+        )
     }
 
     fn absence(&self, length: Duration, usual: f64) -> String {
@@ -118,7 +171,7 @@ mod tests {
     fn sentence(limit: Limit, value: Option<f64>) -> String {
         let window = match limit {
             Limit::Customers { length, .. } | Limit::Absence { length } => length,
-            Limit::BudgetSpent { .. } | Limit::Exhaustion { .. } => Duration::from_hours(1),
+            _ => Duration::from_hours(1),
         };
         let status = LimitStatus {
             name: "rule".parse().unwrap(),
@@ -127,6 +180,7 @@ mod tests {
             value,
             pending_for: Duration::ZERO,
             standing: LimitState::Over,
+            as_good: None,
             window: WindowStatus::new(window.as_secs(), EventCounts::ZERO, None),
         };
         status.sentence()

@@ -189,6 +189,13 @@ pub struct EpisodeSummary {
     /// Share of the window's budget that the episode spent.
     #[serde(rename = "budget_spent_ratio")]
     pub budget_spent: Option<f64>,
+    /// The share of events that cannot be used, where it ended although they leave it in doubt.
+    #[serde(
+        default,
+        rename = "unusable_ratio",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub unusable: Option<f64>,
     /// What it was like when it fired; `None` in facts of versions that did not keep it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Before>,

@@ -9,10 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     alert::{AlertState, AlertStatus, TickHistory},
-    burn_rate::{BurnContext, BurnRate, PeriodSoFar, Window},
+    burn_rate::{BurnBounds, BurnContext, BurnRate, PeriodSoFar, Window},
     condition,
     limit::{self, CustomersByLength, LimitStatus, Numbers},
-    rule_status::{BurnCondition, CountsByLength, Freshness, RuleStatus},
+    quality,
+    rule_status::{
+        BurnCondition, CountsByLength, Freshness, RuleStatus, RuleStatuses, WindowStatus,
+    },
 };
 use crate::domain::{
     counting::customers::CustomerTotal,
@@ -20,7 +23,7 @@ use crate::domain::{
         counts::EventCounts,
         time::{TimeRange, Timestamp},
     },
-    slo::{Limit, LimitRule, Severity, Slo},
+    slo::{Indicator, Limit, LimitRule, Severity, Slo},
 };
 
 /// One evaluation of one SLO. Kept as JSON in `slo_statuses`.
@@ -35,8 +38,11 @@ pub struct SloStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub period: Option<PeriodStatus>,
     /// Share of the error budget not yet spent: 1 is all, below 0 is overspent. `None` without
-    /// events.
+    /// events. What cannot be used counts as good.
     pub budget_remaining: Option<f64>,
+    /// The same with what cannot be used counted as bad; `None` where there is no such event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_remaining_at_worst: Option<f64>,
     /// Seconds until the budget is gone at the rate of the last hour. `None` if it does not burn
     /// down or is gone already.
     pub budget_empty_in_secs: Option<u64>,
@@ -49,6 +55,9 @@ pub struct SloStatus {
     /// Rules on anything else.
     #[serde(default)]
     pub limits: Vec<LimitStatus>,
+    /// Rules on data quality.
+    #[serde(default)]
+    pub quality: Vec<LimitStatus>,
     pub alerts: Vec<AlertStatus>,
     /// Started, not judged.
     pub in_flight: i64,
@@ -102,6 +111,8 @@ pub struct Measured {
     pub at: Timestamp,
     /// The time of the earliest event ever counted.
     pub first_event_at: Option<Timestamp>,
+    /// Whether an end was ever joined with a start, under any definition of the SLO.
+    pub has_ended: bool,
     /// By [`look_backs`].
     pub counts: CountsByLength,
     /// In the period of the calendar, where the window is one.
@@ -115,13 +126,6 @@ pub struct Measured {
     /// Distinct customers with a bad event, by what rules ask for.
     pub customers: CustomersByLength,
     pub freshness: Freshness,
-}
-
-/// How the rules of an SLO stand.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct RuleStatuses {
-    pub rules: Vec<RuleStatus>,
-    pub limits: Vec<LimitStatus>,
 }
 
 /// All lengths that an evaluation of `slo` counts events over.
@@ -162,10 +166,14 @@ impl Measured {
         self.counts.get(&length).copied().unwrap_or_default()
     }
 
-    /// What burn rates of `slo` are computed with.
+    /// What burn rates of `slo` are computed with, where what cannot be used counts as good.
     pub fn burn_context(&self, slo: &Slo) -> BurnContext {
+        self.burn_bounds(slo).as_good
+    }
+
+    fn burn_bounds(&self, slo: &Slo) -> BurnBounds {
         let window = slo.window.length();
-        BurnContext {
+        BurnBounds::new(BurnContext {
             objective: slo.objective,
             kind: slo.alerting.burn,
             window,
@@ -178,6 +186,14 @@ impl Measured {
                 counts: self.in_period,
                 rest: period.to.saturating_since(self.at),
             }),
+        })
+    }
+
+    /// The events whose bad ones spend the budget of `slo`.
+    fn budgeted(&self, slo: &Slo) -> EventCounts {
+        match slo.window.period(self.at) {
+            Some(_) => self.in_period,
+            None => self.counted(slo.window.length()),
         }
     }
 
@@ -192,34 +208,76 @@ impl Measured {
 
     /// How each rule of `slo` stands.
     pub fn rule_statuses(&self, slo: &Slo) -> RuleStatuses {
-        let burn = self.burn_context(slo);
+        let burn = self.burn_bounds(slo);
         let guard = slo.alerting.guard;
-        let numbers = Numbers {
-            burn: &burn,
-            guard,
-            counts: &self.counts,
-            customers: &self.customers,
-            freshness: self.freshness,
-        };
         let rules = slo.alerting.rules.iter();
-        let limits = slo.alerting.limits.iter();
-        RuleStatuses {
+        let mut statuses = RuleStatuses {
             rules: rules
                 .map(|rule| condition::rule_status(rule, guard, &burn, &self.counts))
                 .collect(),
-            limits: limits
-                .map(|rule| {
-                    let freshness = self.freshness_for(slo, rule);
-                    limit::limit_status(
-                        rule,
-                        Numbers {
-                            freshness,
-                            ..numbers
-                        },
-                    )
-                })
-                .collect(),
+            limits: self.limit_statuses(slo, &burn),
+            quality: Vec::new(),
+        };
+        statuses.quality = self.quality_statuses(slo, &burn.as_good, &statuses);
+        statuses
+    }
+
+    fn limit_statuses(&self, slo: &Slo, burn: &BurnBounds) -> Vec<LimitStatus> {
+        let counting = |each: fn(EventCounts) -> EventCounts| -> CountsByLength {
+            let counts = self.counts.iter();
+            counts.map(|(length, of)| (*length, each(*of))).collect()
+        };
+        let as_good = counting(EventCounts::as_good);
+        let as_bad = counting(EventCounts::as_bad);
+        let status = |rule: &LimitRule, burn, counts| {
+            let numbers = Numbers {
+                burn,
+                guard: slo.alerting.guard,
+                counts,
+                customers: &self.customers,
+                freshness: self.freshness_for(slo, rule),
+            };
+            limit::limit_status(rule, numbers)
+        };
+        let limits = slo.alerting.limits.iter();
+        limits
+            .map(|rule| {
+                let at_worst = status(rule, &burn.as_bad, &as_bad);
+                let mut status = status(rule, &burn.as_good, &as_good).unless_in_doubt(&at_worst);
+                status.window.counts = self.counted(Duration::from_secs(status.window.secs));
+                status
+            })
+            .collect()
+    }
+
+    /// None of an SLO that has no rules: nobody asked for alerts.
+    fn quality_statuses(
+        &self,
+        slo: &Slo,
+        burn: &BurnContext,
+        statuses: &RuleStatuses,
+    ) -> Vec<LimitStatus> {
+        if slo.alerting.rules.is_empty() && slo.alerting.limits.is_empty() {
+            return Vec::new();
         }
+        let counts = self.counted(LAST_HOUR);
+        let window = WindowStatus::of(LAST_HOUR, counts, self.pace(burn), burn);
+        let never_ended = match slo.indicator {
+            Indicator::Workflow(_) if !self.has_ended => {
+                quality::never_ended(&statuses.rules, &statuses.limits)
+            }
+            Indicator::Workflow(_) | Indicator::Span(_) => None,
+        };
+        let unusable = quality::unusable(window, slo.alerting.guard, statuses.is_page_in_doubt());
+        never_ended.into_iter().chain(unusable).collect()
+    }
+
+    /// The burn rate of the last hour.
+    fn pace(&self, burn: &BurnContext) -> Option<BurnRate> {
+        burn.burn_rate(Window {
+            length: LAST_HOUR,
+            counts: self.counted(LAST_HOUR).as_good(),
+        })
     }
 
     /// Planned work leaves events out, so their absence says as little as where ingest was down.
@@ -233,9 +291,11 @@ impl Measured {
                     Freshness::Stale
                 }
             }
-            Limit::BudgetSpent { .. } | Limit::Exhaustion { .. } | Limit::Customers { .. } => {
-                self.freshness
-            }
+            Limit::BudgetSpent { .. }
+            | Limit::Exhaustion { .. }
+            | Limit::Customers { .. }
+            | Limit::NeverEnded
+            | Limit::Unusable { .. } => self.freshness,
         }
     }
 }
@@ -246,21 +306,29 @@ impl SloStatus {
     pub fn new(
         slo: &Slo,
         measured: &Measured,
-        RuleStatuses { rules, limits }: RuleStatuses,
+        RuleStatuses {
+            rules,
+            limits,
+            quality,
+        }: RuleStatuses,
         alerts: Vec<AlertStatus>,
     ) -> Self {
-        let burn = measured.burn_context(slo);
+        let BurnBounds {
+            as_good: burn,
+            as_bad,
+        } = measured.burn_bounds(slo);
+        let window = measured.budgeted(slo);
         let last_hour = measured.counted(LAST_HOUR);
-        let pace = burn.burn_rate(Window {
-            length: LAST_HOUR,
-            counts: last_hour,
-        });
+        let pace = measured.pace(&burn);
         Self {
             evaluated_at: measured.at,
             state: slo_state(&burn, &rules, &alerts),
-            window: burn.budgeted(),
+            window,
             period: measured.period_status(slo, &burn),
             budget_remaining: burn.budget_remaining(),
+            budget_remaining_at_worst: (window.unusable() > 0)
+                .then(|| as_bad.budget_remaining())
+                .flatten(),
             budget_empty_in_secs: pace
                 .and_then(|pace| burn.time_to_exhaustion(pace))
                 .map(|lasts| lasts.as_secs()),
@@ -268,6 +336,7 @@ impl SloStatus {
             burn_rate: pace.map(BurnRate::value),
             rules,
             limits,
+            quality,
             alerts,
             in_flight: measured.in_flight,
             overdue: measured.overdue,
@@ -298,6 +367,7 @@ fn is_rising(rule: &RuleStatus) -> bool {
         BurnCondition::Rising | BurnCondition::Burning => true,
         BurnCondition::TooYoung => is_over(),
         BurnCondition::Recovering
+        | BurnCondition::InDoubt
         | BurnCondition::TooFew
         | BurnCondition::Quiet
         | BurnCondition::NoData => false,

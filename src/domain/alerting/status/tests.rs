@@ -46,6 +46,7 @@ fn measured(window: EventCounts, hour: EventCounts, minutes: EventCounts) -> Mea
     Measured {
         at,
         first_event_at: Some(at - DAY * 40),
+        has_ended: true,
         counts: BTreeMap::from([
             (DAY * 28, window),
             (LAST_HOUR, hour),

@@ -136,8 +136,23 @@ pub fn development(facts: &AlertSnapshot) -> Option<String> {
 fn resolved_lead(facts: &AlertSnapshot) -> String {
     facts.episode_summary.as_ref().map_or_else(
         || "Resolved".to_owned(),
-        |episode| format!("{} after {}", ending(facts), cost(facts, episode)),
+        |episode| {
+            format!(
+                "{} after {}{}",
+                ending(facts),
+                cost(facts, episode),
+                doubt(episode)
+            )
+        },
     )
+}
+
+/// `, as far as can be told; 8 % cannot be used`.
+fn doubt(episode: &EpisodeSummary) -> String {
+    episode.unusable.map_or_else(String::new, |share| {
+        let share = format::percent(share);
+        format!(", as far as can be told; {share} cannot be used")
+    })
 }
 
 /// Who has taken it on, as they are called by whoever vouches for them.

@@ -256,6 +256,14 @@ impl From<&Evidence> for Workflow {
 }
 
 impl Workflow {
+    /// Whether evidence of an end was joined with evidence of a start. A cancellation is no such end:
+    /// other spans may be selected by it than those that finish.
+    pub fn has_start_and_end(&self) -> bool {
+        let is_workflow = |start: Start| start.promise != Deadline::OneSpan;
+        let ends = [self.success, self.failure, self.details.legs.first_end()];
+        self.start.is_some_and(is_workflow) && ends.into_iter().any(|end| end.is_some())
+    }
+
     /// Adds what `other` knows.
     pub fn join(&mut self, other: &Self) {
         let is_plain = |one: &Self| one.details.other_revisions.is_empty();

@@ -53,6 +53,7 @@ fn status(state: SloState) -> SloStatus {
         },
         period: None,
         budget_remaining: Some(0.2),
+        budget_remaining_at_worst: None,
         budget_empty_in_secs: Some(40_980),
         last_hour: EventCounts {
             good: 1_800,
@@ -69,9 +70,11 @@ fn status(state: SloState) -> SloStatus {
             pending_for: Duration::ZERO,
             long: window(3_600, 5.0),
             short: window(300, 29.0),
+            at_worst: None,
             condition: BurnCondition::Rising,
         }],
         limits: Vec::new(),
+        quality: Vec::new(),
         alerts: Vec::new(),
         in_flight: 63,
         overdue: 9,
@@ -228,6 +231,7 @@ fn an_alert_of_a_limit_leads_with_the_limit_and_not_with_the_burn_rate() {
         pending_for: Duration::ZERO,
         value: Some(240.0),
         standing: LimitState::Over,
+        as_good: None,
         window: WindowStatus::new(900, EventCounts::ZERO, None),
     }];
     status.alerts = vec![AlertStatus {

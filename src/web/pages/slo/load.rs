@@ -236,8 +236,8 @@ fn burn_context(
         kind: slo.alerting.burn,
         window,
         in_window: match slo.window {
-            SloWindow::Rolling(_) => summary.evaluated_counts.by_outcome,
-            SloWindow::Calendar(_) => usual,
+            SloWindow::Rolling(_) => summary.evaluated_counts.by_outcome.as_good(),
+            SloWindow::Calendar(_) => usual.as_good(),
         },
         observed: first_event_at
             .map_or(Duration::ZERO, |first| now.saturating_since(first))

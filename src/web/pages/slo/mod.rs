@@ -318,7 +318,14 @@ fn word(rule: &RuleStatus) -> &'static str {
 fn rule_rows(slo: &Summary) -> Vec<RuleRow> {
     let on_burn = slo.rules.iter().map(RuleRow::new);
     let on_limits = slo.threshold_rules.iter().map(RuleRow::on_limit);
-    on_burn.chain(on_limits).collect()
+    // Rules on data quality are shown where they have something to say.
+    let is_quiet =
+        |rule: &&LimitStatus| matches!(rule.standing, LimitState::Under | LimitState::Unknown);
+    let on_quality = slo.quality_rules.iter().filter(|rule| !is_quiet(rule));
+    on_burn
+        .chain(on_limits)
+        .chain(on_quality.map(RuleRow::on_limit))
+        .collect()
 }
 
 impl RuleRow {
@@ -383,6 +390,7 @@ fn standing_face(rule: &LimitStatus) -> StatusBadge {
             ..StatusBadge::of(Some(SloState::Rising))
         },
         LimitState::TooFew => too_few_face(),
+        LimitState::InDoubt => in_doubt_badge(),
         LimitState::Under => StatusBadge {
             word: "Quiet",
             ..StatusBadge::of(Some(SloState::Ok))
@@ -407,11 +415,19 @@ fn condition_face(rule: &RuleStatus) -> StatusBadge {
             ..StatusBadge::of(Some(SloState::Ok))
         },
         BurnCondition::TooFew => too_few_face(),
+        BurnCondition::InDoubt => in_doubt_badge(),
         BurnCondition::TooYoung => StatusBadge {
             word: "Too new to tell",
             ..StatusBadge::of(Some(SloState::TooFew))
         },
         BurnCondition::NoData => StatusBadge::of(Some(SloState::NoData)),
+    }
+}
+
+fn in_doubt_badge() -> StatusBadge {
+    StatusBadge {
+        word: "In doubt",
+        ..StatusBadge::of(Some(SloState::NoData))
     }
 }
 

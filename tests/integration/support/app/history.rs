@@ -108,14 +108,17 @@ impl TestApp {
         self.had_first_event(slo, range.from).await;
     }
 
-    /// The first event of an SLO or a group came then, or earlier.
+    /// The first event of an SLO or a group came then, or earlier, and it has had ends.
     pub(crate) async fn had_first_event(&self, slo: SloId, at: Timestamp) {
-        sqlx::query("update slos set first_event_at = least(first_event_at, $2) where id = $1")
-            .bind(slo.0)
-            .bind(at.to_chrono())
-            .execute(&mut *self.past.lock().await)
-            .await
-            .expect("the first event can be written");
+        sqlx::query(
+            "update slos set first_event_at = least(first_event_at, $2), has_ended = true
+             where id = $1",
+        )
+        .bind(slo.0)
+        .bind(at.to_chrono())
+        .execute(&mut *self.past.lock().await)
+        .await
+        .expect("the first event can be written");
     }
 
     pub(crate) async fn add_bad(&self, workflow: BadWorkflow<'_>) {

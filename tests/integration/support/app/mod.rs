@@ -178,7 +178,7 @@ pub(crate) struct Builder {
     catalog: Catalog,
     database: Option<TestDatabase>,
     history: Option<(Duration, EventCounts)>,
-    /// How long ago the first event of every SLO came, where there is no history.
+    /// How long ago the first event of every SLO came, where there is no history; it ended.
     age: Option<Duration>,
     at: Timestamp,
     settings: AppSettings,
@@ -314,6 +314,7 @@ impl TestApp {
                 evaluator: EvaluatorSettings {
                     interval: MINUTE,
                     page_base_url: None,
+                    platform_target: None,
                 },
                 surroundings: EnrichmentConfig::default(),
                 deliver: deliver_settings(),

@@ -133,6 +133,8 @@ pub(crate) fn never_reached(limit: Limit, promise: BudgetTerms) -> Option<(Strin
         Limit::Exhaustion { .. }
         | Limit::Customers { .. }
         | Limit::BudgetSpent { .. }
-        | Limit::Absence { .. } => None,
+        | Limit::Absence { .. }
+        | Limit::NeverEnded
+        | Limit::Unusable { .. } => None,
     }
 }

@@ -1,0 +1,103 @@
+//! Rules on data quality, which every SLO with rules has: whether what it counts can be relied upon.
+//!
+//! They open tickets, never pages, and share the SLO's ticket alert with the rules that the policy
+//! declares for it, so that one alert per SLO tells of what is no emergency. Where the alert fires
+//! because of them it stays open until they have been quiet for [`QUIET_FOR`].
+
+use std::time::Duration;
+
+use super::{
+    limit::{LimitState, LimitStatus},
+    rule_status::{BurnCondition, RuleStatus, WindowStatus},
+};
+use crate::domain::{
+    model::{counts::EventCounts, ids::Name},
+    slo::{Guard, Limit, Severity},
+};
+
+/// How long a ticket on data quality stays open after the last sign of trouble.
+pub const QUIET_FOR: Duration = Duration::from_hours(1);
+/// The share of unusable events above which a ticket is opened.
+const MOST_UNUSABLE: f64 = 0.01;
+
+const NEVER_ENDED: &str = "never-ended";
+const DATA_QUALITY: &str = "data-quality";
+
+/// Whether a rule of this name is one of these.
+pub fn is_quality_rule(rule: &Name) -> bool {
+    matches!(rule.as_str(), NEVER_ENDED | DATA_QUALITY)
+}
+
+/// The ticket that stands in for every alert of an SLO whose ends were never joined with a start. `None`
+/// where no rule burns. `ends` counts the ends without a start in a window of the rule.
+pub(super) fn never_ended(rules: &[RuleStatus], limits: &[LimitStatus]) -> Option<LimitStatus> {
+    let burning = rules
+        .iter()
+        .filter(|rule| rule.condition == BurnCondition::Burning)
+        .map(|rule| (&rule.long, rule.pending_for));
+    let over = limits
+        .iter()
+        .filter(|limit| limit.standing == LimitState::Over)
+        .filter(|limit| !matches!(limit.limit, Limit::Absence { .. }))
+        .map(|limit| (&limit.window, limit.pending_for));
+    let (window, pending_for) = burning.chain(over).next()?;
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    let ends = window.counts.orphan as f64;
+    Some(LimitStatus {
+        pending_for,
+        ..status(
+            NEVER_ENDED,
+            Limit::NeverEnded,
+            (Some(ends), LimitState::Over),
+            window.clone(),
+        )?
+    })
+}
+
+/// The share of events that cannot be used in `window`, the last hour.
+pub(super) fn unusable(
+    window: WindowStatus,
+    guard: Guard,
+    page_in_doubt: bool,
+) -> Option<LimitStatus> {
+    let share = unusable_share(window.counts);
+    let limit = Limit::Unusable {
+        over: MOST_UNUSABLE,
+        page_in_doubt,
+    };
+    let enough = u64::try_from(window.counts.unusable()).unwrap_or(0) >= guard.bad_events;
+    let standing = match share {
+        _ if page_in_doubt => LimitState::Over,
+        Some(share) if share > MOST_UNUSABLE && enough => LimitState::Over,
+        Some(share) if share > MOST_UNUSABLE => LimitState::TooFew,
+        Some(_) => LimitState::Under,
+        None => LimitState::Unknown,
+    };
+    status(DATA_QUALITY, limit, (share, standing), window)
+}
+
+/// The share of all events that cannot be used; `None` without events.
+pub fn unusable_share(counts: EventCounts) -> Option<f64> {
+    let all = counts.total() + counts.unusable();
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    let share = |of: i64| of as f64 / all as f64;
+    (all > 0).then(|| share(counts.unusable()))
+}
+
+fn status(
+    name: &str,
+    limit: Limit,
+    (value, standing): (Option<f64>, LimitState),
+    window: WindowStatus,
+) -> Option<LimitStatus> {
+    Some(LimitStatus {
+        name: name.parse().ok()?,
+        severity: Severity::Ticket,
+        limit,
+        pending_for: Duration::ZERO,
+        value,
+        standing,
+        as_good: None,
+        window,
+    })
+}
