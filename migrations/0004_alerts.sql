@@ -7,6 +7,7 @@ create table alerts (
     version       bigint      not null default 0,
     episode       uuid,
     since         timestamptz not null,
+    began_at      timestamptz,
     rule          text,
     pending_rules jsonb,
     clear_us      bigint,
@@ -38,6 +39,7 @@ comment on column alerts.state is 'inactive; pending: a rule burns, but not for 
 comment on column alerts.version is 'Increases with every change.';
 comment on column alerts.episode is 'Identifies the time from firing to resolved. Null unless the alert is firing or recovering.';
 comment on column alerts.since is 'Firing or recovering: start of the episode. Pending: when the first rule began to burn. Inactive: when the last episode ended.';
+comment on column alerts.began_at is 'When the trouble began that the alert fires of, in whole minutes. Null unless it is firing or recovering.';
 comment on column alerts.rule is 'Name of the rule that made the alert fire. Null unless it is firing or recovering.';
 comment on column alerts.pending_rules is 'For how long each rule has burned, in evaluated time. Null unless the alert is pending.';
 comment on column alerts.clear_us is 'For how long no rule has burned, in microseconds of evaluated time. Null unless the alert is recovering.';

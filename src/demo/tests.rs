@@ -16,7 +16,8 @@ use crate::domain::{
     alerting::{
         burn_rate::{BurnBounds, BurnContext},
         condition::{Signal, rule_status, verdict},
-        rule_status::{Freshness, RuleStatuses},
+        rule_status::Freshness,
+        rule_statuses::RuleStatuses,
     },
     counting::ledger::{CountDelta, apply},
     model::{

@@ -22,7 +22,7 @@ use crate::{
     store::{EventSample, StoreError, Tx, WorkflowRecord},
 };
 
-/// How long before the first bad event a change may have been to be told of.
+/// How long before the beginning of an incident its changes are looked for.
 const BEFORE: Duration = Duration::from_hours(1);
 /// Changes that a notification names.
 const CHANGES: usize = 3;
@@ -46,18 +46,20 @@ impl TransitionContext<'_> {
         &self,
         tx: &mut Tx<'_>,
         (of, sample): (&SloEvaluation<'_>, &EventSample),
-        (long, first_bad_at): (Duration, Option<Timestamp>),
+        (long, began_at): (Duration, Timestamp),
     ) -> Result<Context, StoreError> {
         let now = self.transition.at;
         let range = whole_minutes(now, long);
         let newest = tx.newest_minute_with_events(self.slo, range).await?;
+        let counts = of.measured.counted(long);
         Ok(Context {
-            changes: self.recent_changes(tx, (of, sample), first_bad_at).await?,
+            changes: self.recent_changes(tx, (of, sample), began_at).await?,
             trend: self.trend(tx, of, long).await?,
             top_customers: self.top_customers(tx, of, range).await?,
+            // What has come in since the counts were read is in the sample, and not in this message.
             compared: Some(Compared {
-                bad: sample.bad.len(),
-                good: sample.good.len(),
+                bad: at_most(sample.bad.len(), counts.bad()),
+                good: at_most(sample.good.len(), counts.good),
             }),
             data_until: newest.map(|minute| (minute + Resolution::Minute.length()).min(now)),
         })
@@ -86,16 +88,15 @@ impl TransitionContext<'_> {
         })
     }
 
-    /// What was told of or first seen from an hour before `first_bad_at` until now.
+    /// What was reported or first seen from an hour before `began_at` until now.
     async fn recent_changes(
         &self,
         tx: &mut Tx<'_>,
         (of, sample): (&SloEvaluation<'_>, &EventSample),
-        first_bad_at: Option<Timestamp>,
+        began_at: Timestamp,
     ) -> Result<Vec<RecentChange>, StoreError> {
         let now = self.transition.at;
-        let began = first_bad_at.unwrap_or(now);
-        let range = TimeRange::new(began - BEFORE, now + Resolution::Minute.length());
+        let range = TimeRange::new(began_at - BEFORE, now + Resolution::Minute.length());
         let services = concerned(
             of.slo.service.as_deref(),
             sample.bad.iter().chain(&sample.good),
@@ -121,7 +122,7 @@ impl TransitionContext<'_> {
         let told = told.into_iter().map(RecentChange::from);
         Ok(RecentChange::nearest(
             told.chain(seen).collect(),
-            began,
+            began_at,
             CHANGES,
         ))
     }
@@ -191,4 +192,8 @@ impl TransitionContext<'_> {
             CustomerDetails::Names => Some(customer.to_owned()),
         }
     }
+}
+
+fn at_most(sampled: usize, counted: i64) -> usize {
+    usize::try_from(counted).map_or(0, |counted| sampled.min(counted))
 }

@@ -12,7 +12,8 @@ use crate::{
             incident::Acknowledgement,
             limit::LimitStatus,
             quality,
-            rule_status::{Missing, RuleStatus, RuleStatuses, WindowStatus},
+            rule_status::{Missing, RuleStatus, WindowStatus},
+            rule_statuses::RuleStatuses,
             snapshot::{AlertSnapshot, Context, EpisodeSummary, SlowestStage, WorstWorkflow},
             suppression::Suppression,
         },
@@ -182,7 +183,7 @@ impl TransitionContext<'_> {
             version: self.transition.version,
             evaluated_at: self.transition.at,
             fired_at: Some(self.transition.episode.fired_at),
-            first_bad_at: opening.facts.first_bad_at,
+            began_at: Some(self.transition.episode.began_at),
             development: Some(self.dated(tx, development).await?),
             ..known.unwrap_or_else(|| opening.facts.clone())
         })
@@ -230,7 +231,7 @@ impl TransitionContext<'_> {
             kind: TransitionKind::Resolved,
             version: self.transition.version,
             evaluated_at: self.transition.at,
-            first_bad_at: opening.facts.first_bad_at,
+            began_at: Some(self.transition.episode.began_at),
             episode_summary: Some(summary),
             context: Context {
                 changes: opening.facts.context.changes.clone(),
@@ -254,7 +255,7 @@ impl TransitionContext<'_> {
         ended_by: EpisodeEnd,
     ) -> Result<EpisodeSummary, StoreError> {
         let fired_at = self.transition.episode.fired_at;
-        let began = opening.first_bad_at.unwrap_or(fired_at).min(fired_at);
+        let began = self.transition.episode.began_at;
         let to = self.transition.at.ceil_to(Resolution::Minute.length());
         let range = TimeRange::new(began, to);
         let counts = tx
@@ -304,7 +305,7 @@ impl TransitionContext<'_> {
         let long = Duration::from_secs(rule.long.secs);
         let range = whole_minutes(now, long);
         let customers = self.customers_told(tx, slo, range).await?;
-        let first_bad_at = tx.first_bad_at(self.slo, range).await?;
+        let began_at = self.transition.episode.began_at;
         let sample = tx.event_sample(self.slo, range).await?;
         let pace = burn.burn_rate(Window {
             length: long,
@@ -337,7 +338,7 @@ impl TransitionContext<'_> {
             budget_empty_in_secs: pace
                 .and_then(|pace| burn.time_to_exhaustion(pace))
                 .map(|lasts| lasts.as_secs()),
-            first_bad_at,
+            began_at: Some(began_at),
             evaluated_at: now,
             fired_at: Some(self.transition.episode.fired_at),
             nth_today: None,
@@ -346,7 +347,7 @@ impl TransitionContext<'_> {
             worst: self.worst(tx, of, range).await?,
             differences: differences(&sample.bad, &sample.good, DIFFERENCES),
             slowest_stage: self.slowest_stage(tx, range).await?,
-            context: Box::pin(self.context(tx, (of, &sample), (long, first_bad_at))).await?,
+            context: Box::pin(self.context(tx, (of, &sample), (long, began_at))).await?,
             runbook: slo.runbook.clone(),
             page_url: self.page_base_url.map(|base| self.page_url(base)),
             episode_summary: None,

@@ -15,6 +15,7 @@ mod facts;
 mod inputs;
 pub mod overdue;
 pub mod resolve_links;
+mod slo_evaluation;
 mod snapshot;
 pub mod stages;
 
@@ -30,15 +31,13 @@ use crate::{
                 self, Alert, AlertChange, AlertState, AlertStatus, Impact, Observation, TickGap,
                 TickHistory, Transition, TransitionKind,
             },
-            condition::{self, Signal},
-            inhibition, quality,
-            rule_status::{Freshness, RuleStatuses},
-            silence::{self, AlertLabels, Silence},
-            status::{Measured, SloStatus},
+            condition::Signal,
+            inhibition,
+            rule_status::Freshness,
+            status::SloStatus,
             suppression::Suppression,
         },
         model::{
-            group::Group,
             ids::{Name, SloId},
             time::Timestamp,
         },
@@ -46,11 +45,12 @@ use crate::{
         slo::{Catalog, Severity, Slo, TargetKind},
     },
     failpoint::{self, Failpoint},
-    store::{AlertTransition, Declaration, DueSlo, NewDeliveries, Store, StoreError},
+    store::{AlertTransition, Declaration, DueSlo, NewDeliveries, Store, StoreError, Tx},
 };
 pub use context::EnrichmentConfig;
 use facts::TransitionContext;
 use inputs::EvaluationInputs;
+use slo_evaluation::SloEvaluation;
 
 /// How often to look, and what to tell besides the numbers.
 #[derive(Clone, Debug)]
@@ -59,7 +59,8 @@ pub struct EvaluatorSettings {
     pub interval: Duration,
     /// Where people reach the pages; without it notifications have no link.
     pub page_base_url: Option<String>,
-    /// Who runs the service: told of an SLO that has never ended, where nobody gets its tickets.
+    /// The target of those who run the service; gets tickets on data quality of SLOs without a ticket
+    /// target.
     pub platform_target: Option<Name>,
 }
 
@@ -97,14 +98,6 @@ struct Subject {
     slo: Option<Arc<Slo>>,
 }
 
-/// How a declared SLO stands, before its alerts take their steps.
-struct SloEvaluation<'a> {
-    slo: &'a Slo,
-    group: Option<&'a Group>,
-    measured: Measured,
-    rules: RuleStatuses,
-}
-
 /// A step that an alert is about to take.
 struct PlannedStep<'a> {
     slo: SloId,
@@ -114,10 +107,27 @@ struct PlannedStep<'a> {
     transition: Option<Transition>,
 }
 
-const SEVERITIES: [Severity; 2] = [Severity::Page, Severity::Ticket];
+impl PlannedStep<'_> {
+    /// Fixes when the trouble began, if the step begins an incident.
+    async fn find_beginning(
+        &mut self,
+        tx: &mut Tx<'_>,
+        of: Option<&SloEvaluation<'_>>,
+    ) -> Result<(), StoreError> {
+        let (Some(fired), Some(of)) = (&mut self.transition, of) else {
+            return Ok(());
+        };
+        if fired.change == AlertChange::Fired {
+            let began_at =
+                snapshot::beginning(tx, self.slo, self.severity, of, &fired.episode).await?;
+            fired.episode.began_at = began_at;
+            self.next = self.next.clone().begun_at(began_at);
+        }
+        Ok(())
+    }
+}
 
-/// An alert that is in doubt resolves once it has been clear for so long, as far as can be told.
-const LONGEST_DOUBT: Duration = Duration::from_hours(6);
+const SEVERITIES: [Severity; 2] = [Severity::Page, Severity::Ticket];
 
 impl Evaluator {
     pub const fn new(
@@ -220,8 +230,8 @@ impl Evaluator {
                 is_told_in_chat: self.is_told_in_chat(subject),
                 own: &alerts,
             };
-            let step = moment.next_step(severity, seen);
-            if step.next != *seen && !self.take(&step, assessment.as_ref()).await? {
+            let mut step = moment.next_step(severity, seen);
+            if step.next != *seen && !self.take(&mut step, assessment.as_ref()).await? {
                 report.lost_races += 1;
                 return Ok(None);
             }
@@ -255,15 +265,13 @@ impl Evaluator {
     /// faster.
     async fn take(
         &self,
-        step: &PlannedStep<'_>,
+        step: &mut PlannedStep<'_>,
         assessment: Option<&SloEvaluation<'_>>,
     ) -> Result<bool, StoreError> {
         let mut tx = self.store.begin("record an alert's change").await?;
-        let seen = step.seen.version;
-        if !tx
-            .swap_alert(step.slo, step.severity, seen, &step.next)
-            .await?
-        {
+        step.find_beginning(&mut tx, assessment).await?;
+        let (seen, next) = (step.seen.version, &step.next);
+        if !tx.swap_alert(step.slo, step.severity, seen, next).await? {
             return Ok(false);
         }
         let Some(transition) = &step.transition else {
@@ -414,68 +422,6 @@ impl StepContext<'_> {
                 .or(inhibitor.map(|by| Suppression::Inhibited { by })),
             unattended: severity == Severity::Page && self.is_told_in_chat && self.is_open(),
             new_episode: Uuid::now_v7(),
-        }
-    }
-}
-
-impl SloEvaluation<'_> {
-    /// What the rules of `severity` say to the alert that was `seen`.
-    fn signal(&self, severity: Severity, seen: &Alert) -> Signal {
-        // Rules on data quality are left to any SLO; they do not speak for rules that are gone.
-        let is_of_quality = |rule: &Name| quality::is_quality_rule(rule);
-        let episode = seen.episode();
-        if !self.slo.alerting.declares(severity)
-            && episode.is_some_and(|episode| !is_of_quality(&episode.rule))
-        {
-            return Signal::Undeclared;
-        }
-        condition::verdict(&self.rules, severity, self.measured.freshness)
-    }
-
-    fn resolve_after(&self, seen: &Alert) -> Duration {
-        let declared = self.slo.alerting.resolve_after;
-        match seen.episode() {
-            Some(episode) if quality::is_quality_rule(&episode.rule) => {
-                declared.max(quality::QUIET_FOR)
-            }
-            Some(_) | None => declared,
-        }
-    }
-
-    /// The long window of the rule that fired, at most six hours.
-    fn doubt_clears_after(&self, seen: &Alert) -> Duration {
-        let Some(episode) = seen.episode() else {
-            return Duration::ZERO;
-        };
-        let window = self.rules.window_of(&episode.rule);
-        window.map_or(Duration::ZERO, |long| {
-            Duration::from_secs(long.secs).min(LONGEST_DOUBT)
-        })
-    }
-
-    /// By whom an alert is silenced, if it is.
-    fn silenced(
-        &self,
-        severity: Severity,
-        silences: &[Silence],
-        now: Timestamp,
-    ) -> Option<Suppression> {
-        let labels = AlertLabels::of_slo(self.slo, self.group, severity);
-        let (silence, until) = silence::muting(silences, &labels, now)?;
-        Some(Suppression::Silenced {
-            silence: silence.id,
-            until,
-        })
-    }
-
-    fn impact(&self) -> Impact {
-        let left = self.measured.burn_context(self.slo).budget_remaining();
-        Impact {
-            customers: match self.slo.customer {
-                Some(_) => self.measured.customers_affected,
-                None => 0,
-            },
-            budget_spent: left.is_some_and(|left| left <= 0.0),
         }
     }
 }

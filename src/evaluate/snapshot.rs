@@ -1,4 +1,4 @@
-//! The counts around an incident, taken when it begins and when it ends.
+//! The counts around an incident: when it began, and what its page shows of it.
 
 use std::time::Duration;
 
@@ -6,14 +6,21 @@ use super::SloEvaluation;
 use crate::{
     domain::{
         alerting::{
-            alert::TransitionKind,
-            incident::{IncidentSnapshot, SnapshotPlan},
+            alert::{Episode, TransitionKind},
+            incident::{self, IncidentSnapshot, RuleWindows, SnapshotPlan, range_of_search},
             snapshot::AlertSnapshot,
         },
-        model::{ids::SloId, time::Resolution},
+        counting::series::{Series, SeriesPoint},
+        model::{
+            ids::SloId,
+            time::{Resolution, TimeRange, Timestamp},
+        },
+        slo::{Severity, Slo},
     },
     store::{SeriesQuery, StoreError, Tx},
 };
+
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// Keeps what the page of the incident will show; nothing of what comes between beginning and end.
 pub(super) async fn keep(
@@ -26,19 +33,57 @@ pub(super) async fn keep(
         return Ok(());
     };
     let windows = [facts.long.secs, facts.short.secs].map(Duration::from_secs);
-    let first_bad = facts.first_bad_at.or(facts.fired_at);
+    let began = facts.began_at.or(facts.fired_at);
     let at = facts.evaluated_at;
-    let plan = SnapshotPlan::new(first_bad.unwrap_or(at), at, windows.into());
-    let query = SeriesQuery {
-        resolution: Resolution::Minute,
-        range: plan.range,
-        step: plan.step,
-    };
-    let mut points = tx.series(&[slo], query).await?.remove(&slo);
-    let excluded = tx.corrections((slo, of.slo), plan.range, plan.step).await?;
-    points.get_or_insert_default().extend(excluded);
+    let plan = SnapshotPlan::new(began.unwrap_or(at), at, windows.into());
+    let points = points(tx, slo, of.slo, plan.range, plan.step).await?;
     let burn = of.measured.burn_context(of.slo);
-    let picture = IncidentSnapshot::new(&plan, &points.unwrap_or_default(), &burn, facts.factor);
+    let picture = IncidentSnapshot::new(&plan, &points, &burn, facts.factor);
     tx.keep_picture((facts.episode, facts.kind), &picture, at)
         .await
+}
+
+/// What counts of an SLO in `range`, by steps of whole minutes.
+async fn points(
+    tx: &mut Tx<'_>,
+    id: SloId,
+    slo: &Slo,
+    range: TimeRange,
+    step: Duration,
+) -> Result<Vec<SeriesPoint>, StoreError> {
+    let query = SeriesQuery {
+        resolution: Resolution::Minute,
+        range,
+        step,
+    };
+    let mut points = tx.series(&[id], query).await?.remove(&id);
+    let excluded = tx.corrections((id, slo), range, step).await?;
+    points.get_or_insert_default().extend(excluded);
+    Ok(points.unwrap_or_default())
+}
+
+/// When the incident began that the rule `fired` has just made an alert of. One of absence began with
+/// the last event.
+pub(super) async fn beginning(
+    tx: &mut Tx<'_>,
+    slo: SloId,
+    severity: Severity,
+    of: &SloEvaluation<'_>,
+    fired: &Episode,
+) -> Result<Timestamp, StoreError> {
+    let at = fired.fired_at;
+    let Some((long, short, is_absence)) = of.rules.windows_of(&fired.rule) else {
+        return Ok(at);
+    };
+    let ended = tx.last_resolved_at(slo, severity).await?;
+    if is_absence {
+        let began = tx.last_event_minute(slo).await?.unwrap_or(at - long);
+        return Ok(ended.map_or(began, |ended| began.max(ended)).min(at));
+    }
+    let windows = RuleWindows { long, short };
+    let range = range_of_search(windows, at);
+    let points = points(tx, slo, of.slo, range, MINUTE).await?;
+    let minutes = Series::new(range, MINUTE, &points);
+    let burn = of.measured.burn_context(of.slo);
+    Ok(incident::beginning(&minutes, windows, &burn, ended))
 }

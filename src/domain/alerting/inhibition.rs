@@ -34,6 +34,7 @@ mod tests {
 
     fn alert(severity: Severity, state: AlertState) -> AlertStatus {
         AlertStatus {
+            began_at: None,
             severity,
             state,
             since: Timestamp::UNIX_EPOCH,

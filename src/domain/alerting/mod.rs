@@ -9,6 +9,7 @@ pub mod inhibition;
 pub mod limit;
 pub mod quality;
 pub mod rule_status;
+pub mod rule_statuses;
 pub mod silence;
 pub mod snapshot;
 pub mod status;

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::{
     limit::{LimitState, LimitStatus},
-    rule_status::{BurnCondition, RuleStatus, WindowStatus},
+    rule_status::{BurnCondition, WindowStatus},
+    rule_statuses::RuleStatuses,
 };
 use crate::domain::{
     model::{counts::EventCounts, ids::Name},
@@ -29,13 +30,15 @@ pub fn is_quality_rule(rule: &Name) -> bool {
 }
 
 /// The ticket that stands in for every alert of an SLO whose ends were never joined with a start. `None`
-/// where no rule burns. `ends` counts the ends without a start in a window of the rule.
-pub(super) fn never_ended(rules: &[RuleStatus], limits: &[LimitStatus]) -> Option<LimitStatus> {
-    let burning = rules
+/// where no rule burns. Its value is the number of ends without a start in the window of that rule.
+pub(super) fn never_ended(statuses: &RuleStatuses) -> Option<LimitStatus> {
+    let burning = statuses
+        .rules
         .iter()
         .filter(|rule| rule.condition == BurnCondition::Burning)
         .map(|rule| (&rule.long, rule.pending_for));
-    let over = limits
+    let over = statuses
+        .limits
         .iter()
         .filter(|limit| limit.standing == LimitState::Over)
         .filter(|limit| !matches!(limit.limit, Limit::Absence { .. }))
@@ -48,7 +51,8 @@ pub(super) fn never_ended(rules: &[RuleStatus], limits: &[LimitStatus]) -> Optio
         ..status(
             NEVER_ENDED,
             Limit::NeverEnded,
-            (Some(ends), LimitState::Over),
+            Some(ends),
+            LimitState::Over,
             window.clone(),
         )?
     })
@@ -58,8 +62,9 @@ pub(super) fn never_ended(rules: &[RuleStatus], limits: &[LimitStatus]) -> Optio
 pub(super) fn unusable(
     window: WindowStatus,
     guard: Guard,
-    page_in_doubt: bool,
+    statuses: &RuleStatuses,
 ) -> Option<LimitStatus> {
+    let page_in_doubt = statuses.is_page_in_doubt();
     let share = unusable_share(window.counts);
     let limit = Limit::Unusable {
         over: MOST_UNUSABLE,
@@ -73,7 +78,7 @@ pub(super) fn unusable(
         Some(_) => LimitState::Under,
         None => LimitState::Unknown,
     };
-    status(DATA_QUALITY, limit, (share, standing), window)
+    status(DATA_QUALITY, limit, share, standing, window)
 }
 
 /// The share of all events that cannot be used; `None` without events.
@@ -87,7 +92,8 @@ pub fn unusable_share(counts: EventCounts) -> Option<f64> {
 fn status(
     name: &str,
     limit: Limit,
-    (value, standing): (Option<f64>, LimitState),
+    value: Option<f64>,
+    standing: LimitState,
     window: WindowStatus,
 ) -> Option<LimitStatus> {
     Some(LimitStatus {

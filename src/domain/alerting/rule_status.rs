@@ -4,13 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    burn_rate::{BurnContext, BurnRate, BurnRates},
-    limit::{LimitState, LimitStatus},
-};
+use super::burn_rate::{BurnContext, BurnRate, BurnRates};
 use crate::domain::{
     model::{counts::EventCounts, format, ids::Name},
-    slo::{Limit, Severity, whole_seconds},
+    slo::{Severity, whole_seconds},
 };
 
 /// Events by look-back: every length that an SLO's rules ask for.
@@ -85,7 +82,7 @@ impl WindowStatus {
         Self {
             since_first_event_secs: burn
                 .is_younger_than(length)
-                .then(|| burn.observed.as_secs()),
+                .then_some(burn.observed.as_secs()),
             ..Self::new(length.as_secs(), counts, rate.map(BurnRate::value))
         }
     }
@@ -108,48 +105,6 @@ impl WindowStatus {
     }
 }
 
-/// How all rules of an SLO stand at one moment.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct RuleStatuses {
-    pub rules: Vec<RuleStatus>,
-    pub limits: Vec<LimitStatus>,
-    /// The rules on data quality that every SLO with rules has; they open tickets.
-    pub quality: Vec<LimitStatus>,
-}
-
-impl RuleStatuses {
-    /// Whether no end has ever been joined with a start, and a rule burns: no page, but a ticket.
-    pub fn has_never_ended(&self) -> bool {
-        let mut quality = self.quality.iter();
-        quality.any(|rule| rule.limit == Limit::NeverEnded)
-    }
-
-    /// The long window of the rule of this name.
-    pub fn window_of(&self, name: &Name) -> Option<&WindowStatus> {
-        let rules = self.rules.iter().map(|rule| (&rule.name, &rule.long));
-        let limits = self.limits.iter().chain(&self.quality);
-        let limits = limits.map(|limit| (&limit.name, &limit.window));
-        let mut all = rules.chain(limits);
-        all.find(|(rule, _)| *rule == name)
-            .map(|(_, window)| window)
-    }
-
-    /// Whether a rule that pages burns only if what cannot be used is bad.
-    pub fn is_page_in_doubt(&self) -> bool {
-        let rules = self.rules.iter().map(|rule| {
-            let is_in_doubt = rule.condition == BurnCondition::InDoubt;
-            (rule.severity, is_in_doubt)
-        });
-        let limits = self.limits.iter().map(|limit| {
-            let is_in_doubt = limit.standing == LimitState::InDoubt;
-            (limit.severity, is_in_doubt)
-        });
-        rules
-            .chain(limits)
-            .any(|(severity, is_in_doubt)| severity == Severity::Page && is_in_doubt)
-    }
-}
-
 /// What one rule says of its two windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -164,7 +119,7 @@ pub enum BurnCondition {
     TooFew,
     Quiet,
     /// The first event of the SLO is more recent than the short window is long: both windows see the
-    /// same few moments, so nothing can be told.
+    /// same few moments, so nothing can be concluded.
     TooYoung,
     /// It burns if the events that cannot be used are bad, and does not if they are good.
     InDoubt,

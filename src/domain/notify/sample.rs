@@ -69,7 +69,7 @@ pub(crate) fn firing() -> AlertSnapshot {
         budget_remaining: Some(0.18),
         bad_events_allowed: 403,
         budget_empty_in_secs: Some(17_520),
-        first_bad_at: Some(Timestamp::from_secs(1_795_328_309)),
+        began_at: Some(Timestamp::from_secs(1_795_328_309)),
         evaluated_at: Timestamp::from_secs(1_795_328_700),
         fired_at: Some(Timestamp::from_secs(1_795_328_700)),
         nth_today: None,

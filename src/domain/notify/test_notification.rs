@@ -113,7 +113,7 @@ impl Rehearsal {
             budget_remaining: Some(0.18),
             bad_events_allowed: 403,
             budget_empty_in_secs: Some(17_520),
-            first_bad_at: Some(began),
+            began_at: Some(began),
             evaluated_at: self.at,
             acknowledged: None,
             context: crate::domain::alerting::snapshot::Context::default(),

@@ -27,6 +27,7 @@ pub(crate) struct AlertRow {
     version: i64,
     episode: Option<Uuid>,
     since: DateTime<Utc>,
+    began_at: Option<DateTime<Utc>>,
     rule: Option<String>,
     pending_rules: Option<Json<Vec<PendingRule>>>,
     clear_us: Option<i64>,
@@ -137,6 +138,7 @@ impl AlertRow {
         };
         let begun = Episode::begin(id, rule, self.since.into());
         Ok(Episode {
+            began_at: self.began_at.map_or(begun.began_at, Timestamp::from),
             flaps: self.flap_count.unsigned_abs(),
             stale_since: self.stale_since.map(Timestamp::from),
             muted: self.suppression.map(|kept| kept.0),

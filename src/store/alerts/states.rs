@@ -40,7 +40,7 @@ impl Tx<'_> {
         let ids: Vec<i32> = slos.iter().map(|slo| slo.0).collect();
         let rows: Vec<AlertRow> = sqlx::query_as(
             "-- alerts.read
-             select slo_id, severity, state, version, episode, since, rule, pending_rules, clear_us,
+             select slo_id, severity, state, version, episode, since, began_at, rule, pending_rules, clear_us,
                  counted_until, flap_count, stale_since, suppression, last_notified
              from alerts where slo_id = any ($1)",
         )
@@ -97,7 +97,7 @@ impl Tx<'_> {
              update alerts
              set state = $4, version = $5, episode = $6, since = $7, rule = $8, pending_rules = $9,
                  clear_us = $10, counted_until = $11, flap_count = $12, stale_since = $13,
-                 suppression = $14, last_notified = $15
+                 suppression = $14, last_notified = $15, began_at = $16
              where slo_id = $1 and severity = $2 and version = $3",
         )
         .bind(slo.0)
@@ -115,6 +115,7 @@ impl Tx<'_> {
         .bind(status.progress.data_stale_since.map(Timestamp::to_chrono))
         .bind(status.progress.muted.map(Json))
         .bind(episode.map(|episode| Json(episode.last_notified)))
+        .bind(status.began_at.map(Timestamp::to_chrono))
         .execute(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
@@ -168,6 +169,25 @@ impl Tx<'_> {
         .await
         .map_err(|source| self.failed(source))?;
         Ok(row.map(AlertTransition::from))
+    }
+
+    /// When the last incident of this severity ended.
+    pub async fn last_resolved_at(
+        &mut self,
+        slo: SloId,
+        severity: Severity,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let at: Option<DateTime<Utc>> = sqlx::query_scalar(
+            "-- alert_transitions.last_resolved
+             select max(at) from alert_transitions
+             where slo_id = $1 and severity = $2 and kind = 'resolved'",
+        )
+        .bind(slo.0)
+        .bind(severity.as_str())
+        .fetch_one(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(at.map(Timestamp::from))
     }
 
     /// Which time today (UTC) people are told that an alert begins, if now; only where the last time

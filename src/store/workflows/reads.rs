@@ -173,30 +173,6 @@ impl Tx<'_> {
             .collect())
     }
 
-    /// The moment of the first bad event in `range`.
-    pub async fn first_bad_at(
-        &mut self,
-        slo: SloId,
-        range: TimeRange,
-    ) -> Result<Option<Timestamp>, StoreError> {
-        // Apart, so that each takes the first entry of its index.
-        let first: Option<DateTime<Utc>> = sqlx::query_scalar(
-            "-- workflows.first_bad
-             select least(
-                 (select min(judged_at) from workflows where slo_id = $1
-                     and outcome in (2, 3, 4) and judged_at >= $2 and judged_at < $3),
-                 (select min(judged_at) from workflows where group_id = $1
-                     and outcome in (2, 3, 4) and judged_at >= $2 and judged_at < $3))",
-        )
-        .bind(slo.0)
-        .bind(range.from.to_chrono())
-        .bind(range.to.to_chrono())
-        .fetch_one(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
-        Ok(first.map(Timestamp::from))
-    }
-
     /// The customers with most bad events in `pieces`, and how many there are in all.
     pub async fn worst_customers(
         &mut self,
@@ -240,9 +216,9 @@ impl Tx<'_> {
         let rows: Result<Vec<WorkflowRow>, _> = sqlx::query_as(concat!(
             "-- workflows.worst\n",
             "select key, label, trace_id, customer, outcome, started_at, within_us, details, ",
-            "coalesce(succeeded_at, failed_at, cancelled_at) as ended_at from ",
+            "coalesce(succeeded_at, failed_at, late_at, cancelled_at) as ended_at from ",
             bad_workflows!(),
-            " order by coalesce(succeeded_at, failed_at, cancelled_at, $4) - started_at desc ",
+            " order by coalesce(succeeded_at, failed_at, late_at, cancelled_at, $4) - started_at desc ",
             "nulls last, judged_at, label limit $5",
         ))
         .bind(slo.0)

@@ -61,7 +61,10 @@ struct FiringView {
     group_id: Option<SloId>,
     severity: Severity,
     state: AlertState,
+    /// When it began to fire.
     since: Timestamp,
+    /// When the trouble began.
+    began_at: Timestamp,
     #[serde(flatten)]
     progress: AlertProgress,
     /// Its page; `None` if it began more than 28 days ago.
@@ -141,6 +144,7 @@ impl FiringView {
                 severity: alert.severity,
                 state: alert.state,
                 since: alert.since,
+                began_at: alert.began_at.unwrap_or(alert.since),
                 progress: alert.progress,
                 incident: None,
                 rule: slo
@@ -151,6 +155,7 @@ impl FiringView {
                 threshold_rule: slo
                     .threshold_rules
                     .iter()
+                    .chain(&slo.quality_rules)
                     .find(|limit| Some(&limit.name) == alert.rule.as_ref())
                     .cloned(),
                 customers_affected_last_hour: slo.customers_affected_last_hour,
@@ -202,7 +207,7 @@ impl FiringView {
         reason = "templates pass references"
     )]
     fn since_text(&self, now: &Timestamp) -> String {
-        format::moment(self.since, *now)
+        format::moment(self.began_at, *now)
     }
 
     #[expect(
@@ -210,7 +215,7 @@ impl FiringView {
         reason = "templates pass references"
     )]
     fn lasting_text(&self, now: &Timestamp) -> String {
-        format::lasting(now.saturating_since(self.since))
+        format::lasting(now.saturating_since(self.began_at))
     }
 
     fn track(&self) -> Markup {

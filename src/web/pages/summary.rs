@@ -8,7 +8,7 @@ use super::period::PeriodView;
 use crate::{
     domain::{
         alerting::{
-            alert::AlertStatus,
+            alert::{AlertStatus, firing},
             burn_rate::budget_in_events,
             limit::{LimitState, LimitStatus},
             rule_status::RuleStatus,
@@ -48,6 +48,8 @@ pub(crate) struct Summary {
     pub(crate) state: Option<SloState>,
     /// Since when the state's alert fires.
     pub(crate) firing_since: Option<Timestamp>,
+    /// When the trouble began that it fires of: what is called "since" everywhere.
+    pub(crate) began_at: Option<Timestamp>,
     pub(crate) evaluated_at: Option<Timestamp>,
     pub(crate) achieved_ratio: Option<f64>,
     pub(crate) budget_remaining_ratio: Option<f64>,
@@ -108,6 +110,7 @@ impl From<EventCounts> for Counts {
 impl Summary {
     pub(crate) fn new(slo: &Slo, record: Option<&SloRecord>) -> Self {
         let status = record.and_then(|record| record.status.as_ref());
+        let firing = status.and_then(|status| firing(&status.alerts));
         let window = status.map_or(EventCounts::ZERO, |status| status.window);
         let period = PeriodView::new(slo, status.and_then(|status| status.period));
         let budget_events =
@@ -124,7 +127,8 @@ impl Summary {
             period,
             within_seconds: within(slo),
             state: status.map(|status| status.state),
-            firing_since: status.and_then(|status| firing_since(&status.alerts)),
+            firing_since: firing.map(|alert| alert.since),
+            began_at: firing.and_then(|alert| alert.began_at.or(Some(alert.since))),
             evaluated_at: status.map(|status| status.evaluated_at),
             achieved_ratio: window.good_ratio(),
             budget_remaining_ratio: status.and_then(|status| status.budget_remaining),
@@ -242,6 +246,24 @@ impl Summary {
         )
     }
 
+    /// How fast the budget burns: in the long window of the rule that fired, which is what messages say,
+    /// and in the last hour where none did.
+    pub(crate) fn pace(&self) -> (Option<f64>, String) {
+        match self.fired_burn() {
+            Some(rule) => (
+                rule.long.burn_rate,
+                format::burn_rate(rule.long.burn_rate, rule.factor),
+            ),
+            None => (self.burn_rate_last_hour, self.burn_text()),
+        }
+    }
+
+    /// The rule that fired, where it is one on burn rates.
+    pub(crate) fn fired_burn(&self) -> Option<&RuleStatus> {
+        let name = self.fired_rule()?;
+        self.rules.iter().find(|rule| rule.name == *name)
+    }
+
     pub(crate) fn empty_in_text(&self) -> String {
         match self.budget_empty_in_seconds {
             _ if self.is_spent() => "spent".to_owned(),
@@ -278,8 +300,7 @@ impl Summary {
 
     /// The one that fired, else that which is nearest to it: the first of the most severe.
     pub(crate) fn leading_rule(&self) -> Option<&RuleStatus> {
-        self.fired_rule()
-            .and_then(|name| self.rules.iter().find(|rule| rule.name == *name))
+        self.fired_burn()
             .or_else(|| {
                 self.rules
                     .iter()
@@ -296,11 +317,7 @@ impl Summary {
     }
 
     fn fired_rule(&self) -> Option<&Name> {
-        let alerts = self.alerts.iter();
-        alerts
-            .filter(|alert| alert.state.fires())
-            .max_by_key(|alert| alert.severity)
-            .and_then(|alert| alert.rule.as_ref())
+        firing(&self.alerts)?.rule.as_ref()
     }
 }
 
@@ -357,14 +374,6 @@ fn inhibited(alerts: &[AlertStatus]) -> Vec<Severity> {
         .iter()
         .filter(|alert| matches!(alert.progress.muted, Some(Suppression::Inhibited { .. })));
     held.map(|alert| alert.severity).collect()
-}
-
-fn firing_since(alerts: &[AlertStatus]) -> Option<Timestamp> {
-    alerts
-        .iter()
-        .filter(|alert| alert.state.fires())
-        .max_by_key(|alert| alert.severity)
-        .map(|alert| alert.since)
 }
 
 /// How a state looks: a shape, a word and a colour, so that none of them is needed alone.

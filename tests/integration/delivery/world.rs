@@ -380,7 +380,7 @@ fn facts(slo: &str, kind: TransitionKind, version: i64, now: Timestamp) -> Alert
         budget_remaining: Some(0.5),
         bad_events_allowed: 100,
         budget_empty_in_secs: Some(7_200),
-        first_bad_at: Some(now),
+        began_at: Some(now),
         evaluated_at: now,
         fired_at: None,
         nth_today: None,

@@ -1,5 +1,6 @@
 //! From counts to alert states, told as stories on a real Postgres.
 
+mod one_value;
 pub(crate) mod states;
 mod young;
 
@@ -91,7 +92,7 @@ async fn what_is_told_names_the_hurt_and_the_three_worst() {
     assert_eq!(facts.long.counts.timeout, 100);
     assert!(facts.long.burn_rate.unwrap() >= 13.44);
     assert_eq!(facts.customers_affected, Some(3));
-    assert_eq!(facts.first_bad_at, Some(after(1)));
+    assert_eq!(facts.began_at, Some(after(0)));
     assert_eq!(facts.within_secs, Some(300.0));
     assert_eq!(
         facts.page_url,

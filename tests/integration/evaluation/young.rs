@@ -12,7 +12,7 @@ use crate::support::{
     span::{SpanBuilder, span},
 };
 
-const CONSUMED: &str = r#"
+const CONSUMED: &str = r"
 apiVersion: throughline/v1
 kind: SLO
 metadata: { name: consumed }
@@ -29,12 +29,14 @@ apiVersion: throughline/v1
 kind: AlertNotificationTarget
 metadata: { name: oncall }
 spec: { webhook: { url: { env: UNUSED } } }
-"#;
+";
 
-/// So many spans of the first second, of which so many are bad.
-fn spans(total: u64, bad: u64) -> Vec<SpanBuilder> {
+/// So many spans of one second, of which so many are bad.
+fn spans(second: u32, total: u64, bad: u64) -> Vec<SpanBuilder> {
     let one = |number| {
-        let span = span("process").consumer().trace(number).lasting(0.1);
+        let trace = u64::from(second) * 1_000 + number;
+        let span = span("process").consumer().trace(trace);
+        let span = span.at(f64::from(second)).lasting(0.1);
         if number < bad { span.error() } else { span }
     };
     (0..total).map(one).collect()
@@ -43,7 +45,9 @@ fn spans(total: u64, bad: u64) -> Vec<SpanBuilder> {
 #[tokio::test]
 async fn s43_eight_of_95_events_in_the_first_20_seconds_page_nobody_and_five_minutes_of_them_do() {
     let app = TestApp::new().slo(CONSUMED).young().await;
-    app.send(spans(95, 8)).await;
+    app.send(spans(0, 95, 8)).await;
+    app.send((1..10).flat_map(|minute| spans(minute * 60, 95, 48)))
+        .await;
     app.advance(SECOND * 20);
     assert_eq!(app.evaluate().await.fired, 0);
     let status = app.status().await;

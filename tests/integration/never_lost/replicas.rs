@@ -64,6 +64,9 @@ impl Replicas {
                 );
             say(site, nth)
         };
+        for (name, _) in &targets {
+            database.make_old(name).await;
+        }
         let sites = [site(0), site(1)];
         let (one, other) = tokio::join!(sites[0].start(), sites[1].start());
         Self {

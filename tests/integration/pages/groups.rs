@@ -96,6 +96,7 @@ async fn add(shop: &fixture::Shop, value: Option<&str>, state: SloState) -> i32 
 
 fn held_back_ticket() -> AlertStatus {
     AlertStatus {
+        began_at: None,
         severity: Severity::Ticket,
         state: AlertState::Firing,
         since: fixture::now() - Duration::from_mins(29),
@@ -205,7 +206,7 @@ async fn every_group_has_a_page_and_a_twin() {
 
     let held = format!("/slos/stock-synced/groups/{}", ids[2]);
     let page = get(&shop.router, &held).await;
-    let sentence = "Its alert is held back: another one that fires says the same.";
+    let sentence = "Its ticket notifies nobody: another alert that fires says the same.";
     assert!(page.body.contains(sentence));
 
     let hostile = format!("/slos/stock-synced/groups/{}", ids[0]);

@@ -143,6 +143,7 @@ fn compared(rule: &AlertRule, long: WindowStatus, short: WindowStatus) -> RuleSt
 
 fn alerts(state: SloState) -> Vec<AlertStatus> {
     let alert = |severity, minutes: u64, rule: &str| AlertStatus {
+        began_at: None,
         severity,
         state: AlertState::Firing,
         since: now() - Duration::from_secs(minutes * 60 + 4),
@@ -260,7 +261,7 @@ fn facts(slo: &Slo, status: &SloStatus, at: Timestamp, kind: TransitionKind) -> 
         budget_remaining: Some(0.61),
         bad_events_allowed: 3_404,
         budget_empty_in_secs: None,
-        first_bad_at: None,
+        began_at: None,
         evaluated_at: at,
         fired_at: None,
         nth_today: None,

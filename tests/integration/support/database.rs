@@ -39,7 +39,7 @@ impl TestDatabase {
 
     /// The SLO of this name had its first event half an hour ago, and it ended. That covers the short windows of
     /// most rules that page. To be called before a service declares it.
-    pub async fn with_old_slo(self, name: &str) -> Self {
+    pub async fn make_old(&self, name: &str) {
         let mut connection = self.connect().await;
         sqlx::query(
             "insert into slos (name, first_event_at, has_ended)
@@ -50,7 +50,6 @@ impl TestDatabase {
         .await
         .expect("an SLO can be written");
         connection.close().await.expect("the connection closes");
-        self
     }
 
     /// A connection past the store, for what only a test wants to know.

@@ -27,7 +27,8 @@ fn types(receiver: &Receiver) -> Vec<String> {
 #[tokio::test]
 pub(crate) async fn t11_an_alert_outlives_a_database_that_is_away_and_the_emergency_target_is_told()
 {
-    let database = TestDatabase::create().await.with_old_slo("orders").await;
+    let database = TestDatabase::create().await;
+    database.make_old("orders").await;
     let mut link = Link::to(&database);
     link.open().await;
     let (hook, emergency) = (Receiver::start([]).await, Receiver::start([]).await);

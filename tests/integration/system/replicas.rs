@@ -10,7 +10,8 @@ use crate::support::{
 
 #[tokio::test]
 async fn two_replicas_count_every_order_once_and_tell_of_an_alert_once() {
-    let database = TestDatabase::create().await.with_old_slo("orders").await;
+    let database = TestDatabase::create().await;
+    database.make_old("orders").await;
     let hook = Receiver::start([]).await;
     let site = || {
         Site::on(&database, &orders_with_a_hook())

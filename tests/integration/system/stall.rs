@@ -24,7 +24,8 @@ const SLACK: Duration = Duration::from_secs(15);
 
 #[tokio::test]
 async fn a_total_stall_is_told_within_the_promise_the_grace_and_fifteen_seconds() {
-    let database = TestDatabase::create().await.with_old_slo("orders").await;
+    let database = TestDatabase::create().await;
+    database.make_old("orders").await;
     let hook = Receiver::start([]).await;
     let definitions = orders_with_a_hook().replace("within: 1m", "within: 5s");
     let site = Site::on(&database, &definitions)

@@ -27,6 +27,8 @@ pub struct Episode {
     pub id: Uuid,
     /// The rule that made it fire.
     pub rule: Name,
+    /// When the trouble began, fixed when the rule fires; in whole minutes.
+    pub began_at: Timestamp,
     pub fired_at: Timestamp,
     /// How often it burned again while it seemed to recover.
     pub flaps: u32,
@@ -66,10 +68,12 @@ pub(super) enum Course {
 }
 
 impl Episode {
+    /// Until [`Alert::begun_at`](super::Alert::begun_at) tells better it began when it fired.
     pub fn begin(id: Uuid, rule: Name, fired_at: Timestamp) -> Self {
         Self {
             id,
             rule,
+            began_at: fired_at,
             fired_at,
             flaps: 0,
             stale_since: None,

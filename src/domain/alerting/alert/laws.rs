@@ -3,7 +3,8 @@
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::{
-    tests::{RESOLVE_AFTER, at, breach, in_doubt, run, seen},
+    doubt_tests::{CLEAR_AS_GOOD, IN_DOUBT},
+    tests::{RESOLVE_AFTER, at, breach, run, seen},
     *,
 };
 
@@ -22,8 +23,8 @@ fn any_verdict() -> impl Strategy<Value = Signal> {
         1 => Just(Signal::Unknown),
         1 => Just(Signal::TooFew),
         1 => Just(Signal::Nonsense),
-        1 => Just(in_doubt(false)),
-        2 => Just(in_doubt(true)),
+        1 => Just(IN_DOUBT),
+        2 => Just(CLEAR_AS_GOOD),
     ]
 }
 
@@ -125,15 +126,16 @@ mod oracle {
     /// At `i` it has been clear for long enough since it last was anything but clear or unknown.
     fn ends_at(ticks: &[Observation], begins: usize, i: usize) -> bool {
         let is_clear = |tick: &Observation| {
-            counts(tick) && (tick.verdict == Signal::Clear || tick.verdict == in_doubt(true))
+            counts(tick) && (tick.verdict == Signal::Clear || tick.verdict == CLEAR_AS_GOOD)
         };
         let says_no = |tick: &Observation| {
             let is_no = matches!(tick.verdict, Signal::Breach(_) | Signal::Between);
-            counts(tick) && (is_no || tick.verdict == in_doubt(false))
+            counts(tick) && (is_no || tick.verdict == IN_DOUBT)
         };
-        let needed = match ticks[i].verdict {
-            Signal::InDoubt { .. } => RESOLVE_AFTER.max(ticks[i].doubt_clears_after),
-            _ => RESOLVE_AFTER,
+        let needed = if ticks[i].verdict == CLEAR_AS_GOOD {
+            RESOLVE_AFTER.max(ticks[i].doubt_clears_after)
+        } else {
+            RESOLVE_AFTER
         };
         let Some(last) = (begins..i).rev().find(|&j| says_no(&ticks[j])) else {
             return false;
@@ -265,7 +267,7 @@ proptest! {
         for resolved in run(&ticks).1 {
             if resolved.change.kind() == TransitionKind::Resolved {
                 let last = ticks.iter().find(|seen| seen.at == resolved.at).unwrap();
-                prop_assert!(last.verdict == Signal::Clear || last.verdict == in_doubt(true));
+                prop_assert!(last.verdict == Signal::Clear || last.verdict == CLEAR_AS_GOOD);
                 prop_assert_eq!(last.continuity, Continuity::Continuous);
             }
         }

@@ -26,6 +26,8 @@
 //! time: what nobody looked at or could not judge adds nothing, and after a gap nothing moves before
 //! the second tick in time ([`TickHistory`]).
 
+#[cfg(test)]
+mod doubt_tests;
 mod episode;
 #[cfg(test)]
 mod laws;
@@ -43,7 +45,7 @@ use uuid::Uuid;
 pub use self::{
     episode::{Episode, Impact, LastNotified},
     rhythm::{Continuity, EvaluatedTime, TickGap, TickHistory},
-    status::{AlertProgress, AlertState, AlertStatus},
+    status::{AlertProgress, AlertState, AlertStatus, firing},
     transition_kind::TransitionKind,
     update::{AlertUpdate, EpisodeEnd},
 };
@@ -163,6 +165,7 @@ impl Alert {
                     episode.fired_at
                 }
             },
+            began_at: episode.map(|episode| episode.began_at),
             rule: episode.map(|episode| episode.rule.clone()),
             progress: episode.map_or_else(AlertProgress::default, |episode| AlertProgress {
                 flaps: episode.flaps,
@@ -170,6 +173,15 @@ impl Alert {
                 muted: episode.muted,
             }),
         }
+    }
+
+    /// The same with the beginning of what has just begun to fire.
+    #[must_use]
+    pub fn begun_at(mut self, began_at: Timestamp) -> Self {
+        if let AlertPhase::Firing(episode) = &mut self.phase {
+            episode.began_at = began_at;
+        }
+        self
     }
 
     fn moved_to(self, phase: AlertPhase) -> Self {

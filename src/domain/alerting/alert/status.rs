@@ -12,11 +12,21 @@ use crate::domain::{
 pub struct AlertStatus {
     pub severity: Severity,
     pub state: AlertState,
+    /// When it began to fire, or to be what it is.
     pub since: Timestamp,
+    /// When the trouble began that it fires of; what "since" means to people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began_at: Option<Timestamp>,
     /// The rule that made it fire.
     pub rule: Option<Name>,
     #[serde(flatten)]
     pub progress: AlertProgress,
+}
+
+/// The most severe of `alerts` that fires: the one that pages speak of.
+pub fn firing(alerts: &[AlertStatus]) -> Option<&AlertStatus> {
+    let firing = alerts.iter().filter(|alert| alert.state.fires());
+    firing.max_by_key(|alert| alert.severity)
 }
 
 /// How an alert that fires goes on.

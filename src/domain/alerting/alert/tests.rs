@@ -24,10 +24,6 @@ fn burning(rules: &[(&str, u64)]) -> Signal {
 /// The long window of the rule.
 pub(super) const DOUBT_CLEARS_AFTER: Duration = Duration::from_hours(1);
 
-pub(super) fn in_doubt(clear_as_good: bool) -> Signal {
-    Signal::InDoubt { clear_as_good }
-}
-
 pub(super) fn seen(secs: u64, verdict: Signal) -> Observation {
     Observation {
         at: at(secs),
@@ -92,7 +88,11 @@ fn kinds(told: &[Transition]) -> Vec<TransitionKind> {
 }
 
 /// The same verdict every `pace` seconds.
-fn every(pace: u64, secs: std::ops::RangeInclusive<u64>, verdict: &Signal) -> Vec<Observation> {
+pub(super) fn every(
+    pace: u64,
+    secs: std::ops::RangeInclusive<u64>,
+    verdict: &Signal,
+) -> Vec<Observation> {
     let ticks = secs.step_by(usize::try_from(pace).unwrap());
     ticks.map(|secs| seen(secs, verdict.clone())).collect()
 }
@@ -495,31 +495,4 @@ fn t07_what_is_no_longer_declared_does_not_stay_open_for_ever() {
     let pending = seen(0, burning(&[("slow", 60)]));
     let (alert, told) = run(&[pending, undeclared]);
     assert_eq!((alert.state(), told.len()), (AlertState::Inactive, 0));
-}
-
-#[test]
-fn s45_what_is_in_doubt_pages_nobody_and_holds_what_fires() {
-    for doubt in [in_doubt(false), in_doubt(true)] {
-        assert_eq!(run(&every(10, 0..=9_000, &doubt)).1, []);
-    }
-    let mut ticks = vec![seen(0, breach())];
-    ticks.extend(every(10, 10..=9_000, &in_doubt(false)));
-    let (alert, told) = run(&ticks);
-    assert_eq!(alert.state(), AlertState::Firing);
-    assert_eq!(told.len(), 1);
-}
-
-#[test]
-fn s45_what_is_clear_as_far_as_can_be_told_resolves_after_the_long_window() {
-    let mut ticks = vec![seen(0, breach())];
-    ticks.extend(every(10, 10..=3_600, &in_doubt(true)));
-    assert_eq!(run(&ticks).0.state(), AlertState::Recovering);
-    let mut certain = ticks.clone();
-    certain.push(seen(3_605, Signal::Clear));
-    assert_eq!(run(&certain).0.state(), AlertState::Inactive);
-    let mut worse = ticks.clone();
-    worse.push(seen(3_605, in_doubt(false)));
-    assert_eq!(run(&worse).0.state(), AlertState::Firing);
-    ticks.push(seen(3_610, in_doubt(true)));
-    assert_eq!(run(&ticks).0.state(), AlertState::Inactive);
 }

@@ -12,9 +12,9 @@ use super::{
     burn_rate::{BurnBounds, BurnContext, BurnRate, BurnRates, Window},
     limit::{LimitState, LimitStatus},
     rule_status::{
-        BurnCondition, CLEAR_SHARE, CountsByLength, Freshness, Missing, RuleStatus, RuleStatuses,
-        WindowStatus,
+        BurnCondition, CLEAR_SHARE, CountsByLength, Freshness, Missing, RuleStatus, WindowStatus,
     },
+    rule_statuses::RuleStatuses,
 };
 use crate::domain::{
     model::{counts::EventCounts, ids::Name},
@@ -58,14 +58,14 @@ impl Signal {
     /// What lacks for a verdict that could clear an alert, if it is that.
     pub const fn missing(&self, freshness: Freshness) -> Option<Missing> {
         match (freshness, self) {
-            (_, Self::Undeclared) => None,
-            (Freshness::Absurd, _) | (_, Self::Nonsense) => Some(Missing::Sense),
-            (Freshness::Stale, _) => Some(Missing::Ingest),
-            (Freshness::Fresh, Self::Unknown) => Some(Missing::Events),
-            (
+            (_, Self::Undeclared)
+            | (
                 Freshness::Fresh,
                 Self::Breach(_) | Self::Clear | Self::Between | Self::TooFew | Self::InDoubt { .. },
             ) => None,
+            (Freshness::Absurd, _) | (_, Self::Nonsense) => Some(Missing::Sense),
+            (Freshness::Stale, _) => Some(Missing::Ingest),
+            (Freshness::Fresh, Self::Unknown) => Some(Missing::Events),
         }
     }
 }

@@ -3,11 +3,13 @@
 //! Its facts are frozen with its transitions. What is added here are the counts around it
 //! ([`IncidentSnapshot`]), who has taken it on, and how long it took to find.
 
+mod beginning;
 mod picture;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use beginning::{RuleWindows, beginning, range_of_search};
 pub use picture::{IncidentSnapshot, SnapshotPlan};
 
 use crate::domain::model::time::Timestamp;

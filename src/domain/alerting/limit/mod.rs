@@ -87,11 +87,10 @@ pub struct Numbers<'a> {
 /// The lengths that `limit` needs counts of, beside that of the SLO's window.
 pub fn look_backs(limit: Limit) -> Vec<Duration> {
     match limit {
-        Limit::BudgetSpent { .. } => vec![HOUR],
+        Limit::BudgetSpent { .. } | Limit::NeverEnded | Limit::Unusable { .. } => vec![HOUR],
         Limit::Exhaustion { within } => vec![pace_length(within)],
         Limit::Customers { length, .. } => vec![length],
         Limit::Absence { length } => vec![length, WEEK, WEEK + usual_length(length)],
-        Limit::NeverEnded | Limit::Unusable { .. } => vec![HOUR],
     }
 }
 

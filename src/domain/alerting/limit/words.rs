@@ -21,7 +21,7 @@ impl LimitStatus {
     /// Where the limit is: `90 %`, `in 4 h`, `10 in 1 h`, `for 15 min`.
     pub fn threshold(&self) -> String {
         match self.limit {
-            Limit::BudgetSpent { over } => format::percent(over),
+            Limit::BudgetSpent { over } | Limit::Unusable { over, .. } => format::percent(over),
             Limit::Exhaustion { within } => format!("in {}", format::duration(within)),
             Limit::Customers { affected, length } => {
                 let affected = format::count(i64::from(affected));
@@ -29,7 +29,6 @@ impl LimitStatus {
             }
             Limit::Absence { length } => format!("for {}", format::duration(length)),
             Limit::NeverEnded => format::NONE.to_owned(),
-            Limit::Unusable { over, .. } => format::percent(over),
         }
     }
 
@@ -72,7 +71,7 @@ impl LimitStatus {
             ),
             (Limit::Absence { length }, usual) => self.absence(length, usual.unwrap_or_default()),
             (Limit::NeverEnded, ends) => self.never_ended(whole(ends.unwrap_or_default())),
-            (Limit::Unusable { page_in_doubt, .. }, _) => self.unusable(page_in_doubt),
+            (Limit::Unusable { .. }, _) => self.unusable(),
         }
     }
 
@@ -81,16 +80,15 @@ impl LimitStatus {
     pub fn share_of_limit(&self) -> Option<f64> {
         let value = self.value?;
         match self.limit {
-            Limit::BudgetSpent { over } => Some(value / over),
+            Limit::BudgetSpent { over } | Limit::Unusable { over, .. } => Some(value / over),
             Limit::Exhaustion { .. } if value <= 0.0 => Some(f64::INFINITY),
             Limit::Exhaustion { within } => Some(within.as_secs_f64() / value),
             Limit::Customers { affected, .. } => Some(value / f64::from(affected)),
-            Limit::Unusable { over, .. } => Some(value / over),
             Limit::Absence { .. } | Limit::NeverEnded => None,
         }
     }
 
-    /// `no span has ever matched \`finish\`: 100 timeouts in 1 h may only mean a wrong selector`.
+    /// "no span has ever matched `finish`, so 100 timeouts in 1 h may only mean a wrong selector".
     fn never_ended(&self, ends: i64) -> String {
         let timeouts = format::counted(self.window.counts.timeout, "timeout");
         let window = self.window.text();
@@ -109,7 +107,7 @@ impl LimitStatus {
 
     /// `990 of 1,000 events cannot be used (99 %) in 1 h: 990 invalid, as clocks differ; whether to page
     /// is in doubt`.
-    fn unusable(&self, page_in_doubt: bool) -> String {
+    fn unusable(&self) -> String {
         let counts = self.window.counts;
         let share = self.value.map_or(format::NONE.to_owned(), format::percent);
         let reasons: Vec<String> = [
@@ -120,7 +118,14 @@ impl LimitStatus {
         .filter(|(count, _)| *count > 0)
         .map(|(count, why)| format!("{} {why}", format::count(count)))
         .collect();
-        let doubt = if page_in_doubt {
+        let is_page_in_doubt = matches!(
+            self.limit,
+            Limit::Unusable {
+                page_in_doubt: true,
+                ..
+            }
+        );
+        let doubt = if is_page_in_doubt {
             "; whether to page is in doubt"
         } else {
             ""
@@ -171,7 +176,10 @@ mod tests {
     fn sentence(limit: Limit, value: Option<f64>) -> String {
         let window = match limit {
             Limit::Customers { length, .. } | Limit::Absence { length } => length,
-            _ => Duration::from_hours(1),
+            Limit::BudgetSpent { .. }
+            | Limit::Exhaustion { .. }
+            | Limit::NeverEnded
+            | Limit::Unusable { .. } => Duration::from_hours(1),
         };
         let status = LimitStatus {
             name: "rule".parse().unwrap(),

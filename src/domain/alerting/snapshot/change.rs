@@ -65,10 +65,10 @@ impl RecentChange {
         }
     }
 
-    /// `at 09:16 UTC, 1 min before the first bad one`, after the title.
-    pub fn when(&self, first_bad_at: Option<Timestamp>) -> String {
+    /// `at 09:16 UTC, 1 min before it began`, after the title.
+    pub fn when(&self, began_at: Option<Timestamp>) -> String {
         let at = self.at.to_chrono().format("%H:%M UTC");
-        let Some(began) = first_bad_at else {
+        let Some(began) = began_at else {
             return format!("at {at}");
         };
         let (earlier, later, side) = if self.at <= began {
@@ -77,7 +77,7 @@ impl RecentChange {
             (began, self.at, "after")
         };
         let apart = format::lasting(later.saturating_since(earlier));
-        format!("at {at}, {apart} {side} the first bad one")
+        format!("at {at}, {apart} {side} it began")
     }
 }
 
@@ -103,15 +103,15 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_told_by_how_far_it_is_from_the_first_bad_event() {
+    fn a_change_is_told_by_how_far_it_is_from_the_beginning() {
         let began = Some(Timestamp::from_secs(1_795_328_000));
         assert_eq!(
             change(-60).when(began),
-            "at 06:12 UTC, 1 min before the first bad one"
+            "at 06:12 UTC, 1 min before it began"
         );
         assert_eq!(
             change(300).when(began),
-            "at 06:18 UTC, 5 min after the first bad one"
+            "at 06:18 UTC, 5 min after it began"
         );
         assert_eq!(change(300).when(None), "at 06:18 UTC");
     }

@@ -93,8 +93,8 @@ pub struct AlertSnapshot {
     /// Seconds until the budget is gone at the pace of the long window.
     #[serde(rename = "budget_empty_in_seconds")]
     pub budget_empty_in_secs: Option<u64>,
-    /// When customers began to be hurt: the first bad event of the long window.
-    pub first_bad_at: Option<Timestamp>,
+    /// When the trouble began, fixed when the alert fired.
+    pub began_at: Option<Timestamp>,
     pub evaluated_at: Timestamp,
     /// When the episode began; of `Firing` the moment of evaluation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -183,7 +183,7 @@ pub struct EpisodeSummary {
     /// How often it burned again while it seemed to recover.
     #[serde(default)]
     pub flaps: u32,
-    /// Events from the first bad one to the resolve.
+    /// Events from it began to the resolve.
     pub counts: EventCounts,
     pub customers_affected: Option<i64>,
     /// Share of the window's budget that the episode spent.

@@ -63,7 +63,7 @@ impl Trend {
         Some(Self {
             from: first.from,
             step_secs: first.length().as_secs(),
-            since_first_event_secs: (observed < length).then(|| observed.as_secs()),
+            since_first_event_secs: (observed < length).then_some(observed.as_secs()),
             bad_basis_points: counts.iter().map(basis_points).collect(),
         })
     }

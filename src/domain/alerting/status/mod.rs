@@ -8,14 +8,13 @@ use std::{collections::BTreeSet, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    alert::{AlertState, AlertStatus, TickHistory},
+    alert::{self, AlertState, AlertStatus, TickHistory},
     burn_rate::{BurnBounds, BurnContext, BurnRate, PeriodSoFar, Window},
     condition,
     limit::{self, CustomersByLength, LimitStatus, Numbers},
     quality,
-    rule_status::{
-        BurnCondition, CountsByLength, Freshness, RuleStatus, RuleStatuses, WindowStatus,
-    },
+    rule_status::{BurnCondition, CountsByLength, Freshness, RuleStatus, WindowStatus},
+    rule_statuses::RuleStatuses,
 };
 use crate::domain::{
     counting::customers::CustomerTotal,
@@ -43,8 +42,9 @@ pub struct SloStatus {
     /// The same with what cannot be used counted as bad; `None` where there is no such event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_remaining_at_worst: Option<f64>,
-    /// Seconds until the budget is gone at the rate of the last hour. `None` if it does not burn
-    /// down or is gone already.
+    /// Seconds until the budget is gone at the rate of the long window of the rule that fired, as
+    /// messages have it, or of the last hour where none did. `None` if it does not burn down or is gone
+    /// already.
     pub budget_empty_in_secs: Option<u64>,
     /// Events of the last hour.
     pub last_hour: EventCounts,
@@ -263,12 +263,10 @@ impl Measured {
         let counts = self.counted(LAST_HOUR);
         let window = WindowStatus::of(LAST_HOUR, counts, self.pace(burn), burn);
         let never_ended = match slo.indicator {
-            Indicator::Workflow(_) if !self.has_ended => {
-                quality::never_ended(&statuses.rules, &statuses.limits)
-            }
+            Indicator::Workflow(_) if !self.has_ended => quality::never_ended(statuses),
             Indicator::Workflow(_) | Indicator::Span(_) => None,
         };
-        let unusable = quality::unusable(window, slo.alerting.guard, statuses.is_page_in_doubt());
+        let unusable = quality::unusable(window, slo.alerting.guard, statuses);
         never_ended.into_iter().chain(unusable).collect()
     }
 
@@ -306,20 +304,29 @@ impl SloStatus {
     pub fn new(
         slo: &Slo,
         measured: &Measured,
-        RuleStatuses {
-            rules,
-            limits,
-            quality,
-        }: RuleStatuses,
+        statuses: RuleStatuses,
         alerts: Vec<AlertStatus>,
     ) -> Self {
         let BurnBounds {
             as_good: burn,
             as_bad,
         } = measured.burn_bounds(slo);
+        let fired_pace = alert::firing(&alerts)
+            .and_then(|alert| statuses.windows_of(alert.rule.as_ref()?))
+            .and_then(|(length, ..)| {
+                burn.burn_rate(Window {
+                    length,
+                    counts: measured.counted(length).as_good(),
+                })
+            });
         let window = measured.budgeted(slo);
         let last_hour = measured.counted(LAST_HOUR);
         let pace = measured.pace(&burn);
+        let RuleStatuses {
+            rules,
+            limits,
+            quality,
+        } = statuses;
         Self {
             evaluated_at: measured.at,
             state: slo_state(&burn, &rules, &alerts),
@@ -329,7 +336,8 @@ impl SloStatus {
             budget_remaining_at_worst: (window.unusable() > 0)
                 .then(|| as_bad.budget_remaining())
                 .flatten(),
-            budget_empty_in_secs: pace
+            budget_empty_in_secs: fired_pace
+                .or(pace)
                 .and_then(|pace| burn.time_to_exhaustion(pace))
                 .map(|lasts| lasts.as_secs()),
             last_hour,

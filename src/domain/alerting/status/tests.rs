@@ -65,6 +65,7 @@ fn measured(window: EventCounts, hour: EventCounts, minutes: EventCounts) -> Mea
 fn status(measured: &Measured, alerts: &[AlertState]) -> SloStatus {
     let slo = slo();
     let alerts = alerts.iter().map(|&state| AlertStatus {
+        began_at: None,
         severity: Severity::Page,
         state,
         since: measured.at,

@@ -170,13 +170,15 @@ pub struct StageMean {
     /// Of good workflows; `None` without any.
     pub good_secs: Option<f64>,
     pub bad_secs: Option<f64>,
-    /// What part of the time that bad workflows take longer is spent here; negative where they are
-    /// faster. `None` unless there are both and the bad ones are slower.
+    /// What part of the time that stages of bad workflows take longer is spent here, in [0, 1]; 0 where
+    /// bad ones are no slower. `None` unless there are both and the bad ones are slower in all.
     pub share_of_excess: Option<f64>,
 }
 
-/// The stages in the order in which workflows come to them, good against bad. The means of a column
-/// add up to its total, the shares to 1.
+/// The stages in the order in which workflows come to them, good against bad.
+///
+/// The means of a column add up to its total, the shares to 1: what is faster in bad workflows gives
+/// nothing back, or another stage would have more than all of the excess.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WhereTimeGoes {
     pub good_workflows: i64,
@@ -193,22 +195,33 @@ impl WhereTimeGoes {
             .zip(bad_secs)
             .map(|(good, bad)| bad - good)
             .filter(|excess| *excess > 0.0);
-        let mean = |stage: Stage| {
-            let (good_secs, bad_secs) = (good.mean_secs(&stage), bad.mean_secs(&stage));
-            let more = good_secs.zip(bad_secs).map(|(good, bad)| bad - good);
-            StageMean {
+        let more = |good: Option<f64>, bad: Option<f64>| {
+            let more = good.zip(bad).map(|(good, bad)| (bad - good).max(0.0));
+            excess.and(more)
+        };
+        let order = in_order(good, bad);
+        let means: Vec<_> = order
+            .iter()
+            .map(|stage| (good.mean_secs(stage), bad.mean_secs(stage)))
+            .collect();
+        let all: f64 = means
+            .iter()
+            .filter_map(|(good, bad)| more(*good, *bad))
+            .sum();
+        let mean =
+            |(stage, (good_secs, bad_secs)): (Stage, (Option<f64>, Option<f64>))| StageMean {
                 stage,
                 good_secs,
                 bad_secs,
-                share_of_excess: more.zip(excess).map(|(more, excess)| more / excess),
-            }
-        };
+                share_of_excess: more(good_secs, bad_secs)
+                    .map(|more| more / all.max(f64::MIN_POSITIVE)),
+            };
         Self {
             good_workflows: good.workflows,
             bad_workflows: bad.workflows,
             good_secs,
             bad_secs,
-            stages: in_order(good, bad).into_iter().map(mean).collect(),
+            stages: order.into_iter().zip(means).map(mean).collect(),
         }
     }
 

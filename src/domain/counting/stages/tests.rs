@@ -355,6 +355,8 @@ proptest! {
         prop_assert!((sum(|mean| mean.good_secs) - 15.0).abs() < 1e-9);
         prop_assert!((sum(|mean| mean.bad_secs) - 55.0).abs() < 1e-9);
         prop_assert!((sum(|mean| mean.share_of_excess) - 1.0).abs() < 1e-9);
+        let mut shares = where_it_goes.stages.iter().filter_map(|mean| mean.share_of_excess);
+        prop_assert!(shares.all(|share| (0.0..=1.0 + 1e-9).contains(&share)));
         prop_assert!(where_it_goes.slowest().is_some());
     }
 }

@@ -52,7 +52,7 @@ pub fn window(secs: u64) -> String {
     duration(Duration::from_secs(secs))
 }
 
-/// What stands for a window that reaches back beyond the first event: `the 20 s since the first event`.
+/// A window that reaches back beyond the first event, in words: `the 20 s since the first event`.
 pub fn since_first_event(secs: u64) -> String {
     let length = lasting(Duration::from_secs(secs));
     format!("the {length} since the first event")

@@ -78,15 +78,15 @@ fn ours(text: impl Into<String>) -> LinePart<'static> {
 fn changes(facts: &AlertSnapshot, detail: Detail) -> Vec<Line<'_>> {
     let changes = facts.context.changes.iter().take(detail.changes());
     changes
-        .map(|change| change_line(change, facts.first_bad_at))
+        .map(|change| change_line(change, facts.began_at))
         .collect()
 }
 
-fn change_line(change: &RecentChange, first_bad_at: Option<Timestamp>) -> Line<'_> {
+fn change_line(change: &RecentChange, began_at: Option<Timestamp>) -> Line<'_> {
     let mut line = vec![
         ours(format!("{} ", change.lead())),
         LinePart::Theirs(&change.title),
-        ours(format!(" {}", change.when(first_bad_at))),
+        ours(format!(" {}", change.when(began_at))),
     ];
     if let Some(url) = &change.url {
         line.extend([ours(", "), LinePart::Link("more", url)]);

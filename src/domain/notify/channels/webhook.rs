@@ -88,7 +88,7 @@ fn data(facts: &AlertSnapshot, context: &RenderContext, detail: Detail) -> Value
             "bad_events_allowed": facts.bad_events_allowed,
             "empty_in_seconds": facts.budget_empty_in_secs,
         },
-        "first_bad_at": facts.first_bad_at,
+        "began_at": facts.began_at,
         "evaluated_at": facts.evaluated_at,
         "fired_at": facts.fired_at,
         "acknowledged": facts.acknowledged.as_ref().map(|acknowledged| json!({

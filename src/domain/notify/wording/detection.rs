@@ -1,40 +1,45 @@
-//! How long it took from the first bad event to the alert, in words.
+//! How long it took from the beginning of the trouble to the alert, in words.
 
 use super::noun;
 use crate::domain::{alerting::snapshot::AlertSnapshot, model::format};
 
-/// How long it took from the first bad event to the alert, and why; `None` where no first one is known.
+/// How long it took from the beginning to the alert, and why; `None` where no beginning is known.
 ///
-/// `26 min after the first bad workflow: at this traffic, 67 bad of 1,000 in 1 h make a burn rate of
+/// `26 min after it began: at this traffic 67 bad of 1,000 in 1 h make a burn rate of
 /// 13.4×`.
 pub fn detection(facts: &AlertSnapshot) -> Option<String> {
     let fired_at = facts.fired_at.unwrap_or(facts.evaluated_at);
-    let first_bad_at = facts.first_bad_at?;
+    let began_at = facts.began_at?;
     let noun = noun(facts);
-    let delay = format::lasting(fired_at.saturating_since(first_bad_at));
+    let delay = format::lasting(fired_at.saturating_since(began_at));
     let why = match &facts.limit {
         Some(limit) => limit.sentence(),
         None => needed(facts, noun),
     };
-    let one = noun.strip_suffix('s').unwrap_or(noun);
-    Some(format!("{delay} after the first bad {one}: {why}"))
+    Some(format!("{delay} after it began: {why}"))
 }
 
+/// At the same traffic a burn rate is proportional to the bad events, whichever formula the rule has.
 fn needed(facts: &AlertSnapshot, noun: &str) -> String {
-    let total = facts.long.counts.total();
+    let counts = facts.long.counts;
     let window = facts.long.text();
     let factor = format::factor(facts.factor);
+    let short = facts.short.text();
+    let rate = facts.long.burn_rate.filter(|rate| *rate > 0.0);
+    let Some(rate) = rate else {
+        return format!("the burn rate must reach {factor} in {window} and in {short}");
+    };
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         reason = "counts stay far below 2^53"
     )]
-    let bad = (facts.factor * (1.0 - facts.objective) * total as f64).ceil() as i64;
+    let bad = (facts.factor / rate * counts.bad() as f64 - 1e-6).ceil() as i64;
     format!(
-        "at this traffic {} bad of {} {noun} in {window} make a burn rate of {factor}, and {} must burn as well",
-        format::count(bad.clamp(0, total)),
-        format::count(total),
-        facts.short.text()
+        "at this traffic {} bad of {} {noun} in {window} make a burn rate of {factor}, and {short} must \
+         burn as well",
+        format::count(bad.clamp(0, counts.total())),
+        format::count(counts.total()),
     )
 }
 
@@ -47,11 +52,11 @@ mod tests {
     fn the_delay_is_told_with_what_the_rule_had_to_wait_for() {
         assert_eq!(
             detection(&sample::firing()).unwrap(),
-            "6 min after the first bad workflow: at this traffic 671 bad of 9,310 workflows in 1 h \
+            "6 min after it began: at this traffic 672 bad of 9,310 workflows in 1 h \
              make a burn rate of 14.4×, and 5 min must burn as well"
         );
         let unknown = AlertSnapshot {
-            first_bad_at: None,
+            began_at: None,
             ..sample::firing()
         };
         assert_eq!(detection(&unknown), None);

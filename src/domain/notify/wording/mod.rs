@@ -340,14 +340,14 @@ pub fn extra_time(slowest: &SlowestStage) -> String {
 /// `noticed 6 min 31 s later`: how long people were hurt before anybody was told.
 pub fn noticed(facts: &AlertSnapshot) -> Option<String> {
     let fired = facts.fired_at.unwrap_or(facts.evaluated_at);
-    let began = facts.first_bad_at.filter(|began| *began < fired)?;
+    let began = facts.began_at.filter(|began| *began < fired)?;
     let delay = format::lasting(fired.saturating_since(began));
     Some(format!("noticed {delay} later"))
 }
 
 /// `2026-11-22 06:18 UTC, noticed 6 min 31 s later`.
 pub fn since(facts: &AlertSnapshot) -> Option<String> {
-    let began = format::date_time(facts.first_bad_at?);
+    let began = format::date_time(facts.began_at?);
     Some(match noticed(facts) {
         Some(noticed) => format!("{began}, {noticed}"),
         None => began,
@@ -465,7 +465,7 @@ pub fn note(note: &MessageNote) -> String {
 /// `38 min (06:09 to 06:47 UTC), 655 customers, 2,010 workflows bad, 21 % of the budget spent`.
 pub fn cost(facts: &AlertSnapshot, episode: &EpisodeSummary) -> String {
     let from = facts
-        .first_bad_at
+        .began_at
         .map_or(episode.fired_at, |at| at.min(episode.fired_at));
     let mut parts = vec![format::lasting(episode.resolved_at.saturating_since(from))];
     parts.extend(CustomerTotal::people(episode.customers_affected, None));

@@ -21,7 +21,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct TimelineEntry {
     pub(super) at: Timestamp,
-    /// `first_bad`, a kind of transition, `delivery`, `acknowledged` or `note`.
+    /// `began`, a kind of transition, `delivery`, `acknowledged` or `note`.
     pub(super) kind: &'static str,
     pub(super) text: String,
     /// Whether something went wrong.
@@ -36,8 +36,9 @@ pub(super) fn of(
 ) -> Vec<TimelineEntry> {
     let mut moments = Vec::new();
     let said = transitions.first().map(|first| &first.facts);
-    if let Some(at) = said.and_then(|said| said.first_bad_at) {
-        moments.push(moment(at, "first_bad", "the first bad event".to_owned()));
+    if let Some(at) = said.and_then(|said| said.began_at) {
+        let text = "from here on the budget fell without a break".to_owned();
+        moments.push(moment(at, "began", text));
     }
     moments.extend(transitions.iter().map(transition));
     let at: BTreeMap<Uuid, Timestamp> = transitions.iter().map(|one| (one.id, one.at)).collect();
@@ -141,7 +142,7 @@ fn tried(target: &str, attempt: IncidentAttempt) -> TimelineEntry {
 impl TimelineEntry {
     pub(super) fn word(&self) -> &'static str {
         match self.kind {
-            "first_bad" => "First bad",
+            "began" => "Began",
             "firing" => "Fired",
             "updated" => "Update",
             "data_stopped" => "No data",
@@ -159,7 +160,7 @@ impl TimelineEntry {
         match self.kind {
             _ if self.is_problem => "broken",
             "firing" | "unmuted" | "reminded" => "page",
-            "first_bad" | "updated" => "up",
+            "began" | "updated" => "up",
             "data_stopped" => "low",
             _ => "ok",
         }

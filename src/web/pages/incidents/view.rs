@@ -33,7 +33,7 @@ pub(super) struct IncidentView {
     pub(super) group: Option<String>,
     pub(super) severity: Severity,
     pub(super) rule: Name,
-    pub(super) first_bad_at: Option<Timestamp>,
+    pub(super) began_at: Option<Timestamp>,
     pub(super) fired_at: Timestamp,
     /// `None` while it goes on.
     pub(super) ended_at: Option<Timestamp>,
@@ -88,11 +88,11 @@ impl IncidentView {
             group: alert_at_firing.group.as_ref().map(Group::text),
             severity: alert_at_firing.severity,
             rule: alert_at_firing.rule.clone(),
-            first_bad_at: alert_at_firing.first_bad_at,
+            began_at: alert_at_firing.began_at,
             fired_at,
             ended_at: ended.map(|end| end.at),
             detection_delay_seconds: alert_at_firing
-                .first_bad_at
+                .began_at
                 .map(|first_bad| fired_at.saturating_since(first_bad).as_secs()),
             detection: detection(&alert_at_firing),
             incident_summary: ended.and_then(|end| end.facts.episode_summary.clone()),
@@ -144,9 +144,10 @@ impl IncidentView {
 
     /// `Sun 22 Nov 09:49 UTC, for 52 min`.
     pub(super) fn when(&self) -> String {
-        let from = format::moment(self.fired_at, self.as_of);
+        let began = self.began_at.unwrap_or(self.fired_at);
+        let from = format::moment(began, self.as_of);
         let until = self.ended_at.unwrap_or(self.as_of);
-        let lasted = until.saturating_since(self.fired_at);
+        let lasted = until.saturating_since(began);
         let lasting = format::lasting(lasted.max(Duration::from_secs(1)));
         match self.ended_at {
             Some(ended) => format!(

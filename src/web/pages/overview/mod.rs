@@ -443,7 +443,7 @@ impl OverviewRow {
             .unwrap_or_default();
         let note = match slo.state {
             Some(SloState::Paging | SloState::Ticket | SloState::Recovering) => {
-                slo.firing_since.map(|since| {
+                slo.began_at.map(|since| {
                     format!(
                         "for {}",
                         format::lasting(view.as_of.saturating_since(since))

@@ -51,10 +51,9 @@ pub(crate) fn verdict(slo: &Summary, now: Timestamp) -> Sentence {
         )),
         Some(_) => {}
     }
+    rest.extend(improving(slo));
     rest.extend(too_few_to_tell(slo));
-    if !slo.inhibited.is_empty() {
-        rest.push("Its alert is held back: another one that fires says the same.".to_owned());
-    }
+    rest.extend(inhibited(slo));
     rest.extend(stale(slo));
     rest.extend(exhaustion(slo, now));
     rest.extend(last_hour(slo));
@@ -80,7 +79,7 @@ pub(crate) fn urgent(slo: &Summary, now: Timestamp) -> Option<Sentence> {
     };
     let mut rest = vec![match slo.fired_limit() {
         Some(limit) => format!("Over its limit: {}.", limit.sentence()),
-        None => format!("Burning {}.", slo.burn_text()),
+        None => format!("Burning {}.", slo.pace().1),
     }];
     rest.extend(exhaustion(slo, now));
     rest.extend(last_hour(slo));
@@ -92,7 +91,7 @@ pub(crate) fn urgent(slo: &Summary, now: Timestamp) -> Option<Sentence> {
 }
 
 fn since(slo: &Summary, now: Timestamp) -> String {
-    slo.firing_since.map_or_else(String::new, |since| {
+    slo.began_at.map_or_else(String::new, |since| {
         format!(
             " since {}, {}",
             format::moment(since, now),
@@ -105,11 +104,21 @@ fn speed(slo: &Summary) -> String {
     if let Some(limit) = slo.fired_limit() {
         return limit.sentence();
     }
-    match slo.burn_rate_last_hour {
-        Some(rate) if rate > 1.0 => format!("the budget burns {} too fast", slo.burn_text()),
-        Some(_) => format!("the budget burns at {}", slo.burn_text()),
+    let (rate, text) = slo.pace();
+    match rate {
+        Some(rate) if rate > 1.0 => format!("the budget burns {text} too fast"),
+        Some(_) => format!("the budget burns at {text}"),
         None => "no event in the last hour".to_owned(),
     }
+}
+
+/// Which of its alerts notify nobody because another one fires.
+fn inhibited(slo: &Summary) -> Option<String> {
+    let severity = slo.inhibited.first()?;
+    Some(format!(
+        "Its {} notifies nobody: another alert that fires says the same.",
+        severity.as_str()
+    ))
 }
 
 fn too_few(slo: &Summary) -> String {
@@ -134,6 +143,17 @@ fn rising(slo: &Summary) -> Option<String> {
         format::factor(rule.factor),
         rule.long.lately(),
         rule.name,
+    ))
+}
+
+/// The short window of the rule that fired, once it is below the factor.
+fn improving(slo: &Summary) -> Option<String> {
+    let rule = slo.fired_burn()?;
+    let rate = rule.short.burn_rate.filter(|rate| *rate < rule.factor)?;
+    Some(format!(
+        "It is getting better: {} in {}.",
+        format::burn_rate(rate, rule.factor),
+        rule.short.lately()
     ))
 }
 

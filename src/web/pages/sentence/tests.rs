@@ -98,6 +98,7 @@ fn summary(status: Option<SloStatus>) -> Summary {
 fn a_page_tells_since_when_how_fast_and_until_when() {
     let mut status = status(SloState::Paging);
     status.alerts = vec![AlertStatus {
+        began_at: None,
         severity: Severity::Page,
         state: AlertState::Firing,
         since: now() - Duration::from_mins(19),
@@ -235,6 +236,7 @@ fn an_alert_of_a_limit_leads_with_the_limit_and_not_with_the_burn_rate() {
         window: WindowStatus::new(900, EventCounts::ZERO, None),
     }];
     status.alerts = vec![AlertStatus {
+        began_at: None,
         severity: Severity::Page,
         state: AlertState::Firing,
         since: now() - Duration::from_mins(19),

@@ -48,7 +48,7 @@ impl InCommon {
     /// Why there is nothing to see.
     pub(super) fn empty_text(&self) -> &'static str {
         match (self.bad_sampled, self.good_sampled) {
-            (0, _) => "No bad event in the last hour.",
+            (0, _) => "No bad event of the last hour is in the sample.",
             (1..5, _) | (_, 0..5) => {
                 "Too few events to compare: at least five bad and five good ones are needed."
             }

@@ -287,7 +287,7 @@ impl SloPage {
                 "it recovers faster than it burns".to_owned()
             }
             Some(at) => format!(
-                "{}, at the last hour's rate",
+                "{}, at this rate",
                 format::moment_in_words(at, self.view.as_of)
             ),
             None if slo.burn_rate_last_hour.is_some() => slo.period.as_ref().map_or_else(

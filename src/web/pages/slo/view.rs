@@ -138,6 +138,8 @@ pub(super) struct DefinitionView {
     pub(super) file: String,
     pub(super) line: usize,
     pub(super) text: String,
+    /// The attribute that names the customer.
+    pub(super) customer: Option<String>,
 }
 
 impl DefinitionView {
@@ -146,6 +148,7 @@ impl DefinitionView {
             file: slo.source.file.clone(),
             line: slo.source.line,
             text: slo.source.text.clone(),
+            customer: slo.customer.as_ref().map(ToString::to_string),
         }
     }
 }
@@ -354,6 +357,23 @@ impl SloView {
     /// `29 of 391 customers`; nothing if nobody is affected.
     pub(super) fn people_text(&self) -> Option<String> {
         CustomerTotal::people(Some(self.customers_affected), Some(&self.customers_total))
+    }
+
+    /// Whether there are events, and none of them names a customer.
+    pub(super) fn knows_no_customer(&self) -> bool {
+        self.customers_total.customers == 0 && self.summary.last_hour.total > 0
+    }
+
+    /// Why no customer is listed.
+    pub(super) fn no_customer_text(&self) -> String {
+        match &self.definition.customer {
+            None => "The definition names no attribute that tells the customer: add `customer`."
+                .to_owned(),
+            Some(attribute) if self.knows_no_customer() => {
+                format!("No event of the last hour has {attribute}.")
+            }
+            Some(_) => "Nobody in the last hour.".to_owned(),
+        }
     }
 
     /// `391 customers`.

@@ -178,11 +178,7 @@ fn numbers(facts: &AlertSnapshot) -> Value {
     // On a resolve there is no pace, and the rest stands in what it cost.
     if facts.kind.lasts() {
         fields.push(field("Pace", &wording::pace(facts)));
-        fields.extend(
-            facts
-                .first_bad_at
-                .map(|at| field("Since", &since(facts, at))),
-        );
+        fields.extend(facts.began_at.map(|at| field("Since", &since(facts, at))));
         let who = wording::people(facts);
         fields.extend(who.map(|who| field("Who", &who)));
         fields.extend(facts.slowest_stage.as_ref().map(|slowest| {

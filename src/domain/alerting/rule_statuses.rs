@@ -1,0 +1,57 @@
+//! All rules of one SLO at one moment.
+
+use std::time::Duration;
+
+use super::{
+    limit::{LimitState, LimitStatus},
+    rule_status::{BurnCondition, RuleStatus, WindowStatus},
+};
+use crate::domain::{
+    model::ids::Name,
+    slo::{Limit, Severity},
+};
+
+/// How all rules of an SLO stand at one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RuleStatuses {
+    pub rules: Vec<RuleStatus>,
+    pub limits: Vec<LimitStatus>,
+    /// The rules on data quality that every SLO with rules has; they open tickets.
+    pub quality: Vec<LimitStatus>,
+}
+
+impl RuleStatuses {
+    /// Whether no end has ever been joined with a start, and a rule burns: no page, but a ticket.
+    pub fn has_never_ended(&self) -> bool {
+        let mut quality = self.quality.iter();
+        quality.any(|rule| rule.limit == Limit::NeverEnded)
+    }
+
+    /// The long and the short window of the rule of this name, and whether it is one of absence. A rule
+    /// on one number has one window.
+    pub fn windows_of(&self, name: &Name) -> Option<(Duration, Duration, bool)> {
+        let length = |window: &WindowStatus| Duration::from_secs(window.secs);
+        if let Some(rule) = self.rules.iter().find(|rule| rule.name == *name) {
+            return Some((length(&rule.long), length(&rule.short), false));
+        }
+        let mut limits = self.limits.iter().chain(&self.quality);
+        let limit = limits.find(|limit| limit.name == *name)?;
+        let is_absence = matches!(limit.limit, Limit::Absence { .. });
+        Some((length(&limit.window), length(&limit.window), is_absence))
+    }
+
+    /// Whether a rule that pages burns only if what cannot be used is bad.
+    pub fn is_page_in_doubt(&self) -> bool {
+        let rules = self.rules.iter().map(|rule| {
+            let is_in_doubt = rule.condition == BurnCondition::InDoubt;
+            (rule.severity, is_in_doubt)
+        });
+        let limits = self.limits.iter().map(|limit| {
+            let is_in_doubt = limit.standing == LimitState::InDoubt;
+            (limit.severity, is_in_doubt)
+        });
+        rules
+            .chain(limits)
+            .any(|(severity, is_in_doubt)| severity == Severity::Page && is_in_doubt)
+    }
+}
