@@ -12,7 +12,7 @@ use crate::{
             burn_rate::budget_in_events,
             limit::{LimitState, LimitStatus},
             rule_status::RuleStatus,
-            status::SloState,
+            status::{LAST_HOUR, SloState},
             suppression::Suppression,
         },
         counting::customers::CustomerTotal,
@@ -262,6 +262,16 @@ impl Summary {
     pub(crate) fn fired_burn(&self) -> Option<&RuleStatus> {
         let name = self.fired_rule()?;
         self.rules.iter().find(|rule| rule.name == *name)
+    }
+
+    /// What the time until the budget is empty is computed from: the window of the rule that fired, or
+    /// the last hour.
+    pub(crate) fn pace_window(&self) -> (EventCounts, Duration) {
+        let of_burn = self.fired_burn().map(|rule| &rule.long);
+        let window = of_burn.or(self.fired_limit().map(|limit| &limit.window));
+        window.map_or((self.last_hour.by_outcome, LAST_HOUR), |window| {
+            (window.counts, Duration::from_secs(window.secs))
+        })
     }
 
     pub(crate) fn empty_in_text(&self) -> String {

@@ -155,6 +155,7 @@ async fn everything_shown(api: &Api) -> String {
 #[tokio::test]
 pub(crate) async fn t27_no_secret_is_in_a_log_a_row_a_metric_a_page_or_the_api() {
     let database = TestDatabase::create().await;
+    database.make_old("orders").await;
     // What is sent is echoed with every status that somebody may answer with.
     let statuses = [200, 302, 400, 404, 429, 500, 200, 503];
     let receiver = Receiver::start(statuses.map(Reply::Echo)).await;
@@ -212,6 +213,7 @@ pub(crate) async fn t27_no_secret_is_in_a_log_a_row_a_metric_a_page_or_the_api()
 #[tokio::test]
 pub(crate) async fn t26_a_service_that_may_not_calls_nobody_in_its_own_network() {
     let database = TestDatabase::create().await;
+    database.make_old("orders").await;
     let receiver = Receiver::start([]).await;
     let site = Site::on(&database, &orders_with_a_hook())
         .flag("--evaluation-interval", "500ms")

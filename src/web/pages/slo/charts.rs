@@ -41,7 +41,7 @@ pub(super) struct SloCharts {
 pub(super) struct FutureKey {
     pub(super) letter: &'static str,
     pub(super) class: &'static str,
-    pub(super) text: &'static str,
+    pub(super) text: String,
     pub(super) end: String,
 }
 
@@ -91,10 +91,12 @@ impl SloCharts {
     }
 }
 
-/// A: the last hour's rate goes on. B: that of the last six hours. C: nothing bad happens any more,
-/// which is all that is left to ask once the budget is spent.
+/// A: the rate that the page names goes on, which the budget's end is computed from. B: that of the last
+/// six hours, where it is another. C: nothing bad happens any more, which is all that is left to ask once
+/// the budget is spent.
 fn futures(slo: &Slo, view: &SloView) -> Vec<Future> {
-    let hour = Rate::of(view.summary.last_hour.by_outcome, HOUR);
+    let (counts, length) = view.summary.pace_window();
+    let pace = Rate::of(counts, length);
     let six_hours = Rate::of(view.last_six_hours, 6 * HOUR);
     if view.summary.budget_remaining_ratio.is_none() {
         return Vec::new();
@@ -106,17 +108,21 @@ fn futures(slo: &Slo, view: &SloView) -> Vec<Future> {
     };
     let mut futures = vec![future("C", "lc", six_hours.without_bad())];
     if !view.summary.is_spent() {
-        futures.insert(0, future("A", "la", hour));
-        futures.insert(1, future("B", "lb", six_hours));
+        futures.insert(0, future("A", "la", pace));
+        if length != 6 * HOUR {
+            futures.insert(1, future("B", "lb", six_hours));
+        }
     }
     futures
 }
 
 fn keys(futures: &[Future], view: &SloView) -> Vec<FutureKey> {
+    let (_, length) = view.summary.pace_window();
     let text = |letter| match letter {
-        "A" => "the last hour's rate goes on",
-        "B" => "the last 6 hours' rate goes on",
-        _ => "the burn stops now",
+        "A" if length == HOUR => "the last hour's rate goes on".to_owned(),
+        "A" => format!("the rate of the last {} goes on", format::duration(length)),
+        "B" => "the last 6 hours' rate goes on".to_owned(),
+        _ => "the burn stops now".to_owned(),
     };
     futures
         .iter()
@@ -146,7 +152,7 @@ fn outcome(future: &Future, view: &SloView) -> String {
             },
         );
     }
-    // The last hour's rate has been told already: the same moment is told here.
+    // The page names the end at this rate already: the same moment stands here.
     let told = view
         .summary
         .budget_empty_at
