@@ -79,7 +79,7 @@ pub enum Change {
 }
 
 /// Valid files that are not in force, and why.
-enum Waiting {
+enum PendingFiles {
     /// They take something away.
     Clear(Vec<String>),
     /// Most replicas have others.
@@ -202,13 +202,13 @@ impl CatalogKeeper {
         files: &[DefinitionFile],
         now: Timestamp,
         change: Change,
-    ) -> anyhow::Result<Option<Waiting>> {
+    ) -> anyhow::Result<Option<PendingFiles>> {
         let Some(before) = self.files_in_force() else {
             return Ok(None);
         };
         let losses = emptied(before, files);
         if !losses.is_empty() {
-            return Ok(Some(Waiting::Clear(losses)));
+            return Ok(Some(PendingFiles::Clear(losses)));
         }
         if change == Change::Requested {
             return Ok(None);
@@ -220,7 +220,7 @@ impl CatalogKeeper {
         tx.commit().await?;
         let (same, all) = (others.same + 1, others.all + 1);
         Ok((same * 2 <= all).then(|| {
-            Waiting::Apply(format!(
+            PendingFiles::Apply(format!(
                 "the files differ from the definitions in force: {same} of {all} replicas have them, \
                  and they come into force when more than half do, or by `throughline definitions apply`"
             ))
@@ -297,11 +297,11 @@ impl CatalogKeeper {
         Look::InForce { slos }
     }
 
-    fn wait(&self, waiting: Waiting, files: &[DefinitionFile]) -> Look {
+    fn wait(&self, waiting: PendingFiles, files: &[DefinitionFile]) -> Look {
         let files: Option<Arc<[DefinitionFile]>> = Some(files.into());
         let (problems, awaiting) = match waiting {
-            Waiting::Clear(losses) => (losses, (files, None)),
-            Waiting::Apply(difference) => (vec![difference], (None, files)),
+            PendingFiles::Clear(losses) => (losses, (files, None)),
+            PendingFiles::Apply(difference) => (vec![difference], (None, files)),
         };
         let look = self.refuse(problems);
         self.status.send_modify(|status| {

@@ -30,9 +30,10 @@ async fn an_end_delivered_two_hours_late_corrects_the_budget_and_sends_no_second
     app.fill([10, 150], good(10)).await;
     let stall = TimeRange::new(after(0), after(10));
 
-    app.clock.set(after(12));
+    app.clock.set(after(4));
     app.send(of_all(|order| span("order").at(begins_at(order))))
         .await;
+    app.clock.set(after(12));
     app.judge().await;
     assert_eq!(app.sum(app.only(), stall).await.bad(), i64::from(COUNT));
     assert_eq!(app.ticks(12..13).await.fired, 1);

@@ -62,8 +62,9 @@ async fn s10_timeouts_that_lost_links_may_explain_are_taken_back_whichever_repli
         app.at_second(601.0).judge().await;
         app.assert_counts(expected(2, 1, 1)).await;
     }
-    // What comes after its deadline is judged as it arrives, by what is known to be lost.
+    // What comes after its deadline is judged by what is known to be lost.
     app.send([start("o5", 10.0), start("o6", 300.0)]).await;
+    app.at_second(1_000.0).judge().await;
     app.assert_counts(expected(2, 2, 2)).await;
     let end = span("finish").at(50.0).attribute("order.id", "o3");
     other.send([end]).await;
@@ -102,11 +103,12 @@ async fn s10_when_evidence_was_lost_is_forgotten_and_stays_counted() {
     app.send([start("o3", 0.0), batch()]).await;
     app.at_second(600.0).judge().await;
     // What is left of it: whether a start that comes now is judged by it.
-    for (floor, order, lost) in [(0, "o4", 2), (60, "o5", 2)] {
+    for (second, floor, order, lost) in [(1_000.0, 0, "o4", 2), (2_000.0, 60, "o5", 2)] {
         let mut tx = app.store.begin("forget").await.unwrap();
         tx.forget_losses(at(floor)).await.unwrap();
         tx.commit().await.unwrap();
         other.send([start(order, 0.0)]).await;
+        app.at_second(second).judge().await;
         assert_eq!(app.counts().await.evidence_lost, lost, "{order}");
     }
 }

@@ -7,10 +7,14 @@ use throughline::{
     domain::{
         model::{
             counts::EventCounts,
+            ids::Revision,
             span::Span,
             time::{TimeRange, Timestamp},
         },
-        slo::definition::{DefinitionFile, load},
+        slo::{
+            SloRevision, SloRevisions,
+            definition::{DefinitionFile, load},
+        },
         workflow::{
             Judging, JudgingContext,
             classify::{ClassifiedBatch, Classifier},
@@ -63,18 +67,35 @@ struct Replica {
 
 impl Replica {
     async fn deploy(database: &TestDatabase, slot: i16, definition: &str) -> Self {
+        Self::deploy_at(0, database, slot, definition).await
+    }
+
+    /// One whose definition comes into force at `secs`.
+    async fn deploy_at(secs: i64, database: &TestDatabase, slot: i16, definition: &str) -> Self {
         let store = Store::new(database.options.clone(), 2);
         let file = DefinitionFile {
             path: "slo.yaml".to_owned(),
             text: definition.to_owned(),
         };
-        let (catalog, _) = load(&[file]).unwrap();
-        let names: Vec<_> = catalog.slos.keys().cloned().collect();
-        let mut tx = store.begin("declare SLOs").await.unwrap();
-        let ids = tx.declare(&names).await.unwrap();
+        let name = "deployments".parse().unwrap();
+        let mut tx = store.begin("declare the SLO").await.unwrap();
+        tx.put_definitions_in_force(&[file], at(secs))
+            .await
+            .unwrap();
+        let ids = tx.declare(std::slice::from_ref(&name)).await.unwrap();
+        let sets = tx.definition_sets_after(Revision(0)).await.unwrap();
         tx.commit().await.unwrap();
+        let mut revisions = SloRevisions::default();
+        for set in sets {
+            revisions.push(SloRevision {
+                number: set.number,
+                in_force_from: set.in_force_from,
+                slo: load(&set.files).unwrap().0.slos.remove(&name),
+            });
+        }
+        let revisions = BTreeMap::from([(ids[&name], revisions)]);
         Self {
-            classifier: Classifier::new(&catalog, &ids),
+            classifier: Classifier::with_revisions(Revision(0), revisions),
             writer: Writer(slot),
             store,
         }
@@ -183,7 +204,7 @@ async fn s28_a_workflow_of_7_days_over_two_deployments_and_one_redefinition_has_
     second.maintain_daily(3..=4).await;
     drop(second);
 
-    let third = Replica::deploy(&database, 3, &definition("within: 6d")).await;
+    let third = Replica::deploy_at(4 * DAY, &database, 3, &definition("within: 6d")).await;
     third
         .receive(4 * DAY + 1, std::slice::from_ref(&start))
         .await;

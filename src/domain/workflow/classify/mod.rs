@@ -57,7 +57,7 @@ pub struct Classifier {
     slos: Vec<(SloId, Arc<Slo>)>,
     revisions: BTreeMap<SloId, SloRevisions>,
     /// Every revision of every SLO.
-    entries: Vec<Entry>,
+    entries: Vec<DeclaredRevision>,
     index: SelectorIndex<(usize, Role)>,
     followed: Vec<Followed>,
     message_ids: BTreeSet<AttributeName>,
@@ -66,7 +66,7 @@ pub struct Classifier {
 
 /// One revision of an SLO.
 #[derive(Debug)]
-struct Entry {
+struct DeclaredRevision {
     id: SloId,
     slo: Arc<Slo>,
     revision: Revision,
@@ -108,7 +108,7 @@ impl Classifier {
         for (id, each) in &revisions {
             let newest = each.iter().next_back().map(|revision| revision.number);
             entries.extend(each.iter().filter_map(|revision| {
-                Some(Entry {
+                Some(DeclaredRevision {
                     id: *id,
                     slo: Arc::clone(revision.slo.as_ref()?),
                     revision: revision.number,
@@ -146,7 +146,7 @@ impl Classifier {
 
     /// Whether what starts a workflow happened while `entry` was in force; anything else may be evidence
     /// of a workflow that did.
-    fn may_start(&self, entry: &Entry, fact: &Fact) -> bool {
+    fn may_start(&self, entry: &DeclaredRevision, fact: &Fact) -> bool {
         let Some(at) = fact.start() else {
             return true;
         };
@@ -228,7 +228,7 @@ fn is_by_trace(indicator: &Indicator) -> bool {
 /// What the span says becomes evidence, unless how likely it was kept forbids that.
 fn add(
     (correlation, fact): (Correlation, Fact),
-    entry: &Entry,
+    entry: &DeclaredRevision,
     span: &dyn SpanView,
     findings: &mut ClassifiedBatch,
 ) {
