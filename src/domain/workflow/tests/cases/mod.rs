@@ -105,7 +105,11 @@ cases! {
     s31_clocks_that_differ_by_more_than_the_promise "s31-clock-30s-promise-5s",
     s31_the_clock_of_the_producer_is_ahead "s31-producer-clock-2s-ahead",
     s32_both_collectors_deliver_a_backlog "s32-both-collectors-replay-12-minutes",
+    s34_five_publishes_in_one_request "s34-five-publishes-in-one-request",
+    s35_a_batch_is_sent_by_one_span "s35-batch-send-span",
+    s36_links_on_the_receive_span_only "s36-links-on-the-receive-span-only",
     s37_ends_sampled_in_traces_of_their_own "s37-end-threshold-and-apart",
     s38_a_finish_that_is_renamed_in_mid_flight "s38-finish-renamed-in-mid-flight",
     s39_a_start_time_of_zero_is_missing "s39-start-time-zero",
+    s43_an_slo_that_is_twenty_seconds_old "s43-young-slo",
 }
