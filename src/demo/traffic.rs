@@ -228,7 +228,8 @@ fn key_value((key, value): &(String, OwnedValue)) -> Option<KeyValue> {
         OwnedValue::Bool(flag) => Some(KeyValue::new(key, *flag)),
         OwnedValue::Int(number) => Some(KeyValue::new(key, *number)),
         OwnedValue::Double(number) => Some(KeyValue::new(key, *number)),
-        OwnedValue::Other => None,
+        // The shop writes none.
+        OwnedValue::Array(_) | OwnedValue::Other => None,
     }
 }
 

@@ -8,6 +8,7 @@
 #![expect(unreachable_pub, reason = "support is one vocabulary for all tests")]
 
 mod architecture;
+mod attributes;
 mod calendar;
 mod cases;
 mod catalogue;

@@ -11,4 +11,5 @@ pub mod span;
 pub mod text;
 pub mod time;
 pub mod trace_state;
+pub mod value;
 pub mod window;

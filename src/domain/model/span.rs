@@ -7,6 +7,7 @@
 use std::fmt;
 
 use super::ids::{SpanId, TraceId};
+pub use super::value::{OwnedValue, Value};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum SpanKind {
@@ -25,17 +26,6 @@ pub enum SpanStatus {
     Unset,
     Ok,
     Error,
-}
-
-/// The value of an attribute as far as a selector can compare it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Value<'a> {
-    String(&'a str),
-    Bool(bool),
-    Int(i64),
-    Double(f64),
-    /// Arrays, maps, bytes and empty values: present, but equal to nothing.
-    Other,
 }
 
 /// Whose attributes a name is looked up in.
@@ -71,11 +61,12 @@ pub trait SpanView {
     fn has_random_trace_id(&self) -> bool;
     fn instrumentation_name(&self) -> &str;
     fn instrumentation_version(&self) -> &str;
+    /// `None` if it is missing or has no value.
     fn attribute(&self, scope: AttributeScope, key: &str) -> Option<Value<'_>>;
     /// The keys of all attributes, whatever their scope; as bytes, since that is how they are
-    /// looked up. A key may come more than once.
+    /// looked up. A key may come more than once, and its attribute may have no value.
     fn each_key(&self, each: &mut dyn FnMut(&[u8]));
-    /// All attributes of the span and of its resource.
+    /// All attributes of the span and of its resource that have a value.
     fn each_attribute(&self, each: &mut dyn FnMut(AttributeScope, &str, Value<'_>));
     /// Whether `test` holds for one event at least.
     fn any_event(&self, test: &mut dyn FnMut(&dyn EventView) -> bool) -> bool;
@@ -97,52 +88,6 @@ pub trait LinkView {
     fn attribute(&self, key: &str) -> Option<Value<'_>>;
 }
 
-/// The owned form of [`Value`].
-#[derive(Clone, Debug, PartialEq)]
-pub enum OwnedValue {
-    String(String),
-    Bool(bool),
-    Int(i64),
-    Double(f64),
-    Other,
-}
-
-impl OwnedValue {
-    pub fn as_value(&self) -> Value<'_> {
-        match self {
-            Self::String(text) => Value::String(text),
-            Self::Bool(value) => Value::Bool(*value),
-            Self::Int(value) => Value::Int(*value),
-            Self::Double(value) => Value::Double(*value),
-            Self::Other => Value::Other,
-        }
-    }
-}
-
-impl From<&str> for OwnedValue {
-    fn from(value: &str) -> Self {
-        Self::String(value.to_owned())
-    }
-}
-
-impl From<i64> for OwnedValue {
-    fn from(value: i64) -> Self {
-        Self::Int(value)
-    }
-}
-
-impl From<f64> for OwnedValue {
-    fn from(value: f64) -> Self {
-        Self::Double(value)
-    }
-}
-
-impl From<bool> for OwnedValue {
-    fn from(value: bool) -> Self {
-        Self::Bool(value)
-    }
-}
-
 pub type SpanAttributes = Vec<(String, OwnedValue)>;
 
 fn look_up<'a>(attributes: &'a SpanAttributes, key: &str) -> Option<Value<'a>> {
@@ -150,7 +95,7 @@ fn look_up<'a>(attributes: &'a SpanAttributes, key: &str) -> Option<Value<'a>> {
         .iter()
         .rev()
         .find(|(name, _)| name == key)
-        .map(|(_, value)| value.as_value())
+        .and_then(|(_, value)| value.as_value())
 }
 
 /// A span that owns everything it says.
@@ -279,11 +224,14 @@ impl SpanView for Span {
     }
 
     fn each_attribute(&self, each: &mut dyn FnMut(AttributeScope, &str, Value<'_>)) {
-        for (key, value) in &self.attributes {
-            each(AttributeScope::Span, key, value.as_value());
-        }
-        for (key, value) in &*self.resource {
-            each(AttributeScope::Resource, key, value.as_value());
+        let own = self.attributes.iter();
+        let own = own.map(|(key, value)| (AttributeScope::Span, key, value));
+        let of_resource = self.resource.iter();
+        let of_resource = of_resource.map(|(key, value)| (AttributeScope::Resource, key, value));
+        for (scope, key, value) in own.chain(of_resource) {
+            if let Some(value) = value.as_value() {
+                each(scope, key, value);
+            }
         }
     }
 

@@ -83,10 +83,13 @@ impl ValueTest {
                 operand,
                 regex,
                 wanted,
-            } => operand
-                .value(scene)
-                .as_text()
-                .is_some_and(|text| regex.is_match(text) == *wanted),
+            } => {
+                let value = operand.value(scene);
+                let texts = value.elements().iter().filter_map(Datum::as_text);
+                // Of an array any text must match, or none.
+                let matched = texts.map(|text| regex.is_match(text));
+                matched.reduce(|any, matched| any || matched) == Some(*wanted)
+            }
         }
     }
 }
@@ -100,7 +103,7 @@ impl Operand {
             Self::Arithmetic(arithmetic, sides) => sides
                 .0
                 .value(scene)
-                .reckon(*arithmetic, sides.1.value(scene)),
+                .reckon(*arithmetic, &sides.1.value(scene)),
             Self::Condition(condition) => Datum::Bool(condition.holds_in(scene)),
         }
     }
@@ -155,9 +158,9 @@ impl<'a> Scene<'a> {
     fn intrinsic(&self, intrinsic: Intrinsic) -> Datum<'a> {
         let span = self.span;
         match intrinsic {
-            Intrinsic::Name => Datum::Text(span.name()),
+            Intrinsic::Name => Datum::Text(span.name().into()),
             Intrinsic::Status => Datum::Status(span.status()),
-            Intrinsic::StatusMessage => Datum::Text(span.status_message()),
+            Intrinsic::StatusMessage => Datum::Text(span.status_message().into()),
             Intrinsic::Kind => Datum::Kind(span.kind()),
             Intrinsic::Duration => self.duration(),
             Intrinsic::SpanId => span.span_id().into(),
@@ -165,7 +168,7 @@ impl<'a> Scene<'a> {
             Intrinsic::TraceId => span.trace_id().into(),
             Intrinsic::EventName => self
                 .event
-                .map_or(Datum::Nil, |event| Datum::Text(event.name())),
+                .map_or(Datum::Nil, |event| Datum::Text(event.name().into())),
             Intrinsic::EventTimeSinceStart => self.event.map_or(Datum::Nil, |event| {
                 Datum::Duration(nanos_between(
                     span.start_unix_nano(),
@@ -180,8 +183,8 @@ impl<'a> Scene<'a> {
                 .link
                 .and_then(LinkView::span_id)
                 .map_or(Datum::Nil, Datum::from),
-            Intrinsic::InstrumentationName => Datum::Text(span.instrumentation_name()),
-            Intrinsic::InstrumentationVersion => Datum::Text(span.instrumentation_version()),
+            Intrinsic::InstrumentationName => Datum::Text(span.instrumentation_name().into()),
+            Intrinsic::InstrumentationVersion => Datum::Text(span.instrumentation_version().into()),
             Intrinsic::WorkflowDuration => self
                 .context
                 .workflow_duration_ns

@@ -1,6 +1,6 @@
 //! A value while a span is tested: what a field says, what a literal means, what arithmetic yields.
 
-use std::{cmp::Ordering, str};
+use std::{borrow::Cow, cmp::Ordering, str};
 
 use super::tree::{Arithmetic, Comparison, Literal};
 use crate::domain::model::{
@@ -8,13 +8,11 @@ use crate::domain::model::{
     span::{SpanKind, SpanStatus, Value},
 };
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Datum<'a> {
     /// Missing, or what arithmetic makes of what it cannot reckon with.
     Nil,
-    /// Present, but comparable with nothing: arrays, maps, bytes.
-    Other,
-    Text(&'a str),
+    Text(Cow<'a, str>),
     Id(Hex),
     Bool(bool),
     Int(i64),
@@ -23,6 +21,8 @@ pub(super) enum Datum<'a> {
     Duration(i64),
     Status(SpanStatus),
     Kind(SpanKind),
+    /// An array of several values.
+    Array(Vec<Datum<'a>>),
 }
 
 /// An id as lower-case digits, without an allocation.
@@ -72,7 +72,7 @@ impl<'a> From<Value<'a>> for Datum<'a> {
             Value::Bool(value) => Self::Bool(value),
             Value::Int(value) => Self::Int(value),
             Value::Double(value) => Self::Float(value),
-            Value::Other => Self::Other,
+            Value::Array(elements) => Self::Array(elements.into_iter().map(Self::from).collect()),
         }
     }
 }
@@ -80,7 +80,7 @@ impl<'a> From<Value<'a>> for Datum<'a> {
 impl<'a> From<&'a Literal> for Datum<'a> {
     fn from(literal: &'a Literal) -> Self {
         match literal {
-            Literal::Text(text) => Self::Text(text),
+            Literal::Text(text) => Self::Text(text.into()),
             Literal::Int(value) => Self::Int(*value),
             Literal::Float(value) => Self::Float(*value),
             Literal::Duration(nanos) => Self::Duration(*nanos),
@@ -95,6 +95,14 @@ impl<'a> From<&'a Literal> for Datum<'a> {
 impl Datum<'_> {
     pub(super) fn is_nil(&self) -> bool {
         matches!(self, Self::Nil)
+    }
+
+    /// The elements of an array, or the one value.
+    pub(super) fn elements(&self) -> &[Self] {
+        if let Self::Array(elements) = self {
+            return elements;
+        }
+        std::slice::from_ref(self)
     }
 
     pub(super) fn as_text(&self) -> Option<&str> {
@@ -127,18 +135,40 @@ impl Datum<'_> {
         }
     }
 
-    /// Whether `self comparison other` holds; never for different types or a missing side.
+    /// Whether `self comparison other` holds; never for different types or a missing side. An array
+    /// compares as any of its elements does, and is unequal to what none of them equals. Two arrays
+    /// do not compare.
     pub(super) fn compares(&self, comparison: Comparison, other: &Self) -> bool {
+        if let (Self::Array(_), Self::Array(_)) = (self, other) {
+            return false;
+        }
         match comparison {
-            Comparison::Equal => self.equals(other) == Some(true),
-            Comparison::NotEqual => self.equals(other) == Some(false),
-            Comparison::Less => self.order(other).is_some_and(Ordering::is_lt),
-            Comparison::LessOrEqual => self.order(other).is_some_and(Ordering::is_le),
-            Comparison::Greater => self.order(other).is_some_and(Ordering::is_gt),
-            Comparison::GreaterOrEqual => self.order(other).is_some_and(Ordering::is_ge),
+            Comparison::Equal => self.equals_any(other) == Some(true),
+            Comparison::NotEqual => self.equals_any(other) == Some(false),
+            Comparison::Less => self.is_any(other, Ordering::is_lt),
+            Comparison::LessOrEqual => self.is_any(other, Ordering::is_le),
+            Comparison::Greater => self.is_any(other, Ordering::is_gt),
+            Comparison::GreaterOrEqual => self.is_any(other, Ordering::is_ge),
             // Patterns are compiled and matched elsewhere.
             Comparison::Matches | Comparison::NotMatches => false,
         }
+    }
+
+    /// `None` if nothing of the one can be compared with anything of the other.
+    fn equals_any(&self, other: &Self) -> Option<bool> {
+        self.pairs(other)
+            .filter_map(|(left, right)| left.equals(right))
+            .reduce(|any, equal| any || equal)
+    }
+
+    fn is_any(&self, other: &Self, wanted: fn(Ordering) -> bool) -> bool {
+        self.pairs(other)
+            .any(|(left, right)| left.order(right).is_some_and(wanted))
+    }
+
+    fn pairs<'s>(&'s self, other: &'s Self) -> impl Iterator<Item = (&'s Self, &'s Self)> {
+        let left = self.elements().iter();
+        left.flat_map(|left| other.elements().iter().map(move |right| (left, right)))
     }
 
     fn equals(&self, other: &Self) -> Option<bool> {
@@ -166,18 +196,18 @@ impl Datum<'_> {
         } else {
             Self::Int(0)
         };
-        zero.reckon(Arithmetic::Subtract, self)
+        zero.reckon(Arithmetic::Subtract, &self)
     }
 
     /// Integers stay integers as long as they fit; so do sums of durations. Everything else is a
     /// float, and what is no number, or divides an integer by zero, is nil.
-    pub(super) fn reckon(self, arithmetic: Arithmetic, other: Self) -> Self {
+    pub(super) fn reckon(&self, arithmetic: Arithmetic, other: &Self) -> Self {
         self.reckon_exactly(arithmetic, other)
             .or_else(|| self.reckon_floats(arithmetic, other))
             .unwrap_or(Self::Nil)
     }
 
-    fn reckon_exactly(self, arithmetic: Arithmetic, other: Self) -> Option<Self> {
+    fn reckon_exactly(&self, arithmetic: Arithmetic, other: &Self) -> Option<Self> {
         let (left, right) = (self.as_integer()?, other.as_integer()?);
         let are_plain = matches!((self, other), (Self::Int(_), Self::Int(_)));
         let value = match arithmetic {
@@ -197,7 +227,7 @@ impl Datum<'_> {
         })
     }
 
-    fn reckon_floats(self, arithmetic: Arithmetic, other: Self) -> Option<Self> {
+    fn reckon_floats(&self, arithmetic: Arithmetic, other: &Self) -> Option<Self> {
         let (left, right) = (self.as_float()?, other.as_float()?);
         Some(Self::Float(match arithmetic {
             Arithmetic::Add => left + right,

@@ -130,7 +130,7 @@ fn text(span: &dyn SpanView, scope: AttributeScope, key: &str) -> Option<String>
     let Value::String(text) = span.attribute(scope, key)? else {
         return None;
     };
-    (!text.is_empty()).then(|| cut(text))
+    (!text.is_empty()).then(|| cut(&text))
 }
 
 /// Postgres keeps no NUL in text.
@@ -150,7 +150,7 @@ pub fn deliver_at(span: &dyn SpanView) -> Option<Timestamp> {
         return Some(Timestamp::from_micros(millis.saturating_mul(1_000)));
     }
     if let Some(Value::String(eta)) = at("celery.eta")
-        && let Some(eta) = Timestamp::parse_rfc3339(eta)
+        && let Some(eta) = Timestamp::parse_rfc3339(&eta)
     {
         return Some(eta);
     }
@@ -159,7 +159,7 @@ pub fn deliver_at(span: &dyn SpanView) -> Option<Timestamp> {
         Value::Int(secs) => secs as f64,
         Value::Double(secs) => secs,
         Value::String(secs) => secs.parse().ok()?,
-        Value::Bool(_) | Value::Other => return None,
+        Value::Bool(_) | Value::Array(_) => return None,
     };
     Some(sent + Duration::try_from_secs_f64(countdown).ok()?)
 }

@@ -152,7 +152,14 @@ fn any_value(value: &Object) -> Result<OwnedValue, String> {
         let value = double(value).ok_or("`doubleValue` is not a number")?;
         return Ok(OwnedValue::Double(value));
     }
-    // Arrays, maps, bytes, what is empty and what came after this program.
+    if let Some(array) = member(value, "arrayValue") {
+        let elements = objects(object(array, "`arrayValue`")?, "values")?;
+        return elements
+            .map(|element| any_value(element?))
+            .collect::<Result<_, _>>()
+            .map(OwnedValue::Array);
+    }
+    // Maps, bytes, what is empty and what came after this program.
     Ok(OwnedValue::Other)
 }
 

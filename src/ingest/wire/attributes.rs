@@ -15,6 +15,8 @@ pub(super) enum WireValue<'a> {
     Bool(bool),
     Int(i64),
     Double(f64),
+    /// Its `KeyValue`, checked before: the parts of an array may be given one by one.
+    Array(Reader<'a>),
     Other,
 }
 
@@ -22,19 +24,60 @@ pub(super) enum WireValue<'a> {
 pub(super) fn look_up<'a>(attributes: &[Attribute<'a>], key: &str) -> Option<Value<'a>> {
     let key = key.as_bytes();
     let (_, value) = attributes.iter().rev().find(|(name, _)| *name == key)?;
-    Some(value.as_value())
+    value.as_value()
 }
 
 impl<'a> WireValue<'a> {
-    pub(super) fn as_value(self) -> Value<'a> {
+    pub(super) fn as_value(self) -> Option<Value<'a>> {
         match self {
-            WireValue::Text(bytes) => str::from_utf8(bytes).map_or(Value::Other, Value::String),
-            WireValue::Bool(value) => Value::Bool(value),
-            WireValue::Int(value) => Value::Int(value),
-            WireValue::Double(value) => Value::Double(value),
-            WireValue::Other => Value::Other,
+            WireValue::Text(bytes) => Some(Value::String(str::from_utf8(bytes).ok()?.into())),
+            WireValue::Bool(value) => Some(Value::Bool(value)),
+            WireValue::Int(value) => Some(Value::Int(value)),
+            WireValue::Double(value) => Some(Value::Double(value)),
+            WireValue::Array(key_value) => Value::of_elements(elements(key_value).ok()?),
+            WireValue::Other => None,
         }
     }
+}
+
+/// The elements of the array that is the value of an attribute.
+fn elements(mut key_value: Reader<'_>) -> Result<Vec<Option<Value<'_>>>, Malformed> {
+    let mut elements = Vec::new();
+    while let Some((tag, field)) = key_value.field()? {
+        let (2, WireField::Bytes(bytes)) = (tag, field) else {
+            key_value.skip(tag, field)?;
+            continue;
+        };
+        let mut value = key_value.open(bytes)?;
+        while let Some((tag, field)) = value.field()? {
+            match (tag, field) {
+                (5, WireField::Bytes(bytes)) => add_elements(value.open(bytes)?, &mut elements)?,
+                // Something else before the array, which replaced it.
+                (1..=8, _) => elements.clear(),
+                (tag, field) => value.skip(tag, field)?,
+            }
+        }
+    }
+    Ok(elements)
+}
+
+fn add_elements<'a>(
+    mut array: Reader<'a>,
+    elements: &mut Vec<Option<Value<'a>>>,
+) -> Result<(), Malformed> {
+    while let Some((tag, field)) = array.field()? {
+        let (1, WireField::Bytes(bytes)) = (tag, field) else {
+            array.skip(tag, field)?;
+            continue;
+        };
+        let value = any_value(array.open(bytes)?, &mut Notes::default())?;
+        elements.push(match value {
+            // Arrays in arrays have no value.
+            None | Some(WireValue::Array(_)) => None,
+            Some(value) => value.as_value(),
+        });
+    }
+    Ok(())
 }
 
 /// Gives the attribute in `bytes`, a field of `parent`, to `each`.
@@ -78,6 +121,7 @@ fn plain(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// One `KeyValue`. A value that was never set is there, but equal to nothing.
 fn key_value<'a>(mut message: Reader<'a>, notes: &mut Notes) -> Result<Attribute<'a>, Malformed> {
+    let whole = message;
     let (mut key, mut value) = ([].as_slice(), WireValue::Other);
     while let Some((tag, field)) = message.field()? {
         match (tag, field) {
@@ -91,6 +135,9 @@ fn key_value<'a>(mut message: Reader<'a>, notes: &mut Notes) -> Result<Attribute
             (1..=3, _) => return Err(Malformed::WireType),
             (tag, field) => message.skip(tag, field)?,
         }
+    }
+    if let WireValue::Array(_) = value {
+        value = WireValue::Array(whole);
     }
     Ok((key, value))
 }
@@ -127,6 +174,7 @@ fn any_value<'a>(
 }
 
 fn array<'a>(mut message: Reader<'a>, notes: &mut Notes) -> Result<WireValue<'a>, Malformed> {
+    let elements = message;
     while let Some((tag, field)) = message.field()? {
         match (tag, field) {
             (1, WireField::Bytes(bytes)) => any_value(message.open(bytes)?, notes).map(drop)?,
@@ -134,7 +182,7 @@ fn array<'a>(mut message: Reader<'a>, notes: &mut Notes) -> Result<WireValue<'a>
             (tag, field) => message.skip(tag, field)?,
         }
     }
-    Ok(WireValue::Other)
+    Ok(WireValue::Array(elements))
 }
 
 fn map<'a>(mut message: Reader<'a>, notes: &mut Notes) -> Result<WireValue<'a>, Malformed> {

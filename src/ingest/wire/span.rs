@@ -262,17 +262,13 @@ impl SpanView for WireSpan<'_, '_> {
     }
 
     fn each_attribute(&self, each: &mut dyn FnMut(AttributeScope, &str, Value<'_>)) {
-        let scopes = [
-            (AttributeScope::Span, &self.raw.attributes),
-            (AttributeScope::Resource, &self.resource.attributes),
-        ];
-        for (scope, attributes) in scopes {
-            for (key, value) in attributes {
-                each(
-                    scope,
-                    str::from_utf8(key).unwrap_or_default(),
-                    value.as_value(),
-                );
+        let own = self.raw.attributes.iter();
+        let own = own.map(|(key, value)| (AttributeScope::Span, key, value));
+        let of_resource = self.resource.attributes.iter();
+        let of_resource = of_resource.map(|(key, value)| (AttributeScope::Resource, key, value));
+        for (scope, key, value) in own.chain(of_resource) {
+            if let Some(value) = value.as_value() {
+                each(scope, str::from_utf8(key).unwrap_or_default(), value);
             }
         }
     }

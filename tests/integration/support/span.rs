@@ -411,20 +411,23 @@ impl Raw {
 }
 
 fn owned(pairs: &AttributePairs) -> Vec<(String, OwnedValue)> {
-    let pair = |(key, datum): &(String, AttributeValue)| {
-        let value = match datum {
-            AttributeValue::Text(text) => OwnedValue::String(text.clone()),
-            AttributeValue::Bytes(bytes) => {
-                OwnedValue::String(String::from_utf8_lossy(bytes).into_owned())
-            }
-            AttributeValue::Bool(value) => OwnedValue::Bool(*value),
-            AttributeValue::Int(value) => OwnedValue::Int(*value),
-            AttributeValue::Double(value) => OwnedValue::Double(*value),
-            AttributeValue::Array(_) => OwnedValue::Other,
-        };
-        (key.clone(), value)
-    };
+    let pair = |(key, value): &(String, AttributeValue)| (key.clone(), owned_value(value));
     pairs.iter().map(pair).collect()
+}
+
+fn owned_value(value: &AttributeValue) -> OwnedValue {
+    match value {
+        AttributeValue::Text(text) => OwnedValue::String(text.clone()),
+        AttributeValue::Bytes(bytes) => {
+            OwnedValue::String(String::from_utf8_lossy(bytes).into_owned())
+        }
+        AttributeValue::Bool(value) => OwnedValue::Bool(*value),
+        AttributeValue::Int(value) => OwnedValue::Int(*value),
+        AttributeValue::Double(value) => OwnedValue::Double(*value),
+        AttributeValue::Array(elements) => {
+            OwnedValue::Array(elements.iter().map(owned_value).collect())
+        }
+    }
 }
 
 const fn kind_code(kind: SpanKind) -> i32 {

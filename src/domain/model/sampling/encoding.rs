@@ -186,7 +186,7 @@ impl Meaning {
             Value::Int(number) => number as f64,
             Value::Double(number) => number,
             Value::String(text) => text.trim().parse().ok()?,
-            Value::Bool(_) | Value::Other => return None,
+            Value::Bool(_) | Value::Array(_) => return None,
         };
         match self {
             Self::Count => Threshold::of_count(number),
@@ -198,7 +198,9 @@ impl Meaning {
 fn text<T>(span: &dyn SpanView, key: &str, parse: fn(&str) -> Option<T>) -> Part<T> {
     match span.attribute(AttributeScope::Span, key) {
         None => Part::Missing,
-        Some(Value::String(text)) => Part::of(parse(text)),
-        Some(Value::Int(_) | Value::Double(_) | Value::Bool(_) | Value::Other) => Part::Malformed,
+        Some(Value::String(text)) => Part::of(parse(&text)),
+        Some(Value::Int(_) | Value::Double(_) | Value::Bool(_) | Value::Array(_)) => {
+            Part::Malformed
+        }
     }
 }

@@ -60,7 +60,7 @@ impl<T> Default for SelectorIndex<T> {
     }
 }
 
-impl<T: Copy> SelectorIndex<T> {
+impl<T: Copy + PartialEq> SelectorIndex<T> {
     pub fn build<'a>(entries: impl IntoIterator<Item = (&'a Selector, T)>) -> Self {
         let mut index = Self::default();
         for (selector, value) in entries {
@@ -111,7 +111,7 @@ impl<T> Default for Level<T> {
     }
 }
 
-impl<T: Copy> Level<T> {
+impl<T: Copy + PartialEq> Level<T> {
     fn insert(&mut self, demands: &[Demand], value: T) {
         let Some(((dimension, admitted), rest)) = demands.split_first() else {
             self.here.push(value);
@@ -131,39 +131,77 @@ impl<T: Copy> Level<T> {
         }
     }
 
-    fn visit(&self, answers: &Answers<'_>, found: &mut impl FnMut(T)) {
+    fn visit(&self, answers: &Answers<'_>, found: &mut dyn FnMut(T)) {
         self.here.iter().for_each(|value| found(*value));
         for (dimension, table) in &self.tables {
-            let level = answers.of(*dimension).and_then(|text| table.get(text));
-            if let Some(level) = level {
+            let Some(value) = answers.of(*dimension) else {
+                continue;
+            };
+            if let Value::Array(elements) = value {
+                visit_each(table, elements, answers, found);
+            } else if let Some(level) = text(value).and_then(|text| table.get(text)) {
                 level.visit(answers, found);
             }
         }
     }
 }
 
+/// What `table` has for any element of an array, each once.
+fn visit_each<T: Copy + PartialEq>(
+    table: &Table<T>,
+    elements: &[Value<'_>],
+    answers: &Answers<'_>,
+    found: &mut dyn FnMut(T),
+) {
+    let mut each = Vec::new();
+    for level in elements.iter().filter_map(|value| table.get(text(value)?)) {
+        level.visit(answers, &mut |value| {
+            if !each.contains(&value) {
+                each.push(value);
+            }
+        });
+    }
+    each.into_iter().for_each(found);
+}
+
+fn text<'v>(value: &'v Value<'_>) -> Option<&'v str> {
+    if let Value::String(text) = value {
+        return Some(text);
+    }
+    None
+}
+
 /// What a span says in each dimension, asked once and only if needed.
 struct Answers<'a> {
     span: &'a dyn SpanView,
-    known: [OnceCell<Option<&'a str>>; DIMENSIONS.len()],
+    known: [OnceCell<Option<Value<'a>>>; DIMENSIONS.len()],
 }
 
 impl<'a> Answers<'a> {
-    fn of(&self, dimension: usize) -> Option<&'a str> {
+    fn of(&self, dimension: usize) -> Option<&Value<'a>> {
         let known = self.known.get(dimension)?;
-        *known.get_or_init(|| DIMENSIONS.get(dimension)?.read(self.span))
+        known
+            .get_or_init(|| DIMENSIONS.get(dimension)?.read(self.span))
+            .as_ref()
     }
 }
 
 impl Dimension {
-    fn read(self, span: &dyn SpanView) -> Option<&str> {
+    fn read(self, span: &dyn SpanView) -> Option<Value<'_>> {
         match self {
-            Self::Name => Some(span.name()),
-            Self::Kind => Some(kind_name(span.kind())),
-            Self::Attribute(scope, key) => match span.attribute(scope, key)? {
-                Value::String(text) => Some(text),
-                Value::Bool(_) | Value::Int(_) | Value::Double(_) | Value::Other => None,
-            },
+            Self::Name => Some(Value::String(span.name().into())),
+            Self::Kind => Some(Value::String(kind_name(span.kind()).into())),
+            Self::Attribute(scope, key) => span.attribute(scope, key),
+        }
+    }
+
+    /// The values without which two conditions cannot both hold.
+    fn both(self, left: BTreeSet<String>, right: BTreeSet<String>) -> BTreeSet<String> {
+        match self {
+            Self::Name | Self::Kind => left.intersection(&right).cloned().collect(),
+            // Different elements of one array may satisfy them: either is necessary.
+            Self::Attribute(..) if left.len() <= right.len() => left,
+            Self::Attribute(..) => right,
         }
     }
 
@@ -203,7 +241,7 @@ fn admitted(condition: &Predicate, dimension: Dimension) -> Option<BTreeSet<Stri
         Predicate::All(parts) => parts
             .iter()
             .filter_map(|part| admitted(part, dimension))
-            .reduce(|left, right| left.intersection(&right).cloned().collect()),
+            .reduce(|left, right| dimension.both(left, right)),
         Predicate::Any(parts) => parts.iter().try_fold(BTreeSet::new(), |mut all, part| {
             all.append(&mut admitted(part, dimension)?);
             Some(all)

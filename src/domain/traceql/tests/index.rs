@@ -69,6 +69,7 @@ fn any_span() -> impl Strategy<Value = Span> {
         prop::option::of(prop_oneof![
             8 => text().prop_map(OwnedValue::from),
             1 => Just(OwnedValue::Int(1)),
+            2 => prop::collection::vec(text(), 0..4).prop_map(OwnedValue::from),
         ])
     };
     let kind = prop::sample::select(vec![

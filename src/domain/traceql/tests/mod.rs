@@ -8,6 +8,7 @@ use crate::domain::model::{
     span::{Event, Instrumentation, Link, OwnedValue, Span, SpanKind, SpanStatus},
 };
 
+mod arrays;
 mod errors;
 mod index;
 mod language;
@@ -41,7 +42,11 @@ fn deploy() -> Span {
             ("customer.id", "acme".into()),
             ("a b", "quoted".into()),
             ("both", "of the span".into()),
-            ("tags", OwnedValue::Other),
+            ("blob", OwnedValue::Other),
+            ("tags", vec!["eu", "vip"].into()),
+            ("ports", vec![80, 443].into()),
+            ("retries", vec![3].into()),
+            ("empty", OwnedValue::Array(Vec::new())),
             ("nan", f64::NAN.into()),
             ("messaging.destination.name", "jobs".into()),
         ]),

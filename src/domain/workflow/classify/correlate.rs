@@ -24,6 +24,9 @@ const MAX_TEXT: usize = 256;
 /// What is longer is no id: a payload stands in its place, and hashing it would hide that.
 pub(super) const MAX_KEY: usize = 1_024;
 
+/// Elements of one array that are taken for ids.
+const MAX_IDS: usize = 128;
+
 /// Which workflow a span speaks of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
@@ -38,6 +41,7 @@ pub(super) enum Correlation {
     Of {
         identities: Vec<Identity>,
         is_cut: bool,
+        is_of_links: bool,
     },
     /// Of the work that began in the trace that its links lead to.
     Origin(LinkFilter),
@@ -61,7 +65,7 @@ pub(super) enum Correlation {
 }
 
 impl Correlation {
-    /// Whether there were more links or messages than are looked at.
+    /// Whether there were more links, messages or elements of an array than are looked at.
     pub(super) const fn is_cut(&self) -> bool {
         match self {
             Self::Of { is_cut, .. }
@@ -91,7 +95,7 @@ impl Correlation {
     /// identity is taken for one that stands on the span itself.
     pub(super) const fn is_of_links(&self) -> bool {
         match self {
-            Self::Of { identities, .. } => identities.len() > 1,
+            Self::Of { is_of_links, .. } => *is_of_links,
             Self::Origin(_) | Self::Received { .. } | Self::ReceivedByParent { .. } => true,
             Self::Published { .. } | Self::Absent | Self::TooLong => false,
         }
@@ -129,6 +133,7 @@ impl From<Identity> for Correlation {
         Self::Of {
             identities: vec![identity],
             is_cut: false,
+            is_of_links: false,
         }
     }
 }
@@ -176,14 +181,17 @@ pub fn follows_links(correlators: &[Correlator]) -> bool {
 
 fn by_trace_state(key: &str, span: &dyn SpanView) -> Option<Correlation> {
     let identity = |trace_state: &str| {
-        let id = text(Value::String(trace_state::value(trace_state, key)?))?;
+        let id = text(&Value::String(trace_state::value(trace_state, key)?.into()))?;
         let hashed = hash(&[b"tracestate", key.as_bytes(), id.as_bytes()]);
         Some(Read::of(hashed, id))
     };
-    match identity(span.trace_state()) {
-        Some(read) => Some(read.into()),
-        None => on_links(span, &mut |link| identity(link.trace_state())),
-    }
+    let mut own = FoundIdentities::default();
+    own.add(identity(span.trace_state()));
+    own.correlation(IdentitySource::Span).or_else(|| {
+        on_links(span, &mut |link| {
+            Vec::from_iter(identity(link.trace_state()))
+        })
+    })
 }
 
 fn by_attribute(
@@ -191,33 +199,45 @@ fn by_attribute(
     run: Option<&AttributeName>,
     span: &dyn SpanView,
 ) -> Option<Correlation> {
-    let on_span = |name: &AttributeName| text(span.attribute(name.scope, &name.key)?);
-    let identity = |value: String, run_value: Option<String>| {
+    let on_span = |name: &AttributeName| span.attribute(name.scope, &name.key);
+    let identity = |value: String, run_value: Option<&str>| {
         let hashed = hash(&[
             b"attribute",
             attribute.key.as_bytes(),
             value.as_bytes(),
-            run_value.as_deref().unwrap_or_default().as_bytes(),
+            run_value.unwrap_or_default().as_bytes(),
         ]);
         match run_value {
             Some(run) => Read::of(hashed, format!("{value} / {run}")),
             None => Read::of(hashed, value),
         }
     };
-    let with_run = |value: String, find: &dyn Fn(&AttributeName) -> Option<String>| match run {
-        None => Some(identity(value, None)),
-        Some(name) => Some(identity(value, Some(find(name)?))),
-    };
-    if let Some(read) = on_span(attribute).and_then(|value| with_run(value, &on_span)) {
-        return Some(read.into());
-    }
-    on_links(span, &mut |link| {
-        let on_link = |name: &AttributeName| match name.scope {
-            AttributeScope::Span | AttributeScope::Any => text(link.attribute(&name.key)?),
-            AttributeScope::Resource | AttributeScope::Instrumentation => None,
+    // An array of several ids is evidence of each of their workflows.
+    let identities = |ids: Vec<String>, find: &dyn Fn(&AttributeName) -> Option<String>| {
+        let run_value = match run {
+            None => None,
+            Some(name) => match find(name) {
+                Some(value) => Some(value),
+                None => return Vec::new(),
+            },
         };
-        with_run(on_link(attribute)?, &|name| {
-            on_link(name).or_else(|| on_span(name))
+        let read = ids.into_iter().map(|id| identity(id, run_value.as_deref()));
+        read.collect()
+    };
+    let run_on_span = |name: &AttributeName| text(&on_span(name)?);
+    let mut own = FoundIdentities::default();
+    own.add(identities(texts(on_span(attribute).as_ref()), &run_on_span));
+    own.correlation(IdentitySource::Span).or_else(|| {
+        on_links(span, &mut |link| {
+            let on_link = |name: &AttributeName| match name.scope {
+                AttributeScope::Span | AttributeScope::Any => link.attribute(&name.key),
+                AttributeScope::Resource | AttributeScope::Instrumentation => None,
+            };
+            identities(texts(on_link(attribute).as_ref()), &|name| {
+                on_link(name)
+                    .and_then(|value| text(&value))
+                    .or_else(|| run_on_span(name))
+            })
         })
     })
 }
@@ -240,11 +260,46 @@ impl Read {
     }
 }
 
-impl From<Read> for Correlation {
-    fn from(read: Read) -> Self {
-        match read {
-            Read::Usable(identity) => identity.into(),
-            Read::TooLong => Self::TooLong,
+/// Ids of one span, each once.
+#[derive(Default)]
+struct FoundIdentities {
+    by_key: BTreeMap<EventKey, Identity>,
+    is_cut: bool,
+    is_too_long: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum IdentitySource {
+    Span,
+    Links,
+}
+
+impl FoundIdentities {
+    /// Adds the ids that stand in one place.
+    fn add(&mut self, found: impl IntoIterator<Item = Read>) {
+        for (at, read) in found.into_iter().enumerate() {
+            match read {
+                _ if at >= MAX_IDS => self.is_cut = true,
+                Read::Usable(identity) if self.by_key.contains_key(&identity.key) => {}
+                Read::Usable(_) if self.by_key.len() >= MAX_LINKS => self.is_cut = true,
+                Read::Usable(identity) => {
+                    self.by_key.insert(identity.key, identity);
+                }
+                Read::TooLong => self.is_too_long = true,
+            }
+        }
+    }
+
+    fn correlation(self, source: IdentitySource) -> Option<Correlation> {
+        match (self.by_key.is_empty(), self.is_too_long) {
+            (true, false) => None,
+            (true, true) => Some(Correlation::TooLong),
+            (false, _) => Some(Correlation::Of {
+                // A single one is taken for one that stands on the span itself.
+                is_of_links: source == IdentitySource::Links && self.by_key.len() > 1,
+                identities: self.by_key.into_values().collect(),
+                is_cut: self.is_cut,
+            }),
         }
     }
 }
@@ -252,47 +307,41 @@ impl From<Read> for Correlation {
 /// A batch: every link that identifies a workflow speaks of one.
 fn on_links(
     span: &dyn SpanView,
-    read: &mut dyn FnMut(&dyn LinkView) -> Option<Read>,
+    read: &mut dyn FnMut(&dyn LinkView) -> Vec<Read>,
 ) -> Option<Correlation> {
-    let mut found = BTreeMap::new();
-    let (mut looked_at, mut is_cut, mut is_too_long) = (0, false, false);
+    let mut found = FoundIdentities::default();
+    let mut looked_at = 0;
     span.any_link(&mut |link| {
         looked_at += 1;
-        is_cut = looked_at > MAX_LINKS;
-        if !is_cut {
-            match read(link) {
-                Some(Read::Usable(identity)) => {
-                    found.insert(identity.key, identity);
-                }
-                Some(Read::TooLong) => is_too_long = true,
-                None => {}
-            }
+        if looked_at > MAX_LINKS {
+            found.is_cut = true;
+            return true;
         }
-        is_cut
+        found.add(read(link));
+        false
     });
-    match (found.is_empty(), is_too_long) {
-        (true, false) => None,
-        (true, true) => Some(Correlation::TooLong),
-        (false, _) => Some(Correlation::Of {
-            identities: found.into_values().collect(),
-            is_cut,
-        }),
-    }
+    found.correlation(IdentitySource::Links)
 }
 
-/// The attribute as text; empty text and what has no text count as absent, since they would join
-/// strangers.
+/// The attribute as text, if it has one value.
 pub(super) fn text_of(attribute: &AttributeName, span: &dyn SpanView) -> Option<String> {
-    text(span.attribute(attribute.scope, &attribute.key)?)
+    text(&span.attribute(attribute.scope, &attribute.key)?)
 }
 
-pub(super) fn text(value: Value<'_>) -> Option<String> {
+/// Each element of an array as text, or the one value.
+pub(super) fn texts(value: Option<&Value<'_>>) -> Vec<String> {
+    let values = value.map(Value::elements).unwrap_or_default();
+    values.iter().filter_map(text).collect()
+}
+
+/// A single value as text. Empty text counts as absent, since it would join strangers.
+pub(super) fn text(value: &Value<'_>) -> Option<String> {
     let text = match value {
-        Value::String(text) => text.to_owned(),
+        Value::String(text) => text.to_string(),
         Value::Int(number) => number.to_string(),
         Value::Double(number) => number.to_string(),
         Value::Bool(flag) => flag.to_string(),
-        Value::Other => return None,
+        Value::Array(_) => return None,
     };
     // Postgres keeps no NUL in text.
     let text = if text.contains('\0') {

@@ -95,7 +95,7 @@ fn number(value: Value<'_>) -> Option<u32> {
     match value {
         Value::Int(number) => u32::try_from(number).ok(),
         Value::String(text) => text.trim().parse().ok(),
-        Value::Double(_) | Value::Bool(_) | Value::Other => None,
+        Value::Double(_) | Value::Bool(_) | Value::Array(_) => None,
     }
 }
 

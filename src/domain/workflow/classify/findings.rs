@@ -75,12 +75,15 @@ pub enum DiscardReason {
     LostLinks,
     /// What identifies the workflow is too long to be an id.
     KeyTooLong,
-    /// Only the first links of the span were looked at, or the first messages of a batch started.
+    /// Only the first links of the span were looked at, or the first elements of an array of ids, or
+    /// the first messages of a batch started.
     TooManyLinks,
     /// The workflow began more links away than are followed.
     TooManyHops,
     /// Its customer's name is too long and was cut.
     CustomerCut,
+    /// An attribute that names its customer or group is an array of several values, so it names none.
+    SeveralValues,
     /// There is no room for more spans that tell where the time goes.
     TooManyPieces,
     /// Its stage is one too many to be told apart.
@@ -196,8 +199,8 @@ impl ClassifiedBatch {
         if fan_out::is_end(&evidence.fact) && correlation.is_of_links() {
             self.note_lost_links(slo, span);
         }
-        if correlation.is_of_links() {
-            self.note_loss(slo, &evidence.fact, span);
+        if correlation.is_cut() || (correlation.is_of_links() && lacks_links(span)) {
+            self.note_loss(slo, &evidence.fact);
         }
     }
 
@@ -277,11 +280,8 @@ impl ClassifiedBatch {
         }
     }
 
-    fn note_loss(&mut self, slo: SloId, fact: &Fact, span: &dyn SpanView) {
-        let Some(at) = fan_out::spared_a_timeout(fact) else {
-            return;
-        };
-        if span.dropped_links_count() > 0 || has_more_links_than_are_looked_at(span) {
+    fn note_loss(&mut self, slo: SloId, fact: &Fact) {
+        if let Some(at) = fan_out::spared_a_timeout(fact) {
             let minute = at.floor_to(Resolution::Minute.length());
             self.losses.insert((slo, minute));
         }
@@ -334,7 +334,11 @@ fn start_remarks(
     pieces.collect()
 }
 
-fn has_more_links_than_are_looked_at(span: &dyn SpanView) -> bool {
+/// Whether its sender dropped links, or there are more than are looked at.
+fn lacks_links(span: &dyn SpanView) -> bool {
+    if span.dropped_links_count() > 0 {
+        return true;
+    }
     let mut links = 0;
     span.any_link(&mut |_| {
         links += 1;
@@ -363,7 +367,7 @@ impl From<Flaw> for DiscardReason {
 }
 
 impl DiscardReason {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Uncorrelated,
         Self::TooLate,
         Self::NoStartTime,
@@ -377,6 +381,7 @@ impl DiscardReason {
         Self::TooManyLinks,
         Self::TooManyHops,
         Self::CustomerCut,
+        Self::SeveralValues,
         Self::AttributesCut,
         Self::TooManyPieces,
         Self::TooManyStages,
@@ -397,6 +402,7 @@ impl DiscardReason {
             Self::TooManyLinks => "too_many_links",
             Self::TooManyHops => "too_many_hops",
             Self::CustomerCut => "customer_truncated",
+            Self::SeveralValues => "several_values",
             Self::AttributesCut => "attributes_truncated",
             Self::TooManyPieces => "too_many_stage_spans",
             Self::TooManyStages => "too_many_stages",

@@ -26,7 +26,7 @@ pub use pieces::piece_keys;
 pub use times::{InvalidTimestamp, TimeLimits};
 
 use self::{
-    correlate::{Correlation, Identity, correlate, cut, text_of},
+    correlate::{Correlation, Identity, correlate, cut, text},
     follow::Followed,
     pieces::PieceFinder,
 };
@@ -38,7 +38,7 @@ use crate::domain::{
         group::GroupValues,
         ids::{Name, Revision, SloId},
         sampling::{EndSampling, TraceIds},
-        span::{AttributeName, SpanStatus, SpanView},
+        span::{AttributeName, SpanStatus, SpanView, Value},
         time::{TimeRange, Timestamp},
     },
     slo::{
@@ -246,7 +246,7 @@ fn add(
         trace_id: span.trace_id(),
         customer: customer((id, slo), span, findings),
         sample,
-        group: group_by.map_or_else(GroupValues::default, |by| group(by, span)),
+        group: group_by.map_or_else(GroupValues::default, |by| group(by, id, span, findings)),
     };
     findings.add(correlation, (evidence, &slo.indicator), span);
 }
@@ -401,7 +401,7 @@ fn customer(
     span: &dyn SpanView,
     findings: &mut ClassifiedBatch,
 ) -> Option<String> {
-    let whole = text_of(slo.customer.as_ref()?, span)?;
+    let whole = one_value(slo.customer.as_ref()?, id, span, findings)?;
     let length = whole.len();
     let customer = cut(whole);
     if customer.len() < length {
@@ -410,10 +410,29 @@ fn customer(
     Some(customer)
 }
 
-fn group(by: &GroupBy, span: &dyn SpanView) -> GroupValues {
-    let value = |attribute| {
-        let value = text_of(attribute, span).map(cut);
+fn group(
+    by: &GroupBy,
+    id: SloId,
+    span: &dyn SpanView,
+    findings: &mut ClassifiedBatch,
+) -> GroupValues {
+    let value = |attribute: &AttributeName| {
+        let value = one_value(attribute, id, span, findings).map(cut);
         (attribute.to_string(), value)
     };
     by.attributes.iter().map(value).collect()
+}
+
+/// The attribute as text. An array of several values says nothing, and that is noted.
+fn one_value(
+    attribute: &AttributeName,
+    id: SloId,
+    span: &dyn SpanView,
+    findings: &mut ClassifiedBatch,
+) -> Option<String> {
+    let value = span.attribute(attribute.scope, &attribute.key)?;
+    if let Value::Array(_) = value {
+        findings.note(id, DiscardReason::SeveralValues);
+    }
+    text(&value)
 }

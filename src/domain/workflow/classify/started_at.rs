@@ -49,12 +49,12 @@ fn from_trace_state(key: &str, trace_state: &str) -> Option<i128> {
 fn from_value(value: Value<'_>, unit: TimeUnit) -> Option<i128> {
     match value {
         Value::String(text) if unit == TimeUnit::Rfc3339 => {
-            Timestamp::parse_rfc3339(text).map(|at| i128::from(at.as_micros()) * 1_000)
+            Timestamp::parse_rfc3339(&text).map(|at| i128::from(at.as_micros()) * 1_000)
         }
         Value::String(text) => from_digits(text.trim(), unit),
         Value::Int(number) => Some(i128::from(number) * nanos_per(unit)?),
         Value::Double(number) => from_double(number, unit),
-        Value::Bool(_) | Value::Other => None,
+        Value::Bool(_) | Value::Array(_) => None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest,
-    common::v1::{InstrumentationScope, KeyValue, any_value},
+    common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value},
     resource::v1::Resource,
     trace::v1::{Span, span},
 };
@@ -173,20 +173,33 @@ fn link(link: span::Link) -> (Option<TraceId>, Option<SpanId>, String, Attribute
 }
 
 fn map(attributes: &[KeyValue]) -> Attributes {
-    let value = |attribute: &KeyValue| {
-        let value = attribute.value.as_ref().and_then(|any| any.value.as_ref());
-        let value = match value {
-            Some(any_value::Value::StringValue(text)) => Value::String(text),
-            Some(any_value::Value::BoolValue(value)) => Value::Bool(*value),
-            Some(any_value::Value::IntValue(value)) => Value::Int(*value),
-            Some(any_value::Value::DoubleValue(value)) => Value::Double(*value),
-            _ => Value::Other,
-        };
-        format!("{value:?}")
+    let mut map = Attributes::new();
+    for attribute in attributes {
+        let value = attribute.value.as_ref().and_then(expected);
+        if let Some(value) = value {
+            map.insert(attribute.key.clone(), format!("{value:?}"));
+        } else {
+            // The last one counts, also if it has no value.
+            map.remove(&attribute.key);
+        }
+    }
+    map.retain(|key, _| KEYS.contains(&key.as_str()));
+    map
+}
+
+fn expected(value: &AnyValue) -> Option<Value<'_>> {
+    let any_value::Value::ArrayValue(array) = value.value.as_ref()? else {
+        return scalar(value);
     };
-    attributes
-        .iter()
-        .map(|attribute| (attribute.key.clone(), value(attribute)))
-        .filter(|(key, _)| KEYS.contains(&key.as_str()))
-        .collect()
+    Value::of_elements(array.values.iter().map(scalar))
+}
+
+fn scalar(value: &AnyValue) -> Option<Value<'_>> {
+    match value.value.as_ref()? {
+        any_value::Value::StringValue(text) => Some(Value::String(text.into())),
+        any_value::Value::BoolValue(value) => Some(Value::Bool(*value)),
+        any_value::Value::IntValue(value) => Some(Value::Int(*value)),
+        any_value::Value::DoubleValue(value) => Some(Value::Double(*value)),
+        _ => None,
+    }
 }

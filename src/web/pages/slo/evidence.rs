@@ -191,6 +191,11 @@ const DETAILS: &[Explained] = &[
         "Name an attribute in `customer` that holds a short id.",
     ),
     (
+        "several_values",
+        "spans on which the attribute of `customer` or `groupBy` is an array of several values, so it names none",
+        "Name an attribute with one value in `customer` and `groupBy`. An array of one value counts as that value.",
+    ),
+    (
         "attributes_truncated",
         "spans with more attributes than are compared, 16 and 16 of their resource, or with longer ones than 128 bytes; they count all the same",
         "Nothing must be done. If what bad events share is missing, give it a short value and an attribute whose name comes early in the alphabet.",

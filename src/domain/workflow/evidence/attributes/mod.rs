@@ -38,32 +38,22 @@ impl EventAttributes {
     /// What `span` says. Left out is what is new with every event and so shared by none: ids, times,
     /// fractions, and `label`, which is what the event is called.
     pub fn of_span(span: &dyn SpanView, label: &str) -> (Self, Completeness) {
-        let mut own = BTreeSet::new();
-        let mut completeness = Completeness::Whole;
+        let mut kept = KeptAttributes::default();
         span.each_attribute(&mut |scope, key, value| {
-            let Some((name, value)) = named(scope, key).zip(telling(value, label)) else {
-                return;
-            };
-            if name.len() > MOST_BYTES {
-                completeness = Completeness::Cut;
-                return;
-            }
-            let kept = value.floor_char_boundary(MOST_BYTES);
-            if kept < value.len() {
-                completeness = Completeness::Cut;
-            }
-            let kept = value.get(..kept).unwrap_or_default();
-            // Postgres keeps no NUL in text.
-            own.insert((clean(&name), clean(kept)));
-            if own.len() > 8 * MOST_OF_SCOPE {
-                completeness = Completeness::Cut;
-                keep_first(&mut own);
+            if let Some(name) = named(scope, key) {
+                let values = value.elements().iter();
+                values
+                    .filter_map(|value| telling(value, label))
+                    .for_each(|value| kept.add(&name, &value));
             }
         });
-        if keep_first(&mut own) > 0 {
-            completeness = Completeness::Cut;
-        }
-        (Self(own), completeness)
+        kept.keep_first();
+        let completeness = if kept.is_cut {
+            Completeness::Cut
+        } else {
+            Completeness::Whole
+        };
+        (Self(kept.pairs), completeness)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
@@ -87,6 +77,35 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for EventAttributes 
             .collect();
         keep_first(&mut attributes);
         Self(attributes)
+    }
+}
+
+/// What is kept of a span while it is gone through.
+#[derive(Default)]
+struct KeptAttributes {
+    pairs: BTreeSet<(String, String)>,
+    is_cut: bool,
+}
+
+impl KeptAttributes {
+    fn add(&mut self, name: &str, value: &str) {
+        if name.len() > MOST_BYTES {
+            self.is_cut = true;
+            return;
+        }
+        let end = value.floor_char_boundary(MOST_BYTES);
+        self.is_cut |= end < value.len();
+        let value = value.get(..end).unwrap_or_default();
+        // Postgres keeps no NUL in text.
+        self.pairs.insert((clean(name), clean(value)));
+        if self.pairs.len() > 8 * MOST_OF_SCOPE {
+            self.is_cut = true;
+            self.keep_first();
+        }
+    }
+
+    fn keep_first(&mut self) {
+        self.is_cut |= keep_first(&mut self.pairs) > 0;
     }
 }
 
@@ -122,15 +141,15 @@ fn named(scope: AttributeScope, key: &str) -> Option<String> {
 }
 
 /// The value as text, if several events can be expected to share it.
-fn telling<'a>(value: Value<'a>, label: &str) -> Option<Cow<'a, str>> {
+fn telling<'a>(value: &'a Value<'_>, label: &str) -> Option<Cow<'a, str>> {
     match value {
         Value::String(text) if text.is_empty() || text == label || is_id(text) => None,
-        Value::String(text) => Some(text.into()),
-        Value::Bool(flag) => Some(if flag { "true" } else { "false" }.into()),
+        Value::String(text) => Some(text.as_ref().into()),
+        Value::Bool(flag) => Some(if *flag { "true" } else { "false" }.into()),
         Value::Int(number) if number.unsigned_abs() <= LARGEST_NUMBER => {
             Some(number.to_string().into())
         }
-        Value::Int(_) | Value::Double(_) | Value::Other => None,
+        Value::Int(_) | Value::Double(_) | Value::Array(_) => None,
     }
 }
 

@@ -78,6 +78,19 @@ fn ids_times_and_fractions_are_left_out() {
 }
 
 #[test]
+fn each_element_of_an_array_is_a_value() {
+    let span = span(
+        vec![pair("tags", vec!["eu", "vip"]), pair("zone", vec!["a"])],
+        Vec::new(),
+    );
+    let (attributes, _) = EventAttributes::of_span(&span, "");
+    assert_eq!(
+        written(&attributes),
+        ["span.tags=eu", "span.tags=vip", "span.zone=a"]
+    );
+}
+
+#[test]
 fn a_thousand_attributes_and_a_value_of_a_megabyte_are_cut_and_said_to_be() {
     let many = |n: usize| (0..n).map(|i| pair(&format!("k{i:04}"), "v")).collect();
     let (attributes, completeness) = EventAttributes::of_span(&span(many(1_000), many(1_000)), "");

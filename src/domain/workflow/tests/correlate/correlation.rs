@@ -164,3 +164,64 @@ fn what_correlates_and_what_does_not_is_counted_span_by_span() {
     let uncorrelated = ((SloId(1), DiscardReason::Uncorrelated), 1);
     assert_eq!(findings.unusable, BTreeMap::from([uncorrelated]));
 }
+
+#[test]
+fn s41_an_array_of_one_id_is_the_id() {
+    by_message()
+        .receive(&[
+            span("a:1", "enqueue", [0.0, 0.1]).with("messaging.message.id", vec!["m1"]),
+            span("b:1", "finish", [30.0, 31.0]).with("messaging.message.id", "m1"),
+        ])
+        .has(Outcome::Good, 31.0);
+}
+
+#[test]
+fn s41_an_array_of_several_ids_is_evidence_of_each_of_their_workflows() {
+    let published = |(number, id): (usize, &str)| published(&format!("a:{number}"), id, 0.0);
+    let batch = span("b:1", "finish", [30.0, 31.0]);
+    let slo = by_message()
+        .receive(&Vec::from_iter(
+            [(1, "m1"), (2, "m2"), (3, "m3")].map(published),
+        ))
+        .receive(&[batch.with("messaging.message.id", vec!["m1", "m2", "m1"])]);
+    assert_eq!(
+        slo.verdicts(),
+        [
+            (Outcome::Open, None),
+            (Outcome::Good, Some(31.0)),
+            (Outcome::Good, Some(31.0)),
+        ]
+    );
+}
+
+#[test]
+fn s41_of_more_than_128_ids_the_rest_is_counted_as_lost() {
+    let ids: Vec<_> = (0..200_i64).collect();
+    let slo = by_message()
+        .receive(&[span("b:1", "finish", [30.0, 31.0]).with("messaging.message.id", ids)]);
+    assert_eq!(slo.known.len(), 128);
+    assert_eq!(slo.unusable[&DiscardReason::TooManyLinks], 1);
+    assert_eq!(slo.losses.len(), 1);
+}
+
+#[test]
+fn s41_several_values_name_no_customer_and_that_is_noted() {
+    let classifier = classifier(&Weighing::default(), [Indicator::Workflow(workflow_slo())]);
+    for (value, customer, noted) in [
+        (vec!["acme"], Some("acme"), None),
+        (vec!["acme", "acme"], Some("acme"), None),
+        (vec!["acme", "umbrella"], None, Some(1)),
+        (vec![], None, None),
+    ] {
+        let mut findings = ClassifiedBatch::default();
+        let start = span("a:1", "enqueue", [0.0, 0.1]).with("customer.id", value.clone());
+        classifier.classify(&start, at(-60.0), &mut findings);
+        assert_eq!(
+            findings.evidence[0].customer.as_deref(),
+            customer,
+            "{value:?}"
+        );
+        let reason = (SloId(1), DiscardReason::SeveralValues);
+        assert_eq!(findings.unusable.get(&reason).copied(), noted, "{value:?}");
+    }
+}
