@@ -33,7 +33,7 @@ pub enum SpanStatus {
 pub enum AttributeScope {
     Span,
     Resource,
-    /// The span first, then its resource: `.name` in TraceQL.
+    /// The span first, then its resource, then its scope: `.name` in TraceQL.
     Any,
     Instrumentation,
 }
@@ -205,9 +205,9 @@ impl SpanView for Span {
         match scope {
             AttributeScope::Span => look_up(&self.attributes, key),
             AttributeScope::Resource => look_up(&self.resource, key),
-            AttributeScope::Any => {
-                look_up(&self.attributes, key).or_else(|| look_up(&self.resource, key))
-            }
+            AttributeScope::Any => look_up(&self.attributes, key)
+                .or_else(|| look_up(&self.resource, key))
+                .or_else(|| look_up(&self.instrumentation.attributes, key)),
             AttributeScope::Instrumentation => look_up(&self.instrumentation.attributes, key),
         }
     }

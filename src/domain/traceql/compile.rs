@@ -7,6 +7,7 @@ use regex::{Regex, RegexBuilder};
 use super::{
     SelectorError,
     condition::{EventBinding, Operand, Predicate, ValueTest},
+    re2,
     tree::{Comparison, Expr, Expression, FieldSource, Literal, SelectorField},
 };
 
@@ -16,7 +17,7 @@ const MAX_REGEX_BYTES: usize = 4 * 1024 * 1024;
 
 /// Compiles a tree that has been checked.
 pub(super) fn compile(text: &str, root: &Expression) -> Result<Predicate, SelectorError> {
-    Compiler { text }.condition(root)
+    Ok(bound(Compiler { text }.condition(root)?))
 }
 
 impl EventBinding {
@@ -27,10 +28,41 @@ impl EventBinding {
         }
     }
 
+    fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+
     fn and(self, other: Self) -> Self {
         Self {
             events: self.events || other.events,
             links: self.links || other.links,
+        }
+    }
+}
+
+/// `condition`, which holds if it holds with any one event and any one link that it asks for.
+fn bound(condition: Predicate) -> Predicate {
+    let reach = condition.reach();
+    if reach.is_empty() {
+        return condition;
+    }
+    Predicate::Bound(reach, Box::new(condition))
+}
+
+impl Predicate {
+    /// What it asks to be there. What it excludes may be of any event or link.
+    fn reach(&self) -> EventBinding {
+        match self {
+            Self::Constant(_) | Self::Not(_) | Self::Missing(_) | Self::Bound(..) => {
+                EventBinding::default()
+            }
+            Self::All(parts) | Self::Any(parts) => {
+                let parts = parts.iter().map(Self::reach);
+                parts.fold(EventBinding::default(), EventBinding::and)
+            }
+            Self::Present(field) => EventBinding::of(field),
+            Self::Test(ValueTest::Compare(left, _, right)) => left.reach().and(right.reach()),
+            Self::Test(ValueTest::Pattern { operand, .. }) => operand.reach(),
         }
     }
 }
@@ -78,7 +110,7 @@ impl Compiler<'_> {
             | Expr::All(_)
             | Expr::Any(_)
             | Expr::Compare(..)
-            | Expr::Arithmetic(..) => Ok(Predicate::Not(Box::new(self.condition(inner)?))),
+            | Expr::Arithmetic(..) => Ok(Predicate::Not(Box::new(bound(self.condition(inner)?)))),
         }
     }
 
@@ -97,27 +129,21 @@ impl Compiler<'_> {
         let nil = Expr::Literal(Literal::Nil);
         match (comparison, &left.expr, &right.expr) {
             (_, Expr::Field(field), other) | (_, other, Expr::Field(field)) if *other == nil => {
-                let missing = Predicate::Missing(field.clone());
                 Ok(if comparison == Comparison::Equal {
-                    missing
+                    Predicate::Missing(field.clone())
                 } else {
-                    Predicate::Not(Box::new(missing))
+                    Predicate::Present(field.clone())
                 })
             }
             (
                 Comparison::Matches | Comparison::NotMatches,
                 _,
                 Expr::Literal(Literal::Text(pattern)),
-            ) => {
-                let operand = self.operand(left)?;
-                let reach = operand.reach();
-                let test = ValueTest::Pattern {
-                    operand,
-                    regex: self.regex(pattern, &right.span)?,
-                    wanted: comparison == Comparison::Matches,
-                };
-                Ok(Predicate::Test(test, reach))
-            }
+            ) => Ok(Predicate::Test(ValueTest::Pattern {
+                operand: self.operand(left)?,
+                regex: self.regex(pattern, &right.span)?,
+                wanted: comparison == Comparison::Matches,
+            })),
             _ => Ok(tested(
                 self.operand(left)?,
                 comparison,
@@ -136,18 +162,22 @@ impl Compiler<'_> {
                 Operand::Arithmetic(*arithmetic, Box::new(sides))
             }
             Expr::Not(_) | Expr::All(_) | Expr::Any(_) | Expr::Compare(..) => {
-                Operand::Condition(Box::new(self.condition(node)?))
+                Operand::Condition(Box::new(bound(self.condition(node)?)))
             }
         })
     }
 
     /// The whole string must match and a dot matches line breaks too, as in Prometheus and Tempo.
     fn regex(&self, pattern: &str, span: &Range<usize>) -> Result<Regex, SelectorError> {
+        let written = self.text.get(span.clone()).unwrap_or_default();
+        let pattern = re2::translate(pattern).map_err(|untranslatable| {
+            let message = format!("{written}: {}", untranslatable.reason);
+            SelectorError::new(span.clone(), message).with_help(untranslatable.help)
+        })?;
         // By itself first: `a)|(b` would become valid inside our parentheses.
-        build(pattern)
+        build(&pattern)
             .and_then(|_| build(&format!(r"\A(?s:{pattern})\z")))
             .map_err(|error| {
-                let written = self.text.get(span.clone()).unwrap_or_default();
                 if let regex::Error::CompiledTooBig(_) = error {
                     let message = format!("the regular expression {written} is too large");
                     return SelectorError::new(span.clone(), message)
@@ -160,8 +190,7 @@ impl Compiler<'_> {
 }
 
 fn tested(left: Operand, comparison: Comparison, right: Operand) -> Predicate {
-    let reach = left.reach().and(right.reach());
-    Predicate::Test(ValueTest::Compare(left, comparison, right), reach)
+    Predicate::Test(ValueTest::Compare(left, comparison, right))
 }
 
 fn build(pattern: &str) -> Result<Regex, regex::Error> {

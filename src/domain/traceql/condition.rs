@@ -16,9 +16,13 @@ pub(super) enum Predicate {
     All(Vec<Predicate>),
     Any(Vec<Predicate>),
     Not(Box<Predicate>),
-    /// No value: for a field of events or links, none of them has one.
+    /// Holds if it holds with any one event and any one link, as far as it asks for them. What is
+    /// already at hand stays.
+    Bound(EventBinding, Box<Predicate>),
+    /// No value: for a field of events or links that none is at hand of, none of them has one.
     Missing(SelectorField),
-    Test(ValueTest, EventBinding),
+    Present(SelectorField),
+    Test(ValueTest),
 }
 
 /// A comparison of values that are at hand.
@@ -33,7 +37,7 @@ pub(super) enum ValueTest {
     },
 }
 
-/// Which events and links a test is tried with: it holds if it holds with any.
+/// Whether a condition concerns an event, and whether it concerns a link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct EventBinding {
     pub events: bool,
@@ -56,6 +60,7 @@ impl Predicate {
             context,
             event: None,
             link: None,
+            at_hand: EventBinding::default(),
         })
     }
 
@@ -65,10 +70,12 @@ impl Predicate {
             Self::All(parts) => parts.iter().all(|part| part.holds_in(scene)),
             Self::Any(parts) => parts.iter().any(|part| part.holds_in(scene)),
             Self::Not(inner) => !inner.holds_in(scene),
+            Self::Bound(reach, inner) => scene.any(*reach, &|scene| inner.holds_in(scene)),
             Self::Missing(field) => !scene.any(EventBinding::of(field), &|scene| {
                 !scene.read(field).is_nil()
             }),
-            Self::Test(test, reach) => scene.any(*reach, &|scene| test.holds_in(scene)),
+            Self::Present(field) => !scene.read(field).is_nil(),
+            Self::Test(test) => test.holds_in(scene),
         }
     }
 }
@@ -116,33 +123,46 @@ struct Scene<'a> {
     context: SelectorContext,
     event: Option<&'a dyn EventView>,
     link: Option<&'a dyn LinkView>,
+    /// Of what one was chosen, even if there is none to choose.
+    at_hand: EventBinding,
 }
 
 impl<'a> Scene<'a> {
-    /// Whether `test` holds with any event and any link, as far as `reach` asks for them.
+    /// Whether `test` holds with any event and any link, as far as `reach` asks for them. It is tried
+    /// without one where the span has none.
     fn any(&self, reach: EventBinding, test: &dyn Fn(&Scene<'_>) -> bool) -> bool {
-        if !reach.events {
+        if !reach.events || self.at_hand.events {
             return self.any_link(reach, test);
         }
-        self.span.any_event(&mut |event| {
+        let mut has_none = true;
+        let mut scene = *self;
+        scene.at_hand.events = true;
+        let holds = self.span.any_event(&mut |event| {
+            has_none = false;
             let scene = Scene {
                 event: Some(event),
-                ..*self
+                ..scene
             };
             scene.any_link(reach, test)
-        })
+        });
+        holds || (has_none && scene.any_link(reach, test))
     }
 
     fn any_link(&self, reach: EventBinding, test: &dyn Fn(&Scene<'_>) -> bool) -> bool {
-        if !reach.links {
+        if !reach.links || self.at_hand.links {
             return test(self);
         }
-        self.span.any_link(&mut |link| {
+        let mut has_none = true;
+        let mut scene = *self;
+        scene.at_hand.links = true;
+        let holds = self.span.any_link(&mut |link| {
+            has_none = false;
             test(&Scene {
                 link: Some(link),
-                ..*self
+                ..scene
             })
-        })
+        });
+        holds || (has_none && test(&scene))
     }
 
     fn read(&self, field: &SelectorField) -> Datum<'a> {
@@ -183,8 +203,8 @@ impl<'a> Scene<'a> {
                 .link
                 .and_then(LinkView::span_id)
                 .map_or(Datum::Nil, Datum::from),
-            Intrinsic::InstrumentationName => Datum::Text(span.instrumentation_name().into()),
-            Intrinsic::InstrumentationVersion => Datum::Text(span.instrumentation_version().into()),
+            Intrinsic::InstrumentationName => text_or_nil(span.instrumentation_name()),
+            Intrinsic::InstrumentationVersion => text_or_nil(span.instrumentation_version()),
             Intrinsic::WorkflowDuration => self
                 .context
                 .workflow_duration_ns
@@ -198,6 +218,14 @@ impl<'a> Scene<'a> {
             self.span.end_unix_nano(),
         ))
     }
+}
+
+/// A scope that was not named has no name, and no version.
+fn text_or_nil(text: &str) -> Datum<'_> {
+    if text.is_empty() {
+        return Datum::Nil;
+    }
+    Datum::Text(text.into())
 }
 
 /// Negative if `to` is the earlier one.

@@ -176,6 +176,11 @@ impl Datum<'_> {
             (Self::Bool(left), Self::Bool(right)) => Some(left == right),
             (Self::Status(left), Self::Status(right)) => Some(left == right),
             (Self::Kind(left), Self::Kind(right)) => Some(left == right),
+            // Tempo shows ids of traces without their leading zeros.
+            (Self::Id(id), Self::Text(text)) | (Self::Text(text), Self::Id(id)) => {
+                let digits = |text: &str| text.trim_start_matches('0').to_ascii_lowercase();
+                Some(digits(id.as_str()) == digits(text))
+            }
             _ => self.order(other).map(Ordering::is_eq),
         }
     }

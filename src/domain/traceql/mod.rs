@@ -14,10 +14,13 @@
 //! * `{ span.flag }` is `{ span.flag = true }` and `{ !span.flag }` is `{ span.flag = false }`.
 //! * A comparison of different types is false when it is met in a span, and an error where the text
 //!   shows it. Integers, floats and durations (nanoseconds) compare as numbers.
-//! * A comparison with a field of events or links holds if any one of them satisfies it;
-//!   `event.x = nil` holds if none has an `x`.
-//! * Regular expressions match the whole string; a dot also matches a line break. Unlike Go's, classes
-//!   such as `\w` know the letters of all languages.
+//! * An array compares as any of its elements does, and is unequal to what none of them equals. An
+//!   array of one is its element; an empty one, bytes and key-value lists are `nil`.
+//! * All comparisons of one selector with fields of events concern the same event, and those with
+//!   fields of links the same link: it holds if it holds with any. A selector whose only conditions on
+//!   events are `event.x = nil` or stand in `!(...)` holds if no event makes it fail.
+//! * Regular expressions are those of Go (RE2). They match the whole string, and a dot also matches a
+//!   line break.
 //!
 //! Where Tempo would fail at run time, as on `-span.name` of a text, the comparison is false.
 
@@ -34,6 +37,7 @@ mod index;
 mod lexer;
 mod literal;
 mod parser;
+mod re2;
 mod tree;
 mod unsupported;
 mod words;

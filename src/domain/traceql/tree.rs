@@ -118,10 +118,15 @@ impl SelectorField {
     /// Whether a span may lack it, so that comparing it with `nil` tells something.
     pub(super) fn may_be_missing(&self) -> bool {
         match self {
-            Self::Intrinsic(intrinsic) => {
-                *intrinsic == Intrinsic::ParentId || self.place() != FieldSource::Span
-            }
-            Self::Attribute(_) | Self::EventAttribute(_) | Self::LinkAttribute(_) => true,
+            Self::Intrinsic(
+                Intrinsic::ParentId
+                | Intrinsic::InstrumentationName
+                | Intrinsic::InstrumentationVersion,
+            )
+            | Self::Attribute(_)
+            | Self::EventAttribute(_)
+            | Self::LinkAttribute(_) => true,
+            Self::Intrinsic(_) => self.place() != FieldSource::Span,
         }
     }
 }

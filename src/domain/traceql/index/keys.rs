@@ -84,7 +84,6 @@ const fn length_bit(key: &[u8]) -> u64 {
 /// missing is false.
 pub(crate) fn needed(condition: &Predicate) -> Option<&AttributeName> {
     match condition {
-        Predicate::Constant(_) | Predicate::Not(_) | Predicate::Missing(_) => None,
         Predicate::All(parts) => parts.iter().find_map(needed),
         Predicate::Any(parts) => {
             let (first, rest) = parts.split_first()?;
@@ -92,8 +91,14 @@ pub(crate) fn needed(condition: &Predicate) -> Option<&AttributeName> {
             let is_shared = rest.iter().all(|part| needed(part) == Some(attribute));
             is_shared.then_some(attribute)
         }
-        Predicate::Test(ValueTest::Compare(left, _, right), _) => own(left).or_else(|| own(right)),
-        Predicate::Test(ValueTest::Pattern { operand, .. }, _) => own(operand),
+        Predicate::Bound(_, inner) => needed(inner),
+        Predicate::Present(SelectorField::Attribute(name)) => Some(name),
+        Predicate::Constant(_)
+        | Predicate::Not(_)
+        | Predicate::Missing(_)
+        | Predicate::Present(_) => None,
+        Predicate::Test(ValueTest::Compare(left, _, right)) => own(left).or_else(|| own(right)),
+        Predicate::Test(ValueTest::Pattern { operand, .. }) => own(operand),
     }
 }
 

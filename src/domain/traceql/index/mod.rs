@@ -236,7 +236,11 @@ fn demands(condition: &Predicate) -> Vec<Demand> {
 /// The values without which `condition` cannot hold; `None` if it could hold with any.
 fn admitted(condition: &Predicate, dimension: Dimension) -> Option<BTreeSet<String>> {
     match condition {
-        Predicate::Constant(true) | Predicate::Not(_) | Predicate::Missing(_) => None,
+        Predicate::Constant(true)
+        | Predicate::Not(_)
+        | Predicate::Missing(_)
+        | Predicate::Present(_) => None,
+        Predicate::Bound(_, inner) => admitted(inner, dimension),
         Predicate::Constant(false) => Some(BTreeSet::new()),
         Predicate::All(parts) => parts
             .iter()
@@ -246,7 +250,7 @@ fn admitted(condition: &Predicate, dimension: Dimension) -> Option<BTreeSet<Stri
             all.append(&mut admitted(part, dimension)?);
             Some(all)
         }),
-        Predicate::Test(test, _) => equality(test, dimension).map(|text| BTreeSet::from([text])),
+        Predicate::Test(test) => equality(test, dimension).map(|text| BTreeSet::from([text])),
     }
 }
 

@@ -2,7 +2,10 @@
 
 use super::{START, bare, deploy, matches};
 use crate::domain::{
-    model::span::{OwnedValue, Span},
+    model::{
+        ids::TraceId,
+        span::{OwnedValue, Span},
+    },
     traceql::{Selector, SelectorContext},
 };
 
@@ -221,24 +224,47 @@ fn strings_compare_by_bytes_and_patterns_match_the_whole() {
 }
 
 #[test]
-fn any_event_or_link_is_enough() {
+fn one_event_and_one_link_must_satisfy_all_that_is_asked_of_them() {
     assert_all(
         &deploy(),
         &[
-            ("{ event.n = 1 && event.n = 2 }", true),
+            ("{ event.n = 1 }", true),
+            ("{ event.n = 2 }", true),
+            ("{ event.n = 1 && event.n = 2 }", false),
+            ("{ event:name = \"exception\" && event.n = 2 }", true),
+            ("{ event:name = \"retry\" && event.n = 2 }", false),
+            ("{ event:name = \"retry\" && event.limit = nil }", true),
+            ("{ event:name = \"exception\" && event.limit = nil }", false),
+            ("{ event:name = \"exception\" && event.limit != nil }", true),
+            ("{ event:name = \"exception\" && !(event.n = 1) }", true),
+            ("{ event.n = 3 || event.limit = 2 }", true),
             ("{ event.n != 1 }", true),
             ("{ event.n > 2 }", false),
             ("{ event.n = event.limit }", true),
             ("{ event.limit != nil }", true),
-            ("{ event.limit = nil }", false),
-            ("{ event.none = nil }", true),
             ("{ event.n + 1 = 3 }", true),
-            ("{ !(event.n = 3) }", true),
             ("{ link.queue = \"jobs\" }", true),
             ("{ link.queue = span.messaging.destination.name }", true),
             ("{ event.n = 2 && link.queue != nil }", true),
             ("{ event.n = link.queue }", false),
             ("{ (event.n = 2) = true }", true),
+            ("{ name = \"deploy\" || event.n = 3 }", true),
+        ],
+    );
+}
+
+#[test]
+fn what_is_excluded_is_excluded_of_all_events_and_links() {
+    assert_all(
+        &deploy(),
+        &[
+            ("{ event.limit = nil }", false),
+            ("{ event.none = nil }", true),
+            ("{ !(event.n = 3) }", true),
+            ("{ !(event.n = 2) }", false),
+            ("{ !(event:name = \"exception\") }", false),
+            ("{ !(event:name = \"retry\" && event.n = 2) }", true),
+            ("{ link.none = nil && link.queue = \"jobs\" }", true),
         ],
     );
     assert_all(
@@ -246,8 +272,49 @@ fn any_event_or_link_is_enough() {
         &[
             ("{ event:name = nil }", true),
             ("{ event:name != \"x\" }", false),
+            ("{ !(event:name = \"x\") }", true),
             ("{ link:spanID = nil }", true),
             ("{ link.queue != \"x\" }", false),
+            ("{ event.n = 1 || kind = unspecified }", true),
+        ],
+    );
+}
+
+#[test]
+fn an_id_may_be_written_without_its_leading_zeros_as_tempo_shows_it() {
+    let mut bytes = [0; 16];
+    bytes[15] = 0xab;
+    let span = Span {
+        trace_id: TraceId::from_slice(&bytes).unwrap(),
+        ..deploy()
+    };
+    assert_all(
+        &span,
+        &[
+            ("{ trace:id = \"ab\" }", true),
+            ("{ trace:id = \"000000000000000000000000000000AB\" }", true),
+            ("{ trace:id != \"ab\" }", false),
+            ("{ span:id = \"101010101010101\" }", true),
+            ("{ trace:id = \"abab\" }", false),
+        ],
+    );
+}
+
+#[test]
+fn an_unscoped_attribute_is_looked_for_in_the_instrumentation_scope_last() {
+    assert!(matches("{ .short_name = \"tq\" }", &deploy()));
+}
+
+#[test]
+fn a_scope_that_was_not_named_has_no_name() {
+    let mut span = deploy();
+    span.instrumentation = std::sync::Arc::default();
+    assert_all(
+        &span,
+        &[
+            ("{ instrumentation:name != \"x\" }", false),
+            ("{ instrumentation:name = nil }", true),
+            ("{ instrumentation:version !~ \"1.*\" }", false),
         ],
     );
 }

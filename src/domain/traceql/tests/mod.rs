@@ -14,6 +14,7 @@ mod index;
 mod language;
 mod meaning;
 mod printing;
+mod regexes;
 
 const START: u64 = 1_760_000_000_000_000_000;
 
