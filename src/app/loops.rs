@@ -28,6 +28,7 @@ use crate::{
         EnrichmentConfig, EvaluationReport, Evaluator, EvaluatorSettings, overdue::DeadlineScan,
         resolve_links::Unplaced, stages::StageFolder,
     },
+    ingest::refused::RefusedSenders,
     store::{Store, Writer},
     telemetry::metrics::Metrics,
 };
@@ -52,6 +53,7 @@ pub(super) struct Loops {
     pub(super) in_force: InForce,
     pub(super) keeper: CatalogKeeper,
     pub(super) watermark: watch::Sender<Timestamp>,
+    pub(super) refused: RefusedSenders,
 }
 
 impl Loops {
@@ -90,6 +92,7 @@ impl Loops {
             watermark: self.watermark.clone(),
             clock: self.clock.clone(),
             definitions: self.in_force.status.clone(),
+            refused: self.refused.clone(),
         };
         tasks.spawn(periodic.clone().run("heartbeat", SECOND, move |now| {
             let pulse = pulse.clone();

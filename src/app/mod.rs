@@ -149,6 +149,7 @@ impl App {
         let received = CancellationToken::new();
         commits.spawn(committing.run(received.clone()));
         let otlp = self.receiver(recorder);
+        let refused = otlp.refused_senders();
         let until = || shutdown.clone().cancelled_owned();
         serving.spawn(grpc::serve(self.listeners.grpc, otlp.clone(), until()));
         let limits = outage_limits(&self.config);
@@ -166,6 +167,7 @@ impl App {
             in_force: self.in_force,
             keeper: self.keeper,
             watermark,
+            refused,
         }
         .spawn(&serving, &shutdown)?;
         shutdown.cancelled().await;

@@ -15,6 +15,7 @@ use crate::{
         slo::definition::digest,
         workflow::watermark::{OutageLimits, ReplicaId, Watermark},
     },
+    ingest::refused::RefusedSenders,
     monitor::{HeartbeatResult, HeartbeatSettings, WatchReport, WatchSettings, Watcher},
     store::{ReplicaSigns, Store},
     telemetry::metrics::Metrics,
@@ -128,6 +129,7 @@ pub(super) struct Pulse {
     pub(super) watermark: watch::Sender<Timestamp>,
     pub(super) clock: Clock,
     pub(super) definitions: watch::Receiver<Arc<DefinitionsStatus>>,
+    pub(super) refused: RefusedSenders,
 }
 
 impl Pulse {
@@ -139,6 +141,7 @@ impl Pulse {
             last_span_at: last_span_at(&self.metrics),
             definition_problems: definitions.problems.clone(),
             definitions_hash: awaiting.map(digest),
+            refused_senders: self.refused.sentences(),
         }
     }
 

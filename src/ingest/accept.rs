@@ -8,6 +8,7 @@ use super::{
     Rejection,
     consumer::{CommitError, TraceConsumer},
     record::Recorder,
+    unreadable::{SpansWithFaults, UnreadableValue},
 };
 use crate::{
     clock::Clock,
@@ -48,10 +49,16 @@ pub struct ClassifiedRequest {
     taken: u64,
     /// By the label of the reason.
     refused: BTreeMap<&'static str, u64>,
+    with_faults: SpansWithFaults,
 }
 
 impl Ingest {
     pub fn new(parts: IngestParts) -> Self {
+        for fault in UnreadableValue::ALL {
+            let counter = &parts.metrics.spans_with_unreadable_values;
+            // Shown from zero, so that the first one is a change.
+            counter.with_label_values(&[fault.as_label()]).inc_by(0);
+        }
         Self {
             parts: Arc::new(parts),
             stage_room: Arc::new(StageSpanQuota::new(MAX_PER_HOUR)),
@@ -90,6 +97,7 @@ impl TraceConsumer for Ingest {
             classifier,
             taken: 0,
             refused: BTreeMap::new(),
+            with_faults: SpansWithFaults::default(),
         }
     }
 
@@ -106,6 +114,10 @@ impl TraceConsumer for Ingest {
 
     fn refuse(&self, refusal: &Rejection, batch: &mut ClassifiedRequest) {
         *batch.refused.entry(refusal.as_label()).or_default() += 1;
+    }
+
+    fn note_faults(&self, with_faults: SpansWithFaults, batch: &mut ClassifiedRequest) {
+        batch.with_faults = with_faults;
     }
 
     /// Takes at most 2.5 s.
@@ -125,14 +137,14 @@ impl TraceConsumer for Ingest {
         }
         let seconds = began.elapsed().as_secs_f64();
         metrics.ingest_commit_duration.observe(seconds);
-        let label = if result.is_ok() {
+        if result.is_ok() {
             metrics.spans_matched.inc_by(matched);
             self.count(batch.taken, &batch.refused);
-            "committed"
-        } else {
-            "unavailable"
-        };
-        metrics.ingest_requests.with_label_values(&[label]).inc();
+            for (fault, spans) in batch.with_faults.iter() {
+                let counter = &metrics.spans_with_unreadable_values;
+                counter.with_label_values(&[fault.as_label()]).inc_by(spans);
+            }
+        }
         result
     }
 }

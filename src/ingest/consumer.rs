@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future};
 
-use super::{Rejection, Unavailable};
+use super::{Rejection, Unavailable, failure::Failure, unreadable::SpansWithFaults};
 use crate::domain::model::span::SpanView;
 
 /// Takes spans and commits them. The product has one, [`Ingest`](super::Ingest); the tests' door
@@ -18,6 +18,9 @@ pub trait TraceConsumer: Clone + Send + Sync + 'static {
 
     /// Hears of every span of the request that was refused, by itself or by those who read it.
     fn refuse(&self, refusal: &Rejection, batch: &mut Self::Batch);
+
+    /// Hears in how many spans of the request values could not be read.
+    fn note_faults(&self, with_faults: SpansWithFaults, batch: &mut Self::Batch);
 
     /// After `Ok` the effects of the batch are durable. It may be dropped before it ends.
     fn commit(&self, batch: Self::Batch) -> impl Future<Output = Result<(), CommitError>> + Send;
@@ -40,6 +43,25 @@ pub struct Rejections {
     count: usize,
     /// The first reasons with how often each was given, in order of appearance.
     reasons: Vec<(String, usize)>,
+    /// Set where the request has something else instead of traces.
+    pub(super) other_content: Option<OtherContent>,
+}
+
+/// What a request has that is not taken, though it has no error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OtherContent {
+    #[error(
+        "`resource_spans` is not OTLP/JSON: write `resourceSpans`, and all other names like it"
+    )]
+    SnakeCase,
+    #[error(
+        "`instrumentationLibrarySpans` is no longer OTLP: write `scopeSpans`, or update the sender"
+    )]
+    InstrumentationLibrary,
+    #[error("these look like logs: only traces are taken here")]
+    Logs,
+    #[error("these look like metrics: only traces are taken here")]
+    Metrics,
 }
 
 impl Rejections {
@@ -63,6 +85,23 @@ impl Rejections {
 
     pub const fn count(&self) -> usize {
         self.count
+    }
+
+    /// What the sender is told; `None` if everything was taken.
+    pub(super) fn message(&self) -> Option<String> {
+        match self.other_content {
+            Some(content) if self.count == 0 => Some(content.to_string()),
+            Some(content) => Some(format!("{content}; {self}")),
+            None => (self.count > 0).then(|| self.to_string()),
+        }
+    }
+
+    /// What stands for it in metrics.
+    pub(super) const fn result(&self) -> &'static str {
+        match self.other_content {
+            Some(_) => Failure::WITHOUT_TRACES,
+            None => Failure::COMMITTED,
+        }
     }
 }
 

@@ -18,10 +18,66 @@ pub(super) enum Failure {
     Malformed(#[from] Malformed),
     #[error("{0}")]
     Unavailable(#[from] Unavailable),
+    #[error("send application/x-protobuf or application/json")]
+    MediaType,
     #[error("there is nothing at this path: traces go to `/v1/traces`")]
     NoSuchPath,
     #[error("only POST is answered here")]
     NotPost,
     #[error("the receiver failed on this request; its log says where")]
     Panicked,
+}
+
+impl Failure {
+    /// Every result of a request in metrics, failure or not.
+    pub(super) const RESULTS: [&str; 13] = [
+        Self::COMMITTED,
+        Self::WITHOUT_TRACES,
+        "too_large",
+        "unknown_encoding",
+        "not_compressed",
+        "broken_off",
+        "bad_frame",
+        "malformed",
+        "unavailable",
+        "media_type",
+        "no_such_path",
+        "not_post",
+        "panicked",
+    ];
+    pub(super) const COMMITTED: &str = "committed";
+    /// What was committed is nothing, though something else was sent.
+    pub(super) const WITHOUT_TRACES: &str = "without_traces";
+
+    /// What stands for it in metrics.
+    pub(super) const fn as_label(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "too_large",
+            Self::UnknownEncoding(_) => "unknown_encoding",
+            Self::NotCompressed(_) => "not_compressed",
+            Self::BrokenOff(_) => "broken_off",
+            Self::BadFrame(_) => "bad_frame",
+            Self::Malformed(_) => "malformed",
+            Self::Unavailable(_) => "unavailable",
+            Self::MediaType => "media_type",
+            Self::NoSuchPath => "no_such_path",
+            Self::NotPost => "not_post",
+            Self::Panicked => "panicked",
+        }
+    }
+
+    /// Whether its sender must change something. Who only asks for a page is no sender, and what
+    /// passes or is our fault is nobody else's.
+    pub(super) const fn is_of_sender(&self) -> bool {
+        match self {
+            Self::TooLarge { .. }
+            | Self::UnknownEncoding(_)
+            | Self::NotCompressed(_)
+            | Self::BadFrame(_)
+            | Self::Malformed(_)
+            | Self::MediaType
+            | Self::NoSuchPath => true,
+            Self::BrokenOff(_) | Self::Unavailable(_) | Self::NotPost | Self::Panicked => false,
+        }
+    }
 }

@@ -27,18 +27,19 @@ use super::{
     consumer::{Rejections, TraceConsumer},
     failure::Failure,
     receiver::{Payload, Receiver, RequestFormat},
+    refused::PeerAddress,
     reply,
     server::{
         body::ContentEncoding,
         connections::{self, Versions},
-        timing,
+        health, timing,
     },
 };
 
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const CONTENT: HeaderValue = HeaderValue::from_static("application/grpc");
 /// Before each message: whether it is compressed, and its length in four bytes.
-const PREFIX: usize = 5;
+pub(super) const PREFIX: usize = 5;
 
 /// Serves until `shutdown`, then finishes what is under way.
 pub async fn serve<D: TraceConsumer>(
@@ -52,9 +53,10 @@ pub async fn serve<D: TraceConsumer>(
 }
 
 fn router<D: TraceConsumer>(receiver: Receiver<D>) -> Router {
-    let timed = middleware::from_fn_with_state(receiver.metrics(), timing::rpc);
+    let timed = middleware::from_fn_with_state(receiver.results().metrics, timing::rpc);
     Router::new()
         .route(EXPORT, post(export))
+        .route(health::CHECK, post(health::check))
         // Metrics and logs: clients stop sending them, with a hint, when they hear this.
         .fallback(async || {
             Status::unimplemented("only traces are taken, by TraceService/Export").into_http()
@@ -73,9 +75,16 @@ async fn export<D: TraceConsumer>(
     if !content.is_some_and(|content| content.as_bytes().starts_with(CONTENT.as_bytes())) {
         return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
     }
+    let peer = request.extensions().get::<PeerAddress>().map(|peer| peer.0);
     match take(&receiver, request).await {
-        Ok(refusals) => accepted(&refusals),
-        Err(failure) => failed(&failure),
+        Ok(refusals) => {
+            receiver.results().count(refusals.result());
+            message(&reply::accepted(&refusals).encode_to_vec())
+        }
+        Err(failure) => {
+            receiver.results().failed(&failure, peer);
+            failed(&failure)
+        }
     }
 }
 
@@ -100,7 +109,10 @@ fn encoding(headers: &HeaderMap) -> Result<Option<ContentEncoding>, Failure> {
 }
 
 /// The one message of a unary call.
-fn unframe(framed: &Bytes, encoding: Option<ContentEncoding>) -> Result<Payload, Failure> {
+pub(super) fn unframe(
+    framed: &Bytes,
+    encoding: Option<ContentEncoding>,
+) -> Result<Payload, Failure> {
     let Some((&[compressed, l0, l1, l2, l3], message)) = framed.split_first_chunk::<PREFIX>()
     else {
         return Err(Failure::BadFrame("there is no message"));
@@ -125,12 +137,12 @@ fn unframe(framed: &Bytes, encoding: Option<ContentEncoding>) -> Result<Payload,
     })
 }
 
-fn accepted(refusals: &Rejections) -> Response {
-    let message = reply::accepted(refusals).encode_to_vec();
+/// A reply of one message.
+pub(super) fn message(message: &[u8]) -> Response {
     let mut framed = BytesMut::with_capacity(PREFIX + message.len());
     framed.put_u8(0);
     framed.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
-    framed.put_slice(&message);
+    framed.put_slice(message);
     let mut trailers = HeaderMap::new();
     trailers.insert(Status::GRPC_STATUS, HeaderValue::from_static("0"));
     let body = Full::new(framed.freeze()).with_trailers(std::future::ready(Some(Ok(trailers))));

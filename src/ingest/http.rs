@@ -26,6 +26,7 @@ use super::{
     consumer::{Rejections, TraceConsumer},
     failure::Failure,
     receiver::{Payload, Receiver, RequestFormat},
+    refused::{PeerAddress, RequestResults},
     reply,
     server::{
         body::ContentEncoding,
@@ -52,7 +53,8 @@ pub async fn serve<D: TraceConsumer>(
 }
 
 fn router<D: TraceConsumer>(receiver: Receiver<D>) -> Router {
-    let timed = middleware::from_fn_with_state(receiver.metrics(), timing::http);
+    let timed = middleware::from_fn_with_state(receiver.results().metrics, timing::http);
+    let speak = middleware::from_fn_with_state(receiver.results(), speak);
     Router::new()
         .route("/v1/traces", post(export))
         // Where a client ends up whose endpoint for traces was given without a path.
@@ -62,7 +64,7 @@ fn router<D: TraceConsumer>(receiver: Receiver<D>) -> Router {
         .layer(CatchPanicLayer::custom(|_| {
             Failure::Panicked.into_response()
         }))
-        .layer(middleware::from_fn(speak))
+        .layer(speak)
         .layer(timed)
         .with_state(receiver)
 }
@@ -72,14 +74,13 @@ async fn export<D: TraceConsumer>(
     request: Request,
 ) -> Response {
     let Some(format) = format(request.headers()) else {
-        return (
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "send application/x-protobuf or application/json\n",
-        )
-            .into_response();
+        return Failure::MediaType.into_response();
     };
     match take(&receiver, format, request).await {
-        Ok(refusals) => success(format, &refusals),
+        Ok(refusals) => {
+            receiver.results().count(refusals.result());
+            success(format, &refusals)
+        }
         Err(failure) => failure.into_response(),
     }
 }
@@ -147,6 +148,7 @@ impl IntoResponse for Failure {
             | Self::BadFrame(_)
             | Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NoSuchPath => StatusCode::NOT_FOUND,
             Self::NotPost => StatusCode::METHOD_NOT_ALLOWED,
             // A fault of ours that comes again with the same request, so not to be repeated.
@@ -158,14 +160,25 @@ impl IntoResponse for Failure {
     }
 }
 
-/// Gives every failure, wherever it arose, the body that OTLP demands: a `google.rpc.Status` in the
-/// format of the request.
-async fn speak(request: Request, next: Next) -> Response {
-    let format = format(request.headers()).unwrap_or(RequestFormat::Json);
+/// Reports every failure, wherever it arose, and gives it the body that OTLP demands: a
+/// `google.rpc.Status` in the format of the request, or text if the request has none.
+async fn speak(State(results): State<RequestResults>, request: Request, next: Next) -> Response {
+    let known_format = format(request.headers());
+    let peer = request.extensions().get::<PeerAddress>().map(|peer| peer.0);
     let mut response = next.run(request).await;
     let Some(failure) = response.extensions_mut().remove::<Failure>() else {
         return response;
     };
+    // Who sends nothing that OTLP knows to no path of ours is no sender.
+    let is_stranger = known_format.is_none() && matches!(failure, Failure::NoSuchPath);
+    results.failed(&failure, peer.filter(|_| !is_stranger));
+    if let Failure::MediaType = failure {
+        *response.body_mut() = Body::from(format!("{failure}\n"));
+        let text = HeaderValue::from_static("text/plain; charset=utf-8");
+        response.headers_mut().insert(CONTENT_TYPE, text);
+        return response;
+    }
+    let format = known_format.unwrap_or(RequestFormat::Json);
     if let Failure::Unavailable(unavailable) = &failure {
         let seconds = unavailable.retry_after.as_secs().max(1);
         let headers = response.headers_mut();

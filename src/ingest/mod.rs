@@ -12,8 +12,10 @@ pub mod http;
 pub mod json;
 pub mod receiver;
 pub mod record;
+pub mod refused;
 mod reply;
 pub mod server;
+pub mod unreadable;
 pub mod wire;
 
 use std::time::Duration;
@@ -29,8 +31,6 @@ pub enum Rejection {
     SpanId,
     #[error("parent span id is neither absent nor 8 bytes")]
     ParentSpanId,
-    #[error("{field} is not valid UTF-8")]
-    NotUtf8 { field: &'static str },
     #[error("{0}")]
     Malformed(String),
     #[error("ends {} in the future", humantime::format_duration(Duration::from_secs(.0.as_secs())))]
@@ -50,7 +50,6 @@ impl Rejection {
             Self::TraceId => "trace_id",
             Self::SpanId => "span_id",
             Self::ParentSpanId => "parent_span_id",
-            Self::NotUtf8 { .. } => "not_utf8",
             Self::Malformed(_) => "malformed",
             Self::InTheFuture(_) => "in_the_future",
             Self::TooLate(_) => "too_late",
@@ -69,11 +68,13 @@ pub enum Malformed {
     Varint,
     #[error("a field has the wrong type")]
     WireType,
+    #[error("it looks like a log record: only traces are taken here")]
+    LogRecord,
     #[error("a field has no valid number")]
     Key,
     #[error("a group ends that was not begun")]
     GroupEnd,
-    #[error("messages are nested too deep")]
+    #[error("groups are nested too deep")]
     TooDeep,
     #[error("the body is not OTLP/JSON: {0}")]
     Json(String),

@@ -16,6 +16,7 @@ use super::{
     consumer::{CommitError, Rejections, TraceConsumer},
     failure::Failure,
     json,
+    refused::{RefusedSenders, RequestResults},
     server::{
         body::{self, ContentEncoding},
         limits::ReceiverLimits,
@@ -30,7 +31,7 @@ pub struct Receiver<D> {
     door: D,
     gate: AdmissionControl,
     limits: Arc<ReceiverLimits>,
-    metrics: Option<RequestMetrics>,
+    results: RequestResults,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,21 +54,28 @@ impl<D: TraceConsumer> Receiver<D> {
             door,
             gate: AdmissionControl::new(&limits),
             limits: Arc::new(limits),
-            metrics: None,
+            results: RequestResults::default(),
         }
     }
 
     /// The same receiver, whose requests are measured.
     #[must_use]
-    pub fn measured(self, metrics: RequestMetrics) -> Self {
-        Self {
-            metrics: Some(metrics),
-            ..self
+    pub fn measured(mut self, metrics: RequestMetrics) -> Self {
+        for result in Failure::RESULTS {
+            // Shown from zero, so that the first one is a change.
+            metrics.ingest(result, 0);
         }
+        self.results.metrics = Some(metrics);
+        self
     }
 
-    pub(super) fn metrics(&self) -> Option<RequestMetrics> {
-        self.metrics.clone()
+    /// Those whose requests are refused whole.
+    pub fn refused_senders(&self) -> RefusedSenders {
+        self.results.refused.clone()
+    }
+
+    pub(super) fn results(&self) -> RequestResults {
+        self.results.clone()
     }
 
     pub(super) fn limits(&self) -> Arc<ReceiverLimits> {
@@ -184,13 +192,16 @@ fn read<D: TraceConsumer>(
             refusals.add(&refusal);
         }
     };
-    match payload.format {
+    let with_faults = match payload.format {
         RequestFormat::Protobuf => wire::scan(&bytes, &mut each)?,
         RequestFormat::Json => {
             admission.charge(json::footprint(&bytes))?;
-            json::read(&bytes, &mut each)?;
+            let report = json::read(&bytes, &mut each)?;
+            refusals.other_content = report.other_content;
+            report.with_faults
         }
-    }
+    };
+    door.note_faults(with_faults, &mut batch);
     if refusals.count() > 0 {
         tracing::debug!(spans = refusals.count(), "{refusals}");
     }

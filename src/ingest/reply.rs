@@ -8,23 +8,24 @@ use tonic::Code;
 
 use super::{consumer::Rejections, failure::Failure};
 
-/// `partial_success` is unset if all was taken; what it counts no sender ever repeats.
+/// `partial_success` is unset if all was taken; what it counts no sender ever repeats. With a message
+/// and no spans it is a warning.
 pub(super) fn accepted(refusals: &Rejections) -> ExportTraceServiceResponse {
-    let partial_success = (refusals.count() > 0).then(|| ExportTracePartialSuccess {
+    let partial_success = refusals.message().map(|message| ExportTracePartialSuccess {
         rejected_spans: i64::try_from(refusals.count()).unwrap_or(i64::MAX),
-        error_message: refusals.to_string(),
+        error_message: message,
     });
     ExportTraceServiceResponse { partial_success }
 }
 
 pub(super) fn accepted_json(refusals: &Rejections) -> serde_json::Value {
-    if refusals.count() == 0 {
+    let Some(message) = refusals.message() else {
         return json!({});
-    }
+    };
     json!({"partialSuccess": {
         // 64 bits are a string in proto3's JSON.
         "rejectedSpans": refusals.count().to_string(),
-        "errorMessage": refusals.to_string(),
+        "errorMessage": message,
     }})
 }
 
@@ -32,7 +33,10 @@ pub(super) fn accepted_json(refusals: &Rejections) -> serde_json::Value {
 pub(super) const fn code(failure: &Failure) -> Code {
     match failure {
         Failure::TooLarge { .. } => Code::ResourceExhausted,
-        Failure::UnknownEncoding(_) | Failure::NoSuchPath | Failure::NotPost => Code::Unimplemented,
+        Failure::UnknownEncoding(_)
+        | Failure::MediaType
+        | Failure::NoSuchPath
+        | Failure::NotPost => Code::Unimplemented,
         Failure::NotCompressed(_)
         | Failure::BrokenOff(_)
         | Failure::BadFrame(_)

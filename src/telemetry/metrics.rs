@@ -16,10 +16,10 @@ pub struct Metrics {
     pub spans_received: IntCounter,
     /// Spans rejected one by one, by reason.
     pub spans_rejected: IntCounterVec,
+    /// Spans with a value that could not be read as sent, by what was wrong with it.
+    pub spans_with_unreadable_values: IntCounterVec,
     /// Spans that some SLO selected and could use.
     pub spans_matched: IntCounter,
-    /// Requests by result: `committed` or `unavailable`.
-    pub ingest_requests: IntCounterVec,
     /// From the last span read to the commit.
     pub ingest_commit_duration: Histogram,
     /// Seconds since the epoch of the last span received; 0 before the first.
@@ -74,6 +74,7 @@ pub struct DatabaseMetrics {
 pub struct RequestMetrics {
     http: HistogramVec,
     rpc: HistogramVec,
+    ingest: IntCounterVec,
 }
 
 impl RequestMetrics {
@@ -82,6 +83,11 @@ impl RequestMetrics {
         let labels = [route, method_label(method), &status.to_string()];
         let seconds = self.http.with_label_values(&labels);
         seconds.observe(took.as_secs_f64());
+    }
+
+    /// `result` is `committed` or why a request of OTLP was refused.
+    pub fn ingest(&self, result: &str, requests: u64) {
+        self.ingest.with_label_values(&[result]).inc_by(requests);
     }
 
     /// `method` is one that exists, and `code` what gRPC calls the result.
@@ -114,14 +120,14 @@ impl Metrics {
                 "Spans rejected one by one, by reason.",
                 &["reason"],
             )?,
+            spans_with_unreadable_values: made.counters(
+                "throughline_spans_with_unreadable_values_total",
+                "Spans with a value that was asked for and could not be read as sent. Text was repaired, other values are absent.",
+                &["reason"],
+            )?,
             spans_matched: made.counter(
                 "throughline_spans_matched_total",
                 "Spans that said something of an SLO.",
-            )?,
-            ingest_requests: made.counters(
-                "throughline_ingest_requests_total",
-                "Requests with spans, by result.",
-                &["result"],
             )?,
             last_span_timestamp: made.gauge(
                 "throughline_last_span_timestamp_seconds",
@@ -330,6 +336,11 @@ impl Makes {
                 "throughline_rpc_request_duration_seconds",
                 "How long requests by OTLP/gRPC took to be answered.",
                 &["method", "code"],
+            )?,
+            ingest: self.counters(
+                "throughline_ingest_requests_total",
+                "Requests of OTLP by result: committed, or why they were refused whole.",
+                &["result"],
             )?,
         })
     }

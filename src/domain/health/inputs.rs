@@ -61,6 +61,8 @@ pub struct ReplicaSign {
     pub ahead_ms: i64,
     /// Why it does not apply the definition files that it has read; empty if it does.
     pub definition_problems: Vec<String>,
+    /// Senders whose requests it refuses whole, with the reason, a sentence each.
+    pub refused_senders: Vec<String>,
 }
 
 /// A declared target.

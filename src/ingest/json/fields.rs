@@ -1,62 +1,117 @@
-//! Single fields of OTLP/JSON, each in all the ways that it is written.
+//! Single fields of OTLP/JSON, each in all the ways that it is written. One that cannot be read is
+//! absent and noted.
 
-use serde_json::Value as Json;
-
+use super::tree::{JsonObject, JsonTree};
 use crate::{
     domain::model::{
         ids::SpanId,
         span::{OwnedValue, SpanAttributes},
     },
-    ingest::Rejection,
+    ingest::{
+        Rejection,
+        unreadable::{UnreadableValue, ValueFaults},
+    },
 };
 
-pub(super) type Object = serde_json::Map<String, Json>;
-
-/// `null` is absent.
-pub(super) fn member<'j>(object: &'j Object, name: &str) -> Option<&'j Json> {
-    object.get(name).filter(|value| !value.is_null())
-}
-
-pub(super) fn object<'j>(value: &'j Json, what: &str) -> Result<&'j Object, String> {
-    value
-        .as_object()
-        .ok_or_else(|| format!("{what} is not an object"))
-}
-
 /// The objects of a list; each may be none.
-pub(super) fn objects<'j>(
-    parent: &'j Object,
+///
+/// # Errors
+/// It is no list.
+pub(super) fn objects<'j, 'a>(
+    parent: &'j JsonObject<'a>,
     name: &'static str,
-) -> Result<impl Iterator<Item = Result<&'j Object, String>>, String> {
-    let list = match member(parent, name) {
+) -> Result<impl Iterator<Item = Result<&'j JsonObject<'a>, String>>, String> {
+    let list = match parent.member(name) {
         None => &[],
-        Some(Json::Array(list)) => list.as_slice(),
+        Some(JsonTree::Array(list)) => list.as_slice(),
         Some(_) => return Err(format!("`{name}` is not an array")),
     };
     Ok(list
         .iter()
-        .filter(|element| !element.is_null())
-        .map(move |element| object(element, &format!("an element of `{name}`"))))
+        .filter(|element| **element != JsonTree::Null)
+        .map(move |element| match element {
+            JsonTree::Object(object) => Ok(object),
+            _ => Err(format!("an element of `{name}` is not an object")),
+        }))
 }
 
-pub(super) fn text(object: &Object, name: &str) -> Result<String, String> {
-    match member(object, name) {
-        None => Ok(String::new()),
-        Some(Json::String(text)) => Ok(text.clone()),
-        Some(_) => Err(format!("`{name}` is not a string")),
+/// The objects of a list, without what is none.
+pub(super) fn readable_objects<'j, 'a>(
+    parent: &'j JsonObject<'a>,
+    name: &'static str,
+    faults: &ValueFaults,
+) -> Vec<&'j JsonObject<'a>> {
+    let Ok(list) = objects(parent, name) else {
+        faults.note(fault_of(parent.member(name)));
+        return Vec::new();
+    };
+    let readable = list.filter_map(|element| {
+        if element.is_err() {
+            faults.note(UnreadableValue::Malformed);
+        }
+        element.ok()
+    });
+    readable.collect()
+}
+
+/// `None` where it is absent or no object.
+pub(super) fn readable_object<'j, 'a>(
+    parent: &'j JsonObject<'a>,
+    name: &str,
+    faults: &ValueFaults,
+) -> Option<&'j JsonObject<'a>> {
+    let value = parent.member(name)?;
+    if let JsonTree::Object(object) = value {
+        return Some(object);
+    }
+    faults.note(fault_of(Some(value)));
+    None
+}
+
+/// What is wrong with a value of the wrong type.
+fn fault_of(value: Option<&JsonTree<'_>>) -> UnreadableValue {
+    match value {
+        Some(JsonTree::TooDeep) => UnreadableValue::TooDeep,
+        _ => UnreadableValue::Malformed,
     }
 }
 
-pub(super) fn unsigned(object: &Object, name: &str) -> Result<u64, String> {
-    let Some(value) = member(object, name) else {
-        return Ok(0);
+pub(super) fn text(object: &JsonObject<'_>, name: &str, faults: &ValueFaults) -> String {
+    match object.member(name) {
+        None => String::new(),
+        Some(JsonTree::String(string)) => {
+            if string.is_repaired {
+                faults.note(UnreadableValue::NotUtf8);
+            }
+            string.text.clone().into_owned()
+        }
+        other => {
+            faults.note(fault_of(other));
+            String::new()
+        }
+    }
+}
+
+/// 0 where it is absent.
+pub(super) fn unsigned(object: &JsonObject<'_>, name: &str, faults: &ValueFaults) -> u64 {
+    let Some(value) = object.member(name) else {
+        return 0;
     };
-    let number = match value {
-        Json::String(digits) => digits.parse().ok().or_else(|| whole(digits.parse().ok()?)),
-        Json::Number(number) => number.as_u64().or_else(|| whole(number.as_f64()?)),
+    let number = digits(value)
+        .and_then(|digits| digits.parse().ok().or_else(|| whole(digits.parse().ok()?)));
+    number.unwrap_or_else(|| {
+        faults.note(UnreadableValue::NotANumber);
+        0
+    })
+}
+
+/// 64 bits are strings in proto3's JSON, and numbers to many senders.
+fn digits<'j>(value: &'j JsonTree<'_>) -> Option<&'j str> {
+    match value {
+        JsonTree::Number(number) => Some(number),
+        JsonTree::String(string) => Some(&string.text),
         _ => None,
-    };
-    number.ok_or_else(|| format!("`{name}` is not a number from 0 to 2^64 - 1"))
+    }
 }
 
 /// What `1.7e18` stands for, if it is a whole number that 64 bits can hold.
@@ -72,30 +127,28 @@ fn whole(number: f64) -> Option<u64> {
 }
 
 /// A number or a name, as text; empty if absent.
-pub(super) fn enumeration(object: &Object, name: &str) -> String {
-    match member(object, name) {
-        Some(Json::String(name)) => name.clone(),
-        Some(Json::Number(number)) => number.to_string(),
-        _ => String::new(),
-    }
+pub(super) fn enumeration<'j>(object: &'j JsonObject<'_>, name: &str) -> &'j str {
+    object.member(name).and_then(digits).unwrap_or_default()
 }
 
 /// The bytes of an id: hexadecimal digits, or the array of numbers that old Rust exporters wrote.
-pub(super) fn id(object: &Object, name: &str) -> Result<Vec<u8>, String> {
-    let Some(value) = member(object, name) else {
+pub(super) fn id(object: &JsonObject<'_>, name: &str) -> Result<Vec<u8>, String> {
+    let Some(value) = object.member(name) else {
         return Ok(Vec::new());
     };
     let bytes = match value {
-        Json::String(digits) => from_hex(digits),
-        Json::Array(numbers) => numbers
+        JsonTree::String(string) => from_hex(&string.text),
+        JsonTree::Array(numbers) => numbers
             .iter()
-            .map(|number| number.as_u64().and_then(|n| u8::try_from(n).ok()))
+            .map(|number| digits(number)?.parse().ok())
             .collect(),
         _ => None,
     };
     bytes.ok_or_else(|| {
-        let shown: String = value.to_string().chars().take(50).collect();
-        format!("`{name}` {shown} is not hexadecimal, as OTLP/JSON demands: base64 is not taken")
+        let shown: String = digits(value).unwrap_or_default().chars().take(50).collect();
+        format!(
+            "`{name}` \"{shown}\" is not hexadecimal, as OTLP/JSON demands: base64 is not taken"
+        )
     })
 }
 
@@ -112,7 +165,7 @@ fn from_hex(digits: &str) -> Option<Vec<u8>> {
 }
 
 /// A root has no parent id; some senders write one of zeros instead.
-pub(super) fn parent(span: &Object) -> Result<Option<SpanId>, Rejection> {
+pub(super) fn parent(span: &JsonObject<'_>) -> Result<Option<SpanId>, Rejection> {
     let bytes = id(span, "parentSpanId").map_err(Rejection::Malformed)?;
     match bytes.len() {
         0 | 8 => Ok(SpanId::from_slice(&bytes)),
@@ -120,58 +173,57 @@ pub(super) fn parent(span: &Object) -> Result<Option<SpanId>, Rejection> {
     }
 }
 
-pub(super) fn attributes(parent: &Object) -> Result<SpanAttributes, String> {
-    objects(parent, "attributes")?
-        .map(|attribute| {
-            let attribute = attribute?;
-            let key = text(attribute, "key")?;
-            let value = match member(attribute, "value") {
-                Some(value) => any_value(object(value, "the value of an attribute")?)?,
-                None => OwnedValue::Other,
-            };
-            Ok((key, value))
-        })
-        .collect()
+pub(super) fn attributes(parent: &JsonObject<'_>, faults: &ValueFaults) -> SpanAttributes {
+    let list = readable_objects(parent, "attributes", faults).into_iter();
+    let pair = |attribute: &JsonObject<'_>| {
+        let value = readable_object(attribute, "value", faults);
+        let value = value.map_or(OwnedValue::Other, |value| any_value(value, faults));
+        (text(attribute, "key", faults), value)
+    };
+    list.map(pair).collect()
 }
 
-fn any_value(value: &Object) -> Result<OwnedValue, String> {
-    if let Some(text) = member(value, "stringValue") {
-        return match text {
-            Json::String(text) => Ok(OwnedValue::String(text.clone())),
-            _ => Err("`stringValue` is not a string".to_owned()),
+/// Maps, bytes, what is empty, what cannot be read and what came after this program are no value.
+fn any_value(value: &JsonObject<'_>, faults: &ValueFaults) -> OwnedValue {
+    if value.member("stringValue").is_some() {
+        // Text of another type is absent, and not empty.
+        return match value.member("stringValue") {
+            Some(JsonTree::String(_)) => OwnedValue::String(text(value, "stringValue", faults)),
+            other => unreadable(fault_of(other), faults),
         };
     }
-    if let Some(value) = member(value, "boolValue") {
-        let value = value.as_bool().ok_or("`boolValue` is not true or false")?;
-        return Ok(OwnedValue::Bool(value));
+    if let Some(value) = value.member("boolValue") {
+        let JsonTree::Bool(value) = value else {
+            return unreadable(fault_of(Some(value)), faults);
+        };
+        return OwnedValue::Bool(*value);
     }
-    if let Some(value) = member(value, "intValue") {
-        return int(value).ok_or_else(|| "`intValue` is not a number".to_owned());
+    if let Some(value) = value.member("intValue") {
+        return int(value).unwrap_or_else(|| unreadable(UnreadableValue::NotANumber, faults));
     }
-    if let Some(value) = member(value, "doubleValue") {
-        let value = double(value).ok_or("`doubleValue` is not a number")?;
-        return Ok(OwnedValue::Double(value));
+    if let Some(value) = value.member("doubleValue") {
+        let value = double(value).map(OwnedValue::Double);
+        return value.unwrap_or_else(|| unreadable(UnreadableValue::NotANumber, faults));
     }
-    if let Some(array) = member(value, "arrayValue") {
-        let elements = objects(object(array, "`arrayValue`")?, "values")?;
-        return elements
-            .map(|element| any_value(element?))
-            .collect::<Result<_, _>>()
-            .map(OwnedValue::Array);
+    match value.member("arrayValue") {
+        None => OwnedValue::Other,
+        Some(JsonTree::Object(array)) => {
+            let elements = readable_objects(array, "values", faults).into_iter();
+            OwnedValue::Array(elements.map(|element| any_value(element, faults)).collect())
+        }
+        other => unreadable(fault_of(other), faults),
     }
-    // Maps, bytes, what is empty and what came after this program.
-    Ok(OwnedValue::Other)
+}
+
+fn unreadable(fault: UnreadableValue, faults: &ValueFaults) -> OwnedValue {
+    faults.note(fault);
+    OwnedValue::Other
 }
 
 /// JavaScript writes every number without fraction as `intValue`, `1e+21` too: what no 64 bits hold
 /// stays what it is, a floating-point number.
-fn int(value: &Json) -> Option<OwnedValue> {
-    let exact = match value {
-        Json::String(digits) => digits.parse().ok(),
-        Json::Number(number) => number.as_i64(),
-        _ => None,
-    };
-    if let Some(exact) = exact {
+fn int(value: &JsonTree<'_>) -> Option<OwnedValue> {
+    if let Ok(exact) = digits(value)?.parse() {
         return Some(OwnedValue::Int(exact));
     }
     let number = double(value)?;
@@ -183,11 +235,11 @@ fn int(value: &Json) -> Option<OwnedValue> {
     })
 }
 
-/// Takes `NaN` and `Infinity` too, which proto3's JSON writes as strings.
-fn double(value: &Json) -> Option<f64> {
-    match value {
-        Json::Number(number) => number.as_f64(),
-        Json::String(text) => text.parse().ok(),
-        _ => None,
-    }
+/// Takes `NaN` and `Infinity` too, which proto3's JSON writes as strings; but not `1e400`, which
+/// would become one of them.
+fn double(value: &JsonTree<'_>) -> Option<f64> {
+    let digits = digits(value)?.trim();
+    let number: f64 = digits.parse().ok()?;
+    let is_meant = !number.is_infinite() || digits.to_ascii_lowercase().contains("inf");
+    is_meant.then_some(number)
 }

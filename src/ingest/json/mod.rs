@@ -1,5 +1,5 @@
-//! Reads OTLP/JSON, tolerant of what senders really write; a span that makes no sense is refused
-//! alone.
+//! Reads OTLP/JSON, tolerant of what senders really write. A value that makes no sense is absent, a
+//! span without usable ids is rejected alone.
 //!
 //! This is not proto3's JSON: ids are hexadecimal. Beyond the specification it takes numbers where
 //! strings are due and strings where numbers are, names of enumerations, ids as arrays of numbers,
@@ -10,13 +10,22 @@ mod fields;
 mod same;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use std::sync::Arc;
 
-use serde_json::Value as Json;
-
-use self::fields::{Object, attributes, id, member, object, objects, parent, text, unsigned};
-use super::{Malformed, Rejection};
+use self::{
+    fields::{
+        attributes, enumeration, id, objects, parent, readable_object, readable_objects, text,
+        unsigned,
+    },
+    tree::{JsonObject, JsonTree},
+};
+use super::{
+    Malformed, Rejection,
+    consumer::OtherContent,
+    unreadable::{SpansWithFaults, ValueFaults},
+};
 use crate::domain::model::{
     ids::{SpanId, TraceId},
     span::{Event, Instrumentation, Link, Span, SpanAttributes, SpanKind, SpanStatus, SpanView},
@@ -36,142 +45,203 @@ pub fn footprint(body: &[u8]) -> usize {
     body.len() + values * BYTES_A_VALUE
 }
 
+/// What was found in a body besides its spans.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JsonReport {
+    pub with_faults: SpansWithFaults,
+    pub other_content: Option<OtherContent>,
+}
+
 /// Calls `each` with every span of the body, in order, or with why it can not be used.
+///
+/// # Errors
+/// The body is no JSON, or what encloses its spans is not what it should be.
 pub fn read(
     body: &[u8],
     each: &mut dyn FnMut(Result<&dyn SpanView, Rejection>),
-) -> Result<(), Malformed> {
-    // Bounds the depth too: at 128 levels it refuses.
-    let request: Json =
-        serde_json::from_slice(body).map_err(|error| Malformed::Json(error.to_string()))?;
-    read_request(&request, each).map_err(Malformed::Json)
+) -> Result<JsonReport, Malformed> {
+    let request = tree::parse(body).map_err(Malformed::Json)?;
+    let JsonTree::Object(request) = request else {
+        return Err(Malformed::Json("the request is not an object".to_owned()));
+    };
+    let mut reading = Reading {
+        report: JsonReport::default(),
+        each,
+    };
+    reading.request(&request).map_err(Malformed::Json)?;
+    Ok(reading.report)
 }
 
-type Each<'e> = dyn FnMut(Result<&dyn SpanView, Rejection>) + 'e;
+struct Reading<'e> {
+    report: JsonReport,
+    each: &'e mut dyn FnMut(Result<&dyn SpanView, Rejection>),
+}
 
-fn read_request(request: &Json, each: &mut Each<'_>) -> Result<(), String> {
-    let request = object(request, "the request")?;
-    for resource_spans in objects(request, "resourceSpans")? {
-        let resource_spans = resource_spans?;
-        let resource = resource(resource_spans);
-        for scope_spans in objects(resource_spans, "scopeSpans")? {
-            read_scope_spans(scope_spans?, &resource, each)?;
+impl Reading<'_> {
+    fn request(&mut self, request: &JsonObject<'_>) -> Result<(), String> {
+        self.look_for(
+            request,
+            &[
+                ("resource_spans", OtherContent::SnakeCase),
+                ("resourceLogs", OtherContent::Logs),
+                ("resourceMetrics", OtherContent::Metrics),
+            ],
+        );
+        for resource_spans in objects(request, "resourceSpans")? {
+            let resource_spans = resource_spans?;
+            self.look_for(
+                resource_spans,
+                &[
+                    ("scope_spans", OtherContent::SnakeCase),
+                    (
+                        "instrumentationLibrarySpans",
+                        OtherContent::InstrumentationLibrary,
+                    ),
+                ],
+            );
+            let resource = JsonResource::read(resource_spans);
+            for scope_spans in objects(resource_spans, "scopeSpans")? {
+                self.scope_spans(scope_spans?, &resource)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes the first of `names` that `object` has.
+    fn look_for(&mut self, object: &JsonObject<'_>, names: &[(&str, OtherContent)]) {
+        let mut present = names
+            .iter()
+            .filter(|(name, _)| object.member(name).is_some());
+        if let Some((_, content)) = present.next() {
+            self.report.other_content.get_or_insert(*content);
         }
     }
-    Ok(())
+
+    fn scope_spans(
+        &mut self,
+        scope_spans: &JsonObject<'_>,
+        resource: &JsonResource,
+    ) -> Result<(), String> {
+        let scope = JsonScope::read(scope_spans);
+        for span in objects(scope_spans, "spans")? {
+            let faults = ValueFaults::default();
+            let span = span.map_err(Rejection::Malformed);
+            match span.and_then(|span| read_span(span, resource, &scope, &faults)) {
+                Ok(span) => (self.each)(Ok(&span)),
+                Err(refusal) => (self.each)(Err(refusal)),
+            }
+            let places = [&faults, &resource.faults, &scope.faults];
+            self.report.with_faults.count(places);
+        }
+        Ok(())
+    }
 }
 
-fn read_scope_spans(
-    scope_spans: &Object,
-    resource: &Result<Arc<SpanAttributes>, String>,
-    each: &mut Each<'_>,
-) -> Result<(), String> {
-    let shared = resource.clone().and_then(|resource| {
-        let instrumentation = instrumentation(scope_spans)?;
-        Ok((resource, instrumentation))
-    });
-    for span in objects(scope_spans, "spans")? {
-        let span = match (&shared, span) {
-            (Ok(shared), Ok(object)) => read_span(object, shared),
-            (Err(problem), _) => Err(Rejection::Malformed(problem.clone())),
-            (_, Err(problem)) => Err(Rejection::Malformed(problem)),
-        };
-        match span {
-            Ok(span) => each(Ok(&span)),
-            Err(refusal) => each(Err(refusal)),
+#[derive(Default)]
+struct JsonResource {
+    attributes: Arc<SpanAttributes>,
+    faults: ValueFaults,
+}
+
+impl JsonResource {
+    fn read(resource_spans: &JsonObject<'_>) -> Self {
+        let faults = ValueFaults::default();
+        let attributes = readable_object(resource_spans, "resource", &faults)
+            .map(|resource| Arc::new(attributes(resource, &faults)));
+        Self {
+            attributes: attributes.unwrap_or_default(),
+            faults,
         }
     }
-    Ok(())
 }
 
-/// What the spans of one scope share.
-type Shared = (Arc<SpanAttributes>, Arc<Instrumentation>);
-
-fn resource(resource_spans: &Object) -> Result<Arc<SpanAttributes>, String> {
-    let Some(resource) = member(resource_spans, "resource") else {
-        return Ok(Arc::default());
-    };
-    attributes(object(resource, "resource")?).map(Arc::new)
+#[derive(Default)]
+struct JsonScope {
+    instrumentation: Arc<Instrumentation>,
+    faults: ValueFaults,
 }
 
-fn instrumentation(scope_spans: &Object) -> Result<Arc<Instrumentation>, String> {
-    let Some(scope) = member(scope_spans, "scope") else {
-        return Ok(Arc::default());
-    };
-    let scope = object(scope, "scope")?;
-    Ok(Arc::new(Instrumentation {
-        name: text(scope, "name")?,
-        version: text(scope, "version")?,
-        attributes: attributes(scope)?,
-    }))
+impl JsonScope {
+    fn read(scope_spans: &JsonObject<'_>) -> Self {
+        let faults = ValueFaults::default();
+        let scope = readable_object(scope_spans, "scope", &faults);
+        let instrumentation = scope.map(|scope| Instrumentation {
+            name: text(scope, "name", &faults),
+            version: text(scope, "version", &faults),
+            attributes: attributes(scope, &faults),
+        });
+        Self {
+            instrumentation: Arc::new(instrumentation.unwrap_or_default()),
+            faults,
+        }
+    }
 }
 
-fn read_span(span: &Object, (resource, instrumentation): &Shared) -> Result<Span, Rejection> {
+fn read_span(
+    span: &JsonObject<'_>,
+    resource: &JsonResource,
+    scope: &JsonScope,
+    faults: &ValueFaults,
+) -> Result<Span, Rejection> {
     let trace_id = id(span, "traceId").map_err(Rejection::Malformed)?;
     let span_id = id(span, "spanId").map_err(Rejection::Malformed)?;
-    let ids = (
-        TraceId::from_slice(&trace_id).ok_or(Rejection::TraceId)?,
-        SpanId::from_slice(&span_id).ok_or(Rejection::SpanId)?,
-    );
-    let parent_span_id = parent(span)?;
-    let rest = || -> Result<Span, String> {
-        let (status, status_message) = status(span)?;
-        Ok(Span {
-            trace_id: ids.0,
-            span_id: ids.1,
-            parent_span_id,
-            name: text(span, "name")?,
-            kind: kind(span),
-            status,
-            status_message,
-            start_unix_nano: unsigned(span, "startTimeUnixNano")?,
-            end_unix_nano: unsigned(span, "endTimeUnixNano")?,
-            trace_state: text(span, "traceState")?,
-            dropped_links_count: count(span, "droppedLinksCount"),
-            flags: count(span, "flags"),
-            attributes: attributes(span)?,
-            resource: Arc::clone(resource),
-            instrumentation: Arc::clone(instrumentation),
-            events: objects(span, "events")?
-                .map(|object| event(object?))
-                .collect::<Result<_, _>>()?,
-            links: objects(span, "links")?
-                .map(|object| link(object?))
-                .collect::<Result<_, _>>()?,
-        })
-    };
-    rest().map_err(Rejection::Malformed)
-}
-
-/// A span is not refused for a count that cannot be read: it is about what the span lacks.
-fn count(span: &Object, name: &str) -> u32 {
-    let count = unsigned(span, name).unwrap_or(0);
-    u32::try_from(count).unwrap_or(u32::MAX)
-}
-
-fn event(event: &Object) -> Result<Event, String> {
-    Ok(Event {
-        name: text(event, "name")?,
-        time_unix_nano: unsigned(event, "timeUnixNano")?,
-        attributes: attributes(event)?,
+    let (status, status_message) = status(span, faults);
+    let events = readable_objects(span, "events", faults);
+    let links = readable_objects(span, "links", faults);
+    Ok(Span {
+        trace_id: TraceId::from_slice(&trace_id).ok_or(Rejection::TraceId)?,
+        span_id: SpanId::from_slice(&span_id).ok_or(Rejection::SpanId)?,
+        parent_span_id: parent(span)?,
+        name: text(span, "name", faults),
+        kind: kind(span),
+        status,
+        status_message,
+        start_unix_nano: unsigned(span, "startTimeUnixNano", faults),
+        end_unix_nano: unsigned(span, "endTimeUnixNano", faults),
+        trace_state: text(span, "traceState", faults),
+        dropped_links_count: count(span, "droppedLinksCount", faults),
+        flags: count(span, "flags", faults),
+        attributes: attributes(span, faults),
+        resource: Arc::clone(&resource.attributes),
+        instrumentation: Arc::clone(&scope.instrumentation),
+        events: events
+            .into_iter()
+            .map(|object| event(object, faults))
+            .collect(),
+        links: links
+            .into_iter()
+            .map(|object| link(object, faults))
+            .collect(),
     })
+}
+
+fn count(span: &JsonObject<'_>, name: &str, faults: &ValueFaults) -> u32 {
+    u32::try_from(unsigned(span, name, faults)).unwrap_or(u32::MAX)
+}
+
+fn event(event: &JsonObject<'_>, faults: &ValueFaults) -> Event {
+    Event {
+        name: text(event, "name", faults),
+        time_unix_nano: unsigned(event, "timeUnixNano", faults),
+        attributes: attributes(event, faults),
+    }
 }
 
 /// A link with a bad id is kept: what its attributes say may still be asked for.
-fn link(link: &Object) -> Result<Link, String> {
+fn link(link: &JsonObject<'_>, faults: &ValueFaults) -> Link {
     let bytes = |name| id(link, name).unwrap_or_default();
-    Ok(Link {
+    Link {
         trace_id: TraceId::from_slice(&bytes("traceId")),
         span_id: SpanId::from_slice(&bytes("spanId")),
-        trace_state: text(link, "traceState")?,
-        attributes: attributes(link)?,
-    })
+        trace_state: text(link, "traceState", faults),
+        attributes: attributes(link, faults),
+    }
 }
 
 /// Numbers are what OTLP asks for; names are what proto3's own JSON writes.
-fn kind(span: &Object) -> SpanKind {
-    let name = fields::enumeration(span, "kind");
-    match name.strip_prefix("SPAN_KIND_").unwrap_or(&name) {
+fn kind(span: &JsonObject<'_>) -> SpanKind {
+    let name = enumeration(span, "kind");
+    match name.strip_prefix("SPAN_KIND_").unwrap_or(name) {
         "1" | "INTERNAL" => SpanKind::Internal,
         "2" | "SERVER" => SpanKind::Server,
         "3" | "CLIENT" => SpanKind::Client,
@@ -181,16 +251,15 @@ fn kind(span: &Object) -> SpanKind {
     }
 }
 
-fn status(span: &Object) -> Result<(SpanStatus, String), String> {
-    let Some(status) = member(span, "status") else {
-        return Ok((SpanStatus::Unset, String::new()));
+fn status(span: &JsonObject<'_>, faults: &ValueFaults) -> (SpanStatus, String) {
+    let Some(status) = readable_object(span, "status", faults) else {
+        return (SpanStatus::Unset, String::new());
     };
-    let status = object(status, "status")?;
-    let name = fields::enumeration(status, "code");
-    let code = match name.strip_prefix("STATUS_CODE_").unwrap_or(&name) {
+    let name = enumeration(status, "code");
+    let code = match name.strip_prefix("STATUS_CODE_").unwrap_or(name) {
         "1" | "OK" => SpanStatus::Ok,
         "2" | "ERROR" => SpanStatus::Error,
         _ => SpanStatus::Unset,
     };
-    Ok((code, text(status, "message")?))
+    (code, text(status, "message", faults))
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{footprint, read};
+use super::{footprint, read, tree::JsonTree};
 use crate::{
     domain::model::span::{AttributeScope, SpanKind, SpanStatus, SpanView, Value},
     ingest::{Malformed, Rejection},
@@ -153,19 +153,67 @@ fn whole_numbers_are_strings_or_numbers_and_overflow_is_not_fatal() {
     };
     assert_eq!(start(json!(1.5e18)), Ok(1_500_000_000_000_000_000));
     assert_eq!(start(json!("7")), Ok(7));
-    assert!(start(json!(-1)).is_err());
-    assert!(start(json!("soon")).is_err());
-    assert!(start(json!(1e30)).is_err());
+    for absent in [json!(-1), json!("soon"), json!(1e30)] {
+        assert_eq!(start(absent), Ok(0));
+    }
+}
+
+/// Which faults the spans of `body` have, each of which is used.
+fn faults(body: &[u8]) -> Vec<(&'static str, u64)> {
+    let report = read(body, &mut |span| assert!(span.is_ok())).unwrap();
+    let all = report.with_faults.iter().filter(|(_, spans)| *spans > 0);
+    all.map(|(fault, spans)| (fault.as_label(), spans))
+        .collect()
 }
 
 #[test]
-fn a_number_of_more_than_309_digits_is_refused_with_its_request() {
-    let body = String::from_utf8(request(&[with_value(&json!({"intValue": 1}))])).unwrap();
-    let body = body.replace(r#""intValue":1"#, r#""intValue":1e999"#);
-    assert!(matches!(
-        all(body.as_bytes(), |_| ()),
-        Err(Malformed::Json(_))
-    ));
+fn s42_one_bad_value_among_five_good_spans_costs_neither() {
+    let deep = format!(
+        r#"{{"kvlistValue":{}7{}}}"#,
+        r#"{"values":[{"key":"a","value":{"kvlistValue":"#.repeat(40),
+        "}}]}".repeat(40)
+    );
+    let bad: [(&[u8], _, _); 8] = [
+        (
+            br#"{"stringValue":"half \ud83d"}"#,
+            "not_utf8",
+            "String(\"half \u{fffd}\")",
+        ),
+        (
+            b"{\"stringValue\":\"caf\xe9\"}",
+            "not_utf8",
+            "String(\"caf\u{fffd}\")",
+        ),
+        (br#"{"doubleValue":1e400}"#, "not_a_number", "no value"),
+        (br#"{"intValue":1e999}"#, "not_a_number", "no value"),
+        (br#"{"intValue":"many"}"#, "not_a_number", "no value"),
+        (deep.as_bytes(), "too_deep", "no value"),
+        (br#"{"stringValue":7}"#, "malformed", "no value"),
+        (br#""text""#, "malformed", "no value"),
+    ];
+    for (value, fault, expected) in bad {
+        let mut spans = vec![minimal(); 5];
+        spans.insert(2, with_value(&json!("HERE")));
+        let body = request(&spans);
+        let at = body
+            .windows(6)
+            .position(|window| window == b"\"HERE\"")
+            .unwrap();
+        let body = [&body[..at], value, &body[at + 6..]].concat();
+        let read = all(&body, |span| {
+            let value = span.attribute(AttributeScope::Span, "a");
+            value.map_or("no value".to_owned(), |value| format!("{value:?}"))
+        });
+        let read = read.unwrap();
+        assert_eq!(read.len(), 6);
+        assert_eq!(read[2], Ok(expected.to_owned()));
+        let wanted: &[_] = if fault == "too_deep" {
+            &[]
+        } else {
+            &[(fault, 1)]
+        };
+        assert_eq!(faults(&body), wanted, "{expected}");
+    }
 }
 
 #[test]
@@ -263,42 +311,45 @@ fn a_bad_span_is_refused_alone() {
         with("traceId", json!("00000000000000000000000000000000")),
         with("spanId", json!("")),
         with("parentSpanId", json!("ee")),
-        with("name", json!(7)),
-        with("attributes", json!({"a": 1})),
-        with("events", json!([7])),
         json!("not a span"),
         minimal(),
     ];
     let read = all(&request(&spans), |_| ()).unwrap();
     let good: Vec<bool> = read.iter().map(Result::is_ok).collect();
-    assert_eq!(
-        good,
-        [true, false, false, false, false, false, false, false, true]
-    );
+    assert_eq!(good, [true, false, false, false, false, true]);
     assert_eq!(read[1], Err(Rejection::TraceId));
     assert_eq!(read[2], Err(Rejection::SpanId));
     assert_eq!(read[3], Err(Rejection::ParentSpanId));
     assert_eq!(
         read[4],
-        Err(Rejection::Malformed("`name` is not a string".to_owned()))
+        Err(Rejection::Malformed(
+            "an element of `spans` is not an object".to_owned()
+        ))
     );
 }
 
 #[test]
-fn a_bad_resource_spoils_its_own_spans_only() {
+fn a_field_of_the_wrong_type_is_absent_and_counted() {
+    let spans = [
+        with("name", json!(7)),
+        with("attributes", json!({"a": 1})),
+        with("events", json!([7])),
+        with("status", json!("failed")),
+    ];
+    let body = request(&spans);
+    assert_eq!(faults(&body), [("malformed", 4)]);
+    let names = all(&body, |span| span.name().to_owned()).unwrap();
+    assert_eq!(names, vec![Ok(String::new()); 4]);
+}
+
+#[test]
+fn a_bad_resource_is_absent_and_counted_for_its_own_spans_only() {
     let scope_spans = json!([{"spans": [minimal()]}]);
     let body = json!({"resourceSpans": [
         {"resource": 7, "scopeSpans": scope_spans},
         {"resource": {}, "scopeSpans": scope_spans},
     ]});
-    let read = all(body.to_string().as_bytes(), |_| ()).unwrap();
-    assert_eq!(
-        read,
-        [
-            Err(Rejection::Malformed("resource is not an object".to_owned())),
-            Ok(())
-        ]
-    );
+    assert_eq!(faults(body.to_string().as_bytes()), [("malformed", 1)]);
 }
 
 #[test]
@@ -317,30 +368,45 @@ fn what_is_no_request_is_refused_whole() {
             "{body}"
         );
     }
-    assert!(matches!(
-        all(b"{\"a\": \"\xff\"}", |_| ()),
-        Err(Malformed::Json(_))
-    ));
 }
 
 #[test]
-fn nesting_without_end_is_refused() {
-    let deep = format!(
-        "{}{}",
-        r#"{"arrayValue":{"values":["#.repeat(10_000),
-        "]}}".repeat(10_000)
-    );
-    let body = format!(r#"{{"resourceSpans": [{deep}]}}"#);
-    assert!(matches!(
-        all(body.as_bytes(), |_| ()),
-        Err(Malformed::Json(_))
-    ));
+fn nesting_without_end_costs_the_value_only() {
+    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    let body = String::from_utf8(request(&[with_value(&json!({"arrayValue": "HERE"}))])).unwrap();
+    let body = body.replace("\"HERE\"", &format!(r#"{{"values": {deep}}}"#));
+    assert_eq!(faults(body.as_bytes()), [("malformed", 1)]);
+    let body = format!(r#"{{"other": {deep}, "resourceSpans": []}}"#);
+    assert_eq!(faults(body.as_bytes()), []);
 }
 
 #[test]
 fn the_footprint_counts_every_value() {
     assert_eq!(footprint(b""), 0);
     let zeros = format!("[{}0]", "0,".repeat(1_000));
-    let tree = 1_001 * size_of::<Json>();
+    let tree = 1_001 * size_of::<JsonTree<'_>>();
     assert!(footprint(zeros.as_bytes()) >= tree);
+}
+
+#[test]
+fn what_is_sent_instead_of_traces_is_named() {
+    for (body, named) in [
+        (json!({"resource_spans": []}), "resource_spans"),
+        (
+            json!({"resourceSpans": [{"scope_spans": []}]}),
+            "resource_spans",
+        ),
+        (
+            json!({"resourceSpans": [{"instrumentationLibrarySpans": []}]}),
+            "instrumentationLibrarySpans",
+        ),
+        (json!({"resourceLogs": []}), "logs"),
+        (json!({"resourceMetrics": []}), "metrics"),
+    ] {
+        let report = read(body.to_string().as_bytes(), &mut |_| ()).unwrap();
+        let content = report.other_content.unwrap().to_string();
+        assert!(content.contains(named), "{content}");
+    }
+    let report = read(&request(&[minimal()]), &mut |_| ()).unwrap();
+    assert_eq!(report.other_content, None);
 }

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http_body_util::BodyExt as _;
 
 use crate::ingest::{admission::AdmissionPermit, failure::Failure};
@@ -13,20 +13,32 @@ use crate::ingest::{admission::AdmissionPermit, failure::Failure};
 pub(crate) enum ContentEncoding {
     Identity,
     Gzip,
-    /// As HTTP and gRPC have it: deflate in a zlib frame.
+    /// As HTTP and gRPC have it, deflate in a zlib frame; or without the frame, as some senders do.
     Deflate,
     Zstd,
 }
 
 impl ContentEncoding {
-    pub(crate) fn parse(name: &str) -> Result<Self, Failure> {
-        match name.trim().to_ascii_lowercase().as_str() {
-            "" | "identity" | "none" => Ok(Self::Identity),
-            "gzip" | "x-gzip" => Ok(Self::Gzip),
-            "deflate" => Ok(Self::Deflate),
-            "zstd" => Ok(Self::Zstd),
-            _ => Err(Failure::UnknownEncoding(name.chars().take(100).collect())),
+    /// `names` is a list; what changes nothing may stand in it, and one encoding.
+    pub(crate) fn parse(names: &str) -> Result<Self, Failure> {
+        let known = |name: &str| match name.trim().to_ascii_lowercase().as_str() {
+            "" | "identity" | "none" => Some(Self::Identity),
+            "gzip" | "x-gzip" => Some(Self::Gzip),
+            "deflate" => Some(Self::Deflate),
+            "zstd" => Some(Self::Zstd),
+            _ => None,
+        };
+        let mut encoding = Self::Identity;
+        for name in names.split(',') {
+            encoding = match (encoding, known(name)) {
+                (Self::Identity, Some(other)) | (other, Some(Self::Identity)) => other,
+                (Self::Gzip | Self::Deflate | Self::Zstd, _) | (Self::Identity, None) => {
+                    let names = names.chars().take(100).collect();
+                    return Err(Failure::UnknownEncoding(names));
+                }
+            };
         }
+        Ok(encoding)
     }
 }
 
@@ -82,10 +94,23 @@ pub(crate) fn decompress(
     match encoding {
         ContentEncoding::Identity => return Ok(bytes),
         ContentEncoding::Gzip => drain(MultiGzDecoder::new(compressed), limit, admission),
-        ContentEncoding::Deflate => drain(ZlibDecoder::new(compressed), limit, admission),
+        ContentEncoding::Deflate if is_zlib(compressed) => {
+            drain(ZlibDecoder::new(compressed), limit, admission)
+        }
+        ContentEncoding::Deflate => drain(DeflateDecoder::new(compressed), limit, admission),
         ContentEncoding::Zstd => drain(zstd_reader(compressed)?, limit, admission),
     }
     .map(Bytes::from)
+}
+
+/// The header of zlib (RFC 1950), whose two bytes are a multiple of 31.
+fn is_zlib(compressed: &[u8]) -> bool {
+    const DEFLATE: u8 = 8;
+
+    let [first, second, ..] = compressed else {
+        return false;
+    };
+    first & 0x0f == DEFLATE && u16::from_be_bytes([*first, *second]) % 31 == 0
 }
 
 fn zstd_reader(compressed: &[u8]) -> Result<impl Read, Failure> {

@@ -6,6 +6,7 @@
 use std::{
     future::Future,
     io,
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -28,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::limits::ReceiverLimits;
+use crate::ingest::refused::PeerAddress;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Versions {
@@ -59,7 +61,7 @@ pub(crate) async fn serve(
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if !full => match accepted {
                 Ok((stream, peer)) => {
-                    connections.spawn(server.clone().attend(stream, peer.port()));
+                    connections.spawn(server.clone().attend(stream, peer));
                 }
                 Err(error) => breathe(&error).await,
             },
@@ -114,15 +116,16 @@ struct ConnectionServer {
 }
 
 impl ConnectionServer {
-    async fn attend(self, stream: TcpStream, port: u16) {
+    async fn attend(self, stream: TcpStream, peer: SocketAddr) {
         if stream.set_nodelay(true).is_err() {
             return;
         }
         let spoken = Arc::new(AtomicBool::new(false));
         let service = self.router.clone().map_request({
             let spoken = Arc::clone(&spoken);
-            move |request: Request<_>| {
+            move |mut request: Request<_>| {
                 spoken.store(true, Ordering::Relaxed);
+                request.extensions_mut().insert(PeerAddress(peer.ip()));
                 request
             }
         });
@@ -132,7 +135,7 @@ impl ConnectionServer {
         tokio::select! {
             _ = &mut connection => return,
             () = self.closing.cancelled() => {}
-            () = sleep(spread(self.limits.connection_age, port)) => {}
+            () = sleep(spread(self.limits.connection_age, peer.port())) => {}
             () = silence(self.limits.first_request_within, &spoken) => {}
         }
         connection.as_mut().graceful_shutdown();

@@ -23,6 +23,9 @@ impl AllowedOrigins {
             .allow_methods([Method::POST])
             // Exporters may be told to send headers of any name.
             .allow_headers(AllowHeaders::mirror_request())
+            // Browsers send beacons with credentials, and drop them where this is missing. As the
+            // Collector's receiver; nothing here looks at cookies.
+            .allow_credentials(true)
             // Else an exporter in a browser can not read how long to wait.
             .expose_headers([RETRY_AFTER])
             .max_age(Duration::from_hours(2));

@@ -1,62 +1,63 @@
-//! Events and links of a span on the wire. They are read twice: once to check them, and again only
-//! if a selector asks.
+//! Events and links of a span on the wire, read only if a selector or a correlator asks for them.
+
+use std::borrow::Cow;
 
 use super::{
-    attributes::{Attribute, attribute, look_up},
-    notes::Notes,
+    attributes::{WireAttribute, look_up, text},
     reader::{Reader, WireField},
 };
 use crate::{
     domain::model::{
         ids::{SpanId, TraceId},
-        span::{EventView, LinkView, Value},
+        span::{EventView, LinkView},
+        value::Value,
     },
-    ingest::Malformed,
+    ingest::{
+        Malformed,
+        unreadable::{UnreadableValue, ValueFaults},
+    },
 };
 
-#[derive(Debug, Default)]
-pub(super) struct WireEvent<'a> {
-    name: &'a str,
+#[derive(Debug)]
+pub(super) struct WireEvent<'a, 's> {
+    name: Cow<'a, str>,
     time_unix_nano: u64,
-    attributes: Vec<Attribute<'a>>,
+    attributes: Vec<WireAttribute<'a>>,
+    faults: &'s ValueFaults,
 }
 
-impl<'a> WireEvent<'a> {
-    pub(super) fn view(message: Reader<'a>) -> Result<Self, Malformed> {
-        let mut attributes = Vec::new();
-        let event = Self::read(message, &mut Notes::default(), &mut |attribute| {
-            attributes.push(attribute);
-        })?;
-        Ok(Self {
-            attributes,
-            ..event
-        })
+impl<'a, 's> WireEvent<'a, 's> {
+    /// What stands before the first field that cannot be read.
+    pub(super) fn read(message: &'a [u8], faults: &'s ValueFaults) -> Self {
+        let mut event = Self {
+            name: Cow::default(),
+            time_unix_nano: 0,
+            attributes: Vec::new(),
+            faults,
+        };
+        if event.read_fields(Reader::new(message)).is_err() {
+            faults.note(UnreadableValue::Malformed);
+        }
+        event
     }
 
-    /// Everything but the attributes, which go to `each`.
-    pub(super) fn read(
-        mut message: Reader<'a>,
-        notes: &mut Notes,
-        each: &mut dyn FnMut(Attribute<'a>),
-    ) -> Result<Self, Malformed> {
-        let mut event = Self::default();
+    fn read_fields(&mut self, mut message: Reader<'a>) -> Result<(), Malformed> {
         while let Some((tag, field)) = message.field()? {
             match (tag, field) {
-                (1, WireField::Fixed64(nanos)) => event.time_unix_nano = nanos,
-                (2, WireField::Bytes(bytes)) => event.name = notes.text(bytes, "an event's name"),
-                (3, WireField::Bytes(bytes)) => attribute(message, bytes, notes, &mut *each)?,
-                (4, WireField::Varint(_)) => {}
-                (1..=4, _) => return Err(Malformed::WireType),
+                (1, WireField::Fixed64(nanos)) => self.time_unix_nano = nanos,
+                (2, WireField::Bytes(bytes)) => self.name = text(bytes, self.faults),
+                (3, WireField::Bytes(bytes)) => self.attributes.push(WireAttribute(bytes)),
+                (1..=3, _) => return Err(Malformed::WireType),
                 (tag, field) => message.skip(tag, field)?,
             }
         }
-        Ok(event)
+        Ok(())
     }
 }
 
-impl EventView for WireEvent<'_> {
+impl EventView for WireEvent<'_, '_> {
     fn name(&self) -> &str {
-        self.name
+        &self.name
     }
 
     fn time_unix_nano(&self) -> u64 {
@@ -64,52 +65,51 @@ impl EventView for WireEvent<'_> {
     }
 
     fn attribute(&self, key: &str) -> Option<Value<'_>> {
-        look_up(&self.attributes, key)
+        look_up(&self.attributes, key, self.faults)
     }
 }
 
-#[derive(Debug, Default)]
-pub(super) struct WireLink<'a> {
+#[derive(Debug)]
+pub(super) struct WireLink<'a, 's> {
     trace_id: &'a [u8],
     span_id: &'a [u8],
-    trace_state: &'a str,
-    attributes: Vec<Attribute<'a>>,
+    trace_state: Cow<'a, str>,
+    attributes: Vec<WireAttribute<'a>>,
+    faults: &'s ValueFaults,
 }
 
-impl<'a> WireLink<'a> {
-    pub(super) fn view(message: Reader<'a>) -> Result<Self, Malformed> {
-        let mut attributes = Vec::new();
-        let link = Self::read(message, &mut Notes::default(), &mut |attribute| {
-            attributes.push(attribute);
-        })?;
-        Ok(Self { attributes, ..link })
+impl<'a, 's> WireLink<'a, 's> {
+    /// What stands before the first field that cannot be read.
+    pub(super) fn read(message: &'a [u8], faults: &'s ValueFaults) -> Self {
+        let mut link = Self {
+            trace_id: &[],
+            span_id: &[],
+            trace_state: Cow::default(),
+            attributes: Vec::new(),
+            faults,
+        };
+        if link.read_fields(Reader::new(message)).is_err() {
+            faults.note(UnreadableValue::Malformed);
+        }
+        link
     }
 
-    /// Everything but the attributes, which go to `each`.
-    pub(super) fn read(
-        mut message: Reader<'a>,
-        notes: &mut Notes,
-        each: &mut dyn FnMut(Attribute<'a>),
-    ) -> Result<Self, Malformed> {
-        let mut link = Self::default();
+    fn read_fields(&mut self, mut message: Reader<'a>) -> Result<(), Malformed> {
         while let Some((tag, field)) = message.field()? {
             match (tag, field) {
-                (1, WireField::Bytes(bytes)) => link.trace_id = bytes,
-                (2, WireField::Bytes(bytes)) => link.span_id = bytes,
-                (3, WireField::Bytes(bytes)) => {
-                    link.trace_state = notes.text(bytes, "a link's trace state");
-                }
-                (4, WireField::Bytes(bytes)) => attribute(message, bytes, notes, &mut *each)?,
-                (5, WireField::Varint(_)) | (6, WireField::Fixed32(_)) => {}
-                (1..=6, _) => return Err(Malformed::WireType),
+                (1, WireField::Bytes(bytes)) => self.trace_id = bytes,
+                (2, WireField::Bytes(bytes)) => self.span_id = bytes,
+                (3, WireField::Bytes(bytes)) => self.trace_state = text(bytes, self.faults),
+                (4, WireField::Bytes(bytes)) => self.attributes.push(WireAttribute(bytes)),
+                (1..=4, _) => return Err(Malformed::WireType),
                 (tag, field) => message.skip(tag, field)?,
             }
         }
-        Ok(link)
+        Ok(())
     }
 }
 
-impl LinkView for WireLink<'_> {
+impl LinkView for WireLink<'_, '_> {
     fn trace_id(&self) -> Option<TraceId> {
         TraceId::from_slice(self.trace_id)
     }
@@ -119,10 +119,10 @@ impl LinkView for WireLink<'_> {
     }
 
     fn trace_state(&self) -> &str {
-        self.trace_state
+        &self.trace_state
     }
 
     fn attribute(&self, key: &str) -> Option<Value<'_>> {
-        look_up(&self.attributes, key)
+        look_up(&self.attributes, key, self.faults)
     }
 }

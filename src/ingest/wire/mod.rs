@@ -1,93 +1,82 @@
 //! Reads `ExportTraceServiceRequest` in place: one pass over the protobuf body, no messages built.
 //!
 //! Almost all spans concern nobody, and decoding them costs ten times what receiving them costs. So
-//! a span is slices of the body until some SLO wants it. The whole body is checked all the same, and
-//! is refused exactly where prost would refuse it, with one difference that is on purpose: text that
-//! is not UTF-8 spoils its own span only (or all spans below it, if a resource or scope says it),
-//! not the spans of everybody else in the batch.
+//! of a span only what the index of selectors needs is read at once. Everything else stays slices of
+//! the body: a selector that asks for an attribute makes this attribute be found and read, and what
+//! nobody asks for is never looked at.
+//!
+//! So the scan is more tolerant than prost, which refuses a request for any fault in it. What
+//! encloses spans must be well formed. A span whose fields cannot be told apart is rejected alone.
+//! A value that cannot be read is absent, text that is not UTF-8 is repaired, and both are counted
+//! if somebody asked for them.
 //!
 //! A resource may stand behind its spans and be given in parts, so each `ResourceSpans` and each
 //! `ScopeSpans` is gone through twice: first what its spans share, then the spans.
 
 mod attributes;
 mod details;
-mod notes;
 mod reader;
 mod resource;
 mod span;
 #[cfg(test)]
 pub(super) mod tests;
 
-use std::sync::Once;
-
 use self::{
-    notes::Notes,
     reader::{Reader, WireField},
-    resource::{Resource, WireScope},
+    resource::{WireResource, WireScope},
     span::RawSpan,
 };
-use super::{Malformed, Rejection};
+use super::{Malformed, Rejection, unreadable::SpansWithFaults};
 use crate::domain::model::span::SpanView;
 
-/// Calls `each` with every span of the body, in order, or with why it can not be used.
+/// Calls `each` with every span of the body, in order, or with why it can not be used. Returns in how
+/// many of them values could not be read.
 ///
-/// On `Err` the request as a whole is refused, and what `each` was given before must be forgotten.
+/// # Errors
+/// Why the request as a whole is refused; what `each` was given before must be forgotten.
 pub fn scan(
     body: &[u8],
     each: &mut dyn FnMut(Result<&dyn SpanView, Rejection>),
-) -> Result<(), Malformed> {
+) -> Result<SpansWithFaults, Malformed> {
     let mut scan = Scan {
         span: RawSpan::default(),
-        string_index: false,
+        with_faults: SpansWithFaults::default(),
         each,
     };
     let mut request = Reader::new(body);
     while let Some((tag, field)) = request.field()? {
         match (tag, field) {
-            (1, WireField::Bytes(bytes)) => scan.resource_spans(request.open(bytes)?)?,
+            (1, WireField::Bytes(bytes)) => scan.resource_spans(Reader::new(bytes))?,
             (1, _) => return Err(Malformed::WireType),
             (tag, field) => request.skip(tag, field)?,
         }
     }
-    if scan.string_index {
-        warn_of_string_indexes();
-    }
-    Ok(())
-}
-
-/// Once: who does so does it in every request.
-fn warn_of_string_indexes() {
-    static WARNED: Once = Once::new();
-    WARNED.call_once(|| {
-        tracing::warn!("a sender gives strings in spans as indexes, which only profiles have");
-    });
+    Ok(scan.with_faults)
 }
 
 struct Scan<'a, 'e> {
     /// The span at hand; kept for the capacity of its lists.
     span: RawSpan<'a>,
-    string_index: bool,
+    with_faults: SpansWithFaults,
     each: &'e mut dyn FnMut(Result<&dyn SpanView, Rejection>),
 }
 
 impl<'a> Scan<'a, '_> {
     fn resource_spans(&mut self, message: Reader<'a>) -> Result<(), Malformed> {
-        let mut resource = Resource::default();
+        let mut resource = WireResource::default();
         let mut shared = message;
         while let Some((tag, field)) = shared.field()? {
             match (tag, field) {
-                (1, WireField::Bytes(bytes)) => resource.merge(shared.open(bytes)?)?,
+                (1, WireField::Bytes(bytes)) => resource.merge(bytes),
                 (2, WireField::Bytes(_)) => {}
-                (3, WireField::Bytes(bytes)) => _ = resource.notes.text(bytes, "a schema URL"),
-                (1..=3, _) => return Err(Malformed::WireType),
+                (1 | 2, _) => return Err(Malformed::WireType),
                 (tag, field) => shared.skip(tag, field)?,
             }
         }
-        self.remark(resource.notes);
         let mut spans = message;
         while let Some((tag, field)) = spans.field()? {
             match (tag, field) {
-                (2, WireField::Bytes(bytes)) => self.scope_spans(spans.open(bytes)?, &resource)?,
+                (2, WireField::Bytes(bytes)) => self.scope_spans(Reader::new(bytes), &resource)?,
                 (tag, field) => spans.skip(tag, field)?,
             }
         }
@@ -97,38 +86,38 @@ impl<'a> Scan<'a, '_> {
     fn scope_spans(
         &mut self,
         message: Reader<'a>,
-        resource: &Resource<'a>,
+        resource: &WireResource<'a>,
     ) -> Result<(), Malformed> {
         let mut scope = WireScope::default();
         let mut shared = message;
         while let Some((tag, field)) = shared.field()? {
             match (tag, field) {
-                (1, WireField::Bytes(bytes)) => scope.merge(shared.open(bytes)?)?,
+                (1, WireField::Bytes(bytes)) => scope.merge(bytes),
                 (2, WireField::Bytes(_)) => {}
-                (3, WireField::Bytes(bytes)) => _ = scope.notes.text(bytes, "a schema URL"),
-                (1..=3, _) => return Err(Malformed::WireType),
+                (1 | 2, _) => return Err(Malformed::WireType),
                 (tag, field) => shared.skip(tag, field)?,
             }
         }
-        self.remark(scope.notes);
         let mut spans = message;
         while let Some((tag, field)) = spans.field()? {
             match (tag, field) {
-                (2, WireField::Bytes(bytes)) => {
-                    self.span.read(spans.open(bytes)?)?;
-                    self.remark(self.span.notes);
-                    match self.span.view(resource, &scope) {
-                        Ok(span) => (self.each)(Ok(&span)),
-                        Err(refusal) => (self.each)(Err(refusal)),
-                    }
-                }
+                (2, WireField::Bytes(bytes)) => self.span(bytes, resource, &scope),
                 (tag, field) => spans.skip(tag, field)?,
             }
         }
         Ok(())
     }
 
-    fn remark(&mut self, notes: Notes) {
-        self.string_index |= notes.string_index;
+    fn span(&mut self, bytes: &'a [u8], resource: &WireResource<'a>, scope: &WireScope<'a>) {
+        if let Err(malformed) = self.span.read(bytes) {
+            (self.each)(Err(Rejection::Malformed(malformed.to_string())));
+            return;
+        }
+        match self.span.view(resource, scope) {
+            Ok(span) => (self.each)(Ok(&span)),
+            Err(refusal) => (self.each)(Err(refusal)),
+        }
+        let places = [&self.span.faults, &resource.faults, &scope.faults];
+        self.with_faults.count(places);
     }
 }

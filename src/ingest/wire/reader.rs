@@ -1,17 +1,14 @@
-//! Protobuf's wire format: keys, varints, lengths and groups, refused exactly where prost refuses.
+//! Protobuf's wire format: keys, varints, lengths and groups.
 
 use crate::ingest::Malformed;
 
-/// How deep messages may nest, as in prost: what one more level needs is refused.
-pub(super) const MAX_DEPTH: u32 = 100;
+/// How deep groups may nest that are passed over. Nothing nests otherwise: a message is read where it
+/// is asked for.
+const MAX_GROUPS: u32 = 100;
 
 /// The rest of one message.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reader<'a> {
-    rest: &'a [u8],
-    /// How many levels may still open below this message.
-    pub(super) depth: u32,
-}
+pub(super) struct Reader<'a>(&'a [u8]);
 
 /// What stands behind a key.
 #[derive(Clone, Copy, Debug)]
@@ -25,19 +22,8 @@ pub(super) enum WireField<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) const fn new(body: &'a [u8]) -> Self {
-        Self {
-            rest: body,
-            depth: MAX_DEPTH,
-        }
-    }
-
-    /// Opens the message that `bytes`, a field of this one, hold.
-    pub(super) fn open(&self, bytes: &'a [u8]) -> Result<Self, Malformed> {
-        Ok(Self {
-            rest: bytes,
-            depth: self.below()?,
-        })
+    pub(super) const fn new(message: &'a [u8]) -> Self {
+        Self(message)
     }
 
     /// The next key and what stands behind it; `None` at the end of the message.
@@ -47,7 +33,7 @@ impl<'a> Reader<'a> {
     )]
     #[inline(always)]
     pub(super) fn field(&mut self) -> Result<Option<(u32, WireField<'a>)>, Malformed> {
-        if self.rest.is_empty() {
+        if self.0.is_empty() {
             return Ok(None);
         }
         let (tag, wire_type) = self.key()?;
@@ -65,9 +51,8 @@ impl<'a> Reader<'a> {
 
     /// Passes over a field that this program does not know.
     pub(super) fn skip(&mut self, tag: u32, field: WireField<'a>) -> Result<(), Malformed> {
-        let below = self.below()?;
         if matches!(field, WireField::Group) {
-            self.skip_group(tag, below)?;
+            self.skip_group(tag, MAX_GROUPS)?;
         }
         Ok(())
     }
@@ -90,10 +75,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn below(&self) -> Result<u32, Malformed> {
-        self.depth.checked_sub(1).ok_or(Malformed::TooDeep)
-    }
-
     #[inline]
     fn key(&mut self) -> Result<(u32, u32), Malformed> {
         let key = u32::try_from(self.varint()?).map_err(|_| Malformed::Key)?;
@@ -105,13 +86,13 @@ impl<'a> Reader<'a> {
 
     #[inline]
     fn varint(&mut self) -> Result<u64, Malformed> {
-        match *self.rest {
+        match *self.0 {
             [byte, ref rest @ ..] if byte < 0x80 => {
-                self.rest = rest;
+                self.0 = rest;
                 Ok(u64::from(byte))
             }
             [low, high, ref rest @ ..] if high < 0x80 => {
-                self.rest = rest;
+                self.0 = rest;
                 Ok(u64::from(low & 0x7f) | u64::from(high) << 7)
             }
             _ => self.long_varint(),
@@ -120,14 +101,14 @@ impl<'a> Reader<'a> {
 
     fn long_varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0;
-        for (index, &byte) in self.rest.iter().take(10).enumerate() {
+        for (index, &byte) in self.0.iter().take(10).enumerate() {
             value |= u64::from(byte & 0x7f) << (7 * index);
             // Of the tenth byte only one bit fits.
             match (byte < 0x80, index == 9 && byte > 1) {
                 (false, false) => {}
                 (_, true) => break,
                 (true, false) => {
-                    self.rest = self.rest.get(index + 1..).unwrap_or_default();
+                    self.0 = self.0.get(index + 1..).unwrap_or_default();
                     return Ok(value);
                 }
             }
@@ -139,20 +120,20 @@ impl<'a> Reader<'a> {
     fn delimited(&mut self) -> Result<&'a [u8], Malformed> {
         let length = usize::try_from(self.varint()?).map_err(|_| Malformed::Truncated)?;
         let (bytes, rest) = self
-            .rest
+            .0
             .split_at_checked(length)
             .ok_or(Malformed::Truncated)?;
-        self.rest = rest;
+        self.0 = rest;
         Ok(bytes)
     }
 
     #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
         let (bytes, rest) = self
-            .rest
+            .0
             .split_first_chunk::<N>()
             .ok_or(Malformed::Truncated)?;
-        self.rest = rest;
+        self.0 = rest;
         Ok(*bytes)
     }
 }

@@ -1,32 +1,79 @@
-//! What many spans share: their resource and their instrumentation scope.
+//! What many spans share: their resource and their instrumentation scope, each read once.
+
+use std::{borrow::Cow, cell::OnceCell};
 
 use super::{
-    attributes::{Attribute, attribute},
-    notes::Notes,
+    attributes::{WireAttribute, text},
     reader::{Reader, WireField},
 };
-use crate::ingest::Malformed;
+use crate::{
+    domain::model::value::Value,
+    ingest::{
+        Malformed,
+        unreadable::{UnreadableValue, ValueFaults},
+    },
+};
 
+/// Attributes of many spans: each value is read when the first of them asks for it.
 #[derive(Debug, Default)]
-pub(super) struct Resource<'a> {
-    pub(super) notes: Notes,
-    pub(super) attributes: Vec<Attribute<'a>>,
+pub(super) struct SharedAttributes<'a>(Vec<SharedAttribute<'a>>);
+
+#[derive(Debug)]
+struct SharedAttribute<'a> {
+    key: &'a [u8],
+    attribute: WireAttribute<'a>,
+    value: OnceCell<Option<Value<'a>>>,
 }
 
-impl<'a> Resource<'a> {
-    /// Adds to this what one more `Resource` message says.
-    pub(super) fn merge(&mut self, mut message: Reader<'a>) -> Result<(), Malformed> {
+impl<'a> SharedAttributes<'a> {
+    fn push(&mut self, bytes: &'a [u8]) {
+        let attribute = WireAttribute(bytes);
+        self.0.push(SharedAttribute {
+            key: attribute.key(),
+            attribute,
+            value: OnceCell::new(),
+        });
+    }
+
+    /// Of duplicate keys the last one counts.
+    pub(super) fn look_up(&self, key: &str, faults: &ValueFaults) -> Option<Value<'a>> {
+        let key = key.as_bytes();
+        let mut last_first = self.0.iter().rev();
+        let shared = last_first.find(|shared| shared.key == key)?;
+        shared
+            .value
+            .get_or_init(|| shared.attribute.value(faults))
+            .clone()
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.0.iter().map(|shared| shared.key)
+    }
+
+    pub(super) fn each(&self) -> impl Iterator<Item = WireAttribute<'a>> {
+        self.0.iter().map(|shared| shared.attribute)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct WireResource<'a> {
+    pub(super) faults: ValueFaults,
+    pub(super) attributes: SharedAttributes<'a>,
+}
+
+impl<'a> WireResource<'a> {
+    /// Adds to this what one more `Resource` message says, up to the first field that cannot be read.
+    pub(super) fn merge(&mut self, bytes: &'a [u8]) {
+        if self.read_fields(Reader::new(bytes)).is_err() {
+            self.faults.note(UnreadableValue::Malformed);
+        }
+    }
+
+    fn read_fields(&mut self, mut message: Reader<'a>) -> Result<(), Malformed> {
         while let Some((tag, field)) = message.field()? {
             match (tag, field) {
-                (1, WireField::Bytes(bytes)) => {
-                    let attributes = &mut self.attributes;
-                    attribute(message, bytes, &mut self.notes, |a| attributes.push(a))?;
-                }
-                (2, WireField::Varint(_)) => {}
-                (3, WireField::Bytes(bytes)) => {
-                    check_entity_ref(message.open(bytes)?, &mut self.notes)?;
-                }
-                (1..=3, _) => return Err(Malformed::WireType),
+                (1, WireField::Bytes(bytes)) => self.attributes.push(bytes),
+                (1, _) => return Err(Malformed::WireType),
                 (tag, field) => message.skip(tag, field)?,
             }
         }
@@ -34,43 +81,30 @@ impl<'a> Resource<'a> {
     }
 }
 
-/// Nobody asks for the entities behind a resource; they only must be well formed.
-fn check_entity_ref(mut message: Reader<'_>, notes: &mut Notes) -> Result<(), Malformed> {
-    while let Some((tag, field)) = message.field()? {
-        match (tag, field) {
-            (1..=4, WireField::Bytes(bytes)) => _ = notes.text(bytes, "an entity reference"),
-            (1..=4, _) => return Err(Malformed::WireType),
-            (tag, field) => message.skip(tag, field)?,
-        }
-    }
-    Ok(())
-}
-
 #[derive(Debug, Default)]
 pub(super) struct WireScope<'a> {
-    pub(super) notes: Notes,
-    pub(super) name: &'a str,
-    pub(super) version: &'a str,
-    pub(super) attributes: Vec<Attribute<'a>>,
+    pub(super) faults: ValueFaults,
+    pub(super) name: Cow<'a, str>,
+    pub(super) version: Cow<'a, str>,
+    pub(super) attributes: SharedAttributes<'a>,
 }
 
 impl<'a> WireScope<'a> {
-    /// Adds to this what one more `InstrumentationScope` message says.
-    pub(super) fn merge(&mut self, mut message: Reader<'a>) -> Result<(), Malformed> {
+    /// Adds to this what one more `InstrumentationScope` message says, up to the first field that
+    /// cannot be read.
+    pub(super) fn merge(&mut self, bytes: &'a [u8]) {
+        if self.read_fields(Reader::new(bytes)).is_err() {
+            self.faults.note(UnreadableValue::Malformed);
+        }
+    }
+
+    fn read_fields(&mut self, mut message: Reader<'a>) -> Result<(), Malformed> {
         while let Some((tag, field)) = message.field()? {
             match (tag, field) {
-                (1, WireField::Bytes(bytes)) => {
-                    self.name = self.notes.text(bytes, "the scope's name");
-                }
-                (2, WireField::Bytes(bytes)) => {
-                    self.version = self.notes.text(bytes, "the scope's version");
-                }
-                (3, WireField::Bytes(bytes)) => {
-                    let attributes = &mut self.attributes;
-                    attribute(message, bytes, &mut self.notes, |a| attributes.push(a))?;
-                }
-                (4, WireField::Varint(_)) => {}
-                (1..=4, _) => return Err(Malformed::WireType),
+                (1, WireField::Bytes(bytes)) => self.name = text(bytes, &self.faults),
+                (2, WireField::Bytes(bytes)) => self.version = text(bytes, &self.faults),
+                (3, WireField::Bytes(bytes)) => self.attributes.push(bytes),
+                (1..=3, _) => return Err(Malformed::WireType),
                 (tag, field) => message.skip(tag, field)?,
             }
         }

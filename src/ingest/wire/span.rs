@@ -1,70 +1,76 @@
-//! One span on the wire, read in one pass into slices of the body.
+//! One span on the wire, in two steps: what the index of selectors needs is read, the rest is
+//! remembered as slices of the body until somebody asks for it.
+
+use std::{borrow::Cow, cell::OnceCell};
 
 use super::{
-    attributes::{Attribute, attribute, look_up},
+    attributes::{WireAttribute, look_up, text},
     details::{WireEvent, WireLink},
-    notes::Notes,
     reader::{Reader, WireField},
-    resource::{Resource, WireScope},
+    resource::{SharedAttributes, WireResource, WireScope},
 };
 use crate::{
     domain::model::{
         ids::{SpanId, TraceId},
         span::{
             AttributeScope, EventView, LinkView, RANDOM_TRACE_ID, SpanKind, SpanStatus, SpanView,
-            Value,
         },
+        value::Value,
     },
-    ingest::{Malformed, Rejection},
+    ingest::{
+        Malformed, Rejection,
+        unreadable::{UnreadableValue, ValueFaults},
+    },
 };
 
 /// The fields of a span as they stand on the wire, not yet judged. It is used for one span after
 /// the other, so that its lists are allocated once per request.
 #[derive(Debug, Default)]
 pub(super) struct RawSpan<'a> {
-    pub(super) notes: Notes,
     trace_id: &'a [u8],
     span_id: &'a [u8],
     parent_span_id: &'a [u8],
-    name: &'a str,
-    trace_state: &'a str,
+    name: &'a [u8],
+    trace_state: &'a [u8],
     kind: SpanKind,
     status: SpanStatus,
-    status_message: &'a str,
+    status_message: &'a [u8],
     start_unix_nano: u64,
     end_unix_nano: u64,
-    attributes: Vec<Attribute<'a>>,
-    events: Vec<Reader<'a>>,
-    links: Vec<Reader<'a>>,
+    attributes: Vec<WireAttribute<'a>>,
+    events: Vec<&'a [u8]>,
+    links: Vec<&'a [u8]>,
     dropped_links_count: u32,
     flags: u32,
+    pub(super) faults: ValueFaults,
 }
 
 impl<'a> RawSpan<'a> {
     /// Forgets the span before and reads the next.
-    pub(super) fn read(&mut self, mut message: Reader<'a>) -> Result<(), Malformed> {
+    ///
+    /// # Errors
+    /// What is wrong with the message. Fields inside of its fields are not looked at.
+    pub(super) fn read(&mut self, message: &'a [u8]) -> Result<(), Malformed> {
         self.clear();
+        let mut message = Reader::new(message);
         while let Some((tag, field)) = message.field()? {
             match (tag, field) {
                 (1, WireField::Bytes(bytes)) => self.trace_id = bytes,
                 (2, WireField::Bytes(bytes)) => self.span_id = bytes,
-                (3, WireField::Bytes(bytes)) => {
-                    self.trace_state = self.notes.text(bytes, "the trace state");
-                }
+                (3, WireField::Bytes(bytes)) => self.trace_state = bytes,
                 (4, WireField::Bytes(bytes)) => self.parent_span_id = bytes,
-                (5, WireField::Bytes(bytes)) => self.name = self.notes.text(bytes, "the name"),
+                (5, WireField::Bytes(bytes)) => self.name = bytes,
                 (6, WireField::Varint(number)) => self.kind = kind(number),
                 (7, WireField::Fixed64(nanos)) => self.start_unix_nano = nanos,
                 (8, WireField::Fixed64(nanos)) => self.end_unix_nano = nanos,
-                (9, WireField::Bytes(bytes)) => {
-                    let attributes = &mut self.attributes;
-                    attribute(message, bytes, &mut self.notes, |a| attributes.push(a))?;
-                }
-                (11, WireField::Bytes(bytes)) => self.read_event(message.open(bytes)?)?,
-                (13, WireField::Bytes(bytes)) => self.read_link(message.open(bytes)?)?,
-                (15, WireField::Bytes(bytes)) => self.read_status(message.open(bytes)?)?,
+                (9, WireField::Bytes(bytes)) => self.attributes.push(WireAttribute(bytes)),
+                (11, WireField::Bytes(bytes)) => self.events.push(bytes),
+                (13, WireField::Bytes(bytes)) => self.links.push(bytes),
+                (15, WireField::Bytes(bytes)) => self.read_status(bytes),
                 (14, WireField::Varint(number)) => self.dropped_links_count = low_32_bits(number),
                 (16, WireField::Fixed32(flags)) => self.flags = flags,
+                // The time of a log record.
+                (1, WireField::Fixed64(_)) => return Err(Malformed::LogRecord),
                 // Other counts of what was dropped: nobody asks for them.
                 (10 | 12, WireField::Varint(_)) => {}
                 (1..=16, _) => return Err(Malformed::WireType),
@@ -89,24 +95,16 @@ impl<'a> RawSpan<'a> {
         };
     }
 
-    fn read_event(&mut self, message: Reader<'a>) -> Result<(), Malformed> {
-        WireEvent::read(message, &mut self.notes, &mut |_| {})?;
-        self.events.push(message);
-        Ok(())
+    fn read_status(&mut self, bytes: &'a [u8]) {
+        if self.read_status_fields(Reader::new(bytes)).is_err() {
+            self.faults.note(UnreadableValue::Malformed);
+        }
     }
 
-    fn read_link(&mut self, message: Reader<'a>) -> Result<(), Malformed> {
-        WireLink::read(message, &mut self.notes, &mut |_| {})?;
-        self.links.push(message);
-        Ok(())
-    }
-
-    fn read_status(&mut self, mut message: Reader<'a>) -> Result<(), Malformed> {
+    fn read_status_fields(&mut self, mut message: Reader<'a>) -> Result<(), Malformed> {
         while let Some((tag, field)) = message.field()? {
             match (tag, field) {
-                (2, WireField::Bytes(bytes)) => {
-                    self.status_message = self.notes.text(bytes, "the status message");
-                }
+                (2, WireField::Bytes(bytes)) => self.status_message = bytes,
                 (3, WireField::Varint(number)) => self.status = status(number),
                 (2 | 3, _) => return Err(Malformed::WireType),
                 (tag, field) => message.skip(tag, field)?,
@@ -118,19 +116,16 @@ impl<'a> RawSpan<'a> {
     /// The span with the resource and scope it stands in, if it can be used at all.
     pub(super) fn view<'s>(
         &'s self,
-        resource: &'s Resource<'a>,
+        resource: &'s WireResource<'a>,
         scope: &'s WireScope<'a>,
     ) -> Result<WireSpan<'a, 's>, Rejection> {
-        let not_utf8 = [self.notes, scope.notes, resource.notes]
-            .into_iter()
-            .find_map(|notes| notes.not_utf8);
-        if let Some(field) = not_utf8 {
-            return Err(Rejection::NotUtf8 { field });
-        }
         Ok(WireSpan {
             trace_id: TraceId::from_slice(self.trace_id).ok_or(Rejection::TraceId)?,
             span_id: SpanId::from_slice(self.span_id).ok_or(Rejection::SpanId)?,
             parent_span_id: parent(self.parent_span_id)?,
+            name: text(self.name, &self.faults),
+            trace_state: OnceCell::new(),
+            status_message: OnceCell::new(),
             raw: self,
             resource,
             scope,
@@ -177,8 +172,11 @@ pub(super) struct WireSpan<'a, 's> {
     trace_id: TraceId,
     span_id: SpanId,
     parent_span_id: Option<SpanId>,
+    name: Cow<'a, str>,
+    trace_state: OnceCell<Cow<'a, str>>,
+    status_message: OnceCell<Cow<'a, str>>,
     raw: &'s RawSpan<'a>,
-    resource: &'s Resource<'a>,
+    resource: &'s WireResource<'a>,
     scope: &'s WireScope<'a>,
 }
 
@@ -196,7 +194,7 @@ impl SpanView for WireSpan<'_, '_> {
     }
 
     fn name(&self) -> &str {
-        self.raw.name
+        &self.name
     }
 
     fn kind(&self) -> SpanKind {
@@ -208,7 +206,9 @@ impl SpanView for WireSpan<'_, '_> {
     }
 
     fn status_message(&self) -> &str {
-        self.raw.status_message
+        let raw = self.raw;
+        self.status_message
+            .get_or_init(|| text(raw.status_message, &raw.faults))
     }
 
     fn start_unix_nano(&self) -> u64 {
@@ -220,7 +220,9 @@ impl SpanView for WireSpan<'_, '_> {
     }
 
     fn trace_state(&self) -> &str {
-        self.raw.trace_state
+        let raw = self.raw;
+        self.trace_state
+            .get_or_init(|| text(raw.trace_state, &raw.faults))
     }
 
     fn dropped_links_count(&self) -> u32 {
@@ -232,58 +234,58 @@ impl SpanView for WireSpan<'_, '_> {
     }
 
     fn instrumentation_name(&self) -> &str {
-        self.scope.name
+        &self.scope.name
     }
 
     fn instrumentation_version(&self) -> &str {
-        self.scope.version
+        &self.scope.version
     }
 
     fn attribute(&self, scope: AttributeScope, key: &str) -> Option<Value<'_>> {
-        let of_span = || look_up(&self.raw.attributes, key);
-        let of_resource = || look_up(&self.resource.attributes, key);
+        let (raw, resource) = (self.raw, self.resource);
+        let of_span = || look_up(&raw.attributes, key, &raw.faults);
+        let of_resource = || resource.attributes.look_up(key, &resource.faults);
+        let of_scope = || self.scope.attributes.look_up(key, &self.scope.faults);
         match scope {
             AttributeScope::Span => of_span(),
             AttributeScope::Resource => of_resource(),
-            AttributeScope::Any => of_span().or_else(of_resource),
-            AttributeScope::Instrumentation => look_up(&self.scope.attributes, key),
+            AttributeScope::Any => of_span().or_else(of_resource).or_else(of_scope),
+            AttributeScope::Instrumentation => of_scope(),
         }
     }
 
     fn each_key(&self, each: &mut dyn FnMut(&[u8])) {
-        let all = [
-            &self.raw.attributes,
-            &self.resource.attributes,
-            &self.scope.attributes,
-        ];
-        for (key, _) in all.into_iter().flatten() {
+        for attribute in &self.raw.attributes {
+            each(attribute.key());
+        }
+        let shared = [&self.resource.attributes, &self.scope.attributes];
+        for key in shared.into_iter().flat_map(SharedAttributes::keys) {
             each(key);
         }
     }
 
     fn each_attribute(&self, each: &mut dyn FnMut(AttributeScope, &str, Value<'_>)) {
-        let own = self.raw.attributes.iter();
-        let own = own.map(|(key, value)| (AttributeScope::Span, key, value));
-        let of_resource = self.resource.attributes.iter();
-        let of_resource = of_resource.map(|(key, value)| (AttributeScope::Resource, key, value));
-        for (scope, key, value) in own.chain(of_resource) {
-            if let Some(value) = value.as_value() {
-                each(scope, str::from_utf8(key).unwrap_or_default(), value);
+        let own = self.raw.attributes.iter().copied();
+        let own = own.map(|attribute| (AttributeScope::Span, attribute, &self.raw.faults));
+        let of_resource = self.resource.attributes.each();
+        let of_resource = of_resource
+            .map(|attribute| (AttributeScope::Resource, attribute, &self.resource.faults));
+        for (scope, attribute, faults) in own.chain(of_resource) {
+            if let Some(value) = attribute.value(faults) {
+                each(scope, &text(attribute.key(), faults), value);
             }
         }
     }
 
     fn any_event(&self, test: &mut dyn FnMut(&dyn EventView) -> bool) -> bool {
-        self.raw
-            .events
-            .iter()
-            .any(|message| WireEvent::view(*message).is_ok_and(|event| test(&event)))
+        let faults = &self.raw.faults;
+        let mut events = self.raw.events.iter();
+        events.any(|message| test(&WireEvent::read(message, faults)))
     }
 
     fn any_link(&self, test: &mut dyn FnMut(&dyn LinkView) -> bool) -> bool {
-        self.raw
-            .links
-            .iter()
-            .any(|message| WireLink::view(*message).is_ok_and(|link| test(&link)))
+        let faults = &self.raw.faults;
+        let mut links = self.raw.links.iter();
+        links.any(|message| test(&WireLink::read(message, faults)))
     }
 }

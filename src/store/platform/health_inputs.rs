@@ -34,6 +34,8 @@ pub struct ReplicaSigns {
     pub definition_problems: Vec<String>,
     /// Digest of its definition files, if they are valid and wait to come into force.
     pub definitions_hash: Option<i64>,
+    /// Senders whose requests it refuses whole, with the reason, a sentence each.
+    pub refused_senders: Vec<String>,
 }
 
 /// A count of live replicas.
@@ -79,13 +81,14 @@ impl Tx<'_> {
         sqlx::query(
             "-- replicas.note_signs
              update replicas set clock_ahead_ms = $2, definition_problems = $3,
-                 definitions_hash = $4, last_seen_at = clock_timestamp()
+                 definitions_hash = $4, refused_senders = $5, last_seen_at = clock_timestamp()
              where id = $1",
         )
         .bind(replica.0)
         .bind(signs.clock_ahead_ms)
         .bind(&signs.definition_problems)
         .bind(signs.definitions_hash)
+        .bind(&signs.refused_senders)
         .execute(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
@@ -176,18 +179,19 @@ impl Tx<'_> {
 
     /// Replicas that gave a sign of life within the last half minute.
     pub async fn replica_signs(&mut self) -> Result<Vec<ReplicaSign>, StoreError> {
-        let rows: Vec<(i64, i64, Vec<String>)> = sqlx::query_as(
+        let rows: Vec<(i64, i64, Vec<String>, Vec<String>)> = sqlx::query_as(
             "-- replicas.signs
-             select id, clock_ahead_ms, definition_problems from replicas
+             select id, clock_ahead_ms, definition_problems, refused_senders from replicas
              where last_seen_at > clock_timestamp() - interval '30 s' order by id",
         )
         .fetch_all(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
-        let sign = |(id, ahead_ms, definition_problems)| ReplicaSign {
+        let sign = |(id, ahead_ms, definition_problems, refused_senders)| ReplicaSign {
             id,
             ahead_ms,
             definition_problems,
+            refused_senders,
         };
         Ok(rows.into_iter().map(sign).collect())
     }

@@ -288,3 +288,26 @@ async fn many_calls_on_one_connection_are_served_at_once() {
     assert_eq!(calls.join_all().await.len(), 100);
     assert_eq!(server.committed().len(), 100);
 }
+
+async fn checked(server: &Server, service: &str) -> (Code, Vec<u8>) {
+    let mut message = vec![0x0a, u8::try_from(service.len()).unwrap()];
+    message.extend(service.as_bytes());
+    let request = h2_client()
+        .post(format!("{}/grpc.health.v1.Health/Check", server.grpc))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers");
+    let response = request.body(framed(0, &message)).send().await.unwrap();
+    let code = response.headers().get("grpc-status");
+    let code = code.map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()));
+    (code, response.bytes().await.unwrap().to_vec())
+}
+
+#[tokio::test]
+async fn a_probe_is_told_that_the_receiver_serves() {
+    let server = Server::start().await;
+    let serving = framed(0, &[1 << 3, 1]);
+    for service in ["", "opentelemetry.proto.collector.trace.v1.TraceService"] {
+        assert_eq!(checked(&server, service).await, (Code::Ok, serving.clone()));
+    }
+    assert_eq!(checked(&server, "other").await.0, Code::NotFound);
+}

@@ -4,7 +4,7 @@ use std::{io::Write as _, sync::Arc, time::Duration};
 
 use flate2::{
     Compression,
-    write::{GzEncoder, ZlibEncoder},
+    write::{DeflateEncoder, GzEncoder, ZlibEncoder},
 };
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceResponse,
@@ -68,6 +68,12 @@ fn gzip(plain: &[u8]) -> Vec<u8> {
 
 fn zlib(plain: &[u8]) -> Vec<u8> {
     let mut writer = ZlibEncoder::new(Vec::new(), Compression::fast());
+    writer.write_all(plain).unwrap();
+    writer.finish().unwrap()
+}
+
+fn raw_deflate(plain: &[u8]) -> Vec<u8> {
+    let mut writer = DeflateEncoder::new(Vec::new(), Compression::fast());
     writer.write_all(plain).unwrap();
     writer.finish().unwrap()
 }
@@ -180,11 +186,15 @@ async fn every_usual_compression_is_taken() {
         ("gzip", gzip(&plain)),
         ("GZIP", gzip(&plain)),
         ("deflate", zlib(&plain)),
+        // Without the frame of zlib, as some senders do.
+        ("deflate", raw_deflate(&plain)),
+        ("gzip, identity", gzip(&plain)),
+        ("identity,gzip", gzip(&plain)),
         ("zstd", zstd::encode_all(plain.as_slice(), 0).unwrap()),
     ] {
         decoded(post_encoded(&server, encoding, body).await).await;
     }
-    assert_eq!(server.committed(), ["a"; 6]);
+    assert_eq!(server.committed(), ["a"; 9]);
 }
 
 #[tokio::test]
@@ -420,6 +430,7 @@ async fn pages_of_allowed_origins_may_send_and_read_how_long_to_wait() {
     let origin = "https://www.shop.example";
     let headers = preflight(&server, origin).await.headers().clone();
     assert_eq!(headers["access-control-allow-origin"], origin);
+    assert_eq!(headers["access-control-allow-credentials"], "true");
     assert_eq!(headers["access-control-allow-methods"], "POST");
     assert_eq!(
         headers["access-control-allow-headers"],
@@ -436,4 +447,33 @@ async fn pages_of_allowed_origins_may_send_and_read_how_long_to_wait() {
     refused(response, 503, JSON).await;
     let other = preflight(&server, "https://shop.evil.example").await;
     assert!(!other.headers().contains_key("access-control-allow-origin"));
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_result_from_zero_and_refused_senders_are_named() {
+    let server = Server::start().await;
+    for result in ["committed", "too_large", "media_type", "unknown_encoding"] {
+        assert_eq!(server.requests(result), Some(0), "{result}");
+    }
+    decoded(post(server.traces(), PROTOBUF, body(&["a"])).await).await;
+    for _ in 0..3 {
+        post_encoded(&server, "br", body(&["a"])).await;
+    }
+    post(server.traces(), "text/xml", "").await;
+    post(server.traces(), PROTOBUF, vec![0xff]).await;
+    post(format!("{}/v1/logs", server.http), PROTOBUF, "").await;
+    for (result, requests) in [
+        ("committed", 1),
+        ("unknown_encoding", 3),
+        ("media_type", 1),
+        ("malformed", 1),
+        ("no_such_path", 1),
+        ("too_large", 0),
+    ] {
+        assert_eq!(server.requests(result), Some(requests), "{result}");
+    }
+    assert_eq!(
+        server.refused.sentences(),
+        ["127.0.0.1: `br` is not an encoding that is understood: use gzip, zstd, deflate or none."]
+    );
 }

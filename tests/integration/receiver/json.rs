@@ -53,3 +53,23 @@ async fn a_large_body_in_json_is_read_like_a_small_one() {
     assert_eq!(post(&server, &spans).await, json!({}));
     assert_eq!(server.committed().len(), 1_000);
 }
+
+#[tokio::test]
+async fn what_is_sent_instead_of_traces_is_a_warning_and_counted() {
+    let server = Server::start().await;
+    let request = client()
+        .post(server.traces())
+        .header("content-type", "application/json");
+    let body = json!({"resourceLogs": [{}]}).to_string();
+    let response = request.body(body).send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    let reply: Json = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
+    assert_eq!(
+        reply,
+        json!({"partialSuccess": {
+            "rejectedSpans": "0",
+            "errorMessage": "these look like logs: only traces are taken here",
+        }})
+    );
+    assert_eq!(server.requests("without_traces"), Some(1));
+}

@@ -10,6 +10,7 @@ use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest,
     trace::v1::{ResourceSpans, ScopeSpans, Span},
 };
+use prometheus::TextEncoder;
 use prost::Message as _;
 use throughline::{
     domain::model::span::SpanView,
@@ -18,8 +19,11 @@ use throughline::{
         consumer::{CommitError, TraceConsumer},
         grpc, http,
         receiver::Receiver,
+        refused::RefusedSenders,
         server::{cors::AllowedOrigins, limits::ReceiverLimits},
+        unreadable::SpansWithFaults,
     },
+    telemetry::metrics::Metrics,
 };
 use tokio::{
     net::TcpListener,
@@ -65,6 +69,8 @@ impl TraceConsumer for RecordingDoor {
 
     fn refuse(&self, _refusal: &Rejection, _batch: &mut Vec<String>) {}
 
+    fn note_faults(&self, _with_faults: SpansWithFaults, _batch: &mut Vec<String>) {}
+
     async fn commit(&self, batch: Vec<String>) -> Result<(), CommitError> {
         self.arrived.notify_one();
         match &self.commits {
@@ -86,6 +92,8 @@ pub(crate) struct Server {
     pub(super) http: String,
     pub(crate) grpc: String,
     door: RecordingDoor,
+    metrics: Metrics,
+    pub(super) refused: RefusedSenders,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -108,13 +116,17 @@ impl Server {
             commits,
             ..RecordingDoor::default()
         };
-        let receiver = Receiver::new(door.clone(), limits);
+        let metrics = Metrics::new().unwrap();
+        let receiver =
+            Receiver::new(door.clone(), limits).measured(metrics.requests_answered.clone());
         let (http, grpc) = (listener().await, listener().await);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let server = Self {
             http: format!("http://{}", http.local_addr().unwrap()),
             grpc: format!("http://{}", grpc.local_addr().unwrap()),
             door,
+            metrics,
+            refused: receiver.refused_senders(),
             stop: stop.clone(),
             tasks: tasks.clone(),
         };
@@ -130,6 +142,16 @@ impl Server {
 
     pub(super) fn traces(&self) -> String {
         format!("{}/v1/traces", self.http)
+    }
+
+    /// How many requests had this result; `None` if it is not shown.
+    pub(super) fn requests(&self, result: &str) -> Option<u64> {
+        let text = TextEncoder::new()
+            .encode_to_string(&self.metrics.registry.gather())
+            .unwrap();
+        let series = format!("throughline_ingest_requests_total{{result=\"{result}\"}} ");
+        let mut lines = text.lines();
+        lines.find_map(|line| line.strip_prefix(&series)?.parse().ok())
     }
 
     /// The names of all spans committed until now, sorted.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{HealthInputs, HoldTimes, SilenceSign, TargetSign};
+use super::{HealthInputs, HoldTimes, ReplicaSign, SilenceSign, TargetSign};
 use crate::domain::{
     model::{format, ids::Name},
     slo::Severity,
@@ -57,6 +57,7 @@ pub fn findings(signs: &HealthInputs) -> Vec<Finding> {
     found.extend(repaired(signs));
     found.extend(clocks_apart(signs));
     found.extend(definitions_refused(signs));
+    found.extend(senders_refused(signs));
     found.extend(signs.silences.iter().filter_map(long_silence));
     found
 }
@@ -258,19 +259,9 @@ fn clocks_apart(signs: &HealthInputs) -> Option<Finding> {
 
 /// An edit with a mistake, or files that are gone: what people believe to be watched is not.
 fn definitions_refused(signs: &HealthInputs) -> Option<Finding> {
-    let of_replicas = signs.replicas.iter();
     // Replicas read the same files, so most problems are found by all of them.
-    let problems: BTreeSet<&str> = of_replicas
-        .flat_map(|replica| &replica.definition_problems)
-        .map(String::as_str)
-        .collect();
-    let shown = problems.iter().take(MOST_NAMED);
-    let mut lines: Vec<String> = shown.map(|&problem| problem.to_owned()).collect();
-    let rest = problems.len().saturating_sub(MOST_NAMED);
-    if rest > 0 {
-        lines.push(format!("And {rest} more."));
-    }
-    (!problems.is_empty()).then(|| Finding {
+    let lines = sentences(signs, |replica| &replica.definition_problems);
+    (!lines.is_empty()).then(|| Finding {
         key: "throughline/definitions-refused".to_owned(),
         severity: Severity::Ticket,
         title: "changed definitions are not applied, the previous ones stay active".to_owned(),
@@ -279,6 +270,36 @@ fn definitions_refused(signs: &HealthInputs) -> Option<Finding> {
         patience: patience(MINUTE, MINUTE),
         target: None,
     })
+}
+
+/// What a sender is refused for it sends again and again: its spans are missing in the counts.
+fn senders_refused(signs: &HealthInputs) -> Option<Finding> {
+    let lines = sentences(signs, |replica| &replica.refused_senders);
+    (!lines.is_empty()).then(|| Finding {
+        key: "throughline/sender-refused".to_owned(),
+        severity: Severity::Ticket,
+        title: "a sender is refused, so its spans are lost".to_owned(),
+        lines,
+        patience: patience(MINUTE, MINUTE),
+        target: None,
+    })
+}
+
+/// Sentences of all replicas, each once, and of too many the first.
+fn sentences(signs: &HealthInputs, of: fn(&ReplicaSign) -> &Vec<String>) -> Vec<String> {
+    let all: BTreeSet<&str> = signs
+        .replicas
+        .iter()
+        .flat_map(of)
+        .map(String::as_str)
+        .collect();
+    let shown = all.iter().take(MOST_NAMED);
+    let mut lines: Vec<String> = shown.map(|&sentence| sentence.to_owned()).collect();
+    let rest = all.len().saturating_sub(MOST_NAMED);
+    if rest > 0 {
+        lines.push(format!("And {rest} more."));
+    }
+    lines
 }
 
 /// A silence that was forgotten hides what it was never meant for.

@@ -38,6 +38,7 @@ fn nothing_is_wrong_with_a_service_that_is_well() {
             id: 7,
             ahead_ms: -29_000,
             definition_problems: Vec::new(),
+            refused_senders: Vec::new(),
         }],
         last_span_at: Some(ago(299)),
         usual_events: Some(1_000),
@@ -100,6 +101,7 @@ fn t04_clocks_that_differ_by_more_than_half_a_minute_are_told_of() {
             id: 255,
             ahead_ms,
             definition_problems: Vec::new(),
+            refused_senders: Vec::new(),
         }],
         ..well()
     };
@@ -117,6 +119,7 @@ fn s47_definitions_that_are_not_applied_are_one_finding_of_all_replicas() {
         id,
         ahead_ms: 0,
         definition_problems: problems.iter().map(|&text| text.to_owned()).collect(),
+        refused_senders: Vec::new(),
     };
     let of = |replicas| HealthInputs { replicas, ..well() };
     assert_eq!(keys(&of(vec![replica(1, &[])])).len(), 0);
@@ -130,6 +133,24 @@ fn s47_definitions_that_are_not_applied_are_one_finding_of_all_replicas() {
         found[0].lines,
         ["b.yaml:1:1 wrong", "the files declare no SLO"]
     );
+}
+
+#[test]
+fn a_sender_that_is_refused_is_named_once_with_the_reason() {
+    let replica = |id, senders: &[&str]| ReplicaSign {
+        id,
+        ahead_ms: 0,
+        definition_problems: Vec::new(),
+        refused_senders: senders.iter().map(|&text| text.to_owned()).collect(),
+    };
+    let senders = ["10.0.0.7: `br` is not an encoding that is understood."];
+    let found = findings(&HealthInputs {
+        replicas: vec![replica(1, &senders), replica(2, &senders)],
+        ..well()
+    });
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].key, "throughline/sender-refused");
+    assert_eq!(found[0].lines, senders);
 }
 
 #[test]

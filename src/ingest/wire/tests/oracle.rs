@@ -130,7 +130,8 @@ fn expect(
         SpanId::from_slice(&span.span_id).ok_or(Rejection::SpanId)?;
         return Err(Rejection::ParentSpanId);
     }
-    let mut any_scope = map(&resource.attributes);
+    let mut any_scope = map(&scope.attributes);
+    any_scope.extend(map(&resource.attributes));
     any_scope.extend(map(&span.attributes));
     Ok(SpanAnswers {
         ids: (
