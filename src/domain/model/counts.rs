@@ -125,17 +125,18 @@ impl EventCounts {
 
     /// Workflows that are neither good nor bad for want of evidence that can be used.
     pub const fn unusable(&self) -> i64 {
-        self.invalid + self.evidence_lost
+        self.invalid + self.ambiguous + self.evidence_lost
     }
 
-    /// The best that can have been: what is invalid counts as good, as it has an end, and what may have
-    /// had one that is lost is left out. Of what is invalid only the few workflows with more pauses or
+    /// The best that can have been: what is invalid or ambiguous counts as good, as it has an end, and what
+    /// may have had one that is lost is left out. Of what is invalid only the few workflows with more pauses or
     /// legs than are kept may lack an end.
     #[must_use]
     pub const fn as_good(self) -> Self {
         Self {
-            good: self.good + self.invalid,
+            good: self.good + self.invalid + self.ambiguous,
             invalid: 0,
+            ambiguous: 0,
             evidence_lost: 0,
             ..self
         }
@@ -147,6 +148,7 @@ impl EventCounts {
         Self {
             failed: self.failed + self.unusable(),
             invalid: 0,
+            ambiguous: 0,
             evidence_lost: 0,
             ..self
         }

@@ -479,3 +479,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn s45_ambiguous_ends_leave_a_rule_in_doubt_as_invalid_ones_do() {
+    let all = EventCounts {
+        ambiguous: 990,
+        ..counts(10, 10)
+    };
+    let rules = rules([all, all], [all, all]);
+    assert_eq!(rules[0].condition, BurnCondition::InDoubt);
+}

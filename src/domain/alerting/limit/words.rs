@@ -112,6 +112,10 @@ impl LimitStatus {
         let share = self.value.map_or(format::NONE.to_owned(), format::percent);
         let reasons: Vec<String> = [
             (counts.invalid, "invalid (often clocks that differ)"),
+            (
+                counts.ambiguous,
+                "ambiguous (which of several ended is unknown)",
+            ),
             (counts.evidence_lost, "with evidence that was lost"),
         ]
         .into_iter()
