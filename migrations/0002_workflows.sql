@@ -195,7 +195,14 @@ create table link_evidence (
     is_truncated  boolean not null default false,
     is_start      boolean not null,
     message       uuid,
-    constraint link_evidence_pkey primary key (id, epoch)
+    is_whole      boolean not null,
+    is_batch      boolean not null default false,
+    branch_batches uuid[]  not null default '{}',
+    branch_traces  uuid[]  not null default '{}',
+    branch_spans   bigint[] not null default '{}',
+    constraint link_evidence_pkey primary key (id, epoch),
+    constraint link_evidence_branches_check check (cardinality(branch_batches) = cardinality(branch_traces)
+        and cardinality(branch_batches) = cardinality(branch_spans))
 ) partition by list (epoch);
 comment on table link_evidence is 'Evidence of single spans whose workflow is known only through links. When evidence moves to another workflow, the one it leaves is rebuilt from the evidence that remains.';
 comment on column link_evidence.id is 'Hash of everything that identifies the evidence, so that a span that is received again is recognised.';
@@ -210,6 +217,14 @@ comment on column link_evidence.is_unresolved is 'Whether the links must be reso
 comment on column link_evidence.is_truncated is 'Whether the work began more links away than are followed.';
 comment on column link_evidence.is_start is 'Whether the span starts workflows of the SLO. The start span that is furthest back on a chain of links identifies the workflow.';
 comment on column link_evidence.message is 'The message that the evidence is about (batch_messages.message), where the links of a batch tell by message id who published it. Null where spans alone tell.';
+comment on column link_evidence.is_whole is 'Whether one end ends all messages that a span took together (links: { batch: whole }).';
+comment on column link_evidence.is_batch is 'Whether the row is no evidence but a span that took messages of several workflows (workflow_keys), one of which each end behind it belongs to.';
+comment on column link_evidence.branch_batches is 'The spans of this kind (link_evidence.id) at which the chain of the evidence divides.';
+comment on column link_evidence.branch_traces is 'Trace of the span through which the work left each of branch_batches.';
+comment on column link_evidence.branch_spans is 'Id of that span: its 8 bytes as a big-endian number.';
+create index link_evidence_batch_idx on link_evidence using gin (workflow_keys) with (fastupdate = off) where is_batch;
+create index link_evidence_branch_batches_idx on link_evidence using gin (branch_batches) with (fastupdate = off)
+    where branch_batches <> '{}';
 create index link_evidence_start_idx on link_evidence (trace_id, span_id, slo_id) where is_start;
 create index link_evidence_unresolved_idx on link_evidence (id) where is_unresolved;
 create index link_evidence_workflow_keys_idx on link_evidence using gin (workflow_keys) with (fastupdate = off);

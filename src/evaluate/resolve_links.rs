@@ -1,6 +1,6 @@
 //! Places evidence that was woken in greater number than one request may be made to wait for.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
@@ -8,10 +8,7 @@ use crate::{
     domain::{
         counting::ledger::CountDelta,
         model::time::Timestamp,
-        workflow::{
-            JudgingContext,
-            classify::{Classifier, DiscardReason},
-        },
+        workflow::{JudgingContext, classify::Classifier},
     },
     store::{LinkNews, Store, StoreError, Writer},
 };
@@ -64,14 +61,11 @@ impl Unplaced {
         let followed = tx
             .follow_links(&LinkNews::default(), &judging, &mut moves)
             .await?;
-        tx.record_more(&followed.gathered, &judging, &mut moves)
+        tx.record_more(&followed.gathered, &followed.groups, &judging, &mut moves)
             .await?;
         tx.add_counts(self.writer, &moves).await?;
-        let cut = followed.cut.into_iter();
-        let unusable: BTreeMap<_, _> = cut
-            .map(|(slo, count)| ((slo, DiscardReason::TooManyHops), count))
-            .collect();
-        tx.add_evidence_counts(now, &unusable, &moves.noted).await?;
+        tx.add_evidence_counts(now, &followed.discarded, &moves.noted)
+            .await?;
         tx.observe_ends(now, &moves).await?;
         tx.commit().await?;
         Ok(followed.placed)

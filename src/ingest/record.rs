@@ -19,7 +19,9 @@ use crate::{
         workflow::{
             JudgingContext,
             classify::{ClassifiedBatch, Classifier, DiscardReason},
-            gather, join, may_time_out,
+            gather, join,
+            links::GroupsOfBatches,
+            may_time_out,
             reservoir::{ReservoirFilter, ReservoirMinima},
         },
     },
@@ -247,17 +249,17 @@ impl RecorderLoop {
             context.observed = tx.end_observations(now).await?;
         }
         let judging = |slo| classifier.judging(slo, &context);
-        let mut moves = CountDelta::default();
+        let (mut moves, mut groups) = (CountDelta::default(), GroupsOfBatches::default());
         if !news.is_empty() {
             let followed = tx.follow_links(&news, &judging, &mut moves).await?;
             join(&mut gathered, followed.gathered);
-            for (slo, count) in followed.cut {
-                *unusable
-                    .entry((slo, DiscardReason::TooManyHops))
-                    .or_default() += count;
+            for (id, count) in followed.discarded {
+                *unusable.entry(id).or_default() += count;
             }
+            groups = followed.groups;
         }
-        tx.record_more(&gathered, &judging, &mut moves).await?;
+        tx.record_more(&gathered, &groups, &judging, &mut moves)
+            .await?;
         tx.add_counts(self.parts.writer, &moves).await?;
         let pieces: Vec<_> = findings
             .iter()

@@ -243,6 +243,62 @@ async fn what_one_request_leaves_to_be_placed_is_placed_by_a_later_turn() {
     app.assert_counts(good(1)).await;
 }
 
+/// Ten messages are taken by one span; what it publishes is its child. The last two are lost.
+fn batch_in_the_middle(nth: u64) -> Vec<SpanBuilder> {
+    let batch = 100 * nth;
+    let mut spans = Vec::new();
+    let mut process = span("process").trace(batch).id(1).at(1.0).lasting(1.0);
+    for message in 10..20 {
+        let publish = span("order placed").trace(batch + message).id(1);
+        process = process.after(&publish);
+        spans.push(publish);
+        let sent = span("send").trace(batch).id(message).at(1.5).child_of(1);
+        if message < 18 {
+            let end = span("order confirmed").trace(batch + 20 + message);
+            spans.push(end.at(4.0).after(&sent));
+        }
+        spans.push(sent);
+    }
+    spans.push(process);
+    spans
+}
+
+#[tokio::test]
+async fn s33_a_batch_in_the_middle_is_judged_by_number_in_any_order_on_any_replica() {
+    for seed in 0..3 {
+        let app = app(ORDERS).await;
+        let other = app.replica();
+        let mut spans: Vec<_> = (0..5).flat_map(batch_in_the_middle).collect();
+        let orders = [0, 1].map(|replica| {
+            spans.shuffle(&mut StdRng::seed_from_u64(2 * seed + replica));
+            spans.clone()
+        });
+        // Half of it is judged while the rest is under way.
+        let (first, rest) = orders[0].split_at(60);
+        send_bit_by_bit(&app, first).await;
+        judge(&app).await;
+        tokio::join!(
+            send_bit_by_bit(&app, rest),
+            send_bit_by_bit(&other, &orders[1]),
+        );
+        let answer = app.send_over_http(&spans).await;
+        assert_eq!(answer.status().as_u16(), 200);
+        // What was first heard of after its deadline is waited for.
+        app.at_second(5_000.0).judge().await;
+        app.assert_counts(counts(40, 0, 10)).await;
+    }
+}
+
+#[tokio::test]
+async fn s33_one_end_ends_the_whole_batch_where_the_definition_says_so() {
+    let whole = ORDERS.replace("[trace, links]", "[trace, { links: { batch: whole } }]");
+    let app = app(&whole).await;
+    let spans = batch_in_the_middle(0).into_iter();
+    app.send(spans.collect::<Vec<_>>()).await;
+    judge(&app).await;
+    app.assert_counts(good(10)).await;
+}
+
 /// A message of the batch that span 1 of trace 0 published.
 fn received(message: u64, secs: f64) -> SpanBuilder {
     let span = span("order confirmed").trace(message + 1).at(secs);
@@ -375,7 +431,8 @@ fn chains(seed: u64) -> Workload {
         spans.extend([start, middle, sent]);
     }
     spans.shuffle(&mut random);
-    let placed = minutes_ago(3);
+    // What is first heard of long after its deadline is waited for longer than a test lasts.
+    let placed = minutes_ago(1);
     let requests = spans.chunks(5).map(|spans| request(spans, placed));
     Workload {
         requests: requests.collect(),

@@ -73,7 +73,7 @@ impl CountDelta {
     }
 
     /// Notes that an end in `new`, which was not in `known`, was on its way for longer than `grace`.
-    fn note_delay(
+    pub fn note_delay(
         &mut self,
         slo: SloId,
         known: Option<&JudgedWorkflow>,
@@ -168,18 +168,30 @@ pub fn apply(
     judging: &Judging,
     moves: &mut CountDelta,
 ) -> Option<JudgedWorkflow> {
-    let mut workflow = joined(known, new).since(judging.oldest_revision);
-    workflow.first_evidence_at.get_or_insert(judging.now);
-    let verdict = judge(&workflow, &in_hindsight(known, judging));
     if known.is_some_and(|known| is_reuse(&known.workflow, new)) {
         moves.note(slo, WorkflowNote::Reused);
     }
+    let judged = apply_whole(slo, known, joined(known, new), judging, moves)?;
+    moves.note_delay(slo, known, new, judging);
+    Some(judged)
+}
+
+/// Judges `workflow`, which is all that is known by now. `None` if nothing has changed.
+pub fn apply_whole(
+    slo: SloId,
+    known: Option<&JudgedWorkflow>,
+    workflow: Workflow,
+    judging: &Judging,
+    moves: &mut CountDelta,
+) -> Option<JudgedWorkflow> {
+    let mut workflow = workflow.since(judging.oldest_revision);
+    workflow.first_evidence_at.get_or_insert(judging.now);
+    let verdict = judge(&workflow, &in_hindsight(known, judging));
     let judged = weigh(workflow, verdict, known, judging);
     if known == Some(&judged) {
         return None;
     }
     moves.replace(slo, known, &judged);
-    moves.note_delay(slo, known, new, judging);
     let noticed = |one: &JudgedWorkflow| notices(&one.workflow, &one.verdict, judging);
     let before = known.map(noticed).unwrap_or_default();
     for note in noticed(&judged).difference(&before) {
@@ -210,6 +222,9 @@ pub fn silence_of(
     workflow: &Workflow,
     judging: &Judging,
 ) -> Option<TimeRange> {
+    if workflow.success.is_some() || workflow.failure.is_some() {
+        return None;
+    }
     let verdict = judge(workflow, &in_hindsight(known, judging));
     let start = workflow.start?.at.floor_to(Resolution::Minute.length());
     let deadline = verdict.at.filter(|_| verdict.outcome == Outcome::Timeout)?;
@@ -270,19 +285,27 @@ fn is_lost(
         })
 }
 
-fn joined(known: Option<&JudgedWorkflow>, new: &Workflow) -> Workflow {
+/// All that is known of a workflow once `new` is added.
+pub fn joined(known: Option<&JudgedWorkflow>, new: &Workflow) -> Workflow {
     let Some(known) = known else {
         return new.clone();
     };
-    let mut workflow = known.workflow.clone();
-    workflow.join(new);
+    if known.workflow.has_evidence_of_its_own() {
+        let mut workflow = known.workflow.clone();
+        workflow.join(new);
+        return workflow;
+    }
+    // It was known by an end of a batch alone, which names it after another trace.
+    let mut workflow = new.clone();
+    workflow.details.shared = known.workflow.details.shared;
+    workflow.first_evidence_at = known.workflow.first_evidence_at;
     workflow
 }
 
 /// Judges `known` by what is left of it once evidence has turned out to be another workflow's. `None`
 /// if nothing is left: then it is no event, and no row.
 ///
-/// The label stays, and that it is ambiguous, since no span says so: they follow from its key.
+/// The label stays, and what follows from its key or its batch, since no span says so.
 pub fn rejudge(
     slo: SloId,
     known: &JudgedWorkflow,
@@ -299,6 +322,7 @@ pub fn rejudge(
         ..left.clone().since(judging.oldest_revision)
     };
     workflow.details.is_ambiguous = known.workflow.details.is_ambiguous;
+    workflow.details.shared = known.workflow.details.shared;
     let verdict = judge(&workflow, &in_hindsight(Some(known), judging));
     let judged = weigh(workflow, verdict, Some(known), judging);
     moves.replace(slo, Some(known), &judged);

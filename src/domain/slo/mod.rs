@@ -24,7 +24,7 @@ pub use self::{
     },
     revisions::{SloRevision, SloRevisions},
     spec::{
-        CancelPolicy, Completion, Correlator, FanOut, Indicator, MAX_LEGS, Slo, Source,
+        CancelPolicy, Completion, Correlator, FanOut, Indicator, LinkBatch, MAX_LEGS, Slo, Source,
         SpanIndicator, SpanInstant, StartedAt, TimeUnit, WorkflowIndicator,
     },
     stages::{DeclaredStage, Edge, Extent, Stages},

@@ -243,7 +243,19 @@ pub enum Correlator {
     Links {
         /// Which links carry it: a selector that sees one link at a time. All if left out.
         only: Option<Selector>,
+        batch: LinkBatch,
     },
+}
+
+/// What ends messages that one span took together, where the work that it passed on tells nothing of
+/// which message it is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LinkBatch {
+    /// Each message ends by itself.
+    #[default]
+    Each,
+    /// One end ends all of them.
+    Whole,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Deadline, Judging, Outcome, StartRemark, Verdict, Workflow};
+use super::{Deadline, Judging, Outcome, SharedEnd, StartRemark, Verdict, Workflow};
 use crate::domain::{model::time::Timestamp, slo::Completion};
 
 /// What was remarkable about a workflow. Counted by SLO when it is noticed first.
@@ -30,12 +30,20 @@ pub enum WorkflowNote {
     SeveralStarts,
     /// Its start published several messages, and nothing tells them apart.
     ManyMessages,
+    /// It went through a batch and was judged by number: the end that it is given may be another's.
+    OneOfABatch,
+    /// Ambiguous: more ends came out of a batch than workflows went in.
+    MoreEndsThanWorkflows,
+    /// Ambiguous: one end came out of a batch of several workflows.
+    OneEndOfABatch,
+    /// Ambiguous: batches that share workflows have too many together.
+    TooLargeBatch,
     /// It is spoken of although its record is gone: nothing more is counted of it.
     TooLate,
 }
 
 impl WorkflowNote {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::Corrected,
         Self::ClockSkew,
         Self::EndsBeforeStart,
@@ -46,6 +54,10 @@ impl WorkflowNote {
         Self::Reused,
         Self::SeveralStarts,
         Self::ManyMessages,
+        Self::OneOfABatch,
+        Self::MoreEndsThanWorkflows,
+        Self::OneEndOfABatch,
+        Self::TooLargeBatch,
         Self::TooLate,
     ];
 
@@ -61,6 +73,10 @@ impl WorkflowNote {
             Self::Reused => "reused",
             Self::SeveralStarts => "several_starts",
             Self::ManyMessages => "many_messages_one_workflow",
+            Self::OneOfABatch => "one_of_a_batch",
+            Self::MoreEndsThanWorkflows => "more_ends_than_workflows",
+            Self::OneEndOfABatch => "one_end_of_a_batch",
+            Self::TooLargeBatch => "too_large_batch",
             Self::TooLate => "too_late",
         }
     }
@@ -77,7 +93,27 @@ pub fn notices(
     let several = is_several.then_some(WorkflowNote::SeveralStarts);
     let many = is(StartRemark::Batch).then_some(WorkflowNote::ManyMessages);
     let of_verdict = of_verdict(workflow, verdict);
-    [several, many, of_verdict].into_iter().flatten().collect()
+    // Whatever becomes of it, so that it is noted once.
+    let is_by_number = workflow.start.is_some() && workflow.details.shared.is_some();
+    let by_number = is_by_number.then_some(WorkflowNote::OneOfABatch);
+    let ambiguous = why_ambiguous(workflow, verdict);
+    let all = [several, many, of_verdict, by_number, ambiguous];
+    all.into_iter().flatten().collect()
+}
+
+fn why_ambiguous(workflow: &Workflow, verdict: &Verdict) -> Option<WorkflowNote> {
+    if verdict.outcome != Outcome::Ambiguous {
+        return None;
+    }
+    match workflow.details.shared? {
+        SharedEnd::MoreEndsThanWorkflows => Some(WorkflowNote::MoreEndsThanWorkflows),
+        SharedEnd::OneEndForAll => Some(WorkflowNote::OneEndOfABatch),
+        SharedEnd::TooManyWorkflows => Some(WorkflowNote::TooLargeBatch),
+        SharedEnd::None
+        | SharedEnd::Succeeded(_)
+        | SharedEnd::Failed(_)
+        | SharedEnd::Cancelled(_) => None,
+    }
 }
 
 fn of_verdict(workflow: &Workflow, verdict: &Verdict) -> Option<WorkflowNote> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Deadline, Workflow,
+    Deadline, SharedEnd, Workflow,
     evidence::{LegsProgress, earliest},
 };
 use crate::domain::{
@@ -278,7 +278,23 @@ impl Ends {
             LegsProgress::TooMany if ends.success.is_none() => return Err(TooManyLegs),
             LegsProgress::Unfinished | LegsProgress::TooMany => {}
         }
+        ends.add_shared(details.shared);
         Ok(ends)
+    }
+
+    /// Adds what the batch gives it that it went through.
+    fn add_shared(&mut self, shared: Option<SharedEnd>) {
+        match shared {
+            None | Some(SharedEnd::None) => {}
+            Some(SharedEnd::Succeeded(at)) => self.success = earliest(self.success, Some(at)),
+            Some(SharedEnd::Failed(at)) => self.failure = earliest(self.failure, Some(at)),
+            Some(SharedEnd::Cancelled(at)) => self.cancelled = earliest(self.cancelled, Some(at)),
+            Some(
+                SharedEnd::MoreEndsThanWorkflows
+                | SharedEnd::OneEndForAll
+                | SharedEnd::TooManyWorkflows,
+            ) => self.unfinished = Outcome::Ambiguous,
+        }
     }
 }
 
@@ -371,10 +387,12 @@ fn silent(
 }
 
 fn without_start(workflow: &Workflow, judging: &Judging) -> Verdict {
+    let shared = workflow.details.shared.and_then(SharedEnd::at);
     let ends = [
         workflow.success,
         workflow.failure,
         workflow.cancelled,
+        shared,
         workflow.details.legs.first_end(),
         workflow.details.pauses.first_end(),
     ];

@@ -58,7 +58,7 @@ impl FromIterator<(LinkFilter, SpanRef)> for SpanColumns {
     }
 }
 
-fn number(span_id: SpanId) -> i64 {
+pub(crate) fn number(span_id: SpanId) -> i64 {
     i64::from_be_bytes(*span_id.as_bytes())
 }
 

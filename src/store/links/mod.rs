@@ -3,5 +3,8 @@
 pub(super) mod batch_messages;
 pub(super) mod edges;
 pub(super) mod evidence;
+pub(super) mod groups;
+pub(super) mod left;
+pub(super) mod pieces;
 pub(super) mod starts;
 pub(super) mod traces;

@@ -11,6 +11,7 @@ use crate::{
             ids::{SloId, TraceId},
             span::SpanRef,
         },
+        slo::LinkBatch,
         workflow::links::{Awaited, Graph, LinkFilter, LinkedSpan},
     },
     store::{StoreError, Tx, trace_ids::uuid},
@@ -104,16 +105,26 @@ impl Tx<'_> {
             if number("count").map_err(|source| self.failed(source))? == 1 {
                 let filter = number("filter").map_err(|source| self.failed(source))?;
                 let filter = LinkFilter(filter);
-                alone.insert(LinkedSpan { slo, filter, span });
+                alone.insert(LinkedSpan {
+                    slo,
+                    filter,
+                    span,
+                    batch: LinkBatch::Whole,
+                });
             }
         }
         Ok(alone)
     }
 }
 
-/// The traces whose starts decide where the work of a span began.
+/// The traces whose starts decide where the work of a span began, also beyond where its chain divides:
+/// whether it does depends on them.
 fn ends_of(of: &LinkedSpan, graph: &Graph) -> Vec<ChainEnd> {
-    let awaited = graph.origins(*of).awaited.into_iter();
+    let whole = LinkedSpan {
+        batch: LinkBatch::Whole,
+        ..*of
+    };
+    let awaited = graph.origins(whole).waits_for.into_iter();
     let ends = awaited.filter_map(|awaited| match awaited {
         Awaited::StartIn(trace_id) => Some((of.slo, of.filter, trace_id)),
         Awaited::Span(_) => None,

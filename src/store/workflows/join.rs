@@ -16,10 +16,14 @@ use crate::{
     domain::{
         counting::{
             JudgedWorkflow,
-            ledger::{CountDelta, apply, silence},
+            ledger::{CountDelta, apply, apply_whole, joined, rejudge, silence, silence_of},
         },
         model::ids::SloId,
-        workflow::{EventId, EvidenceByEvent, Judging, JudgingContext, Losses, WorkflowNote},
+        workflow::{
+            EventId, EvidenceByEvent, Judging, JudgingContext, Losses, Workflow, WorkflowNote,
+            is_reuse,
+            links::{GroupMember, GroupsOfBatches},
+        },
     },
     store::{
         StoreError, Tx, error::inconsistent, platform::retention::EPOCH_LOCK,
@@ -43,41 +47,58 @@ impl Tx<'_> {
         judging: JudgingBySlo<'_>,
     ) -> Result<CountDelta, StoreError> {
         let mut moves = CountDelta::default();
-        self.record_more(gathered, judging, &mut moves).await?;
+        let no_groups = GroupsOfBatches::default();
+        self.record_more(gathered, &no_groups, judging, &mut moves)
+            .await?;
         Ok(moves)
     }
 
-    /// The same, where something has moved in the counts already.
+    /// The same, where something has moved in the counts already, and where workflows are judged by
+    /// number.
     pub async fn record_more(
         &mut self,
         gathered: &EvidenceByEvent,
+        groups: &GroupsOfBatches,
         judging: JudgingBySlo<'_>,
         moves: &mut CountDelta,
     ) -> Result<(), StoreError> {
-        if gathered.is_empty() {
+        let mut ids: BTreeMap<EventId, ()> = groups.ids().map(|id| (id, ())).collect();
+        ids.extend(gathered.keys().map(|id| (*id, ())));
+        if ids.is_empty() {
             return Ok(());
         }
         let epoch = self.current_epoch().await?;
-        let known = self.lock_known(gathered).await?;
+        let known = self.lock_known(&ids).await?;
         let gone = self.forgotten(gathered, &known).await?;
-        let silent = gathered.iter().filter_map(|(id, workflow)| {
+        let whole = whole(gathered, groups, &known, &gone, judging);
+        let silent = whole.iter().filter_map(|(id, workflow)| {
             let known = known.get(id).map(|row| &row.judged);
-            Some((*id, silence(known, workflow, &judging(id.0))?))
+            Some((*id, silence_of(known, workflow, &judging(id.0))?))
         });
         let lost = self.lost_among(&silent.collect()).await?;
-        let mut changed = Vec::new();
-        for (id, workflow) in gathered {
-            if gone.contains(id) {
-                moves.note(id.0, WorkflowNote::TooLate);
+        for (slo, _) in &gone {
+            moves.note(*slo, WorkflowNote::TooLate);
+        }
+        let (mut changed, mut empty) = (Vec::new(), Vec::new());
+        for (id, workflow) in whole {
+            let row = known.get(&id);
+            let before = row.map(|row| &row.judged);
+            if !workflow.has_evidence() {
+                empty.extend(row.map(|row| (id, row)));
                 continue;
             }
-            let row = known.get(id);
-            let judging = judging_of(id, judging, &lost);
-            let Some(judged) = apply(id.0, row.map(|row| &row.judged), workflow, &judging, moves)
-            else {
-                continue;
-            };
-            changed.push((*id, row, judged));
+            if let (Some(before), Some(new)) = (before, gathered.get(&id))
+                && is_reuse(&before.workflow, new)
+            {
+                moves.note(id.0, WorkflowNote::Reused);
+            }
+            let judging = judging_of(&id, judging, &lost);
+            if let Some(judged) = apply_whole(id.0, before, workflow, &judging, moves) {
+                if let Some(new) = gathered.get(&id) {
+                    moves.note_delay(id.0, before, new, &judging);
+                }
+                changed.push((id, row, judged));
+            }
         }
         let groups = self.groups_of(&changed, moves).await?;
         let (mut inserts, mut updates) = (WorkflowColumns::default(), WorkflowColumns::default());
@@ -88,7 +109,23 @@ impl Tx<'_> {
             }
         }
         self.insert(&inserts).await?;
-        self.update(&updates).await
+        self.update(&updates).await?;
+        self.withdraw(&empty, judging, moves).await
+    }
+
+    /// Deletes rows that this transaction has locked, with what they count.
+    async fn withdraw(
+        &mut self,
+        rows: &[(EventId, &LockedWorkflow)],
+        judging: JudgingBySlo<'_>,
+        moves: &mut CountDelta,
+    ) -> Result<(), StoreError> {
+        for ((slo, _), row) in rows {
+            rejudge(*slo, &row.judged, None, &judging(*slo), moves);
+            moves.regroup(row.group.map(|group| (group, &row.judged)), None);
+        }
+        let rows: Vec<&LockedWorkflow> = rows.iter().map(|(_, row)| *row).collect();
+        self.delete(&rows).await
     }
 
     /// Those whose start was heard of and is gone.
@@ -265,6 +302,54 @@ impl Tx<'_> {
         }
         Ok(())
     }
+}
+
+/// All that is known by now of each workflow that may have changed.
+fn whole(
+    gathered: &EvidenceByEvent,
+    groups: &GroupsOfBatches,
+    known: &BTreeMap<EventId, LockedWorkflow>,
+    gone: &BTreeSet<EventId>,
+    judging: JudgingBySlo<'_>,
+) -> EvidenceByEvent {
+    let here = gathered.iter().filter(|(id, _)| !gone.contains(id));
+    let mut whole: EvidenceByEvent = here
+        .map(|(id, new)| {
+            let workflow = joined(known.get(id).map(|row| &row.judged), new);
+            (*id, workflow.since(judging(id.0).oldest_revision))
+        })
+        .collect();
+    let find = |whole: &EvidenceByEvent, id: &EventId| {
+        let row = known.get(id).map(|row| &row.judged.workflow);
+        whole.get(id).or(row).cloned()
+    };
+    let mut shares = Vec::new();
+    for (slo, group) in &groups.groups {
+        let skew = judging(*slo).skew_tolerance;
+        let members = group.workflow_keys.iter().map(|key| {
+            let workflow = find(&whole, &(*slo, *key));
+            (*key, GroupMember::new(workflow.as_ref(), skew))
+        });
+        let ends = group.judge(&members.collect());
+        shares.extend(ends.into_iter().map(|(key, end)| {
+            // One that nothing else is known of.
+            let trace_id = group.trace_of(end);
+            ((*slo, key), Some(end), trace_id)
+        }));
+    }
+    shares.extend(groups.alone.iter().map(|id| (*id, None, None)));
+    for (id, end, trace_id) in shares {
+        let workflow = match (find(&whole, &id), trace_id) {
+            (Some(workflow), Some(trace_id)) => Some(workflow.named_by_batch(trace_id)),
+            (None, Some(trace_id)) => Some(Workflow::without_evidence(trace_id)),
+            (workflow, None) => workflow,
+        };
+        if let Some(mut workflow) = workflow.filter(|_| !gone.contains(&id)) {
+            workflow.details.shared = end;
+            whole.insert(id, workflow);
+        }
+    }
+    whole
 }
 
 /// How one workflow is judged, if those in `lost` may have had an end that is lost.

@@ -10,6 +10,7 @@ use throughline::domain::{
         span::SpanRef,
         time::Timestamp,
     },
+    slo::LinkBatch,
     workflow::{
         EventKey, Evidence, Fact, SpanOutcome, Workflow,
         classify::Linked,
@@ -160,6 +161,7 @@ impl Load {
                 filter: LinkFilter::ALL,
                 span,
                 message: None,
+                batch: LinkBatch::Each,
                 piece: Workflow::from(&evidence),
             }),
             Kind::Stages => {

@@ -239,7 +239,27 @@ pub(super) struct CorrelatorFile {
     /// A key of the W3C trace state of the span, or else of its links.
     pub(super) tracestate: Option<Field<String>>,
     /// Which links carry a workflow on, where not all do: a selector that sees one link at a time.
-    pub(super) links: Option<Field<String>>,
+    pub(super) links: Option<Field<TextOr<LinksFile>>>,
+}
+
+/// How links carry workflows on.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct LinksFile {
+    /// Which links, where not all do: a selector that sees one link at a time.
+    #[serde(rename = "match")]
+    pub(super) matches: Option<Field<String>>,
+    /// Where one span takes several messages: whether `each` ends by itself (if left out), or one end
+    /// ends the `whole` batch.
+    pub(super) batch: Option<Field<LinkBatchFile>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum LinkBatchFile {
+    Each,
+    Whole,
 }
 
 /// Work that one span can decide.

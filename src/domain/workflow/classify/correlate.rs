@@ -9,7 +9,7 @@ use crate::domain::{
         span::{AttributeName, AttributeScope, LinkView, SpanRef, SpanView, Value},
         trace_state,
     },
-    slo::Correlator,
+    slo::{Correlator, LinkBatch},
     traceql::Selector,
     workflow::{
         EventKey,
@@ -43,8 +43,11 @@ pub(super) enum Correlation {
         is_cut: bool,
         is_of_links: bool,
     },
-    /// Of the work that began in the trace that its links lead to.
-    Origin(LinkFilter),
+    /// Of the work that its links lead to.
+    Origin {
+        filter: LinkFilter,
+        batch: LinkBatch,
+    },
     /// Of messages that it published and that share its context.
     Published { messages: u32, is_cut: bool },
     /// Of messages that were published by these spans.
@@ -71,14 +74,16 @@ impl Correlation {
             Self::Of { is_cut, .. }
             | Self::Published { is_cut, .. }
             | Self::Received { is_cut, .. } => *is_cut,
-            Self::Origin(_) | Self::ReceivedByParent { .. } | Self::Absent | Self::TooLong => false,
+            Self::Origin { .. } | Self::ReceivedByParent { .. } | Self::Absent | Self::TooLong => {
+                false
+            }
         }
     }
 
     /// Whether the trace tells the workflow, or links from trace to trace.
     pub(super) fn is_by_trace(&self, span: &dyn SpanView) -> bool {
         match self {
-            Self::Origin(_) => true,
+            Self::Origin { .. } => true,
             Self::Of { identities, .. } => {
                 let of_trace = trace_key(span.trace_id());
                 identities.iter().any(|identity| identity.key == of_trace)
@@ -96,7 +101,7 @@ impl Correlation {
     pub(super) const fn is_of_links(&self) -> bool {
         match self {
             Self::Of { is_of_links, .. } => *is_of_links,
-            Self::Origin(_) | Self::Received { .. } | Self::ReceivedByParent { .. } => true,
+            Self::Origin { .. } | Self::Received { .. } | Self::ReceivedByParent { .. } => true,
             Self::Published { .. } | Self::Absent | Self::TooLong => false,
         }
     }
@@ -146,7 +151,10 @@ pub(super) fn correlate(
 ) -> Correlation {
     let found = correlators.iter().find_map(|correlator| match correlator {
         Correlator::Trace | Correlator::Links { .. } => Some(match followed_links(correlators) {
-            Some(only) => Correlation::Origin(LinkFilter::new(only)),
+            Some((only, batch)) => Correlation::Origin {
+                filter: LinkFilter::new(only),
+                batch,
+            },
             None => Identity::of_trace(span.trace_id()).into(),
         }),
         Correlator::TraceState { key } => by_trace_state(key, span),
@@ -159,14 +167,11 @@ pub(super) fn correlate(
     found.unwrap_or(Correlation::Absent)
 }
 
-/// Which links carry the work on, if any do: the outer `None` is none of them, the inner one all.
-#[expect(
-    clippy::option_option,
-    reason = "no links and any link are different, and neither has a selector"
-)]
-pub(super) fn followed_links(correlators: &[Correlator]) -> Option<Option<&Selector>> {
+/// Which links carry the work on, all if there is no selector, and what ends those of a batch; `None` if
+/// none does.
+pub(super) fn followed_links(correlators: &[Correlator]) -> Option<(Option<&Selector>, LinkBatch)> {
     correlators.iter().find_map(|correlator| match correlator {
-        Correlator::Links { only } => Some(only.as_ref()),
+        Correlator::Links { only, batch } => Some((only.as_ref(), *batch)),
         Correlator::Attribute { .. }
         | Correlator::Message { .. }
         | Correlator::TraceState { .. }

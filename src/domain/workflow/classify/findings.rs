@@ -84,6 +84,9 @@ pub enum DiscardReason {
     CustomerCut,
     /// An attribute that names its customer or group is an array of several values, so it names none.
     SeveralValues,
+    /// A pause, a leg or something else that ends nothing by itself, and which of several workflows of a
+    /// batch it is about is unknown.
+    OfUnknownMessage,
     /// There is no room for more spans that tell where the time goes.
     TooManyPieces,
     /// Its stage is one too many to be told apart.
@@ -148,10 +151,12 @@ impl ClassifiedBatch {
                     }));
                 }
             }
-            Correlation::Origin(filter) => {
+            Correlation::Origin { filter, batch } => {
                 let said = joined(&pieces);
-                self.linked
-                    .extend(said.map(|said| Linked::new(slo, filter, said, span)));
+                self.linked.extend(said.map(|said| Linked {
+                    batch,
+                    ..Linked::new(slo, filter, said, span)
+                }));
             }
             Correlation::Published { messages, .. } => {
                 let what = BatchFact::Published { messages };
@@ -367,7 +372,7 @@ impl From<Flaw> for DiscardReason {
 }
 
 impl DiscardReason {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Uncorrelated,
         Self::TooLate,
         Self::NoStartTime,
@@ -380,6 +385,7 @@ impl DiscardReason {
         Self::KeyTooLong,
         Self::TooManyLinks,
         Self::TooManyHops,
+        Self::OfUnknownMessage,
         Self::CustomerCut,
         Self::SeveralValues,
         Self::AttributesCut,
@@ -401,6 +407,7 @@ impl DiscardReason {
             Self::KeyTooLong => "key_too_long",
             Self::TooManyLinks => "too_many_links",
             Self::TooManyHops => "too_many_hops",
+            Self::OfUnknownMessage => "of_unknown_message",
             Self::CustomerCut => "customer_truncated",
             Self::SeveralValues => "several_values",
             Self::AttributesCut => "attributes_truncated",

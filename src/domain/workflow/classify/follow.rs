@@ -9,7 +9,7 @@ use crate::domain::{
         ids::SloId,
         span::{AttributeName, SpanRef, SpanView},
     },
-    slo::{Correlator, Indicator, Slo},
+    slo::{Correlator, Indicator, LinkBatch, Slo},
     traceql::Selector,
     workflow::{
         EventKey, Workflow,
@@ -26,6 +26,7 @@ pub struct Linked {
     pub span: SpanRef,
     /// The id of the message that it is about, where that tells workflows apart.
     pub message: Option<EventKey>,
+    pub batch: LinkBatch,
     /// As if the span's own trace were where its work began.
     pub piece: Workflow,
 }
@@ -42,6 +43,7 @@ impl Linked {
             filter,
             span: SpanRef::of(span),
             message: None,
+            batch: LinkBatch::Each,
             piece,
         }
     }
@@ -116,7 +118,7 @@ pub(super) fn followed<'s>(slos: impl Iterator<Item = (SloId, &'s Slo)>) -> Vec<
         let Indicator::Workflow(workflow) = &slo.indicator else {
             continue;
         };
-        let Some(only) = followed_links(&workflow.correlate) else {
+        let Some((only, _)) = followed_links(&workflow.correlate) else {
             continue;
         };
         let filter = LinkFilter::new(only);

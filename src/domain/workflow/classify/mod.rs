@@ -320,7 +320,7 @@ fn of_workflow(
         Correlation::Absent => Err(DiscardReason::Uncorrelated),
         Correlation::TooLong => Err(DiscardReason::KeyTooLong),
         correlation @ (Correlation::Of { .. }
-        | Correlation::Origin(_)
+        | Correlation::Origin { .. }
         | Correlation::Published { .. }
         | Correlation::Received { .. }
         | Correlation::ReceivedByParent { .. }) => {

@@ -159,7 +159,7 @@ fn keys_of(correlators: &[Correlator], span: &dyn SpanView) -> Vec<EventKey> {
             .into_iter()
             .map(|identity| identity.key)
             .collect(),
-        Correlation::Origin(_) => vec![trace_key(span.trace_id())],
+        Correlation::Origin { .. } => vec![trace_key(span.trace_id())],
         Correlation::Published { .. }
         | Correlation::Received { .. }
         | Correlation::ReceivedByParent { .. }

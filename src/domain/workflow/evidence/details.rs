@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{JudgingTerms, Legs, Pauses, StartRemarks, Workflow};
+use super::{JudgingTerms, Legs, Pauses, SharedEnd, StartRemarks, Workflow};
 use crate::domain::{
     model::{group::GroupValues, ids::Revision, sampling::Draws, time::Timestamp},
     slo::Completion,
@@ -24,6 +24,9 @@ pub struct Details {
     /// Those of the earliest start that has any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub terms: Option<JudgingTerms>,
+    /// What the batch that it went through gives it: no evidence of a span.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shared: Option<SharedEnd>,
     #[serde(skip_serializing_if = "StartRemarks::is_empty")]
     pub starts: StartRemarks,
     /// How likely its spans were kept.
@@ -55,6 +58,7 @@ impl Details {
         self.group.join(&other.group);
         self.draws.join(&other.draws);
         self.starts.join(&other.starts);
+        self.shared = self.shared.max(other.shared);
         self.is_ambiguous |= other.is_ambiguous;
         if let Some(theirs) = &other.attributes {
             self.attributes

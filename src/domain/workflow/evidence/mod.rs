@@ -8,6 +8,7 @@ mod intervals;
 mod legs;
 mod pauses;
 mod revisions;
+mod shared_end;
 mod starts;
 mod terms;
 
@@ -24,6 +25,7 @@ pub use self::{
     intervals::Intervals,
     legs::{LegId, Legs},
     pauses::Pauses,
+    shared_end::SharedEnd,
     starts::{StartRemark, StartRemarks},
     terms::JudgingTerms,
 };
@@ -202,19 +204,10 @@ impl From<&Evidence> for Workflow {
         let mut workflow = Self {
             revision: evidence.revision,
             label: evidence.label.clone(),
-            start: None,
-            success: None,
-            failure: None,
-            late: None,
-            cancelled: None,
-            trace: TraceRef::Other(evidence.trace_id),
             customer: evidence.customer.clone(),
-            first_evidence_at: None,
-            details: Details {
-                group: evidence.group.clone(),
-                ..Details::default()
-            },
+            ..Self::without_evidence(evidence.trace_id)
         };
+        workflow.details.group = evidence.group.clone();
         if let (Some(sample), Some(role)) = (&evidence.sample, evidence.fact.span_role()) {
             workflow.details.draws = Draws::of(role, sample);
         }
@@ -262,6 +255,49 @@ impl Workflow {
         let is_workflow = |start: Start| start.promise != Deadline::OneSpan;
         let ends = [self.success, self.failure, self.details.legs.first_end()];
         self.start.is_some_and(is_workflow) && ends.into_iter().any(|end| end.is_some())
+    }
+
+    /// One of which nothing is known but a trace to look at.
+    pub fn without_evidence(trace_id: TraceId) -> Self {
+        Self {
+            revision: Revision::default(),
+            label: trace_id.to_string(),
+            start: None,
+            success: None,
+            failure: None,
+            late: None,
+            cancelled: None,
+            trace: TraceRef::Other(trace_id),
+            customer: None,
+            first_evidence_at: None,
+            details: Details::default(),
+        }
+    }
+
+    /// The same workflow, named after `trace_id` if it is known by an end of a batch alone.
+    #[must_use]
+    pub fn named_by_batch(self, trace_id: TraceId) -> Self {
+        if self.has_evidence_of_its_own() {
+            return self;
+        }
+        Self {
+            first_evidence_at: self.first_evidence_at,
+            ..Self::without_evidence(trace_id)
+        }
+    }
+
+    /// Whether any span says something that can be judged, or a batch gives it an end.
+    pub fn has_evidence(&self) -> bool {
+        self.has_evidence_of_its_own() || self.details.shared.and_then(SharedEnd::at).is_some()
+    }
+
+    /// Whether any span says something that can be judged.
+    pub fn has_evidence_of_its_own(&self) -> bool {
+        let ends = [self.success, self.failure, self.late, self.cancelled];
+        self.start.is_some()
+            || ends.iter().any(Option::is_some)
+            || !self.details.legs.is_empty()
+            || !self.details.pauses.is_empty()
     }
 
     /// Adds what `other` knows.

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::{Awaited, ChainOrigin, Edges, LinkFilter};
-use crate::domain::model::{
-    ids::{SloId, SpanId, TraceId},
-    span::SpanRef,
+use super::{Awaited, Branch, ChainOrigin, Edges, LinkFilter};
+use crate::domain::{
+    model::{
+        ids::{SloId, SpanId, TraceId},
+        span::SpanRef,
+    },
+    slo::LinkBatch,
 };
 
 /// Links that are followed one after the other.
@@ -34,15 +37,19 @@ pub struct LinkedSpan {
     pub slo: SloId,
     pub filter: LinkFilter,
     pub span: SpanRef,
+    pub batch: LinkBatch,
 }
 
 /// Where the work of a span began, as far as is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origins {
-    /// Never empty.
+    /// Not empty unless there are branches.
     pub found: BTreeSet<ChainOrigin>,
+    /// Where the chain divides at a span that took messages of several workflows, each of which ends by
+    /// itself.
+    pub branches: BTreeSet<Branch>,
     /// What may change the origins when it comes; nothing else can.
-    pub awaited: BTreeSet<Awaited>,
+    pub waits_for: BTreeSet<Awaited>,
     /// More than [`MAX_HOPS`] links lie between.
     pub is_cut: bool,
 }
@@ -76,22 +83,87 @@ impl Graph {
     /// is one. If there is no start on the way, the trace decides in which it ends, by its starts: one
     /// of them is the origin, several are ambiguous, and while there is none the trace itself is kept.
     /// A circle leads nowhere new.
+    ///
+    /// Where the chain divides at another span than `of` itself, and each message of a batch ends by
+    /// itself, it is followed no further: which of the workflows it is about is unknown.
     pub fn origins(&self, of: LinkedSpan) -> Origins {
         let way = self.way_back(of);
         let mut origins = Origins {
-            found: BTreeSet::new(),
-            awaited: way.missing.iter().copied().map(Awaited::Span).collect(),
             is_cut: way.is_cut,
+            ..Origins::default()
         };
-        for origin in way.origins() {
+        self.decide(of, &way, &mut origins);
+        origins
+    }
+
+    fn decide(&self, of: LinkedSpan, way: &WayBack<'_>, origins: &mut Origins) {
+        for origin in self.ends(of, way, origins) {
             match origin {
-                ChainOrigin::Trace(trace_id) => self.add_trace(of, trace_id, &mut origins),
+                ChainOrigin::Trace(trace_id) => self.add_trace(of, trace_id, origins),
                 ChainOrigin::Start(_) | ChainOrigin::SeveralStarts(_) => {
                     origins.found.insert(origin);
                 }
             }
         }
-        origins
+    }
+
+    /// Where the ways from `of` end, starts and traces. Adds where they divide, and what is missing.
+    fn ends(
+        &self,
+        of: LinkedSpan,
+        way: &WayBack<'_>,
+        origins: &mut Origins,
+    ) -> BTreeSet<ChainOrigin> {
+        let furthest = way.furthest();
+        let (mut found, mut dividing) = (BTreeSet::new(), BTreeMap::new());
+        let (mut reached, mut next) = (BTreeSet::from([of.span]), vec![of.span]);
+        while let Some(at) = next.pop() {
+            if furthest.contains(&at) {
+                found.insert(ChainOrigin::Start(at));
+                let missing = way.missing_from(at).into_iter().map(Awaited::Span);
+                origins.waits_for.extend(missing);
+                continue;
+            }
+            if way.missing.contains(&at) {
+                origins.waits_for.insert(Awaited::Span(at));
+            }
+            if way.is_end(at) {
+                found.insert(ChainOrigin::Trace(at.trace_id));
+            }
+            for target in way.next(at) {
+                let divides = *target != of.span
+                    && *dividing
+                        .entry(*target)
+                        .or_insert_with(|| self.divides(of, way, *target));
+                if divides {
+                    origins.branches.insert(Branch {
+                        batch: *target,
+                        by: at,
+                    });
+                } else if reached.insert(*target) {
+                    next.push(*target);
+                }
+            }
+        }
+        if found.is_empty() && origins.branches.is_empty() {
+            found.insert(ChainOrigin::Trace(of.span.trace_id));
+        }
+        found
+    }
+
+    /// Whether a span on the way took messages of several workflows.
+    fn divides(&self, of: LinkedSpan, way: &WayBack<'_>, at: SpanRef) -> bool {
+        if of.batch == LinkBatch::Whole || way.next(at).len() < 2 {
+            return false;
+        }
+        let mut origins = Origins::default();
+        let whole = LinkedSpan {
+            span: at,
+            batch: LinkBatch::Whole,
+            ..of
+        };
+        self.decide(whole, way, &mut origins);
+        origins.found.len() > 1
     }
 
     /// The spans whose context a message carries, by the edges that it took: where nothing leads further.
@@ -111,17 +183,15 @@ impl Graph {
             }
             (None, _) => {
                 origins.found.insert(ChainOrigin::Trace(trace_id));
-                origins.awaited.insert(Awaited::StartIn(trace_id));
+                origins.waits_for.insert(Awaited::StartIn(trace_id));
             }
             (Some(start), None) => {
-                origins.awaited.insert(Awaited::StartIn(trace_id));
-                let way = self.way_back(LinkedSpan { span: start, ..of });
-                let starts = way.origins().into_iter();
-                origins
-                    .found
-                    .extend(starts.filter(|origin| matches!(origin, ChainOrigin::Start(_))));
-                let missing = way.missing.into_iter().map(Awaited::Span);
-                origins.awaited.extend(missing);
+                origins.waits_for.insert(Awaited::StartIn(trace_id));
+                let of = LinkedSpan { span: start, ..of };
+                let way = self.way_back(of);
+                let starts = self.ends(of, &way, origins).into_iter();
+                let is_start = |origin: &ChainOrigin| matches!(origin, ChainOrigin::Start(_));
+                origins.found.extend(starts.filter(is_start));
             }
         }
     }
@@ -138,7 +208,6 @@ impl Graph {
     /// reached by the fewest links.
     fn way_back(&self, of: LinkedSpan) -> WayBack<'_> {
         let mut way = WayBack {
-            from: of.span,
             targets: BTreeMap::new(),
             starts: BTreeSet::new(),
             missing: BTreeSet::new(),
@@ -178,7 +247,6 @@ static NOWHERE: BTreeSet<SpanRef> = BTreeSet::new();
 
 /// All spans that the work of one may have come through.
 struct WayBack<'a> {
-    from: SpanRef,
     /// What leads on from each span; nothing where the way ends.
     targets: BTreeMap<SpanRef, &'a BTreeSet<SpanRef>>,
     starts: BTreeSet<SpanRef>,
@@ -188,26 +256,9 @@ struct WayBack<'a> {
 }
 
 impl WayBack<'_> {
-    /// The starts that are furthest back, and the traces of ways without one.
-    fn origins(&self) -> BTreeSet<ChainOrigin> {
-        let mut found = BTreeSet::new();
-        let furthest: BTreeSet<SpanRef> = self
-            .starts
-            .iter()
-            .filter(|start| self.is_furthest(**start))
-            .copied()
-            .collect();
-        for at in self.reachable(self.from, &furthest) {
-            if furthest.contains(&at) {
-                found.insert(ChainOrigin::Start(at));
-            } else if self.is_end(at) {
-                found.insert(ChainOrigin::Trace(at.trace_id));
-            }
-        }
-        if found.is_empty() {
-            found.insert(ChainOrigin::Trace(self.from.trace_id));
-        }
-        found
+    fn furthest(&self) -> BTreeSet<SpanRef> {
+        let starts = self.starts.iter().copied();
+        starts.filter(|start| self.is_furthest(*start)).collect()
     }
 
     /// Whether no start is further back. Of several in a circle it is the smallest.
@@ -219,28 +270,33 @@ impl WayBack<'_> {
     }
 
     fn starts_beyond(&self, start: SpanRef) -> BTreeSet<SpanRef> {
-        let mut reached = self.reachable(start, &NOWHERE);
+        let mut reached = self.reachable(start);
         reached.remove(&start);
         reached.retain(|span| self.starts.contains(span));
         reached
     }
 
-    fn is_end(&self, at: SpanRef) -> bool {
-        self.targets
-            .get(&at)
-            .is_none_or(|targets| targets.is_empty())
+    fn missing_from(&self, at: SpanRef) -> BTreeSet<SpanRef> {
+        let mut reached = self.reachable(at);
+        reached.retain(|span| self.missing.contains(span));
+        reached
     }
 
-    /// What can be reached from a span, itself included, without leading on from any of `stops`.
-    fn reachable(&self, from: SpanRef, stops: &BTreeSet<SpanRef>) -> BTreeSet<SpanRef> {
+    fn next(&self, at: SpanRef) -> &BTreeSet<SpanRef> {
+        self.targets.get(&at).copied().unwrap_or(&NOWHERE)
+    }
+
+    fn is_end(&self, at: SpanRef) -> bool {
+        self.next(at).is_empty()
+    }
+
+    /// What can be reached from a span, itself included.
+    fn reachable(&self, from: SpanRef) -> BTreeSet<SpanRef> {
         let mut reached = BTreeSet::from([from]);
         let mut next = vec![from];
         while let Some(at) = next.pop() {
-            if stops.contains(&at) {
-                continue;
-            }
-            let targets = self.targets.get(&at).copied().unwrap_or(&NOWHERE);
-            next.extend(targets.iter().filter(|target| reached.insert(**target)));
+            let targets = self.next(at).iter();
+            next.extend(targets.filter(|target| reached.insert(**target)));
         }
         reached
     }

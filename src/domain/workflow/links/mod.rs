@@ -10,11 +10,17 @@ mod edges;
 mod graph;
 mod origin;
 mod place;
+mod shared_ends;
 
 pub use edges::{Edges, LinkFilter, OneLink, edges};
 pub use graph::{Graph, LinkedSpan, MAX_HOPS, Origins};
-pub use origin::{Awaited, ChainOrigin};
-pub use place::{EvidenceFragment, LinkResolution, Move, evidence_of, place, place_at};
+pub use origin::{Awaited, Branch, ChainOrigin};
+pub use place::{
+    EvidenceFragment, LinkResolution, Move, Placement, batch_id, evidence_of, place, place_at,
+};
+pub use shared_ends::{
+    BatchDelivery, BatchGroup, BranchEnd, GroupMember, GroupsOfBatches, MAX_GROUP, judge_by_number,
+};
 
 #[cfg(test)]
 mod tests;

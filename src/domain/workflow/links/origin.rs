@@ -25,6 +25,13 @@ pub enum Awaited {
     StartIn(TraceId),
 }
 
+/// A span that took messages of several workflows, and the one through which work left it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Branch {
+    pub batch: SpanRef,
+    pub by: SpanRef,
+}
+
 impl ChainOrigin {
     pub fn key(self) -> EventKey {
         match self {

@@ -6,12 +6,14 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use super::{Awaited, ChainOrigin, Graph, LinkFilter, LinkedSpan};
+use super::{Awaited, Branch, BranchEnd, ChainOrigin, Graph, LinkFilter, LinkedSpan};
 use crate::domain::{
     model::{ids::SloId, sampling::Draws, span::SpanRef},
+    slo::LinkBatch,
     workflow::{
         EventId, EventKey, EvidenceByEvent, StartRemarks, TraceRef, Workflow,
         batch::{BatchFact, BatchPiece},
+        evidence::hash,
     },
 };
 
@@ -26,6 +28,12 @@ pub struct EvidenceFragment {
     pub said: Workflow,
     /// The workflows that it counts for; empty while it counts nowhere yet.
     pub workflow_keys: BTreeSet<EventKey>,
+    /// Its chain divides, so that it counts for one of several workflows.
+    pub is_divided: bool,
+    pub batch: LinkBatch,
+    /// It is no evidence, but a span at which chains divide: it has the keys of the workflows that it
+    /// took messages of.
+    pub divides: bool,
     /// Its origins are as far back as links are followed, and its work began further away.
     pub is_cut: bool,
 }
@@ -34,8 +42,9 @@ pub struct EvidenceFragment {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Placement {
     pub workflow_keys: BTreeSet<EventKey>,
+    pub branches: BTreeSet<Branch>,
     /// What may change that.
-    pub awaited: BTreeSet<Awaited>,
+    pub waits_for: BTreeSet<Awaited>,
     pub is_cut: bool,
 }
 
@@ -45,8 +54,17 @@ pub struct LinkResolution {
     /// Of each fragment, in the order in which they were given.
     pub placements: Vec<Placement>,
     pub moves: BTreeMap<EventId, Move>,
-    /// Fragments whose links were found to lead too far.
+    /// Workflows that turned out not to have gone through a batch.
+    pub ungrouped: BTreeSet<EventId>,
+    /// Spans at which chains of ends divide.
+    pub batches: BTreeSet<LinkedSpan>,
+    /// Spans that were found to divide nothing, by their place among the fragments: what ended behind
+    /// them is to be placed anew.
+    pub undivided: Vec<usize>,
+    /// Fragments whose links were found to lead too far, counted when that is found first.
     pub cut: BTreeMap<SloId, i64>,
+    /// Fragments that end nothing and that are about an unknown one of several workflows, as above.
+    pub of_unknown_message: BTreeMap<SloId, i64>,
 }
 
 /// What happens to one workflow.
@@ -61,36 +79,44 @@ pub enum Move {
 /// Finds the workflows that fragments belong to.
 pub fn place(fragments: &[EvidenceFragment], graph: &Graph) -> LinkResolution {
     let mut resolution = LinkResolution::default();
-    for fragment in fragments {
+    for (nth, fragment) in fragments.iter().enumerate() {
         let mut origins = graph.origins(fragment.linked_span());
         if fragment.said.start.is_some() {
             // A start opens no workflow but its own: where it links to something else besides the
             // start that it passes on, that is no second one.
             let is_start = |origin: &ChainOrigin| matches!(origin, ChainOrigin::Start(_));
             origins.found.retain(is_start);
+            origins.branches.clear();
         }
         let found: BTreeMap<EventKey, ChainOrigin> = origins
             .found
             .iter()
             .map(|origin| (origin.key(), *origin))
             .collect();
-        for (key, origin) in &found {
-            if !fragment.workflow_keys.contains(key) {
-                resolution.join(fragment, *key, *origin);
+        if fragment.divides {
+            // Not when it is placed first: what ended behind it may see less of what lies beyond.
+            if found.len() < 2 && fragment.workflow_keys.len() > 1 {
+                resolution.undivided.push(nth);
             }
+        } else {
+            resolution.join_new(fragment, &found);
+            resolution.add_branches(fragment, &origins.branches);
         }
-        for key in &fragment.workflow_keys {
-            if !found.contains_key(key) {
-                let id = (fragment.slo, *key);
-                resolution.moves.insert(id, Move::Left);
-            }
+        let gone = fragment.workflow_keys.iter();
+        let gone = gone.filter(|key| !found.contains_key(key));
+        let gone = gone.map(|key| (fragment.slo, *key));
+        if fragment.divides {
+            resolution.ungrouped.extend(gone);
+        } else {
+            resolution.moves.extend(gone.map(|id| (id, Move::Left)));
         }
         if origins.is_cut && !fragment.is_cut {
             *resolution.cut.entry(fragment.slo).or_default() += 1;
         }
         resolution.placements.push(Placement {
             workflow_keys: found.into_keys().collect(),
-            awaited: origins.awaited,
+            branches: origins.branches,
+            waits_for: origins.waits_for,
             is_cut: origins.is_cut,
         });
     }
@@ -111,7 +137,8 @@ pub fn place_at(
         let awaited = graph.contexts(fragment.linked_span()).into_iter();
         resolution.placements.push(Placement {
             workflow_keys,
-            awaited: awaited.map(Awaited::Span).collect(),
+            branches: BTreeSet::new(),
+            waits_for: awaited.map(Awaited::Span).collect(),
             is_cut: false,
         });
     }
@@ -136,6 +163,27 @@ impl EvidenceFragment {
             slo: self.slo,
             filter: self.filter,
             span: self.span,
+            batch: if self.divides {
+                LinkBatch::Whole
+            } else {
+                self.batch
+            },
+        }
+    }
+
+    /// A span at which chains of the SLO divide.
+    pub fn dividing(at: LinkedSpan) -> Self {
+        Self {
+            slo: at.slo,
+            filter: at.filter,
+            span: at.span,
+            message: None,
+            said: Workflow::without_evidence(at.span.trace_id),
+            workflow_keys: BTreeSet::new(),
+            is_divided: false,
+            batch: LinkBatch::Whole,
+            divides: true,
+            is_cut: false,
         }
     }
 
@@ -160,7 +208,45 @@ pub fn evidence_of(span: SpanRef, said: &Workflow, key: EventKey) -> Cow<'_, Wor
     Cow::Owned(passed_on)
 }
 
+/// Identifies a span at which chains of the SLO divide.
+pub fn batch_id(at: LinkedSpan) -> [u8; 16] {
+    let EventKey(id) = hash(&[
+        b"batch",
+        &at.slo.0.to_be_bytes(),
+        &at.filter.0.to_be_bytes(),
+        at.span.trace_id.as_bytes(),
+        at.span.span_id.as_bytes(),
+    ]);
+    id
+}
+
 impl LinkResolution {
+    fn join_new(&mut self, fragment: &EvidenceFragment, found: &BTreeMap<EventKey, ChainOrigin>) {
+        for (key, origin) in found {
+            if !fragment.workflow_keys.contains(key) {
+                self.join(fragment, *key, *origin);
+            }
+        }
+    }
+
+    /// Only an end ends one of several workflows. What it is besides has no meaning without knowing
+    /// which.
+    fn add_branches(&mut self, fragment: &EvidenceFragment, branches: &BTreeSet<Branch>) {
+        let is_end = BranchEnd::of(&fragment.said, fragment.span).is_some();
+        if is_end {
+            self.batches
+                .extend(branches.iter().map(|branch| LinkedSpan {
+                    slo: fragment.slo,
+                    filter: fragment.filter,
+                    span: branch.batch,
+                    batch: LinkBatch::Whole,
+                }));
+        } else if !fragment.is_divided && !branches.is_empty() {
+            let count = self.of_unknown_message.entry(fragment.slo);
+            *count.or_default() += 1;
+        }
+    }
+
     fn join(&mut self, fragment: &EvidenceFragment, key: EventKey, origin: ChainOrigin) {
         let mut said = fragment.of_workflow(key).into_owned();
         said.label = origin.label();

@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::model::{
-    ids::{SloId, SpanId, TraceId},
-    span::SpanRef,
+use crate::domain::{
+    model::{
+        ids::{SloId, SpanId, TraceId},
+        span::SpanRef,
+    },
+    slo::LinkBatch,
 };
 
 const SLO: SloId = SloId(1);
@@ -46,6 +49,7 @@ fn as_seen(span: SpanRef) -> LinkedSpan {
         slo: SLO,
         filter: LinkFilter::ALL,
         span,
+        batch: LinkBatch::Whole,
     }
 }
 
@@ -79,7 +83,7 @@ fn a_span_of_which_nothing_is_known_begins_in_its_own_trace_and_is_missing() {
         BTreeSet::from([ChainOrigin::Trace(trace(b'a'))])
     );
     let awaited = [Awaited::Span(span(b'a', 1)), Awaited::StartIn(trace(b'a'))];
-    assert_eq!(found.awaited, BTreeSet::from(awaited));
+    assert_eq!(found.waits_for, BTreeSet::from(awaited));
 }
 
 /// A request publishes twice; what is published first is passed on by another publish.
@@ -111,7 +115,7 @@ fn s34_while_spans_are_missing_the_furthest_start_that_is_known_is_the_origin() 
         BTreeSet::from([ChainOrigin::Start(relay_span)])
     );
     let awaited = BTreeSet::from([Awaited::Span(span(b'b', 1))]);
-    assert_eq!(origins.awaited, awaited);
+    assert_eq!(origins.waits_for, awaited);
 }
 
 #[test]
@@ -388,9 +392,9 @@ proptest! {
     ) {
         let before = system.graph().origins(as_seen(of));
         let is_awaited = |span: SpanRef| {
-            before.awaited.contains(&Awaited::Span(span))
+            before.waits_for.contains(&Awaited::Span(span))
                 || (more.starts.contains(&span)
-                    && before.awaited.contains(&Awaited::StartIn(span.trace_id)))
+                    && before.waits_for.contains(&Awaited::StartIn(span.trace_id)))
         };
         let is_nothing = |span: SpanRef| !system.knows(span) && !is_awaited(span);
         let mut all = system.clone();

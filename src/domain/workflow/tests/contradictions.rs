@@ -171,7 +171,10 @@ fn s10_links_that_an_ending_span_had_no_room_for_are_counted_one_by_one() {
         };
         SloUnderTest::workflow(slo).receive(&spans).unusable
     };
-    let by_links = lost(Correlator::Links { only: None });
+    let by_links = lost(Correlator::Links {
+        only: None,
+        batch: LinkBatch::Each,
+    });
     assert_eq!(by_links, BTreeMap::from([(DiscardReason::LostLinks, 372)]));
     assert_eq!(lost(Correlator::Trace), BTreeMap::new());
 }

@@ -14,7 +14,7 @@ use super::*;
 use crate::domain::{
     counting::{
         JudgedWorkflow,
-        ledger::{CountDelta, apply, silence},
+        ledger::{CountDelta, apply, apply_whole, silence, silence_of},
     },
     model::{
         counts::EventCounts,
@@ -24,8 +24,8 @@ use crate::domain::{
         time::{TimeRange, Timestamp},
     },
     slo::{
-        CancelPolicy, Catalog, Completion, Correlator, FanOut, Indicator, Slo, SloRevision,
-        SpanIndicator, SpanInstant, StartedAt, TimeUnit, WorkflowIndicator,
+        CancelPolicy, Catalog, Completion, Correlator, FanOut, Indicator, LinkBatch, Slo,
+        SloRevision, SpanIndicator, SpanInstant, StartedAt, TimeUnit, WorkflowIndicator,
     },
     traceql::Selector,
     workflow::{
@@ -169,7 +169,7 @@ struct SloUnderTest {
     watermark: Timestamp,
     observed: BTreeMap<SloId, EndObservations>,
     losses: BTreeSet<(SloId, Timestamp)>,
-    links: correlate::links::KeptEvidence,
+    links: correlate::kept_evidence::KeptEvidence,
 }
 
 impl SloUnderTest {
@@ -195,7 +195,7 @@ impl SloUnderTest {
             watermark: at(0.0),
             observed: BTreeMap::new(),
             losses: BTreeSet::new(),
-            links: correlate::links::KeptEvidence::default(),
+            links: correlate::kept_evidence::KeptEvidence::default(),
         }
     }
 
@@ -303,9 +303,22 @@ impl SloUnderTest {
         let mut moves = CountDelta::default();
         let known = self.known.get(&(slo, key));
         let judging = self.judging_in(slo, silence(known, workflow, &self.judging(slo)));
-        if let Some(judged) = apply(slo, known, workflow, &judging, &mut moves) {
-            self.known.insert((slo, key), judged);
-        }
+        let judged = apply(slo, known, workflow, &judging, &mut moves);
+        self.note_judged((slo, key), judged, moves);
+    }
+
+    /// By all that is known of it.
+    fn judge_whole(&mut self, slo: SloId, key: EventKey, workflow: Workflow) {
+        let mut moves = CountDelta::default();
+        let known = self.known.get(&(slo, key));
+        let silence = silence_of(known, &workflow, &self.judging(slo));
+        let judging = self.judging_in(slo, silence);
+        let judged = apply_whole(slo, known, workflow, &judging, &mut moves);
+        self.note_judged((slo, key), judged, moves);
+    }
+
+    fn note_judged(&mut self, id: EventId, judged: Option<JudgedWorkflow>, moves: CountDelta) {
+        self.known.extend(judged.map(|judged| (id, judged)));
         for (slo, ends) in &moves.ends {
             let seen = self.observed.entry(*slo).or_default();
             seen.sampling = seen.sampling.join(*ends);

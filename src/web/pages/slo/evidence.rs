@@ -99,6 +99,12 @@ const LINKS: &[Explained] = &[
         "spans whose work began more than 32 links away, where they were not followed",
         "Correlate by an attribute that is handed on, or end the workflow earlier.",
     ),
+    (
+        "of_unknown_message",
+        "pauses and legs behind a span that took messages of several workflows: which of them each is \
+         about is unknown, so they are not applied",
+        "Correlate by an attribute or a message id that they all bear.",
+    ),
 ];
 
 /// Of workflows, found when they are judged.
@@ -151,6 +157,29 @@ const WORKFLOWS: &[Explained] = &[
          ends the workflow",
         "Add `{ message: span.messaging.message.id }`, or the attribute with the message id, as the \
          first entry of `correlate`.",
+    ),
+    (
+        "one_of_a_batch",
+        "workflows that went through a batch and are judged by number: how many ended in time is \
+         known, which of them is not, so customers count as \"up to\"",
+        "Correlate by an attribute or a message id, if who it was matters.",
+    ),
+    (
+        "more_ends_than_workflows",
+        "workflows of batches behind which more ended than went in: some were delivered again or \
+         split, so as many workflows are ambiguous",
+        "Correlate by an attribute or a message id.",
+    ),
+    (
+        "one_end_of_a_batch",
+        "workflows of batches with one end for all of them: it may have ended all or one",
+        "Write `{ links: { batch: whole } }` in `correlate` if it ends all. Otherwise correlate by an \
+         attribute or a message id.",
+    ),
+    (
+        "too_large_batch",
+        "workflows of batches that share more than 1,000 workflows: not judged by number",
+        "Correlate by an attribute or a message id.",
     ),
     (
         "corrected",

@@ -4,177 +4,8 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
+use crate::domain::workflow::links::{EvidenceFragment, place};
 use crate::domain::workflow::tests::*;
-use crate::domain::{
-    counting::ledger::{rejudge, silence_of},
-    model::span::SpanRef,
-    workflow::{
-        EvidenceByEvent,
-        batch::Publication,
-        join,
-        links::{Awaited, EvidenceFragment, Graph, LinkResolution, Move, place, place_at},
-    },
-};
-
-/// What a store keeps, and by the same rules: only evidence that waits for a span is placed anew.
-#[derive(Default)]
-pub(crate) struct KeptEvidence {
-    graph: Graph,
-    pieces: BTreeMap<[u8; 16], EvidenceFragment>,
-    waits: BTreeMap<[u8; 16], BTreeSet<Awaited>>,
-    pub(crate) cut: i64,
-    batches: BTreeMap<SpanRef, Publication>,
-}
-
-impl Span {
-    pub(crate) fn child_of(mut self, number: u8) -> Self {
-        self.parent_span_id = SpanId::from_slice(&[number; 8]);
-        self
-    }
-
-    pub(crate) fn linked(self, id: &str) -> Self {
-        self.linked_with(id, "", &[])
-    }
-
-    pub(crate) fn linked_with(
-        mut self,
-        id: &str,
-        trace_state: &str,
-        attributes: &[(&str, &str)],
-    ) -> Self {
-        let target = span(id, "", [0.0, 0.0]);
-        let attributes = attributes
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).into()));
-        self.links.push(Link {
-            trace_id: Some(target.trace_id),
-            span_id: Some(target.span_id),
-            trace_state: trace_state.to_owned(),
-            attributes: attributes.collect(),
-        });
-        self
-    }
-}
-
-impl SloUnderTest {
-    fn by_links() -> Self {
-        Self::by(vec![Correlator::Trace, Correlator::Links { only: None }])
-    }
-
-    fn by(correlate: Vec<Correlator>) -> Self {
-        Self::workflow(WorkflowIndicator {
-            correlate,
-            ..workflow_slo()
-        })
-    }
-
-    pub(crate) fn follow(&mut self, findings: &ClassifiedBatch) {
-        for piece in &findings.batches {
-            let batch = self.links.batches.entry(piece.context).or_default();
-            for ((slo, key), workflow) in batch.take(piece) {
-                self.judge_one(slo, key, &workflow);
-            }
-        }
-        let (mut stale, mut arrived) = (BTreeSet::new(), BTreeSet::new());
-        for edges in &findings.edges {
-            self.links.graph.add(edges);
-            arrived.insert(Awaited::Span(edges.span));
-        }
-        for linked in &findings.linked {
-            let id = linked.id();
-            if linked.piece.start.is_some() {
-                self.links.graph.add_start(linked.slo, linked.span);
-                arrived.insert(Awaited::Span(linked.span));
-                arrived.insert(Awaited::StartIn(linked.span.trace_id));
-            }
-            self.links.pieces.entry(id).or_insert_with(|| {
-                stale.insert(id);
-                EvidenceFragment {
-                    slo: linked.slo,
-                    filter: linked.filter,
-                    span: linked.span,
-                    message: linked.message,
-                    said: Workflow {
-                        first_evidence_at: Some(self.watermark),
-                        ..linked.piece.clone()
-                    },
-                    workflow_keys: BTreeSet::new(),
-                    is_cut: false,
-                }
-            });
-        }
-        let waiting = self.links.waits.iter();
-        let woken = waiting.filter(|(_, awaited)| !awaited.is_disjoint(&arrived));
-        stale.extend(woken.map(|(id, _)| *id));
-        let stale: Vec<_> = stale.into_iter().collect();
-        self.place(&stale);
-    }
-
-    fn place(&mut self, ids: &[[u8; 16]]) {
-        let is_of_message = |id: &&[u8; 16]| self.links.pieces[*id].message.is_some();
-        let (messages, others): (Vec<_>, Vec<_>) = ids.iter().partition(is_of_message);
-        let fragments = |ids: &[[u8; 16]]| -> Vec<EvidenceFragment> {
-            ids.iter().map(|id| self.links.pieces[id].clone()).collect()
-        };
-        let placement = place(&fragments(&others), &self.links.graph);
-        let messages_placed = self.place_messages(&fragments(&messages));
-        self.move_to(&others, placement);
-        self.move_to(&messages, messages_placed);
-    }
-
-    fn place_messages(&mut self, fragments: &[EvidenceFragment]) -> LinkResolution {
-        let (mut keys, mut gathered) = (Vec::new(), EvidenceByEvent::new());
-        for fragment in fragments {
-            let mut own = BTreeSet::new();
-            for context in self.links.graph.contexts(fragment.linked_span()) {
-                let piece = fragment.received(context).unwrap();
-                let batch = self.links.batches.entry(context).or_default();
-                join(&mut gathered, batch.take(&piece));
-                own.extend(batch.key_of(&piece));
-            }
-            keys.push(own);
-        }
-        for ((slo, key), workflow) in gathered {
-            self.judge_one(slo, key, &workflow);
-        }
-        place_at(fragments, keys.into_iter(), &self.links.graph)
-    }
-
-    fn move_to(&mut self, ids: &[[u8; 16]], placement: LinkResolution) {
-        for (id, placed) in ids.iter().zip(&placement.placements) {
-            let piece = self.links.pieces.get_mut(id).unwrap();
-            (piece.workflow_keys, piece.is_cut) = (placed.workflow_keys.clone(), placed.is_cut);
-            self.links.waits.insert(*id, placed.awaited.clone());
-        }
-        self.links.cut += placement.cut.values().sum::<i64>();
-        for ((slo, key), change) in placement.moves {
-            match change {
-                Move::Joined(workflow) => self.judge_one(slo, key, &workflow),
-                Move::Left => self.judge_left(slo, key),
-            }
-        }
-    }
-
-    fn judge_left(&mut self, slo: SloId, key: EventKey) {
-        let remaining = self
-            .links
-            .pieces
-            .values()
-            .filter(|piece| piece.workflow_keys.contains(&key))
-            .map(|piece| ((slo, key), piece.of_workflow(key).into_owned()));
-        let mut left = EvidenceByEvent::new();
-        join(&mut left, remaining);
-        let left = left.remove(&(slo, key));
-        let known = self.known.remove(&(slo, key)).unwrap();
-        let silence = left
-            .as_ref()
-            .and_then(|left| silence_of(Some(&known), left, &self.judging(slo)));
-        let (judging, mut moves) = (self.judging_in(slo, silence), CountDelta::default());
-        let judged = rejudge(slo, &known, left.as_ref(), &judging, &mut moves);
-        self.known.extend(judged.map(|judged| ((slo, key), judged)));
-        self.moves.push(moves);
-    }
-}
 
 fn start(id: &str, secs: f64) -> Span {
     span(id, "enqueue", [secs, secs + 0.1])
@@ -406,7 +237,10 @@ fn s6_only_the_link_to_the_origin_of_the_run_is_followed() {
     let only = selector(r#"{ link.kind = "run-origin" }"#);
     let world = SloUnderTest::by(vec![
         Correlator::Trace,
-        Correlator::Links { only: Some(only) },
+        Correlator::Links {
+            only: Some(only),
+            batch: LinkBatch::Each,
+        },
     ])
     .receive(&[
         start("a:1", 0.0),
@@ -489,7 +323,10 @@ fn a_link_to_ones_own_parent_is_no_second_edge() {
 #[test]
 fn an_attribute_is_trusted_before_links() {
     let mut correlate = by_attribute("order.id");
-    correlate.push(Correlator::Links { only: None });
+    correlate.push(Correlator::Links {
+        only: None,
+        batch: LinkBatch::Each,
+    });
     SloUnderTest::by(correlate)
         .receive(&[
             start("a:1", 0.0).with("order.id", 7),
@@ -586,19 +423,26 @@ proptest! {
     #[test]
     fn every_workflow_is_the_join_of_the_pieces_that_began_where_it_did(spans in any_spans()) {
         let world = SloUnderTest::by_links().receive(&spans);
-        let pieces: Vec<_> = world.links.pieces.values().cloned().collect();
+        let pieces = world.links.pieces.values().filter(|piece| !piece.divides);
+        let pieces: Vec<_> = pieces.cloned().collect();
         let unplaced = pieces.iter().map(|piece| EvidenceFragment {
             workflow_keys: BTreeSet::new(),
             ..piece.clone()
         });
         let placed = place(&unplaced.collect::<Vec<_>>(), &world.links.graph).joined();
+        let is_alone = |key: &EventKey| {
+            let judged = world.known.get(&(SloId(1), *key));
+            judged.is_none_or(|judged| judged.workflow.details.shared.is_none())
+        };
         let expected: BTreeMap<EventKey, Workflow> = placed
             .into_iter()
+            .filter(|((_, key), _)| is_alone(key))
             .map(|((_, key), workflow)| (key, workflow))
             .collect();
         let found: BTreeMap<_, _> = world
             .known
             .iter()
+            .filter(|(_, judged)| judged.workflow.details.shared.is_none())
             .map(|((_, key), judged)| (*key, judged.workflow.clone()))
             .collect();
         prop_assert_eq!(found, expected);

@@ -1,6 +1,8 @@
 //! Which workflow evidence belongs to.
 
 mod batches;
+mod by_number;
 mod correlation;
 mod groups;
-pub(super) mod links;
+pub(super) mod kept_evidence;
+mod links;

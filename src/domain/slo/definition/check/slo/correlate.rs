@@ -3,14 +3,14 @@
 use crate::domain::{
     model::span::{AttributeName, AttributeScope},
     slo::{
-        Correlator,
+        Correlator, LinkBatch,
         definition::{
             check::{
                 selector::{WorkflowDuration, attribute, selector},
                 values::required_ref,
             },
             diagnostics::{Diagnostics, SourceSpan},
-            file::CorrelatorFile,
+            file::{CorrelatorFile, LinkBatchFile, LinksFile},
             read::{Field, TextOr},
         },
     },
@@ -89,7 +89,10 @@ fn correlator(
 ) -> Option<Correlator> {
     match file {
         TextOr::Text(text) if text == "trace" => Some(Correlator::Trace),
-        TextOr::Text(text) if text == "links" => Some(Correlator::Links { only: None }),
+        TextOr::Text(text) if text == "links" => Some(Correlator::Links {
+            only: None,
+            batch: LinkBatch::Each,
+        }),
         TextOr::Text(text) if text == "tracestate" => {
             findings.error_with_help(
                 place,
@@ -148,9 +151,8 @@ fn of_shape(
             trace_state_key(findings, key, place).map(|key| Correlator::TraceState { key })
         }
         (None, None, None, Some(field)) => {
-            let (text, place) = field.valid()?;
-            let only = selector(findings, text, place, WorkflowDuration::Unknown)?;
-            Some(Correlator::Links { only: Some(only) })
+            let (file, place) = field.valid()?;
+            links(findings, file, place)
         }
         _ => {
             findings.error_with_help(
@@ -160,6 +162,40 @@ fn of_shape(
                     .to_owned(),
             );
             None
+        }
+    }
+}
+
+fn links(
+    findings: &Diagnostics<'_>,
+    file: &TextOr<LinksFile>,
+    place: SourceSpan,
+) -> Option<Correlator> {
+    let only = |text: &str, place| selector(findings, text, place, WorkflowDuration::Unknown);
+    match file {
+        TextOr::Text(text) => Some(Correlator::Links {
+            only: Some(only(text, place)?),
+            batch: LinkBatch::Each,
+        }),
+        TextOr::Shape(file) => {
+            let matches = match &file.matches {
+                None => None,
+                Some(field) => {
+                    let (text, place) = field.valid()?;
+                    Some(only(text, place)?)
+                }
+            };
+            let batch = match &file.batch {
+                None => LinkBatch::Each,
+                Some(field) => match field.valid()?.0 {
+                    LinkBatchFile::Each => LinkBatch::Each,
+                    LinkBatchFile::Whole => LinkBatch::Whole,
+                },
+            };
+            Some(Correlator::Links {
+                only: matches,
+                batch,
+            })
         }
     }
 }

@@ -1,0 +1,179 @@
+//! Workflows that batches have in common, with the ends behind these.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::{Row as _, types::Json};
+use uuid::Uuid;
+
+use super::{edges::span, evidence::Moved};
+use crate::{
+    domain::{
+        model::{
+            ids::{SloId, SpanId},
+            span::SpanRef,
+        },
+        workflow::{
+            EventId, EventKey, Workflow,
+            links::{BatchDelivery, BatchGroup, BranchEnd, GroupsOfBatches, MAX_GROUP},
+        },
+    },
+    store::{StoreError, Tx, error::inconsistent, trace_ids::trace_id},
+};
+
+/// Spans that took messages of several workflows, by their row.
+type Deliveries = BTreeMap<Uuid, BatchDelivery>;
+
+impl Tx<'_> {
+    /// The groups that what was placed is in, with all their workflows and ends.
+    pub(crate) async fn groups_of_batches(
+        &mut self,
+        moved: &Moved,
+    ) -> Result<GroupsOfBatches, StoreError> {
+        let mut found = GroupsOfBatches::default();
+        let mut frontier = self.keys_of_batches(&moved.batch_ids).await?;
+        for (slo, key) in &moved.touched {
+            frontier.entry(*slo).or_default().insert(*key);
+        }
+        let touched: BTreeSet<EventId> = frontier
+            .iter()
+            .flat_map(|(slo, keys)| keys.iter().map(|key| (*slo, *key)))
+            .collect();
+        for (slo, keys) in frontier {
+            let deliveries = self.batches_around(slo, keys).await?;
+            let groups = BatchGroup::of(deliveries.into_values());
+            found
+                .groups
+                .extend(groups.into_iter().map(|group| (slo, group)));
+        }
+        let in_group = |(slo, key): &EventId| {
+            let mut groups = found.groups.iter();
+            groups.any(|(of, group)| of == slo && group.workflow_keys.contains(key))
+        };
+        found.alone = touched.into_iter().filter(|id| !in_group(id)).collect();
+        Ok(found)
+    }
+
+    async fn keys_of_batches(
+        &mut self,
+        ids: &BTreeSet<Uuid>,
+    ) -> Result<BTreeMap<SloId, BTreeSet<EventKey>>, StoreError> {
+        let mut by_slo: BTreeMap<SloId, BTreeSet<EventKey>> = BTreeMap::new();
+        if ids.is_empty() {
+            return Ok(by_slo);
+        }
+        let rows: Vec<(i32, Vec<Uuid>)> = sqlx::query_as(concat!(
+            "-- link_evidence.keys_of_batches\n",
+            "select slo_id, workflow_keys from link_evidence where id = any ($1)",
+        ))
+        .bind(ids.iter().copied().collect::<Vec<_>>())
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        for (slo, keys) in rows {
+            let keys = keys.into_iter().map(|key| EventKey(key.into_bytes()));
+            by_slo.entry(SloId(slo)).or_default().extend(keys);
+        }
+        Ok(by_slo)
+    }
+
+    /// All deliveries that took messages of these workflows, of others that those took messages of, and
+    /// so on, until there are more workflows than are judged by number.
+    async fn batches_around(
+        &mut self,
+        slo: SloId,
+        mut frontier: BTreeSet<EventKey>,
+    ) -> Result<Deliveries, StoreError> {
+        let (mut deliveries, mut keys) = (Deliveries::new(), BTreeSet::new());
+        while !frontier.is_empty() && keys.len() <= MAX_GROUP {
+            let more = self.deliveries_with(slo, &frontier).await?;
+            keys.extend(std::mem::take(&mut frontier));
+            for (id, delivery) in more {
+                let new = delivery.workflow_keys.difference(&keys).copied();
+                frontier.extend(new);
+                deliveries.entry(id).or_insert(delivery);
+            }
+        }
+        self.add_branches(&mut deliveries).await?;
+        Ok(deliveries)
+    }
+
+    /// Those behind which something ended.
+    async fn deliveries_with(
+        &mut self,
+        slo: SloId,
+        keys: &BTreeSet<EventKey>,
+    ) -> Result<Deliveries, StoreError> {
+        let keys = keys.iter().map(|key| Uuid::from_bytes(key.0));
+        let rows = sqlx::query(concat!(
+            "-- link_evidence.batches\n",
+            "select b.id, b.trace_id, b.span_id, b.workflow_keys from link_evidence b ",
+            "where b.is_batch and b.slo_id = $1 and b.workflow_keys && $2 ",
+            "and exists (select 1 from link_evidence e where e.branch_batches @> array[b.id] ",
+            "and e.branch_batches <> '{}')",
+        ))
+        .bind(slo.0)
+        .bind(keys.collect::<Vec<_>>())
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let deliveries = rows.iter().map(decode).collect::<Result<_, _>>();
+        deliveries.map_err(|source| self.failed(source))
+    }
+
+    async fn add_branches(&mut self, deliveries: &mut Deliveries) -> Result<(), StoreError> {
+        if deliveries.is_empty() {
+            return Ok(());
+        }
+        let rows = sqlx::query(concat!(
+            "-- link_evidence.branches\n",
+            "select b.id as batch_id, e.trace_id, e.span_id, e.evidence, e.branch_batches, ",
+            "e.branch_traces, e.branch_spans from unnest($1::uuid[]) as b(id) ",
+            "join link_evidence e on e.branch_batches @> array[b.id] and e.branch_batches <> '{}'",
+        ))
+        .bind(deliveries.keys().copied().collect::<Vec<_>>())
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        for row in &rows {
+            add_branch(row, deliveries).map_err(|source| self.failed(source))?;
+        }
+        Ok(())
+    }
+}
+
+fn decode(row: &sqlx::postgres::PgRow) -> Result<(Uuid, BatchDelivery), sqlx::Error> {
+    let keys: Vec<Uuid> = row.try_get("workflow_keys")?;
+    let delivery = BatchDelivery {
+        span: span(row, ["trace_id", "span_id"])?,
+        workflow_keys: keys
+            .into_iter()
+            .map(|key| EventKey(key.into_bytes()))
+            .collect(),
+        branches: BTreeMap::new(),
+    };
+    Ok((row.try_get("id")?, delivery))
+}
+
+fn add_branch(row: &sqlx::postgres::PgRow, deliveries: &mut Deliveries) -> Result<(), sqlx::Error> {
+    let id: Uuid = row.try_get("batch_id")?;
+    let Json(evidence) = row.try_get::<Json<Workflow>, _>("evidence")?;
+    let end = BranchEnd::of(&evidence, span(row, ["trace_id", "span_id"])?);
+    let (Some(end), Some(delivery)) = (end, deliveries.get_mut(&id)) else {
+        return Ok(());
+    };
+    let batches: Vec<Uuid> = row.try_get("branch_batches")?;
+    let traces: Vec<Uuid> = row.try_get("branch_traces")?;
+    let spans: Vec<i64> = row.try_get("branch_spans")?;
+    for ((batch, trace), number) in batches.into_iter().zip(traces).zip(spans) {
+        if batch != id {
+            continue;
+        }
+        let by = SpanRef {
+            trace_id: trace_id(trace)?,
+            span_id: SpanId::from_slice(&number.to_be_bytes())
+                .ok_or_else(|| inconsistent("a span id is all zero"))?,
+        };
+        delivery.take(by, end);
+    }
+    Ok(())
+}

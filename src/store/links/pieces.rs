@@ -1,0 +1,277 @@
+//! Evidence of single spans, with the workflows that it counts for by what is known of links.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::{Row as _, types::Json};
+use uuid::Uuid;
+
+use super::edges::{SpanColumns, number, span};
+use crate::{
+    domain::{
+        model::{ids::SloId, span::SpanRef},
+        slo::LinkBatch,
+        workflow::{
+            EventKey, Workflow,
+            classify::Linked,
+            links::{
+                EvidenceFragment, LinkFilter, LinkResolution, LinkedSpan, Placement, batch_id,
+            },
+        },
+    },
+    store::{StoreError, Tx, trace_ids::uuid, workflows::join::JudgingBySlo},
+};
+
+/// EvidenceRows that one transaction places: more are left for the next.
+const BATCH: i64 = 5_000;
+
+/// A row of evidence.
+pub(crate) struct EvidenceRow {
+    pub(crate) id: Uuid,
+    pub(crate) fragment: EvidenceFragment,
+    /// Where its chain divided when it was placed last.
+    pub(crate) batch_ids: Vec<Uuid>,
+}
+
+type EvidenceRows = Vec<EvidenceRow>;
+
+impl Tx<'_> {
+    /// Adds those that are new. Returns the starts among them.
+    pub(crate) async fn add_pieces(
+        &mut self,
+        linked: &[&Linked],
+        epoch: i32,
+        judging: JudgingBySlo<'_>,
+    ) -> Result<Vec<(LinkFilter, SpanRef)>, StoreError> {
+        if linked.is_empty() {
+            return Ok(Vec::new());
+        }
+        let linked: BTreeMap<_, _> = linked.iter().map(|piece| (piece.id(), *piece)).collect();
+        let ids: Vec<Uuid> = linked.keys().map(|id| Uuid::from_bytes(*id)).collect();
+        let slos: Vec<i32> = linked.values().map(|piece| piece.slo.0).collect();
+        let evidence = linked.values().map(|piece| {
+            let first_evidence_at = Some(judging(piece.slo).now);
+            Json(Workflow {
+                first_evidence_at,
+                ..piece.piece.clone()
+            })
+        });
+        let spans = linked.values().map(|piece| (piece.filter, piece.span));
+        let spans: SpanColumns = spans.collect();
+        let are_starts = linked.values().map(|piece| piece.piece.start.is_some());
+        let messages = linked.values().map(|piece| piece.message);
+        let messages = messages.map(|message| message.map(|EventKey(id)| Uuid::from_bytes(id)));
+        let are_whole = linked.values().map(|piece| piece.batch == LinkBatch::Whole);
+        // One that an older epoch knows is not new; nobody else writes here meanwhile.
+        let rows = sqlx::query(concat!(
+            "-- link_evidence.insert\n",
+            "insert into link_evidence (id, slo_id, filter, trace_id, span_id, evidence, is_start, ",
+            "message, is_whole, epoch) select n.*, $10 ",
+            "from unnest($1::uuid[], $2::integer[], $3::bigint[], $4::uuid[], ",
+            "$5::bigint[], $6::jsonb[], $7::boolean[], $8::uuid[], $9::boolean[]) ",
+            "as n(id, slo_id, filter, trace_id, span_id, evidence, is_start, message, is_whole) ",
+            "where not exists (select 1 from link_evidence e where e.id = n.id) ",
+            "returning filter, trace_id, span_id, is_start",
+        ))
+        .bind(ids)
+        .bind(slos)
+        .bind(spans.filters)
+        .bind(spans.trace_ids)
+        .bind(spans.span_ids)
+        .bind(evidence.collect::<Vec<_>>())
+        .bind(are_starts.collect::<Vec<_>>())
+        .bind(messages.collect::<Vec<_>>())
+        .bind(are_whole.collect::<Vec<_>>())
+        .bind(epoch)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let starts = rows.iter().filter_map(|row| start(row).transpose());
+        starts
+            .collect::<Result<_, _>>()
+            .map_err(|source| self.failed(source))
+    }
+
+    pub(crate) async fn stale_pieces(&mut self) -> Result<EvidenceRows, StoreError> {
+        let rows = sqlx::query(
+            "-- link_evidence.unresolved
+             select id, slo_id, filter, trace_id, span_id, message, evidence, workflow_keys,
+                 is_truncated, is_whole, is_batch, branch_batches
+             from link_evidence where is_unresolved order by id limit $1",
+        )
+        .bind(BATCH)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        rows.iter()
+            .map(decode)
+            .collect::<Result<_, _>>()
+            .map_err(|source| self.failed(source))
+    }
+
+    /// Writes the workflows that pieces count for, and what may change that.
+    pub(crate) async fn write_placement(
+        &mut self,
+        pieces: &[EvidenceRow],
+        placement: &LinkResolution,
+        epoch: i32,
+    ) -> Result<(), StoreError> {
+        if pieces.is_empty() {
+            return Ok(());
+        }
+        let waits = pieces.iter().zip(&placement.placements);
+        let waits = waits.flat_map(|(piece, placed)| {
+            let awaited = placed.waits_for.iter();
+            awaited.map(move |awaited| (piece.fragment.filter, *awaited, piece.id))
+        });
+        self.wait(&waits.collect(), epoch).await?;
+        let ids: Vec<Uuid> = pieces.iter().map(|piece| piece.id).collect();
+        let cut: Vec<bool> = placement.placements.iter().map(|one| one.is_cut).collect();
+        let keys = placement.placements.iter().map(|placed| {
+            let keys = placed.workflow_keys.iter();
+            array(keys.map(|key| Uuid::from_bytes(key.0)))
+        });
+        let placed = pieces.iter().zip(&placement.placements);
+        let batches = placed.map(|(piece, placed)| array(batch_ids(&piece.fragment, placed)));
+        let of_branches = |column: fn(SpanRef) -> String| {
+            let placements = placement.placements.iter();
+            let columns = placements.map(move |placed| {
+                let branches = placed.branches.iter();
+                array(branches.map(|branch| column(branch.by)))
+            });
+            columns.collect::<Vec<_>>()
+        };
+        sqlx::query(concat!(
+            "-- link_evidence.place\n",
+            "update link_evidence e set workflow_keys = n.workflow_keys::uuid[], ",
+            "is_truncated = n.is_truncated, is_unresolved = false, ",
+            "branch_batches = n.batches::uuid[], branch_traces = n.traces::uuid[], ",
+            "branch_spans = n.spans::bigint[] ",
+            "from unnest($1::uuid[], $2::text[], $3::boolean[], $4::text[], $5::text[], $6::text[]) ",
+            "as n(id, workflow_keys, is_truncated, batches, traces, spans) ",
+            "where e.id = n.id",
+        ))
+        .bind(ids)
+        .bind(keys.collect::<Vec<_>>())
+        .bind(cut)
+        .bind(batches.collect::<Vec<_>>())
+        .bind(of_branches(|by| uuid(by.trace_id).to_string()))
+        .bind(of_branches(|by| number(by.span_id).to_string()))
+        .execute(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        Ok(())
+    }
+
+    /// Adds spans at which chains divide, to be placed as evidence is. Those that are known stay.
+    pub(crate) async fn add_dividing(
+        &mut self,
+        batches: &BTreeSet<LinkedSpan>,
+        epoch: i32,
+    ) -> Result<(), StoreError> {
+        if batches.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<Uuid> = batches
+            .iter()
+            .map(|at| Uuid::from_bytes(batch_id(*at)))
+            .collect();
+        let slos: Vec<i32> = batches.iter().map(|at| at.slo.0).collect();
+        let spans: SpanColumns = batches.iter().map(|at| (at.filter, at.span)).collect();
+        let nothing = batches
+            .iter()
+            .map(|at| Json(Workflow::without_evidence(at.span.trace_id)));
+        sqlx::query(concat!(
+            "-- link_evidence.add_batches\n",
+            "insert into link_evidence (id, slo_id, filter, trace_id, span_id, evidence, is_start, ",
+            "is_whole, is_batch, epoch) select n.*, false, true, true, $7 ",
+            "from unnest($1::uuid[], $2::integer[], $3::bigint[], $4::uuid[], $5::bigint[], ",
+            "$6::jsonb[]) as n(id, slo_id, filter, trace_id, span_id, evidence) ",
+            "where not exists (select 1 from link_evidence e where e.id = n.id)",
+        ))
+        .bind(ids)
+        .bind(slos)
+        .bind(spans.filters)
+        .bind(spans.trace_ids)
+        .bind(spans.span_ids)
+        .bind(nothing.collect::<Vec<_>>())
+        .bind(epoch)
+        .execute(&mut *self.inner)
+        .await
+        .map(drop)
+        .map_err(|source| self.failed(source))
+    }
+
+    /// Marks the evidence whose chain divided there as to be placed anew.
+    pub(crate) async fn place_again(&mut self, batches: &[Uuid]) -> Result<(), StoreError> {
+        if batches.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(concat!(
+            "-- link_evidence.place_again\n",
+            "update link_evidence set is_unresolved = true where branch_batches && $1 ",
+            "and branch_batches <> '{}' and not is_unresolved",
+        ))
+        .bind(batches)
+        .execute(&mut *self.inner)
+        .await
+        .map(drop)
+        .map_err(|source| self.failed(source))
+    }
+}
+
+/// Of a piece with this placement, in the order of its branches.
+pub(crate) fn batch_ids<'a>(
+    fragment: &'a EvidenceFragment,
+    placed: &'a Placement,
+) -> impl Iterator<Item = Uuid> + 'a {
+    placed.branches.iter().map(|branch| {
+        let at = LinkedSpan {
+            span: branch.batch,
+            ..fragment.linked_span()
+        };
+        Uuid::from_bytes(batch_id(at))
+    })
+}
+
+/// Postgres knows no array of arrays of different lengths: each is written as text.
+fn array<T: ToString>(values: impl Iterator<Item = T>) -> String {
+    let values: Vec<String> = values.map(|value| value.to_string()).collect();
+    format!("{{{}}}", values.join(","))
+}
+
+fn start(row: &sqlx::postgres::PgRow) -> Result<Option<(LinkFilter, SpanRef)>, sqlx::Error> {
+    if !row.try_get::<bool, _>("is_start")? {
+        return Ok(None);
+    }
+    let filter = LinkFilter(row.try_get("filter")?);
+    Ok(Some((filter, span(row, ["trace_id", "span_id"])?)))
+}
+
+fn decode(row: &sqlx::postgres::PgRow) -> Result<EvidenceRow, sqlx::Error> {
+    let keys: Vec<Uuid> = row.try_get("workflow_keys")?;
+    let keys = keys.into_iter().map(|key| EventKey(key.into_bytes()));
+    let Json(said) = row.try_get("evidence")?;
+    let message: Option<Uuid> = row.try_get("message")?;
+    let batch_ids: Vec<Uuid> = row.try_get("branch_batches")?;
+    let fragment = EvidenceFragment {
+        slo: SloId(row.try_get("slo_id")?),
+        filter: LinkFilter(row.try_get("filter")?),
+        span: span(row, ["trace_id", "span_id"])?,
+        message: message.map(|id| EventKey(id.into_bytes())),
+        said,
+        workflow_keys: keys.collect(),
+        is_divided: !batch_ids.is_empty(),
+        batch: if row.try_get("is_whole")? {
+            LinkBatch::Whole
+        } else {
+            LinkBatch::Each
+        },
+        divides: row.try_get("is_batch")?,
+        is_cut: row.try_get("is_truncated")?,
+    };
+    Ok(EvidenceRow {
+        id: row.try_get("id")?,
+        fragment,
+        batch_ids,
+    })
+}
