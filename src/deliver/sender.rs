@@ -120,7 +120,7 @@ impl Sender {
         now: Timestamp,
     ) -> AttemptResult {
         let said = dispatch.digest.as_ref();
-        let Some(content) = said.or(dispatch.delivery.content.as_ref()) else {
+        let Some(notification) = said.or(dispatch.delivery.content.as_ref()) else {
             let reason = "what another version of the service wrote cannot be read";
             return AttemptResult::unsent(AttemptClass::Unreadable, reason);
         };
@@ -128,10 +128,10 @@ impl Sender {
             kind: &target.kind,
             attempt: dispatch.delivery.attempt,
             now,
-            timeout: self.timeout(&target.kind, content),
+            timeout: self.timeout(&target.kind, notification),
         };
         let tried = self
-            .send_notification(this, target, dispatch, content)
+            .send_notification(this, target, dispatch, notification)
             .await;
         tried.unwrap_or_else(|error| {
             let class = match error {
@@ -144,7 +144,7 @@ impl Sender {
         })
     }
 
-    fn timeout(&self, kind: &TargetKind, content: &Notification) -> Duration {
+    fn timeout(&self, kind: &TargetKind, notification: &Notification) -> Duration {
         let timeout = match kind {
             TargetKind::Webhook { .. } => self.settings.webhook_timeout,
             TargetKind::Slack { .. }
@@ -153,7 +153,7 @@ impl Sender {
             | TargetKind::Teams { .. }
             | TargetKind::Alertmanager { .. } => self.settings.chat_timeout,
         };
-        if content.is_brief() {
+        if notification.is_brief() {
             timeout.min(BRIEF_TIMEOUT)
         } else {
             timeout
@@ -165,7 +165,7 @@ impl Sender {
         this: AttemptContext<'_>,
         target: &Target,
         dispatch: &Dispatch,
-        content: &Notification,
+        notification: &Notification,
     ) -> Result<AttemptResult, PrepareError> {
         let context = &dispatch.context;
         let prepared = match &target.kind {
@@ -175,11 +175,13 @@ impl Sender {
                 format,
             } => {
                 let id = message_id(dispatch.delivery.message);
-                let message = Message::new(*format, (content, context), id, &target.name);
+                let message = Message::new(*format, (notification, context), id, &target.name);
                 to_webhook(url, secret.as_ref(), message, this.now).await?
             }
-            TargetKind::Slack { webhook_url } => to_slack(webhook_url, content, context).await?,
-            TargetKind::Teams { url } => to_teams(url, content, context).await?,
+            TargetKind::Slack { webhook_url } => {
+                to_slack(webhook_url, notification, context).await?
+            }
+            TargetKind::Teams { url } => to_teams(url, notification, context).await?,
             TargetKind::PagerDuty {
                 routing_key,
                 previous_routing_key,
@@ -192,9 +194,9 @@ impl Sender {
                 let pinned = dispatch.pinned_key();
                 let key = self
                     .routing_keys
-                    .choose(places, content.kind(), pinned)
+                    .choose(places, notification.kind(), pinned)
                     .await?;
-                to_pagerduty(url.as_deref(), key, content, context)
+                to_pagerduty(url.as_deref(), key, notification, context)
             }
             TargetKind::SlackBot {
                 token,
@@ -209,20 +211,15 @@ impl Sender {
                     timeout: this.timeout,
                     tried: this,
                 };
-                let news = SlackUpdate { content, context };
-                return Ok(match &dispatch.before {
-                    Some(EarlierMessage::OfThisEpisode(Reference::SlackMessage(first))) => {
-                        bot.go_on(news, first).await
-                    }
-                    Some(EarlierMessage::OfTheLastEpisode(Reference::SlackMessage(first))) => {
-                        bot.begin_again(news, first).await
-                    }
-                    Some(_) | None => bot.begin(news).await,
-                });
+                let news = SlackUpdate {
+                    content: notification,
+                    context,
+                };
+                return Ok(send_as_bot(&bot, news, dispatch).await);
             }
             TargetKind::Alertmanager { urls } => {
                 return self
-                    .send_to_alertmanager(this, urls, (content, context))
+                    .send_to_alertmanager(this, urls, (notification, context))
                     .await;
             }
         };
@@ -253,10 +250,10 @@ impl Sender {
         &self,
         this: AttemptContext<'_>,
         urls: &[SecretOrPlain],
-        (content, context): (&Notification, &RenderContext),
+        (notification, context): (&Notification, &RenderContext),
     ) -> Result<AttemptResult, PrepareError> {
         let urls = reminder::addresses(urls).await?;
-        let alerts = serde_json::Value::Array(vec![content.posted(context, this.now)]);
+        let alerts = serde_json::Value::Array(vec![notification.posted(context, this.now)]);
         let answers = reminder::post_to_all(&self.client, &urls, &alerts, this.timeout).await;
         let (all, mut told) = (answers.len(), 0);
         let mut worst = None;
@@ -398,5 +395,18 @@ fn answer_text(answer: &TargetResponse) -> String {
             format!("redirects to host `{host}`, which is not followed: give the final address")
         }
         _ => answer.body.clone(),
+    }
+}
+
+/// Continues the thread of the alert, or begins one.
+async fn send_as_bot(bot: &Bot<'_>, news: SlackUpdate<'_>, dispatch: &Dispatch) -> AttemptResult {
+    match &dispatch.before {
+        Some(EarlierMessage::OfThisEpisode(Reference::SlackMessage(first))) => {
+            bot.go_on(news, first).await
+        }
+        Some(EarlierMessage::OfTheLastEpisode(Reference::SlackMessage(first))) => {
+            bot.begin_again(news, first).await
+        }
+        Some(_) | None => bot.begin(news).await,
     }
 }

@@ -116,7 +116,7 @@ fn judged(slo: &Slo, in_window: EventCounts, minutes: &[EventCounts]) -> Signal 
         .map(|rule| {
             let counts =
                 BTreeMap::from([(rule.long, last(rule.long)), (rule.short, last(rule.short))]);
-            rule_status(rule, slo.alerting.guard, &BurnBounds::new(burn), &counts)
+            rule_status(rule, slo.alerting.guard, &BurnBounds::new(&burn), &counts)
         })
         .collect();
     let of = RuleStatuses {

@@ -83,14 +83,14 @@ impl Replica {
             .await
             .unwrap();
         let ids = tx.declare(std::slice::from_ref(&name)).await.unwrap();
-        let sets = tx.definition_sets_after(Revision(0)).await.unwrap();
+        let kept = tx.definition_sets_after(Revision(0)).await.unwrap();
         tx.commit().await.unwrap();
         let mut revisions = SloRevisions::default();
-        for set in sets {
+        for one in kept {
             revisions.push(SloRevision {
-                number: set.number,
-                in_force_from: set.in_force_from,
-                slo: load(&set.files).unwrap().0.slos.remove(&name),
+                number: one.number,
+                in_force_from: one.in_force_from,
+                slo: load(&one.files).unwrap().0.slos.remove(&name),
             });
         }
         let revisions = BTreeMap::from([(ids[&name], revisions)]);

@@ -56,16 +56,19 @@ impl Message {
     /// `id` is the same over all tries; `receiver` is the target's name.
     pub(crate) fn new(
         format: WebhookFormat,
-        (content, context): (&Notification, &RenderContext),
+        (notification, context): (&Notification, &RenderContext),
         id: String,
         receiver: &Name,
     ) -> Self {
         let (body, content_type) = match format {
-            WebhookFormat::Standard => (content.webhook(context), JSON),
-            WebhookFormat::AlertmanagerV4 => (content.webhook_v4(context, receiver.as_str()), JSON),
-            WebhookFormat::CloudEvents => {
-                (content.cloudevent(context, &id), cloudevents::CONTENT_TYPE)
+            WebhookFormat::Standard => (notification.webhook(context), JSON),
+            WebhookFormat::AlertmanagerV4 => {
+                (notification.webhook_v4(context, receiver.as_str()), JSON)
             }
+            WebhookFormat::CloudEvents => (
+                notification.cloudevent(context, &id),
+                cloudevents::CONTENT_TYPE,
+            ),
         };
         Self {
             id,
@@ -99,32 +102,32 @@ pub(crate) async fn to_webhook(
 
 pub(crate) async fn to_slack(
     webhook_url: &SecretRef,
-    content: &Notification,
+    notification: &Notification,
     context: &RenderContext,
 ) -> Result<Prepared, PrepareError> {
     let url = secrets::read(webhook_url).await?;
     Ok(Prepared {
-        degraded: Some(bytes(&content.slack_text(context))),
-        ..to_url(url, &content.slack(context), JSON)
+        degraded: Some(bytes(&notification.slack_text(context))),
+        ..to_url(url, &notification.slack(context), JSON)
     })
 }
 
 pub(crate) async fn to_teams(
     url: &SecretRef,
-    content: &Notification,
+    notification: &Notification,
     context: &RenderContext,
 ) -> Result<Prepared, PrepareError> {
     let url = secrets::read(url).await?;
     Ok(Prepared {
-        degraded: Some(bytes(&content.teams_text(context))),
-        ..to_url(url, &content.teams(context), JSON)
+        degraded: Some(bytes(&notification.teams_text(context))),
+        ..to_url(url, &notification.teams(context), JSON)
     })
 }
 
 pub(crate) fn to_pagerduty(
     base: Option<&str>,
     (key, pinned): (SecretString, PinnedKey),
-    content: &Notification,
+    notification: &Notification,
     context: &RenderContext,
 ) -> Prepared {
     let base = base.unwrap_or(PAGERDUTY).trim_end_matches('/');
@@ -133,7 +136,11 @@ pub(crate) fn to_pagerduty(
     Prepared {
         reference: Some(Reference::RoutingKey(pinned)),
         secrets: vec![key.clone()],
-        ..to_url(url, &content.pagerduty(context, key.expose_secret()), JSON)
+        ..to_url(
+            url,
+            &notification.pagerduty(context, key.expose_secret()),
+            JSON,
+        )
     }
 }
 

@@ -10,7 +10,7 @@ use crate::domain::{
 
 const MASK: &str = "•••";
 
-/// A target that has a content told to it.
+/// A target that has a notification told to it.
 #[derive(Clone, Copy, Debug)]
 pub struct Addressee<'a> {
     pub name: &'a Name,
@@ -20,19 +20,19 @@ pub struct Addressee<'a> {
 /// Made by the renderers that deliveries are made by.
 pub fn body(
     to: Addressee<'_>,
-    content: &Notification,
+    notification: &Notification,
     context: &RenderContext,
     now: Timestamp,
 ) -> Value {
     match to.kind {
         TargetKind::Webhook { format, .. } => match format {
-            WebhookFormat::Standard => content.webhook(context),
-            WebhookFormat::AlertmanagerV4 => content.webhook_v4(context, to.name.as_str()),
-            WebhookFormat::CloudEvents => content.cloudevent(context, MASK),
+            WebhookFormat::Standard => notification.webhook(context),
+            WebhookFormat::AlertmanagerV4 => notification.webhook_v4(context, to.name.as_str()),
+            WebhookFormat::CloudEvents => notification.cloudevent(context, MASK),
         },
-        TargetKind::Slack { .. } | TargetKind::SlackBot { .. } => content.slack(context),
-        TargetKind::PagerDuty { .. } => content.pagerduty(context, MASK),
-        TargetKind::Teams { .. } => content.teams(context),
-        TargetKind::Alertmanager { .. } => Value::Array(vec![content.posted(context, now)]),
+        TargetKind::Slack { .. } | TargetKind::SlackBot { .. } => notification.slack(context),
+        TargetKind::PagerDuty { .. } => notification.pagerduty(context, MASK),
+        TargetKind::Teams { .. } => notification.teams(context),
+        TargetKind::Alertmanager { .. } => Value::Array(vec![notification.posted(context, now)]),
     }
 }

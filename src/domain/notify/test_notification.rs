@@ -273,15 +273,15 @@ mod tests {
             ..RenderContext::default()
         };
         for scenario in [Scenario::Firing, Scenario::Long, Scenario::Unicode] {
-            let content = &contents(scenario, &slack())[0];
+            let notification = &contents(scenario, &slack())[0];
             let bodies = [
-                content.slack(&context),
-                content.slack_text(&context),
-                content.teams(&context),
-                content.teams_text(&context),
-                content.pagerduty(&context, "R0"),
-                content.posted(&context, Timestamp::from_secs(1_795_328_700)),
-                content.webhook(&context),
+                notification.slack(&context),
+                notification.slack_text(&context),
+                notification.teams(&context),
+                notification.teams_text(&context),
+                notification.pagerduty(&context, "R0"),
+                notification.posted(&context, Timestamp::from_secs(1_795_328_700)),
+                notification.webhook(&context),
             ];
             for body in bodies {
                 assert!(body.to_string().contains("TEST"), "{scenario:?}: {body}");
@@ -295,7 +295,7 @@ mod tests {
         let told = contents(Scenario::Firing, &pager());
         let events: Vec<Value> = told
             .iter()
-            .map(|content| content.pagerduty(&RenderContext::default(), "R0"))
+            .map(|notification| notification.pagerduty(&RenderContext::default(), "R0"))
             .collect();
         assert_eq!(events.len(), 2);
         assert_eq!(events[0]["payload"]["severity"], "info");

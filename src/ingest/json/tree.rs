@@ -48,7 +48,7 @@ impl<'a> JsonObject<'a> {
 /// Why it is no JSON, and where.
 pub(super) fn parse(body: &[u8]) -> Result<JsonTree<'_>, String> {
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
-    let mut parser = Parser { body, at: 0 };
+    let mut parser = JsonParser { body, at: 0 };
     let value = parser.value(MAX_DEPTH);
     let value = value.and_then(|value| match parser.next_token() {
         None => Ok(value),
@@ -57,14 +57,14 @@ pub(super) fn parse(body: &[u8]) -> Result<JsonTree<'_>, String> {
     value.map_err(|problem| format!("{problem} (byte {})", parser.at))
 }
 
-struct Parser<'a> {
+struct JsonParser<'a> {
     body: &'a [u8],
     at: usize,
 }
 
 const CUT_OFF: &str = "it is cut off";
 
-impl<'a> Parser<'a> {
+impl<'a> JsonParser<'a> {
     fn value(&mut self, depth: u32) -> Result<JsonTree<'a>, &'static str> {
         match self.next_token().ok_or(CUT_OFF)? {
             b'{' | b'[' if depth == 0 => self.skip_nested().map(|()| JsonTree::TooDeep),

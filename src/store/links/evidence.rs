@@ -49,7 +49,7 @@ pub struct LinkUpdates {
     pub groups: GroupsOfBatches,
     /// What could not be used as it is.
     pub discarded: BTreeMap<(SloId, DiscardReason), i64>,
-    /// EvidenceRows that were placed.
+    /// How many pieces of evidence were placed.
     pub placed: usize,
 }
 
@@ -81,23 +81,25 @@ impl Tx<'_> {
             gathered,
             ..LinkUpdates::default()
         };
-        let mut moved = Moved::default();
+        let mut placement = Moved::default();
         for _ in 0..ROUNDS {
             let pieces = self.stale_pieces().await?;
             if pieces.is_empty() {
                 break;
             }
             updates.placed += pieces.len();
-            let more = self.place_pieces(pieces, epoch, &mut moved).await?;
+            let more = self.place_pieces(pieces, epoch, &mut placement).await?;
             join(&mut updates.gathered, more);
         }
-        let left = self.what_is_left(&moved.left).await?;
+        let left = self.what_is_left(&placement.left).await?;
         let without_row = self.rejudge_left(left, judging, moves).await?;
-        updates.groups = self.groups_of_batches(&moved).await?;
-        updates.discarded = moved.discarded;
+        updates.groups = self.groups_of_batches(&placement).await?;
+        updates.discarded = placement.discarded;
         // What evidence has left was made of all that remains, what came to it included.
-        moved.joined.retain(|id, _| !moved.left.contains(id));
-        join(&mut updates.gathered, moved.joined);
+        placement
+            .joined
+            .retain(|id, _| !placement.left.contains(id));
+        join(&mut updates.gathered, placement.joined);
         join(&mut updates.gathered, without_row);
         Ok(updates)
     }

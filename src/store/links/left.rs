@@ -72,7 +72,7 @@ impl Tx<'_> {
         if left.is_empty() {
             return Ok(without_row);
         }
-        let known = self.lock_known(&left).await?;
+        let known = self.lock_known(&left.keys().copied().collect()).await?;
         let silent = left.iter().filter_map(|(id, workflow)| {
             let known = &known.get(id)?.judged;
             let range = silence_of(Some(known), workflow.as_ref()?, &judging(id.0))?;

@@ -21,7 +21,7 @@ use crate::{
     store::{StoreError, Tx, trace_ids::uuid, workflows::join::JudgingBySlo},
 };
 
-/// EvidenceRows that one transaction places: more are left for the next.
+/// Rows of evidence that one transaction places: more are left for the next.
 const BATCH: i64 = 5_000;
 
 /// A row of evidence.

@@ -62,8 +62,8 @@ impl Tx<'_> {
         judging: JudgingBySlo<'_>,
         moves: &mut CountDelta,
     ) -> Result<(), StoreError> {
-        let mut ids: BTreeMap<EventId, ()> = groups.ids().map(|id| (id, ())).collect();
-        ids.extend(gathered.keys().map(|id| (*id, ())));
+        let mut ids: BTreeSet<EventId> = groups.ids().collect();
+        ids.extend(gathered.keys());
         if ids.is_empty() {
             return Ok(());
         }
@@ -87,18 +87,18 @@ impl Tx<'_> {
                 empty.extend(row.map(|row| (id, row)));
                 continue;
             }
-            if let (Some(before), Some(new)) = (before, gathered.get(&id))
-                && is_reuse(&before.workflow, new)
-            {
+            let new = gathered.get(&id);
+            if before.is_some_and(|before| new.is_some_and(|new| is_reuse(&before.workflow, new))) {
                 moves.note(id.0, WorkflowNote::Reused);
             }
             let judging = judging_of(&id, judging, &lost);
-            if let Some(judged) = apply_whole(id.0, before, workflow, &judging, moves) {
-                if let Some(new) = gathered.get(&id) {
-                    moves.note_delay(id.0, before, new, &judging);
-                }
-                changed.push((id, row, judged));
+            let Some(judged) = apply_whole(id.0, before, workflow, &judging, moves) else {
+                continue;
+            };
+            if let Some(new) = new {
+                moves.note_delay(id.0, before, new, &judging);
             }
+            changed.push((id, row, judged));
         }
         let groups = self.groups_of(&changed, moves).await?;
         let (mut inserts, mut updates) = (WorkflowColumns::default(), WorkflowColumns::default());
@@ -253,12 +253,12 @@ impl Tx<'_> {
             .map_err(|source| self.failed(source))
     }
 
-    pub(crate) async fn lock_known<T: Sync>(
+    pub(crate) async fn lock_known(
         &mut self,
-        gathered: &BTreeMap<EventId, T>,
+        ids: &BTreeSet<EventId>,
     ) -> Result<BTreeMap<EventId, LockedWorkflow>, StoreError> {
-        let (slos, keys): (Vec<i32>, Vec<Uuid>) = gathered
-            .keys()
+        let (slos, keys): (Vec<i32>, Vec<Uuid>) = ids
+            .iter()
             .map(|(slo, key)| (slo.0, Uuid::from_bytes(key.0)))
             .unzip();
         let rows = sqlx::query(LOCK_KNOWN)

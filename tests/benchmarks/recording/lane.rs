@@ -8,7 +8,7 @@ use throughline::{
     domain::{
         counting::ledger::CountDelta,
         model::time::Timestamp,
-        workflow::{Judging, gather, join},
+        workflow::{Judging, gather, join, links::GroupsOfBatches},
     },
     store::{LinkNews, Store, StoreError, Writer},
 };
@@ -118,11 +118,14 @@ impl Lane {
             edges: batch.edges.iter().collect(),
             batches: Vec::new(),
         };
+        let mut groups = GroupsOfBatches::default();
         if !news.is_empty() {
             let followed = tx.follow_links(&news, &judging, &mut moves).await?;
             join(&mut gathered, followed.gathered);
+            groups = followed.groups;
         }
-        tx.record_more(&gathered, &judging, &mut moves).await?;
+        tx.record_more(&gathered, &groups, &judging, &mut moves)
+            .await?;
         tx.add_counts(self.writer, &moves).await?;
         let pieces: Vec<_> = batch.pieces.iter().collect();
         tx.add_stage_spans(self.now, &pieces).await?;

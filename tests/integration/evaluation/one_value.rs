@@ -71,11 +71,8 @@ async fn all_agree(app: &TestApp, facts: &AlertSnapshot) {
     let began = facts.began_at.unwrap();
     let since = format!("since {}", format::moment(began, facts.evaluated_at));
     assert!(page.contains(&since), "{since}");
-    let of_incident = app
-        .page(&format!("/incidents/{}", facts.episode))
-        .await
-        .body;
-    assert!(of_incident.contains(&since), "{since}");
+    let of_incident = app.page(&format!("/incidents/{}", facts.episode)).await;
+    assert!(of_incident.body.contains(&since), "{since}");
     let in_words = wording::since(facts).unwrap();
     assert!(
         in_words.starts_with(&format::date_time(began)),

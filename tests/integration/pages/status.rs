@@ -279,14 +279,18 @@ fn facts(slo: &Slo, status: &SloStatus, at: Timestamp, kind: TransitionKind) -> 
             flaps: 0,
             fired_at: at - Duration::from_mins(30),
             resolved_at: at,
-            counts: EventCounts {
-                late: 372,
-                good: 1_800,
-                ..EventCounts::ZERO
-            },
+            counts: late_of(372, 1_800),
             customers_affected: Some(21),
             budget_spent: Some(0.061),
             before: None,
         }),
+    }
+}
+
+const fn late_of(late: i64, good: i64) -> EventCounts {
+    EventCounts {
+        late,
+        good,
+        ..EventCounts::ZERO
     }
 }

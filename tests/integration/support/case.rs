@@ -189,12 +189,10 @@ impl Case {
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let mut phases = [Vec::new(), Vec::new()];
         for (number, story) in file.stories.iter().enumerate() {
-            for nth in 1..=story.repeat {
-                let began = story.t0 + story.every * f64::from(nth - 1);
-                for written in &story.spans {
-                    let phase = &mut phases[written.phase as usize - 1];
-                    phase.extend(written.tell_each(number, nth, began));
-                }
+            for written in &story.spans {
+                let told = (1..=story.repeat)
+                    .flat_map(|nth| written.tell_each(number, nth, story.begins_at(nth)));
+                phases[written.phase as usize - 1].extend(told);
             }
         }
         Self {
@@ -225,6 +223,12 @@ fn folder() -> std::path::PathBuf {
 
 fn definition(spec: &Value) -> String {
     format!("apiVersion: throughline/v1\nkind: SLO\nmetadata: {{ name: case }}\nspec: {spec}\n")
+}
+
+impl StoryFile {
+    fn begins_at(&self, nth: u32) -> f64 {
+        self.t0 + self.every * f64::from(nth - 1)
+    }
 }
 
 impl SpanFile {

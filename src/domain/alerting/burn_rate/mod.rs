@@ -75,7 +75,7 @@ pub struct BurnBounds {
 
 impl BurnBounds {
     /// From the counts as they are.
-    pub fn new(burn: BurnContext) -> Self {
+    pub fn new(burn: &BurnContext) -> Self {
         Self {
             as_good: burn.counting(EventCounts::as_good),
             as_bad: burn.counting(EventCounts::as_bad),

@@ -57,7 +57,7 @@ fn rules(fast: [EventCounts; 2], slow: [EventCounts; 2]) -> Vec<RuleStatus> {
         rule("slow", 5.0, SLOW_LONG, SLOW_SHORT),
     ]
     .iter()
-    .map(|rule| rule_status(rule, guard, &BurnBounds::new(burn), &counts))
+    .map(|rule| rule_status(rule, guard, &BurnBounds::new(&burn), &counts))
     .collect()
 }
 
@@ -260,7 +260,7 @@ fn minute_by_minute(bad_in_minute: impl Fn(i64) -> i64) -> Vec<Signal> {
         page(&[rule_status(
             &rule,
             Guard { bad_events: 5 },
-            &BurnBounds::new(burn),
+            &BurnBounds::new(&burn),
             &counts,
         )])
     };
@@ -344,7 +344,7 @@ fn young(age: Duration, all: EventCounts) -> Vec<RuleStatus> {
         rule_status(
             rule,
             Guard { bad_events: 5 },
-            &BurnBounds::new(burn),
+            &BurnBounds::new(&burn),
             &counts,
         )
     })

@@ -173,7 +173,7 @@ impl Measured {
 
     fn burn_bounds(&self, slo: &Slo) -> BurnBounds {
         let window = slo.window.length();
-        BurnBounds::new(BurnContext {
+        BurnBounds::new(&BurnContext {
             objective: slo.objective,
             kind: slo.alerting.burn,
             window,

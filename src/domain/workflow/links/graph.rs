@@ -130,20 +130,15 @@ impl Graph {
             if way.is_end(at) {
                 found.insert(ChainOrigin::Trace(at.trace_id));
             }
-            for target in way.next(at) {
-                let divides = *target != of.span
-                    && *dividing
-                        .entry(*target)
-                        .or_insert_with(|| self.divides(of, way, *target));
-                if divides {
-                    origins.branches.insert(Branch {
-                        batch: *target,
-                        by: at,
-                    });
-                } else if reached.insert(*target) {
-                    next.push(*target);
-                }
-            }
+            let divides = |target: &SpanRef| {
+                let decide = || self.divides(of, way, *target);
+                *target != of.span && *dividing.entry(*target).or_insert_with(decide)
+            };
+            let targets = way.next(at).iter().copied();
+            let (batches, ways): (Vec<_>, Vec<_>) = targets.partition(divides);
+            let branch = |batch| Branch { batch, by: at };
+            origins.branches.extend(batches.into_iter().map(branch));
+            next.extend(ways.into_iter().filter(|target| reached.insert(*target)));
         }
         if found.is_empty() && origins.branches.is_empty() {
             found.insert(ChainOrigin::Trace(of.span.trace_id));

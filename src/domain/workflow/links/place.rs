@@ -18,6 +18,10 @@ use crate::domain::{
 };
 
 /// The evidence of one span, and the workflows that it counts for.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "columns of a row, independent of each other"
+)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EvidenceFragment {
     pub slo: SloId,

@@ -61,7 +61,7 @@ fn judged(members: &BTreeMap<EventKey, GroupMember>, ends: &[BranchEnd]) -> Vec<
         .collect()
 }
 
-use SharedEnd::{Failed, MoreEndsThanWorkflows, OneEndForAll, Succeeded};
+use SharedEnd::{Cancelled, Failed, MoreEndsThanWorkflows, OneEndForAll, Succeeded};
 
 #[test]
 fn s33_workflows_without_an_end_are_those_that_no_end_is_left_for() {
@@ -271,7 +271,10 @@ proptest! {
                 match end {
                     SharedEnd::None | Failed(_) => range.is_some(),
                     Succeeded(at) => range.is_some_and(|range| !is_within(range, *at)),
-                    _ => false,
+                    Cancelled(_)
+                    | MoreEndsThanWorkflows
+                    | OneEndForAll
+                    | SharedEnd::TooManyWorkflows => false,
                 }
             });
             bad.map(|(key, _)| key).collect()

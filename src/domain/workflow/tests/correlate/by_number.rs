@@ -217,6 +217,10 @@ fn s33_two_batches_one_after_the_other_are_one_group() {
     assert_eq!(outcomes(&world)[4], (Outcome::Timeout, Some(64.0)));
 }
 
+#[expect(
+    clippy::excessive_nesting,
+    reason = "ends of batches of a system, one in the other"
+)]
 /// Batches of random traffic: the workflows that each takes, and how many of its messages end.
 fn traffic() -> impl Strategy<Value = Vec<Span>> {
     let end = proptest::option::of((0_usize..4, 2_u8..120));

@@ -1,4 +1,8 @@
 //! What the store does with evidence of links, in memory.
+#![expect(
+    clippy::excessive_nesting,
+    reason = "what takes queries in the store are loops in loops here"
+)]
 
 use std::collections::BTreeSet;
 
