@@ -63,10 +63,22 @@ fn what_is_doubtful_is_taken_with_a_warning() {
     let (catalog, warnings) = load_good("short-window");
     insta::assert_snapshot!("warnings__short-window", render(&warnings, Colour::Plain));
     assert!(warnings.iter().all(|warning| !warning.is_error()));
-    let rules = &catalog.slos.values().next().unwrap().alerting.rules;
-    let names: Vec<_> = rules.iter().map(|rule| rule.name.as_str()).collect();
-    assert_eq!(names, ["fast-burn", "slow-burn", "day-burn"]);
-    assert!(rules.iter().all(|rule| rule.factor >= 1.0));
+    let loose = &catalog.slos[&"loose-and-short".parse().unwrap()];
+    let rules = loose.alerting.rules.iter();
+    let rules: Vec<_> = rules
+        .map(|rule| (rule.name.as_str(), rule.factor))
+        .collect();
+    let expected = [("fast-burn", 2.0), ("slow-burn", 2.0), ("day-burn", 1.0)];
+    assert_eq!(rules, expected);
+}
+
+#[test]
+fn s40_a_start_and_a_finish_that_are_one_span_are_warned_of_unless_something_opens_the_work() {
+    let (catalog, warnings) = load_good("one-span");
+    insta::assert_snapshot!("warnings__one-span", render(&warnings, Colour::Plain));
+    let runbooks = catalog.slos.values().map(|slo| slo.runbook.as_deref());
+    let runbooks: Vec<&str> = runbooks.flatten().collect();
+    assert_eq!(runbooks, ["https://wiki.example.com/St%C3%B6rung"]);
 }
 
 #[test]

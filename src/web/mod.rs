@@ -33,7 +33,7 @@ use tower_http::{
 };
 
 use self::pages::{
-    alerts, definitions, deliveries, events, incidents, overview, silences, slo, targets,
+    alerts, definitions, deliveries, docs, events, incidents, overview, silences, slo, targets,
 };
 pub use chart_image::Cards;
 pub use pages::overview::first_run::FIRST_SLO;
@@ -102,6 +102,7 @@ fn pages() -> Router<WebState> {
         .route("/silences/new", get(silences::form).post(silences::submit))
         .route("/silences/{id}/expire", post(silences::expire))
         .route("/definitions", get(definitions::get))
+        .route("/docs/definitions", get(docs::definitions))
         .route("/deliveries", get(deliveries::get))
         .route("/deliveries/{id}", get(deliveries::get_one))
         .route("/deliveries/{id}/retry", post(deliveries::post_form))
@@ -141,6 +142,7 @@ fn api() -> Router<WebState> {
         .route("/api/v1/definitions", get(definitions::get))
         .route("/api/v1/definitions/apply", post(definitions::apply))
         .route("/api/v1/definitions/clear", post(definitions::clear))
+        .route("/api/v1/docs/definitions", get(docs::definitions))
         .route("/api/v1/deliveries", get(deliveries::get))
         .route("/api/v1/deliveries/{id}", get(deliveries::get_one))
         .route("/api/v1/deliveries/{id}/retry", post(deliveries::post))

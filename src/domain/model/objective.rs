@@ -63,6 +63,12 @@ impl FromStr for Objective {
             .parse()
             .map_err(|_| ParseObjectiveError::NotAShare(text.to_owned()))?;
         let millionths = value * scale;
+        let is_close_to_all =
+            millionths < f64::from(WHOLE) && millionths.round() >= f64::from(WHOLE);
+        let is_close_to_none = millionths > 0.0 && millionths.round() < 1.0;
+        if is_close_to_all || is_close_to_none {
+            return Err(ParseObjectiveError::TooFine(text.to_owned()));
+        }
         if !(millionths > 0.0 && millionths < f64::from(WHOLE)) {
             let is_percent_without_sign = scale > 10_000.0 && value > 1.0 && value < 100.0;
             return Err(if is_percent_without_sign {
@@ -105,6 +111,17 @@ mod tests {
 
     #[test]
     fn what_leaves_no_budget_or_no_promise_is_refused() {
+        for (text, why) in [
+            ("99.99999999999%", "more digits"),
+            ("0.00000000001", "more digits"),
+            ("-1", "not above 0 %"),
+            ("-1%", "not above 0 %"),
+            ("100%", "below 100 %"),
+            ("most", "is not a share"),
+        ] {
+            let message = text.parse::<Objective>().unwrap_err().to_string();
+            assert!(message.contains(why), "{text}: {message}");
+        }
         for text in ["100%", "0%", "1", "0", "-1%", "101%", "nan", "inf", "NaN%"] {
             assert!(text.parse::<Objective>().is_err(), "{text}");
         }

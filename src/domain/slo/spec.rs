@@ -125,6 +125,10 @@ pub struct Source {
 
 /// How goodness is measured.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each SLO, behind an `Arc`"
+)]
 pub enum Indicator {
     Workflow(WorkflowIndicator),
     Span(SpanIndicator),
@@ -133,6 +137,10 @@ pub enum Indicator {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkflowIndicator {
     pub start: Selector,
+    /// Early spans that say that the work exists, where the start span comes only at its end.
+    pub opens: Option<Selector>,
+    /// Where start spans and those that `opens` selects say since when, if not by their own start.
+    pub started_at: Option<StartedAt>,
     pub finish: Selector,
     pub fail: Option<Selector>,
     pub cancel: Option<Selector>,
@@ -170,6 +178,8 @@ impl WorkflowIndicator {
     ) -> Self {
         Self {
             start,
+            opens: None,
+            started_at: None,
             finish,
             fail: None,
             cancel: None,
@@ -282,17 +292,18 @@ impl SpanIndicator {
 /// Where a span tells when its workflow started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StartedAt {
-    /// A key of the W3C trace state, on the span or on one of its links: nanoseconds since the epoch.
-    TraceState { key: String },
+    /// A key of the W3C trace state, on the span or on one of its links.
+    TraceState { key: String, unit: TimeUnit },
     Attribute {
         attribute: AttributeName,
         unit: TimeUnit,
     },
-    /// The time of the span's first event of that name.
-    Event { name: String },
+    /// The time of the span's first event of that name. Some senders write another unit than the
+    /// nanoseconds that OTLP asks for.
+    Event { name: String, unit: TimeUnit },
 }
 
-/// How an attribute writes an instant. A number may be an integer, a double or a string of digits.
+/// How an instant is written, since the epoch. A number may be an integer, a double or a string of digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeUnit {
     Nanoseconds,

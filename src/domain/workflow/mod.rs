@@ -18,8 +18,8 @@ pub mod watermark;
 pub use context::{DelayedEnds, EndObservations, JudgingContext};
 pub use evidence::{
     Deadline, Details, EventId, EventKey, Evidence, EvidenceByEvent, Fact, Intervals, JudgingTerms,
-    LegId, Legs, Pauses, SharedEnd, SpanOutcome, Start, StartRemark, StartRemarks, TraceRef,
-    Workflow, attributes, gather, join, may_time_out, message_key, trace_key,
+    LegId, Legs, Opening, Pauses, SharedEnd, SpanOutcome, Start, StartRemark, StartRemarks,
+    TraceRef, Workflow, attributes, gather, join, may_time_out, message_key, trace_key,
 };
 pub use notice::{WorkflowNote, is_reuse, notices};
 pub use verdict::{Judging, Losses, Outcome, Verdict, judge};

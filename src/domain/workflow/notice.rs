@@ -128,14 +128,16 @@ fn of_verdict(workflow: &Workflow, verdict: &Verdict) -> Option<WorkflowNote> {
 
 /// Whether evidence of `new` starts a workflow although `known` had ended before. Retries of a start
 /// do not count: they come while the workflow is open.
+///
+/// Nor do spans that only say that it exists: it may have many, also after its end.
 pub fn is_reuse(known: &Workflow, new: &Workflow) -> bool {
-    let (Some(start), Some(_)) = (new.start, known.start) else {
+    let (Some(start), Some(_)) = (new.start_span_at(), known.start) else {
         return false;
     };
     let ends = [known.success, known.failure, known.cancelled];
     ends.into_iter().flatten().min().is_some_and(|end| {
         let was_over = known.start.is_some_and(|first| first.at <= end);
-        was_over && start.at > end
+        was_over && start > end
     })
 }
 

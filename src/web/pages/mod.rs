@@ -3,6 +3,7 @@
 pub(super) mod alerts;
 pub(super) mod definitions;
 pub(super) mod deliveries;
+pub(super) mod docs;
 pub(super) mod events;
 pub(super) mod exclusions;
 pub(super) mod history;

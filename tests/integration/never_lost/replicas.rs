@@ -262,7 +262,7 @@ fn definitions(targets: &[(&str, Kind)], folder: &TempDir, removed: &[&str]) -> 
             Kind::Webhook => format!(
                 "webhook: {{ url: {{ file: {place}/{name} }}, secret: {{ file: {place}/secret }} }}"
             ),
-            Kind::Slack => format!("slack: {{ webhookUrl: {{ file: {place}/{name} }} }}"),
+            Kind::Slack => format!("slack: {{ url: {{ file: {place}/{name} }} }}"),
         };
         write!(
             text,

@@ -19,13 +19,14 @@ use super::{
     fixture,
 };
 
-const PAGES: [&str; 12] = [
+const PAGES: [&str; 13] = [
     "/",
     "/alerts",
     "/silences",
     "/silences/new",
     "/targets",
     "/definitions",
+    "/docs/definitions",
     "/deliveries",
     "/events",
     "/slos/orders-on-time",

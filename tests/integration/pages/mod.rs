@@ -31,12 +31,13 @@ use fixture::catalog;
 
 use crate::support::app::web as client;
 
-const PAGES: [&str; 14] = [
+const PAGES: [&str; 15] = [
     "/",
     "/?q=team%3Dpayments",
     "/?state=Paging",
     "/alerts",
     "/definitions",
+    "/docs/definitions",
     "/deliveries",
     "/deliveries?state=failed",
     "/events",

@@ -13,6 +13,7 @@ pub(super) struct Contract {
     pub(super) legs: Option<Legs>,
     pub(super) sampling: Sampling,
     pub(super) grouping: Grouping,
+    pub(super) opening: Opening,
 }
 
 /// What makes spans evidence of the same workflow.
@@ -60,6 +61,14 @@ pub(super) enum Grouping {
     Kind,
 }
 
+/// Whether other spans than the start say that the work exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opening {
+    None,
+    /// Those named `step`.
+    Steps,
+}
+
 /// What is so unless a contract says otherwise.
 const USUAL: Contract = Contract {
     name: "",
@@ -70,6 +79,7 @@ const USUAL: Contract = Contract {
     legs: None,
     sampling: Sampling::None,
     grouping: Grouping::None,
+    opening: Opening::None,
 };
 
 pub(super) const ALL: [Contract; 10] = [
@@ -81,6 +91,7 @@ pub(super) const ALL: [Contract; 10] = [
     },
     Contract {
         name: "exports",
+        opening: Opening::Steps,
         grace: 30,
         cancelled: Cancelled::Good,
         ..USUAL
@@ -193,6 +204,10 @@ spec:
         let legs = complete.map_or_else(String::new, |complete| {
             format!("legs: {{ expect: span.legs, by: span.leg, complete: {complete} }}")
         });
+        let opens = match self.opening {
+            Opening::None => String::new(),
+            Opening::Steps => format!("opens: '{{ name = \"{name} step\" }}'"),
+        };
         let weight = match self.sampling {
             Sampling::None => "",
             Sampling::HalfAndQuarter => "endThreshold: c",
@@ -200,6 +215,7 @@ spec:
         format!(
             "    workflow:
       start: '{{ name = \"{name} start\" }}'
+      {opens}
       finish: '{{ name = \"{name} finish\" && status != error }}'
       fail: '{{ name = \"{name} dead letter\" }}'
       cancel: '{{ name = \"{name} cancel\" }}'

@@ -2,7 +2,7 @@
 
 use throughline::domain::model::span::{Link, OwnedValue, Span, SpanStatus};
 
-use super::contract::{Contract, Identity};
+use super::contract::{Contract, Identity, Opening};
 
 /// The role of a span, as it is called in its name.
 pub(super) fn role<'a>(contract: &Contract, span: &'a Span) -> Option<&'a str> {
@@ -12,6 +12,7 @@ pub(super) fn role<'a>(contract: &Contract, span: &'a Span) -> Option<&'a str> {
         // An attempt that failed ends nothing: another one may follow.
         "finish" => (span.status != SpanStatus::Error).then_some(role),
         "pause" => (start(span) < end(span)).then_some(role),
+        "step" => (contract.opening == Opening::Steps).then_some(role),
         "start" | "dead letter" | "cancel" => Some(role),
         _ => None,
     }

@@ -97,7 +97,8 @@ impl Workflow<'_> {
 
     fn verdict(&self, watermark: i64) -> Option<Verdict> {
         let grace = self.contract.grace * SECOND;
-        let Some(start) = self.of("start").map(evidence::start).min() else {
+        let starts = self.of("start").chain(self.of("step"));
+        let Some(start) = starts.map(evidence::start).min() else {
             let ends = ["finish", "dead letter", "cancel", "pause"];
             let first = ends
                 .into_iter()

@@ -14,7 +14,7 @@ use throughline::domain::model::{
 };
 
 use super::{
-    contract::{ALL, Grouping, Identity, Sampling},
+    contract::{ALL, Grouping, Identity, Opening, Sampling},
     evidence::{end_is_kept, role},
     story::{Place, Story, add, add_to_link, link},
 };
@@ -83,6 +83,19 @@ impl Shapes<'_> {
         for _ in 0..self.any(&[1, 1, 1, 1, 1, 1, 2, 0]) {
             let at = self.random.random_range(0..2) * SECOND;
             story.tell("start", at, at + 1_000);
+        }
+        self.steps(story);
+    }
+
+    /// Early, in the middle or after the end.
+    fn steps(&mut self, story: &mut Story) {
+        if story.contract.opening == Opening::None {
+            return;
+        }
+        for _ in 0..self.any(&[0, 1, 2]) {
+            let at = self.random.random_range(0..90 * SECOND);
+            let at = self.any(&[0, SECOND, at]);
+            story.tell("step", at, at + SECOND);
         }
     }
 

@@ -23,7 +23,7 @@ spec: { webhook: { url: { env: HOOK_URL }, secret: { env: HOOK_SECRET } } }
 apiVersion: throughline/v1
 kind: AlertNotificationTarget
 metadata: { name: slack }
-spec: { slack: { webhookUrl: { env: SLACK_URL } } }
+spec: { slack: { url: { env: SLACK_URL } } }
 ---
 apiVersion: throughline/v1
 kind: AlertNotificationTarget

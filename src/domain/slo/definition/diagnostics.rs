@@ -64,8 +64,12 @@ impl Problem {
     }
 }
 
+/// There is no value, and what is wrong is among the findings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reported;
+
 /// A stretch of a file, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct SourceSpan(pub(super) usize, pub(super) usize);
 
 impl SourceSpan {
@@ -115,8 +119,9 @@ impl<'a> Diagnostics<'a> {
             .extend(values.map(|range| stretch.start + range.start..stretch.start + range.end));
     }
 
-    pub(super) fn error(&self, place: SourceSpan, message: impl Into<String>) {
+    pub(super) fn error(&self, place: SourceSpan, message: impl Into<String>) -> Reported {
         self.add(ProblemSeverity::Error, place, message.into(), None);
+        Reported
     }
 
     pub(super) fn error_with_help(
@@ -124,8 +129,9 @@ impl<'a> Diagnostics<'a> {
         place: SourceSpan,
         message: impl Into<String>,
         help: impl Into<Option<String>>,
-    ) {
+    ) -> Reported {
         self.add(ProblemSeverity::Error, place, message.into(), help.into());
+        Reported
     }
 
     pub(super) fn warn(

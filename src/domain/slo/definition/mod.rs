@@ -1,31 +1,35 @@
 //! What a user declared: SLOs, alert policies and notification targets, checked and compiled.
 //!
-//! A [`Catalog`] is made from all files at once and is valid as a whole; everything behind it may
-//! rely on that. On the way a text becomes nodes with their places ([`node`]), then the shapes of
-//! [`file`] and [`target_file`], read by a deserializer that notes what is wrong and goes on ([`read`]), then values
-//! ([`check`]).
+//! A [`Catalog`](crate::domain::slo::Catalog) is made from all files at once and is valid as a whole;
+//! everything behind it may rely on that. A text becomes a tree of nodes with their places ([`yaml`]),
+//! which the functions of [`check`] read. Each function of a [`value::YamlValue`] is three things at
+//! once: it reads and checks, it yields the JSON Schema ([`schema`]), and it yields the reference of all
+//! fields ([`reference`]).
 //!
-//! To add a field: add it to its shape in `file.rs`, which also makes it part of the JSON Schema,
-//! and take it out of `file::not_yet_supported` if it stood there; check it in `check/`; put a file
-//! with each mistake that can be made into `tests/fixtures/definitions/bad/`.
+//! To add a field: ask for it in the function of its group in `check/`, with a sentence for the
+//! reference, and put a file with each mistake that can be made into `tests/fixtures/definitions/bad/`.
 
 mod check;
 mod diagnostics;
 mod emptied;
-mod file;
-mod limit_file;
-mod node;
-mod read;
+mod fields;
+mod reference;
 mod schema;
+mod shape;
 mod suggest;
-mod target_file;
 #[cfg(test)]
 mod tests;
-mod window_file;
+mod value;
+mod yaml;
 
 pub use self::{
     check::load,
     diagnostics::{DefinitionFile, Excerpt, Problem, ProblemSeverity},
     emptied::{digest, emptied},
-    schema::json_schema,
+    reference::{FieldReference, GroupReference, TypeWord, reference},
 };
+
+/// The JSON Schema of all kinds, for editors.
+pub fn json_schema() -> serde_json::Value {
+    schema::json_schema(&check::kinds(), &check::shapes())
+}

@@ -1,26 +1,17 @@
-//! The JSON Schema of definitions, made from the shape of the files.
+//! The JSON Schema of definitions, made from what the functions that read them accept.
 
-use std::borrow::Cow;
+use serde_json::{Map, Value, json};
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use super::shape::{FieldShape, GroupShape, Presence, Shape};
 
-use super::{
-    file::{API_VERSION, Document, ExclusionSpec, PolicySpec, SloSpec},
-    read::{Field, Scalar, TextOr, TextOrList},
-    target_file::TargetSpec,
-};
-
-/// The schema of all kinds that are built, for editors.
-pub fn json_schema() -> serde_json::Value {
-    let mut generator = SchemaGenerator::default();
-    let kinds = [
-        kind_schema::<SloSpec>(&mut generator, "SLO"),
-        kind_schema::<PolicySpec>(&mut generator, "AlertPolicy"),
-        kind_schema::<TargetSpec>(&mut generator, "AlertNotificationTarget"),
-        kind_schema::<ExclusionSpec>(&mut generator, "Exclusion"),
-    ];
-    let definitions = generator.take_definitions(true);
-    serde_json::json!({
+/// The schema of all kinds, for editors. `kinds` are the names of their documents among `groups`.
+pub(super) fn json_schema(kinds: &[&'static str], groups: &[GroupShape]) -> Value {
+    let definitions: Map<String, Value> = groups
+        .iter()
+        .map(|group| (group.name.to_owned(), of_group(group)))
+        .collect();
+    let kinds: Vec<Value> = kinds.iter().map(|kind| reference(kind)).collect();
+    json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Throughline definitions",
         "oneOf": kinds,
@@ -28,77 +19,96 @@ pub fn json_schema() -> serde_json::Value {
     })
 }
 
-fn kind_schema<S: JsonSchema>(generator: &mut SchemaGenerator, kind: &str) -> Schema {
-    let mut schema = Document::<S>::json_schema(generator);
-    if let Some(properties) = schema
-        .get_mut("properties")
-        .and_then(serde_json::Value::as_object_mut)
-    {
-        let constant = |text: &str| serde_json::json!({ "const": text });
-        properties.insert("apiVersion".to_owned(), constant(API_VERSION));
-        properties.insert("kind".to_owned(), constant(kind));
+fn reference(group: &str) -> Value {
+    json!({ "$ref": format!("#/$defs/{group}") })
+}
+
+type JsonObject = Map<String, Value>;
+
+fn of_group(group: &GroupShape) -> Value {
+    let fields = group.fields.iter();
+    let properties: JsonObject = fields
+        .clone()
+        .map(|field| (field.key.to_owned(), Value::Object(of_field(field))))
+        .collect();
+    let required = fields.filter(|field| field.presence == Presence::Required);
+    let required: Vec<&str> = required.map(|field| field.key).collect();
+    let alternatives = group.one_of.iter().map(|key| json!({ "required": [key] }));
+    let alternatives: Vec<Value> = alternatives.collect();
+    let mut schema = JsonObject::new();
+    let mut put = |key: &str, value| schema.insert(key.to_owned(), value);
+    put("type", json!("object"));
+    put("description", json!(group.about));
+    put("properties", Value::Object(properties));
+    put("additionalProperties", json!(false));
+    if !required.is_empty() {
+        put("required", json!(required));
     }
-    schema.insert("title".to_owned(), kind.into());
+    if !alternatives.is_empty() {
+        put("oneOf", json!(alternatives));
+    }
+    Value::Object(schema)
+}
+
+fn of_field(field: &FieldShape) -> JsonObject {
+    let shape = of_shape(&field.shape);
+    let mut schema = match field.presence {
+        Presence::Required => shape,
+        // A key with nothing behind it is as if left out.
+        Presence::Optional | Presence::Default(_) => or_null(shape),
+    };
+    if !field.about.is_empty() {
+        schema.insert("description".to_owned(), json!(field.about));
+    }
+    if let Presence::Default(default) = field.presence {
+        let number = default.parse::<u64>().map(Value::from);
+        let default = number.unwrap_or_else(|_| json!(default));
+        schema.insert("default".to_owned(), default);
+    }
     schema
 }
 
-impl<T: JsonSchema> JsonSchema for Field<T> {
-    fn inline_schema() -> bool {
-        T::inline_schema()
+fn or_null(mut schema: JsonObject) -> JsonObject {
+    if let Some(Value::Array(words)) = schema.get_mut("enum") {
+        words.push(Value::Null);
     }
-
-    fn schema_name() -> Cow<'static, str> {
-        T::schema_name()
+    match schema.get_mut("type") {
+        Some(Value::Array(several)) => several.push(json!("null")),
+        Some(one) => *one = json!([one, "null"]),
+        None => {
+            let either = json!([schema, { "type": "null" }]);
+            schema = JsonObject::from_iter([("anyOf".to_owned(), either)]);
+        }
     }
-
-    fn schema_id() -> Cow<'static, str> {
-        T::schema_id()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        T::json_schema(generator)
-    }
+    schema
 }
 
-impl<T: JsonSchema> JsonSchema for TextOr<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        format!("TextOr{}", T::schema_name()).into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let shape = generator.subschema_for::<T>();
-        json_schema!({ "anyOf": [{ "type": "string" }, shape] })
-    }
-}
-
-impl<T: JsonSchema> JsonSchema for TextOrList<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        format!("TextOrList{}", T::schema_name()).into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        TextOr::<Vec<Field<T>>>::json_schema(generator)
-    }
-}
-
-impl JsonSchema for Scalar {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Scalar".into()
-    }
-
-    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["string", "number"] })
+fn of_shape(shape: &Shape) -> JsonObject {
+    let schema = match shape {
+        Shape::Text | Shape::Duration | Shape::Selector | Shape::Attribute => {
+            json!({ "type": "string" })
+        }
+        Shape::Name => json!({
+            "type": "string",
+            "pattern": "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$",
+        }),
+        Shape::Scalar => json!({ "type": ["string", "number"] }),
+        Shape::Whole => json!({ "type": "integer", "minimum": 0 }),
+        Shape::Number => json!({ "type": "number" }),
+        Shape::Constant(text) => json!({ "const": text }),
+        Shape::Words(words) => json!({ "type": "string", "enum": words }),
+        Shape::List(item) => json!({ "type": "array", "items": of_shape(item) }),
+        Shape::TextByKey => {
+            json!({ "type": "object", "additionalProperties": { "type": ["string", "number"] } })
+        }
+        Shape::Group(name) => reference(name),
+        Shape::AnyOf(shapes) => {
+            json!({ "anyOf": shapes.iter().map(of_shape).collect::<Vec<_>>() })
+        }
+    };
+    if let Value::Object(schema) = schema {
+        schema
+    } else {
+        JsonObject::new()
     }
 }

@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use super::*;
 use crate::domain::{
     model::time::{TimeRange, Timestamp},
-    slo::{Guard, Indicator, Slo, Target},
+    slo::{Alerting, Guard, Indicator, Slo, Target, WorkflowIndicator},
     traceql::Selector,
 };
 
@@ -54,9 +54,11 @@ fn describe(slo: &Slo) -> String {
     } = slo;
     let indicator = match indicator {
         Indicator::Workflow(workflow) => format!(
-            "start {}\nfinish {} {:?}\nfail {:?}\ncancel {:?} {:?}\npause {:?}\n{:?}\nwithin {:?}\n{:?}\nstages {:?}\n\
+            "start {} {:?} {:?}\nfinish {} {:?}\nfail {:?}\ncancel {:?} {:?}\npause {:?}\n{:?}\nwithin {:?}\n{:?}\nstages {:?}\n\
              from the {:?}",
             workflow.start.text(),
+            workflow.opens.as_ref().map(Selector::text),
+            workflow.started_at,
             workflow.finish.text(),
             workflow.finish_at,
             workflow.fail.as_ref().map(Selector::text),
@@ -105,7 +107,44 @@ fn the_standard_policy_has_the_factors_of_the_workbook() {
     assert_eq!(alerting.guard, Guard { bad_events: 5 });
     assert_eq!(alerting.resolve_after, Duration::from_mins(5));
     let messages: Vec<_> = warnings.iter().map(|w| w.message.as_str()).collect();
-    assert_eq!(messages, ["nobody is told about `a`"]);
+    assert_eq!(messages, ["no target is notified about `a`"]);
+}
+
+/// One SLO with the standard policy, whose alerts are sent.
+fn with_standard_policy(objective: &str, window: &str) -> DefinitionFile {
+    slo(&format!(
+        "apiVersion: throughline/v1\nkind: SLO\nmetadata: {{ name: a }}\nspec:\n  \
+         objective: {objective}\n  window: {window}\n  notify: {{ page: [hook] }}\n  \
+         indicator: {{ span: {{ match: '{{ true }}', good: '{{ true }}' }} }}\n---\n\
+         apiVersion: throughline/v1\nkind: AlertNotificationTarget\nmetadata: {{ name: hook }}\n\
+         spec: {{ webhook: {{ url: \"http://localhost\" }} }}\n"
+    ))
+}
+
+/// Of `fast-burn`, `slow-burn`, `day-burn` and `trickle`, as the documentation has them.
+#[test]
+fn the_standard_policy_fits_its_window_and_objective_without_a_word() {
+    for (objective, window, expected) in [
+        ("99.9%", "90d", &[20.0, 18.0, 9.0, 3.0][..]),
+        ("97%", "30d", &[14.4, 6.0, 3.0, 1.0]),
+        ("95%", "30d", &[14.4, 6.0, 3.0, 1.0]),
+        ("90%", "30d", &[8.0, 6.0, 3.0, 1.0]),
+        ("50%", "30d", &[1.6, 1.6, 1.6, 1.0]),
+        ("10%", "30d", &[1.0, 1.0, 1.0, 1.0]),
+        ("99.9%", "28d", &[13.44, 5.6, 2.8, 1.0]),
+        ("99.9%", "7d", &[3.36, 2.0, 1.0, 1.0]),
+        ("99.9%", "1d", &[2.0, 2.0, 1.0]),
+        ("99.9%", "1h", &[2.0]),
+    ] {
+        let (catalog, warnings) = load(&[with_standard_policy(objective, window)]).unwrap();
+        assert_eq!(warnings, [], "{objective} in {window}");
+        let alerting = &catalog.slos.values().next().unwrap().alerting;
+        let factors = alerting.rules.iter();
+        let factors: Vec<f64> = factors
+            .map(|rule| (rule.factor * 1e6).round() / 1e6)
+            .collect();
+        assert_eq!(factors, expected, "{objective} in {window}");
+    }
 }
 
 #[test]
@@ -125,6 +164,86 @@ fn a_file_named_standard_replaces_the_built_in_policy() {
 fn the_schema_describes_what_is_read() {
     let schema = json_schema();
     insta::assert_json_snapshot!("schema", schema);
+}
+
+#[test]
+fn the_reference_explains_every_field_and_leads_to_every_group() {
+    let groups = reference();
+    let names: Vec<&str> = groups.iter().map(|group| group.name).collect();
+    for kind in ["SLO", "AlertPolicy", "AlertNotificationTarget", "Exclusion"] {
+        assert!(names.contains(&kind), "{names:?}");
+    }
+    assert!(groups.len() > 25, "{names:?}");
+    // The envelope is the same everywhere and explains itself.
+    let envelope = ["apiVersion", "kind", "metadata", "spec"];
+    for group in &groups {
+        assert!(
+            group.about.ends_with('.'),
+            "{}: {}",
+            group.name,
+            group.about
+        );
+        for field in &group.fields {
+            let place = format!("{}.{}", group.name, field.name);
+            let is_explained = field.about.ends_with('.') || envelope.contains(&field.name);
+            assert!(is_explained, "{place}: {}", field.about);
+            for of in &field.groups {
+                assert!(names.contains(of), "{place} is of {of}");
+            }
+        }
+        for key in &group.exactly_one_of {
+            let mut fields = group.fields.iter();
+            assert!(fields.any(|field| field.name == *key), "{}", group.name);
+        }
+    }
+}
+
+/// What stands in the reference as a default is read as such; code that makes an SLO without a file
+/// must have the same.
+#[test]
+fn what_is_left_out_in_a_file_is_what_is_left_out_in_code() {
+    let (catalog, _) = load(&[slo(
+        "apiVersion: throughline/v1\nkind: SLO\nmetadata: { name: a }\nspec:\n  objective: 99%\n  \
+         window: 30d\n  indicator:\n    workflow: { start: '{ true }', finish: '{ true }', within: 1m, \
+         correlate: [trace] }\n",
+    )])
+    .unwrap();
+    let of_file = catalog.slos.values().next().unwrap();
+    let Indicator::Workflow(workflow) = &of_file.indicator else {
+        panic!("a workflow");
+    };
+    let of_code = Slo::new(
+        of_file.name.clone(),
+        of_file.objective,
+        of_file.window,
+        Indicator::Workflow(WorkflowIndicator::new(
+            workflow.start.clone(),
+            workflow.finish.clone(),
+            workflow.within,
+            workflow.correlate.clone(),
+        )),
+    );
+    let of_code = Slo {
+        alerting: of_file.alerting.clone(),
+        source: of_file.source.clone(),
+        ..of_code
+    };
+    assert_eq!(describe(of_file), describe(&of_code));
+    let defaults = Alerting::default();
+    let alerting = &of_file.alerting;
+    assert_eq!(
+        (alerting.guard, alerting.burn, alerting.resolve_after),
+        (defaults.guard, defaults.burn, defaults.resolve_after)
+    );
+}
+
+#[test]
+fn directives_of_yaml_belong_to_the_document_behind_them() {
+    let text = "# ours\n%YAML 1.2\n%TAG ! tag:example.com,2026:\n---\napiVersion: throughline/v1\nkind: SLO\n\
+                metadata: { name: a }\nspec:\n  objective: 99%\n  window: 30d\n  \
+                indicator: { span: { match: '{ true }', good: '{ true }' } }\n...\n%YAML 1.2\n---\n# nothing\n";
+    let (catalog, _) = load(&[slo(text)]).unwrap();
+    assert_eq!(catalog.slos.len(), 1);
 }
 
 /// London's clocks go forward on 28 March 2027 and back on 31 October.

@@ -288,3 +288,4 @@ fn kind_name(kind: SpanKind) -> &'static str {
 }
 
 mod keys;
+mod overlap;

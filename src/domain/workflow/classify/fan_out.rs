@@ -41,6 +41,7 @@ pub(super) const fn is_end(fact: &Fact) -> bool {
         | Fact::LegSucceeded { .. }
         | Fact::LegFailed { .. } => true,
         Fact::Started { .. }
+        | Fact::Opened { .. }
         | Fact::Cancelled { .. }
         | Fact::Paused(_)
         | Fact::ExpectsLegs(_)
@@ -58,6 +59,7 @@ pub(super) const fn spared_a_timeout(fact: &Fact) -> Option<Timestamp> {
             Some(*at)
         }
         Fact::Started { .. }
+        | Fact::Opened { .. }
         | Fact::Failed { .. }
         | Fact::LegFailed { .. }
         | Fact::Paused(_)
@@ -74,7 +76,7 @@ pub(super) fn besides(
     fact: &Fact,
     span: &dyn SpanView,
 ) -> [Option<Result<Fact, DiscardReason>>; 2] {
-    let terms = if let Fact::Started { at, .. } = fact {
+    let terms = if let Fact::Started { at, .. } | Fact::Opened { at, .. } = fact {
         let complete = workflow.legs.as_ref().map(|legs| legs.complete);
         JudgingTerms::new(*at, complete, workflow.cancelled)
     } else {

@@ -253,6 +253,7 @@ impl ClassifiedBatch {
         let outcome = pieces.iter().find_map(|piece| match piece.fact {
             Fact::Decided { outcome, .. } => Some(outcome),
             Fact::Started { .. }
+            | Fact::Opened { .. }
             | Fact::Succeeded { .. }
             | Fact::Failed { .. }
             | Fact::Cancelled { .. }

@@ -5,6 +5,7 @@ mod fan_out;
 mod findings;
 mod follow;
 mod messages;
+mod one_span;
 mod pieces;
 #[cfg(test)]
 mod pieces_tests;
@@ -26,24 +27,21 @@ pub use pieces::piece_keys;
 pub use times::{InvalidTimestamp, TimeLimits};
 
 use self::{
-    correlate::{Correlation, Identity, correlate, cut, text},
+    correlate::{Correlation, correlate, cut, text},
     follow::Followed,
     pieces::PieceFinder,
 };
-use super::{
-    Evidence, Fact, Judging, JudgingContext, Losses, SpanOutcome, stage_evidence::deliver_at,
-};
+use super::{Evidence, Fact, Judging, JudgingContext, Losses, stage_evidence::deliver_at};
 use crate::domain::{
     model::{
         group::GroupValues,
         ids::{Name, Revision, SloId},
         sampling::{EndSampling, TraceIds},
-        span::{AttributeName, SpanStatus, SpanView, Value},
+        span::{AttributeName, SpanView, Value},
         time::{TimeRange, Timestamp},
     },
     slo::{
-        Catalog, Correlator, GroupBy, Indicator, Slo, SloRevisions, SpanIndicator, SpanInstant,
-        WorkflowIndicator,
+        Catalog, Correlator, GroupBy, Indicator, Slo, SloRevisions, SpanInstant, WorkflowIndicator,
     },
     traceql::{Selector, SelectorContext, SelectorIndex},
 };
@@ -79,6 +77,7 @@ struct DeclaredRevision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Start,
+    Opens,
     Finish,
     Fail,
     Cancel,
@@ -198,7 +197,7 @@ impl Classifier {
             };
             let found = match &entry.slo.indicator {
                 Indicator::Workflow(workflow) => of_workflow(workflow, role, span, horizon),
-                Indicator::Span(event) => of_event(event, span, horizon),
+                Indicator::Span(event) => one_span::read(event, span, horizon),
             };
             match found {
                 Some(Err(why)) if entry.is_current => findings.note(entry.id, why),
@@ -255,6 +254,7 @@ fn selectors(indicator: &Indicator) -> impl Iterator<Item = (Role, &Selector)> {
     let found = match indicator {
         Indicator::Workflow(workflow) => [
             Some((Role::Start, &workflow.start)),
+            workflow.opens.as_ref().map(|opens| (Role::Opens, opens)),
             Some((Role::Finish, &workflow.finish)),
             workflow.fail.as_ref().map(|fail| (Role::Fail, fail)),
             workflow
@@ -263,7 +263,14 @@ fn selectors(indicator: &Indicator) -> impl Iterator<Item = (Role, &Selector)> {
                 .map(|cancel| (Role::Cancel, cancel)),
             workflow.pause.as_ref().map(|pause| (Role::Pause, pause)),
         ],
-        Indicator::Span(event) => [Some((Role::Event, &event.matches)), None, None, None, None],
+        Indicator::Span(event) => [
+            Some((Role::Event, &event.matches)),
+            None,
+            None,
+            None,
+            None,
+            None,
+        ],
     };
     found.into_iter().flatten()
 }
@@ -280,15 +287,7 @@ fn of_workflow(
     let end = Timestamp::from_unix_nanos(span.end_unix_nano());
     let start = known_start.unwrap_or(end);
     let (selector, fact, counted_from) = match role {
-        Role::Start => {
-            let within = workflow.within;
-            let at = match workflow.start_at {
-                SpanInstant::Start => start,
-                // A message that is meant to be delivered later does not wait until then.
-                SpanInstant::End => deliver_at(span).map_or(end, |at| at.max(end)),
-            };
-            (&workflow.start, Fact::Started { at, within }, at + within)
-        }
+        Role::Start | Role::Opens => return begun(workflow, role, span, horizon),
         Role::Finish => {
             let at = match workflow.finish_at {
                 SpanInstant::Start => start,
@@ -313,86 +312,98 @@ fn of_workflow(
     if known_start.is_none() && needs_start(workflow, role) {
         return Some(Err(DiscardReason::NoStartTime));
     }
-    if counted_from < horizon {
-        return Some(Err(DiscardReason::TooLate));
+    let fact = Countable {
+        fact,
+        is_late: counted_from < horizon,
+    };
+    Some(fact.of(workflow, role, span))
+}
+
+/// What a start span says, or one that only says that the work exists.
+fn begun(
+    workflow: &WorkflowIndicator,
+    role: Role,
+    span: &dyn SpanView,
+    horizon: Timestamp,
+) -> Found {
+    let opens = (role == Role::Opens).then_some(workflow.opens.as_ref());
+    let selector = opens.unwrap_or(Some(&workflow.start))?;
+    if !selector.matches(span, SelectorContext::default()) {
+        return None;
     }
-    Some(match correlate(&workflow.correlate, role, span) {
-        Correlation::Absent => Err(DiscardReason::Uncorrelated),
-        Correlation::TooLong => Err(DiscardReason::KeyTooLong),
-        correlation @ (Correlation::Of { .. }
-        | Correlation::Origin { .. }
-        | Correlation::Published { .. }
-        | Correlation::Received { .. }
-        | Correlation::ReceivedByParent { .. }) => {
-            fan_out::of_leg(workflow.legs.as_ref(), fact, span).map(|fact| (correlation, fact))
+    let Some(at) = begins(workflow, span) else {
+        return Some(Err(DiscardReason::NoStartTime));
+    };
+    let within = workflow.within;
+    let fact = if role == Role::Opens {
+        Fact::Opened { at, within }
+    } else {
+        Fact::Started { at, within }
+    };
+    let fact = Countable {
+        fact,
+        is_late: at + within < horizon,
+    };
+    Some(fact.of(workflow, role, span))
+}
+
+/// Since when the work exists: where the definition says so, if the span has it, or else by the span's
+/// own times. `None` if that is no time, or after the span itself: then its unit is wrong.
+fn begins(workflow: &WorkflowIndicator, span: &dyn SpanView) -> Option<Timestamp> {
+    let end = Timestamp::from_unix_nanos(span.end_unix_nano());
+    let source = workflow.started_at.as_ref();
+    if let Some(nanos) = source.and_then(|source| started_at::read(source, span)) {
+        let at = i64::try_from(nanos / 1_000)
+            .ok()
+            .map(Timestamp::from_micros)?;
+        return (times::is_start(nanos) && at <= end + Slo::MOST_CLOCK_SKEW).then_some(at);
+    }
+    match workflow.start_at {
+        SpanInstant::Start => times::start_of(span),
+        // A message that is meant to be delivered later does not wait until then.
+        SpanInstant::End => Some(deliver_at(span).map_or(end, |at| at.max(end))),
+    }
+}
+
+/// A fact, and whether it is of a time before the horizon.
+struct Countable {
+    fact: Fact,
+    is_late: bool,
+}
+
+impl Countable {
+    /// The fact with the workflows that it is of.
+    fn of(
+        self,
+        workflow: &WorkflowIndicator,
+        role: Role,
+        span: &dyn SpanView,
+    ) -> Result<(Correlation, Fact), DiscardReason> {
+        if self.is_late {
+            return Err(DiscardReason::TooLate);
         }
-    })
+        match correlate(&workflow.correlate, role, span) {
+            Correlation::Absent => Err(DiscardReason::Uncorrelated),
+            Correlation::TooLong => Err(DiscardReason::KeyTooLong),
+            correlation @ (Correlation::Of { .. }
+            | Correlation::Origin { .. }
+            | Correlation::Published { .. }
+            | Correlation::Received { .. }
+            | Correlation::ReceivedByParent { .. }) => {
+                let fact = fan_out::of_leg(workflow.legs.as_ref(), self.fact, span)?;
+                Ok((correlation, fact))
+            }
+        }
+    }
 }
 
 /// Whether what a span means in `role` depends on when it started.
 const fn needs_start(workflow: &WorkflowIndicator, role: Role) -> bool {
     match role {
-        Role::Start => matches!(workflow.start_at, SpanInstant::Start),
         Role::Finish => matches!(workflow.finish_at, SpanInstant::Start),
         Role::Pause => true,
-        Role::Fail | Role::Cancel | Role::Event => false,
-    }
-}
-
-fn of_event(event: &SpanIndicator, span: &dyn SpanView, horizon: Timestamp) -> Found {
-    if !event.matches.matches(span, SelectorContext::default()) {
-        return None;
-    }
-    let end = Timestamp::from_unix_nanos(span.end_unix_nano());
-    if end < horizon {
-        return Some(Err(DiscardReason::TooLate));
-    }
-    let Some(started_nanos) = started_nanos(event, span) else {
-        return Some(Err(DiscardReason::NoStartTime));
-    };
-    let duration = i128::from(span.end_unix_nano()) - started_nanos;
-    let context = SelectorContext {
-        workflow_duration_ns: Some(i64::try_from(duration).unwrap_or(i64::MAX)),
-    };
-    let outcome = if event.good.matches(span, context) {
-        SpanOutcome::Good
-    } else if span.status() == SpanStatus::Error {
-        SpanOutcome::Failed
-    } else {
-        SpanOutcome::Late
-    };
-    let started = Timestamp::from_micros(i64::try_from(started_nanos / 1_000).unwrap_or(i64::MAX));
-    // It may be in time, but what else is known of a workflow that began so long ago is gone.
-    if outcome == SpanOutcome::Good && asks_how_long(event) && started < horizon {
-        return Some(Err(DiscardReason::TooLate));
-    }
-    Some(Ok((
-        Identity::of_span(span).into(),
-        Fact::Decided {
-            started,
-            at: end,
-            outcome,
-        },
-    )))
-}
-
-fn asks_how_long(event: &SpanIndicator) -> bool {
-    event.good.uses_duration() || event.good.uses_workflow_duration()
-}
-
-/// When the event's workflow started, in nanoseconds since 1970: where the definition says so, or with
-/// the span. A span without a start ends when it starts. `None` if whether it is good depends on a
-/// start that is missing.
-fn started_nanos(event: &SpanIndicator, span: &dyn SpanView) -> Option<i128> {
-    let has_start = times::start_of(span).is_some();
-    if !has_start && event.good.uses_duration() {
-        return None;
-    }
-    match &event.started_at {
-        Some(source) => started_at::read(source, span).filter(|nanos| times::is_start(*nanos)),
-        None if has_start => Some(i128::from(span.start_unix_nano())),
-        None if event.good.uses_workflow_duration() => None,
-        None => Some(i128::from(span.end_unix_nano())),
+        // Their time may stand elsewhere.
+        Role::Start | Role::Opens | Role::Fail | Role::Cancel | Role::Event => false,
     }
 }
 

@@ -12,11 +12,11 @@ use crate::domain::{
 /// Nanoseconds since the epoch, or `None` where the span does not tell or tells no time.
 pub fn read(source: &StartedAt, span: &dyn SpanView) -> Option<i128> {
     match source {
-        StartedAt::TraceState { key } => from_trace_states(key, span),
+        StartedAt::TraceState { key, unit } => from_trace_states(key, *unit, span),
         StartedAt::Attribute { attribute, unit } => {
             from_value(span.attribute(attribute.scope, &attribute.key)?, *unit)
         }
-        StartedAt::Event { name } => {
+        StartedAt::Event { name, unit } => {
             let mut earliest: Option<u64> = None;
             span.any_event(&mut |event| {
                 if event.name() == name && event.time_unix_nano() > 0 {
@@ -25,25 +25,28 @@ pub fn read(source: &StartedAt, span: &dyn SpanView) -> Option<i128> {
                 }
                 false
             });
-            earliest.map(i128::from)
+            Some(i128::from(earliest?) * nanos_per(*unit)?)
         }
     }
 }
 
 /// The span's own trace state first, then the first link that has the key.
-fn from_trace_states(key: &str, span: &dyn SpanView) -> Option<i128> {
-    from_trace_state(key, span.trace_state()).or_else(|| {
+fn from_trace_states(key: &str, unit: TimeUnit, span: &dyn SpanView) -> Option<i128> {
+    from_trace_state(key, unit, span.trace_state()).or_else(|| {
         let mut found = None;
         span.any_link(&mut |link| {
-            found = from_trace_state(key, link.trace_state());
+            found = from_trace_state(key, unit, link.trace_state());
             found.is_some()
         });
         found
     })
 }
 
-fn from_trace_state(key: &str, trace_state: &str) -> Option<i128> {
-    from_digits(trace_state::value(trace_state, key)?, TimeUnit::Nanoseconds)
+fn from_trace_state(key: &str, unit: TimeUnit, trace_state: &str) -> Option<i128> {
+    from_value(
+        Value::String(trace_state::value(trace_state, key)?.into()),
+        unit,
+    )
 }
 
 fn from_value(value: Value<'_>, unit: TimeUnit) -> Option<i128> {

@@ -11,6 +11,16 @@ use crate::domain::{
     workflow::attributes::EventAttributes,
 };
 
+/// When spans other than the start say that a workflow exists: its start is the earliest of all, and these
+/// are no starts of other runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opening {
+    /// The earliest that such spans say.
+    pub at: Timestamp,
+    /// The earliest that start spans say; `None` while there are none.
+    pub start: Option<Timestamp>,
+}
+
 /// Empty for most workflows, so that their rows carry none of it. Every part is a join of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -29,6 +39,9 @@ pub struct Details {
     pub shared: Option<SharedEnd>,
     #[serde(skip_serializing_if = "StartRemarks::is_empty")]
     pub starts: StartRemarks,
+    /// `None` unless spans other than its start say that it exists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opened: Option<Opening>,
     /// How likely its spans were kept.
     #[serde(skip_serializing_if = "Draws::is_empty")]
     pub draws: Draws,

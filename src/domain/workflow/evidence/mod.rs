@@ -20,7 +20,7 @@ pub(super) use self::event_key::hash;
 pub(super) use self::legs::{LegsProgress, earliest};
 pub use self::{
     by_event::{EventId, EvidenceByEvent, gather, join, may_time_out},
-    details::Details,
+    details::{Details, Opening},
     event_key::{EventKey, message_key, trace_key},
     intervals::Intervals,
     legs::{LegId, Legs},
@@ -60,6 +60,12 @@ pub struct Evidence {
 pub enum Fact {
     /// A start span began; the promise is the one in force.
     Started {
+        at: Timestamp,
+        within: Duration,
+    },
+    /// A span says that the work exists, and at the latest since when. Unlike a start it may be any of
+    /// its early spans, and there are many.
+    Opened {
         at: Timestamp,
         within: Duration,
     },
@@ -104,7 +110,7 @@ impl Fact {
     /// When its workflow started, where it starts one.
     pub(super) const fn start(&self) -> Option<Timestamp> {
         match self {
-            Self::Started { at, .. } => Some(*at),
+            Self::Started { at, .. } | Self::Opened { at, .. } => Some(*at),
             Self::Decided { started, .. } => Some(*started),
             Self::Succeeded { .. }
             | Self::Failed { .. }
@@ -121,7 +127,7 @@ impl Fact {
     /// What its span is to the workflow; `None` for one that an event does not need.
     const fn span_role(&self) -> Option<SpanRole> {
         match self {
-            Self::Started { .. } => Some(SpanRole::Start),
+            Self::Started { .. } | Self::Opened { .. } => Some(SpanRole::Start),
             Self::Succeeded { .. }
             | Self::Failed { .. }
             | Self::Cancelled { .. }
@@ -218,6 +224,13 @@ impl From<&Evidence> for Workflow {
                     promise: Deadline::Within(within),
                 });
                 workflow.trace = TraceRef::OfStart(evidence.trace_id);
+            }
+            Fact::Opened { at, within } => {
+                workflow.start = Some(Start {
+                    at,
+                    promise: Deadline::Within(within),
+                });
+                workflow.details.opened = Some(Opening { at, start: None });
             }
             Fact::Succeeded { at } => workflow.success = Some(at),
             Fact::Failed { at } => workflow.failure = Some(at),
@@ -321,11 +334,18 @@ impl Workflow {
         if other.label < self.label {
             self.label.clone_from(&other.label);
         }
-        if let (Some(ours), Some(theirs)) = (self.start, other.start)
-            && ours.at != theirs.at
+        let starts = (self.start_span_at(), other.start_span_at());
+        if let (Some(ours), Some(theirs)) = starts
+            && ours != theirs
         {
             self.details.starts.add(StartRemark::Several);
         }
+        let opened = [self.details.opened, other.details.opened];
+        let opened = opened.into_iter().flatten().map(|opening| opening.at).min();
+        self.details.opened = opened.map(|at| Opening {
+            at,
+            start: earliest(starts.0, starts.1),
+        });
         self.start = earliest(self.start, other.start);
         self.success = earliest(self.success, other.success);
         self.failure = earliest(self.failure, other.failure);
@@ -339,6 +359,14 @@ impl Workflow {
         }
         self.first_evidence_at = earliest(self.first_evidence_at, other.first_evidence_at);
         self.details.join(&other.details);
+    }
+
+    /// When the earliest of its start spans says that it started, whatever others say of it.
+    pub(super) fn start_span_at(&self) -> Option<Timestamp> {
+        match self.details.opened {
+            Some(opening) => opening.start,
+            None => self.start.map(|start| start.at),
+        }
     }
 
     /// The latest of the ends that it knows: of a success, a failure, a cancellation or a leg.

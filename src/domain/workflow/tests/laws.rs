@@ -17,6 +17,7 @@ impl OracleSpan {
         let of_leg = |span: Span, leg: u8| span.with("item", i64::from(leg));
         match self {
             Self::Start(secs) => instant("enqueue", secs),
+            Self::Opens(secs) => instant("step", secs),
             Self::StartExpecting(secs, legs) => {
                 instant("enqueue", secs).with("legs", i64::from(legs))
             }
@@ -38,6 +39,7 @@ fn piece() -> impl Strategy<Value = OracleSpan> {
     let leg = 0_u8..3;
     prop_oneof![
         2 => secs.clone().prop_map(OracleSpan::Start),
+        2 => secs.clone().prop_map(OracleSpan::Opens),
         2 => (secs.clone(), 0_u8..4).prop_map(|(at, legs)| OracleSpan::StartExpecting(at, legs)),
         4 => (secs.clone(), leg.clone()).prop_map(|(at, leg)| OracleSpan::Finish(at, leg)),
         1 => secs.clone().prop_map(OracleSpan::FailedAttempt),
@@ -67,6 +69,7 @@ fn shape() -> impl Strategy<Value = OracleShape> {
 
 fn slo_of(shape: OracleShape) -> WorkflowIndicator {
     WorkflowIndicator {
+        opens: Some(selector(r#"{ name = "step" }"#)),
         pause: Some(selector(r#"{ name = "approval" }"#)),
         legs: shape.complete.map(|complete| FanOut {
             expect: Some(attribute("legs")),

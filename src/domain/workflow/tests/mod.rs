@@ -415,6 +415,7 @@ mod correlate;
 mod definitions;
 mod fan_out;
 mod laws;
+mod opens;
 mod oracle;
 mod pauses;
 mod sampling;

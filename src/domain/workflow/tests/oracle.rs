@@ -15,6 +15,8 @@ const SKEW: u32 = 6;
 #[derive(Clone, Copy, Debug)]
 pub(super) enum OracleSpan {
     Start(u16),
+    /// Says that the work exists.
+    Opens(u16),
     /// With the number of legs.
     StartExpecting(u16, u8),
     /// With the leg, of which there are none in some shapes.
@@ -169,7 +171,7 @@ fn deadline(start: u32, pieces: &[OracleSpan]) -> u32 {
 
 fn starts(pieces: &[OracleSpan]) -> impl Iterator<Item = u32> {
     of(pieces, |p| match p {
-        OracleSpan::Start(s) | OracleSpan::StartExpecting(s, _) => Some(s),
+        OracleSpan::Start(s) | OracleSpan::Opens(s) | OracleSpan::StartExpecting(s, _) => Some(s),
         _ => None,
     })
 }
@@ -180,9 +182,10 @@ fn ends(pieces: &[OracleSpan]) -> impl Iterator<Item = u32> {
         | OracleSpan::DeadLetter(s, _)
         | OracleSpan::Cancel(s)
         | OracleSpan::Pause(_, s) => Some(s),
-        OracleSpan::Start(_) | OracleSpan::StartExpecting(..) | OracleSpan::FailedAttempt(_) => {
-            None
-        }
+        OracleSpan::Start(_)
+        | OracleSpan::Opens(_)
+        | OracleSpan::StartExpecting(..)
+        | OracleSpan::FailedAttempt(_) => None,
     })
 }
 

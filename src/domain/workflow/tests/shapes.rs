@@ -137,6 +137,7 @@ fn s2_the_start_in_the_trace_state_of_the_span_or_of_a_link_is_found_among_other
     let world = || {
         SloUnderTest::event(span_slo(Some(StartedAt::TraceState {
             key: "wf".to_owned(),
+            unit: TimeUnit::Nanoseconds,
         })))
     };
     for trace_state in [
@@ -180,6 +181,7 @@ fn a_start_may_stand_in_an_event_of_the_span() {
     }
     let started_at = StartedAt::Event {
         name: "enqueued_at".to_owned(),
+        unit: TimeUnit::Nanoseconds,
     };
     SloUnderTest::event(span_slo(Some(started_at)))
         .receive(&[done])

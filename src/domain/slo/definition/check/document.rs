@@ -1,21 +1,22 @@
 //! Files as documents, and the envelope around each.
 
-use std::{ops::Range, path::Path};
-
-use serde::de::DeserializeOwned;
+use std::{collections::BTreeMap, ops::Range, path::Path};
 
 use super::{
     super::{
         DefinitionFile, Problem,
         diagnostics::{Diagnostics, SourceSpan, is_secret_key},
-        file::{API_VERSION, Document, Metadata},
-        node::{self, NodeValue, YamlNode},
-        read::{Field, read},
+        fields::Fields,
+        shape::Shape,
         suggest,
+        value::{Checked, YamlValue},
+        yaml::{self, NodeValue, YamlNode},
     },
-    values,
+    foreign, values,
 };
 use crate::domain::model::ids::Name;
+
+pub(crate) const API_VERSION: &str = "throughline/v1";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DocumentKind {
@@ -26,7 +27,7 @@ pub(crate) enum DocumentKind {
 }
 
 impl DocumentKind {
-    const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 4] = [
         Self::Slo,
         Self::AlertPolicy,
         Self::AlertNotificationTarget,
@@ -41,13 +42,38 @@ impl DocumentKind {
             Self::Exclusion => "Exclusion",
         }
     }
+
+    const fn about(self) -> &'static str {
+        match self {
+            Self::Slo => "A promise about the share of good events.",
+            Self::AlertPolicy => "When an alert fires.",
+            Self::AlertNotificationTarget => "Where notifications are sent.",
+            Self::Exclusion => "Planned work whose events do not count.",
+        }
+    }
 }
+
+/// A name, and where it is written.
+pub(crate) type NamePlace = (Name, SourceSpan);
+
+/// Reads the `spec` of a document; the name is `None` if it is wrong.
+pub(crate) type ReadSpec<'r, S> =
+    &'r dyn for<'v> Fn(YamlValue<'v>, Option<&NamePlace>) -> Checked<S>;
 
 /// One file: its documents that could be parsed, and what is found wrong.
 #[derive(Debug)]
 pub(crate) struct Sheet<'a> {
-    findings: Diagnostics<'a>,
+    pub(crate) findings: Diagnostics<'a>,
     documents: Vec<(DocumentKind, Range<usize>, YamlNode)>,
+}
+
+/// What a document is about, besides its `spec`.
+#[derive(Clone, Debug)]
+pub(crate) struct Metadata {
+    /// `Err` if it is wrong, which is then among the findings.
+    pub(crate) name: Checked<NamePlace>,
+    pub(crate) display_name: Checked<Option<String>>,
+    pub(crate) labels: Checked<BTreeMap<String, String>>,
 }
 
 /// A document of a known kind.
@@ -55,10 +81,8 @@ pub(crate) struct Sheet<'a> {
 pub(crate) struct Named<'a, S> {
     pub(crate) findings: &'a Diagnostics<'a>,
     pub(crate) range: Range<usize>,
-    /// `None` if it has none or it is wrong, which is then among the findings.
-    pub(crate) name: Option<(Name, SourceSpan)>,
-    pub(crate) metadata: Option<Metadata>,
-    pub(crate) spec: Field<S>,
+    pub(crate) metadata: Metadata,
+    pub(crate) spec: Checked<S>,
 }
 
 impl<'a> Sheet<'a> {
@@ -70,11 +94,11 @@ impl<'a> Sheet<'a> {
         let ranges = if is_json {
             std::iter::once(0..file.text.len()).collect()
         } else {
-            node::documents(&file.text)
+            yaml::documents(&file.text)
         };
         let nodes: Vec<_> = ranges
             .into_iter()
-            .filter_map(|range| Some((range.clone(), node::parse(&mut findings, range)?)))
+            .filter_map(|range| Some((range.clone(), yaml::parse(&mut findings, range)?)))
             .collect();
         for (_, node) in &nodes {
             mask_secrets(node, &mut findings);
@@ -89,33 +113,22 @@ impl<'a> Sheet<'a> {
         }
     }
 
-    pub(crate) fn named<S: DeserializeOwned>(
+    pub(crate) fn named<S>(
         &'a self,
         wanted: DocumentKind,
+        spec: ReadSpec<'_, S>,
     ) -> impl Iterator<Item = Named<'a, S>> {
         self.documents
             .iter()
             .filter(move |(kind, ..)| *kind == wanted)
-            .filter_map(|(_, range, node)| {
-                let document = read::<Document<S>>(node, &self.findings)?;
-                let metadata =
-                    values::required(&self.findings, document.metadata, node.place, "metadata");
-                let (metadata, name) = match metadata {
-                    Some((metadata, place)) => {
-                        let name = values::name(&self.findings, &metadata.name, place);
-                        (Some(metadata), name)
-                    }
-                    None => (None, None),
-                };
-                if document.spec.is_missing() {
-                    self.findings.error(node.place, "missing field `spec`");
-                }
+            .filter_map(move |(_, range, node)| {
+                let document = YamlValue::of(&self.findings, node);
+                let (metadata, spec) = read(document, wanted, spec).ok()?;
                 Some(Named {
                     findings: &self.findings,
                     range: range.clone(),
-                    name,
                     metadata,
-                    spec: document.spec,
+                    spec,
                 })
             })
     }
@@ -123,6 +136,59 @@ impl<'a> Sheet<'a> {
     pub(crate) fn into_problems(self) -> Vec<Problem> {
         self.findings.into_problems()
     }
+}
+
+/// The envelope around every definition, and what is in it.
+pub(crate) fn read<S>(
+    document: YamlValue<'_>,
+    kind: DocumentKind,
+    spec: ReadSpec<'_, S>,
+) -> Checked<(Metadata, Checked<S>)> {
+    document.group(kind.as_str(), kind.about(), |fields| {
+        // Both are checked before the kind is known.
+        let _version = fields.required("apiVersion", "", |value| {
+            value.accept(Shape::Constant(API_VERSION)).map(drop)
+        });
+        let _kind = fields.required("kind", "", |value| {
+            value.accept(Shape::Constant(kind.as_str())).map(drop)
+        });
+        let metadata = metadata(fields).unwrap_or_else(|reported| Metadata {
+            name: Err(reported),
+            display_name: Err(reported),
+            labels: Err(reported),
+        });
+        let spec = fields.required("spec", "", |value| spec(value, metadata.name.as_ref().ok()));
+        Ok((metadata, spec))
+    })
+}
+
+pub(crate) fn metadata(fields: &Fields<'_>) -> Checked<Metadata> {
+    fields.required("metadata", "", |value| {
+        let about = "What the definition is called.";
+        value.group("Metadata", about, |fields| {
+            Ok(Metadata {
+                name: fields.required(
+                    "name",
+                    "Identifies the definition. Unique per kind over all files.",
+                    |value| Ok((values::name(value)?, value.place())),
+                ),
+                display_name: fields.optional(
+                    "displayName",
+                    "Title on pages and in messages. Defaults to the name.",
+                    values::text,
+                ),
+                labels: labels(fields),
+            })
+        })
+    })
+}
+
+fn labels(fields: &Fields<'_>) -> Checked<BTreeMap<String, String>> {
+    let about = "Key-value pairs. Silences can match them.";
+    let labels = fields.optional("labels", about, |value| {
+        value.text_by_key().map(BTreeMap::from_iter)
+    });
+    labels.map(Option::unwrap_or_default)
 }
 
 /// What a document is; if nothing we know, that is noted.
@@ -133,17 +199,18 @@ fn kind(node: &YamlNode, findings: &Diagnostics<'_>) -> Option<DocumentKind> {
         findings.error_with_help(node.place, message, help);
         return None;
     }
+    if let Some((place, origin)) = foreign::origin(node) {
+        let message = format!(
+            "this is a definition of {}, which is not read here",
+            origin.name
+        );
+        let help = format!("write it as `apiVersion: {API_VERSION}`: {}", origin.help);
+        findings.error_with_help(place, message, help);
+        return None;
+    }
     let version = envelope_text(node, findings, "apiVersion", API_VERSION);
     let kind = envelope_text(node, findings, "kind", "SLO");
     let (version, version_place) = version?;
-    if version == "openslo/v1" {
-        findings.error_with_help(
-            version_place,
-            "not yet supported: documents of `openslo/v1`",
-            format!("write it as `apiVersion: {API_VERSION}`"),
-        );
-        return None;
-    }
     if version != API_VERSION {
         findings.error_with_help(
             version_place,
@@ -188,12 +255,12 @@ fn envelope_text<'a>(
 }
 
 /// Whatever stands where a secret belongs is not shown, unless it is a reference. In a target that is
-/// everywhere but in its address.
+/// everywhere but in addresses of kinds whose address is no secret.
 fn mask_secrets(document: &YamlNode, findings: &mut Diagnostics<'_>) {
     let kind = document.entry("kind").and_then(|entry| entry.value.text());
     let is_target = kind.is_some_and(|kind| kind.to_lowercase().contains("target"));
     match document.entry("spec") {
-        Some(spec) if is_target => mask_literals(&spec.value, findings),
+        Some(spec) if is_target => mask_literals(&spec.value, "", findings),
         _ => mask_below_keys(document, findings),
     }
 }
@@ -203,7 +270,7 @@ fn mask_below_keys(node: &YamlNode, findings: &mut Diagnostics<'_>) {
         NodeValue::Mapping(entries) => {
             for entry in entries {
                 if is_secret_key(&entry.key) {
-                    mask_literals(&entry.value, findings);
+                    mask_literals(&entry.value, "", findings);
                 } else {
                     mask_below_keys(&entry.value, findings);
                 }
@@ -214,33 +281,35 @@ fn mask_below_keys(node: &YamlNode, findings: &mut Diagnostics<'_>) {
                 mask_below_keys(item, findings);
             }
         }
-        NodeValue::Null | NodeValue::Bool(_) | NodeValue::Number(_) | NodeValue::Text(_) => {}
+        NodeValue::Null | NodeValue::Bool | NodeValue::Number(_) | NodeValue::Text(_) => {}
     }
 }
 
-fn mask_literals(node: &YamlNode, findings: &mut Diagnostics<'_>) {
+/// `group` is the key that `node` stands behind.
+fn mask_literals(node: &YamlNode, group: &str, findings: &mut Diagnostics<'_>) {
     match &node.value {
         NodeValue::Mapping(entries) => {
             for entry in entries {
+                let text = entry.value.text();
                 let is_shown = match entry.key.as_str() {
-                    "env" => entry.value.text().is_some_and(values::is_env_name),
-                    "file" | "url" | "channel" | "fallback" | "latePolicy" => {
-                        entry.value.text().is_some()
-                    }
+                    "env" => text.is_some_and(values::is_env_name),
+                    // A webhook of Slack or Teams is a secret as a whole.
+                    "url" => text.is_some() && !matches!(group, "slack" | "teams"),
+                    "file" | "channel" | "fallback" | "latePolicy" => text.is_some(),
                     _ => false,
                 };
                 if !is_shown {
-                    mask_literals(&entry.value, findings);
+                    mask_literals(&entry.value, &entry.key, findings);
                 }
             }
         }
         NodeValue::Sequence(items) => {
             for item in items {
-                mask_literals(item, findings);
+                mask_literals(item, group, findings);
             }
         }
         NodeValue::Null => {}
-        NodeValue::Bool(_) | NodeValue::Number(_) | NodeValue::Text(_) => {
+        NodeValue::Bool | NodeValue::Number(_) | NodeValue::Text(_) => {
             findings.mask(node.place.range());
         }
     }

@@ -2,28 +2,32 @@
 
 mod alerting;
 mod document;
+mod foreign;
 mod selector;
 mod slo;
 mod values;
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use self::{
     alerting::{
-        fallback,
+        fallback::{self, Unlinked},
         policy::{self, Policy},
         target,
     },
-    document::{DocumentKind, Named, Sheet},
+    document::{DocumentKind, Named, ReadSpec, Sheet},
     slo::exclusion,
 };
 use super::{
     DefinitionFile, Problem,
-    file::{ExclusionSpec, PolicySpec, SloSpec},
-    target_file::TargetSpec,
+    diagnostics::Diagnostics,
+    shape::{GroupShape, Outline},
+    value::YamlValue,
 };
 use crate::domain::{
     model::ids::Name,
@@ -44,10 +48,47 @@ pub fn load(files: &[DefinitionFile]) -> Result<(Catalog, Vec<Problem>), Vec<Pro
 
 /// What an SLO may refer to. Names of definitions that are wrong themselves are known too, so that
 /// one mistake is reported once.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct References {
     policies: BTreeMap<Name, Option<Policy>>,
     targets: BTreeSet<Name>,
+    /// Policies that do not fit windows of these lengths, for which somebody was warned already.
+    misfits: RefCell<BTreeSet<(Name, Duration)>>,
+}
+
+/// All groups of fields that are read, those of the four kinds among them by the name of the kind.
+pub(super) fn shapes() -> Vec<GroupShape> {
+    let nothing = DefinitionFile {
+        path: String::new(),
+        text: String::new(),
+    };
+    let findings = Diagnostics::new(&nothing);
+    let groups = RefCell::default();
+    let outline = Outline::new(Some(&groups));
+    let value = YamlValue::outline(&findings, &outline);
+    let (known, slos) = (References::default(), BTreeSet::new());
+    for kind in DocumentKind::ALL {
+        // Nothing is read: what counts is noted in `groups`.
+        let _reported = match kind {
+            DocumentKind::Slo => {
+                document::read(value, kind, &|value, name| slo::read(value, name, &known)).is_ok()
+            }
+            DocumentKind::AlertPolicy => document::read(value, kind, &policy::read).is_ok(),
+            DocumentKind::AlertNotificationTarget => {
+                document::read(value, kind, &target::read).is_ok()
+            }
+            DocumentKind::Exclusion => document::read(value, kind, &|value, name| {
+                exclusion::read(value, name, &slos)
+            })
+            .is_ok(),
+        };
+    }
+    groups.into_inner()
+}
+
+/// The names of all kinds, in the order of the reference.
+pub(super) fn kinds() -> [&'static str; 4] {
+    DocumentKind::ALL.map(DocumentKind::as_str)
 }
 
 /// Of what is valid; where something is not, that is among the findings.
@@ -55,13 +96,16 @@ fn catalog<'a>(sheets: &'a [Sheet<'a>]) -> Catalog {
     let targets = fallback::link(unique(
         sheets,
         DocumentKind::AlertNotificationTarget,
-        |named: &Named<'a, TargetSpec>| target::check(named),
+        &target::read,
+        |named| {
+            let findings = named.findings;
+            let draft = named.spec.ok()?;
+            Some(Unlinked { findings, draft })
+        },
     ));
-    let mut policies = unique(
-        sheets,
-        DocumentKind::AlertPolicy,
-        |named: &Named<'_, PolicySpec>| policy::check(named),
-    );
+    let mut policies = unique(sheets, DocumentKind::AlertPolicy, &policy::read, |named| {
+        named.spec.ok()
+    });
     if let Some(standard) = policy::standard() {
         policies
             .entry(standard.name.clone())
@@ -70,15 +114,20 @@ fn catalog<'a>(sheets: &'a [Sheet<'a>]) -> Catalog {
     let known = References {
         policies,
         targets: targets.keys().cloned().collect(),
+        misfits: RefCell::default(),
     };
-    let mut slos = unique(sheets, DocumentKind::Slo, |named: &Named<'_, SloSpec>| {
-        slo::check(named, &known)
-    });
+    let mut slos = unique(
+        sheets,
+        DocumentKind::Slo,
+        &|value, name| slo::read(value, name, &known),
+        slo::complete,
+    );
     let names: BTreeSet<Name> = slos.keys().cloned().collect();
     let exclusions = unique(
         sheets,
         DocumentKind::Exclusion,
-        |named: &Named<'_, ExclusionSpec>| exclusion::check(named, &names),
+        &|value, name| exclusion::read(value, name, &names),
+        |named| named.spec.ok(),
     );
     let exclusions: Vec<Arc<Exclusion>> =
         exclusions.into_values().flatten().map(Arc::new).collect();
@@ -100,22 +149,22 @@ fn valid<T>(all: BTreeMap<Name, Option<T>>) -> BTreeMap<Name, Arc<T>> {
 
 /// All documents of a kind by name, `None` for those that are wrong. A name that is taken already is
 /// a problem of the later document.
-fn unique<'a, S: serde::de::DeserializeOwned, T>(
+fn unique<'a, S, T>(
     sheets: &'a [Sheet<'a>],
     kind: DocumentKind,
-    check: impl Fn(&Named<'a, S>) -> Option<T>,
+    read: ReadSpec<'_, S>,
+    complete: impl Fn(Named<'a, S>) -> Option<T>,
 ) -> BTreeMap<Name, Option<T>> {
     let mut all = BTreeMap::new();
     let mut first_places: BTreeMap<Name, String> = BTreeMap::new();
-    for named in sheets.iter().flat_map(|sheet| sheet.named::<S>(kind)) {
-        let value = check(&named);
-        let Some((name, place)) = &named.name else {
+    for named in sheets.iter().flat_map(|sheet| sheet.named(kind, read)) {
+        let Ok((name, place)) = named.metadata.name.clone() else {
             continue;
         };
         let findings = named.findings;
-        if let Some(first) = first_places.get(name) {
+        if let Some(first) = first_places.get(&name) {
             findings.error_with_help(
-                *place,
+                place,
                 format!("there are two of kind {} named `{name}`", kind.as_str()),
                 format!("the other one is in {first}: rename one of them"),
             );
@@ -123,7 +172,7 @@ fn unique<'a, S: serde::de::DeserializeOwned, T>(
         }
         let here = format!("`{}`, line {}", findings.path(), findings.line_of(place.0));
         first_places.insert(name.clone(), here);
-        all.insert(name.clone(), value);
+        all.insert(name, complete(named));
     }
     all
 }

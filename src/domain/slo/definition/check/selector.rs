@@ -3,61 +3,72 @@
 
 use std::ops::Range;
 
-use super::super::diagnostics::{Diagnostics, SourceSpan};
+use super::super::{
+    diagnostics::{Reported, SourceSpan},
+    shape::Shape,
+    value::{Checked, YamlValue},
+    yaml::{Entry, NodeValue, YamlNode},
+};
 use crate::domain::{
     model::span::AttributeName,
     traceql::{Selector, SelectorError, parse_attribute},
 };
 
-/// Whether the start of a workflow is known where a selector is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WorkflowDuration {
-    Known,
-    Unknown,
-}
-
-pub(crate) fn selector(
-    findings: &Diagnostics<'_>,
-    text: &str,
-    place: SourceSpan,
-    workflow_duration: WorkflowDuration,
-) -> Option<Selector> {
-    let selector = match Selector::parse(text) {
-        Ok(selector) => selector,
-        Err(error) => {
-            report(findings, text, place, error);
-            return None;
-        }
-    };
-    if workflow_duration == WorkflowDuration::Known || !selector.uses_workflow_duration() {
-        return Some(selector);
+/// Where the start of a workflow is not known.
+pub(crate) fn selector(value: YamlValue<'_>) -> Checked<Selector> {
+    let selector = selector_with_duration(value)?;
+    if !selector.uses_workflow_duration() {
+        return Ok(selector);
     }
-    findings.error_with_help(
-        within(findings.text(), place, text, workflow_duration_in(text)),
+    let text = selector.text();
+    let place = within(
+        value.findings.text(),
+        value.place(),
+        text,
+        workflow_duration_in(text),
+    );
+    Err(value.findings.error_with_help(
+        place,
         "`workflow:duration` is not known here",
         "it stands only in `good` of a `span` indicator; `duration` is that of the span itself"
             .to_owned(),
-    );
-    None
+    ))
 }
 
-pub(crate) fn attribute(
-    findings: &Diagnostics<'_>,
-    text: &str,
-    place: SourceSpan,
-) -> Option<AttributeName> {
-    match parse_attribute(text) {
-        Ok(name) => Some(name),
-        Err(error) => {
-            report(findings, text, place, error);
-            None
-        }
+/// Where the start of a workflow is known, so that `workflow:duration` has a value.
+pub(crate) fn selector_with_duration(value: YamlValue<'_>) -> Checked<Selector> {
+    let node = value.accept(Shape::Selector)?;
+    if let Some(quoted) = quoted(value, node) {
+        let message = "a selector without quotes is a group of fields to YAML";
+        return Err(value.error_with_help(message, format!("put it in quotes: `{quoted}`")));
     }
+    let text = value.text()?;
+    Selector::parse(text).map_err(|error| report(value, text, error))
 }
 
-fn report(findings: &Diagnostics<'_>, text: &str, place: SourceSpan, error: SelectorError) {
-    let place = within(findings.text(), place, text, error.span);
-    findings.error_with_help(place, error.message, error.help);
+/// A selector that stands in the file without quotes, with them. To YAML its braces are those of a
+/// group, and all between two commas is a key without a value.
+fn quoted(value: YamlValue<'_>, node: &YamlNode) -> Option<String> {
+    let entries = node.entries()?;
+    let is_null = |entry: &Entry| matches!(entry.value.value, NodeValue::Null);
+    let first = entries.first().filter(|_| entries.iter().all(is_null))?;
+    let text = value.findings.text();
+    let start = text.get(..first.key_place.0)?.rfind('{')?;
+    let line = text.get(start..)?.lines().next()?;
+    let end = line.rfind('}')? + 1;
+    Some(format!("'{}'", line.get(..end)?.replace('\'', "''")))
+}
+
+pub(crate) fn attribute(value: YamlValue<'_>) -> Checked<AttributeName> {
+    let text = value.text_as(Shape::Attribute)?;
+    parse_attribute(text).map_err(|error| report(value, text, error))
+}
+
+fn report(value: YamlValue<'_>, text: &str, error: SelectorError) -> Reported {
+    let place = within(value.findings.text(), value.place(), text, error.span);
+    value
+        .findings
+        .error_with_help(place, error.message, error.help)
 }
 
 /// Where `workflow:duration` stands in a selector that has it. One in a string before it is taken for

@@ -1,65 +1,30 @@
-//! Checks that many fields share. Each notes what is wrong and then has no value.
+//! Values that many fields have.
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
+
+use chrono_tz::Tz;
 
 use super::super::{
-    diagnostics::{Diagnostics, SourceSpan},
-    read::{Field, Scalar},
+    shape::Shape,
+    suggest,
+    value::{Checked, YamlValue},
 };
 use crate::domain::{
     model::ids::Name,
     slo::duration::{format_duration, parse_duration},
 };
 
-/// The value of a field that must be there. `parent` is where it is missed.
-pub(crate) fn required<T>(
-    findings: &Diagnostics<'_>,
-    field: Field<T>,
-    parent: SourceSpan,
-    key: &str,
-) -> Option<(T, SourceSpan)> {
-    match field {
-        Field::Valid(value, place) => Some((value, place)),
-        Field::Invalid => None,
-        Field::Missing => {
-            findings.error(parent, format!("missing field `{key}`"));
-            None
-        }
-    }
+/// Text as it is written.
+pub(crate) fn text(value: YamlValue<'_>) -> Checked<String> {
+    value.text().map(ToOwned::to_owned)
 }
 
-/// Like [`required`], without taking it.
-pub(crate) fn required_ref<'f, T>(
-    findings: &Diagnostics<'_>,
-    field: &'f Field<T>,
-    parent: SourceSpan,
-    key: &str,
-) -> Option<(&'f T, SourceSpan)> {
-    if field.is_missing() {
-        findings.error(parent, format!("missing field `{key}`"));
-    }
-    field.valid()
-}
-
-/// The value of a field that may be left out.
-pub(crate) fn optional<T>(field: Option<&Field<T>>) -> Option<(&T, SourceSpan)> {
-    field.and_then(Field::valid)
-}
-
-pub(crate) fn name(
-    findings: &Diagnostics<'_>,
-    field: &Field<String>,
-    parent: SourceSpan,
-) -> Option<(Name, SourceSpan)> {
-    let (text, place) = required_ref(findings, field, parent, "name")?;
-    match text.parse() {
-        Ok(name) => Some((name, place)),
-        Err(error) => {
-            let help = suggested_name(text).map(|name| format!("write `{name}`"));
-            findings.error_with_help(place, format!("{error}"), help);
-            None
-        }
-    }
+pub(crate) fn name(value: YamlValue<'_>) -> Checked<Name> {
+    let text = value.text_as(Shape::Name)?;
+    text.parse().map_err(|error| {
+        let help = suggested_name(text).map(|name| format!("write `{name}`"));
+        value.error_with_help(format!("{error}"), help)
+    })
 }
 
 fn suggested_name(text: &str) -> Option<String> {
@@ -75,91 +40,133 @@ fn suggested_name(text: &str) -> Option<String> {
     name.parse::<Name>().is_ok().then(|| name.to_owned())
 }
 
-pub(crate) fn duration(
-    findings: &Diagnostics<'_>,
-    text: &str,
-    place: SourceSpan,
-) -> Option<Duration> {
-    match parse_duration(text) {
-        Ok(duration) => Some(duration),
-        Err(error) => {
-            findings.error(place, error.to_string());
-            None
-        }
-    }
+/// The name of something that is declared: one of `known`. `kind` is what to declare if there is none.
+pub(crate) fn reference<'n>(
+    value: YamlValue<'_>,
+    thing: &str,
+    known: impl Iterator<Item = &'n Name> + Clone,
+    kind: &str,
+) -> Checked<Name> {
+    let text = value.text_as(Shape::Name)?;
+    let found = known.clone().find(|name| name.as_str() == text);
+    found.cloned().ok_or_else(|| {
+        let help = suggest::did_you_mean(text, known.map(Name::as_str))
+            .unwrap_or_else(|| format!("declare it: `kind: {kind}`"));
+        value.error_with_help(format!("there is no {thing} `{text}`"), help)
+    })
+}
+
+pub(crate) fn duration(value: YamlValue<'_>) -> Checked<Duration> {
+    parse_duration(value.scalar(Shape::Duration)?).map_err(|error| value.error(error.to_string()))
 }
 
 /// A stretch of time that counts are summed over.
-pub(crate) fn whole_minutes(
-    findings: &Diagnostics<'_>,
-    text: &str,
-    place: SourceSpan,
-) -> Option<Duration> {
-    let duration = duration(findings, text, place)?;
+pub(crate) fn whole_minutes(value: YamlValue<'_>) -> Checked<Duration> {
+    let text = value.scalar(Shape::Duration)?;
+    let duration = duration(value)?;
     if duration.as_nanos() % 60_000_000_000 == 0 {
-        return Some(duration);
+        return Ok(duration);
     }
-    findings.error_with_help(
-        place,
+    let next = Duration::from_secs(duration.as_secs() / 60 * 60 + 60);
+    Err(value.error_with_help(
         format!("`{text}` is not a whole number of minutes: events are counted by the minute"),
-        format!(
-            "write `{}`",
-            format_duration(Duration::from_secs(duration.as_secs() / 60 * 60 + 60))
-        ),
-    );
-    None
+        format!("write `{}`", format_duration(next)),
+    ))
 }
 
 /// A share above 0 and at most 1, written `2%` or `0.02`.
-pub(crate) fn share(findings: &Diagnostics<'_>, scalar: &Scalar, place: SourceSpan) -> Option<f64> {
-    let text = scalar.0.trim();
+pub(crate) fn share(value: YamlValue<'_>) -> Checked<f64> {
+    let text = value.scalar(Shape::Scalar)?.trim();
     let (number, whole) = match text.strip_suffix('%') {
         Some(percent) => (percent.trim_end(), 100.0),
         None => (text, 1.0),
     };
     let Ok(number) = number.parse::<f64>() else {
         let message = format!("`{text}` is not a share: write `2%`, or `0.02` as a ratio");
-        findings.error(place, message);
-        return None;
+        return Err(value.error(message));
     };
     let share = number / whole;
     if share > 0.0 && share <= 1.0 {
-        return Some(share);
+        return Ok(share);
     }
     let help = (share > 1.0 && share <= 100.0 && !text.ends_with('%'))
         .then(|| format!("did you mean `{text}%`?"));
-    findings.error_with_help(
-        place,
-        format!("`{text}` is not above 0 % and at most 100 %"),
-        help,
-    );
-    None
+    let message = format!("`{text}` is not above 0 % and at most 100 %");
+    Err(value.error_with_help(message, help))
 }
 
-/// An address that may be called or linked to: nothing but `http` and `https`, with a host.
-pub(crate) fn web_address(
-    findings: &Diagnostics<'_>,
-    text: &str,
-    place: SourceSpan,
-) -> Option<String> {
+/// An address that may be called or linked to: nothing but `http` and `https`, with a host. What stands
+/// in no address is percent-encoded, as browsers do, so that no receiver of messages drops it.
+pub(crate) fn web_address(value: YamlValue<'_>) -> Checked<String> {
+    let text = value.text()?;
     let rest = ["https://", "http://"]
         .iter()
         .find_map(|scheme| text.strip_prefix(scheme));
     let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next());
-    let is_address = host.is_some_and(|host| !host.is_empty())
-        && !text.contains(|c: char| c.is_whitespace() || c.is_control());
-    if is_address {
-        return Some(text.to_owned());
+    let has_host = host.is_some_and(|host| !host.is_empty());
+    if !has_host || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(value.error_with_help(
+            "this is not a web address",
+            "write it whole: `https://host/path`".to_owned(),
+        ));
     }
-    findings.error_with_help(
-        place,
-        "this is not a web address",
-        "write it whole: `https://host/path`".to_owned(),
-    );
-    None
+    if host.is_some_and(|host| host.contains(needs_encoding)) {
+        return Err(value.error_with_help(
+            "the host of an address has ASCII letters only",
+            "write it in its ASCII form, which begins with `xn--`".to_owned(),
+        ));
+    }
+    Ok(percent_encoded(text))
+}
+
+/// Whether RFC 3986 has no place for a character.
+const fn needs_encoding(c: char) -> bool {
+    !c.is_ascii() || matches!(c, '<' | '>' | '"' | '{' | '}' | '|' | '\\' | '^' | '`')
+}
+
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for c in text.chars() {
+        if needs_encoding(c) {
+            for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                // Writing to a string cannot fail.
+                let _written = write!(encoded, "%{byte:02X}");
+            }
+        } else {
+            encoded.push(c);
+        }
+    }
+    encoded
+}
+
+/// By its name in the tz database.
+pub(crate) fn time_zone(value: YamlValue<'_>) -> Checked<Tz> {
+    let text = value.text()?;
+    text.parse().map_err(|_| {
+        // There are hundreds: none but the nearest helps.
+        let known = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+        let help = suggest::nearest(text, known).map_or_else(
+            || "write a name of the tz database: `Europe/London`".to_owned(),
+            |near| format!("did you mean `{near}`?"),
+        );
+        value.error_with_help(format!("there is no time zone `{text}`"), help)
+    })
 }
 
 pub(crate) fn is_env_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_in_no_address_is_percent_encoded_and_the_rest_is_kept() {
+        assert_eq!(
+            percent_encoded("https://wiki.example/Störung?q=<a>#\"b\"&c=%20"),
+            "https://wiki.example/St%C3%B6rung?q=%3Ca%3E#%22b%22&c=%20"
+        );
+    }
 }

@@ -9,13 +9,17 @@ use super::{
 use crate::domain::{
     model::{ids::Name, objective::Objective},
     slo::{
-        AlertRule, Alerting, LimitRule,
+        AlertRule, Alerting, LimitRule, Severity,
         definition::{
-            check::{References, values},
-            diagnostics::{Diagnostics, SourceSpan},
-            file::{PolicyInPlace, SloSpec},
-            read::{Field, TextOr},
+            check::{
+                References,
+                document::{self, API_VERSION},
+            },
+            diagnostics::{Diagnostics, Reported, SourceSpan},
+            fields::Fields,
+            shape::Shape,
             suggest,
+            value::{Checked, YamlValue},
         },
         duration::format_duration,
     },
@@ -30,20 +34,21 @@ pub(crate) struct BudgetTerms {
     pub(crate) window: Duration,
     pub(crate) names_customers: bool,
     place: SourceSpan,
+    window_place: SourceSpan,
 }
 
 impl BudgetTerms {
-    /// `None` where the objective or the window is wrong itself.
     pub(crate) fn of(
-        objective: Option<Objective>,
-        window: Option<Duration>,
-        spec: &SloSpec,
-    ) -> Option<Self> {
-        Some(Self {
+        fields: &Fields<'_>,
+        objective: Checked<Objective>,
+        window: Checked<Duration>,
+    ) -> Checked<Self> {
+        Ok(Self {
             objective: objective?,
             window: window?,
-            names_customers: spec.customer.is_some(),
-            place: spec.objective.valid()?.1,
+            names_customers: fields.has("customer"),
+            place: fields.at("objective"),
+            window_place: fields.at("window"),
         })
     }
 }
@@ -54,119 +59,102 @@ struct Use {
     place: SourceSpan,
 }
 
-pub(crate) fn check(
-    findings: &Diagnostics<'_>,
-    field: Option<&Field<Vec<Field<TextOr<PolicyInPlace>>>>>,
-    promise: Option<BudgetTerms>,
+pub(crate) fn read(
+    fields: &Fields<'_>,
+    terms: Checked<BudgetTerms>,
     known: &References,
-) -> Option<Alerting> {
-    let (uses, place) = match field {
-        None => {
-            let place = promise?.place;
-            let policy = by_name(findings, STANDARD, place, known)?;
-            (vec![Use { policy, place }], place)
-        }
-        Some(field) => {
-            let (fields, place) = field.valid()?;
-            let uses: Vec<Option<Use>> = fields
-                .iter()
-                .map(|field| {
-                    let (file, place) = field.valid()?;
-                    let policy = one(findings, file, place, known)?;
-                    Some(Use { policy, place })
-                })
-                .collect();
-            (uses.into_iter().collect::<Option<Vec<Use>>>()?, place)
-        }
+) -> Checked<Alerting> {
+    let findings = fields.findings;
+    let about = "Names of policies, or policies in place. `standard` if left out.";
+    let uses = fields.optional("alertPolicies", about, |value| {
+        value.list(|value| {
+            let place = value.place();
+            let policy = one(value, known)?;
+            Ok(Use { policy, place })
+        })
+    })?;
+    let terms = terms?;
+    let uses = if let Some(uses) = uses {
+        uses
+    } else {
+        let place = terms.place;
+        let policy = by_name(STANDARD, known).and_then(Option::as_ref).cloned();
+        let policy = policy.ok_or(Reported)?;
+        vec![Use { policy, place }]
     };
-    let promise = promise?;
     let mut alerting = settings(findings, &uses)?;
-    (alerting.rules, alerting.limits) = rules(findings, &uses, promise)?;
+    (alerting.rules, alerting.limits) = rules(findings, &uses, terms)?;
+    for used in &uses {
+        warn_of_misfit(findings, &used.policy, terms, known);
+    }
     if alerting.rules.is_empty() && alerting.limits.is_empty() {
+        let place = if fields.has("alertPolicies") {
+            fields.at("alertPolicies")
+        } else {
+            terms.place
+        };
         findings.warn(
             place,
             "no rule is left: this SLO never alerts",
             "write a policy whose windows and burn rates suit it".to_owned(),
         );
     }
-    Some(alerting)
+    Ok(alerting)
 }
 
-fn one(
-    findings: &Diagnostics<'_>,
-    file: &TextOr<PolicyInPlace>,
-    place: SourceSpan,
-    known: &References,
-) -> Option<Policy> {
-    match file {
-        TextOr::Text(name) => by_name(findings, name, place, known),
-        TextOr::Shape(file) => {
-            in_place_kind(findings, file);
-            let name = values::required_ref(findings, &file.metadata, place, "metadata")
-                .and_then(|(metadata, place)| values::name(findings, &metadata.name, place));
-            let (spec, place) = values::required_ref(findings, &file.spec, place, "spec")?;
-            policy::policy(findings, name, spec, place)
-        }
-    }
+fn one(value: YamlValue<'_>, known: &References) -> Checked<Policy> {
+    value.text_or_group(
+        |value| {
+            let name = value.scalar(Shape::Name)?;
+            if let Some(policy) = by_name(name, known) {
+                return policy.clone().ok_or(Reported);
+            }
+            let names = known.policies.keys().map(Name::as_str);
+            let message = format!("there is no alert policy `{name}`");
+            Err(value.error_with_help(message, suggest::did_you_mean(name, names)))
+        },
+        |value| {
+            let about = "A policy of one SLO.";
+            value.group("PolicyInPlace", about, |fields| {
+                // What is wrong with these is noted, and hides nothing else.
+                let _version =
+                    fields.optional("apiVersion", "", |value| value.constant(API_VERSION));
+                let _kind = fields.optional("kind", "", |value| value.constant("AlertPolicy"));
+                let metadata = document::metadata(fields);
+                let name = metadata.and_then(|metadata| metadata.name);
+                fields.required("spec", "", |value| policy::read(value, name.as_ref().ok()))
+            })
+        },
+    )
 }
 
-fn in_place_kind(findings: &Diagnostics<'_>, file: &PolicyInPlace) {
-    for (field, expected) in [
-        (
-            &file.api_version,
-            crate::domain::slo::definition::file::API_VERSION,
-        ),
-        (&file.kind, "AlertPolicy"),
-    ] {
-        if let Some((text, place)) = values::optional(field.as_ref())
-            && text != expected
-        {
-            findings.error(place, format!("`{expected}` is expected here"));
-        }
-    }
-}
-
-fn by_name(
-    findings: &Diagnostics<'_>,
-    name: &str,
-    place: SourceSpan,
-    known: &References,
-) -> Option<Policy> {
-    let found = known
-        .policies
-        .iter()
-        .find(|(known, _)| known.as_str() == name);
-    if let Some((_, policy)) = found {
-        return policy.clone();
-    }
-    findings.error_with_help(
-        place,
-        format!("there is no alert policy `{name}`"),
-        suggest::did_you_mean(name, known.policies.keys().map(Name::as_str)),
-    );
-    None
+/// The inner `None` is a policy that is wrong itself.
+fn by_name<'k>(name: &str, known: &'k References) -> Option<&'k Option<Policy>> {
+    let mut policies = known.policies.iter();
+    policies
+        .find(|(known, _)| known.as_str() == name)
+        .map(|(_, policy)| policy)
 }
 
 /// What all rules of an SLO share. Several policies must agree on it.
-fn settings(findings: &Diagnostics<'_>, uses: &[Use]) -> Option<Alerting> {
+fn settings(findings: &Diagnostics<'_>, uses: &[Use]) -> Checked<Alerting> {
     let Some((first, others)) = uses.split_first() else {
-        return Some(Alerting::default());
+        return Ok(Alerting::default());
     };
     let shared = |policy: &Policy| (policy.guard, policy.burn, policy.resolve_after);
     for other in others {
         if shared(&other.policy) != shared(&first.policy) {
-            findings.error_with_help(
+            return Err(findings.error_with_help(
                 other.place,
                 format!(
                     "not yet supported: `{}` and `{}` differ in `guard`, `burn` or `resolveAfter`",
                     first.policy.name, other.policy.name
                 ),
                 "policies of one SLO must agree in these".to_owned(),
-            );
-            return None;
+            ));
         }
     }
-    Some(Alerting {
+    Ok(Alerting {
         rules: Vec::new(),
         limits: Vec::new(),
         guard: first.policy.guard,
@@ -179,10 +167,10 @@ fn rules(
     findings: &Diagnostics<'_>,
     uses: &[Use],
     promise: BudgetTerms,
-) -> Option<(Vec<AlertRule>, Vec<LimitRule>)> {
+) -> Checked<(Vec<AlertRule>, Vec<LimitRule>)> {
     let (mut rules, mut limits) = (Vec::new(), Vec::new());
     let mut policy_of: BTreeMap<&Name, &Name> = BTreeMap::new();
-    let mut is_valid = true;
+    let mut valid = Ok(());
     for used in uses {
         for rule in &used.policy.rules {
             if let Some(other) = policy_of.insert(&rule.name, &used.policy.name) {
@@ -190,28 +178,28 @@ fn rules(
                     "`{}` and `{other}` both have a rule named `{}`",
                     used.policy.name, rule.name
                 );
-                findings.error_with_help(used.place, message, "rename one of them".to_owned());
-                is_valid = false;
+                let help = "rename one of them".to_owned();
+                valid = Err(findings.error_with_help(used.place, message, help));
                 continue;
             }
             match fit(findings, used, rule, promise) {
                 Fit::Burn(rule) => rules.push(rule),
                 Fit::Limit(rule) => limits.push(rule),
                 Fit::LeftOut => {}
-                Fit::Refused => is_valid = false,
+                Fit::Refused(reported) => valid = Err(reported),
             }
         }
     }
-    is_valid.then_some((rules, limits))
+    valid.map(|()| (rules, limits))
 }
 
 enum Fit {
     Burn(AlertRule),
     Limit(LimitRule),
-    /// With a warning.
+    /// The window is too short for it.
     LeftOut,
     /// With an error.
-    Refused,
+    Refused(Reported),
 }
 
 fn fit(findings: &Diagnostics<'_>, used: &Use, rule: &Rule, promise: BudgetTerms) -> Fit {
@@ -237,49 +225,18 @@ fn fit_burn(
     rule: &Rule,
     (burn, promise): (BurnTrigger, BudgetTerms),
 ) -> Fit {
-    let which = format!("rule `{}` of policy `{}`", rule.name, used.policy.name);
-    let window = format_duration(promise.window);
-    if burn.long > promise.window {
-        let long = format_duration(burn.long);
-        return refuse(
-            findings,
-            used,
-            &format!("{which} looks back {long}, but the window of the objective is only {window}"),
-            "write a policy with shorter windows",
-        );
-    }
-    let wanted = match burn.threshold {
-        BurnThreshold::Factor(factor) => factor,
-        BurnThreshold::Spend(share) => {
-            share * promise.window.as_secs_f64() / burn.long.as_secs_f64()
+    let fitted = match used.policy.origin {
+        Origin::BuiltIn => Ok(fit_built_in(rule.severity, burn, promise)),
+        Origin::Written => fit_written(burn, promise).map(Some),
+    };
+    let factor = match fitted {
+        Ok(Some(factor)) => factor,
+        Ok(None) => return Fit::LeftOut,
+        Err((why, help)) => {
+            let which = format!("rule `{}` of policy `{}`", rule.name, used.policy.name);
+            return refuse(findings, used, &format!("{which} {why}"), help);
         }
     };
-    // In a short SLO window `spend` of a share of the budget may come out slower than spending it just
-    // in time, and so as a rate that no promise is broken by.
-    let factor = wanted.max(1.0);
-    if wanted < 1.0 {
-        findings.warn(
-            used.place,
-            format!("{which} would react at a burn rate of {wanted:.2}; it is raised to 1"),
-            format!("1 spends the budget in exactly the window of {window}"),
-        );
-    }
-    let most = promise.objective.max_burn_rate();
-    // A hair above the highest is an artefact of division.
-    if factor > most * (1.0 + 1e-9) {
-        return refuse(
-            findings,
-            used,
-            &format!(
-                "{which} can never fire: it reacts at a burn rate of {}, but at {} nothing but bad \
-                 events burns at {}",
-                short(factor),
-                promise.objective,
-                short(most)
-            ),
-            "raise the objective, or write a policy with a lower `spend` or `factor`, or a longer `long`",
-        );
-    }
     Fit::Burn(AlertRule {
         name: rule.name.clone(),
         severity: rule.severity,
@@ -290,22 +247,104 @@ fn fit_burn(
     })
 }
 
-/// A rule that a user wrote is an error, one that is built in gives way.
-fn refuse(findings: &Diagnostics<'_>, used: &Use, message: &str, help: &str) -> Fit {
-    match used.policy.origin {
-        Origin::Written => {
-            findings.error_with_help(used.place, message, help.to_owned());
-            Fit::Refused
-        }
-        Origin::BuiltIn => {
-            findings.warn(
-                used.place,
-                format!("{message}; the rule is left out"),
-                help.to_owned(),
-            );
-            Fit::LeftOut
+/// The burn rate that a rule asks for under `promise`, which may be below 1.
+fn wanted(burn: BurnTrigger, promise: BudgetTerms) -> f64 {
+    match burn.threshold {
+        BurnThreshold::Factor(factor) => factor,
+        BurnThreshold::Spend(share) => {
+            share * promise.window.as_secs_f64() / burn.long.as_secs_f64()
         }
     }
+}
+
+/// The factor of a rule that is built in; `None` if the window is too short for it.
+///
+/// At a window of 30 days and objectives of 97 % or more it is that of the SRE workbook. In shorter
+/// windows the same spend would be slower than the budget itself is, in longer ones or at lower
+/// objectives so fast that nothing reaches it; there the spend is whatever keeps the factor between 1
+/// and 20, and at most 0.8 of what nothing but bad events burn at. A page asks for at least 2: at 1
+/// the budget lasts until the end of its window, which is nothing to wake anybody for.
+fn fit_built_in(severity: Severity, burn: BurnTrigger, promise: BudgetTerms) -> Option<f64> {
+    if burn.long > promise.window {
+        return None;
+    }
+    let least: f64 = match severity {
+        Severity::Page => 2.0,
+        Severity::Ticket => 1.0,
+    };
+    let most = (0.8 * promise.objective.max_burn_rate()).clamp(1.0, 20.0);
+    Some(wanted(burn, promise).max(least).min(most))
+}
+
+/// The factor of a rule that a user wrote, or why it cannot work and what to write instead.
+fn fit_written(burn: BurnTrigger, promise: BudgetTerms) -> Result<f64, (String, &'static str)> {
+    if burn.long > promise.window {
+        let (long, window) = (format_duration(burn.long), format_duration(promise.window));
+        return Err((
+            format!("looks back {long}, but the window of the objective is only {window}"),
+            "write a policy with shorter windows",
+        ));
+    }
+    // In a short SLO window `spend` of a share of the budget may come out slower than spending it just
+    // in time, and so as a rate that no promise is broken by.
+    let factor = wanted(burn, promise).max(1.0);
+    let most = promise.objective.max_burn_rate();
+    // A hair above the highest is an artefact of division.
+    if factor > most * (1.0 + 1e-9) {
+        return Err((
+            format!(
+                "can never fire: it reacts at a burn rate of {}, but at {} nothing but bad events burns at \
+                 {}",
+                short(factor),
+                promise.objective,
+                short(most)
+            ),
+            "raise the objective, or write a policy with a lower `spend` or `factor`, or a longer `long`",
+        ));
+    }
+    Ok(factor)
+}
+
+/// Warns once for a policy and a window, however many SLOs have both: it is the policy that does not
+/// fit.
+fn warn_of_misfit(
+    findings: &Diagnostics<'_>,
+    policy: &Policy,
+    promise: BudgetTerms,
+    known: &References,
+) {
+    let raised: Vec<String> = policy
+        .rules
+        .iter()
+        .filter_map(|rule| match rule.asked {
+            RuleTrigger::Burn(burn) => Some((rule, wanted(burn, promise))),
+            RuleTrigger::Limit(_) => None,
+        })
+        .filter(|(_, wanted)| *wanted < 1.0)
+        .map(|(rule, wanted)| format!("`{}` at {wanted:.2}", rule.name))
+        .collect();
+    let is_news = || {
+        let key = (policy.name.clone(), promise.window);
+        known.misfits.borrow_mut().insert(key)
+    };
+    if policy.origin == Origin::Written && !raised.is_empty() && is_news() {
+        let window = format_duration(promise.window);
+        findings.warn(
+            promise.window_place,
+            format!(
+                "policy `{}` does not fit a window of {window}: rules would react at a burn rate below 1 and \
+                 are raised to 1: {}",
+                policy.name,
+                raised.join(", ")
+            ),
+            format!("1 spends the budget in exactly {window}: write a higher `spend`, or `factor`"),
+        );
+    }
+}
+
+/// A rule that cannot work is an error.
+fn refuse(findings: &Diagnostics<'_>, used: &Use, message: &str, help: &str) -> Fit {
+    Fit::Refused(findings.error_with_help(used.place, message, help.to_owned()))
 }
 
 /// As many digits as help.

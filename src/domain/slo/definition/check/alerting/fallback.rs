@@ -1,7 +1,8 @@
-//! Which target stands in for which: that it exists, and that none stands in for itself.
+//! Which target is the fallback of which: that it exists, and that none is its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::target::TargetDraft;
 use crate::domain::{
     model::ids::Name,
     slo::{
@@ -9,6 +10,7 @@ use crate::domain::{
         definition::{
             diagnostics::{Diagnostics, SourceSpan},
             suggest,
+            value::Checked,
         },
     },
 };
@@ -17,66 +19,71 @@ use crate::domain::{
 #[derive(Debug)]
 pub(crate) struct Unlinked<'a> {
     pub(crate) findings: &'a Diagnostics<'a>,
-    pub(crate) target: Target,
-    pub(crate) fallback: Option<(String, SourceSpan)>,
+    pub(crate) draft: TargetDraft,
+}
+
+/// What the files say of fallbacks.
+struct Fallbacks {
+    names: BTreeSet<Name>,
+    /// By the name of the target, right or wrong.
+    written: BTreeMap<Name, String>,
 }
 
 /// The targets with their fallbacks; `None` where one is wrong, which is then among the findings.
 pub(crate) fn link(
     unlinked: BTreeMap<Name, Option<Unlinked<'_>>>,
 ) -> BTreeMap<Name, Option<Target>> {
-    let names: BTreeSet<Name> = unlinked.keys().cloned().collect();
-    let written: BTreeMap<Name, String> = unlinked
-        .values()
-        .flatten()
-        .filter_map(|one| Some((one.target.name.clone(), one.fallback.as_ref()?.0.clone())))
-        .collect();
-    let link = |one: Unlinked<'_>| {
-        let fallback = match &one.fallback {
-            None => None,
-            Some((text, place)) => Some(resolved(&one, (text, *place), (&names, &written))?),
-        };
-        Some(Target {
-            fallback,
-            ..one.target
-        })
+    let written = unlinked.values().flatten().filter_map(|one| {
+        let (text, _) = one.draft.fallback.as_ref().ok()?.as_ref()?;
+        Some((one.draft.name.clone(), text.clone()))
+    });
+    let fallbacks = Fallbacks {
+        names: unlinked.keys().cloned().collect(),
+        written: written.collect(),
     };
     unlinked
         .into_iter()
-        .map(|(name, one)| (name, one.and_then(link)))
+        .map(|(name, one)| (name, one.and_then(|one| fallbacks.link(one).ok())))
         .collect()
 }
 
-fn resolved(
-    one: &Unlinked<'_>,
-    (text, place): (&str, SourceSpan),
-    (names, written): (&BTreeSet<Name>, &BTreeMap<Name, String>),
-) -> Option<Name> {
-    let name = &one.target.name;
-    let Some(fallback) = names.iter().find(|known| known.as_str() == text) else {
-        let help = suggest::did_you_mean(text, names.iter().map(Name::as_str))
-            .unwrap_or_else(|| "declare it: `kind: AlertNotificationTarget`".to_owned());
-        let message = format!("there is no target `{text}`");
-        one.findings.error_with_help(place, message, help);
-        return None;
-    };
-    let way = way_back(name, fallback, written);
-    if let Some(way) = way {
-        one.findings.error_with_help(
-            place,
-            format!("`{name}` would stand in for itself: {way}"),
-            "name a target that does not lead back here".to_owned(),
-        );
-        return None;
+impl Fallbacks {
+    fn link(&self, one: Unlinked<'_>) -> Checked<Target> {
+        let fallback = match &one.draft.fallback {
+            Ok(Some((text, place))) => self.resolved(&one, text, *place).map(Some),
+            Ok(None) => Ok(None),
+            Err(reported) => Err(*reported),
+        };
+        Ok(Target {
+            fallback: fallback?,
+            ..one.draft.target?
+        })
     }
-    Some(fallback.clone())
+
+    fn resolved(&self, one: &Unlinked<'_>, text: &str, place: SourceSpan) -> Checked<Name> {
+        let name = &one.draft.name;
+        let Some(fallback) = self.names.iter().find(|known| known.as_str() == text) else {
+            let help = suggest::did_you_mean(text, self.names.iter().map(Name::as_str))
+                .unwrap_or_else(|| "declare it: `kind: AlertNotificationTarget`".to_owned());
+            let message = format!("there is no target `{text}`");
+            return Err(one.findings.error_with_help(place, message, help));
+        };
+        match way_back(name, fallback, &self.written) {
+            None => Ok(fallback.clone()),
+            Some(way) => Err(one.findings.error_with_help(
+                place,
+                format!("`{name}` would be its own fallback: {way}"),
+                "name a target that does not lead back here".to_owned(),
+            )),
+        }
+    }
 }
 
 /// `a falls back to b, b falls back to a`, if that is where it leads.
 fn way_back(start: &Name, first: &Name, written: &BTreeMap<Name, String>) -> Option<String> {
     let mut steps = vec![format!("`{start}` falls back to `{first}`")];
     let mut at = first.as_str();
-    // A circle that does not lead through the start is told at its own members.
+    // A circle that does not lead through the start is reported at its own members.
     for _ in 0..=written.len() {
         if at == start.as_str() {
             return Some(steps.join(", "));

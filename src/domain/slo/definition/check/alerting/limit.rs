@@ -6,10 +6,9 @@ use super::apply::BudgetTerms;
 use crate::domain::slo::{
     Limit,
     definition::{
-        check::values::{self, required_ref},
-        diagnostics::{Diagnostics, SourceSpan},
-        file::RuleFile,
-        limit_file::{AbsenceFile, BudgetSpentFile, CustomersFile, ExhaustionFile},
+        check::values,
+        shape::Shape,
+        value::{Checked, YamlValue},
     },
     duration::format_duration,
 };
@@ -21,97 +20,78 @@ const MOST_OF_ABSENCE: Duration = Duration::from_hours(7 * 24);
 /// Its quarter is the least that events are counted in.
 const LEAST_OF_EXHAUSTION: Duration = Duration::from_mins(4);
 
-/// The limits that a rule sets: exactly one, unless it is on a burn rate.
-pub(crate) fn limits(findings: &Diagnostics<'_>, file: &RuleFile) -> Vec<Option<Limit>> {
-    let budget_spent = file.budget_spent.as_ref().map(|field| {
-        let (file, place) = field.valid()?;
-        budget_spent(findings, file, place)
-    });
-    let exhaustion = file.exhaustion.as_ref().map(|field| {
-        let (file, place) = field.valid()?;
-        exhaustion(findings, file, place)
-    });
-    let customers = file.customers.as_ref().map(|field| {
-        let (file, place) = field.valid()?;
-        customers(findings, file, place)
-    });
-    let absence = file.absence.as_ref().map(|field| {
-        let (file, place) = field.valid()?;
-        absence(findings, file, place)
-    });
-    let all = [budget_spent, exhaustion, customers, absence];
-    all.into_iter().flatten().collect()
-}
-
-fn budget_spent(
-    findings: &Diagnostics<'_>,
-    file: &BudgetSpentFile,
-    place: SourceSpan,
-) -> Option<Limit> {
-    let (share, place) = required_ref(findings, &file.over, place, "over")?;
-    let over = values::share(findings, share, place)?;
-    Some(Limit::BudgetSpent { over })
-}
-
-fn exhaustion(
-    findings: &Diagnostics<'_>,
-    file: &ExhaustionFile,
-    place: SourceSpan,
-) -> Option<Limit> {
-    let (text, place) = required_ref(findings, &file.within, place, "within")?;
-    let within = values::whole_minutes(findings, &text.0, place)?;
-    if within >= LEAST_OF_EXHAUSTION {
-        return Some(Limit::Exhaustion { within });
-    }
-    findings.error_with_help(
-        place,
-        format!(
-            "`{}` leaves no time to see a pace: it is taken from the last quarter of it",
-            text.0
-        ),
-        "write `4m` or more; `4h` is a usual choice".to_owned(),
-    );
-    None
-}
-
-fn customers(findings: &Diagnostics<'_>, file: &CustomersFile, place: SourceSpan) -> Option<Limit> {
-    let affected = required_ref(findings, &file.affected, place, "affected");
-    let length = required_ref(findings, &file.length, place, "in")
-        .and_then(|(text, place)| at_most(findings, (&text.0, place), MOST_OF_CUSTOMERS));
-    let (affected, place) = affected?;
-    let Some(affected) = u32::try_from(*affected).ok().filter(|most| *most > 0) else {
-        findings.error_with_help(
-            place,
-            format!("a limit of {affected} customers is always reached or never"),
-            "write how many are too many: 1 or more".to_owned(),
-        );
-        return None;
-    };
-    Some(Limit::Customers {
-        affected,
-        length: length?,
+pub(crate) fn budget_spent(value: YamlValue<'_>) -> Checked<Limit> {
+    let about = "A share of the error budget.";
+    value.group("BudgetSpent", about, |fields| {
+        let over = fields.required("over", "Share that is spent, such as 90%.", values::share)?;
+        Ok(Limit::BudgetSpent { over })
     })
 }
 
-fn absence(findings: &Diagnostics<'_>, file: &AbsenceFile, place: SourceSpan) -> Option<Limit> {
-    let (text, place) = required_ref(findings, &file.length, place, "for")?;
-    let length = at_most(findings, (&text.0, place), MOST_OF_ABSENCE)?;
-    Some(Limit::Absence { length })
+pub(crate) fn exhaustion(value: YamlValue<'_>) -> Checked<Limit> {
+    let about = "When the error budget will be spent.";
+    value.group("Exhaustion", about, |fields| {
+        let about = "At the rate of the last quarter of this time, such as 4h.";
+        let within = fields.required("within", about, values::whole_minutes)?;
+        if within >= LEAST_OF_EXHAUSTION {
+            return Ok(Limit::Exhaustion { within });
+        }
+        Err(fields.error_with_help(
+            "within",
+            format!(
+                "`{}` is too short to measure a rate: it is taken from the last quarter of it",
+                fields.written("within")
+            ),
+            "write `4m` or more; `4h` is a usual choice",
+        ))
+    })
 }
 
-fn at_most(findings: &Diagnostics<'_>, of: (&str, SourceSpan), most: Duration) -> Option<Duration> {
-    let (text, place) = of;
-    let length = values::whole_minutes(findings, text, place)?;
+pub(crate) fn customers(value: YamlValue<'_>) -> Checked<Limit> {
+    let about = "How many customers had a bad event.";
+    value.group("Customers", about, |fields| {
+        let affected = fields.required("affected", "How many are too many.", affected);
+        let length = fields.required("in", "In the last of this time, at most 1d.", |value| {
+            at_most(value, MOST_OF_CUSTOMERS)
+        });
+        Ok(Limit::Customers {
+            affected: affected?,
+            length: length?,
+        })
+    })
+}
+
+fn affected(value: YamlValue<'_>) -> Checked<u32> {
+    let affected = value.whole()?;
+    let some = u32::try_from(affected).ok().filter(|most| *most > 0);
+    some.ok_or_else(|| {
+        value.error_with_help(
+            format!("a limit of {affected} customers is always reached or never"),
+            "write how many are too many: 1 or more".to_owned(),
+        )
+    })
+}
+
+pub(crate) fn absence(value: YamlValue<'_>) -> Checked<Limit> {
+    let about = "No events at a time that had some a week ago.";
+    value.group("Absence", about, |fields| {
+        let about = "Longer than the usual gaps between events, such as 15m; at most 1w.";
+        let length = fields.required("for", about, |value| at_most(value, MOST_OF_ABSENCE))?;
+        Ok(Limit::Absence { length })
+    })
+}
+
+fn at_most(value: YamlValue<'_>, most: Duration) -> Checked<Duration> {
+    let text = value.scalar(Shape::Duration)?;
+    let length = values::whole_minutes(value)?;
     if length <= most {
-        return Some(length);
+        return Ok(length);
     }
     let most = format_duration(most);
-    findings.error_with_help(
-        place,
-        format!("`{text}` is too long to be told: at most {most} can be looked back"),
+    Err(value.error_with_help(
+        format!("`{text}` is too long: at most {most} can be looked back"),
         format!("write `{most}` or less"),
-    );
-    None
+    ))
 }
 
 /// Why `limit` can never be reached under `promise`, and what to write instead.

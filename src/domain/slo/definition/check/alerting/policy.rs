@@ -1,6 +1,6 @@
 //! Alert policies, before it is known which objective they serve.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{cell::RefCell, collections::BTreeSet, time::Duration};
 
 use super::limit;
 use crate::domain::{
@@ -10,11 +10,12 @@ use crate::domain::{
         definition::{
             DefinitionFile,
             check::{
-                document::{DocumentKind, Named, Sheet},
-                values::{self, optional, required_ref},
+                document::{DocumentKind, NamePlace, Sheet},
+                values,
             },
-            diagnostics::{Diagnostics, SourceSpan},
-            file::{BurnFile, BurnRateFile, PolicySpec, RuleFile},
+            diagnostics::{Reported, SourceSpan},
+            fields::Fields,
+            value::{Checked, YamlValue},
         },
     },
 };
@@ -75,182 +76,155 @@ pub(crate) fn standard() -> Option<Policy> {
         text: include_str!("../../standard.yaml").to_owned(),
     };
     let sheet = Sheet::open(&file);
-    let named = sheet
-        .named::<PolicySpec>(DocumentKind::AlertPolicy)
-        .next()?;
-    let policy = check(&named)?;
+    let named = sheet.named(DocumentKind::AlertPolicy, &read).next()?;
     Some(Policy {
         origin: Origin::BuiltIn,
-        ..policy
+        ..named.spec.ok()?
     })
 }
 
-pub(crate) fn check(named: &Named<'_, PolicySpec>) -> Option<Policy> {
-    let (spec, place) = named.spec.valid()?;
-    policy(named.findings, named.name.clone(), spec, place)
-}
-
-pub(crate) fn policy(
-    findings: &Diagnostics<'_>,
-    name: Option<(Name, SourceSpan)>,
-    spec: &PolicySpec,
-    place: SourceSpan,
-) -> Option<Policy> {
-    let defaults = Alerting::default();
-    let rules = rules(findings, spec, place);
-    let guard = match &spec.guard {
-        None => Some(defaults.guard),
-        Some(field) => field
-            .valid()
-            .and_then(|(file, place)| required_ref(findings, &file.bad_events, place, "badEvents"))
-            .map(|(bad_events, _)| Guard {
-                bad_events: *bad_events,
-            }),
-    };
-    let burn = match optional(spec.burn.as_ref()) {
-        None => defaults.burn,
-        Some((BurnFile::Budget, _)) => BurnKind::Budget,
-        Some((BurnFile::Ratio, _)) => BurnKind::Ratio,
-    };
-    let resolve_after = match optional(spec.resolve_after.as_ref()) {
-        None => Some(defaults.resolve_after),
-        Some((text, place)) => values::duration(findings, &text.0, place),
-    };
-    Some(Policy {
-        name: name?.0,
-        origin: Origin::Written,
-        rules: rules?,
-        guard: guard?,
-        burn,
-        resolve_after: resolve_after?,
-    })
-}
-
-fn rules(findings: &Diagnostics<'_>, spec: &PolicySpec, parent: SourceSpan) -> Option<Vec<Rule>> {
-    let (fields, place) = required_ref(findings, &spec.rules, parent, "rules")?;
-    if fields.is_empty() {
-        findings.error(place, "a policy without rules never tells anybody");
-        return None;
-    }
-    let mut names = BTreeSet::new();
-    let rules: Vec<Option<Rule>> = fields
-        .iter()
-        .map(|field| {
-            let (file, place) = field.valid()?;
-            let (rule, name_place) = rule(findings, file, place)?;
-            if names.insert(rule.name.clone()) {
-                return Some(rule);
-            }
-            let message = format!("there are two rules named `{}`", rule.name);
-            findings.error_with_help(name_place, message, "rename one of them".to_owned());
-            None
+pub(crate) fn read(value: YamlValue<'_>, name: Option<&NamePlace>) -> Checked<Policy> {
+    value.group("PolicySpec", "When an alert fires.", |fields| {
+        let rules = fields.required("rules", "At least one.", rules);
+        let about = "Floor against low traffic.";
+        let guard = fields.optional("guard", about, |value| value.group("Guard", about, guard));
+        let about = "Whether burn rates are weighted by traffic (`budget`) or not (`ratio`).";
+        let burn = fields.or("burn", "budget", about, |value| {
+            value.word(&[("budget", BurnKind::Budget), ("ratio", BurnKind::Ratio)])
+        });
+        let about = "How long all rules must be clear before the alert resolves.";
+        let resolve_after = fields.or("resolveAfter", "5m", about, values::duration);
+        Ok(Policy {
+            name: name.ok_or(Reported)?.0.clone(),
+            origin: Origin::Written,
+            rules: rules?,
+            guard: guard?.unwrap_or(Alerting::default().guard),
+            burn: burn?,
+            resolve_after: resolve_after?,
         })
-        .collect();
-    rules.into_iter().collect()
+    })
 }
 
-fn rule(
-    findings: &Diagnostics<'_>,
-    file: &RuleFile,
-    place: SourceSpan,
-) -> Option<(Rule, SourceSpan)> {
-    let name = values::name(findings, &file.name, place);
-    let severity = required_ref(findings, &file.severity, place, "severity");
-    let pending_for = match optional(file.pending_for.as_ref()) {
-        None => Some(Duration::ZERO),
-        Some((text, place)) => values::duration(findings, &text.0, place),
-    };
-    let asked = asked(findings, file, place);
-    let (name, name_place) = name?;
+fn guard(fields: &Fields<'_>) -> Checked<Guard> {
+    let about =
+        "Burn rates need at least so many bad events in the long window. 5 without a guard.";
+    fields.required("badEvents", about, |value| {
+        let bad_events = value.whole()?;
+        Ok(Guard { bad_events })
+    })
+}
+
+fn rules(value: YamlValue<'_>) -> Checked<Vec<Rule>> {
+    let names = RefCell::new(BTreeSet::new());
+    let rules = value.list(|value| {
+        let about = "A rule; its alert has the severity of the rule.";
+        let (rule, place) = value.group("Rule", about, rule)?;
+        if names.borrow_mut().insert(rule.name.clone()) {
+            return Ok(rule);
+        }
+        let message = format!("there are two rules named `{}`", rule.name);
+        let help = "rename one of them".to_owned();
+        Err(value.findings.error_with_help(place, message, help))
+    })?;
+    if rules.is_empty() {
+        return Err(value.error("a policy without rules never fires"));
+    }
+    Ok(rules)
+}
+
+fn rule(fields: &Fields<'_>) -> Checked<(Rule, SourceSpan)> {
+    let name = fields.required("name", "Unique within the policy.", values::name);
+    let severity = fields.required("severity", "How urgent it is.", |value| {
+        value.word(&[("ticket", Severity::Ticket), ("page", Severity::Page)])
+    });
+    let about = "How long the condition must hold before the alert fires, such as 5m. Time without data or \
+                 without evaluation does not count.";
+    let pending_for = fields.optional("for", about, values::duration);
+    let asked = fields.one_of(
+        "a rule",
+        Some("`burnRate: { spend: 2%, long: 1h, short: 5m }` is the usual choice"),
+        &[
+            (
+                "burnRate",
+                "Fires if the burn rate reaches the threshold in both windows.",
+                &|value| burn_rate(value).map(RuleTrigger::Burn),
+            ),
+            (
+                "budgetSpent",
+                "Fires if more than this share of the budget is spent.",
+                &|value| limit::budget_spent(value).map(RuleTrigger::Limit),
+            ),
+            (
+                "exhaustion",
+                "Fires if the budget will soon be spent.",
+                &|value| limit::exhaustion(value).map(RuleTrigger::Limit),
+            ),
+            (
+                "customers",
+                "Fires if so many customers had a bad event.",
+                &|value| limit::customers(value).map(RuleTrigger::Limit),
+            ),
+            (
+                "absence",
+                "Fires if there are no events, although there were some a week ago.",
+                &|value| limit::absence(value).map(RuleTrigger::Limit),
+            ),
+        ],
+    );
     let rule = Rule {
-        name,
-        severity: *severity?.0,
-        pending_for: pending_for?,
+        name: name?,
+        severity: severity?,
+        pending_for: pending_for?.unwrap_or_default(),
         asked: asked?,
     };
-    Some((rule, name_place))
+    Ok((rule, fields.at("name")))
 }
 
-/// Exactly one thing.
-fn asked(findings: &Diagnostics<'_>, file: &RuleFile, place: SourceSpan) -> Option<RuleTrigger> {
-    let burn = file.burn_rate.as_ref().map(|field| {
-        let (file, place) = field.valid()?;
-        burn_rate(findings, file, place).map(RuleTrigger::Burn)
-    });
-    let limits = limit::limits(findings, file).into_iter();
-    let mut all = burn
-        .into_iter()
-        .chain(limits.map(|limit| limit.map(RuleTrigger::Limit)));
-    if let (Some(asked), None) = (all.next(), all.next()) {
-        return asked;
-    }
-    findings.error_with_help(
-        place,
-        "a rule has exactly one of `burnRate`, `budgetSpent`, `exhaustion`, `customers` and `absence`",
-        "`burnRate: { spend: 2%, long: 1h, short: 5m }` is the usual choice".to_owned(),
-    );
-    None
-}
-
-fn burn_rate(
-    findings: &Diagnostics<'_>,
-    file: &BurnRateFile,
-    place: SourceSpan,
-) -> Option<BurnTrigger> {
-    let threshold = threshold(findings, file, place);
-    let long = required_ref(findings, &file.long, place, "long")
-        .and_then(|(text, place)| values::whole_minutes(findings, &text.0, place));
-    let short = required_ref(findings, &file.short, place, "short").and_then(|(text, place)| {
-        Some((
-            values::whole_minutes(findings, &text.0, place)?,
-            &text.0,
-            place,
-        ))
-    });
-    let (short, text, place) = short?;
-    let long = long?;
-    if short >= long {
-        findings.error_with_help(
-            place,
-            format!("the short window, {text}, is not shorter than the long one"),
-            "a twelfth of the long one is the usual choice: `long: 1h, short: 5m`".to_owned(),
+fn burn_rate(value: YamlValue<'_>) -> Checked<BurnTrigger> {
+    let about = "A burn rate in two windows.";
+    value.group("BurnRate", about, |fields| {
+        let threshold = fields.one_of(
+            "`burnRate`",
+            None,
+            &[
+                (
+                    "spend",
+                    "Share of the budget that is spent within the long window, such as 2%.",
+                    &|value| values::share(value).map(BurnThreshold::Spend),
+                ),
+                ("factor", "Burn rate, at least 1.", &factor),
+            ],
         );
-        return None;
-    }
-    Some(BurnTrigger {
-        threshold: threshold?,
-        long,
-        short,
+        let about = "Long window, in whole minutes: the burn matters.";
+        let long = fields.required("long", about, values::whole_minutes);
+        let about = "Short window, in whole minutes: it still goes on.";
+        let short = fields.required("short", about, values::whole_minutes);
+        let (long, short) = (long?, short?);
+        if short >= long {
+            return Err(fields.error_with_help(
+                "short",
+                format!(
+                    "the short window, {}, is not shorter than the long one",
+                    fields.written("short")
+                ),
+                "a twelfth of the long one is the usual choice: `long: 1h, short: 5m`",
+            ));
+        }
+        Ok(BurnTrigger {
+            threshold: threshold?,
+            long,
+            short,
+        })
     })
 }
 
-fn threshold(
-    findings: &Diagnostics<'_>,
-    file: &BurnRateFile,
-    place: SourceSpan,
-) -> Option<BurnThreshold> {
-    match (&file.spend, &file.factor) {
-        (Some(field), None) => {
-            let (scalar, place) = field.valid()?;
-            Some(BurnThreshold::Spend(values::share(
-                findings, scalar, place,
-            )?))
-        }
-        (None, Some(field)) => {
-            let (factor, place) = field.valid()?;
-            if *factor < 1.0 {
-                findings.error_with_help(
-                    place,
-                    format!("a burn rate of {factor} never spends the budget"),
-                    "1 spends it in exactly the window: write 1 or more".to_owned(),
-                );
-                return None;
-            }
-            Some(BurnThreshold::Factor(*factor))
-        }
-        _ => {
-            findings.error(place, "`burnRate` has exactly one of `spend` and `factor`");
-            None
-        }
+fn factor(value: YamlValue<'_>) -> Checked<BurnThreshold> {
+    let factor = value.number()?;
+    if factor < 1.0 {
+        return Err(value.error_with_help(
+            format!("a burn rate of {factor} never spends the budget"),
+            "1 spends it in exactly the window: write 1 or more".to_owned(),
+        ));
     }
+    Ok(BurnThreshold::Factor(factor))
 }

@@ -1,317 +1,295 @@
 //! Notification targets, and that no secret is written into a file.
 
-use super::fallback::Unlinked;
-use crate::domain::slo::{
-    LatePolicy, SecretOrPlain, SecretRef, Target, TargetKind, WebhookFormat,
-    definition::{
-        check::{
-            document::Named,
-            values::{self, optional, required_ref},
-        },
-        diagnostics::{Diagnostics, SourceSpan},
-        read::{Field, TextOr},
-        target_file::{
-            AlertmanagerFile, LatePolicyFile, PagerDutyFile, SecretFile, SlackFile, TargetSpec,
-            TeamsFile, WebhookFile, WebhookFormatFile,
+use crate::domain::{
+    model::ids::Name,
+    slo::{
+        LatePolicy, SecretOrPlain, SecretRef, Target, TargetKind, WebhookFormat,
+        definition::{
+            check::{document::NamePlace, values},
+            diagnostics::{Diagnostics, Reported, SourceSpan},
+            fields::Fields,
+            shape::Shape,
+            value::{Checked, YamlValue},
         },
     },
 };
 
-/// Which other target its fallback is can be told only when all are known.
-pub(crate) fn check<'a>(named: &Named<'a, TargetSpec>) -> Option<Unlinked<'a>> {
-    let findings = named.findings;
-    let (spec, place) = named.spec.valid()?;
-    let written = [
-        spec.webhook.is_some(),
-        spec.slack.is_some(),
-        spec.pagerduty.is_some(),
-        spec.teams.is_some(),
-        spec.alertmanager.is_some(),
-    ];
-    if written.into_iter().filter(|is_written| *is_written).count() != 1 {
-        findings.error(
-            place,
-            "a target has exactly one of `webhook`, `slack`, `pagerduty`, `teams` and \
-             `alertmanager`",
-        );
-        return None;
-    }
-    let kind = if let Some((file, place)) = optional(spec.webhook.as_ref()) {
-        webhook(findings, file, place)
-    } else if let Some((file, place)) = optional(spec.slack.as_ref()) {
-        slack(findings, file, place)
-    } else if let Some((file, place)) = optional(spec.pagerduty.as_ref()) {
-        pager_duty(findings, file, place)
-    } else if let Some((file, place)) = optional(spec.teams.as_ref()) {
-        teams(findings, file, place)
-    } else if let Some((file, place)) = optional(spec.alertmanager.as_ref()) {
-        alertmanager(findings, file, place)
-    } else {
-        None
-    };
-    let kind = kind?;
-    let late = optional(spec.late_policy.as_ref()).map(|(late, _)| match late {
-        LatePolicyFile::Deliver => LatePolicy::Deliver,
-        LatePolicyFile::Collapse => LatePolicy::Collapse,
-        LatePolicyFile::Drop => LatePolicy::CollapseQuiet,
-    });
-    let fallback = optional(spec.fallback.as_ref()).map(|(name, place)| (name.clone(), place));
-    Some(Unlinked {
-        findings,
-        target: Target {
-            late: late.unwrap_or(kind.usual_late_policy()),
-            ..Target::new(named.name.clone()?.0, kind)
+/// A target whose fallback may not be there: that is known only when all targets are.
+#[derive(Debug)]
+pub(crate) struct TargetDraft {
+    pub(crate) name: Name,
+    /// Without its fallback.
+    pub(crate) target: Checked<Target>,
+    pub(crate) fallback: Checked<Option<(String, SourceSpan)>>,
+}
+
+pub(crate) fn read(value: YamlValue<'_>, name: Option<&NamePlace>) -> Checked<TargetDraft> {
+    value.group("TargetSpec", "Where notifications are sent.", |fields| {
+        let kind = kind(fields);
+        let about = "Target that is notified as well while this one cannot be reached.";
+        let fallback = fields.optional("fallback", about, |value| {
+            Ok((value.text_as(Shape::Name)?.to_owned(), value.place()))
+        });
+        let about = "What happens to an alert that resolves before it could be delivered: `deliver` sends \
+                     both messages in order, `collapse` sends one, `drop` sends none. Defaults to `deliver` \
+                     for webhooks and Alertmanager, `collapse` for Slack and Teams, `drop` for PagerDuty.";
+        let late = fields.optional("latePolicy", about, |value| {
+            value.word(&[
+                ("deliver", LatePolicy::Deliver),
+                ("collapse", LatePolicy::Collapse),
+                ("drop", LatePolicy::CollapseQuiet),
+            ])
+        });
+        let name = name.ok_or(Reported)?.0.clone();
+        let target = kind.and_then(|kind| {
+            let target = Target::new(name.clone(), kind);
+            Ok(Target {
+                late: late?.unwrap_or(target.late),
+                ..target
+            })
+        });
+        Ok(TargetDraft {
+            name,
+            target,
+            fallback,
+        })
+    })
+}
+
+fn kind(fields: &Fields<'_>) -> Checked<TargetKind> {
+    fields.one_of(
+        "a target",
+        None,
+        &[
+            (
+                "webhook",
+                "A request with the headers of Standard Webhooks.",
+                &webhook,
+            ),
+            ("slack", "Slack: an incoming webhook, or a bot.", &slack),
+            ("pagerduty", "PagerDuty, Events API v2.", &pager_duty),
+            ("teams", "A workflow of Microsoft Teams.", &teams),
+            ("alertmanager", "Alertmanager, API v2.", &alertmanager),
+        ],
+    )
+}
+
+fn webhook(value: YamlValue<'_>) -> Checked<TargetKind> {
+    let about = "A request with the headers of Standard Webhooks.";
+    value.group("Webhook", about, |fields| {
+        let url = fields.required("url", "Address, or where it is kept.", address_or_secret);
+        let about = "Key that requests are signed with.";
+        let secret = fields.optional("secret", about, |value| secret(value, "secret"));
+        let about =
+            "Form of the body: `standard` (Standard Webhooks), `cloudevents` or `alertmanager-v4`.";
+        let format = fields.or("format", "standard", about, |value| {
+            value.word(&[
+                ("standard", WebhookFormat::Standard),
+                ("alertmanager-v4", WebhookFormat::AlertmanagerV4),
+                ("cloudevents", WebhookFormat::CloudEvents),
+            ])
+        });
+        Ok(TargetKind::Webhook {
+            url: url?,
+            secret: secret?,
+            format: format?,
+        })
+    })
+}
+
+fn slack(value: YamlValue<'_>) -> Checked<TargetKind> {
+    let about = "Either an incoming webhook (`url`), or a bot (`token` and `channel`), which has one thread \
+                 per alert.";
+    value.group("Slack", about, slack_fields)
+}
+
+fn slack_fields(fields: &Fields<'_>) -> Checked<TargetKind> {
+    let about = "Reference to the address of an incoming webhook. For a bot: the address of the Web API, \
+                 https://slack.com/api if left out.";
+    let url = fields.optional("url", about, address_or_secret);
+    let about = "Token of a bot with the scope chat:write.";
+    let token = fields.optional("token", about, |value| secret(value, "token"));
+    let about = "Name or id of the channel; the bot must be a member of it.";
+    let channel = fields.optional("channel", about, channel);
+    match ["url", "token", "channel"].map(|key| fields.has(key)) {
+        [true, false, false] => match url?.ok_or(Reported)? {
+            SecretOrPlain::Secret(webhook_url) => Ok(TargetKind::Slack { webhook_url }),
+            SecretOrPlain::Plain(_) => {
+                Err(literal_secret(fields.findings, fields.at("url"), "url"))
+            }
         },
-        fallback,
-    })
-}
-
-fn webhook(
-    findings: &Diagnostics<'_>,
-    file: &WebhookFile,
-    place: SourceSpan,
-) -> Option<TargetKind> {
-    let url = required_ref(findings, &file.url, place, "url")
-        .and_then(|(value, place)| address_or_secret(findings, value, place));
-    let format = match optional(file.format.as_ref()) {
-        None => Some(WebhookFormat::default()),
-        Some((WebhookFormatFile::Standard, _)) => Some(WebhookFormat::Standard),
-        Some((WebhookFormatFile::AlertmanagerV4, _)) => Some(WebhookFormat::AlertmanagerV4),
-        Some((WebhookFormatFile::CloudEvents, _)) => Some(WebhookFormat::CloudEvents),
-    };
-    let secret = optional_secret(findings, file.secret.as_ref(), place, "secret");
-    Some(TargetKind::Webhook {
-        url: url?,
-        secret: secret?,
-        format: format?,
-    })
-}
-
-fn slack(findings: &Diagnostics<'_>, file: &SlackFile, place: SourceSpan) -> Option<TargetKind> {
-    match (&file.webhook_url, &file.token, &file.channel) {
-        (Some(url), None, None) => {
-            if let Some((_, place)) = optional(file.url.as_ref()) {
-                findings.error(place, "`url` is for a bot, whose `token` is missing");
-                return None;
-            }
-            Some(TargetKind::Slack {
-                webhook_url: secret(findings, url, place, "webhookUrl")?,
-            })
-        }
-        (None, Some(token), Some(channel)) => {
-            let token = secret(findings, token, place, "token");
-            let channel = channel.valid().and_then(|(name, place)| {
-                let name = name.trim();
-                if name.is_empty() {
-                    findings.error_with_help(
-                        place,
-                        "the channel is empty",
-                        "write its name or id: `\"#deploys\"`".to_owned(),
-                    );
-                    return None;
+        [_, true, true] => {
+            let url = match url? {
+                None => None,
+                Some(SecretOrPlain::Plain(url)) => Some(url),
+                Some(SecretOrPlain::Secret(_)) => {
+                    return Err(fields.error_with_help(
+                        "url",
+                        "the address of the Web API is no secret",
+                        "write it as text: `url: https://slack.com/api`",
+                    ));
                 }
-                Some(name.to_owned())
-            });
-            let url = optional_address(findings, file.url.as_ref());
-            Some(TargetKind::SlackBot {
-                token: token?,
-                channel: channel?,
-                url: url?,
+            };
+            Ok(TargetKind::SlackBot {
+                token: token?.ok_or(Reported)?,
+                channel: channel?.ok_or(Reported)?,
+                url,
             })
         }
-        _ => {
-            findings.error_with_help(
-                place,
-                "Slack is reached by `webhookUrl`, or by `token` and `channel`",
-                "write `{ webhookUrl: { env: NAME } }`, or \
-                 `{ token: { env: NAME }, channel: \"#deploys\" }` for a thread for each alert"
-                    .to_owned(),
-            );
-            None
-        }
+        _ => Err(fields.findings.error_with_help(
+            fields.place,
+            "Slack is reached by `url`, or by `token` and `channel`",
+            "write `{ url: { env: NAME } }`, or \
+             `{ token: { env: NAME }, channel: \"#deploys\" }` for a thread for each alert"
+                .to_owned(),
+        )),
     }
 }
 
-fn pager_duty(
-    findings: &Diagnostics<'_>,
-    file: &PagerDutyFile,
-    place: SourceSpan,
-) -> Option<TargetKind> {
-    let routing_key = secret(findings, &file.routing_key, place, "routingKey");
-    let previous = file.previous_routing_key.as_ref();
-    let previous_routing_key = optional_secret(findings, previous, place, "previousRoutingKey");
-    let url = optional_address(findings, file.url.as_ref());
-    Some(TargetKind::PagerDuty {
-        routing_key: routing_key?,
-        previous_routing_key: previous_routing_key?,
-        url: url?,
+fn channel(value: YamlValue<'_>) -> Checked<String> {
+    let name = value.text()?.trim();
+    if name.is_empty() {
+        return Err(value.error_with_help(
+            "the channel is empty",
+            "write its name or id: `\"#deploys\"`".to_owned(),
+        ));
+    }
+    Ok(name.to_owned())
+}
+
+fn pager_duty(value: YamlValue<'_>) -> Checked<TargetKind> {
+    value.group("PagerDuty", "Events API v2.", |fields| {
+        let about = "Integration key of the service.";
+        let routing_key = fields.required("routingKey", about, |value| secret(value, "routingKey"));
+        let about = "The key before a rotation, to resolve incidents that it triggered.";
+        let previous = fields.optional("previousRoutingKey", about, |value| {
+            secret(value, "previousRoutingKey")
+        });
+        let about = "Address of the API, for accounts of the EU. Defaults to that of the US.";
+        let url = fields.optional("url", about, address);
+        Ok(TargetKind::PagerDuty {
+            routing_key: routing_key?,
+            previous_routing_key: previous?,
+            url: url?,
+        })
     })
 }
 
-fn teams(findings: &Diagnostics<'_>, file: &TeamsFile, place: SourceSpan) -> Option<TargetKind> {
-    Some(TargetKind::Teams {
-        url: secret(findings, &file.url, place, "url")?,
+fn teams(value: YamlValue<'_>) -> Checked<TargetKind> {
+    let about = "A workflow that posts what its webhook receives.";
+    value.group("Teams", about, |fields| {
+        let about = "Address of the webhook.";
+        let url = fields.required("url", about, |value| secret(value, "url"))?;
+        Ok(TargetKind::Teams { url })
     })
 }
 
-fn alertmanager(
-    findings: &Diagnostics<'_>,
-    file: &AlertmanagerFile,
-    place: SourceSpan,
-) -> Option<TargetKind> {
-    let urls = match (&file.url, &file.urls) {
-        (Some(field), None) => {
-            let (value, place) = field.valid()?;
-            vec![address_or_secret(findings, value, place)?]
-        }
-        (None, Some(field)) => {
-            let (list, place) = field.valid()?;
-            if list.is_empty() {
-                findings.error(
-                    place,
-                    "an Alertmanager without an address cannot be reached",
-                );
-                return None;
-            }
-            let found: Vec<_> = list
-                .iter()
-                .map(|field| {
-                    let (value, place) = field.valid()?;
-                    address_or_secret(findings, value, place)
-                })
-                .collect();
-            found.into_iter().collect::<Option<Vec<_>>>()?
-        }
-        _ => {
-            findings.error_with_help(
-                place,
-                "an Alertmanager has exactly one of `url` and `urls`",
-                "write `urls: [http://am-0:9093, http://am-1:9093]` for several replicas"
-                    .to_owned(),
-            );
-            return None;
-        }
-    };
-    Some(TargetKind::Alertmanager { urls })
+fn alertmanager(value: YamlValue<'_>) -> Checked<TargetKind> {
+    value.group("Alertmanager", "API v2.", |fields| {
+        let urls = fields.one_of(
+            "an Alertmanager",
+            Some("write `urls: [http://am-0:9093, http://am-1:9093]` for several replicas"),
+            &[
+                ("url", "Its address, or where it is kept.", &|value| {
+                    Ok(vec![address_or_secret(value)?])
+                }),
+                (
+                    "urls",
+                    "The addresses of all replicas, without a load balancer.",
+                    &|value| {
+                        let urls = value.list(address_or_secret)?;
+                        if urls.is_empty() {
+                            let message = "an Alertmanager without an address cannot be reached";
+                            return Err(value.error(message));
+                        }
+                        Ok(urls)
+                    },
+                ),
+            ],
+        )?;
+        Ok(TargetKind::Alertmanager { urls })
+    })
 }
 
-fn address_or_secret(
-    findings: &Diagnostics<'_>,
-    value: &TextOr<SecretFile>,
-    place: SourceSpan,
-) -> Option<SecretOrPlain> {
-    match value {
-        TextOr::Text(text) => address(findings, text, place).map(SecretOrPlain::Plain),
-        TextOr::Shape(file) => reference(findings, file, place).map(SecretOrPlain::Secret),
-    }
+fn address_or_secret(value: YamlValue<'_>) -> Checked<SecretOrPlain> {
+    value.text_or_group(
+        |value| address(value).map(SecretOrPlain::Plain),
+        |value| reference(value).map(SecretOrPlain::Secret),
+    )
 }
 
-#[expect(
-    clippy::option_option,
-    reason = "the inner `None` is an address that was left out"
-)]
-fn optional_address(
-    findings: &Diagnostics<'_>,
-    field: Option<&Field<String>>,
-) -> Option<Option<String>> {
-    match field {
-        None => Some(None),
-        Some(field) => {
-            let (text, place) = field.valid()?;
-            address(findings, text, place).map(Some)
-        }
-    }
-}
-
-fn address(findings: &Diagnostics<'_>, text: &str, place: SourceSpan) -> Option<String> {
-    let address = values::web_address(findings, text, place)?;
-    let authority = address.split("://").nth(1)?.split(['/', '?', '#']).next()?;
+fn address(value: YamlValue<'_>) -> Checked<String> {
+    let address = values::web_address(value)?;
+    let rest = address.split("://").nth(1).unwrap_or_default();
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if authority.contains('@') {
-        findings.error_with_help(
-            place,
+        return Err(value.error_with_help(
             "a password in an address is a secret, and a secret is never written in a file",
             "write where the whole address is kept: `{ env: NAME }` or `{ file: PATH }`; if this \
              file was committed, change the password"
                 .to_owned(),
-        );
-        return None;
+        ));
     }
-    Some(address)
+    Ok(address)
 }
 
-#[expect(
-    clippy::option_option,
-    reason = "the inner `None` is a secret that was left out"
-)]
-fn optional_secret(
-    findings: &Diagnostics<'_>,
-    field: Option<&Field<TextOr<SecretFile>>>,
-    parent: SourceSpan,
-    key: &str,
-) -> Option<Option<SecretRef>> {
-    match field {
-        None => Some(None),
-        Some(field) => secret(findings, field, parent, key).map(Some),
+/// Where the secret of `key` is kept. Text is not described as accepted: it is refused.
+fn secret(value: YamlValue<'_>, key: &str) -> Checked<SecretRef> {
+    if value.is_text() {
+        return Err(literal_secret(value.findings, value.place(), key));
     }
+    reference(value)
 }
 
-fn secret(
-    findings: &Diagnostics<'_>,
-    field: &Field<TextOr<SecretFile>>,
-    parent: SourceSpan,
-    key: &str,
-) -> Option<SecretRef> {
-    let (value, place) = required_ref(findings, field, parent, key)?;
-    match value {
-        TextOr::Shape(file) => reference(findings, file, place),
-        TextOr::Text(_) => {
-            findings.error_with_help(
-                place,
-                format!("`{key}` is a secret, and a secret is never written in a file"),
-                format!(
-                    "write where it is kept: `{key}: {{ env: NAME }}` or `{key}: {{ file: PATH }}`; \
-                     if this file was committed, change the secret"
+fn literal_secret(findings: &Diagnostics<'_>, place: SourceSpan, key: &str) -> Reported {
+    findings.error_with_help(
+        place,
+        format!("`{key}` is a secret, and a secret is never written in a file"),
+        format!(
+            "write where it is kept: `{key}: {{ env: NAME }}` or `{key}: {{ file: PATH }}`; \
+             if this file was committed, change the secret"
+        ),
+    )
+}
+
+fn reference(value: YamlValue<'_>) -> Checked<SecretRef> {
+    let about = "Where a secret is kept.";
+    value.group("Secret", about, |fields| {
+        fields.one_of(
+            "a secret reference",
+            None,
+            &[
+                (
+                    "env",
+                    "Name of an environment variable of the service.",
+                    &|value| {
+                        let name = value.text()?;
+                        if values::is_env_name(name) {
+                            return Ok(SecretRef::Env(name.to_owned()));
+                        }
+                        // It may be the secret itself, so it is not repeated.
+                        Err(value.error_with_help(
+                            "this is not the name of an environment variable",
+                            "use letters, digits and `_`, such as `PAGERDUTY_ROUTING_KEY`"
+                                .to_owned(),
+                        ))
+                    },
                 ),
-            );
-            None
-        }
-    }
-}
-
-fn reference(
-    findings: &Diagnostics<'_>,
-    file: &SecretFile,
-    place: SourceSpan,
-) -> Option<SecretRef> {
-    match (&file.env, &file.file) {
-        (Some(field), None) => {
-            let (name, place) = field.valid()?;
-            if values::is_env_name(name) {
-                return Some(SecretRef::Env(name.clone()));
-            }
-            // It may be the secret itself, so it is not repeated.
-            findings.error_with_help(
-                place,
-                "this is not the name of an environment variable",
-                "use letters, digits and `_`, such as `PAGERDUTY_ROUTING_KEY`".to_owned(),
-            );
-            None
-        }
-        (None, Some(field)) => {
-            let (path, place) = field.valid()?;
-            if path.starts_with('/') {
-                return Some(SecretRef::File(path.clone()));
-            }
-            findings.error_with_help(
-                place,
-                "the path of a secret is absolute",
-                "write it from the root: `/run/secrets/name`".to_owned(),
-            );
-            None
-        }
-        _ => {
-            findings.error(place, "a secret is kept in exactly one of `env` and `file`");
-            None
-        }
-    }
+                (
+                    "file",
+                    "Absolute path of a file that the service can read.",
+                    &|value| {
+                        let path = value.text()?;
+                        if path.starts_with('/') {
+                            return Ok(SecretRef::File(path.to_owned()));
+                        }
+                        Err(value.error_with_help(
+                            "the path of a secret is absolute",
+                            "write it from the root: `/run/secrets/name`".to_owned(),
+                        ))
+                    },
+                ),
+            ],
+        )
+    })
 }

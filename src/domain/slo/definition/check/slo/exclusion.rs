@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::window::time_zone;
 use crate::domain::{
     model::{
         ids::Name,
@@ -11,14 +10,12 @@ use crate::domain::{
     },
     slo::{
         definition::{
-            check::{
-                document::Named,
-                values::{self, required_ref},
-            },
-            diagnostics::{Diagnostics, SourceSpan},
-            file::ExclusionSpec,
-            read::{Field, Scalar},
+            check::{document::NamePlace, values},
+            diagnostics::Reported,
+            fields::Fields,
+            shape::Shape,
             suggest,
+            value::{Checked, YamlValue},
         },
         exclusion::{Exclusion, ExclusionScope},
     },
@@ -29,112 +26,96 @@ const AHEAD: Duration = Duration::from_hours(20 * 365 * 24);
 /// Occurrences of one exclusion: every day for 27 years.
 const MOST: u16 = 10_000;
 
-pub(crate) fn check(named: &Named<'_, ExclusionSpec>, slos: &BTreeSet<Name>) -> Option<Exclusion> {
-    let findings = named.findings;
-    let (spec, place) = named.spec.valid()?;
-    let scope = scope(findings, spec.slos.as_ref(), slos);
-    let from = required_ref(findings, &spec.from, place, "from")
-        .and_then(|(text, place)| instant(findings, text, place));
-    let length = required_ref(findings, &spec.length, place, "for")
-        .and_then(|(text, place)| values::whole_minutes(findings, &text.0, place));
-    let zone = time_zone(findings, spec.time_zone.as_ref());
-    let reason = required_ref(findings, &spec.reason, place, "reason")
-        .and_then(|(text, place)| said(findings, text, place));
-    let starts = match &spec.repeat {
-        None => from.map(|from| vec![from]),
-        Some(field) => {
-            let (rule, place) = field.valid()?;
+pub(crate) fn read(
+    value: YamlValue<'_>,
+    name: Option<&NamePlace>,
+    slos: &BTreeSet<Name>,
+) -> Checked<Exclusion> {
+    let about = "Planned work whose events are left out of all numbers.";
+    value.group("ExclusionSpec", about, |fields| spec(fields, name, slos))
+}
+
+fn spec(
+    fields: &Fields<'_>,
+    name: Option<&NamePlace>,
+    slos: &BTreeSet<Name>,
+) -> Checked<Exclusion> {
+    let about = "Names of SLOs. All SLOs if left out.";
+    let scope = fields.optional("slos", about, |value| scope(value, slos));
+    let about = "Start of the first occurrence, such as 2026-12-06T02:00:00Z.";
+    let from = fields.required("from", about, instant);
+    let about = "Length of each occurrence, in whole minutes.";
+    let length = fields.required("for", about, values::whole_minutes);
+    let about = "When it occurs again, as an iCalendar rule: FREQ=WEEKLY;COUNT=10.";
+    let repeat = fields.optional("repeat", about, values::text);
+    let about = "Time zone of the rule, such as Europe/London.";
+    let zone = fields.or("timeZone", "UTC", about, values::time_zone);
+    let reason = fields.required("reason", "Why, for readers of the numbers.", reason);
+    let from = from?;
+    let starts = match repeat? {
+        None => Ok(vec![from]),
+        Some(rule) => {
             let recurrence = Recurrence {
-                rule,
-                from: from?,
+                rule: &rule,
+                from,
                 zone: zone?,
             };
-            occurrences(findings, place, recurrence)
+            occurrences(fields, recurrence)
         }
     };
     let length = length?;
     let stretch = |from: Timestamp| TimeRange::new(from, from + length);
-    Some(Exclusion {
-        name: named.name.clone()?.0,
-        scope: scope?,
+    Ok(Exclusion {
+        name: name.ok_or(Reported)?.0.clone(),
+        scope: scope?.unwrap_or(ExclusionScope::All),
         reason: reason?,
         stretches: starts?.into_iter().map(stretch).collect(),
     })
 }
 
-fn scope(
-    findings: &Diagnostics<'_>,
-    field: Option<&Field<Vec<Field<String>>>>,
-    slos: &BTreeSet<Name>,
-) -> Option<ExclusionScope> {
-    let Some(field) = field else {
-        return Some(ExclusionScope::All);
-    };
-    let (fields, place) = field.valid()?;
-    if fields.is_empty() {
-        let help = "name them, or leave `slos` out for all".to_owned();
-        findings.error_with_help(place, "`slos` is empty: nothing would be excluded", help);
-        return None;
-    }
-    let names: Vec<Option<Name>> = fields
-        .iter()
-        .map(|field| {
-            let (text, place) = field.valid()?;
-            let found = slos.iter().find(|name| name.as_str() == text);
-            if found.is_none() {
-                let help = suggest::did_you_mean(text, slos.iter().map(Name::as_str));
-                findings.error_with_help(place, format!("there is no SLO `{text}`"), help);
-            }
-            found.cloned()
+fn scope(value: YamlValue<'_>, slos: &BTreeSet<Name>) -> Checked<ExclusionScope> {
+    let names = value.list(|value| {
+        let text = value.text_as(Shape::Name)?;
+        let found = slos.iter().find(|name| name.as_str() == text);
+        found.cloned().ok_or_else(|| {
+            let help = suggest::did_you_mean(text, slos.iter().map(Name::as_str));
+            value.error_with_help(format!("there is no SLO `{text}`"), help)
         })
-        .collect();
-    let names: Option<BTreeSet<Name>> = names.into_iter().collect();
-    names.map(ExclusionScope::Only)
+    })?;
+    if names.is_empty() {
+        let help = "name them, or leave `slos` out for all".to_owned();
+        return Err(value.error_with_help("`slos` is empty: nothing would be excluded", help));
+    }
+    Ok(ExclusionScope::Only(names.into_iter().collect()))
 }
 
-fn instant(
-    findings: &Diagnostics<'_>,
-    Scalar(text): &Scalar,
-    place: SourceSpan,
-) -> Option<Timestamp> {
+fn instant(value: YamlValue<'_>) -> Checked<Timestamp> {
+    let text = value.scalar(Shape::Text)?;
     let minute = Resolution::Minute.length();
     let instant = Timestamp::parse_rfc3339(text).filter(|at| at.floor_to(minute) == *at);
-    if instant.is_none() {
-        findings.error_with_help(
-            place,
+    instant.ok_or_else(|| {
+        value.error_with_help(
             format!("`{text}` is not a whole minute of a day"),
             "write `2026-12-06T02:00:00Z`, or with an offset: `2026-12-06T02:00:00+01:00`"
                 .to_owned(),
-        );
-    }
-    instant
+        )
+    })
 }
 
-fn said(findings: &Diagnostics<'_>, text: &str, place: SourceSpan) -> Option<String> {
-    let text = text.trim();
+fn reason(value: YamlValue<'_>) -> Checked<String> {
+    let text = value.text()?.trim();
     if text.is_empty() {
-        findings.error(
-            place,
-            "`reason` is empty: whoever reads the numbers needs it",
-        );
-        return None;
+        return Err(value.error("`reason` is empty: readers of the numbers need it"));
     }
-    Some(text.to_owned())
+    Ok(text.to_owned())
 }
 
-fn occurrences(
-    findings: &Diagnostics<'_>,
-    place: SourceSpan,
-    recurrence: Recurrence<'_>,
-) -> Option<Vec<Timestamp>> {
+fn occurrences(fields: &Fields<'_>, recurrence: Recurrence<'_>) -> Checked<Vec<Timestamp>> {
     let reach = RecurrenceLimit {
         until: recurrence.from + AHEAD,
         most: MOST,
     };
     recurrence
         .occurrences(reach)
-        .map_err(|error| {
-            findings.error_with_help(place, error.to_string(), error.help().to_owned());
-        })
-        .ok()
+        .map_err(|error| fields.error_with_help("repeat", error.to_string(), error.help()))
 }

@@ -1,104 +1,74 @@
 //! What an SLO's events are grouped by.
 
-use std::collections::BTreeSet;
+use std::{cell::RefCell, collections::BTreeSet};
 
 use crate::domain::{
     model::span::AttributeName,
     slo::{
         GroupBy,
         definition::{
-            check::selector,
-            diagnostics::{Diagnostics, SourceSpan},
-            file::SloSpec,
-            read::Field,
+            check::selector::attribute,
+            fields::Fields,
+            value::{Checked, YamlValue},
         },
     },
 };
 
-/// The outer `None` is a mistake.
-#[expect(
-    clippy::option_option,
-    reason = "left out and wrong are different, and neither has a value"
-)]
-pub(crate) fn check(findings: &Diagnostics<'_>, spec: &SloSpec) -> Option<Option<GroupBy>> {
-    let max_groups = max_groups(findings, spec.max_groups.as_ref());
-    let Some(field) = &spec.group_by else {
-        let unused = spec.max_groups.as_ref().and_then(Field::valid);
-        if let Some((_, place)) = unused {
-            findings.error_with_help(
-                place,
-                "`maxGroups` without `groupBy` bounds nothing",
-                "name the attributes: `groupBy: [span.customer.tier]`, or leave it out".to_owned(),
-            );
-            return None;
-        }
-        return max_groups.map(|_| None);
-    };
-    let (fields, place) = field.valid()?;
-    let attributes = attributes(findings, fields, place);
-    Some(Some(GroupBy {
-        attributes: attributes?,
-        max_groups: max_groups?,
-    }))
+pub(crate) fn read(fields: &Fields<'_>) -> Checked<Option<GroupBy>> {
+    let about = "Attributes whose values have budgets and alerts of their own, such as \
+                 span.deployment.kind; at most four.";
+    let attributes = fields.optional("groupBy", about, attributes);
+    let about = "Values above this number share one group; at most 1000.";
+    let max_groups = fields.or("maxGroups", "100", about, max_groups);
+    if fields.has("maxGroups") && !fields.has("groupBy") && max_groups.is_ok() {
+        return Err(fields.error_with_help(
+            "maxGroups",
+            "`maxGroups` without `groupBy` bounds nothing",
+            "name the attributes: `groupBy: [span.customer.tier]`, or leave it out",
+        ));
+    }
+    let max_groups = max_groups?;
+    let group_by = attributes?.map(|attributes| GroupBy {
+        attributes,
+        max_groups,
+    });
+    Ok(group_by)
 }
 
-fn attributes(
-    findings: &Diagnostics<'_>,
-    fields: &[Field<String>],
-    place: SourceSpan,
-) -> Option<Vec<AttributeName>> {
-    if fields.is_empty() {
-        findings.error_with_help(
-            place,
+fn attributes(value: YamlValue<'_>) -> Checked<Vec<AttributeName>> {
+    let seen = RefCell::new(BTreeSet::new());
+    let attributes = value.list(|value| {
+        let attribute = attribute(value)?;
+        if seen.borrow_mut().insert(attribute.clone()) {
+            return Ok(attribute);
+        }
+        let text = value.text()?;
+        Err(value.error(format!("`{text}` is named twice")))
+    })?;
+    match attributes.len() {
+        0 => Err(value.error_with_help(
             "`groupBy` names no attribute",
             "name one, such as `[span.customer.tier]`, or leave it out".to_owned(),
-        );
-        return None;
+        )),
+        1..=GroupBy::MOST_ATTRIBUTES => Ok(attributes),
+        many => Err(value.error(format!(
+            "`groupBy` names {many} attributes, {} at most: their values multiply",
+            GroupBy::MOST_ATTRIBUTES
+        ))),
     }
-    if fields.len() > GroupBy::MOST_ATTRIBUTES {
-        findings.error(
-            place,
-            format!(
-                "`groupBy` names {} attributes, {} at most: their values multiply",
-                fields.len(),
-                GroupBy::MOST_ATTRIBUTES
-            ),
-        );
-        return None;
-    }
-    let mut seen = BTreeSet::new();
-    let attributes: Vec<Option<AttributeName>> = fields
-        .iter()
-        .map(|field| {
-            let (text, place) = field.valid()?;
-            let attribute = selector::attribute(findings, text, place)?;
-            if seen.insert(attribute.clone()) {
-                return Some(attribute);
-            }
-            findings.error(place, format!("`{text}` is named twice"));
-            None
-        })
-        .collect();
-    attributes.into_iter().collect()
 }
 
-fn max_groups(findings: &Diagnostics<'_>, field: Option<&Field<u64>>) -> Option<u32> {
-    let Some(field) = field else {
-        return Some(GroupBy::DEFAULT_MAX_GROUPS);
-    };
-    let (&written, place) = field.valid()?;
-    let max_groups = u32::try_from(written)
-        .ok()
-        .filter(|groups| (1..=GroupBy::MOST_GROUPS).contains(groups));
-    if max_groups.is_none() {
-        findings.error_with_help(
-            place,
+fn max_groups(value: YamlValue<'_>) -> Checked<u32> {
+    let written = value.whole()?;
+    let max_groups = u32::try_from(written).ok();
+    let max_groups = max_groups.filter(|groups| (1..=GroupBy::MOST_GROUPS).contains(groups));
+    max_groups.ok_or_else(|| {
+        value.error_with_help(
             format!("`maxGroups` is {written}"),
             format!(
                 "write 1 to {}: every group is evaluated like an SLO; values beyond share one group",
                 GroupBy::MOST_GROUPS
             ),
-        );
-    }
-    max_groups
+        )
+    })
 }

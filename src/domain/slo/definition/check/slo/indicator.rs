@@ -1,210 +1,223 @@
 //! How goodness is measured.
 
+use std::time::Duration;
+
 use super::{
-    correlate::{correlators, trace_state_key},
-    fan_out, stages,
+    correlate::{self, trace_state_key},
+    fan_out, stages, weighing,
 };
 use crate::domain::{
+    model::sampling::Weighing,
     slo::{
         Indicator, SpanIndicator, SpanInstant, StartedAt, TimeUnit, WorkflowIndicator,
         definition::{
             check::{
-                selector::{WorkflowDuration, attribute, selector},
-                values::{self, optional, required_ref},
+                selector::{attribute, selector, selector_with_duration},
+                values,
             },
-            diagnostics::{Diagnostics, SourceSpan},
-            file::{
-                IndicatorFile, SpanFile, SpanInstantFile, StartedAtFile, UnitFile, WorkflowFile,
-            },
-            read::Field,
+            diagnostics::Reported,
+            fields::Fields,
+            value::{Checked, YamlValue},
         },
         duration::format_duration,
     },
     traceql::Selector,
 };
 
-pub(crate) fn check(
-    findings: &Diagnostics<'_>,
-    file: &IndicatorFile,
-    place: SourceSpan,
-    window: Option<std::time::Duration>,
-) -> Option<Indicator> {
-    match (&file.workflow, &file.span) {
-        (Some(field), None) => {
-            let (file, place) = field.valid()?;
-            let workflow = workflow(findings, file, place)?;
-            within_fits(findings, file, &workflow, window)?;
-            Some(Indicator::Workflow(workflow))
-        }
-        (None, Some(field)) => {
-            let (file, place) = field.valid()?;
-            Some(Indicator::Span(span(findings, file, place)?))
-        }
-        _ => {
-            findings.error(
-                place,
-                "an indicator has exactly one of `workflow` and `span`",
-            );
-            None
-        }
-    }
+/// What is measured, and how its spans are weighed.
+type Measured = (Indicator, Weighing);
+
+pub(crate) fn read(value: YamlValue<'_>, window: Option<Duration>) -> Checked<Measured> {
+    value.group("Indicator", "How goodness is measured.", |fields| {
+        fields.one_of(
+            "an indicator",
+            None,
+            &[
+                (
+                    "workflow",
+                    "Work of several spans that is good if it finishes in time.",
+                    &|value| workflow(value, window),
+                ),
+                ("span", "Work that one span can decide.", &span),
+            ],
+        )
+    })
 }
 
-fn workflow(
-    findings: &Diagnostics<'_>,
-    file: &WorkflowFile,
-    place: SourceSpan,
-) -> Option<WorkflowIndicator> {
-    let start = required_selector(findings, &file.start, place, "start");
-    let finish = required_selector(findings, &file.finish, place, "finish");
-    let fail = optional_selector(findings, file.fail.as_ref());
-    let cancel = optional_selector(findings, file.cancel.as_ref());
-    let cancelled = fan_out::cancelled(findings, file);
-    let pause = optional_selector(findings, file.pause.as_ref());
-    let legs = fan_out::check(findings, file.legs.as_ref());
-    let within = required_ref(findings, &file.within, place, "within")
-        .and_then(|(text, place)| values::duration(findings, &text.0, place));
-    let correlate = correlators(findings, &file.correlate, place);
-    let stages = stages::check(findings, file.stages.as_ref());
-    Some(WorkflowIndicator {
+fn workflow(value: YamlValue<'_>, window: Option<Duration>) -> Checked<Measured> {
+    let about = "Work of several spans that is good if it finishes in time.";
+    value.group("Workflow", about, |fields| workflow_fields(fields, window))
+}
+
+fn workflow_fields(fields: &Fields<'_>, window: Option<Duration>) -> Checked<Measured> {
+    let start = fields.required("start", "Spans that start a workflow.", selector);
+    let about = "Early spans that say that the work exists, where the start span is exported only when the \
+                 work ends.";
+    let opens = fields.optional("opens", about, selector);
+    let about = "Where start spans and those of `opens` say since when, if not by their own start.";
+    let started_at = fields.optional("startedAt", about, started_at);
+    let finish = fields.required("finish", "Spans that finish it successfully.", selector);
+    let finish_at = fields.or(
+        "finishAt",
+        "end",
+        "Whether it is finished at the `start` of the finish span or at its `end`.",
+        instant,
+    );
+    let fail = fields.optional(
+        "fail",
+        "Spans of a permanent failure: bad at once.",
+        selector,
+    );
+    let cancel = fields.optional("cancel", "Spans that cancel it.", selector);
+    let cancelled = fan_out::cancelled(fields);
+    let pause = fields.optional(
+        "pause",
+        "Spans during which the time does not count, such as the wait for an approval.",
+        selector,
+    );
+    let legs = fan_out::read(fields);
+    let within = within(fields, window);
+    let correlate = correlate::read(fields);
+    let stages = stages::read(fields);
+    let start_at = fields.or(
+        "startAt",
+        "start",
+        "Whether it starts at the `start` of its start span or at its `end`.",
+        instant,
+    );
+    let weighing = weighing::of_workflow(fields);
+    warn_of_one_span(fields, &start, &finish);
+    let workflow = WorkflowIndicator {
+        opens: opens?,
+        started_at: started_at?,
         fail: fail?,
         cancel: cancel?,
         cancelled: cancelled?,
         pause: pause?,
         legs: legs?,
         stages: stages?,
-        start_at: instant(file.start_at.as_ref(), SpanInstant::Start)?,
-        finish_at: instant(file.finish_at.as_ref(), SpanInstant::End)?,
+        start_at: start_at?,
+        finish_at: finish_at?,
         ..WorkflowIndicator::new(start?, finish?, within?, correlate?)
-    })
-}
-
-fn instant(field: Option<&Field<SpanInstantFile>>, left_out: SpanInstant) -> Option<SpanInstant> {
-    let Some(field) = field else {
-        return Some(left_out);
     };
-    let (instant, _) = field.valid()?;
-    Some(match instant {
-        SpanInstantFile::Start => SpanInstant::Start,
-        SpanInstantFile::End => SpanInstant::End,
-    })
+    Ok((Indicator::Workflow(workflow), weighing?))
 }
 
-fn within_fits(
-    findings: &Diagnostics<'_>,
-    file: &WorkflowFile,
-    workflow: &WorkflowIndicator,
-    window: Option<std::time::Duration>,
-) -> Option<()> {
-    let window = window?;
-    if workflow.within < window {
-        return Some(());
+/// Such a span is exported when it ends, so that work which hangs sends nothing at all.
+fn warn_of_one_span(fields: &Fields<'_>, start: &Checked<Selector>, finish: &Checked<Selector>) {
+    let (Ok(start), Ok(finish), false) = (start, finish, fields.has("opens")) else {
+        return;
+    };
+    if start.may_select_the_same_span_as(finish) {
+        fields.findings.warn(
+            fields.at("start"),
+            "`start` and `finish` can select the same span: it is exported when it ends, so work that hangs \
+             is not seen",
+            "add `opens`, a selector of early spans of the same work: `opens: '{ name =~ \"RunActivity.*\" }'`"
+                .to_owned(),
+        );
     }
-    let (text, place) = file.within.valid()?;
-    findings.error_with_help(
-        place,
-        format!(
-            "`within` is {}, but the window of the objective is only {}",
-            text.0,
-            format_duration(window)
-        ),
-        "a promise must be shorter than the window that it is counted in".to_owned(),
-    );
-    None
 }
 
-fn required_selector(
-    findings: &Diagnostics<'_>,
-    field: &Field<String>,
-    parent: SourceSpan,
-    key: &str,
-) -> Option<Selector> {
-    let (text, place) = required_ref(findings, field, parent, key)?;
-    selector(findings, text, place, WorkflowDuration::Unknown)
+fn instant(value: YamlValue<'_>) -> Checked<SpanInstant> {
+    value.word(&[("start", SpanInstant::Start), ("end", SpanInstant::End)])
 }
 
-/// The outer `None` is a mistake, the inner one a field left out.
-#[expect(
-    clippy::option_option,
-    reason = "left out and wrong are different, and neither has a value"
-)]
-fn optional_selector(
-    findings: &Diagnostics<'_>,
-    field: Option<&Field<String>>,
-) -> Option<Option<Selector>> {
-    let Some(field) = field else {
-        return Some(None);
-    };
-    let (text, place) = field.valid()?;
-    selector(findings, text, place, WorkflowDuration::Unknown).map(Some)
+fn within(fields: &Fields<'_>, window: Option<Duration>) -> Checked<Duration> {
+    let about = "The longest that a workflow may take, from start to finish.";
+    let within = fields.required("within", about, values::duration)?;
+    match window {
+        Some(window) if within >= window => Err(fields.error_with_help(
+            "within",
+            format!(
+                "`within` is {}, but the window of the objective is only {}",
+                fields.written("within"),
+                format_duration(window)
+            ),
+            "a promise must be shorter than the window that it is counted in",
+        )),
+        _ => Ok(within),
+    }
 }
 
-fn span(findings: &Diagnostics<'_>, file: &SpanFile, place: SourceSpan) -> Option<SpanIndicator> {
-    let matches = required_selector(findings, &file.matches, place, "match");
-    let good = required_ref(findings, &file.good, place, "good")
-        .and_then(|(text, place)| selector(findings, text, place, WorkflowDuration::Known));
-    let started_at = match &file.started_at {
-        None => Some(None),
-        Some(field) => field
-            .valid()
-            .and_then(|(file, place)| started_at(findings, file, place))
-            .map(Some),
-    };
-    Some(SpanIndicator {
-        started_at: started_at?,
-        ..SpanIndicator::new(matches?, good?)
+fn span(value: YamlValue<'_>) -> Checked<Measured> {
+    value.group("Span", "Work that one span can decide.", |fields| {
+        let matches = fields.required("match", "Spans that are events.", selector);
+        let good = fields.required("good", "Which of them are good.", selector_with_duration);
+        let started_at = fields.optional(
+            "startedAt",
+            "Where the span says when its workflow started, for `workflow:duration`.",
+            started_at,
+        );
+        let weighing = weighing::of_span(fields);
+        let span = SpanIndicator {
+            started_at: started_at?,
+            ..SpanIndicator::new(matches?, good?)
+        };
+        Ok((Indicator::Span(span), weighing?))
     })
 }
 
-fn started_at(
-    findings: &Diagnostics<'_>,
-    file: &StartedAtFile,
-    place: SourceSpan,
-) -> Option<StartedAt> {
-    let unit = optional(file.unit.as_ref());
-    if let (None, Some((_, place))) = (&file.attribute, unit) {
-        findings.error(place, "`unit` belongs to `attribute`, which is not there");
-    }
-    match (&file.tracestate, &file.attribute, &file.event) {
-        (Some(field), None, None) => {
-            let (key, place) = field.valid()?;
-            trace_state_key(findings, key, place).map(|key| StartedAt::TraceState { key })
-        }
-        (None, Some(field), None) => {
-            let (text, place) = field.valid()?;
-            let attribute = attribute(findings, text, place);
-            if file.unit.is_none() {
-                findings.error_with_help(
-                    place,
-                    "missing field `unit`: how the attribute writes an instant",
-                    "one of `ns`, `us`, `ms`, `s` (since the epoch) and `rfc3339`".to_owned(),
-                );
-            }
-            Some(StartedAt::Attribute {
-                attribute: attribute?,
-                unit: time_unit(*unit?.0),
-            })
-        }
-        (None, None, Some(field)) => {
-            let (name, _) = field.valid()?;
-            Some(StartedAt::Event { name: name.clone() })
-        }
-        _ => {
-            findings.error(
-                place,
-                "`startedAt` has exactly one of `tracestate`, `attribute` and `event`",
+fn started_at(value: YamlValue<'_>) -> Checked<StartedAt> {
+    let about = "Where a span says since when the work exists.";
+    value.group("StartedAt", about, |fields| {
+        let about = "How the time is written: since the epoch in `ns`, `us`, `ms` or `s`, or as `rfc3339`. \
+                     Required for `attribute`; `ns` for the others if left out.";
+        let unit = fields.optional("unit", about, unit);
+        let is_missing = fields.has("attribute") && !fields.has("unit");
+        if is_missing {
+            fields.error_with_help(
+                "attribute",
+                "missing field `unit`: how the attribute writes an instant",
+                "one of `ns`, `us`, `ms`, `s` (since the epoch) and `rfc3339`",
             );
-            None
         }
-    }
+        if fields.has("event") && unit == Ok(Some(TimeUnit::Rfc3339)) {
+            return Err(fields.error_with_help(
+                "unit",
+                "the time of an event is a number",
+                "one of `ns`, `us`, `ms` and `s` (since the epoch)",
+            ));
+        }
+        let nanoseconds = unit.map(|unit| unit.unwrap_or(TimeUnit::Nanoseconds));
+        fields.one_of(
+            "`startedAt`",
+            None,
+            &[
+                (
+                    "tracestate",
+                    "Key of the W3C trace state, on the span or a link.",
+                    &|value| {
+                        let key = trace_state_key(value)?;
+                        let unit = nanoseconds?;
+                        Ok(StartedAt::TraceState { key, unit })
+                    },
+                ),
+                (
+                    "attribute",
+                    "Attribute with the time; needs `unit`.",
+                    &|value| {
+                        let attribute = attribute(value)?;
+                        let unit = unit?.ok_or(Reported)?;
+                        Ok(StartedAt::Attribute { attribute, unit })
+                    },
+                ),
+                ("event", "Name of a span event.", &|value| {
+                    let name = values::text(value)?;
+                    let unit = nanoseconds?;
+                    Ok(StartedAt::Event { name, unit })
+                }),
+            ],
+        )
+    })
 }
 
-const fn time_unit(unit: UnitFile) -> TimeUnit {
-    match unit {
-        UnitFile::Ns => TimeUnit::Nanoseconds,
-        UnitFile::Us => TimeUnit::Microseconds,
-        UnitFile::Ms => TimeUnit::Milliseconds,
-        UnitFile::S => TimeUnit::Seconds,
-        UnitFile::Rfc3339 => TimeUnit::Rfc3339,
-    }
+fn unit(value: YamlValue<'_>) -> Checked<TimeUnit> {
+    value.word(&[
+        ("ns", TimeUnit::Nanoseconds),
+        ("us", TimeUnit::Microseconds),
+        ("ms", TimeUnit::Milliseconds),
+        ("s", TimeUnit::Seconds),
+        ("rfc3339", TimeUnit::Rfc3339),
+    ])
 }

@@ -7,87 +7,101 @@ mod group_by;
 mod indicator;
 mod stages;
 mod weighing;
-mod window;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use super::{
     super::{
-        diagnostics::{Diagnostics, SourceSpan},
-        file::{CustomerDetailsFile, Metadata, NotifyFile, SloSpec},
-        read::{Field, Scalar},
-        suggest,
+        diagnostics::Reported,
+        fields::Fields,
+        shape::Shape,
+        value::{Checked, YamlValue},
     },
     References,
     alerting::apply::{self, BudgetTerms},
-    document::Named,
-    selector,
-    values::{self, optional, required_ref},
+    document::{NamePlace, Named},
+    selector, values,
 };
 use crate::domain::{
-    model::{ids::Name, objective::Objective, span::AttributeName, window::SloWindow},
+    model::{
+        objective::Objective,
+        sampling::{Threshold, UnknownWeight, Weighing},
+        window::{Calendar, CalendarUnit, SloWindow},
+    },
     slo::{CustomerDetails, Notify, Slo, Source, duration::format_duration},
 };
 
-pub(crate) fn check(named: &Named<'_, SloSpec>, known: &References) -> Option<Slo> {
-    let findings = named.findings;
-    let (spec, place) = named.spec.valid()?;
-    let objective = objective(findings, &spec.objective, place);
-    let window = window::check(findings, &spec.window, place);
+/// The `spec` of an SLO; what stands beside it is left for [`complete`].
+pub(crate) fn read(
+    value: YamlValue<'_>,
+    name: Option<&NamePlace>,
+    known: &References,
+) -> Checked<Slo> {
+    value.group("SloSpec", "The promise.", |fields| {
+        spec(fields, name, known)
+    })
+}
+
+fn spec(fields: &Fields<'_>, name: Option<&NamePlace>, known: &References) -> Checked<Slo> {
+    let description = fields.optional("description", "What the SLO measures.", values::text);
+    let about = "Service or product area that the SLO belongs to.";
+    let service = fields.optional("service", about, values::text);
+    let about = "Promised share of good events, such as 99.5% or 0.995.";
+    let objective = fields.required("objective", about, objective);
+    let about = "Length of the rolling window, such as 30d, or a calendar period.";
+    let window = fields.required("window", about, window);
     let length = window.map(SloWindow::length);
-    let indicator = required_ref(findings, &spec.indicator, place, "indicator")
-        .and_then(|(file, place)| indicator::check(findings, file, place, length));
-    let customer = customer(findings, spec.customer.as_ref());
-    let customer_details = customer_details(findings, spec);
-    let group_by = group_by::check(findings, spec);
-    let grace = grace(findings, spec.grace.as_ref(), length);
-    let clock_skew = clock_skew(findings, spec.clock_skew.as_ref());
-    let weighing = weighing::check(findings, spec);
-    let promise = BudgetTerms::of(objective, length, spec);
-    let alerting = apply::check(findings, spec.alert_policies.as_ref(), promise, known);
-    let notify = notify(findings, spec, named.name.as_ref(), known);
-    let runbook = match optional(spec.runbook.as_ref()) {
-        None => Some(None),
-        Some((text, place)) => values::web_address(findings, text, place).map(Some),
-    };
-    let (name, _) = named.name.clone()?;
-    let metadata = named.metadata.as_ref()?;
-    let display_name = optional(metadata.display_name.as_ref())
-        .map_or_else(|| name.to_string(), |(text, _)| text.clone());
-    let slo = Slo::new(name, objective?, window?, indicator?);
-    Some(Slo {
-        display_name,
-        labels: labels(metadata),
-        description: text(spec.description.as_ref()),
-        service: text(spec.service.as_ref()),
+    let indicator = fields.required("indicator", "What a good event is.", |value| {
+        indicator::read(value, length.ok())
+    });
+    let about = "Attribute with the customer that an event belongs to, such as span.customer.id.";
+    let customer = fields.optional("customer", about, selector::attribute);
+    let customer_details = customer_details(fields);
+    let group_by = group_by::read(fields);
+    let grace = grace(fields, length);
+    let clock_skew = clock_skew(fields);
+    let unknown = unknown_weight(fields);
+    let terms = BudgetTerms::of(fields, objective, length);
+    let alerting = apply::read(fields, terms, known);
+    let notify = notify(fields, name, known);
+    let about = "Address of the instructions for who receives an alert.";
+    let runbook = fields.optional("runbook", about, values::web_address);
+    let (indicator, weighing) = indicator?;
+    let (name, _) = name.ok_or(Reported)?;
+    let slo = Slo::new(name.clone(), objective?, window?, indicator);
+    Ok(Slo {
+        description: description?,
+        service: service?,
         customer: customer?,
         customer_details: customer_details?,
         group_by: group_by?,
         grace: grace?,
         clock_skew: clock_skew?.unwrap_or(slo.clock_skew),
-        weighing: weighing?,
+        weighing: Weighing {
+            unknown: unknown?,
+            ..weighing
+        },
         alerting: alerting?,
         notify: notify?,
         runbook: runbook?,
-        source: source(named),
         ..slo
     })
 }
 
-fn text(field: Option<&Field<String>>) -> Option<String> {
-    optional(field).map(|(text, _)| text.clone())
+/// An SLO with what stands beside its `spec`.
+pub(crate) fn complete(named: Named<'_, Slo>) -> Option<Slo> {
+    let source = source(&named);
+    let slo = named.spec.ok()?;
+    let display_name = named.metadata.display_name.ok()?;
+    Some(Slo {
+        display_name: display_name.unwrap_or_else(|| slo.name.to_string()),
+        labels: named.metadata.labels.ok()?,
+        source,
+        ..slo
+    })
 }
 
-fn labels(metadata: &Metadata) -> BTreeMap<String, String> {
-    metadata
-        .labels
-        .iter()
-        .flatten()
-        .filter_map(|(key, field)| Some((key.clone(), field.valid()?.0.0.clone())))
-        .collect()
-}
-
-fn source(named: &Named<'_, SloSpec>) -> Source {
+fn source<S>(named: &Named<'_, S>) -> Source {
     let document = named.findings.text().get(named.range.clone());
     let document = document.unwrap_or_default();
     // Comments and blank lines above belong to the document; the marker does not.
@@ -101,156 +115,143 @@ fn source(named: &Named<'_, SloSpec>) -> Source {
     }
 }
 
-fn objective(
-    findings: &Diagnostics<'_>,
-    field: &Field<Scalar>,
-    parent: SourceSpan,
-) -> Option<Objective> {
-    let (scalar, place) = required_ref(findings, field, parent, "objective")?;
-    match scalar.0.parse() {
-        Ok(objective) => Some(objective),
-        Err(error) => {
-            findings.error(place, format!("{error}"));
-            None
-        }
+fn objective(value: YamlValue<'_>) -> Checked<Objective> {
+    let text = value.scalar(Shape::Scalar)?;
+    text.parse()
+        .map_err(|error| value.error(format!("{error}")))
+}
+
+fn window(value: YamlValue<'_>) -> Checked<SloWindow> {
+    value.text_or_group(
+        |text| values::whole_minutes(text).map(SloWindow::Rolling),
+        |group| {
+            let about = "A window that starts again with each period of the calendar.";
+            group.group("CalendarWindow", about, |fields| {
+                let unit = fields.required("calendar", "Weeks begin on Monday.", |value| {
+                    value.word(&[
+                        ("day", CalendarUnit::Day),
+                        ("week", CalendarUnit::Week),
+                        ("month", CalendarUnit::Month),
+                        ("quarter", CalendarUnit::Quarter),
+                        ("year", CalendarUnit::Year),
+                    ])
+                });
+                let zone = fields.or(
+                    "timeZone",
+                    "UTC",
+                    "Time zone of the calendar, such as Europe/London.",
+                    values::time_zone,
+                );
+                Ok(SloWindow::Calendar(Calendar {
+                    unit: unit?,
+                    zone: zone?,
+                }))
+            })
+        },
+    )
+}
+
+fn customer_details(fields: &Fields<'_>) -> Checked<CustomerDetails> {
+    let about = "What messages contain about affected customers: `none`, `counts`, `hashed` (stable \
+                 pseudonyms) or `names`. Pages always name them.";
+    let details = fields.or("customerDetails", "counts", about, |value| {
+        value.word(&[
+            ("none", CustomerDetails::None),
+            ("counts", CustomerDetails::Counts),
+            ("hashed", CustomerDetails::Hashed),
+            ("names", CustomerDetails::Names),
+        ])
+    })?;
+    if fields.has("customerDetails") && !fields.has("customer") {
+        return Err(fields.error_with_help(
+            "customerDetails",
+            "`customerDetails` is set, but no `customer` is named",
+            "name the attribute: `customer: span.customer.id`",
+        ));
+    }
+    Ok(details)
+}
+
+fn grace(fields: &Fields<'_>, window: Checked<Duration>) -> Checked<Duration> {
+    let about = "How long after a deadline spans may still arrive.";
+    let grace = fields.or("grace", "2m", about, values::duration)?;
+    match window {
+        Ok(window) if grace >= window => Err(fields.error(
+            "grace",
+            format!(
+                "`grace` is {}, but the window of the objective is only {}",
+                fields.written("grace"),
+                format_duration(window)
+            ),
+        )),
+        _ => Ok(grace),
     }
 }
 
-/// The outer `None` is a mistake.
-#[expect(
-    clippy::option_option,
-    reason = "left out and wrong are different, and neither has a value"
-)]
-fn customer(
-    findings: &Diagnostics<'_>,
-    field: Option<&Field<String>>,
-) -> Option<Option<AttributeName>> {
-    let Some(field) = field else {
-        return Some(None);
-    };
-    let (text, place) = field.valid()?;
-    selector::attribute(findings, text, place).map(Some)
+fn clock_skew(fields: &Fields<'_>) -> Checked<Option<Duration>> {
+    let about = "How far clocks of hosts may differ: an end that is before its start by at most this took no \
+                 time. Defaults to a tenth of `within`, between 1s and 1m.";
+    fields.optional("clockSkew", about, values::duration)
 }
 
-fn customer_details(findings: &Diagnostics<'_>, spec: &SloSpec) -> Option<CustomerDetails> {
-    let Some(field) = &spec.customer_details else {
-        return Some(CustomerDetails::default());
+fn unknown_weight(fields: &Fields<'_>) -> Checked<UnknownWeight> {
+    let about = "Weight of spans that do not say how likely they were kept: `one`, `reject` (they are not \
+                 used), or a number.";
+    fields.or("unknownWeight", "one", about, weight)
+}
+
+fn weight(value: YamlValue<'_>) -> Checked<UnknownWeight> {
+    let text = value.scalar(Shape::Scalar)?;
+    let weight = match text {
+        "one" => Some(UnknownWeight::One),
+        "reject" => Some(UnknownWeight::Reject),
+        number => number
+            .parse()
+            .ok()
+            .and_then(Threshold::of_count)
+            .map(UnknownWeight::Fixed),
     };
-    let (told, place) = field.valid()?;
-    if spec.customer.is_none() {
-        findings.error_with_help(
-            place,
-            "`customerDetails` is set, but no `customer` is named".to_owned(),
-            "name the attribute: `customer: span.customer.id`".to_owned(),
-        );
-        return None;
-    }
-    Some(match told {
-        CustomerDetailsFile::None => CustomerDetails::None,
-        CustomerDetailsFile::Counts => CustomerDetails::Counts,
-        CustomerDetailsFile::Hashed => CustomerDetails::Hashed,
-        CustomerDetailsFile::Names => CustomerDetails::Names,
+    weight.ok_or_else(|| {
+        value.error_with_help(
+            format!("`{text}` is no weight"),
+            "write `one`, `reject`, or the number of spans that one stands for, at least 1"
+                .to_owned(),
+        )
     })
 }
 
-fn grace(
-    findings: &Diagnostics<'_>,
-    field: Option<&Field<Scalar>>,
-    window: Option<Duration>,
-) -> Option<Duration> {
-    let Some(field) = field else {
-        return Some(Slo::DEFAULT_GRACE);
+fn notify(fields: &Fields<'_>, name: Option<&NamePlace>, known: &References) -> Checked<Notify> {
+    let target = |value: YamlValue<'_>| {
+        values::reference(
+            value,
+            "target",
+            known.targets.iter(),
+            "AlertNotificationTarget",
+        )
     };
-    let (Scalar(text), place) = field.valid()?;
-    let grace = values::duration(findings, text, place)?;
-    if window.is_some_and(|window| grace >= window) {
-        let window = format_duration(window.unwrap_or_default());
-        findings.error(
-            place,
-            format!("`grace` is {text}, but the window of the objective is only {window}"),
-        );
-        return None;
-    }
-    Some(grace)
-}
-
-/// The inner `None` is a field left out.
-#[expect(
-    clippy::option_option,
-    reason = "a mistake is not the same as a field left out"
-)]
-fn clock_skew(
-    findings: &Diagnostics<'_>,
-    field: Option<&Field<Scalar>>,
-) -> Option<Option<Duration>> {
-    let Some(field) = field else {
-        return Some(None);
-    };
-    let (Scalar(text), place) = field.valid()?;
-    values::duration(findings, text, place).map(Some)
-}
-
-fn notify(
-    findings: &Diagnostics<'_>,
-    spec: &SloSpec,
-    name: Option<&(Name, SourceSpan)>,
-    known: &References,
-) -> Option<Notify> {
-    let Some(field) = &spec.notify else {
-        if let Some((name, place)) = name {
-            findings.warn(
-                *place,
-                format!("nobody is told about `{name}`"),
-                "name targets: `notify: { page: [...], ticket: [...] }`".to_owned(),
-            );
-        }
-        return Some(Notify::default());
-    };
-    let (file, place) = field.valid()?;
-    let NotifyFile { page, ticket } = file;
-    let page = targets(findings, page.as_ref(), known);
-    let ticket = targets(findings, ticket.as_ref(), known);
-    let notify = Notify {
-        page: page?,
-        ticket: ticket?,
-    };
-    if notify.page.is_empty() && notify.ticket.is_empty() {
-        findings.warn(place, "nobody is told: no target is named", None);
-    }
-    Some(notify)
-}
-
-fn targets(
-    findings: &Diagnostics<'_>,
-    field: Option<&Field<Vec<Field<String>>>>,
-    known: &References,
-) -> Option<Vec<Name>> {
-    let Some(field) = field else {
-        return Some(Vec::new());
-    };
-    let (fields, _) = field.valid()?;
-    let names: Vec<Option<Name>> = fields
-        .iter()
-        .map(|field| {
-            let (text, place) = field.valid()?;
-            target(findings, text, place, known)
+    let about = "Names of targets, by severity.";
+    let notify = fields.optional("notify", about, |value| {
+        value.group("Notify", about, |fields| {
+            let page = fields.optional("page", "Targets of pages.", |value| value.list(target));
+            let ticket =
+                fields.optional("ticket", "Targets of tickets.", |value| value.list(target));
+            Ok(Notify {
+                page: page?.unwrap_or_default(),
+                ticket: ticket?.unwrap_or_default(),
+            })
         })
-        .collect();
-    names.into_iter().collect()
-}
-
-fn target(
-    findings: &Diagnostics<'_>,
-    text: &str,
-    place: SourceSpan,
-    known: &References,
-) -> Option<Name> {
-    let found = known.targets.iter().find(|name| name.as_str() == text);
-    if found.is_none() {
-        let names = known.targets.iter().map(Name::as_str);
-        let help = suggest::did_you_mean(text, names)
-            .unwrap_or_else(|| "declare it: `kind: AlertNotificationTarget`".to_owned());
-        findings.error_with_help(place, format!("there is no target `{text}`"), help);
+    })?;
+    match (&notify, name) {
+        (Some(notify), _) if notify.page.is_empty() && notify.ticket.is_empty() => {
+            let message = "no target is notified: none is named";
+            fields.findings.warn(fields.at("notify"), message, None);
+        }
+        (None, Some((name, place))) => fields.findings.warn(
+            *place,
+            format!("no target is notified about `{name}`"),
+            "name targets: `notify: { page: [...], ticket: [...] }`".to_owned(),
+        ),
+        _ => {}
     }
-    found.cloned()
+    Ok(notify.unwrap_or_default())
 }

@@ -1,16 +1,13 @@
 //! How spans are weighed that stand for others.
 
 use crate::domain::{
-    model::sampling::{Meaning, SamplingEncoding, Threshold, TraceIds, UnknownWeight, Weighing},
+    model::sampling::{Meaning, SamplingEncoding, Threshold, TraceIds, Weighing},
     slo::definition::{
-        check::{
-            selector::attribute,
-            values::{optional, required_ref},
-        },
-        diagnostics::{Diagnostics, SourceSpan},
-        file::{MeaningFile, SloSpec, TraceIdsFile, WeightFile},
-        read::{Field, Scalar, TextOr},
+        check::selector::attribute,
+        fields::Fields,
+        shape::Shape,
         suggest,
+        value::{Checked, YamlValue},
     },
 };
 
@@ -21,123 +18,93 @@ const NAMES: [(&str, SamplingEncoding); 4] = [
     ("attributes", SamplingEncoding::Attributes),
 ];
 
-pub(crate) fn check(findings: &Diagnostics<'_>, spec: &SloSpec) -> Option<Weighing> {
-    let indicator = optional(Some(&spec.indicator)).map(|(file, _)| file);
-    let workflow = indicator.and_then(|file| optional(file.workflow.as_ref()));
-    let span = indicator.and_then(|file| optional(file.span.as_ref()));
-    let weight = match (workflow, span) {
-        (Some((file, _)), _) => file.weight.as_ref(),
-        (None, Some((file, _))) => file.weight.as_ref(),
-        (None, None) => None,
-    };
-    let end_threshold = workflow.and_then(|(file, _)| file.end_threshold.as_ref());
-    let encoding = encoding(findings, weight);
-    let unknown = unknown(findings, spec.unknown_weight.as_ref());
-    let end_threshold = match end_threshold {
-        None => Some(None),
-        Some(field) => threshold(findings, field).map(Some),
-    };
-    let trace_ids = workflow.and_then(|(file, _)| file.trace_id_randomness.as_ref());
-    let trace_ids = match trace_ids {
-        None => Some(TraceIds::default()),
-        Some(field) => field.valid().map(|(file, _)| match file {
-            TraceIdsFile::Presumed => TraceIds::Presumed,
-            TraceIdsFile::Flagged => TraceIds::Flagged,
-        }),
-    };
-    Some(Weighing {
+/// All but what a span weighs that says nothing.
+pub(crate) fn of_workflow(fields: &Fields<'_>) -> Checked<Weighing> {
+    let encoding = encoding(fields);
+    let end_threshold = fields.optional(
+        "endThreshold",
+        "Highest sampling threshold of spans that end workflows, in hexadecimal digits: `c` if a quarter \
+         is kept, `0` if all are. By default learned from these spans.",
+        threshold,
+    );
+    let trace_ids = fields.or(
+        "traceIdRandomness",
+        "presumed",
+        "Which trace ids are random, so that they tell what samplers keep: all (`presumed`), or those with \
+         the random flag of W3C Trace Context (`flagged`).",
+        |value| {
+            value.word(&[
+                ("presumed", TraceIds::Presumed),
+                ("flagged", TraceIds::Flagged),
+            ])
+        },
+    );
+    Ok(Weighing {
         encoding: encoding?,
-        unknown: unknown?,
         end_threshold: end_threshold?,
         trace_ids: trace_ids?,
+        ..Weighing::default()
     })
 }
 
-fn encoding(
-    findings: &Diagnostics<'_>,
-    field: Option<&Field<TextOr<WeightFile>>>,
-) -> Option<SamplingEncoding> {
-    let Some(field) = field else {
-        return Some(SamplingEncoding::default());
-    };
-    match field.valid()? {
-        (TextOr::Text(text), place) => named(findings, text, place),
-        (TextOr::Shape(file), place) => {
-            let attribute = required_ref(findings, &file.attribute, place, "attribute")
-                .and_then(|(text, place)| attribute(findings, text, place));
-            let meaning = match &file.meaning {
-                None => Meaning::default(),
-                Some(field) => match field.valid()?.0 {
-                    MeaningFile::Count => Meaning::Count,
-                    MeaningFile::Ratio => Meaning::Ratio,
-                },
-            };
-            Some(SamplingEncoding::Attribute {
-                attribute: attribute?,
-                meaning,
-            })
-        }
-    }
+/// The same for one-span indicators.
+pub(crate) fn of_span(fields: &Fields<'_>) -> Checked<Weighing> {
+    Ok(Weighing {
+        encoding: encoding(fields)?,
+        ..Weighing::default()
+    })
 }
 
-fn named(findings: &Diagnostics<'_>, text: &str, place: SourceSpan) -> Option<SamplingEncoding> {
+fn encoding(fields: &Fields<'_>) -> Checked<SamplingEncoding> {
+    let about = "Where a span says how likely it was kept: `sampling` (ot=th in the trace state), \
+                 `powerOfTwo` (ot=p), `elastic` (es=s), `attributes` (sampling.threshold), or an attribute.";
+    fields.or("weight", "sampling", about, |value| {
+        value.text_or_group(named, by_attribute)
+    })
+}
+
+fn by_attribute(value: YamlValue<'_>) -> Checked<SamplingEncoding> {
+    let about = "An attribute that says how likely a span was kept.";
+    value.group("Weight", about, |fields| {
+        let attribute = fields.required("attribute", "Its name.", attribute);
+        let about = "What the number is: `count` (one of so many was kept) or `ratio` (this share was kept).";
+        let meaning = fields.or("as", "count", about, |value| {
+            value.word(&[("count", Meaning::Count), ("ratio", Meaning::Ratio)])
+        });
+        Ok(SamplingEncoding::Attribute {
+            attribute: attribute?,
+            meaning: meaning?,
+        })
+    })
+}
+
+fn named(value: YamlValue<'_>) -> Checked<SamplingEncoding> {
+    let text = value.scalar(Shape::Words(NAMES.map(|(name, _)| name).to_vec()))?;
     let found = NAMES.into_iter().find(|(name, _)| *name == text);
-    if let Some((_, encoding)) = found {
-        return Some(encoding);
-    }
-    let help =
-        suggest::did_you_mean(text, NAMES.iter().map(|(name, _)| *name)).unwrap_or_else(|| {
+    found.map(|(_, encoding)| encoding).ok_or_else(|| {
+        let help = suggest::did_you_mean(text, NAMES.iter().map(|(name, _)| *name));
+        let help = help.unwrap_or_else(|| {
             "write `sampling`, `powerOfTwo`, `elastic` or `attributes`, or name an attribute: \
-         `weight: { attribute: span.SampleRate }`"
+             `weight: { attribute: span.SampleRate }`"
                 .to_owned()
         });
-    findings.error_with_help(
-        place,
-        format!("`{text}` is no way of telling how likely a span was kept"),
-        help,
-    );
-    None
+        let message = format!("`{text}` is no known way to say how likely a span was kept");
+        value.error_with_help(message, help)
+    })
 }
 
-fn unknown(findings: &Diagnostics<'_>, field: Option<&Field<Scalar>>) -> Option<UnknownWeight> {
-    let Some(field) = field else {
-        return Some(UnknownWeight::default());
-    };
-    let (Scalar(text), place) = field.valid()?;
-    let weight = match text.as_str() {
-        "one" => Some(UnknownWeight::One),
-        "reject" => Some(UnknownWeight::Reject),
-        number => number
-            .parse()
-            .ok()
-            .and_then(Threshold::of_count)
-            .map(UnknownWeight::Fixed),
-    };
-    if weight.is_none() {
-        findings.error_with_help(
-            place,
-            format!("`{text}` is no weight"),
-            "write `one`, `reject`, or the number of spans that one stands for, at least 1"
-                .to_owned(),
-        );
-    }
-    weight
-}
-
-fn threshold(findings: &Diagnostics<'_>, field: &Field<Scalar>) -> Option<Threshold> {
-    let (Scalar(text), place) = field.valid()?;
+fn threshold(value: YamlValue<'_>) -> Checked<Threshold> {
+    let text = value.scalar(Shape::Scalar)?;
     // YAML reads `0x12` as 18, which are digits as well.
-    let written = findings.text().get(place.0..place.1);
+    let written = value.findings.text().get(value.place().range());
     let is_number_of_yaml = written.is_some_and(|written| written.starts_with("0x"));
     let threshold = Threshold::from_hex(text).filter(|_| !is_number_of_yaml);
-    if threshold.is_none() {
-        findings.error_with_help(
-            place,
+    threshold.ok_or_else(|| {
+        value.error_with_help(
             format!("`{}` is no sampling threshold", written.unwrap_or(text)),
             "write 1 to 14 hexadecimal digits in lower case, as after `th:` in the trace state: `c` \
              where a quarter is kept"
                 .to_owned(),
-        );
-    }
-    threshold
+        )
+    })
 }

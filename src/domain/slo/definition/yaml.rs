@@ -20,7 +20,7 @@ pub(super) struct YamlNode {
 #[derive(Clone, Debug)]
 pub(super) enum NodeValue {
     Null,
-    Bool(bool),
+    Bool,
     Number(String),
     Text(String),
     Sequence(Vec<YamlNode>),
@@ -35,6 +35,15 @@ pub(super) struct Entry {
 }
 
 impl YamlNode {
+    /// A number if `text` is one, else text.
+    pub(super) fn scalar(text: &str, place: SourceSpan) -> Self {
+        let value = match text.parse::<f64>() {
+            Ok(_) => NodeValue::Number(text.to_owned()),
+            Err(_) => NodeValue::Text(text.to_owned()),
+        };
+        Self { place, value }
+    }
+
     pub(super) fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries()?.iter().find(|entry| entry.key == key)
     }
@@ -68,7 +77,7 @@ impl YamlNode {
     pub(super) fn noun(&self) -> &'static str {
         match self.value {
             NodeValue::Null => "nothing",
-            NodeValue::Bool(_) => "a boolean",
+            NodeValue::Bool => "a boolean",
             NodeValue::Number(_) => "a number",
             NodeValue::Text(_) => "text",
             NodeValue::Sequence(_) => "a list",
@@ -78,7 +87,7 @@ impl YamlNode {
 }
 
 /// The stretches of a file that are documents. A marker at the start of a line cannot be part of any
-/// value, so documents can be told apart without parsing them, and one that cannot be parsed does
+/// value, so documents are divided without parsing them, and one that cannot be parsed does
 /// not hide what is wrong with the next.
 pub(super) fn documents(text: &str) -> Vec<Range<usize>> {
     let mut documents = Vec::new();
@@ -88,8 +97,11 @@ pub(super) fn documents(text: &str) -> Vec<Range<usize>> {
         let next = offset + line.len();
         let bare = line.trim_end();
         if bare == "---" || line.starts_with("--- ") || line.starts_with("---\t") {
-            documents.push(start..offset.max(start));
-            start = offset;
+            // Directives belong to the document that the marker begins.
+            if !is_prologue(text.get(start..offset).unwrap_or_default()) {
+                documents.push(start..offset.max(start));
+                start = offset;
+            }
         } else if bare == "..." {
             documents.push(start..offset);
             start = next;
@@ -98,6 +110,13 @@ pub(super) fn documents(text: &str) -> Vec<Range<usize>> {
     }
     documents.push(start..text.len().max(start));
     documents
+}
+
+/// Whether these lines are directives such as `%YAML 1.2`, with comments between them.
+fn is_prologue(lines: &str) -> bool {
+    let mut lines = lines.lines().filter(|line| !line.trim().is_empty());
+    let all = lines.clone().all(|line| line.starts_with(['%', '#']));
+    all && lines.any(|line| line.starts_with('%'))
 }
 
 /// The tree of one document; `None` if it is empty or wrong, which is then among the findings.
@@ -141,7 +160,7 @@ fn report(findings: &Diagnostics<'_>, error: &serde_saphyr::Error, text: &str, b
         findings.error_with_help(
             place,
             format!("`{key}` is written twice"),
-            "keep one of them: which one was meant cannot be told".to_owned(),
+            "keep one of them: it is not clear which one was meant".to_owned(),
         );
     } else if is_over_budget(error) {
         findings.error_with_help(
@@ -182,7 +201,7 @@ fn node(raw: Spanned<YamlScalar>, text: &str, base: usize) -> YamlNode {
     let place = place(text, base, &raw.referenced.span());
     let value = match raw.value {
         YamlScalar::Null => NodeValue::Null,
-        YamlScalar::Bool(value) => NodeValue::Bool(value),
+        YamlScalar::Bool => NodeValue::Bool,
         YamlScalar::Number(value) => {
             NodeValue::Number(number_as_written(text, base, place).map_or(value, ToOwned::to_owned))
         }
@@ -249,7 +268,7 @@ fn place(text: &str, base: usize, span: &serde_saphyr::Span) -> SourceSpan {
 
 enum YamlScalar {
     Null,
-    Bool(bool),
+    Bool,
     Number(String),
     Text(String),
     Sequence(Vec<Spanned<YamlScalar>>),
@@ -275,8 +294,8 @@ impl<'de> Visitor<'de> for RawVisitor {
         Ok(YamlScalar::Null)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<YamlScalar, E> {
-        Ok(YamlScalar::Bool(value))
+    fn visit_bool<E>(self, _value: bool) -> Result<YamlScalar, E> {
+        Ok(YamlScalar::Bool)
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<YamlScalar, E> {

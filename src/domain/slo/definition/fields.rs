@@ -1,0 +1,282 @@
+//! The fields of a group, asked for one after the other.
+//!
+//! A function of [`Fields`] runs on the fields of a document, which reads them, or on none, which notes
+//! what it asks for: this tells which names are misspelt before anything is read.
+
+use std::cell::RefCell;
+
+use super::{
+    diagnostics::{DefinitionFile, Diagnostics, Reported, SourceSpan},
+    shape::{FieldShape, GroupShape, Outline, Presence},
+    suggest,
+    value::{Checked, YamlValue},
+    yaml::{Entry, NodeValue, YamlNode},
+};
+
+#[derive(Debug)]
+pub(super) struct Fields<'a> {
+    pub(super) findings: &'a Diagnostics<'a>,
+    pub(super) place: SourceSpan,
+    source: GivenFields<'a>,
+}
+
+#[derive(Debug)]
+enum GivenFields<'a> {
+    /// By the names they are read under.
+    Given(Vec<(&'a str, &'a YamlNode)>),
+    Noted {
+        group: &'a RefCell<GroupShape>,
+        /// `None` if names are enough.
+        groups: Option<&'a RefCell<Vec<GroupShape>>>,
+    },
+}
+
+/// Reads one value.
+type ReadValue<'r, T> = &'r dyn for<'v> Fn(YamlValue<'v>) -> Checked<T>;
+
+/// A field of several of which exactly one is there: its key, what it is, and what reads it.
+pub(super) type Alternative<'r, T> = (&'static str, &'static str, ReadValue<'r, T>);
+
+/// Reads a group of fields.
+type ReadFields<'r, T> = &'r dyn for<'v> Fn(&Fields<'v>) -> Checked<T>;
+
+impl<'a> Fields<'a> {
+    /// The fields of `node`. Unknown ones are noted; a misspelt one is then read as what it was meant to
+    /// be, so that what it should have been is not missed as well.
+    pub(super) fn of<T>(
+        findings: &'a Diagnostics<'a>,
+        name: &'static str,
+        node: &'a YamlNode,
+        read: ReadFields<'_, T>,
+    ) -> Self {
+        let shape = outline(None, GroupShape::new(name, ""), read);
+        let known: Vec<&'static str> = shape.fields.iter().map(|field| field.key).collect();
+        let mut given = Vec::new();
+        let entries = node.entries().unwrap_or_default();
+        for entry in entries {
+            if known.contains(&entry.key.as_str()) {
+                given.push((entry.key.as_str(), &entry.value));
+            } else if let Some(later) = not_yet_supported(name, &entry.key) {
+                let message = format!("not yet supported: `{}`, {later}", entry.key);
+                findings.error(entry.key_place, message);
+            } else {
+                let meant = meant(entry, entries, &known);
+                let meant = meant.filter(|meant| given.iter().all(|(name, _)| name != meant));
+                given.extend(meant.map(|meant| (meant, &entry.value)));
+                findings.error_with_help(
+                    entry.key_place,
+                    format!("unknown field `{}`", entry.key),
+                    suggest::did_you_mean(&entry.key, known.iter().copied()),
+                );
+            }
+        }
+        Self {
+            findings,
+            place: node.place,
+            source: GivenFields::Given(given),
+        }
+    }
+
+    /// Notes what a group accepts, once for each name.
+    pub(super) fn note_group<T>(
+        groups: &RefCell<Vec<GroupShape>>,
+        name: &'static str,
+        about: &'static str,
+        read: ReadFields<'_, T>,
+    ) {
+        let is_known = groups.borrow().iter().any(|group| group.name == name);
+        if is_known {
+            return;
+        }
+        // Its place among the others is where it is first asked for.
+        let at = groups.borrow().len();
+        groups.borrow_mut().push(GroupShape::new(name, about));
+        let shape = outline(Some(groups), GroupShape::new(name, about), read);
+        if let Some(group) = groups.borrow_mut().get_mut(at) {
+            *group = shape;
+        }
+    }
+
+    pub(super) fn required<T>(
+        &self,
+        key: &'static str,
+        about: &'static str,
+        read: impl for<'v> Fn(YamlValue<'v>) -> Checked<T>,
+    ) -> Checked<T> {
+        let field = self.field(key, about, Presence::Required, &read)?;
+        field.ok_or_else(|| {
+            self.findings
+                .error(self.place, format!("missing field `{key}`"))
+        })
+    }
+
+    /// `None` if it is left out.
+    pub(super) fn optional<T>(
+        &self,
+        key: &'static str,
+        about: &'static str,
+        read: impl for<'v> Fn(YamlValue<'v>) -> Checked<T>,
+    ) -> Checked<Option<T>> {
+        self.field(key, about, Presence::Optional, &read)
+    }
+
+    /// As if `default` were written where it is left out: what the reference shows is what is read.
+    pub(super) fn or<T>(
+        &self,
+        key: &'static str,
+        default: &'static str,
+        about: &'static str,
+        read: impl for<'v> Fn(YamlValue<'v>) -> Checked<T>,
+    ) -> Checked<T> {
+        match self.field(key, about, Presence::Default(default), &read)? {
+            Some(value) => Ok(value),
+            None => read(YamlValue::of(
+                self.findings,
+                &YamlNode::scalar(default, self.place),
+            )),
+        }
+    }
+
+    fn field<T>(
+        &self,
+        key: &'static str,
+        about: &'static str,
+        presence: Presence,
+        read: ReadValue<'_, T>,
+    ) -> Checked<Option<T>> {
+        match &self.source {
+            GivenFields::Given(_) => match self.node(key) {
+                None => Ok(None),
+                Some(node) => read(YamlValue::of(self.findings, node)).map(Some),
+            },
+            GivenFields::Noted { group, groups } => {
+                let accepted = Outline::new(*groups);
+                if groups.is_some() {
+                    // Nothing is read; what counts is noted in the outline.
+                    let _reported = read(YamlValue::outline(self.findings, &accepted)).is_ok();
+                }
+                group.borrow_mut().fields.push(FieldShape {
+                    key,
+                    about,
+                    presence,
+                    shape: accepted.into_shape(),
+                });
+                Err(Reported)
+            }
+        }
+    }
+
+    fn node(&self, key: &str) -> Option<&'a YamlNode> {
+        let GivenFields::Given(given) = &self.source else {
+            return None;
+        };
+        let node = given.iter().find(|(name, _)| *name == key)?.1;
+        (!matches!(node.value, NodeValue::Null)).then_some(node)
+    }
+
+    /// Whether a field is there, right or wrong.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.node(key).is_some()
+    }
+
+    /// The value of the one field of `alternatives` that is there; it is a mistake if that is not exactly
+    /// one. `thing` begins the message, as `an indicator`.
+    pub(super) fn one_of<T>(
+        &self,
+        thing: &str,
+        help: Option<&str>,
+        alternatives: &[Alternative<'_, T>],
+    ) -> Checked<T> {
+        let keys: Vec<&'static str> = alternatives.iter().map(|(key, ..)| *key).collect();
+        if let GivenFields::Noted { group, .. } = &self.source {
+            group.borrow_mut().one_of.clone_from(&keys);
+            for (key, about, read) in alternatives {
+                let _reported = self.field(key, about, Presence::Optional, *read).is_ok();
+            }
+            return Err(Reported);
+        }
+        let mut there = alternatives.iter().filter(|(key, ..)| self.has(key));
+        if let (Some((key, about, read)), None) = (there.next(), there.next()) {
+            let value = self.field(key, about, Presence::Optional, *read)?;
+            return value.ok_or(Reported);
+        }
+        let message = format!("{thing} has exactly one of {}", suggest::list(&keys));
+        let help = help.map(ToOwned::to_owned);
+        Err(self.findings.error_with_help(self.place, message, help))
+    }
+
+    /// It is a mistake if `key` is there and `owner`, which it says more of, is not.
+    pub(super) fn belongs_to(&self, key: &str, owner: &str) -> Checked<()> {
+        if self.has(key) && !self.has(owner) {
+            let message = format!("`{key}` belongs to `{owner}`, which is not there");
+            return Err(self.error(key, message));
+        }
+        Ok(())
+    }
+
+    /// A text or number as it is written; empty if there is none.
+    pub(super) fn written(&self, key: &str) -> &'a str {
+        let node = self.node(key);
+        let text = node.and_then(|node| node.text().or_else(|| node.number()));
+        text.unwrap_or_default()
+    }
+
+    /// Where a field is, or else the group.
+    pub(super) fn at(&self, key: &str) -> SourceSpan {
+        self.node(key).map_or(self.place, |node| node.place)
+    }
+
+    pub(super) fn error(&self, key: &str, message: impl Into<String>) -> Reported {
+        self.findings.error(self.at(key), message)
+    }
+
+    pub(super) fn error_with_help(
+        &self,
+        key: &str,
+        message: impl Into<String>,
+        help: &str,
+    ) -> Reported {
+        let help = help.to_owned();
+        self.findings.error_with_help(self.at(key), message, help)
+    }
+}
+
+/// Runs `read` on nothing.
+fn outline<T>(
+    groups: Option<&RefCell<Vec<GroupShape>>>,
+    empty: GroupShape,
+    read: ReadFields<'_, T>,
+) -> GroupShape {
+    let nothing = DefinitionFile {
+        path: String::new(),
+        text: String::new(),
+    };
+    let group = RefCell::new(empty);
+    let _reported = read(&Fields {
+        findings: &Diagnostics::new(&nothing),
+        place: SourceSpan::default(),
+        source: GivenFields::Noted {
+            group: &group,
+            groups,
+        },
+    })
+    .is_ok();
+    group.into_inner()
+}
+
+/// The field that an unknown one was meant to be, of those that are not there.
+fn meant(entry: &Entry, entries: &[Entry], known: &[&'static str]) -> Option<&'static str> {
+    let is_absent = |field: &&str| entries.iter().all(|other| other.key != **field);
+    let absent = known.iter().copied().filter(is_absent);
+    suggest::nearest(&entry.key, absent)
+}
+
+/// What `key` of `group` will mean once it is built; `None` if it means nothing at all.
+fn not_yet_supported(group: &str, key: &str) -> Option<&'static str> {
+    match (group, key) {
+        ("SloSpec", "budgetingMethod" | "timeSlices" | "timeSliceTarget") => {
+            Some("slices of time that are good or bad")
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,105 @@
+//! What is accepted where: noted by the functions that read definitions, for the JSON Schema and for the
+//! reference of all fields, so that neither can differ from what is read.
+
+use std::cell::RefCell;
+
+/// What one value may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    Text,
+    /// What a definition is called.
+    Name,
+    /// Text or a number, such as `99.5%` or `0.995`.
+    Scalar,
+    Duration,
+    /// A whole number of 0 or more.
+    Whole,
+    Number,
+    Selector,
+    Attribute,
+    /// This text and no other.
+    Constant(&'static str),
+    Words(Vec<&'static str>),
+    List(Box<Self>),
+    /// Any keys, each with text or a number.
+    TextByKey,
+    /// By its name among the groups.
+    Group(&'static str),
+    AnyOf(Vec<Self>),
+}
+
+/// Whether a field must be there, and what holds if it is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    Required,
+    Optional,
+    /// As if this were written.
+    Default(&'static str),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FieldShape {
+    pub(super) key: &'static str,
+    /// One sentence or two.
+    pub(super) about: &'static str,
+    pub(super) presence: Presence,
+    pub(super) shape: Shape,
+}
+
+/// Fields that stand together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct GroupShape {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    pub(super) fields: Vec<FieldShape>,
+    /// Keys of which exactly one must be there; empty if there are none such.
+    pub(super) one_of: Vec<&'static str>,
+}
+
+impl GroupShape {
+    pub(super) const fn new(name: &'static str, about: &'static str) -> Self {
+        Self {
+            name,
+            about,
+            fields: Vec::new(),
+            one_of: Vec::new(),
+        }
+    }
+}
+
+/// Where the functions that read note what they accept instead.
+#[derive(Debug, Default)]
+pub(super) struct Outline<'a> {
+    accepted: RefCell<Vec<Shape>>,
+    groups: Option<&'a RefCell<Vec<GroupShape>>>,
+}
+
+impl<'a> Outline<'a> {
+    /// Groups are noted in `groups` once each; only their names if it is `None`.
+    pub(super) fn new(groups: Option<&'a RefCell<Vec<GroupShape>>>) -> Self {
+        Self {
+            accepted: RefCell::default(),
+            groups,
+        }
+    }
+
+    pub(super) const fn groups(&self) -> Option<&'a RefCell<Vec<GroupShape>>> {
+        self.groups
+    }
+
+    pub(super) fn accept(&self, shape: Shape) {
+        self.accepted.borrow_mut().push(shape);
+    }
+
+    pub(super) fn into_shape(self) -> Shape {
+        let mut accepted = self.accepted.into_inner();
+        match accepted.pop() {
+            None => Shape::Text,
+            Some(only) if accepted.is_empty() => only,
+            Some(last) => {
+                accepted.push(last);
+                Shape::AnyOf(accepted)
+            }
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! One value of a document: functions of these read it, and describe what they would read.
+//!
+//! A function of a [`YamlValue`] is at once the reader of a value, its JSON Schema and its line in the
+//! reference: on a node of a document it returns what is written there, or notes what is wrong with it
+//! and returns [`Reported`]; on an outline every accessor notes the shape that it accepts and returns
+//! `Reported`. Since there is nothing but these functions, schema and reference cannot be forgotten.
+
+use super::{
+    diagnostics::{Diagnostics, Reported, SourceSpan},
+    fields::Fields,
+    shape::{Outline, Shape},
+    suggest,
+    yaml::{NodeValue, YamlNode},
+};
+
+/// A value, or that there is none because of a mistake that is among the findings.
+pub(super) type Checked<T> = Result<T, Reported>;
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct YamlValue<'a> {
+    pub(super) findings: &'a Diagnostics<'a>,
+    at: At<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum At<'a> {
+    Node(&'a YamlNode),
+    Outline(&'a Outline<'a>),
+}
+
+impl<'a> YamlValue<'a> {
+    pub(super) const fn of(findings: &'a Diagnostics<'a>, node: &'a YamlNode) -> Self {
+        let at = At::Node(node);
+        Self { findings, at }
+    }
+
+    pub(super) const fn outline(findings: &'a Diagnostics<'a>, outline: &'a Outline<'a>) -> Self {
+        let at = At::Outline(outline);
+        Self { findings, at }
+    }
+
+    pub(super) fn place(self) -> SourceSpan {
+        match self.at {
+            At::Node(node) => node.place,
+            At::Outline(_) => SourceSpan::default(),
+        }
+    }
+
+    /// Whether text or a number is written here.
+    pub(super) fn is_text(self) -> bool {
+        let At::Node(node) = self.at else {
+            return false;
+        };
+        matches!(node.value, NodeValue::Text(_) | NodeValue::Number(_))
+    }
+
+    pub(super) fn error(self, message: impl Into<String>) -> Reported {
+        self.findings.error(self.place(), message)
+    }
+
+    pub(super) fn error_with_help(
+        self,
+        message: impl Into<String>,
+        help: impl Into<Option<String>>,
+    ) -> Reported {
+        self.findings.error_with_help(self.place(), message, help)
+    }
+
+    /// The node, which `shape` describes.
+    pub(super) fn accept(self, shape: Shape) -> Checked<&'a YamlNode> {
+        match self.at {
+            At::Node(node) => Ok(node),
+            At::Outline(outline) => {
+                outline.accept(shape);
+                Err(Reported)
+            }
+        }
+    }
+
+    pub(super) fn text(self) -> Checked<&'a str> {
+        self.text_as(Shape::Text)
+    }
+
+    /// Text that `shape` says more of.
+    pub(super) fn text_as(self, shape: Shape) -> Checked<&'a str> {
+        let node = self.accept(shape)?;
+        node.text().ok_or_else(|| self.expected(node, "text"))
+    }
+
+    /// Text, or a number as it is written.
+    pub(super) fn scalar(self, shape: Shape) -> Checked<&'a str> {
+        let node = self.accept(shape)?;
+        let text = node.text().or_else(|| node.number());
+        text.ok_or_else(|| self.expected(node, "text or a number"))
+    }
+
+    pub(super) fn whole(self) -> Checked<u64> {
+        let node = self.accept(Shape::Whole)?;
+        let number = node.number().and_then(|text| text.parse().ok());
+        number.ok_or_else(|| self.expected(node, "a whole number of 0 or more"))
+    }
+
+    pub(super) fn number(self) -> Checked<f64> {
+        let node = self.accept(Shape::Number)?;
+        let number = node.number().and_then(|text| text.parse().ok());
+        let number = number.filter(|number: &f64| number.is_finite());
+        number.ok_or_else(|| self.expected(node, "a number"))
+    }
+
+    /// One of a few words.
+    pub(super) fn word<T: Copy>(self, words: &[(&'static str, T)]) -> Checked<T> {
+        let names: Vec<&'static str> = words.iter().map(|(name, _)| *name).collect();
+        let text = self.text_as(Shape::Words(names.clone()))?;
+        let found = words.iter().find(|(name, _)| *name == text);
+        found.map(|(_, value)| *value).ok_or_else(|| {
+            let near = suggest::nearest(text, names.iter().copied());
+            self.error_with_help(
+                format!("`{text}` is none of {}", suggest::list(&names)),
+                near.map(|near| format!("did you mean `{near}`?")),
+            )
+        })
+    }
+
+    /// This text and no other.
+    pub(super) fn constant(self, expected: &'static str) -> Checked<()> {
+        if self.text_as(Shape::Constant(expected))? == expected {
+            return Ok(());
+        }
+        Err(self.error(format!("`{expected}` is expected here")))
+    }
+
+    /// Every item is read, also behind one that is wrong.
+    pub(super) fn list<T>(
+        self,
+        item: impl for<'v> Fn(YamlValue<'v>) -> Checked<T>,
+    ) -> Checked<Vec<T>> {
+        let node = match self.at {
+            At::Node(node) => node,
+            At::Outline(outline) => {
+                let of_item = Outline::new(outline.groups());
+                // Nothing is read; what counts is noted in the outline.
+                let _reported = item(YamlValue::outline(self.findings, &of_item)).is_ok();
+                outline.accept(Shape::List(Box::new(of_item.into_shape())));
+                return Err(Reported);
+            }
+        };
+        let NodeValue::Sequence(items) = &node.value else {
+            return Err(self.expected(node, "a list"));
+        };
+        let items: Vec<Checked<T>> = items
+            .iter()
+            .map(|node| item(YamlValue::of(self.findings, node)))
+            .collect();
+        items.into_iter().collect()
+    }
+
+    /// Texts and numbers under keys of the user's own.
+    pub(super) fn text_by_key(self) -> Checked<Vec<(String, String)>> {
+        let node = self.accept(Shape::TextByKey)?;
+        let Some(entries) = node.entries() else {
+            return Err(self.expected(node, "a group of fields"));
+        };
+        let values: Vec<Checked<(String, String)>> = entries
+            .iter()
+            .filter(|entry| !matches!(entry.value.value, NodeValue::Null))
+            .map(|entry| {
+                let value = YamlValue::of(self.findings, &entry.value);
+                let text = value.scalar(Shape::Scalar)?;
+                Ok((entry.key.clone(), text.to_owned()))
+            })
+            .collect();
+        values.into_iter().collect()
+    }
+
+    /// Fields that stand together. `read` asks for each of them before it returns, whatever is wrong
+    /// with those before, so that all mistakes are found and all fields are known.
+    pub(super) fn group<T>(
+        self,
+        name: &'static str,
+        about: &'static str,
+        read: impl for<'v> Fn(&Fields<'v>) -> Checked<T>,
+    ) -> Checked<T> {
+        match self.at {
+            At::Node(node) => match node.entries() {
+                Some(_) => read(&Fields::of(self.findings, name, node, &read)),
+                None => Err(self.expected(node, "a group of fields")),
+            },
+            At::Outline(outline) => {
+                outline.accept(Shape::Group(name));
+                if let Some(groups) = outline.groups() {
+                    Fields::note_group(groups, name, about, &read);
+                }
+                Err(Reported)
+            }
+        }
+    }
+
+    /// Either text or a number, or a group of fields.
+    pub(super) fn text_or_group<T>(
+        self,
+        text: impl Fn(Self) -> Checked<T>,
+        group: impl Fn(Self) -> Checked<T>,
+    ) -> Checked<T> {
+        match self.at {
+            At::Outline(_) => text(self).or_else(|_| group(self)),
+            At::Node(node) => match &node.value {
+                NodeValue::Text(_) | NodeValue::Number(_) => text(self),
+                NodeValue::Mapping(_) => group(self),
+                NodeValue::Null | NodeValue::Bool | NodeValue::Sequence(_) => {
+                    Err(self.expected(node, "text or a group of fields"))
+                }
+            },
+        }
+    }
+
+    /// Either text or a list.
+    pub(super) fn text_or_list<T>(
+        self,
+        text: impl Fn(Self) -> Checked<T>,
+        list: impl Fn(Self) -> Checked<T>,
+    ) -> Checked<T> {
+        match self.at {
+            At::Outline(_) => text(self).or_else(|_| list(self)),
+            At::Node(node) => match &node.value {
+                NodeValue::Text(_) => text(self),
+                NodeValue::Sequence(_) => list(self),
+                NodeValue::Null
+                | NodeValue::Bool
+                | NodeValue::Number(_)
+                | NodeValue::Mapping(_) => Err(self.expected(node, "text or a list")),
+            },
+        }
+    }
+
+    fn expected(self, node: &YamlNode, what: &str) -> Reported {
+        let help = match (&node.value, what) {
+            (NodeValue::Number(_) | NodeValue::Bool, "text") => {
+                Some("write it in quotes".to_owned())
+            }
+            (NodeValue::Text(text), "a list") => Some(format!("write `[{text}]`")),
+            _ => None,
+        };
+        let message = format!("{what} is expected here, this is {}", node.noun());
+        self.error_with_help(message, help)
+    }
+}
