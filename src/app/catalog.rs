@@ -78,6 +78,10 @@ pub enum Change {
     Requested,
 }
 
+/// What a replica says of files that were read before another replica's came into force.
+const SUPERSEDED: &str = "the files differ from the definitions in force, which another replica brought: \
+                          they come into force when they change, or on SIGHUP";
+
 /// Valid files that are not in force, and why.
 enum PendingFiles {
     /// They take something away.
@@ -154,11 +158,21 @@ impl CatalogKeeper {
         let read = tokio::task::spawn_blocking(move || definitions::read(&folder)).await?;
         let found = read.map_err(|error| explain(&error));
         let is_known = self.seen.as_ref() == Some(&found);
-        if is_known && !followed && !self.status.borrow().is_waiting() {
+        let is_requested = change == Change::Requested;
+        if is_known && !followed && !is_requested && !self.status.borrow().is_waiting() {
             return Ok(Look::Unchanged);
         }
         let look = match &found {
             Err(problem) => self.refuse(vec![problem.clone()]),
+            // Otherwise replicas whose files are old would undo what somebody has applied.
+            Ok(definitions)
+                if is_known
+                    && followed
+                    && !is_requested
+                    && self.files_in_force() != Some(&definitions.files) =>
+            {
+                self.refuse(vec![SUPERSEDED.to_owned()])
+            }
             Ok(definitions) => self.judge(definitions, now, change).await?,
         };
         let is_news = !is_known || matches!(look, Look::InForce { .. });

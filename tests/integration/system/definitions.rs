@@ -19,10 +19,10 @@ async fn loaded(api: &Api, value: f64) {
 }
 
 /// Exit code, and what was written.
-fn clear(api: &Api) -> (Option<i32>, String) {
+fn definitions(command: &str, api: &Api) -> (Option<i32>, String) {
     let output = program()
         .env("THROUGHLINE_SERVER", &api.pages)
-        .args(["definitions", "clear"])
+        .args(["definitions", command])
         .output()
         .expect("the program starts");
     let text = [output.stdout, output.stderr].concat();
@@ -40,7 +40,7 @@ async fn s47_files_that_declare_nothing_any_more_are_refused_until_that_is_confi
     let site = Site::on(&database, ORDERS);
     let service = site.start().await;
     loaded(&service.api, 1.0).await;
-    let (code, text) = clear(&service.api);
+    let (code, text) = definitions("clear", &service.api);
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("declare SLOs"), "{text}");
 
@@ -64,7 +64,7 @@ async fn s47_files_that_declare_nothing_any_more_are_refused_until_that_is_confi
     assert_eq!(declared(&service.api).await, 1);
     assert_eq!(service.api.metric(LOADED).await, Some(0.0));
 
-    let (code, text) = clear(&service.api);
+    let (code, text) = definitions("clear", &service.api);
     assert_eq!(code, Some(0), "{text}");
     loaded(&service.api, 1.0).await;
     assert_eq!(declared(&service.api).await, 0);
@@ -119,4 +119,44 @@ async fn a_service_that_starts_with_broken_definitions_goes_on_with_the_last_goo
         "{}",
         service.said()
     );
+}
+
+async fn has_objective(api: &Api, objective: &str) {
+    until("the definitions to be in force", async || {
+        let shown = api.json("/api/v1/definitions").await;
+        (shown["slos"][0]["objective"] == objective).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn replicas_work_by_one_set_which_changes_when_most_have_it_or_somebody_applies_it() {
+    let database = TestDatabase::create().await;
+    let sites = [(); 2].map(|()| Site::on(&database, ORDERS));
+    let (one, other) = tokio::join!(sites[0].start(), sites[1].start());
+    let with = |objective: &str| ORDERS.replace("objective: 99.5%", objective);
+
+    sites[1].define(&with("objective: 99%"));
+    loaded(&other.api, 0.0).await;
+    let shown = other.api.json("/api/v1/definitions").await;
+    let problem = shown["problems"][0].as_str().unwrap();
+    assert!(problem.contains("1 of 2 replicas"), "{problem}");
+    has_objective(&other.api, "99.5 %").await;
+    let (code, text) = definitions("apply", &other.api);
+    assert_eq!(code, Some(0), "{text}");
+    for replica in [&one, &other] {
+        has_objective(&replica.api, "99 %").await;
+    }
+    // The files of the first are old now, and do not come back.
+    loaded(&one.api, 0.0).await;
+    let (code, text) = definitions("apply", &one.api);
+    assert_eq!(code, Some(1), "{text}");
+
+    for site in &sites {
+        site.define(&with("objective: 98%"));
+    }
+    for replica in [&one, &other] {
+        has_objective(&replica.api, "98 %").await;
+        loaded(&replica.api, 1.0).await;
+    }
 }
