@@ -7,14 +7,11 @@
 //! set without any SLO, or with a file that became empty, is refused in the same way until somebody
 //! confirms it (`throughline definitions clear`).
 
-use std::{collections::BTreeMap, error::Error as _, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, error::Error as _, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
-use super::{
-    definitions::{self, Definitions},
-    loops::SILENCE,
-};
+use super::definitions::{self, Definitions};
 use crate::{
     domain::{
         model::{
@@ -77,6 +74,9 @@ pub enum Change {
     /// Somebody who asked for it.
     Requested,
 }
+
+/// Three heartbeats. A replica that has just died must not be waited for.
+const ALIVE: Duration = Duration::from_secs(3);
 
 /// What a replica says of files that were read before another replica's came into force.
 const SUPERSEDED: &str = "the files differ from the definitions in force, which another replica brought: \
@@ -229,7 +229,7 @@ impl CatalogKeeper {
         }
         let mut tx = self.store.begin("compare the files of replicas").await?;
         let others = tx
-            .replicas_with(self.replica, digest(files), now - SILENCE)
+            .replicas_with(self.replica, digest(files), now - ALIVE)
             .await?;
         tx.commit().await?;
         let (same, all) = (others.same + 1, others.all + 1);

@@ -36,7 +36,7 @@ use crate::{
 /// Signs of life, overdue workflows, and files: often enough that nobody waits for them.
 const SECOND: Duration = Duration::from_secs(1);
 /// No sign of life for this long is an outage: ten beats were missed.
-pub(super) const SILENCE: Duration = Duration::from_secs(10);
+const SILENCE: Duration = Duration::from_secs(10);
 /// Where the time goes is looked at by people.
 const FOLD_INTERVAL: Duration = Duration::from_secs(5);
 /// An Alertmanager takes what it has not heard of for five minutes for over.

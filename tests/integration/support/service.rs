@@ -110,6 +110,16 @@ impl Site {
         service
     }
 
+    /// What tests send is minutes old, as if its senders had a backlog. Unless a test says otherwise,
+    /// that is not waited for.
+    fn catch_up(&self) -> &'static [&'static str] {
+        if self.flags.iter().any(|flag| flag == "--catch-up") {
+            &[]
+        } else {
+            &["--catch-up", "1s"]
+        }
+    }
+
     pub(crate) fn spawn(&self) -> Service {
         let said = self.home.path().join("said");
         let log = File::options().create(true).append(true).open(&said);
@@ -121,6 +131,7 @@ impl Site {
             .args(["--otlp-grpc-listen", &local(grpc)])
             .args(["--otlp-http-listen", &local(http)])
             .args(["--listen", &local(pages)])
+            .args(self.catch_up())
             .args(&self.flags)
             .envs(self.variables.clone())
             .stdout(log.try_clone().unwrap())
