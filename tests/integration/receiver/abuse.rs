@@ -146,7 +146,7 @@ async fn json_that_would_blow_up_in_memory_is_413() {
 }
 
 #[tokio::test]
-async fn nesting_without_end_is_400_in_both_formats() {
+async fn json_without_end_is_400_and_a_value_nested_too_deep_costs_no_request() {
     let server = Server::start().await;
     let json = "[".repeat(1_000_000).into_bytes();
     assert_eq!(post(&server, "application/json", json).await.status(), 400);
@@ -160,7 +160,7 @@ async fn nesting_without_end_is_400_in_both_formats() {
         outer.append(&mut value);
         value = outer;
     }
-    assert_eq!(post(&server, PROTOBUF, value).await.status(), 400);
+    assert_eq!(post(&server, PROTOBUF, value).await.status(), 200);
 }
 
 #[tokio::test]
