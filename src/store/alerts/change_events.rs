@@ -33,7 +33,7 @@ impl Tx<'_> {
         happening: &ChangeEvent,
         now: Timestamp,
     ) -> Result<Recorded, StoreError> {
-        let inserted = sqlx::query(
+        let statement = sqlx::query(
             "-- change_events.insert
              insert into change_events
                  (id, kind, at, title, service, version, url, labels, reported_by, recorded_at)
@@ -51,11 +51,9 @@ impl Tx<'_> {
         .bind(&happening.told_by)
         .bind(now.to_chrono())
         .bind((now - HOUR).to_chrono())
-        .bind(MOST_IN_AN_HOUR)
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
-        Ok(match inserted.rows_affected() {
+        .bind(MOST_IN_AN_HOUR);
+        let inserted = self.execute(statement).await?;
+        Ok(match inserted {
             0 => Recorded::TooMany,
             _ => Recorded::Kept,
         })
@@ -69,7 +67,7 @@ impl Tx<'_> {
         services: Option<&[String]>,
         limit: u32,
     ) -> Result<Vec<ChangeEvent>, StoreError> {
-        let rows: Vec<HappeningRow> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- change_events.read
              select id, kind, at, title, service, version, url, labels, reported_by
              from change_events
@@ -80,10 +78,8 @@ impl Tx<'_> {
         .bind(range.from.to_chrono())
         .bind(range.to.to_chrono())
         .bind(services)
-        .bind(i64::from(limit))
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(i64::from(limit));
+        let rows: Vec<HappeningRow> = self.fetch_all(query).await?;
         let decoded = rows.into_iter().map(HappeningRow::decode);
         decoded
             .collect::<Result<_, _>>()
@@ -92,18 +88,16 @@ impl Tx<'_> {
 
     /// Forgets those of long ago, and the oldest of too many.
     pub async fn delete_old_change_events(&mut self, now: Timestamp) -> Result<u64, StoreError> {
-        let forgotten = sqlx::query(
+        let statement = sqlx::query(
             "-- change_events.delete_old
              delete from change_events
              where at < $1
                  or id in (select id from change_events order by at desc, id offset $2)",
         )
         .bind((now - REMEMBERED).to_chrono())
-        .bind(MOST_IN_ALL)
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
-        Ok(forgotten.rows_affected())
+        .bind(MOST_IN_ALL);
+        let forgotten = self.execute(statement).await?;
+        Ok(forgotten)
     }
 }
 

@@ -24,7 +24,7 @@ impl Tx<'_> {
         &mut self,
         transitions: &[Uuid],
     ) -> Result<Vec<IncidentDelivery>, StoreError> {
-        let rows: Vec<ToldRow> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- deliveries.tries
             select d.transition_id, d.id, d.target, d.state, d.settled_at, a.started_at, a.duration_ms, a.class,
                 a.http_status, a.excerpt
@@ -32,10 +32,8 @@ impl Tx<'_> {
             where d.transition_id = any ($1)
             order by d.id, a.attempt limit 1000",
         )
-        .bind(transitions)
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(transitions);
+        let rows: Vec<ToldRow> = self.fetch_all(query).await?;
         Ok(rows.into_iter().map(IncidentDelivery::from).collect())
     }
 
@@ -45,18 +43,16 @@ impl Tx<'_> {
         episode: Uuid,
         acknowledged: &Acknowledgement,
     ) -> Result<bool, StoreError> {
-        let done = sqlx::query(
+        let statement = sqlx::query(
             "-- acknowledgements.insert
             insert into acknowledgements (episode, at, by) values ($1, $2, $3)
             on conflict (episode) do nothing",
         )
         .bind(episode)
         .bind(acknowledged.at.to_chrono())
-        .bind(&acknowledged.by)
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
-        Ok(done.rows_affected() == 1)
+        .bind(&acknowledged.by);
+        let done = self.execute(statement).await?;
+        Ok(done == 1)
     }
 
     /// Of those of `episodes` that somebody has taken on.
@@ -64,14 +60,12 @@ impl Tx<'_> {
         &mut self,
         episodes: &[Uuid],
     ) -> Result<BTreeMap<Uuid, Acknowledgement>, StoreError> {
-        let rows: Vec<(Uuid, DateTime<Utc>, Option<String>)> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- acknowledgements.read
             select episode, at, by from acknowledgements where episode = any ($1)",
         )
-        .bind(episodes)
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(episodes);
+        let rows: Vec<(Uuid, DateTime<Utc>, Option<String>)> = self.fetch_all(query).await?;
         let each = rows
             .into_iter()
             .map(|(episode, at, by)| (episode, Acknowledgement { at: at.into(), by }));
@@ -99,7 +93,7 @@ impl Tx<'_> {
     }
 
     pub async fn add_note(&mut self, episode: Uuid, note: &IncidentNote) -> Result<(), StoreError> {
-        sqlx::query(
+        let statement = sqlx::query(
             "-- incident_notes.insert
             insert into incident_notes (id, episode, at, by, text) values ($1, $2, $3, $4, $5)",
         )
@@ -107,23 +101,18 @@ impl Tx<'_> {
         .bind(episode)
         .bind(note.at.to_chrono())
         .bind(&note.by)
-        .bind(&note.text)
-        .execute(&mut *self.inner)
-        .await
-        .map(drop)
-        .map_err(|source| self.failed(source))
+        .bind(&note.text);
+        self.execute(statement).await.map(drop)
     }
 
     /// Oldest first.
     pub async fn notes(&mut self, episode: Uuid) -> Result<Vec<IncidentNote>, StoreError> {
-        let rows: Vec<NoteRow> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- incident_notes.read
             select id, at, by, text from incident_notes where episode = $1 order by at, id limit 500",
         )
-        .bind(episode)
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(episode);
+        let rows: Vec<NoteRow> = self.fetch_all(query).await?;
         Ok(rows.into_iter().map(IncidentNote::from).collect())
     }
 
@@ -134,7 +123,7 @@ impl Tx<'_> {
         picture: &IncidentSnapshot,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        let statement = sqlx::query(
             "-- incident_snapshots.insert
             insert into incident_snapshots (episode, kind, taken_at, snapshot) values ($1, $2, $3, $4)
             on conflict (episode, kind) do nothing",
@@ -142,11 +131,8 @@ impl Tx<'_> {
         .bind(episode)
         .bind(kind.as_str())
         .bind(at.to_chrono())
-        .bind(Json(picture))
-        .execute(&mut *self.inner)
-        .await
-        .map(drop)
-        .map_err(|source| self.failed(source))
+        .bind(Json(picture));
+        self.execute(statement).await.map(drop)
     }
 
     /// `None` also if another version of the service has written it.

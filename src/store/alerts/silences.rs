@@ -29,7 +29,7 @@ impl Tx<'_> {
             .collect();
         let length = terms.stretches.first().map(TimeRange::length);
         let repeat = terms.repeat.as_ref();
-        let inserted = sqlx::query(
+        let statement = sqlx::query(
             "-- silences.insert
             insert into silences (id, matchers, starts, duration_us, ends_at, recurrence_rule, time_zone, reason,
                 created_by, created_at)
@@ -45,11 +45,9 @@ impl Tx<'_> {
         .bind(repeat.map(|repeat| repeat.time_zone.name()))
         .bind(&terms.reason)
         .bind(&terms.created_by)
-        .bind(silence.created_at.to_chrono())
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
-        Ok(inserted.rows_affected() == 1)
+        .bind(silence.created_at.to_chrono());
+        let inserted = self.execute(statement).await?;
+        Ok(inserted == 1)
     }
 
     /// Those that mute something at `after` or later, the last that ends first.
@@ -57,43 +55,37 @@ impl Tx<'_> {
         &mut self,
         after: Timestamp,
     ) -> Result<Vec<Silence>, StoreError> {
-        let rows: Vec<SilenceRow> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(format!(
             "-- silences.ended_after
             select {COLUMNS} from silences where coalesce(ended_at, ends_at) > $1
             order by coalesce(ended_at, ends_at) desc, id limit 1000"
         )))
-        .bind(after.to_chrono())
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(after.to_chrono());
+        let rows: Vec<SilenceRow> = self.fetch_all(query).await?;
         rows.into_iter().map(|row| self.silence_of(row)).collect()
     }
 
     pub async fn silence(&mut self, id: Uuid) -> Result<Option<Silence>, StoreError> {
-        let row: Option<SilenceRow> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(format!(
             "-- silences.read\nselect {COLUMNS} from silences where id = $1"
         )))
-        .bind(id)
-        .fetch_optional(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(id);
+        let row: Option<SilenceRow> = self.fetch_optional(query).await?;
         row.map(|row| self.silence_of(row)).transpose()
     }
 
     /// Ends one before its time. False if it is over already.
     pub async fn end_silence(&mut self, id: Uuid, ended: &Ended) -> Result<bool, StoreError> {
-        let done = sqlx::query(
+        let statement = sqlx::query(
             "-- silences.end
             update silences set ended_at = $2, ended_by = $3
             where id = $1 and ended_at is null and ends_at > $2",
         )
         .bind(id)
         .bind(ended.at.to_chrono())
-        .bind(&ended.by)
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
-        Ok(done.rows_affected() == 1)
+        .bind(&ended.by);
+        let done = self.execute(statement).await?;
+        Ok(done == 1)
     }
 
     fn silence_of(&self, row: SilenceRow) -> Result<Silence, StoreError> {

@@ -38,16 +38,14 @@ impl Tx<'_> {
         slos: &[SloId],
     ) -> Result<BTreeMap<(SloId, Severity), Alert>, StoreError> {
         let ids: Vec<i32> = slos.iter().map(|slo| slo.0).collect();
-        let rows: Vec<AlertRow> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- alerts.read
              select slo_id, severity, state, version, episode, since, began_at, rule, pending_rules, clear_us,
                  counted_until, flap_count, stale_since, suppression, last_notified
              from alerts where slo_id = any ($1)",
         )
-        .bind(ids)
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(ids);
+        let rows: Vec<AlertRow> = self.fetch_all(query).await?;
         rows.into_iter()
             .map(|row| row.decode().map_err(|source| self.failed(source)))
             .collect()
@@ -64,7 +62,7 @@ impl Tx<'_> {
             .iter()
             .map(|(_, severity)| severity.as_str())
             .collect();
-        sqlx::query(
+        let statement = sqlx::query(
             "-- alerts.insert
              insert into alerts (slo_id, severity, state, since)
              select slo_id, severity, 'inactive', $3
@@ -74,10 +72,8 @@ impl Tx<'_> {
         )
         .bind(ids)
         .bind(severities)
-        .bind(since.to_chrono())
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(since.to_chrono());
+        self.execute(statement).await?;
         Ok(())
     }
 
@@ -92,7 +88,7 @@ impl Tx<'_> {
     ) -> Result<bool, StoreError> {
         let status = next.to_status(severity);
         let (clear, episode) = (clear(&next.phase), next.episode());
-        let swapped = sqlx::query(
+        let statement = sqlx::query(
             "-- alerts.swap
              update alerts
              set state = $4, version = $5, episode = $6, since = $7, rule = $8, pending_rules = $9,
@@ -115,11 +111,9 @@ impl Tx<'_> {
         .bind(status.progress.data_stale_since.map(Timestamp::to_chrono))
         .bind(status.progress.muted.map(Json))
         .bind(episode.map(|episode| Json(episode.last_notified)))
-        .bind(status.began_at.map(Timestamp::to_chrono))
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
-        Ok(swapped.rows_affected() == 1)
+        .bind(status.began_at.map(Timestamp::to_chrono));
+        let swapped = self.execute(statement).await?;
+        Ok(swapped == 1)
     }
 
     /// Writes a transition into the history; belongs into the transaction of its swap.
@@ -128,7 +122,7 @@ impl Tx<'_> {
         transition: &AlertTransition,
     ) -> Result<(), StoreError> {
         let facts = &transition.facts;
-        sqlx::query(
+        let statement = sqlx::query(
             "-- alert_transitions.insert
              insert into alert_transitions
                  (id, slo_id, severity, version, episode, kind, at, snapshot, suppression)
@@ -142,10 +136,8 @@ impl Tx<'_> {
         .bind(facts.kind.as_str())
         .bind(transition.at.to_chrono())
         .bind(Json(facts))
-        .bind(transition.suppression.map(Json))
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(transition.suppression.map(Json));
+        self.execute(statement).await?;
         Ok(())
     }
 
@@ -156,7 +148,7 @@ impl Tx<'_> {
         severity: Severity,
         episode: Uuid,
     ) -> Result<Option<AlertTransition>, StoreError> {
-        let row: Option<TransitionRow> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- alert_transitions.opening
              select id, slo_id, at, snapshot, suppression from alert_transitions
              where slo_id = $1 and severity = $2 and episode = $3 and kind = 'firing'
@@ -164,10 +156,8 @@ impl Tx<'_> {
         )
         .bind(slo.0)
         .bind(severity.as_str())
-        .bind(episode)
-        .fetch_optional(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(episode);
+        let row: Option<TransitionRow> = self.fetch_optional(query).await?;
         Ok(row.map(AlertTransition::from))
     }
 
@@ -245,28 +235,24 @@ impl Tx<'_> {
         &mut self,
         episode: Uuid,
     ) -> Result<Vec<AlertTransition>, StoreError> {
-        let rows: Vec<TransitionRow> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- alert_transitions.of_episode
              select id, slo_id, at, snapshot, suppression from alert_transitions
              where episode = $1 order by version limit 1000",
         )
-        .bind(episode)
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(episode);
+        let rows: Vec<TransitionRow> = self.fetch_all(query).await?;
         Ok(rows.into_iter().map(AlertTransition::from).collect())
     }
 
     /// One transition by its id.
     pub async fn transition(&mut self, id: Uuid) -> Result<Option<AlertTransition>, StoreError> {
-        let row: Option<TransitionRow> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- alert_transitions.by_id
              select id, slo_id, at, snapshot, suppression from alert_transitions where id = $1",
         )
-        .bind(id)
-        .fetch_optional(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(id);
+        let row: Option<TransitionRow> = self.fetch_optional(query).await?;
         Ok(row.map(AlertTransition::from))
     }
 
@@ -277,7 +263,7 @@ impl Tx<'_> {
         from: Timestamp,
         limit: u32,
     ) -> Result<Vec<AlertTransition>, StoreError> {
-        let rows: Vec<TransitionRow> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- alert_transitions.since
              select id, slo_id, at, snapshot, suppression from alert_transitions
              where ($1::integer is null or slo_id = $1) and at >= $2
@@ -285,10 +271,8 @@ impl Tx<'_> {
         )
         .bind(slo.map(|slo| slo.0))
         .bind(from.to_chrono())
-        .bind(i64::from(limit))
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(i64::from(limit));
+        let rows: Vec<TransitionRow> = self.fetch_all(query).await?;
         Ok(rows.into_iter().map(AlertTransition::from).collect())
     }
 }

@@ -27,7 +27,7 @@ impl Tx<'_> {
         if correlated.is_empty() {
             return Ok(());
         }
-        sqlx::query(concat!(
+        let statement = sqlx::query(concat!(
             "-- correlated_spans.add\n",
             "insert into correlated_spans as c (slo_id, day, writer, count) ",
             "select slo_id, $2, $3, count ",
@@ -37,10 +37,8 @@ impl Tx<'_> {
         .bind(correlated.keys().map(|slo| slo.0).collect::<Vec<i32>>())
         .bind(now.to_chrono().date_naive())
         .bind(writer.0)
-        .bind(correlated.values().copied().collect::<Vec<i64>>())
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(correlated.values().copied().collect::<Vec<i64>>());
+        self.execute(statement).await?;
         Ok(())
     }
 
@@ -54,7 +52,7 @@ impl Tx<'_> {
             .map(|(slo, from)| (slo.0, from.to_chrono().date_naive()))
             .unzip();
         // Verdicts that changed are evidence that was of use.
-        let rows: Vec<(i32, Option<String>, i64)> = sqlx::query_as(concat!(
+        let query = sqlx::query_as(concat!(
             "-- correlated_spans.since\n",
             "with w as (select * from unnest($1::integer[], $2::date[]) as w(slo_id, day)) ",
             "select c.slo_id, null as reason, sum(c.count)::bigint from w ",
@@ -65,10 +63,8 @@ impl Tx<'_> {
             "where e.reason <> 'corrected' group by 1, 2",
         ))
         .bind(ids)
-        .bind(days)
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(days);
+        let rows: Vec<(i32, Option<String>, i64)> = self.fetch_all(query).await?;
         let mut spans: BTreeMap<SloId, SelectedSpans> = BTreeMap::new();
         for (slo, reason, count) in rows {
             let of_slo = spans.entry(SloId(slo)).or_default();

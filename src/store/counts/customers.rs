@@ -111,7 +111,7 @@ impl Tx<'_> {
         buckets: &BTreeSet<CustomerBucket>,
     ) -> Result<BTreeMap<CustomerBucket, Filled>, StoreError> {
         let columns = BucketColumns::of(buckets.iter());
-        let rows: Vec<(i32, i32, DateTime<Utc>, i32)> = sqlx::query_as(concat!(
+        let query = sqlx::query_as(concat!(
             "-- customer_bucket.lock\n",
             "insert into customer_buckets as b (slo_id, resolution, bucket) ",
             "select slo_id, resolution, bucket ",
@@ -121,10 +121,8 @@ impl Tx<'_> {
         ))
         .bind(columns.slos)
         .bind(columns.resolutions)
-        .bind(columns.buckets)
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(columns.buckets);
+        let rows: Vec<(i32, i32, DateTime<Utc>, i32)> = self.fetch_all(query).await?;
         let full: BTreeMap<_, i32> = rows
             .into_iter()
             .map(|(slo, resolution, bucket, customers)| ((slo, resolution, bucket), customers))
@@ -152,7 +150,7 @@ impl Tx<'_> {
         let columns = BucketColumns::of(filled.keys());
         let column =
             |value: fn(&Filled) -> i64| -> Vec<i64> { filled.values().map(value).collect() };
-        sqlx::query(concat!(
+        let statement = sqlx::query(concat!(
             "-- customer_bucket.note\n",
             "update customer_buckets b set customers = n.customers, ",
             "overflow_events = b.overflow_events + n.events, overflow_bad = b.overflow_bad + n.bad ",
@@ -165,10 +163,8 @@ impl Tx<'_> {
         .bind(columns.buckets)
         .bind(column(|bucket| bucket.customers))
         .bind(column(|bucket| bucket.overflow.events))
-        .bind(column(|bucket| bucket.overflow.bad))
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(column(|bucket| bucket.overflow.bad));
+        self.execute(statement).await?;
         Ok(())
     }
 
@@ -180,7 +176,7 @@ impl Tx<'_> {
         let customers: Vec<&str> = rows.keys().map(|(_, customer)| *customer).collect();
         let events: Vec<i64> = rows.values().map(|counts| counts.events).collect();
         let bad: Vec<i64> = rows.values().map(|counts| counts.bad).collect();
-        sqlx::query(concat!(
+        let statement = sqlx::query(concat!(
             "-- customer.add\n",
             "insert into customer_counts as c (slo_id, resolution, bucket, customer, events, bad) ",
             "select slo_id, resolution, bucket, customer, events, bad ",
@@ -194,10 +190,8 @@ impl Tx<'_> {
         .bind(columns.buckets)
         .bind(customers)
         .bind(events)
-        .bind(bad)
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(bad);
+        self.execute(statement).await?;
         Ok(())
     }
 
@@ -268,7 +262,7 @@ impl Tx<'_> {
         }
         let beyond = self.overflows(sets).await?;
         let parts = StretchColumns::of(sets);
-        let rows: Vec<(i32, i64, i64)> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- customer.count
              select part.slo_id, count(distinct c.customer) filter (where c.bad > 0),
                  count(distinct c.customer) filter (where c.events > 0)
@@ -285,10 +279,8 @@ impl Tx<'_> {
         .bind(parts.columns.slos)
         .bind(parts.columns.resolutions)
         .bind(parts.columns.buckets)
-        .bind(parts.ends)
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(parts.ends);
+        let rows: Vec<(i32, i64, i64)> = self.fetch_all(query).await?;
         let counted = rows.into_iter().map(|(slo, affected, customers)| {
             let slo = SloId(slo);
             let total = CustomerTotal {
@@ -305,7 +297,7 @@ impl Tx<'_> {
         sets: &[(SloId, Vec<TimeRange>)],
     ) -> Result<BTreeMap<SloId, i64>, StoreError> {
         let parts = StretchColumns::of(sets);
-        let rows: Vec<(i32, i64)> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- customer_bucket.overflow
              select part.slo_id, sum(b.overflow_events)::bigint
              from unnest($1::integer[], $2::integer[], $3::timestamptz[], $4::timestamptz[])
@@ -317,10 +309,8 @@ impl Tx<'_> {
         .bind(parts.columns.slos)
         .bind(parts.columns.resolutions)
         .bind(parts.columns.buckets)
-        .bind(parts.ends)
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(parts.ends);
+        let rows: Vec<(i32, i64)> = self.fetch_all(query).await?;
         let by_slo = rows.into_iter().map(|(slo, events)| (SloId(slo), events));
         Ok(by_slo.collect())
     }
@@ -337,13 +327,11 @@ impl Tx<'_> {
                 "-- customer.delete_old\ndelete from customer_counts where resolution = $1 and bucket < $2",
                 "-- customer_bucket.delete_old\ndelete from customer_buckets where resolution = $1 and bucket < $2",
             ] {
-                let deleted = sqlx::query(query)
+                let statement = sqlx::query(query)
                     .bind(resolution.as_secs())
-                    .bind(before.to_chrono())
-                    .execute(&mut *self.inner)
-                    .await
-                    .map_err(|source| self.failed(source))?;
-                dropped += deleted.rows_affected();
+                    .bind(before.to_chrono());
+                let deleted = self.execute(statement).await?;
+                dropped += deleted;
             }
         }
         Ok(dropped)

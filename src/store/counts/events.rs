@@ -120,7 +120,7 @@ impl Tx<'_> {
         let parts = RangeColumns::covering(ranges);
         // Lateral, so that each part is a few steps down the primary key of the right partition and
         // never a scan of a whole resolution.
-        let rows: Vec<SumRow> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- event_counts.sums
              select part.ordinal, sum(counts.good)::bigint as good,
                  sum(counts.late)::bigint as late, sum(counts.failed)::bigint as failed,
@@ -156,10 +156,8 @@ impl Tx<'_> {
         .bind(parts.slos)
         .bind(parts.resolutions)
         .bind(parts.lowers)
-        .bind(parts.uppers)
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(parts.uppers);
+        let rows: Vec<SumRow> = self.fetch_all(query).await?;
         let mut sums = vec![EventCounts::ZERO; ranges.len()];
         for row in rows {
             let place = usize::try_from(row.ordinal)
@@ -215,7 +213,7 @@ impl Tx<'_> {
         slos: &[SloId],
         query: SeriesQuery,
     ) -> Result<BTreeMap<SloId, Vec<SeriesPoint>>, StoreError> {
-        let rows: Vec<PointRow> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- event_counts.series
              select slo_id, date_bin($5, bucket, timestamptz 'epoch') as at,
                  sum(good)::bigint as good, sum(late)::bigint as late,
@@ -236,10 +234,8 @@ impl Tx<'_> {
         .bind(query.resolution.as_secs())
         .bind(query.range.from.to_chrono())
         .bind(query.range.to.to_chrono())
-        .bind(interval(query.step))
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(interval(query.step));
+        let rows: Vec<PointRow> = self.fetch_all(query).await?;
         let mut series: BTreeMap<SloId, Vec<SeriesPoint>> = BTreeMap::new();
         for row in rows {
             series

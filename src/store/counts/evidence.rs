@@ -31,7 +31,7 @@ impl Tx<'_> {
             return Ok(());
         }
         let day: NaiveDate = now.to_chrono().date_naive();
-        sqlx::query(concat!(
+        let statement = sqlx::query(concat!(
             "-- evidence_counts.add\n",
             "insert into evidence_counts as c (slo_id, day, reason, count) ",
             "select slo_id, $2, reason, count ",
@@ -46,10 +46,8 @@ impl Tx<'_> {
                 .map(|(_, reason)| (*reason).to_owned())
                 .collect::<Vec<String>>(),
         )
-        .bind(counts.values().copied().collect::<Vec<i64>>())
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(counts.values().copied().collect::<Vec<i64>>());
+        self.execute(statement).await?;
         Ok(())
     }
 
@@ -57,14 +55,12 @@ impl Tx<'_> {
     pub async fn evidence_totals(
         &mut self,
     ) -> Result<BTreeMap<SloId, BTreeMap<String, i64>>, StoreError> {
-        let rows: Vec<(i32, String, i64)> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- evidence_counts.totals
              select slo_id, reason, sum(count)::bigint from evidence_counts
              group by slo_id, reason",
-        )
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        );
+        let rows: Vec<(i32, String, i64)> = self.fetch_all(query).await?;
         let mut totals: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
         for (slo, reason, count) in rows {
             totals.entry(SloId(slo)).or_default().insert(reason, count);
@@ -78,16 +74,14 @@ impl Tx<'_> {
         slo: SloId,
         from: Timestamp,
     ) -> Result<BTreeMap<String, i64>, StoreError> {
-        let rows: Vec<(String, i64)> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- evidence_counts.since
              select reason, sum(count)::bigint from evidence_counts
              where slo_id = $1 and day >= $2 group by reason",
         )
         .bind(slo.0)
-        .bind(from.to_chrono().date_naive())
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(from.to_chrono().date_naive());
+        let rows: Vec<(String, i64)> = self.fetch_all(query).await?;
         Ok(rows.into_iter().collect())
     }
 }

@@ -51,7 +51,7 @@ impl Tx<'_> {
         slo: SloId,
         range: TimeRange,
     ) -> Result<EventSample, StoreError> {
-        let rows: Vec<(bool, Json<EventAttributes>)> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- sample.read
              select is_good, attributes
              from (
@@ -67,10 +67,8 @@ impl Tx<'_> {
         .bind(slo.0)
         .bind(range.from.to_chrono())
         .bind(range.to.to_chrono())
-        .bind(most())
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(most());
+        let rows: Vec<(bool, Json<EventAttributes>)> = self.fetch_all(query).await?;
         let mut sample = EventSample::default();
         for (is_good, Json(attributes)) in rows {
             let side = if is_good {
@@ -92,7 +90,7 @@ impl Tx<'_> {
         range: TimeRange,
         familiar: Duration,
     ) -> Result<Vec<FirstSeen>, StoreError> {
-        let rows: Vec<(String, String, DateTime<Utc>)> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- sample.first_seen
              select attribute, value, at
              from (
@@ -115,10 +113,8 @@ impl Tx<'_> {
         .bind(range.from.to_chrono())
         .bind(range.to.to_chrono())
         .bind(&VERSIONS[..])
-        .bind(MOST_FIRST_SEEN)
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(MOST_FIRST_SEEN);
+        let rows: Vec<(String, String, DateTime<Utc>)> = self.fetch_all(query).await?;
         let seen = |(attribute, value, at): (String, String, DateTime<Utc>)| FirstSeen {
             attribute,
             value,
@@ -130,7 +126,7 @@ impl Tx<'_> {
     /// Forgets the attributes of events judged in `range` that do not belong to the sample of their
     /// hour and side. Returns of how many. Rows that are being written are left for the next time.
     pub async fn trim_samples(&mut self, range: TimeRange) -> Result<u64, StoreError> {
-        let trimmed = sqlx::query(
+        let statement = sqlx::query(
             "-- sample.trim
              with known as (
                  select slo_id, key, epoch, outcome, row_number() over (
@@ -152,11 +148,9 @@ impl Tx<'_> {
         .bind(range.from.to_chrono())
         .bind(range.to.to_chrono())
         .bind(most())
-        .bind(Resolution::Hour.as_secs())
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
-        Ok(trimmed.rows_affected())
+        .bind(Resolution::Hour.as_secs());
+        let trimmed = self.execute(statement).await?;
+        Ok(trimmed)
     }
 }
 

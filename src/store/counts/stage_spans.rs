@@ -42,7 +42,7 @@ impl Tx<'_> {
             return Ok(BTreeMap::new());
         }
         let rows = StageSpanColumns::new(pieces);
-        let refused: Vec<(Uuid, i32, i64)> = sqlx::query_as(concat!(
+        let query = sqlx::query_as(concat!(
             "-- stage_spans.add\n",
             "with new as (select * from unnest($3::uuid[], $4::integer[], $5::bigint[], ",
             "$6::smallint[], $7::timestamptz[], $8::timestamptz[], $9::timestamptz[], $10::text[], ",
@@ -73,10 +73,8 @@ impl Tx<'_> {
         .bind(rows.to)
         .bind(rows.deliver)
         .bind(rows.names)
-        .bind(rows.services)
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(rows.services);
+        let refused: Vec<(Uuid, i32, i64)> = self.fetch_all(query).await?;
         let mut missed = BTreeMap::new();
         for (key, slo, count) in refused {
             let mut alike = pieces
@@ -104,7 +102,7 @@ impl Tx<'_> {
             .zip(wanted)
             .flat_map(|(at, keys)| keys.iter().map(move |key| (at, Uuid::from_bytes(key.0))))
             .unzip();
-        let rows: Vec<PieceRow> = sqlx::query_as(concat!(
+        let query = sqlx::query_as(concat!(
             "-- stage_spans.read\n",
             "select k.ordinal, s.kind, s.started_at, s.ended_at, s.deliver_at, s.name, s.service ",
             "from unnest($1::bigint[], $2::uuid[]) as k(ordinal, key) cross join lateral (",
@@ -114,10 +112,8 @@ impl Tx<'_> {
         .bind(ordinals)
         .bind(keys)
         .bind(slo.0)
-        .bind(2 * PIECES_PER_KEY)
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(2 * PIECES_PER_KEY);
+        let rows: Vec<PieceRow> = self.fetch_all(query).await?;
         for row in rows {
             let place = usize::try_from(row.ordinal).ok();
             let of_one = place.and_then(|at| pieces.get_mut(at));

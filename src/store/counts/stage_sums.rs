@@ -82,17 +82,15 @@ impl Tx<'_> {
         slo: SloId,
         now: Timestamp,
     ) -> Result<BTreeSet<Stage>, StoreError> {
-        let rows: Vec<(i16, String)> = sqlx::query_as(concat!(
+        let query = sqlx::query_as(concat!(
             "-- stage_sums.known\n",
             "select distinct kind, name from stage_sums ",
             "where slo_id = $1 and resolution = $2 and bucket >= $3",
         ))
         .bind(slo.0)
         .bind(Resolution::Day.as_secs())
-        .bind((now - KNOWN_FOR).floor_to(DAY).to_chrono())
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind((now - KNOWN_FOR).floor_to(DAY).to_chrono());
+        let rows: Vec<(i16, String)> = self.fetch_all(query).await?;
         let stages = rows
             .into_iter()
             .filter_map(|(kind, name)| StageKind::from_code(kind).map(|kind| Stage { kind, name }));
@@ -107,7 +105,7 @@ impl Tx<'_> {
         range: TimeRange,
     ) -> Result<(StageSums, StageSums), StoreError> {
         let parts = cover(aligned(range));
-        let rows: Vec<(bool, i16, String, i64, i64, i64, i64)> = sqlx::query_as(concat!(
+        let query = sqlx::query_as(concat!(
             "-- stage_sums.read\n",
             "select s.is_bad, s.kind, s.name, sum(s.events)::bigint, ",
             "least(sum(s.extrapolated), 9e18)::bigint, least(sum(s.duration_us), 9e18)::bigint, ",
@@ -134,10 +132,8 @@ impl Tx<'_> {
                 .iter()
                 .map(|(_, part)| part.to.to_chrono())
                 .collect::<Vec<DateTime<Utc>>>(),
-        )
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        );
+        let rows: Vec<(bool, i16, String, i64, i64, i64, i64)> = self.fetch_all(query).await?;
         let (mut good, mut bad) = (StageSums::default(), StageSums::default());
         for (is_bad, kind, name, events, unseen, micros, first_micros) in rows {
             let sums = if is_bad { &mut bad } else { &mut good };
@@ -160,15 +156,13 @@ impl Tx<'_> {
     /// Deletes rows that nothing is read from any more.
     pub async fn forget_stage_sums(&mut self, now: Timestamp) -> Result<(), StoreError> {
         for (resolution, kept) in KEPT {
-            sqlx::query(concat!(
+            let statement = sqlx::query(concat!(
                 "-- stage_sums.forget\n",
                 "delete from stage_sums where resolution = $1 and bucket < $2",
             ))
             .bind(resolution.as_secs())
-            .bind((now - kept).to_chrono())
-            .execute(&mut *self.inner)
-            .await
-            .map_err(|source| self.failed(source))?;
+            .bind((now - kept).to_chrono());
+            self.execute(statement).await?;
         }
         Ok(())
     }

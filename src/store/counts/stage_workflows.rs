@@ -201,7 +201,7 @@ impl Tx<'_> {
         let time = |at: Option<Timestamp>| at.map(Timestamp::to_chrono);
         let folded = |fold: &Fold<'_>| fold.folded.clone();
         let column = |fold: &Fold<'_>| folded(fold).map(|folded| Json(folded.breakdown));
-        sqlx::query(concat!(
+        let statement = sqlx::query(concat!(
             "-- stage_folds.note\n",
             "update workflows w set aggregated_outcome = n.outcome, ",
             "aggregated_judged_at = n.judged_at, aggregated_stages = n.stages, ",
@@ -248,10 +248,8 @@ impl Tx<'_> {
                 .iter()
                 .map(|fold| folded(fold)?.weight.map(Weight::millionths))
                 .collect::<Vec<_>>(),
-        )
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        );
+        self.execute(statement).await?;
         Ok(())
     }
 

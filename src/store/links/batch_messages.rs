@@ -129,7 +129,7 @@ impl Tx<'_> {
         let counts: Vec<Option<i32>> = rows.values().map(|row| row.message_count).collect();
         let evidence = rows.into_values().map(|row| row.evidence);
         let evidence: Vec<Option<Json<Workflow>>> = evidence.collect();
-        sqlx::query(concat!(
+        let statement = sqlx::query(concat!(
             "-- batch_messages.write\n",
             "insert into batch_messages as b (slo_id, trace_id, span_id, message, position, ",
             "message_count, evidence, epoch) select n.*, $8 ",
@@ -145,10 +145,8 @@ impl Tx<'_> {
         .bind(positions)
         .bind(counts)
         .bind(evidence)
-        .bind(epoch)
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(epoch);
+        self.execute(statement).await?;
         Ok(())
     }
 }

@@ -124,7 +124,7 @@ impl Tx<'_> {
         if spans.filters.is_empty() {
             return Ok(());
         }
-        sqlx::query(concat!(
+        let statement = sqlx::query(concat!(
             "-- pending_spans.arrived\n",
             "with woken as (delete from pending_spans w ",
             "using unnest($1::bigint[], $2::uuid[], $3::bigint[]) as n(filter, trace_id, span_id) ",
@@ -136,10 +136,8 @@ impl Tx<'_> {
         ))
         .bind(&spans.filters)
         .bind(&spans.trace_ids)
-        .bind(&spans.span_ids)
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(&spans.span_ids);
+        self.execute(statement).await?;
         Ok(())
     }
 
@@ -194,7 +192,7 @@ impl Tx<'_> {
             spans.push_awaited(*filter, *awaited);
         }
         let ids: Vec<Uuid> = waits.iter().map(|(_, _, id)| *id).collect();
-        sqlx::query(concat!(
+        let statement = sqlx::query(concat!(
             "-- pending_spans.insert\n",
             "insert into pending_spans (filter, trace_id, span_id, evidence_id, epoch) ",
             "select n.*, $5 from unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::uuid[]) as n ",
@@ -204,10 +202,8 @@ impl Tx<'_> {
         .bind(&spans.trace_ids)
         .bind(&spans.span_ids)
         .bind(&ids)
-        .bind(epoch)
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(epoch);
+        self.execute(statement).await?;
         Ok(())
     }
 }

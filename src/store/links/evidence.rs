@@ -139,11 +139,9 @@ impl Tx<'_> {
 
     /// Keeps all others from writing links until the end of the transaction.
     pub(crate) async fn hold_links(&mut self) -> Result<(), StoreError> {
-        sqlx::query("-- links.hold\nselect pg_advisory_xact_lock($1)")
-            .bind(LINK_LOCK)
-            .execute(&mut *self.inner)
-            .await
-            .map_err(|source| self.failed(source))?;
+        let statement =
+            sqlx::query("-- links.hold\nselect pg_advisory_xact_lock($1)").bind(LINK_LOCK);
+        self.execute(statement).await?;
         Ok(())
     }
 

@@ -61,14 +61,12 @@ impl Tx<'_> {
         if ids.is_empty() {
             return Ok(by_slo);
         }
-        let rows: Vec<(i32, Vec<Uuid>)> = sqlx::query_as(concat!(
+        let query = sqlx::query_as(concat!(
             "-- link_evidence.keys_of_batches\n",
             "select slo_id, workflow_keys from link_evidence where id = any ($1)",
         ))
-        .bind(ids.iter().copied().collect::<Vec<_>>())
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(ids.iter().copied().collect::<Vec<_>>());
+        let rows: Vec<(i32, Vec<Uuid>)> = self.fetch_all(query).await?;
         for (slo, keys) in rows {
             let keys = keys.into_iter().map(|key| EventKey(key.into_bytes()));
             by_slo.entry(SloId(slo)).or_default().extend(keys);

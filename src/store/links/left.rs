@@ -118,17 +118,14 @@ impl Tx<'_> {
         }
         let epochs: Vec<i32> = rows.iter().map(|row| row.epoch).collect();
         let places: Vec<&str> = rows.iter().map(|row| row.place.as_str()).collect();
-        let deleted = sqlx::query(concat!(
+        let statement = sqlx::query(concat!(
             "-- workflow.delete\n",
             "delete from workflows w using unnest($1::integer[], $2::text[]) as n(epoch, place) ",
             "where w.ctid = n.place::tid and w.epoch = n.epoch",
         ))
         .bind(epochs)
-        .bind(places)
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?
-        .rows_affected();
+        .bind(places);
+        let deleted = self.execute(statement).await?;
         // Their counts have been taken out already: one that is missed must not go unnoticed.
         if deleted != rows.len() as u64 {
             return Err(self.failed(inconsistent("a locked workflow was not where it stood")));

@@ -140,7 +140,7 @@ impl Tx<'_> {
             });
             columns.collect::<Vec<_>>()
         };
-        sqlx::query(concat!(
+        let statement = sqlx::query(concat!(
             "-- link_evidence.place\n",
             "update link_evidence e set workflow_keys = n.workflow_keys::uuid[], ",
             "is_truncated = n.is_truncated, is_unresolved = false, ",
@@ -155,10 +155,8 @@ impl Tx<'_> {
         .bind(cut)
         .bind(batches.collect::<Vec<_>>())
         .bind(of_branches(|by| uuid(by.trace_id).to_string()))
-        .bind(of_branches(|by| number(by.span_id).to_string()))
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(of_branches(|by| number(by.span_id).to_string()));
+        self.execute(statement).await?;
         Ok(())
     }
 
@@ -180,7 +178,7 @@ impl Tx<'_> {
         let nothing = batches
             .iter()
             .map(|at| Json(Workflow::without_evidence(at.span.trace_id)));
-        sqlx::query(concat!(
+        let statement = sqlx::query(concat!(
             "-- link_evidence.add_batches\n",
             "insert into link_evidence (id, slo_id, filter, trace_id, span_id, evidence, is_start, ",
             "is_whole, is_batch, epoch) select n.*, false, true, true, $7 ",
@@ -194,11 +192,8 @@ impl Tx<'_> {
         .bind(spans.trace_ids)
         .bind(spans.span_ids)
         .bind(nothing.collect::<Vec<_>>())
-        .bind(epoch)
-        .execute(&mut *self.inner)
-        .await
-        .map(drop)
-        .map_err(|source| self.failed(source))
+        .bind(epoch);
+        self.execute(statement).await.map(drop)
     }
 
     /// Marks the evidence whose chain divided there as to be placed anew.
@@ -206,16 +201,13 @@ impl Tx<'_> {
         if batches.is_empty() {
             return Ok(());
         }
-        sqlx::query(concat!(
+        let statement = sqlx::query(concat!(
             "-- link_evidence.place_again\n",
             "update link_evidence set is_unresolved = true where branch_batches && $1 ",
             "and branch_batches <> '{}' and not is_unresolved",
         ))
-        .bind(batches)
-        .execute(&mut *self.inner)
-        .await
-        .map(drop)
-        .map_err(|source| self.failed(source))
+        .bind(batches);
+        self.execute(statement).await.map(drop)
     }
 }
 

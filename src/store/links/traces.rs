@@ -53,7 +53,7 @@ impl Tx<'_> {
     ) -> Result<BTreeMap<EventKey, Vec<TraceId>>, StoreError> {
         let keys = workflows.iter().map(|(key, _)| Uuid::from_bytes(key.0));
         let origins = workflows.iter().map(|(_, origin)| uuid(*origin));
-        let rows: Vec<(Uuid, Uuid)> = sqlx::query_as(concat!(
+        let query = sqlx::query_as(concat!(
             "-- link_evidence.traces\n",
             "with recursive way(key, origin, filter, trace_id, hops) as (",
             "select o.key, o.origin, e.filter, e.trace_id, 0 ",
@@ -68,10 +68,8 @@ impl Tx<'_> {
         ))
         .bind(slo.0)
         .bind(keys.collect::<Vec<_>>())
-        .bind(origins.collect::<Vec<_>>())
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(origins.collect::<Vec<_>>());
+        let rows: Vec<(Uuid, Uuid)> = self.fetch_all(query).await?;
         let mut linked: BTreeMap<EventKey, Vec<TraceId>> = BTreeMap::new();
         for (key, trace) in rows {
             let trace = trace_id(trace).map_err(|source| self.failed(source))?;

@@ -38,14 +38,12 @@ pub struct OpenCheck {
 impl Tx<'_> {
     /// By key; one that was never found has no row.
     pub async fn health_checks(&mut self) -> Result<BTreeMap<String, HealthCheck>, StoreError> {
-        let rows: Vec<CheckRow> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- health_checks.read
              select key, version, phase, since, episode, opened_at, severity, title, notified_targets
              from health_checks",
-        )
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        );
+        let rows: Vec<CheckRow> = self.fetch_all(query).await?;
         let check = |row: CheckRow| {
             let notified: Result<Vec<Name>, StoreError> = row
                 .notified_targets
@@ -80,7 +78,7 @@ impl Tx<'_> {
     ) -> Result<bool, StoreError> {
         let (phase, since, open) = columns(next.standing.phase, now);
         let notified: Vec<&str> = next.notified_targets.iter().map(Name::as_str).collect();
-        let result = sqlx::query(
+        let statement = sqlx::query(
             "-- health_checks.swap
              insert into health_checks as c
                  (key, version, phase, since, episode, opened_at, severity, title, notified_targets)
@@ -104,23 +102,19 @@ impl Tx<'_> {
             Severity::Ticket => "ticket",
         })
         .bind(&next.title)
-        .bind(notified)
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
-        Ok(result.rows_affected() == 1)
+        .bind(notified);
+        let result = self.execute(statement).await?;
+        Ok(result == 1)
     }
 
     /// What is open now, the oldest first.
     pub async fn open_checks(&mut self) -> Result<Vec<OpenCheck>, StoreError> {
-        let rows: Vec<(String, String, DateTime<Utc>)> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- health_checks.open
              select key, title, opened_at from health_checks
              where phase in ('failing', 'recovering') order by opened_at, key",
-        )
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        );
+        let rows: Vec<(String, String, DateTime<Utc>)> = self.fetch_all(query).await?;
         let open = |(key, title, opened_at): (String, String, DateTime<Utc>)| OpenCheck {
             key,
             title,

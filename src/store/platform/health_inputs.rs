@@ -52,24 +52,19 @@ impl Tx<'_> {
         let sql = "-- service_state.look
              update service_state set singleton = true
              returning (select count(*) from alerts where state <> 'inactive'), database_outages";
-        sqlx::query_as(sql)
-            .fetch_one(&mut *self.inner)
-            .await
-            .map_err(|source| self.failed(source))
+        let query = sqlx::query_as(sql);
+        self.fetch_one(query).await
     }
 
     /// Notes that an outage is over that was told as the one after `known` others. A second call
     /// changes nothing.
     pub async fn count_outage(&mut self, known: i64) -> Result<(), StoreError> {
-        sqlx::query(
+        let statement = sqlx::query(
             "-- service_state.count_outage
              update service_state set database_outages = $1 + 1 where database_outages = $1",
         )
-        .bind(known)
-        .execute(&mut *self.inner)
-        .await
-        .map(drop)
-        .map_err(|source| self.failed(source))
+        .bind(known);
+        self.execute(statement).await.map(drop)
     }
 
     /// Keeps what a replica says of itself.
@@ -78,7 +73,7 @@ impl Tx<'_> {
         replica: ReplicaId,
         signs: &ReplicaSigns,
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        let statement = sqlx::query(
             "-- replicas.note_signs
              update replicas set clock_ahead_ms = $2, definition_problems = $3,
                  definitions_hash = $4, refused_senders = $5, last_seen_at = clock_timestamp()
@@ -88,21 +83,16 @@ impl Tx<'_> {
         .bind(signs.clock_ahead_ms)
         .bind(&signs.definition_problems)
         .bind(signs.definitions_hash)
-        .bind(&signs.refused_senders)
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(&signs.refused_senders);
+        self.execute(statement).await?;
         // Some seconds do not matter, and the row is everybody's.
-        sqlx::query(
+        let statement = sqlx::query(
             "-- service_state.note_span
              update service_state set last_span_at = $1
              where last_span_at is null or last_span_at < $1::timestamptz - interval '5 s'",
         )
-        .bind(signs.last_span_at.map(Timestamp::to_chrono))
-        .execute(&mut *self.inner)
-        .await
-        .map(drop)
-        .map_err(|source| self.failed(source))
+        .bind(signs.last_span_at.map(Timestamp::to_chrono));
+        self.execute(statement).await.map(drop)
     }
 
     /// Of the replicas other than `replica` that were alive at `since` or later, how many have files with
@@ -116,30 +106,25 @@ impl Tx<'_> {
         hash: i64,
         since: Timestamp,
     ) -> Result<OtherReplicas, StoreError> {
-        sqlx::query_as(
+        let query = sqlx::query_as(
             "-- replicas.with_definitions
              select count(*) filter (where definitions_hash = $2) as same, count(*) as \"all\"
              from replicas where id <> $1 and heartbeat_at >= $3",
         )
         .bind(replica.0)
         .bind(hash)
-        .bind(since.to_chrono())
-        .fetch_one(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))
+        .bind(since.to_chrono());
+        self.fetch_one(query).await
     }
 
     /// Keeps that deliveries had to be repaired.
     pub async fn note_reconciled(&mut self, at: Timestamp) -> Result<(), StoreError> {
-        sqlx::query(
+        let statement = sqlx::query(
             "-- service_state.note_reconciled
              update service_state set reconciled_at = greatest(reconciled_at, $1)",
         )
-        .bind(at.to_chrono())
-        .execute(&mut *self.inner)
-        .await
-        .map(drop)
-        .map_err(|source| self.failed(source))
+        .bind(at.to_chrono());
+        self.execute(statement).await.map(drop)
     }
 
     /// When deliveries last had to be repaired.
@@ -156,16 +141,14 @@ impl Tx<'_> {
 
     /// Every declared SLO, when it was evaluated last, and whether on counts that cannot be true.
     pub async fn slo_signs(&mut self) -> Result<Vec<SloSign>, StoreError> {
-        let rows: Vec<SloInputRow> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- slos.signs
              select slos.name, slo_statuses.evaluated_at, slo_statuses.status -> 'window' as in_window,
                  slo_statuses.status -> 'last_hour' as in_last_hour
              from slos left join slo_statuses on slo_statuses.slo_id = slos.id
              where slos.declared and slos.parent_id is null order by slos.name",
-        )
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        );
+        let rows: Vec<SloInputRow> = self.fetch_all(query).await?;
         let sign = |row: SloInputRow| {
             let mut counts = [&row.in_window, &row.in_last_hour].into_iter().flatten();
             Ok(SloSign {
@@ -179,14 +162,12 @@ impl Tx<'_> {
 
     /// Replicas that gave a sign of life within the last half minute.
     pub async fn replica_signs(&mut self) -> Result<Vec<ReplicaSign>, StoreError> {
-        let rows: Vec<(i64, i64, Vec<String>, Vec<String>)> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- replicas.signs
              select id, clock_ahead_ms, definition_problems, refused_senders from replicas
              where last_seen_at > clock_timestamp() - interval '30 s' order by id",
-        )
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        );
+        let rows: Vec<(i64, i64, Vec<String>, Vec<String>)> = self.fetch_all(query).await?;
         let sign = |(id, ahead_ms, definition_problems, refused_senders)| ReplicaSign {
             id,
             ahead_ms,
@@ -200,15 +181,13 @@ impl Tx<'_> {
     pub async fn ingest_signs(
         &mut self,
     ) -> Result<(Option<Timestamp>, Option<Timestamp>), StoreError> {
+        let query = sqlx::query_as(
+            "-- service_state.ingest_signs
+             select (select complete_until from ingest_watermark),
+                 (select last_span_at from service_state)",
+        );
         let (watermark, last_span_at): (Option<DateTime<Utc>>, Option<DateTime<Utc>>) =
-            sqlx::query_as(
-                "-- service_state.ingest_signs
-                 select (select complete_until from ingest_watermark),
-                     (select last_span_at from service_state)",
-            )
-            .fetch_one(&mut *self.inner)
-            .await
-            .map_err(|source| self.failed(source))?;
+            self.fetch_one(query).await?;
         Ok((
             watermark.map(Timestamp::from),
             last_span_at.map(Timestamp::from),
@@ -217,7 +196,7 @@ impl Tx<'_> {
 
     /// What waits, tests and heartbeats aside, by target.
     pub async fn waiting(&mut self) -> Result<Vec<Waiting>, StoreError> {
-        let rows: Vec<WaitingRow> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- deliveries.waiting
              select d.target, count(*) as count,
                  min(d.created_at) filter (where d.priority = 0) as page_since
@@ -226,10 +205,8 @@ impl Tx<'_> {
              where d.state in ('pending', 'leased')
                  and (n.kind is null or n.kind not in ('test', 'heartbeat'))
              group by d.target order by d.target",
-        )
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        );
+        let rows: Vec<WaitingRow> = self.fetch_all(query).await?;
         let waiting = |row: WaitingRow| Waiting {
             target: row.target,
             count: row.count,
@@ -240,7 +217,7 @@ impl Tx<'_> {
 
     /// Silences of which a stretch lasts at `now`.
     pub async fn silence_signs(&mut self, now: Timestamp) -> Result<Vec<SilenceSign>, StoreError> {
-        let rows: Vec<SilenceInputRow> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- silences.signs
              select s.id, s.reason, s.created_by, s.duration_us,
                  start + s.duration_us * interval '1 microsecond' as ends_at
@@ -249,10 +226,8 @@ impl Tx<'_> {
                  and start + s.duration_us * interval '1 microsecond' > $1
              order by s.id",
         )
-        .bind(now.to_chrono())
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(now.to_chrono());
+        let rows: Vec<SilenceInputRow> = self.fetch_all(query).await?;
         let sign = |row: SilenceInputRow| SilenceSign {
             id: row.id,
             reason: row.reason,

@@ -38,7 +38,7 @@ impl Tx<'_> {
         named: &NamedRequest,
         now: Timestamp,
     ) -> Result<Claimed, StoreError> {
-        let claimed = sqlx::query(
+        let statement = sqlx::query(
             "-- idempotency_keys.claim
             insert into idempotency_keys (request, key, fingerprint, created_at)
             values ($1, $2, $3, $4)
@@ -47,11 +47,9 @@ impl Tx<'_> {
         .bind(&named.request)
         .bind(&named.key)
         .bind(&named.fingerprint)
-        .bind(now.to_chrono())
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
-        if claimed.rows_affected() == 1 {
+        .bind(now.to_chrono());
+        let claimed = self.execute(statement).await?;
+        if claimed == 1 {
             return Ok(Claimed::New);
         }
         let (fingerprint, answer): (String, Option<Json<Value>>) = sqlx::query_as(
@@ -75,28 +73,22 @@ impl Tx<'_> {
         named: &NamedRequest,
         answer: &Value,
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        let statement = sqlx::query(
             "-- idempotency_keys.answer
             update idempotency_keys set answer = $3 where request = $1 and key = $2",
         )
         .bind(&named.request)
         .bind(&named.key)
-        .bind(Json(answer))
-        .execute(&mut *self.inner)
-        .await
-        .map(drop)
-        .map_err(|source| self.failed(source))
+        .bind(Json(answer));
+        self.execute(statement).await.map(drop)
     }
 
     /// Forgets keys that were used before `before`.
     pub async fn forget_requests(&mut self, before: Timestamp) -> Result<(), StoreError> {
-        sqlx::query(
+        let statement = sqlx::query(
             "-- idempotency_keys.forget\ndelete from idempotency_keys where created_at < $1",
         )
-        .bind(before.to_chrono())
-        .execute(&mut *self.inner)
-        .await
-        .map(drop)
-        .map_err(|source| self.failed(source))
+        .bind(before.to_chrono());
+        self.execute(statement).await.map(drop)
     }
 }

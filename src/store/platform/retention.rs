@@ -88,11 +88,9 @@ impl Tx<'_> {
         {
             return Ok(());
         }
-        sqlx::query("-- epoch.exclude_writers\nselect pg_advisory_xact_lock($1)")
-            .bind(EPOCH_LOCK)
-            .execute(&mut *self.inner)
-            .await
-            .map_err(|source| self.failed(source))?;
+        let statement = sqlx::query("-- epoch.exclude_writers\nselect pg_advisory_xact_lock($1)")
+            .bind(EPOCH_LOCK);
+        self.execute(statement).await?;
         let newest = self.newest_epoch().await?;
         let epoch = match newest {
             Some((_, opened)) if now < opened + length => return Ok(()),
@@ -112,22 +110,19 @@ impl Tx<'_> {
             ))
             .await?;
         }
-        sqlx::query("-- epoch.insert\ninsert into epochs (epoch, opened_at) values ($1, $2)")
-            .bind(epoch)
-            .bind(now.to_chrono())
-            .execute(&mut *self.inner)
-            .await
-            .map_err(|source| self.failed(source))?;
+        let statement =
+            sqlx::query("-- epoch.insert\ninsert into epochs (epoch, opened_at) values ($1, $2)")
+                .bind(epoch)
+                .bind(now.to_chrono());
+        self.execute(statement).await?;
         Ok(())
     }
 
     async fn newest_epoch(&mut self) -> Result<Option<(i32, Timestamp)>, StoreError> {
-        let newest: Option<(i32, DateTime<Utc>)> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- epoch.newest\nselect epoch, opened_at from epochs order by epoch desc limit 1",
-        )
-        .fetch_optional(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        );
+        let newest: Option<(i32, DateTime<Utc>)> = self.fetch_optional(query).await?;
         Ok(newest.map(|(epoch, opened)| (epoch, opened.into())))
     }
 
@@ -139,12 +134,10 @@ impl Tx<'_> {
         horizon: Duration,
     ) -> Result<bool, StoreError> {
         let floor = now - horizon;
-        let epochs: Vec<(i32, DateTime<Utc>)> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- epoch.two_oldest\nselect epoch, opened_at from epochs order by epoch limit 2",
-        )
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        );
+        let epochs: Vec<(i32, DateTime<Utc>)> = self.fetch_all(query).await?;
         let [(oldest, _), (_, closed_at)] = epochs.as_slice() else {
             return Ok(false);
         };
@@ -178,11 +171,9 @@ impl Tx<'_> {
             ))
             .await?;
         }
-        sqlx::query("-- epoch.delete\ndelete from epochs where epoch = $1")
-            .bind(oldest)
-            .execute(&mut *self.inner)
-            .await
-            .map_err(|source| self.failed(source))?;
+        let statement =
+            sqlx::query("-- epoch.delete\ndelete from epochs where epoch = $1").bind(oldest);
+        self.execute(statement).await?;
         Ok(true)
     }
 

@@ -30,18 +30,16 @@ impl Tx<'_> {
     ) -> Result<bool, StoreError> {
         // A tick that comes a little early must not find its own claim still standing; one that was
         // made by a clock far ahead is void.
-        let result = sqlx::query(
+        let statement = sqlx::query(
             "-- service_state.claim_heartbeat
              update service_state set heartbeat_claimed_at = $1
              where heartbeat_claimed_at <= $2 or heartbeat_claimed_at > $3",
         )
         .bind(now.to_chrono())
         .bind((now - interval.mul_f64(0.9)).to_chrono())
-        .bind((now + interval).to_chrono())
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
-        Ok(result.rows_affected() == 1)
+        .bind((now + interval).to_chrono());
+        let result = self.execute(statement).await?;
+        Ok(result == 1)
     }
 
     /// Keeps whether it was sent at `now`, or why not.
@@ -50,18 +48,15 @@ impl Tx<'_> {
         now: Timestamp,
         withheld: &[String],
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        let statement = sqlx::query(
             "-- service_state.keep_heartbeat
              update service_state
              set heartbeat_withheld_reasons = $2,
                  heartbeat_sent_at = case when $2 = '{}'::text[] then $1 else heartbeat_sent_at end",
         )
         .bind(now.to_chrono())
-        .bind(withheld)
-        .execute(&mut *self.inner)
-        .await
-        .map(drop)
-        .map_err(|source| self.failed(source))
+        .bind(withheld);
+        self.execute(statement).await.map(drop)
     }
 
     pub async fn last_heartbeat(&mut self) -> Result<LastHeartbeat, StoreError> {
@@ -80,22 +75,19 @@ impl Tx<'_> {
 
     /// Ends heartbeats that still wait: the next one says more.
     pub async fn supersede_heartbeats(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        sqlx::query(
+        let statement = sqlx::query(
             "-- platform_notifications.supersede_heartbeats
              update deliveries d set state = 'expired', settled_at = $1
              from platform_notifications n
              where n.id = d.platform_notification_id and n.kind = 'heartbeat' and d.state = 'pending'",
         )
-        .bind(now.to_chrono())
-        .execute(&mut *self.inner)
-        .await
-        .map(drop)
-        .map_err(|source| self.failed(source))
+        .bind(now.to_chrono());
+        self.execute(statement).await.map(drop)
     }
 
     /// Removes heartbeats that were settled long ago: there is one a minute.
     pub async fn forget_heartbeats(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        sqlx::query(
+        let statement = sqlx::query(
             "-- platform_notifications.delete_old_heartbeats
              with old as (
                  select n.id from platform_notifications n
@@ -111,10 +103,7 @@ impl Tx<'_> {
              )
              delete from platform_notifications where id in (select id from old)",
         )
-        .bind((now - KEPT).to_chrono())
-        .execute(&mut *self.inner)
-        .await
-        .map(drop)
-        .map_err(|source| self.failed(source))
+        .bind((now - KEPT).to_chrono());
+        self.execute(statement).await.map(drop)
     }
 }

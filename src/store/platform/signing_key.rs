@@ -12,16 +12,14 @@ impl Tx<'_> {
         candidate: &SigningKey,
         now: Timestamp,
     ) -> Result<SigningKey, StoreError> {
-        sqlx::query(
+        let statement = sqlx::query(
             "-- signing_key.insert
             insert into signing_key (key, created_at) values ($1, $2)
             on conflict (singleton) do nothing",
         )
         .bind(candidate.as_bytes())
-        .bind(now.to_chrono())
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(now.to_chrono());
+        self.execute(statement).await?;
         let key: [u8; SigningKey::LENGTH] =
             sqlx::query_scalar("-- signing_key.read\nselect key from signing_key")
                 .fetch_one(&mut *self.inner)

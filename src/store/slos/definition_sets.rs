@@ -35,7 +35,7 @@ impl Tx<'_> {
         files: &[DefinitionFile],
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        let statement = sqlx::query(
             "-- definition_sets.put
              with newest as (
                  select number, in_force_from, files from definition_sets
@@ -46,11 +46,8 @@ impl Tx<'_> {
              where not exists (select 1 from newest where files = $1)",
         )
         .bind(Json(pairs(files)))
-        .bind(now.to_chrono())
-        .execute(&mut *self.inner)
-        .await
-        .map(drop)
-        .map_err(|source| self.failed(source))
+        .bind(now.to_chrono());
+        self.execute(statement).await.map(drop)
     }
 
     /// Deletes sets that were replaced before `horizon`, and the oldest of too many.
@@ -58,7 +55,7 @@ impl Tx<'_> {
     /// # Errors
     /// If the database does not answer.
     pub async fn forget_definition_sets(&mut self, horizon: Timestamp) -> Result<(), StoreError> {
-        sqlx::query(
+        let statement = sqlx::query(
             "-- definition_sets.forget
              delete from definition_sets old where number <= (
                      select max(number) - $2 from definition_sets)
@@ -66,11 +63,8 @@ impl Tx<'_> {
                      where next.number > old.number and next.in_force_from < $1)",
         )
         .bind(horizon.to_chrono())
-        .bind(MOST_SETS)
-        .execute(&mut *self.inner)
-        .await
-        .map(drop)
-        .map_err(|source| self.failed(source))
+        .bind(MOST_SETS);
+        self.execute(statement).await.map(drop)
     }
 
     /// The number of the set in force; 0 if there never was one.
@@ -97,15 +91,13 @@ impl Tx<'_> {
         known: Revision,
     ) -> Result<Vec<DefinitionSet>, StoreError> {
         type Pairs = Vec<(String, String)>;
-        let rows: Vec<(i32, DateTime<Utc>, Json<Pairs>)> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- definition_sets.after
              select number, in_force_from, files from definition_sets
              where number > $1 order by number",
         )
-        .bind(known.0)
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(known.0);
+        let rows: Vec<(i32, DateTime<Utc>, Json<Pairs>)> = self.fetch_all(query).await?;
         let set = |(number, in_force_from, Json(pairs)): (i32, DateTime<Utc>, Json<Pairs>)| {
             let files = pairs.into_iter();
             DefinitionSet {

@@ -38,7 +38,7 @@ impl Tx<'_> {
         due: Vec<DueSlo>,
     ) -> Result<Vec<DueSlo>, StoreError> {
         let parents: Vec<i32> = due.iter().map(|slo| slo.id.0).collect();
-        let rows: Vec<DueGroupRow> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- groups.due
              select id, parent_id, declared, group_by, group_values, first_event_at
              from slos
@@ -46,10 +46,8 @@ impl Tx<'_> {
                  select 1 from alerts where alerts.slo_id = slos.id and alerts.state <> 'inactive'))
              order by id",
         )
-        .bind(parents)
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(parents);
+        let rows: Vec<DueGroupRow> = self.fetch_all(query).await?;
         let mut groups: BTreeMap<i32, Vec<DueGroupRow>> = BTreeMap::new();
         for row in rows {
             groups.entry(row.parent_id).or_default().push(row);
@@ -75,7 +73,7 @@ impl Tx<'_> {
 
     /// Groups that have an alert which is open, of all declared SLOs.
     pub async fn groups_with_alerts(&mut self) -> Result<Vec<GroupRecord>, StoreError> {
-        let rows: Vec<GroupRow> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- groups.with_alerts
              select own.id, parent.name, own.group_by, own.group_values, own.first_event_at,
                  slo_statuses.status
@@ -84,26 +82,22 @@ impl Tx<'_> {
              where own.declared and exists (
                  select 1 from alerts where alerts.slo_id = own.id and alerts.state <> 'inactive')
              order by own.id",
-        )
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        );
+        let rows: Vec<GroupRow> = self.fetch_all(query).await?;
         rows.into_iter().map(|row| self.group_record(row)).collect()
     }
 
     /// How many declared groups each SLO has; left out where it has none.
     pub async fn group_tallies(&mut self) -> Result<BTreeMap<SloId, GroupTally>, StoreError> {
-        let rows: Vec<(i32, i64, i64)> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- groups.tallies
              select slos.parent_id, count(*), count(*) filter (
                  where slo_statuses.status ->> 'state' in ('paging', 'ticket'))
              from slos left join slo_statuses on slo_statuses.slo_id = slos.id
              where slos.declared and slos.parent_id is not null
              group by slos.parent_id",
-        )
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        );
+        let rows: Vec<(i32, i64, i64)> = self.fetch_all(query).await?;
         let tally = |(slo, groups, burning)| (SloId(slo), GroupTally { groups, burning });
         Ok(rows.into_iter().map(tally).collect())
     }
@@ -113,7 +107,7 @@ impl Tx<'_> {
         slo: Option<SloId>,
         group: Option<SloId>,
     ) -> Result<Vec<GroupRecord>, StoreError> {
-        let rows: Vec<GroupRow> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- groups.read
              select own.id, parent.name, own.group_by, own.group_values, own.first_event_at,
                  slo_statuses.status
@@ -123,10 +117,8 @@ impl Tx<'_> {
              order by own.id",
         )
         .bind(slo.map(|slo| slo.0))
-        .bind(group.map(|group| group.0))
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(group.map(|group| group.0));
+        let rows: Vec<GroupRow> = self.fetch_all(query).await?;
         rows.into_iter().map(|row| self.group_record(row)).collect()
     }
 

@@ -60,7 +60,7 @@ impl Tx<'_> {
             .map(|by| i32::try_from(by.max_groups).unwrap_or(i32::MAX))
             .collect();
         // Locked in one order, so that replicas that load the same files do not deadlock.
-        sqlx::query(
+        let statement = sqlx::query(
             "-- groups.declare_grouping
              update slos set group_by = changed.group_by, max_groups = changed.max_groups
              from (
@@ -75,11 +75,9 @@ impl Tx<'_> {
         )
         .bind(ids)
         .bind(by)
-        .bind(most)
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
-        sqlx::query(
+        .bind(most);
+        self.execute(statement).await?;
+        let statement = sqlx::query(
             "-- groups.declare
              update slos set declared = not slos.declared
              from (
@@ -90,10 +88,8 @@ impl Tx<'_> {
                  order by own.id for update of own
              ) as changed
              where slos.id = changed.id",
-        )
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        );
+        self.execute(statement).await?;
         Ok(())
     }
 
@@ -137,15 +133,13 @@ impl Tx<'_> {
         if grouped.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let rows: Vec<(i32, Json<Vec<String>>, i32)> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- groups.groupings
              select id, group_by, max_groups from slos
              where id = any ($1) and parent_id is null and group_by is not null",
         )
-        .bind(Vec::from_iter(grouped))
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(Vec::from_iter(grouped));
+        let rows: Vec<(i32, Json<Vec<String>>, i32)> = self.fetch_all(query).await?;
         let grouping = |(id, Json(by), max_groups): (i32, Json<Vec<String>>, i32)| {
             let max_groups = i64::from(max_groups);
             (SloId(id), Grouping { by, max_groups })
@@ -190,16 +184,14 @@ impl Tx<'_> {
         keys: Vec<GroupKey>,
     ) -> Result<GroupIds, StoreError> {
         let keys: Vec<Uuid> = keys.iter().map(|key| Uuid::from_bytes(key.0)).collect();
-        let rows: Vec<(Uuid, i32)> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- groups.known
              select group_key, id from slos
              where parent_id = $1 and group_key = any ($2) and is_tracked",
         )
         .bind(slo.0)
-        .bind(keys)
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(keys);
+        let rows: Vec<(Uuid, i32)> = self.fetch_all(query).await?;
         Ok(group_ids(slo, rows))
     }
 
@@ -237,12 +229,10 @@ impl Tx<'_> {
     }
 
     pub(crate) async fn lock_groups(&mut self, slo: SloId) -> Result<(), StoreError> {
-        sqlx::query("-- groups.lock\nselect pg_advisory_xact_lock($1, $2)")
+        let statement = sqlx::query("-- groups.lock\nselect pg_advisory_xact_lock($1, $2)")
             .bind(GROUPS_LOCK)
-            .bind(slo.0)
-            .execute(&mut *self.inner)
-            .await
-            .map_err(|source| self.failed(source))?;
+            .bind(slo.0);
+        self.execute(statement).await?;
         Ok(())
     }
 
@@ -268,7 +258,7 @@ impl Tx<'_> {
             .values()
             .map(|group| group.values.as_ref().map(Json))
             .collect();
-        let rows: Vec<(Uuid, i32)> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- groups.insert
              insert into slos (parent_id, group_key, group_by, group_values)
              select $1, n.group_key, n.group_by, n.group_values
@@ -280,10 +270,8 @@ impl Tx<'_> {
         .bind(slo.0)
         .bind(keys)
         .bind(by)
-        .bind(values)
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(values);
+        let rows: Vec<(Uuid, i32)> = self.fetch_all(query).await?;
         Ok(group_ids(slo, rows))
     }
 }

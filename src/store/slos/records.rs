@@ -69,7 +69,7 @@ impl Tx<'_> {
     /// comes back has its history.
     pub async fn declare(&mut self, names: &[Name]) -> Result<BTreeMap<Name, SloId>, StoreError> {
         let names: Vec<&str> = names.iter().map(Name::as_str).collect();
-        sqlx::query(
+        let statement = sqlx::query(
             "-- slos.insert
              insert into slos (name)
              select declared.name from unnest($1::text[]) as declared (name)
@@ -77,30 +77,24 @@ impl Tx<'_> {
              order by declared.name
              on conflict (name) do nothing",
         )
-        .bind(&names)
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(&names);
+        self.execute(statement).await?;
         // Locked in one order, so that replicas that load the same files do not deadlock.
-        sqlx::query(
+        let statement = sqlx::query(
             "-- slos.declare
              update slos set declared = (slos.name = any ($1))
              from (select id from slos where declared <> (name = any ($1)) order by id for update)
                  as changed
              where slos.id = changed.id",
         )
-        .bind(&names)
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
-        let rows: Vec<(String, i32)> = sqlx::query_as(
+        .bind(&names);
+        self.execute(statement).await?;
+        let query = sqlx::query_as(
             "-- slos.ids
              select name, id from slos where name = any ($1)",
         )
-        .bind(&names)
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(&names);
+        let rows: Vec<(String, i32)> = self.fetch_all(query).await?;
         rows.into_iter()
             .map(|(name, id)| Ok((self.name(&name)?, SloId(id))))
             .collect()
@@ -116,7 +110,7 @@ impl Tx<'_> {
     ) -> Result<Vec<DueSlo>, StoreError> {
         // A tick that comes a little early must not find its own claim still standing.
         let next = now + interval.mul_f64(0.9);
-        let rows: Vec<DueSloRow> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- slos.claim_due
              update slos set next_evaluation_at = $2
              where id in (
@@ -130,10 +124,8 @@ impl Tx<'_> {
         )
         .bind(now.to_chrono())
         .bind(next.to_chrono())
-        .bind((now + interval + CLOCK_TOLERANCE).to_chrono())
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind((now + interval + CLOCK_TOLERANCE).to_chrono());
+        let rows: Vec<DueSloRow> = self.fetch_all(query).await?;
         let due: Result<Vec<DueSlo>, StoreError> = rows
             .into_iter()
             .map(|row| {
@@ -152,30 +144,26 @@ impl Tx<'_> {
 
     /// Every declared SLO, by name.
     pub async fn slos(&mut self) -> Result<Vec<SloRecord>, StoreError> {
-        let rows: Vec<SloRow> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- slos.declared
              select slos.id, slos.name, slos.first_event_at, slo_statuses.status
              from slos left join slo_statuses on slo_statuses.slo_id = slos.id
              where slos.declared and slos.parent_id is null order by slos.name",
-        )
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        );
+        let rows: Vec<SloRow> = self.fetch_all(query).await?;
         rows.into_iter().map(|row| self.slo_record(row)).collect()
     }
 
     /// One SLO, declared or removed; `None` if it has never been declared.
     pub async fn slo(&mut self, name: &Name) -> Result<Option<SloRecord>, StoreError> {
-        let row: Option<SloRow> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- slos.one
              select slos.id, slos.name, slos.first_event_at, slo_statuses.status
              from slos left join slo_statuses on slo_statuses.slo_id = slos.id
              where slos.name = $1",
         )
-        .bind(name.as_str())
-        .fetch_optional(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(name.as_str());
+        let row: Option<SloRow> = self.fetch_optional(query).await?;
         row.map(|row| self.slo_record(row)).transpose()
     }
 
@@ -202,7 +190,7 @@ impl Tx<'_> {
         let first = |slo| earliest.get(slo).map(|at| at.to_chrono());
         let times: Vec<Option<DateTime<Utc>>> = all.iter().map(first).collect();
         let ended: Vec<bool> = all.iter().map(|slo| ended.contains(slo)).collect();
-        sqlx::query(concat!(
+        let statement = sqlx::query(concat!(
             "-- slos.note_first_event\n",
             "update slos s set first_event_at = least(s.first_event_at, n.at), ",
             "has_ended = s.has_ended or n.has_ended ",
@@ -212,10 +200,8 @@ impl Tx<'_> {
         ))
         .bind(slos)
         .bind(times)
-        .bind(ended)
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(ended);
+        self.execute(statement).await?;
         Ok(())
     }
 

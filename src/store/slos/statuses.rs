@@ -26,7 +26,7 @@ impl Tx<'_> {
             .collect();
         let json: Vec<Json<&SloStatus>> = statuses.iter().map(|(_, status)| Json(status)).collect();
         // In one order, so that two replicas with the same SLOs do not deadlock.
-        sqlx::query(
+        let statement = sqlx::query(
             "-- slo_statuses.upsert
              insert into slo_statuses (slo_id, evaluated_at, status)
              select * from unnest($1::integer[], $2::timestamptz[], $3::jsonb[])
@@ -37,10 +37,8 @@ impl Tx<'_> {
         )
         .bind(ids)
         .bind(times)
-        .bind(json)
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(json);
+        self.execute(statement).await?;
         Ok(())
     }
 
@@ -51,15 +49,13 @@ impl Tx<'_> {
     ) -> Result<BTreeMap<SloId, TickHistory>, StoreError> {
         let ids: Vec<i32> = slos.iter().map(|slo| slo.0).collect();
         // Statuses written before rhythm was kept had been evaluated without a gap.
-        let rows: Vec<(i32, DateTime<Utc>, i32)> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- slo_statuses.rhythms
              select slo_id, evaluated_at, coalesce((status ->> 'steady_ticks')::integer, 2)
              from slo_statuses where slo_id = any ($1)",
         )
-        .bind(ids)
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(ids);
+        let rows: Vec<(i32, DateTime<Utc>, i32)> = self.fetch_all(query).await?;
         Ok(rows
             .into_iter()
             .map(|(id, at, steady)| {

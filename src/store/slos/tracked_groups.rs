@@ -33,7 +33,7 @@ impl Tx<'_> {
         .map_err(|source| self.failed(source))?;
         let Some(slo) = slo else { return Ok(0) };
         self.lock_groups(SloId(slo)).await?;
-        let freed = sqlx::query(
+        let statement = sqlx::query(
             "-- tracked_groups.free
              update slos
              set is_tracked = changed.is_seen, declared = changed.is_seen and changed.is_wanted
@@ -60,10 +60,8 @@ impl Tx<'_> {
             (now - window)
                 .floor_to(Resolution::Day.length())
                 .to_chrono(),
-        )
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
-        Ok(freed.rows_affected())
+        );
+        let freed = self.execute(statement).await?;
+        Ok(freed)
     }
 }

@@ -221,12 +221,9 @@ impl Tx<'_> {
 
     /// Lets all know who must wait for those who judge. Before any row is locked.
     pub(crate) async fn share_epoch(&mut self) -> Result<(), StoreError> {
-        sqlx::query("-- epoch.share\nselect pg_advisory_xact_lock_shared($1)")
-            .bind(EPOCH_LOCK)
-            .execute(&mut *self.inner)
-            .await
-            .map(drop)
-            .map_err(|source| self.failed(source))
+        let statement =
+            sqlx::query("-- epoch.share\nselect pg_advisory_xact_lock_shared($1)").bind(EPOCH_LOCK);
+        self.execute(statement).await.map(drop)
     }
 
     /// The partition that rows are inserted into. Holds off the opening of another one until the end
@@ -235,7 +232,7 @@ impl Tx<'_> {
         // Few rows are touched among many: a plan that scans a partition is always wrong here, but
         // the planner cannot know while statistics are missing. Nobody waits for a statement that
         // takes longer than a commit may: it would only hold its locks.
-        sqlx::query(concat!(
+        let statement = sqlx::query(concat!(
             "-- epoch.hold\n",
             "select pg_advisory_xact_lock_shared($1), ",
             "set_config('enable_seqscan', 'off', true), ",
@@ -243,10 +240,8 @@ impl Tx<'_> {
             "set_config('enable_mergejoin', 'off', true), ",
             "set_config('statement_timeout', '10s', true)",
         ))
-        .bind(EPOCH_LOCK)
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(EPOCH_LOCK);
+        self.execute(statement).await?;
         sqlx::query_scalar("-- epoch.current\nselect max(epoch) from epochs")
             .fetch_one(&mut *self.inner)
             .await
@@ -281,8 +276,7 @@ impl Tx<'_> {
         if rows.is_empty() {
             return Ok(());
         }
-        let inserted = rows.bind(INSERT).execute(&mut *self.inner).await;
-        inserted.map_err(|source| self.failed(source))?;
+        self.execute(rows.bind(INSERT)).await?;
         Ok(())
     }
 
@@ -291,11 +285,8 @@ impl Tx<'_> {
         if rows.is_empty() {
             return Ok(());
         }
-        let query = rows.bind(UPDATE).bind(&rows.places);
-        let updated = query.execute(&mut *self.inner).await;
-        let updated = updated
-            .map_err(|source| self.failed(source))?
-            .rows_affected();
+        let statement = rows.bind(UPDATE).bind(&rows.places);
+        let updated = self.execute(statement).await?;
         // The counts that follow speak of every row: one that is missed must not go unnoticed.
         if updated != rows.len() as u64 {
             return Err(self.failed(inconsistent("a locked workflow was not where it stood")));

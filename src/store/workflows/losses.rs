@@ -39,7 +39,7 @@ impl Tx<'_> {
             return Ok(());
         }
         let (slos, minutes) = columns(losses.iter().copied());
-        sqlx::query(concat!(
+        let statement = sqlx::query(concat!(
             "-- evidence_losses.add\n",
             "insert into evidence_losses (slo_id, minute) select slo_id, minute ",
             "from unnest($1::integer[], $2::timestamptz[]) as n(slo_id, minute) ",
@@ -47,11 +47,8 @@ impl Tx<'_> {
             "where l.slo_id = n.slo_id and l.minute = n.minute) on conflict do nothing",
         ))
         .bind(slos)
-        .bind(minutes)
-        .execute(&mut *self.inner)
-        .await
-        .map(drop)
-        .map_err(|source| self.failed(source))
+        .bind(minutes);
+        self.execute(statement).await.map(drop)
     }
 
     /// Which of these workflows without an end may have had one that is lost, by the stretch in which
@@ -86,15 +83,13 @@ impl Tx<'_> {
 
     /// Losses that no timeout was held against yet, the first of them.
     pub async fn new_losses(&mut self) -> Result<Vec<Loss>, StoreError> {
-        let rows: Vec<(i32, DateTime<Utc>)> = sqlx::query_as(concat!(
+        let query = sqlx::query_as(concat!(
             "-- evidence_losses.new\n",
             "select slo_id, minute from evidence_losses where not is_applied ",
             "order by slo_id, minute limit $1",
         ))
-        .bind(LOSSES)
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(LOSSES);
+        let rows: Vec<(i32, DateTime<Utc>)> = self.fetch_all(query).await?;
         let losses = rows.into_iter();
         Ok(losses
             .map(|(slo, minute)| (SloId(slo), minute.into()))
@@ -104,15 +99,12 @@ impl Tx<'_> {
     /// Waits until all have ended who judge workflows. Its transaction does nothing else, so that those
     /// who come next need not wait for more.
     pub async fn wait_for_judges(&mut self) -> Result<(), StoreError> {
-        sqlx::query(concat!(
+        let statement = sqlx::query(concat!(
             "-- evidence_losses.wait\n",
             "select set_config('statement_timeout', '10s', true), pg_advisory_xact_lock($1)",
         ))
-        .bind(EPOCH_LOCK)
-        .execute(&mut *self.inner)
-        .await
-        .map(drop)
-        .map_err(|source| self.failed(source))
+        .bind(EPOCH_LOCK);
+        self.execute(statement).await.map(drop)
     }
 
     /// Judges at most `limit` timeouts anew that `loss` casts doubt on. Returns how many there were.
@@ -137,26 +129,21 @@ impl Tx<'_> {
 
     /// Notes that all timeouts were held against `loss`.
     pub async fn note_applied(&mut self, (slo, minute): Loss) -> Result<(), StoreError> {
-        sqlx::query(concat!(
+        let statement = sqlx::query(concat!(
             "-- evidence_losses.applied\n",
             "update evidence_losses set is_applied = true where slo_id = $1 and minute = $2",
         ))
         .bind(slo.0)
-        .bind(minute.to_chrono())
-        .execute(&mut *self.inner)
-        .await
-        .map(drop)
-        .map_err(|source| self.failed(source))
+        .bind(minute.to_chrono());
+        self.execute(statement).await.map(drop)
     }
 
     /// Forgets losses before `floor`.
     pub async fn forget_losses(&mut self, floor: Timestamp) -> Result<(), StoreError> {
-        sqlx::query("-- evidence_losses.forget\ndelete from evidence_losses where minute < $1")
-            .bind(floor.to_chrono())
-            .execute(&mut *self.inner)
-            .await
-            .map(drop)
-            .map_err(|source| self.failed(source))
+        let statement =
+            sqlx::query("-- evidence_losses.forget\ndelete from evidence_losses where minute < $1")
+                .bind(floor.to_chrono());
+        self.execute(statement).await.map(drop)
     }
 }
 

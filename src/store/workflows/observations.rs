@@ -84,7 +84,7 @@ impl Tx<'_> {
         }
         let slos: Vec<i32> = newest.keys().map(|slo| slo.0).collect();
         let ends: Vec<DateTime<Utc>> = newest.values().map(|end| end.to_chrono()).collect();
-        sqlx::query(
+        let statement = sqlx::query(
             "-- delayed_ends.note
              insert into delayed_ends as d (slo_id, newest_end_at, last_arrived_at)
              select n.slo_id, n.newest_end_at, $3
@@ -101,21 +101,17 @@ impl Tx<'_> {
         .bind(slos)
         .bind(ends)
         .bind(now.to_chrono())
-        .bind(DELAY_STEP_MS)
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(DELAY_STEP_MS);
+        self.execute(statement).await?;
         Ok(())
     }
 
     async fn delayed_ends(&mut self) -> Result<Vec<(SloId, DelayedEnds)>, StoreError> {
-        let rows: Vec<(i32, DateTime<Utc>, DateTime<Utc>)> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- delayed_ends.all
              select slo_id, newest_end_at, last_arrived_at from delayed_ends",
-        )
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        );
+        let rows: Vec<(i32, DateTime<Utc>, DateTime<Utc>)> = self.fetch_all(query).await?;
         let delayed =
             |(slo, newest_end_at, last_arrived_at): (i32, DateTime<Utc>, DateTime<Utc>)| {
                 let delayed = DelayedEnds {
@@ -146,7 +142,7 @@ impl Tx<'_> {
             .values()
             .map(|ends| ends.draw == EndDraw::Apart)
             .collect();
-        sqlx::query(
+        let statement = sqlx::query(
             "-- sampling_thresholds.learn
              insert into sampling_thresholds as t (slo_id, day, end_threshold, drawn_independently)
              select n.slo_id, $2, n.end_threshold, n.drawn_independently
@@ -166,10 +162,8 @@ impl Tx<'_> {
         .bind(slos)
         .bind(day(now))
         .bind(thresholds)
-        .bind(apart)
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(apart);
+        self.execute(statement).await?;
         Ok(())
     }
 
@@ -178,14 +172,12 @@ impl Tx<'_> {
     /// # Errors
     /// If the database does not answer.
     pub async fn new_end_sampling(&mut self) -> Result<Vec<LearnedSampling>, StoreError> {
-        sqlx::query_as(
+        let query = sqlx::query_as(
             "-- sampling_thresholds.new
              select slo_id, day, end_threshold, drawn_independently from sampling_thresholds
              where not is_applied order by slo_id, day",
-        )
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))
+        );
+        self.fetch_all(query).await
     }
 
     /// Judges at most `limit` timeouts of `slo` anew, those with a key above `after`. Returns the key of
@@ -222,7 +214,7 @@ impl Tx<'_> {
         &mut self,
         learned: &LearnedSampling,
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        let statement = sqlx::query(
             "-- sampling_thresholds.applied
              update sampling_thresholds set is_applied = true
              where slo_id = $1 and day = $2 and end_threshold = $3 and drawn_independently = $4",
@@ -230,11 +222,8 @@ impl Tx<'_> {
         .bind(learned.slo_id)
         .bind(learned.day)
         .bind(learned.end_threshold)
-        .bind(learned.drawn_independently)
-        .execute(&mut *self.inner)
-        .await
-        .map(drop)
-        .map_err(|source| self.failed(source))
+        .bind(learned.drawn_independently);
+        self.execute(statement).await.map(drop)
     }
 
     /// What was learned since the day of `from`, of every SLO with ends that say how they are sampled.
@@ -242,15 +231,13 @@ impl Tx<'_> {
         &mut self,
         from: Timestamp,
     ) -> Result<BTreeMap<SloId, EndSampling>, StoreError> {
-        let rows: Vec<(i32, i64, bool)> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- sampling_thresholds.since
              select slo_id, max(end_threshold), bool_or(drawn_independently) from sampling_thresholds
              where day >= $1 group by slo_id",
         )
-        .bind(day(from))
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(day(from));
+        let rows: Vec<(i32, i64, bool)> = self.fetch_all(query).await?;
         rows.into_iter()
             .map(|(slo, threshold, is_apart)| {
                 let threshold = u64::try_from(threshold)
@@ -274,13 +261,11 @@ impl Tx<'_> {
 
     /// Forgets what was learned before the day of `before`.
     pub async fn forget_end_sampling(&mut self, before: Timestamp) -> Result<(), StoreError> {
-        sqlx::query(
+        let statement = sqlx::query(
             "-- sampling_thresholds.forget\ndelete from sampling_thresholds where day < $1",
         )
-        .bind(day(before))
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(day(before));
+        self.execute(statement).await?;
         Ok(())
     }
 }

@@ -32,14 +32,12 @@ impl Tx<'_> {
         now: Timestamp,
         keep: Duration,
     ) -> Result<(), StoreError> {
-        sqlx::query(
+        let statement = sqlx::query(
             "-- purged_workflows.delete_old\ndelete from purged_workflows where purged_at < $1",
         )
-        .bind((now - keep).to_chrono())
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
-        sqlx::query(concat!(
+        .bind((now - keep).to_chrono());
+        self.execute(statement).await?;
+        let statement = sqlx::query(concat!(
             "-- purged_workflows.add\n",
             "insert into purged_workflows (slo_id, key, purged_at) ",
             "select slo_id, key, $2 from workflows where epoch = $1 and outcome = any ($3) ",
@@ -47,11 +45,8 @@ impl Tx<'_> {
         ))
         .bind(epoch)
         .bind(now.to_chrono())
-        .bind(WITHOUT_SUCCESS.map(Outcome::as_code).to_vec())
-        .execute(&mut *self.inner)
-        .await
-        .map(drop)
-        .map_err(|source| self.failed(source))
+        .bind(WITHOUT_SUCCESS.map(Outcome::as_code).to_vec());
+        self.execute(statement).await.map(drop)
     }
 
     /// Which of these were dropped.
@@ -66,16 +61,14 @@ impl Tx<'_> {
             .iter()
             .map(|(slo, key)| (slo.0, Uuid::from_bytes(key.0)))
             .unzip();
-        let rows: Vec<(i32, Uuid)> = sqlx::query_as(concat!(
+        let query = sqlx::query_as(concat!(
             "-- purged_workflows.among\n",
             "select f.slo_id, f.key from unnest($1::integer[], $2::uuid[]) as n(slo_id, key) ",
             "join purged_workflows f on f.slo_id = n.slo_id and f.key = n.key",
         ))
         .bind(slos)
-        .bind(keys)
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(keys);
+        let rows: Vec<(i32, Uuid)> = self.fetch_all(query).await?;
         let id = |(slo, key): (i32, Uuid)| (SloId(slo), EventKey(key.into_bytes()));
         Ok(rows.into_iter().map(id).collect())
     }

@@ -91,7 +91,7 @@ impl Tx<'_> {
     ) -> Result<BTreeMap<SloId, OpenWorkflows>, StoreError> {
         // Two counts: the first never leaves its index, the second reads only the rows whose time is
         // about to come. Together they would read every open row of the table.
-        let rows: Vec<(i32, i64, i64)> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- workflows.open
              select slo_id, sum(in_flight)::bigint, sum(overdue)::bigint
              from (
@@ -117,10 +117,8 @@ impl Tx<'_> {
         )
         .bind(ids(slos))
         .bind(now.to_chrono())
-        .bind((now + longest_grace).to_chrono())
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind((now + longest_grace).to_chrono());
+        let rows: Vec<(i32, i64, i64)> = self.fetch_all(query).await?;
         let counts = rows.into_iter().map(|(id, in_flight, overdue)| {
             let open = OpenWorkflows { in_flight, overdue };
             (SloId(id), open)
@@ -141,7 +139,7 @@ impl Tx<'_> {
         let pieces: Vec<TimeRange> = each().map(|(_, piece)| *piece).collect();
         let (lower, upper) = bounds(&pieces);
         // Told apart before they are counted: that hashes where a distinct count would sort them all.
-        let rows: Vec<(i32, i64)> = sqlx::query_as(
+        let query = sqlx::query_as(
             "-- workflows.customers_affected
              select slo_id, count(*)
              from (
@@ -163,10 +161,8 @@ impl Tx<'_> {
         )
         .bind(each().map(|(slo, _)| slo).collect::<Vec<_>>())
         .bind(lower)
-        .bind(upper)
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(upper);
+        let rows: Vec<(i32, i64)> = self.fetch_all(query).await?;
         Ok(rows
             .into_iter()
             .map(|(id, customers)| (SloId(id), customers))
@@ -181,7 +177,7 @@ impl Tx<'_> {
         limit: u32,
     ) -> Result<AffectedCustomers, StoreError> {
         let (lower, upper) = bounds(pieces);
-        let rows: Vec<(String, i64, i64, i64)> = sqlx::query_as(concat!(
+        let query = sqlx::query_as(concat!(
             "-- workflows.worst_customers\n",
             "select customer, count(*), (sum(count(*)) over ())::bigint, count(*) over () from ",
             bad_workflows!(),
@@ -190,10 +186,8 @@ impl Tx<'_> {
         .bind(slo.0)
         .bind(lower)
         .bind(upper)
-        .bind(i64::from(limit))
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(i64::from(limit));
+        let rows: Vec<(String, i64, i64, i64)> = self.fetch_all(query).await?;
         let (bad, customers) = rows.first().map_or((0, 0), |row| (row.2, row.3));
         let worst = rows
             .into_iter()

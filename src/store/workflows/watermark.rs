@@ -40,21 +40,17 @@ impl Tx<'_> {
 
     /// The one row of all is the lock of the others.
     async fn lock_replicas(&mut self, now: Timestamp) -> Result<Replicas, StoreError> {
-        let together: Option<Row> = sqlx::query_as(concat!(
+        let query = sqlx::query_as(concat!(
             "-- watermark.lock\n",
             "select 0::bigint as id, complete_until, heartbeat_at, catch_up_until from ingest_watermark ",
             "for update",
-        ))
-        .fetch_optional(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
-        let each: Vec<Row> = sqlx::query_as(concat!(
+        ));
+        let together: Option<Row> = self.fetch_optional(query).await?;
+        let query = sqlx::query_as(concat!(
             "-- watermark.replicas\n",
             "select id, complete_until, heartbeat_at, catch_up_until from replicas",
-        ))
-        .fetch_all(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        ));
+        let each: Vec<Row> = self.fetch_all(query).await?;
         Ok(Replicas {
             together: together.map_or_else(|| Watermark::new(now), |row| read(row).1),
             each: each.into_iter().map(read).collect(),
@@ -66,7 +62,7 @@ impl Tx<'_> {
         known: &Replicas,
         noted: &Replicas,
     ) -> Result<(), StoreError> {
-        sqlx::query(concat!(
+        let statement = sqlx::query(concat!(
             "-- watermark.set\n",
             "insert into ingest_watermark (complete_until, heartbeat_at, catch_up_until) ",
             "values ($1, $2, $3) on conflict (singleton) do update ",
@@ -75,10 +71,8 @@ impl Tx<'_> {
         ))
         .bind(noted.together.up_to.to_chrono())
         .bind(noted.together.beat_at.to_chrono())
-        .bind(noted.together.catching_up_until.to_chrono())
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
+        .bind(noted.together.catching_up_until.to_chrono());
+        self.execute(statement).await?;
         for (replica, watermark) in changed(known, noted) {
             self.set_replica(replica, watermark).await?;
         }
@@ -86,15 +80,12 @@ impl Tx<'_> {
         if gone.is_empty() {
             return Ok(());
         }
-        sqlx::query(
+        let statement = sqlx::query(
             "-- watermark.forget_replicas
              delete from replicas where id = any($1)",
         )
-        .bind(gone)
-        .execute(&mut *self.inner)
-        .await
-        .map(drop)
-        .map_err(|source| self.failed(source))
+        .bind(gone);
+        self.execute(statement).await.map(drop)
     }
 
     async fn set_replica(
@@ -102,7 +93,7 @@ impl Tx<'_> {
         replica: ReplicaId,
         watermark: Watermark,
     ) -> Result<(), StoreError> {
-        sqlx::query(concat!(
+        let statement = sqlx::query(concat!(
             "-- watermark.set_replica\n",
             "insert into replicas (id, complete_until, heartbeat_at, catch_up_until) ",
             "values ($1, $2, $3, $4) on conflict (id) do update ",
@@ -112,11 +103,8 @@ impl Tx<'_> {
         .bind(replica.0)
         .bind(watermark.up_to.to_chrono())
         .bind(watermark.beat_at.to_chrono())
-        .bind(watermark.catching_up_until.to_chrono())
-        .execute(&mut *self.inner)
-        .await
-        .map(drop)
-        .map_err(|source| self.failed(source))
+        .bind(watermark.catching_up_until.to_chrono());
+        self.execute(statement).await.map(drop)
     }
 
     /// Until when ingest is known to have been healthy; `None` while nothing has ever been received.
