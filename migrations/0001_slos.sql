@@ -61,7 +61,7 @@ create table definition_sets (
     constraint definition_sets_pkey primary key (number),
     constraint definition_sets_number_check check (number > 0)
 );
-comment on table definition_sets is 'Sets of valid definition files in the order in which they came into force. All replicas work by the newest. A workflow is judged by the set that was in force when it started, so older sets are kept for as long as spans of such workflows may arrive.';
+comment on table definition_sets is 'Sets of valid definition files in the order in which they came into force. All replicas work by the newest. A workflow is judged by the set that was in force when it started, so the last 64 are kept.';
 comment on column definition_sets.number is 'Revision: 1 for the first set, then counted up by one.';
 comment on column definition_sets.in_force_from is 'Time from which the set is in force, until that of the next one.';
 comment on column definition_sets.files is 'JSON array of [path, text] pairs.';

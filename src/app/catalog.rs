@@ -26,7 +26,7 @@ use crate::{
     },
     store::{DefinitionSet, Store},
     telemetry::metrics::Metrics,
-    web::DefinitionsStatus,
+    web::{DefinitionsStatus, PendingFiles},
 };
 
 /// What follows from the definitions, for whoever works by them.
@@ -45,17 +45,13 @@ pub struct CatalogKeeper {
     replica: ReplicaId,
     /// What was read last, with errors or without: nothing is done while it stays the same.
     seen: Option<Result<Definitions, String>>,
-    /// The sets that are kept, oldest first; the last is in force.
-    sets: Vec<LoadedSet>,
+    /// `None` before the first.
+    in_force: Option<DefinitionSet>,
+    /// Of every SLO in the sets that are kept.
+    revisions: BTreeMap<Name, SloRevisions>,
     catalog: watch::Sender<Arc<Catalog>>,
     classifier: watch::Sender<Arc<Classifier>>,
     status: watch::Sender<Arc<DefinitionsStatus>>,
-}
-
-#[derive(Debug)]
-struct LoadedSet {
-    set: DefinitionSet,
-    catalog: Arc<Catalog>,
 }
 
 /// How a look at the folder went.
@@ -82,14 +78,6 @@ const ALIVE: Duration = Duration::from_secs(3);
 const SUPERSEDED: &str = "the files differ from the definitions in force, which another replica brought: \
                           they come into force when they change, or on SIGHUP";
 
-/// Valid files that are not in force, and why.
-enum PendingFiles {
-    /// They take something away.
-    Clear(Vec<String>),
-    /// Most replicas have others.
-    Apply(String),
-}
-
 impl CatalogKeeper {
     pub fn new(
         folder: PathBuf,
@@ -111,7 +99,8 @@ impl CatalogKeeper {
             metrics,
             replica,
             seen: None,
-            sets: Vec::new(),
+            in_force: None,
+            revisions: BTreeMap::new(),
             catalog,
             classifier,
             status,
@@ -130,7 +119,7 @@ impl CatalogKeeper {
     /// If the files have errors and there is no last set: all problems, rendered.
     pub async fn start(&mut self, now: Timestamp) -> anyhow::Result<()> {
         self.look(now, Change::IfMostAgree).await?;
-        if self.sets.is_empty() {
+        if self.in_force.is_none() {
             let problems = self.problems().join("\n  ");
             anyhow::bail!(
                 "the definitions in `{}` are refused, and there are none from an earlier run:\n  \
@@ -159,19 +148,16 @@ impl CatalogKeeper {
         let found = read.map_err(|error| explain(&error));
         let is_known = self.seen.as_ref() == Some(&found);
         let is_requested = change == Change::Requested;
-        if is_known && !followed && !is_requested && !self.status.borrow().is_waiting() {
+        let is_pending = self.status.borrow().pending.is_some();
+        if is_known && !followed && !is_requested && !is_pending {
             return Ok(Look::Unchanged);
         }
+        // Otherwise replicas whose files are old would undo what somebody has applied.
+        let is_superseded = is_known && followed && !is_requested;
         let look = match &found {
-            Err(problem) => self.refuse(vec![problem.clone()]),
-            // Otherwise replicas whose files are old would undo what somebody has applied.
-            Ok(definitions)
-                if is_known
-                    && followed
-                    && !is_requested
-                    && self.files_in_force() != Some(&definitions.files) =>
-            {
-                self.refuse(vec![SUPERSEDED.to_owned()])
+            Err(problem) => self.refuse(vec![problem.clone()], None),
+            Ok(definitions) if is_superseded && !self.has_in_force(&definitions.files) => {
+                self.refuse(vec![SUPERSEDED.to_owned()], None)
             }
             Ok(definitions) => self.judge(definitions, now, change).await?,
         };
@@ -191,23 +177,36 @@ impl CatalogKeeper {
             Ok((_, warnings)) => warnings,
             Err(problems) => {
                 let errors = problems.iter().filter(|problem| problem.is_error());
-                return Ok(self.refuse(errors.map(line).collect()));
+                return Ok(self.refuse(errors.map(line).collect(), None));
             }
         };
         let files = &definitions.files;
-        if self.files_in_force() != Some(files) {
-            if let Some(waiting) = self.why_not(files, now, change).await? {
-                return Ok(self.wait(waiting, files));
+        while !self.has_in_force(files) {
+            if let Some((problems, pending)) = self.why_not(files, now, change).await? {
+                return Ok(self.refuse(problems, Some(pending)));
             }
             for warning in &warnings {
                 tracing::warn!("{}", line(warning));
             }
-            let mut tx = self.store.begin("bring definitions into force").await?;
-            tx.put_definitions_in_force(files, now).await?;
-            tx.commit().await?;
-            self.follow().await?;
+            self.bring_into_force(files, now).await?;
         }
         Ok(self.accept())
+    }
+
+    /// Another replica may be first; then its files are in force.
+    async fn bring_into_force(
+        &mut self,
+        files: &[DefinitionFile],
+        now: Timestamp,
+    ) -> anyhow::Result<()> {
+        let mut tx = self.store.begin("bring definitions into force").await?;
+        match tx.put_definitions_in_force(files, now).await {
+            Ok(()) => tx.commit().await?,
+            Err(error) if error.is_conflict() => drop(tx),
+            Err(error) => return Err(error.into()),
+        }
+        self.follow().await?;
+        Ok(())
     }
 
     /// Why valid files must not come into force; `None` if they may.
@@ -216,13 +215,13 @@ impl CatalogKeeper {
         files: &[DefinitionFile],
         now: Timestamp,
         change: Change,
-    ) -> anyhow::Result<Option<PendingFiles>> {
-        let Some(before) = self.files_in_force() else {
+    ) -> anyhow::Result<Option<(Vec<String>, PendingFiles)>> {
+        let Some(before) = &self.in_force else {
             return Ok(None);
         };
-        let losses = emptied(before, files);
+        let losses = emptied(&before.files, files);
         if !losses.is_empty() {
-            return Ok(Some(PendingFiles::Clear(losses)));
+            return Ok(Some((losses, PendingFiles::Clear(files.into()))));
         }
         if change == Change::Requested {
             return Ok(None);
@@ -234,112 +233,99 @@ impl CatalogKeeper {
         tx.commit().await?;
         let (same, all) = (others.same + 1, others.all + 1);
         Ok((same * 2 <= all).then(|| {
-            PendingFiles::Apply(format!(
+            let problem = format!(
                 "the files differ from the definitions in force: {same} of {all} replicas have them, \
                  and they come into force when more than half do, or by `throughline definitions apply`"
-            ))
+            );
+            (vec![problem], PendingFiles::Apply(files.into()))
         }))
     }
 
-    fn files_in_force(&self) -> Option<&Vec<DefinitionFile>> {
-        self.sets.last().map(|newest| &newest.set.files)
+    fn has_in_force(&self, files: &[DefinitionFile]) -> bool {
+        self.in_force.as_ref().is_some_and(|set| set.files == files)
     }
 
     /// Takes over sets that came into force since the last look. Returns whether there were any.
     async fn follow(&mut self) -> anyhow::Result<bool> {
-        let known = self.sets.last().map(|newest| newest.set.number);
+        let known = self.in_force.as_ref().map(|set| set.number);
         let mut tx = self.store.begin("look for new definitions").await?;
         let news = tx.definition_sets_after(known.unwrap_or_default()).await?;
-        if news.is_empty() {
-            tx.commit().await?;
-            return Ok(false);
-        }
+        let mut revisions = self.revisions.clone();
+        let mut newest = None;
         for set in news {
             // A set that an older version accepted may have become invalid: it is as if it never was.
             match load(&set.files) {
-                Ok((catalog, _)) => self.sets.push(LoadedSet {
-                    set,
-                    catalog: Arc::new(catalog),
-                }),
+                Ok((catalog, _)) => {
+                    add(&mut revisions, &set, &catalog);
+                    newest = Some((set, catalog));
+                }
                 Err(problems) => {
                     let problem = problems.first().map(line).unwrap_or_default();
                     tracing::error!(set = set.number.0, "cannot use definitions: {problem}");
                 }
             }
         }
-        let Some(newest) = self.sets.last() else {
+        let Some((set, catalog)) = newest else {
             tx.commit().await?;
             return Ok(false);
         };
-        let catalog = Arc::clone(&newest.catalog);
         let names: Vec<_> = catalog.slos.keys().cloned().collect();
         let ids = tx.declare(&names).await?;
         tx.declare_groups(&catalog.groupings(&ids)).await?;
         tx.commit().await?;
-        let revisions = ids
-            .into_iter()
-            .map(|(name, id)| (id, self.revisions_of(&name)));
-        let classifier = Classifier::with_revisions(newest.set.number, revisions.collect());
+        let of_slo = |(name, id)| Some((id, revisions.get(&name)?.clone()));
+        let by_id = ids.into_iter().filter_map(of_slo).collect();
         self.status
-            .send_modify(|status| Arc::make_mut(status).loaded_at = Some(newest.set.in_force_from));
-        self.classifier.send_replace(Arc::new(classifier));
-        self.catalog.send_replace(catalog);
+            .send_modify(|status| Arc::make_mut(status).loaded_at = Some(set.in_force_from));
+        self.classifier
+            .send_replace(Arc::new(Classifier::with_revisions(set.number, by_id)));
+        self.catalog.send_replace(Arc::new(catalog));
+        (self.in_force, self.revisions) = (Some(set), revisions);
         Ok(true)
     }
 
-    fn revisions_of(&self, name: &Name) -> SloRevisions {
-        let mut revisions = SloRevisions::default();
-        for LoadedSet { set, catalog } in &self.sets {
-            revisions.push(SloRevision {
-                number: set.number,
-                in_force_from: set.in_force_from,
-                slo: catalog.slos.get(name).cloned(),
-            });
-        }
-        revisions
-    }
-
     fn accept(&self) -> Look {
-        self.status.send_modify(|status| {
-            let status = Arc::make_mut(status);
-            status.problems.clear();
-            (status.awaiting_clear, status.awaiting_apply) = (None, None);
-        });
+        self.note(Vec::new(), None);
         self.metrics.definitions_last_reload_successful.set(1.0);
         let slos = self.catalog.borrow().slos.len();
         tracing::info!(slos, "definitions are in force");
         Look::InForce { slos }
     }
 
-    fn wait(&self, waiting: PendingFiles, files: &[DefinitionFile]) -> Look {
-        let files: Option<Arc<[DefinitionFile]>> = Some(files.into());
-        let (problems, awaiting) = match waiting {
-            PendingFiles::Clear(losses) => (losses, (files, None)),
-            PendingFiles::Apply(difference) => (vec![difference], (None, files)),
-        };
-        let look = self.refuse(problems);
-        self.status.send_modify(|status| {
-            let status = Arc::make_mut(status);
-            (status.awaiting_clear, status.awaiting_apply) = awaiting;
-        });
-        look
-    }
-
-    fn refuse(&self, problems: Vec<String>) -> Look {
+    fn refuse(&self, problems: Vec<String>, pending: Option<PendingFiles>) -> Look {
         let count = problems.len();
-        self.status.send_modify(|status| {
-            let status = Arc::make_mut(status);
-            status.problems = problems;
-            (status.awaiting_clear, status.awaiting_apply) = (None, None);
-        });
+        self.note(problems, pending);
         self.metrics.definitions_last_reload_successful.set(0.0);
         Look::Refused { problems: count }
+    }
+
+    fn note(&self, problems: Vec<String>, pending: Option<PendingFiles>) {
+        self.status.send_modify(|status| {
+            let status = Arc::make_mut(status);
+            (status.problems, status.pending) = (problems, pending);
+        });
     }
 
     /// Why the files are refused, a line each; empty if they are in force.
     pub fn problems(&self) -> Vec<String> {
         self.status.borrow().problems.clone()
     }
+}
+
+/// Adds what `set` declares to the revisions of every SLO, and forgets what is not kept beside it.
+fn add(revisions: &mut BTreeMap<Name, SloRevisions>, set: &DefinitionSet, catalog: &Catalog) {
+    for name in catalog.slos.keys() {
+        revisions.entry(name.clone()).or_default();
+    }
+    for (name, of_slo) in &mut *revisions {
+        of_slo.push(SloRevision {
+            number: set.number,
+            in_force_from: set.in_force_from,
+            slo: catalog.slos.get(name).cloned(),
+        });
+        of_slo.forget_before(set.oldest_kept());
+    }
+    revisions.retain(|_, of_slo| of_slo.oldest().is_some());
 }
 
 fn explain(error: &definitions::ReadError) -> String {

@@ -19,7 +19,7 @@ use crate::{
     monitor::{HeartbeatResult, HeartbeatSettings, WatchReport, WatchSettings, Watcher},
     store::{ReplicaSigns, Store},
     telemetry::metrics::Metrics,
-    web::DefinitionsStatus,
+    web::{DefinitionsStatus, PendingFiles},
 };
 
 /// What is wrong should be told within seconds, and is read from few rows.
@@ -135,12 +135,15 @@ pub(super) struct Pulse {
 impl Pulse {
     fn signs(&self, clock_ahead_ms: i64) -> ReplicaSigns {
         let definitions = self.definitions.borrow();
-        let awaiting = definitions.awaiting_apply.as_deref();
+        let proposed = match &definitions.pending {
+            Some(PendingFiles::Apply(files)) => Some(digest(files)),
+            Some(PendingFiles::Clear(_)) | None => None,
+        };
         ReplicaSigns {
             clock_ahead_ms,
             last_span_at: last_span_at(&self.metrics),
             definition_problems: definitions.problems.clone(),
-            definitions_hash: awaiting.map(digest),
+            definitions_hash: proposed,
             refused_senders: self.refused.sentences(),
         }
     }

@@ -41,7 +41,6 @@ impl Loops {
                         let dropped = tx
                             .drop_old_counts(now, &retention(&catalog, (now, horizon)))
                             .await?;
-                        tx.forget_definition_sets(now - horizon).await?;
                         tx.forget_end_sampling(now - EndSampling::REMEMBERED)
                             .await?;
                         tx.commit().await?;

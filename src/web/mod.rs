@@ -37,7 +37,7 @@ use self::pages::{
 };
 pub use chart_image::Cards;
 pub use pages::overview::first_run::FIRST_SLO;
-pub use state::{DefinitionsStatus, IngestFacts, IngestProbe, Listening, WebState};
+pub use state::{DefinitionsStatus, IngestFacts, IngestProbe, Listening, PendingFiles, WebState};
 pub use write::{Anonymous, WriteRules};
 
 /// Scripts, styles and data come from here and nowhere else; no inline script or style runs.

@@ -46,19 +46,18 @@ pub struct DefinitionsStatus {
     pub loaded_at: Option<Timestamp>,
     /// `file:line:column message`, one each; not empty means that an older catalog stays in force.
     pub problems: Vec<String>,
-    /// The files, if they are valid and refused only because they take away what is in force without
-    /// anybody having asked for it; `throughline definitions clear` accepts them.
-    pub awaiting_clear: Option<Arc<[DefinitionFile]>>,
-    /// The files, if they are valid and only wait until most replicas have the same;
-    /// `throughline definitions apply` does not wait.
-    pub awaiting_apply: Option<Arc<[DefinitionFile]>>,
+    /// The files, if they are valid and may still come into force.
+    pub pending: Option<PendingFiles>,
 }
 
-impl DefinitionsStatus {
-    /// Whether valid files are there that are not in force.
-    pub const fn is_waiting(&self) -> bool {
-        self.awaiting_clear.is_some() || self.awaiting_apply.is_some()
-    }
+/// Valid files that are not in force, by what brings them into force.
+#[derive(Clone, Debug)]
+pub enum PendingFiles {
+    /// They take away what is in force without anybody having asked for it;
+    /// `throughline definitions clear` accepts them.
+    Clear(Arc<[DefinitionFile]>),
+    /// They wait until most replicas have the same; `throughline definitions apply` does not.
+    Apply(Arc<[DefinitionFile]>),
 }
 
 /// Where spans can be sent.

@@ -1,17 +1,19 @@
 //! Spans in, counts out, on a real Postgres: exactly once through order, duplicates and replicas.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use throughline::domain::{
     model::{
         counts::EventCounts,
+        ids::Revision,
         time::{TimeRange, Timestamp},
     },
-    workflow::{Outcome, WorkflowNote},
+    slo::{SloRevision, definition::DefinitionFile},
+    workflow::{Outcome, WorkflowNote, classify::Classifier},
 };
 
 use crate::support::{
-    app::{HORIZON, Replica, TestApp, good, minute_long, time, timeouts},
+    app::{HORIZON, MINUTE, Replica, TestApp, good, minute_long, slo, time, timeouts},
     database::TestDatabase,
     span::{SpanBuilder, span},
 };
@@ -251,4 +253,36 @@ async fn partitions_of_counts_are_made_ahead_and_dropped_when_old() {
             .iter()
             .any(|name| name.starts_with("event_counts_hour_"))
     );
+}
+
+/// The start span has another name from the beginning of the story on.
+#[tokio::test]
+async fn s38_spans_that_were_read_by_an_older_set_of_definitions_are_read_again_by_the_newer() {
+    let app = app().await;
+    let renamed = minute_long("ordered", "shipped", "span.order.id", "");
+    let file = DefinitionFile {
+        path: "orders.yaml".to_owned(),
+        text: renamed.clone(),
+    };
+    let mut tx = app.store.begin("put in force").await.unwrap();
+    let written_at = app.began - MINUTE;
+    tx.put_definitions_in_force(&[file], written_at)
+        .await
+        .unwrap();
+    let [set] = <[_; 1]>::try_from(tx.definition_sets_after(Revision(0)).await.unwrap()).unwrap();
+    tx.commit().await.unwrap();
+    let mut revisions = app.definitions.classifier.borrow().revisions().clone();
+    revisions.get_mut(&app.only()).unwrap().push(SloRevision {
+        number: Revision(2),
+        in_force_from: set.in_force_from,
+        slo: Some(Arc::new(slo(&renamed))),
+    });
+    let newer = Arc::new(Classifier::with_revisions(set.number, revisions));
+    // Both are begun in this order, so the spans are read by the older set first.
+    tokio::join!(app.send([started(1), of_order(2, "ordered", 0.0)]), async {
+        drop(app.definitions.classifier.send_replace(newer));
+    },);
+    let started = "select count(*) from workflows where started_at is not null and label = ";
+    assert_eq!(app.number(&format!("{started}'order-1'")).await, 0);
+    assert_eq!(app.number(&format!("{started}'order-2'")).await, 1);
 }

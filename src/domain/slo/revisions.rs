@@ -36,19 +36,36 @@ impl SloRevisions {
     }
 
     /// Adds what came into force after all others. Nothing changes if workflows are recognised and
-    /// judged as before; otherwise, if there are [`Self::MOST`], the oldest goes.
+    /// judged as before; otherwise, if there are [`Self::MOST`], the oldest goes. That an SLO was not
+    /// declared yet is no revision: what started before its first one is judged by that.
     pub fn push(&mut self, next: SloRevision) {
-        if let Some(last) = self.0.back_mut()
-            && is_same(last.slo.as_deref(), next.slo.as_deref())
-        {
-            // What does not concern workflows, such as the objective, is that of the newest.
-            last.slo = next.slo;
-            return;
+        match self.0.back_mut() {
+            None if next.slo.is_none() => return,
+            Some(last) if is_same(last.slo.as_deref(), next.slo.as_deref()) => {
+                // What does not concern workflows, such as the objective, is that of the newest.
+                last.slo = next.slo;
+                return;
+            }
+            None | Some(_) => {}
         }
         if self.0.len() == Self::MOST {
             self.0.pop_front();
         }
         self.0.push_back(next);
+    }
+
+    /// As if `oldest` were the first set of definitions that ever was. So the revisions, and their
+    /// numbers in the rows of workflows, do not depend on how long a replica has been running.
+    pub fn forget_before(&mut self, oldest: Revision) {
+        while self.0.get(1).is_some_and(|next| next.number <= oldest) {
+            self.0.pop_front();
+        }
+        if let Some(first) = self.0.front_mut() {
+            first.number = first.number.max(oldest);
+        }
+        if self.0.front().is_some_and(|first| first.slo.is_none()) {
+            self.0.pop_front();
+        }
     }
 
     /// What is in force now; `None` if the SLO is not declared any more.
@@ -151,6 +168,31 @@ mod tests {
         let all = revisions(&[(1, 100, "{ kind = producer }"), (2, 200, "")]);
         assert_eq!(at(&all, 300), Some(2));
         assert!(all.current().is_none());
+    }
+
+    #[test]
+    fn s38_what_started_before_the_slo_was_declared_is_judged_by_its_first_revision() {
+        let all = revisions(&[(1, 100, ""), (2, 200, "{ kind = producer }")]);
+        assert_eq!(at(&all, 150), Some(2));
+    }
+
+    /// A replica that has run since the first set, and one that has started when some were forgotten.
+    #[test]
+    fn s38_the_same_sets_give_the_same_revisions_however_many_came_before_them() {
+        let [a, b] = ["{ kind = producer }", "{ kind = consumer }"];
+        let declared = [a, b, "", a, a, b, "", "", b, a];
+        let sets = (1..).zip(declared);
+        let sets: Vec<_> = sets.map(|(n, slo)| (n, i64::from(n) * 100, slo)).collect();
+        for oldest in 1..=10 {
+            let from = |first: i32| {
+                let sets = sets.iter().filter(|(number, ..)| *number >= first);
+                let mut all = revisions(&sets.copied().collect::<Vec<_>>());
+                all.forget_before(Revision(oldest));
+                let each = all.iter().map(|one| (one.number, one.slo.is_some()));
+                each.collect::<Vec<_>>()
+            };
+            assert_eq!(from(1), from(oldest), "{oldest}");
+        }
     }
 
     #[test]

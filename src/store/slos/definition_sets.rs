@@ -1,7 +1,9 @@
 //! The sets of definition files that are or were in force, numbered in the order in which they came.
 //!
-//! All replicas work by the newest set, whatever files each of them reads. Older ones are kept as long as
-//! spans of workflows that started under them may arrive.
+//! All replicas work by the newest set, whatever files each of them reads. The last
+//! [`DefinitionSet::MOST`] are kept, since workflows that started under older ones may still end.
+
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
@@ -14,9 +16,6 @@ use crate::{
     store::{StoreError, Tx},
 };
 
-/// Most sets that are kept; each is read when a replica starts.
-const MOST_SETS: i64 = 64;
-
 /// Files that came into force together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DefinitionSet {
@@ -25,8 +24,23 @@ pub struct DefinitionSet {
     pub files: Vec<DefinitionFile>,
 }
 
+impl DefinitionSet {
+    /// Sets that are kept; each is read when a replica starts.
+    pub const MOST: i32 = 64;
+
+    /// How long after it is written a set comes into force. Every replica looks each second, so by then
+    /// all know it: spans that concern no SLO are answered without asking the database.
+    const LEAD: Duration = Duration::from_secs(2);
+
+    /// The oldest set that is kept while this one is in force.
+    pub fn oldest_kept(&self) -> Revision {
+        Revision((self.number.0 - Self::MOST + 1).max(1))
+    }
+}
+
 impl Tx<'_> {
-    /// Brings `files` into force from `now` on, if they are not in force already.
+    /// Brings `files` into force shortly after `now`, if they are not in force already, and deletes the oldest
+    /// of more than [`DefinitionSet::MOST`] sets.
     ///
     /// # Errors
     /// [`StoreError::is_conflict`] if another replica brought a set into force at the same time.
@@ -46,24 +60,14 @@ impl Tx<'_> {
              where not exists (select 1 from newest where files = $1)",
         )
         .bind(Json(pairs(files)))
-        .bind(now.to_chrono());
-        self.execute(statement).await.map(drop)
-    }
-
-    /// Deletes sets that were replaced before `horizon`, and the oldest of too many.
-    ///
-    /// # Errors
-    /// If the database does not answer.
-    pub async fn forget_definition_sets(&mut self, horizon: Timestamp) -> Result<(), StoreError> {
+        .bind((now + DefinitionSet::LEAD).to_chrono());
+        self.execute(statement).await?;
         let statement = sqlx::query(
             "-- definition_sets.forget
-             delete from definition_sets old where number <= (
-                     select max(number) - $2 from definition_sets)
-                 or exists (select 1 from definition_sets next
-                     where next.number > old.number and next.in_force_from < $1)",
+             delete from definition_sets
+             where number <= (select max(number) from definition_sets) - $1",
         )
-        .bind(horizon.to_chrono())
-        .bind(MOST_SETS);
+        .bind(DefinitionSet::MOST);
         self.execute(statement).await.map(drop)
     }
 

@@ -21,7 +21,7 @@ use crate::{
     web::{
         error::WebError,
         page::{Layout, Negotiation, Section},
-        state::{DefinitionsStatus, WebState},
+        state::{DefinitionsStatus, PendingFiles, WebState},
         write::body::ParsedBody,
     },
 };
@@ -83,14 +83,18 @@ pub(crate) async fn clear(
     written: ParsedBody<ApplyRequest>,
 ) -> Response {
     let status = Arc::clone(&state.definitions.borrow());
-    let files = status.awaiting_clear.as_deref().ok_or_else(|| {
-        let reason = why_not_cleared(&status, state.catalog.borrow().slos.len());
-        WebError::NothingToClear(reason)
-    });
-    match bring_into_force(&state, &written, files).await {
-        Ok(answer) => Json(answer).into_response(),
-        Err(error) => asked.refuse(&state, &error),
-    }
+    let files = match &status.pending {
+        Some(PendingFiles::Clear(files)) => Ok(&**files),
+        Some(PendingFiles::Apply(_)) | None => {
+            let reason = why_not_cleared(&status, state.catalog.borrow().slos.len());
+            Err(WebError::NothingToClear(reason))
+        }
+    };
+    respond(
+        &asked,
+        &state,
+        bring_into_force(&state, &written, files).await,
+    )
 }
 
 /// Brings the files of this replica into force, although most replicas have others.
@@ -100,13 +104,23 @@ pub(crate) async fn apply(
     written: ParsedBody<ApplyRequest>,
 ) -> Response {
     let status = Arc::clone(&state.definitions.borrow());
-    let files = status
-        .awaiting_apply
-        .as_deref()
-        .ok_or_else(|| WebError::NothingToApply(why_not_applied(&status)));
-    match bring_into_force(&state, &written, files).await {
+    let files = match &status.pending {
+        Some(PendingFiles::Apply(files)) => Ok(&**files),
+        Some(PendingFiles::Clear(_)) | None => {
+            Err(WebError::NothingToApply(why_not_applied(&status)))
+        }
+    };
+    respond(
+        &asked,
+        &state,
+        bring_into_force(&state, &written, files).await,
+    )
+}
+
+fn respond(asked: &Negotiation, state: &WebState, answer: Result<Value, WebError>) -> Response {
+    match answer {
         Ok(answer) => Json(answer).into_response(),
-        Err(error) => asked.refuse(&state, &error),
+        Err(error) => asked.refuse(state, &error),
     }
 }
 

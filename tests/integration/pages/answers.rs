@@ -241,8 +241,7 @@ async fn readiness_gives_its_reasons_and_liveness_needs_none() {
         folder: "slo-definitions".to_owned(),
         loaded_at: None,
         problems: vec!["a.yaml:1:1 no `kind`".to_owned()],
-        awaiting_clear: None,
-        awaiting_apply: None,
+        pending: None,
     }));
     let alone = router(web_state(
         Store::new(nowhere, 1),

@@ -149,8 +149,7 @@ fn shop(database: TestDatabase, catalog: Catalog, facts: IngestFacts) -> Shop {
         folder: "slo-definitions".to_owned(),
         loaded_at: Some(now() - Duration::from_hours(24)),
         problems: Vec::new(),
-        awaiting_clear: None,
-        awaiting_apply: None,
+        pending: None,
     }));
     let state = client::web_state(
         database.store.clone(),

@@ -354,6 +354,14 @@ async fn a_broken_body_is_400_with_a_status_in_its_own_format() {
 }
 
 #[tokio::test]
+async fn a_request_is_read_again_if_the_definitions_change_before_its_commit() {
+    let server = Server::that_commits(Commits::AfterNews(Arc::default())).await;
+    let response = post(server.traces(), PROTOBUF, body(&["a", "b"])).await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(server.committed(), ["a", "b"]);
+}
+
+#[tokio::test]
 async fn a_database_that_is_away_is_503_with_the_time_to_wait() {
     let server = Server::that_commits(Commits::Never).await;
     for (content_type, body) in [(PROTOBUF, body(&["a"])), (JSON, b"{}".to_vec())] {

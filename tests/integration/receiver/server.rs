@@ -2,7 +2,10 @@
 
 use std::{
     future::Future,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -40,6 +43,8 @@ pub(super) enum Commits {
     Never,
     /// As soon as the semaphore gives a permit.
     When(Arc<Semaphore>),
+    /// Not until it has said once that other definitions came into force.
+    AfterNews(Arc<AtomicBool>),
 }
 
 /// Keeps the names of the spans that it committed, and refuses those whose name begins with
@@ -74,7 +79,10 @@ impl TraceConsumer for RecordingDoor {
     async fn commit(&self, batch: Vec<String>) -> Result<(), CommitError> {
         self.arrived.notify_one();
         match &self.commits {
-            Commits::AtOnce => {}
+            Commits::AfterNews(is_known) if !is_known.swap(true, Ordering::Relaxed) => {
+                return Err(CommitError::Outdated);
+            }
+            Commits::AtOnce | Commits::AfterNews(_) => {}
             Commits::Never => {
                 return Err(CommitError::Unavailable(Unavailable {
                     reason: "the database is away".to_owned(),
