@@ -67,7 +67,7 @@ impl Loops {
     }
 }
 
-/// Of values that come no more, so that others may be told apart.
+/// Frees the places of groups without events, so that others can have them.
 async fn free_group_places(store: &Store, catalog: &Catalog, now: Timestamp) -> anyhow::Result<()> {
     let grouped = catalog.slos.values().filter(|slo| slo.group_by.is_some());
     for slo in grouped {

@@ -19,7 +19,7 @@ use crate::domain::{
 /// The longest time that an alert in doubt must be clear, as far as is known, before it resolves.
 const LONGEST_DOUBT: Duration = Duration::from_hours(6);
 
-/// How a declared SLO stands, before its alerts take their steps.
+/// The evaluation of a declared SLO, before its alerts take their steps.
 pub(super) struct SloEvaluation<'a> {
     pub(super) slo: &'a Slo,
     pub(super) group: Option<&'a Group>,

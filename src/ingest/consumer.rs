@@ -87,7 +87,7 @@ impl Rejections {
         self.count
     }
 
-    /// What the sender is told; `None` if everything was taken.
+    /// The message to the sender; `None` if everything was taken.
     pub(super) fn message(&self) -> Option<String> {
         match self.other_content {
             Some(content) if self.count == 0 => Some(content.to_string()),
@@ -96,7 +96,7 @@ impl Rejections {
         }
     }
 
-    /// What stands for it in metrics.
+    /// Its label in metrics.
     pub(super) const fn result(&self) -> &'static str {
         match self.other_content {
             Some(_) => Failure::WITHOUT_TRACES,

@@ -49,7 +49,7 @@ impl Failure {
     /// What was committed is nothing, though something else was sent.
     pub(super) const WITHOUT_TRACES: &str = "without_traces";
 
-    /// What stands for it in metrics.
+    /// Its label in metrics.
     pub(super) const fn as_label(&self) -> &'static str {
         match self {
             Self::TooLarge { .. } => "too_large",

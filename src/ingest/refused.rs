@@ -35,7 +35,7 @@ impl RefusedSenders {
     /// Fewer refusals may be somebody who tries something out.
     const NAMED_FROM: u64 = 3;
     const LOGGED_EVERY: Duration = Duration::from_mins(1);
-    /// More are not told apart, so that nobody fills the memory.
+    /// More are not listed, so that nobody fills the memory.
     const MOST: usize = 1_000;
 
     /// Notes a refusal. Returns whether it is to be logged: one line a minute for each peer and kind.

@@ -1,5 +1,5 @@
 //! Values that cannot be read as they were sent. None of them costs its span: text is repaired, and
-//! what is not text is absent. They are counted, so that whoever sends them can be found.
+//! what is not text is absent. They are counted, so that their senders can be found.
 
 use std::cell::Cell;
 
@@ -24,7 +24,7 @@ impl UnreadableValue {
         Self::Malformed,
     ];
 
-    /// What stands for it in metrics.
+    /// Its label in metrics.
     pub const fn as_label(self) -> &'static str {
         match self {
             Self::NotUtf8 => "not_utf8",

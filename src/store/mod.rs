@@ -38,7 +38,7 @@ pub use counts::events::{SeriesQuery, Writer};
 pub use counts::samples::{EventSample, FirstSeen};
 pub use counts::stage_workflows::{Fold, StageWorkflow};
 pub use error::{ForeignSchema, StoreError};
-pub use links::evidence::{LinkNews, LinkUpdates};
+pub use links::resolve::{LinkNews, LinkUpdates};
 pub use outbox::deliveries::{ClaimedDelivery, Lease, NewDeliveries};
 pub use outbox::queue::Escalation;
 pub use outbox::records::{DeliveryFilter, DeliveryRecord, Retried};

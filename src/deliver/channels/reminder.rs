@@ -161,8 +161,8 @@ impl Reminder {
     }
 }
 
-fn problem(told: PostResult) -> Option<String> {
-    match told {
+fn problem(result: PostResult) -> Option<String> {
+    match result {
         Ok(answer) if (200..300).contains(&answer.status) => None,
         Ok(answer) => Some(format!("it answered {}", answer.status)),
         Err(error) => Some(error.to_string()),

@@ -29,7 +29,7 @@ pub fn is_quality_rule(rule: &Name) -> bool {
     matches!(rule.as_str(), NEVER_ENDED | DATA_QUALITY)
 }
 
-/// The ticket that stands in for every alert of an SLO whose ends were never joined with a start. `None`
+/// The ticket that replaces every alert of an SLO whose ends were never joined with a start. `None`
 /// where no rule burns. Its value is the number of ends without a start in the window of that rule.
 pub(super) fn never_ended(statuses: &RuleStatuses) -> Option<LimitStatus> {
     let burning = statuses

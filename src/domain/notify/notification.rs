@@ -32,7 +32,7 @@ impl Notification {
         }
     }
 
-    /// What a target refers to when it is told of the same again.
+    /// What later notifications of the same alert refer to.
     pub fn episode(&self) -> Uuid {
         match self {
             Self::Alert(facts) => facts.episode,
@@ -121,7 +121,7 @@ impl Notification {
         }
     }
 
-    /// One alert for an Alertmanager, as it stands at `now`.
+    /// One alert for an Alertmanager, as it is at `now`.
     pub fn posted(&self, context: &RenderContext, now: Timestamp) -> Value {
         match self {
             Self::Alert(facts) => alertmanager::posted(facts, context, now),

@@ -10,7 +10,7 @@ use crate::domain::{
 
 const MASK: &str = "•••";
 
-/// A target that has a notification told to it.
+/// A target that a notification is made for.
 #[derive(Clone, Copy, Debug)]
 pub struct Addressee<'a> {
     pub name: &'a Name,

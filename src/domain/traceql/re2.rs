@@ -82,7 +82,7 @@ impl Translation<'_> {
         Ok(())
     }
 
-    /// An escape that stands for one character, or for a class of Unicode.
+    /// An escape for one character, or for a class of Unicode.
     fn character_escape(&mut self, c: char) {
         match c {
             '0'..='7' => match self.octal(c) {
@@ -212,7 +212,7 @@ impl Translation<'_> {
     }
 }
 
-/// What stands last in brackets, as far as it tells what a hyphen behind it means.
+/// The last item in brackets, as far as it decides what a hyphen behind it means.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ClassItem {
     /// A range may begin with it.

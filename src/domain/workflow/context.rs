@@ -48,7 +48,7 @@ impl JudgingContext {
     }
 
     /// The watermark of one SLO. While its ends arrive late, their absence is known only up to the
-    /// newest of them, until none has arrived late for the catch-up time. A queue that stands still
+    /// newest of them, until none has arrived late for the catch-up time. A queue that is stuck
     /// sends no ends, so nothing waits for it.
     pub fn watermark_of(&self, slo: SloId) -> Timestamp {
         let delayed = self.observed.get(&slo).and_then(|seen| seen.delayed);

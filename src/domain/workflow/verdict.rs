@@ -196,7 +196,7 @@ impl Judging {
     /// From which watermark on silence about what was expected at `expected` is a verdict, of a
     /// workflow that was first heard of at `first_evidence_at`.
     ///
-    /// Where that was too late for the deadline, its sender had a backlog, and whoever sends its end
+    /// Where that was too late for the deadline, its sender had a backlog, and the sender of its end
     /// may have one too: it gets as much time as the sender was behind, at most the catch-up time, and
     /// at least `grace`.
     pub fn silence_due(
@@ -367,7 +367,7 @@ fn completed(start: Timestamp, end: Timestamp, deadline: Timestamp, judging: &Ju
     }
 }
 
-/// What has not come by `expected`, once that can be told.
+/// What has not come by `expected`, once its absence is known.
 fn silent(
     outcome: Outcome,
     expected: Timestamp,

@@ -26,7 +26,7 @@ pub(super) enum JsonTree<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct JsonText<'a> {
     pub(super) text: Cow<'a, str>,
-    /// Whether U+FFFD stands in it for what was no text.
+    /// Whether U+FFFD replaces what was no text in it.
     pub(super) is_repaired: bool,
 }
 
@@ -195,7 +195,7 @@ impl<'a> JsonParser<'a> {
         Ok(rest.get(..end).unwrap_or_default())
     }
 
-    /// What an escape stands for, after its backslash; `None` for half of a surrogate pair.
+    /// The character of an escape, after its backslash; `None` for half of a surrogate pair.
     fn escaped(&mut self) -> Result<Option<char>, &'static str> {
         let escape = self.peek().ok_or(CUT_OFF)?;
         self.at += 1;

@@ -1,7 +1,7 @@
 //! The health service of gRPC, `grpc.health.v1.Health/Check`, which probes of Kubernetes and load
 //! balancers ask.
 //!
-//! It serves as long as it answers: a database that is away is told to senders with every request, and
+//! It serves as long as it answers: senders learn with every request that the database is away, and
 //! restarting this process would not bring it back. `Watch` is not implemented, which clients take for
 //! healthy.
 

@@ -27,7 +27,7 @@ pub(super) struct WireEvent<'a, 's> {
 }
 
 impl<'a, 's> WireEvent<'a, 's> {
-    /// What stands before the first field that cannot be read.
+    /// The fields before the first one that cannot be read.
     pub(super) fn read(message: &'a [u8], faults: &'s ValueFaults) -> Self {
         let mut event = Self {
             name: Cow::default(),
@@ -79,7 +79,7 @@ pub(super) struct WireLink<'a, 's> {
 }
 
 impl<'a, 's> WireLink<'a, 's> {
-    /// What stands before the first field that cannot be read.
+    /// The fields before the first one that cannot be read.
     pub(super) fn read(message: &'a [u8], faults: &'s ValueFaults) -> Self {
         let mut link = Self {
             trace_id: &[],

@@ -6,7 +6,7 @@
 //! nobody asks for is never looked at.
 //!
 //! So the scan is more tolerant than prost, which refuses a request for any fault in it. What
-//! encloses spans must be well formed. A span whose fields cannot be told apart is rejected alone.
+//! encloses spans must be well formed. A span whose fields cannot be separated is rejected alone.
 //! A value that cannot be read is absent, text that is not UTF-8 is repaired, and both are counted
 //! if somebody asked for them.
 //!

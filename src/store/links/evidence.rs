@@ -1,198 +1,269 @@
-//! Evidence of workflows that only links can tell: placed, and placed anew when a missing span comes.
-//!
-//! Whoever writes here holds one lock until the end of the transaction, taken before any other. So
-//! each sees all that those before have committed: no edge can be missed by evidence that waits for
-//! it, nor can two replicas move the same piece. Workflows are locked after it in their own order, as
-//! in [`crate::store::workflows::join`].
+//! Evidence of single spans, with the workflows that it counts for by what is known of links.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sqlx::{Row as _, types::Json};
 use uuid::Uuid;
 
-use super::pieces::{EvidenceRow, batch_ids};
+use super::edges::{SpanColumns, number, span};
 use crate::{
     domain::{
-        counting::ledger::CountDelta,
-        model::ids::SloId,
+        model::{ids::SloId, span::SpanRef},
+        slo::LinkBatch,
         workflow::{
-            EventId, EvidenceByEvent,
-            batch::BatchPiece,
-            classify::{DiscardReason, Linked},
-            join,
-            links::{Edges, EvidenceFragment, GroupsOfBatches, LinkResolution, LinkedSpan, place},
+            EventKey, Workflow,
+            classify::Linked,
+            links::{
+                EvidenceFragment, LinkFilter, LinkResolution, LinkedSpan, Placement, batch_id,
+            },
         },
     },
-    store::{StoreError, Tx, workflows::join::JudgingBySlo},
+    store::{StoreError, Tx, trace_ids::uuid, workflows::join::JudgingBySlo},
 };
 
-/// Key of the advisory lock that writers of links hold.
-const LINK_LOCK: i64 = 0x0074_6872_6c69_6e6b;
+/// Rows of evidence that one transaction places: more are left for the next.
+const BATCH: i64 = 5_000;
 
-/// How often evidence is placed in one transaction: what is placed may show that other evidence must be
-/// placed anew. What is then left is for the next transaction.
-const ROUNDS: usize = 4;
-
-/// What requests say of links, and of messages that share a context.
-#[derive(Debug, Default)]
-pub struct LinkNews<'a> {
-    pub linked: Vec<&'a Linked>,
-    pub edges: Vec<&'a Edges>,
-    pub batches: Vec<&'a BatchPiece>,
+/// A row of evidence.
+pub(crate) struct EvidenceRow {
+    pub(crate) id: Uuid,
+    pub(crate) fragment: EvidenceFragment,
+    /// Where its chain divided when it was placed last.
+    pub(crate) batch_ids: Vec<Uuid>,
 }
 
-/// What following links came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LinkUpdates {
-    /// Evidence for workflows, to be recorded in the same transaction.
-    pub gathered: EvidenceByEvent,
-    /// Workflows of batches that must be judged by number.
-    pub groups: GroupsOfBatches,
-    /// What could not be used as it is.
-    pub discarded: BTreeMap<(SloId, DiscardReason), i64>,
-    /// How many pieces of evidence were placed.
-    pub placed: usize,
-}
-
-impl LinkNews<'_> {
-    pub fn is_empty(&self) -> bool {
-        self.linked.is_empty() && self.edges.is_empty() && self.batches.is_empty()
-    }
-}
+type EvidenceRows = Vec<EvidenceRow>;
 
 impl Tx<'_> {
-    /// Writes down what is new, places the evidence that it concerns, and judges anew what evidence
-    /// has left. The first thing that a transaction does.
-    pub async fn follow_links(
+    /// Adds those that are new. Returns the starts among them.
+    pub(crate) async fn add_pieces(
         &mut self,
-        news: &LinkNews<'_>,
-        judging: JudgingBySlo<'_>,
-        moves: &mut CountDelta,
-    ) -> Result<LinkUpdates, StoreError> {
-        self.hold_links().await?;
-        let epoch = self.current_epoch().await?;
-        let (gathered, _) = self.take_batches(&news.batches, epoch).await?;
-        let mut spans = self.add_edges(&news.edges, epoch).await?;
-        let started = self.add_pieces(&news.linked, epoch, judging).await?;
-        for (filter, span) in started {
-            spans.push_start(filter, span);
-        }
-        self.wake(&spans).await?;
-        let mut updates = LinkUpdates {
-            gathered,
-            ..LinkUpdates::default()
-        };
-        let mut placement = Moved::default();
-        for _ in 0..ROUNDS {
-            let pieces = self.stale_pieces().await?;
-            if pieces.is_empty() {
-                break;
-            }
-            updates.placed += pieces.len();
-            let more = self.place_pieces(pieces, epoch, &mut placement).await?;
-            join(&mut updates.gathered, more);
-        }
-        let left = self.what_is_left(&placement.left).await?;
-        let without_row = self.rejudge_left(left, judging, moves).await?;
-        updates.groups = self.groups_of_batches(&placement).await?;
-        updates.discarded = placement.discarded;
-        // What evidence has left was made of all that remains, what came to it included.
-        placement
-            .joined
-            .retain(|id, _| !placement.left.contains(id));
-        join(&mut updates.gathered, placement.joined);
-        join(&mut updates.gathered, without_row);
-        Ok(updates)
-    }
-
-    /// Returns the evidence that messages give of workflows.
-    async fn place_pieces(
-        &mut self,
-        pieces: Vec<EvidenceRow>,
+        linked: &[&Linked],
         epoch: i32,
-        moved: &mut Moved,
-    ) -> Result<EvidenceByEvent, StoreError> {
-        let spans: BTreeSet<LinkedSpan> = pieces
-            .iter()
-            .map(|piece| piece.fragment.linked_span())
-            .collect();
-        let graph = self.graph_of(&spans).await?;
-        let (messages, others): (Vec<EvidenceRow>, Vec<EvidenceRow>) = pieces
-            .into_iter()
-            .partition(|piece| piece.fragment.message.is_some());
-        let fragments = |pieces: &[EvidenceRow]| -> Vec<EvidenceFragment> {
-            pieces.iter().map(|piece| piece.fragment.clone()).collect()
-        };
-        let (of_messages, gathered) = self
-            .place_messages(&fragments(&messages), &graph, epoch)
-            .await?;
-        let of_others = place(&fragments(&others), &graph);
-        self.add_dividing(&of_others.batches, epoch).await?;
-        let undivided = of_others.undivided.iter();
-        let undivided = undivided.filter_map(|nth| Some(others.get(*nth)?.id));
-        self.place_again(&undivided.collect::<Vec<_>>()).await?;
-        for (pieces, resolution) in [(messages, of_messages), (others, of_others)] {
-            self.write_placement(&pieces, &resolution, epoch).await?;
-            moved.add(&pieces, resolution);
+        judging: JudgingBySlo<'_>,
+    ) -> Result<Vec<(LinkFilter, SpanRef)>, StoreError> {
+        if linked.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(gathered)
+        let linked: BTreeMap<_, _> = linked.iter().map(|piece| (piece.id(), *piece)).collect();
+        let ids: Vec<Uuid> = linked.keys().map(|id| Uuid::from_bytes(*id)).collect();
+        let slos: Vec<i32> = linked.values().map(|piece| piece.slo.0).collect();
+        let evidence = linked.values().map(|piece| {
+            let first_evidence_at = Some(judging(piece.slo).now);
+            Json(Workflow {
+                first_evidence_at,
+                ..piece.piece.clone()
+            })
+        });
+        let spans = linked.values().map(|piece| (piece.filter, piece.span));
+        let spans: SpanColumns = spans.collect();
+        let are_starts = linked.values().map(|piece| piece.piece.start.is_some());
+        let messages = linked.values().map(|piece| piece.message);
+        let messages = messages.map(|message| message.map(|EventKey(id)| Uuid::from_bytes(id)));
+        let are_whole = linked.values().map(|piece| piece.batch == LinkBatch::Whole);
+        // One that an older epoch knows is not new; nobody else writes here meanwhile.
+        let rows = sqlx::query(concat!(
+            "-- link_evidence.insert\n",
+            "insert into link_evidence (id, slo_id, filter, trace_id, span_id, evidence, is_start, ",
+            "message, is_whole, epoch) select n.*, $10 ",
+            "from unnest($1::uuid[], $2::integer[], $3::bigint[], $4::uuid[], ",
+            "$5::bigint[], $6::jsonb[], $7::boolean[], $8::uuid[], $9::boolean[]) ",
+            "as n(id, slo_id, filter, trace_id, span_id, evidence, is_start, message, is_whole) ",
+            "where not exists (select 1 from link_evidence e where e.id = n.id) ",
+            "returning filter, trace_id, span_id, is_start",
+        ))
+        .bind(ids)
+        .bind(slos)
+        .bind(spans.filters)
+        .bind(spans.trace_ids)
+        .bind(spans.span_ids)
+        .bind(evidence.collect::<Vec<_>>())
+        .bind(are_starts.collect::<Vec<_>>())
+        .bind(messages.collect::<Vec<_>>())
+        .bind(are_whole.collect::<Vec<_>>())
+        .bind(epoch)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        let starts = rows.iter().filter_map(|row| start(row).transpose());
+        starts
+            .collect::<Result<_, _>>()
+            .map_err(|source| self.failed(source))
     }
 
-    /// Keeps all others from writing links until the end of the transaction.
-    pub(crate) async fn hold_links(&mut self) -> Result<(), StoreError> {
-        let statement =
-            sqlx::query("-- links.hold\nselect pg_advisory_xact_lock($1)").bind(LINK_LOCK);
+    pub(crate) async fn stale_pieces(&mut self) -> Result<EvidenceRows, StoreError> {
+        let rows = sqlx::query(
+            "-- link_evidence.unresolved
+             select id, slo_id, filter, trace_id, span_id, message, evidence, workflow_keys,
+                 is_truncated, is_whole, is_batch, branch_batches
+             from link_evidence where is_unresolved order by id limit $1",
+        )
+        .bind(BATCH)
+        .fetch_all(&mut *self.inner)
+        .await
+        .map_err(|source| self.failed(source))?;
+        rows.iter()
+            .map(decode)
+            .collect::<Result<_, _>>()
+            .map_err(|source| self.failed(source))
+    }
+
+    /// Writes the workflows that pieces count for, and what may change that.
+    pub(crate) async fn write_placement(
+        &mut self,
+        pieces: &[EvidenceRow],
+        placement: &LinkResolution,
+        epoch: i32,
+    ) -> Result<(), StoreError> {
+        if pieces.is_empty() {
+            return Ok(());
+        }
+        let waits = pieces.iter().zip(&placement.placements);
+        let waits = waits.flat_map(|(piece, placed)| {
+            let awaited = placed.waits_for.iter();
+            awaited.map(move |awaited| (piece.fragment.filter, *awaited, piece.id))
+        });
+        self.wait(&waits.collect(), epoch).await?;
+        let ids: Vec<Uuid> = pieces.iter().map(|piece| piece.id).collect();
+        let cut: Vec<bool> = placement.placements.iter().map(|one| one.is_cut).collect();
+        let keys = placement.placements.iter().map(|placed| {
+            let keys = placed.workflow_keys.iter();
+            array(keys.map(|key| Uuid::from_bytes(key.0)))
+        });
+        let placed = pieces.iter().zip(&placement.placements);
+        let batches = placed.map(|(piece, placed)| array(batch_ids(&piece.fragment, placed)));
+        let of_branches = |column: fn(SpanRef) -> String| {
+            let placements = placement.placements.iter();
+            let columns = placements.map(move |placed| {
+                let branches = placed.branches.iter();
+                array(branches.map(|branch| column(branch.by)))
+            });
+            columns.collect::<Vec<_>>()
+        };
+        let statement = sqlx::query(concat!(
+            "-- link_evidence.place\n",
+            "update link_evidence e set workflow_keys = n.workflow_keys::uuid[], ",
+            "is_truncated = n.is_truncated, is_unresolved = false, ",
+            "branch_batches = n.batches::uuid[], branch_traces = n.traces::uuid[], ",
+            "branch_spans = n.spans::bigint[] ",
+            "from unnest($1::uuid[], $2::text[], $3::boolean[], $4::text[], $5::text[], $6::text[]) ",
+            "as n(id, workflow_keys, is_truncated, batches, traces, spans) ",
+            "where e.id = n.id",
+        ))
+        .bind(ids)
+        .bind(keys.collect::<Vec<_>>())
+        .bind(cut)
+        .bind(batches.collect::<Vec<_>>())
+        .bind(of_branches(|by| uuid(by.trace_id).to_string()))
+        .bind(of_branches(|by| number(by.span_id).to_string()));
         self.execute(statement).await?;
         Ok(())
     }
 
-    /// Whether evidence is left that must be placed.
-    pub async fn has_stale_evidence(&mut self) -> Result<bool, StoreError> {
-        sqlx::query_scalar(
-            "-- link_evidence.has_unresolved
-             select exists (select 1 from link_evidence where is_unresolved)",
-        )
-        .fetch_one(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))
+    /// Adds spans at which chains divide, to be placed as evidence is. Those that are known stay.
+    pub(crate) async fn add_dividing(
+        &mut self,
+        batches: &BTreeSet<LinkedSpan>,
+        epoch: i32,
+    ) -> Result<(), StoreError> {
+        if batches.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<Uuid> = batches
+            .iter()
+            .map(|at| Uuid::from_bytes(batch_id(*at)))
+            .collect();
+        let slos: Vec<i32> = batches.iter().map(|at| at.slo.0).collect();
+        let spans: SpanColumns = batches.iter().map(|at| (at.filter, at.span)).collect();
+        let nothing = batches
+            .iter()
+            .map(|at| Json(Workflow::without_evidence(at.span.trace_id)));
+        let statement = sqlx::query(concat!(
+            "-- link_evidence.add_batches\n",
+            "insert into link_evidence (id, slo_id, filter, trace_id, span_id, evidence, is_start, ",
+            "is_whole, is_batch, epoch) select n.*, false, true, true, $7 ",
+            "from unnest($1::uuid[], $2::integer[], $3::bigint[], $4::uuid[], $5::bigint[], ",
+            "$6::jsonb[]) as n(id, slo_id, filter, trace_id, span_id, evidence) ",
+            "where not exists (select 1 from link_evidence e where e.id = n.id)",
+        ))
+        .bind(ids)
+        .bind(slos)
+        .bind(spans.filters)
+        .bind(spans.trace_ids)
+        .bind(spans.span_ids)
+        .bind(nothing.collect::<Vec<_>>())
+        .bind(epoch);
+        self.execute(statement).await.map(drop)
+    }
+
+    /// Marks the evidence whose chain divided there as to be placed anew.
+    pub(crate) async fn place_again(&mut self, batches: &[Uuid]) -> Result<(), StoreError> {
+        if batches.is_empty() {
+            return Ok(());
+        }
+        let statement = sqlx::query(concat!(
+            "-- link_evidence.place_again\n",
+            "update link_evidence set is_unresolved = true where branch_batches && $1 ",
+            "and branch_batches <> '{}' and not is_unresolved",
+        ))
+        .bind(batches);
+        self.execute(statement).await.map(drop)
     }
 }
 
-/// What was placed in one transaction.
-#[derive(Default)]
-pub(crate) struct Moved {
-    joined: EvidenceByEvent,
-    pub(crate) left: BTreeSet<EventId>,
-    /// All workflows that something has changed of.
-    pub(crate) touched: BTreeSet<EventId>,
-    /// Spans at which chains divide that something has changed of.
-    pub(crate) batch_ids: BTreeSet<Uuid>,
-    discarded: BTreeMap<(SloId, DiscardReason), i64>,
+/// Of a piece with this placement, in the order of its branches.
+pub(crate) fn batch_ids<'a>(
+    fragment: &'a EvidenceFragment,
+    placed: &'a Placement,
+) -> impl Iterator<Item = Uuid> + 'a {
+    placed.branches.iter().map(|branch| {
+        let at = LinkedSpan {
+            span: branch.batch,
+            ..fragment.linked_span()
+        };
+        Uuid::from_bytes(batch_id(at))
+    })
 }
 
-impl Moved {
-    fn add(&mut self, pieces: &[EvidenceRow], resolution: LinkResolution) {
-        self.left.extend(resolution.left());
-        join(&mut self.joined, resolution.joined());
-        self.touched.extend(resolution.moves.keys());
-        self.touched.extend(&resolution.ungrouped);
-        for (piece, placed) in pieces.iter().zip(&resolution.placements) {
-            self.batch_ids.extend(&piece.batch_ids);
-            self.batch_ids.extend(batch_ids(&piece.fragment, placed));
-            if piece.fragment.divides {
-                self.batch_ids.insert(piece.id);
-            }
-        }
-        let reasons = [
-            (DiscardReason::TooManyHops, resolution.cut),
-            (
-                DiscardReason::OfUnknownMessage,
-                resolution.of_unknown_message,
-            ),
-        ];
-        for (why, counts) in reasons {
-            for (slo, count) in counts {
-                *self.discarded.entry((slo, why)).or_default() += count;
-            }
-        }
+/// Postgres knows no array of arrays of different lengths: each is written as text.
+fn array<T: ToString>(values: impl Iterator<Item = T>) -> String {
+    let values: Vec<String> = values.map(|value| value.to_string()).collect();
+    format!("{{{}}}", values.join(","))
+}
+
+fn start(row: &sqlx::postgres::PgRow) -> Result<Option<(LinkFilter, SpanRef)>, sqlx::Error> {
+    if !row.try_get::<bool, _>("is_start")? {
+        return Ok(None);
     }
+    let filter = LinkFilter(row.try_get("filter")?);
+    Ok(Some((filter, span(row, ["trace_id", "span_id"])?)))
+}
+
+fn decode(row: &sqlx::postgres::PgRow) -> Result<EvidenceRow, sqlx::Error> {
+    let keys: Vec<Uuid> = row.try_get("workflow_keys")?;
+    let keys = keys.into_iter().map(|key| EventKey(key.into_bytes()));
+    let Json(said) = row.try_get("evidence")?;
+    let message: Option<Uuid> = row.try_get("message")?;
+    let batch_ids: Vec<Uuid> = row.try_get("branch_batches")?;
+    let fragment = EvidenceFragment {
+        slo: SloId(row.try_get("slo_id")?),
+        filter: LinkFilter(row.try_get("filter")?),
+        span: span(row, ["trace_id", "span_id"])?,
+        message: message.map(|id| EventKey(id.into_bytes())),
+        said,
+        workflow_keys: keys.collect(),
+        is_divided: !batch_ids.is_empty(),
+        batch: if row.try_get("is_whole")? {
+            LinkBatch::Whole
+        } else {
+            LinkBatch::Each
+        },
+        divides: row.try_get("is_batch")?,
+        is_cut: row.try_get("is_truncated")?,
+    };
+    Ok(EvidenceRow {
+        id: row.try_get("id")?,
+        fragment,
+        batch_ids,
+    })
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::{Row as _, types::Json};
 use uuid::Uuid;
 
-use super::{edges::span, evidence::Moved};
+use super::{edges::span, resolve::Moved};
 use crate::{
     domain::{
         model::{

@@ -18,15 +18,15 @@ type Places<'a> = BTreeMap<Place, Vec<&'a Span>>;
 /// What the key of evidence begins with that may belong to any of several workflows.
 const SEVERAL: &str = "several starts in ";
 
-/// All that is told of one workflow.
-pub(super) struct Told<'a> {
+/// The spans of one workflow.
+pub(super) struct WorkflowSpans<'a> {
     pub(super) spans: Vec<&'a Span>,
-    /// Of which of several workflows it is told is unknown.
+    /// Which of several workflows they belong to is unknown.
     pub(super) is_ambiguous: bool,
 }
 
 /// All that is told of each workflow of one SLO.
-pub(super) fn workflows<'a>(contract: &Contract, spans: &'a [Span]) -> Vec<Told<'a>> {
+pub(super) fn workflows<'a>(contract: &Contract, spans: &'a [Span]) -> Vec<WorkflowSpans<'a>> {
     let mut places = Places::new();
     for span in spans {
         places.entry(place(span)).or_default().push(span);
@@ -39,13 +39,13 @@ pub(super) fn workflows<'a>(contract: &Contract, spans: &'a [Span]) -> Vec<Told<
     }
     if contract.identity == Identity::Message {
         let workflows = with_silent_messages(contract, spans, workflows).into_iter();
-        let told = workflows.map(|spans| Told {
+        let told = workflows.map(|spans| WorkflowSpans {
             spans,
             is_ambiguous: false,
         });
         return told.collect();
     }
-    let told = workflows.into_iter().map(|(key, spans)| Told {
+    let told = workflows.into_iter().map(|(key, spans)| WorkflowSpans {
         spans,
         is_ambiguous: key.starts_with(SEVERAL),
     });

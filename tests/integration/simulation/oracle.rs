@@ -7,7 +7,7 @@ use throughline::domain::model::span::{Span, SpanStatus};
 
 use super::{
     contract::{Cancelled, Contract, Grouping, Identity, Legs, Sampling},
-    correlation::{Told, workflows},
+    correlation::{WorkflowSpans, workflows},
     evidence::{self, end, end_is_kept, hides_ends, kept_one_of, number, role, text},
 };
 
@@ -41,7 +41,7 @@ pub(super) struct Event {
 pub(super) fn judge(contract: &Contract, spans: &[Span], watermark: i64) -> Vec<Event> {
     let losses = spans.iter().filter(|span| hides_ends(contract, span));
     let losses: BTreeSet<i64> = losses.map(|span| end(span).div_euclid(MINUTE)).collect();
-    let event = |told: &Told<'_>| {
+    let event = |told: &WorkflowSpans<'_>| {
         let is_ambiguous = told.is_ambiguous;
         let told = &told.spans;
         let workflow = Workflow {

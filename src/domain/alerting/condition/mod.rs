@@ -1,6 +1,6 @@
 //! What the counts say now: of one rule a [`BurnCondition`], of all rules of a severity a [`Signal`].
 //!
-//! Pages and alerts use the same function, so a page never calls an SLO burning that nobody is told
+//! Pages and alerts use the same function, so a page never calls an SLO burning that nobody is notified
 //! of.
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ const ANNOTATIONS_BYTES: usize = 5_000;
 const STRING_CHARS: usize = 200;
 const URL_BYTES: usize = 1_000;
 
-/// One alert for `POST /api/v2/alerts`, as it stands at `now`.
+/// One alert for `POST /api/v2/alerts`, as it is at `now`.
 pub fn posted(facts: &AlertSnapshot, context: &RenderContext, now: Timestamp) -> Value {
     let starts_at = started_at(facts);
     let ends_at = if facts.kind.lasts() {
@@ -244,7 +244,7 @@ const SILENT_AFTER: Duration = Duration::from_mins(4);
 /// A webhook of version 4 has them twice.
 const PLATFORM_ANNOTATION_CHARS: usize = 1_200;
 
-/// One alert for `POST /api/v2/alerts`, as it stands at `now`.
+/// One alert for `POST /api/v2/alerts`, as it is at `now`.
 pub fn platform_posted(
     notification: &PlatformNotification,
     context: &RenderContext,

@@ -126,7 +126,7 @@ impl PlatformNotification {
         })
     }
 
-    /// Which notification this is, for whoever asks about it.
+    /// Names the notification to people who ask about it.
     pub(super) fn identity(&self) -> String {
         let mut identity = text::plain(&self.key, LINE_CHARS);
         let _written = write!(identity, " · {}", self.episode.simple());

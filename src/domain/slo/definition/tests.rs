@@ -198,7 +198,7 @@ fn the_reference_explains_every_field_and_leads_to_every_group() {
     }
 }
 
-/// What stands in the reference as a default is read as such; code that makes an SLO without a file
+/// A default in the reference is read as such; code that makes an SLO without a file
 /// must have the same.
 #[test]
 fn what_is_left_out_in_a_file_is_what_is_left_out_in_code() {

@@ -72,7 +72,7 @@ fn demand(test: &ValueTest) -> Option<Demanded<'_>> {
     }
 }
 
-/// Whether one value may be both; `None` if that cannot be told.
+/// Whether one value may be both; `None` if that is unknown.
 fn agree(one: DemandedValue<'_>, other: DemandedValue<'_>) -> Option<bool> {
     match (one, other) {
         (DemandedValue::Equal(one), DemandedValue::Equal(other)) => Some(one == other),

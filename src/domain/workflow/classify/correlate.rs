@@ -300,7 +300,7 @@ impl FoundIdentities {
             (true, false) => None,
             (true, true) => Some(Correlation::TooLong),
             (false, _) => Some(Correlation::Of {
-                // A single one is taken for one that stands on the span itself.
+                // A single one is treated like one on the span itself.
                 is_of_links: source == IdentitySource::Links && self.by_key.len() > 1,
                 identities: self.by_key.into_values().collect(),
                 is_cut: self.is_cut,

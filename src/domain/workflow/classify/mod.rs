@@ -190,7 +190,7 @@ impl Classifier {
         findings: &mut ClassifiedBatch,
     ) {
         self.pieces.find(span, horizon, &mut findings.pieces);
-        let mut older = ClassifiedBatch::default();
+        let mut older = None::<ClassifiedBatch>;
         self.index.candidates(span, |(at, role)| {
             let Some(entry) = self.entries.get(at) else {
                 return;
@@ -204,10 +204,12 @@ impl Classifier {
                 None | Some(Err(_)) => {}
                 Some(Ok((_, fact))) if !self.may_start(entry, &fact) => {}
                 Some(Ok(found)) if entry.is_current => add(found, entry, span, findings),
-                Some(Ok(found)) => add(found, entry, span, &mut older),
+                Some(Ok(found)) => add(found, entry, span, older.get_or_insert_default()),
             }
         });
-        findings.add_evidence_of(older);
+        if let Some(older) = older {
+            findings.add_evidence_of(older);
+        }
         for followed in &self.followed {
             followed.read(span, findings);
         }

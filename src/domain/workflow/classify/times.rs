@@ -13,7 +13,7 @@ pub(super) fn start_of(span: &dyn SpanView) -> Option<Timestamp> {
     is_start(nanos.into()).then(|| Timestamp::from_unix_nanos(nanos))
 }
 
-/// Whether a start that is told in nanoseconds since 1970 is one.
+/// Whether a start in nanoseconds since 1970 is plausible.
 pub(super) fn is_start(nanos: i128) -> bool {
     nanos >= i128::from(EARLIEST_START.as_micros()) * 1_000
 }

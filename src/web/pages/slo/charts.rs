@@ -152,7 +152,7 @@ fn outcome(future: &Future, view: &SloView) -> String {
             },
         );
     }
-    // The page names the end at this rate already: the same moment stands here.
+    // The page names the end at this rate already: the chart shows the same moment.
     let told = view
         .summary
         .budget_empty_at

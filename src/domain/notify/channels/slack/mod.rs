@@ -29,7 +29,7 @@ use crate::domain::{
 };
 
 /// "1 per second, short bursts allowed", of a webhook as of a bot's channel; a sender that goes on after
-/// being told to wait may be switched off.
+/// a response that asks to wait may be switched off.
 pub const RATE_LIMIT: RateLimit = RateLimit {
     every: Duration::from_secs(1),
     burst: 3,

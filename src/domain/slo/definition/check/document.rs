@@ -285,7 +285,7 @@ fn mask_below_keys(node: &YamlNode, findings: &mut Diagnostics<'_>) {
     }
 }
 
-/// `group` is the key that `node` stands behind.
+/// `group` is the key whose value `node` is.
 fn mask_literals(node: &YamlNode, group: &str, findings: &mut Diagnostics<'_>) {
     match &node.value {
         NodeValue::Mapping(entries) => {

@@ -46,7 +46,7 @@ pub(crate) fn selector_with_duration(value: YamlValue<'_>) -> Checked<Selector> 
     Selector::parse(text).map_err(|error| report(value, text, error))
 }
 
-/// A selector that stands in the file without quotes, with them. To YAML its braces are those of a
+/// An unquoted selector of the file, with quotes. To YAML its braces are those of a
 /// group, and all between two commas is a key without a value.
 fn quoted(value: YamlValue<'_>, node: &YamlNode) -> Option<String> {
     let entries = node.entries()?;

@@ -31,7 +31,7 @@ use crate::domain::{
     slo::{CustomerDetails, Notify, Slo, Source, duration::format_duration},
 };
 
-/// The `spec` of an SLO; what stands beside it is left for [`complete`].
+/// The `spec` of an SLO; the other keys are left for [`complete`].
 pub(crate) fn read(
     value: YamlValue<'_>,
     name: Option<&NamePlace>,
@@ -88,7 +88,7 @@ fn spec(fields: &Fields<'_>, name: Option<&NamePlace>, known: &References) -> Ch
     })
 }
 
-/// An SLO with what stands beside its `spec`.
+/// An SLO with the keys beside its `spec`.
 pub(crate) fn complete(named: Named<'_, Slo>) -> Option<Slo> {
     let source = source(&named);
     let slo = named.spec.ok()?;
@@ -214,7 +214,7 @@ fn weight(value: YamlValue<'_>) -> Checked<UnknownWeight> {
     weight.ok_or_else(|| {
         value.error_with_help(
             format!("`{text}` is no weight"),
-            "write `one`, `reject`, or the number of spans that one stands for, at least 1"
+            "write `one`, `reject`, or the number of spans that one represents, at least 1"
                 .to_owned(),
         )
     })
