@@ -177,7 +177,7 @@ impl Emergency {
             attempt: 1,
             lease_token: 0,
             retries_since: now,
-            content: Some(Notification::Platform(Box::new(notice))),
+            content: Some(Notification::from(notice)),
             due_since: now,
             fallback_for: None,
             delivered_meanwhile: None,

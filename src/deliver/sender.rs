@@ -14,7 +14,9 @@ use super::{
     http::{
         client::{BuildClientError, Client, SendError, TargetResponse},
         excerpt::excerpt,
-        request::{Message, PrepareError, Prepared, to_pagerduty, to_slack, to_teams, to_webhook},
+        request::{
+            PrepareError, Prepared, WebhookMessage, to_pagerduty, to_slack, to_teams, to_webhook,
+        },
         resolver::system_lookup,
         secrets,
     },
@@ -26,6 +28,7 @@ use crate::{
         model::time::Timestamp,
         notify::{
             Notification, PinnedKey, Reference, RenderContext,
+            channels::alertmanager,
             delivery::{AttemptClass, message_id, plan::DeliveryQueue},
             digest,
         },
@@ -175,7 +178,8 @@ impl Sender {
                 format,
             } => {
                 let id = message_id(dispatch.delivery.message);
-                let message = Message::new(*format, (notification, context), id, &target.name);
+                let message =
+                    WebhookMessage::new(*format, (notification, context), id, &target.name);
                 to_webhook(url, secret.as_ref(), message, this.now).await?
             }
             TargetKind::Slack { webhook_url } => {
@@ -253,7 +257,8 @@ impl Sender {
         (notification, context): (&Notification, &RenderContext),
     ) -> Result<AttemptResult, PrepareError> {
         let urls = reminder::addresses(urls).await?;
-        let alerts = serde_json::Value::Array(vec![notification.posted(context, this.now)]);
+        let alerts =
+            serde_json::Value::Array(vec![alertmanager::posted(notification, context, this.now)]);
         let answers = reminder::post_to_all(&self.client, &urls, &alerts, this.timeout).await;
         let (all, mut told) = (answers.len(), 0);
         let mut worst = None;
@@ -305,7 +310,7 @@ impl Dispatch {
                 ..RenderContext::default()
             },
             with,
-            digest: Some(Notification::Platform(Box::new(notice))),
+            digest: Some(notice.into()),
         })
     }
 

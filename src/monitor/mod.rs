@@ -251,7 +251,7 @@ impl Watcher {
         reasons.extend(cannot_hear(&heartbeat.target, catalog));
         tx.keep_heartbeat(now, &reasons).await?;
         let beat = if reasons.is_empty() {
-            let content = Notification::Platform(Box::new(self.heartbeat(now)));
+            let content = Notification::from(self.heartbeat(now));
             let news = NoticeNews {
                 id: Uuid::now_v7(),
                 content: &content,
@@ -321,7 +321,7 @@ async fn tell(
     check: &HealthCheck,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let content = Notification::Platform(Box::new(notice));
+    let content = Notification::from(notice);
     let news = NoticeNews {
         id: Uuid::now_v7(),
         content: &content,

@@ -90,7 +90,7 @@ async fn a_spent_budget_pages_and_says_how_much_of_it_is_spent() {
     assert_eq!(facts.long.secs, 3_600);
     let headline = wording::headline(&facts);
     assert!(
-        headline.starts_with("PAGE 93 % of the budget spent, limit 90 %; 270 of "),
+        headline.starts_with("PAGE orders: 93 % of the budget spent, limit 90 %, 270 of "),
         "{headline}"
     );
 }
@@ -154,7 +154,7 @@ pub(crate) async fn t02_an_slo_that_falls_silent_pages_after_its_time_and_resolv
     let facts = story.facts().await;
     assert_eq!(
         wording::headline(&facts[0]),
-        "PAGE no event in 15 min, 600 in 1 h a week ago: orders"
+        "PAGE orders: no event in 15 min, 600 in 1 h a week ago"
     );
     assert_eq!(facts[1].kind, TransitionKind::Resolved);
 }

@@ -21,7 +21,7 @@ use crate::{
     },
     domain::{
         model::{ids::Name, time::Timestamp},
-        notify::{RenderContext, channels::alertmanager},
+        notify::{Notification, RenderContext, channels::alertmanager},
         slo::{Catalog, SecretOrPlain, TargetKind},
     },
     store::{Store, StoreError},
@@ -139,11 +139,11 @@ impl Reminder {
             }
         };
         let context = RenderContext::default();
-        let alerts = standing
-            .iter()
-            .map(|facts| alertmanager::posted(facts, &context, now));
-        let notices = notices.iter().map(|notice| notice.posted(&context, now));
-        let all: Vec<Value> = alerts.chain(notices).collect();
+        let alerts = standing.into_iter().map(Notification::from);
+        let notifications = alerts.chain(notices);
+        let all: Vec<Value> = notifications
+            .map(|notification| alertmanager::posted(&notification, &context, now))
+            .collect();
         for some in all.chunks(MAX_ALERTS) {
             let alerts = Value::Array(some.to_vec());
             let answers = post_to_all(&self.client, &urls, &alerts, self.timeout).await;

@@ -16,7 +16,10 @@ use crate::{
     },
     domain::{
         alerting::alert::TransitionKind,
-        notify::{Notification, Reference, RenderContext, SlackMessage, delivery::AttemptClass},
+        notify::{
+            Notification, Reference, RenderContext, SlackMessage, channels::slack,
+            delivery::AttemptClass,
+        },
     },
 };
 
@@ -115,8 +118,8 @@ impl Bot<'_> {
     }
 
     async fn post_anew(&self, news: &SlackUpdate<'_>) -> AttemptResult {
-        let full = news.content.slack(news.context);
-        let simple = news.content.slack_text(news.context);
+        let full = slack::body(news.content, news.context);
+        let simple = slack::text_only(news.content, news.context);
         let place = json!({ "channel": self.channel });
         match self.say("chat.postMessage", &place, full, simple).await {
             PostOutcome::Done(tried) => tried,
@@ -129,16 +132,16 @@ impl Bot<'_> {
 
     async fn update(&self, news: &SlackUpdate<'_>, first: &SlackMessage) -> PostOutcome {
         let place = json!({ "channel": first.channel, "ts": first.ts });
-        let mut simple = news.content.slack_text(news.context);
+        let mut simple = slack::text_only(news.content, news.context);
         // Blocks that are left out stay as they were.
         simple["blocks"] = json!([]);
-        let full = news.content.slack(news.context);
+        let full = slack::body(news.content, news.context);
         self.say("chat.update", &place, full, simple).await
     }
 
     async fn reply(&self, news: &SlackUpdate<'_>, place: &Value) -> PostOutcome {
-        let reply = news.content.slack_reply(news.context);
-        let simple = news.content.slack_text(news.context);
+        let reply = slack::reply(news.content, news.context);
+        let simple = slack::text_only(news.content, news.context);
         let said = self.say("chat.postMessage", place, reply, simple).await;
         match said {
             // What follows still belongs to the first message.

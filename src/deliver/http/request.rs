@@ -14,7 +14,10 @@ use crate::{
     deliver::channels::routing_key::RoutingKeyError,
     domain::{
         model::{ids::Name, time::Timestamp},
-        notify::{Notification, PinnedKey, Reference, RenderContext, channels::cloudevents},
+        notify::{
+            Notification, PinnedKey, Reference, RenderContext,
+            channels::{alertmanager, cloudevents, pagerduty, slack, teams, webhook},
+        },
         slo::{SecretOrPlain, SecretRef, WebhookFormat},
     },
 };
@@ -44,15 +47,15 @@ pub(crate) enum PrepareError {
     Signing(#[from] InvalidSigningSecret),
 }
 
-/// What a webhook is told.
+/// What a webhook is sent.
 #[derive(Debug)]
-pub(crate) struct Message {
+pub(crate) struct WebhookMessage {
     id: String,
     body: Value,
     content_type: &'static str,
 }
 
-impl Message {
+impl WebhookMessage {
     /// `id` is the same over all tries; `receiver` is the target's name.
     pub(crate) fn new(
         format: WebhookFormat,
@@ -61,12 +64,13 @@ impl Message {
         receiver: &Name,
     ) -> Self {
         let (body, content_type) = match format {
-            WebhookFormat::Standard => (notification.webhook(context), JSON),
-            WebhookFormat::AlertmanagerV4 => {
-                (notification.webhook_v4(context, receiver.as_str()), JSON)
-            }
+            WebhookFormat::Standard => (webhook::body(notification, context), JSON),
+            WebhookFormat::AlertmanagerV4 => (
+                alertmanager::webhook_v4(notification, context, receiver.as_str()),
+                JSON,
+            ),
             WebhookFormat::CloudEvents => (
-                notification.cloudevent(context, &id),
+                cloudevents::body(notification, context, &id),
                 cloudevents::CONTENT_TYPE,
             ),
         };
@@ -82,7 +86,7 @@ impl Message {
 pub(crate) async fn to_webhook(
     url: &SecretOrPlain,
     secret: Option<&SecretRef>,
-    message: Message,
+    message: WebhookMessage,
     now: Timestamp,
 ) -> Result<Prepared, PrepareError> {
     let mut prepared = to_url(address(url).await?, &message.body, message.content_type);
@@ -107,8 +111,8 @@ pub(crate) async fn to_slack(
 ) -> Result<Prepared, PrepareError> {
     let url = secrets::read(webhook_url).await?;
     Ok(Prepared {
-        degraded: Some(bytes(&notification.slack_text(context))),
-        ..to_url(url, &notification.slack(context), JSON)
+        degraded: Some(bytes(&slack::text_only(notification, context))),
+        ..to_url(url, &slack::body(notification, context), JSON)
     })
 }
 
@@ -119,8 +123,8 @@ pub(crate) async fn to_teams(
 ) -> Result<Prepared, PrepareError> {
     let url = secrets::read(url).await?;
     Ok(Prepared {
-        degraded: Some(bytes(&notification.teams_text(context))),
-        ..to_url(url, &notification.teams(context), JSON)
+        degraded: Some(bytes(&teams::text_only(notification, context))),
+        ..to_url(url, &teams::body(notification, context), JSON)
     })
 }
 
@@ -138,7 +142,7 @@ pub(crate) fn to_pagerduty(
         secrets: vec![key.clone()],
         ..to_url(
             url,
-            &notification.pagerduty(context, key.expose_secret()),
+            &pagerduty::body(notification, context, key.expose_secret()),
             JSON,
         )
     }

@@ -20,10 +20,10 @@ pub enum Suppression {
 }
 
 impl Suppression {
-    /// `held back by the page`, `silenced until 06:00 UTC`.
+    /// `inhibited by the page`, `silenced until 06:00 UTC`.
     pub fn text(self) -> String {
         match self {
-            Self::Inhibited { by } => format!("held back by the {}", by.as_str()),
+            Self::Inhibited { by } => format!("inhibited by the {}", by.as_str()),
             Self::Silenced { until, .. } => {
                 format!("silenced until {}", format::time_of_day(until))
             }
@@ -42,7 +42,7 @@ mod tests {
         for (suppression, text) in [
             (
                 Suppression::Inhibited { by: Severity::Page },
-                "held back by the page",
+                "inhibited by the page",
             ),
             (
                 Suppression::Silenced { silence, until },

@@ -54,7 +54,7 @@ mod tests {
     use super::*;
     use crate::domain::{
         alerting::snapshot::AlertSnapshot,
-        notify::{RenderContext, sample},
+        notify::{RenderContext, channels::slack, sample},
     };
 
     #[test]
@@ -64,7 +64,7 @@ mod tests {
             ..sample::firing()
         };
         let all: Vec<Notification> = [ticket, sample::firing(), sample::resolved()]
-            .map(|facts| Notification::Alert(Box::new(facts)))
+            .map(Notification::from)
             .into();
         let contents: Vec<&Notification> = all.iter().collect();
         let target: Name = "chat".parse().unwrap();
@@ -74,9 +74,13 @@ mod tests {
             "3 more alerts at once: 2 began, 1 ended"
         );
         assert_eq!(notification.severity, Severity::Page);
-        let slack = Notification::Platform(Box::new(notification)).slack(&RenderContext::default());
+        let slack = slack::body(&notification.into(), &RenderContext::default());
         let text = slack.to_string();
-        for line in ["TICKET 412 of 9,120", "PAGE 412 of 9,120", "Resolved after"] {
+        for line in [
+            "TICKET Checkout speed: ",
+            "PAGE Checkout speed: ",
+            "RESOLVED Checkout speed: ",
+        ] {
             assert!(text.contains(line), "no `{line}`: {text}");
         }
     }

@@ -2,17 +2,19 @@
 //! notification](PlatformNotification).
 //!
 //! Every channel and every page takes its numbers from one
-//! [`AlertSnapshot`](crate::domain::alerting::snapshot::AlertSnapshot), so a message and a page cannot
-//! disagree. [`RenderContext`] is known only when a message is sent. [`wording`] has the sentences; each
-//! file in [`channels`] has what concerns one kind of target: its bodies, its rate limit and its errors.
+//! [`AlertSnapshot`](crate::domain::alerting::snapshot::AlertSnapshot) and its sentences from
+//! [`wording`], so a message and a page cannot disagree. [`RenderContext`] is known only when a message
+//! is sent. `message` has what people read, in the same order for every channel; each file in
+//! [`channels`] gives that the form of one kind of target, and knows its rate limit and its errors.
 //! [`delivery::plan`] decides when what is sent.
 //!
-//! To add another kind of target: a variant of `TargetKind`, a file in [`channels`], an arm in each
-//! function of [`Notification`], one in `deliver/sender.rs` and one in `deliver/response_class.rs`.
+//! To add another kind of target: a variant of `TargetKind`, a file in [`channels`], and an arm in
+//! [`preview`], in `deliver/sender.rs` and in `deliver/response_class.rs`.
 
 pub mod channels;
 pub mod delivery;
 mod digest;
+mod message;
 mod notification;
 mod platform_notification;
 pub mod preview;
@@ -31,7 +33,6 @@ pub use platform_notification::{
 pub use reference::{PinnedKey, Reference, SlackMessage};
 pub use render_context::{Actions, DeliveryContext, MessageNote, RenderContext};
 
-use channels::detail::Detail;
 pub use digest::digest;
 pub use wording::detection;
 

@@ -1,20 +1,10 @@
-//! What a delivery contains: the snapshot of an alert at a transition, or a platform notification. Each
-//! kind of target gets a body of its own for both.
+//! What a delivery contains: the snapshot of an alert at a transition, or a platform notification.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use uuid::Uuid;
 
-use super::{
-    PlatformNotification, PlatformNotificationKind, RenderContext,
-    channels::{alertmanager, cloudevents, pagerduty, slack, teams, webhook},
-    wording,
-};
-use crate::domain::{
-    alerting::{alert::TransitionKind, snapshot::AlertSnapshot},
-    model::time::Timestamp,
-    notify::delivery::alert_key,
-};
+use super::{PlatformNotification, PlatformNotificationKind, delivery::alert_key, wording};
+use crate::domain::alerting::{alert::TransitionKind, snapshot::AlertSnapshot};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -73,85 +63,16 @@ impl Notification {
             Self::Platform(notification) => notification.headline(),
         }
     }
+}
 
-    pub fn slack(&self, context: &RenderContext) -> Value {
-        match self {
-            Self::Alert(facts) => slack::body(facts, context),
-            Self::Platform(notification) => slack::platform_body(notification, context),
-        }
+impl From<AlertSnapshot> for Notification {
+    fn from(alert: AlertSnapshot) -> Self {
+        Self::Alert(Box::new(alert))
     }
+}
 
-    /// For the thread of the first message of the same episode.
-    pub fn slack_reply(&self, context: &RenderContext) -> Value {
-        match self {
-            Self::Alert(facts) => slack::reply(facts, context),
-            Self::Platform(notification) => slack::platform_reply(notification, context),
-        }
-    }
-
-    /// Where Slack refuses the blocks.
-    pub fn slack_text(&self, context: &RenderContext) -> Value {
-        match self {
-            Self::Alert(facts) => slack::text_only(facts, context),
-            Self::Platform(notification) => slack::platform_text_only(notification, context),
-        }
-    }
-
-    pub fn teams(&self, context: &RenderContext) -> Value {
-        match self {
-            Self::Alert(facts) => teams::body(facts, context),
-            Self::Platform(notification) => teams::platform_body(notification, context),
-        }
-    }
-
-    /// Where Teams refuses the card.
-    pub fn teams_text(&self, context: &RenderContext) -> Value {
-        match self {
-            Self::Alert(facts) => teams::text_only(facts, context),
-            Self::Platform(notification) => teams::platform_text_only(notification, context),
-        }
-    }
-
-    pub fn pagerduty(&self, context: &RenderContext, routing_key: &str) -> Value {
-        match self {
-            Self::Alert(facts) => pagerduty::body(facts, context, routing_key),
-            Self::Platform(notification) => {
-                pagerduty::platform_body(notification, context, routing_key)
-            }
-        }
-    }
-
-    /// One alert for an Alertmanager, as it is at `now`.
-    pub fn posted(&self, context: &RenderContext, now: Timestamp) -> Value {
-        match self {
-            Self::Alert(facts) => alertmanager::posted(facts, context, now),
-            Self::Platform(notification) => {
-                alertmanager::platform_posted(notification, context, now)
-            }
-        }
-    }
-
-    pub fn webhook(&self, context: &RenderContext) -> Value {
-        match self {
-            Self::Alert(facts) => webhook::body(facts, context),
-            Self::Platform(notification) => webhook::platform_body(notification, context),
-        }
-    }
-
-    pub fn webhook_v4(&self, context: &RenderContext, receiver: &str) -> Value {
-        match self {
-            Self::Alert(facts) => alertmanager::webhook_v4(facts, context, receiver),
-            Self::Platform(notification) => {
-                alertmanager::platform_webhook_v4(notification, context, receiver)
-            }
-        }
-    }
-
-    /// `id` is the same over all tries.
-    pub fn cloudevent(&self, context: &RenderContext, id: &str) -> Value {
-        match self {
-            Self::Alert(facts) => cloudevents::body(facts, context, id),
-            Self::Platform(notification) => cloudevents::platform_body(notification, context, id),
-        }
+impl From<PlatformNotification> for Notification {
+    fn from(notification: PlatformNotification) -> Self {
+        Self::Platform(Box::new(notification))
     }
 }

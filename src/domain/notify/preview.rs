@@ -4,7 +4,10 @@ use serde_json::Value;
 
 use crate::domain::{
     model::{ids::Name, time::Timestamp},
-    notify::{Notification, RenderContext},
+    notify::{
+        Notification, RenderContext,
+        channels::{alertmanager, cloudevents, pagerduty, slack, teams, webhook},
+    },
     slo::{TargetKind, WebhookFormat},
 };
 
@@ -26,13 +29,19 @@ pub fn body(
 ) -> Value {
     match to.kind {
         TargetKind::Webhook { format, .. } => match format {
-            WebhookFormat::Standard => notification.webhook(context),
-            WebhookFormat::AlertmanagerV4 => notification.webhook_v4(context, to.name.as_str()),
-            WebhookFormat::CloudEvents => notification.cloudevent(context, MASK),
+            WebhookFormat::Standard => webhook::body(notification, context),
+            WebhookFormat::AlertmanagerV4 => {
+                alertmanager::webhook_v4(notification, context, to.name.as_str())
+            }
+            WebhookFormat::CloudEvents => cloudevents::body(notification, context, MASK),
         },
-        TargetKind::Slack { .. } | TargetKind::SlackBot { .. } => notification.slack(context),
-        TargetKind::PagerDuty { .. } => notification.pagerduty(context, MASK),
-        TargetKind::Teams { .. } => notification.teams(context),
-        TargetKind::Alertmanager { .. } => Value::Array(vec![notification.posted(context, now)]),
+        TargetKind::Slack { .. } | TargetKind::SlackBot { .. } => {
+            slack::body(notification, context)
+        }
+        TargetKind::PagerDuty { .. } => pagerduty::body(notification, context, MASK),
+        TargetKind::Teams { .. } => teams::body(notification, context),
+        TargetKind::Alertmanager { .. } => {
+            Value::Array(vec![alertmanager::posted(notification, context, now)])
+        }
     }
 }

@@ -235,7 +235,10 @@ mod tests {
 
     use super::*;
     use crate::domain::{
-        notify::{MessageNote, Notification, RenderContext},
+        notify::{
+            MessageNote, Notification, RenderContext,
+            channels::{alertmanager, pagerduty, slack, teams, webhook},
+        },
         slo::SecretRef,
     };
 
@@ -261,9 +264,7 @@ mod tests {
             page_url: None,
         };
         let facts = rehearsal.messages(kind).unwrap().into_iter();
-        facts
-            .map(|facts| Notification::Alert(Box::new(facts)))
-            .collect()
+        facts.map(Notification::from).collect()
     }
 
     #[test]
@@ -275,13 +276,13 @@ mod tests {
         for scenario in [Scenario::Firing, Scenario::Long, Scenario::Unicode] {
             let notification = &contents(scenario, &slack())[0];
             let bodies = [
-                notification.slack(&context),
-                notification.slack_text(&context),
-                notification.teams(&context),
-                notification.teams_text(&context),
-                notification.pagerduty(&context, "R0"),
-                notification.posted(&context, Timestamp::from_secs(1_795_328_700)),
-                notification.webhook(&context),
+                slack::body(notification, &context),
+                slack::text_only(notification, &context),
+                teams::body(notification, &context),
+                teams::text_only(notification, &context),
+                pagerduty::body(notification, &context, "R0"),
+                alertmanager::posted(notification, &context, Timestamp::from_secs(1_795_328_700)),
+                webhook::body(notification, &context),
             ];
             for body in bodies {
                 assert!(body.to_string().contains("TEST"), "{scenario:?}: {body}");
@@ -295,7 +296,7 @@ mod tests {
         let told = contents(Scenario::Firing, &pager());
         let events: Vec<Value> = told
             .iter()
-            .map(|notification| notification.pagerduty(&RenderContext::default(), "R0"))
+            .map(|notification| pagerduty::body(notification, &RenderContext::default(), "R0"))
             .collect();
         assert_eq!(events.len(), 2);
         assert_eq!(events[0]["payload"]["severity"], "info");

@@ -45,7 +45,7 @@ pub(in crate::web) fn card(facts: &AlertSnapshot) -> Option<String> {
     ));
     svg.add(format_args!(
         r#"<text x="28" y="38" font-size="21" font-weight="700">{}</text>"#,
-        written(&wording::place(facts, TITLE_CHARS))
+        written(&wording::subject(facts, TITLE_CHARS))
     ));
     svg.add(format_args!(
         r#"<text x="28" y="66" font-size="16">{}</text>"#,

@@ -112,7 +112,7 @@ async fn a_real_alertmanager_shows_an_alert_while_it_fires_and_not_after() {
         alerts[0]["labels"],
         json!({
             "_1st": "<!channel> & \"quoted\" \\ ✓",
-            "alertname": "ThroughlineSLO",
+            "alertname": "checkout",
             "service": "checkout",
             "service_name": "shop",
             "severity": "page",

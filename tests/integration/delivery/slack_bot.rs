@@ -69,7 +69,7 @@ async fn an_episode_is_one_thread_and_its_first_message_tells_the_end() {
         ["#deploys", "C024BE91L", "C024BE91L", "C024BE91L"]
     );
     let updated = requests[2].json()["blocks"][0]["text"]["text"].clone();
-    assert!(updated.as_str().unwrap().contains("Resolved"), "{updated}");
+    assert!(updated.as_str().unwrap().contains("RESOLVED"), "{updated}");
     for request in &requests {
         assert_eq!(
             request.headers["authorization"],

@@ -90,8 +90,7 @@ async fn s44_timeouts_of_an_slo_that_has_never_ended_open_a_ticket_and_page_once
     assert_eq!(facts.severity, Severity::Ticket);
     assert_eq!(facts.rule.as_str(), "never-ended");
     let headline = wording::headline(&facts);
-    let why =
-        "TICKET no span has ever matched `finish`, so 101 timeouts in the 11 min since the first";
+    let why = "TICKET Orders complete: no span has ever matched `finish`, so 101 timeouts in the 11 min since the first";
     assert!(headline.starts_with(why), "{headline}");
     assert_eq!(
         app.deliveries().await,

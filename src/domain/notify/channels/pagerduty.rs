@@ -7,18 +7,12 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::{
-    PLATFORM_CHARS, PLATFORM_KEY_CHARS,
-    lines::{Line, LinePart, paragraphs},
-    platform_links,
-};
 use crate::domain::{
-    alerting::{alert::TransitionKind, snapshot::AlertSnapshot},
     model::text,
     notify::{
-        Detail, PlatformNotification, PlatformNotificationKind, RenderContext,
-        delivery::{AttemptClass, alert_key, rate_limit::RateLimit},
-        wording,
+        Notification, RenderContext,
+        delivery::{AttemptClass, rate_limit::RateLimit},
+        message::{Detail, LinkKind, Message, MessageStatus, plain_text},
     },
     slo::Severity,
 };
@@ -30,223 +24,101 @@ pub const RATE_LIMIT: RateLimit = RateLimit {
 };
 /// PagerDuty's own limit is 1024 characters.
 const SUMMARY_CHARS: usize = 500;
-const STRING_CHARS: usize = 200;
-const URL_BYTES: usize = 2_000;
 const MAX_LABELS: usize = 20;
 
-pub fn body(facts: &AlertSnapshot, context: &RenderContext, routing_key: &str) -> Value {
+pub fn body(notification: &Notification, context: &RenderContext, routing_key: &str) -> Value {
+    let message = Message::new(notification, context, Detail::Full);
     let mut body = json!({
         "routing_key": routing_key,
         // A trigger on a key that is open becomes an entry in that incident's log.
-        "event_action": match facts.kind {
-            TransitionKind::Resolved => "resolve",
-            TransitionKind::Acknowledged => "acknowledge",
-            TransitionKind::Firing
-            | TransitionKind::Updated
-            | TransitionKind::DataStopped
-            | TransitionKind::DataResumed
-            | TransitionKind::Unmuted
-            | TransitionKind::Reminded => "trigger",
-        },
-        "dedup_key": alert_key(&facts.slo, facts.group.as_ref(), facts.severity),
-        "payload": payload(facts, context),
-        "links": links(facts, context),
+        "event_action": action(message.status),
+        "dedup_key": message.identity.key,
+        "payload": payload(&message),
+        "links": links(&message),
     });
-    if let (Some(images), Some(object)) = (images(facts, context), body.as_object_mut()) {
+    let Some(object) = body.as_object_mut() else {
+        return body;
+    };
+    // PagerDuty takes them by https only.
+    let image = message.image.as_ref();
+    if let Some(image) = image.filter(|image| image.url.starts_with("https://")) {
+        let images = json!([{ "src": image.url, "alt": image.alt }]);
         object.insert("images".to_owned(), images);
     }
-    let page = facts.page_url.as_deref();
     // Taken only with a trigger.
-    let is_trigger = facts.kind.lasts() && facts.kind != TransitionKind::Acknowledged;
-    if let (true, Some(object)) = (is_trigger, body.as_object_mut()) {
+    if action(message.status) == "trigger" {
         object.insert("client".to_owned(), json!("throughline"));
-        if let Some(url) = page.and_then(|url| text::web_address(url, URL_BYTES)) {
+        if let Some(url) = message.link(LinkKind::Page) {
             object.insert("client_url".to_owned(), json!(url));
         }
     }
     body
 }
 
-fn payload(facts: &AlertSnapshot, context: &RenderContext) -> Value {
-    let notes = wording::notes(context);
-    let slowest = facts.slowest_stage.as_ref().filter(|_| facts.kind.lasts());
-    let place = slowest.map_or_else(String::new, |slowest| {
-        let title = text::plain(&slowest.title, STRING_CHARS);
-        format!(". Slowest stage: {title}")
-    });
-    let summary = format!(
-        "{}. Promise: {}{place}{}",
-        wording::headline(facts),
-        wording::promise(facts),
-        notes.map_or_else(String::new, |notes| format!(". {notes}")),
-    );
+const fn action(status: MessageStatus) -> &'static str {
+    match status {
+        MessageStatus::Acknowledged => "acknowledge",
+        MessageStatus::Resolved | MessageStatus::Removed => "resolve",
+        MessageStatus::Firing
+        | MessageStatus::NoData
+        | MessageStatus::Reminder
+        | MessageStatus::HealthCheck
+        | MessageStatus::Digest
+        | MessageStatus::Heartbeat => "trigger",
+    }
+}
+
+fn payload(message: &Message) -> Value {
     let mut payload = json!({
-        "summary": text::plain(&summary, SUMMARY_CHARS),
-        "source": format!("slo:{}", facts.slo),
-        "severity": match (facts.is_test, facts.severity) {
-            (true, _) => "info",
-            (false, Severity::Page) => "critical",
-            (false, Severity::Ticket) => "warning",
+        "summary": text::plain(&message.as_text(), SUMMARY_CHARS),
+        "source": message.identity.source,
+        "severity": match (message.is_test, message.severity) {
+            (true, _) | (_, None) => "info",
+            (false, Some(Severity::Page)) => "critical",
+            (false, Some(Severity::Ticket)) => "warning",
         },
-        "timestamp": facts.evaluated_at.to_rfc3339(),
-        "class": match facts.limit {
-            Some(_) => "slo-threshold",
-            None => "slo-burn-rate",
-        },
-        "custom_details": details(facts, context),
+        "timestamp": message.at.to_rfc3339(),
+        "class": message.identity.class,
+        "custom_details": details(message),
     });
-    if let (Some(service), Some(object)) = (&facts.service, payload.as_object_mut()) {
-        let service = json!(text::plain(service, STRING_CHARS));
-        object.insert("component".to_owned(), service.clone());
+    if let (Some(service), Some(object)) = (&message.identity.service, payload.as_object_mut()) {
+        object.insert("component".to_owned(), json!(service));
         // Alerts of one service are one trouble to PagerDuty's grouping.
-        object.insert("group".to_owned(), service);
+        object.insert("group".to_owned(), json!(service));
     }
     payload
 }
 
 /// What the phone shows below the summary: words, because people read it.
-fn details(facts: &AlertSnapshot, context: &RenderContext) -> Value {
+fn details(message: &Message) -> Value {
     let mut details = Map::new();
     let mut add = |name: &str, value: Value| details.insert(name.to_owned(), value);
-    if let (TransitionKind::Resolved, Some(episode)) = (facts.kind, &facts.episode_summary) {
-        add("ended_by", json!(episode.ended_by));
-        add("incident_summary", json!(wording::cost(facts, episode)));
-    }
-    if let Some(notes) = wording::notes(context) {
+    if let Some(notes) = &message.notes {
         add("notes", json!(notes));
     }
-    if let Some(development) = wording::development(facts) {
-        add("update", json!(development));
+    for field in message.sentences.iter().chain(&message.fields) {
+        add(field.key, json!(plain_text(&field.value)));
     }
-    if let Some(by) = wording::acknowledged_by(facts) {
-        add("acknowledged_by", json!(text::plain(by, STRING_CHARS)));
+    for paragraph in &message.paragraphs {
+        let lines = paragraph.lines.iter().map(plain_text);
+        add(paragraph.key, lines.collect());
     }
-    if let Some(group) = &facts.group {
-        add("group", json!(text::plain(&group.text(), STRING_CHARS)));
+    let labels = message.identity.labels.iter().take(MAX_LABELS);
+    let labels: Map<String, Value> = labels
+        .map(|(name, value)| (name.clone(), json!(value)))
+        .collect();
+    if !labels.is_empty() {
+        add("labels", Value::Object(labels));
     }
-    if let Some(customers) = facts.customers_affected {
-        add("customers_affected", json!(customers));
-    }
-    if let Some(total) = &facts.customers_total {
-        add("customers_total", json!(total.text()));
-    }
-    let window = facts.long.text();
-    add(
-        "bad",
-        json!(format!("{} in {window}", wording::share(facts))),
-    );
-    add("reasons", json!(wording::reasons(facts.long.counts)));
-    add("objective", json!(wording::promise(facts)));
-    add("budget_remaining", json!(wording::budget_left(facts)));
-    add("budget_forecast", json!(wording::pace(facts)));
-    add(wording::burn_key(facts), json!(wording::burn(facts)));
-    if let Some(since) = wording::since(facts) {
-        add("since", json!(since));
-    }
-    if let Some(data) = wording::data(facts) {
-        add("data", json!(data));
-    }
-    if let Some(trend) = wording::trend(facts) {
-        add("trend", json!(trend));
-    }
-    if let Some(slowest) = &facts.slowest_stage {
-        let title = text::plain(&slowest.title, STRING_CHARS);
-        let extra = wording::extra_time(slowest);
-        add("slowest_stage", json!(format!("{title}, {extra}")));
-    }
-    for paragraph in paragraphs(facts, Detail::Full) {
-        add(paragraph.key, paragraph.lines.iter().map(line).collect());
-    }
-    add("labels", labels(facts));
-    add("rule", json!(facts.rule));
-    add("incident", json!(facts.episode));
-    add("notification", json!(facts.version));
+    details.extend(message.details.clone());
     Value::Object(details)
 }
 
-fn line(pieces: &Line<'_>) -> Value {
-    let text = pieces.iter().map(|piece| match piece {
-        LinePart::Ours(text) => text.clone(),
-        LinePart::Theirs(string) => text::plain(string, STRING_CHARS),
-        LinePart::Link(name, url) => text::web_address(url, URL_BYTES)
-            .map_or_else(String::new, |url| {
-                format!("{}: {url}", text::plain(name, STRING_CHARS))
-            }),
-    });
-    Value::String(text.collect())
-}
-
-fn labels(facts: &AlertSnapshot) -> Value {
-    let shown = facts.labels.iter().take(MAX_LABELS).map(|(key, value)| {
-        (
-            text::plain(key, STRING_CHARS),
-            json!(text::plain(value, STRING_CHARS)),
-        )
-    });
-    Value::Object(shown.collect())
-}
-
-/// PagerDuty takes them by https only.
-fn images(facts: &AlertSnapshot, context: &RenderContext) -> Option<Value> {
-    let url = context.chart.as_deref()?;
-    let url = text::web_address(url, URL_BYTES).filter(|url| url.starts_with("https://"))?;
-    Some(json!([{ "src": url, "alt": wording::chart(facts) }]))
-}
-
-fn links(facts: &AlertSnapshot, context: &RenderContext) -> Value {
-    let link = |(title, url): (&str, &str)| {
-        let url = text::web_address(url, URL_BYTES)?;
-        Some(json!({ "href": url, "text": title }))
-    };
-    let open = facts.page_url.as_deref().map(|url| ("Open the SLO", url));
-    let runbook = facts.runbook.as_deref().map(|url| ("Runbook", url));
-    let traces = facts.worst.iter().take(1).flat_map(|worst| &worst.links);
-    let traces = traces.filter_map(|trace| {
-        let viewer = text::plain(&trace.name, STRING_CHARS);
-        link((&format!("Worst trace, {viewer}"), &trace.url))
-    });
-    let ours = open.into_iter().chain(runbook);
-    let ours = ours.chain(context.actions.named()).filter_map(link);
-    Value::Array(ours.chain(traces).collect())
-}
-
-pub fn platform_body(
-    notification: &PlatformNotification,
-    context: &RenderContext,
-    routing_key: &str,
-) -> Value {
-    let severity = match (notification.kind, notification.severity) {
-        (PlatformNotificationKind::Digest | PlatformNotificationKind::Heartbeat, _) => "info",
-        (_, Severity::Page) => "critical",
-        (_, Severity::Ticket) => "warning",
-    };
-    let action = if notification.kind.is_end() {
-        "resolve"
-    } else {
-        "trigger"
-    };
-    let mut body = json!({
-        "routing_key": routing_key,
-        "event_action": action,
-        "dedup_key": text::plain(&notification.key, PLATFORM_KEY_CHARS),
-        "payload": {
-            "summary": notification.headline(),
-            "source": "throughline",
-            "severity": severity,
-            "timestamp": notification.at.to_rfc3339(),
-            "class": "throughline-platform",
-            "custom_details": {
-                "details": notification.text_lines(context, PLATFORM_CHARS, str::to_owned),
-                "since": notification.since,
-                "incident": notification.episode,
-            },
-        },
-        "links": platform_links(notification, "href", "text"),
-    });
-    if let (false, Some(object)) = (notification.kind.is_end(), body.as_object_mut()) {
-        object.insert("client".to_owned(), json!("throughline"));
-    }
-    body
+fn links(message: &Message) -> Value {
+    let links = message.links.iter();
+    links
+        .map(|link| json!({ "href": link.url, "text": link.title }))
+        .collect()
 }
 
 /// `None` where the status tells what a response means.

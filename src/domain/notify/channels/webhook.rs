@@ -5,7 +5,6 @@
 
 use serde_json::{Value, json};
 
-use super::{PLATFORM_CHARS, PLATFORM_KEY_CHARS, platform_links};
 use crate::domain::{
     alerting::{
         alert::TransitionKind,
@@ -20,7 +19,10 @@ use crate::domain::{
     counting::differences::Difference,
     model::{format, group::Group, text},
     notify::{
-        Detail, MessageNote, PlatformNotification, RenderContext, delivery::alert_key, wording,
+        MessageNote, Notification, PlatformNotification, RenderContext,
+        delivery::alert_key,
+        message::{Detail, Message, plain_text},
+        wording,
     },
 };
 
@@ -31,7 +33,14 @@ const LABEL_CHARS: usize = 200;
 const STRING_CHARS: usize = 300;
 const URL_BYTES: usize = 2_000;
 
-pub fn body(facts: &AlertSnapshot, context: &RenderContext) -> Value {
+pub fn body(notification: &Notification, context: &RenderContext) -> Value {
+    match notification {
+        Notification::Alert(facts) => alert_body(facts, context),
+        Notification::Platform(platform) => platform_body(platform, notification, context),
+    }
+}
+
+fn alert_body(facts: &AlertSnapshot, context: &RenderContext) -> Value {
     Detail::richest(
         |detail| message(facts, context, detail),
         |message| message.to_string().len() <= MAX_BYTES,
@@ -262,19 +271,31 @@ fn cost(episode: &EpisodeSummary) -> Value {
     })
 }
 
-pub fn platform_body(notification: &PlatformNotification, context: &RenderContext) -> Value {
+fn platform_body(
+    platform: &PlatformNotification,
+    notification: &Notification,
+    context: &RenderContext,
+) -> Value {
+    let message = Message::new(notification, context, Detail::Full);
+    let body = message.paragraphs.iter().flat_map(|one| &one.lines);
+    let body = message.notes.into_iter().chain(body.map(plain_text));
+    let links: Vec<Value> = message
+        .links
+        .iter()
+        .map(|one| json!({ "url": one.url, "title": one.title }))
+        .collect();
     json!({
-        "type": notification.kind.message_type(),
-        "timestamp": notification.at,
+        "type": platform.kind.message_type(),
+        "timestamp": message.at,
         "data": {
-            "key": text::plain(&notification.key, PLATFORM_KEY_CHARS),
-            "incident": notification.episode,
-            "severity": notification.severity,
-            "summary": notification.headline(),
-            "lines": notification.text_lines(context, PLATFORM_CHARS, str::to_owned),
-            "links": platform_links(notification, "url", "title"),
-            "since": notification.since,
-            "at": notification.at,
+            "key": message.identity.key,
+            "incident": platform.episode,
+            "severity": platform.severity,
+            "summary": message.headline,
+            "lines": body.collect::<Vec<_>>(),
+            "links": links,
+            "since": message.started_at,
+            "at": message.at,
         },
     })
 }

@@ -1,15 +1,11 @@
 //! Notifications besides those of alerts: a health check of the service, its heartbeat, or many
 //! notifications in one message.
 //!
-//! A platform notification is text. The files in [`channels`](super::channels) make the body for each
-//! kind of target from it, within the same limits as those of alerts.
-
-use std::fmt::Write as _;
+//! A platform notification is text: sentences, and links.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{RenderContext, wording};
 use crate::domain::{
     model::{text, time::Timestamp},
     slo::Severity,
@@ -17,12 +13,6 @@ use crate::domain::{
 
 /// As much as a phone shows of a push message.
 const HEADLINE_CHARS: usize = 150;
-const LINE_CHARS: usize = 300;
-/// What a message tells at most; how many lines are left out is its last line.
-const MAX_LINES: usize = 25;
-const MAX_LINKS: usize = 3;
-const LINK_CHARS: usize = 60;
-const URL_BYTES: usize = 500;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -88,49 +78,6 @@ impl PlatformNotification {
             PlatformNotificationKind::Digest | PlatformNotificationKind::Heartbeat => "",
         };
         text::plain(&format!("{lead}{}", self.title), HEADLINE_CHARS)
-    }
-
-    /// What is known of the way that it took, then the lines, each made fit to stand in a message, in
-    /// at most so many characters.
-    pub(super) fn text_lines(
-        &self,
-        context: &RenderContext,
-        max_chars: usize,
-        escaped: impl Fn(&str) -> String,
-    ) -> Vec<String> {
-        let notes = wording::notes(context).map(|notes| format!("{notes}."));
-        let lines = notes.iter().chain(&self.lines);
-        let lines = lines.filter(|line| !line.trim().is_empty());
-        let mut shown = Vec::new();
-        let mut room = max_chars;
-        for line in lines.clone().take(MAX_LINES) {
-            let line = escaped(&text::plain(line, LINE_CHARS));
-            let Some(left) = room.checked_sub(line.chars().count() + 1) else {
-                break;
-            };
-            room = left;
-            shown.push(line);
-        }
-        let left_out = lines.count() - shown.len();
-        if left_out > 0 {
-            shown.push(format!("and {left_out} more"));
-        }
-        shown
-    }
-
-    /// Titles and addresses.
-    pub(super) fn links(&self) -> impl Iterator<Item = (String, &str)> {
-        self.links.iter().take(MAX_LINKS).filter_map(|link| {
-            let url = text::web_address(&link.url, URL_BYTES)?;
-            Some((text::plain(&link.title, LINK_CHARS), url))
-        })
-    }
-
-    /// Names the notification to people who ask about it.
-    pub(super) fn identity(&self) -> String {
-        let mut identity = text::plain(&self.key, LINE_CHARS);
-        let _written = write!(identity, " · {}", self.episode.simple());
-        identity
     }
 }
 

@@ -1,174 +1,61 @@
-//! The facts in words: first the people, then the pace, then the place.
+//! The numbers of an alert in words, for messages, pages and the command line.
 //!
-//! Only [`headline`] contains strings that a user wrote, and they are cleaned; the rest is made of
-//! numbers and may stand in any markup.
+//! Only [`headline`] and [`subject`] contain strings that a user wrote, and they are cleaned; the rest is
+//! made of numbers and may stand in any markup.
 
 use std::time::Duration;
 
 mod alert_update;
 mod detection;
+mod headline;
 
 pub use detection::detection;
+pub use headline::{headline, subject};
 
 use super::{MessageNote, RenderContext};
 use crate::domain::{
     alerting::{
-        alert::{AlertUpdate, EpisodeEnd, TransitionKind},
-        limit::LimitStatus,
+        alert::EpisodeEnd,
         rule_status::WindowStatus,
         snapshot::{AlertSnapshot, Before, EpisodeSummary, SlowestStage},
     },
     counting::{customers::CustomerTotal, differences::Difference},
-    model::{counts::EventCounts, format, text},
+    model::{counts::EventCounts, format},
     slo::Severity,
     workflow::Outcome,
 };
 
-/// Which group it is must be readable in full if so much of the name is left beside it.
-const SHORTEST_NAME: usize = 6;
-/// As much as a phone shows of a push message.
-const HEADLINE_CHARS: usize = 150;
-
-/// One line that can be read aloud, at most 150 characters.
-pub fn headline(facts: &AlertSnapshot) -> String {
-    let lead = match (facts.kind, facts.development) {
-        (TransitionKind::Resolved, _) => resolved_lead(facts),
-        (_, Some(development)) => development_lead(facts, development),
-        (_, None) => firing_lead(facts),
-    };
-    let lead = if facts.is_test {
-        format!("TEST {lead}")
-    } else {
-        lead
-    };
-    let room = HEADLINE_CHARS.saturating_sub(lead.chars().count() + 2);
-    let place = place(facts, room);
-    text::plain(&format!("{lead}: {place}"), HEADLINE_CHARS)
-}
-
-/// The SLO's name and, of a group, which it is, in at most `max` characters: of two groups of one SLO a
-/// name that fills the line must not hide which one it is.
-pub fn place(facts: &AlertSnapshot, max: usize) -> String {
-    let Some(group) = &facts.group else {
-        return text::plain(&facts.display_name, max);
-    };
-    let in_full = group.text();
-    let group = if in_full.chars().count() <= max / 2 {
-        text::plain(&in_full, max / 2)
-    } else {
-        let values = group.values_text();
-        let fits = values.chars().count() + SHORTEST_NAME <= max;
-        text::plain(&values, if fits { max } else { max * 2 / 3 })
-    };
-    let room = max.saturating_sub(group.chars().count() + 2);
-    match text::plain(&facts.display_name, room) {
-        name if name.chars().count() > 1 => format!("{name}, {group}"),
-        _ => group,
-    }
-}
-
-/// `PAGE 412 of 9,120 customers, 1,240 of 9,310 workflows bad (13.3 %) in 1 h, mostly late; budget gone in
-/// 4 h 52 min`.
-fn firing_lead(facts: &AlertSnapshot) -> String {
-    if let Some(limit) = &facts.limit {
-        return limit_lead(facts, limit);
-    }
-    let people = people(facts).map_or_else(String::new, |who| format!("{who}, "));
-    let window = facts.long.text();
-    format!(
-        "{}{} {people}{} in {window}{}; {}",
-        urgency(facts.severity),
-        again(facts),
-        share(facts),
-        mainly(facts.long.counts),
-        pace(facts),
-    )
-}
-
-/// ` again (3rd time today)`.
-pub fn again(facts: &AlertSnapshot) -> String {
-    facts.nth_today.map_or_else(String::new, |nth| match nth {
-        // The last time began yesterday.
-        0 | 1 => " again".to_owned(),
-        nth => format!(" again ({} time today)", format::ordinal(nth)),
-    })
-}
-
-/// `PAGE 92 % of the budget spent, limit 90 %; 40 of 310 workflows bad (12.9 %) in 1 h, mostly late`.
-fn limit_lead(facts: &AlertSnapshot, limit: &LimitStatus) -> String {
-    let urgency = urgency(facts.severity);
-    let lead = format!("{urgency}{} {}", again(facts), limit.sentence());
-    if facts.long.counts.total() <= 0 {
-        return lead;
-    }
-    format!(
-        "{lead}; {} in {}{}",
-        share(facts),
-        facts.long.text(),
-        mainly(facts.long.counts)
-    )
-}
-
-/// `PAGE still firing since 04:12 UTC, not acknowledged; 1,240 of 9,310 workflows bad (13.3 %) in 1 h`.
-fn development_lead(facts: &AlertSnapshot, development: AlertUpdate) -> String {
-    let now = match (&facts.limit, facts.long.counts.total()) {
-        (Some(limit), ..=0) => limit.sentence(),
-        _ => format!("{} in {}", share(facts), facts.long.text()),
-    };
-    let lead = development.lead(facts);
-    // What was known last belongs into its sentence, what is known now stands on its own.
-    let joint = match development {
-        AlertUpdate::DataStopped { .. } | AlertUpdate::Acknowledged => " ",
-        AlertUpdate::MoreCustomers { .. }
-        | AlertUpdate::BudgetSpent
-        | AlertUpdate::DataResumed { .. }
-        | AlertUpdate::Unmuted { .. }
-        | AlertUpdate::Reminded => "; ",
-    };
-    format!("{} {lead}{joint}{now}", urgency(facts.severity))
-}
-
-/// What has come of an alert that fires on, in a sentence or two; nothing of a beginning or an end.
+/// What has changed of an alert that fires on, in a sentence or two; `None` at its beginning and end.
 pub fn development(facts: &AlertSnapshot) -> Option<String> {
     Some(facts.development?.text(facts))
 }
 
-fn resolved_lead(facts: &AlertSnapshot) -> String {
-    facts.episode_summary.as_ref().map_or_else(
-        || "Resolved".to_owned(),
-        |episode| {
-            format!(
-                "{} after {}{}",
-                ending(facts),
-                cost(facts, episode),
-                doubt(episode)
-            )
-        },
-    )
-}
-
-/// `, as far as can be told; 8 % cannot be used`.
-fn doubt(episode: &EpisodeSummary) -> String {
-    episode.unusable.map_or_else(String::new, |share| {
-        let share = format::percent(share);
-        format!(", as far as can be told; {share} cannot be used")
-    })
-}
-
-/// Who has taken it on, as they are called by whoever vouches for them.
+/// Who has acknowledged it, as the proxy or the form names them.
 pub fn acknowledged_by(facts: &AlertSnapshot) -> Option<&str> {
     facts.acknowledged.as_ref()?.by.as_deref()
 }
 
+/// Why the episode ended.
+pub fn ended_by(facts: &AlertSnapshot) -> EpisodeEnd {
+    let episode = facts.episode_summary.as_ref();
+    episode.map_or(EpisodeEnd::Recovered, |episode| episode.ended_by)
+}
+
 /// What a resolve may claim: that it is over only where that was seen.
 pub fn ending(facts: &AlertSnapshot) -> &'static str {
-    match facts
-        .episode_summary
-        .as_ref()
-        .map(|episode| episode.ended_by)
-    {
-        Some(EpisodeEnd::Undeclared) => "No longer watched",
-        Some(EpisodeEnd::Recovered) | None => "Resolved",
+    match ended_by(facts) {
+        EpisodeEnd::Undeclared => "SLO removed",
+        EpisodeEnd::Recovered => "Resolved",
+    }
+}
+
+/// [`ending`] as a sentence.
+pub fn ending_sentence(facts: &AlertSnapshot) -> &'static str {
+    match ended_by(facts) {
+        EpisodeEnd::Undeclared => {
+            "Its SLO was removed while it fired, so nobody knows whether it is over."
+        }
+        EpisodeEnd::Recovered => "It is over.",
     }
 }
 
@@ -178,6 +65,15 @@ pub const fn urgency(severity: Severity) -> &'static str {
         Severity::Page => "PAGE",
         Severity::Ticket => "TICKET",
     }
+}
+
+/// `1,240 of 9,310 workflows bad (13.3 %) in the last 1 h: 900 late, 300 failed, 40 never finished.`
+pub fn description(facts: &AlertSnapshot) -> String {
+    let reasons = match reasons(facts.long.counts) {
+        none if none.is_empty() => none,
+        some => format!(": {some}"),
+    };
+    format!("{} in {}{reasons}.", share(facts), facts.long.lately())
 }
 
 /// `412 of 9,120 customers`; nothing where none is known.
@@ -243,14 +139,6 @@ pub const fn reason(outcome: Outcome) -> &'static str {
     }
 }
 
-fn mainly(counts: EventCounts) -> String {
-    match by_reason(counts).as_slice() {
-        [] => String::new(),
-        [(_, reason)] => format!(", all {reason}"),
-        [(_, reason), ..] => format!(", mostly {reason}"),
-    }
-}
-
 fn by_reason(counts: EventCounts) -> Vec<(i64, &'static str)> {
     let mut reasons = vec![
         (counts.late, "late"),
@@ -262,13 +150,13 @@ fn by_reason(counts: EventCounts) -> Vec<(i64, &'static str)> {
     reasons
 }
 
-/// `budget gone in 4 h 52 min at this pace`.
+/// `budget gone in 4 h 52 min`, at the pace of the long window.
 pub fn pace(facts: &AlertSnapshot) -> String {
     match (facts.budget_remaining, facts.budget_empty_in_secs) {
         (Some(left), _) if left <= 0.0 => "budget spent".to_owned(),
         (_, Some(secs)) => {
             let rest = format::lasting(Duration::from_secs(secs));
-            format!("budget gone in {rest} at this pace")
+            format!("budget gone in {rest}")
         }
         (Some(left), None) => format!("budget left {}", format::budget(left)),
         (None, None) => "budget unknown".to_owned(),

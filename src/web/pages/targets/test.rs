@@ -170,7 +170,7 @@ impl TestMessages {
             .map_err(|error| WebError::Unreadable(error.to_string()))?;
         let messages = facts
             .into_iter()
-            .map(|facts| (Uuid::now_v7(), Notification::Alert(Box::new(facts))));
+            .map(|facts| (Uuid::now_v7(), facts.into()));
         Ok(Self {
             messages: messages.collect(),
             rehearsal,

@@ -71,6 +71,17 @@ impl Detail {
         }
     }
 
+    /// Of the lines of a platform notification together.
+    pub(crate) const fn text_chars(self) -> usize {
+        match self {
+            Self::Full => 3_000,
+            Self::NoPicture => 2_000,
+            Self::OneExample => 1_000,
+            Self::NoExamples => 500,
+            Self::Sentence => 300,
+        }
+    }
+
     /// Whether budget, burn, labels and links are told.
     pub(crate) const fn shows_numbers(self) -> bool {
         match self {

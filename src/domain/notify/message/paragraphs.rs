@@ -1,42 +1,16 @@
-//! What a message lists, in the same words in every channel: each line is made of pieces, and a channel
-//! writes those that are not ours so that they cannot be taken for its markup.
+//! What a message lists below its numbers.
 
+use super::{Detail, Line, Paragraph, link, ours, theirs};
 use crate::domain::{
-    alerting::{
-        snapshot::{AlertSnapshot, RecentChange, WorstWorkflow},
-        trace_link::TraceLink,
-    },
+    alerting::snapshot::{AlertSnapshot, RecentChange, WorstWorkflow},
     counting::differences::Difference,
     model::{format, time::Timestamp},
-    notify::{Detail, wording},
+    notify::wording,
 };
 
-/// A part of a line.
-#[derive(Clone, Debug)]
-pub(crate) enum LinePart<'a> {
-    /// Words and numbers of ours, without anything that a channel could take for markup.
-    Ours(String),
-    /// What somebody else wrote.
-    Theirs(&'a str),
-    /// What an address is called, and the address; neither is ours.
-    Link(&'a str, &'a str),
-}
-
-pub(crate) type Line<'a> = Vec<LinePart<'a>>;
-
-/// Lines under a title.
-#[derive(Clone, Debug)]
-pub(crate) struct Paragraph<'a> {
-    /// Where fields have names.
-    pub(crate) key: &'static str,
-    /// Words of ours.
-    pub(crate) title: String,
-    pub(crate) lines: Vec<Line<'a>>,
-}
-
 /// All that is listed, most useful first; what there is nothing of is left out.
-pub(crate) fn paragraphs(facts: &AlertSnapshot, detail: Detail) -> Vec<Paragraph<'_>> {
-    let told = if facts.kind.lasts() {
+pub(super) fn all(facts: &AlertSnapshot, detail: Detail) -> Vec<Paragraph> {
+    let all = if facts.kind.lasts() {
         vec![
             paragraph("recent_changes", "Recent changes", changes(facts, detail)),
             paragraph(
@@ -44,52 +18,48 @@ pub(crate) fn paragraphs(facts: &AlertSnapshot, detail: Detail) -> Vec<Paragraph
                 in_common_title(facts),
                 in_common(facts, detail),
             ),
-            paragraph("top_customers", "Hurt most", hurt_most(facts, detail)),
+            paragraph(
+                "top_customers",
+                "Most affected",
+                most_affected(facts, detail),
+            ),
             paragraph("worst_workflows", "Worst examples", worst(facts, detail)),
         ]
     } else {
         vec![
             paragraph(
                 "before_and_after",
-                "Then and now",
-                then_and_now(facts, detail),
+                "Before and after",
+                before_and_after(facts, detail),
             ),
             paragraph("worst_workflows", "Worst examples", worst(facts, detail)),
         ]
     };
-    told.into_iter()
+    all.into_iter()
         .filter(|paragraph| !paragraph.lines.is_empty())
         .collect()
 }
 
-fn paragraph<'a>(
-    key: &'static str,
-    title: impl Into<String>,
-    lines: Vec<Line<'a>>,
-) -> Paragraph<'a> {
+fn paragraph(key: &'static str, title: impl Into<String>, lines: Vec<Line>) -> Paragraph {
     let title = title.into();
     Paragraph { key, title, lines }
 }
 
-fn ours(text: impl Into<String>) -> LinePart<'static> {
-    LinePart::Ours(text.into())
-}
-
-fn changes(facts: &AlertSnapshot, detail: Detail) -> Vec<Line<'_>> {
+fn changes(facts: &AlertSnapshot, detail: Detail) -> Vec<Line> {
     let changes = facts.context.changes.iter().take(detail.changes());
     changes
         .map(|change| change_line(change, facts.began_at))
         .collect()
 }
 
-fn change_line(change: &RecentChange, began_at: Option<Timestamp>) -> Line<'_> {
+fn change_line(change: &RecentChange, began_at: Option<Timestamp>) -> Line {
     let mut line = vec![
         ours(format!("{} ", change.lead())),
-        LinePart::Theirs(&change.title),
+        theirs(&change.title),
         ours(format!(" {}", change.when(began_at))),
     ];
-    if let Some(url) = &change.url {
-        line.extend([ours(", "), LinePart::Link("more", url)]);
+    if let Some(more) = change.url.as_deref().and_then(|url| link("more", url)) {
+        line.extend([ours(", "), more]);
     }
     line
 }
@@ -103,7 +73,7 @@ fn in_common_title(facts: &AlertSnapshot) -> String {
     }
 }
 
-fn in_common(facts: &AlertSnapshot, detail: Detail) -> Vec<Line<'_>> {
+fn in_common(facts: &AlertSnapshot, detail: Detail) -> Vec<Line> {
     let most = detail.differences();
     if let (true, Some(compared)) = (
         facts.differences.is_empty() && most > 0,
@@ -116,30 +86,30 @@ fn in_common(facts: &AlertSnapshot, detail: Detail) -> Vec<Line<'_>> {
     differences.map(line).collect()
 }
 
-fn difference(one: &Difference, shares: String) -> Line<'_> {
+fn difference(one: &Difference, shares: String) -> Line {
     vec![
-        LinePart::Theirs(&one.attribute),
+        theirs(&one.attribute),
         ours(" = "),
-        LinePart::Theirs(&one.value),
+        theirs(&one.value),
         ours(shares),
     ]
 }
 
-fn hurt_most(facts: &AlertSnapshot, detail: Detail) -> Vec<Line<'_>> {
+fn most_affected(facts: &AlertSnapshot, detail: Detail) -> Vec<Line> {
     let most = facts.context.top_customers.iter().take(detail.changes());
     most.map(|one| {
         let bad = format!(" {} bad", format::count(one.bad));
-        vec![LinePart::Theirs(&one.customer), ours(bad)]
+        vec![theirs(&one.customer), ours(bad)]
     })
     .collect()
 }
 
-fn then_and_now(facts: &AlertSnapshot, detail: Detail) -> Vec<Line<'_>> {
+fn before_and_after(facts: &AlertSnapshot, detail: Detail) -> Vec<Line> {
     let episode = facts.episode_summary.as_ref();
     let Some(before) = episode.and_then(|episode| episode.before.as_ref()) else {
         return Vec::new();
     };
-    let mut lines: Vec<Line<'_>> = Vec::new();
+    let mut lines: Vec<Line> = Vec::new();
     if let Some(text) = wording::recovered(facts, before) {
         lines.push(vec![ours(text)]);
     }
@@ -155,26 +125,27 @@ fn then_and_now(facts: &AlertSnapshot, detail: Detail) -> Vec<Line<'_>> {
     lines
 }
 
-fn worst(facts: &AlertSnapshot, detail: Detail) -> Vec<Line<'_>> {
+fn worst(facts: &AlertSnapshot, detail: Detail) -> Vec<Line> {
     let shown = facts.worst.iter().take(detail.examples());
     shown.map(worst_line).collect()
 }
 
-fn worst_line(worst: &WorstWorkflow) -> Line<'_> {
+fn worst_line(worst: &WorstWorkflow) -> Line {
     let took = worst.took_secs.map_or_else(String::new, |secs| {
         let open = if worst.ended { "" } else { " and still open" };
         format!(", {}{open}", format::seconds(secs))
     });
     let mut line = vec![
-        LinePart::Theirs(&worst.label),
+        theirs(&worst.label),
         ours(format!(" {}{took}", wording::reason(worst.outcome))),
     ];
     if let Some(customer) = &worst.customer {
-        line.extend([ours(", customer "), LinePart::Theirs(customer)]);
+        line.extend([ours(", customer "), theirs(customer)]);
     }
     line.push(ours(format!(", trace {}", worst.trace_id)));
-    for TraceLink { name, url } in &worst.links {
-        line.extend([ours(" "), LinePart::Link(name, url)]);
+    for trace in &worst.links {
+        let trace = link(&trace.name, &trace.url);
+        line.extend(trace.into_iter().flat_map(|trace| [ours(" "), trace]));
     }
     line
 }
