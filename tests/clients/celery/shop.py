@@ -7,7 +7,6 @@ Both are told by BROKER_URL and OTEL_EXPORTER_OTLP_ENDPOINT where to go. Whoever
 writes it into the file JOURNAL, a line of JSON each, and knows nothing of spans when doing so.
 """
 
-import json
 import os
 import time
 import uuid
@@ -16,40 +15,23 @@ from functools import wraps
 from celery import Celery, chain
 from celery.exceptions import Retry
 from celery.signals import worker_process_init, worker_ready
-from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.instrumentation.celery import CeleryInstrumentor
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from worker import TOO_LONG, note, trace_as
 
 app = Celery("shop", broker=os.environ["BROKER_URL"])
 app.conf.task_ignore_result = True
 app.conf.broker_connection_retry_on_startup = True
 
-# Longer than the promise of the definitions.
-TOO_LONG = 6.5
-
 
 @worker_process_init.connect(weak=False)
 def trace_tasks(*_args, **_kwargs):
-    provider = TracerProvider(resource=Resource.create({"service.name": "shop"}))
-    # Each span at once: a process that dies in its task takes no other task's spans along.
-    provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter()))
-    trace.set_tracer_provider(provider)
+    trace_as("shop")
     CeleryInstrumentor().instrument(use_span_links="SPAN_LINKS" in os.environ)
 
 
 @worker_ready.connect(weak=False)
 def say_so(*_args, **_kwargs):
     note("", "worker", "ready")
-
-
-def note(work, kind, did):
-    line = json.dumps({"work": work, "kind": kind, "did": did, "at": time.time()}) + "\n"
-    journal = os.open(os.environ["JOURNAL"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(journal, line.encode())
-    os.close(journal)
 
 
 def task(name):

@@ -1,7 +1,7 @@
 //! Celery on Redis, by `opentelemetry-instrumentation-celery`.
 
 use super::{Running, World, complete};
-use crate::support::{broker::Broker, installs};
+use crate::support::{broker::Broker, installs::sources};
 
 /// As `shop.py` places them, and of these those whose worker dies.
 const ORDERS: usize = 39;
@@ -47,11 +47,9 @@ spec:
 
 async fn world(definitions: &str, broker: &Broker, variables: &[(&str, &str)]) -> (World, Running) {
     let world = World::start(definitions, &broker.url).await;
-    let interpreter = installs::python("celery");
     let client = || {
-        let mut command = world.client(&interpreter);
-        command.current_dir(installs::sources("celery"));
-        command.env("PYTHONDONTWRITEBYTECODE", "1");
+        let mut command = world.python("celery");
+        command.current_dir(sources("celery"));
         command.envs(variables.iter().copied());
         command
     };

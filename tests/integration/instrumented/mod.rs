@@ -2,8 +2,11 @@
 //! what the workers themselves wrote down.
 
 mod amqplib;
+mod boto3sqs;
 mod celery;
+mod confluent_kafka;
 mod journal;
+mod pika;
 
 use std::{
     ffi::OsStr,
@@ -21,6 +24,7 @@ use self::journal::Journal;
 use crate::support::{
     api::{GLANCE, LONG_ENOUGH},
     database::TestDatabase,
+    installs,
     service::{Service, Site},
 };
 
@@ -58,6 +62,29 @@ impl World {
             .env("OTEL_EXPORTER_OTLP_ENDPOINT", &self.service.api.http)
             .env("JOURNAL", self.journal.path());
         command
+    }
+
+    /// A client in Python, with what it requires.
+    fn python(&self, client: &str) -> Command {
+        let mut command = self.client(installs::python(client));
+        command.env("PYTHONPATH", installs::sources("shared"));
+        command.env("PYTHONDONTWRITEBYTECODE", "1");
+        command
+    }
+
+    /// Has the script of a client do all its work: the workers, which go on, after all of `published`
+    /// has come to its end but for what is `lost`.
+    async fn run(&self, client: &str, script: &str, [published, lost]: [usize; 2]) -> Running {
+        let script = installs::sources(client).join(script);
+        let command = |role| {
+            let mut command = self.python(client);
+            command.arg(&script).arg(role);
+            command
+        };
+        let workers = self.start_worker(command("work")).await;
+        complete(command("order"));
+        self.all_is_done(published, lost).await;
+        workers
     }
 
     /// Waits until all is done that ever will be: all of `published`, but for what is `lost`.

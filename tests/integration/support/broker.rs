@@ -1,4 +1,5 @@
-//! Message brokers of Debian's packages, each test's own: started on a free port, gone with the test.
+//! Message brokers, of Debian's packages and of Python's, each test's own: started on a free port, gone
+//! with the test.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpStream},
@@ -15,6 +16,7 @@ use tempfile::TempDir;
 
 use super::{
     api::{GLANCE, until},
+    installs::{python, sources},
     service::free_port,
 };
 
@@ -78,6 +80,36 @@ impl Broker {
         broker.servers.push(spawn(server, &home));
         answers(port).await;
         broker
+    }
+
+    /// moto, which answers as Amazon's SQS does.
+    pub(crate) async fn sqs() -> Self {
+        let (home, port) = (tempfile::tempdir().unwrap(), free_port());
+        let mut server = Command::new(python("sqs"));
+        server.args(["-m", "moto.server", "--host", "127.0.0.1", "--port"]);
+        server.arg(port.to_string());
+        let broker = Self {
+            servers: vec![spawn(server, home.path())],
+            url: format!("http://127.0.0.1:{port}"),
+            home,
+        };
+        answers(port).await;
+        broker
+    }
+
+    /// The cluster that librdkafka brings along, which chooses its port itself.
+    pub(crate) async fn kafka() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let address = home.path().join("address");
+        let mut server = Command::new(python("kafka"));
+        server.arg(sources("kafka").join("broker.py")).arg(&address);
+        let server = spawn(server, home.path());
+        let told = async || std::fs::read_to_string(&address).ok();
+        Self {
+            url: until("the address of a broker", told).await,
+            servers: vec![server],
+            home,
+        }
     }
 }
 

@@ -1,0 +1,63 @@
+//! pika on `RabbitMQ`, by `opentelemetry-instrumentation-pika`.
+
+use throughline::domain::model::counts::EventCounts;
+
+use super::World;
+use crate::support::broker::Broker;
+
+/// As `parcels.py` places them, and of these those that a worker takes and forgets, and those that are
+/// shipped although the worker was killed that had packed them.
+const ORDERS: usize = 35;
+const FORGOTTEN: usize = 2;
+const SHIPPED_AND_KILLED: i64 = 2;
+
+/// Redeliveries are further spans of the same trace; what is refused, or kills whoever touches it, ends
+/// as a dead letter.
+fn parcels(name: &str, correlate: &str) -> String {
+    format!(
+        r#"
+apiVersion: throughline/v1
+kind: SLO
+metadata: {{ name: {name} }}
+spec:
+  objective: 99%
+  window: 30d
+  indicator:
+    workflow:
+      start:  '{{ kind = producer && span.messaging.destination = "orders" }}'
+      finish: '{{ name = "shipments receive" && status != error }}'
+      fail:   '{{ name = "refused receive" }}'
+      within: 5s
+      correlate: [{correlate}]
+  grace: 3s
+"#
+    )
+    .trim_start()
+    .to_owned()
+}
+
+#[tokio::test]
+async fn redeliveries_dead_letters_and_killed_workers_of_pika_are_judged_as_the_workers_say() {
+    let broker = Broker::rabbitmq().await;
+    let definitions = [
+        parcels("by-trace", "trace"),
+        parcels("by-links", "links"),
+        parcels("by-order", "span.messaging.conversation_id"),
+    ];
+    let world = World::start(&definitions.join("---\n"), &broker.url).await;
+    let _workers = world.run("pika", "parcels.py", [ORDERS, FORGOTTEN]).await;
+    world
+        .assert_counts_are_the_journal_s("by-trace", "parcel")
+        .await;
+    world
+        .assert_each_verdict_is_the_journal_s("by-order", "parcel")
+        .await;
+    // The span that leads from such a shipment to its order was lost with the worker. There are two
+    // starts in the trace, as this instrumentation makes two spans for each message that is sent.
+    let with_lost_links = EventCounts {
+        ambiguous: SHIPPED_AND_KILLED,
+        ..world.journal.counts("parcel")
+    };
+    let api = &world.service.api;
+    api.counts_become("by-links", with_lost_links).await;
+}
