@@ -19,6 +19,7 @@ mod delivery;
 mod demo;
 mod evaluation;
 mod exclusions;
+mod faults;
 mod groups;
 mod instrumented;
 mod late_ends;

@@ -170,6 +170,8 @@ pub(crate) struct AppSettings {
     pub(crate) evaluator: EvaluatorSettings,
     pub(crate) surroundings: EnrichmentConfig,
     pub(crate) deliver: DeliverSettings,
+    /// How long senders may take to deliver what they kept.
+    pub(crate) catch_up: Duration,
 }
 
 /// A service that is not there yet; awaited, it is.
@@ -318,6 +320,7 @@ impl TestApp {
                 },
                 surroundings: EnrichmentConfig::default(),
                 deliver: deliver_settings(),
+                catch_up: Duration::ZERO,
             },
         }
     }

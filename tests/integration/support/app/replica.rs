@@ -43,10 +43,7 @@ use crate::support::{
 };
 
 /// Time is driven in leaps, which are no outages.
-const LIMITS: OutageLimits = OutageLimits {
-    silence: Duration::from_hours(24 * 365),
-    catch_up: Duration::ZERO,
-};
+const SILENCE: Duration = Duration::from_hours(24 * 365);
 /// How often a sender sends what was answered "later".
 const ATTEMPTS: usize = 20;
 
@@ -76,6 +73,7 @@ pub(crate) struct Replica {
     door: Ingest,
     reminder: Reminder,
     dispatcher: Mutex<Dispatcher>,
+    catch_up: Duration,
     final_check: Arc<FinalCheck>,
     loops: CancellationToken,
 }
@@ -92,7 +90,7 @@ impl Replica {
             clock: clock.clone(),
             classifier: definitions.classifier.subscribe(),
             watermark: watermark.subscribe(),
-            catch_up: LIMITS.catch_up,
+            catch_up: parts.settings.catch_up,
         });
         let loops = CancellationToken::new();
         tokio::spawn(run.run(loops.clone()));
@@ -126,6 +124,7 @@ impl Replica {
             watermark,
             recorder,
             door,
+            catch_up: settings.catch_up,
             final_check: parts.final_check,
             loops,
         }
@@ -216,7 +215,11 @@ impl Replica {
     async fn beat(&self, now: Timestamp) {
         let mut tx = self.store.begin("beat").await.unwrap();
         let replica = ReplicaId(self.writer.0.into());
-        let noted = tx.beat(replica, now, &LIMITS).await.unwrap();
+        let limits = OutageLimits {
+            silence: SILENCE,
+            catch_up: self.catch_up,
+        };
+        let noted = tx.beat(replica, now, &limits).await.unwrap();
         tx.commit().await.unwrap();
         self.watermark.send_replace(noted.up_to);
     }
@@ -242,7 +245,7 @@ impl Replica {
             store: self.store.clone(),
             writer: self.writer,
             classifier: self.definitions.classifier.subscribe(),
-            catch_up: LIMITS.catch_up,
+            catch_up: self.catch_up,
         }
     }
 
@@ -251,7 +254,7 @@ impl Replica {
             store: self.store.clone(),
             writer: self.writer,
             classifier: self.definitions.classifier.subscribe(),
-            catch_up: LIMITS.catch_up,
+            catch_up: self.catch_up,
         };
         let up_to = *self.watermark.borrow();
         unplaced.tick(self.clock.now(), up_to).await.unwrap()
