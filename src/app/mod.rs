@@ -45,6 +45,7 @@ use crate::{
         record::{Recorder, RecorderParts},
         server::{cors::AllowedOrigins, limits::ReceiverLimits},
     },
+    server::limits::ConnectionLimits,
     store::{Store, StoreError, Writer},
     telemetry::metrics::Metrics,
     web::{self, Anonymous, Cards, IngestFacts, IngestProbe, Listening, WebState, WriteRules},
@@ -155,7 +156,12 @@ impl App {
         let limits = outage_limits(&self.config);
         let origins = AllowedOrigins(self.config.receiver.cors_allowed_origins.clone());
         serving.spawn(http::serve(self.listeners.http, otlp, origins, until()));
-        serving.spawn(web::serve(self.listeners.pages, pages, until()));
+        serving.spawn(web::serve(
+            self.listeners.pages,
+            pages,
+            ConnectionLimits::of_pages(),
+            until(),
+        ));
         Loops {
             config: self.config,
             clock: self.clock,

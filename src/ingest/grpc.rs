@@ -27,14 +27,10 @@ use super::{
     consumer::{Rejections, TraceConsumer},
     failure::Failure,
     receiver::{Payload, Receiver, RequestFormat},
-    refused::PeerAddress,
     reply,
-    server::{
-        body::ContentEncoding,
-        connections::{self, Versions},
-        health, timing,
-    },
+    server::{body::ContentEncoding, health, timing},
 };
+use crate::server::{self, PeerAddress, Versions};
 
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const CONTENT: HeaderValue = HeaderValue::from_static("application/grpc");
@@ -47,9 +43,9 @@ pub async fn serve<D: TraceConsumer>(
     receiver: Receiver<D>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let limits = receiver.limits();
+    let limits = receiver.limits().connections.clone();
     let router = router(receiver);
-    connections::serve(listener, router, limits, Versions::Http2Only, shutdown).await;
+    server::serve(listener, router, limits, Versions::Http2Only, shutdown).await;
 }
 
 fn router<D: TraceConsumer>(receiver: Receiver<D>) -> Router {

@@ -26,15 +26,11 @@ use super::{
     consumer::{Rejections, TraceConsumer},
     failure::Failure,
     receiver::{Payload, Receiver, RequestFormat},
-    refused::{PeerAddress, RequestResults},
+    refused::RequestResults,
     reply,
-    server::{
-        body::ContentEncoding,
-        connections::{self, Versions},
-        cors::AllowedOrigins,
-        timing,
-    },
+    server::{body::ContentEncoding, cors::AllowedOrigins, timing},
 };
+use crate::server::{self, PeerAddress, Versions};
 
 /// Serves until `shutdown`, then finishes what is under way.
 pub async fn serve<D: TraceConsumer>(
@@ -43,13 +39,13 @@ pub async fn serve<D: TraceConsumer>(
     origins: AllowedOrigins,
     shutdown: impl Future<Output = ()>,
 ) {
-    let limits = receiver.limits();
+    let limits = receiver.limits().connections.clone();
     let router = router(receiver);
     let router = match origins.layer() {
         Some(cors) => router.layer(cors),
         None => router,
     };
-    connections::serve(listener, router, limits, Versions::Any, shutdown).await;
+    server::serve(listener, router, limits, Versions::Any, shutdown).await;
 }
 
 fn router<D: TraceConsumer>(receiver: Receiver<D>) -> Router {

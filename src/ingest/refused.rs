@@ -13,10 +13,6 @@ use tokio::time::Instant;
 use super::failure::Failure;
 use crate::telemetry::metrics::RequestMetrics;
 
-/// The other end of a connection.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct PeerAddress(pub(super) IpAddr);
-
 /// Senders that are refused now. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct RefusedSenders(Arc<Mutex<HashMap<(IpAddr, &'static str), RefusedSender>>>);

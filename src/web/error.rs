@@ -61,6 +61,8 @@ pub(super) enum WebError {
     /// What is wrong with the body, in one phrase.
     #[error("the request cannot be understood: {0}")]
     Unreadable(String),
+    #[error("the body of the request came too slowly")]
+    SlowBody,
     #[error("the header `Idempotency-Key` is empty or longer than 255 characters")]
     BadIdempotencyKey,
     #[error("this `Idempotency-Key` was used for another request")]
@@ -110,6 +112,7 @@ impl WebError {
             Self::BadSilence(_) | Self::OtherRequest | Self::InvalidHappening(_) => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
+            Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::TooManyHappenings => StatusCode::TOO_MANY_REQUESTS,
             Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Template(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -179,6 +182,7 @@ impl WebError {
             Self::Unknown { .. } => {
                 "this service was told to let nobody write without it; the proxy before it sets it"
             }
+            Self::SlowBody => "send it again; nothing was changed",
             Self::BadIdempotencyKey => "a random UUID makes a good one",
             Self::InvalidHappening(_) => "mend it and send it again; nothing was recorded",
             Self::TooManyHappenings => "tell of deploys, and not of each of their steps",

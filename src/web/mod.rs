@@ -40,6 +40,8 @@ pub use pages::overview::first_run::FIRST_SLO;
 pub use state::{DefinitionsStatus, IngestFacts, IngestProbe, Listening, PendingFiles, WebState};
 pub use write::{Anonymous, WriteRules};
 
+use crate::server::{self, Versions, limits::ConnectionLimits};
+
 /// Scripts, styles and data come from here and nowhere else; no inline script or style runs.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
      img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; \
@@ -49,14 +51,10 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; scr
 pub async fn serve(
     listener: TcpListener,
     state: WebState,
-    shutdown: impl Future<Output = ()> + Send + 'static,
+    limits: ConnectionLimits,
+    shutdown: impl Future<Output = ()>,
 ) {
-    let served = axum::serve(listener, router(state))
-        .with_graceful_shutdown(shutdown)
-        .await;
-    if let Err(error) = served {
-        tracing::error!(%error, "the pages are no longer served");
-    }
+    server::serve(listener, router(state), limits, Versions::Any, shutdown).await;
 }
 
 pub fn router(state: WebState) -> Router {

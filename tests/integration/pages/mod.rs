@@ -4,6 +4,7 @@ mod accessibility;
 mod answers;
 mod browser;
 mod calendar;
+mod connections;
 mod deliveries;
 mod events;
 mod fixture;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use reqwest::Response;
-use throughline::ingest::server::limits::ReceiverLimits;
+use throughline::{ingest::server::limits::ReceiverLimits, server::limits::ConnectionLimits};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -41,10 +41,13 @@ async fn rest(mut stream: TcpStream) -> String {
 
 fn impatient() -> ReceiverLimits {
     ReceiverLimits {
-        first_request_within: Duration::from_millis(50),
-        idle: Duration::from_millis(100),
+        connections: ConnectionLimits {
+            first_request_within: Duration::from_millis(50),
+            idle: Duration::from_millis(100),
+            closing_within: Duration::from_millis(50),
+            ..ConnectionLimits::default()
+        },
         body_within: Duration::from_millis(50),
-        closing_within: Duration::from_millis(50),
         ..ReceiverLimits::default()
     }
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use prost::Message as _;
 use reqwest::Response;
-use throughline::ingest::server::limits::ReceiverLimits;
+use throughline::{ingest::server::limits::ReceiverLimits, server::limits::ConnectionLimits};
 use tokio::sync::Semaphore;
 use tonic::{
     Code, Status,
@@ -251,7 +251,10 @@ async fn a_client_that_pings_all_the_time_is_not_sent_away() {
 #[tokio::test]
 async fn an_old_connection_is_closed_and_no_call_is_lost_by_it() {
     let limits = ReceiverLimits {
-        connection_age: Duration::from_millis(20),
+        connections: ConnectionLimits {
+            connection_age: Duration::from_millis(20),
+            ..ConnectionLimits::default()
+        },
         ..ReceiverLimits::default()
     };
     let server = Server::within(limits).await;

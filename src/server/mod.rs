@@ -1,12 +1,14 @@
 //! Accepts connections and serves HTTP on them until they are told to close.
 //!
-//! Both protocols use it, because both need what the ready-made servers lack: a
-//! bound on connections, on how long a silent one may stay, and on how old any may become.
+//! All ports use it, because all need what the ready-made servers lack: a bound on connections, on how
+//! long a silent one may stay, and on how old any may become.
+
+pub mod limits;
 
 use std::{
     future::Future,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -28,8 +30,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::limits::ReceiverLimits;
-use crate::ingest::refused::PeerAddress;
+use self::limits::ConnectionLimits;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Versions {
@@ -38,11 +39,15 @@ pub(crate) enum Versions {
     Http2Only,
 }
 
+/// The other end of a connection, in the extensions of its requests.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PeerAddress(pub(crate) IpAddr);
+
 /// Serves `router` until `shutdown`, then lets the requests finish that are under way.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
-    limits: Arc<ReceiverLimits>,
+    limits: ConnectionLimits,
     versions: Versions,
     shutdown: impl Future<Output = ()>,
 ) {
@@ -50,7 +55,7 @@ pub(crate) async fn serve(
         builder: builder(&limits, versions),
         router,
         closing: CancellationToken::new(),
-        limits,
+        limits: Arc::new(limits),
     };
     let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
@@ -81,7 +86,7 @@ async fn breathe(error: &io::Error) {
     sleep(Duration::from_millis(50)).await;
 }
 
-fn builder(limits: &ReceiverLimits, versions: Versions) -> Builder<TokioExecutor> {
+fn builder(limits: &ConnectionLimits, versions: Versions) -> Builder<TokioExecutor> {
     /// So that a body of usual size needs no round trip for more room.
     const STREAM_WINDOW: u32 = 1 << 20;
     const CONNECTION_WINDOW: u32 = 4 << 20;
@@ -111,7 +116,7 @@ fn builder(limits: &ReceiverLimits, versions: Versions) -> Builder<TokioExecutor
 struct ConnectionServer {
     builder: Builder<TokioExecutor>,
     router: Router,
-    limits: Arc<ReceiverLimits>,
+    limits: Arc<ConnectionLimits>,
     closing: CancellationToken,
 }
 
