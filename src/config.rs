@@ -89,6 +89,13 @@ pub struct ReceiverConfig {
     /// Largest request in MiB, before and after decompression
     #[arg(long, env = "THROUGHLINE_MAX_REQUEST_MIB", value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub max_request_mib: u32,
+    /// Connections at once on each port of OTLP. Above it the idle one that was used least recently is
+    /// closed for each new one
+    #[arg(long, env = "THROUGHLINE_MAX_CONNECTIONS", value_name = "NUMBER", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_connections: u32,
+    /// Connections at once of one peer address, on each port of OTLP. A proxy is one peer
+    #[arg(long, env = "THROUGHLINE_MAX_CONNECTIONS_PER_PEER", value_name = "NUMBER", default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_connections_per_peer: u32,
     /// Origins whose pages may send spans, as `https://shop.example,https://*.shop.example`
     #[arg(
         long,

@@ -202,6 +202,11 @@ impl App {
         });
         let limits = ReceiverLimits {
             body_bytes: config.max_request_mib as usize * 1024 * 1024,
+            connections: ConnectionLimits {
+                connections: config.max_connections as usize,
+                per_peer: config.max_connections_per_peer as usize,
+                ..ConnectionLimits::default()
+            },
             ..ReceiverLimits::default()
         };
         Receiver::new(door, limits).measured(self.metrics.requests_answered.clone())

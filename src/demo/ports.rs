@@ -71,6 +71,8 @@ mod tests {
                 otlp_grpc_listen: free,
                 otlp_http_listen: free,
                 max_request_mib: 1,
+                max_connections: 16,
+                max_connections_per_peer: 16,
                 cors_allowed_origins: Vec::new(),
                 horizon: second,
                 future_tolerance: second,

@@ -30,7 +30,7 @@ use super::{
     reply,
     server::{body::ContentEncoding, health, timing},
 };
-use crate::server::{self, PeerAddress, Versions};
+use crate::server::{self, PeerAddress, Port, Versions};
 
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const CONTENT: HeaderValue = HeaderValue::from_static("application/grpc");
@@ -43,9 +43,17 @@ pub async fn serve<D: TraceConsumer>(
     receiver: Receiver<D>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let limits = receiver.limits().connections.clone();
+    let port = Port {
+        name: "otlp_grpc",
+        versions: Versions::Http2Only,
+        limits: receiver.limits().connections,
+        metrics: receiver
+            .results()
+            .metrics
+            .map(|metrics| metrics.connections),
+    };
     let router = router(receiver);
-    server::serve(listener, router, limits, Versions::Http2Only, shutdown).await;
+    server::serve(listener, router, port, shutdown).await;
 }
 
 fn router<D: TraceConsumer>(receiver: Receiver<D>) -> Router {

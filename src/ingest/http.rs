@@ -30,7 +30,7 @@ use super::{
     reply,
     server::{body::ContentEncoding, cors::AllowedOrigins, timing},
 };
-use crate::server::{self, PeerAddress, Versions};
+use crate::server::{self, PeerAddress, Port, Versions};
 
 /// Serves until `shutdown`, then finishes what is under way.
 pub async fn serve<D: TraceConsumer>(
@@ -39,13 +39,21 @@ pub async fn serve<D: TraceConsumer>(
     origins: AllowedOrigins,
     shutdown: impl Future<Output = ()>,
 ) {
-    let limits = receiver.limits().connections.clone();
+    let port = Port {
+        name: "otlp_http",
+        versions: Versions::Any,
+        limits: receiver.limits().connections,
+        metrics: receiver
+            .results()
+            .metrics
+            .map(|metrics| metrics.connections),
+    };
     let router = router(receiver);
     let router = match origins.layer() {
         Some(cors) => router.layer(cors),
         None => router,
     };
-    server::serve(listener, router, limits, Versions::Any, shutdown).await;
+    server::serve(listener, router, port, shutdown).await;
 }
 
 fn router<D: TraceConsumer>(receiver: Receiver<D>) -> Router {

@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 /// The bounds of one port. The defaults are those of a receiver.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
-    /// Connections at once. Above it they wait in the system's queue.
+    /// Connections at once. Above it the idle one that was used least recently is closed for each new
+    /// one; if all are busy, new ones wait in the system's queue.
     pub connections: usize,
+    /// Connections at once of one peer address. Above it one of its own makes room, and if all of them
+    /// are busy, the new one is closed.
+    pub per_peer: usize,
     /// Requests at once on one HTTP/2 connection.
     pub streams: u32,
     /// From the opening of a connection to its first request.
@@ -25,6 +29,7 @@ impl ConnectionLimits {
     pub fn of_pages() -> Self {
         Self {
             connections: 1_024,
+            per_peer: 512,
             ..Self::default()
         }
     }
@@ -34,6 +39,7 @@ impl Default for ConnectionLimits {
     fn default() -> Self {
         Self {
             connections: 4_096,
+            per_peer: 1_024,
             streams: 128,
             first_request_within: Duration::from_secs(20),
             idle: Duration::from_mins(2),

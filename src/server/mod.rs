@@ -4,19 +4,23 @@
 //! long a silent one may stay, and on how old any may become.
 
 pub mod limits;
+mod open_connections;
 
 use std::{
+    convert::Infallible,
     future::Future,
     io,
     net::{IpAddr, SocketAddr},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
-use axum::{Router, extract::Request};
+use axum::{
+    BoxError, Router,
+    body::{Bytes, HttpBody},
+    extract::Request,
+    response::Response,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
@@ -24,13 +28,22 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    task::JoinSet,
-    time::{sleep, timeout},
+    sync::Notify,
+    task::{self, JoinError, JoinSet},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use self::limits::ConnectionLimits;
+use self::{
+    limits::ConnectionLimits,
+    open_connections::{Activity, Admission, OpenConnection, OpenConnections, RequestUnderWay},
+};
+use crate::telemetry::metrics::ConnectionMetrics;
+
+/// How long a connection that makes room for another may still take: as long as a reply of the receiver,
+/// for a request that comes in this moment.
+const ROOM_WITHIN: Duration = Duration::from_secs(3);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Versions {
@@ -43,40 +56,115 @@ pub(crate) enum Versions {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PeerAddress(pub(crate) IpAddr);
 
+/// What is served on one port, and how.
+#[derive(Debug)]
+pub(crate) struct Port {
+    /// What stands for it in metrics.
+    pub(crate) name: &'static str,
+    pub(crate) versions: Versions,
+    pub(crate) limits: ConnectionLimits,
+    pub(crate) metrics: Option<ConnectionMetrics>,
+}
+
 /// Serves `router` until `shutdown`, then lets the requests finish that are under way.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
-    limits: ConnectionLimits,
-    versions: Versions,
+    port: Port,
     shutdown: impl Future<Output = ()>,
 ) {
-    let server = ConnectionServer {
-        builder: builder(&limits, versions),
-        router,
-        closing: CancellationToken::new(),
-        limits: Arc::new(limits),
+    let mut acceptor = Acceptor {
+        server: ConnectionServer {
+            builder: builder(&port.limits, port.versions),
+            router,
+            limits: port.limits,
+            closing: CancellationToken::new(),
+        },
+        port,
+        tasks: JoinSet::new(),
+        open: OpenConnections::default(),
+        became_idle: Arc::default(),
     };
-    let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
     loop {
-        let full = connections.len() >= server.limits.connections;
+        let is_full = acceptor.is_full();
         tokio::select! {
             () = &mut shutdown => break,
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if !full => match accepted {
-                Ok((stream, peer)) => {
-                    connections.spawn(server.clone().attend(stream, peer));
-                }
+            Some(ended) = acceptor.tasks.join_next_with_id() => acceptor.note_end(&ended),
+            () = acceptor.became_idle.notified(), if is_full => {}
+            accepted = listener.accept(), if !is_full => match accepted {
+                Ok((stream, peer)) => acceptor.accept(stream, peer),
                 Err(error) => breathe(&error).await,
             },
         }
     }
     drop(listener);
-    server.closing.cancel();
-    // A connection closes itself within this time; the rest is for it to be seen.
-    let all_closed = async { while connections.join_next().await.is_some() {} };
-    drop(timeout(server.limits.closing_within * 2, all_closed).await);
+    acceptor.close().await;
+}
+
+struct Acceptor {
+    server: ConnectionServer,
+    port: Port,
+    /// One for each connection, also for those that are told to close.
+    tasks: JoinSet<()>,
+    open: OpenConnections,
+    became_idle: Arc<Notify>,
+}
+
+impl Acceptor {
+    fn is_full(&self) -> bool {
+        let limits = &self.port.limits;
+        // Who does not answer when told to close takes a while, and the room for those is bounded too.
+        let with_closing = limits.connections + limits.connections / 8 + 1;
+        self.tasks.len() >= with_closing || self.open.is_full(limits)
+    }
+
+    fn accept(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let admission = self.open.admit(peer.ip(), &self.port.limits);
+        if let (Some(metrics), Some(reason)) = (&self.port.metrics, admission.as_label()) {
+            let closed = metrics.closed.with_label_values(&[self.port.name, reason]);
+            closed.inc();
+        }
+        if admission != Admission::Refused {
+            let open = OpenConnection {
+                peer: peer.ip(),
+                activity: Activity::new(Instant::now(), Arc::clone(&self.became_idle)),
+                make_room: CancellationToken::new(),
+            };
+            let serving = self.server.clone().attend(
+                stream,
+                peer,
+                open.activity.clone(),
+                open.make_room.clone(),
+            );
+            let task = self.tasks.spawn(serving).id();
+            self.open.add(task, open);
+        }
+        self.measure();
+    }
+
+    fn note_end(&mut self, ended: &Result<(task::Id, ()), JoinError>) {
+        self.open.remove(match ended {
+            Ok((task, ())) => *task,
+            Err(error) => error.id(),
+        });
+        self.measure();
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "some thousands")]
+    fn measure(&self) {
+        if let Some(metrics) = &self.port.metrics {
+            let open = metrics.open.with_label_values(&[self.port.name]);
+            open.set(self.open.len() as f64);
+        }
+    }
+
+    async fn close(mut self) {
+        self.server.closing.cancel();
+        // A connection closes itself within this time; the rest is for it to be seen.
+        let all_closed = async { while self.tasks.join_next().await.is_some() {} };
+        drop(timeout(self.port.limits.closing_within * 2, all_closed).await);
+    }
 }
 
 /// Accepting fails when a client has gone already, or when files run out: then trying again at once
@@ -116,42 +204,62 @@ fn builder(limits: &ConnectionLimits, versions: Versions) -> Builder<TokioExecut
 struct ConnectionServer {
     builder: Builder<TokioExecutor>,
     router: Router,
-    limits: Arc<ConnectionLimits>,
+    limits: ConnectionLimits,
     closing: CancellationToken,
 }
 
 impl ConnectionServer {
-    async fn attend(self, stream: TcpStream, peer: SocketAddr) {
+    async fn attend(
+        self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        activity: Activity,
+        make_room: CancellationToken,
+    ) {
         if stream.set_nodelay(true).is_err() {
             return;
         }
-        let spoken = Arc::new(AtomicBool::new(false));
-        let service = self.router.clone().map_request({
-            let spoken = Arc::clone(&spoken);
+        let router = self.router.clone();
+        let service = tower::service_fn({
+            let activity = activity.clone();
             move |mut request: Request<_>| {
-                spoken.store(true, Ordering::Relaxed);
                 request.extensions_mut().insert(PeerAddress(peer.ip()));
-                request
+                answer(router.clone(), request, activity.begin_request())
             }
         });
         let service = TowerToHyperService::new(service);
         let connection = self.builder.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
-        tokio::select! {
+        let within = tokio::select! {
             _ = &mut connection => return,
-            () = self.closing.cancelled() => {}
-            () = sleep(spread(self.limits.connection_age, peer.port())) => {}
-            () = silence(self.limits.first_request_within, &spoken) => {}
-        }
+            () = make_room.cancelled() => ROOM_WITHIN.min(self.limits.closing_within),
+            () = self.closing.cancelled() => self.limits.closing_within,
+            () = sleep(spread(self.limits.connection_age, peer.port())) => self.limits.closing_within,
+            () = silence(self.limits.first_request_within, &activity) => self.limits.closing_within,
+        };
         connection.as_mut().graceful_shutdown();
-        drop(timeout(self.limits.closing_within, connection).await);
+        drop(timeout(within, connection).await);
     }
 }
 
+async fn answer<B>(
+    router: Router,
+    request: Request<B>,
+    under_way: RequestUnderWay,
+) -> Result<Response, Infallible>
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let response = router.oneshot(request).await;
+    drop(under_way);
+    response
+}
+
 /// Ends if no request has come by then, else never.
-async fn silence(within: Duration, spoken: &AtomicBool) {
+async fn silence(within: Duration, activity: &Activity) {
     sleep(within).await;
-    if spoken.load(Ordering::Relaxed) {
+    if activity.had_a_request() {
         std::future::pending::<()>().await;
     }
 }

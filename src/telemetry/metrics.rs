@@ -75,6 +75,16 @@ pub struct RequestMetrics {
     http: HistogramVec,
     rpc: HistogramVec,
     ingest: IntCounterVec,
+    /// What the requests come on.
+    pub connections: ConnectionMetrics,
+}
+
+/// Connections that clients have opened, by port.
+#[derive(Clone, Debug)]
+pub struct ConnectionMetrics {
+    pub open: GaugeVec,
+    /// Those closed because the port or the peer had as many as it may have, by reason.
+    pub closed: IntCounterVec,
 }
 
 impl RequestMetrics {
@@ -341,6 +351,22 @@ impl Makes {
                 "throughline_ingest_requests_total",
                 "Requests of OTLP by result: committed, or why they were refused whole.",
                 &["result"],
+            )?,
+            connections: self.connections()?,
+        })
+    }
+
+    fn connections(&self) -> Result<ConnectionMetrics, prometheus::Error> {
+        Ok(ConnectionMetrics {
+            open: self.gauges(
+                "throughline_connections_open",
+                "Connections that clients have opened, by port: otlp_grpc, otlp_http or pages.",
+                &["port"],
+            )?,
+            closed: self.counters(
+                "throughline_connections_closed_total",
+                "Connections closed to bound their number: idle ones because the port or their peer had as many as it may have (port_full, peer_full), and new ones of a peer whose connections were all busy (peer_busy).",
+                &["port", "reason"],
             )?,
         })
     }

@@ -40,7 +40,7 @@ pub use pages::overview::first_run::FIRST_SLO;
 pub use state::{DefinitionsStatus, IngestFacts, IngestProbe, Listening, PendingFiles, WebState};
 pub use write::{Anonymous, WriteRules};
 
-use crate::server::{self, Versions, limits::ConnectionLimits};
+use crate::server::{self, Port, Versions, limits::ConnectionLimits};
 
 /// Scripts, styles and data come from here and nowhere else; no inline script or style runs.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
@@ -54,7 +54,13 @@ pub async fn serve(
     limits: ConnectionLimits,
     shutdown: impl Future<Output = ()>,
 ) {
-    server::serve(listener, router(state), limits, Versions::Any, shutdown).await;
+    let port = Port {
+        name: "pages",
+        versions: Versions::Any,
+        limits,
+        metrics: Some(state.metrics.requests_answered.connections.clone()),
+    };
+    server::serve(listener, router(state), port, shutdown).await;
 }
 
 pub fn router(state: WebState) -> Router {

@@ -21,7 +21,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
     ("config", &["domain", "postgres"]),
     ("telemetry", &["config"]),
     ("store", &["domain", "telemetry"]),
-    ("server", &[]),
+    ("server", &["telemetry"]),
     (
         "ingest",
         &["clock", "domain", "server", "store", "telemetry"],

@@ -76,6 +76,30 @@ async fn a_connection_that_stays_silent_after_a_reply_is_closed() {
     assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
 }
 
+/// The beginning of HTTP/2 on a client's side, and no request.
+const IDLE_HTTP2: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+#[tokio::test]
+async fn idle_connections_lock_nobody_out() {
+    let server = Server::within(ReceiverLimits {
+        connections: ConnectionLimits {
+            connections: 4,
+            ..ConnectionLimits::default()
+        },
+        ..ReceiverLimits::default()
+    })
+    .await;
+    let mut idle = Vec::new();
+    for _ in 0..4 {
+        idle.push(open(&server.http, IDLE_HTTP2).await);
+    }
+    assert_eq!(post(&server, PROTOBUF, body(&["a"])).await.status(), 200);
+    rest(idle.remove(0)).await;
+    let metrics = server.metrics();
+    let closed = "throughline_connections_closed_total{port=\"otlp_http\",reason=\"port_full\"} 1";
+    assert!(metrics.contains(closed), "{metrics}");
+}
+
 #[tokio::test]
 async fn a_body_that_comes_too_slowly_is_503() {
     let server = Server::within(impatient()).await;

@@ -152,11 +152,15 @@ impl Server {
         format!("{}/v1/traces", self.http)
     }
 
+    /// All metrics, as they are scraped.
+    pub(super) fn metrics(&self) -> String {
+        let families = self.metrics.registry.gather();
+        TextEncoder::new().encode_to_string(&families).unwrap()
+    }
+
     /// How many requests had this result; `None` if it is not shown.
     pub(super) fn requests(&self, result: &str) -> Option<u64> {
-        let text = TextEncoder::new()
-            .encode_to_string(&self.metrics.registry.gather())
-            .unwrap();
+        let text = self.metrics();
         let series = format!("throughline_ingest_requests_total{{result=\"{result}\"}} ");
         let mut lines = text.lines();
         lines.find_map(|line| line.strip_prefix(&series)?.parse().ok())
