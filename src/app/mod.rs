@@ -8,6 +8,7 @@
 pub mod catalog;
 pub mod database;
 pub mod definitions;
+mod file_limit;
 mod loops;
 mod monitoring;
 pub mod periodic;
@@ -25,6 +26,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::{
     catalog::{CatalogKeeper, InForce},
     database::Database,
+    file_limit::FileLimit,
     loops::{Loops, outage_limits},
 };
 use crate::{
@@ -62,6 +64,7 @@ pub struct App {
     keeper: CatalogKeeper,
     in_force: InForce,
     signing_key: SigningKey,
+    files: FileLimit,
     listeners: BoundListeners,
 }
 
@@ -87,6 +90,7 @@ impl App {
         mut database: Database,
         clock: Clock,
     ) -> anyhow::Result<Self> {
+        let files = FileLimit::raise();
         let listeners = BoundListeners::bind(&config).await?;
         let metrics = Metrics::new()?;
         database.store = database.store.measured(metrics.database.clone());
@@ -107,6 +111,7 @@ impl App {
             keeper,
             in_force,
             signing_key,
+            files,
             listeners,
         })
     }
@@ -159,7 +164,7 @@ impl App {
         serving.spawn(web::serve(
             self.listeners.pages,
             pages,
-            ConnectionLimits::of_pages(),
+            self.files.bound(ConnectionLimits::of_pages()),
             until(),
         ));
         Loops {
@@ -202,11 +207,11 @@ impl App {
         });
         let limits = ReceiverLimits {
             body_bytes: config.max_request_mib as usize * 1024 * 1024,
-            connections: ConnectionLimits {
+            connections: self.files.bound(ConnectionLimits {
                 connections: config.max_connections as usize,
                 per_peer: config.max_connections_per_peer as usize,
                 ..ConnectionLimits::default()
-            },
+            }),
             ..ReceiverLimits::default()
         };
         Receiver::new(door, limits).measured(self.metrics.requests_answered.clone())

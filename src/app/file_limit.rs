@@ -1,0 +1,72 @@
+//! How many files the process may open, which bounds its connections.
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use crate::server::limits::ConnectionLimits;
+
+/// For everything but the connections of clients: the database, targets, definitions, the log.
+const RESERVED: usize = 256;
+/// Fewer connections would be no service.
+const LEAST: usize = 16;
+
+/// How many files this process may have open at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileLimit(usize);
+
+impl FileLimit {
+    /// Raises the soft limit to the hard one: the soft one is low by tradition, for programs that use
+    /// `select`.
+    pub(super) fn raise() -> Self {
+        let (soft, hard) = match getrlimit(Resource::RLIMIT_NOFILE) {
+            Ok(limits) => limits,
+            Err(error) => {
+                tracing::warn!(%error, "cannot read the limit of open files");
+                return Self(1_024);
+            }
+        };
+        let limit = match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+            Ok(()) => hard,
+            Err(error) => {
+                tracing::warn!(%error, "cannot raise the limit of open files from {soft} to {hard}");
+                soft
+            }
+        };
+        Self(usize::try_from(limit).unwrap_or(usize::MAX))
+    }
+
+    /// These limits, where they leave enough files for the other two ports and for everything else.
+    pub(super) fn bound(self, limits: ConnectionLimits) -> ConnectionLimits {
+        // A fourth: connections that are told to close take an eighth more for a while.
+        let share = (self.0.saturating_sub(RESERVED) / 4).max(LEAST);
+        ConnectionLimits {
+            connections: limits.connections.min(share),
+            per_peer: limits.per_peer.min(share),
+            ..limits
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_soft_limit_becomes_the_hard_one() {
+        let limit = FileLimit::raise();
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        assert_eq!(soft, hard);
+        assert_eq!(limit, FileLimit(usize::try_from(hard).unwrap()));
+    }
+
+    #[test]
+    fn three_ports_never_take_all_files() {
+        for files in [1_024, 4_096, 65_536, usize::MAX] {
+            let bound = FileLimit(files).bound(ConnectionLimits::default());
+            let with_closing = bound.connections + bound.connections / 8 + 1;
+            assert!(with_closing * 3 + RESERVED <= files, "{files}: {bound:?}");
+            assert!(bound.per_peer <= bound.connections);
+        }
+        let plenty = FileLimit(65_536).bound(ConnectionLimits::default());
+        assert_eq!(plenty.connections, ConnectionLimits::default().connections);
+    }
+}
