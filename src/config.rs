@@ -59,7 +59,8 @@ pub struct DatabaseConfig {
     /// `$XDG_DATA_HOME` or `~/.local/share`, and in `/var/lib` as root
     #[arg(long, env = "THROUGHLINE_DATA_DIR", value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
-    /// Connections to the database at most
+    /// Connections to the database at most: a fourth each for recording spans and for the pages, and
+    /// the others for evaluation and delivery
     #[arg(long, env = "THROUGHLINE_DATABASE_CONNECTIONS", value_name = "NUMBER", default_value_t = 12, value_parser = clap::value_parser!(u32).range(4..=1000))]
     pub database_connections: u32,
     /// How long to wait at start for the database of `--database-url`

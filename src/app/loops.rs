@@ -29,7 +29,7 @@ use crate::{
         resolve_links::Unplaced, stages::StageFolder,
     },
     ingest::refused::RefusedSenders,
-    store::{Store, Writer},
+    store::{ConnectionUse, Store, Writer},
     telemetry::metrics::Metrics,
 };
 
@@ -85,7 +85,7 @@ impl Loops {
 
     fn spawn_heartbeat(&self, tasks: &TaskTracker, periodic: &Periodic) {
         let pulse = Pulse {
-            store: self.store.clone(),
+            store: self.store.for_use(ConnectionUse::Recording),
             metrics: self.metrics.clone(),
             replica: self.replica,
             limits: outage_limits(&self.config),

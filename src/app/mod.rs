@@ -48,7 +48,7 @@ use crate::{
         server::{cors::AllowedOrigins, limits::ReceiverLimits},
     },
     server::limits::ConnectionLimits,
-    store::{Store, StoreError, Writer},
+    store::{ConnectionUse, Store, StoreError, Writer},
     telemetry::metrics::Metrics,
     web::{self, Anonymous, Cards, IngestFacts, IngestProbe, Listening, WebState, WriteRules},
 };
@@ -144,7 +144,7 @@ impl App {
         // Nothing is overdue before it is known how long nobody was there to receive.
         let (watermark, watermark_in_force) = watch::channel(Timestamp::UNIX_EPOCH);
         let (recorder, committing) = Recorder::new(RecorderParts {
-            store: store.clone(),
+            store: store.for_use(ConnectionUse::Recording),
             writer,
             clock: self.clock.clone(),
             classifier: self.in_force.classifier.clone(),
@@ -221,7 +221,7 @@ impl App {
         let metrics = self.metrics.clone();
         WebState {
             metrics: metrics.clone(),
-            store: self.database.store.clone(),
+            store: self.database.store.for_use(ConnectionUse::Pages),
             clock: self.clock.clone(),
             catalog: self.in_force.catalog.clone(),
             definitions: self.in_force.status.clone(),

@@ -13,21 +13,18 @@ mod error;
 mod links;
 mod outbox;
 mod platform;
+mod pools;
 mod slos;
 mod trace_ids;
 mod tx;
 mod workflows;
 
-use std::{str::FromStr as _, time::Duration};
+use std::str::FromStr as _;
 
 use chrono::{DateTime, Utc};
-use sqlx::{
-    Connection as _, Executor as _, PgConnection, PgPool,
-    migrate::Migrator,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::{PgPool, migrate::Migrator, postgres::PgConnectOptions};
 
-use self::tx::Operation;
+use self::{pools::Pools, tx::Operation};
 use crate::{domain::model::time::Timestamp, telemetry::metrics::DatabaseMetrics};
 pub use alerts::change_events::Recorded;
 pub use alerts::incidents::{IncidentAttempt, IncidentDelivery};
@@ -50,6 +47,7 @@ pub use platform::notification_history::{TargetTraffic, TestDelivery};
 pub use platform::notifications::NoticeNews;
 pub use platform::retention::Retention;
 pub use platform::service_state::LastHeartbeat;
+pub use pools::ConnectionUse;
 pub use slos::definition_sets::DefinitionSet;
 pub use slos::group_reads::{GroupRecord, GroupTally};
 pub use slos::records::{Declaration, DueSlo, SloRecord};
@@ -62,13 +60,11 @@ pub use workflows::{losses::Loss, observations::LearnedSampling};
 /// `tests/fixtures/migrations.released` guards.
 pub static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 
-/// How long a connection may take to end what it was let go of in the middle of.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
-
-/// A pool of connections to one database. Clones share it.
+/// Connections to one database. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Store {
-    pool: PgPool,
+    pools: Pools,
+    purpose: ConnectionUse,
     metrics: Option<DatabaseMetrics>,
 }
 
@@ -86,21 +82,35 @@ impl Store {
         ))
     }
 
-    /// Does not connect yet: the first transaction does, and its error is the caller's.
+    /// Does not connect yet: the first transaction does, and its error is the caller's. It is for
+    /// [`ConnectionUse::Loops`].
     pub fn new(options: PgConnectOptions, max_connections: u32) -> Self {
-        let pool = PgPoolOptions::new()
-            .max_connections(max_connections)
-            .acquire_timeout(Duration::from_secs(2))
-            .after_connect(|connection, _| Box::pin(set_up(connection)))
-            .after_release(|connection, _| Box::pin(still_answers(connection)))
-            .connect_lazy_with(options);
         Self {
-            pool,
+            pools: Pools::new(options, max_connections),
+            purpose: ConnectionUse::Loops,
             metrics: None,
         }
     }
 
-    /// The same pool, whose transactions are measured from now on.
+    /// The same store, whose transactions run on the connections for `purpose`.
+    #[must_use]
+    pub fn for_use(&self, purpose: ConnectionUse) -> Self {
+        Self {
+            purpose,
+            ..self.clone()
+        }
+    }
+
+    /// How many transactions can run at once.
+    pub fn max_connections(&self) -> u32 {
+        self.pool().options().get_max_connections()
+    }
+
+    fn pool(&self) -> &PgPool {
+        self.pools.of(self.purpose)
+    }
+
+    /// The same store, whose transactions are measured from now on.
     #[must_use]
     pub fn measured(self, metrics: DatabaseMetrics) -> Self {
         Self {
@@ -109,21 +119,16 @@ impl Store {
         }
     }
 
-    /// Brings the metrics of the pool up to date.
-    pub fn measure_pool(&self) {
-        let Some(metrics) = &self.metrics else { return };
-        let (size, idle) = (self.pool.size(), self.pool.num_idle());
-        let idle = u32::try_from(idle).unwrap_or(u32::MAX).min(size);
-        let max = self.pool.options().get_max_connections();
-        for (state, connections) in [("idle", idle), ("used", size - idle), ("max", max)] {
-            let gauge = metrics.connections.with_label_values(&[state]);
-            gauge.set(f64::from(connections));
+    /// Brings the metrics of the connections up to date, whatever they are for.
+    pub fn measure_pools(&self) {
+        if let Some(metrics) = &self.metrics {
+            self.pools.measure(metrics);
         }
     }
 
     /// Where the database is, without a word of who we are there.
     pub fn place(&self) -> String {
-        let options = self.pool.connect_options();
+        let options = self.pool().connect_options();
         let server = match options.get_socket() {
             Some(socket) => socket.display().to_string(),
             None => format!("{}:{}", options.get_host(), options.get_port()),
@@ -135,7 +140,7 @@ impl Store {
     /// Brings the schema up to date. Safe while other replicas do the same.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         MIGRATOR
-            .run(&self.pool)
+            .run(self.pool())
             .await
             .map_err(|error| StoreError::new("migrate the schema", error::cause(error)))
     }
@@ -143,7 +148,7 @@ impl Store {
     /// Begins a transaction. `operation` completes the sentence "cannot ...": `record evidence`.
     pub async fn begin(&self, operation: &'static str) -> Result<Tx<'static>, StoreError> {
         let operation = Operation::new(operation, self.metrics.clone());
-        match self.pool.begin().await {
+        match self.pool().begin().await {
             Ok(inner) => Ok(Tx::new(inner, operation)),
             Err(source) => Err(operation.failed(source)),
         }
@@ -152,7 +157,7 @@ impl Store {
     /// Whether the database answers at all.
     pub async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("-- store.ping\nselect 1")
-            .execute(&self.pool)
+            .execute(self.pool())
             .await
             .map(|_| ())
             .map_err(|source| StoreError::new("ask the database for an answer", source))
@@ -162,43 +167,18 @@ impl Store {
     pub async fn now(&self) -> Result<Timestamp, StoreError> {
         let now: Result<DateTime<Utc>, _> =
             sqlx::query_scalar("-- store.now\nselect clock_timestamp()")
-                .fetch_one(&self.pool)
+                .fetch_one(self.pool())
                 .await;
         now.map(Timestamp::from)
             .map_err(|source| StoreError::new("read the database's clock", source))
     }
 
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.pools.close().await;
     }
-}
-
-/// Our queries touch few rows of many partitions. The planner's estimates make Postgres compile such a
-/// query for a second (by default, with LLVM) which then runs for 30 ms.
-///
-/// A replica whose host is gone without a word leaves a transaction behind, and with it locks that all
-/// others wait for; none of ours has nothing to say for so long.
-async fn set_up(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    connection
-        .execute(concat!(
-            "-- connection.set_up\n",
-            "set jit = off; set idle_in_transaction_session_timeout = '20s'",
-        ))
-        .await?;
-    Ok(())
 }
 
 /// An address that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot read the database URL: write `postgres://user:password@host:5432/database`")]
 pub struct InvalidUrl;
-
-/// A database that vanished without a word, as its host did or a firewall forgot it, leaves connections
-/// on which an answer is waited for until TCP gives up, a quarter of an hour later. One that was let go
-/// of in the middle of something must not keep its place in the pool for so long.
-async fn still_answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    tokio::time::timeout(ANSWERS_WITHIN, connection.ping())
-        .await
-        .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
-        .map(|()| true)
-}

@@ -58,14 +58,14 @@ pub struct Metrics {
     pub definitions_last_reload_successful: Gauge,
 }
 
-/// Transactions, and the pool of connections that they take turns on.
+/// Transactions, and the pools of connections that they take turns on.
 #[derive(Clone, Debug)]
 pub struct DatabaseMetrics {
     /// How long a transaction takes, by its name and result: `committed`, `rolled_back` or `failed`.
     pub transactions: HistogramVec,
     /// From asking for a connection to the begin of a transaction on it.
     pub waits: Histogram,
-    /// Connections by state: `idle`, `used`, and `max` for as many as there may be.
+    /// Connections by what they are for and by state: `idle`, `used`, and `max` for as many as there may be.
     pub connections: GaugeVec,
 }
 
@@ -329,8 +329,8 @@ impl Makes {
             waits: self.register(Histogram::with_opts(wait)?)?,
             connections: self.gauges(
                 "throughline_db_pool_connections",
-                "Connections to the database: idle, used, and max for as many as there may be.",
-                &["state"],
+                "Connections to the database, by use (recording, loops, pages): idle, used, and max for as many as there may be.",
+                &["use", "state"],
             )?,
         })
     }

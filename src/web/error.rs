@@ -1,5 +1,7 @@
 //! What a page or the API answers when it cannot answer: a cause and a way on, never internals.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use serde::Serialize;
 
@@ -61,6 +63,11 @@ pub(super) enum WebError {
     /// What is wrong with the body, in one phrase.
     #[error("the request cannot be understood: {0}")]
     Unreadable(String),
+    #[error("too many requests are at work")]
+    Busy,
+    /// With the bytes that are taken at most.
+    #[error("the body of the request is larger than the {0} bytes that are taken at most")]
+    TooLarge(usize),
     #[error("the body of the request came too slowly")]
     SlowBody,
     #[error("the header `Idempotency-Key` is empty or longer than 255 characters")]
@@ -114,7 +121,8 @@ impl WebError {
             }
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::TooManyHappenings => StatusCode::TOO_MANY_REQUESTS,
-            Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Busy | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Template(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -136,6 +144,14 @@ impl WebError {
         }
     }
 
+    /// When to try again, if that may help.
+    pub(super) const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Busy | Self::Store(_) => Some(Duration::from_secs(2)),
+            _ => None,
+        }
+    }
+
     /// The way on.
     fn help(&self) -> &'static str {
         match self {
@@ -147,6 +163,7 @@ impl WebError {
             }
             Self::NoSuchGroup { .. } => "the page of the SLO lists those that it has",
             Self::NoSuchTarget { .. } => "the page of the targets lists all that are declared",
+            Self::Busy => "try again in a few seconds",
             Self::NoSuchPage => "the overview links to everything that there is",
             Self::NoSuchSilence { .. } => {
                 "the page of silences lists those in force and the last ones that are over"

@@ -17,6 +17,7 @@ mod page;
 mod pages;
 mod request;
 mod state;
+mod work_limit;
 mod write;
 
 use axum::{
@@ -32,8 +33,11 @@ use tower_http::{
     catch_panic::CatchPanicLayer, compression::CompressionLayer, set_header::SetResponseHeaderLayer,
 };
 
-use self::pages::{
-    alerts, definitions, deliveries, docs, events, incidents, overview, silences, slo, targets,
+use self::{
+    pages::{
+        alerts, definitions, deliveries, docs, events, incidents, overview, silences, slo, targets,
+    },
+    work_limit::WorkLimit,
 };
 pub use chart_image::Cards;
 pub use pages::overview::first_run::FIRST_SLO;
@@ -64,8 +68,11 @@ pub async fn serve(
 }
 
 pub fn router(state: WebState) -> Router {
+    let limit = WorkLimit::new(state.clone());
     let router = pages()
         .merge(api())
+        .route_layer(middleware::from_fn_with_state(limit, work_limit::bound))
+        .merge(always())
         .fallback(not_found)
         .layer(middleware::from_fn_with_state(state.clone(), write::guard))
         .with_state(state.clone())
@@ -113,8 +120,13 @@ fn pages() -> Router<WebState> {
         .route("/events", get(events::get))
         .route("/targets", get(targets::get))
         .route("/targets/{target}/test", post(targets::test::press))
-        .route("/assets/{name}", get(assets::get))
         .route("/charts/{name}", get(chart_image::get))
+}
+
+/// What is answered however many requests are at work: it tells whoever is on duty how the service is.
+fn always() -> Router<WebState> {
+    Router::new()
+        .route("/assets/{name}", get(assets::get))
         .route("/favicon/{state}", get(assets::favicon))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))

@@ -198,7 +198,12 @@ impl Negotiation {
             .render()
             .unwrap_or_default(),
         };
-        uncached(error.status(), self.content_type(), body)
+        let mut response = uncached(error.status(), self.content_type(), body);
+        if let Some(delay) = error.retry_after() {
+            let seconds = HeaderValue::from(delay.as_secs().max(1));
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        response
     }
 
     fn cached(&self, body: String) -> Response {

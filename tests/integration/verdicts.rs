@@ -72,7 +72,7 @@ impl Replica {
 
     /// One whose definition comes into force at `secs`.
     async fn deploy_at(secs: i64, database: &TestDatabase, slot: i16, definition: &str) -> Self {
-        let store = Store::new(database.options.clone(), 2);
+        let store = Store::new(database.options.clone(), 4);
         let file = DefinitionFile {
             path: "slo.yaml".to_owned(),
             text: definition.to_owned(),

@@ -126,7 +126,7 @@ pub(super) async fn get(State(state): State<WebState>) -> Response {
 
 /// Without the database the process's own metrics are still told: they are what explains it.
 async fn scrape(state: &WebState) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
-    state.store.measure_pool();
+    state.store.measure_pools();
     let mut families = state.metrics.registry.gather();
     match records(state).await {
         Ok(scraped) => {

@@ -1,7 +1,5 @@
 //! What a request that writes says: JSON at the API, a form elsewhere, mistakes in our words.
 
-use std::time::Duration;
-
 use axum::{
     Form, Json,
     body::Bytes,
@@ -9,13 +7,9 @@ use axum::{
     response::Response,
 };
 use serde::de::DeserializeOwned;
-use tokio::time::timeout;
 
 use super::once::Once;
 use crate::web::{error::WebError, page::Negotiation, state::WebState};
-
-/// From the head of a request to the end of its body.
-const BODY_WITHIN: Duration = Duration::from_secs(10);
 
 /// The body as it was understood, with what it takes to answer a repetition of the request.
 #[derive(Debug)]
@@ -34,15 +28,9 @@ impl<T: DeserializeOwned> FromRequest<WebState> for ParsedBody<T> {
         let read = async {
             let named = Once::unread(&parts)?;
             let headers = parts.headers.clone();
-            let request = Request::from_parts(parts, body);
-            let bytes = async {
-                Bytes::from_request(request, state)
-                    .await
-                    .map_err(|error| WebError::Unreadable(error.body_text()))
-            };
-            let bytes = timeout(BODY_WITHIN, bytes)
+            let bytes = Bytes::from_request(Request::from_parts(parts, body), state)
                 .await
-                .unwrap_or(Err(WebError::SlowBody))?;
+                .map_err(|error| WebError::Unreadable(error.body_text()))?;
             let body = if is_api {
                 json(&bytes)?
             } else {

@@ -44,7 +44,7 @@ impl Database {
             .execute(&mut connection)
             .await
             .unwrap();
-        let store = Store::new(self.options.clone().database(name), 8);
+        let store = Store::new(self.options.clone().database(name), 16);
         store.migrate().await.unwrap();
         let mut tx = store.begin("prepare").await.unwrap();
         tx.ensure_epoch(now, HORIZON).await.unwrap();

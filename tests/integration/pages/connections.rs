@@ -13,7 +13,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinHandle,
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -97,14 +97,29 @@ async fn stopping_does_not_wait_for_the_end_of_a_head() {
     assert!(is_closed(slow).await);
 }
 
-#[tokio::test]
-async fn a_body_that_never_ends_is_408() {
+/// The answer to a request of which only the first byte of the body comes.
+async fn answer_to_a_body_of(length: &str) -> String {
     let pages = Pages::within(ConnectionLimits::of_pages()).await;
-    let head = "POST /api/v1/events HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
-                content-type: application/json\r\ncontent-length: 9\r\n\r\n{";
-    let mut answer = String::new();
-    let mut stream = pages.open(head).await;
+    let head = format!(
+        "POST /api/v1/events HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {length}\r\n\r\n{{"
+    );
+    let (mut answer, mut stream) = (String::new(), pages.open(&head).await);
     let reading = stream.read_to_string(&mut answer);
     timeout(SOON * 3, reading).await.unwrap().unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn a_body_that_never_ends_is_408() {
+    let answer = answer_to_a_body_of("9").await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_that_is_announced_as_too_large_is_413_at_once() {
+    let began = Instant::now();
+    let answer = answer_to_a_body_of("1000000000").await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    assert!(began.elapsed() < SOON);
 }

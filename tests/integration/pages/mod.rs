@@ -3,6 +3,7 @@
 mod accessibility;
 mod answers;
 mod browser;
+mod busy;
 mod calendar;
 mod connections;
 mod deliveries;

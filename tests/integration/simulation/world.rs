@@ -137,7 +137,7 @@ impl World {
     /// A replica with connections and memory of its own.
     #[expect(clippy::disallowed_methods, reason = "a test has no task tracker")]
     fn start(&self, place: usize) -> Replica {
-        let store = Store::new(self.0.database.options.clone(), 4);
+        let store = Store::new(self.0.database.options.clone(), 8);
         let writer = Writer(i16::try_from(place).unwrap());
         let watermark = watch::Sender::new(Timestamp::UNIX_EPOCH);
         let (recorder, run) = Recorder::new(RecorderParts {

@@ -32,7 +32,7 @@ impl TestDatabase {
             .expect("a database can be created");
         connection.close().await.expect("the connection closes");
         let options = server.clone().database(&name);
-        let store = Store::new(options.clone(), 5);
+        let store = Store::new(options.clone(), 10);
         store.migrate().await.expect("the migrations apply");
         Self { store, options }
     }

@@ -395,7 +395,7 @@ impl TestApp {
         let mut settings = self.settings.clone();
         change(&mut settings);
         Replica::start(replica::ReplicaParts {
-            store: Store::new(self.database.options.clone(), 3),
+            store: Store::new(self.database.options.clone(), 6),
             writer: Writer(self.replicas.fetch_add(1, Ordering::Relaxed)),
             definitions,
             clock: self.clock.clone(),

@@ -1,0 +1,79 @@
+//! How many requests are at work at once, and what they may send.
+//!
+//! A request is let in once its body has arrived, so that a slow sender keeps nobody out. There are as
+//! many places as the pages have connections to the database: whoever is at work finds one.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::{Body, HttpBody as _},
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
+
+use super::{error::WebError, page::Negotiation, state::WebState};
+
+/// The largest body of a request. Forms and JSON of the API are far below.
+const MOST_BYTES: usize = 1 << 20;
+/// From the head of a request to the end of its body.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+/// How long a request waits for a place.
+const FREE_WITHIN: Duration = Duration::from_secs(2);
+
+/// Clones share the places.
+#[derive(Clone, Debug)]
+pub(super) struct WorkLimit {
+    state: WebState,
+    places: Arc<Semaphore>,
+}
+
+impl WorkLimit {
+    pub(super) fn new(state: WebState) -> Self {
+        let places = state.store.max_connections() as usize;
+        Self {
+            state,
+            places: Arc::new(Semaphore::new(places)),
+        }
+    }
+
+    async fn place(&self) -> Result<SemaphorePermit<'_>, WebError> {
+        match timeout(FREE_WITHIN, self.places.acquire()).await {
+            Ok(Ok(place)) => Ok(place),
+            Ok(Err(_)) | Err(_) => Err(WebError::Busy),
+        }
+    }
+}
+
+pub(super) async fn bound(
+    State(limit): State<WorkLimit>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let asked = Negotiation::of(&parts);
+    let admitted = async { Ok((receive(body).await?, limit.place().await?)) };
+    match admitted.await {
+        Ok((bytes, _place)) => next.run(Request::from_parts(parts, bytes.into())).await,
+        Err(error) => asked.refuse(&limit.state, &error),
+    }
+}
+
+/// All of a body, or why not: at once if its announced length says so.
+async fn receive(body: Body) -> Result<Bytes, WebError> {
+    if body.size_hint().lower() > MOST_BYTES as u64 {
+        return Err(WebError::TooLarge(MOST_BYTES));
+    }
+    match timeout(BODY_WITHIN, Limited::new(body, MOST_BYTES).collect()).await {
+        Ok(Ok(received)) => Ok(received.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(WebError::TooLarge(MOST_BYTES)),
+        Ok(Err(error)) => Err(WebError::Unreadable(error.to_string())),
+        Err(_) => Err(WebError::SlowBody),
+    }
+}
