@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::{
-    Connection as _, Executor as _, PgConnection, PgPool,
+    Executor as _, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -127,11 +127,18 @@ async fn set_up(connection: &mut PgConnection, purpose: ConnectionUse) -> Result
 /// A database that vanished without a word, as its host did or a firewall forgot it, leaves connections
 /// on which an answer is waited for until TCP gives up, a quarter of an hour later. One that was let go
 /// of in the middle of something must not keep its place in the pool for so long.
+///
+/// Nor must one that cannot write: it stays so although the database takes writes again, since a session
+/// keeps the setting that it began with, and an address may lead to another server after a failover.
 async fn can_be_used_again(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    tokio::time::timeout(ANSWERS_WITHIN, connection.ping())
+    let takes_writes = sqlx::query_scalar(concat!(
+        "-- connection.takes_writes\n",
+        "select not current_setting('transaction_read_only')::boolean",
+    ))
+    .fetch_one(connection);
+    tokio::time::timeout(ANSWERS_WITHIN, takes_writes)
         .await
         .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
-        .map(|()| true)
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use sha2::{Digest as _, Sha256};
+use sqlx::{AssertSqlSafe, Executor as _};
+use throughline::store::Store;
 
 use crate::support::database::TestDatabase;
 
@@ -14,6 +16,25 @@ async fn the_schema_applies_to_an_empty_database_and_again_to_a_full_one() {
         .migrate()
         .await
         .expect("a second run changes nothing");
+}
+
+/// As after a failover to a server that becomes the primary a little later.
+#[tokio::test]
+async fn a_session_that_began_read_only_is_not_kept_when_the_database_takes_writes_again() {
+    let database = TestDatabase::create().await;
+    let mut past = database.connect().await;
+    let name = database.options.get_database().unwrap();
+    let mut set_read_only = async |value: &str| {
+        let sql = format!("alter database {name} set default_transaction_read_only = {value}");
+        past.execute(AssertSqlSafe(sql)).await.unwrap();
+    };
+    // With one connection for the loops.
+    let store = Store::new(database.options.clone(), 3);
+    let write = async || store.begin("write").await.unwrap().look().await;
+    set_read_only("on").await;
+    write().await.unwrap_err();
+    set_read_only("off").await;
+    write().await.unwrap();
 }
 
 /// Tables and columns without a comment, partitions aside: they have those of their table.
