@@ -44,7 +44,7 @@ pub(super) async fn read(
             .get(name)
             .map_or(sign.clone(), |state| with_health(sign, state))
     });
-    let (watermark, last_span_at) = tx.ingest_signs().await?;
+    let last_span_at = tx.last_span_at().await?;
     let signs = HealthInputs {
         now,
         interval: settings.evaluation_interval,
@@ -52,7 +52,7 @@ pub(super) async fn read(
         slos: tx.slo_signs().await?,
         replicas: tx.replica_signs().await?,
         targets: targets.collect(),
-        watermark,
+        watermark: tx.watermark().await?,
         last_span_at,
         usual_events: usual_events(&mut tx, last_span_at, now).await?,
         oldest_page_at: oldest_page(&waiting),

@@ -23,10 +23,10 @@ pub fn why_withheld(signs: &HealthInputs) -> Vec<String> {
     }
     let oldest = signs.now - (signs.catch_up + WATERMARK_LAG);
     match signs.watermark {
-        Some(watermark) if watermark >= oldest => {}
+        Some(watermark) if watermark.up_to >= oldest => {}
         Some(watermark) => reasons.push(format!(
             "ingest is known to be well only up to {}",
-            format::date_time(watermark)
+            format::date_time(watermark.up_to)
         )),
         None => reasons.push("ingest has given no sign of life".to_owned()),
     }
@@ -52,6 +52,7 @@ mod tests {
     use crate::domain::{
         health::{DeadLetters, SloSign},
         model::time::Timestamp,
+        workflow::watermark::Watermark,
     };
 
     const NOW: Timestamp = Timestamp::from_secs(1_795_328_309);
@@ -94,7 +95,7 @@ mod tests {
             ),
             (
                 HealthInputs {
-                    watermark: ago(7 * 60 + 1),
+                    watermark: ago(7 * 60 + 1).map(Watermark::new),
                     ..signs()
                 },
                 "ingest is known",

@@ -4,7 +4,13 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::domain::model::{ids::Name, time::Timestamp};
+use crate::domain::{
+    model::{ids::Name, time::Timestamp},
+    workflow::watermark::Watermark,
+};
+
+/// A replica gives a sign of life every second; without one for so long there was an outage.
+const RECEIVES_WITHIN: Duration = Duration::from_secs(10);
 
 /// All that was read at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +23,8 @@ pub struct HealthInputs {
     pub slos: Vec<SloSign>,
     pub replicas: Vec<ReplicaSign>,
     pub targets: Vec<TargetSign>,
-    /// Up to when ingest is known to have been healthy; `None` before the first sign of life.
-    pub watermark: Option<Timestamp>,
+    /// What all replicas vouch for of ingest; `None` before the first sign of life.
+    pub watermark: Option<Watermark>,
     /// When the last span came, to any replica; `None` before the first.
     pub last_span_at: Option<Timestamp>,
     /// Events that were usual in a stretch as long as the one without spans; `None` where that is not
@@ -98,7 +104,7 @@ impl HealthInputs {
             slos: Vec::new(),
             replicas: Vec::new(),
             targets: Vec::new(),
-            watermark: Some(now),
+            watermark: Some(Watermark::new(now)),
             last_span_at: None,
             usual_events: None,
             oldest_page_at: None,
@@ -121,6 +127,15 @@ impl HealthInputs {
                 .is_none_or(|at| self.now.saturating_since(at) >= patience)
         };
         self.slos.iter().filter(late).collect()
+    }
+
+    /// Whether a replica receives, and senders have had their time to deliver what they kept while none
+    /// did: before that, nothing follows from a span that is missing.
+    pub(super) fn has_caught_up(&self) -> bool {
+        self.watermark.is_some_and(|watermark| {
+            watermark.catching_up_until <= self.now
+                && self.now.saturating_since(watermark.beat_at) < RECEIVES_WITHIN
+        })
     }
 
     /// How long no replica has heard anything; `None` if nothing was ever heard.

@@ -177,21 +177,12 @@ impl Tx<'_> {
         Ok(rows.into_iter().map(sign).collect())
     }
 
-    /// Up to when ingest is known to have been healthy, and when the last span came.
-    pub async fn ingest_signs(
-        &mut self,
-    ) -> Result<(Option<Timestamp>, Option<Timestamp>), StoreError> {
-        let query = sqlx::query_as(
-            "-- service_state.ingest_signs
-             select (select complete_until from ingest_watermark),
-                 (select last_span_at from service_state)",
-        );
-        let (watermark, last_span_at): (Option<DateTime<Utc>>, Option<DateTime<Utc>>) =
-            self.fetch_one(query).await?;
-        Ok((
-            watermark.map(Timestamp::from),
-            last_span_at.map(Timestamp::from),
-        ))
+    /// When the last span came, to any replica; `None` before the first.
+    pub async fn last_span_at(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        let query =
+            sqlx::query_as("-- service_state.last_span_at\nselect last_span_at from service_state");
+        let (at,): (Option<DateTime<Utc>>,) = self.fetch_one(query).await?;
+        Ok(at.map(Timestamp::from))
     }
 
     /// What waits, tests and heartbeats aside, by target.

@@ -38,6 +38,16 @@ impl Tx<'_> {
         self.replace_replicas(&known, &noted).await
     }
 
+    /// What all replicas vouch for together; `None` before the first sign of life.
+    pub async fn watermark(&mut self) -> Result<Option<Watermark>, StoreError> {
+        let query = sqlx::query_as(concat!(
+            "-- watermark.read\n",
+            "select 0::bigint as id, complete_until, heartbeat_at, catch_up_until from ingest_watermark",
+        ));
+        let together: Option<Row> = self.fetch_optional(query).await?;
+        Ok(together.map(|row| read(row).1))
+    }
+
     /// The one row of all is the lock of the others.
     async fn lock_replicas(&mut self, now: Timestamp) -> Result<Replicas, StoreError> {
         let query = sqlx::query_as(concat!(

@@ -153,7 +153,8 @@ fn dead_letters(signs: &HealthInputs) -> Option<Finding> {
 
 /// Of everybody who sends, not of one SLO: those hold their verdicts meanwhile.
 fn data_stopped(signs: &HealthInputs) -> Option<Finding> {
-    let silence = signs.silence().filter(|silence| *silence >= SILENCE)?;
+    let silence = signs.silence().filter(|_| signs.has_caught_up());
+    let silence = silence.filter(|silence| *silence >= SILENCE)?;
     let usual = signs.usual_events.filter(|usual| *usual >= USUAL_EVENTS)?;
     let heard_at = signs.last_span_at?;
     Some(Finding {

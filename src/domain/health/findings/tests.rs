@@ -4,6 +4,7 @@ use super::*;
 use crate::domain::{
     health::{DeadLetters, ReplicaSign, SloSign},
     model::time::Timestamp,
+    workflow::watermark::Watermark,
 };
 
 const NOW: Timestamp = Timestamp::from_secs(1_795_328_309);
@@ -92,6 +93,26 @@ fn t02_silence_is_one_finding_of_the_whole_and_only_where_it_is_unusual() {
     for quiet in [of(299, Some(10)), of(3_600, Some(9)), of(3_600, None)] {
         assert_eq!(keys(&quiet).len(), 0, "{quiet:?}");
     }
+}
+
+#[test]
+fn silence_says_nothing_before_senders_had_their_time_after_an_outage() {
+    let of = |beat_at, catching_up_until| HealthInputs {
+        last_span_at: Some(ago(7_200)),
+        usual_events: Some(10),
+        watermark: Some(Watermark {
+            up_to: ago(7_200),
+            beat_at,
+            catching_up_until,
+        }),
+        ..well()
+    };
+    let before_the_first_beat = of(ago(7_200), ago(9_000));
+    let while_they_catch_up = of(ago(1), NOW + Duration::from_secs(1));
+    for quiet in [before_the_first_beat, while_they_catch_up] {
+        assert_eq!(keys(&quiet).len(), 0, "{quiet:?}");
+    }
+    assert_eq!(keys(&of(ago(1), NOW)), ["throughline/data-stopped"]);
 }
 
 #[test]
