@@ -50,7 +50,10 @@ use crate::{
     server::limits::ConnectionLimits,
     store::{ConnectionUse, Store, StoreError, Writer},
     telemetry::metrics::Metrics,
-    web::{self, Anonymous, Cards, IngestFacts, IngestProbe, Listening, WebState, WriteRules},
+    web::{
+        self, Anonymous, Cards, IngestFacts, IngestProbe, Listening, ReadinessCheck, WebState,
+        WriteRules,
+    },
 };
 
 /// Everything that is needed to serve, ready and bound.
@@ -233,6 +236,7 @@ impl App {
             writes: write_rules(&self.config),
             signing_key: self.signing_key.clone(),
             cards: Cards::default(),
+            readiness: ReadinessCheck::new(self.clock.now()),
             trace_viewers: self.config.evaluation.trace_viewers.clone(),
             version: env!("CARGO_PKG_VERSION"),
         }

@@ -154,15 +154,6 @@ impl Store {
         }
     }
 
-    /// Whether the database answers at all.
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("-- store.ping\nselect 1")
-            .execute(self.pool())
-            .await
-            .map(|_| ())
-            .map_err(|source| StoreError::new("ask the database for an answer", source))
-    }
-
     /// What the database's clock says, which all replicas go by.
     pub async fn now(&self) -> Result<Timestamp, StoreError> {
         let now: Result<DateTime<Utc>, _> =

@@ -1,11 +1,22 @@
 //! `/healthz`: the process lives. `/readyz`: it can do its work, and if not, why.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Json, extract::State, http::StatusCode};
 use serde::Serialize;
+use tokio::{sync::Mutex, time::timeout};
 
 use super::state::WebState;
+use crate::{
+    domain::model::time::Timestamp,
+    store::{ConnectionUse, StoreError},
+};
+
+/// However many ask, the database is written to no more often.
+const SHARED_FOR: Duration = Duration::from_secs(1);
+const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
+/// After this the first evaluation is not waited for any more: receiving spans is worth more.
+const EVALUATED_WITHIN: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Serialize)]
 pub(super) struct Readiness {
@@ -17,19 +28,86 @@ pub(super) struct Readiness {
     warnings: Vec<String>,
 }
 
+/// Whether the database does its part, as it was last looked at. Clones share it.
+#[derive(Clone, Debug)]
+pub struct ReadinessCheck {
+    started_at: Timestamp,
+    last: Arc<Mutex<Option<LastLook>>>,
+}
+
+#[derive(Clone, Debug)]
+struct LastLook {
+    at: Timestamp,
+    reasons: Vec<String>,
+}
+
+impl ReadinessCheck {
+    pub fn new(started_at: Timestamp) -> Self {
+        Self {
+            started_at,
+            last: Arc::default(),
+        }
+    }
+
+    /// What is missing. Those who ask at the same time get one answer.
+    async fn reasons(&self, state: &WebState) -> Vec<String> {
+        let mut last = self.last.lock().await;
+        let now = state.clock.now();
+        if let Some(LastLook { at, reasons }) = last.as_ref()
+            && (*at..*at + SHARED_FOR).contains(&now)
+        {
+            return reasons.clone();
+        }
+        let reasons = self.look(state).await;
+        *last = Some(LastLook {
+            at: state.clock.now(),
+            reasons: reasons.clone(),
+        });
+        reasons
+    }
+
+    async fn look(&self, state: &WebState) -> Vec<String> {
+        let looking = timeout(ANSWERS_WITHIN, self.not_evaluated(state)).await;
+        match looking.unwrap_or_else(|_| Err(StoreError::no_answer("check that it is ready"))) {
+            Ok(0) => Vec::new(),
+            Ok(1) => vec!["1 SLO was not evaluated since the start".to_owned()],
+            Ok(slos) => vec![format!("{slos} SLOs were not evaluated since the start")],
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the database does not do its part"
+                );
+                let reason = if error.is_connection() {
+                    "the database does not answer"
+                } else {
+                    "the database takes no writes: it is read-only, or its disk is full"
+                };
+                vec![reason.to_owned()]
+            }
+        }
+    }
+
+    /// How many SLOs wait for their first evaluation. Writes, as recording a span does.
+    async fn not_evaluated(&self, state: &WebState) -> Result<usize, StoreError> {
+        let store = state.store.for_use(ConnectionUse::Recording);
+        let mut tx = store.begin("check that it is ready").await?;
+        tx.look().await?;
+        let slos = tx.slo_signs().await?;
+        tx.commit().await?;
+        if state.clock.now() >= self.started_at + EVALUATED_WITHIN {
+            return Ok(0);
+        }
+        let waits = |at: Option<Timestamp>| at.is_none_or(|at| at < self.started_at);
+        Ok(slos.iter().filter(|slo| waits(slo.evaluated_at)).count())
+    }
+}
+
 pub(super) async fn live() -> &'static str {
     "ok\n"
 }
 
 pub(super) async fn ready(State(state): State<WebState>) -> (StatusCode, Json<Readiness>) {
-    let mut reasons = Vec::new();
-    if let Err(error) = state.store.ping().await {
-        tracing::warn!(
-            error = &error as &dyn std::error::Error,
-            "the database does not answer"
-        );
-        reasons.push("the database does not answer".to_owned());
-    }
+    let mut reasons = state.readiness.reasons(&state).await;
     let definitions = Arc::clone(&state.definitions.borrow());
     let mut warnings = Vec::new();
     if definitions.loaded_at.is_none() {

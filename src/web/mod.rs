@@ -40,6 +40,7 @@ use self::{
     work_limit::WorkLimit,
 };
 pub use chart_image::Cards;
+pub use health::ReadinessCheck;
 pub use pages::overview::first_run::FIRST_SLO;
 pub use state::{DefinitionsStatus, IngestFacts, IngestProbe, Listening, PendingFiles, WebState};
 pub use write::{Anonymous, WriteRules};

@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 
 use tokio::sync::watch;
 
-use super::{chart_image::Cards, write::WriteRules};
+use super::{chart_image::Cards, health::ReadinessCheck, write::WriteRules};
 use crate::{
     clock::Clock,
     domain::{
@@ -32,6 +32,7 @@ pub struct WebState {
     pub metrics: Metrics,
     /// Pictures of messages that were drawn last.
     pub cards: Cards,
+    pub readiness: ReadinessCheck,
     /// Where traces can be looked at.
     pub trace_viewers: Vec<TraceViewer>,
     pub version: &'static str,

@@ -1,30 +1,43 @@
-//! Readers who ask for more than the database can give keep nobody else from their work.
+//! What the pages' port answers while the database is busy, read-only or only just in use: readers keep
+//! nobody else from their work, and the service does not call itself ready.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::Router;
-use sqlx::Executor as _;
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Executor as _};
 use throughline::{
     clock::ManualClock,
     store::{ConnectionUse, Store},
-    web::{IngestFacts, router},
+    web::{DefinitionsStatus, IngestFacts, ReadinessCheck, WebState, router},
 };
 use tokio::{sync::watch, task::JoinSet};
 
 use super::{client::get, fixture};
 use crate::support::{app::web::web_state, database::TestDatabase};
 
-/// Pages with a single connection, and nothing in their database.
-fn pages(store: &Store) -> Router {
+/// Pages of a service that has just started.
+fn pages(store: &Store, clock: &ManualClock) -> Router {
     let (_catalog, catalog) = watch::channel(Arc::default());
-    let (_definitions, definitions) = watch::channel(Arc::default());
-    router(web_state(
+    let (_definitions, definitions) = watch::channel(Arc::new(DefinitionsStatus {
+        loaded_at: Some(clock.now()),
+        ..DefinitionsStatus::default()
+    }));
+    let state = web_state(
         store.for_use(ConnectionUse::Pages),
-        ManualClock::new(fixture::now()),
+        clock.clone(),
         catalog,
         definitions,
         IngestFacts::default(),
-    ))
+    );
+    router(WebState {
+        readiness: ReadinessCheck::new(clock.now()),
+        ..state
+    })
+}
+
+fn clock() -> ManualClock {
+    ManualClock::new(fixture::now())
 }
 
 /// As an `alter table` does, or a query that reads too much.
@@ -36,7 +49,7 @@ async fn readers_of_pages_hold_up_neither_recording_nor_the_loops() {
     let mut past = database.connect().await;
     past.execute(LOCK).await.unwrap();
     let store = Store::new(database.options.clone(), 4);
-    let router = pages(&store);
+    let router = pages(&store, &clock());
     let mut readers = JoinSet::new();
     for _ in 0..16 {
         let router = router.clone();
@@ -58,4 +71,54 @@ async fn readers_of_pages_hold_up_neither_recording_nor_the_loops() {
 
     past.execute("rollback").await.unwrap();
     assert_eq!(get(&router, "/").await.status, 200);
+}
+
+/// Why it is not ready.
+async fn reasons(router: &Router) -> Value {
+    let answer = get(router, "/readyz").await;
+    let reasons = answer.json()["reasons"].clone();
+    assert_eq!(answer.status == 200, reasons == json!([]), "{reasons}");
+    reasons
+}
+
+#[tokio::test]
+async fn a_service_whose_database_takes_no_writes_is_not_ready() {
+    let database = TestDatabase::create().await;
+    let clock = clock();
+    let router = pages(&database.store, &clock);
+    assert_eq!(reasons(&router).await, json!([]));
+    let name = database.options.get_database().unwrap();
+    let read_only = format!("alter database {name} set default_transaction_read_only = on");
+    let mut past = database.connect().await;
+    past.execute(AssertSqlSafe(read_only)).await.unwrap();
+
+    let begun_since = Store::new(database.options.clone(), 4);
+    let router = pages(&begun_since, &clock);
+    let why = "the database takes no writes: it is read-only, or its disk is full";
+    assert_eq!(reasons(&router).await, json!([why]));
+}
+
+#[tokio::test]
+async fn a_service_is_ready_once_all_slos_were_evaluated_or_a_minute_after_its_start() {
+    let database = TestDatabase::create().await;
+    database.make_old("orders").await;
+    let clock = clock();
+    let router = pages(&database.store, &clock);
+    let why = "1 SLO was not evaluated since the start";
+    assert_eq!(reasons(&router).await, json!([why]));
+
+    clock.advance(Duration::from_secs(5));
+    let mut past = database.connect().await;
+    sqlx::query("insert into slo_statuses (slo_id, evaluated_at, status) values (1, $1, '{}')")
+        .bind(clock.now().to_chrono())
+        .execute(&mut past)
+        .await
+        .unwrap();
+    assert_eq!(reasons(&router).await, json!([]));
+
+    clock.advance(Duration::from_secs(1));
+    let restarted = pages(&database.store, &clock);
+    assert_eq!(reasons(&restarted).await, json!([why]));
+    clock.advance(Duration::from_mins(1));
+    assert_eq!(reasons(&restarted).await, json!([]));
 }

@@ -10,14 +10,14 @@ use throughline::{
     store::Store,
     telemetry::metrics::Metrics,
     web::{
-        self, Anonymous, Cards, DefinitionsStatus, IngestFacts, IngestProbe, Listening, WebState,
-        WriteRules,
+        self, Anonymous, Cards, DefinitionsStatus, IngestFacts, IngestProbe, Listening,
+        ReadinessCheck, WebState, WriteRules,
     },
 };
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 
-use super::TestApp;
+use super::{HOUR, TestApp};
 
 impl TestApp {
     pub(crate) async fn page(&self, path: &str) -> Answer {
@@ -37,7 +37,7 @@ impl TestApp {
     }
 }
 
-/// What pages are made from where nobody receives and no files are read.
+/// What pages are made from where nobody receives and no files are read, an hour after their start.
 pub(crate) fn web_state(
     store: Store,
     clock: ManualClock,
@@ -47,6 +47,7 @@ pub(crate) fn web_state(
 ) -> WebState {
     WebState {
         store,
+        readiness: ReadinessCheck::new(clock.now() - HOUR),
         clock: Clock::Manual(clock),
         catalog,
         definitions: files,
