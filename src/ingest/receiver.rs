@@ -99,7 +99,7 @@ impl<D: TraceConsumer> Receiver<D> {
         let receiving = body::receive(&mut body, limit + extra, admission);
         match timeout_at(until, receiving).await {
             Ok(Err(Failure::TooLarge { limit: exceeded })) => {
-                drop(timeout_at(until, body::discard(&mut body)).await);
+                body::discard(body, until);
                 let limit = exceeded.min(limit);
                 Err(Failure::TooLarge { limit })
             }

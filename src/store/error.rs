@@ -11,6 +11,21 @@ pub enum ForeignSchema {
     ChangedMigration(i64),
 }
 
+/// What a failure says of the database, for whoever has to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreErrorKind {
+    /// It could not be reached, or was starting or stopping, or had no connection left.
+    Unreachable,
+    /// It cancelled a statement that took too long.
+    TooSlow,
+    /// It is read-only, or its disk is full.
+    TakesNoWrites,
+    /// It was given text that it cannot hold: with a NUL character.
+    UnfitText,
+    /// Anything else, which is a fault of this service.
+    Fault,
+}
+
 /// A failed transaction or query. Nothing of the transaction has happened.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {operation}")]
@@ -56,16 +71,37 @@ impl StoreError {
             .is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
     }
 
+    pub fn kind(&self) -> StoreErrorKind {
+        if let sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed =
+            self.source
+        {
+            return StoreErrorKind::Unreachable;
+        }
+        let code = self
+            .source
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code);
+        // PostgreSQL documentation, appendix A
+        match code.as_deref().unwrap_or_default() {
+            // too_many_connections
+            "53300" => StoreErrorKind::Unreachable,
+            // query_canceled
+            "57014" => StoreErrorKind::TooSlow,
+            // read_only_sql_transaction, disk_full
+            "25006" | "53100" => StoreErrorKind::TakesNoWrites,
+            // character_not_in_repertoire, untranslatable_character
+            "22021" | "22P05" => StoreErrorKind::UnfitText,
+            // connection exception, operator intervention: shutting down, starting up
+            code if code.starts_with("08") || code.starts_with("57P") => {
+                StoreErrorKind::Unreachable
+            }
+            _ => StoreErrorKind::Fault,
+        }
+    }
+
     /// Whether the database could not be reached, or was starting or stopping.
     pub fn is_connection(&self) -> bool {
-        match &self.source {
-            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
-            source => source
-                .as_database_error()
-                .and_then(sqlx::error::DatabaseError::code)
-                // 08 connection exception, 57 operator intervention: shutting down, starting up
-                .is_some_and(|code| code.starts_with("08") || code.starts_with("57P")),
-        }
+        self.kind() == StoreErrorKind::Unreachable
     }
 
     /// Whether the database knows us and does not let us do this.

@@ -34,7 +34,7 @@ pub use counts::customers::CustomersHurt;
 pub use counts::events::{SeriesQuery, Writer};
 pub use counts::samples::{EventSample, FirstSeen};
 pub use counts::stage_workflows::{Fold, StageWorkflow};
-pub use error::{ForeignSchema, StoreError};
+pub use error::{ForeignSchema, StoreError, StoreErrorKind};
 pub use links::resolve::{LinkNews, LinkUpdates};
 pub use outbox::deliveries::{ClaimedDelivery, Lease, NewDeliveries};
 pub use outbox::queue::Escalation;

@@ -11,7 +11,7 @@ use crate::{
         alerting::{change_event::InvalidHappening, silence::DraftError},
         notify::signed_links::signing::TokenError,
     },
-    store::StoreError,
+    store::{StoreError, StoreErrorKind},
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -122,7 +122,8 @@ impl WebError {
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::TooManyHappenings => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Busy | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(error) => store_status(error),
             Self::Template(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -130,7 +131,7 @@ impl WebError {
     pub(super) fn explanation(&self) -> ErrorExplanation {
         ErrorExplanation {
             error: match self {
-                Self::Store(_) => "the database does not answer".to_owned(),
+                Self::Store(error) => what_of_the_store(error).to_owned(),
                 _ => self.to_string(),
             },
             help: self.help().to_owned(),
@@ -145,11 +146,8 @@ impl WebError {
     }
 
     /// When to try again, if that may help.
-    pub(super) const fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Busy | Self::Store(_) => Some(Duration::from_secs(2)),
-            _ => None,
-        }
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(2))
     }
 
     /// The way on.
@@ -169,9 +167,7 @@ impl WebError {
                 "the page of silences lists those in force and the last ones that are over"
             }
             Self::NoSuchIncident { .. } => "the page of alerts links to those of the last 28 days",
-            Self::Store(_) => {
-                "spans are refused with a delay meanwhile, and senders repeat them; the log has the cause"
-            }
+            Self::Store(error) => help_with_the_store(error),
             Self::Template(_) => "this is a fault of the service; the log has the cause",
             _ => self.help_with_writing(),
         }
@@ -206,6 +202,41 @@ impl WebError {
             Self::OtherRequest => "take a new key for every new request; nothing was changed",
             _ => "mend it and send it again; nothing was changed",
         }
+    }
+}
+
+fn store_status(error: &StoreError) -> StatusCode {
+    match error.kind() {
+        StoreErrorKind::Unreachable | StoreErrorKind::TooSlow | StoreErrorKind::TakesNoWrites => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        StoreErrorKind::UnfitText => StatusCode::BAD_REQUEST,
+        StoreErrorKind::Fault => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+pub(super) fn what_of_the_store(error: &StoreError) -> &'static str {
+    match error.kind() {
+        StoreErrorKind::Unreachable => "the database does not answer",
+        StoreErrorKind::TooSlow => "the database took too long",
+        StoreErrorKind::TakesNoWrites => {
+            "the database takes no writes: it is read-only, or its disk is full"
+        }
+        StoreErrorKind::UnfitText => "the request has a NUL character, which cannot be stored",
+        StoreErrorKind::Fault => "the database did not do what was asked of it",
+    }
+}
+
+fn help_with_the_store(error: &StoreError) -> &'static str {
+    match error.kind() {
+        StoreErrorKind::Unreachable | StoreErrorKind::TakesNoWrites => {
+            "spans are refused with a delay meanwhile, and senders repeat them; the log has the cause"
+        }
+        StoreErrorKind::TooSlow => {
+            "spans are recorded and alerts are sent all the same; try again, or ask for less"
+        }
+        StoreErrorKind::UnfitText => "leave it out and send it again; nothing was changed",
+        StoreErrorKind::Fault => "this is a fault of the service; the log has the cause",
     }
 }
 

@@ -6,7 +6,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use serde::Serialize;
 use tokio::{sync::Mutex, time::timeout};
 
-use super::state::WebState;
+use super::{error::what_of_the_store, state::WebState};
 use crate::{
     domain::model::time::Timestamp,
     store::{ConnectionUse, StoreError},
@@ -77,12 +77,7 @@ impl ReadinessCheck {
                     error = &error as &dyn std::error::Error,
                     "the database does not do its part"
                 );
-                let reason = if error.is_connection() {
-                    "the database does not answer"
-                } else {
-                    "the database takes no writes: it is read-only, or its disk is full"
-                };
-                vec![reason.to_owned()]
+                vec![what_of_the_store(&error).to_owned()]
             }
         }
     }

@@ -178,7 +178,9 @@ impl Negotiation {
             request_id: self.request_id.clone(),
             ..error.explanation()
         };
-        if let WebError::Store(_) | WebError::Template(_) = error {
+        if let WebError::Store(_) | WebError::Template(_) = error
+            && error.status().is_server_error()
+        {
             tracing::error!(
                 error = error as &dyn std::error::Error,
                 "cannot show a page"

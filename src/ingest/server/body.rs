@@ -6,6 +6,7 @@ use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http_body_util::BodyExt as _;
+use tokio::time::{Instant, timeout_at};
 
 use crate::ingest::{admission::AdmissionPermit, failure::Failure};
 
@@ -77,10 +78,18 @@ pub(crate) async fn receive(
     Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
-/// Receives what is left of a refused body, and keeps nothing of it. If the connection was closed
-/// on a client that is still sending, it would see a broken connection instead of the reply.
-pub(crate) async fn discard(body: &mut Body) {
-    while let Some(Ok(_)) = body.frame().await {}
+/// Receives what is left of a refused body until then, beside the reply, and keeps nothing of it. If the
+/// connection was closed on a client that is still sending, it would see a broken connection instead of
+/// the reply.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it ends by itself, and a shutdown need not wait for it"
+)]
+pub(crate) fn discard(mut body: Body, until: Instant) {
+    tokio::spawn(async move {
+        let discarding = async { while let Some(Ok(_)) = body.frame().await {} };
+        drop(timeout_at(until, discarding).await);
+    });
 }
 
 /// Takes long for what it is given: not to be called where other requests wait for the thread.

@@ -300,3 +300,51 @@ async fn every_key_of_the_api_is_a_word_of_the_field() {
     }
     assert_field_words(&found);
 }
+
+#[tokio::test]
+async fn text_that_cannot_be_stored_is_a_fault_of_the_request_wherever_it_stands() {
+    let shop = fixture::four_weeks().await;
+    for path in [
+        "/events?service=%00",
+        "/api/v1/events?service=%00",
+        "/?q=%00",
+        "/deliveries?state=%00",
+        "/slos/%00",
+        "/slos/orders-on-time?range=%00",
+        "/slos/orders-on-time/groups?q=%00",
+        "/slos/orders-on-time/groups/%00",
+        "/incidents/%00",
+        "/silences/new?slo=%00",
+        "/charts/%00?token=%00",
+        "/api/v1/deliveries/%00",
+        "/api/v1/targets/%00/test/%00",
+    ] {
+        let answer = get(&shop.router, path).await;
+        assert!(answer.status < 500, "{path}: {}", answer.body);
+    }
+    let events = get(&shop.router, "/events?service=%00").await;
+    assert_eq!(events.status, 400);
+    assert!(events.body.contains("NUL character"), "{}", events.body);
+
+    let silence = json!({ "matchers": ["slo=a\0"], "duration": "1h", "reason": "a\0b" });
+    let event = json!({ "kind": "deploy", "service": "a\0b", "version": "\0" });
+    for (path, body) in [("/api/v1/silences", silence), ("/api/v1/events", event)] {
+        let answer = post_json(&shop.router, path, &body).await;
+        assert!(answer.status < 500, "{path}: {}", answer.body);
+    }
+}
+
+/// As after a mistake of whoever restored the database.
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_not_taken_for_an_outage_of_the_database() {
+    let shop = fixture::four_weeks().await;
+    let mut past = shop.database.connect().await;
+    sqlx::query("update slo_statuses set status = '[]'")
+        .execute(&mut past)
+        .await
+        .unwrap();
+    let page = get(&shop.router, "/").await;
+    assert_eq!(page.status, 500);
+    assert!(!page.body.contains("does not answer"), "{}", page.body);
+    assert!(page.body.contains("fault of the service"), "{}", page.body);
+}
