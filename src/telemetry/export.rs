@@ -1,5 +1,5 @@
 //! Exports spans by OTLP, as the standard variables of OpenTelemetry say; the SDK reads those that
-//! `config.rs` does not.
+//! `config/` does not.
 //!
 //! What cannot be exported is dropped and counted. The queue is bounded, the work is done on a thread
 //! of its own, and a long outage is logged once in a while.

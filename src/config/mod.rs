@@ -1,6 +1,8 @@
 //! Every setting of the process: a flag, an environment variable, a default. `--help` is the
 //! reference.
 
+mod traces;
+
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
@@ -10,6 +12,7 @@ use std::{
 use clap::Args;
 use ipnet::IpNet;
 
+pub use self::traces::{TRACE_VARIABLES, TraceProtocol, UnsupportedVariable};
 use crate::domain::{alerting::trace_link::TraceViewer, model::ids::Name};
 
 /// Settings of `throughline serve`.
@@ -331,74 +334,6 @@ fn private_range(text: &str) -> Result<PrivateRange, String> {
         .map_err(|_| "write an address or a range, such as `10.1.0.0/16`, or `none`".to_owned())
 }
 
-/// How the process sends its own spans, as the standard variables of OpenTelemetry have it; the SDK
-/// reads the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TraceProtocol {
-    Grpc,
-    HttpProtobuf,
-}
-
-/// For the help of commands that trace themselves.
-pub const TRACE_VARIABLES: &str = "Traces of the service itself are exported by OTLP once \
-    OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is set. The other standard \
-    variables hold too: OTEL_EXPORTER_OTLP_PROTOCOL (http/protobuf, or grpc), _HEADERS, _TIMEOUT, \
-    _COMPRESSION (gzip), each also with TRACES_; OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, \
-    OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG, OTEL_TRACES_EXPORTER=none, OTEL_SDK_DISABLED=true.";
-
-/// A variable of OpenTelemetry that asks for what cannot be done.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{name}` is `{value}`, which is not supported: set it to {supported}")]
-pub struct UnsupportedVariable {
-    name: &'static str,
-    value: String,
-    supported: &'static str,
-}
-
-impl TraceProtocol {
-    /// `None` where the environment asks for no traces.
-    pub fn read() -> Result<Option<Self>, UnsupportedVariable> {
-        Self::from_variables(|name| std::env::var_os(name)?.into_string().ok())
-    }
-
-    /// An empty variable is as good as none, as the specification has it.
-    fn from_variables(
-        variable: impl Fn(&str) -> Option<String>,
-    ) -> Result<Option<Self>, UnsupportedVariable> {
-        let set = |name: &'static str| {
-            let value = variable(name)?.trim().to_owned();
-            (!value.is_empty()).then_some((name, value))
-        };
-        let is_disabled =
-            set("OTEL_SDK_DISABLED").is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"));
-        let endpoint = set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-            .or_else(|| set("OTEL_EXPORTER_OTLP_ENDPOINT"));
-        if is_disabled || endpoint.is_none() {
-            return Ok(None);
-        }
-        let unsupported = |(name, value), supported| UnsupportedVariable {
-            name,
-            value,
-            supported,
-        };
-        match set("OTEL_TRACES_EXPORTER") {
-            Some((_, exporter)) if exporter == "none" => return Ok(None),
-            Some(exporter) if exporter.1 != "otlp" => {
-                return Err(unsupported(exporter, "`otlp` or `none`"));
-            }
-            Some(_) | None => {}
-        }
-        let protocol = set("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
-            .or_else(|| set("OTEL_EXPORTER_OTLP_PROTOCOL"));
-        match protocol {
-            None => Ok(Some(Self::HttpProtobuf)),
-            Some((_, protocol)) if protocol == "http/protobuf" => Ok(Some(Self::HttpProtobuf)),
-            Some((_, protocol)) if protocol == "grpc" => Ok(Some(Self::Grpc)),
-            Some(other) => Err(unsupported(other, "`http/protobuf` or `grpc`")),
-        }
-    }
-}
-
 /// What the embedded Postgres needs to know of the environment.
 #[derive(Clone, Debug)]
 pub struct Environment {
@@ -442,52 +377,5 @@ mod tests {
             ..DeliveryConfig::to_this_machine()
         };
         assert_eq!(config.private_ranges(), Vec::new());
-    }
-    fn protocol(set: &[(&str, &str)]) -> Result<Option<TraceProtocol>, String> {
-        let variable = |name: &str| {
-            let found = set.iter().find(|(known, _)| *known == name);
-            found.map(|(_, value)| (*value).to_owned())
-        };
-        TraceProtocol::from_variables(variable).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn traces_are_off_until_an_endpoint_is_set_and_whenever_they_are_turned_off() {
-        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
-        let traces = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", endpoint.1);
-        let http = Ok(Some(TraceProtocol::HttpProtobuf));
-        assert_eq!(protocol(&[endpoint]), http);
-        assert_eq!(protocol(&[traces]), http);
-        for off in [
-            &[] as &[_],
-            &[("OTEL_EXPORTER_OTLP_ENDPOINT", " ")],
-            &[("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")],
-            &[endpoint, ("OTEL_SDK_DISABLED", "TRUE")],
-            &[endpoint, ("OTEL_TRACES_EXPORTER", "none")],
-        ] {
-            assert_eq!(protocol(off), Ok(None), "{off:?}");
-        }
-    }
-
-    #[test]
-    fn the_protocol_of_traces_goes_before_that_of_all_signals() {
-        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317");
-        let all = |value| ("OTEL_EXPORTER_OTLP_PROTOCOL", value);
-        let traces = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf");
-        let grpc = Ok(Some(TraceProtocol::Grpc));
-        assert_eq!(protocol(&[endpoint, all("grpc")]), grpc);
-        let http = Ok(Some(TraceProtocol::HttpProtobuf));
-        assert_eq!(protocol(&[endpoint, all("grpc"), traces]), http);
-        assert_eq!(
-            protocol(&[endpoint, all("http/json")]).unwrap_err(),
-            "`OTEL_EXPORTER_OTLP_PROTOCOL` is `http/json`, which is not supported: \
-             set it to `http/protobuf` or `grpc`"
-        );
-        let jaeger = ("OTEL_TRACES_EXPORTER", "jaeger");
-        assert!(
-            protocol(&[endpoint, jaeger])
-                .unwrap_err()
-                .contains("jaeger")
-        );
     }
 }
