@@ -65,6 +65,8 @@ pub(super) enum WebError {
     Unreadable(String),
     #[error("too many requests are at work")]
     Busy,
+    #[error("this target was tested within the last minute")]
+    TestedJustNow { again_in: Duration },
     /// With the bytes that are taken at most.
     #[error("the body of the request is larger than the {0} bytes that are taken at most")]
     TooLarge(usize),
@@ -120,7 +122,7 @@ impl WebError {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
-            Self::TooManyHappenings => StatusCode::TOO_MANY_REQUESTS,
+            Self::TestedJustNow { .. } | Self::TooManyHappenings => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(error) => store_status(error),
@@ -147,7 +149,13 @@ impl WebError {
 
     /// When to try again, if that may help.
     pub(super) fn retry_after(&self) -> Option<Duration> {
-        (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(2))
+        match self {
+            // To the full second, so that it is not too early.
+            Self::TestedJustNow { again_in } => Some(*again_in + Duration::from_millis(999)),
+            _ => {
+                (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(2))
+            }
+        }
     }
 
     /// The way on.
@@ -200,6 +208,9 @@ impl WebError {
             Self::InvalidHappening(_) => "mend it and send it again; nothing was recorded",
             Self::TooManyHappenings => "tell of deploys, and not of each of their steps",
             Self::OtherRequest => "take a new key for every new request; nothing was changed",
+            Self::TestedJustNow { .. } => {
+                "a test may wake somebody, so there is one a minute; `--render` shows a message without sending it"
+            }
             _ => "mend it and send it again; nothing was changed",
         }
     }

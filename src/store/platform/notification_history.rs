@@ -69,6 +69,19 @@ impl Tx<'_> {
         Ok(tests)
     }
 
+    /// When a test of a target last began.
+    pub async fn last_test_at(&mut self, target: &Name) -> Result<Option<Timestamp>, StoreError> {
+        let query = sqlx::query_as(
+            "-- platform_notifications.last_test
+             select max(n.at) from platform_notifications n
+             join deliveries d on d.platform_notification_id = n.id and d.target = $1
+             where n.kind = 'test'",
+        )
+        .bind(target);
+        let (at,): (Option<Timestamp>,) = self.fetch_one(query).await?;
+        Ok(at)
+    }
+
     /// By target, whether or not it is still declared.
     pub async fn traffic(
         &mut self,

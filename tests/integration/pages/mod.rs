@@ -16,6 +16,7 @@ mod pictures;
 mod silences;
 mod stages;
 mod status;
+mod target_tests;
 mod writes;
 
 use std::collections::BTreeSet;

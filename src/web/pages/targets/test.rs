@@ -1,6 +1,6 @@
 //! The test of a target: the same outbox, bodies and judgement as an alert's, and how it went.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -31,6 +31,9 @@ use crate::{
         write::body::ParsedBody,
     },
 };
+
+/// The least time between two tests of a target: each may wake somebody.
+const MINUTE: Duration = Duration::from_mins(1);
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,6 +71,14 @@ pub(in crate::web) async fn post(
         }
         let test = TestMessages::new(&state, &target, body.scenario)?;
         if !body.render {
+            // Held until the commit, so that the next one sees this test on whatever replica it begins.
+            tx.lock_target(&target.name).await?;
+            let last_at = tx.last_test_at(&target.name).await?;
+            if let Some(at) = last_at.filter(|at| (*at..*at + MINUTE).contains(&now)) {
+                return Err(WebError::TestedJustNow {
+                    again_in: MINUTE.saturating_sub(now.saturating_since(at)),
+                });
+            }
             for (id, content) in &test.messages {
                 let news = NoticeNews {
                     id: *id,
