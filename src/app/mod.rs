@@ -51,8 +51,8 @@ use crate::{
     store::{ConnectionUse, Store, StoreError, Writer},
     telemetry::metrics::Metrics,
     web::{
-        self, Anonymous, Cards, IngestFacts, IngestProbe, Listening, ReadinessCheck, WebState,
-        WriteRules,
+        self, AllowedHosts, Anonymous, Cards, IngestFacts, IngestProbe, Listening, ReadinessCheck,
+        WebState, WriteRules,
     },
 };
 
@@ -234,6 +234,7 @@ impl App {
                 otlp_http: addresses.otlp_http,
             },
             writes: write_rules(&self.config),
+            hosts: allowed_hosts(&self.config),
             signing_key: self.signing_key.clone(),
             cards: Cards::default(),
             readiness: ReadinessCheck::new(self.clock.now()),
@@ -298,6 +299,18 @@ async fn signing_key(store: &Store, now: Timestamp) -> anyhow::Result<SigningKey
         .await?;
     tx.commit().await?;
     Ok(key)
+}
+
+fn allowed_hosts(config: &Config) -> AllowedHosts {
+    let public_url = config.evaluation.public_url.as_deref();
+    let public = public_url.and_then(|url| {
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        Some(rest.split(['/', ':']).next()?.to_owned())
+    });
+    let own = nix::unistd::gethostname().ok();
+    let own = own.and_then(|name| name.into_string().ok());
+    let more = config.pages.allowed_hosts.iter().cloned();
+    AllowedHosts::new(public.into_iter().chain(own).chain(more))
 }
 
 fn write_rules(config: &Config) -> WriteRules {

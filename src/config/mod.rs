@@ -267,6 +267,15 @@ pub struct PagesConfig {
         default_value = "x-forwarded-user"
     )]
     pub user_header: String,
+    /// Hosts that requests may ask for besides that of --public-url, the name of this machine, localhost
+    /// and addresses: those that a proxy or Prometheus asks for; `*` for any
+    #[arg(
+        long,
+        env = "THROUGHLINE_ALLOWED_HOSTS",
+        value_name = "HOSTS",
+        value_delimiter = ','
+    )]
+    pub allowed_hosts: Vec<String>,
     /// Refuse requests that write (silence, acknowledge ...) without that header
     #[arg(long, env = "THROUGHLINE_REQUIRE_USER")]
     pub require_user: bool,

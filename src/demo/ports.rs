@@ -89,6 +89,7 @@ mod tests {
             pages: PagesConfig {
                 listen,
                 user_header: "x-forwarded-user".to_owned(),
+                allowed_hosts: Vec::new(),
                 require_user: false,
             },
         }

@@ -54,6 +54,8 @@ pub(super) enum WebError {
     Token(TokenError),
     #[error("this address was used already")]
     UsedUp,
+    #[error("this service is not known as `{host}`")]
+    UnknownHost { host: String },
     #[error("this request was not sent by a page of this service")]
     CrossOrigin,
     #[error("the API takes JSON only")]
@@ -63,10 +65,10 @@ pub(super) enum WebError {
     /// What is wrong with the body, in one phrase.
     #[error("the request cannot be understood: {0}")]
     Unreadable(String),
-    #[error("too many requests are at work")]
-    Busy,
     #[error("this target was tested within the last minute")]
     TestedJustNow { again_in: Duration },
+    #[error("too many requests are at work")]
+    Busy,
     /// With the bytes that are taken at most.
     #[error("the body of the request is larger than the {0} bytes that are taken at most")]
     TooLarge(usize),
@@ -123,6 +125,7 @@ impl WebError {
             }
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::TestedJustNow { .. } | Self::TooManyHappenings => StatusCode::TOO_MANY_REQUESTS,
+            Self::UnknownHost { .. } => StatusCode::MISDIRECTED_REQUEST,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(error) => store_status(error),
@@ -169,6 +172,9 @@ impl WebError {
             }
             Self::NoSuchGroup { .. } => "the page of the SLO lists those that it has",
             Self::NoSuchTarget { .. } => "the page of the targets lists all that are declared",
+            Self::UnknownHost { .. } => {
+                "open it by its address or by the host of `--public-url`, or allow this host with `--allowed-hosts`"
+            }
             Self::Busy => "try again in a few seconds",
             Self::NoSuchPage => "the overview links to everything that there is",
             Self::NoSuchSilence { .. } => {
@@ -203,14 +209,14 @@ impl WebError {
             Self::Unknown { .. } => {
                 "this service was told to let nobody write without it; the proxy before it sets it"
             }
+            Self::TestedJustNow { .. } => {
+                "a test may wake somebody, so there is one a minute; `--render` shows a message without sending it"
+            }
             Self::SlowBody => "send it again; nothing was changed",
             Self::BadIdempotencyKey => "a random UUID makes a good one",
             Self::InvalidHappening(_) => "mend it and send it again; nothing was recorded",
             Self::TooManyHappenings => "tell of deploys, and not of each of their steps",
             Self::OtherRequest => "take a new key for every new request; nothing was changed",
-            Self::TestedJustNow { .. } => {
-                "a test may wake somebody, so there is one a minute; `--render` shows a message without sending it"
-            }
             _ => "mend it and send it again; nothing was changed",
         }
     }

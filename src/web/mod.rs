@@ -12,6 +12,7 @@ mod chart;
 mod chart_image;
 mod error;
 mod health;
+mod hosts;
 mod metrics;
 mod page;
 mod pages;
@@ -41,6 +42,7 @@ use self::{
 };
 pub use chart_image::Cards;
 pub use health::ReadinessCheck;
+pub use hosts::AllowedHosts;
 pub use pages::overview::first_run::FIRST_SLO;
 pub use state::{DefinitionsStatus, IngestFacts, IngestProbe, Listening, PendingFiles, WebState};
 pub use write::{Anonymous, WriteRules};
@@ -76,6 +78,7 @@ pub fn router(state: WebState) -> Router {
         .merge(always())
         .fallback(not_found)
         .layer(middleware::from_fn_with_state(state.clone(), write::guard))
+        .layer(middleware::from_fn_with_state(state.clone(), hosts::check))
         .with_state(state.clone())
         .layer(CompressionLayer::new())
         .layer(CatchPanicLayer::new())

@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 
 use tokio::sync::watch;
 
-use super::{chart_image::Cards, health::ReadinessCheck, write::WriteRules};
+use super::{chart_image::Cards, health::ReadinessCheck, hosts::AllowedHosts, write::WriteRules};
 use crate::{
     clock::Clock,
     domain::{
@@ -27,6 +27,7 @@ pub struct WebState {
     pub ingest: IngestProbe,
     pub listening: Listening,
     pub writes: WriteRules,
+    pub hosts: AllowedHosts,
     pub signing_key: SigningKey,
     /// The process's own metrics; what is read from the database is added at each scrape.
     pub metrics: Metrics,

@@ -1,7 +1,7 @@
 //! Requests that write: from where, in what form, and by whom.
 
 use super::{
-    client::{post_json, post_with},
+    client::{get_with, post_json, post_with},
     fixture,
 };
 
@@ -43,4 +43,26 @@ async fn the_api_takes_json_and_says_so() {
     );
     let taken = post_json(&shop.router, "/api/v1/alerts", &serde_json::json!({})).await;
     assert_eq!(taken.status, 405);
+}
+
+#[tokio::test]
+async fn a_host_that_is_not_ours_is_refused_whatever_it_asks_for() {
+    let shop = fixture::empty(fixture::catalog()).await;
+    // As a browser sends it for a page whose name was made to lead here.
+    let rebound = [
+        ("host", "evil.example:8080"),
+        ("origin", "http://evil.example:8080"),
+        ("sec-fetch-site", "same-origin"),
+    ];
+    for path in ["/", "/api/v1/slos", "/metrics", "/healthz", "/nowhere"] {
+        let answer = get_with(&shop.router, path, &rebound).await;
+        assert_eq!(answer.status, 421, "{path}: {}", answer.body);
+        assert!(answer.body.contains("--allowed-hosts"), "{}", answer.body);
+    }
+    let written = post_with(&shop.router, "/api/v1/alerts", &rebound, "").await;
+    assert_eq!(written.status, 421);
+    for ours in ["slo.example", "localhost:8080", "192.168.7.7:8080"] {
+        let answer = get_with(&shop.router, "/", &[("host", ours)]).await;
+        assert_eq!(answer.status, 200, "{ours}");
+    }
 }

@@ -10,8 +10,8 @@ use throughline::{
     store::Store,
     telemetry::metrics::Metrics,
     web::{
-        self, Anonymous, Cards, DefinitionsStatus, IngestFacts, IngestProbe, Listening,
-        ReadinessCheck, WebState, WriteRules,
+        self, AllowedHosts, Anonymous, Cards, DefinitionsStatus, IngestFacts, IngestProbe,
+        Listening, ReadinessCheck, WebState, WriteRules,
     },
 };
 use tokio::sync::watch;
@@ -57,6 +57,7 @@ pub(crate) fn web_state(
             otlp_http: "0.0.0.0:4318".parse().unwrap(),
         },
         writes: write_rules(),
+        hosts: AllowedHosts::new(["slo.example".to_owned()]),
         signing_key: SigningKey::new([7; 32]),
         metrics: Metrics::new().unwrap(),
         cards: Cards::default(),

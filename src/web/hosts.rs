@@ -1,0 +1,101 @@
+//! Which hosts requests may ask for.
+//!
+//! A browser lets a page read what comes from its own host. If the name of an attacker's page leads to this
+//! machine a little later (DNS rebinding), the page is one of ours by all that the browser says. But it
+//! still asks for the attacker's host, and that is refused. An address cannot be rebound, so all
+//! addresses pass, and no list of those of this machine is needed.
+
+use std::net::IpAddr;
+
+use axum::{
+    extract::{Request, State},
+    http::{header, uri::Authority},
+    middleware::Next,
+    response::Response,
+};
+
+use super::{error::WebError, page::Negotiation, state::WebState};
+
+/// Hosts besides addresses and `localhost`.
+#[derive(Clone, Debug)]
+pub struct AllowedHosts {
+    names: Vec<String>,
+}
+
+impl AllowedHosts {
+    /// `*` stands for any.
+    pub fn new(names: impl IntoIterator<Item = String>) -> Self {
+        let names = names.into_iter().map(|name| name.to_ascii_lowercase());
+        Self {
+            names: names.collect(),
+        }
+    }
+
+    /// `host` may have a port.
+    fn allow(&self, host: &str) -> bool {
+        let Ok(authority) = host.parse::<Authority>() else {
+            return false;
+        };
+        let name = authority.host().to_ascii_lowercase();
+        let name = name.trim_end_matches('.');
+        let address = name.trim_start_matches('[').trim_end_matches(']');
+        address.parse::<IpAddr>().is_ok()
+            || name == "localhost"
+            || name.ends_with(".localhost")
+            || self.names.iter().any(|known| known == name || known == "*")
+    }
+}
+
+/// Refuses requests for a host that is not ours. Without one, as in HTTP/1.0, no browser asks.
+pub(super) async fn check(State(state): State<WebState>, request: Request, next: Next) -> Response {
+    let named = request.headers().get(header::HOST);
+    let named = named.map(|host| String::from_utf8_lossy(host.as_bytes()));
+    let in_target = request.uri().authority().map(Authority::as_str);
+    let stranger = [named.as_deref(), in_target]
+        .into_iter()
+        .flatten()
+        .find(|host| !state.hosts.allow(host))
+        .map(str::to_owned);
+    match stranger {
+        None => next.run(request).await,
+        Some(host) => {
+            let (parts, _) = request.into_parts();
+            Negotiation::of(&parts).refuse(&state, &WebError::UnknownHost { host })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_localhost_and_what_is_named_pass() {
+        let hosts = AllowedHosts::new(["SLO.example".to_owned()]);
+        for ours in [
+            "slo.example",
+            "SLO.EXAMPLE:8080",
+            "slo.example.",
+            "localhost:8080",
+            "shop.localhost",
+            "127.0.0.1:8080",
+            "10.1.2.3",
+            "[::1]:8080",
+            "[fd00::7]",
+        ] {
+            assert!(hosts.allow(ours), "{ours}");
+        }
+        for other in [
+            "",
+            "evil.example",
+            "slo.example.evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "evil.example:80@localhost",
+            "localhost evil",
+        ] {
+            assert!(!hosts.allow(other), "{other}");
+        }
+        assert!(AllowedHosts::new(["*".to_owned()]).allow("evil.example"));
+    }
+}
