@@ -79,11 +79,16 @@ create index workflows_reaggregate_idx on workflows (slo_id, reaggregate_at) whe
 create table epochs (
     epoch     integer     not null,
     opened_at timestamptz not null,
-    constraint epochs_pkey primary key (epoch)
+    purged_slo_id integer,
+    purged_key    uuid,
+    constraint epochs_pkey primary key (epoch),
+    constraint epochs_purged_key_check check ((purged_slo_id is null) = (purged_key is null))
 );
 comment on table epochs is 'Consecutive periods of ingest time, oldest first, each with its own partitions of workflows and of the link tables. Rows are inserted into the newest epoch. Opening an epoch excludes all writers (advisory lock), so no key is inserted twice.';
 comment on column epochs.epoch is 'Number of the epoch, from 0; also the suffix of its partitions.';
 comment on column epochs.opened_at is 'Time at which the epoch was opened.';
+comment on column epochs.purged_slo_id is 'The epoch is being dropped: the SLO of the last workflow whose key was copied to purged_workflows. Null before the first.';
+comment on column epochs.purged_key is 'The key of that workflow.';
 
 create table purged_workflows (
     slo_id    integer     not null,

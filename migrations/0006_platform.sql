@@ -88,6 +88,15 @@ comment on column health_checks.severity is 'page or ticket, as it was when the 
 comment on column health_checks.title is 'The problem in one sentence.';
 comment on column health_checks.notified_targets is 'Targets that were notified of the problem and are notified of its end.';
 
+create table clean_ups (
+    name        text        not null,
+    finished_at timestamptz not null,
+    constraint clean_ups_pkey primary key (name)
+);
+comment on table clean_ups is 'Loops that remove data that nothing needs any more. A health check reports those that do not finish.';
+comment on column clean_ups.name is 'Name of the loop, as in metrics and logs.';
+comment on column clean_ups.finished_at is 'Time at which any replica last found nothing left to remove.';
+
 create table signing_key (
     singleton  boolean     not null default true,
     key        bytea       not null,

@@ -283,6 +283,7 @@ async fn leave(store: &Store, replica: ReplicaId, (now, limits): (Timestamp, Out
 /// Partitions for all that may arrive from now on.
 async fn prepare(store: &Store, now: Timestamp, horizon: Duration) -> anyhow::Result<()> {
     let mut tx = store.begin("prepare partitions").await?;
+    tx.wait_briefly_for_locks().await?;
     tx.ensure_epoch(now, horizon).await?;
     let ahead = Duration::from_hours(48);
     tx.ensure_count_partitions(TimeRange::new(now - horizon - ahead, now + ahead))

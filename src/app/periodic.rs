@@ -6,11 +6,17 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, field::Empty};
 
-use crate::{clock::Clock, domain::model::time::Timestamp, telemetry::metrics::Metrics};
+use crate::{
+    clock::Clock, domain::model::time::Timestamp, store::Progress, telemetry::metrics::Metrics,
+};
 
 /// A tick that takes longer waits for a database that is gone without a word: the next may reach it.
 /// What a tick had committed until then stays done.
 const LONGEST_TICK: Duration = Duration::from_secs(30);
+
+/// Between two steps of the same work: what others do comes first.
+const BETWEEN_STEPS: Duration = Duration::from_millis(100);
+const AFTER_A_FAILURE: Duration = Duration::from_mins(1);
 
 /// What all loops share.
 #[derive(Clone, Debug)]
@@ -42,6 +48,32 @@ impl Periodic {
             let now = self.clock.now();
             let result = self.measure(name, within_its_time(tick(now))).await;
             self.note(name, now, result);
+        }
+    }
+
+    /// Takes steps until there is nothing left to do, and begins again every `interval`, at once for the
+    /// first time. A failed step is logged, counted and taken again a minute later.
+    pub async fn run_in_steps<F>(
+        self,
+        name: &'static str,
+        interval: Duration,
+        mut step: impl FnMut(Timestamp) -> F,
+    ) where
+        F: Future<Output = anyhow::Result<Progress>>,
+    {
+        loop {
+            let now = self.clock.now();
+            let result = self.measure(name, within_its_time(step(now))).await;
+            let pause = match &result {
+                Ok(Progress::More) => BETWEEN_STEPS,
+                Ok(Progress::Done) => interval,
+                Err(_) => AFTER_A_FAILURE,
+            };
+            self.note(name, now, result);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.shutdown.cancelled() => return,
+            }
         }
     }
 

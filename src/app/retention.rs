@@ -1,7 +1,9 @@
-//! Removes what nothing needs any more, once an hour.
+//! Makes room for what comes and removes what nothing needs any more, each kind of data in a loop of its own
+//! and in steps that are committed one by one.
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use super::{loops::Loops, periodic::Periodic, prepare};
@@ -9,6 +11,7 @@ use crate::{
     domain::{
         alerting::limit,
         counting::customers::HOURS_TELL,
+        health::CleanUp,
         model::{
             sampling::EndSampling,
             time::{TimeRange, Timestamp},
@@ -17,99 +20,124 @@ use crate::{
         workflow::reservoir::REMEMBERED,
     },
     evaluate::{overdue::losses_kept, stages::stage_spans_kept},
-    store::{Retention, Store},
+    store::{Progress, Retention, Store, StoreError, Tx},
 };
 
-const RETENTION_INTERVAL: Duration = Duration::from_hours(1);
 /// Hours and days are kept for a calendar year and some weeks to compare.
 const KEEP_HOURS: Duration = Duration::from_hours(9600);
 const DAY: Duration = Duration::from_hours(24);
 
 impl Loops {
     pub(super) fn spawn_retention(&self, tasks: &TaskTracker, periodic: &Periodic) {
-        let (store, catalog) = (self.store.clone(), self.in_force.catalog.clone());
+        let store = self.store.clone();
         let horizon = self.config.receiver.horizon;
         tasks.spawn(
             periodic
                 .clone()
-                .run("retention", RETENTION_INTERVAL, move |now| {
-                    let (store, catalog) = (store.clone(), Arc::clone(&catalog.borrow()));
-                    async move {
-                        prepare(&store, now, horizon).await?;
-                        let mut tx = store.begin("drop what is no longer needed").await?;
-                        tx.drop_oldest_epoch(now, horizon).await?;
-                        let dropped = tx
-                            .drop_old_counts(now, &retention(&catalog, (now, horizon)))
-                            .await?;
-                        tx.forget_end_sampling(now - EndSampling::REMEMBERED)
-                            .await?;
-                        tx.commit().await?;
-                        let mut tx = store.begin("trim the samples of events").await?;
-                        let sampled = TimeRange::ending_at(now, REMEMBERED * 2);
-                        tx.trim_samples(sampled).await?;
-                        tx.forget_requests(now - DAY).await?;
-                        tx.commit().await?;
-                        let mut tx = store.begin("drop customers of long ago").await?;
-                        let days = longest_window(&catalog).max(horizon) + DAY * 3;
-                        let hours = horizon.max(HOURS_TELL) + DAY * 2;
-                        tx.drop_old_customers(now - hours, now - days).await?;
-                        tx.commit().await?;
-                        free_group_places(&store, &catalog, now).await?;
-                        forget_losses(&store, &catalog, (now, horizon)).await?;
-                        forget_stages(&store, &catalog, (now, horizon)).await?;
-                        let mut tx = store.begin("forget what happened long ago").await?;
-                        tx.delete_old_change_events(now).await?;
-                        tx.commit().await?;
-                        Ok(dropped)
-                    }
+                .run("partitions", CleanUp::INTERVAL, move |now| {
+                    let store = store.clone();
+                    async move { prepare(&store, now, horizon).await }
                 }),
         );
-    }
-}
-
-/// Frees the places of groups without events, so that others can have them.
-async fn free_group_places(store: &Store, catalog: &Catalog, now: Timestamp) -> anyhow::Result<()> {
-    let grouped = catalog.slos.values().filter(|slo| slo.group_by.is_some());
-    for slo in grouped {
-        let mut tx = store.begin("free the places of groups").await?;
-        tx.free_group_places(&slo.name, slo.window.length(), now)
-            .await?;
-        tx.commit().await?;
-    }
-    Ok(())
-}
-
-async fn forget_losses(
-    store: &Store,
-    catalog: &Catalog,
-    (now, horizon): (Timestamp, Duration),
-) -> anyhow::Result<()> {
-    let slos = catalog.slos.values().map(AsRef::as_ref);
-    let mut tx = store.begin("forget when evidence was lost").await?;
-    tx.forget_losses(now - losses_kept(slos, horizon)).await?;
-    Ok(tx.commit().await?)
-}
-
-/// What tells where the time went: single spans, a day in each transaction, and old sums.
-async fn forget_stages(
-    store: &Store,
-    catalog: &Catalog,
-    (now, horizon): (Timestamp, Duration),
-) -> anyhow::Result<()> {
-    let slos = catalog.slos.values().map(AsRef::as_ref);
-    let keep = stage_spans_kept(slos, horizon);
-    loop {
-        let mut tx = store.begin("forget spans of stages").await?;
-        let forgot = tx.forget_stage_spans(now, keep).await?;
-        tx.commit().await?;
-        if !forgot {
-            break;
+        let steps = CleanUpSteps {
+            store: self.store.clone(),
+            catalog: self.in_force.catalog.clone(),
+            horizon,
+        };
+        for clean_up in CleanUp::ALL {
+            let steps = steps.clone();
+            tasks.spawn(periodic.clone().run_in_steps(
+                clean_up.as_str(),
+                CleanUp::INTERVAL,
+                move |now| steps.clone().take(clean_up, now),
+            ));
         }
     }
-    let mut tx = store.begin("forget old sums of stages").await?;
-    tx.forget_stage_sums(now).await?;
-    tx.commit().await?;
-    Ok(())
+}
+
+#[derive(Clone, Debug)]
+struct CleanUpSteps {
+    store: Store,
+    catalog: watch::Receiver<Arc<Catalog>>,
+    /// How late evidence may come.
+    horizon: Duration,
+}
+
+impl CleanUpSteps {
+    /// One step, committed. Notes the end if nothing is left.
+    async fn take(self, clean_up: CleanUp, now: Timestamp) -> anyhow::Result<Progress> {
+        if clean_up == CleanUp::Groups {
+            self.free_group_places(now).await?;
+        }
+        let mut tx = self.store.begin("remove what is no longer needed").await?;
+        let progress = self.remove(clean_up, &mut tx, now).await?;
+        if progress == Progress::Done {
+            tx.note_clean_up(clean_up, now).await?;
+        }
+        tx.commit().await?;
+        Ok(progress)
+    }
+
+    async fn remove(
+        &self,
+        clean_up: CleanUp,
+        tx: &mut Tx<'_>,
+        now: Timestamp,
+    ) -> Result<Progress, StoreError> {
+        let (catalog, horizon) = (Arc::clone(&self.catalog.borrow()), self.horizon);
+        match clean_up {
+            CleanUp::Epochs => return tx.drop_oldest_epoch(now, horizon).await,
+            CleanUp::PurgedKeys => return tx.forget_purged(now - horizon * 2).await,
+            CleanUp::Requests => return tx.forget_requests(now - DAY).await,
+            CleanUp::Customers => {
+                let days = longest_window(&catalog).max(horizon) + DAY * 3;
+                let hours = horizon.max(HOURS_TELL) + DAY * 2;
+                return tx.drop_old_customers(now - hours, now - days).await;
+            }
+            CleanUp::StageSpans => {
+                let keep = stage_spans_kept(slos(&catalog), horizon);
+                return tx.forget_stage_spans(now, keep).await;
+            }
+            CleanUp::Counts => {
+                let kept = retention(&catalog, (now, horizon));
+                tx.drop_old_counts(now, &kept).await?;
+            }
+            CleanUp::EndSampling => {
+                tx.forget_end_sampling(now - EndSampling::REMEMBERED)
+                    .await?;
+            }
+            CleanUp::Samples => {
+                let sampled = TimeRange::ending_at(now, REMEMBERED * 2);
+                tx.trim_samples(sampled).await?;
+            }
+            // Done before, in transactions of its own.
+            CleanUp::Groups => {}
+            CleanUp::Losses => {
+                let kept = losses_kept(slos(&catalog), horizon);
+                tx.forget_losses(now - kept).await?;
+            }
+            CleanUp::StageSums => tx.forget_stage_sums(now).await?,
+            CleanUp::ChangeEvents => drop(tx.delete_old_change_events(now).await?),
+        }
+        Ok(Progress::Done)
+    }
+
+    /// Frees the places of groups without events, so that others can have them. Recording waits for the
+    /// groups of one SLO at a time.
+    async fn free_group_places(&self, now: Timestamp) -> Result<(), StoreError> {
+        let catalog = Arc::clone(&self.catalog.borrow());
+        for slo in slos(&catalog).filter(|slo| slo.group_by.is_some()) {
+            let mut tx = self.store.begin("free the places of groups").await?;
+            tx.free_group_places(&slo.name, slo.window.length(), now)
+                .await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+}
+
+fn slos(catalog: &Catalog) -> impl Iterator<Item = &Slo> {
+    catalog.slos.values().map(AsRef::as_ref)
 }
 
 fn retention(catalog: &Catalog, (now, horizon): (Timestamp, Duration)) -> Retention {

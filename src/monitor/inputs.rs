@@ -59,6 +59,7 @@ pub(super) async fn read(
         dead_letters: tx.dead_letters(now - DEAD_FOR).await?,
         last_repair_at: tx.last_reconciled_at().await?,
         silences: tx.silence_signs(now).await?,
+        clean_ups: tx.clean_up_signs().await?,
     };
     tx.commit().await?;
     Ok(signs)

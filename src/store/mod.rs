@@ -51,7 +51,7 @@ pub use pools::ConnectionUse;
 pub use slos::definition_sets::DefinitionSet;
 pub use slos::group_reads::{GroupRecord, GroupTally};
 pub use slos::records::{Declaration, DueSlo, SloRecord};
-pub use tx::Tx;
+pub use tx::{Progress, Tx};
 pub use workflows::join::JudgingBySlo;
 pub use workflows::reads::{AffectedCustomer, AffectedCustomers, OpenWorkflows, WorkflowRecord};
 pub use workflows::{losses::Loss, observations::LearnedSampling};

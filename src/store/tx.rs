@@ -78,9 +78,43 @@ impl Tx<'_> {
         row.map_err(|source| self.failed(source))
     }
 
+    /// Runs a statement made of constants, numbers and dates of ours; DDL takes no parameters.
+    pub(super) async fn run_ddl(&mut self, statement: String) -> Result<(), StoreError> {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
+            .execute(&mut *self.inner)
+            .await
+            .map_err(|source| self.failed(source))?;
+        Ok(())
+    }
+
+    /// Lets statements of this transaction fail that wait for a lock. One that changes a table waits for
+    /// every reader, such as a backup of an hour, and all who come later wait behind it.
+    pub async fn wait_briefly_for_locks(&mut self) -> Result<(), StoreError> {
+        let sql = "-- transaction.wait_briefly_for_locks\nset local lock_timeout = '2s'";
+        self.run_ddl(sql.to_owned()).await
+    }
+
     /// Names the operation in an error of a query of this transaction.
     pub(super) fn failed(&self, source: sqlx::Error) -> StoreError {
         self.operation.failed(source)
+    }
+}
+
+/// Whether work that is done in steps is at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    More,
+    Done,
+}
+
+impl Progress {
+    /// After a step that did `done` of at most `slice`.
+    pub(super) const fn of_slice(done: u64, slice: i64) -> Self {
+        if done < slice.unsigned_abs() {
+            Self::Done
+        } else {
+            Self::More
+        }
     }
 }
 

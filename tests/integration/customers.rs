@@ -17,7 +17,7 @@ use throughline::{
         },
         workflow::{EventKey, Evidence, Fact, SpanOutcome},
     },
-    store::{CustomersHurt, Store},
+    store::{CustomersHurt, Progress, Store},
 };
 
 use crate::support::app::{Replica, TestApp, minute_long};
@@ -193,9 +193,11 @@ async fn old_buckets_are_dropped_and_newer_ones_stay() {
     ];
     app.record(&events).await;
     let mut tx = store.begin("drop customers").await.unwrap();
-    let dropped = tx.drop_old_customers(at(24 * HOUR), at(0)).await.unwrap();
+    let progress = tx.drop_old_customers(at(24 * HOUR), at(0)).await.unwrap();
     tx.commit().await.unwrap();
-    assert_eq!(dropped, 2, "an hour with its one customer");
+    assert_eq!(progress, Progress::Done);
+    let hours = "select count(*) from customer_counts where resolution = 3600";
+    assert_eq!(app.number(hours).await, 1, "the older hour is gone");
     let days = TimeRange::new(at(0), at(10 * 24 * HOUR));
     assert_eq!(hurt(store, days).await, Some(out_of(2, 2)));
 }

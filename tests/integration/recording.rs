@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use sqlx::{AssertSqlSafe, Executor as _};
 use throughline::domain::{
     model::{
         counts::EventCounts,
@@ -11,6 +12,7 @@ use throughline::domain::{
     slo::{SloRevision, definition::DefinitionFile},
     workflow::{Outcome, WorkflowNote, classify::Classifier},
 };
+use throughline::store::Progress;
 
 use crate::support::{
     app::{HORIZON, MINUTE, Replica, TestApp, good, minute_long, slo, time, timeouts},
@@ -51,9 +53,18 @@ async fn assert_counts(app: &TestApp, expected: EventCounts) {
 async fn retain(app: &TestApp, now: Timestamp) -> bool {
     let mut tx = app.store.begin("retain").await.unwrap();
     tx.ensure_epoch(now, HORIZON).await.unwrap();
-    let dropped = tx.drop_oldest_epoch(now, HORIZON).await.unwrap();
     tx.commit().await.unwrap();
-    dropped
+    let epochs = "select count(*) from epochs";
+    let before = app.number(epochs).await;
+    while step(app, now).await == Progress::More {}
+    app.number(epochs).await < before
+}
+
+async fn step(app: &TestApp, now: Timestamp) -> Progress {
+    let mut tx = app.store.begin("drop an epoch").await.unwrap();
+    let progress = tx.drop_oldest_epoch(now, HORIZON).await.unwrap();
+    tx.commit().await.unwrap();
+    progress
 }
 
 #[tokio::test]
@@ -193,6 +204,55 @@ async fn an_epoch_is_dropped_only_when_nobody_can_speak_of_its_workflows_any_mor
         2,
         "counts outlive the workflows"
     );
+}
+
+/// Two and a half steps of them.
+#[tokio::test]
+async fn an_epoch_with_more_timeouts_than_a_step_takes_is_dropped_in_committed_steps() {
+    let app = app().await;
+    let slo = app.only().0;
+    let sql = format!(
+        "insert into workflows (slo_id, key, epoch, label, started_at, within_us, trace_id,
+             trace_rank, outcome, judged_at)
+         select {slo}, gen_random_uuid(), 0, 'order', at, 60000000, gen_random_uuid(), 0, {}, at
+         from generate_series(1, 25000), (select timestamptz '{}' as at) as began",
+        Outcome::Timeout.as_code(),
+        app.began.to_rfc3339(),
+    );
+    let mut past = app.database.connect().await;
+    past.execute(AssertSqlSafe(sql)).await.unwrap();
+    retain(&app, app.began + HORIZON).await;
+    let now = app.began + HORIZON * 2 + MINUTE;
+    for kept in [10_000, 20_000, 25_000] {
+        assert_eq!(step(&app, now).await, Progress::More);
+        let keys = app.number("select count(*) from purged_workflows").await;
+        assert_eq!(keys, kept);
+    }
+    assert_eq!(app.number("select count(*) from epochs").await, 2);
+    assert_eq!(step(&app, now).await, Progress::More);
+    assert_eq!(app.number("select count(*) from epochs").await, 1);
+    assert_eq!(app.number("select count(*) from workflows").await, 0);
+    assert_eq!(step(&app, now).await, Progress::Done);
+}
+
+#[tokio::test]
+async fn a_clean_up_does_not_make_recording_wait_behind_a_backup() {
+    let app = app().await;
+    app.send([started(1), succeeded(1, 30.0)]).await;
+    retain(&app, app.began + HORIZON).await;
+    let now = app.began + HORIZON * 2 + MINUTE;
+    let mut backup = app.database.connect().await;
+    backup
+        .execute("begin; lock table workflows in access share mode")
+        .await
+        .unwrap();
+    assert_eq!(step(&app, now).await, Progress::More);
+    let mut tx = app.store.begin("drop an epoch").await.unwrap();
+    tx.drop_oldest_epoch(now, HORIZON).await.unwrap_err();
+    drop(tx);
+    backup.execute("rollback").await.unwrap();
+    while step(&app, now).await == Progress::More {}
+    assert_eq!(app.number("select count(*) from epochs").await, 1);
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ use throughline::{
             gather,
         },
     },
-    store::{Store, StoreError, Writer},
+    store::{Progress, Store, StoreError, Writer},
 };
 
 use crate::support::{
@@ -133,8 +133,8 @@ impl Replica {
         tx.ensure_count_partitions(TimeRange::new(at(secs) - HORIZON, at(secs + DAY)))
             .await
             .unwrap();
-        tx.drop_oldest_epoch(at(secs), HORIZON).await.unwrap();
         tx.commit().await.unwrap();
+        while self.drop_oldest_epoch(secs).await == Progress::More {}
         let mut tx = self.store.begin("sweep").await.unwrap();
         let (_, moves) = tx
             .judge_due(&JudgingContext::healthy(at(secs)), 10_000, &|_| {
@@ -147,6 +147,13 @@ impl Replica {
             .await
             .unwrap();
         tx.commit().await.unwrap();
+    }
+
+    async fn drop_oldest_epoch(&self, secs: i64) -> Progress {
+        let mut tx = self.store.begin("drop an epoch").await.unwrap();
+        let progress = tx.drop_oldest_epoch(at(secs), HORIZON).await.unwrap();
+        tx.commit().await.unwrap();
+        progress
     }
 
     async fn maintain_daily(&self, days: std::ops::RangeInclusive<i64>) {

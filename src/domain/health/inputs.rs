@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::CleanUpSign;
 use crate::domain::{
     model::{ids::Name, time::Timestamp},
     workflow::watermark::Watermark,
@@ -36,6 +37,7 @@ pub struct HealthInputs {
     /// When deliveries of alerts were last found missing and written after all; `None` if never.
     pub last_repair_at: Option<Timestamp>,
     pub silences: Vec<SilenceSign>,
+    pub clean_ups: Vec<CleanUpSign>,
 }
 
 /// A silence that holds now.
@@ -115,6 +117,7 @@ impl HealthInputs {
             },
             last_repair_at: None,
             silences: Vec::new(),
+            clean_ups: Vec::new(),
         }
     }
 

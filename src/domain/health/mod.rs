@@ -4,12 +4,14 @@
 //! found again and again one notice that opens and one that resolves; [`why_withheld`] says what
 //! keeps the heartbeat from being sent. Trouble of ours is never an alert on a customer's SLO.
 
+mod clean_up;
 mod database_outage;
 mod findings;
 mod heartbeat;
 mod inputs;
 mod standing;
 
+pub use clean_up::{CleanUp, CleanUpSign};
 pub use database_outage::{DatabaseOutage, LastAnswer, OutageNotice};
 pub use findings::{Finding, findings};
 pub use heartbeat::why_withheld;

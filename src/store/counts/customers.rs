@@ -22,7 +22,7 @@ use crate::{
             time::{Resolution, TimeRange, Timestamp},
         },
     },
-    store::{StoreError, Tx},
+    store::{Progress, StoreError, Tx},
 };
 
 /// Customers with a bad event in a stretch up to this long (a day, widened to whole minutes) are
@@ -315,28 +315,41 @@ impl Tx<'_> {
         Ok(by_slo.collect())
     }
 
-    /// Deletes hours before `hours` and days before `days`. Returns how many rows.
+    /// Deletes some of the hours before `hours` and of the days before `days`.
     pub async fn drop_old_customers(
         &mut self,
         hours: Timestamp,
         days: Timestamp,
-    ) -> Result<u64, StoreError> {
-        let mut dropped = 0;
+    ) -> Result<Progress, StoreError> {
+        let mut deleted = 0;
         for (resolution, before) in [(Resolution::Hour, hours), (Resolution::Day, days)] {
             for query in [
-                "-- customer.delete_old\ndelete from customer_counts where resolution = $1 and bucket < $2",
-                "-- customer_bucket.delete_old\ndelete from customer_buckets where resolution = $1 and bucket < $2",
+                "-- customer.delete_old
+                 delete from customer_counts where ctid = any (array(
+                     select old.ctid from slos, lateral (
+                         select c.ctid from customer_counts c
+                         where c.slo_id = slos.id and c.resolution = $1 and c.bucket < $2 limit $3) old
+                     limit $3))",
+                "-- customer_bucket.delete_old
+                 delete from customer_buckets where ctid = any (array(
+                     select old.ctid from slos, lateral (
+                         select b.ctid from customer_buckets b
+                         where b.slo_id = slos.id and b.resolution = $1 and b.bucket < $2 limit $3) old
+                     limit $3))",
             ] {
                 let statement = sqlx::query(query)
                     .bind(resolution.as_secs())
-                    .bind(before.to_chrono());
-                let deleted = self.execute(statement).await?;
-                dropped += deleted;
+                    .bind(before.to_chrono())
+                    .bind(SLICE);
+                deleted = deleted.max(self.execute(statement).await?);
             }
         }
-        Ok(dropped)
+        Ok(Progress::of_slice(deleted, SLICE))
     }
 }
+
+/// Rows that one statement deletes.
+const SLICE: i64 = 10_000;
 
 const NOBODY: CustomerTotal = CustomerTotal {
     customers: 0,

@@ -14,7 +14,7 @@ use crate::{
             stage_evidence::{FoundStageEvidence, StageEvidence, StageEvidenceKind},
         },
     },
-    store::{StoreError, Tx},
+    store::{Progress, StoreError, Tx},
 };
 
 /// Partitions that are used in turn, a day each.
@@ -130,7 +130,7 @@ impl Tx<'_> {
         &mut self,
         now: Timestamp,
         keep: Duration,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Progress, StoreError> {
         let kept = i64::try_from(keep.as_secs().div_ceil(DAY.as_secs())).unwrap_or(MOST_DAYS_KEPT);
         let oldest = day(now) - kept.min(MOST_DAYS_KEPT);
         let needed: Vec<i16> = (oldest..=day(now) + 1).map(slot).collect();
@@ -145,15 +145,14 @@ impl Tx<'_> {
         .await
         .map_err(|source| self.failed(source))?;
         let Some(slot) = old else {
-            return Ok(false);
+            return Ok(Progress::Done);
         };
-        // A number of ours: TRUNCATE takes no parameters.
-        let statement = format!("-- stage_spans.forget\ntruncate table stage_spans_{slot}");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
-            .execute(&mut *self.inner)
-            .await
-            .map_err(|source| self.failed(source))?;
-        Ok(true)
+        self.wait_briefly_for_locks().await?;
+        self.run_ddl(format!(
+            "-- stage_spans.forget\ntruncate table stage_spans_{slot}"
+        ))
+        .await?;
+        Ok(Progress::More)
     }
 }
 

@@ -8,8 +8,11 @@ use sqlx::types::Json;
 
 use crate::{
     domain::model::time::Timestamp,
-    store::{StoreError, Tx},
+    store::{Progress, StoreError, Tx},
 };
+
+/// Keys that one statement deletes.
+const SLICE: i64 = 10_000;
 
 /// A request as its client named it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,12 +86,15 @@ impl Tx<'_> {
         self.execute(statement).await.map(drop)
     }
 
-    /// Forgets keys that were used before `before`.
-    pub async fn forget_requests(&mut self, before: Timestamp) -> Result<(), StoreError> {
+    /// Forgets some of the keys that were used before `before`.
+    pub async fn forget_requests(&mut self, before: Timestamp) -> Result<Progress, StoreError> {
         let statement = sqlx::query(
-            "-- idempotency_keys.forget\ndelete from idempotency_keys where created_at < $1",
+            "-- idempotency_keys.forget
+            delete from idempotency_keys where ctid = any (array(
+                select ctid from idempotency_keys where created_at < $1 limit $2))",
         )
-        .bind(before.to_chrono());
-        self.execute(statement).await.map(drop)
+        .bind(before.to_chrono())
+        .bind(SLICE);
+        Ok(Progress::of_slice(self.execute(statement).await?, SLICE))
     }
 }

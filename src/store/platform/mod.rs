@@ -1,5 +1,6 @@
 //! What the service keeps about itself: health, heartbeat, keys and retention.
 
+mod clean_ups;
 pub(super) mod health_checks;
 pub(super) mod health_inputs;
 pub(super) mod idempotency_keys;

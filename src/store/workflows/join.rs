@@ -26,8 +26,8 @@ use crate::{
         },
     },
     store::{
-        StoreError, Tx, error::inconsistent, platform::retention::EPOCH_LOCK,
-        slos::groups::GroupedChange,
+        StoreError, Tx, error::inconsistent, slos::groups::GroupedChange,
+        workflows::epochs::EPOCH_LOCK,
     },
 };
 

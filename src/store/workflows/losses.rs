@@ -22,7 +22,7 @@ use crate::{
         },
         workflow::EventId,
     },
-    store::{StoreError, Tx, platform::retention::EPOCH_LOCK},
+    store::{StoreError, Tx, workflows::epochs::EPOCH_LOCK},
 };
 
 /// New losses that one turn takes up.

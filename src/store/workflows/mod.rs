@@ -1,5 +1,6 @@
 //! Workflow rows: joined with evidence, judged and read.
 
+pub(super) mod epochs;
 pub(super) mod join;
 pub(super) mod losses;
 pub(super) mod observations;

@@ -1,6 +1,6 @@
 //! Keys of purged workflows, kept while an end of them may still arrive.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
@@ -9,7 +9,7 @@ use crate::{
         model::{ids::SloId, time::Timestamp},
         workflow::{EventId, EventKey, Outcome},
     },
-    store::{StoreError, Tx},
+    store::{Progress, StoreError, Tx},
 };
 
 /// Workflows that succeeded are not kept: what arrives of them later is a redelivery.
@@ -23,30 +23,104 @@ const WITHOUT_SUCCESS: [Outcome; 7] = [
     Outcome::Ambiguous,
 ];
 
+/// Rows that one statement reads or deletes: some hundred milliseconds.
+const SLICE: i64 = 10_000;
+
+/// A workflow of an epoch, by its place in the order of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PurgedUpTo {
+    pub(crate) slo_id: i32,
+    pub(crate) key: Uuid,
+}
+
+/// What the next workflows of an epoch that is to be dropped are like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NextWorkflows {
+    /// There are no more.
+    None,
+    /// At least one of them may still be spoken of.
+    Needed,
+    /// The last of them; none is needed any more.
+    UpTo(PurgedUpTo),
+}
+
 impl Tx<'_> {
-    /// Keeps the keys of the workflows of `epoch` that may still end, before it is dropped, and deletes
-    /// those that were kept for longer than `keep`.
-    pub(crate) async fn remember_epoch(
+    /// Looks at the next workflows of `epoch` behind `after`. Those judged at `floor` or later, or with a
+    /// deadline then, are still needed.
+    pub(crate) async fn next_to_purge(
         &mut self,
         epoch: i32,
+        after: Option<PurgedUpTo>,
+        floor: Timestamp,
+    ) -> Result<NextWorkflows, StoreError> {
+        let query = sqlx::query_as(
+            "-- purged_workflows.next
+             select slo_id, key, bool_or(is_needed) over () from (
+                 select slo_id, key,
+                     outcome = 0 or judged_at >= $4 or coalesce(
+                         started_at + coalesce(within_us, 0) * interval '1 microsecond' >= $4, false)
+                         as is_needed
+                 from workflows where epoch = $1 and (slo_id, key) > ($2, $3)
+                 order by slo_id, key limit $5) as slice
+             order by slo_id desc, key desc limit 1",
+        );
+        let query = query
+            .bind(epoch)
+            .bind(after.map_or(i32::MIN, |after| after.slo_id))
+            .bind(after.map_or(Uuid::nil(), |after| after.key))
+            .bind(floor)
+            .bind(SLICE);
+        let last: Option<(i32, Uuid, bool)> = self.fetch_optional(query).await?;
+        Ok(match last {
+            None => NextWorkflows::None,
+            Some((_, _, true)) => NextWorkflows::Needed,
+            Some((slo_id, key, false)) => NextWorkflows::UpTo(PurgedUpTo { slo_id, key }),
+        })
+    }
+
+    /// Keeps the keys of the workflows behind `after` up to `up_to` that may still end.
+    pub(crate) async fn remember_purged(
+        &mut self,
+        epoch: i32,
+        (after, up_to): (Option<PurgedUpTo>, PurgedUpTo),
         now: Timestamp,
-        keep: Duration,
     ) -> Result<(), StoreError> {
         let statement = sqlx::query(
-            "-- purged_workflows.delete_old\ndelete from purged_workflows where purged_at < $1",
+            "-- purged_workflows.add
+             insert into purged_workflows (slo_id, key, purged_at)
+             select slo_id, key, $6 from workflows
+             where epoch = $1 and (slo_id, key) > ($2, $3) and (slo_id, key) <= ($4, $5)
+                 and outcome = any ($7) and started_at is not null
+             on conflict do nothing",
         )
-        .bind((now - keep).to_chrono());
-        self.execute(statement).await?;
-        let statement = sqlx::query(concat!(
-            "-- purged_workflows.add\n",
-            "insert into purged_workflows (slo_id, key, purged_at) ",
-            "select slo_id, key, $2 from workflows where epoch = $1 and outcome = any ($3) ",
-            "and started_at is not null on conflict do nothing",
-        ))
         .bind(epoch)
-        .bind(now.to_chrono())
+        .bind(after.map_or(i32::MIN, |after| after.slo_id))
+        .bind(after.map_or(Uuid::nil(), |after| after.key))
+        .bind(up_to.slo_id)
+        .bind(up_to.key)
+        .bind(now)
         .bind(WITHOUT_SUCCESS.map(Outcome::as_code).to_vec());
+        self.execute(statement).await?;
+        let statement = sqlx::query(
+            "-- epoch.purged_up_to
+             update epochs set purged_slo_id = $2, purged_key = $3 where epoch = $1",
+        )
+        .bind(epoch)
+        .bind(up_to.slo_id)
+        .bind(up_to.key);
         self.execute(statement).await.map(drop)
+    }
+
+    /// Forgets some of the keys that were kept before `before`.
+    pub async fn forget_purged(&mut self, before: Timestamp) -> Result<Progress, StoreError> {
+        let statement = sqlx::query(
+            "-- purged_workflows.delete_old
+             delete from purged_workflows where ctid = any (array(
+                 select ctid from purged_workflows where purged_at < $1 limit $2))",
+        )
+        .bind(before)
+        .bind(SLICE);
+        Ok(Progress::of_slice(self.execute(statement).await?, SLICE))
     }
 
     /// Which of these were dropped.

@@ -2,6 +2,7 @@
 
 use nix::sys::signal::Signal;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
+use throughline::domain::health::CleanUp;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
@@ -122,6 +123,22 @@ async fn a_database_of_another_version_is_refused_with_the_migration_that_is_unk
          not know); before the first release schemas are not upgraded: use an empty database, with \
          `--database-url` or `--data-dir`"
     );
+}
+
+#[tokio::test]
+async fn every_clean_up_comes_to_its_end() {
+    let database = TestDatabase::create().await;
+    let _service = Site::on(&database, ORDERS).start().await;
+    let all = i64::try_from(CleanUp::ALL.len()).unwrap();
+    let mut past = database.connect().await;
+    until("all clean-ups", async || {
+        let finished: i64 = sqlx::query_scalar("select count(*) from clean_ups")
+            .fetch_one(&mut past)
+            .await
+            .unwrap();
+        (finished == all).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

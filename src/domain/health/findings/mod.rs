@@ -20,6 +20,8 @@ const SILENCE: Duration = Duration::from_mins(5);
 /// Fewer may be missing by chance.
 const USUAL_EVENTS: i64 = 10;
 const LONG_SILENCE: Duration = Duration::from_hours(7 * 24);
+/// Two clean-ups in a row have failed, or one has not come to its end since.
+const NOT_CLEANED: Duration = Duration::from_hours(3);
 /// For so long a repair is something that somebody should look into.
 const REPAIR_IS_NEWS: Duration = Duration::from_hours(1);
 const MOST_NAMED: usize = 10;
@@ -58,6 +60,7 @@ pub fn findings(signs: &HealthInputs) -> Vec<Finding> {
     found.extend(clocks_apart(signs));
     found.extend(definitions_refused(signs));
     found.extend(senders_refused(signs));
+    found.extend(retention_behind(signs));
     found.extend(signs.silences.iter().filter_map(long_silence));
     found
 }
@@ -301,6 +304,31 @@ fn sentences(signs: &HealthInputs, of: fn(&ReplicaSign) -> &Vec<String>) -> Vec<
         lines.push(format!("And {rest} more."));
     }
     lines
+}
+
+/// Nothing is lost by it, but the disk grows until it is full.
+fn retention_behind(signs: &HealthInputs) -> Option<Finding> {
+    let lines: Vec<String> = signs
+        .clean_ups
+        .iter()
+        .filter(|sign| signs.now.saturating_since(sign.finished_at) > NOT_CLEANED)
+        .map(|sign| {
+            format!(
+                "`{}` last finished on {}.",
+                sign.clean_up.as_str(),
+                format::date_time(sign.finished_at)
+            )
+        })
+        .collect();
+    (!lines.is_empty()).then(|| Finding {
+        key: "throughline/retention-behind".to_owned(),
+        severity: Severity::Ticket,
+        title: "data that nothing needs any more are not removed, and the disk fills up".to_owned(),
+        lines,
+        // After a long stop there is more to remove than usual.
+        patience: patience(MINUTE * 30, MINUTE),
+        target: None,
+    })
 }
 
 /// A silence that was forgotten hides what it was never meant for.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::{
-    health::{DeadLetters, ReplicaSign, SloSign},
+    health::{CleanUp, CleanUpSign, DeadLetters, ReplicaSign, SloSign},
     model::time::Timestamp,
     workflow::watermark::Watermark,
 };
@@ -93,6 +93,28 @@ fn t02_silence_is_one_finding_of_the_whole_and_only_where_it_is_unusual() {
     for quiet in [of(299, Some(10)), of(3_600, Some(9)), of(3_600, None)] {
         assert_eq!(keys(&quiet).len(), 0, "{quiet:?}");
     }
+}
+
+#[test]
+fn a_clean_up_that_does_not_come_to_its_end_is_told_of_with_its_name() {
+    let of = |secs| HealthInputs {
+        clean_ups: vec![
+            CleanUpSign {
+                clean_up: CleanUp::Counts,
+                finished_at: ago(3_600),
+            },
+            CleanUpSign {
+                clean_up: CleanUp::Epochs,
+                finished_at: ago(secs),
+            },
+        ],
+        ..well()
+    };
+    assert_eq!(keys(&of(3 * 3_600)).len(), 0);
+    let found = findings(&of(3 * 3_600 + 1));
+    assert_eq!(found[0].key, "throughline/retention-behind");
+    assert_eq!(found[0].lines.len(), 1);
+    assert!(found[0].lines[0].starts_with("`clean_up_epochs` last finished on "));
 }
 
 #[test]

@@ -1,0 +1,75 @@
+//! What removes data that nothing needs any more: each a loop of its own, so that one that fails or takes
+//! long holds up no other.
+
+use std::time::Duration;
+
+use crate::domain::model::time::Timestamp;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CleanUp {
+    /// Workflows of the oldest epoch, with their links.
+    Epochs,
+    /// Keys of workflows that went with their epoch.
+    PurgedKeys,
+    Counts,
+    EndSampling,
+    /// Attributes of events that were drawn as samples.
+    Samples,
+    /// Answers to requests with an `Idempotency-Key`.
+    Requests,
+    Customers,
+    /// Groups without events.
+    Groups,
+    Losses,
+    StageSpans,
+    StageSums,
+    ChangeEvents,
+}
+
+/// When a clean-up last had nothing left to remove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CleanUpSign {
+    pub clean_up: CleanUp,
+    pub finished_at: Timestamp,
+}
+
+impl CleanUp {
+    pub const ALL: [Self; 12] = [
+        Self::Epochs,
+        Self::PurgedKeys,
+        Self::Counts,
+        Self::EndSampling,
+        Self::Samples,
+        Self::Requests,
+        Self::Customers,
+        Self::Groups,
+        Self::Losses,
+        Self::StageSpans,
+        Self::StageSums,
+        Self::ChangeEvents,
+    ];
+    /// How often each begins.
+    pub const INTERVAL: Duration = Duration::from_hours(1);
+
+    /// As its loop is called in metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Epochs => "clean_up_epochs",
+            Self::PurgedKeys => "clean_up_purged_keys",
+            Self::Counts => "clean_up_counts",
+            Self::EndSampling => "clean_up_end_sampling",
+            Self::Samples => "clean_up_samples",
+            Self::Requests => "clean_up_requests",
+            Self::Customers => "clean_up_customers",
+            Self::Groups => "clean_up_groups",
+            Self::Losses => "clean_up_losses",
+            Self::StageSpans => "clean_up_stage_spans",
+            Self::StageSums => "clean_up_stage_sums",
+            Self::ChangeEvents => "clean_up_change_events",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.as_str() == name)
+    }
+}

@@ -1,0 +1,164 @@
+//! Epochs of workflows: opened before the last one is too old, dropped step by step when nobody can speak of
+//! their workflows any more.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::purged::{NextWorkflows, PurgedUpTo};
+use crate::{
+    domain::model::time::Timestamp,
+    store::{Progress, StoreError, Tx},
+};
+
+/// Key of the advisory lock that all share who judge workflows. The opening of an epoch excludes them,
+/// and who must be sure that they have ended waits for it.
+pub(crate) const EPOCH_LOCK: i64 = 0x0074_6872_6f75_6768;
+
+/// What has a partition per epoch besides the workflows themselves.
+const PARTITIONED_LIKE_WORKFLOWS: [&str; 4] = [
+    "span_edges",
+    "link_evidence",
+    "pending_spans",
+    "batch_messages",
+];
+
+/// The oldest epoch, if no other transaction is dropping it.
+struct OldestEpoch {
+    epoch: i32,
+    /// When the next one was opened.
+    closed_at: Timestamp,
+    purged_up_to: Option<PurgedUpTo>,
+}
+
+impl Tx<'_> {
+    /// Opens a new epoch of workflows if there is none, or the newest was opened `length` ago.
+    pub async fn ensure_epoch(
+        &mut self,
+        now: Timestamp,
+        length: Duration,
+    ) -> Result<(), StoreError> {
+        if self
+            .newest_epoch()
+            .await?
+            .is_some_and(|(_, opened)| now < opened + length)
+        {
+            return Ok(());
+        }
+        let statement = sqlx::query("-- epoch.exclude_writers\nselect pg_advisory_xact_lock($1)")
+            .bind(EPOCH_LOCK);
+        self.execute(statement).await?;
+        let newest = self.newest_epoch().await?;
+        let epoch = match newest {
+            Some((_, opened)) if now < opened + length => return Ok(()),
+            Some((epoch, _)) => epoch + 1,
+            None => 0,
+        };
+        // Rows of open workflows are updated in place: room on the page keeps them there.
+        self.run_ddl(format!(
+            "-- epoch.create_partition\ncreate table workflows_{epoch} partition of workflows \
+             for values in ({epoch}) with (fillfactor = 80)"
+        ))
+        .await?;
+        for parent in PARTITIONED_LIKE_WORKFLOWS {
+            self.run_ddl(format!(
+                "-- epoch.create_partition\ncreate table {parent}_{epoch} partition of {parent} \
+                 for values in ({epoch})"
+            ))
+            .await?;
+        }
+        let statement =
+            sqlx::query("-- epoch.insert\ninsert into epochs (epoch, opened_at) values ($1, $2)")
+                .bind(epoch)
+                .bind(now.to_chrono());
+        self.execute(statement).await?;
+        Ok(())
+    }
+
+    async fn newest_epoch(&mut self) -> Result<Option<(i32, Timestamp)>, StoreError> {
+        let query = sqlx::query_as(
+            "-- epoch.newest\nselect epoch, opened_at from epochs order by epoch desc limit 1",
+        );
+        let newest: Option<(i32, DateTime<Utc>)> = self.fetch_optional(query).await?;
+        Ok(newest.map(|(epoch, opened)| (epoch, opened.into())))
+    }
+
+    /// Takes a step towards dropping the oldest epoch, if none of its workflows can be spoken of any more:
+    /// all are judged, and evidence of their time would be refused as too late. Its keys are copied some
+    /// at a time, and what was copied is not looked at again.
+    pub async fn drop_oldest_epoch(
+        &mut self,
+        now: Timestamp,
+        horizon: Duration,
+    ) -> Result<Progress, StoreError> {
+        let floor = now - horizon;
+        let Some(oldest) = self.oldest_epoch().await? else {
+            return Ok(Progress::Done);
+        };
+        if oldest.closed_at > floor || self.has_open_workflows(oldest.epoch).await? {
+            return Ok(Progress::Done);
+        }
+        let after = oldest.purged_up_to;
+        match self.next_to_purge(oldest.epoch, after, floor).await? {
+            NextWorkflows::Needed => return Ok(Progress::Done),
+            NextWorkflows::UpTo(up_to) => {
+                self.remember_purged(oldest.epoch, (after, up_to), now)
+                    .await?;
+            }
+            NextWorkflows::None => self.drop_epoch(oldest.epoch).await?,
+        }
+        Ok(Progress::More)
+    }
+
+    /// `None` also while there is only one, which is in use.
+    async fn oldest_epoch(&mut self) -> Result<Option<OldestEpoch>, StoreError> {
+        type Row = (i32, Option<DateTime<Utc>>, Option<i32>, Option<Uuid>);
+
+        let query = sqlx::query_as(
+            "-- epoch.lock_oldest
+             select epoch, (select min(opened_at) from epochs later where later.epoch > oldest.epoch),
+                 purged_slo_id, purged_key
+             from epochs oldest where epoch = (select min(epoch) from epochs)
+             for update skip locked",
+        );
+        let row: Option<Row> = self.fetch_optional(query).await?;
+        Ok(row.and_then(|(epoch, closed_at, slo_id, key)| {
+            Some(OldestEpoch {
+                epoch,
+                closed_at: closed_at?.into(),
+                purged_up_to: slo_id
+                    .zip(key)
+                    .map(|(slo_id, key)| PurgedUpTo { slo_id, key }),
+            })
+        }))
+    }
+
+    async fn has_open_workflows(&mut self, epoch: i32) -> Result<bool, StoreError> {
+        let query = sqlx::query_as(
+            "-- epoch.has_open
+             select exists (select 1 from workflows where epoch = $1 and outcome = 0)",
+        );
+        let (has_open,): (bool,) = self.fetch_one(query.bind(epoch)).await?;
+        Ok(has_open)
+    }
+
+    async fn drop_epoch(&mut self, epoch: i32) -> Result<(), StoreError> {
+        self.wait_briefly_for_locks().await?;
+        // Tables of links and workflows are locked in several orders under this lock.
+        self.hold_links().await?;
+        self.run_ddl(format!(
+            "-- epoch.drop_partition\ndrop table if exists workflows_{epoch}"
+        ))
+        .await?;
+        for parent in PARTITIONED_LIKE_WORKFLOWS {
+            self.run_ddl(format!(
+                "-- epoch.drop_partition\ndrop table if exists {parent}_{epoch}"
+            ))
+            .await?;
+        }
+        let statement =
+            sqlx::query("-- epoch.delete\ndelete from epochs where epoch = $1").bind(epoch);
+        self.execute(statement).await.map(drop)
+    }
+}
