@@ -33,7 +33,9 @@ impl AllowedHosts {
 
     /// `host` may have a port.
     fn allow(&self, host: &str) -> bool {
-        let Ok(authority) = host.parse::<Authority>() else {
+        // `Host` has no user, so whatever stands before an `@` is meant to mislead.
+        let authority = host.parse::<Authority>().ok();
+        let Some(authority) = authority.filter(|_| !host.contains('@')) else {
             return false;
         };
         let name = authority.host().to_ascii_lowercase();
