@@ -94,7 +94,7 @@ pub(crate) async fn serve(
             () = acceptor.became_idle.notified(), if is_full => {}
             accepted = listener.accept(), if !is_full => match accepted {
                 Ok((stream, peer)) => acceptor.accept(stream, peer),
-                Err(error) => breathe(&error).await,
+                Err(error) => back_off(&error).await,
             },
         }
     }
@@ -131,7 +131,7 @@ impl Acceptor {
                 activity: Activity::new(Instant::now(), Arc::clone(&self.became_idle)),
                 make_room: CancellationToken::new(),
             };
-            let serving = self.server.clone().attend(
+            let serving = self.server.clone().serve_connection(
                 stream,
                 peer,
                 open.activity.clone(),
@@ -169,7 +169,7 @@ impl Acceptor {
 
 /// Accepting fails when a client has gone already, or when files run out: then trying again at once
 /// would only burn time.
-async fn breathe(error: &io::Error) {
+async fn back_off(error: &io::Error) {
     tracing::warn!(%error, "cannot accept a connection");
     sleep(Duration::from_millis(50)).await;
 }
@@ -209,7 +209,7 @@ struct ConnectionServer {
 }
 
 impl ConnectionServer {
-    async fn attend(
+    async fn serve_connection(
         self,
         stream: TcpStream,
         peer: SocketAddr,
@@ -234,7 +234,7 @@ impl ConnectionServer {
             _ = &mut connection => return,
             () = make_room.cancelled() => ROOM_WITHIN.min(self.limits.closing_within),
             () = self.closing.cancelled() => self.limits.closing_within,
-            () = sleep(spread(self.limits.connection_age, peer.port())) => self.limits.closing_within,
+            () = sleep(jittered(self.limits.connection_age, peer.port())) => self.limits.closing_within,
             () = silence(self.limits.first_request_within, &activity) => self.limits.closing_within,
         };
         connection.as_mut().graceful_shutdown();
@@ -266,6 +266,6 @@ async fn silence(within: Duration, activity: &Activity) {
 
 /// Up to a tenth more, by the client's port, so that connections which were opened together are not
 /// closed together.
-fn spread(age: Duration, port: u16) -> Duration {
+fn jittered(age: Duration, port: u16) -> Duration {
     age + age * u32::from(port % 64) / 640
 }
