@@ -18,10 +18,7 @@ use crate::{
             ids::{Name, SloId},
             time::Timestamp,
         },
-        notify::{
-            delivery::{Delivery, DeliveryState},
-            wording,
-        },
+        notify::{delivery::Delivery, wording},
         slo::Severity,
     },
     store::{AlertTransition, StoreError, Tx},
@@ -213,10 +210,10 @@ impl TransitionView {
 
     pub(crate) fn told(&self) -> String {
         if let Some(suppression) = self.suppression {
-            return format!("told nobody: {}", suppression.text());
+            return format!("nobody notified: {}", suppression.text());
         }
         if self.deliveries.is_empty() {
-            return "told nobody: no target".to_owned();
+            return "nobody notified: no target".to_owned();
         }
         let texts: Vec<String> = self.deliveries.iter().map(outcome).collect();
         texts.join(" · ")
@@ -235,7 +232,7 @@ fn ended(summary: &EpisodeSummary) -> String {
     )
 }
 
-/// `oncall ✓ 202, 2 tries`.
+/// `oncall: delivered 202, 2 attempts`.
 fn outcome(delivery: &Delivery) -> String {
     let Delivery {
         target, attempts, ..
@@ -243,18 +240,11 @@ fn outcome(delivery: &Delivery) -> String {
     let answer = delivery
         .http_status
         .map_or_else(String::new, |status| format!(" {status}"));
-    let tries = if *attempts > 1 {
-        format!(", {attempts} tries")
+    let attempts = if *attempts > 1 {
+        format!(", {attempts} attempts")
     } else {
         String::new()
     };
-    let became = match delivery.state {
-        DeliveryState::Delivered => "✓",
-        DeliveryState::Pending | DeliveryState::Leased => "on its way",
-        DeliveryState::Failed
-        | DeliveryState::Collapsed
-        | DeliveryState::Expired
-        | DeliveryState::Cancelled => delivery.state.in_words(),
-    };
-    format!("{target} {became}{answer}{tries}")
+    let state = delivery.state.in_words();
+    format!("{target}: {state}{answer}{attempts}")
 }

@@ -196,10 +196,10 @@ impl SignedAction {
     const fn effect(self) -> &'static str {
         match self {
             Self::Acknowledge => {
-                "Everybody who was told of it is told that somebody has taken it on. It is evaluated as ever."
+                "Everybody who was notified of it is notified that it is acknowledged. It is still evaluated."
             }
             Self::Silence => {
-                "Nobody is told of this alert for an hour. If it still fires then, everybody is told at once."
+                "Nobody is notified of this alert for an hour. If it still fires then, everybody is notified at once."
             }
         }
     }

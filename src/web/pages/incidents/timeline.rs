@@ -12,7 +12,7 @@ use crate::{
             incident::{Acknowledgement, IncidentNote},
         },
         model::{format, time::Timestamp},
-        notify::wording,
+        notify::{delivery::DeliveryState, wording},
     },
     store::{AlertTransition, IncidentAttempt, IncidentDelivery},
 };
@@ -37,7 +37,7 @@ pub(super) fn of(
     let mut moments = Vec::new();
     let said = transitions.first().map(|first| &first.facts);
     if let Some(at) = said.and_then(|said| said.began_at) {
-        let text = "from here on the budget fell without a break".to_owned();
+        let text = "the budget has been falling since".to_owned();
         moments.push(moment(at, "began", text));
     }
     moments.extend(transitions.iter().map(transition));
@@ -54,11 +54,7 @@ pub(super) fn of(
     }
     moments.extend(acknowledged.map(|acknowledged| {
         let by = acknowledged.by.as_deref().unwrap_or("somebody");
-        moment(
-            acknowledged.at,
-            "acknowledged",
-            format!("{by} has taken it on"),
-        )
+        moment(acknowledged.at, "acknowledged", format!("by {by}"))
     }));
     moments.extend(notes.iter().map(|note| {
         let by = note.by.as_deref().unwrap_or("somebody");
@@ -82,34 +78,29 @@ fn transition(one: &AlertTransition) -> TimelineEntry {
     let facts = &one.facts;
     let text = match facts.kind {
         TransitionKind::Firing => {
-            format!("the rule {} held: {}", facts.rule, wording::burn(facts))
+            format!("rule {}: {}", facts.rule, wording::burn(facts))
         }
         TransitionKind::Resolved => wording::ending(facts).to_owned(),
         _ => wording::development(facts).unwrap_or_else(|| facts.kind.as_str().to_owned()),
     };
     let text = match one.suppression {
-        Some(suppression) => format!("{text}; told nobody, {}", suppression.text()),
+        Some(suppression) => format!("{text}; nobody notified: {}", suppression.text()),
         None => text,
     };
     moment(one.at, facts.kind.as_str(), text)
 }
 
-/// What has become of a delivery that did not reach its target, or has not yet: never left unsaid.
+/// A delivery that has not reached its target.
 fn untold(told: &IncidentDelivery, transition_at: Timestamp) -> Option<TimelineEntry> {
-    let became = match told.state.as_str() {
-        "delivered" | "leased" => return None,
-        "pending" if told.attempt.is_some() => "is tried again",
-        "pending" => "is to be told",
-        "failed" => "was given up",
-        "collapsed" => "could not be reached before it was over, and is told of both at once",
-        "expired" => "could not be reached as long as it was worth telling",
-        "cancelled" => "is not declared any more and was not told",
-        state => state,
-    };
-    let text = format!("{} {became}", told.target);
+    let state = DeliveryState::parse(&told.state);
+    if let Some(DeliveryState::Delivered | DeliveryState::Leased) = state {
+        return None;
+    }
+    let words = state.map_or_else(|| told.state.clone(), |state| state.in_words().to_owned());
+    let text = format!("{}: {words}", told.target);
     let at = told.settled_at.unwrap_or(transition_at);
     Some(TimelineEntry {
-        is_problem: told.state != "pending",
+        is_problem: state != Some(DeliveryState::Pending),
         ..moment(at, "delivery", text)
     })
 }
@@ -120,7 +111,7 @@ fn tried(target: &str, attempt: IncidentAttempt) -> TimelineEntry {
         .http_status
         .map_or_else(String::new, |status| format!(" {status}"));
     if attempt.class == "delivered" {
-        let text = format!("{target} was told:{answer} in {took}");
+        let text = format!("{target}: delivered{answer} in {took}");
         return moment(attempt.at, "delivery", text);
     }
     let excerpt = attempt
@@ -132,7 +123,7 @@ fn tried(target: &str, attempt: IncidentAttempt) -> TimelineEntry {
             attempt.at,
             "delivery",
             format!(
-                "{target} could not be told,{answer} {}{excerpt}",
+                "{target}: attempt failed,{answer} {}{excerpt}",
                 attempt.class
             ),
         )
@@ -149,10 +140,10 @@ impl TimelineEntry {
             "data_resumed" => "Data back",
             "unmuted" => "Still firing",
             "reminded" => "Reminder",
-            "acknowledged" => "Taken on",
+            "acknowledged" => "Acknowledged",
             "resolved" => "Ended",
             "note" => "Note",
-            _ => "Told",
+            _ => "Delivery",
         }
     }
 
@@ -201,7 +192,7 @@ mod tests {
         assert!(moment.is_problem && moment.at > at);
         assert_eq!(
             moment.text,
-            "chat could not be reached before it was over, and is told of both at once"
+            "chat: skipped: resolved before it could be delivered"
         );
         assert_eq!(untold(&told("delivered"), at), None);
         for state in ["failed", "expired", "cancelled", "something new"] {

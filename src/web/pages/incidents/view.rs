@@ -163,11 +163,11 @@ impl IncidentView {
         match (self.ended_at, &self.acknowledged) {
             (Some(_), _) => format!("{}.", wording::ending(&self.last)),
             (None, Some(acknowledged)) => format!(
-                "It goes on; {} has taken it on {}.",
+                "Still firing. Acknowledged by {}, {}.",
                 acknowledged.by.as_deref().unwrap_or("somebody"),
                 format::moment(acknowledged.at, self.as_of)
             ),
-            (None, None) => "It goes on, and nobody has taken it on yet.".to_owned(),
+            (None, None) => "Still firing. Nobody has acknowledged it.".to_owned(),
         }
     }
 
@@ -221,7 +221,7 @@ impl IncidentView {
             terms.push(("Budget left", wording::budget_left(&self.last)));
         }
         if let Some(cost) = self.cost_text() {
-            terms.push(("It cost", cost));
+            terms.push(("Cost", cost));
         }
         terms
     }
