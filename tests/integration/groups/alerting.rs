@@ -109,7 +109,7 @@ async fn one_group_burns_and_tells_while_the_whole_slo_is_fine() {
     let told = &story.facts_of(story.rollback).await[0];
     assert_eq!(told.group.as_ref().unwrap().text(), "kind = rollback");
     assert!(
-        wording::headline(told).ends_with("Deployments finish, kind = rollback"),
+        wording::headline(told).starts_with("PAGE Deployments finish, kind = rollback: "),
         "{}",
         wording::headline(told)
     );
