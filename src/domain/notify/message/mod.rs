@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{Notification, RenderContext, delivery::Redelivery, wording};
+use super::{Notification, RenderContext, delivery::Redelivery};
 use crate::domain::{
-    model::{text, time::Timestamp},
+    model::{format, text, time::Timestamp},
     slo::Severity,
 };
 
@@ -52,7 +52,7 @@ pub(crate) struct Message {
     pub(crate) fields: Vec<MessageField>,
     pub(crate) paragraphs: Vec<Paragraph>,
     pub(crate) image: Option<MessageImage>,
-    /// At most one of each kind but `More`.
+    /// At most one page and one runbook.
     pub(crate) links: Vec<MessageLink>,
     /// What programs read: names and values.
     pub(crate) details: Map<String, Value>,
@@ -213,7 +213,7 @@ impl LinePart {
         match self {
             Self::Ours(text) | Self::Theirs(text) => text.clone(),
             Self::Link(name, url) => format!("{name}: {url}"),
-            Self::Time(at) => crate::domain::model::format::date_time(*at),
+            Self::Time(at) => format::date_time(*at),
         }
     }
 }
@@ -238,10 +238,6 @@ fn link(name: &str, url: &str) -> Option<LinePart> {
 
 fn address(url: &str) -> Option<String> {
     Some(text::web_address(url, URL_BYTES)?.to_owned())
-}
-
-fn notes(context: &RenderContext) -> Option<String> {
-    wording::notes(context)
 }
 
 /// ` · may be a repeat`.

@@ -1,17 +1,17 @@
 //! The message of an alert.
 
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use super::{
-    Detail, FIRING_FOR, LinkKind, Message, MessageField, MessageIdentity, MessageImage,
-    MessageLink, MessageStatus, address, notes, ours, paragraphs, repeated, theirs,
+    Detail, FIRING_FOR, LinePart, LinkKind, Message, MessageField, MessageIdentity, MessageImage,
+    MessageLink, MessageStatus, address, ours, paragraphs, repeated, theirs,
 };
 use crate::domain::{
     alerting::{
         alert::{EpisodeEnd, TransitionKind},
         snapshot::AlertSnapshot,
     },
-    model::{format, text, time::Timestamp},
+    model::{format, group::Group, text, time::Timestamp},
     notify::{RenderContext, delivery::alert_key, wording},
 };
 
@@ -31,7 +31,7 @@ pub(super) fn message(alert: &AlertSnapshot, context: &RenderContext, detail: De
         at: alert.evaluated_at,
         ended_at: ended_at(alert),
         valid_for: FIRING_FOR,
-        notes: notes(context),
+        notes: wording::notes(context),
         sentences: sentences(alert, detail),
         fields: if full { fields(alert) } else { Vec::new() },
         paragraphs: if full {
@@ -167,14 +167,7 @@ fn fields(alert: &AlertSnapshot) -> Vec<MessageField> {
     all.push(field("objective", "Promise", wording::promise(alert)));
     all.extend(wording::data(alert).map(|data| field("data", "Data", data)));
     let named = [
-        (
-            "group",
-            "Group",
-            alert
-                .group
-                .as_ref()
-                .map(crate::domain::model::group::Group::text),
-        ),
+        ("group", "Group", alert.group.as_ref().map(Group::text)),
         ("service", "Service", alert.service.clone()),
     ];
     for (key, title, value) in named {
@@ -188,7 +181,7 @@ fn fields(alert: &AlertSnapshot) -> Vec<MessageField> {
 }
 
 fn since(alert: &AlertSnapshot) -> Option<MessageField> {
-    let mut value = vec![super::LinePart::Time(alert.began_at?)];
+    let mut value = vec![LinePart::Time(alert.began_at?)];
     value.extend(wording::noticed(alert).map(|noticed| ours(format!(", {noticed}"))));
     Some(MessageField {
         key: "since",
@@ -213,7 +206,7 @@ fn links(alert: &AlertSnapshot, context: &RenderContext) -> Vec<MessageLink> {
     ours.chain(traces).collect()
 }
 
-fn details(alert: &AlertSnapshot) -> Map<String, serde_json::Value> {
+fn details(alert: &AlertSnapshot) -> Map<String, Value> {
     let mut details = Map::new();
     let mut add = |name: &str, value| details.insert(name.to_owned(), value);
     add("rule", json!(alert.rule));

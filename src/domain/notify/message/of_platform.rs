@@ -6,11 +6,11 @@ use serde_json::{Map, json};
 
 use super::{
     Detail, FIRING_FOR, LinePart, LinkKind, Message, MessageIdentity, MessageLink, MessageStatus,
-    Paragraph, notes, ours, repeated,
+    Paragraph, ours, repeated,
 };
 use crate::domain::{
     model::text,
-    notify::{PlatformNotification, PlatformNotificationKind as Kind, RenderContext},
+    notify::{PlatformNotification, PlatformNotificationKind as Kind, RenderContext, wording},
     slo::Severity,
 };
 
@@ -48,7 +48,7 @@ pub(super) fn message(
             Kind::Heartbeat => HEARTBEAT_FOR,
             Kind::SelfCheckOpened | Kind::SelfCheckResolved | Kind::Digest => FIRING_FOR,
         },
-        notes: notes(context),
+        notes: wording::notes(context),
         sentences: Vec::new(),
         fields: Vec::new(),
         paragraphs: paragraphs(notification, detail),
