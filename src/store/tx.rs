@@ -108,9 +108,12 @@ pub enum Progress {
 }
 
 impl Progress {
-    /// After a step that did `done` of at most `slice`.
-    pub(super) const fn of_slice(done: u64, slice: i64) -> Self {
-        if done < slice.unsigned_abs() {
+    /// Rows that one statement of a step reads or deletes: some hundred milliseconds.
+    pub(super) const SLICE: i64 = 10_000;
+
+    /// After a step that took `rows` of at most [`SLICE`](Self::SLICE).
+    pub(super) const fn of_slice(rows: u64) -> Self {
+        if rows < Self::SLICE.unsigned_abs() {
             Self::Done
         } else {
             Self::More

@@ -340,16 +340,13 @@ impl Tx<'_> {
                 let statement = sqlx::query(query)
                     .bind(resolution.as_secs())
                     .bind(before.to_chrono())
-                    .bind(SLICE);
+                    .bind(Progress::SLICE);
                 deleted = deleted.max(self.execute(statement).await?);
             }
         }
-        Ok(Progress::of_slice(deleted, SLICE))
+        Ok(Progress::of_slice(deleted))
     }
 }
-
-/// Rows that one statement deletes.
-const SLICE: i64 = 10_000;
 
 const NOBODY: CustomerTotal = CustomerTotal {
     customers: 0,

@@ -11,9 +11,6 @@ use crate::{
     store::{Progress, StoreError, Tx},
 };
 
-/// Keys that one statement deletes.
-const SLICE: i64 = 10_000;
-
 /// A request as its client named it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedRequest {
@@ -94,7 +91,7 @@ impl Tx<'_> {
                 select ctid from idempotency_keys where created_at < $1 limit $2))",
         )
         .bind(before.to_chrono())
-        .bind(SLICE);
-        Ok(Progress::of_slice(self.execute(statement).await?, SLICE))
+        .bind(Progress::SLICE);
+        Ok(Progress::of_slice(self.execute(statement).await?))
     }
 }

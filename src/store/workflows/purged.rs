@@ -23,9 +23,6 @@ const WITHOUT_SUCCESS: [Outcome; 7] = [
     Outcome::Ambiguous,
 ];
 
-/// Rows that one statement reads or deletes: some hundred milliseconds.
-const SLICE: i64 = 10_000;
-
 /// A workflow of an epoch, by its place in the order of keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PurgedUpTo {
@@ -69,7 +66,7 @@ impl Tx<'_> {
             .bind(after.map_or(i32::MIN, |after| after.slo_id))
             .bind(after.map_or(Uuid::nil(), |after| after.key))
             .bind(floor)
-            .bind(SLICE);
+            .bind(Progress::SLICE);
         let last: Option<(i32, Uuid, bool)> = self.fetch_optional(query).await?;
         Ok(match last {
             None => NextWorkflows::None,
@@ -119,8 +116,8 @@ impl Tx<'_> {
                  select ctid from purged_workflows where purged_at < $1 limit $2))",
         )
         .bind(before)
-        .bind(SLICE);
-        Ok(Progress::of_slice(self.execute(statement).await?, SLICE))
+        .bind(Progress::SLICE);
+        Ok(Progress::of_slice(self.execute(statement).await?))
     }
 
     /// Which of these were dropped.
