@@ -303,15 +303,11 @@ async fn signing_key(store: &Store, now: Timestamp) -> anyhow::Result<SigningKey
 }
 
 fn allowed_hosts(config: &Config) -> AllowedHosts {
-    let public_url = config.evaluation.public_url.as_deref();
-    let public = public_url.and_then(|url| {
-        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-        Some(rest.split(['/', ':']).next()?.to_owned())
-    });
     let own = nix::unistd::gethostname().ok();
     let own = own.and_then(|name| name.into_string().ok());
     let more = config.pages.allowed_hosts.iter().cloned();
-    AllowedHosts::new(public.into_iter().chain(own).chain(more))
+    let public_url = config.evaluation.public_url.as_deref();
+    AllowedHosts::new(public_url, own.into_iter().chain(more))
 }
 
 fn write_rules(config: &Config) -> WriteRules {

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use axum::{
     extract::{Request, State},
-    http::{header, uri::Authority},
+    http::{Uri, header, uri::Authority},
     middleware::Next,
     response::Response,
 };
@@ -23,11 +23,13 @@ pub struct AllowedHosts {
 }
 
 impl AllowedHosts {
-    /// `*` stands for any.
-    pub fn new(names: impl IntoIterator<Item = String>) -> Self {
-        let names = names.into_iter().map(|name| name.to_ascii_lowercase());
+    /// The host of `public_url`, and `names`, of which `*` allows any.
+    pub fn new(public_url: Option<&str>, names: impl IntoIterator<Item = String>) -> Self {
+        let public_url = public_url.and_then(|url| url.parse::<Uri>().ok());
+        let public = public_url.and_then(|url| Some(url.host()?.to_owned()));
+        let names = public.into_iter().chain(names);
         Self {
-            names: names.collect(),
+            names: names.map(|name| name.to_ascii_lowercase()).collect(),
         }
     }
 
@@ -73,11 +75,13 @@ mod tests {
 
     #[test]
     fn addresses_localhost_and_what_is_named_pass() {
-        let hosts = AllowedHosts::new(["SLO.example".to_owned()]);
+        let public_url = Some("https://SLO.example:8443/slos/");
+        let hosts = AllowedHosts::new(public_url, ["throughline.monitoring".to_owned()]);
         for ours in [
             "slo.example",
             "SLO.EXAMPLE:8080",
             "slo.example.",
+            "throughline.monitoring:9464",
             "localhost:8080",
             "shop.localhost",
             "127.0.0.1:8080",
@@ -98,6 +102,6 @@ mod tests {
         ] {
             assert!(!hosts.allow(other), "{other}");
         }
-        assert!(AllowedHosts::new(["*".to_owned()]).allow("evil.example"));
+        assert!(AllowedHosts::new(None, ["*".to_owned()]).allow("evil.example"));
     }
 }

@@ -57,7 +57,7 @@ pub(crate) fn web_state(
             otlp_http: "0.0.0.0:4318".parse().unwrap(),
         },
         writes: write_rules(),
-        hosts: AllowedHosts::new(["slo.example".to_owned()]),
+        hosts: AllowedHosts::new(None, ["slo.example".to_owned()]),
         signing_key: SigningKey::new([7; 32]),
         metrics: Metrics::new().unwrap(),
         cards: Cards::default(),
