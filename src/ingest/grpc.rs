@@ -30,7 +30,7 @@ use super::{
     reply,
     server::{body::ContentEncoding, health, timing},
 };
-use crate::server::{self, PeerAddress, Port, Versions};
+use crate::server::{self, PeerAddress, Versions};
 
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const CONTENT: HeaderValue = HeaderValue::from_static("application/grpc");
@@ -43,15 +43,7 @@ pub async fn serve<D: TraceConsumer>(
     receiver: Receiver<D>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let port = Port {
-        name: "otlp_grpc",
-        versions: Versions::Http2Only,
-        limits: receiver.limits().connections,
-        metrics: receiver
-            .results()
-            .metrics
-            .map(|metrics| metrics.connections),
-    };
+    let port = receiver.port("otlp_grpc", Versions::Http2Only);
     let router = router(receiver);
     server::serve(listener, router, port, shutdown).await;
 }

@@ -30,7 +30,7 @@ use super::{
     reply,
     server::{body::ContentEncoding, cors::AllowedOrigins, timing},
 };
-use crate::server::{self, PeerAddress, Port, Versions};
+use crate::server::{self, PeerAddress, Versions};
 
 /// Serves until `shutdown`, then finishes what is under way.
 pub async fn serve<D: TraceConsumer>(
@@ -39,15 +39,7 @@ pub async fn serve<D: TraceConsumer>(
     origins: AllowedOrigins,
     shutdown: impl Future<Output = ()>,
 ) {
-    let port = Port {
-        name: "otlp_http",
-        versions: Versions::Any,
-        limits: receiver.limits().connections,
-        metrics: receiver
-            .results()
-            .metrics
-            .map(|metrics| metrics.connections),
-    };
+    let port = receiver.port("otlp_http", Versions::Any);
     let router = router(receiver);
     let router = match origins.layer() {
         Some(cors) => router.layer(cors),

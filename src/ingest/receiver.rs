@@ -23,7 +23,11 @@ use super::{
     },
     wire,
 };
-use crate::{domain::model::span::SpanView, telemetry::metrics::RequestMetrics};
+use crate::{
+    domain::model::span::SpanView,
+    server::{Port, Versions},
+    telemetry::metrics::RequestMetrics,
+};
 
 /// The receiver behind both protocols. Clones share its limits, so together they keep them once.
 #[derive(Clone, Debug)]
@@ -69,6 +73,17 @@ impl<D: TraceConsumer> Receiver<D> {
         self
     }
 
+    /// A port that serves this receiver, under `name` in metrics.
+    pub(super) fn port(&self, name: &'static str, versions: Versions) -> Port {
+        let metrics = self.results.metrics.as_ref();
+        Port {
+            name,
+            versions,
+            limits: self.limits.connections,
+            metrics: metrics.map(|metrics| metrics.connections.clone()),
+        }
+    }
+
     /// Those whose requests are refused whole.
     pub fn refused_senders(&self) -> RefusedSenders {
         self.results.refused.clone()
@@ -76,10 +91,6 @@ impl<D: TraceConsumer> Receiver<D> {
 
     pub(super) fn results(&self) -> RequestResults {
         self.results.clone()
-    }
-
-    pub(super) fn limits(&self) -> Arc<ReceiverLimits> {
-        Arc::clone(&self.limits)
     }
 
     pub(super) fn enter(&self) -> Result<AdmissionPermit, Failure> {
