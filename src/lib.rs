@@ -11,8 +11,9 @@
 //!                           domain                           pure: values in, values out
 //! ```
 //!
-//! `server` is the HTTP server of all ports, which `ingest` and `web` use. The stations (`ingest`, `evaluate`, `deliver`, `monitor`, `web`) use `domain` and `store` and never each other:
-//! what one must tell another goes through a row in Postgres, so any of them may die at any
+//! `server` is the HTTP server of all ports, which `ingest` and `web` use. The stations (`ingest`,
+//! `evaluate`, `deliver`, `monitor`, `web`) use `domain` and `store` and never each other: what one must
+//! tell another goes through a row in Postgres, so any of them may die at any
 //! instruction, and any number of replicas may run. Only `app` knows all of them; `demo` runs the
 //! same `app` with a made-up shop that sends to it from outside. Wire formats and libraries stop at
 //! their edge: `tests/integration/architecture/` keeps these rules.

@@ -59,7 +59,7 @@ pub(crate) struct PeerAddress(pub(crate) IpAddr);
 /// What is served on one port, and how.
 #[derive(Debug)]
 pub(crate) struct Port {
-    /// What stands for it in metrics.
+    /// Its label in metrics.
     pub(crate) name: &'static str,
     pub(crate) versions: Versions,
     pub(crate) limits: ConnectionLimits,

@@ -108,7 +108,7 @@ pub(super) enum Admission {
 }
 
 impl Admission {
-    /// What stands for it in metrics, if it closes a connection.
+    /// The reason in metrics, if it closes a connection.
     pub(super) const fn as_label(self) -> Option<&'static str> {
         match self {
             Self::Open => None,

@@ -11,7 +11,7 @@ pub enum ForeignSchema {
     ChangedMigration(i64),
 }
 
-/// What a failure says of the database, for whoever has to be told.
+/// What a failure says of the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreErrorKind {
     /// It could not be reached, or was starting or stopping, or had no connection left.

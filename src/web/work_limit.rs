@@ -1,7 +1,7 @@
 //! How many requests are at work at once, and what they may send.
 //!
-//! A request is let in once its body has arrived, so that a slow sender keeps nobody out. There are as
-//! many places as the pages have connections to the database: whoever is at work finds one.
+//! A request is admitted once its body has arrived, so that a slow sender keeps nobody out. There are as
+//! many permits as the pages have connections to the database, so that a request at work finds one.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,28 +24,28 @@ use super::{error::WebError, page::Negotiation, state::WebState};
 const MOST_BYTES: usize = 1 << 20;
 /// From the head of a request to the end of its body.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
-/// How long a request waits for a place.
+/// How long a request waits for a permit.
 const FREE_WITHIN: Duration = Duration::from_secs(2);
 
-/// Clones share the places.
+/// Clones share the permits.
 #[derive(Clone, Debug)]
 pub(super) struct WorkLimit {
     state: WebState,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
 impl WorkLimit {
     pub(super) fn new(state: WebState) -> Self {
-        let places = state.store.max_connections() as usize;
+        let permits = state.store.max_connections() as usize;
         Self {
             state,
-            places: Arc::new(Semaphore::new(places)),
+            permits: Arc::new(Semaphore::new(permits)),
         }
     }
 
-    async fn place(&self) -> Result<SemaphorePermit<'_>, WebError> {
-        match timeout(FREE_WITHIN, self.places.acquire()).await {
-            Ok(Ok(place)) => Ok(place),
+    async fn permit(&self) -> Result<SemaphorePermit<'_>, WebError> {
+        match timeout(FREE_WITHIN, self.permits.acquire()).await {
+            Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) | Err(_) => Err(WebError::Busy),
         }
     }
@@ -58,9 +58,9 @@ pub(super) async fn bound(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let asked = Negotiation::of(&parts);
-    let admitted = async { Ok((receive(body).await?, limit.place().await?)) };
+    let admitted = async { Ok((receive(body).await?, limit.permit().await?)) };
     match admitted.await {
-        Ok((bytes, _place)) => next.run(Request::from_parts(parts, bytes.into())).await,
+        Ok((bytes, _permit)) => next.run(Request::from_parts(parts, bytes.into())).await,
         Err(error) => asked.refuse(&limit.state, &error),
     }
 }

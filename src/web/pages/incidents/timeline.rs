@@ -48,9 +48,9 @@ pub(super) fn of(
             continue;
         };
         if ended.insert(told.delivery) {
-            moments.extend(untold(&told, *at));
+            moments.extend(undelivered(&told, *at));
         }
-        moments.extend(told.attempt.map(|attempt| tried(&told.target, attempt)));
+        moments.extend(told.attempt.map(|attempt| attempted(&told.target, attempt)));
     }
     moments.extend(acknowledged.map(|acknowledged| {
         let by = acknowledged.by.as_deref().unwrap_or("somebody");
@@ -91,21 +91,24 @@ fn transition(one: &AlertTransition) -> TimelineEntry {
 }
 
 /// A delivery that has not reached its target.
-fn untold(told: &IncidentDelivery, transition_at: Timestamp) -> Option<TimelineEntry> {
-    let state = DeliveryState::parse(&told.state);
+fn undelivered(delivery: &IncidentDelivery, transition_at: Timestamp) -> Option<TimelineEntry> {
+    let state = DeliveryState::parse(&delivery.state);
     if let Some(DeliveryState::Delivered | DeliveryState::Leased) = state {
         return None;
     }
-    let words = state.map_or_else(|| told.state.clone(), |state| state.in_words().to_owned());
-    let text = format!("{}: {words}", told.target);
-    let at = told.settled_at.unwrap_or(transition_at);
+    let words = state.map_or_else(
+        || delivery.state.clone(),
+        |state| state.in_words().to_owned(),
+    );
+    let text = format!("{}: {words}", delivery.target);
+    let at = delivery.settled_at.unwrap_or(transition_at);
     Some(TimelineEntry {
         is_problem: state != Some(DeliveryState::Pending),
         ..moment(at, "delivery", text)
     })
 }
 
-fn tried(target: &str, attempt: IncidentAttempt) -> TimelineEntry {
+fn attempted(target: &str, attempt: IncidentAttempt) -> TimelineEntry {
     let took = format::seconds(f64::from(attempt.duration_ms) / 1_000.0);
     let answer = attempt
         .http_status
@@ -174,7 +177,7 @@ impl TimelineEntry {
 mod tests {
     use super::*;
 
-    fn told(state: &str) -> IncidentDelivery {
+    fn delivery(state: &str) -> IncidentDelivery {
         IncidentDelivery {
             transition: Uuid::nil(),
             delivery: 1,
@@ -188,15 +191,18 @@ mod tests {
     #[test]
     fn t14_what_was_collapsed_stands_on_the_page_and_is_no_silence() {
         let at = Timestamp::UNIX_EPOCH;
-        let moment = untold(&told("collapsed"), at).unwrap();
+        let moment = undelivered(&delivery("collapsed"), at).unwrap();
         assert!(moment.is_problem && moment.at > at);
         assert_eq!(
             moment.text,
             "chat: skipped: resolved before it could be delivered"
         );
-        assert_eq!(untold(&told("delivered"), at), None);
+        assert_eq!(undelivered(&delivery("delivered"), at), None);
         for state in ["failed", "expired", "cancelled", "something new"] {
-            assert!(untold(&told(state), at).unwrap().is_problem, "{state}");
+            assert!(
+                undelivered(&delivery(state), at).unwrap().is_problem,
+                "{state}"
+            );
         }
     }
 }

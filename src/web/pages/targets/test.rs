@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// The least time between two tests of a target: each may wake somebody.
-const MINUTE: Duration = Duration::from_mins(1);
+const BETWEEN_TESTS: Duration = Duration::from_mins(1);
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -74,9 +74,9 @@ pub(in crate::web) async fn post(
             // Held until the commit, so that the next one sees this test on whatever replica it begins.
             tx.lock_target(&target.name).await?;
             let last_at = tx.last_test_at(&target.name).await?;
-            if let Some(at) = last_at.filter(|at| (*at..*at + MINUTE).contains(&now)) {
+            if let Some(at) = last_at.filter(|at| (*at..*at + BETWEEN_TESTS).contains(&now)) {
                 return Err(WebError::TestedJustNow {
-                    again_in: MINUTE.saturating_sub(now.saturating_since(at)),
+                    again_in: BETWEEN_TESTS.saturating_sub(now.saturating_since(at)),
                 });
             }
             for (id, content) in &test.messages {
