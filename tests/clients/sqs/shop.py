@@ -47,7 +47,7 @@ def declare(sqs):
     redrive = {"deadLetterTargetArn": arn["Attributes"]["QueueArn"], "maxReceiveCount": "2"}
     queue("orders", sqs, RedrivePolicy=json.dumps(redrive))
     queue("shipments", sqs)
-    queue("errands", sqs)
+    queue("jobs", sqs)
 
 
 def queue(name, sqs, **attributes):
@@ -72,11 +72,11 @@ def place_orders():
         order = str(uuid.uuid4())
         note(order, "order", "published")
         sqs.send_message(QueueUrl=url("orders"), MessageBody=message(kind, order))
-    with tracer.start_as_current_span("POST /errands", kind=trace.SpanKind.SERVER):
+    with tracer.start_as_current_span("POST /jobs", kind=trace.SpanKind.SERVER):
         entries = [{"Id": str(nth), "MessageBody": kind} for nth, kind in enumerate(ERRANDS)]
-        sent = sqs.send_message_batch(QueueUrl=url("errands"), Entries=entries)
+        sent = sqs.send_message_batch(QueueUrl=url("jobs"), Entries=entries)
         for one in sent["Successful"]:
-            note(one["MessageId"], "errand", "published")
+            note(one["MessageId"], "job", "published")
 
 
 def place_together(sqs, kinds):
@@ -120,14 +120,14 @@ def give_up():
         acknowledge(sqs, "refused", received)
 
 
-def run_errands():
+def run_jobs():
     sqs = connect()
-    for received in messages(sqs, "errands"):
+    for received in messages(sqs, "jobs"):
         if received["Body"] == "returned" and is_first(received):
-            give_back(sqs, "errands", received)
+            give_back(sqs, "jobs", received)
             continue
-        note(received["MessageId"], "errand", "succeeded")
-        acknowledge(sqs, "errands", received)
+        note(received["MessageId"], "job", "succeeded")
+        acknowledge(sqs, "jobs", received)
 
 
 def messages(sqs, queue):
@@ -157,7 +157,7 @@ def acknowledge(sqs, queue, received):
 
 def work():
     declare(client())
-    keep_at_work([pack, ship, give_up, run_errands])
+    keep_at_work([pack, ship, give_up, run_jobs])
 
 
 {"work": work, "order": place_orders}[sys.argv[1]]()

@@ -3,7 +3,7 @@
 use super::World;
 use crate::support::broker::Broker;
 
-/// As `shop.py` places them, orders and errands, and of these those that a worker takes and forgets.
+/// As `shop.py` places them, orders and jobs, and of these those that a worker takes and forgets.
 const ORDERS: usize = 20 + 10 + 10;
 const FORGOTTEN: usize = 2;
 
@@ -27,14 +27,14 @@ spec:
 ---
 apiVersion: throughline/v1
 kind: SLO
-metadata: { name: errands }
+metadata: { name: jobs }
 spec:
   objective: 99%
   window: 30d
   indicator:
     workflow:
-      start:  '{ name = "errands send" }'
-      finish: '{ name = "errands process" }'
+      start:  '{ name = "jobs send" }'
+      finish: '{ name = "jobs process" }'
       within: 5s
       correlate: [span.messaging.message.id]
   grace: 3s
@@ -49,6 +49,6 @@ async fn messages_that_are_sent_to_sqs_together_and_one_by_one_are_judged_one_by
         .assert_counts_are_the_journal_s("orders", "order")
         .await;
     world
-        .assert_each_verdict_is_the_journal_s("errands", "errand")
+        .assert_each_verdict_is_the_journal_s("jobs", "job")
         .await;
 }
