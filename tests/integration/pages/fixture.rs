@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::Router;
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 use throughline::{
     clock::ManualClock,
     domain::{
@@ -20,10 +20,10 @@ use throughline::{
     },
     web::{self, DefinitionsStatus, IngestFacts, WebState},
 };
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 
 use super::{client, events, people, stages, status};
-use crate::support::database::TestDatabase;
+use crate::support::database::{DatabaseTemplate, TestDatabase};
 
 pub(super) const NOW: &str = "2026-11-22T10:08:04Z";
 
@@ -129,17 +129,23 @@ pub(super) async fn empty(catalog: Catalog) -> Shop {
 
 /// Four weeks of traffic; an incident since 44 minutes.
 pub(super) async fn four_weeks() -> Shop {
-    let database = TestDatabase::create().await;
-    let mut connection = database.connect().await;
-    let catalog = catalog();
-    fill(&mut connection).await;
-    status::evaluate(&database, &mut connection, &catalog).await;
+    static FILLED: OnceCell<DatabaseTemplate> = OnceCell::const_new();
+    let database = TestDatabase::copy(FILLED.get_or_init(filled).await).await;
     let facts = IngestFacts {
         spans_received: 18_204_511,
         spans_rejected: 12,
         last_span_at: Some(now() - Duration::from_secs(1)),
     };
-    shop(database, catalog, facts)
+    shop(database, catalog(), facts)
+}
+
+async fn filled() -> DatabaseTemplate {
+    let database = TestDatabase::create().await;
+    let mut connection = database.connect().await;
+    fill(&mut connection).await;
+    status::evaluate(&database, &mut connection, &catalog()).await;
+    connection.close().await.unwrap();
+    database.into_template().await
 }
 
 fn shop(database: TestDatabase, catalog: Catalog, facts: IngestFacts) -> Shop {

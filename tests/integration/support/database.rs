@@ -1,4 +1,5 @@
-//! A database of its own for every test, on one Postgres for all of them.
+//! A database of its own for every test, on one Postgres for all of them. A copy of one that was
+//! prepared once takes a tenth of the time that preparing it takes.
 
 use std::str::FromStr as _;
 
@@ -17,24 +18,46 @@ pub struct TestDatabase {
     pub options: PgConnectOptions,
 }
 
+/// A database that tests get copies of. Nobody is connected to it, or it could not be copied.
+#[derive(Debug)]
+pub struct DatabaseTemplate {
+    name: String,
+}
+
 impl TestDatabase {
     pub async fn create() -> Self {
-        Self::create_on(server_options().await).await
+        static MIGRATED: OnceCell<DatabaseTemplate> = OnceCell::const_new();
+        let migrated = async || {
+            Self::create_on(server_options().await)
+                .await
+                .into_template()
+                .await
+        };
+        Self::copy(MIGRATED.get_or_init(migrated).await).await
+    }
+
+    pub async fn copy(template: &DatabaseTemplate) -> Self {
+        let server = server_options().await;
+        let options = create_database(server, &format!(" template {}", template.name)).await;
+        let store = Store::new(options.clone(), 10);
+        Self { store, options }
     }
 
     /// On a server that a test has for itself, to do it harm.
     pub async fn create_on(server: &PgConnectOptions) -> Self {
-        let name = format!("test_{}", Uuid::now_v7().simple());
-        let mut connection = server.connect().await.expect("the test server answers");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("create database {name}")))
-            .execute(&mut connection)
-            .await
-            .expect("a database can be created");
-        connection.close().await.expect("the connection closes");
-        let options = server.clone().database(&name);
+        let options = create_database(server, "").await;
         let store = Store::new(options.clone(), 10);
         store.migrate().await.expect("the migrations apply");
         Self { store, options }
+    }
+
+    /// Makes it what others are copied from. It must be on the server of all tests.
+    pub async fn into_template(self) -> DatabaseTemplate {
+        self.store.close().await;
+        let name = self.options.get_database();
+        DatabaseTemplate {
+            name: name.expect("it was named").to_owned(),
+        }
     }
 
     /// The SLO of this name had its first event half an hour ago, and it ended. That covers the short windows of
@@ -59,6 +82,17 @@ impl TestDatabase {
             .await
             .expect("the test database answers")
     }
+}
+
+async fn create_database(server: &PgConnectOptions, how: &str) -> PgConnectOptions {
+    let name = format!("test_{}", Uuid::now_v7().simple());
+    let mut connection = server.connect().await.expect("the test server answers");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("create database {name}{how}")))
+        .execute(&mut connection)
+        .await
+        .expect("a database can be created");
+    connection.close().await.expect("the connection closes");
+    server.clone().database(&name)
 }
 
 /// One embedded server for the whole process. It dies with it, and the next run removes its folder.
