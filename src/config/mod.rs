@@ -1,6 +1,7 @@
-//! Every setting of the process: a flag, an environment variable, a default. `--help` is the
-//! reference.
+//! Every setting of the process: a flag, an environment variable, a default. The reference at
+//! `/docs/settings` is made from them, as is `--help`.
 
+mod reference;
 mod traces;
 
 use std::{
@@ -12,7 +13,10 @@ use std::{
 use clap::Args;
 use ipnet::IpNet;
 
-pub use self::traces::{TRACE_VARIABLES, TraceProtocol, UnsupportedVariable};
+pub use self::{
+    reference::{SettingGroup, SettingReference, reference},
+    traces::{TRACE_VARIABLES, TraceProtocol, UnsupportedVariable},
+};
 use crate::domain::{alerting::trace_link::TraceViewer, model::ids::Name};
 
 /// Settings of `throughline serve`.
@@ -50,7 +54,7 @@ pub struct DefinitionsConfig {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Database")]
 pub struct DatabaseConfig {
-    /// A PostgreSQL of version 15 or newer; without it the service runs one of its own
+    /// Address of a PostgreSQL server, version 15 or newer. If unset, the service runs its own
     #[arg(
         long = "database-url",
         env = "DATABASE_URL",
@@ -58,15 +62,15 @@ pub struct DatabaseConfig {
         hide_env_values = true
     )]
     pub url: Option<String>,
-    /// Where the service's own PostgreSQL keeps its data: by default `throughline/postgres` in
-    /// `$XDG_DATA_HOME` or `~/.local/share`, and in `/var/lib` as root
+    /// Data folder of the service's own PostgreSQL. By default `throughline/postgres` in
+    /// `$XDG_DATA_HOME` or `~/.local/share`, or in `/var/lib` as root
     #[arg(long, env = "THROUGHLINE_DATA_DIR", value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
-    /// Connections to the database at most: a fourth each for recording spans and for the pages, and
-    /// the others for evaluation and delivery
+    /// Maximum number of connections to the database. A quarter records spans, a quarter serves the
+    /// pages, and the rest evaluates and delivers
     #[arg(long, env = "THROUGHLINE_DATABASE_CONNECTIONS", value_name = "NUMBER", default_value_t = 12, value_parser = clap::value_parser!(u32).range(4..=1000))]
     pub database_connections: u32,
-    /// How long to wait at start for the database of `--database-url`
+    /// How long to wait at start until the database of `--database-url` answers
     #[arg(long, env = "THROUGHLINE_DATABASE_STARTUP_TIMEOUT", value_name = "DURATION", default_value = "1m", value_parser = duration)]
     pub database_startup_timeout: Duration,
 }
@@ -74,7 +78,7 @@ pub struct DatabaseConfig {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Receiving spans")]
 pub struct ReceiverConfig {
-    /// Where OTLP/gRPC is received
+    /// Address that OTLP/gRPC is received on
     #[arg(
         long,
         env = "THROUGHLINE_OTLP_GRPC_LISTEN",
@@ -82,7 +86,7 @@ pub struct ReceiverConfig {
         default_value = "0.0.0.0:4317"
     )]
     pub otlp_grpc_listen: SocketAddr,
-    /// Where OTLP/HTTP is received
+    /// Address that OTLP/HTTP is received on
     #[arg(
         long,
         env = "THROUGHLINE_OTLP_HTTP_LISTEN",
@@ -90,17 +94,17 @@ pub struct ReceiverConfig {
         default_value = "0.0.0.0:4318"
     )]
     pub otlp_http_listen: SocketAddr,
-    /// Largest request in MiB, before and after decompression
+    /// Largest OTLP request in MiB, before and after decompression
     #[arg(long, env = "THROUGHLINE_MAX_REQUEST_MIB", value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub max_request_mib: u32,
-    /// Connections at once on each port of OTLP. Above it the idle one that was used least recently is
-    /// closed for each new one
+    /// Maximum number of open connections on each OTLP port. When it is reached, a new connection
+    /// closes the idle one that was used least recently
     #[arg(long, env = "THROUGHLINE_MAX_CONNECTIONS", value_name = "NUMBER", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections: u32,
-    /// Connections at once of one peer address, on each port of OTLP. A proxy is one peer
+    /// Maximum number of open connections of one peer address on each OTLP port. A proxy is one peer
     #[arg(long, env = "THROUGHLINE_MAX_CONNECTIONS_PER_PEER", value_name = "NUMBER", default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections_per_peer: u32,
-    /// Origins whose pages may send spans, as `https://shop.example,https://*.shop.example`
+    /// Origins of web pages that may send spans, as `https://shop.example,https://*.shop.example`
     #[arg(
         long,
         env = "THROUGHLINE_CORS_ALLOWED_ORIGINS",
@@ -108,14 +112,14 @@ pub struct ReceiverConfig {
         value_delimiter = ','
     )]
     pub cors_allowed_origins: Vec<String>,
-    /// How far back evidence is still counted, and verdicts corrected
+    /// How old a span may be. Older ones are rejected, and verdicts are no longer corrected
     #[arg(long, env = "THROUGHLINE_HORIZON", value_name = "DURATION", default_value = "7d", value_parser = duration)]
     pub horizon: Duration,
-    /// How far in the future a span may end, by the clocks of its host and of ours
+    /// How far in the future a span may end by the clock of the service. Later ones are rejected
     #[arg(long, env = "THROUGHLINE_FUTURE_TOLERANCE", value_name = "DURATION", default_value = "5m", value_parser = duration)]
     pub future_tolerance: Duration,
-    /// How long senders are given after an outage of ours to deliver what they kept; until then
-    /// nothing times out
+    /// Time that senders have after an outage of this service to deliver the spans they kept. Until
+    /// then no workflow times out
     #[arg(long, env = "THROUGHLINE_CATCH_UP", value_name = "DURATION", default_value = "5m", value_parser = duration)]
     pub catch_up: Duration,
 }
@@ -123,18 +127,18 @@ pub struct ReceiverConfig {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Evaluation and alerts")]
 pub struct EvaluationConfig {
-    /// How often burn rates are computed
+    /// How often SLOs are evaluated
     #[arg(long, env = "THROUGHLINE_EVALUATION_INTERVAL", value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub evaluation_interval: Duration,
-    /// The address people reach the pages at; links in notifications begin with it
+    /// Address at which people reach the pages. Links in notifications begin with it
     #[arg(long, env = "THROUGHLINE_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
-    /// Show a chart in messages: whoever reads one fetches it at a signed address below the public
-    /// one, without a login, for a day
+    /// Show a chart in messages. It is fetched from a signed address below `--public-url`, which works
+    /// without a login for a day
     #[arg(long, env = "THROUGHLINE_MESSAGE_CHARTS", requires = "public_url")]
     pub message_charts: bool,
-    /// Where a trace can be looked at, as `Jaeger=https://jaeger.example/trace/{trace_id}`; several
-    /// are separated by spaces. `{workflow}`, `{from_s}`, `{from_ms}`, `{to_s}` and `{to_ms}` are known
+    /// Trace viewer to link to, as `Jaeger=https://jaeger.example/trace/{trace_id}`. Separate several
+    /// by spaces. `{workflow}`, `{from_s}`, `{from_ms}`, `{to_s}` and `{to_ms}` are replaced too
     #[arg(
         long = "trace-url",
         env = "THROUGHLINE_TRACE_URL",
@@ -147,8 +151,8 @@ pub struct EvaluationConfig {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Notification targets")]
 pub struct DeliveryConfig {
-    /// Addresses and ranges that are not public and that notifications may be sent to all the same,
-    /// on any port; `none` where others than those who run the service may declare targets
+    /// Private addresses and ranges that notifications may be sent to, on any port. Set it to `none`
+    /// if people who do not run the service may declare targets
     #[arg(
         long,
         env = "THROUGHLINE_ALLOW_PRIVATE_TARGETS",
@@ -167,27 +171,27 @@ pub struct DeliveryConfig {
         default_value = "80,443,8443"
     )]
     pub target_ports: Vec<u16>,
-    /// How long a chat service, PagerDuty or an Alertmanager may take to answer
+    /// Timeout of requests to chat services, PagerDuty and Alertmanager
     #[arg(long, env = "THROUGHLINE_CHAT_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = duration)]
     pub chat_timeout: Duration,
-    /// How long a webhook may take to answer
+    /// Timeout of requests to webhooks
     #[arg(long, env = "THROUGHLINE_WEBHOOK_TIMEOUT", value_name = "DURATION", default_value = "20s", value_parser = duration)]
     pub webhook_timeout: Duration,
-    /// How long a replica may take over a notification before another sends it: twice the longer
-    /// timeout and 5s at least
+    /// How long a replica may take to send a notification before another one sends it. At least twice
+    /// the longer timeout plus 5s
     #[arg(long, env = "THROUGHLINE_DELIVERY_LEASE", value_name = "DURATION", default_value = "1m", value_parser = duration)]
     pub delivery_lease: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PrivateRange {
-    /// Stands for an empty list.
+    /// No range at all.
     None,
     Range(IpNet),
 }
 
 impl DeliveryConfig {
-    /// Nothing but receivers on this very machine.
+    /// Allows receivers on this machine only.
     pub fn to_this_machine() -> Self {
         let loopback = [
             IpAddr::from(Ipv4Addr::LOCALHOST),
@@ -214,29 +218,29 @@ impl DeliveryConfig {
 }
 
 #[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Watching the service itself")]
+#[command(next_help_heading = "Monitoring of the service itself")]
 pub struct WatchConfig {
-    /// A declared webhook or Alertmanager that is told again and again that the service works: it
-    /// should raise an alarm when it is not. Nothing is sent while the service is unwell
+    /// Webhook or Alertmanager target that receives a heartbeat and raises an alarm when it stays
+    /// away. None is sent while a self-check finds the service unhealthy
     #[arg(long, env = "THROUGHLINE_HEARTBEAT_TARGET", value_name = "TARGET")]
     pub heartbeat_target: Option<Name>,
-    /// How often it is told, by one of all replicas
+    /// How often the heartbeat is sent, by one of all replicas
     #[arg(long, env = "THROUGHLINE_HEARTBEAT_INTERVAL", value_name = "DURATION", default_value = "1m", value_parser = duration)]
     pub heartbeat_interval: Duration,
-    /// A declared target that is told of what is wrong with the service itself
+    /// Target that is notified of problems of the service itself
     #[arg(long, env = "THROUGHLINE_PLATFORM_TARGET", value_name = "TARGET")]
     pub platform_target: Option<Name>,
-    /// A declared target that is told by every replica, under one key, that the database is away; also of
-    /// what is wrong with the platform's target
+    /// Target that every replica notifies, under one key, when the database does not answer or the
+    /// platform target fails
     #[arg(long, env = "THROUGHLINE_EMERGENCY_TARGET", value_name = "TARGET")]
     pub emergency_target: Option<Name>,
-    /// How long the database must be away for that
+    /// How long the database must not answer before the emergency target is notified
     #[arg(long, env = "THROUGHLINE_EMERGENCY_AFTER", value_name = "DURATION", default_value = "1m", value_parser = duration)]
     pub emergency_after: Duration,
 }
 
 impl Default for WatchConfig {
-    /// Nobody is told.
+    /// Nobody is notified.
     fn default() -> Self {
         Self {
             heartbeat_target: None,
@@ -251,7 +255,7 @@ impl Default for WatchConfig {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Pages")]
 pub struct PagesConfig {
-    /// Where pages, API and metrics are served
+    /// Address that pages, API and metrics are served on
     #[arg(
         long,
         env = "THROUGHLINE_LISTEN",
@@ -259,7 +263,7 @@ pub struct PagesConfig {
         default_value = "0.0.0.0:8080"
     )]
     pub listen: SocketAddr,
-    /// The header in which a reverse proxy says who asks; it must set or remove it in every request
+    /// Header in which a reverse proxy names the user. The proxy must set or remove it in every request
     #[arg(
         long,
         env = "THROUGHLINE_USER_HEADER",
@@ -267,8 +271,9 @@ pub struct PagesConfig {
         default_value = "x-forwarded-user"
     )]
     pub user_header: String,
-    /// Hosts that requests may ask for besides that of --public-url, the name of this machine, localhost
-    /// and addresses: those that a proxy or Prometheus asks for; `*` for any
+    /// Further host names that requests may be addressed to, such as those that a proxy or Prometheus
+    /// uses; `*` allows any. That of `--public-url`, the name of this machine, localhost and IP addresses
+    /// are always allowed
     #[arg(
         long,
         env = "THROUGHLINE_ALLOWED_HOSTS",
@@ -276,12 +281,12 @@ pub struct PagesConfig {
         value_delimiter = ','
     )]
     pub allowed_hosts: Vec<String>,
-    /// Refuse requests that write (silence, acknowledge ...) without that header
+    /// Reject requests that write (silence, acknowledge ...) without the header of `--user-header`
     #[arg(long, env = "THROUGHLINE_REQUIRE_USER")]
     pub require_user: bool,
 }
 
-/// Where tests leave their wishes for the process to die; nobody else has any.
+/// Folder in which tests request that the process stops at a named point.
 #[derive(Clone, Debug, Args)]
 pub struct FailpointConfig {
     #[arg(
@@ -297,7 +302,7 @@ pub struct FailpointConfig {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Logging")]
 pub struct LogConfig {
-    /// What is logged, as `info` or `warn,throughline::deliver=debug`
+    /// Filter of log lines, as `info` or `warn,throughline::deliver=debug`
     /// [default: info, for the demo warn]
     #[arg(
         long = "log",
@@ -307,7 +312,7 @@ pub struct LogConfig {
         verbatim_doc_comment
     )]
     pub filter: Option<String>,
-    /// How it is written
+    /// Format of log lines
     #[arg(
         long,
         env = "THROUGHLINE_LOG_FORMAT",
