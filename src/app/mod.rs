@@ -133,7 +133,7 @@ impl App {
 
     /// Where what is measured is shown from.
     pub fn metrics(&self) -> &Registry {
-        &self.metrics.registry
+        &self.metrics.registered.registry
     }
 
     /// Serves until `shutdown` is cancelled, then drains.

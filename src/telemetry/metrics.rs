@@ -1,17 +1,19 @@
-//! Every metric of this process. What SLOs say is read from the database at scrape (`web/metrics/mod.rs`)
-//! and is the same on every replica; these are not.
+//! Metrics of this process. Those of SLOs are read from the database at each scrape
+//! (`web/metrics/mod.rs`) and are the same on every replica; these are not.
 
 use std::time::Duration;
 
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts,
-    Registry, core::Collector,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
 };
+
+use super::metric_builder::{MetricBuilder, RegisteredMetrics};
 
 /// Clones share the values.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    pub registry: Registry,
+    /// All of them.
+    pub registered: RegisteredMetrics,
     /// Spans in well-formed requests, whether or not an SLO selects them.
     pub spans_received: IntCounter,
     /// Spans rejected one by one, by reason.
@@ -119,102 +121,69 @@ pub fn method_label(method: &str) -> &str {
 
 impl Metrics {
     pub fn new() -> Result<Self, prometheus::Error> {
-        let made = Makes(Registry::new());
+        let builder = MetricBuilder::default();
         Ok(Self {
-            spans_received: made.counter(
+            spans_received: builder.counter(
                 "throughline_spans_received_total",
                 "Spans in well-formed requests, whether or not an SLO selects them.",
             )?,
-            spans_rejected: made.counters(
+            spans_rejected: builder.counters(
                 "throughline_spans_rejected_total",
                 "Spans rejected one by one, by reason.",
                 &["reason"],
             )?,
-            spans_with_unreadable_values: made.counters(
+            spans_with_unreadable_values: builder.counters(
                 "throughline_spans_with_unreadable_values_total",
                 "Spans with a value that was asked for and could not be read as sent. Text was repaired, other values are absent.",
                 &["reason"],
             )?,
-            spans_matched: made.counter(
+            spans_matched: builder.counter(
                 "throughline_spans_matched_total",
-                "Spans that said something of an SLO.",
+                "Spans that an SLO selected and could use.",
             )?,
-            last_span_timestamp: made.gauge(
+            last_span_timestamp: builder.gauge(
                 "throughline_last_span_timestamp_seconds",
                 "When the last span was received; 0 before the first.",
             )?,
-            watermark_timestamp: made.gauge(
+            watermark_timestamp: builder.gauge(
                 "throughline_watermark_timestamp_seconds",
                 "Up to when ingest is known to have been healthy; deadlines wait for it.",
             )?,
-            database: made.database()?,
-            requests_answered: made.requests_answered()?,
-            loop_turns: made.durations(
+            database: builder.database()?,
+            requests_answered: builder.requests_answered()?,
+            loop_turns: builder.durations(
                 "throughline_loop_turn_duration_seconds",
                 "How long one turn of a loop takes, by result: ok or failed.",
                 &["loop", "result"],
             )?,
-            delivery_attempt_seconds: made.durations(
+            delivery_attempt_seconds: builder.durations(
                 "throughline_delivery_attempt_duration_seconds",
                 "How long one attempt to deliver took, by the kind of its target and class of the answer.",
                 &["kind", "result"],
             )?,
-            alert_transitions: made.alert_transitions()?,
-            evaluations_skipped: made.evaluations_skipped()?,
-            delivery_attempts: made.delivery_attempts()?,
-            delivery_latency: made.delivery_latency()?,
-            reconciled_deliveries: made.reconciled_deliveries()?,
-            heartbeat_timestamp: made.heartbeat_timestamp()?,
-            heartbeat_withheld: made.heartbeat_withheld()?,
-            self_checks: made.self_checks()?,
-            clock_skew: made.clock_skew()?,
-            database_unavailable: made.database_unavailable()?,
-            definitions_last_reload_successful: made.gauge(
+            alert_transitions: builder.alert_transitions()?,
+            evaluations_skipped: builder.evaluations_skipped()?,
+            delivery_attempts: builder.delivery_attempts()?,
+            delivery_latency: builder.delivery_latency()?,
+            reconciled_deliveries: builder.reconciled_deliveries()?,
+            heartbeat_timestamp: builder.heartbeat_timestamp()?,
+            heartbeat_withheld: builder.heartbeat_withheld()?,
+            self_checks: builder.self_checks()?,
+            clock_skew: builder.clock_skew()?,
+            database_unavailable: builder.database_unavailable()?,
+            definitions_last_reload_successful: builder.gauge(
                 "throughline_definitions_last_reload_successful",
                 "1 if the definition files were loaded, 0 if they have errors and the previous definitions stay active.",
             )?,
-            ingest_commit_duration: made.ingest_commit_duration()?,
-            last_tick_timestamp: made.last_tick_timestamp()?,
-            registry: made.0,
+            ingest_commit_duration: builder.ingest_commit_duration()?,
+            last_tick_timestamp: builder.last_tick_timestamp()?,
+            registered: builder.finish(),
         })
     }
 }
 
-/// Makes metrics and registers each.
-struct Makes(Registry);
-
-impl Makes {
-    fn register<M: Collector + Clone + 'static>(&self, metric: M) -> Result<M, prometheus::Error> {
-        self.0.register(Box::new(metric.clone()))?;
-        Ok(metric)
-    }
-
-    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
-        self.register(IntCounter::new(name, help)?)
-    }
-
-    fn counters(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-    ) -> Result<IntCounterVec, prometheus::Error> {
-        self.register(IntCounterVec::new(Opts::new(name, help), labels)?)
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> Result<Gauge, prometheus::Error> {
-        self.register(Gauge::new(name, help)?)
-    }
-
-    fn gauges(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-    ) -> Result<GaugeVec, prometheus::Error> {
-        self.register(GaugeVec::new(Opts::new(name, help), labels)?)
-    }
-
+/// Those that `Metrics::new` has no room for.
+impl MetricBuilder {
     fn alert_transitions(&self) -> Result<IntCounterVec, prometheus::Error> {
         self.counters(
             "throughline_alert_transitions_total",
@@ -291,7 +260,7 @@ impl Makes {
         ];
         let options =
             HistogramOpts::new("throughline_delivery_latency_seconds", help).buckets(buckets);
-        self.register(HistogramVec::new(options, &["target", "kind"])?)
+        self.histograms(options, &["target", "kind"])
     }
 
     fn ingest_commit_duration(&self) -> Result<Histogram, prometheus::Error> {
@@ -299,21 +268,7 @@ impl Makes {
         let buckets = vec![0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
         let options =
             HistogramOpts::new("throughline_ingest_commit_duration_seconds", help).buckets(buckets);
-        self.register(Histogram::with_opts(options)?)
-    }
-
-    /// Of what takes a millisecond if all is well and seconds if not.
-    fn durations(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-    ) -> Result<HistogramVec, prometheus::Error> {
-        let buckets = vec![
-            0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
-        ];
-        let options = HistogramOpts::new(name, help).buckets(buckets);
-        self.register(HistogramVec::new(options, labels)?)
+        self.histogram(options)
     }
 
     fn database(&self) -> Result<DatabaseMetrics, prometheus::Error> {
@@ -326,7 +281,7 @@ impl Makes {
                 "How long a transaction takes, by its name and result: committed, rolled_back or failed.",
                 &["operation", "result"],
             )?,
-            waits: self.register(Histogram::with_opts(wait)?)?,
+            waits: self.histogram(wait)?,
             connections: self.gauges(
                 "throughline_db_pool_connections",
                 "Connections to the database, by use (recording, loops, pages): idle, used, and max for as many as there may be.",
@@ -372,8 +327,10 @@ impl Makes {
     }
 
     fn last_tick_timestamp(&self) -> Result<GaugeVec, prometheus::Error> {
-        let help = "When a turn of a loop last succeeded.";
-        let options = Opts::new("throughline_last_tick_timestamp_seconds", help);
-        self.register(GaugeVec::new(options, &["loop"])?)
+        self.gauges(
+            "throughline_last_tick_timestamp_seconds",
+            "When a turn of a loop last succeeded.",
+            &["loop"],
+        )
     }
 }

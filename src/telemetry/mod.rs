@@ -4,6 +4,7 @@
 //! given: without one there is no layer for them, and they are disabled where they would be made.
 
 mod export;
+pub mod metric_builder;
 pub mod metrics;
 pub mod spans;
 

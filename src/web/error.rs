@@ -86,6 +86,8 @@ pub(super) enum WebError {
     Store(#[from] StoreError),
     #[error("cannot write the page")]
     Template(#[from] askama::Error),
+    #[error("the metrics cannot be listed: {0}")]
+    Metrics(#[from] prometheus::Error),
 }
 
 /// What is said of an error, on a page and in JSON.
@@ -129,7 +131,7 @@ impl WebError {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(error) => store_status(error),
-            Self::Template(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Template(_) | Self::Metrics(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -182,7 +184,9 @@ impl WebError {
             }
             Self::NoSuchIncident { .. } => "the page of alerts links to those of the last 28 days",
             Self::Store(error) => help_with_the_store(error),
-            Self::Template(_) => "this is a fault of the service; the log has the cause",
+            Self::Template(_) | Self::Metrics(_) => {
+                "this is a fault of the service; the log has the cause"
+            }
             _ => self.help_with_writing(),
         }
     }

@@ -26,7 +26,7 @@ use axum::{
     extract::State,
     http::{HeaderName, HeaderValue},
     middleware,
-    response::Response,
+    response::{Redirect, Response},
     routing::{get, post},
 };
 use tokio::net::TcpListener;
@@ -117,7 +117,11 @@ fn pages() -> Router<WebState> {
         .route("/silences/new", get(silences::form).post(silences::submit))
         .route("/silences/{id}/expire", post(silences::expire))
         .route("/definitions", get(definitions::get))
+        .route("/docs", get(async || Redirect::to("/docs/definitions")))
         .route("/docs/definitions", get(docs::definitions))
+        .route("/docs/selectors", get(docs::selectors))
+        .route("/docs/metrics", get(docs::metrics))
+        .route("/docs/settings", get(docs::settings))
         .route("/deliveries", get(deliveries::get))
         .route("/deliveries/{id}", get(deliveries::get_one))
         .route("/deliveries/{id}/retry", post(deliveries::post_form))
@@ -163,6 +167,9 @@ fn api() -> Router<WebState> {
         .route("/api/v1/definitions/apply", post(definitions::apply))
         .route("/api/v1/definitions/clear", post(definitions::clear))
         .route("/api/v1/docs/definitions", get(docs::definitions))
+        .route("/api/v1/docs/selectors", get(docs::selectors))
+        .route("/api/v1/docs/metrics", get(docs::metrics))
+        .route("/api/v1/docs/settings", get(docs::settings))
         .route("/api/v1/deliveries", get(deliveries::get))
         .route("/api/v1/deliveries/{id}", get(deliveries::get_one))
         .route("/api/v1/deliveries/{id}/retry", post(deliveries::post))

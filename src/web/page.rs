@@ -48,6 +48,7 @@ pub(super) enum Section {
     Deliveries,
     Events,
     Definitions,
+    Docs,
     Other,
 }
 
@@ -178,7 +179,7 @@ impl Negotiation {
             request_id: self.request_id.clone(),
             ..error.explanation()
         };
-        if let WebError::Store(_) | WebError::Template(_) = error
+        if let WebError::Store(_) | WebError::Template(_) | WebError::Metrics(_) = error
             && error.status().is_server_error()
         {
             tracing::error!(

@@ -39,13 +39,15 @@ mod literal;
 mod parser;
 mod re2;
 mod tree;
-mod unsupported;
 mod words;
 
 #[cfg(test)]
 mod tests;
 
-pub use self::index::SelectorIndex;
+pub use self::{
+    index::SelectorIndex,
+    words::reference::{SelectorReference, SelectorSyntax, TempoDifference, reference},
+};
 
 /// One spanset filter, compiled. Cheap to clone.
 #[derive(Clone)]

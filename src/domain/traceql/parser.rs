@@ -7,7 +7,7 @@ use super::{
     SelectorError,
     lexer::{self, Lexeme, OperatorToken, ScopeToken, Token},
     tree::{Arithmetic, Expr, Expression, Literal, SelectorField},
-    unsupported, words,
+    words::{self, unsupported},
 };
 use crate::domain::model::span::{AttributeName, AttributeScope};
 

@@ -1,4 +1,4 @@
-//! `/metrics`: the process's own, and how every SLO stands, read from the database at each scrape.
+//! `/metrics`: those of the process, and those of SLOs, which are read from the database at each scrape.
 
 mod outbox;
 
@@ -9,9 +9,9 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use prometheus::{GaugeVec, Opts, Registry, TextEncoder, proto::MetricFamily};
+use prometheus::{GaugeVec, TextEncoder, proto::MetricFamily};
 
-use self::outbox::Outbox;
+use self::outbox::{Outbox, OutboxGauges};
 use super::{pages::summary::Summary, state::WebState};
 use crate::{
     domain::{
@@ -20,6 +20,7 @@ use crate::{
         slo::Limit,
     },
     store::{GroupTally, SelectedSpans, SloRecord, StoreError},
+    telemetry::metric_builder::{MetricBuilder, MetricReference, RegisteredMetrics},
 };
 
 /// Name, help and labels of every metric of an SLO.
@@ -124,14 +125,14 @@ pub(super) async fn get(State(state): State<WebState>) -> Response {
     }
 }
 
-/// Without the database the process's own metrics are still told: they are what explains it.
+/// Without the database the process's own metrics are still answered: they explain why it is away.
 async fn scrape(state: &WebState) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
     state.store.measure_pools();
-    let mut families = state.metrics.registry.gather();
+    let mut families = state.metrics.registered.registry.gather();
     match records(state).await {
         Ok(scraped) => {
             families.extend(slo_families(state, &scraped)?);
-            families.extend(outbox::families(&scraped.outbox)?);
+            families.extend(outbox_families(&scraped.outbox)?);
         }
         Err(error) => {
             tracing::warn!(
@@ -143,7 +144,7 @@ async fn scrape(state: &WebState) -> Result<String, Box<dyn std::error::Error + 
     Ok(TextEncoder::new().encode_to_string(&families)?)
 }
 
-/// What Postgres tells of SLOs.
+/// What is read from the database for one scrape.
 struct Scraped {
     records: Vec<SloRecord>,
     groups: BTreeMap<SloId, GroupTally>,
@@ -200,11 +201,24 @@ fn slo_families(
             gauges.set_spans(slo.name.as_str(), spans);
         }
     }
-    Ok(gauges.registry.gather())
+    Ok(gauges.registered.registry.gather())
+}
+
+fn outbox_families(outbox: &Outbox) -> Result<Vec<MetricFamily>, prometheus::Error> {
+    let gauges = OutboxGauges::new()?;
+    gauges.set(outbox);
+    Ok(gauges.registered.registry.gather())
+}
+
+/// Metrics that are read from the database, those of SLOs first.
+pub(super) fn shared_reference() -> Result<Vec<MetricReference>, prometheus::Error> {
+    let slos = Gauges::new()?.registered.reference;
+    let outbox = OutboxGauges::new()?.registered.reference;
+    Ok(slos.iter().chain(outbox.iter()).cloned().collect())
 }
 
 struct Gauges {
-    registry: Registry,
+    registered: RegisteredMetrics,
     objective: GaugeVec,
     budget: GaugeVec,
     burn: GaugeVec,
@@ -226,12 +240,8 @@ struct Gauges {
 
 impl Gauges {
     fn new() -> Result<Self, prometheus::Error> {
-        let registry = Registry::new();
-        let gauge = |(name, help, labels): names::Metric| {
-            let gauge = GaugeVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok::<_, prometheus::Error>(gauge)
-        };
+        let builder = MetricBuilder::default();
+        let gauge = |(name, help, labels): names::Metric| builder.gauges(name, help, labels);
         Ok(Self {
             objective: gauge(names::OBJECTIVE)?,
             budget: gauge(names::BUDGET)?,
@@ -250,7 +260,7 @@ impl Gauges {
             groups_burning: gauge(names::GROUPS_BURNING)?,
             spans: gauge(names::SPANS)?,
             firing: gauge(names::FIRING)?,
-            registry,
+            registered: builder.finish(),
         })
     }
 

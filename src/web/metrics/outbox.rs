@@ -1,6 +1,6 @@
-//! How deliveries and targets stand, for `/metrics`: read from the database, the same on every replica.
+//! Metrics of deliveries and targets: read from the database, the same on every replica.
 
-use prometheus::{GaugeVec, Opts, Registry, proto::MetricFamily};
+use prometheus::GaugeVec;
 
 use crate::{
     domain::{
@@ -9,6 +9,7 @@ use crate::{
         slo::Severity,
     },
     store::{StoreError, Tx},
+    telemetry::metric_builder::{MetricBuilder, RegisteredMetrics},
 };
 
 const STATES: [&str; 3] = ["closed", "open", "misconfigured"];
@@ -38,61 +39,67 @@ pub(crate) async fn read(tx: &mut Tx<'_>, now: Timestamp) -> Result<Outbox, Stor
     })
 }
 
-pub(crate) fn families(outbox: &Outbox) -> Result<Vec<MetricFamily>, prometheus::Error> {
-    let registry = Registry::new();
-    let gauge = |name, help, labels: &[&str]| {
-        let gauge = GaugeVec::new(Opts::new(name, help), labels)?;
-        registry.register(Box::new(gauge.clone()))?;
-        Ok::<_, prometheus::Error>(gauge)
-    };
-    let oldest = gauge(
-        "throughline_delivery_oldest_pending_seconds",
-        "Age of the oldest pending delivery by severity; 0 if there is none.",
-        &["severity"],
-    )?;
-    for (severity, seconds) in &outbox.waiting {
-        oldest.with_label_values(&[*severity]).set(*seconds);
-    }
-    let failed = gauge(
-        "throughline_deliveries_failed",
-        "Deliveries that failed permanently; /deliveries?state=failed shows why and can retry them.",
-        &["target"],
-    )?;
-    let state = gauge(
-        "throughline_target_state",
-        "1 for the state of a target's circuit breaker: closed, open (the target fails) or misconfigured (it rejects every request).",
-        &["target", "state"],
-    )?;
-    for (target, known) in &outbox.targets {
-        failed.with_label_values(&[target.as_str()]).set(0.0);
-        for (name, is) in STATES.map(|name| (name, known.health.condition.as_str() == name)) {
-            let labels = [target.as_str(), name];
-            state
-                .with_label_values(&labels)
-                .set(f64::from(u8::from(is)));
-        }
-    }
-    set_failed(&failed, outbox);
-    let since = gauge(
-        "throughline_target_failing_since_timestamp_seconds",
-        "Since when a target's circuit breaker is open or misconfigured; absent while it is closed.",
-        &["target"],
-    )?;
-    for (target, known) in &outbox.targets {
-        if let Some(at) = failing_since(known.health.condition) {
-            let gauge = since.with_label_values(&[target.as_str()]);
-            gauge.set(at.as_secs_f64());
-        }
-    }
-    Ok(registry.gather())
+/// The gauges of one scrape.
+pub(super) struct OutboxGauges {
+    pub(super) registered: RegisteredMetrics,
+    oldest: GaugeVec,
+    failed: GaugeVec,
+    state: GaugeVec,
+    failing_since: GaugeVec,
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-fn set_failed(failed: &GaugeVec, outbox: &Outbox) {
-    for (target, count) in &outbox.failed {
-        failed
-            .with_label_values(&[target.as_str()])
-            .set(*count as f64);
+impl OutboxGauges {
+    pub(super) fn new() -> Result<Self, prometheus::Error> {
+        let builder = MetricBuilder::default();
+        Ok(Self {
+            oldest: builder.gauges(
+                "throughline_delivery_oldest_pending_seconds",
+                "Age of the oldest pending delivery by severity; 0 if there is none.",
+                &["severity"],
+            )?,
+            failed: builder.gauges(
+                "throughline_deliveries_failed",
+                "Deliveries that failed permanently; /deliveries?state=failed shows why and can retry them.",
+                &["target"],
+            )?,
+            state: builder.gauges(
+                "throughline_target_state",
+                "1 for the state of a target's circuit breaker: closed, open (the target fails) or misconfigured (it rejects every request).",
+                &["target", "state"],
+            )?,
+            failing_since: builder.gauges(
+                "throughline_target_failing_since_timestamp_seconds",
+                "Since when a target's circuit breaker is open or misconfigured; absent while it is closed.",
+                &["target"],
+            )?,
+            registered: builder.finish(),
+        })
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    pub(super) fn set(&self, outbox: &Outbox) {
+        for (severity, seconds) in &outbox.waiting {
+            self.oldest.with_label_values(&[*severity]).set(*seconds);
+        }
+        for (target, known) in &outbox.targets {
+            self.set_target(target.as_str(), known.health.condition);
+        }
+        for (target, count) in &outbox.failed {
+            let failed = self.failed.with_label_values(&[target.as_str()]);
+            failed.set(*count as f64);
+        }
+    }
+
+    fn set_target(&self, target: &str, condition: TargetCondition) {
+        self.failed.with_label_values(&[target]).set(0.0);
+        for state in STATES {
+            let is = f64::from(u8::from(condition.as_str() == state));
+            self.state.with_label_values(&[target, state]).set(is);
+        }
+        if let Some(at) = failing_since(condition) {
+            let since = self.failing_since.with_label_values(&[target]);
+            since.set(at.as_secs_f64());
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
     fixture,
 };
 
-const PAGES: [&str; 13] = [
+const PAGES: [&str; 16] = [
     "/",
     "/alerts",
     "/silences",
@@ -27,6 +27,9 @@ const PAGES: [&str; 13] = [
     "/targets",
     "/definitions",
     "/docs/definitions",
+    "/docs/selectors",
+    "/docs/metrics",
+    "/docs/settings",
     "/deliveries",
     "/events",
     "/slos/orders-on-time",

@@ -34,13 +34,16 @@ use fixture::catalog;
 
 use crate::support::app::web as client;
 
-const PAGES: [&str; 15] = [
+const PAGES: [&str; 18] = [
     "/",
     "/?q=team%3Dpayments",
     "/?state=Paging",
     "/alerts",
     "/definitions",
     "/docs/definitions",
+    "/docs/selectors",
+    "/docs/metrics",
+    "/docs/settings",
     "/deliveries",
     "/deliveries?state=failed",
     "/events",

@@ -154,7 +154,7 @@ impl Server {
 
     /// All metrics, as they are scraped.
     pub(super) fn metrics(&self) -> String {
-        let families = self.metrics.registry.gather();
+        let families = self.metrics.registered.registry.gather();
         TextEncoder::new().encode_to_string(&families).unwrap()
     }
 

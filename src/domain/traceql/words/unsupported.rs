@@ -2,10 +2,13 @@
 
 use std::ops::Range;
 
-use super::SelectorError;
+use crate::domain::traceql::SelectorError;
 
 /// Refuses `word` if it is TraceQL that needs more than the span at hand.
-pub(super) fn refuse_word(word: &str, span: Range<usize>) -> Result<(), SelectorError> {
+pub(in crate::domain::traceql) fn refuse_word(
+    word: &str,
+    span: Range<usize>,
+) -> Result<(), SelectorError> {
     let (reason, help) = match word {
         "trace:duration" | "traceDuration" => (
             "how long a trace takes is known when all of it is, and a selector sees one span",
@@ -40,7 +43,7 @@ pub(super) fn refuse_word(word: &str, span: Range<usize>) -> Result<(), Selector
     })
 }
 
-pub(super) fn parent_attribute(span: Range<usize>) -> SelectorError {
+pub(in crate::domain::traceql) fn parent_attribute(span: Range<usize>) -> SelectorError {
     SelectorError::new(
         span,
         "attributes of the parent are not supported: it may not have arrived yet, and a selector sees one span",
@@ -48,7 +51,7 @@ pub(super) fn parent_attribute(span: Range<usize>) -> SelectorError {
     .with_help("use an attribute that the span itself carries")
 }
 
-pub(super) fn structural(span: Range<usize>) -> SelectorError {
+pub(in crate::domain::traceql) fn structural(span: Range<usize>) -> SelectorError {
     SelectorError::new(
         span,
         "structural operators are not supported: they relate two spans, and a selector sees one",
@@ -56,7 +59,7 @@ pub(super) fn structural(span: Range<usize>) -> SelectorError {
     .with_help("write one filter `{ ... }`")
 }
 
-pub(super) fn spanset_logic(span: Range<usize>) -> SelectorError {
+pub(in crate::domain::traceql) fn spanset_logic(span: Range<usize>) -> SelectorError {
     SelectorError::new(
         span,
         "spansets cannot be combined: each side may be another span, and a selector sees one",
@@ -65,7 +68,7 @@ pub(super) fn spanset_logic(span: Range<usize>) -> SelectorError {
 }
 
 /// `stage` is the word after the pipe.
-pub(super) fn pipeline(stage: &str, span: Range<usize>) -> SelectorError {
+pub(in crate::domain::traceql) fn pipeline(stage: &str, span: Range<usize>) -> SelectorError {
     let reason = match stage {
         "select" => "`select` chooses columns of a result, and a selector only says yes or no",
         "rate"

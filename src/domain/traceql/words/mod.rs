@@ -1,5 +1,8 @@
 //! The bare words and scoped intrinsics of the language, and what to say about any other.
 
+pub(super) mod reference;
+pub(super) mod unsupported;
+
 use std::ops::Range;
 
 use super::{
@@ -54,6 +57,14 @@ const WORDS: [(&str, Word); 32] = [
     ("producer", Word::Kind(SpanKind::Producer)),
     ("consumer", Word::Kind(SpanKind::Consumer)),
 ];
+
+/// The words that name an intrinsic, each with it.
+pub(super) fn intrinsics() -> impl Iterator<Item = (&'static str, Intrinsic)> {
+    WORDS.iter().filter_map(|(word, meaning)| match meaning {
+        Word::Field(intrinsic) => Some((*word, *intrinsic)),
+        Word::Bool(_) | Word::Nil | Word::Status(_) | Word::Kind(_) => None,
+    })
+}
 
 #[derive(Clone, Copy)]
 enum Word {

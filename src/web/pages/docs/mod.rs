@@ -1,0 +1,142 @@
+//! `/docs`: the reference of definitions, selectors, metrics and settings, generated from the code that
+//! reads or makes them. It needs no network, so it is there where the service is.
+
+mod sections;
+
+use askama::Template;
+use axum::{extract::State, response::Response};
+use serde::Serialize;
+
+use self::sections::{DocsPart, DocsSection, text};
+use crate::{
+    config::{self, SettingGroup},
+    domain::{
+        slo::definition::{self, GroupReference},
+        traceql::{self, SelectorReference},
+    },
+    telemetry::metric_builder::MetricReference,
+    web::{
+        error::WebError,
+        metrics,
+        page::{Layout, Negotiation, Section},
+        state::WebState,
+    },
+};
+
+/// The pages of the reference.
+const LINKS: [(&str, &str); 4] = [
+    ("/docs/definitions", "Definitions"),
+    ("/docs/selectors", "Selectors"),
+    ("/docs/metrics", "Metrics"),
+    ("/docs/settings", "Settings"),
+];
+
+#[derive(Debug, Serialize)]
+struct DefinitionDocs {
+    groups: Vec<GroupReference>,
+}
+
+#[derive(Debug, Serialize)]
+struct MetricDocs {
+    /// Read from the database: the same on every replica.
+    shared: Vec<MetricReference>,
+    /// Of this process.
+    process: Vec<MetricReference>,
+}
+
+#[derive(Debug, Serialize)]
+struct SettingDocs {
+    groups: Vec<SettingGroup>,
+}
+
+pub(crate) async fn definitions(asked: Negotiation, State(state): State<WebState>) -> Response {
+    let view = DefinitionDocs {
+        groups: definition::reference(),
+    };
+    asked.reply(&state, Ok::<_, WebError>(view), |view| DocsPage {
+        about: text(
+            "Every field of the YAML files, as this version reads them. `throughline schema` prints a \
+             JSON Schema of the same for editors.",
+        ),
+        sections: view.groups.iter().map(sections::of_group).collect(),
+        ..DocsPage::new(&state, "/docs/definitions")
+    })
+}
+
+pub(crate) async fn selectors(asked: Negotiation, State(state): State<WebState>) -> Response {
+    let view: SelectorReference = traceql::reference();
+    asked.reply(&state, Ok::<_, WebError>(view), |view| DocsPage {
+        about: text(
+            "Selectors are TraceQL span filters, such as `{ span.order.id != nil && kind = producer }`, \
+             with the same meaning as in Grafana Tempo.",
+        ),
+        sections: sections::of_selectors(&view),
+        ..DocsPage::new(&state, "/docs/selectors")
+    })
+}
+
+pub(crate) async fn metrics(asked: Negotiation, State(state): State<WebState>) -> Response {
+    let view = metrics::shared_reference().map(|shared| MetricDocs {
+        shared,
+        process: state.metrics.registered.reference.to_vec(),
+    });
+    asked.reply(&state, view.map_err(WebError::from), |view| DocsPage {
+        about: text("Every metric that `/metrics` serves."),
+        sections: vec![
+            sections::of_metrics(
+                "SLOs, alerts and deliveries",
+                "Read from the database at each scrape, so every replica answers the same. Aggregate over \
+                 replicas with `max`, not `sum`.",
+                &view.shared,
+            ),
+            sections::of_metrics(
+                "This process",
+                "Each replica has its own.",
+                &view.process,
+            ),
+        ],
+        ..DocsPage::new(&state, "/docs/metrics")
+    })
+}
+
+pub(crate) async fn settings(asked: Negotiation, State(state): State<WebState>) -> Response {
+    let view = SettingDocs {
+        groups: config::reference(),
+    };
+    asked.reply(&state, Ok::<_, WebError>(view), |view| DocsPage {
+        about: text(
+            "Every setting of `throughline serve`, as a flag or an environment variable. A flag takes \
+             precedence.",
+        ),
+        sections: view.groups.iter().map(sections::of_settings).collect(),
+        ..DocsPage::new(&state, "/docs/settings")
+    })
+}
+
+#[derive(Template)]
+#[template(path = "docs.html", config = "src/web/askama.toml")]
+struct DocsPage {
+    layout: Layout,
+    path: &'static str,
+    title: &'static str,
+    about: Vec<DocsPart>,
+    sections: Vec<DocsSection>,
+}
+
+impl DocsPage {
+    /// The page at `path` without content.
+    fn new(state: &WebState, path: &'static str) -> Self {
+        let link = LINKS.iter().find(|(known, _)| *known == path);
+        let title = link.map_or("Reference", |(_, title)| *title);
+        let full = format!("{title} · Reference · Throughline");
+        let mut layout = Layout::new(state, Section::Docs, full).still();
+        layout.json = Some(format!("/api/v1{path}"));
+        Self {
+            layout,
+            path,
+            title,
+            about: Vec::new(),
+            sections: Vec::new(),
+        }
+    }
+}
