@@ -1,6 +1,6 @@
 //! The pages in a real browser: nothing is logged to its console, nothing is fetched from elsewhere.
 //!
-//! The screenshots in `target/pages` are for people.
+//! The screenshots in `target/pages` are for people; `.dev/screenshots` takes those of the README from there.
 
 use std::{
     net::SocketAddr,
@@ -37,7 +37,9 @@ const fn shot(name: &'static str, path: &'static str, size: (u32, u32), theme: T
 
 const SLO: &str = "/slos/orders-on-time";
 
-const SHOTS: [Shot; 12] = [
+const SHOTS: [Shot; 14] = [
+    shot("readme-light", SLO, (1200, 860), Theme::Light),
+    shot("readme-dark", SLO, (1200, 860), Theme::Dark),
     shot("overview-light", "/", (1440, 1150), Theme::Light),
     shot("overview-dark", "/", (1440, 1150), Theme::Dark),
     shot("overview-narrow", "/", (390, 2600), Theme::Light),
