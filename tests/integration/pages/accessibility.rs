@@ -19,7 +19,7 @@ use super::{
     fixture,
 };
 
-const PAGES: [&str; 16] = [
+const PAGES: [&str; 17] = [
     "/",
     "/alerts",
     "/silences",
@@ -30,6 +30,7 @@ const PAGES: [&str; 16] = [
     "/docs/selectors",
     "/docs/metrics",
     "/docs/settings",
+    "/docs/api",
     "/deliveries",
     "/events",
     "/slos/orders-on-time",

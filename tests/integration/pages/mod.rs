@@ -7,6 +7,7 @@ mod busy;
 mod calendar;
 mod connections;
 mod deliveries;
+mod docs;
 mod events;
 mod fixture;
 mod groups;
@@ -34,7 +35,7 @@ use fixture::catalog;
 
 use crate::support::app::web as client;
 
-const PAGES: [&str; 18] = [
+const PAGES: [&str; 19] = [
     "/",
     "/?q=team%3Dpayments",
     "/?state=Paging",
@@ -44,6 +45,7 @@ const PAGES: [&str; 18] = [
     "/docs/selectors",
     "/docs/metrics",
     "/docs/settings",
+    "/docs/api",
     "/deliveries",
     "/deliveries?state=failed",
     "/events",

@@ -1,13 +1,17 @@
-//! `/docs`: the reference of definitions, selectors, metrics and settings, generated from the code that
-//! reads or makes them. It needs no network, so it is there where the service is.
+//! `/docs`: the reference of definitions, selectors, metrics, settings and the API, generated from the code
+//! that reads or makes them. It needs no network, so it is there where the service is.
 
+mod api;
 mod sections;
 
 use askama::Template;
 use axum::{extract::State, response::Response};
 use serde::Serialize;
 
-use self::sections::{DocsPart, DocsSection, text};
+use self::{
+    api::ApiGroup,
+    sections::{DocsPart, DocsSection, text},
+};
 use crate::{
     config::{self, SettingGroup},
     domain::{
@@ -24,11 +28,12 @@ use crate::{
 };
 
 /// The pages of the reference.
-const LINKS: [(&str, &str); 4] = [
+const LINKS: [(&str, &str); 5] = [
     ("/docs/definitions", "Definitions"),
     ("/docs/selectors", "Selectors"),
     ("/docs/metrics", "Metrics"),
     ("/docs/settings", "Settings"),
+    ("/docs/api", "API"),
 ];
 
 #[derive(Debug, Serialize)]
@@ -47,6 +52,11 @@ struct MetricDocs {
 #[derive(Debug, Serialize)]
 struct SettingDocs {
     groups: Vec<SettingGroup>,
+}
+
+#[derive(Debug, Serialize)]
+struct ApiDocs {
+    groups: &'static [ApiGroup],
 }
 
 pub(crate) async fn definitions(asked: Negotiation, State(state): State<WebState>) -> Response {
@@ -110,6 +120,22 @@ pub(crate) async fn settings(asked: Negotiation, State(state): State<WebState>) 
         ),
         sections: view.groups.iter().map(sections::of_settings).collect(),
         ..DocsPage::new(&state, "/docs/settings")
+    })
+}
+
+pub(crate) async fn api(asked: Negotiation, State(state): State<WebState>) -> Response {
+    let view = ApiDocs {
+        groups: &api::GROUPS,
+    };
+    asked.reply(&state, Ok::<_, WebError>(view), |view| DocsPage {
+        about: text(
+            "Every page is JSON too: below `/api/v1`, or with `Accept: application/json`. Times are \
+             RFC 3339 in UTC, shares are from 0 to 1, and durations that end in `_secs` are seconds. \
+             Requests that write take a body with `Content-Type: application/json`, and an \
+             `Idempotency-Key` header makes it safe to repeat them.",
+        ),
+        sections: view.groups.iter().map(sections::of_operations).collect(),
+        ..DocsPage::new(&state, "/docs/api")
     })
 }
 

@@ -1,5 +1,6 @@
 //! Tables of the reference.
 
+use super::api::{ApiGroup, ApiOperation};
 use crate::{
     config::{SettingGroup, SettingReference},
     domain::{
@@ -170,6 +171,18 @@ pub(super) fn of_settings(group: &SettingGroup) -> DocsSection {
         columns: &["Flag", "Variable", "If left out", "Meaning"],
         rows: group.settings.iter().map(row).collect(),
         ..headed(&group.heading)
+    }
+}
+
+pub(super) fn of_operations(group: &ApiGroup) -> DocsSection {
+    let row = |operation: &ApiOperation| {
+        let request = format!("{} {}", operation.method, operation.path);
+        vec![vec![DocsPart::code(&request)], text(operation.about)]
+    };
+    DocsSection {
+        columns: &["Request", "Meaning"],
+        rows: group.operations.iter().map(row).collect(),
+        ..headed(group.heading)
     }
 }
 

@@ -1,0 +1,176 @@
+//! The operations of the JSON API, as `/docs/api` lists them.
+
+use serde::Serialize;
+
+/// One method of one path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct ApiOperation {
+    pub(super) method: &'static str,
+    /// Parts in braces are replaced.
+    pub(super) path: &'static str,
+    pub(super) about: &'static str,
+}
+
+/// Operations that people look for together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct ApiGroup {
+    pub(super) heading: &'static str,
+    pub(super) operations: &'static [ApiOperation],
+}
+
+pub(super) const GROUPS: [ApiGroup; 7] = [
+    ApiGroup {
+        heading: "SLOs",
+        operations: &[
+            get(
+                "/api/v1/slos",
+                "All SLOs with their state, budget and burn rates, the most urgent first. Filter with `q` (name, service or `label=value`) and `state`.",
+            ),
+            get(
+                "/api/v1/slos/{slo}",
+                "One SLO with its windows, rules, stages, affected customers and evidence. `range` (`1h`, `24h`, `7d`, `28d`) sets the time that is shown.",
+            ),
+            get(
+                "/api/v1/slos/{slo}/groups",
+                "The groups of an SLO with `groupBy`, the most urgent first.",
+            ),
+            get(
+                "/api/v1/slos/{slo}/groups/{group}",
+                "One group, with the fields of an SLO.",
+            ),
+        ],
+    },
+    ApiGroup {
+        heading: "Alerts and incidents",
+        operations: &[
+            get(
+                "/api/v1/alerts",
+                "Alerts that are firing, and the transitions of the last days with their deliveries.",
+            ),
+            get(
+                "/api/v1/incidents/{id}",
+                "One incident: what was sent, its timeline, its cost and its notes.",
+            ),
+            post(
+                "/api/v1/incidents/{id}/acknowledge",
+                "Acknowledges an incident. Body: `{\"by\": NAME}`, unless a proxy names the user.",
+            ),
+            post(
+                "/api/v1/incidents/{id}/notes",
+                "Adds a note. Body: `{\"text\": TEXT, \"by\": NAME}`.",
+            ),
+        ],
+    },
+    ApiGroup {
+        heading: "Silences",
+        operations: &[
+            get(
+                "/api/v1/silences",
+                "Silences. `state` is `active`, `pending` or `expired`.",
+            ),
+            post(
+                "/api/v1/silences",
+                "Creates a silence. Body: `matchers`, `starts_at`, `ends_at` or `duration`, `repeat`, `reason`, `created_by`, `force`.",
+            ),
+            post(
+                "/api/v1/silences/preview",
+                "What a silence would match now, and what it would have suppressed. Body as for creating one.",
+            ),
+            get("/api/v1/silences/{id}", "One silence."),
+            delete("/api/v1/silences/{id}", "Expires a silence."),
+        ],
+    },
+    ApiGroup {
+        heading: "Change events",
+        operations: &[
+            get(
+                "/api/v1/events",
+                "Change events of the last 28 days, newest first. `service` selects those of one service.",
+            ),
+            post(
+                "/api/v1/events",
+                "Reports a deploy or another change. Body: `kind` (`deploy`, `flag` or `note`), `title`, `at`, `service`, `version`, `url`, `labels`.",
+            ),
+        ],
+    },
+    ApiGroup {
+        heading: "Deliveries and targets",
+        operations: &[
+            get(
+                "/api/v1/deliveries",
+                "Deliveries of notifications, newest first. Filter with `state` and `target`; `before` is the id to go on from.",
+            ),
+            get("/api/v1/deliveries/{id}", "One delivery with all attempts."),
+            post(
+                "/api/v1/deliveries/{id}/retry",
+                "Sends a delivery that failed permanently again, and those that follow it in its incident. Body: `{}`.",
+            ),
+            get(
+                "/api/v1/targets",
+                "Notification targets with the state of their circuit breakers.",
+            ),
+            post(
+                "/api/v1/targets/{target}/test",
+                "Sends a test notification, at most one a minute for each target. Body: `scenario`, and `render` to only show it.",
+            ),
+            get(
+                "/api/v1/targets/{target}/test/{test}",
+                "How the messages of a test were delivered.",
+            ),
+        ],
+    },
+    ApiGroup {
+        heading: "Definitions",
+        operations: &[
+            get(
+                "/api/v1/definitions",
+                "The active definitions, and the problems of the files.",
+            ),
+            post(
+                "/api/v1/definitions/apply",
+                "Activates the files of this replica, although other replicas have other ones. Body: `{}`.",
+            ),
+            post(
+                "/api/v1/definitions/clear",
+                "Accepts that the files declare no SLO any more. Body: `{}`.",
+            ),
+        ],
+    },
+    ApiGroup {
+        heading: "Reference",
+        operations: &[
+            get("/api/v1/docs/definitions", "The fields of definitions."),
+            get(
+                "/api/v1/docs/selectors",
+                "The fields, operators and values of selectors.",
+            ),
+            get("/api/v1/docs/metrics", "The metrics."),
+            get("/api/v1/docs/settings", "The settings."),
+            get("/api/v1/docs/api", "These operations."),
+        ],
+    },
+];
+
+const fn get(path: &'static str, about: &'static str) -> ApiOperation {
+    ApiOperation {
+        method: "GET",
+        path,
+        about,
+    }
+}
+
+const fn post(path: &'static str, about: &'static str) -> ApiOperation {
+    ApiOperation {
+        method: "POST",
+        path,
+        about,
+    }
+}
+
+const fn delete(path: &'static str, about: &'static str) -> ApiOperation {
+    ApiOperation {
+        method: "DELETE",
+        path,
+        about,
+    }
+}
