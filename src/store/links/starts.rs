@@ -12,7 +12,7 @@ use crate::{
             span::SpanRef,
         },
         slo::LinkBatch,
-        workflow::links::{Awaited, Graph, LinkFilter, LinkedSpan},
+        workflow::links::{Awaited, Graph, LinkFilter, LinkedSpan, MAX_STARTS},
     },
     store::{StoreError, Tx, trace_ids::uuid},
 };
@@ -29,8 +29,8 @@ impl Tx<'_> {
         let mut graph = Graph::default();
         self.add_way_back(spans, &mut graph).await?;
         let ends: BTreeSet<ChainEnd> = spans.iter().flat_map(|of| ends_of(of, &graph)).collect();
-        let sole_starts = self.add_starts_in(&ends, &mut graph).await?;
-        self.add_way_back(&sole_starts, &mut graph).await?;
+        let starts = self.add_starts_in(&ends, &mut graph).await?;
+        self.add_way_back(&starts, &mut graph).await?;
         Ok(graph)
     }
 
@@ -70,8 +70,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Adds the starts of traces, at most two of each, since more make no difference. Returns those
-    /// that are alone in theirs.
+    /// Adds the starts of traces, at most one more of each than are compared. Returns those of traces
+    /// with no more.
     async fn add_starts_in(
         &mut self,
         ends: &BTreeSet<ChainEnd>,
@@ -80,6 +80,7 @@ impl Tx<'_> {
         if ends.is_empty() {
             return Ok(BTreeSet::new());
         }
+        let most = i64::try_from(MAX_STARTS).unwrap_or(i64::MAX);
         let slos: Vec<i32> = ends.iter().map(|(slo, ..)| slo.0).collect();
         let filters: Vec<i64> = ends.iter().map(|(_, filter, _)| filter.0).collect();
         let traces: Vec<_> = ends.iter().map(|(.., trace_id)| uuid(*trace_id)).collect();
@@ -89,23 +90,24 @@ impl Tx<'_> {
             "from unnest($1::integer[], $2::bigint[], $3::uuid[]) as n(slo_id, filter, trace_id) ",
             "cross join lateral (select span_id, count(*) over () as count from (",
             "select distinct e.span_id from link_evidence e where e.trace_id = n.trace_id ",
-            "and e.slo_id = n.slo_id and e.is_start order by e.span_id limit 2) as two) as s",
+            "and e.slo_id = n.slo_id and e.is_start order by e.span_id limit $4) as first) as s",
         ))
         .bind(slos)
         .bind(filters)
         .bind(traces)
+        .bind(most + 1)
         .fetch_all(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
-        let mut alone = BTreeSet::new();
+        let mut compared = BTreeSet::new();
         for row in &rows {
             let (slo, span) = decode(row).map_err(|source| self.failed(source))?;
             graph.add_start(slo, span);
             let number = |column| row.try_get::<i64, _>(column);
-            if number("count").map_err(|source| self.failed(source))? == 1 {
+            if number("count").map_err(|source| self.failed(source))? <= most {
                 let filter = number("filter").map_err(|source| self.failed(source))?;
                 let filter = LinkFilter(filter);
-                alone.insert(LinkedSpan {
+                compared.insert(LinkedSpan {
                     slo,
                     filter,
                     span,
@@ -113,7 +115,7 @@ impl Tx<'_> {
                 });
             }
         }
-        Ok(alone)
+        Ok(compared)
     }
 }
 

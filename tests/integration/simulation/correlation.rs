@@ -109,8 +109,8 @@ struct ChainEnds<'a> {
 }
 
 impl ChainEnds<'_> {
-    /// The start furthest back on each chain; where there is none, the only start of the trace that it
-    /// ends in, or that trace.
+    /// The start furthest back on each chain; where there is none, what the starts share of the trace that
+    /// it ends in, or that trace.
     fn of(&self, from: &Place) -> BTreeSet<String> {
         let mut keys = BTreeSet::new();
         for (start, end) in self.furthest(from) {
@@ -119,18 +119,21 @@ impl ChainEnds<'_> {
                 continue;
             }
             let of_trace = self.places.keys().filter(|at| at.0 == end.0);
-            let of_trace: Vec<&Place> = of_trace.filter(|at| self.is_start(at)).collect();
-            match of_trace.as_slice() {
-                [] => drop(keys.insert(format!("trace {}", end.0))),
-                [one] => {
-                    let of_one = self.furthest(one).into_iter();
-                    let starts = of_one.filter_map(|(start, _)| start);
-                    keys.extend(starts.map(|start| start_key(&start)));
-                }
-                _ => drop(keys.insert(format!("{SEVERAL}{}", end.0))),
+            let of_trace = of_trace.filter(|at| self.is_start(at));
+            let of_starts: BTreeSet<_> = of_trace.map(|start| self.of_start(start)).collect();
+            match of_starts.first() {
+                None => drop(keys.insert(format!("trace {}", end.0))),
+                Some(shared) if of_starts.len() == 1 => keys.extend(shared.iter().cloned()),
+                Some(_) => drop(keys.insert(format!("{SEVERAL}{}", end.0))),
             }
         }
         keys
+    }
+
+    fn of_start(&self, start: &Place) -> BTreeSet<String> {
+        let furthest = self.furthest(start).into_iter();
+        let starts = furthest.filter_map(|(start, _)| start);
+        starts.map(|start| start_key(&start)).collect()
     }
 
     /// Of each chain its furthest start and its end.

@@ -269,10 +269,16 @@ impl Shapes<'_> {
     fn publishes(&mut self, story: &mut Story) {
         story.tell("request", 0, SECOND);
         let root = story.root();
-        for _ in 0..self.random.random_range(2..5) {
+        for _ in 0..self.random.random_range(1..5) {
             let publish = story.tell("start", 1_000, 2_000);
             publish.parent_span_id = Some(root.span_id);
-            let publish = Place::from(&*publish);
+            let mut publish = Place::from(&*publish);
+            if self.random.random_ratio(1, 4) {
+                // A span inside it tells of the same message.
+                let send = story.tell("start", 1_000, 2_000);
+                send.parent_span_id = Some(publish.span_id);
+                publish = Place::from(&*send);
+            }
             let context = self.any(&[publish, publish, publish, publish, root]);
             let mut one = story.another(self.trace());
             self.end(&mut one);

@@ -14,6 +14,9 @@ use crate::domain::{
 /// Links that are followed one after the other.
 pub const MAX_HOPS: usize = 32;
 
+/// Starts of one trace whose origins are compared, where a chain ends in it.
+pub const MAX_STARTS: usize = 16;
+
 /// Edges of many spans, and which of the spans start workflows.
 ///
 /// A span that is received more than once with different edges, as clients and servers that share an id
@@ -54,6 +57,13 @@ pub struct Origins {
     pub is_cut: bool,
 }
 
+impl Origins {
+    /// Whether both began at the same starts.
+    fn begin_as(&self, other: &Self) -> bool {
+        self.found == other.found && self.branches == other.branches
+    }
+}
+
 impl Graph {
     pub fn add(&mut self, edges: &Edges) {
         let steps = self.spans.entry((edges.filter, edges.span)).or_default();
@@ -80,8 +90,9 @@ impl Graph {
     ///
     /// Of the spans on the way that start workflows, the one furthest back is the origin: what starts
     /// nearer has only passed the work on. Where several links lead to different starts, each of them
-    /// is one. If there is no start on the way, the trace decides in which it ends, by its starts: one
-    /// of them is the origin, several are ambiguous, and while there is none the trace itself is kept.
+    /// is one. If there is no start on the way, the trace decides in which it ends, by its starts: the
+    /// origin that they share is that of the work, several origins are ambiguous, and while there is no
+    /// start the trace itself is kept.
     /// A circle leads nowhere new.
     ///
     /// Where the chain divides at another span than `of` itself, and each message of a batch ends by
@@ -171,24 +182,40 @@ impl Graph {
 
     /// The origin of work whose chain ends in this trace and has no start on it.
     fn add_trace(&self, of: LinkedSpan, trace_id: TraceId, origins: &mut Origins) {
-        let mut starts = self.starts_in(of.slo, trace_id);
-        match (starts.next(), starts.next()) {
-            (Some(_), Some(_)) => {
-                origins.found.insert(ChainOrigin::SeveralStarts(trace_id));
-            }
-            (None, _) => {
-                origins.found.insert(ChainOrigin::Trace(trace_id));
-                origins.waits_for.insert(Awaited::StartIn(trace_id));
-            }
-            (Some(start), None) => {
-                origins.waits_for.insert(Awaited::StartIn(trace_id));
-                let of = LinkedSpan { span: start, ..of };
-                let way = self.way_back(of);
-                let starts = self.ends(of, &way, origins).into_iter();
-                let is_start = |origin: &ChainOrigin| matches!(origin, ChainOrigin::Start(_));
-                origins.found.extend(starts.filter(is_start));
-            }
+        let starts = self.starts_in(of.slo, trace_id).take(MAX_STARTS + 1);
+        let starts: Vec<SpanRef> = starts.collect();
+        if starts.len() > MAX_STARTS {
+            origins.found.insert(ChainOrigin::SeveralStarts(trace_id));
+            return;
         }
+        origins.waits_for.insert(Awaited::StartIn(trace_id));
+        let each: Vec<Origins> = starts
+            .into_iter()
+            .map(|span| self.origins_of_start(LinkedSpan { span, ..of }))
+            .collect();
+        let of_trace = match each.as_slice() {
+            [] => BTreeSet::from([ChainOrigin::Trace(trace_id)]),
+            // One span inside another may tell of the same message.
+            [first, others @ ..] if others.iter().all(|other| other.begin_as(first)) => {
+                origins.branches.extend(&first.branches);
+                first.found.clone()
+            }
+            _ => BTreeSet::from([ChainOrigin::SeveralStarts(trace_id)]),
+        };
+        origins.found.extend(of_trace);
+        origins
+            .waits_for
+            .extend(each.iter().flat_map(|one| &one.waits_for));
+    }
+
+    fn origins_of_start(&self, of: LinkedSpan) -> Origins {
+        let way = self.way_back(of);
+        let mut origins = Origins::default();
+        let starts = self.ends(of, &way, &mut origins).into_iter();
+        origins.found = starts
+            .filter(|origin| matches!(origin, ChainOrigin::Start(_)))
+            .collect();
+        origins
     }
 
     fn starts_in(&self, slo: SloId, trace_id: TraceId) -> impl Iterator<Item = SpanRef> + '_ {

@@ -13,7 +13,7 @@ mod place;
 mod shared_ends;
 
 pub use edges::{Edges, LinkFilter, OneLink, edges};
-pub use graph::{Graph, LinkedSpan, MAX_HOPS, Origins};
+pub use graph::{Graph, LinkedSpan, MAX_HOPS, MAX_STARTS, Origins};
 pub use origin::{Awaited, Branch, ChainOrigin};
 pub use place::{
     EvidenceFragment, LinkResolution, Move, Placement, batch_id, evidence_of, place, place_at,

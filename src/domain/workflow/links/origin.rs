@@ -12,7 +12,7 @@ pub enum ChainOrigin {
     Start(SpanRef),
     /// A trace of which no start is known yet.
     Trace(TraceId),
-    /// A trace with several starts, none of which is on the chain: ambiguous.
+    /// A trace with starts of several origins, none of which is on the chain: ambiguous.
     SeveralStarts(TraceId),
 }
 

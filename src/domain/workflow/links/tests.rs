@@ -136,6 +136,52 @@ fn s34_a_chain_without_a_start_is_of_the_one_start_of_the_trace_where_it_ends() 
     );
 }
 
+/// As pika does it: a span that sends is inside one that publishes, and both are selected. The innermost
+/// span, whose context the message carries, is lost.
+#[test]
+fn s34_starts_of_one_message_inside_each_other_are_one_origin() {
+    let [publish, send, lost] = [1, 2, 3].map(|number| span(b'a', number));
+    let spans = [
+        edges_of(publish, None, &[]),
+        edges_of(send, Some(publish), &[]),
+        edges_of(span(b'b', 1), None, &[lost]),
+    ];
+    let one = with_starts(&spans, &[publish, send]);
+    assert_eq!(found(&one, span(b'b', 1)), [ChainOrigin::Start(publish)]);
+    let two = with_starts(&spans, &[publish, send, span(b'a', 4)]);
+    assert_eq!(
+        found(&two, span(b'b', 1)),
+        [ChainOrigin::SeveralStarts(trace(b'a'))]
+    );
+    // Until the publish is known, nobody can tell that the two are one.
+    let apart = with_starts(&spans[2..], &[publish, send]);
+    let origins = apart.origins(as_seen(span(b'b', 1)));
+    assert!(origins.waits_for.contains(&Awaited::Span(send)));
+    assert_eq!(
+        origins.found,
+        BTreeSet::from([ChainOrigin::SeveralStarts(trace(b'a'))])
+    );
+}
+
+#[test]
+fn s34_of_more_starts_than_are_compared_the_origin_is_unknown() {
+    let sends = (2..).take(MAX_STARTS).map(|number| span(b'a', number));
+    let publish = span(b'a', 1);
+    let of_sends = sends.clone().map(|send| edges_of(send, Some(publish), &[]));
+    let end = edges_of(span(b'b', 1), None, &[span(b'a', 99)]);
+    let spans: Vec<Edges> = of_sends
+        .chain([edges_of(publish, None, &[]), end])
+        .collect();
+    let starts: Vec<SpanRef> = sends.chain([publish]).collect();
+    let most = with_starts(&spans, &starts[1..]);
+    assert_eq!(found(&most, span(b'b', 1)), [ChainOrigin::Start(publish)]);
+    let more = with_starts(&spans, &starts);
+    assert_eq!(
+        found(&more, span(b'b', 1)),
+        [ChainOrigin::SeveralStarts(trace(b'a'))]
+    );
+}
+
 #[test]
 fn s34_a_start_of_another_slo_is_none() {
     let mut graph = graph(&relay());
@@ -324,15 +370,16 @@ impl System {
             .starts
             .iter()
             .filter(|start| start.trace_id == trace_id);
-        let in_trace: Vec<_> = in_trace.collect();
-        match in_trace.as_slice() {
-            [] => BTreeSet::from([ChainOrigin::Trace(trace_id)]),
-            [one] => {
-                let mut of_one = self.oracle(**one);
-                of_one.retain(|origin| matches!(origin, ChainOrigin::Start(_)));
-                of_one
-            }
-            _ => BTreeSet::from([ChainOrigin::SeveralStarts(trace_id)]),
+        let of_starts = in_trace.map(|start| {
+            let mut of_one = self.oracle(*start);
+            of_one.retain(|origin| matches!(origin, ChainOrigin::Start(_)));
+            of_one
+        });
+        let of_starts: BTreeSet<BTreeSet<ChainOrigin>> = of_starts.collect();
+        match of_starts.first() {
+            None => BTreeSet::from([ChainOrigin::Trace(trace_id)]),
+            Some(shared) if of_starts.len() == 1 => shared.clone(),
+            Some(_) => BTreeSet::from([ChainOrigin::SeveralStarts(trace_id)]),
         }
     }
 }
