@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{EnrichmentConfig, SloEvaluation, inputs::whole_minutes};
+use super::{EnrichmentConfig, SloEvaluation, inputs::whole_minutes, snapshot};
 use crate::{
     domain::{
         alerting::{
@@ -258,12 +258,7 @@ impl TransitionContext<'_> {
         let began = self.transition.episode.began_at;
         let to = self.transition.at.ceil_to(Resolution::Minute.length());
         let range = TimeRange::new(began, to);
-        let counts = tx
-            .sums_of_pieces(&[(self.slo, self.counted(range))])
-            .await?
-            .first()
-            .copied()
-            .unwrap_or_default();
+        let counts = snapshot::cost(tx, self.slo, self.assessment, range).await?;
         let burn = self.assessment.map(|of| of.measured.burn_context(of.slo));
         Ok(EpisodeSummary {
             fired_at,

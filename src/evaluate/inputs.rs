@@ -12,6 +12,7 @@ use crate::{
     domain::{
         alerting::{
             alert::{Alert, AlertStatus, TickGap, TickHistory},
+            end_shortfall::{EndShortfall, ExpectedEnds},
             limit::CustomersByLength,
             rule_status::{CountsByLength, Freshness},
             silence::Silence,
@@ -19,10 +20,11 @@ use crate::{
         },
         model::{
             counts::EventCounts,
-            ids::SloId,
+            ids::{Name, SloId},
+            sampling::EndSampling,
             time::{Resolution, TimeRange, Timestamp},
         },
-        slo::{Limit, Severity},
+        slo::{Limit, Severity, Slo},
     },
     store::{CustomersHurt, OpenWorkflows, StoreError, Tx},
 };
@@ -57,6 +59,18 @@ pub(super) struct EvaluationInputs {
 struct Counted {
     by_length: CountsByLength,
     in_period: EventCounts,
+    ends_missing: BTreeMap<Duration, EndShortfall>,
+    expected_ends: Option<ExpectedEnds>,
+    /// Of the first stretch, the longest: what an event weighs.
+    usual: Option<EventCounts>,
+}
+
+/// A stretch in which the events of one SLO are counted.
+struct CountedStretch {
+    slo: SloId,
+    /// `None` for the period of the calendar.
+    length: Option<Duration>,
+    range: TimeRange,
 }
 
 impl Evaluator {
@@ -97,6 +111,25 @@ impl Evaluator {
     }
 }
 
+impl Counted {
+    /// Adds what was counted in a stretch, with the timeouts that missing ends stand for.
+    fn add(&mut self, stretch: &CountedStretch, due: EventCounts, ended: EventCounts) {
+        let usual = *self.usual.get_or_insert(due);
+        let mut sum = due;
+        if let Some(expected) = self.expected_ends
+            && let Some(missing) = expected.shortfall(due, ended)
+        {
+            sum += expected.timeouts(missing, usual);
+            self.ends_missing
+                .extend(stretch.length.map(|length| (length, missing)));
+        }
+        match stretch.length {
+            Some(length) => drop(self.by_length.insert(length, sum)),
+            None => self.in_period = sum,
+        }
+    }
+}
+
 impl EvaluationInputs {
     /// What was counted for one SLO; leaves nothing behind.
     pub(super) fn take_measured(&mut self, subject: &Subject) -> Measured {
@@ -109,6 +142,8 @@ impl EvaluationInputs {
             first_event_at: subject.due.first_event_at,
             has_ended: subject.due.has_ended,
             counts: counted.by_length,
+            ends_missing: counted.ends_missing,
+            expected_ends: counted.expected_ends,
             in_period: counted.in_period,
             in_flight: open.in_flight,
             overdue: open.overdue,
@@ -194,37 +229,68 @@ async fn read_counts(
     subjects: &[Subject],
     now: Timestamp,
 ) -> Result<BTreeMap<SloId, Counted>, StoreError> {
-    let mut asked = Vec::new();
-    let mut pieces = Vec::new();
+    let expected = expected_ends(subjects, &tx.end_sampling(now).await?);
+    let (mut stretches, mut due, mut ended) = (Vec::new(), Vec::new(), Vec::new());
     for subject in subjects {
         let Some(slo) = &subject.slo else { continue };
-        for length in look_backs(slo) {
-            asked.push((subject.due.id, Some(length)));
-            let range = if length == slo.window.length() {
-                slo.window.trailing(now)
-            } else {
-                TimeRange::ending_at(now, length)
-            };
-            pieces.push((subject.due.id, slo.counted(range)));
-        }
-        if let Some(period) = slo.window.period(now) {
-            asked.push((subject.due.id, None));
-            let so_far = TimeRange::new(period.from, now);
-            pieces.push((subject.due.id, slo.counted(so_far)));
+        for stretch in stretches_of(subject.due.id, slo, now) {
+            // An end counts wherever it is: one in planned work is not missing.
+            let ends = expected.get(&stretch.slo);
+            let ends = ends.map(|ends| ends.range_of_ends(stretch.range));
+            ended.push((stretch.slo, ends.into_iter().collect()));
+            due.push((stretch.slo, slo.counted(stretch.range)));
+            stretches.push(stretch);
         }
     }
-    let sums = tx.sums_of_pieces(&pieces).await?;
+    due.extend(ended);
+    let sums = tx.sums_of_pieces(&due).await?;
+    let (due, ended) = sums.split_at(stretches.len());
     let mut counts: BTreeMap<SloId, Counted> = BTreeMap::new();
-    for ((id, length), sum) in asked.into_iter().zip(sums) {
-        let counted = counts.entry(id).or_default();
-        match length {
-            Some(length) => {
-                counted.by_length.insert(length, sum);
-            }
-            None => counted.in_period = sum,
-        }
+    for ((stretch, due), ended) in stretches.iter().zip(due).zip(ended) {
+        let counted = counts.entry(stretch.slo).or_default();
+        counted.expected_ends = expected.get(&stretch.slo).copied();
+        counted.add(stretch, *due, *ended);
     }
     Ok(counts)
+}
+
+/// The longest first: what its events weigh is what the others are completed by.
+fn stretches_of(id: SloId, slo: &Slo, now: Timestamp) -> Vec<CountedStretch> {
+    let window = slo.window.length();
+    let others = look_backs(slo)
+        .into_iter()
+        .filter(|length| *length != window);
+    let stretch = |length, range| CountedStretch {
+        slo: id,
+        length,
+        range,
+    };
+    let lately = others.map(|length| stretch(Some(length), TimeRange::ending_at(now, length)));
+    let period = slo.window.period(now);
+    let period = period.map(|period| stretch(None, TimeRange::new(period.from, now)));
+    std::iter::once(stretch(Some(window), slo.window.trailing(now)))
+        .chain(lately)
+        .chain(period)
+        .collect()
+}
+
+/// Of each SLO and group whose ends are held against expectation. A group learns with its SLO.
+fn expected_ends(
+    subjects: &[Subject],
+    learned: &BTreeMap<SloId, EndSampling>,
+) -> BTreeMap<SloId, ExpectedEnds> {
+    let of_whole: BTreeMap<&Name, SloId> = subjects
+        .iter()
+        .filter(|subject| subject.due.group.is_none())
+        .map(|subject| (&subject.due.name, subject.due.id))
+        .collect();
+    let of_one = |subject: &Subject| {
+        let learned = learned.get(of_whole.get(&subject.due.name)?).copied();
+        let slo = subject.slo.as_deref()?;
+        let expected = ExpectedEnds::of(slo, learned.unwrap_or_default())?;
+        Some((subject.due.id, expected))
+    };
+    subjects.iter().filter_map(of_one).collect()
 }
 
 /// Customers with a bad event in every stretch that a rule asks for; each length is read once.

@@ -12,6 +12,7 @@ use crate::{
         },
         counting::series::{Series, SeriesPoint},
         model::{
+            counts::EventCounts,
             ids::SloId,
             time::{Resolution, TimeRange, Timestamp},
         },
@@ -60,6 +61,29 @@ async fn points(
     let excluded = tx.corrections((id, slo), range, step).await?;
     points.get_or_insert_default().extend(excluded);
     Ok(points.unwrap_or_default())
+}
+
+/// Events of an incident, which went on in `range`, with the timeouts that missing ends stand for. Of an
+/// SLO that was removed all that was counted.
+pub(super) async fn cost(
+    tx: &mut Tx<'_>,
+    slo: SloId,
+    of: Option<&SloEvaluation<'_>>,
+    range: TimeRange,
+) -> Result<EventCounts, StoreError> {
+    let expected = of.and_then(|of| of.measured.expected_ends);
+    let ends = expected.map(|expected| expected.range_of_ends(range));
+    let due = of.map_or_else(|| vec![range], |of| of.slo.counted(range));
+    let sets = [(slo, due), (slo, ends.into_iter().collect())];
+    let sums = tx.sums_of_pieces(&sets).await?;
+    let [due, ended] = [0, 1].map(|nth| sums.get(nth).copied().unwrap_or_default());
+    let (Some(of), Some(expected)) = (of, expected) else {
+        return Ok(due);
+    };
+    let usual = of.measured.counted(of.slo.window.length());
+    let missing = expected.shortfall(due, ended);
+    let timeouts = missing.map(|missing| expected.timeouts(missing, usual));
+    Ok(due + timeouts.unwrap_or_default())
 }
 
 /// When the incident began that the rule `fired` has just made an alert of. One of absence began with

@@ -4,6 +4,7 @@ pub mod alert;
 pub mod burn_rate;
 pub mod change_event;
 pub mod condition;
+pub mod end_shortfall;
 pub mod incident;
 pub mod inhibition;
 pub mod limit;

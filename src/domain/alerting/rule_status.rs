@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::burn_rate::{BurnContext, BurnRate, BurnRates};
+use super::{
+    burn_rate::{BurnContext, BurnRate, BurnRates},
+    end_shortfall::EndShortfall,
+};
 use crate::domain::{
     model::{counts::EventCounts, format, ids::Name},
     slo::{Severity, whole_seconds},
@@ -57,6 +60,9 @@ pub struct WindowStatus {
     )]
     pub since_first_event_secs: Option<u64>,
     pub counts: EventCounts,
+    /// Where ends are held against expectation, and lack; those that do are among the timeouts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_missing: Option<EndShortfall>,
     /// `None` without events.
     pub burn_rate: Option<f64>,
 }
@@ -68,6 +74,7 @@ impl WindowStatus {
             secs,
             since_first_event_secs: None,
             counts,
+            ends_missing: None,
             burn_rate,
         }
     }

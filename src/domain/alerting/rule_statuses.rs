@@ -40,6 +40,14 @@ impl RuleStatuses {
         Some((length(&limit.window), length(&limit.window), is_absence))
     }
 
+    /// Every window that a rule looks at.
+    pub(super) fn windows_mut(&mut self) -> impl Iterator<Item = &mut WindowStatus> {
+        let burn = self.rules.iter_mut();
+        let limits = self.limits.iter_mut().chain(&mut self.quality);
+        burn.flat_map(|rule| [&mut rule.long, &mut rule.short])
+            .chain(limits.map(|limit| &mut limit.window))
+    }
+
     /// Whether a rule that pages burns only if what cannot be used is bad.
     pub fn is_page_in_doubt(&self) -> bool {
         let rules = self.rules.iter().map(|rule| {

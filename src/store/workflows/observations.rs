@@ -65,7 +65,7 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<BTreeMap<SloId, EndObservations>, StoreError> {
         let mut observed: BTreeMap<SloId, EndObservations> = BTreeMap::new();
-        for (slo, sampling) in self.end_sampling(now - EndSampling::REMEMBERED).await? {
+        for (slo, sampling) in self.end_sampling(now).await? {
             observed.entry(slo).or_default().sampling = sampling;
         }
         for (slo, delayed) in self.delayed_ends().await? {
@@ -226,17 +226,21 @@ impl Tx<'_> {
         self.execute(statement).await.map(drop)
     }
 
-    /// What was learned since the day of `from`, of every SLO with ends that say how they are sampled.
-    async fn end_sampling(
+    /// What was learned since [`EndSampling::REMEMBERED`] ago, of every SLO with ends that say how they
+    /// are sampled.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn end_sampling(
         &mut self,
-        from: Timestamp,
+        now: Timestamp,
     ) -> Result<BTreeMap<SloId, EndSampling>, StoreError> {
         let query = sqlx::query_as(
             "-- sampling_thresholds.since
              select slo_id, max(end_threshold), bool_or(drawn_independently) from sampling_thresholds
              where day >= $1 group by slo_id",
         )
-        .bind(day(from));
+        .bind(day(now - EndSampling::REMEMBERED));
         let rows: Vec<(i32, i64, bool)> = self.fetch_all(query).await?;
         rows.into_iter()
             .map(|(slo, threshold, is_apart)| {

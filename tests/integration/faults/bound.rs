@@ -5,6 +5,9 @@ use super::{CATCH_UP, FACTOR, Fault, GRACE, PROMISE, SLACK, STALL};
 /// The windows of the rule, in seconds.
 const LONG: f64 = 3_600.0;
 const SHORT: f64 = 300.0;
+/// Of fewer ends nothing is concluded that are only expected by chance.
+const LEAST_EXPECTED: f64 = 50.0;
+const DEVIATIONS: f64 = 5.0;
 
 impl Fault {
     /// In seconds, of an SLO by which this share may be bad.
@@ -19,10 +22,27 @@ impl Fault {
 
     /// How long it takes until the stall alone lifts both windows over the factor.
     fn lifted_after(&self, share: f64) -> u32 {
-        let limit = FACTOR * share;
         let healthy = f64::from(STALL) - self.delivery.begins();
-        let long = healthy.min(LONG) * limit / (1.0 - limit);
-        whole(long.max(SHORT * limit))
+        let is_lifted = |secs: &u32| {
+            let stalled = f64::from(*secs);
+            let before = SHORT - stalled;
+            self.is_over(share, healthy.min(LONG), stalled)
+                && self.is_over(share, before.max(0.0), stalled.min(SHORT))
+        };
+        (0..=STALL)
+            .find(is_lifted)
+            .expect("a stall lifts them at last")
+    }
+
+    /// Whether a window is over the factor that has so many seconds of either.
+    fn is_over(&self, share: f64, healthy: f64, stalled: f64) -> bool {
+        let all = healthy + stalled;
+        let chance = self.sampled.chance_of_end();
+        let starts = f64::from(self.per_second) * self.sampled.chance_of_start();
+        let expected = all * starts * chance;
+        let noise = DEVIATIONS * (expected * (1.0 - chance)).sqrt();
+        let is_told = stalled * starts * chance > noise && expected >= LEAST_EXPECTED;
+        stalled >= all * FACTOR * share && (is_told || chance >= 1.0)
     }
 }
 

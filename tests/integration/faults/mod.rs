@@ -197,33 +197,49 @@ faults! {
     },
     a_tenth_of_all_traces Fault {
         per_second: 20,
-        sampled: Sampled::new(Share::Tenth, Share::Tenth),
+        sampled: Sampled::together(Share::Tenth, Share::Tenth),
         ..Fault::NONE
     },
     a_tenth_of_all_traces_that_does_not_say_so Fault {
         per_second: 20,
-        sampled: Sampled::new(Share::SilentTenth, Share::SilentTenth),
+        sampled: Sampled::together(Share::SilentTenth, Share::SilentTenth),
         ..Fault::NONE
     },
     a_tenth_of_the_starts Fault {
         per_second: 20,
-        sampled: Sampled::new(Share::Tenth, Share::All),
+        sampled: Sampled::together(Share::Tenth, Share::All),
         ..Fault::NONE
     },
     a_tenth_of_the_starts_that_does_not_say_so Fault {
         per_second: 20,
-        sampled: Sampled::new(Share::SilentTenth, Share::All),
+        sampled: Sampled::together(Share::SilentTenth, Share::All),
         ..Fault::NONE
     },
     a_tenth_of_the_ends Fault {
         per_second: 20,
-        sampled: Sampled::new(Share::All, Share::Tenth),
+        sampled: Sampled::together(Share::All, Share::Tenth),
         ..Fault::NONE
     },
     a_tenth_of_the_ends_that_does_not_say_so_but_is_declared Fault {
         per_second: 20,
-        sampled: Sampled::new(Share::All, Share::SilentTenth),
+        sampled: Sampled::together(Share::All, Share::SilentTenth),
         end_threshold: "endThreshold: e666",
+        ..Fault::NONE
+    },
+    a_tenth_of_the_ends_by_a_draw_of_their_own Fault {
+        per_second: 20,
+        sampled: Sampled::apart(Share::All, Share::Tenth),
+        ..Fault::NONE
+    },
+    a_tenth_of_the_ends_by_a_draw_of_their_own_that_is_declared Fault {
+        per_second: 20,
+        sampled: Sampled::apart(Share::All, Share::Tenth),
+        end_threshold: "endThreshold: e666",
+        ..Fault::NONE
+    },
+    a_tenth_of_starts_and_of_ends_by_draws_of_their_own Fault {
+        per_second: 40,
+        sampled: Sampled::apart(Share::Tenth, Share::Tenth),
         ..Fault::NONE
     },
 }

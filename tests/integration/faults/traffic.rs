@@ -33,22 +33,56 @@ pub(super) enum Share {
     SilentTenth,
 }
 
-/// Samplers decide by the trace, so that what is kept of starts and of ends belongs together.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sampled {
     starts: Share,
     ends: Share,
+    /// Whether ends are in traces of their own, of which samplers know nothing of the others.
+    is_apart: bool,
 }
 
 impl Sampled {
-    pub(super) const NOT: Self = Self::new(Share::All, Share::All);
+    pub(super) const NOT: Self = Self::together(Share::All, Share::All);
 
-    pub(super) const fn new(starts: Share, ends: Share) -> Self {
-        Self { starts, ends }
+    /// Samplers decide by the trace, so that what is kept of starts and of ends belongs together.
+    pub(super) const fn together(starts: Share, ends: Share) -> Self {
+        Self {
+            starts,
+            ends,
+            is_apart: false,
+        }
+    }
+
+    pub(super) const fn apart(starts: Share, ends: Share) -> Self {
+        Self {
+            starts,
+            ends,
+            is_apart: true,
+        }
+    }
+
+    /// Of the starts that are kept, how many have an end that is kept, where nobody can tell which.
+    pub(super) fn chance_of_end(self) -> f64 {
+        if self.is_apart {
+            self.ends.chance()
+        } else {
+            1.0
+        }
+    }
+
+    pub(super) fn chance_of_start(self) -> f64 {
+        self.starts.chance()
     }
 }
 
 impl Share {
+    fn chance(self) -> f64 {
+        match self {
+            Self::All => 1.0,
+            Self::Tenth | Self::SilentTenth => 0.1,
+        }
+    }
+
     /// The span, if its sampler keeps what has this number.
     fn keep(self, number: u64, span: SpanBuilder) -> Option<SpanBuilder> {
         match self {
@@ -66,9 +100,13 @@ enum Attempt {
     Failed(f64),
 }
 
+/// The steps of two series of numbers that are as independent as they are even.
+const OF_STARTS: f64 = 0.754_877_666_246_692_7;
+const OF_ENDS: f64 = 0.569_840_290_998_053_3;
+
 /// Spread evenly, so that of any ten in a row about one is in the last tenth.
-fn number(nth: u32) -> u64 {
-    let share = (f64::from(nth) * 0.618_033_988_749_894_9).fract();
+fn number(nth: u32, step: f64) -> u64 {
+    let share = (f64::from(nth) * step).fract();
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -135,25 +173,35 @@ impl Fault {
     }
 
     fn start(&self, nth: u32, at: f64) -> Option<(f64, SpanBuilder)> {
-        let start = of_work("publish", nth).at(at + f64::from(self.ahead));
-        let kept = self.sampled.starts.keep(number(nth), start)?;
+        let number = number(nth, OF_STARTS);
+        let start = of_work("publish", nth, number).at(at + f64::from(self.ahead));
+        let kept = self.sampled.starts.keep(number, start)?;
         Some((self.delivery.of_start(at), kept))
     }
 
     fn ends(&self, nth: u32, began: f64) -> Vec<(f64, SpanBuilder)> {
+        let number = number(nth, self.step_of_ends());
         let took = 0.5 + f64::from(nth % 4) / 3.0 * (self.lasting - 0.5);
         let attempts = self.attempts(began, took).into_iter();
         attempts
             .filter_map(|attempt| {
-                let end = of_work(self.finish(began), nth);
+                let end = of_work(self.finish(began), nth, number);
                 let (ended, end) = match attempt {
                     Attempt::Done(at) => (at, end.at(at)),
                     Attempt::Failed(at) => (at, end.at(at).id(1).error()),
                 };
-                let kept = self.sampled.ends.keep(number(nth), end)?;
+                let kept = self.sampled.ends.keep(number, end)?;
                 Some((self.delivery.of_end(ended), kept))
             })
             .collect()
+    }
+
+    fn step_of_ends(&self) -> f64 {
+        if self.sampled.is_apart {
+            OF_ENDS
+        } else {
+            OF_STARTS
+        }
     }
 
     /// One, and before it one that failed if the workers were restarted meanwhile.
@@ -173,9 +221,9 @@ impl Fault {
     }
 }
 
-/// A span of the trace of this work.
-fn of_work(name: &str, nth: u32) -> SpanBuilder {
-    let trace = u128::from(nth + 1) << 64 | u128::from(number(nth));
+/// A span of the trace that samplers decide about by this number.
+fn of_work(name: &str, nth: u32, number: u64) -> SpanBuilder {
+    let trace = u128::from(nth + 1) << 64 | u128::from(number);
     span(name)
         .trace_of(&trace.to_be_bytes())
         .attribute("order.id", format!("o{nth}"))

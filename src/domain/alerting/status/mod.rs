@@ -3,7 +3,10 @@
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +14,7 @@ use super::{
     alert::{self, AlertState, AlertStatus, TickHistory},
     burn_rate::{BurnBounds, BurnContext, BurnRate, PeriodSoFar, Window},
     condition,
+    end_shortfall::{EndShortfall, ExpectedEnds},
     limit::{self, CustomersByLength, LimitStatus, Numbers},
     quality,
     rule_status::{BurnCondition, CountsByLength, Freshness, RuleStatus, WindowStatus},
@@ -113,8 +117,12 @@ pub struct Measured {
     pub first_event_at: Option<Timestamp>,
     /// Whether an end was ever joined with a start, under any definition of the SLO.
     pub has_ended: bool,
-    /// By [`look_backs`].
+    /// By [`look_backs`]. Of what [`Self::ends_missing`] the timeouts it stands for are among them.
     pub counts: CountsByLength,
+    /// Look-backs in which ends lack that are held against expectation.
+    pub ends_missing: BTreeMap<Duration, EndShortfall>,
+    /// How ends are held against expectation, where they are.
+    pub expected_ends: Option<ExpectedEnds>,
     /// In the period of the calendar, where the window is one.
     pub in_period: EventCounts,
     pub in_flight: i64,
@@ -219,6 +227,10 @@ impl Measured {
             quality: Vec::new(),
         };
         statuses.quality = self.quality_statuses(slo, &burn.as_good, &statuses);
+        for window in statuses.windows_mut() {
+            let length = Duration::from_secs(window.secs);
+            window.ends_missing = self.ends_missing.get(&length).copied();
+        }
         statuses
     }
 

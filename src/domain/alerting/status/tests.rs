@@ -52,6 +52,8 @@ fn measured(window: EventCounts, hour: EventCounts, minutes: EventCounts) -> Mea
             (LAST_HOUR, hour),
             (Duration::from_mins(5), minutes),
         ]),
+        ends_missing: BTreeMap::new(),
+        expected_ends: None,
         in_period: EventCounts::ZERO,
         in_flight: 7,
         overdue: 2,

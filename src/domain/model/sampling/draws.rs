@@ -222,6 +222,13 @@ impl EndSampling {
     /// would otherwise hide workflows that never finish for ever.
     pub const REMEMBERED: Duration = Duration::from_hours(7 * 24);
 
+    /// How likely the end of a workflow is kept, where nothing tells of a single one whether it was:
+    /// it is drawn apart, or by a number that nobody says. `None` elsewhere.
+    pub fn chance_of_unseen(self) -> Option<f64> {
+        let is_unseen = self.draw == EndDraw::Apart || self.trace_ids == TraceIds::Flagged;
+        (is_unseen && self.threshold > Threshold::KEEPS_ALL).then(|| self.threshold.kept_share())
+    }
+
     /// Adds what `other` knows.
     #[must_use]
     pub fn join(self, other: Self) -> Self {

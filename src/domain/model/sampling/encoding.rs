@@ -1,7 +1,7 @@
 //! Where a span says how likely it was kept, and what it counts where it does not say.
 
 use super::{
-    draws::{Sample, TraceIds},
+    draws::{EndSampling, Sample, TraceIds},
     threshold::{Randomness, Threshold, Weight},
     trace_state::{self, Part, SamplingMember},
 };
@@ -15,6 +15,18 @@ pub struct Weighing {
     /// The highest threshold of the spans that end workflows; learned from them where left out.
     pub end_threshold: Option<Threshold>,
     pub trace_ids: TraceIds,
+}
+
+impl Weighing {
+    /// How ends are sampled, by what the definition says and what was learned.
+    pub fn ends(&self, learned: EndSampling) -> EndSampling {
+        EndSampling {
+            threshold: self.end_threshold.unwrap_or(learned.threshold),
+            // A definition does not know which number the sampler of the ends draws.
+            draw: learned.draw,
+            trace_ids: self.trace_ids,
+        }
+    }
 }
 
 /// Where a span says it. Never guessed: the same letters mean different things to different systems.

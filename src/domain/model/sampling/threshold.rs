@@ -68,6 +68,16 @@ impl Threshold {
         Weight::ONE.of_those_kept(self)
     }
 
+    /// The share of spans that it keeps.
+    pub fn kept_share(self) -> f64 {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "an estimate needs no more digits"
+        )]
+        let kept = (MAX - self.0) as f64;
+        kept / MAX_AS_F64
+    }
+
     /// As the trace state writes it.
     pub fn to_hex(self) -> String {
         let digits = format!("{:014x}", self.0);

@@ -73,7 +73,14 @@ pub fn description(facts: &AlertSnapshot) -> String {
         none if none.is_empty() => none,
         some => format!(": {some}"),
     };
-    format!("{} in {}{reasons}.", share(facts), facts.long.lately())
+    let missing = facts.long.ends_missing.map_or_else(String::new, |ends| {
+        format!("; ends are sampled, {}", ends.text())
+    });
+    format!(
+        "{} in {}{reasons}{missing}.",
+        share(facts),
+        facts.long.lately()
+    )
 }
 
 /// `412 of 9,120 customers`; nothing where none is known.

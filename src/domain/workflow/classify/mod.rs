@@ -36,7 +36,7 @@ use crate::domain::{
     model::{
         group::GroupValues,
         ids::{Name, Revision, SloId},
-        sampling::{EndSampling, TraceIds},
+        sampling::EndSampling,
         span::{AttributeName, SpanView, Value},
         time::{TimeRange, Timestamp},
     },
@@ -157,8 +157,6 @@ impl Classifier {
     pub fn judging(&self, id: SloId, context: &JudgingContext) -> Judging {
         let slo = self.slos.iter().find(|(known, _)| *known == id);
         let slo = slo.map(|(_, slo)| slo);
-        let weighing = slo.map(|slo| &slo.weighing);
-        let declared = weighing.and_then(|weighing| weighing.end_threshold);
         let observed = context.observed.get(&id);
         let observed = observed.map_or_else(EndSampling::default, |seen| seen.sampling);
         let revisions = self.revisions.get(&id);
@@ -170,12 +168,7 @@ impl Classifier {
             now: context.now,
             catch_up: context.catch_up,
             skew_tolerance: slo.map_or(Slo::LEAST_CLOCK_SKEW, |slo| slo.clock_skew),
-            ends: EndSampling {
-                threshold: declared.unwrap_or(observed.threshold),
-                // A definition does not know which number the sampler of the ends draws.
-                draw: observed.draw,
-                trace_ids: weighing.map_or_else(TraceIds::default, |weighing| weighing.trace_ids),
-            },
+            ends: slo.map_or(observed, |slo| slo.weighing.ends(observed)),
             losses: Losses::NoneKnown,
             is_by_trace: slo.is_some_and(|slo| is_by_trace(&slo.indicator)),
         }

@@ -16,7 +16,10 @@ use super::{
 };
 use crate::{
     domain::{
-        alerting::{burn_rate::BurnContext, change_event::concerned, trace_link::TraceViewer},
+        alerting::{
+            burn_rate::BurnContext, change_event::concerned, rule_status::RuleStatus,
+            trace_link::TraceViewer,
+        },
         counting::{customers::CustomerTotal, series::Series},
         model::{
             counts::EventCounts,
@@ -85,7 +88,7 @@ pub(super) async fn view(
         last_six_hours,
         evidence: evidence(&mut tx, id, window).await?,
         excluded: ExclusionView::all(slo, window),
-        sampling: sampling_notes(&mut tx, id, &counts, now).await?,
+        sampling: sampling_notes(&mut tx, id, (&counts, &summary.rules), now).await?,
         correlation: spans.and_then(|spans| CorrelationView::new(&spans, counts.orphan)),
         in_flight_oldest: oldest,
         worst_workflows: worst,
@@ -209,18 +212,14 @@ async fn evidence(
 async fn sampling_notes(
     tx: &mut Tx<'_>,
     id: SloId,
-    counts: &EventCounts,
+    (counts, rules): (&EventCounts, &[RuleStatus]),
     now: Timestamp,
 ) -> Result<Vec<SamplingNote>, StoreError> {
-    let ends = match counts.unobservable {
+    let ends = match counts.unobservable + counts.orphan {
         0 => None,
-        _ => tx
-            .end_observations(now)
-            .await?
-            .remove(&id)
-            .map(|seen| seen.sampling),
+        _ => tx.end_sampling(now).await?.remove(&id),
     };
-    Ok(SamplingNote::all(counts, ends))
+    Ok(SamplingNote::all(counts, ends, rules))
 }
 
 /// As the rules have it at this moment.

@@ -1,10 +1,16 @@
 //! What sampled spans mean for the numbers of an SLO, in words.
 
-use crate::domain::model::{
-    counts::{EventCounts, whole},
-    format,
-    sampling::{EndDraw, EndSampling},
+use crate::domain::{
+    alerting::rule_status::RuleStatus,
+    model::{
+        counts::{EventCounts, whole},
+        format,
+        sampling::{EndDraw, EndSampling, Threshold},
+    },
 };
+
+/// Fewer ends without a start say nothing of sampling.
+const LEAST_ORPHANS: i64 = 20;
 
 /// A fact about the numbers, and what to do about it if anything.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -16,12 +22,19 @@ pub(super) struct SamplingNote {
 }
 
 impl SamplingNote {
-    /// Of the events of a window, and of what is known of the spans that end workflows.
-    pub(super) fn all(counts: &EventCounts, ends: Option<EndSampling>) -> Vec<Self> {
+    /// Of the events of a window, of what is known of the spans that end workflows, and of the rules as
+    /// they were evaluated.
+    pub(super) fn all(
+        counts: &EventCounts,
+        ends: Option<EndSampling>,
+        rules: &[RuleStatus],
+    ) -> Vec<Self> {
         [
             stands_for(counts),
             mixed(counts),
             unobservable(counts, ends.unwrap_or_default()),
+            missing(rules),
+            looks_sampled(counts, ends.unwrap_or_default()),
         ]
         .into_iter()
         .flatten()
@@ -90,10 +103,44 @@ fn unobservable(counts: &EventCounts, ends: EndSampling) -> Option<SamplingNote>
     })
 }
 
+/// Of the first rule that sees it, which is the most urgent.
+fn missing(rules: &[RuleStatus]) -> Option<SamplingNote> {
+    let mut windows = rules.iter().flat_map(|rule| [&rule.long, &rule.short]);
+    let (window, ends) = windows.find_map(|window| Some((window, window.ends_missing?)))?;
+    Some(SamplingNote {
+        count: ends.missing(),
+        meaning: format!(
+            "In {}, {}: that is less than chance explains. What they stand for counts as timeouts in \
+             burn rates and budget.",
+            window.lately(),
+            ends.text()
+        ),
+        next_step: "Look whether the work is stuck, or whether the spans that end it are still sent.",
+    })
+}
+
+/// Where senders say nothing of sampling, and yet half of each workflow is missing.
+fn looks_sampled(counts: &EventCounts, ends: EndSampling) -> Option<SamplingNote> {
+    let (orphans, timeouts) = (counts.orphan, counts.timeout);
+    let says_nothing = counts.sampled == 0 && ends.threshold == Threshold::KEEPS_ALL;
+    let is_alike = orphans.min(timeouts) * 3 >= orphans.max(timeouts) * 2;
+    (says_nothing && is_alike && orphans >= LEAST_ORPHANS).then(|| SamplingNote {
+        count: orphans,
+        meaning: format!(
+            "{} never met a start, and about as many workflows never ended ({}): this looks sampled or \
+             cut, though no span says `ot=th`.",
+            format::counted(orphans, "end"),
+            format::count(timeouts),
+        ),
+        next_step: "Find the sampler or filter that drops one half of each workflow, and send the \
+                    selected spans past it, or let it write `ot=th`.",
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::model::sampling::{Threshold, Weight};
+    use crate::domain::model::sampling::Weight;
 
     const SEEN: EventCounts = EventCounts {
         good: 90,
@@ -106,7 +153,7 @@ mod tests {
             threshold: Threshold::from_hex("c").unwrap(),
             ..EndSampling::default()
         };
-        let notes = SamplingNote::all(&counts, Some(ends));
+        let notes = SamplingNote::all(&counts, Some(ends), &[]);
         notes.into_iter().map(|note| note.meaning).collect()
     }
 
@@ -147,5 +194,30 @@ mod tests {
               `th:c`."
             ]
         );
+    }
+
+    #[test]
+    fn s37_as_many_ends_without_a_start_as_timeouts_look_sampled_where_nobody_says_so() {
+        let notes = |orphan, timeout, ends| {
+            let counts = EventCounts {
+                timeout,
+                orphan,
+                ..EventCounts::ZERO
+            };
+            SamplingNote::all(&counts, ends, &[])
+        };
+        let [note] = notes(90, 100, None).try_into().unwrap();
+        assert_eq!(
+            note.meaning,
+            "90 ends never met a start, and about as many workflows never ended (100): this looks \
+             sampled or cut, though no span says `ot=th`."
+        );
+        assert_eq!(notes(90, 1_000, None), []);
+        assert_eq!(notes(10, 10, None), []);
+        let said = EndSampling {
+            threshold: Threshold::from_hex("c").unwrap(),
+            ..EndSampling::default()
+        };
+        assert_eq!(notes(90, 100, Some(said)), []);
     }
 }
