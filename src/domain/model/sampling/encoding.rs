@@ -89,17 +89,13 @@ pub enum Flaw {
 }
 
 impl Weighing {
+    /// How likely the span was kept.
+    ///
     /// # Errors
     /// Why the span is no evidence.
     pub fn weigh(&self, span: &dyn SpanView) -> Result<Weighed, Flaw> {
         let said = self.encoding.read(span);
-        let randomness = match said.randomness {
-            Part::Valid(randomness) => Some(randomness),
-            Part::Missing if self.decides_by_trace_id(span) => {
-                Some(Randomness::of_trace(span.trace_id()))
-            }
-            Part::Missing | Part::Malformed => None,
-        };
+        let randomness = self.randomness(span, said);
         let sample = |threshold| Sample {
             threshold,
             randomness,
@@ -128,6 +124,41 @@ impl Weighing {
                     }
                 },
             }),
+        }
+    }
+
+    /// The same of a span that ends a workflow. One that says nothing was kept as the definition says of
+    /// ends, so that it weighs what a timeout weighs, unless that sampler could not have kept it.
+    ///
+    /// # Errors
+    /// Why the span is no evidence.
+    pub fn weigh_end(&self, span: &dyn SpanView) -> Result<Weighed, Flaw> {
+        let declared = self.end_threshold.unwrap_or_default();
+        let said = self.encoding.read(span);
+        let randomness = self.randomness(span, said);
+        let is_silent = said.threshold == Part::Missing && self.unknown == UnknownWeight::One;
+        let is_kept = randomness.is_none_or(|randomness| randomness.is_kept_by(declared));
+        if declared == Threshold::KEEPS_ALL || !is_silent || !is_kept {
+            return self.weigh(span);
+        }
+        Ok(Weighed {
+            sample: Some(Sample {
+                threshold: declared,
+                randomness,
+                trace: Randomness::of_trace(span.trace_id()),
+            }),
+            flaw: None,
+        })
+    }
+
+    /// The number that the sampler of the span decided by, as far as that is known.
+    fn randomness(&self, span: &dyn SpanView, said: SamplingMember) -> Option<Randomness> {
+        match said.randomness {
+            Part::Valid(randomness) => Some(randomness),
+            Part::Missing if self.decides_by_trace_id(span) => {
+                Some(Randomness::of_trace(span.trace_id()))
+            }
+            Part::Missing | Part::Malformed => None,
         }
     }
 

@@ -11,7 +11,7 @@ use super::{
 use crate::domain::{
     model::{
         ids::{Revision, SloId},
-        sampling::{Flaw, Sample, Weighed},
+        sampling::{Flaw, Sample, SpanRole, Weighed},
         span::{SpanKind, SpanRef, SpanView},
         time::{Resolution, Timestamp},
     },
@@ -293,18 +293,22 @@ impl ClassifiedBatch {
         }
     }
 
-    /// How likely the span was kept, if it says so; `None` if it is no evidence without.
+    /// How likely the span of the fact was kept, if that is known; `None` if it is no evidence without.
     #[expect(
         clippy::option_option,
         reason = "what counts itself and what does not count are different, and neither has a sample"
     )]
     pub(super) fn weigh(
         &mut self,
-        id: SloId,
-        slo: &Slo,
+        (id, slo): (SloId, &Slo),
+        fact: &Fact,
         span: &dyn SpanView,
     ) -> Option<Option<Sample>> {
-        let (sample, flaw) = match slo.weighing.weigh(span) {
+        let weighed = match fact.span_role() {
+            Some(SpanRole::End) => slo.weighing.weigh_end(span),
+            Some(SpanRole::Start) | None => slo.weighing.weigh(span),
+        };
+        let (sample, flaw) = match weighed {
             Ok(Weighed { sample, flaw }) => (Some(sample), flaw),
             Err(flaw) => (None, Some(flaw)),
         };

@@ -227,7 +227,7 @@ fn add(
     findings: &mut ClassifiedBatch,
 ) {
     let (id, slo) = (entry.id, &*entry.slo);
-    let Some(sample) = findings.weigh(id, slo, span) else {
+    let Some(sample) = findings.weigh((id, slo), &fact, span) else {
         return;
     };
     let group_by = slo.group_by.as_ref();

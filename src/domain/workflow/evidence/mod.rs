@@ -125,7 +125,7 @@ impl Fact {
     }
 
     /// What its span is to the workflow; `None` for one that an event does not need.
-    const fn span_role(&self) -> Option<SpanRole> {
+    pub(super) const fn span_role(&self) -> Option<SpanRole> {
         match self {
             Self::Started { .. } | Self::Opened { .. } => Some(SpanRole::Start),
             Self::Succeeded { .. }

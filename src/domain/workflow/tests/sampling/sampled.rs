@@ -215,6 +215,36 @@ fn s20_ends_with_numbers_of_their_own_leave_silence_without_a_meaning() {
 }
 
 #[test]
+fn s37_ends_that_do_not_say_it_weigh_what_the_definition_says_of_them_as_timeouts_do() {
+    let declared = Weighing {
+        end_threshold: Threshold::from_hex("e666"),
+        ..Weighing::default()
+    };
+    let slo = || SloUnderTest::weighing(&declared, Indicator::Workflow(workflow_slo()));
+    let end = |share, number: u8| drawn(share, number, "finish", [50.0, 51.0]);
+    // Kept of a thousand starts: the hundred ends of the last tenth, but for one that never came.
+    let mut world = slo();
+    for nth in 0..1_000_u16 {
+        let share = (f64::from(nth) + 0.5) / 1_000.0;
+        world = world.receive(&[drawn(share, 1, "enqueue", [0.0, 0.1])]);
+        if (900..999).contains(&nth) {
+            world = world.receive(&[end(share, 2)]);
+        }
+    }
+    let counts = world.until(10_000.0).adds_up().totals();
+    assert_eq!(
+        (counts.good, counts.timeout, counts.unobservable),
+        (99, 1, 900)
+    );
+    assert!((counts.bad_ratio().unwrap() - 0.01).abs() < 1e-9);
+    // One that says how likely it was kept, and one that this sampler cannot have kept.
+    let said = slo().receive(&[drawn(0.95, 1, "enqueue", [0.0, 0.1]), end(0.95, 2).th("8")]);
+    assert_eq!(said.stands_for().0, 2_000_000);
+    let other = slo().receive(&[drawn(0.5, 1, "enqueue", [0.0, 0.1]), end(0.5, 2)]);
+    assert_eq!(other.stands_for().0, 1_000_000);
+}
+
+#[test]
 fn s20_a_weight_that_cannot_be_true_is_counted_and_unknown() {
     for trace_state in ["ot=th:", "ot=th:C", "ot=th:123456789abcdef", "ot=th:c"] {
         let span = drawn(0.5, 1, "finish", [0.0, 1.0]).with_trace_state(trace_state);

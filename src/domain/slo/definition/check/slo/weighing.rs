@@ -24,7 +24,8 @@ pub(crate) fn of_workflow(fields: &Fields<'_>) -> Checked<Weighing> {
     let end_threshold = fields.optional(
         "endThreshold",
         "Highest sampling threshold of spans that end workflows, in hexadecimal digits: `c` if a quarter \
-         is kept, `0` if all are. By default learned from these spans.",
+         is kept, `0` if all are. Those that say nothing weigh as this sampler says. By default learned from \
+         these spans.",
         threshold,
     );
     let trace_ids = fields.or(
