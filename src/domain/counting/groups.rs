@@ -1,7 +1,7 @@
 //! Which group an event is counted in, as evidence comes in.
 
 use super::JudgedWorkflow;
-use crate::domain::model::group::Group;
+use crate::domain::{model::group::Group, workflow::SharedEnd};
 
 /// What is to become of the group that an event is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,12 +23,23 @@ pub fn regroup(
 ) -> Regrouping {
     let values = after.workflow.details.group.of(by);
     let is_known = values.iter().all(Option::is_some);
+    let group = group(by, after);
     match before {
-        Some(before) if before.workflow.details.group.of(by) == values => Regrouping::Stay,
+        Some(before) if self::group(by, before) == group => Regrouping::Stay,
         None if !is_known && after.verdict.at.is_none() => Regrouping::Stay,
-        _ => Regrouping::Into(Group {
-            by: by.to_vec(),
-            values: Some(values),
-        }),
+        _ => Regrouping::Into(group),
+    }
+}
+
+/// The group of the values that are known of an event. One that has no end, since a batch has fewer ends
+/// than workflows, may be any of these workflows: where they are of several groups its own is unknown.
+fn group(by: &[String], judged: &JudgedWorkflow) -> Group {
+    let is_unknown = judged.workflow.details.shared == Some(SharedEnd::NoneOfSeveralGroups);
+    if is_unknown && judged.verdict.at.is_some() {
+        return Group::unknown(by.to_vec());
+    }
+    Group {
+        by: by.to_vec(),
+        values: Some(judged.workflow.details.group.of(by)),
     }
 }

@@ -11,12 +11,14 @@ use sha2::{Digest as _, Sha256};
 
 /// What stands for a value that no evidence had.
 const NO_VALUE: &str = "(none)";
+/// What stands for the values of an event that may be another's.
+const UNKNOWN: &str = "(unknown)";
 /// What stands for the values of all groups that came after the last place was taken.
 const OTHER: &str = "(other)";
 
 /// What evidence says of the attributes that its SLO groups by: `None` for one that was looked for
 /// and not there. A join: where pieces disagree the smallest value holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct GroupValues(BTreeMap<String, Option<String>>);
 
@@ -67,6 +69,15 @@ impl Group {
     /// The group of all values that have no place of their own.
     pub const fn other(by: Vec<String>) -> Self {
         Self { by, values: None }
+    }
+
+    /// The group of events that are certain, while whose they are is not.
+    pub fn unknown(by: Vec<String>) -> Self {
+        let values = by.iter().map(|_| Some(UNKNOWN.to_owned())).collect();
+        Self {
+            by,
+            values: Some(values),
+        }
     }
 
     pub const fn is_other(&self) -> bool {

@@ -110,6 +110,7 @@ fn why_ambiguous(workflow: &Workflow, verdict: &Verdict) -> Option<WorkflowNote>
         SharedEnd::OneEndForAll => Some(WorkflowNote::OneEndOfABatch),
         SharedEnd::TooManyWorkflows => Some(WorkflowNote::TooLargeBatch),
         SharedEnd::None
+        | SharedEnd::NoneOfSeveralGroups
         | SharedEnd::Succeeded(_)
         | SharedEnd::Failed(_)
         | SharedEnd::Cancelled(_) => None,

@@ -285,7 +285,7 @@ impl Ends {
     /// Adds what the batch gives it that it went through.
     fn add_shared(&mut self, shared: Option<SharedEnd>) {
         match shared {
-            None | Some(SharedEnd::None) => {}
+            None | Some(SharedEnd::None | SharedEnd::NoneOfSeveralGroups) => {}
             Some(SharedEnd::Succeeded(at)) => self.success = earliest(self.success, Some(at)),
             Some(SharedEnd::Failed(at)) => self.failure = earliest(self.failure, Some(at)),
             Some(SharedEnd::Cancelled(at)) => self.cancelled = earliest(self.cancelled, Some(at)),

@@ -22,7 +22,7 @@ use crate::{
         workflow::{
             EventId, EvidenceByEvent, Judging, JudgingContext, Losses, Workflow, WorkflowNote,
             is_reuse,
-            links::{GroupMember, GroupsOfBatches},
+            links::{GroupMember, GroupsOfBatches, note_several_groups},
         },
     },
     store::{
@@ -321,7 +321,14 @@ fn whole(
             let workflow = find(&whole, &(*slo, *key));
             (*key, GroupMember::new(workflow.as_ref(), skew))
         });
-        let ends = group.judge(&members.collect());
+        let mut ends = group.judge(&members.collect());
+        let values = ends.keys().filter_map(|key| {
+            let workflow = find(&whole, &(*slo, *key))?;
+            Some(workflow.details.group)
+        });
+        if values.collect::<BTreeSet<_>>().len() > 1 {
+            note_several_groups(&mut ends);
+        }
         shares.extend(ends.into_iter().map(|(key, end)| {
             // One that nothing else is known of.
             let trace_id = group.trace_of(end);

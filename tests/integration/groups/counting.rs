@@ -312,3 +312,30 @@ async fn a_value_that_comes_again_is_the_same_group_as_before() {
     assert_eq!(app.free_places(29).await, 1);
     assert_eq!(app.groups().await, named(&[("kind = deploy", good(2))]));
 }
+
+/// Four orders of two kinds are taken by one span, and two of them end: nobody knows which.
+#[tokio::test]
+async fn s33_what_a_batch_lost_is_counted_in_the_unknown_group_where_its_workflows_are_of_several()
+{
+    let by = "groupBy: [span.kind]\n  maxGroups: 9";
+    let orders = slo(&minute_long("placed", "shipped", "trace, links", by));
+    let app = TestApp::new().define(orders).at("06:18").await;
+    let mut process = span("process").trace(100).id(1).at(1.0);
+    for (nth, kind) in [(1, "deploy"), (2, "check"), (3, "deploy"), (4, "check")] {
+        let placed = span("placed").trace(nth).attribute("kind", kind);
+        process = process.after(&placed);
+        app.send([placed]).await;
+    }
+    app.send([process]).await;
+    for message in [11, 12] {
+        let sent = span("send").trace(100).id(message).at(1.5).child_of(1);
+        let shipped = span("shipped").trace(100 + message).at(30.0).after(&sent);
+        app.send([sent, shipped]).await;
+    }
+    app.at_second(600.0).judge().await;
+    let groups = app.groups().await;
+    assert_eq!(groups["kind = (unknown)"], timeouts(2), "{groups:?}");
+    let all: EventCounts = groups.into_values().sum();
+    assert_eq!(all, good(2) + timeouts(2));
+    assert_eq!(app.sum_of(app.only()).await, all);
+}

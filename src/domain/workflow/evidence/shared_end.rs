@@ -10,6 +10,8 @@ use crate::domain::model::time::Timestamp;
 pub enum SharedEnd {
     /// None is left for it.
     None,
+    /// None is left for it, or for another one that is counted in another group.
+    NoneOfSeveralGroups,
     Succeeded(Timestamp),
     Failed(Timestamp),
     Cancelled(Timestamp),
@@ -28,6 +30,7 @@ impl SharedEnd {
         match self {
             Self::Succeeded(at) | Self::Failed(at) | Self::Cancelled(at) => Some(at),
             Self::None
+            | Self::NoneOfSeveralGroups
             | Self::MoreEndsThanWorkflows
             | Self::OneEndForAll
             | Self::TooManyWorkflows => None,

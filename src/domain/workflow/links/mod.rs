@@ -20,6 +20,7 @@ pub use place::{
 };
 pub use shared_ends::{
     BatchDelivery, BatchGroup, BranchEnd, GroupMember, GroupsOfBatches, MAX_GROUP, judge_by_number,
+    note_several_groups,
 };
 
 #[cfg(test)]

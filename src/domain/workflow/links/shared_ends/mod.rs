@@ -223,6 +223,17 @@ pub fn judge_by_number(
     shares
 }
 
+/// Notes in what [`judge_by_number`] gave that its workflows are counted in several groups: which of them
+/// those without an end are is unknown, unless none has an end.
+pub fn note_several_groups(shares: &mut BTreeMap<EventKey, SharedEnd>) {
+    if shares.values().any(|share| share.at().is_some()) {
+        let without_end = shares
+            .values_mut()
+            .filter(|share| **share == SharedEnd::None);
+        without_end.for_each(|share| *share = SharedEnd::NoneOfSeveralGroups);
+    }
+}
+
 /// The ends of each batch, by the delivery of it with most of them in time.
 fn ends_that_count(
     members: &BTreeMap<EventKey, GroupMember>,

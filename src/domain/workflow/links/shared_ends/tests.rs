@@ -64,6 +64,29 @@ fn judged(members: &BTreeMap<EventKey, GroupMember>, ends: &[BranchEnd]) -> Vec<
 use SharedEnd::{Cancelled, Failed, MoreEndsThanWorkflows, OneEndForAll, Succeeded};
 
 #[test]
+fn s33_of_workflows_of_several_groups_those_without_an_end_are_of_an_unknown_one() {
+    let several = |ends: &[BranchEnd]| -> Vec<SharedEnd> {
+        let members = started(&[0, 0]);
+        let mut shares = judge_by_number(&members, &[delivery(200, &members, ends)]);
+        note_several_groups(&mut shares);
+        shares.into_values().collect()
+    };
+    let failed_one = several(&[failed(4, 1), failed(5, 2)]);
+    assert_eq!(failed_one, [Failed(at(5)), Failed(at(4))]);
+    assert_eq!(several(&[]), [SharedEnd::None; 2], "each has none");
+    let members = started(&[0, 0, 0]);
+    let ends = [succeeded(4, 1), succeeded(5, 2)];
+    let mut shares = judge_by_number(&members, &[delivery(200, &members, &ends)]);
+    note_several_groups(&mut shares);
+    let expected = [
+        Succeeded(at(4)),
+        Succeeded(at(5)),
+        SharedEnd::NoneOfSeveralGroups,
+    ];
+    assert_eq!(shares.into_values().collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn s33_workflows_without_an_end_are_those_that_no_end_is_left_for() {
     let members = started(&[0, 0, 0]);
     let ends = [succeeded(4, 1), succeeded(5, 2)];
@@ -269,7 +292,9 @@ proptest! {
             let bad = shares.into_iter().filter(|(key, end)| {
                 let range = members[key].in_time;
                 match end {
-                    SharedEnd::None | Failed(_) => range.is_some(),
+                    SharedEnd::None | SharedEnd::NoneOfSeveralGroups | Failed(_) => {
+                        range.is_some()
+                    }
                     Succeeded(at) => range.is_some_and(|range| !is_within(range, *at)),
                     Cancelled(_)
                     | MoreEndsThanWorkflows
