@@ -55,7 +55,7 @@ comment on column workflows.due_at is 'Event time at which the verdict must be c
 comment on column workflows.details is 'Evidence that only some workflows have: pauses, fan-out legs, sampling, group values, attributes. Null if there is none.';
 comment on column workflows.weight is 'Number of events that this one represents under sampling, in millionths. Null if none of its spans was sampled, so that it represents only itself.';
 comment on column workflows.group_id is 'Group (slos.id) that counts the workflow in addition to the SLO. Null if the SLO has no groups, or the group is not known yet.';
-comment on column workflows.aggregated_outcome is 'Outcome under which the workflow was added to stage_sums. Null if it was not added.';
+comment on column workflows.aggregated_outcome is 'Outcome under which the workflow was added to stage_sums. Null if it was not added. An invalid one is looked at for hop_waits and adds nothing.';
 comment on column workflows.aggregated_judged_at is 'Verdict time under which the workflow was added to stage_sums. Null if it was not added.';
 comment on column workflows.aggregated_stages is 'What was added to stage_sums, stage by stage, so that exactly that can be subtracted again. Null if the workflow was not added.';
 comment on column workflows.aggregated_weight is 'Weight with which the workflow was added to stage_sums, in millionths. Null if it represented only itself.';
@@ -71,7 +71,7 @@ create index workflows_sampled_idx on workflows (slo_id, judged_at) where (detai
 -- verdict need not know about stages.
 create index workflows_unaggregated_idx on workflows (slo_id, judged_at)
     where within_us is not null
-        and (outcome between 1 and 4 or aggregated_outcome is not null)
+        and (outcome in (1, 2, 3, 4, 7) or aggregated_outcome is not null)
         and (aggregated_outcome is distinct from outcome
             or aggregated_judged_at is distinct from judged_at);
 create index workflows_reaggregate_idx on workflows (slo_id, reaggregate_at) where reaggregate_at is not null;

@@ -108,6 +108,24 @@ comment on column stage_sums.duration_us is 'Time in the stage in microseconds, 
 comment on column stage_sums.start_offset_us is 'Time from the start of the workflow to its first entry into the stage in microseconds, weighted; stages are ordered by it.';
 create index stage_sums_old_idx on stage_sums (resolution, bucket);
 
+create table hop_waits (
+    slo_id   integer     not null,
+    hour     timestamptz not null,
+    sender   text        not null,
+    receiver text        not null,
+    hops     bigint      not null,
+    least_us bigint      not null,
+    constraint hop_waits_pkey primary key (slo_id, hour, sender, receiver)
+);
+comment on table hop_waits is 'Smallest wait of messages between two services, which shows how far their clocks are apart. At most 16 pairs of services per SLO and hour, kept for a day.';
+comment on column hop_waits.slo_id is 'The SLO whose workflows the messages belong to.';
+comment on column hop_waits.hour is 'Hour in which the workflows were looked at.';
+comment on column hop_waits.sender is 'service.name of the spans that sent, at most 256 bytes.';
+comment on column hop_waits.receiver is 'service.name of the spans that received, at most 256 bytes.';
+comment on column hop_waits.hops is 'Number of messages, each counted when its workflow was looked at first.';
+comment on column hop_waits.least_us is 'Smallest time from sending to receiving in microseconds; negative if the sender''s clock is ahead of the receiver''s.';
+create index hop_waits_old_idx on hop_waits (hour);
+
 create table evidence_counts (
     slo_id integer not null,
     day    date    not null,

@@ -116,7 +116,10 @@ impl CleanUpSteps {
                 let kept = losses_kept(slos(&catalog), horizon);
                 tx.forget_losses(now - kept).await?;
             }
-            CleanUp::StageSums => tx.forget_stage_sums(now).await?,
+            CleanUp::StageSums => {
+                tx.forget_stage_sums(now).await?;
+                tx.forget_hop_waits(now).await?;
+            }
             CleanUp::ChangeEvents => drop(tx.delete_old_change_events(now).await?),
         }
         Ok(Progress::Done)

@@ -9,10 +9,13 @@ use tokio::sync::watch;
 
 use crate::{
     domain::{
-        counting::stages::{Folded, KnownStages, StageMoves, break_down},
+        counting::stages::{Breakdown, Folded, HopWaits, KnownStages, StageMoves, break_down},
         model::{ids::SloId, time::Timestamp},
         slo::{Indicator, Slo, WorkflowIndicator},
-        workflow::classify::{Classifier, DiscardReason},
+        workflow::{
+            Outcome,
+            classify::{Classifier, DiscardReason},
+        },
     },
     store::{Fold, StageWorkflow, Store, StoreError, Tx},
 };
@@ -114,12 +117,16 @@ async fn fold_batch(
     let keys = tx.piece_keys(slo, &indicator.correlate, &begun).await?;
     let pieces = tx.stage_pieces(slo, &keys).await?;
     let mut known = KnownStages(tx.known_stages(slo, now).await?);
-    let (mut moves, mut refused) = (StageMoves::default(), 0);
+    let (mut moves, mut hops, mut refused) = (StageMoves::default(), HopWaits::default(), 0);
     let mut folds = Vec::with_capacity(workflows.len());
     for (workflow, pieces) in workflows.iter().zip(&pieces) {
-        let folded = workflow.event().map(|(outcome, at)| {
-            let timeline = workflow.timeline(at);
-            let mut breakdown = break_down(timeline, pieces, &indicator.stages);
+        hops.add(pieces, i64::from(workflow.folded.is_none()));
+        let folded = workflow.verdict().map(|(outcome, at)| {
+            let mut breakdown = match outcome {
+                // It ends before it starts.
+                Outcome::Invalid => Breakdown::default(),
+                _ => break_down(workflow.timeline(at), pieces, &indicator.stages),
+            };
             refused += known.admit(&mut breakdown);
             Folded {
                 outcome,
@@ -143,6 +150,7 @@ async fn fold_batch(
         });
     }
     tx.add_stage_sums(slo, &moves).await?;
+    tx.add_hop_waits(slo, now, hops).await?;
     tx.note_folded(slo, &folds).await?;
     let unusable = match refused {
         0 => BTreeMap::new(),

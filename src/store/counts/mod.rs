@@ -4,6 +4,7 @@ pub(super) mod correlated_spans;
 pub(super) mod customers;
 pub(super) mod events;
 pub(super) mod evidence;
+pub(super) mod hop_waits;
 pub(super) mod samples;
 pub(super) mod stage_spans;
 pub(super) mod stage_sums;

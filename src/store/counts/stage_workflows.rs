@@ -26,7 +26,7 @@ const COLUMNS: &str = "epoch, key, trace_id, started_at, \
 
 /// As the index `workflows_unaggregated_idx` has it.
 const IS_UNFOLDED: &str = "within_us is not null \
-    and (outcome between 1 and 4 or aggregated_outcome is not null) \
+    and (outcome in (1, 2, 3, 4, 7) or aggregated_outcome is not null) \
     and (aggregated_outcome is distinct from outcome \
         or aggregated_judged_at is distinct from judged_at)";
 
@@ -58,17 +58,17 @@ pub struct Fold<'a> {
 }
 
 impl StageWorkflow {
-    /// The verdict, if it is good or bad.
-    pub fn event(&self) -> Option<(Outcome, Timestamp)> {
+    /// The verdict, if it is good or bad. An invalid one takes no time, but its messages tell of clocks.
+    pub fn verdict(&self) -> Option<(Outcome, Timestamp)> {
         let counts = self.outcome.counts();
         let at = self.judged_at?;
-        (counts.good + counts.bad() > 0).then_some((self.outcome, at))
+        (counts.total() + counts.invalid > 0).then_some((self.outcome, at))
     }
 
     /// Whether its verdict is not what was added.
     pub fn is_unfolded(&self) -> bool {
         let folded = self.folded.as_ref();
-        folded.map(|folded| (folded.outcome, folded.judged_at)) != self.event()
+        folded.map(|folded| (folded.outcome, folded.judged_at)) != self.verdict()
     }
 
     /// From its start to its end; one that has not ended goes on until `until`.

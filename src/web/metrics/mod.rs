@@ -16,6 +16,7 @@ use super::{pages::summary::Summary, state::WebState};
 use crate::{
     domain::{
         alerting::limit::{LimitState, LimitStatus},
+        counting::stages::HopWaits,
         model::ids::SloId,
         slo::Limit,
     },
@@ -108,6 +109,12 @@ mod names {
         "Spans of the SLO's window that its selectors chose: `correlated`, or why they were not used.",
         &["slo", "reason"],
     );
+    pub(super) const HOP_WAIT: Metric = (
+        "throughline_slo_hop_wait_min_seconds",
+        "Smallest wait of messages from one service to another in this hour and the one before; negative \
+         if the sender's clock is ahead. At most 16 pairs of services an hour.",
+        &["slo", "sender", "receiver"],
+    );
     pub(super) const FIRING: Metric = (
         "throughline_alert_firing",
         "1 while the alert fires or recovers, else 0.",
@@ -151,6 +158,7 @@ struct Scraped {
     /// Counts by reason.
     evidence: BTreeMap<SloId, BTreeMap<String, i64>>,
     spans: BTreeMap<SloId, SelectedSpans>,
+    hop_waits: BTreeMap<SloId, HopWaits>,
     outbox: Outbox,
 }
 
@@ -170,6 +178,7 @@ async fn records(state: &WebState) -> Result<Scraped, StoreError> {
     Ok(Scraped {
         spans: tx.selected_spans(&windows).await?,
         outbox: outbox::read(&mut tx, now).await?,
+        hop_waits: tx.hop_waits(now).await?,
         records,
         groups: tx.group_tallies().await?,
         evidence: tx.evidence_totals().await?,
@@ -199,6 +208,9 @@ fn slo_families(
         }
         if let Some(spans) = scraped.spans.get(&record.id) {
             gauges.set_spans(slo.name.as_str(), spans);
+        }
+        if let Some(waits) = scraped.hop_waits.get(&record.id) {
+            gauges.set_hop_waits(slo.name.as_str(), waits);
         }
     }
     Ok(gauges.registered.registry.gather())
@@ -235,6 +247,7 @@ struct Gauges {
     groups: GaugeVec,
     groups_burning: GaugeVec,
     spans: GaugeVec,
+    hop_wait: GaugeVec,
     firing: GaugeVec,
 }
 
@@ -259,6 +272,7 @@ impl Gauges {
             groups: gauge(names::GROUPS)?,
             groups_burning: gauge(names::GROUPS_BURNING)?,
             spans: gauge(names::SPANS)?,
+            hop_wait: gauge(names::HOP_WAIT)?,
             firing: gauge(names::FIRING)?,
             registered: builder.finish(),
         })
@@ -360,6 +374,15 @@ impl Gauges {
 }
 
 impl Gauges {
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53 microseconds")]
+    fn set_hop_waits(&self, name: &str, waits: &HopWaits) {
+        for (pair, wait) in &waits.0 {
+            let labels = [name, &pair.sender, &pair.receiver];
+            let gauge = self.hop_wait.with_label_values(&labels);
+            gauge.set(wait.least_micros as f64 / 1e6);
+        }
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     fn set_spans(&self, name: &str, spans: &SelectedSpans) {
         let unusable = spans.unusable.iter();

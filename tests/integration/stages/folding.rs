@@ -172,3 +172,39 @@ async fn s20_sampled_workflows_count_for_all_that_they_stand_for_and_are_correct
         "{means:?}"
     );
 }
+
+/// The clock of the shop is half a minute ahead: every order ends before it starts, so none is an event.
+#[tokio::test]
+async fn s31_whose_clock_is_ahead_is_told_by_the_waits_of_messages_though_no_event_is_left() {
+    let app = app(Stages::Auto).await;
+    for nth in 1..=12_u32 {
+        let work = 1.0 + f64::from(nth) / 10.0;
+        let spans = [
+            span("placed").at(30.0),
+            sent("cards", 30.0, 31.0),
+            taken("cards", work, 3.0),
+            span("shipped").at(3.0),
+        ];
+        app.at_second(40.0)
+            .send(spans.map(|span| span.trace(nth.into())))
+            .await;
+    }
+    app.at_second(41.0).fold().await;
+    assert_eq!(app.counts().await.invalid, 12);
+    let (good, bad) = app.stage_sums().await;
+    assert_eq!((good.workflows, bad.workflows), (0, 0));
+    assert_eq!(app.at_second(42.0).fold().await.folded, 0);
+    let clocks = &app.api("/slos/orders").await["clocks"];
+    assert_eq!(clocks[0]["sender"], "shop", "{clocks}");
+    assert_eq!(clocks[0]["receiver"], "cards");
+    assert_eq!(clocks[0]["hops"], 12);
+    assert_eq!(clocks[0]["least_wait_seconds"], -28.9);
+    let page = app.page("/slos/orders").await.body;
+    assert!(
+        page.contains("the clock of shop is ahead of that of cards by at least 28.9 s"),
+        "{page}"
+    );
+    let metric = "throughline_slo_hop_wait_min_seconds{receiver=\"cards\",sender=\"shop\",\
+                  slo=\"orders\"} -28.9";
+    assert!(app.page("/metrics").await.body.contains(metric));
+}

@@ -5,6 +5,7 @@
 //! workflows. Pieces say nothing of the verdict: a missing one only makes a stage less precise.
 
 mod breakdown;
+mod hops;
 mod room;
 mod sums;
 #[cfg(test)]
@@ -15,6 +16,7 @@ pub use crate::domain::workflow::stage_evidence::{
     declared_piece, deliver_at,
 };
 pub use breakdown::{Breakdown, StageTime, Timeline, TimelineEnd, break_down, last_stage};
+pub use hops::{HopWait, HopWaits, MAX_SERVICE_PAIRS, ServicePair};
 pub use room::{MAX_PER_HOUR, StageSpanQuota};
 pub use sums::{
     Folded, KnownStages, MAX_STAGES, StageMean, StageMoves, StageSum, StageSums, WhereTimeGoes,

@@ -111,8 +111,11 @@ impl StageSums {
 pub struct StageMoves(BTreeMap<(Timestamp, bool), StageSums>);
 
 impl StageMoves {
-    /// Adds a workflow, or with a `sign` of −1 takes it away.
+    /// Adds a workflow, or with a `sign` of −1 takes it away. One that is no event takes no time.
     pub fn add(&mut self, folded: &Folded, sign: i64) {
+        if folded.outcome.counts().total() == 0 {
+            return;
+        }
         let minute = folded.judged_at.floor_to(Resolution::Minute.length());
         let sums = self.0.entry((minute, folded.outcome.is_bad())).or_default();
         sums.add(&folded.breakdown, folded.weight, sign);

@@ -3,6 +3,7 @@
 
 mod budget;
 mod charts;
+mod clocks;
 mod common;
 mod correlation;
 mod evidence;

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{
     budget::BudgetPast,
+    clocks::ClockView,
     common::InCommon,
     correlation::CorrelationView,
     evidence::EvidenceView,
@@ -63,6 +64,8 @@ pub(in crate::web) struct SloView {
     pub(super) sampling: Vec<SamplingNote>,
     /// Of the spans of the window; `None` without any.
     pub(super) correlation: Option<CorrelationView>,
+    /// How far the clocks of services are apart, where enough messages tell; nothing of a group.
+    pub(super) clocks: Vec<ClockView>,
     pub(super) in_flight_oldest: Vec<WorkflowView>,
     /// Of the last hour.
     pub(super) worst_workflows: Vec<WorkflowView>,
