@@ -151,3 +151,19 @@ comment on column correlated_spans.slo_id is 'The SLO whose selectors matched th
 comment on column correlated_spans.day is 'Day (UTC) on which the spans were received.';
 comment on column correlated_spans.writer is 'Number of the replica that writes the row, as in event_counts.';
 comment on column correlated_spans.count is 'Number of spans; a span with two roles counts twice.';
+
+create table start_spans (
+    slo_id       integer     not null,
+    minute       timestamptz not null,
+    writer       smallint    not null,
+    correlated   bigint      not null,
+    uncorrelated bigint      not null,
+    constraint start_spans_pkey primary key (slo_id, minute, writer)
+);
+comment on table start_spans is 'Spans that start workflows, by SLO and minute, kept for two hours. A request that is received again may be counted again.';
+comment on column start_spans.slo_id is 'The SLO whose start selector matched the spans.';
+comment on column start_spans.minute is 'Minute in which the spans were received.';
+comment on column start_spans.writer is 'Number of the replica that writes the row, as in event_counts.';
+comment on column start_spans.correlated is 'Number of spans that name their workflow.';
+comment on column start_spans.uncorrelated is 'Number of spans that do not, so that their workflows are not watched.';
+create index start_spans_old_idx on start_spans (minute);

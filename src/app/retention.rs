@@ -119,6 +119,7 @@ impl CleanUpSteps {
             CleanUp::StageSums => {
                 tx.forget_stage_sums(now).await?;
                 tx.forget_hop_waits(now).await?;
+                tx.forget_start_spans(now).await?;
             }
             CleanUp::ChangeEvents => drop(tx.delete_old_change_events(now).await?),
         }

@@ -19,7 +19,7 @@ use crate::{
             status::{LAST_HOUR, Measured, look_backs},
         },
         model::{
-            counts::EventCounts,
+            counts::{EventCounts, StartSpans},
             ids::{Name, SloId},
             sampling::EndSampling,
             time::{Resolution, TimeRange, Timestamp},
@@ -48,6 +48,7 @@ pub(super) struct EvaluationInputs {
     pub(super) of_slo: Vec<AlertStatus>,
     counts: BTreeMap<SloId, Counted>,
     open: BTreeMap<SloId, OpenWorkflows>,
+    starts: BTreeMap<SloId, StartSpans>,
     customers: BTreeMap<SloId, CustomersHurt>,
     customers_by_length: BTreeMap<SloId, CustomersByLength>,
     rhythms: BTreeMap<SloId, TickHistory>,
@@ -98,6 +99,9 @@ impl Evaluator {
             open: tx
                 .open_workflows(&ids, now, longest_grace(subjects))
                 .await?,
+            starts: tx
+                .start_spans(&ids, TimeRange::ending_at(now, LAST_HOUR))
+                .await?,
             customers: tx
                 .customers_hurt(&with_customers(subjects, whole_minutes(now, LAST_HOUR)))
                 .await?,
@@ -145,6 +149,7 @@ impl EvaluationInputs {
             ends_missing: counted.ends_missing,
             expected_ends: counted.expected_ends,
             in_period: counted.in_period,
+            starts: self.starts.get(&id).copied().unwrap_or_default(),
             in_flight: open.in_flight,
             overdue: open.overdue,
             customers_affected: hurt.map_or(0, |hurt| hurt.affected),

@@ -5,7 +5,7 @@
 //! transactions and an idle one answers at once. Sending the same evidence again changes nothing,
 //! hence "try later" is always a safe answer.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ops::AddAssign, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,7 @@ use crate::{
             reservoir::{ReservoirFilter, ReservoirMinima},
         },
     },
-    store::{LinkNews, Store, StoreError, Writer},
+    store::{LinkNews, Store, StoreError, Tx, Writer},
 };
 
 /// A sender gives up after 5 s (the Collector's default time-out); it is told earlier.
@@ -238,7 +238,6 @@ impl RecorderLoop {
             observed: BTreeMap::new(),
         };
         let now = context.now;
-        let correlated = sum(findings.iter().map(|findings| &findings.correlated));
         let mut tx = self.parts.store.begin("record evidence").await?;
         let in_force = tx.definitions_in_force().await?;
         if findings.iter().any(|one| one.definitions < in_force) {
@@ -273,11 +272,24 @@ impl RecorderLoop {
         let losses = findings.iter().flat_map(|findings| &findings.losses);
         tx.add_losses(&losses.copied().collect()).await?;
         tx.add_evidence_counts(now, &unusable, &moves.noted).await?;
-        tx.add_correlated_spans(self.parts.writer, now, &correlated)
-            .await?;
+        self.count_spans(&mut tx, findings, now).await?;
         tx.observe_ends(now, &moves).await?;
         tx.commit().await?;
         Ok(Commit::Done)
+    }
+
+    /// Counts spans that speak of workflows, and those that should start one.
+    async fn count_spans(
+        &self,
+        tx: &mut Tx<'_>,
+        findings: &[&ClassifiedBatch],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let correlated = sum(findings.iter().map(|findings| &findings.correlated));
+        tx.add_correlated_spans(self.parts.writer, now, &correlated)
+            .await?;
+        let starts = sum(findings.iter().map(|findings| &findings.starts));
+        tx.add_start_spans(self.parts.writer, now, &starts).await
     }
 
     fn explain(error: &StoreError) -> Unavailable {
@@ -286,12 +298,12 @@ impl RecorderLoop {
     }
 }
 
-fn sum<'a, K: Copy + Ord + 'a>(
-    counts: impl Iterator<Item = &'a BTreeMap<K, i64>>,
-) -> BTreeMap<K, i64> {
-    let mut sum = BTreeMap::new();
+fn sum<'a, K: Copy + Ord + 'a, V: Copy + Default + AddAssign + 'a>(
+    counts: impl Iterator<Item = &'a BTreeMap<K, V>>,
+) -> BTreeMap<K, V> {
+    let mut sum: BTreeMap<K, V> = BTreeMap::new();
     for (key, count) in counts.flatten() {
-        *sum.entry(*key).or_default() += count;
+        *sum.entry(*key).or_default() += *count;
     }
     sum
 }

@@ -12,7 +12,10 @@ use super::{
     rule_statuses::RuleStatuses,
 };
 use crate::domain::{
-    model::{counts::EventCounts, ids::Name},
+    model::{
+        counts::{EventCounts, StartSpans},
+        ids::Name,
+    },
     slo::{Guard, Limit, Severity},
 };
 
@@ -23,10 +26,11 @@ const MOST_UNUSABLE: f64 = 0.01;
 
 const NEVER_ENDED: &str = "never-ended";
 const DATA_QUALITY: &str = "data-quality";
+const UNCORRELATED: &str = "uncorrelated-starts";
 
 /// Whether a rule of this name is one of these.
 pub fn is_quality_rule(rule: &Name) -> bool {
-    matches!(rule.as_str(), NEVER_ENDED | DATA_QUALITY)
+    matches!(rule.as_str(), NEVER_ENDED | DATA_QUALITY | UNCORRELATED)
 }
 
 /// The ticket that replaces every alert of an SLO whose ends were never joined with a start. `None`
@@ -81,6 +85,33 @@ pub(super) fn unusable(
     status(DATA_QUALITY, limit, share, standing, window)
 }
 
+/// The share of start spans that do not name their workflow, in the last hour; `None` where all do. They
+/// are in no count, so no other rule sees them.
+pub(super) fn uncorrelated(
+    starts: StartSpans,
+    lacking: String,
+    (window, guard): (WindowStatus, Guard),
+) -> Option<LimitStatus> {
+    if starts.uncorrelated <= 0 {
+        return None;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    let share = starts.uncorrelated as f64 / (starts.correlated + starts.uncorrelated) as f64;
+    let enough = u64::try_from(starts.uncorrelated).unwrap_or(0) >= guard.bad_events;
+    let standing = match share > MOST_UNUSABLE {
+        true if enough => LimitState::Over,
+        true => LimitState::TooFew,
+        false => LimitState::Under,
+    };
+    let limit = Limit::Uncorrelated {
+        over: MOST_UNUSABLE,
+    };
+    Some(LimitStatus {
+        lacking: Some(lacking),
+        ..status(UNCORRELATED, limit, Some(share), standing, window)?
+    })
+}
+
 /// The share of all events that cannot be used; `None` without events.
 pub fn unusable_share(counts: EventCounts) -> Option<f64> {
     let all = counts.total() + counts.unusable();
@@ -104,6 +135,7 @@ fn status(
         value,
         standing,
         as_good: None,
+        lacking: None,
         window,
     })
 }

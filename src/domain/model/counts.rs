@@ -173,6 +173,22 @@ impl EventCounts {
     }
 }
 
+/// Spans that start workflows of an SLO.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StartSpans {
+    /// They say which workflow they start.
+    pub correlated: i64,
+    /// They do not, so nobody watches what they start.
+    pub uncorrelated: i64,
+}
+
+impl AddAssign for StartSpans {
+    fn add_assign(&mut self, rhs: Self) {
+        self.correlated += rhs.correlated;
+        self.uncorrelated += rhs.uncorrelated;
+    }
+}
+
 /// An estimate of events, to the nearest whole one.
 #[expect(clippy::cast_possible_truncation, reason = "far below 2^53")]
 pub fn whole(events: f64) -> i64 {

@@ -113,6 +113,7 @@ fn a_rule_on_a_limit_is_told_by_where_its_number_is_and_not_as_a_burn_rate() {
             value: Some(0.92),
             standing: LimitState::Over,
             as_good: None,
+            lacking: None,
             window: WindowStatus::new(long.secs, long.counts, long.burn_rate),
         }),
         ..sample::firing()

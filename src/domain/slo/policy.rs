@@ -69,6 +69,9 @@ pub enum Limit {
     /// More than this share of the events of the last hour cannot be used, or a page is in doubt because
     /// of them. Of every SLO; no file declares it.
     Unusable { over: f64, page_in_doubt: bool },
+    /// More than this share of the start spans of the last hour do not name their workflow. Of every
+    /// SLO; no file declares it.
+    Uncorrelated { over: f64 },
 }
 
 /// Lengths as JSON has them everywhere: a number of seconds.

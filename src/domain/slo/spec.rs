@@ -193,6 +193,22 @@ impl WorkflowIndicator {
             finish_at: SpanInstant::End,
         }
     }
+
+    /// What a span must bear, one of these, to say which workflow it is of: `span.order.id or wf`. Empty
+    /// where its trace or its links always say it.
+    pub fn identified_by(&self) -> String {
+        let names: Vec<String> = self
+            .correlate
+            .iter()
+            .filter_map(|correlator| match correlator {
+                Correlator::Attribute { attribute, .. } => Some(attribute.to_string()),
+                Correlator::Message { id, .. } => Some(id.to_string()),
+                Correlator::TraceState { key } => Some(key.clone()),
+                Correlator::Trace | Correlator::Links { .. } => None,
+            })
+            .collect();
+        names.join(" or ")
+    }
 }
 
 /// How a workflow fans out.

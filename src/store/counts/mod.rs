@@ -9,3 +9,4 @@ pub(super) mod samples;
 pub(super) mod stage_spans;
 pub(super) mod stage_sums;
 pub(super) mod stage_workflows;
+pub(super) mod start_spans;

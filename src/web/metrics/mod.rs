@@ -284,7 +284,7 @@ impl Gauges {
             Limit::Exhaustion { .. } => ("exhaustion", &self.exhaustion),
             Limit::Customers { .. } => ("customers", &self.customers),
             Limit::Absence { .. } => ("absence", &self.reference_events),
-            Limit::NeverEnded | Limit::Unusable { .. } => return,
+            Limit::NeverEnded | Limit::Unusable { .. } | Limit::Uncorrelated { .. } => return,
         };
         let name = rule.name.as_str();
         if let Some(value) = rule.value {

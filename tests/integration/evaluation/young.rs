@@ -184,3 +184,31 @@ async fn s45_clocks_thirty_seconds_apart_page_nobody_and_open_a_ticket() {
     assert!(why.starts_with(expected), "{why}");
     assert!(why.ends_with("whether to page is in doubt"), "{why}");
 }
+
+#[tokio::test]
+async fn s45_starts_that_bear_no_id_open_a_ticket_of_their_own() {
+    let app = TestApp::new().slo(SHOP).await;
+    let publish = |number: u64| span("publish").trace(number).at(0.0);
+    let with_id = |span: SpanBuilder, number: u64| {
+        let id = format!("o{number}");
+        span.attribute("order.id", id)
+    };
+    app.send((0..95).map(publish)).await;
+    app.send((95..100).map(|number| with_id(publish(number), number)))
+        .await;
+    let done = |number| span("done").trace(1_000 + number).at(0.5);
+    app.send((95..100).map(|number| with_id(done(number), number)))
+        .await;
+    app.advance(MINUTE);
+    app.judge().await;
+    assert_eq!(app.counts().await.good, 5);
+
+    assert_eq!(app.ticks([1]).await.fired, 1);
+    let facts = app.facts().await.remove(0);
+    assert_eq!(facts.severity, Severity::Ticket);
+    assert_eq!(facts.rule.as_str(), "uncorrelated-starts");
+    let why = facts.limit.unwrap().sentence();
+    assert!(why.starts_with("95 % of start spans in the "), "{why}");
+    let lacking = "bear no span.order.id: nobody watches what they start";
+    assert!(why.ends_with(lacking), "{why}");
+}

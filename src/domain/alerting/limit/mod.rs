@@ -49,6 +49,9 @@ pub struct LimitStatus {
     pub value: Option<f64>,
     #[serde(rename = "condition")]
     pub standing: LimitState,
+    /// What spans lack that do not name their workflow: `span.order.id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lacking: Option<String>,
     /// The same if what cannot be used is good; only where the rule is in doubt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_good: Option<LimitState>,
@@ -87,7 +90,10 @@ pub struct Numbers<'a> {
 /// The lengths that `limit` needs counts of, beside that of the SLO's window.
 pub fn look_backs(limit: Limit) -> Vec<Duration> {
     match limit {
-        Limit::BudgetSpent { .. } | Limit::NeverEnded | Limit::Unusable { .. } => vec![HOUR],
+        Limit::BudgetSpent { .. }
+        | Limit::NeverEnded
+        | Limit::Unusable { .. }
+        | Limit::Uncorrelated { .. } => vec![HOUR],
         Limit::Exhaustion { within } => vec![pace_length(within)],
         Limit::Customers { length, .. } => vec![length],
         Limit::Absence { length } => vec![length, WEEK, WEEK + usual_length(length)],
@@ -123,7 +129,9 @@ pub fn limit_status(rule: &LimitRule, numbers: Numbers<'_>) -> LimitStatus {
             (value, standing, length)
         }
         // Data quality is judged by what the other rules say: see [`super::quality`].
-        Limit::NeverEnded | Limit::Unusable { .. } => (None, LimitState::Unknown, HOUR),
+        Limit::NeverEnded | Limit::Unusable { .. } | Limit::Uncorrelated { .. } => {
+            (None, LimitState::Unknown, HOUR)
+        }
     };
     LimitStatus {
         name: rule.name.clone(),
@@ -133,6 +141,7 @@ pub fn limit_status(rule: &LimitRule, numbers: Numbers<'_>) -> LimitStatus {
         value,
         standing,
         as_good: None,
+        lacking: None,
         window: numbers.window(length),
     }
 }

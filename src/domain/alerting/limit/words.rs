@@ -15,13 +15,16 @@ impl LimitStatus {
             Limit::Absence { .. } => "no events",
             Limit::NeverEnded => "no end",
             Limit::Unusable { .. } => "unusable events",
+            Limit::Uncorrelated { .. } => "starts without an id",
         }
     }
 
     /// Where the limit is: `90 %`, `in 4 h`, `10 in 1 h`, `for 15 min`.
     pub fn threshold(&self) -> String {
         match self.limit {
-            Limit::BudgetSpent { over } | Limit::Unusable { over, .. } => format::percent(over),
+            Limit::BudgetSpent { over }
+            | Limit::Unusable { over, .. }
+            | Limit::Uncorrelated { over } => format::percent(over),
             Limit::Exhaustion { within } => format!("in {}", format::duration(within)),
             Limit::Customers { affected, length } => {
                 let affected = format::count(i64::from(affected));
@@ -39,7 +42,9 @@ impl LimitStatus {
             (_, None) => format::NONE.to_owned(),
             (Limit::BudgetSpent { .. }, Some(spent)) => format::budget(spent),
             (Limit::NeverEnded, Some(ends)) => format::counted(whole(ends), "end"),
-            (Limit::Unusable { .. }, Some(share)) => format::percent(share),
+            (Limit::Unusable { .. } | Limit::Uncorrelated { .. }, Some(share)) => {
+                format::percent(share)
+            }
             (Limit::Exhaustion { .. }, Some(secs)) => lasting(secs),
             (Limit::Customers { .. }, Some(hurt)) => format::count(whole(hurt)),
         }
@@ -72,6 +77,7 @@ impl LimitStatus {
             (Limit::Absence { length }, usual) => self.absence(length, usual.unwrap_or_default()),
             (Limit::NeverEnded, ends) => self.never_ended(whole(ends.unwrap_or_default())),
             (Limit::Unusable { .. }, _) => self.unusable(),
+            (Limit::Uncorrelated { .. }, _) => self.uncorrelated(),
         }
     }
 
@@ -80,7 +86,9 @@ impl LimitStatus {
     pub fn share_of_limit(&self) -> Option<f64> {
         let value = self.value?;
         match self.limit {
-            Limit::BudgetSpent { over } | Limit::Unusable { over, .. } => Some(value / over),
+            Limit::BudgetSpent { over }
+            | Limit::Unusable { over, .. }
+            | Limit::Uncorrelated { over } => Some(value / over),
             Limit::Exhaustion { .. } if value <= 0.0 => Some(f64::INFINITY),
             Limit::Exhaustion { within } => Some(within.as_secs_f64() / value),
             Limit::Customers { affected, .. } => Some(value / f64::from(affected)),
@@ -143,6 +151,16 @@ impl LimitStatus {
         )
     }
 
+    /// `95 % of start spans in 1 h bear no span.order.id: nobody watches what they start`.
+    fn uncorrelated(&self) -> String {
+        let share = self.value.map_or(format::NONE.to_owned(), format::percent);
+        let lacking = self.lacking.as_deref().unwrap_or("id");
+        format!(
+            "{share} of start spans in {} bear no {lacking}: nobody watches what they start",
+            self.window.text()
+        )
+    }
+
     fn absence(&self, length: Duration, usual: f64) -> String {
         let now = match self.window.counts.total() {
             0 => "no event".to_owned(),
@@ -183,7 +201,8 @@ mod tests {
             Limit::BudgetSpent { .. }
             | Limit::Exhaustion { .. }
             | Limit::NeverEnded
-            | Limit::Unusable { .. } => Duration::from_hours(1),
+            | Limit::Unusable { .. }
+            | Limit::Uncorrelated { .. } => Duration::from_hours(1),
         };
         let status = LimitStatus {
             name: "rule".parse().unwrap(),
@@ -193,6 +212,7 @@ mod tests {
             pending_for: Duration::ZERO,
             standing: LimitState::Over,
             as_good: None,
+            lacking: None,
             window: WindowStatus::new(window.as_secs(), EventCounts::ZERO, None),
         };
         status.sentence()

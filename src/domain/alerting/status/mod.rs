@@ -23,7 +23,7 @@ use super::{
 use crate::domain::{
     counting::customers::CustomerTotal,
     model::{
-        counts::EventCounts,
+        counts::{EventCounts, StartSpans},
         time::{TimeRange, Timestamp},
     },
     slo::{Indicator, Limit, LimitRule, Severity, Slo},
@@ -125,6 +125,8 @@ pub struct Measured {
     pub expected_ends: Option<ExpectedEnds>,
     /// In the period of the calendar, where the window is one.
     pub in_period: EventCounts,
+    /// Of the last hour; of a group none.
+    pub starts: StartSpans,
     pub in_flight: i64,
     pub overdue: i64,
     /// Distinct customers with a bad event in the last hour.
@@ -278,8 +280,17 @@ impl Measured {
             Indicator::Workflow(_) if !self.has_ended => quality::never_ended(statuses),
             Indicator::Workflow(_) | Indicator::Span(_) => None,
         };
-        let unusable = quality::unusable(window, slo.alerting.guard, statuses);
-        never_ended.into_iter().chain(unusable).collect()
+        let guard = slo.alerting.guard;
+        let uncorrelated = match &slo.indicator {
+            Indicator::Workflow(workflow) => {
+                let lacking = workflow.identified_by();
+                quality::uncorrelated(self.starts, lacking, (window.clone(), guard))
+            }
+            Indicator::Span(_) => None,
+        };
+        let unusable = quality::unusable(window, guard, statuses);
+        let rules = [never_ended, unusable, uncorrelated];
+        rules.into_iter().flatten().collect()
     }
 
     /// The burn rate of the last hour.
@@ -305,7 +316,8 @@ impl Measured {
             | Limit::Exhaustion { .. }
             | Limit::Customers { .. }
             | Limit::NeverEnded
-            | Limit::Unusable { .. } => self.freshness,
+            | Limit::Unusable { .. }
+            | Limit::Uncorrelated { .. } => self.freshness,
         }
     }
 }

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::domain::{
-    alerting::alert::AlertProgress,
-    model::ids::Name,
-    slo::{AlertRule, Alerting, Indicator, SpanIndicator},
+    alerting::{alert::AlertProgress, condition::Signal},
+    model::{
+        ids::Name,
+        span::{AttributeName, AttributeScope},
+    },
+    slo::{AlertRule, Alerting, Correlator, Indicator, SpanIndicator, WorkflowIndicator},
     traceql::Selector,
 };
 
@@ -55,6 +58,7 @@ fn measured(window: EventCounts, hour: EventCounts, minutes: EventCounts) -> Mea
         ends_missing: BTreeMap::new(),
         expected_ends: None,
         in_period: EventCounts::ZERO,
+        starts: StartSpans::default(),
         in_flight: 7,
         overdue: 2,
         customers_affected: 3,
@@ -139,4 +143,65 @@ fn a_status_survives_its_json() {
     );
     let json = serde_json::to_string(&status).unwrap();
     assert_eq!(serde_json::from_str::<SloStatus>(&json).unwrap(), status);
+}
+
+fn slo_by(correlate: Vec<Correlator>) -> Slo {
+    let [start, finish] = ["start", "finish"]
+        .map(|name| Selector::parse(&format!("{{ name = \"{name}\" }}")).unwrap());
+    let workflow = WorkflowIndicator::new(start, finish, Duration::from_mins(1), correlate);
+    Slo {
+        indicator: Indicator::Workflow(workflow),
+        ..slo()
+    }
+}
+
+fn ticket(starts: StartSpans) -> (Signal, String) {
+    let attribute = AttributeName {
+        scope: AttributeScope::Span,
+        key: "order.id".to_owned(),
+    };
+    let slo = slo_by(vec![Correlator::Attribute {
+        attribute,
+        run: None,
+    }]);
+    let few = counts(50, 0);
+    let measured = Measured {
+        starts,
+        ..measured(few, few, few)
+    };
+    let rules = measured.rule_statuses(&slo);
+    let rule = rules.quality.iter().find(|rule| rule.lacking.is_some());
+    let sentence = rule.map(LimitStatus::sentence).unwrap_or_default();
+    let signal = condition::verdict(&rules, Severity::Ticket, Freshness::Fresh);
+    (signal, sentence)
+}
+
+#[test]
+fn s45_starts_that_name_no_workflow_open_a_ticket_that_says_what_they_lack() {
+    let (signal, sentence) = ticket(StartSpans {
+        correlated: 50,
+        uncorrelated: 950,
+    });
+    let Signal::Breach(rules) = signal else {
+        panic!("{signal:?}");
+    };
+    assert_eq!(rules[0].rule.as_str(), "uncorrelated-starts");
+    assert_eq!(
+        sentence,
+        "95 % of start spans in 1 h bear no span.order.id: nobody watches what they start"
+    );
+}
+
+#[test]
+fn s45_few_starts_that_name_no_workflow_open_none() {
+    let (signal, _) = ticket(StartSpans {
+        correlated: 1_000,
+        uncorrelated: 9,
+    });
+    assert_eq!(signal, Signal::Clear);
+    let (signal, sentence) = ticket(StartSpans {
+        correlated: 1_000,
+        uncorrelated: 0,
+    });
+    assert_eq!((signal, sentence), (Signal::Clear, String::new()));
 }

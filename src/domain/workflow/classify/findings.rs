@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    Role,
     correlate::{Correlation, Identity},
     fan_out,
     follow::Linked,
@@ -10,6 +11,7 @@ use super::{
 };
 use crate::domain::{
     model::{
+        counts::StartSpans,
         ids::{Revision, SloId},
         sampling::{Flaw, Sample, SpanRole, Weighed},
         span::{SpanKind, SpanRef, SpanView},
@@ -35,6 +37,8 @@ pub struct ClassifiedBatch {
     pub unusable: BTreeMap<(SloId, DiscardReason), i64>,
     /// Spans that speak of a workflow; those that [`DiscardReason`] counts do not.
     pub correlated: BTreeMap<SloId, i64>,
+    /// Those of all these that start workflows, and those that cannot.
+    pub starts: BTreeMap<SloId, StartSpans>,
     /// Of workflows that only links can tell.
     pub linked: Vec<Linked>,
     /// Of messages that share a context.
@@ -124,6 +128,14 @@ impl ClassifiedBatch {
         self.losses.extend(older.losses);
     }
 
+    /// Notes why a span says nothing in this role.
+    pub(super) fn discard(&mut self, slo: SloId, role: Role, why: DiscardReason) {
+        if role == Role::Start && why == DiscardReason::Uncorrelated {
+            self.starts.entry(slo).or_default().uncorrelated += 1;
+        }
+        self.note(slo, why);
+    }
+
     pub(super) fn note(&mut self, slo: SloId, why: DiscardReason) {
         *self.unusable.entry((slo, why)).or_default() += 1;
     }
@@ -197,6 +209,9 @@ impl ClassifiedBatch {
         // A one-span event has nothing to correlate with.
         if !matches!(evidence.fact, Fact::Decided { .. }) {
             *self.correlated.entry(slo).or_default() += 1;
+        }
+        if matches!(evidence.fact, Fact::Started { .. }) {
+            self.starts.entry(slo).or_default().correlated += 1;
         }
         if correlation.is_cut() {
             self.note(slo, DiscardReason::TooManyLinks);

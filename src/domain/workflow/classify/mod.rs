@@ -193,7 +193,7 @@ impl Classifier {
                 Indicator::Span(event) => one_span::read(event, span, horizon),
             };
             match found {
-                Some(Err(why)) if entry.is_current => findings.note(entry.id, why),
+                Some(Err(why)) if entry.is_current => findings.discard(entry.id, role, why),
                 None | Some(Err(_)) => {}
                 Some(Ok((_, fact))) if !self.may_start(entry, &fact) => {}
                 Some(Ok(found)) if entry.is_current => add(found, entry, span, findings),

@@ -233,6 +233,7 @@ fn an_alert_of_a_limit_leads_with_the_limit_and_not_with_the_burn_rate() {
         value: Some(240.0),
         standing: LimitState::Over,
         as_good: None,
+        lacking: None,
         window: WindowStatus::new(900, EventCounts::ZERO, None),
     }];
     status.alerts = vec![AlertStatus {

@@ -115,6 +115,7 @@ pub(crate) fn never_reached(limit: Limit, promise: BudgetTerms) -> Option<(Strin
         | Limit::BudgetSpent { .. }
         | Limit::Absence { .. }
         | Limit::NeverEnded
-        | Limit::Unusable { .. } => None,
+        | Limit::Unusable { .. }
+        | Limit::Uncorrelated { .. } => None,
     }
 }

@@ -1,0 +1,86 @@
+//! Spans that start workflows, by SLO and minute: how many of them name their workflow.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    domain::model::{
+        counts::StartSpans,
+        ids::SloId,
+        time::{Resolution, TimeRange, Timestamp},
+    },
+    store::{StoreError, Tx, Writer},
+};
+
+/// Only the last hour is looked at.
+const KEPT: Duration = Duration::from_hours(2);
+
+impl Tx<'_> {
+    /// Counts spans in the minute of `now`.
+    pub async fn add_start_spans(
+        &mut self,
+        writer: Writer,
+        now: Timestamp,
+        starts: &BTreeMap<SloId, StartSpans>,
+    ) -> Result<(), StoreError> {
+        if starts.is_empty() {
+            return Ok(());
+        }
+        let column =
+            |count: fn(&StartSpans) -> i64| -> Vec<i64> { starts.values().map(count).collect() };
+        let statement = sqlx::query(
+            "-- start_spans.add
+             insert into start_spans as s (slo_id, minute, writer, correlated, uncorrelated)
+             select slo_id, $2, $3, correlated, uncorrelated
+             from unnest($1::integer[], $4::bigint[], $5::bigint[])
+                 as n (slo_id, correlated, uncorrelated)
+             on conflict (slo_id, minute, writer) do update set
+                 correlated = s.correlated + excluded.correlated,
+                 uncorrelated = s.uncorrelated + excluded.uncorrelated",
+        )
+        .bind(starts.keys().map(|slo| slo.0).collect::<Vec<i32>>())
+        .bind(minute(now))
+        .bind(writer.0)
+        .bind(column(|starts| starts.correlated))
+        .bind(column(|starts| starts.uncorrelated));
+        self.execute(statement).await.map(drop)
+    }
+
+    /// Spans of each of `slos` that arrived in `range`, by whole minutes; left out where there is none.
+    pub async fn start_spans(
+        &mut self,
+        slos: &[SloId],
+        range: TimeRange,
+    ) -> Result<BTreeMap<SloId, StartSpans>, StoreError> {
+        let query = sqlx::query_as(
+            "-- start_spans.sums
+             select slo_id, sum(correlated)::bigint, sum(uncorrelated)::bigint from start_spans
+             where slo_id = any ($1) and minute >= $2 and minute <= $3 group by slo_id",
+        )
+        .bind(slos.iter().map(|slo| slo.0).collect::<Vec<i32>>())
+        .bind(minute(range.from))
+        .bind(minute(range.to));
+        let rows: Vec<(i32, i64, i64)> = self.fetch_all(query).await?;
+        let starts = |(slo, correlated, uncorrelated)| {
+            let starts = StartSpans {
+                correlated,
+                uncorrelated,
+            };
+            (SloId(slo), starts)
+        };
+        Ok(rows.into_iter().map(starts).collect())
+    }
+
+    /// Deletes what nothing is read from any more.
+    pub async fn forget_start_spans(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        let statement =
+            sqlx::query("-- start_spans.forget\ndelete from start_spans where minute < $1")
+                .bind((now - KEPT).to_chrono());
+        self.execute(statement).await.map(drop)
+    }
+}
+
+fn minute(at: Timestamp) -> DateTime<Utc> {
+    at.floor_to(Resolution::Minute.length()).to_chrono()
+}
