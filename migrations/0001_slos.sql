@@ -6,6 +6,9 @@ create table slos (
     declared           boolean     not null default true,
     first_event_at     timestamptz,
     has_ended          boolean     not null default false,
+    finish             text,
+    finish_since       timestamptz,
+    finish_matched     boolean     not null default true,
     next_evaluation_at timestamptz not null default '-infinity',
     created_at         timestamptz not null default clock_timestamp(),
     parent_id          integer,
@@ -18,6 +21,7 @@ create table slos (
     constraint slos_name_key unique (name),
     constraint slos_parent_id_group_key_key unique (parent_id, group_key),
     constraint slos_parent_id_fkey foreign key (parent_id) references slos (id),
+    constraint slos_finish_since_check check ((finish is null) = (finish_since is null)),
     constraint slos_name_check check ((name is null) = (parent_id is not null)),
     constraint slos_group_by_check check (parent_id is null or group_by is not null),
     constraint slos_max_groups_check check (max_groups between 1 and 1000),
@@ -33,6 +37,9 @@ comment on column slos.name is 'Name in the definition file. Null for a group, w
 comment on column slos.declared is 'False when no definition file contains the SLO any more. For a group: false also when the SLO groups its events differently, or when the group is not tracked.';
 comment on column slos.first_event_at is 'Time of the earliest good or bad event ever counted, under any definition of the SLO. Null before the first event. Rules do not fire before it is older than their short window.';
 comment on column slos.has_ended is 'Whether an end was ever joined with a start, under any definition of the SLO. Never becomes false again. Until it is true the SLO pages nobody, because the selectors or ids may be wrong. Not used for a group.';
+comment on column slos.finish is 'Selector of the spans that finish the SLO''s workflows, as the definition in force has it. Null for a group and for an SLO of single spans.';
+comment on column slos.finish_since is 'Time from which the selector is in force.';
+comment on column slos.finish_matched is 'Whether a workflow that started under the selector has finished. True also of the first selector of an SLO. While it is false, messages say since when.';
 comment on column slos.next_evaluation_at is 'Evaluation claim: the replica that moves this time forward evaluates the SLO.';
 comment on column slos.created_at is 'Database time at which the row was inserted.';
 comment on column slos.parent_id is 'SLO that the group belongs to. Null for an SLO.';

@@ -272,6 +272,8 @@ impl CatalogKeeper {
         let names: Vec<_> = catalog.slos.keys().cloned().collect();
         let ids = tx.declare(&names).await?;
         tx.declare_groups(&catalog.groupings(&ids)).await?;
+        tx.declare_finishes(&catalog.finishes(&ids), set.in_force_from)
+            .await?;
         tx.commit().await?;
         let of_slo = |(name, id)| Some((id, revisions.get(&name)?.clone()));
         let by_id = ids.into_iter().filter_map(of_slo).collect();

@@ -337,6 +337,7 @@ impl TransitionContext<'_> {
             evaluated_at: now,
             fired_at: Some(self.transition.episode.fired_at),
             nth_today: None,
+            finish_unmatched_since: of.measured.finish_unmatched_since,
             development: None,
             acknowledged: self.acknowledgement(tx).await?,
             worst: self.worst(tx, of, range).await?,

@@ -145,6 +145,7 @@ impl EvaluationInputs {
             at: self.now,
             first_event_at: subject.due.first_event_at,
             has_ended: subject.due.has_ended,
+            finish_unmatched_since: subject.due.finish_unmatched_since,
             counts: counted.by_length,
             ends_missing: counted.ends_missing,
             expected_ends: counted.expected_ends,

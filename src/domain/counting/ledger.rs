@@ -30,6 +30,8 @@ pub struct CountDelta {
     pub first_events: BTreeMap<SloId, Timestamp>,
     /// SLOs of which an end was joined with a start.
     pub ended: BTreeSet<SloId>,
+    /// When the newest workflow started that has finished, by SLO.
+    pub finished: BTreeMap<SloId, Timestamp>,
     /// What people should know of the evidence, each counted when it is noticed first.
     pub noted: BTreeMap<(SloId, WorkflowNote), i64>,
     /// What was learned of how the spans are sampled that end workflows.
@@ -52,6 +54,10 @@ impl CountDelta {
         self.put_in(slo, new);
         if new.workflow.has_start_and_end() {
             self.ended.insert(slo);
+        }
+        if let Some(start) = new.workflow.start_of_finished() {
+            let newest = self.finished.entry(slo).or_insert(start);
+            *newest = start.max(*newest);
         }
         self.learn(slo, &new.workflow);
     }

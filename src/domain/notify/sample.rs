@@ -73,6 +73,7 @@ pub(crate) fn firing() -> AlertSnapshot {
         evaluated_at: Timestamp::from_secs(1_795_328_700),
         fired_at: Some(Timestamp::from_secs(1_795_328_700)),
         nth_today: None,
+        finish_unmatched_since: None,
         development: None,
         acknowledged: None,
         worst: vec![lost_order()],

@@ -118,6 +118,7 @@ impl Rehearsal {
             acknowledged: None,
             context: crate::domain::alerting::snapshot::Context::default(),
             nth_today: None,
+            finish_unmatched_since: None,
             fired_at: Some(self.at),
             development: None,
             worst: self.worst((words.label, words.customer), began),

@@ -13,6 +13,7 @@ use super::{
 use crate::domain::{
     alerting::{
         alert::EpisodeEnd,
+        end_shortfall::EndShortfall,
         limit::{LimitState, LimitStatus},
         rule_status::WindowStatus,
         snapshot::AlertSnapshot,
@@ -41,6 +42,28 @@ fn a_headline_leads_with_the_slo_then_the_place_the_people_and_the_pace() {
         "RESOLVED Checkout speed: 38 min, 655 customers, 2,010 workflows bad, 21 % of the budget spent, \
          burned again 2 times"
     );
+}
+
+#[test]
+fn s37_a_description_says_how_many_ends_are_missing_where_they_are_sampled() {
+    let mut facts = sample::firing();
+    facts.long.ends_missing = Some(EndShortfall {
+        arrived: 3,
+        expected: 150,
+    });
+    let told = wording::description(&facts);
+    let why = "; ends are sampled, ends missing: 3 of 150 expected have come.";
+    assert!(told.ends_with(why), "{told}");
+}
+
+#[test]
+fn s44_a_description_says_since_when_nothing_has_matched_a_new_finish() {
+    let mut facts = sample::firing();
+    facts.finish_unmatched_since = Some(facts.evaluated_at);
+    let why = "Nothing has matched the new `finish` since";
+    assert!(wording::description(&facts).contains(why));
+    facts.long.counts.timeout = 0;
+    assert!(!wording::description(&facts).contains(why));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{GroupBy, Slo, Target};
+use super::{GroupBy, Indicator, Slo, Target};
 use crate::domain::model::ids::{Name, SloId};
 
 /// Everything declared, valid as a whole.
@@ -20,5 +20,15 @@ impl Catalog {
             .iter()
             .filter_map(|(name, slo)| Some((*ids.get(name)?, slo.group_by.as_ref()?)))
             .collect()
+    }
+    /// What finishes the workflows of SLOs of workflows that have an id.
+    pub fn finishes(&self, ids: &BTreeMap<Name, SloId>) -> BTreeMap<SloId, String> {
+        let finish = |(name, slo): (&Name, &Arc<Slo>)| match &slo.indicator {
+            Indicator::Workflow(workflow) => {
+                Some((*ids.get(name)?, workflow.finish.text().to_owned()))
+            }
+            Indicator::Span(_) => None,
+        };
+        self.slos.iter().filter_map(finish).collect()
     }
 }

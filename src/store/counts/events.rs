@@ -42,7 +42,8 @@ impl Tx<'_> {
         self.add_event_counts(writer, moves).await?;
         self.add_customers(&moves.customers).await?;
         self.note_first_events(&moves.first_events, &moves.ended)
-            .await
+            .await?;
+        self.note_finished(&moves.finished).await
     }
 
     async fn add_event_counts(

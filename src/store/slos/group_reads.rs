@@ -179,6 +179,7 @@ impl DueGroupRow {
             declaration: self.declared.into(),
             first_event_at: self.first_event_at.map(Timestamp::from),
             has_ended: slo.has_ended,
+            finish_unmatched_since: slo.finish_unmatched_since,
         }
     }
 }

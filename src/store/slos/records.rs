@@ -32,6 +32,8 @@ pub struct DueSlo {
     pub first_event_at: Option<Timestamp>,
     /// Whether an end of the SLO, of a group the whole SLO, was ever joined with a start.
     pub has_ended: bool,
+    /// Since when `finish` is what it is now, where workflows have finished before and none since.
+    pub finish_unmatched_since: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +122,9 @@ impl Tx<'_> {
                          select 1 from alerts join slos as own on own.id = alerts.slo_id
                          where slos.id in (own.id, own.parent_id) and alerts.state <> 'inactive'))
                  for update of slos skip locked)
-             returning id, name, declared, first_event_at, has_ended",
+             returning id, name, declared, first_event_at, has_ended,
+                 case when has_ended and not finish_matched then finish_since end
+                     as finish_unmatched_since",
         )
         .bind(now.to_chrono())
         .bind(next.to_chrono())
@@ -136,6 +140,7 @@ impl Tx<'_> {
                     declaration: row.declared.into(),
                     first_event_at: row.first_event_at.map(Timestamp::from),
                     has_ended: row.has_ended,
+                    finish_unmatched_since: row.finish_unmatched_since.map(Timestamp::from),
                 })
             })
             .collect();
@@ -205,6 +210,45 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Notes that `finish` of these SLOs is this text from `since` on, where it was another. The first of
+    /// an SLO is no new one.
+    pub async fn declare_finishes(
+        &mut self,
+        finishes: &BTreeMap<SloId, String>,
+        since: Timestamp,
+    ) -> Result<(), StoreError> {
+        let statement = sqlx::query(
+            "-- slos.declare_finish
+             update slos s set finish = n.finish, finish_since = $3, finish_matched = s.finish is null
+             from unnest($1::integer[], $2::text[]) as n (id, finish)
+             where s.id = n.id and s.finish is distinct from n.finish",
+        )
+        .bind(finishes.keys().map(|slo| slo.0).collect::<Vec<i32>>())
+        .bind(finishes.values().cloned().collect::<Vec<String>>())
+        .bind(since.to_chrono());
+        self.execute(statement).await.map(drop)
+    }
+
+    /// Notes which SLOs have a workflow that started under the present `finish` and has finished.
+    pub(crate) async fn note_finished(
+        &mut self,
+        newest: &BTreeMap<SloId, Timestamp>,
+    ) -> Result<(), StoreError> {
+        if newest.is_empty() {
+            return Ok(());
+        }
+        let starts = newest.values().map(|start| start.to_chrono());
+        let statement = sqlx::query(
+            "-- slos.note_finished
+             update slos s set finish_matched = true
+             from unnest($1::integer[], $2::timestamptz[]) as n (id, start)
+             where s.id = n.id and not s.finish_matched and n.start >= s.finish_since",
+        )
+        .bind(newest.keys().map(|slo| slo.0).collect::<Vec<i32>>())
+        .bind(starts.collect::<Vec<DateTime<Utc>>>());
+        self.execute(statement).await.map(drop)
+    }
+
     /// A name as a column has it.
     pub(crate) fn name(&self, text: &str) -> Result<Name, StoreError> {
         text.parse()
@@ -227,4 +271,5 @@ struct DueSloRow {
     declared: bool,
     first_event_at: Option<DateTime<Utc>>,
     has_ended: bool,
+    finish_unmatched_since: Option<DateTime<Utc>>,
 }

@@ -384,6 +384,7 @@ fn facts(slo: &str, kind: TransitionKind, version: i64, now: Timestamp) -> Alert
         evaluated_at: now,
         fired_at: None,
         nth_today: None,
+        finish_unmatched_since: None,
         development: None,
         acknowledged: None,
         worst: vec![late_order(now)],

@@ -8,7 +8,7 @@ use throughline::domain::{
 };
 
 use crate::support::{
-    app::{MINUTE, ORDERS, SECOND, TestApp},
+    app::{MINUTE, ORDERS, SECOND, TestApp, slo},
     span::{SpanBuilder, span},
 };
 
@@ -123,6 +123,30 @@ async fn s44_ends_that_belong_to_no_start_are_told_as_ids_that_differ() {
         why.contains("none of them with a start: ids differ"),
         "{why}"
     );
+}
+
+#[tokio::test]
+async fn s44_a_page_after_an_edit_says_since_when_nothing_has_matched_the_new_finish() {
+    let app = TestApp::new().slo(ORDERS).await;
+    app.at_second(60.0);
+    let renamed = ORDERS.replace("order complete", "order done");
+    app.define([slo(&renamed)]).await;
+    app.send(orders()).await;
+    app.clock.set(app.minute(16));
+    app.judge().await;
+    assert_eq!(app.ticks([16]).await.fired, 1);
+    let facts = app.facts().await.remove(0);
+    assert_eq!(facts.severity, Severity::Page);
+    let told = wording::description(&facts);
+    let why = "Nothing has matched the new `finish` since 10:01 UTC.";
+    assert!(told.ends_with(why), "{told}");
+
+    // One that began under the new selector ends by it.
+    app.send([span("order done").trace(30).at(400.0)]).await;
+    app.ticks([17]).await;
+    let mut tx = app.store.begin("read SLOs").await.unwrap();
+    let due = tx.claim_due(app.minute(30), MINUTE).await.unwrap();
+    assert_eq!(due[0].finish_unmatched_since, None);
 }
 
 /// Work of five seconds, by clocks that are half a minute apart.

@@ -265,6 +265,7 @@ fn facts(slo: &Slo, status: &SloStatus, at: Timestamp, kind: TransitionKind) -> 
         evaluated_at: at,
         fired_at: None,
         nth_today: None,
+        finish_unmatched_since: None,
         development: None,
         acknowledged: None,
         worst: Vec::new(),

@@ -112,6 +112,9 @@ pub struct AlertSnapshot {
     /// Who has taken it on, once somebody has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledged: Option<Acknowledgement>,
+    /// Since when `finish` is what it was then, where no workflow had finished under it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finish_unmatched_since: Option<Timestamp>,
     /// At most three, worst first.
     #[serde(rename = "worst_workflows")]
     pub worst: Vec<WorstWorkflow>,

@@ -117,6 +117,8 @@ pub struct Measured {
     pub first_event_at: Option<Timestamp>,
     /// Whether an end was ever joined with a start, under any definition of the SLO.
     pub has_ended: bool,
+    /// Since when `finish` is what it is now, where workflows have finished before and none since.
+    pub finish_unmatched_since: Option<Timestamp>,
     /// By [`look_backs`]. Of what [`Self::ends_missing`] the timeouts it stands for are among them.
     pub counts: CountsByLength,
     /// Look-backs in which ends lack that are held against expectation.

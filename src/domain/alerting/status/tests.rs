@@ -50,6 +50,7 @@ fn measured(window: EventCounts, hour: EventCounts, minutes: EventCounts) -> Mea
         at,
         first_event_at: Some(at - DAY * 40),
         has_ended: true,
+        finish_unmatched_since: None,
         counts: BTreeMap::from([
             (DAY * 28, window),
             (LAST_HOUR, hour),

@@ -76,11 +76,24 @@ pub fn description(facts: &AlertSnapshot) -> String {
     let missing = facts.long.ends_missing.map_or_else(String::new, |ends| {
         format!("; ends are sampled, {}", ends.text())
     });
+    let unmatched = unmatched_finish(facts).map_or_else(String::new, |text| format!(" {text}."));
     format!(
-        "{} in {}{reasons}{missing}.",
+        "{} in {}{reasons}{missing}.{unmatched}",
         share(facts),
         facts.long.lately()
     )
+}
+
+/// `Nothing has matched the new `finish` since 14:02 UTC`: then timeouts may be due to the edit.
+fn unmatched_finish(facts: &AlertSnapshot) -> Option<String> {
+    let since = facts.finish_unmatched_since?;
+    let has_timeouts = facts.kind.lasts() && facts.long.counts.timeout > 0;
+    has_timeouts.then(|| {
+        format!(
+            "Nothing has matched the new `finish` since {}",
+            format::time_of_day(since)
+        )
+    })
 }
 
 /// `412 of 9,120 customers`; nothing where none is known.

@@ -270,6 +270,13 @@ impl Workflow {
         self.start.is_some_and(is_workflow) && ends.into_iter().any(|end| end.is_some())
     }
 
+    /// When a workflow started that has finished or has ended legs; `None` of any other.
+    pub fn start_of_finished(&self) -> Option<Timestamp> {
+        let ends = [self.success, self.details.legs.first_end()];
+        let start = self.start.filter(|_| self.has_start_and_end())?;
+        ends.iter().any(Option::is_some).then_some(start.at)
+    }
+
     /// One of which nothing is known but a trace to look at.
     pub fn without_evidence(trace_id: TraceId) -> Self {
         Self {

@@ -341,6 +341,9 @@ impl TestApp {
         let mut tx = self.store.begin("declare SLOs").await.unwrap();
         let ids = tx.declare(&names).await.unwrap();
         tx.declare_groups(&catalog.groupings(&ids)).await.unwrap();
+        let finishes = catalog.finishes(&ids);
+        let since = self.clock.now();
+        tx.declare_finishes(&finishes, since).await.unwrap();
         tx.commit().await.unwrap();
         self.definitions.classifier.send_modify(|classifier| {
             let mut revisions = classifier.revisions().clone();
