@@ -173,8 +173,8 @@ impl CatalogKeeper {
         now: Timestamp,
         change: Change,
     ) -> anyhow::Result<Look> {
-        let warnings = match check(definitions) {
-            Ok((_, warnings)) => warnings,
+        let (catalog, warnings) = match check(definitions) {
+            Ok(checked) => checked,
             Err(problems) => {
                 let errors = problems.iter().filter(|problem| problem.is_error());
                 return Ok(self.refuse(errors.map(line).collect(), None));
@@ -188,9 +188,29 @@ impl CatalogKeeper {
             for warning in &warnings {
                 tracing::warn!("{}", line(warning));
             }
+            self.warn_of_lost_targets(&catalog).await?;
             self.bring_into_force(files, now).await?;
         }
         Ok(self.accept())
+    }
+
+    async fn warn_of_lost_targets(&self, catalog: &Catalog) -> anyhow::Result<()> {
+        let before = Arc::clone(&*self.catalog.borrow());
+        let mut tx = self
+            .store
+            .begin("look for alerts at removed targets")
+            .await?;
+        for target in catalog.lost_targets(&before) {
+            for slo in tx.firing_at(target).await? {
+                tracing::warn!(
+                    notify.target = %target, slo.name = %slo,
+                    "target `{target}` is removed while `{slo}` fires there, and is not notified when the \
+                     alert resolves: if another target takes its place, write `previousName: {target}` there"
+                );
+            }
+        }
+        tx.commit().await?;
+        Ok(())
     }
 
     /// Another replica may be first; then its files are in force.
@@ -252,12 +272,14 @@ impl CatalogKeeper {
         let news = tx.definition_sets_after(known.unwrap_or_default()).await?;
         let mut revisions = self.revisions.clone();
         let mut newest = None;
+        let mut before = Arc::clone(&*self.catalog.borrow());
         for set in news {
             // A set that an older version accepted may have become invalid: it is as if it never was.
             match load(&set.files) {
                 Ok((catalog, _)) => {
-                    add(&mut revisions, &set, &catalog);
-                    newest = Some((set, catalog));
+                    before = Arc::new(catalog.after(&before));
+                    add(&mut revisions, &set, &before);
+                    newest = Some((set, Arc::clone(&before)));
                 }
                 Err(problems) => {
                     let problem = problems.first().map(line).unwrap_or_default();
@@ -281,7 +303,7 @@ impl CatalogKeeper {
             .send_modify(|status| Arc::make_mut(status).loaded_at = Some(set.in_force_from));
         self.classifier
             .send_replace(Arc::new(Classifier::with_revisions(set.number, by_id)));
-        self.catalog.send_replace(Arc::new(catalog));
+        self.catalog.send_replace(catalog);
         (self.in_force, self.revisions) = (Some(set), revisions);
         Ok(true)
     }

@@ -201,6 +201,7 @@ impl Loops {
             async move { Ok(deliverer.escalate(now).await?) }
         }));
         self.spawn_reconciler(tasks, periodic);
+        self.spawn_target_changes(tasks, periodic);
         let dispatcher = Arc::new(Mutex::new(Dispatcher::new(deliverer)));
         let looping = periodic.clone().run("deliver", SECOND, {
             let (dispatcher, metrics) = (Arc::clone(&dispatcher), self.metrics.clone());

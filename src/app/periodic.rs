@@ -2,7 +2,10 @@
 
 use std::{fmt, future::Future, time::Duration};
 
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, field::Empty};
 
@@ -48,6 +51,29 @@ impl Periodic {
             let now = self.clock.now();
             let result = self.measure(name, within_its_time(tick(now))).await;
             self.note(name, now, result);
+        }
+    }
+
+    /// As [`run`](Self::run), and whenever `watched` changes.
+    pub async fn run_on_change<T, F, R>(
+        self,
+        name: &'static str,
+        interval: Duration,
+        mut watched: watch::Receiver<T>,
+        mut tick: impl FnMut(Timestamp) -> F,
+    ) where
+        F: Future<Output = anyhow::Result<R>>,
+        R: fmt::Debug,
+    {
+        loop {
+            let now = self.clock.now();
+            let result = self.measure(name, within_its_time(tick(now))).await;
+            self.note(name, now, result);
+            tokio::select! {
+                () = tokio::time::sleep(interval) => {}
+                Ok(()) = watched.changed() => {}
+                () = self.shutdown.cancelled() => return,
+            }
         }
     }
 

@@ -1,11 +1,11 @@
-//! The self-check of what targets show, every minute.
+//! The self-check of what targets show, every minute, and what follows from changes of the targets.
 
 use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
 
 use super::{loops::Loops, periodic::Periodic};
-use crate::deliver::Reconciler;
+use crate::deliver::{Reconciler, TargetChanges};
 
 /// What is found missing is late already.
 const RECONCILE_INTERVAL: Duration = Duration::from_mins(1);
@@ -31,5 +31,21 @@ impl Loops {
                     }
                 }),
         );
+    }
+
+    pub(super) fn spawn_target_changes(&self, tasks: &TaskTracker, periodic: &Periodic) {
+        let catalog = self.in_force.catalog.clone();
+        let platform_target = self.config.watching.platform_target.clone();
+        let changes = TargetChanges::new(self.store.clone(), catalog.clone(), platform_target);
+        let following = periodic.clone().run_on_change(
+            "target_changes",
+            RECONCILE_INTERVAL,
+            catalog,
+            move |now| {
+                let changes = changes.clone();
+                async move { Ok(changes.tick(now).await?) }
+            },
+        );
+        tasks.spawn(following);
     }
 }

@@ -9,9 +9,12 @@ use std::{
 use super::problems::{Colour, count, quantity, render, render_github};
 use crate::{
     app::definitions,
-    domain::slo::{
-        Catalog,
-        definition::{DefinitionFile, Problem, load},
+    domain::{
+        model::ids::Name,
+        slo::{
+            Catalog,
+            definition::{DefinitionFile, Problem, ProblemSeverity, load},
+        },
     },
 };
 
@@ -25,6 +28,11 @@ pub struct ValidateArgs {
     /// Files, or folders with all *.yaml, *.yml and *.json below them
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+
+    /// Definitions that these are to replace, such as those of the main branch: warns of targets that are
+    /// removed, where alerts that fire would never resolve
+    #[arg(long, value_name = "PATH")]
+    pub against: Option<PathBuf>,
 
     /// How problems are written
     #[arg(short, long, value_enum, default_value_t = ValidateOutput::Text)]
@@ -71,7 +79,7 @@ struct ValidationReport {
 }
 
 pub fn run(args: &ValidateArgs) -> ExitCode {
-    let findings = match check(&args.paths) {
+    let findings = match check_against(&args.paths, args.against.as_deref()) {
         Ok(findings) => findings,
         Err(error) => {
             let cause = std::error::Error::source(&error);
@@ -99,6 +107,33 @@ impl ValidateArgs {
             When::Auto if io::stdout().is_terminal() && !is_unwanted => Colour::Coloured,
             When::Auto | When::Never => Colour::Plain,
         }
+    }
+}
+
+fn check_against(
+    paths: &[PathBuf],
+    against: Option<&Path>,
+) -> Result<ValidationReport, definitions::ReadError> {
+    let mut report = check(paths)?;
+    let before = against.map(definitions::read).transpose()?;
+    // What is in force is valid; of anything else nothing can be lost.
+    let before = before.and_then(|before| load(&before.files).ok());
+    if let (Some(now), Some((before, _))) = (&report.catalog, before) {
+        let path = paths.first().map(|path| path.display().to_string());
+        let path = path.unwrap_or_default();
+        let lost = now.lost_targets(&before).map(|target| lost(&path, target));
+        report.problems.extend(lost);
+    }
+    Ok(report)
+}
+
+fn lost(path: &str, target: &Name) -> Problem {
+    let message =
+        format!("target `{target}` is removed: alerts that fire there are never resolved there");
+    let help = format!("if another target takes its place, write `previousName: {target}` there");
+    Problem {
+        severity: ProblemSeverity::Warning,
+        ..Problem::of_file(path, message, Some(help))
     }
 }
 
@@ -206,6 +241,32 @@ mod tests {
             serde_json::from_str(&findings.text(ValidateOutput::Json, Colour::Plain)).unwrap();
         assert_eq!(json["valid"], false);
         assert_eq!(json["problems"][1]["line"], 7);
+    }
+
+    #[test]
+    fn a_target_that_is_lost_is_warned_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let before = write("before.yaml", TARGET);
+        let moved = TARGET.replace("name: b", "name: c");
+        let elsewhere = moved.replace("http://localhost", "http://elsewhere");
+        let told = elsewhere.replace("spec: {", "spec: { previousName: b,");
+        let warnings = |text: &str| {
+            let now = write("now.yaml", text);
+            let report = check_against(&[now], Some(&before)).unwrap();
+            report.problems.into_iter().map(|problem| problem.message)
+        };
+        assert_eq!(warnings(&moved).count(), 0);
+        assert_eq!(warnings(&told).count(), 0);
+        let lost: Vec<String> = warnings(&elsewhere).collect();
+        assert_eq!(
+            lost,
+            ["target `b` is removed: alerts that fire there are never resolved there"]
+        );
     }
 
     #[test]

@@ -18,7 +18,8 @@
 //!
 //! [`Deliverer::escalate`] is called every second: what a target does not receive is sent to its fallback
 //! as well. [`Reconciler::tick`] is called every minute and holds what targets show against
-//! how the alerts stand.
+//! how the alerts stand. [`TargetChanges::tick`] is called when definitions come into force: a target under
+//! a new name keeps what it was told, and an added one is told what fires.
 
 mod channels;
 mod claim;
@@ -32,6 +33,7 @@ mod response_class;
 mod sender;
 mod settings;
 mod settle;
+mod target_changes;
 
 pub use channels::reminder::{Reminder, ReminderReport};
 pub use database_outage::{Emergency, EmergencyReport, EmergencySettings};
@@ -41,3 +43,4 @@ pub use http::addresses::AddressPolicy;
 pub use http::client::BuildClientError;
 pub use reconcile::{Reconciler, Repairs};
 pub use settings::DeliverSettings;
+pub use target_changes::{FollowedChanges, TargetChanges};

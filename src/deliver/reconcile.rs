@@ -6,6 +6,8 @@
 //! Ends are told to every kind of target: they are told once each, and an end twice would be harmless
 //! where it matters (PagerDuty, Alertmanager, programs). A channel that only scrolls by hears of one
 //! that it never heard of, which is what it should.
+//!
+//! A target that is no recipient of an alert yet is nothing missing: it was added since.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,10 +17,9 @@ use tokio::sync::watch;
 use crate::{
     domain::{
         model::{ids::Name, time::Timestamp},
-        notify::delivery::alert_key,
-        slo::{Catalog, Severity},
+        slo::Catalog,
     },
-    store::{NewDeliveries, Store, StoreError, Tx},
+    store::{Store, StoreError},
 };
 
 /// What was told so recently may still be followed by the transaction that ends it.
@@ -57,7 +58,9 @@ impl Reconciler {
             ends: tx
                 .reconcile_ends(&targets, (now, now - SETTLES_WITHIN))
                 .await?,
-            beginnings: add_beginnings(&mut tx, &catalog, now).await?,
+            beginnings: tx
+                .revive_beginnings(&targets, now, now - SHOWN_WITHIN)
+                .await?,
         };
         let has_repaired = repairs != Repairs::default();
         if has_repaired {
@@ -73,32 +76,4 @@ impl Reconciler {
         }
         Ok(repairs)
     }
-}
-
-/// Adds the missing deliveries of the beginnings of alerts that no target shows, to the targets that are
-/// declared now. Returns how many.
-async fn add_beginnings(
-    tx: &mut Tx<'_>,
-    catalog: &Catalog,
-    now: Timestamp,
-) -> Result<u64, StoreError> {
-    let mut added = 0;
-    for (transition, facts) in tx.undelivered_alerts(now - SHOWN_WITHIN).await? {
-        let Some(slo) = catalog.slos.get(&facts.slo) else {
-            continue;
-        };
-        let targets = match facts.severity {
-            Severity::Page => &slo.notify.page,
-            Severity::Ticket => &slo.notify.ticket,
-        };
-        let news = NewDeliveries {
-            transition,
-            targets,
-            ordering_key: &alert_key(&facts.slo, facts.group.as_ref(), facts.severity),
-            severity: facts.severity,
-        };
-        added += tx.revive_deliveries(transition, now).await?;
-        added += tx.enqueue_deliveries(news, now).await?;
-    }
-    Ok(added)
 }

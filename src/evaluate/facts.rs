@@ -1,6 +1,6 @@
 //! What is told of a transition and to whom, frozen at its moment.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use super::{EnrichmentConfig, SloEvaluation, inputs::whole_minutes, snapshot};
 use crate::{
@@ -143,20 +143,9 @@ impl TransitionContext<'_> {
         tx.nth_today(of, self.transition.at, SOON).await
     }
 
-    /// A ticket on data quality must reach somebody also where nobody gets tickets, since it may be all
-    /// that tells of an outage: then those who are paged get it, as a ticket, and who runs the service.
     fn declared(&self, of: &SloEvaluation<'_>) -> Vec<Name> {
-        let notify = &of.slo.notify;
-        match self.severity {
-            Severity::Page => notify.page.clone(),
-            Severity::Ticket if !notify.ticket.is_empty() => notify.ticket.clone(),
-            Severity::Ticket if quality::is_quality_rule(&self.transition.episode.rule) => {
-                let platform = self.platform_target.into_iter();
-                let all: BTreeSet<&Name> = notify.page.iter().chain(platform).collect();
-                all.into_iter().cloned().collect()
-            }
-            Severity::Ticket => Vec::new(),
-        }
+        let (notify, rule) = (&of.slo.notify, &self.transition.episode.rule);
+        quality::recipients(notify, self.severity, rule, self.platform_target)
     }
 
     /// Who has heard, or is to hear, that the alert fires.

@@ -39,6 +39,7 @@ pub use links::resolve::{LinkNews, LinkUpdates};
 pub use outbox::deliveries::{ClaimedDelivery, Lease, NewDeliveries};
 pub use outbox::queue::Escalation;
 pub use outbox::records::{DeliveryFilter, DeliveryRecord, Retried};
+pub use outbox::target_changes::FiringAlert;
 pub use outbox::target_references::EarlierMessage;
 pub use platform::health_checks::{HealthCheck, OpenCheck};
 pub use platform::health_inputs::{OtherReplicas, ReplicaSigns, Waiting};

@@ -54,7 +54,7 @@ fn classifier(indicator: Indicator) -> Classifier {
     let ids = BTreeMap::from([(slo.name.clone(), SLO)]);
     let catalog = Catalog {
         slos: BTreeMap::from([(slo.name.clone(), Arc::new(slo))]),
-        targets: BTreeMap::new(),
+        ..Catalog::default()
     };
     Classifier::new(&catalog, &ids)
 }

@@ -4,7 +4,7 @@
 //! declares for it, so that one alert per SLO tells of what is no emergency. Where the alert fires
 //! because of them it stays open until they have been quiet for [`QUIET_FOR`].
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     limit::{LimitState, LimitStatus},
@@ -16,7 +16,7 @@ use crate::domain::{
         counts::{EventCounts, StartSpans},
         ids::Name,
     },
-    slo::{Guard, Limit, Severity},
+    slo::{Guard, Limit, Notify, Severity},
 };
 
 /// How long a ticket on data quality stays open after the last sign of trouble.
@@ -31,6 +31,27 @@ const UNCORRELATED: &str = "uncorrelated-starts";
 /// Whether a rule of this name is one of these.
 pub fn is_quality_rule(rule: &Name) -> bool {
     matches!(rule.as_str(), NEVER_ENDED | DATA_QUALITY | UNCORRELATED)
+}
+
+/// Targets of an alert that fires by `rule`.
+///
+/// A ticket on data quality must reach somebody also where nobody gets tickets, since it may be all that
+/// tells of an outage: then those who are paged get it, as a ticket, and who runs the service.
+pub fn recipients(
+    notify: &Notify,
+    severity: Severity,
+    rule: &Name,
+    platform_target: Option<&Name>,
+) -> Vec<Name> {
+    match severity {
+        Severity::Page => notify.page.clone(),
+        Severity::Ticket if !notify.ticket.is_empty() => notify.ticket.clone(),
+        Severity::Ticket if is_quality_rule(rule) => {
+            let all: BTreeSet<&Name> = notify.page.iter().chain(platform_target).collect();
+            all.into_iter().cloned().collect()
+        }
+        Severity::Ticket => Vec::new(),
+    }
 }
 
 /// The ticket that replaces every alert of an SLO whose ends were never joined with a start. `None`

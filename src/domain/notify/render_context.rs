@@ -36,6 +36,8 @@ pub enum MessageNote {
     },
     /// The message was meant for another target, which it has not reached.
     SentAsFallback { target: Name },
+    /// The alert fired before the target was one of its recipients; the numbers are of this time.
+    Added { at: Timestamp },
     /// The alert fired and was over before the target could be reached, so both are told at once.
     Missed { from: Timestamp, to: Timestamp },
 }
@@ -92,6 +94,11 @@ impl DeliveryContext {
         let delay = now.saturating_since(self.due_since);
         if delay >= LATE {
             notes.push(MessageNote::delayed(delay, self.meanwhile.clone()));
+        }
+        if self.due_since.saturating_since(facts.evaluated_at) >= LATE {
+            notes.push(MessageNote::Added {
+                at: facts.evaluated_at,
+            });
         }
         let episode = facts.episode_summary.as_ref();
         if let (TransitionKind::Resolved, true, Some(episode)) =

@@ -1,8 +1,13 @@
 //! The places that notifications are sent to.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use serde::{Deserialize, Serialize};
 
 use crate::domain::model::ids::Name;
+
+/// Targets by name.
+pub(super) type Targets = BTreeMap<Name, Arc<Target>>;
 
 /// A place that notifications are sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +16,8 @@ pub struct Target {
     pub kind: TargetKind,
     /// Who is told instead while this one cannot be reached.
     pub fallback: Option<Name>,
+    /// What it was called in earlier definitions.
+    pub previous_name: Option<Name>,
     pub late: LatePolicy,
 }
 
@@ -32,6 +39,7 @@ impl Target {
             name,
             kind,
             fallback: None,
+            previous_name: None,
             late,
         }
     }
@@ -66,6 +74,33 @@ pub enum TargetKind {
     Alertmanager { urls: Vec<SecretOrPlain> },
 }
 
+/// The former name of each target of `now` that was called otherwise in `before`, with its present name.
+///
+/// A target is the same as before if it says so by `previousName`, or sends where one that is gone has sent.
+/// If several do, none of them is taken for it.
+pub(super) fn renamed_targets(before: &Targets, now: &Targets) -> BTreeMap<Name, Name> {
+    let is_new = |target: &&Arc<Target>| !before.contains_key(&target.name);
+    let declared = now.values().filter_map(|target| {
+        let former = target.previous_name.clone()?;
+        Some((former, target.name.clone()))
+    });
+    let declared: BTreeMap<Name, Name> = declared.collect();
+    let gone = before
+        .values()
+        .filter(|old| !now.contains_key(&old.name) && !declared.contains_key(&old.name));
+    let moved = gone.filter_map(|old| {
+        let mut heirs = now
+            .values()
+            .filter(is_new)
+            .filter(|new| new.previous_name.is_none() && new.kind.sends_where(&old.kind));
+        let (heir, other) = (heirs.next()?, heirs.next());
+        other
+            .is_none()
+            .then(|| (old.name.clone(), heir.name.clone()))
+    });
+    moved.chain(declared.clone()).collect()
+}
+
 impl TargetKind {
     /// Programs want every step, people want to know how it stands, and a phone should not ring for
     /// what is over.
@@ -82,6 +117,41 @@ impl TargetKind {
         match self {
             Self::Slack { .. } | Self::SlackBot { .. } | Self::Teams { .. } => true,
             Self::Webhook { .. } | Self::PagerDuty { .. } | Self::Alertmanager { .. } => false,
+        }
+    }
+
+    /// Whether it sends where `before` sent, as far as the definitions tell: values of secrets are not known.
+    fn sends_where(&self, before: &Self) -> bool {
+        match (self, before) {
+            (Self::Webhook { url, .. }, Self::Webhook { url: old, .. }) => url == old,
+            (Self::Slack { webhook_url }, Self::Slack { webhook_url: old }) => webhook_url == old,
+            (Self::Teams { url }, Self::Teams { url: old }) => url == old,
+            (
+                Self::SlackBot { channel, url, .. },
+                Self::SlackBot {
+                    channel: old_channel,
+                    url: old_url,
+                    ..
+                },
+            ) => (channel, url) == (old_channel, old_url),
+            (
+                Self::PagerDuty {
+                    routing_key,
+                    previous_routing_key,
+                    url,
+                },
+                Self::PagerDuty {
+                    routing_key: old,
+                    url: old_url,
+                    ..
+                },
+            ) => {
+                url == old_url && (routing_key == old || previous_routing_key.as_ref() == Some(old))
+            }
+            (Self::Alertmanager { urls }, Self::Alertmanager { urls: old }) => {
+                urls.iter().any(|url| old.contains(url))
+            }
+            _ => false,
         }
     }
 

@@ -5,5 +5,6 @@ pub(super) mod history;
 pub(super) mod queue;
 pub(super) mod records;
 pub(super) mod target_alerts;
+pub(super) mod target_changes;
 pub(super) mod target_references;
 pub(super) mod target_states;

@@ -1,13 +1,9 @@
 //! The state of each alert as each target shows it, and the deliveries that are missing there.
 
-use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::{
-    domain::{
-        alerting::snapshot::AlertSnapshot,
-        model::{ids::Name, time::Timestamp},
-    },
+    domain::model::{ids::Name, time::Timestamp},
     store::{StoreError, Tx},
 };
 
@@ -84,54 +80,45 @@ impl Tx<'_> {
         self.execute(statement).await
     }
 
-    /// The beginnings of alerts that have fired since before `since` and that no target shows, with the
-    /// alerts locked: nothing of them was delivered, is pending, was suppressed or failed permanently, and
-    /// the SLO was evaluated after `since`.
-    pub async fn undelivered_alerts(
+    /// Puts the beginnings of alerts that have fired since before `since` back into the queues of those
+    /// `targets` that were to get them, if no target shows the alert: nothing of it was delivered, is
+    /// pending, was suppressed or failed permanently, and the SLO was evaluated after `since`. Returns how
+    /// many.
+    pub async fn revive_beginnings(
         &mut self,
-        since: Timestamp,
-    ) -> Result<Vec<(Uuid, AlertSnapshot)>, StoreError> {
-        let query = sqlx::query_as(
-            "-- alerts.undelivered
-            select o.id, o.snapshot
-            from alerts a
-            join slo_statuses s on s.slo_id = a.slo_id and s.evaluated_at > $1
-            join alert_transitions o on o.slo_id = a.slo_id and o.severity = a.severity
-                and o.episode = a.episode and o.kind = 'firing'
-            where a.state in ('firing', 'recovering') and a.since <= $1 and o.suppression is null
-                and not exists (
-                    select from target_alerts v
-                    join alert_transitions t on t.id = v.transition_id
-                    where t.episode = a.episode)
-                and not exists (
-                    select from deliveries d
-                    join alert_transitions t on t.id = d.transition_id
-                    where t.episode = a.episode and d.state in ('pending', 'leased', 'failed'))
-            order by a.slo_id, a.severity
-            for update of a skip locked",
-        );
-        let rows: Vec<(Uuid, Json<AlertSnapshot>)> = self.fetch_all(query.bind(since)).await?;
-        Ok(rows
-            .into_iter()
-            .map(|(id, snapshot)| (id, snapshot.0))
-            .collect())
-    }
-
-    /// Puts the deliveries of a transition that ended without being delivered back into the queue. Returns
-    /// how many.
-    pub async fn revive_deliveries(
-        &mut self,
-        transition: Uuid,
+        targets: &[Name],
         now: Timestamp,
+        since: Timestamp,
     ) -> Result<u64, StoreError> {
         let statement = sqlx::query(
-            "-- deliveries.revive
-            update deliveries
+            "-- deliveries.revive_beginnings
+            with undelivered as (
+                select o.id
+                from alerts a
+                join slo_statuses s on s.slo_id = a.slo_id and s.evaluated_at > $3
+                join alert_transitions o on o.slo_id = a.slo_id and o.severity = a.severity
+                    and o.episode = a.episode and o.kind = 'firing'
+                where a.state in ('firing', 'recovering') and a.since <= $3 and o.suppression is null
+                    and not exists (
+                        select from target_alerts v
+                        join alert_transitions t on t.id = v.transition_id
+                        where t.episode = a.episode)
+                    and not exists (
+                        select from deliveries d
+                        join alert_transitions t on t.id = d.transition_id
+                        where t.episode = a.episode and d.state in ('pending', 'leased', 'failed'))
+                order by a.slo_id, a.severity
+                for update of a skip locked
+            )
+            update deliveries d
             set state = 'pending', next_attempt_at = $2, retries_since = $2, settled_at = null
-            where transition_id = $1 and state in ('expired', 'cancelled', 'collapsed')",
+            from undelivered u
+            where d.transition_id = u.id and d.target = any ($1)
+                and d.state in ('expired', 'cancelled', 'collapsed')",
         )
-        .bind(transition)
-        .bind(now);
+        .bind(targets)
+        .bind(now)
+        .bind(since);
         self.execute(statement).await
     }
 }

@@ -1,17 +1,13 @@
 //! What targets show, held against how the alerts stand; and what was given up, tried again.
 
-use std::{sync::Arc, time::Duration};
-
 use throughline::{
     deliver::{Reconciler, Repairs},
     domain::{
-        model::{ids::Name, time::Timestamp, window::SloWindow},
+        model::{ids::Name, time::Timestamp},
         notify::delivery::{
             AttemptClass::{Delivered, Rejected},
             DeliveryState,
         },
-        slo::{Indicator, Slo, SpanIndicator},
-        traceql::Selector,
     },
     store::Retried,
 };
@@ -27,22 +23,6 @@ const NONE: Repairs = Repairs {
 
 fn reconciler(world: &World) -> Reconciler {
     Reconciler::new(world.database.store.clone(), world.catalog())
-}
-
-/// Pages of an SLO are for this target.
-fn listens(world: &World, slo: &str, target: &Name) {
-    let all = Selector::parse("{ true }").unwrap();
-    let mut slo = Slo::new(
-        slo.parse().unwrap(),
-        "99%".parse().unwrap(),
-        SloWindow::Rolling(Duration::from_hours(24)),
-        Indicator::Span(SpanIndicator::new(all.clone(), all)),
-    );
-    slo.notify.page = vec![target.clone()];
-    world.definitions.catalog.send_modify(|catalog| {
-        let slos = &mut Arc::make_mut(catalog).slos;
-        slos.insert(slo.name.clone(), Arc::new(slo));
-    });
 }
 
 /// An SLO has a status of now.
@@ -129,12 +109,14 @@ async fn what_is_on_its_way_told_or_given_up_is_not_repaired() {
 }
 
 #[tokio::test]
-async fn a_page_that_nobody_shows_is_told_to_who_listens() {
+async fn a_page_that_nobody_shows_is_delivered_after_all() {
     let mut world = World::create().await;
     let receiver = Receiver::start([]).await;
     let hook = world.declare_webhook("hook", &receiver.url);
-    listens(&world, "checkout", &hook);
-    world.fires("checkout", &[]).await;
+    world.fires("checkout", &[&hook]).await;
+    world
+        .execute("update deliveries set state = 'expired', settled_at = now()")
+        .await;
     world
         .execute(
             "update alerts set state = 'firing', rule = 'fast', since = at, episode = t.episode

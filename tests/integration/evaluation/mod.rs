@@ -2,6 +2,7 @@
 
 mod one_value;
 pub(crate) mod states;
+mod target_changes;
 mod young;
 
 use std::{collections::BTreeMap, time::Duration};

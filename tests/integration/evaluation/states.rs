@@ -259,7 +259,7 @@ pub(crate) async fn t08_a_rollout_of_new_definitions_neither_loses_nor_repeats_a
     edited.display_name = "Orders arrive".to_owned();
     let newer = Catalog {
         slos: [(edited.name.clone(), edited.into())].into(),
-        targets: BTreeMap::new(),
+        ..Catalog::default()
     };
     let newer = ReadDefinitions::new(newer, &BTreeMap::new());
     let newer = story.replica_that_reads(newer, |_| {});

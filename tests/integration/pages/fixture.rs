@@ -185,7 +185,7 @@ pub(super) fn catalog() -> Catalog {
     });
     Catalog {
         slos: slos.collect(),
-        targets: BTreeMap::new(),
+        ..Catalog::default()
     }
 }
 

@@ -362,6 +362,10 @@ pub fn note(note: &MessageNote) -> String {
         MessageNote::SentAsFallback { target } => {
             format!("Sent here because {target} cannot be reached")
         }
+        MessageNote::Added { at } => format!(
+            "This target was added while the alert fires: the numbers are of {}",
+            format::time_of_day(*at)
+        ),
         MessageNote::Missed { from, to } => format!(
             "Fired and ended before this could be told ({} to {})",
             from.to_chrono().format("%H:%M"),

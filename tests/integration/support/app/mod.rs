@@ -189,7 +189,7 @@ pub(crate) struct Builder {
 impl Builder {
     /// Declares all that this text declares.
     pub(crate) fn slo(self, yaml: &str) -> Self {
-        let Catalog { slos, targets } = catalog(yaml);
+        let Catalog { slos, targets, .. } = catalog(yaml);
         let mut builder = slos.into_values().fold(self, |builder, slo| {
             builder.define(Arc::unwrap_or_clone(slo))
         });
@@ -332,6 +332,7 @@ impl TestApp {
         self.take_over(Catalog {
             slos: slos.map(|slo| (slo.name.clone(), Arc::new(slo))).collect(),
             targets,
+            ..Catalog::default()
         })
         .await;
     }

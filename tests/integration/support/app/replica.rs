@@ -4,7 +4,7 @@ use std::{borrow::Borrow, sync::Arc, time::Duration};
 
 use throughline::{
     clock::{Clock, ManualClock},
-    deliver::{Deliverer, DeliveryReport, Dispatcher, Reconciler, Reminder},
+    deliver::{Deliverer, DeliveryReport, Dispatcher, Reconciler, Reminder, TargetChanges},
     domain::{
         model::{ids::Name, span::Span, time::Timestamp},
         workflow::{
@@ -207,6 +207,8 @@ impl Replica {
         self.reminder.tick(now).await.unwrap();
         self.deliverer.escalate(now).await.unwrap();
         let catalog = self.definitions.catalog.subscribe();
+        let changes = TargetChanges::new(self.store.clone(), catalog.clone(), None);
+        changes.tick(now).await.unwrap();
         let reconciler = Reconciler::new(self.store.clone(), catalog);
         reconciler.tick(now).await.unwrap();
         self.deliver().await;

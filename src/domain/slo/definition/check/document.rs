@@ -295,7 +295,9 @@ fn mask_literals(node: &YamlNode, group: &str, findings: &mut Diagnostics<'_>) {
                     "env" => text.is_some_and(values::is_env_name),
                     // A webhook of Slack or Teams is a secret as a whole.
                     "url" => text.is_some() && !matches!(group, "slack" | "teams"),
-                    "file" | "channel" | "fallback" | "latePolicy" => text.is_some(),
+                    "file" | "channel" | "fallback" | "previousName" | "latePolicy" => {
+                        text.is_some()
+                    }
                     _ => false,
                 };
                 if !is_shown {

@@ -138,6 +138,7 @@ fn catalog<'a>(sheets: &'a [Sheet<'a>]) -> Catalog {
     Catalog {
         slos: valid::<Slo>(slos),
         targets: valid::<Target>(targets),
+        ..Catalog::default()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which target is the fallback of which: that it exists, and that none is its own.
+//! The targets that a target refers to: a fallback exists and is never its own, a former name is free.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use crate::domain::{
     },
 };
 
-/// A target whose fallback is still a word.
+/// A target whose references are not checked yet.
 #[derive(Debug)]
 pub(crate) struct Unlinked<'a> {
     pub(crate) findings: &'a Diagnostics<'a>,
@@ -29,7 +29,7 @@ struct Fallbacks {
     written: BTreeMap<Name, String>,
 }
 
-/// The targets with their fallbacks; `None` where one is wrong, which is then among the findings.
+/// The targets with what they refer to; `None` where that is wrong, which is then among the findings.
 pub(crate) fn link(
     unlinked: BTreeMap<Name, Option<Unlinked<'_>>>,
 ) -> BTreeMap<Name, Option<Target>> {
@@ -54,10 +54,27 @@ impl Fallbacks {
             Ok(None) => Ok(None),
             Err(reported) => Err(*reported),
         };
+        let previous_name = match &one.draft.previous_name {
+            Ok(Some((name, place))) => self.free(&one, name, *place).map(Some),
+            Ok(None) => Ok(None),
+            Err(reported) => Err(*reported),
+        };
         Ok(Target {
             fallback: fallback?,
+            previous_name: previous_name?,
             ..one.draft.target?
         })
+    }
+
+    fn free(&self, one: &Unlinked<'_>, former: &Name, place: SourceSpan) -> Checked<Name> {
+        if !self.names.contains(former) {
+            return Ok(former.clone());
+        }
+        Err(one.findings.error_with_help(
+            place,
+            format!("`{former}` is the name of a target"),
+            "name a target that is not declared any more, or leave `previousName` out".to_owned(),
+        ))
     }
 
     fn resolved(&self, one: &Unlinked<'_>, text: &str, place: SourceSpan) -> Checked<Name> {

@@ -14,13 +14,14 @@ use crate::domain::{
     },
 };
 
-/// A target whose fallback may not be there: that is known only when all targets are.
+/// A target whose references to other targets are not checked: that needs all targets.
 #[derive(Debug)]
 pub(crate) struct TargetDraft {
     pub(crate) name: Name,
-    /// Without its fallback.
+    /// Without its fallback and its former name.
     pub(crate) target: Checked<Target>,
     pub(crate) fallback: Checked<Option<(String, SourceSpan)>>,
+    pub(crate) previous_name: Checked<Option<NamePlace>>,
 }
 
 pub(crate) fn read(value: YamlValue<'_>, name: Option<&NamePlace>) -> Checked<TargetDraft> {
@@ -29,6 +30,11 @@ pub(crate) fn read(value: YamlValue<'_>, name: Option<&NamePlace>) -> Checked<Ta
         let about = "Target that is notified as well while this one cannot be reached.";
         let fallback = fields.optional("fallback", about, |value| {
             Ok((value.text_as(Shape::Name)?.to_owned(), value.place()))
+        });
+        let about = "Name of this target in earlier definitions. Alerts that fire there are continued here: needed \
+                     only if the address changes together with the name.";
+        let previous_name = fields.optional("previousName", about, |value| {
+            Ok((values::name(value)?, value.place()))
         });
         let about = "What happens to an alert that resolves before it could be delivered: `deliver` sends \
                      both messages in order, `collapse` sends one, `drop` sends none. Defaults to `deliver` \
@@ -52,6 +58,7 @@ pub(crate) fn read(value: YamlValue<'_>, name: Option<&NamePlace>) -> Checked<Ta
             name,
             target,
             fallback,
+            previous_name,
         })
     })
 }
