@@ -86,7 +86,7 @@ struct AddArgs {
     /// Who you are, unless a proxy before the service knows
     #[arg(short, long, env = "USER", value_name = "NAME")]
     author: Option<String>,
-    /// It may last longer than 30 days
+    /// It may mute for more than 30 days in all, up to a year
     #[arg(long)]
     force: bool,
 }
@@ -150,6 +150,12 @@ fn add(api: &Api, asked: &AddArgs) -> Result<PrintedResponse, ApiError> {
             "force": asked.force,
         }),
     )?;
+    if made["is_long"] == true {
+        let _written = writeln!(
+            io::stderr(),
+            "warning: the silence mutes for more than 7 days in all: end it once it is not needed"
+        );
+    }
     Ok(PrintedResponse {
         text: format!("{}\n", text(&made["id"])),
         json: made,

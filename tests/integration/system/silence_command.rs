@@ -94,7 +94,7 @@ async fn what_is_refused_is_said_in_the_words_of_the_service_and_ends_with_1() {
     let refused = silence(&service, &["add", "orders", "-d", "999w", "-c", "for ever"]);
     assert_eq!(refused.code, Some(1), "{}", refused.out);
     assert!(
-        refused.err.contains("is longer than 30 d")
+        refused.err.contains("in all, more than 30 d")
             && refused.err.contains("= help: make it shorter"),
         "{}",
         refused.err

@@ -116,11 +116,14 @@ impl SilenceTerms {
             .map_or(Timestamp::UNIX_EPOCH, |last| last.to)
     }
 
-    /// One stretch mutes so long that it may be forgotten.
+    /// How long it mutes in all, however often it comes again.
+    pub fn muted_time(&self) -> Duration {
+        self.stretches.iter().map(|stretch| stretch.length()).sum()
+    }
+
+    /// It mutes so long that it may be forgotten.
     pub fn is_long(&self) -> bool {
-        self.stretches
-            .first()
-            .is_some_and(|first| first.length() > LONG)
+        self.muted_time() > LONG
     }
 }
 

@@ -75,7 +75,8 @@ pub enum DraftError {
     EndsBeforeStart,
     #[error("the silence would be over already")]
     Over,
-    #[error("{} is longer than {}", format::lasting(*.0), format::lasting(*.1))]
+    /// In all, however often it comes again.
+    #[error("the silence mutes for {} in all, more than {}", format::lasting(*.0), format::lasting(*.1))]
     TooLong(Duration, Duration),
     #[error(transparent)]
     Recurrence(#[from] RecurrenceError),
@@ -120,13 +121,22 @@ impl Draft {
         if reason.chars().count() > LONGEST_REASON {
             return Err(DraftError::LongReason);
         }
-        Ok(SilenceTerms {
+        let terms = SilenceTerms {
             matchers,
             stretches: self.stretches(now)?,
             repeat: self.repeat.clone(),
             reason: reason.to_owned(),
             created_by: self.created_by.clone(),
-        })
+        };
+        let limit = match self.force {
+            Force::No => LONGEST,
+            Force::Yes => LONGEST_FORCED,
+        };
+        let muted = terms.muted_time();
+        if muted > limit {
+            return Err(DraftError::TooLong(muted, limit));
+        }
+        Ok(terms)
     }
 
     /// Only what is muted, for who wants to know that before all else.
@@ -161,15 +171,8 @@ impl Draft {
             None => vec![TimeRange::new(from.max(now), to)],
             Some(repeat) => repeated(repeat, TimeRange::new(from, to), now)?,
         };
-        let Some(first) = stretches.first().filter(|first| !first.is_empty()) else {
+        if stretches.first().is_none_or(TimeRange::is_empty) {
             return Err(DraftError::Over);
-        };
-        let limit = match self.force {
-            Force::No => LONGEST,
-            Force::Yes => LONGEST_FORCED,
-        };
-        if first.length() > limit {
-            return Err(DraftError::TooLong(first.length(), limit));
         }
         Ok(stretches)
     }
@@ -253,13 +256,39 @@ mod tests {
             ..draft()
         };
         let error = refused(&weeks(999, Force::No));
-        assert_eq!(error.to_string(), "6993 d is longer than 30 d");
+        assert_eq!(
+            error.to_string(),
+            "the silence mutes for 6993 d in all, more than 30 d"
+        );
         assert!(matches!(
             refused(&weeks(999, Force::Yes)),
             DraftError::TooLong(..)
         ));
         assert!(weeks(8, Force::Yes).terms(now()).unwrap().is_long());
         assert!(!weeks(1, Force::No).terms(now()).unwrap().is_long());
+    }
+
+    #[test]
+    fn b10_what_comes_again_counts_as_a_whole() {
+        let daily = |hours: u32, rule: &str, force| Draft {
+            starts_at: Some(now()),
+            lasts: Some(HOUR * hours),
+            repeat: Some(SilenceRecurrence {
+                rule: rule.to_owned(),
+                time_zone: Tz::UTC,
+            }),
+            force,
+            ..draft()
+        };
+        let error = refused(&daily(24, "FREQ=DAILY", Force::No));
+        assert!(matches!(error, DraftError::TooLong(_, LONGEST)), "{error}");
+        refused(&daily(2, "FREQ=DAILY", Force::No));
+        let forced = daily(2, "FREQ=DAILY", Force::Yes).terms(now()).unwrap();
+        assert!(forced.is_long());
+        let weekly = daily(1, "FREQ=WEEKLY;COUNT=50", Force::No);
+        assert!(!weekly.terms(now()).unwrap().is_long());
+        let month = daily(24, "FREQ=DAILY;COUNT=30", Force::No).terms(now());
+        assert!(month.unwrap().is_long());
     }
 
     #[test]
