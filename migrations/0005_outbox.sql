@@ -104,15 +104,17 @@ comment on column delivery_attempts.excerpt is 'Start of the response or error, 
 comment on column delivery_attempts.retry_at is 'Time of the next attempt; null if there is none.';
 
 create table target_states (
-    target        text        not null,
-    not_before    timestamptz not null default 'epoch',
-    state         text        not null default 'closed',
-    since         timestamptz,
-    failed_at     timestamptz,
-    failures      integer     not null default 0,
-    openings      integer     not null default 0,
-    probing_until timestamptz,
-    next_free_at  timestamptz not null default 'epoch',
+    target          text        not null,
+    not_before      timestamptz not null default 'epoch',
+    state           text        not null default 'closed',
+    since           timestamptz,
+    failed_at       timestamptz,
+    failures        integer     not null default 0,
+    openings        integer     not null default 0,
+    probing_until   timestamptz,
+    next_free_at    timestamptz not null default 'epoch',
+    singles_free_at timestamptz not null default 'epoch',
+    digest_free_at  timestamptz not null default 'epoch',
     constraint target_states_pkey primary key (target),
     constraint target_states_state_check check (state in ('closed', 'open', 'misconfigured')),
     constraint target_states_since_check check ((state = 'closed') = (since is null)),
@@ -134,6 +136,8 @@ comment on column target_states.failures is 'Consecutive failures while the brea
 comment on column target_states.openings is '1 when the breaker opens, plus 1 for every failed probe; each doubles the pause before the next probe. 0 unless it is open.';
 comment on column target_states.probing_until is 'Time until which one delivery may be in progress as a probe. Null if none is.';
 comment on column target_states.next_free_at is 'Rate limit of the target''s kind: time from which a full burst of requests is allowed again (theoretical arrival time of the generic cell rate algorithm).';
+comment on column target_states.singles_free_at is 'For a chat: time from which ten messages one by one are allowed again (theoretical arrival time, as next_free_at).';
+comment on column target_states.digest_free_at is 'For a chat: time from which the next digest is allowed.';
 
 create table target_references (
     target    text        not null,

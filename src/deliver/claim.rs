@@ -54,9 +54,12 @@ impl PlannedTurn {
         turn
     }
 
+    fn singles(&self) -> u32 {
+        u32::try_from(self.singly.len()).unwrap_or(u32::MAX)
+    }
+
     fn messages(&self) -> u32 {
-        let messages = self.singly.len() + usize::from(!self.digest.is_empty());
-        u32::try_from(messages).unwrap_or(u32::MAX)
+        self.singles() + u32::from(!self.digest.is_empty())
     }
 }
 
@@ -87,9 +90,11 @@ impl Deliverer {
         let digest = tx.lease_deliveries(&turn.digest, now, lease).await?;
         if turn.messages() > 0 {
             let spent = |limit: RateLimit| limit.spend(state.next_free_at, now, turn.messages());
+            let (singles, has_digest) = (turn.singles(), !turn.digest.is_empty());
             let state = TargetState {
                 health: state.health.probed(now + lease),
                 next_free_at: policy.rate_limit.map_or(state.next_free_at, spent),
+                chat_pace: state.chat_pace.spent(now, singles, has_digest),
                 ..state
             };
             tx.keep_target(&target.name, &state).await?;

@@ -7,6 +7,7 @@ use crate::{
         model::{ids::Name, time::Timestamp},
         notify::delivery::{
             TargetState,
+            chat_pace::ChatPace,
             circuit::{TargetCircuit, TargetCondition},
         },
     },
@@ -41,7 +42,8 @@ impl Tx<'_> {
             "-- target_states.keep
             update target_states
             set state = $2, since = $3, failed_at = $4, failures = $5, openings = $6,
-                probing_until = $7, not_before = $8, next_free_at = $9
+                probing_until = $7, not_before = $8, next_free_at = $9,
+                singles_free_at = $10, digest_free_at = $11
             where target = $1",
         );
         let statement = statement
@@ -53,7 +55,9 @@ impl Tx<'_> {
             .bind(columns.openings)
             .bind(state.health.probing_until)
             .bind(state.not_before)
-            .bind(state.next_free_at);
+            .bind(state.next_free_at)
+            .bind(state.chat_pace.singles_free_at)
+            .bind(state.chat_pace.digest_free_at);
         self.execute(statement).await.map(drop)
     }
 
@@ -151,6 +155,10 @@ impl FromRow<'_, PgRow> for StateRow {
                 },
                 not_before: row.try_get("not_before")?,
                 next_free_at: row.try_get("next_free_at")?,
+                chat_pace: ChatPace {
+                    singles_free_at: row.try_get("singles_free_at")?,
+                    digest_free_at: row.try_get("digest_free_at")?,
+                },
             },
         })
     }

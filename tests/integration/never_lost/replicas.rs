@@ -231,7 +231,8 @@ impl Replicas {
         for sql in [
             "update deliveries set next_attempt_at = now() where next_attempt_at > now()",
             "update target_states set not_before = least(not_before, now()),
-                 next_free_at = least(next_free_at, now())",
+                 next_free_at = least(next_free_at, now()),
+                 singles_free_at = 'epoch', digest_free_at = 'epoch'",
             "update target_states set failed_at = 'epoch' where failed_at is not null",
         ] {
             sqlx::query(sql).execute(&mut connection).await.unwrap();

@@ -201,6 +201,8 @@ pub struct TargetState {
     pub not_before: Timestamp,
     /// When a full burst of its [rate limit](rate_limit::RateLimit) is allowed again.
     pub next_free_at: Timestamp,
+    /// What it was sent of late, if it is a chat.
+    pub chat_pace: chat_pace::ChatPace,
 }
 
 /// What an attempt makes of its delivery.
@@ -246,6 +248,7 @@ pub fn alert_key(slo: &Name, group: Option<&Group>, severity: Severity) -> Strin
     }
 }
 
+pub mod chat_pace;
 pub mod circuit;
 pub mod plan;
 pub mod rate_limit;

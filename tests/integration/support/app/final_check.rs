@@ -118,7 +118,8 @@ async fn deliveries(database: &PgConnectOptions) -> Vec<OutboxRow> {
     let mut connection = database.connect().await.unwrap();
     sqlx::query_as(
         "select d.target, d.state, coalesce(d.transition_id, d.platform_notification_id) as message,
-             greatest(d.next_attempt_at, t.not_before, t.next_free_at) as due_at,
+             greatest(d.next_attempt_at, t.not_before, t.next_free_at,
+                 t.singles_free_at - interval '270 s') as due_at,
              coalesce(t.state, 'closed') = 'closed' and not exists (
                  select from deliveries e where e.target = d.target
                      and e.ordering_key = d.ordering_key and e.id < d.id

@@ -139,7 +139,9 @@ fn target() -> impl Strategy<Value = TargetState> {
     ];
     let probing = prop_oneof![2 => Just(None), 1 => time().prop_map(Some)];
     let held = prop_oneof![4 => Just(before(9_999)), 1 => time()];
-    (condition, probing, held, time()).prop_map(|(condition, probing_until, not_before, next)| {
+    let times = [time(), time(), time()];
+    (condition, probing, held, times).prop_map(|(condition, probing_until, not_before, times)| {
+        let [next_free_at, singles_free_at, digest_free_at] = times;
         let is_closed = matches!(condition, TargetCondition::Closed { .. });
         TargetState {
             health: TargetCircuit {
@@ -147,7 +149,11 @@ fn target() -> impl Strategy<Value = TargetState> {
                 probing_until: probing_until.filter(|_| !is_closed),
             },
             not_before,
-            next_free_at: next,
+            next_free_at,
+            chat_pace: ChatPace {
+                singles_free_at,
+                digest_free_at,
+            },
         }
     })
 }
@@ -214,6 +220,13 @@ fn messages(actions: &[DeliveryAction]) -> usize {
     actions.iter().filter(|action| is_sent(action)).count()
 }
 
+/// How many messages are sent singly, and whether a digest is.
+fn singles(actions: &[DeliveryAction]) -> (usize, bool) {
+    let is_digest = |action: &&DeliveryAction| matches!(action, DeliveryAction::Digest(_));
+    let digests = actions.iter().filter(is_digest).count();
+    (messages(actions) - digests, digests > 0)
+}
+
 /// The queue and the target once the plan is carried out; what is sent has `state` then.
 fn apply(
     queue: &mut DeliveryQueue,
@@ -251,6 +264,9 @@ fn apply(
         if let Some(rate) = policy.rate_limit {
             target.next_free_at = rate.spend(target.next_free_at, NOW, count);
         }
+        let (singles, has_digest) = singles(actions);
+        let singles = u32::try_from(singles).unwrap();
+        target.chat_pace = target.chat_pace.spent(NOW, singles, has_digest);
     }
 }
 
@@ -300,6 +316,11 @@ proptest! {
             prop_assert!(sent <= rate.allows(target.next_free_at, NOW));
         }
         prop_assert!(sent == 0 || target.not_before <= NOW);
+        let (singles, has_digest) = singles(&actions);
+        if policy.is_chat {
+            prop_assert!(singles <= target.chat_pace.singles(NOW));
+            prop_assert!(!has_digest || target.chat_pace.allows_digest(NOW));
+        }
         match target.health.admits(NOW, Severity::Page) {
             CircuitAllowance::All => {}
             CircuitAllowance::One => prop_assert!(sent <= 1),
@@ -351,11 +372,12 @@ proptest! {
     #[test]
     fn nothing_due_is_forgotten(queue in queue(), policy in policy()) {
         let mut queue = queue;
-        let policy = DeliveryPolicy { rate_limit: None, ..policy };
+        let policy = DeliveryPolicy { rate_limit: None, is_chat: false, ..policy };
         let mut target = TargetState {
             health: TargetCircuit::default(),
             not_before: NOW,
             next_free_at: NOW,
+            chat_pace: ChatPace::UNUSED,
         };
         loop {
             let actions = plan(&queue, &target, &policy, NOW);

@@ -14,7 +14,8 @@
 //! | due | the target asked for no requests | `Wait` until then |
 //! | due | the circuit breaker is open, or one probe is under way | `Wait` for the next probe |
 //! | due | the rate limit is used up | `Wait` for the next free slot |
-//! | due, after the ten most urgent of a chat | there are two or more of these, and the circuit breaker is closed | `Digest`, one message |
+//! | due, at a chat, beyond the most urgent that people read [one by one](super::chat_pace) | there are two or more of these, the last digest was long enough ago, and the circuit breaker is closed | `Digest`, one message |
+//! | due, at a chat, beyond these | | `Wait` for the next message or digest |
 //! | due | one of the most urgent, as many as circuit breaker, rate limit and concurrency allow | `Send` |
 //! | due | | `Wait` for the next turn |
 //!
@@ -30,6 +31,8 @@
 #[cfg(test)]
 mod laws;
 mod queue;
+#[cfg(test)]
+mod storm;
 
 use std::{
     cmp::Reverse,
@@ -43,6 +46,7 @@ pub use queue::{DeliveryPolicy, DeliveryQueue, DeliverySubject, QueuedDelivery};
 
 use super::{
     DeliveryState, LATE, TargetState,
+    chat_pace::ChatPace,
     circuit::{CircuitAllowance, TargetCondition},
     rate_limit::RateLimit,
 };
@@ -51,8 +55,6 @@ use crate::domain::{
     slo::{LatePolicy, Severity},
 };
 
-/// So many messages to a chat are sent singly, the most urgent first; the rest in a digest.
-const SENT_SINGLY: usize = 10;
 /// More wait for the next digest: each is settled by itself, and a message names only some.
 const MOST_IN_DIGEST: usize = 200;
 /// A permanent failure is escalated within this time; somebody has noticed an older one.
@@ -91,6 +93,8 @@ pub enum WaitReason {
     RetryAfter,
     CircuitOpen,
     RateLimit,
+    /// People are sent as many messages as they read.
+    ChatPace,
     /// As many as allowed are sent in this turn.
     Concurrency,
 }
@@ -125,7 +129,7 @@ pub fn plan(
     let urgency = urgency.chain(queue.urgency_of_others).max();
     if let Some(urgency) = urgency {
         let window = SendWindow::new(target, policy, urgency, now);
-        actions.extend(turn(&open, &window, policy, now));
+        actions.extend(turn(&open, &window, now));
     }
     actions
 }
@@ -258,6 +262,8 @@ struct SendWindow {
     closed_until: Option<(Timestamp, WaitReason)>,
     /// With the time from which a full burst is allowed.
     rate_limit: Option<(RateLimit, Timestamp)>,
+    /// Of a chat.
+    chat_pace: Option<ChatPace>,
 }
 
 impl SendWindow {
@@ -294,30 +300,78 @@ impl SendWindow {
             circuit_closed: matches!(target.health.condition, TargetCondition::Closed { .. }),
             closed_until,
             rate_limit,
+            chat_pace: policy.is_chat.then_some(target.chat_pace),
         }
     }
 
-    /// Of a delivery that is due and not among the `sent` messages of this turn.
-    fn wait(&self, sent: usize, now: Timestamp) -> (Timestamp, WaitReason) {
-        let sent = u32::try_from(sent).unwrap_or(u32::MAX);
-        let next_slot = self
+    /// Divides what is due, the most urgent first.
+    fn select<'q>(&self, due: &[&'q QueuedDelivery], now: Timestamp) -> Selection<'q> {
+        let singles = self.chat_pace.map_or(due.len(), |pace| pace.singles(now));
+        let beyond = due.get(singles..).unwrap_or_default();
+        let gathers = self.circuit_closed && beyond.len() > 1;
+        let has_digest =
+            gathers && self.limit > 0 && self.chat_pace.is_some_and(|pace| pace.allows_digest(now));
+        let limit = self.limit - usize::from(has_digest);
+        Selection {
+            singly: due.iter().take(singles.min(limit)).copied().collect(),
+            digest: beyond
+                .iter()
+                .take(if has_digest { MOST_IN_DIGEST } else { 0 })
+                .copied()
+                .collect(),
+            gathers,
+        }
+    }
+
+    /// Until when something waits that is due and not selected.
+    fn wait(&self, selection: &Selection<'_>, now: Timestamp) -> (Timestamp, WaitReason) {
+        let sent = selection.messages();
+        let slot = self
             .rate_limit
             .map(|(rate, free_at)| rate.next_slot(rate.spend(free_at, now, sent)));
-        match (self.closed_until, next_slot) {
-            (Some(closed_until), _) => closed_until,
-            (None, Some(slot)) if slot > now => (slot, WaitReason::RateLimit),
-            (None, _) => (now, WaitReason::Concurrency),
-        }
+        let readable = self.chat_pace.map(|pace| {
+            let (singles, has_digest) = (selection.singles(), !selection.digest.is_empty());
+            let pace = pace.spent(now, singles, has_digest);
+            if selection.gathers {
+                pace.next_single().min(pace.digest_free_at)
+            } else {
+                pace.next_single()
+            }
+        });
+        let later = [
+            (slot, WaitReason::RateLimit),
+            (readable, WaitReason::ChatPace),
+        ];
+        let later = later
+            .into_iter()
+            .filter_map(|(until, reason)| Some((until?, reason)))
+            .filter(|(until, _)| *until > now);
+        self.closed_until
+            .or(later.max())
+            .unwrap_or((now, WaitReason::Concurrency))
+    }
+}
+
+/// What is sent in this turn.
+struct Selection<'q> {
+    singly: Vec<&'q QueuedDelivery>,
+    digest: Vec<&'q QueuedDelivery>,
+    /// Whether there is more than people read one by one.
+    gathers: bool,
+}
+
+impl Selection<'_> {
+    fn singles(&self) -> u32 {
+        u32::try_from(self.singly.len()).unwrap_or(u32::MAX)
+    }
+
+    fn messages(&self) -> u32 {
+        self.singles() + u32::from(!self.digest.is_empty())
     }
 }
 
 /// What is sent in this turn, and until when the rest waits.
-fn turn(
-    open: &[&QueuedDelivery],
-    window: &SendWindow,
-    policy: &DeliveryPolicy,
-    now: Timestamp,
-) -> Vec<DeliveryAction> {
+fn turn(open: &[&QueuedDelivery], window: &SendWindow, now: Timestamp) -> Vec<DeliveryAction> {
     let mut heads: BTreeMap<&str, &QueuedDelivery> = BTreeMap::new();
     for delivery in open {
         heads.entry(&delivery.ordering_key).or_insert(delivery);
@@ -329,21 +383,9 @@ fn turn(
         .collect();
     due.sort_by_key(|head| (Reverse(head.priority), head.next_attempt_at, head.id));
 
-    let beyond = due.get(SENT_SINGLY..).unwrap_or_default();
-    let has_digest =
-        policy.is_chat && window.circuit_closed && window.limit > 0 && beyond.len() > 1;
-    let digest = beyond
-        .iter()
-        .take(if has_digest { MOST_IN_DIGEST } else { 0 });
-    let digest: BTreeSet<i64> = digest.map(|head| head.id).collect();
-    let left = window.limit - usize::from(has_digest);
-    let singly: BTreeSet<i64> = due
-        .iter()
-        .map(|head| head.id)
-        .filter(|id| !digest.contains(id))
-        .take(left)
-        .collect();
-    let messages = singly.len() + usize::from(has_digest);
+    let selection = window.select(&due, now);
+    let ids = |all: &[&QueuedDelivery]| all.iter().map(|one| one.id).collect::<BTreeSet<i64>>();
+    let (singly, digest) = (ids(&selection.singly), ids(&selection.digest));
     let sent: BTreeSet<i64> = singly.union(&digest).copied().collect();
 
     let waits = open.iter().filter(|delivery| !sent.contains(&delivery.id));
@@ -355,7 +397,7 @@ fn turn(
             Some(busy) => busy.max(window.closed_until.unwrap_or(busy)),
             // The next turn, since nobody knows how long sending takes.
             None if sent.contains(&head.id) => (now, WaitReason::Order),
-            None => window.wait(messages, now),
+            None => window.wait(&selection, now),
         };
         let is_behind = head.id != delivery.id;
         DeliveryAction::Wait {
@@ -366,7 +408,7 @@ fn turn(
     });
     let waits: Vec<DeliveryAction> = waits.collect();
     let mut actions: Vec<DeliveryAction> = singly.into_iter().map(DeliveryAction::Send).collect();
-    if has_digest {
+    if !digest.is_empty() {
         actions.push(DeliveryAction::Digest(digest.into_iter().collect()));
     }
     actions.extend(waits);
