@@ -37,10 +37,18 @@ pub struct EventCounts {
     #[serde(default, skip_serializing_if = "is_none")]
     pub sampled: i64,
     /// Good events that the seen ones stand for besides themselves, in millionths.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(
+        default,
+        rename = "unseen_good_millionths",
+        skip_serializing_if = "is_none"
+    )]
     pub unseen_good: i64,
     /// Bad events that the seen ones stand for besides themselves, in millionths.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(
+        default,
+        rename = "unseen_bad_millionths",
+        skip_serializing_if = "is_none"
+    )]
     pub unseen_bad: i64,
 }
 

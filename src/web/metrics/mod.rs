@@ -40,8 +40,8 @@ mod names {
     );
     pub(super) const BURN: Metric = (
         "throughline_slo_burn_rate",
-        "How many times too fast the budget was spent in the window. Absent without events.",
-        &["slo", "window"],
+        "How many times too fast the budget was spent in a window of a rule. Absent without events.",
+        &["slo", "rule", "window"],
     );
     // A metric has one unit, so each kind of threshold rule has its own.
     pub(super) const BUDGET_SPENT: Metric = (
@@ -332,11 +332,13 @@ impl Gauges {
         if let Some(left) = slo.budget_remaining_ratio {
             self.budget.with_label_values(&[name]).set(left);
         }
-        for window in slo.rules.iter().flat_map(|rule| [&rule.long, &rule.short]) {
-            if let Some(rate) = window.burn_rate {
-                self.burn
-                    .with_label_values(&[name, &window_label(window.secs)])
-                    .set(rate);
+        for rule in &slo.rules {
+            for window in [&rule.long, &rule.short] {
+                let Some(rate) = window.burn_rate else {
+                    continue;
+                };
+                let labels = [name, rule.name.as_str(), &window_label(window.secs)];
+                self.burn.with_label_values(&labels).set(rate);
             }
         }
         for rule in &slo.threshold_rules {

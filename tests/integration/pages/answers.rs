@@ -213,7 +213,7 @@ async fn prometheus_reads_budget_burn_and_events_of_every_slo() {
         r#"throughline_alert_firing{severity="page",slo="orders-on-time"} 1"#,
         r#"throughline_slo_workflows_overdue{slo="orders-on-time"} 9"#,
         r#"throughline_slo_evidence{reason="uncorrelated",slo="orders-on-time"} 1042"#,
-        r#"throughline_slo_burn_rate{slo="orders-on-time",window="1h"}"#,
+        r#"throughline_slo_burn_rate{rule="fast-burn",slo="orders-on-time",window="1h"}"#,
         r#"throughline_slo_events_window{outcome="timeout",slo="orders-on-time"}"#,
         r#"throughline_slo_error_budget_remaining_ratio{slo="refunds-settled"} -0."#,
     ] {
