@@ -42,6 +42,14 @@ pub(super) enum WebError {
     Delivery(#[from] DeliveryError),
     #[error("there is nothing at this address")]
     NoSuchPage,
+    #[error("there is no parameter `{name}` here{}", known_parameters(.known))]
+    UnknownParameter {
+        name: String,
+        known: &'static [&'static str],
+    },
+    /// The request fits no route, or a handler failed.
+    #[error("{detail}")]
+    Framework { status: StatusCode, detail: String },
     #[error("there is no silence `{id}`")]
     NoSuchSilence { id: String },
     #[error("{0}")]
@@ -90,10 +98,14 @@ pub(super) enum WebError {
     Metrics(#[from] prometheus::Error),
 }
 
-/// What is said of an error, on a page and in JSON.
+/// What is said of an error on a page; in JSON, problem details as RFC 9457 defines them.
 #[derive(Debug, Serialize)]
 pub(super) struct ErrorExplanation {
-    pub(super) error: String,
+    /// There is no page for each kind of error: the title is that of the status.
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    pub(super) detail: String,
     pub(super) help: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) did_you_mean: Option<String>,
@@ -121,7 +133,10 @@ impl WebError {
             }
             Self::Delivery(error) => error.status(),
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Unreadable(_) | Self::BadIdempotencyKey => StatusCode::BAD_REQUEST,
+            Self::Unreadable(_) | Self::UnknownParameter { .. } | Self::BadIdempotencyKey => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Framework { status, .. } => *status,
             Self::BadSilence(_) | Self::OtherRequest | Self::InvalidHappening(_) => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
@@ -136,8 +151,12 @@ impl WebError {
     }
 
     pub(super) fn explanation(&self) -> ErrorExplanation {
+        let status = self.status();
         ErrorExplanation {
-            error: match self {
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: match self {
                 Self::Store(error) => what_of_the_store(error).to_owned(),
                 _ => self.to_string(),
             },
@@ -184,9 +203,10 @@ impl WebError {
             }
             Self::NoSuchIncident { .. } => "the page of alerts links to those of the last 28 days",
             Self::Store(error) => help_with_the_store(error),
-            Self::Template(_) | Self::Metrics(_) => {
-                "this is a fault of the service; the log has the cause"
-            }
+            Self::Template(_) | Self::Metrics(_) => FAULT,
+            Self::UnknownParameter { .. } => "leave it out, or write it as it is listed",
+            Self::Framework { status, .. } if status.is_server_error() => FAULT,
+            Self::Framework { .. } => "correct the address or the method; nothing was changed",
             _ => self.help_with_writing(),
         }
     }
@@ -223,6 +243,16 @@ impl WebError {
             Self::OtherRequest => "take a new key for every new request; nothing was changed",
             _ => "mend it and send it again; nothing was changed",
         }
+    }
+}
+
+const FAULT: &str = "this is a fault of the service; the log has the cause";
+
+/// `: known are q, state`.
+fn known_parameters(known: &[&str]) -> String {
+    match known {
+        [] => String::new(),
+        known => format!(": known are {}", known.join(", ")),
     }
 }
 

@@ -16,6 +16,7 @@ mod hosts;
 mod metrics;
 mod page;
 mod pages;
+mod query;
 mod request;
 mod state;
 mod work_limit;
@@ -73,15 +74,16 @@ pub async fn serve(
 pub fn router(state: WebState) -> Router {
     let limit = WorkLimit::new(state.clone());
     let router = pages()
-        .merge(api())
+        .merge(api(&state))
         .route_layer(middleware::from_fn_with_state(limit, work_limit::bound))
         .merge(always())
         .fallback(not_found)
         .layer(middleware::from_fn_with_state(state.clone(), write::guard))
         .layer(middleware::from_fn_with_state(state.clone(), hosts::check))
         .with_state(state.clone())
-        .layer(CompressionLayer::new())
         .layer(CatchPanicLayer::new())
+        .layer(middleware::from_fn_with_state(state.clone(), page::explain))
+        .layer(CompressionLayer::new())
         .layer(middleware::from_fn_with_state(state, request::observe));
     [
         ("content-security-policy", CONTENT_SECURITY_POLICY),
@@ -142,12 +144,10 @@ fn always() -> Router<WebState> {
         .route("/metrics", get(metrics::get))
 }
 
-fn api() -> Router<WebState> {
-    Router::new()
-        .route("/api/v1/slos", get(overview::get))
-        .route("/api/v1/slos/{slo}", get(slo::get))
+fn api(state: &WebState) -> Router<WebState> {
+    let without_parameters = middleware::from_fn_with_state(state.clone(), query::refuse_all);
+    let router = Router::new()
         .route("/api/v1/slos/{slo}/groups", get(slo::groups::get))
-        .route("/api/v1/slos/{slo}/groups/{group}", get(slo::get_group))
         .route("/api/v1/alerts", get(alerts::get))
         .route("/api/v1/incidents/{id}", get(incidents::get))
         .route(
@@ -155,10 +155,6 @@ fn api() -> Router<WebState> {
             post(incidents::acknowledge_through_api),
         )
         .route("/api/v1/incidents/{id}/notes", post(incidents::add_note))
-        .route(
-            "/api/v1/silences",
-            get(silences::list).post(silences::create),
-        )
         .route("/api/v1/silences/preview", post(silences::preview))
         .route(
             "/api/v1/silences/{id}",
@@ -172,15 +168,29 @@ fn api() -> Router<WebState> {
         .route("/api/v1/docs/metrics", get(docs::metrics))
         .route("/api/v1/docs/settings", get(docs::settings))
         .route("/api/v1/docs/api", get(docs::api))
-        .route("/api/v1/deliveries", get(deliveries::get))
         .route("/api/v1/deliveries/{id}", get(deliveries::get_one))
         .route("/api/v1/deliveries/{id}/retry", post(deliveries::post))
-        .route("/api/v1/events", get(events::get).post(events::post))
         .route("/api/v1/targets", get(targets::get))
         .route("/api/v1/targets/{target}/test", post(targets::test::post))
         .route(
             "/api/v1/targets/{target}/test/{test}",
             get(targets::test::get),
+        )
+        .route_layer(without_parameters);
+    router.merge(api_with_parameters())
+}
+
+/// Handlers that take [`Params`](query::Params) for what they read; what they write has none.
+fn api_with_parameters() -> Router<WebState> {
+    Router::new()
+        .route("/api/v1/slos", get(overview::get))
+        .route("/api/v1/slos/{slo}", get(slo::get))
+        .route("/api/v1/slos/{slo}/groups/{group}", get(slo::get_group))
+        .route("/api/v1/deliveries", get(deliveries::get))
+        .route("/api/v1/events", get(events::get).post(events::post))
+        .route(
+            "/api/v1/silences",
+            get(silences::list).post(silences::create),
         )
 }
 

@@ -4,8 +4,10 @@ use std::convert::Infallible;
 
 use askama::Template;
 use axum::{
-    extract::FromRequestParts,
+    body::to_bytes,
+    extract::{FromRequestParts, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    middleware::Next,
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
@@ -17,6 +19,9 @@ use super::{
     request::RequestId,
     state::WebState,
 };
+
+/// What the framework says of a request is a sentence.
+const LONGEST_REASON: usize = 4_096;
 
 /// What stands around every page.
 #[derive(Debug)]
@@ -127,12 +132,16 @@ impl Negotiation {
         view: Result<V, WebError>,
         page: impl FnOnce(V) -> P,
     ) -> Response {
-        let body = view.and_then(|view| match self.format {
-            ResponseFormat::Json => Ok(json_text(&view)),
-            ResponseFormat::Html => Ok(page(view).render()?),
+        let answer = view.and_then(|view| match self.format {
+            ResponseFormat::Json => Ok((json_text(&view), timeless(&view))),
+            ResponseFormat::Html => {
+                let body = page(view).render()?;
+                let tag = fingerprint(body.as_bytes());
+                Ok((body, tag))
+            }
         });
-        match body {
-            Ok(body) => self.cached(body),
+        match answer {
+            Ok((body, tag)) => self.cached(body, &tag),
             Err(error) => self.refuse(state, &error),
         }
     }
@@ -175,10 +184,8 @@ impl Negotiation {
     }
 
     pub(super) fn refuse(&self, state: &WebState, error: &WebError) -> Response {
-        let explanation = ErrorExplanation {
-            request_id: self.request_id.clone(),
-            ..error.explanation()
-        };
+        let mut explanation = error.explanation();
+        explanation.request_id.clone_from(&self.request_id);
         if let WebError::Store(_) | WebError::Template(_) | WebError::Metrics(_) = error
             && error.status().is_server_error()
         {
@@ -193,7 +200,7 @@ impl Negotiation {
                 layout: Layout::new(
                     state,
                     Section::Other,
-                    format!("{} · Throughline", explanation.error),
+                    format!("{} · Throughline", explanation.detail),
                 ),
                 status: error.status(),
                 explanation,
@@ -201,7 +208,11 @@ impl Negotiation {
             .render()
             .unwrap_or_default(),
         };
-        let mut response = uncached(error.status(), self.content_type(), body);
+        let content_type = match self.format {
+            ResponseFormat::Json => HeaderValue::from_static("application/problem+json"),
+            ResponseFormat::Html => self.content_type(),
+        };
+        let mut response = uncached(error.status(), content_type, body);
         if let Some(delay) = error.retry_after() {
             let seconds = HeaderValue::from(delay.as_secs().max(1));
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
@@ -209,12 +220,13 @@ impl Negotiation {
         response
     }
 
-    fn cached(&self, body: String) -> Response {
-        let etag = format!("W/\"{}\"", fingerprint(body.as_bytes()));
+    fn cached(&self, body: String, tag: &str) -> Response {
+        let etag = format!("W/\"{tag}\"");
+        let is_known = |known: &str| matches!(known.trim(), "*") || known.trim() == etag;
         let known = self
             .if_none_match
             .as_deref()
-            .is_some_and(|known| known.split(',').any(|one| one.trim() == etag));
+            .is_some_and(|known| known.split(',').any(is_known));
         let mut headers = HeaderMap::new();
         headers.insert(
             header::CACHE_CONTROL,
@@ -239,6 +251,15 @@ impl Negotiation {
     }
 }
 
+/// Names the address of what follows an answer that is a part of a list (RFC 8288).
+pub(super) fn link_next(mut answer: Response, next: Option<&str>) -> Response {
+    let link = next.and_then(|next| HeaderValue::from_str(&format!("<{next}>; rel=\"next\"")).ok());
+    if let Some(link) = link {
+        answer.headers_mut().insert(header::LINK, link);
+    }
+    answer
+}
+
 fn uncached(status: StatusCode, content_type: HeaderValue, body: String) -> Response {
     let headers = [
         (header::CONTENT_TYPE, content_type),
@@ -250,6 +271,51 @@ fn uncached(status: StatusCode, content_type: HeaderValue, body: String) -> Resp
 
 fn json_text(value: &impl Serialize) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default()
+}
+
+/// The fingerprint of what a view says, but for its clock: `as_of` is another in every answer.
+fn timeless(view: &impl Serialize) -> String {
+    let mut value = serde_json::to_value(view).unwrap_or_default();
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("as_of");
+    }
+    fingerprint(value.to_string().as_bytes())
+}
+
+/// Answers of the framework to requests of the API are explained like all others: addresses that cannot
+/// be read, methods that there are not, and handlers that panicked.
+pub(super) async fn explain(
+    State(state): State<WebState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let asked = Negotiation::of(&parts);
+    let is_api = parts.uri.path().starts_with("/api/");
+    let response = next.run(Request::from_parts(parts, body)).await;
+    let status = response.status();
+    let is_ours = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind != "text/plain; charset=utf-8");
+    if !is_api || is_ours || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let (old, body) = response.into_parts();
+    let text = to_bytes(body, LONGEST_REASON).await.unwrap_or_default();
+    let detail = match (status, text.as_ref()) {
+        (StatusCode::METHOD_NOT_ALLOWED, _) => "there is no such method at this address".to_owned(),
+        (status, []) => status.to_string(),
+        (status, _) if status.is_server_error() => "the request could not be answered".to_owned(),
+        (_, text) => String::from_utf8_lossy(text).into_owned(),
+    };
+    let mut response = asked.refuse(&state, &WebError::Framework { status, detail });
+    if let Some(methods) = old.headers.get(header::ALLOW) {
+        response
+            .headers_mut()
+            .insert(header::ALLOW, methods.clone());
+    }
+    response
 }
 
 /// Sixteen hexadecimal digits that change with the content.

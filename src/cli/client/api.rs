@@ -40,10 +40,10 @@ pub enum ApiError {
     Refused(ApiExplanation),
 }
 
-/// How the API explains a refusal.
+/// How the API explains a refusal: problem details (RFC 9457).
 #[derive(Debug, Deserialize)]
 pub struct ApiExplanation {
-    error: String,
+    detail: String,
     #[serde(default)]
     help: String,
     did_you_mean: Option<String>,
@@ -152,7 +152,7 @@ impl fmt::Display for ApiError {
                  = help: say where it runs with `--server` or THROUGHLINE_SERVER"
             ),
             Self::Refused(said) => {
-                f.write_str(&said.error)?;
+                f.write_str(&said.detail)?;
                 if let Some(meant) = &said.did_you_mean {
                     write!(f, ", did you mean `{meant}`?")?;
                 }
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_told_in_the_words_of_the_service() {
-        let body = br#"{"error":"there is no SLO `a`","help":"look","did_you_mean":"b"}"#;
+        let body = br#"{"detail":"there is no SLO `a`","help":"look","did_you_mean":"b"}"#;
         let refused = api().understood(StatusCode::NOT_FOUND, body).unwrap_err();
         assert_eq!(
             refused.to_string(),

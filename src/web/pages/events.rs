@@ -6,7 +6,7 @@ use std::time::Duration;
 use askama::Template;
 use axum::{
     Json,
-    extract::{Query, State},
+    extract::State,
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
@@ -26,6 +26,7 @@ use crate::{
     web::{
         error::WebError,
         page::{Layout, Negotiation, Section},
+        query::{Parameters, Params},
         state::WebState,
         write::{body::ParsedBody, who::Who},
     },
@@ -51,10 +52,14 @@ pub(crate) struct EventsQuery {
     service: String,
 }
 
+impl Parameters for EventsQuery {
+    const NAMES: &'static [&'static str] = &["service"];
+}
+
 pub(crate) async fn get(
     asked: Negotiation,
     State(state): State<WebState>,
-    Query(params): Query<EventsQuery>,
+    Params(params): Params<EventsQuery>,
 ) -> Response {
     let view = view(&state, params.service).await;
     asked.reply(&state, view, |view| EventsPage::new(&state, view))

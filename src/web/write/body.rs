@@ -30,7 +30,10 @@ impl<T: DeserializeOwned> FromRequest<WebState> for ParsedBody<T> {
             let headers = parts.headers.clone();
             let bytes = Bytes::from_request(Request::from_parts(parts, body), state)
                 .await
-                .map_err(|error| WebError::Unreadable(error.body_text()))?;
+                .map_err(|error| WebError::Framework {
+                    status: error.status(),
+                    detail: error.body_text(),
+                })?;
             let body = if is_api {
                 json(&bytes)?
             } else {

@@ -141,8 +141,17 @@ fn numbers_of(value: &Value, numbers: &mut Vec<f64>) {
 }
 
 #[tokio::test]
-async fn the_list_is_in_order_of_urgency_and_a_filter_narrows_it() {
+async fn the_page_is_in_order_of_urgency_and_the_api_in_that_of_names_and_a_filter_narrows_both() {
     let shop = fixture::four_weeks().await;
+    let page = get(&shop.router, "/").await.body;
+    let place = |name: &str| page.find(&format!("href=\"/slos/{name}\"")).unwrap();
+    let urgent = [
+        "orders-on-time",
+        "refunds-settled",
+        "fraud-checked",
+        "stock-synced",
+    ];
+    assert!(urgent.map(place).is_sorted(), "{:?}", urgent.map(place));
     let names = async |path: &str| -> Vec<String> {
         let twin = get(&shop.router, path).await.json();
         let slos = twin["slos"].as_array().unwrap().clone();
@@ -153,18 +162,18 @@ async fn the_list_is_in_order_of_urgency_and_a_filter_narrows_it() {
     assert_eq!(
         names("/api/v1/slos").await,
         [
-            "orders-on-time",
-            "refunds-settled",
-            "invoices-ready",
             "fraud-checked",
+            "invoices-ready",
+            "orders-on-time",
             "payouts-sent",
-            "webhooks-delivered",
+            "refunds-settled",
             "stock-synced",
+            "webhooks-delivered",
         ]
     );
     assert_eq!(
         names("/api/v1/slos?q=team%3Dpayments").await,
-        ["refunds-settled", "payouts-sent"]
+        ["payouts-sent", "refunds-settled"]
     );
     assert_eq!(names("/api/v1/slos?state=paging").await, ["orders-on-time"]);
 }

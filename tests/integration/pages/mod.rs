@@ -2,6 +2,7 @@
 
 mod accessibility;
 mod answers;
+mod api;
 mod browser;
 mod busy;
 mod calendar;
@@ -245,9 +246,17 @@ async fn who_has_the_page_already_gets_it_again_only_when_it_changed() {
         assert_eq!(again.header("etag"), etag, "{path}");
     }
     let etag = get(&shop.router, "/").await.header("etag").to_owned();
+    let of_api = get(&shop.router, "/api/v1/slos").await;
     shop.clock.advance(std::time::Duration::from_mins(1));
     let later = get_with(&shop.router, "/", &[("if-none-match", &etag)]).await;
     assert_eq!(later.status, 200, "a minute later the overview says so");
+    for known in [of_api.header("etag"), "*", "\"old\", *"] {
+        let later = get_with(&shop.router, "/api/v1/slos", &[("if-none-match", known)]).await;
+        assert_eq!(
+            later.status, 304,
+            "nothing but the clock has changed: {known}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -73,7 +73,7 @@ async fn what_cannot_be_silenced_is_refused_with_the_way_on() {
         let answer = post_json(&shop.router, "/api/v1/silences", &asked).await;
         (
             answer.status,
-            answer.json()["error"].as_str().unwrap().to_owned(),
+            answer.json()["detail"].as_str().unwrap().to_owned(),
         )
     };
     let matchers = json!(["slo=orders"]);

@@ -4,7 +4,7 @@ mod retry;
 
 use askama::Template;
 use axum::{
-    extract::{Path, Query, State},
+    extract::{Path, State},
     response::Response,
 };
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,8 @@ use crate::{
     store::{DeliveryFilter, DeliveryRecord},
     web::{
         error::WebError,
-        page::{Layout, Negotiation, Section},
+        page::{Layout, Negotiation, Section, link_next},
+        query::{Parameters, Params},
         state::WebState,
     },
 };
@@ -81,13 +82,20 @@ pub(crate) struct DeliveriesQuery {
     before: Option<i64>,
 }
 
+impl Parameters for DeliveriesQuery {
+    const NAMES: &'static [&'static str] = &["state", "target", "before"];
+}
+
 pub(crate) async fn get(
     asked: Negotiation,
     State(state): State<WebState>,
-    Query(params): Query<DeliveriesQuery>,
+    Params(params): Params<DeliveriesQuery>,
 ) -> Response {
     let view = view(&state, &params).await;
-    asked.reply(&state, view, |view| DeliveriesPage::new(&state, view))
+    let next = view.as_ref().ok().and_then(DeliveriesView::next_query);
+    let next = next.map(|query| format!("/api/v1/deliveries?{query}"));
+    let answer = asked.reply(&state, view, |view| DeliveriesPage::new(&state, view));
+    link_next(answer, next.as_deref())
 }
 
 pub(crate) async fn get_one(
@@ -161,6 +169,16 @@ async fn one(state: &WebState, id: i64) -> Result<DeliveryView, WebError> {
         record,
         attempts.remove(&id).unwrap_or_default(),
     ))
+}
+
+impl DeliveriesView {
+    /// What asks for the deliveries that follow.
+    fn next_query(&self) -> Option<String> {
+        let next = self.next?;
+        let state = self.state.map_or("", DeliveryState::as_str);
+        let target = self.target.as_ref().map_or("", Name::as_str);
+        Some(format!("state={state}&target={target}&before={next}"))
+    }
 }
 
 impl DeliveryView {
@@ -246,11 +264,7 @@ impl DeliveriesPage {
     }
 
     fn next_href(&self) -> Option<String> {
-        let next = self.view.next?;
-        let state = self.view.state.map_or("", DeliveryState::as_str);
-        let target = self.view.target.as_ref().map_or("", Name::as_str);
-        Some(format!(
-            "/deliveries?state={state}&target={target}&before={next}"
-        ))
+        let query = self.view.next_query()?;
+        Some(format!("/deliveries?{query}"))
     }
 }

@@ -1,15 +1,15 @@
 //! `/`: which SLO needs me now?
 
+mod filter;
 pub(in crate::web) mod first_run;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use askama::Template;
-use axum::{
-    extract::{Query, State},
-    response::Response,
-};
-use serde::{Deserialize, Serialize};
+use axum::{extract::State, response::Response};
+use serde::Serialize;
+
+use filter::{Filter, MOST_ROWS, WORDS};
 
 use super::{
     history::{self, TransitionView},
@@ -25,7 +25,7 @@ use crate::{
         model::{
             counts::EventCounts,
             format,
-            ids::SloId,
+            ids::{Name, SloId},
             time::{Resolution, TimeRange, Timestamp},
         },
         slo::Catalog,
@@ -34,24 +34,15 @@ use crate::{
     web::{
         chart::{self, Markup},
         error::WebError,
-        page::{Layout, Negotiation, Section},
+        page::{Layout, Negotiation, Section, link_next},
+        query::Params,
         state::{IngestFacts, WebState},
     },
 };
 
-/// More rows than that are neither read nor sent; a filter finds the others.
-const MOST_ROWS: usize = 200;
 /// Sentences above the table.
 const MOST_SENTENCES: usize = 3;
 const SPARK_DAYS: u32 = 28;
-
-#[derive(Debug, Default, Deserialize)]
-pub(crate) struct Filter {
-    #[serde(default)]
-    q: String,
-    #[serde(default)]
-    state: String,
-}
 
 #[derive(Debug, Serialize)]
 pub(crate) struct OverviewView {
@@ -70,6 +61,8 @@ pub(crate) struct OverviewView {
     groups: BTreeMap<String, GroupTally>,
     /// Matched by the filter but left out.
     more: usize,
+    /// What to ask for the next ones with: `after`. Only of the API.
+    next: Option<Name>,
     /// Of the last 24 hours.
     transitions: Vec<TransitionView>,
     #[serde(skip)]
@@ -79,19 +72,37 @@ pub(crate) struct OverviewView {
 pub(crate) async fn get(
     asked: Negotiation,
     State(state): State<WebState>,
-    Query(filter): Query<Filter>,
+    Params(filter): Params<Filter>,
 ) -> Response {
-    let view = view(&state, &filter).await;
+    let view = view(&state, &filter, asked.wants_page()).await;
     match view {
         Ok(view) if !view.ever_received => {
             let page = FirstRunPage::new(&state, view.as_of);
             asked.reply(&state, Ok(view), |_| page)
         }
-        view => asked.reply(&state, view, |view| OverviewPage::new(&state, filter, view)),
+        view => {
+            let next = view
+                .as_ref()
+                .ok()
+                .and_then(|view| filter.next_href(view.next.as_ref()));
+            let answer = asked.reply(&state, view, |view| OverviewPage::new(&state, filter, view));
+            link_next(answer, next.as_deref())
+        }
     }
 }
 
-async fn view(state: &WebState, filter: &Filter) -> Result<OverviewView, WebError> {
+/// What a person asks for begins with what is most urgent. A program pages through it, so its answer is in
+/// an order that does not change meanwhile: that of the names.
+async fn view(
+    state: &WebState,
+    filter: &Filter,
+    wants_page: bool,
+) -> Result<OverviewView, WebError> {
+    let limit = if wants_page {
+        MOST_ROWS
+    } else {
+        filter.checked()?
+    };
     let now = state.clock.now();
     let catalog: Arc<Catalog> = Arc::clone(&state.catalog.borrow());
     let facts = state.ingest.facts();
@@ -101,9 +112,15 @@ async fn view(state: &WebState, filter: &Filter) -> Result<OverviewView, WebErro
     let mut summaries: Vec<(Option<SloId>, Summary)> = summaries(&catalog, &records);
     let states = states(summaries.iter().map(|(_, summary)| summary));
     summaries.retain(|(_, summary)| filter.matches(summary));
-    summaries.sort_by_key(|(id, summary)| urgency(summary, tally(&tallies, *id)));
-    let more = summaries.len().saturating_sub(MOST_ROWS);
-    summaries.truncate(MOST_ROWS);
+    if wants_page {
+        summaries.sort_by_key(|(id, summary)| urgency(summary, tally(&tallies, *id)));
+    } else {
+        summaries.retain(|(_, summary)| filter.is_after(summary));
+        summaries.sort_by(|(_, one), (_, other)| one.name.cmp(&other.name));
+    }
+    let more = summaries.len().saturating_sub(limit);
+    summaries.truncate(limit);
+    let last = summaries.last().map(|(_, summary)| summary.name.clone());
     let days = days(&mut tx, &catalog, &summaries, now).await?;
     let transitions = history::since(&mut tx, None, now - Resolution::Day.length(), 12).await?;
     let budget_remaining_by_day = summaries
@@ -130,6 +147,7 @@ async fn view(state: &WebState, filter: &Filter) -> Result<OverviewView, WebErro
         slos: summaries.into_iter().map(|(_, summary)| summary).collect(),
         budget_remaining_by_day,
         more,
+        next: last.filter(|_| more > 0 && !wants_page),
         transitions,
         ever_received: ever_received(facts, &records),
     })
@@ -255,19 +273,6 @@ fn spark_points(
         .map(|ago| left_at(today - ago * day))
         .chain(std::iter::once(slo.budget_remaining_ratio))
         .collect()
-}
-
-impl Filter {
-    fn matches(&self, slo: &Summary) -> bool {
-        let wanted = self.q.trim().to_lowercase();
-        let has_text = |text: &str| text.to_lowercase().contains(&wanted);
-        let by_text = wanted.is_empty()
-            || has_text(slo.name.as_str())
-            || has_text(&slo.display_name)
-            || slo.service.as_deref().is_some_and(has_text)
-            || slo.labels_text().iter().any(|label| has_text(label));
-        by_text && (self.state.is_empty() || self.state.eq_ignore_ascii_case(slo.face().word))
-    }
 }
 
 #[derive(Template)]
@@ -396,28 +401,18 @@ fn freshness(view: &OverviewView, slos: usize) -> Vec<String> {
 }
 
 fn chips(states: &BTreeMap<&'static str, usize>, filter: &Filter) -> Vec<Chip> {
-    use SloState::{NoData, Ok, Paging, Recovering, Rising, Ticket, TooFew};
-    [
-        Some(Paging),
-        Some(Ticket),
-        Some(Rising),
-        Some(Recovering),
-        Some(Ok),
-        Some(NoData),
-        Some(TooFew),
-        None,
-    ]
-    .into_iter()
-    .map(StatusBadge::of)
-    .filter_map(|face| {
-        let n = states.get(face.word).copied()?;
-        Some(Chip {
-            face,
-            n,
-            current: filter.state.eq_ignore_ascii_case(face.word),
+    WORDS
+        .into_iter()
+        .map(StatusBadge::of)
+        .filter_map(|face| {
+            let n = states.get(face.word).copied()?;
+            Some(Chip {
+                face,
+                n,
+                current: filter.state.eq_ignore_ascii_case(face.word),
+            })
         })
-    })
-    .collect()
+        .collect()
 }
 
 impl Urgent {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::{
-    extract::{Path, Query, State},
+    extract::{Path, State},
     http::StatusCode,
     response::Response,
 };
@@ -33,6 +33,7 @@ use crate::{
     web::{
         error::WebError,
         page::{Layout, Negotiation, Section},
+        query::{Parameters, Params},
         state::WebState,
         write::{body::ParsedBody, see_other, who::Who},
     },
@@ -54,16 +55,34 @@ pub(crate) struct Wanted {
     state: Option<String>,
 }
 
+impl Parameters for Wanted {
+    const NAMES: &'static [&'static str] = &["state"];
+}
+
 pub(crate) async fn list(
     asked: Negotiation,
     State(state): State<WebState>,
-    Query(wanted): Query<Wanted>,
+    Params(wanted): Params<Wanted>,
 ) -> Response {
     let view = all(&state, &wanted).await;
     asked.reply(&state, view, |view| SilencesPage::new(&state, view))
 }
 
 async fn all(state: &WebState, wanted: &Wanted) -> Result<SilencesView, WebError> {
+    let known = [
+        SilenceState::Active,
+        SilenceState::Pending,
+        SilenceState::Expired,
+    ];
+    let known = known.map(SilenceState::as_str);
+    if wanted
+        .state
+        .as_deref()
+        .is_some_and(|state| !known.contains(&state))
+    {
+        let known = known.join(", ");
+        return Err(WebError::Unreadable(format!("`state` is one of {known}")));
+    }
     let now = state.clock.now();
     let mut tx = state.store.begin("read the silences").await?;
     let silences = tx.silences_ended_after(now - REMEMBERED).await?;

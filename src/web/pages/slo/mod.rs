@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    extract::{Path, Query, State},
+    extract::{Path, State},
     response::Response,
 };
 use serde::Deserialize;
@@ -46,6 +46,7 @@ use crate::{
         chart::{Figure, Markup},
         error::{WebError, most_like},
         page::{Layout, Negotiation, Section},
+        query::{Parameters, Params},
         state::WebState,
     },
 };
@@ -58,11 +59,15 @@ pub(crate) struct SloQuery {
     range: String,
 }
 
+impl Parameters for SloQuery {
+    const NAMES: &'static [&'static str] = &["range"];
+}
+
 pub(crate) async fn get(
     asked: Negotiation,
     State(state): State<WebState>,
     Path(name): Path<String>,
-    Query(params): Query<SloQuery>,
+    Params(params): Params<SloQuery>,
 ) -> Response {
     let name = name.strip_suffix(".json").unwrap_or(&name);
     let range = Range::named(&params.range);
@@ -73,7 +78,7 @@ pub(crate) async fn get_group(
     asked: Negotiation,
     State(state): State<WebState>,
     Path((name, group)): Path<(String, String)>,
-    Query(params): Query<SloQuery>,
+    Params(params): Params<SloQuery>,
 ) -> Response {
     let group = group.strip_suffix(".json").unwrap_or(&group);
     let Ok(id) = group.parse() else {

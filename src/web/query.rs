@@ -1,0 +1,64 @@
+//! The parameters of an address. The API refuses those that it does not know, since a filter that is
+//! mistyped would answer with everything; pages ignore them, since links carry marks of other systems.
+
+use axum::{
+    extract::{FromRequestParts, Query, Request, State},
+    http::{Uri, request::Parts},
+    middleware::Next,
+    response::Response,
+};
+use serde::de::DeserializeOwned;
+
+use super::{error::WebError, page::Negotiation, state::WebState};
+
+/// Parameters that a handler reads.
+pub(super) trait Parameters: DeserializeOwned {
+    const NAMES: &'static [&'static str];
+}
+
+/// The parameters of a request.
+#[derive(Debug)]
+pub(super) struct Params<T>(pub(super) T);
+
+impl<T: Parameters> FromRequestParts<WebState> for Params<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &WebState) -> Result<Self, Response> {
+        let known = check_names(&parts.uri, T::NAMES);
+        let read = known.and_then(|()| read(&parts.uri).map(Self));
+        read.map_err(|error| Negotiation::of(parts).refuse(state, &error))
+    }
+}
+
+/// Stands before handlers that read no parameter.
+pub(super) async fn refuse_all(
+    State(state): State<WebState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match check_names(request.uri(), &[]) {
+        Ok(()) => next.run(request).await,
+        Err(error) => Negotiation::of(&request.into_parts().0).refuse(&state, &error),
+    }
+}
+
+fn check_names(uri: &Uri, known: &'static [&'static str]) -> Result<(), WebError> {
+    if !uri.path().starts_with("/api/") {
+        return Ok(());
+    }
+    let pairs: Vec<(String, String)> = read(uri)?;
+    let unknown = pairs
+        .into_iter()
+        .find(|(name, _)| !known.contains(&name.as_str()));
+    match unknown {
+        Some((name, _)) => Err(WebError::UnknownParameter { name, known }),
+        None => Ok(()),
+    }
+}
+
+fn read<T: DeserializeOwned>(uri: &Uri) -> Result<T, WebError> {
+    match Query::try_from_uri(uri) {
+        Ok(Query(read)) => Ok(read),
+        Err(error) => Err(WebError::Unreadable(error.body_text())),
+    }
+}
