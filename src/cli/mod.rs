@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod demo;
+mod output;
 pub mod problems;
 pub mod schema;
 pub mod serve;
@@ -11,11 +12,14 @@ pub mod validate;
 #[cfg(test)]
 mod tests;
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
-use self::client::{definitions, deliveries, event, notify_test, silence};
+use self::client::{alerts, definitions, deliveries, event, notify_test, silence, status};
 use crate::{config::LogConfig, telemetry};
 
 /// SLOs for work that runs through queues: one good or bad event per workflow, finished or not
@@ -37,6 +41,8 @@ enum Command {
     Demo(demo::DemoArgs),
     Validate(validate::ValidateArgs),
     Schema(schema::SchemaArgs),
+    Status(status::StatusArgs),
+    Alerts(alerts::AlertsArgs),
     Definitions(definitions::DefinitionsArgs),
     Event(event::EventArgs),
     Silence(silence::SilenceArgs),
@@ -46,6 +52,8 @@ enum Command {
     Completions {
         shell: clap_complete::Shell,
     },
+    /// Print the manual page, as `throughline man | man -l -`
+    Man,
 }
 
 impl Cli {
@@ -69,11 +77,45 @@ impl Cli {
             Command::Event(args) => event::run(args),
             Command::Silence(args) => silence::run(&args),
             Command::NotifyTest(args) => notify_test::run(&args),
+            Command::Status(args) => status::run(&args),
+            Command::Alerts(args) => alerts::run(&args),
             Command::Completions { shell } => {
+                let mut text = Vec::new();
                 let mut command = <Self as clap::CommandFactory>::command();
-                clap_complete::generate(shell, &mut command, "throughline", &mut std::io::stdout());
-                Ok(ExitCode::SUCCESS)
+                clap_complete::generate(shell, &mut command, "throughline", &mut text);
+                printed(&text)
             }
+            Command::Man => printed(&manual()?),
         }
     }
+}
+
+fn printed(text: &[u8]) -> anyhow::Result<ExitCode> {
+    output::print(&String::from_utf8_lossy(text))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One page with a section for each command.
+fn manual() -> io::Result<Vec<u8>> {
+    let mut command = <Cli as clap::CommandFactory>::command();
+    command.build();
+    let mut text = Vec::new();
+    clap_mangen::Man::new(command.clone()).render(&mut text)?;
+    add_sections(&mut text, &command, "")?;
+    Ok(text)
+}
+
+fn add_sections(text: &mut Vec<u8>, of: &clap::Command, names: &str) -> io::Result<()> {
+    for command in of.get_subcommands() {
+        if command.get_name() == "help" {
+            continue;
+        }
+        let names = format!("{names} {}", command.get_name());
+        writeln!(text, ".SH {}", names.trim_start().to_uppercase())?;
+        let man = clap_mangen::Man::new(command.clone());
+        man.render_description_section(text)?;
+        man.render_options_section(text)?;
+        add_sections(text, command, &names)?;
+    }
+    Ok(())
 }

@@ -1,10 +1,8 @@
 //! `throughline schema`: what an editor needs to complete and check definitions while typing.
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
+use super::output::print;
 use crate::domain::slo::definition::json_schema;
 
 /// Print the JSON Schema of definitions
@@ -16,7 +14,7 @@ pub struct SchemaArgs {}
 
 pub fn run(_args: &SchemaArgs) -> ExitCode {
     let text = format!("{:#}\n", json_schema());
-    match io::stdout().write_all(text.as_bytes()) {
+    match print(&text) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::from(3),
     }

@@ -6,6 +6,7 @@ use std::{
     process::ExitCode,
 };
 
+use super::output::print;
 use super::problems::{Colour, count, quantity, render, render_github};
 use crate::{
     app::definitions,
@@ -41,6 +42,10 @@ pub struct ValidateArgs {
     /// Treat warnings as errors
     #[arg(long)]
     pub strict: bool,
+
+    /// The address of the pages, as the service has it
+    #[arg(long, env = "THROUGHLINE_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<String>,
 
     /// When to colour
     #[arg(long, value_enum, default_value_t = When::Auto)]
@@ -88,8 +93,11 @@ pub fn run(args: &ValidateArgs) -> ExitCode {
             return ExitCode::from(3);
         }
     };
-    let text = findings.text(args.output, args.colour());
-    if io::stdout().write_all(text.as_bytes()).is_err() {
+    let mut text = findings.text(args.output, args.colour());
+    if args.output == ValidateOutput::Text {
+        text += findings.note(args.public_url.as_deref());
+    }
+    if print(&text).is_err() {
         return ExitCode::from(3);
     }
     let is_bad = findings.catalog.is_none() || (args.strict && !findings.problems.is_empty());
@@ -192,6 +200,19 @@ impl ValidationReport {
         }
     }
 
+    /// What the files alone do not tell.
+    fn note(&self, public_url: Option<&str>) -> &'static str {
+        let has_targets = self
+            .catalog
+            .as_ref()
+            .is_some_and(|catalog| !catalog.targets.is_empty());
+        if has_targets && public_url.is_none() {
+            "note: messages have links and buttons only if the service has --public-url\n"
+        } else {
+            ""
+        }
+    }
+
     fn summary(&self) -> String {
         let files = quantity(self.files, "file");
         let counted = count(&self.problems);
@@ -267,6 +288,17 @@ mod tests {
             lost,
             ["target `b` is removed: alerts that fire there are never resolved there"]
         );
+    }
+
+    #[test]
+    fn targets_without_an_address_of_the_pages_are_noted() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("b.yaml"), TARGET).unwrap();
+        let report = check(&[folder.path().to_owned()]).unwrap();
+        assert!(report.note(None).contains("--public-url"));
+        assert_eq!(report.note(Some("https://slo.example.com")), "");
+        std::fs::remove_file(folder.path().join("b.yaml")).unwrap();
+        assert_eq!(check(&[folder.path().to_owned()]).unwrap().note(None), "");
     }
 
     #[test]

@@ -2,7 +2,11 @@
 
 use std::{fmt, io::Write as _, process::ExitCode, time::Duration};
 
-use reqwest::{Client, Method, StatusCode, redirect::Policy};
+use reqwest::{
+    Client, Method, StatusCode,
+    header::{self, HeaderMap, HeaderName, HeaderValue},
+    redirect::Policy,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -21,6 +25,53 @@ pub struct ServerArgs {
         default_value = "http://localhost:8080"
     )]
     server: String,
+    /// A header of every request, for a proxy before the service
+    #[arg(
+        long = "header",
+        env = "THROUGHLINE_HEADERS",
+        hide_env_values = true,
+        value_name = "NAME: VALUE",
+        value_delimiter = '\n',
+        value_parser = header
+    )]
+    headers: Vec<(HeaderName, HeaderValue)>,
+    /// Sent as `Authorization: Bearer`
+    #[arg(
+        long,
+        env = "THROUGHLINE_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN",
+        value_parser = bearer
+    )]
+    token: Option<HeaderValue>,
+}
+
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let read = text.split_once(':').and_then(|(name, value)| {
+        let name = name.trim().parse().ok()?;
+        Some((name, secret(value.trim())?))
+    });
+    read.ok_or_else(|| "write a name and a value, as `X-Api-Key: abc`".to_owned())
+}
+
+fn bearer(token: &str) -> Result<HeaderValue, String> {
+    let value = secret(&format!("Bearer {}", token.trim()));
+    value.ok_or_else(|| "a token is one line of plain characters".to_owned())
+}
+
+/// A value that no log shows.
+fn secret(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+impl ServerArgs {
+    fn headers(&self) -> HeaderMap {
+        let token = self.token.iter().cloned();
+        let token = token.map(|token| (header::AUTHORIZATION, token));
+        token.chain(self.headers.iter().cloned()).collect()
+    }
 }
 
 /// Asks one service and waits for each answer.
@@ -58,6 +109,7 @@ impl Api {
                 .enable_all()
                 .build()?,
             client: Client::builder()
+                .default_headers(args.headers())
                 .timeout(PATIENCE)
                 // A proxy that asks for a login answers with its page: better told than followed.
                 .redirect(Policy::none())
@@ -69,6 +121,17 @@ impl Api {
     /// `path` begins with `/`.
     pub fn get(&self, path: &str) -> Result<Value, ApiError> {
         self.ask(Method::GET, path, None)
+    }
+
+    /// With the parameters that have a value.
+    pub fn get_with(&self, path: &str, query: &[(&str, Option<&str>)]) -> Result<Value, ApiError> {
+        let mut url = format!("{path}?");
+        for (name, value) in query {
+            let Some(value) = value else { continue };
+            let bytes = value.bytes().map(|byte| format!("%{byte:02X}"));
+            url += &format!("{name}={}&", bytes.collect::<String>());
+        }
+        self.get(url.trim_end_matches(['?', '&']))
     }
 
     pub fn post(&self, path: &str, body: &impl Serialize) -> Result<Value, ApiError> {
@@ -133,6 +196,23 @@ fn cause(error: &reqwest::Error) -> String {
 }
 
 impl ApiError {
+    /// Names fields of the API, which stand in backticks, as the flags that they come from.
+    pub fn in_flags(self, flags: &[(&str, &str)]) -> Self {
+        let rename = |text: String| {
+            flags.iter().fold(text, |text, (field, flag)| {
+                text.replace(&format!("`{field}`"), &format!("`--{flag}`"))
+            })
+        };
+        match self {
+            Self::Refused(said) => Self::Refused(ApiExplanation {
+                detail: rename(said.detail),
+                help: rename(said.help),
+                ..said
+            }),
+            unanswered @ Self::Unanswered { .. } => unanswered,
+        }
+    }
+
     /// Tells it on standard error: 1 if the service has refused, 3 if it could not be asked.
     pub fn report(&self) -> ExitCode {
         let _written = writeln!(std::io::stderr(), "error: {self}");
@@ -172,6 +252,8 @@ mod tests {
     fn api() -> Api {
         Api::new(&ServerArgs {
             server: "http://127.0.0.1:1/".to_owned(),
+            headers: Vec::new(),
+            token: None,
         })
         .unwrap()
     }
@@ -197,6 +279,31 @@ mod tests {
             refused.to_string(),
             "there is no SLO `a`, did you mean `b`?\n  = help: look"
         );
+    }
+
+    #[test]
+    fn a_refusal_names_flags_instead_of_fields() {
+        let body = br#"{"detail":"no `reason` is given","help":"insist with `force`"}"#;
+        let refused = api().understood(StatusCode::BAD_REQUEST, body).unwrap_err();
+        let refused = refused.in_flags(&[("reason", "comment"), ("force", "force")]);
+        assert_eq!(
+            refused.to_string(),
+            "no `--comment` is given\n  = help: insist with `--force`"
+        );
+    }
+
+    #[test]
+    fn a_proxy_gets_its_token_and_headers() {
+        let args = ServerArgs {
+            server: String::new(),
+            headers: vec![header("X-Api-Key: a:b").unwrap()],
+            token: Some(bearer(" abc\n").unwrap()),
+        };
+        let headers = args.headers();
+        assert_eq!(headers["x-api-key"], "a:b");
+        assert_eq!(headers["authorization"], "Bearer abc");
+        assert!(!format!("{args:?}").contains("abc"));
+        assert!(header("no value").is_err());
     }
 
     #[test]

@@ -1,15 +1,20 @@
 //! `throughline definitions`: confirms to a running service that its files are meant.
 
-use std::{io::Write as _, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::Subcommand;
 use serde_json::json;
 
-use super::api::{Api, ServerArgs};
+use super::{
+    answer::{Answer, AnswerArgs},
+    api::{Api, ServerArgs},
+};
 
 /// Confirm that the definition files of a running service are meant
 #[derive(clap::Args, Debug)]
 pub struct DefinitionsArgs {
+    #[command(flatten)]
+    output: AnswerArgs,
     #[command(subcommand)]
     command: DefinitionsCommand,
 }
@@ -19,7 +24,7 @@ enum DefinitionsCommand {
     /// Bring the files of one replica into force, although most replicas have others
     ///
     /// Changed files come into force when more than half of the replicas have them, so that a rollout
-    /// switches once. This does not wait. Name the replica that has the new files with `--url`.
+    /// switches once. This does not wait. Name the replica that has the new files with `--server`.
     Apply {
         #[command(flatten)]
         server: ServerArgs,
@@ -40,14 +45,9 @@ pub fn run(args: &DefinitionsArgs) -> anyhow::Result<ExitCode> {
         DefinitionsCommand::Apply { server } => (server, "/api/v1/definitions/apply", "applied"),
         DefinitionsCommand::Clear { server } => (server, "/api/v1/definitions/clear", "cleared"),
     };
-    match Api::new(server)?.post(path, &json!({})) {
-        Ok(_) => {
-            writeln!(
-                std::io::stdout(),
-                "{done}: the files of the service are in force within a second"
-            )?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(error) => Ok(error.report()),
-    }
+    let answered = Api::new(server)?.post(path, &json!({}));
+    args.output.finish(answered.map(|json| Answer {
+        text: format!("{done}: the files of the service are in force within a second\n"),
+        json,
+    }))
 }

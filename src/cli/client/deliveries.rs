@@ -1,16 +1,21 @@
 //! `throughline deliveries`: what a running service has told whom, and trying again what it has not.
 
-use std::{fmt::Write as _, io::Write as _, process::ExitCode};
+use std::{fmt::Write as _, process::ExitCode};
 
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::api::{Api, ApiError, ServerArgs};
+use super::{
+    answer::{Answer, AnswerArgs},
+    api::{Api, ServerArgs},
+};
 use crate::domain::notify::delivery::DeliveryState;
 
 /// Show what targets were told, and try again what they were not
 #[derive(clap::Args, Debug)]
 pub struct DeliveriesArgs {
+    #[command(flatten)]
+    output: AnswerArgs,
     #[command(subcommand)]
     command: DeliveriesCommand,
 }
@@ -43,42 +48,43 @@ enum DeliveriesCommand {
 }
 
 pub fn run(args: DeliveriesArgs) -> anyhow::Result<ExitCode> {
-    let told = match args.command {
+    let answered = match args.command {
         DeliveriesCommand::List {
             state,
             target,
             server,
         } => {
-            let path = format!(
-                "/api/v1/deliveries?state={}&target={}",
-                state.unwrap_or_default(),
-                target.unwrap_or_default()
-            );
-            Api::new(&server)?.get(&path).map(|view| list(&view))
+            let query = [("state", state.as_deref()), ("target", target.as_deref())];
+            let view = Api::new(&server)?.get_with("/api/v1/deliveries", &query);
+            view.map(|view| answer(view, list))
         }
         DeliveriesCommand::Show { id, server } => {
-            let answer = Api::new(&server)?.get(&format!("/api/v1/deliveries/{id}"));
-            answer.map(|delivery| show(&delivery))
+            let delivery = Api::new(&server)?.get(&format!("/api/v1/deliveries/{id}"));
+            delivery.map(|delivery| answer(delivery, show))
         }
-        DeliveriesCommand::Retry { id, server } => retry(&Api::new(&server)?, id),
+        DeliveriesCommand::Retry { id, server } => {
+            let path = format!("/api/v1/deliveries/{id}/retry");
+            let queued = Api::new(&server)?.post(&path, &json!({}));
+            queued.map(|queued| answer(queued, |queued| retried(id, queued)))
+        }
     };
-    match told {
-        Ok(text) => {
-            std::io::stdout().write_all(text.as_bytes())?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(error) => Ok(error.report()),
+    args.output.finish(answered)
+}
+
+fn answer(json: Value, print: impl FnOnce(&Value) -> String) -> Answer {
+    Answer {
+        text: print(&json),
+        json,
     }
 }
 
-fn retry(api: &Api, id: i64) -> Result<String, ApiError> {
-    let answer = api.post(&format!("/api/v1/deliveries/{id}/retry"), &json!({}))?;
-    let count = answer["queued"].as_u64().unwrap_or_default();
+fn retried(id: i64, queued: &Value) -> String {
+    let count = queued["queued"].as_u64().unwrap_or_default();
     let others = match count.saturating_sub(1) {
         0 => String::new(),
         others => format!(", and {others} that followed it"),
     };
-    Ok(format!("delivery {id} is on its way{others}\n"))
+    format!("delivery {id} is on its way{others}\n")
 }
 
 fn list(view: &Value) -> String {

@@ -1,8 +1,11 @@
 //! `throughline event`: tells a running service of a deploy, a flag or a note.
 
-use std::{collections::BTreeMap, io::Write as _, process::ExitCode};
+use std::{collections::BTreeMap, process::ExitCode};
 
-use super::api::{Api, ServerArgs};
+use super::{
+    answer::{Answer, AnswerArgs, text},
+    api::{Api, ServerArgs},
+};
 use crate::domain::alerting::change_event::HappeningReport;
 
 /// Tell the service of a deploy, a flag or a note
@@ -32,6 +35,8 @@ pub struct EventArgs {
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
     labels: Vec<(String, String)>,
     #[command(flatten)]
+    output: AnswerArgs,
+    #[command(flatten)]
     server: ServerArgs,
 }
 
@@ -45,15 +50,26 @@ pub fn run(args: EventArgs) -> anyhow::Result<ExitCode> {
         url: args.url,
         labels: BTreeMap::from_iter(args.labels),
     };
-    let recorded = match Api::new(&args.server)?.post("/api/v1/events", &report) {
-        Ok(recorded) => recorded,
-        Err(error) => return Ok(error.report()),
-    };
-    let text = |field: &str| recorded.get(field).and_then(|value| value.as_str());
-    let [kind, title, at] = ["kind", "title", "at"].map(|field| text(field).unwrap_or_default());
-    writeln!(std::io::stdout(), "recorded: {kind} {title}, {at}")?;
-    Ok(ExitCode::SUCCESS)
+    let recorded = Api::new(&args.server)?.post("/api/v1/events", &report);
+    let answered = recorded.map_err(|error| error.in_flags(&FLAGS));
+    args.output.finish(answered.map(|recorded| {
+        let [kind, title, at] = ["kind", "title", "at"].map(|field| text(&recorded[field]));
+        Answer {
+            text: format!("recorded: {kind} {title}, {at}\n"),
+            json: recorded,
+        }
+    }))
 }
+
+/// The flags by the names that the API has for the same.
+const FLAGS: [(&str, &str); 6] = [
+    ("title", "title"),
+    ("service", "service"),
+    ("version", "version"),
+    ("at", "at"),
+    ("url", "url"),
+    ("labels", "label"),
+];
 
 fn label(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {

@@ -1,15 +1,14 @@
 //! `throughline notify-test`: tries a target of a running service, and shows how that goes.
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-    thread,
-    time::Duration,
-};
+use std::{io, process::ExitCode, thread, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::api::{Api, ApiError, ServerArgs};
+use super::{
+    answer::{Answer, AnswerArgs, items, text},
+    api::{Api, ApiError, ServerArgs},
+};
+use crate::cli::output::print;
 
 /// How often the service is asked how the test goes.
 const GLANCE: Duration = Duration::from_millis(300);
@@ -32,6 +31,8 @@ pub struct NotifyTestArgs {
     /// How long to wait for the outcome
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = humantime::parse_duration)]
     timeout: Duration,
+    #[command(flatten)]
+    output: AnswerArgs,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -70,59 +71,66 @@ pub fn run(args: &NotifyTestArgs) -> anyhow::Result<ExitCode> {
         Ok(begun) => begun,
         Err(error) => return Ok(error.report()),
     };
-    let mut out = io::stdout();
-    for message in array(&begun, "messages") {
-        let body = message.get("body").unwrap_or(&Value::Null);
-        writeln!(out, "{} {body:#}", text(message, "message"))?;
-    }
     if args.render {
+        args.output.print(&rendered(begun))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let path = format!("{path}/{}", text(&begun, "test"));
-    match follow(&api, &path, args.timeout)? {
+    let path = format!("{path}/{}", text(&begun["test"]));
+    match follow(&api, &path, args)? {
         Ok(true) => Ok(ExitCode::SUCCESS),
         Ok(false) => Ok(ExitCode::FAILURE),
         Err(error) => Ok(error.report()),
     }
 }
 
-/// Tells every try as soon as it is known. False if not all was delivered in time.
-fn follow(api: &Api, path: &str, timeout: Duration) -> io::Result<Result<bool, ApiError>> {
-    let mut out = io::stdout();
+/// The bodies alone, which other programs read one after the other.
+fn rendered(begun: Value) -> Answer {
+    let bodies = items(&begun["messages"]).map(|message| format!("{:#}\n", message["body"]));
+    Answer {
+        text: bodies.collect(),
+        json: begun,
+    }
+}
+
+/// Tells every try as soon as it is known, as JSON only how it ended. False if not all was delivered in
+/// time.
+fn follow(api: &Api, path: &str, args: &NotifyTestArgs) -> io::Result<Result<bool, ApiError>> {
     let mut told = 0;
-    let glances = timeout.as_millis() / GLANCE.as_millis() + 1;
+    let glances = args.timeout.as_millis() / GLANCE.as_millis() + 1;
+    let mut view = Value::Null;
     for _ in 0..glances {
-        let view = match api.get(path) {
+        view = match api.get(path) {
             Ok(view) => view,
             Err(error) => return Ok(Err(error)),
         };
         let lines = lines(&view);
-        for line in lines.iter().skip(told) {
-            writeln!(out, "{line}")?;
+        if !args.output.is_json() {
+            let news = lines.iter().skip(told).map(|line| format!("{line}\n"));
+            print(&news.collect::<String>())?;
         }
         told = told.max(lines.len());
-        if view.get("finished") == Some(&Value::Bool(true)) {
-            let delivered = view.get("delivered") == Some(&Value::Bool(true));
-            let word = if delivered {
-                "delivered"
-            } else {
-                "not delivered"
-            };
-            writeln!(out, "{word}")?;
-            return Ok(Ok(delivered));
+        if view["finished"] == true {
+            break;
         }
         thread::sleep(GLANCE);
     }
-    writeln!(out, "not finished yet: follow it on the page /targets")?;
-    Ok(Ok(false))
+    let delivered = view["delivered"] == true;
+    let text = match (view["finished"] == true, delivered) {
+        (false, _) => "not finished yet: follow it on the page /targets\n",
+        (true, true) => "delivered\n",
+        (true, false) => "not delivered\n",
+    };
+    let text = text.to_owned();
+    args.output.print(&Answer { json: view, text })?;
+    Ok(Ok(delivered))
 }
 
 /// One for each try, in the order in which they began.
 fn lines(view: &Value) -> Vec<String> {
     let mut tries: Vec<(String, String)> = Vec::new();
-    for delivery in array(view, "deliveries") {
-        for attempt in array(delivery, "attempts") {
-            let began = text(attempt, "started_at").to_owned();
+    for delivery in items(&view["deliveries"]) {
+        for attempt in items(&delivery["attempts"]) {
+            let began = text(&attempt["started_at"]).to_owned();
             tries.push((began, try_line(delivery, attempt)));
         }
     }
@@ -133,10 +141,10 @@ fn lines(view: &Value) -> Vec<String> {
 fn try_line(delivery: &Value, attempt: &Value) -> String {
     let mut parts = vec![format!(
         "{} try {} of {}: {} after {} ms",
-        text(attempt, "started_at"),
+        text(&attempt["started_at"]),
         attempt.get("number").unwrap_or(&Value::Null),
-        text(delivery, "message"),
-        text(attempt, "class"),
+        text(&delivery["message"]),
+        text(&attempt["class"]),
         attempt.get("duration_ms").unwrap_or(&Value::Null),
     )];
     let status = attempt.get("http_status").and_then(Value::as_i64);
@@ -146,17 +154,6 @@ fn try_line(delivery: &Value, attempt: &Value) -> String {
     let again = attempt.get("retry_at").and_then(Value::as_str);
     parts.extend(again.map(|at| format!("; again at {at}")));
     parts.concat()
-}
-
-fn array<'a>(value: &'a Value, field: &str) -> &'a [Value] {
-    value
-        .get(field)
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
-}
-
-fn text<'a>(value: &'a Value, field: &str) -> &'a str {
-    value.get(field).and_then(Value::as_str).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -8,7 +8,10 @@ use std::{
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::api::{Api, ApiError, ServerArgs};
+use super::{
+    answer::{Answer, AnswerArgs, items, text, time},
+    api::{Api, ApiError, ServerArgs},
+};
 use crate::{
     cli::table::TextTable,
     domain::model::{format, time::Timestamp},
@@ -23,20 +26,11 @@ pub struct SilenceArgs {
     #[command(flatten)]
     server: ServerArgs,
 
-    /// How the answer is written
-    #[arg(short, long, value_enum, default_value_t = SilenceOutput::Table, global = true)]
-    output: SilenceOutput,
+    #[command(flatten)]
+    output: AnswerArgs,
 
     #[command(subcommand)]
     command: SilenceCommand,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum SilenceOutput {
-    /// For people
-    Table,
-    /// As the API has it
-    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -112,27 +106,22 @@ pub fn run(args: &SilenceArgs) -> anyhow::Result<ExitCode> {
         SilenceCommand::Expire { ids } => expire(&api, ids),
         SilenceCommand::Preview { matchers } => preview(&api, matchers),
     };
-    match done {
-        Ok(answer) => {
-            let text = match args.output {
-                SilenceOutput::Table => answer.text,
-                SilenceOutput::Json => format!("{:#}\n", answer.json),
-            };
-            io::stdout().write_all(text.as_bytes())?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(error) => Ok(error.report()),
-    }
+    args.output
+        .finish(done.map_err(|error| error.in_flags(&FLAGS)))
 }
 
-/// One answer in both forms.
-struct PrintedResponse {
-    json: Value,
-    text: String,
-}
+/// The flags of `add` by the names that the API has for the same.
+const FLAGS: [(&str, &str); 6] = [
+    ("force", "force"),
+    ("duration", "duration"),
+    ("starts_at", "start"),
+    ("ends_at", "end"),
+    ("reason", "comment"),
+    ("repeat", "repeat"),
+];
 
 /// Prints the id alone, as `amtool` does, so that it can be kept.
-fn add(api: &Api, asked: &AddArgs) -> Result<PrintedResponse, ApiError> {
+fn add(api: &Api, asked: &AddArgs) -> Result<Answer, ApiError> {
     let repeat = asked
         .repeat
         .as_ref()
@@ -156,13 +145,13 @@ fn add(api: &Api, asked: &AddArgs) -> Result<PrintedResponse, ApiError> {
             "warning: the silence mutes for more than 7 days in all: end it once it is not needed"
         );
     }
-    Ok(PrintedResponse {
+    Ok(Answer {
         text: format!("{}\n", text(&made["id"])),
         json: made,
     })
 }
 
-fn list(api: &Api, asked: &ListArgs) -> Result<PrintedResponse, ApiError> {
+fn list(api: &Api, asked: &ListArgs) -> Result<Answer, ApiError> {
     let state = if asked.expired {
         Some("expired")
     } else {
@@ -177,7 +166,7 @@ fn list(api: &Api, asked: &ListArgs) -> Result<PrintedResponse, ApiError> {
     } else {
         table(&silences, time(&listed["as_of"]))
     };
-    Ok(PrintedResponse { json: listed, text })
+    Ok(Answer { json: listed, text })
 }
 
 fn table(silences: &[Value], now: Option<Timestamp>) -> String {
@@ -200,18 +189,18 @@ fn table(silences: &[Value], now: Option<Timestamp>) -> String {
     table.to_string()
 }
 
-fn expire(api: &Api, ids: &[String]) -> Result<PrintedResponse, ApiError> {
+fn expire(api: &Api, ids: &[String]) -> Result<Answer, ApiError> {
     let ended: Result<Vec<Value>, ApiError> = ids
         .iter()
         .map(|id| api.delete(&format!("/api/v1/silences/{}", as_segment(id))))
         .collect();
-    Ok(PrintedResponse {
+    Ok(Answer {
         json: Value::Array(ended?),
         text: String::new(),
     })
 }
 
-fn preview(api: &Api, written: &[String]) -> Result<PrintedResponse, ApiError> {
+fn preview(api: &Api, written: &[String]) -> Result<Answer, ApiError> {
     let asked = json!({ "matchers": matchers(written) });
     let seen = api.post("/api/v1/silences/preview", &asked)?;
     let mut matching = TextTable::new(["SLO", "Group", "Severity", "State"]);
@@ -222,7 +211,7 @@ fn preview(api: &Api, written: &[String]) -> Result<PrintedResponse, ApiError> {
     for one in items(&seen["would_have_muted"]) {
         muted.row(["at", "slo", "group", "severity", "kind"].map(|name| text(&one[name])));
     }
-    Ok(PrintedResponse {
+    Ok(Answer {
         text: format!(
             "Alerts that match:\n{matching}\nOf the last 7 days it would have muted:\n{muted}"
         ),
@@ -249,16 +238,4 @@ fn as_segment(id: &str) -> String {
     id.chars()
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
         .collect()
-}
-
-fn items(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or(format::NONE)
-}
-
-fn time(value: &Value) -> Option<Timestamp> {
-    Timestamp::parse_rfc3339(value.as_str()?)
 }

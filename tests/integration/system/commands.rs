@@ -29,6 +29,46 @@ fn the_help_names_every_command() {
 }
 
 #[test]
+fn p20_a_reader_that_has_read_enough_is_no_error() {
+    for arguments in [
+        &["completions", "bash"][..],
+        &["schema"],
+        &["man"],
+        &["validate", "slo-definitions", "-o", "json"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ended = program()
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .args(arguments)
+            .stdout(writer)
+            .output()
+            .expect("the program starts");
+        let err = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(
+            (ended.status.code(), err.as_str()),
+            (Some(0), ""),
+            "{arguments:?}"
+        );
+    }
+}
+
+#[test]
+fn p21_the_manual_has_every_command() {
+    let manual = throughline(&["man"]);
+    assert_eq!(manual.code, Some(0), "{}", manual.err);
+    for text in [
+        ".TH throughline 1",
+        ".SH STATUS",
+        ".SH NOTIFY-TEST",
+        ".SH SILENCE ADD",
+        "fail\\-on",
+    ] {
+        assert!(manual.out.contains(text), "no `{text}` in {}", manual.out);
+    }
+}
+
+#[test]
 fn the_help_of_serve_is_the_reference_of_all_settings() {
     let help = throughline(&["serve", "--help"]);
     assert_eq!(help.code, Some(0));

@@ -101,7 +101,7 @@ impl DraftError {
             Self::NoEnd => "give `duration`, as `2h`, or `ends_at`",
             Self::EndsBeforeStart | Self::Over => "times are RFC 3339: `2026-12-06T02:00:00Z`",
             Self::TooLong(_, limit) if limit.as_secs() == LONGEST.as_secs() => {
-                "make it shorter, and renew it if it must be; or insist with `force`"
+                "make it shorter, and renew it if it must be, or set `force`"
             }
             Self::TooLong(..) => "make it shorter, and renew it if it must be",
             Self::Recurrence(error) => error.help(),

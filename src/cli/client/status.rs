@@ -1,0 +1,124 @@
+//! `throughline status`: how every SLO is.
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::{
+    answer::{Answer, AnswerArgs, items, text},
+    api::{Api, ApiError, ServerArgs},
+    watch::WatchArgs,
+};
+use crate::{cli::table::TextTable, domain::model::format};
+
+/// Show the state of every SLO, the most urgent first
+///
+/// For a pipeline: `throughline status --fail-on paging` ends with 1 while an SLO pages. Exit codes: 0
+/// fine, 1 an SLO is in one of these states, 3 the service could not be asked.
+#[derive(clap::Args, Debug)]
+pub struct StatusArgs {
+    /// Only SLOs whose name, title, service or labels contain this
+    #[arg(value_name = "TEXT")]
+    search: Option<String>,
+    /// End with 1 if an SLO is in this state or in a more urgent one
+    #[arg(long, value_name = "STATE", value_parser = STATES, conflicts_with = "watch")]
+    fail_on: Option<String>,
+    #[command(flatten)]
+    watch: WatchArgs,
+    #[command(flatten)]
+    output: AnswerArgs,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// The most urgent first.
+const STATES: [&str; 7] = [
+    "paging",
+    "ticket",
+    "recovering",
+    "rising",
+    "no_data",
+    "too_few",
+    "ok",
+];
+
+pub fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
+    let api = Api::new(&args.server)?;
+    let fails_at = args.fail_on.as_deref().map(urgency);
+    args.watch.show(args.output, || {
+        let slos = all(&api, args.search.as_deref())?;
+        let worst = slos.iter().map(|slo| urgency(text(&slo["state"]))).min();
+        let is_bad = worst.zip(fails_at).is_some_and(|(worst, at)| worst <= at);
+        let answer = Answer {
+            text: table(&slos),
+            json: json!({ "slos": slos }),
+        };
+        Ok((answer, is_bad))
+    })
+}
+
+fn urgency(state: &str) -> usize {
+    let known = STATES.iter().position(|known| *known == state);
+    known.unwrap_or(STATES.len())
+}
+
+/// All SLOs, page by page.
+fn all(api: &Api, search: Option<&str>) -> Result<Vec<Value>, ApiError> {
+    let search = search.unwrap_or_default();
+    let mut slos: Vec<Value> = Vec::new();
+    let mut after = None;
+    loop {
+        let query = [("q", Some(search)), ("after", after.as_deref())];
+        let view = api.get_with("/api/v1/slos", &query)?;
+        slos.extend(items(&view["slos"]).cloned());
+        after = view["next"].as_str().map(str::to_owned);
+        if after.is_none() {
+            break;
+        }
+    }
+    slos.sort_by_key(|slo| urgency(text(&slo["state"])));
+    Ok(slos)
+}
+
+fn table(slos: &[Value]) -> String {
+    let mut table = TextTable::new(["State", "SLO", "Budget left", "Burn 1h", "Bad 1h", "Open"]);
+    for slo in slos {
+        let burn = slo["burn_rate_last_hour"].as_f64();
+        table.row([
+            text(&slo["state"]),
+            text(&slo["name"]),
+            &format::budget(slo["budget_remaining_ratio"].as_f64()),
+            &burn.map_or_else(|| format::NONE.to_owned(), |rate| format!("{rate:.1}x")),
+            &format!(
+                "{} of {}",
+                slo["last_hour"]["bad"], slo["last_hour"]["total"]
+            ),
+            &slo["in_flight"].to_string(),
+        ]);
+    }
+    table.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_is_as_urgent_as_it_stands_in_the_list() {
+        assert!(urgency("paging") < urgency("ticket"));
+        assert!(urgency("ok") < urgency("never evaluated"));
+    }
+
+    #[test]
+    fn an_slo_is_a_row_with_what_is_left_of_its_budget() {
+        let slo = json!({
+            "name": "orders", "state": "paging", "budget_remaining_ratio": 0.25,
+            "burn_rate_last_hour": 14.44, "last_hour": { "bad": 12, "total": 80 }, "in_flight": 3,
+        });
+        let young = json!({
+            "name": "refunds", "state": null, "budget_remaining_ratio": null,
+            "burn_rate_last_hour": null, "last_hour": { "bad": 0, "total": 0 }, "in_flight": 0,
+        });
+        insta::assert_snapshot!(table(&[slo, young]));
+    }
+}

@@ -1,0 +1,53 @@
+//! Commands that show how things are now, once or again and again.
+
+use std::{io::IsTerminal as _, process::ExitCode, thread, time::Duration};
+
+use super::{
+    answer::{Answer, AnswerArgs},
+    api::ApiError,
+};
+use crate::cli::output::print;
+
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct WatchArgs {
+    /// Show it again every so often, until Ctrl-C
+    #[arg(short, long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "5s",
+        require_equals = true, value_parser = humantime::parse_duration)]
+    watch: Option<Duration>,
+}
+
+/// Clears the screen of a terminal, as `watch` does.
+const CLEAR: &str = "\x1b[2J\x1b[H";
+
+impl WatchArgs {
+    /// Prints what `look` answers. What is watched is told with its errors, since it may come back; what
+    /// is asked once ends with 1 if `look` finds it bad.
+    pub(super) fn show(
+        self,
+        output: AnswerArgs,
+        look: impl Fn() -> Result<(Answer, bool), ApiError>,
+    ) -> anyhow::Result<ExitCode> {
+        let Some(interval) = self.watch else {
+            return match look() {
+                Ok((answer, is_bad)) => {
+                    output.print(&answer)?;
+                    Ok(ExitCode::from(u8::from(is_bad)))
+                }
+                Err(error) => Ok(error.report()),
+            };
+        };
+        let clears = std::io::stdout().is_terminal() && !output.is_json();
+        loop {
+            match look() {
+                Ok((answer, _)) => {
+                    print(if clears { CLEAR } else { "" })?;
+                    output.print(&answer)?;
+                }
+                Err(error) => {
+                    error.report();
+                }
+            }
+            thread::sleep(interval);
+        }
+    }
+}
