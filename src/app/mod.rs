@@ -105,6 +105,12 @@ impl App {
         let (mut keeper, in_force) = CatalogKeeper::new(folder, store, metrics.clone(), replica);
         let signing_key = signing_key(&database.store, clock.now()).await?;
         keeper.start(clock.now()).await?;
+        let has_targets = !in_force.catalog.borrow().targets.is_empty();
+        if has_targets && config.evaluation.public_url.is_none() {
+            tracing::warn!(
+                "messages have no links and no buttons: set --public-url to the address of the pages"
+            );
+        }
         Ok(Self {
             config,
             clock,
