@@ -120,7 +120,6 @@ impl TraceConsumer for Ingest {
         batch.with_faults = with_faults;
     }
 
-    /// Takes at most 2.5 s.
     async fn commit(&self, mut batch: ClassifiedRequest) -> Result<(), CommitError> {
         let metrics = &self.parts.metrics;
         let matched = batch.findings.evidence.len() as u64;

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use axum::body::Body;
 use bytes::Bytes;
 use tokio::{
+    sync::watch,
     task::spawn_blocking,
     time::{Instant, timeout_at},
 };
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use super::{
     Rejection, Unavailable,
@@ -19,6 +22,7 @@ use super::{
     refused::{RefusedSenders, RequestResults},
     server::{
         body::{self, ContentEncoding},
+        late::{LateOutcome, LateRequests},
         limits::ReceiverLimits,
     },
     wire,
@@ -36,6 +40,8 @@ pub struct Receiver<D> {
     gate: AdmissionControl,
     limits: Arc<ReceiverLimits>,
     results: RequestResults,
+    late: LateRequests,
+    commits: TaskTracker,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +65,8 @@ impl<D: TraceConsumer> Receiver<D> {
             gate: AdmissionControl::new(&limits),
             limits: Arc::new(limits),
             results: RequestResults::default(),
+            late: LateRequests::default(),
+            commits: TaskTracker::new(),
         }
     }
 
@@ -119,36 +127,79 @@ impl<D: TraceConsumer> Receiver<D> {
         }
     }
 
-    /// Reads the spans and commits what they say. The reply is due when the deadline is, even if
-    /// the commit is not done: it may still succeed, and the sender will send the same again.
+    /// Reads the spans and commits what they say. The reply is due when the deadline is, even if the
+    /// commit is not done: it goes on, and the sender will send the same again.
     pub(super) async fn take(
         &self,
         payload: Payload,
         admission: AdmissionPermit,
     ) -> Result<Rejections, Failure> {
         let deadline = Instant::now() + self.limits.reply_within;
-        let taking = async {
-            let mut admission = admission;
-            loop {
-                // Kept until the commit is done, because the batch still takes memory.
-                let read = self.read(payload.clone(), admission, deadline).await?;
-                let (batch, refusals, kept) = read;
-                match self.door.commit(batch).await {
-                    Ok(()) => return Ok(refusals),
-                    Err(CommitError::Outdated) => admission = kept,
-                    Err(CommitError::Unavailable(unavailable)) => return Err(unavailable.into()),
-                }
-            }
+        let outcome = match self.late.find(&payload.bytes) {
+            Some(first_copy) => first_copy,
+            None => self.begin(payload.clone(), admission, deadline),
         };
-        timeout_at(deadline, taking)
-            .await
-            .unwrap_or_else(|_| Err(self.too_slow().into()))
+        let mut settled = outcome.clone();
+        match timeout_at(deadline, settled.wait_for(Option::is_some)).await {
+            Ok(Ok(settled)) => settled.clone().unwrap_or(Err(Failure::Panicked)),
+            Ok(Err(_)) => Err(Failure::Panicked),
+            Err(_) => {
+                self.late.keep(&payload.bytes, outcome, Instant::now());
+                Err(self.too_slow().into())
+            }
+        }
+    }
+
+    /// Begins a commit that goes on when nobody waits for it any more.
+    fn begin(
+        &self,
+        payload: Payload,
+        admission: AdmissionPermit,
+        deadline: Instant,
+    ) -> LateOutcome {
+        let (settled, outcome) = watch::channel(None);
+        let this = self.clone();
+        let committing = async move {
+            let result = this.commit(payload, admission, deadline).await;
+            settled.send_replace(Some(result));
+        };
+        self.commits.spawn(committing.in_current_span());
+        outcome
+    }
+
+    async fn commit(
+        &self,
+        payload: Payload,
+        mut admission: AdmissionPermit,
+        deadline: Instant,
+    ) -> Result<Rejections, Failure> {
+        loop {
+            let read = self.read(payload.clone(), admission, deadline).await?;
+            let began = Instant::now();
+            match self.door.commit(read.batch).await {
+                Ok(()) => {
+                    self.late.measure(read.spans, began.elapsed());
+                    return Ok(read.refusals);
+                }
+                // Kept until the commit is done, because the batch still takes memory.
+                Err(CommitError::Outdated) => admission = read.admission,
+                Err(CommitError::Unavailable(unavailable)) => return Err(unavailable.into()),
+            }
+        }
     }
 
     fn too_slow(&self) -> Unavailable {
-        let within = humantime::format_duration(self.limits.reply_within);
-        self.gate
-            .turned_away(&format!("the spans could not be committed within {within}"))
+        let within = self.limits.reply_within;
+        let spans = self
+            .late
+            .advised_spans(within)
+            .map_or_else(String::new, |spans| {
+                format!("; requests of at most {spans} spans would be")
+            });
+        let within = humantime::format_duration(within);
+        self.gate.turned_away(&format!(
+            "the spans could not be committed within {within}{spans}"
+        ))
     }
 
     async fn read(
@@ -156,7 +207,7 @@ impl<D: TraceConsumer> Receiver<D> {
         payload: Payload,
         admission: AdmissionPermit,
         deadline: Instant,
-    ) -> Read<D::Batch> {
+    ) -> Result<ReadRequest<D::Batch>, Failure> {
         let door = self.door.clone();
         let limit = self.limits.body_bytes;
         if !payload.is_heavy() {
@@ -186,18 +237,26 @@ impl Payload {
     }
 }
 
-type Read<B> = Result<(B, Rejections, AdmissionPermit), Failure>;
+/// What a request says.
+struct ReadRequest<B> {
+    batch: B,
+    spans: usize,
+    refusals: Rejections,
+    admission: AdmissionPermit,
+}
 
 fn read<D: TraceConsumer>(
     door: &D,
     payload: Payload,
     limit: usize,
     mut admission: AdmissionPermit,
-) -> Read<D::Batch> {
+) -> Result<ReadRequest<D::Batch>, Failure> {
     let bytes = body::decompress(payload.bytes, payload.encoding, limit, &mut admission)?;
     let mut batch = door.begin();
     let mut refusals = Rejections::default();
+    let mut spans = 0;
     let mut each = |span: Result<&dyn SpanView, Rejection>| {
+        spans += 1;
         if let Err(refusal) = span.and_then(|span| door.take(span, &mut batch)) {
             door.refuse(&refusal, &mut batch);
             refusals.add(&refusal);
@@ -216,5 +275,10 @@ fn read<D: TraceConsumer>(
     if refusals.count() > 0 {
         tracing::debug!(spans = refusals.count(), "{refusals}");
     }
-    Ok((batch, refusals, admission))
+    Ok(ReadRequest {
+        batch,
+        spans,
+        refusals,
+        admission,
+    })
 }

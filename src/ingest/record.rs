@@ -5,7 +5,7 @@
 //! transactions and an idle one answers at once. Sending the same evidence again changes nothing,
 //! hence "try later" is always a safe answer.
 
-use std::{collections::BTreeMap, ops::AddAssign, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, ops::AddAssign, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ use crate::{
         counting::ledger::CountDelta,
         model::{ids::Revision, time::Timestamp},
         workflow::{
-            JudgingContext,
+            EvidenceByEvent, JudgingContext,
             classify::{ClassifiedBatch, Classifier, DiscardReason},
             gather, join,
             links::GroupsOfBatches,
@@ -28,16 +28,17 @@ use crate::{
     store::{LinkNews, Store, StoreError, Tx, Writer},
 };
 
-/// A sender gives up after 5 s (the Collector's default time-out); it is told earlier.
-const REPLY_WITHIN: Duration = Duration::from_millis(2_500);
-/// A commit that takes longer will not come: its connection is given up. Whoever waits for it was told
-/// to try again long ago.
+/// A commit that takes longer will not come: its connection is given up. Its senders were told to try
+/// again long ago.
 const COMMIT_WITHIN: Duration = Duration::from_secs(10);
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// Requests that wait for a commit; more are told to come back, so memory is bounded.
 const WAITING_REQUESTS: usize = 256;
 /// Requests in one transaction.
 const REQUESTS_PER_COMMIT: usize = 64;
+/// With so much evidence a transaction is full, and a larger request takes several: others would wait long
+/// for it, and it might take longer than a commit may.
+const EVIDENCE_PER_COMMIT: usize = 8_192;
 /// How long more requests are waited for when several senders are at work: a transaction costs about
 /// as much for many as for one. A sender on its own is answered at once.
 const GATHER_FOR: Duration = Duration::from_millis(5);
@@ -74,6 +75,23 @@ enum Commit {
     Outdated(Revision),
 }
 
+/// What is committed in one transaction.
+struct CommitPart<'a> {
+    /// All but their evidence.
+    findings: &'a [&'a ClassifiedBatch],
+    evidence: EvidenceByEvent,
+    /// The oldest by which some of it was understood.
+    definitions: Revision,
+}
+
+impl CommitPart<'_> {
+    /// Takes the evidence that is too much for one transaction.
+    fn split_off(&mut self) -> Option<EvidenceByEvent> {
+        let first = self.evidence.keys().nth(EVIDENCE_PER_COMMIT).copied()?;
+        Some(self.evidence.split_off(&first))
+    }
+}
+
 /// What committing needs.
 #[derive(Debug)]
 pub struct RecorderParts {
@@ -105,8 +123,7 @@ impl Recorder {
         self.gate.borrow().clone()
     }
 
-    /// Returns when `findings` are committed, or after 2.5 s with an error. In the latter case they
-    /// may be committed all the same.
+    /// Returns when `findings` are committed.
     pub async fn record(&self, findings: ClassifiedBatch) -> Result<(), CommitError> {
         if findings.is_empty() {
             return Ok(());
@@ -118,11 +135,9 @@ impl Recorder {
                 mpsc::error::TrySendError::Full(_) => unavailable("too many requests wait"),
                 mpsc::error::TrySendError::Closed(_) => unavailable("shutting down"),
             })?;
-        match tokio::time::timeout(REPLY_WITHIN, answer).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(unavailable("shutting down").into()),
-            Err(_) => Err(unavailable("the database is slow").into()),
-        }
+        answer
+            .await
+            .unwrap_or_else(|_| Err(unavailable("shutting down").into()))
     }
 }
 
@@ -155,16 +170,18 @@ impl RecorderLoop {
 
     /// Takes what waits and what comes until a transaction is full.
     async fn gather(&mut self, waiting: &mut Vec<Request>) {
-        while waiting.len() < REQUESTS_PER_COMMIT {
+        let mut evidence: usize = waiting.iter().map(|one| one.findings.evidence.len()).sum();
+        while waiting.len() < REQUESTS_PER_COMMIT && evidence < EVIDENCE_PER_COMMIT {
             let Some(request) = self.requests.recv().await else {
                 return;
             };
+            evidence += request.findings.evidence.len();
             waiting.push(request);
         }
     }
 
     async fn commit_and_reply(&mut self, requests: Vec<Request>) {
-        // Who has given up sends again; committing for them now would only make others wait.
+        // Nobody waits for these, not even a task that would tell a later copy of the same request.
         let requests: Vec<_> = requests
             .into_iter()
             .filter(|r| !r.reply.is_closed())
@@ -197,16 +214,38 @@ impl RecorderLoop {
     }
 
     async fn commit(&mut self, findings: &[&ClassifiedBatch]) -> Result<Commit, StoreError> {
+        let mut evidence = gather(findings.iter().flat_map(|findings| &findings.evidence));
+        for one in findings {
+            one.sampling.add_to(&mut evidence);
+        }
+        let definitions = findings.iter().map(|one| one.definitions).min();
+        let mut part = CommitPart {
+            findings: &[],
+            evidence,
+            definitions: definitions.unwrap_or_default(),
+        };
+        // Evidence may come in any parts. What is counted as it comes goes with the last, and so once.
+        while let Some(rest) = part.split_off() {
+            match self.commit_part(&part).await? {
+                Commit::Done => part.evidence = rest,
+                outdated @ Commit::Outdated(_) => return Ok(outdated),
+            }
+        }
+        part.findings = findings;
+        let commit = self.commit_part(&part).await?;
+        if commit == Commit::Done {
+            self.note_sampled(findings);
+        }
+        Ok(commit)
+    }
+
+    async fn commit_part(&self, part: &CommitPart<'_>) -> Result<Commit, StoreError> {
         let mut conflicts = 0;
         loop {
-            let commit = tokio::time::timeout(COMMIT_WITHIN, self.try_commit(findings));
+            let commit = tokio::time::timeout(COMMIT_WITHIN, self.try_commit(part));
             let result = commit.await;
             match result.unwrap_or_else(|_| Err(StoreError::no_answer("record evidence"))) {
                 Err(error) if error.is_conflict() && conflicts < CONFLICTS => conflicts += 1,
-                Ok(Commit::Done) => {
-                    self.note_sampled(findings);
-                    return Ok(Commit::Done);
-                }
                 result => return result,
             }
         }
@@ -219,16 +258,13 @@ impl RecorderLoop {
         self.gate.send_replace(self.seen.gate());
     }
 
-    async fn try_commit(&self, findings: &[&ClassifiedBatch]) -> Result<Commit, StoreError> {
-        let mut gathered = gather(findings.iter().flat_map(|findings| &findings.evidence));
+    async fn try_commit(&self, part: &CommitPart<'_>) -> Result<Commit, StoreError> {
+        let (findings, mut gathered) = (part.findings, Cow::Borrowed(&part.evidence));
         let news = LinkNews {
             linked: findings.iter().flat_map(|f| &f.linked).collect(),
             edges: findings.iter().flat_map(|f| &f.edges).collect(),
             batches: findings.iter().flat_map(|f| &f.batches).collect(),
         };
-        for one in findings {
-            one.sampling.add_to(&mut gathered);
-        }
         let mut unusable = sum(findings.iter().map(|findings| &findings.unusable));
         let classifier = Arc::clone(&self.parts.classifier.borrow());
         let mut context = JudgingContext {
@@ -240,7 +276,7 @@ impl RecorderLoop {
         let now = context.now;
         let mut tx = self.parts.store.begin("record evidence").await?;
         let in_force = tx.definitions_in_force().await?;
-        if findings.iter().any(|one| one.definitions < in_force) {
+        if part.definitions < in_force {
             return Ok(Commit::Outdated(in_force));
         }
         // What links move may be any workflow.
@@ -251,7 +287,7 @@ impl RecorderLoop {
         let (mut moves, mut groups) = (CountDelta::default(), GroupsOfBatches::default());
         if !news.is_empty() {
             let followed = tx.follow_links(&news, &judging, &mut moves).await?;
-            join(&mut gathered, followed.gathered);
+            join(gathered.to_mut(), followed.gathered);
             for (id, count) in followed.discarded {
                 *unusable.entry(id).or_default() += count;
             }

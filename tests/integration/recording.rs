@@ -79,6 +79,17 @@ async fn a_workflow_is_counted_once_however_often_its_spans_arrive() {
 }
 
 /// In microseconds.
+#[tokio::test]
+async fn r4_a_large_request_is_committed_in_parts_and_counted_once() {
+    let app = app().await;
+    let spans = || (0..10_000).flat_map(|nth| [started(nth), succeeded(nth, 1.0)]);
+    app.send(spans()).await;
+    let transactions = "select count(distinct xmin::text) from workflows";
+    assert_eq!(app.number(transactions).await, 2);
+    app.send(spans()).await;
+    assert_counts(&app, good(10_000)).await;
+}
+
 async fn first_evidence_at(app: &TestApp) -> i64 {
     app.number("select (extract(epoch from first_evidence_at) * 1000000)::bigint from workflows")
         .await

@@ -3,5 +3,6 @@
 pub(super) mod body;
 pub mod cors;
 pub(super) mod health;
+pub(super) mod late;
 pub mod limits;
 pub(super) mod timing;

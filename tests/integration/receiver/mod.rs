@@ -4,5 +4,6 @@ mod abuse;
 mod grpc;
 mod http;
 mod json;
+mod late;
 mod sdk;
 pub(crate) mod server;

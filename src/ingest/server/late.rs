@@ -1,0 +1,151 @@
+//! Requests whose commit takes longer than their senders wait.
+//!
+//! A sender that was told to come back sends the same body again. Its first copy is not given up
+//! meanwhile: the repetition gets what becomes of that, instead of being committed once more behind it.
+//! So a request that takes too long is taken at its second or third attempt, however slow the database.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use sha2::{Digest as _, Sha256};
+use tokio::{sync::watch, time::Instant};
+
+use crate::ingest::{consumer::Rejections, failure::Failure};
+
+/// Longer than the Collector waits between attempts, unless it has failed for a while.
+const KEPT_FOR: Duration = Duration::from_mins(1);
+/// More are forgotten, the oldest first; their repetitions are committed once more.
+const MOST_KEPT: usize = 1_024;
+/// Of a request that takes its time: shorter ones tell of the transaction, not of spans.
+const MEASURED_FROM: Duration = Duration::from_millis(500);
+
+/// `None` while it is not known.
+pub(crate) type LateOutcome = watch::Receiver<Option<Result<Rejections, Failure>>>;
+
+/// Clones share what they keep.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LateRequests {
+    by_body: Arc<Mutex<BTreeMap<[u8; 32], LateRequest>>>,
+    /// Spans a second of the last commit that was slow; 0 before the first.
+    pace: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+struct LateRequest {
+    outcome: LateOutcome,
+    answered_at: Instant,
+}
+
+impl LateRequests {
+    /// Keeps a request whose sender was told at `answered_at` to come back.
+    pub(crate) fn keep(&self, body: &[u8], outcome: LateOutcome, answered_at: Instant) {
+        let request = LateRequest {
+            outcome,
+            answered_at,
+        };
+        let mut kept = self.by_body.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|_, late| late.answered_at + KEPT_FOR > answered_at);
+        if kept.len() >= MOST_KEPT {
+            let oldest = kept.iter().min_by_key(|(_, late)| late.answered_at);
+            if let Some(oldest) = oldest.map(|(digest, _)| *digest) {
+                kept.remove(&oldest);
+            }
+        }
+        kept.insert(digest(body), request);
+    }
+
+    /// What becomes of the first copy of `body`, if it was late and has not failed.
+    pub(crate) fn find(&self, body: &[u8]) -> Option<LateOutcome> {
+        let mut kept = self.by_body.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.is_empty() {
+            return None;
+        }
+        let digest = digest(body);
+        let outcome = kept.get(&digest)?.outcome.clone();
+        let has_failed = match &*outcome.borrow() {
+            Some(result) => result.is_err(),
+            None => outcome.has_changed().is_err(),
+        };
+        if has_failed {
+            kept.remove(&digest);
+            return None;
+        }
+        Some(outcome)
+    }
+
+    /// Notes how long so many spans took.
+    pub(crate) fn measure(&self, spans: usize, took: Duration) {
+        if took >= MEASURED_FROM {
+            let pace = u128::try_from(spans).unwrap_or_default() * 1_000 / took.as_millis();
+            let pace = u64::try_from(pace).unwrap_or(u64::MAX);
+            self.pace.store(pace, Ordering::Relaxed);
+        }
+    }
+
+    /// How many spans of one request are committed within half of `within`, to the nearest hundred below.
+    pub(crate) fn advised_spans(&self, within: Duration) -> Option<u64> {
+        let half = u64::try_from(within.as_millis() / 2).unwrap_or(u64::MAX);
+        let spans = self.pace.load(Ordering::Relaxed).saturating_mul(half) / 1_000;
+        (spans > 0).then(|| (spans / 100 * 100).max(100))
+    }
+}
+
+fn digest(body: &[u8]) -> [u8; 32] {
+    Sha256::digest(body).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingest::Malformed;
+
+    #[test]
+    fn r4_a_late_request_is_found_by_its_body_until_it_fails_or_is_old() {
+        let (late, now) = (LateRequests::default(), Instant::now());
+        let (first, outcome) = watch::channel(None);
+        assert!(late.find(b"spans").is_none());
+        late.keep(b"spans", outcome, now);
+        assert!(late.find(b"other spans").is_none());
+        assert!(late.find(b"spans").is_some());
+        first.send_replace(Some(Ok(Rejections::default())));
+        let known = late.find(b"spans").unwrap();
+        assert_eq!(*known.borrow(), Some(Ok(Rejections::default())));
+        late.keep(b"other spans", watch::channel(None).1, now + KEPT_FOR);
+        assert!(late.find(b"spans").is_none(), "it is old");
+        assert!(late.find(b"other spans").is_none(), "nobody commits it");
+        let failed = watch::channel(Some(Err(Failure::Malformed(Malformed::Truncated)))).1;
+        late.keep(b"spans", failed, now + KEPT_FOR);
+        assert!(late.find(b"spans").is_none(), "it has failed");
+    }
+
+    #[test]
+    fn r4_only_so_many_are_kept() {
+        let (late, now) = (LateRequests::default(), Instant::now());
+        let senders: Vec<_> = (0..=MOST_KEPT).map(|_| watch::channel(None)).collect();
+        for (index, (_, outcome)) in senders.iter().enumerate() {
+            let at = now + Duration::from_micros(index as u64);
+            late.keep(&index.to_be_bytes(), outcome.clone(), at);
+        }
+        assert!(late.find(&0_usize.to_be_bytes()).is_none());
+        assert!(late.find(&1_usize.to_be_bytes()).is_some());
+    }
+
+    #[test]
+    fn r4_the_advised_size_is_what_half_the_time_takes() {
+        let late = LateRequests::default();
+        let within = Duration::from_secs(2);
+        assert_eq!(late.advised_spans(within), None);
+        late.measure(10, Duration::from_millis(20));
+        assert_eq!(late.advised_spans(within), None, "too short to tell");
+        late.measure(32_768, Duration::from_secs(8));
+        assert_eq!(late.advised_spans(within), Some(4_000));
+        late.measure(10, Duration::from_secs(8));
+        assert_eq!(late.advised_spans(within), Some(100));
+    }
+}
