@@ -62,6 +62,7 @@ impl Periodic {
         mut watched: watch::Receiver<T>,
         mut tick: impl FnMut(Timestamp) -> F,
     ) where
+        T: Send + Sync,
         F: Future<Output = anyhow::Result<R>>,
         R: fmt::Debug,
     {

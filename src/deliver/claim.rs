@@ -94,7 +94,7 @@ impl Deliverer {
             let state = TargetState {
                 health: state.health.probed(now + lease),
                 next_free_at: policy.rate_limit.map_or(state.next_free_at, spent),
-                chat_pace: state.chat_pace.spent(now, singles, has_digest),
+                chat_pace: state.chat_pace.spent(now, singles, u32::from(has_digest)),
                 ..state
             };
             tx.keep_target(&target.name, &state).await?;

@@ -128,8 +128,9 @@ impl Api {
         let mut url = format!("{path}?");
         for (name, value) in query {
             let Some(value) = value else { continue };
-            let bytes = value.bytes().map(|byte| format!("%{byte:02X}"));
-            url += &format!("{name}={}&", bytes.collect::<String>());
+            url.extend([name, "="]);
+            url.extend(value.bytes().map(|byte| format!("%{byte:02X}")));
+            url.push('&');
         }
         self.get(url.trim_end_matches(['?', '&']))
     }
@@ -197,6 +198,7 @@ fn cause(error: &reqwest::Error) -> String {
 
 impl ApiError {
     /// Names fields of the API, which stand in backticks, as the flags that they come from.
+    #[must_use]
     pub fn in_flags(self, flags: &[(&str, &str)]) -> Self {
         let rename = |text: String| {
             flags.iter().fold(text, |text, (field, flag)| {

@@ -37,10 +37,11 @@ impl WatchArgs {
             };
         };
         let clears = std::io::stdout().is_terminal() && !output.is_json();
+        let before = if clears { CLEAR } else { "" };
         loop {
             match look() {
                 Ok((answer, _)) => {
-                    print(if clears { CLEAR } else { "" })?;
+                    print(before)?;
                     output.print(&answer)?;
                 }
                 Err(error) => {

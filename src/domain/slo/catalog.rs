@@ -65,15 +65,16 @@ mod tests {
     use crate::domain::slo::definition::{DefinitionFile, load};
 
     fn catalog(targets: &[(&str, &str)]) -> Catalog {
-        let text: String = targets
+        let documents: Vec<String> = targets
             .iter()
             .map(|(name, spec)| {
                 format!(
-                    "---\napiVersion: throughline/v1\nkind: AlertNotificationTarget\n\
+                    "apiVersion: throughline/v1\nkind: AlertNotificationTarget\n\
                      metadata: {{ name: {name} }}\nspec: {{ {spec} }}\n"
                 )
             })
             .collect();
+        let text = documents.join("---\n");
         let path = "targets.yaml".to_owned();
         load(&[DefinitionFile { path, text }]).unwrap().0
     }

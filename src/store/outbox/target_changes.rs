@@ -29,20 +29,7 @@ impl Tx<'_> {
     ) -> Result<u64, StoreError> {
         let former: Vec<&Name> = names.keys().collect();
         let present: Vec<&Name> = names.values().collect();
-        let statement = sqlx::query(
-            "-- target_references.rename
-            with moved as (
-                delete from target_references r
-                using unnest($1::text[], $2::text[]) as n (former, present)
-                where r.target = n.former
-                returning n.present, r.episode, r.reference, r.saved_at
-            )
-            insert into target_references (target, episode, reference, saved_at)
-            select distinct on (present, episode) present, episode, reference, saved_at
-            from moved order by present, episode, saved_at desc
-            on conflict (target, episode) do nothing",
-        );
-        self.execute(statement.bind(&former).bind(&present)).await?;
+        self.rename_references(&former, &present).await?;
         let statement = sqlx::query(
             "-- target_alerts.rename
             with moved as (
@@ -86,6 +73,28 @@ impl Tx<'_> {
                             or other.platform_notification_id = d.platform_notification_id))",
         );
         self.execute(statement.bind(&former).bind(&present)).await
+    }
+
+    async fn rename_references(
+        &mut self,
+        former: &[&Name],
+        present: &[&Name],
+    ) -> Result<(), StoreError> {
+        let statement = sqlx::query(
+            "-- target_references.rename
+            with moved as (
+                delete from target_references r
+                using unnest($1::text[], $2::text[]) as n (former, present)
+                where r.target = n.former
+                returning n.present, r.episode, r.reference, r.saved_at
+            )
+            insert into target_references (target, episode, reference, saved_at)
+            select distinct on (present, episode) present, episode, reference, saved_at
+            from moved order by present, episode, saved_at desc
+            on conflict (target, episode) do nothing",
+        );
+        let statement = statement.bind(former).bind(present);
+        self.execute(statement).await.map(drop)
     }
 
     /// The alerts that fire and are not muted, locked.

@@ -15,7 +15,10 @@ use self::outbox::{Outbox, OutboxGauges};
 use super::{pages::summary::Summary, state::WebState};
 use crate::{
     domain::{
-        alerting::limit::{LimitState, LimitStatus},
+        alerting::{
+            limit::{LimitState, LimitStatus},
+            rule_status::WindowStatus,
+        },
         counting::stages::HopWaits,
         model::ids::SloId,
         slo::Limit,
@@ -278,6 +281,13 @@ impl Gauges {
         })
     }
 
+    fn set_burn(&self, slo: &str, rule: &str, window: &WindowStatus) {
+        if let Some(rate) = window.burn_rate {
+            let labels = [slo, rule, &window_label(window.secs)];
+            self.burn.with_label_values(&labels).set(rate);
+        }
+    }
+
     fn set_threshold_rule(&self, slo: &str, rule: &LimitStatus) {
         let (kind, gauge) = match rule.limit {
             Limit::BudgetSpent { .. } => ("budget_spent", &self.budget_spent),
@@ -334,11 +344,7 @@ impl Gauges {
         }
         for rule in &slo.rules {
             for window in [&rule.long, &rule.short] {
-                let Some(rate) = window.burn_rate else {
-                    continue;
-                };
-                let labels = [name, rule.name.as_str(), &window_label(window.secs)];
-                self.burn.with_label_values(&labels).set(rate);
+                self.set_burn(name, rule.name.as_str(), window);
             }
         }
         for rule in &slo.threshold_rules {

@@ -118,7 +118,7 @@ impl SilenceTerms {
 
     /// How long it mutes in all, however often it comes again.
     pub fn muted_time(&self) -> Duration {
-        self.stretches.iter().map(|stretch| stretch.length()).sum()
+        self.stretches.iter().map(TimeRange::length).sum()
     }
 
     /// It mutes so long that it may be forgotten.

@@ -47,19 +47,17 @@ impl ChatPace {
         SINGLE_MESSAGES.next_slot(self.singles_free_at)
     }
 
-    /// Once so many messages are sent singly, and perhaps a digest.
+    /// Once so many messages are sent singly, and so many digests.
     #[must_use]
-    pub fn spent(self, now: Timestamp, singles: u32, has_digest: bool) -> Self {
-        let digest = DIGESTS.spend(self.digest_free_at, now, 1);
+    pub fn spent(self, now: Timestamp, singles: u32, digests: u32) -> Self {
         Self {
             singles_free_at: match singles {
                 0 => self.singles_free_at,
                 _ => SINGLE_MESSAGES.spend(self.singles_free_at, now, singles),
             },
-            digest_free_at: if has_digest {
-                digest
-            } else {
-                self.digest_free_at
+            digest_free_at: match digests {
+                0 => self.digest_free_at,
+                _ => DIGESTS.spend(self.digest_free_at, now, digests),
             },
         }
     }

@@ -74,7 +74,7 @@ pub(crate) async fn get(
     State(state): State<WebState>,
     Params(filter): Params<Filter>,
 ) -> Response {
-    let view = view(&state, &filter, asked.wants_page()).await;
+    let view = view(&state, &filter, &asked).await;
     match view {
         Ok(view) if !view.ever_received => {
             let page = FirstRunPage::new(&state, view.as_of);
@@ -96,9 +96,9 @@ pub(crate) async fn get(
 async fn view(
     state: &WebState,
     filter: &Filter,
-    wants_page: bool,
+    asked: &Negotiation,
 ) -> Result<OverviewView, WebError> {
-    let limit = if wants_page {
+    let limit = if asked.wants_page() {
         MOST_ROWS
     } else {
         filter.checked()?
@@ -112,7 +112,7 @@ async fn view(
     let mut summaries: Vec<(Option<SloId>, Summary)> = summaries(&catalog, &records);
     let states = states(summaries.iter().map(|(_, summary)| summary));
     summaries.retain(|(_, summary)| filter.matches(summary));
-    if wants_page {
+    if asked.wants_page() {
         summaries.sort_by_key(|(id, summary)| urgency(summary, tally(&tallies, *id)));
     } else {
         summaries.retain(|(_, summary)| filter.is_after(summary));

@@ -266,7 +266,7 @@ fn apply(
         }
         let (singles, has_digest) = singles(actions);
         let singles = u32::try_from(singles).unwrap();
-        target.chat_pace = target.chat_pace.spent(NOW, singles, has_digest);
+        target.chat_pace = target.chat_pace.spent(NOW, singles, u32::from(has_digest));
     }
 }
 

@@ -331,7 +331,7 @@ impl SendWindow {
             .map(|(rate, free_at)| rate.next_slot(rate.spend(free_at, now, sent)));
         let readable = self.chat_pace.map(|pace| {
             let (singles, has_digest) = (selection.singles(), !selection.digest.is_empty());
-            let pace = pace.spent(now, singles, has_digest);
+            let pace = pace.spent(now, singles, u32::from(has_digest));
             if selection.gathers {
                 pace.next_single().min(pace.digest_free_at)
             } else {

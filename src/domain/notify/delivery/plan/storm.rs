@@ -45,7 +45,10 @@ fn sent(actions: &[DeliveryAction]) -> (Vec<i64>, Vec<i64>) {
         match action {
             DeliveryAction::Send(id) => singles.push(*id),
             DeliveryAction::Digest(ids) => digest.extend(ids),
-            _ => {}
+            DeliveryAction::Expire(_)
+            | DeliveryAction::Collapse(_)
+            | DeliveryAction::Fallback { .. }
+            | DeliveryAction::Wait { .. } => {}
         }
     }
     (singles, digest)
@@ -77,7 +80,7 @@ fn b11_a_storm_that_comes_over_a_minute_is_ten_messages_and_a_digest_each_half_m
         let actions = plan(&known, &target, &policy, now);
         let (singles, digest) = sent(&actions);
         let (count, has_digest) = (u32::try_from(singles.len()).unwrap(), !digest.is_empty());
-        target.chat_pace = target.chat_pace.spent(now, count, has_digest);
+        target.chat_pace = target.chat_pace.spent(now, count, u32::from(has_digest));
         alone += count;
         digests += u32::from(has_digest);
         for delivery in &mut queue.deliveries {
