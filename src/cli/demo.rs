@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::shutdown,
     config::{EvaluationConfig, PagesConfig, ReceiverConfig},
-    demo::{self, DemoEnding, DemoSettings},
+    demo::{self, DemoEnding, DemoSettings, MessageForm},
 };
 
 /// Watch the service at work: a made-up shop, a queue that stalls, an alert, the recovery
@@ -25,6 +25,9 @@ pub struct DemoArgs {
     /// End once the alert has resolved, instead of waiting for Ctrl-C
     #[arg(long)]
     exit_after_recovery: bool,
+    /// Show the bodies that the webhook was sent, instead of the messages in them
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     receiver: ReceiverConfig,
     #[command(flatten)]
@@ -53,6 +56,11 @@ async fn show(args: DemoArgs) -> anyhow::Result<()> {
             DemoEnding::AfterRecovery
         } else {
             DemoEnding::OnRequest
+        },
+        messages: if args.json {
+            MessageForm::Json
+        } else {
+            MessageForm::Text
         },
     };
     tokio::select! {

@@ -26,6 +26,7 @@ use crate::{
             Deadline, Details, EvidenceByEvent, Judging, JudgingContext, Start, TraceRef, Workflow,
             classify::{ClassifiedBatch, Classifier},
             gather,
+            stage_evidence::FoundStageEvidence,
         },
     },
     store::{Store, Writer},
@@ -65,6 +66,9 @@ pub(super) struct Day {
     pub(super) moves: CountDelta,
     /// Workflows that get one.
     pub(super) recent: EvidenceByEvent,
+    /// Where the time of these went, and how many spans spoke of them.
+    pieces: Vec<FoundStageEvidence>,
+    correlated: BTreeMap<SloId, i64>,
 }
 
 impl Slos {
@@ -185,11 +189,15 @@ impl History {
                 self.classify(&mut rng, past, &mut recent);
             }
         }
+        let mut gathered = gather(&recent.evidence);
+        recent.sampling.add_to(&mut gathered);
         Day {
             before_now,
             orders: past.len() as u64,
             moves,
-            recent: gather(&recent.evidence),
+            recent: gathered,
+            pieces: recent.pieces,
+            correlated: recent.correlated,
         }
     }
 
@@ -231,6 +239,10 @@ impl History {
         let judging = |slo| self.judging(slo);
         let moves = tx.record_workflows(&day.recent, &judging).await?;
         tx.add_counts(WRITER, &moves).await?;
+        let pieces: Vec<&FoundStageEvidence> = day.pieces.iter().collect();
+        tx.add_stage_spans(self.now, &pieces).await?;
+        tx.add_correlated_spans(WRITER, self.now, &day.correlated)
+            .await?;
         tx.commit().await?;
         Ok(())
     }

@@ -57,6 +57,16 @@ pub struct DemoSettings {
     /// How long all is well before the queue stalls.
     pub stall_after: Duration,
     pub ending: DemoEnding,
+    pub messages: MessageForm,
+}
+
+/// How the webhook's messages are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageForm {
+    /// As a person reads them.
+    Text,
+    /// The bodies that were sent.
+    Json,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

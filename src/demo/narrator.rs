@@ -8,6 +8,7 @@ use std::{
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::MessageForm;
 use crate::domain::{
     alerting::status::{SloState, SloStatus},
     model::format,
@@ -35,9 +36,17 @@ impl Narrator {
         let _gone = io::stdout().write_all(told.as_bytes());
     }
 
-    /// Says `text` and shows what a webhook was sent.
-    pub(super) fn show(self, text: &str, body: &Value) {
-        self.say(&format!("{text}\n{body:#}"));
+    /// Says `text` and shows what a webhook was sent: as a person reads it, or all of it.
+    pub(super) fn show(self, text: &str, body: &Value, form: MessageForm) {
+        let message = shown(body, form);
+        self.say(&format!("{text}\n{message}"));
+    }
+}
+
+fn shown(body: &Value, form: MessageForm) -> String {
+    match (form, body["data"]["text"].as_str()) {
+        (MessageForm::Text, Some(message)) => message.to_owned(),
+        (MessageForm::Json, _) | (MessageForm::Text, None) => format!("{body:#}"),
     }
 }
 
@@ -88,6 +97,14 @@ pub(super) fn standing(status: &SloStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn p25_a_message_is_shown_as_a_person_reads_it_and_in_full_on_request() {
+        let body = serde_json::json!({ "data": { "text": "PAGE Orders\nBurn: 27×" } });
+        assert_eq!(shown(&body, MessageForm::Text), "PAGE Orders\nBurn: 27×");
+        let in_full = shown(&body, MessageForm::Json);
+        assert_eq!(serde_json::from_str::<Value>(&in_full).unwrap(), body);
+    }
 
     #[test]
     fn every_line_stands_under_the_text_of_the_first() {

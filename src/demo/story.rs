@@ -89,7 +89,11 @@ impl Story {
              that are still under way.",
         );
         let body = self.webhook("slo.alert.firing").await?;
-        narrator.show("THE ALERT HAS FIRED. Its webhook was sent this:", &body);
+        narrator.show(
+            "THE ALERT HAS FIRED. Its webhook was sent this:",
+            &body,
+            settings.messages,
+        );
         self.board.watch_for(REPAIRED_AFTER).await;
         self.consumers.send_replace(Consumers::Working);
         narrator.say(
@@ -97,7 +101,11 @@ impl Story {
              The alert resolves when the minutes it looks at are good again: in a minute or two.",
         );
         let body = self.webhook("slo.alert.resolved").await?;
-        narrator.show("THE ALERT HAS RESOLVED. Its webhook was sent this:", &body);
+        narrator.show(
+            "THE ALERT HAS RESOLVED. Its webhook was sent this:",
+            &body,
+            settings.messages,
+        );
         if settings.ending == DemoEnding::AfterRecovery {
             return Ok(());
         }

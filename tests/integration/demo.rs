@@ -92,7 +92,7 @@ async fn within_four_minutes(story: impl Future<Output = ()>) {
 #[tokio::test]
 async fn a_queue_stalls_the_alert_fires_and_resolves_and_the_demo_ends() {
     within_four_minutes(async {
-        let mut demo = Demo::start(&["--stall-after=5s", "--exit-after-recovery"]);
+        let mut demo = Demo::start(&["--stall-after=5s", "--exit-after-recovery", "--json"]);
         let line = demo.says("Look at").await;
         let (_, pages) = line.split_once("http://").unwrap();
         let pages = pages.trim().to_owned();
@@ -118,6 +118,12 @@ async fn a_queue_stalls_the_alert_fires_and_resolves_and_the_demo_ends() {
         }
         let listed = get(&pages, "/api/v1/slos/orders-on-time").await;
         assert!(listed.contains("\"paging\""), "{listed}");
+        let (_, json) = listed.split_once("\r\n\r\n").unwrap();
+        let listed: serde_json::Value = serde_json::from_str(json).unwrap();
+        let sampled = listed["in_common"]["good_sampled"].as_u64().unwrap();
+        assert!(sampled > 100, "the past has samples: {sampled}");
+        let stages = listed["latency_breakdown"]["stages"].as_array().unwrap();
+        assert!(stages.len() > 3, "the past has stages: {stages:?}");
 
         demo.says("THE ALERT HAS RESOLVED").await;
         let recovery = demo.shows().await;

@@ -48,10 +48,15 @@ fn alert_body(facts: &AlertSnapshot, context: &RenderContext) -> Value {
 }
 
 fn message(facts: &AlertSnapshot, context: &RenderContext, detail: Detail) -> Value {
+    let mut data = data(facts, context, detail);
+    if let Some(object) = data.as_object_mut() {
+        let text = Message::of_alert(facts, context, detail).in_full();
+        object.insert("text".to_owned(), json!(text));
+    }
     json!({
         "type": message_type(facts),
         "timestamp": facts.evaluated_at,
-        "data": data(facts, context, detail),
+        "data": data,
     })
 }
 

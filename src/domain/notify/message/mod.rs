@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use super::{Notification, RenderContext, delivery::Redelivery};
 use crate::domain::{
+    alerting::snapshot::AlertSnapshot,
     model::{format, text, time::Timestamp},
     slo::Severity,
 };
@@ -158,9 +159,13 @@ impl Message {
         detail: Detail,
     ) -> Self {
         match notification {
-            Notification::Alert(alert) => of_alert::message(alert, context, detail),
+            Notification::Alert(alert) => Self::of_alert(alert, context, detail),
             Notification::Platform(platform) => of_platform::message(platform, context, detail),
         }
+    }
+
+    pub(crate) fn of_alert(alert: &AlertSnapshot, context: &RenderContext, detail: Detail) -> Self {
+        of_alert::message(alert, context, detail)
     }
 
     /// With as much of the notification as fits once it is rendered.
@@ -183,6 +188,23 @@ impl Message {
             .chain(notes)
             .collect();
         parts.join(". ")
+    }
+
+    /// All of it without any markup, as a person reads it.
+    pub(crate) fn in_full(&self) -> String {
+        let mut lines = vec![self.headline.clone()];
+        lines.extend(self.notes.clone());
+        lines.extend(self.sentences.iter().map(|one| plain_text(&one.value)));
+        let fields = self.fields.iter();
+        lines.extend(fields.map(|one| format!("{}: {}", one.title, plain_text(&one.value))));
+        for paragraph in &self.paragraphs {
+            lines.push(format!("{}:", paragraph.title));
+            let below = paragraph.lines.iter();
+            lines.extend(below.map(|line| format!("- {}", plain_text(line))));
+        }
+        let links = self.links.iter();
+        lines.extend(links.map(|link| format!("{}: {}", link.title, link.url)));
+        lines.join("\n")
     }
 
     pub(crate) fn link(&self, kind: LinkKind) -> Option<&str> {
