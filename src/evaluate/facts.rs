@@ -7,18 +7,14 @@ use crate::{
     domain::{
         alerting::{
             alert::{AlertChange, AlertUpdate, EpisodeEnd, Transition, TransitionKind},
-            burn_rate::Window,
             condition::{self, Signal},
             incident::Acknowledgement,
-            limit::LimitStatus,
             quality,
-            rule_status::{Missing, RuleStatus, WindowStatus},
-            rule_statuses::RuleStatuses,
+            rule_status::Missing,
             snapshot::{AlertSnapshot, Context, EpisodeSummary, SlowestStage, WorstWorkflow},
             suppression::Suppression,
         },
         counting::{
-            customers::CustomerTotal,
             differences::differences,
             stages::{StageMean, WhereTimeGoes},
         },
@@ -27,7 +23,7 @@ use crate::{
             time::{Resolution, TimeRange},
         },
         notify::SOON,
-        slo::{CustomerDetails, Indicator, Severity, Slo},
+        slo::Severity,
     },
     store::{AlertTransition, StoreError, Tx, WorkflowRecord},
 };
@@ -256,7 +252,7 @@ impl TransitionContext<'_> {
             flaps: self.transition.episode.flaps,
             counts,
             customers_affected: match opening.customers_affected {
-                Some(_) => Some(self.customers_hurt(tx, range).await?.0),
+                Some(_) => Some(self.customers_hurt(tx, range).await?),
                 None => None,
             },
             budget_spent: burn.and_then(|burn| burn.budget_spent_by(counts)),
@@ -272,7 +268,14 @@ impl TransitionContext<'_> {
         let Signal::InDoubt { .. } = signal else {
             return None;
         };
-        quality::unusable_share(self.rule(&of.rules)?.long.counts)
+        let rule = AlertSnapshot::measured(
+            of.slo,
+            &of.measured,
+            &of.rules,
+            self.severity,
+            self.transition,
+        );
+        quality::unusable_share(rule?.long.counts)
     }
 
     /// The facts by this evaluation's numbers. `None` if no rule of the severity is left.
@@ -281,61 +284,25 @@ impl TransitionContext<'_> {
         tx: &mut Tx<'_>,
         of: &SloEvaluation<'_>,
     ) -> Result<Option<AlertSnapshot>, StoreError> {
-        let Some(rule) = self.rule(&of.rules) else {
+        let (slo, measured) = (of.slo, &of.measured);
+        let numbers =
+            AlertSnapshot::measured(slo, measured, &of.rules, self.severity, self.transition);
+        let Some(numbers) = numbers else {
             return Ok(None);
         };
-        let (slo, now) = (of.slo, self.transition.at);
-        let burn = of.measured.burn_context(slo);
-        let long = Duration::from_secs(rule.long.secs);
-        let range = whole_minutes(now, long);
-        let customers = self.customers_told(tx, slo, range).await?;
+        let long = Duration::from_secs(numbers.long.secs);
+        let range = whole_minutes(self.transition.at, long);
         let began_at = self.transition.episode.began_at;
         let sample = tx.event_sample(self.slo, range).await?;
-        let pace = burn.burn_rate(Window {
-            length: long,
-            counts: rule.long.counts.as_good(),
-        });
         Ok(Some(AlertSnapshot {
-            is_test: false,
-            kind: self.transition.change.kind(),
-            slo: slo.name.clone(),
-            display_name: slo.display_name.clone(),
             group: of.group.cloned(),
-            service: slo.service.clone(),
-            labels: slo.labels.clone(),
-            severity: self.severity,
-            rule: rule.name.clone(),
-            factor: rule.factor,
-            limit: rule.limit.clone(),
-            episode: self.transition.episode.id,
-            version: self.transition.version,
-            objective: slo.objective.ratio(),
-            window_secs: slo.window.length().as_secs(),
-            calendar: slo.window.unit(),
-            within_secs: within_secs(slo),
-            long: rule.long.clone(),
-            short: rule.short.clone(),
-            customers_affected: customers.map(|(affected, _)| affected),
-            customers_total: customers.and_then(|(_, total)| total),
-            budget_remaining: burn.budget_remaining(),
-            bad_events_allowed: burn.bad_events_allowed(),
-            budget_empty_in_secs: pace
-                .and_then(|pace| burn.time_to_exhaustion(pace))
-                .map(|lasts| lasts.as_secs()),
-            began_at: Some(began_at),
-            evaluated_at: now,
-            fired_at: Some(self.transition.episode.fired_at),
-            nth_today: None,
-            finish_unmatched_since: of.measured.finish_unmatched_since,
-            development: None,
             acknowledged: self.acknowledgement(tx).await?,
             worst: self.worst(tx, of, range).await?,
             differences: differences(&sample.bad, &sample.good, DIFFERENCES),
             slowest_stage: self.slowest_stage(tx, range).await?,
             context: Box::pin(self.context(tx, (of, &sample), (long, began_at))).await?,
-            runbook: slo.runbook.clone(),
             page_url: self.page_base_url.map(|base| self.page_url(base)),
-            episode_summary: None,
+            ..numbers
         }))
     }
 
@@ -349,23 +316,6 @@ impl TransitionContext<'_> {
     fn page_url(&self, base: &str) -> String {
         let base = base.trim_end_matches('/');
         format!("{base}/incidents/{}", self.transition.episode.id)
-    }
-
-    /// The rule that made it fire; where an edit has removed it, another of its severity.
-    fn rule(&self, of: &RuleStatuses) -> Option<Reacting> {
-        let burn = of
-            .rules
-            .iter()
-            .filter(|rule| rule.severity == self.severity);
-        let limits = of.quality.iter().chain(&of.limits);
-        let limits = limits.filter(|rule| rule.severity == self.severity);
-        let mut of_severity = burn
-            .map(Reacting::on_burn)
-            .chain(limits.map(Reacting::on_limit));
-        let first = of_severity.clone().next();
-        of_severity
-            .find(|rule| rule.name == self.transition.episode.rule)
-            .or(first)
     }
 
     async fn worst(
@@ -408,67 +358,11 @@ impl TransitionContext<'_> {
         Ok(stages.slowest().and_then(told))
     }
 
-    /// The same where messages may tell of customers.
-    async fn customers_told(
-        &self,
-        tx: &mut Tx<'_>,
-        slo: &Slo,
-        range: TimeRange,
-    ) -> Result<Option<(i64, Option<CustomerTotal>)>, StoreError> {
-        match (&slo.customer, slo.customer_details) {
-            (None, _) | (_, CustomerDetails::None) => Ok(None),
-            (Some(_), _) => self.customers_hurt(tx, range).await.map(Some),
-        }
-    }
-
-    /// Customers with a bad event, and of how many; the latter only if there is one.
-    async fn customers_hurt(
-        &self,
-        tx: &mut Tx<'_>,
-        range: TimeRange,
-    ) -> Result<(i64, Option<CustomerTotal>), StoreError> {
+    /// Customers with a bad event.
+    async fn customers_hurt(&self, tx: &mut Tx<'_>, range: TimeRange) -> Result<i64, StoreError> {
         let by_slo = tx
             .customers_hurt(&[(self.slo, self.counted(range))])
             .await?;
-        let hurt = by_slo.get(&self.slo);
-        Ok(hurt.map_or((0, None), |hurt| (hurt.affected, Some(hurt.total))))
-    }
-}
-
-/// What facts tell of a rule. One on a limit has one window, and 1 is the burn rate that matters there.
-struct Reacting {
-    name: Name,
-    factor: f64,
-    long: WindowStatus,
-    short: WindowStatus,
-    limit: Option<LimitStatus>,
-}
-
-impl Reacting {
-    fn on_burn(rule: &RuleStatus) -> Self {
-        Self {
-            name: rule.name.clone(),
-            factor: rule.factor,
-            long: rule.long.clone(),
-            short: rule.short.clone(),
-            limit: None,
-        }
-    }
-
-    fn on_limit(rule: &LimitStatus) -> Self {
-        Self {
-            name: rule.name.clone(),
-            factor: 1.0,
-            long: rule.window.clone(),
-            short: rule.window.clone(),
-            limit: Some(rule.clone()),
-        }
-    }
-}
-
-fn within_secs(slo: &Slo) -> Option<f64> {
-    match &slo.indicator {
-        Indicator::Workflow(workflow) => Some(workflow.within.as_secs_f64()),
-        Indicator::Span(_) => None,
+        Ok(by_slo.get(&self.slo).map_or(0, |hurt| hurt.affected))
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     domain::{
         alerting::{
             alert::{Alert, AlertStatus, TickGap, TickHistory},
+            burn_rate::Ageing,
             end_shortfall::{EndShortfall, ExpectedEnds},
             limit::CustomersByLength,
             rule_status::{CountsByLength, Freshness},
@@ -19,14 +20,15 @@ use crate::{
             status::{LAST_HOUR, Measured, look_backs},
         },
         model::{
-            counts::{EventCounts, StartSpans},
+            counts::EventCounts,
             ids::{Name, SloId},
             sampling::EndSampling,
             time::{Resolution, TimeRange, Timestamp},
+            window::SloWindow,
         },
         slo::{Limit, Severity, Slo},
     },
-    store::{CustomersHurt, OpenWorkflows, StoreError, Tx},
+    store::{StoreError, Tx},
 };
 
 /// Ingest that has not been known healthy for this long may have missed events.
@@ -46,11 +48,7 @@ pub(super) struct EvaluationInputs {
     pub(super) acknowledged: BTreeSet<Uuid>,
     /// The alerts of the SLO that was evaluated last; what follows are its groups.
     pub(super) of_slo: Vec<AlertStatus>,
-    counts: BTreeMap<SloId, Counted>,
-    open: BTreeMap<SloId, OpenWorkflows>,
-    starts: BTreeMap<SloId, StartSpans>,
-    customers: BTreeMap<SloId, CustomersHurt>,
-    customers_by_length: BTreeMap<SloId, CustomersByLength>,
+    measured: BTreeMap<SloId, Measured>,
     rhythms: BTreeMap<SloId, TickHistory>,
     longest_pause: Duration,
 }
@@ -60,17 +58,25 @@ pub(super) struct EvaluationInputs {
 struct Counted {
     by_length: CountsByLength,
     in_period: EventCounts,
+    in_incident: Option<EventCounts>,
     ends_missing: BTreeMap<Duration, EndShortfall>,
     expected_ends: Option<ExpectedEnds>,
     /// Of the first stretch, the longest: what an event weighs.
     usual: Option<EventCounts>,
 }
 
+/// What a sum of an SLO is of.
+#[derive(Clone, Copy)]
+enum Stretch {
+    LookBack(Duration),
+    Period,
+    Incident,
+}
+
 /// A stretch in which the events of one SLO are counted.
 struct CountedStretch {
     slo: SloId,
-    /// `None` for the period of the calendar.
-    length: Option<Duration>,
+    stretch: Stretch,
     range: TimeRange,
 }
 
@@ -86,26 +92,17 @@ impl Evaluator {
         let mut tx = self.store.begin("read what alerts depend on").await?;
         let alerts = read_alerts(&mut tx, subjects, now).await?;
         let rhythms = tx.rhythms(&ids).await?;
+        let freshness = match tx.ingest_was_healthy(now - MAX_LAG).await? {
+            Some(false) => Freshness::Stale,
+            Some(true) | None => Freshness::Fresh,
+        };
         let reading = EvaluationInputs {
             now,
             of_slo: Vec::new(),
-            freshness: match tx.ingest_was_healthy(now - MAX_LAG).await? {
-                Some(false) => Freshness::Stale,
-                Some(true) | None => Freshness::Fresh,
-            },
+            freshness,
             silences: tx.silences_ended_after(now).await?,
             acknowledged: read_acknowledged(&mut tx, &alerts).await?,
-            counts: read_counts(&mut tx, subjects, now).await?,
-            open: tx
-                .open_workflows(&ids, now, longest_grace(subjects))
-                .await?,
-            starts: tx
-                .start_spans(&ids, TimeRange::ending_at(now, LAST_HOUR))
-                .await?,
-            customers: tx
-                .customers_hurt(&with_customers(subjects, whole_minutes(now, LAST_HOUR)))
-                .await?,
-            customers_by_length: read_customers(&mut tx, subjects, now).await?,
+            measured: read_measured(&mut tx, subjects, &alerts, now, freshness).await?,
             alerts,
             rhythms,
             longest_pause: LEAST_GAP.max(self.settings.interval * 3),
@@ -117,48 +114,30 @@ impl Evaluator {
 
 impl Counted {
     /// Adds what was counted in a stretch, with the timeouts that missing ends stand for.
-    fn add(&mut self, stretch: &CountedStretch, due: EventCounts, ended: EventCounts) {
+    fn add(&mut self, stretch: Stretch, due: EventCounts, ended: EventCounts) {
         let usual = *self.usual.get_or_insert(due);
         let mut sum = due;
-        if let Some(expected) = self.expected_ends
-            && let Some(missing) = expected.shortfall(due, ended)
-        {
+        let expected = self.expected_ends;
+        let missing = expected.and_then(|expected| expected.shortfall(due, ended));
+        if let (Some(expected), Some(missing)) = (expected, missing) {
             sum += expected.timeouts(missing, usual);
-            self.ends_missing
-                .extend(stretch.length.map(|length| (length, missing)));
         }
-        match stretch.length {
-            Some(length) => drop(self.by_length.insert(length, sum)),
-            None => self.in_period = sum,
+        match stretch {
+            Stretch::LookBack(length) => {
+                self.by_length.insert(length, sum);
+                self.ends_missing
+                    .extend(missing.map(|missing| (length, missing)));
+            }
+            Stretch::Period => self.in_period = sum,
+            Stretch::Incident => self.in_incident = Some(sum),
         }
     }
 }
 
 impl EvaluationInputs {
-    /// What was counted for one SLO; leaves nothing behind.
-    pub(super) fn take_measured(&mut self, subject: &Subject) -> Measured {
-        let id = subject.due.id;
-        let open = self.open.get(&id).copied().unwrap_or_default();
-        let hurt = self.customers.get(&id);
-        let counted = self.counts.remove(&id).unwrap_or_default();
-        Measured {
-            at: self.now,
-            first_event_at: subject.due.first_event_at,
-            has_ended: subject.due.has_ended,
-            finish_unmatched_since: subject.due.finish_unmatched_since,
-            counts: counted.by_length,
-            ends_missing: counted.ends_missing,
-            expected_ends: counted.expected_ends,
-            in_period: counted.in_period,
-            starts: self.starts.get(&id).copied().unwrap_or_default(),
-            in_flight: open.in_flight,
-            overdue: open.overdue,
-            customers_affected: hurt.map_or(0, |hurt| hurt.affected),
-            customers_total: hurt.map(|hurt| hurt.total),
-            customers: self.customers_by_length.remove(&id).unwrap_or_default(),
-            freshness: self.freshness,
-        }
-        .or_absurd()
+    /// What was counted for one SLO that is declared; leaves nothing behind.
+    pub(super) fn take_measured(&mut self, slo: SloId) -> Option<Measured> {
+        self.measured.remove(&slo)
     }
 
     /// How this tick follows the last one of the SLO.
@@ -167,6 +146,85 @@ impl EvaluationInputs {
         let last = self.rhythms.get(&slo);
         last.map_or(first, |last| last.next(self.now, self.longest_pause))
     }
+}
+
+/// What was counted for every SLO that is declared.
+async fn read_measured(
+    tx: &mut Tx<'_>,
+    subjects: &[Subject],
+    alerts: &BTreeMap<(SloId, Severity), Alert>,
+    now: Timestamp,
+    freshness: Freshness,
+) -> Result<BTreeMap<SloId, Measured>, StoreError> {
+    let ids: Vec<SloId> = subjects.iter().map(|subject| subject.due.id).collect();
+    let mut counts = read_counts(tx, subjects, alerts, now).await?;
+    let open = tx
+        .open_workflows(&ids, now, longest_grace(subjects))
+        .await?;
+    let starts = tx
+        .start_spans(&ids, TimeRange::ending_at(now, LAST_HOUR))
+        .await?;
+    let last_hour = with_customers(subjects, whole_minutes(now, LAST_HOUR));
+    let customers = tx.customers_hurt(&last_hour).await?;
+    let mut customers_by_length = read_customers(tx, subjects, now).await?;
+    let mut measured = BTreeMap::new();
+    for subject in subjects.iter().filter(|subject| subject.slo.is_some()) {
+        let id = subject.due.id;
+        let open = open.get(&id).copied().unwrap_or_default();
+        let hurt = customers.get(&id);
+        let counted = counts.remove(&id).unwrap_or_default();
+        let of_slo = Measured {
+            at: now,
+            first_event_at: subject.due.first_event_at,
+            has_ended: subject.due.has_ended,
+            finish_unmatched_since: subject.due.finish_unmatched_since,
+            counts: counted.by_length,
+            ends_missing: counted.ends_missing,
+            expected_ends: counted.expected_ends,
+            in_period: counted.in_period,
+            starts: starts.get(&id).copied().unwrap_or_default(),
+            in_incident: counted.in_incident,
+            ageing: Ageing::default(),
+            in_flight: open.in_flight,
+            overdue: open.overdue,
+            customers_affected: hurt.map_or(0, |hurt| hurt.affected),
+            customers_total: hurt.map(|hurt| hurt.total),
+            customers: customers_by_length.remove(&id).unwrap_or_default(),
+            freshness,
+        };
+        measured.insert(id, of_slo.or_absurd());
+    }
+    read_ageing(tx, subjects, &mut measured, now).await?;
+    Ok(measured)
+}
+
+/// What ages out of the windows of SLOs that burn; nobody asks until when another one's budget lasts.
+async fn read_ageing(
+    tx: &mut Tx<'_>,
+    subjects: &[Subject],
+    measured: &mut BTreeMap<SloId, Measured>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let mut burning: BTreeMap<Duration, Vec<(SloId, &Slo)>> = BTreeMap::new();
+    for subject in subjects {
+        let (Some(slo), Some(of)) = (subject.slo.as_deref(), measured.get(&subject.due.id)) else {
+            continue;
+        };
+        if let SloWindow::Rolling(window) = slo.window
+            && of.burns(slo)
+        {
+            let alike = burning.entry(window).or_default();
+            alike.push((subject.due.id, slo));
+        }
+    }
+    for (window, slos) in burning {
+        for (id, ageing) in tx.ageing(&slos, window, now).await? {
+            if let Some(of) = measured.get_mut(&id) {
+                of.ageing = ageing;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The look-back of `length` as the counts have it: widened to whole minutes.
@@ -233,13 +291,15 @@ fn declared_severities(subject: &Subject) -> impl Iterator<Item = (SloId, Severi
 async fn read_counts(
     tx: &mut Tx<'_>,
     subjects: &[Subject],
+    alerts: &BTreeMap<(SloId, Severity), Alert>,
     now: Timestamp,
 ) -> Result<BTreeMap<SloId, Counted>, StoreError> {
     let expected = expected_ends(subjects, &tx.end_sampling(now).await?);
     let (mut stretches, mut due, mut ended) = (Vec::new(), Vec::new(), Vec::new());
     for subject in subjects {
         let Some(slo) = &subject.slo else { continue };
-        for stretch in stretches_of(subject.due.id, slo, now) {
+        let began_at = incident_began_at(alerts, subject.due.id);
+        for stretch in stretches_of(subject.due.id, slo, began_at, now) {
             // An end counts wherever it is: one in planned work is not missing.
             let ends = expected.get(&stretch.slo);
             let ends = ends.map(|ends| ends.range_of_ends(stretch.range));
@@ -255,28 +315,40 @@ async fn read_counts(
     for ((stretch, due), ended) in stretches.iter().zip(due).zip(ended) {
         let counted = counts.entry(stretch.slo).or_default();
         counted.expected_ends = expected.get(&stretch.slo).copied();
-        counted.add(stretch, *due, *ended);
+        counted.add(stretch.stretch, *due, *ended);
     }
     Ok(counts)
 }
 
 /// The longest first: what its events weigh is what the others are completed by.
-fn stretches_of(id: SloId, slo: &Slo, now: Timestamp) -> Vec<CountedStretch> {
+fn stretches_of(
+    id: SloId,
+    slo: &Slo,
+    incident_began_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Vec<CountedStretch> {
     let window = slo.window.length();
     let others = look_backs(slo)
         .into_iter()
         .filter(|length| *length != window);
-    let stretch = |length, range| CountedStretch {
+    let stretch = |stretch, range| CountedStretch {
         slo: id,
-        length,
+        stretch,
         range,
     };
-    let lately = others.map(|length| stretch(Some(length), TimeRange::ending_at(now, length)));
+    let whole = stretch(Stretch::LookBack(window), slo.window.trailing(now));
+    let lately = others.map(|length| {
+        let range = TimeRange::ending_at(now, length);
+        stretch(Stretch::LookBack(length), range)
+    });
     let period = slo.window.period(now);
-    let period = period.map(|period| stretch(None, TimeRange::new(period.from, now)));
-    std::iter::once(stretch(Some(window), slo.window.trailing(now)))
+    let period = period.map(|period| stretch(Stretch::Period, TimeRange::new(period.from, now)));
+    let incident = incident_began_at
+        .map(|began_at| stretch(Stretch::Incident, TimeRange::new(began_at.min(now), now)));
+    std::iter::once(whole)
         .chain(lately)
         .chain(period)
+        .chain(incident)
         .collect()
 }
 
@@ -297,6 +369,13 @@ fn expected_ends(
         Some((subject.due.id, expected))
     };
     subjects.iter().filter_map(of_one).collect()
+}
+
+/// Of the most severe alert that fires.
+fn incident_began_at(alerts: &BTreeMap<(SloId, Severity), Alert>, slo: SloId) -> Option<Timestamp> {
+    let by_severity = SEVERITIES.into_iter();
+    let mut episodes = by_severity.filter_map(|severity| alerts.get(&(slo, severity))?.episode());
+    Some(episodes.next()?.began_at)
 }
 
 /// Customers with a bad event in every stretch that a rule asks for; each length is read once.

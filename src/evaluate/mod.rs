@@ -28,8 +28,8 @@ use crate::{
     domain::{
         alerting::{
             alert::{
-                self, Alert, AlertChange, AlertState, AlertStatus, Impact, Observation, TickGap,
-                TickHistory, Transition, TransitionKind,
+                self, Alert, AlertChange, AlertState, AlertStatus, Impact, Observation, Recovery,
+                TickGap, TickHistory, Transition, TransitionKind,
             },
             condition::Signal,
             inhibition,
@@ -105,9 +105,17 @@ struct PlannedStep<'a> {
     seen: &'a Alert,
     next: Alert,
     transition: Option<Transition>,
+    recovery: Option<Recovery>,
 }
 
 impl PlannedStep<'_> {
+    /// The alert after the step.
+    fn status(&self) -> AlertStatus {
+        let mut status = self.next.to_status(self.severity);
+        status.progress.recovery = self.recovery;
+        status
+    }
+
     /// Fixes when the trouble began, if the step begins an incident.
     async fn find_beginning(
         &mut self,
@@ -205,14 +213,13 @@ impl Evaluator {
         reading: &mut EvaluationInputs,
         report: &mut EvaluationReport,
     ) -> Result<Option<SloStatus>, StoreError> {
-        let assessment = subject.slo.as_deref().map(|slo| {
-            let measured = reading.take_measured(subject);
-            SloEvaluation {
-                rules: measured.rule_statuses(slo),
-                measured,
-                slo,
-                group: subject.due.group.as_ref(),
-            }
+        let measured = reading.take_measured(subject.due.id);
+        let declared = subject.slo.as_deref().zip(measured);
+        let assessment = declared.map(|(slo, measured)| SloEvaluation {
+            rules: measured.rule_statuses(slo),
+            measured,
+            slo,
+            group: subject.due.group.as_ref(),
         });
         report.evaluated += 1;
         let (rhythm, beat) = reading.rhythm(subject.due.id);
@@ -236,7 +243,7 @@ impl Evaluator {
                 return Ok(None);
             }
             report.count(step.transition.as_ref());
-            alerts.push(step.next.to_status(severity));
+            alerts.push(step.status());
         }
         Ok(assessment.map(|of| {
             alerts.retain(|alert| {
@@ -382,6 +389,7 @@ impl StepContext<'_> {
             slo: self.subject.due.id,
             severity,
             seen,
+            recovery: Recovery::of(&next, &observation, resolve_after),
             next,
             transition,
         }

@@ -112,6 +112,26 @@ impl WindowStatus {
     }
 }
 
+impl RuleStatus {
+    /// `27× over 1 h and 24× over 5 min, limit 14.4×`.
+    pub fn sentence(&self) -> String {
+        burn_sentence(&self.long, &self.short, self.factor)
+    }
+}
+
+/// Both windows of a rule, and the factor that they are compared with.
+pub fn burn_sentence(long: &WindowStatus, short: &WindowStatus, factor: f64) -> String {
+    let one = |window: &WindowStatus| {
+        let length = window.text();
+        match window.burn_rate {
+            Some(rate) => format!("{} over {length}", format::burn_rate(rate, factor)),
+            None => format!("nothing over {length}"),
+        }
+    };
+    let factor = format::factor(factor);
+    format!("{} and {}, limit {factor}", one(long), one(short))
+}
+
 /// What one rule says of its two windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -48,6 +48,14 @@ impl RuleStatuses {
             .chain(limits.map(|limit| &mut limit.window))
     }
 
+    /// The seconds that the budget lasts by the rule of this name, if it is one on exactly that.
+    pub fn exhaustion(&self, name: &Name) -> Option<f64> {
+        let limit = self.limits.iter().find(|limit| limit.name == *name)?;
+        matches!(limit.limit, Limit::Exhaustion { .. })
+            .then_some(limit.value)
+            .flatten()
+    }
+
     /// Whether a rule that pages burns only if what cannot be used is bad.
     pub fn is_page_in_doubt(&self) -> bool {
         let rules = self.rules.iter().map(|rule| {

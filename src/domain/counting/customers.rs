@@ -138,20 +138,19 @@ impl CustomerTotal {
         }
     }
 
+    /// `391 customers`.
+    pub fn counted(&self) -> String {
+        let plural = if self.customers == 1 { "" } else { "s" };
+        format!("{} customer{plural}", self.text())
+    }
+
     /// `29 of 391 customers`, or `29 customers` where nobody knows of how many. Nothing if nobody
     /// is affected.
     pub fn people(affected: Option<i64>, total: Option<&Self>) -> Option<String> {
         let affected = affected.filter(|affected| *affected > 0)?;
         Some(match total {
             None => format::counted(affected, "customer"),
-            Some(total) => {
-                let plural = if total.customers == 1 { "" } else { "s" };
-                format!(
-                    "{} of {} customer{plural}",
-                    format::count(affected),
-                    total.text()
-                )
-            }
+            Some(total) => format!("{} of {}", format::count(affected), total.counted()),
         })
     }
 }

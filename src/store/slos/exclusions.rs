@@ -1,17 +1,18 @@
-//! Planned work in sums over time: what is to be taken out of them.
+//! Sums over time without planned work: what is to be taken out of them, and what ages out next.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     domain::{
-        counting::series::SeriesPoint,
+        alerting::burn_rate::{Ageing, steps},
+        counting::series::{Series, SeriesPoint},
         model::{
             ids::SloId,
             time::{TimeRange, Timestamp},
         },
         slo::Slo,
     },
-    store::{StoreError, Tx},
+    store::{SeriesQuery, StoreError, Tx},
 };
 
 impl Tx<'_> {
@@ -41,6 +42,31 @@ impl Tx<'_> {
                 counts: -counts,
             });
         Ok(points.collect())
+    }
+
+    /// What ages out of the windows of these SLOs next, which are all of this length.
+    pub async fn ageing(
+        &mut self,
+        slos: &[(SloId, &Slo)],
+        window: Duration,
+        now: Timestamp,
+    ) -> Result<BTreeMap<SloId, Ageing>, StoreError> {
+        let (resolution, step) = steps(window);
+        let range = Ageing::range(window, now);
+        let ids: Vec<SloId> = slos.iter().map(|(id, _)| *id).collect();
+        let query = SeriesQuery {
+            resolution,
+            range,
+            step,
+        };
+        let mut counts = self.series(&ids, query).await?;
+        let mut ageing = BTreeMap::new();
+        for (id, slo) in slos {
+            let mut points = counts.remove(id).unwrap_or_default();
+            points.extend(self.corrections((*id, slo), range, step).await?);
+            ageing.insert(*id, Ageing::new(&Series::new(range, step, &points)));
+        }
+        Ok(ageing)
     }
 }
 

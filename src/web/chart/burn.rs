@@ -26,8 +26,10 @@ pub(in crate::web) struct BurnChart {
     pub(in crate::web) step: Duration,
     pub(in crate::web) points: Vec<BurnPoint>,
     pub(in crate::web) thresholds: Vec<FactorLine>,
-    /// Since when an alert fires, if one does.
-    pub(in crate::web) firing_since: Option<Timestamp>,
+    /// The share of events that may be bad.
+    pub(in crate::web) budget_ratio: f64,
+    /// When the alert that fires began to, if one does.
+    pub(in crate::web) fired_at: Option<Timestamp>,
     pub(in crate::web) events: Vec<EventMark>,
     pub(in crate::web) sentence: String,
 }
@@ -76,15 +78,12 @@ impl BurnChart {
         }
     }
 
-    /// The power of ten at the top: 100 at least, more only where rates are higher.
+    /// The power of ten at the top: 100 at least, and as much as it is if all events are bad. It does not
+    /// depend on what is drawn, so that the axis stays where it is.
     fn decades(&self) -> i32 {
-        let rates = self
-            .points
-            .iter()
-            .flat_map(|point| [point.long, point.short]);
-        let highest = rates.flatten().fold(0.0_f64, f64::max);
+        let most = 1.0 / self.budget_ratio.max(f64::MIN_POSITIVE);
         (2..5)
-            .find(|&power| highest <= 10f64.powi(power))
+            .find(|&power| most <= 10f64.powi(power) * (1.0 + 1e-9))
             .unwrap_or(5)
     }
 
@@ -98,7 +97,7 @@ impl BurnChart {
             ));
         }
         svg.add(format_args!(r#"<path class="n ax" d="M0 {HEIGHT}h1000"/>"#));
-        if let Some(since) = self.firing_since {
+        if let Some(since) = self.fired_at {
             let x = frame.x(since).max(0.0);
             svg.add(format_args!(
                 r#"<rect class="band" x="{}" width="{}" height="{HEIGHT}"/>"#,
@@ -152,14 +151,11 @@ impl BurnChart {
                 super::markup::escaped(&threshold.label)
             ));
         }
-        if let Some(since) = self
-            .firing_since
-            .filter(|since| frame.range.contains(*since))
-        {
+        if let Some(since) = self.fired_at.filter(|since| frame.range.contains(*since)) {
             let place = frame.fraction(since) * 100.0;
             let (anchor, dx) = if place > 50.0 { ("e", -5) } else { ("", 5) };
             svg.add(format_args!(
-                r#"<text class="{anchor} tp" x="{}%" dx="{dx}" y="11">fires since {}</text>"#,
+                r#"<text class="{anchor} tp" x="{}%" dx="{dx}" y="11">fired {}</text>"#,
                 number(place),
                 format::moment(since, self.range.to)
             ));
@@ -212,5 +208,34 @@ fn class(severity: Severity) -> &'static str {
     match severity {
         Severity::Page => "tp",
         Severity::Ticket => "tw",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn p18_the_axis_is_the_same_however_fast_it_burns() {
+        let to = Timestamp::from_secs(1_795_328_700);
+        let chart = |rate| BurnChart {
+            range: TimeRange::ending_at(to, Duration::from_hours(1)),
+            step: Duration::from_mins(1),
+            points: vec![BurnPoint {
+                at: to,
+                long: Some(rate),
+                short: None,
+            }],
+            thresholds: Vec::new(),
+            budget_ratio: 0.005,
+            fired_at: None,
+            events: Vec::new(),
+            sentence: String::new(),
+        };
+        let calm = chart(0.2).draw().scale;
+        assert_eq!(calm, chart(190.0).draw().scale);
+        assert!(calm.to_string().contains("1000×"), "{calm}");
     }
 }

@@ -39,6 +39,26 @@ pub(super) fn escaped(text: &str) -> String {
     out
 }
 
+/// Text that names fields and values between backticks, as messages and the command line show it: on a
+/// page those are set as code.
+pub(in crate::web) fn prose(text: impl AsRef<str>) -> Markup {
+    let text = text.as_ref();
+    let mut markup = Markup::default();
+    if text.matches('`').count() % 2 == 1 {
+        // Not ours, so it is no mark.
+        markup.add(format_args!("{}", escaped(text)));
+        return markup;
+    }
+    for (nth, part) in text.split('`').enumerate() {
+        let part = escaped(part);
+        match nth % 2 {
+            0 => markup.add(format_args!("{part}")),
+            _ => markup.add(format_args!("<code>{part}</code>")),
+        }
+    }
+    markup
+}
+
 /// One decimal, none if it is zero: a tenth of a pixel is all that can be seen.
 pub(super) fn number(value: f64) -> String {
     let text = format!("{value:.1}");
@@ -86,6 +106,15 @@ mod tests {
             Some((8.0, 1.0)),
         ];
         assert_eq!(path(points), "M0 10l2.5 0M7 1l1 0");
+    }
+
+    #[test]
+    fn p16_what_stands_between_backticks_is_code_and_cannot_be_markup() {
+        let markup = prose("lengthen `grace <b>` & wait");
+        assert_eq!(
+            markup.to_string(),
+            "lengthen <code>grace &lt;b&gt;</code> &amp; wait"
+        );
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(super) use burn::{BurnChart, BurnPoint, FactorLine};
 pub(super) use card::{HEIGHT as CARD_HEIGHT, WIDTH as CARD_WIDTH, card};
 pub(super) use dumbbell::dumbbell;
 pub(super) use happenings::EventMark;
-pub(super) use markup::Markup;
+pub(super) use markup::{Markup, prose};
 pub(super) use reasons::reasons;
 pub(super) use sparkline::sparkline;
 pub(super) use stages::{Bar, strip, waterfall};

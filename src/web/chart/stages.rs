@@ -27,9 +27,12 @@ pub(in crate::web) fn waterfall(bad: Option<Bar>, good: Option<Bar>, deadline: f
     svg
 }
 
-/// The stages of one workflow, one after the other.
+/// The stages of one workflow, one after the other; nothing where none are known.
 pub(in crate::web) fn strip(bars: &[Bar], deadline: f64, sentence: &str) -> Markup {
     let mut svg = Markup::default();
+    if bars.is_empty() {
+        return svg;
+    }
     svg.add(format_args!(
         r#"<svg class="bar strip" width="100%" height="14" role="img" aria-label="{}"><rect class="tk" y="2" width="100%" height="10"/>"#,
         escaped(sentence)

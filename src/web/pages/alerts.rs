@@ -61,8 +61,7 @@ struct FiringView {
     group_id: Option<SloId>,
     severity: Severity,
     state: AlertState,
-    /// When it began to fire.
-    since: Timestamp,
+    fired_at: Timestamp,
     /// When the trouble began.
     began_at: Timestamp,
     #[serde(flatten)]
@@ -105,7 +104,7 @@ async fn view(state: &WebState) -> Result<AlertsView, WebError> {
     for alert in &mut firing {
         alert.incident = alert.began_with(&transitions);
     }
-    firing.sort_by_key(|alert| (std::cmp::Reverse(alert.severity), alert.since));
+    firing.sort_by_key(|alert| (std::cmp::Reverse(alert.severity), alert.fired_at));
     Ok(AlertsView {
         as_of: now,
         evaluated_at: summaries.iter().filter_map(|slo| slo.evaluated_at).max(),
@@ -143,7 +142,7 @@ impl FiringView {
                 group_id: group.map(|(id, _)| id),
                 severity: alert.severity,
                 state: alert.state,
-                since: alert.since,
+                fired_at: alert.since,
                 began_at: alert.began_at.unwrap_or(alert.since),
                 progress: alert.progress,
                 incident: None,
@@ -177,19 +176,28 @@ impl FiringView {
     }
 
     /// What else there is to know of its state.
-    fn remarks(&self) -> Vec<String> {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "templates pass references"
+    )]
+    fn remarks(&self, now: &Timestamp) -> Vec<String> {
         let AlertProgress {
             flaps,
             data_stale_since,
             muted,
+            recovery,
         } = self.progress;
+        let resolves = recovery.map(|recovery| {
+            let at = format::moment(recovery.resolves_at, *now);
+            format!("resolves about {at} if it stays so")
+        });
         let stale = data_stale_since.map(|at| format!("no data since {}", format::time_of_day(at)));
         let flaps = match flaps {
             0 => None,
             1 => Some("burned again once".to_owned()),
             flaps => Some(format!("burned again {flaps} times")),
         };
-        [muted.map(Suppression::text), stale, flaps]
+        [resolves, muted.map(Suppression::text), stale, flaps]
             .into_iter()
             .flatten()
             .collect()

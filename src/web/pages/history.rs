@@ -1,7 +1,5 @@
 //! What happened: alerts that fired and ended, and whether the targets heard of it.
 
-use std::time::Duration;
-
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -53,6 +51,9 @@ pub(crate) struct TransitionView {
     pub(crate) incident_summary: Option<EpisodeSummary>,
     /// What has come of it, between beginning and end.
     update: Option<String>,
+    /// What it cost, once it is over.
+    #[serde(skip)]
+    cost: Option<String>,
     /// Why nobody was told.
     suppression: Option<Suppression>,
     pub(crate) deliveries: Vec<Delivery>,
@@ -80,6 +81,10 @@ impl TransitionView {
         let facts = told.facts;
         Self {
             update: wording::development(&facts),
+            cost: facts
+                .episode_summary
+                .as_ref()
+                .map(|summary| wording::cost(&facts, summary)),
             suppression: told.suppression,
             id: told.id,
             incident: facts.episode,
@@ -179,8 +184,8 @@ impl TransitionView {
 
     /// What it meant, without the SLO's name.
     pub(crate) fn text(&self) -> String {
-        match (&self.incident_summary, self.kind, &self.threshold_rule) {
-            (Some(summary), TransitionKind::Resolved, _) => ended(summary),
+        match (&self.cost, self.kind, &self.threshold_rule) {
+            (Some(cost), TransitionKind::Resolved, _) => cost.clone(),
             (None, TransitionKind::Resolved, _) => format!("{} is over", self.rule),
             _ if self.update.is_some() => self.update.clone().unwrap_or_default(),
             (_, _, Some(limit)) => limit.sentence(),
@@ -218,18 +223,6 @@ impl TransitionView {
         let texts: Vec<String> = self.deliveries.iter().map(outcome).collect();
         texts.join(" · ")
     }
-}
-
-fn ended(summary: &EpisodeSummary) -> String {
-    let length = summary.resolved_at.saturating_since(summary.fired_at);
-    let spent = summary.budget_spent.map_or_else(String::new, |spent| {
-        format!(", {} of the budget", format::budget(spent))
-    });
-    format!(
-        "after {}: {} bad{spent}",
-        format::lasting(length.max(Duration::from_secs(1))),
-        format::count(summary.counts.bad()),
-    )
 }
 
 /// `oncall: delivered 202, 2 attempts`.

@@ -1,6 +1,7 @@
 //! The pages, each with its JSON view.
 
 pub(super) mod alerts;
+mod backlog;
 pub(super) mod definitions;
 pub(super) mod deliveries;
 pub(super) mod docs;

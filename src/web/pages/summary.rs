@@ -4,15 +4,15 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
-use super::period::PeriodView;
+use super::{backlog::Backlog, period::PeriodView};
 use crate::{
     domain::{
         alerting::{
-            alert::{AlertStatus, firing},
-            burn_rate::budget_in_events,
+            alert::{AlertStatus, Recovery, firing},
+            burn_rate::{BurnRate, budget_in_events},
             limit::{LimitState, LimitStatus},
-            rule_status::RuleStatus,
-            status::{LAST_HOUR, SloState},
+            rule_status::{RuleStatus, WindowStatus},
+            status::{LAST_HOUR, SloState, SloStatus},
             suppression::Suppression,
         },
         counting::customers::CustomerTotal,
@@ -46,8 +46,8 @@ pub(crate) struct Summary {
     pub(crate) within_seconds: Option<f64>,
     /// `None` before the first evaluation.
     pub(crate) state: Option<SloState>,
-    /// Since when the state's alert fires.
-    pub(crate) firing_since: Option<Timestamp>,
+    /// When the state's alert fired.
+    pub(crate) fired_at: Option<Timestamp>,
     /// When the trouble began that it fires of: what is called "since" everywhere.
     pub(crate) began_at: Option<Timestamp>,
     pub(crate) evaluated_at: Option<Timestamp>,
@@ -61,13 +61,27 @@ pub(crate) struct Summary {
     pub(crate) budget_remaining_events: i64,
     pub(crate) budget_empty_in_seconds: Option<u64>,
     pub(crate) budget_empty_at: Option<Timestamp>,
+    /// How fast the budget burns, and by how many bad events: in the long window of the rule that fired,
+    /// as messages have it, or in the last hour where none did.
+    #[serde(rename = "leading_window")]
+    pub(crate) pace: WindowStatus,
+    /// The same rate when the rule fired, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) burn_rate_at_firing: Option<f64>,
+    /// While no rule burns any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) recovery: Option<Recovery>,
     pub(crate) burn_rate_last_hour: Option<f64>,
     pub(crate) last_hour: Counts,
     pub(crate) customers_affected_last_hour: Option<i64>,
     /// Of all with an event; `None` where nobody is affected.
     pub(crate) customers_total_last_hour: Option<CustomerTotal>,
+    /// Started and not judged.
     pub(crate) in_flight: i64,
+    /// In flight past the deadline.
     pub(crate) overdue: i64,
+    /// Judged when their time was up, and still unheard of.
+    pub(crate) never_finished: Backlog,
     pub(crate) rules: Vec<RuleStatus>,
     /// Rules on anything but burn rates.
     pub(crate) threshold_rules: Vec<LimitStatus>,
@@ -127,7 +141,7 @@ impl Summary {
             period,
             within_seconds: within(slo),
             state: status.map(|status| status.state),
-            firing_since: firing.map(|alert| alert.since),
+            fired_at: firing.map(|alert| alert.since),
             began_at: firing.and_then(|alert| alert.began_at.or(Some(alert.since))),
             evaluated_at: status.map(|status| status.evaluated_at),
             achieved_ratio: window.good_ratio(),
@@ -140,6 +154,12 @@ impl Summary {
             budget_empty_at: status
                 .zip(empty_in)
                 .map(|(status, secs)| status.evaluated_at + Duration::from_secs(secs)),
+            pace: status.map_or_else(
+                || WindowStatus::new(LAST_HOUR.as_secs(), EventCounts::ZERO, None),
+                SloStatus::pace,
+            ),
+            burn_rate_at_firing: None,
+            recovery: firing.and_then(|alert| alert.progress.recovery),
             burn_rate_last_hour: status.and_then(|status| status.burn_rate),
             last_hour: status
                 .map(|status| status.last_hour)
@@ -149,18 +169,11 @@ impl Summary {
             customers_total_last_hour: status.and_then(|status| status.customers_total),
             in_flight: status.map_or(0, |status| status.in_flight),
             overdue: status.map_or(0, |status| status.overdue),
-            rules: status
-                .map(|status| status.rules.clone())
-                .unwrap_or_default(),
-            threshold_rules: status
-                .map(|status| status.limits.clone())
-                .unwrap_or_default(),
-            quality_rules: status
-                .map(|status| status.quality.clone())
-                .unwrap_or_default(),
-            alerts: status
-                .map(|status| status.alerts.clone())
-                .unwrap_or_default(),
+            never_finished: status.map(Backlog::new).unwrap_or_default(),
+            rules: status.map_or_else(Vec::new, |status| status.rules.clone()),
+            threshold_rules: status.map_or_else(Vec::new, |status| status.limits.clone()),
+            quality_rules: status.map_or_else(Vec::new, |status| status.quality.clone()),
+            alerts: status.map_or_else(Vec::new, |status| status.alerts.clone()),
             inhibited: status
                 .map(|status| inhibited(&status.alerts))
                 .unwrap_or_default(),
@@ -238,24 +251,26 @@ impl Summary {
         self.budget_remaining_ratio.is_some_and(|left| left <= 0.0)
     }
 
-    /// Compared with the rule that is most urgent, so that it never reads as equal to it.
+    /// How fast the budget burns, compared with the rule that is most urgent, so that it never reads as
+    /// equal to it.
     pub(crate) fn burn_text(&self) -> String {
-        format::burn_rate(
-            self.burn_rate_last_hour,
-            self.leading_rule().map(|rule| rule.factor),
-        )
+        let rule = self.leading_rule().map(|rule| rule.factor);
+        format::burn_rate(self.pace.burn_rate, rule)
     }
 
-    /// How fast the budget burns: in the long window of the rule that fired, which is what messages say,
-    /// and in the last hour where none did.
-    pub(crate) fn pace(&self) -> (Option<f64>, String) {
-        match self.fired_burn() {
-            Some(rule) => (
-                rule.long.burn_rate,
-                format::burn_rate(rule.long.burn_rate, rule.factor),
-            ),
-            None => (self.burn_rate_last_hour, self.burn_text()),
-        }
+    pub(crate) fn burn_text_at_firing(&self) -> Option<String> {
+        let factor = self.fired_burn()?.factor;
+        Some(format::burn_rate(self.burn_rate_at_firing?, factor))
+    }
+
+    /// The same for a forecast.
+    pub(crate) fn burn_rate(&self) -> Option<BurnRate> {
+        BurnRate::of_value(self.pace.burn_rate?)
+    }
+
+    /// What the burn rate is of: `1 h`.
+    pub(crate) fn burn_window_text(&self) -> String {
+        format::window(self.pace.secs)
     }
 
     /// The rule that fired, where it is one on burn rates.
@@ -264,24 +279,37 @@ impl Summary {
         self.rules.iter().find(|rule| rule.name == *name)
     }
 
-    /// What the time until the budget is empty is computed from: the window of the rule that fired, or
-    /// the last hour.
-    pub(crate) fn pace_window(&self) -> (EventCounts, Duration) {
-        let of_burn = self.fired_burn().map(|rule| &rule.long);
-        let window = of_burn.or(self.fired_limit().map(|limit| &limit.window));
-        window.map_or((self.last_hour.by_outcome, LAST_HOUR), |window| {
-            (window.counts, Duration::from_secs(window.secs))
-        })
-    }
-
     pub(crate) fn empty_in_text(&self) -> String {
         match self.budget_empty_in_seconds {
             _ if self.is_spent() => "spent".to_owned(),
-            // A budget that outlasts its own window at this pace is in no danger.
-            Some(secs) if secs >= self.window_seconds => format!("over {}", self.window_text()),
             Some(secs) => format::lasting(Duration::from_secs(secs)),
             None => format::NONE.to_owned(),
         }
+    }
+
+    /// `29 of 391 customers in the last hour`; nothing where nobody is known to be affected.
+    pub(crate) fn people_text(&self) -> Option<String> {
+        let total = self.customers_total_last_hour.as_ref();
+        let people = CustomerTotal::people(self.customers_affected_last_hour, total)?;
+        Some(format!("{people} in the last hour"))
+    }
+
+    /// `200 of 2,000 bad in the last 1 h`.
+    pub(crate) fn bad_text(&self) -> String {
+        let counts = self.pace.counts;
+        format!(
+            "{} of {} bad in {}",
+            format::count(counts.bad()),
+            format::count(counts.total()),
+            self.pace.lately()
+        )
+    }
+
+    /// What the rule says that fired: `23× over 1 h and 29× over 5 min, limit 13.44×`.
+    pub(crate) fn rule_text(&self) -> String {
+        let burn = self.fired_burn().map(RuleStatus::sentence);
+        let limit = self.fired_limit().map(LimitStatus::sentence);
+        burn.or(limit).unwrap_or_else(|| self.burn_text())
     }
 
     pub(crate) fn in_flight_text(&self) -> String {
@@ -290,6 +318,10 @@ impl Summary {
 
     pub(crate) fn overdue_text(&self) -> String {
         format::count(self.overdue)
+    }
+
+    pub(crate) fn never_finished_text(&self) -> String {
+        format::count(self.never_finished.workflows)
     }
 
     pub(crate) fn labels_text(&self) -> Vec<String> {

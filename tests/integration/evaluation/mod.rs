@@ -128,7 +128,13 @@ async fn an_alert_resolves_after_quiet_and_tells_what_the_episode_cost() {
     story.ticks(10..=38).await;
     assert_eq!(story.status().await.state, SloState::Paging);
     story.ticks(39..=43).await;
-    assert_eq!(story.status().await.state, SloState::Recovering);
+    let status = story.status().await;
+    assert_eq!(status.state, SloState::Recovering);
+    let recovery = status.alerts[0].progress.recovery.unwrap();
+    assert_eq!(
+        (recovery.since, recovery.resolves_at),
+        (after(39), after(44))
+    );
     assert_eq!(story.ticks(44..=60).await.resolved, 1);
     assert_eq!(story.status().await.state, SloState::Ok);
 
@@ -281,6 +287,22 @@ async fn open_workflows_are_counted_and_the_overdue_among_them() {
     story.ticks([10]).await;
     let status = story.status().await;
     assert_eq!((status.in_flight, status.overdue), (5, 1));
+}
+
+#[tokio::test]
+async fn p14_what_is_stuck_grows_with_a_stall_though_in_flight_does_not() {
+    let story = story().await;
+    story.fill([0, 90], timeouts(10)).await;
+    let mut stuck = Vec::new();
+    for minute in 0..=90 {
+        story.tick_at(minute).await;
+        let status = story.status().await;
+        stuck.extend(status.in_incident.map(|counts| counts.timeout));
+        assert_eq!(status.in_flight, 0);
+    }
+    // The rule looks back an hour; what is stuck is all of it.
+    assert_eq!(stuck.last(), Some(&900));
+    assert!(stuck.is_sorted(), "{stuck:?}");
 }
 
 #[tokio::test]

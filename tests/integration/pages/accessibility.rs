@@ -4,6 +4,7 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::Arc,
     time::Duration,
 };
 
@@ -19,7 +20,7 @@ use super::{
     fixture,
 };
 
-const PAGES: [&str; 17] = [
+const PAGES: [&str; 18] = [
     "/",
     "/alerts",
     "/silences",
@@ -36,6 +37,7 @@ const PAGES: [&str; 17] = [
     "/slos/orders-on-time",
     "/slos/refunds-settled?range=28d",
     "/slos/fraud-checked",
+    "/slos/webhooks-delivered",
     "/slos/orders-in-time",
 ];
 
@@ -46,6 +48,12 @@ async fn every_page_is_valid_and_open_to_everybody() {
     let mut servers = JoinSet::new();
     let shop = fixture::four_weeks().await;
     super::deliveries::give_one_up(&mut shop.database.connect().await).await;
+    shop.catalog.send_modify(|catalog| {
+        let mut renamed: Catalog = (**catalog).clone();
+        let slo = renamed.slos.get_mut(&"refunds-settled".parse().unwrap());
+        Arc::make_mut(slo.unwrap()).display_name = "RefundsAreSettled".repeat(12);
+        *catalog = Arc::new(renamed);
+    });
     let silence = serde_json::json!({
         "matchers": ["slo=refunds-settled"], "duration": "200h", "reason": "upgrade of the bank",
     });
@@ -93,7 +101,7 @@ async fn every_page_is_valid_and_open_to_everybody() {
 }
 
 /// The checker with what it needs, outside of the source tree.
-fn checker() -> PathBuf {
+pub(super) fn checker() -> PathBuf {
     assert!(
         answers("node") && answers("npm"),
         "no node with npm to check the pages with: install it with `.dev/setup tests`"
@@ -105,7 +113,7 @@ fn checker() -> PathBuf {
     let installed = std::fs::read(folder.join(lock)).ok();
     let is_installed = installed == std::fs::read(source.join(lock)).ok()
         && folder.join("node_modules/.package-lock.json").exists();
-    for file in ["package.json", lock, "check.mjs"] {
+    for file in ["package.json", lock, "check.mjs", "fold.mjs"] {
         std::fs::copy(source.join(file), folder.join(file)).unwrap();
     }
     if !is_installed {

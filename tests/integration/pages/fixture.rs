@@ -14,7 +14,7 @@ use throughline::{
         },
         slo::{
             AlertRule, Alerting, Catalog, Correlator, Indicator, Severity, Slo, Source,
-            WorkflowIndicator,
+            SpanIndicator, WorkflowIndicator,
         },
         traceql::Selector,
     },
@@ -107,6 +107,9 @@ pub(super) const SHAPES: [Shape; 7] = [
     },
 ];
 
+/// The SLO of which each span is an event.
+const ONE_SPAN: &str = "webhooks-delivered";
+
 pub(super) struct Shop {
     pub(super) router: Router,
     /// What the router was made from.
@@ -194,12 +197,24 @@ fn slo(shape: &Shape) -> Slo {
         "apiVersion: throughline/v1\nkind: SLO\nmetadata:\n  name: {}\n  displayName: {}\nspec:\n  service: {}\n  objective: {}\n  window: 28d\n  indicator:\n    workflow:\n      start:  '{{ name = \"checkout.submit\" && kind = producer }}'\n      finish: '{{ name = \"email.send\" && status != error }}'\n      within: 5m\n      correlate: [span.order.id, trace]\n  customer: span.customer.id\n  notify: {{ page: [oncall], ticket: [team-chat] }}\n",
         shape.name, shape.title, shape.service, shape.objective
     );
-    let indicator = WorkflowIndicator::new(
-        Selector::parse("{ name = \"checkout.submit\" }").unwrap(),
-        Selector::parse("{ name = \"email.send\" }").unwrap(),
-        Duration::from_mins(5),
-        vec![Correlator::Trace],
-    );
+    let by_span = || {
+        let selector = |text| Selector::parse(text).unwrap();
+        let (matches, good) = ("{ name = \"webhook.send\" }", "{ status != error }");
+        Indicator::Span(SpanIndicator::new(selector(matches), selector(good)))
+    };
+    let by_workflow = || {
+        Indicator::Workflow(WorkflowIndicator::new(
+            Selector::parse("{ name = \"checkout.submit\" }").unwrap(),
+            Selector::parse("{ name = \"email.send\" }").unwrap(),
+            Duration::from_mins(5),
+            vec![Correlator::Trace],
+        ))
+    };
+    let indicator = if shape.name == ONE_SPAN {
+        by_span()
+    } else {
+        by_workflow()
+    };
     Slo {
         display_name: shape.title.to_owned(),
         labels: BTreeMap::from([("team".to_owned(), shape.service.to_owned())]),
@@ -225,7 +240,7 @@ fn slo(shape: &Shape) -> Slo {
             shape.name.parse().unwrap(),
             shape.objective.parse().unwrap(),
             Duration::from_hours(28 * 24),
-            Indicator::Workflow(indicator),
+            indicator,
         )
     }
 }
@@ -276,6 +291,7 @@ async fn fill(connection: &mut PgConnection) {
         select slo_id, 86400, date_trunc('day', bucket), 0, sum(good), sum(late), sum(failed), sum(timeout), sum(cancelled), sum(orphan), sum(invalid)
         from event_counts where resolution = 3600 group by 1, 3").await;
     workflows(connection).await;
+    single_spans(connection).await;
     run(
         connection,
         "insert into correlated_spans values (1, '2026-11-21', 0, 48210), (1, '2026-11-22', 1, 51774)",
@@ -348,6 +364,24 @@ async fn counts(connection: &mut PgConnection, shape: &Shape, id: i32) {
         .execute(&mut *connection)
         .await
         .unwrap();
+}
+
+/// Three bad events of one span each, which have no stages.
+async fn single_spans(connection: &mut PgConnection) {
+    run(
+        connection,
+        "create table workflows_5 partition of workflows for values in (5)",
+    )
+    .await;
+    sqlx::query(
+        "insert into workflows (slo_id, key, epoch, label, started_at, failed_at, trace_id, trace_rank, outcome, judged_at)
+         select 5, gen_random_uuid(), 1, md5('s' || n), at, at + interval '130 milliseconds', md5('s' || n)::uuid, 0, 3, at
+         from (select n, $1::timestamptz - n * interval '3 minutes' as at from generate_series(1, 3) n) s",
+    )
+    .bind(now().to_chrono())
+    .execute(&mut *connection)
+    .await
+    .unwrap();
 }
 
 /// 180 bad ones in the last hour, 63 in flight of which some are overdue.

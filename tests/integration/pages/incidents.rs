@@ -26,6 +26,16 @@ async fn incident(shop: &Shop) -> String {
     alerts["firing"][0]["incident"].as_str().unwrap().to_owned()
 }
 
+/// One that is over.
+async fn ended(shop: &Shop) -> String {
+    let alerts = get(&shop.router, "/api/v1/alerts").await.json();
+    let transitions = alerts["transitions"].as_array().unwrap();
+    let resolved = transitions
+        .iter()
+        .find(|change| change["kind"] == "resolved");
+    resolved.unwrap()["incident"].as_str().unwrap().to_owned()
+}
+
 /// Who was told what, oldest first.
 async fn told(shop: &Shop) -> Vec<(String, String)> {
     let mut connection = shop.database.connect().await;
@@ -61,7 +71,7 @@ async fn an_incident_says_what_the_message_said_and_when_everything_happened() {
         .iter()
         .map(|moment| moment["kind"].as_str().unwrap())
         .collect();
-    assert_eq!(what, ["firing", "delivery", "delivery"]);
+    assert_eq!(what, ["began", "firing", "delivery", "delivery"]);
     let page = get(&shop.router, &format!("/incidents/{id}")).await;
     for text in [
         "<title>Orders are confirmed within five minutes · PAGING",
@@ -82,7 +92,7 @@ async fn an_incident_says_what_the_message_said_and_when_everything_happened() {
 #[tokio::test]
 async fn an_incident_stays_as_it_is_whatever_becomes_of_the_slo_and_its_counts() {
     let shop = fixture::four_weeks().await;
-    let path = format!("/incidents/{}", incident(&shop).await);
+    let path = format!("/incidents/{}", ended(&shop).await);
     let before = get(&shop.router, &path).await.body;
     shop.catalog.send_replace(Catalog::default().into());
     let mut connection = shop.database.connect().await;
@@ -121,17 +131,47 @@ async fn whoever_was_told_of_an_incident_is_told_once_that_somebody_has_taken_it
 #[tokio::test]
 async fn what_is_over_cannot_be_taken_on() {
     let shop = fixture::four_weeks().await;
-    let alerts = get(&shop.router, "/api/v1/alerts").await.json();
-    let ended = alerts["transitions"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|change| change["kind"] == "resolved")
-        .unwrap()["incident"]
-        .as_str()
-        .unwrap();
+    let ended = ended(&shop).await;
     let path = format!("/api/v1/incidents/{ended}/acknowledge");
     assert_eq!(post_json(&shop.router, &path, &json!({})).await.status, 409);
+    let permit = token(Purpose::Acknowledge, &ended, tomorrow());
+    let address = format!("/actions/acknowledge/{ended}?token={permit}");
+    let page = get(&shop.router, &address).await;
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("It is over"), "{}", page.body);
+    assert!(
+        !page.body.contains("<form class=\"card"),
+        "nothing is asked"
+    );
+}
+
+#[tokio::test]
+async fn p13_while_an_incident_goes_on_its_numbers_of_now_stand_beside_those_of_then() {
+    let shop = fixture::four_weeks().await;
+    let id = incident(&shop).await;
+    let page = get(&shop.router, &format!("/incidents/{id}")).await.body;
+    let twin = get(&shop.router, &format!("/api/v1/incidents/{id}"))
+        .await
+        .json();
+    let stuck = format!(
+        "{} never finished",
+        twin["now"]["never_finished"]["workflows"]
+    );
+    for text in [
+        "When it fired, 09:39",
+        ">Now</th>",
+        stuck.as_str(),
+        "stuck in fulfilment: 97 % of the extra time",
+        "deploy warehouse-consumer 2.41.0 at 09:24 UTC, 1 min before it began",
+        "nobody yet; notified: oncall, team-chat",
+        ">Runbook</a>",
+        ">Jaeger</a>",
+    ] {
+        assert!(page.contains(text), "no `{text}` in {page}");
+    }
+    shop.catalog.send_replace(Catalog::default().into());
+    let page = get(&shop.router, &format!("/incidents/{id}")).await.body;
+    assert!(page.contains("Last notification, 09:39"), "{page}");
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ mod fixture;
 mod groups;
 mod incidents;
 mod people;
+mod phone;
 mod pictures;
 mod silences;
 mod stages;
@@ -36,7 +37,7 @@ use fixture::catalog;
 
 use crate::support::app::web as client;
 
-const PAGES: [&str; 19] = [
+const PAGES: [&str; 20] = [
     "/",
     "/?q=team%3Dpayments",
     "/?state=Paging",
@@ -54,6 +55,7 @@ const PAGES: [&str; 19] = [
     "/slos/orders-on-time?range=1h",
     "/slos/refunds-settled?range=24h",
     "/slos/invoices-ready?range=7d",
+    "/slos/webhooks-delivered",
     "/slos/fraud-checked?range=28d",
     "/slos/payouts-sent?range=nonsense",
 ];
@@ -79,7 +81,15 @@ async fn every_page_is_small_strict_and_free_of_nonsense() {
         );
         has_nothing_inline(path, &page.body);
         for nonsense in [
-            "NaN", "inf ", "inf×", "infinity", "None", "Some(", "{{", "{%",
+            "aria-label=\"\"",
+            "NaN",
+            "inf ",
+            "inf×",
+            "infinity",
+            "None",
+            "Some(",
+            "{{",
+            "{%",
         ] {
             assert!(!page.body.contains(nonsense), "{path} says `{nonsense}`");
         }
@@ -224,7 +234,7 @@ async fn an_slo_that_was_removed_is_told_apart_from_one_that_never_was() {
     let page = get(&shop.router, "/slos/orders-by-fax").await;
     assert_eq!(page.status, 404);
     for text in [
-        "the SLO `orders-by-fax` is not declared any more",
+        "the SLO <code>orders-by-fax</code> is not declared any more",
         "put it back under this name and its history goes on",
     ] {
         assert!(page.body.contains(text), "{}", page.body);
@@ -358,7 +368,7 @@ async fn a_broken_file_is_told_on_the_overview_and_on_its_own_page() {
         let page = get(&shop.router, path).await;
         assert!(
             page.body
-                .contains("returns.yaml:14:5 unknown field `dead_line`"),
+                .contains("returns.yaml:14:5 unknown field <code>dead_line</code>"),
             "{path}"
         );
         assert!(

@@ -66,9 +66,9 @@ async fn a_page_tells_who_is_affected_of_how_many_and_what_the_bad_ones_share() 
         .await
         .json();
     assert!(page.contains("<b>7 of 391 customers</b> in the last hour"));
-    assert_eq!(twin["customers_affected"], 7);
+    assert_eq!(twin["customers_affected_last_hour"], 7);
     assert_eq!(
-        twin["customers_total"],
+        twin["customers_total_last_hour"],
         serde_json::json!({ "customers": 391, "is_lower_bound": false })
     );
     let common = &twin["in_common"];

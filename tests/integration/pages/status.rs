@@ -8,16 +8,21 @@ use throughline::domain::{
     alerting::{
         alert::{AlertProgress, AlertState, AlertStatus, EpisodeEnd, TransitionKind},
         rule_status::{BurnCondition, RuleStatus, WindowStatus},
-        snapshot::{AlertSnapshot, Context, EpisodeSummary},
+        snapshot::{
+            AlertSnapshot, ChangeKind, Context, EpisodeSummary, RecentChange, SlowestStage,
+            WorstWorkflow,
+        },
         status::{SloState, SloStatus},
+        trace_link::TraceLink,
     },
     counting::customers::CustomerTotal,
     model::{
         counts::EventCounts,
-        ids::{Name, SloId},
+        ids::{Name, SloId, TraceId},
         time::{TimeRange, Timestamp},
     },
     slo::{AlertRule, Catalog, Severity, Slo},
+    workflow::Outcome,
 };
 use uuid::Uuid;
 
@@ -110,8 +115,9 @@ async fn evaluated(database: &TestDatabase, slo: &Slo, id: SloId, state: SloStat
         limits: Vec::new(),
         quality: Vec::new(),
         alerts: alerts(state),
-        in_flight: window.total() % 97,
-        overdue: if state == SloState::Paging { 9 } else { 0 },
+        in_incident: (state == SloState::Paging).then_some(last_hour),
+        in_flight: if state == SloState::Paging { 63 } else { 0 },
+        overdue: if state == SloState::Paging { 8 } else { 0 },
         customers_affected: (state == SloState::Paging).then_some(7),
         steady_ticks: 2,
         customers_total: (state == SloState::Paging).then_some(CustomerTotal {
@@ -143,7 +149,7 @@ fn compared(rule: &AlertRule, long: WindowStatus, short: WindowStatus) -> RuleSt
 
 fn alerts(state: SloState) -> Vec<AlertStatus> {
     let alert = |severity, minutes: u64, rule: &str| AlertStatus {
-        began_at: None,
+        began_at: Some(now() - Duration::from_secs((minutes + 14) * 60 + 4)),
         severity,
         state: AlertState::Firing,
         since: now() - Duration::from_secs(minutes * 60 + 4),
@@ -261,18 +267,18 @@ fn facts(slo: &Slo, status: &SloStatus, at: Timestamp, kind: TransitionKind) -> 
         budget_remaining: Some(0.61),
         bad_events_allowed: 3_404,
         budget_empty_in_secs: None,
-        began_at: None,
+        began_at: Some(at - Duration::from_mins(14)),
         evaluated_at: at,
         fired_at: None,
         nth_today: None,
         finish_unmatched_since: None,
         development: None,
         acknowledged: None,
-        worst: Vec::new(),
+        worst: vec![worst(at)],
         differences: Vec::new(),
-        slowest_stage: None,
-        context: Context::default(),
-        runbook: None,
+        slowest_stage: Some(slowest()),
+        context: after_a_deploy(at),
+        runbook: slo.runbook.clone(),
         page_url: None,
         episode_summary: (kind == TransitionKind::Resolved).then(|| EpisodeSummary {
             unusable: None,
@@ -285,6 +291,44 @@ fn facts(slo: &Slo, status: &SloStatus, at: Timestamp, kind: TransitionKind) -> 
             budget_spent: Some(0.061),
             before: None,
         }),
+    }
+}
+
+fn slowest() -> SlowestStage {
+    SlowestStage {
+        title: "wait in fulfilment".to_owned(),
+        share_of_excess: 0.973,
+        bad_secs: 401.0,
+        good_secs: 6.2,
+    }
+}
+
+fn after_a_deploy(at: Timestamp) -> Context {
+    let deploy = RecentChange {
+        kind: ChangeKind::Deploy,
+        at: at - Duration::from_mins(15),
+        title: "warehouse-consumer 2.41.0".to_owned(),
+        url: Some("https://ci.example.com/builds/42".to_owned()),
+    };
+    Context {
+        changes: vec![deploy],
+        ..Context::default()
+    }
+}
+
+fn worst(at: Timestamp) -> WorstWorkflow {
+    WorstWorkflow {
+        label: "ord-7f31c2".to_owned(),
+        trace_id: TraceId::from_slice(&[0x7f; 16]).unwrap(),
+        customer: None,
+        outcome: Outcome::Timeout,
+        started_at: Some(at - Duration::from_mins(12)),
+        took_secs: Some(720.0),
+        ended: false,
+        links: vec![TraceLink {
+            name: "Jaeger".to_owned(),
+            url: "https://jaeger.example/trace/7f7f".to_owned(),
+        }],
     }
 }
 

@@ -45,7 +45,7 @@ use uuid::Uuid;
 pub use self::{
     episode::{Episode, Impact, LastNotified},
     rhythm::{Continuity, EvaluatedTime, TickGap, TickHistory},
-    status::{AlertProgress, AlertState, AlertStatus, firing},
+    status::{AlertProgress, AlertState, AlertStatus, Recovery, firing},
     transition_kind::TransitionKind,
     update::{AlertUpdate, EpisodeEnd},
 };
@@ -171,6 +171,7 @@ impl Alert {
                 flaps: episode.flaps,
                 data_stale_since: episode.stale_since,
                 muted: episode.muted,
+                recovery: None,
             }),
         }
     }

@@ -1,7 +1,10 @@
 //! Where an alert is in its life, as pages show it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
+use super::{Alert, AlertPhase, Observation};
 use crate::domain::{
     alerting::suppression::Suppression,
     model::{ids::Name, time::Timestamp},
@@ -13,6 +16,7 @@ pub struct AlertStatus {
     pub severity: Severity,
     pub state: AlertState,
     /// When it began to fire, or to be what it is.
+    #[serde(rename = "changed_at")]
     pub since: Timestamp,
     /// When the trouble began that it fires of; what "since" means to people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,6 +44,30 @@ pub struct AlertProgress {
     /// What has kept something of it from people.
     #[serde(rename = "suppression")]
     pub muted: Option<Suppression>,
+    /// While no rule burns any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Recovery>,
+}
+
+/// How an alert ends for which no rule burns any more, if that stays so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recovery {
+    pub since: Timestamp,
+    pub resolves_at: Timestamp,
+}
+
+impl Recovery {
+    /// `None` unless `alert`, after it has `seen` this, recovers.
+    pub fn of(alert: &Alert, seen: &Observation, resolve_after: Duration) -> Option<Self> {
+        let AlertPhase::Recovering { clear, .. } = &alert.phase else {
+            return None;
+        };
+        let needed = seen.clears_after(resolve_after)?;
+        Some(Self {
+            since: seen.at - clear.so_far,
+            resolves_at: seen.at + needed.saturating_sub(clear.so_far),
+        })
+    }
 }
 
 /// Where the alert of one SLO and severity is in its life.

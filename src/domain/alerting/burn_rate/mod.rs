@@ -4,8 +4,11 @@
 //! Counts come in as integers; the floats stay in here. Nothing returns NaN or an infinity: where a
 //! ratio has no events below the line the answer is `None`.
 
+mod forecast;
+
 use std::time::Duration;
 
+pub use forecast::{Ageing, steps};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
@@ -21,6 +24,9 @@ use crate::domain::{
 pub struct BurnRate(f64);
 
 impl BurnRate {
+    /// Nothing bad happens.
+    pub const NONE: Self = Self(0.0);
+
     /// The plain ratio: bad share over error budget. `None` without events.
     pub fn of_ratio(counts: EventCounts, objective: Objective) -> Option<Self> {
         let bad_ratio = counts.bad_ratio()?;
@@ -31,6 +37,11 @@ impl BurnRate {
     #[must_use]
     pub fn weighed_by(self, coefficient: f64) -> Self {
         Self(self.0 * coefficient)
+    }
+
+    /// One that was computed before; `None` if it is no number.
+    pub fn of_value(value: f64) -> Option<Self> {
+        (value.is_finite() && value >= 0.0).then_some(Self(value))
     }
 
     pub const fn value(self) -> f64 {
@@ -187,28 +198,6 @@ impl BurnContext {
     pub fn bad_events_allowed(&self) -> i64 {
         let budget = budget_in_events(self.budget_volume(), self.objective);
         (budget - whole(self.budgeted().weighted_bad())).max(0)
-    }
-
-    /// How long the budget lasts at `pace`: `remaining * P / burn`.
-    ///
-    /// `None` if nothing burns, if it is gone already, or if it would take longer than the window:
-    /// by then all that has been spent today has aged out, and such a pace never empties it. Nor does a
-    /// pace below 1, at which no more is spent than ages out. That of a period is whole again at its end.
-    pub fn time_to_exhaustion(&self, pace: BurnRate) -> Option<Duration> {
-        let remaining = self.budget_remaining()?;
-        let (whole, most) = match self.period {
-            None if !pace.reaches(1.0) => return None,
-            None => (self.window.as_secs_f64(), self.window),
-            // As long as its events take at the usual traffic, which is what a pace is compared with.
-            Some(period) => (
-                self.budget_volume() / positive(self.usual_per_sec())?,
-                period.rest,
-            ),
-        };
-        if remaining <= 0.0 || remaining * whole > pace.0 * most.as_secs_f64() {
-            return None;
-        }
-        Duration::try_from_secs_f64(remaining * whole / pace.0).ok()
     }
 
     /// How many events an SLO's window has once it is full, at the traffic observed so far.

@@ -77,8 +77,10 @@ fn a_burn_rate_does_not_jump_when_a_period_begins() {
 
 #[test]
 fn a_budget_lasts_as_its_pace_has_it_unless_the_period_ends_before() {
-    let lasts =
-        |slo: BurnContext, bad| slo.time_to_exhaustion(slo.burn_rate(look_back(bad)).unwrap());
+    let lasts = |slo: BurnContext, bad| {
+        let pace = slo.burn_rate(look_back(bad)).unwrap();
+        slo.time_to_exhaustion(pace, &Ageing::default())
+    };
     let half = month(DAY * 11, 3_720);
     assert_eq!(lasts(half, 150), Some(HOUR * 3_720 / 150));
     // 3,720 bad events at ten an hour are more than two weeks, at five more than the rest.
@@ -124,7 +126,7 @@ proptest! {
         let answers = [slo.budget_remaining(), Some(slo.budget_volume()), pace.map(BurnRate::value)];
         prop_assert!(answers.into_iter().flatten().all(f64::is_finite), "{answers:?}");
         prop_assert!(slo.bad_events_allowed() >= 0);
-        let lasts = pace.and_then(|pace| slo.time_to_exhaustion(pace));
+        let lasts = pace.and_then(|pace| slo.time_to_exhaustion(pace, &Ageing::default()));
         prop_assert!(lasts.is_none_or(|lasts| lasts <= rest + Duration::from_millis(1)));
     }
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::{LimitStatus, usual_length};
 use crate::domain::{model::format, slo::Limit};
 
-impl LimitStatus {
+impl Limit {
     /// What has a limit: `budget spent`.
     pub const fn title(&self) -> &'static str {
-        match self.limit {
+        match *self {
             Limit::BudgetSpent { .. } => "budget spent",
             Limit::Exhaustion { .. } => "budget gone",
             Limit::Customers { .. } => "customers affected",
@@ -21,7 +21,7 @@ impl LimitStatus {
 
     /// Where the limit is: `90 %`, `in 4 h`, `10 in 1 h`, `for 15 min`.
     pub fn threshold(&self) -> String {
-        match self.limit {
+        match *self {
             Limit::BudgetSpent { over }
             | Limit::Unusable { over, .. }
             | Limit::Uncorrelated { over } => format::percent(over),
@@ -34,7 +34,9 @@ impl LimitStatus {
             Limit::NeverEnded => format::NONE.to_owned(),
         }
     }
+}
 
+impl LimitStatus {
     /// Where the number is: `92 %`, `in 3 h 20 min`, `12`, `0 events`.
     pub fn reading(&self) -> String {
         match (self.limit, self.value) {
@@ -52,7 +54,7 @@ impl LimitStatus {
 
     /// Where the number is and where its limit: `92 % of the budget spent, limit 90 %`.
     pub fn sentence(&self) -> String {
-        let threshold = self.threshold();
+        let threshold = self.limit.threshold();
         match (self.limit, self.value) {
             (Limit::BudgetSpent { .. }, Some(spent)) => format!(
                 "{} of the budget spent, limit {threshold}",

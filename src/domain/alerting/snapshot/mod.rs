@@ -2,6 +2,7 @@
 
 mod change;
 mod context;
+mod numbers;
 mod trend;
 
 use std::collections::BTreeMap;
@@ -79,10 +80,10 @@ pub struct AlertSnapshot {
     pub long: WindowStatus,
     #[serde(rename = "short_window")]
     pub short: WindowStatus,
-    /// Distinct customers with a bad event in the long window; `None` where the SLO names none.
+    /// Distinct customers with a bad event in the last hour, as everywhere; `None` where the SLO names none.
     pub customers_affected: Option<i64>,
-    /// Distinct customers with any event in the hours or days that the long window touches; `None`
-    /// where nobody is affected.
+    /// Distinct customers with any event in the hours that the last hour touches; `None` where nobody is
+    /// affected.
     #[serde(default)]
     pub customers_total: Option<CustomerTotal>,
     /// Share of the error budget left, signed.

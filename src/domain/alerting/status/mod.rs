@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     alert::{self, AlertState, AlertStatus, TickHistory},
-    burn_rate::{BurnBounds, BurnContext, BurnRate, PeriodSoFar, Window},
+    burn_rate::{Ageing, BurnBounds, BurnContext, BurnRate, PeriodSoFar, Window},
     condition,
     end_shortfall::{EndShortfall, ExpectedEnds},
     limit::{self, CustomersByLength, LimitStatus, Numbers},
@@ -24,6 +24,7 @@ use crate::domain::{
     counting::customers::CustomerTotal,
     model::{
         counts::{EventCounts, StartSpans},
+        ids::Name,
         time::{TimeRange, Timestamp},
     },
     slo::{Indicator, Limit, LimitRule, Severity, Slo},
@@ -46,9 +47,8 @@ pub struct SloStatus {
     /// The same with what cannot be used counted as bad; `None` where there is no such event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_remaining_at_worst: Option<f64>,
-    /// Seconds until the budget is gone at the rate of the long window of the rule that fired, as
-    /// messages have it, or of the last hour where none did. `None` if it does not burn down or is gone
-    /// already.
+    /// Seconds until the budget is gone at the rate of the long window of the rule that fired, or of the
+    /// last hour where none did. `None` if it is gone already, or if no forecast ends it.
     pub budget_empty_in_secs: Option<u64>,
     /// Events of the last hour.
     pub last_hour: EventCounts,
@@ -63,6 +63,9 @@ pub struct SloStatus {
     #[serde(default)]
     pub quality: Vec<LimitStatus>,
     pub alerts: Vec<AlertStatus>,
+    /// Events since the incident began that goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_incident: Option<EventCounts>,
     /// Started, not judged.
     pub in_flight: i64,
     /// In flight past the deadline, still within the grace.
@@ -129,6 +132,10 @@ pub struct Measured {
     pub in_period: EventCounts,
     /// Of the last hour; of a group none.
     pub starts: StartSpans,
+    /// Since the incident began that goes on.
+    pub in_incident: Option<EventCounts>,
+    /// Of a rolling window; empty where nothing burns.
+    pub ageing: Ageing,
     pub in_flight: i64,
     pub overdue: i64,
     /// Distinct customers with a bad event in the last hour.
@@ -181,6 +188,42 @@ impl Measured {
     /// What burn rates of `slo` are computed with, where what cannot be used counts as good.
     pub fn burn_context(&self, slo: &Slo) -> BurnContext {
         self.burn_bounds(slo).as_good
+    }
+
+    /// Whether the budget falls in any look-back, so that it is of interest until when it lasts.
+    pub fn burns(&self, slo: &Slo) -> bool {
+        let burn = self.burn_context(slo);
+        let falls = |length: Duration| {
+            let pace = burn.burn_rate(self.look_back(length));
+            length < burn.window && pace.is_some_and(|pace| pace.reaches(1.0))
+        };
+        look_backs(slo).into_iter().any(falls)
+    }
+
+    /// How long the budget lasts at the rate of the long window of the rule that fired, or of the last
+    /// hour where none did. A rule on that very number tells it itself.
+    pub fn budget_lasts(
+        &self,
+        slo: &Slo,
+        rules: &RuleStatuses,
+        fired: Option<&Name>,
+    ) -> Option<Duration> {
+        let burn = self.burn_context(slo);
+        if let Some(secs) = fired.and_then(|fired| rules.exhaustion(fired)) {
+            return Duration::try_from_secs_f64(secs)
+                .ok()
+                .filter(|lasts| !lasts.is_zero());
+        }
+        let windows = fired.and_then(|fired| rules.windows_of(fired));
+        let of_rule = windows.and_then(|(long, ..)| burn.burn_rate(self.look_back(long)));
+        burn.time_to_exhaustion(of_rule.or(self.pace(&burn))?, &self.ageing)
+    }
+
+    fn look_back(&self, length: Duration) -> Window {
+        Window {
+            length,
+            counts: self.counted(length).as_good(),
+        }
     }
 
     fn burn_bounds(&self, slo: &Slo) -> BurnBounds {
@@ -297,10 +340,7 @@ impl Measured {
 
     /// The burn rate of the last hour.
     fn pace(&self, burn: &BurnContext) -> Option<BurnRate> {
-        burn.burn_rate(Window {
-            length: LAST_HOUR,
-            counts: self.counted(LAST_HOUR).as_good(),
-        })
+        burn.burn_rate(self.look_back(LAST_HOUR))
     }
 
     /// Planned work leaves events out, so their absence says as little as where ingest was down.
@@ -337,14 +377,8 @@ impl SloStatus {
             as_good: burn,
             as_bad,
         } = measured.burn_bounds(slo);
-        let fired_pace = alert::firing(&alerts)
-            .and_then(|alert| statuses.windows_of(alert.rule.as_ref()?))
-            .and_then(|(length, ..)| {
-                burn.burn_rate(Window {
-                    length,
-                    counts: measured.counted(length).as_good(),
-                })
-            });
+        let fired = alert::firing(&alerts).and_then(|alert| alert.rule.as_ref());
+        let lasts = measured.budget_lasts(slo, &statuses, fired);
         let window = measured.budgeted(slo);
         let last_hour = measured.counted(LAST_HOUR);
         let pace = measured.pace(&burn);
@@ -362,15 +396,15 @@ impl SloStatus {
             budget_remaining_at_worst: (window.unusable() > 0)
                 .then(|| as_bad.budget_remaining())
                 .flatten(),
-            budget_empty_in_secs: fired_pace
-                .or(pace)
-                .and_then(|pace| burn.time_to_exhaustion(pace))
-                .map(|lasts| lasts.as_secs()),
+            budget_empty_in_secs: lasts.map(|lasts| lasts.as_secs()),
             last_hour,
             burn_rate: pace.map(BurnRate::value),
             rules,
             limits,
             quality,
+            in_incident: measured
+                .in_incident
+                .filter(|_| alert::firing(&alerts).is_some()),
             alerts,
             in_flight: measured.in_flight,
             overdue: measured.overdue,
@@ -378,6 +412,30 @@ impl SloStatus {
             steady_ticks: settled(),
             customers_total: slo.customer.as_ref().and(measured.customers_total),
         }
+    }
+
+    /// How fast the budget burns, and by which events: in the long window of the rule that fired, as messages
+    /// have it, or in the last hour where none did.
+    pub fn pace(&self) -> WindowStatus {
+        let fired = alert::firing(&self.alerts).and_then(|alert| alert.rule.as_ref());
+        let burn = self.rules.iter().map(|rule| (&rule.name, &rule.long));
+        let limits = self.limits.iter().chain(&self.quality);
+        let limits = limits.map(|limit| (&limit.name, &limit.window));
+        let of_fired = burn.chain(limits).find(|(name, _)| Some(*name) == fired);
+        of_fired.map_or_else(
+            || WindowStatus::new(LAST_HOUR.as_secs(), self.last_hour, self.burn_rate),
+            |(_, window)| window.clone(),
+        )
+    }
+
+    /// What goes on by now: the short window of the rule on burn rates that fired, or of the first one.
+    pub fn lately(&self) -> WindowStatus {
+        let fired = alert::firing(&self.alerts).and_then(|alert| alert.rule.as_ref());
+        let of_fired = self.rules.iter().find(|rule| Some(&rule.name) == fired);
+        of_fired.or(self.rules.first()).map_or_else(
+            || WindowStatus::new(LAST_HOUR.as_secs(), self.last_hour, self.burn_rate),
+            |rule| rule.short.clone(),
+        )
     }
 
     /// The same, evaluated in this rhythm.

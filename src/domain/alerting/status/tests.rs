@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::domain::{
-    alerting::{alert::AlertProgress, condition::Signal},
+    alerting::{alert::AlertProgress, burn_rate::steps, condition::Signal},
+    counting::series::{Series, SeriesPoint},
     model::{
         ids::Name,
         span::{AttributeName, AttributeScope},
@@ -44,6 +45,19 @@ fn counts(total: i64, bad: i64) -> EventCounts {
     }
 }
 
+/// A thousand good events an hour.
+fn calm(at: Timestamp) -> Ageing {
+    let (_, step) = steps(DAY * 28);
+    let range = Ageing::range(DAY * 28, at);
+    let starts = std::iter::successors(Some(range.from), |at| Some(*at + step));
+    let starts = starts.take_while(|at| *at < range.to);
+    let points = starts.map(|at| SeriesPoint {
+        at,
+        counts: counts(3_000, 0),
+    });
+    Ageing::new(&Series::new(range, step, &points.collect::<Vec<_>>()))
+}
+
 fn measured(window: EventCounts, hour: EventCounts, minutes: EventCounts) -> Measured {
     let at = Timestamp::from_secs(1_790_000_000);
     Measured {
@@ -60,6 +74,8 @@ fn measured(window: EventCounts, hour: EventCounts, minutes: EventCounts) -> Mea
         expected_ends: None,
         in_period: EventCounts::ZERO,
         starts: StartSpans::default(),
+        in_incident: None,
+        ageing: calm(at),
         in_flight: 7,
         overdue: 2,
         customers_affected: 3,

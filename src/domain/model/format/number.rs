@@ -56,6 +56,16 @@ pub fn percent(ratio: impl Into<Option<f64>>) -> String {
     format!("{} %", trimmed(value, digits))
 }
 
+/// A share of which more digits tell nothing: `97 %`, `under 1 %`, `over 99 %`.
+pub fn whole_percent(ratio: impl Into<Option<f64>>) -> String {
+    match scaled(ratio) {
+        None => NONE.to_owned(),
+        Some(value) if value > 0.0 && value < 1.0 => "under 1 %".to_owned(),
+        Some(value) if value > 99.0 && value < 100.0 => "over 99 %".to_owned(),
+        Some(value) => format!("{} %", fixed(value, 0)),
+    }
+}
+
 /// A part of an error budget: `40 %`, `−7 %`, `0.4 %`; never `0 %` or `100 %` unless it is.
 pub fn budget(ratio: impl Into<Option<f64>>) -> String {
     let Some(value) = scaled(ratio) else {

@@ -11,7 +11,7 @@ use crate::domain::{
 impl AlertUpdate {
     /// What leads a headline, before the numbers: `worse, customers affected 40 → 95 in 1 h`.
     pub(super) fn lead(self, facts: &AlertSnapshot) -> String {
-        let since = since(facts);
+        let began = began(facts);
         match self {
             Self::MoreCustomers { before, now } => format!(
                 "worse, {} → {} customers in 1 h",
@@ -27,10 +27,10 @@ impl AlertUpdate {
                 missing.text(),
                 moment(heard_until)
             ),
-            Self::DataResumed { .. } => format!("still firing{since}, data has resumed"),
-            Self::Unmuted { was } => format!("was {}, still firing{since}", was.text()),
-            Self::Reminded => format!("still firing{since}, not acknowledged"),
-            Self::Acknowledged => format!("acknowledged, still firing{since}"),
+            Self::DataResumed { .. } => format!("still firing{began}, data has resumed"),
+            Self::Unmuted { was } => format!("was {}, still firing{began}", was.text()),
+            Self::Reminded => format!("still firing{began}, not acknowledged"),
+            Self::Acknowledged => format!("acknowledged, still firing{began}"),
         }
     }
 
@@ -41,7 +41,7 @@ impl AlertUpdate {
 
     /// One or two sentences without any string of a user's.
     pub fn text(self, facts: &AlertSnapshot) -> String {
-        let (lead, since) = (urgency(facts.severity), since(facts));
+        let (lead, began) = (urgency(facts.severity), it_began(facts));
         let now = facts.evaluated_at;
         match self {
             Self::MoreCustomers { before, now } => format!(
@@ -65,15 +65,15 @@ impl AlertUpdate {
                 share(facts)
             ),
             Self::DataResumed { stopped_at } => format!(
-                "Data has resumed after {}. The alert has been firing{since}.",
+                "Data has resumed after {}. The alert is still firing{began}.",
                 format::lasting(now.saturating_since(stopped_at))
             ),
-            Self::Unmuted { was } => format!("It was {}. It is still firing{since}.", was.text()),
+            Self::Unmuted { was } => format!("It was {}. It is still firing{began}.", was.text()),
             Self::Acknowledged => {
-                format!("Acknowledged. It is still firing{since}.")
+                format!("Acknowledged. It is still firing{began}.")
             }
             Self::Reminded => {
-                format!("{lead} still firing{since}. Nobody has acknowledged it.")
+                format!("{lead} still firing{began}. Nobody has acknowledged it.")
             }
         }
     }
@@ -89,11 +89,20 @@ impl Missing {
     }
 }
 
-/// ` since 04:12 UTC`.
-fn since(facts: &AlertSnapshot) -> String {
-    facts.fired_at.map_or_else(String::new, |at| {
-        format!(" since {}", format::time_of_day(at))
-    })
+/// `, began 04:12 UTC`.
+fn began(facts: &AlertSnapshot) -> String {
+    began_at(facts).map_or_else(String::new, |at| format!(", began {at}"))
+}
+
+/// The same in a sentence: `; it began at 04:12 UTC`.
+fn it_began(facts: &AlertSnapshot) -> String {
+    began_at(facts).map_or_else(String::new, |at| format!("; it began at {at}"))
+}
+
+/// The moment that is called "since" everywhere.
+fn began_at(facts: &AlertSnapshot) -> Option<String> {
+    let at = facts.began_at.or(facts.fired_at)?;
+    Some(format!("{} UTC", format::moment(at, facts.evaluated_at)))
 }
 
 fn moment(at: Option<Timestamp>) -> String {

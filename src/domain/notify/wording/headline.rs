@@ -118,7 +118,7 @@ fn again(facts: &AlertSnapshot) -> Option<String> {
 
 /// `stuck in cards` where most bad workflows never finished, else `waiting in cards` or `slow in
 /// worker`.
-fn slow_stage(facts: &AlertSnapshot) -> Option<String> {
+pub fn slow_stage(facts: &AlertSnapshot) -> Option<String> {
     let title = &facts.slowest_stage.as_ref()?.title;
     let queue = title.strip_prefix("wait in ");
     let is_stuck = mostly(facts.long.counts) == Some("never finished");

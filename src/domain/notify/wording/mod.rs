@@ -10,14 +10,15 @@ mod detection;
 mod headline;
 
 pub use detection::detection;
-pub use headline::{headline, subject};
+pub use headline::{headline, slow_stage, subject};
 
 use super::{MessageNote, RenderContext};
 use crate::domain::{
     alerting::{
         alert::EpisodeEnd,
-        rule_status::WindowStatus,
+        rule_status::burn_sentence,
         snapshot::{AlertSnapshot, Before, EpisodeSummary, SlowestStage},
+        status::LAST_HOUR,
     },
     counting::{customers::CustomerTotal, differences::Difference},
     model::{counts::EventCounts, format},
@@ -96,9 +97,15 @@ fn unmatched_finish(facts: &AlertSnapshot) -> Option<String> {
     })
 }
 
-/// `412 of 9,120 customers`; nothing where none is known.
+/// `412 of 9,120 customers`, in the last hour; that is named where the rest is of another window. Nothing
+/// where none is known.
 pub fn people(facts: &AlertSnapshot) -> Option<String> {
-    CustomerTotal::people(facts.customers_affected, facts.customers_total.as_ref())
+    let people = CustomerTotal::people(facts.customers_affected, facts.customers_total.as_ref())?;
+    Some(if facts.long.secs == LAST_HOUR.as_secs() {
+        people
+    } else {
+        format!("{people} in {}", format::window(LAST_HOUR.as_secs()))
+    })
 }
 
 /// What an event of this SLO is called: `workflows`.
@@ -220,26 +227,14 @@ pub fn burn(facts: &AlertSnapshot) -> String {
     if let Some(limit) = &facts.limit {
         return limit.sentence();
     }
-    let one = |window: &WindowStatus| {
-        let length = window.text();
-        match window.burn_rate {
-            Some(rate) => format!("{} over {length}", format::burn_rate(rate, facts.factor)),
-            None => format!("nothing over {length}"),
-        }
-    };
-    format!(
-        "{} and {}, limit {}",
-        one(&facts.long),
-        one(&facts.short),
-        format::factor(facts.factor)
-    )
+    burn_sentence(&facts.long, &facts.short, facts.factor)
 }
 
 /// `97 % of the extra time: 6 min 41 s instead of 6.2 s`, without the name of the stage.
 pub fn extra_time(slowest: &SlowestStage) -> String {
     format!(
         "{} of the extra time: {} instead of {}",
-        format::percent(slowest.share_of_excess),
+        format::whole_percent(slowest.share_of_excess),
         format::seconds(slowest.bad_secs),
         format::seconds(slowest.good_secs),
     )
@@ -374,12 +369,17 @@ pub fn note(note: &MessageNote) -> String {
     }
 }
 
-/// `38 min (06:09 to 06:47 UTC), 655 customers, 2,010 workflows bad, 21 % of the budget spent`.
-pub fn cost(facts: &AlertSnapshot, episode: &EpisodeSummary) -> String {
+/// How long it lasted, from its beginning to its end: `38 min`.
+pub fn lasted(facts: &AlertSnapshot, episode: &EpisodeSummary) -> String {
     let from = facts
         .began_at
         .map_or(episode.fired_at, |at| at.min(episode.fired_at));
-    let mut parts = vec![format::lasting(episode.resolved_at.saturating_since(from))];
+    format::lasting(episode.resolved_at.saturating_since(from))
+}
+
+/// `38 min (06:09 to 06:47 UTC), 655 customers, 2,010 workflows bad, 21 % of the budget spent`.
+pub fn cost(facts: &AlertSnapshot, episode: &EpisodeSummary) -> String {
+    let mut parts = vec![lasted(facts, episode)];
     parts.extend(CustomerTotal::people(episode.customers_affected, None));
     parts.push(format!(
         "{} {} bad",

@@ -20,6 +20,7 @@ use super::{acknowledge::take_on, found};
 use crate::{
     domain::{
         alerting::{
+            alert::TransitionKind,
             silence::{Draft, Matcher, Silence},
             snapshot::AlertSnapshot,
         },
@@ -71,6 +72,7 @@ pub(in crate::web) async fn confirm(
                 layout: layout.still(),
                 action,
                 headline: wording::headline(&last.facts),
+                is_over: last.facts.kind == TransitionKind::Resolved,
                 id,
                 token: permit.token,
             };
@@ -211,6 +213,8 @@ struct ConfirmPage {
     layout: Layout,
     action: SignedAction,
     headline: String,
+    /// There is nothing left to do.
+    is_over: bool,
     id: String,
     token: String,
 }

@@ -2,8 +2,8 @@
 
 use crate::{
     domain::{
-        alerting::incident::IncidentSnapshot,
-        model::{format, time::Timestamp},
+        alerting::{incident::IncidentSnapshot, snapshot::AlertSnapshot},
+        model::format,
         slo::Severity,
     },
     web::chart::{self, BurnChart, BurnPoint, FactorLine, Figure},
@@ -21,7 +21,7 @@ impl IncidentCharts {
     pub(super) fn new(
         title: &'static str,
         picture: &IncidentSnapshot,
-        fired_at: Timestamp,
+        alert: &AlertSnapshot,
     ) -> Self {
         let counts = picture.counts();
         let all = counts.sum(0, counts.len());
@@ -35,7 +35,7 @@ impl IncidentCharts {
         Self {
             title,
             reasons: chart::reasons(&counts, &sentence),
-            burn: burn(picture, fired_at).draw(),
+            burn: burn(picture, alert).draw(),
             windows: format!(
                 "Thick: {} window; thin: {}.",
                 format::window(picture.long_secs),
@@ -45,7 +45,8 @@ impl IncidentCharts {
     }
 }
 
-fn burn(picture: &IncidentSnapshot, fired_at: Timestamp) -> BurnChart {
+fn burn(picture: &IncidentSnapshot, alert: &AlertSnapshot) -> BurnChart {
+    let fired_at = alert.fired_at.unwrap_or(alert.evaluated_at);
     let points: Vec<BurnPoint> = picture
         .burn()
         .map(|(at, long, short)| BurnPoint { at, long, short })
@@ -66,7 +67,8 @@ fn burn(picture: &IncidentSnapshot, fired_at: Timestamp) -> BurnChart {
             severity: Severity::Page,
             label: format!("{} reacts", format::factor(picture.factor)),
         }],
-        firing_since: Some(fired_at).filter(|at| *at < range.to),
+        budget_ratio: 1.0 - alert.objective,
+        fired_at: Some(fired_at).filter(|at| *at < range.to),
         events: Vec::new(),
         sentence: format!(
             "Burn rate over {} and {}: at most {}, on a logarithmic scale.",

@@ -1,11 +1,14 @@
 //! `/incidents/{id}`: what a message meant, frozen at its moment, and what came of it since.
 //!
-//! The page is made of what was kept with the incident and of nothing else, so it stays right when
-//! counts are corrected or dropped and when the SLO is edited or removed.
+//! What it says of the beginning and of the end is made of what was kept with the incident, so it stays
+//! right when counts are corrected or dropped and when the SLO is edited or removed. Only while the
+//! incident goes on, how the SLO stands now is beside that.
 
 mod acknowledge;
 mod act;
+mod answers;
 mod charts;
+mod then_and_now;
 mod timeline;
 mod view;
 
@@ -31,6 +34,7 @@ use crate::{
     web::{
         error::WebError,
         page::{Layout, Negotiation, Section},
+        pages::summary::Summary,
         state::WebState,
         write::{body::ParsedBody, see_other, who::Who},
     },
@@ -66,7 +70,29 @@ async fn view(state: &WebState, id: &str) -> Result<IncidentView, WebError> {
     let now = state.clock.now();
     let mut tx = state.store.begin("read an incident").await?;
     let transitions = found(&mut tx, id).await?;
-    IncidentView::read(&mut tx, &transitions, now).await
+    let live = match transitions.first() {
+        Some(first) => live(state, &mut tx, first).await?,
+        None => None,
+    };
+    IncidentView::read(&mut tx, &transitions, live, now).await
+}
+
+/// How the SLO or the group of the incident stands now; `None` once it is not declared any more.
+async fn live(
+    state: &WebState,
+    tx: &mut Tx<'_>,
+    first: &AlertTransition,
+) -> Result<Option<Summary>, WebError> {
+    let slo = state.catalog.borrow().slos.get(&first.facts.slo).cloned();
+    let Some(slo) = slo else {
+        return Ok(None);
+    };
+    let record = match first.facts.group {
+        None => tx.slo(&slo.name).await?,
+        Some(_) => tx.group(first.slo).await?.map(|group| group.record),
+    };
+    let record = record.filter(|record| record.status.is_some());
+    Ok(record.map(|record| Summary::new(&slo, Some(&record))))
 }
 
 /// All that has happened to it, oldest first; at least its beginning.

@@ -1,12 +1,14 @@
 //! An incident as page and API show it.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
+    answers::{self, Answer},
     charts::IncidentCharts,
+    then_and_now::{self, ThenAndNow},
     timeline::{self, TimelineEntry},
 };
 use crate::{
@@ -17,11 +19,14 @@ use crate::{
             snapshot::{AlertSnapshot, EpisodeSummary},
         },
         model::{format, group::Group, ids::Name, time::Timestamp},
-        notify::{detection, wording},
+        notify::{delivery::DeliveryState, detection, wording},
         slo::Severity,
     },
-    store::{AlertTransition, Tx},
-    web::{error::WebError, pages::slo::groups},
+    store::{AlertTransition, IncidentDelivery, Tx},
+    web::{
+        error::WebError,
+        pages::{sentence, slo::groups, summary::Summary},
+    },
 };
 
 #[derive(Debug, Serialize)]
@@ -47,6 +52,10 @@ pub(super) struct IncidentView {
     /// What they were told last.
     #[serde(rename = "latest_alert")]
     pub(super) last: AlertSnapshot,
+    /// How the SLO stands now, while the incident goes on.
+    #[serde(rename = "now")]
+    pub(super) live: Option<Summary>,
+    pub(super) answers: Vec<Answer>,
     pub(super) timeline: Vec<TimelineEntry>,
     pub(super) notes: Vec<IncidentNote>,
     /// The counts around its beginning as they were then.
@@ -61,6 +70,7 @@ impl IncidentView {
     pub(super) async fn read(
         tx: &mut Tx<'_>,
         transitions: &[AlertTransition],
+        live: Option<Summary>,
         now: Timestamp,
     ) -> Result<Self, WebError> {
         let (Some(first), Some(last)) = (transitions.first(), transitions.last()) else {
@@ -71,6 +81,7 @@ impl IncidentView {
         let acknowledged = tx.acknowledgements(&[id]).await?.remove(&id);
         let ids: Vec<Uuid> = transitions.iter().map(|one| one.id).collect();
         let told = tx.tries_to_tell(&ids).await?;
+        let notified = notified(&told);
         let notes = tx.notes(id).await?;
         let snapshot_at_firing = tx.picture(id, TransitionKind::Firing).await?;
         let snapshot_at_end = tx.picture(id, TransitionKind::Resolved).await?;
@@ -80,7 +91,7 @@ impl IncidentView {
         let ended = transitions
             .iter()
             .find(|one| one.facts.kind == TransitionKind::Resolved);
-        Ok(Self {
+        let mut view = Self {
             id,
             as_of: now,
             slo: alert_at_firing.slo.clone(),
@@ -107,7 +118,11 @@ impl IncidentView {
             },
             alert_at_firing,
             last,
-        })
+            live: live.filter(|_| ended.is_none()),
+            answers: Vec::new(),
+        };
+        view.answers = answers::of(&view, &notified);
+        Ok(view)
     }
 
     pub(super) fn title(&self) -> String {
@@ -142,7 +157,7 @@ impl IncidentView {
         }
     }
 
-    /// `Sun 22 Nov 09:49 UTC, for 52 min`.
+    /// `Sun 22 Nov 09:49 to 10:41 UTC, 52 min`, or `since 09:49 UTC, 52 min`.
     pub(super) fn when(&self) -> String {
         let began = self.began_at.unwrap_or(self.fired_at);
         let from = format::moment(began, self.as_of);
@@ -154,7 +169,7 @@ impl IncidentView {
                 "{from} to {} UTC, {lasting}",
                 format::moment(ended, self.as_of)
             ),
-            None => format!("since {from} UTC, for {lasting} now"),
+            None => format!("since {from} UTC, {lasting}"),
         }
     }
 
@@ -162,11 +177,7 @@ impl IncidentView {
     pub(super) fn lead(&self) -> String {
         match (self.ended_at, &self.acknowledged) {
             (Some(_), _) => format!("{}.", wording::ending(&self.last)),
-            (None, Some(acknowledged)) => format!(
-                "Still firing. Acknowledged by {}, {}.",
-                acknowledged.by.as_deref().unwrap_or("somebody"),
-                format::moment(acknowledged.at, self.as_of)
-            ),
+            (None, Some(_)) => "Still firing. Acknowledged.".to_owned(),
             (None, None) => "Still firing. Nobody has acknowledged it.".to_owned(),
         }
     }
@@ -180,17 +191,10 @@ impl IncidentView {
         wording::headline(&self.alert_at_firing)
     }
 
-    /// The first message, term by term.
+    /// What else the first message said, term by term.
     pub(super) fn said_terms(&self) -> Vec<(&'static str, String)> {
         let alert_at_firing = &self.alert_at_firing;
-        let mut terms = vec![("Bad", wording::share(alert_at_firing))];
-        terms.extend(wording::people(alert_at_firing).map(|people| ("Who", people)));
-        terms.push((
-            wording::burn_title(alert_at_firing),
-            wording::burn(alert_at_firing),
-        ));
-        terms.push(("Promise", wording::promise(alert_at_firing)));
-        terms.push(("Budget left", wording::budget_left(alert_at_firing)));
+        let mut terms = vec![("Promise", wording::promise(alert_at_firing))];
         if let Some(slowest) = &alert_at_firing.slowest_stage {
             let text = format!("{}: {}", slowest.title, wording::extra_time(slowest));
             terms.push(("Slow stage", text));
@@ -211,19 +215,34 @@ impl IncidentView {
         terms
     }
 
-    /// What changed since the first message.
-    pub(super) fn since_terms(&self) -> Vec<(&'static str, String)> {
-        let mut terms = Vec::new();
-        if self.last.version != self.alert_at_firing.version {
-            terms.push(("Bad", wording::share(&self.last)));
-            terms.extend(wording::people(&self.last).map(|people| ("Who", people)));
-            terms.push((wording::burn_title(&self.last), wording::burn(&self.last)));
-            terms.push(("Budget left", wording::budget_left(&self.last)));
-        }
-        if let Some(cost) = self.cost_text() {
-            terms.push(("Cost", cost));
-        }
-        terms
+    pub(super) fn then_and_now(&self) -> Vec<ThenAndNow> {
+        then_and_now::rows(self)
+    }
+
+    pub(super) fn then_title(&self) -> String {
+        format!(
+            "When it fired, {}",
+            format::moment(self.fired_at, self.as_of)
+        )
+    }
+
+    pub(super) fn now_title(&self) -> String {
+        then_and_now::now_title(self)
+    }
+
+    /// How it goes on, while it does.
+    pub(super) fn course(&self) -> Option<String> {
+        sentence::course(self.live.as_ref()?, self.as_of)
+    }
+
+    pub(super) fn runbook(&self) -> Option<&str> {
+        let runbook = self.last.runbook.as_deref()?;
+        (runbook.starts_with("https://") || runbook.starts_with("http://")).then_some(runbook)
+    }
+
+    /// Where this alert can be silenced.
+    pub(super) fn silence_path(&self) -> String {
+        format!("/silences/new?slo={}", self.slo)
     }
 
     pub(super) fn note_text(&self, note: &IncidentNote) -> String {
@@ -239,6 +258,15 @@ impl IncidentView {
         let at_end = self.snapshot_at_end.as_ref().map(|of| ("All of it", of));
         let at_firing = self.snapshot_at_firing.as_ref();
         let (title, picture) = at_end.or(at_firing.map(|of| ("As it began", of)))?;
-        Some(IncidentCharts::new(title, picture, self.fired_at))
+        Some(IncidentCharts::new(title, picture, &self.alert_at_firing))
     }
+}
+
+/// The targets that were notified, each once.
+fn notified(deliveries: &[IncidentDelivery]) -> Vec<String> {
+    let delivered = deliveries
+        .iter()
+        .filter(|one| DeliveryState::parse(&one.state) == Some(DeliveryState::Delivered));
+    let targets: BTreeSet<&String> = delivered.map(|one| &one.target).collect();
+    targets.into_iter().cloned().collect()
 }

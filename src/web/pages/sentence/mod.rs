@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::summary::Summary;
 use crate::domain::{
     alerting::{rule_status::BurnCondition, status::SloState},
-    counting::customers::CustomerTotal,
     model::{format, time::Timestamp},
+    notify::wording,
 };
 
 /// A verdict in words: the first sentence stands out.
@@ -41,9 +41,6 @@ pub(crate) fn verdict(slo: &Summary, now: Timestamp) -> Sentence {
             "A longer window or a lower objective gives a budget that can be spent.".to_owned(),
         ),
         Some(SloState::Rising) => rest.extend(rising(slo).or_else(|| too_young(slo))),
-        Some(SloState::Recovering) => {
-            rest.push("It resolves if that stays so.".to_owned());
-        }
         Some(SloState::Ok) if slo.burn_rate_last_hour.is_some() => rest.push(format!(
             "The last hour burned at {}; 1× would spend exactly the budget in {}.",
             slo.burn_text(),
@@ -51,12 +48,12 @@ pub(crate) fn verdict(slo: &Summary, now: Timestamp) -> Sentence {
         )),
         Some(_) => {}
     }
-    rest.extend(improving(slo));
+    rest.extend(improving(slo, now));
     rest.extend(too_few_to_tell(slo));
     rest.extend(inhibited(slo));
     rest.extend(stale(slo));
     rest.extend(exhaustion(slo, now));
-    rest.extend(last_hour(slo));
+    rest.extend(bad(slo));
     rest.extend(customers(slo));
     Sentence {
         lead,
@@ -77,17 +74,25 @@ pub(crate) fn urgent(slo: &Summary, now: Timestamp) -> Option<Sentence> {
         SloState::Ticket => format!("has a ticket open{}.", since(slo, now)),
         _ => return None,
     };
-    let mut rest = vec![match slo.fired_limit() {
-        Some(limit) => format!("Over its limit: {}.", limit.sentence()),
-        None => format!("Burning {}.", slo.pace().1),
-    }];
-    rest.extend(exhaustion(slo, now));
-    rest.extend(last_hour(slo));
+    let mut rest: Vec<String> = course(slo, now).into_iter().collect();
+    rest.extend(bad(slo));
     rest.extend(customers(slo));
     Some(Sentence {
         lead,
         rest: rest.join(" "),
     })
+}
+
+/// How what fires goes on: how fast, whether it gets better, and until when the budget lasts.
+pub(crate) fn course(slo: &Summary, now: Timestamp) -> Option<String> {
+    slo.state?;
+    let speed = match slo.fired_limit() {
+        Some(limit) => format!("Over its limit: {}.", limit.sentence()),
+        None => format!("Burning {}.", slo.burn_text()),
+    };
+    let all = [Some(speed), improving(slo, now), exhaustion(slo, now)];
+    let all: Vec<String> = all.into_iter().flatten().collect();
+    Some(all.join(" "))
 }
 
 fn since(slo: &Summary, now: Timestamp) -> String {
@@ -104,11 +109,13 @@ fn speed(slo: &Summary) -> String {
     if let Some(limit) = slo.fired_limit() {
         return limit.sentence();
     }
-    let (rate, text) = slo.pace();
-    match rate {
-        Some(rate) if rate > 1.0 => format!("the budget burns {text} too fast"),
-        Some(_) => format!("the budget burns at {text}"),
-        None => "no event in the last hour".to_owned(),
+    let text = slo.burn_text();
+    let then = slo.burn_text_at_firing().filter(|then| *then != text);
+    let then = then.map_or_else(String::new, |then| format!(", {then} when it fired"));
+    match slo.pace.burn_rate {
+        Some(rate) if rate > 1.0 => format!("the budget burns {text} too fast{then}"),
+        Some(_) => format!("the budget burns at {text}{then}"),
+        None => format!("no event in {}", slo.pace.lately()),
     }
 }
 
@@ -146,14 +153,25 @@ fn rising(slo: &Summary) -> Option<String> {
     ))
 }
 
-/// The short window of the rule that fired, once it is below the factor.
-fn improving(slo: &Summary) -> Option<String> {
-    let rule = slo.fired_burn()?;
-    let rate = rule.short.burn_rate.filter(|rate| *rate < rule.factor)?;
+/// The short window of the rule that fired, once it is below the factor; and since when no rule burns, and
+/// when that ends the alert.
+fn improving(slo: &Summary, now: Timestamp) -> Option<String> {
+    let fired = slo.fired_burn();
+    let rate = fired.and_then(|rule| Some((rule, rule.short.burn_rate?)));
+    let rate = rate
+        .filter(|(rule, rate)| *rate < rule.factor)
+        .map(|(rule, rate)| {
+            let rate = format::burn_rate(rate, rule.factor);
+            format!("{rate} in {}", rule.short.lately())
+        });
+    let Some(recovery) = slo.recovery else {
+        return rate.map(|rate| format!("It is getting better: {rate}."));
+    };
+    let rate = rate.map_or_else(String::new, |rate| format!(" ({rate})"));
     Some(format!(
-        "It is getting better: {} in {}.",
-        format::burn_rate(rate, rule.factor),
-        rule.short.lately()
+        "It is getting better since {}{rate} and resolves about {} if it stays so.",
+        format::moment(recovery.since, now),
+        format::moment(recovery.resolves_at, now),
     ))
 }
 
@@ -210,47 +228,34 @@ fn exhaustion(slo: &Summary, now: Timestamp) -> Option<String> {
         ));
     }
     let (at, secs) = slo.budget_empty_at.zip(slo.budget_empty_in_seconds)?;
-    let length = Duration::from_secs(secs);
-    // A budget that outlasts its own window at this pace is in no danger.
-    (secs < slo.window_seconds).then(|| {
-        format!(
-            "At this rate the last {} is gone {} (in {}).",
-            slo.budget_text(),
-            format::moment_in_words(at, now),
-            format::lasting(length)
-        )
-    })
+    Some(format!(
+        "At this rate the last {} is gone {} (in {}).",
+        slo.budget_text(),
+        format::moment_in_words(at, now),
+        format::lasting(Duration::from_secs(secs))
+    ))
 }
 
-fn last_hour(slo: &Summary) -> Option<String> {
-    let counts = slo.last_hour;
-    if counts.bad == 0 || slo.state == Some(SloState::Ok) {
+/// How many were bad and why, in the window that the burn rate is of.
+fn bad(slo: &Summary) -> Option<String> {
+    let counts = slo.pace.counts;
+    if counts.bad() == 0 || slo.state == Some(SloState::Ok) {
         return None;
     }
-    let reasons: Vec<String> = [
-        (counts.by_outcome.late, "late"),
-        (counts.by_outcome.failed, "failed"),
-        (counts.by_outcome.timeout, "never finished"),
-    ]
-    .into_iter()
-    .filter(|(n, _)| *n > 0)
-    .map(|(n, word)| format!("{} {word}", format::count(n)))
-    .collect();
     Some(format!(
-        "In the last hour {} of {} were bad: {}.",
-        format::count(counts.bad),
-        format::count(counts.total),
-        reasons.join(", ")
+        "In {} {} of {} were bad: {}.",
+        slo.pace.lately(),
+        format::count(counts.bad()),
+        format::count(counts.total()),
+        wording::reasons(counts)
     ))
 }
 
 fn customers(slo: &Summary) -> Option<String> {
-    let affected = slo.customers_affected_last_hour;
-    let total = slo.customers_total_last_hour.as_ref();
-    let people = CustomerTotal::people(affected, total)?;
-    let verb = if affected == Some(1) { "is" } else { "are" };
-    Some(format!("{people} {verb} affected."))
+    Some(format!("Affected: {}.", slo.people_text()?))
 }
 
+#[cfg(test)]
+mod one_value;
 #[cfg(test)]
 mod tests;

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::{
     load::{StretchLimits, series},
-    view::{BudgetPoint, SloView},
+    view::BudgetPoint,
 };
 use crate::{
     domain::{
-        alerting::burn_rate::budget_remaining,
-        counting::series::{Rate, Series, SeriesPoint, burn_down, forecast},
+        alerting::burn_rate::{budget_remaining, steps},
+        counting::series::{Series, SeriesPoint},
         model::{
             ids::SloId,
             time::{Resolution, TimeRange, Timestamp},
@@ -19,9 +19,6 @@ use crate::{
     store::{SeriesQuery, StoreError, Tx},
     web::pages::summary::Summary,
 };
-
-/// Points over the window, some more or less.
-const POINTS: u64 = 224;
 
 /// The counts that the line is drawn from.
 #[derive(Debug)]
@@ -39,7 +36,7 @@ impl BudgetPast {
         (id, slo): (SloId, &Slo),
         now: Timestamp,
     ) -> Result<Self, StoreError> {
-        let (resolution, step) = grain(slo.window.length());
+        let (resolution, step) = steps(slo.window.length());
         if let Some(period) = slo.window.period(now) {
             let so_far = TimeRange::new(period.from, now);
             let series = of_period(tx, (id, slo), so_far, resolution).await?;
@@ -99,21 +96,6 @@ impl BudgetPast {
             })
             .collect()
     }
-
-    /// The points of the line if `rate` goes on from now.
-    pub(super) fn future(&self, slo: &Slo, view: &SloView, rate: Rate) -> Vec<(Timestamp, f64)> {
-        let now = view.as_of;
-        let Some(period) = slo.window.period(now) else {
-            return forecast(&self.series, slo.objective, slo.window.length(), rate).collect();
-        };
-        let summary = &view.summary;
-        let budget = summary.budget_volume() * summary.objective.budget_ratio();
-        let left = summary.budget_remaining_ratio.filter(|_| budget > 0.0);
-        left.map_or_else(Vec::new, |left| {
-            let rest = TimeRange::new(now, period.to);
-            burn_down(rest, left, rate.bad / budget).collect()
-        })
-    }
 }
 
 /// What the chart shows: the window and some of what follows, or the whole period.
@@ -148,16 +130,4 @@ async fn of_period(
         counts: -counts,
     }));
     Ok(Series::new(range, step, &points))
-}
-
-/// Each point is of whole buckets.
-fn grain(window: Duration) -> (Resolution, Duration) {
-    let resolution = if window < Duration::from_hours(96) {
-        Resolution::Minute
-    } else {
-        Resolution::Hour
-    };
-    let bucket = resolution.length().as_secs();
-    let step = (window.as_secs() / POINTS / bucket).max(1) * bucket;
-    (resolution, Duration::from_secs(step))
 }

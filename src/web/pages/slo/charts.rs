@@ -10,12 +10,8 @@ use crate::{
             burn_rate::{BurnContext, BurnRate, Window},
             change_event::ChangeEvent,
         },
-        counting::series::{Rate, Series},
-        model::{
-            counts::EventCounts,
-            format,
-            time::{TimeRange, Timestamp},
-        },
+        counting::series::Series,
+        model::{counts::EventCounts, format, time::TimeRange},
         slo::{AlertRule, Severity, Slo},
     },
     web::chart::{
@@ -47,7 +43,7 @@ pub(super) struct FutureKey {
 
 impl SloCharts {
     pub(super) fn draw(slo: &Slo, view: &SloView) -> Self {
-        let futures = futures(slo, view);
+        let futures = futures(view);
         let keys = keys(&futures, view);
         let range_counts = view.past.bars.sum(0, view.past.bars.len());
         let reasons_reading = format!(
@@ -78,6 +74,11 @@ impl SloCharts {
         }
     }
 
+    /// Whether the range has any event to draw.
+    pub(super) fn has_events(&self) -> bool {
+        self.range_counts.total() > 0
+    }
+
     pub(super) fn late_text(&self) -> String {
         format::count(self.range_counts.late)
     }
@@ -91,37 +92,35 @@ impl SloCharts {
     }
 }
 
-/// A: the rate that the page names goes on, which the budget's end is computed from. B: that of the last
-/// six hours, where it is another. C: nothing bad happens any more, which is all that is left to ask once
-/// the budget is spent.
-fn futures(slo: &Slo, view: &SloView) -> Vec<Future> {
-    let (counts, length) = view.summary.pace_window();
-    let pace = Rate::of(counts, length);
-    let six_hours = Rate::of(view.last_six_hours, 6 * HOUR);
+/// A: the rate that the page names goes on, which the budget's end is computed from. B: nothing bad
+/// happens any more, which is all that is left to ask once the budget is spent. Both by the same traffic,
+/// so that A never ends above B.
+fn futures(view: &SloView) -> Vec<Future> {
     if view.summary.budget_remaining_ratio.is_none() {
         return Vec::new();
     }
-    let future = |letter, class, rate| Future {
+    let future = |letter, class, pace| Future {
         letter,
         class,
-        points: view.past.budget.future(slo, view, rate),
+        points: view
+            .burn
+            .forecast(pace, &view.ageing)
+            .into_iter()
+            .map(|(ahead, left)| (view.as_of + ahead, left))
+            .collect(),
     };
-    let mut futures = vec![future("C", "lc", six_hours.without_bad())];
-    if !view.summary.is_spent() {
-        futures.insert(0, future("A", "la", pace));
-        if length != 6 * HOUR {
-            futures.insert(1, future("B", "lb", six_hours));
-        }
-    }
-    futures
+    let pace = view
+        .summary
+        .burn_rate()
+        .filter(|_| !view.summary.is_spent());
+    let goes_on = pace.map(|pace| future("A", "la", pace));
+    let stops = future("B", "lc", BurnRate::NONE);
+    goes_on.into_iter().chain([stops]).collect()
 }
 
 fn keys(futures: &[Future], view: &SloView) -> Vec<FutureKey> {
-    let (_, length) = view.summary.pace_window();
     let text = |letter| match letter {
-        "A" if length == HOUR => "the last hour's rate goes on".to_owned(),
-        "A" => format!("the rate of the last {} goes on", format::duration(length)),
-        "B" => "the last 6 hours' rate goes on".to_owned(),
+        "A" => format!("the rate of {} goes on", view.summary.pace.lately()),
         _ => "the burn stops now".to_owned(),
     };
     futures
@@ -152,31 +151,12 @@ fn outcome(future: &Future, view: &SloView) -> String {
             },
         );
     }
-    // The page names the end at this rate already: the chart shows the same moment.
-    let told = view
-        .summary
-        .budget_empty_at
-        .filter(|_| future.letter == "A");
-    crossing(future, view).map_or(at_last, |at| {
-        format!(
-            "empty {}",
-            format::moment_in_words(told.unwrap_or(at), view.as_of)
-        )
-    })
-}
-
-/// Between the last point with some budget left and the first without.
-fn crossing(future: &Future, view: &SloView) -> Option<Timestamp> {
-    let mut before = (view.as_of, view.summary.budget_remaining_ratio?);
-    for &(at, left) in &future.points {
-        if left <= 0.0 {
-            let share = before.1 / (before.1 - left).max(f64::EPSILON);
-            let length = at.saturating_since(before.0);
-            return Some(before.0 + length.mul_f64(share.clamp(0.0, 1.0)));
+    match view.summary.budget_empty_at {
+        Some(at) if future.letter == "A" => {
+            format!("empty {}", format::moment_in_words(at, view.as_of))
         }
-        before = (at, left);
+        _ => at_last,
     }
-    None
 }
 
 fn budget(slo: &Slo, view: &SloView, futures: Vec<Future>, keys: &[FutureKey]) -> BudgetChart {
@@ -223,7 +203,8 @@ fn burn(slo: &Slo, view: &SloView) -> BurnChart {
         step: series.step(),
         points: view.burn_history.clone(),
         thresholds: thresholds(slo),
-        firing_since: view.summary.firing_since.filter(|since| *since < range.to),
+        budget_ratio: slo.objective.budget_ratio(),
+        fired_at: view.summary.fired_at.filter(|since| *since < range.to),
         events: marks(view),
         sentence: format!(
             "Burn rate over the last {}: now {} over {} and {} over {}, on a logarithmic scale.",

@@ -185,7 +185,8 @@ const WORKFLOWS: &[Explained] = &[
     (
         "corrected",
         "verdicts that a later span changed; each event still counts once",
-        "If there are many, lengthen `grace`, so that verdicts wait for late spans.",
+        "Nothing must be done after a stall or an outage: what ends late is counted when it does. If there \
+         are many at other times, lengthen `grace`, so that verdicts wait for late spans.",
     ),
 ];
 

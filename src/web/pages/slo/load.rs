@@ -18,7 +18,10 @@ use super::{
 use crate::{
     domain::{
         alerting::{
-            burn_rate::BurnContext, change_event::concerned, rule_status::RuleStatus,
+            alert::TransitionKind,
+            burn_rate::{Ageing, BurnContext, PeriodSoFar},
+            change_event::concerned,
+            rule_status::RuleStatus,
             trace_link::TraceViewer,
         },
         counting::{customers::CustomerTotal, series::Series},
@@ -33,7 +36,11 @@ use crate::{
     store::{AffectedCustomers, SeriesQuery, SloRecord, StoreError, Tx, WorkflowRecord},
     web::{
         error::WebError,
-        pages::{exclusions::ExclusionView, history, summary::Summary},
+        pages::{
+            exclusions::ExclusionView,
+            history::{self, TransitionView},
+            summary::Summary,
+        },
         state::WebState,
     },
 };
@@ -55,19 +62,20 @@ pub(super) async fn view(
     let mut tx = state.store.begin("read an SLO").await?;
     let (record, group) = record(&mut tx, slo, whose).await?;
     let id = record.as_ref().map_or(UNKNOWN, |record| record.id);
-    let summary = summary(&mut tx, slo, record.as_ref(), now).await?;
+    let mut summary = Summary::new(slo, record.as_ref());
     let window = slo.window.counted(now);
     let first_event_at = record.as_ref().and_then(|record| record.first_event_at);
     let past = past(&mut tx, (id, slo), range, now).await?;
     let last_hour = TimeRange::ending_at(now, HOUR);
     let recent = slo.counted(last_hour);
-    let (customers, customers_total) = customers(&mut tx, id, &recent).await?;
+    let (customers, customers_total) = customers(&mut tx, id, &recent, &summary).await?;
     let sample = tx.event_sample(id, last_hour).await?;
     let (worst, oldest) =
         workflows(&mut tx, (id, slo), &recent, (&state.trace_viewers, now)).await?;
     let reach = TimeRange::ending_at(now, range.length());
     let stages = stages::over(&mut tx, (id, slo), reach).await?;
     let transitions = history::since(&mut tx, Some(id), window.from, MOST_TRANSITIONS).await?;
+    summary.burn_rate_at_firing = rate_at_firing(&summary, &transitions);
     let services = concerned(
         slo.service.as_deref(),
         sample.bad.iter().chain(&sample.good),
@@ -75,9 +83,8 @@ pub(super) async fn view(
     let events = tx
         .change_events(window, services.as_deref(), MOST_EVENTS)
         .await?;
-    let six_hours = TimeRange::ending_at(now, 6 * HOUR);
-    let ranges = [window, six_hours, slo.window.trailing(now)];
-    let [counts, last_six_hours, usual] = sums(&mut tx, (id, slo), ranges).await?;
+    let ranges = [window, slo.window.trailing(now)];
+    let [counts, usual] = sums(&mut tx, (id, slo), ranges).await?;
     let burn = burn_context((slo, first_event_at), &summary, usual, now);
     let spans = tx.selected_spans(&[(id, window.from)]).await?.remove(&id);
     Ok(SloView {
@@ -86,7 +93,6 @@ pub(super) async fn view(
         groups: worst_groups(&mut tx, (id, slo), group.as_ref()).await?,
         group,
         counts: counts.into(),
-        last_six_hours,
         evidence: evidence(&mut tx, id, window).await?,
         excluded: ExclusionView::all(slo, window),
         sampling: sampling_notes(&mut tx, id, (&counts, &summary.rules), now).await?,
@@ -96,7 +102,6 @@ pub(super) async fn view(
         worst_workflows: worst,
         stages,
         in_common: InCommon::new(&sample),
-        customers_affected: customers.customers,
         customers_total,
         customers: CustomerView::all(customers.worst, customers.bad),
         transitions,
@@ -105,9 +110,20 @@ pub(super) async fn view(
         burn_history: burn_history(slo, &burn, &past.range, range.length()),
         bad_by_reason: ReasonPoint::all(&past.bars),
         definition: DefinitionView::of(slo),
+        ageing: ageing(&mut tx, (id, slo), now).await?,
+        burn,
         past,
         summary,
     })
+}
+
+async fn ageing(
+    tx: &mut Tx<'_>,
+    (id, slo): (SloId, &Slo),
+    now: Timestamp,
+) -> Result<Ageing, StoreError> {
+    let mut ageing = tx.ageing(&[(id, slo)], slo.window.length(), now).await?;
+    Ok(ageing.remove(&id).unwrap_or_default())
 }
 
 /// Of a group there are no groups.
@@ -143,19 +159,11 @@ async fn record(
     Ok((Some(found.record), Some(head)))
 }
 
-/// How it stands by its last evaluation, but how many workflows are open by this moment.
-async fn summary(
-    tx: &mut Tx<'_>,
-    slo: &Slo,
-    record: Option<&SloRecord>,
-    now: Timestamp,
-) -> Result<Summary, StoreError> {
-    let id = record.map_or(UNKNOWN, |record| record.id);
-    let open = tx.open_workflows(&[id], now, slo.grace).await?;
-    let open = open.get(&id).copied().unwrap_or_default();
-    let mut summary = Summary::new(slo, record);
-    (summary.in_flight, summary.overdue) = (open.in_flight, open.overdue);
-    Ok(summary)
+/// The burn rate with which the alert fired that goes on.
+fn rate_at_firing(summary: &Summary, newest_first: &[TransitionView]) -> Option<f64> {
+    let fired_at = summary.fired_at?;
+    let is_own = |one: &&TransitionView| one.kind == TransitionKind::Firing && one.at == fired_at;
+    newest_first.iter().find(is_own)?.burn_rate_long
 }
 
 /// The worst of a range and the open ones that are the oldest, with where the time of each went.
@@ -189,16 +197,20 @@ async fn sums<const N: usize>(
     Ok(std::array::from_fn(sum))
 }
 
-/// The affected ones, and of how many: never fewer, also where a bucket could not tell all apart.
+/// Who they are, where the evaluation has seen any, and of how many.
 async fn customers(
     tx: &mut Tx<'_>,
     id: SloId,
     recent: &[TimeRange],
+    summary: &Summary,
 ) -> Result<(AffectedCustomers, CustomerTotal), StoreError> {
-    let affected = tx.worst_customers(id, recent, MOST).await?;
+    if let Some(total) = summary.customers_total_last_hour
+        && summary.customers_affected_last_hour > Some(0)
+    {
+        return Ok((tx.worst_customers(id, recent, MOST).await?, total));
+    }
     let total = tx.customers_total(id, recent).await?;
-    let customers = total.customers.max(affected.customers);
-    Ok((affected, CustomerTotal { customers, ..total }))
+    Ok((AffectedCustomers::default(), total))
 }
 
 async fn evidence(
@@ -243,8 +255,10 @@ fn burn_context(
         observed: first_event_at
             .map_or(Duration::ZERO, |first| now.saturating_since(first))
             .min(window),
-        // Burn rates are all that is asked of it, and they know no periods.
-        period: None,
+        period: slo.window.period(now).map(|period| PeriodSoFar {
+            counts: summary.evaluated_counts.by_outcome.as_good(),
+            rest: period.to.saturating_since(now),
+        }),
     }
 }
 

@@ -9,6 +9,7 @@ mod correlation;
 mod evidence;
 pub(in crate::web) mod groups;
 mod load;
+mod parts;
 mod sampling;
 mod stages;
 mod view;
@@ -51,6 +52,7 @@ use crate::{
     },
 };
 use charts::SloCharts;
+use parts::Part;
 use view::{Range, SloView};
 
 #[derive(Debug, Default, Deserialize)]
@@ -147,6 +149,7 @@ struct SloPage {
     ranges: Vec<RangeLink>,
     rules: Vec<RuleRow>,
     has_limits: bool,
+    parts: [Part; 12],
     charts: SloCharts,
     definition: Definition,
     view: SloView,
@@ -214,6 +217,7 @@ impl SloPage {
                 .into(),
             rules: rule_rows(&view.summary),
             has_limits: !view.summary.threshold_rules.is_empty(),
+            parts: Part::in_order(view.summary.state),
             charts: SloCharts::draw(slo, &view),
             definition: Definition {
                 place: format!("{}:{}", slo.source.file, slo.source.line),
@@ -289,18 +293,15 @@ impl SloPage {
         let slo = &self.view.summary;
         match slo.budget_empty_at {
             _ if slo.is_spent() => "nothing is left of the budget".to_owned(),
-            Some(_) if slo.budget_empty_in_seconds >= Some(slo.window_seconds) => {
-                "it recovers faster than it burns".to_owned()
-            }
             Some(at) => format!(
                 "{}, at this rate",
                 format::moment_in_words(at, self.view.as_of)
             ),
-            None if slo.burn_rate_last_hour.is_some() => slo.period.as_ref().map_or_else(
-                || "it does not burn down".to_owned(),
+            None if slo.pace.burn_rate.is_some() => slo.period.as_ref().map_or_else(
+                || "no end in sight at this rate".to_owned(),
                 |period| format!("it lasts until it is whole again {}", period.restart()),
             ),
-            None => "no event in the last hour".to_owned(),
+            None => format!("no event in {}", slo.pace.lately()),
         }
     }
 
@@ -341,9 +342,9 @@ impl RuleRow {
             Severity::Ticket => ("Ticket", "warm"),
         };
         Self {
-            title: format!("{kind} {}", rule.title()),
+            title: format!("{kind} {}", rule.limit.title()),
             name: rule.name.to_string(),
-            threshold: rule.threshold(),
+            threshold: rule.limit.threshold(),
             track: limit_track(rule),
             long: rule.reading(),
             short: format::NONE.to_owned(),

@@ -205,7 +205,7 @@ impl StageRow {
     }
 
     pub(super) fn share_text(&self) -> String {
-        format::percent(self.share_of_excess_ratio)
+        format::whole_percent(self.share_of_excess_ratio)
     }
 }
 

@@ -17,12 +17,12 @@ use super::{
 use crate::{
     domain::{
         alerting::{
+            burn_rate::{Ageing, BurnContext},
             change_event::ChangeEvent,
             trace_link::{TraceLink, TraceViewer, Traced},
         },
         counting::{customers::CustomerTotal, series::Series},
         model::{
-            counts::EventCounts,
             format,
             ids::TraceId,
             time::{Resolution, Timestamp},
@@ -73,8 +73,8 @@ pub(in crate::web) struct SloView {
     pub(super) in_common: InCommon,
     /// Of the last hour.
     pub(super) customers: Vec<CustomerView>,
-    pub(super) customers_affected: i64,
     /// With any event, in the hours that the last hour touches.
+    #[serde(skip)]
     pub(super) customers_total: CustomerTotal,
     /// Of the window, newest first.
     pub(super) transitions: Vec<TransitionView>,
@@ -90,8 +90,11 @@ pub(in crate::web) struct SloView {
     #[serde(rename = "latency_breakdown")]
     pub(super) stages: Option<StagesView>,
     pub(super) definition: DefinitionView,
+    /// What the budget's future is drawn from.
     #[serde(skip)]
-    pub(super) last_six_hours: EventCounts,
+    pub(super) burn: BurnContext,
+    #[serde(skip)]
+    pub(super) ageing: Ageing,
     #[serde(skip)]
     pub(super) past: Past,
 }
@@ -357,36 +360,42 @@ impl CustomerView {
 }
 
 impl SloView {
-    /// `29 of 391 customers`; nothing if nobody is affected.
-    pub(super) fn people_text(&self) -> Option<String> {
-        CustomerTotal::people(Some(self.customers_affected), Some(&self.customers_total))
+    /// How many are affected, in bold, and what follows: `29 of 391 customers`, ` in the last hour`.
+    pub(super) fn customers_reading(&self) -> (String, String) {
+        let affected = self.summary.customers_affected_last_hour;
+        let people = CustomerTotal::people(affected, Some(&self.customers_total));
+        match (people, &self.definition.customer) {
+            (Some(people), _) => (people, " in the last hour".to_owned()),
+            (None, None) => (
+                "Unknown".to_owned(),
+                ": the definition names no customer".to_owned(),
+            ),
+            (None, Some(attribute)) if self.knows_no_customer() => {
+                ("Unknown".to_owned(), format!(": no event has {attribute}"))
+            }
+            (None, Some(_)) => (
+                "Nobody".to_owned(),
+                format!(" of {} in the last hour", self.customers_total.counted()),
+            ),
+        }
     }
 
     /// Whether there are events, and none of them names a customer.
-    pub(super) fn knows_no_customer(&self) -> bool {
+    fn knows_no_customer(&self) -> bool {
         self.customers_total.customers == 0 && self.summary.last_hour.total > 0
     }
 
     /// Why no customer is listed.
-    pub(super) fn no_customer_text(&self) -> String {
+    pub(super) fn no_customer_text(&self) -> &'static str {
         match &self.definition.customer {
-            None => "The definition names no attribute that tells the customer: add `customer`."
-                .to_owned(),
-            Some(attribute) if self.knows_no_customer() => {
-                format!("No event of the last hour has {attribute}.")
+            None => {
+                "Add `customer` to the definition: the attribute of the spans that names the customer."
             }
-            Some(_) => "Nobody in the last hour.".to_owned(),
+            Some(_) if self.knows_no_customer() => {
+                "Check the name of the attribute, and on which of the spans it is."
+            }
+            Some(_) => "Who has a bad event is listed here.",
         }
-    }
-
-    /// `391 customers`.
-    pub(super) fn customers_total_text(&self) -> String {
-        let plural = if self.customers_total.customers == 1 {
-            ""
-        } else {
-            "s"
-        };
-        format!("{} customer{plural}", self.customers_total.text())
     }
 
     /// Whether traces can be opened from here.
@@ -435,7 +444,7 @@ impl SloView {
 
     /// What became of everything that was seen, as number and words.
     pub(super) fn flow(&self) -> Vec<(String, String)> {
-        let counts = self.counts.by_outcome;
+        let counts = self.summary.evaluated_counts.by_outcome;
         let within = self.summary.within_seconds.map(format::seconds);
         let late = within.as_ref().map_or_else(
             || "not good".to_owned(),
@@ -443,7 +452,7 @@ impl SloView {
         );
         let row = |n: i64, text: &str| (format::count(n), text.to_owned());
         let mut rows = vec![
-            row(self.counts.total, "events of this SLO, good or bad"),
+            row(counts.total(), "events of this SLO, good or bad"),
             row(counts.good, "good"),
             row(counts.late, &late),
             row(counts.failed, "failed"),

@@ -1,0 +1,154 @@
+//! What whoever is woken asks first, each answered in a line: whom it hurts, how many are stuck, where,
+//! which trace, what changed, who has it, and what to do.
+
+use serde::Serialize;
+
+use super::view::IncidentView;
+use crate::{
+    domain::{
+        alerting::snapshot::{AlertSnapshot, WorstWorkflow},
+        model::format,
+        notify::wording,
+    },
+    web::pages::summary::Summary,
+};
+
+/// Changes that are named.
+const MOST_CHANGES: usize = 2;
+
+/// One line of the answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Answer {
+    /// As an anchor: `affected`, `stuck`, `where`, `trace`, `changed`, `owner`.
+    pub(super) id: &'static str,
+    pub(super) title: &'static str,
+    pub(super) text: String,
+    /// Name and address.
+    pub(super) links: Vec<(String, String)>,
+}
+
+impl Answer {
+    const fn new(id: &'static str, title: &'static str, text: String) -> Self {
+        Self {
+            id,
+            title,
+            text,
+            links: Vec::new(),
+        }
+    }
+}
+
+/// In the order in which they are asked.
+pub(super) fn of(view: &IncidentView, notified: &[String]) -> Vec<Answer> {
+    let last = &view.last;
+    let mut all = vec![Answer::new(
+        "affected",
+        "Affected",
+        affected(view.live.as_ref(), last),
+    )];
+    all.extend(stuck(view));
+    all.extend(wording::slow_stage(last).map(|stage| {
+        let share = last.slowest_stage.as_ref().map(wording::extra_time);
+        let share = share.map_or_else(String::new, |share| format!(": {share}"));
+        Answer::new("where", "Where", format!("{stage}{share}"))
+    }));
+    all.extend(last.worst.first().map(trace));
+    all.push(changed(last));
+    all.push(Answer::new("owner", "Has it", owner(view, notified)));
+    all
+}
+
+fn affected(live: Option<&Summary>, last: &AlertSnapshot) -> String {
+    let people = match live {
+        Some(live) => live.people_text(),
+        None => wording::people(last),
+    };
+    let most = last.context.top_customers.first();
+    let most = most.map_or_else(String::new, |most| {
+        format!(" (most: {}, {})", most.customer, format::count(most.bad))
+    });
+    let bad = live.map_or_else(
+        || format!("{} in {}", wording::share(last), last.long.lately()),
+        Summary::bad_text,
+    );
+    match people {
+        Some(people) => format!("{people}{most}; {bad}"),
+        None => bad,
+    }
+}
+
+/// Only of what goes on, and has a time by which it must end.
+fn stuck(view: &IncidentView) -> Option<Answer> {
+    let live = view.live.as_ref()?;
+    live.within_seconds?;
+    let text = format!(
+        "{}; {} in flight, {} of them overdue",
+        live.never_finished.text(),
+        live.in_flight_text(),
+        live.overdue_text()
+    );
+    Some(Answer::new("stuck", "Stuck", text))
+}
+
+fn trace(worst: &WorstWorkflow) -> Answer {
+    let links = worst.links.iter();
+    Answer {
+        links: links
+            .map(|link| (link.name.clone(), link.url.clone()))
+            .collect(),
+        ..Answer::new(
+            "trace",
+            "Trace",
+            format!(
+                "{} ({}), {}",
+                worst.label,
+                wording::reason(worst.outcome),
+                worst.trace_id
+            ),
+        )
+    }
+}
+
+fn changed(last: &AlertSnapshot) -> Answer {
+    let changes = &last.context.changes;
+    let texts: Vec<String> = changes
+        .iter()
+        .take(MOST_CHANGES)
+        .map(|change| {
+            format!(
+                "{} {} {}",
+                change.lead(),
+                change.title,
+                change.when(last.began_at)
+            )
+        })
+        .collect();
+    let text = if texts.is_empty() {
+        "nothing that was reported or seen".to_owned()
+    } else {
+        texts.join("; ")
+    };
+    Answer {
+        links: changes
+            .iter()
+            .take(MOST_CHANGES)
+            .filter_map(|change| Some((change.title.clone(), change.url.clone()?)))
+            .collect(),
+        ..Answer::new("changed", "Changed", text)
+    }
+}
+
+/// Who has acknowledged it, or else who was notified.
+fn owner(view: &IncidentView, notified: &[String]) -> String {
+    if let Some(acknowledged) = &view.acknowledged {
+        return format!(
+            "{}, since {}",
+            acknowledged.by.as_deref().unwrap_or("somebody"),
+            format::moment(acknowledged.at, view.as_of)
+        );
+    }
+    match notified {
+        [] => "nobody: no target was notified".to_owned(),
+        targets => format!("nobody yet; notified: {}", targets.join(", ")),
+    }
+}
