@@ -58,7 +58,7 @@
   const live = $("#live");
   let etag;
   const tick = async () => {
-    if (live.getAttribute("aria-pressed") !== "true" || document.hidden || $("input:focus, main svg.p:focus, [data-draft]")) return;
+    if (live.getAttribute("aria-pressed") !== "true" || document.hidden || $("input:focus, select:focus, main svg.p:focus, [data-draft]")) return;
     const r = await fetch(location.href, { headers: etag ? { "If-None-Match": etag, Accept: "text/html" } : { Accept: "text/html" } }).catch(() => 0);
     if (!r || r.status !== 200) return;
     etag = r.headers.get("ETag");

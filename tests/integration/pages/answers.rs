@@ -361,3 +361,39 @@ async fn a_row_that_cannot_be_read_is_not_taken_for_an_outage_of_the_database() 
     assert!(!page.body.contains("does not answer"), "{}", page.body);
     assert!(page.body.contains("fault of the service"), "{}", page.body);
 }
+
+#[tokio::test]
+async fn p26_the_overview_is_sorted_filtered_and_grouped_by_its_address() {
+    let shop = fixture::four_weeks().await;
+    let names = async |query: &str| -> Vec<String> {
+        let twin = get(&shop.router, &format!("/api/v1/slos?{query}"))
+            .await
+            .json();
+        let slos = twin["slos"].as_array().unwrap().iter();
+        slos.map(|slo| slo["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(names("").await[0], "orders-on-time");
+    assert_eq!(names("sort=budget").await[0], "refunds-settled");
+    let by_name = names("sort=name").await;
+    assert_eq!(by_name[0], "fraud-checked");
+    assert_eq!(
+        names("label=team%3Dpayments&sort=name").await,
+        ["payouts-sent", "refunds-settled"]
+    );
+    let grouped = names("group=service&sort=name").await;
+    assert_eq!(grouped[0], "invoices-ready", "billing comes first");
+    let page = get(&shop.router, "/?group=service&label=team%3Dpayments")
+        .await
+        .body;
+    assert!(
+        page.contains("<th scope=\"rowgroup\" colspan=\"13\"><bdi>payments</bdi>"),
+        "{page}"
+    );
+    assert!(page.contains("<option value=\"team=payments\" selected>team=payments (2)</option>"));
+    assert!(
+        page.contains("href=\"/?state=Paging&amp;label=team%3Dpayments&amp;group=service\"")
+            || page.contains("href=\"/?state=Paging&#38;label=team%3Dpayments&#38;group=service\""),
+        "{page}"
+    );
+}

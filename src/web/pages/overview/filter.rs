@@ -1,4 +1,10 @@
-//! Which SLOs are asked for.
+//! What of the overview somebody wants to see, and in which order. All of it is in the address, so the
+//! address is the saved view.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use askama::filters::urlencode_strict;
 use serde::Deserialize;
@@ -12,10 +18,10 @@ use crate::{
     },
 };
 
-/// More rows than that are neither read nor sent at once; of a page, a filter finds the others.
-pub(super) const MOST_ROWS: usize = 200;
+/// Rows of a page, and the most of one answer of the API.
+pub(super) const PER_PAGE: usize = 200;
 /// States that people look for, in the order of the page.
-pub(super) const WORDS: [Option<SloState>; 8] = [
+pub(super) const STATES: [Option<SloState>; 8] = [
     Some(SloState::Paging),
     Some(SloState::Ticket),
     Some(SloState::Rising),
@@ -25,36 +31,104 @@ pub(super) const WORDS: [Option<SloState>; 8] = [
     Some(SloState::TooFew),
     None,
 ];
+/// Values of one label that are offered; a search finds the others.
+const MOST_VALUES: usize = 20;
+/// Groups by what is no label.
+const SERVICE: &str = "service";
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct Filter {
     #[serde(default)]
     pub(super) q: String,
     #[serde(default)]
     pub(super) state: String,
+    /// `team=payments`.
+    #[serde(default)]
+    label: String,
+    #[serde(default)]
+    sort: String,
+    /// `service`, or the key of a label.
+    #[serde(default)]
+    group: String,
+    #[serde(default)]
+    page: String,
     /// The name of the SLO that the last answer ended with; of the API.
     after: Option<String>,
+    /// Of the API.
     limit: Option<usize>,
 }
 
+/// Those of the API: its order is that of the names.
 impl Parameters for Filter {
-    const NAMES: &'static [&'static str] = &["q", "state", "after", "limit"];
+    const NAMES: &'static [&'static str] = &["q", "state", "label", "after", "limit"];
+}
+
+/// The order of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sort {
+    Urgency,
+    Name,
+    BudgetLeft,
+    BurnRate,
+}
+
+impl Sort {
+    const ALL: [Self; 4] = [Self::Urgency, Self::Name, Self::BudgetLeft, Self::BurnRate];
+
+    /// An unknown name is the most urgent first: a link that was cut still opens.
+    fn named(name: &str) -> Self {
+        let named = Self::ALL.into_iter().find(|sort| sort.name() == name);
+        named.unwrap_or(Self::Urgency)
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Urgency => "urgency",
+            Self::Name => "name",
+            Self::BudgetLeft => "budget",
+            Self::BurnRate => "burn",
+        }
+    }
+
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Urgency => "most urgent first",
+            Self::Name => "by name",
+            Self::BudgetLeft => "least budget left first",
+            Self::BurnRate => "fastest burn first",
+        }
+    }
+}
+
+/// An entry of a list to choose from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Choice {
+    pub(super) value: String,
+    pub(super) text: String,
+    pub(super) is_current: bool,
+}
+
+/// The values of one label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Facet {
+    pub(super) key: String,
+    pub(super) choices: Vec<Choice>,
 }
 
 impl Filter {
     /// How many SLOs a program wants, if it asks for what there is.
     pub(super) fn checked(&self) -> Result<usize, WebError> {
-        let known = WORDS.map(|state| StatusBadge::of(state).word);
+        let known = STATES.map(|state| StatusBadge::of(state).word);
         let is_known = |word: &&str| word.eq_ignore_ascii_case(&self.state);
         if !self.state.is_empty() && !known.iter().any(is_known) {
             let known = known.join(", ");
             return Err(WebError::Unreadable(format!("`state` is one of {known}")));
         }
         match self.limit {
-            None => Ok(MOST_ROWS),
-            Some(limit) if (1..=MOST_ROWS).contains(&limit) => Ok(limit),
+            None => Ok(PER_PAGE),
+            Some(limit) if (1..=PER_PAGE).contains(&limit) => Ok(limit),
             Some(_) => {
-                let message = format!("`limit` is a number from 1 to {MOST_ROWS}");
+                let message = format!("`limit` is a number from 1 to {PER_PAGE}");
                 Err(WebError::Unreadable(message))
             }
         }
@@ -67,23 +141,211 @@ impl Filter {
 
     /// The address of what follows.
     pub(super) fn next_href(&self, next: Option<&Name>) -> Option<String> {
-        let next = next?;
-        let Ok(words) = urlencode_strict(&self.q);
-        let Ok(state) = urlencode_strict(&self.state);
-        let limit = self.limit.unwrap_or(MOST_ROWS);
-        Some(format!(
-            "/api/v1/slos?q={words}&state={state}&limit={limit}&after={next}"
-        ))
+        let limit = self.limit.unwrap_or(PER_PAGE);
+        let fields = [
+            ("q", &self.q),
+            ("state", &self.state),
+            ("label", &self.label),
+        ];
+        let set = fields.into_iter().filter(|(_, value)| !value.is_empty());
+        let pairs = set.map(|(name, value)| format!("{name}={}&", encoded(value)));
+        let query: String = pairs.collect();
+        Some(format!("/api/v1/slos?{query}limit={limit}&after={}", next?))
     }
 
     pub(super) fn matches(&self, slo: &Summary) -> bool {
         let wanted = self.q.trim().to_lowercase();
         let has_text = |text: &str| text.to_lowercase().contains(&wanted);
+        let labels = slo.labels_text();
         let by_text = wanted.is_empty()
             || has_text(slo.name.as_str())
             || has_text(&slo.display_name)
             || slo.service.as_deref().is_some_and(has_text)
-            || slo.labels_text().iter().any(|label| has_text(label));
-        by_text && (self.state.is_empty() || self.state.eq_ignore_ascii_case(slo.face().word))
+            || labels.iter().any(|label| has_text(label));
+        by_text
+            && (self.state.is_empty() || self.state.eq_ignore_ascii_case(slo.face().word))
+            && (self.label.is_empty() || labels.contains(&self.label))
+    }
+
+    /// In the wanted order; what is equal by it, the most urgent first. `urgency` is of each.
+    pub(super) fn sort<T, U: Ord>(
+        &self,
+        rows: &mut [T],
+        summary: impl Fn(&T) -> &Summary,
+        urgency: impl Fn(&T) -> U,
+    ) {
+        rows.sort_by_key(&urgency);
+        match Sort::named(&self.sort) {
+            Sort::Urgency => {}
+            Sort::Name => rows.sort_by_key(|row| summary(row).display_name.to_lowercase()),
+            Sort::BudgetLeft => rows.sort_by_key(|row| {
+                thousandths(summary(row).budget_remaining_ratio).unwrap_or(i64::MAX)
+            }),
+            Sort::BurnRate => {
+                rows.sort_by_key(|row| Reverse(thousandths(summary(row).pace.burn_rate)));
+            }
+        }
+        if !self.group.is_empty() {
+            rows.sort_by_key(|row| {
+                let group = self.group_of(summary(row));
+                (group.is_none(), group)
+            });
+        }
+    }
+
+    /// The group of an SLO; `None` of one without such a label, and where nothing is grouped.
+    fn group_of(&self, slo: &Summary) -> Option<String> {
+        match self.group.as_str() {
+            "" => None,
+            SERVICE => slo.service.clone(),
+            label => slo.labels.get(label).cloned(),
+        }
+    }
+
+    /// The heading of the group of an SLO, where rows are grouped.
+    pub(super) fn heading(&self, slo: &Summary) -> Option<String> {
+        (!self.group.is_empty()).then(|| {
+            self.group_of(slo)
+                .unwrap_or_else(|| format!("no {}", self.group))
+        })
+    }
+
+    /// Counted from 1.
+    pub(super) fn page(&self) -> usize {
+        self.page.parse().unwrap_or(1).max(1)
+    }
+
+    pub(super) fn sorts(&self) -> Vec<Choice> {
+        let current = Sort::named(&self.sort);
+        let choice = |sort: Sort| Choice {
+            value: sort.name().to_owned(),
+            text: sort.text().to_owned(),
+            is_current: sort == current,
+        };
+        Sort::ALL.map(choice).into()
+    }
+
+    /// What rows can be grouped by: the service and every label.
+    pub(super) fn groupings(&self, slos: &[&Summary]) -> Vec<Choice> {
+        let labels = slos.iter().flat_map(|slo| slo.labels.keys());
+        let labels: BTreeSet<&str> = labels.map(String::as_str).collect();
+        let choice = |key: &str| Choice {
+            value: key.to_owned(),
+            text: format!("by {key}"),
+            is_current: self.group == key,
+        };
+        let labels = labels.into_iter().filter(|key| *key != SERVICE);
+        std::iter::once(SERVICE).chain(labels).map(choice).collect()
+    }
+
+    /// Every label with its values and how many SLOs have each.
+    pub(super) fn facets(&self, slos: &[&Summary]) -> Vec<Facet> {
+        let mut counts: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
+        for (key, value) in slos.iter().flat_map(|slo| &slo.labels) {
+            *counts.entry(key).or_default().entry(value).or_default() += 1;
+        }
+        let facet = |(key, values): (&str, BTreeMap<&str, usize>)| Facet {
+            key: key.to_owned(),
+            choices: values
+                .into_iter()
+                .map(|(value, count)| {
+                    let label = format!("{key}={value}");
+                    Choice {
+                        text: format!("{label} ({count})"),
+                        is_current: self.label == label,
+                        value: label,
+                    }
+                })
+                .take(MOST_VALUES)
+                .collect(),
+        };
+        counts.into_iter().map(facet).collect()
+    }
+
+    /// The address of the same view in another state; empty is all.
+    pub(super) fn in_state(&self, state: &str) -> String {
+        Self {
+            state: state.to_owned(),
+            page: String::new(),
+            ..self.clone()
+        }
+        .href()
+    }
+
+    /// The address of another page of the same view.
+    pub(super) fn at_page(&self, page: usize) -> String {
+        Self {
+            page: if page > 1 {
+                page.to_string()
+            } else {
+                String::new()
+            },
+            ..self.clone()
+        }
+        .href()
+    }
+
+    fn href(&self) -> String {
+        let fields = [
+            ("q", &self.q),
+            ("state", &self.state),
+            ("label", &self.label),
+            ("sort", &self.sort),
+            ("group", &self.group),
+            ("page", &self.page),
+        ];
+        let set = fields.into_iter().filter(|(_, value)| !value.is_empty());
+        let pairs: Vec<String> = set
+            .map(|(name, value)| format!("{name}={}", encoded(value)))
+            .collect();
+        let query = pairs.join("&");
+        if query.is_empty() {
+            "/".to_owned()
+        } else {
+            format!("/?{query}")
+        }
+    }
+}
+
+fn encoded(value: &str) -> String {
+    urlencode_strict(value).map_or_else(|_| String::new(), |text| text.to_string())
+}
+
+/// For an order: what is no number comes first of all.
+#[expect(clippy::cast_possible_truncation, reason = "only an order")]
+fn thousandths(value: Option<f64>) -> Option<i64> {
+    value.map(|value| (value.clamp(-1e12, 1e12) * 1e3) as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(json: &serde_json::Value) -> Filter {
+        serde_json::from_value(json.clone()).unwrap()
+    }
+
+    #[test]
+    fn p26_an_address_holds_all_of_the_view_and_begins_again_in_another_state() {
+        let view = filter(&serde_json::json!({
+            "q": "pay & go", "label": "team=a", "sort": "burn", "group": "service", "page": "3",
+        }));
+        assert_eq!(
+            view.at_page(4),
+            "/?q=pay%20%26%20go&label=team%3Da&sort=burn&group=service&page=4"
+        );
+        assert_eq!(
+            view.in_state("Paging"),
+            "/?q=pay%20%26%20go&state=Paging&label=team%3Da&sort=burn&group=service"
+        );
+        assert_eq!(Filter::default().at_page(1), "/");
+    }
+
+    #[test]
+    fn p26_what_an_address_has_wrong_is_left_out() {
+        let view = filter(&serde_json::json!({ "sort": "nonsense", "page": "-7" }));
+        assert_eq!(view.page(), 1);
+        let current = view.sorts().into_iter().find(|sort| sort.is_current);
+        assert_eq!(current.unwrap().value, "urgency");
     }
 }

@@ -9,7 +9,7 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 use serde::Serialize;
 
-use filter::{Filter, MOST_ROWS, WORDS};
+use filter::{Choice, Facet, Filter, PER_PAGE, STATES};
 
 use super::{
     history::{self, TransitionView},
@@ -59,14 +59,28 @@ pub(crate) struct OverviewView {
     budget_remaining_by_day: BTreeMap<String, Vec<Option<f64>>>,
     /// By SLO, of those that have groups.
     groups: BTreeMap<String, GroupTally>,
-    /// Matched by the filter but left out.
-    more: usize,
-    /// What to ask for the next ones with: `after`. Only of the API.
-    next: Option<Name>,
+    #[serde(flatten)]
+    part: Part,
+    #[serde(skip)]
+    facets: Vec<Facet>,
+    #[serde(skip)]
+    groupings: Vec<Choice>,
     /// Of the last 24 hours.
     transitions: Vec<TransitionView>,
     #[serde(skip)]
     ever_received: bool,
+}
+
+/// Which part of the SLOs that the filter matches this is.
+#[derive(Debug, Default, Serialize)]
+struct Part {
+    /// Counted from 1. Only of the page.
+    #[serde(skip)]
+    page: usize,
+    #[serde(skip)]
+    pages: usize,
+    /// What to ask for the next ones with: `after`. Only of the API.
+    next: Option<Name>,
 }
 
 pub(crate) async fn get(
@@ -81,28 +95,19 @@ pub(crate) async fn get(
             asked.reply(&state, Ok(view), |_| page)
         }
         view => {
-            let next = view
-                .as_ref()
-                .ok()
-                .and_then(|view| filter.next_href(view.next.as_ref()));
+            let next = view.as_ref().ok().and_then(|view| view.part.next.as_ref());
+            let next = filter.next_href(next);
             let answer = asked.reply(&state, view, |view| OverviewPage::new(&state, filter, view));
             link_next(answer, next.as_deref())
         }
     }
 }
 
-/// What a person asks for begins with what is most urgent. A program pages through it, so its answer is in
-/// an order that does not change meanwhile: that of the names.
 async fn view(
     state: &WebState,
     filter: &Filter,
     asked: &Negotiation,
 ) -> Result<OverviewView, WebError> {
-    let limit = if asked.wants_page() {
-        MOST_ROWS
-    } else {
-        filter.checked()?
-    };
     let now = state.clock.now();
     let catalog: Arc<Catalog> = Arc::clone(&state.catalog.borrow());
     let facts = state.ingest.facts();
@@ -111,16 +116,14 @@ async fn view(
     let tallies = tx.group_tallies().await?;
     let mut summaries: Vec<(Option<SloId>, Summary)> = summaries(&catalog, &records);
     let states = states(summaries.iter().map(|(_, summary)| summary));
+    let all: Vec<&Summary> = summaries.iter().map(|(_, summary)| summary).collect();
+    let (facets, groupings) = (filter.facets(&all), filter.groupings(&all));
     summaries.retain(|(_, summary)| filter.matches(summary));
-    if asked.wants_page() {
-        summaries.sort_by_key(|(id, summary)| urgency(summary, tally(&tallies, *id)));
+    let part = if asked.wants_page() {
+        take_page(filter, &tallies, &mut summaries)
     } else {
-        summaries.retain(|(_, summary)| filter.is_after(summary));
-        summaries.sort_by(|(_, one), (_, other)| one.name.cmp(&other.name));
-    }
-    let more = summaries.len().saturating_sub(limit);
-    summaries.truncate(limit);
-    let last = summaries.last().map(|(_, summary)| summary.name.clone());
+        take_after(filter, &mut summaries)?
+    };
     let days = days(&mut tx, &catalog, &summaries, now).await?;
     let transitions = history::since(&mut tx, None, now - Resolution::Day.length(), 12).await?;
     let budget_remaining_by_day = summaries
@@ -146,10 +149,50 @@ async fn view(
         groups: groups_by_name(&summaries, &tallies),
         slos: summaries.into_iter().map(|(_, summary)| summary).collect(),
         budget_remaining_by_day,
-        more,
-        next: last.filter(|_| more > 0 && !wants_page),
+        part,
+        facets,
+        groupings,
         transitions,
         ever_received: ever_received(facts, &records),
+    })
+}
+
+/// A person sees the most urgent first.
+fn take_page(
+    filter: &Filter,
+    tallies: &Tallies,
+    summaries: &mut Vec<(Option<SloId>, Summary)>,
+) -> Part {
+    filter.sort(
+        summaries,
+        |(_, summary)| summary,
+        |(id, summary)| urgency(summary, tally(tallies, *id)),
+    );
+    let pages = summaries.len().div_ceil(PER_PAGE).max(1);
+    let page = filter.page().min(pages);
+    summaries.drain(..(page - 1) * PER_PAGE);
+    summaries.truncate(PER_PAGE);
+    Part {
+        page,
+        pages,
+        next: None,
+    }
+}
+
+/// A program pages through them, so it gets an order that does not change meanwhile: that of the names.
+fn take_after(
+    filter: &Filter,
+    summaries: &mut Vec<(Option<SloId>, Summary)>,
+) -> Result<Part, WebError> {
+    let limit = filter.checked()?;
+    summaries.retain(|(_, summary)| filter.is_after(summary));
+    summaries.sort_by(|(_, one), (_, other)| one.name.cmp(&other.name));
+    let has_more = summaries.len() > limit;
+    summaries.truncate(limit);
+    let last = summaries.last().filter(|_| has_more);
+    Ok(Part {
+        next: last.map(|(_, summary)| summary.name.clone()),
+        ..Part::default()
     })
 }
 
@@ -283,12 +326,13 @@ struct OverviewPage {
     chips: Vec<Chip>,
     urgent: Vec<Urgent>,
     more_urgent: usize,
-    rows: Vec<OverviewRow>,
+    blocks: Vec<RowBlock>,
     view: OverviewView,
 }
 
 struct Chip {
     face: StatusBadge,
+    href: String,
     n: usize,
     current: bool,
 }
@@ -298,6 +342,12 @@ struct Urgent {
     name: String,
     display_name: String,
     sentence: Sentence,
+}
+
+/// Rows of one group; all of them where nothing is grouped.
+struct RowBlock {
+    heading: Option<String>,
+    rows: Vec<OverviewRow>,
 }
 
 struct OverviewRow {
@@ -327,13 +377,10 @@ impl OverviewPage {
         Self {
             layout,
             chips: chips(&view.states, &filter),
-            filter,
             urgent,
             more_urgent,
-            rows: slos
-                .into_iter()
-                .map(|slo| OverviewRow::new(slo, &view))
-                .collect(),
+            blocks: RowBlock::all(slos, &filter, &view),
+            filter,
             view,
         }
     }
@@ -359,11 +406,15 @@ impl OverviewPage {
     }
 
     fn in_flight_text(&self) -> String {
-        format::count(self.rows.iter().map(|row| row.slo.in_flight).sum())
+        format::count(self.rows().map(|row| row.slo.in_flight).sum())
     }
 
     fn overdue_text(&self) -> String {
-        format::count(self.rows.iter().map(|row| row.slo.overdue).sum())
+        format::count(self.rows().map(|row| row.slo.overdue).sum())
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &OverviewRow> {
+        self.blocks.iter().flat_map(|block| &block.rows)
     }
 }
 
@@ -401,18 +452,17 @@ fn freshness(view: &OverviewView, slos: usize) -> Vec<String> {
 }
 
 fn chips(states: &BTreeMap<&'static str, usize>, filter: &Filter) -> Vec<Chip> {
-    WORDS
-        .into_iter()
-        .map(StatusBadge::of)
-        .filter_map(|face| {
-            let n = states.get(face.word).copied()?;
-            Some(Chip {
-                face,
-                n,
-                current: filter.state.eq_ignore_ascii_case(face.word),
-            })
+    let faces = STATES.into_iter().map(StatusBadge::of);
+    let chip = |face: StatusBadge| {
+        let n = states.get(face.word).copied()?;
+        Some(Chip {
+            face,
+            href: filter.in_state(face.word),
+            n,
+            current: filter.state.eq_ignore_ascii_case(face.word),
         })
-        .collect()
+    };
+    faces.filter_map(chip).collect()
 }
 
 impl Urgent {
@@ -423,6 +473,24 @@ impl Urgent {
             display_name: slo.display_name.clone(),
             sentence: sentence::urgent(slo, now)?,
         })
+    }
+}
+
+impl RowBlock {
+    fn all(slos: Vec<Summary>, filter: &Filter, view: &OverviewView) -> Vec<Self> {
+        let mut blocks: Vec<Self> = Vec::new();
+        for slo in slos {
+            let heading = filter.heading(&slo);
+            let row = OverviewRow::new(slo, view);
+            match blocks.last_mut().filter(|last| last.heading == heading) {
+                Some(last) => last.rows.push(row),
+                None => blocks.push(Self {
+                    heading,
+                    rows: vec![row],
+                }),
+            }
+        }
+        blocks
     }
 }
 
