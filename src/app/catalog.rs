@@ -176,10 +176,12 @@ impl CatalogKeeper {
         let (catalog, warnings) = match check(definitions) {
             Ok(checked) => checked,
             Err(problems) => {
+                self.find(&problems);
                 let errors = problems.iter().filter(|problem| problem.is_error());
                 return Ok(self.refuse(errors.map(line).collect(), None));
             }
         };
+        self.find(&warnings);
         let files = &definitions.files;
         while !self.has_in_force(files) {
             if let Some((problems, pending)) = self.why_not(files, now, change).await? {
@@ -321,6 +323,12 @@ impl CatalogKeeper {
         self.note(problems, pending);
         self.metrics.definitions_last_reload_successful.set(0.0);
         Look::Refused { problems: count }
+    }
+
+    /// What `throughline validate` would print of the files.
+    fn find(&self, problems: &[Problem]) {
+        self.status
+            .send_modify(|status| Arc::make_mut(status).findings = problems.to_vec());
     }
 
     fn note(&self, problems: Vec<String>, pending: Option<PendingFiles>) {

@@ -11,7 +11,10 @@ use crate::{
         alerting::trace_link::TraceViewer,
         model::time::Timestamp,
         notify::signed_links::signing::SigningKey,
-        slo::{Catalog, definition::DefinitionFile},
+        slo::{
+            Catalog,
+            definition::{DefinitionFile, Problem},
+        },
     },
     store::Store,
     telemetry::metrics::Metrics,
@@ -48,6 +51,8 @@ pub struct DefinitionsStatus {
     pub loaded_at: Option<Timestamp>,
     /// `file:line:column message`, one each; not empty means that an older catalog stays in force.
     pub problems: Vec<String>,
+    /// Errors and warnings in the files as they were read last, as `throughline validate` finds them.
+    pub findings: Vec<Problem>,
     /// The files, if they are valid and may still come into force.
     pub pending: Option<PendingFiles>,
 }

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use serde_json::{Value, json};
 use throughline::{
     clock::ManualClock,
+    domain::slo::definition::{Excerpt, Problem, ProblemSeverity},
     store::Store,
     web::{DefinitionsStatus, IngestFacts, router},
 };
@@ -250,6 +251,7 @@ async fn readiness_gives_its_reasons_and_liveness_needs_none() {
         folder: "slo-definitions".to_owned(),
         loaded_at: None,
         problems: vec!["a.yaml:1:1 no `kind`".to_owned()],
+        findings: Vec::new(),
         pending: None,
     }));
     let alone = router(web_state(
@@ -360,6 +362,42 @@ async fn a_row_that_cannot_be_read_is_not_taken_for_an_outage_of_the_database() 
     assert_eq!(page.status, 500);
     assert!(!page.body.contains("does not answer"), "{}", page.body);
     assert!(page.body.contains("fault of the service"), "{}", page.body);
+}
+
+#[tokio::test]
+async fn p27_definitions_show_when_rules_fire_and_what_is_wrong_underlined() {
+    let shop = fixture::four_weeks().await;
+    let finding = Problem {
+        severity: ProblemSeverity::Warning,
+        file: "returns.yaml".to_owned(),
+        line: 14,
+        column: 5,
+        message: "no events match `good`".to_owned(),
+        help: Some("check `good`".to_owned()),
+        excerpt: Some(Excerpt {
+            text: "    good: '{ false }'".to_owned(),
+            span: 4..8,
+        }),
+    };
+    shop.definitions.send_modify(|status| {
+        let mut warned = (**status).clone();
+        warned.findings = vec![finding];
+        *status = warned.into();
+    });
+    let page = get(&shop.router, "/definitions").await.body;
+    for text in [
+        "returns.yaml:14:5",
+        "14 |     good: &#39;{ false }&#39;\n   |     ^^^^",
+        "no events match <code>good</code>",
+        "13.44× over 1 h and 5 min",
+        "6.7 % bad at the usual traffic",
+        "on at least 5 bad events; resolves after 5 min",
+    ] {
+        assert!(page.contains(text), "no `{text}` in {page}");
+    }
+    let json = get(&shop.router, "/api/v1/definitions").await.json();
+    assert_eq!(json["findings"][0]["line"], 14);
+    assert_eq!(json["slos"][0]["rules"].as_array().unwrap().len(), 4);
 }
 
 #[tokio::test]

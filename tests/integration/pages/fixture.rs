@@ -158,6 +158,7 @@ fn shop(database: TestDatabase, catalog: Catalog, facts: IngestFacts) -> Shop {
         folder: "slo-definitions".to_owned(),
         loaded_at: Some(now() - Duration::from_hours(24)),
         problems: Vec::new(),
+        findings: Vec::new(),
         pending: None,
     }));
     let state = client::web_state(

@@ -1,6 +1,8 @@
 //! `/definitions`: what is declared, from which file, and what is wrong with the files. Through the API
 //! somebody confirms that files without any SLO are meant.
 
+mod declared;
+
 use std::sync::Arc;
 
 use askama::Template;
@@ -12,7 +14,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{period, targets::kind_text};
+use super::{exclusions::ExclusionView, targets::kind_text};
 use crate::{
     domain::{
         model::{format, ids::Name, time::Timestamp},
@@ -25,24 +27,17 @@ use crate::{
         write::body::ParsedBody,
     },
 };
+use declared::{DeclaredSlo, Finding};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct DefinitionsView {
     folder: String,
     loaded_at: Option<Timestamp>,
     problems: Vec<String>,
+    /// Errors and warnings in the files, as `throughline validate` finds them.
+    findings: Vec<Finding>,
     slos: Vec<DeclaredSlo>,
     targets: Vec<DeclaredTarget>,
-}
-
-#[derive(Debug, Serialize)]
-struct DeclaredSlo {
-    name: Name,
-    display_name: String,
-    file: String,
-    line: usize,
-    objective: String,
-    window: String,
 }
 
 /// Never with an address or a key: those may be secrets.
@@ -164,14 +159,9 @@ fn why_not_cleared(status: &DefinitionsStatus, slos: usize) -> String {
 fn view(state: &WebState) -> DefinitionsView {
     let catalog = Arc::clone(&state.catalog.borrow());
     let status = Arc::clone(&state.definitions.borrow());
-    let slos = catalog.slos.values().map(|slo| DeclaredSlo {
-        name: slo.name.clone(),
-        display_name: slo.display_name.clone(),
-        file: slo.source.file.clone(),
-        line: slo.source.line,
-        objective: format::objective(slo.objective.ratio()),
-        window: period::declared(slo.window),
-    });
+    let now = state.clock.now();
+    let slos = catalog.slos.values();
+    let slos = slos.map(|slo| DeclaredSlo::new(slo, now));
     let targets = catalog.targets.values().map(|target| DeclaredTarget {
         name: target.name.clone(),
         kind: kind_text(&target.kind),
@@ -180,6 +170,7 @@ fn view(state: &WebState) -> DefinitionsView {
         folder: status.folder.clone(),
         loaded_at: status.loaded_at,
         problems: status.problems.clone(),
+        findings: status.findings.iter().cloned().map(Finding).collect(),
         slos: slos.collect(),
         targets: targets.collect(),
     }
@@ -194,6 +185,10 @@ struct DefinitionsPage {
 }
 
 impl DefinitionsPage {
+    fn time_text(&self, exclusion: &ExclusionView) -> String {
+        exclusion.time_text(self.now)
+    }
+
     fn loaded_text(&self) -> String {
         self.view.loaded_at.map_or_else(
             || "not read yet".to_owned(),
