@@ -100,7 +100,9 @@ impl BurnContext {
             if point.left() <= 0.0 {
                 // Within a step both grow evenly, so this is exact.
                 let share = before.left() / (before.left() - point.left());
-                return Some(before.ahead + (point.ahead - before.ahead).mul_f64(share));
+                return Some(
+                    before.ahead + point.ahead.saturating_sub(before.ahead).mul_f64(share),
+                );
             }
             before = point;
         }
@@ -185,7 +187,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn assert_lasts(slo: BurnContext, pace: f64, ageing: &Ageing, expected: Option<Duration>) {
+    fn assert_lasts(slo: &BurnContext, pace: f64, ageing: &Ageing, expected: Option<Duration>) {
         let lasts = slo.time_to_exhaustion(BurnRate(pace), ageing);
         let secs = |length: Option<Duration>| length.map(|length| length.as_secs_f64().round());
         assert_eq!(secs(lasts), secs(expected));
@@ -194,27 +196,27 @@ mod tests {
     #[test]
     fn a_budget_lasts_its_window_over_the_pace_where_nothing_bad_ages_out() {
         let calm = ageing(|_| 0);
-        assert_lasts(slo(0), 28.0, &calm, Some(DAY));
-        assert_lasts(slo(12_096), 28.0, &calm, Some(DAY / 2));
-        assert_lasts(slo(12_096), 2.0, &calm, Some(DAY * 7));
-        assert_lasts(slo(12_096), 1.9, &calm, None);
+        assert_lasts(&slo(0), 28.0, &calm, Some(DAY));
+        assert_lasts(&slo(12_096), 28.0, &calm, Some(DAY / 2));
+        assert_lasts(&slo(12_096), 2.0, &calm, Some(DAY * 7));
+        assert_lasts(&slo(12_096), 1.9, &calm, None);
     }
 
     #[test]
     fn what_ages_out_gives_back_what_the_pace_takes() {
         // Half of the budget went in the first day of the window, and leaves with it.
         let bad_day = ageing(|step| if step < 8 { 1_512 } else { 0 });
-        assert_lasts(slo(22_982), 1.5, &bad_day, None);
+        assert_lasts(&slo(22_982), 1.5, &bad_day, None);
         let lasts = DAY.mul_f64(1_210.0 / (17_280.0 - 12_096.0));
-        assert_lasts(slo(22_982), 20.0, &bad_day, Some(lasts));
+        assert_lasts(&slo(22_982), 20.0, &bad_day, Some(lasts));
     }
 
     #[test]
     fn a_budget_that_is_gone_or_burns_slower_than_it_ages_out_has_no_end_to_name() {
         let calm = ageing(|_| 0);
-        assert_lasts(slo(24_192), 9.0, &calm, None);
-        assert_lasts(slo(24_000), 0.99, &calm, None);
-        assert_lasts(slo(0), 9.0, &Ageing::default(), None);
+        assert_lasts(&slo(24_192), 9.0, &calm, None);
+        assert_lasts(&slo(24_000), 0.99, &calm, None);
+        assert_lasts(&slo(0), 9.0, &Ageing::default(), None);
     }
 
     proptest! {
@@ -231,7 +233,7 @@ mod tests {
             if has_some && pace >= 1.0 {
                 prop_assert_eq!(lasts.is_some(), gone.is_some());
                 let is_near = |(lasts, gone): (Duration, Duration)| {
-                    lasts <= gone && gone - lasts <= Duration::from_hours(3)
+                    lasts <= gone && gone <= lasts + Duration::from_hours(3)
                 };
                 prop_assert!(lasts.zip(gone).is_none_or(is_near), "{:?}, {:?}", lasts, gone);
             } else {

@@ -202,8 +202,8 @@ impl Message {
             let below = paragraph.lines.iter();
             lines.extend(below.map(|line| format!("- {}", plain_text(line))));
         }
-        let links = self.links.iter();
-        lines.extend(links.map(|link| format!("{}: {}", link.title, link.url)));
+        let addresses = self.links.iter();
+        lines.extend(addresses.map(|link| format!("{}: {}", link.title, link.url)));
         lines.join("\n")
     }
 
