@@ -29,7 +29,10 @@ const MAY_USE: [(&str, &[&str]); 16] = [
     ("evaluate", &["domain", "failpoint", "store"]),
     ("deliver", &["domain", "failpoint", "store"]),
     ("monitor", &["domain", "store"]),
-    ("web", &["clock", "domain", "server", "store", "telemetry"]),
+    (
+        "web",
+        &["clock", "config", "domain", "server", "store", "telemetry"],
+    ),
     (
         "app",
         &[

@@ -133,9 +133,9 @@ fn notified(slo: &Slo, severity: Severity) -> Vec<Name> {
 /// A problem as `throughline validate` prints it: the line at fault, and below it what is underlined.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
-pub(super) struct Finding(pub(super) Problem);
+pub(super) struct ProblemView(pub(super) Problem);
 
-impl Finding {
+impl ProblemView {
     pub(super) fn word(&self) -> &'static str {
         if self.0.is_error() {
             "Error"
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn p27_what_is_wrong_is_underlined_by_characters_and_not_by_bytes() {
-        let finding = Finding(Problem {
+        let finding = ProblemView(Problem {
             severity: ProblemSeverity::Error,
             file: "a.yaml".to_owned(),
             line: 14,

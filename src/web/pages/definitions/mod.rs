@@ -27,7 +27,7 @@ use crate::{
         write::body::ParsedBody,
     },
 };
-use declared::{DeclaredSlo, Finding};
+use declared::{DeclaredSlo, ProblemView};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct DefinitionsView {
@@ -35,7 +35,7 @@ pub(crate) struct DefinitionsView {
     loaded_at: Option<Timestamp>,
     problems: Vec<String>,
     /// Errors and warnings in the files, as `throughline validate` finds them.
-    findings: Vec<Finding>,
+    findings: Vec<ProblemView>,
     slos: Vec<DeclaredSlo>,
     targets: Vec<DeclaredTarget>,
 }
@@ -170,7 +170,7 @@ fn view(state: &WebState) -> DefinitionsView {
         folder: status.folder.clone(),
         loaded_at: status.loaded_at,
         problems: status.problems.clone(),
-        findings: status.findings.iter().cloned().map(Finding).collect(),
+        findings: status.findings.iter().cloned().map(ProblemView).collect(),
         slos: slos.collect(),
         targets: targets.collect(),
     }

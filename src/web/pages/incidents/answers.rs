@@ -18,7 +18,7 @@ const MOST_CHANGES: usize = 2;
 
 /// One line of the answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Answer {
+pub(super) struct IncidentAnswer {
     /// As an anchor: `affected`, `stuck`, `where`, `trace`, `changed`, `owner`.
     pub(super) id: &'static str,
     pub(super) title: &'static str,
@@ -27,7 +27,7 @@ pub(super) struct Answer {
     pub(super) links: Vec<(String, String)>,
 }
 
-impl Answer {
+impl IncidentAnswer {
     const fn new(id: &'static str, title: &'static str, text: String) -> Self {
         Self {
             id,
@@ -39,9 +39,9 @@ impl Answer {
 }
 
 /// In the order in which they are asked.
-pub(super) fn of(view: &IncidentView, notified: &[String]) -> Vec<Answer> {
+pub(super) fn of(view: &IncidentView, notified: &[String]) -> Vec<IncidentAnswer> {
     let last = &view.last;
-    let mut all = vec![Answer::new(
+    let mut all = vec![IncidentAnswer::new(
         "affected",
         "Affected",
         affected(view.live.as_ref(), last),
@@ -50,11 +50,15 @@ pub(super) fn of(view: &IncidentView, notified: &[String]) -> Vec<Answer> {
     all.extend(wording::slow_stage(last).map(|stage| {
         let share = last.slowest_stage.as_ref().map(wording::extra_time);
         let share = share.map_or_else(String::new, |share| format!(": {share}"));
-        Answer::new("where", "Where", format!("{stage}{share}"))
+        IncidentAnswer::new("where", "Where", format!("{stage}{share}"))
     }));
     all.extend(last.worst.first().map(trace));
     all.push(changed(last));
-    all.push(Answer::new("owner", "Has it", owner(view, notified)));
+    all.push(IncidentAnswer::new(
+        "owner",
+        "Has it",
+        owner(view, notified),
+    ));
     all
 }
 
@@ -78,7 +82,7 @@ fn affected(live: Option<&Summary>, last: &AlertSnapshot) -> String {
 }
 
 /// Only of what goes on, and has a time by which it must end.
-fn stuck(view: &IncidentView) -> Option<Answer> {
+fn stuck(view: &IncidentView) -> Option<IncidentAnswer> {
     let live = view.live.as_ref()?;
     live.within_seconds?;
     let text = format!(
@@ -87,16 +91,16 @@ fn stuck(view: &IncidentView) -> Option<Answer> {
         live.in_flight_text(),
         live.overdue_text()
     );
-    Some(Answer::new("stuck", "Stuck", text))
+    Some(IncidentAnswer::new("stuck", "Stuck", text))
 }
 
-fn trace(worst: &WorstWorkflow) -> Answer {
+fn trace(worst: &WorstWorkflow) -> IncidentAnswer {
     let links = worst.links.iter();
-    Answer {
+    IncidentAnswer {
         links: links
             .map(|link| (link.name.clone(), link.url.clone()))
             .collect(),
-        ..Answer::new(
+        ..IncidentAnswer::new(
             "trace",
             "Trace",
             format!(
@@ -109,7 +113,7 @@ fn trace(worst: &WorstWorkflow) -> Answer {
     }
 }
 
-fn changed(last: &AlertSnapshot) -> Answer {
+fn changed(last: &AlertSnapshot) -> IncidentAnswer {
     let changes = &last.context.changes;
     let texts: Vec<String> = changes
         .iter()
@@ -128,13 +132,13 @@ fn changed(last: &AlertSnapshot) -> Answer {
     } else {
         texts.join("; ")
     };
-    Answer {
+    IncidentAnswer {
         links: changes
             .iter()
             .take(MOST_CHANGES)
             .filter_map(|change| Some((change.title.clone(), change.url.clone()?)))
             .collect(),
-        ..Answer::new("changed", "Changed", text)
+        ..IncidentAnswer::new("changed", "Changed", text)
     }
 }
 

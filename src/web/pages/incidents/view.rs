@@ -6,7 +6,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
-    answers::{self, Answer},
+    answers::{self, IncidentAnswer},
     charts::IncidentCharts,
     then_and_now::{self, ThenAndNow},
     timeline::{self, TimelineEntry},
@@ -55,7 +55,7 @@ pub(super) struct IncidentView {
     /// How the SLO stands now, while the incident goes on.
     #[serde(rename = "now")]
     pub(super) live: Option<Summary>,
-    pub(super) answers: Vec<Answer>,
+    pub(super) answers: Vec<IncidentAnswer>,
     pub(super) timeline: Vec<TimelineEntry>,
     pub(super) notes: Vec<IncidentNote>,
     /// The counts around its beginning as they were then.

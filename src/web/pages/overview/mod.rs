@@ -58,7 +58,7 @@ pub(crate) struct OverviewView {
     /// By SLO, of those that have groups.
     groups: BTreeMap<String, GroupTally>,
     #[serde(flatten)]
-    part: Part,
+    part: ListPart,
     #[serde(skip)]
     facets: Vec<Facet>,
     #[serde(skip)]
@@ -71,7 +71,7 @@ pub(crate) struct OverviewView {
 
 /// Which part of the SLOs that the filter matches this is.
 #[derive(Debug, Default, Serialize)]
-struct Part {
+struct ListPart {
     /// Counted from 1. Only of the page.
     #[serde(skip)]
     page: usize,
@@ -160,7 +160,7 @@ fn take_page(
     filter: &Filter,
     tallies: &Tallies,
     summaries: &mut Vec<(Option<SloId>, Summary)>,
-) -> Part {
+) -> ListPart {
     filter.sort(
         summaries,
         |(_, summary)| summary,
@@ -170,7 +170,7 @@ fn take_page(
     let page = filter.page().min(pages);
     summaries.drain(..(page - 1) * PER_PAGE);
     summaries.truncate(PER_PAGE);
-    Part {
+    ListPart {
         page,
         pages,
         next: None,
@@ -181,16 +181,16 @@ fn take_page(
 fn take_after(
     filter: &Filter,
     summaries: &mut Vec<(Option<SloId>, Summary)>,
-) -> Result<Part, WebError> {
+) -> Result<ListPart, WebError> {
     let limit = filter.checked()?;
     summaries.retain(|(_, summary)| filter.is_after(summary));
     summaries.sort_by(|(_, one), (_, other)| one.name.cmp(&other.name));
     let has_more = summaries.len() > limit;
     summaries.truncate(limit);
     let last = summaries.last().filter(|_| has_more);
-    Ok(Part {
+    Ok(ListPart {
         next: last.map(|(_, summary)| summary.name.clone()),
-        ..Part::default()
+        ..ListPart::default()
     })
 }
 

@@ -3,7 +3,6 @@
 
 mod budget;
 mod charts;
-mod clocks;
 mod common;
 mod correlation;
 mod evidence;
@@ -52,7 +51,7 @@ use crate::{
     },
 };
 use charts::SloCharts;
-use parts::Part;
+use parts::SloCard;
 use view::{Range, SloView};
 
 #[derive(Debug, Default, Deserialize)]
@@ -149,7 +148,7 @@ struct SloPage {
     ranges: Vec<RangeLink>,
     rules: Vec<RuleRow>,
     has_limits: bool,
-    parts: [Part; 12],
+    parts: [SloCard; 12],
     charts: SloCharts,
     definition: Definition,
     view: SloView,
@@ -217,7 +216,7 @@ impl SloPage {
                 .into(),
             rules: rule_rows(&view.summary),
             has_limits: !view.summary.threshold_rules.is_empty(),
-            parts: Part::in_order(view.summary.state),
+            parts: SloCard::in_order(view.summary.state),
             charts: SloCharts::draw(slo, &view),
             definition: Definition {
                 place: format!("{}:{}", slo.source.file, slo.source.line),

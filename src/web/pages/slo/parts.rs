@@ -4,7 +4,7 @@ use crate::domain::alerting::status::SloState;
 
 /// A card; its template is that of the same name in `templates/slo`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum SloCard {
     Budget,
     Rules,
     Burn,
@@ -19,11 +19,11 @@ pub(super) enum Part {
     Definition,
 }
 
-impl Part {
+impl SloCard {
     /// While an alert fires or is about to: where the time goes, the worst and who is hurt, before how fast
     /// the budget burns. Without data: what was seen, and what was asked for.
     pub(super) const fn in_order(state: Option<SloState>) -> [Self; 12] {
-        use Part::{
+        use SloCard::{
             Budget, Burn, Common, Customers, Definition, Flight, Flow, Log, Reasons, Rules, Stages,
             Worst,
         };

@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::{
     budget::BudgetPast,
-    clocks::ClockView,
     common::InCommon,
     correlation::CorrelationView,
     evidence::EvidenceView,
+    evidence::clocks::ClockView,
     groups::{GroupHead, GroupsView},
     sampling::SamplingNote,
     stages::{OwnStages, StagesView},

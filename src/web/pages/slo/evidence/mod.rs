@@ -1,5 +1,7 @@
 //! Spans that an SLO selected and could not use, in words, and what to do about them.
 
+pub(super) mod clocks;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;

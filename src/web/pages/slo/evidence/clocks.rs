@@ -18,7 +18,7 @@ const LONG_WAIT_MICROS: i64 = 1_000_000;
 
 /// One pair of services, in this hour and the one before.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct ClockView {
+pub(in crate::web::pages::slo) struct ClockView {
     sender: String,
     receiver: String,
     /// Messages that were looked at.
@@ -31,7 +31,7 @@ pub(super) struct ClockView {
 
 impl ClockView {
     /// Those whose clocks certainly differ first, then by the names of services.
-    pub(super) fn all(waits: HopWaits) -> Vec<Self> {
+    pub(in crate::web::pages::slo) fn all(waits: HopWaits) -> Vec<Self> {
         let many = waits
             .0
             .into_iter()
@@ -54,7 +54,7 @@ impl ClockView {
     }
 
     /// `−1.5 s`.
-    pub(super) fn wait_text(&self) -> String {
+    pub(in crate::web::pages::slo) fn wait_text(&self) -> String {
         let sign = if self.least.least_micros <= AHEAD_MICROS {
             "−"
         } else {
@@ -63,7 +63,7 @@ impl ClockView {
         format!("{sign}{}", self.amount())
     }
 
-    pub(super) fn reading(&self) -> String {
+    pub(in crate::web::pages::slo) fn reading(&self) -> String {
         let (sender, receiver) = (&self.sender, &self.receiver);
         let hops = format::counted(self.hops, "message");
         let meaning = match self.least.least_micros {
