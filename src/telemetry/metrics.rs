@@ -211,7 +211,7 @@ impl MetricBuilder {
     fn reconciled_deliveries(&self) -> Result<IntCounterVec, prometheus::Error> {
         self.counters(
             "throughline_reconciled_deliveries_total",
-            "Missing deliveries that the reconciler created, by kind of notification: firing or resolved. None should ever be missing.",
+            "Missing deliveries that the reconciler created, by kind of notification: firing or resolved. It should stay at 0.",
             &["kind"],
         )
     }

@@ -108,10 +108,11 @@ async fn every_number_that_the_page_counts_is_in_its_twin() {
         seen += 1;
     }
     assert_eq!(seen, 14);
+    let text = page.replace("<code>", "`").replace("</code>", "`");
     for one in twin["evidence"].as_array().unwrap() {
         for words in ["meaning", "next_step"] {
             let words = one[words].as_str().unwrap().replace('\'', "&#39;");
-            assert!(page.contains(&words), "the page does not say `{words}`");
+            assert!(text.contains(&words), "the page does not say `{words}`");
         }
     }
     for list in ["worst_workflows", "in_flight_oldest"] {
@@ -221,7 +222,7 @@ async fn prometheus_reads_budget_burn_and_events_of_every_slo() {
     for line in [
         r#"throughline_slo_objective_ratio{slo="orders-on-time"} 0.995"#,
         r#"throughline_alert_firing{severity="page",slo="orders-on-time"} 1"#,
-        r#"throughline_slo_workflows_overdue{slo="orders-on-time"} 9"#,
+        r#"throughline_slo_workflows_overdue{slo="orders-on-time"} 8"#,
         r#"throughline_slo_evidence{reason="uncorrelated",slo="orders-on-time"} 1042"#,
         r#"throughline_slo_burn_rate{rule="fast-burn",slo="orders-on-time",window="1h"}"#,
         r#"throughline_slo_events_window{outcome="timeout",slo="orders-on-time"}"#,

@@ -77,7 +77,7 @@ async fn a1_a_parameter_that_is_not_known_is_refused_by_name_on_every_route_of_t
         assert_problem(&answer, 400, "there is no parameter `stat` here");
     }
     let mistyped = get(&shop.router, "/api/v1/slos?stat=paging").await;
-    assert_problem(&mistyped, 400, "known are q, state, after, limit");
+    assert_problem(&mistyped, 400, "known are q, state, label, after, limit");
     for wrong in ["state=payging", "limit=0", "limit=many"] {
         let answer = get(&shop.router, &format!("/api/v1/slos?{wrong}")).await;
         let name = wrong.split('=').next().unwrap();
@@ -94,7 +94,7 @@ async fn a1_the_tiles_of_the_overview_keep_the_search() {
     let shop = fixture::four_weeks().await;
     let page = get(&shop.router, "/?q=orders%20on").await.body;
     assert!(
-        page.contains("href=\"/?state=Paging&amp;q=orders%20on\""),
+        page.contains("href=\"/?q=orders%20on&#38;state=Paging\""),
         "{page}"
     );
 }

@@ -190,7 +190,7 @@ async fn every_group_has_a_page_and_a_twin() {
     let leeds = format!("/slos/stock-synced/groups/{}", ids[1]);
     let page = get(&shop.router, &leeds).await;
     assert_eq!(page.status, 200, "{}", page.body);
-    assert!(page.body.contains("<h1>warehouse = Leeds</h1>"));
+    assert!(page.body.contains("<h1><bdi>warehouse = Leeds</bdi></h1>"));
     assert!(
         page.body
             .contains("<a href=\"/slos/stock-synced\">Stock levels")

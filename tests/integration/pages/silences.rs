@@ -163,7 +163,7 @@ async fn a_form_shows_what_it_would_mute_before_it_does() {
 
     let unsaid = send("matchers=slo%3Dorders-on-time&duration=2h&action=create").await;
     assert_eq!(unsaid.status, 422);
-    assert!(unsaid.body.contains("no `reason` is given"));
+    assert!(unsaid.body.contains("no <code>reason</code> is given"));
     assert!(
         unsaid.body.contains(">slo=orders-on-time</textarea>"),
         "nothing has to be written again"

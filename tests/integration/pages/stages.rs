@@ -83,7 +83,7 @@ async fn the_stages_add_up_to_the_whole_and_the_slowest_is_named() {
         .await
         .body;
     for said in [
-        "99.1 % of the extra time: wait in fulfilment",
+        "99 % of the extra time: wait in fulfilment",
         "1,000 good, 40 bad",
         "<th scope=\"row\">wait in fulfilment &#60;b&#62;</th>",
         "<td class=\"num nw\">6 min 41 s</td>",
