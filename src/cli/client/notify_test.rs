@@ -75,12 +75,23 @@ pub fn run(args: &NotifyTestArgs) -> anyhow::Result<ExitCode> {
         args.output.print(&rendered(begun))?;
         return Ok(ExitCode::SUCCESS);
     }
+    if !args.output.is_json() {
+        print(&named(&begun))?;
+    }
     let path = format!("{path}/{}", text(&begun["test"]));
     match follow(&api, &path, args)? {
         Ok(true) => Ok(ExitCode::SUCCESS),
         Ok(false) => Ok(ExitCode::FAILURE),
         Err(error) => Ok(error.report()),
     }
+}
+
+/// The bodies, each behind the id of its message.
+fn named(begun: &Value) -> String {
+    let messages = items(&begun["messages"]);
+    let lines =
+        messages.map(|message| format!("{} {:#}\n", text(&message["message"]), message["body"]));
+    lines.collect()
 }
 
 /// The bodies alone, which other programs read one after the other.
