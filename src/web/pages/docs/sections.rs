@@ -76,10 +76,16 @@ pub(super) fn of_group(group: &GroupReference) -> DocsSection {
 }
 
 fn of_field(field: &FieldReference) -> Vec<Vec<DocsPart>> {
-    let kind = field.type_words().into_iter().map(|word| DocsPart {
-        link: word.group.map(|group| format!("#g-{group}")),
-        ..DocsPart::plain(word.text)
-    });
+    let kind = field
+        .type_words()
+        .into_iter()
+        .flat_map(|word| match word.group {
+            Some(group) => vec![DocsPart {
+                link: Some(format!("#g-{group}")),
+                ..DocsPart::plain(word.text)
+            }],
+            None => text(word.text),
+        });
     let absent = match field.default {
         _ if field.required => DocsPart::plain("required"),
         Some(default) => DocsPart::code(default),
