@@ -221,7 +221,7 @@ impl DeliveryConfig {
 #[command(next_help_heading = "Monitoring of the service itself")]
 pub struct WatchConfig {
     /// Webhook or Alertmanager target that receives a heartbeat and raises an alarm when it stays
-    /// away. None is sent while a self-check finds the service unhealthy
+    /// away. It is not sent while a self-check finds the service unhealthy
     #[arg(long, env = "THROUGHLINE_HEARTBEAT_TARGET", value_name = "TARGET")]
     pub heartbeat_target: Option<Name>,
     /// How often the heartbeat is sent, by one of all replicas

@@ -1,7 +1,7 @@
 //! The pages, their JSON views, health and metrics: everything on one port.
 //!
 //! A handler builds one view from the database; the page and the API are two prints of it, so they
-//! cannot disagree. What writes passes a guard ([`write`]). Every page works without script, and nothing is loaded from
+//! cannot disagree. What writes passes a guard ([`mod@write`]). Every page works without script, and nothing is loaded from
 //! anywhere else.
 //!
 //! To add a page: a file in `pages/` with a `View: Serialize`, a template in `templates/` of the same name, two routes here

@@ -1,6 +1,6 @@
 //! What the service finds wrong with itself, and when the people who run it are told.
 //!
-//! [`findings`] reads the signs of life of all replicas, targets and SLOs; [`step`] makes of what is
+//! [`mod@findings`] reads the signs of life of all replicas, targets and SLOs; [`step`] makes of what is
 //! found again and again one notice that opens and one that resolves; [`why_withheld`] says what
 //! keeps the heartbeat from being sent. Trouble of ours is never an alert on a customer's SLO.
 

@@ -6,7 +6,7 @@
 //! what a reverse proxy says (`who.rs`). A request to the API that names itself with an
 //! `Idempotency-Key` is done once, however often it arrives (`once.rs`).
 //!
-//! To add a handler that writes: take [`Who`](who::Who) and [`Written`](body::Written), do it in one
+//! To add a handler that writes: take [`Who`](who::Who) and [`ParsedBody`](body::ParsedBody), do it in one
 //! transaction, and answer the API with JSON and a form with [`see_other`].
 
 pub(super) mod body;

@@ -193,7 +193,7 @@ async fn every_group_has_a_page_and_a_twin() {
     assert!(page.body.contains("<h1><bdi>warehouse = Leeds</bdi></h1>"));
     assert!(
         page.body
-            .contains("<a href=\"/slos/stock-synced\">Stock levels")
+            .contains("<a href=\"/slos/stock-synced\"><bdi>Stock levels")
     );
     assert!(!page.body.contains("id=\"groups\""));
     let twin = get(&shop.router, &format!("/api/v1{leeds}")).await.json();

@@ -1,6 +1,6 @@
 //! The numbers of an alert in words, for messages, pages and the command line.
 //!
-//! Only [`headline`] and [`subject`] contain strings that a user wrote, and they are cleaned; the rest is
+//! Only [`mod@headline`] and [`subject`] contain strings that a user wrote, and they are cleaned; the rest is
 //! made of numbers and may stand in any markup.
 
 use std::time::Duration;

@@ -4,7 +4,7 @@
 //! everything behind it may rely on that. A text becomes a tree of nodes with their places ([`yaml`]),
 //! which the functions of [`check`] read. Each function of a [`value::YamlValue`] is three things at
 //! once: it reads and checks, it yields the JSON Schema ([`schema`]), and it yields the reference of all
-//! fields ([`reference`]).
+//! fields ([`mod@reference`]).
 //!
 //! To add a field: ask for it in the function of its group in `check/`, with a sentence for the
 //! reference, and put a file with each mistake that can be made into `tests/fixtures/definitions/bad/`.
