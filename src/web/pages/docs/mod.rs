@@ -8,10 +8,7 @@ use askama::Template;
 use axum::{extract::State, response::Response};
 use serde::Serialize;
 
-use self::{
-    api::ApiGroup,
-    sections::{DocsPart, DocsSection, text},
-};
+use self::{api::ApiGroup, sections::DocsSection};
 use crate::{
     config::{self, SettingGroup},
     domain::{
@@ -64,10 +61,8 @@ pub(crate) async fn definitions(asked: Negotiation, State(state): State<WebState
         groups: definition::reference(),
     };
     asked.reply(&state, Ok::<_, WebError>(view), |view| DocsPage {
-        about: text(
-            "Every field of the YAML files, as this version reads them. `throughline schema` prints a \
+        about: "Every field of the YAML files, as this version reads them. `throughline schema` prints a \
              JSON Schema of the same for editors.",
-        ),
         sections: view.groups.iter().map(sections::of_group).collect(),
         ..DocsPage::new(&state, "/docs/definitions")
     })
@@ -76,10 +71,8 @@ pub(crate) async fn definitions(asked: Negotiation, State(state): State<WebState
 pub(crate) async fn selectors(asked: Negotiation, State(state): State<WebState>) -> Response {
     let view: SelectorReference = traceql::reference();
     asked.reply(&state, Ok::<_, WebError>(view), |view| DocsPage {
-        about: text(
-            "Selectors are TraceQL span filters, such as `{ span.order.id != nil && kind = producer }`, \
+        about: "Selectors are TraceQL span filters, such as `{ span.order.id != nil && kind = producer }`, \
              with the same meaning as in Grafana Tempo.",
-        ),
         sections: sections::of_selectors(&view),
         ..DocsPage::new(&state, "/docs/selectors")
     })
@@ -91,7 +84,7 @@ pub(crate) async fn metrics(asked: Negotiation, State(state): State<WebState>) -
         process: state.metrics.registered.reference.to_vec(),
     });
     asked.reply(&state, view.map_err(WebError::from), |view| DocsPage {
-        about: text("Every metric that `/metrics` serves."),
+        about: "Every metric that `/metrics` serves.",
         sections: vec![
             sections::of_metrics(
                 "SLOs, alerts and deliveries",
@@ -114,10 +107,8 @@ pub(crate) async fn settings(asked: Negotiation, State(state): State<WebState>) 
         groups: config::reference(),
     };
     asked.reply(&state, Ok::<_, WebError>(view), |view| DocsPage {
-        about: text(
-            "Every setting of `throughline serve`, as a flag or an environment variable. A flag takes \
+        about: "Every setting of `throughline serve`, as a flag or an environment variable. A flag takes \
              precedence.",
-        ),
         sections: view.groups.iter().map(sections::of_settings).collect(),
         ..DocsPage::new(&state, "/docs/settings")
     })
@@ -128,12 +119,10 @@ pub(crate) async fn api(asked: Negotiation, State(state): State<WebState>) -> Re
         groups: &api::GROUPS,
     };
     asked.reply(&state, Ok::<_, WebError>(view), |view| DocsPage {
-        about: text(
-            "Every page is JSON too: below `/api/v1`, or with `Accept: application/json`. Times are \
-             RFC 3339 in UTC, shares are from 0 to 1, and durations that end in `_secs` are seconds. \
+        about: "Every page is JSON too: below `/api/v1`, or with `Accept: application/json`. Times are \
+             RFC 3339 in UTC, shares are from 0 to 1, and durations end in `_seconds`. \
              Requests that write take a body with `Content-Type: application/json`, and an \
              `Idempotency-Key` header makes it safe to repeat them.",
-        ),
         sections: view.groups.iter().map(sections::of_operations).collect(),
         ..DocsPage::new(&state, "/docs/api")
     })
@@ -145,7 +134,8 @@ struct DocsPage {
     layout: Layout,
     path: &'static str,
     title: &'static str,
-    about: Vec<DocsPart>,
+    /// Backticks enclose code.
+    about: &'static str,
     sections: Vec<DocsSection>,
 }
 
@@ -161,7 +151,7 @@ impl DocsPage {
             layout,
             path,
             title,
-            about: Vec::new(),
+            about: "",
             sections: Vec::new(),
         }
     }

@@ -14,14 +14,14 @@ use crate::{
 pub(super) struct DocsSection {
     pub(super) id: String,
     pub(super) heading: String,
-    pub(super) about: Vec<DocsPart>,
+    /// Backticks enclose code, here and in parts that are no code.
+    pub(super) about: String,
     pub(super) columns: &'static [&'static str],
     /// Each as long as `columns`.
     pub(super) rows: Vec<Vec<Vec<DocsPart>>>,
 }
 
-/// A stretch of text in one style.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A part of a cell.
 pub(super) struct DocsPart {
     pub(super) text: String,
     pub(super) is_code: bool,
@@ -45,47 +45,30 @@ impl DocsPart {
     }
 }
 
-/// Text in which backticks enclose code.
-pub(super) fn text(text: &str) -> Vec<DocsPart> {
-    let parts = text.split('`').enumerate();
-    parts
-        .filter(|(_, part)| !part.is_empty())
-        .map(|(index, part)| DocsPart {
-            is_code: index % 2 == 1,
-            ..DocsPart::plain(part)
-        })
-        .collect()
-}
-
 pub(super) fn of_group(group: &GroupReference) -> DocsSection {
-    let mut about = text(group.about);
-    for (index, key) in group.exactly_one_of.iter().enumerate() {
-        let separator = if index == 0 { " Exactly one of " } else { ", " };
-        about.extend([DocsPart::plain(separator), DocsPart::code(key)]);
-    }
-    if !group.exactly_one_of.is_empty() {
-        about.push(DocsPart::plain("."));
-    }
+    let keys: Vec<String> = group
+        .exactly_one_of
+        .iter()
+        .map(|key| format!("`{key}`"))
+        .collect();
+    let exactly_one_of = match keys.as_slice() {
+        [] => String::new(),
+        keys => format!(" Exactly one of {}.", keys.join(", ")),
+    };
     DocsSection {
         id: format!("g-{}", group.name),
         heading: group.name.to_owned(),
-        about,
+        about: format!("{}{exactly_one_of}", group.about),
         columns: &["Field", "Type", "If left out", "Meaning"],
         rows: group.fields.iter().map(of_field).collect(),
     }
 }
 
 fn of_field(field: &FieldReference) -> Vec<Vec<DocsPart>> {
-    let kind = field
-        .type_words()
-        .into_iter()
-        .flat_map(|word| match word.group {
-            Some(group) => vec![DocsPart {
-                link: Some(format!("#g-{group}")),
-                ..DocsPart::plain(word.text)
-            }],
-            None => text(word.text),
-        });
+    let kind = field.type_words().into_iter().map(|word| DocsPart {
+        link: word.group.map(|group| format!("#g-{group}")),
+        ..DocsPart::plain(word.text)
+    });
     let absent = match field.default {
         _ if field.required => DocsPart::plain("required"),
         Some(default) => DocsPart::code(default),
@@ -95,21 +78,22 @@ fn of_field(field: &FieldReference) -> Vec<Vec<DocsPart>> {
         vec![DocsPart::code(field.name)],
         kind.collect(),
         vec![absent],
-        text(field.about),
+        vec![DocsPart::plain(field.about)],
     ]
 }
 
 pub(super) fn of_selectors(reference: &SelectorReference) -> Vec<DocsSection> {
-    let rules = reference.rules.iter().map(|rule| vec![text(rule)]);
+    let plain = |text| vec![DocsPart::plain(text)];
+    let rules = reference.rules.iter().map(|rule| vec![plain(rule)]);
     let differences = reference.differences.iter().map(|difference| {
         [difference.here, difference.in_tempo, difference.reason]
-            .map(text)
-            .to_vec()
+            .map(plain)
+            .into()
     });
     vec![
-        of_syntax("Fields", "Field", &reference.fields),
-        of_syntax("Operators", "Operator", &reference.operators),
-        of_syntax("Values", "Value", &reference.values),
+        of_syntax("Fields", &["Field", "Meaning"], &reference.fields),
+        of_syntax("Operators", &["Operator", "Meaning"], &reference.operators),
+        of_syntax("Values", &["Value", "Meaning"], &reference.values),
         DocsSection {
             columns: &["Rule"],
             rows: rules.collect(),
@@ -123,7 +107,11 @@ pub(super) fn of_selectors(reference: &SelectorReference) -> Vec<DocsSection> {
     ]
 }
 
-fn of_syntax(heading: &str, first: &str, syntax: &[SelectorSyntax]) -> DocsSection {
+fn of_syntax(
+    heading: &str,
+    columns: &'static [&'static str],
+    syntax: &[SelectorSyntax],
+) -> DocsSection {
     let row = |row: &SelectorSyntax| {
         let mut spellings = Vec::new();
         for (index, spelling) in row.syntax.iter().enumerate() {
@@ -132,14 +120,10 @@ fn of_syntax(heading: &str, first: &str, syntax: &[SelectorSyntax]) -> DocsSecti
             }
             spellings.push(DocsPart::code(spelling));
         }
-        vec![spellings, text(row.about)]
+        vec![spellings, vec![DocsPart::plain(row.about)]]
     };
     DocsSection {
-        columns: match first {
-            "Field" => &["Field", "Meaning"],
-            "Operator" => &["Operator", "Meaning"],
-            _ => &["Value", "Meaning"],
-        },
+        columns,
         rows: syntax.iter().map(row).collect(),
         ..headed(heading)
     }
@@ -151,11 +135,11 @@ pub(super) fn of_metrics(heading: &str, about: &str, metrics: &[MetricReference]
             vec![DocsPart::code(&metric.name)],
             vec![DocsPart::plain(metric.kind)],
             vec![DocsPart::plain(&metric.labels.join(", "))],
-            text(&metric.about),
+            vec![DocsPart::plain(&metric.about)],
         ]
     };
     DocsSection {
-        about: text(about),
+        about: about.to_owned(),
         columns: &["Metric", "Type", "Labels", "Meaning"],
         rows: metrics.iter().map(row).collect(),
         ..headed(heading)
@@ -169,11 +153,11 @@ pub(super) fn of_settings(group: &SettingGroup) -> DocsSection {
             vec![DocsPart::code(&setting.flag)],
             vec![DocsPart::code(&setting.variable)],
             vec![default.map_or_else(|| DocsPart::plain("–"), DocsPart::code)],
-            text(&setting.about),
+            vec![DocsPart::plain(&setting.about)],
         ]
     };
     DocsSection {
-        about: text(&group.about),
+        about: group.about.clone(),
         columns: &["Flag", "Variable", "If left out", "Meaning"],
         rows: group.settings.iter().map(row).collect(),
         ..headed(&group.heading)
@@ -183,7 +167,10 @@ pub(super) fn of_settings(group: &SettingGroup) -> DocsSection {
 pub(super) fn of_operations(group: &ApiGroup) -> DocsSection {
     let row = |operation: &ApiOperation| {
         let request = format!("{} {}", operation.method, operation.path);
-        vec![vec![DocsPart::code(&request)], text(operation.about)]
+        vec![
+            vec![DocsPart::code(&request)],
+            vec![DocsPart::plain(operation.about)],
+        ]
     };
     DocsSection {
         columns: &["Request", "Meaning"],
@@ -205,28 +192,8 @@ fn headed(heading: &str) -> DocsSection {
     DocsSection {
         id,
         heading: heading.to_owned(),
-        about: Vec::new(),
+        about: String::new(),
         columns: &[],
         rows: Vec::new(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn backticks_enclose_code() {
-        assert_eq!(
-            text("Sets `a` and `b`."),
-            [
-                DocsPart::plain("Sets "),
-                DocsPart::code("a"),
-                DocsPart::plain(" and "),
-                DocsPart::code("b"),
-                DocsPart::plain("."),
-            ]
-        );
-        assert_eq!(text(""), []);
     }
 }
