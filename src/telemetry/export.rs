@@ -36,6 +36,7 @@ use tracing::{Level, Metadata, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{Layer, filter::filter_fn, registry::LookupSpan};
 use uuid::Uuid;
 
+use super::metric_builder::MetricReference;
 use crate::config::TraceProtocol;
 
 const SERVICE_NAME: &str = "service.name";
@@ -93,6 +94,13 @@ impl SpanExport {
     pub fn register(&self, metrics: &Registry) -> Result<(), prometheus::Error> {
         metrics.register(Box::new(self.counts.exported.clone()))?;
         metrics.register(Box::new(self.counts.dropped.clone()))
+    }
+
+    /// What [`register`](Self::register) adds.
+    pub fn reference() -> Result<Vec<MetricReference>, prometheus::Error> {
+        let counts = ExportCounts::new()?;
+        let counters = [&counts.exported, &counts.dropped];
+        Ok(counters.into_iter().flat_map(MetricReference::of).collect())
     }
 
     /// Exports what waits, for a few seconds at most. Blocks.

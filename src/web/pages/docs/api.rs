@@ -24,7 +24,7 @@ pub(super) const GROUPS: [ApiGroup; 7] = [
         operations: &[
             get(
                 "/api/v1/slos",
-                "All SLOs with their state, budget and burn rates, the most urgent first. Filter with `q` (name, service or `label=value`) and `state`.",
+                "SLOs by name, with their state, budget and burn rates. Filter with `q` (name, service or label), `state` and `label` (`key=value`). At most `limit` (200); `after` is the name that the last answer ended with.",
             ),
             get(
                 "/api/v1/slos/{slo}",

@@ -15,7 +15,7 @@ use crate::{
         slo::definition::{self, GroupReference},
         traceql::{self, SelectorReference},
     },
-    telemetry::metric_builder::MetricReference,
+    telemetry::{SpanExport, metric_builder::MetricReference},
     web::{
         error::WebError,
         metrics,
@@ -44,6 +44,17 @@ struct MetricDocs {
     shared: Vec<MetricReference>,
     /// Of this process.
     process: Vec<MetricReference>,
+}
+
+impl MetricDocs {
+    fn new(state: &WebState) -> Result<Self, prometheus::Error> {
+        let mut process = state.metrics.registered.reference.to_vec();
+        process.extend(SpanExport::reference()?);
+        Ok(Self {
+            shared: metrics::shared_reference()?,
+            process,
+        })
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -79,10 +90,7 @@ pub(crate) async fn selectors(asked: Negotiation, State(state): State<WebState>)
 }
 
 pub(crate) async fn metrics(asked: Negotiation, State(state): State<WebState>) -> Response {
-    let view = metrics::shared_reference().map(|shared| MetricDocs {
-        shared,
-        process: state.metrics.registered.reference.to_vec(),
-    });
+    let view = MetricDocs::new(&state);
     asked.reply(&state, view.map_err(WebError::from), |view| DocsPage {
         about: "Every metric that `/metrics` serves.",
         sections: vec![
