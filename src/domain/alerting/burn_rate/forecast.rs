@@ -153,18 +153,10 @@ impl BurnContext {
 mod tests {
     use proptest::{collection::vec, prelude::*};
 
-    use super::*;
+    use super::{super::tests::counts, *};
     use crate::domain::{model::objective::Objective, slo::BurnKind};
 
     const DAY: Duration = Duration::from_hours(24);
-
-    fn counts(total: i64, bad: i64) -> EventCounts {
-        EventCounts {
-            good: total - bad,
-            failed: bad,
-            ..EventCounts::ZERO
-        }
-    }
 
     /// 28 days with an event a second at 99 %, so with a budget of 24,192.
     fn slo(bad: i64) -> BurnContext {

@@ -4,18 +4,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{tests::counts, *};
 
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
-
-fn counts(total: i64, bad: i64) -> EventCounts {
-    EventCounts {
-        good: total - bad,
-        failed: bad,
-        ..EventCounts::ZERO
-    }
-}
 
 /// A month of 31 days at 99 %, a thousand events an hour: a budget of 7,440 when it is over.
 fn month(passed: Duration, bad: i64) -> BurnContext {

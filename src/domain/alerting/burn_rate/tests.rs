@@ -8,7 +8,7 @@ use crate::domain::{counting::series::Series, model::time::Timestamp};
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 
-fn counts(total: i64, bad: i64) -> EventCounts {
+pub(super) fn counts(total: i64, bad: i64) -> EventCounts {
     EventCounts {
         good: total - bad,
         failed: bad,
