@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::{
     domain::{
+        alerting::quality,
         model::{
             format,
             ids::Name,
@@ -95,7 +96,7 @@ impl DeclaredRule {
             ),
             means: Some(format!("{} bad at the usual traffic", format::percent(bad))),
             lasting: lasting(rule.pending_for),
-            notifies: notified(slo, rule.severity),
+            notifies: quality::recipients(&slo.notify, rule.severity, &rule.name, None),
         }
     }
 
@@ -106,7 +107,7 @@ impl DeclaredRule {
             fires_at: format!("{} {}", rule.limit.title(), rule.limit.threshold()),
             means: None,
             lasting: lasting(rule.pending_for),
-            notifies: notified(slo, rule.severity),
+            notifies: quality::recipients(&slo.notify, rule.severity, &rule.name, None),
         }
     }
 
@@ -121,13 +122,6 @@ impl DeclaredRule {
 
 fn lasting(pending_for: Duration) -> Option<String> {
     (!pending_for.is_zero()).then(|| format!("for {}", format::duration(pending_for)))
-}
-
-fn notified(slo: &Slo, severity: Severity) -> Vec<Name> {
-    match severity {
-        Severity::Page => slo.notify.page.clone(),
-        Severity::Ticket => slo.notify.ticket.clone(),
-    }
 }
 
 /// A problem as `throughline validate` prints it: the line at fault, and below it what is underlined.
