@@ -38,9 +38,13 @@ impl AnswerArgs {
     }
 
     pub(super) fn print(self, answer: &Answer) -> std::io::Result<()> {
+        print(&self.format(answer))
+    }
+
+    pub(super) fn format(self, answer: &Answer) -> String {
         match self.output {
-            AnswerFormat::Table => print(&answer.text),
-            AnswerFormat::Json => print(&format!("{:#}\n", answer.json)),
+            AnswerFormat::Table => answer.text.clone(),
+            AnswerFormat::Json => format!("{:#}\n", answer.json),
         }
     }
 

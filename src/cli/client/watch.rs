@@ -6,7 +6,7 @@ use super::{
     answer::{Answer, AnswerArgs},
     api::ApiError,
 };
-use crate::cli::output::print;
+use crate::cli::output::{OutputReader, print_more};
 
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(super) struct WatchArgs {
@@ -20,8 +20,8 @@ pub(super) struct WatchArgs {
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
 impl WatchArgs {
-    /// Prints what `look` answers. What is watched is told with its errors, since it may come back; what
-    /// is asked once ends with 1 if `look` finds it bad.
+    /// Prints what `look` answers. Once, it ends with 1 if `look` finds it bad. Again and again, errors are
+    /// printed and do not end it, since the service may come back; a reader that is gone does.
     pub(super) fn show(
         self,
         output: AnswerArgs,
@@ -39,14 +39,15 @@ impl WatchArgs {
         let clears = std::io::stdout().is_terminal() && !output.is_json();
         let before = if clears { CLEAR } else { "" };
         loop {
-            match look() {
-                Ok((answer, _)) => {
-                    print(before)?;
-                    output.print(&answer)?;
-                }
+            let printed = match look() {
+                Ok((answer, _)) => print_more(&format!("{before}{}", output.format(&answer)))?,
                 Err(error) => {
                     error.report();
+                    OutputReader::Reads
                 }
+            };
+            if printed == OutputReader::Gone {
+                return Ok(ExitCode::SUCCESS);
             }
             thread::sleep(interval);
         }
