@@ -275,14 +275,14 @@ mod tests {
         let before = write("before.yaml", TARGET);
         let moved = TARGET.replace("name: b", "name: c");
         let elsewhere = moved.replace("http://localhost", "http://elsewhere");
-        let told = elsewhere.replace("spec: {", "spec: { previousName: b,");
+        let renamed = elsewhere.replace("spec: {", "spec: { previousName: b,");
         let warnings = |text: &str| {
             let now = write("now.yaml", text);
             let report = check_against(&[now], Some(&before)).unwrap();
             report.problems.into_iter().map(|problem| problem.message)
         };
         assert_eq!(warnings(&moved).count(), 0);
-        assert_eq!(warnings(&told).count(), 0);
+        assert_eq!(warnings(&renamed).count(), 0);
         let lost: Vec<String> = warnings(&elsewhere).collect();
         assert_eq!(
             lost,

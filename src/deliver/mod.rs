@@ -19,7 +19,7 @@
 //! [`Deliverer::escalate`] is called every second: what a target does not receive is sent to its fallback
 //! as well. [`Reconciler::tick`] is called every minute and holds what targets show against
 //! how the alerts stand. [`TargetChanges::tick`] is called when definitions come into force: a target under
-//! a new name keeps what it was told, and an added one is told what fires.
+//! a new name keeps its deliveries, and an added one is notified of what fires.
 
 mod channels;
 mod claim;

@@ -1,5 +1,5 @@
-//! Follows changes of the targets while alerts fire: a target that is renamed keeps what it was told, and
-//! one that is added is told what fires.
+//! Follows changes of the targets while alerts fire: a renamed target keeps its deliveries, and an added
+//! one is notified of the alerts that fire.
 
 use std::sync::Arc;
 

@@ -363,6 +363,6 @@ impl TransitionContext<'_> {
         let by_slo = tx
             .customers_hurt(&[(self.slo, self.counted(range))])
             .await?;
-        Ok(by_slo.get(&self.slo).map_or(0, |hurt| hurt.affected))
+        Ok(by_slo.get(&self.slo).map_or(0, |impact| impact.affected))
     }
 }

@@ -171,7 +171,7 @@ async fn read_measured(
     for subject in subjects.iter().filter(|subject| subject.slo.is_some()) {
         let id = subject.due.id;
         let open = open.get(&id).copied().unwrap_or_default();
-        let hurt = customers.get(&id);
+        let affected = customers.get(&id);
         let counted = counts.remove(&id).unwrap_or_default();
         let of_slo = Measured {
             at: now,
@@ -187,8 +187,8 @@ async fn read_measured(
             ageing: Ageing::default(),
             in_flight: open.in_flight,
             overdue: open.overdue,
-            customers_affected: hurt.map_or(0, |hurt| hurt.affected),
-            customers_total: hurt.map(|hurt| hurt.total),
+            customers_affected: affected.map_or(0, |of_slo| of_slo.affected),
+            customers_total: affected.map(|of_slo| of_slo.total),
             customers: customers_by_length.remove(&id).unwrap_or_default(),
             freshness,
         };

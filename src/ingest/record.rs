@@ -28,7 +28,7 @@ use crate::{
     store::{LinkNews, Store, StoreError, Tx, Writer},
 };
 
-/// A commit that takes longer will not come: its connection is given up. Its senders were told to try
+/// A commit that takes longer will not come: its connection is given up. Its senders were asked to try
 /// again long ago.
 const COMMIT_WITHIN: Duration = Duration::from_secs(10);
 const RETRY_AFTER: Duration = Duration::from_secs(2);

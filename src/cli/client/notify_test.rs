@@ -103,10 +103,10 @@ fn rendered(begun: Value) -> Answer {
     }
 }
 
-/// Tells every try as soon as it is known, as JSON only how it ended. False if not all was delivered in
+/// Prints every attempt as soon as it is known; as JSON only the result. False if not all was delivered in
 /// time.
 fn follow(api: &Api, path: &str, args: &NotifyTestArgs) -> io::Result<Result<bool, ApiError>> {
-    let mut told = 0;
+    let mut printed = 0;
     let glances = args.timeout.as_millis() / GLANCE.as_millis() + 1;
     let mut view = Value::Null;
     for _ in 0..glances {
@@ -116,10 +116,10 @@ fn follow(api: &Api, path: &str, args: &NotifyTestArgs) -> io::Result<Result<boo
         };
         let lines = lines(&view);
         if !args.output.is_json() {
-            let news = lines.iter().skip(told).map(|line| format!("{line}\n"));
-            print(&news.collect::<String>())?;
+            let new_lines = lines.iter().skip(printed).map(|line| format!("{line}\n"));
+            print(&new_lines.collect::<String>())?;
         }
-        told = told.max(lines.len());
+        printed = printed.max(lines.len());
         if view["finished"] == true {
             break;
         }

@@ -115,10 +115,10 @@ mod tests {
 
     #[test]
     fn a_previous_name_tells_what_the_address_does_not() {
-        let told = format!("{OTHER_KEY}, previousName: old");
-        let now = catalog(&[("new", &told)]).after(&catalog(&[("old", PAGER)]));
+        let renamed = format!("{OTHER_KEY}, previousName: old");
+        let now = catalog(&[("new", &renamed)]).after(&catalog(&[("old", PAGER)]));
         assert_eq!(former(&now), ["old -> new"]);
-        let later = catalog(&[("new", &told)]).after(&catalog(&[("new", OTHER_KEY)]));
+        let later = catalog(&[("new", &renamed)]).after(&catalog(&[("new", OTHER_KEY)]));
         assert_eq!(former(&later), ["old -> new"], "written after the fact");
     }
 

@@ -1,7 +1,7 @@
 //! Requests whose commit takes longer than their senders wait.
 //!
-//! A sender that was told to come back sends the same body again. Its first copy is not given up
-//! meanwhile: the repetition gets what becomes of that, instead of being committed once more behind it.
+//! A sender that was answered 503 sends the same body again. The commit of its first copy goes on
+//! meanwhile, and the repetition gets its result instead of being committed once more behind it.
 //! So a request that takes too long is taken at its second or third attempt, however slow the database.
 
 use std::{
@@ -43,7 +43,7 @@ struct LateRequest {
 }
 
 impl LateRequests {
-    /// Keeps a request whose sender was told at `answered_at` to come back.
+    /// Keeps a request whose sender was answered 503 at `answered_at`.
     pub(crate) fn keep(&self, body: &[u8], outcome: LateOutcome, answered_at: Instant) {
         let request = LateRequest {
             outcome,

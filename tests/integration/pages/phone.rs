@@ -11,7 +11,8 @@ use super::{
     fixture::{self, Shop},
 };
 
-/// Who is hurt, since when, how many are stuck, where, which trace, what changed, who has it, what to do.
+/// Who is affected, since when, how many are stuck, where, which trace, what changed, who has it, what to
+/// do.
 const ANSWERS: [&str; 8] = [
     "#affected",
     "#since",

@@ -1,5 +1,5 @@
-//! What whoever is woken asks first, each answered in a line: whom it hurts, how many are stuck, where,
-//! which trace, what changed, who has it, and what to do.
+//! The first questions about an incident, each answered in a line: who is affected, how many workflows are
+//! stuck, where, which trace, what changed, who has it, and what to do.
 
 use serde::Serialize;
 

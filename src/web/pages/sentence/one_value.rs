@@ -176,13 +176,13 @@ fn fired() -> impl Strategy<Value = Option<(&'static str, Severity, u64, bool)>>
 }
 
 /// What a page says of the state, and the message of its alert.
-struct Told {
+struct Shown {
     summary: Summary,
     page: Vec<String>,
     facts: Option<AlertSnapshot>,
 }
 
-fn tell(slo: &Slo, measured: &Measured, fired: Option<(&str, Severity, u64, bool)>) -> Told {
+fn show(slo: &Slo, measured: &Measured, fired: Option<(&str, Severity, u64, bool)>) -> Shown {
     let rules = measured.rule_statuses(slo);
     let alert = fired.map(|(rule, severity, ago, recovers)| AlertStatus {
         severity,
@@ -232,14 +232,14 @@ fn tell(slo: &Slo, measured: &Measured, fired: Option<(&str, Severity, u64, bool
         summary.achieved_text(),
         summary.never_finished.text(),
     ]);
-    Told {
+    Shown {
         summary,
         page,
         facts,
     }
 }
 
-impl Told {
+impl Shown {
     fn message(&self) -> Vec<String> {
         let facts = self.facts.iter();
         facts
@@ -283,18 +283,18 @@ proptest! {
         measured in measured(), fired in fired(),
         kind in prop_oneof![Just(BurnKind::Budget), Just(BurnKind::Ratio)],
     ) {
-        let told = tell(&slo(kind), &measured, fired);
-        let (slo, message) = (&told.summary, told.message());
-        for line in told.page.iter().chain(&message) {
+        let shown = show(&slo(kind), &measured, fired);
+        let (slo, message) = (&shown.summary, shown.message());
+        for line in shown.page.iter().chain(&message) {
             prop_assert!(is_possible(line), "{}", line);
         }
         let pace = slo.pace.burn_rate.unwrap_or(0.0);
         if pace < 0.999_999 || slo.is_spent() {
             prop_assert_eq!(slo.budget_empty_at, None);
-            prop_assert!(!told.page_says("is gone"), "{:?}", told.page);
+            prop_assert!(!shown.page_says("is gone"), "{:?}", shown.page);
             prop_assert!(!message.iter().any(|line| line.contains("gone in")), "{:?}", message);
         }
-        if let Some(facts) = &told.facts {
+        if let Some(facts) = &shown.facts {
             prop_assert_eq!(facts.began_at, slo.began_at);
             prop_assert_eq!(&facts.long, &slo.pace);
             prop_assert_eq!(facts.budget_remaining, slo.budget_remaining_ratio);
@@ -304,17 +304,17 @@ proptest! {
             prop_assert_eq!(facts.customers_total, slo.customers_total_last_hour);
             prop_assert!(wording::burn(facts).contains(&slo.burn_text()), "{}", slo.burn_text());
             let people = CustomerTotal::people(facts.customers_affected, facts.customers_total.as_ref());
-            prop_assert!(people.is_none_or(|people| told.page_says(&people)), "{:?}", told.page);
+            prop_assert!(people.is_none_or(|people| shown.page_says(&people)), "{:?}", shown.page);
             let bad = facts.long.counts.bad();
             if bad > 0 && slo.state != Some(SloState::Ok) {
                 let share = format!(
                     "{} of {}", format::count(bad), format::count(facts.long.counts.total())
                 );
-                prop_assert!(told.page_says(&share), "{}: {:?}", share, told.page);
+                prop_assert!(shown.page_says(&share), "{}: {:?}", share, shown.page);
             }
             if matches!(slo.state, Some(SloState::Paging | SloState::Ticket | SloState::Recovering)) {
                 let since = format!("since {}", format::moment(facts.began_at.unwrap(), now()));
-                prop_assert!(told.page_says(&since), "{}: {:?}", since, told.page);
+                prop_assert!(shown.page_says(&since), "{}: {:?}", since, shown.page);
             }
         }
     }

@@ -20,7 +20,7 @@ pub(super) enum SloCard {
 }
 
 impl SloCard {
-    /// While an alert fires or is about to: where the time goes, the worst and who is hurt, before how fast
+    /// While an alert fires or is about to: where the time goes, the worst and who is affected, before how fast
     /// the budget burns. Without data: what was seen, and what was asked for.
     pub(super) const fn in_order(state: Option<SloState>) -> [Self; 12] {
         use SloCard::{
