@@ -91,8 +91,7 @@ pub fn notices(
     let is = |remark| workflow.details.starts.has(remark);
     let is_several = is(StartRemark::Several) && !is(StartRemark::Received) && judging.is_by_trace;
     let several = is_several.then_some(WorkflowNote::SeveralStarts);
-    let is_many = is(StartRemark::Batch) || workflow.details.starts.has_several_messages();
-    let many = is_many.then_some(WorkflowNote::ManyMessages);
+    let many = is(StartRemark::Batch).then_some(WorkflowNote::ManyMessages);
     let of_verdict = of_verdict(workflow, verdict);
     // Whatever becomes of it, so that it is noted once.
     let is_by_number = workflow.start.is_some() && workflow.details.shared.is_some();

@@ -4,12 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::model::ids::SpanId;
-
-/// Messages that are kept of one workflow: more say no more than that there are several.
-const MOST_MESSAGES: usize = 2;
-
-/// Nothing, for most workflows. Joined by union; of messages the smallest are kept.
+/// Nothing, for most workflows. Joined by union.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StartRemarks(BTreeSet<StartRemark>);
@@ -23,8 +18,6 @@ pub enum StartRemark {
     Received,
     /// A start span published several messages, and nothing tells them apart.
     Batch,
-    /// An end came by a message that this span has sent in the trace of the start.
-    Message(SpanId),
 }
 
 impl StartRemarks {
@@ -36,28 +29,11 @@ impl StartRemarks {
         self.0.contains(&remark)
     }
 
-    /// Whether its ends came by several messages.
-    pub fn has_several_messages(&self) -> bool {
-        self.messages().nth(1).is_some()
-    }
-
-    pub(in crate::domain::workflow) fn add(&mut self, remark: StartRemark) {
+    pub(super) fn add(&mut self, remark: StartRemark) {
         self.0.insert(remark);
-        self.limit_messages();
     }
 
     pub(super) fn join(&mut self, other: &Self) {
         self.0.extend(&other.0);
-        self.limit_messages();
-    }
-
-    fn messages(&self) -> impl Iterator<Item = StartRemark> + '_ {
-        let is_message = |remark: &StartRemark| matches!(remark, StartRemark::Message(_));
-        self.0.iter().copied().filter(is_message)
-    }
-
-    fn limit_messages(&mut self) {
-        let surplus: Vec<StartRemark> = self.messages().skip(MOST_MESSAGES).collect();
-        self.0.retain(|remark| !surplus.contains(remark));
     }
 }

@@ -51,9 +51,6 @@ pub struct Origins {
     /// Where the chain divides at a span that took messages of several workflows, each of which ends by
     /// itself.
     pub branches: BTreeSet<Branch>,
-    /// Spans in the trace of a start that is an origin, other than the start, by whose context the work has
-    /// left that trace: each has sent a message.
-    pub sent_by: BTreeSet<SpanRef>,
     /// What may change the origins when it comes; nothing else can.
     pub waits_for: BTreeSet<Awaited>,
     /// More than [`MAX_HOPS`] links lie between.
@@ -107,7 +104,6 @@ impl Graph {
             ..Origins::default()
         };
         self.decide(of, &way, &mut origins);
-        origins.sent_by = way.left_by(&origins.found);
         origins
     }
 
@@ -306,23 +302,6 @@ impl WayBack<'_> {
         let mut reached = self.reachable(at);
         reached.retain(|span| self.missing.contains(span));
         reached
-    }
-
-    /// Spans in the traces of these starts, other than the starts, that spans of other traces link to.
-    fn left_by(&self, origins: &BTreeSet<ChainOrigin>) -> BTreeSet<SpanRef> {
-        let starts = origins.iter().filter_map(|origin| match origin {
-            ChainOrigin::Start(start) => Some(*start),
-            ChainOrigin::Trace(_) | ChainOrigin::SeveralStarts(_) => None,
-        });
-        let starts: BTreeSet<SpanRef> = starts.collect();
-        let is_in_trace = |span: &SpanRef| starts.iter().any(|one| one.trace_id == span.trace_id);
-        let steps = self.targets.iter().flat_map(|(at, targets)| {
-            let into = targets.iter().copied();
-            into.filter(move |target| target.trace_id != at.trace_id)
-        });
-        steps
-            .filter(|span| is_in_trace(span) && !starts.contains(span))
-            .collect()
     }
 
     fn next(&self, at: SpanRef) -> &BTreeSet<SpanRef> {

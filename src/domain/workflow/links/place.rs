@@ -11,7 +11,7 @@ use crate::domain::{
     model::{ids::SloId, sampling::Draws, span::SpanRef},
     slo::LinkBatch,
     workflow::{
-        EventId, EventKey, EvidenceByEvent, StartRemark, StartRemarks, TraceRef, Workflow,
+        EventId, EventKey, EvidenceByEvent, StartRemarks, TraceRef, Workflow,
         batch::{BatchFact, BatchPiece},
         evidence::hash,
     },
@@ -103,7 +103,7 @@ pub fn place(fragments: &[EvidenceFragment], graph: &Graph) -> LinkResolution {
                 resolution.undivided.push(nth);
             }
         } else {
-            resolution.join_new(fragment, &found, &origins.sent_by);
+            resolution.join_new(fragment, &found);
             resolution.add_branches(fragment, &origins.branches);
         }
         let gone = fragment.workflow_keys.iter();
@@ -197,21 +197,6 @@ impl EvidenceFragment {
     }
 }
 
-/// Adds by which messages an end came to its start: several ends of one workflow may be of several.
-fn add_messages(
-    said: &mut Workflow,
-    span: SpanRef,
-    (origin, sent_by): (ChainOrigin, &BTreeSet<SpanRef>),
-) {
-    let (ChainOrigin::Start(start), Some(_)) = (origin, BranchEnd::of(said, span)) else {
-        return;
-    };
-    let of_start = sent_by.iter().filter(|by| by.trace_id == start.trace_id);
-    for by in of_start {
-        said.details.starts.add(StartRemark::Message(by.span_id));
-    }
-}
-
 /// What `said` by `span` is worth to the workflow with this key: a start that only passes work on does
 /// not start it again, but what it says besides holds.
 pub fn evidence_of(span: SpanRef, said: &Workflow, key: EventKey) -> Cow<'_, Workflow> {
@@ -240,19 +225,10 @@ pub fn batch_id(at: LinkedSpan) -> [u8; 16] {
 }
 
 impl LinkResolution {
-    fn join_new(
-        &mut self,
-        fragment: &EvidenceFragment,
-        found: &BTreeMap<EventKey, ChainOrigin>,
-        sent_by: &BTreeSet<SpanRef>,
-    ) {
+    fn join_new(&mut self, fragment: &EvidenceFragment, found: &BTreeMap<EventKey, ChainOrigin>) {
         for (key, origin) in found {
             if !fragment.workflow_keys.contains(key) {
-                let mut said = fragment.of_workflow(*key).into_owned();
-                said.label = origin.label();
-                said.details.is_ambiguous |= matches!(origin, ChainOrigin::SeveralStarts(_));
-                add_messages(&mut said, fragment.span, (*origin, sent_by));
-                self.join((fragment.slo, *key), said);
+                self.join(fragment, *key, *origin);
             }
         }
     }
@@ -275,9 +251,12 @@ impl LinkResolution {
         }
     }
 
-    fn join(&mut self, id: EventId, said: Workflow) {
+    fn join(&mut self, fragment: &EvidenceFragment, key: EventKey, origin: ChainOrigin) {
+        let mut said = fragment.of_workflow(key).into_owned();
+        said.label = origin.label();
+        said.details.is_ambiguous |= matches!(origin, ChainOrigin::SeveralStarts(_));
         self.moves
-            .entry(id)
+            .entry((fragment.slo, key))
             .and_modify(|known| match known {
                 Move::Joined(workflow) => workflow.join(&said),
                 Move::Left => {}

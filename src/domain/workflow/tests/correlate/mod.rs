@@ -6,4 +6,3 @@ mod correlation;
 mod groups;
 pub(super) mod kept_evidence;
 mod links;
-mod requests;
