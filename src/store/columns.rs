@@ -1,4 +1,4 @@
-//! Domain values as columns: how they are sent to Postgres and read back.
+//! Domain values as columns, in both directions.
 
 use std::str::FromStr as _;
 
@@ -15,7 +15,7 @@ use crate::domain::{
     notify::delivery::DeliveryState,
 };
 
-/// `timestamptz`.
+/// Stored as `timestamptz`.
 impl Type<Postgres> for Timestamp {
     fn type_info() -> PgTypeInfo {
         <DateTime<Utc> as Type<Postgres>>::type_info()
@@ -40,11 +40,11 @@ impl Decode<'_, Postgres> for Timestamp {
     }
 }
 
-/// A value that a column of type `text` has as a word.
+/// A value that is stored as a word in a column of type `text`.
 trait TextColumn: Sized {
     fn word(&self) -> &str;
 
-    /// An error means that another version of the service wrote the word.
+    /// Parses the word. An error means that another version of the service wrote it.
     fn parse_word(word: &str) -> Result<Self, BoxDynError>;
 }
 

@@ -1,8 +1,8 @@
-//! What can go wrong in the database, in the words of whoever was at work.
+//! Errors of the database, each with the operation that failed.
 
 use sqlx::migrate::MigrateError;
 
-/// Why the schema of a database is not one that this version can use.
+/// The reason why this version cannot use the schema of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForeignSchema {
     /// This migration was applied to the database, and this version does not have it.
@@ -11,22 +11,22 @@ pub enum ForeignSchema {
     ChangedMigration(i64),
 }
 
-/// What a failure says of the database.
+/// The kind of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreErrorKind {
-    /// It could not be reached, or was starting or stopping, or had no connection left.
+    /// The database could not be reached, was starting or stopping, or had no connection left.
     Unreachable,
-    /// It cancelled a statement that took too long.
+    /// The database cancelled a statement that took too long.
     TooSlow,
-    /// It is read-only, or its disk is full.
+    /// The database is read-only, or its disk is full.
     TakesNoWrites,
-    /// It was given text that it cannot hold: with a NUL character.
+    /// The text contains a character that the database cannot store, such as NUL.
     UnfitText,
-    /// Anything else, which is a fault of this service.
+    /// Any other failure: a defect of this service.
     Fault,
 }
 
-/// A failed transaction or query. Nothing of the transaction has happened.
+/// A failed transaction or query. The transaction had no effect.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {operation}")]
 pub struct StoreError {
@@ -39,14 +39,14 @@ impl StoreError {
         Self { operation, source }
     }
 
-    /// There was no answer for so long that none is waited for any more.
+    /// Makes the error for an operation whose response did not arrive within its time limit.
     pub fn no_answer(operation: &'static str) -> Self {
         let silence = std::io::Error::from(std::io::ErrorKind::TimedOut);
         Self::new(operation, silence.into())
     }
 
-    /// Whether the same work can succeed at once if done again from the start: another transaction
-    /// was in its way.
+    /// True if another transaction was in the way, so that the same work can succeed if it is
+    /// repeated at once from the start.
     pub fn is_conflict(&self) -> bool {
         // 23505 unique_violation, 40001 serialization_failure, 40P01 deadlock_detected
         // (PostgreSQL documentation, appendix A)
@@ -56,8 +56,8 @@ impl StoreError {
             .is_some_and(|code| matches!(&*code, "23505" | "40001" | "40P01"))
     }
 
-    /// Whether the database refused what it was given, so that the same work fails again however
-    /// healthy it is.
+    /// True if the database refused the data, so that the same work fails again however healthy the
+    /// database is.
     pub fn is_about_data(&self) -> bool {
         let Some(error) = self.source.as_database_error() else {
             return matches!(
@@ -99,12 +99,12 @@ impl StoreError {
         }
     }
 
-    /// Whether the database could not be reached, or was starting or stopping.
+    /// True if the database could not be reached, or was starting or stopping.
     pub fn is_connection(&self) -> bool {
         self.kind() == StoreErrorKind::Unreachable
     }
 
-    /// Whether the database knows us and does not let us do this.
+    /// True if the database authenticated the user, who lacks the permission.
     pub fn is_forbidden(&self) -> bool {
         // 42501 insufficient_privilege (appendix A)
         self.source
@@ -113,7 +113,8 @@ impl StoreError {
             .is_some_and(|code| code == "42501")
     }
 
-    /// Set if migrating failed because the database has the schema of another version.
+    /// Returns the reason if migrating failed because the database has the schema of another
+    /// version.
     pub fn foreign_schema(&self) -> Option<ForeignSchema> {
         let sqlx::Error::Migrate(error) = &self.source else {
             return None;
@@ -127,13 +128,14 @@ impl StoreError {
         }
     }
 
-    /// The whole chain of causes in one line.
+    /// Returns the whole chain of causes in one line.
     pub fn in_full(&self) -> String {
         format!("{self}: {}", self.source)
     }
 }
 
-/// What the database said when a migration failed: wrapped, it would be no error of a database.
+/// Returns the database's own error if a migration failed: inside its wrapper it would not be
+/// recognised as one.
 pub(super) fn cause(error: MigrateError) -> sqlx::Error {
     match error {
         MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => source,

@@ -1,10 +1,9 @@
 //! Postgres: the only module that knows SQL.
 //!
-//! One file per noun adds methods to [`Tx`], domain types in and out. A transaction has a name, which
-//! labels its span, its duration and its errors; it does not retry: the next tick, or the sender, is
-//! the retry.
-//! Every query starts with a comment `-- noun.verb`, which `pg_stat_statements` and the server's log
-//! show.
+//! One file per noun adds methods to [`Tx`], with domain types as arguments and results. A
+//! transaction has a name, which labels its span, its duration and its errors. It does not retry:
+//! the next tick, or the sender, does. Every query starts with a comment `-- noun.verb`, which
+//! `pg_stat_statements` and the server's log show.
 
 mod alerts;
 mod columns;
@@ -57,8 +56,8 @@ pub use workflows::join::JudgingBySlo;
 pub use workflows::reads::{AffectedCustomer, AffectedCustomers, OpenWorkflows, WorkflowRecord};
 pub use workflows::{losses::Loss, observations::LearnedSampling};
 
-/// All migrations, in order. Edited in place until the first release; from then on only added, which
-/// `tests/fixtures/migrations.released` guards.
+/// All migrations, in order. They are edited in place until the first release; from then on only
+/// added, which `tests/fixtures/migrations.released` enforces.
 pub static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 
 /// Connections to one database. Clones share them.
@@ -70,11 +69,11 @@ pub struct Store {
 }
 
 impl Store {
-    /// A store at `url`, as `postgres://user:password@host:5432/database`. Does not connect yet: the
-    /// first transaction does, and its error is the caller's.
+    /// Makes a store for `url`, such as `postgres://user:password@host:5432/database`. Does not
+    /// connect yet: the first transaction does, and returns the error.
     ///
     /// # Errors
-    /// The error shows nothing of the address, which may hold a password.
+    /// If `url` cannot be parsed. The error shows no part of it, since it may hold a password.
     pub fn at(url: &str, max_connections: u32) -> Result<Self, InvalidUrl> {
         let options = PgConnectOptions::from_str(url).map_err(|_| InvalidUrl)?;
         Ok(Self::new(
@@ -83,8 +82,8 @@ impl Store {
         ))
     }
 
-    /// Does not connect yet: the first transaction does, and its error is the caller's. It is for
-    /// [`ConnectionUse::Loops`].
+    /// Makes a store for [`ConnectionUse::Loops`]. Does not connect yet: the first transaction
+    /// does, and returns the error.
     pub fn new(options: PgConnectOptions, max_connections: u32) -> Self {
         Self {
             pools: Pools::new(options, max_connections),
@@ -93,7 +92,7 @@ impl Store {
         }
     }
 
-    /// The same store, whose transactions run on the connections for `purpose`.
+    /// Returns the same store, whose transactions use the connections for `purpose`.
     #[must_use]
     pub fn for_use(&self, purpose: ConnectionUse) -> Self {
         Self {
@@ -102,7 +101,7 @@ impl Store {
         }
     }
 
-    /// How many transactions can run at once.
+    /// Returns how many transactions can run at once.
     pub fn max_connections(&self) -> u32 {
         self.pool().options().get_max_connections()
     }
@@ -111,7 +110,7 @@ impl Store {
         self.pools.of(self.purpose)
     }
 
-    /// The same store, whose transactions are measured from now on.
+    /// Returns the same store, with its transactions measured.
     #[must_use]
     pub fn measured(self, metrics: DatabaseMetrics) -> Self {
         Self {
@@ -120,14 +119,14 @@ impl Store {
         }
     }
 
-    /// Brings the metrics of the connections up to date, whatever they are for.
+    /// Updates the metrics of all connection pools.
     pub fn measure_pools(&self) {
         if let Some(metrics) = &self.metrics {
             self.pools.measure(metrics);
         }
     }
 
-    /// Where the database is, without a word of who we are there.
+    /// Returns the address of the database, without user and password.
     pub fn place(&self) -> String {
         let options = self.pool().connect_options();
         let server = match options.get_socket() {
@@ -138,7 +137,7 @@ impl Store {
         format!("{server}/{database}")
     }
 
-    /// Brings the schema up to date. Safe while other replicas do the same.
+    /// Migrates the schema. Safe while other replicas do the same.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         MIGRATOR
             .run(self.pool())
@@ -155,7 +154,7 @@ impl Store {
         }
     }
 
-    /// What the database's clock says, which all replicas go by.
+    /// Returns the time of the database's clock, which all replicas use.
     pub async fn now(&self) -> Result<Timestamp, StoreError> {
         let now: Result<DateTime<Utc>, _> =
             sqlx::query_scalar("-- store.now\nselect clock_timestamp()")
@@ -170,7 +169,7 @@ impl Store {
     }
 }
 
-/// An address that cannot be read.
+/// The error for a URL that cannot be parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot read the database URL: write `postgres://user:password@host:5432/database`")]
 pub struct InvalidUrl;

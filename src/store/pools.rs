@@ -1,4 +1,5 @@
-//! The connections to the database, divided by use: what one use waits for is never taken by another.
+//! The connections to the database, divided by use, so that no use can take the connections that
+//! another waits for.
 
 use std::time::Duration;
 
@@ -9,20 +10,21 @@ use sqlx::{
 
 use crate::telemetry::metrics::DatabaseMetrics;
 
-/// How long a connection is waited for.
+/// The time limit of waiting for a connection.
 const FREE_WITHIN: Duration = Duration::from_secs(2);
-/// How long a connection may take to end what it was let go of in the middle of.
+/// The time limit of the check of a connection that is returned to its pool, possibly in the middle
+/// of a query.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
-/// What connections are for.
+/// The use of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionUse {
-    /// Evidence that senders wait for, and the signs of life of the receiver.
+    /// Evidence that senders wait for, and the heartbeats of replicas.
     Recording,
-    /// Everything that the service does by itself: evaluation, deliveries, self-checks, clean-up.
+    /// The periodic work of the service: evaluation, deliveries, self-checks, clean-ups.
     Loops,
-    /// What people and programs ask for. Their number is not ours to choose, nor how much they ask for:
-    /// a statement that takes longer than five seconds is cancelled.
+    /// Requests of people and programs. Neither their number nor their cost is under the service's
+    /// control: a statement that takes longer than five seconds is cancelled.
     Pages,
 }
 
@@ -37,7 +39,8 @@ impl ConnectionUse {
         }
     }
 
-    /// How many of `connections` are for it, one at least: half of them for the loops.
+    /// Returns how many of `connections` are for this use, at least one: half of them for the
+    /// loops.
     fn share(self, connections: u32) -> u32 {
         let fourth = (connections / 4).max(1);
         match self {
@@ -46,11 +49,12 @@ impl ConnectionUse {
         }
     }
 
-    /// Our queries touch few rows of many partitions. The planner's estimates make Postgres compile
-    /// such a query for a second (by default, with LLVM) which then runs for 30 ms.
+    /// Returns the settings of a session. Queries touch few rows of many partitions. The planner's
+    /// estimates make Postgres compile such a query for a second (with LLVM, by default) although
+    /// it then runs for 30 ms.
     ///
-    /// A replica whose host is gone without a word leaves a transaction behind, and with it locks that
-    /// all others wait for; none of ours has nothing to say for so long.
+    /// A replica whose host vanishes leaves a transaction open, with locks that all others wait
+    /// for. No transaction of this service is idle for as long as the time-out.
     const fn set_up(self) -> &'static str {
         match self {
             Self::Recording | Self::Loops => concat!(
@@ -66,7 +70,7 @@ impl ConnectionUse {
     }
 }
 
-/// A pool for each purpose. Clones share them.
+/// A pool for each use. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Pools {
     recording: PgPool,
@@ -124,12 +128,14 @@ async fn set_up(connection: &mut PgConnection, purpose: ConnectionUse) -> Result
     connection.execute(purpose.set_up()).await.map(drop)
 }
 
-/// A database that vanished without a word, as its host did or a firewall forgot it, leaves connections
-/// on which an answer is waited for until TCP gives up, a quarter of an hour later. One that was let go
-/// of in the middle of something must not keep its place in the pool for so long.
+/// Returns whether a connection may go back to its pool. A database that vanishes, because its host
+/// died or a firewall dropped the connection, leaves connections on which a query waits until TCP
+/// times out, a quarter of an hour later. One that is returned in the middle of a query must not
+/// occupy its slot in the pool for so long.
 ///
-/// Nor must one that cannot write: it stays so although the database takes writes again, since a session
-/// keeps the setting that it began with, and an address may lead to another server after a failover.
+/// A connection that cannot write is also closed. It stays read-only even after the database
+/// accepts writes again, since a session keeps the setting that it began with, and after a failover
+/// the address may lead to another server.
 async fn can_be_used_again(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let takes_writes = sqlx::query_scalar(concat!(
         "-- connection.takes_writes\n",

@@ -1,4 +1,4 @@
-//! Trace ids as the database keeps them.
+//! The form of trace ids in the database.
 
 use uuid::Uuid;
 

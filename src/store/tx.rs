@@ -14,7 +14,7 @@ use tracing::{Span, field::Empty};
 use super::StoreError;
 use crate::telemetry::metrics::DatabaseMetrics;
 
-/// A transaction: dropped without [`Tx::commit`] it has never been.
+/// A transaction; it is rolled back if it is dropped without [`Tx::commit`].
 #[derive(Debug)]
 pub struct Tx<'c> {
     pub(super) inner: Transaction<'c, Postgres>,
@@ -61,7 +61,7 @@ impl Tx<'_> {
         rows.map_err(|source| self.failed(source))
     }
 
-    /// The first row; an error if there is none.
+    /// Returns the first row; an error if there is none.
     pub(super) async fn fetch_one<R: QueryRow>(
         &mut self,
         query: QueryAs<'_, Postgres, R, PgArguments>,
@@ -78,7 +78,8 @@ impl Tx<'_> {
         row.map_err(|source| self.failed(source))
     }
 
-    /// Runs a statement made of constants, numbers and dates of ours; DDL takes no parameters.
+    /// Runs a statement made of constants and of numbers and dates of this service, since DDL takes
+    /// no parameters.
     pub(super) async fn run_ddl(&mut self, statement: String) -> Result<(), StoreError> {
         sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
             .execute(&mut *self.inner)
@@ -87,20 +88,21 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Lets statements of this transaction fail that wait for a lock. One that changes a table waits for
-    /// every reader, such as a backup of an hour, and all who come later wait behind it.
+    /// Makes statements of this transaction fail soon if they wait for a lock. A statement that
+    /// changes a table waits for every reader, such as a backup of an hour, and blocks everything
+    /// that comes after it.
     pub async fn wait_briefly_for_locks(&mut self) -> Result<(), StoreError> {
         let sql = "-- transaction.wait_briefly_for_locks\nset local lock_timeout = '2s'";
         self.run_ddl(sql.to_owned()).await
     }
 
-    /// Names the operation in an error of a query of this transaction.
+    /// Adds the operation to an error of a query of this transaction.
     pub(super) fn failed(&self, source: sqlx::Error) -> StoreError {
         self.operation.failed(source)
     }
 }
 
-/// Whether work that is done in steps is at its end.
+/// The progress of work that is done in steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     More,
@@ -108,10 +110,11 @@ pub enum Progress {
 }
 
 impl Progress {
-    /// Rows that one statement of a step reads or deletes: some hundred milliseconds.
+    /// The maximum number of rows that one statement of a step reads or deletes, which takes some
+    /// hundred milliseconds.
     pub(super) const SLICE: i64 = 10_000;
 
-    /// After a step that took `rows` of at most [`SLICE`](Self::SLICE).
+    /// Returns the progress after a step that took `rows` of at most [`SLICE`](Self::SLICE).
     pub(super) const fn of_slice(rows: u64) -> Self {
         if rows < Self::SLICE.unsigned_abs() {
             Self::Done
@@ -121,12 +124,13 @@ impl Progress {
     }
 }
 
-/// What a row of a query can be read as; a tuple, too.
+/// A type that a row of a query can be read as, tuples included.
 pub(super) trait QueryRow: for<'r> FromRow<'r, PgRow> + Send + Unpin {}
 
 impl<R: for<'r> FromRow<'r, PgRow> + Send + Unpin> QueryRow for R {}
 
-/// What a transaction is for, from when a connection is asked for until it is dropped.
+/// The purpose of a transaction, and its measurement from the request for a connection until it is
+/// dropped.
 #[derive(Debug)]
 pub(super) struct Operation {
     name: &'static str,
@@ -180,9 +184,9 @@ impl Drop for Operation {
     }
 }
 
-/// Disabled unless a request, a turn or a delivery is traced around it. Receiving spans is not, and so
-/// the transactions that record them are not: a service that exports to itself would make a span of
-/// every export.
+/// Makes the span of a transaction. It is disabled unless a request, a loop turn or a delivery is
+/// traced around it. Receiving spans is not traced, nor are the transactions that record them: a
+/// service that exports to itself would create a span for every export.
 fn span(name: &'static str) -> Span {
     if Span::current().is_none() {
         return Span::none();

@@ -14,16 +14,16 @@ use crate::{
     store::{StoreError, Tx},
 };
 
-/// A pipeline that tells of every one of its steps must not fill the disk.
+/// The limit per hour, so that a pipeline that reports each of its steps cannot fill the disk.
 const MOST_IN_AN_HOUR: i64 = 1_000;
 const MOST_IN_ALL: i64 = 50_000;
 const HOUR: Duration = Duration::from_hours(1);
 
-/// Whether it was kept.
+/// The result of recording a change event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recorded {
     Kept,
-    /// So many were recorded within the hour that no more are kept for a while.
+    /// The limit of the last hour is reached; this one was not recorded.
     TooMany,
 }
 
@@ -59,8 +59,8 @@ impl Tx<'_> {
         })
     }
 
-    /// What happened in `range`, newest first; to `services` or to none in particular, or (`None`) to
-    /// any.
+    /// Returns the change events in `range`, newest first: those of `services` and those of no
+    /// particular service, or all of them if `services` is `None`.
     pub async fn change_events(
         &mut self,
         range: TimeRange,
@@ -86,7 +86,7 @@ impl Tx<'_> {
             .map_err(|source| self.failed(source))
     }
 
-    /// Forgets those of long ago, and the oldest of too many.
+    /// Deletes change events that are too old, and the oldest ones if there are too many.
     pub async fn delete_old_change_events(&mut self, now: Timestamp) -> Result<u64, StoreError> {
         let statement = sqlx::query(
             "-- change_events.delete_old
@@ -117,7 +117,7 @@ struct HappeningRow {
 impl HappeningRow {
     fn decode(self) -> Result<ChangeEvent, sqlx::Error> {
         let kind = ChangeEventKind::named(&self.kind).ok_or_else(|| {
-            let message = format!("`kind` of the happening {} makes no sense", self.id);
+            let message = format!("`kind` of change event {} is invalid", self.id);
             sqlx::Error::Decode(message.into())
         })?;
         Ok(ChangeEvent {

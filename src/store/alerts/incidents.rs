@@ -1,4 +1,4 @@
-//! What is kept of an incident for its page.
+//! The data of an incident that its page shows.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use crate::{
 };
 
 impl Tx<'_> {
-    /// Every try to tell of these transitions, oldest first.
+    /// Returns every delivery attempt for these transitions, oldest first.
     pub async fn tries_to_tell(
         &mut self,
         transitions: &[Uuid],
@@ -37,7 +37,8 @@ impl Tx<'_> {
         Ok(rows.into_iter().map(IncidentDelivery::from).collect())
     }
 
-    /// False if somebody was faster; theirs counts.
+    /// Acknowledges an incident. Returns false if another person was faster: that acknowledgement
+    /// stays.
     pub async fn acknowledge(
         &mut self,
         episode: Uuid,
@@ -55,7 +56,7 @@ impl Tx<'_> {
         Ok(done == 1)
     }
 
-    /// Of those of `episodes` that somebody has taken on.
+    /// Returns the acknowledgements of `episodes`, for those that have one.
     pub async fn acknowledgements(
         &mut self,
         episodes: &[Uuid],
@@ -72,8 +73,9 @@ impl Tx<'_> {
         Ok(each.collect())
     }
 
-    /// Gives what is told of an episode by somebody else than the evaluators a version of its own:
-    /// whoever evaluates at this moment loses the race and looks again. `None` if it is over.
+    /// Raises the version of an alert for a notification about its episode that does not come from
+    /// an evaluation: an evaluation that runs at the same time loses the race and is repeated.
+    /// `None` if the episode is over.
     pub async fn raise_version(
         &mut self,
         (slo, severity): (SloId, Severity),
@@ -105,7 +107,7 @@ impl Tx<'_> {
         self.execute(statement).await.map(drop)
     }
 
-    /// Oldest first.
+    /// Returns the notes on an incident, oldest first.
     pub async fn notes(&mut self, episode: Uuid) -> Result<Vec<IncidentNote>, StoreError> {
         let query = sqlx::query_as(
             "-- incident_notes.read
@@ -116,7 +118,8 @@ impl Tx<'_> {
         Ok(rows.into_iter().map(IncidentNote::from).collect())
     }
 
-    /// One for each beginning and end; a second changes nothing.
+    /// Stores a snapshot of the incident, one each for its beginning and its end; a second call
+    /// changes nothing.
     pub async fn keep_picture(
         &mut self,
         (episode, kind): (Uuid, TransitionKind),
@@ -135,7 +138,7 @@ impl Tx<'_> {
         self.execute(statement).await.map(drop)
     }
 
-    /// `None` also if another version of the service has written it.
+    /// Returns a snapshot; `None` also if another version of the service has written it.
     pub async fn picture(
         &mut self,
         episode: Uuid,
@@ -154,13 +157,13 @@ impl Tx<'_> {
     }
 }
 
-/// A delivery of a transition and one try at it, if there was one yet.
+/// A delivery of a transition with one attempt, if there was one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IncidentDelivery {
     pub transition: Uuid,
     pub delivery: i64,
     pub target: String,
-    /// What has become of the delivery so far.
+    /// The current state of the delivery.
     pub state: String,
     pub settled_at: Option<Timestamp>,
     pub attempt: Option<IncidentAttempt>,

@@ -1,4 +1,4 @@
-//! How the state of an alert stands in its row.
+//! The state of an alert as columns of its row.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -38,7 +38,7 @@ pub(crate) struct AlertRow {
     last_notified: Option<Json<LastNotified>>,
 }
 
-/// How long one rule of a pending alert has burned.
+/// The duration for which one rule of a pending alert has been burning.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct PendingRule {
     rule: Name,
@@ -55,7 +55,7 @@ pub(crate) const fn state_text(state: AlertState) -> &'static str {
     }
 }
 
-/// What a pending alert waits for.
+/// Returns the rules that a pending alert waits for.
 pub(crate) fn waits(phase: &AlertPhase) -> Option<Vec<PendingRule>> {
     let AlertPhase::Pending(waits) = phase else {
         return None;
@@ -68,7 +68,8 @@ pub(crate) fn waits(phase: &AlertPhase) -> Option<Vec<PendingRule>> {
     Some(rows.collect())
 }
 
-/// For how long a recovering alert has been clear, and up to when that is counted.
+/// Returns for how long a recovering alert has been clear, in microseconds, and until when that was
+/// measured.
 pub(crate) fn clear(phase: &AlertPhase) -> Option<(i64, Timestamp)> {
     match phase {
         AlertPhase::Recovering { clear, .. } => {
@@ -150,10 +151,7 @@ impl AlertRow {
     }
 
     fn inconsistent(&self, column: &str) -> sqlx::Error {
-        let message = format!(
-            "`{column}` of the alert of SLO {} makes no sense",
-            self.slo_id
-        );
+        let message = format!("`{column}` of the alert of SLO {} is invalid", self.slo_id);
         sqlx::Error::Decode(message.into())
     }
 }

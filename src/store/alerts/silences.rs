@@ -1,4 +1,4 @@
-//! Silences: who muted what, when and why.
+//! Silences, with their author, time range and reason.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const COLUMNS: &str = "id, matchers, starts, duration_us, recurrence_rule, time_
                        created_at, ended_at, ended_by";
 
 impl Tx<'_> {
-    /// False if there is one of this id already; nothing is changed then.
+    /// Inserts a silence. Returns false, and changes nothing, if there is one with this id.
     pub async fn insert_silence(&mut self, silence: &Silence) -> Result<bool, StoreError> {
         let terms = &silence.terms;
         let matchers: Vec<String> = terms.matchers.iter().map(Matcher::to_string).collect();
@@ -50,7 +50,8 @@ impl Tx<'_> {
         Ok(inserted == 1)
     }
 
-    /// Those that mute something at `after` or later, the last that ends first.
+    /// Returns the silences that suppress notifications at `after` or later, those that end last
+    /// first.
     pub async fn silences_ended_after(
         &mut self,
         after: Timestamp,
@@ -74,7 +75,7 @@ impl Tx<'_> {
         row.map(|row| self.silence_of(row)).transpose()
     }
 
-    /// Ends one before its time. False if it is over already.
+    /// Ends a silence early. Returns false if it is already over.
     pub async fn end_silence(&mut self, id: Uuid, ended: &Ended) -> Result<bool, StoreError> {
         let statement = sqlx::query(
             "-- silences.end
@@ -91,7 +92,7 @@ impl Tx<'_> {
     fn silence_of(&self, row: SilenceRow) -> Result<Silence, StoreError> {
         let id = row.id;
         row.decode().ok_or_else(|| {
-            let message = format!("silence {id} makes no sense");
+            let message = format!("silence {id} is invalid");
             self.failed(sqlx::Error::Decode(message.into()))
         })
     }

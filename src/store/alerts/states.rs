@@ -1,4 +1,4 @@
-//! The state of alerts, and the history of what people were told of.
+//! The state of alerts, and the history of their transitions.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -19,20 +19,21 @@ use crate::{
     store::{StoreError, Tx},
 };
 
-/// A transition as it is kept.
+/// A transition as it is stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlertTransition {
     pub id: Uuid,
     pub slo: SloId,
     pub at: Timestamp,
-    /// Which SLO by name, severity, version, episode and kind: all of it is in the facts.
+    /// The alert as notifications show it, which includes the SLO's name, severity, version,
+    /// episode and kind.
     pub facts: AlertSnapshot,
-    /// Why nobody was told of it.
+    /// The reason why no notification was sent; `None` if one was.
     pub suppression: Option<Suppression>,
 }
 
 impl Tx<'_> {
-    /// The alerts of `slos` that have a row, by SLO and severity.
+    /// Returns the alerts of `slos` that have a row, by SLO and severity.
     pub async fn alerts(
         &mut self,
         slos: &[SloId],
@@ -51,7 +52,7 @@ impl Tx<'_> {
             .collect()
     }
 
-    /// Gives alerts that have no row an inactive one. One that has a row keeps it.
+    /// Inserts an inactive alert for each that has no row. Existing rows stay unchanged.
     pub async fn insert_alerts(
         &mut self,
         alerts: &[(SloId, Severity)],
@@ -77,8 +78,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Puts `next` in the place of version `seen`. False if somebody else was faster: then nothing
-    /// has changed, and what was concluded from `seen` is void.
+    /// Replaces version `seen` of an alert by `next`. Returns false if another writer was faster:
+    /// then nothing has changed, and what was derived from `seen` is void.
     pub async fn swap_alert(
         &mut self,
         slo: SloId,
@@ -116,7 +117,7 @@ impl Tx<'_> {
         Ok(swapped == 1)
     }
 
-    /// Writes a transition into the history; belongs into the transaction of its swap.
+    /// Writes a transition into the history; belongs in the transaction of its swap.
     pub async fn insert_transition(
         &mut self,
         transition: &AlertTransition,
@@ -141,7 +142,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The transition that an episode began with.
+    /// Returns the transition that began an episode.
     pub async fn episode_opening(
         &mut self,
         slo: SloId,
@@ -161,7 +162,7 @@ impl Tx<'_> {
         Ok(row.map(AlertTransition::from))
     }
 
-    /// When the last incident of this severity ended.
+    /// Returns when the last incident of this severity ended.
     pub async fn last_resolved_at(
         &mut self,
         slo: SloId,
@@ -180,8 +181,8 @@ impl Tx<'_> {
         Ok(at.map(Timestamp::from))
     }
 
-    /// Which time today (UTC) people are told that an alert begins, if now; only where the last time
-    /// was over within `soon` before.
+    /// Returns the number of this notification among those of the same day (UTC) that an alert
+    /// began, if one is sent now; only if the previous episode ended within `soon` before.
     pub async fn nth_today(
         &mut self,
         (slo, severity): (SloId, Severity),
@@ -207,7 +208,7 @@ impl Tx<'_> {
         Ok(is_soon.then(|| u32::try_from(today + 1).unwrap_or(u32::MAX)))
     }
 
-    /// Who was, or is to be, told that an episode fires.
+    /// Returns the targets that were, or are to be, notified that an episode fires.
     pub async fn targets_told(
         &mut self,
         slo: SloId,
@@ -230,7 +231,7 @@ impl Tx<'_> {
         targets.iter().map(|target| self.name(target)).collect()
     }
 
-    /// All of an episode, oldest first.
+    /// Returns all transitions of an episode, oldest first.
     pub async fn transitions_of_episode(
         &mut self,
         episode: Uuid,
@@ -245,7 +246,7 @@ impl Tx<'_> {
         Ok(rows.into_iter().map(AlertTransition::from).collect())
     }
 
-    /// One transition by its id.
+    /// Returns one transition by its id.
     pub async fn transition(&mut self, id: Uuid) -> Result<Option<AlertTransition>, StoreError> {
         let query = sqlx::query_as(
             "-- alert_transitions.by_id
@@ -256,7 +257,8 @@ impl Tx<'_> {
         Ok(row.map(AlertTransition::from))
     }
 
-    /// Transitions since `from`, newest first: of one SLO, or (`None`) of all.
+    /// Returns the transitions since `from`, newest first: of one SLO, or of all if `slo` is
+    /// `None`.
     pub async fn transitions(
         &mut self,
         slo: Option<SloId>,

@@ -1,4 +1,5 @@
-//! How many of the spans that SLOs select could be used, and how many not.
+//! Counts of the selected spans of each SLO: those with a usable correlation id, and the others by
+//! reason.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use crate::{
     store::{StoreError, Tx, Writer},
 };
 
-/// Spans of one SLO: those that speak of a workflow, and the others by reason.
+/// Selected spans of one SLO: those that belong to a workflow, and the others by reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SelectedSpans {
     pub correlated: i64,
@@ -17,7 +18,7 @@ pub struct SelectedSpans {
 }
 
 impl Tx<'_> {
-    /// Counts spans that speak of a workflow, on the day of `now`.
+    /// Adds spans that belong to a workflow to the day of `now`.
     pub async fn add_correlated_spans(
         &mut self,
         writer: Writer,
@@ -42,7 +43,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Spans of each SLO since the day of the time beside it; left out where there is none.
+    /// Returns the spans of each SLO since the day of the time given for it; an SLO without any is
+    /// left out.
     pub async fn selected_spans(
         &mut self,
         slos: &[(SloId, Timestamp)],
@@ -51,7 +53,7 @@ impl Tx<'_> {
             .iter()
             .map(|(slo, from)| (slo.0, from.to_chrono().date_naive()))
             .unzip();
-        // Verdicts that changed are evidence that was of use.
+        // Evidence that changed a verdict was usable, so it is not counted as discarded.
         let query = sqlx::query_as(concat!(
             "-- correlated_spans.since\n",
             "with w as (select * from unnest($1::integer[], $2::date[]) as w(slo_id, day)) ",

@@ -1,8 +1,8 @@
-//! Customers per SLO and bucket: written with the verdicts that move them, counted over look-backs.
+//! Customers per SLO and bucket: written together with the verdicts, counted over look-backs.
 //!
-//! A bucket tells a bounded number of customers apart; the rest share its overflow. A row, once
-//! there, stays as long as its bucket: so each customer is either counted by itself or in the
-//! overflow, from its first event to the last correction.
+//! A bucket has rows for a bounded number of customers; the others share its overflow. A row stays
+//! as long as its bucket: so each customer is counted either by itself or in the overflow, from its
+//! first event to the last correction.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,11 +25,12 @@ use crate::{
     store::{Progress, StoreError, Tx},
 };
 
-/// Customers with a bad event in a stretch up to this long (a day, widened to whole minutes) are
-/// counted to the minute, from the workflows themselves; in a longer one by whole buckets.
+/// The longest range (a day, widened to whole minutes) for which customers with a bad event are
+/// counted to the minute, from the workflows themselves; longer ranges are counted by whole
+/// buckets.
 const TO_THE_MINUTE: Duration = Duration::from_hours(25);
 
-/// Customers with a bad event, of all with any event.
+/// The number of customers with a bad event, and of those with any event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CustomersHurt {
     pub affected: i64,
@@ -39,7 +40,7 @@ pub struct CustomersHurt {
 type Key<'a> = (CustomerBucket, &'a str);
 
 impl Tx<'_> {
-    /// Writes what has moved, at both resolutions.
+    /// Writes the differences at both resolutions.
     pub(crate) async fn add_customers(&mut self, moves: &CustomerMoves) -> Result<(), StoreError> {
         let mut rows = moves.by_bucket();
         if rows.is_empty() {
@@ -52,7 +53,7 @@ impl Tx<'_> {
         self.upsert_customers(&rows).await
     }
 
-    /// Which of `keys` have a row.
+    /// Returns which of `keys` have a row.
     async fn customers_with_rows<'a, 'k: 'a>(
         &mut self,
         keys: impl Iterator<Item = &'a Key<'k>>,
@@ -81,7 +82,7 @@ impl Tx<'_> {
             .collect())
     }
 
-    /// Takes out of `rows` those that find their bucket full, and counts them there.
+    /// Removes from `rows` the customers whose bucket is full, and counts them in the overflow.
     async fn make_room(
         &mut self,
         rows: &mut BTreeMap<Key<'_>, CustomerCounts>,
@@ -91,7 +92,7 @@ impl Tx<'_> {
         unknown.retain(|key| !known.contains(key));
         let buckets: BTreeSet<CustomerBucket> = unknown.iter().map(|key| key.0).collect();
         let mut filled = self.lock_customer_buckets(&buckets).await?;
-        // Asked again, now that nobody else can add to these buckets.
+        // Read again, now that no other writer can add to these buckets.
         let known = self.customers_with_rows(unknown.iter()).await?;
         for key in unknown.difference(&known) {
             let Some(bucket) = filled.get_mut(&key.0) else {
@@ -195,9 +196,9 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Customers with a bad event in the pieces of each set, of all with any, by SLO; left out where
-    /// nobody is affected. All sets reach as far. The total is of the whole hours, or days, that the
-    /// pieces touch.
+    /// Returns, by SLO, the customers with a bad event in the ranges of each set, and the total
+    /// with any event; an SLO without affected customers is left out. All sets must cover the same
+    /// time. The total is that of the whole hours, or days, that the ranges touch.
     pub async fn customers_hurt(
         &mut self,
         sets: &[(SloId, Vec<TimeRange>)],
@@ -229,7 +230,7 @@ impl Tx<'_> {
         Ok(asked.iter().filter_map(hurt).collect())
     }
 
-    /// All customers of `slo` with an event in the buckets of `pieces`.
+    /// Returns all customers of `slo` with an event in the buckets of `pieces`.
     pub async fn customers_total(
         &mut self,
         slo: SloId,
@@ -239,7 +240,8 @@ impl Tx<'_> {
         Ok(counted.get(&slo).map_or(NOBODY, |(_, total)| *total))
     }
 
-    /// Events in the buckets of `range` that belong to customers beyond those that are told apart.
+    /// Returns the events in the buckets of `range` that belong to customers without a row of their
+    /// own.
     pub async fn customers_overflow(
         &mut self,
         slo: SloId,
@@ -252,7 +254,7 @@ impl Tx<'_> {
             .unwrap_or(0))
     }
 
-    /// Affected and total by whole buckets, for each SLO.
+    /// Counts affected customers and the total by whole buckets, for each SLO.
     async fn customers_counted(
         &mut self,
         sets: &[(SloId, Vec<TimeRange>)],
@@ -315,7 +317,7 @@ impl Tx<'_> {
         Ok(by_slo.collect())
     }
 
-    /// Deletes some of the hours before `hours` and of the days before `days`.
+    /// Deletes one slice of the hours before `hours` and of the days before `days`.
     pub async fn drop_old_customers(
         &mut self,
         hours: Timestamp,
@@ -353,7 +355,7 @@ const NOBODY: CustomerTotal = CustomerTotal {
     is_lower_bound: false,
 };
 
-/// How full a bucket is, and what this transaction adds to its overflow.
+/// The number of customers in a bucket, and what this transaction adds to its overflow.
 struct Filled {
     customers: i64,
     overflow: CustomerCounts,
@@ -376,7 +378,7 @@ impl BucketColumns {
     }
 }
 
-/// The stretches of buckets that pieces of time are told from, for each SLO.
+/// The ranges of buckets that cover ranges of time, for each SLO.
 struct StretchColumns {
     columns: BucketColumns,
     ends: Vec<DateTime<Utc>>,

@@ -1,4 +1,4 @@
-//! Counts of events per SLO and bucket: differences that verdicts make, sums over look-backs, and
+//! Counts of events per SLO and bucket: differences caused by verdicts, sums over look-backs, and
 //! series for charts.
 
 use std::{collections::BTreeMap, time::Duration};
@@ -19,21 +19,21 @@ use crate::{
 };
 
 /// The slot of a replica in `event_counts`, so that replicas do not wait for each other's rows. Two
-/// that share a slot by chance are slower, not wrong.
+/// replicas that share a slot by chance are slower, but correct.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Writer(pub i16);
 
-/// Which buckets to sum into points of equal length.
+/// The buckets to sum into points of equal length.
 #[derive(Clone, Copy, Debug)]
 pub struct SeriesQuery {
     pub resolution: Resolution,
     pub range: TimeRange,
-    /// A multiple of the resolution; points begin at its multiples since the epoch.
+    /// A multiple of the resolution; points begin at multiples of it since the epoch.
     pub step: Duration,
 }
 
 impl Tx<'_> {
-    /// Writes what has moved, at every resolution.
+    /// Writes the differences at every resolution.
     pub async fn add_counts(
         &mut self,
         writer: Writer,
@@ -82,7 +82,8 @@ impl Tx<'_> {
             "evidence_lost = c.evidence_lost + excluded.evidence_lost, ",
             "ambiguous = c.ambiguous + excluded.ambiguous, ",
             "sampled = c.sampled + excluded.sampled, ",
-            // Estimates of absurd weights stop at the end of their column; a batch never fails.
+            // Estimates from absurd sampling weights are capped at the limit of the column, so that
+            // a batch never fails.
             "extrapolated_good = least(c.extrapolated_good::numeric + excluded.extrapolated_good, ",
             "9e18)::bigint, ",
             "extrapolated_bad = least(c.extrapolated_bad::numeric + excluded.extrapolated_bad, ",
@@ -111,16 +112,16 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The sum of each range, in the order asked for, in one query. A range is widened to whole
-    /// minutes and read at the coarsest resolutions that cover it, so its cost does not grow with
-    /// history or traffic.
+    /// Returns the sum of each range, in the order of `ranges`, in one query. A range is widened to
+    /// whole minutes and read at the coarsest resolutions that cover it, so the cost does not grow
+    /// with history or traffic.
     pub async fn sums(
         &mut self,
         ranges: &[(SloId, TimeRange)],
     ) -> Result<Vec<EventCounts>, StoreError> {
         let parts = RangeColumns::covering(ranges);
-        // Lateral, so that each part is a few steps down the primary key of the right partition and
-        // never a scan of a whole resolution.
+        // Lateral, so that each part is a short descent of the primary key of the right partition
+        // and never a scan of a whole resolution.
         let query = sqlx::query_as(
             "-- event_counts.sums
              select part.ordinal, sum(counts.good)::bigint as good,
@@ -171,7 +172,7 @@ impl Tx<'_> {
         Ok(sums)
     }
 
-    /// The start of the newest minute in `range` that has an event.
+    /// Returns the start of the newest minute in `range` that has an event.
     pub async fn newest_minute_with_events(
         &mut self,
         slo: SloId,
@@ -194,7 +195,7 @@ impl Tx<'_> {
         Ok(newest.map(Timestamp::from))
     }
 
-    /// The sum of all pieces of each set, in the order asked for, in one query.
+    /// Returns the sum of all ranges of each set, in the order of the sets, in one query.
     pub async fn sums_of_pieces(
         &mut self,
         sets: &[(SloId, Vec<TimeRange>)],
@@ -208,7 +209,8 @@ impl Tx<'_> {
         Ok(sets.iter().map(sum_of).collect())
     }
 
-    /// Counts per step of each of `slos`, oldest first; steps without events are left out.
+    /// Returns the counts per step of each of `slos`, oldest first; steps without events are left
+    /// out.
     pub async fn series(
         &mut self,
         slos: &[SloId],
@@ -259,10 +261,10 @@ fn interval(step: Duration) -> PgInterval {
     }
 }
 
-/// The pieces that ranges are made of, by column.
+/// The parts that ranges are composed of, by column.
 #[derive(Default)]
 struct RangeColumns {
-    /// Place of the range in the question.
+    /// The index of the range in the argument.
     ordinals: Vec<i64>,
     slos: Vec<i32>,
     resolutions: Vec<i32>,
@@ -271,7 +273,7 @@ struct RangeColumns {
 }
 
 impl Tx<'_> {
-    /// The end of the last minute with an event; `None` if no minute that is kept has one.
+    /// Returns the end of the last minute with an event; `None` if no stored minute has one.
     pub async fn last_event_minute(&mut self, slo: SloId) -> Result<Option<Timestamp>, StoreError> {
         let bucket: Option<DateTime<Utc>> = sqlx::query_scalar(
             "-- event_counts.last_minute

@@ -1,4 +1,4 @@
-//! Evidence that could not be used or changed a verdict, by SLO, day and reason.
+//! Evidence that could not be used, or that changed a verdict, by SLO, day and reason.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl Tx<'_> {
-    /// Counts what could not be used and what was noted, on the day of `now`.
+    /// Adds discarded evidence and notes on workflows to the day of `now`.
     pub async fn add_evidence_counts(
         &mut self,
         now: Timestamp,
@@ -51,7 +51,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// All evidence that is on record, by SLO and reason.
+    /// Returns all recorded evidence counts, by SLO and reason.
     pub async fn evidence_totals(
         &mut self,
     ) -> Result<BTreeMap<SloId, BTreeMap<String, i64>>, StoreError> {
@@ -68,7 +68,7 @@ impl Tx<'_> {
         Ok(totals)
     }
 
-    /// Evidence since the day of `from`, by reason.
+    /// Returns the evidence counts since the day of `from`, by reason.
     pub async fn evidence_counts(
         &mut self,
         slo: SloId,

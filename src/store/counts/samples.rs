@@ -1,7 +1,8 @@
-//! The sample of events that are compared by their attributes.
+//! The sample of events whose attributes are compared.
 //!
-//! It is no table of its own: the attributes lie in the rows of the workflows, so that a corrected
-//! event changes side with its verdict. The sample is those with the smallest keys of each side.
+//! It has no table of its own: the attributes are columns of the workflows, so that a corrected
+//! event changes side together with its verdict. The sample of each side consists of the events
+//! with the smallest keys.
 
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::{
     store::{StoreError, Tx},
 };
 
-/// Attributes of bad and of good events of one stretch of time, in the order of their keys.
+/// Attributes of bad and of good events of one time range, ordered by key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventSample {
     pub bad: Vec<EventAttributes>,
@@ -34,7 +35,8 @@ pub struct FirstSeen {
     pub at: Timestamp,
 }
 
-/// What says which version worked on an event, as OpenTelemetry's conventions and habit have it.
+/// The attributes that hold the version of the code, by OpenTelemetry's conventions and by common
+/// use.
 const VERSIONS: [&str; 5] = [
     "resource.service.version",
     "resource.deployment.id",
@@ -45,7 +47,7 @@ const VERSIONS: [&str; 5] = [
 const MOST_FIRST_SEEN: i64 = 5;
 
 impl Tx<'_> {
-    /// The sample of events judged in `range`.
+    /// Returns the sample of events judged in `range`.
     pub async fn event_sample(
         &mut self,
         slo: SloId,
@@ -81,9 +83,9 @@ impl Tx<'_> {
         Ok(sample)
     }
 
-    /// Versions that events judged in `range` have, and none of the `familiar` time before had,
-    /// although those had others: as far as the sample tells, the earliest first. Each with the time of
-    /// the first event.
+    /// Returns the versions, earliest first, that events judged in `range` have and that no event
+    /// in the `familiar` time before had, although those had other versions. Based on the sample.
+    /// Each comes with the time of its first event.
     pub async fn versions_first_seen(
         &mut self,
         slo: SloId,
@@ -123,8 +125,9 @@ impl Tx<'_> {
         Ok(rows.into_iter().map(seen).collect())
     }
 
-    /// Forgets the attributes of events judged in `range` that do not belong to the sample of their
-    /// hour and side. Returns of how many. Rows that are being written are left for the next time.
+    /// Deletes the attributes of events judged in `range` that are not part of the sample of their
+    /// hour and side. Returns the number of events. Rows that are locked are left for the next
+    /// call.
     pub async fn trim_samples(&mut self, range: TimeRange) -> Result<u64, StoreError> {
         let statement = sqlx::query(
             "-- sample.trim

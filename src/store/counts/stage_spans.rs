@@ -1,4 +1,4 @@
-//! What spans say of where the time went, put aside by the key of their workflow.
+//! Spans as evidence of where the time went, stored under the key of their workflow.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -17,22 +17,23 @@ use crate::{
     store::{Progress, StoreError, Tx},
 };
 
-/// Partitions that are used in turn, a day each.
+/// The number of partitions that are used in turn, one day each.
 const SLOTS: i64 = 16;
-/// Today's, tomorrow's for a replica whose clock is ahead, and one that is just being emptied.
+/// Less than the number of slots: the others are today's, tomorrow's for a replica whose clock is
+/// ahead, and one that is being emptied.
 const MOST_DAYS_KEPT: i64 = SLOTS - 3;
-/// Pieces of one key and SLO that a day has room for: a workflow of more steps is rare, and a key
-/// that everything shares must not fill the table.
+/// The number of fragments of one key and SLO that are stored per day: a workflow with more steps
+/// is rare, and a key that everything shares must not fill the table.
 const PIECES_PER_KEY: i64 = 64;
 const DAY: Duration = Duration::from_hours(24);
-/// Stands for no SLO: ids begin at 1.
+/// Means every SLO: ids begin at 1.
 const ALL_SLOS: i32 = 0;
 
 impl Tx<'_> {
-    /// Keeps `pieces`, each once. Returns how many found no room, by the SLO that misses them.
+    /// Stores `pieces`, each once. Returns how many exceeded the limit, by SLO.
     ///
-    /// Comes after all workflows are locked, and inserts in the order of keys, so that writers never
-    /// wait for each other in a circle.
+    /// Must run after all workflows are locked, and inserts in the order of keys, so that writers
+    /// never deadlock.
     pub async fn add_stage_spans(
         &mut self,
         now: Timestamp,
@@ -50,8 +51,8 @@ impl Tx<'_> {
             "service) ",
             "where not exists (select 1 from stage_spans s where s.slot = $1 and s.key = n.key ",
             "and s.slo_id = n.slo_id and s.content_hash = n.content_hash)), ",
-            // Counted row by row and not joined: the transaction allows nested loops alone, and a join
-            // of two such lists would compare each row with every other.
+            // Counted row by row and not joined: the transaction allows nested loops only, and a
+            // join of two such lists would compare each row with every other.
             "ranked as (select new.*, row_number() over (partition by key, slo_id order by content_hash) ",
             "as place, (select count(*) from (select 1 from stage_spans s where s.slot = $1 ",
             "and s.key = new.key and s.slo_id = new.slo_id limit $2) as c) as taken from new), ",
@@ -91,7 +92,7 @@ impl Tx<'_> {
         Ok(missed)
     }
 
-    /// The pieces under each of `wanted`, in the same order.
+    /// Returns the fragments stored under each of `wanted`, in the same order.
     pub async fn stage_pieces(
         &mut self,
         slo: SloId,
@@ -124,8 +125,9 @@ impl Tx<'_> {
         Ok(pieces)
     }
 
-    /// Empties one day that was kept for longer than `keep`, as far as there is a partition for each.
-    /// One, since it holds off all who read and write until the end of the transaction.
+    /// Empties one day that is older than `keep`, or earlier if the partitions would not suffice.
+    /// One per transaction, since it blocks all readers and writers until the end of the
+    /// transaction.
     pub async fn forget_stage_spans(
         &mut self,
         now: Timestamp,

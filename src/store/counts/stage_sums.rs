@@ -1,4 +1,4 @@
-//! Where the time goes, added up per SLO, bucket, good or bad, and stage.
+//! Durations per SLO, bucket, good or bad, and stage.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,22 +19,24 @@ use crate::{
 };
 
 const DAY: Duration = Duration::from_hours(24);
-/// The row of the workflows themselves.
+/// The kind of the row for whole workflows.
 const WORKFLOWS: i16 = 0;
-/// A stage that nothing has come to for so long makes room for another.
+/// A stage without evidence for this long frees its slot for another.
 const KNOWN_FOR: Duration = Duration::from_hours(7 * 24);
-/// How long rows of each resolution are kept. What is read is aligned so that it never needs others.
+/// The retention of rows of each resolution. Ranges that are read are aligned so that they never
+/// need older rows.
 const KEPT: [(Resolution, Duration); 3] = [
     (Resolution::Minute, Duration::from_hours(3 * 24)),
     (Resolution::Hour, Duration::from_hours(60 * 24)),
     (Resolution::Day, Duration::from_hours(400 * 24)),
 ];
 
-/// A sum as its row has it: the bucket, good or bad, kind and name.
+/// The primary key of a sum: the bucket, good or bad, kind and name.
 type RowId = (Resolution, Timestamp, bool, i16, String);
 
 impl Tx<'_> {
-    /// Writes what has moved, at every resolution. The caller has claimed the folding of the SLO.
+    /// Writes the differences at every resolution. The caller has claimed the aggregation of the
+    /// SLO.
     pub async fn add_stage_sums(
         &mut self,
         slo: SloId,
@@ -54,7 +56,8 @@ impl Tx<'_> {
             "$8::bigint[], $9::bigint[], $10::bigint[]) ",
             "on conflict (slo_id, resolution, bucket, is_bad, kind, name) do update set ",
             "events = s.events + excluded.events, ",
-            // Estimates of absurd weights stop at the end of their column; a batch never fails.
+            // Estimates from absurd sampling weights are capped at the limit of the column, so that
+            // a batch never fails.
             "extrapolated = least(s.extrapolated::numeric + excluded.extrapolated, 9e18)::bigint, ",
             "duration_us = least(s.duration_us::numeric + excluded.duration_us, 9e18)::bigint, ",
             "start_offset_us = least(s.start_offset_us::numeric + excluded.start_offset_us, ",
@@ -76,7 +79,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The stages that the SLO has had lately.
+    /// Returns the stages that the SLO has had recently.
     pub async fn known_stages(
         &mut self,
         slo: SloId,
@@ -97,8 +100,8 @@ impl Tx<'_> {
         Ok(stages.collect())
     }
 
-    /// The sums of good and of bad workflows judged in `range`. A long range begins with a whole hour
-    /// or day.
+    /// Returns the sums of good and of bad workflows judged in `range`. A long range is widened to
+    /// begin with a whole hour or day.
     pub async fn stage_sums(
         &mut self,
         slo: SloId,
@@ -153,7 +156,7 @@ impl Tx<'_> {
         Ok((good, bad))
     }
 
-    /// Deletes rows that nothing is read from any more.
+    /// Deletes rows that are no longer read.
     pub async fn forget_stage_sums(&mut self, now: Timestamp) -> Result<(), StoreError> {
         for (resolution, kept) in KEPT {
             let statement = sqlx::query(concat!(
@@ -168,8 +171,8 @@ impl Tx<'_> {
     }
 }
 
-/// Minutes are not kept for as long as hours, nor hours as days: the older the beginning, the
-/// rounder it is.
+/// Aligns the beginning of a range: minutes are not kept for as long as hours, nor hours for as
+/// long as days, so the older the beginning, the coarser its alignment.
 fn aligned(range: TimeRange) -> TimeRange {
     let length = range.length();
     let step = if length > DAY * 30 {

@@ -1,4 +1,5 @@
-//! Workflows as their stages need them: how long they took, and what of that was already added up.
+//! Workflows as the aggregation of their stages needs them: their duration, and what of it has
+//! already been aggregated.
 
 use chrono::{DateTime, Utc};
 use sqlx::{Row as _, postgres::PgRow, types::Json};
@@ -17,27 +18,27 @@ use crate::{
     store::{StoreError, Tx, trace_ids::trace_id},
 };
 
-/// Key of the advisory locks under which the workflows of one SLO are folded.
+/// Key of the advisory locks under which the workflows of one SLO are aggregated.
 const FOLD_LOCK: i32 = 0x0066_6f6c;
 
 const COLUMNS: &str = "epoch, key, trace_id, started_at, \
     coalesce(succeeded_at, failed_at, cancelled_at) as ended_at, outcome, judged_at, details, weight, \
     aggregated_outcome, aggregated_judged_at, aggregated_weight, aggregated_stages";
 
-/// As the index `workflows_unaggregated_idx` has it.
+/// The condition of the index `workflows_unaggregated_idx`.
 const IS_UNFOLDED: &str = "within_us is not null \
     and (outcome in (1, 2, 3, 4, 7) or aggregated_outcome is not null) \
     and (aggregated_outcome is distinct from outcome \
         or aggregated_judged_at is distinct from judged_at)";
 
-/// One workflow of an SLO that tells stages apart.
+/// One workflow of an SLO that distinguishes stages.
 #[derive(Clone, Debug)]
 pub struct StageWorkflow {
     pub key: EventKey,
     pub trace_id: TraceId,
-    /// What was added to the sums.
+    /// The part that is already in the sums.
     pub folded: Option<Folded>,
-    /// What its event stands for; `None` where it counts itself.
+    /// The sampling weight of its event; `None` where it counts as one.
     pub weight: Option<Weight>,
     outcome: Outcome,
     judged_at: Option<Timestamp>,
@@ -47,13 +48,13 @@ pub struct StageWorkflow {
     pauses: Intervals,
 }
 
-/// What a workflow becomes by folding it.
+/// The change to a workflow's row when it is aggregated.
 #[derive(Clone, Debug)]
 pub struct Fold<'a> {
     pub workflow: &'a StageWorkflow,
-    /// `None` takes it out of the sums.
+    /// `None` removes it from the sums.
     pub folded: Option<Folded>,
-    /// When to look for spans that came late.
+    /// When to look for spans that arrived late.
     pub again_at: Option<Timestamp>,
 }
 
@@ -65,13 +66,13 @@ impl StageWorkflow {
         (counts.total() + counts.invalid > 0).then_some((self.outcome, at))
     }
 
-    /// Whether its verdict is not what was added.
+    /// True if its verdict differs from what was aggregated.
     pub fn is_unfolded(&self) -> bool {
         let folded = self.folded.as_ref();
         folded.map(|folded| (folded.outcome, folded.judged_at)) != self.verdict()
     }
 
-    /// From its start to its end; one that has not ended goes on until `until`.
+    /// Returns the time from its start to its end; one that has not ended lasts until `until`.
     pub fn timeline(&self, until: Timestamp) -> Timeline<'_> {
         Timeline {
             range: TimeRange::new(self.started_at, self.ended_at.unwrap_or(until)),
@@ -85,7 +86,7 @@ impl StageWorkflow {
 }
 
 impl Tx<'_> {
-    /// Those of `slos` with something to fold.
+    /// Returns those of `slos` with something to aggregate.
     pub async fn slos_to_fold(
         &mut self,
         slos: &[SloId],
@@ -107,10 +108,12 @@ impl Tx<'_> {
         Ok(ids.into_iter().map(SloId).collect())
     }
 
-    /// Claims the folding of an SLO until the end of the transaction; false if another replica is at
-    /// it. The sums of one SLO have one writer at a time, so that they stay within their bounds.
+    /// Claims the aggregation of an SLO until the end of the transaction; false if another replica
+    /// has it. The sums of one SLO have one writer at a time, so that they stay within their
+    /// limits.
     pub async fn claim_folding(&mut self, slo: SloId) -> Result<bool, StoreError> {
-        // As for recording: few rows among many, and statistics may be missing.
+        // Nested loops only, as for recording: the transaction touches few rows of many, and
+        // statistics may be missing.
         sqlx::query_scalar(concat!(
             "-- stage_folds.claim\n",
             "select pg_try_advisory_xact_lock($1, $2) from (select ",
@@ -125,8 +128,8 @@ impl Tx<'_> {
         .map_err(|source| self.failed(source))
     }
 
-    /// Locks workflows whose verdict is not what was added. Verdicts before `since` that were never
-    /// added stay out: their spans are gone.
+    /// Locks workflows whose verdict differs from what was aggregated. Verdicts before `since` that
+    /// were never aggregated stay out: their spans are deleted.
     pub async fn unfolded_workflows(
         &mut self,
         slo: SloId,
@@ -141,7 +144,7 @@ impl Tx<'_> {
         self.stage_workflows(statement, slo, since, limit).await
     }
 
-    /// Locks workflows that late spans may have been added to.
+    /// Locks workflows for which late spans may have arrived.
     pub async fn workflows_to_refold(
         &mut self,
         slo: SloId,
@@ -173,7 +176,7 @@ impl Tx<'_> {
         self.decoded(&rows)
     }
 
-    /// The workflows with these keys that have started.
+    /// Returns the workflows with these keys that have started.
     pub async fn workflows_for_stages(
         &mut self,
         slo: SloId,
@@ -196,7 +199,7 @@ impl Tx<'_> {
         self.decoded(&rows)
     }
 
-    /// Notes what is in the sums by now; of workflows that this transaction has locked.
+    /// Records what is in the sums now, for workflows that this transaction has locked.
     pub async fn note_folded(&mut self, slo: SloId, folds: &[Fold<'_>]) -> Result<(), StoreError> {
         let time = |at: Option<Timestamp>| at.map(Timestamp::to_chrono);
         let folded = |fold: &Fold<'_>| fold.folded.clone();

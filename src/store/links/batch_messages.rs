@@ -1,4 +1,4 @@
-//! Which workflow of a batch each message is.
+//! Batches of messages that share a context, and the workflow of each message.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,17 +19,18 @@ use crate::{
     store::{StoreError, Tx},
 };
 
-/// Stands for the publication itself.
+/// Key of the row for the publication itself.
 const PUBLICATION: EventKey = EventKey([0; 16]);
 
 type BatchId = (SloId, SpanRef);
 
-/// All that is known of some batches.
+/// Everything that is stored about some batches.
 pub(crate) type Batches = BTreeMap<BatchId, Publication>;
 
 impl Tx<'_> {
-    /// Writes what is new of batches and returns the evidence for workflows, with all that is known of
-    /// these batches. The transaction holds the links, so that a position is given to one message only.
+    /// Stores the new facts about batches. Returns the resulting evidence, and everything that is
+    /// known about these batches. The transaction holds the lock on links, so that a position is
+    /// given to only one message.
     pub(crate) async fn take_batches(
         &mut self,
         pieces: &[&BatchPiece],
@@ -59,8 +60,8 @@ impl Tx<'_> {
         Ok((gathered, batches))
     }
 
-    /// Finds the workflows of evidence that is about one message each, by the links that the message
-    /// took. Returns the evidence for them as well.
+    /// Finds the workflows of evidence that is about one message each, by the links that lead to
+    /// the message's context. Also returns the evidence for them.
     pub(crate) async fn place_messages(
         &mut self,
         fragments: &[EvidenceFragment],
@@ -183,7 +184,7 @@ fn add(row: &sqlx::postgres::PgRow, batches: &mut Batches) -> Result<(), sqlx::E
     };
     let evidence: Option<Json<Workflow>> = row.try_get("evidence")?;
     if let (Some(messages), Some(Json(evidence))) = (number("message_count")?, evidence) {
-        // An older epoch may have another copy of it.
+        // Publishing again is harmless: an older epoch may hold another copy of the row.
         batch.publish(messages, &evidence);
     } else {
         let message = EventKey(row.try_get::<Uuid, _>("message")?.into_bytes());

@@ -1,4 +1,5 @@
-//! Where the work of spans came from, and the evidence that waits for spans to tell.
+//! Edges that lead from spans back to their origins, and the evidence that waits for spans that
+//! have not arrived.
 
 use std::collections::BTreeSet;
 
@@ -30,7 +31,7 @@ impl SpanColumns {
         self.push_awaited(filter, Awaited::Span(span));
     }
 
-    /// No span has the id 0: it means any start of the trace.
+    /// Span id 0, which no span has, means any start in the trace.
     pub(crate) fn push_awaited(&mut self, filter: LinkFilter, awaited: Awaited) {
         let (trace_id, span_id) = match awaited {
             Awaited::Span(span) => (span.trace_id, number(span.span_id)),
@@ -41,7 +42,7 @@ impl SpanColumns {
         self.span_ids.push(span_id);
     }
 
-    /// Adds a new start as both things that evidence may wait for.
+    /// Adds a new start under both forms in which evidence may wait for it.
     pub(crate) fn push_start(&mut self, filter: LinkFilter, span: SpanRef) {
         self.push_awaited(filter, Awaited::Span(span));
         self.push_awaited(filter, Awaited::StartIn(span.trace_id));
@@ -75,7 +76,7 @@ pub(crate) fn span(
 }
 
 impl Tx<'_> {
-    /// Writes down what is new of `edges` and returns the spans that it is about.
+    /// Stores the new ones of `edges` and returns the spans that they begin at.
     pub(crate) async fn add_edges(
         &mut self,
         edges: &[&Edges],
@@ -119,7 +120,7 @@ impl Tx<'_> {
             .map_err(|source| self.failed(source))
     }
 
-    /// Marks the evidence that waited for these spans as to be placed anew.
+    /// Marks the evidence that waited for these spans as unresolved.
     pub(crate) async fn wake(&mut self, spans: &SpanColumns) -> Result<(), StoreError> {
         if spans.filters.is_empty() {
             return Ok(());
@@ -141,8 +142,9 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Adds the edges of these spans and of those that their work came through to `graph`. A link more
-    /// than is followed is read, so that the end is seen. Returns what the edges lead to.
+    /// Adds to `graph` the edges from these spans back to their origins. Reads one link more than
+    /// may be followed, so that a chain that is too long is recognised. Returns the targets of the
+    /// edges.
     pub(crate) async fn add_edges_from(
         &mut self,
         spans: &SpanColumns,
@@ -178,7 +180,7 @@ impl Tx<'_> {
         Ok(targets)
     }
 
-    /// Notes what each of these pieces of evidence waits for.
+    /// Stores the spans that each piece of evidence waits for.
     pub(crate) async fn wait(
         &mut self,
         waits: &BTreeSet<(LinkFilter, Awaited, Uuid)>,

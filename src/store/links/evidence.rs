@@ -1,4 +1,4 @@
-//! Evidence of single spans, with the workflows that it counts for by what is known of links.
+//! Evidence of single spans, with the workflows that it belongs to by the links known so far.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,21 +21,21 @@ use crate::{
     store::{StoreError, Tx, trace_ids::uuid, workflows::join::JudgingBySlo},
 };
 
-/// Rows of evidence that one transaction places: more are left for the next.
+/// The maximum number of rows that one round resolves; the rest is left for the next.
 const BATCH: i64 = 5_000;
 
 /// A row of evidence.
 pub(crate) struct EvidenceRow {
     pub(crate) id: Uuid,
     pub(crate) fragment: EvidenceFragment,
-    /// Where its chain divided when it was placed last.
+    /// The batches at which its chain divided when it was last resolved.
     pub(crate) batch_ids: Vec<Uuid>,
 }
 
 type EvidenceRows = Vec<EvidenceRow>;
 
 impl Tx<'_> {
-    /// Adds those that are new. Returns the starts among them.
+    /// Adds the new ones of `linked`. Returns the starts among them.
     pub(crate) async fn add_pieces(
         &mut self,
         linked: &[&Linked],
@@ -61,7 +61,8 @@ impl Tx<'_> {
         let messages = linked.values().map(|piece| piece.message);
         let messages = messages.map(|message| message.map(|EventKey(id)| Uuid::from_bytes(id)));
         let are_whole = linked.values().map(|piece| piece.batch == LinkBatch::Whole);
-        // One that an older epoch knows is not new; nobody else writes here meanwhile.
+        // Evidence that an older epoch holds is not new; no other transaction inserts here, under
+        // the lock on links.
         let rows = sqlx::query(concat!(
             "-- link_evidence.insert\n",
             "insert into link_evidence (id, slo_id, filter, trace_id, span_id, evidence, is_start, ",
@@ -108,7 +109,7 @@ impl Tx<'_> {
             .map_err(|source| self.failed(source))
     }
 
-    /// Writes the workflows that pieces count for, and what may change that.
+    /// Stores the workflows that evidence belongs to, and the spans that may change that.
     pub(crate) async fn write_placement(
         &mut self,
         pieces: &[EvidenceRow],
@@ -160,7 +161,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Adds spans at which chains divide, to be placed as evidence is. Those that are known stay.
+    /// Adds spans at which chains divide, to be resolved like evidence. Existing rows stay
+    /// unchanged.
     pub(crate) async fn add_dividing(
         &mut self,
         batches: &BTreeSet<LinkedSpan>,
@@ -196,7 +198,7 @@ impl Tx<'_> {
         self.execute(statement).await.map(drop)
     }
 
-    /// Marks the evidence whose chain divided there as to be placed anew.
+    /// Marks the evidence whose chain divided at these batches as unresolved.
     pub(crate) async fn place_again(&mut self, batches: &[Uuid]) -> Result<(), StoreError> {
         if batches.is_empty() {
             return Ok(());
@@ -211,7 +213,7 @@ impl Tx<'_> {
     }
 }
 
-/// Of a piece with this placement, in the order of its branches.
+/// Returns the batches of a fragment's branches, in their order.
 pub(crate) fn batch_ids<'a>(
     fragment: &'a EvidenceFragment,
     placed: &'a Placement,
@@ -225,7 +227,7 @@ pub(crate) fn batch_ids<'a>(
     })
 }
 
-/// Postgres knows no array of arrays of different lengths: each is written as text.
+/// Formats an array as text: Postgres has no arrays of arrays of different lengths.
 fn array<T: ToString>(values: impl Iterator<Item = T>) -> String {
     let values: Vec<String> = values.map(|value| value.to_string()).collect();
     format!("{{{}}}", values.join(","))

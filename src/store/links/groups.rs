@@ -1,4 +1,4 @@
-//! Workflows that batches have in common, with the ends behind these.
+//! Groups of workflows that share batches, with the ends that followed these batches.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,11 +20,11 @@ use crate::{
     store::{StoreError, Tx, error::inconsistent, trace_ids::trace_id},
 };
 
-/// Spans that took messages of several workflows, by their row.
+/// Spans that received messages of several workflows, by row id.
 type Deliveries = BTreeMap<Uuid, BatchDelivery>;
 
 impl Tx<'_> {
-    /// The groups that what was placed is in, with all their workflows and ends.
+    /// Returns the groups affected by newly resolved evidence, with all their workflows and ends.
     pub(crate) async fn groups_of_batches(
         &mut self,
         moved: &Moved,
@@ -74,8 +74,9 @@ impl Tx<'_> {
         Ok(by_slo)
     }
 
-    /// All deliveries that took messages of these workflows, of others that those took messages of, and
-    /// so on, until there are more workflows than are judged by number.
+    /// Returns all deliveries with messages of these workflows, then those with messages of the
+    /// workflows found on the way, and so on, until there are more workflows than are judged as one
+    /// group.
     async fn batches_around(
         &mut self,
         slo: SloId,
@@ -95,7 +96,7 @@ impl Tx<'_> {
         Ok(deliveries)
     }
 
-    /// Those behind which something ended.
+    /// Returns the deliveries that an end followed.
     async fn deliveries_with(
         &mut self,
         slo: SloId,

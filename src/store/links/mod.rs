@@ -1,4 +1,4 @@
-//! Edges between spans, and evidence whose workflow only links or message ids can tell.
+//! Edges between spans, and evidence whose workflow is found only by links or message ids.
 
 pub(super) mod batch_messages;
 pub(super) mod edges;

@@ -1,4 +1,4 @@
-//! Workflows that evidence has left, judged by what remains.
+//! Workflows that lost evidence to another workflow, judged anew by what remains.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,8 @@ use crate::{
 };
 
 impl Tx<'_> {
-    /// The workflows that pieces have left, made of those that remain; `None` where none does.
+    /// Rebuilds the workflows that evidence has left from the evidence that remains; `None` where
+    /// none does.
     pub(crate) async fn what_is_left(
         &mut self,
         ids: &BTreeSet<EventId>,
@@ -61,7 +62,7 @@ impl Tx<'_> {
         Ok(left)
     }
 
-    /// Returns those that have no row and must be recorded as new.
+    /// Judges these workflows anew. Returns those that have no row and must be recorded as new.
     pub(crate) async fn rejudge_left(
         &mut self,
         left: BTreeMap<EventId, Option<Workflow>>,
@@ -111,7 +112,7 @@ impl Tx<'_> {
         Ok(without_row)
     }
 
-    /// Rows that this transaction has locked.
+    /// Deletes rows that this transaction has locked.
     pub(crate) async fn delete(&mut self, rows: &[&LockedWorkflow]) -> Result<(), StoreError> {
         if rows.is_empty() {
             return Ok(());
@@ -126,15 +127,15 @@ impl Tx<'_> {
         .bind(epochs)
         .bind(places);
         let deleted = self.execute(statement).await?;
-        // Their counts have been taken out already: one that is missed must not go unnoticed.
+        // Their counts have already been subtracted, so a missing row would make the counts wrong.
         if deleted != rows.len() as u64 {
-            return Err(self.failed(inconsistent("a locked workflow was not where it stood")));
+            return Err(self.failed(inconsistent("the row of a locked workflow was not found")));
         }
         Ok(())
     }
 }
 
-/// What one span says of a workflow that other evidence has left.
+/// Reads the evidence of one span for a workflow that other evidence has left.
 fn decode_remaining(row: &sqlx::postgres::PgRow) -> Result<(EventId, Workflow), sqlx::Error> {
     let key = EventKey(row.try_get::<Uuid, _>("key")?.into_bytes());
     let Json(said) = row.try_get::<Json<Workflow>, _>("evidence")?;

@@ -1,9 +1,10 @@
-//! Evidence of workflows that only links can tell: placed, and placed anew when a missing span comes.
+//! Evidence whose workflow is found only by links: resolved when it arrives, and again when a
+//! missing span arrives.
 //!
-//! Whoever writes here holds one lock until the end of the transaction, taken before any other. So
-//! each sees all that those before have committed: no edge can be missed by evidence that waits for
-//! it, nor can two replicas move the same piece. Workflows are locked after it in their own order, as
-//! in [`crate::store::workflows::join`].
+//! Each writer holds one lock until the end of its transaction, and takes it before any other. So
+//! each sees everything that earlier writers have committed: evidence never misses an edge that it
+//! waits for, and two replicas never move the same evidence. Workflows are locked after it in their
+//! own order, as in [`crate::store::workflows::join`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,11 +29,11 @@ use crate::{
 /// Key of the advisory lock that writers of links hold.
 const LINK_LOCK: i64 = 0x0074_6872_6c69_6e6b;
 
-/// How often evidence is placed in one transaction: what is placed may show that other evidence must be
-/// placed anew. What is then left is for the next transaction.
+/// The number of rounds in one transaction: resolved evidence may show that other evidence must be
+/// resolved again. The rest is left for the next transaction.
 const ROUNDS: usize = 4;
 
-/// What requests say of links, and of messages that share a context.
+/// Links, and messages that share a context, from new requests.
 #[derive(Debug, Default)]
 pub struct LinkNews<'a> {
     pub linked: Vec<&'a Linked>,
@@ -40,16 +41,16 @@ pub struct LinkNews<'a> {
     pub batches: Vec<&'a BatchPiece>,
 }
 
-/// What following links came to.
+/// The result of resolving links.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinkUpdates {
     /// Evidence for workflows, to be recorded in the same transaction.
     pub gathered: EvidenceByEvent,
-    /// Workflows of batches that must be judged by number.
+    /// Groups of workflows that share batches and are judged together.
     pub groups: GroupsOfBatches,
-    /// What could not be used as it is.
+    /// Evidence that could not be used.
     pub discarded: BTreeMap<(SloId, DiscardReason), i64>,
-    /// How many pieces of evidence were placed.
+    /// The number of fragments that were resolved.
     pub placed: usize,
 }
 
@@ -60,8 +61,8 @@ impl LinkNews<'_> {
 }
 
 impl Tx<'_> {
-    /// Writes down what is new, places the evidence that it concerns, and judges anew what evidence
-    /// has left. The first thing that a transaction does.
+    /// Stores what is new, resolves the evidence that it affects, and judges the workflows that
+    /// evidence has left. Must be the first step of a transaction.
     pub async fn follow_links(
         &mut self,
         news: &LinkNews<'_>,
@@ -95,7 +96,8 @@ impl Tx<'_> {
         let without_row = self.rejudge_left(left, judging, moves).await?;
         updates.groups = self.groups_of_batches(&placement).await?;
         updates.discarded = placement.discarded;
-        // What evidence has left was made of all that remains, what came to it included.
+        // Workflows that evidence has left were rebuilt from all their evidence, including any that
+        // joined them.
         placement
             .joined
             .retain(|id, _| !placement.left.contains(id));
@@ -104,7 +106,7 @@ impl Tx<'_> {
         Ok(updates)
     }
 
-    /// Returns the evidence that messages give of workflows.
+    /// Resolves fragments. Returns the evidence of workflows that follows from messages.
     async fn place_pieces(
         &mut self,
         pieces: Vec<EvidenceRow>,
@@ -137,7 +139,7 @@ impl Tx<'_> {
         Ok(gathered)
     }
 
-    /// Keeps all others from writing links until the end of the transaction.
+    /// Blocks other writers of links until the end of the transaction.
     pub(crate) async fn hold_links(&mut self) -> Result<(), StoreError> {
         let statement =
             sqlx::query("-- links.hold\nselect pg_advisory_xact_lock($1)").bind(LINK_LOCK);
@@ -145,7 +147,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Whether evidence is left that must be placed.
+    /// Returns whether unresolved evidence is left.
     pub async fn has_stale_evidence(&mut self) -> Result<bool, StoreError> {
         sqlx::query_scalar(
             "-- link_evidence.has_unresolved
@@ -157,14 +159,14 @@ impl Tx<'_> {
     }
 }
 
-/// What was placed in one transaction.
+/// The evidence that one transaction resolved.
 #[derive(Default)]
 pub(crate) struct Moved {
     joined: EvidenceByEvent,
     pub(crate) left: BTreeSet<EventId>,
-    /// All workflows that something has changed of.
+    /// All workflows whose evidence or groups have changed.
     pub(crate) touched: BTreeSet<EventId>,
-    /// Spans at which chains divide that something has changed of.
+    /// Spans at which chains divide and whose branches have changed.
     pub(crate) batch_ids: BTreeSet<Uuid>,
     discarded: BTreeMap<(SloId, DiscardReason), i64>,
 }

@@ -1,4 +1,4 @@
-//! Where chains of links end, and which starts are on them.
+//! The ends of chains of links, and the starts on them.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ use crate::{
 type ChainEnd = (SloId, LinkFilter, TraceId);
 
 impl Tx<'_> {
-    /// All that is known of the origins of these spans.
+    /// Loads everything that is known about the origins of these spans.
     pub(crate) async fn graph_of(
         &mut self,
         spans: &BTreeSet<LinkedSpan>,
@@ -119,8 +119,8 @@ impl Tx<'_> {
     }
 }
 
-/// The traces whose starts decide where the work of a span began, also beyond where its chain divides:
-/// whether it does depends on them.
+/// Returns the traces whose starts decide where the work of a span began. Chains are followed
+/// beyond the batches at which they divide, since whether they divide depends on these starts.
 fn ends_of(of: &LinkedSpan, graph: &Graph) -> Vec<ChainEnd> {
     let whole = LinkedSpan {
         batch: LinkBatch::Whole,

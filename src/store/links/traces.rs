@@ -1,4 +1,4 @@
-//! In which traces the work of a workflow went on, where only links tell.
+//! The further traces of a workflow, where only links lead to them.
 
 use std::collections::BTreeMap;
 
@@ -21,8 +21,8 @@ use crate::{
 };
 
 impl Tx<'_> {
-    /// Under which keys the pieces of each workflow may be found, in the order asked for. A workflow
-    /// is its key and the trace in which it began.
+    /// Returns the keys under which the fragments of each workflow may be stored, in the order of
+    /// `workflows`. A workflow is given by its key and the trace in which it began.
     pub async fn piece_keys(
         &mut self,
         slo: SloId,
@@ -43,9 +43,9 @@ impl Tx<'_> {
         Ok(keys.collect())
     }
 
-    /// The traces of the evidence of each workflow, and those on the way to its origin. Where a trace
-    /// links to several others the way is not followed: which of them a span of it is about, only the
-    /// span can tell.
+    /// Returns the traces of each workflow's evidence, and those between them and its origin. A
+    /// trace that links to several others is not followed further: only each span of it can tell
+    /// which of them it belongs to.
     async fn linked_traces(
         &mut self,
         slo: SloId,

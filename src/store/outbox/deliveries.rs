@@ -1,9 +1,10 @@
-//! The outbox: who is to be told of which transition or notice, and how every try ended.
+//! The outbox: the deliveries of each transition or platform notification to its targets, and the
+//! result of every attempt.
 //!
-//! A delivery is written in the transaction of what it tells. Any replica may claim it; of one
-//! target and ordering key only the oldest open delivery can be claimed, so a resolve never overtakes
-//! its trigger. A claim is a lease that lapses, and settling names the lease's token: who has lost
-//! the lease changes nothing.
+//! A delivery is written in the transaction of what it reports. Any replica may claim it; of one
+//! target and ordering key only the oldest open delivery can be claimed, so a resolve never
+//! overtakes its trigger. A claim is a lease that expires, and settling names the lease's token: a
+//! replica that has lost the lease changes nothing.
 
 use sqlx::{FromRow, Row as _, postgres::PgRow, types::Json};
 use uuid::Uuid;
@@ -20,7 +21,7 @@ use crate::{
     store::{StoreError, Tx},
 };
 
-/// A transition and everybody who is to be told of it.
+/// A transition and all targets to be notified of it.
 #[derive(Clone, Copy, Debug)]
 pub struct NewDeliveries<'a> {
     pub transition: Uuid,
@@ -31,37 +32,37 @@ pub struct NewDeliveries<'a> {
     pub severity: Severity,
 }
 
-/// A delivery that is ours until its lease lapses.
+/// A delivery that this replica owns until its lease expires.
 #[derive(Clone, Debug)]
 pub struct ClaimedDelivery {
     pub id: i64,
-    /// The transition or notice that is told: the same for all targets.
+    /// The id of the transition or platform notification: the same for all targets.
     pub message: Uuid,
     pub priority: Severity,
-    /// Counted from 1: the try that begins now.
+    /// The number of the attempt that begins now, from 1.
     pub attempt: i32,
     pub lease_token: i64,
-    /// When the present round of tries began.
+    /// The time of the first attempt of the current round.
     pub retries_since: Timestamp,
     /// `None` if this version of the service cannot read it.
     pub content: Option<Notification>,
     pub due_since: Timestamp,
     /// The target that it was meant for, if this one is that target's fallback.
     pub fallback_for: Option<Name>,
-    /// The fallback of this target, if that one has received it already.
+    /// The fallback of this target, if the fallback has already received it.
     pub delivered_meanwhile: Option<Name>,
 }
 
-/// Whether the lease was still ours when we settled.
+/// The state of a lease when its delivery was settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lease {
     Held,
-    /// It lapsed and somebody else owns the delivery now; nothing was changed.
+    /// It expired and another replica owns the delivery now; nothing was changed.
     Lost,
 }
 
 impl Tx<'_> {
-    /// Writes the duty to tell each target of a transition. A second call changes nothing. Returns
+    /// Writes a delivery of a transition for each target. A second call changes nothing. Returns
     /// how many were new.
     pub async fn enqueue_deliveries(
         &mut self,
@@ -84,7 +85,8 @@ impl Tx<'_> {
         self.execute(statement).await
     }
 
-    /// Ends a lease. `Lost` means that another owns the delivery by now.
+    /// Records the result of a delivery and ends its lease. `Lost` means that another replica owns
+    /// the delivery by now.
     pub async fn settle_delivery(
         &mut self,
         delivery: i64,
@@ -114,7 +116,7 @@ impl Tx<'_> {
         })
     }
 
-    /// Keeps how one try ended; also that of one whose lease was lost.
+    /// Records the result of one attempt, even if its lease was lost.
     pub async fn record_attempt(
         &mut self,
         delivery: i64,
@@ -138,7 +140,7 @@ impl Tx<'_> {
         self.execute(statement).await.map(drop)
     }
 
-    /// Makes all pending deliveries of a target due: it answers again.
+    /// Makes all pending deliveries of a target due, since the target responds again.
     pub async fn wake_deliveries(
         &mut self,
         target: &Name,
@@ -154,8 +156,8 @@ impl Tx<'_> {
             .map(drop)
     }
 
-    /// Cancels the open deliveries of a target that nobody declares, if their tries began before
-    /// `before`. Returns how many.
+    /// Cancels the open deliveries of a target that is not declared any more, if their first
+    /// attempt was before `before`. Returns how many.
     pub async fn cancel_deliveries(
         &mut self,
         target: &Name,
@@ -186,7 +188,7 @@ impl Tx<'_> {
     }
 }
 
-/// How urgency is kept, so that pages sort first.
+/// Returns the stored form of an urgency, by which pages sort first.
 pub(crate) const fn priority_number(severity: Severity) -> i16 {
     match severity {
         Severity::Page => 0,

@@ -1,4 +1,4 @@
-//! The deliveries of alert transitions, and the targets that have some due.
+//! The deliveries of alert transitions, and the targets with due deliveries.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Tx<'_> {
-    /// The deliveries of these transitions, each in the order of the targets' names.
+    /// Returns the deliveries of these transitions, each in the order of the targets' names.
     pub async fn deliveries_of(
         &mut self,
         transitions: &[Uuid],
@@ -38,7 +38,7 @@ impl Tx<'_> {
         Ok(deliveries)
     }
 
-    /// Targets with something due, declared or not, in the order of their names.
+    /// Returns the targets with due deliveries, declared or not, in the order of their names.
     pub async fn due_targets(&mut self, now: Timestamp) -> Result<Vec<Name>, StoreError> {
         let query = sqlx::query_as(
             "-- deliveries.due_targets
@@ -50,7 +50,8 @@ impl Tx<'_> {
         Ok(targets.into_iter().map(|(target,)| target).collect())
     }
 
-    /// SLOs with an alert that lasts and that the target was notified of, in the order of their names.
+    /// Returns the SLOs with an active alert of which the target was notified, in the order of
+    /// their names.
     pub async fn firing_at(&mut self, target: &Name) -> Result<Vec<Name>, StoreError> {
         let query = sqlx::query_as(
             "-- deliveries.firing_at

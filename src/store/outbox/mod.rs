@@ -1,4 +1,4 @@
-//! Deliveries, and what is known of the targets that they go to.
+//! Deliveries, and the state of their targets.
 
 pub(super) mod deliveries;
 pub(super) mod history;

@@ -1,5 +1,5 @@
-//! The queue of one target: read as [`plan`](crate::domain::notify::delivery::plan) decides on it, and
-//! changed as it decides. The target is [locked](Tx::lock_target) meanwhile.
+//! The queue of one target: read as the input of [`plan`](crate::domain::notify::delivery::plan),
+//! and changed by its actions. The target is [locked](Tx::lock_target) meanwhile.
 
 use std::time::Duration;
 
@@ -18,11 +18,11 @@ use crate::{
     store::{ClaimedDelivery, StoreError, Tx},
 };
 
-/// Alerts considered at a time. More than a target takes in any turn; those beyond it are less urgent
-/// and have their turn when these are done.
+/// The limit of alerts considered at a time. It is more than a target accepts in any turn; alerts
+/// beyond it are less urgent, and are considered when these are done.
 const MOST_KEYS: i64 = 1_000;
 
-/// From which target to which fallback, and of each episode from which delivery on.
+/// The target, its fallback, and for each episode the delivery to begin with.
 #[derive(Clone, Copy, Debug)]
 pub struct Escalation<'a> {
     pub target: &'a Name,
@@ -32,8 +32,8 @@ pub struct Escalation<'a> {
 }
 
 impl Tx<'_> {
-    /// The alerts of a target with an oldest open delivery that is due, most urgent first, and then
-    /// the others that have an open one.
+    /// Returns the alerts of a target whose oldest open delivery is due, most urgent first, and
+    /// then the others with an open delivery.
     pub async fn due_queue(
         &mut self,
         target: &Name,
@@ -56,10 +56,10 @@ impl Tx<'_> {
         self.queue(target, keys, now).await
     }
 
-    /// The alerts of a target that its fallback may have to be notified of: those with a delivery that
-    /// failed a moment ago, then those with one that is open, most urgent first.
+    /// Returns the alerts of a target that its fallback may have to be notified of: those with a
+    /// delivery that has just failed, then those with an open one, most urgent first.
     ///
-    /// Locks the target first; `None` if there are none, and then nothing is locked.
+    /// Locks the target first; returns `None`, with nothing locked, if there are none.
     pub async fn lock_unescalated(
         &mut self,
         target: &Name,
@@ -87,7 +87,8 @@ impl Tx<'_> {
         Ok(Some((state, self.queue(target, keys, now).await?)))
     }
 
-    /// What is open under these keys or failed a moment ago, and what else there is of the episodes.
+    /// Loads the deliveries under these keys that are open or have just failed, and the other
+    /// deliveries of their episodes.
     async fn queue(
         &mut self,
         target: &Name,
@@ -135,7 +136,7 @@ impl Tx<'_> {
         })
     }
 
-    /// Gives up what will not be sent, as `state` says. Returns how many deliveries.
+    /// Ends deliveries that will not be sent, with `state`. Returns how many.
     pub async fn end_deliveries(
         &mut self,
         deliveries: &[i64],
@@ -184,9 +185,9 @@ impl Tx<'_> {
         self.fetch_all(query).await
     }
 
-    /// Sends episodes to the fallback as well. The deliveries of an episode that follow are included,
-    /// so that the fallback never gets a beginning without its end. A fallback that is notified of an
-    /// episode in its own right gets nothing twice. Returns how many deliveries were new.
+    /// Sends episodes to the fallback as well. Later deliveries of an episode are included, so that
+    /// the fallback never receives a beginning without its end. A fallback that is itself a target
+    /// of an episode receives nothing twice. Returns how many deliveries were new.
     pub async fn escalate(
         &mut self,
         escalation: Escalation<'_>,
@@ -225,8 +226,8 @@ impl Tx<'_> {
         self.execute(statement).await
     }
 
-    /// An evaluation writes the deliveries of an alert under this lock: none can come in between, and
-    /// the ids of one ordering key are committed in their order.
+    /// Locks alerts: an evaluation writes the deliveries of an alert under this lock, so none can
+    /// be inserted meanwhile, and the ids of one ordering key are committed in order.
     async fn lock_alerts(&mut self, episodes: &[Uuid]) -> Result<(), StoreError> {
         let statement = sqlx::query(
             "-- alerts.lock

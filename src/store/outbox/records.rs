@@ -1,4 +1,4 @@
-//! Deliveries one by one, as people look at them: content, attempts, and trying again.
+//! Single deliveries, for people: content, attempts, and retries on request.
 
 use std::collections::BTreeMap;
 
@@ -27,38 +27,38 @@ pub struct DeliveryRecord {
     pub attempts: i32,
     pub due_since: Timestamp,
     pub settled_at: Option<Timestamp>,
-    /// Of one that is open.
+    /// Set for an open delivery.
     pub next_attempt_at: Timestamp,
     pub fallback_for: Option<Name>,
-    /// When it was sent to the target's fallback as well.
+    /// The time at which it was also sent to the target's fallback.
     pub escalated_at: Option<Timestamp>,
     /// `None` if this version of the service cannot read it.
     pub content: Option<Notification>,
 }
 
-/// Which deliveries are looked at.
+/// The filter of a list of deliveries.
 #[derive(Clone, Debug, Default)]
 pub struct DeliveryFilter {
     pub state: Option<DeliveryState>,
     pub target: Option<Name>,
-    /// Older than this one.
+    /// The id that all results are lower than, for paging.
     pub before: Option<i64>,
 }
 
-/// The result of asking for another attempt.
+/// The result of a request for another attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retried {
-    /// So many are pending now: the delivery, and those that follow it in its episode.
+    /// The number of deliveries that are pending now: this one, and the later ones of its episode.
     OnItsWay(u64),
     NoSuchDelivery,
     /// Deliveries in this state are not repeated.
     Not(DeliveryState),
-    /// The target has received a later one of the same alert: this one would show what is over.
+    /// The target has received a later delivery of the same alert, so this one would be outdated.
     Overtaken,
 }
 
 impl Tx<'_> {
-    /// Newest first.
+    /// Returns deliveries, newest first.
     pub async fn delivery_records(
         &mut self,
         filter: &DeliveryFilter,
@@ -92,7 +92,7 @@ impl Tx<'_> {
         Ok(newest.into_iter().find(|record| record.id == id))
     }
 
-    /// All attempts at these deliveries, oldest first.
+    /// Returns all attempts of these deliveries, oldest first.
     pub async fn attempts_at(
         &mut self,
         deliveries: &[i64],
@@ -110,11 +110,12 @@ impl Tx<'_> {
         Ok(attempts)
     }
 
-    /// Puts a delivery that ended without being delivered back into the queue, with those that follow
-    /// it in its episode and ended so as well: no target gets a beginning without its end. The target
-    /// is probed at once, whatever its circuit breaker says.
+    /// Puts a delivery that ended without being delivered back into the queue, and with it the
+    /// later ones of its episode that ended in the same way, so that no target receives a beginning
+    /// without its end. The target is probed at once, whatever the state of its circuit breaker.
     pub async fn retry_delivery(&mut self, id: i64, now: Timestamp) -> Result<Retried, StoreError> {
-        // Its target never changes, and is locked before its deliveries are, as everywhere.
+        // The target of a delivery never changes, and is locked before its deliveries, as
+        // everywhere.
         let find =
             sqlx::query_as("-- deliveries.find\nselect target from deliveries where id = $1");
         let Some((target,)) = self.fetch_optional::<(Name,)>(find.bind(id)).await? else {
@@ -162,7 +163,7 @@ impl Tx<'_> {
         self.execute(statement.bind(id).bind(now)).await
     }
 
-    /// How many failed permanently, by target.
+    /// Returns how many deliveries failed permanently, by target.
     pub async fn failed_deliveries(&mut self) -> Result<Vec<(Name, i64)>, StoreError> {
         let query = sqlx::query_as(
             "-- deliveries.failed
@@ -172,7 +173,7 @@ impl Tx<'_> {
         self.fetch_all(query).await
     }
 
-    /// Since when the oldest open delivery of each severity waits.
+    /// Returns the time since when the oldest open delivery of each severity waits.
     pub async fn oldest_waiting(&mut self) -> Result<BTreeMap<Severity, Timestamp>, StoreError> {
         let query = sqlx::query_as(
             "-- deliveries.oldest_waiting
@@ -234,7 +235,8 @@ impl FromRow<'_, PgRow> for Attempt {
     }
 }
 
-/// A class that this version does not know is of a newer one, whose response we cannot read.
+/// Reads an attempt's class. A newer version wrote a class that this one does not know; such a
+/// response counts as unreadable.
 pub(super) fn attempt_class(text: &str) -> AttemptClass {
     AttemptClass::parse(text).unwrap_or(AttemptClass::Unreadable)
 }

@@ -1,4 +1,4 @@
-//! The state of each alert as each target shows it, and the deliveries that are missing there.
+//! The state of each alert as each target shows it, and the deliveries that targets lack.
 
 use uuid::Uuid;
 

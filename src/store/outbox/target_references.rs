@@ -1,4 +1,5 @@
-//! How what a target is told later on refers to what it was told first.
+//! References to earlier messages in a target, to which later messages of the same alert are
+//! attached.
 
 use std::time::Duration;
 
@@ -14,18 +15,18 @@ use crate::{
     store::{StoreError, Tx},
 };
 
-/// How a target has been told of an alert before.
+/// An earlier message about an alert in a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EarlierMessage {
     OfThisEpisode(Reference),
-    /// That was over only a while ago.
+    /// The last message about the previous episode, which ended a short time ago.
     OfTheLastEpisode(Reference),
 }
 
 impl Tx<'_> {
-    /// How a target was told of the episode of a transition or notice; or, of an episode that begins
-    /// within `soon` after the last of the same alert, how it was told of that. `None` also if this
-    /// version cannot read it.
+    /// Returns the target's message about the episode of this transition or platform notification;
+    /// or, for an episode that begins within `soon` after the previous one of the same alert, the
+    /// message about that one. `None` also if this version cannot read it.
     pub async fn earlier_message(
         &mut self,
         target: &Name,
@@ -63,7 +64,7 @@ impl Tx<'_> {
         }))
     }
 
-    /// The latest reference holds.
+    /// Stores a reference; it replaces an earlier one of the same episode.
     pub async fn keep_target_reference(
         &mut self,
         target: &Name,
@@ -85,8 +86,9 @@ impl Tx<'_> {
         self.execute(statement).await.map(drop)
     }
 
-    /// What a target that forgets must hear again: alerts that it was to be told of and that still
-    /// last, and those that ended since `ended_after`, each with the facts of its last transition.
+    /// Returns what must be repeated to a target that keeps no state: alerts that it was, or is, to
+    /// be notified of and that are still active, and those that ended since `ended_after`, each as
+    /// of its last transition.
     pub async fn standing_facts(
         &mut self,
         target: &Name,

@@ -1,4 +1,4 @@
-//! Circuit breaker and rate limit of each target, shared by all replicas.
+//! The circuit breaker and the rate limit of each target, shared by all replicas.
 
 use sqlx::{FromRow, Row as _, postgres::PgRow};
 
@@ -15,8 +15,8 @@ use crate::{
 };
 
 impl Tx<'_> {
-    /// The state of a target, locked until the end of the transaction: replicas that claim and that
-    /// settle take turns.
+    /// Returns the state of a target, locked until the end of the transaction: replicas that claim
+    /// and replicas that settle deliveries take turns.
     pub async fn lock_target(&mut self, target: &Name) -> Result<TargetState, StoreError> {
         let insert = sqlx::query(
             "-- target_states.insert
@@ -31,7 +31,7 @@ impl Tx<'_> {
         Ok(row.state)
     }
 
-    /// Writes what [`lock_target`](Self::lock_target) read, as it is by now.
+    /// Stores the new state of a target that [`lock_target`](Self::lock_target) has read.
     pub async fn keep_target(
         &mut self,
         target: &Name,
@@ -61,7 +61,8 @@ impl Tx<'_> {
         self.execute(statement).await.map(drop)
     }
 
-    /// The state of every target that was ever sent to, in the order of their names.
+    /// Returns the state of every target that any delivery was sent to, in the order of their
+    /// names.
     pub async fn target_states(&mut self) -> Result<Vec<(Name, TargetState)>, StoreError> {
         let query = sqlx::query_as(
             "-- target_states.all
@@ -75,7 +76,7 @@ impl Tx<'_> {
     }
 }
 
-/// A condition, taken apart.
+/// A condition by column.
 #[derive(Default)]
 struct CircuitColumns {
     since: Option<Timestamp>,
@@ -110,7 +111,7 @@ impl CircuitColumns {
         }
     }
 
-    /// `None` if another version of the service wrote `state`.
+    /// Returns the condition; `None` if another version of the service wrote `state`.
     fn condition(&self, state: &str) -> Option<TargetCondition> {
         let times = self.since.zip(self.failed_at);
         match (state, times) {

@@ -1,4 +1,4 @@
-//! When each clean-up last had nothing left to remove.
+//! The time at which each clean-up last had nothing left to remove.
 
 use crate::{
     domain::{
@@ -24,7 +24,7 @@ impl Tx<'_> {
         self.execute(statement).await.map(drop)
     }
 
-    /// Those that have finished before.
+    /// Returns the clean-ups that have finished before.
     pub async fn clean_up_signs(&mut self) -> Result<Vec<CleanUpSign>, StoreError> {
         let query = sqlx::query_as(
             "-- clean_ups.all\nselect name, finished_at from clean_ups order by name",

@@ -27,7 +27,7 @@ pub struct HealthCheck {
     pub notified_targets: Vec<Name>,
 }
 
-/// One that is open, for whoever looks.
+/// An open check, as pages and metrics show it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OpenCheck {
     pub key: String,
@@ -36,7 +36,7 @@ pub struct OpenCheck {
 }
 
 impl Tx<'_> {
-    /// By key; one that was never found has no row.
+    /// Returns the checks by key; one that was never found has no row.
     pub async fn health_checks(&mut self) -> Result<BTreeMap<String, HealthCheck>, StoreError> {
         let query = sqlx::query_as(
             "-- health_checks.read
@@ -67,8 +67,8 @@ impl Tx<'_> {
         rows.into_iter().map(check).collect()
     }
 
-    /// Puts `next` in the place of version `seen`; version 0 has no row. False if another replica was
-    /// faster: then nothing has changed.
+    /// Replaces version `seen` of a check by `next`; version 0 has no row. Returns false if another
+    /// replica was faster: then nothing has changed.
     pub async fn swap_health_check(
         &mut self,
         key: &str,
@@ -107,7 +107,7 @@ impl Tx<'_> {
         Ok(result == 1)
     }
 
-    /// What is open now, the oldest first.
+    /// Returns the open checks, the oldest first.
     pub async fn open_checks(&mut self) -> Result<Vec<OpenCheck>, StoreError> {
         let query = sqlx::query_as(
             "-- health_checks.open
@@ -123,8 +123,8 @@ impl Tx<'_> {
         Ok(rows.into_iter().map(open).collect())
     }
 
-    /// What must be repeated to a target that forgets: checks that it was notified of and that are open,
-    /// and those that ended since `ended_after`, each with its last notification.
+    /// Returns what must be repeated to a target that keeps no state: open checks that it was
+    /// notified of, and those that ended since `ended_after`, each with its last notification.
     pub async fn standing_notices(
         &mut self,
         target: &Name,

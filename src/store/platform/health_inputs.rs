@@ -1,4 +1,4 @@
-//! The signs of life that the service is judged by, and those that it gives.
+//! Inputs of the self-checks, and the heartbeats of replicas.
 
 use std::time::Duration;
 
@@ -15,30 +15,30 @@ use crate::{
     store::{StoreError, Tx},
 };
 
-/// What waits for one target.
+/// The deliveries that wait for one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
     pub target: String,
     pub count: i64,
-    /// Since when a page does.
+    /// The time since when the oldest page waits.
     pub page_since: Option<Timestamp>,
 }
 
-/// What a replica says of itself with every heartbeat.
+/// The state that a replica reports with every heartbeat.
 #[derive(Clone, Debug)]
 pub struct ReplicaSigns {
-    /// By how much its clock is ahead of the database's.
+    /// By how many milliseconds its clock is ahead of the database's.
     pub clock_ahead_ms: i64,
     pub last_span_at: Option<Timestamp>,
-    /// Why it does not apply the definition files.
+    /// The reasons why it does not apply its definition files.
     pub definition_problems: Vec<String>,
-    /// Digest of its definition files, if they are valid and wait to come into force.
+    /// The digest of its definition files, if they are valid and wait for activation.
     pub definitions_hash: Option<i64>,
-    /// Senders whose requests it refuses whole, with the reason, a sentence each.
+    /// The senders whose requests it rejects completely, with the reason, one sentence each.
     pub refused_senders: Vec<String>,
 }
 
-/// A count of live replicas.
+/// Counts of other live replicas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct OtherReplicas {
     pub same: i64,
@@ -46,8 +46,8 @@ pub struct OtherReplicas {
 }
 
 impl Tx<'_> {
-    /// How many alerts fire, and how many outages were told. Writes, since a database that takes nothing
-    /// is as good as away.
+    /// Returns the number of active alerts, and the number of database outages that were notified.
+    /// It writes, since a database that accepts no writes is as good as unavailable.
     pub async fn look(&mut self) -> Result<(i64, i64), StoreError> {
         let sql = "-- service_state.look
              update service_state set singleton = true
@@ -56,8 +56,8 @@ impl Tx<'_> {
         self.fetch_one(query).await
     }
 
-    /// Notes that an outage is over that was told as the one after `known` others. A second call
-    /// changes nothing.
+    /// Counts an outage that has ended and that was notified when `known` others had been counted.
+    /// A second call changes nothing.
     pub async fn count_outage(&mut self, known: i64) -> Result<(), StoreError> {
         let statement = sqlx::query(
             "-- service_state.count_outage
@@ -67,7 +67,7 @@ impl Tx<'_> {
         self.execute(statement).await.map(drop)
     }
 
-    /// Keeps what a replica says of itself.
+    /// Stores the state that a replica reports.
     pub async fn note_signs(
         &mut self,
         replica: ReplicaId,
@@ -85,7 +85,7 @@ impl Tx<'_> {
         .bind(signs.definitions_hash)
         .bind(&signs.refused_senders);
         self.execute(statement).await?;
-        // Some seconds do not matter, and the row is everybody's.
+        // Skipped if only a few seconds have passed, since all replicas update this row.
         let statement = sqlx::query(
             "-- service_state.note_span
              update service_state set last_span_at = $1
@@ -95,8 +95,8 @@ impl Tx<'_> {
         self.execute(statement).await.map(drop)
     }
 
-    /// Of the replicas other than `replica` that were alive at `since` or later, how many have files with
-    /// this hash that are valid and not in force.
+    /// Counts the replicas other than `replica` that were alive at `since` or later, and how many
+    /// of them have valid, inactive definition files with this digest.
     ///
     /// # Errors
     /// If the database does not answer.
@@ -117,7 +117,7 @@ impl Tx<'_> {
         self.fetch_one(query).await
     }
 
-    /// Keeps that deliveries had to be repaired.
+    /// Records that missing deliveries had to be added.
     pub async fn note_reconciled(&mut self, at: Timestamp) -> Result<(), StoreError> {
         let statement = sqlx::query(
             "-- service_state.note_reconciled
@@ -127,7 +127,7 @@ impl Tx<'_> {
         self.execute(statement).await.map(drop)
     }
 
-    /// When deliveries last had to be repaired.
+    /// Returns when missing deliveries last had to be added.
     pub async fn last_reconciled_at(&mut self) -> Result<Option<Timestamp>, StoreError> {
         let at: Option<DateTime<Utc>> = sqlx::query_scalar(
             "-- service_state.last_reconciled_at
@@ -139,7 +139,8 @@ impl Tx<'_> {
         Ok(at.map(Timestamp::from))
     }
 
-    /// Every declared SLO, when it was evaluated last, and whether on counts that cannot be true.
+    /// Returns every declared SLO with its last evaluation, and whether its counts were
+    /// inconsistent.
     pub async fn slo_signs(&mut self) -> Result<Vec<SloSign>, StoreError> {
         let query = sqlx::query_as(
             "-- slos.signs
@@ -160,7 +161,7 @@ impl Tx<'_> {
         rows.into_iter().map(sign).collect()
     }
 
-    /// Replicas that gave a sign of life within the last half minute.
+    /// Returns the replicas with a heartbeat in the last 30 seconds.
     pub async fn replica_signs(&mut self) -> Result<Vec<ReplicaSign>, StoreError> {
         let query = sqlx::query_as(
             "-- replicas.signs
@@ -177,7 +178,7 @@ impl Tx<'_> {
         Ok(rows.into_iter().map(sign).collect())
     }
 
-    /// When the last span came, to any replica; `None` before the first.
+    /// Returns when any replica last received a span; `None` before the first.
     pub async fn last_span_at(&mut self) -> Result<Option<Timestamp>, StoreError> {
         let query =
             sqlx::query_as("-- service_state.last_span_at\nselect last_span_at from service_state");
@@ -185,7 +186,7 @@ impl Tx<'_> {
         Ok(at.map(Timestamp::from))
     }
 
-    /// What waits, tests and heartbeats aside, by target.
+    /// Returns the waiting deliveries by target, without tests and heartbeats.
     pub async fn waiting(&mut self) -> Result<Vec<Waiting>, StoreError> {
         let query = sqlx::query_as(
             "-- deliveries.waiting
@@ -206,7 +207,7 @@ impl Tx<'_> {
         Ok(rows.into_iter().map(waiting).collect())
     }
 
-    /// Silences of which a stretch lasts at `now`.
+    /// Returns the silences that suppress notifications at `now`.
     pub async fn silence_signs(&mut self, now: Timestamp) -> Result<Vec<SilenceSign>, StoreError> {
         let query = sqlx::query_as(
             "-- silences.signs
@@ -229,8 +230,8 @@ impl Tx<'_> {
         Ok(rows.into_iter().map(sign).collect())
     }
 
-    /// What was given up since `since`. Somebody was told of it if the self-check that found it has
-    /// reached a target.
+    /// Returns the deliveries that failed permanently since `since`. They are regarded as notified
+    /// if the self-check that found them has reached a target.
     pub async fn dead_letters(&mut self, since: Timestamp) -> Result<DeadLetters, StoreError> {
         let (count, targets, is_told): (i64, Vec<String>, bool) = sqlx::query_as(
             "-- deliveries.dead_letters

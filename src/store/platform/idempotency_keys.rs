@@ -1,7 +1,7 @@
-//! Requests that may be repeated without being done twice.
+//! Idempotency keys: requests that a client may repeat without being executed twice.
 //!
-//! A key is claimed in the transaction that does what was asked: a repetition that arrives meanwhile
-//! waits for its end at the claim, and then finds the answer.
+//! A key is claimed in the transaction that executes the request: a repetition that arrives
+//! meanwhile waits at the claim for the end of the transaction, and then finds the response.
 
 use serde_json::Value;
 use sqlx::types::Json;
@@ -11,22 +11,23 @@ use crate::{
     store::{Progress, StoreError, Tx},
 };
 
-/// A request as its client named it.
+/// A request and its idempotency key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedRequest {
     /// Method and path.
     pub request: String,
     pub key: String,
-    /// Of the body.
+    /// A hash of the body.
     pub fingerprint: String,
 }
 
-/// What is known of a request.
+/// The result of claiming a key.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Claimed {
-    /// Nothing: it is to be done, and [`Tx::keep_answer`] belongs into the same transaction.
+    /// The key is new: the request must be executed, and [`Tx::keep_answer`] belongs in the same
+    /// transaction.
     New,
-    /// It was done, and this was the answer.
+    /// The request was executed with this response.
     Answered(Value),
     /// The key was used for a request with another body.
     Differs,
@@ -83,7 +84,7 @@ impl Tx<'_> {
         self.execute(statement).await.map(drop)
     }
 
-    /// Forgets some of the keys that were used before `before`.
+    /// Deletes some of the keys that were used before `before`.
     pub async fn forget_requests(&mut self, before: Timestamp) -> Result<Progress, StoreError> {
         let statement = sqlx::query(
             "-- idempotency_keys.forget

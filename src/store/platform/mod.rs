@@ -1,4 +1,4 @@
-//! What the service keeps about itself: health, heartbeat, keys and retention.
+//! The service's data about itself: health, heartbeat, keys and retention.
 
 mod clean_ups;
 pub(super) mod health_checks;

@@ -1,4 +1,4 @@
-//! What became of the tests of a target, and what its deliveries are like as a whole.
+//! The results of test notifications, and totals of a target's deliveries.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::{
     store::{StoreError, Tx},
 };
 
-/// One message of a test, and the tries at it.
+/// One message of a test, and its delivery attempts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TestDelivery {
     pub message: Uuid,
@@ -23,18 +23,18 @@ pub struct TestDelivery {
     pub attempts: Vec<Attempt>,
 }
 
-/// What waits for a target and what it was told last.
+/// The waiting deliveries of a target, and its latest ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TargetTraffic {
     pub waiting: i64,
     pub waiting_since: Option<Timestamp>,
     pub delivered_at: Option<Timestamp>,
-    /// Given up within the last week, tests and heartbeats aside.
+    /// Deliveries that failed permanently within the last week, without tests and heartbeats.
     pub failed: i64,
 }
 
 impl Tx<'_> {
-    /// The messages of one test of a target, in the order in which they are told.
+    /// Returns the messages of one test of a target, in the order in which they are sent.
     pub async fn test_deliveries(
         &mut self,
         target: &Name,
@@ -69,7 +69,7 @@ impl Tx<'_> {
         Ok(tests)
     }
 
-    /// When a test of a target last began.
+    /// Returns when a test of a target last began.
     pub async fn last_test_at(&mut self, target: &Name) -> Result<Option<Timestamp>, StoreError> {
         let query = sqlx::query_as(
             "-- platform_notifications.last_test
@@ -82,7 +82,7 @@ impl Tx<'_> {
         Ok(at)
     }
 
-    /// By target, whether or not it is still declared.
+    /// Returns the totals by target, whether or not it is still declared.
     pub async fn traffic(
         &mut self,
         now: Timestamp,

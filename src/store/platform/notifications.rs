@@ -23,8 +23,8 @@ pub struct NoticeNews<'a> {
 }
 
 impl Tx<'_> {
-    /// Writes a notice and the duty to tell each target of it. A second call changes nothing. Returns
-    /// how many deliveries were new.
+    /// Writes a platform notification and a delivery for each target. A second call changes
+    /// nothing. Returns how many deliveries were new.
     pub async fn enqueue_notice(
         &mut self,
         news: NoticeNews<'_>,

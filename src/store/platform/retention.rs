@@ -1,4 +1,4 @@
-//! Partitions of counts: made before they are needed, dropped when nothing needs them any more.
+//! Partitions of counts: created before they are needed, dropped when they are not needed any more.
 
 use std::time::Duration;
 
@@ -7,20 +7,20 @@ use crate::{
     store::{StoreError, Tx},
 };
 
-/// How far one partition of minutes, and one of hours, reaches.
+/// The time range of one partition of minutes, and of one partition of hours.
 const MINUTES_PARTITION: Duration = Duration::from_hours(168);
 const HOURS_PARTITION: Duration = Duration::from_hours(2184);
 
-/// How long things are kept.
+/// The retention of each kind of data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// Minutes are kept for the longest window of any SLO and a little more.
+    /// Minutes are kept for the longest window of any SLO and a little longer.
     pub minutes: Duration,
     pub hours: Duration,
 }
 
 impl Tx<'_> {
-    /// Makes the partitions that counts in `range` go to.
+    /// Creates the partitions for counts in `range`.
     pub async fn ensure_count_partitions(&mut self, range: TimeRange) -> Result<(), StoreError> {
         for (parent, length) in [
             ("event_counts_minute", MINUTES_PARTITION),
@@ -42,7 +42,7 @@ impl Tx<'_> {
         range: TimeRange,
     ) -> Result<(), StoreError> {
         let name = format!("{parent}_{}", range.from.to_chrono().format("%Y%m%d"));
-        // Asked first, since creating a partition locks its parent even where it exists already.
+        // Checked first, since creating a partition locks its parent even if it already exists.
         let exists: bool =
             sqlx::query_scalar("-- partition.exists\nselect to_regclass($1) is not null")
                 .bind(&name)
@@ -61,7 +61,7 @@ impl Tx<'_> {
         .await
     }
 
-    /// Drops partitions of counts that end before what is kept. Returns their names.
+    /// Drops partitions of counts that end before the retention. Returns their names.
     pub async fn drop_old_counts(
         &mut self,
         now: Timestamp,

@@ -1,4 +1,4 @@
-//! The heartbeat: which replica sends it, and whether it was sent.
+//! The heartbeat of the service: which replica sends it, and whether it was sent.
 
 use std::time::Duration;
 
@@ -10,26 +10,28 @@ use crate::{
     store::{StoreError, Tx},
 };
 
-/// A heartbeat is worth nothing once its successor is there; some are kept for whoever looks.
+/// The retention of heartbeats: each is worthless once the next is sent, and some are kept for
+/// troubleshooting.
 const KEPT: Duration = Duration::from_hours(1);
 
-/// When the service last said that it lives.
+/// The last heartbeat that the service sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LastHeartbeat {
     pub sent_at: Option<Timestamp>,
-    /// Why none was sent when it was last looked at.
+    /// The reasons why none was sent at the last attempt.
     pub withheld: Vec<String>,
 }
 
 impl Tx<'_> {
-    /// True for one replica in each interval; that it can be written is part of the sign.
+    /// Claims the heartbeat. Returns true for one replica in each interval. The write itself is
+    /// part of the check that the service works.
     pub async fn claim_heartbeat(
         &mut self,
         now: Timestamp,
         interval: Duration,
     ) -> Result<bool, StoreError> {
-        // A tick that comes a little early must not find its own claim still standing; one that was
-        // made by a clock far ahead is void.
+        // The 0.9 lets a tick that runs slightly early find the previous claim expired. A claim in
+        // the future was made by a clock far ahead, and is void.
         let statement = sqlx::query(
             "-- service_state.claim_heartbeat
              update service_state set heartbeat_claimed_at = $1
@@ -42,7 +44,7 @@ impl Tx<'_> {
         Ok(result == 1)
     }
 
-    /// Keeps whether it was sent at `now`, or why not.
+    /// Records that it was sent at `now`, or why not.
     pub async fn keep_heartbeat(
         &mut self,
         now: Timestamp,
@@ -73,7 +75,7 @@ impl Tx<'_> {
         })
     }
 
-    /// Ends heartbeats that still wait: the next one says more.
+    /// Expires heartbeats that are still pending: the next one replaces them.
     pub async fn supersede_heartbeats(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let statement = sqlx::query(
             "-- platform_notifications.supersede_heartbeats
@@ -85,7 +87,7 @@ impl Tx<'_> {
         self.execute(statement).await.map(drop)
     }
 
-    /// Removes heartbeats that were settled long ago: there is one a minute.
+    /// Deletes heartbeats that were settled long ago, since one per minute accumulates.
     pub async fn forget_heartbeats(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let statement = sqlx::query(
             "-- platform_notifications.delete_old_heartbeats

@@ -1,4 +1,4 @@
-//! The one key that all replicas sign addresses with.
+//! The key with which all replicas sign URLs.
 
 use crate::{
     domain::{model::time::Timestamp, notify::signed_links::signing::SigningKey},
@@ -6,7 +6,7 @@ use crate::{
 };
 
 impl Tx<'_> {
-    /// The key of this database: `candidate` if it has none yet.
+    /// Returns the key of this database: `candidate` if it has none yet.
     pub async fn signing_key(
         &mut self,
         candidate: &SigningKey,

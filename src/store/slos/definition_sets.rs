@@ -1,6 +1,6 @@
-//! The sets of definition files that are or were in force, numbered in the order in which they came.
+//! The sets of definition files that are or were active, numbered in the order of their activation.
 //!
-//! All replicas work by the newest set, whatever files each of them reads. The last
+//! All replicas use the newest set, whatever files each of them reads. The last
 //! [`DefinitionSet::MOST`] are kept, since workflows that started under older ones may still end.
 
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::{
     store::{StoreError, Tx},
 };
 
-/// Files that came into force together.
+/// Files that were activated together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DefinitionSet {
     pub number: Revision,
@@ -25,25 +25,25 @@ pub struct DefinitionSet {
 }
 
 impl DefinitionSet {
-    /// Sets that are kept; each is read when a replica starts.
+    /// The number of sets that are kept; each is read when a replica starts.
     pub const MOST: i32 = 64;
 
-    /// How long after it is written a set comes into force. Every replica looks each second, so by then
-    /// all know it: spans that concern no SLO are answered without asking the database.
+    /// The delay between writing a set and its activation. Every replica checks each second, so all
+    /// know the set by then: spans that concern no SLO are answered without a database query.
     const LEAD: Duration = Duration::from_secs(2);
 
-    /// The oldest set that is kept while this one is in force.
+    /// Returns the oldest set that is kept while this one is active.
     pub fn oldest_kept(&self) -> Revision {
         Revision((self.number.0 - Self::MOST + 1).max(1))
     }
 }
 
 impl Tx<'_> {
-    /// Brings `files` into force shortly after `now`, if they are not in force already, and deletes the oldest
-    /// of more than [`DefinitionSet::MOST`] sets.
+    /// Activates `files` shortly after `now`, if they are not active already, and deletes the
+    /// oldest of more than [`DefinitionSet::MOST`] sets.
     ///
     /// # Errors
-    /// [`StoreError::is_conflict`] if another replica brought a set into force at the same time.
+    /// [`StoreError::is_conflict`] if another replica activated a set at the same time.
     pub async fn put_definitions_in_force(
         &mut self,
         files: &[DefinitionFile],
@@ -71,7 +71,7 @@ impl Tx<'_> {
         self.execute(statement).await.map(drop)
     }
 
-    /// The number of the set in force; 0 if there never was one.
+    /// Returns the number of the active set; 0 if there never was one.
     ///
     /// # Errors
     /// If the database does not answer.
@@ -86,7 +86,7 @@ impl Tx<'_> {
         .map_err(|source| self.failed(source))
     }
 
-    /// The sets that came into force after `known`, oldest first.
+    /// Returns the sets that were activated after `known`, oldest first.
     ///
     /// # Errors
     /// If the database does not answer.

@@ -16,8 +16,7 @@ use crate::{
 };
 
 impl Tx<'_> {
-    /// What is to be added to a series of `step` so that the excluded stretches are out of it: their
-    /// counts, negative.
+    /// Returns corrections to a series of `step`: the negated counts of the excluded ranges.
     pub async fn corrections(
         &mut self,
         (id, slo): (SloId, &Slo),
@@ -70,7 +69,7 @@ impl Tx<'_> {
     }
 }
 
-/// The parts of a stretch that lie in different points.
+/// Splits a range at the points of a series.
 fn by_step(stretch: TimeRange, step: Duration) -> Vec<TimeRange> {
     let mut parts = Vec::new();
     let mut from: Timestamp = stretch.from;

@@ -1,4 +1,4 @@
-//! How the groups of SLOs stand, and which of them are evaluated with their SLO.
+//! The status of the groups of SLOs, and the groups that are evaluated with their SLO.
 
 use std::collections::BTreeMap;
 
@@ -18,21 +18,21 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct GroupRecord {
     pub group: Group,
-    /// Its name is that of the SLO.
+    /// The name in it is that of the SLO.
     pub record: SloRecord,
 }
 
-/// How many groups an SLO has.
+/// The number of groups of an SLO.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct GroupTally {
     pub groups: i64,
-    /// Those whose last evaluation found them paging or opening a ticket.
+    /// Groups whose last evaluation found them paging or opening a ticket.
     pub burning: i64,
 }
 
 impl Tx<'_> {
-    /// Adds to each of `due` its groups, in the order of their ids: the declared ones, and the others
-    /// that have an alert which is still open.
+    /// Adds to each of `due` its groups, in the order of their ids: the declared ones, and others
+    /// with an active alert.
     pub(crate) async fn with_due_groups(
         &mut self,
         due: Vec<DueSlo>,
@@ -60,18 +60,18 @@ impl Tx<'_> {
         Ok(with_groups.collect())
     }
 
-    /// The declared groups of an SLO, the oldest first.
+    /// Returns the declared groups of an SLO, the oldest first.
     pub async fn groups(&mut self, slo: SloId) -> Result<Vec<GroupRecord>, StoreError> {
         self.group_records(Some(slo), None).await
     }
 
-    /// One group by its own id, declared or not; `None` if it is none.
+    /// Returns one group by its own id, declared or not; `None` if there is no such group.
     pub async fn group(&mut self, group: SloId) -> Result<Option<GroupRecord>, StoreError> {
         let records = self.group_records(None, Some(group)).await?;
         Ok(records.into_iter().next())
     }
 
-    /// Groups that have an alert which is open, of all declared SLOs.
+    /// Returns the groups with an active alert, of all declared SLOs.
     pub async fn groups_with_alerts(&mut self) -> Result<Vec<GroupRecord>, StoreError> {
         let query = sqlx::query_as(
             "-- groups.with_alerts
@@ -87,7 +87,7 @@ impl Tx<'_> {
         rows.into_iter().map(|row| self.group_record(row)).collect()
     }
 
-    /// How many declared groups each SLO has; left out where it has none.
+    /// Returns how many declared groups each SLO has; an SLO without any is left out.
     pub async fn group_tallies(&mut self) -> Result<BTreeMap<SloId, GroupTally>, StoreError> {
         let query = sqlx::query_as(
             "-- groups.tallies

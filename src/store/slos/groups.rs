@@ -1,9 +1,9 @@
-//! Groups of SLOs: rows beside those of the SLOs, made when their first event comes.
+//! Groups of SLOs: rows beside those of the SLOs, created when their first event arrives.
 //!
-//! Whoever makes groups of an SLO holds its lock until the end of the transaction, so there are never
-//! more than it may have, however many replicas see new values at once. Nothing else that ingest does
-//! is waited for under that lock but inserts of workflows, and whoever is at these asks for no lock of
-//! this kind any more: nobody waits in a circle.
+//! A transaction that creates groups of an SLO holds a lock on the SLO's groups until its end, so
+//! there are never more than allowed, however many replicas see new values at once. Under that
+//! lock, ingest waits for nothing but inserts of workflows, and a transaction that inserts
+//! workflows takes no lock of this kind afterwards: no deadlock is possible.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,10 +26,10 @@ use crate::{
     store::{StoreError, Tx},
 };
 
-/// Class of the advisory locks under which groups are made, one per SLO.
+/// Class of the advisory locks under which groups are created, one per SLO.
 const GROUPS_LOCK: i32 = 0x0067_7270;
 
-/// A workflow whose verdict or evidence has changed, and where it was counted.
+/// A workflow whose verdict or evidence has changed, and the group in which it was counted.
 pub(crate) struct GroupedChange<'a> {
     pub(crate) slo: SloId,
     pub(crate) group: Option<SloId>,
@@ -37,7 +37,7 @@ pub(crate) struct GroupedChange<'a> {
     pub(crate) after: &'a JudgedWorkflow,
 }
 
-/// How an SLO groups its events.
+/// The grouping of an SLO's events.
 struct Grouping {
     by: Vec<String>,
     max_groups: i64,
@@ -47,8 +47,9 @@ type Groups = BTreeMap<GroupKey, Group>;
 type GroupIds = BTreeMap<(SloId, GroupKey), SloId>;
 
 impl Tx<'_> {
-    /// Keeps how the declared SLOs group their events; `grouping` has each of them that does. Groups of
-    /// an SLO that is not declared any more, or groups otherwise, are not declared any more either.
+    /// Stores the groupings of the declared SLOs; an SLO that is absent from `grouping` has none.
+    /// Groups of an SLO that is no longer declared, or that is now grouped differently, become
+    /// undeclared.
     pub async fn declare_groups(
         &mut self,
         grouping: &BTreeMap<SloId, &GroupBy>,
@@ -93,8 +94,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The group that each of `changes` is in from now on, made where there was none. What moves in
-    /// the counts of groups is added to `moves`.
+    /// Returns the group that each of `changes` now belongs to, created where it is new.
+    /// Differences in the counts of groups are added to `moves`.
     pub(crate) async fn place_in_groups(
         &mut self,
         changes: &[GroupedChange<'_>],
@@ -120,7 +121,7 @@ impl Tx<'_> {
         Ok(placed.collect())
     }
 
-    /// Of the SLOs of `changes` that group their events.
+    /// Returns the groupings of the SLOs of `changes` that group their events.
     async fn groupings(
         &mut self,
         changes: &[GroupedChange<'_>],
@@ -147,7 +148,8 @@ impl Tx<'_> {
         Ok(rows.into_iter().map(grouping).collect())
     }
 
-    /// By the key of what was wanted, also where it is the group of all others that it got.
+    /// Returns the ids by the key of the requested group, even where it is counted in the group of
+    /// all others.
     async fn ids_of_groups(
         &mut self,
         changes: &[GroupedChange<'_>],
@@ -195,8 +197,8 @@ impl Tx<'_> {
         Ok(group_ids(slo, rows))
     }
 
-    /// Makes as many of `groups`, none of which was known a moment ago, as there is room for; the rest
-    /// gets the group of all others.
+    /// Creates as many of `groups`, none of which was known a moment ago, as the limit allows; the
+    /// others are counted in the group of all others.
     async fn make_groups(
         &mut self,
         (slo, grouping): (SloId, &Grouping),
@@ -207,7 +209,8 @@ impl Tx<'_> {
         let is_full = self.count_groups(slo, grouping).await? >= grouping.max_groups;
         if !is_full || !ids.contains_key(&(slo, other.key())) {
             self.lock_groups(slo).await?;
-            // Another replica may have made them, or others, while we waited.
+            // Another replica may have created these or other groups while this one waited for the
+            // lock.
             let asked = groups.keys().copied().chain([other.key()]);
             ids.append(&mut self.known_groups(slo, asked.collect()).await?);
             groups.retain(|key, _| !ids.contains_key(&(slo, *key)));
@@ -236,7 +239,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Those with a place of their own.
+    /// Returns how many groups have a slot of their own.
     async fn count_groups(&mut self, slo: SloId, grouping: &Grouping) -> Result<i64, StoreError> {
         sqlx::query_scalar(
             "-- groups.count
@@ -250,7 +253,8 @@ impl Tx<'_> {
         .map_err(|source| self.failed(source))
     }
 
-    /// One that had a place before gets one again, with all that was counted of it.
+    /// Inserts groups. One that had a slot before gets one again, together with everything that was
+    /// counted in it.
     async fn insert_groups(&mut self, slo: SloId, groups: &Groups) -> Result<GroupIds, StoreError> {
         let keys: Vec<Uuid> = groups.keys().map(|key| Uuid::from_bytes(key.0)).collect();
         let by: Vec<Json<&Vec<String>>> = groups.values().map(|group| Json(&group.by)).collect();
@@ -282,7 +286,7 @@ fn group_ids(slo: SloId, rows: Vec<(Uuid, i32)>) -> GroupIds {
 }
 
 impl GroupedChange<'_> {
-    /// The group that it is to be put into; `None` where it stays.
+    /// Returns the group to move the workflow to; `None` if it stays.
     fn wanted(&self, grouping: Option<&Grouping>) -> Option<Group> {
         let grouping = grouping?;
         let placed = self.before.filter(|_| self.group.is_some());

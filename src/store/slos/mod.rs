@@ -1,4 +1,4 @@
-//! SLOs, their definitions, their groups and how each was last evaluated.
+//! SLOs, their definitions, their groups and their last evaluations.
 
 pub(super) mod definition_sets;
 pub(super) mod exclusions;

@@ -1,4 +1,4 @@
-//! SLOs by name and id, how each stands, and who evaluates them next.
+//! SLOs by name and id, their last evaluations, and the claims to evaluate them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,17 +20,18 @@ use crate::{
     store::{StoreError, Tx},
 };
 
-/// An SLO whose turn it is.
+/// An SLO that is due for evaluation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueSlo {
     pub id: SloId,
     pub name: Name,
-    /// The SLO itself if `None`, else this group of it.
+    /// The group to evaluate; `None` for the SLO itself.
     pub group: Option<Group>,
-    /// Whether a definition still names it. If not, it is due only to close what is open.
+    /// Declared or removed. If removed, it is due only so that active alerts are
+    /// closed.
     pub declaration: Declaration,
     pub first_event_at: Option<Timestamp>,
-    /// Whether an end of the SLO, of a group the whole SLO, was ever joined with a start.
+    /// True if any end of the SLO (for a group, of the whole SLO) was ever joined with a start.
     pub has_ended: bool,
     /// Since when `finish` is what it is now, where workflows have finished before and none since.
     pub finish_unmatched_since: Option<Timestamp>,
@@ -42,7 +43,7 @@ pub enum Declaration {
     Removed,
 }
 
-/// As the column `declared` has it.
+/// The value of the column `declared`.
 impl From<bool> for Declaration {
     fn from(is_declared: bool) -> Self {
         if is_declared {
@@ -53,7 +54,7 @@ impl From<bool> for Declaration {
     }
 }
 
-/// An SLO that was declared at some time, with its last evaluation.
+/// An SLO that is or was declared, with its last evaluation.
 #[derive(Clone, Debug)]
 pub struct SloRecord {
     pub id: SloId,
@@ -62,13 +63,13 @@ pub struct SloRecord {
     pub status: Option<SloStatus>,
 }
 
-/// No claim reaches further ahead than this beyond its interval: what does was made by a clock that
-/// has been set back since, and is void.
+/// The limit, beyond the interval, of how far ahead a claim may be: a later one was made by a clock
+/// that has since been set back, and is void.
 const CLOCK_TOLERANCE: Duration = Duration::from_mins(1);
 
 impl Tx<'_> {
-    /// Makes `names` the declared SLOs and returns the id of each. Ids outlive removal: a name that
-    /// comes back has its history.
+    /// Makes `names` the declared SLOs and returns the id of each. Ids are kept after removal, so
+    /// an SLO that is declared again has its history.
     pub async fn declare(&mut self, names: &[Name]) -> Result<BTreeMap<Name, SloId>, StoreError> {
         let names: Vec<&str> = names.iter().map(Name::as_str).collect();
         let statement = sqlx::query(
@@ -102,15 +103,15 @@ impl Tx<'_> {
             .collect()
     }
 
-    /// Claims all SLOs whose turn it is, each followed by its groups: the declared ones, and removed
-    /// ones with an alert that is still open. Whoever gets an SLO is the only one to get it for most of `interval`; a replica
-    /// that asks meanwhile passes over it without waiting.
+    /// Claims all SLOs that are due, each followed by its groups: the declared ones, and removed
+    /// ones with an active alert. The replica that claims an SLO has it alone for most of
+    /// `interval`; another replica skips it without waiting.
     pub async fn claim_due(
         &mut self,
         now: Timestamp,
         interval: Duration,
     ) -> Result<Vec<DueSlo>, StoreError> {
-        // A tick that comes a little early must not find its own claim still standing.
+        // 0.9, so that a tick that runs slightly early finds its previous claim expired.
         let next = now + interval.mul_f64(0.9);
         let query = sqlx::query_as(
             "-- slos.claim_due
@@ -147,7 +148,7 @@ impl Tx<'_> {
         self.with_due_groups(due?).await
     }
 
-    /// Every declared SLO, by name.
+    /// Returns every declared SLO, by name.
     pub async fn slos(&mut self) -> Result<Vec<SloRecord>, StoreError> {
         let query = sqlx::query_as(
             "-- slos.declared
@@ -159,7 +160,7 @@ impl Tx<'_> {
         rows.into_iter().map(|row| self.slo_record(row)).collect()
     }
 
-    /// One SLO, declared or removed; `None` if it has never been declared.
+    /// Returns one SLO, declared or removed; `None` if it was never declared.
     pub async fn slo(&mut self, name: &Name) -> Result<Option<SloRecord>, StoreError> {
         let query = sqlx::query_as(
             "-- slos.one
@@ -181,7 +182,8 @@ impl Tx<'_> {
         })
     }
 
-    /// Keeps the earliest event of each SLO, and which have had an end that was joined with a start.
+    /// Stores the earliest event of each SLO, and which have had an end that was joined with a
+    /// start.
     pub(crate) async fn note_first_events(
         &mut self,
         earliest: &BTreeMap<SloId, Timestamp>,

@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Tx<'_> {
-    /// Keeps the newest status of each SLO.
+    /// Stores the newest status of each SLO.
     pub async fn upsert_statuses(
         &mut self,
         statuses: &[(SloId, SloStatus)],
@@ -25,7 +25,7 @@ impl Tx<'_> {
             .map(|(_, status)| status.evaluated_at.to_chrono())
             .collect();
         let json: Vec<Json<&SloStatus>> = statuses.iter().map(|(_, status)| Json(status)).collect();
-        // In one order, so that two replicas with the same SLOs do not deadlock.
+        // Written in one order, so that two replicas with the same SLOs do not deadlock.
         let statement = sqlx::query(
             "-- slo_statuses.upsert
              insert into slo_statuses (slo_id, evaluated_at, status)
@@ -42,13 +42,14 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// In what rhythm each of `slos` has been evaluated of late; none of one that never was.
+    /// Returns the recent evaluation times of each of `slos`, except those that were never
+    /// evaluated.
     pub async fn rhythms(
         &mut self,
         slos: &[SloId],
     ) -> Result<BTreeMap<SloId, TickHistory>, StoreError> {
         let ids: Vec<i32> = slos.iter().map(|slo| slo.0).collect();
-        // Statuses written before rhythm was kept had been evaluated without a gap.
+        // A status without `steady_ticks` was written by a version that evaluated without gaps.
         let query = sqlx::query_as(
             "-- slo_statuses.rhythms
              select slo_id, evaluated_at, coalesce((status ->> 'steady_ticks')::integer, 2)

@@ -1,5 +1,5 @@
-//! Tracked groups: an SLO tracks a bounded number of groups, and those without events make room for
-//! others.
+//! Tracked groups: an SLO tracks a bounded number of groups, and those without events free their
+//! slots for others.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use crate::{
 };
 
 impl Tx<'_> {
-    /// Frees the places of groups that had no event within `window` before `now`, in whole days, and of
-    /// which nothing is in flight and no alert open. Returns how many places have changed. One SLO in a
-    /// transaction, since it holds off all who make groups of it.
+    /// Frees the slots of groups that had no event within `window` before `now`, in whole days, and
+    /// that have neither an open workflow nor an active alert. Returns how many slots have changed.
+    /// One SLO per transaction, since it blocks all writers that create groups of the SLO.
     ///
-    /// A group that was counted in just as its place was freed gets it back.
+    /// A group that counted an event just as its slot was freed gets it back.
     pub async fn free_group_places(
         &mut self,
         slo: &Name,

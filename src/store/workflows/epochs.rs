@@ -1,5 +1,5 @@
-//! Epochs of workflows: opened before the last one is too old, dropped step by step when nobody can speak of
-//! their workflows any more.
+//! Epochs of workflows: one is opened before the last is too old, and dropped step by step when no
+//! more evidence for its workflows is accepted.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use crate::{
     store::{Progress, StoreError, Tx},
 };
 
-/// Key of the advisory lock that all share who judge workflows. The opening of an epoch excludes them,
-/// and who must be sure that they have ended waits for it.
+/// Key of the advisory lock that all transactions share that judge workflows. Opening an epoch
+/// excludes them, and a transaction that must be sure that they have ended waits for it.
 pub(crate) const EPOCH_LOCK: i64 = 0x0074_6872_6f75_6768;
 
-/// What has a partition per epoch besides the workflows themselves.
+/// The tables with a partition per epoch, besides the workflows themselves.
 const PARTITIONED_LIKE_WORKFLOWS: [&str; 4] = [
     "span_edges",
     "link_evidence",
@@ -27,13 +27,13 @@ const PARTITIONED_LIKE_WORKFLOWS: [&str; 4] = [
 /// The oldest epoch, if no other transaction is dropping it.
 struct OldestEpoch {
     epoch: i32,
-    /// When the next one was opened.
+    /// The time at which the next one was opened.
     closed_at: Timestamp,
     purged_up_to: Option<PurgedUpTo>,
 }
 
 impl Tx<'_> {
-    /// Opens a new epoch of workflows if there is none, or the newest was opened `length` ago.
+    /// Opens a new epoch of workflows if there is none, or if the newest was opened `length` ago.
     pub async fn ensure_epoch(
         &mut self,
         now: Timestamp,
@@ -55,7 +55,7 @@ impl Tx<'_> {
             Some((epoch, _)) => epoch + 1,
             None => 0,
         };
-        // Rows of open workflows are updated in place: room on the page keeps them there.
+        // Open workflows are updated in place: free space on the page keeps the new versions there.
         self.run_ddl(format!(
             "-- epoch.create_partition\ncreate table workflows_{epoch} partition of workflows \
              for values in ({epoch}) with (fillfactor = 80)"
@@ -84,9 +84,9 @@ impl Tx<'_> {
         Ok(newest.map(|(epoch, opened)| (epoch, opened.into())))
     }
 
-    /// Takes a step towards dropping the oldest epoch, if none of its workflows can be spoken of any more:
-    /// all are judged, and evidence of their time would be refused as too late. Its keys are copied some
-    /// at a time, and what was copied is not looked at again.
+    /// Takes one step towards dropping the oldest epoch, if no evidence for its workflows is
+    /// accepted any more: all are judged, and evidence as old as they are would be rejected as too
+    /// late. Each step copies some of its keys; the next one begins after them.
     pub async fn drop_oldest_epoch(
         &mut self,
         now: Timestamp,
@@ -145,7 +145,7 @@ impl Tx<'_> {
 
     async fn drop_epoch(&mut self, epoch: i32) -> Result<(), StoreError> {
         self.wait_briefly_for_locks().await?;
-        // Tables of links and workflows are locked in several orders under this lock.
+        // Tables of links and workflows are locked in various orders under this lock.
         self.hold_links().await?;
         self.run_ddl(format!(
             "-- epoch.drop_partition\ndrop table if exists workflows_{epoch}"

@@ -1,9 +1,9 @@
-//! Workflow rows: joined with evidence, judged, and counted, in one transaction.
+//! Workflow rows: joined with evidence, judged and counted, in one transaction.
 //!
-//! Writers never wait for each other in a circle. Known rows are locked in the order of their keys;
-//! only then are new rows inserted, again in that order. A writer that waits for a lock has inserted
-//! nothing yet, and one that waits for another's insert waits for a key above all it has inserted.
-//! Where another replica has inserted the same key in between, the whole transaction starts again
+//! Writers never deadlock. Known rows are locked in the order of their keys; only then are new rows
+//! inserted, again in that order. A writer that waits for a lock has inserted nothing yet, and one
+//! that waits for another's insert waits for a greater key than any it has inserted. If another
+//! replica has inserted the same key in between, the whole transaction is repeated from the start
 //! and finds the row.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,16 +31,16 @@ use crate::{
     },
 };
 
-/// How the evidence of one SLO is judged; for every SLO that evidence speaks of.
+/// The rules by which the evidence of each SLO is judged; covers every SLO of the evidence.
 pub type JudgingBySlo<'a> = &'a (dyn Fn(SloId) -> Judging + Sync);
 
 impl Tx<'_> {
-    /// Joins `gathered` with what is known and judges it anew. What moves in the counts is for the
-    /// caller to write, in the same transaction.
+    /// Joins `gathered` with the stored workflows and judges them anew. The caller must write the
+    /// returned differences of the counts in the same transaction.
     ///
     /// # Errors
-    /// [`StoreError::is_conflict`] if another replica was first: the whole transaction is then to be
-    /// done again from the start.
+    /// [`StoreError::is_conflict`] if another replica was first: the whole transaction must then be
+    /// repeated from the start.
     pub async fn record_workflows(
         &mut self,
         gathered: &EvidenceByEvent,
@@ -53,8 +53,8 @@ impl Tx<'_> {
         Ok(moves)
     }
 
-    /// The same, where something has moved in the counts already, and where workflows are judged by
-    /// number.
+    /// Does the same as [`record_workflows`](Self::record_workflows), but adds to differences of
+    /// the counts that exist already, and also judges groups of workflows that share batches.
     pub async fn record_more(
         &mut self,
         gathered: &EvidenceByEvent,
@@ -113,7 +113,7 @@ impl Tx<'_> {
         self.withdraw(&empty, judging, moves).await
     }
 
-    /// Deletes rows that this transaction has locked, with what they count.
+    /// Deletes rows that this transaction has locked, and subtracts what they count.
     async fn withdraw(
         &mut self,
         rows: &[(EventId, &LockedWorkflow)],
@@ -128,7 +128,7 @@ impl Tx<'_> {
         self.delete(&rows).await
     }
 
-    /// Those whose start was heard of and is gone.
+    /// Returns the workflows whose start was recorded earlier and has been purged.
     async fn forgotten(
         &mut self,
         gathered: &EvidenceByEvent,
@@ -141,8 +141,8 @@ impl Tx<'_> {
         self.purged_among(&ids).await
     }
 
-    /// Judges at most `limit` workflows whose time has come although no evidence did. Replicas share
-    /// the work: what one has locked the others skip. Returns how many were looked at.
+    /// Judges at most `limit` workflows that are due without new evidence. Replicas share the work:
+    /// each skips what another has locked. Returns how many were examined.
     pub async fn judge_due(
         &mut self,
         context: &JudgingContext,
@@ -170,8 +170,8 @@ impl Tx<'_> {
         self.judge_again(&known, judging).await
     }
 
-    /// Judges rows that this transaction has locked, by what is known of them. Returns how many there
-    /// are.
+    /// Judges rows that this transaction has locked, by their stored evidence. Returns how many
+    /// there are.
     pub(crate) async fn judge_again(
         &mut self,
         known: &[(EventId, LockedWorkflow)],
@@ -219,19 +219,21 @@ impl Tx<'_> {
         self.place_in_groups(&asked, moves).await
     }
 
-    /// Lets all know who must wait for those who judge. Before any row is locked.
+    /// Takes the shared lock of transactions that judge workflows, for which others may wait. Must
+    /// come before any row is locked.
     pub(crate) async fn share_epoch(&mut self) -> Result<(), StoreError> {
         let statement =
             sqlx::query("-- epoch.share\nselect pg_advisory_xact_lock_shared($1)").bind(EPOCH_LOCK);
         self.execute(statement).await.map(drop)
     }
 
-    /// The partition that rows are inserted into. Holds off the opening of another one until the end
-    /// of the transaction.
+    /// Returns the partition that rows are inserted into. Blocks the opening of another one until
+    /// the end of the transaction.
     pub(crate) async fn current_epoch(&mut self) -> Result<i32, StoreError> {
-        // Few rows are touched among many: a plan that scans a partition is always wrong here, but
-        // the planner cannot know while statistics are missing. Nobody waits for a statement that
-        // takes longer than a commit may: it would only hold its locks.
+        // The transaction touches few rows of many: a plan that scans a partition is always wrong
+        // here, but the planner cannot know this while statistics are missing. The time-out is as
+        // long as a commit may take: after it no one waits for the result, and the statement would
+        // only hold its locks.
         let statement = sqlx::query(concat!(
             "-- epoch.hold\n",
             "select pg_advisory_xact_lock_shared($1), ",
@@ -268,10 +270,11 @@ impl Tx<'_> {
             .map_err(|source| self.failed(source))
     }
 
-    /// Fails as a conflict if another replica has inserted one of them in the meantime.
+    /// Inserts rows. Fails with a conflict if another replica has inserted one of them in the
+    /// meantime.
     ///
-    /// One message to the server, and not a COPY: a writer that vanishes in the middle of that is at
-    /// work to the server, not idle, and no time-out makes it let go of its keys.
+    /// Uses one statement, not COPY: if a writer vanishes in the middle of a COPY, the server
+    /// regards it as active, not idle, so no time-out releases its keys.
     async fn insert(&mut self, rows: &WorkflowColumns) -> Result<(), StoreError> {
         if rows.is_empty() {
             return Ok(());
@@ -280,22 +283,23 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Rows that this transaction has locked. Found by their place, which spares the index.
+    /// Updates rows that this transaction has locked. They are addressed by `ctid`, which avoids
+    /// the index.
     pub(crate) async fn update(&mut self, rows: &WorkflowColumns) -> Result<(), StoreError> {
         if rows.is_empty() {
             return Ok(());
         }
         let statement = rows.bind(UPDATE).bind(&rows.places);
         let updated = self.execute(statement).await?;
-        // The counts that follow speak of every row: one that is missed must not go unnoticed.
+        // The counts that follow cover every row, so a missing row would make the counts wrong.
         if updated != rows.len() as u64 {
-            return Err(self.failed(inconsistent("a locked workflow was not where it stood")));
+            return Err(self.failed(inconsistent("the row of a locked workflow was not found")));
         }
         Ok(())
     }
 }
 
-/// All that is known by now of each workflow that may have changed.
+/// Returns each workflow that may have changed, with all its evidence so far.
 fn whole(
     gathered: &EvidenceByEvent,
     groups: &GroupsOfBatches,
@@ -330,7 +334,7 @@ fn whole(
             note_several_groups(&mut ends);
         }
         shares.extend(ends.into_iter().map(|(key, end)| {
-            // One that nothing else is known of.
+            // A workflow without any other evidence.
             let trace_id = group.trace_of(end);
             ((*slo, key), Some(end), trace_id)
         }));
@@ -350,7 +354,7 @@ fn whole(
     whole
 }
 
-/// How one workflow is judged, if those in `lost` may have had an end that is lost.
+/// Returns the rules for one workflow; those in `lost` may have had an end that was lost.
 pub(crate) fn judging_of(
     id: &EventId,
     judging: JudgingBySlo<'_>,

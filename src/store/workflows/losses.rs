@@ -1,8 +1,8 @@
-//! When evidence of ends was lost, and the timeouts that it casts doubt on.
+//! Times at which evidence of ends was lost, and the timeouts that this makes doubtful.
 //!
-//! Who judges workflows asks what was lost. A loss that becomes known is held against timeouts once all
-//! have ended who may not have seen it, as they all share the lock of the epoch: so none is missed,
-//! whoever came first.
+//! Every transaction that judges workflows reads the losses. A new loss is applied to timeouts
+//! after all transactions that may not have seen it have ended, which is known since they all share
+//! the lock of the epoch. So no timeout is missed, whichever came first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,15 +25,15 @@ use crate::{
     store::{StoreError, Tx, workflows::epochs::EPOCH_LOCK},
 };
 
-/// New losses that one turn takes up.
+/// The number of new losses that one turn applies.
 const LOSSES: i64 = 100;
 
 /// A minute in which evidence of an SLO was lost.
 pub type Loss = (SloId, Timestamp);
 
 impl Tx<'_> {
-    /// Notes minutes in which evidence was lost, each once. Comes after all workflows are locked, and
-    /// inserts in order, so that writers never wait for each other in a circle.
+    /// Stores minutes in which evidence was lost, each once. Must run after all workflows are
+    /// locked, and inserts in order, so that writers never deadlock.
     pub async fn add_losses(&mut self, losses: &BTreeSet<Loss>) -> Result<(), StoreError> {
         if losses.is_empty() {
             return Ok(());
@@ -51,8 +51,8 @@ impl Tx<'_> {
         self.execute(statement).await.map(drop)
     }
 
-    /// Which of these workflows without an end may have had one that is lost, by the stretch in which
-    /// it would have come. The transaction holds the epoch.
+    /// Returns which of these workflows without an end may have had one that was lost, given the
+    /// range in which it would have arrived. The transaction holds the lock of the epoch.
     pub(crate) async fn lost_among(
         &mut self,
         silent: &BTreeMap<EventId, TimeRange>,
@@ -81,7 +81,7 @@ impl Tx<'_> {
         Ok(lost.map(|(_, id)| *id).collect())
     }
 
-    /// Losses that no timeout was held against yet, the first of them.
+    /// Returns losses that were not yet applied to timeouts, the first [`LOSSES`] of them.
     pub async fn new_losses(&mut self) -> Result<Vec<Loss>, StoreError> {
         let query = sqlx::query_as(concat!(
             "-- evidence_losses.new\n",
@@ -96,8 +96,8 @@ impl Tx<'_> {
             .collect())
     }
 
-    /// Waits until all have ended who judge workflows. Its transaction does nothing else, so that those
-    /// who come next need not wait for more.
+    /// Waits until all transactions that are judging workflows have ended. Must be alone in its
+    /// transaction, so that those that come next need not wait for more.
     pub async fn wait_for_judges(&mut self) -> Result<(), StoreError> {
         let statement = sqlx::query(concat!(
             "-- evidence_losses.wait\n",
@@ -107,7 +107,8 @@ impl Tx<'_> {
         self.execute(statement).await.map(drop)
     }
 
-    /// Judges at most `limit` timeouts anew that `loss` casts doubt on. Returns how many there were.
+    /// Judges at most `limit` timeouts anew that `loss` makes doubtful. Returns how many there
+    /// were.
     pub async fn doubt_timeouts(
         &mut self,
         (slo, minute): Loss,
@@ -127,7 +128,7 @@ impl Tx<'_> {
         self.judge_again(&known, judging).await
     }
 
-    /// Notes that all timeouts were held against `loss`.
+    /// Records that `loss` was applied to all timeouts.
     pub async fn note_applied(&mut self, (slo, minute): Loss) -> Result<(), StoreError> {
         let statement = sqlx::query(concat!(
             "-- evidence_losses.applied\n",
@@ -138,7 +139,7 @@ impl Tx<'_> {
         self.execute(statement).await.map(drop)
     }
 
-    /// Forgets losses before `floor`.
+    /// Deletes losses before `floor`.
     pub async fn forget_losses(&mut self, floor: Timestamp) -> Result<(), StoreError> {
         let statement =
             sqlx::query("-- evidence_losses.forget\ndelete from evidence_losses where minute < $1")

@@ -1,4 +1,4 @@
-//! What the ends of each SLO show: how they are sampled, day by day, and whether they arrive late.
+//! Observations of the ends of each SLO: their sampling, day by day, and whether they arrive late.
 
 use std::collections::BTreeMap;
 
@@ -22,11 +22,11 @@ use crate::{
     store::{StoreError, Tx},
 };
 
-/// A newer end or a later arrival is not written if it is newer by less, so that replicas rarely wait
-/// for each other's row.
+/// A newer end or a later arrival is not written if the difference is smaller, so that replicas
+/// rarely wait for each other's row.
 const DELAY_STEP_MS: i64 = 1_000;
 
-/// What the ends of an SLO showed of their sampling on one day.
+/// The sampling of an SLO's ends that was observed on one day.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct LearnedSampling {
     slo_id: i32,
@@ -42,10 +42,10 @@ impl LearnedSampling {
 }
 
 impl Tx<'_> {
-    /// Writes what ends that are recorded in this transaction, at `now`, have shown.
+    /// Stores the observations of ends that are recorded in this transaction, at `now`.
     ///
     /// # Errors
-    /// If the database does not take it.
+    /// If the database refuses the write.
     pub async fn observe_ends(
         &mut self,
         now: Timestamp,
@@ -55,8 +55,8 @@ impl Tx<'_> {
         self.note_delayed_ends(now, &moves.delayed_ends).await
     }
 
-    /// What the ends of every SLO have shown: their sampling since [`EndSampling::REMEMBERED`] ago, and
-    /// when the last of them was delayed.
+    /// Returns the observations of every SLO: the sampling of its ends since
+    /// [`EndSampling::REMEMBERED`] ago, and when an end was last delayed.
     ///
     /// # Errors
     /// If the database does not answer.
@@ -123,8 +123,8 @@ impl Tx<'_> {
         Ok(rows.into_iter().map(delayed).collect())
     }
 
-    /// Notes on the day of `now` what is stricter than known. Most often nothing is, and then nothing
-    /// is locked.
+    /// Stores, on the day of `now`, thresholds that are stricter than the stored ones. Usually
+    /// there are none, and nothing is locked.
     async fn learn_end_sampling(
         &mut self,
         now: Timestamp,
@@ -167,7 +167,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// What was learned of the sampling of ends and not held against timeouts yet.
+    /// Returns the learned sampling of ends that was not yet applied to timeouts.
     ///
     /// # Errors
     /// If the database does not answer.
@@ -180,8 +180,8 @@ impl Tx<'_> {
         self.fetch_all(query).await
     }
 
-    /// Judges at most `limit` timeouts of `slo` anew, those with a key above `after`. Returns the key of
-    /// the last, or `None` if there are no more.
+    /// Judges at most `limit` timeouts of `slo` anew, those with a key above `after`. Returns the
+    /// last key, or `None` if there are no more.
     ///
     /// # Errors
     /// If the database does not answer, or another replica was first.
@@ -206,10 +206,10 @@ impl Tx<'_> {
         Ok((known.last().map(|((_, key), _)| *key), moves))
     }
 
-    /// Notes that all timeouts were held against what was learned, unless more was learned meanwhile.
+    /// Records that `learned` was applied to all timeouts, unless more was learned meanwhile.
     ///
     /// # Errors
-    /// If the database does not take it.
+    /// If the database refuses the write.
     pub async fn note_sampling_applied(
         &mut self,
         learned: &LearnedSampling,
@@ -263,7 +263,7 @@ impl Tx<'_> {
             .collect()
     }
 
-    /// Forgets what was learned before the day of `before`.
+    /// Deletes what was learned before the day of `before`.
     pub async fn forget_end_sampling(&mut self, before: Timestamp) -> Result<(), StoreError> {
         let statement = sqlx::query(
             "-- sampling_thresholds.forget\ndelete from sampling_thresholds where day < $1",

@@ -12,7 +12,8 @@ use crate::{
     store::{Progress, StoreError, Tx},
 };
 
-/// Workflows that succeeded are not kept: what arrives of them later is a redelivery.
+/// Outcomes whose keys are kept. Workflows that succeeded are not: evidence that arrives for them
+/// later is a redelivery.
 const WITHOUT_SUCCESS: [Outcome; 7] = [
     Outcome::Failed,
     Outcome::Timeout,
@@ -23,27 +24,27 @@ const WITHOUT_SUCCESS: [Outcome; 7] = [
     Outcome::Ambiguous,
 ];
 
-/// A workflow of an epoch, by its place in the order of keys.
+/// A workflow of an epoch, as a position in the order of keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PurgedUpTo {
     pub(crate) slo_id: i32,
     pub(crate) key: Uuid,
 }
 
-/// What the next workflows of an epoch that is to be dropped are like.
+/// The next workflows of an epoch that is to be dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NextWorkflows {
     /// There are no more.
     None,
-    /// At least one of them may still be spoken of.
+    /// At least one of them may still receive evidence.
     Needed,
     /// The last of them; none is needed any more.
     UpTo(PurgedUpTo),
 }
 
 impl Tx<'_> {
-    /// Looks at the next workflows of `epoch` behind `after`. Those judged at `floor` or later, or with a
-    /// deadline then, are still needed.
+    /// Examines the next workflows of `epoch` after `after`. Those judged at `floor` or later, or
+    /// with a deadline then, are still needed.
     pub(crate) async fn next_to_purge(
         &mut self,
         epoch: i32,
@@ -75,7 +76,7 @@ impl Tx<'_> {
         })
     }
 
-    /// Keeps the keys of the workflows behind `after` up to `up_to` that may still end.
+    /// Stores the keys of the workflows after `after` up to `up_to` that may still end.
     pub(crate) async fn remember_purged(
         &mut self,
         epoch: i32,
@@ -108,7 +109,7 @@ impl Tx<'_> {
         self.execute(statement).await.map(drop)
     }
 
-    /// Forgets some of the keys that were kept before `before`.
+    /// Deletes some of the keys that were stored before `before`.
     pub async fn forget_purged(&mut self, before: Timestamp) -> Result<Progress, StoreError> {
         let statement = sqlx::query(
             "-- purged_workflows.delete_old
@@ -120,7 +121,7 @@ impl Tx<'_> {
         Ok(Progress::of_slice(self.execute(statement).await?))
     }
 
-    /// Which of these were dropped.
+    /// Returns which of these were purged.
     pub(crate) async fn purged_among(
         &mut self,
         ids: &[EventId],

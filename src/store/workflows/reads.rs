@@ -1,5 +1,5 @@
-//! What is asked of the ledger of workflows: how many are open, who is affected, and which ones to
-//! look at first. Wherever an SLO is asked for, a group of one may be: both have ids of one kind.
+//! Queries of workflows: open ones, affected customers, and the ones to examine first. An SLO's id
+//! may also be that of a group: both have ids of one kind.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -26,7 +26,7 @@ pub struct OpenWorkflows {
     pub overdue: i64,
 }
 
-/// One workflow to look at.
+/// One workflow, for people to examine.
 #[derive(Clone, Debug)]
 pub struct WorkflowRecord {
     pub key: EventKey,
@@ -37,12 +37,12 @@ pub struct WorkflowRecord {
     pub started_at: Option<Timestamp>,
     /// `None` for one that has not ended.
     pub ended_at: Option<Timestamp>,
-    /// Start plus promise plus pauses.
+    /// Start plus time limit plus pauses.
     pub deadline: Option<Timestamp>,
 }
 
 impl WorkflowRecord {
-    /// Start to end; to `now` for one that has not ended.
+    /// Returns the seconds from start to end; up to `now` for one that has not ended.
     pub fn took_secs(&self, now: Timestamp) -> Option<f64> {
         let took = self.ended_at.unwrap_or(now).micros_since(self.started_at?);
         #[expect(clippy::cast_precision_loss, reason = "microseconds of a few years")]
@@ -55,7 +55,7 @@ impl WorkflowRecord {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AffectedCustomers {
     pub worst: Vec<AffectedCustomer>,
-    /// All of them, and their bad events.
+    /// The number of all affected customers, and of their bad events.
     pub customers: i64,
     pub bad: i64,
 }
@@ -66,8 +66,8 @@ pub struct AffectedCustomer {
     pub bad: i64,
 }
 
-/// Bad workflows of an SLO, or of a group, that were judged in pieces of time: the first three
-/// parameters. An index for each of the two, which one condition on both would not use.
+/// Selects bad workflows of an SLO, or of a group, that were judged in ranges of time: the first
+/// three parameters. SLOs and groups have an index each, which one condition on both would not use.
 macro_rules! bad_workflows {
     () => {
         "unnest($2::timestamptz[], $3::timestamptz[]) as piece (lower, upper) cross join lateral (
@@ -81,16 +81,16 @@ macro_rules! bad_workflows {
 }
 
 impl Tx<'_> {
-    /// What is open of each of `slos`; left out where nothing is. No SLO's grace is longer than
-    /// `longest_grace`.
+    /// Returns the open workflows of each of `slos`; an SLO without any is left out. No SLO's grace
+    /// is longer than `longest_grace`.
     pub async fn open_workflows(
         &mut self,
         slos: &[SloId],
         now: Timestamp,
         longest_grace: Duration,
     ) -> Result<BTreeMap<SloId, OpenWorkflows>, StoreError> {
-        // Two counts: the first never leaves its index, the second reads only the rows whose time is
-        // about to come. Together they would read every open row of the table.
+        // Two counts: the first never leaves its index, the second reads only the rows whose
+        // deadline is near. A single query for both would read every open row of the table.
         let query = sqlx::query_as(
             "-- workflows.open
              select slo_id, sum(in_flight)::bigint, sum(overdue)::bigint
@@ -126,8 +126,8 @@ impl Tx<'_> {
         Ok(counts.collect())
     }
 
-    /// Distinct customers with a bad event in the pieces of each set, by SLO; left out where there is
-    /// none.
+    /// Returns the number of distinct customers with a bad event in the ranges of each set, by SLO;
+    /// an SLO without any is left out.
     pub async fn customers_affected(
         &mut self,
         sets: &[(SloId, Vec<TimeRange>)],
@@ -138,7 +138,8 @@ impl Tx<'_> {
         };
         let pieces: Vec<TimeRange> = each().map(|(_, piece)| *piece).collect();
         let (lower, upper) = bounds(&pieces);
-        // Told apart before they are counted: that hashes where a distinct count would sort them all.
+        // Made distinct before they are counted: that hashes, whereas a distinct count would sort
+        // them all.
         let query = sqlx::query_as(
             "-- workflows.customers_affected
              select slo_id, count(*)
@@ -169,7 +170,7 @@ impl Tx<'_> {
             .collect())
     }
 
-    /// The customers with most bad events in `pieces`, and how many there are in all.
+    /// Returns the customers with the most bad events in `pieces`, and their total number.
     pub async fn worst_customers(
         &mut self,
         slo: SloId,
@@ -199,7 +200,8 @@ impl Tx<'_> {
         })
     }
 
-    /// The bad workflows of `pieces` that took longest, those that never ended counted until `now`.
+    /// Returns the bad workflows of `pieces` that took longest; those that never ended count until
+    /// `now`.
     pub async fn worst_workflows(
         &mut self,
         slo: SloId,
@@ -225,7 +227,7 @@ impl Tx<'_> {
         self.workflow_records(rows)
     }
 
-    /// Open workflows, the oldest first.
+    /// Returns open workflows, the oldest first.
     pub async fn oldest_open_workflows(
         &mut self,
         slo: SloId,

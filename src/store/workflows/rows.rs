@@ -1,4 +1,4 @@
-//! Rows of workflows: their columns, and how they become what is known and back.
+//! Rows of workflows: their columns, and the conversion from and to workflows.
 
 use std::time::Duration;
 
@@ -29,9 +29,9 @@ use crate::{
     },
 };
 
-/// Makes the statements, so that all have the same columns: what names a row, and those given
-/// here by the number of their parameter, their name and their type. [`WorkflowColumns::bind`] binds them in
-/// this order. The place of a row comes last.
+/// Makes the statements, so that all have the same columns: those that identify a row, and those
+/// given here by the number of their parameter, their name and their type.
+/// [`WorkflowColumns::bind`] binds them in this order. The `ctid` of a row comes last.
 macro_rules! statements {
     ($($number:literal $column:ident $kind:ident,)+ place $last:literal,) => {
         pub(crate) const LOCK_DUE: &str = concat!(
@@ -44,7 +44,8 @@ macro_rules! statements {
             "order by due_at limit $2 for update skip locked",
         );
 
-        /// Of one SLO, those that were open in the minute that begins at the second parameter.
+        /// Locks, for one SLO, the timeouts that were open in the minute that begins at the second
+        /// parameter.
         pub(crate) const LOCK_TIMEOUTS: &str = concat!(
             "-- workflow.lock_timeouts\n",
             "select slo_id, key, epoch, label, ", $(stringify!($column), ", ",)+
@@ -53,7 +54,7 @@ macro_rules! statements {
             "order by slo_id, key limit $3 for update",
         );
 
-        /// Of one SLO, all whose end is missing, page by page.
+        /// Locks, for one SLO, all workflows whose end is missing, page by page.
         pub(crate) const LOCK_TIMEOUTS_AFTER: &str = concat!(
             "-- workflow.lock_timeouts_after\n",
             "select slo_id, key, epoch, label, ", $(stringify!($column), ", ",)+
@@ -70,7 +71,7 @@ macro_rules! statements {
             "order by w.slo_id, w.key for update of w",
         );
 
-        /// Takes what [`WorkflowColumns::bind`] binds.
+        /// Inserts rows; takes what [`WorkflowColumns::bind`] binds.
         pub(crate) const INSERT: &str = concat!(
             "-- workflow.insert\n",
             "insert into workflows (slo_id, key, epoch, label", $(", ", stringify!($column),)+ ") ",
@@ -78,7 +79,7 @@ macro_rules! statements {
             $(", $", $number, "::", stringify!($kind), "[]",)+ ")",
         );
 
-        /// Takes what [`WorkflowColumns::bind`] binds, and the places.
+        /// Updates rows; takes what [`WorkflowColumns::bind`] binds, and the `ctid`s.
         pub(crate) const UPDATE: &str = concat!(
             "-- workflow.update\n",
             "update workflows w set label = n.label",
@@ -113,8 +114,8 @@ statements! {
     place 22,
 }
 
-/// A row as it stands, and where: its partition and its place there, which cannot change while the
-/// row is locked.
+/// A stored row with its partition and its `ctid` there, which cannot change while the row is
+/// locked.
 pub(crate) struct LockedWorkflow {
     pub(crate) epoch: i32,
     pub(crate) place: String,
@@ -149,7 +150,7 @@ pub(crate) struct WorkflowColumns {
     groups: Vec<Option<i32>>,
     first_evidence: Vec<Option<DateTime<Utc>>>,
     revisions: Vec<i32>,
-    /// Of known rows only.
+    /// The `ctid`s; set for known rows only.
     pub(crate) places: Vec<String>,
 }
 
@@ -199,7 +200,7 @@ impl WorkflowColumns {
         self.revisions.push(workflow.revision.0);
     }
 
-    /// All but the places, for one of the statements.
+    /// Binds all columns but the `ctid`s to one of the statements.
     pub(crate) fn bind(&self, statement: &'static str) -> Query<'_, Postgres, PgArguments> {
         sqlx::query(statement)
             .bind(&self.slo_ids)

@@ -1,4 +1,4 @@
-//! What replicas vouch for, each and together.
+//! The watermarks of replicas, each and combined.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl Tx<'_> {
-    /// Notes that a replica receives at `now` and returns what all vouch for.
+    /// Records that a replica is receiving at `now` and returns the combined watermark.
     pub async fn beat(
         &mut self,
         replica: ReplicaId,
@@ -26,7 +26,7 @@ impl Tx<'_> {
         Ok(noted.together)
     }
 
-    /// Notes that a replica has ended in order.
+    /// Records that a replica has ended in order.
     pub async fn leave(
         &mut self,
         replica: ReplicaId,
@@ -38,7 +38,7 @@ impl Tx<'_> {
         self.replace_replicas(&known, &noted).await
     }
 
-    /// What all replicas vouch for together; `None` before the first sign of life.
+    /// Returns the combined watermark; `None` before the first heartbeat.
     pub async fn watermark(&mut self) -> Result<Option<Watermark>, StoreError> {
         let query = sqlx::query_as(concat!(
             "-- watermark.read\n",
@@ -48,7 +48,7 @@ impl Tx<'_> {
         Ok(together.map(|row| read(row).1))
     }
 
-    /// The one row of all is the lock of the others.
+    /// Locks the single row that all replicas share, which also protects the rows of each.
     async fn lock_replicas(&mut self, now: Timestamp) -> Result<Replicas, StoreError> {
         let query = sqlx::query_as(concat!(
             "-- watermark.lock\n",
@@ -117,7 +117,8 @@ impl Tx<'_> {
         self.execute(statement).await.map(drop)
     }
 
-    /// Until when ingest is known to have been healthy; `None` while nothing has ever been received.
+    /// Returns the time until which ingest is known to have been healthy; `None` while nothing has
+    /// ever been received.
     pub async fn ingest_healthy_until(&mut self) -> Result<Option<Timestamp>, StoreError> {
         let until: Option<DateTime<Utc>> = sqlx::query_scalar(
             "-- watermark.healthy_until
@@ -129,8 +130,8 @@ impl Tx<'_> {
         Ok(until.map(Timestamp::from))
     }
 
-    /// Whether ingest is known to have been healthy until `since`; `None` while nothing has ever
-    /// been received.
+    /// Returns whether ingest is known to have been healthy until `since`; `None` while nothing has
+    /// ever been received.
     pub async fn ingest_was_healthy(
         &mut self,
         since: Timestamp,
