@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use crate::domain::model::time::Timestamp;
 
-/// Where the current time comes from: the database that replicas share, this machine, or a test that
-/// drives it.
+/// The source of the current time: the database that replicas share, this machine, or a clock that
+/// a test sets.
 #[derive(Clone, Debug)]
 pub enum Clock {
     Database(DatabaseClock),
@@ -30,8 +30,8 @@ impl Clock {
         }
     }
 
-    /// What the database's clock said to a question that was asked then and is answered now. Clocks
-    /// that do not follow it take no notice.
+    /// Adjusts the clock to `database`, the database's time in a response that has just arrived to
+    /// a query sent at `asked_at`. Only [`Clock::Database`] follows it.
     pub fn keep_to(&self, database: Timestamp, asked_at: Instant) {
         if let Self::Database(clock) = self {
             clock.keep_to(database, asked_at, Instant::now());
@@ -39,10 +39,10 @@ impl Clock {
     }
 }
 
-/// The database's clock as it was read last, carried on by a clock of this machine that nobody can set.
+/// The database's clock as it was last read, advanced by the monotonic clock of this machine.
 ///
-/// So replicas agree on the time however wrong their own clocks are, and however these jump. Until it
-/// is read for the first time it is this machine's. Clones share it.
+/// So all replicas agree on the time even if the wall clocks of their machines are wrong or jump.
+/// Before the first reading it is the wall clock of this machine. Clones share the reading.
 #[derive(Clone, Debug, Default)]
 pub struct DatabaseClock(Arc<Mutex<Option<ClockReading>>>);
 
@@ -52,9 +52,10 @@ struct ClockReading {
     at: Instant,
 }
 
-/// Less is what answers take on their way, and would move the time to and fro.
+/// Smaller differences are ignored: the latency of a response causes them, and following them would
+/// move the time back and forth.
 const TOLERANCE: Duration = Duration::from_millis(100);
-/// An answer that took longer says too little.
+/// A response that took longer is ignored: its time is too uncertain.
 const LONGEST_WAY: Duration = Duration::from_secs(1);
 
 impl ClockReading {
@@ -98,7 +99,7 @@ fn system_now() -> Timestamp {
     Timestamp::UNIX_EPOCH + since_epoch
 }
 
-/// A clock that stands still until it is told to move. Clones share the hand.
+/// A clock that only moves when it is set. Clones share the time.
 #[derive(Clone, Debug)]
 pub struct ManualClock(Arc<AtomicI64>);
 
@@ -115,7 +116,7 @@ impl ManualClock {
         self.set(self.now() + by);
     }
 
-    /// Sets the hand; it may be moved backwards, as real clocks are.
+    /// Sets the time; earlier times are allowed, as real clocks also jump back.
     pub fn set(&self, now: Timestamp) {
         self.0.store(now.as_micros(), Ordering::SeqCst);
     }

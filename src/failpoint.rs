@@ -1,29 +1,30 @@
-//! Steps at which a test ends the process as a power cut would, to prove that it may die at any.
+//! Steps at which a test aborts the process, to prove that it may crash at any of them.
 //!
-//! Nothing happens unless `serve` was given a folder. A file in it that bears the name of a step is
-//! the wish that one process dies there: whoever gets there first takes the file away and aborts, so
-//! that of several replicas exactly one dies, once for each wish, and a test can wish at any time.
+//! Does nothing unless `serve` was given a folder. A file in it with the name of a step requests
+//! that one process aborts at this step: the first process that reaches the step removes the file
+//! and aborts, so exactly one of several replicas dies per file. A test can create a file at any
+//! time.
 
 use std::{convert::Infallible, fs, path::PathBuf, sync::OnceLock, time::Duration};
 
 static FOLDER: OnceLock<PathBuf> = OnceLock::new();
 
-/// How often a wish is looked for while nothing else happens.
+/// Interval at which [`wait_at`] looks for the file.
 const GLANCE: Duration = Duration::from_millis(10);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failpoint {
-    /// The alert's row is changed, the duty to tell is not written, nothing is committed.
+    /// The alert's row is changed, its deliveries are not yet written, and nothing is committed.
     AlertSwapped,
-    /// Both are committed.
+    /// The alert's row and its deliveries are committed.
     TransitionCommitted,
-    /// Deliveries are leased, nothing is sent.
+    /// Deliveries are leased, and nothing is sent.
     DeliveriesClaimed,
-    /// A target has been asked and has not answered.
+    /// A request is sent to a target, and its response has not arrived.
     AnswerAwaited,
-    /// A target has answered, which nobody but us knows.
+    /// A target has responded, and the result is not yet written.
     DeliveryAnswered,
-    /// How the try ended is committed.
+    /// The result of the attempt is committed.
     DeliverySettled,
 }
 
@@ -37,7 +38,7 @@ impl Failpoint {
         Self::DeliverySettled,
     ];
 
-    /// The name of the file that wishes for it.
+    /// The name of the file that requests an abort at this step.
     pub const fn name(self) -> &'static str {
         match self {
             Self::AlertSwapped => "alert-swapped",
@@ -50,12 +51,12 @@ impl Failpoint {
     }
 }
 
-/// From now on wishes are looked for in `folder`. The first call holds.
+/// Activates the failpoints: files are looked for in `folder`. Later calls change nothing.
 pub fn arm(folder: PathBuf) {
     FOLDER.get_or_init(|| folder);
 }
 
-/// Ends the process here if somebody wishes so.
+/// Aborts the process if a file requests it for this step.
 pub fn reach(step: Failpoint) {
     if let Some(folder) = FOLDER.get()
         && fs::remove_file(folder.join(step.name())).is_ok()
@@ -64,7 +65,8 @@ pub fn reach(step: Failpoint) {
     }
 }
 
-/// Ends the process as soon as somebody wishes so, for a step at which one waits. Never returns.
+/// Aborts the process as soon as a file requests it for this step, at which the process waits.
+/// Never returns.
 pub async fn wait_at(step: Failpoint) -> Infallible {
     if FOLDER.get().is_none() {
         return std::future::pending().await;

@@ -1,11 +1,12 @@
-//! Keeps the definitions in force: reads their folder, and again whenever a file changes.
+//! Loads the definitions, and loads them again whenever a file changes.
 //!
-//! What is in force is a numbered set in the database, the same for all replicas. A replica whose files
-//! are valid and different brings them into force if more than half of the live replicas read the same,
-//! since during a rollout old and new files exist side by side. A set with an error is refused whole and
-//! the old one stays in force, also at a start: alerts for yesterday's promises are better than none. A
-//! set without any SLO, or with a file that became empty, is refused in the same way until somebody
-//! confirms it (`throughline definitions clear`).
+//! The active definitions are a numbered set in the database, the same for all replicas. A replica
+//! whose files are valid and differ from it activates them if more than half of the live replicas
+//! read the same files, since old and new files exist side by side during a rollout. If any file is
+//! invalid, nothing is applied and the previous set stays active, also at startup: alerts by the
+//! previous definitions are better than no alerts. A set without any SLO, or with a file that
+//! became empty, is refused in the same way until a person confirms it (`throughline definitions
+//! clear`).
 
 use std::{collections::BTreeMap, error::Error as _, path::PathBuf, sync::Arc, time::Duration};
 
@@ -29,7 +30,7 @@ use crate::{
     web::{DefinitionsStatus, PendingFiles},
 };
 
-/// What follows from the definitions, for whoever works by them.
+/// The active definitions and what is derived from them, as channels for the parts that use them.
 #[derive(Clone, Debug)]
 pub struct InForce {
     pub catalog: watch::Receiver<Arc<Catalog>>,
@@ -43,18 +44,19 @@ pub struct CatalogKeeper {
     store: Store,
     metrics: Metrics,
     replica: ReplicaId,
-    /// What was read last, with errors or without: nothing is done while it stays the same.
+    /// The result of the last read, valid or not: as long as it is unchanged, there is nothing to
+    /// do.
     seen: Option<Result<Definitions, String>>,
-    /// `None` before the first.
+    /// `None` before the first set is activated.
     in_force: Option<DefinitionSet>,
-    /// Of every SLO in the sets that are kept.
+    /// The revisions of every SLO in the stored sets.
     revisions: BTreeMap<Name, SloRevisions>,
     catalog: watch::Sender<Arc<Catalog>>,
     classifier: watch::Sender<Arc<Classifier>>,
     status: watch::Sender<Arc<DefinitionsStatus>>,
 }
 
-/// How a look at the folder went.
+/// The result of a check of the folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
     Unchanged,
@@ -62,21 +64,22 @@ pub enum Look {
     Refused { problems: usize },
 }
 
-/// Who wants the files of this replica to be in force.
+/// The reason for activating the files of this replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Nobody in person: more than half of the replicas must have the same.
+    /// The files changed: they are activated once more than half of the replicas have the same.
     IfMostAgree,
-    /// Somebody who asked for it.
+    /// A person requested it.
     Requested,
 }
 
-/// Three heartbeats. A replica that has just died must not be waited for.
+/// Three heartbeats: a replica that has just died does not block the others for longer.
 const ALIVE: Duration = Duration::from_secs(3);
 
-/// What a replica says of files that were read before another replica's came into force.
-const SUPERSEDED: &str = "the files differ from the definitions in force, which another replica brought: \
-                          they come into force when they change, or on SIGHUP";
+/// The problem that a replica reports if another replica's files were activated after its own were
+/// read.
+const SUPERSEDED: &str = "the files differ from the active definitions, which another replica activated: \
+                          they are activated when they change, or on SIGHUP";
 
 impl CatalogKeeper {
     pub fn new(
@@ -113,10 +116,11 @@ impl CatalogKeeper {
         (keeper, in_force)
     }
 
-    /// The first look. Until the files come into force, it is the last set.
+    /// Performs the first check of the folder. Until its files are activated, the stored set is
+    /// used.
     ///
     /// # Errors
-    /// If the files have errors and there is no last set: all problems, rendered.
+    /// All problems, rendered, if the files have errors and there is no stored set.
     pub async fn start(&mut self, now: Timestamp) -> anyhow::Result<()> {
         self.look(now, Change::IfMostAgree).await?;
         if self.in_force.is_none() {
@@ -132,12 +136,12 @@ impl CatalogKeeper {
             tracing::error!("definitions are refused: {problem}");
         }
         if !problems.is_empty() {
-            tracing::warn!("starting with the definitions that were in force last");
+            tracing::warn!("starting with the definitions that were active before");
         }
         Ok(())
     }
 
-    /// Takes over what other replicas have brought into force, and reads the folder.
+    /// Loads sets that other replicas have activated, then reads the folder.
     ///
     /// # Errors
     /// If the database does not answer.
@@ -152,7 +156,7 @@ impl CatalogKeeper {
         if is_known && !followed && !is_requested && !is_pending {
             return Ok(Look::Unchanged);
         }
-        // Otherwise replicas whose files are old would undo what somebody has applied.
+        // Otherwise replicas that still have old files would revert what a person has applied.
         let is_superseded = is_known && followed && !is_requested;
         let look = match &found {
             Err(problem) => self.refuse(vec![problem.clone()], None),
@@ -166,7 +170,7 @@ impl CatalogKeeper {
         Ok(if is_news { look } else { Look::Unchanged })
     }
 
-    /// What is to be done with files that were read.
+    /// Validates files that were read and activates them if nothing prevents it.
     async fn judge(
         &mut self,
         definitions: &Definitions,
@@ -221,7 +225,7 @@ impl CatalogKeeper {
         files: &[DefinitionFile],
         now: Timestamp,
     ) -> anyhow::Result<()> {
-        let mut tx = self.store.begin("bring definitions into force").await?;
+        let mut tx = self.store.begin("activate definitions").await?;
         match tx.put_definitions_in_force(files, now).await {
             Ok(()) => tx.commit().await?,
             Err(error) if error.is_conflict() => drop(tx),
@@ -231,7 +235,7 @@ impl CatalogKeeper {
         Ok(())
     }
 
-    /// Why valid files must not come into force; `None` if they may.
+    /// Returns why valid files must not be activated; `None` if they may.
     async fn why_not(
         &self,
         files: &[DefinitionFile],
@@ -256,8 +260,8 @@ impl CatalogKeeper {
         let (same, all) = (others.same + 1, others.all + 1);
         Ok((same * 2 <= all).then(|| {
             let problem = format!(
-                "the files differ from the definitions in force: {same} of {all} replicas have them, \
-                 and they come into force when more than half do, or by `throughline definitions apply`"
+                "the files differ from the active definitions: {same} of {all} replicas have them, \
+                 and they are activated when more than half do, or by `throughline definitions apply`"
             );
             (vec![problem], PendingFiles::Apply(files.into()))
         }))
@@ -267,7 +271,7 @@ impl CatalogKeeper {
         self.in_force.as_ref().is_some_and(|set| set.files == files)
     }
 
-    /// Takes over sets that came into force since the last look. Returns whether there were any.
+    /// Loads sets that were activated since the last check. Returns whether there were any.
     async fn follow(&mut self) -> anyhow::Result<bool> {
         let known = self.in_force.as_ref().map(|set| set.number);
         let mut tx = self.store.begin("look for new definitions").await?;
@@ -276,7 +280,7 @@ impl CatalogKeeper {
         let mut newest = None;
         let mut before = Arc::clone(&*self.catalog.borrow());
         for set in news {
-            // A set that an older version accepted may have become invalid: it is as if it never was.
+            // A set that an earlier version accepted may be invalid for this one: it is skipped.
             match load(&set.files) {
                 Ok((catalog, _)) => {
                     before = Arc::new(catalog.after(&before));
@@ -314,7 +318,7 @@ impl CatalogKeeper {
         self.note(Vec::new(), None);
         self.metrics.definitions_last_reload_successful.set(1.0);
         let slos = self.catalog.borrow().slos.len();
-        tracing::info!(slos, "definitions are in force");
+        tracing::info!(slos, "definitions are active");
         Look::InForce { slos }
     }
 
@@ -338,13 +342,14 @@ impl CatalogKeeper {
         });
     }
 
-    /// Why the files are refused, a line each; empty if they are in force.
+    /// Returns why the files are refused, one line per problem; empty if they are active.
     pub fn problems(&self) -> Vec<String> {
         self.status.borrow().problems.clone()
     }
 }
 
-/// Adds what `set` declares to the revisions of every SLO, and forgets what is not kept beside it.
+/// Adds the SLOs of `set` to the revisions of every SLO, and removes revisions that are no longer
+/// stored.
 fn add(revisions: &mut BTreeMap<Name, SloRevisions>, set: &DefinitionSet, catalog: &Catalog) {
     for name in catalog.slos.keys() {
         revisions.entry(name.clone()).or_default();
@@ -368,7 +373,7 @@ fn explain(error: &definitions::ReadError) -> String {
     format!("{error}{cause}; name another folder with `--definitions`")
 }
 
-/// Files that could not be read are problems like those of what was read.
+/// Validates the files; a file that could not be read is a problem as well.
 fn check(found: &Definitions) -> Result<(Catalog, Vec<Problem>), Vec<Problem>> {
     match (load(&found.files), found.problems.as_slice()) {
         (Ok(loaded), []) => Ok(loaded),

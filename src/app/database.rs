@@ -1,4 +1,4 @@
-//! Opens the database: the one that was named, or a PostgreSQL of our own.
+//! Opens the database: the one that the settings name, or an embedded PostgreSQL.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::{
 
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The store, and the server behind it if it is ours to stop.
+/// The store, and the embedded server behind it, if there is one to stop.
 #[derive(Debug)]
 pub struct Database {
     pub store: Store,
@@ -36,7 +36,7 @@ impl Database {
         Ok(Self { store, server })
     }
 
-    /// A database that is gone when it is closed.
+    /// Opens a database that is deleted when it is closed.
     pub async fn throwaway(environment: &Environment, connections: u32) -> anyhow::Result<Self> {
         let settings = PostgresSettings {
             search_path: environment.path.clone(),
@@ -87,7 +87,7 @@ async fn migrate_patiently(store: &Store, patience: Duration) -> Result<(), Stor
     loop {
         match store.migrate().await {
             Err(error) if error.is_connection() && Instant::now() < given_up_at => {
-                tracing::warn!(error = %error.in_full(), "the database is away; trying again");
+                tracing::warn!(error = %error.in_full(), "the database does not answer; trying again");
                 tokio::time::sleep(PAUSE).await;
             }
             result => return result,
@@ -111,7 +111,8 @@ fn advise(error: StoreError, place: &str) -> anyhow::Error {
     anyhow::Error::new(error).context(advice)
 }
 
-/// The error of the database says nothing more, so it is left out.
+/// Describes a schema of another version. The error of the database adds nothing, so it is left
+/// out.
 fn refuse(schema: ForeignSchema, place: &str) -> anyhow::Error {
     let why = match schema {
         ForeignSchema::UnknownMigration(version) => {

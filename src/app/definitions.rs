@@ -1,8 +1,8 @@
-//! Reads folders of definitions; what the texts mean is for [`crate::domain::slo::definition`].
+//! Reads folders of definitions; [`crate::domain::slo::definition`] parses the texts.
 //!
-//! A folder may be a Kubernetes `ConfigMap`: its files are links into `..data`, itself a link to a
-//! hidden folder that is swapped as a whole. So links are followed, and hidden names are not read:
-//! every file is found once.
+//! A folder may be a Kubernetes `ConfigMap`: its files are symbolic links into `..data`, itself a
+//! link to a hidden folder that is replaced as a whole. So links are followed and hidden names are
+//! skipped: every file is found once.
 
 use std::{
     fs, io,
@@ -11,19 +11,20 @@ use std::{
 
 use crate::domain::slo::definition::{DefinitionFile, Problem};
 
-/// A definition of this size is no definition.
+/// The size limit of a file: a larger one cannot be a definition.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
-/// Links may lead in circles.
+/// The depth limit of folders, since links may form cycles.
 const MAX_DEPTH: usize = 16;
 
-/// All files of a folder that could be read, sorted by path, and a problem for each that could not.
+/// All files of a folder that could be read, sorted by path, and one problem for each that could
+/// not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Definitions {
     pub files: Vec<DefinitionFile>,
     pub problems: Vec<Problem>,
 }
 
-/// Why there is nothing to read at all.
+/// The reason why nothing could be read at all.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read definitions from `{path}`")]
 pub struct ReadError {
@@ -32,8 +33,8 @@ pub struct ReadError {
     source: io::Error,
 }
 
-/// Reads `path`: a folder with all below it, or a single file of any name. Files are called by their
-/// path below the folder.
+/// Reads `path`: a folder with its subfolders, or a single file of any name. Files are named by
+/// their path relative to the folder.
 pub fn read(path: &Path) -> Result<Definitions, ReadError> {
     let failed = |source| ReadError {
         path: path.display().to_string(),
@@ -82,8 +83,8 @@ fn read_file(path: &Path) -> Result<String, String> {
     })
 }
 
-/// The files of definitions below `root`, sorted. Folders that cannot be read become problems,
-/// `root` itself an error.
+/// Lists the definition files below `root`, sorted. A subfolder that cannot be read becomes a
+/// problem; if `root` itself cannot be read, this is an error.
 fn list(root: &Path, problems: &mut Vec<Problem>) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders = vec![(root.to_owned(), 0)];

@@ -1,21 +1,22 @@
-//! How many files the process may open, which bounds its connections.
+//! The limit on open files of the process, which bounds its connections.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::server::limits::ConnectionLimits;
 
-/// For everything but the connections of clients: the database, targets, definitions, the log.
+/// Files reserved for everything but client connections: the database, targets, definitions, the
+/// log.
 const RESERVED: usize = 256;
-/// Fewer connections would be no service.
+/// The minimum per port: the service would be useless with fewer connections.
 const LEAST: usize = 16;
 
-/// How many files this process may have open at once.
+/// The number of files that this process may have open at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileLimit(usize);
 
 impl FileLimit {
-    /// Raises the soft limit to the hard one: the soft one is low by tradition, for programs that use
-    /// `select`.
+    /// Raises the soft limit to the hard one: the soft one is low by tradition, for programs that
+    /// use `select`.
     pub(super) fn raise() -> Self {
         let (soft, hard) = match getrlimit(Resource::RLIMIT_NOFILE) {
             Ok(limits) => limits,
@@ -34,9 +35,10 @@ impl FileLimit {
         Self(usize::try_from(limit).unwrap_or(usize::MAX))
     }
 
-    /// These limits, where they leave enough files for the other two ports and for everything else.
+    /// Reduces `limits` so that enough files are left for the other two ports and for everything
+    /// else.
     pub(super) fn bound(self, limits: ConnectionLimits) -> ConnectionLimits {
-        // A fourth: connections that are told to close take an eighth more for a while.
+        // A fourth, not a third: connections that are closing use an eighth more for a while.
         let share = (self.0.saturating_sub(RESERVED) / 4).max(LEAST);
         ConnectionLimits {
             connections: limits.connections.min(share),

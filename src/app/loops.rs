@@ -1,4 +1,4 @@
-//! Everything that happens again and again: each a tick, called by [`Periodic`].
+//! The periodic work of the service: each loop calls one tick through [`Periodic`].
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,13 +33,14 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
-/// Signs of life, overdue workflows, and files: often enough that nobody waits for them.
+/// The interval of heartbeats, overdue workflows and file checks: short enough that no one waits
+/// for them.
 const SECOND: Duration = Duration::from_secs(1);
-/// No sign of life for this long is an outage: ten beats were missed.
+/// A replica without a heartbeat for this long (ten intervals) has an outage.
 const SILENCE: Duration = Duration::from_secs(10);
-/// Where the time goes is looked at by people.
+/// The interval of stage sums, which only people read.
 const FOLD_INTERVAL: Duration = Duration::from_secs(5);
-/// An Alertmanager takes what it has not heard of for five minutes for over.
+/// Alertmanager regards an alert as resolved when it has not been repeated for five minutes.
 const REMINDER_INTERVAL: Duration = Duration::from_mins(1);
 
 pub(super) struct Loops {
@@ -210,7 +211,8 @@ impl Loops {
         let looping = Box::pin(looping);
         tasks.spawn(async move {
             looping.await;
-            // What is under way is finished: a notification that was sent should be known as sent.
+            // Deliveries in progress are finished, so that a notification that was sent is recorded
+            // as sent.
             dispatcher.lock().await.drain().await;
         });
         Ok(())
@@ -224,7 +226,8 @@ impl Loops {
     }
 }
 
-/// When a replica was away, and how long its senders are waited for.
+/// The duration without heartbeats that counts as an outage of a replica, and how long its senders
+/// may take to catch up.
 pub(super) const fn outage_limits(config: &Config) -> OutageLimits {
     OutageLimits {
         silence: SILENCE,
@@ -232,13 +235,13 @@ pub(super) const fn outage_limits(config: &Config) -> OutageLimits {
     }
 }
 
-/// Looks at the files every second and at once on SIGHUP. Polling, since notifications of file
-/// systems miss what Kubernetes does with the links of a `ConfigMap`.
+/// Checks the files every second, and at once on SIGHUP. It polls because file system notifications
+/// miss how Kubernetes replaces the links of a `ConfigMap`.
 async fn follow_definitions(mut keeper: CatalogKeeper, periodic: Periodic) {
     let mut hangup = match signal(SignalKind::hangup()) {
         Ok(hangup) => hangup,
         Err(error) => {
-            tracing::error!(%error, "cannot listen for SIGHUP; definitions are not followed");
+            tracing::error!(%error, "cannot listen for SIGHUP; changes of definitions are not loaded");
             return;
         }
     };
@@ -259,7 +262,7 @@ async fn follow_definitions(mut keeper: CatalogKeeper, periodic: Periodic) {
             }
             Ok(Look::Unchanged | Look::InForce { .. }) => {}
             Err(error) => {
-                tracing::warn!(error = %format!("{error:#}"), "cannot bring definitions into force");
+                tracing::warn!(error = %format!("{error:#}"), "cannot activate definitions");
             }
         }
     }

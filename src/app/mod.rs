@@ -1,9 +1,9 @@
-//! How the parts are put together: the only place that knows all stations.
+//! Assembles the service: the only module that knows all parts.
 //!
-//! [`App::start`] opens the database, brings the definitions into force and binds every address
-//! before anything is served, so that what is wrong is said at once. [`App::run`] then serves until it
-//! is told to stop: receiving ends first, what was taken is committed, the loops end, and the
-//! database is closed last.
+//! [`App::start`] opens the database, activates the definitions and binds every address before
+//! anything is served, so that errors are reported at startup. [`App::run`] then serves until
+//! shutdown: receiving ends first, received spans are committed, the loops end, and the database is
+//! closed last.
 
 pub mod catalog;
 pub mod database;
@@ -56,7 +56,7 @@ use crate::{
     },
 };
 
-/// Everything that is needed to serve, ready and bound.
+/// The service, initialised and with all addresses bound.
 #[derive(Debug)]
 pub struct App {
     config: Config,
@@ -78,7 +78,7 @@ struct BoundListeners {
     pages: TcpListener,
 }
 
-/// Where it listens; ports that were asked for as 0 are told.
+/// The addresses that the service listens on, with the actual ports where 0 was requested.
 #[derive(Clone, Copy, Debug)]
 pub struct Addresses {
     pub otlp_grpc: SocketAddr,
@@ -87,7 +87,7 @@ pub struct Addresses {
 }
 
 impl App {
-    /// Binds, migrates and loads. Nothing is served yet.
+    /// Binds the addresses, migrates the schema and loads the definitions. Serves nothing yet.
     pub async fn start(
         config: Config,
         mut database: Database,
@@ -137,7 +137,7 @@ impl App {
         &self.database.store
     }
 
-    /// Where what is measured is shown from.
+    /// Returns the registry of metrics.
     pub fn metrics(&self) -> &Registry {
         &self.metrics.registered.registry
     }
@@ -150,7 +150,7 @@ impl App {
         // A random slot, so that replicas rarely share one.
         let writer = Writer(rand::random_range(0..1_024));
         let (replica, clock) = (self.replica, self.clock.clone());
-        // Nothing is overdue before it is known how long nobody was there to receive.
+        // No workflow is overdue before it is known for how long no replica was receiving.
         let (watermark, watermark_in_force) = watch::channel(Timestamp::UNIX_EPOCH);
         let (recorder, committing) = Recorder::new(RecorderParts {
             store: store.for_use(ConnectionUse::Recording),
@@ -200,7 +200,7 @@ impl App {
         self.database.close().await
     }
 
-    /// The door of both protocols.
+    /// Makes the receiver of both protocols.
     fn receiver(&self, recorder: Recorder) -> Receiver<Ingest> {
         let config = &self.config.receiver;
         let door = Ingest::new(IngestParts {
@@ -267,26 +267,27 @@ async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     })
 }
 
-/// So that all replicas have the same time.
+/// Reads the database's clock, so that all replicas use the same time.
 async fn read_clock(store: &Store, clock: &Clock) -> Result<(), StoreError> {
     let asked_at = Instant::now();
     clock.keep_to(store.now().await?, asked_at);
     Ok(())
 }
 
-/// Says that nothing was left behind. Without a word the others wait a while for its senders.
+/// Records that this replica ended in order and left nothing unprocessed. Otherwise the other
+/// replicas would wait for its senders for a while.
 async fn leave(store: &Store, replica: ReplicaId, (now, limits): (Timestamp, OutageLimits)) {
     let left = async {
-        let mut tx = store.begin("note the end of this replica").await?;
+        let mut tx = store.begin("record the end of this replica").await?;
         tx.leave(replica, now, &limits).await?;
         tx.commit().await
     };
     if let Err(error) = left.await {
-        tracing::warn!(error = %error.in_full(), "cannot note that this replica has ended");
+        tracing::warn!(error = %error.in_full(), "cannot record that this replica has ended");
     }
 }
 
-/// Partitions for all that may arrive from now on.
+/// Creates the partitions that evidence and counts of the next days need.
 async fn prepare(store: &Store, now: Timestamp, horizon: Duration) -> anyhow::Result<()> {
     let mut tx = store.begin("prepare partitions").await?;
     tx.wait_briefly_for_locks().await?;
@@ -298,7 +299,7 @@ async fn prepare(store: &Store, now: Timestamp, horizon: Duration) -> anyhow::Re
     Ok(())
 }
 
-/// The key that the replicas share; the first of them draws it.
+/// Returns the key that the replicas share; the first of them generates it.
 async fn signing_key(store: &Store, now: Timestamp) -> anyhow::Result<SigningKey> {
     let mut tx = store.begin("read the signing key").await?;
     let key = tx
@@ -328,7 +329,7 @@ fn write_rules(config: &Config) -> WriteRules {
     }
 }
 
-/// When this replica received its last span; `None` before the first.
+/// Returns when this replica received its last span; `None` before the first.
 fn last_span_at(metrics: &Metrics) -> Option<Timestamp> {
     let last_secs = metrics.last_span_timestamp.get();
     #[expect(

@@ -1,4 +1,4 @@
-//! Starts what watches the service itself, and measures what it finds.
+//! Starts the monitoring of the service itself, and exports its findings as metrics.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,12 +22,12 @@ use crate::{
     web::{DefinitionsStatus, PendingFiles},
 };
 
-/// What is wrong should be told within seconds, and is read from few rows.
+/// Problems should be reported within seconds, and a check reads only a few rows.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
-/// What an installation is called that does not know its address.
+/// The name of an installation without a public URL.
 const UNNAMED: &str = "throughline";
 
-/// Looks for what is wrong, and says that nothing is.
+/// Starts the self-checks and the heartbeat.
 pub(super) fn spawn_watcher(
     tasks: &TaskTracker,
     periodic: &Periodic,
@@ -75,7 +75,7 @@ fn measure(report: &WatchReport, metrics: &Metrics, now: Timestamp) {
     }
 }
 
-/// Looks whether the database answers, and tells if it does not.
+/// Starts the check that the database answers, which sends a notification if it does not.
 pub(super) fn spawn_emergency(
     tasks: &TaskTracker,
     periodic: &Periodic,
@@ -110,7 +110,7 @@ pub(super) fn spawn_emergency(
     Ok(())
 }
 
-/// The address without its scheme: what people know the installation by.
+/// Returns the address without its scheme: the name that people use for the installation.
 fn service_name(public_url: Option<&str>) -> String {
     let named = public_url.map(|url| {
         let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
@@ -119,7 +119,7 @@ fn service_name(public_url: Option<&str>) -> String {
     named.unwrap_or_else(|| UNNAMED.to_owned())
 }
 
-/// The sign of life of one replica, and what comes with it.
+/// The heartbeat of one replica, and what is recorded with it.
 #[derive(Clone, Debug)]
 pub(super) struct Pulse {
     pub(super) store: Store,
@@ -148,12 +148,12 @@ impl Pulse {
         }
     }
 
-    /// Notes that this replica receives, how far the clock of its machine is off, and what all vouch
-    /// for. From then on it goes by the time of the database.
+    /// Records that this replica is receiving and how far the clock of its machine is off, and
+    /// returns the watermark of all replicas. From then on this replica uses the database's time.
     pub(super) async fn beat(&self, now: Timestamp) -> anyhow::Result<Watermark> {
         let ahead_ms = self.read_clock().await?;
         let signs = self.signs(ahead_ms);
-        let mut tx = self.store.begin("note a sign of life").await?;
+        let mut tx = self.store.begin("record a heartbeat").await?;
         let noted = tx.beat(self.replica, now, &self.limits).await?;
         tx.note_signs(self.replica, &signs).await?;
         tx.commit().await?;
@@ -165,7 +165,7 @@ impl Pulse {
         Ok(noted)
     }
 
-    /// By how much the machine's clock is ahead of the database's.
+    /// Returns by how many milliseconds the machine's clock is ahead of the database's.
     async fn read_clock(&self) -> anyhow::Result<i64> {
         let asked_at = Instant::now();
         let database = self.store.now().await?;

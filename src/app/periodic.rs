@@ -1,4 +1,4 @@
-//! Calls a tick again and again until shutdown, and keeps account.
+//! Calls a tick periodically until shutdown, and records its duration and result.
 
 use std::{fmt, future::Future, time::Duration};
 
@@ -13,15 +13,15 @@ use crate::{
     clock::Clock, domain::model::time::Timestamp, store::Progress, telemetry::metrics::Metrics,
 };
 
-/// A tick that takes longer waits for a database that is gone without a word: the next may reach it.
-/// What a tick had committed until then stays done.
+/// The time limit of a tick. One that takes longer probably waits for a database that has
+/// disappeared; the next may reach it. What the tick had committed until then is kept.
 const LONGEST_TICK: Duration = Duration::from_secs(30);
 
-/// Between two steps of the same work: what others do comes first.
+/// The pause between two steps of the same work, during which other work takes precedence.
 const BETWEEN_STEPS: Duration = Duration::from_millis(100);
 const AFTER_A_FAILURE: Duration = Duration::from_mins(1);
 
-/// What all loops share.
+/// The dependencies that all loops share.
 #[derive(Clone, Debug)]
 pub struct Periodic {
     pub clock: Clock,
@@ -30,7 +30,7 @@ pub struct Periodic {
 }
 
 impl Periodic {
-    /// Runs `tick` every `interval`, at once for the first time. A failed tick is logged and counted;
+    /// Runs `tick` every `interval`, the first time at once. A failed tick is logged and counted;
     /// the next one is its retry. A tick that takes longer than the interval delays the next.
     pub async fn run<F, R>(
         self,
@@ -104,7 +104,7 @@ impl Periodic {
         }
     }
 
-    /// Waits for one turn of a loop, which becomes a span and is timed.
+    /// Runs one turn of a loop in a span, and measures it.
     pub(super) async fn measure<R>(
         &self,
         name: &'static str,

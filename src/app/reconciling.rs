@@ -7,7 +7,7 @@ use tokio_util::task::TaskTracker;
 use super::{loops::Loops, periodic::Periodic};
 use crate::deliver::{Reconciler, TargetChanges};
 
-/// What is found missing is late already.
+/// Short, since a delivery that is found missing is late already.
 const RECONCILE_INTERVAL: Duration = Duration::from_mins(1);
 
 impl Loops {

@@ -1,5 +1,5 @@
-//! Makes room for what comes and removes what nothing needs any more, each kind of data in a loop of its own
-//! and in steps that are committed one by one.
+//! Creates the partitions for new data and removes data that is no longer needed, each kind of data
+//! in a loop of its own and in steps that are committed one by one.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,7 +23,8 @@ use crate::{
     store::{Progress, Retention, Store, StoreError, Tx},
 };
 
-/// Hours and days are kept for a calendar year and some weeks to compare.
+/// Hours and days are kept for a calendar year plus some weeks, so that a year can be compared with
+/// the one before.
 const KEEP_HOURS: Duration = Duration::from_hours(9600);
 const DAY: Duration = Duration::from_hours(24);
 
@@ -59,12 +60,12 @@ impl Loops {
 struct CleanUpSteps {
     store: Store,
     catalog: watch::Receiver<Arc<Catalog>>,
-    /// How late evidence may come.
+    /// The greatest delay with which evidence is accepted.
     horizon: Duration,
 }
 
 impl CleanUpSteps {
-    /// One step, committed. Notes the end if nothing is left.
+    /// Takes one step and commits it. Records the end of the clean-up if nothing is left.
     async fn take(self, clean_up: CleanUp, now: Timestamp) -> anyhow::Result<Progress> {
         if clean_up == CleanUp::Groups {
             self.free_group_places(now).await?;
@@ -126,12 +127,12 @@ impl CleanUpSteps {
         Ok(Progress::Done)
     }
 
-    /// Frees the places of groups without events, so that others can have them. Recording waits for the
-    /// groups of one SLO at a time.
+    /// Frees the slots of groups without events, so that other groups can have them. Recording
+    /// waits while this runs, for the groups of one SLO at a time.
     async fn free_group_places(&self, now: Timestamp) -> Result<(), StoreError> {
         let catalog = Arc::clone(&self.catalog.borrow());
         for slo in slos(&catalog).filter(|slo| slo.group_by.is_some()) {
-            let mut tx = self.store.begin("free the places of groups").await?;
+            let mut tx = self.store.begin("free the slots of groups").await?;
             tx.free_group_places(&slo.name, slo.window.length(), now)
                 .await?;
             tx.commit().await?;
@@ -153,7 +154,7 @@ fn retention(catalog: &Catalog, (now, horizon): (Timestamp, Duration)) -> Retent
     }
 }
 
-/// Planned work is cut out to the minute, however long ago it was.
+/// Planned work is excluded to the minute, however long ago it was.
 fn needs_minutes(slo: &Slo, now: Timestamp) -> Duration {
     let window = if slo.exclusions.is_empty() {
         slo.window.needs_minutes(now)
@@ -198,7 +199,7 @@ mod tests {
         )
     }
 
-    /// Days that minutes and hours are kept for.
+    /// Returns the days for which minutes and hours are kept.
     fn kept(slo: Slo) -> (u64, u64) {
         let mut catalog = Catalog::default();
         catalog.slos.insert(slo.name.clone(), Arc::new(slo));

@@ -1,18 +1,19 @@
-//! The first signal drains, the second aborts.
+//! Signals: the first one drains, the second one aborts.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Cancels `shutdown` at the first SIGTERM or SIGINT, and ends the process at the second. Returns only
-/// if signals cannot be listened for.
+/// Cancels `shutdown` at the first SIGTERM or SIGINT, and ends the process at the second. Returns
+/// only if signals cannot be received.
 pub async fn abort_on_second_signal(shutdown: &CancellationToken) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    // Awaited outside of the log's macros, which look at nothing that the filter leaves out.
+    // Awaited outside the log macro, which does not evaluate its arguments if the filter drops the
+    // event.
     let first = next(&mut terminate, &mut interrupt).await;
     tracing::info!(
         signal = first,
-        "shutting down: what was taken is finished first"
+        "shutting down: accepted requests are finished first"
     );
     shutdown.cancel();
     let second = next(&mut terminate, &mut interrupt).await;
@@ -32,7 +33,7 @@ async fn next(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
 mod tests {
     use super::*;
 
-    /// Nothing is logged in this test: that alone must not count as a signal.
+    /// No log filter is set in this test: this alone must not count as a signal.
     #[tokio::test]
     async fn without_a_signal_it_waits_however_little_is_logged() {
         let shutdown = CancellationToken::new();

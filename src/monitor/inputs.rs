@@ -1,4 +1,4 @@
-//! Reads the signs of life, all in one transaction.
+//! Reads the inputs of the self-checks, all in one transaction.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,10 +16,10 @@ use crate::{
     store::{Store, StoreError, Tx, Waiting},
 };
 
-/// What was given up longer ago is history.
+/// Deliveries that failed permanently longer ago are not reported any more.
 const DEAD_FOR: Duration = Duration::from_hours(24);
 const WEEK: Duration = Duration::from_hours(7 * 24);
-/// Silences that are shorter are not compared with anything.
+/// Shorter intervals without spans are not compared with the usual traffic.
 const SILENCE: Duration = Duration::from_mins(1);
 
 pub(super) async fn read(
@@ -28,7 +28,7 @@ pub(super) async fn read(
     settings: &WatchSettings,
     now: Timestamp,
 ) -> Result<HealthInputs, StoreError> {
-    let mut tx = store.begin("read the signs of life").await?;
+    let mut tx = store.begin("read the inputs of the self-checks").await?;
     let waiting = tx.waiting().await?;
     let states: BTreeMap<_, _> = tx.target_states().await?.into_iter().collect();
     let targets = catalog.targets.keys().map(|name| {
@@ -83,8 +83,9 @@ fn oldest_page(waiting: &[Waiting]) -> Option<Timestamp> {
     waiting.iter().filter_map(|one| one.page_since).min()
 }
 
-/// Events of a stretch as long as the silence: a week ago, or where nothing was known then, just before
-/// it began. Without a silence there is nothing to compare.
+/// Returns the events of a range as long as the current interval without spans: the one a week ago,
+/// or, if no SLO had events then, the one just before the interval. `None` without such an
+/// interval.
 async fn usual_events(
     tx: &mut Tx<'_>,
     last_span_at: Option<Timestamp>,
@@ -107,7 +108,7 @@ async fn usual_events(
     };
     let pieces: Vec<(SloId, TimeRange)> = records.iter().map(|one| (one.id, range)).collect();
     let sums = tx.sums(&pieces).await?;
-    // Timeouts come without a span.
+    // Timeouts are not counted: they occur without a span.
     let heard = sums.iter().map(|sum| sum.good + sum.late + sum.failed);
     Ok(Some(heard.sum()))
 }

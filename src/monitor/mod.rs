@@ -1,13 +1,13 @@
-//! Watches the service itself: what is wrong is told once, that nothing is wrong is told again and
-//! again.
+//! Monitors the service itself: sends one notification for each problem, and a periodic heartbeat
+//! as long as there is none.
 //!
-//! [`Watcher::tick`] is called every few seconds by every replica. It reads the signs of life of all
-//! replicas, targets and SLOs ([`self_check`](crate::domain::health)). What is found opens one
-//! notice and resolves it, by compare-and-swap on the check's version as alerts do it; the notice is
-//! written in that transaction and goes through the outbox. Once in an interval one replica, whichever
-//! is first, writes a heartbeat into the outbox, unless something speaks against it: then its absence
-//! is the alarm. Whether the database answers at all is no business of this station, which needs it;
-//! that is for `deliver/database_outage.rs`.
+//! Every replica calls [`Watcher::tick`] every few seconds. It reads the state of all replicas,
+//! targets and SLOs and checks it ([`self_check`](crate::domain::health)). A finding opens one
+//! check and later resolves it, by compare-and-swap on the check's version as for alerts; the
+//! notification is written in the same transaction and delivered through the outbox. Once per
+//! interval the first replica writes a heartbeat into the outbox, unless there is a reason to
+//! withhold it: its absence is then the alarm. Whether the database answers at all is not checked
+//! here, where everything depends on it, but in `deliver/database_outage.rs`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,23 +29,23 @@ use crate::{
     store::{HealthCheck, NoticeNews, OpenCheck, Store, StoreError, Tx},
 };
 
-/// How a check that is not found any more ends, whatever it was about.
+/// Hold times for resolving a check that is not found any more, whatever it is about.
 const AFTER_THE_END: HoldTimes = HoldTimes {
     before_open: Duration::ZERO,
     before_resolve: Duration::from_mins(1),
 };
 
-/// Who is told of what, and what is held against the signs of life.
+/// The recipients of notifications, and the settings that the inputs are compared with.
 #[derive(Clone, Debug)]
 pub struct WatchSettings {
     pub evaluation_interval: Duration,
     pub catch_up: Duration,
     pub heartbeat: Option<HeartbeatSettings>,
-    /// Who is told of what is wrong.
+    /// The target for notifications about problems.
     pub platform_target: Option<Name>,
-    /// Who is told besides, if that is the target that fails.
+    /// The additional target if the problem is with the platform target itself.
     pub emergency_target: Option<Name>,
-    /// Where people reach the pages.
+    /// The base URL of the pages.
     pub page_base_url: Option<String>,
 }
 
@@ -55,14 +55,14 @@ pub struct HeartbeatSettings {
     pub every: Duration,
 }
 
-/// What one tick did and found.
+/// The actions and findings of one tick.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WatchReport {
     pub opened: usize,
     pub resolved: usize,
-    /// All that is open, also what was told before.
+    /// All open checks, including those that were already notified.
     pub open: Vec<OpenCheck>,
-    /// `None` if it was another replica's turn, or if there is no heartbeat.
+    /// `None` if it was another replica's turn, or if no heartbeat is configured.
     pub heartbeat: Option<HeartbeatResult>,
 }
 
@@ -72,7 +72,7 @@ pub enum HeartbeatResult {
     Withheld(Vec<String>),
 }
 
-/// Clones share everything.
+/// Runs the self-checks. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Watcher {
     store: Store,
@@ -101,13 +101,13 @@ impl Watcher {
         if let Some(heartbeat) = &self.settings.heartbeat {
             report.heartbeat = self.beat(heartbeat, &signs, &catalog).await?;
         }
-        let mut tx = self.store.begin("read what is wrong").await?;
+        let mut tx = self.store.begin("read the open self-checks").await?;
         report.open = tx.open_checks().await?;
         tx.commit().await?;
         Ok(report)
     }
 
-    /// Every check that is found or was: it takes its step.
+    /// Steps every check that is found now or was found before.
     async fn check(
         &self,
         signs: &HealthInputs,
@@ -137,7 +137,7 @@ impl Watcher {
         Ok(())
     }
 
-    /// Writes a step and the notice that follows from it in one transaction.
+    /// Writes a step and the notification that follows from it in one transaction.
     async fn take(
         &self,
         of: CheckStep<'_>,
@@ -164,7 +164,7 @@ impl Watcher {
             .swap_health_check(of.key, standing.version, &check, now)
             .await?
         {
-            // Another replica was faster and tells of it.
+            // Another replica was faster and sends the notification.
             return Ok(());
         }
         if let Some(told) = told {
@@ -176,7 +176,8 @@ impl Watcher {
         Ok(())
     }
 
-    /// The platform's target, and if that is the one that fails the emergency's as well.
+    /// Returns the platform target, and also the emergency target if the platform target itself
+    /// fails.
     fn whom_to_tell(&self, finding: Option<&Finding>, catalog: &Catalog) -> Vec<Name> {
         let platform = self.settings.platform_target.as_ref();
         let about = finding.and_then(|finding| finding.target.as_ref());
@@ -234,7 +235,7 @@ impl Watcher {
         base.map(link).into_iter().collect()
     }
 
-    /// Says that the service lives, or keeps why not.
+    /// Sends a heartbeat, or records why it is withheld.
     async fn beat(
         &self,
         heartbeat: &HeartbeatSettings,
@@ -242,7 +243,7 @@ impl Watcher {
         catalog: &Catalog,
     ) -> Result<Option<HeartbeatResult>, StoreError> {
         let now = signs.now;
-        let mut tx = self.store.begin("give a sign of life").await?;
+        let mut tx = self.store.begin("send the heartbeat").await?;
         if !tx.claim_heartbeat(now, heartbeat.every).await? {
             return Ok(None);
         }
@@ -275,7 +276,7 @@ impl Watcher {
             key: "throughline/heartbeat".to_owned(),
             episode: Uuid::nil(),
             severity: Severity::Ticket,
-            title: "Throughline evaluates, receives and tells".to_owned(),
+            title: "Throughline receives, evaluates and notifies".to_owned(),
             lines: Vec::new(),
             links: self.links(),
             since: now,
@@ -284,7 +285,7 @@ impl Watcher {
     }
 }
 
-/// A check and what is found of it, before its step.
+/// A check before its step, and its current finding.
 struct CheckStep<'a> {
     key: &'a str,
     finding: Option<&'a Finding>,
@@ -292,7 +293,7 @@ struct CheckStep<'a> {
 }
 
 impl CheckStep<'_> {
-    /// The check as it is after the step; what it says is from when it was found last.
+    /// Returns the check as it is after the step; its texts are from the last time it was found.
     fn next(&self, standing: CheckState) -> HealthCheck {
         let seen = self.seen.as_ref();
         let notified_targets = seen
@@ -331,7 +332,7 @@ async fn tell(
     tx.enqueue_notice(news, now).await.map(drop)
 }
 
-/// Whether somebody would notice the silence of a heartbeat that is sent there.
+/// Returns why `target` would not notice missing heartbeats; `None` if it would.
 fn cannot_hear(target: &Name, catalog: &Catalog) -> Option<String> {
     let Some(declared) = catalog.targets.get(target) else {
         return Some(format!("its target `{target}` is not declared"));
@@ -342,7 +343,7 @@ fn cannot_hear(target: &Name, catalog: &Catalog) -> Option<String> {
         | TargetKind::SlackBot { .. }
         | TargetKind::PagerDuty { .. }
         | TargetKind::Teams { .. } => Some(format!(
-            "its target `{target}` is no webhook and no Alertmanager, and would notice no silence"
+            "its target `{target}` is neither a webhook nor an Alertmanager, so it would not notice missing heartbeats"
         )),
     }
 }

@@ -1,4 +1,5 @@
-//! What spans need of OpenTelemetry beyond `tracing`; nothing is done while they are not exported.
+//! Functions for spans that `tracing` lacks and OpenTelemetry has; they do nothing while spans are
+//! not exported.
 
 use std::collections::HashMap;
 
@@ -7,8 +8,8 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-/// Makes `span`, which was not entered yet, a child of the span that W3C's headers name. What they do
-/// not name, or not as the standard has it, leaves it the first of its trace.
+/// Makes `span`, which has not been entered yet, a child of the span named by the W3C trace context
+/// headers. Without headers, or with invalid ones, it remains the root of its own trace.
 pub fn continue_trace(span: &Span, traceparent: Option<&str>, tracestate: Option<&str>) {
     let headers = [("traceparent", traceparent), ("tracestate", tracestate)];
     let carrier: HashMap<String, String> = headers
@@ -17,12 +18,12 @@ pub fn continue_trace(span: &Span, traceparent: Option<&str>, tracestate: Option
         .collect();
     if traceparent.is_some() {
         let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &carrier);
-        // Fails where spans are not exported: then nothing is continued.
+        // Fails only while spans are not exported, when there is no trace to continue.
         drop(span.set_parent(parent));
     }
 }
 
-/// Sets an attribute that log lines do without.
+/// Sets an attribute on the exported span that log lines omit.
 pub fn set_attribute(span: &Span, name: &'static str, value: impl Into<Value>) {
     span.set_attribute(name, value);
 }

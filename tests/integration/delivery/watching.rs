@@ -159,7 +159,7 @@ async fn s47_definitions_that_a_replica_does_not_apply_are_told_to_the_platform_
         let mut tx = world
             .database
             .store
-            .begin("note a sign of life")
+            .begin("record a heartbeat")
             .await
             .unwrap();
         let replica = ReplicaId(1);

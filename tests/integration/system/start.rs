@@ -59,7 +59,7 @@ async fn who_waits_for_its_database_still_stops_when_told() {
     until("a word about the database", async || {
         service
             .said()
-            .contains("the database is away")
+            .contains("the database does not answer")
             .then_some(())
     })
     .await;
@@ -77,7 +77,7 @@ async fn a_database_that_comes_up_later_is_waited_for() {
     until("a word about the database", async || {
         service
             .said()
-            .contains("the database is away")
+            .contains("the database does not answer")
             .then_some(())
     })
     .await;

@@ -126,7 +126,7 @@ async fn a_turn_of_a_loop_is_a_trace_of_its_own() {
         attribute(&turn.attributes, "throughline.loop.name"),
         "heartbeat"
     );
-    let transaction = is_transaction_in(&turn, "note a sign of life");
+    let transaction = is_transaction_in(&turn, "record a heartbeat");
     sink.span("its transaction", transaction).await;
 }
 

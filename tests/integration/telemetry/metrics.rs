@@ -27,7 +27,7 @@ async fn transactions_requests_and_turns_are_timed_by_names_that_are_known() {
     let requests = "throughline_http_request_duration_seconds_count";
     let turns = "throughline_loop_turn_duration_seconds_count";
     for sample in [
-        format!("{transactions}{{operation=\"note a sign of life\",result=\"committed\"}}"),
+        format!("{transactions}{{operation=\"record a heartbeat\",result=\"committed\"}}"),
         format!("{transactions}{{operation=\"record evidence\",result=\"committed\"}}"),
         format!(
             "{transactions}{{operation=\"read the statuses for a scrape\",result=\"rolled_back\"}}"
