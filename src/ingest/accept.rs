@@ -1,4 +1,4 @@
-//! The product's door: spans are asked what they say, and the answer is committed.
+//! The product's consumer of spans: classifies spans and commits the resulting evidence.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -23,7 +23,7 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
-/// The door of both protocols. Clones share everything.
+/// The consumer behind both protocols. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Ingest {
     parts: Arc<IngestParts>,
@@ -39,8 +39,8 @@ pub struct IngestParts {
     pub metrics: Metrics,
 }
 
-/// What one request says that concerns SLOs, not yet committed. All of it is read at one time and
-/// by one set of definitions.
+/// The evidence of one request for SLOs, not yet committed. The whole request is read at one time
+/// and by one set of definitions.
 #[derive(Debug)]
 pub struct ClassifiedRequest {
     classifier: Arc<Classifier>,
@@ -56,7 +56,7 @@ impl Ingest {
     pub fn new(parts: IngestParts) -> Self {
         for fault in UnreadableValue::ALL {
             let counter = &parts.metrics.spans_with_unreadable_values;
-            // Shown from zero, so that the first one is a change.
+            // Exported from zero, so that the first one is a change.
             counter.with_label_values(&[fault.as_label()]).inc_by(0);
         }
         Self {
@@ -65,7 +65,7 @@ impl Ingest {
         }
     }
 
-    /// Spans are counted only once they are committed, so that a batch that is sent again is not
+    /// Counts spans. Called only once they are committed, so that a batch that is sent again is not
     /// counted again.
     fn count(&self, taken: u64, refused: &BTreeMap<&'static str, u64>) {
         let metrics = &self.parts.metrics;
@@ -130,7 +130,7 @@ impl TraceConsumer for Ingest {
         if result == Err(CommitError::Outdated) {
             let mut classifier = self.parts.classifier.clone();
             let outdated = batch.classifier.set();
-            // It is gone only when the service ends, and then the next commit says so.
+            // The channel closes only when the service ends, and then the next commit fails.
             let _news = classifier.wait_for(|newer| newer.set() > outdated).await;
             return result;
         }
@@ -185,7 +185,7 @@ mod tests {
         Timestamp::from_secs(1_795_328_280)
     }
 
-    /// Without SLOs, so that nothing is ever recorded.
+    /// A consumer without SLOs, so that nothing is ever recorded.
     fn ingest() -> Ingest {
         let clock = Clock::Manual(ManualClock::new(now()));
         let nothing = Classifier::new(&Catalog::default(), &BTreeMap::new());

@@ -1,5 +1,5 @@
-//! What bounds the receiver's memory: a request is let in, and its bytes are counted, before they
-//! are kept. There is no queue: who is too many is told to come back.
+//! Bounds the receiver's memory: a request is admitted, and its bytes are counted, before they are
+//! read. There is no queue: a request beyond the limit is told to retry.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +15,7 @@ pub(super) struct AdmissionControl {
     retry_after: Duration,
 }
 
-/// The right of one request to be here. Its share is given back when it is dropped.
+/// The admission of one request. Its share is released when it is dropped.
 #[derive(Debug)]
 pub(super) struct AdmissionPermit {
     gate: AdmissionControl,
@@ -55,13 +55,13 @@ impl AdmissionControl {
 }
 
 impl AdmissionPermit {
-    /// Counts `count` more bytes that this request is about to take.
+    /// Counts `count` more bytes that this request is about to use.
     pub(super) fn charge(&mut self, count: usize) -> Result<(), Failure> {
         let limit = self.gate.bytes_at_most;
         let held = self.bytes.as_ref();
         let held = held.map_or(0, OwnedSemaphorePermit::num_permits);
         let too_large = Failure::TooLarge { limit };
-        // Coming back would not help: even alone it would not fit.
+        // A retry would not help: even alone, the request exceeds the limit.
         if held.saturating_add(count) > limit {
             return Err(too_large);
         }

@@ -1,53 +1,54 @@
-//! The door as the two servers see it: what they hand spans to, and how they are told that it holds.
+//! The interface between the two servers and the consumer of spans.
 
 use std::{fmt, future::Future};
 
 use super::{Rejection, Unavailable, failure::Failure, unreadable::SpansWithFaults};
 use crate::domain::model::span::SpanView;
 
-/// Takes spans and commits them. The product has one, [`Ingest`](super::Ingest); the tests' door
-/// remembers and fails on command.
+/// Takes spans and commits them. The product has one, [`Ingest`](super::Ingest); the one in tests
+/// remembers spans and fails on command.
 pub trait TraceConsumer: Clone + Send + Sync + 'static {
     type Batch: Send + 'static;
 
-    /// An empty batch, for the spans of one request.
+    /// Makes an empty batch, for the spans of one request.
     fn begin(&self) -> Self::Batch;
 
-    /// Notes in `batch` what `span` says. `Err` refuses this span alone.
+    /// Adds `span` to `batch`. `Err` rejects this span alone.
     fn take(&self, span: &dyn SpanView, batch: &mut Self::Batch) -> Result<(), Rejection>;
 
-    /// Hears of every span of the request that was refused, by itself or by those who read it.
+    /// Called for every span of the request that was rejected, by `take` or by the decoder.
     fn refuse(&self, refusal: &Rejection, batch: &mut Self::Batch);
 
-    /// Hears in how many spans of the request values could not be read.
+    /// Called with the number of spans of the request with unreadable values.
     fn note_faults(&self, with_faults: SpansWithFaults, batch: &mut Self::Batch);
 
-    /// After `Ok` the effects of the batch are durable. It may be dropped before it ends.
+    /// Commits the batch. After `Ok` its effects are durable. The future may be dropped before it
+    /// ends.
     fn commit(&self, batch: Self::Batch) -> impl Future<Output = Result<(), CommitError>> + Send;
 }
 
-/// Why a batch is not committed.
+/// The reason why a batch was not committed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
-    /// Other definitions came into force since the batch was begun. They are known by now: the same
-    /// spans are to be taken again.
+    /// Other definitions were activated since the batch was begun. They are loaded by now: the same
+    /// spans must be taken again.
     #[error("the definitions have changed")]
     Outdated,
 }
 
-/// How many spans of a request were refused, and why: what its sender is told.
+/// The number of rejected spans of a request, and the reasons, as reported to its sender.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rejections {
     count: usize,
-    /// The first reasons with how often each was given, in order of appearance.
+    /// The first reasons with the number of spans for each, in order of appearance.
     reasons: Vec<(String, usize)>,
-    /// Set where the request has something else instead of traces.
+    /// Set if the request contains something other than traces.
     pub(super) other_content: Option<OtherContent>,
 }
 
-/// What a request has that is not taken, though it has no error.
+/// Content of a request that is valid but not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OtherContent {
     #[error(
@@ -65,9 +66,9 @@ pub enum OtherContent {
 }
 
 impl Rejections {
-    /// More reasons are not listed, so that a reply stays small whatever was sent.
+    /// Further reasons are not listed, so that a reply stays small whatever was sent.
     const MAX_REASONS: usize = 5;
-    /// A reason may quote what was sent; more of it is cut off.
+    /// A reason may quote what was sent; it is truncated to this length.
     const MAX_REASON_CHARS: usize = 200;
 
     pub fn add(&mut self, refusal: &Rejection) {
@@ -87,7 +88,7 @@ impl Rejections {
         self.count
     }
 
-    /// The message to the sender; `None` if everything was taken.
+    /// Returns the message to the sender; `None` if everything was accepted.
     pub(super) fn message(&self) -> Option<String> {
         match self.other_content {
             Some(content) if self.count == 0 => Some(content.to_string()),
@@ -96,7 +97,7 @@ impl Rejections {
         }
     }
 
-    /// Its label in metrics.
+    /// Returns the label of the result in metrics.
     pub(super) const fn result(&self) -> &'static str {
         match self.other_content {
             Some(_) => Failure::WITHOUT_TRACES,

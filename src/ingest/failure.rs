@@ -1,4 +1,4 @@
-//! Why a request as a whole was not taken. Each protocol says it in its own way.
+//! The reasons for which a whole request fails. Each protocol encodes them in its own way.
 
 use super::{Malformed, Unavailable};
 
@@ -46,10 +46,10 @@ impl Failure {
         "panicked",
     ];
     pub(super) const COMMITTED: &str = "committed";
-    /// What was committed is nothing, though something else was sent.
+    /// Nothing was committed, since the request contained something else.
     pub(super) const WITHOUT_TRACES: &str = "without_traces";
 
-    /// Its label in metrics.
+    /// Returns its label in metrics.
     pub(super) const fn as_label(&self) -> &'static str {
         match self {
             Self::TooLarge { .. } => "too_large",
@@ -66,8 +66,8 @@ impl Failure {
         }
     }
 
-    /// Whether its sender must change something. Who only asks for a page is no sender, and what
-    /// passes or is our fault is nobody else's.
+    /// Returns whether the sender must change something. A client that only requests a page is not
+    /// a sender, and failures that are temporary or the service's own are not the sender's.
     pub(super) const fn is_of_sender(&self) -> bool {
         match self {
             Self::TooLarge { .. }

@@ -1,8 +1,9 @@
 //! OTLP/gRPC: `TraceService/Export`, one message in and one out.
 //!
-//! The framing is done here and not by tonic's codec, for what the codec would do: it answers a
-//! message that is too large with `OUT_OF_RANGE`, which OTLP clients repeat for ever, allocates the
-//! announced length before a byte has come, and decompresses on the threads that serve everybody.
+//! The framing is done here and not by tonic's codec, for three reasons: the codec answers a
+//! message that is too large with `OUT_OF_RANGE`, which OTLP clients retry for ever; it allocates
+//! the announced length before a byte has arrived; and it decompresses on the threads that serve
+//! all requests.
 
 use std::future::Future;
 
@@ -34,10 +35,10 @@ use crate::server::{self, PeerAddress, Versions};
 
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const CONTENT: HeaderValue = HeaderValue::from_static("application/grpc");
-/// Before each message: whether it is compressed, and its length in four bytes.
+/// Precedes each message: one byte for the compression flag, and the length in four bytes.
 pub(super) const PREFIX: usize = 5;
 
-/// Serves until `shutdown`, then finishes what is under way.
+/// Serves until `shutdown`, then finishes the requests in progress.
 pub async fn serve<D: TraceConsumer>(
     listener: TcpListener,
     receiver: Receiver<D>,
@@ -53,7 +54,7 @@ fn router<D: TraceConsumer>(receiver: Receiver<D>) -> Router {
     Router::new()
         .route(EXPORT, post(export))
         .route(health::CHECK, post(health::check))
-        // Metrics and logs: clients stop sending them, with a hint, when they hear this.
+        // Metrics and logs: clients stop sending them, with a hint, when they receive this status.
         .fallback(async || {
             Status::unimplemented("only traces are taken, by TraceService/Export").into_http()
                 as Response
@@ -96,7 +97,7 @@ async fn take<D: TraceConsumer>(
     receiver.take(payload, admission).await
 }
 
-/// `None` is what a message is compressed with whose sender does not say so.
+/// Returns the encoding of compressed messages; `None` if the sender names none.
 fn encoding(headers: &HeaderMap) -> Result<Option<ContentEncoding>, Failure> {
     headers
         .get("grpc-encoding")
@@ -104,7 +105,7 @@ fn encoding(headers: &HeaderMap) -> Result<Option<ContentEncoding>, Failure> {
         .transpose()
 }
 
-/// The one message of a unary call.
+/// Returns the one message of a unary call.
 pub(super) fn unframe(
     framed: &Bytes,
     encoding: Option<ContentEncoding>,
@@ -133,7 +134,7 @@ pub(super) fn unframe(
     })
 }
 
-/// A reply of one message.
+/// Makes a reply of one message.
 pub(super) fn message(message: &[u8]) -> Response {
     let mut framed = BytesMut::with_capacity(PREFIX + message.len());
     framed.put_u8(0);
@@ -153,7 +154,7 @@ fn failed(failure: &Failure) -> Response {
             let delay = unavailable.retry_after;
             let details = ErrorDetails::with_retry_info(Some(delay));
             let mut status = Status::with_error_details(code, message, details);
-            // The Python exporter looks for the delay here, and not among the details.
+            // The Python exporter reads the delay from here, not from the status details.
             let retry_info = MetadataValue::from_bytes(&retry_info(delay));
             let metadata = status.metadata_mut();
             metadata.insert_bin("google.rpc.retryinfo-bin", retry_info);

@@ -1,7 +1,7 @@
 //! OTLP/HTTP: `POST /v1/traces` with protobuf or JSON, by HTTP/1.1 and HTTP/2.
 //!
-//! Senders repeat a request after 429, 502, 503 and 504 only, and some take every 3xx for success.
-//! So whatever may pass is answered 503 with `Retry-After`, and no redirect is ever sent.
+//! Senders retry a request after 429, 502, 503 and 504 only, and some regard every 3xx as success.
+//! So every temporary failure is answered with 503 and `Retry-After`, and no redirect is ever sent.
 
 use std::future::Future;
 
@@ -32,7 +32,7 @@ use super::{
 };
 use crate::server::{self, PeerAddress, Versions};
 
-/// Serves until `shutdown`, then finishes what is under way.
+/// Serves until `shutdown`, then finishes the requests in progress.
 pub async fn serve<D: TraceConsumer>(
     listener: TcpListener,
     receiver: Receiver<D>,
@@ -53,7 +53,7 @@ fn router<D: TraceConsumer>(receiver: Receiver<D>) -> Router {
     let speak = middleware::from_fn_with_state(receiver.results(), speak);
     Router::new()
         .route("/v1/traces", post(export))
-        // Where a client ends up whose endpoint for traces was given without a path.
+        // The path that a client uses whose endpoint for traces was configured without one.
         .route("/", post(export))
         .fallback(async || Failure::NoSuchPath)
         .method_not_allowed_fallback(async || Failure::NotPost)
@@ -99,7 +99,8 @@ async fn take<D: TraceConsumer>(
     receiver.take(payload, admission).await
 }
 
-/// Of `Content-Type` only the type itself counts, in either case.
+/// Returns the format by the media type of `Content-Type`, in either case and without its
+/// parameters.
 fn format(headers: &HeaderMap) -> Option<RequestFormat> {
     let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     let media_type = value.split(';').next().unwrap_or_default().trim();
@@ -134,7 +135,7 @@ const fn content_type(format: RequestFormat) -> &'static str {
 }
 
 impl IntoResponse for Failure {
-    /// Only the status; [`speak`] knows in which format to give the reason.
+    /// Sets only the status; [`speak`] adds the reason in the format of the request.
     fn into_response(self) -> Response {
         let status = match self {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -147,7 +148,8 @@ impl IntoResponse for Failure {
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NoSuchPath => StatusCode::NOT_FOUND,
             Self::NotPost => StatusCode::METHOD_NOT_ALLOWED,
-            // A fault of ours that comes again with the same request, so not to be repeated.
+            // A defect of this service that the same request would trigger again, so it must not be
+            // retried.
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
         };
         let mut response = status.into_response();
@@ -165,7 +167,7 @@ async fn speak(State(results): State<RequestResults>, request: Request, next: Ne
     let Some(failure) = response.extensions_mut().remove::<Failure>() else {
         return response;
     };
-    // Who sends nothing that OTLP knows to no path of ours is no sender.
+    // A client that sends no OTLP format to an unknown path is not a sender.
     let is_stranger = known_format.is_none() && matches!(failure, Failure::NoSuchPath);
     results.failed(&failure, peer.filter(|_| !is_stranger));
     if let Failure::MediaType = failure {

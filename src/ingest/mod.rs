@@ -1,7 +1,7 @@
-//! Stations 1 to 3 of a span's journey: it arrives, is decoded and understood.
+//! Stations 1 to 3 of a span's journey: it arrives, is decoded and classified.
 //!
-//! Both protocols come through one door, [`Ingest`]. A span that cannot be used is refused alone;
-//! what is taken is committed before the sender gets its reply.
+//! Both protocols use one consumer, [`Ingest`]. A span that cannot be used is rejected alone;
+//! accepted spans are committed before the sender gets its reply.
 
 mod accept;
 mod admission;
@@ -22,7 +22,7 @@ use std::time::Duration;
 
 pub use accept::{ClassifiedRequest, Ingest, IngestParts};
 
-/// Why one span was refused. The rest of its batch is taken all the same.
+/// The reason why one span was rejected. The rest of its batch is accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("trace id is not 16 bytes with a bit set")]
@@ -44,7 +44,7 @@ pub enum Rejection {
 }
 
 impl Rejection {
-    /// What stands for it in metrics, where reasons must be few.
+    /// Returns its label in metrics, where the number of reasons must be small.
     pub const fn as_label(&self) -> &'static str {
         match self {
             Self::TraceId => "trace_id",
@@ -59,7 +59,7 @@ impl Rejection {
     }
 }
 
-/// Why a request as a whole can not be read. Sending it again would change nothing.
+/// The reason why a whole request cannot be read. Sending it again would change nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     #[error("the body ends in the middle of a field")]

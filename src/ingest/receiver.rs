@@ -1,5 +1,5 @@
-//! What both servers do with a request, once it is known to be one: receive, decompress, read,
-//! commit, and answer in time.
+//! The steps of both servers for each request: receive, decompress, read, commit, and reply in
+//! time.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ use crate::{
     telemetry::metrics::RequestMetrics,
 };
 
-/// The receiver behind both protocols. Clones share its limits, so together they keep them once.
+/// The receiver behind both protocols. Clones share its limits, so both together stay within them.
 #[derive(Clone, Debug)]
 pub struct Receiver<D> {
     door: D,
@@ -50,7 +50,7 @@ pub(super) enum RequestFormat {
     Json,
 }
 
-/// One `ExportTraceServiceRequest` as it came.
+/// One `ExportTraceServiceRequest` as it arrived.
 #[derive(Clone)]
 pub(super) struct Payload {
     pub(super) bytes: Bytes,
@@ -70,18 +70,18 @@ impl<D: TraceConsumer> Receiver<D> {
         }
     }
 
-    /// The same receiver, whose requests are measured.
+    /// Returns the same receiver, with its requests measured.
     #[must_use]
     pub fn measured(mut self, metrics: RequestMetrics) -> Self {
         for result in Failure::RESULTS {
-            // Shown from zero, so that the first one is a change.
+            // Exported from zero, so that the first one is a change.
             metrics.ingest(result, 0);
         }
         self.results.metrics = Some(metrics);
         self
     }
 
-    /// A port that serves this receiver, under `name` in metrics.
+    /// Makes a port that serves this receiver, under `name` in metrics.
     pub(super) fn port(&self, name: &'static str, versions: Versions) -> Port {
         let metrics = self.results.metrics.as_ref();
         Port {
@@ -92,7 +92,7 @@ impl<D: TraceConsumer> Receiver<D> {
         }
     }
 
-    /// Those whose requests are refused whole.
+    /// Returns the senders whose whole requests are rejected.
     pub fn refused_senders(&self) -> RefusedSenders {
         self.results.refused.clone()
     }
@@ -105,7 +105,7 @@ impl<D: TraceConsumer> Receiver<D> {
         Ok(self.gate.enter()?)
     }
 
-    /// `extra` bytes are framing, which the limit does not count.
+    /// Receives a body. `extra` bytes are framing, which the limit does not count.
     pub(super) async fn receive(
         &self,
         body: Body,
@@ -215,7 +215,7 @@ impl<D: TraceConsumer> Receiver<D> {
         }
         let too_slow = self.too_slow();
         let reading = spawn_blocking(move || {
-            // It may have waited long for a thread, and its sender have the reply already.
+            // It may have waited long for a thread, and its sender may already have the reply.
             if Instant::now() >= deadline {
                 return Err(too_slow.into());
             }
@@ -226,7 +226,8 @@ impl<D: TraceConsumer> Receiver<D> {
 }
 
 impl Payload {
-    /// Whether reading it takes longer than others on the same thread should wait: a millisecond.
+    /// Returns whether reading takes longer than the millisecond that other requests on the same
+    /// thread may wait.
     fn is_heavy(&self) -> bool {
         let bytes = match (self.format, self.encoding) {
             (RequestFormat::Protobuf, ContentEncoding::Identity) => 512 << 10,

@@ -1,9 +1,9 @@
-//! Commits what requests say, many requests in one transaction.
+//! Commits the evidence of requests, many requests in one transaction.
 //!
-//! Every request waits for the commit that holds its evidence, so its reply means committed. While
-//! one transaction is under way the next requests gather; so a busy receiver writes few large
-//! transactions and an idle one answers at once. Sending the same evidence again changes nothing,
-//! hence "try later" is always a safe answer.
+//! Every request waits for the commit of its evidence, so a successful reply means committed. While
+//! one transaction is in progress, further requests are collected; so a busy receiver writes few
+//! large transactions and an idle one replies at once. Sending the same evidence again changes
+//! nothing, so it is always safe to tell a sender to retry.
 
 use std::{borrow::Cow, collections::BTreeMap, ops::AddAssign, sync::Arc, time::Duration};
 
@@ -32,9 +32,10 @@ use crate::{
 /// again long ago.
 const COMMIT_WITHIN: Duration = Duration::from_secs(10);
 const RETRY_AFTER: Duration = Duration::from_secs(2);
-/// Requests that wait for a commit; more are told to come back, so memory is bounded.
+/// The limit of requests that wait for a commit; further ones are told to retry, so that memory is
+/// bounded.
 const WAITING_REQUESTS: usize = 256;
-/// Requests in one transaction.
+/// The limit of requests in one transaction.
 const REQUESTS_PER_COMMIT: usize = 64;
 /// With so much evidence a transaction is full, and a larger request takes several: others would wait long
 /// for it, and it might take longer than a commit may.
@@ -42,10 +43,10 @@ const EVIDENCE_PER_COMMIT: usize = 8_192;
 /// How long more requests are waited for when several senders are at work: a transaction costs about
 /// as much for many as for one. A sender on its own is answered at once.
 const GATHER_FOR: Duration = Duration::from_millis(5);
-/// How often a transaction starts again because another replica was first.
+/// The number of times a transaction starts again because another replica was first.
 const CONFLICTS: usize = 10;
 
-/// Hands findings to the recorder and waits for their commit. Clones share it.
+/// Passes classified batches to the recorder loop and waits for their commit. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Recorder {
     requests: mpsc::Sender<Request>,
@@ -58,7 +59,7 @@ struct Request {
     reply: oneshot::Sender<Result<(), CommitError>>,
 }
 
-/// The other end: commits until it is told to stop and nothing waits any more.
+/// The receiving end of a [`Recorder`]: commits until shutdown, when nothing waits any more.
 #[derive(Debug)]
 pub struct RecorderLoop {
     parts: RecorderParts,
@@ -67,11 +68,12 @@ pub struct RecorderLoop {
     gate: watch::Sender<ReservoirFilter>,
 }
 
-/// How a transaction went.
+/// The result of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Commit {
     Done,
-    /// Nothing was written: some of the requests were understood by older definitions than these.
+    /// Nothing was written: some of the requests were classified by definitions older than this
+    /// revision.
     Outdated(Revision),
 }
 
@@ -100,7 +102,7 @@ pub struct RecorderParts {
     pub clock: Clock,
     pub classifier: watch::Receiver<Arc<Classifier>>,
     pub watermark: watch::Receiver<Timestamp>,
-    /// How long senders may take to deliver what they kept while they could not send.
+    /// The time that senders may take to deliver what they buffered while they could not send.
     pub catch_up: Duration,
 }
 
@@ -118,7 +120,7 @@ impl Recorder {
         (Self { requests, gate }, committing)
     }
 
-    /// Whose attributes are still worth reading.
+    /// Returns the filter of the events whose attributes are still worth reading.
     pub fn gate(&self) -> ReservoirFilter {
         self.gate.borrow().clone()
     }
@@ -161,14 +163,14 @@ impl RecorderLoop {
             } else {
                 Duration::ZERO
             };
-            // What has been gathered stays gathered when the time is over.
+            // Requests collected before the time-out stay in `waiting`.
             let _elapsed = tokio::time::timeout(patience, self.gather(&mut waiting)).await;
             are_many_sending = waiting.len() > 1;
             self.commit_and_reply(waiting).await;
         }
     }
 
-    /// Takes what waits and what comes until a transaction is full.
+    /// Collects requests that wait, and further ones that arrive, until a transaction is full.
     async fn gather(&mut self, waiting: &mut Vec<Request>) {
         let mut evidence: usize = waiting.iter().map(|one| one.findings.evidence.len()).sum();
         while waiting.len() < REQUESTS_PER_COMMIT && evidence < EVIDENCE_PER_COMMIT {
@@ -279,7 +281,7 @@ impl RecorderLoop {
         if part.definitions < in_force {
             return Ok(Commit::Outdated(in_force));
         }
-        // What links move may be any workflow.
+        // Links may move evidence of any workflow.
         if !news.is_empty() || may_time_out(&gathered, context.watermark) {
             context.observed = tx.end_observations(now).await?;
         }

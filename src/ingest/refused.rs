@@ -1,5 +1,5 @@
-//! Senders whose requests are refused whole: counted by kind, logged now and then, and remembered, so
-//! that a self-check can name them.
+//! Senders whose whole requests are rejected: counted by kind, logged at a limited rate, and
+//! remembered, so that a self-check can name them.
 
 use std::{
     collections::HashMap,
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::failure::Failure;
 use crate::telemetry::metrics::RequestMetrics;
 
-/// Senders that are refused now. Clones share it.
+/// Senders whose requests are currently rejected. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct RefusedSenders(Arc<Mutex<HashMap<(IpAddr, &'static str), RefusedSender>>>);
 
@@ -26,15 +26,15 @@ struct RefusedSender {
 }
 
 impl RefusedSenders {
-    /// So long after its last refusal a sender is no longer named.
+    /// The duration after its last rejection for which a sender is named.
     const NAMED_FOR: Duration = Duration::from_mins(10);
-    /// Fewer refusals may be somebody who tries something out.
+    /// Fewer rejections may be a person's experiment.
     const NAMED_FROM: u64 = 3;
     const LOGGED_EVERY: Duration = Duration::from_mins(1);
-    /// More are not listed, so that nobody fills the memory.
+    /// The limit of remembered senders, so that memory is bounded.
     const MOST: usize = 1_000;
 
-    /// Notes a refusal. Returns whether it is to be logged: one line a minute for each peer and kind.
+    /// Records a rejection. Returns whether to log it: one line a minute for each peer and kind.
     fn note(&self, peer: IpAddr, failure: &Failure, now: Instant) -> bool {
         let mut senders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (peer, failure.as_label());
@@ -64,7 +64,7 @@ impl RefusedSenders {
         true
     }
 
-    /// A sentence for each sender and kind of refusal of the last ten minutes.
+    /// Returns one sentence for each sender and kind of rejection of the last ten minutes.
     pub fn sentences(&self) -> Vec<String> {
         self.sentences_at(Instant::now())
     }
@@ -83,7 +83,7 @@ impl RefusedSenders {
     }
 }
 
-/// Where servers report what became of requests. Clones share everything.
+/// Collects the results of requests from both servers. Clones share everything.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RequestResults {
     pub(super) metrics: Option<RequestMetrics>,

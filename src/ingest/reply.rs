@@ -1,4 +1,4 @@
-//! What both protocols answer: the same message, and the same code for the same failure.
+//! The replies of both protocols: the same message, and the same code for the same failure.
 
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceResponse,
@@ -8,8 +8,8 @@ use tonic::Code;
 
 use super::{consumer::Rejections, failure::Failure};
 
-/// `partial_success` is unset if all was taken; what it counts no sender ever repeats. With a message
-/// and no spans it is a warning.
+/// Makes the reply to an accepted request. `partial_success` is unset if everything was accepted;
+/// senders never retry the spans that it counts. With a message and no spans it is a warning.
 pub(super) fn accepted(refusals: &Rejections) -> ExportTraceServiceResponse {
     let partial_success = refusals.message().map(|message| ExportTracePartialSuccess {
         rejected_spans: i64::try_from(refusals.count()).unwrap_or(i64::MAX),
@@ -23,13 +23,13 @@ pub(super) fn accepted_json(refusals: &Rejections) -> serde_json::Value {
         return json!({});
     };
     json!({"partialSuccess": {
-        // 64 bits are a string in proto3's JSON.
+        // 64-bit numbers are strings in proto3's JSON.
         "rejectedSpans": refusals.count().to_string(),
         "errorMessage": message,
     }})
 }
 
-/// Of these only `Unavailable` is worth repeating.
+/// Returns the gRPC code. Only `Unavailable` is worth a retry.
 pub(super) const fn code(failure: &Failure) -> Code {
     match failure {
         Failure::TooLarge { .. } => Code::ResourceExhausted,

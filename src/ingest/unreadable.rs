@@ -1,18 +1,18 @@
-//! Values that cannot be read as they were sent. None of them costs its span: text is repaired, and
-//! what is not text is absent. They are counted, so that their senders can be found.
+//! Values that cannot be read as they were sent. Their span is kept: text is repaired, and other
+//! values are absent. They are counted, so that their senders can be found.
 
 use std::cell::Cell;
 
-/// What is wrong with a value.
+/// The fault of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnreadableValue {
-    /// Bytes that are not UTF-8, or half of a surrogate pair in JSON: U+FFFD takes their place.
+    /// Bytes that are not UTF-8, or half of a surrogate pair in JSON: U+FFFD replaces them.
     NotUtf8,
-    /// A number that no 64 bits hold, or no number at all.
+    /// A number that exceeds 64 bits, or is not a number at all.
     NotANumber,
-    /// In more arrays and objects than are read.
+    /// Nested in more arrays and objects than are read.
     TooDeep,
-    /// Of a wrong type, or cut off.
+    /// Of a wrong type, or truncated.
     Malformed,
 }
 
@@ -24,7 +24,7 @@ impl UnreadableValue {
         Self::Malformed,
     ];
 
-    /// Its label in metrics.
+    /// Returns its label in metrics.
     pub const fn as_label(self) -> &'static str {
         match self {
             Self::NotUtf8 => "not_utf8",
@@ -35,7 +35,7 @@ impl UnreadableValue {
     }
 }
 
-/// What is wrong with values of one span, resource or scope, as far as they were asked for.
+/// The faults of values of one span, resource or scope, as far as the values were read.
 #[derive(Debug, Default)]
 pub(super) struct ValueFaults(Cell<[bool; UnreadableValue::ALL.len()]>);
 
@@ -53,12 +53,12 @@ impl ValueFaults {
     }
 }
 
-/// Spans with such values, by what is wrong with them.
+/// Numbers of spans with such values, by fault.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SpansWithFaults([u64; UnreadableValue::ALL.len()]);
 
 impl SpansWithFaults {
-    /// Counts one span, whose values stand in these places.
+    /// Counts one span, given the faults of its span, resource and scope.
     pub(super) fn count(&mut self, places: [&ValueFaults; 3]) {
         // Nearly always there is none.
         let is_clean = |place: &&ValueFaults| !place.0.get().contains(&true);

@@ -1,5 +1,5 @@
-//! Single fields of OTLP/JSON, each in all the ways that it is written. One that cannot be read is
-//! absent and noted.
+//! Single fields of OTLP/JSON, in all the forms that senders use. A field that cannot be read is
+//! absent, and recorded as a fault.
 
 use super::tree::{JsonObject, JsonTree};
 use crate::{
@@ -13,10 +13,10 @@ use crate::{
     },
 };
 
-/// The objects of a list; each may be none.
+/// Returns the objects of a list; each may be `None`.
 ///
 /// # Errors
-/// It is no list.
+/// If it is not a list.
 pub(super) fn objects<'j, 'a>(
     parent: &'j JsonObject<'a>,
     name: &'static str,
@@ -35,7 +35,7 @@ pub(super) fn objects<'j, 'a>(
         }))
 }
 
-/// The objects of a list, without what is none.
+/// Returns the objects of a list, without its `None`s.
 pub(super) fn readable_objects<'j, 'a>(
     parent: &'j JsonObject<'a>,
     name: &'static str,
@@ -54,7 +54,7 @@ pub(super) fn readable_objects<'j, 'a>(
     readable.collect()
 }
 
-/// `None` where it is absent or no object.
+/// Returns the object; `None` if it is absent or not an object.
 pub(super) fn readable_object<'j, 'a>(
     parent: &'j JsonObject<'a>,
     name: &str,
@@ -68,7 +68,7 @@ pub(super) fn readable_object<'j, 'a>(
     None
 }
 
-/// What is wrong with a value of the wrong type.
+/// Returns the fault of a value of the wrong type.
 fn fault_of(value: Option<&JsonTree<'_>>) -> UnreadableValue {
     match value {
         Some(JsonTree::TooDeep) => UnreadableValue::TooDeep,
@@ -92,7 +92,7 @@ pub(super) fn text(object: &JsonObject<'_>, name: &str, faults: &ValueFaults) ->
     }
 }
 
-/// 0 where it is absent.
+/// Reads an unsigned number; 0 if it is absent.
 pub(super) fn unsigned(object: &JsonObject<'_>, name: &str, faults: &ValueFaults) -> u64 {
     let Some(value) = object.member(name) else {
         return 0;
@@ -105,7 +105,8 @@ pub(super) fn unsigned(object: &JsonObject<'_>, name: &str, faults: &ValueFaults
     })
 }
 
-/// 64 bits are strings in proto3's JSON, and numbers to many senders.
+/// Returns the digits of a number: proto3's JSON writes 64-bit numbers as strings, and many senders
+/// as numbers.
 fn digits<'j>(value: &'j JsonTree<'_>) -> Option<&'j str> {
     match value {
         JsonTree::Number(number) => Some(number),
@@ -114,7 +115,7 @@ fn digits<'j>(value: &'j JsonTree<'_>) -> Option<&'j str> {
     }
 }
 
-/// What `1.7e18` stands for, if it is a whole number that 64 bits can hold.
+/// Reads a number such as `1.7e18`, if it is a whole number that 64 bits can hold.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -126,12 +127,13 @@ fn whole(number: f64) -> Option<u64> {
     fits.then_some(number as u64)
 }
 
-/// A number or a name, as text; empty if absent.
+/// Returns a number or a name as text; empty if absent.
 pub(super) fn enumeration<'j>(object: &'j JsonObject<'_>, name: &str) -> &'j str {
     object.member(name).and_then(digits).unwrap_or_default()
 }
 
-/// The bytes of an id: hexadecimal digits, or the array of numbers that old Rust exporters wrote.
+/// Returns the bytes of an id: hexadecimal digits, or the array of numbers that old Rust exporters
+/// wrote.
 pub(super) fn id(object: &JsonObject<'_>, name: &str) -> Result<Vec<u8>, String> {
     let Some(value) = object.member(name) else {
         return Ok(Vec::new());
@@ -164,7 +166,7 @@ fn from_hex(digits: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
-/// A root has no parent id; some senders write one of zeros instead.
+/// Reads the parent id. A root has none; some senders write one of zeros instead.
 pub(super) fn parent(span: &JsonObject<'_>) -> Result<Option<SpanId>, Rejection> {
     let bytes = id(span, "parentSpanId").map_err(Rejection::Malformed)?;
     match bytes.len() {
@@ -183,10 +185,11 @@ pub(super) fn attributes(parent: &JsonObject<'_>, faults: &ValueFaults) -> SpanA
     list.map(pair).collect()
 }
 
-/// Maps, bytes, what is empty, what cannot be read and what came after this program are no value.
+/// Reads an `AnyValue`. Maps, bytes, empty and unreadable values, and types added to OTLP later
+/// have no value.
 fn any_value(value: &JsonObject<'_>, faults: &ValueFaults) -> OwnedValue {
     if value.member("stringValue").is_some() {
-        // Text of another type is absent, and not empty.
+        // Text of another type is absent, not empty.
         return match value.member("stringValue") {
             Some(JsonTree::String(_)) => OwnedValue::String(text(value, "stringValue", faults)),
             other => unreadable(fault_of(other), faults),
@@ -220,8 +223,8 @@ fn unreadable(fault: UnreadableValue, faults: &ValueFaults) -> OwnedValue {
     OwnedValue::Other
 }
 
-/// JavaScript writes every number without fraction as `intValue`, `1e+21` too: what no 64 bits hold
-/// stays what it is, a floating-point number.
+/// Reads an integer. JavaScript writes every number without fraction as `intValue`, even `1e+21`: a
+/// number that exceeds 64 bits stays a floating-point number.
 fn int(value: &JsonTree<'_>) -> Option<OwnedValue> {
     if let Ok(exact) = digits(value)?.parse() {
         return Some(OwnedValue::Int(exact));
@@ -235,8 +238,8 @@ fn int(value: &JsonTree<'_>) -> Option<OwnedValue> {
     })
 }
 
-/// Takes `NaN` and `Infinity` too, which proto3's JSON writes as strings; but not `1e400`, which
-/// would become one of them.
+/// Reads a floating-point number. Accepts `NaN` and `Infinity`, which proto3's JSON writes as
+/// strings, but not `1e400`, which would become infinite.
 fn double(value: &JsonTree<'_>) -> Option<f64> {
     let digits = digits(value)?.trim();
     let number: f64 = digits.parse().ok()?;

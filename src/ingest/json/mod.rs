@@ -1,9 +1,10 @@
-//! Reads OTLP/JSON, tolerant of what senders really write. A value that makes no sense is absent, a
-//! span without usable ids is rejected alone.
+//! Reads OTLP/JSON, tolerant of what senders actually write. An invalid value is absent, and a span
+//! without usable ids is rejected alone.
 //!
-//! This is not proto3's JSON: ids are hexadecimal. Beyond the specification it takes numbers where
-//! strings are due and strings where numbers are, names of enumerations, ids as arrays of numbers,
-//! and `null` as absent everywhere. Few send JSON, so it takes the ordinary way: a tree, then values.
+//! This is not proto3's JSON: ids are hexadecimal. Beyond the specification it accepts numbers in
+//! place of strings and strings in place of numbers, names of enumerations, ids as arrays of
+//! numbers, and `null` as absent everywhere. Few senders use JSON, so it is read in the ordinary
+//! way: a tree, then values.
 
 mod fields;
 #[cfg(test)]
@@ -31,10 +32,10 @@ use crate::domain::model::{
     span::{Event, Instrumentation, Link, Span, SpanAttributes, SpanKind, SpanStatus, SpanView},
 };
 
-/// The most memory that the tree of `body` can take.
+/// Returns the most memory that the tree of `body` can use.
 ///
-/// A value follows each of these characters, or ends there: `[0,0,0,...` takes 36 times its length.
-/// Those inside of strings are counted too, which errs on the safe side.
+/// Each of these characters begins or ends a value: `[0,0,0,...` takes 36 times its length. Those
+/// inside strings are counted too, which errs on the safe side.
 pub fn footprint(body: &[u8]) -> usize {
     const BYTES_A_VALUE: usize = 80;
 
@@ -45,17 +46,17 @@ pub fn footprint(body: &[u8]) -> usize {
     body.len() + values * BYTES_A_VALUE
 }
 
-/// What was found in a body besides its spans.
+/// The contents of a body besides its spans.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JsonReport {
     pub with_faults: SpansWithFaults,
     pub other_content: Option<OtherContent>,
 }
 
-/// Calls `each` with every span of the body, in order, or with why it can not be used.
+/// Calls `each` with every span of the body, in order, or with the reason why it cannot be used.
 ///
 /// # Errors
-/// The body is no JSON, or what encloses its spans is not what it should be.
+/// If the body is not JSON, or if the objects around its spans have the wrong types.
 pub fn read(
     body: &[u8],
     each: &mut dyn FnMut(Result<&dyn SpanView, Rejection>),
@@ -107,7 +108,7 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// Notes the first of `names` that `object` has.
+    /// Records the first of `names` that `object` has.
     fn look_for(&mut self, object: &JsonObject<'_>, names: &[(&str, OtherContent)]) {
         let mut present = names
             .iter()
@@ -227,7 +228,7 @@ fn event(event: &JsonObject<'_>, faults: &ValueFaults) -> Event {
     }
 }
 
-/// A link with a bad id is kept: what its attributes say may still be asked for.
+/// Reads a link. One with a bad id is kept, since its attributes may still be needed.
 fn link(link: &JsonObject<'_>, faults: &ValueFaults) -> Link {
     let bytes = |name| id(link, name).unwrap_or_default();
     Link {
@@ -238,7 +239,7 @@ fn link(link: &JsonObject<'_>, faults: &ValueFaults) -> Link {
     }
 }
 
-/// Numbers are what OTLP asks for; names are what proto3's own JSON writes.
+/// Reads the kind: a number as OTLP demands, or a name as proto3's JSON writes it.
 fn kind(span: &JsonObject<'_>) -> SpanKind {
     let name = enumeration(span, "kind");
     match name.strip_prefix("SPAN_KIND_").unwrap_or(name) {

@@ -1,4 +1,4 @@
-//! The same request in both formats gives the same spans and the same refusals.
+//! Tests that the same request in both formats gives the same spans and the same rejections.
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use proptest::prelude::*;
@@ -25,7 +25,7 @@ proptest! {
     #[test]
     fn json_is_read_as_protobuf_is(choices in prop::collection::vec(any::<u8>(), 0..1_000)) {
         let body = generate::request(&choices);
-        // What is refused whole in protobuf can not be written as JSON.
+        // A request that protobuf rejects as a whole cannot be written as JSON.
         if let (Ok(expected), Ok(request)) = (
             by_prost(&body),
             ExportTraceServiceRequest::decode(body.as_slice()),

@@ -1,4 +1,4 @@
-//! What OTLP/JSON senders write, right and wrong.
+//! Tests of what OTLP/JSON senders write, right and wrong.
 
 use serde_json::{Value as Json, json};
 
@@ -28,7 +28,7 @@ fn request(spans: &[Json]) -> Vec<u8> {
         .into_bytes()
 }
 
-/// What `ask` answers about each span of the body.
+/// Returns the result of `ask` for each span of the body.
 fn all<T>(
     body: &[u8],
     ask: impl Fn(&dyn SpanView) -> T,
@@ -158,7 +158,7 @@ fn whole_numbers_are_strings_or_numbers_and_overflow_is_not_fatal() {
     }
 }
 
-/// Which faults the spans of `body` have, each of which is used.
+/// Returns the faults of the spans of `body`, each of which is used.
 fn faults(body: &[u8]) -> Vec<(&'static str, u64)> {
     let report = read(body, &mut |span| assert!(span.is_ok())).unwrap();
     let all = report.with_faults.iter().filter(|(_, spans)| *spans > 0);

@@ -1,32 +1,32 @@
-//! JSON as senders write it: a tree over the body that keeps what is wrong with a value beside it.
+//! JSON as senders write it: a tree over the body that records the faults of each value.
 //!
-//! A library refuses a whole body for half of a surrogate pair, a byte that is not UTF-8, `1e400` or
-//! one nesting too many. Here, as in Go's decoders, the first two become U+FFFD, and a number is text
-//! until it is asked for; what is nested too deep is passed over. What is no JSON at all is refused.
+//! A library rejects a whole body for half of a surrogate pair, a byte that is not UTF-8, `1e400`
+//! or one level of nesting too many. Here, as in Go's decoders, the first two become U+FFFD, a
+//! number stays text until it is read, and values nested too deeply are skipped. What is not JSON
+//! at all is rejected.
 
 use std::borrow::Cow;
 
-/// Arrays and objects inside one another that are read. What nests deeper is no value that anything
-/// compares.
+/// The depth of arrays and objects that is read. A value nested deeper is never compared.
 const MAX_DEPTH: u32 = 128;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum JsonTree<'a> {
     Null,
     Bool(bool),
-    /// As it was written, `NaN` and `Infinity` too.
+    /// As it was written, `NaN` and `Infinity` included.
     Number(&'a str),
     String(JsonText<'a>),
     Array(Vec<JsonTree<'a>>),
     Object(JsonObject<'a>),
-    /// Something that is nested too deep to be read.
+    /// A value that is nested too deeply to be read.
     TooDeep,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct JsonText<'a> {
     pub(super) text: Cow<'a, str>,
-    /// Whether U+FFFD replaces what was no text in it.
+    /// True if U+FFFD replaces invalid text in it.
     pub(super) is_repaired: bool,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct JsonText<'a> {
 pub(super) struct JsonObject<'a>(Vec<(Cow<'a, str>, JsonTree<'a>)>);
 
 impl<'a> JsonObject<'a> {
-    /// Of duplicate names the last one counts, and `null` is absent.
+    /// Returns a member. Of duplicate names the last one counts, and `null` is absent.
     pub(super) fn member(&self, name: &str) -> Option<&JsonTree<'a>> {
         let mut last_first = self.0.iter().rev();
         let (_, value) = last_first.find(|(own, _)| own == name)?;
@@ -45,7 +45,7 @@ impl<'a> JsonObject<'a> {
 /// Reads the one value of `body`.
 ///
 /// # Errors
-/// Why it is no JSON, and where.
+/// Why and where it is not JSON.
 pub(super) fn parse(body: &[u8]) -> Result<JsonTree<'_>, String> {
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
     let mut parser = JsonParser { body, at: 0 };
@@ -75,7 +75,7 @@ impl<'a> JsonParser<'a> {
         }
     }
 
-    /// The next byte that is no white space, which stays where it is.
+    /// Returns the next byte that is not white space, without consuming it.
     fn next_token(&mut self) -> Option<u8> {
         let rest = self.body.get(self.at..)?;
         let space = rest
@@ -89,7 +89,7 @@ impl<'a> JsonParser<'a> {
         self.body.get(self.at).copied()
     }
 
-    /// Passes over `byte`, if it is the next token.
+    /// Consumes `byte` if it is the next token.
     fn takes(&mut self, byte: u8) -> bool {
         let is_next = self.next_token() == Some(byte);
         self.at += usize::from(is_next);
@@ -137,7 +137,7 @@ impl<'a> JsonParser<'a> {
         }
     }
 
-    /// An array or an object whose content nobody asks for. Brackets need not match, only balance.
+    /// Skips an array or an object that is not read. Brackets need not match, only balance.
     fn skip_nested(&mut self) -> Result<(), &'static str> {
         let mut open: usize = 0;
         loop {
@@ -157,7 +157,7 @@ impl<'a> JsonParser<'a> {
         }
     }
 
-    /// A string whose opening quote is next.
+    /// Reads a string whose opening quote is next.
     fn string(&mut self) -> Result<JsonText<'a>, &'static str> {
         self.at += 1;
         let plain = self.until_quote_or_escape()?;
@@ -195,7 +195,7 @@ impl<'a> JsonParser<'a> {
         Ok(rest.get(..end).unwrap_or_default())
     }
 
-    /// The character of an escape, after its backslash; `None` for half of a surrogate pair.
+    /// Reads the character of an escape, after its backslash; `None` for half of a surrogate pair.
     fn escaped(&mut self) -> Result<Option<char>, &'static str> {
         let escape = self.peek().ok_or(CUT_OFF)?;
         self.at += 1;
@@ -220,7 +220,7 @@ impl<'a> JsonParser<'a> {
         unit.ok_or("`\\u` needs four hexadecimal digits")
     }
 
-    /// A character of one code unit, or of this one and the low surrogate that follows.
+    /// Returns the character of this code unit, or of this one and the low surrogate that follows.
     fn character(&mut self, unit: u32) -> Option<char> {
         if !(0xd800..0xdc00).contains(&unit) {
             return char::from_u32(unit);

@@ -1,4 +1,4 @@
-//! From a body on its way to bytes in memory: received and decompressed, both within the limit.
+//! Receives and decompresses bodies, both within the limit.
 
 use std::io::Read;
 
@@ -14,13 +14,14 @@ use crate::ingest::{admission::AdmissionPermit, failure::Failure};
 pub(crate) enum ContentEncoding {
     Identity,
     Gzip,
-    /// As HTTP and gRPC have it, deflate in a zlib frame; or without the frame, as some senders do.
+    /// Deflate in a zlib frame, as HTTP and gRPC define it, or without the frame, as some senders
+    /// write it.
     Deflate,
     Zstd,
 }
 
 impl ContentEncoding {
-    /// `names` is a list; what changes nothing may stand in it, and one encoding.
+    /// Parses a list of encodings: one encoding, and any number of `identity`.
     pub(crate) fn parse(names: &str) -> Result<Self, Failure> {
         let known = |name: &str| match name.trim().to_ascii_lowercase().as_str() {
             "" | "identity" | "none" => Some(Self::Identity),
@@ -43,7 +44,7 @@ impl ContentEncoding {
     }
 }
 
-/// Receives all of `body`, or refuses it as soon as it is known to exceed `limit`.
+/// Receives all of `body`, or rejects it as soon as it is known to exceed `limit`.
 pub(crate) async fn receive(
     body: &mut Body,
     limit: usize,
@@ -65,7 +66,7 @@ pub(crate) async fn receive(
             return Err(Failure::TooLarge { limit });
         }
         admission.charge(data.len())?;
-        // Small bodies come in one piece, which need not be copied.
+        // A small body arrives in one chunk, which need not be copied.
         if first.is_empty() && all.is_empty() {
             first = data;
             continue;
@@ -78,9 +79,9 @@ pub(crate) async fn receive(
     Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
-/// Receives what is left of a refused body until then, beside the reply, and keeps nothing of it. If the
-/// connection was closed on a client that is still sending, it would see a broken connection instead of
-/// the reply.
+/// Receives the rest of a rejected body until then, besides the reply, and discards it. If the
+/// connection were closed while a client is still sending, the client would see a broken connection
+/// instead of the reply.
 #[expect(
     clippy::disallowed_methods,
     reason = "it ends by itself, and a shutdown need not wait for it"
@@ -92,7 +93,8 @@ pub(crate) fn discard(mut body: Body, until: Instant) {
     });
 }
 
-/// Takes long for what it is given: not to be called where other requests wait for the thread.
+/// Decompresses a body. Slow for its input size: must not be called where other requests wait for
+/// the thread.
 pub(crate) fn decompress(
     bytes: Bytes,
     encoding: ContentEncoding,
@@ -112,7 +114,7 @@ pub(crate) fn decompress(
     .map(Bytes::from)
 }
 
-/// The header of zlib (RFC 1950), whose two bytes are a multiple of 31.
+/// Recognises the header of zlib (RFC 1950), whose two bytes are a multiple of 31.
 fn is_zlib(compressed: &[u8]) -> bool {
     const DEFLATE: u8 = 8;
 
@@ -123,8 +125,8 @@ fn is_zlib(compressed: &[u8]) -> bool {
 }
 
 fn zstd_reader(compressed: &[u8]) -> Result<impl Read, Failure> {
-    /// 8 MiB, all that a decoder of HTTP content must have (RFC 9659). A larger window would be
-    /// allocated before a single byte is out.
+    /// 8 MiB, the most that a decoder of HTTP content must support (RFC 9659). A larger window
+    /// would be allocated before the first byte is decompressed.
     const WINDOW_LOG_MAX: u32 = 23;
 
     let mut reader =
@@ -135,7 +137,8 @@ fn zstd_reader(compressed: &[u8]) -> Result<impl Read, Failure> {
     Ok(reader)
 }
 
-/// The limit holds for what comes out, so that a bomb stops after it.
+/// Reads the decompressed bytes. The limit is that of the output, so a decompression bomb stops at
+/// it.
 fn drain(
     mut reader: impl Read,
     limit: usize,

@@ -1,11 +1,11 @@
-//! Lets pages of other origins send spans: browsers ask first, and this says which may.
+//! CORS: allows pages of other origins to send spans.
 
 use std::time::Duration;
 
 use axum::http::{Method, header::RETRY_AFTER};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
-/// Origins whose pages may send, as `https://shop.example` or with `*` for any text, as
+/// Origins whose pages may send, such as `https://shop.example`, or with `*` for any text, such as
 /// `https://*.shop.example`. None by default.
 #[derive(Clone, Debug, Default)]
 pub struct AllowedOrigins(pub Vec<String>);
@@ -21,12 +21,12 @@ impl AllowedOrigins {
         let layer = CorsLayer::new()
             .allow_origin(allowed)
             .allow_methods([Method::POST])
-            // Exporters may be told to send headers of any name.
+            // Exporters may be configured to send headers of any name.
             .allow_headers(AllowHeaders::mirror_request())
-            // Browsers send beacons with credentials, and drop them where this is missing. As the
-            // Collector's receiver; nothing here looks at cookies.
+            // Browsers send beacons with credentials, and drop them without this header. The
+            // Collector's receiver sends it too; cookies are ignored here.
             .allow_credentials(true)
-            // Else an exporter in a browser can not read how long to wait.
+            // Otherwise an exporter in a browser cannot read how long to wait.
             .expose_headers([RETRY_AFTER])
             .max_age(Duration::from_hours(2));
         Some(layer)

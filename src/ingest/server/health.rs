@@ -1,9 +1,9 @@
 //! The health service of gRPC, `grpc.health.v1.Health/Check`, which probes of Kubernetes and load
-//! balancers ask.
+//! balancers call.
 //!
-//! It serves as long as it answers: senders learn with every request that the database is away, and
-//! restarting this process would not bring it back. `Watch` is not implemented, which clients take for
-//! healthy.
+//! It reports `SERVING` as long as it responds: senders learn with every request that the database
+//! is unavailable, and restarting this process would not bring it back. `Watch` is not implemented,
+//! which clients regard as healthy.
 
 use axum::{body::Body, extract::Request, response::Response};
 use http_body_util::{BodyExt as _, Limited};
@@ -13,9 +13,9 @@ use tonic::{Code, Status};
 use crate::ingest::grpc::{PREFIX, message, unframe};
 
 pub(crate) const CHECK: &str = "/grpc.health.v1.Health/Check";
-/// What may be asked about besides the server as a whole, which has no name.
+/// The services that may be asked about; the server as a whole has the empty name.
 const SERVICES: [&str; 2] = ["", "opentelemetry.proto.collector.trace.v1.TraceService"];
-/// Nobody asks about a service with a longer name.
+/// The limit of a request; no real service name is longer.
 const MAX_BYTES: usize = 1_024;
 
 #[derive(Clone, PartialEq, Eq, Message)]

@@ -1,25 +1,26 @@
-//! How much the receiver takes at once, and how long it waits.
+//! Limits of the receiver: sizes, concurrency and times.
 
 use std::time::Duration;
 
 use crate::server::limits::ConnectionLimits;
 
-/// The bounds of both protocols. The defaults suit a machine with some hundred megabytes to spare.
+/// The limits of both protocols. The defaults suit a machine with some hundred megabytes to spare.
 #[derive(Clone, Debug)]
 pub struct ReceiverLimits {
     /// One body, before and after decompression. OTLP recommends 64 MiB.
     pub body_bytes: usize,
-    /// All bodies together, with what decoding them takes. Above it senders are told to come back.
+    /// All bodies together, including the memory for decoding them. Beyond it senders are told to
+    /// retry.
     pub bytes_in_flight: usize,
-    /// Requests at once. Above it senders are told to come back.
+    /// Concurrent requests. Beyond it senders are told to retry.
     pub requests: usize,
-    /// Those of each protocol's port.
+    /// The limits of connections, for each protocol's port.
     pub connections: ConnectionLimits,
     /// From the head of a request to the end of its body.
     pub body_within: Duration,
-    /// From the end of a body to the reply. Collectors by default wait 5 s, so it is less.
+    /// From the end of a body to the reply. Below the 5 s that Collectors wait by default.
     pub reply_within: Duration,
-    /// What a sender waits that was turned away.
+    /// The delay before a rejected sender should retry.
     pub retry_after: Duration,
 }
 

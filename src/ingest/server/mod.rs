@@ -1,4 +1,4 @@
-//! What both servers share: bodies, limits, timing and health.
+//! The parts that both servers share: bodies, limits, timing and health.
 
 pub(super) mod body;
 pub mod cors;

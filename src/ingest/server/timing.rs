@@ -1,7 +1,7 @@
-//! How long requests take to be answered.
+//! The duration of requests.
 //!
-//! They are timed and not traced: a service that exports its spans to itself, or to a collector that
-//! sends them here, would make a new span of every export.
+//! They are timed and not traced: a service that exports its spans to itself, or to a collector
+//! that sends them here, would create a new span for every export.
 
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -13,7 +13,7 @@ use tonic::{Code, Status};
 
 use crate::telemetry::metrics::RequestMetrics;
 
-/// The route of whatever has none.
+/// The route label of requests that match no route.
 const UNMATCHED: &str = "unmatched";
 
 /// Times a request of OTLP/HTTP.

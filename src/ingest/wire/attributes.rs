@@ -1,7 +1,7 @@
-//! Attributes as they stand on the wire: `KeyValue` and the shapes of `AnyValue`.
+//! Attributes in protobuf's wire format: `KeyValue` and the variants of `AnyValue`.
 //!
-//! Most are never asked for. So an attribute stays bytes: a look-up compares keys, and reads the value
-//! of the one it wants.
+//! Most are never read. So an attribute stays bytes: a look-up compares keys, and decodes only the
+//! value that it needs.
 
 use std::borrow::Cow;
 
@@ -14,11 +14,11 @@ use crate::{
     },
 };
 
-/// One `KeyValue`, not yet read.
+/// One `KeyValue`, not yet decoded.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WireAttribute<'a>(pub(super) &'a [u8]);
 
-/// Of duplicate keys the last one counts.
+/// Finds an attribute by its key; of duplicate keys the last one counts.
 pub(super) fn look_up<'a>(
     attributes: &[WireAttribute<'a>],
     key: &str,
@@ -31,13 +31,14 @@ pub(super) fn look_up<'a>(
 }
 
 impl<'a> WireAttribute<'a> {
-    /// Empty where it is missing.
+    /// Returns the key; empty if it is missing.
     #[inline]
     pub(super) fn key(self) -> &'a [u8] {
         const KEY: u8 = 1 << 3 | 2;
         const VALUE: u8 = 2 << 3 | 2;
 
-        // Nearly always it is short, and a short value follows and ends the message.
+        // Fast path: nearly always the key is short, and a short value follows and ends the
+        // message.
         if let [KEY, length @ 0..128, rest @ ..] = self.0
             && let Some((key, [VALUE, value_length @ 0..128, value @ ..])) =
                 rest.split_at_checked(usize::from(*length))
@@ -61,7 +62,7 @@ impl<'a> WireAttribute<'a> {
         key
     }
 
-    /// `None` if it has none, or none that can be read.
+    /// Returns the value; `None` if there is none, or none that can be read.
     pub(super) fn value(self, faults: &ValueFaults) -> Option<Value<'a>> {
         let mut value = AnyValue::Unset;
         if self.read_value(&mut value, faults).is_err() {
@@ -88,18 +89,18 @@ impl<'a> WireAttribute<'a> {
     }
 }
 
-/// The shape that was set last.
+/// The variant that was set last.
 enum AnyValue<'a> {
     Unset,
     Text(&'a [u8]),
     Scalar(Value<'a>),
-    /// Parts of one array may be given one by one.
+    /// The elements of one array may be spread over several fields.
     Array(Vec<Option<Value<'a>>>),
-    /// Bytes, a key-value list, a string by its index: there is nothing to compare.
+    /// Bytes, a key-value list, or a string by its index: nothing compares them.
     Other,
 }
 
-/// What becomes of an array: those in arrays have no value.
+/// The treatment of an array: arrays within arrays have no value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Arrays {
     Read,
@@ -171,7 +172,7 @@ impl<'a> AnyValue<'a> {
     }
 }
 
-/// `bytes` as text, with U+FFFD for what is not UTF-8.
+/// Returns `bytes` as text, with U+FFFD for what is not UTF-8.
 pub(super) fn text<'a>(bytes: &'a [u8], faults: &ValueFaults) -> Cow<'a, str> {
     let text = String::from_utf8_lossy(bytes);
     if let Cow::Owned(_) = text {
@@ -180,7 +181,7 @@ pub(super) fn text<'a>(bytes: &'a [u8], faults: &ValueFaults) -> Cow<'a, str> {
     text
 }
 
-/// Once: who does so does it in every request.
+/// Warns once, since such a sender does it in every request.
 fn warn_of_string_indexes() {
     static WARNED: std::sync::Once = std::sync::Once::new();
     WARNED.call_once(|| {

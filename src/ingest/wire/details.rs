@@ -1,4 +1,5 @@
-//! Events and links of a span on the wire, read only if a selector or a correlator asks for them.
+//! Events and links of a span in the wire format, read only if a selector or a correlator needs
+//! them.
 
 use std::borrow::Cow;
 
@@ -27,7 +28,7 @@ pub(super) struct WireEvent<'a, 's> {
 }
 
 impl<'a, 's> WireEvent<'a, 's> {
-    /// The fields before the first one that cannot be read.
+    /// Reads the fields before the first one that is unreadable.
     pub(super) fn read(message: &'a [u8], faults: &'s ValueFaults) -> Self {
         let mut event = Self {
             name: Cow::default(),
@@ -79,7 +80,7 @@ pub(super) struct WireLink<'a, 's> {
 }
 
 impl<'a, 's> WireLink<'a, 's> {
-    /// The fields before the first one that cannot be read.
+    /// Reads the fields before the first one that is unreadable.
     pub(super) fn read(message: &'a [u8], faults: &'s ValueFaults) -> Self {
         let mut link = Self {
             trace_id: &[],

@@ -1,17 +1,18 @@
-//! Reads `ExportTraceServiceRequest` in place: one pass over the protobuf body, no messages built.
+//! Reads `ExportTraceServiceRequest` in place: one pass over the protobuf body, without building
+//! messages.
 //!
-//! Almost all spans concern nobody, and decoding them costs ten times what receiving them costs. So
-//! of a span only what the index of selectors needs is read at once. Everything else stays slices of
-//! the body: a selector that asks for an attribute makes this attribute be found and read, and what
-//! nobody asks for is never looked at.
+//! Almost all spans concern no SLO, and decoding them costs ten times as much as receiving them. So
+//! only the fields of a span that the index of selectors needs are read at once. Everything else
+//! stays slices of the body: an attribute is found and decoded when a selector needs it, and what
+//! nothing needs is never decoded.
 //!
-//! So the scan is more tolerant than prost, which refuses a request for any fault in it. What
-//! encloses spans must be well formed. A span whose fields cannot be separated is rejected alone.
-//! A value that cannot be read is absent, text that is not UTF-8 is repaired, and both are counted
-//! if somebody asked for them.
+//! So the scan is more tolerant than prost, which rejects a request for any fault in it. The
+//! messages around spans must be well formed. A span whose fields cannot be separated is rejected
+//! alone. A value that cannot be read is absent, text that is not UTF-8 is repaired, and both are
+//! counted if they were needed.
 //!
-//! A resource may stand behind its spans and be given in parts, so each `ResourceSpans` and each
-//! `ScopeSpans` is gone through twice: first what its spans share, then the spans.
+//! A resource may follow its spans and be split into several fields, so each `ResourceSpans` and
+//! each `ScopeSpans` is scanned twice: first for what its spans share, then for the spans.
 
 mod attributes;
 mod details;
@@ -29,11 +30,11 @@ use self::{
 use super::{Malformed, Rejection, unreadable::SpansWithFaults};
 use crate::domain::model::span::SpanView;
 
-/// Calls `each` with every span of the body, in order, or with why it can not be used. Returns in how
-/// many of them values could not be read.
+/// Calls `each` with every span of the body, in order, or with the reason why it cannot be used.
+/// Returns the number of spans with unreadable values.
 ///
 /// # Errors
-/// Why the request as a whole is refused; what `each` was given before must be forgotten.
+/// Why the whole request is rejected; everything that `each` received before must be discarded.
 pub fn scan(
     body: &[u8],
     each: &mut dyn FnMut(Result<&dyn SpanView, Rejection>),
@@ -55,7 +56,7 @@ pub fn scan(
 }
 
 struct Scan<'a, 'e> {
-    /// The span at hand; kept for the capacity of its lists.
+    /// The current span; reused for the capacity of its lists.
     span: RawSpan<'a>,
     with_faults: SpansWithFaults,
     each: &'e mut dyn FnMut(Result<&dyn SpanView, Rejection>),

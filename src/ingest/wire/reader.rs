@@ -2,15 +2,15 @@
 
 use crate::ingest::Malformed;
 
-/// How deep groups may nest that are passed over. Nothing nests otherwise: a message is read where it
-/// is asked for.
+/// The depth of groups that can be skipped. Nothing else nests: a message is read only where it is
+/// needed.
 const MAX_GROUPS: u32 = 100;
 
 /// The rest of one message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reader<'a>(&'a [u8]);
 
-/// What stands behind a key.
+/// The value after a key.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum WireField<'a> {
     Varint(u64),
@@ -26,7 +26,7 @@ impl<'a> Reader<'a> {
         Self(message)
     }
 
-    /// The next key and what stands behind it; `None` at the end of the message.
+    /// Returns the next key and its value; `None` at the end of the message.
     #[expect(
         clippy::inline_always,
         reason = "called for each field of each span; as a call it takes a tenth more in all"
@@ -49,7 +49,7 @@ impl<'a> Reader<'a> {
         Ok(Some((tag, field)))
     }
 
-    /// Passes over a field that this program does not know.
+    /// Skips an unknown field.
     pub(super) fn skip(&mut self, tag: u32, field: WireField<'a>) -> Result<(), Malformed> {
         if matches!(field, WireField::Group) {
             self.skip_group(tag, MAX_GROUPS)?;
@@ -103,7 +103,7 @@ impl<'a> Reader<'a> {
         let mut value = 0;
         for (index, &byte) in self.0.iter().take(10).enumerate() {
             value |= u64::from(byte & 0x7f) << (7 * index);
-            // Of the tenth byte only one bit fits.
+            // Only one bit of the tenth byte fits.
             match (byte < 0x80, index == 9 && byte > 1) {
                 (false, false) => {}
                 (_, true) => break,

@@ -1,4 +1,4 @@
-//! What many spans share: their resource and their instrumentation scope, each read once.
+//! Data that many spans share: their resource and their instrumentation scope, each read once.
 
 use std::{borrow::Cow, cell::OnceCell};
 
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// Attributes of many spans: each value is read when the first of them asks for it.
+/// Attributes shared by many spans: each value is decoded when the first span needs it.
 #[derive(Debug, Default)]
 pub(super) struct SharedAttributes<'a>(Vec<SharedAttribute<'a>>);
 
@@ -35,7 +35,7 @@ impl<'a> SharedAttributes<'a> {
         });
     }
 
-    /// Of duplicate keys the last one counts.
+    /// Finds an attribute by its key; of duplicate keys the last one counts.
     pub(super) fn look_up(&self, key: &str, faults: &ValueFaults) -> Option<Value<'a>> {
         let key = key.as_bytes();
         let mut last_first = self.0.iter().rev();
@@ -62,7 +62,7 @@ pub(super) struct WireResource<'a> {
 }
 
 impl<'a> WireResource<'a> {
-    /// Adds to this what one more `Resource` message says, up to the first field that cannot be read.
+    /// Merges one more `Resource` message, up to its first unreadable field.
     pub(super) fn merge(&mut self, bytes: &'a [u8]) {
         if self.read_fields(Reader::new(bytes)).is_err() {
             self.faults.note(UnreadableValue::Malformed);
@@ -90,8 +90,7 @@ pub(super) struct WireScope<'a> {
 }
 
 impl<'a> WireScope<'a> {
-    /// Adds to this what one more `InstrumentationScope` message says, up to the first field that
-    /// cannot be read.
+    /// Merges one more `InstrumentationScope` message, up to its first unreadable field.
     pub(super) fn merge(&mut self, bytes: &'a [u8]) {
         if self.read_fields(Reader::new(bytes)).is_err() {
             self.faults.note(UnreadableValue::Malformed);

@@ -1,5 +1,5 @@
-//! One span on the wire, in two steps: what the index of selectors needs is read, the rest is
-//! remembered as slices of the body until somebody asks for it.
+//! One span in the wire format, in two steps: the fields that the index of selectors needs are
+//! read, the others are kept as slices of the body until they are needed.
 
 use std::{borrow::Cow, cell::OnceCell};
 
@@ -23,8 +23,8 @@ use crate::{
     },
 };
 
-/// The fields of a span as they stand on the wire, not yet judged. It is used for one span after
-/// the other, so that its lists are allocated once per request.
+/// The fields of a span as they were sent, not yet validated. It is reused for one span after the
+/// other, so that its lists are allocated once per request.
 #[derive(Debug, Default)]
 pub(super) struct RawSpan<'a> {
     trace_id: &'a [u8],
@@ -46,10 +46,10 @@ pub(super) struct RawSpan<'a> {
 }
 
 impl<'a> RawSpan<'a> {
-    /// Forgets the span before and reads the next.
+    /// Clears the previous span and reads the next.
     ///
     /// # Errors
-    /// What is wrong with the message. Fields inside of its fields are not looked at.
+    /// If the message is malformed. Nested messages are not checked.
     pub(super) fn read(&mut self, message: &'a [u8]) -> Result<(), Malformed> {
         self.clear();
         let mut message = Reader::new(message);
@@ -71,7 +71,7 @@ impl<'a> RawSpan<'a> {
                 (16, WireField::Fixed32(flags)) => self.flags = flags,
                 // The time of a log record.
                 (1, WireField::Fixed64(_)) => return Err(Malformed::LogRecord),
-                // Other counts of what was dropped: nobody asks for them.
+                // Other counts of dropped items, which nothing uses.
                 (10 | 12, WireField::Varint(_)) => {}
                 (1..=16, _) => return Err(Malformed::WireType),
                 (tag, field) => message.skip(tag, field)?,
@@ -113,7 +113,7 @@ impl<'a> RawSpan<'a> {
         Ok(())
     }
 
-    /// The span with the resource and scope it stands in, if it can be used at all.
+    /// Returns the span with its resource and scope, if it can be used at all.
     pub(super) fn view<'s>(
         &'s self,
         resource: &'s WireResource<'a>,
@@ -133,7 +133,7 @@ impl<'a> RawSpan<'a> {
     }
 }
 
-/// A root has no parent id; some senders write one of zeros instead.
+/// Reads the parent id. A root has none; some senders write one of zeros instead.
 fn parent(id: &[u8]) -> Result<Option<SpanId>, Rejection> {
     match id.len() {
         0 | 8 => Ok(SpanId::from_slice(id)),
@@ -141,12 +141,12 @@ fn parent(id: &[u8]) -> Result<Option<SpanId>, Rejection> {
     }
 }
 
-/// As prost reads a number that is too large for its field.
+/// Truncates a number that is too large for its field, as prost does.
 fn low_32_bits(number: u64) -> u32 {
     u32::try_from(number & 0xffff_ffff).unwrap_or(u32::MAX)
 }
 
-/// Enumerations are 32 bits wide: what is above them is cut off, as prost does.
+/// Reads the kind. Enumerations are 32 bits wide: higher bits are cut off, as prost does.
 fn kind(number: u64) -> SpanKind {
     match number & 0xffff_ffff {
         1 => SpanKind::Internal,
@@ -166,7 +166,7 @@ fn status(number: u64) -> SpanStatus {
     }
 }
 
-/// A span of a protobuf body that can be used.
+/// A usable span of a protobuf body.
 #[derive(Debug)]
 pub(super) struct WireSpan<'a, 's> {
     trace_id: TraceId,

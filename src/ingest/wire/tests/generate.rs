@@ -1,5 +1,5 @@
-//! Turns a list of choices into a protobuf body: mostly right by the schema, in any order, with
-//! repetitions, unknown fields and groups, and now and then wrong.
+//! Turns a list of choices into a protobuf body: mostly valid by the schema, in any order, with
+//! repetitions, unknown fields and groups, and sometimes invalid.
 
 #[derive(Clone, Copy)]
 enum GeneratedKind {
@@ -121,7 +121,7 @@ pub(in crate::ingest) fn request(choices: &[u8]) -> Vec<u8> {
     body
 }
 
-/// Zeros when it has run out, and zero always ends what is being made.
+/// Yields zeros when it has run out, and zero always ends what is being generated.
 struct Choices<'a>(&'a [u8]);
 
 impl Choices<'_> {
@@ -147,7 +147,7 @@ fn message(kind: GeneratedKind, choices: &mut Choices<'_>) -> Vec<u8> {
         match choices.next() {
             0..8 => field(&mut bytes, 20 + tag, shape, choices),
             8..16 => group(&mut bytes, 30 + tag, shape, choices),
-            // A known field with the shape of another.
+            // A known field with the wire type of another.
             16 => field(&mut bytes, tag, Varint, choices),
             17 => group(&mut bytes, tag, shape, choices),
             _ => field(&mut bytes, tag, shape, choices),
@@ -178,7 +178,7 @@ fn field(bytes: &mut Vec<u8>, tag: u32, shape: GeneratedShape, choices: &mut Cho
             let number = u64::from(choices.next() % 8);
             varint(bytes, if number == 7 { u64::MAX - 3 } else { number });
         }
-        // A time or a number, and as a number one that decimal digits hold exactly.
+        // A time or a number; as a number, one that decimal digits represent exactly.
         Fixed64 => bytes.extend((f64::from(choices.next()) / 8.0).to_le_bytes()),
         Fixed32 => bytes.extend([choices.next(); 4]),
         Text => {

@@ -1,7 +1,9 @@
-//! The scan against prost: whatever prost reads is read alike, and never does the scan refuse more.
+//! Tests the scan against prost: whatever prost reads is read alike, and the scan never rejects
+//! more.
 //!
-//! It refuses less on purpose. Prost refuses a request for one value that is wrong somewhere in it.
-//! Here a fault costs what it is in: a value, a span, or, in what encloses spans, the request.
+//! It rejects less on purpose. Prost rejects a request for one invalid value anywhere in it. Here a
+//! fault costs only the value or the span that it is in; only a fault in the messages around spans
+//! costs the request.
 
 pub(in crate::ingest) mod generate;
 pub(in crate::ingest) mod oracle;
@@ -26,13 +28,14 @@ fn compare(body: &[u8]) -> Result<(), TestCaseError> {
     match (by_prost(body), by_scan(body)) {
         (Ok(expected), Ok(seen)) => prop_assert_eq!(seen, expected),
         (Ok(_), Err(refusal)) => prop_assert!(false, "only the scan refuses: {refusal}"),
-        // A fault in a value or in a span, or in both eyes in the request.
+        // A fault in a value or in a span that only prost rejects, or one in the request that both
+        // reject.
         (Err(_), Ok(_) | Err(_)) => {}
     }
     Ok(())
 }
 
-/// A request with these spans as they stand on the wire, each a sibling of the others.
+/// Makes a request with these encoded spans, each in a `ScopeSpans` of the same resource.
 fn enclose(spans: &[Vec<u8>]) -> Vec<u8> {
     let delimited = |tag: u8, content: &[u8]| {
         let mut field = vec![tag << 3 | 2];
@@ -93,7 +96,7 @@ proptest! {
         let Ok(SpanAnswers { attributes, .. }) = &seen[0] else {
             panic!("{seen:?}")
         };
-        // The damaged one may be read as an `a` too, which would count.
+        // The damaged attribute may be read as another `a`, which would count.
         prop_assert_eq!(attributes["b"].as_str(), r#"String("2")"#);
     }
 
@@ -247,7 +250,7 @@ fn what_nobody_asks_for_is_not_looked_at() {
             of_span(span, "dirty"),
             "Some(String(\"\u{fffd}\u{fffd}dtext\"))"
         );
-        // Asked twice, counted once.
+        // Read twice, counted once.
         of_span(span, "dirty");
     };
     assert_eq!(faults(&bytes, dirty), [("not_utf8", 1)]);
@@ -344,7 +347,7 @@ fn with_value(key: &str, value: any_value::Value) -> KeyValue {
     }
 }
 
-/// A span whose only attribute is `innermost` in `levels` arrays or maps.
+/// Makes a span whose only attribute is `innermost` in `levels` arrays or maps.
 fn nested(
     levels: usize,
     innermost: any_value::Value,

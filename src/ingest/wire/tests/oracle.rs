@@ -1,4 +1,4 @@
-//! The same body read twice: by the scan, and by prost into the messages of opentelemetry-proto.
+//! Reads the same body twice: by the scan, and by prost into the messages of opentelemetry-proto.
 
 use std::collections::BTreeMap;
 
@@ -18,10 +18,11 @@ use crate::{
     ingest::{Malformed, Rejection, wire::scan},
 };
 
-/// Attributes by key, as text: `Debug` tells all values apart, NaN from NaN not, which suits us.
+/// Attributes by key, as text: `Debug` distinguishes all values, and makes NaN equal to NaN, as
+/// needed here.
 type Attributes = BTreeMap<String, String>;
 
-/// All that can be asked of a span.
+/// Everything that can be read of a span.
 #[derive(Debug, PartialEq)]
 pub(in crate::ingest) struct SpanAnswers {
     ids: (TraceId, SpanId, Option<SpanId>),
@@ -125,7 +126,7 @@ fn expect(
 ) -> Result<SpanAnswers, Rejection> {
     let status = span.status.clone().unwrap_or_default();
     if ![0, 8].contains(&span.parent_span_id.len()) {
-        // The ids are judged first.
+        // The ids are checked first.
         TraceId::from_slice(&span.trace_id).ok_or(Rejection::TraceId)?;
         SpanId::from_slice(&span.span_id).ok_or(Rejection::SpanId)?;
         return Err(Rejection::ParentSpanId);
@@ -180,7 +181,7 @@ fn map(attributes: &[KeyValue]) -> Attributes {
         if let Some(value) = value {
             map.insert(attribute.key.clone(), format!("{value:?}"));
         } else {
-            // The last one counts, also if it has no value.
+            // The last one counts, even if it has no value.
             map.remove(&attribute.key);
         }
     }
