@@ -1,4 +1,4 @@
-//! Finds the server's programs on this machine and picks the version that fits the database.
+//! Finds the server's programs on this machine and chooses the version for the database.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -8,10 +8,10 @@ use super::StartError;
 use super::process::account::Account;
 use super::process::spawn;
 
-/// The SQL we write needs this one; it is also what Debian 12 has.
+/// The queries need this version; Debian 12 has it.
 pub(super) const OLDEST_MAJOR: u32 = 15;
 
-/// Where packages put them. A `*` stands for anything within one folder's name.
+/// The folders where packages install them. A `*` matches within one folder's name.
 const USUAL_PLACES: [&str; 9] = [
     // Debian, Ubuntu
     "/usr/lib/postgresql/*/bin",
@@ -44,14 +44,14 @@ struct Version {
 }
 
 impl Binaries {
-    /// Every version on this machine that `account` can run.
+    /// Finds every version on this machine that `account` can run.
     pub(super) fn find(search_path: &[PathBuf], account: &Account) -> Vec<Self> {
         let usual = USUAL_PLACES.iter().flat_map(|place| expand(place));
         search_path
             .iter()
             .cloned()
             .chain(usual)
-            // A relative one would be looked for in another folder than ours by then.
+            // The server is started in another folder, where a relative path would not work.
             .filter(|folder| folder.is_absolute())
             .filter(|folder| folder.join("postgres").exists() && folder.join("initdb").exists())
             .filter_map(|folder| {
@@ -61,8 +61,8 @@ impl Binaries {
             .collect()
     }
 
-    /// The newest of `found` that can run the database in `data`, made by major version `made_by`;
-    /// of the same version, the first.
+    /// Returns the newest of `found` that can run the database in `data`, which major version
+    /// `made_by` created; the first of several equal ones.
     pub(super) fn choose(
         found: Vec<Self>,
         data: &Path,
@@ -132,7 +132,7 @@ fn ask_version(postgres: &Path, account: &Account) -> Option<Version> {
     }
 }
 
-/// `postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)`; before a release, `17beta1`.
+/// Parses `postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)`; before a release, `17beta1`.
 fn parse_version(text: &str) -> Option<Version> {
     let number = text.split_whitespace().nth(2)?;
     let (major, rest) = split_digits(number);
@@ -148,7 +148,7 @@ fn split_digits(text: &str) -> (&str, &str) {
     text.split_at(end.unwrap_or(text.len()))
 }
 
-/// The folders that a pattern with at most one `*` stands for.
+/// Returns the folders that match a pattern with at most one `*`.
 fn expand(pattern: &str) -> Vec<PathBuf> {
     let Some((before, after)) = pattern.split_once('*') else {
         return vec![PathBuf::from(pattern)];

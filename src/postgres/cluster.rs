@@ -1,4 +1,4 @@
-//! Makes the cluster, whole or not at all, and says with which settings it is run.
+//! Creates the cluster, completely or not at all, and defines the settings that it runs with.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File};
@@ -11,12 +11,12 @@ use super::folder::Folder;
 use super::process::account::Account;
 use super::{Durability, StartError, process::spawn};
 
-/// Owner of everything in the cluster. Who can reach the socket is let in without a password.
+/// The owner of everything in the cluster. A client that can reach the socket needs no password.
 pub(super) const USER: &str = "throughline";
-/// The one `initdb` makes.
+/// The database that `initdb` creates.
 pub(super) const DATABASE: &str = "postgres";
 
-/// The major version that made the cluster in `data`; `None` if there is no cluster yet.
+/// Returns the major version that created the cluster in `data`; `None` if there is no cluster yet.
 pub(super) fn made_by(data: &Path) -> Result<Option<u32>, StartError> {
     if !data.exists() {
         return Ok(None);
@@ -28,8 +28,8 @@ pub(super) fn made_by(data: &Path) -> Result<Option<u32>, StartError> {
     })
 }
 
-/// Makes a cluster beside its place and renames it when it is whole, so that one that was
-/// interrupted is never taken for a database.
+/// Creates a cluster in a temporary folder and renames it when it is complete, so that an
+/// interrupted one is never mistaken for a database.
 pub(super) fn make(
     folder: &Folder,
     binaries: &Binaries,
@@ -46,7 +46,7 @@ pub(super) fn make(
     initdb(&side, binaries, account, durability)?;
     let data = folder.data();
     fs::rename(&side, &data).map_err(StartError::io("move the new database to", &data))?;
-    // The rename must not be lost in a power cut.
+    // The rename must survive a power cut.
     File::open(folder.path())
         .and_then(|parent| parent.sync_all())
         .map_err(StartError::io("write to disk the folder", folder.path()))
@@ -64,7 +64,7 @@ fn initdb(
         .arg("--pgdata")
         .arg(side)
         .args(["--username", USER])
-        // Texts are compared byte by byte: an update of the system's locales breaks no index.
+        // Texts are compared byte by byte, so an update of the system's locales breaks no index.
         .args(["--encoding=UTF8", "--no-locale"])
         .args(["--auth-local=trust", "--auth-host=reject"])
         .args(["--data-checksums", "--no-instructions"]);
@@ -85,7 +85,7 @@ fn initdb(
     })
 }
 
-/// The arguments the server is started with. They win over `postgresql.conf`.
+/// Returns the arguments of the server. They override `postgresql.conf`.
 pub(super) fn server_arguments(
     data: &Path,
     socket: &Path,
@@ -110,11 +110,12 @@ const SETTINGS: [(&str, &str); 13] = [
     ("port", "5432"),
     ("unix_socket_permissions", "0700"),
     ("cluster_name", "throughline"),
-    // One service with a few pools and perhaps a curious psql.
+    // Enough for one service with a few pools and an occasional psql.
     ("max_connections", "100"),
-    // Taken only as the data grows: a million workflows in flight, with their indexes, stay in memory.
+    // Allocated only as the data grows: a million open workflows, with their indexes, stay in
+    // memory.
     ("shared_buffers", "512MB"),
-    // Our queries are small; parallel ones need more shared memory than a container gives.
+    // The queries are small; parallel ones need more shared memory than a container gives.
     ("max_parallel_workers_per_gather", "0"),
     ("jit", "off"),
     ("timezone", "UTC"),
@@ -127,7 +128,8 @@ const SETTINGS: [(&str, &str); 13] = [
 fn durability_settings(durability: Durability) -> &'static [(&'static str, &'static str)] {
     match durability {
         Durability::Durable => &[("fsync", "on"), ("synchronous_commit", "on")],
-        // All three guard against a power cut, which no throwaway database survives anyway.
+        // All three protect against a power cut, which a temporary database does not survive
+        // anyway.
         Durability::Fast => &[
             ("fsync", "off"),
             ("synchronous_commit", "off"),
@@ -136,7 +138,7 @@ fn durability_settings(durability: Durability) -> &'static [(&'static str, &'sta
     }
 }
 
-/// The setting is a list: quotes keep a path with a comma or a space in one piece.
+/// Quotes a path: the setting is a list, and the path may contain a comma or a space.
 fn quoted(path: &Path) -> OsString {
     use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 

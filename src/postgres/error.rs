@@ -1,4 +1,4 @@
-//! What can go wrong with the embedded server, each with what to do about it.
+//! Errors of the embedded server, each with the next step.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -76,7 +76,7 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// For `map_err` at a file operation: what was being done, to what.
+    /// For `map_err` at a file operation: the action and the path.
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| Self::Io {

@@ -1,7 +1,8 @@
-//! The folder that one embedded database has for itself, and the lock that keeps others out.
+//! The folder that one embedded database has for itself, and the lock that excludes others.
 //!
-//! `lock`, `log/` and the folder itself stay ours, also as root: only `data/` and `socket/` are
-//! given to the server's account, so that it cannot lead our writes elsewhere by a link.
+//! `lock`, `log/` and the folder itself keep their owner, also if that is root: only `data/` and
+//! `socket/` are given to the server's account, so that it cannot redirect writes of this process
+//! by a link.
 
 use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io::{self, Write as _};
@@ -15,10 +16,10 @@ use nix::unistd::{Pid, geteuid};
 
 use super::{DataDir, PostgresSettings, StartError, StopError, process::leftover};
 
-/// What names under the temp folder start with; then our process id and a number follow.
+/// The prefix of names under the temporary folder; the process id and a number follow.
 const FRESH_PREFIX: &str = "throughline-";
 
-/// Held as long as the server may run. A throwaway folder goes with it.
+/// The locked folder, held as long as the server may run. A temporary folder is removed with it.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
@@ -56,12 +57,12 @@ impl Folder {
         &self.path
     }
 
-    /// The cluster: Postgres' own data directory.
+    /// Returns the cluster: Postgres' own data directory.
     pub(super) fn data(&self) -> PathBuf {
         self.path.join("data")
     }
 
-    /// Where a cluster is made before it is whole.
+    /// Returns the folder in which a cluster is created until it is complete.
     pub(super) fn half_made(&self) -> PathBuf {
         self.path.join("data.half-made")
     }
@@ -74,7 +75,7 @@ impl Folder {
         self.path.join("log")
     }
 
-    /// Lets go of the folder, and removes a throwaway one.
+    /// Releases the folder, and removes a temporary one.
     pub(super) fn close(mut self) -> Result<(), StopError> {
         self.remove_if_throwaway()
             .map_err(|source| StopError::NotRemoved {
@@ -92,7 +93,7 @@ impl Folder {
     }
 }
 
-/// When a start fails half-way there is nobody to tell but the log.
+/// If a start fails half-way, an error can only be logged.
 impl Drop for Folder {
     fn drop(&mut self) {
         if let Err(error) = self.remove_if_throwaway() {
@@ -101,7 +102,7 @@ impl Drop for Folder {
     }
 }
 
-/// Makes a private folder with a name of its own under `temp`.
+/// Creates a private folder with a unique name under `temp`.
 pub(super) fn make_fresh(temp: &Path, mode: u32) -> Result<PathBuf, StartError> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let temp = temp
@@ -110,7 +111,7 @@ pub(super) fn make_fresh(temp: &Path, mode: u32) -> Result<PathBuf, StartError> 
     loop {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = temp.join(format!("{FRESH_PREFIX}{}-{number}", std::process::id()));
-        // Whoever made a folder of this name before us owns it, so it is never taken over.
+        // An existing folder belongs to whoever created it, so it is never taken over.
         match make(&path, mode) {
             Ok(()) => return Ok(path),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -119,14 +120,16 @@ pub(super) fn make_fresh(temp: &Path, mode: u32) -> Result<PathBuf, StartError> 
     }
 }
 
-/// With exactly this mode: the user's umask may forbid what the server's account needs.
+/// Creates a folder with exactly this mode: the user's umask may forbid what the server's account
+/// needs.
 fn make(folder: &Path, mode: u32) -> io::Result<()> {
-    // Narrow from the start, so that there is no moment in which others may enter.
+    // Restrictive from the start, so that others may not enter even for a moment.
     DirBuilder::new().mode(mode & 0o700).create(folder)?;
     fs::set_permissions(folder, Permissions::from_mode(mode))
 }
 
-/// As root, the server's account must pass through a folder that stays ours.
+/// Returns the mode of a folder that stays owned by root, through which the server's account must
+/// pass.
 fn enterable_mode() -> u32 {
     if geteuid().is_root() { 0o711 } else { 0o700 }
 }
@@ -151,8 +154,8 @@ fn make_kept(path: &Path) -> Result<PathBuf, StartError> {
     Ok(path)
 }
 
-/// Takes the lock of `folder`. The kernel lets go of it when we die, however we die, and no child
-/// inherits it.
+/// Takes the lock of `folder`. The kernel releases it when this process dies, however it dies, and
+/// no child inherits it.
 fn lock(folder: &Path) -> Result<File, StartError> {
     let path = folder.join("lock");
     let mut file = File::options()
@@ -175,14 +178,14 @@ fn lock(folder: &Path) -> Result<File, StartError> {
             return Err(StartError::io("lock", &path)(error));
         }
     }
-    // Only for the message above: the lock itself is what counts.
+    // Only for the message above: the lock itself decides.
     file.set_len(0)
         .and_then(|()| writeln!(file, "{}", std::process::id()))
         .map_err(StartError::io("write our process id to", &path))?;
     Ok(file)
 }
 
-/// Removes throwaway folders whose manager was killed. Best effort: nothing depends on it.
+/// Removes temporary folders whose manager was killed. Best effort: nothing depends on it.
 fn remove_abandoned(temp: &Path) {
     let Ok(entries) = fs::read_dir(temp) else {
         return;
@@ -196,7 +199,7 @@ fn remove_abandoned(temp: &Path) {
         if kill(manager, None) != Err(Errno::ESRCH) || !is_our_folder(&path) {
             continue;
         }
-        // In a container a living manager's id may mean nothing to us, but its lock does.
+        // In a container, the process id of a live manager may be unknown, but its lock is not.
         let Ok(_lock) = lock(&path) else { continue };
         let removed = leftover::stop(&path.join("data")).and_then(|()| {
             fs::remove_dir_all(&path).map_err(StartError::io("remove the folder", &path))
@@ -207,7 +210,7 @@ fn remove_abandoned(temp: &Path) {
     }
 }
 
-/// The process id in `throughline-<process id>-<number>`.
+/// Returns the process id in `throughline-<process id>-<number>`.
 fn manager_of(name: &str) -> Option<Pid> {
     let (manager, number) = name.strip_prefix(FRESH_PREFIX)?.split_once('-')?;
     number.parse::<u32>().ok()?;

@@ -1,4 +1,4 @@
-//! The server's log: kept in files of bounded size, and followed while the server starts.
+//! The server's log: written to files of bounded size, and read while the server starts.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -10,13 +10,13 @@ use std::thread;
 
 use super::StartError;
 
-/// Weeks of a quiet server; five of these are kept.
+/// Weeks of a quiet server; five files are kept.
 const SIZE_LIMIT: u64 = 10 * 1024 * 1024;
 const OLD_FILES: u32 = 4;
-/// As many lines as an error message can bear.
+/// The number of lines that fit in an error message.
 const LAST_LINES: usize = 4;
 
-/// What the server says while it recovers from a crash, which may take minutes.
+/// Messages of the server while it recovers from a crash, which may take minutes.
 const PROGRESS: [&str; 5] = [
     "database system was interrupted",
     "database system was not properly shut down",
@@ -48,13 +48,14 @@ impl ServerLog {
         self.with(|inner| inner.files.path.clone())
     }
 
-    /// The end of what was written since [`Self::follow`], in one line.
+    /// Returns the end of what was written since [`Self::follow`], in one line.
     pub(super) fn last_lines(&self) -> String {
         self.with(|inner| Vec::from(inner.last_lines.clone()).join("; "))
     }
 
-    /// Writes down what a server says, on a thread of its own, until its last process has ended.
-    /// A log that cannot be written holds nobody up: a server would stop at a full pipe.
+    /// Writes the server's output to the log, on a thread of its own, until its last process has
+    /// ended. If the log cannot be written, the output is still read: a server would block at a
+    /// full pipe.
     pub(super) fn follow(&self, output: impl Read + Send + 'static) -> Result<(), StartError> {
         self.with(|inner| inner.last_lines.clear());
         let log = self.clone();
@@ -100,7 +101,7 @@ impl ServerLog {
     }
 }
 
-/// A line without what Postgres puts before it: `2026-01-01 10:00:00.000 UTC [17] LOG:  `.
+/// Returns a line without Postgres' prefix: `2026-01-01 10:00:00.000 UTC [17] LOG:  `.
 fn message(line: &str) -> &str {
     line.split_once("] LOG:  ")
         .or_else(|| line.split_once("] "))
@@ -158,7 +159,7 @@ impl RotatingFile {
 }
 
 fn append_to(path: &Path) -> io::Result<File> {
-    // What is in a database may show up in its log.
+    // Private, since data of the database may appear in its log.
     File::options()
         .append(true)
         .create(true)

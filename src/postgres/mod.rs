@@ -1,17 +1,17 @@
-//! The embedded Postgres: a child process of our own for whoever has no database at hand.
+//! The embedded Postgres: a child process for users without a database.
 //!
 //! With it there is one SQL dialect and one code path everywhere. The server's own programs are
-//! found on the machine (`binaries`), a cluster is made once (`cluster`) in a folder that only one
-//! manager may hold (`folder`), and one thread (`supervise`) starts the server, watches over it,
+//! found on the machine (`binaries`), a cluster is created once (`cluster`) in a folder that only
+//! one manager may hold (`folder`), and one thread (`supervise`) starts the server, monitors it,
 //! restarts it when it dies and stops it. That thread lives as long as the server, because Linux
 //! ties the server's life to the *thread* that started it (`spawn`).
 //!
-//! Reached through a Unix socket in a private folder only; there is no TCP port. Who is root drops
-//! to `postgres` or `nobody` for the server (`account`), which refuses root. What a killed manager
-//! left behind is stopped before a new start (`leftover`).
+//! It is reachable only through a Unix socket in a private folder; there is no TCP port. Postgres
+//! refuses to run as root, so as root the server runs as `postgres` or `nobody` (`account`). A
+//! server left behind by a killed manager is stopped before a new start (`leftover`).
 //!
-//! Not the crate `postgresql_embedded`: it fetches its programs from the network, talks over TCP,
-//! does not run as root, and neither restarts a dead server nor ends with a killed manager.
+//! Not the crate `postgresql_embedded`: it downloads its programs from the network, uses TCP, does
+//! not run as root, and neither restarts a dead server nor ends with a killed manager.
 
 mod binaries;
 mod cluster;
@@ -30,24 +30,25 @@ pub use error::{StartError, StopError};
 pub use server::{EmbeddedServer, State};
 pub use socket::Connection;
 
-/// What the embedded server is started with.
+/// The settings of the embedded server.
 #[derive(Debug, Clone)]
 pub struct PostgresSettings {
     pub data_dir: DataDir,
     pub durability: Durability,
-    /// Folders to look for the server's programs in, before the usual places: those of `PATH`.
+    /// Folders to search for the server's programs before the usual ones: those of `PATH`.
     pub search_path: Vec<PathBuf>,
-    /// Where a throwaway folder is made, and a socket whose path would else be too long.
+    /// The parent of a temporary data folder, and of a socket whose path would otherwise be too
+    /// long.
     pub temp_dir: PathBuf,
 }
 
 impl PostgresSettings {
-    /// A database that stays, in `folder`.
+    /// Returns the settings of a permanent database in `folder`.
     pub fn keep(folder: impl Into<PathBuf>) -> Self {
         Self::with(DataDir::Keep(folder.into()), Durability::Durable)
     }
 
-    /// A database that is gone after [`EmbeddedServer::stop`].
+    /// Returns the settings of a database that is removed after [`EmbeddedServer::stop`].
     pub fn throwaway() -> Self {
         Self::with(DataDir::Throwaway, Durability::Fast)
     }
@@ -62,26 +63,27 @@ impl PostgresSettings {
     }
 }
 
-/// Where the database lives, and how long.
+/// The location and lifetime of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DataDir {
-    /// In this folder, made at the first start. It is ours alone: cluster, socket, log and lock.
+    /// In this folder, created at the first start. It is used exclusively: cluster, socket, log and
+    /// lock.
     Keep(PathBuf),
-    /// In a fresh folder under the temp folder, removed on stop.
+    /// In a new folder under the temporary folder, removed on stop.
     Throwaway,
 }
 
-/// What a power cut may cost.
+/// The data that a power cut may destroy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
     /// Nothing that was committed.
     Durable,
-    /// Everything. Right for a database that is thrown away anyway: nothing waits for the disk.
-    /// A killed *server* still loses no more than the last fraction of a second.
+    /// Everything. Right for a temporary database: nothing waits for the disk. A killed *server*
+    /// still loses no more than the last fraction of a second.
     Fast,
 }
 
-/// Where the database is kept when nobody says otherwise: `None` without a home.
+/// Returns the default location of the database: `None` without a home directory.
 ///
 /// `uid` is the effective user, the others are the environment's `XDG_DATA_HOME` and `HOME`.
 pub fn default_data_dir(
@@ -92,7 +94,7 @@ pub fn default_data_dir(
     if uid == 0 {
         return Some(PathBuf::from("/var/lib/throughline/postgres"));
     }
-    // A relative XDG path is to be ignored (XDG Base Directory Specification, "Basics").
+    // A relative XDG path must be ignored (XDG Base Directory Specification, "Basics").
     let absolute = |path: OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
     xdg_data_home
         .and_then(absolute)

@@ -1,4 +1,4 @@
-//! The embedded server as the rest of the program sees it.
+//! The embedded server as the rest of the program uses it.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -11,10 +11,11 @@ use super::socket::Connection;
 use super::supervise::{self, Never, Reports, Started};
 use super::{PostgresSettings, StartError, StopError};
 
-/// As long as a dropped server may hold up who drops it.
+/// The time for which dropping a server may block.
 const PATIENCE_ON_DROP: Duration = Duration::from_secs(10);
 
-/// A running server. [`EmbeddedServer::stop`] it; dropping it does the same, but blocks and tells nobody.
+/// A running server. Call [`EmbeddedServer::stop`] to end it; dropping it does the same, but blocks
+/// and reports no error.
 #[derive(Debug)]
 pub struct EmbeddedServer {
     connection: Connection,
@@ -24,12 +25,12 @@ pub struct EmbeddedServer {
     thread: Supervisor,
 }
 
-/// What the server is doing.
+/// The state of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     Starting,
     Ready,
-    /// It died, `deaths` times in a row, and comes back. What was committed is still there.
+    /// It died, `deaths` times in a row, and is being restarted. What was committed is still there.
     Restarting {
         deaths: u32,
     },
@@ -37,10 +38,10 @@ pub enum State {
 }
 
 impl EmbeddedServer {
-    /// Finds or makes the database, starts the server and waits until it accepts connections:
+    /// Finds or creates the database, starts the server and waits until it accepts connections:
     /// seconds when new, but after a crash as long as its recovery takes.
     ///
-    /// Given up (dropped) before it is done, it stops the server again.
+    /// If the future is dropped before it is done, the server is stopped again.
     pub async fn start(settings: &PostgresSettings) -> Result<Self, StartError> {
         let (report_start, started) = oneshot::channel();
         let (report_stop, stopped) = oneshot::channel();
@@ -69,18 +70,19 @@ impl EmbeddedServer {
         self.connection.url()
     }
 
-    /// The folder with everything that belongs to the database; the cluster is in `data`.
+    /// Returns the folder with everything that belongs to the database; the cluster is in `data`.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Follows the server's deaths and restarts. A connection pool needs no help: it reconnects.
+    /// Returns a channel of the server's deaths and restarts. A connection pool needs no help: it
+    /// reconnects.
     pub fn watch(&self) -> watch::Receiver<State> {
         self.state.clone()
     }
 
-    /// Stops the server: sessions are cut off, what was committed is written down. If that takes
-    /// more than 20 seconds it is stopped at once, and recovers at the next start.
+    /// Stops the server: sessions are terminated, what was committed is written to disk. If that
+    /// takes more than 20 seconds it is stopped immediately, and recovers at the next start.
     pub async fn stop(mut self) -> Result<(), StopError> {
         self.thread.order_stop();
         let outcome = (&mut self.stopped).await;
@@ -114,8 +116,8 @@ impl Supervisor {
 }
 
 impl Drop for Supervisor {
-    /// Waits a little: who drops a server is often about to exit, and would leave a throwaway
-    /// folder behind.
+    /// Waits for a while: a process that drops a server is often about to exit, and would leave a
+    /// temporary folder behind.
     fn drop(&mut self) {
         self.order_stop();
         let step = Duration::from_millis(5);

@@ -1,4 +1,4 @@
-//! Where the server listens: a Unix socket in a folder that only its account and root can enter.
+//! The address of the server: a Unix socket in a folder that only its account and root can enter.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
@@ -11,13 +11,13 @@ use super::folder::{Folder, make_fresh};
 use super::process::account::Account;
 use super::{PostgresSettings, StartError};
 
-/// What `sun_path` holds on macOS, without its final zero; Linux has four bytes more.
+/// The length of `sun_path` on macOS, without its final zero; Linux has four bytes more.
 const LONGEST_PATH: usize = 103;
 const FILE_NAME: &str = ".s.PGSQL.5432";
-/// Where there is always room. On macOS the user's own temp folder has a long name.
+/// A folder with a short name. On macOS the user's own temporary folder has a long one.
 const SHORT_TEMP_DIR: &str = "/tmp";
 
-/// How to connect to the embedded server.
+/// The parameters of a connection to the embedded server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connection {
     /// The folder of the server's socket; its port is the usual 5432.
@@ -27,7 +27,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// As libpq and sqlx read it. TLS is off: there is no network in between.
+    /// Returns the URL for libpq and sqlx. TLS is off: there is no network in between.
     pub fn url(&self) -> String {
         format!(
             "postgres://{}@localhost/{}?host={}&sslmode=disable",
@@ -51,7 +51,7 @@ fn percent_encoded_byte(byte: u8) -> String {
     }
 }
 
-/// The socket's folder. One under the temp folder goes when this is dropped.
+/// The socket's folder. One under the temporary folder is removed when this is dropped.
 #[derive(Debug)]
 pub(super) struct SocketFolder {
     path: PathBuf,
@@ -85,7 +85,7 @@ impl SocketFolder {
         let mut path = PathBuf::new();
         for root in [temp_dir, Path::new(SHORT_TEMP_DIR)] {
             path = make_fresh(root, 0o700)?;
-            // Removed again at the end of this turn if it is not returned.
+            // Dropped, and so removed, at the end of this iteration if it is not returned.
             let made = Self {
                 path: path.clone(),
                 temporary: Some(path.clone()),

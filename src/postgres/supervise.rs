@@ -1,7 +1,7 @@
 //! The thread that prepares the server, starts it, restarts it when it dies, and stops it.
 //!
-//! Everything here blocks, on purpose: the thread has nothing else to do. The one order it takes is
-//! to stop, and that is given by dropping the sender, so nobody can forget it.
+//! Everything here blocks, on purpose: the thread has nothing else to do. Its only order is to
+//! stop, which is given by dropping the sender, so it cannot be forgotten.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -17,17 +17,17 @@ use super::process::postmaster::Postmaster;
 use super::socket::{Connection, SocketFolder};
 use super::{Durability, PostgresSettings, StartError, State, StopError, cluster};
 
-/// How often the thread looks whether the server is still there.
+/// The interval at which the thread checks whether the server is still running.
 const GLANCE: Duration = Duration::from_millis(100);
 const FIRST_DELAY: Duration = Duration::from_millis(200);
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
-/// After so long a death is a new trouble, not one more of the same.
+/// A death after this long is a new failure, not a repetition of the last.
 const STEADY: Duration = Duration::from_mins(1);
 
-/// What is sent to the thread: nothing, until the sender is dropped.
+/// The type of messages to the thread: there are none; it stops when the sender is dropped.
 pub(super) type Never = std::convert::Infallible;
 
-/// Where the thread tells what became of the server.
+/// The channels on which the thread reports the state of the server.
 #[derive(Debug)]
 pub(super) struct Reports {
     pub(super) started: oneshot::Sender<Result<Started, StartError>>,
@@ -41,14 +41,14 @@ pub(super) struct Started {
     pub(super) folder: std::path::PathBuf,
 }
 
-/// All that a server needs to be started, again and again.
+/// Everything that is needed to start a server repeatedly.
 #[derive(Debug)]
 pub(super) struct Site {
     pub(super) binaries: Binaries,
     pub(super) account: Account,
     pub(super) log: ServerLog,
     pub(super) durability: Durability,
-    // Last, for the lock must be the last thing let go of.
+    // Last, since the lock must be released last.
     pub(super) socket: SocketFolder,
     pub(super) folder: Folder,
 }
@@ -86,7 +86,7 @@ impl Site {
     }
 }
 
-/// The thread's whole life.
+/// Runs the thread.
 pub(super) fn run(settings: &PostgresSettings, orders: &Receiver<Never>, reports: Reports) {
     let Reports {
         started,
@@ -100,7 +100,7 @@ pub(super) fn run(settings: &PostgresSettings, orders: &Receiver<Never>, reports
     let (site, server) = match first {
         Ok(up) => up,
         Err(error) => {
-            // Whoever waited may have given up: then the error is of no use to anybody.
+            // The receiver may be gone: then the error is of no use.
             drop(started.send(Err(error)));
             return;
         }
@@ -148,7 +148,7 @@ fn keep_running(
     }
 }
 
-/// Tries until the server is up; `None` when ordered to stop.
+/// Retries until the server is up; `None` when ordered to stop.
 fn restart(
     site: &Site,
     orders: &Receiver<Never>,
@@ -169,7 +169,7 @@ fn restart(
     }
 }
 
-/// Doubles with each death in a row.
+/// Returns a delay that doubles with each death in a row.
 fn delay_before_restart(deaths: u32) -> Duration {
     let doublings = deaths.saturating_sub(1).min(16);
     (FIRST_DELAY * 2u32.pow(doublings)).min(LONGEST_DELAY)

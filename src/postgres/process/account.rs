@@ -1,4 +1,5 @@
-//! Who the server runs as: we ourselves, or as root another account, because Postgres refuses root.
+//! The account that the server runs as: the current one, or as root another one, because Postgres
+//! refuses root.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, chown};
@@ -8,7 +9,7 @@ use nix::unistd::{Gid, Uid, User, getegid, geteuid};
 
 use crate::postgres::StartError;
 
-/// Tried in this order when we are root.
+/// Tried in this order if the current user is root.
 const UNPRIVILEGED: [&str; 2] = ["postgres", "nobody"];
 
 #[derive(Debug, Clone)]
@@ -19,8 +20,8 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// The account for the cluster in `data`, which need not exist yet. If it does, its owner must
-    /// go on running it, even when `postgres` has been added to the machine since.
+    /// Returns the account for the cluster in `data`, which need not exist yet. If it does, its
+    /// owner keeps running it, even if `postgres` has been added to the machine since.
     pub(crate) fn choose(data: &Path) -> Result<Self, StartError> {
         let owner = fs::metadata(data).ok().map(|found| found.uid());
         if !geteuid().is_root() {
@@ -59,7 +60,7 @@ impl Account {
         self.uid != geteuid()
     }
 
-    /// Gives `path` to the account.
+    /// Makes the account the owner of `path`.
     pub(crate) fn own(&self, path: &Path) -> Result<(), StartError> {
         if !self.differs_from_ours() {
             return Ok(());
@@ -70,8 +71,8 @@ impl Account {
         ))
     }
 
-    /// Checks that the account can reach `folder`, and names the first one on the way it cannot
-    /// enter. Postgres itself would only say that its data directory is not there.
+    /// Checks that the account can reach `folder`, and names the first folder on the way that it
+    /// cannot enter. Postgres itself would only report that its data directory does not exist.
     pub(crate) fn check_can_enter(&self, folder: &Path) -> Result<(), StartError> {
         if !self.differs_from_ours() {
             return Ok(());
@@ -90,8 +91,8 @@ impl Account {
         Ok(())
     }
 
-    /// The `x` bit that counts is that of the first class one belongs to. The account has no
-    /// supplementary groups: they are dropped with root.
+    /// Returns whether the account may enter. The `x` bit that counts is that of the first class it
+    /// belongs to. The account has no supplementary groups: they are dropped with root.
     fn may_enter(&self, mode: u32, owner: u32, group: u32) -> bool {
         let bit = if owner == self.uid.as_raw() {
             0o100

@@ -1,4 +1,4 @@
-//! Stops the server that a killed manager left behind, and clears a stale `postmaster.pid`.
+//! Stops the server that a killed manager left behind, and removes a stale `postmaster.pid`.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::postgres::StartError;
 
 const GLANCE: Duration = Duration::from_millis(20);
 
-/// What a running server tells about itself in its data directory's `postmaster.pid`.
+/// The contents of a running server's `postmaster.pid` in its data directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PidFile {
     pub(crate) pid: i32,
@@ -25,7 +25,7 @@ impl PidFile {
         Self::parse(&fs::read_to_string(data.join("postmaster.pid")).ok()?)
     }
 
-    /// Line 1 is the process id, line 8 the status (`src/include/utils/pidfile.h`).
+    /// Parses line 1, the process id, and line 8, the status (`src/include/utils/pidfile.h`).
     fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();
         let pid = lines.next()?.trim().parse().ok().filter(|pid| *pid > 0)?;
@@ -37,7 +37,7 @@ impl PidFile {
     }
 }
 
-/// Who has the process id found in `postmaster.pid` by now.
+/// The process that now has the id found in `postmaster.pid`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Holder {
     Nobody,
@@ -46,18 +46,19 @@ enum Holder {
     Unrelated,
 }
 
-/// Leaves no server running on `data`. To be called by who holds the folder's lock only.
+/// Stops any server that runs on `data`. The caller must hold the folder's lock.
 pub(crate) fn stop(data: &Path) -> Result<(), StartError> {
     let Some(PidFile { pid, .. }) = PidFile::read(data) else {
         return Ok(());
     };
     match holder(pid, data) {
-        // The server itself overwrites the file of a process that is no more. And another server may
-        // be ours under another path: then Postgres' own checks keep the new one out.
+        // The server itself overwrites the file of a process that no longer exists. And another
+        // server may use this database under another path: then Postgres' own checks refuse the new
+        // one.
         Holder::Nobody | Holder::OtherServer => Ok(()),
         Holder::Unrelated => {
-            // The id was given away again, after a reboot or in a new container. Postgres would
-            // take that process for a server and refuse to start.
+            // The id was reused, after a reboot or in a new container. Postgres would mistake that
+            // process for a server and refuse to start.
             let path = data.join("postmaster.pid");
             tracing::info!(path = %path.display(), pid, "removing a stale file: the process is no server");
             fs::remove_file(&path).map_err(StartError::io("remove the stale", &path))
@@ -72,7 +73,8 @@ fn stop_server(pid: i32, data: &Path) -> Result<(), StartError> {
         "stopping a database server that a killed throughline left behind"
     );
     for (signal, patience) in WAYS_TO_STOP {
-        // An error means that it ended just now, or that it is not ours to stop: the wait tells.
+        // An error means that it has just ended, or that this user may not stop it: the wait below
+        // decides.
         if kill(Pid::from_raw(pid), signal).is_err() {
             tracing::debug!(pid, %signal, "could not be sent");
         }
@@ -89,15 +91,15 @@ fn stop_server(pid: i32, data: &Path) -> Result<(), StartError> {
 }
 
 fn holder(pid: i32, data: &Path) -> Holder {
-    // A process that has ended but was not collected yet has no arguments left.
+    // A process that has ended but was not yet reaped has no arguments left.
     let Some(arguments) = arguments(pid).filter(|arguments| !arguments.is_empty()) else {
         return Holder::Nobody;
     };
     identify(&arguments, data)
 }
 
-/// The arguments are a server's when its program is `postgres`; it is ours when it was started on
-/// our data directory, as we do it: with the whole path.
+/// Identifies a process by its arguments: a server's program is `postgres`, and it is this
+/// database's if it was started on the same data directory in the same way, with the whole path.
 fn identify(arguments: &[String], data: &Path) -> Holder {
     let program = arguments.first().map(Path::new).and_then(Path::file_name);
     if !program.is_some_and(|name| name == "postgres" || name == "postmaster") {
@@ -129,7 +131,8 @@ fn arguments(pid: i32) -> Option<Vec<String>> {
         .output()
         .ok()?;
     let line = String::from_utf8_lossy(&answer.stdout);
-    // Arguments are not kept apart here: cut before each option, so that a path may hold spaces.
+    // Arguments are not separated here: they are split before each option, so that a path may
+    // contain spaces.
     let mut arguments = Vec::new();
     for (at, part) in line.trim().split(" -").enumerate() {
         match part.split_once(' ').filter(|_| at > 0) {

@@ -1,4 +1,4 @@
-//! The server's processes: the account they run as, how they start and how they end.
+//! The server's processes: the account they run as, their start and their end.
 
 pub(super) mod account;
 pub(super) mod leftover;

@@ -20,7 +20,7 @@ const GLANCE_WHILE_STARTING: Duration = Duration::from_millis(20);
 const GLANCE_WHILE_STOPPING: Duration = Duration::from_millis(5);
 const REPORT_EVERY: Duration = Duration::from_secs(10);
 
-/// Fast shutdown, then immediate shutdown, then the kernel's; and how long each may take.
+/// Fast shutdown, then immediate shutdown, then SIGKILL; with the time limit of each.
 pub(crate) const WAYS_TO_STOP: [(Signal, Duration); 3] = [
     (Signal::SIGINT, Duration::from_secs(20)),
     (Signal::SIGQUIT, Duration::from_secs(5)),
@@ -88,11 +88,11 @@ impl Postmaster {
             .is_some_and(|file| file.pid == self.pid().as_raw() && file.accepts_connections)
     }
 
-    /// How the server ended, if it did.
+    /// Returns how the server ended, if it did.
     pub(crate) fn ended(&mut self) -> Option<String> {
         match self.0.try_wait() {
             Ok(status) => status.as_ref().map(ExitStatus::to_string),
-            // Somebody else collected our child: it is no more, and nobody can say how.
+            // The child was already reaped elsewhere: it has ended, and its status is lost.
             Err(error) => Some(error.to_string()),
         }
     }
@@ -102,7 +102,7 @@ impl Postmaster {
             return Ok(());
         }
         for (signal, patience) in WAYS_TO_STOP {
-            // Not collected yet, so the id is still the child's.
+            // Not reaped yet, so the id is still the child's.
             if let Err(error) = kill(self.pid(), signal) {
                 tracing::warn!(%signal, %error, "could not signal the database server");
             }

@@ -1,14 +1,17 @@
-//! How a program of the server's is started: who it runs as, and that it dies when we do.
+//! Starts the server's programs: under the right account, and so that they end when this process
+//! does.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::account::Account;
 
-/// A command that runs `program` as `account`, in its own process group (so that Ctrl-C reaches us
-/// first), with nothing of our environment (a `PGPORT` or `PGOPTIONS` would change the server).
+/// Makes a command that runs `program` as `account`, in its own process group (so that Ctrl-C
+/// reaches this process first), without the environment (a `PGPORT` or `PGOPTIONS` would change the
+/// server).
 ///
-/// On Linux it is told to stop when the calling *thread* ends, so call from one that stays.
+/// On Linux it receives a stop signal when the calling *thread* ends, so the caller must be a
+/// thread that stays.
 pub(crate) fn command(program: &Path, account: &Account) -> Command {
     use std::os::unix::process::CommandExt as _;
 
@@ -17,22 +20,23 @@ pub(crate) fn command(program: &Path, account: &Account) -> Command {
         .env_clear()
         .env("LC_ALL", "C")
         .env("PATH", "/usr/bin:/bin")
-        // The account may not be able to enter the folder we were started in.
+        // The account may not be able to enter the current folder.
         .current_dir("/")
         .stdin(Stdio::null())
         .process_group(0);
     if account.differs_from_ours() {
-        // As root, `uid` also empties the supplementary groups, before it changes the user.
+        // As root, `uid` also clears the supplementary groups, before it changes the user.
         command.gid(account.gid.as_raw()).uid(account.uid.as_raw());
     }
     die_with_parent(&mut command);
     command
 }
 
-/// Asks the kernel to send SIGINT, Postgres' fast shutdown, when our thread ends.
+/// Asks the kernel to send SIGINT, Postgres' fast shutdown, when the calling thread ends.
 ///
-/// `pre_exec` rather than `setpriv --pdeathsig`, because that one is not everywhere and busybox' has
-/// no such option. It must be after setuid, which clears the setting: std runs it last.
+/// `pre_exec` rather than `setpriv --pdeathsig`, because that program is not everywhere and
+/// busybox' has no such option. It must run after setuid, which clears the setting: std runs it
+/// last.
 #[cfg(target_os = "linux")]
 #[expect(
     unsafe_code,
@@ -49,7 +53,7 @@ fn die_with_parent(command: &mut Command) {
     let parent = Pid::this();
     let set = move || {
         prctl::set_pdeathsig(Signal::SIGINT)?;
-        // Had the parent died before the line above, no signal would ever come.
+        // If the parent had died before the line above, the signal would never be sent.
         if getppid() == parent {
             Ok(())
         } else {
@@ -63,6 +67,6 @@ fn die_with_parent(command: &mut Command) {
     }
 }
 
-/// Elsewhere there is no such signal: an orphan is stopped at the next start (`leftover`).
+/// Other systems have no such signal: an orphan is stopped at the next start (`leftover`).
 #[cfg(not(target_os = "linux"))]
 fn die_with_parent(_command: &mut Command) {}
