@@ -1,4 +1,4 @@
-//! Claims what is sent to a target now, as [`plan`] decides.
+//! Claims the deliveries to send to one target now, as [`plan`] decides.
 
 use super::{
     deliverer::{Deliverer, DeliveryReport},
@@ -21,7 +21,7 @@ use crate::{
     store::{ClaimedDelivery, EarlierMessage, StoreError},
 };
 
-/// A plan by what is done with deliveries.
+/// The actions of a plan, grouped by kind.
 #[derive(Default)]
 struct PlannedTurn {
     expired: Vec<i64>,
@@ -39,7 +39,7 @@ impl PlannedTurn {
                 DeliveryAction::Collapse(id) => turn.collapsed.push(id),
                 DeliveryAction::Send(id) => turn.singly.push(id),
                 DeliveryAction::Digest(ids) => turn.digest.extend(ids),
-                // `escalate` sees to these, also at times when nothing is due.
+                // `escalate` handles these, also at times when nothing is due.
                 DeliveryAction::Fallback { .. } => {}
                 DeliveryAction::Wait {
                     delivery,
@@ -64,7 +64,7 @@ impl PlannedTurn {
 }
 
 impl Deliverer {
-    /// Claims what may be sent. The report has what was ended instead.
+    /// Claims the deliveries to send. The report contains what was ended instead.
     pub(super) async fn claim(
         &self,
         target: &Target,
@@ -146,7 +146,7 @@ impl Deliverer {
         }
     }
 
-    /// Where the picture of what is told can be fetched, if it has one.
+    /// Returns the signed URL of the delivery's chart, if it has one.
     fn chart(&self, delivery: &ClaimedDelivery, now: Timestamp) -> Option<String> {
         let links = self.settings.chart_links.as_ref()?;
         match &delivery.content {
@@ -175,7 +175,7 @@ fn notes(delivery: &ClaimedDelivery, queue: &DeliveryQueue, now: Timestamp) -> V
 }
 
 impl DeliveryReport {
-    /// Nothing is skipped silently.
+    /// Logs what was ended: no delivery is skipped silently.
     fn log_ended(&self, target: &Target) {
         let name = &target.name;
         if self.expired > 0 {

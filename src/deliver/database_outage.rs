@@ -1,7 +1,7 @@
-//! Tells one target that the database is away, without the database.
+//! Notifies one target of an outage of the database, without using the database.
 //!
-//! [`Emergency::tick`] is called every few seconds by every replica. What it needs to tell is kept in
-//! memory from when the definitions came into force, secrets included.
+//! Every replica calls [`Emergency::tick`] every few seconds. The target and its secrets are kept
+//! in memory from the time the definitions were activated.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,30 +23,30 @@ use crate::{
     store::{ClaimedDelivery, Store, StoreError},
 };
 
-/// A database that takes longer is as good as away.
+/// The time limit of the check; a slower database is regarded as unavailable.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Who is told, and when.
+/// The recipient and timing of the notification.
 #[derive(Clone, Debug)]
 pub struct EmergencySettings {
     pub target: Name,
-    /// How long the database must be away.
+    /// The duration of an outage before it is notified.
     pub after: Duration,
-    /// What this installation is called, where several tell one target.
+    /// The name of this installation, in case several notify one target.
     pub service: String,
 }
 
-/// What one look has found and done.
+/// The result of one check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EmergencyReport {
     pub database_answers: bool,
-    /// Whether the target believes that we are blind.
+    /// True if the target was notified of an outage and not yet of its end.
     pub is_told: bool,
     /// The result of the attempt, if there was something to send.
     pub attempt: Option<AttemptClass>,
 }
 
-/// Clones share everything.
+/// Checks the database and notifies the target. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Emergency {
     store: Store,
@@ -59,7 +59,7 @@ pub struct Emergency {
 #[derive(Debug)]
 struct Sight {
     blindness: DatabaseOutage,
-    /// As it was declared when its secrets were read.
+    /// The declaration for which the secrets were read.
     target: Option<Arc<Target>>,
 }
 
@@ -79,8 +79,8 @@ impl Emergency {
         })
     }
 
-    /// Looks whether the database answers and tells what is to be told of it. Never fails: that is
-    /// what it is for.
+    /// Checks whether the database answers and sends the notification that follows. Never fails,
+    /// since it must work during an outage.
     pub async fn tick(&self, now: Timestamp) -> EmergencyReport {
         let answer = self.ask(now).await;
         let mut sight = self.sight.lock().await;
@@ -110,7 +110,7 @@ impl Emergency {
         }
     }
 
-    /// `None` without an answer.
+    /// Queries the database. `None` if it does not answer.
     async fn ask(&self, now: Timestamp) -> Option<LastAnswer> {
         let asking = async {
             let mut tx = self
@@ -138,7 +138,7 @@ impl Emergency {
         }
     }
 
-    /// Reads what is needed to reach the target whenever that has changed.
+    /// Reads the target's secrets into memory whenever its declaration has changed.
     async fn hold(&self, held: &mut Option<Arc<Target>>) {
         let declared = self
             .catalog
@@ -164,7 +164,7 @@ impl Emergency {
                 tracing::error!(notify.target = %name, "the emergency target `{name}` cannot be notified: {error}");
             }
         }
-        // What is missing is looked for again at the next tick.
+        // Otherwise missing secrets are read again at the next tick.
         *held = is_whole.then_some(declared);
     }
 
@@ -203,7 +203,7 @@ impl Emergency {
         class
     }
 
-    /// The next outage has another message.
+    /// Records the end of an outage, so that the next outage has another message id.
     async fn note(&self, alarm: OutageNotice, now: Timestamp) {
         let OutageNotice::SeesAgain(seen) = alarm else {
             return;

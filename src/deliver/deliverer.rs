@@ -1,4 +1,4 @@
-//! One turn at one target: claim, send, settle.
+//! One turn for one target: claim, send, settle.
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,11 +33,11 @@ pub enum StartDelivererError {
     Client(#[from] BuildClientError),
 }
 
-/// A target that nobody declares is given up only after this long: while a new version of the
-/// definitions is rolled out, one replica may not know yet what another does.
+/// The delay before the deliveries to an undeclared target are cancelled: during a rollout of new
+/// definitions, one replica may not yet know a target that another already uses.
 const UNDECLARED_GRACE: Duration = Duration::from_mins(10);
 
-/// Sends what is due. Clones share everything.
+/// Sends the due deliveries. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Deliverer {
     pub(super) store: Store,
@@ -46,26 +46,28 @@ pub struct Deliverer {
     pub(super) settings: Arc<DeliverSettings>,
 }
 
-/// What one turn did.
+/// The result of one turn.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryReport {
-    /// Of the target, as users write it; `None` if it is not declared.
+    /// The kind of the target as in its definition; `None` if it is not declared.
     pub kind: Option<&'static str>,
-    /// How each try ended.
+    /// The result of each attempt.
     pub attempts: Vec<AttemptClass>,
-    /// How each message that was sent ended, and how long that took; one may tell of many.
+    /// The result of each message that was sent, and how long it took; a digest covers several
+    /// deliveries.
     pub messages: Vec<(AttemptClass, Duration)>,
-    /// How long after its alert's change each was told.
+    /// The delay of each delivery after the change of its alert.
     pub delivered_after: Vec<Duration>,
-    /// Given up in this turn.
+    /// Deliveries that failed permanently in this turn.
     pub dead: u64,
-    /// Over before they could be told.
+    /// Deliveries that were skipped because their alert resolved before they could be sent.
     pub collapsed: u64,
-    /// Never tried and too old.
+    /// Deliveries that were never attempted and are too old.
     pub expired: u64,
-    /// Of a target that was removed.
+    /// Deliveries to a target that was removed.
     pub cancelled: u64,
-    /// Sent, but somebody else owned the delivery by then: the target may have been told twice.
+    /// Deliveries that were sent although another replica owned them by then: the target may have
+    /// received them twice.
     pub leases_lost: u64,
 }
 
@@ -90,7 +92,7 @@ impl Deliverer {
         })
     }
 
-    /// Targets with something due, declared or not.
+    /// Returns the targets with due deliveries, declared or not.
     pub async fn due_targets(&self, now: Timestamp) -> Result<Vec<Name>, StoreError> {
         let mut tx = self.store.begin("find targets with due deliveries").await?;
         let targets = tx.due_targets(now).await?;
@@ -98,8 +100,8 @@ impl Deliverer {
         Ok(targets)
     }
 
-    /// Claims what is due at a target, sends it and records how that ended. An error means that the
-    /// database was away; what had been sent will be sent again.
+    /// Claims the due deliveries to a target, sends them and records the results. An error means
+    /// that the database was unavailable; whatever was sent will be sent again.
     pub async fn deliver_due(
         &self,
         target: &Name,
@@ -121,7 +123,7 @@ impl Deliverer {
             match ended {
                 Ok(Ok(one)) => report.add(one),
                 Ok(Err(error)) => failure = Some(error),
-                // Its lease lapses and the delivery is tried again.
+                // The lease of the delivery expires, and it is attempted again.
                 Err(panic) => tracing::error!(error = %panic, "a delivery was cut short"),
             }
         }
@@ -133,8 +135,8 @@ impl Deliverer {
         DeliveryPolicy::of(target, rate_limit, self.settings.at_once)
     }
 
-    /// Ends what a removed target is still to be told, and says which alerts still fire there: nobody
-    /// there will hear of their end.
+    /// Cancels the open deliveries to a removed target, and logs which of its alerts are still
+    /// firing, since the target is not notified when they resolve.
     async fn cancel(&self, target: &Name, now: Timestamp) -> Result<DeliveryReport, StoreError> {
         let reason = format!("target `{target}` is not declared any more");
         let mut tx = self

@@ -1,5 +1,5 @@
-//! Keeps one turn running for every target that has something due, so that a slow target delays
-//! nobody else.
+//! Keeps one turn running for every target with due deliveries, so that a slow target does not
+//! delay others.
 
 use std::collections::HashMap;
 
@@ -12,8 +12,7 @@ use crate::{
     store::StoreError,
 };
 
-/// Turns at targets, at most one of each target at a time. Dropped, it stops them all; their leases
-/// lapse.
+/// Runs turns, at most one per target at a time. Dropping it aborts them all; their leases expire.
 #[derive(Debug)]
 pub struct Dispatcher {
     deliverer: Deliverer,
@@ -23,7 +22,7 @@ pub struct Dispatcher {
 
 type Turn = Result<DeliveryReport, StoreError>;
 
-/// A turn that has ended.
+/// The result of a turn that has ended.
 #[derive(Debug)]
 pub struct TargetReport {
     pub target: Name,
@@ -39,8 +38,8 @@ impl Dispatcher {
         }
     }
 
-    /// Starts a turn at every target with something due that has none running, and returns the turns
-    /// that have ended since the last tick. Waits for no target.
+    /// Starts a turn for every target with due deliveries that has none running, and returns the
+    /// turns that have ended since the last tick. Does not wait for any target.
     pub async fn tick(&mut self, now: Timestamp) -> Result<Vec<TargetReport>, StoreError> {
         let ended = self.ended();
         for target in self.deliverer.due_targets(now).await? {

@@ -1,4 +1,4 @@
-//! Sends to the fallback of a target what the target itself does not receive.
+//! Sends to a target's fallback the deliveries that the target does not receive.
 
 use super::deliverer::Deliverer;
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl Deliverer {
-    /// Escalates what is overdue at every target that has a fallback. Returns how many deliveries.
+    /// Escalates the overdue deliveries of every target with a fallback. Returns how many.
     pub async fn escalate(&self, now: Timestamp) -> Result<u64, StoreError> {
         let targets: Vec<_> = self.catalog.borrow().targets.values().cloned().collect();
         let mut escalated = 0;

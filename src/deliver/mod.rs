@@ -1,20 +1,21 @@
-//! Station 7: tells targets what the outbox holds.
+//! Station 7: sends the deliveries in the outbox to their targets.
 //!
-//! The contract: every delivery reaches its target at least once, or is dead and visible; deliveries
-//! of one alert reach a target in their order; no target waits for another; a secret is read when it
-//! is used and stands in no row, log or error; nothing is sent to an address that is not allowed.
+//! The guarantees: every delivery reaches its target at least once, or has failed permanently and
+//! is visible; deliveries of one alert reach a target in order; no target waits for another; a
+//! secret is read when it is used and appears in no row, log or error; nothing is sent to an
+//! address that is not allowed.
 //!
-//! [`Dispatcher::tick`] is called every second and returns at once. For every target with something
-//! due it starts one turn of [`Deliverer::deliver_due`], unless the last one still runs: claim (a
-//! short transaction), send, settle (another). No transaction is open while we wait for a target. A
-//! replica that dies in between leaves a lease that lapses, and the delivery is sent again under the
-//! same id.
+//! [`Dispatcher::tick`] is called every second and returns at once. For every target with due
+//! deliveries it starts one turn of [`Deliverer::deliver_due`], unless the last one is still
+//! running: claim (a short transaction), send, settle (another). No transaction is open while a
+//! turn waits for a target. A replica that dies in between leaves a lease that expires, and the
+//! delivery is sent again under the same id.
 //!
-//! [`Reminder::tick`] is called every minute: an Alertmanager forgets what it does not hear again, so
-//! it is told of all that lasts, besides what the outbox holds.
+//! [`Reminder::tick`] is called every minute: an Alertmanager forgets alerts that are not repeated,
+//! so all active alerts are sent to it in addition to the outbox.
 //!
-//! [`Emergency::tick`] is called every few seconds: it tells of a database that is away, which no
-//! outbox can.
+//! [`Emergency::tick`] is called every few seconds: it reports an outage of the database, which the
+//! outbox cannot do.
 //!
 //! [`Deliverer::escalate`] is called every second: what a target does not receive is sent to its fallback
 //! as well. [`Reconciler::tick`] is called every minute and holds what targets show against

@@ -1,7 +1,7 @@
-//! Holds what targets show against how the alerts stand, and tells what is missing.
+//! Compares what targets show with the state of the alerts, and adds the missing deliveries.
 //!
-//! It catches what nobody has thought of, a restored backup among it: everything else here tells what
-//! happened, and this what is. Every repair is counted, since none is ever needed by the rules.
+//! This covers unforeseen failures, such as a restored backup: the rest of the service reports
+//! changes, and this compares states. Every addition is counted, since none should ever be needed.
 //!
 //! Ends are told to every kind of target: they are told once each, and an end twice would be harmless
 //! where it matters (PagerDuty, Alertmanager, programs). A channel that only scrolls by hears of one
@@ -22,9 +22,9 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// What was told so recently may still be followed by the transaction that ends it.
+/// A more recent state is ignored, since the transaction that updates it may still follow.
 const SETTLES_WITHIN: Duration = Duration::from_mins(1);
-/// So long an alert may fire before somebody must show it.
+/// The duration for which an alert may fire before at least one target must show it.
 const SHOWN_WITHIN: Duration = Duration::from_mins(5);
 
 #[derive(Clone, Debug)]
@@ -36,9 +36,9 @@ pub struct Reconciler {
 /// Deliveries that were missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Repairs {
-    /// Of ends, at targets that show an alert as firing that is over.
+    /// Ends of alerts, for targets that still show them as firing.
     pub ends: u64,
-    /// Of beginnings, of alerts that nobody shows.
+    /// Beginnings of alerts that no target shows.
     pub beginnings: u64,
 }
 

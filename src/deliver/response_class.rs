@@ -1,5 +1,4 @@
-//! What an answer means, by kind of target: what the service says in the body first, the status
-//! second.
+//! The meaning of a response, by kind of target: first by the body, second by the status.
 
 use std::time::Duration;
 
@@ -16,17 +15,17 @@ use crate::domain::{
     slo::TargetKind,
 };
 
-/// How a try ended, and how long the target asked to be left alone.
+/// The class of an attempt's result, and how long the target asked to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ResponseClass {
     pub(super) class: AttemptClass,
     pub(super) retry_after: Option<Duration>,
 }
 
-/// An unknown refusal may be a slip of a proxy; the third in a row is not.
+/// An unknown refusal may be an accident of a proxy; the third in a row is not.
 const TRIES_BEFORE_BROKEN: i32 = 3;
 
-/// `attempt` is counted from 1.
+/// Classifies a response. `attempt` is counted from 1.
 pub(super) fn classify(
     kind: &TargetKind,
     answer: &TargetResponse,
@@ -58,14 +57,14 @@ fn by_body(
     attempt: i32,
 ) -> Option<AttemptClass> {
     let is_success = (200..300).contains(&answer.status);
-    // Some services say no with 200 (Slack's own web API does).
+    // Some services report an error with status 200 (as Slack's Web API does).
     let says_no = json.and_then(|json| json.get("ok")) == Some(&Value::Bool(false));
     let by_kind = match kind {
         TargetKind::Slack { .. } | TargetKind::SlackBot { .. } if !is_success || says_no => {
             let error = json.and_then(|json| json.get("error")?.as_str());
             slack::errors::class_of(error.unwrap_or(answer.body.trim()))
         }
-        // An answer that is none of Slack's own came from something in between.
+        // A response that does not have Slack's form came from an intermediary.
         TargetKind::SlackBot { .. }
             if json.and_then(|json| json.get("ok")) != Some(&Value::Bool(true)) =>
         {
@@ -100,13 +99,13 @@ fn by_status(kind: &TargetKind, status: u16, attempt: i32) -> AttemptClass {
         429 => AttemptClass::RateLimited,
         408 | 409 | 423 | 425 | 500.. => AttemptClass::Unavailable,
         300..400 | 401 | 403 | 404 | 410 => AttemptClass::Misconfigured,
-        // Only of services that we know do these mean this message.
+        // Only for known services do these statuses mean that this message is invalid.
         400 | 413 | 422 if is_known => AttemptClass::Rejected,
         _ => unknown(attempt),
     }
 }
 
-/// Seconds, or an HTTP date.
+/// Parses seconds, or an HTTP date.
 fn parse_retry_after(text: &str, now: Timestamp) -> Option<Duration> {
     if let Ok(secs) = text.trim().parse::<u64>() {
         return Some(Duration::from_secs(secs));

@@ -1,4 +1,4 @@
-//! One try at a delivery: make the request, send it, and understand how that ended.
+//! One attempt at a delivery: makes the request, sends it, and classifies the result.
 
 use std::{sync::Arc, time::Duration};
 
@@ -37,7 +37,7 @@ use crate::{
     store::{ClaimedDelivery, EarlierMessage},
 };
 
-/// What is worth nothing after a minute must not wait for long: the next heartbeat is due.
+/// Short, since a heartbeat is worthless after a minute, when the next one is due.
 const BRIEF_TIMEOUT: Duration = Duration::from_secs(5);
 
 const SLACK_API: &str = "https://slack.com/api";
@@ -49,35 +49,35 @@ pub(super) struct Sender {
     routing_keys: RoutingKeys,
 }
 
-/// A delivery, and how its target was told of the same alert before.
+/// A delivery, with the target's earlier message about the same alert.
 #[derive(Clone, Debug)]
 pub(super) struct Dispatch {
     pub(super) delivery: ClaimedDelivery,
     pub(super) before: Option<EarlierMessage>,
     pub(super) context: RenderContext,
-    /// The others that a digest tells, and what it says instead of what each was to say.
+    /// The other deliveries in a digest, and the digest, which replaces their own messages.
     pub(super) with: Vec<ClaimedDelivery>,
     pub(super) digest: Option<Notification>,
 }
 
-/// How a try ended, and what is kept of it.
+/// The result of an attempt, and what is stored of it.
 #[derive(Clone, Debug)]
 pub(super) struct AttemptResult {
     pub(super) reaction: ResponseClass,
     pub(super) http_status: Option<u16>,
     pub(super) excerpt: Option<String>,
-    /// What later messages about the episode refer to, if this one was it.
+    /// The reference for later messages about the episode, if this message is the one to refer to.
     pub(super) reference: Option<Reference>,
 }
 
-/// What an answer is judged by.
+/// The context in which a response is classified.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AttemptContext<'a> {
     pub(super) kind: &'a TargetKind,
     /// Counted from 1.
     pub(super) attempt: i32,
     pub(super) now: Timestamp,
-    /// For all of each request.
+    /// The time limit of each request.
     pub(super) timeout: Duration,
 }
 
@@ -230,7 +230,7 @@ impl Sender {
         Ok(self.send(this, prepared).await)
     }
 
-    /// A body that is refused is followed by a simpler one, if there is one.
+    /// Sends the request; if its body is refused and there is a simpler one, sends that.
     async fn send(&self, this: AttemptContext<'_>, mut prepared: Prepared) -> AttemptResult {
         prepared.outgoing.timeout = this.timeout;
         let secrets = prepared.secrets;
@@ -249,7 +249,8 @@ impl Sender {
         tried
     }
 
-    /// Told if one replica took it: the others are reminded every minute.
+    /// Posts to all replicas. The attempt succeeds if one replica accepts it: the others receive
+    /// the alert with the repetition every minute.
     async fn send_to_alertmanager(
         &self,
         this: AttemptContext<'_>,
@@ -290,7 +291,7 @@ impl Sender {
 }
 
 impl Dispatch {
-    /// One message for many deliveries; none for none.
+    /// Makes one message for many deliveries; none if there are none.
     pub(super) fn of_many(
         target: &Target,
         queue: &DeliveryQueue,
@@ -344,7 +345,7 @@ impl AttemptContext<'_> {
 }
 
 impl AttemptResult {
-    /// Ended before anything was answered.
+    /// Makes the result of an attempt that ended without a response.
     pub(super) fn unsent(class: AttemptClass, reason: &str) -> Self {
         Self {
             reaction: ResponseClass {
@@ -358,7 +359,7 @@ impl AttemptResult {
     }
 }
 
-/// Without the address of the target, which may be a secret.
+/// Makes the span of an attempt, without the target's URL, which may be a secret.
 fn span(target: &Target, dispatch: &Dispatch) -> Span {
     tracing::debug_span!(
         "attempt",
@@ -388,7 +389,8 @@ const fn class_of(error: &SendError) -> AttemptClass {
     }
 }
 
-/// Of a redirect only the host is told: the rest may be a secret.
+/// Returns the text of a response. Of a redirect it contains only the host: the rest may be a
+/// secret.
 fn answer_text(answer: &TargetResponse) -> String {
     let host = answer
         .location

@@ -1,4 +1,4 @@
-//! How long targets are given, how much is sent at once, and where to.
+//! Settings of deliveries: time limits, concurrency, and the URLs in messages.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use crate::domain::notify::signed_links::{ActionAddresses, SignedLinks};
 #[derive(Clone, Debug)]
 pub struct DeliverSettings {
     pub connect_timeout: Duration,
-    /// For all of a request to Slack or PagerDuty.
+    /// The time limit of a request to Slack or PagerDuty.
     pub chat_timeout: Duration,
-    /// For all of a request to a webhook.
+    /// The time limit of a request to a webhook.
     pub webhook_timeout: Duration,
-    /// How long a claimed delivery is ours.
+    /// The duration of the lease of a claimed delivery.
     pub lease: Duration,
-    /// Deliveries to one target at a time, each of another alert.
+    /// Concurrent deliveries to one target, each of another alert.
     pub at_once: u32,
     pub addresses: AddressPolicy,
-    /// Where readers can act; `None` where it is not known what people reach the pages at.
+    /// The URLs at which readers can act; `None` if the public URL is unknown.
     pub actions: Option<ActionAddresses>,
-    /// Where readers fetch the charts of messages; without it messages have none.
+    /// The URLs of the charts in messages; without it messages have none.
     pub chart_links: Option<SignedLinks>,
 }
 

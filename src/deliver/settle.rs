@@ -1,4 +1,4 @@
-//! Records the result of an attempt: what happens to its delivery, and the state of the target.
+//! Records the result of an attempt: the state of its delivery, and the state of the target.
 
 use std::time::Duration;
 
@@ -106,7 +106,8 @@ fn attempt(
     }
 }
 
-/// From the evaluation to now; of alerts only, since platform notifications are made to be sent.
+/// Returns the time from the evaluation until now; only for alerts, since platform notifications
+/// have no evaluation.
 fn delivered_after(claimed: &ClaimedDelivery, settlement: Settlement) -> Vec<Duration> {
     match (settlement, &claimed.content) {
         (Settlement::Delivered(at), Some(Notification::Alert(facts))) => {

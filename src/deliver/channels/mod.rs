@@ -1,4 +1,4 @@
-//! What kinds of targets need besides a request: threads, keys and repetition.
+//! Per-channel needs beyond a single request: threads, keys and repetition.
 
 pub(super) mod reminder;
 pub(super) mod routing_key;

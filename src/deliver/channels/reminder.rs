@@ -1,6 +1,6 @@
-//! Alertmanager as a target. It forgets what it does not hear again, so besides being told of each
-//! transition at once it is told every minute of all that lasts; all its replicas are, since each
-//! keeps its own.
+//! Alertmanager as a target. It forgets alerts that are not repeated, so in addition to each
+//! transition, which is sent at once, it receives every minute all alerts that are active. All of
+//! its replicas do, since each keeps its own state.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,13 +27,14 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// An end is told again for so long, in case one of the replicas was away, or its clock is behind
-/// ours: it goes by the later of two ends until the earlier has passed.
+/// The duration for which the end of an alert is repeated, in case one of the replicas was
+/// unavailable, or its clock is slow: of two ends it uses the later one until the earlier has
+/// passed.
 const TELL_ENDS_FOR: Duration = Duration::from_mins(15);
-/// Of one request; more are sent in several.
+/// The limit of one request; more alerts are sent in several requests.
 const MAX_ALERTS: usize = 64;
 
-/// What one replica of an Alertmanager answered.
+/// The result of a request to one replica of an Alertmanager.
 pub(crate) type PostResult = Result<TargetResponse, SendError>;
 
 /// Posts to all replicas at the same time.
@@ -73,7 +74,7 @@ pub(crate) async fn addresses(urls: &[SecretOrPlain]) -> Result<Vec<SecretString
     Ok(addresses)
 }
 
-/// Tells every Alertmanager again what lasts.
+/// Repeats the active alerts to every Alertmanager.
 #[derive(Clone, Debug)]
 pub struct Reminder {
     store: Store,
@@ -82,12 +83,12 @@ pub struct Reminder {
     timeout: Duration,
 }
 
-/// What one round did.
+/// The result of one round.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReminderReport {
-    /// Alerts told, each counted once for every replica of an Alertmanager that took it.
+    /// Alerts sent, each counted once for every replica of an Alertmanager that accepted it.
     pub told: usize,
-    /// Requests that failed; what they told is told again in the next round.
+    /// Requests that failed; their alerts are repeated in the next round.
     pub failed: usize,
 }
 

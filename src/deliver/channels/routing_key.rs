@@ -1,10 +1,10 @@
-//! Under which key PagerDuty is told: a resolve must come under the one that the trigger came under,
-//! or it is dropped without a word and the incident stays open for ever.
+//! The routing key for each PagerDuty event: a resolve must use the key of its trigger, or
+//! PagerDuty drops it silently and the incident stays open for ever.
 //!
-//! A row keeps where the key was kept and a fingerprint of it, never the key. When another is found
-//! there by then, the old one is looked for where the target says that it is kept now
-//! (`previousRoutingKey`), and among those that this process has used; what is in the environment
-//! cannot be read again after a restart.
+//! A row stores the reference to the key's secret and a fingerprint of the key, never the key
+//! itself. If the secret has another value later, the old key is looked for in the secret that the
+//! target names for it (`previousRoutingKey`), and among the keys that this process has used; an
+//! environment variable cannot be read again after a restart.
 
 use std::{
     collections::HashMap,
@@ -19,7 +19,7 @@ use crate::{
     domain::{alerting::alert::TransitionKind, notify::PinnedKey, slo::SecretRef},
 };
 
-/// More are not remembered; there are as many as targets and rotations.
+/// The limit of remembered keys; there are as many as targets and rotations.
 const MAX_KEYS: usize = 1_000;
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,7 +37,7 @@ pub(crate) enum RoutingKeyError {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RoutingKeys(Arc<Mutex<HashMap<String, SecretString>>>);
 
-/// Where a target's keys are kept.
+/// References to the secrets with a target's keys.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Places<'a> {
     pub(crate) current: &'a SecretRef,
@@ -45,7 +45,7 @@ pub(crate) struct Places<'a> {
 }
 
 impl RoutingKeys {
-    /// The key for the next message about an episode, and what is to be kept of it.
+    /// Returns the key for the next event of an episode, and what is to be stored about it.
     pub(crate) async fn choose(
         &self,
         places: Places<'_>,
@@ -67,7 +67,7 @@ impl RoutingKeys {
         match kind {
             // A new incident under the new key is better than none.
             TransitionKind::Firing => Ok(self.pin(current?, places.current)),
-            // What goes on under the new key would be an incident that no resolve is for.
+            // Under the new key, a further event would open an incident that is never resolved.
             TransitionKind::Updated
             | TransitionKind::DataStopped
             | TransitionKind::DataResumed
@@ -102,7 +102,7 @@ impl RoutingKeys {
     }
 }
 
-/// 64 bits of a hash: a key is random, so nobody finds it by trying.
+/// Returns 64 bits of a hash: a key is random, so it cannot be found by trying.
 fn fingerprint(key: &SecretString) -> String {
     let hash = Sha256::new()
         .chain_update(b"throughline routing key ")

@@ -1,8 +1,8 @@
-//! Slack's Web API: one message for each episode, what follows in its thread, and the message itself
-//! updated when it is over.
+//! Slack's Web API: one message for each episode, its later notifications in the thread, and the
+//! message itself updated when the episode ends.
 //!
-//! Slack answers 200 whatever happens and says in the body what did. It knows no id that would make a
-//! repeat harmless, so a message that may be one says so.
+//! Slack always answers 200 and reports errors in the body. It offers no idempotency key, so a
+//! message that may be a repetition says so.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// Errors that mean that there is no message to refer to, or that it may not be changed any more.
+/// Errors that mean that the message to refer to does not exist, or may not be changed any more.
 const CANNOT_REFER: [&str; 7] = [
     "message_not_found",
     "thread_not_found",
@@ -34,7 +34,7 @@ const CANNOT_REFER: [&str; 7] = [
     "update_failed",
 ];
 
-/// A bot and the channel that it speaks in.
+/// A bot and the channel that it posts to.
 pub(crate) struct Bot<'a> {
     pub(crate) client: &'a Client,
     pub(crate) base: &'a str,
@@ -44,7 +44,7 @@ pub(crate) struct Bot<'a> {
     pub(crate) tried: AttemptContext<'a>,
 }
 
-/// What is told, and how.
+/// The notification to send, and its context.
 pub(crate) struct SlackUpdate<'a> {
     pub(crate) content: &'a Notification,
     pub(crate) context: &'a RenderContext,
@@ -52,18 +52,18 @@ pub(crate) struct SlackUpdate<'a> {
 
 enum PostOutcome {
     Done(AttemptResult),
-    /// What was referred to is gone.
+    /// The message that was referred to is gone.
     Gone,
 }
 
 impl Bot<'_> {
-    /// The first message of an episode.
+    /// Posts the first message of an episode.
     pub(crate) async fn begin(&self, news: SlackUpdate<'_>) -> AttemptResult {
         self.post_anew(&news).await
     }
 
-    /// An episode that follows close upon the last is told in the same thread, and the channel is
-    /// told that it is.
+    /// Posts the beginning of an episode that follows the previous one closely: into the same
+    /// thread, and also into the channel.
     pub(crate) async fn begin_again(
         &self,
         news: SlackUpdate<'_>,
@@ -86,7 +86,7 @@ impl Bot<'_> {
         tried
     }
 
-    /// What follows the first message of an episode.
+    /// Posts a later notification of an episode.
     pub(crate) async fn go_on(&self, news: SlackUpdate<'_>, first: &SlackMessage) -> AttemptResult {
         let place = json!({ "channel": first.channel, "thread_ts": first.ts });
         if news.content.kind() == TransitionKind::Resolved {
@@ -133,7 +133,7 @@ impl Bot<'_> {
     async fn update(&self, news: &SlackUpdate<'_>, first: &SlackMessage) -> PostOutcome {
         let place = json!({ "channel": first.channel, "ts": first.ts });
         let mut simple = slack::text_only(news.content, news.context);
-        // Blocks that are left out stay as they were.
+        // Slack keeps blocks that are left out.
         simple["blocks"] = json!([]);
         let full = slack::body(news.content, news.context);
         self.say("chat.update", &place, full, simple).await
@@ -144,7 +144,7 @@ impl Bot<'_> {
         let simple = slack::text_only(news.content, news.context);
         let said = self.say("chat.postMessage", place, reply, simple).await;
         match said {
-            // What follows still belongs to the first message.
+            // Later notifications still refer to the first message.
             PostOutcome::Done(tried) => PostOutcome::Done(AttemptResult {
                 reference: None,
                 ..tried
@@ -153,7 +153,7 @@ impl Bot<'_> {
         }
     }
 
-    /// Says it, and once more simply if it is refused as it is.
+    /// Sends a request, and once more in a simpler form if the full one is refused.
     async fn say(&self, method: &str, place: &Value, full: Value, simple: Value) -> PostOutcome {
         let said = self.call(method, place, &full).await;
         match said {

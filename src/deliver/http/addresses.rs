@@ -1,22 +1,23 @@
-//! Which addresses may be sent to: no target can make the service call what only it can reach.
+//! The addresses that requests may be sent to, so that a target cannot make the service send
+//! requests to internal addresses that only it can reach.
 //!
-//! Asked when something is sent, of what the address of a target really is: of a literal as the URL
-//! parser understood it (`0x7f.1` is 127.0.0.1), of a name by every answer of the resolver.
+//! The check uses the actual address at the time of sending: for a literal, the one that the URL
+//! parser understood (`0x7f.1` is 127.0.0.1); for a name, every address that the resolver returned.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-/// What the service may reach besides public addresses on the usual ports.
+/// The addresses that are allowed besides public ones on the usual ports.
 #[derive(Clone, Debug)]
 pub struct AddressPolicy {
-    /// Ranges that are not public and may be reached all the same, on any port.
+    /// Private ranges that are allowed, on any port.
     private: Vec<IpNet>,
-    /// Ports that public addresses may be reached on.
+    /// Ports that are allowed for public addresses.
     ports: Vec<u16>,
 }
 
-/// Why an address is not sent to.
+/// The reason why an address is not allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
     #[error("{address} is {what}, which is never sent to")]
@@ -30,9 +31,9 @@ pub(crate) enum Refused {
     Port { ports: String },
 }
 
-/// Ranges of the special-purpose registries of IANA and of cloud providers, that nothing opens:
-/// whoever listens there is the machine's own surroundings, such as the metadata service that hands
-/// out its credentials.
+/// Ranges from IANA's special-purpose registries and of cloud providers that can never be allowed:
+/// they belong to the machine's own environment, such as the metadata service that hands out its
+/// credentials.
 const NEVER: [(&str, &str); 11] = [
     ("0.0.0.0/8", "this very host"),
     ("169.254.0.0/16", "link-local"),
@@ -84,7 +85,7 @@ impl AddressPolicy {
         Self { private, ports }
     }
 
-    /// Nothing but public addresses and the usual ports.
+    /// Allows only public addresses on the usual ports.
     pub fn public_only() -> Self {
         Self::new(Vec::new(), WEB_PORTS.to_vec())
     }
@@ -98,7 +99,7 @@ impl AddressPolicy {
         }
     }
 
-    /// Whether an address may be reached on some port.
+    /// Checks whether an address is allowed on any port.
     pub(crate) fn check_address(&self, address: IpAddr) -> Result<(), Refused> {
         let address = address.to_canonical();
         if let Some(what) = range_of(address, &NEVER) {
@@ -107,12 +108,12 @@ impl AddressPolicy {
         let opened = self.is_opened(address);
         match range_of(address, &NOT_PUBLIC) {
             Some(what) if !opened => Err(Refused::Private { address, what }),
-            // What is opened for translation must be allowed where it is translated to as well.
+            // An allowed translation range does not allow a private address behind it.
             _ => translated(address).map_or(Ok(()), |inner| self.check_address(inner)),
         }
     }
 
-    /// Whether somebody said that this address may be reached, on any port.
+    /// Returns whether this address is explicitly allowed, on any port.
     pub(crate) fn is_opened(&self, address: IpAddr) -> bool {
         self.private.iter().any(|range| range.contains(&address))
     }
@@ -144,7 +145,7 @@ fn parsed(range: &str) -> IpNet {
     range.parse().expect("a range")
 }
 
-/// The IPv4 address that a gateway sends to instead.
+/// Returns the IPv4 address that a gateway sends to instead.
 fn translated(address: IpAddr) -> Option<IpAddr> {
     let IpAddr::V6(address) = address else {
         return None;
@@ -162,7 +163,7 @@ fn translated(address: IpAddr) -> Option<IpAddr> {
     inner.map(|octets| IpAddr::V4(Ipv4Addr::from(octets)))
 }
 
-/// `::1.2.3.4`, which nobody uses any more; `::1` is none.
+/// Recognises an obsolete IPv4-compatible address such as `::1.2.3.4`; `::1` is not one.
 fn is_compatible(address: Ipv6Addr) -> bool {
     address.octets().starts_with(&[0; 12]) && !address.is_loopback()
 }

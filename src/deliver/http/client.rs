@@ -1,5 +1,5 @@
-//! The one HTTP client: no redirects, no proxy, no address that is not allowed, a deadline for
-//! everything and little of the answer read.
+//! The only HTTP client: no redirects, no proxy, only allowed addresses, a deadline for everything,
+//! and a size limit for responses.
 
 use std::{error::Error, io, net::IpAddr, sync::Arc, time::Duration};
 
@@ -17,27 +17,27 @@ use super::{
     resolver::{Lookup, Ports, ResolveError, Resolver},
 };
 
-/// More of an answer is not read: it may be endless.
+/// The limit of a response body, which may be endless.
 const MAX_ANSWER_BYTES: usize = 4_096;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     policy: Arc<AddressPolicy>,
-    /// For ports that public addresses may be reached on.
+    /// For the ports that are allowed for public addresses.
     web: reqwest::Client,
-    /// For all other ports: only what was opened is reached.
+    /// For all other ports: reaches only ranges that are explicitly allowed.
     other: reqwest::Client,
 }
 
-/// A request that is ready to go.
+/// A complete request.
 #[derive(Clone, Debug)]
 pub(crate) struct Outgoing {
     pub(crate) url: SecretString,
     pub(crate) headers: Vec<(&'static str, String)>,
-    /// A token that says who we are.
+    /// A bearer token for authentication.
     pub(crate) bearer: Option<SecretString>,
     pub(crate) body: Vec<u8>,
-    /// For everything: connecting, sending, the answer's head and body.
+    /// Covers connecting, sending, and the response's headers and body.
     pub(crate) timeout: Duration,
 }
 
@@ -46,11 +46,11 @@ pub(crate) struct TargetResponse {
     pub(crate) status: u16,
     pub(crate) retry_after: Option<String>,
     pub(crate) location: Option<String>,
-    /// Its first 4 kB at most, or what came in time.
+    /// The first 4 kB at most, or what arrived in time.
     pub(crate) body: String,
 }
 
-/// No answer. The texts contain no address.
+/// The error of a request without a response. Its texts contain no URL.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SendError {
     #[error("the address is no http or https URL")]
@@ -79,10 +79,11 @@ impl Client {
         policy: AddressPolicy,
         lookup: Lookup,
     ) -> Result<Self, BuildClientError> {
-        // Fails only if the process has chosen a provider before, which then is as good.
+        // Fails only if the process has installed a provider before, which works as well.
         drop(rustls::crypto::ring::default_provider().install_default());
         let policy = Arc::new(policy);
-        // Less than all the time to connect, so that some is left for the last good address.
+        // Less than the whole time for connecting, so that some is left for the remembered
+        // addresses.
         let limit = connect_timeout * 2 / 3;
         let resolver = Resolver::new(lookup, Arc::clone(&policy), limit);
         let build = |ports| build(connect_timeout, resolver.on(ports));
@@ -93,7 +94,7 @@ impl Client {
         })
     }
 
-    /// Sends once and follows nothing.
+    /// Sends the request once and follows no redirect.
     pub(crate) async fn post(&self, outgoing: Outgoing) -> Result<TargetResponse, SendError> {
         let deadline = Instant::now() + outgoing.timeout;
         let url = web_address(outgoing.url.expose_secret())?;
@@ -111,7 +112,8 @@ impl Client {
         Ok(read_answer(response, deadline).await)
     }
 
-    /// What sends to this address. A literal is judged here, since no resolver is asked for it.
+    /// Returns the client for this URL. An address literal is checked here, since it never reaches
+    /// the resolver.
     fn allowed(&self, url: &Url) -> Result<&reqwest::Client, SendError> {
         let port = url.port_or_known_default().ok_or(SendError::Address)?;
         let host = url.host_str().ok_or(SendError::Address)?;
@@ -160,8 +162,8 @@ fn builder(connect_timeout: Duration, resolver: Resolver) -> reqwest::ClientBuil
         .user_agent(concat!("throughline/", env!("CARGO_PKG_VERSION")))
 }
 
-/// For a machine without certificate authorities: plain http works, https fails with a clear error,
-/// and nothing is ever sent to someone unverified.
+/// Makes the TLS configuration for a machine without certificate authorities: plain http works,
+/// https fails with a clear error, and nothing is ever sent to an unverified server.
 fn trusting_nobody() -> Result<ClientConfig, BuildClientError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
@@ -181,7 +183,7 @@ fn web_address(text: &str) -> Result<Url, SendError> {
     }
 }
 
-/// The status is the answer; of the body we take what comes in time.
+/// Reads the response. Its status decides; the body is read as far as it arrives in time.
 async fn read_answer(mut response: Response, deadline: Instant) -> TargetResponse {
     let header = |name| {
         let value = response.headers().get(name)?;
@@ -224,7 +226,8 @@ fn send_error(error: reqwest::Error) -> SendError {
     }
 }
 
-/// The cause of this type, however deep it is. What an I/O error contains is no source of it.
+/// Returns the cause of this type at any depth. The error inside an I/O error is not among its
+/// sources, so it is unwrapped.
 fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -242,7 +245,7 @@ fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a
     None
 }
 
-/// The innermost cause, which is the one that tells; never with the address.
+/// Returns the text of the innermost cause, which is the most specific; never includes the URL.
 fn error_text(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut cause: &dyn Error = &error;

@@ -1,23 +1,23 @@
-//! What is kept of an answer: short, and without anything secret.
+//! The excerpt of a response that is stored: short, and without secrets.
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-/// What a row keeps of an answer.
+/// The size limit of an excerpt.
 const MAX_BYTES: usize = 256;
 
-/// Shorter parts of an address are words rather than secrets.
+/// Shorter parts of a URL are words rather than secrets.
 const MIN_PART: usize = 8;
 
 const MASK: &str = "•••";
 
-/// At most 256 bytes on one line, every secret masked, and of a secret address every part that is one.
-/// `None` where there is nothing to show.
+/// Returns at most 256 bytes on one line, with every secret masked, and of a secret URL also its
+/// secret parts. `None` if nothing is left.
 pub(crate) fn excerpt(text: &str, secrets: &[SecretString]) -> Option<String> {
     let mut parts: Vec<String> = secrets
         .iter()
         .flat_map(|secret| telling_parts(secret.expose_secret()))
         .collect();
-    // Longest first: a part must not break up the whole that contains it.
+    // Longest first, so that no part is replaced within a longer one that contains it.
     parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
     let mut safe = text.to_owned();
     for part in &parts {
@@ -32,7 +32,7 @@ pub(crate) fn excerpt(text: &str, secrets: &[SecretString]) -> Option<String> {
     (!shown.is_empty()).then(|| shown.to_owned())
 }
 
-/// The secret itself, and of an address the pieces that it could be used by.
+/// Returns the secret itself and, for a URL, the parts that would allow its use.
 fn telling_parts(secret: &str) -> Vec<String> {
     let mut parts = vec![secret.to_owned()];
     if let Some((_, rest)) = secret.split_once("://") {
@@ -48,7 +48,7 @@ fn telling_parts(secret: &str) -> Vec<String> {
     parts
 }
 
-/// An answer may be cut off in the middle of an echoed secret.
+/// Masks a secret whose beginning was echoed at the end of a response that was cut off.
 fn cut_beginning_at_end(text: &mut String, secret: &str) {
     let beginning = (4..secret.len())
         .rev()

@@ -1,4 +1,5 @@
-//! One request to a target: where it may go, what it holds and what is kept of the response.
+//! One request to a target: the allowed addresses, its content, and the stored part of the
+//! response.
 
 pub(super) mod addresses;
 pub(super) mod client;

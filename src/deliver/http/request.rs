@@ -1,4 +1,4 @@
-//! The requests that targets understand: where to, what, and what must not be seen of it.
+//! The requests to each kind of target: URL, body, and the secrets to mask.
 
 use std::time::Duration;
 
@@ -25,15 +25,15 @@ use crate::{
 const PAGERDUTY: &str = "https://events.pagerduty.com";
 const JSON: &str = "application/json";
 
-/// A request, and what must not be seen of it.
+/// A request, and the secrets to mask in its results.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    /// Its timeout is still to be set.
+    /// The request without its timeout, which the sender sets.
     pub(crate) outgoing: Outgoing,
-    /// The body to send instead if the target refuses the first.
+    /// The simpler body to send if the target refuses the first.
     pub(crate) degraded: Option<Vec<u8>>,
     pub(crate) secrets: Vec<SecretString>,
-    /// What later messages about the episode refer to, once this one is delivered.
+    /// The reference for later messages about the episode, valid once this message is delivered.
     pub(crate) reference: Option<Reference>,
 }
 
@@ -47,7 +47,7 @@ pub(crate) enum PrepareError {
     Signing(#[from] InvalidSigningSecret),
 }
 
-/// What a webhook is sent.
+/// The message to a webhook.
 #[derive(Debug)]
 pub(crate) struct WebhookMessage {
     id: String,
@@ -56,7 +56,7 @@ pub(crate) struct WebhookMessage {
 }
 
 impl WebhookMessage {
-    /// `id` is the same over all tries; `receiver` is the target's name.
+    /// `id` is the same for all attempts; `receiver` is the target's name.
     pub(crate) fn new(
         format: WebhookFormat,
         (notification, context): (&Notification, &RenderContext),
@@ -82,7 +82,8 @@ impl WebhookMessage {
     }
 }
 
-/// `now` is the time of this try, which receivers compare with their own.
+/// Makes the request. `now` is the time of this attempt, which receivers compare with their own
+/// clock.
 pub(crate) async fn to_webhook(
     url: &SecretOrPlain,
     secret: Option<&SecretRef>,
@@ -148,7 +149,7 @@ pub(crate) fn to_pagerduty(
     }
 }
 
-/// Where a target is.
+/// Returns the URL of a target.
 pub(crate) async fn address(url: &SecretOrPlain) -> Result<SecretString, MissingSecret> {
     match url {
         SecretOrPlain::Plain(url) => Ok(url.as_str().into()),

@@ -1,5 +1,5 @@
-//! From names to addresses that may be sent to. A name that cannot be resolved for a while keeps the
-//! addresses that it had: the receiver is mostly alive when a resolver is not.
+//! Resolves names to allowed addresses. A name that temporarily cannot be resolved keeps its last
+//! addresses, since the receiver is usually available when a resolver is not.
 
 use std::{
     collections::HashMap,
@@ -15,21 +15,21 @@ use tokio::time::{Instant, timeout};
 
 use super::addresses::{AddressPolicy, Refused};
 
-/// For so long a name keeps the last addresses that it had.
+/// The duration for which the last addresses of a name are kept.
 const KEEP: Duration = Duration::from_hours(24);
-/// More names are not kept; there are as many as targets.
+/// The limit of names; there are as many as targets.
 const MAX_NAMES: usize = 1_000;
 
-/// What asks the system, or a test in its place.
+/// The system's resolver, or a test's replacement.
 pub(crate) type Lookup = Arc<dyn Fn(String) -> LookingUp + Send + Sync>;
 type LookingUp = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
 
-/// On which ports a connection is going to be made.
+/// The ports that a connection is made to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ports {
-    /// One that public addresses may be reached on.
+    /// A port that is allowed for public addresses.
     Web,
-    /// Any other.
+    /// Any other port.
     Other,
 }
 
@@ -57,7 +57,7 @@ pub(crate) enum ResolveError {
 }
 
 impl Resolver {
-    /// `limit` is for asking, before the last addresses are taken.
+    /// Makes a resolver. After `limit` without a response it falls back to the last addresses.
     pub(crate) fn new(lookup: Lookup, policy: Arc<AddressPolicy>, limit: Duration) -> Self {
         Self {
             lookup,
@@ -69,7 +69,7 @@ impl Resolver {
         }
     }
 
-    /// The same, remembering the same, for connections to other ports.
+    /// Returns a resolver with the same remembered addresses, for connections to other ports.
     pub(crate) fn on(&self, ports: Ports) -> Self {
         Self {
             ports,
@@ -146,7 +146,7 @@ impl Resolve for Resolver {
         let this = self.clone();
         Box::pin(async move {
             let addresses = this.addresses(name.as_str()).await?;
-            // The port is that of the URL.
+            // Port 0 is replaced by that of the URL.
             let addresses = addresses
                 .into_iter()
                 .map(|address| SocketAddr::new(address, 0));
@@ -161,7 +161,7 @@ impl fmt::Debug for Resolver {
     }
 }
 
-/// Asks the resolver of the operating system.
+/// Uses the resolver of the operating system.
 pub(crate) fn system_lookup() -> Lookup {
     Arc::new(|name| {
         Box::pin(async move {
@@ -179,7 +179,7 @@ mod tests {
 
     const GOOD: &str = "93.184.215.14";
 
-    /// Answers so, one after the other, and then with an error.
+    /// Returns these answers, one after the other, and then an error.
     fn scripted(answers: &'static [&'static [&'static str]]) -> Lookup {
         let nth = Arc::new(AtomicUsize::new(0));
         Arc::new(move |_| {
@@ -234,9 +234,9 @@ mod tests {
             error.to_string().contains("127.0.0.1 is loopback"),
             "{error}"
         );
-        // Of several answers those count that are allowed.
+        // Only the allowed addresses of a response are used.
         assert_eq!(resolver.addresses("hooks.example").await, Ok(good()));
-        // What was remembered is judged again as well.
+        // Remembered addresses are checked again as well.
         assert_eq!(resolver.addresses("hooks.example").await, Ok(good()));
     }
 

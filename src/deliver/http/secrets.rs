@@ -1,4 +1,4 @@
-//! Reads secrets where they are kept, at the moment that they are used.
+//! Reads secrets at the moment they are used.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,7 +6,7 @@ use secrecy::SecretString;
 
 use crate::domain::slo::SecretRef;
 
-/// Names the place, never the value.
+/// The error for a secret that cannot be read. Names its source, never its value.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum MissingSecret {
     #[error("secret missing: env {0} is not set")]
@@ -20,12 +20,12 @@ pub(crate) enum MissingSecret {
     EmptyFile(String),
 }
 
-/// Secrets that must be known though the place where they are kept is gone, as they were read last.
-/// There are as many as the emergency target has.
+/// Secrets that must stay available when their source is gone, as they were last read. There are as
+/// many as the emergency target has.
 static HELD: Mutex<Vec<(SecretRef, SecretString)>> = Mutex::new(Vec::new());
 
-/// Spaces and line ends around a secret are not part of it. One that is [held](hold) and cannot be
-/// read any more is as it was.
+/// Reads a secret, without spaces and line ends around it. One that is [held](hold) and cannot be
+/// read any more has its last value.
 pub(crate) async fn read(secret: &SecretRef) -> Result<SecretString, MissingSecret> {
     let found = find(secret).await;
     found.or_else(|missing| held(secret).ok_or(missing))

@@ -9,7 +9,8 @@ use sha2::Sha256;
 #[error("the signing secret is not `whsec_` and base64 of 24 to 64 bytes")]
 pub(crate) struct InvalidSigningSecret;
 
-/// The value of the header `webhook-signature`. `timestamp` is that of the try, in seconds.
+/// Returns the value of the header `webhook-signature`. `timestamp` is that of the attempt, in
+/// seconds.
 pub(crate) fn sign(
     secret: &SecretString,
     id: &str,
