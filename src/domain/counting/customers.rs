@@ -1,8 +1,7 @@
-//! Whose experience events are: which customers an SLO has in a stretch of time, and which of them
-//! had a bad event.
+//! Counts of customers: those of an SLO in a time range, and those of them with a bad event.
 //!
-//! A customer is counted with its events and not as a mark, so that a correction takes out exactly
-//! what it put in: who had one bad event, and that was corrected, is not affected any more.
+//! A customer's events are counted, not just marked, so that a correction subtracts exactly what
+//! was added: a customer whose only bad event was corrected is not affected any more.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -19,17 +18,17 @@ use crate::domain::{
     workflow::Outcome,
 };
 
-/// Customers that one bucket of an SLO tells apart. What belongs to any beyond them is counted
-/// together, so that a customer per event cannot fill the database.
+/// The number of customers that one bucket of an SLO counts separately. Events of any others are
+/// counted together, so that a customer per event cannot fill the database.
 pub const MAX_PER_BUCKET: i64 = 10_000;
 
-/// Customers are counted by hours for short stretches and by days for long ones.
+/// Customers are counted by hours for short ranges and by days for long ones.
 pub const RESOLUTIONS: [Resolution; 2] = [Resolution::Hour, Resolution::Day];
 
-/// A stretch up to this long is told from whole hours, a longer one from whole days.
+/// The longest range that is counted from whole hours; longer ones from whole days.
 pub const HOURS_TELL: Duration = Duration::from_hours(7 * 24);
 
-/// The events of one customer in one bucket; differences while they move.
+/// The events of one customer in one bucket, or a difference of such counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CustomerCounts {
     /// Good and bad.
@@ -40,15 +39,15 @@ pub struct CustomerCounts {
 /// One bucket of one SLO.
 pub type CustomerBucket = (SloId, Resolution, Timestamp);
 
-/// What moves in the counts of customers.
+/// Differences of the counts of customers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CustomerMoves(BTreeMap<(SloId, Timestamp, String), CustomerCounts>);
 
-/// How many customers have events, as far as they can be told apart.
+/// The number of customers with events, as far as they were counted separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CustomerTotal {
     pub customers: i64,
-    /// There were more than one bucket tells apart.
+    /// True if there were more than one bucket counts separately.
     pub is_lower_bound: bool,
 }
 
@@ -72,7 +71,7 @@ impl CustomerCounts {
         }
     }
 
-    /// One event of this outcome; nothing for what is no event.
+    /// Returns one event of this outcome; zero if the outcome is not an event.
     const fn of(outcome: Outcome) -> Self {
         let counts = outcome.counts();
         Self {
@@ -83,8 +82,8 @@ impl CustomerCounts {
 }
 
 impl CustomerMoves {
-    /// Notes an event of `slo`. Its customer may become another one later: of several names the
-    /// smallest counts.
+    /// Adds an event of `slo`. Its customer may change later: the smallest of several names is
+    /// used.
     pub fn put_in(&mut self, slo: SloId, judged: &JudgedWorkflow) {
         if let Some((key, counts)) = counted(slo, judged) {
             let moved = self.0.entry(key).or_default();
@@ -92,7 +91,7 @@ impl CustomerMoves {
         }
     }
 
-    /// Takes back what [`CustomerMoves::put_in`] noted.
+    /// Subtracts what [`CustomerMoves::put_in`] added.
     pub fn take_out(&mut self, slo: SloId, judged: &JudgedWorkflow) {
         if let Some((key, counts)) = counted(slo, judged) {
             let moved = self.0.entry(key).or_default();
@@ -100,7 +99,8 @@ impl CustomerMoves {
         }
     }
 
-    /// The differences at both resolutions, in the order in which rows are locked; none is zero.
+    /// Returns the differences at both resolutions, in the order in which rows are locked; none is
+    /// zero.
     pub fn by_bucket(&self) -> BTreeMap<(CustomerBucket, &str), CustomerCounts> {
         let mut buckets: BTreeMap<_, CustomerCounts> = BTreeMap::new();
         for ((slo, hour, customer), counts) in &self.0 {
@@ -115,7 +115,7 @@ impl CustomerMoves {
     }
 }
 
-/// Where an event is counted; `None` if it is none or names nobody.
+/// Returns the key and counts of an event; `None` if it is not an event or names no customer.
 fn counted(
     slo: SloId,
     judged: &JudgedWorkflow,
@@ -128,7 +128,7 @@ fn counted(
 }
 
 impl CustomerTotal {
-    /// `391`, or `at least 10,000`.
+    /// Formats as `391`, or `at least 10,000`.
     pub fn text(&self) -> String {
         let count = format::count(self.customers);
         if self.is_lower_bound {
@@ -155,8 +155,9 @@ impl CustomerTotal {
     }
 }
 
-/// The buckets that customers in `pieces` are told from, which are in order. Each is widened to whole
-/// hours or, if they reach far, to whole days: hours of long ago are not kept.
+/// Returns the buckets from which customers in `pieces`, which are in order, are counted. Each
+/// range is widened to whole hours or, if together they are long, to whole days, since old hours
+/// are not kept.
 pub fn buckets_of(pieces: &[TimeRange]) -> Vec<(Resolution, TimeRange)> {
     let grain = if reach(pieces) <= HOURS_TELL {
         Resolution::Hour.length()
@@ -169,7 +170,7 @@ pub fn buckets_of(pieces: &[TimeRange]) -> Vec<(Resolution, TimeRange)> {
     widened.into_iter().flat_map(cover).collect()
 }
 
-/// From the beginning of the first of `pieces` to the end of the last.
+/// Returns the time from the beginning of the first of `pieces` to the end of the last.
 pub fn reach(pieces: &[TimeRange]) -> Duration {
     match (pieces.first(), pieces.last()) {
         (Some(first), Some(last)) => TimeRange::new(first.from, last.to).length(),

@@ -1,4 +1,4 @@
-//! What tells bad events from good ones: attributes whose share differs most.
+//! Differences between bad events and good ones: attributes whose share differs most.
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::workflow::attributes::EventAttributes;
 
-/// With fewer events on either side anything looks like a difference.
+/// With fewer events on either side, differences are mostly chance.
 const FEWEST_EVENTS: usize = 5;
-/// What fewer of the bad events have is nothing that they share.
+/// An attribute that fewer of the bad events have explains nothing.
 const LEAST_SUPPORT: f64 = 0.05;
-/// Smaller differences tell nobody where to look.
+/// Smaller differences do not help to find a cause.
 const LEAST_DIFFERENCE: f64 = 0.05;
-/// A difference must be so many standard errors: of many attributes some differ by chance.
+/// The minimum of a difference in standard errors: of many attributes some differ by chance.
 const STANDARD_ERRORS: f64 = 3.0;
 
 /// An attribute that bad events have more often than good ones.
@@ -21,18 +21,19 @@ pub struct Difference {
     /// As in selectors: `resource.service.version`.
     pub attribute: String,
     pub value: String,
-    /// Share of the sampled bad events that have it.
+    /// The share of the sampled bad events that have it.
     pub bad_ratio: f64,
-    /// Share of the sampled good events that have it.
+    /// The share of the sampled good events that have it.
     pub good_ratio: f64,
 }
 
-/// Whether so many events of each side can tell anything.
+/// Returns whether there are enough events of each side for a comparison.
 pub const fn are_comparable(bad: usize, good: usize) -> bool {
     bad >= FEWEST_EVENTS && good >= FEWEST_EVENTS
 }
 
-/// The share of `events` that have what `difference` is about; `None` where they are too few.
+/// Returns the share of `events` that have the attribute of `difference`; `None` if they are too
+/// few.
 pub fn share_with(difference: &Difference, events: &[EventAttributes]) -> Option<f64> {
     if events.len() < FEWEST_EVENTS {
         return None;
@@ -44,8 +45,9 @@ pub fn share_with(difference: &Difference, events: &[EventAttributes]) -> Option
     Some(share(having.count(), events.len()))
 }
 
-/// At most `most`, by share among bad less share among good; the largest first, equal ones by name.
-/// Empty where nothing stands out, or too little is known.
+/// Returns at most `most` differences, the largest first and equal ones by name; the difference is
+/// the share among bad events minus the share among good ones. Empty if none is significant, or if
+/// there are too few events.
 pub fn differences(
     bad: &[EventAttributes],
     good: &[EventAttributes],
@@ -80,7 +82,7 @@ impl Difference {
     }
 
     fn stands_out(&self, bad: usize, good: usize) -> bool {
-        // With one event more that has it and one that has not, so that no share is certain.
+        // With one more event with the attribute and one without, so that no share is certain.
         let chance = |ratio: f64, events: usize| {
             let ratio = ratio.mul_add(share(events, 1), 1.0) / share(events + 2, 1);
             ratio * (1.0 - ratio) / share(events, 1)

@@ -1,21 +1,22 @@
-//! Which group an event is counted in, as evidence comes in.
+//! Assigns events to groups as evidence arrives.
 
 use super::JudgedWorkflow;
 use crate::domain::{model::group::Group, workflow::SharedEnd};
 
-/// What is to become of the group that an event is in.
+/// The change to an event's group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Regrouping {
-    /// It stays where it is, in a group or in none.
+    /// It stays in its group, or in none.
     Stay,
     Into(Group),
 }
 
-/// Where an event belongs when what is known of it has become `after`, by the attributes that its SLO
-/// groups by. `before` is what was known when it was put into a group; `None` if it is in none.
+/// Returns the change to an event's group when its evidence has become `after`, given the
+/// attributes that its SLO groups by. `before` is the evidence by which its group was chosen;
+/// `None` if it is in none.
 ///
-/// An open workflow waits until every attribute is known, so that one whose first span says less than
-/// its last does not take a place of its own for a moment. A verdict cannot wait.
+/// An open workflow waits until every attribute is known, so that one whose first span has fewer
+/// attributes than its last does not use a group's slot for a moment. A verdict cannot wait.
 pub fn regroup(
     by: &[String],
     before: Option<&JudgedWorkflow>,

@@ -5,17 +5,17 @@ use crate::domain::{
     workflow::{Verdict, Workflow},
 };
 
-/// A workflow and how it is judged.
+/// A workflow and its verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JudgedWorkflow {
     pub workflow: Workflow,
     pub verdict: Verdict,
-    /// What its event stands for; `None` where nothing was sampled, and it counts itself.
+    /// The sampling weight of its event; `None` if nothing was sampled, so that it counts as one.
     pub weight: Option<Weight>,
 }
 
 impl JudgedWorkflow {
-    /// What it adds to the counts.
+    /// Returns what it adds to the counts.
     pub fn counts(&self) -> EventCounts {
         self.verdict.outcome.counts().standing_for(self.weight)
     }

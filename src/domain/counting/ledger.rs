@@ -1,6 +1,7 @@
-//! What one transaction changes: workflows joined with what is known, and the counts that move.
+//! The changes of one transaction: workflows joined with new evidence, and the differences of the
+//! counts.
 //!
-//! Pure: the store reads the known rows, asks here what becomes of them, and writes it down.
+//! Pure: the store reads the stored rows, computes their changes here, and writes them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,28 +22,28 @@ use crate::domain::{
     },
 };
 
-/// What moves in the counts. Differences, so that a correction takes an event out of the bucket that
-/// it was in and puts it into its own.
+/// Changes of the counts. They are differences, so that a correction subtracts an event from its
+/// old bucket and adds it to the new one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CountDelta {
     by_minute: BTreeMap<(SloId, Timestamp), EventCounts>,
-    /// The earliest good or bad event that came in, by SLO and group.
+    /// The earliest good or bad event, by SLO and group.
     pub first_events: BTreeMap<SloId, Timestamp>,
-    /// SLOs of which an end was joined with a start.
+    /// SLOs with an end that was joined with a start.
     pub ended: BTreeSet<SloId>,
     /// When the newest workflow started that has finished, by SLO.
     pub finished: BTreeMap<SloId, Timestamp>,
     /// What people should know of the evidence, each counted when it is noticed first.
     pub noted: BTreeMap<(SloId, WorkflowNote), i64>,
-    /// What was learned of how the spans are sampled that end workflows.
+    /// The observed sampling of spans that end workflows.
     pub ends: BTreeMap<SloId, EndSampling>,
-    /// The newest of the ends that arrived later than their SLO waits for them.
+    /// The newest of the ends that arrived after their SLO's grace.
     pub delayed_ends: BTreeMap<SloId, Timestamp>,
     pub customers: CustomerMoves,
 }
 
 impl CountDelta {
-    /// Notes that an event is judged as `new`.
+    /// Replaces the counts of an event by those of `new`.
     fn replace(&mut self, slo: SloId, old: Option<&JudgedWorkflow>, new: &JudgedWorkflow) {
         if let Some(old) = old {
             self.take_out(slo, old);
@@ -62,7 +63,7 @@ impl CountDelta {
         self.learn(slo, &new.workflow);
     }
 
-    /// Notes how the end of a workflow is sampled, for those whose end does not come.
+    /// Records the sampling of a workflow's end, for workflows whose end does not arrive.
     fn learn(&mut self, slo: SloId, workflow: &Workflow) {
         if workflow.details.draws.is_empty() {
             return;
@@ -78,7 +79,7 @@ impl CountDelta {
         }
     }
 
-    /// Notes that an end in `new`, which was not in `known`, was on its way for longer than `grace`.
+    /// Records an end in `new`, which was not in `known`, that took longer than `grace` to arrive.
     pub fn note_delay(
         &mut self,
         slo: SloId,
@@ -102,13 +103,13 @@ impl CountDelta {
         }
     }
 
-    /// Notes what people should know.
+    /// Counts a note on a workflow.
     pub fn note(&mut self, slo: SloId, notice: WorkflowNote) {
         *self.noted.entry((slo, notice)).or_default() += 1;
     }
 
-    /// Notes that an event which was in one group, if in any, is in another now, or that its verdict
-    /// has changed where it is.
+    /// Records that an event has moved from one group, if any, to another, or that its verdict has
+    /// changed within its group.
     pub fn regroup(
         &mut self,
         old: Option<(SloId, &JudgedWorkflow)>,
@@ -122,7 +123,7 @@ impl CountDelta {
         }
     }
 
-    /// Notes that an event is none any more.
+    /// Subtracts an event that does not exist any more.
     fn withdraw(&mut self, slo: SloId, old: &JudgedWorkflow) {
         self.take_out(slo, old);
         if old.verdict.at.is_some() {
@@ -152,7 +153,7 @@ impl CountDelta {
             .or_default() += counts;
     }
 
-    /// The differences at every resolution, sorted; none is zero.
+    /// Returns the differences at every resolution, sorted; none is zero.
     pub fn by_bucket(&self) -> BTreeMap<(SloId, Resolution, Timestamp), EventCounts> {
         let mut buckets: BTreeMap<_, EventCounts> = BTreeMap::new();
         for ((slo, minute), counts) in &self.by_minute {
@@ -182,7 +183,7 @@ pub fn apply(
     Some(judged)
 }
 
-/// Judges `workflow`, which is all that is known by now. `None` if nothing has changed.
+/// Judges `workflow`, which contains all evidence so far. `None` if nothing has changed.
 pub fn apply_whole(
     slo: SloId,
     known: Option<&JudgedWorkflow>,
@@ -206,10 +207,11 @@ pub fn apply_whole(
     Some(judged)
 }
 
-/// The stretch in which an end would have kept the promise, where the verdict is that none has come:
-/// whether evidence was lost in it is then to be found out. To the minute, as losses are kept.
+/// Returns the range in which an end would have been in time, if the verdict is a timeout: the
+/// caller must then find out whether evidence was lost in it. Its start is rounded down to the
+/// minute, as losses are stored.
 ///
-/// `known` joined with `new`, as [`apply`] does it.
+/// Judges `known` joined with `new`, as [`apply`] does.
 pub fn silence(
     known: Option<&JudgedWorkflow>,
     new: &Workflow,
@@ -222,7 +224,7 @@ pub fn silence(
     silence_of(known, &workflow, judging)
 }
 
-/// The same of all that is known by now, as [`rejudge`] takes it.
+/// Does the same for a workflow with all evidence so far, as [`rejudge`] takes it.
 pub fn silence_of(
     known: Option<&JudgedWorkflow>,
     workflow: &Workflow,
@@ -237,10 +239,10 @@ pub fn silence_of(
     Some(TimeRange::new(start, deadline + Duration::from_micros(1)))
 }
 
-/// The weight of the verdict. A workflow without an end is a timeout only if its end would have been
-/// kept, by all that is known of how ends are sampled. What becomes known later can make it
-/// unobservable, for good until its end comes, but does not change its weight. Nor is a workflow a
-/// timeout whose end may be lost.
+/// Adds the weight to the verdict. A workflow without an end is a timeout only if its end would
+/// have been kept, by the sampling of ends observed so far. Later observations can make it
+/// unobservable, permanently unless its end arrives, but do not change its weight. Nor is a
+/// workflow a timeout if its end may have been lost.
 fn weigh(
     workflow: Workflow,
     verdict: Verdict,
@@ -276,7 +278,8 @@ fn weigh(
     }
 }
 
-/// What was lost in a stretch stays lost, also when it is not remembered any more.
+/// Returns whether the end may have been lost. This stays true after the record of the loss is
+/// deleted.
 fn is_lost(
     workflow: &Workflow,
     verdict: &Verdict,
@@ -291,7 +294,7 @@ fn is_lost(
         })
 }
 
-/// All that is known of a workflow once `new` is added.
+/// Returns a workflow with the evidence of `new` added.
 pub fn joined(known: Option<&JudgedWorkflow>, new: &Workflow) -> Workflow {
     let Some(known) = known else {
         return new.clone();
@@ -301,17 +304,17 @@ pub fn joined(known: Option<&JudgedWorkflow>, new: &Workflow) -> Workflow {
         workflow.join(new);
         return workflow;
     }
-    // It was known by an end of a batch alone, which names it after another trace.
+    // It was known only by an end of its batch, which names it after another trace.
     let mut workflow = new.clone();
     workflow.details.shared = known.workflow.details.shared;
     workflow.first_evidence_at = known.workflow.first_evidence_at;
     workflow
 }
 
-/// Judges `known` by what is left of it once evidence has turned out to be another workflow's. `None`
-/// if nothing is left: then it is no event, and no row.
+/// Judges `known` by its remaining evidence, after some turned out to belong to another workflow.
+/// `None` if none remains: then it is not an event, and its row must be deleted.
 ///
-/// The label stays, and what follows from its key or its batch, since no span says so.
+/// The label stays, and so does what follows from its key or its batch, since no span carries it.
 pub fn rejudge(
     slo: SloId,
     known: &JudgedWorkflow,
@@ -335,8 +338,8 @@ pub fn rejudge(
     Some(judged)
 }
 
-/// A replica whose watermark lags behind must not reopen what another has found overdue: that
-/// verdict tells how far the watermark had come.
+/// Adjusts the watermark, since a replica whose watermark lags behind must not reopen a workflow
+/// that another has found overdue: that verdict implies how far the watermark had come.
 fn in_hindsight(known: Option<&JudgedWorkflow>, judging: &Judging) -> Judging {
     let seen = known.and_then(|known| match known.verdict.outcome {
         Outcome::Timeout

@@ -1,4 +1,4 @@
-//! From verdicts to differences of counts, and what the sums show.
+//! From verdicts to differences of counts, and evaluations of the sums.
 
 pub mod customers;
 pub mod differences;

@@ -14,7 +14,7 @@ pub struct SeriesPoint {
     pub counts: EventCounts,
 }
 
-/// Points of equal length without gaps. The sum of any stretch of them costs two look-ups.
+/// Points of equal length without gaps. The sum of any range of them costs two look-ups.
 #[derive(Clone, Debug)]
 pub struct Series {
     from: Timestamp,
@@ -24,7 +24,7 @@ pub struct Series {
 }
 
 impl Series {
-    /// `range` is in whole steps; points outside of it are ignored.
+    /// Makes a series. `range` is in whole steps; points outside of it are ignored.
     pub fn new(range: TimeRange, step: Duration, points: &[SeriesPoint]) -> Self {
         let length = steps(range.length(), step);
         let mut counts = vec![EventCounts::ZERO; length];
@@ -60,7 +60,7 @@ impl Series {
         self.step
     }
 
-    /// The end of the first `end` points.
+    /// Returns the time of the end of the first `end` points.
     pub fn time(&self, end: usize) -> Timestamp {
         self.from
             + self
@@ -68,7 +68,7 @@ impl Series {
                 .saturating_mul(u32::try_from(end).unwrap_or(u32::MAX))
     }
 
-    /// Points `first` to `last`, `last` not included.
+    /// Returns the sum of points `first` to `last`, `last` excluded.
     pub fn sum(&self, first: usize, last: usize) -> EventCounts {
         let at = |index: usize| {
             self.sums
@@ -79,7 +79,7 @@ impl Series {
         at(last) + -at(first.min(last))
     }
 
-    /// The stretch of `length` before the end of the first `end` points.
+    /// Returns the sum of the range of `length` before the end of the first `end` points.
     pub fn trailing(&self, end: usize, length: Duration) -> EventCounts {
         self.sum(end.saturating_sub(steps(length, self.step).max(1)), end)
     }

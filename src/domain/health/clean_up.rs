@@ -1,5 +1,5 @@
-//! What removes data that nothing needs any more: each a loop of its own, so that one that fails or takes
-//! long holds up no other.
+//! Clean-ups, which remove data that is not needed any more: each is a loop of its own, so that a
+//! slow or failing one does not delay the others.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::domain::model::time::Timestamp;
 pub enum CleanUp {
     /// Workflows of the oldest epoch, with their links.
     Epochs,
-    /// Keys of workflows that went with their epoch.
+    /// Keys of workflows that were purged with their epoch.
     PurgedKeys,
     Counts,
     EndSampling,
-    /// Attributes of events that were drawn as samples.
+    /// Attributes of events that were sampled.
     Samples,
-    /// Answers to requests with an `Idempotency-Key`.
+    /// Responses to requests with an `Idempotency-Key`.
     Requests,
     Customers,
     /// Groups without events.
@@ -26,7 +26,7 @@ pub enum CleanUp {
     ChangeEvents,
 }
 
-/// When a clean-up last had nothing left to remove.
+/// The time at which a clean-up last had nothing left to remove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CleanUpSign {
     pub clean_up: CleanUp,
@@ -48,10 +48,10 @@ impl CleanUp {
         Self::StageSums,
         Self::ChangeEvents,
     ];
-    /// How often each begins.
+    /// The interval between the beginnings of each clean-up.
     pub const INTERVAL: Duration = Duration::from_hours(1);
 
-    /// As its loop is called in metrics and logs.
+    /// Returns the name of its loop in metrics and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Epochs => "clean_up_epochs",

@@ -1,7 +1,8 @@
-//! Whether the database is away for so long that nobody evaluates anything: told without it.
+//! Detects an outage of the database that lasts so long that nothing is evaluated. Its notification
+//! is sent without the database.
 //!
-//! Every replica finds out for itself and tells of it under the same key, so that one of them is
-//! enough and more do no harm.
+//! Every replica detects it for itself and notifies with the same key, so that one of them is
+//! sufficient and more do no harm.
 
 use std::time::Duration;
 
@@ -14,32 +15,32 @@ use crate::domain::{
     slo::Severity,
 };
 
-/// It is told again so often, to targets that know it by its key.
+/// The interval of repetitions, for targets that deduplicate by key.
 const AGAIN_AFTER: Duration = Duration::from_mins(5);
 
-/// What a replica knows of its sight.
+/// The state of an outage, as one replica knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DatabaseOutage {
     seen: LastAnswer,
     told_at: Option<Timestamp>,
 }
 
-/// What the database said when it last answered.
+/// The result of the last successful query of the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastAnswer {
     pub at: Timestamp,
-    /// Alerts that fired then.
+    /// The number of alerts that were firing then.
     pub firing: i64,
-    /// Outages that were told before: all replicas know the same number, so they agree on the id of
-    /// the message.
+    /// The number of outages that were notified before. All replicas read the same number, so they
+    /// agree on the id of the message.
     pub outages: i64,
 }
 
-/// What is to be told now.
+/// The notification to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutageNotice {
     Blind(LastAnswer),
-    /// It was blind since `Seen::at`.
+    /// The outage is over; the database last answered before it at `LastAnswer::at`.
     SeesAgain(LastAnswer),
 }
 
@@ -55,8 +56,9 @@ impl DatabaseOutage {
         self.told_at.is_some()
     }
 
-    /// What one look at the database leads to; `None` as `answer` if it did not answer. What is to be
-    /// told is returned until [`told`](Self::told) says that it was.
+    /// Updates the state with one check of the database; `answer` is `None` if it did not answer.
+    /// The notification is returned at each check until [`told`](Self::told) confirms that it was
+    /// sent.
     pub fn look(
         &mut self,
         answer: Option<LastAnswer>,
@@ -85,7 +87,7 @@ impl DatabaseOutage {
 }
 
 impl OutageNotice {
-    /// The same from all replicas, and from one however often it says so.
+    /// Returns the id of the message: the same from all replicas, and for every repetition.
     pub fn message(self, service: &str) -> Uuid {
         let word = match self {
             Self::Blind(_) => "blind",
@@ -94,7 +96,8 @@ impl OutageNotice {
         id(&format!("{}/{}/{word}", key(service), self.seen().outages))
     }
 
-    /// `service` tells this installation from others that tell the same target.
+    /// Makes the notification. `service` distinguishes this installation from others that notify
+    /// the same target.
     pub fn notice(self, service: &str, now: Timestamp) -> PlatformNotification {
         let seen = self.seen();
         let (from, to) = (format::time_of_day(seen.at), format::time_of_day(now));
@@ -181,7 +184,7 @@ mod tests {
         assert_eq!(sight.look(None, (at(64), MINUTE)), None);
         let blind = OutageNotice::Blind(seen(5));
         assert_eq!(sight.look(None, (at(65), MINUTE)), Some(blind));
-        // Nobody was reached: it is still to be told.
+        // The notification did not reach the target, so it is still to be sent.
         assert_eq!(sight.look(None, (at(70), MINUTE)), Some(blind));
         sight.told(blind, at(70));
         assert_eq!(sight.look(None, (at(369), MINUTE)), None);

@@ -1,16 +1,18 @@
-//! Whether the heartbeat may be sent: only a service that evaluates, receives and tells is alive.
+//! Decides whether to send the heartbeat: only a service that receives, evaluates and notifies is
+//! healthy.
 
 use std::time::Duration;
 
 use super::HealthInputs;
 use crate::domain::model::format;
 
-/// A page is told within seconds, so one that waits for a minute is not told at all.
+/// A page is delivered within seconds, so one that has waited for a minute is not being delivered.
 const PAGE_WAITS: Duration = Duration::from_mins(1);
-/// A sign of life comes every second, and a pause of ten seconds is an outage.
+/// A replica's heartbeat is written every second, and an interval of ten seconds without one is an
+/// outage.
 const WATERMARK_LAG: Duration = Duration::from_mins(2);
 
-/// What speaks against it, each a phrase; the heartbeat is sent only if there is nothing.
+/// Returns the reasons to withhold the heartbeat, each a phrase; it is sent only if there are none.
 pub fn why_withheld(signs: &HealthInputs) -> Vec<String> {
     let mut reasons = Vec::new();
     let late = signs.not_evaluated();

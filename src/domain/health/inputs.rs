@@ -1,4 +1,4 @@
-//! The signs of life that the service is judged by.
+//! The inputs of the self-checks and of the heartbeat.
 
 use std::time::Duration;
 
@@ -10,43 +10,44 @@ use crate::domain::{
     workflow::watermark::Watermark,
 };
 
-/// A replica gives a sign of life every second; without one for so long there was an outage.
+/// A replica writes a heartbeat every second; without one for this long it has an outage.
 const RECEIVES_WITHIN: Duration = Duration::from_secs(10);
 
-/// All that was read at one moment.
+/// All inputs, read at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthInputs {
     pub now: Timestamp,
-    /// How often each SLO is evaluated.
+    /// The interval at which each SLO is evaluated.
     pub interval: Duration,
-    /// How long senders are given after an outage: so long the watermark may stand still.
+    /// The time that senders get after an outage to catch up, during which the watermark may stand
+    /// still.
     pub catch_up: Duration,
     pub slos: Vec<SloSign>,
     pub replicas: Vec<ReplicaSign>,
     pub targets: Vec<TargetSign>,
-    /// What all replicas vouch for of ingest; `None` before the first sign of life.
+    /// The combined watermark of all replicas; `None` before the first heartbeat.
     pub watermark: Option<Watermark>,
-    /// When the last span came, to any replica; `None` before the first.
+    /// The time at which any replica last received a span; `None` before the first.
     pub last_span_at: Option<Timestamp>,
-    /// Events that were usual in a stretch as long as the one without spans; `None` where that is not
-    /// known.
+    /// The usual number of events in a range as long as the current one without spans; `None` if
+    /// unknown.
     pub usual_events: Option<i64>,
-    /// Since when the page waits that waits longest.
+    /// The time since when the oldest page has been waiting.
     pub oldest_page_at: Option<Timestamp>,
     pub dead_letters: DeadLetters,
-    /// When deliveries of alerts were last found missing and written after all; `None` if never.
+    /// The time at which missing deliveries of alerts were last found and added; `None` if never.
     pub last_repair_at: Option<Timestamp>,
     pub silences: Vec<SilenceSign>,
     pub clean_ups: Vec<CleanUpSign>,
 }
 
-/// A silence that holds now.
+/// A silence that suppresses notifications now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SilenceSign {
     pub id: Uuid,
     pub reason: String,
     pub created_by: Option<String>,
-    /// From its beginning to its end.
+    /// The time from its beginning to its end.
     pub lasts: Duration,
     pub ends_at: Timestamp,
 }
@@ -57,19 +58,19 @@ pub struct SloSign {
     pub name: Name,
     /// `None` before the first time.
     pub evaluated_at: Option<Timestamp>,
-    /// The counts that it was evaluated on cannot be true.
+    /// The counts that it was evaluated on are inconsistent.
     pub is_absurd: bool,
 }
 
-/// A process that receives and evaluates.
+/// A replica: a process that receives and evaluates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicaSign {
     pub id: i64,
-    /// By how much its clock is ahead of the database's; negative if it is behind.
+    /// The milliseconds by which its clock is ahead of the database's; negative if it is behind.
     pub ahead_ms: i64,
-    /// Why it does not apply the definition files that it has read; empty if it does.
+    /// The reasons why it does not apply the definition files that it has read; empty if it does.
     pub definition_problems: Vec<String>,
-    /// Senders whose requests it refuses whole, with the reason, a sentence each.
+    /// The senders whose whole requests it rejects, with the reason, one sentence each.
     pub refused_senders: Vec<String>,
 }
 
@@ -77,27 +78,27 @@ pub struct ReplicaSign {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetSign {
     pub name: Name,
-    /// Since when it takes nothing though it might.
+    /// The time since when deliveries to it have failed temporarily.
     pub failing_since: Option<Timestamp>,
-    /// Since when somebody must mend its configuration.
+    /// The time since when its configuration must be corrected.
     pub broken_since: Option<Timestamp>,
-    /// Since when a page waits for it.
+    /// The time since when a page has been waiting for it.
     pub page_waits_since: Option<Timestamp>,
     pub waiting: i64,
 }
 
-/// Deliveries that were given up within the last day, tests and heartbeats aside.
+/// Deliveries that failed permanently within the last day, without tests and heartbeats.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeadLetters {
     pub count: i64,
-    /// Those that nobody was told of.
+    /// Those of which no one was notified.
     pub unseen: i64,
-    /// Whom they were for.
+    /// Their targets.
     pub targets: Vec<String>,
 }
 
 impl HealthInputs {
-    /// Signs of a service that is well and has nothing to do.
+    /// Makes the inputs of a healthy service that has nothing to do.
     pub const fn of_a_healthy_service(now: Timestamp, interval: Duration) -> Self {
         Self {
             now,
@@ -121,8 +122,8 @@ impl HealthInputs {
         }
     }
 
-    /// SLOs that were not evaluated for three intervals: a tick may take half a minute before it is
-    /// given up.
+    /// Returns the SLOs that were not evaluated for three intervals; the limit is at least the half
+    /// minute after which a tick is aborted.
     pub(super) fn not_evaluated(&self) -> Vec<&SloSign> {
         let patience = (self.interval * 3).max(Duration::from_secs(30));
         let late = |slo: &&SloSign| {
@@ -132,8 +133,8 @@ impl HealthInputs {
         self.slos.iter().filter(late).collect()
     }
 
-    /// Whether a replica receives, and senders have had their time to deliver what they kept while none
-    /// did: before that, nothing follows from a span that is missing.
+    /// Returns whether a replica is receiving, and senders have had time to deliver what they
+    /// buffered during an outage: before that, missing spans mean nothing.
     pub(super) fn has_caught_up(&self) -> bool {
         self.watermark.is_some_and(|watermark| {
             watermark.catching_up_until <= self.now
@@ -141,7 +142,7 @@ impl HealthInputs {
         })
     }
 
-    /// How long no replica has heard anything; `None` if nothing was ever heard.
+    /// Returns the time since any replica last received a span; `None` if none ever did.
     pub(super) fn silence(&self) -> Option<Duration> {
         Some(self.now.saturating_since(self.last_span_at?))
     }

@@ -1,4 +1,4 @@
-//! What the service finds wrong with itself, and when the people who run it are told.
+//! Self-checks of the service, and the notifications of its operators.
 //!
 //! [`mod@findings`] reads the signs of life of all replicas, targets and SLOs; [`step`] makes of what is
 //! found again and again one notice that opens and one that resolves; [`why_withheld`] says what

@@ -1,4 +1,4 @@
-//! One check over time: it opens once and resolves once, however often it is looked at.
+//! The state of one check over time: it opens once and resolves once, however often it is found.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use crate::domain::model::time::Timestamp;
 
-/// Where a check stands.
+/// The state of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CheckState {
-    /// Rises by one with every change.
+    /// Increases by one with every change.
     pub version: i64,
     pub phase: CheckPhase,
 }
@@ -17,7 +17,7 @@ pub struct CheckState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckPhase {
     Well,
-    /// Found, but not for long enough to tell anybody.
+    /// Found, but not yet for long enough to notify.
     Suspect {
         since: Timestamp,
     },
@@ -25,7 +25,7 @@ pub enum CheckPhase {
         episode: Uuid,
         opened_at: Timestamp,
     },
-    /// Not found any more, but not for long enough to call it over.
+    /// Not found any more, but not yet for long enough to resolve.
     Recovering {
         episode: Uuid,
         opened_at: Timestamp,
@@ -33,14 +33,14 @@ pub enum CheckPhase {
     },
 }
 
-/// How long something must be found before it opens, and be gone before it resolves.
+/// The time that a finding must last before its check opens, and be absent before it resolves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HoldTimes {
     pub before_open: Duration,
     pub before_resolve: Duration,
 }
 
-/// What people are to be told.
+/// The notification to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckAnnouncement {
     Opened { episode: Uuid },
@@ -54,7 +54,8 @@ impl CheckState {
     };
 }
 
-/// The next step, by whether it was found at `now`. `new_episode` is used if it opens.
+/// Returns the next state, given whether the problem was found at `now`, and the notification that
+/// follows. `new_episode` is used if the check opens.
 pub fn step(
     standing: CheckState,
     is_found: Found,
@@ -88,7 +89,7 @@ pub fn step(
     (CheckState { version, phase }, told)
 }
 
-/// Whether the check finds something wrong.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     Yes,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::sampling::Weight;
 
 /// Sums of events by outcome. Integers, so that a sum is the same in any order; signed, since a
-/// correction takes an event out of the bucket that it was in.
+/// correction subtracts an event from its old bucket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EventCounts {
     pub good: i64,
@@ -15,25 +15,25 @@ pub struct EventCounts {
     pub late: i64,
     /// Bad: ended in failure.
     pub failed: i64,
-    /// Bad: the deadline passed and nothing has been heard of it since.
+    /// Bad: the deadline passed without an end.
     pub timeout: i64,
     /// Not events: cancelled in time.
     pub cancelled: i64,
-    /// Not events: evidence of an end whose start never came.
+    /// Not events: evidence of an end whose start never arrived.
     pub orphan: i64,
-    /// Not events: evidence that contradicts itself, as an end long before its start.
+    /// Not events: contradictory evidence, such as an end long before its start.
     pub invalid: i64,
-    /// Not events: without an end, in a trace whose end would have been dropped by a sampler.
+    /// Not events: without an end, in a trace whose end a sampler would have dropped.
     #[serde(default, skip_serializing_if = "is_none")]
     pub unobservable: i64,
-    /// Not events: without an end, while evidence was lost that it may have been among.
+    /// Not events: without an end, while evidence was lost that may have included it.
     #[serde(default, skip_serializing_if = "is_none")]
     pub evidence_lost: i64,
-    /// Not events: evidence of which it is unknown to which of several workflows it belongs, and
-    /// workflows that it may belong to.
+    /// Not events: evidence that belongs to an unknown one of several workflows, and the workflows
+    /// that it may belong to.
     #[serde(default, skip_serializing_if = "is_none")]
     pub ambiguous: i64,
-    /// Of good and bad: events whose spans say how likely they were kept.
+    /// The good and bad events whose spans carry their sampling probability.
     #[serde(default, skip_serializing_if = "is_none")]
     pub sampled: i64,
     /// Good events that the seen ones stand for besides themselves, in millionths.
@@ -78,7 +78,8 @@ impl EventCounts {
         self.late + self.failed + self.timeout
     }
 
-    /// Events of the SLO: good and bad. What was cancelled, orphaned or invalid is none.
+    /// Returns the events of the SLO: good and bad. Cancelled, orphaned or invalid workflows are
+    /// not events.
     pub const fn total(&self) -> i64 {
         self.good + self.bad()
     }
@@ -99,7 +100,7 @@ impl EventCounts {
             && self.unseen_bad == 0
     }
 
-    /// Whether there can be such events: of no outcome fewer than none.
+    /// Returns whether these counts are possible: none may be negative.
     pub const fn is_possible(&self) -> bool {
         self.good >= 0
             && self.late >= 0
@@ -109,7 +110,7 @@ impl EventCounts {
             && self.unseen_bad >= 0
     }
 
-    /// The same events if each of them stands for so many.
+    /// Returns the same events, each with this sampling weight.
     #[must_use]
     pub const fn standing_for(self, weight: Option<Weight>) -> Self {
         let Some(weight) = weight else { return self };
@@ -121,24 +122,24 @@ impl EventCounts {
         }
     }
 
-    /// Whether these events stand for others that were not seen.
+    /// Returns whether these events represent unobserved ones.
     pub const fn has_unseen(&self) -> bool {
         self.unseen_good != 0 || self.unseen_bad != 0
     }
 
-    /// Bad events, seen and unseen: what ratios and budgets are made of.
+    /// Returns the bad events, observed and unobserved, from which ratios and budgets are computed.
     pub fn weighted_bad(&self) -> f64 {
         weighted(self.bad(), self.unseen_bad)
     }
 
-    /// Workflows that are neither good nor bad for want of evidence that can be used.
+    /// Returns the workflows that are neither good nor bad for lack of usable evidence.
     pub const fn unusable(&self) -> i64 {
         self.invalid + self.ambiguous + self.evidence_lost
     }
 
-    /// The best that can have been: what is invalid or ambiguous counts as good, as it has an end, and what
-    /// may have had one that is lost is left out. Of what is invalid only the few workflows with more pauses or
-    /// legs than are kept may lack an end.
+    /// Returns the best possible case: invalid and ambiguous workflows count as good, as they have
+    /// an end, and those whose end may be lost are left out. Of the invalid ones only the few with
+    /// more pauses or legs than are stored may lack an end.
     #[must_use]
     pub const fn as_good(self) -> Self {
         Self {
@@ -150,7 +151,7 @@ impl EventCounts {
         }
     }
 
-    /// The worst that can have been: all that cannot be used counts as bad.
+    /// Returns the worst possible case: everything unusable counts as bad.
     #[must_use]
     pub const fn as_bad(self) -> Self {
         Self {
@@ -162,7 +163,7 @@ impl EventCounts {
         }
     }
 
-    /// Good and bad events, seen and unseen.
+    /// Returns the good and bad events, observed and unobserved.
     pub fn weighted_total(&self) -> f64 {
         weighted(
             self.total(),
@@ -170,12 +171,12 @@ impl EventCounts {
         )
     }
 
-    /// The share of events that were bad, in [0, 1]; `None` without events.
+    /// Returns the share of events that were bad, in [0, 1]; `None` without events.
     pub fn bad_ratio(&self) -> Option<f64> {
         (self.total() > 0).then(|| self.weighted_bad() / self.weighted_total())
     }
 
-    /// The share of events that were good, in [0, 1]; `None` without events.
+    /// Returns the share of events that were good, in [0, 1]; `None` without events.
     pub fn good_ratio(&self) -> Option<f64> {
         self.bad_ratio().map(|bad| 1.0 - bad)
     }
@@ -227,7 +228,7 @@ impl Add for EventCounts {
             evidence_lost: self.evidence_lost + rhs.evidence_lost,
             ambiguous: self.ambiguous + rhs.ambiguous,
             sampled: self.sampled + rhs.sampled,
-            // Nine million events of the highest weight reach the end: it is an estimate by then.
+            // Nine million events of the highest weight reach the limit: it is an estimate by then.
             unseen_good: self.unseen_good.saturating_add(rhs.unseen_good),
             unseen_bad: self.unseen_bad.saturating_add(rhs.unseen_bad),
         }

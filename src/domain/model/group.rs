@@ -1,15 +1,14 @@
-//! The groups of an SLO's events: which values its `groupBy` attributes have.
+//! The groups of an SLO's events, given by the values of its `groupBy` attributes.
 //!
-//! What evidence says of the attributes is joined like everything else that is known of a workflow,
-//! so an event may move to another group while evidence comes in, and in the end is in the same one
-//! whatever the order was.
+//! The values are joined like all other evidence of a workflow, so an event may move to another
+//! group while evidence arrives, and its final group does not depend on the order.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// What stands for a value that no evidence had.
+/// The text for a value that no evidence had.
 const NO_VALUE: &str = "(none)";
 /// What stands for the values of an event that may be another's.
 const UNKNOWN: &str = "(unknown)";
@@ -27,7 +26,7 @@ impl GroupValues {
         self.0.is_empty()
     }
 
-    /// Adds what `other` knows.
+    /// Adds the values of `other`.
     pub fn join(&mut self, other: &Self) {
         for (attribute, theirs) in &other.0 {
             let ours = self.0.entry(attribute.clone()).or_default();
@@ -38,7 +37,7 @@ impl GroupValues {
         }
     }
 
-    /// Values of `attributes`, in their order; `None` where no evidence had one.
+    /// Returns the values of `attributes`, in their order; `None` for those that no evidence had.
     pub fn of(&self, attributes: &[String]) -> Vec<Option<String>> {
         let value = |attribute| self.0.get(attribute).cloned().flatten();
         attributes.iter().map(value).collect()
@@ -56,17 +55,17 @@ impl FromIterator<(String, Option<String>)> for GroupValues {
 pub struct Group {
     /// The attributes that the SLO groups by, with their scopes.
     pub by: Vec<String>,
-    /// A value for each of them, `None` where no evidence had one. No list at all: the group of all
-    /// values that came after the last place was taken.
+    /// A value for each of them, `None` where no evidence had one. If the whole list is `None`,
+    /// this is the group of all values beyond the limit.
     pub values: Option<Vec<Option<String>>>,
 }
 
-/// A digest of attributes and values: the same wherever and whenever it is taken.
+/// A digest of attributes and values: always the same for the same group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GroupKey(pub [u8; 16]);
 
 impl Group {
-    /// The group of all values that have no place of their own.
+    /// Returns the group of all values without a group of their own.
     pub const fn other(by: Vec<String>) -> Self {
         Self { by, values: None }
     }
@@ -84,7 +83,8 @@ impl Group {
         self.values.is_none()
     }
 
-    /// Each part is preceded by its length, so that no two groups read alike.
+    /// Returns the key. Each part is preceded by its length, so that different groups never hash
+    /// the same bytes.
     pub fn key(&self) -> GroupKey {
         let mut hasher = Sha256::new();
         let mut part = |kind: u8, text: &str| {
@@ -110,7 +110,7 @@ impl Group {
         GroupKey(key)
     }
 
-    /// Attributes without their scopes, and the value of each as text.
+    /// Returns the attributes without their scopes, and the value of each as text.
     pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.by.iter().enumerate().map(|(at, attribute)| {
             let name = attribute.split_once('.').map_or("", |(_, name)| name);
@@ -125,7 +125,7 @@ impl Group {
         })
     }
 
-    /// `deployment.kind = rollback, region = eu`. The values are what senders wrote.
+    /// Formats as `deployment.kind = rollback, region = eu`. The values are what senders wrote.
     pub fn text(&self) -> String {
         let pairs: Vec<String> = self
             .pairs()
@@ -134,7 +134,7 @@ impl Group {
         pairs.join(", ")
     }
 
-    /// `rollback, eu`.
+    /// Formats as `rollback, eu`.
     pub fn values_text(&self) -> String {
         let values: Vec<&str> = self.pairs().map(|(_, value)| value).collect();
         values.join(", ")

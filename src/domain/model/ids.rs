@@ -1,4 +1,4 @@
-//! Names and ids as types of their own, so that one is never taken for another.
+//! Names and ids as distinct types, so that they cannot be confused.
 
 use std::{fmt, str::FromStr};
 
@@ -61,13 +61,14 @@ impl fmt::Display for Name {
     }
 }
 
-/// The row id of an SLO: given once per name and never again, so an edit keeps history and state.
+/// The row id of an SLO: assigned once per name and never reused, so an edit keeps history and
+/// state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SloId(pub i32);
 
-/// Number of a set of definitions, counted up by one with each set that comes into force; for an SLO, of
-/// the set that declared it as it is.
+/// The number of a set of definitions, increased by one with each set that is activated; for an
+/// SLO, the number of the set that introduced its current declaration.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -85,13 +86,14 @@ pub struct SpanId([u8; 8]);
 macro_rules! otlp_id {
     ($name:ident, $length:literal) => {
         impl $name {
-            /// `None` unless it has the length that OTLP demands and some bit is set.
+            /// Returns the id; `None` unless it has the length that OTLP demands and is not all
+            /// zero.
             pub fn from_slice(bytes: &[u8]) -> Option<Self> {
                 let bytes: [u8; $length] = bytes.try_into().ok()?;
                 (bytes != [0; $length]).then_some(Self(bytes))
             }
 
-            /// Hexadecimal digits of either case.
+            /// Parses hexadecimal digits of either case.
             pub fn from_hex(text: &str) -> Option<Self> {
                 let digits = text.as_bytes();
                 if digits.len() != 2 * $length {

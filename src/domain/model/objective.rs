@@ -1,10 +1,10 @@
-//! The promised share of good events, and the budget of bad ones that it leaves.
+//! The target share of good events, and the budget of bad ones that it leaves.
 
 use std::{fmt, str::FromStr};
 
-/// The promised share of good events: above 0, below 1.
+/// The target share of good events: above 0, below 1.
 ///
-/// Kept in millionths, so that two objectives are equal exactly when a person would say so.
+/// Stored in millionths, so that two objectives are equal exactly when their percentages are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Objective(u32);
 
@@ -33,17 +33,17 @@ impl Objective {
         (millionths >= 1.0 && millionths < f64::from(WHOLE)).then_some(Self(millionths as u32))
     }
 
-    /// The promised share, in (0, 1).
+    /// Returns the target share, in (0, 1).
     pub fn ratio(self) -> f64 {
         f64::from(self.0) / f64::from(WHOLE)
     }
 
-    /// The share of events that may be bad, in (0, 1).
+    /// Returns the share of events that may be bad, in (0, 1).
     pub fn budget_ratio(self) -> f64 {
         f64::from(WHOLE - self.0) / f64::from(WHOLE)
     }
 
-    /// The highest burn rate there can be: that of nothing but bad events.
+    /// Returns the highest possible burn rate: that of nothing but bad events.
     pub fn max_burn_rate(self) -> f64 {
         1.0 / self.budget_ratio()
     }
@@ -52,7 +52,7 @@ impl Objective {
 impl FromStr for Objective {
     type Err = ParseObjectiveError;
 
-    /// Reads `99.5%` (a space before the sign is allowed) or `0.995`.
+    /// Parses `99.5%` (a space before the sign is allowed) or `0.995`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let trimmed = text.trim();
         let (number, scale) = match trimmed.strip_suffix('%') {
@@ -88,7 +88,7 @@ impl FromStr for Objective {
 }
 
 impl fmt::Display for Objective {
-    /// `99.5%`: a percentage with as many digits as it has.
+    /// Formats `99.5%`: a percentage with as many digits as it has.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}%", f64::from(self.0) / 10_000.0)
     }

@@ -1,30 +1,30 @@
-//! When something comes again: recurrence rules of iCalendar (RFC 5545), by the clocks of a place.
+//! Recurrence rules of iCalendar (RFC 5545), in a time zone.
 
 use chrono::TimeZone as _;
 use rrule::{RRule, RRuleError, RRuleSet, Unvalidated};
 
 use super::time::Timestamp;
 
-/// A rule, and the first time from which it is followed.
+/// A rule, and the first time from which it applies.
 #[derive(Clone, Copy, Debug)]
 pub struct Recurrence<'a> {
-    /// As iCalendar writes it, without `RRULE:`.
+    /// The text of the rule in iCalendar's syntax, without `RRULE:`.
     pub rule: &'a str,
     pub from: Timestamp,
-    /// The rule keeps the time of day here, whatever the clocks there do.
+    /// The time zone in which the rule keeps its time of day across changes of the clocks.
     pub zone: chrono_tz::Tz,
 }
 
-/// How far a rule is followed.
+/// The limits of expanding a rule.
 #[derive(Clone, Copy, Debug)]
 pub struct RecurrenceLimit {
-    /// A rule without an end of its own is cut here.
+    /// A rule without an end of its own ends here.
     pub until: Timestamp,
-    /// Occurrences at most.
+    /// The maximum number of occurrences.
     pub most: u16,
 }
 
-/// Why a rule cannot be followed.
+/// The reason why a rule cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecurrenceError {
     #[error("`{rule}` is no recurrence rule: {reason}")]
@@ -36,7 +36,7 @@ pub enum RecurrenceError {
 }
 
 impl RecurrenceError {
-    /// What to write instead.
+    /// Returns how to correct it.
     pub const fn help(&self) -> &'static str {
         match self {
             Self::Unreadable { .. } => {
@@ -51,7 +51,7 @@ impl RecurrenceError {
 }
 
 impl Recurrence<'_> {
-    /// Every time that it comes, oldest first; at least one.
+    /// Returns every occurrence, oldest first; at least one.
     pub fn occurrences(self, reach: RecurrenceLimit) -> Result<Vec<Timestamp>, RecurrenceError> {
         let zone = rrule::Tz::Tz(self.zone);
         let local = |at: Timestamp| zone.from_utc_datetime(&at.to_chrono().naive_utc());
@@ -81,7 +81,7 @@ impl Recurrence<'_> {
     }
 }
 
-/// The library's words without its prefix, as ours are.
+/// Returns the library's text without its prefix, to match the other errors.
 fn reason(error: &RRuleError) -> String {
     let text = match error {
         RRuleError::ParserError(error) => error.to_string(),

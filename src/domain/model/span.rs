@@ -1,8 +1,8 @@
-//! What selectors and workflows ask of a span, and a span that owns its answers.
+//! The data of a span that selectors and workflows read, and a span that owns its data.
 //!
 //! The wire format is scanned in place and a span becomes a value only when some SLO selects it, so
-//! the questions are a trait. It has two implementations: the scan of a protobuf body
-//! (`ingest/wire/mod.rs`) and [`Span`], which the JSON decoder and the tests make.
+//! access to it is a trait. It has two implementations: the scan of a protobuf body
+//! (`ingest/wire/mod.rs`) and [`Span`], which the JSON decoder and the tests use.
 
 use std::fmt;
 
@@ -28,7 +28,7 @@ pub enum SpanStatus {
     Error,
 }
 
-/// Whose attributes a name is looked up in.
+/// The scope in which an attribute is looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum AttributeScope {
     Span,
@@ -41,7 +41,7 @@ pub enum AttributeScope {
 /// The flag of a trace whose id is random (W3C Trace Context, level 2).
 pub const RANDOM_TRACE_ID: u32 = 0x02;
 
-/// A span as selectors, correlators and verdicts see it. Every answer is cheap or computed on
+/// A span as selectors, correlators and verdicts see it. Every method is cheap or computes on
 /// demand; of duplicate attribute keys the last one counts.
 pub trait SpanView {
     fn trace_id(&self) -> TraceId;
@@ -54,23 +54,23 @@ pub trait SpanView {
     fn start_unix_nano(&self) -> u64;
     fn end_unix_nano(&self) -> u64;
     fn trace_state(&self) -> &str;
-    /// How many links its sender had no room for.
+    /// Returns how many links the sender dropped for lack of space.
     fn dropped_links_count(&self) -> u32;
-    /// Whether its sender says that the last seven bytes of its trace id are random, as W3C Trace
-    /// Context has it since level 2.
+    /// Returns whether the sender flags the last seven bytes of the trace id as random (W3C Trace
+    /// Context, level 2).
     fn has_random_trace_id(&self) -> bool;
     fn instrumentation_name(&self) -> &str;
     fn instrumentation_version(&self) -> &str;
-    /// `None` if it is missing or has no value.
+    /// Returns the value; `None` if the attribute is missing or has no value.
     fn attribute(&self, scope: AttributeScope, key: &str) -> Option<Value<'_>>;
-    /// The keys of all attributes, whatever their scope; as bytes, since that is how they are
-    /// looked up. A key may come more than once, and its attribute may have no value.
+    /// Calls `each` with the keys of all attributes, whatever their scope; as bytes, since that is
+    /// how they are looked up. A key may occur more than once, and its attribute may have no value.
     fn each_key(&self, each: &mut dyn FnMut(&[u8]));
-    /// All attributes of the span and of its resource that have a value.
+    /// Calls `each` with all attributes of the span and of its resource that have a value.
     fn each_attribute(&self, each: &mut dyn FnMut(AttributeScope, &str, Value<'_>));
-    /// Whether `test` holds for one event at least.
+    /// Returns whether `test` is true for at least one event.
     fn any_event(&self, test: &mut dyn FnMut(&dyn EventView) -> bool) -> bool;
-    /// Whether `test` holds for one link at least.
+    /// Returns whether `test` is true for at least one link.
     fn any_link(&self, test: &mut dyn FnMut(&dyn LinkView) -> bool) -> bool;
 }
 
@@ -81,7 +81,7 @@ pub trait EventView {
 }
 
 pub trait LinkView {
-    /// `None` where the sender wrote no valid id.
+    /// Returns the trace id; `None` if the sender wrote no valid one.
     fn trace_id(&self) -> Option<TraceId>;
     fn span_id(&self) -> Option<SpanId>;
     fn trace_state(&self) -> &str;
@@ -98,7 +98,7 @@ fn look_up<'a>(attributes: &'a SpanAttributes, key: &str) -> Option<Value<'a>> {
         .and_then(|(_, value)| value.as_value())
 }
 
-/// A span that owns everything it says.
+/// A span that owns its data.
 #[expect(clippy::struct_field_names, reason = "`span_id` is what OTLP calls it")]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Span {
@@ -113,7 +113,7 @@ pub struct Span {
     pub end_unix_nano: u64,
     pub trace_state: String,
     pub dropped_links_count: u32,
-    /// As OTLP has them: the lowest eight bits are the flags of the trace.
+    /// As in OTLP: the lowest eight bits are the flags of the trace.
     pub flags: u32,
     pub attributes: SpanAttributes,
     pub resource: std::sync::Arc<SpanAttributes>,
@@ -282,7 +282,7 @@ pub struct AttributeName {
     pub key: String,
 }
 
-/// Keys are not quoted: this is for people and for telling names apart, not for a parser.
+/// Keys are not quoted: the text is for people and for distinguishing names, not for a parser.
 impl fmt::Display for AttributeName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scope = match self.scope {
@@ -295,7 +295,7 @@ impl fmt::Display for AttributeName {
     }
 }
 
-/// A span, known or not.
+/// A reference to a span, received or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SpanRef {
     pub trace_id: TraceId,

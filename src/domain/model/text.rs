@@ -1,14 +1,14 @@
-//! Strings that somebody else wrote, made fit to stand in a message.
+//! Makes strings from senders safe to display in a message.
 
 use unicode_segmentation::UnicodeSegmentation as _;
 
-/// On one line, without control characters or those that turn the direction of writing, at most
-/// `max` characters; `…` stands for what was cut.
+/// Returns the text on one line, without control characters or those that change the direction of
+/// writing, at most `max` characters; `…` marks a truncation.
 ///
-/// What reads as one character is cut as a whole: half of an emoji or of an accented letter is
-/// another one.
+/// It never splits what reads as one character: half of an emoji or of an accented letter is a
+/// different one.
 pub fn plain(text: &str, max: usize) -> String {
-    // One character more than fits shows whether the last that fits ends there.
+    // One character more than fits shows whether the last one that fits is complete.
     let cleaned: String = text
         .chars()
         .map(cleaned)
@@ -32,7 +32,8 @@ pub fn plain(text: &str, max: usize) -> String {
     kept
 }
 
-/// As it is, if it is a web address of at most `max` bytes: half an address is worth nothing.
+/// Returns the text unchanged, if it is a web address of at most `max` bytes: a truncated address
+/// is useless.
 pub fn web_address(text: &str, max: usize) -> Option<&str> {
     let is_web = text.starts_with("https://") || text.starts_with("http://");
     let is_plain = text

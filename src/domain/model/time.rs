@@ -1,4 +1,4 @@
-//! Instants, ranges and the buckets that counts are kept in.
+//! Instants, ranges and the buckets of counts.
 
 use std::{
     fmt,
@@ -11,8 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An instant in microseconds since the Unix epoch.
 ///
-/// Microseconds because Postgres keeps no more: OTLP's nanoseconds are truncated on construction, so
-/// that a value is equal to itself after a round trip through the database.
+/// Microseconds because Postgres stores no more: OTLP's nanoseconds are truncated on construction,
+/// so that a value is equal to itself after a round trip through the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
@@ -27,7 +27,7 @@ impl Timestamp {
         Self(secs.saturating_mul(1_000_000))
     }
 
-    /// Every `u64` of nanoseconds fits: the largest is in the year 2554.
+    /// Converts from OTLP's nanoseconds. Every `u64` fits: the largest is in the year 2554.
     pub const fn from_unix_nanos(nanos: u64) -> Self {
         Self((nanos / 1_000).cast_signed())
     }
@@ -36,12 +36,12 @@ impl Timestamp {
         self.0
     }
 
-    /// Seconds since the epoch, rounded towards the past.
+    /// Returns the seconds since the epoch, rounded towards the past.
     pub const fn as_secs(self) -> i64 {
         self.0.div_euclid(1_000_000)
     }
 
-    /// Seconds since the epoch with their fraction, for metrics and charts.
+    /// Returns the seconds since the epoch with their fraction, for metrics and charts.
     #[expect(
         clippy::cast_precision_loss,
         reason = "exact to the microsecond until the year 2255"
@@ -50,32 +50,32 @@ impl Timestamp {
         self.0 as f64 / 1e6
     }
 
-    /// Microseconds from `earlier` to `self`; negative if `earlier` is in truth later.
+    /// Returns the microseconds from `earlier` to `self`; negative if `earlier` is actually later.
     pub const fn micros_since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// Time from `earlier` to `self`, zero if `earlier` is in truth later.
+    /// Returns the time from `earlier` to `self`, zero if `earlier` is actually later.
     pub fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.micros_since(earlier)).unwrap_or(0))
     }
 
-    /// The latest multiple of `step` since the epoch that is not after `self`. `step` is a whole
-    /// number of microseconds above zero.
+    /// Returns the latest multiple of `step` since the epoch that is not after `self`. `step` is a
+    /// whole number of microseconds above zero.
     #[must_use]
     pub fn floor_to(self, step: Duration) -> Self {
         let step = micros(step).max(1);
         Self(self.0.div_euclid(step).saturating_mul(step))
     }
 
-    /// The earliest multiple of `step` since the epoch that is not before `self`.
+    /// Returns the earliest multiple of `step` since the epoch that is not before `self`.
     #[must_use]
     pub fn ceil_to(self, step: Duration) -> Self {
         let floor = self.floor_to(step);
         if floor == self { self } else { floor + step }
     }
 
-    /// The same instant as `chrono` has it. Instants beyond chrono's range (year 262142) are cut.
+    /// Converts to `chrono`. Instants beyond chrono's range (year 262142) are clamped.
     pub fn to_chrono(self) -> DateTime<Utc> {
         DateTime::from_timestamp_micros(self.0).unwrap_or(if self.0 < 0 {
             DateTime::<Utc>::MIN_UTC
@@ -84,7 +84,7 @@ impl Timestamp {
         })
     }
 
-    /// RFC 3339 in UTC with milliseconds: `2026-11-22T06:18:28.315Z`.
+    /// Formats RFC 3339 in UTC with milliseconds: `2026-11-22T06:18:28.315Z`.
     pub fn to_rfc3339(self) -> String {
         self.to_chrono()
             .to_rfc3339_opts(SecondsFormat::Millis, true)
@@ -153,7 +153,7 @@ fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// `from` belongs to the range, `to` does not.
+/// A range of time; `from` is included, `to` is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct TimeRange {
     pub from: Timestamp,
@@ -165,7 +165,7 @@ impl TimeRange {
         Self { from, to }
     }
 
-    /// The stretch of `length` that ends at `to`.
+    /// Returns the range of `length` that ends at `to`.
     pub fn ending_at(to: Timestamp, length: Duration) -> Self {
         Self {
             from: to - length,
@@ -186,7 +186,7 @@ impl TimeRange {
     }
 }
 
-/// How long one row of counts reaches. Every event is counted once at each resolution, so that a
+/// The length of one row of counts. Every event is counted once at each resolution, so that a
 /// window of weeks is the sum of few rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Resolution {
@@ -206,7 +206,7 @@ impl Resolution {
         })
     }
 
-    /// The number that stands for it in the database: its length in seconds.
+    /// Returns the number that represents it in the database: its length in seconds.
     pub const fn as_secs(self) -> i32 {
         match self {
             Self::Minute => 60,
@@ -216,8 +216,8 @@ impl Resolution {
     }
 }
 
-/// The buckets whose sum is `range`, as few as there can be: days in the middle, hours and minutes
-/// towards both ends. `range` is first widened to whole minutes.
+/// Returns the buckets whose sum is `range`, as few as possible: days in the middle, hours and
+/// minutes towards both ends. `range` is first widened to whole minutes.
 pub fn cover(range: TimeRange) -> Vec<(Resolution, TimeRange)> {
     let minute = Resolution::Minute.length();
     let range = TimeRange::new(range.from.floor_to(minute), range.to.ceil_to(minute));

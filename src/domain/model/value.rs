@@ -2,26 +2,26 @@
 
 use std::borrow::Cow;
 
-/// Elements of an array that are looked at. No instrumentation writes more, and what one attribute
-/// costs stays bounded, whatever is sent.
+/// The limit of elements of an array that are read. No instrumentation writes more, and it bounds
+/// the cost of one attribute, whatever is sent.
 pub const MAX_ELEMENTS: usize = 1_024;
 
-/// The value of an attribute as far as it can be compared. Bytes, key-value lists and attributes
-/// without a value have none: they are as good as missing, as in Tempo.
+/// The value of an attribute as far as it can be compared. Bytes, key-value lists and empty values
+/// cannot: such attributes are treated as missing, as in Tempo.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value<'a> {
     String(Cow<'a, str>),
     Bool(bool),
     Int(i64),
     Double(f64),
-    /// At least two elements that differ, none of them an array.
+    /// At least two different elements, none of them an array.
     Array(Vec<Value<'a>>),
 }
 
 impl Value<'_> {
-    /// The value of an array. One element is its own value, since captured headers are arrays by
-    /// convention and mostly hold one; so are several that are equal. An array without elements that
-    /// can be compared has no value.
+    /// Returns the value of an array. An array of one element, or of equal ones, becomes that
+    /// element, since captured headers are arrays by convention and usually hold one. An array
+    /// without elements that can be compared has no value.
     pub fn of_elements(elements: impl IntoIterator<Item = Option<Self>>) -> Option<Self> {
         let elements = elements.into_iter().take(MAX_ELEMENTS).flatten();
         let mut scalars: Vec<_> = elements
@@ -35,7 +35,7 @@ impl Value<'_> {
         Some(Self::Array(scalars))
     }
 
-    /// The elements of an array, or the one value.
+    /// Returns the elements of an array, or the single value.
     pub fn elements(&self) -> &[Self] {
         if let Self::Array(elements) = self {
             return elements;
@@ -44,7 +44,7 @@ impl Value<'_> {
     }
 }
 
-/// The owned form of [`Value`], and of what has none.
+/// The owned form of an optional [`Value`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum OwnedValue {
     String(String),
@@ -52,7 +52,7 @@ pub enum OwnedValue {
     Int(i64),
     Double(f64),
     Array(Vec<OwnedValue>),
-    /// Bytes, key-value lists and no value at all.
+    /// Bytes, key-value lists, and no value at all.
     Other,
 }
 
@@ -68,7 +68,7 @@ impl OwnedValue {
         }
     }
 
-    /// Arrays in arrays have no value.
+    /// Arrays within arrays have no value.
     fn as_scalar(&self) -> Option<Value<'_>> {
         if let Self::Array(_) = self {
             return None;

@@ -1,5 +1,5 @@
-//! What an objective holds for: a stretch that moves along with the time, or a period of the calendar
-//! that ends and begins anew.
+//! The window of an objective: either rolling, or a calendar period, after which the counts begin
+//! anew.
 
 use std::{fmt, time::Duration};
 
@@ -11,13 +11,13 @@ use super::time::{Resolution, TimeRange, Timestamp};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SloWindow {
-    /// The last so long: what is older no longer counts.
+    /// Events of the last `Duration` count; older ones do not.
     Rolling(Duration),
-    /// All counts until the period is over, and nothing of it afterwards.
+    /// All events of the current period count, and none of earlier ones.
     Calendar(Calendar),
 }
 
-/// The days, weeks, months, quarters or years of a place.
+/// The days, weeks, months, quarters or years of a time zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Calendar {
     pub unit: CalendarUnit,
@@ -28,7 +28,7 @@ pub struct Calendar {
 #[serde(rename_all = "snake_case")]
 pub enum CalendarUnit {
     Day,
-    /// From Monday on, as ISO 8601 has it.
+    /// From Monday, as in ISO 8601.
     Week,
     Month,
     Quarter,
@@ -36,11 +36,11 @@ pub enum CalendarUnit {
 }
 
 impl SloWindow {
-    /// For thresholds and checks; of a calendar the longest that a period can be, an hour more or less
-    /// of a change of the clocks aside.
+    /// Returns the length for thresholds and checks; for a calendar the longest that a period can
+    /// be, give or take an hour at a change of the clocks.
     ///
-    /// The longest, because a threshold that is derived from it is the highest: in no period does a
-    /// rule fire on less than its share of the budget.
+    /// The longest, because a threshold derived from it is the highest: in no period does a rule
+    /// fire on less than its share of the budget.
     pub const fn length(self) -> Duration {
         match self {
             Self::Rolling(length) => length,
@@ -48,7 +48,7 @@ impl SloWindow {
         }
     }
 
-    /// `None` if it rolls.
+    /// Returns the unit of the calendar; `None` if the window is rolling.
     pub const fn unit(self) -> Option<CalendarUnit> {
         match self {
             Self::Rolling(_) => None,
@@ -56,7 +56,7 @@ impl SloWindow {
         }
     }
 
-    /// The whole period of the calendar in which `at` lies; `None` if it rolls.
+    /// Returns the whole calendar period that contains `at`; `None` if the window is rolling.
     pub fn period(self, at: Timestamp) -> Option<TimeRange> {
         match self {
             Self::Rolling(_) => None,
@@ -64,7 +64,7 @@ impl SloWindow {
         }
     }
 
-    /// What is counted at `at`: the last stretch, or the period so far.
+    /// Returns the range that counts at `at`: the last `Duration`, or the period so far.
     pub fn counted(self, at: Timestamp) -> TimeRange {
         match self.period(at) {
             Some(period) => TimeRange::new(period.from, at),
@@ -72,8 +72,8 @@ impl SloWindow {
         }
     }
 
-    /// The last stretch of its length, whether it rolls or not. Of a calendar in whole hours: nobody
-    /// counts it to the minute, and minutes need not be kept for a year.
+    /// Returns the last range of its length, whether it is rolling or not. For a calendar it is in
+    /// whole hours: minutes are not needed, and need not be kept for a year.
     pub fn trailing(self, at: Timestamp) -> TimeRange {
         let stretch = TimeRange::ending_at(at, self.length());
         match self {
@@ -84,8 +84,8 @@ impl SloWindow {
         }
     }
 
-    /// How far back counts are needed by the minute; hours serve for what is older than a month. A
-    /// period mostly begins with an hour, except where clocks are half an hour off.
+    /// Returns how far back counts are needed by the minute; for ranges older than a month hours
+    /// suffice. A period usually begins on an hour, except in time zones with half-hour offsets.
     pub fn needs_minutes(self, at: Timestamp) -> Duration {
         let is_in_hours = |from: Timestamp| from == from.floor_to(Resolution::Hour.length());
         match self.period(at) {
@@ -110,7 +110,7 @@ impl Calendar {
         let period =
             |first| TimeRange::new(self.start_of(first), self.start_of(self.unit.next(first)));
         let this = period(first);
-        // Clocks that are put back across midnight repeat a bit of the day before.
+        // Clocks that are set back across midnight repeat a part of the day before.
         if at < this.to {
             this
         } else {
@@ -118,8 +118,8 @@ impl Calendar {
         }
     }
 
-    /// The first instant of a day. Midnight comes twice in some places on some day of the year, and
-    /// not at all in others.
+    /// Returns the first instant of a day. In some time zones midnight occurs twice on some day of
+    /// the year, or not at all.
     fn start_of(self, day: NaiveDate) -> Timestamp {
         let midnight = day.and_time(NaiveTime::MIN);
         let minutes = (0..=48 * 60).map(|minute| midnight + Duration::from_mins(minute));
@@ -139,7 +139,7 @@ impl CalendarUnit {
         Self::Year,
     ];
 
-    /// As definitions and pages write it.
+    /// Returns its name in definitions and on pages.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Day => "day",
@@ -211,7 +211,7 @@ mod tests {
         Timestamp::parse_rfc3339(text).unwrap()
     }
 
-    /// Begin and end of the period around an instant.
+    /// Asserts the beginning and the end of the period around an instant.
     #[track_caller]
     fn assert_period(window: SloWindow, around: &str, expected: [&str; 2]) {
         let period = window.period(at(around)).unwrap();
@@ -274,7 +274,8 @@ mod tests {
         let day = window(CalendarUnit::Day, Tz::America__Havana);
         let twice = ["2026-11-01T04:00:00Z", "2026-11-02T05:00:00Z"];
         assert_period(day, "2026-11-01T05:30:00Z", twice);
-        // Once it was the day before that came back for an hour, one minute after midnight.
+        // In the past, the clocks were set back one minute after midnight, which repeated an hour
+        // of the day before.
         let day = window(CalendarUnit::Day, Tz::America__St_Johns);
         let began = at("2009-11-01T02:30:00Z");
         assert_eq!(day.period(began + HOUR / 2).unwrap().from, began);
@@ -307,8 +308,8 @@ mod tests {
     }
 
     proptest! {
-        /// Periods are without gap or overlap, and none is longer than its nominal length but for the
-        /// clocks.
+        /// Periods have no gaps or overlaps, and none is longer than its nominal length except by
+        /// changes of the clocks.
         #[test]
         fn every_instant_lies_in_exactly_one_period(
             zone in any_zone(),

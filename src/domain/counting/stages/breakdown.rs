@@ -14,7 +14,8 @@ use crate::domain::{
     },
 };
 
-/// From the start of a workflow to its end; to now, or to when it was judged, for one without.
+/// The time of a workflow from its start to its end; for one without an end, to now or to when it
+/// was judged.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeline<'a> {
     pub range: TimeRange,
@@ -22,12 +23,12 @@ pub struct Timeline<'a> {
     pub ending: TimelineEnd,
 }
 
-/// What comes after the last piece that is known.
+/// The state of the workflow after its last known fragment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimelineEnd {
-    /// Something without a piece of its own.
+    /// The workflow has ended, so the rest belongs to an unknown stage.
     Ended,
-    /// A wait that goes on, if a message is known that nobody has taken.
+    /// The workflow is open, so the rest is a wait if a known message has not been received.
     Open,
 }
 
@@ -36,13 +37,13 @@ pub enum TimelineEnd {
 #[serde(transparent)]
 pub struct Breakdown(pub Vec<StageTime>);
 
-/// What one stage took of one workflow, all its stretches together.
+/// The time of one stage in one workflow, all its ranges together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageTime {
     #[serde(flatten)]
     pub stage: Stage,
     pub micros: i64,
-    /// From the start of the workflow to the first stretch.
+    /// The time from the start of the workflow to the first range.
     pub first_micros: i64,
 }
 
@@ -52,10 +53,10 @@ impl Breakdown {
     }
 }
 
-/// The parts add up to the whole, and neither the order of `pieces` nor copies of them matter.
+/// Divides the time. The parts add up to the whole, and neither the order of `pieces` nor
+/// duplicates of them matter.
 ///
-/// Where several pieces are at work the one that began last has the time: it is what the others wait
-/// for.
+/// Where several fragments overlap, the one that began last gets the time: the others wait for it.
 pub fn break_down(timeline: Timeline<'_>, pieces: &[StageEvidence], stages: &Stages) -> Breakdown {
     let pieces: BTreeSet<&StageEvidence> = pieces.iter().collect();
     let plan = StageCandidates::new(timeline, &pieces, stages);
@@ -77,7 +78,7 @@ pub fn break_down(timeline: Timeline<'_>, pieces: &[StageEvidence], stages: &Sta
     )
 }
 
-/// Where a workflow is at the end of its timeline; `None` if it took no time.
+/// Returns the stage at the end of the timeline; `None` if it has no length.
 pub fn last_stage(
     timeline: Timeline<'_>,
     pieces: &[StageEvidence],
@@ -89,16 +90,16 @@ pub fn last_stage(
     Some(plan.stage(from, to))
 }
 
-/// Everything that a stretch of time may belong to.
+/// Everything that a range of time may be assigned to.
 struct StageCandidates<'a> {
     timeline: Timeline<'a>,
     covers: Vec<Cover>,
     producers: Vec<&'a StageEvidence>,
-    /// By their beginning.
+    /// Sorted by their beginning.
     consumers: Vec<&'a StageEvidence>,
 }
 
-/// A stretch that something is at work in.
+/// A range in which a stage is active.
 struct Cover {
     from: Timestamp,
     to: Timestamp,
@@ -133,7 +134,7 @@ impl<'a> StageCandidates<'a> {
         plan
     }
 
-    /// The range, cut wherever something begins or ends.
+    /// Splits the timeline wherever something begins or ends.
     fn stretches(&self) -> Vec<(Timestamp, Timestamp)> {
         let range = self.timeline.range;
         let pauses = self.timeline.pauses.iter();
@@ -158,7 +159,7 @@ impl<'a> StageCandidates<'a> {
         cuts.iter().copied().zip(ends).collect()
     }
 
-    /// Whose the stretch is; nothing begins or ends within it.
+    /// Returns the stage of a range within which nothing begins or ends.
     fn stage(&self, from: Timestamp, to: Timestamp) -> Stage {
         let is_paused = |pause: TimeRange| pause.from <= from && to <= pause.to;
         if self.timeline.pauses.iter().any(is_paused) {
@@ -171,7 +172,8 @@ impl<'a> StageCandidates<'a> {
             .map_or_else(|| self.gap(from, to), |cover| cover.stage.clone())
     }
 
-    /// Nobody is at work: the workflow waits for whoever takes the next message.
+    /// Returns the stage of a range in which no stage is active: the workflow waits for the next
+    /// message to be received.
     fn gap(&self, from: Timestamp, to: Timestamp) -> Stage {
         let in_time = |piece: &&&StageEvidence| piece.from <= self.timeline.range.to;
         let next = self
@@ -184,7 +186,8 @@ impl<'a> StageCandidates<'a> {
                 let of_queue =
                     |piece: &&&StageEvidence| piece.name == next.name && piece.from <= next.from;
                 let mut sent = self.producers.iter().filter(of_queue).peekable();
-                // Nothing is in the queue before the first message was sent, if that is known at all.
+                // The queue is empty before the first message was sent, if any message is known at
+                // all.
                 let is_known = sent.peek().is_some();
                 let message = sent
                     .filter(|piece| piece.from <= from)
@@ -199,7 +202,7 @@ impl<'a> StageCandidates<'a> {
         }
     }
 
-    /// In the queue of the last message that nobody has taken.
+    /// Returns the wait in the queue of the last message that was not received.
     fn wait_that_goes_on(&self, from: Timestamp, to: Timestamp) -> Stage {
         let is_taken = |sent: &StageEvidence| {
             let mut consumers = self.consumers.iter();
@@ -213,7 +216,7 @@ impl<'a> StageCandidates<'a> {
     }
 }
 
-/// Until `to`, for a message that may not have been meant to be delivered by then.
+/// Returns the wait until `to`; it is a delay if the message was not due for delivery by then.
 fn waiting(queue: &str, message: Option<&StageEvidence>, to: Timestamp) -> Stage {
     let deliver_at = message.and_then(|message| message.deliver_at);
     if deliver_at.is_some_and(|at| to <= at) {
@@ -231,8 +234,9 @@ fn processing(piece: &StageEvidence) -> Cover {
     }
 }
 
-/// A stage by spans lasts as long as each of them; one between two marks from the earliest end of a
-/// `from` span to the earliest start of a `to` span, or to the end while there is none.
+/// Returns the ranges of a declared stage. A stage defined by spans has the range of each of them;
+/// one between two marks lasts from the earliest end of a `from` span to the earliest start of a
+/// `to` span, or to the end of the timeline while there is none.
 fn declared_covers(
     declared: &DeclaredStage,
     timeline: Timeline<'_>,

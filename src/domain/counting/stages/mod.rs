@@ -1,8 +1,9 @@
-//! Where the time of a workflow goes: waits per queue and processing per service.
+//! The distribution of a workflow's time: waits per queue and processing per service.
 //!
-//! [`StageEvidence`]s are what spans say of it, [`break_down`] divides the time from the start of a workflow
-//! to its end among [`Stage`]s so that they add up to the whole, and [`StageSums`] adds up many
-//! workflows. Pieces say nothing of the verdict: a missing one only makes a stage less precise.
+//! [`StageEvidence`]s are read from spans, [`break_down`] divides the time from the start of a
+//! workflow to its end among [`Stage`]s so that they add up to the whole, and [`StageSums`] adds up
+//! many workflows. Stage evidence never affects the verdict: missing evidence only makes a stage
+//! less precise.
 
 mod breakdown;
 mod hops;
@@ -24,28 +25,29 @@ pub use sums::{
 
 use serde::{Deserialize, Serialize};
 
-/// One part of the way. Its kind comes first, so that equal names of different things stay apart.
+/// One stage of a workflow. Its kind comes first, so that equal names of different kinds are
+/// distinct.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Stage {
     pub kind: StageKind,
-    /// The queue, the service, or the name that the definition gives; empty where nobody said it.
+    /// The queue, the service, or the name in the definition; empty if unknown.
     pub name: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StageKind {
-    /// In a queue, until somebody takes the message.
+    /// In a queue, until the message is received.
     Wait,
-    /// In a queue because the sender wanted it so: a time of delivery in the future.
+    /// In a queue because the sender requested it: a delivery time in the future.
     Delay,
-    /// At work in a service.
+    /// In processing by a service.
     Processing,
-    /// Waiting for something that the promise does not count.
+    /// In a pause, which does not count towards the time limit.
     Pause,
-    /// As the definition names it.
+    /// In a stage of the definition.
     Declared,
-    /// What nothing is known of.
+    /// Unknown.
     Other,
 }
 
@@ -59,7 +61,7 @@ impl StageKind {
         Self::Other,
     ];
 
-    /// The number that stands for it in the database.
+    /// Returns the number that represents it in the database.
     pub const fn as_code(self) -> i16 {
         match self {
             Self::Wait => 1,
@@ -89,7 +91,7 @@ impl Stage {
         }
     }
 
-    /// What people call it: `wait in orders`, `payment`.
+    /// Returns its name for people: `wait in orders`, `payment`.
     pub fn title(&self) -> String {
         let or = |unnamed: &str| match self.name.as_str() {
             "" => unnamed.to_owned(),

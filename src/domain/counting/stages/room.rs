@@ -1,4 +1,4 @@
-//! How many pieces may be kept, so that no flood of messages fills the disk.
+//! The limit of stored stage evidence, so that a flood of messages cannot fill the disk.
 
 use std::{
     sync::atomic::{AtomicI64, Ordering},
@@ -12,8 +12,8 @@ const HOUR: Duration = Duration::from_hours(1);
 /// Per replica: some 550 messages a second, around the clock.
 pub const MAX_PER_HOUR: i64 = 2_000_000;
 
-/// What is left of one replica's share of the present hour. Shared by all that receive; two that see
-/// a new hour at once may both begin it, which gives a few pieces more.
+/// The rest of one replica's quota for the current hour, shared by all requests. If two requests
+/// see a new hour at once, both may reset it, which admits slightly more.
 #[derive(Debug)]
 pub struct StageSpanQuota {
     per_hour: i64,
@@ -30,7 +30,7 @@ impl StageSpanQuota {
         }
     }
 
-    /// How many of `wanted` there is room for.
+    /// Takes up to `wanted` from the quota and returns how many were taken.
     pub fn take(&self, now: Timestamp, wanted: usize) -> usize {
         let hour = now.floor_to(HOUR).as_secs();
         if self.hour.swap(hour, Ordering::Relaxed) != hour {

@@ -1,4 +1,4 @@
-//! Many workflows added up, good and bad apart, and what is read from that.
+//! Sums over many workflows, good and bad separately, and the means computed from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,27 +11,27 @@ use crate::domain::{
     workflow::Outcome,
 };
 
-/// Different stages that one SLO has room for; what comes after them is `other`.
+/// The limit of distinct stages per SLO; further ones become `other`.
 pub const MAX_STAGES: usize = 50;
 
-/// What is in the sums of one workflow, and where.
+/// The contribution of one workflow to the sums, and where it was added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folded {
     pub outcome: Outcome,
     pub judged_at: Timestamp,
     pub breakdown: Breakdown,
-    /// What it stood for; `None` where it counted itself.
+    /// Its sampling weight; `None` if it counted as one.
     pub weight: Option<Weight>,
 }
 
-/// Some workflows together. Differences may be negative.
+/// A sum over some workflows. Differences may be negative.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StageSum {
-    /// Workflows that had the stage and were seen.
+    /// Observed workflows that had the stage.
     pub events: i64,
-    /// Workflows that these stand for besides themselves, in millionths.
+    /// Unobserved workflows that these represent in addition, in millionths.
     pub unseen: i64,
-    /// Of all that they stand for, as is the next.
+    /// Over all represented workflows, as is the next field.
     pub micros: i64,
     pub first_micros: i64,
 }
@@ -39,7 +39,7 @@ pub struct StageSum {
 impl StageSum {
     pub const fn add(&mut self, other: Self) {
         self.events += other.events;
-        // Absurd weights reach the end: these are estimates by then.
+        // Absurd sampling weights reach the limit: the sums are estimates by then.
         self.unseen = self.unseen.saturating_add(other.unseen);
         self.micros = self.micros.saturating_add(other.micros);
         self.first_micros = self.first_micros.saturating_add(other.first_micros);
@@ -49,24 +49,24 @@ impl StageSum {
         self.events == 0 && self.unseen == 0 && self.micros == 0 && self.first_micros == 0
     }
 
-    /// Seen and unseen, in millionths.
+    /// Returns the represented workflows, observed and unobserved, in millionths.
     fn stands_for(&self) -> i128 {
         i128::from(self.events) * 1_000_000 + i128::from(self.unseen)
     }
 }
 
-/// The sums of good or of bad workflows: of all their time, and of each stage.
+/// The sums of good or of bad workflows: of their whole time, and of each stage.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StageSums {
-    /// Those that were seen.
+    /// Observed workflows.
     pub workflows: i64,
-    /// Those that they stand for besides themselves, in millionths.
+    /// Unobserved workflows that these represent in addition, in millionths.
     pub unseen: i64,
     pub by_stage: BTreeMap<Stage, StageSum>,
 }
 
 impl StageSums {
-    /// Adds a breakdown for what it stands for, or with a `sign` of −1 takes away what was added.
+    /// Adds a breakdown with its weight, or with a `sign` of −1 subtracts what was added.
     pub fn add(&mut self, breakdown: &Breakdown, weight: Option<Weight>, sign: i64) {
         let weight = weight.unwrap_or(Weight::ONE);
         let unseen = sign * weight.unseen();
@@ -106,7 +106,8 @@ impl StageSums {
     }
 }
 
-/// What folding some workflows moves: differences per minute of the verdict, good or bad apart.
+/// The differences from aggregating some workflows: per minute of the verdict, good or bad
+/// separately.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StageMoves(BTreeMap<(Timestamp, bool), StageSums>);
 
@@ -126,13 +127,13 @@ impl StageMoves {
     }
 }
 
-/// The stages that an SLO tells apart.
+/// The stages that an SLO distinguishes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KnownStages(pub BTreeSet<Stage>);
 
 impl KnownStages {
-    /// Turns stages that there is no room for into `other`, and takes the others in. Returns how many
-    /// there was no room for.
+    /// Replaces stages beyond the limit by `other`, and adds the other new ones to the known
+    /// stages. Returns how many exceeded the limit.
     pub fn admit(&mut self, breakdown: &mut Breakdown) -> i64 {
         let mut refused = 0;
         let mut other: Option<StageTime> = None;
@@ -170,18 +171,19 @@ impl KnownStages {
 #[derive(Clone, Debug, PartialEq)]
 pub struct StageMean {
     pub stage: Stage,
-    /// Of good workflows; `None` without any.
+    /// The mean over good workflows; `None` without any.
     pub good_secs: Option<f64>,
     pub bad_secs: Option<f64>,
-    /// What part of the time that stages of bad workflows take longer is spent here, in [0, 1]; 0 where
-    /// bad ones are no slower. `None` unless there are both and the bad ones are slower in all.
+    /// The share of this stage in the extra time of those stages that take longer in bad workflows,
+    /// in [0, 1]; 0 if bad ones are no slower here. `None` unless there are both good and bad
+    /// workflows and the bad ones are slower in total.
     pub share_of_excess: Option<f64>,
 }
 
-/// The stages in the order in which workflows come to them, good against bad.
+/// The stages in the order in which workflows reach them, good workflows compared with bad ones.
 ///
-/// The means of a column add up to its total, the shares to 1: what is faster in bad workflows gives
-/// nothing back, or another stage would have more than all of the excess.
+/// The means of a column add up to its total, the shares to 1: a stage that is faster in bad
+/// workflows is not subtracted, or another stage would have more than all of the excess.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WhereTimeGoes {
     pub good_workflows: i64,
@@ -228,7 +230,7 @@ impl WhereTimeGoes {
         }
     }
 
-    /// Where most of the time is lost, if anywhere.
+    /// Returns the stage with the largest share of the excess, if there is one.
     pub fn slowest(&self) -> Option<&StageMean> {
         let share = |mean: &StageMean| mean.share_of_excess.unwrap_or(0.0);
         let lost = self.stages.iter().filter(|mean| share(mean) > 0.0);
@@ -236,7 +238,7 @@ impl WhereTimeGoes {
     }
 }
 
-/// By when a workflow comes to the stage, on average.
+/// Sorts stages by the mean time at which a workflow reaches them.
 fn in_order(good: &StageSums, bad: &StageSums) -> Vec<Stage> {
     let mut firsts: BTreeMap<&Stage, StageSum> = BTreeMap::new();
     for (stage, sum) in good.by_stage.iter().chain(&bad.by_stage) {

@@ -1,4 +1,4 @@
-//! Workflows taken apart: by hand, and by law.
+//! Breakdowns of workflows: by examples, and by laws.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What is wrong with the service itself, by its signs of life.
+//! Findings: what is wrong with the service itself, derived from its health inputs.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -8,21 +8,21 @@ use crate::domain::{
     slo::Severity,
 };
 
-/// All replicas go by the database's clock. Receivers refuse what it signs five minutes off, and spans
-/// are stamped by machines.
+/// All replicas use the database's clock. Receivers of webhooks reject signatures that are five
+/// minutes off, and senders' machines set the times of spans.
 const CLOCKS_APART_MS: u64 = 30_000;
-/// A page that waits for two minutes was meant for somebody who sleeps on.
+/// A page that waits for two minutes has not reached the person it was meant for.
 const PAGE_WAITS: Duration = Duration::from_mins(2);
-/// What carries no page may take its time, but not for ever.
+/// A target without a waiting page may fail for longer, but not for ever.
 const FAILS: Duration = Duration::from_mins(10);
-/// Senders send in batches and pause; five minutes without a single span are no pause.
+/// Senders send in batches with pauses; five minutes without a single span are more than a pause.
 const SILENCE: Duration = Duration::from_mins(5);
-/// Fewer may be missing by chance.
+/// Fewer events may be missing by chance.
 const USUAL_EVENTS: i64 = 10;
 const LONG_SILENCE: Duration = Duration::from_hours(7 * 24);
-/// Two clean-ups in a row have failed, or one has not come to its end since.
+/// Two clean-ups in a row have failed, or one has not finished since.
 const NOT_CLEANED: Duration = Duration::from_hours(3);
-/// For so long a repair is something that somebody should look into.
+/// The duration for which an addition of missing deliveries is reported.
 const REPAIR_IS_NEWS: Duration = Duration::from_hours(1);
 const MOST_NAMED: usize = 10;
 
@@ -31,21 +31,21 @@ mod tests;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// Something that is wrong.
+/// A problem of the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// The same as long as it is about the same.
+    /// Stays the same as long as the finding is about the same thing.
     pub key: String,
     pub severity: Severity,
-    /// A sentence without a full stop that stays true while it lasts.
+    /// A sentence without a full stop that stays true while the finding lasts.
     pub title: String,
     pub lines: Vec<String>,
     pub patience: HoldTimes,
-    /// The target that it is about: nobody is told of it by that target alone.
+    /// The target that the finding is about, which cannot be the only one to be notified of it.
     pub target: Option<Name>,
 }
 
-/// All that is wrong now, each key once.
+/// Returns the current findings, each key once.
 pub fn findings(signs: &HealthInputs) -> Vec<Finding> {
     let mut found = Vec::new();
     for target in &signs.targets {
@@ -154,7 +154,7 @@ fn dead_letters(signs: &HealthInputs) -> Option<Finding> {
     })
 }
 
-/// Of everybody who sends, not of one SLO: those hold their verdicts meanwhile.
+/// Applies to all senders together, not to one SLO: while no sender sends, no timeouts are judged.
 fn data_stopped(signs: &HealthInputs) -> Option<Finding> {
     let silence = signs.silence().filter(|_| signs.has_caught_up());
     let silence = silence.filter(|silence| *silence >= SILENCE)?;
@@ -196,7 +196,7 @@ fn evaluator_behind(signs: &HealthInputs) -> Option<Finding> {
     })
 }
 
-/// Counts below zero are a mistake of ours, or of whoever restored the database.
+/// Negative counts are a defect of the service, or of how the database was restored.
 fn nonsense(signs: &HealthInputs) -> Option<Finding> {
     let absurd: Vec<&str> = signs
         .slos
@@ -217,7 +217,8 @@ fn nonsense(signs: &HealthInputs) -> Option<Finding> {
     })
 }
 
-/// None is ever needed by the rules, so one is a mistake of ours that must not stay unnoticed.
+/// By design, deliveries are never missing, so an addition is a defect of the service that must be
+/// noticed.
 fn repaired(signs: &HealthInputs) -> Option<Finding> {
     let at = signs.last_repair_at?;
     (signs.now.saturating_since(at) < REPAIR_IS_NEWS).then(|| Finding {
@@ -261,7 +262,8 @@ fn clocks_apart(signs: &HealthInputs) -> Option<Finding> {
     })
 }
 
-/// An edit with a mistake, or files that are gone: what people believe to be watched is not.
+/// Definitions with an error, or files that are gone: the SLOs are not monitored as their owners
+/// believe.
 fn definitions_refused(signs: &HealthInputs) -> Option<Finding> {
     // Replicas read the same files, so most problems are found by all of them.
     let lines = sentences(signs, |replica| &replica.definition_problems);
@@ -276,7 +278,7 @@ fn definitions_refused(signs: &HealthInputs) -> Option<Finding> {
     })
 }
 
-/// What a sender is refused for it sends again and again: its spans are missing in the counts.
+/// A sender repeats the requests that are rejected, and its spans are missing in the counts.
 fn senders_refused(signs: &HealthInputs) -> Option<Finding> {
     let lines = sentences(signs, |replica| &replica.refused_senders);
     (!lines.is_empty()).then(|| Finding {
@@ -289,7 +291,7 @@ fn senders_refused(signs: &HealthInputs) -> Option<Finding> {
     })
 }
 
-/// Sentences of all replicas, each once, and of too many the first.
+/// Returns the sentences of all replicas, each once, and the first ones if there are too many.
 fn sentences(signs: &HealthInputs, of: fn(&ReplicaSign) -> &Vec<String>) -> Vec<String> {
     let all: BTreeSet<&str> = signs
         .replicas
@@ -306,7 +308,7 @@ fn sentences(signs: &HealthInputs, of: fn(&ReplicaSign) -> &Vec<String>) -> Vec<
     lines
 }
 
-/// Nothing is lost by it, but the disk grows until it is full.
+/// Nothing is lost, but the disk fills up.
 fn retention_behind(signs: &HealthInputs) -> Option<Finding> {
     let lines: Vec<String> = signs
         .clean_ups
@@ -331,7 +333,7 @@ fn retention_behind(signs: &HealthInputs) -> Option<Finding> {
     })
 }
 
-/// A silence that was forgotten hides what it was never meant for.
+/// A forgotten silence suppresses notifications that it was never meant for.
 fn long_silence(silence: &SilenceSign) -> Option<Finding> {
     (silence.lasts > LONG_SILENCE).then(|| Finding {
         key: format!("throughline/silence/{}", silence.id.simple()),

@@ -1,4 +1,4 @@
-//! What is found wrong, and what is not.
+//! Tests of findings, and of healthy inputs without any.
 
 use super::*;
 use crate::domain::{

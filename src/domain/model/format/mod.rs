@@ -1,4 +1,4 @@
-//! Numbers, lengths and times as people read them: the same in messages and on pages.
+//! Formats numbers, lengths and times for people, the same in messages and on pages.
 //!
 //! Nothing here prints `NaN`, and no value reads as equal to a threshold that it does not equal.
 
@@ -13,7 +13,7 @@ pub use time::{
     time_of_day, window,
 };
 
-/// What stands where there is no number.
+/// The text for a missing number.
 pub const NONE: &str = "–";
 
 #[cfg(test)]

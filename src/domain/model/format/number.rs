@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use super::NONE;
 
 const MINUS: char = '−';
-/// `1st`, `2nd`, `3rd`, `11th`.
+/// Formats an ordinal: `1st`, `2nd`, `3rd`, `11th`.
 pub fn ordinal(n: u32) -> String {
     let ending = match (n % 10, n % 100) {
         (_, 11..=13) => "th",
@@ -17,10 +17,10 @@ pub fn ordinal(n: u32) -> String {
     format!("{n}{ending}")
 }
 
-/// More digits than these nobody compares.
+/// The limit of digits: no one compares more.
 const MOST_DIGITS: usize = 9;
 
-/// `1,208,046`.
+/// Formats a count: `1,208,046`.
 pub fn count(n: i64) -> String {
     let digits = n.unsigned_abs().to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3 + 1);
@@ -36,13 +36,14 @@ pub fn count(n: i64) -> String {
     text
 }
 
-/// `1 workflow`, `3 workflows`.
+/// Formats a count with its noun: `1 workflow`, `3 workflows`.
 pub fn counted(n: i64, noun: &str) -> String {
     let plural = if n == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", count(n))
 }
 
-/// A share: `13.3 %`, `0.42 %`. One that is not whole never reads as whole, nor a small one as none.
+/// Formats a share: `13.3 %`, `0.42 %`. One below 1 never reads as `100 %`, nor one above 0 as `0
+/// %`.
 pub fn percent(ratio: impl Into<Option<f64>>) -> String {
     let Some(value) = scaled(ratio) else {
         return NONE.to_owned();
@@ -75,13 +76,14 @@ pub fn budget(ratio: impl Into<Option<f64>>) -> String {
     format!("{} %", trimmed(value, digits))
 }
 
-/// `99.95 %`: an objective, with every digit that it was written with.
+/// Formats an objective with every digit that it was written with: `99.95 %`.
 pub fn objective(ratio: f64) -> String {
-    // Objectives are kept in millionths.
+    // Objectives are stored in millionths.
     format!("{} %", trimmed(ratio * 100.0, 4))
 }
 
-/// The share of good events, precise enough to tell it from the objective: `99.70 %`.
+/// Formats the share of good events, precisely enough to distinguish it from the objective: `99.70
+/// %`.
 pub fn achieved(good: impl Into<Option<f64>>, objective: f64) -> String {
     let Some(value) = scaled(good) else {
         return NONE.to_owned();
@@ -95,7 +97,7 @@ pub fn achieved(good: impl Into<Option<f64>>, objective: f64) -> String {
     format!("{} %", fixed(value, apart(value, least, &[limit])))
 }
 
-/// A burn rate beside the factor that it is compared with: `5.59×` under `5.6×`, `23×` over
+/// Formats a burn rate beside the factor that it is compared with: `5.59×` under `5.6×`, `23×` over
 /// `13.44×`.
 pub fn burn_rate(rate: impl Into<Option<f64>>, factor: impl Into<Option<f64>>) -> String {
     let Some(rate) = rate.into().filter(|rate| rate.is_finite()) else {
@@ -118,7 +120,7 @@ pub fn burn_rate(rate: impl Into<Option<f64>>, factor: impl Into<Option<f64>>) -
 
 const FACTOR_DIGITS: usize = 4;
 
-/// The factor of a rule: `13.44×`, `5.6×`.
+/// Formats the factor of a rule: `13.44×`, `5.6×`.
 pub fn factor(factor: f64) -> String {
     format!("{}×", significant(factor, FACTOR_DIGITS))
 }
@@ -128,8 +130,8 @@ fn scaled(ratio: impl Into<Option<f64>>) -> Option<f64> {
     value.is_finite().then_some(value)
 }
 
-/// The fewest digits after the point, from `least` on, with which `value` reads as being on its side
-/// of all `limits`.
+/// Returns the smallest number of digits after the point, from `least` on, with which `value` reads
+/// as being on its side of all `limits`.
 fn apart(value: f64, least: usize, limits: &[f64]) -> usize {
     let is_true = |digits: &usize| {
         let shown = number_of(&fixed(value, *digits));
@@ -148,12 +150,12 @@ fn number_of(text: &str) -> f64 {
     text.replace(MINUS, "-").parse().unwrap_or(0.0)
 }
 
-/// At least so many significant digits, no zeros at the end after the point.
+/// Formats with at least this many significant digits, without trailing zeros after the point.
 fn significant(value: f64, digits: usize) -> String {
     trimmed(value, places(value, digits).min(MOST_DIGITS))
 }
 
-/// Digits after the point that give `value` so many significant ones.
+/// Returns the digits after the point that give `value` this many significant ones.
 fn places(value: f64, significant: usize) -> usize {
     if value == 0.0 || !value.is_finite() {
         return 0;
@@ -177,7 +179,7 @@ fn trimmed(value: f64, digits: usize) -> String {
 }
 
 fn fixed(value: f64, digits: usize) -> String {
-    // Nobody reads thirty digits, and a message has no room for them.
+    // Thirty digits are unreadable, and a message has no space for them.
     if value.abs() >= 1e12 {
         return format!("{value:.1e}").replace('-', "−");
     }

@@ -1,4 +1,4 @@
-//! The laws of what people read, and examples.
+//! Laws of the formats for people, and examples.
 
 use proptest::prelude::*;
 

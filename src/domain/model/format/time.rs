@@ -1,4 +1,4 @@
-//! Lengths of time and moments.
+//! Formats lengths of time and instants.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use chrono::{DateTime, Datelike as _, Utc};
 use super::NONE;
 use crate::domain::model::time::Timestamp;
 
-/// `250 ms`, `4.2 s`, `6 min 41 s`, `4 h 52 min`, `3 d 4 h`: the two largest units.
+/// Formats with the two largest units: `250 ms`, `4.2 s`, `6 min 41 s`, `4 h 52 min`, `3 d 4 h`.
 pub fn duration(length: Duration) -> String {
     let secs = length.as_secs();
     match secs {
@@ -31,8 +31,8 @@ fn two_units((large, large_unit): (u64, &str), (small, small_unit): (u64, &str))
     }
 }
 
-/// [`duration`] of seconds that may be out of its range; one that is negative by skewed clocks took
-/// no time.
+/// Formats seconds like [`duration`], but accepts values out of its range; a length that is
+/// negative because of clock skew reads as zero.
 pub fn seconds(secs: impl Into<Option<f64>>) -> String {
     secs.into()
         .filter(|secs| secs.is_finite())
@@ -40,41 +40,42 @@ pub fn seconds(secs: impl Into<Option<f64>>) -> String {
         .map_or_else(|| NONE.to_owned(), duration)
 }
 
-/// What goes on or is foreseen: seconds only below a minute. `19 min`, `4 h 52 min`.
+/// Formats a length that is still growing or predicted, with seconds only below a minute: `19 min`,
+/// `4 h 52 min`.
 pub fn lasting(length: Duration) -> String {
     let secs = length.as_secs();
     let cut = if secs >= 60 { secs - secs % 60 } else { secs };
     duration(Duration::from_secs(cut))
 }
 
-/// The length of a window as a definition writes it: `28 d`, `6 h`, `5 min`.
+/// Formats the length of a window as a definition writes it: `28 d`, `6 h`, `5 min`.
 pub fn window(secs: u64) -> String {
     duration(Duration::from_secs(secs))
 }
 
-/// A window that reaches back beyond the first event, in words: `the 20 s since the first event`.
+/// Describes a window that reaches back beyond the first event: `the 20 s since the first event`.
 pub fn since_first_event(secs: u64) -> String {
     let length = lasting(Duration::from_secs(secs));
     format!("the {length} since the first event")
 }
 
-/// `10:08:04`.
+/// Formats as `10:08:04`.
 pub fn clock(at: Timestamp) -> String {
     at.to_chrono().format("%H:%M:%S").to_string()
 }
 
-/// `06:18 UTC`.
+/// Formats as `06:18 UTC`.
 pub fn time_of_day(at: Timestamp) -> String {
     at.to_chrono().format("%H:%M UTC").to_string()
 }
 
-/// `2026-11-22 06:18 UTC`.
+/// Formats as `2026-11-22 06:18 UTC`.
 pub fn date_time(at: Timestamp) -> String {
     at.to_chrono().format("%Y-%m-%d %H:%M UTC").to_string()
 }
 
-/// As short as it can be without doubt: `21:31` today, else `Thu 19 Nov 21:31`, with the year if it
-/// is another.
+/// Formats as briefly as is unambiguous: `21:31` today, otherwise `Thu 19 Nov 21:31`, with the year
+/// if it differs.
 pub fn moment(at: Timestamp, now: Timestamp) -> String {
     let (at, now): (DateTime<Utc>, DateTime<Utc>) = (at.into(), now.into());
     let form = if at.date_naive() == now.date_naive() {
@@ -87,7 +88,7 @@ pub fn moment(at: Timestamp, now: Timestamp) -> String {
     at.format(form).to_string()
 }
 
-/// A moment in a sentence: `today 21:31`, `Thu 19 Nov 21:31`.
+/// Formats an instant for a sentence: `today 21:31`, `Thu 19 Nov 21:31`.
 pub fn moment_in_words(at: Timestamp, now: Timestamp) -> String {
     let text = moment(at, now);
     if text.len() == "21:31".len() {

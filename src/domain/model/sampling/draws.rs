@@ -1,8 +1,8 @@
-//! How likely it was that all of a workflow's spans were kept.
+//! The probability that all of a workflow's spans were kept.
 //!
-//! Spans of one trace, and of traces that share an `rv`, are kept or dropped by one and the same
-//! number, so all of them together are as likely as the strictest one alone. Spans of traces with
-//! numbers of their own are independent, and their chances multiply.
+//! Spans of one trace, and of traces that share an `rv`, are kept or dropped by the same random
+//! number, so the probability for all of them together is that of the strictest threshold alone.
+//! Spans of traces with numbers of their own are independent, and their probabilities multiply.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,34 +11,34 @@ use serde::{Deserialize, Serialize};
 use super::threshold::{Randomness, Threshold, Weight};
 use crate::domain::model::ids::TraceId;
 
-/// Draws that a workflow keeps; of more, those of the smallest numbers. A workflow that needs more
-/// independent ones is so rarely seen whole that its weight means nothing.
+/// The limit of draws per workflow; of more, those with the smallest numbers are kept. A workflow
+/// that needs more independent ones is so rarely complete that its weight means nothing.
 const MOST: usize = 8;
 
-/// What one span says of how it was kept.
+/// The sampling of one span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
     pub threshold: Threshold,
-    /// What its sampler decided by; `None` where nobody says.
+    /// The random number that its sampler used; `None` if unknown.
     pub randomness: Option<Randomness>,
-    /// The number of its trace: what stands for the randomness where that is unknown.
+    /// The random number of its trace, which replaces an unknown `randomness`.
     pub trace: Randomness,
 }
 
-/// What a span is to its workflow.
+/// The role of a span in its workflow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpanRole {
     Start,
-    /// Finishes, fails or cancels it, or is all of it.
+    /// The span finishes, fails or cancels the workflow, or is all of it.
     End,
 }
 
-/// The samples of a workflow's spans, joined by the number that their samplers decided by. Joining is
-/// associative, commutative and idempotent.
+/// The samples of a workflow's spans, joined by the random number that their samplers used. Joining
+/// is associative, commutative and idempotent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Draws {
-    /// Sorted, one of each number.
+    /// Sorted, one for each number.
     each: Vec<Draw>,
 }
 
@@ -52,16 +52,17 @@ struct Draw {
     end: Option<Threshold>,
 }
 
-/// What a sampler decided by.
+/// The random number that a sampler used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Number {
     Known(Randomness),
-    /// Unknown, but the same for all of this trace.
+    /// Unknown, but the same within this trace.
     Trace(Randomness),
 }
 
-/// What is known of the spans that end the workflows of an SLO. Joined by what is worse to miss.
+/// The observed sampling of the spans that end the workflows of an SLO. A join takes the less
+/// favourable value of each field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EndSampling {
     /// The highest threshold.
@@ -70,24 +71,24 @@ pub struct EndSampling {
     pub trace_ids: TraceIds,
 }
 
-/// Which number decides about the end of a workflow.
+/// The random number that decides whether the end of a workflow is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EndDraw {
-    /// The one that decided about its start.
+    /// The same number that decided about its start.
     #[default]
     WithStart,
-    /// One of its own, so nobody can tell an end that was dropped from one that never came.
+    /// A number of its own, so that a dropped end cannot be distinguished from one that never came.
     Apart,
 }
 
-/// Which trace ids are numbers that samplers decide by.
+/// The trace ids that count as random numbers of samplers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TraceIds {
-    /// All: so OpenTelemetry's samplers presume ("Presumption of `TraceID` randomness"), and few senders
-    /// set the flag yet.
+    /// All: OpenTelemetry's samplers presume this ("Presumption of `TraceID` randomness"), and few
+    /// senders set the flag yet.
     #[default]
     Presumed,
-    /// Those whose sender says that they are random.
+    /// Those whose sender flags them as random.
     Flagged,
 }
 
@@ -110,7 +111,7 @@ impl Draws {
         self.each.is_empty()
     }
 
-    /// Adds what `other` knows.
+    /// Adds the draws of `other`.
     pub fn join(&mut self, other: &Self) {
         for theirs in &other.each {
             let place = self.each.partition_point(|draw| draw.r < theirs.r);
@@ -122,15 +123,16 @@ impl Draws {
         self.each.truncate(MOST);
     }
 
-    /// What an event stands for that needed all of these; `None` if nothing was sampled.
+    /// Returns the weight of an event that needed all of these spans; `None` if nothing was
+    /// sampled.
     pub fn weight(&self) -> Option<Weight> {
         weight(self.each.iter().map(Draw::threshold))
     }
 
-    /// What a workflow stands for whose end did not come; `None` if nothing was sampled.
+    /// Returns the weight of a workflow whose end did not arrive; `None` if nothing was sampled.
     ///
     /// # Errors
-    /// If the end might have come and been dropped.
+    /// If the end might have occurred and been dropped.
     pub fn weight_without_end(
         &self,
         start_trace: TraceId,
@@ -142,7 +144,7 @@ impl Draws {
         let start = self.start(start_trace, ends.trace_ids);
         let end_is_kept = match start.r {
             Number::Known(randomness) => randomness.is_kept_by(ends.threshold),
-            // All that is known of the number is that the start was kept by it.
+            // The number is unknown, except that the start was kept by it.
             Number::Trace(_) => start.threshold() >= ends.threshold,
         };
         if ends.draw == EndDraw::Apart || !end_is_kept {
@@ -157,7 +159,8 @@ impl Draws {
         ))
     }
 
-    /// What this workflow tells of the ends of others; `None` if it has no end that was sampled.
+    /// Returns what this workflow shows about the sampling of ends; `None` if it has no end that
+    /// was sampled.
     pub fn end_sampling(&self, start_trace: Option<TraceId>) -> Option<EndSampling> {
         let threshold = self.each.iter().filter_map(|draw| draw.end).max()?;
         let is_sampled = |draw: &&Draw| draw.end > Some(Threshold::KEEPS_ALL);
@@ -177,8 +180,8 @@ impl Draws {
         })
     }
 
-    /// The draw of the start. One that says nothing was kept like all others, in a trace whose end is
-    /// drawn by the trace id, if that is taken for random although nobody says so.
+    /// Returns the draw of the start. A start without one was always kept; its trace's number is
+    /// then the trace id, known if trace ids are presumed random.
     fn start(&self, trace: TraceId, trace_ids: TraceIds) -> Draw {
         let of_start = self.each.iter().find(|draw| draw.start.is_some());
         let number = Randomness::of_trace(trace);
@@ -193,7 +196,7 @@ impl Draws {
     }
 }
 
-/// Nothing follows from the silence of this workflow.
+/// The end may have been dropped, so its absence means nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EndUnseen;
 
@@ -203,7 +206,7 @@ impl Draw {
         self.end = self.end.max(other.end);
     }
 
-    /// That of its strictest span.
+    /// Returns the threshold of its strictest span.
     fn threshold(&self) -> Threshold {
         self.start.max(self.end).unwrap_or_default()
     }
@@ -218,8 +221,8 @@ impl Number {
 }
 
 impl EndSampling {
-    /// What was learned longer ago is forgotten: one odd span, or a sampler that was made laxer since,
-    /// would otherwise hide workflows that never finish for ever.
+    /// The time after which observations are deleted: otherwise one odd span, or a sampler that has
+    /// since been relaxed, would hide workflows that never finish for ever.
     pub const REMEMBERED: Duration = Duration::from_hours(7 * 24);
 
     /// How likely the end of a workflow is kept, where nothing tells of a single one whether it was:
@@ -240,7 +243,7 @@ impl EndSampling {
     }
 }
 
-/// By number, so that its rounding is the same in any order of arrival.
+/// Computed in the order of numbers, so that rounding does not depend on the order of arrival.
 fn weight(draws: impl Iterator<Item = Threshold>) -> Option<Weight> {
     let mut counted: BTreeMap<Threshold, u32> = BTreeMap::new();
     for threshold in draws {

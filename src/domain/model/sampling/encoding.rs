@@ -1,4 +1,4 @@
-//! Where a span says how likely it was kept, and what it counts where it does not say.
+//! The encoding of a span's sampling, and the weight of spans without it.
 
 use super::{
     draws::{EndSampling, Sample, TraceIds},
@@ -7,12 +7,12 @@ use super::{
 };
 use crate::domain::model::span::{AttributeName, AttributeScope, SpanView, Value};
 
-/// How the spans of an SLO are weighed.
+/// The rules by which the spans of an SLO are weighted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Weighing {
     pub encoding: SamplingEncoding,
     pub unknown: UnknownWeight,
-    /// The highest threshold of the spans that end workflows; learned from them where left out.
+    /// The highest threshold of the spans that end workflows; learned from them if `None`.
     pub end_threshold: Option<Threshold>,
     pub trace_ids: TraceIds,
 }
@@ -39,7 +39,7 @@ pub enum SamplingEncoding {
     PowerOfTwo,
     /// `es=s:...` in the trace state.
     Elastic,
-    /// `sampling.threshold` and `sampling.randomness` among the span's attributes.
+    /// `sampling.threshold` and `sampling.randomness` in the span's attributes.
     Attributes,
     Attribute {
         attribute: AttributeName,
@@ -47,44 +47,44 @@ pub enum SamplingEncoding {
     },
 }
 
-/// What the number in an attribute is.
+/// The meaning of the number in an attribute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Meaning {
-    /// One of so many was kept.
+    /// One in this many was kept.
     #[default]
     Count,
     /// This share was kept.
     Ratio,
 }
 
-/// What a span counts that does not say how likely it was kept.
+/// The weight of a span without its sampling probability.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnknownWeight {
-    /// Itself: most senders do not sample.
+    /// One: most senders do not sample.
     #[default]
     One,
-    /// Nothing: it is no evidence.
+    /// None: it is rejected as evidence.
     Reject,
-    /// As if a sampler of this threshold had kept it.
+    /// As if a sampler with this threshold had kept it.
     Fixed(Threshold),
 }
 
-/// What a span says of its sampling.
+/// The sampling that was read from a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Weighed {
-    /// `None` where it counts itself.
+    /// `None` if it counts as one.
     pub sample: Option<Sample>,
     pub flaw: Option<Flaw>,
 }
 
-/// What is wrong with it.
+/// A defect of a span's sampling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {
-    /// It says nothing, and the definition refuses such spans.
+    /// It is missing, and the definition rejects such spans.
     Unknown,
-    /// Malformed, or no sampler of this threshold would have kept it.
+    /// It is malformed, or no sampler with this threshold would have kept the span.
     Invalid,
-    /// It would stand for more than [`Weight::MOST`].
+    /// Its weight would exceed [`Weight::MOST`].
     Capped,
 }
 
@@ -92,7 +92,7 @@ impl Weighing {
     /// How likely the span was kept.
     ///
     /// # Errors
-    /// Why the span is no evidence.
+    /// Why the span is rejected as evidence.
     pub fn weigh(&self, span: &dyn SpanView) -> Result<Weighed, Flaw> {
         let said = self.encoding.read(span);
         let randomness = self.randomness(span, said);
@@ -103,11 +103,11 @@ impl Weighing {
         };
         match said.threshold {
             Part::Malformed => self.unweighed(Some(Flaw::Invalid), sample),
-            // A sampler that could not have kept it has not written this.
+            // A sampler that could not have kept the span did not write this.
             Part::Valid(threshold) if randomness.is_some_and(|r| !r.is_kept_by(threshold)) => {
                 self.unweighed(Some(Flaw::Invalid), sample)
             }
-            // Tells where its trace stands, which its end may need.
+            // The sample carries the random number of its trace, by which its end may be judged.
             Part::Missing if self.unknown == UnknownWeight::One && self.tells(span, said) => {
                 Ok(Weighed {
                     sample: Some(sample(Threshold::KEEPS_ALL)),
@@ -168,8 +168,8 @@ impl Weighing {
             && (self.trace_ids == TraceIds::Presumed || span.has_random_trace_id())
     }
 
-    /// Whether a span without a threshold says by which number its trace is sampled, as nobody else
-    /// would know.
+    /// Returns whether a span without a threshold carries the random number of its trace, which may
+    /// be known from no other span.
     fn tells(&self, span: &dyn SpanView, said: SamplingMember) -> bool {
         match said.randomness {
             Part::Valid(_) => true,
@@ -196,7 +196,7 @@ impl Weighing {
 }
 
 impl SamplingEncoding {
-    /// Whether its samplers decide by the trace id where they do not say by what.
+    /// Returns whether samplers with this encoding use the trace id if they state no other number.
     fn decides_by_trace_id(&self) -> bool {
         matches!(self, Self::Sampling | Self::Attributes)
     }

@@ -1,11 +1,11 @@
-//! Spans that stand for others: what a sampler kept, how likely that was, and what follows for an
-//! event that needs several spans.
+//! Sampling: which spans a sampler kept, with what probability, and what follows for an event that
+//! needs several spans.
 //!
-//! A consistent sampler keeps a trace if its [`Randomness`] reaches the sampler's [`Threshold`]. What
-//! a span says of that is its [`Sample`]; a workflow keeps the samples of its spans as [`Draws`], and
-//! the [`Weight`] of its event follows from them. [`EndSampling`] tells what is known of the spans
-//! that end the workflows of an SLO: a start whose end is sure to be dropped proves nothing by its
-//! silence, however long it lasts.
+//! A consistent sampler keeps a trace if its [`Randomness`] reaches the sampler's [`Threshold`].
+//! Both as read from a span are its [`Sample`]; a workflow keeps the samples of its spans as
+//! [`Draws`], and the [`Weight`] of its event follows from them. [`EndSampling`] holds the observed
+//! sampling of the spans that end the workflows of an SLO: if an end is certain to be dropped, its
+//! absence means nothing, however long it lasts.
 //!
 //! Rules and vectors: OpenTelemetry, "`TraceState`: Probability Sampling" and OTEP 235.
 

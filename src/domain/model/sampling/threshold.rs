@@ -1,4 +1,4 @@
-//! How much a sampler drops, by which number it decided, and how many spans one stands for.
+//! Thresholds and random numbers of samplers, and the weights that follow.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,28 +7,28 @@ use crate::domain::model::ids::TraceId;
 /// One more than the highest threshold and the highest randomness.
 const MAX: u64 = 1 << 56;
 
-/// What a sampler's randomness must reach for a span to be kept: 0 keeps all. Below 2^56.
+/// The value that a trace's randomness must reach for a span to be kept: 0 keeps all. Below 2^56.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(try_from = "u64", into = "u64")]
 pub struct Threshold(u64);
 
-/// The number that all samplers of a trace decide by, so that a stricter one keeps a part of what a
-/// laxer one has kept. Below 2^56.
+/// The random number that all samplers of a trace use, so that a stricter one keeps a subset of
+/// what a laxer one has kept. Below 2^56.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub struct Randomness(u64);
 
-/// How many events one that was seen stands for, in millionths: an integer, so that sums are the same
-/// in any order.
+/// The number of events that one observed event represents, in millionths: an integer, so that sums
+/// are the same in any order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Weight(i64);
 
 impl Threshold {
     pub const KEEPS_ALL: Self = Self(0);
 
-    /// 1 to 14 hexadecimal digits in lower case; trailing zeros may be left out.
+    /// Parses 1 to 14 hexadecimal digits in lower case; trailing zeros may be left out.
     pub fn from_hex(digits: &str) -> Option<Self> {
         if !(1..=14).contains(&digits.len()) {
             return None;
@@ -37,17 +37,17 @@ impl Threshold {
         Some(Self(number << (4 * (14 - digits.len()))))
     }
 
-    /// Of a sampler that keeps this share, above 0 and at most 1.
+    /// Returns the threshold of a sampler that keeps this share, above 0 and at most 1.
     pub fn of_ratio(ratio: f64) -> Option<Self> {
         (ratio > 0.0 && ratio <= 1.0).then(|| Self::keeping(ratio * MAX_AS_F64))
     }
 
-    /// Of a sampler that keeps one in `count`, at least 1.
+    /// Returns the threshold of a sampler that keeps one in `count`, at least 1.
     pub fn of_count(count: f64) -> Option<Self> {
         (count >= 1.0 && count.is_finite()).then(|| Self::keeping(MAX_AS_F64 / count))
     }
 
-    /// Of a sampler that keeps one in two to the power of `exponent`.
+    /// Returns the threshold of a sampler that keeps one in two to the power of `exponent`.
     pub const fn of_power(exponent: u32) -> Self {
         let exponent = if exponent > 56 { 56 } else { exponent };
         Self(MAX - (MAX >> exponent))
@@ -63,7 +63,7 @@ impl Threshold {
         Self(MAX - kept.clamp(1, MAX))
     }
 
-    /// What a span that was kept stands for: 2^56 / (2^56 - T).
+    /// Returns the weight of a span that was kept: 2^56 / (2^56 - T).
     pub fn weight(self) -> Weight {
         Weight::ONE.of_those_kept(self)
     }
@@ -87,7 +87,7 @@ impl Threshold {
 }
 
 impl Randomness {
-    /// Exactly 14 hexadecimal digits in lower case.
+    /// Parses exactly 14 hexadecimal digits in lower case.
     pub fn from_hex(digits: &str) -> Option<Self> {
         (digits.len() == 14)
             .then(|| from_hex(digits))
@@ -95,7 +95,8 @@ impl Randomness {
             .map(Self)
     }
 
-    /// The last seven bytes of the trace id: what samplers decide by where `rv` gives no other number.
+    /// Returns the last seven bytes of the trace id: samplers use them if `rv` gives no other
+    /// number.
     pub fn of_trace(trace_id: TraceId) -> Self {
         let [_, _, _, _, _, _, _, _, _, tail @ ..] = trace_id.as_bytes();
         Self(
@@ -104,12 +105,13 @@ impl Randomness {
         )
     }
 
-    /// Of a sampler of powers of two, which counts leading zeros: kept by `p` if there are as many.
+    /// Returns the randomness for a sampler of powers of two, which counts leading zeros: kept by
+    /// `p` if there are at least as many.
     pub const fn of_zeros(zeros: u32) -> Self {
         Self(Threshold::of_power(zeros).0)
     }
 
-    /// A randomness equal to the threshold is kept.
+    /// Returns whether it is kept; a randomness equal to the threshold is.
     pub const fn is_kept_by(self, threshold: Threshold) -> bool {
         self.0 >= threshold.0
     }
@@ -118,10 +120,10 @@ impl Randomness {
 impl Weight {
     const MILLION: i64 = 1_000_000;
     pub const ONE: Self = Self(Self::MILLION);
-    /// A span that would stand for more says more of its sampler than of the world.
+    /// The maximum: a higher weight is almost certainly an error of the sampler.
     pub const MOST: Self = Self(Self::MILLION * Self::MILLION);
 
-    /// From its column.
+    /// Makes a weight from its column.
     pub fn from_millionths(millionths: i64) -> Self {
         Self(millionths.clamp(Self::ONE.0, Self::MOST.0))
     }
@@ -130,21 +132,21 @@ impl Weight {
         self.0
     }
 
-    /// What it stands for besides the event that was seen, in millionths.
+    /// Returns the number of unobserved events that it represents, in millionths.
     pub const fn unseen(self) -> i64 {
         self.0 - Self::MILLION
     }
 
-    /// `amount`, which is not negative, for each of what it stands for. Rounded half up, and at most as
-    /// much as its type holds.
+    /// Returns `amount`, which is not negative, times the weight. Rounded half up, and limited to
+    /// the range of its type.
     pub fn times(self, amount: i64) -> i64 {
         let all = i128::from(self.0) * i128::from(amount);
         let rounded = (all + i128::from(Self::MILLION / 2)).div_euclid(i128::from(Self::MILLION));
         i64::try_from(rounded).unwrap_or(i64::MAX)
     }
 
-    /// What one of these stands for if it took another, independent decision to keep it. Rounded half
-    /// up, and at most [`Self::MOST`].
+    /// Returns the combined weight if another, independent sampler also had to keep the event.
+    /// Rounded half up, and at most [`Self::MOST`].
     #[must_use]
     pub fn of_those_kept(self, threshold: Threshold) -> Self {
         let kept = u128::from(MAX - threshold.0);
@@ -165,7 +167,7 @@ fn from_hex(digits: &str) -> Option<u64> {
         .flatten()
 }
 
-/// A number that is not below 2^56.
+/// The error for a number that is not below 2^56.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` has more than 56 bits")]
 pub struct TooWide(u64);
@@ -208,8 +210,8 @@ mod tests {
 
     use super::*;
 
-    /// `th` and the adjusted count in millionths: the specification, OTEP 235, and the tests of the
-    /// Collector's `pkg/sampling`.
+    /// `th` and the adjusted count in millionths: from the specification, OTEP 235, and the tests
+    /// of the Collector's `pkg/sampling`.
     const VECTORS: [(&str, u64, i64); 16] = [
         ("0", 0, 1_000_000),
         ("08", 0x0008_0000_0000_0000, 1_032_258),

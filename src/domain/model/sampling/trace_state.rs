@@ -1,11 +1,11 @@
-//! What samplers write into the W3C trace state.
+//! The members of the W3C trace state that samplers write.
 
 use super::threshold::{Randomness, Threshold};
 
-/// A value of `ot` that is longer is none (OpenTelemetry, "`TraceState`: Probability Sampling").
+/// A longer value of `ot` is invalid (OpenTelemetry, "`TraceState`: Probability Sampling").
 const LONGEST_VALUE: usize = 256;
 
-/// What one member says; malformed parts are told apart from missing ones.
+/// The values of one member; malformed values are distinct from missing ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct SamplingMember {
     pub(super) threshold: Part<Threshold>,
@@ -33,7 +33,7 @@ impl SamplingMember {
     };
 }
 
-/// `ot=th:c;rv:9b8233f7e3a151`.
+/// Reads `ot=th:c;rv:9b8233f7e3a151`.
 pub(super) fn threshold_and_randomness(trace_state: &str) -> SamplingMember {
     read(trace_state, "ot", |said, key, value| match key {
         "th" => said.threshold = Part::of(Threshold::from_hex(value)),
@@ -42,12 +42,13 @@ pub(super) fn threshold_and_randomness(trace_state: &str) -> SamplingMember {
     })
 }
 
-/// `ot=p:3;r:5`, the form before thresholds: one in two to the power of p, by the leading zeros r.
+/// Reads `ot=p:3;r:5`, the form before thresholds: one in two to the power of p, by the leading
+/// zeros r.
 pub(super) fn powers_of_two(trace_state: &str) -> SamplingMember {
     read(trace_state, "ot", |said, key, value| {
         let number = || value.parse::<u32>().ok().filter(|number| *number <= 63);
         match key {
-            // 63 stands for a probability of zero: kept for other reasons than its sample.
+            // 63 means a probability of zero: the span was kept for a reason other than sampling.
             "p" if number() == Some(63) => {}
             "p" => said.threshold = Part::of(number().map(Threshold::of_power)),
             "r" => {
@@ -59,7 +60,7 @@ pub(super) fn powers_of_two(trace_state: &str) -> SamplingMember {
     })
 }
 
-/// `es=s:0.1`: the share that is kept.
+/// Reads `es=s:0.1`: the share that is kept.
 pub(super) fn elastic(trace_state: &str) -> SamplingMember {
     read(trace_state, "es", |said, key, value| {
         if key == "s" {
@@ -69,7 +70,7 @@ pub(super) fn elastic(trace_state: &str) -> SamplingMember {
     })
 }
 
-/// The parts `key:value` of the first member of that name.
+/// Reads the parts `key:value` of the first member with that name.
 fn read(
     trace_state: &str,
     member: &str,
