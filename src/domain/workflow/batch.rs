@@ -1,18 +1,21 @@
-//! Messages that were published together and share one context: only their consumers tell them apart.
+//! Messages that were published together and share one context: only their consumers distinguish
+//! them.
 //!
-//! The publication starts as many workflows as it says it has messages, and names none of them. They
-//! are numbered; a message takes the next number when it is first heard of. As all of them start
-//! alike, it does not matter which message has which, and those that nobody hears of time out.
+//! The publication starts as many workflows as it has messages, and names none of them. They are
+//! numbered; a message takes the next number when its first evidence arrives. As all of them start
+//! alike, it does not matter which message has which number, and those without further evidence
+//! time out.
 
 use std::collections::BTreeMap;
 
 use super::{EventKey, EvidenceByEvent, Workflow, join, message_key};
 use crate::domain::model::{ids::SloId, span::SpanRef};
 
-/// Messages of one publication that are started; a batch has some hundreds at most.
+/// The limit of workflows started by one publication; a batch has some hundreds of messages at
+/// most.
 pub const MAX_MESSAGES: u32 = 1_000;
 
-/// What one span says of messages that share a context.
+/// Evidence of one span about messages that share a context.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchPiece {
     pub slo: SloId,
@@ -24,23 +27,23 @@ pub struct BatchPiece {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchFact {
-    /// So many were published, at most [`MAX_MESSAGES`].
+    /// This many were published, at most [`MAX_MESSAGES`].
     Published { messages: u32 },
     /// This one was received.
     Received { message: EventKey },
 }
 
-/// What is known of one publication.
+/// Everything that is known about one publication.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Publication {
-    /// How many messages there are, and what is said of each of them.
+    /// The number of its messages, and the evidence for each of them.
     pub published: Option<(u32, Workflow)>,
-    /// The number of each message that was heard of, counted from 1.
+    /// The number of each message with evidence, counted from 1.
     pub slots: BTreeMap<EventKey, u32>,
 }
 
 impl Publication {
-    /// Adds a piece and returns what it says of which workflows.
+    /// Adds a fact and returns the evidence for workflows that follows from it.
     pub fn take(&mut self, piece: &BatchPiece) -> EvidenceByEvent {
         let mut gathered = EvidenceByEvent::new();
         let (slots, said) = match piece.what {
@@ -64,7 +67,8 @@ impl Publication {
         gathered
     }
 
-    /// The workflow of a message that was taken; `None` of a publication, which has many.
+    /// Returns the workflow of a message that was received; `None` for a publication, which has
+    /// many.
     pub fn key_of(&self, piece: &BatchPiece) -> Option<EventKey> {
         match piece.what {
             BatchFact::Published { .. } => None,
@@ -75,7 +79,7 @@ impl Publication {
         }
     }
 
-    /// Adds what a publication says and returns how many messages it has.
+    /// Adds the evidence of a publication and returns how many messages it has.
     pub fn publish(&mut self, messages: u32, said: &Workflow) -> u32 {
         let (known, workflow) = self
             .published
@@ -85,7 +89,8 @@ impl Publication {
         *known
     }
 
-    /// What the publication says of one message. Its label gives way to the id of a message.
+    /// Returns the publication's evidence for one message. The label is replaced once the id of the
+    /// message is known.
     fn start(&self, context: SpanRef, slot: u32) -> Option<Workflow> {
         let (messages, said) = self.published.as_ref()?;
         Some(Workflow {

@@ -1,43 +1,43 @@
-//! What verdicts depend on besides evidence and definition: the state of ingest, and what the ends that
-//! an SLO has received show about those who send them.
+//! The inputs of verdicts besides evidence and definition: the state of ingest, and what the ends
+//! received for an SLO show about their senders.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::domain::model::{ids::SloId, sampling::EndSampling, time::Timestamp};
 
-/// What the verdicts of one transaction depend on.
+/// The inputs shared by the verdicts of one transaction.
 #[derive(Clone, Debug)]
 pub struct JudgingContext {
-    /// When the transaction began.
+    /// The time at which the transaction began.
     pub now: Timestamp,
-    /// Up to when ingest is known to have been healthy.
+    /// The time until which ingest is known to have been healthy.
     pub watermark: Timestamp,
-    /// How long senders may take to deliver what they kept while they could not send.
+    /// The time that senders may take to deliver what they buffered while they could not send.
     pub catch_up: Duration,
-    /// Of every SLO whose ends show anything.
+    /// Observations for every SLO that has any.
     pub observed: BTreeMap<SloId, EndObservations>,
 }
 
-/// What the ends of one SLO show.
+/// Observations of the ends of one SLO.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EndObservations {
-    /// How they are sampled.
+    /// Their sampling.
     pub sampling: EndSampling,
-    /// `None` if none came late.
+    /// `None` if none arrived late.
     pub delayed: Option<DelayedEnds>,
 }
 
-/// Ends that arrived more than `grace` after they happened: their senders work off a backlog.
+/// Ends that arrived more than `grace` after they occurred: their senders have a backlog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DelayedEnds {
     /// The latest event time among them.
     pub newest_end_at: Timestamp,
-    /// When the last of them arrived.
+    /// The time at which the last of them arrived.
     pub last_arrived_at: Timestamp,
 }
 
 impl JudgingContext {
-    /// Without observations, at a moment up to which ingest was healthy.
+    /// Makes a context without observations, at a moment until which ingest was healthy.
     pub const fn healthy(now: Timestamp) -> Self {
         Self {
             now,
@@ -47,9 +47,9 @@ impl JudgingContext {
         }
     }
 
-    /// The watermark of one SLO. While its ends arrive late, their absence is known only up to the
-    /// newest of them, until none has arrived late for the catch-up time. A queue that is stuck
-    /// sends no ends, so nothing waits for it.
+    /// Returns the watermark of one SLO. While its ends arrive late, their absence is known only up
+    /// to the newest of them, until none has arrived late for the catch-up time. A queue that is
+    /// stuck sends no ends, so it does not delay anything.
     pub fn watermark_of(&self, slo: SloId) -> Timestamp {
         let delayed = self.observed.get(&slo).and_then(|seen| seen.delayed);
         delayed
@@ -59,7 +59,7 @@ impl JudgingContext {
             })
     }
 
-    /// The SLOs whose watermark is behind that of ingest.
+    /// Returns the SLOs whose watermark is behind that of ingest.
     pub fn behind(&self) -> impl Iterator<Item = (SloId, Timestamp)> + '_ {
         let each = self.observed.keys();
         each.map(|slo| (*slo, self.watermark_of(*slo)))

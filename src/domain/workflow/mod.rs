@@ -1,8 +1,8 @@
 //! From evidence to a verdict.
 //!
-//! Spans tell of a workflow piece by piece, in any order, more than once and through any replica.
-//! [`Evidence`] is what one span says, [`Workflow`] is all that is known (a join of evidence, so
-//! order and duplicates cannot matter), and [`Verdict`] is a pure function of that.
+//! Evidence of a workflow arrives span by span, in any order, more than once and through any
+//! replica. [`Evidence`] is that of one span, [`Workflow`] is all of it (a join, so order and
+//! duplicates do not matter), and [`Verdict`] is a pure function of that.
 
 pub mod batch;
 pub mod classify;

@@ -1,36 +1,37 @@
-//! What people should know of the evidence behind a verdict: an SLO that nobody can audit is
-//! worthless.
+//! Notes on the evidence behind a verdict, for people: they make an SLO auditable.
 
 use std::collections::BTreeSet;
 
 use super::{Deadline, Judging, Outcome, SharedEnd, StartRemark, Verdict, Workflow};
 use crate::domain::{model::time::Timestamp, slo::Completion};
 
-/// What was remarkable about a workflow. Counted by SLO when it is noticed first.
+/// A remarkable property of a workflow. Counted by SLO, once per workflow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WorkflowNote {
     /// A verdict of good or bad was replaced by another outcome, or moved to another bucket.
     Corrected,
-    /// It ended before it started, by no more than clocks may differ, and counts as having taken no
-    /// time.
+    /// It ended before it started, by no more than the clock skew allowed, and counts as having
+    /// taken no time.
     ClockSkew,
-    /// Invalid: it ended before it started, by more than clocks may differ.
+    /// Invalid: it ended before it started, by more than the clock skew allowed.
     EndsBeforeStart,
-    /// Copies of its one span say different things; the worst counts.
+    /// Copies of its one span contradict each other; the worst counts.
     Contradicted,
-    /// Invalid: it has more pauses than are kept.
+    /// Invalid: it has more pauses than are stored.
     TooManyPauses,
-    /// Invalid: it has more legs than are kept.
+    /// Invalid: it has more legs than are stored.
     TooManyLegs,
-    /// Invalid: legs have succeeded, and nothing tells how many there are.
+    /// Invalid: legs have succeeded, and the number of legs is unknown.
     UnknownLegs,
-    /// A start came after the end of the workflow with the same key: the key was used again.
+    /// A start arrived after the end of the workflow with the same key: the key was reused.
     Reused,
-    /// Several start spans are in one trace, and the trace tells workflows apart: the earliest counts.
+    /// Several start spans are in one trace, and the trace identifies the workflow: the earliest
+    /// counts.
     SeveralStarts,
-    /// Its start published several messages, and nothing tells them apart.
+    /// Its start published several messages, and nothing distinguishes them.
     ManyMessages,
-    /// It went through a batch and was judged by number: the end that it is given may be another's.
+    /// It went through a batch and was judged by count: the end that it was assigned may be
+    /// another's.
     OneOfABatch,
     /// Ambiguous: more ends came out of a batch than workflows went in.
     MoreEndsThanWorkflows,
@@ -38,7 +39,7 @@ pub enum WorkflowNote {
     OneEndOfABatch,
     /// Ambiguous: batches that share workflows have too many together.
     TooLargeBatch,
-    /// It is spoken of although its record is gone: nothing more is counted of it.
+    /// Evidence arrived after its record was purged: it is no longer counted.
     TooLate,
 }
 
@@ -82,7 +83,7 @@ impl WorkflowNote {
     }
 }
 
-/// What is remarkable about a workflow that was judged so.
+/// Returns the notes on a workflow with this verdict.
 pub fn notices(
     workflow: &Workflow,
     verdict: &Verdict,
@@ -93,7 +94,7 @@ pub fn notices(
     let several = is_several.then_some(WorkflowNote::SeveralStarts);
     let many = is(StartRemark::Batch).then_some(WorkflowNote::ManyMessages);
     let of_verdict = of_verdict(workflow, verdict);
-    // Whatever becomes of it, so that it is noted once.
+    // Independent of its outcome, so that it is noted only once.
     let is_by_number = workflow.start.is_some() && workflow.details.shared.is_some();
     let by_number = is_by_number.then_some(WorkflowNote::OneOfABatch);
     let ambiguous = why_ambiguous(workflow, verdict);
@@ -127,10 +128,10 @@ fn of_verdict(workflow: &Workflow, verdict: &Verdict) -> Option<WorkflowNote> {
     }
 }
 
-/// Whether evidence of `new` starts a workflow although `known` had ended before. Retries of a start
-/// do not count: they come while the workflow is open.
+/// Returns whether evidence of `new` starts a workflow although `known` had already ended. Retries
+/// of a start do not count: they arrive while the workflow is open.
 ///
-/// Nor do spans that only say that it exists: it may have many, also after its end.
+/// Nor do spans that only show that the workflow exists: it may have many, also after its end.
 pub fn is_reuse(known: &Workflow, new: &Workflow) -> bool {
     let (Some(start), Some(_)) = (new.start_span_at(), known.start) else {
         return false;
@@ -161,7 +162,8 @@ fn kinds_of_copies(workflow: &Workflow) -> usize {
     kinds.into_iter().flatten().count()
 }
 
-/// A verdict is counted no earlier than the start, nor that of one span than its own end.
+/// Returns whether the time of the verdict was clamped: a workflow's is no earlier than its start,
+/// that of a one-span event no earlier than the span's end.
 fn is_clamped(workflow: &Workflow, verdict: &Verdict) -> bool {
     let (Some(start), Some(at)) = (workflow.start, verdict.at) else {
         return false;

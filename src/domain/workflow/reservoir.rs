@@ -1,9 +1,10 @@
-//! Whose attributes are kept: of every SLO and hour the events with the smallest keys.
+//! The sample of events whose attributes are kept: for every SLO and hour those with the smallest
+//! keys.
 //!
 //! A key is a hash, so the smallest are a fair sample, and the same one in any order and on any
-//! replica. A gate admits a key while it is among the smallest that its replica has seen in that
-//! hour. What one replica has seen is a part of the whole, so none ever turns away what belongs to
-//! the sample of the whole; what was admitted too early is dropped later (`store/counts/samples.rs`).
+//! replica. A filter admits a key while it is among the smallest that its replica has seen in that
+//! hour. What one replica has seen is a subset of all, so no filter ever rejects an event of the
+//! final sample; what was admitted too early is deleted later (`store/counts/samples.rs`).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,18 +24,19 @@ use crate::domain::{
     },
 };
 
-/// Events of an SLO and hour whose attributes are compared: so many bad ones and as many good ones.
+/// The number of events of an SLO and hour whose attributes are compared, for each of bad and good
+/// ones.
 pub const OF_EACH_SIDE: usize = 200;
-/// Events whose side is not known yet, when their first spans arrive: enough that there are bad ones
-/// among them where an alert would fire.
+/// The number of events that are undecided when their first spans arrive: large enough to include
+/// bad ones when an alert would fire.
 const OF_UNDECIDED: usize = 4_096;
-/// Hours that are still counted at once: spans are late by minutes. Of earlier ones the limit stays
-/// as it was.
+/// The number of hours that are tracked at once: spans are late by minutes. The limits of earlier
+/// hours stay fixed.
 const OPEN_HOURS: usize = 3;
-/// For so long a limit is remembered; later evidence of its hour is not sampled.
+/// The time for which a limit is kept; later evidence of its hour is not sampled.
 pub const REMEMBERED: Duration = Duration::from_hours(24);
 
-/// What evidence says of its event's verdict.
+/// The verdict of an event as far as its evidence decides it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SampleSide {
     Good,
@@ -44,15 +46,15 @@ pub enum SampleSide {
 
 type Place = (SloId, SampleSide, Timestamp);
 
-/// Which keys are still small enough, as of the moment it was taken. The default admits all.
+/// The limits of keys at the moment it was made. The default admits all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReservoirFilter {
     limits: Arc<BTreeMap<Place, u128>>,
-    /// Evidence of before is not sampled.
+    /// Evidence before this time is not sampled.
     floor: Option<Timestamp>,
 }
 
-/// What one request says of events that may belong to the sample.
+/// The attributes from one request of events that may belong to the sample.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SampledAttributes {
     gate: ReservoirFilter,
@@ -84,7 +86,8 @@ impl ReservoirFilter {
         }
         let limit = |hour| self.limits.get(&(slo, side, hour)).copied();
         let before = match side {
-            // A workflow that began in the hour before and was admitted is so to its end.
+            // A workflow that began in the hour before and was admitted then stays admitted to its
+            // end.
             SampleSide::Undecided => limit(hour - Resolution::Hour.length()),
             SampleSide::Good | SampleSide::Bad => None,
         };
@@ -100,7 +103,8 @@ impl SampledAttributes {
         }
     }
 
-    /// Takes what `span` says of an event, called `label`, if it may belong to the sample.
+    /// Adds the attributes of `span` for an event with this `label`, if it may belong to the
+    /// sample.
     pub fn offer(
         &mut self,
         (slo, key): EventId,
@@ -120,7 +124,7 @@ impl SampledAttributes {
         completeness
     }
 
-    /// Adds the attributes to what the same request says of their events.
+    /// Adds the attributes to the evidence of the same request.
     pub fn add_to(&self, gathered: &mut EvidenceByEvent) {
         for (event, attributes) in &self.attributes {
             if let Some(workflow) = gathered.get_mut(event) {
@@ -132,7 +136,7 @@ impl SampledAttributes {
 }
 
 impl ReservoirMinima {
-    /// Notes what requests were admitted with, once they are committed.
+    /// Updates the limits with the keys that requests admitted, once they are committed.
     pub fn note<'s>(
         &mut self,
         committed: impl IntoIterator<Item = &'s SampledAttributes>,
@@ -154,7 +158,7 @@ impl ReservoirMinima {
         }
     }
 
-    /// Whether a limit has become smaller, or come to be.
+    /// Returns whether a limit was lowered or added.
     fn note_one(&mut self, place: Place, key: u128) -> bool {
         if self.floor.is_some_and(|floor| place.2 < floor) {
             return false;
@@ -175,7 +179,7 @@ impl ReservoirMinima {
         is_new && keys.len() == most
     }
 
-    /// Drops the keys of all but the newest hours, and the limits of long ago.
+    /// Drops the keys of all but the newest hours, and old limits.
     fn forget(&mut self, now: Timestamp) -> bool {
         let hour = Resolution::Hour.length();
         let floor = now.floor_to(hour) - REMEMBERED;
@@ -204,7 +208,7 @@ impl ReservoirMinima {
     }
 }
 
-/// The key as a number, in the order in which the database sorts keys.
+/// Returns the key as a number, in the order in which the database sorts keys.
 const fn number(key: EventKey) -> u128 {
     u128::from_be_bytes(key.0)
 }

@@ -1,4 +1,4 @@
-//! What one span says of where the time went.
+//! The evidence of one span about the stages of a workflow.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::domain::{
     workflow::EventKey,
 };
 
-/// Names are cut to this many bytes, so that no row grows with what senders write.
+/// The limit of names in bytes, so that no row grows with what senders write.
 const MAX_NAME: usize = 128;
 
-/// An interval of a workflow and what it was spent on.
+/// An interval of a workflow and the stage it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StageEvidence {
     pub kind: StageEvidenceKind,
@@ -24,7 +24,7 @@ pub struct StageEvidence {
     /// The queue of a message, or the name of a declared stage.
     pub name: String,
     pub service: String,
-    /// When the sender wanted the message delivered, if not at once.
+    /// The delivery time that the sender requested, if not immediate.
     pub deliver_at: Option<Timestamp>,
 }
 
@@ -32,7 +32,7 @@ pub struct StageEvidence {
 pub enum StageEvidenceKind {
     Producer,
     Consumer,
-    /// A declared stage is as long as this span.
+    /// A declared stage lasts as long as this span.
     Whole,
     /// A declared stage begins when this span ends.
     From,
@@ -49,7 +49,7 @@ impl StageEvidenceKind {
         Self::To,
     ];
 
-    /// The number that stands for it in the database.
+    /// Returns the number that represents it in the database.
     pub const fn as_code(self) -> i16 {
         match self {
             Self::Producer => 1,
@@ -65,24 +65,24 @@ impl StageEvidenceKind {
     }
 }
 
-/// What makes two copies of a piece one.
+/// The identity by which duplicates of stage evidence are recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StageEvidenceId(pub i64);
 
-/// A piece on its way to the store.
+/// Stage evidence to be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundStageEvidence {
     pub id: StageEvidenceId,
-    /// Of the workflows that it may belong to.
+    /// The key of the workflows that it may belong to.
     pub key: EventKey,
     /// The SLO that declares the stage; `None` for a message, which serves all SLOs.
     pub slo: Option<SloId>,
-    /// Whom it is missing to if there is no room for it.
+    /// The SLOs that lack it if it exceeds the quota.
     pub wanted_by: std::sync::Arc<[SloId]>,
     pub piece: StageEvidence,
 }
 
-/// A message sent or taken; `None` for any other span.
+/// Returns the evidence of a message sent or received; `None` for any other span.
 pub fn auto_piece(span: &dyn SpanView) -> Option<StageEvidence> {
     let kind = match span.kind() {
         SpanKind::Producer => StageEvidenceKind::Producer,
@@ -105,7 +105,7 @@ pub fn auto_piece(span: &dyn SpanView) -> Option<StageEvidence> {
     })
 }
 
-/// What a span says of the stage `name`.
+/// Returns the evidence of a span for the stage `name`.
 pub fn declared_piece(span: &dyn SpanView, kind: StageEvidenceKind, name: &str) -> StageEvidence {
     StageEvidence {
         name: cut(name),
@@ -133,7 +133,7 @@ fn text(span: &dyn SpanView, scope: AttributeScope, key: &str) -> Option<String>
     (!text.is_empty()).then(|| cut(&text))
 }
 
-/// Postgres keeps no NUL in text.
+/// Postgres stores no NUL in text.
 fn cut(text: &str) -> String {
     let end = text.floor_char_boundary(MAX_NAME);
     text.get(..end)
@@ -141,8 +141,8 @@ fn cut(text: &str) -> String {
         .replace('\0', "\u{fffd}")
 }
 
-/// When a message is meant to be delivered, as instrumentations tell it: `RocketMQ` in milliseconds
-/// since the epoch, Celery as text or as seconds from now.
+/// Returns the delivery time that was requested for a message, as instrumentations record it:
+/// `RocketMQ` in milliseconds since the epoch, Celery as text or as seconds from now.
 pub fn deliver_at(span: &dyn SpanView) -> Option<Timestamp> {
     let sent = Timestamp::from_unix_nanos(span.start_unix_nano());
     let at = |key| span.attribute(AttributeScope::Span, key);

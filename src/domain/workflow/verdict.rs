@@ -1,4 +1,4 @@
-//! The verdict: a pure function of what is known of a workflow.
+//! The verdict: a pure function of the evidence of a workflow.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::domain::{
     slo::{CancelPolicy, Slo},
 };
 
-/// How a workflow ended, as far as an SLO is concerned.
+/// The outcome of a workflow for an SLO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -24,24 +24,25 @@ pub enum Outcome {
     Late,
     /// Bad: ended in failure.
     Failed,
-    /// Bad: the deadline passed and no end has been heard of. Provisional: an end in time may still
+    /// Bad: the deadline passed without evidence of an end. Provisional: an end in time may still
     /// be delivered.
     Timeout,
-    /// No event: cancelled before the promise was broken.
+    /// Not an event: cancelled before the deadline.
     Cancelled,
-    /// No event: an end whose start never came.
+    /// Not an event: an end whose start never arrived.
     Orphan,
-    /// No event: the evidence contradicts itself, or is more than is kept. [`super::notice`] tells.
+    /// Not an event: the evidence contradicts itself, or exceeds what is stored. [`super::notice`]
+    /// records why.
     Invalid,
-    /// No event: the deadline passed, but spans that end it are sampled, and its end would have been
-    /// dropped.
+    /// Not an event: the deadline passed, but spans that end it are sampled, and its end would have
+    /// been dropped.
     Unobservable,
-    /// No event: the deadline passed, but evidence was lost meanwhile that an end may have been among.
-    /// Provisional as a timeout is.
+    /// Not an event: the deadline passed, but evidence was lost meanwhile that may have included
+    /// its end. Provisional, like a timeout.
     EvidenceLost,
-    /// No event: its SLO was removed before it ended.
+    /// Not an event: its SLO was removed before it ended.
     Unwatched,
-    /// No event: which of several workflows ended is unknown.
+    /// Not an event: which of several workflows ended is unknown.
     Ambiguous,
 }
 
@@ -65,7 +66,7 @@ impl Outcome {
         matches!(self, Self::Late | Self::Failed | Self::Timeout)
     }
 
-    /// The number that stands for it in the database.
+    /// Returns the number that represents it in the database.
     pub const fn as_code(self) -> i16 {
         match self {
             Self::Open => 0,
@@ -106,7 +107,7 @@ impl Outcome {
         }
     }
 
-    /// One event of this outcome; zero while open.
+    /// Returns one event of this outcome; zero while open.
     pub const fn counts(self) -> EventCounts {
         let mut counts = EventCounts::ZERO;
         match self {
@@ -130,38 +131,39 @@ impl Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
     pub outcome: Outcome,
-    /// The bucket of the event; `None` while open.
+    /// The time of the event, which determines its bucket; `None` while open.
     pub at: Option<Timestamp>,
-    /// When to judge again although no evidence came: by the watermark, not by the clock. `None` if
-    /// only new evidence can change the verdict.
+    /// The watermark (not the time) at which to judge again without new evidence. `None` if only
+    /// new evidence can change the verdict.
     pub due: Option<Timestamp>,
 }
 
-/// What the verdict depends on besides the evidence.
+/// The inputs of the verdict besides the evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Judging {
-    /// How long after a deadline evidence that is under way is waited for.
+    /// The wait after a deadline for evidence that is still in transit.
     pub grace: Duration,
-    /// Up to when ingest is known to have been healthy, and the ends of the SLO to have arrived.
+    /// The time until which ingest is known to have been healthy, and the ends of the SLO to have
+    /// arrived.
     pub watermark: Timestamp,
-    /// When evidence that is new is committed.
+    /// The time at which new evidence is committed.
     pub now: Timestamp,
-    /// How long senders may take to deliver what they kept while they could not send.
+    /// The time that senders may take to deliver what they buffered while they could not send.
     pub catch_up: Duration,
     /// [`Slo::clock_skew`](crate::domain::slo::Slo::clock_skew).
     pub skew_tolerance: Duration,
-    /// How the spans that end workflows of this SLO are sampled.
+    /// The sampling of the spans that end workflows of this SLO.
     pub ends: EndSampling,
     pub losses: Losses,
-    /// The oldest revision of the definition that is kept.
+    /// The oldest stored revision of the definition.
     pub oldest_revision: Revision,
-    /// Whether the SLO is declared.
+    /// True if the SLO is declared.
     pub is_watched: bool,
-    /// Whether the trace alone tells workflows of this SLO apart.
+    /// True if workflows of this SLO are identified by the trace alone.
     pub is_by_trace: bool,
 }
 
-/// Whether evidence was lost that would have ended the workflow in time.
+/// The possibility that lost evidence would have ended the workflow in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Losses {
     #[default]
@@ -170,14 +172,14 @@ pub enum Losses {
 }
 
 impl Judging {
-    /// Of spans whose SLO declares nothing else.
+    /// The skew tolerance of an SLO that declares none.
     pub const DEFAULT_SKEW_TOLERANCE: Duration = Slo::LEAST_CLOCK_SKEW;
-    /// A span is on its way for up to 5 s in the batch of its process and 10 s in that of a
-    /// collector (their defaults), so what arrives later than that has waited.
+    /// A span takes up to 5 s in the batch of its process and 10 s in that of a collector (their
+    /// defaults), so one that arrives later than that was delayed.
     const LEAST_CATCH_UP: Duration = Duration::from_secs(15);
 
-    /// Of an SLO that declares nothing but `grace`, whose ends are not sampled, at a moment up to which
-    /// ingest was healthy.
+    /// Makes the rules of an SLO that declares only `grace`, whose ends are not sampled, at a
+    /// moment until which ingest was healthy.
     pub fn healthy(grace: Duration, now: Timestamp) -> Self {
         Self {
             grace,
@@ -193,12 +195,12 @@ impl Judging {
         }
     }
 
-    /// From which watermark on silence about what was expected at `expected` is a verdict, of a
-    /// workflow that was first heard of at `first_evidence_at`.
+    /// Returns the watermark from which the absence of evidence expected at `expected` is a
+    /// verdict, for a workflow whose first evidence was committed at `first_evidence_at`.
     ///
-    /// Where that was too late for the deadline, its sender had a backlog, and the sender of its end
-    /// may have one too: it gets as much time as the sender was behind, at most the catch-up time, and
-    /// at least `grace`.
+    /// If that was too late for the deadline, its sender had a backlog, and the sender of its end
+    /// may have one too: it gets as much time as the sender was behind, at most the catch-up time,
+    /// and at least `grace`.
     pub fn silence_due(
         &self,
         expected: Timestamp,
@@ -214,13 +216,14 @@ impl Judging {
     }
 }
 
-/// Judges a workflow by all that is known of it.
+/// Judges a workflow by all its evidence.
 ///
-/// A success outweighs a failure, since a retry may follow one. A failure outweighs a cancellation
-/// only if it came first: what a cancelled workflow then reports as failing is its cancellation.
-/// Lateness is counted at the deadline, the moment the promise broke, so that a timeout that turns
-/// out to be late stays in its bucket. The deadline moves with every pause that is told of; a span
-/// tells of its pause when that is over, so a long one is a timeout first, corrected afterwards.
+/// A success takes precedence over a failure, since a retry may follow one. A failure takes
+/// precedence over a cancellation only if it was first: what a cancelled workflow then reports as a
+/// failure is its cancellation. A late workflow is counted at its deadline, so that a timeout that
+/// turns out to be late stays in its bucket. The deadline moves with every pause; since a span
+/// arrives only after its pause is over, a workflow with a long one is first a timeout, which is
+/// corrected afterwards.
 pub fn judge(workflow: &Workflow, judging: &Judging) -> Verdict {
     let Some(start) = workflow.start else {
         return without_start(workflow, judging);
@@ -246,13 +249,13 @@ pub fn judge(workflow: &Workflow, judging: &Judging) -> Verdict {
     }
 }
 
-/// How a workflow that has started went on, its legs taken together.
+/// The ends of a workflow that has started, its legs combined.
 struct Ends {
     success: Option<Timestamp>,
     failure: Option<Timestamp>,
     cancelled: Option<Timestamp>,
     policy: CancelPolicy,
-    /// What its silence comes to once the deadline has passed.
+    /// The outcome without an end once the deadline has passed.
     unfinished: Outcome,
 }
 
@@ -273,7 +276,7 @@ impl Ends {
         match details.legs.progress(details.completion(start), start) {
             LegsProgress::Completed(at) => ends.success = earliest(ends.success, Some(at)),
             LegsProgress::Failed(at) => ends.failure = earliest(ends.failure, Some(at)),
-            // It may have finished well: neither good nor bad can be told.
+            // It may have been successful: neither good nor bad is certain.
             LegsProgress::UnknownNumber => ends.unfinished = Outcome::Invalid,
             LegsProgress::TooMany if ends.success.is_none() => return Err(TooManyLegs),
             LegsProgress::Unfinished | LegsProgress::TooMany => {}
@@ -282,7 +285,7 @@ impl Ends {
         Ok(ends)
     }
 
-    /// Adds what the batch gives it that it went through.
+    /// Adds the end that its batch assigned.
     fn add_shared(&mut self, shared: Option<SharedEnd>) {
         match shared {
             None | Some(SharedEnd::None | SharedEnd::NoneOfSeveralGroups) => {}
@@ -298,8 +301,8 @@ impl Ends {
     }
 }
 
-/// A one-span event. Copies of a span may contradict each other, since some clients send it again
-/// with another status: the worst one counts.
+/// Judges a one-span event. Copies of a span may contradict each other, since some clients send it
+/// again with another status: the worst one counts.
 fn decided(start: Timestamp, workflow: &Workflow, judging: &Judging) -> Verdict {
     let (outcome, at) = match (workflow.failure, workflow.late, workflow.success) {
         (Some(at), _, _) => (Outcome::Failed, at),
@@ -320,7 +323,8 @@ fn decided(start: Timestamp, workflow: &Workflow, judging: &Judging) -> Verdict 
     }
 }
 
-/// Without a success: a failure or a cancellation, or `None` while neither is known.
+/// Returns the verdict of a workflow without a success: a failure or a cancellation, or `None` if
+/// neither is known.
 fn stopped(
     start: Timestamp,
     ends: &Ends,
@@ -367,7 +371,7 @@ fn completed(start: Timestamp, end: Timestamp, deadline: Timestamp, judging: &Ju
     }
 }
 
-/// What has not come by `expected`, once its absence is known.
+/// Returns `outcome` once it is certain that no end was received by `expected`; open until then.
 fn silent(
     outcome: Outcome,
     expected: Timestamp,

@@ -1,4 +1,4 @@
-//! Which workflows a span speaks of.
+//! Finds the workflows of a span.
 
 use std::collections::BTreeMap;
 
@@ -19,43 +19,44 @@ use crate::domain::{
     },
 };
 
-/// Labels and customers are cut to this many bytes, so that no row grows with what senders write.
+/// The limit of labels and customer names in bytes, so that no row grows with what senders write.
 const MAX_TEXT: usize = 256;
-/// What is longer is no id: a payload stands in its place, and hashing it would hide that.
+/// A longer value is not an id: probably a payload was sent in its place, and hashing it would hide
+/// that.
 pub(super) const MAX_KEY: usize = 1_024;
 
-/// Elements of one array that are taken for ids.
+/// The limit of elements of one array that are read as ids.
 const MAX_IDS: usize = 128;
 
-/// Which workflow a span speaks of.
+/// The workflow that a span belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     pub(super) key: EventKey,
     pub(super) label: String,
 }
 
-/// What the correlators make of a span.
+/// The result of a span's correlators.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Correlation {
-    /// Of these, each once; `is_cut` if there were more than are looked at.
+    /// It belongs to these workflows, each listed once; `is_cut` if it had more ids than are read.
     Of {
         identities: Vec<Identity>,
         is_cut: bool,
         is_of_links: bool,
     },
-    /// Of the work that its links lead to.
+    /// It belongs to the workflows that its links lead to.
     Origin {
         filter: LinkFilter,
         batch: LinkBatch,
     },
-    /// Of messages that it published and that share its context.
+    /// It published these messages, which share its context.
     Published { messages: u32, is_cut: bool },
-    /// Of messages that were published by these spans.
+    /// It received messages that were published by these spans.
     Received {
         messages: BTreeMap<(SpanRef, EventKey), String>,
         is_cut: bool,
     },
-    /// Of one message, whose parent published it or received it in a batch.
+    /// It is about one message, which its parent published, or received in a batch.
     ReceivedByParent {
         message: EventKey,
         filter: LinkFilter,
@@ -63,12 +64,12 @@ pub(super) enum Correlation {
     },
     /// None of the correlators is present.
     Absent,
-    /// What identifies the workflow is too long to be an id.
+    /// The value that identifies the workflow is too long to be an id.
     TooLong,
 }
 
 impl Correlation {
-    /// Whether there were more links, messages or elements of an array than are looked at.
+    /// Returns whether there were more links, messages or elements of an array than are read.
     pub(super) const fn is_cut(&self) -> bool {
         match self {
             Self::Of { is_cut, .. }
@@ -80,7 +81,7 @@ impl Correlation {
         }
     }
 
-    /// Whether the trace tells the workflow, or links from trace to trace.
+    /// Returns whether the workflow is identified by the trace, or by links from trace to trace.
     pub(super) fn is_by_trace(&self, span: &dyn SpanView) -> bool {
         match self {
             Self::Origin { .. } => true,
@@ -96,8 +97,8 @@ impl Correlation {
         }
     }
 
-    /// Whether links told it, so that one that the sender dropped would have told of more. A single
-    /// identity is taken for one that stands on the span itself.
+    /// Returns whether the identities came from links, so that a link that the sender dropped would
+    /// have named further workflows. A single identity is treated as one on the span itself.
     pub(super) const fn is_of_links(&self) -> bool {
         match self {
             Self::Of { is_of_links, .. } => *is_of_links,
@@ -108,8 +109,9 @@ impl Correlation {
 }
 
 impl Identity {
-    /// Trace and span id alone are not enough: client and server share them in some systems, and so
-    /// do retries in others (Zipkin-style clients, eBPF instrumentations).
+    /// Identifies a span by itself. Trace and span id alone do not suffice: client and server share
+    /// them in some systems, and so do retries in others (Zipkin-style clients, eBPF
+    /// instrumentations).
     pub(super) fn of_span(span: &dyn SpanView) -> Self {
         let (trace_id, span_id) = (span.trace_id(), span.span_id());
         let key = hash(&[
@@ -143,7 +145,7 @@ impl From<Identity> for Correlation {
     }
 }
 
-/// The first correlator that is present decides.
+/// Applies the first correlator that is present.
 pub(super) fn correlate(
     correlators: &[Correlator],
     role: Role,
@@ -167,8 +169,8 @@ pub(super) fn correlate(
     found.unwrap_or(Correlation::Absent)
 }
 
-/// Which links carry the work on, all if there is no selector, and what ends those of a batch; `None` if
-/// none does.
+/// Returns the selector of the links that lead to a workflow's origin (`None` within means all
+/// links), and what ends those of a batch; `None` if no correlator follows links.
 pub(super) fn followed_links(correlators: &[Correlator]) -> Option<(Option<&Selector>, LinkBatch)> {
     correlators.iter().find_map(|correlator| match correlator {
         Correlator::Links { only, batch } => Some((only.as_ref(), *batch)),
@@ -179,7 +181,7 @@ pub(super) fn followed_links(correlators: &[Correlator]) -> Option<(Option<&Sele
     })
 }
 
-/// Whether links carry a workflow on from trace to trace.
+/// Returns whether a correlator follows links from trace to trace.
 pub fn follows_links(correlators: &[Correlator]) -> bool {
     followed_links(correlators).is_some()
 }
@@ -265,7 +267,7 @@ impl Read {
     }
 }
 
-/// Ids of one span, each once.
+/// The ids of one span, each once.
 #[derive(Default)]
 struct FoundIdentities {
     by_key: BTreeMap<EventKey, Identity>,
@@ -280,7 +282,7 @@ enum IdentitySource {
 }
 
 impl FoundIdentities {
-    /// Adds the ids that stand in one place.
+    /// Adds the ids found in one source.
     fn add(&mut self, found: impl IntoIterator<Item = Read>) {
         for (at, read) in found.into_iter().enumerate() {
             match read {
@@ -309,7 +311,7 @@ impl FoundIdentities {
     }
 }
 
-/// A batch: every link that identifies a workflow speaks of one.
+/// Reads a batch: every link with an id identifies one workflow.
 fn on_links(
     span: &dyn SpanView,
     read: &mut dyn FnMut(&dyn LinkView) -> Vec<Read>,
@@ -328,18 +330,19 @@ fn on_links(
     found.correlation(IdentitySource::Links)
 }
 
-/// The attribute as text, if it has one value.
+/// Returns the attribute as text, if it has one value.
 pub(super) fn text_of(attribute: &AttributeName, span: &dyn SpanView) -> Option<String> {
     text(&span.attribute(attribute.scope, &attribute.key)?)
 }
 
-/// Each element of an array as text, or the one value.
+/// Returns each element of an array as text, or the single value.
 pub(super) fn texts(value: Option<&Value<'_>>) -> Vec<String> {
     let values = value.map(Value::elements).unwrap_or_default();
     values.iter().filter_map(text).collect()
 }
 
-/// A single value as text. Empty text counts as absent, since it would join strangers.
+/// Returns a single value as text. Empty text counts as absent, since it would join unrelated
+/// workflows.
 pub(super) fn text(value: &Value<'_>) -> Option<String> {
     let text = match value {
         Value::String(text) => text.to_string(),
@@ -348,7 +351,7 @@ pub(super) fn text(value: &Value<'_>) -> Option<String> {
         Value::Bool(flag) => flag.to_string(),
         Value::Array(_) => return None,
     };
-    // Postgres keeps no NUL in text.
+    // Postgres stores no NUL in text.
     let text = if text.contains('\0') {
         text.replace('\0', "\u{fffd}")
     } else {

@@ -1,4 +1,4 @@
-//! What a span says of the legs of its workflow, and of the terms that it is judged by.
+//! Facts about the legs of a workflow, and about the terms that it is judged by.
 
 use sha2::{Digest as _, Sha256};
 
@@ -15,7 +15,7 @@ use crate::domain::{
     workflow::{Fact, JudgingTerms, LegId},
 };
 
-/// `fact` as it is of a leg, if the workflow has legs and it is about one.
+/// Converts a fact about the end of a workflow to one about a leg, if the workflow has legs.
 pub(super) fn of_leg(
     legs: Option<&FanOut>,
     fact: Fact,
@@ -33,7 +33,7 @@ pub(super) fn of_leg(
     Ok(fact)
 }
 
-/// Whether its span ends a workflow or a leg.
+/// Returns whether the fact ends a workflow or a leg.
 pub(super) const fn is_end(fact: &Fact) -> bool {
     match fact {
         Fact::Succeeded { .. }
@@ -51,8 +51,8 @@ pub(super) const fn is_end(fact: &Fact) -> bool {
     }
 }
 
-/// When work was ended by it that would count as a timeout if it had not been heard. A failure that was
-/// lost hides nothing: either way the promise is broken.
+/// Returns the time of an end without which the workflow would count as a timeout. A failure is not
+/// one, since the event is bad with or without it.
 pub(super) const fn spared_a_timeout(fact: &Fact) -> Option<Timestamp> {
     match fact {
         Fact::Succeeded { at } | Fact::LegSucceeded { at, .. } | Fact::Cancelled { at } => {
@@ -70,7 +70,7 @@ pub(super) const fn spared_a_timeout(fact: &Fact) -> Option<Timestamp> {
     }
 }
 
-/// What a span says besides `fact`.
+/// Returns the further facts of a span besides `fact`.
 pub(super) fn besides(
     workflow: &WorkflowIndicator,
     fact: &Fact,
@@ -101,8 +101,8 @@ fn number(value: Value<'_>) -> Option<u32> {
     }
 }
 
-/// Without an attribute that tells legs apart each span is one, so that a copy of a span is the same
-/// leg, and a leg that is done again is another.
+/// Identifies the leg of a span. Without an attribute that identifies legs each span is one, so
+/// that a copy of a span is the same leg, and a repetition of a leg is another.
 fn leg(legs: &FanOut, span: &dyn SpanView) -> Result<LegId, DiscardReason> {
     let Some(by) = &legs.by else {
         let key = Identity::of_span(span).key;

@@ -1,4 +1,4 @@
-//! What spans say, before it is committed, and why some say nothing.
+//! The evidence of spans before it is committed, and the reasons why spans were discarded.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,72 +28,72 @@ use crate::domain::{
     },
 };
 
-/// What spans say, before it is committed.
+/// The evidence of spans before it is committed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClassifiedBatch {
-    /// The set of definitions by which spans were understood.
+    /// The set of definitions by which the spans were classified.
     pub definitions: Revision,
     pub evidence: Vec<Evidence>,
     pub unusable: BTreeMap<(SloId, DiscardReason), i64>,
-    /// Spans that speak of a workflow; those that [`DiscardReason`] counts do not.
+    /// Numbers of spans that belong to a workflow, without those that [`DiscardReason`] counts.
     pub correlated: BTreeMap<SloId, i64>,
     /// Those of all these that start workflows, and those that cannot.
     pub starts: BTreeMap<SloId, StartSpans>,
     /// Of workflows that only links can tell.
     pub linked: Vec<Linked>,
-    /// Of messages that share a context.
+    /// Evidence about messages that share a context.
     pub batches: Vec<BatchPiece>,
     /// Attributes of those events that may belong to the sample.
     pub sampling: SampledAttributes,
-    /// Of where the time went: they change no verdict.
+    /// Evidence of stages, which changes no verdict.
     pub pieces: Vec<FoundStageEvidence>,
-    /// Where the work of each span came from, while some SLO follows links.
+    /// The edges from each span back towards its origin, if any SLO follows links.
     pub edges: Vec<Edges>,
-    /// Minutes in which work of the SLO ended that nothing is known of but that it was linked to.
+    /// Minutes in which links were lost of spans that end work of the SLO.
     pub losses: BTreeSet<(SloId, Timestamp)>,
 }
 
-/// Why a span that an SLO selects says nothing about it, or not all that it could.
+/// The reason why a span that an SLO selects was discarded, or not used completely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DiscardReason {
     /// None of the correlators is present.
     Uncorrelated,
-    /// It speaks of a time before the horizon: its record may be gone, so counting it could count
-    /// twice.
+    /// Its time is before the horizon: its record may have been purged, so counting it could count
+    /// it twice.
     TooLate,
-    /// `startedAt` is missing on the span or is no time.
+    /// `startedAt` is missing on the span, or is not a time.
     NoStartTime,
     /// `legs.by` is missing on the span of a leg.
     NoLeg,
-    /// `legs.expect` is no whole number.
+    /// `legs.expect` is not a whole number.
     NoNumber,
-    /// It does not say how likely it was kept, and the definition refuses such spans.
+    /// It has no sampling probability, and the definition rejects such spans.
     UnknownWeight,
-    /// What it says of that is malformed or cannot be true. Used all the same, with an unknown weight,
-    /// unless the definition refuses those.
+    /// Its sampling probability is malformed or impossible. It is still used, with an unknown
+    /// weight, unless the definition rejects those.
     InvalidSampling,
-    /// It would stand for more than a million spans. Used all the same, for a million.
+    /// Its weight would exceed a million. It is still used, with a weight of a million.
     CappedWeight,
-    /// A span that ends workflows had more links than its sender keeps: what they would have told is
-    /// lost. Counted by link.
+    /// A span that ends workflows had more links than its sender kept: the dropped links may have
+    /// named further workflows. Counted by link.
     LostLinks,
-    /// What identifies the workflow is too long to be an id.
+    /// The value that identifies the workflow is too long to be an id.
     KeyTooLong,
-    /// Only the first links of the span were looked at, or the first elements of an array of ids, or
-    /// the first messages of a batch started.
+    /// Only the first links of the span, the first elements of an array of ids, or the first
+    /// messages of a batch were used.
     TooManyLinks,
-    /// The workflow began more links away than are followed.
+    /// The origin of the workflow is more links away than are followed.
     TooManyHops,
-    /// Its customer's name is too long and was cut.
+    /// The name of its customer is too long and was truncated.
     CustomerCut,
-    /// An attribute that names its customer or group is an array of several values, so it names none.
+    /// An attribute that should name its customer or group is an array of several values.
     SeveralValues,
-    /// A pause, a leg or something else that ends nothing by itself, and which of several workflows of a
-    /// batch it is about is unknown.
+    /// A pause, a leg or another fact that is not an end, and that belongs to an unknown one of
+    /// several workflows of a batch.
     OfUnknownMessage,
-    /// There is no room for more spans that tell where the time goes.
+    /// The quota for stage evidence is exhausted.
     TooManyPieces,
-    /// Its stage is one too many to be told apart.
+    /// Its stage is beyond the limit of distinct stages.
     TooManyStages,
     /// It has more attributes, or longer ones, than are compared.
     AttributesCut,
@@ -109,7 +109,8 @@ impl ClassifiedBatch {
             && self.pieces.is_empty()
     }
 
-    /// Keeps the first `room` pieces; the others are missed by whoever wanted them.
+    /// Keeps the first `room` fragments of stage evidence; the others are counted for the SLOs that
+    /// wanted them.
     pub fn limit_pieces(&mut self, room: usize) {
         for piece in self.pieces.drain(room.min(self.pieces.len())..) {
             for slo in piece.wanted_by.iter() {
@@ -119,7 +120,7 @@ impl ClassifiedBatch {
         }
     }
 
-    /// Adds what spans say under an older revision of an SLO, without what is counted by span.
+    /// Adds evidence by an older revision of an SLO, without the counts of spans.
     pub(super) fn add_evidence_of(&mut self, older: Self) {
         self.evidence.extend(older.evidence);
         self.linked.extend(older.linked);
@@ -140,7 +141,7 @@ impl ClassifiedBatch {
         *self.unusable.entry((slo, why)).or_default() += 1;
     }
 
-    /// Evidence for every workflow that the span speaks of.
+    /// Adds the evidence for every workflow that the span belongs to.
     pub(super) fn add(
         &mut self,
         correlation: Correlation,
@@ -257,7 +258,8 @@ impl ClassifiedBatch {
         pieces
     }
 
-    /// Only where the span itself tells the event: which one links lead to is not known yet.
+    /// Offers the span's attributes to the sample; only if the span itself identifies the event,
+    /// since the workflow that links lead to is not known yet.
     fn sample(
         &mut self,
         slo: SloId,
@@ -334,8 +336,8 @@ impl ClassifiedBatch {
     }
 }
 
-/// What is remarkable about a start span. Messages that it published belong to one workflow where nothing
-/// tells them apart, unless they are its legs.
+/// Returns remarks on a start span. Messages that it published are one workflow if nothing
+/// distinguishes them, unless they are its legs.
 fn start_remarks(
     correlation: &Correlation,
     evidence: Option<&Evidence>,
@@ -359,7 +361,7 @@ fn start_remarks(
     pieces.collect()
 }
 
-/// Whether its sender dropped links, or there are more than are looked at.
+/// Returns whether its sender dropped links, or there are more than are read.
 fn lacks_links(span: &dyn SpanView) -> bool {
     if span.dropped_links_count() > 0 {
         return true;

@@ -1,5 +1,5 @@
-//! Links, while some SLO correlates by them: the edges of every span, since any may be an ancestor of
-//! one that an SLO selects.
+//! Links, if any SLO correlates by them: the edges of every span, since any may be an ancestor of a
+//! span that an SLO selects.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,16 +18,16 @@ use crate::domain::{
     },
 };
 
-/// What a span says of the workflow that its links lead to, whichever that turns out to be.
+/// Evidence of a span for the workflow that its links lead to, which is found later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Linked {
     pub slo: SloId,
     pub filter: LinkFilter,
     pub span: SpanRef,
-    /// The id of the message that it is about, where that tells workflows apart.
+    /// The id of the message that it is about, if messages identify workflows.
     pub message: Option<EventKey>,
     pub batch: LinkBatch,
-    /// As if the span's own trace were where its work began.
+    /// The evidence, as if the span's own trace were the origin of its work.
     pub piece: Workflow,
 }
 
@@ -48,7 +48,7 @@ impl Linked {
         }
     }
 
-    /// The same for the same span that is sent again.
+    /// Returns an id that is the same for the same span if it is sent again.
     pub fn id(&self) -> [u8; 16] {
         let piece = serde_json::to_vec(&self.piece).unwrap_or_default();
         let EventKey(id) = hash(&[
@@ -62,14 +62,14 @@ impl Linked {
     }
 }
 
-/// Links that SLOs follow.
+/// A selection of links that SLOs follow.
 #[derive(Debug)]
 pub(super) struct Followed {
     only: Option<Selector>,
     slos: Vec<SloId>,
 }
 
-/// The attributes by which SLOs tell messages apart, each once.
+/// Returns the attributes by which SLOs distinguish messages, each once.
 pub(super) fn message_ids<'s>(slos: impl Iterator<Item = &'s Slo>) -> BTreeSet<AttributeName> {
     let mut ids = BTreeSet::new();
     for slo in slos {
@@ -87,8 +87,9 @@ pub(super) fn message_ids<'s>(slos: impl Iterator<Item = &'s Slo>) -> BTreeSet<A
     ids
 }
 
-/// The links that say by their message id which message came from where: the span that received a batch
-/// has them, and those of its children that process one message each bear the id alone.
+/// Returns the links that lead from a message back to its publication by its message id: the span
+/// that received a batch has them, and those of its children that process one message each carry
+/// only the id.
 pub(super) fn message_links(id: &AttributeName, span: &dyn SpanView) -> Vec<Edges> {
     let mut by_message: BTreeMap<LinkFilter, BTreeSet<SpanRef>> = BTreeMap::new();
     let mut looked_at = 0;
@@ -111,7 +112,7 @@ pub(super) fn message_links(id: &AttributeName, span: &dyn SpanView) -> Vec<Edge
     edges.collect()
 }
 
-/// Each choice of links once, however many SLOs make it.
+/// Returns each selection of links once, however many SLOs use it.
 pub(super) fn followed<'s>(slos: impl Iterator<Item = (SloId, &'s Slo)>) -> Vec<Followed> {
     let mut followed: BTreeMap<LinkFilter, Followed> = BTreeMap::new();
     for (id, slo) in slos {

@@ -13,10 +13,10 @@ use crate::domain::{
     },
 };
 
-/// Where OpenTelemetry's conventions say how many messages a span is about.
+/// The attribute for the number of messages of a span in OpenTelemetry's conventions.
 const MESSAGE_COUNT: &str = "messaging.batch.message_count";
 
-/// How many messages the span says it is about; 1 if it says nothing.
+/// Returns the number of messages of a span; 1 if it has none.
 pub(super) fn message_count(span: &dyn SpanView) -> u32 {
     number(span.attribute(AttributeScope::Span, MESSAGE_COUNT))
 }
@@ -30,7 +30,7 @@ fn number(value: Option<Value<'_>>) -> u32 {
     u32::try_from(count.max(1)).unwrap_or(u32::MAX)
 }
 
-/// One that does not say how many it published has published one.
+/// Reads a publication. A span without a count has published one message.
 pub(super) fn published(count: &AttributeName, span: &dyn SpanView) -> Correlation {
     let messages = number(span.attribute(count.scope, &count.key));
     Correlation::Published {
@@ -39,9 +39,9 @@ pub(super) fn published(count: &AttributeName, span: &dyn SpanView) -> Correlati
     }
 }
 
-/// The id stands on each link of a batch, or on a span that handles one message; who published it is
-/// linked to, or is the parent of a span without links. That parent may also have received a batch: then
-/// its link with the same id tells who published it.
+/// Reads a message that was received. Its id is on each link of a batch, or on a span that handles
+/// one message; its publisher is linked, or is the parent of a span without links. That parent may
+/// also have received a batch: then its link with the same id leads to the publisher.
 pub(super) fn received(attribute: &AttributeName, span: &dyn SpanView) -> Option<Correlation> {
     let own = span
         .attribute(attribute.scope, &attribute.key)
@@ -82,7 +82,7 @@ pub(super) fn received(attribute: &AttributeName, span: &dyn SpanView) -> Option
     }
 }
 
-/// The message that the link bears the id of, and the span whose context it carries.
+/// Returns the id of the link's message, and the span whose context it carries.
 pub(super) fn on_link(
     attribute: &AttributeName,
     link: &dyn LinkView,

@@ -1,4 +1,4 @@
-//! From a span to evidence: which SLOs it concerns, in which role, and of which workflow.
+//! From a span to evidence: the SLOs that select it, its role, and its workflow.
 
 mod correlate;
 mod fan_out;
@@ -46,12 +46,12 @@ use crate::domain::{
     traceql::{Selector, SelectorContext, SelectorIndex},
 };
 
-/// All selectors of a catalog, ready to be asked about spans.
+/// All selectors of a catalog, indexed so that spans can be classified.
 #[derive(Debug)]
 pub struct Classifier {
-    /// The newest set of definitions that it knows.
+    /// The newest set of definitions that it includes.
     set: Revision,
-    /// As they are declared now.
+    /// The SLOs as they are currently declared.
     slos: Vec<(SloId, Arc<Slo>)>,
     revisions: BTreeMap<SloId, SloRevisions>,
     /// Every revision of every SLO.
@@ -68,12 +68,12 @@ struct DeclaredRevision {
     id: SloId,
     slo: Arc<Slo>,
     revision: Revision,
-    /// Whether it is in force now. Only then it is counted what a span lacks: under an older revision
-    /// the same span would be counted twice.
+    /// True if it is active now. Reasons for discarding a span are counted only then: under each
+    /// older revision the same span would be counted again.
     is_current: bool,
 }
 
-/// Which selector of an SLO it is.
+/// The role of a selector in its SLO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Start,
@@ -86,8 +86,8 @@ enum Role {
 }
 
 impl Classifier {
-    /// `ids` holds an id for every SLO of the catalog; one without is left out. They have always been
-    /// declared so.
+    /// Makes a classifier of definitions that have always been the same. `ids` holds an id for
+    /// every SLO of the catalog; an SLO without one is left out.
     pub fn new(catalog: &Catalog, ids: &BTreeMap<Name, SloId>) -> Self {
         let slos = catalog.slos.values();
         let constant = slos.filter_map(|slo| {
@@ -97,7 +97,8 @@ impl Classifier {
         Self::with_revisions(Revision::default(), constant.collect())
     }
 
-    /// By all sets of definitions up to `set`. SLOs that are not declared any more are left out.
+    /// Makes a classifier of all sets of definitions up to `set`. SLOs that are no longer declared
+    /// are left out.
     pub fn with_revisions(set: Revision, mut revisions: BTreeMap<SloId, SloRevisions>) -> Self {
         revisions.retain(|_, each| each.current().is_some());
         let current =
@@ -143,8 +144,8 @@ impl Classifier {
         &self.revisions
     }
 
-    /// Whether what starts a workflow happened while `entry` was in force; anything else may be evidence
-    /// of a workflow that did.
+    /// Returns whether a fact that starts a workflow occurred while `entry` was active; any other
+    /// fact may be evidence of a workflow that started then.
     fn may_start(&self, entry: &DeclaredRevision, fact: &Fact) -> bool {
         let Some(at) = fact.start() else {
             return true;
@@ -153,7 +154,8 @@ impl Classifier {
         revisions.and_then(|all| all.at(at)) == Some(entry.revision)
     }
 
-    /// How workflows of this SLO are judged; by the defaults if it is no longer declared.
+    /// Returns the rules by which workflows of this SLO are judged; the defaults if it is no longer
+    /// declared.
     pub fn judging(&self, id: SloId, context: &JudgingContext) -> Judging {
         let slo = self.slos.iter().find(|(known, _)| *known == id);
         let slo = slo.map(|(_, slo)| slo);
@@ -174,8 +176,8 @@ impl Classifier {
         }
     }
 
-    /// Adds to `findings` what `span` says. `horizon` is the earliest event time that may still be
-    /// counted.
+    /// Adds the evidence of `span` to `findings`. `horizon` is the earliest event time that may
+    /// still be counted.
     pub fn classify(
         &self,
         span: &dyn SpanView,
@@ -219,7 +221,7 @@ fn is_by_trace(indicator: &Indicator) -> bool {
     }
 }
 
-/// What the span says becomes evidence, unless how likely it was kept forbids that.
+/// Adds the evidence of a span, unless its sampling rules that out.
 fn add(
     (correlation, fact): (Correlation, Fact),
     entry: &DeclaredRevision,
@@ -294,7 +296,7 @@ fn of_workflow(
         Role::Cancel => (workflow.cancel.as_ref()?, Fact::Cancelled { at: end }, end),
         Role::Pause => {
             let range = TimeRange::new(start, end);
-            // A pause of no length changes nothing.
+            // A pause without length changes nothing.
             let is_pause = known_start.is_none() || !range.is_empty();
             let pause = workflow.pause.as_ref().filter(|_| is_pause)?;
             (pause, Fact::Paused(range), end)
@@ -314,7 +316,7 @@ fn of_workflow(
     Some(fact.of(workflow, role, span))
 }
 
-/// What a start span says, or one that only says that the work exists.
+/// Returns the fact of a start span, or of one that only shows that the work exists.
 fn begun(
     workflow: &WorkflowIndicator,
     role: Role,
@@ -342,8 +344,9 @@ fn begun(
     Some(fact.of(workflow, role, span))
 }
 
-/// Since when the work exists: where the definition says so, if the span has it, or else by the span's
-/// own times. `None` if that is no time, or after the span itself: then its unit is wrong.
+/// Returns the time since which the work exists: from the field that the definition names, if the
+/// span has it, otherwise from the span's own times. `None` if that is not a time, or later than
+/// the span itself, which means that its unit is wrong.
 fn begins(workflow: &WorkflowIndicator, span: &dyn SpanView) -> Option<Timestamp> {
     let end = Timestamp::from_unix_nanos(span.end_unix_nano());
     let source = workflow.started_at.as_ref();
@@ -355,19 +358,19 @@ fn begins(workflow: &WorkflowIndicator, span: &dyn SpanView) -> Option<Timestamp
     }
     match workflow.start_at {
         SpanInstant::Start => times::start_of(span),
-        // A message that is meant to be delivered later does not wait until then.
+        // A message with a future delivery time does not wait until then.
         SpanInstant::End => Some(deliver_at(span).map_or(end, |at| at.max(end))),
     }
 }
 
-/// A fact, and whether it is of a time before the horizon.
+/// A fact, and whether its time is before the horizon.
 struct Countable {
     fact: Fact,
     is_late: bool,
 }
 
 impl Countable {
-    /// The fact with the workflows that it is of.
+    /// Adds the workflows that the fact belongs to.
     fn of(
         self,
         workflow: &WorkflowIndicator,
@@ -392,12 +395,12 @@ impl Countable {
     }
 }
 
-/// Whether what a span means in `role` depends on when it started.
+/// Returns whether the meaning of a span in `role` depends on its start.
 const fn needs_start(workflow: &WorkflowIndicator, role: Role) -> bool {
     match role {
         Role::Finish => matches!(workflow.finish_at, SpanInstant::Start),
         Role::Pause => true,
-        // Their time may stand elsewhere.
+        // Their time may come from another field.
         Role::Start | Role::Opens | Role::Fail | Role::Cancel | Role::Event => false,
     }
 }
@@ -429,7 +432,7 @@ fn group(
     by.attributes.iter().map(value).collect()
 }
 
-/// The attribute as text. An array of several values says nothing, and that is noted.
+/// Returns the attribute as text. An array of several values is discarded, and that is counted.
 fn one_value(
     attribute: &AttributeName,
     id: SloId,

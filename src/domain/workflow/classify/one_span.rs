@@ -1,4 +1,4 @@
-//! Events of one span.
+//! Events that consist of one span.
 
 use super::{DiscardReason, Found, correlate::Identity, started_at, times};
 use crate::domain::{
@@ -11,7 +11,7 @@ use crate::domain::{
     workflow::{Fact, SpanOutcome},
 };
 
-/// What the span says, if it is an event.
+/// Returns the evidence of the span, if it is an event.
 pub(super) fn read(event: &SpanIndicator, span: &dyn SpanView, horizon: Timestamp) -> Found {
     if !event.matches.matches(span, SelectorContext::default()) {
         return None;
@@ -35,7 +35,8 @@ pub(super) fn read(event: &SpanIndicator, span: &dyn SpanView, horizon: Timestam
         SpanOutcome::Late
     };
     let started = Timestamp::from_micros(i64::try_from(started_nanos / 1_000).unwrap_or(i64::MAX));
-    // It may be in time, but what else is known of a workflow that began so long ago is gone.
+    // The span itself may be in time, but the record of a workflow that began so long ago may have
+    // been purged.
     if outcome == SpanOutcome::Good && asks_how_long(event) && started < horizon {
         return Some(Err(DiscardReason::TooLate));
     }
@@ -53,9 +54,9 @@ fn asks_how_long(event: &SpanIndicator) -> bool {
     event.good.uses_duration() || event.good.uses_workflow_duration()
 }
 
-/// When the event's workflow started, in nanoseconds since 1970: where the definition says so, or with
-/// the span. A span without a start ends when it starts. `None` if whether it is good depends on a
-/// start that is missing.
+/// Returns when the event's workflow started, in nanoseconds since 1970: from the field that the
+/// definition names, or the start of the span. A span without a start is treated as starting at its
+/// end. `None` if the outcome depends on a start that is missing.
 fn started_nanos(event: &SpanIndicator, span: &dyn SpanView) -> Option<i128> {
     let has_start = times::start_of(span).is_some();
     if !has_start && event.good.uses_duration() {

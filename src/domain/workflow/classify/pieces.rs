@@ -1,4 +1,4 @@
-//! From spans to pieces of where the time goes: only messages, and only for SLOs that want them.
+//! From spans to stage evidence: only messages and declared stages, and only for SLOs with stages.
 
 use std::sync::Arc;
 
@@ -26,10 +26,11 @@ use crate::domain::{
     },
 };
 
-/// Who wants to know of which spans where the time goes.
+/// The SLOs with stages, and the spans that they use.
 #[derive(Debug, Default)]
 pub(super) struct PieceFinder {
-    /// SLOs that correlate alike see a message as of the same workflow: it is kept once for all.
+    /// SLOs with the same correlators assign a message to the same workflow, so its evidence is
+    /// stored once for all of them.
     auto: Vec<(Vec<Correlator>, Arc<[SloId]>)>,
     marks: Vec<Mark>,
     index: SelectorIndex<usize>,
@@ -87,7 +88,7 @@ impl PieceFinder {
         }
     }
 
-    /// Adds what `span` says, unless it ended before `horizon` or has no start.
+    /// Adds the stage evidence of `span`, unless it ended before `horizon` or has no start.
     pub(super) fn find(
         &self,
         span: &dyn SpanView,
@@ -151,8 +152,8 @@ impl PieceFinder {
     }
 }
 
-/// Of which workflows the span is. Where links tell, it is put aside under its own trace; messages
-/// that share a context are not told apart.
+/// Returns the keys of the span's workflows. If they are found by links, the key of its own trace
+/// is used; messages that share a context are not distinguished.
 fn keys_of(correlators: &[Correlator], span: &dyn SpanView) -> Vec<EventKey> {
     match correlate(correlators, Role::Finish, span) {
         Correlation::Of { identities, .. } => identities
@@ -168,8 +169,9 @@ fn keys_of(correlators: &[Correlator], span: &dyn SpanView) -> Vec<EventKey> {
     }
 }
 
-/// Under which keys the pieces of a workflow may be found: its own, and that of the trace in which it
-/// began, where that tells workflows apart or links do. Several that begin in one trace share those.
+/// Returns the keys under which the stage evidence of a workflow may be stored: its own, and that
+/// of the trace in which it began, if workflows are identified by trace or links. Several workflows
+/// that begin in one trace share the latter.
 pub fn piece_keys(correlators: &[Correlator], key: EventKey, trace_id: TraceId) -> Vec<EventKey> {
     let mut keys = vec![key];
     let by_trace = |one: &Correlator| matches!(one, Correlator::Trace | Correlator::Links { .. });

@@ -1,4 +1,4 @@
-//! Which spans are put aside, for whom, and where they are found again.
+//! Tests of stage evidence: from which spans, for which SLOs, and under which keys.
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! Where a span tells when its workflow started, and in which unit.
+//! The start of a span's workflow, read from the field that the definition names, in its unit.
 
 use crate::domain::{
     model::{
@@ -9,7 +9,7 @@ use crate::domain::{
     slo::{StartedAt, TimeUnit},
 };
 
-/// Nanoseconds since the epoch, or `None` where the span does not tell or tells no time.
+/// Returns nanoseconds since the epoch, or `None` if the field is missing or not a time.
 pub fn read(source: &StartedAt, span: &dyn SpanView) -> Option<i128> {
     match source {
         StartedAt::TraceState { key, unit } => from_trace_states(key, *unit, span),
@@ -30,7 +30,7 @@ pub fn read(source: &StartedAt, span: &dyn SpanView) -> Option<i128> {
     }
 }
 
-/// The span's own trace state first, then the first link that has the key.
+/// Reads the span's own trace state first, then the first link that has the key.
 fn from_trace_states(key: &str, unit: TimeUnit, span: &dyn SpanView) -> Option<i128> {
     from_trace_state(key, unit, span.trace_state()).or_else(|| {
         let mut found = None;

@@ -1,4 +1,4 @@
-//! S22: the whole, the wait and the processing of one flow as three SLOs.
+//! S22: the total, the wait and the processing of one flow as three SLOs.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -29,7 +29,7 @@ fn slo(name: &str, (start, finish): (&str, &str), rest: &str) -> String {
     )
 }
 
-/// `total`, `wait` and `processing`, in this order.
+/// Returns the outcomes of `total`, `wait` and `processing`, in this order.
 fn outcomes(spans: &[Span]) -> Vec<Outcome> {
     let done = "kind = consumer && status != error";
     let text = [

@@ -1,24 +1,25 @@
-//! Which times of a span cannot be true.
+//! Plausibility checks of a span's times.
 
 use std::time::Duration;
 
 use crate::domain::model::{span::SpanView, time::Timestamp};
 
-/// 2010-01-01: no tracing system that exports OTLP is older, so an earlier start is a missing one.
+/// 2010-01-01: no tracing system that exports OTLP is older, so an earlier start is treated as
+/// missing.
 const EARLIEST_START: Timestamp = Timestamp::from_secs(1_262_304_000);
 
-/// The start of `span`; `None` if it is 0 or before 2010.
+/// Returns the start of `span`; `None` if it is 0 or before 2010.
 pub(super) fn start_of(span: &dyn SpanView) -> Option<Timestamp> {
     let nanos = span.start_unix_nano();
     is_start(nanos.into()).then(|| Timestamp::from_unix_nanos(nanos))
 }
 
-/// Whether a start in nanoseconds since 1970 is plausible.
+/// Returns whether a start in nanoseconds since 1970 is plausible.
 pub(super) fn is_start(nanos: i128) -> bool {
     nanos >= i128::from(EARLIEST_START.as_micros()) * 1_000
 }
 
-/// Why a span's times cannot be true, whatever it says.
+/// The reason why a span's times are impossible, whatever its contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidTimestamp {
     NoEnd,
@@ -27,10 +28,10 @@ pub enum InvalidTimestamp {
     BeforeTheHorizon(Duration),
 }
 
-/// How far a span's times may be off before it is refused.
+/// The limits of a span's times, beyond which it is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeLimits {
-    /// A span may end this much after our own time: clocks of hosts disagree.
+    /// A span may end this much after the current time, since the clocks of hosts disagree.
     pub future: Duration,
     /// A span may have ended this long ago.
     pub horizon: Duration,

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use super::{Deadline, EventKey, Evidence, Workflow};
 use crate::domain::model::{ids::SloId, time::Timestamp};
 
-/// What identifies an event.
+/// The identity of an event.
 pub type EventId = (SloId, EventKey);
 
 /// Evidence joined by event, in the order in which rows are locked.
 pub type EvidenceByEvent = BTreeMap<EventId, Workflow>;
 
-/// Joins pieces of evidence of the same event.
+/// Joins the evidence of each event.
 pub fn gather<'a>(evidence: impl IntoIterator<Item = &'a Evidence>) -> EvidenceByEvent {
     let mut gathered = EvidenceByEvent::new();
     let workflows = evidence
@@ -21,7 +21,7 @@ pub fn gather<'a>(evidence: impl IntoIterator<Item = &'a Evidence>) -> EvidenceB
     gathered
 }
 
-/// Adds what is known of more events, or more of the same.
+/// Adds the evidence of more events, or more evidence of the same events.
 pub fn join(gathered: &mut EvidenceByEvent, more: impl IntoIterator<Item = (EventId, Workflow)>) {
     for (id, workflow) in more {
         gathered
@@ -31,8 +31,9 @@ pub fn join(gathered: &mut EvidenceByEvent, more: impl IntoIterator<Item = (Even
     }
 }
 
-/// Whether a verdict of one of these could be that no end came: only then it matters how ends are
-/// sampled. A workflow that is known already may have a start that is not among these.
+/// Returns whether any of these verdicts may depend on the absence of an end: only then does the
+/// sampling of ends matter. A workflow that is stored already may have a start that is not among
+/// these.
 pub fn may_time_out(gathered: &EvidenceByEvent, watermark: Timestamp) -> bool {
     gathered.values().any(|workflow| {
         let has_end = workflow.success.is_some() || workflow.failure.is_some();

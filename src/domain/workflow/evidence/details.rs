@@ -1,4 +1,4 @@
-//! What only some workflows have.
+//! Details that only some workflows have.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,50 +11,51 @@ use crate::domain::{
     workflow::attributes::EventAttributes,
 };
 
-/// When spans other than the start say that a workflow exists: its start is the earliest of all, and these
-/// are no starts of other runs.
+/// The opening of a workflow by spans other than its start: the workflow starts at the earliest of
+/// all of them, and these spans do not count as starts of other runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opening {
-    /// The earliest that such spans say.
+    /// The earliest time given by such spans.
     pub at: Timestamp,
-    /// The earliest that start spans say; `None` while there are none.
+    /// The earliest time given by start spans; `None` while there are none.
     pub start: Option<Timestamp>,
 }
 
-/// Empty for most workflows, so that their rows carry none of it. Every part is a join of its own.
+/// Details of a workflow. Empty for most, so that their rows contain none of it. Every field is a
+/// join of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Details {
-    /// When it was paused.
+    /// Its pauses.
     #[serde(skip_serializing_if = "Pauses::is_empty")]
     pub pauses: Pauses,
-    /// What it fans out into.
+    /// The legs of its fan-out.
     #[serde(skip_serializing_if = "Legs::is_empty")]
     pub legs: Legs,
-    /// Those of the earliest start that has any.
+    /// The terms of its earliest start that has any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub terms: Option<JudgingTerms>,
-    /// What the batch that it went through gives it: no evidence of a span.
+    /// The end assigned by its batch: not the evidence of a span.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shared: Option<SharedEnd>,
     #[serde(skip_serializing_if = "StartRemarks::is_empty")]
     pub starts: StartRemarks,
-    /// `None` unless spans other than its start say that it exists.
+    /// `None` unless spans other than its start show that it exists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub opened: Option<Opening>,
-    /// How likely its spans were kept.
+    /// The sampling of its spans.
     #[serde(skip_serializing_if = "Draws::is_empty")]
     pub draws: Draws,
-    /// What it says of the attributes that its SLO groups by.
+    /// The values of the attributes that its SLO groups by.
     #[serde(skip_serializing_if = "GroupValues::is_empty")]
     pub group: GroupValues,
-    /// Which of several workflows it is evidence for is unknown.
+    /// True if it is unknown which of several workflows it is evidence for.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_ambiguous: bool,
-    /// Only of those that may belong to the sample.
+    /// Set only for workflows that may belong to the sample.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attributes: Option<EventAttributes>,
-    /// The workflow as the other revisions of its definition see it, by which it is not judged.
+    /// The workflow as seen by the other revisions of its definition, by which it is not judged.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub other_revisions: BTreeMap<Revision, Workflow>,
 }
@@ -64,7 +65,7 @@ impl Details {
         *self == Self::default()
     }
 
-    /// Adds what `other` knows by the same revision.
+    /// Adds the details of `other` by the same revision.
     pub fn join(&mut self, other: &Self) {
         self.pauses.join(&other.pauses);
         self.legs.join(&other.legs);
@@ -84,13 +85,13 @@ impl Details {
         };
     }
 
-    /// The terms of the start at `start`, if they are not the usual ones.
+    /// Returns the terms of the start at `start`, if they are not the usual ones.
     pub fn terms_of(&self, start: Timestamp) -> Option<JudgingTerms> {
         self.terms.filter(|terms| terms.of == start)
     }
 
-    /// Until when the workflow that started at `start` may end, its pauses not counted; as if it had
-    /// none where they are too many.
+    /// Returns the deadline of the workflow that started at `start`, extended by its pauses; too
+    /// many pauses count as none.
     pub fn deadline(&self, start: Timestamp, within: Duration) -> Timestamp {
         self.pauses
             .union()
@@ -98,8 +99,8 @@ impl Details {
             .deadline(start, within)
     }
 
-    /// How many of its legs the workflow that started at `start` waits for. Legs that were told of
-    /// under a later definition, though it started without, complete it one and all.
+    /// Returns how many of its legs must succeed for the workflow that started at `start`. If it
+    /// started without legs and a later definition introduced them, all of them must.
     pub(in crate::domain::workflow) fn completion(&self, start: Timestamp) -> Completion {
         self.terms_of(start)
             .and_then(|terms| terms.complete)

@@ -1,20 +1,20 @@
-//! What identifies an event.
+//! The identity of an event.
 
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::model::{ids::TraceId, span::SpanRef};
 
-/// What makes two pieces of evidence one event: a hash of what correlates them. A time is part of
-/// it only where it identifies a span, never where evidence could correct it.
+/// The key by which two pieces of evidence belong to one event: a hash of the values that correlate
+/// them. A time is included only if it identifies a span, never if evidence could correct it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventKey(pub [u8; 16]);
 
-/// The key of the workflow that a trace is, or that began in it.
+/// Returns the key of the workflow that is a trace, or that began in it.
 pub fn trace_key(trace_id: TraceId) -> EventKey {
     hash(&[b"trace", trace_id.as_bytes()])
 }
 
-/// The key of one message of those that share a context.
+/// Returns the key of one message of those that share a context.
 pub fn message_key(context: SpanRef, slot: u32) -> EventKey {
     hash(&[
         b"message",
@@ -24,7 +24,8 @@ pub fn message_key(context: SpanRef, slot: u32) -> EventKey {
     ])
 }
 
-/// Each part is preceded by its length, so that no two lists of parts read alike.
+/// Hashes the parts. Each is preceded by its length, so that different lists of parts never hash
+/// the same bytes.
 pub(in crate::domain::workflow) fn hash(parts: &[&[u8]]) -> EventKey {
     let mut hasher = Sha256::new();
     for part in parts {

@@ -1,4 +1,4 @@
-//! A set of instants, kept as intervals that neither touch nor overlap.
+//! A set of instants, stored as intervals that neither touch nor overlap.
 
 use std::time::Duration;
 
@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::model::time::{TimeRange, Timestamp};
 
-/// Sorted and disjoint, so that equal sets are equal values. [`Intervals::join`] is the union.
+/// Sorted and disjoint intervals, so that equal sets are equal values. [`Intervals::join`] is the
+/// union.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Intervals(Vec<(i64, i64)>);
@@ -36,7 +37,7 @@ impl Intervals {
         }
     }
 
-    /// How much of `range` is covered.
+    /// Returns how much of `range` is covered.
     pub fn covered(&self, range: TimeRange) -> Duration {
         let (lower, upper) = (range.from.as_micros(), range.to.as_micros());
         let micros: i64 = self
@@ -57,7 +58,7 @@ impl Intervals {
 }
 
 impl From<TimeRange> for Intervals {
-    /// Empty if `range` is.
+    /// Makes the interval of a range; empty if the range is.
     fn from(range: TimeRange) -> Self {
         if range.is_empty() {
             return Self::default();

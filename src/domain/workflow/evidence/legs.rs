@@ -1,4 +1,4 @@
-//! The legs of a workflow that fans out: which of them have ended, and how.
+//! The legs of a workflow that fans out, and their ends.
 
 use std::collections::BTreeMap;
 
@@ -9,21 +9,21 @@ use crate::domain::{
     slo::{Completion, MAX_LEGS},
 };
 
-/// What tells the legs of one workflow apart: the first 8 bytes of a hash.
+/// The identity of a leg within its workflow: the first 8 bytes of a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LegId(pub i64);
 
-/// All that is known of the legs. [`Legs::join`] keeps of each leg its first success and its first
-/// failure; beyond [`MAX_LEGS`] legs only that they are too many.
+/// All evidence about the legs. [`Legs::join`] keeps the first success and the first failure of
+/// each leg; beyond [`MAX_LEGS`] legs it keeps only that there are too many.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, from = "StoredLegs", into = "StoredLegs")]
 pub struct Legs {
-    /// The largest number of legs told of.
+    /// The largest expected number of legs.
     expected: Option<u32>,
-    /// The first success of any leg: it is known even of too many.
+    /// The first success of any leg: it is known even if there are too many.
     first_success: Option<Timestamp>,
-    /// Empty once there are too many.
+    /// Empty if there are too many.
     ends: BTreeMap<LegId, LegEnds>,
     are_too_many: bool,
 }
@@ -34,14 +34,14 @@ struct LegEnds {
     failure: Option<Timestamp>,
 }
 
-/// How far the legs have come, by the terms of their workflow.
+/// The progress of the legs, by the terms of their workflow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::domain::workflow) enum LegsProgress {
     Completed(Timestamp),
-    /// Too few can still succeed.
+    /// Not enough legs can still succeed.
     Failed(Timestamp),
     Unfinished,
-    /// Some have succeeded, and nothing tells how many there are.
+    /// Some have succeeded, and the number of legs is unknown.
     UnknownNumber,
     TooMany,
 }
@@ -104,13 +104,13 @@ impl Legs {
         }
     }
 
-    /// The earliest end of a leg.
+    /// Returns the earliest end of a leg.
     pub fn first_end(&self) -> Option<Timestamp> {
         let failures = self.ends.values().filter_map(|ends| ends.failure);
         earliest(self.first_success, failures.min())
     }
 
-    /// The latest end of a leg that is known.
+    /// Returns the latest known end of a leg.
     pub fn last_end(&self) -> Option<Timestamp> {
         let ends = self
             .ends
@@ -119,8 +119,8 @@ impl Legs {
         ends.flatten().max().max(self.first_success)
     }
 
-    /// Each leg counts by its first success, and as failed only without one: a retry may follow a
-    /// failure.
+    /// Returns the progress. Each leg counts by its first success, and as failed only without one:
+    /// a retry may follow a failure.
     pub(in crate::domain::workflow) fn progress(
         &self,
         complete: Completion,
@@ -143,8 +143,8 @@ impl Legs {
         }
     }
 
-    /// `successes` are sorted. With `all` the last leg decides, and there may be more than were
-    /// expected; a batch of none is complete when it starts.
+    /// Returns when the legs were complete. `successes` are sorted. With `all` the last leg
+    /// decides, and there may be more than expected; a batch of none is complete when it starts.
     fn completed_at(
         &self,
         complete: Completion,
@@ -164,7 +164,7 @@ impl Legs {
     fn without_completion(&self, complete: Completion, successes: &[Timestamp]) -> LegsProgress {
         let mut failures: Vec<_> = self.ends.values().filter_map(LegEnds::lost_at).collect();
         failures.sort_unstable();
-        // So many may fail before the next one makes completion impossible.
+        // This many may fail before the next failure makes completion impossible.
         let spare = match (complete, self.expected) {
             (Completion::All, _) => Some(0),
             (Completion::Any, Some(n)) => Some(index(n).saturating_sub(1)),
@@ -194,7 +194,7 @@ fn index(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-/// As it is kept: a thousand legs in some 40 kB.
+/// The stored form: a thousand legs in some 40 kB.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct StoredLegs {
@@ -245,7 +245,7 @@ impl From<StoredLegs> for Legs {
     }
 }
 
-/// Of two that may both be unknown.
+/// Returns the earlier of two that may be unknown.
 pub(in crate::domain::workflow) fn earliest<T: Ord + Copy>(
     a: Option<T>,
     b: Option<T>,

@@ -1,4 +1,4 @@
-//! What one span says of a workflow, and the join of all that is known.
+//! The evidence of one span for a workflow, and the join of all evidence.
 
 pub mod attributes;
 mod by_event;
@@ -36,35 +36,35 @@ use crate::domain::model::{
     time::{TimeRange, Timestamp},
 };
 
-/// What one span says of one workflow of one SLO.
+/// The evidence of one span for one workflow of one SLO.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
     pub slo: SloId,
-    /// The definition by whose selectors the span means this.
+    /// The revision of the definition whose selectors matched the span.
     pub revision: Revision,
     pub key: EventKey,
-    /// What people read instead of the key; at most 256 bytes.
+    /// The name that people read instead of the key; at most 256 bytes.
     pub label: String,
     pub fact: Fact,
     pub trace_id: TraceId,
     /// At most 256 bytes.
     pub customer: Option<String>,
-    /// How likely the span was kept; `None` where it counts itself.
+    /// The sampling of the span; `None` if it counts as one.
     pub sample: Option<Sample>,
     /// Empty unless the SLO groups its events.
     pub group: GroupValues,
 }
 
-/// The fact itself, with its event time.
+/// The fact that a span shows, with its event time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fact {
-    /// A start span began; the promise is the one in force.
+    /// A start span began; the time limit is that of the active definition.
     Started {
         at: Timestamp,
         within: Duration,
     },
-    /// A span says that the work exists, and at the latest since when. Unlike a start it may be any of
-    /// its early spans, and there are many.
+    /// A span shows that the work exists, at least since this time. Unlike a start it may be any of
+    /// the early spans, and there may be many.
     Opened {
         at: Timestamp,
         within: Duration,
@@ -80,25 +80,25 @@ pub enum Fact {
     Cancelled {
         at: Timestamp,
     },
-    /// It waited for something that the promise does not count.
+    /// The workflow waited for something that does not count towards the time limit.
     Paused(TimeRange),
     /// One leg of its fan-out succeeded.
     LegSucceeded {
         leg: LegId,
         at: Timestamp,
     },
-    /// One leg failed for good.
+    /// One leg failed permanently.
     LegFailed {
         leg: LegId,
         at: Timestamp,
     },
-    /// It fans out into so many legs, as far as this span knows.
+    /// It fans out into this many legs, as far as this span shows.
     ExpectsLegs(u32),
     /// A start span began under these terms.
     HasTerms(JudgingTerms),
-    /// Something is remarkable about a start span.
+    /// A remark on a start span.
     StartsAs(StartRemark),
-    /// One span decided everything.
+    /// One span decided the event.
     Decided {
         started: Timestamp,
         at: Timestamp,
@@ -107,7 +107,7 @@ pub enum Fact {
 }
 
 impl Fact {
-    /// When its workflow started, where it starts one.
+    /// Returns when its workflow started, if it starts one.
     pub(super) const fn start(&self) -> Option<Timestamp> {
         match self {
             Self::Started { at, .. } | Self::Opened { at, .. } => Some(*at),
@@ -139,38 +139,38 @@ impl Fact {
     }
 }
 
-/// What a one-span SLI says of its span.
+/// The outcome of a span by a one-span SLI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpanOutcome {
     Good,
-    /// Not good, though its status is no error.
+    /// Not good, although its status is not an error.
     Late,
     Failed,
 }
 
-/// All that is known of one workflow. [`Workflow::join`] is associative, commutative and idempotent:
-/// any order, duplication and spread over replicas gives the same value.
+/// All evidence of one workflow. [`Workflow::join`] is associative, commutative and idempotent: any
+/// order, duplication and distribution over replicas gives the same value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workflow {
-    /// The definition that it is judged by: the one in force when it started. While no start is known,
-    /// the oldest by which a span is evidence of it.
+    /// The revision of the definition that it is judged by: the one that was active when it
+    /// started. While no start is known, the oldest by which a span is evidence of it.
     #[serde(default)]
     pub revision: Revision,
-    /// The smallest of the labels given, if there is more than one.
+    /// The smallest of the labels.
     pub label: String,
     /// The earliest start.
     pub start: Option<Start>,
-    /// The earliest end of a success of the whole: what comes after it is a redelivery.
+    /// The earliest success of the whole workflow: later evidence is a redelivery.
     pub success: Option<Timestamp>,
     /// The earliest end of a terminal failure.
     pub failure: Option<Timestamp>,
-    /// The earliest end that a one-span SLI called bad although it did not fail.
+    /// The earliest end that a one-span SLI regarded as bad although it did not fail.
     pub late: Option<Timestamp>,
     pub cancelled: Option<Timestamp>,
     pub trace: TraceRef,
-    /// The smallest of the names given, if there is more than one.
+    /// The smallest of the names.
     pub customer: Option<String>,
-    /// When its first evidence was committed; `None` while none is.
+    /// The time at which its first evidence was committed; `None` before that.
     #[serde(default)]
     pub first_evidence_at: Option<Timestamp>,
     pub details: Details,
@@ -182,7 +182,7 @@ pub struct Start {
     pub promise: Deadline,
 }
 
-/// What decides between in time and late.
+/// The rule that decides between in time and late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Deadline {
     Within(Duration),
@@ -190,7 +190,7 @@ pub enum Deadline {
     OneSpan,
 }
 
-/// A trace to look at. Ordered by preference: a start span's comes first.
+/// A trace for people to examine. Ordered by preference: a start span's comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum TraceRef {
     OfStart(TraceId),
@@ -262,8 +262,8 @@ impl From<&Evidence> for Workflow {
 }
 
 impl Workflow {
-    /// Whether evidence of an end was joined with evidence of a start. A cancellation is no such end:
-    /// other spans may be selected by it than those that finish.
+    /// Returns whether evidence of an end was joined with evidence of a start. A cancellation does
+    /// not count: its selector may match other spans than those that finish.
     pub fn has_start_and_end(&self) -> bool {
         let is_workflow = |start: Start| start.promise != Deadline::OneSpan;
         let ends = [self.success, self.failure, self.details.legs.first_end()];
@@ -294,7 +294,7 @@ impl Workflow {
         }
     }
 
-    /// The same workflow, named after `trace_id` if it is known by an end of a batch alone.
+    /// Returns the same workflow, named after `trace_id` if it is known only by an end of a batch.
     #[must_use]
     pub fn named_by_batch(self, trace_id: TraceId) -> Self {
         if self.has_evidence_of_its_own() {
@@ -306,12 +306,12 @@ impl Workflow {
         }
     }
 
-    /// Whether any span says something that can be judged, or a batch gives it an end.
+    /// Returns whether there is a fact of a span to judge, or an end assigned by a batch.
     pub fn has_evidence(&self) -> bool {
         self.has_evidence_of_its_own() || self.details.shared.and_then(SharedEnd::at).is_some()
     }
 
-    /// Whether any span says something that can be judged.
+    /// Returns whether there is a fact of a span to judge.
     pub fn has_evidence_of_its_own(&self) -> bool {
         let ends = [self.success, self.failure, self.late, self.cancelled];
         self.start.is_some()
@@ -320,7 +320,7 @@ impl Workflow {
             || !self.details.pauses.is_empty()
     }
 
-    /// Adds what `other` knows.
+    /// Adds the evidence of `other`.
     pub fn join(&mut self, other: &Self) {
         let is_plain = |one: &Self| one.details.other_revisions.is_empty();
         if self.revision == other.revision && is_plain(self) && is_plain(other) {
@@ -336,7 +336,7 @@ impl Workflow {
         }
     }
 
-    /// The same, where all evidence is by one revision.
+    /// Does the same if all evidence is by one revision.
     fn join_same(&mut self, other: &Self) {
         if other.label < self.label {
             self.label.clone_from(&other.label);
@@ -368,7 +368,7 @@ impl Workflow {
         self.details.join(&other.details);
     }
 
-    /// When the earliest of its start spans says that it started, whatever others say of it.
+    /// Returns the earliest start according to its start spans, ignoring other spans.
     pub(super) fn start_span_at(&self) -> Option<Timestamp> {
         match self.details.opened {
             Some(opening) => opening.start,
@@ -376,7 +376,7 @@ impl Workflow {
         }
     }
 
-    /// The latest of the ends that it knows: of a success, a failure, a cancellation or a leg.
+    /// Returns the latest of its ends: of a success, a failure, a cancellation or a leg.
     pub fn latest_end(&self) -> Option<Timestamp> {
         let leg = self.details.legs.first_end();
         let ends = [self.success, self.failure, self.cancelled, leg];

@@ -1,4 +1,5 @@
-//! When a workflow waited for something that its promise does not count.
+//! The pauses of a workflow, in which it waited for something that does not count towards its time
+//! limit.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -7,15 +8,15 @@ use serde::{Deserialize, Serialize};
 use super::Intervals;
 use crate::domain::model::time::{TimeRange, Timestamp};
 
-/// The pauses told of, as they were told. [`Pauses::join`] is the union, and beyond
-/// [`Pauses::MOST`] there is but one value: too many.
+/// The pauses as they were reported. [`Pauses::join`] is the union; beyond [`Pauses::MOST`] there
+/// is only one value: too many.
 ///
-/// Kept apart although their union is all that counts: a bound on the union would depend on the order
-/// in which pauses arrive, since one that comes later may join others to a single interval.
+/// They are stored separately although only their union counts: a limit on the union would depend
+/// on the order of arrival, since a later pause may merge others into a single interval.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Pauses {
-    /// Empty once there are too many.
+    /// Empty if there are too many.
     #[serde(rename = "all")]
     told: BTreeSet<(i64, i64)>,
     #[serde(rename = "tooMany", skip_serializing_if = "std::ops::Not::not")]
@@ -23,7 +24,8 @@ pub struct Pauses {
 }
 
 impl Pauses {
-    /// A workflow with more is not judged: what bounds a row must not depend on what senders write.
+    /// A workflow with more is not judged: the limit of a row must not depend on what senders
+    /// write.
     pub const MOST: usize = 128;
 
     pub fn is_empty(&self) -> bool {
@@ -39,7 +41,8 @@ impl Pauses {
         }
     }
 
-    /// When it was paused, nested and overlapping pauses as one. `None` if there are too many.
+    /// Returns the times at which it was paused, with nested and overlapping pauses merged. `None`
+    /// if there are too many.
     pub fn union(&self) -> Option<Intervals> {
         if self.are_too_many {
             return None;
@@ -52,7 +55,7 @@ impl Pauses {
         Some(union)
     }
 
-    /// The earliest end of a pause.
+    /// Returns the earliest end of a pause.
     pub fn first_end(&self) -> Option<Timestamp> {
         let ends = self.told.iter().map(|(_, to)| *to);
         ends.min().map(Timestamp::from_micros)
@@ -69,11 +72,11 @@ impl From<TimeRange> for Pauses {
 }
 
 impl Intervals {
-    /// The last instant up to which no more than `length` has passed since `start`, what is covered
-    /// not counted.
+    /// Returns the last instant until which no more than `length` has passed since `start`, not
+    /// counting what is covered.
     ///
-    /// The last and not the first: these differ only where an interval begins just when `length` has
-    /// passed, and so "by the deadline" means the same as "within the promise".
+    /// The last and not the first: these differ only if an interval begins exactly when `length`
+    /// has passed, and so "by the deadline" means the same as "within the time limit".
     pub fn deadline(&self, start: Timestamp, length: Duration) -> Timestamp {
         let mut deadline = start + length;
         for interval in self.iter() {
@@ -117,7 +120,7 @@ mod tests {
         let full = pauses((0..most).map(|at| (at * 10, at * 10 + 1)));
         assert_eq!(full.union().unwrap().len(), Pauses::MOST);
         assert_eq!(joined(&full, &full), full);
-        // It covers all others, and yet is one more.
+        // It covers all others, and is still one more.
         let over = joined(&full, &pauses([(0, most * 10)]));
         assert_eq!(over.union(), None);
         assert_eq!(joined(&over, &full), over);

@@ -1,7 +1,7 @@
-//! One workflow as several revisions of its definition see it.
+//! One workflow as seen by several revisions of its definition.
 //!
-//! Until the start of a workflow is known, nobody can say by which revision it is judged. So evidence is
-//! kept by revision, and the workflow is what the revision of its start makes of it.
+//! Until the start of a workflow is known, it is unknown which revision it is judged by. So
+//! evidence is stored by revision, and the workflow is what the revision of its start sees.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +10,14 @@ use crate::domain::model::ids::Revision;
 
 type ByRevision = BTreeMap<Revision, Workflow>;
 
-/// What each revision makes of the workflow.
+/// Splits the workflow by revision.
 pub(super) fn split(mut workflow: Workflow) -> ByRevision {
     let mut all = std::mem::take(&mut workflow.details.other_revisions);
     all.insert(workflow.revision, workflow);
     all
 }
 
-/// Adds what is known by one revision.
+/// Adds the evidence by one revision.
 pub(super) fn add(all: &mut ByRevision, one: Workflow) {
     match all.get_mut(&one.revision) {
         Some(known) => known.join_same(&one),
@@ -27,7 +27,8 @@ pub(super) fn add(all: &mut ByRevision, one: Workflow) {
     }
 }
 
-/// The workflow as the revision sees it that has the earliest start; without a start, the oldest one.
+/// Returns the workflow as seen by the revision that has the earliest start; without a start, by
+/// the oldest one.
 pub(super) fn chosen(mut all: ByRevision) -> Option<Workflow> {
     let started = |(revision, one): (&Revision, &Workflow)| Some((one.start?, *revision));
     let first = all.iter().filter_map(started).min();
@@ -45,7 +46,8 @@ pub(super) fn chosen(mut all: ByRevision) -> Option<Workflow> {
 }
 
 impl Workflow {
-    /// As if what revisions before `oldest` say had been said by it, since they are not kept any more.
+    /// Assigns evidence by revisions before `oldest` to `oldest`, since earlier ones are no longer
+    /// stored.
     #[must_use]
     pub fn since(self, oldest: Revision) -> Self {
         let is_kept = |revision: &Revision| *revision >= oldest;

@@ -1,10 +1,11 @@
-//! What workflows that went through one batch are given of the ends behind it.
+//! The end that a batch assigns to each of its workflows.
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::model::time::Timestamp;
 
-/// What a group gives a workflow. It is no evidence of a span, and replaced whenever the group changes.
+/// The end that a group assigns to a workflow. It is not the evidence of a span, and is replaced
+/// whenever the group changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SharedEnd {
@@ -15,17 +16,17 @@ pub enum SharedEnd {
     Succeeded(Timestamp),
     Failed(Timestamp),
     Cancelled(Timestamp),
-    /// There are more ends than workflows, so some of them are of one workflow: whether this one has
-    /// ended is unknown.
+    /// There are more ends than workflows, so several of them belong to one workflow: whether this
+    /// one has ended is unknown.
     MoreEndsThanWorkflows,
-    /// One end came for all of them: it may have ended the whole batch or one message.
+    /// One end arrived for all of them: it may have ended the whole batch or one message.
     OneEndForAll,
     /// The group has more than 1,000 workflows.
     TooManyWorkflows,
 }
 
 impl SharedEnd {
-    /// When it ended.
+    /// Returns when it ended.
     pub const fn at(self) -> Option<Timestamp> {
         match self {
             Self::Succeeded(at) | Self::Failed(at) | Self::Cancelled(at) => Some(at),

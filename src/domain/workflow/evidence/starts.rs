@@ -1,10 +1,10 @@
-//! What is remarkable about the start spans of a workflow.
+//! Remarks on the start spans of a workflow.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-/// Nothing, for most workflows. Joined by union.
+/// A set of remarks, empty for most workflows. Joined by union.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StartRemarks(BTreeSet<StartRemark>);
@@ -16,7 +16,7 @@ pub enum StartRemark {
     Several,
     /// A start span receives a message, so another one may be its redelivery.
     Received,
-    /// A start span published several messages, and nothing tells them apart.
+    /// A start span published several messages, and nothing distinguishes them.
     Batch,
 }
 

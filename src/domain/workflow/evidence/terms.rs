@@ -1,4 +1,4 @@
-//! What a workflow is judged by besides its promise.
+//! The terms that a workflow is judged by, besides its time limit.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,19 +7,19 @@ use crate::domain::{
     slo::{CancelPolicy, Completion},
 };
 
-/// As the definition had it when the workflow started; what is defined later holds for later starts.
+/// The terms of the definition when the workflow started; later definitions apply to later starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct JudgingTerms {
-    /// The start that they belong to: another one, if it is the earlier, has terms of its own or none.
+    /// The start that they belong to: if another start is earlier, it has terms of its own or none.
     pub of: Timestamp,
-    /// Which legs must succeed; `None` without fan-out.
+    /// The legs that must succeed; `None` without fan-out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub complete: Option<Completion>,
     pub cancelled: CancelPolicy,
 }
 
 impl JudgingTerms {
-    /// `None` where all of it is as if left out.
+    /// Makes terms; `None` if all of them have their defaults.
     pub fn new(
         of: Timestamp,
         complete: Option<Completion>,

@@ -1,4 +1,4 @@
-//! What one span says of where its work came from.
+//! The edges from one span back towards its origin.
 
 use std::collections::BTreeSet;
 
@@ -17,8 +17,9 @@ use crate::domain::{
     workflow::{EventKey, evidence::hash},
 };
 
-/// Which links are followed: a hash of the selector that they must match, or of the message id that
-/// they bear, 0 for all of them. It is stored with every edge, since the attributes of links are not.
+/// The links that are followed: a hash of the selector that they must match, or of the message id
+/// that they carry, or 0 for all of them. It is stored with every edge, since the attributes of
+/// links are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkFilter(pub i64);
 
@@ -32,7 +33,8 @@ impl LinkFilter {
         Self::of_hash(&Sha256::digest(selector.text().as_bytes()))
     }
 
-    /// The edges that one message took: those of spans and links with its id in `attribute`.
+    /// Returns the filter for the edges of one message: those of spans and links with its id in
+    /// `attribute`.
     pub fn of_message(attribute: &AttributeName, message: EventKey) -> Self {
         let key = attribute.key.as_bytes();
         Self::of_hash(&hash(&[b"message", key, &message.0]).0)
@@ -44,7 +46,7 @@ impl LinkFilter {
     }
 }
 
-/// The edges that lead from one span to where its work came from.
+/// The edges that lead from one span back towards its origin.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Edges {
     pub filter: LinkFilter,
@@ -52,12 +54,12 @@ pub struct Edges {
     pub parent: Option<SpanId>,
     /// At most [`MAX_LINKS`].
     pub links: BTreeSet<SpanRef>,
-    /// It had more links than are looked at.
+    /// True if it had more links than are read.
     pub is_cut: bool,
 }
 
 impl Edges {
-    /// That the span belongs to the work of its parent.
+    /// Makes the edge from the span to its parent.
     pub fn to_parent(filter: LinkFilter, span: &dyn SpanView) -> Self {
         Self {
             filter,
@@ -68,7 +70,7 @@ impl Edges {
         }
     }
 
-    /// What leads on from the span: its links, which outweigh the parent, or else its parent.
+    /// Returns the targets of the edges: the links, which take precedence, or otherwise the parent.
     pub fn targets(&self) -> impl Iterator<Item = SpanRef> + '_ {
         let parent = self.parent.filter(|_| self.links.is_empty());
         let parent = parent.map(|span_id| SpanRef {
@@ -78,14 +80,14 @@ impl Edges {
         self.links.iter().copied().chain(parent)
     }
 
-    /// A root without links leads nowhere: nothing need be remembered of it.
+    /// Returns whether the span is a root without links: then nothing needs to be stored.
     pub fn lead_nowhere(&self) -> bool {
         self.parent.is_none() && self.links.is_empty()
     }
 }
 
-/// What `span` says, by the links that match `only`. A link to the span itself or to its parent says
-/// nothing that is not known.
+/// Returns the edges of `span`, by the links that match `only`. A link to the span itself or to its
+/// parent adds nothing and is ignored.
 pub fn edges(span: &dyn SpanView, only: Option<&Selector>) -> Edges {
     let mut edges = Edges::to_parent(LinkFilter::new(only), span);
     let (own, parent) = (edges.span, edges.parent);
@@ -113,7 +115,7 @@ pub fn edges(span: &dyn SpanView, only: Option<&Selector>) -> Edges {
     edges
 }
 
-/// A span as if it had this link alone, so that a selector chooses among links.
+/// A span as if it had only this link, so that a selector chooses among links.
 pub struct OneLink<'a> {
     pub span: &'a dyn SpanView,
     pub link: &'a dyn LinkView,

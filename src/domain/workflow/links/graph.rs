@@ -1,4 +1,4 @@
-//! From a span back to the start of its work.
+//! Follows a span back to the origin of its work.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -11,7 +11,7 @@ use crate::domain::{
     slo::LinkBatch,
 };
 
-/// Links that are followed one after the other.
+/// The limit of links that are followed one after the other.
 pub const MAX_HOPS: usize = 32;
 
 /// Starts of one trace whose origins are compared, where a chain ends in it.
@@ -19,15 +19,15 @@ pub const MAX_STARTS: usize = 16;
 
 /// Edges of many spans, and which of the spans start workflows.
 ///
-/// A span that is received more than once with different edges, as clients and servers that share an id
-/// send it, has all of them; so the order in which edges are added cannot matter.
+/// A span that is received more than once with different edges, as from clients and servers that
+/// share an id, has all of them; so the order in which edges are added does not matter.
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
     spans: BTreeMap<(LinkFilter, SpanRef), Steps>,
     starts: BTreeMap<(SloId, TraceId), BTreeSet<SpanId>>,
 }
 
-/// Where the work of one span came from.
+/// The edges of one span.
 #[derive(Clone, Debug, Default)]
 struct Steps {
     parents: BTreeSet<SpanRef>,
@@ -43,17 +43,17 @@ pub struct LinkedSpan {
     pub batch: LinkBatch,
 }
 
-/// Where the work of a span began, as far as is known.
+/// The origins of a span's work, as far as they are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origins {
-    /// Not empty unless there are branches.
+    /// Empty only if there are branches.
     pub found: BTreeSet<ChainOrigin>,
-    /// Where the chain divides at a span that took messages of several workflows, each of which ends by
-    /// itself.
+    /// The points at which the chain divides: spans that received messages of several workflows,
+    /// each of which ends separately.
     pub branches: BTreeSet<Branch>,
-    /// What may change the origins when it comes; nothing else can.
+    /// The arrivals that may change the origins; no others can.
     pub waits_for: BTreeSet<Awaited>,
-    /// More than [`MAX_HOPS`] links lie between.
+    /// True if the chain is longer than [`MAX_HOPS`] links.
     pub is_cut: bool,
 }
 
@@ -74,7 +74,7 @@ impl Graph {
         }));
     }
 
-    /// Notes that the SLO's `start` selects the span.
+    /// Records that the SLO's `start` selects the span.
     pub fn add_start(&mut self, slo: SloId, span: SpanRef) {
         let of_trace = self.starts.entry((slo, span.trace_id)).or_default();
         of_trace.insert(span.span_id);
@@ -85,7 +85,7 @@ impl Graph {
         of_trace.is_some_and(|starts| starts.contains(&span.span_id))
     }
 
-    /// Follows the work of a span back, from what it links to, or else its parent, to where nothing
+    /// Follows the work of a span back, along its links or otherwise its parent, until nothing
     /// leads further, at most [`MAX_HOPS`] links.
     ///
     /// Of the spans on the way that start workflows, the one furthest back is the origin: what starts
@@ -95,8 +95,9 @@ impl Graph {
     /// start the trace itself is kept.
     /// A circle leads nowhere new.
     ///
-    /// Where the chain divides at another span than `of` itself, and each message of a batch ends by
-    /// itself, it is followed no further: which of the workflows it is about is unknown.
+    /// If the chain divides at another span than `of` itself, and each message of a batch ends
+    /// separately, it is not followed further: which of the workflows the span belongs to is
+    /// unknown.
     pub fn origins(&self, of: LinkedSpan) -> Origins {
         let way = self.way_back(of);
         let mut origins = Origins {
@@ -118,7 +119,8 @@ impl Graph {
         }
     }
 
-    /// Where the ways from `of` end, starts and traces. Adds where they divide, and what is missing.
+    /// Returns the starts and traces at which the ways from `of` end. Adds to `origins` where they
+    /// divide, and which spans are missing.
     fn ends(
         &self,
         of: LinkedSpan,
@@ -157,7 +159,7 @@ impl Graph {
         found
     }
 
-    /// Whether a span on the way took messages of several workflows.
+    /// Returns whether a span on the way received messages of several workflows.
     fn divides(&self, of: LinkedSpan, way: &WayBack<'_>, at: SpanRef) -> bool {
         if of.batch == LinkBatch::Whole || way.next(at).len() < 2 {
             return false;
@@ -172,15 +174,15 @@ impl Graph {
         origins.found.len() > 1
     }
 
-    /// The spans whose context a message carries, by the edges that it took: where nothing leads further.
-    /// They change only when one of them turns out to lead on.
+    /// Returns the spans whose context a message carries, by its edges: those from which nothing
+    /// leads further. They change only when an edge of one of them arrives.
     pub fn contexts(&self, of: LinkedSpan) -> BTreeSet<SpanRef> {
         let way = self.way_back(of);
         let ends = way.targets.keys().filter(|at| way.is_end(**at));
         ends.copied().collect()
     }
 
-    /// The origin of work whose chain ends in this trace and has no start on it.
+    /// Adds the origin of work whose chain ends in this trace and has no start on it.
     fn add_trace(&self, of: LinkedSpan, trace_id: TraceId, origins: &mut Origins) {
         let starts = self.starts_in(of.slo, trace_id).take(MAX_STARTS + 1);
         let starts: Vec<SpanRef> = starts.collect();
@@ -226,7 +228,7 @@ impl Graph {
         })
     }
 
-    /// All that can be reached. What is as near as the last one comes next, so that every span is
+    /// Finds everything that can be reached, in the order of distance, so that every span is
     /// reached by the fewest links.
     fn way_back(&self, of: LinkedSpan) -> WayBack<'_> {
         let mut way = WayBack {
@@ -248,7 +250,7 @@ impl Graph {
                 way.targets.insert(at, &NOWHERE);
                 continue;
             };
-            // Links outweigh the parent.
+            // Links take precedence over the parent.
             if steps.links.is_empty() {
                 way.targets.insert(at, &steps.parents);
                 let parents = steps.parents.iter();
@@ -267,12 +269,12 @@ impl Graph {
 
 static NOWHERE: BTreeSet<SpanRef> = BTreeSet::new();
 
-/// All spans that the work of one may have come through.
+/// All spans that the work of one span may have come through.
 struct WayBack<'a> {
-    /// What leads on from each span; nothing where the way ends.
+    /// The targets of each span; empty where the way ends.
     targets: BTreeMap<SpanRef, &'a BTreeSet<SpanRef>>,
     starts: BTreeSet<SpanRef>,
-    /// Spans that nothing is known of.
+    /// Spans that have not been received.
     missing: BTreeSet<SpanRef>,
     is_cut: bool,
 }
@@ -283,7 +285,8 @@ impl WayBack<'_> {
         starts.filter(|start| self.is_furthest(*start)).collect()
     }
 
-    /// Whether no start is further back. Of several in a circle it is the smallest.
+    /// Returns whether no start is further back. Of several in a cycle the smallest counts as
+    /// furthest.
     fn is_furthest(&self, start: SpanRef) -> bool {
         let beyond = self.starts_beyond(start);
         beyond
@@ -312,7 +315,7 @@ impl WayBack<'_> {
         self.next(at).is_empty()
     }
 
-    /// What can be reached from a span, itself included.
+    /// Returns the spans that can be reached from a span, itself included.
     fn reachable(&self, from: SpanRef) -> BTreeSet<SpanRef> {
         let mut reached = BTreeSet::from([from]);
         let mut next = vec![from];

@@ -1,10 +1,11 @@
-//! Where the work of a span began, when links carry it from trace to trace.
+//! The origin of a span's work, if links lead from trace to trace.
 //!
-//! The chain of a span leads to what it links to, or else to its parent, and so on. The start span that
-//! is furthest back on it identifies the workflow, so that several workflows may begin in one trace. A
-//! span that links to a hundred others is evidence for a hundred workflows, and nothing is ever merged:
-//! ancestry is by span, not by trace. What is not known yet counts as a root; so a verdict is
-//! provisional, and evidence moves when the missing span arrives.
+//! The chain of a span leads to the span that it links to, or otherwise to its parent, and so on.
+//! The start span that is furthest back on it identifies the workflow, so that several workflows
+//! may begin in one trace. A span that links to a hundred others is evidence for a hundred
+//! workflows, and workflows are never merged: ancestry is by span, not by trace. A span that has
+//! not been received counts as a root; so a verdict is provisional, and evidence moves when the
+//! missing span arrives.
 
 mod edges;
 mod graph;
@@ -26,5 +27,5 @@ pub use shared_ends::{
 #[cfg(test)]
 mod tests;
 
-/// Links of one span that are looked at; SDKs keep 128 by default.
+/// The limit of links of one span that are read; SDKs keep 128 by default.
 pub const MAX_LINKS: usize = 1_000;

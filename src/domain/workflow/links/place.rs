@@ -1,5 +1,6 @@
-//! Evidence whose workflow is known only through links is kept by span: it moves when a span arrives
-//! that changes its origins, and then both workflows are joined anew.
+//! Resolution of evidence by links. Evidence whose workflow is found only by links is stored by
+//! span: it moves when a span arrives that changes its origins, and then both workflows are joined
+//! anew.
 
 use std::{
     borrow::Cow,
@@ -27,56 +28,57 @@ pub struct EvidenceFragment {
     pub slo: SloId,
     pub filter: LinkFilter,
     pub span: SpanRef,
-    /// The id of the message that it is about, where that tells workflows apart.
+    /// The id of the message that it is about, if messages identify workflows.
     pub message: Option<EventKey>,
     pub said: Workflow,
-    /// The workflows that it counts for; empty while it counts nowhere yet.
+    /// The workflows that it counts for; empty while it counts for none.
     pub workflow_keys: BTreeSet<EventKey>,
-    /// Its chain divides, so that it counts for one of several workflows.
+    /// True if its chain divides, so that it counts for an unknown one of several workflows.
     pub is_divided: bool,
     pub batch: LinkBatch,
-    /// It is no evidence, but a span at which chains divide: it has the keys of the workflows that it
-    /// took messages of.
+    /// True if it is not evidence, but a span at which chains divide: then its keys are those of
+    /// the workflows whose messages it received.
     pub divides: bool,
-    /// Its origins are as far back as links are followed, and its work began further away.
+    /// True if its chain is longer than links are followed, so that its work began further back.
     pub is_cut: bool,
 }
 
-/// The workflows that one fragment counts for, by what is known.
+/// The workflows that one fragment counts for, by the spans received so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Placement {
     pub workflow_keys: BTreeSet<EventKey>,
     pub branches: BTreeSet<Branch>,
-    /// What may change that.
+    /// The arrivals that may change this.
     pub waits_for: BTreeSet<Awaited>,
     pub is_cut: bool,
 }
 
-/// What becomes of fragments by what is known now.
+/// The result of resolving fragments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinkResolution {
-    /// Of each fragment, in the order in which they were given.
+    /// The placement of each fragment, in the order of the argument.
     pub placements: Vec<Placement>,
     pub moves: BTreeMap<EventId, Move>,
-    /// Workflows that turned out not to have gone through a batch.
+    /// Workflows that turned out not to share a batch.
     pub ungrouped: BTreeSet<EventId>,
     /// Spans at which chains of ends divide.
     pub batches: BTreeSet<LinkedSpan>,
-    /// Spans that were found to divide nothing, by their place among the fragments: what ended behind
-    /// them is to be placed anew.
+    /// Indexes of fragments at which, as it turned out, no chain divides: the ends behind them must
+    /// be resolved again.
     pub undivided: Vec<usize>,
-    /// Fragments whose links were found to lead too far, counted when that is found first.
+    /// Fragments whose chain was found to be too long, counted once each.
     pub cut: BTreeMap<SloId, i64>,
-    /// Fragments that end nothing and that are about an unknown one of several workflows, as above.
+    /// Fragments that are not ends and that belong to an unknown one of several workflows, also
+    /// counted once each.
     pub of_unknown_message: BTreeMap<SloId, i64>,
 }
 
-/// What happens to one workflow.
+/// The change to one workflow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Move {
-    /// Evidence comes in: joined with what is known.
+    /// Evidence is added: join it with the stored evidence.
     Joined(Box<Workflow>),
-    /// Evidence goes out, so it is to be made of what remains.
+    /// Evidence is removed: rebuild the workflow from the evidence that remains.
     Left,
 }
 
@@ -86,8 +88,8 @@ pub fn place(fragments: &[EvidenceFragment], graph: &Graph) -> LinkResolution {
     for (nth, fragment) in fragments.iter().enumerate() {
         let mut origins = graph.origins(fragment.linked_span());
         if fragment.said.start.is_some() {
-            // A start opens no workflow but its own: where it links to something else besides the
-            // start that it passes on, that is no second one.
+            // A start span starts only one workflow: if it also links to something other than the
+            // start whose work it passes on, that is not a second workflow.
             let is_start = |origin: &ChainOrigin| matches!(origin, ChainOrigin::Start(_));
             origins.found.retain(is_start);
             origins.branches.clear();
@@ -98,7 +100,8 @@ pub fn place(fragments: &[EvidenceFragment], graph: &Graph) -> LinkResolution {
             .map(|origin| (origin.key(), *origin))
             .collect();
         if fragment.divides {
-            // Not when it is placed first: what ended behind it may see less of what lies beyond.
+            // Not when it is resolved for the first time: then no end was resolved with it as a
+            // dividing span.
             if found.len() < 2 && fragment.workflow_keys.len() > 1 {
                 resolution.undivided.push(nth);
             }
@@ -127,7 +130,7 @@ pub fn place(fragments: &[EvidenceFragment], graph: &Graph) -> LinkResolution {
     resolution
 }
 
-/// Places fragments whose workflows are known, such as those of messages.
+/// Resolves fragments whose workflows are known, such as those of messages.
 pub fn place_at(
     fragments: &[EvidenceFragment],
     workflow_keys: impl Iterator<Item = BTreeSet<EventKey>>,
@@ -150,7 +153,7 @@ pub fn place_at(
 }
 
 impl EvidenceFragment {
-    /// The same as evidence about a message that carries the context of this span.
+    /// Returns the evidence as that of a message which carries the context of this span.
     pub fn received(&self, context: SpanRef) -> Option<BatchPiece> {
         Some(BatchPiece {
             slo: self.slo,
@@ -175,7 +178,7 @@ impl EvidenceFragment {
         }
     }
 
-    /// A span at which chains of the SLO divide.
+    /// Makes the fragment of a span at which chains of the SLO divide.
     pub fn dividing(at: LinkedSpan) -> Self {
         Self {
             slo: at.slo,
@@ -191,14 +194,14 @@ impl EvidenceFragment {
         }
     }
 
-    /// What the span says of the workflow with this key.
+    /// Returns the evidence of the span for the workflow with this key.
     pub fn of_workflow(&self, key: EventKey) -> Cow<'_, Workflow> {
         evidence_of(self.span, &self.said, key)
     }
 }
 
-/// What `said` by `span` is worth to the workflow with this key: a start that only passes work on does
-/// not start it again, but what it says besides holds.
+/// Returns the part of `said`, by `span`, that counts for the workflow with this key: a start span
+/// that only passes work on does not start it again, but its other facts count.
 pub fn evidence_of(span: SpanRef, said: &Workflow, key: EventKey) -> Cow<'_, Workflow> {
     if said.start.is_none() || ChainOrigin::Start(span).key() == key {
         return Cow::Borrowed(said);
@@ -212,7 +215,7 @@ pub fn evidence_of(span: SpanRef, said: &Workflow, key: EventKey) -> Cow<'_, Wor
     Cow::Owned(passed_on)
 }
 
-/// Identifies a span at which chains of the SLO divide.
+/// Returns the id of a span at which chains of the SLO divide.
 pub fn batch_id(at: LinkedSpan) -> [u8; 16] {
     let EventKey(id) = hash(&[
         b"batch",
@@ -233,8 +236,8 @@ impl LinkResolution {
         }
     }
 
-    /// Only an end ends one of several workflows. What it is besides has no meaning without knowing
-    /// which.
+    /// Adds the branches of a fragment. Only an end can be assigned to one of several workflows;
+    /// any other fact is useless if its workflow is unknown.
     fn add_branches(&mut self, fragment: &EvidenceFragment, branches: &BTreeSet<Branch>) {
         let is_end = BranchEnd::of(&fragment.said, fragment.span).is_some();
         if is_end {
@@ -264,7 +267,7 @@ impl LinkResolution {
             .or_insert_with(|| Move::Joined(Box::new(said)));
     }
 
-    /// What is joined with what is known.
+    /// Returns the evidence to join with what is stored.
     pub fn joined(&self) -> EvidenceByEvent {
         let joined = self.moves.iter().filter_map(|(at, change)| match change {
             Move::Joined(workflow) => Some((*at, Workflow::clone(workflow))),
@@ -273,7 +276,7 @@ impl LinkResolution {
         joined.collect()
     }
 
-    /// What is to be made anew.
+    /// Returns the workflows to rebuild.
     pub fn left(&self) -> impl Iterator<Item = EventId> + '_ {
         self.moves
             .iter()

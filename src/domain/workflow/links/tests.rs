@@ -1,4 +1,4 @@
-//! Origins, by hand and against a slow oracle that looks at every chain by itself.
+//! Tests of origins, by examples and against a slow oracle that examines every chain separately.
 
 use std::collections::BTreeSet;
 
@@ -53,7 +53,7 @@ fn as_seen(span: SpanRef) -> LinkedSpan {
     }
 }
 
-/// Where chains lead to that have no start on them.
+/// Returns the origins of chains without a start on them.
 fn origins(edges: &[Edges], of: SpanRef) -> Vec<TraceId> {
     let origins = graph(edges).origins(as_seen(of));
     let traces = origins.found.into_iter().map(|origin| match origin {
@@ -86,7 +86,7 @@ fn a_span_of_which_nothing_is_known_begins_in_its_own_trace_and_is_missing() {
     assert_eq!(found.waits_for, BTreeSet::from(awaited));
 }
 
-/// A request publishes twice; what is published first is passed on by another publish.
+/// A request publishes twice; the first message is passed on by another publish.
 fn relay() -> [Edges; 4] {
     [
         edges_of(span(b'a', 2), Some(span(b'a', 1)), &[]),
@@ -250,7 +250,7 @@ fn a_circle_leads_nowhere_and_ends() {
     assert_eq!(origins(&with_a_way_out, span(b'a', 1)), [trace(b'c')]);
 }
 
-/// Trace n+1 links to trace n.
+/// Makes a chain in which trace n+1 links to trace n.
 fn chain(length: u8) -> Vec<Edges> {
     let link = |n: u8| edges_of(span(n + 1, 1), None, &[span(n, 1)]);
     (1..=length).map(link).collect()
@@ -309,7 +309,8 @@ impl System {
         here.flat_map(Edges::targets).collect()
     }
 
-    /// Every chain from `of`, span by span; one that would come to a span again ends before it.
+    /// Returns every chain from `of`, span by span; one that would reach a span again ends before
+    /// it.
     fn chains(&self, of: SpanRef) -> Vec<Vec<SpanRef>> {
         let (mut whole, mut growing) = (Vec::new(), vec![vec![of]]);
         while let Some(chain) = growing.pop() {
@@ -324,7 +325,7 @@ impl System {
         whole
     }
 
-    /// The same without circles: nothing leads to a span that is greater.
+    /// Removes cycles: no edge leads to a greater span.
     fn without_circles(mut self) -> Self {
         for edges in &mut self.spans {
             let own = edges.span;
@@ -340,7 +341,7 @@ impl System {
             let on = chain.iter().filter(|at| self.starts.contains(at));
             on.copied().collect()
         };
-        // What passes on the work of any other start is none itself.
+        // A start that passes on the work of any other start is not an origin itself.
         let relays: BTreeSet<SpanRef> = chains
             .iter()
             .flat_map(|chain| starts_on(chain).into_iter().rev().skip(1))
@@ -388,8 +389,8 @@ fn any_span() -> impl Strategy<Value = SpanRef> {
     (b'a'..b'e', 1_u8..4).prop_map(|(letter, number)| span(letter, number))
 }
 
-/// Spans, each once, with parents and links that may be missing, or lead in circles. Of those without
-/// edges only starts matter.
+/// Generates spans, each once, with parents and links that may be missing, or lead in cycles. Of
+/// those without edges only starts matter.
 fn systems() -> impl Strategy<Value = System> {
     let rest = (
         proptest::option::of(1_u8..4),
@@ -432,7 +433,7 @@ proptest! {
         }
     }
 
-    /// What is awaited is all that has to be looked out for: any other span changes nothing.
+    /// The awaited spans are the only ones to wait for: any other span changes nothing.
     #[test]
     fn only_awaited_spans_change_origins(
         system in systems(), more in systems(), of in any_span(),

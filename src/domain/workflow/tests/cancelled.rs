@@ -1,4 +1,4 @@
-//! S14: work that a user has cancelled.
+//! S14: work that a user cancelled.
 
 use super::{shapes::enqueue, *};
 

@@ -1,5 +1,5 @@
-//! S10, S15, S18 and keys used again: evidence that is lost, repeats, contradicts itself, or comes
-//! from clocks that disagree.
+//! S10, S15, S18 and reused keys: evidence that is lost, repeated or contradictory, or comes from
+//! clocks that disagree.
 
 use super::{
     shapes::{enqueue, finish},

@@ -194,7 +194,7 @@ fn s28_new_starts_come_under_the_new_definition() {
         .has(Outcome::Late, 30.0);
 }
 
-/// As S28 has it, whatever arrives when.
+/// As in S28, in any order of arrival.
 #[test]
 fn s38_the_definition_in_force_at_the_start_holds_though_the_start_arrives_after_it_changed() {
     let renamed = || WorkflowIndicator {

@@ -3,7 +3,7 @@
 use super::{shapes::enqueue, *};
 use crate::domain::slo::MAX_LEGS;
 
-/// Legs told apart by `item`, their number by `wf.expected`.
+/// Returns an SLI with legs identified by `item`, and their number in `wf.expected`.
 fn slo(complete: Completion) -> WorkflowIndicator {
     WorkflowIndicator {
         legs: Some(FanOut {
@@ -23,7 +23,7 @@ fn start_of(expected: i64) -> Span {
     enqueue(0.0).with("wf.expected", expected)
 }
 
-/// The leg of that item ends.
+/// Makes the end of the leg with that item.
 fn leg(item: &str, end: f64) -> Span {
     let number = item.as_bytes()[0];
     span(&format!("a:{number}"), "finish", [end - 4.0, end]).with("item", item)

@@ -85,7 +85,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
     /// Any order, any duplication, any split into requests and any progress of the watermark in
-    /// between give what the oracle says, and the counts moved on the way add up to it.
+    /// between give the oracle's result, and the differences of the counts add up to it.
     #[test]
     fn any_order_duplication_and_interleaving_gives_the_same_verdict(
         shape in shape(),
@@ -100,7 +100,7 @@ proptest! {
             let watermark = f64::from(watermark).max(world.watermark.as_secs_f64() - at(0.0).as_secs_f64());
             world = world.receive(&[spans[index.index(spans.len())].clone()]).until(watermark);
         }
-        // What had not been delivered yet comes at last, all of it once more.
+        // Spans that were not yet delivered arrive at last, and all others once more.
         let world = world.receive(&spans).until(10_000.0).adds_up();
         let (outcome, secs) = oracle(shape, &pieces);
         prop_assert_eq!(world.verdicts(), [(outcome, Some(f64::from(secs)))]);

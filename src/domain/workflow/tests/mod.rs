@@ -1,8 +1,8 @@
-//! The shapes of asynchronous work, S1 to S29, at the pure layer: spans in, one verdict out. Numbers
-//! that are missing stand for shapes that are not supported yet.
+//! The shapes of asynchronous work, S1 to S29, at the pure layer: spans in, one verdict out.
+//! Missing numbers are shapes that are not supported yet.
 //!
 //! Seconds count from the true start of the workflow. Unless a test says otherwise, good means
-//! finished within 60 s, and late data is waited for during a grace of 120 s.
+//! finished within 60 s, with a grace of 120 s for late data.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,7 +34,7 @@ use crate::domain::{
     },
 };
 
-/// How long senders may take after an outage.
+/// The time that senders may take after an outage.
 const CATCH_UP: Duration = Duration::from_mins(5);
 
 /// The true start of every workflow: an instant on a whole minute.
@@ -49,7 +49,7 @@ fn nanos(secs: f64) -> u64 {
     u64::try_from(at(secs).as_micros()).unwrap() * 1_000
 }
 
-/// `span("a:1", "enqueue", [0.0, 0.1])` is span 1 of trace a.
+/// Makes a span: `span("a:1", "enqueue", [0.0, 0.1])` is span 1 of trace a.
 fn span(id: &str, name: &str, [start, end]: [f64; 2]) -> Span {
     let (trace, number) = id.split_once(':').unwrap();
     Span {
@@ -113,8 +113,8 @@ fn by_attribute(key: &str) -> Vec<Correlator> {
     }]
 }
 
-/// Start `enqueue`, finish `finish` without error, fail `dead letter`, cancel `cancel`, within 60 s,
-/// by trace.
+/// Returns an SLI with start `enqueue`, finish `finish` without error, fail `dead letter`, cancel
+/// `cancel`, within 60 s, by trace.
 fn workflow_slo() -> WorkflowIndicator {
     WorkflowIndicator {
         fail: Some(selector(r#"{ name = "dead letter" }"#)),
@@ -160,7 +160,7 @@ fn classifier(weighing: &Weighing, indicators: impl IntoIterator<Item = Indicato
     Classifier::new(&catalog, &ids)
 }
 
-/// One SLO, or several, and all that they have been told.
+/// One or several SLOs, and all evidence that they have received.
 struct SloUnderTest {
     classifier: Classifier,
     known: BTreeMap<(SloId, EventKey), JudgedWorkflow>,
@@ -177,7 +177,7 @@ impl SloUnderTest {
         Self::several([indicator])
     }
 
-    /// Several SLOs, numbered from 1.
+    /// Makes several SLOs, numbered from 1.
     fn several(indicators: impl IntoIterator<Item = Indicator>) -> Self {
         Self::of(classifier(&Weighing::default(), indicators))
     }
@@ -199,7 +199,7 @@ impl SloUnderTest {
         }
     }
 
-    /// The definition changes at this second; what is known stays.
+    /// Changes the definition at this second; the evidence stays.
     fn redefined(self, secs: f64, indicator: WorkflowIndicator) -> Self {
         let changed = classifier(&Weighing::default(), [Indicator::Workflow(indicator)]);
         self.redefined_as(secs, &changed)
@@ -240,7 +240,7 @@ impl SloUnderTest {
         self.classifier.judging(slo, &context)
     }
 
-    /// One request with these spans arrives.
+    /// Receives one request with these spans.
     fn receive(mut self, spans: &[Span]) -> Self {
         let mut findings = ClassifiedBatch::default();
         for span in spans {
@@ -258,7 +258,7 @@ impl SloUnderTest {
         self.doubt_timeouts()
     }
 
-    /// What was lost by now is held against timeouts that were judged before that was known.
+    /// Judges timeouts anew that were judged before a loss was known.
     fn doubt_timeouts(mut self) -> Self {
         let timeouts = self.known.iter().filter_map(|(id, judged)| {
             let is_timeout = judged.verdict.outcome == Outcome::Timeout;
@@ -270,7 +270,8 @@ impl SloUnderTest {
         self
     }
 
-    /// How a workflow is judged whose verdict hangs on that no end came in `silence`.
+    /// Returns the rules for a workflow whose verdict depends on the absence of an end in
+    /// `silence`.
     fn judging_in(&self, slo: SloId, silence: Option<TimeRange>) -> Judging {
         let mut losses = self.losses.iter().filter(|loss| loss.0 == slo);
         let is_lost = silence.is_some_and(|range| losses.any(|loss| range.contains(loss.1)));
@@ -284,7 +285,7 @@ impl SloUnderTest {
         }
     }
 
-    /// The watermark reaches this second, and what is due is judged.
+    /// Moves the watermark to this second, and judges what is due.
     fn until(mut self, secs: f64) -> Self {
         self.watermark = at(secs);
         let due: Vec<_> = self
@@ -307,7 +308,7 @@ impl SloUnderTest {
         self.note_judged((slo, key), judged, moves);
     }
 
-    /// By all that is known of it.
+    /// Judges a workflow with all its evidence.
     fn judge_whole(&mut self, slo: SloId, key: EventKey, workflow: Workflow) {
         let mut moves = CountDelta::default();
         let known = self.known.get(&(slo, key));
@@ -334,14 +335,14 @@ impl SloUnderTest {
         self.moves.push(moves);
     }
 
-    /// Every verdict and its time, in seconds, by time.
+    /// Returns every verdict and its time, in seconds, ordered by time.
     fn verdicts(&self) -> Vec<(Outcome, Option<f64>)> {
         let mut verdicts: Vec<_> = self.known.values().map(verdict_of).collect();
         verdicts.sort_by(|a, b| a.1.partial_cmp(&b.1).unwrap());
         verdicts
     }
 
-    /// Those of one SLO.
+    /// Returns the verdicts of one SLO.
     fn verdicts_of(&self, slo: i32) -> Vec<(Outcome, Option<f64>)> {
         let of_slo = self.known.iter().filter(|((id, _), _)| id.0 == slo);
         let mut verdicts: Vec<_> = of_slo.map(|(_, judged)| verdict_of(judged)).collect();
@@ -349,7 +350,7 @@ impl SloUnderTest {
         verdicts
     }
 
-    /// How often something was noted.
+    /// Returns how often something was noted.
     fn noted(&self, notice: WorkflowNote) -> i64 {
         let noted = self.moves.iter().flat_map(|moves| &moves.noted);
         noted
@@ -376,7 +377,7 @@ impl SloUnderTest {
         self
     }
 
-    /// What was moved, move by move, is what a count of the verdicts gives.
+    /// Asserts that the differences add up to a count of the verdicts.
     #[track_caller]
     fn adds_up(self) -> Self {
         let mut moved: BTreeMap<_, EventCounts> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Work whose start span comes only when it ends (S40): early spans say that it exists.
+//! Work whose start span arrives only when it ends (S40): earlier spans show that it exists.
 
 use super::*;
 
@@ -118,7 +118,7 @@ fn s40_start_and_opening_spans_tell_since_when_the_work_exists() {
     })
     .until(500.0)
     .has(Outcome::Timeout, 40.0);
-    // Where the span says nothing of it, its own start is the latest that it can be.
+    // If the span lacks the attribute, its own start is the latest possible start.
     told(by_attribute(), || run([0.0, 59.0])).has(Outcome::Good, 59.0);
 }
 

@@ -1,5 +1,5 @@
-//! The verdict by the words of the contract, from the whole set of spans at once. Slow and obvious; it
-//! shares no code with what it checks. Everything has arrived and every deadline has passed.
+//! The verdict by the text of the contract, from the whole set of spans at once. Slow and obvious;
+//! it shares no code with what it checks. All evidence has arrived and every deadline has passed.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
@@ -8,18 +8,18 @@
 
 use super::{CancelPolicy, Completion, Outcome};
 
-/// By how many seconds clocks may differ: a tenth of the promise.
+/// The clock skew allowed in seconds: a tenth of the time limit.
 const SKEW: u32 = 6;
 
 /// A span of the workflow, as its role and its end in seconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum OracleSpan {
     Start(u16),
-    /// Says that the work exists.
+    /// Shows that the work exists.
     Opens(u16),
     /// With the number of legs.
     StartExpecting(u16, u8),
-    /// With the leg, of which there are none in some shapes.
+    /// With the leg, which some shapes lack.
     Finish(u16, u8),
     FailedAttempt(u16),
     DeadLetter(u16, u8),
@@ -64,7 +64,7 @@ enum ExpectedFate {
     Completed(u32),
     Failed(u32),
     Silent,
-    /// Legs have succeeded, of nobody knows how many.
+    /// Legs have succeeded, out of an unknown number.
     Untold,
 }
 
@@ -152,7 +152,7 @@ fn without_completion(
     }
 }
 
-/// Second by second: up to when 60 of them have passed outside every pause.
+/// Counts second by second until 60 of them have passed outside every pause.
 fn deadline(start: u32, pieces: &[OracleSpan]) -> u32 {
     let is_paused = |second: u32| {
         pieces.iter().any(|piece| match piece {

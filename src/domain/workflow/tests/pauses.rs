@@ -1,4 +1,4 @@
-//! S21: time that the promise does not count.
+//! S21: time that does not count towards the time limit.
 
 use super::{
     shapes::{enqueue, finish},

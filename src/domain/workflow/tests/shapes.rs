@@ -60,7 +60,7 @@ fn s1_a_start_after_the_end_is_invalid_and_a_start_in_the_wrong_unit_is_no_start
     }
 }
 
-/// The start is as of clients that leave it out, or give it in seconds.
+/// Makes the start as from clients that omit it, or give it in seconds.
 fn without_start(mut span: Span) -> Span {
     span.start_unix_nano = 946_684_800_000_000_000;
     span

@@ -11,16 +11,16 @@ const LIMITS: OutageLimits = OutageLimits {
     catch_up: Duration::from_mins(1),
 };
 
-/// What happens next, to one of three places where a replica may run.
+/// The next step of the simulation, for one of three slots of replicas.
 #[derive(Clone, Copy, Debug)]
 enum ReplicaStep {
-    /// So many seconds in which those that run beat.
+    /// This many seconds in which running replicas write heartbeats.
     Live(u8),
-    /// It is killed, or cut off from the database: nobody can tell.
+    /// The replica is killed, or disconnected from the database: the two look the same.
     FallSilent(usize),
-    /// What was cut off goes on, as itself.
+    /// A disconnected replica continues.
     Return(usize),
-    /// Another process takes its place.
+    /// Another process takes its slot.
     Start(usize),
     Leave(usize),
 }
@@ -44,14 +44,14 @@ enum ReplicaSlot {
     Silent(ReplicaId),
 }
 
-/// Replicas as they really are, and the times at which the watermark must not move.
+/// The actual replicas, and the times at which the watermark must not move.
 struct ReplicaWorld {
     now: i64,
     places: [ReplicaSlot; 3],
     started: i64,
     said: Replicas,
     last_beats: BTreeMap<ReplicaId, i64>,
-    /// For whom, since when, and until when.
+    /// The replica, and the beginning and end of the hold.
     holds: Vec<(ReplicaId, [i64; 2])>,
 }
 
@@ -97,7 +97,7 @@ impl ReplicaWorld {
         }
     }
 
-    /// So short a silence was none.
+    /// Removes the hold, since an interruption this short is no outage.
     fn forgive(&mut self, replica: ReplicaId) {
         if let Some(beat) = self.last_beats.get(&replica).copied()
             && self.now <= beat + SILENCE
@@ -115,7 +115,8 @@ impl ReplicaWorld {
         self.places[nth] = ReplicaSlot::Empty;
     }
 
-    /// One second: those that run beat, and nobody vouches for what a hold forbids.
+    /// Simulates one second: running replicas write heartbeats, and the watermark must not pass a
+    /// hold.
     fn live(&mut self) {
         self.now += 1;
         for place in self.places {
@@ -131,8 +132,9 @@ impl ReplicaWorld {
         }
     }
 
-    /// One that comes back has vouched for all up to its last beat, unless its senders were still being
-    /// waited for; one that is new takes over from whoever was the last.
+    /// Adds a hold if the replica had an outage. One that returns has received everything up to its
+    /// last heartbeat, unless it was still waiting for its senders; a new one takes over from the
+    /// last one.
     fn hold_if_it_was_away(&mut self, replica: ReplicaId) {
         let own = self.last_beats.get(&replica).copied();
         let last = own.or_else(|| self.last_beats.values().max().copied());

@@ -1,11 +1,14 @@
-//! Up to when ingest is known to have been healthy: the time that deadlines are held against.
+//! The watermark: the time until which ingest is known to have been healthy, which deadlines are
+//! compared with.
 //!
-//! Our own outage must not page anyone. While nothing could be received, and then while senders
-//! deliver what they kept, the watermark stands still, and so does every deadline.
+//! An outage of the service itself must not cause alerts. While nothing could be received, and then
+//! while senders deliver what they buffered, the watermark stands still, and so does every
+//! deadline.
 //!
-//! Every replica vouches for itself, by its own clock, and the watermark is what all of them vouch for.
-//! A replica that falls silent may have left its senders with spans that they now try to deliver
-//! elsewhere, so its word holds until they have had their time; then it is not counted any more.
+//! Every replica has a watermark of its own, by its own clock, and the combined one is their
+//! minimum. A replica without heartbeats may have left its senders with spans that they now try to
+//! deliver elsewhere, so its watermark counts until they have had time for that; then it is
+//! ignored.
 
 #[cfg(test)]
 mod laws;
@@ -14,25 +17,27 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::domain::model::time::Timestamp;
 
-/// One that was given up is known this long: should it come back, its senders come back too.
+/// The time for which a replica without heartbeats is still known: should it come back, its senders
+/// come back too.
 const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
 
 /// A process that receives, from its start to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ReplicaId(pub i64);
 
-/// What one replica vouches for, or all of them together.
+/// The watermark of one replica, or of all combined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watermark {
     /// Everything up to here has been received, as far as senders sent it in time.
     pub up_to: Timestamp,
-    /// The last sign of life.
+    /// The last heartbeat.
     pub beat_at: Timestamp,
-    /// Until then senders are given time to deliver what they kept during an outage.
+    /// The time until which senders may deliver what they buffered during an outage.
     pub catching_up_until: Timestamp,
 }
 
-/// When a silence of ours is an outage, and how long senders take to catch up after one.
+/// The duration without heartbeats that is an outage, and how long senders take to catch up after
+/// one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutageLimits {
     pub silence: Duration,
@@ -40,14 +45,14 @@ pub struct OutageLimits {
 }
 
 impl OutageLimits {
-    /// After this a replica that fell silent holds up nothing any more.
+    /// Returns the time after which a replica without heartbeats is ignored.
     fn given_up_after(&self) -> Duration {
         self.silence + self.catch_up
     }
 }
 
 impl Watermark {
-    /// The watermark of a service that has just been set up.
+    /// Returns the watermark of a newly installed service.
     pub const fn new(now: Timestamp) -> Self {
         Self {
             up_to: now,
@@ -56,19 +61,19 @@ impl Watermark {
         }
     }
 
-    /// Where it stands by the clock of whoever asks: nobody knows what is yet to come, though a
-    /// clock that had jumped ahead may have said so.
+    /// Returns the watermark at `now`: never in the future, even if a clock that had jumped ahead
+    /// has written it.
     pub fn stands_at(&self, now: Timestamp) -> Timestamp {
         self.up_to.min(now)
     }
 
-    /// Notes that ingest works at `now`. It follows the replica's clock, also back.
+    /// Records that ingest works at `now`. It follows the replica's clock, even backwards.
     #[must_use]
     fn beat(self, now: Timestamp, limits: &OutageLimits) -> Self {
         let was_away = now.saturating_since(self.beat_at) > limits.silence;
         let caught_up = now + limits.catch_up;
-        // Never further off than an outage now would make it: a clock that had jumped ahead, and is
-        // right again, must not hold up every deadline until it gets there.
+        // Limited to what an outage now would give: a clock that had jumped ahead, and is right
+        // again, must not delay every deadline until that time.
         let catching_up_until = if was_away {
             caught_up
         } else {
@@ -91,16 +96,16 @@ impl Watermark {
     }
 }
 
-/// All that replicas have said.
+/// The watermarks of all replicas.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replicas {
-    /// What all vouch for. It never goes back.
+    /// The combined watermark. It never goes back.
     pub together: Watermark,
     pub each: BTreeMap<ReplicaId, Watermark>,
 }
 
 impl Replicas {
-    /// Those of a service that has just been set up.
+    /// Returns those of a newly installed service.
     pub const fn none(now: Timestamp) -> Self {
         Self {
             together: Watermark::new(now),
@@ -108,8 +113,8 @@ impl Replicas {
         }
     }
 
-    /// Notes that a replica receives at `now`, by its clock. One that is not known yet goes on where
-    /// the others, or those before it, have come to.
+    /// Records that a replica is receiving at `now`, by its clock. A new one begins at the combined
+    /// watermark.
     #[must_use]
     pub fn beat(mut self, replica: ReplicaId, now: Timestamp, limits: &OutageLimits) -> Self {
         let known = self.each.get(&replica).unwrap_or(&self.together);
@@ -138,9 +143,10 @@ impl Replicas {
         self
     }
 
-    /// Notes that a replica has ended in order at `now`: all that it took is committed, and it left
-    /// nobody with spans to deliver, unless its senders were still catching up with it, or it had been
-    /// silent for too long and its senders never came back to it.
+    /// Records that a replica has ended in order at `now`: everything that it accepted is
+    /// committed, and no sender of it has spans left to deliver, unless its senders were still
+    /// catching up, or it had been without heartbeats for so long that its senders never came back
+    /// to it.
     #[must_use]
     pub fn leave(mut self, replica: ReplicaId, now: Timestamp, limits: &OutageLimits) -> Self {
         if self.each.get(&replica).is_some_and(|own| {
@@ -171,7 +177,7 @@ mod tests {
         Timestamp::from_secs(secs)
     }
 
-    /// Replicas that beat every second from `from` up to and with `to`.
+    /// Simulates replicas that write a heartbeat every second from `from` to `to`, both included.
     fn living(mut all: Replicas, alive: &[ReplicaId], from: i64, to: i64) -> Replicas {
         for second in from..=to {
             for replica in alive {

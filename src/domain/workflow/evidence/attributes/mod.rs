@@ -1,4 +1,4 @@
-//! The attributes of one event, joined over its spans, so that order and duplicates cannot matter.
+//! The attributes of one event, joined over its spans, so that order and duplicates do not matter.
 
 use std::{borrow::Cow, collections::BTreeSet};
 
@@ -6,28 +6,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::model::span::{AttributeScope, SpanView, Value};
 
-/// Attributes of one event: so many of its spans and as many of their resources.
+/// The limit of attributes of one event: this many of its spans and this many of their resources.
 const MOST_OF_SCOPE: usize = 16;
-/// Bytes of a name, and of a value.
+/// The limit of a name, and of a value, in bytes.
 const MOST_BYTES: usize = 128;
-/// Larger numbers are ids, sizes and times more often than anything that events share.
+/// Larger numbers are usually ids, sizes and times rather than something that events share.
 const LARGEST_NUMBER: u64 = 999_999;
-/// Text that is made of hexadecimal digits and this long is an id.
+/// Text of hexadecimal digits that is at least this long is an id.
 const ID_LENGTH: usize = 16;
-/// What the SDK and the system say of themselves is many attributes and few causes.
+/// Attributes of the SDK and the system are many, and rarely a cause.
 const DULL_RESOURCE: [&str; 3] = ["telemetry.", "process.", "os."];
 
 const SPAN: &str = "span.";
 const RESOURCE: &str = "resource.";
 
-/// The attributes of one event with names as in selectors: `span.region`. Its spans may give one name
-/// several values, as a version of each service. Of too many the first in alphabetical order are
-/// kept.
+/// The attributes of one event, named as in selectors: `span.region`. Its spans may have several
+/// values for one name, such as a version of each service. If there are too many, the first in
+/// alphabetical order are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventAttributes(BTreeSet<(String, String)>);
 
-/// Whether a span had more to say than is kept.
+/// The completeness of the attributes kept of a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completeness {
     Whole,
@@ -35,8 +35,8 @@ pub enum Completeness {
 }
 
 impl EventAttributes {
-    /// What `span` says. Left out is what is new with every event and so shared by none: ids, times,
-    /// fractions, and `label`, which is what the event is called.
+    /// Returns the attributes of `span`. Values that are new with every event, and so not shared,
+    /// are left out: ids, times, fractions, and `label`, the name of the event.
     pub fn of_span(span: &dyn SpanView, label: &str) -> (Self, Completeness) {
         let mut kept = KeptAttributes::default();
         span.each_attribute(&mut |scope, key, value| {
@@ -62,7 +62,7 @@ impl EventAttributes {
             .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// Adds what `other` knows.
+    /// Adds the attributes of `other`.
     pub fn join(&mut self, other: &Self) {
         self.0.extend(other.0.iter().cloned());
         keep_first(&mut self.0);
@@ -80,7 +80,7 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for EventAttributes 
     }
 }
 
-/// What is kept of a span while it is gone through.
+/// Collects the attributes of a span.
 #[derive(Default)]
 struct KeptAttributes {
     pairs: BTreeSet<(String, String)>,
@@ -96,7 +96,7 @@ impl KeptAttributes {
         let end = value.floor_char_boundary(MOST_BYTES);
         self.is_cut |= end < value.len();
         let value = value.get(..end).unwrap_or_default();
-        // Postgres keeps no NUL in text.
+        // Postgres stores no NUL in text.
         self.pairs.insert((clean(name), clean(value)));
         if self.pairs.len() > 8 * MOST_OF_SCOPE {
             self.is_cut = true;
@@ -109,7 +109,7 @@ impl KeptAttributes {
     }
 }
 
-/// Keeps the first of each scope. Returns how many had to go.
+/// Keeps the first of each scope. Returns how many were removed.
 fn keep_first(attributes: &mut BTreeSet<(String, String)>) -> usize {
     let before = attributes.len();
     if before > MOST_OF_SCOPE {
@@ -140,7 +140,7 @@ fn named(scope: AttributeScope, key: &str) -> Option<String> {
     }
 }
 
-/// The value as text, if several events can be expected to share it.
+/// Returns the value as text, if several events can be expected to share it.
 fn telling<'a>(value: &'a Value<'_>, label: &str) -> Option<Cow<'a, str>> {
     match value {
         Value::String(text) if text.is_empty() || text == label || is_id(text) => None,

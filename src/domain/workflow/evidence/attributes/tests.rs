@@ -1,4 +1,4 @@
-//! What is kept of a span's attributes, and that keeping is a join.
+//! Tests of which attributes of a span are kept, and of the laws of their join.
 
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
-//! Workflows that went through one batch, judged by number.
+//! Workflows that went through one batch, judged by count.
 //!
-//! A span that takes ten messages publishes its results as its children, so every end behind it leads
-//! to all ten workflows and belongs to one of them. Nobody can say which; how many ended in time can be
-//! counted. Each workflow is given an end, so that as many as possible are good and the counts are
-//! right, and it is marked that the end may be another's.
+//! A span that receives ten messages publishes its results as its children, so every end behind it
+//! leads to all ten workflows and belongs to one of them. Which one is unknown; how many ended in
+//! time can be counted. Each workflow is assigned an end, so that as many as possible are good and
+//! the counts are right, and it is noted that the end may be another's.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,21 +19,22 @@ use crate::domain::{
     workflow::{Deadline, EventId, EventKey, SharedEnd, Workflow},
 };
 
-/// Workflows of one group that are judged by number. A larger group keeps no order, and what is certain
-/// of it can only be counted.
+/// The limit of workflows in a group that are judged by count. In a larger group no end is
+/// assigned, and its workflows are ambiguous.
 pub const MAX_GROUP: usize = 1_000;
 
-/// One workflow that a batch took part in.
+/// One workflow of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupMember {
-    /// From its start, less what clocks may differ by, to its deadline; `None` while no start is known.
+    /// The range from its start, less the clock skew allowed, to its deadline; `None` while no
+    /// start is known.
     pub in_time: Option<TimeRange>,
-    /// It has an end that is its own: it needs none of the group.
+    /// True if it has an end of its own, so that it needs none of the group.
     pub has_ended: bool,
 }
 
 impl GroupMember {
-    /// By all that is known of the workflow, but what its group gave it.
+    /// Makes a member from the evidence of a workflow, without the end that its group assigned.
     pub fn new(workflow: Option<&Workflow>, clock_skew: Duration) -> Self {
         let Some(workflow) = workflow else {
             return Self {
@@ -56,17 +57,17 @@ impl GroupMember {
     }
 }
 
-/// One span that took messages of several workflows, and what ended behind it.
+/// One span that received messages of several workflows, and the ends behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchDelivery {
     pub span: SpanRef,
-    /// The workflows that it took messages of.
+    /// The workflows whose messages it received.
     pub workflow_keys: BTreeSet<EventKey>,
-    /// By the span through which the work left it: each ends one workflow.
+    /// Ends by the span through which the work left it: each ends one workflow.
     pub branches: BTreeMap<SpanRef, BranchEnd>,
 }
 
-/// How one branch ended, joined by what counts more: a success, then the earlier end.
+/// The end of one branch, joined by precedence: a success, then the earlier end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BranchEnd {
     Succeeded(Timestamp, SpanRef),
@@ -75,7 +76,7 @@ pub enum BranchEnd {
 }
 
 impl BatchDelivery {
-    /// Adds an end behind it: of several behind one branch the one that counts more stays.
+    /// Adds an end: of several behind one branch, the one with precedence is kept.
     pub fn take(&mut self, by: SpanRef, end: BranchEnd) {
         let known = self.branches.entry(by).or_insert(end);
         *known = end.min(*known);
@@ -83,7 +84,7 @@ impl BatchDelivery {
 }
 
 impl BranchEnd {
-    /// `None` of evidence that ends nothing.
+    /// Returns the end; `None` for evidence that ends nothing.
     pub fn of(evidence: &Workflow, span: SpanRef) -> Option<Self> {
         let success = evidence.success.map(|at| Self::Succeeded(at, span));
         let failure = evidence.failure.map(|at| Self::Failed(at, span));
@@ -108,7 +109,7 @@ impl BranchEnd {
     }
 }
 
-/// Workflows that batches have in common, and the ends behind these.
+/// Workflows that share batches, and the ends behind these batches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BatchGroup {
     pub workflow_keys: BTreeSet<EventKey>,
@@ -116,8 +117,8 @@ pub struct BatchGroup {
 }
 
 impl BatchGroup {
-    /// Groups of deliveries with ends. Two are in one group if they share a workflow, directly or by others:
-    /// a delivery behind which nothing ended joins nothing.
+    /// Forms groups of deliveries with ends. Two are in one group if they share a workflow,
+    /// directly or through others; a delivery without ends connects nothing.
     pub fn of(deliveries: impl IntoIterator<Item = BatchDelivery>) -> Vec<Self> {
         let mut groups: Vec<Self> = Vec::new();
         let with_ends = deliveries.into_iter();
@@ -139,8 +140,8 @@ impl BatchGroup {
         groups
     }
 
-    /// What its ends come to for each of its workflows, by what is known of these. Those that are too
-    /// many have none that is certain.
+    /// Returns the end of each of its workflows, given what is known about them. If there are too
+    /// many workflows, none has a certain end.
     pub fn judge(
         &self,
         members: &BTreeMap<EventKey, GroupMember>,
@@ -154,7 +155,7 @@ impl BatchGroup {
         judge_by_number(members, &self.deliveries)
     }
 
-    /// The earliest end of any of its workflows, for one that is known by nothing else.
+    /// Returns the trace of the earliest such end, for a workflow that is known by nothing else.
     pub fn trace_of(&self, end: SharedEnd) -> Option<TraceId> {
         let branches = self.deliveries.iter().flat_map(|one| one.branches.values());
         let same = branches.filter(|branch| branch.shared() == end);
@@ -162,16 +163,16 @@ impl BatchGroup {
     }
 }
 
-/// What must be judged by number.
+/// Groups of workflows that must be judged by count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GroupsOfBatches {
     pub groups: Vec<(SloId, BatchGroup)>,
-    /// Workflows that something has changed of and that are in none of the groups.
+    /// Workflows that have changed and that are in none of the groups.
     pub alone: BTreeSet<EventId>,
 }
 
 impl GroupsOfBatches {
-    /// All workflows of which something may have changed.
+    /// Returns all workflows that may have changed.
     pub fn ids(&self) -> impl Iterator<Item = EventId> + '_ {
         let in_groups = self.groups.iter().flat_map(|(slo, group)| {
             let keys = group.workflow_keys.iter();
@@ -181,17 +182,17 @@ impl GroupsOfBatches {
     }
 }
 
-/// Gives each of `members` what the ends of `deliveries` come to for it.
+/// Assigns the ends of `deliveries` to `members`.
 ///
 /// Workflows are taken in the order of deadline and key, ends in the order of time and span id:
 ///
-/// 1. Each workflow takes the earliest success in time, which makes as many good as can be.
-/// 2. Each failure and cancellation that is left takes the workflow with the latest deadline.
-/// 3. Each workflow that is left takes the earliest success that is left, which is late for it.
-/// 4. What is left of ends belongs to workflows whose start is not known.
+/// 1. Each workflow takes the earliest success in time, which makes as many good as possible.
+/// 2. Each remaining failure and cancellation takes the workflow with the latest deadline.
+/// 3. Each remaining workflow takes the earliest remaining success, which is late for it.
+/// 4. The remaining ends belong to workflows whose start is not known.
 ///
-/// Of several deliveries of the same messages, as when a batch is delivered again, the one with most
-/// ends in time counts.
+/// Of several deliveries of the same messages, as when a batch is delivered again, the one with
+/// most ends in time counts.
 pub fn judge_by_number(
     members: &BTreeMap<EventKey, GroupMember>,
     deliveries: &[BatchDelivery],
@@ -204,7 +205,7 @@ pub fn judge_by_number(
         .collect();
     let surplus = ends.len().saturating_sub(members.len());
     if ends.len() == 1 && members.len() > 1 {
-        // The others may have ended with it.
+        // The end may have ended all of them.
         for share in shares.values_mut() {
             *share = SharedEnd::OneEndForAll;
         }
@@ -216,7 +217,8 @@ pub fn judge_by_number(
     matching.take_late_successes();
     matching.leave_the_rest(members);
     shares.extend(matching.taken);
-    // Any of the ends may be one that is counted twice: the last ones are doubted.
+    // Some workflow may have two of the ends, so that one without an end appears good: as many as
+    // there are surplus ends become ambiguous, the last ones.
     for key in in_time.iter().rev().take(surplus) {
         shares.insert(*key, SharedEnd::MoreEndsThanWorkflows);
     }
@@ -264,7 +266,7 @@ fn ends_that_count(
     let ends = chosen.into_iter().flat_map(|(keys, (_, delivery))| {
         let mut ends: Vec<BranchEnd> = delivery.branches.values().copied().collect();
         if keys.len() == 1 {
-            // Whatever ended behind it ended this one workflow.
+            // Every end behind it ended this one workflow.
             ends.sort();
             ends.truncate(1);
         }
@@ -273,20 +275,20 @@ fn ends_that_count(
     ends.collect()
 }
 
-/// A deadline is still in time.
+/// Returns whether a time is in time; the deadline itself is.
 fn is_within(range: TimeRange, at: Timestamp) -> bool {
     range.from <= at && at <= range.to
 }
 
-/// Ends that are given to workflows one by one.
+/// Assigns ends to workflows one by one.
 struct Matching {
-    /// Those without an end that have started, by deadline and key.
+    /// Workflows that have started and have no end, by deadline and key.
     open: BTreeMap<(Timestamp, EventKey), TimeRange>,
-    /// By time, and by their place in the order of ends: one span may end several branches.
+    /// By time, and by their index in the list of ends: one span may end several branches.
     successes: BTreeSet<(Timestamp, usize)>,
     /// Failures and cancellations.
     others: Vec<BranchEnd>,
-    /// In the order in which they were given.
+    /// In the order of assignment.
     taken: Vec<(EventKey, SharedEnd)>,
 }
 
@@ -324,7 +326,7 @@ impl Matching {
     fn take_failures(&mut self) {
         for end in std::mem::take(&mut self.others) {
             let (at, _) = end.at();
-            // It cannot have ended what had not begun.
+            // An end cannot belong to a workflow that had not started.
             let latest = self.open.iter().rev().find(|(_, range)| range.from <= at);
             match latest.map(|(id, _)| *id) {
                 Some(id) => {
@@ -351,7 +353,8 @@ impl Matching {
         }
     }
 
-    /// An end without a start is then an orphan, as everywhere.
+    /// Assigns the remaining ends to workflows without a start; each is then an orphan, as
+    /// everywhere.
     fn leave_the_rest(&mut self, members: &BTreeMap<EventKey, GroupMember>) {
         let not_started = members
             .iter()

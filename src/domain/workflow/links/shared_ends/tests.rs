@@ -1,4 +1,4 @@
-//! Batches judged by number: by hand, and against every way of giving ends to workflows.
+//! Tests of batches judged by count: by example, and against every assignment of ends to workflows.
 
 use proptest::prelude::*;
 
@@ -20,7 +20,7 @@ fn key(number: u8) -> EventKey {
     EventKey([number; 16])
 }
 
-/// Workflows that started at these seconds and have 60 s each.
+/// Returns workflows that started at these seconds, with 60 s each.
 fn started(starts: &[i64]) -> BTreeMap<EventKey, GroupMember> {
     let member = |(number, start): (u8, &i64)| {
         let in_time = Some(TimeRange::new(at(*start), at(start + 60)));
@@ -41,7 +41,7 @@ fn failed(secs: i64, number: u8) -> BranchEnd {
     BranchEnd::Failed(at(secs), span(number))
 }
 
-/// A span that took messages of all `members`; each end is of a branch of its own.
+/// Makes a span that received messages of all `members`; each end is of a branch of its own.
 fn delivery(
     number: u8,
     members: &BTreeMap<EventKey, GroupMember>,
@@ -197,7 +197,7 @@ fn s33_a_group_of_more_than_a_thousand_workflows_is_ambiguous() {
     assert_eq!(ends.into_values().collect::<Vec<_>>(), expected);
 }
 
-/// The most workflows that can have an end in time of their own, by trying all.
+/// Returns the most workflows that can have an end in time of their own, by trying all assignments.
 fn most_in_time(ranges: &[TimeRange], ends: &[Timestamp]) -> usize {
     let Some((first, rest)) = ranges.split_first() else {
         return 0;
@@ -279,7 +279,7 @@ proptest! {
         }
     }
 
-    /// The start of one more workflow is no end: what was bad stays bad.
+    /// One more start is not an end: a bad event stays bad.
     #[test]
     fn s33_one_more_start_never_makes_a_breach_anything_else(
         members in any_members(), ends in any_ends(), hidden in 1_u8..6,

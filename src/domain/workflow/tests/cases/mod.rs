@@ -1,6 +1,6 @@
 //! The cases of `tests/fixtures/cases` at the pure layer, in many orders of arrival with duplicates.
 
-// One reader, and one way to write spans, for these tests and for those in `tests/integration`.
+// The reader of cases and the writer of spans, shared with the tests in `tests/integration`.
 #[expect(dead_code, reason = "notes are counted by the store")]
 #[path = "../../../../../tests/integration/support/case.rs"]
 mod case;
@@ -15,9 +15,9 @@ use super::*;
 use crate::domain::slo::definition::{DefinitionFile, load};
 
 const ORDERS: u64 = 200;
-/// Share of the spans that arrive twice.
+/// The share of the spans that arrive twice.
 const DUPLICATED: f64 = 0.3;
-/// More spans than a request ever has here.
+/// More than the number of spans in any request here.
 const REQUEST: usize = 50;
 
 fn check(name: &str) {
@@ -66,7 +66,7 @@ fn requests(spans: &[SpanBuilder], rng: &mut StdRng) -> Vec<Vec<Span>> {
 }
 
 impl SloUnderTest {
-    /// An outcome that must never be counted so often.
+    /// Returns an outcome that must never be counted so often.
     fn reached<'c>(&self, case: &'c Case) -> Option<&'c String> {
         let now = self.outcomes();
         let mut never = case.never.iter();
@@ -74,7 +74,7 @@ impl SloUnderTest {
         reached.map(|(outcome, _)| outcome)
     }
 
-    /// How many workflows have which outcome, those that are open left out.
+    /// Returns how many workflows have which outcome, without open ones.
     fn outcomes(&self) -> BTreeMap<String, i64> {
         let mut outcomes = BTreeMap::new();
         for judged in self.known.values() {

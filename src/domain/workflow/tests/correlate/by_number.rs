@@ -1,5 +1,5 @@
-//! S33: one span takes messages of several workflows, so that whatever ends behind it could end any of
-//! them.
+//! S33: one span receives messages of several workflows, so that each end behind it could end any
+//! of them.
 
 use proptest::prelude::*;
 
@@ -14,13 +14,13 @@ fn by_links(batch: LinkBatch) -> SloUnderTest {
     })
 }
 
-/// Workflow `nth` starts in a trace of its own.
+/// Makes the start of workflow `nth`, in a trace of its own.
 fn start(nth: u8, secs: f64) -> Span {
     let id = format!("{}:1", char::from(b'A' + nth));
     span(&id, "enqueue", [secs, secs + 0.1])
 }
 
-/// The span that takes the messages of so many workflows, starting with the first.
+/// Makes the span that receives these messages, starting with the first.
 fn take(batch: &str, messages: std::ops::Range<u8>) -> Span {
     let taken = span(batch, "process", [1.0, 2.0]);
     messages.fold(taken, |taken, nth| {
@@ -28,7 +28,7 @@ fn take(batch: &str, messages: std::ops::Range<u8>) -> Span {
     })
 }
 
-/// Message `nth` that the batch in trace z passes on, and how it ends in a trace of its own.
+/// Makes message `nth`, passed on by the batch in trace z, and its end in a trace of its own.
 fn pass_on(nth: u8, name: &str, secs: f64) -> [Span; 2] {
     let sent = format!("z:{}", nth + 10);
     let end = format!("{}:1", char::from(b'a' + nth));
@@ -38,7 +38,7 @@ fn pass_on(nth: u8, name: &str, secs: f64) -> [Span; 2] {
     ]
 }
 
-/// Five workflows, and what ends behind the batch that takes their messages.
+/// Makes five workflows, and the ends behind the batch that receives their messages.
 fn batch_of_five(ends: &[(&str, f64)]) -> Vec<Span> {
     let mut spans: Vec<_> = (0..5).map(|nth| start(nth, f64::from(nth))).collect();
     spans.push(take("z:1", 0..5));
@@ -196,7 +196,7 @@ fn s33_an_end_without_any_start_is_an_orphan_until_one_comes() {
 #[test]
 fn s33_two_batches_one_after_the_other_are_one_group() {
     let mut spans = batch_of_five(&[]);
-    // What the first batch passes on is taken by a second one.
+    // A second batch receives what the first one passes on.
     let mut second = span("y:1", "process", [3.0, 4.0]);
     for nth in 0..5_u8 {
         spans.push(pass_on(nth, "", 2.0)[0].clone());
@@ -221,7 +221,7 @@ fn s33_two_batches_one_after_the_other_are_one_group() {
     clippy::excessive_nesting,
     reason = "ends of batches of a system, one in the other"
 )]
-/// Batches of random traffic: the workflows that each takes, and how many of its messages end.
+/// Generates batches of random traffic: the workflows of each, and how many of its messages end.
 fn traffic() -> impl Strategy<Value = Vec<Span>> {
     let end = proptest::option::of((0_usize..4, 2_u8..120));
     let batch = (0_u8..4, 1_u8..4, proptest::collection::vec(end, 0..4));
@@ -243,7 +243,7 @@ fn traffic() -> impl Strategy<Value = Vec<Span>> {
     })
 }
 
-/// Spans that no end leads through: of new traces, and new ones of traces that are known.
+/// Generates spans that lead to no end: in new traces, and new ones in known traces.
 fn spans_that_end_nothing() -> impl Strategy<Value = Vec<Span>> {
     let one = (0_usize..2, 0_u8..4, 0_u8..6, 0_u8..100);
     proptest::collection::vec(one, 0..6).prop_map(|spans| {
@@ -268,7 +268,7 @@ fn spans_that_end_nothing() -> impl Strategy<Value = Vec<Span>> {
     })
 }
 
-/// Without when evidence was first heard of, since order decides that.
+/// Returns the workflows without the time of their first evidence, which depends on the order.
 fn known(world: &SloUnderTest) -> BTreeMap<(SloId, EventKey), JudgedWorkflow> {
     let mut known = world.known.clone();
     for judged in known.values_mut() {
@@ -296,7 +296,8 @@ proptest! {
         prop_assert_eq!(known(&world), known(&at_once));
     }
 
-    /// No more is good than ends came in time, and nothing is lost: every start is counted once.
+    /// No more events are good than ends arrived in time, and none is lost: every start is counted
+    /// once.
     #[test]
     fn s33_every_start_is_one_verdict(spans in traffic()) {
         let world = by_links(LinkBatch::Each).receive(&spans).until(10_000.0);
@@ -307,7 +308,7 @@ proptest! {
         prop_assert!(good <= ends);
     }
 
-    /// Spans that end nothing change no verdict, so no breach becomes anything else.
+    /// Spans that end nothing change no verdict, so a bad event stays bad.
     #[test]
     fn spans_that_end_nothing_never_turn_a_breach_into_anything_else(
         spans in traffic(),

@@ -1,4 +1,4 @@
-//! What tells which workflow a span speaks of: the trace state, attributes, and both on links.
+//! Correlation of a span with its workflow: by trace state, by attributes, and by both on links.
 
 use crate::domain::workflow::links::MAX_LINKS;
 use crate::domain::workflow::tests::*;

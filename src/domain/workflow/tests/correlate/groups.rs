@@ -1,5 +1,5 @@
-//! Laws of groups: in any order every event is counted once for its SLO and once for one of its groups,
-//! in the end for the one that all of its evidence together speaks of.
+//! Laws of groups: in any order every event is counted once for its SLO and once for one of its
+//! groups, in the end for the group that all of its evidence together gives.
 
 use proptest::{collection::vec, option, prelude::*, sample::Index};
 
@@ -23,7 +23,7 @@ fn by() -> Vec<String> {
     BY.map(str::to_owned).to_vec()
 }
 
-/// What one span says: of which workflow, what, and with which values.
+/// The evidence of one span: its workflow, its fact, and its group values.
 type Piece = (u8, Fact, [Option<String>; 2]);
 
 fn any_piece() -> impl Strategy<Value = Piece> {
@@ -57,7 +57,7 @@ fn evidence((workflow, fact, values): &Piece) -> Evidence {
     }
 }
 
-/// What the store does, without bounds on the number of groups.
+/// Does what the store does, without a limit of groups.
 #[derive(Default)]
 struct Ledger {
     known: BTreeMap<EventKey, (JudgedWorkflow, Option<SloId>)>,
@@ -97,7 +97,7 @@ impl Ledger {
         *self.groups.entry(group).or_insert(next)
     }
 
-    /// By bucket, of what `is_asked` selects.
+    /// Returns the sums by bucket, of SLOs that `is_asked` selects.
     fn sum(&self, is_asked: impl Fn(SloId) -> bool) -> BTreeMap<Timestamp, EventCounts> {
         let mut sum: BTreeMap<Timestamp, EventCounts> = BTreeMap::new();
         for ((_, bucket), counts) in self.buckets.iter().filter(|((slo, _), _)| is_asked(*slo)) {
@@ -107,7 +107,7 @@ impl Ledger {
         sum
     }
 
-    /// What each group adds up to, by what it reads as.
+    /// Returns the sums of each group, by its text.
     fn by_group(&self) -> BTreeMap<String, BTreeMap<Timestamp, EventCounts>> {
         let groups = self.groups.iter();
         let mut sums: BTreeMap<_, _> = groups
@@ -118,7 +118,7 @@ impl Ledger {
     }
 }
 
-/// The smallest value that any piece of a workflow has, as the contract says it.
+/// Returns the smallest value in any evidence of a workflow, as the contract demands.
 fn oracle(pieces: &[Piece]) -> BTreeMap<u8, String> {
     let workflows: BTreeSet<u8> = pieces.iter().map(|piece| piece.0).collect();
     let value = |workflow, at: usize| {

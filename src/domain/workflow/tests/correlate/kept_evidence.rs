@@ -1,4 +1,4 @@
-//! What the store does with evidence of links, in memory.
+//! The store's treatment of evidence by links, in memory.
 #![expect(
     clippy::excessive_nesting,
     reason = "what takes queries in the store are loops in loops here"
@@ -21,7 +21,8 @@ use crate::domain::{
     },
 };
 
-/// What a store keeps, and by the same rules: only evidence that waits for a span is placed anew.
+/// The stored evidence, under the same rules: only evidence that waits for a span is resolved
+/// again.
 #[derive(Default)]
 pub(crate) struct KeptEvidence {
     pub(crate) graph: Graph,
@@ -128,7 +129,7 @@ impl SloUnderTest {
         self.judge_groups();
     }
 
-    /// Judges all groups anew, where the store judges those that something has changed of.
+    /// Judges all groups anew, whereas the store judges only those that have changed.
     fn judge_groups(&mut self) {
         let slos: BTreeSet<SloId> = self.links.pieces.values().map(|piece| piece.slo).collect();
         for slo in slos {
@@ -197,7 +198,7 @@ impl SloUnderTest {
         batches.map(delivery).collect()
     }
 
-    /// Returns what must be placed anew.
+    /// Returns the evidence that must be resolved again.
     fn place(&mut self, ids: &[[u8; 16]]) -> BTreeSet<[u8; 16]> {
         let is_of_message = |id: &&[u8; 16]| self.links.pieces[*id].message.is_some();
         let (messages, others): (Vec<_>, Vec<_>) = ids.iter().partition(is_of_message);

@@ -1,4 +1,4 @@
-//! Workflows that only links can tell, and evidence that moves when a missing span comes.
+//! Workflows that are found only by links, and evidence that moves when a missing span arrives.
 
 use std::collections::BTreeSet;
 
@@ -92,7 +92,7 @@ fn s5_with_its_middle_lost_a_chain_is_an_orphan_and_a_timeout_until_the_middle_c
 
 #[test]
 fn s5_evidence_that_moves_leaves_what_remains_behind() {
-    // Two ends await b; one of them also speaks of a start of b's own.
+    // Two ends wait for b; one of them also belongs to a start of b's own.
     let world = SloUnderTest::by_links()
         .receive(&[done("c:1", 30.0).linked("b:1"), start("b:5", 0.0)])
         .receive(&[start("a:1", 10.0)]);
@@ -110,8 +110,8 @@ fn s5_evidence_that_moves_leaves_what_remains_behind() {
     );
 }
 
-/// The request of trace a publishes messages 1 to `messages`, each of which goes through two queues; the
-/// second publish of each is selected as well. Each ends at its second.
+/// The request of trace a publishes messages 1 to `messages`, each of which goes through two
+/// queues; the second publish of each is selected as well. Each ends at its second.
 fn s34_messages(ends: &[f64]) -> Vec<Span> {
     let mut spans = vec![span("a:99", "request", [0.0, 1.0])];
     for (n, end) in (1_u8..).zip(ends) {
@@ -367,7 +367,7 @@ fn more_links_than_are_looked_at_are_counted() {
     world.has(Outcome::Good, 30.0);
 }
 
-/// A span of the random systems: its id, its parent, what it links to and what it says.
+/// Generates a span of the random systems: its id, its parent, its links and its role.
 fn any_spans() -> impl Strategy<Value = Vec<Span>> {
     let id = || (b'a'..b'e', 1_u8..4);
     let rest = (
@@ -394,8 +394,8 @@ fn any_spans() -> impl Strategy<Value = Vec<Span>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
-    /// Any order, any duplication and any split into requests gives what all spans at once give, and
-    /// the counts that moved on the way add up to it.
+    /// Any order, any duplication and any split into requests gives the same result as all spans at
+    /// once, and the differences of the counts add up to it.
     #[test]
     fn evidence_ends_up_where_all_spans_at_once_would_put_it(
         spans in any_spans(),
@@ -408,7 +408,7 @@ proptest! {
         }
         let world = world.receive(&spans).until(10_000.0).adds_up();
         let at_once = SloUnderTest::by_links().receive(&spans).until(10_000.0);
-        // When evidence was first heard of, order decides.
+        // The time of the first evidence depends on the order.
         let known = |world: &SloUnderTest| {
             let mut known = world.known.clone();
             for judged in known.values_mut() {
@@ -419,7 +419,7 @@ proptest! {
         prop_assert_eq!(known(&world), known(&at_once));
     }
 
-    /// Every piece counts for the workflows of its origins and for no other.
+    /// All evidence counts for the workflows of its origins and for no other.
     #[test]
     fn every_workflow_is_the_join_of_the_pieces_that_began_where_it_did(spans in any_spans()) {
         let world = SloUnderTest::by_links().receive(&spans);

@@ -1,4 +1,4 @@
-//! Which workflow evidence belongs to.
+//! Assignment of evidence to workflows.
 
 mod batches;
 mod by_number;

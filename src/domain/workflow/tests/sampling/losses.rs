@@ -1,10 +1,11 @@
-//! Batches whose spans had no room for all of their links: some ends are lost.
+//! Batches whose spans could not keep all of their links: some ends are lost.
 
 use proptest::prelude::*;
 
 use crate::domain::workflow::tests::*;
 
-/// Workflows `enqueue` at `a:n` name themselves; one `finish` links to those that it ends.
+/// Returns an SLO whose workflows `enqueue` at `a:n` name themselves; one `finish` links to those
+/// that it ends.
 fn by_order() -> SloUnderTest {
     SloUnderTest::workflow(WorkflowIndicator {
         correlate: by_attribute("order.id"),
@@ -16,7 +17,7 @@ fn start(order: &str, secs: f64) -> Span {
     span("a:1", "enqueue", [secs, secs + 0.1]).with("order.id", order)
 }
 
-/// Ends both orders, and so many more that it has no room for.
+/// Makes a span that ends both orders, and further ones whose links were dropped.
 fn batch(name: &str, [first, second]: [&str; 2], secs: f64, dropped: u32) -> Span {
     let mut batch = span("p:1", name, [secs - 1.0, secs])
         .linked_with("a:1", "", &[("order.id", first)])
@@ -167,7 +168,7 @@ impl SloUnderTest {
     }
 }
 
-/// A few orders, some of which end, and batches that lose links.
+/// Returns a few orders, some of which end, and batches that lose links.
 fn spans() -> Vec<Span> {
     let mut spans: Vec<Span> = (0..6)
         .map(|order| start(&format!("o{order}"), f64::from(order) * 40.0))

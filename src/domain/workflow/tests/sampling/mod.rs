@@ -1,4 +1,4 @@
-//! Spans that stand for others, and evidence that was lost.
+//! Sampled spans, and evidence that was lost.
 
 mod losses;
 mod randomness;

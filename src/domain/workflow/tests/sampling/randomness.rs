@@ -1,4 +1,4 @@
-//! S20: whether a trace id tells what its samplers keep, where they do not say by what they decide.
+//! S20: trace ids as the random numbers of samplers, if spans carry no others.
 
 use crate::domain::model::{
     sampling::{Threshold, TraceIds},
@@ -6,11 +6,11 @@ use crate::domain::model::{
 };
 use crate::domain::workflow::tests::*;
 
-/// Spans of OTLP say in the ninth bit that the tenth says whether the parent is remote.
+/// The ninth bit means that the tenth is set if the parent is remote.
 const FLAGGED: u32 = 0x0100 | 0x01 | RANDOM_TRACE_ID;
 const SAMPLED_ALONE: u32 = 0x0100 | 0x01;
 
-/// Ends are kept by a quarter of all traces.
+/// Returns an SLO whose ends are kept for a quarter of all traces.
 fn world(trace_ids: TraceIds) -> SloUnderTest {
     let weighing = Weighing {
         end_threshold: Threshold::from_hex("c"),
@@ -20,7 +20,7 @@ fn world(trace_ids: TraceIds) -> SloUnderTest {
     SloUnderTest::weighing(&weighing, Indicator::Workflow(workflow_slo()))
 }
 
-/// In a trace whose number begins with this byte.
+/// Makes a start in a trace whose number begins with this byte.
 fn start(number: u8, trace_state: &str, flags: u32) -> Span {
     let mut id = [7; 16];
     id[9] = number;
@@ -50,7 +50,7 @@ fn s20_a_trace_id_is_taken_for_random_unless_the_definition_wants_to_be_told() {
             let untold = silent(TraceIds::Flagged, start(0xe0, trace_state, flags));
             assert_eq!(untold, unobservable, "{trace_state} {flags}");
         }
-        // One whose end would have been dropped, if its id is random.
+        // A trace whose end would have been dropped, if its id is random.
         for trace_ids in [TraceIds::Presumed, TraceIds::Flagged] {
             let dropped = silent(trace_ids, start(0x90, trace_state, FLAGGED));
             assert_eq!(dropped, unobservable, "{trace_state}");
@@ -77,7 +77,7 @@ fn s20_a_weight_does_not_need_the_number_that_was_drawn() {
         world(TraceIds::Flagged).receive(&spans).adds_up()
     };
     assert_eq!(ends(0).unusable, BTreeMap::new());
-    // No sampler that decides by this id would have kept it.
+    // No sampler that uses this id would have kept it.
     let impossible = BTreeMap::from([(DiscardReason::InvalidSampling, 1)]);
     assert_eq!(ends(FLAGGED).unusable, impossible);
 }

@@ -1,4 +1,4 @@
-//! S20: spans that a sampler kept stand for those that it dropped.
+//! S20: spans that a sampler kept represent those that it dropped.
 
 use proptest::prelude::*;
 
@@ -8,7 +8,7 @@ use crate::domain::model::{
 };
 use crate::domain::workflow::tests::*;
 
-/// A span of the trace whose samplers decide by this share of all numbers.
+/// Makes a span of the trace whose random number is at this share of the range.
 fn drawn(share: f64, number: u8, name: &str, times: [f64; 2]) -> Span {
     #[expect(
         clippy::cast_possible_truncation,
@@ -33,7 +33,7 @@ impl Span {
 }
 
 impl SloUnderTest {
-    /// Good and bad events, in millionths, seen and unseen.
+    /// Returns good and bad events, in millionths, observed and unobserved.
     fn stands_for(&self) -> (i64, i64) {
         let counts: EventCounts = self.totals();
         (
@@ -42,7 +42,7 @@ impl SloUnderTest {
         )
     }
 
-    /// All that was moved, whatever its bucket.
+    /// Returns the sum of all differences, whatever their bucket.
     fn totals(&self) -> EventCounts {
         let days = self.moves.iter().flat_map(CountDelta::by_bucket);
         days.filter(|((_, resolution, _), _)| {
@@ -52,7 +52,7 @@ impl SloUnderTest {
         .sum()
     }
 
-    /// Ends of this threshold are known from a workflow that is long over.
+    /// Adds the observation of ends with this threshold, from a workflow that ended long ago.
     fn with_ends_at(self, threshold: &str) -> Self {
         self.receive(&[
             drawn(0.999, 1, "enqueue", [-600.0, -600.0]),
@@ -339,8 +339,9 @@ fn s20_other_encodings_are_read_where_the_definition_says_so_and_only_there() {
     );
 }
 
-/// The worked example of section 6.3: a start sampler of 50 %, an end sampler of 25 %, 2 % truly late.
-/// A start-weighted count calls half of all bad; the gate finds the truth.
+/// The worked example of section 6.3: a start sampler of 50 %, an end sampler of 25 %, 2 % truly
+/// late. A count weighted by starts would regard half of all as bad; the check of ends finds the
+/// truth.
 #[test]
 fn s20_a_laxer_sampler_at_the_start_than_at_the_end_gives_no_false_bad() {
     let (half, quarter) = (Threshold::of_power(1), Threshold::of_power(2));
@@ -351,7 +352,7 @@ fn s20_a_laxer_sampler_at_the_start_than_at_the_end_gives_no_false_bad() {
         drawn(0.999, 2, "finish", [-599.0, -598.0]).th("0"),
     ];
     for number in 0..count {
-        // Equal steps around the circle by the golden ratio: even, and in no order.
+        // Equal steps around the circle by the golden ratio: evenly distributed, and in no order.
         let share = (f64::from(number) * 0.618_033_988_749_895).fract();
         let is_late = number % 50 == 0;
         let end = if is_late { 100.0 } else { 30.0 };
@@ -400,8 +401,8 @@ fn threshold() -> impl Strategy<Value = &'static str> {
 }
 
 proptest! {
-    /// Sums are of integers, and corrections take out what was put in: whatever the order, what is
-    /// left is the weight of the verdicts, and the same one.
+    /// Sums are of integers, and corrections subtract what was added: in any order, the result is
+    /// the weight of the verdicts, and always the same.
     #[test]
     fn s20_any_order_of_sampled_spans_gives_the_same_sums(
         thresholds in proptest::collection::vec((threshold(), threshold()), 1..6),
