@@ -1,5 +1,5 @@
-//! What somebody tells us of: a deploy, a flag that was turned, a note. It may explain a change, and
-//! nothing is judged by it.
+//! Change events that people and programs report: a deploy, a feature flag, a note. They may
+//! explain a problem, and do not affect verdicts or alerts.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,17 +14,17 @@ use crate::domain::{
     workflow::attributes::EventAttributes,
 };
 
-/// Clocks differ; what is further ahead than this has not happened.
+/// The tolerance for clocks that disagree; an event further in the future is rejected.
 const AHEAD: Duration = Duration::from_mins(5);
-/// Older ones would be forgotten at once.
+/// The retention; an older event would be deleted at once.
 pub const REMEMBERED: Duration = Duration::from_hours(400 * 24);
 const STRING_CHARS: usize = 200;
 const URL_BYTES: usize = 1_500;
 const MOST_LABELS: usize = 16;
-/// As the sample of events names it.
+/// The name of the attribute in the sample of events.
 const SERVICE_NAME: &str = "resource.service.name";
 
-/// Something that happened, in words fit for pages and messages.
+/// A change event, with texts that are safe for pages and messages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ChangeEvent {
     pub id: Uuid,
@@ -32,12 +32,12 @@ pub struct ChangeEvent {
     pub at: Timestamp,
     /// One line.
     pub title: String,
-    /// Which service it happened to; `None` if to all of them or to none.
+    /// The service it concerns; `None` for all services or for none in particular.
     pub service: Option<String>,
     pub version: Option<String>,
     pub url: Option<String>,
     pub labels: BTreeMap<String, String>,
-    /// Who told of it, where that is known.
+    /// The reporter, if known.
     #[serde(rename = "reported_by")]
     pub told_by: Option<String>,
 }
@@ -65,15 +65,15 @@ impl ChangeEventKind {
     }
 }
 
-/// What was said of it, before it is checked.
+/// A change event as it was reported, before validation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HappeningReport {
     pub kind: String,
-    /// May be left out where there is a service or a version.
+    /// Optional if there is a service or a version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// In RFC 3339; now if left out.
+    /// In RFC 3339; defaults to now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -105,7 +105,8 @@ pub enum InvalidHappening {
 }
 
 impl HappeningReport {
-    /// What is kept of it under `id`. Strings that are too long are cut.
+    /// Validates the report and returns the change event to store under `id`. Strings that are too
+    /// long are truncated.
     pub fn check(self, (id, now): (Uuid, Timestamp)) -> Result<ChangeEvent, InvalidHappening> {
         let kind = ChangeEventKind::named(&self.kind).ok_or(InvalidHappening::Kind(self.kind))?;
         if self.labels.len() > MOST_LABELS {
@@ -153,7 +154,7 @@ fn moment(text: String, now: Timestamp) -> Result<Timestamp, InvalidHappening> {
     Ok(at)
 }
 
-/// Nothing where there is nothing to read.
+/// Returns the text on one line; `None` if nothing legible is left.
 fn line(text: Option<String>) -> Option<String> {
     let text = short(text?.trim());
     (!text.trim().is_empty()).then_some(text)
@@ -163,8 +164,9 @@ fn short(text: &str) -> String {
     text::plain(text, STRING_CHARS)
 }
 
-/// Whose deploys may have to do with events of an SLO: of the service that it names, and of those
-/// that its sampled events went through. `None` where none is known: then anybody's may.
+/// Returns the services whose deploys may affect the events of an SLO: the service that it names,
+/// and those that its sampled events went through. `None` if none is known: then those of any
+/// service may.
 pub fn concerned<'a>(
     named: Option<&str>,
     sample: impl IntoIterator<Item = &'a EventAttributes>,

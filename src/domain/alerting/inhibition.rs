@@ -1,16 +1,16 @@
-//! When an alert would add nothing to another one.
+//! Inhibition: alerts whose notification would add nothing to that of another one.
 //!
-//! While the page of an SLO fires its ticket says nothing new, and if everything burns nearly every
-//! group does too: a hundred pages would say what one page has said already. So the alert is recorded
-//! and shown as held back, but nobody is told of it, as Alertmanager's inhibition has it. What burns
-//! on after the other has ended is told then, with the numbers of that moment; who had been told
-//! before that hears of the end in any case.
+//! While the page of an SLO is firing, its ticket adds nothing, and if everything burns nearly
+//! every group does too: a hundred pages would repeat one. So the alert is recorded and shown as
+//! inhibited, but not notified, like Alertmanager's inhibition. If it is still firing after the
+//! other has ended, it is notified then, with the numbers of that moment; targets that had been
+//! notified before are notified of its end in any case.
 
 use super::alert::AlertStatus;
 use crate::domain::slo::Severity;
 
-/// The severity of the alert that makes telling of another superfluous, if one fires: of the same SLO
-/// or group (`own`) a more severe one; of the SLO that a group belongs to one that is no less severe.
+/// Returns the severity of a firing alert that inhibits another one: a more severe one of the same
+/// SLO or group (`own`), or one of the group's SLO that is no less severe.
 pub fn inhibitor(
     severity: Severity,
     own: &[AlertStatus],

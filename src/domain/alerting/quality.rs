@@ -1,8 +1,8 @@
-//! Rules on data quality, which every SLO with rules has: whether what it counts can be relied upon.
+//! Rules on data quality, which every SLO with rules has: whether its counts are reliable.
 //!
 //! They open tickets, never pages, and share the SLO's ticket alert with the rules that the policy
-//! declares for it, so that one alert per SLO tells of what is no emergency. Where the alert fires
-//! because of them it stays open until they have been quiet for [`QUIET_FOR`].
+//! declares for it, so that one alert per SLO reports everything that is not urgent. If the alert
+//! fires because of them, it stays open until they have been clear for [`QUIET_FOR`].
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -19,7 +19,7 @@ use crate::domain::{
     slo::{Guard, Limit, Notify, Severity},
 };
 
-/// How long a ticket on data quality stays open after the last sign of trouble.
+/// The time for which a ticket on data quality stays open after the last problem.
 pub const QUIET_FOR: Duration = Duration::from_hours(1);
 /// The share of unusable events above which a ticket is opened.
 const MOST_UNUSABLE: f64 = 0.01;
@@ -28,7 +28,7 @@ const NEVER_ENDED: &str = "never-ended";
 const DATA_QUALITY: &str = "data-quality";
 const UNCORRELATED: &str = "uncorrelated-starts";
 
-/// Whether a rule of this name is one of these.
+/// Returns whether a rule of this name is one of these.
 pub fn is_quality_rule(rule: &Name) -> bool {
     matches!(rule.as_str(), NEVER_ENDED | DATA_QUALITY | UNCORRELATED)
 }
@@ -54,8 +54,9 @@ pub fn recipients(
     }
 }
 
-/// The ticket that replaces every alert of an SLO whose ends were never joined with a start. `None`
-/// where no rule burns. Its value is the number of ends without a start in the window of that rule.
+/// Returns the ticket that replaces every alert of an SLO whose ends were never joined with a
+/// start. `None` if no rule burns. Its value is the number of ends without a start in the window of
+/// that rule.
 pub(super) fn never_ended(statuses: &RuleStatuses) -> Option<LimitStatus> {
     let burning = statuses
         .rules
@@ -83,7 +84,7 @@ pub(super) fn never_ended(statuses: &RuleStatuses) -> Option<LimitStatus> {
     })
 }
 
-/// The share of events that cannot be used in `window`, the last hour.
+/// Returns the rule on the share of unusable events in `window`, the last hour.
 pub(super) fn unusable(
     window: WindowStatus,
     guard: Guard,

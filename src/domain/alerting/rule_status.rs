@@ -1,4 +1,4 @@
-//! How rules stand at one moment, and what is known of the counts behind them.
+//! The status of rules at one moment, and the reliability of the counts behind them.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,21 +13,21 @@ use crate::domain::{
     slo::{Severity, whole_seconds},
 };
 
-/// Events by look-back: every length that an SLO's rules ask for.
+/// Events by look-back, for every length that an SLO's rules use.
 pub type CountsByLength = BTreeMap<Duration, EventCounts>;
 
-/// Whether the counts can be relied upon.
+/// The reliability of counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
     Fresh,
-    /// Ingest is not known to have been healthy until just now, so events may lack.
+    /// Ingest is not known to have been healthy until now, so events may be missing.
     Stale,
-    /// They cannot be true: fewer than none, or more bad ones than there are.
+    /// They are inconsistent: negative, or with more bad events than events.
     Absurd,
 }
 
-/// A short window is clear below this share of the factor, so that a rate around the factor does not
-/// fire and resolve in turns.
+/// A short window is clear below this share of the factor, so that a rate around the factor does
+/// not fire and resolve in turns.
 pub(super) const CLEAR_SHARE: f64 = 0.9;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,24 +35,24 @@ pub struct RuleStatus {
     pub name: Name,
     pub severity: Severity,
     pub factor: f64,
-    /// For how long it must burn before people are told.
+    /// The time for which it must burn before a notification.
     #[serde(default, rename = "for_seconds", with = "whole_seconds")]
     pub pending_for: Duration,
     pub long: WindowStatus,
     pub short: WindowStatus,
-    /// The burn rates if all that cannot be used is bad; `None` where there is no such event. Those of
-    /// the windows count it as good.
+    /// The burn rates with all unusable events counted as bad; `None` if there are none. Those of
+    /// the windows count them as good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_worst: Option<BurnRates>,
     pub condition: BurnCondition,
 }
 
-/// A look-back window of a rule, what was counted in it, and how fast that burns.
+/// A look-back window of a rule, with its counts and its burn rate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WindowStatus {
     #[serde(rename = "seconds")]
     pub secs: u64,
-    /// Seconds since the first event of the SLO, where that is less than the window is long.
+    /// Seconds since the first event of the SLO, if that is less than the length of the window.
     #[serde(
         default,
         rename = "seconds_since_first_event",
@@ -68,7 +68,7 @@ pub struct WindowStatus {
 }
 
 impl WindowStatus {
-    /// A window that lies after the first event of the SLO.
+    /// Makes a window that lies after the first event of the SLO.
     pub const fn new(secs: u64, counts: EventCounts, burn_rate: Option<f64>) -> Self {
         Self {
             secs,
@@ -79,7 +79,7 @@ impl WindowStatus {
         }
     }
 
-    /// The window of this length at the moment of `burn`.
+    /// Makes the window of this length at the moment of `burn`.
     pub(super) fn of(
         length: Duration,
         counts: EventCounts,
@@ -94,8 +94,8 @@ impl WindowStatus {
         }
     }
 
-    /// The time that the counts are of, as it follows "in" or "over": `1 h`, or
-    /// `the 20 s since the first event`. Never longer than events can have come.
+    /// Formats the time range of the counts, to follow "in" or "over": `1 h`, or `the 20 s since
+    /// the first event`. Never longer than the time in which events are possible.
     pub fn text(&self) -> String {
         match self.since_first_event_secs {
             None => format::window(self.secs),
@@ -103,7 +103,7 @@ impl WindowStatus {
         }
     }
 
-    /// The same with its end: `the last 1 h`.
+    /// Formats the time range with its end: `the last 1 h`.
     pub fn lately(&self) -> String {
         match self.since_first_event_secs {
             None => format!("the last {}", format::window(self.secs)),
@@ -136,33 +136,33 @@ pub fn burn_sentence(long: &WindowStatus, short: &WindowStatus, factor: f64) -> 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BurnCondition {
-    /// Both windows at or over the factor, and enough bad events.
+    /// Both windows at or above the factor, and enough bad events.
     Burning,
     /// Only the short window.
     Rising,
     /// Only the long window.
     Recovering,
-    /// Both windows at or over the factor, but too few bad events to tell anything.
+    /// Both windows at or above the factor, but too few bad events to mean anything.
     TooFew,
     Quiet,
-    /// The first event of the SLO is more recent than the short window is long: both windows see the
-    /// same few moments, so nothing can be concluded.
+    /// The first event of the SLO is more recent than the length of the short window: both windows
+    /// contain the same few moments, so nothing can be concluded.
     TooYoung,
-    /// It burns if the events that cannot be used are bad, and does not if they are good.
+    /// It burns with unusable events counted as bad, and does not with them counted as good.
     InDoubt,
     /// Neither window has an event.
     NoData,
 }
 
-/// What is not there of the data that a verdict needs.
+/// The missing input of a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Missing {
     /// Events of this SLO.
     Events,
-    /// Ingest as a whole: what this service should have received.
+    /// Ingest as a whole: the spans that this service should have received.
     Ingest,
-    /// Counts that make sense.
+    /// Consistent counts.
     #[serde(rename = "consistent_counts")]
     Sense,
 }

@@ -11,7 +11,7 @@ use crate::domain::{
     slo::{Limit, Severity},
 };
 
-/// How all rules of an SLO stand at one moment.
+/// The statuses of all rules of an SLO at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RuleStatuses {
     pub rules: Vec<RuleStatus>,
@@ -21,14 +21,15 @@ pub struct RuleStatuses {
 }
 
 impl RuleStatuses {
-    /// Whether no end has ever been joined with a start, and a rule burns: no page, but a ticket.
+    /// Returns whether no end has ever been joined with a start, and a rule burns: then a ticket is
+    /// opened instead of a page.
     pub fn has_never_ended(&self) -> bool {
         let mut quality = self.quality.iter();
         quality.any(|rule| rule.limit == Limit::NeverEnded)
     }
 
-    /// The long and the short window of the rule of this name, and whether it is one of absence. A rule
-    /// on one number has one window.
+    /// Returns the long and the short window of the rule of this name, and whether it is a rule on
+    /// absence. A rule on one number has one window.
     pub fn windows_of(&self, name: &Name) -> Option<(Duration, Duration, bool)> {
         let length = |window: &WindowStatus| Duration::from_secs(window.secs);
         if let Some(rule) = self.rules.iter().find(|rule| rule.name == *name) {

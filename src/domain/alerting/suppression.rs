@@ -1,4 +1,4 @@
-//! Why a transition that is recorded was told to nobody.
+//! The reason why a recorded transition was not notified.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -8,19 +8,19 @@ use crate::domain::{
     slo::Severity,
 };
 
-/// Kept with the transition, so that "why was I not told?" has an answer; never of an end that
-/// somebody waits for.
+/// Stored with the transition, so that "why was I not notified?" has an answer. An end whose
+/// beginning was notified is never suppressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Suppression {
-    /// Another alert says it already: one of the same SLO or, of a group, of its SLO.
+    /// Another alert is firing: one of the same SLO or, for a group, of its SLO.
     Inhibited { by: Severity },
-    /// Somebody wanted quiet until then.
+    /// A silence suppresses it until then.
     Silenced { silence: Uuid, until: Timestamp },
 }
 
 impl Suppression {
-    /// `inhibited by the page`, `silenced until 06:00 UTC`.
+    /// Formats `inhibited by the page`, `silenced until 06:00 UTC`.
     pub fn text(self) -> String {
         match self {
             Self::Inhibited { by } => format!("inhibited by the {}", by.as_str()),

@@ -1,5 +1,4 @@
-//! Where a trace can be looked at: addresses of trace viewers, with places for what is known of one
-//! workflow.
+//! Links to traces: URLs of trace viewers, with placeholders for the data of one workflow.
 
 use std::{str::FromStr, time::Duration};
 
@@ -10,33 +9,33 @@ use crate::domain::model::{ids::TraceId, text, time::Timestamp};
 /// Spans of a workflow may lie a little outside of it, and clocks differ.
 const MARGIN: Duration = Duration::from_mins(5);
 const NAME_CHARS: usize = 30;
-/// What the strictest place for an address takes, Slack's message as a whole.
+/// The strictest limit of a URL: that of Slack's whole message.
 const URL_BYTES: usize = 1_000;
-/// Where no name is given.
+/// The name of a viewer without one.
 const DEFAULT_NAME: &str = "Trace";
 const PLACES: [&str; 6] = ["trace_id", "workflow", "from_s", "from_ms", "to_s", "to_ms"];
 
-/// One trace viewer: a name and an address such as `https://jaeger.example/trace/{trace_id}`.
+/// One trace viewer: a name and a URL such as `https://jaeger.example/trace/{trace_id}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceViewer {
     name: String,
-    /// Text, and the name of the place that follows it; the last has none.
+    /// Text, and the name of the placeholder that follows it; the last part has none.
     parts: Vec<(String, Option<&'static str>)>,
 }
 
-/// An address that shows one trace.
+/// A URL that shows one trace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TraceLink {
-    /// Which viewer it leads to.
+    /// The viewer that it leads to.
     pub name: String,
     pub url: String,
 }
 
-/// What an address is made for.
+/// The data for a URL.
 #[derive(Clone, Copy, Debug)]
 pub struct Traced<'a> {
     pub trace_id: TraceId,
-    /// What the workflow is called.
+    /// The name of the workflow.
     pub label: &'a str,
     pub from: Timestamp,
     pub to: Timestamp,
@@ -94,7 +93,7 @@ fn parts(address: &str) -> Result<Vec<(String, Option<&'static str>)>, InvalidTr
 }
 
 impl TraceViewer {
-    /// `None` where the address would be longer than messages take.
+    /// Makes a link; `None` if the URL would be longer than messages allow.
     pub fn link(&self, to: Traced<'_>) -> Option<TraceLink> {
         let mut url = String::new();
         for (text, place) in &self.parts {
@@ -108,7 +107,7 @@ impl TraceViewer {
         })
     }
 
-    /// Of all that take it.
+    /// Makes the links of all viewers that can.
     pub fn links(viewers: &[Self], to: Traced<'_>) -> Vec<TraceLink> {
         viewers
             .iter()
@@ -131,7 +130,7 @@ impl Traced<'_> {
     }
 }
 
-/// All but the unreserved characters of RFC 3986 as percent and two digits.
+/// Encodes all but the unreserved characters of RFC 3986 as percent and two digits.
 fn encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -1,4 +1,4 @@
-//! All that was declared, as one value.
+//! All declarations, as one value.
 
 use std::{collections::BTreeMap, sync::Arc};
 

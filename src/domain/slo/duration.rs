@@ -1,8 +1,8 @@
-//! Lengths of time as people write them: `5m`, `1h30m`, `30d`.
+//! Durations as people write them: `5m`, `1h30m`, `30d`.
 
 use std::{fmt::Write as _, time::Duration};
 
-/// Why a text is not a length of time.
+/// The reason why a text is not a duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseDurationError {
     #[error("`{0}` is not a duration: write `5m`, `1h30m` or `30d`")]
@@ -23,7 +23,7 @@ pub enum ParseDurationError {
 
 const TEN_YEARS: Duration = Duration::from_hours(3_650 * 24);
 
-/// Reads whole numbers with units, largest first by habit: `1h30m`, `1w`, `500ms`. As in Prometheus
+/// Parses whole numbers with units, usually largest first: `1h30m`, `1w`, `500ms`. As in Prometheus
 /// and OpenSLO `m` is minutes and a year has 365 days.
 pub fn parse_duration(text: &str) -> Result<Duration, ParseDurationError> {
     let not_a_duration = || ParseDurationError::NotADuration(text.to_owned());
@@ -86,7 +86,7 @@ fn unit_error(text: &str, digits: &str, unit: &str, tail: &str) -> ParseDuration
     }
 }
 
-/// The shortest way to write it: `5m`, `1h30m`, `30d`. Less than a millisecond is not shown.
+/// Formats in the shortest way: `5m`, `1h30m`, `30d`. Less than a millisecond is not shown.
 pub fn format_duration(duration: Duration) -> String {
     let mut rest = duration.as_millis();
     let mut text = String::new();

@@ -1,11 +1,11 @@
-//! Planned work that must not spend budget: stretches of time whose events are left out of what is
-//! summed. The counts themselves stay, so an exclusion can be taken back.
+//! Exclusions: planned work that must not spend budget. Events in its time ranges are left out of
+//! sums. The counts themselves stay, so an exclusion can be revoked.
 
 use std::collections::BTreeSet;
 
 use crate::domain::model::{ids::Name, time::TimeRange};
 
-/// When the events of some SLOs are left out, and why.
+/// The ranges in which the events of some SLOs are left out, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exclusion {
     pub name: Name,
@@ -15,7 +15,7 @@ pub struct Exclusion {
     pub stretches: Vec<TimeRange>,
 }
 
-/// Whose events.
+/// The SLOs of an exclusion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExclusionScope {
     All,
@@ -32,7 +32,7 @@ impl ExclusionScope {
 }
 
 impl Exclusion {
-    /// What of it lies in `range`.
+    /// Returns the parts of it that lie in `range`.
     pub fn within(&self, range: TimeRange) -> impl Iterator<Item = TimeRange> {
         // All are of one length, so their ends are in order as well.
         let first = self
@@ -48,7 +48,7 @@ impl Exclusion {
     }
 }
 
-/// Stretches in order, those that overlap or touch as one.
+/// Returns the ranges in order, with overlapping and touching ones merged.
 pub fn union(mut stretches: Vec<TimeRange>) -> Vec<TimeRange> {
     stretches.sort_by_key(|stretch| (stretch.from, stretch.to));
     let mut merged: Vec<TimeRange> = Vec::with_capacity(stretches.len());
@@ -61,7 +61,7 @@ pub fn union(mut stretches: Vec<TimeRange>) -> Vec<TimeRange> {
     merged
 }
 
-/// What `excluded` leaves of `range`; it is in order and without overlaps.
+/// Returns `range` without `excluded`, which is in order and without overlaps.
 pub fn cut(range: TimeRange, excluded: &[TimeRange]) -> Vec<TimeRange> {
     let mut left = Vec::with_capacity(excluded.len() + 1);
     let mut from = range.from;
@@ -121,7 +121,7 @@ mod tests {
     }
 
     proptest! {
-        /// A minute is counted exactly if it is in the range and in no stretch.
+        /// A minute is counted exactly if it is in the range and in no excluded range.
         #[test]
         fn every_minute_is_either_left_or_excluded(
             stretches in proptest::collection::vec((0_i64..100, 1_i64..20), 0..8),

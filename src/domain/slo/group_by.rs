@@ -2,12 +2,12 @@
 
 use crate::domain::model::span::AttributeName;
 
-/// By which attributes the events of an SLO are grouped.
+/// The attributes by which the events of an SLO are grouped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupBy {
     /// 1 to [`GroupBy::MOST_ATTRIBUTES`], each once.
     pub attributes: Vec<AttributeName>,
-    /// Groups with values of their own; all other values share one more.
+    /// The limit of groups with values of their own; all other values share one more.
     pub max_groups: u32,
 }
 
@@ -15,10 +15,10 @@ impl GroupBy {
     pub const DEFAULT_MAX_GROUPS: u32 = 100;
     /// Every group costs as much to evaluate as an SLO.
     pub const MOST_GROUPS: u32 = 1_000;
-    /// Values multiply: with more, nearly every group would hold a handful of events.
+    /// Values multiply: with more attributes, nearly every group would have only a few events.
     pub const MOST_ATTRIBUTES: usize = 4;
 
-    /// The attributes with their scopes, as groups are known by.
+    /// Returns the attributes with their scopes, as they identify groups.
     pub fn names(&self) -> Vec<String> {
         self.attributes.iter().map(ToString::to_string).collect()
     }

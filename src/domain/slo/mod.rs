@@ -1,4 +1,5 @@
-//! What a user declared: SLOs, alert policies, notification targets and exclusions, checked and compiled.
+//! Declarations of a user: SLOs, alert policies, notification targets and exclusions, checked and
+//! compiled.
 //!
 //! [`definition`] makes a [`Catalog`] from files. A catalog is valid as a whole, and every other
 //! module may rely on that.

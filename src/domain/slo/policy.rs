@@ -1,33 +1,33 @@
-//! When people are told, and who.
+//! Alert policies: when to notify, and whom.
 
 use std::time::Duration;
 
 use crate::domain::model::ids::Name;
 
-/// When people are told: rules of all policies of an SLO.
+/// The rules of all policies of an SLO.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alerting {
-    /// On burn rates.
+    /// Rules on burn rates.
     pub rules: Vec<AlertRule>,
-    /// On anything else.
+    /// Rules on anything else.
     pub limits: Vec<LimitRule>,
     pub guard: Guard,
     pub burn: BurnKind,
-    /// Quiet this long before an alert resolves.
+    /// The time for which all rules must be clear before an alert resolves.
     pub resolve_after: Duration,
 }
 
-/// A burn rate that must be reached in a long and in a short window: the long one tells that it
-/// matters, the short one that it still goes on.
+/// A rule on a burn rate in a long and in a short window: the long one shows that it is
+/// significant, the short one that it continues.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlertRule {
     pub name: Name,
     pub severity: Severity,
-    /// The burn rate at which the rule reacts; at least 1 and at most `Objective::max_burn_rate`.
+    /// The burn rate at which the rule fires; at least 1 and at most `Objective::max_burn_rate`.
     pub factor: f64,
     pub long: Duration,
     pub short: Duration,
-    /// For how long both must burn before people are told.
+    /// The time for which both must burn before a notification.
     pub pending_for: Duration,
 }
 
@@ -37,22 +37,22 @@ pub struct LimitRule {
     pub name: Name,
     pub severity: Severity,
     pub limit: Limit,
-    /// For how long it must be reached before people are told.
+    /// The time for which it must be reached before a notification.
     pub pending_for: Duration,
 }
 
-/// What has a limit, and where it is.
+/// A quantity and its limit.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Limit {
     /// This share of the budget of the SLO's window is spent, in (0, 1].
     BudgetSpent { over: f64 },
-    /// The budget is gone within this time at the pace of the last quarter of it.
+    /// The budget will be exhausted within this time at the pace of the last quarter of it.
     Exhaustion {
         #[serde(rename = "within_seconds", with = "whole_seconds")]
         within: Duration,
     },
-    /// So many different customers had a bad event in the last `length`.
+    /// At least this many distinct customers had a bad event in the last `length`.
     Customers {
         affected: u32,
         #[serde(rename = "in_seconds", with = "whole_seconds")]
@@ -63,18 +63,18 @@ pub enum Limit {
         #[serde(rename = "for_seconds", with = "whole_seconds")]
         length: Duration,
     },
-    /// No end was ever joined with a start, so every timeout may be due to a selector or an id. Of every
-    /// SLO; no file declares it.
+    /// No end was ever joined with a start, so every timeout may be due to a wrong selector or id.
+    /// Every SLO has this rule; no file declares it.
     NeverEnded,
-    /// More than this share of the events of the last hour cannot be used, or a page is in doubt because
-    /// of them. Of every SLO; no file declares it.
+    /// More than this share of the events of the last hour cannot be used, or a page is in doubt
+    /// because of them. Every SLO has this rule; no file declares it.
     Unusable { over: f64, page_in_doubt: bool },
     /// More than this share of the start spans of the last hour do not name their workflow. Of every
     /// SLO; no file declares it.
     Uncorrelated { over: f64 },
 }
 
-/// Lengths as JSON has them everywhere: a number of seconds.
+/// Durations in their usual JSON form: a number of seconds.
 pub mod whole_seconds {
     use std::time::Duration;
 
@@ -89,7 +89,7 @@ pub mod whole_seconds {
     }
 }
 
-/// How urgently people are told.
+/// The urgency of a notification.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
@@ -99,34 +99,34 @@ pub enum Severity {
     Page,
 }
 
-/// The floor against low traffic: nothing fires on fewer bad events in the long window. Rules on
-/// customers and on absence are not held by it: they count something else.
+/// The minimum of bad events in the long window below which no rule fires, against low traffic. It
+/// does not apply to rules on customers and on absence, which count something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Guard {
     pub bad_events: u64,
 }
 
-/// How a burn rate is computed from counts.
+/// The computation of a burn rate from counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BurnKind {
-    /// Weighed by volume: the share of the budget that was really spent.
+    /// Weighted by volume: the share of the budget that was really spent.
     Budget,
     /// The plain ratio of bad events.
     Ratio,
 }
 
-/// Who is told, by severity.
+/// The targets to notify, by severity.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notify {
     pub page: Vec<Name>,
     pub ticket: Vec<Name>,
 }
 
-/// How much messages reveal of the affected customers. Pages and API always name them; messages reach
+/// The details of affected customers in messages. Pages and API always name them; messages reach
 /// more people.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CustomerDetails {
-    /// Not even how many.
+    /// Not even their number.
     None,
     #[default]
     Counts,
@@ -145,14 +145,14 @@ impl Severity {
 }
 
 impl Alerting {
-    /// Whether an alert of this severity can fire. Tickets can wherever there are rules, because of data
-    /// quality.
+    /// Returns whether an alert of this severity can fire. Tickets can if there are any rules,
+    /// because of data quality.
     pub fn may_fire(&self, severity: Severity) -> bool {
         let has_rules = !self.rules.is_empty() || !self.limits.is_empty();
         self.declares(severity) || (severity == Severity::Ticket && has_rules)
     }
 
-    /// Whether any rule tells with this urgency.
+    /// Returns whether any rule has this severity.
     pub fn declares(&self, severity: Severity) -> bool {
         let of_rules = self.rules.iter().map(|rule| rule.severity);
         let mut all = of_rules.chain(self.limits.iter().map(|rule| rule.severity));

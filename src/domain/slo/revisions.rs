@@ -1,11 +1,11 @@
-//! Definitions that change while workflows are under way.
+//! Revisions of definitions, which may change while workflows are open.
 
 use std::{collections::VecDeque, sync::Arc};
 
 use super::Slo;
 use crate::domain::model::{ids::Revision, time::Timestamp};
 
-/// What was declared of one SLO from a moment on.
+/// The declaration of one SLO from a moment on.
 #[derive(Clone, Debug)]
 pub struct SloRevision {
     pub number: Revision,
@@ -14,17 +14,17 @@ pub struct SloRevision {
     pub slo: Option<Arc<Slo>>,
 }
 
-/// What was declared of one SLO, oldest first. A workflow is judged by what was in force when it
-/// started, by the time of the event, so that it does not matter when its spans arrive.
+/// The declarations of one SLO, oldest first. A workflow is judged by the one that was active when
+/// it started, by the time of the event, so that the arrival of its spans does not matter.
 #[derive(Clone, Debug, Default)]
 pub struct SloRevisions(VecDeque<SloRevision>);
 
 impl SloRevisions {
-    /// Spans are held against each, so there must not be many; a definition is edited a few times a
-    /// day at most.
+    /// Spans are matched against each, so their number is limited; a definition is edited a few
+    /// times a day at most.
     pub const MOST: usize = 8;
 
-    /// One definition, in force since ever.
+    /// Makes a single revision that has always been active.
     pub fn constant(slo: Arc<Slo>) -> Self {
         let mut revisions = Self::default();
         revisions.push(SloRevision {
@@ -35,14 +35,16 @@ impl SloRevisions {
         revisions
     }
 
-    /// Adds what came into force after all others. Nothing changes if workflows are recognised and
-    /// judged as before; otherwise, if there are [`Self::MOST`], the oldest goes. That an SLO was not
-    /// declared yet is no revision: what started before its first one is judged by that.
+    /// Adds a revision that was activated after all others. It is merged with the last one if
+    /// workflows are recognised and judged as before; otherwise, if there are [`Self::MOST`], the
+    /// oldest is removed. The time before an SLO was declared is no revision: what started then is
+    /// judged by the first one.
     pub fn push(&mut self, next: SloRevision) {
         match self.0.back_mut() {
             None if next.slo.is_none() => return,
             Some(last) if is_same(last.slo.as_deref(), next.slo.as_deref()) => {
-                // What does not concern workflows, such as the objective, is that of the newest.
+                // Fields that do not concern workflows, such as the objective, are those of the
+                // newest.
                 last.slo = next.slo;
                 return;
             }
@@ -54,8 +56,9 @@ impl SloRevisions {
         self.0.push_back(next);
     }
 
-    /// As if `oldest` were the first set of definitions that ever was. So the revisions, and their
-    /// numbers in the rows of workflows, do not depend on how long a replica has been running.
+    /// Removes what came before `oldest`, as if it were the first set of definitions. So the
+    /// revisions, and their numbers in the rows of workflows, do not depend on how long a replica
+    /// has been running.
     pub fn forget_before(&mut self, oldest: Revision) {
         while self.0.get(1).is_some_and(|next| next.number <= oldest) {
             self.0.pop_front();
@@ -68,12 +71,13 @@ impl SloRevisions {
         }
     }
 
-    /// What is in force now; `None` if the SLO is not declared any more.
+    /// Returns the active declaration; `None` if the SLO is no longer declared.
     pub fn current(&self) -> Option<&Arc<Slo>> {
         self.0.back()?.slo.as_ref()
     }
 
-    /// The oldest that is kept: what started under an older one is judged by this.
+    /// Returns the oldest stored revision: workflows that started under an older one are judged by
+    /// this.
     pub fn oldest(&self) -> Option<Revision> {
         self.0.front().map(|revision| revision.number)
     }
@@ -82,7 +86,8 @@ impl SloRevisions {
         self.0.iter()
     }
 
-    /// The number of the one that was in force at `time`; before the first it is the first.
+    /// Returns the number of the revision that was active at `time`; before the first it is the
+    /// first.
     pub fn at(&self, time: Timestamp) -> Option<Revision> {
         let mut newest_first = self.0.iter().rev();
         newest_first
@@ -92,7 +97,7 @@ impl SloRevisions {
     }
 }
 
-/// Whether spans mean the same under both.
+/// Returns whether spans have the same meaning under both.
 fn is_same(a: Option<&Slo>, b: Option<&Slo>) -> bool {
     match (a, b) {
         (None, None) => true,
@@ -176,7 +181,8 @@ mod tests {
         assert_eq!(at(&all, 150), Some(2));
     }
 
-    /// A replica that has run since the first set, and one that has started when some were forgotten.
+    /// Compares a replica that has run since the first set with one that started after some were
+    /// removed.
     #[test]
     fn s38_the_same_sets_give_the_same_revisions_however_many_came_before_them() {
         let [a, b] = ["{ kind = producer }", "{ kind = consumer }"];

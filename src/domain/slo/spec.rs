@@ -1,4 +1,4 @@
-//! One SLO: what is promised about which work.
+//! One SLO: its objective and the workflows that it covers.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -14,31 +14,31 @@ use crate::domain::{
     traceql::Selector,
 };
 
-/// One SLO, its policies resolved.
+/// One SLO, with its policies resolved.
 #[derive(Clone, Debug)]
 pub struct Slo {
     pub name: Name,
-    /// What people call it; the name where none was given.
+    /// The name for people; the name if none was given.
     pub display_name: String,
     pub labels: BTreeMap<String, String>,
     pub description: Option<String>,
     pub service: Option<String>,
     pub objective: Objective,
-    /// What the objective holds for.
+    /// The window of the objective.
     pub window: SloWindow,
     pub indicator: Indicator,
-    /// Whose experience an event is.
+    /// The attribute that names the customer of an event.
     pub customer: Option<AttributeName>,
-    /// What messages tell of them.
+    /// The details of customers in messages.
     pub customer_details: CustomerDetails,
-    /// By what it has budgets and alerts besides its own.
+    /// The grouping by which it has further budgets and alerts.
     pub group_by: Option<GroupBy>,
-    /// How long after a deadline evidence that is under way is waited for.
+    /// The wait after a deadline for evidence that is still in transit.
     pub grace: Duration,
-    /// Clocks of different hosts disagree: an end that is before its start by at most this counts as
-    /// taking no time.
+    /// The tolerance for clocks of different hosts: an end that is before its start by at most this
+    /// counts as taking no time.
     pub clock_skew: Duration,
-    /// How spans are weighed that stand for others.
+    /// The rules for weighting sampled spans.
     pub weighing: Weighing,
     /// Planned work whose events are left out of every sum.
     pub exclusions: Vec<Arc<Exclusion>>,
@@ -49,16 +49,16 @@ pub struct Slo {
 }
 
 impl Slo {
-    /// Exporters batch for 5 s and retry for minutes; after 2 minutes most of what is under way has
-    /// arrived.
+    /// Exporters batch for 5 s and retry for minutes; after 2 minutes most of what was in transit
+    /// has arrived.
     pub const DEFAULT_GRACE: Duration = Duration::from_mins(2);
-    /// Default of [`Self::clock_skew`] where no deadline bounds it, and the least elsewhere.
+    /// Default of [`Self::clock_skew`] if no deadline bounds it, and its minimum otherwise.
     pub const LEAST_CLOCK_SKEW: Duration = Duration::from_secs(1);
-    /// The most that is assumed without being declared: hosts without any time service drift further,
-    /// but then an order of start and end means nothing.
+    /// The maximum of the default: hosts without any time service drift further, but then the order
+    /// of start and end means nothing.
     pub const MOST_CLOCK_SKEW: Duration = Duration::from_mins(1);
 
-    /// A tenth of what a workflow may take: that much hardly changes whether it was in time.
+    /// Returns a tenth of the time limit: that much hardly changes whether a workflow was in time.
     fn default_clock_skew(indicator: &Indicator) -> Duration {
         match indicator {
             Indicator::Workflow(workflow) => {
@@ -68,7 +68,7 @@ impl Slo {
         }
     }
 
-    /// What is given and nothing more: everything optional is as if left out.
+    /// Makes an SLO from its required fields, with all defaults.
     pub fn new(
         name: Name,
         objective: Objective,
@@ -100,19 +100,19 @@ impl Slo {
 }
 
 impl Slo {
-    /// What is left out of `range`: in order and without overlaps.
+    /// Returns the excluded parts of `range`: in order and without overlaps.
     pub fn excluded(&self, range: TimeRange) -> Vec<TimeRange> {
         let each = self.exclusions.iter();
         exclusion::union(each.flat_map(|exclusion| exclusion.within(range)).collect())
     }
 
-    /// What of `range` counts.
+    /// Returns the counted parts of `range`.
     pub fn counted(&self, range: TimeRange) -> Vec<TimeRange> {
         exclusion::cut(range, &self.excluded(range))
     }
 }
 
-/// Where a definition stands and how it reads.
+/// The location and the text of a definition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Source {
     /// Relative to the folder of definitions.
@@ -123,7 +123,7 @@ pub struct Source {
     pub text: String,
 }
 
-/// How goodness is measured.
+/// The rule that decides between good and bad.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
     clippy::large_enum_variant,
@@ -137,27 +137,28 @@ pub enum Indicator {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkflowIndicator {
     pub start: Selector,
-    /// Early spans that say that the work exists, where the start span comes only at its end.
+    /// Early spans that show that the work exists, for start spans that arrive only at its end.
     pub opens: Option<Selector>,
-    /// Where start spans and those that `opens` selects say since when, if not by their own start.
+    /// The source of the start time in start spans and those that `opens` selects, if not their own
+    /// start.
     pub started_at: Option<StartedAt>,
     pub finish: Selector,
     pub fail: Option<Selector>,
     pub cancel: Option<Selector>,
-    /// What a workflow is that was cancelled in time.
+    /// The outcome of a workflow that was cancelled in time.
     pub cancelled: CancelPolicy,
-    /// Spans while which the promise does not run.
+    /// Spans whose duration does not count towards the time limit.
     pub pause: Option<Selector>,
-    /// Each finish is one leg of several.
+    /// If set, each finish is one leg of several.
     pub legs: Option<FanOut>,
-    /// The promise: end of the finish span less start of the start span.
+    /// The time limit: end of the finish span minus start of the start span.
     pub within: Duration,
-    /// In order of trust; the first that is present on a span decides. Never empty.
+    /// In the order of precedence; the first that is present on a span decides. Never empty.
     pub correlate: Vec<Correlator>,
     pub stages: Stages,
-    /// Which end of the start span a workflow starts at.
+    /// The instant of the start span at which a workflow starts.
     pub start_at: SpanInstant,
-    /// Which end of the finish span it is finished at.
+    /// The instant of the finish span at which it is finished.
     pub finish_at: SpanInstant,
 }
 
@@ -169,7 +170,7 @@ pub enum SpanInstant {
 }
 
 impl WorkflowIndicator {
-    /// What is given and nothing more: everything optional is as if left out.
+    /// Makes an indicator from its required fields, with all defaults.
     pub const fn new(
         start: Selector,
         finish: Selector,
@@ -211,21 +212,22 @@ impl WorkflowIndicator {
     }
 }
 
-/// How a workflow fans out.
+/// The fan-out of a workflow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FanOut {
-    /// Tells how many legs there are; on any of the workflow's spans. Always there for
+    /// The attribute with the number of legs, on any of the workflow's spans. Always present for
     /// [`Completion::All`].
     pub expect: Option<AttributeName>,
-    /// Tells the legs apart, so that a retry of one is the same leg; each span is a leg without.
+    /// The attribute that identifies a leg, so that a retry of one is the same leg; without it each
+    /// span is a leg.
     pub by: Option<AttributeName>,
     pub complete: Completion,
 }
 
-/// Legs that one workflow may have; of one with more it is known only that they are too many.
+/// The limit of legs of one workflow; beyond it only the fact that there are too many is stored.
 pub const MAX_LEGS: usize = 1_000;
 
-/// How many of its legs a workflow waits for.
+/// The number of legs that must succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Completion {
@@ -234,50 +236,52 @@ pub enum Completion {
     AtLeast(u32),
 }
 
-/// What a workflow is that was cancelled before its promise was broken.
+/// The outcome of a workflow that was cancelled before its deadline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum CancelPolicy {
-    /// No event.
+    /// Not an event.
     #[default]
     Exclude,
     Good,
-    /// Bad, as a failure.
+    /// Bad, like a failure.
     Bad,
 }
 
-/// What makes two pieces of evidence belong to the same workflow.
+/// The rule by which spans belong to the same workflow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Correlator {
-    /// On the span, or else on its links: each that has it speaks of a workflow of its own.
+    /// On the span, or otherwise on its links: each link that has it belongs to a workflow of its
+    /// own.
     Attribute {
         attribute: AttributeName,
-        /// Tells the runs apart that share the attribute's value.
+        /// Distinguishes the runs that share the attribute's value.
         run: Option<AttributeName>,
     },
     /// Messages that were published together share one context: the span that published them starts
-    /// `count` workflows, and `id` tells them apart where they are received.
+    /// `count` workflows, and `id` distinguishes them where they are received.
     Message {
         id: AttributeName,
         count: AttributeName,
     },
-    /// The value of a key of the W3C trace state, on the span, or else on its links as above.
+    /// The value of a key of the W3C trace state, on the span, or otherwise on its links as above.
     TraceState { key: String },
-    /// Always present. With [`Correlator::Links`] beside it, it is the trace in which the work began.
+    /// Always present. With [`Correlator::Links`] beside it, it is the trace in which the work
+    /// began.
     Trace,
-    /// The trace in which the work began, carried on by links from what is linked to what links.
+    /// The trace in which the work began, found by following links back from each span.
     Links {
-        /// Which links carry it: a selector that sees one link at a time. All if left out.
+        /// The links to follow: a selector that sees one link at a time. All if left out.
         only: Option<Selector>,
         batch: LinkBatch,
     },
 }
 
-/// What ends messages that one span took together, where the work that it passed on tells nothing of
-/// which message it is about.
+/// The rule for ends of messages that one span received together, if the work that it passed on
+/// does not show which message it is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LinkBatch {
-    /// Each message ends by itself.
+    /// Each message ends separately.
     #[default]
     Each,
     /// One end ends all of them.
@@ -286,16 +290,16 @@ pub enum LinkBatch {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpanIndicator {
-    /// Which spans are events.
+    /// The spans that are events.
     pub matches: Selector,
-    /// Which of them are good.
+    /// Those of them that are good.
     pub good: Selector,
-    /// Where the start of the workflow stands on the span, for `workflow:duration`.
+    /// The source of the workflow's start in the span, for `workflow:duration`.
     pub started_at: Option<StartedAt>,
 }
 
 impl SpanIndicator {
-    /// What is given and nothing more: everything optional is as if left out.
+    /// Makes an indicator from its required fields, with all defaults.
     pub const fn new(matches: Selector, good: Selector) -> Self {
         Self {
             matches,
@@ -305,7 +309,7 @@ impl SpanIndicator {
     }
 }
 
-/// Where a span tells when its workflow started.
+/// The source of the workflow's start in a span.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StartedAt {
     /// A key of the W3C trace state, on the span or on one of its links.
@@ -314,12 +318,13 @@ pub enum StartedAt {
         attribute: AttributeName,
         unit: TimeUnit,
     },
-    /// The time of the span's first event of that name. Some senders write another unit than the
-    /// nanoseconds that OTLP asks for.
+    /// The time of the span's first event of that name. Some senders use another unit than the
+    /// nanoseconds that OTLP demands.
     Event { name: String, unit: TimeUnit },
 }
 
-/// How an instant is written, since the epoch. A number may be an integer, a double or a string of digits.
+/// The unit of an instant since the epoch. A number may be an integer, a double or a string of
+/// digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeUnit {
     Nanoseconds,

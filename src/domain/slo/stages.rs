@@ -1,4 +1,4 @@
-//! Which parts a workflow's time is divided into.
+//! The stages that a workflow's time is divided into.
 
 use crate::domain::traceql::Selector;
 

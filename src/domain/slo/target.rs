@@ -1,4 +1,4 @@
-//! The places that notifications are sent to.
+//! The targets of notifications.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -14,21 +14,21 @@ pub(super) type Targets = BTreeMap<Name, Arc<Target>>;
 pub struct Target {
     pub name: Name,
     pub kind: TargetKind,
-    /// Who is told instead while this one cannot be reached.
+    /// The target to notify instead while this one cannot be reached.
     pub fallback: Option<Name>,
     /// What it was called in earlier definitions.
     pub previous_name: Option<Name>,
     pub late: LatePolicy,
 }
 
-/// What becomes of the beginning of an alert that could not be told before its end.
+/// The treatment of an alert's beginning that could not be delivered before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LatePolicy {
-    /// Both are told, in their order.
+    /// Both are sent, in their order.
     Deliver,
-    /// The end is told alone and says what was missed.
+    /// Only the end is sent, with a note about what was missed.
     Collapse,
-    /// Neither is told: nobody is called for what is over.
+    /// Neither is sent: no one is called for an alert that is over.
     CollapseQuiet,
 }
 
@@ -64,7 +64,7 @@ pub enum TargetKind {
     /// Events API v2.
     PagerDuty {
         routing_key: SecretRef,
-        /// The one before, for alerts that were triggered under it.
+        /// The previous key, for alerts that were triggered under it.
         previous_routing_key: Option<SecretRef>,
         url: Option<String>,
     },
@@ -102,8 +102,8 @@ pub(super) fn renamed_targets(before: &Targets, now: &Targets) -> BTreeMap<Name,
 }
 
 impl TargetKind {
-    /// Programs want every step, people want to know how it stands, and a phone should not ring for
-    /// what is over.
+    /// Returns the default: programs need every transition, people need the current state, and a
+    /// phone should not ring for an alert that is over.
     pub const fn usual_late_policy(&self) -> LatePolicy {
         match self {
             Self::Webhook { .. } | Self::Alertmanager { .. } => LatePolicy::Deliver,
@@ -112,7 +112,8 @@ impl TargetKind {
         }
     }
 
-    /// Whether people read it as it scrolls by: more than they can read is told in one message.
+    /// Returns whether people read it as it scrolls by: if there are more messages than they can
+    /// read, they are combined into one.
     pub const fn is_chat(&self) -> bool {
         match self {
             Self::Slack { .. } | Self::SlackBot { .. } | Self::Teams { .. } => true,
@@ -166,7 +167,7 @@ impl TargetKind {
         }
     }
 
-    /// Where its secrets are kept.
+    /// Returns the references to its secrets.
     pub fn secrets(&self) -> Vec<&SecretRef> {
         match self {
             Self::Webhook { url, secret, .. } => url.secret().into_iter().chain(secret).collect(),
@@ -197,25 +198,25 @@ impl SecretOrPlain {
     }
 }
 
-/// What the body of a webhook looks like.
+/// The format of a webhook's body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WebhookFormat {
-    /// Our own, in the form that Standard Webhooks asks for.
+    /// This service's own, in the form that Standard Webhooks defines.
     #[default]
     Standard,
-    /// What an Alertmanager would send.
+    /// The format of Alertmanager.
     AlertmanagerV4,
     CloudEvents,
 }
 
-/// A webhook's address: written in the file, or by reference where it is itself a secret.
+/// A webhook's URL: written in the file, or a reference if it is itself a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretOrPlain {
     Plain(String),
     Secret(SecretRef),
 }
 
-/// Where a secret is kept. Its value is read when it is used and never shown.
+/// The source of a secret. Its value is read when it is used and never shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SecretRef {

@@ -1,16 +1,16 @@
-//! Alerts whose rules are in doubt.
+//! Tests of alerts whose rules are in doubt.
 
 use super::{
     tests::{breach, every, run, seen},
     *,
 };
 
-/// It is not clear in the count as good either.
+/// In doubt, and not clear even with unusable events counted as good.
 pub(super) const IN_DOUBT: Signal = Signal::InDoubt {
     clear_as_good: false,
 };
 
-/// It is clear in the count as good.
+/// In doubt, but clear with unusable events counted as good.
 pub(super) const CLEAR_AS_GOOD: Signal = Signal::InDoubt {
     clear_as_good: true,
 };

@@ -1,4 +1,4 @@
-//! One trouble from beginning to end, and what becomes worth telling of it meanwhile.
+//! One episode of an alert from beginning to end, and the updates to notify meanwhile.
 
 use std::time::Duration;
 
@@ -11,56 +11,57 @@ use crate::domain::{
     model::{ids::Name, time::Timestamp},
 };
 
-/// As long as collectors try again by default: until then data may only be late.
+/// As long as collectors retry by default: until then data may only be late.
 const STALE_AFTER: Duration = Duration::from_mins(5);
-/// Between two updates: numbers grow anyway while somebody reads the first.
+/// The minimum time between two updates: numbers grow anyway while people read the first.
 const SPACING: Duration = Duration::from_mins(30);
-/// How often a chat hears again of a page that nobody has acknowledged, as Alertmanager's
-/// `repeat_interval` has it by default.
+/// The interval of reminders in a chat of a page without an acknowledgement, as Alertmanager's
+/// default `repeat_interval`.
 const REMIND_AFTER: Duration = Duration::from_hours(4);
-/// Twice as many as one or two customers is no news yet.
+/// The minimum growth that is notified: one or two customers doubling is not significant.
 const LEAST_MORE_CUSTOMERS: i64 = 5;
 
-/// One uninterrupted trouble, from firing to resolved.
+/// One uninterrupted problem, from firing to resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Episode {
     pub id: Uuid,
-    /// The rule that made it fire.
+    /// The rule that fired.
     pub rule: Name,
-    /// When the trouble began, fixed when the rule fires; in whole minutes.
+    /// The time at which the problem began, fixed when the rule fires; in whole minutes.
     pub began_at: Timestamp,
     pub fired_at: Timestamp,
-    /// How often it burned again while it seemed to recover.
+    /// The number of times it burned again while recovering.
     pub flaps: u32,
-    /// Since when nothing is known that a verdict could be made of.
+    /// The time since when no verdict is possible for lack of data.
     pub stale_since: Option<Timestamp>,
-    /// What keeps it quiet, if something has been kept from people because of it.
+    /// The reason for suppression, if a notification of the episode has been suppressed.
     pub muted: Option<Suppression>,
     pub last_notified: LastNotified,
 }
 
-/// The state at the last notification of the episode, sent or suppressed. Kept as JSON in `alerts`.
+/// The state at the last notification of the episode, sent or suppressed. Stored as JSON in
+/// `alerts`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastNotified {
     pub at: Timestamp,
     pub impact: Impact,
-    /// When people were last notified that data had stopped.
+    /// The time of the last notification that data had stopped.
     #[serde(default)]
     pub data_stopped_at: Option<Timestamp>,
-    /// Whether that is still the last thing they were notified of about the data.
+    /// True if that is the latest notification about the data.
     #[serde(default)]
     pub is_data_stopped: bool,
 }
 
-/// What makes an alert materially worse when it grows.
+/// The measures of an alert whose growth makes it significantly worse.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Impact {
-    /// Customers with a bad event in the last hour; 0 where the SLO names none.
+    /// Customers with a bad event in the last hour; 0 if the SLO names none.
     pub customers: i64,
     pub budget_spent: bool,
 }
 
-/// Whether an episode fires or seems to be over.
+/// The phase of an episode: firing or recovering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Course {
     Burning,
@@ -68,7 +69,8 @@ pub(super) enum Course {
 }
 
 impl Episode {
-    /// Until [`Alert::begun_at`](super::Alert::begun_at) tells better it began when it fired.
+    /// Begins an episode. Until [`Alert::begun_at`](super::Alert::begun_at) sets a better value, it
+    /// began when it fired.
     pub fn begin(id: Uuid, rule: Name, fired_at: Timestamp) -> Self {
         Self {
             id,
@@ -87,8 +89,8 @@ impl Episode {
         }
     }
 
-    /// What has become worth telling; at most one thing, the rest waits for the next tick. It counts
-    /// as told even if something keeps it quiet, which is told when that ends.
+    /// Returns the update to notify, at most one per tick. It is recorded as notified even if it is
+    /// suppressed; the end of the suppression is then notified.
     pub(super) fn develop(&mut self, course: Course, seen: &Observation) -> Option<AlertUpdate> {
         if let Some(silenced @ Suppression::Silenced { .. }) = seen.muted {
             self.muted = Some(silenced);
@@ -103,7 +105,8 @@ impl Episode {
         Some(development)
     }
 
-    /// What an alert was held back by is told of only while it burns: the two often end together.
+    /// Returns the end of a suppression, but only while the alert is firing, and that of an inhibition
+    /// only while a rule burns, since the inhibiting alert often ends at the same time.
     fn unmuted(&mut self, course: Course, seen: &Observation) -> Option<AlertUpdate> {
         let was = match (self.muted?, seen.muted) {
             (_, Some(_)) => return None,

@@ -1,4 +1,4 @@
-//! What holds of an alert whatever is seen: laws, and an oracle that looks at all of it at once.
+//! Laws of alerts for any observations, and an oracle that evaluates all of them at once.
 
 use proptest::{collection::vec, prelude::*, sample::select};
 
@@ -8,7 +8,7 @@ use super::{
     *,
 };
 
-/// What a tick may be like: the verdict, and whether it comes in time.
+/// One tick: the signal, whether it is on time, and the seconds since the last.
 type Tick = (Signal, Continuity, u64);
 
 fn any_verdict() -> impl Strategy<Value = Signal> {
@@ -63,15 +63,15 @@ fn any_observations() -> impl Strategy<Value = Vec<Observation>> {
     })
 }
 
-/// Beginnings and ends alone.
+/// Returns the beginnings and ends only.
 fn frame(told: &[Transition]) -> Vec<&Transition> {
     let is_frame = |told: &&Transition| !matches!(told.change, AlertChange::Developed(_));
     told.iter().filter(is_frame).collect()
 }
 
-/// When episodes begin and end, told by looking at all ticks at once: for every tick the stretch of
-/// those before it is gone through anew. Slow and without memory, so that it can share no mistake with
-/// the machine.
+/// The beginnings and ends of episodes, computed from all ticks at once: for every tick the ticks
+/// before it are examined anew. Slow and stateless, so that it shares no mistake with the state
+/// machine.
 mod oracle {
     use super::*;
 
@@ -95,7 +95,7 @@ mod oracle {
         tick.continuity == Continuity::Continuous
     }
 
-    /// At `i` some rule has burned for as long as it must, in ticks since `from`.
+    /// Returns whether at `i` some rule has burned for its `for`, in ticks since `from`.
     fn begins_at(ticks: &[Observation], from: usize, i: usize) -> bool {
         let Signal::Breach(burning) = &ticks[i].verdict else {
             return false;
@@ -104,7 +104,7 @@ mod oracle {
         counts(&ticks[i]) && burning.iter().any(is_over)
     }
 
-    /// How long a rule has burned until `i`: back to the last tick that said it did not.
+    /// Returns how long a rule has burned until `i`: back to the last tick at which it did not.
     fn burned(ticks: &[Observation], from: usize, i: usize, rule: &Name) -> Duration {
         let says_no = |tick: &Observation| match &tick.verdict {
             Signal::Clear => true,
@@ -123,7 +123,8 @@ mod oracle {
         stretch(ticks, begin.map_or(from, |j| j + 1), i, burns)
     }
 
-    /// At `i` it has been clear for long enough since it last was anything but clear or unknown.
+    /// Returns whether at `i` it has been clear for long enough since it was last neither clear nor
+    /// unknown.
     fn ends_at(ticks: &[Observation], begins: usize, i: usize) -> bool {
         let is_clear = |tick: &Observation| {
             counts(tick) && (tick.verdict == Signal::Clear || tick.verdict == CLEAR_AS_GOOD)
@@ -144,7 +145,7 @@ mod oracle {
         is_clear(&ticks[i]) && has_begun && stretch(ticks, last + 1, i, is_clear) >= needed
     }
 
-    /// The time from tick to tick that a tick counts which is `so`, once a first one has been.
+    /// Adds up the time between ticks for which `so` is true, after the first one.
     fn stretch(
         ticks: &[Observation],
         from: usize,
@@ -161,7 +162,8 @@ mod oracle {
     }
 }
 
-/// Four weeks of a tick a minute: troubles of some minutes to hours, and gaps in which nobody looked.
+/// Four weeks with a tick per minute: problems of some minutes to hours, and gaps without
+/// evaluation.
 #[derive(Clone, Debug)]
 struct Weeks {
     troubles: Vec<(usize, usize)>,
@@ -184,7 +186,7 @@ impl Weeks {
             .any(|(from, length)| (*from..from + length).contains(&minute))
     }
 
-    /// The transitions, by minute.
+    /// Returns the transitions, by minute.
     fn told(&self, gaps: &[(usize, usize)]) -> Vec<(usize, TransitionKind)> {
         let mut alert = Alert::new(at(0));
         let mut rhythm: Option<TickHistory> = None;
@@ -215,8 +217,8 @@ impl Weeks {
         all
     }
 
-    /// Whether a minute is so near to a gap that what happens then may depend on it: in it, or before
-    /// all that waited for it has settled.
+    /// Returns whether a minute is so close to a gap that its transitions may depend on it: in the
+    /// gap, or before everything that waited for it has settled.
     fn is_near_gap(&self, minute: usize) -> bool {
         let waits = usize::try_from(RESOLVE_AFTER.as_secs() / 60).unwrap();
         let settling = 2 + waits + 1;
@@ -324,7 +326,7 @@ proptest! {
         prop_assert_eq!(frames, oracle::frames(&ticks));
     }
 
-    /// Each evaluator reads at one moment and writes at a later one; whoever is late has seen an
+    /// Each evaluator reads at one moment and writes at a later one; the slower one has read an
     /// outdated version and drops its step.
     #[test]
     fn t10_any_interleaving_of_two_evaluators_tells_what_the_winners_would_alone(
@@ -357,7 +359,8 @@ proptest! {
         let frames = |told: &[Transition]| -> Vec<_> {
             frame(told).into_iter().map(|told| (told.at, told.change)).collect()
         };
-        // What becomes of an episode is told one thing a tick, so it may come a tick earlier.
+        // Updates of an episode are notified one per tick, so with more ticks they may come
+        // earlier.
         prop_assert_eq!(frames(&run(&twice).1), frames(&run(&ticks).1));
     }
 }
@@ -365,9 +368,9 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// What is told outside of gaps is what would be told without them. What lasts into a gap, or
-    /// begins or ends in one, is told when it is over, so both are held against each other only where
-    /// neither an episode nor its wait meets a gap.
+    /// Transitions outside of gaps are the same as without gaps. Those of problems that extend into
+    /// a gap, or begin or end in one, come after it, so both runs are compared only where neither
+    /// an episode nor its wait meets a gap.
     #[test]
     fn t03_four_weeks_with_gaps_tell_what_they_would_without_but_for_the_gaps(weeks in any_weeks()) {
         let (whole, with_gaps) = (weeks.told(&[]), weeks.told(&weeks.gaps));

@@ -1,9 +1,9 @@
 //! The alert of one SLO and severity over time: inactive, pending, firing, recovering, and inactive
 //! again.
 //!
-//! [`step`] is all there is: a pure function of the state, one observation and the time. It is called
-//! with the state that a row holds and its answer is written back by compare-and-swap, so replicas
-//! that evaluate at the same time take the same steps as one would.
+//! [`step`] is the whole state machine: a pure function of the state, one observation and the time.
+//! It is called with the state in a row and its result is written by compare-and-swap, so replicas
+//! that evaluate at the same time take the same steps as a single one.
 //!
 //! | state      | breach                    | clear                              | between | unknown |
 //! |------------|---------------------------|------------------------------------|---------|---------|
@@ -12,19 +12,21 @@
 //! | firing     | -                         | recovering                         | -       | -       |
 //! | recovering | firing, a flap            | after `resolve_after`: **inactive** | firing | holds   |
 //!
-//! The bold ones are told to people, and what becomes of an episode meanwhile: that it is much worse,
-//! that data stopped or came back, that what kept it quiet is over ([`Episode`]). A flap between
-//! recovering and firing is the same trouble: it is counted and told at the end.
+//! Transitions in bold are notified, and so are updates of an episode: that it is significantly
+//! worse, that data stopped or resumed, that its suppression has ended ([`Episode`]). A flap
+//! between recovering and firing belongs to the same episode: it is counted and reported at the
+//! end.
 //!
-//! A rule is in doubt if it burns only where the events that cannot be used count as bad
-//! ([`Signal::InDoubt`]). That pages nobody: inactive and pending hold. An alert that fires is held, and
-//! recovers while everything is clear with those events counted as good; it then resolves after the long
-//! window of its rule ([`Observation::doubt_clears_after`]) instead of `resolve_after`.
+//! A rule is in doubt if it burns only with the unusable events counted as bad
+//! ([`Signal::InDoubt`]). It does not page: inactive and pending alerts stay as they are. A firing
+//! alert keeps firing, and recovers while everything is clear with those events counted as good; it
+//! then resolves after the long window of its rule ([`Observation::doubt_clears_after`]) instead of
+//! `resolve_after`.
 //!
-//! Unknown is whatever nothing can be concluded from: no data, stale ones, too few, or counts that
-//! make no sense. What cannot be seen is not recovering. Waiting, of either kind, counts evaluated
-//! time: what nobody looked at or could not judge adds nothing, and after a gap nothing moves before
-//! the second tick in time ([`TickHistory`]).
+//! The signal is unknown if nothing can be concluded: no data, stale data, too little data, or
+//! inconsistent counts. An alert without data is not recovering. Both kinds of waiting count
+//! evaluated time only: time without an evaluation or a verdict adds nothing, and after a gap
+//! nothing changes before the second tick that is on time ([`TickHistory`]).
 
 #[cfg(test)]
 mod doubt_tests;
@@ -60,7 +62,7 @@ use crate::domain::{
 };
 use episode::Course;
 
-/// The state of one alert. Every change raises the version by one.
+/// The state of one alert. Every change increases the version by one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alert {
     pub version: i64,
@@ -76,47 +78,49 @@ pub enum AlertPhase {
     Firing(Episode),
     Recovering {
         episode: Episode,
-        /// For how long it has been clear.
+        /// The evaluated time for which it has been clear.
         clear: EvaluatedTime,
     },
 }
 
-/// How long rules have burned that must do so for a while.
+/// The evaluated time for which rules have burned that must burn for a while.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waits {
     pub since: Timestamp,
     pub rules: BTreeMap<Name, EvaluatedTime>,
 }
 
-/// What one evaluation saw.
+/// The result of one evaluation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
     pub at: Timestamp,
     pub verdict: Signal,
     pub continuity: Continuity,
-    /// What lacks for a verdict that could clear.
+    /// The missing input without which the alert cannot resolve.
     pub missing: Option<Missing>,
-    /// For how long it must be clear with what cannot be used counted as good before an alert that is
-    /// in doubt resolves.
+    /// The time for which the rules must be clear with unusable events counted as good before an
+    /// alert in doubt resolves.
     pub doubt_clears_after: Duration,
     pub impact: Impact,
-    /// Why nobody may be told of anything but an end now.
+    /// The reason to suppress all notifications except ends.
     pub muted: Option<Suppression>,
-    /// Whether it is a page that nobody has acknowledged, told where nobody is reminded of it.
+    /// True if it is a page without an acknowledgement, whose target does not send reminders
+    /// itself.
     pub unattended: bool,
-    /// The id of the episode, should one begin.
+    /// The id of the episode that begins at this step, if one does.
     pub new_episode: Uuid,
 }
 
-/// A change that is recorded, and that people are told of.
+/// A change that is recorded and notified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transition {
     pub episode: Episode,
-    /// The version that it raised the alert to.
+    /// The version of the alert after it.
     pub version: i64,
     pub at: Timestamp,
     pub change: AlertChange,
-    /// Why nobody is told. Of an end: why nobody has been told of the beginning, if that is so.
+    /// The reason why it is not notified. For an end: the reason why the beginning was not
+    /// notified, if it was not.
     pub suppression: Option<Suppression>,
 }
 
@@ -128,7 +132,7 @@ pub enum AlertChange {
 }
 
 impl Alert {
-    /// The alert of an SLO that has never been evaluated.
+    /// Makes the alert of an SLO that has never been evaluated.
     pub const fn new(since: Timestamp) -> Self {
         Self {
             version: 0,
@@ -145,7 +149,7 @@ impl Alert {
         }
     }
 
-    /// The trouble that is going on.
+    /// Returns the active episode.
     pub const fn episode(&self) -> Option<&Episode> {
         match &self.phase {
             AlertPhase::Inactive { .. } | AlertPhase::Pending(_) => None,
@@ -153,7 +157,8 @@ impl Alert {
         }
     }
 
-    /// What the pages show. A firing or recovering alert is so since the episode began.
+    /// Returns the status that pages show. A firing or recovering alert is so since the episode
+    /// began.
     pub fn to_status(&self, severity: Severity) -> AlertStatus {
         let episode = self.episode();
         AlertStatus {
@@ -176,7 +181,7 @@ impl Alert {
         }
     }
 
-    /// The same with the beginning of what has just begun to fire.
+    /// Sets the beginning of an episode that has just begun to fire.
     #[must_use]
     pub fn begun_at(mut self, began_at: Timestamp) -> Self {
         if let AlertPhase::Firing(episode) = &mut self.phase {
@@ -190,7 +195,7 @@ impl Alert {
         Self { version, phase }
     }
 
-    /// Nothing is concluded, and what is waited for does not grow.
+    /// Keeps the state: waits do not grow until `at`.
     fn held(self, at: Timestamp) -> Self {
         let phase = match self.phase.clone() {
             phase @ (AlertPhase::Inactive { .. } | AlertPhase::Firing(_)) => phase,
@@ -205,7 +210,8 @@ impl Alert {
 }
 
 impl Waits {
-    /// Rules that do not burn any more start afresh when they do again.
+    /// Continues the waits until `at`. Rules that no longer burn start again from zero when they
+    /// do.
     fn counting_to(&self, at: Timestamp, burning: &[BreachedRule]) -> Self {
         let counted = |rule: &BreachedRule| {
             let known = self.rules.get(&rule.rule);
@@ -226,7 +232,7 @@ impl Waits {
         self
     }
 
-    /// The first rule that has burned for long enough.
+    /// Returns the first rule that has burned for long enough.
     fn over<'a>(&self, burning: &'a [BreachedRule]) -> Option<&'a Name> {
         let has_waited = |rule: &&BreachedRule| {
             let wait = self.rules.get(&rule.rule);
@@ -237,7 +243,8 @@ impl Waits {
 }
 
 impl Observation {
-    /// For how long it must be as clear as now before an alert resolves; `None` if it is not clear.
+    /// Returns the time for which the present signal must last before the alert resolves; `None` if
+    /// it is not clear.
     fn clears_after(&self, resolve_after: Duration) -> Option<Duration> {
         match self.verdict {
             Signal::Clear => Some(resolve_after),
@@ -258,7 +265,7 @@ impl Observation {
 }
 
 impl Transition {
-    /// Whether people are told that the alert fires, or what has become of it.
+    /// Returns whether it is notified, and the alert is firing after it.
     pub fn is_told(&self) -> bool {
         self.suppression.is_none() && self.change.kind().lasts()
     }
@@ -274,7 +281,7 @@ impl AlertChange {
     }
 }
 
-/// The next state of `alert`, and what people must be told, if anything.
+/// Returns the next state of `alert`, and the transition to notify, if any.
 pub fn step(
     alert: Alert,
     seen: &Observation,
@@ -319,7 +326,7 @@ pub fn step(
     }
 }
 
-/// Nobody watches it any more, so nobody will ever see its end.
+/// Ends the alert of a rule or SLO that was removed, since its end would never be observed.
 fn end_watch(alert: Alert, at: Timestamp) -> (Alert, Option<Transition>) {
     match alert.phase.clone() {
         AlertPhase::Inactive { .. } => (alert, None),

@@ -1,14 +1,14 @@
-//! Whether evaluation has been going on, tick by tick.
+//! The continuity of evaluation, tick by tick.
 
 use std::time::Duration;
 
 use crate::domain::model::time::Timestamp;
 
-/// Ticks in a row after a gap before a state may change: what lags behind after a pause of the
-/// machine, a database that failed over or our own outage is in by then.
+/// The number of consecutive ticks after a gap before a state may change: by then data has arrived
+/// that was delayed by a pause of the machine, a database failover or an outage of the service.
 const SETTLED: u8 = 2;
 
-/// When an SLO was evaluated last, and how many ticks have come in time since nobody looked.
+/// The time of an SLO's last evaluation, and how many ticks have been on time since the last gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TickHistory {
     pub last_at: Timestamp,
@@ -16,26 +16,26 @@ pub struct TickHistory {
     pub steady_ticks: u8,
 }
 
-/// How a tick follows the one before.
+/// The interval between a tick and the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TickGap {
     InTime,
-    /// Nobody looked for some time.
+    /// There was no evaluation for some time.
     AfterGap,
     /// It is earlier than the one before: a clock was set back, or two clocks disagree.
     Backwards,
 }
 
-/// Whether states may change.
+/// The permission to change states, given by the continuity of evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Continuity {
     Continuous,
-    /// Nobody looked for some time: what went before cannot be counted on.
+    /// There was no evaluation for some time: earlier states cannot be relied upon.
     AfterGap,
 }
 
 impl TickHistory {
-    /// Of the first evaluation ever, before which nothing can have been missed.
+    /// Makes the history at the first evaluation ever, before which nothing can have been missed.
     pub const fn first(at: Timestamp) -> Self {
         Self {
             last_at: at,
@@ -72,11 +72,11 @@ impl TickHistory {
     }
 }
 
-/// Evaluated time that adds up; what nobody looked at, or could not judge, adds nothing.
+/// Evaluated time that accumulates; time without an evaluation or a verdict adds nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EvaluatedTime {
     pub so_far: Duration,
-    /// The tick up to which it is counted or passed over.
+    /// The last tick that was added or skipped.
     pub until: Timestamp,
 }
 
@@ -112,7 +112,7 @@ mod tests {
         Timestamp::from_secs(1_790_000_000) + Duration::from_secs(secs)
     }
 
-    /// The beat of each tick and whether states may change then.
+    /// Returns the gap before each tick, and whether states may change then.
     fn beats(secs: &[u64]) -> Vec<(TickGap, Continuity)> {
         let mut rhythm = TickHistory::first(at(secs[0]));
         let rest = secs[1..].iter().map(|secs| {

@@ -1,4 +1,4 @@
-//! Where an alert is in its life, as pages show it.
+//! The state of an alert as pages show it.
 
 use std::time::Duration;
 
@@ -18,30 +18,31 @@ pub struct AlertStatus {
     /// When it began to fire, or to be what it is.
     #[serde(rename = "changed_at")]
     pub since: Timestamp,
-    /// When the trouble began that it fires of; what "since" means to people.
+    /// The time at which the problem behind a firing alert began, which people understand by
+    /// "since".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub began_at: Option<Timestamp>,
-    /// The rule that made it fire.
+    /// The rule that fired.
     pub rule: Option<Name>,
     #[serde(flatten)]
     pub progress: AlertProgress,
 }
 
-/// The most severe of `alerts` that fires: the one that pages speak of.
+/// Returns the most severe of the firing `alerts`, which pages show.
 pub fn firing(alerts: &[AlertStatus]) -> Option<&AlertStatus> {
     let firing = alerts.iter().filter(|alert| alert.state.fires());
     firing.max_by_key(|alert| alert.severity)
 }
 
-/// How an alert that fires goes on.
+/// The progress of a firing alert.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AlertProgress {
-    /// How often it burned again while it seemed to recover.
+    /// The number of times it burned again while recovering.
     pub flaps: u32,
-    /// Since when nothing is known that a verdict could be made of.
+    /// The time since when no verdict is possible for lack of data.
     pub data_stale_since: Option<Timestamp>,
-    /// What has kept something of it from people.
+    /// The reason for suppression, if a notification has been suppressed.
     #[serde(rename = "suppression")]
     pub muted: Option<Suppression>,
     /// While no rule burns any more.
@@ -70,20 +71,20 @@ impl Recovery {
     }
 }
 
-/// Where the alert of one SLO and severity is in its life.
+/// The state of the alert of one SLO and severity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AlertState {
     Inactive,
-    /// A rule burns that must do so for a while before people are told.
+    /// A rule is burning that must do so for a while before a notification.
     Pending,
     Firing,
-    /// Firing, but no rule burns; resolves if it stays so.
+    /// Firing, but no rule is burning; resolves if this lasts.
     Recovering,
 }
 
 impl AlertState {
-    /// Whether people are, or would be, told that it fires.
+    /// Returns whether its firing is, or would be, notified.
     pub const fn fires(self) -> bool {
         match self {
             Self::Firing | Self::Recovering => true,

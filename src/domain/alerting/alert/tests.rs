@@ -1,4 +1,4 @@
-//! Steps of an alert, one story each.
+//! Steps of an alert, one scenario per test.
 
 use super::*;
 
@@ -12,7 +12,7 @@ pub(super) fn breach() -> Signal {
     burning(&[("fast-burn", 0)])
 }
 
-/// Rules that burn, and for how many seconds each must.
+/// Makes a signal of burning rules, with the seconds that each must burn.
 fn burning(rules: &[(&str, u64)]) -> Signal {
     let burning = rules.iter().map(|(rule, secs)| BreachedRule {
         rule: rule.parse().unwrap(),
@@ -87,7 +87,7 @@ fn kinds(told: &[Transition]) -> Vec<TransitionKind> {
     told.iter().map(|told| told.change.kind()).collect()
 }
 
-/// The same verdict every `pace` seconds.
+/// Makes ticks with the same signal every `pace` seconds.
 pub(super) fn every(
     pace: u64,
     secs: std::ops::RangeInclusive<u64>,

@@ -1,23 +1,23 @@
-//! What can be told of an alert.
+//! The kinds of an alert's transitions.
 
 use serde::{Deserialize, Serialize};
 
-/// What has become of an alert. An episode begins with `Firing` and ends with `Resolved`; the others
-/// lie between them and change nothing about that it fires.
+/// The kind of a transition. An episode begins with `Firing` and ends with `Resolved`; during the
+/// others it is firing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TransitionKind {
     Firing,
-    /// Materially worse than when people were told last.
+    /// Significantly worse than at the last notification.
     Updated,
-    /// Nothing is heard any more, so nobody can know whether it goes on.
+    /// No more data arrives, so it is unknown whether the problem continues.
     DataStopped,
     DataResumed,
-    /// What kept it quiet is over, and it still fires.
+    /// The suppression has ended, and the alert is still firing.
     Unmuted,
-    /// A page that nobody has acknowledged.
+    /// A page without an acknowledgement.
     Reminded,
-    /// Somebody has taken it on.
+    /// A person has acknowledged it.
     Acknowledged,
     Resolved,
 }
@@ -47,7 +47,7 @@ impl TransitionKind {
         }
     }
 
-    /// Whether the alert fires on after it.
+    /// Returns whether the alert is firing after it.
     pub const fn lasts(self) -> bool {
         match self {
             Self::Firing

@@ -1,4 +1,4 @@
-//! What can happen to an alert between its beginning and its end, and why it ends.
+//! The updates between the beginning and the end of an alert, and the reasons for its end.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,25 +8,25 @@ use crate::domain::{
     model::time::Timestamp,
 };
 
-/// What has come of an alert that fires on.
+/// An update of a firing alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum AlertUpdate {
-    /// Customers with a bad event in the last hour: when people were told last, and now.
+    /// Customers with a bad event in the last hour: at the last notification, and now.
     MoreCustomers {
         before: i64,
         now: i64,
     },
-    /// The error budget is gone.
+    /// The error budget is exhausted.
     BudgetSpent,
     DataStopped {
-        /// Until when there were data; `None` if that is longer ago than was looked.
+        /// The end of the data; `None` if it is further back than was searched.
         #[serde(rename = "last_data_at")]
         heard_until: Option<Timestamp>,
         missing: Missing,
     },
     DataResumed {
-        /// Since when there had been none.
+        /// The time since when there had been none.
         stopped_at: Timestamp,
     },
     Unmuted {
@@ -34,7 +34,7 @@ pub enum AlertUpdate {
         was: Suppression,
     },
     Reminded,
-    /// By whom is in the facts.
+    /// The snapshot contains by whom.
     Acknowledged,
 }
 
@@ -51,14 +51,14 @@ impl AlertUpdate {
     }
 }
 
-/// Why an episode ended.
+/// The reason why an episode ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EpisodeEnd {
-    /// Quiet for long enough.
+    /// It was clear for long enough.
     #[default]
     Recovered,
-    /// The SLO, or its last rule of this severity, is not declared any more: nobody watches it.
+    /// The SLO, or its last rule of this severity, is no longer declared.
     #[serde(rename = "removed")]
     Undeclared,
 }

@@ -1,8 +1,8 @@
-//! How fast an error budget is spent, how much of it is left, and until when it lasts (the Site
-//! Reliability Workbook, chapter 5).
+//! Burn rates: how fast an error budget is spent, how much of it is left, and how long it lasts
+//! (the Site Reliability Workbook, chapter 5).
 //!
-//! Counts come in as integers; the floats stay in here. Nothing returns NaN or an infinity: where a
-//! ratio has no events below the line the answer is `None`.
+//! Counts are integers; floating-point numbers stay in this module. Nothing returns NaN or an
+//! infinity: a ratio without events is `None`.
 
 mod forecast;
 
@@ -19,7 +19,8 @@ use crate::domain::{
     slo::BurnKind,
 };
 
-/// The share of bad events over the error budget: at 1 the budget lasts exactly the SLO's window.
+/// The share of bad events divided by the error budget: at 1 the budget lasts exactly the SLO's
+/// window.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
 pub struct BurnRate(f64);
 
@@ -33,7 +34,7 @@ impl BurnRate {
         Some(Self(bad_ratio / objective.budget_ratio()))
     }
 
-    /// This rate, weighed by how much traffic it stands for.
+    /// Returns this rate, weighted by the traffic that it represents.
     #[must_use]
     pub fn weighed_by(self, coefficient: f64) -> Self {
         Self(self.0 * coefficient)
@@ -48,7 +49,7 @@ impl BurnRate {
         self.0
     }
 
-    /// Whether it is at or over `factor`.
+    /// Returns whether it is at or above `factor`.
     ///
     /// A rate that is exactly the factor in decimals may be a few units in the last place below it
     /// in binary (0.1344 / 0.01), hence the tolerance: far above rounding, far below one event.
@@ -59,23 +60,23 @@ impl BurnRate {
 
 const TOLERANCE: f64 = 1e-9;
 
-/// What the burn rates of one SLO are computed with at one moment.
+/// The inputs of the burn rates of one SLO at one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct BurnContext {
     pub objective: Objective,
     pub kind: BurnKind,
     /// The length of the SLO's own window.
     pub window: Duration,
-    /// Events in the last stretch of that length.
+    /// Events in the last range of that length.
     pub in_window: EventCounts,
-    /// How much of that stretch can have events: all of it, or what has passed since the first event.
+    /// The part of that range that can have events: all of it, or the time since the first event.
     pub observed: Duration,
-    /// Of a window of the calendar: whose budget it is instead of the last stretch's. Burn rates are
-    /// compared with the last stretch all the same: they do not jump when a period begins.
+    /// For a calendar window, the current period, whose budget is used instead of that of the last
+    /// range. Burn rates still use the last range, so they do not jump when a period begins.
     pub period: Option<PeriodSoFar>,
 }
 
-/// The same computed twice: once as if all that cannot be used were good, once as if it were bad.
+/// The same inputs twice: with all unusable events counted as good, and counted as bad.
 #[derive(Clone, Copy, Debug)]
 pub struct BurnBounds {
     /// By [`EventCounts::as_good`]: what budgets and messages show, and what may fire.
@@ -85,7 +86,7 @@ pub struct BurnBounds {
 }
 
 impl BurnBounds {
-    /// From the counts as they are.
+    /// Computes both from the counts as they are.
     pub fn new(burn: &BurnContext) -> Self {
         Self {
             as_good: burn.counting(EventCounts::as_good),
@@ -94,12 +95,13 @@ impl BurnBounds {
     }
 }
 
-/// A period of the calendar, in which nothing ages out and which begins anew.
+/// The current period of a calendar, in which nothing ages out and after which the counts begin
+/// anew.
 #[derive(Clone, Copy, Debug)]
 pub struct PeriodSoFar {
     /// Events in it until now.
     pub counts: EventCounts,
-    /// How long it still goes on.
+    /// The rest of its duration.
     pub rest: Duration,
 }
 
@@ -115,17 +117,18 @@ impl BurnContext {
         }
     }
 
-    /// How much busier a look-back was than the SLO's window is on average: 1 at constant traffic.
+    /// Returns how much busier a look-back was than the SLO's window is on average: 1 at constant
+    /// traffic.
     ///
-    /// A burn rate times this coefficient is the budget really spent, scaled to a rate:
-    /// `(b_W / ((1-T) n_P)) * (P / W)`. Ten failures of twenty events in a quiet night are not worth
-    /// waking anybody for; five per cent of three times the usual traffic are.
+    /// A burn rate times this coefficient is the budget really spent, scaled to a rate: `(b_W /
+    /// ((1-T) n_P)) * (P / W)`. Ten failures of twenty events in a quiet night do not justify
+    /// waking a person; five per cent of three times the usual traffic do.
     ///
-    /// A young SLO has no traffic before its first event, so averaging over all of `P` would make any
-    /// hour look many times busier than usual, and the first error of a new SLO would page. `P` is
-    /// therefore replaced by the time observed, but by no less than `W`: while all history lies
-    /// within `W` both averages are over the same events and the coefficient is exactly 1, the plain
-    /// ratio.
+    /// A young SLO has no traffic before its first event, so averaging over all of `P` would make
+    /// any hour look many times busier than usual, and the first error of a new SLO would page. `P`
+    /// is therefore replaced by the time observed, but by no less than `W`: while all history lies
+    /// within `W` both averages are over the same events and the coefficient is exactly 1, the
+    /// plain ratio.
     ///
     /// `None` if the SLO's window has no events to average.
     pub fn volume_coefficient(&self, look_back: EventCounts, length: Duration) -> Option<f64> {
@@ -136,13 +139,14 @@ impl BurnContext {
         (length > 0.0).then(|| (seen / in_window) * (base.as_secs_f64() / length))
     }
 
-    /// Whether the first event came less than `length` ago. Gaps later do not count.
+    /// Returns whether the first event was less than `length` ago. Later gaps do not count.
     pub fn is_younger_than(&self, length: Duration) -> bool {
         self.observed < length.min(self.window)
     }
 
-    /// The burn rates of a long and a short window. Both are weighed by the coefficient of the long
-    /// one: the few minutes of the short window say whether it goes on, not how much traffic is usual.
+    /// Returns the burn rates of a long and a short window. Both are weighted by the coefficient of
+    /// the long one: the few minutes of the short window show whether the problem continues, not
+    /// how much traffic is usual.
     pub fn burn_rates(&self, long: Window, short: EventCounts) -> BurnRates {
         let ratio = |counts| BurnRate::of_ratio(counts, self.objective);
         match self.kind {
@@ -161,25 +165,26 @@ impl BurnContext {
         }
     }
 
-    /// The burn rate of one look-back on its own.
+    /// Returns the burn rate of one look-back on its own.
     pub fn burn_rate(&self, look_back: Window) -> Option<BurnRate> {
         self.burn_rates(look_back, look_back.counts).long
     }
 
-    /// Share of the error budget not yet spent: 1 is all of it, below 0 is overspent. `None` without
-    /// events.
+    /// Returns the share of the error budget not yet spent: 1 is all of it, below 0 is overspent.
+    /// `None` without events.
     pub fn budget_remaining(&self) -> Option<f64> {
         let budget = positive(self.budget_volume())? * self.objective.budget_ratio();
         Some(1.0 - self.budgeted().weighted_bad() / budget)
     }
 
-    /// The events whose bad ones spend the budget.
+    /// Returns the events whose bad ones spend the budget.
     pub fn budgeted(&self) -> EventCounts {
         self.period.map_or(self.in_window, |period| period.counts)
     }
 
-    /// The number of events that the budget is a share of. Of a period, those that there will be: what
-    /// has come, and the usual traffic for the rest of it, so that it begins with a whole budget.
+    /// Returns the number of events that the budget is a share of. For a period, those expected in
+    /// all of it: the events so far, and the usual traffic for the rest, so that it begins with a
+    /// whole budget.
     pub fn budget_volume(&self) -> f64 {
         self.period
             .map_or(self.in_window.weighted_total(), |period| {
@@ -187,14 +192,14 @@ impl BurnContext {
             })
     }
 
-    /// Share of the error budget of the last stretch of the window's length that the bad ones of these
+    /// Returns the share of the error budget of the window's length that the bad ones of these
     /// events are. `None` without events.
     pub fn budget_spent_by(&self, events: EventCounts) -> Option<f64> {
         let budget = positive(self.in_window.weighted_total())? * self.objective.budget_ratio();
         Some(events.weighted_bad() / budget)
     }
 
-    /// Bad events that the budget still allows, never below 0.
+    /// Returns the bad events that the budget still allows, never below 0.
     pub fn bad_events_allowed(&self) -> i64 {
         let budget = budget_in_events(self.budget_volume(), self.objective);
         (budget - whole(self.budgeted().weighted_bad())).max(0)
@@ -202,8 +207,8 @@ impl BurnContext {
 
     /// How many events an SLO's window has once it is full, at the traffic observed so far.
     ///
-    /// The traffic of the first minutes is taken as that of an hour: a guess from one event would
-    /// otherwise promise thousands.
+    /// The traffic of the first minutes counts as that of an hour: an extrapolation from one event
+    /// would otherwise give thousands.
     pub fn expected_events(&self) -> f64 {
         self.usual_per_sec() * self.window.as_secs_f64()
     }
@@ -213,19 +218,20 @@ impl BurnContext {
         self.in_window.weighted_total() / observed.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 
-    /// Whether so few events are expected that a single bad one spends more than the whole budget.
+    /// Returns whether so few events are expected that a single bad one spends more than the whole
+    /// budget.
     pub fn has_too_few_events(&self) -> bool {
         self.expected_events() * self.objective.budget_ratio() < 1.0 - TOLERANCE
     }
 }
 
-/// Share of the error budget that these events of a whole window leave: 1 is all of it, below 0 is
-/// overspent. `None` without events.
+/// Returns the share of the error budget that these events of a whole window leave: 1 is all of it,
+/// below 0 is overspent. `None` without events.
 pub fn budget_remaining(in_window: EventCounts, objective: Objective) -> Option<f64> {
     BurnRate::of_ratio(in_window, objective).map(|spent| 1.0 - spent.0)
 }
 
-/// Bad events that the whole budget allows of `volume` events.
+/// Returns the bad events that the whole budget allows for `volume` events.
 pub fn budget_in_events(volume: f64, objective: Objective) -> i64 {
     let budget = volume * objective.budget_ratio();
     #[expect(clippy::cast_possible_truncation, reason = "far below 2^53")]
@@ -235,14 +241,14 @@ pub fn budget_in_events(volume: f64, objective: Objective) -> i64 {
 
 const LEAST_OBSERVED: Duration = Duration::from_hours(1);
 
-/// A look-back and what was counted in it.
+/// A look-back and the events counted in it.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
     pub length: Duration,
     pub counts: EventCounts,
 }
 
-/// `None` where a window has no events.
+/// The burn rates of two windows; `None` for a window without events.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BurnRates {
     pub long: Option<BurnRate>,

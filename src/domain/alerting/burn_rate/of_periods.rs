@@ -1,4 +1,5 @@
-//! The budget of a period of the calendar: whole when it begins, and never given back before it ends.
+//! Tests of the budget of a calendar period: whole when it begins, and never restored before it
+//! ends.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Vectors that the workbook and other systems publish, and the laws behind them.
+//! Test vectors that the workbook and other systems publish, and the laws behind them.
 
 use proptest::prelude::*;
 

@@ -1,7 +1,8 @@
-//! What the counts say now: of one rule a [`BurnCondition`], of all rules of a severity a [`Signal`].
+//! The conditions of rules at one moment: a [`BurnCondition`] for one rule, a [`Signal`] for all
+//! rules of a severity.
 //!
-//! Pages and alerts use the same function, so a page never calls an SLO burning that nobody is notified
-//! of.
+//! Pages and alerts use the same function, so a page never shows an SLO as burning without an
+//! alert.
 
 #[cfg(test)]
 mod tests;
@@ -21,26 +22,26 @@ use crate::domain::{
     slo::{AlertRule, Guard, Severity},
 };
 
-/// What all rules of one severity say together: what the alert's state machine moves on.
+/// The combined result of all rules of one severity, which drives the alert's state machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// At least one rule burns: those that do, in their order.
+    /// At least one rule burns: the burning rules, in their order.
     Breach(Vec<BreachedRule>),
     /// Every rule's short window is well below its factor, every number well short of its limit.
     Clear,
-    /// Neither: not burning, yet too close to call it over.
+    /// Neither: not burning, but too close to regard as clear.
     Between,
-    /// A rule would burn if there were more bad events than so few that they mean nothing.
+    /// A rule would burn if there were more bad events; so few mean nothing.
     TooFew,
-    /// A rule would burn if what cannot be used is bad, and none burns if it is good: nobody is paged,
-    /// and what fires is held.
+    /// A rule burns with unusable events counted as bad, and none burns with them counted as good:
+    /// no page is sent, and a firing alert stays.
     InDoubt {
-        /// Whether every rule is clear if what cannot be used is good.
+        /// True if every rule is clear with unusable events counted as good.
         clear_as_good: bool,
     },
-    /// Nothing can be said, so nothing may resolve.
+    /// No verdict is possible, so no alert may resolve.
     Unknown,
-    /// The counts cannot be true, so nothing is concluded of them.
+    /// The counts are inconsistent, so nothing is concluded from them.
     Nonsense,
     /// No rule of this severity is declared any more.
     Undeclared,
@@ -50,12 +51,12 @@ pub enum Signal {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BreachedRule {
     pub rule: Name,
-    /// For how long it must, before it tells.
+    /// The time for which it must burn before a notification.
     pub pending_for: Duration,
 }
 
 impl Signal {
-    /// What lacks for a verdict that could clear an alert, if it is that.
+    /// Returns the missing input without which the alert cannot resolve, if this signal means that.
     pub const fn missing(&self, freshness: Freshness) -> Option<Missing> {
         match (freshness, self) {
             (_, Self::Undeclared)
@@ -70,8 +71,8 @@ impl Signal {
     }
 }
 
-/// How a rule's two windows stand, and what that means. It is computed twice, as if what cannot be used
-/// were good and as if it were bad, and burns only if it burns both times.
+/// Evaluates a rule's two windows. This is done twice, with unusable events counted as good and as
+/// bad, and the rule burns only if it burns both times.
 pub fn rule_status(
     rule: &AlertRule,
     guard: Guard,
@@ -101,7 +102,7 @@ pub fn rule_status(
     }
 }
 
-/// One of the two computations of a rule.
+/// One of the two evaluations of a rule.
 struct Computed {
     long: EventCounts,
     short: EventCounts,
@@ -125,7 +126,7 @@ impl Computed {
 
     fn condition(&self, rule: &AlertRule, guard: Guard) -> BurnCondition {
         let is_over = |rate: Option<BurnRate>| rate.is_some_and(|rate| rate.reaches(rule.factor));
-        // Under the guard there are too few bad events to mean anything.
+        // Below the guard there are too few bad events to mean anything.
         let has_enough_bad = u64::try_from(self.long.bad()).unwrap_or(0) >= guard.bad_events;
         match (is_over(self.rates.long), is_over(self.rates.short)) {
             _ if self.long.total() <= 0 && self.short.total() <= 0 => BurnCondition::NoData,
@@ -140,16 +141,16 @@ impl Computed {
     }
 }
 
-/// What the rules of `severity` say together. They are OR-ed: one that burns is a breach, and only
-/// all of them make it clear.
+/// Combines the rules of `severity`. They are OR-ed: one that burns is a breach, and only if all
+/// are clear the signal is clear.
 ///
-/// A short window without events says nothing. It is passed over while a longer short window still
-/// sees events, or a queue with a workflow every ten minutes would never be clear of a rule that
-/// looks at five; where none sees any, the verdict is unknown. Stale counts may lack good and bad
-/// events alike: the bad ones that are there are true and may fire, the lack of others proves
+/// A short window without events shows nothing. It is ignored while a longer short window has
+/// events, or a queue with a workflow every ten minutes would never be clear of a rule with a
+/// window of five; if none has any, the signal is unknown. Stale counts may lack good and bad
+/// events alike: the bad ones that are present are true and may fire, the absence of others proves
 /// nothing.
 pub fn verdict(of: &RuleStatuses, severity: Severity, freshness: Freshness) -> Signal {
-    // Data quality comes first: where it opens a ticket it is what people have to know.
+    // Data quality comes first: if it opens a ticket, this is the most important rule for people.
     let quality = of.quality.iter().map(RuleState::of_limit);
     let rules = of.rules.iter().map(RuleState::of_rule);
     let limits = of.limits.iter().map(RuleState::of_limit);
@@ -188,7 +189,7 @@ pub fn verdict(of: &RuleStatuses, severity: Severity, freshness: Freshness) -> S
     }
 }
 
-/// Of rules none of which is over.
+/// Combines rules none of which is over its limit.
 fn combined(states: &[LimitState]) -> Signal {
     if states.contains(&LimitState::Near) || states.contains(&LimitState::Over) {
         Signal::Between
@@ -201,13 +202,13 @@ fn combined(states: &[LimitState]) -> Signal {
     }
 }
 
-/// Where one rule is, seen from where it fires.
+/// The state of one rule relative to its threshold.
 struct RuleState<'a> {
     name: &'a Name,
     severity: Severity,
     pending_for: Duration,
     now: LimitState,
-    /// The same if what cannot be used is good.
+    /// The same with unusable events counted as good.
     as_good: LimitState,
 }
 
@@ -248,9 +249,10 @@ impl<'a> RuleState<'a> {
     }
 }
 
-/// Of a rule that does not burn the short window tells whether it is over. One whose short window the
-/// SLO is too young for cannot tell; where it is high all the same, it keeps what a faster rule has
-/// fired from resolving only to fire again.
+/// Returns the state of a rule. If the rule does not burn, its short window shows whether it is
+/// clear. If the SLO is too young for the short window, it cannot be clear; if the window is high
+/// nevertheless, it is near, so that an alert fired by a faster rule does not resolve only to fire
+/// again.
 fn state_as_good(rule: &RuleStatus) -> LimitState {
     let is_young = rule.condition == BurnCondition::TooYoung;
     match (rule.condition, rule.short.burn_rate) {

@@ -1,4 +1,5 @@
-//! From counts to rules and from rules to signals: edges, vectors of the SRE workbook, and laws.
+//! Tests from counts to rules and from rules to signals: edges, vectors of the SRE workbook, and
+//! laws.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +36,7 @@ fn rule(name: &str, factor: f64, long: Duration, short: Duration) -> AlertRule {
     }
 }
 
-/// Rules at 10 and 5 times an error budget of 1 %, by the plain ratio.
+/// Makes rules at 10 and 5 times an error budget of 1 %, by the plain ratio.
 fn rules(fast: [EventCounts; 2], slow: [EventCounts; 2]) -> Vec<RuleStatus> {
     let burn = BurnContext {
         objective: Objective::from_ratio(0.99).unwrap(),
@@ -239,8 +240,8 @@ fn a_limit_speaks_beside_burn_rates_as_one_more_rule() {
     assert_eq!(page(&[], LimitState::Over), breach(&["limit"]));
 }
 
-/// The verdict after each minute of a day at 1,000 events a minute, by one rule of 14.4 times an
-/// error budget of 0.1 % over an hour and five minutes.
+/// Returns the signal after each minute of a day at 1,000 events a minute, by one rule of 14.4
+/// times an error budget of 0.1 % over an hour and five minutes.
 fn minute_by_minute(bad_in_minute: impl Fn(i64) -> i64) -> Vec<Signal> {
     let burn = BurnContext {
         objective: Objective::from_ratio(0.999).unwrap(),
@@ -285,7 +286,7 @@ fn ten_minutes_of_fifteen_per_cent_fire_after_six_and_clear_five_after_the_end()
     assert_eq!(verdicts[115], Signal::Clear);
 }
 
-/// Table 5-5 of the SRE workbook: an outage of everything is noticed after 51.8 seconds.
+/// Table 5-5 of the SRE workbook: a total outage is noticed after 51.8 seconds.
 #[test]
 fn an_outage_fires_within_its_first_minute_and_an_error_rate_below_the_factor_never_does() {
     let outage = minute_by_minute(|minute| i64::from(minute >= 100) * 1_000);
@@ -323,7 +324,7 @@ proptest! {
     }
 }
 
-/// An SLO whose first event came `age` ago, all of whose events are `all`.
+/// Makes an SLO whose first event was `age` ago, with all of its events in `all`.
 fn young(age: Duration, all: EventCounts) -> Vec<RuleStatus> {
     let burn = BurnContext {
         objective: Objective::from_ratio(0.99).unwrap(),

@@ -1,4 +1,4 @@
-//! When an incident began: where the trouble did, not at the first stray bad event.
+//! The beginning of an incident: when the problem began, not the first stray bad event.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::domain::{
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
-/// How far back a beginning is looked for at least.
+/// The minimum distance that is searched back for a beginning.
 const LEAST_REACH: Duration = Duration::from_hours(6);
 
 /// The two windows of the rule that fired.
@@ -19,20 +19,21 @@ pub struct RuleWindows {
     pub short: Duration,
 }
 
-/// The minutes whose counts [`beginning`] needs: twice the long window back, at least six hours, and
-/// one long window before that.
+/// Returns the minutes whose counts [`beginning`] needs: twice the long window back, at least six
+/// hours, and one long window before that.
 pub fn range_of_search(windows: RuleWindows, fired_at: Timestamp) -> TimeRange {
     let to = fired_at.ceil_to(MINUTE);
     let reach = (windows.long * 2).max(LEAST_REACH);
     TimeRange::new((to - reach - windows.long).floor_to(MINUTE), to)
 }
 
-/// The first minute from which the burn rate of the short window never fell below 1 until the rule
-/// fired, at the end of `minutes`.
+/// Returns the first minute from which the burn rate of the short window stayed at 1 or above until
+/// the rule fired, at the end of `minutes`.
 ///
-/// It is no earlier than the first whole minute after `not_before`, when the last incident ended, so
-/// that no bad event is counted to two. Below 1 the budget does not fall, so nothing before that minute belongs to the trouble. Where even
-/// the last window burns more slowly the incident began in the minute in which the rule fired.
+/// It is no earlier than the first whole minute after `not_before`, when the last incident ended,
+/// so that no bad event belongs to two. Below 1 the budget does not fall, so nothing before that
+/// minute belongs to the problem. If even the last window burns more slowly, the incident began in
+/// the minute in which the rule fired.
 pub fn beginning(
     minutes: &Series,
     windows: RuleWindows,
@@ -76,8 +77,8 @@ mod tests {
         Timestamp::from_secs(1_795_320_000)
     }
 
-    /// A thousand events a minute, of which so many are bad; the last of `bad` is the minute before the
-    /// rule fires.
+    /// Makes a thousand events a minute, of which `bad` are bad; its last element is the minute
+    /// before the rule fires.
     fn series(bad: &[i64]) -> Series {
         let range = range_of_search(WINDOWS, fired_at());
         let minutes = i64::try_from(range.length().as_secs() / 60).unwrap();
@@ -112,7 +113,7 @@ mod tests {
         }
     }
 
-    /// How many minutes before the rule fired.
+    /// Returns how many minutes before the rule fired the incident began.
     fn minutes_before(bad: &[i64], not_before: Option<Timestamp>) -> u64 {
         let began = beginning(&series(bad), WINDOWS, &burn(), not_before);
         fired_at().saturating_since(began).as_secs() / 60

@@ -1,7 +1,7 @@
-//! An incident: one episode of an alert with all that came of it, as it is told long after.
+//! An incident: one episode of an alert with everything that belongs to it, for a later review.
 //!
-//! Its facts are frozen with its transitions. What is added here are the counts around it
-//! ([`IncidentSnapshot`]), who has taken it on, and how long it took to find.
+//! The snapshots of its transitions are immutable. This module adds the counts around it
+//! ([`IncidentSnapshot`]), its acknowledgement, and its notes.
 
 mod beginning;
 mod picture;
@@ -14,15 +14,15 @@ pub use picture::{IncidentSnapshot, SnapshotPlan};
 
 use crate::domain::model::time::Timestamp;
 
-/// Somebody has taken an incident on.
+/// The acknowledgement of an incident by a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acknowledgement {
     pub at: Timestamp,
-    /// As far as somebody vouches for it.
+    /// The person, if their identity is known.
     pub by: Option<String>,
 }
 
-/// What somebody wrote on the page of an incident.
+/// A note that a person wrote on the page of an incident.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct IncidentNote {
     pub id: Uuid,

@@ -1,4 +1,4 @@
-//! The counts around an incident, small enough to be kept with it for ever.
+//! The counts around an incident, small enough to be kept permanently.
 
 use std::time::Duration;
 
@@ -13,23 +13,23 @@ use crate::domain::{
     },
 };
 
-/// What is shown before the first bad event, or before an alert whose first is not known.
+/// The time shown before the first bad event, or before an alert whose first one is not known.
 const BEFORE: Duration = Duration::from_hours(6);
-/// Points of one picture at most, those before what is shown included.
+/// The maximum number of points, including those before the part that is shown.
 const MOST: u64 = 240;
 const FINEST: Duration = Duration::from_mins(1);
 
-/// What is read for a picture.
+/// The counts to read for a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SnapshotPlan {
-    /// In whole steps; begins one long window before what is shown.
+    /// In whole steps; begins one long window before the part that is shown.
     pub range: TimeRange,
     pub step: Duration,
     pub long: Duration,
     pub short: Duration,
 }
 
-/// Bad events by reason and burn rates, at equal steps. Version 1 of what is kept.
+/// Bad events by reason and burn rates, at equal steps. Version 1 of the stored form.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IncidentSnapshot {
     pub from: Timestamp,
@@ -39,7 +39,7 @@ pub struct IncidentSnapshot {
     pub long_secs: u64,
     #[serde(rename = "short_window_seconds")]
     pub short_secs: u64,
-    /// At which burn rate the rule reacts.
+    /// The burn rate at which the rule fires.
     pub factor: f64,
     pub good: Vec<i64>,
     pub late: Vec<i64>,
@@ -51,7 +51,7 @@ pub struct IncidentSnapshot {
 }
 
 impl SnapshotPlan {
-    /// From some time before `first_bad` until `to`.
+    /// Plans a snapshot from some time before `first_bad` until `to`.
     pub fn new(first_bad: Timestamp, to: Timestamp, (long, short): (Duration, Duration)) -> Self {
         let shown_from = (first_bad - BEFORE).min(to - BEFORE);
         let reach = to.saturating_since(shown_from) + long;
@@ -65,7 +65,8 @@ impl SnapshotPlan {
     }
 }
 
-/// In whole minutes; no longer than the short window as long as that gives few enough points.
+/// Returns the step in whole minutes: no longer than the short window, unless that gives too many
+/// points.
 fn step(reach: Duration, short: Duration) -> Duration {
     let minutes = |length: Duration| length.as_secs().div_ceil(60).max(1);
     let fewest = minutes(reach).div_ceil(MOST).max(1);
@@ -80,7 +81,7 @@ fn step(reach: Duration, short: Duration) -> Duration {
 }
 
 impl IncidentSnapshot {
-    /// From the counts of the whole range of `plan`.
+    /// Makes a snapshot from the counts of the whole range of `plan`.
     pub fn new(
         plan: &SnapshotPlan,
         points: &[SeriesPoint],
@@ -142,7 +143,7 @@ impl IncidentSnapshot {
         Series::new(self.range(), self.step(), &points)
     }
 
-    /// Each with the end of its step: long and short window.
+    /// Returns the burn rates of the long and the short window, each with the end of its step.
     pub fn burn(&self) -> impl Iterator<Item = (Timestamp, Option<f64>, Option<f64>)> + '_ {
         let both = self.burn_long.iter().zip(&self.burn_short);
         both.enumerate()
@@ -155,7 +156,7 @@ impl IncidentSnapshot {
     }
 }
 
-/// More than a chart can show is not kept.
+/// Rounds to the precision that a chart can show.
 fn rounded(rate: BurnRate) -> f64 {
     (rate.value() * 1e4).round() / 1e4
 }

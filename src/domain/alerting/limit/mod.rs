@@ -1,10 +1,10 @@
 //! Rules on one number: how much of the budget is spent, how long it lasts, how many customers are
-//! affected, and whether anything happens at all.
+//! affected, and whether there are any events at all.
 //!
-//! Where a burn rate asks two windows, each of these asks one number whether it has reached its limit.
-//! What compares events with a budget is unknown until the first event is older than its window, as a
-//! burn rate is until its short window is covered: a share of the first few events means nothing.
-//! The formulae are monotone: one more bad event never makes a rule quieter.
+//! A burn rate has two windows; each of these rules has one number that reaches its limit or does
+//! not. A rule that compares events with a budget is unknown until the first event is older than
+//! its window, as a burn rate is until its short window is covered: a share of the first few events
+//! means nothing. The formulae are monotonic: one more bad event never clears a rule.
 
 #[cfg(test)]
 mod tests;
@@ -30,22 +30,23 @@ const WEEK: Duration = Duration::from_hours(7 * 24);
 const HOUR: Duration = Duration::from_hours(1);
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// A share that is exactly the limit in decimals may be a few units in the last place off in binary.
+/// A share that is exactly the limit in decimals may be a few units in the last place off in
+/// binary.
 const TOLERANCE: f64 = 1e-9;
 
-/// How a rule on one number stands.
+/// The status of a rule on one number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LimitStatus {
     pub name: Name,
     pub severity: Severity,
     #[serde(rename = "threshold")]
     pub limit: Limit,
-    /// For how long the limit must be reached before people are told.
+    /// The time for which the limit must be reached before a notification.
     #[serde(default, rename = "for_seconds", with = "whole_seconds")]
     pub pending_for: Duration,
-    /// What is held against the limit: the share of the budget that is spent, the seconds that it
-    /// lasts, the customers affected, or for an absence the events a week ago. `None` where there is
-    /// no such number: without events, or where a budget does not burn down.
+    /// The number that is compared with the limit: the share of the budget that is spent, the
+    /// seconds that it lasts, the customers affected, or for an absence the events a week ago.
+    /// `None` if there is no such number: without events, or if a budget does not burn down.
     pub value: Option<f64>,
     #[serde(rename = "condition")]
     pub standing: LimitState,
@@ -55,29 +56,29 @@ pub struct LimitStatus {
     /// The same if what cannot be used is good; only where the rule is in doubt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_good: Option<LimitState>,
-    /// The look-back that the number is of; of a spent budget, which is that of the SLO's window, the
-    /// last hour: it tells what goes on.
+    /// The look-back of the number; for a spent budget, which is that of the SLO's window, the last
+    /// hour: it shows the current events.
     pub window: WindowStatus,
 }
 
-/// Where a number is, seen from its limit.
+/// The state of a number relative to its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitState {
     /// At the limit or beyond.
     Over,
-    /// Short of it, yet too close to call it over.
+    /// Short of it, but too close to regard as clear.
     Near,
     /// At the limit, by so few bad events that they mean nothing.
     TooFew,
     Under,
-    /// At the limit if the events that cannot be used are bad, and not if they are good.
+    /// At the limit with unusable events counted as bad, but not with them counted as good.
     InDoubt,
-    /// Nothing can be said.
+    /// No verdict is possible.
     Unknown,
 }
 
-/// What rules on numbers look at, at one moment.
+/// The inputs of rules on numbers, at one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Numbers<'a> {
     pub burn: &'a BurnContext,
@@ -87,7 +88,7 @@ pub struct Numbers<'a> {
     pub freshness: Freshness,
 }
 
-/// The lengths that `limit` needs counts of, beside that of the SLO's window.
+/// Returns the lengths that `limit` needs counts of, besides that of the SLO's window.
 pub fn look_backs(limit: Limit) -> Vec<Duration> {
     match limit {
         Limit::BudgetSpent { .. }
@@ -100,7 +101,7 @@ pub fn look_backs(limit: Limit) -> Vec<Duration> {
     }
 }
 
-/// A quarter of the time ahead, in whole minutes as events are counted.
+/// Returns a quarter of the time ahead, in whole minutes as events are counted.
 fn pace_length(within: Duration) -> Duration {
     let minutes = within.as_secs().div_ceil(4 * MINUTE.as_secs());
     MINUTE * u32::try_from(minutes.max(1)).unwrap_or(u32::MAX)
@@ -147,8 +148,8 @@ pub fn limit_status(rule: &LimitRule, numbers: Numbers<'_>) -> LimitStatus {
 }
 
 impl LimitStatus {
-    /// The status by what cannot be used counted as good, held against that `at_worst`: over only if
-    /// both are.
+    /// Combines the status with unusable events counted as good and `at_worst`, the one with them
+    /// counted as bad: over only if both are.
     #[must_use]
     pub(super) fn unless_in_doubt(self, at_worst: &Self) -> Self {
         let is_in_doubt = match (self.standing, at_worst.standing) {
@@ -183,7 +184,7 @@ impl Numbers<'_> {
         WindowStatus::of(length, counts, rate, self.burn)
     }
 
-    /// Over the limit, unless too few bad events stand behind it to mean anything.
+    /// Returns over, unless there are too few bad events to mean anything.
     fn guarded(&self, bad_events: EventCounts) -> LimitState {
         let bad = u64::try_from(bad_events.bad()).unwrap_or(0);
         if bad >= self.guard.bad_events {
@@ -193,7 +194,7 @@ impl Numbers<'_> {
         }
     }
 
-    /// The share of the budget that is spent, of the events there were: what the pages show.
+    /// Returns the share of the budget that is spent, of the events so far: what the pages show.
     fn budget_spent(&self, over: f64) -> (Option<f64>, LimitState) {
         let Some(spent) = self.burn.budget_spent_by(self.burn.budgeted()) else {
             return (None, LimitState::Unknown);
@@ -210,11 +211,12 @@ impl Numbers<'_> {
         (Some(spent), standing)
     }
 
-    /// `projected(N) = remaining - q_L * N / L` with `L = N / 4`: what is left after `within` if the
-    /// budget is spent as in the last quarter of it. It is over at 0 and under where nine tenths of
-    /// what remains would do. A budget that is gone stays over until events age out of the window.
+    /// Computes `projected(N) = remaining - q_L * N / L` with `L = N / 4`: what is left after
+    /// `within` if the budget is spent as in the last quarter of it. It is over at 0 or below, and
+    /// near if nine tenths of what remains would suffice for that. An exhausted budget stays over
+    /// until events age out of the window.
     ///
-    /// A look-back without events has no pace: as everywhere, silence is not recovery.
+    /// A look-back without events has no pace: as everywhere, absence of data is not recovery.
     fn exhaustion(&self, within: Duration) -> (Option<f64>, LimitState) {
         let length = pace_length(within);
         let recent = self.counted(length);
@@ -233,7 +235,7 @@ impl Numbers<'_> {
         if recent.total() <= 0 {
             return (None, LimitState::Unknown);
         }
-        // A period of the calendar ends with what is left of its budget.
+        // A calendar period ends with whatever is left of its budget.
         let period = self.burn.period;
         let ahead = period.map_or(within, |period| within.min(period.rest));
         let takes = spent * ahead.as_secs_f64() / length.as_secs_f64();
@@ -265,13 +267,13 @@ impl Numbers<'_> {
         (Some(hurt), standing)
     }
 
-    /// Nothing for `length`, though the hour before this moment had events a week ago (or all of
-    /// `length`, where that is more than an hour).
+    /// Returns over if there was no event for `length`, though the hour before this moment had
+    /// events a week ago (or all of `length`, if that is longer than an hour).
     ///
-    /// What is usual is known in no other way: a queue that is idle at night and on Sundays is so
-    /// every week. This is wrong on a holiday, when it tells of an idle service, and a week after an
-    /// outage, when it is blind for as long as that one was. Any event, good or bad, ends it. Where
-    /// ingest may have missed events their absence says nothing.
+    /// Last week is the only indication of what is usual: a queue that is idle at night and on
+    /// Sundays is so every week. This is wrong on a holiday, when it reports an idle service, and a
+    /// week after an outage, when it detects nothing for as long as that one lasted. Any event,
+    /// good or bad, ends it. If ingest may have missed events, their absence shows nothing.
     fn absence(&self, length: Duration) -> (Option<f64>, LimitState) {
         let until_then = self.counted(WEEK).total();
         let usual = self.counted(WEEK + usual_length(length)).total() - until_then;

@@ -1,4 +1,5 @@
-//! The vectors of exhaustion, the edges of every limit, and that one more bad event never calms a rule.
+//! The vectors of exhaustion, the edges of every limit, and the law that one more bad event never
+//! clears a rule.
 
 use proptest::prelude::*;
 
@@ -26,7 +27,7 @@ fn burn(objective: f64, window: Duration, in_window: EventCounts) -> BurnContext
     }
 }
 
-/// How `limit` stands, at a guard of five bad events.
+/// Returns the status of `limit`, at a guard of five bad events.
 fn status(limit: Limit, burn: &BurnContext, counts: &[(Duration, EventCounts)]) -> LimitStatus {
     of_customers(limit, burn, counts, &CustomersByLength::new())
 }
@@ -86,8 +87,8 @@ fn without_events_nothing_is_known_of_a_budget() {
     assert_eq!(exhaustion.standing, LimitState::Unknown);
 }
 
-/// Errors at this share since `minutes` ago, after a clean window: 99.95 % over 14 days, gone within
-/// 6 hours, at a million events a minute.
+/// Makes errors at this share since `minutes` ago, after a clean window: 99.95 % over 14 days,
+/// exhausted within 6 hours, at a million events a minute.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "at most a million a minute for two weeks"
@@ -111,7 +112,7 @@ fn exhaustion_after(error_share: f64, minutes: f64) -> LimitStatus {
     )
 }
 
-/// Computed from `P / 5B` where that is within the look-back, else `P / B - N`.
+/// Computed from `P / 5B` if that is within the look-back, otherwise from `P / B - N`.
 #[test]
 fn exhaustion_fires_at_the_moments_of_its_formula() {
     let vectors = [
@@ -216,7 +217,7 @@ fn ten_customers_are_over_a_limit_of_ten_however_few_events_they_had() {
     assert_eq!(customers(0, EventCounts::ZERO), LimitState::Unknown);
 }
 
-/// Of a rule of 15 minutes: events in those, in the last week, and in the hour before that.
+/// For a rule of 15 minutes: events in those, in the last week, and in the hour before that.
 fn absence(now: i64, week: i64, hour_before: i64, freshness: Freshness) -> LimitState {
     let length = Duration::from_mins(15);
     let burn = burn(0.99, DAY * 28, counts(week + hour_before, 0));
@@ -267,7 +268,7 @@ fn loudness(standing: LimitState) -> u8 {
 }
 
 proptest! {
-    /// Of the same events one more turns bad, in the look-back and so in the window around it.
+    /// One more of the same events is bad, in the look-back and so in the window around it.
     #[test]
     fn one_more_bad_event_never_calms_a_rule(
         total in 1_i64..500, older in 0_i64..5_000, bad in 0_i64..500, older_bad in 0_i64..50,

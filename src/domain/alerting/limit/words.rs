@@ -1,4 +1,4 @@
-//! Rules on one number in words, for pages and notifications.
+//! Texts for rules on one number, for pages and notifications.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ impl Limit {
         }
     }
 
-    /// Where the limit is: `90 %`, `in 4 h`, `10 in 1 h`, `for 15 min`.
+    /// Formats the limit: `90 %`, `in 4 h`, `10 in 1 h`, `for 15 min`.
     pub fn threshold(&self) -> String {
         match *self {
             Limit::BudgetSpent { over }
@@ -52,7 +52,7 @@ impl LimitStatus {
         }
     }
 
-    /// Where the number is and where its limit: `92 % of the budget spent, limit 90 %`.
+    /// Formats the number and its limit: `92 % of the budget spent, limit 90 %`.
     pub fn sentence(&self) -> String {
         let threshold = self.limit.threshold();
         match (self.limit, self.value) {
@@ -83,8 +83,8 @@ impl LimitStatus {
         }
     }
 
-    /// The number as a multiple of its limit, so that 1 is the limit of every kind. `None` where there
-    /// is none.
+    /// Returns the number as a multiple of its limit, so that the limit is 1 for every kind. `None`
+    /// if there is no number.
     pub fn share_of_limit(&self) -> Option<f64> {
         let value = self.value?;
         match self.limit {
@@ -98,7 +98,8 @@ impl LimitStatus {
         }
     }
 
-    /// "no span has ever matched `finish`, so 100 timeouts in 1 h may only mean a wrong selector".
+    /// Formats "no span has ever matched `finish`, so 100 timeouts in 1 h may only mean a wrong
+    /// selector".
     fn never_ended(&self, ends: i64) -> String {
         let timeouts = format::counted(self.window.counts.timeout, "timeout");
         let window = self.window.text();
@@ -115,8 +116,8 @@ impl LimitStatus {
         }
     }
 
-    /// `990 of 1,000 events cannot be used (99 %) in 1 h: 990 invalid, as clocks differ; whether to page
-    /// is in doubt`.
+    /// Formats `990 of 1,000 events cannot be used (99 %) in 1 h: 990 invalid, as clocks differ;
+    /// whether to page is in doubt`.
     fn unusable(&self) -> String {
         let counts = self.window.counts;
         let share = self.value.map_or(format::NONE.to_owned(), format::percent);

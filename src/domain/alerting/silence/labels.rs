@@ -1,4 +1,4 @@
-//! What a silence can ask of an alert.
+//! The labels of alerts, which silences match.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,13 @@ use crate::domain::{
     slo::{Severity, Slo},
 };
 
-/// Of one alert: `slo`, `severity`, `service` and `group`, the attributes that a group is of, and the
-/// labels of the SLO. What an alert does not have is the empty text, as in Alertmanager.
+/// The labels of one alert: `slo`, `severity`, `service` and `group`, the attributes of its group,
+/// and the labels of the SLO. A missing label is the empty text, as in Alertmanager.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AlertLabels(BTreeMap<String, String>);
 
 impl AlertLabels {
-    /// Labels never hide what the alert is of.
+    /// Makes labels. Those of the SLO never replace the built-in ones.
     pub fn new<'a>(
         (slo, group): (&Name, Option<&Group>),
         severity: Severity,
@@ -44,7 +44,7 @@ impl AlertLabels {
         Self(all)
     }
 
-    /// Of an alert of a declared SLO.
+    /// Returns the labels of an alert of a declared SLO.
     pub fn of_slo(slo: &Slo, group: Option<&Group>, severity: Severity) -> Self {
         Self::new(
             (&slo.name, group),
@@ -54,7 +54,7 @@ impl AlertLabels {
         )
     }
 
-    /// Of the alert that these facts are told of, as it was then.
+    /// Returns the labels of the alert in a snapshot, as they were then.
     pub fn of_facts(facts: &AlertSnapshot) -> Self {
         Self::new(
             (&facts.slo, facts.group.as_ref()),

@@ -1,4 +1,5 @@
-//! One condition of a silence, as Alertmanager and `amtool` write it: `team="shop"`, `slo=~"orders.*"`.
+//! One matcher of a silence, in the syntax of Alertmanager and `amtool`: `team="shop"`,
+//! `slo=~"orders.*"`.
 
 use std::{fmt, str::FromStr};
 
@@ -6,18 +7,18 @@ use regex::{Regex, RegexBuilder};
 
 use super::labels::AlertLabels;
 
-/// In bytes. An expression of more is no way to name alerts.
+/// In bytes. A longer expression is not a sensible way to select alerts.
 const LONGEST: usize = 1_000;
-/// What a compiled expression may take, so that a short text cannot ask for much memory.
+/// The memory limit of a compiled expression, so that a short text cannot use a large amount.
 const MOST_MEMORY: usize = 1 << 20;
 
-/// What is asked of one label.
+/// The condition on one label.
 #[derive(Clone, Debug)]
 pub struct Matcher {
     name: String,
     operator: MatchOperator,
     value: String,
-    /// Of the whole value; only with an operator that takes an expression.
+    /// Matches the whole value; set only for an operator with an expression.
     regex: Option<Regex>,
 }
 
@@ -48,12 +49,12 @@ impl Matcher {
         self.takes(labels.value(&self.name))
     }
 
-    /// Whether it is satisfied by a label that is not there.
+    /// Returns whether a missing label satisfies it.
     pub fn takes_nothing(&self) -> bool {
         self.takes("")
     }
 
-    /// `name` of exactly this value.
+    /// Makes a matcher for `name` with exactly this value.
     pub fn equal(name: &str, value: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -108,7 +109,7 @@ impl FromStr for Matcher {
 }
 
 impl fmt::Display for Matcher {
-    /// In a form that reads back as the same.
+    /// Formats it so that it parses to the same matcher.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}\"", self.name, self.operator.as_str())?;
         for character in self.value.chars() {
@@ -150,13 +151,13 @@ impl MatchOperator {
     }
 }
 
-/// Labels of SLOs and attributes of spans.
+/// Returns whether a name may be a label of an SLO or an attribute of spans.
 fn is_label(name: &str) -> bool {
     let is_part = |c: char| c.is_ascii_alphanumeric() || "_.-/".contains(c);
     !name.is_empty() && name.chars().all(is_part)
 }
 
-/// Without the quotes that it may be in; a quote alone, or something after the last, is a mistake.
+/// Removes surrounding quotes; `None` for a single quote, or text after the closing one.
 fn unquoted(text: &str) -> Option<String> {
     let Some(rest) = text.strip_prefix('"') else {
         return (!text.contains('"')).then(|| text.to_owned());
@@ -169,7 +170,7 @@ fn unquoted(text: &str) -> Option<String> {
             '\\' => match characters.next()? {
                 'n' => value.push('\n'),
                 escaped @ ('"' | '\\') => value.push(escaped),
-                // As Alertmanager: what stands for nothing stands for itself.
+                // As in Alertmanager: an unknown escape stays as it is.
                 other => value.extend(['\\', other]),
             },
             other => value.push(other),
@@ -180,7 +181,7 @@ fn unquoted(text: &str) -> Option<String> {
 
 fn whole(matcher: &str, value: &str) -> Result<Regex, ParseMatcherError> {
     let build = |text: &str| RegexBuilder::new(text).size_limit(MOST_MEMORY).build();
-    // By itself first: a stray bracket must not undo what is put around it.
+    // On its own first: a stray bracket must not change the meaning of what is added around it.
     build(value)
         .and_then(|_| build(&format!("^(?s:{value})$")))
         .map_err(|error| ParseMatcherError::Expression {
@@ -190,7 +191,8 @@ fn whole(matcher: &str, value: &str) -> Result<Regex, ParseMatcherError> {
         })
 }
 
-/// The last line of the library's words: those before draw the expression with what we put around it.
+/// Returns the last line of the library's error: those before quote the expression with the
+/// additions around it.
 fn reason(error: &regex::Error) -> String {
     let text = error.to_string();
     let last = text.lines().last().unwrap_or_default().trim();

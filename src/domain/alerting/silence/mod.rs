@@ -1,8 +1,9 @@
-//! Silences: alerts that people do not want to be told of for a while.
+//! Silences, which suppress the notifications of some alerts for a while.
 //!
-//! A silence mutes the telling and nothing else: evaluation, budget and pages go on. It never mutes the
-//! end of what somebody was told the beginning of, and when it ends while the alert still fires, people
-//! are told at once. [`plan`] says which silences there can be, [`matcher`] which alerts one is about.
+//! A silence only suppresses notifications: evaluation, budget and pages are unaffected. It never
+//! suppresses the end of an alert whose beginning was notified, and if it ends while the alert is
+//! still firing, the alert is notified at once. [`plan`] validates new silences, [`matcher`]
+//! decides which alerts a silence matches.
 
 pub mod labels;
 pub mod matcher;
@@ -19,29 +20,29 @@ pub use plan::{Draft, DraftError, Force, SilenceRecurrence};
 
 use crate::domain::model::time::{TimeRange, Timestamp};
 
-/// Longer ones are pointed out wherever silences are listed: whoever made it may have forgotten it.
+/// Longer silences are highlighted wherever silences are listed: they may have been forgotten.
 pub const LONG: Duration = Duration::from_hours(7 * 24);
 
-/// What is muted, when, and why.
+/// The alerts, the times and the reason of a silence.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SilenceTerms {
-    /// All must match; at least one asks for a value.
+    /// All must match; at least one requires a value.
     pub matchers: Vec<Matcher>,
     /// Oldest first, all of one length; one unless it repeats.
     pub stretches: Vec<TimeRange>,
     pub repeat: Option<SilenceRecurrence>,
     pub reason: String,
-    /// As far as somebody vouches for it.
+    /// The author, if their identity is known.
     pub created_by: Option<String>,
 }
 
-/// Terms in force.
+/// A silence that was created.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Silence {
     pub id: Uuid,
     pub terms: SilenceTerms,
     pub created_at: Timestamp,
-    /// Before its time.
+    /// Set if it was ended early.
     pub ended: Option<Ended>,
 }
 
@@ -51,11 +52,11 @@ pub struct Ended {
     pub by: Option<String>,
 }
 
-/// As Alertmanager has it.
+/// As in Alertmanager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SilenceState {
-    /// Nothing is muted now, but will be.
+    /// It suppresses nothing now, but will later.
     Pending,
     Active,
     Expired,
@@ -70,14 +71,14 @@ impl Silence {
         }
     }
 
-    /// Until when it mutes; `None` if it mutes nothing now.
+    /// Returns until when it suppresses notifications; `None` if it does not now.
     pub fn mutes_until(&self, now: Timestamp) -> Option<Timestamp> {
         self.stretch_at_or_after(now)
             .filter(|stretch| stretch.contains(now))
             .map(|stretch| stretch.to)
     }
 
-    /// The present stretch, or the next.
+    /// Returns the current range, or the next.
     pub fn stretch_at_or_after(&self, now: Timestamp) -> Option<TimeRange> {
         if self.ended.as_ref().is_some_and(|ended| ended.at <= now) {
             return None;
@@ -87,7 +88,7 @@ impl Silence {
         stretches.get(next).copied()
     }
 
-    /// When it is over for good, as it stands.
+    /// Returns when it ends for good.
     pub fn ends_at(&self) -> Timestamp {
         let last = self.terms.ends_at();
         self.ended.as_ref().map_or(last, |ended| ended.at.min(last))
@@ -109,7 +110,7 @@ impl SilenceTerms {
             .map_or(Timestamp::UNIX_EPOCH, |first| first.from)
     }
 
-    /// Of the last stretch.
+    /// Returns the end of the last range.
     pub fn ends_at(&self) -> Timestamp {
         self.stretches
             .last()
@@ -127,7 +128,7 @@ impl SilenceTerms {
     }
 }
 
-/// The one of `silences` that mutes an alert longest, and until when.
+/// Returns the one of `silences` that suppresses an alert longest, and until when.
 pub fn muting<'a>(
     silences: &'a [Silence],
     labels: &AlertLabels,
@@ -258,7 +259,7 @@ mod tests {
     }
 
     proptest! {
-        /// As slowly as it can be said.
+        /// The same, computed in the slowest and simplest way.
         #[test]
         fn it_mutes_exactly_in_its_stretches(
             lengths in proptest::collection::vec((1_i64..9, 1_i64..9), 1..6),

@@ -1,4 +1,4 @@
-//! From what somebody asks for to a silence that there can be.
+//! Validates a requested silence.
 
 use std::time::Duration;
 
@@ -11,25 +11,25 @@ use crate::domain::model::{
     time::{TimeRange, Timestamp},
 };
 
-/// Nobody remembers a longer one: a silence of 999 weeks hid alerts for months (prometheus/alertmanager
+/// People forget longer ones: a silence of 999 weeks hid alerts for months (prometheus/alertmanager
 /// issue 3457).
 pub const LONGEST: Duration = Duration::from_hours(30 * 24);
-/// Even for who insists. A rule that repeats is followed so far.
+/// The limit even if forced. A repetition is expanded up to here.
 pub const LONGEST_FORCED: Duration = Duration::from_hours(366 * 24);
 /// Daily for a year.
 const MOST_OCCURRENCES: u16 = 400;
-/// Alertmanager's own limit would be reached by nothing that was written by hand.
+/// Far more than a person writes; Alertmanager's own limit is higher.
 const MOST_MATCHERS: usize = 30;
 /// In characters.
 const LONGEST_REASON: usize = 1_000;
 
-/// What is asked for, as it was written.
+/// A silence as it was requested.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Draft {
     pub matchers: Vec<String>,
-    /// Now, if it is missing.
+    /// Defaults to now.
     pub starts_at: Option<Timestamp>,
-    /// Of the first stretch; either this or `lasts`.
+    /// The end of the first range; either this or `lasts`.
     pub ends_at: Option<Timestamp>,
     pub lasts: Option<Duration>,
     pub repeat: Option<SilenceRecurrence>,
@@ -38,16 +38,16 @@ pub struct Draft {
     pub force: Force,
 }
 
-/// When a silence comes again.
+/// The repetition of a silence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SilenceRecurrence {
-    /// As iCalendar writes it, without `RRULE:`.
+    /// In iCalendar's syntax, without `RRULE:`.
     pub rule: String,
-    /// By whose clocks.
+    /// The time zone of the rule.
     pub time_zone: Tz,
 }
 
-/// Whether a silence may last longer than people remember.
+/// The permission to exceed [`LONGEST`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Force {
     #[default]
@@ -85,7 +85,7 @@ pub enum DraftError {
 }
 
 impl DraftError {
-    /// What to do about it.
+    /// Returns how to correct it.
     pub const fn help(&self) -> &'static str {
         match self {
             Self::NoMatcher | Self::Matcher(_) | Self::TooManyMatchers => {
@@ -111,7 +111,7 @@ impl DraftError {
 }
 
 impl Draft {
-    /// The silence that it asks for at this moment.
+    /// Returns the terms of the silence if it is created now.
     pub fn terms(&self, now: Timestamp) -> Result<SilenceTerms, DraftError> {
         let matchers = self.matchers()?;
         let reason = self.reason.trim();
@@ -139,7 +139,7 @@ impl Draft {
         Ok(terms)
     }
 
-    /// Only what is muted, for who wants to know that before all else.
+    /// Returns the matchers only, so that they can be previewed before the rest is filled in.
     pub fn matchers(&self) -> Result<Vec<Matcher>, DraftError> {
         let written = self.matchers.iter().map(|text| text.trim());
         let written: Vec<&str> = written.filter(|text| !text.is_empty()).collect();
@@ -160,7 +160,7 @@ impl Draft {
         let from = self.starts_at.unwrap_or(now);
         let to = match (self.ends_at, self.lasts) {
             (Some(to), _) => to,
-            // Counted from now if it was to start before.
+            // Counted from now if it should have started earlier.
             (None, Some(lasts)) => from.max(now) + lasts,
             (None, None) => return Err(DraftError::NoEnd),
         };
@@ -178,7 +178,7 @@ impl Draft {
     }
 }
 
-/// Those that are not over yet.
+/// Returns the ranges that are not over yet.
 fn repeated(
     repeat: &SilenceRecurrence,
     first: TimeRange,

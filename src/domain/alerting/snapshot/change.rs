@@ -1,4 +1,5 @@
-//! What else went on around the first bad event. A change is named with its time, and never blamed.
+//! Changes around the time of the first bad event. They are reported with their time, and never
+//! named as the cause.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,12 +8,12 @@ use crate::domain::{
     model::{format, time::Timestamp},
 };
 
-/// A deploy, a flag or a note that was told of, or a version that spans began to name.
+/// A reported change event, or a version that was first seen in spans.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecentChange {
     pub kind: ChangeKind,
     pub at: Timestamp,
-    /// What people call it: `warehouse-consumer 2.41.0`.
+    /// Its name for people: `warehouse-consumer 2.41.0`.
     pub title: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
@@ -44,7 +45,8 @@ impl From<ChangeEvent> for RecentChange {
 }
 
 impl RecentChange {
-    /// The `most` that are nearest to `began`, those before it first; in the order of time.
+    /// Returns the `most` changes that are nearest to `began`, with those before it taking
+    /// precedence; in the order of time.
     pub fn nearest(mut all: Vec<Self>, began: Timestamp, most: usize) -> Vec<Self> {
         all.sort_by_key(|change| {
             let distance = change.at.micros_since(began);
@@ -55,7 +57,7 @@ impl RecentChange {
         all
     }
 
-    /// `deploy`, before the title.
+    /// Returns the text before the title: `deploy`.
     pub const fn lead(&self) -> &'static str {
         match self.kind {
             ChangeKind::Deploy => "deploy",
@@ -65,7 +67,7 @@ impl RecentChange {
         }
     }
 
-    /// `at 09:16 UTC, 1 min before it began`, after the title.
+    /// Returns the text after the title: `at 09:16 UTC, 1 min before it began`.
     pub fn when(&self, began_at: Option<Timestamp>) -> String {
         let at = self.at.to_chrono().format("%H:%M UTC");
         let Some(began) = began_at else {

@@ -1,5 +1,5 @@
-//! What surrounds the numbers of a message: how they came to be, what else went on, and whom it hurts
-//! most.
+//! The context of the numbers in a message: their trend, other changes, and the most affected
+//! customers.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,29 +9,29 @@ use crate::domain::{
     model::{format, time::Timestamp},
 };
 
-/// Frozen with the facts; empty in those of versions that did not know of it.
+/// Stored with the snapshot; empty in those of versions that did not have it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Context {
     /// At most three, in the order of time.
     pub changes: Vec<RecentChange>,
     pub trend: Option<Trend>,
-    /// At most three, most bad events first; only where the definition wants them told.
+    /// At most three, most bad events first; only if the definition allows them in messages.
     pub top_customers: Vec<TopCustomer>,
-    /// How many events the differences were found among.
+    /// The number of events among which the differences were found.
     pub compared: Option<Compared>,
-    /// Until when there are data of the SLO: the end of its newest minute with an event.
+    /// The time until which there are data of the SLO: the end of its newest minute with an event.
     pub data_until: Option<Timestamp>,
 }
 
-/// A customer as the definition lets messages call it, and its bad events in the long window.
+/// A customer as the definition allows messages to name it, and its bad events in the long window.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopCustomer {
     pub customer: String,
     pub bad: i64,
 }
 
-/// Sampled events of either side.
+/// The number of sampled events of either side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Compared {
     pub bad: usize,
@@ -39,14 +39,14 @@ pub struct Compared {
 }
 
 impl Compared {
-    /// `208 bad and 200 good`.
+    /// Formats as `208 bad and 200 good`.
     pub fn text(self) -> String {
         let [bad, good] = [self.bad, self.good]
             .map(|events| format::count(i64::try_from(events).unwrap_or(i64::MAX)));
         format!("{bad} bad and {good} good")
     }
 
-    /// Why no difference is told.
+    /// Returns why no difference is shown.
     pub fn without_difference(self) -> String {
         let sampled = self.text();
         if differences::are_comparable(self.bad, self.good) {

@@ -1,4 +1,4 @@
-//! The facts themselves, as they are kept with the transition.
+//! The snapshot of an alert that is stored with each transition.
 
 mod change;
 mod context;
@@ -33,16 +33,16 @@ use crate::domain::{
     workflow::Outcome,
 };
 
-/// Version 1 of the facts; kept as JSON in `alert_transitions`.
+/// Version 1 of the snapshot; stored as JSON in `alert_transitions`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AlertSnapshot {
-    /// They never were: somebody tries whether a target is reached.
+    /// The alert is not real: a person tests whether a target can be reached.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_test: bool,
     pub kind: TransitionKind,
     pub slo: Name,
     pub display_name: String,
-    /// Which group of the SLO; `None` for the SLO itself.
+    /// The group of the SLO; `None` for the SLO itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<Group>,
     pub service: Option<String>,
@@ -50,30 +50,30 @@ pub struct AlertSnapshot {
     pub severity: Severity,
     /// The rule that fired.
     pub rule: Name,
-    /// Of a rule on burn rates; 1 for one on a limit.
+    /// The factor of a rule on burn rates; 1 for a rule on a limit.
     pub factor: f64,
-    /// How that rule stands, if it is on a limit instead of a burn rate: both windows are then its own.
+    /// The status of a rule on a limit instead of a burn rate: both windows are then its own.
     #[serde(
         default,
         rename = "threshold_rule",
         skip_serializing_if = "Option::is_none"
     )]
     pub limit: Option<LimitStatus>,
-    /// One uninterrupted trouble, from firing to resolved.
+    /// One uninterrupted problem, from firing to resolved.
     #[serde(rename = "incident")]
     pub episode: Uuid,
-    /// Rises with every transition of this SLO and severity.
+    /// Increases with every transition of this SLO and severity.
     pub version: i64,
-    /// The promised share of good events, in (0, 1).
+    /// The target share of good events, in (0, 1).
     #[serde(rename = "objective_ratio")]
     pub objective: f64,
-    /// Of the calendar, the longest that a period can be.
+    /// For a calendar, the longest that a period can be.
     #[serde(rename = "window_seconds")]
     pub window_secs: u64,
-    /// Of a window of the calendar.
+    /// Set for a calendar window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calendar: Option<CalendarUnit>,
-    /// How long a workflow may take; `None` for a one-span SLI.
+    /// The time limit of a workflow; `None` for a one-span SLI.
     #[serde(rename = "within_seconds")]
     pub within_secs: Option<f64>,
     #[serde(rename = "long_window")]
@@ -86,31 +86,32 @@ pub struct AlertSnapshot {
     /// affected.
     #[serde(default)]
     pub customers_total: Option<CustomerTotal>,
-    /// Share of the error budget left, signed.
+    /// Share of the error budget left; negative if it is overspent.
     #[serde(rename = "budget_remaining_ratio")]
     pub budget_remaining: Option<f64>,
     /// Bad events that the budget still allows, never below 0.
     pub bad_events_allowed: i64,
-    /// Seconds until the budget is gone at the pace of the long window.
+    /// Seconds until the budget is exhausted at the pace of the long window.
     #[serde(rename = "budget_empty_in_seconds")]
     pub budget_empty_in_secs: Option<u64>,
-    /// When the trouble began, fixed when the alert fired.
+    /// The time at which the problem began, fixed when the alert fired.
     pub began_at: Option<Timestamp>,
     pub evaluated_at: Timestamp,
-    /// When the episode began; of `Firing` the moment of evaluation.
+    /// The time at which the episode began; for `Firing` the time of the evaluation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fired_at: Option<Timestamp>,
-    /// Of what begins again soon after it was over: which time of the day (UTC) it is.
+    /// Set for an alert that fires again soon after it resolved: the ordinal of this time within
+    /// the day (UTC).
     #[serde(
         default,
         rename = "incident_number_today",
         skip_serializing_if = "Option::is_none"
     )]
     pub nth_today: Option<u32>,
-    /// What has come of it, between beginning and end.
+    /// The update, between beginning and end.
     #[serde(default, rename = "update", skip_serializing_if = "Option::is_none")]
     pub development: Option<AlertUpdate>,
-    /// Who has taken it on, once somebody has.
+    /// The acknowledgement, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledged: Option<Acknowledgement>,
     /// Since when `finish` is what it was then, where no workflow had finished under it.
@@ -119,19 +120,20 @@ pub struct AlertSnapshot {
     /// At most three, worst first.
     #[serde(rename = "worst_workflows")]
     pub worst: Vec<WorstWorkflow>,
-    /// What bad events of the long window have in common; at most three, the best clue first.
+    /// Attributes that bad events of the long window share; at most three, the most significant
+    /// first.
     #[serde(default, rename = "in_common")]
     pub differences: Vec<Difference>,
-    /// Where the time is lost; `None` where that cannot be told.
+    /// The stage in which the time is lost; `None` if that is unknown.
     #[serde(default)]
     pub slowest_stage: Option<SlowestStage>,
-    /// What surrounds the numbers.
+    /// The context of the numbers.
     #[serde(default)]
     pub context: Context,
     pub runbook: Option<String>,
-    /// The incident's page; `None` where the service does not know its own address.
+    /// The incident's page; `None` if the public URL is unknown.
     pub page_url: Option<String>,
-    /// Only on `Resolved`: what the episode cost.
+    /// Set only for `Resolved`: the cost of the episode.
     #[serde(rename = "incident_summary")]
     pub episode_summary: Option<EpisodeSummary>,
 }
@@ -141,21 +143,22 @@ pub struct WorstWorkflow {
     #[serde(rename = "workflow")]
     pub label: String,
     pub trace_id: TraceId,
-    /// As the definition lets messages call it.
+    /// As the definition allows messages to name it.
     pub customer: Option<String>,
     pub outcome: Outcome,
     pub started_at: Option<Timestamp>,
-    /// Start to end; for one that has not ended, start to now.
+    /// From start to end; for one that has not ended, from start to now.
     #[serde(rename = "duration_seconds")]
     pub took_secs: Option<f64>,
-    /// Whether it has ended.
+    /// True if it has ended.
     pub ended: bool,
-    /// Where its trace can be looked at.
+    /// Links to its trace in trace viewers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<TraceLink>,
 }
 
-/// The stage of which most is in what bad workflows take longer than good ones, in the long window.
+/// The stage with the largest share of the extra time of bad workflows compared with good ones, in
+/// the long window.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SlowestStage {
     pub title: String,
@@ -167,14 +170,14 @@ pub struct SlowestStage {
     pub good_secs: f64,
 }
 
-/// What was wrong when an episode began, beside which its end is told.
+/// The problem when an episode began, shown for comparison at its end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Before {
     /// In the long window; `None` without events.
     pub bad_ratio: Option<f64>,
-    /// The best clue of that time.
+    /// The most significant difference at that time.
     pub difference: Option<Difference>,
-    /// The share of good events now that have what it is about; `None` where they are too few.
+    /// The share of good events now that have this difference; `None` if they are too few.
     pub good_ratio_now: Option<f64>,
 }
 
@@ -184,23 +187,23 @@ pub struct EpisodeSummary {
     pub resolved_at: Timestamp,
     #[serde(default)]
     pub ended_by: EpisodeEnd,
-    /// How often it burned again while it seemed to recover.
+    /// The number of times it burned again while recovering.
     #[serde(default)]
     pub flaps: u32,
-    /// Events from it began to the resolve.
+    /// Events from `began_at` to the resolve.
     pub counts: EventCounts,
     pub customers_affected: Option<i64>,
     /// Share of the window's budget that the episode spent.
     #[serde(rename = "budget_spent_ratio")]
     pub budget_spent: Option<f64>,
-    /// The share of events that cannot be used, where it ended although they leave it in doubt.
+    /// The share of unusable events, if the episode ended although they leave it in doubt.
     #[serde(
         default,
         rename = "unusable_ratio",
         skip_serializing_if = "Option::is_none"
     )]
     pub unusable: Option<f64>,
-    /// What it was like when it fired; `None` in facts of versions that did not keep it.
+    /// The problem when it fired; `None` in snapshots of versions that did not store it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Before>,
 }

@@ -1,5 +1,4 @@
-//! How the share of bad events came to be what it is: the picture of a message, also where only text
-//! can be shown.
+//! The trend of the share of bad events: a message's chart, also for channels that show only text.
 
 use std::time::Duration;
 
@@ -11,36 +10,36 @@ use crate::domain::model::{
     time::{TimeRange, Timestamp},
 };
 
-/// Points of a trend: so many that an hour's window is five minutes of six hours.
+/// The number of points: an hour's window is shown as six hours at five minutes.
 const POINTS: u32 = 72;
 const WINDOWS: u32 = 6;
 const MINUTE: Duration = Duration::from_mins(1);
-/// Characters of a sparkline: what a phone shows beside some words.
+/// The number of characters of a sparkline: what a phone shows beside some words.
 const SPARKS: usize = 18;
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-/// Where there was no event.
+/// Marks a point without events.
 const NOTHING: char = '·';
 
-/// Shares of bad events in stretches of equal length, old to new.
+/// Shares of bad events in ranges of equal length, oldest first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trend {
     pub from: Timestamp,
     #[serde(rename = "step_seconds")]
     pub step_secs: u64,
-    /// Seconds since the first event of the SLO, where that is less than the trend is long.
+    /// Seconds since the first event of the SLO, if that is less than the length of the trend.
     #[serde(
         default,
         rename = "seconds_since_first_event",
         skip_serializing_if = "Option::is_none"
     )]
     pub since_first_event_secs: Option<u64>,
-    /// In hundredths of a percent, which are exact and short in JSON; `None` where there was no event.
+    /// In hundredths of a percent, which are exact and short in JSON; `None` without events.
     pub bad_basis_points: Vec<Option<u16>>,
 }
 
 impl Trend {
-    /// The stretches for a rule that looks back over `long`: six times as far as it looks, and the last
-    /// ends with the minute of `to`.
+    /// Returns the ranges for a rule with a long window of `long`: together six times as long, the
+    /// last ending with the minute of `to`.
     pub fn stretches(long: Duration, to: Timestamp) -> Vec<TimeRange> {
         let step = long * WINDOWS / POINTS;
         let step = Duration::from_secs(step.as_secs().div_ceil(60).max(1) * 60);
@@ -51,8 +50,8 @@ impl Trend {
             .collect()
     }
 
-    /// Of what was counted in [`Self::stretches`], or in the last of them, by an SLO whose first event
-    /// came `observed` ago; `None` where there were none.
+    /// Makes a trend of the counts in [`Self::stretches`], or in the last of them, for an SLO whose
+    /// first event was `observed` ago; `None` without events.
     pub fn new(
         stretches: &[TimeRange],
         counts: &[EventCounts],
@@ -74,7 +73,7 @@ impl Trend {
         TimeRange::new(self.from, self.from + length)
     }
 
-    /// The time that it shows: `the last 6 h`, or `the 20 min since the first event`.
+    /// Formats the time range: `the last 6 h`, or `the 20 min since the first event`.
     pub fn lately(&self) -> String {
         match self.since_first_event_secs {
             None => {
@@ -85,19 +84,19 @@ impl Trend {
         }
     }
 
-    /// `None` where there was no event.
+    /// Returns the shares; `None` for points without events.
     pub fn bad_ratios(&self) -> impl Iterator<Item = Option<f64>> {
         let points = self.bad_basis_points.iter();
         points.map(|points| points.map(|points| f64::from(points) / 1e4))
     }
 
-    /// The largest share; 0 without any.
+    /// Returns the largest share; 0 without any.
     pub fn peak(&self) -> f64 {
         self.bad_ratios().flatten().fold(0.0, f64::max)
     }
 
-    /// `▁▁▂▁▁▁▂▁▃▆███`. The top is the peak, or twice what the `budget` allows where it is lower, so
-    /// that nothing but noise looks like nothing.
+    /// Formats `▁▁▂▁▁▁▂▁▃▆███`. The top is the peak, or twice what the `budget` allows if that is
+    /// higher, so that noise alone looks flat.
     pub fn sparkline(&self, budget: f64) -> String {
         let top = self.peak().max(2.0 * budget).max(1e-9);
         let chunk = self.bad_basis_points.len().div_ceil(SPARKS).max(1);

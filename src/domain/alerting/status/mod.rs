@@ -1,4 +1,4 @@
-//! How an SLO stands at one moment: what the pages show, the API returns and the alerts saw.
+//! The status of an SLO at one moment, as pages, API and alerts use it.
 
 #[cfg(test)]
 mod tests;
@@ -30,21 +30,21 @@ use crate::domain::{
     slo::{Indicator, Limit, LimitRule, Severity, Slo},
 };
 
-/// One evaluation of one SLO. Kept as JSON in `slo_statuses`.
+/// One evaluation of one SLO. Stored as JSON in `slo_statuses`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SloStatus {
     /// The moment the windows end at.
     pub evaluated_at: Timestamp,
     pub state: SloState,
-    /// Over the SLO's own window; of a period of the calendar, what has passed of it.
+    /// Over the SLO's own window; for a calendar period, over the part that has passed.
     pub window: EventCounts,
-    /// Of a window of the calendar.
+    /// Set for a calendar window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub period: Option<PeriodStatus>,
     /// Share of the error budget not yet spent: 1 is all, below 0 is overspent. `None` without
-    /// events. What cannot be used counts as good.
+    /// events. Unusable events count as good.
     pub budget_remaining: Option<f64>,
-    /// The same with what cannot be used counted as bad; `None` where there is no such event.
+    /// The same with unusable events counted as bad; `None` if there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_remaining_at_worst: Option<f64>,
     /// Seconds until the budget is gone at the rate of the long window of the rule that fired, or of the
@@ -70,24 +70,24 @@ pub struct SloStatus {
     pub in_flight: i64,
     /// In flight past the deadline, still within the grace.
     pub overdue: i64,
-    /// Distinct customers with a bad event in the last hour; `None` where the SLO names none.
+    /// Distinct customers with a bad event in the last hour; `None` if the SLO names none.
     pub customers_affected: Option<i64>,
-    /// Ticks in a row that have come in time, up to two.
+    /// Consecutive ticks that were on time, up to two.
     #[serde(default = "settled")]
     pub steady_ticks: u8,
-    /// Customers with any event in the hours that the last hour touches; `None` where nobody is
+    /// Customers with any event in the hours that the last hour touches; `None` if none is
     /// affected.
     #[serde(default)]
     pub customers_total: Option<CustomerTotal>,
 }
 
-/// The period of the calendar that an evaluation lay in.
+/// The calendar period of an evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PeriodStatus {
     pub from: Timestamp,
-    /// When the budget is whole again.
+    /// The time at which the budget is whole again.
     pub to: Timestamp,
-    /// Events that there will be in all of it, by the usual traffic.
+    /// The events expected in all of it, by the usual traffic.
     pub expected_events: f64,
 }
 
@@ -99,7 +99,7 @@ pub enum SloState {
     Ticket,
     /// The short window of some rule is over its factor, the long one not yet.
     Rising,
-    /// An alert fires, but no rule burns any more.
+    /// An alert is firing, but no rule burns any more.
     Recovering,
     /// No event in the whole window.
     NoData,
@@ -108,17 +108,17 @@ pub enum SloState {
     Ok,
 }
 
-/// The look-back that the numbers "now" are taken over.
+/// The look-back of the "now" numbers.
 pub const LAST_HOUR: Duration = Duration::from_hours(1);
 
-/// What was counted for one SLO at one moment.
+/// The counts of one SLO at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measured {
     /// The moment that all look-backs end at.
     pub at: Timestamp,
     /// The time of the earliest event ever counted.
     pub first_event_at: Option<Timestamp>,
-    /// Whether an end was ever joined with a start, under any definition of the SLO.
+    /// True if an end was ever joined with a start, under any definition of the SLO.
     pub has_ended: bool,
     /// Since when `finish` is what it is now, where workflows have finished before and none since.
     pub finish_unmatched_since: Option<Timestamp>,
@@ -140,14 +140,14 @@ pub struct Measured {
     pub overdue: i64,
     /// Distinct customers with a bad event in the last hour.
     pub customers_affected: i64,
-    /// Customers with any event; `None` where nobody is affected.
+    /// Customers with any event; `None` if none is affected.
     pub customers_total: Option<CustomerTotal>,
-    /// Distinct customers with a bad event, by what rules ask for.
+    /// Distinct customers with a bad event, by the look-backs of rules.
     pub customers: CustomersByLength,
     pub freshness: Freshness,
 }
 
-/// All lengths that an evaluation of `slo` counts events over.
+/// Returns all lengths that an evaluation of `slo` counts events over.
 pub fn look_backs(slo: &Slo) -> BTreeSet<Duration> {
     let of_rules = slo
         .alerting
@@ -161,8 +161,8 @@ pub fn look_backs(slo: &Slo) -> BTreeSet<Duration> {
 }
 
 impl Measured {
-    /// The same, marked as what no alert may fire or resolve on if it cannot be true: after a mistake of
-    /// ours, or of whoever restored the database.
+    /// Marks the counts if they are inconsistent, after a defect of the service or a faulty restore
+    /// of the database: then no alert may fire or resolve on them.
     #[must_use]
     pub fn or_absurd(self) -> Self {
         let counts = self.counts.values().chain([&self.in_period]);
@@ -185,7 +185,7 @@ impl Measured {
         self.counts.get(&length).copied().unwrap_or_default()
     }
 
-    /// What burn rates of `slo` are computed with, where what cannot be used counts as good.
+    /// Returns the inputs of the burn rates of `slo`, with unusable events counted as good.
     pub fn burn_context(&self, slo: &Slo) -> BurnContext {
         self.burn_bounds(slo).as_good
     }
@@ -244,7 +244,7 @@ impl Measured {
         })
     }
 
-    /// The events whose bad ones spend the budget of `slo`.
+    /// Returns the events whose bad ones spend the budget of `slo`.
     fn budgeted(&self, slo: &Slo) -> EventCounts {
         match slo.window.period(self.at) {
             Some(_) => self.in_period,
@@ -261,7 +261,7 @@ impl Measured {
         })
     }
 
-    /// How each rule of `slo` stands.
+    /// Returns the statuses of the rules of `slo`.
     pub fn rule_statuses(&self, slo: &Slo) -> RuleStatuses {
         let burn = self.burn_bounds(slo);
         let guard = slo.alerting.guard;
@@ -309,7 +309,8 @@ impl Measured {
             .collect()
     }
 
-    /// None of an SLO that has no rules: nobody asked for alerts.
+    /// Returns the statuses of the rules on data quality; none for an SLO without rules, which
+    /// requests no alerts.
     fn quality_statuses(
         &self,
         slo: &Slo,
@@ -338,12 +339,13 @@ impl Measured {
         rules.into_iter().flatten().collect()
     }
 
-    /// The burn rate of the last hour.
+    /// Returns the burn rate of the last hour.
     fn pace(&self, burn: &BurnContext) -> Option<BurnRate> {
         burn.burn_rate(self.look_back(LAST_HOUR))
     }
 
-    /// Planned work leaves events out, so their absence says as little as where ingest was down.
+    /// Returns the freshness for a rule. Planned work leaves events out, so their absence shows as
+    /// little as during an outage of ingest.
     fn freshness_for(&self, slo: &Slo, rule: &LimitRule) -> Freshness {
         match rule.limit {
             Limit::Absence { length } => {
@@ -365,8 +367,8 @@ impl Measured {
 }
 
 impl SloStatus {
-    /// The status of `slo` by what was `measured`, with its rules and alerts as they are after this
-    /// evaluation.
+    /// Makes the status of `slo` by what was `measured`, with its rules and alerts as they are
+    /// after this evaluation.
     pub fn new(
         slo: &Slo,
         measured: &Measured,
@@ -446,13 +448,13 @@ impl SloStatus {
     }
 }
 
-/// What was evaluated before rhythm was kept had been so without a gap.
+/// A status without the field was written by a version that evaluated without gaps.
 const fn settled() -> u8 {
     TickHistory::first(Timestamp::UNIX_EPOCH).steady_ticks
 }
 
-/// One that burns and yet has not fired waits until it has done so for a while, or until the SLO is old
-/// enough.
+/// Returns whether a rule burns and has not fired: it waits until it has burned for a while, or
+/// until the SLO is old enough.
 fn is_rising(rule: &RuleStatus) -> bool {
     let is_over = || rule.short.burn_rate.is_some_and(|rate| rate >= rule.factor);
     match rule.condition {
@@ -466,7 +468,7 @@ fn is_rising(rule: &RuleStatus) -> bool {
     }
 }
 
-/// The worst that holds, in the order of [`SloState`].
+/// Returns the worst state that applies, in the order of [`SloState`].
 fn slo_state(burn: &BurnContext, rules: &[RuleStatus], alerts: &[AlertStatus]) -> SloState {
     let fires = |severity| {
         let mut alerts = alerts.iter();

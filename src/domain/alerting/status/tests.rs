@@ -1,4 +1,4 @@
-//! How an SLO stands, by numbers that are easy to follow.
+//! Statuses of SLOs, with simple numbers.
 
 use std::collections::BTreeMap;
 

@@ -1,19 +1,19 @@
-//! What is wrong with a file, and where; with secrets masked before anything leaves this module.
+//! Problems of a file with their positions; secrets are masked before anything leaves this module.
 
 use std::{cell::RefCell, ops::Range, sync::LazyLock};
 
 use regex::Regex;
 use serde::Serialize;
 
-/// A file of definitions, read by someone else.
+/// A file of definitions and its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DefinitionFile {
-    /// As it is to be shown: relative to the folder of definitions.
+    /// The path to display: relative to the folder of definitions.
     pub path: String,
     pub text: String,
 }
 
-/// One thing to put right, or to know.
+/// One problem to correct, or to know about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     pub severity: ProblemSeverity,
@@ -23,12 +23,12 @@ pub struct Problem {
     /// In characters, counted from 1.
     pub column: usize,
     pub message: String,
-    /// What to write instead.
+    /// The correction to make.
     pub help: Option<String>,
     pub excerpt: Option<Excerpt>,
 }
 
-/// The line at fault. Literal secrets in it are replaced by `*`.
+/// The line with the problem. Literal secrets in it are replaced by `*`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Excerpt {
     pub text: String,
@@ -41,12 +41,12 @@ pub struct Excerpt {
 pub enum ProblemSeverity {
     /// The set is refused.
     Error,
-    /// The set is taken, but perhaps not as it was meant.
+    /// The set is accepted, but may not have the intended meaning.
     Warning,
 }
 
 impl Problem {
-    /// A problem of a file as a whole: it could not be read, say.
+    /// Makes a problem of a whole file, for example that it could not be read.
     pub fn of_file(path: &str, message: String, help: Option<String>) -> Self {
         Self {
             severity: ProblemSeverity::Error,
@@ -64,11 +64,11 @@ impl Problem {
     }
 }
 
-/// There is no value, and what is wrong is among the findings.
+/// Means that there is no value, because of a problem that has been reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reported;
 
-/// A stretch of a file, in bytes.
+/// A range of a file, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct SourceSpan(pub(super) usize, pub(super) usize);
 
@@ -78,7 +78,7 @@ impl SourceSpan {
     }
 }
 
-/// The problems of one file as they are found.
+/// Collects the problems of one file.
 #[derive(Debug)]
 pub(super) struct Diagnostics<'a> {
     file: &'a DefinitionFile,
@@ -103,12 +103,12 @@ impl<'a> Diagnostics<'a> {
         &self.file.path
     }
 
-    /// From here on nothing between these bytes is shown.
+    /// Masks these bytes in all excerpts.
     pub(super) fn mask(&mut self, secret: Range<usize>) {
         self.secrets.push(secret);
     }
 
-    /// From here on nothing but keys is shown of a stretch whose structure is not known.
+    /// Masks everything but keys in a range whose structure is not known.
     pub(super) fn mask_values(&mut self, stretch: Range<usize>) {
         let text = self.text().get(stretch.clone()).unwrap_or_default();
         let values = WORD
@@ -149,7 +149,7 @@ impl<'a> Diagnostics<'a> {
         problems
     }
 
-    /// The line that a byte stands on, counted from 1.
+    /// Returns the line of a byte, counted from 1.
     pub(super) fn line_of(&self, offset: usize) -> usize {
         self.head(offset).matches('\n').count() + 1
     }
@@ -204,9 +204,9 @@ impl<'a> Diagnostics<'a> {
     }
 }
 
-/// What looks like a literal secret in the text itself, for files that cannot even be parsed and for
-/// keys that are misspelt: the rest of a line behind such a key unless a reference stands there, the
-/// line below a key with nothing behind it, and addresses that are secret as a whole.
+/// Finds likely literal secrets in the text itself, for files that cannot be parsed and for keys
+/// that are misspelt: the rest of a line after such a key unless it is a reference, the line below
+/// a key without a value, and URLs that are secret as a whole.
 fn secrets_by_look(text: &str) -> Vec<Range<usize>> {
     LITERAL_SECRET
         .captures_iter(text)
@@ -215,7 +215,7 @@ fn secrets_by_look(text: &str) -> Vec<Range<usize>> {
         .collect()
 }
 
-/// Whether a key of this name holds a secret.
+/// Returns whether a key of this name holds a secret.
 pub(super) fn is_secret_key(key: &str) -> bool {
     SECRET_KEY.is_match(key)
 }
@@ -230,7 +230,7 @@ static LITERAL_SECRET: LazyLock<Regex> = LazyLock::new(|| {
     ))
 });
 
-/// A word, and the colon that makes it a key.
+/// Matches a word and the colon that makes it a key.
 static WORD: LazyLock<Regex> =
     LazyLock::new(|| compile(r#"([^\s{}\[\],"'#]*[^\s{}\[\],"'#:])["']?(:(?:\s|$))?"#));
 

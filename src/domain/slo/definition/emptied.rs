@@ -1,12 +1,12 @@
-//! How two sets of files differ: whether they are the same, and whether the new ones take away what is in
-//! force without anybody having asked for it. A volume that is not mounted and a file that was cut off by
-//! a full disk look like a wish to watch nothing.
+//! Compares two sets of files: whether they are equal, and whether the new one unintentionally
+//! removes active definitions. A volume that is not mounted and a file that was truncated by a full
+//! disk look like a request to monitor nothing.
 
 use sha2::{Digest as _, Sha256};
 
 use super::{DefinitionFile, check::load};
 
-/// A number that is the same for the same files, in every version and on every machine.
+/// Returns a hash that is the same for the same files, in every version and on every machine.
 pub fn digest(files: &[DefinitionFile]) -> i64 {
     let mut hash = Sha256::new();
     for text in files.iter().flat_map(|file| [&file.path, &file.text]) {
@@ -17,10 +17,10 @@ pub fn digest(files: &[DefinitionFile]) -> i64 {
     i64::from_be_bytes(first.unwrap_or_default())
 }
 
-/// Why `now`, which is valid, must not replace `before` unless somebody confirms it.
+/// Returns why `now`, which is valid, must not replace `before` unless a person confirms it.
 ///
-/// A sentence for each loss; empty if it may. Deleting a file, or a document in it, is an ordinary change as long as an SLO
-/// remains.
+/// One sentence for each loss; empty if it may. Deleting a file, or a document in it, is an
+/// ordinary change as long as an SLO remains.
 pub fn emptied(before: &[DefinitionFile], now: &[DefinitionFile]) -> Vec<String> {
     let declared = |files| load(files).map_or(0, |(catalog, _)| catalog.slos.len());
     let mut losses = Vec::new();
@@ -44,7 +44,7 @@ pub fn emptied(before: &[DefinitionFile], now: &[DefinitionFile]) -> Vec<String>
     losses
 }
 
-/// Whether a file has no document: nothing but comments and separators.
+/// Returns whether a file has no document: nothing but comments and separators.
 fn is_blank(text: &str) -> bool {
     text.trim_start_matches('\u{feff}').lines().all(|line| {
         let line = line.trim();

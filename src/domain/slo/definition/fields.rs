@@ -1,7 +1,8 @@
-//! The fields of a group, asked for one after the other.
+//! The fields of a group, read one after the other.
 //!
-//! A function of [`Fields`] runs on the fields of a document, which reads them, or on none, which notes
-//! what it asks for: this tells which names are misspelt before anything is read.
+//! A function of [`Fields`] is called either with the fields of a document, which it reads, or
+//! without any, to record the fields that it accepts: this shows which names are misspelt before
+//! anything is read.
 
 use std::cell::RefCell;
 
@@ -22,11 +23,11 @@ pub(super) struct Fields<'a> {
 
 #[derive(Debug)]
 enum GivenFields<'a> {
-    /// By the names they are read under.
+    /// The fields that are present, by the names they are read under.
     Given(Vec<(&'a str, &'a YamlNode)>),
     Noted {
         group: &'a RefCell<GroupShape>,
-        /// `None` if names are enough.
+        /// `None` if names suffice.
         groups: Option<&'a RefCell<Vec<GroupShape>>>,
     },
 }
@@ -34,15 +35,16 @@ enum GivenFields<'a> {
 /// Reads one value.
 type ReadValue<'r, T> = &'r dyn for<'v> Fn(YamlValue<'v>) -> Checked<T>;
 
-/// A field of several of which exactly one is there: its key, what it is, and what reads it.
+/// One of several fields of which exactly one must be present: its key, its description, and its
+/// reader.
 pub(super) type Alternative<'r, T> = (&'static str, &'static str, ReadValue<'r, T>);
 
 /// Reads a group of fields.
 type ReadFields<'r, T> = &'r dyn for<'v> Fn(&Fields<'v>) -> Checked<T>;
 
 impl<'a> Fields<'a> {
-    /// The fields of `node`. Unknown ones are noted; a misspelt one is then read as what it was meant to
-    /// be, so that what it should have been is not missed as well.
+    /// Reads the fields of `node`. Unknown ones are reported; a misspelt one is then read as the
+    /// field that was probably meant, so that the field is not also reported as missing.
     pub(super) fn of<T>(
         findings: &'a Diagnostics<'a>,
         name: &'static str,
@@ -77,7 +79,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Notes what a group accepts, once for each name.
+    /// Records what a group accepts, once for each name.
     pub(super) fn note_group<T>(
         groups: &RefCell<Vec<GroupShape>>,
         name: &'static str,
@@ -88,7 +90,7 @@ impl<'a> Fields<'a> {
         if is_known {
             return;
         }
-        // Its place among the others is where it is first asked for.
+        // Its position among the others is that of its first use.
         let at = groups.borrow().len();
         groups.borrow_mut().push(GroupShape::new(name, about));
         let shape = outline(Some(groups), GroupShape::new(name, about), read);
@@ -110,7 +112,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// `None` if it is left out.
+    /// Reads a field; `None` if it is left out.
     pub(super) fn optional<T>(
         &self,
         key: &'static str,
@@ -120,7 +122,8 @@ impl<'a> Fields<'a> {
         self.field(key, about, Presence::Optional, &read)
     }
 
-    /// As if `default` were written where it is left out: what the reference shows is what is read.
+    /// Reads a field; if it is left out, reads `default` instead, so that the reference shows the
+    /// actual default.
     pub(super) fn or<T>(
         &self,
         key: &'static str,
@@ -152,7 +155,7 @@ impl<'a> Fields<'a> {
             GivenFields::Noted { group, groups } => {
                 let accepted = Outline::new(*groups);
                 if groups.is_some() {
-                    // Nothing is read; what counts is noted in the outline.
+                    // The outline reads nothing; only what it recorded counts.
                     let _reported = read(YamlValue::outline(self.findings, &accepted)).is_ok();
                 }
                 group.borrow_mut().fields.push(FieldShape {
@@ -174,13 +177,13 @@ impl<'a> Fields<'a> {
         (!matches!(node.value, NodeValue::Null)).then_some(node)
     }
 
-    /// Whether a field is there, right or wrong.
+    /// Returns whether a field is present, valid or not.
     pub(super) fn has(&self, key: &str) -> bool {
         self.node(key).is_some()
     }
 
-    /// The value of the one field of `alternatives` that is there; it is a mistake if that is not exactly
-    /// one. `thing` begins the message, as `an indicator`.
+    /// Reads the one field of `alternatives` that is present; reports a problem if not exactly one
+    /// is. `thing` begins the message, such as `an indicator`.
     pub(super) fn one_of<T>(
         &self,
         thing: &str,
@@ -205,7 +208,7 @@ impl<'a> Fields<'a> {
         Err(self.findings.error_with_help(self.place, message, help))
     }
 
-    /// It is a mistake if `key` is there and `owner`, which it says more of, is not.
+    /// Reports a problem if `key` is present without `owner`, which it belongs to.
     pub(super) fn belongs_to(&self, key: &str, owner: &str) -> Checked<()> {
         if self.has(key) && !self.has(owner) {
             let message = format!("`{key}` belongs to `{owner}`, which is not there");
@@ -214,14 +217,14 @@ impl<'a> Fields<'a> {
         Ok(())
     }
 
-    /// A text or number as it is written; empty if there is none.
+    /// Returns a text or number as it is written; empty if there is none.
     pub(super) fn written(&self, key: &str) -> &'a str {
         let node = self.node(key);
         let text = node.and_then(|node| node.text().or_else(|| node.number()));
         text.unwrap_or_default()
     }
 
-    /// Where a field is, or else the group.
+    /// Returns the position of a field, or otherwise of the group.
     pub(super) fn at(&self, key: &str) -> SourceSpan {
         self.node(key).map_or(self.place, |node| node.place)
     }
@@ -241,7 +244,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Runs `read` on nothing.
+/// Calls `read` without fields.
 fn outline<T>(
     groups: Option<&RefCell<Vec<GroupShape>>>,
     empty: GroupShape,
@@ -264,14 +267,14 @@ fn outline<T>(
     group.into_inner()
 }
 
-/// The field that an unknown one was meant to be, of those that are not there.
+/// Returns the field that was probably meant by an unknown one, of those that are not present.
 fn meant(entry: &Entry, entries: &[Entry], known: &[&'static str]) -> Option<&'static str> {
     let is_absent = |field: &&str| entries.iter().all(|other| other.key != **field);
     let absent = known.iter().copied().filter(is_absent);
     suggest::nearest(&entry.key, absent)
 }
 
-/// What `key` of `group` will mean once it is built; `None` if it means nothing at all.
+/// Returns the planned meaning of `key` in `group`; `None` if it has none.
 fn not_yet_supported(group: &str, key: &str) -> Option<&'static str> {
     match (group, key) {
         ("SloSpec", "budgetingMethod" | "timeSlices" | "timeSliceTarget") => {

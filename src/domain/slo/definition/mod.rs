@@ -1,4 +1,5 @@
-//! What a user declared: SLOs, alert policies and notification targets, checked and compiled.
+//! Definitions that a user declared: SLOs, alert policies and notification targets, checked and
+//! compiled.
 //!
 //! A [`Catalog`](crate::domain::slo::Catalog) is made from all files at once and is valid as a whole;
 //! everything behind it may rely on that. A text becomes a tree of nodes with their places ([`yaml`]),
@@ -6,8 +7,8 @@
 //! once: it reads and checks, it yields the JSON Schema ([`schema`]), and it yields the reference of all
 //! fields ([`mod@reference`]).
 //!
-//! To add a field: ask for it in the function of its group in `check/`, with a sentence for the
-//! reference, and put a file with each mistake that can be made into `tests/fixtures/definitions/bad/`.
+//! To add a field: read it in the function of its group in `check/`, with a sentence for the
+//! reference, and put a file with each possible mistake into `tests/fixtures/definitions/bad/`.
 
 mod check;
 mod diagnostics;
@@ -29,7 +30,7 @@ pub use self::{
     reference::{FieldReference, GroupReference, TypeWord, reference},
 };
 
-/// The JSON Schema of all kinds, for editors.
+/// Returns the JSON Schema of all kinds, for editors.
 pub fn json_schema() -> serde_json::Value {
     schema::json_schema(&check::kinds(), &check::shapes())
 }

@@ -7,14 +7,14 @@ use super::{
     shape::{FieldShape, Presence, Shape},
 };
 
-/// Fields that stand together.
+/// A group of fields.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GroupReference {
-    /// As other groups refer to it; unique.
+    /// The name by which other groups refer to it; unique.
     pub name: &'static str,
     pub about: &'static str,
     pub fields: Vec<FieldReference>,
-    /// Keys of which exactly one must be there; empty if there are none such.
+    /// Keys of which exactly one must be present; empty if there are no such keys.
     pub exactly_one_of: Vec<&'static str>,
 }
 
@@ -22,24 +22,24 @@ pub struct GroupReference {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FieldReference {
     pub name: &'static str,
-    /// What may be written, in words.
+    /// The accepted values, in words.
     #[serde(rename = "type")]
     pub kind: String,
     /// Groups that `kind` names.
     pub groups: Vec<&'static str>,
     pub required: bool,
-    /// What holds if it is left out, as it would be written; `None` if that is no single value.
+    /// The default, as it would be written; `None` if it is not a single value.
     pub default: Option<&'static str>,
-    /// One sentence or two; empty where the name says all.
+    /// One or two sentences; empty if the name is sufficient.
     pub about: &'static str,
 }
 
 /// A word of a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TypeWord<'f> {
-    /// With the space behind it.
+    /// With the space after it.
     pub text: &'f str,
-    /// The group that it names, if it does.
+    /// The group that it names, if any.
     pub group: Option<&'f str>,
 }
 
@@ -57,8 +57,8 @@ impl FieldReference {
     }
 }
 
-/// All groups, each behind the first that refers to it. The kinds of documents come first in their
-/// subtree and are named by their `kind`.
+/// Returns all groups, each after the first that refers to it. The kinds of documents come first in
+/// their subtree and are named by their `kind`.
 pub fn reference() -> Vec<GroupReference> {
     let groups = check::shapes().into_iter();
     groups

@@ -4,7 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::shape::{FieldShape, GroupShape, Presence, Shape};
 
-/// The schema of all kinds, for editors. `kinds` are the names of their documents among `groups`.
+/// Makes the schema of all kinds, for editors. `kinds` are the names of their documents among
+/// `groups`.
 pub(super) fn json_schema(kinds: &[&'static str], groups: &[GroupShape]) -> Value {
     let definitions: Map<String, Value> = groups
         .iter()
@@ -54,7 +55,7 @@ fn of_field(field: &FieldShape) -> JsonObject {
     let shape = of_shape(&field.shape);
     let mut schema = match field.presence {
         Presence::Required => shape,
-        // A key with nothing behind it is as if left out.
+        // A key without a value counts as left out.
         Presence::Optional | Presence::Default(_) => or_null(shape),
     };
     if !field.about.is_empty() {

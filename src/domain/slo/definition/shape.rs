@@ -1,13 +1,13 @@
-//! What is accepted where: noted by the functions that read definitions, for the JSON Schema and for the
-//! reference of all fields, so that neither can differ from what is read.
+//! The shapes of accepted values: recorded by the functions that read definitions, for the JSON
+//! Schema and for the reference of all fields, so that neither can differ from what is read.
 
 use std::cell::RefCell;
 
-/// What one value may be.
+/// The accepted forms of one value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
     Text,
-    /// What a definition is called.
+    /// The name of a definition.
     Name,
     /// Text or a number, such as `99.5%` or `0.995`.
     Scalar,
@@ -17,42 +17,42 @@ pub(super) enum Shape {
     Number,
     Selector,
     Attribute,
-    /// This text and no other.
+    /// Exactly this text.
     Constant(&'static str),
     Words(Vec<&'static str>),
     List(Box<Self>),
     /// Any keys, each with text or a number.
     TextByKey,
-    /// By its name among the groups.
+    /// A group, by its name.
     Group(&'static str),
     AnyOf(Vec<Self>),
 }
 
-/// Whether a field must be there, and what holds if it is not.
+/// The requirement that a field is present, or its default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Presence {
     Required,
     Optional,
-    /// As if this were written.
+    /// Optional, with this default.
     Default(&'static str),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FieldShape {
     pub(super) key: &'static str,
-    /// One sentence or two.
+    /// One or two sentences.
     pub(super) about: &'static str,
     pub(super) presence: Presence,
     pub(super) shape: Shape,
 }
 
-/// Fields that stand together.
+/// A group of fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct GroupShape {
     pub(super) name: &'static str,
     pub(super) about: &'static str,
     pub(super) fields: Vec<FieldShape>,
-    /// Keys of which exactly one must be there; empty if there are none such.
+    /// Keys of which exactly one must be present; empty if there are no such keys.
     pub(super) one_of: Vec<&'static str>,
 }
 
@@ -67,7 +67,7 @@ impl GroupShape {
     }
 }
 
-/// Where the functions that read note what they accept instead.
+/// Records what the functions that read would accept.
 #[derive(Debug, Default)]
 pub(super) struct Outline<'a> {
     accepted: RefCell<Vec<Shape>>,
@@ -75,7 +75,8 @@ pub(super) struct Outline<'a> {
 }
 
 impl<'a> Outline<'a> {
-    /// Groups are noted in `groups` once each; only their names if it is `None`.
+    /// Makes an outline. Groups are recorded in `groups` once each; only their names are if it is
+    /// `None`.
     pub(super) fn new(groups: Option<&'a RefCell<Vec<GroupShape>>>) -> Self {
         Self {
             accepted: RefCell::default(),

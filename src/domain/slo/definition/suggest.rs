@@ -1,6 +1,6 @@
 //! "Did you mean ...?"
 
-/// The candidate that `wrong` is most likely a slip of, if one is near enough.
+/// Returns the candidate that `wrong` is most likely a typo of, if one is near enough.
 pub(super) fn nearest<'a>(
     wrong: &str,
     candidates: impl IntoIterator<Item = &'a str>,
@@ -18,7 +18,7 @@ pub(super) fn nearest<'a>(
         .map(|(_, candidate)| candidate)
 }
 
-/// Help that names the nearest candidate, or all of them where they are few.
+/// Returns help that names the nearest candidate, or all of them if they are few.
 pub(super) fn did_you_mean<'a>(
     wrong: &str,
     candidates: impl IntoIterator<Item = &'a str>,
@@ -31,7 +31,7 @@ pub(super) fn did_you_mean<'a>(
     }
 }
 
-/// `` `a`, `b` and `c` ``
+/// Formats `` `a`, `b` and `c` ``.
 pub(super) fn list(words: &[&str]) -> String {
     let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
     match quoted.split_last() {
@@ -41,7 +41,7 @@ pub(super) fn list(words: &[&str]) -> String {
     }
 }
 
-/// Case, `_` and `-` are what people get wrong first: they count for nothing.
+/// Normalises a name: case, `_` and `-` are the most frequent mistakes, so they are ignored.
 fn fold(text: &str) -> String {
     text.chars()
         .filter(|c| !matches!(c, '_' | '-' | ' '))

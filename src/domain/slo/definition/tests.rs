@@ -1,4 +1,4 @@
-//! Whole files in, problems or a catalog out.
+//! Tests with whole files as input, and problems or a catalog as output.
 
 use std::{fs, time::Duration};
 
@@ -29,7 +29,7 @@ fn a_definition_becomes_what_it_says() {
     );
 }
 
-/// All of an SLO, selectors by their text.
+/// Describes all of an SLO, with selectors as text.
 fn describe(slo: &Slo) -> String {
     let Slo {
         name,
@@ -110,7 +110,7 @@ fn the_standard_policy_has_the_factors_of_the_workbook() {
     assert_eq!(messages, ["no target is notified about `a`"]);
 }
 
-/// One SLO with the standard policy, whose alerts are sent.
+/// Makes one SLO with the standard policy, whose alerts are sent.
 fn with_standard_policy(objective: &str, window: &str) -> DefinitionFile {
     slo(&format!(
         "apiVersion: throughline/v1\nkind: SLO\nmetadata: {{ name: a }}\nspec:\n  \
@@ -121,7 +121,7 @@ fn with_standard_policy(objective: &str, window: &str) -> DefinitionFile {
     ))
 }
 
-/// Of `fast-burn`, `slow-burn`, `day-burn` and `trickle`, as the documentation has them.
+/// Checks `fast-burn`, `slow-burn`, `day-burn` and `trickle` against the documentation.
 #[test]
 fn the_standard_policy_fits_its_window_and_objective_without_a_word() {
     for (objective, window, expected) in [
@@ -174,7 +174,7 @@ fn the_reference_explains_every_field_and_leads_to_every_group() {
         assert!(names.contains(&kind), "{names:?}");
     }
     assert!(groups.len() > 25, "{names:?}");
-    // The envelope is the same everywhere and explains itself.
+    // The envelope is the same everywhere and self-explanatory.
     let envelope = ["apiVersion", "kind", "metadata", "spec"];
     for group in &groups {
         assert!(
@@ -198,8 +198,8 @@ fn the_reference_explains_every_field_and_leads_to_every_group() {
     }
 }
 
-/// A default in the reference is read as such; code that makes an SLO without a file
-/// must have the same.
+/// A default in the reference is read as such; code that makes an SLO without a file must use the
+/// same.
 #[test]
 fn what_is_left_out_in_a_file_is_what_is_left_out_in_code() {
     let (catalog, _) = load(&[slo(

@@ -1,9 +1,9 @@
-//! One value of a document: functions of these read it, and describe what they would read.
+//! One value of a document, with functions that read it or describe what they would read.
 //!
-//! A function of a [`YamlValue`] is at once the reader of a value, its JSON Schema and its line in the
-//! reference: on a node of a document it returns what is written there, or notes what is wrong with it
-//! and returns [`Reported`]; on an outline every accessor notes the shape that it accepts and returns
-//! `Reported`. Since there is nothing but these functions, schema and reference cannot be forgotten.
+//! Each function of a [`YamlValue`] is at once the reader of a value, its JSON Schema and its line
+//! in the reference: for a node of a document it returns the value, or reports a problem and
+//! returns [`Reported`]; for an outline it records the shape that it accepts and returns
+//! `Reported`. Since there are no other functions, schema and reference are always complete.
 
 use super::{
     diagnostics::{Diagnostics, Reported, SourceSpan},
@@ -13,7 +13,7 @@ use super::{
     yaml::{NodeValue, YamlNode},
 };
 
-/// A value, or that there is none because of a mistake that is among the findings.
+/// A value, or none because of a problem that has been reported.
 pub(super) type Checked<T> = Result<T, Reported>;
 
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +46,7 @@ impl<'a> YamlValue<'a> {
         }
     }
 
-    /// Whether text or a number is written here.
+    /// Returns whether text or a number is written here.
     pub(super) fn is_text(self) -> bool {
         let At::Node(node) = self.at else {
             return false;
@@ -66,7 +66,7 @@ impl<'a> YamlValue<'a> {
         self.findings.error_with_help(self.place(), message, help)
     }
 
-    /// The node, which `shape` describes.
+    /// Returns the node, which `shape` describes.
     pub(super) fn accept(self, shape: Shape) -> Checked<&'a YamlNode> {
         match self.at {
             At::Node(node) => Ok(node),
@@ -81,13 +81,13 @@ impl<'a> YamlValue<'a> {
         self.text_as(Shape::Text)
     }
 
-    /// Text that `shape` says more of.
+    /// Returns a text that `shape` describes in more detail.
     pub(super) fn text_as(self, shape: Shape) -> Checked<&'a str> {
         let node = self.accept(shape)?;
         node.text().ok_or_else(|| self.expected(node, "text"))
     }
 
-    /// Text, or a number as it is written.
+    /// Returns text, or a number as it is written.
     pub(super) fn scalar(self, shape: Shape) -> Checked<&'a str> {
         let node = self.accept(shape)?;
         let text = node.text().or_else(|| node.number());
@@ -107,7 +107,7 @@ impl<'a> YamlValue<'a> {
         number.ok_or_else(|| self.expected(node, "a number"))
     }
 
-    /// One of a few words.
+    /// Returns the value of one of a few words.
     pub(super) fn word<T: Copy>(self, words: &[(&'static str, T)]) -> Checked<T> {
         let names: Vec<&'static str> = words.iter().map(|(name, _)| *name).collect();
         let text = self.text_as(Shape::Words(names.clone()))?;
@@ -121,7 +121,7 @@ impl<'a> YamlValue<'a> {
         })
     }
 
-    /// This text and no other.
+    /// Checks that exactly this text is written.
     pub(super) fn constant(self, expected: &'static str) -> Checked<()> {
         if self.text_as(Shape::Constant(expected))? == expected {
             return Ok(());
@@ -129,7 +129,7 @@ impl<'a> YamlValue<'a> {
         Err(self.error(format!("`{expected}` is expected here")))
     }
 
-    /// Every item is read, also behind one that is wrong.
+    /// Reads every item, also after an invalid one.
     pub(super) fn list<T>(
         self,
         item: impl for<'v> Fn(YamlValue<'v>) -> Checked<T>,
@@ -138,7 +138,7 @@ impl<'a> YamlValue<'a> {
             At::Node(node) => node,
             At::Outline(outline) => {
                 let of_item = Outline::new(outline.groups());
-                // Nothing is read; what counts is noted in the outline.
+                // The outline reads nothing; only what it recorded counts.
                 let _reported = item(YamlValue::outline(self.findings, &of_item)).is_ok();
                 outline.accept(Shape::List(Box::new(of_item.into_shape())));
                 return Err(Reported);
@@ -154,7 +154,7 @@ impl<'a> YamlValue<'a> {
         items.into_iter().collect()
     }
 
-    /// Texts and numbers under keys of the user's own.
+    /// Returns texts and numbers under keys that the user chooses.
     pub(super) fn text_by_key(self) -> Checked<Vec<(String, String)>> {
         let node = self.accept(Shape::TextByKey)?;
         let Some(entries) = node.entries() else {
@@ -172,8 +172,8 @@ impl<'a> YamlValue<'a> {
         values.into_iter().collect()
     }
 
-    /// Fields that stand together. `read` asks for each of them before it returns, whatever is wrong
-    /// with those before, so that all mistakes are found and all fields are known.
+    /// Reads a group of fields. `read` must request all of its fields before it returns, even if
+    /// some are invalid, so that all problems are found and all fields are known.
     pub(super) fn group<T>(
         self,
         name: &'static str,
@@ -195,7 +195,7 @@ impl<'a> YamlValue<'a> {
         }
     }
 
-    /// Either text or a number, or a group of fields.
+    /// Reads either text or a number, or a group of fields.
     pub(super) fn text_or_group<T>(
         self,
         text: impl Fn(Self) -> Checked<T>,
@@ -213,7 +213,7 @@ impl<'a> YamlValue<'a> {
         }
     }
 
-    /// Either text or a list.
+    /// Reads either text or a list.
     pub(super) fn text_or_list<T>(
         self,
         text: impl Fn(Self) -> Checked<T>,

@@ -1,4 +1,4 @@
-//! From text to documents, and from a document to a tree whose every node knows its place.
+//! From text to documents, and from a document to a tree whose nodes have positions.
 
 use std::{fmt, ops::Range};
 
@@ -35,7 +35,7 @@ pub(super) struct Entry {
 }
 
 impl YamlNode {
-    /// A number if `text` is one, else text.
+    /// Makes a number if `text` is one, otherwise text.
     pub(super) fn scalar(text: &str, place: SourceSpan) -> Self {
         let value = match text.parse::<f64>() {
             Ok(_) => NodeValue::Number(text.to_owned()),
@@ -64,7 +64,7 @@ impl YamlNode {
         }
     }
 
-    /// A number as it was written.
+    /// Returns a number as it was written.
     pub(super) fn number(&self) -> Option<&str> {
         if let NodeValue::Number(text) = &self.value {
             Some(text)
@@ -73,7 +73,7 @@ impl YamlNode {
         }
     }
 
-    /// What kind of value it is, for people.
+    /// Returns the kind of value, for people.
     pub(super) fn noun(&self) -> &'static str {
         match self.value {
             NodeValue::Null => "nothing",
@@ -86,9 +86,9 @@ impl YamlNode {
     }
 }
 
-/// The stretches of a file that are documents. A marker at the start of a line cannot be part of any
-/// value, so documents are divided without parsing them, and one that cannot be parsed does
-/// not hide what is wrong with the next.
+/// Returns the ranges of a file that are documents. A marker at the start of a line cannot be part
+/// of any value, so documents are separated without parsing them, and one that cannot be parsed
+/// does not hide the problems of the next.
 pub(super) fn documents(text: &str) -> Vec<Range<usize>> {
     let mut documents = Vec::new();
     let mut start = if text.starts_with('\u{feff}') { 3 } else { 0 };
@@ -112,14 +112,14 @@ pub(super) fn documents(text: &str) -> Vec<Range<usize>> {
     documents
 }
 
-/// Whether these lines are directives such as `%YAML 1.2`, with comments between them.
+/// Returns whether these lines are directives such as `%YAML 1.2`, with comments between them.
 fn is_prologue(lines: &str) -> bool {
     let mut lines = lines.lines().filter(|line| !line.trim().is_empty());
     let all = lines.clone().all(|line| line.starts_with(['%', '#']));
     all && lines.any(|line| line.starts_with('%'))
 }
 
-/// The tree of one document; `None` if it is empty or wrong, which is then among the findings.
+/// Returns the tree of one document; `None` if it is empty or invalid, which is then reported.
 pub(super) fn parse(findings: &mut Diagnostics<'_>, document: Range<usize>) -> Option<YamlNode> {
     let text = findings.text().get(document.clone())?;
     match serde_saphyr::from_str_with_options::<Spanned<YamlScalar>>(text, options()) {
@@ -137,7 +137,7 @@ pub(super) fn parse(findings: &mut Diagnostics<'_>, document: Range<usize>) -> O
     }
 }
 
-/// Far above what a person writes, far below what hurts.
+/// Limits far above what a person writes, and far below what would do harm.
 fn options() -> serde_saphyr::Options {
     let mut options = serde_saphyr::Options::default();
     options.with_snippet = false;
@@ -187,7 +187,7 @@ fn is_over_budget(error: &serde_saphyr::Error) -> bool {
     )
 }
 
-/// What went wrong behind an alias is said as if it stood there.
+/// Returns the innermost error: a problem behind an alias is reported where it is used.
 fn innermost(error: &serde_saphyr::Error) -> &serde_saphyr::Error {
     let error = error.without_snippet();
     if let serde_saphyr::Error::AliasError { error, .. } = error {
@@ -219,7 +219,7 @@ fn node(raw: Spanned<YamlScalar>, text: &str, base: usize) -> YamlNode {
                 .collect(),
         ),
     };
-    // A group has no extent of its own: its first key stands for it.
+    // A group has no extent of its own, so its first key gives its position.
     let mut node = YamlNode { place, value };
     if let Some(first) = node.entries().and_then(<[Entry]>::first) {
         node.place = first.key_place;
@@ -243,7 +243,7 @@ fn entry(key: Spanned<String>, value: Spanned<YamlScalar>, text: &str, base: usi
     }
 }
 
-/// `None` where the place is that of an alias.
+/// `None` if the position is that of an alias.
 fn number_as_written(text: &str, base: usize, place: SourceSpan) -> Option<&str> {
     let written = text.get(place.0 - base..place.1 - base)?;
     written.parse::<f64>().is_ok().then_some(written)
@@ -251,7 +251,7 @@ fn number_as_written(text: &str, base: usize, place: SourceSpan) -> Option<&str>
 
 fn place(text: &str, base: usize, span: &serde_saphyr::Span) -> SourceSpan {
     let as_usize = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    // Syntax errors know characters only.
+    // Syntax errors give positions in characters only.
     let in_bytes = |chars: u64| {
         text.char_indices()
             .nth(as_usize(chars))
