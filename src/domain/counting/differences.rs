@@ -45,9 +45,10 @@ pub fn share_with(difference: &Difference, events: &[EventAttributes]) -> Option
     Some(share(having.count(), events.len()))
 }
 
-/// Returns at most `most` differences, the largest first and equal ones by name; the difference is
-/// the share among bad events minus the share among good ones. Empty if none is significant, or if
-/// there are too few events.
+/// Returns at most `most` differences, the largest first and equal ones by name.
+///
+/// A difference is the share among bad events minus the share among good ones. Empty if none is
+/// significant, or if there are too few events.
 pub fn differences(
     bad: &[EventAttributes],
     good: &[EventAttributes],

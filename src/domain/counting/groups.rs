@@ -12,8 +12,9 @@ pub enum Regrouping {
 }
 
 /// Returns the change to an event's group when its evidence has become `after`, given the
-/// attributes that its SLO groups by. `before` is the evidence by which its group was chosen;
-/// `None` if it is in none.
+/// attributes that its SLO groups by.
+///
+/// `before` is the evidence by which its group was chosen; `None` if it is in none.
 ///
 /// An open workflow waits until every attribute is known, so that one whose first span has fewer
 /// attributes than its last does not use a group's slot for a moment. A verdict cannot wait.

@@ -208,8 +208,9 @@ pub fn apply_whole(
 }
 
 /// Returns the range in which an end would have been in time, if the verdict is a timeout: the
-/// caller must then find out whether evidence was lost in it. Its start is rounded down to the
-/// minute, as losses are stored.
+/// caller must then find out whether evidence was lost in it.
+///
+/// Its start is rounded down to the minute, as losses are stored.
 ///
 /// Judges `known` joined with `new`, as [`apply`] does.
 pub fn silence(

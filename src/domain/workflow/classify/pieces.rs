@@ -170,8 +170,9 @@ fn keys_of(correlators: &[Correlator], span: &dyn SpanView) -> Vec<EventKey> {
 }
 
 /// Returns the keys under which the stage evidence of a workflow may be stored: its own, and that
-/// of the trace in which it began, if workflows are identified by trace or links. Several workflows
-/// that begin in one trace share the latter.
+/// of the trace in which it began, if workflows are identified by trace or links.
+///
+/// Several workflows that begin in one trace share the latter.
 pub fn piece_keys(correlators: &[Correlator], key: EventKey, trace_id: TraceId) -> Vec<EventKey> {
     let mut keys = vec![key];
     let by_trace = |one: &Correlator| matches!(one, Correlator::Trace | Correlator::Links { .. });

@@ -18,8 +18,9 @@ use crate::domain::{
 };
 
 /// The links that are followed: a hash of the selector that they must match, or of the message id
-/// that they carry, or 0 for all of them. It is stored with every edge, since the attributes of
-/// links are not.
+/// that they carry, or 0 for all of them.
+///
+/// It is stored with every edge, since the attributes of links are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkFilter(pub i64);
 

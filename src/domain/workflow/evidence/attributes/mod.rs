@@ -20,9 +20,10 @@ const DULL_RESOURCE: [&str; 3] = ["telemetry.", "process.", "os."];
 const SPAN: &str = "span.";
 const RESOURCE: &str = "resource.";
 
-/// The attributes of one event, named as in selectors: `span.region`. Its spans may have several
-/// values for one name, such as a version of each service. If there are too many, the first in
-/// alphabetical order are kept.
+/// The attributes of one event, named as in selectors: `span.region`.
+///
+/// Its spans may have several values for one name, such as a version of each service. If there are
+/// too many, the first in alphabetical order are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventAttributes(BTreeSet<(String, String)>);
