@@ -149,5 +149,5 @@ impl Periodic {
 async fn within_its_time<R>(turn: impl Future<Output = anyhow::Result<R>>) -> anyhow::Result<R> {
     tokio::time::timeout(LONGEST_TICK, turn)
         .await
-        .unwrap_or_else(|_| Err(anyhow::anyhow!("it was given up after {LONGEST_TICK:?}")))
+        .unwrap_or_else(|_| Err(anyhow::anyhow!("it was aborted after {LONGEST_TICK:?}")))
 }

@@ -113,10 +113,7 @@ impl Emergency {
     /// Queries the database. `None` if it does not answer.
     async fn ask(&self, now: Timestamp) -> Option<LastAnswer> {
         let asking = async {
-            let mut tx = self
-                .store
-                .begin("look whether the database answers")
-                .await?;
+            let mut tx = self.store.begin("check that the database answers").await?;
             let (firing, outages) = tx.look().await?;
             tx.commit().await?;
             Ok::<_, StoreError>((firing, outages))
@@ -209,12 +206,12 @@ impl Emergency {
             return;
         };
         let noted = async {
-            let mut tx = self.store.begin("note the end of an outage").await?;
+            let mut tx = self.store.begin("record the end of an outage").await?;
             tx.count_outage(seen.outages).await?;
             tx.commit().await
         };
         if let Err(error) = noted.await {
-            tracing::warn!(error = %error.in_full(), at = %now, "cannot note the end of an outage");
+            tracing::warn!(error = %error.in_full(), at = %now, "cannot record the end of an outage");
         }
     }
 }

@@ -124,7 +124,7 @@ impl Deliverer {
                 Ok(Ok(one)) => report.add(one),
                 Ok(Err(error)) => failure = Some(error),
                 // The lease of the delivery expires, and it is attempted again.
-                Err(panic) => tracing::error!(error = %panic, "a delivery was cut short"),
+                Err(panic) => tracing::error!(error = %panic, "a delivery was aborted"),
             }
         }
         failure.map_or(Ok(report), Err)

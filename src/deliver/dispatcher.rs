@@ -84,7 +84,7 @@ impl Dispatcher {
             }
             Err(error) => {
                 let target = self.running.remove(&error.id());
-                tracing::error!(notify.target = ?target, %error, "a turn of deliveries was cut short");
+                tracing::error!(notify.target = ?target, %error, "a turn of deliveries was aborted");
                 None
             }
         }

@@ -50,10 +50,7 @@ impl Reconciler {
     pub async fn tick(&self, now: Timestamp) -> Result<Repairs, StoreError> {
         let catalog = Arc::clone(&*self.catalog.borrow());
         let targets: Vec<Name> = catalog.targets.keys().cloned().collect();
-        let mut tx = self
-            .store
-            .begin("hold what targets show against alerts")
-            .await?;
+        let mut tx = self.store.begin("compare targets with alerts").await?;
         let repairs = Repairs {
             ends: tx
                 .reconcile_ends(&targets, (now, now - SETTLES_WITHIN))

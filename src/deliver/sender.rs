@@ -261,13 +261,13 @@ impl Sender {
         let alerts =
             serde_json::Value::Array(vec![alertmanager::posted(notification, context, this.now)]);
         let answers = reminder::post_to_all(&self.client, &urls, &alerts, this.timeout).await;
-        let (all, mut told) = (answers.len(), 0);
+        let (all, mut accepted) = (answers.len(), 0);
         let mut worst = None;
         let mut best = None;
         for answer in answers {
             let tried = this.understood(answer, &urls);
             if tried.reaction.class == AttemptClass::Delivered {
-                told += 1;
+                accepted += 1;
                 best = Some(tried);
             } else {
                 worst = Some(tried);
@@ -275,8 +275,9 @@ impl Sender {
         }
         Ok(match (best, worst) {
             (Some(best), Some(worst)) => {
-                let (class, said) = (worst.reaction.class, worst.excerpt.unwrap_or_default());
-                let text = format!("{told} of {all} replicas took it; another: {class}: {said}");
+                let (class, error) = (worst.reaction.class, worst.excerpt.unwrap_or_default());
+                let text =
+                    format!("{accepted} of {all} replicas accepted it; another: {class}: {error}");
                 AttemptResult {
                     excerpt: excerpt(&text, &urls),
                     ..best

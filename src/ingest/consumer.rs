@@ -59,9 +59,9 @@ pub enum OtherContent {
         "`instrumentationLibrarySpans` is no longer OTLP: write `scopeSpans`, or update the sender"
     )]
     InstrumentationLibrary,
-    #[error("these look like logs: only traces are taken here")]
+    #[error("these look like logs: only traces are accepted here")]
     Logs,
-    #[error("these look like metrics: only traces are taken here")]
+    #[error("these look like metrics: only traces are accepted here")]
     Metrics,
 }
 

@@ -4,15 +4,15 @@ use super::{Malformed, Unavailable};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Failure {
-    #[error("the body is larger than the {limit} bytes that are taken at most")]
+    #[error("the body is larger than the limit of {limit} bytes")]
     TooLarge { limit: usize },
-    #[error("`{0}` is not an encoding that is understood: use gzip, zstd, deflate or none")]
+    #[error("`{0}` is not a supported encoding: use gzip, zstd, deflate or none")]
     UnknownEncoding(String),
-    #[error("the body can not be decompressed: {0}")]
+    #[error("the body cannot be decompressed: {0}")]
     NotCompressed(String),
     #[error("the body could not be received: {0}")]
     BrokenOff(String),
-    #[error("the gRPC message is not framed as it must be: {0}")]
+    #[error("the gRPC message is not framed correctly: {0}")]
     BadFrame(&'static str),
     #[error("{0}")]
     Malformed(#[from] Malformed),
@@ -20,11 +20,11 @@ pub(super) enum Failure {
     Unavailable(#[from] Unavailable),
     #[error("send application/x-protobuf or application/json")]
     MediaType,
-    #[error("there is nothing at this path: traces go to `/v1/traces`")]
+    #[error("this path does not exist: send traces to `/v1/traces`")]
     NoSuchPath,
-    #[error("only POST is answered here")]
+    #[error("only POST is supported here")]
     NotPost,
-    #[error("the receiver failed on this request; its log says where")]
+    #[error("the receiver failed on this request; see its log")]
     Panicked,
 }
 

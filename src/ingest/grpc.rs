@@ -56,7 +56,7 @@ fn router<D: TraceConsumer>(receiver: Receiver<D>) -> Router {
         .route(health::CHECK, post(health::check))
         // Metrics and logs: clients stop sending them, with a hint, when they receive this status.
         .fallback(async || {
-            Status::unimplemented("only traces are taken, by TraceService/Export").into_http()
+            Status::unimplemented("only traces are accepted, by TraceService/Export").into_http()
                 as Response
         })
         .layer(CatchPanicLayer::custom(|_| failed(&Failure::Panicked)))
@@ -122,7 +122,7 @@ pub(super) fn unframe(
         (1, Some(encoding)) if encoding != ContentEncoding::Identity => encoding,
         (1, _) => {
             return Err(Failure::BadFrame(
-                "it is compressed, but not said with what",
+                "it is compressed without naming an encoding",
             ));
         }
         _ => return Err(Failure::BadFrame("its first byte is neither 0 nor 1")),

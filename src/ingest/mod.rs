@@ -64,15 +64,15 @@ impl Rejection {
 pub enum Malformed {
     #[error("the body ends in the middle of a field")]
     Truncated,
-    #[error("a number is longer than 64 bits or cut off")]
+    #[error("a number is longer than 64 bits or truncated")]
     Varint,
     #[error("a field has the wrong type")]
     WireType,
-    #[error("it looks like a log record: only traces are taken here")]
+    #[error("it looks like a log record: only traces are accepted here")]
     LogRecord,
     #[error("a field has no valid number")]
     Key,
-    #[error("a group ends that was not begun")]
+    #[error("a group ends that did not begin")]
     GroupEnd,
     #[error("groups are nested too deep")]
     TooDeep,

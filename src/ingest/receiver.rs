@@ -123,7 +123,7 @@ impl<D: TraceConsumer> Receiver<D> {
                 Err(Failure::TooLarge { limit })
             }
             Ok(received) => received,
-            Err(_) => Err(self.gate.turned_away("the body came too slowly"))?,
+            Err(_) => Err(self.gate.turned_away("the body arrived too slowly"))?,
         }
     }
 

@@ -331,8 +331,8 @@ impl RecorderLoop {
     }
 
     fn explain(error: &StoreError) -> Unavailable {
-        tracing::warn!(error = %error.in_full(), "cannot commit spans; senders are told to try again");
-        unavailable("the database did not take the spans")
+        tracing::warn!(error = %error.in_full(), "cannot commit spans; senders are told to retry");
+        unavailable("the database did not accept the spans")
     }
 }
 

@@ -139,7 +139,7 @@ mod tests {
         senders.note(PEER, &too_large(), now);
         assert_eq!(
             senders.sentences_at(now),
-            ["127.0.0.1: the body is larger than the 8 bytes that are taken at most."]
+            ["127.0.0.1: the body is larger than the limit of 8 bytes."]
         );
         assert_eq!(
             senders.sentences_at(now + RefusedSenders::NAMED_FOR).len(),

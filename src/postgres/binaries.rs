@@ -217,7 +217,7 @@ mod tests {
         let found = [installed("/a", 17, 2), installed("/b", 16, 2)];
         assert_eq!(
             choose(&found, Some(15)),
-            Err("the database in `/data` was made by PostgreSQL 15, but only 16, 17 is installed: install PostgreSQL 15 beside it, or choose another data folder".to_owned())
+            Err("the database in `/data` was created by PostgreSQL 15, but only 16, 17 is installed: install PostgreSQL 15 beside it, or choose another data folder".to_owned())
         );
     }
 

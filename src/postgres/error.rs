@@ -12,7 +12,7 @@ pub enum StartError {
     )]
     NoBinaries { install: &'static str },
     #[error(
-        "the database in `{folder}` was made by PostgreSQL {needed}, but only {found} is installed: install PostgreSQL {needed} beside it, or choose another data folder"
+        "the database in `{folder}` was created by PostgreSQL {needed}, but only {found} is installed: install PostgreSQL {needed} beside it, or choose another data folder"
     )]
     NoFittingBinaries {
         folder: PathBuf,
@@ -28,7 +28,7 @@ pub enum StartError {
     )]
     NoAccount,
     #[error(
-        "the account `{account}`, which runs the database server, cannot enter `{folder}`: allow it with `chmod a+x {folder}`, or choose another place"
+        "the account `{account}`, which runs the database server, cannot enter `{folder}`: allow it with `chmod a+x {folder}`, or choose another folder"
     )]
     NotEnterable { account: String, folder: PathBuf },
     #[error(
@@ -36,11 +36,11 @@ pub enum StartError {
     )]
     WrongOwner { folder: PathBuf, owner: u32 },
     #[error(
-        "`{folder}` is itself a PostgreSQL data directory, which another server may use: choose a folder that throughline has for itself"
+        "`{folder}` is itself a PostgreSQL data directory, which another server may use: choose a folder that only throughline uses"
     )]
     ForeignCluster { folder: PathBuf },
     #[error(
-        "`{folder}` is no whole database: move it away, and the next start makes a new one in its place"
+        "`{folder}` is not a complete database: move it away, and the next start creates a new one"
     )]
     NotACluster { folder: PathBuf },
     #[error(
@@ -53,7 +53,7 @@ pub enum StartError {
         path: PathBuf,
         source: io::Error,
     },
-    #[error("`{program}` could not make a database ({status}): {output}")]
+    #[error("`{program}` could not create a database ({status}): {output}")]
     Initdb {
         program: PathBuf,
         status: String,
@@ -69,9 +69,9 @@ pub enum StartError {
         "the server that a killed throughline left behind (process `{pid}`) does not end: stop it with `kill -QUIT {pid}`"
     )]
     Leftover { pid: i32 },
-    #[error("the start of the database server was given up")]
+    #[error("the start of the database server was aborted")]
     GivenUp,
-    #[error("could not start a thread to watch over the database server")]
+    #[error("could not start a thread to monitor the database server")]
     Thread(#[source] io::Error),
 }
 
@@ -90,11 +90,11 @@ impl StartError {
 #[derive(Debug, thiserror::Error)]
 pub enum StopError {
     #[error(
-        "the database server did not end in time and was stopped at once: nothing committed is lost, the next start takes longer while it recovers"
+        "the database server did not end in time and was stopped immediately: nothing committed is lost, the next start takes longer while it recovers"
     )]
     NotClean,
     #[error("could not remove the throwaway database in `{folder}`: remove it by hand")]
     NotRemoved { folder: PathBuf, source: io::Error },
-    #[error("the thread that watches over the database server is gone: see the log for its panic")]
+    #[error("the thread that monitors the database server has ended: see the log for its panic")]
     ThreadGone,
 }

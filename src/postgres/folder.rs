@@ -181,7 +181,7 @@ fn lock(folder: &Path) -> Result<File, StartError> {
     // Only for the message above: the lock itself decides.
     file.set_len(0)
         .and_then(|()| writeln!(file, "{}", std::process::id()))
-        .map_err(StartError::io("write our process id to", &path))?;
+        .map_err(StartError::io("write the process id to", &path))?;
     Ok(file)
 }
 

@@ -63,7 +63,7 @@ impl Site {
         let found = Binaries::find(&settings.search_path, &account);
         let binaries = Binaries::choose(found, folder.path(), made_by)?;
         if made_by.is_none() {
-            tracing::info!(folder = %folder.path().display(), "making a new database");
+            tracing::info!(folder = %folder.path().display(), "creating a new database");
             cluster::make(&folder, &binaries, &account, settings.durability)?;
         }
         Ok(Self {

@@ -125,7 +125,7 @@ impl Bot<'_> {
             PostOutcome::Done(tried) => tried,
             PostOutcome::Gone => AttemptResult::unsent(
                 AttemptClass::Misconfigured,
-                "Slack says that there is no such message, of a new one",
+                "Slack reports a new message as missing",
             ),
         }
     }

@@ -22,7 +22,7 @@ pub struct AddressPolicy {
 pub(crate) enum Refused {
     #[error("{address} is {what}, which is never sent to")]
     Never { address: IpAddr, what: &'static str },
-    #[error("{address} is {what}: if it may be sent to, say so with `--allow-private-targets`")]
+    #[error("{address} is {what}: to allow it, use `--allow-private-targets`")]
     Private { address: IpAddr, what: &'static str },
     #[error(
         "public addresses are sent to on the ports {ports} only: allow more with \
@@ -258,7 +258,7 @@ mod tests {
         let refused = AddressPolicy::public_only().check("10.0.0.7".parse().unwrap(), 443);
         assert_eq!(
             refused.unwrap_err().to_string(),
-            "10.0.0.7 is private: if it may be sent to, say so with `--allow-private-targets`"
+            "10.0.0.7 is private: to allow it, use `--allow-private-targets`"
         );
     }
 

@@ -103,7 +103,7 @@ impl Resolver {
         let last = self.recall(name);
         if last.is_some() {
             tracing::warn!(
-                "a target's name cannot be resolved, its last addresses serve: {problem}"
+                "a target's name cannot be resolved, its last addresses are used: {problem}"
             );
         }
         last.ok_or(ResolveError::Unknown(problem))

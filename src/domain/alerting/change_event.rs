@@ -88,13 +88,13 @@ pub struct HappeningReport {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidHappening {
-    #[error("`{0}` is no kind of event: write `deploy`, `flag` or `note`")]
+    #[error("`{0}` is not a kind of event: write `deploy`, `flag` or `note`")]
     Kind(String),
-    #[error("there is nothing to show: give a `title`, or a `service` or `version`")]
+    #[error("the event has no text: give a `title`, or a `service` or `version`")]
     Untitled,
     #[error("`at` is `{0}`: write a time such as `2026-11-22T09:16:00Z`")]
     Time(String),
-    #[error("`at` is {0}, which is more than 5 minutes ahead of us")]
+    #[error("`at` is {0}, which is more than 5 minutes in the future")]
     Future(Timestamp),
     #[error("`at` is {0}; events are kept for 400 days")]
     TooOld(Timestamp),
@@ -238,9 +238,9 @@ mod tests {
         ];
         let errors = refused.map(|report| check(report).unwrap_err().to_string());
         insta::assert_snapshot!(errors.join("\n"), @r"
-        `rollout` is no kind of event: write `deploy`, `flag` or `note`
+        `rollout` is not a kind of event: write `deploy`, `flag` or `note`
         `at` is `yesterday`: write a time such as `2026-11-22T09:16:00Z`
-        `at` is 2036-11-22T09:16:00.000Z, which is more than 5 minutes ahead of us
+        `at` is 2036-11-22T09:16:00.000Z, which is more than 5 minutes in the future
         `at` is 2016-11-22T09:16:00.000Z; events are kept for 400 days
         `url` must be a web address of at most 1500 bytes, without spaces
         there are 17 labels; 16 are kept at most

@@ -105,19 +105,19 @@ impl OutageNotice {
             Self::Blind(_) => (
                 PlatformNotificationKind::SelfCheckOpened,
                 format!(
-                    "alert evaluation is blind since {from}; {}",
+                    "alerts have not been evaluated since {from}; {}",
                     fired(seen.firing)
                 ),
                 vec![
                     "The database does not answer. Until it does, no alert begins or ends, and \
-                     none that fires should be taken for over."
+                     no firing alert should be regarded as over."
                         .to_owned(),
                 ],
             ),
             Self::SeesAgain(_) => (
                 PlatformNotificationKind::SelfCheckResolved,
-                format!("alert evaluation was blind from {from} to {to}"),
-                vec!["The database answers again; senders deliver what they kept.".to_owned()],
+                format!("alerts were not evaluated from {from} to {to}"),
+                vec!["The database answers again; senders deliver what they buffered.".to_owned()],
             ),
         };
         let key = key(service);
@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(notice.key, "throughline/slo.example.com/blind");
         assert_eq!(
             notice.headline(),
-            "Throughline itself: alert evaluation is blind since 06:18 UTC; 3 alerts were firing"
+            "Throughline itself: alerts have not been evaluated since 06:18 UTC; 3 alerts were firing"
         );
     }
 }

@@ -27,10 +27,10 @@ pub fn why_withheld(signs: &HealthInputs) -> Vec<String> {
     match signs.watermark {
         Some(watermark) if watermark.up_to >= oldest => {}
         Some(watermark) => reasons.push(format!(
-            "ingest is known to be well only up to {}",
+            "ingest is known to be healthy only until {}",
             format::date_time(watermark.up_to)
         )),
-        None => reasons.push("ingest has given no sign of life".to_owned()),
+        None => reasons.push("no replica has written a heartbeat".to_owned()),
     }
     if let Some(since) = signs.oldest_page_at {
         let waits = signs.now.saturating_since(since);
@@ -41,7 +41,7 @@ pub fn why_withheld(signs: &HealthInputs) -> Vec<String> {
     match signs.dead_letters.unseen {
         0 => {}
         unseen => reasons.push(format!(
-            "{} given up that nobody was told of",
+            "{} failed permanently, of which no one was notified",
             format::counted(unseen, "notification")
         )),
     }
@@ -107,7 +107,7 @@ mod tests {
                     watermark: None,
                     ..signs()
                 },
-                "no sign of life",
+                "no replica has written a heartbeat",
             ),
             (
                 HealthInputs {

@@ -60,7 +60,7 @@ pub(crate) fn stop(data: &Path) -> Result<(), StartError> {
             // The id was reused, after a reboot or in a new container. Postgres would mistake that
             // process for a server and refuse to start.
             let path = data.join("postmaster.pid");
-            tracing::info!(path = %path.display(), pid, "removing a stale file: the process is no server");
+            tracing::info!(path = %path.display(), pid, "removing a stale file: its process is not a server");
             fs::remove_file(&path).map_err(StartError::io("remove the stale", &path))
         }
         Holder::OurServer => stop_server(pid, data),

@@ -54,7 +54,7 @@ async fn all_replicas_are_told_and_one_that_took_it_is_enough() {
     let (_, attempts) = world.delivery(transition).await;
     let excerpt = attempts[0].excerpt.clone().unwrap();
     assert!(
-        excerpt.starts_with("2 of 3 replicas took it; another: connect"),
+        excerpt.starts_with("2 of 3 replicas accepted it; another: connect"),
         "{excerpt}"
     );
 }

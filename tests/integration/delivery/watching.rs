@@ -248,7 +248,7 @@ async fn a_notification_that_was_given_up_is_told_of_and_withholds_the_heartbeat
     let report = watcher.tick(world.now).await.unwrap();
     assert_eq!(report.opened, 1);
     assert!(
-        matches!(&report.heartbeat, Some(HeartbeatResult::Withheld(why)) if why[0].contains("given up")),
+        matches!(&report.heartbeat, Some(HeartbeatResult::Withheld(why)) if why[0].contains("failed permanently")),
         "{report:?}"
     );
     assert_eq!(world.deliver(&platform_target).await.attempts, [Delivered]);

@@ -125,7 +125,7 @@ async fn a_pipeline_tells_of_a_deploy_in_one_request() {
     let twin = get(&shop.router, "/api/v1/events").await.json();
     assert_eq!(twin["events"], json!([answer.json()]));
     for (body, error) in [
-        (json!({ "kind": "rollout" }), "no kind of event"),
+        (json!({ "kind": "rollout" }), "not a kind of event"),
         (json!({ "kind": "note" }), "nothing to show"),
         (
             json!({ "kind": "note", "titel": "x" }),

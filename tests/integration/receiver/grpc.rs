@@ -200,7 +200,7 @@ async fn malformed_messages_are_invalid_arguments_with_the_reason() {
             [framed(0, &whole), framed(0, &whole)].concat(),
             "length",
         ),
-        (&[], framed(1, &whole), "not said with what"),
+        (&[], framed(1, &whole), "without naming an encoding"),
         (&[], framed(9, &whole), "neither 0 nor 1"),
         (&compressed, framed(1, &whole), "decompressed"),
     ] {

@@ -482,6 +482,6 @@ async fn requests_are_counted_by_result_from_zero_and_refused_senders_are_named(
     }
     assert_eq!(
         server.refused.sentences(),
-        ["127.0.0.1: `br` is not an encoding that is understood: use gzip, zstd, deflate or none."]
+        ["127.0.0.1: `br` is not a supported encoding: use gzip, zstd, deflate or none."]
     );
 }

@@ -68,7 +68,7 @@ async fn what_is_sent_instead_of_traces_is_a_warning_and_counted() {
         reply,
         json!({"partialSuccess": {
             "rejectedSpans": "0",
-            "errorMessage": "these look like logs: only traces are taken here",
+            "errorMessage": "these look like logs: only traces are accepted here",
         }})
     );
     assert_eq!(server.requests("without_traces"), Some(1));

@@ -54,7 +54,7 @@ async fn s47_files_that_declare_nothing_any_more_are_refused_until_that_is_confi
     );
     let warnings = ready["warnings"].to_string();
     assert!(
-        warnings.contains("1 SLO is in force") && warnings.contains("definitions clear"),
+        warnings.contains("1 SLO is active") && warnings.contains("definitions clear"),
         "{warnings}"
     );
 

@@ -57,19 +57,19 @@ pub enum Force {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DraftError {
-    #[error("no matcher says which alerts are to be silenced")]
+    #[error("no matcher selects the alerts to silence")]
     NoMatcher,
     #[error("more than {MOST_MATCHERS} matchers")]
     TooManyMatchers,
     #[error(transparent)]
     Matcher(#[from] ParseMatcherError),
-    #[error("these matchers match every alert that there is")]
+    #[error("these matchers match every alert")]
     MatchesEverything,
     #[error("no `reason` is given")]
     NoReason,
     #[error("the `reason` is longer than {LONGEST_REASON} characters")]
     LongReason,
-    #[error("it is not said how long the silence lasts")]
+    #[error("the duration of the silence is missing")]
     NoEnd,
     #[error("the silence would end before it starts")]
     EndsBeforeStart,
@@ -80,7 +80,7 @@ pub enum DraftError {
     TooLong(Duration, Duration),
     #[error(transparent)]
     Recurrence(#[from] RecurrenceError),
-    #[error("the rule comes again before the last time is over")]
+    #[error("the rule repeats before the previous time is over")]
     Overlaps,
 }
 
@@ -93,19 +93,19 @@ impl DraftError {
                  `severity`, `group` and the labels of its SLO"
             }
             Self::MatchesEverything => {
-                "one of them must ask for a value: `slo=~\".+\"` would be all SLOs"
+                "one of them must require a value: `slo=~\".+\"` matches all SLOs"
             }
             Self::NoReason | Self::LongReason => {
-                "say in a sentence why nobody is to be told; whoever looks for an alert that did not come reads it"
+                "state in a sentence why notifications are suppressed, for people who miss an alert"
             }
             Self::NoEnd => "give `duration`, as `2h`, or `ends_at`",
             Self::EndsBeforeStart | Self::Over => "times are RFC 3339: `2026-12-06T02:00:00Z`",
             Self::TooLong(_, limit) if limit.as_secs() == LONGEST.as_secs() => {
-                "make it shorter, and renew it if it must be, or set `force`"
+                "make it shorter, and renew it if necessary, or set `force`"
             }
-            Self::TooLong(..) => "make it shorter, and renew it if it must be",
+            Self::TooLong(..) => "make it shorter, and renew it if necessary",
             Self::Recurrence(error) => error.help(),
-            Self::Overlaps => "make it shorter, or let it come less often",
+            Self::Overlaps => "make it shorter, or repeat it less often",
         }
     }
 }

@@ -50,7 +50,7 @@ impl Compared {
     pub fn without_difference(self) -> String {
         let sampled = self.text();
         if differences::are_comparable(self.bad, self.good) {
-            format!("nothing stands out among {sampled}")
+            format!("no significant difference among {sampled}")
         } else {
             format!("too few to compare: {sampled}")
         }

@@ -78,12 +78,11 @@ fn broken(target: &TargetSign) -> Option<Finding> {
     Some(Finding {
         key: format!("throughline/target/{name}/misconfigured"),
         severity: Severity::Page,
-        title: format!("target `{name}` is broken, somebody must mend its configuration"),
+        title: format!("target `{name}` is misconfigured: its configuration must be corrected"),
         lines: vec![
             format!("Since {}.", format::date_time(since)),
             waiting(target),
-            "The page of the targets has its last answers; it is probed every now and then."
-                .to_owned(),
+            "The targets page shows its last responses; it is probed from time to time.".to_owned(),
         ],
         patience: patience(Duration::ZERO, MINUTE),
         target: Some(name.clone()),
@@ -108,9 +107,12 @@ fn failing(signs: &HealthInputs, target: &TargetSign) -> Option<Finding> {
     Some(Finding {
         key: format!("throughline/target/{name}/failing"),
         severity,
-        title: format!("target `{name}` is not reached"),
+        title: format!("target `{name}` cannot be reached"),
         lines: vec![
-            format!("Every try has failed since {}.", format::date_time(since)),
+            format!(
+                "Every attempt has failed since {}.",
+                format::date_time(since)
+            ),
             waiting(target),
         ],
         patience: patience(Duration::ZERO, MINUTE * 5),
@@ -120,7 +122,7 @@ fn failing(signs: &HealthInputs, target: &TargetSign) -> Option<Finding> {
 
 fn waiting(target: &TargetSign) -> String {
     match target.waiting {
-        0 => "Nothing waits for it.".to_owned(),
+        0 => "No notification waits for it.".to_owned(),
         n => format!("{} for it.", waits(n)),
     }
 }
@@ -140,14 +142,14 @@ fn dead_letters(signs: &HealthInputs) -> Option<Finding> {
     (dead.count > 0).then(|| Finding {
         key: "throughline/dead-letters".to_owned(),
         severity: Severity::Page,
-        title: "notifications were given up".to_owned(),
+        title: "notifications failed permanently".to_owned(),
         lines: vec![
             format!(
                 "{} within the last day, for {}.",
                 format::counted(dead.count, "notification"),
                 named(dead.targets.iter().map(String::as_str))
             ),
-            "The page of the deliveries says why, and sends them again.".to_owned(),
+            "The deliveries page shows why, and can send them again.".to_owned(),
         ],
         patience: patience(Duration::ZERO, MINUTE),
         target: None,
@@ -163,16 +165,15 @@ fn data_stopped(signs: &HealthInputs) -> Option<Finding> {
     Some(Finding {
         key: "throughline/data-stopped".to_owned(),
         severity: Severity::Page,
-        title: "no spans arrive from anybody".to_owned(),
+        title: "no sender's spans arrive".to_owned(),
         lines: vec![
             format!(
-                "Nothing has arrived since {} ({}); {} were usual in that time.",
+                "No span has arrived since {} ({}); {} are usual in that time.",
                 format::date_time(heard_at),
                 format::lasting(silence),
                 format::counted(usual, "event")
             ),
-            "Alerts that fire go on firing; none of the SLOs can be judged until spans arrive."
-                .to_owned(),
+            "Firing alerts keep firing; no SLO can be judged until spans arrive.".to_owned(),
         ],
         patience: patience(Duration::ZERO, MINUTE),
         target: None,
@@ -207,10 +208,10 @@ fn nonsense(signs: &HealthInputs) -> Option<Finding> {
     (!absurd.is_empty()).then(|| Finding {
         key: "throughline/inconsistent-counts".to_owned(),
         severity: Severity::Ticket,
-        title: "counts of SLOs cannot be true".to_owned(),
+        title: "counts of SLOs are inconsistent".to_owned(),
         lines: vec![
             format!("Of {}.", named(absurd.iter().copied())),
-            "Their alerts stay as they are until the counts make sense again.".to_owned(),
+            "Their alerts stay as they are until the counts are consistent again.".to_owned(),
         ],
         patience: patience(MINUTE, MINUTE * 5),
         target: None,
@@ -224,7 +225,7 @@ fn repaired(signs: &HealthInputs) -> Option<Finding> {
     (signs.now.saturating_since(at) < REPAIR_IS_NEWS).then(|| Finding {
         key: "throughline/missing-deliveries".to_owned(),
         severity: Severity::Ticket,
-        title: "notifications were missing and have been sent after all".to_owned(),
+        title: "notifications were missing and have been added".to_owned(),
         lines: vec![
             format!("Last on {}.", format::date_time(at)),
             "This should never happen: please report it, with the log of that time.".to_owned(),
@@ -284,7 +285,7 @@ fn senders_refused(signs: &HealthInputs) -> Option<Finding> {
     (!lines.is_empty()).then(|| Finding {
         key: "throughline/sender-refused".to_owned(),
         severity: Severity::Ticket,
-        title: "a sender is refused, so its spans are lost".to_owned(),
+        title: "requests of a sender are rejected, so its spans are lost".to_owned(),
         lines,
         patience: patience(MINUTE, MINUTE),
         target: None,
@@ -325,7 +326,7 @@ fn retention_behind(signs: &HealthInputs) -> Option<Finding> {
     (!lines.is_empty()).then(|| Finding {
         key: "throughline/retention-behind".to_owned(),
         severity: Severity::Ticket,
-        title: "data that nothing needs any more are not removed, and the disk fills up".to_owned(),
+        title: "data that is no longer needed is not removed, and the disk fills up".to_owned(),
         lines,
         // After a long stop there is more to remove than usual.
         patience: patience(MINUTE * 30, MINUTE),
@@ -343,11 +344,8 @@ fn long_silence(silence: &SilenceSign) -> Option<Finding> {
             format!("It ends on {}.", format::date_time(silence.ends_at)),
             format!("Reason: {}", silence.reason),
             format!(
-                "Asked for by {}.",
-                silence
-                    .created_by
-                    .as_deref()
-                    .unwrap_or("nobody who is known")
+                "Created by {}.",
+                silence.created_by.as_deref().unwrap_or("an unknown person")
             ),
         ],
         patience: patience(Duration::ZERO, Duration::ZERO),

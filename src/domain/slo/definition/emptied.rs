@@ -24,19 +24,19 @@ pub fn digest(files: &[DefinitionFile]) -> i64 {
 pub fn emptied(before: &[DefinitionFile], now: &[DefinitionFile]) -> Vec<String> {
     let declared = |files| load(files).map_or(0, |(catalog, _)| catalog.slos.len());
     let mut losses = Vec::new();
-    let in_force = declared(before);
-    if in_force > 0 && declared(now) == 0 {
-        let slos = if in_force == 1 { "SLO is" } else { "SLOs are" };
+    let active = declared(before);
+    if active > 0 && declared(now) == 0 {
+        let slos = if active == 1 { "SLO is" } else { "SLOs are" };
         losses.push(format!(
-            "the files declare no SLO, but {in_force} {slos} in force: restore the files, or run \
-             `throughline definitions clear` if nothing is to be watched any more"
+            "the files declare no SLO, but {active} {slos} active: restore the files, or run \
+             `throughline definitions clear` if no SLO is to be monitored any more"
         ));
     }
     for file in now.iter().filter(|file| is_blank(&file.text)) {
         let had_content = |old: &&DefinitionFile| old.path == file.path && !is_blank(&old.text);
         if before.iter().any(|old| had_content(&old)) {
             losses.push(format!(
-                "`{}` has become empty: restore it, or delete it if what it declared is to go",
+                "`{}` has become empty: restore it, or delete it if its definitions are to be removed",
                 file.path
             ));
         }
@@ -77,7 +77,7 @@ mod tests {
         let [loss] = &emptied(&before, &[])[..] else {
             panic!("one sentence");
         };
-        assert!(loss.contains("2 SLOs are in force"), "{loss}");
+        assert!(loss.contains("2 SLOs are active"), "{loss}");
         assert_eq!(emptied(&before, &before[..1]), Vec::<String>::new());
         assert_eq!(emptied(&[], &[]), Vec::<String>::new());
         assert_eq!(emptied(&[], &before), Vec::<String>::new());
