@@ -10,7 +10,7 @@ use std::{convert::Infallible, fs, path::PathBuf, sync::OnceLock, time::Duration
 static FOLDER: OnceLock<PathBuf> = OnceLock::new();
 
 /// Interval at which [`wait_at`] looks for the file.
-const GLANCE: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failpoint {
@@ -73,6 +73,6 @@ pub async fn wait_at(step: Failpoint) -> Infallible {
     }
     loop {
         reach(step);
-        tokio::time::sleep(GLANCE).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }

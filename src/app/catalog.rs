@@ -165,9 +165,9 @@ impl CatalogKeeper {
             }
             Ok(definitions) => self.judge(definitions, now, change).await?,
         };
-        let is_news = !is_known || matches!(look, Look::InForce { .. });
+        let is_new = !is_known || matches!(look, Look::InForce { .. });
         self.seen = Some(found);
-        Ok(if is_news { look } else { Look::Unchanged })
+        Ok(if is_new { look } else { Look::Unchanged })
     }
 
     /// Validates files that were read and activates them if nothing prevents it.
@@ -275,11 +275,11 @@ impl CatalogKeeper {
     async fn follow(&mut self) -> anyhow::Result<bool> {
         let known = self.in_force.as_ref().map(|set| set.number);
         let mut tx = self.store.begin("look for new definitions").await?;
-        let news = tx.definition_sets_after(known.unwrap_or_default()).await?;
+        let new_sets = tx.definition_sets_after(known.unwrap_or_default()).await?;
         let mut revisions = self.revisions.clone();
         let mut newest = None;
         let mut before = Arc::clone(&*self.catalog.borrow());
-        for set in news {
+        for set in new_sets {
             // A set that an earlier version accepted may be invalid for this one: it is skipped.
             match load(&set.files) {
                 Ok((catalog, _)) => {

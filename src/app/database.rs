@@ -32,7 +32,7 @@ impl Database {
         let store = Store::at(&url, config.database_connections)?;
         migrate_patiently(&store, config.database_startup_timeout)
             .await
-            .map_err(|error| advise(error, &store.place()))?;
+            .map_err(|error| advise(error, &store.address()))?;
         Ok(Self { store, server })
     }
 
@@ -95,25 +95,25 @@ async fn migrate_patiently(store: &Store, patience: Duration) -> Result<(), Stor
     }
 }
 
-fn advise(error: StoreError, place: &str) -> anyhow::Error {
+fn advise(error: StoreError, address: &str) -> anyhow::Error {
     if let Some(schema) = error.foreign_schema() {
-        return refuse(schema, place);
+        return refuse(schema, address);
     }
     let advice = if error.is_connection() {
         format!(
-            "the database `{place}` does not answer: start it, or name another with `--database-url`"
+            "the database `{address}` does not answer: start it, or name another with `--database-url`"
         )
     } else if error.is_forbidden() {
-        format!("the user of the database `{place}` must own it, or be allowed to create in it")
+        format!("the user of the database `{address}` must own it, or be allowed to create in it")
     } else {
-        format!("cannot use the database `{place}`")
+        format!("cannot use the database `{address}`")
     };
     anyhow::Error::new(error).context(advice)
 }
 
 /// Describes a schema of another version. The error of the database adds nothing, so it is left
 /// out.
-fn refuse(schema: ForeignSchema, place: &str) -> anyhow::Error {
+fn refuse(schema: ForeignSchema, address: &str) -> anyhow::Error {
     let why = match schema {
         ForeignSchema::UnknownMigration(version) => {
             format!("it has migration {version}, which this version does not know")
@@ -123,7 +123,7 @@ fn refuse(schema: ForeignSchema, place: &str) -> anyhow::Error {
         }
     };
     anyhow::anyhow!(
-        "the database `{place}` has the schema of another version of throughline, which this \
+        "the database `{address}` has the schema of another version of throughline, which this \
          version cannot use or upgrade ({why}); before the first release schemas are not upgraded: \
          use an empty database, with `--database-url` or `--data-dir`"
     )

@@ -97,7 +97,7 @@ impl Loops {
         };
         tasks.spawn(periodic.clone().run("heartbeat", SECOND, move |now| {
             let pulse = pulse.clone();
-            async move { pulse.beat(now).await }
+            async move { pulse.record_heartbeat(now).await }
         }));
     }
 

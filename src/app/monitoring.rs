@@ -150,18 +150,16 @@ impl Pulse {
 
     /// Records that this replica is receiving and how far the clock of its machine is off, and
     /// returns the watermark of all replicas. From then on this replica uses the database's time.
-    pub(super) async fn beat(&self, now: Timestamp) -> anyhow::Result<Watermark> {
+    pub(super) async fn record_heartbeat(&self, now: Timestamp) -> anyhow::Result<Watermark> {
         let ahead_ms = self.read_clock().await?;
         let signs = self.signs(ahead_ms);
         let mut tx = self.store.begin("record a heartbeat").await?;
-        let noted = tx.beat(self.replica, now, &self.limits).await?;
+        let noted = tx.record_heartbeat(self.replica, now, &self.limits).await?;
         tx.note_signs(self.replica, &signs).await?;
         tx.commit().await?;
-        let stands_at = noted.stands_at(now);
-        self.watermark.send_replace(stands_at);
-        self.metrics
-            .watermark_timestamp
-            .set(stands_at.as_secs_f64());
+        let as_of = noted.as_of(now);
+        self.watermark.send_replace(as_of);
+        self.metrics.watermark_timestamp.set(as_of.as_secs_f64());
         Ok(noted)
     }
 

@@ -10,7 +10,7 @@ use super::{loops::Loops, periodic::Periodic, prepare};
 use crate::{
     domain::{
         alerting::limit,
-        counting::customers::HOURS_TELL,
+        counting::customers::LONGEST_BY_HOURS,
         health::CleanUp,
         model::{
             sampling::EndSampling,
@@ -68,7 +68,7 @@ impl CleanUpSteps {
     /// Takes one step and commits it. Records the end of the clean-up if nothing is left.
     async fn take(self, clean_up: CleanUp, now: Timestamp) -> anyhow::Result<Progress> {
         if clean_up == CleanUp::Groups {
-            self.free_group_places(now).await?;
+            self.free_group_slots(now).await?;
         }
         let mut tx = self.store.begin("remove what is no longer needed").await?;
         let progress = self.remove(clean_up, &mut tx, now).await?;
@@ -92,7 +92,7 @@ impl CleanUpSteps {
             CleanUp::Requests => return tx.forget_requests(now - DAY).await,
             CleanUp::Customers => {
                 let days = longest_window(&catalog).max(horizon) + DAY * 3;
-                let hours = horizon.max(HOURS_TELL) + DAY * 2;
+                let hours = horizon.max(LONGEST_BY_HOURS) + DAY * 2;
                 return tx.drop_old_customers(now - hours, now - days).await;
             }
             CleanUp::StageSpans => {
@@ -129,11 +129,11 @@ impl CleanUpSteps {
 
     /// Frees the slots of groups without events, so that other groups can have them. Recording
     /// waits while this runs, for the groups of one SLO at a time.
-    async fn free_group_places(&self, now: Timestamp) -> Result<(), StoreError> {
+    async fn free_group_slots(&self, now: Timestamp) -> Result<(), StoreError> {
         let catalog = Arc::clone(&self.catalog.borrow());
         for slo in slos(&catalog).filter(|slo| slo.group_by.is_some()) {
             let mut tx = self.store.begin("free the slots of groups").await?;
-            tx.free_group_places(&slo.name, slo.window.length(), now)
+            tx.free_group_slots(&slo.name, slo.window.length(), now)
                 .await?;
             tx.commit().await?;
         }
@@ -218,7 +218,7 @@ mod tests {
             name: "upgrade".parse().unwrap(),
             scope: ExclusionScope::All,
             reason: "upgrade".to_owned(),
-            stretches: Vec::new(),
+            ranges: Vec::new(),
         };
         let with_planned_work = Slo {
             exclusions: vec![Arc::new(planned)],

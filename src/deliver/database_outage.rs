@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The time limit of the check; a slower database is regarded as unavailable.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIME_LIMIT: Duration = Duration::from_secs(5);
 
 /// The recipient and timing of the notification.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ pub struct EmergencySettings {
 pub struct EmergencyReport {
     pub database_answers: bool,
     /// True if the target was notified of an outage and not yet of its end.
-    pub is_told: bool,
+    pub is_notified: bool,
     /// The result of the attempt, if there was something to send.
     pub attempt: Option<AttemptClass>,
 }
@@ -53,12 +53,12 @@ pub struct Emergency {
     catalog: watch::Receiver<Arc<Catalog>>,
     sender: Sender,
     settings: Arc<EmergencySettings>,
-    sight: Arc<Mutex<Option<Sight>>>,
+    state: Arc<Mutex<Option<OutageState>>>,
 }
 
 #[derive(Debug)]
-struct Sight {
-    blindness: DatabaseOutage,
+struct OutageState {
+    outage: DatabaseOutage,
     /// The declaration for which the secrets were read.
     target: Option<Arc<Target>>,
 }
@@ -75,7 +75,7 @@ impl Emergency {
             catalog,
             sender: Sender::new(Arc::new(deliver.clone()))?,
             settings: Arc::new(settings),
-            sight: Arc::default(),
+            state: Arc::default(),
         })
     }
 
@@ -83,9 +83,9 @@ impl Emergency {
     /// since it must work during an outage.
     pub async fn tick(&self, now: Timestamp) -> EmergencyReport {
         let answer = self.ask(now).await;
-        let mut sight = self.sight.lock().await;
-        let Sight { blindness, target } = sight.get_or_insert_with(|| Sight {
-            blindness: DatabaseOutage::new(answer.unwrap_or(LastAnswer {
+        let mut state = self.state.lock().await;
+        let OutageState { outage, target } = state.get_or_insert_with(|| OutageState {
+            outage: DatabaseOutage::new(answer.unwrap_or(LastAnswer {
                 at: now,
                 firing: 0,
                 outages: 0,
@@ -93,19 +93,19 @@ impl Emergency {
             target: None,
         });
         self.hold(target).await;
-        let alarm = blindness.look(answer, (now, self.settings.after));
+        let alarm = outage.look(answer, (now, self.settings.after));
         let mut attempt = None;
         if let (Some(alarm), Some(target)) = (alarm, target.as_ref()) {
-            let class = self.tell(target, alarm, now).await;
+            let class = self.notify(target, alarm, now).await;
             attempt = Some(class);
             if class == AttemptClass::Delivered {
                 self.note(alarm, now).await;
-                blindness.told(alarm, now);
+                outage.notified(alarm, now);
             }
         }
         EmergencyReport {
             database_answers: answer.is_some(),
-            is_told: blindness.is_told(),
+            is_notified: outage.is_notified(),
             attempt,
         }
     }
@@ -118,7 +118,7 @@ impl Emergency {
             tx.commit().await?;
             Ok::<_, StoreError>((firing, outages))
         };
-        match tokio::time::timeout(PATIENCE, asking).await {
+        match tokio::time::timeout(TIME_LIMIT, asking).await {
             Ok(Ok((firing, outages))) => Some(LastAnswer {
                 at: now,
                 firing,
@@ -129,7 +129,7 @@ impl Emergency {
                 None
             }
             Err(_) => {
-                tracing::warn!("the database has not answered within {PATIENCE:?}");
+                tracing::warn!("the database has not answered within {TIME_LIMIT:?}");
                 None
             }
         }
@@ -165,7 +165,7 @@ impl Emergency {
         *held = is_whole.then_some(declared);
     }
 
-    async fn tell(&self, target: &Target, alarm: OutageNotice, now: Timestamp) -> AttemptClass {
+    async fn notify(&self, target: &Target, alarm: OutageNotice, now: Timestamp) -> AttemptClass {
         let notice = alarm.notice(&self.settings.service, now);
         let delivery = ClaimedDelivery {
             id: 0,
@@ -202,7 +202,7 @@ impl Emergency {
 
     /// Records the end of an outage, so that the next outage has another message id.
     async fn note(&self, alarm: OutageNotice, now: Timestamp) {
-        let OutageNotice::SeesAgain(seen) = alarm else {
+        let OutageNotice::Ended(seen) = alarm else {
             return;
         };
         let noted = async {

@@ -8,7 +8,7 @@ use tracing::{Instrument as _, Span, field::Empty};
 use super::{
     channels::{
         reminder,
-        routing_key::{Places, RoutingKeys},
+        routing_key::{KeySecrets, RoutingKeys},
         slack_bot::{Bot, SlackUpdate},
     },
     http::{
@@ -122,8 +122,8 @@ impl Sender {
         dispatch: &Dispatch,
         now: Timestamp,
     ) -> AttemptResult {
-        let said = dispatch.digest.as_ref();
-        let Some(notification) = said.or(dispatch.delivery.content.as_ref()) else {
+        let digest = dispatch.digest.as_ref();
+        let Some(notification) = digest.or(dispatch.delivery.content.as_ref()) else {
             let reason = "what another version of the service wrote cannot be read";
             return AttemptResult::unsent(AttemptClass::Unreadable, reason);
         };
@@ -191,14 +191,14 @@ impl Sender {
                 previous_routing_key,
                 url,
             } => {
-                let places = Places {
+                let key_secrets = KeySecrets {
                     current: routing_key,
                     former: previous_routing_key.as_ref(),
                 };
                 let pinned = dispatch.pinned_key();
                 let key = self
                     .routing_keys
-                    .choose(places, notification.kind(), pinned)
+                    .choose(key_secrets, notification.kind(), pinned)
                     .await?;
                 to_pagerduty(url.as_deref(), key, notification, context)
             }
@@ -215,11 +215,11 @@ impl Sender {
                     timeout: this.timeout,
                     tried: this,
                 };
-                let news = SlackUpdate {
+                let update = SlackUpdate {
                     content: notification,
                     context,
                 };
-                return Ok(send_as_bot(&bot, news, dispatch).await);
+                return Ok(send_as_bot(&bot, update, dispatch).await);
             }
             TargetKind::Alertmanager { urls } => {
                 return self
@@ -407,14 +407,14 @@ fn answer_text(answer: &TargetResponse) -> String {
 }
 
 /// Continues the thread of the alert, or begins one.
-async fn send_as_bot(bot: &Bot<'_>, news: SlackUpdate<'_>, dispatch: &Dispatch) -> AttemptResult {
+async fn send_as_bot(bot: &Bot<'_>, update: SlackUpdate<'_>, dispatch: &Dispatch) -> AttemptResult {
     match &dispatch.before {
         Some(EarlierMessage::OfThisEpisode(Reference::SlackMessage(first))) => {
-            bot.go_on(news, first).await
+            bot.go_on(update, first).await
         }
         Some(EarlierMessage::OfTheLastEpisode(Reference::SlackMessage(first))) => {
-            bot.begin_again(news, first).await
+            bot.begin_again(update, first).await
         }
-        Some(_) | None => bot.begin(news).await,
+        Some(_) | None => bot.begin(update).await,
     }
 }

@@ -137,7 +137,7 @@ async fn note_target(
     match (before, after) {
         (TargetCondition::Closed { .. }, TargetCondition::Closed { .. }) => {}
         (_, TargetCondition::Closed { .. }) => {
-            tx.wake_deliveries(name, now).await?;
+            tx.make_deliveries_due(name, now).await?;
             tracing::info!(notify.target = %name, "target `{name}` answers again");
         }
         (_, TargetCondition::Open { .. }) if was != is => tracing::warn!(

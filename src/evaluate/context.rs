@@ -105,13 +105,13 @@ impl TransitionContext<'_> {
             .change_events(range, services.as_deref(), MOST_HAPPENINGS)
             .await?;
         let seen = tx.versions_first_seen(self.slo, range, FAMILIAR).await?;
-        let is_told = |version: &str| {
+        let is_reported = |version: &str| {
             let mut told = told.iter();
             told.any(|happening| happening.version.as_deref() == Some(version))
         };
         let seen: Vec<RecentChange> = seen
             .into_iter()
-            .filter(|seen| !is_told(&seen.value))
+            .filter(|seen| !is_reported(&seen.value))
             .map(|seen| RecentChange {
                 kind: ChangeKind::FirstSeen,
                 at: seen.at,
@@ -134,16 +134,16 @@ impl TransitionContext<'_> {
         of: &SloEvaluation<'_>,
         long: Duration,
     ) -> Result<Option<Trend>, StoreError> {
-        let mut stretches = Trend::stretches(long, self.transition.at);
+        let mut ranges = Trend::ranges(long, self.transition.at);
         let first = of.measured.first_event_at;
-        stretches.retain(|stretch| first.is_none_or(|first| stretch.to > first));
-        let pieces: Vec<_> = stretches
+        ranges.retain(|range| first.is_none_or(|first| range.to > first));
+        let pieces: Vec<_> = ranges
             .iter()
-            .map(|stretch| (self.slo, of.slo.counted(*stretch)))
+            .map(|range| (self.slo, of.slo.counted(*range)))
             .collect();
-        let counts = tx.sums_of_pieces(&pieces).await?;
+        let counts = tx.sums_of_sets(&pieces).await?;
         let observed = of.measured.burn_context(of.slo).observed;
-        Ok(Trend::new(&stretches, &counts, observed))
+        Ok(Trend::new(&ranges, &counts, observed))
     }
 
     /// Who is hurt most, where the team wants names in its messages.

@@ -147,7 +147,7 @@ impl TransitionContext<'_> {
     /// Who has heard, or is to hear, that the alert fires.
     async fn told_so_far(&self, tx: &mut Tx<'_>) -> Result<Vec<Name>, StoreError> {
         let episode = self.transition.episode.id;
-        tx.targets_told(self.slo, self.severity, episode).await
+        tx.notified_targets(self.slo, self.severity, episode).await
     }
 
     async fn facts_of_development(
@@ -252,7 +252,7 @@ impl TransitionContext<'_> {
             flaps: self.transition.episode.flaps,
             counts,
             customers_affected: match opening.customers_affected {
-                Some(_) => Some(self.customers_hurt(tx, range).await?),
+                Some(_) => Some(self.customers_affected_in(tx, range).await?),
                 None => None,
             },
             budget_spent: burn.and_then(|burn| burn.budget_spent_by(counts)),
@@ -359,9 +359,13 @@ impl TransitionContext<'_> {
     }
 
     /// Customers with a bad event.
-    async fn customers_hurt(&self, tx: &mut Tx<'_>, range: TimeRange) -> Result<i64, StoreError> {
+    async fn customers_affected_in(
+        &self,
+        tx: &mut Tx<'_>,
+        range: TimeRange,
+    ) -> Result<i64, StoreError> {
         let by_slo = tx
-            .customers_hurt(&[(self.slo, self.counted(range))])
+            .customer_impact(&[(self.slo, self.counted(range))])
             .await?;
         Ok(by_slo.get(&self.slo).map_or(0, |impact| impact.affected))
     }

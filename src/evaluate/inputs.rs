@@ -165,7 +165,7 @@ async fn read_measured(
         .start_spans(&ids, TimeRange::ending_at(now, LAST_HOUR))
         .await?;
     let last_hour = with_customers(subjects, whole_minutes(now, LAST_HOUR));
-    let customers = tx.customers_hurt(&last_hour).await?;
+    let customers = tx.customer_impact(&last_hour).await?;
     let mut customers_by_length = read_customers(tx, subjects, now).await?;
     let mut measured = BTreeMap::new();
     for subject in subjects.iter().filter(|subject| subject.slo.is_some()) {
@@ -192,7 +192,7 @@ async fn read_measured(
             customers: customers_by_length.remove(&id).unwrap_or_default(),
             freshness,
         };
-        measured.insert(id, of_slo.or_absurd());
+        measured.insert(id, of_slo.or_inconsistent());
     }
     read_ageing(tx, subjects, &mut measured, now).await?;
     Ok(measured)
@@ -309,7 +309,7 @@ async fn read_counts(
         }
     }
     due.extend(ended);
-    let sums = tx.sums_of_pieces(&due).await?;
+    let sums = tx.sums_of_sets(&due).await?;
     let (due, ended) = sums.split_at(stretches.len());
     let mut counts: BTreeMap<SloId, Counted> = BTreeMap::new();
     for ((stretch, due), ended) in stretches.iter().zip(due).zip(ended) {
@@ -399,10 +399,10 @@ async fn read_customers(
     }
     let mut customers: BTreeMap<SloId, CustomersByLength> = BTreeMap::new();
     for (length, sets) in asking {
-        let hurt = tx.customers_hurt(&sets).await?;
-        for (slo, hurt) in hurt {
+        let impact = tx.customer_impact(&sets).await?;
+        for (slo, impact) in impact {
             let by_length = customers.entry(slo).or_default();
-            by_length.insert(length, hurt.affected);
+            by_length.insert(length, impact.affected);
         }
     }
     Ok(customers)

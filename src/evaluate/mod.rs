@@ -295,7 +295,7 @@ impl Evaluator {
             platform_target: self.settings.platform_target.as_ref(),
             surroundings: &self.surroundings,
         };
-        if let (Some(of), true) = (assessment, transition.is_told()) {
+        if let (Some(of), true) = (assessment, transition.is_notified()) {
             let silences = tx.silences_ended_after(transition.at).await?;
             let muted = of.silenced(step.severity, &silences, transition.at);
             if muted.is_some() {
@@ -456,7 +456,7 @@ impl EvaluationReport {
                  of two replicas disagree"
             );
         }
-        if assessment.is_some_and(|of| of.measured.freshness == Freshness::Absurd) {
+        if assessment.is_some_and(|of| of.measured.freshness == Freshness::Inconsistent) {
             self.inconsistent_counts += 1;
             tracing::error!(
                 slo.name = %slo,

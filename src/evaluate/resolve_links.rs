@@ -10,7 +10,7 @@ use crate::{
         model::time::Timestamp,
         workflow::{JudgingContext, classify::Classifier},
     },
-    store::{LinkNews, Store, StoreError, Writer},
+    store::{NewLinks, Store, StoreError, Writer},
 };
 
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ impl Unplaced {
         let mut report = UnplacedReport::default();
         loop {
             let mut tx = self.store.begin("look for evidence to place").await?;
-            let is_there_more = tx.has_stale_evidence().await?;
+            let is_there_more = tx.has_unresolved_evidence().await?;
             tx.commit().await?;
             if !is_there_more {
                 return Ok(report);
@@ -59,7 +59,7 @@ impl Unplaced {
         let judging = |slo| classifier.judging(slo, &context);
         let mut moves = CountDelta::default();
         let followed = tx
-            .follow_links(&LinkNews::default(), &judging, &mut moves)
+            .follow_links(&NewLinks::default(), &judging, &mut moves)
             .await?;
         tx.record_more(&followed.gathered, &followed.groups, &judging, &mut moves)
             .await?;

@@ -40,7 +40,7 @@ pub(super) async fn keep(
     let points = points(tx, slo, of.slo, plan.range, plan.step).await?;
     let burn = of.measured.burn_context(of.slo);
     let picture = IncidentSnapshot::new(&plan, &points, &burn, facts.factor);
-    tx.keep_picture((facts.episode, facts.kind), &picture, at)
+    tx.keep_incident_snapshot((facts.episode, facts.kind), &picture, at)
         .await
 }
 
@@ -75,7 +75,7 @@ pub(super) async fn cost(
     let ends = expected.map(|expected| expected.range_of_ends(range));
     let due = of.map_or_else(|| vec![range], |of| of.slo.counted(range));
     let sets = [(slo, due), (slo, ends.into_iter().collect())];
-    let sums = tx.sums_of_pieces(&sets).await?;
+    let sums = tx.sums_of_sets(&sets).await?;
     let [due, ended] = [0, 1].map(|nth| sums.get(nth).copied().unwrap_or_default());
     let (Some(of), Some(expected)) = (of, expected) else {
         return Ok(due);

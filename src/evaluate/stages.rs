@@ -114,8 +114,8 @@ async fn fold_batch(
         .iter()
         .map(|one| (one.key, one.trace_id))
         .collect();
-    let keys = tx.piece_keys(slo, &indicator.correlate, &begun).await?;
-    let pieces = tx.stage_pieces(slo, &keys).await?;
+    let keys = tx.evidence_keys(slo, &indicator.correlate, &begun).await?;
+    let pieces = tx.stage_evidence_of(slo, &keys).await?;
     let mut known = KnownStages(tx.known_stages(slo, now).await?);
     let (mut moves, mut hops, mut refused) = (StageMoves::default(), HopWaits::default(), 0);
     let mut folds = Vec::with_capacity(workflows.len());

@@ -124,7 +124,7 @@ impl TraceConsumer for Ingest {
         let metrics = &self.parts.metrics;
         let matched = batch.findings.evidence.len() as u64;
         let room = self.stage_room.take(batch.now, batch.findings.pieces.len());
-        batch.findings.limit_pieces(room);
+        batch.findings.limit_stage_evidence(room);
         let began = Instant::now();
         let result = self.parts.recorder.record(batch.findings).await;
         if result == Err(CommitError::Outdated) {

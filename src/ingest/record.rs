@@ -25,7 +25,7 @@ use crate::{
             reservoir::{ReservoirFilter, ReservoirMinima},
         },
     },
-    store::{LinkNews, Store, StoreError, Tx, Writer},
+    store::{NewLinks, Store, StoreError, Tx, Writer},
 };
 
 /// A commit that takes longer will not come: its connection is given up. Its senders were asked to try
@@ -262,7 +262,7 @@ impl RecorderLoop {
 
     async fn try_commit(&self, part: &CommitPart<'_>) -> Result<Commit, StoreError> {
         let (findings, mut gathered) = (part.findings, Cow::Borrowed(&part.evidence));
-        let news = LinkNews {
+        let new_links = NewLinks {
             linked: findings.iter().flat_map(|f| &f.linked).collect(),
             edges: findings.iter().flat_map(|f| &f.edges).collect(),
             batches: findings.iter().flat_map(|f| &f.batches).collect(),
@@ -282,13 +282,13 @@ impl RecorderLoop {
             return Ok(Commit::Outdated(in_force));
         }
         // Links may move evidence of any workflow.
-        if !news.is_empty() || may_time_out(&gathered, context.watermark) {
+        if !new_links.is_empty() || may_time_out(&gathered, context.watermark) {
             context.observed = tx.end_observations(now).await?;
         }
         let judging = |slo| classifier.judging(slo, &context);
         let (mut moves, mut groups) = (CountDelta::default(), GroupsOfBatches::default());
-        if !news.is_empty() {
-            let followed = tx.follow_links(&news, &judging, &mut moves).await?;
+        if !new_links.is_empty() {
+            let followed = tx.follow_links(&new_links, &judging, &mut moves).await?;
             join(gathered.to_mut(), followed.gathered);
             for (id, count) in followed.discarded {
                 *unusable.entry(id).or_default() += count;
@@ -304,7 +304,7 @@ impl RecorderLoop {
             .collect();
         for (slo, missed) in tx.add_stage_spans(now, &pieces).await? {
             *unusable
-                .entry((slo, DiscardReason::TooManyPieces))
+                .entry((slo, DiscardReason::TooMuchStageEvidence))
                 .or_default() += missed;
         }
         let losses = findings.iter().flat_map(|findings| &findings.losses);

@@ -59,14 +59,14 @@ pub struct SpansWithFaults([u64; UnreadableValue::ALL.len()]);
 
 impl SpansWithFaults {
     /// Counts one span, given the faults of its span, resource and scope.
-    pub(super) fn count(&mut self, places: [&ValueFaults; 3]) {
+    pub(super) fn count(&mut self, faults_of_parts: [&ValueFaults; 3]) {
         // Nearly always there is none.
-        let is_clean = |place: &&ValueFaults| !place.0.get().contains(&true);
-        if places.iter().all(is_clean) {
+        let is_clean = |part: &&ValueFaults| !part.0.get().contains(&true);
+        if faults_of_parts.iter().all(is_clean) {
             return;
         }
         for (count, fault) in self.0.iter_mut().zip(UnreadableValue::ALL) {
-            *count += u64::from(places.iter().any(|place| place.has(fault)));
+            *count += u64::from(faults_of_parts.iter().any(|part| part.has(fault)));
         }
     }
 

@@ -26,7 +26,7 @@ use crate::{
         },
         slo::{Catalog, Severity, TargetKind},
     },
-    store::{HealthCheck, NoticeNews, OpenCheck, Store, StoreError, Tx},
+    store::{HealthCheck, NewNotification, OpenCheck, Store, StoreError, Tx},
 };
 
 /// Hold times for resolving a check that is not found any more, whatever it is about.
@@ -99,7 +99,7 @@ impl Watcher {
         let mut report = WatchReport::default();
         self.check(&signs, &catalog, &mut report).await?;
         if let Some(heartbeat) = &self.settings.heartbeat {
-            report.heartbeat = self.beat(heartbeat, &signs, &catalog).await?;
+            report.heartbeat = self.send_heartbeat(heartbeat, &signs, &catalog).await?;
         }
         let mut tx = self.store.begin("read the open self-checks").await?;
         report.open = tx.open_checks().await?;
@@ -144,63 +144,60 @@ impl Watcher {
         (now, catalog): (Timestamp, &Catalog),
         report: &mut WatchReport,
     ) -> Result<(), StoreError> {
-        let standing = of
-            .seen
-            .as_ref()
-            .map_or(CheckState::WELL, |seen| seen.standing);
-        let (found, patience) = of.finding.map_or((Found::No, AFTER_THE_END), |finding| {
-            (Found::Yes, finding.patience)
+        let state = of.seen.as_ref().map_or(CheckState::WELL, |seen| seen.state);
+        let (found, hold_times) = of.finding.map_or((Found::No, AFTER_THE_END), |finding| {
+            (Found::Yes, finding.hold_times)
         });
-        let (next, told) = step(standing, found, (now, patience), Uuid::now_v7());
-        if next == standing {
+        let (next, announcement) = step(state, found, (now, hold_times), Uuid::now_v7());
+        if next == state {
             return Ok(());
         }
         let mut check = of.next(next);
-        if matches!(told, Some(CheckAnnouncement::Opened { .. })) {
-            check.notified_targets = self.whom_to_tell(of.finding, catalog);
+        if matches!(announcement, Some(CheckAnnouncement::Opened { .. })) {
+            check.notified_targets = self.recipients(of.finding, catalog);
         }
         let mut tx = self.store.begin("record a self-check's change").await?;
         if !tx
-            .swap_health_check(of.key, standing.version, &check, now)
+            .swap_health_check(of.key, state.version, &check, now)
             .await?
         {
             // Another replica was faster and sends the notification.
             return Ok(());
         }
-        if let Some(told) = told {
-            let notice = self.notice(&of, &check, (told, now));
-            tell(&mut tx, notice, &check, now).await?;
+        if let Some(announcement) = announcement {
+            let notice = self.notice(&of, &check, (announcement, now));
+            enqueue(&mut tx, notice, &check, now).await?;
         }
         tx.commit().await?;
-        report.count(told, of.key, &check);
+        report.count(announcement, of.key, &check);
         Ok(())
     }
 
     /// Returns the platform target, and also the emergency target if the platform target itself
     /// fails.
-    fn whom_to_tell(&self, finding: Option<&Finding>, catalog: &Catalog) -> Vec<Name> {
+    fn recipients(&self, finding: Option<&Finding>, catalog: &Catalog) -> Vec<Name> {
         let platform = self.settings.platform_target.as_ref();
         let about = finding.and_then(|finding| finding.target.as_ref());
         let fails = platform.is_some_and(|platform| {
             about == Some(platform) || !catalog.targets.contains_key(platform)
         });
         let emergency = self.settings.emergency_target.as_ref().filter(|_| fails);
-        let told = platform.into_iter().chain(emergency);
-        let mut told: Vec<Name> = told
+        let names = platform.into_iter().chain(emergency);
+        let mut names: Vec<Name> = names
             .filter(|name| catalog.targets.contains_key(*name))
             .cloned()
             .collect();
-        told.dedup();
-        told
+        names.dedup();
+        names
     }
 
     fn notice(
         &self,
         of: &CheckStep<'_>,
         check: &HealthCheck,
-        (told, now): (CheckAnnouncement, Timestamp),
+        (announcement, now): (CheckAnnouncement, Timestamp),
     ) -> PlatformNotification {
-        let (kind, episode, since) = match told {
+        let (kind, episode, since) = match announcement {
             CheckAnnouncement::Opened { episode } => {
                 (PlatformNotificationKind::SelfCheckOpened, episode, now)
             }
@@ -236,7 +233,7 @@ impl Watcher {
     }
 
     /// Sends a heartbeat, or records why it is withheld.
-    async fn beat(
+    async fn send_heartbeat(
         &self,
         heartbeat: &HeartbeatSettings,
         signs: &HealthInputs,
@@ -249,17 +246,17 @@ impl Watcher {
         }
         tx.supersede_heartbeats(now).await?;
         let mut reasons = why_withheld(signs);
-        reasons.extend(cannot_hear(&heartbeat.target, catalog));
+        reasons.extend(why_not_monitored(&heartbeat.target, catalog));
         tx.keep_heartbeat(now, &reasons).await?;
-        let beat = if reasons.is_empty() {
+        let result = if reasons.is_empty() {
             let content = Notification::from(self.heartbeat(now));
-            let news = NoticeNews {
+            let notification = NewNotification {
                 id: Uuid::now_v7(),
                 content: &content,
                 targets: std::slice::from_ref(&heartbeat.target),
                 urgency: Severity::Ticket,
             };
-            tx.enqueue_notice(news, now).await?;
+            tx.enqueue_notification(notification, now).await?;
             HeartbeatResult::Sent
         } else {
             tracing::warn!("the heartbeat is withheld: {}", reasons.join("; "));
@@ -267,7 +264,7 @@ impl Watcher {
         };
         tx.forget_heartbeats(now).await?;
         tx.commit().await?;
-        Ok(Some(beat))
+        Ok(Some(result))
     }
 
     fn heartbeat(&self, now: Timestamp) -> PlatformNotification {
@@ -294,20 +291,20 @@ struct CheckStep<'a> {
 
 impl CheckStep<'_> {
     /// Returns the check as it is after the step; its texts are from the last time it was found.
-    fn next(&self, standing: CheckState) -> HealthCheck {
+    fn next(&self, state: CheckState) -> HealthCheck {
         let seen = self.seen.as_ref();
         let notified_targets = seen
             .map(|seen| seen.notified_targets.clone())
             .unwrap_or_default();
         match (self.finding, seen) {
             (Some(finding), _) => HealthCheck {
-                standing,
+                state,
                 severity: finding.severity,
                 title: finding.title.clone(),
                 notified_targets,
             },
             (None, seen) => HealthCheck {
-                standing,
+                state,
                 severity: seen.map_or(Severity::Ticket, |seen| seen.severity),
                 title: seen.map(|seen| seen.title.clone()).unwrap_or_default(),
                 notified_targets,
@@ -316,24 +313,24 @@ impl CheckStep<'_> {
     }
 }
 
-async fn tell(
+async fn enqueue(
     tx: &mut Tx<'_>,
     notice: PlatformNotification,
     check: &HealthCheck,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let content = Notification::from(notice);
-    let news = NoticeNews {
+    let notification = NewNotification {
         id: Uuid::now_v7(),
         content: &content,
         targets: &check.notified_targets,
         urgency: check.severity,
     };
-    tx.enqueue_notice(news, now).await.map(drop)
+    tx.enqueue_notification(notification, now).await.map(drop)
 }
 
 /// Returns why `target` would not notice missing heartbeats; `None` if it would.
-fn cannot_hear(target: &Name, catalog: &Catalog) -> Option<String> {
+fn why_not_monitored(target: &Name, catalog: &Catalog) -> Option<String> {
     let Some(declared) = catalog.targets.get(target) else {
         return Some(format!("its target `{target}` is not declared"));
     };
@@ -349,9 +346,9 @@ fn cannot_hear(target: &Name, catalog: &Catalog) -> Option<String> {
 }
 
 impl WatchReport {
-    fn count(&mut self, told: Option<CheckAnnouncement>, key: &str, check: &HealthCheck) {
+    fn count(&mut self, announcement: Option<CheckAnnouncement>, key: &str, check: &HealthCheck) {
         let title = &check.title;
-        match told {
+        match announcement {
             None => {}
             Some(CheckAnnouncement::Opened { .. }) => {
                 self.opened += 1;

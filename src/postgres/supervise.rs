@@ -18,7 +18,7 @@ use super::socket::{Connection, SocketFolder};
 use super::{Durability, PostgresSettings, StartError, State, StopError, cluster};
 
 /// The interval at which the thread checks whether the server is still running.
-const GLANCE: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 const FIRST_DELAY: Duration = Duration::from_millis(200);
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
 /// A death after this long is a new failure, not a repetition of the last.
@@ -131,7 +131,7 @@ fn keep_running(
     loop {
         let since = Instant::now();
         let how = loop {
-            if stop_ordered_within(orders, GLANCE) {
+            if stop_ordered_within(orders, POLL_INTERVAL) {
                 return Some(server);
             }
             if let Some(how) = server.ended() {

@@ -29,12 +29,12 @@ pub use alerts::change_events::Recorded;
 pub use alerts::incidents::{IncidentAttempt, IncidentDelivery};
 pub use alerts::states::AlertTransition;
 pub use counts::correlated_spans::SelectedSpans;
-pub use counts::customers::CustomersHurt;
+pub use counts::customers::CustomerImpact;
 pub use counts::events::{SeriesQuery, Writer};
 pub use counts::samples::{EventSample, FirstSeen};
 pub use counts::stage_workflows::{Fold, StageWorkflow};
 pub use error::{ForeignSchema, StoreError, StoreErrorKind};
-pub use links::resolve::{LinkNews, LinkUpdates};
+pub use links::resolve::{LinkUpdates, NewLinks};
 pub use outbox::deliveries::{ClaimedDelivery, Lease, NewDeliveries};
 pub use outbox::queue::Escalation;
 pub use outbox::records::{DeliveryFilter, DeliveryRecord, Retried};
@@ -44,7 +44,7 @@ pub use platform::health_checks::{HealthCheck, OpenCheck};
 pub use platform::health_inputs::{OtherReplicas, ReplicaSigns, Waiting};
 pub use platform::idempotency_keys::{Claimed, NamedRequest};
 pub use platform::notification_history::{TargetTraffic, TestDelivery};
-pub use platform::notifications::NoticeNews;
+pub use platform::notifications::NewNotification;
 pub use platform::retention::Retention;
 pub use platform::service_state::LastHeartbeat;
 pub use pools::ConnectionUse;
@@ -127,7 +127,7 @@ impl Store {
     }
 
     /// Returns the address of the database, without user and password.
-    pub fn place(&self) -> String {
+    pub fn address(&self) -> String {
         let options = self.pool().connect_options();
         let server = match options.get_socket() {
             Some(socket) => socket.display().to_string(),

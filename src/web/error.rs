@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::pages::deliveries::DeliveryError;
 use crate::{
     domain::{
-        alerting::{change_event::InvalidHappening, silence::DraftError},
+        alerting::{change_event::InvalidChangeEvent, silence::DraftError},
         notify::signed_links::signing::TokenError,
     },
     store::{StoreError, StoreErrorKind},
@@ -87,9 +87,9 @@ pub(super) enum WebError {
     #[error("this `Idempotency-Key` was used for another request")]
     OtherRequest,
     #[error(transparent)]
-    InvalidHappening(#[from] InvalidHappening),
+    InvalidChangeEvent(#[from] InvalidChangeEvent),
     #[error("a thousand events were told within an hour: no more are kept for a while")]
-    TooManyHappenings,
+    TooManyChangeEvents,
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("cannot write the page")]
@@ -137,11 +137,11 @@ impl WebError {
                 StatusCode::BAD_REQUEST
             }
             Self::Framework { status, .. } => *status,
-            Self::BadSilence(_) | Self::OtherRequest | Self::InvalidHappening(_) => {
+            Self::BadSilence(_) | Self::OtherRequest | Self::InvalidChangeEvent(_) => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
-            Self::TestedJustNow { .. } | Self::TooManyHappenings => StatusCode::TOO_MANY_REQUESTS,
+            Self::TestedJustNow { .. } | Self::TooManyChangeEvents => StatusCode::TOO_MANY_REQUESTS,
             Self::UnknownHost { .. } => StatusCode::MISDIRECTED_REQUEST,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
@@ -238,8 +238,8 @@ impl WebError {
             }
             Self::SlowBody => "send it again; nothing was changed",
             Self::BadIdempotencyKey => "a random UUID makes a good one",
-            Self::InvalidHappening(_) => "mend it and send it again; nothing was recorded",
-            Self::TooManyHappenings => "tell of deploys, and not of each of their steps",
+            Self::InvalidChangeEvent(_) => "mend it and send it again; nothing was recorded",
+            Self::TooManyChangeEvents => "tell of deploys, and not of each of their steps",
             Self::OtherRequest => "take a new key for every new request; nothing was changed",
             _ => "mend it and send it again; nothing was changed",
         }

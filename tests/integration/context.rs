@@ -75,7 +75,7 @@ impl TestApp {
             version: Some(version.to_owned()),
             url: None,
             labels: BTreeMap::new(),
-            told_by: None,
+            reported_by: None,
         };
         let mut tx = self.store.begin("tell of a deploy").await.unwrap();
         tx.insert_change_event(&happening, at).await.unwrap();

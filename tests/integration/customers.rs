@@ -17,7 +17,7 @@ use throughline::{
         },
         workflow::{EventKey, Evidence, Fact, SpanOutcome},
     },
-    store::{CustomersHurt, Progress, Store},
+    store::{CustomerImpact, Progress, Store},
 };
 
 use crate::support::app::{Replica, TestApp, minute_long};
@@ -60,18 +60,18 @@ async fn app() -> TestApp {
     TestApp::new().slo(&orders).at("00:00").await
 }
 
-async fn hurt(store: &Store, range: TimeRange) -> Option<CustomersHurt> {
+async fn hurt(store: &Store, range: TimeRange) -> Option<CustomerImpact> {
     let mut tx = store.begin("read customers").await.unwrap();
     let set = (SLO, vec![range]);
-    tx.customers_hurt(&[set]).await.unwrap().remove(&SLO)
+    tx.customer_impact(&[set]).await.unwrap().remove(&SLO)
 }
 
-const fn out_of(affected: i64, customers: i64) -> CustomersHurt {
+const fn out_of(affected: i64, customers: i64) -> CustomerImpact {
     let total = CustomerTotal {
         customers,
         is_lower_bound: false,
     };
-    CustomersHurt { affected, total }
+    CustomerImpact { affected, total }
 }
 
 #[tokio::test]
@@ -150,7 +150,7 @@ async fn who_had_bad_events_in_planned_work_alone_is_not_hurt() {
         (240 * HOUR, out_of(2, 3)),
     ] {
         let mut tx = store.begin("read customers").await.unwrap();
-        let hurt = tx.customers_hurt(&[(SLO, planned(to))]).await.unwrap();
+        let hurt = tx.customer_impact(&[(SLO, planned(to))]).await.unwrap();
         assert_eq!(hurt.get(&SLO), Some(&expected), "{to}");
     }
 }

@@ -43,7 +43,7 @@ fn orders(excluded: &[TimeRange]) -> Slo {
         name: "upgrade".parse().unwrap(),
         scope: ExclusionScope::All,
         reason: "database upgrade".to_owned(),
-        stretches: excluded.to_vec(),
+        ranges: excluded.to_vec(),
     };
     Slo {
         exclusions: vec![Arc::new(exclusion)],
@@ -85,7 +85,7 @@ async fn an_hour_of_planned_work_burns_nothing_and_can_be_taken_back() {
         (slo, Vec::new()),
         (slo, vec![minutes(0, 1)]),
     ];
-    let sums = tx.sums_of_pieces(&pieces).await.unwrap();
+    let sums = tx.sums_of_sets(&pieces).await.unwrap();
     assert_eq!(sums, [of(300, 0), of(0, 0), of(10, 0)]);
     drop(tx);
     let (window, hour) = evaluated(&app, orders(&[]), minute(601)).await;

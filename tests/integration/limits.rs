@@ -29,7 +29,7 @@ fn planned_work() -> Exclusion {
         name: "new-disks".parse().unwrap(),
         scope: ExclusionScope::All,
         reason: "new disks".to_owned(),
-        stretches: vec![TimeRange::new(after(0), after(20))],
+        ranges: vec![TimeRange::new(after(0), after(20))],
     }
 }
 

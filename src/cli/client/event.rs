@@ -6,7 +6,7 @@ use super::{
     answer::{Answer, AnswerArgs, text},
     api::{Api, ServerArgs},
 };
-use crate::domain::alerting::change_event::HappeningReport;
+use crate::domain::alerting::change_event::ChangeEventReport;
 
 /// Tell the service of a deploy, a flag or a note
 ///
@@ -41,7 +41,7 @@ pub struct EventArgs {
 }
 
 pub fn run(args: EventArgs) -> anyhow::Result<ExitCode> {
-    let report = HappeningReport {
+    let report = ChangeEventReport {
         kind: args.kind,
         title: args.title,
         at: args.at,

@@ -30,7 +30,7 @@ use crate::{
 /// The duration for which the end of an alert is repeated, in case one of the replicas was
 /// unavailable, or its clock is slow: of two ends it uses the later one until the earlier has
 /// passed.
-const TELL_ENDS_FOR: Duration = Duration::from_mins(15);
+const REPEAT_ENDS_FOR: Duration = Duration::from_mins(15);
 /// The limit of one request; more alerts are sent in several requests.
 const MAX_ALERTS: usize = 64;
 
@@ -87,7 +87,7 @@ pub struct Reminder {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReminderReport {
     /// Alerts sent, each counted once for every replica of an Alertmanager that accepted it.
-    pub told: usize,
+    pub sent: usize,
     /// Requests that failed; their alerts are repeated in the next round.
     pub failed: usize,
 }
@@ -128,8 +128,12 @@ impl Reminder {
         report: &mut ReminderReport,
     ) -> Result<(), StoreError> {
         let mut tx = self.store.begin("read what lasts").await?;
-        let standing = tx.standing_facts(target, now - TELL_ENDS_FOR).await?;
-        let notices = tx.standing_notices(target, now - TELL_ENDS_FOR).await?;
+        let standing = tx
+            .snapshots_to_repeat(target, now - REPEAT_ENDS_FOR)
+            .await?;
+        let notices = tx
+            .notifications_to_repeat(target, now - REPEAT_ENDS_FOR)
+            .await?;
         tx.commit().await?;
         let urls = match addresses(urls).await {
             Ok(urls) => urls,
@@ -150,7 +154,7 @@ impl Reminder {
             let answers = post_to_all(&self.client, &urls, &alerts, self.timeout).await;
             let problems: Vec<String> = answers.into_iter().filter_map(problem).collect();
             report.failed += problems.len();
-            report.told += some.len() * (urls.len() - problems.len());
+            report.sent += some.len() * (urls.len() - problems.len());
             for problem in problems {
                 tracing::warn!(
                     notify.target = %target,

@@ -39,7 +39,7 @@ pub(crate) struct RoutingKeys(Arc<Mutex<HashMap<String, SecretString>>>);
 
 /// References to the secrets with a target's keys.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Places<'a> {
+pub(crate) struct KeySecrets<'a> {
     pub(crate) current: &'a SecretRef,
     pub(crate) former: Option<&'a SecretRef>,
 }
@@ -48,25 +48,25 @@ impl RoutingKeys {
     /// Returns the key for the next event of an episode, and what is to be stored about it.
     pub(crate) async fn choose(
         &self,
-        places: Places<'_>,
+        key_secrets: KeySecrets<'_>,
         kind: TransitionKind,
         pinned: Option<&PinnedKey>,
     ) -> Result<(SecretString, PinnedKey), RoutingKeyError> {
-        let current = secrets::read(places.current).await;
+        let current = secrets::read(key_secrets.current).await;
         let Some(pinned) = pinned else {
-            return Ok(self.pin(current?, places.current));
+            return Ok(self.pin(current?, key_secrets.current));
         };
         if let Ok(key) = &current
             && fingerprint(key) == pinned.fingerprint
         {
-            return Ok(self.pin(key.clone(), places.current));
+            return Ok(self.pin(key.clone(), key_secrets.current));
         }
-        if let Some(key) = self.earlier(places, pinned).await {
+        if let Some(key) = self.earlier(key_secrets, pinned).await {
             return Ok((key, pinned.clone()));
         }
         match kind {
             // A new incident under the new key is better than none.
-            TransitionKind::Firing => Ok(self.pin(current?, places.current)),
+            TransitionKind::Firing => Ok(self.pin(current?, key_secrets.current)),
             // Under the new key, a further event would open an incident that is never resolved.
             TransitionKind::Updated
             | TransitionKind::DataStopped
@@ -78,9 +78,16 @@ impl RoutingKeys {
         }
     }
 
-    async fn earlier(&self, places: Places<'_>, pinned: &PinnedKey) -> Option<SecretString> {
-        for place in [places.former, Some(&pinned.secret)].into_iter().flatten() {
-            let found = secrets::read(place).await.ok();
+    async fn earlier(
+        &self,
+        key_secrets: KeySecrets<'_>,
+        pinned: &PinnedKey,
+    ) -> Option<SecretString> {
+        for secret in [key_secrets.former, Some(&pinned.secret)]
+            .into_iter()
+            .flatten()
+        {
+            let found = secrets::read(secret).await.ok();
             if let Some(key) = found.filter(|key| fingerprint(key) == pinned.fingerprint) {
                 return Some(key);
             }
@@ -89,9 +96,9 @@ impl RoutingKeys {
         used.get(&pinned.fingerprint).cloned()
     }
 
-    fn pin(&self, key: SecretString, place: &SecretRef) -> (SecretString, PinnedKey) {
+    fn pin(&self, key: SecretString, secret: &SecretRef) -> (SecretString, PinnedKey) {
         let pinned = PinnedKey {
-            secret: place.clone(),
+            secret: secret.clone(),
             fingerprint: fingerprint(&key),
         };
         let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -133,11 +140,11 @@ mod tests {
 
     async fn chosen(
         keys: &RoutingKeys,
-        places: Places<'_>,
+        key_secrets: KeySecrets<'_>,
         kind: TransitionKind,
         pinned: Option<&PinnedKey>,
     ) -> Result<String, RoutingKeyError> {
-        let (key, _) = keys.choose(places, kind, pinned).await?;
+        let (key, _) = keys.choose(key_secrets, kind, pinned).await?;
         Ok(key.expose_secret().to_owned())
     }
 
@@ -146,27 +153,27 @@ mod tests {
         use TransitionKind::{Firing, Resolved};
         let kept = PinnedRoutingKey(tempfile::tempdir().unwrap());
         let current = kept.put("key", "OLD");
-        let places = Places {
+        let key_secrets = KeySecrets {
             current: &current,
             former: None,
         };
         let keys = RoutingKeys::default();
-        let (_, pinned) = keys.choose(places, Firing, None).await.unwrap();
+        let (_, pinned) = keys.choose(key_secrets, Firing, None).await.unwrap();
         assert!(!format!("{pinned:?}").contains("OLD"));
 
         kept.put("key", "NEW");
-        let key = chosen(&keys, places, Resolved, Some(&pinned)).await;
+        let key = chosen(&keys, key_secrets, Resolved, Some(&pinned)).await;
         assert_eq!(key.unwrap(), "OLD", "this process has used it");
-        let key = chosen(&keys, places, Firing, None).await;
+        let key = chosen(&keys, key_secrets, Firing, None).await;
         assert_eq!(key.unwrap(), "NEW", "another episode");
 
         let restarted = RoutingKeys::default();
-        let key = chosen(&restarted, places, Resolved, Some(&pinned)).await;
+        let key = chosen(&restarted, key_secrets, Resolved, Some(&pinned)).await;
         assert_eq!(key, Err(RoutingKeyError::Former));
         let former = kept.put("former", "OLD");
-        let rotated = Places {
+        let rotated = KeySecrets {
             former: Some(&former),
-            ..places
+            ..key_secrets
         };
         let key = chosen(&restarted, rotated, Resolved, Some(&pinned)).await;
         assert_eq!(key.unwrap(), "OLD");
@@ -177,15 +184,15 @@ mod tests {
         let kept = PinnedRoutingKey(tempfile::tempdir().unwrap());
         let (old, new) = (kept.put("old", "OLD"), kept.put("new", "NEW"));
         let keys = RoutingKeys::default();
-        let places = Places {
+        let key_secrets = KeySecrets {
             current: &old,
             former: None,
         };
         let (_, pinned) = keys
-            .choose(places, TransitionKind::Firing, None)
+            .choose(key_secrets, TransitionKind::Firing, None)
             .await
             .unwrap();
-        let moved = Places {
+        let moved = KeySecrets {
             current: &new,
             former: None,
         };

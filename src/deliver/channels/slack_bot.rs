@@ -58,28 +58,28 @@ enum PostOutcome {
 
 impl Bot<'_> {
     /// Posts the first message of an episode.
-    pub(crate) async fn begin(&self, news: SlackUpdate<'_>) -> AttemptResult {
-        self.post_anew(&news).await
+    pub(crate) async fn begin(&self, update: SlackUpdate<'_>) -> AttemptResult {
+        self.post_anew(&update).await
     }
 
     /// Posts the beginning of an episode that follows the previous one closely: into the same
     /// thread, and also into the channel.
     pub(crate) async fn begin_again(
         &self,
-        news: SlackUpdate<'_>,
+        update: SlackUpdate<'_>,
         last: &SlackMessage,
     ) -> AttemptResult {
-        if news.content.kind() == TransitionKind::Resolved {
-            return self.post_anew(&news).await;
+        if update.content.kind() == TransitionKind::Resolved {
+            return self.post_anew(&update).await;
         }
-        let place = json!({
+        let destination = json!({
             "channel": last.channel,
             "thread_ts": last.ts,
             "reply_broadcast": true,
         });
-        let tried = self.update_and_reply(&news, last, &place).await;
-        let is_told = tried.reaction.class == AttemptClass::Delivered;
-        if is_told && tried.reference.is_none() {
+        let tried = self.update_and_reply(&update, last, &destination).await;
+        let is_notified = tried.reaction.class == AttemptClass::Delivered;
+        if is_notified && tried.reference.is_none() {
             let reference = Some(Reference::SlackMessage(last.clone()));
             return AttemptResult { reference, ..tried };
         }
@@ -87,41 +87,48 @@ impl Bot<'_> {
     }
 
     /// Posts a later notification of an episode.
-    pub(crate) async fn go_on(&self, news: SlackUpdate<'_>, first: &SlackMessage) -> AttemptResult {
-        let place = json!({ "channel": first.channel, "thread_ts": first.ts });
-        if news.content.kind() == TransitionKind::Resolved {
-            return self.update_and_reply(&news, first, &place).await;
+    pub(crate) async fn go_on(
+        &self,
+        update: SlackUpdate<'_>,
+        first: &SlackMessage,
+    ) -> AttemptResult {
+        let destination = json!({ "channel": first.channel, "thread_ts": first.ts });
+        if update.content.kind() == TransitionKind::Resolved {
+            return self.update_and_reply(&update, first, &destination).await;
         }
-        match self.reply(&news, &place).await {
+        match self.reply(&update, &destination).await {
             PostOutcome::Done(tried) => tried,
-            PostOutcome::Gone => self.post_anew(&news).await,
+            PostOutcome::Gone => self.post_anew(&update).await,
         }
     }
 
     async fn update_and_reply(
         &self,
-        news: &SlackUpdate<'_>,
+        update: &SlackUpdate<'_>,
         first: &SlackMessage,
-        place: &Value,
+        destination: &Value,
     ) -> AttemptResult {
-        match self.update(news, first).await {
+        match self.update(update, first).await {
             PostOutcome::Done(tried) if tried.reaction.class != AttemptClass::Delivered => {
                 return tried;
             }
             PostOutcome::Done(_) => {}
-            PostOutcome::Gone => return self.post_anew(news).await,
+            PostOutcome::Gone => return self.post_anew(update).await,
         }
-        match self.reply(news, place).await {
+        match self.reply(update, destination).await {
             PostOutcome::Done(tried) => tried,
-            PostOutcome::Gone => self.post_anew(news).await,
+            PostOutcome::Gone => self.post_anew(update).await,
         }
     }
 
-    async fn post_anew(&self, news: &SlackUpdate<'_>) -> AttemptResult {
-        let full = slack::body(news.content, news.context);
-        let simple = slack::text_only(news.content, news.context);
-        let place = json!({ "channel": self.channel });
-        match self.say("chat.postMessage", &place, full, simple).await {
+    async fn post_anew(&self, update: &SlackUpdate<'_>) -> AttemptResult {
+        let full = slack::body(update.content, update.context);
+        let simple = slack::text_only(update.content, update.context);
+        let destination = json!({ "channel": self.channel });
+        match self
+            .send("chat.postMessage", &destination, full, simple)
+            .await
+        {
             PostOutcome::Done(tried) => tried,
             PostOutcome::Gone => AttemptResult::unsent(
                 AttemptClass::Misconfigured,
@@ -130,20 +137,22 @@ impl Bot<'_> {
         }
     }
 
-    async fn update(&self, news: &SlackUpdate<'_>, first: &SlackMessage) -> PostOutcome {
-        let place = json!({ "channel": first.channel, "ts": first.ts });
-        let mut simple = slack::text_only(news.content, news.context);
+    async fn update(&self, update: &SlackUpdate<'_>, first: &SlackMessage) -> PostOutcome {
+        let destination = json!({ "channel": first.channel, "ts": first.ts });
+        let mut simple = slack::text_only(update.content, update.context);
         // Slack keeps blocks that are left out.
         simple["blocks"] = json!([]);
-        let full = slack::body(news.content, news.context);
-        self.say("chat.update", &place, full, simple).await
+        let full = slack::body(update.content, update.context);
+        self.send("chat.update", &destination, full, simple).await
     }
 
-    async fn reply(&self, news: &SlackUpdate<'_>, place: &Value) -> PostOutcome {
-        let reply = slack::reply(news.content, news.context);
-        let simple = slack::text_only(news.content, news.context);
-        let said = self.say("chat.postMessage", place, reply, simple).await;
-        match said {
+    async fn reply(&self, update: &SlackUpdate<'_>, destination: &Value) -> PostOutcome {
+        let reply = slack::reply(update.content, update.context);
+        let simple = slack::text_only(update.content, update.context);
+        let outcome = self
+            .send("chat.postMessage", destination, reply, simple)
+            .await;
+        match outcome {
             // Later notifications still refer to the first message.
             PostOutcome::Done(tried) => PostOutcome::Done(AttemptResult {
                 reference: None,
@@ -154,18 +163,24 @@ impl Bot<'_> {
     }
 
     /// Sends a request, and once more in a simpler form if the full one is refused.
-    async fn say(&self, method: &str, place: &Value, full: Value, simple: Value) -> PostOutcome {
-        let said = self.call(method, place, &full).await;
-        match said {
+    async fn send(
+        &self,
+        method: &str,
+        destination: &Value,
+        full: Value,
+        simple: Value,
+    ) -> PostOutcome {
+        let outcome = self.call(method, destination, &full).await;
+        match outcome {
             PostOutcome::Done(tried) if tried.reaction.class == AttemptClass::Rejected => {
-                self.call(method, place, &simple).await
+                self.call(method, destination, &simple).await
             }
-            said => said,
+            outcome => outcome,
         }
     }
 
-    async fn call(&self, method: &str, place: &Value, message: &Value) -> PostOutcome {
-        let mut body = place.clone();
+    async fn call(&self, method: &str, destination: &Value, message: &Value) -> PostOutcome {
+        let mut body = destination.clone();
         if let (Some(body), Some(message)) = (body.as_object_mut(), message.as_object()) {
             body.extend(
                 message
@@ -184,11 +199,13 @@ impl Bot<'_> {
                 timeout: self.timeout,
             })
             .await;
-        let said: Option<Value> = answer
+        let response: Option<Value> = answer
             .as_ref()
             .ok()
             .and_then(|answer| serde_json::from_str(&answer.body).ok());
-        let error = said.as_ref().and_then(|said| said["error"].as_str());
+        let error = response
+            .as_ref()
+            .and_then(|response| response["error"].as_str());
         if error.is_some_and(|error| CANNOT_REFER.contains(&error)) {
             return PostOutcome::Gone;
         }
@@ -196,15 +213,15 @@ impl Bot<'_> {
             .tried
             .understood(answer, std::slice::from_ref(&self.token));
         if tried.reaction.class == AttemptClass::Delivered {
-            tried.reference = said.as_ref().and_then(reference);
+            tried.reference = response.as_ref().and_then(reference);
         }
         PostOutcome::Done(tried)
     }
 }
 
-fn reference(said: &Value) -> Option<Reference> {
+fn reference(response: &Value) -> Option<Reference> {
     Some(Reference::SlackMessage(SlackMessage {
-        channel: said["channel"].as_str()?.to_owned(),
-        ts: said["ts"].as_str()?.to_owned(),
+        channel: response["channel"].as_str()?.to_owned(),
+        ts: response["ts"].as_str()?.to_owned(),
     }))
 }

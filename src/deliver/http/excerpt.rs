@@ -15,7 +15,7 @@ const MASK: &str = "•••";
 pub(crate) fn excerpt(text: &str, secrets: &[SecretString]) -> Option<String> {
     let mut parts: Vec<String> = secrets
         .iter()
-        .flat_map(|secret| telling_parts(secret.expose_secret()))
+        .flat_map(|secret| secret_parts(secret.expose_secret()))
         .collect();
     // Longest first, so that no part is replaced within a longer one that contains it.
     parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
@@ -33,7 +33,7 @@ pub(crate) fn excerpt(text: &str, secrets: &[SecretString]) -> Option<String> {
 }
 
 /// Returns the secret itself and, for a URL, the parts that would allow its use.
-fn telling_parts(secret: &str) -> Vec<String> {
+fn secret_parts(secret: &str) -> Vec<String> {
     let mut parts = vec![secret.to_owned()];
     if let Some((_, rest)) = secret.split_once("://") {
         let path = rest.split_once('/').map_or("", |(_, path)| path);

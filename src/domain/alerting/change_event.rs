@@ -38,8 +38,7 @@ pub struct ChangeEvent {
     pub url: Option<String>,
     pub labels: BTreeMap<String, String>,
     /// The reporter, if known.
-    #[serde(rename = "reported_by")]
-    pub told_by: Option<String>,
+    pub reported_by: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -68,7 +67,7 @@ impl ChangeEventKind {
 /// A change event as it was reported, before validation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct HappeningReport {
+pub struct ChangeEventReport {
     pub kind: String,
     /// Optional if there is a service or a version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,7 +86,7 @@ pub struct HappeningReport {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidHappening {
+pub enum InvalidChangeEvent {
     #[error("`{0}` is not a kind of event: write `deploy`, `flag` or `note`")]
     Kind(String),
     #[error("the event has no text: give a `title`, or a `service` or `version`")]
@@ -104,13 +103,13 @@ pub enum InvalidHappening {
     Labels(usize),
 }
 
-impl HappeningReport {
+impl ChangeEventReport {
     /// Validates the report and returns the change event to store under `id`. Strings that are too
     /// long are truncated.
-    pub fn check(self, (id, now): (Uuid, Timestamp)) -> Result<ChangeEvent, InvalidHappening> {
-        let kind = ChangeEventKind::named(&self.kind).ok_or(InvalidHappening::Kind(self.kind))?;
+    pub fn check(self, (id, now): (Uuid, Timestamp)) -> Result<ChangeEvent, InvalidChangeEvent> {
+        let kind = ChangeEventKind::named(&self.kind).ok_or(InvalidChangeEvent::Kind(self.kind))?;
         if self.labels.len() > MOST_LABELS {
-            return Err(InvalidHappening::Labels(self.labels.len()));
+            return Err(InvalidChangeEvent::Labels(self.labels.len()));
         }
         let at = self.at.map_or(Ok(now), |at| moment(at, now))?;
         let [title, service, version] = [self.title, self.service, self.version].map(line);
@@ -121,10 +120,10 @@ impl HappeningReport {
                 .collect();
             line(Some(parts.join(" ")))
         };
-        let title = title.or_else(named).ok_or(InvalidHappening::Untitled)?;
+        let title = title.or_else(named).ok_or(InvalidChangeEvent::Untitled)?;
         let url = self.url.filter(|url| !url.is_empty());
         if let Some(url) = &url {
-            text::web_address(url, URL_BYTES).ok_or(InvalidHappening::Url)?;
+            text::web_address(url, URL_BYTES).ok_or(InvalidChangeEvent::Url)?;
         }
         let labels = self.labels.into_iter();
         Ok(ChangeEvent {
@@ -138,18 +137,18 @@ impl HappeningReport {
             labels: labels
                 .map(|(key, value)| (short(&key), short(&value)))
                 .collect(),
-            told_by: None,
+            reported_by: None,
         })
     }
 }
 
-fn moment(text: String, now: Timestamp) -> Result<Timestamp, InvalidHappening> {
-    let at = Timestamp::parse_rfc3339(&text).ok_or(InvalidHappening::Time(text))?;
+fn moment(text: String, now: Timestamp) -> Result<Timestamp, InvalidChangeEvent> {
+    let at = Timestamp::parse_rfc3339(&text).ok_or(InvalidChangeEvent::Time(text))?;
     if at > now + AHEAD {
-        return Err(InvalidHappening::Future(at));
+        return Err(InvalidChangeEvent::Future(at));
     }
     if at < now - REMEMBERED {
-        return Err(InvalidHappening::TooOld(at));
+        return Err(InvalidChangeEvent::TooOld(at));
     }
     Ok(at)
 }
@@ -185,45 +184,45 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_secs(1_795_327_200);
 
-    fn check(report: HappeningReport) -> Result<ChangeEvent, InvalidHappening> {
+    fn check(report: ChangeEventReport) -> Result<ChangeEvent, InvalidChangeEvent> {
         report.check((Uuid::from_u128(1), NOW))
     }
 
-    fn deploy() -> HappeningReport {
-        HappeningReport {
+    fn deploy() -> ChangeEventReport {
+        ChangeEventReport {
             kind: "deploy".to_owned(),
             service: Some("warehouse-consumer".to_owned()),
             version: Some("2.41.0".to_owned()),
-            ..HappeningReport::default()
+            ..ChangeEventReport::default()
         }
     }
 
     #[test]
     fn a_deploy_without_a_title_is_called_by_what_was_deployed() {
-        let happening = check(deploy()).unwrap();
-        assert_eq!(happening.title, "warehouse-consumer 2.41.0");
-        assert_eq!(happening.at, NOW, "now, where no time is given");
-        let unknown = HappeningReport {
+        let event = check(deploy()).unwrap();
+        assert_eq!(event.title, "warehouse-consumer 2.41.0");
+        assert_eq!(event.at, NOW, "now, where no time is given");
+        let unknown = ChangeEventReport {
             service: Some(" \n ".to_owned()),
             version: None,
             ..deploy()
         };
-        assert_eq!(check(unknown), Err(InvalidHappening::Untitled));
+        assert_eq!(check(unknown), Err(InvalidChangeEvent::Untitled));
     }
 
     #[test]
     fn what_nobody_can_use_is_refused_with_the_way_to_say_it() {
-        let at = |at: &str| HappeningReport {
+        let at = |at: &str| ChangeEventReport {
             at: Some(at.to_owned()),
             ..deploy()
         };
-        let url = |url: &str| HappeningReport {
+        let url = |url: &str| ChangeEventReport {
             url: Some(url.to_owned()),
             ..deploy()
         };
         let many = (0..17).map(|n| (n.to_string(), String::new()));
         let refused = [
-            HappeningReport {
+            ChangeEventReport {
                 kind: "rollout".to_owned(),
                 ..deploy()
             },
@@ -231,7 +230,7 @@ mod tests {
             at("2036-11-22T09:16:00Z"),
             at("2016-11-22T09:16:00Z"),
             url("javascript:alert(1)"),
-            HappeningReport {
+            ChangeEventReport {
                 labels: many.collect(),
                 ..deploy()
             },
@@ -264,14 +263,14 @@ mod tests {
 
     #[test]
     fn every_string_is_one_line_and_has_a_limit() {
-        let report = HappeningReport {
+        let report = ChangeEventReport {
             title: Some(format!("a\nb{}", "x".repeat(300))),
             labels: BTreeMap::from([("k".repeat(300), "v\u{202E}".repeat(300))]),
             ..deploy()
         };
-        let happening = check(report).unwrap();
-        assert!(happening.title.starts_with("a b") && happening.title.ends_with('…'));
-        for (key, value) in &happening.labels {
+        let event = check(report).unwrap();
+        assert!(event.title.starts_with("a b") && event.title.ends_with('…'));
+        for (key, value) in &event.labels {
             assert!(key.chars().count() <= 200 && value.chars().count() <= 200);
             assert!(!value.contains('\u{202E}'));
         }

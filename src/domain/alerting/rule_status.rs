@@ -23,7 +23,7 @@ pub enum Freshness {
     /// Ingest is not known to have been healthy until now, so events may be missing.
     Stale,
     /// They are inconsistent: negative, or with more bad events than events.
-    Absurd,
+    Inconsistent,
 }
 
 /// A short window is clear below this share of the factor, so that a rate around the factor does
@@ -163,6 +163,5 @@ pub enum Missing {
     /// Ingest as a whole: the spans that this service should have received.
     Ingest,
     /// Consistent counts.
-    #[serde(rename = "consistent_counts")]
-    Sense,
+    ConsistentCounts,
 }

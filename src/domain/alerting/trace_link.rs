@@ -13,7 +13,7 @@ const NAME_CHARS: usize = 30;
 const URL_BYTES: usize = 1_000;
 /// The name of a viewer without one.
 const DEFAULT_NAME: &str = "Trace";
-const PLACES: [&str; 6] = ["trace_id", "workflow", "from_s", "from_ms", "to_s", "to_ms"];
+const PLACEHOLDERS: [&str; 6] = ["trace_id", "workflow", "from_s", "from_ms", "to_s", "to_ms"];
 
 /// One trace viewer: a name and a URL such as `https://jaeger.example/trace/{trace_id}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub enum InvalidTraceViewer {
         "there is no place `{{{0}}}`: there are {{trace_id}}, {{workflow}}, {{from_s}}, {{from_ms}}, \
          {{to_s}} and {{to_ms}}; write other braces as %7B and %7D"
     )]
-    UnknownPlace(String),
+    UnknownPlaceholder(String),
     #[error("without {{trace_id}} it leads to no trace")]
     NoTrace,
 }
@@ -68,7 +68,10 @@ impl FromStr for TraceViewer {
             return Err(InvalidTraceViewer::LongName);
         }
         let parts = parts(address)?;
-        if !parts.iter().any(|(_, place)| *place == Some("trace_id")) {
+        if !parts
+            .iter()
+            .any(|(_, placeholder)| *placeholder == Some("trace_id"))
+        {
             return Err(InvalidTraceViewer::NoTrace);
         }
         let text: String = parts.iter().map(|(text, _)| text.as_str()).collect();
@@ -82,9 +85,10 @@ fn parts(address: &str) -> Result<Vec<(String, Option<&'static str>)>, InvalidTr
     let mut parts = Vec::new();
     let mut rest = address;
     while let Some((before, after)) = rest.split_once('{') {
-        let (place, after) = after.split_once('}').unwrap_or((after, ""));
-        let known = PLACES.into_iter().find(|known| *known == place);
-        let known = known.ok_or_else(|| InvalidTraceViewer::UnknownPlace(place.to_owned()))?;
+        let (placeholder, after) = after.split_once('}').unwrap_or((after, ""));
+        let known = PLACEHOLDERS.into_iter().find(|known| *known == placeholder);
+        let known =
+            known.ok_or_else(|| InvalidTraceViewer::UnknownPlaceholder(placeholder.to_owned()))?;
         parts.push((before.to_owned(), Some(known)));
         rest = after;
     }
@@ -96,9 +100,9 @@ impl TraceViewer {
     /// Makes a link; `None` if the URL would be longer than messages allow.
     pub fn link(&self, to: Traced<'_>) -> Option<TraceLink> {
         let mut url = String::new();
-        for (text, place) in &self.parts {
+        for (text, placeholder) in &self.parts {
             url.push_str(text);
-            url.extend(place.map(|place| to.at(place)));
+            url.extend(placeholder.map(|placeholder| to.at(placeholder)));
         }
         text::web_address(&url, URL_BYTES)?;
         Some(TraceLink {
@@ -117,9 +121,9 @@ impl TraceViewer {
 }
 
 impl Traced<'_> {
-    fn at(&self, place: &str) -> String {
+    fn at(&self, placeholder: &str) -> String {
         let (from, to) = (self.from - MARGIN, self.to + MARGIN);
-        match place {
+        match placeholder {
             "trace_id" => self.trace_id.to_string(),
             "workflow" => encoded(self.label),
             "from_s" => from.as_secs().to_string(),
@@ -192,11 +196,11 @@ mod tests {
             ("https://x y/{trace_id}", InvalidTraceViewer::NoAddress),
             (
                 "https://x/{traceid}",
-                InvalidTraceViewer::UnknownPlace("traceid".to_owned()),
+                InvalidTraceViewer::UnknownPlaceholder("traceid".to_owned()),
             ),
             (
                 "https://x/{trace_id}{",
-                InvalidTraceViewer::UnknownPlace(String::new()),
+                InvalidTraceViewer::UnknownPlaceholder(String::new()),
             ),
             ("https://x/{from_s}", InvalidTraceViewer::NoTrace),
         ] {

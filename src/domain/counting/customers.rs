@@ -26,7 +26,7 @@ pub const MAX_PER_BUCKET: i64 = 10_000;
 pub const RESOLUTIONS: [Resolution; 2] = [Resolution::Hour, Resolution::Day];
 
 /// The longest range that is counted from whole hours; longer ones from whole days.
-pub const HOURS_TELL: Duration = Duration::from_hours(7 * 24);
+pub const LONGEST_BY_HOURS: Duration = Duration::from_hours(7 * 24);
 
 /// The events of one customer in one bucket, or a difference of such counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -155,24 +155,24 @@ impl CustomerTotal {
     }
 }
 
-/// Returns the buckets from which customers in `pieces`, which are in order, are counted. Each
+/// Returns the buckets from which customers in `ranges`, which are in order, are counted. Each
 /// range is widened to whole hours or, if together they are long, to whole days, since old hours
 /// are not kept.
-pub fn buckets_of(pieces: &[TimeRange]) -> Vec<(Resolution, TimeRange)> {
-    let grain = if reach(pieces) <= HOURS_TELL {
+pub fn buckets_of(ranges: &[TimeRange]) -> Vec<(Resolution, TimeRange)> {
+    let grain = if reach(ranges) <= LONGEST_BY_HOURS {
         Resolution::Hour.length()
     } else {
         Resolution::Day.length()
     };
     let whole =
-        |piece: &TimeRange| TimeRange::new(piece.from.floor_to(grain), piece.to.ceil_to(grain));
-    let widened = union(pieces.iter().map(whole).collect());
+        |range: &TimeRange| TimeRange::new(range.from.floor_to(grain), range.to.ceil_to(grain));
+    let widened = union(ranges.iter().map(whole).collect());
     widened.into_iter().flat_map(cover).collect()
 }
 
-/// Returns the time from the beginning of the first of `pieces` to the end of the last.
-pub fn reach(pieces: &[TimeRange]) -> Duration {
-    match (pieces.first(), pieces.last()) {
+/// Returns the time from the beginning of the first of `ranges` to the end of the last.
+pub fn reach(ranges: &[TimeRange]) -> Duration {
+    match (ranges.first(), ranges.last()) {
         (Some(first), Some(last)) => TimeRange::new(first.from, last.to).length(),
         _ => Duration::ZERO,
     }
@@ -271,7 +271,7 @@ mod tests {
             let parts = buckets_of(&[range]);
             let (first, last) = (parts[0].1.from, parts[parts.len() - 1].1.to);
             prop_assert!(first <= range.from && range.to <= last);
-            let widest = if range.length() <= HOURS_TELL { 3_600 } else { 86_400 };
+            let widest = if range.length() <= LONGEST_BY_HOURS { 3_600 } else { 86_400 };
             prop_assert!(range.from.saturating_since(first) < Duration::from_secs(widest));
             prop_assert!(last.saturating_since(range.to) < Duration::from_secs(widest));
             prop_assert!(parts.iter().all(|(resolution, _)| RESOLUTIONS.contains(resolution)));

@@ -22,7 +22,7 @@ const AGAIN_AFTER: Duration = Duration::from_mins(5);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DatabaseOutage {
     seen: LastAnswer,
-    told_at: Option<Timestamp>,
+    notified_at: Option<Timestamp>,
 }
 
 /// The result of the last successful query of the database.
@@ -39,49 +39,49 @@ pub struct LastAnswer {
 /// The notification to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutageNotice {
-    Blind(LastAnswer),
+    Began(LastAnswer),
     /// The outage is over; the database last answered before it at `LastAnswer::at`.
-    SeesAgain(LastAnswer),
+    Ended(LastAnswer),
 }
 
 impl DatabaseOutage {
     pub const fn new(seen: LastAnswer) -> Self {
         Self {
             seen,
-            told_at: None,
+            notified_at: None,
         }
     }
 
-    pub const fn is_told(&self) -> bool {
-        self.told_at.is_some()
+    pub const fn is_notified(&self) -> bool {
+        self.notified_at.is_some()
     }
 
     /// Updates the state with one check of the database; `answer` is `None` if it did not answer.
-    /// The notification is returned at each check until [`told`](Self::told) confirms that it was
+    /// The notification is returned at each check until [`notified`](Self::told) confirms that it was
     /// sent.
     pub fn look(
         &mut self,
         answer: Option<LastAnswer>,
         (now, after): (Timestamp, Duration),
     ) -> Option<OutageNotice> {
-        match (answer, self.told_at) {
+        match (answer, self.notified_at) {
             (Some(answer), None) => {
                 self.seen = answer;
                 None
             }
-            (Some(_), Some(_)) => Some(OutageNotice::SeesAgain(self.seen)),
-            (None, told_at) => {
-                let is_blind = now.saturating_since(self.seen.at) >= after;
-                let is_due = told_at.is_none_or(|at| now.saturating_since(at) >= AGAIN_AFTER);
-                (is_blind && is_due).then_some(OutageNotice::Blind(self.seen))
+            (Some(_), Some(_)) => Some(OutageNotice::Ended(self.seen)),
+            (None, notified_at) => {
+                let is_outage = now.saturating_since(self.seen.at) >= after;
+                let is_due = notified_at.is_none_or(|at| now.saturating_since(at) >= AGAIN_AFTER);
+                (is_outage && is_due).then_some(OutageNotice::Began(self.seen))
             }
         }
     }
 
-    pub const fn told(&mut self, alarm: OutageNotice, now: Timestamp) {
-        self.told_at = match alarm {
-            OutageNotice::Blind(_) => Some(now),
-            OutageNotice::SeesAgain(_) => None,
+    pub const fn notified(&mut self, alarm: OutageNotice, now: Timestamp) {
+        self.notified_at = match alarm {
+            OutageNotice::Began(_) => Some(now),
+            OutageNotice::Ended(_) => None,
         };
     }
 }
@@ -90,8 +90,8 @@ impl OutageNotice {
     /// Returns the id of the message: the same from all replicas, and for every repetition.
     pub fn message(self, service: &str) -> Uuid {
         let word = match self {
-            Self::Blind(_) => "blind",
-            Self::SeesAgain(_) => "sees",
+            Self::Began(_) => "blind",
+            Self::Ended(_) => "sees",
         };
         id(&format!("{}/{}/{word}", key(service), self.seen().outages))
     }
@@ -102,7 +102,7 @@ impl OutageNotice {
         let seen = self.seen();
         let (from, to) = (format::time_of_day(seen.at), format::time_of_day(now));
         let (kind, title, lines) = match self {
-            Self::Blind(_) => (
+            Self::Began(_) => (
                 PlatformNotificationKind::SelfCheckOpened,
                 format!(
                     "alerts have not been evaluated since {from}; {}",
@@ -114,7 +114,7 @@ impl OutageNotice {
                         .to_owned(),
                 ],
             ),
-            Self::SeesAgain(_) => (
+            Self::Ended(_) => (
                 PlatformNotificationKind::SelfCheckResolved,
                 format!("alerts were not evaluated from {from} to {to}"),
                 vec!["The database answers again; senders deliver what they buffered.".to_owned()],
@@ -136,7 +136,7 @@ impl OutageNotice {
 
     const fn seen(self) -> LastAnswer {
         match self {
-            Self::Blind(seen) | Self::SeesAgain(seen) => seen,
+            Self::Began(seen) | Self::Ended(seen) => seen,
         }
     }
 }
@@ -179,49 +179,46 @@ mod tests {
 
     #[test]
     fn t11_a_minute_without_an_answer_is_told_at_most_every_five_and_its_end_once() {
-        let mut sight = DatabaseOutage::new(seen(0));
-        assert_eq!(sight.look(Some(seen(5)), (at(5), MINUTE)), None);
-        assert_eq!(sight.look(None, (at(64), MINUTE)), None);
-        let blind = OutageNotice::Blind(seen(5));
-        assert_eq!(sight.look(None, (at(65), MINUTE)), Some(blind));
+        let mut state = DatabaseOutage::new(seen(0));
+        assert_eq!(state.look(Some(seen(5)), (at(5), MINUTE)), None);
+        assert_eq!(state.look(None, (at(64), MINUTE)), None);
+        let began = OutageNotice::Began(seen(5));
+        assert_eq!(state.look(None, (at(65), MINUTE)), Some(began));
         // The notification did not reach the target, so it is still to be sent.
-        assert_eq!(sight.look(None, (at(70), MINUTE)), Some(blind));
-        sight.told(blind, at(70));
-        assert_eq!(sight.look(None, (at(369), MINUTE)), None);
-        assert_eq!(sight.look(None, (at(370), MINUTE)), Some(blind));
-        sight.told(blind, at(370));
-        let over = OutageNotice::SeesAgain(seen(5));
-        assert_eq!(sight.look(Some(seen(400)), (at(400), MINUTE)), Some(over));
-        sight.told(over, at(400));
-        assert_eq!(sight.look(Some(seen(405)), (at(405), MINUTE)), None);
+        assert_eq!(state.look(None, (at(70), MINUTE)), Some(began));
+        state.notified(began, at(70));
+        assert_eq!(state.look(None, (at(369), MINUTE)), None);
+        assert_eq!(state.look(None, (at(370), MINUTE)), Some(began));
+        state.notified(began, at(370));
+        let over = OutageNotice::Ended(seen(5));
+        assert_eq!(state.look(Some(seen(400)), (at(400), MINUTE)), Some(over));
+        state.notified(over, at(400));
+        assert_eq!(state.look(Some(seen(405)), (at(405), MINUTE)), None);
     }
 
     #[test]
     fn an_outage_that_was_short_is_not_told() {
-        let mut sight = DatabaseOutage::new(seen(0));
-        assert_eq!(sight.look(None, (at(59), MINUTE)), None);
-        assert_eq!(sight.look(Some(seen(61)), (at(61), MINUTE)), None);
-        assert_eq!(sight.look(None, (at(120), MINUTE)), None);
+        let mut state = DatabaseOutage::new(seen(0));
+        assert_eq!(state.look(None, (at(59), MINUTE)), None);
+        assert_eq!(state.look(Some(seen(61)), (at(61), MINUTE)), None);
+        assert_eq!(state.look(None, (at(120), MINUTE)), None);
     }
 
     #[test]
     fn all_replicas_say_the_same_under_one_id_that_the_next_outage_does_not_share() {
-        let here = OutageNotice::Blind(seen(0));
-        let there = OutageNotice::Blind(seen(4));
+        let here = OutageNotice::Began(seen(0));
+        let there = OutageNotice::Began(seen(4));
         assert_eq!(
             here.message("slo.example.com"),
             there.message("slo.example.com")
         );
-        let next = OutageNotice::Blind(LastAnswer {
+        let next = OutageNotice::Began(LastAnswer {
             outages: 5,
             ..seen(0)
         });
         assert_ne!(here.message("a"), next.message("a"));
         assert_ne!(here.message("a"), here.message("b"));
-        assert_ne!(
-            here.message("a"),
-            OutageNotice::SeesAgain(seen(0)).message("a")
-        );
+        assert_ne!(here.message("a"), OutageNotice::Ended(seen(0)).message("a"));
         let notice = here.notice("slo.example.com", at(65));
         assert_eq!(notice.key, "throughline/slo.example.com/blind");
         assert_eq!(

@@ -70,7 +70,7 @@ mod tests {
         SloSign {
             name: "orders".parse().unwrap(),
             evaluated_at: Some(NOW - Duration::from_secs(secs_ago)),
-            is_absurd: false,
+            is_inconsistent: false,
         }
     }
 
@@ -121,7 +121,7 @@ mod tests {
                     dead_letters: unseen,
                     ..signs()
                 },
-                "1 notification given up",
+                "1 notification failed permanently",
             ),
         ];
         for (signs, expected) in sick {

@@ -59,7 +59,7 @@ pub struct SloSign {
     /// `None` before the first time.
     pub evaluated_at: Option<Timestamp>,
     /// The counts that it was evaluated on are inconsistent.
-    pub is_absurd: bool,
+    pub is_inconsistent: bool,
 }
 
 /// A replica: a process that receives and evaluates.
@@ -125,10 +125,10 @@ impl HealthInputs {
     /// Returns the SLOs that were not evaluated for three intervals; the limit is at least the half
     /// minute after which a tick is aborted.
     pub(super) fn not_evaluated(&self) -> Vec<&SloSign> {
-        let patience = (self.interval * 3).max(Duration::from_secs(30));
+        let hold_times = (self.interval * 3).max(Duration::from_secs(30));
         let late = |slo: &&SloSign| {
             slo.evaluated_at
-                .is_none_or(|at| self.now.saturating_since(at) >= patience)
+                .is_none_or(|at| self.now.saturating_since(at) >= hold_times)
         };
         self.slos.iter().filter(late).collect()
     }
@@ -138,7 +138,7 @@ impl HealthInputs {
     pub(super) fn has_caught_up(&self) -> bool {
         self.watermark.is_some_and(|watermark| {
             watermark.catching_up_until <= self.now
-                && self.now.saturating_since(watermark.beat_at) < RECEIVES_WITHIN
+                && self.now.saturating_since(watermark.heartbeat_at) < RECEIVES_WITHIN
         })
     }
 

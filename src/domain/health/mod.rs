@@ -9,11 +9,11 @@ mod database_outage;
 mod findings;
 mod heartbeat;
 mod inputs;
-mod standing;
+mod state;
 
 pub use clean_up::{CleanUp, CleanUpSign};
 pub use database_outage::{DatabaseOutage, LastAnswer, OutageNotice};
 pub use findings::{Finding, findings};
 pub use heartbeat::why_withheld;
 pub use inputs::{DeadLetters, HealthInputs, ReplicaSign, SilenceSign, SloSign, TargetSign};
-pub use standing::{CheckAnnouncement, CheckPhase, CheckState, Found, HoldTimes, step};
+pub use state::{CheckAnnouncement, CheckPhase, CheckState, Found, HoldTimes, step};

@@ -12,7 +12,7 @@ pub struct Exclusion {
     pub scope: ExclusionScope,
     pub reason: String,
     /// Every occurrence, in whole minutes, oldest first.
-    pub stretches: Vec<TimeRange>,
+    pub ranges: Vec<TimeRange>,
 }
 
 /// The SLOs of an exclusion.
@@ -36,26 +36,26 @@ impl Exclusion {
     pub fn within(&self, range: TimeRange) -> impl Iterator<Item = TimeRange> {
         // All are of one length, so their ends are in order as well.
         let first = self
-            .stretches
-            .partition_point(|stretch| stretch.to <= range.from);
-        let later = self.stretches.get(first..).unwrap_or_default();
+            .ranges
+            .partition_point(|occurrence| occurrence.to <= range.from);
+        let later = self.ranges.get(first..).unwrap_or_default();
         later
             .iter()
-            .take_while(move |stretch| stretch.from < range.to)
-            .map(move |stretch| {
-                TimeRange::new(stretch.from.max(range.from), stretch.to.min(range.to))
+            .take_while(move |occurrence| occurrence.from < range.to)
+            .map(move |occurrence| {
+                TimeRange::new(occurrence.from.max(range.from), occurrence.to.min(range.to))
             })
     }
 }
 
 /// Returns the ranges in order, with overlapping and touching ones merged.
-pub fn union(mut stretches: Vec<TimeRange>) -> Vec<TimeRange> {
-    stretches.sort_by_key(|stretch| (stretch.from, stretch.to));
-    let mut merged: Vec<TimeRange> = Vec::with_capacity(stretches.len());
-    for stretch in stretches {
+pub fn union(mut ranges: Vec<TimeRange>) -> Vec<TimeRange> {
+    ranges.sort_by_key(|occurrence| (occurrence.from, occurrence.to));
+    let mut merged: Vec<TimeRange> = Vec::with_capacity(ranges.len());
+    for occurrence in ranges {
         match merged.last_mut() {
-            Some(last) if stretch.from <= last.to => last.to = last.to.max(stretch.to),
-            _ => merged.push(stretch),
+            Some(last) if occurrence.from <= last.to => last.to = last.to.max(occurrence.to),
+            _ => merged.push(occurrence),
         }
     }
     merged
@@ -65,9 +65,9 @@ pub fn union(mut stretches: Vec<TimeRange>) -> Vec<TimeRange> {
 pub fn cut(range: TimeRange, excluded: &[TimeRange]) -> Vec<TimeRange> {
     let mut left = Vec::with_capacity(excluded.len() + 1);
     let mut from = range.from;
-    for stretch in excluded {
-        left.push(TimeRange::new(from, stretch.from.min(range.to)));
-        from = from.max(stretch.to);
+    for occurrence in excluded {
+        left.push(TimeRange::new(from, occurrence.from.min(range.to)));
+        from = from.max(occurrence.to);
     }
     left.push(TimeRange::new(from, range.to));
     left.retain(|piece| piece.from < piece.to);
@@ -88,15 +88,12 @@ mod tests {
         )
     }
 
-    fn exclusion(stretches: &[(i64, i64)]) -> Exclusion {
+    fn exclusion(ranges: &[(i64, i64)]) -> Exclusion {
         Exclusion {
             name: "upgrade".parse().unwrap(),
             scope: ExclusionScope::All,
             reason: "database upgrade".to_owned(),
-            stretches: stretches
-                .iter()
-                .map(|&(from, to)| minutes(from, to))
-                .collect(),
+            ranges: ranges.iter().map(|&(from, to)| minutes(from, to)).collect(),
         }
     }
 
@@ -124,27 +121,27 @@ mod tests {
         /// A minute is counted exactly if it is in the range and in no excluded range.
         #[test]
         fn every_minute_is_either_left_or_excluded(
-            stretches in proptest::collection::vec((0_i64..100, 1_i64..20), 0..8),
+            ranges in proptest::collection::vec((0_i64..100, 1_i64..20), 0..8),
             from in 0_i64..60, length in 0_i64..60,
         ) {
             let range = minutes(from, from + length);
-            let each: Vec<_> = stretches.iter().map(|&(at, long)| minutes(at, at + long)).collect();
+            let each: Vec<_> = ranges.iter().map(|&(at, long)| minutes(at, at + long)).collect();
             let within = each
                 .iter()
-                .flat_map(|stretch| exclusion(&[]).with(*stretch).within(range).collect::<Vec<_>>());
+                .flat_map(|occurrence| exclusion(&[]).with(*occurrence).within(range).collect::<Vec<_>>());
             let left = cut(range, &union(within.collect()));
             for minute in 0..130 {
                 let at = Timestamp::from_secs(minute * 60);
                 let is_left = left.iter().filter(|piece| piece.contains(at)).count();
-                let is_excluded = each.iter().any(|stretch| stretch.contains(at));
+                let is_excluded = each.iter().any(|occurrence| occurrence.contains(at));
                 prop_assert_eq!(is_left, usize::from(range.contains(at) && !is_excluded));
             }
         }
     }
 
     impl Exclusion {
-        fn with(mut self, stretch: TimeRange) -> Self {
-            self.stretches.push(stretch);
+        fn with(mut self, occurrence: TimeRange) -> Self {
+            self.ranges.push(occurrence);
             self
         }
     }

@@ -17,12 +17,12 @@ pub const MAX_MESSAGES: u32 = 1_000;
 
 /// Evidence of one span about messages that share a context.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BatchPiece {
+pub struct BatchEvidence {
     pub slo: SloId,
     /// The span that published them.
     pub context: SpanRef,
     pub what: BatchFact,
-    pub said: Workflow,
+    pub evidence: Workflow,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,32 +44,32 @@ pub struct Publication {
 
 impl Publication {
     /// Adds a fact and returns the evidence for workflows that follows from it.
-    pub fn take(&mut self, piece: &BatchPiece) -> EvidenceByEvent {
+    pub fn take(&mut self, piece: &BatchEvidence) -> EvidenceByEvent {
         let mut gathered = EvidenceByEvent::new();
-        let (slots, said) = match piece.what {
+        let (slots, evidence) = match piece.what {
             BatchFact::Published { messages } => {
-                let published = self.publish(messages, &piece.said);
+                let published = self.publish(messages, &piece.evidence);
                 let heard_of = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
                 (1..=published.max(heard_of), None)
             }
             BatchFact::Received { message } => {
                 let next = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
                 let slot = *self.slots.entry(message).or_insert(next.saturating_add(1));
-                (slot..=slot, Some(&piece.said))
+                (slot..=slot, Some(&piece.evidence))
             }
         };
         for slot in slots {
             let id = (piece.slo, message_key(piece.context, slot));
             let start = self.start(piece.context, slot);
-            let pieces = start.into_iter().chain(said.cloned());
-            join(&mut gathered, pieces.map(|said| (id, said)));
+            let pieces = start.into_iter().chain(evidence.cloned());
+            join(&mut gathered, pieces.map(|evidence| (id, evidence)));
         }
         gathered
     }
 
     /// Returns the workflow of a message that was received; `None` for a publication, which has
     /// many.
-    pub fn key_of(&self, piece: &BatchPiece) -> Option<EventKey> {
+    pub fn key_of(&self, piece: &BatchEvidence) -> Option<EventKey> {
         match piece.what {
             BatchFact::Published { .. } => None,
             BatchFact::Received { message } => {
@@ -80,22 +80,22 @@ impl Publication {
     }
 
     /// Adds the evidence of a publication and returns how many messages it has.
-    pub fn publish(&mut self, messages: u32, said: &Workflow) -> u32 {
+    pub fn publish(&mut self, messages: u32, evidence: &Workflow) -> u32 {
         let (known, workflow) = self
             .published
-            .get_or_insert_with(|| (messages, said.clone()));
+            .get_or_insert_with(|| (messages, evidence.clone()));
         *known = messages.max(*known);
-        workflow.join(said);
+        workflow.join(evidence);
         *known
     }
 
     /// Returns the publication's evidence for one message. The label is replaced once the id of the
     /// message is known.
     fn start(&self, context: SpanRef, slot: u32) -> Option<Workflow> {
-        let (messages, said) = self.published.as_ref()?;
+        let (messages, evidence) = self.published.as_ref()?;
         Some(Workflow {
             label: format!("~ {slot} of {messages} published by {}", context.span_id),
-            ..said.clone()
+            ..evidence.clone()
         })
     }
 }

@@ -44,12 +44,12 @@ pub enum SampleSide {
     Undecided,
 }
 
-type Place = (SloId, SampleSide, Timestamp);
+type ReservoirKey = (SloId, SampleSide, Timestamp);
 
 /// The limits of keys at the moment it was made. The default admits all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReservoirFilter {
-    limits: Arc<BTreeMap<Place, u128>>,
+    limits: Arc<BTreeMap<ReservoirKey, u128>>,
     /// Evidence before this time is not sampled.
     floor: Option<Timestamp>,
 }
@@ -59,14 +59,14 @@ pub struct ReservoirFilter {
 pub struct SampledAttributes {
     gate: ReservoirFilter,
     attributes: Vec<(EventId, EventAttributes)>,
-    admitted: Vec<(Place, u128)>,
+    admitted: Vec<(ReservoirKey, u128)>,
 }
 
 /// The smallest keys that a replica has seen.
 #[derive(Debug, Default)]
 pub struct ReservoirMinima {
-    smallest: BTreeMap<Place, BTreeSet<u128>>,
-    limits: Arc<BTreeMap<Place, u128>>,
+    smallest: BTreeMap<ReservoirKey, BTreeSet<u128>>,
+    limits: Arc<BTreeMap<ReservoirKey, u128>>,
     floor: Option<Timestamp>,
 }
 
@@ -80,7 +80,7 @@ impl SampleSide {
 }
 
 impl ReservoirFilter {
-    fn admits(&self, (slo, side, hour): Place, key: u128) -> bool {
+    fn admits(&self, (slo, side, hour): ReservoirKey, key: u128) -> bool {
         if self.floor.is_some_and(|floor| hour < floor) {
             return false;
         }
@@ -113,14 +113,14 @@ impl SampledAttributes {
         label: &str,
     ) -> Completeness {
         let at = Timestamp::from_unix_nanos(span.end_unix_nano());
-        let place = (slo, side, at.floor_to(Resolution::Hour.length()));
+        let reservoir = (slo, side, at.floor_to(Resolution::Hour.length()));
         let number = number(key);
-        if !self.gate.admits(place, number) {
+        if !self.gate.admits(reservoir, number) {
             return Completeness::Whole;
         }
         let (attributes, completeness) = EventAttributes::of_span(span, label);
         self.attributes.push(((slo, key), attributes));
-        self.admitted.push((place, number));
+        self.admitted.push((reservoir, number));
         completeness
     }
 
@@ -143,8 +143,8 @@ impl ReservoirMinima {
         now: Timestamp,
     ) {
         let mut has_changed = self.forget(now);
-        for (place, key) in committed.into_iter().flat_map(|one| &one.admitted) {
-            has_changed |= self.note_one(*place, *key);
+        for (reservoir, key) in committed.into_iter().flat_map(|one| &one.admitted) {
+            has_changed |= self.note_one(*reservoir, *key);
         }
         if has_changed {
             self.publish();
@@ -159,16 +159,17 @@ impl ReservoirMinima {
     }
 
     /// Returns whether a limit was lowered or added.
-    fn note_one(&mut self, place: Place, key: u128) -> bool {
-        if self.floor.is_some_and(|floor| place.2 < floor) {
+    fn note_one(&mut self, reservoir: ReservoirKey, key: u128) -> bool {
+        if self.floor.is_some_and(|floor| reservoir.2 < floor) {
             return false;
         }
-        let is_closed = self.limits.contains_key(&place) && !self.smallest.contains_key(&place);
+        let is_closed =
+            self.limits.contains_key(&reservoir) && !self.smallest.contains_key(&reservoir);
         if is_closed {
             return false;
         }
-        let most = place.1.most();
-        let keys = self.smallest.entry(place).or_default();
+        let most = reservoir.1.most();
+        let keys = self.smallest.entry(reservoir).or_default();
         if keys.len() == most && keys.last().is_some_and(|last| key >= *last) {
             return false;
         }
@@ -188,20 +189,21 @@ impl ReservoirMinima {
         }
         self.publish();
         self.floor = Some(floor);
-        let hours: BTreeSet<Timestamp> = self.smallest.keys().map(|place| place.2).collect();
+        let hours: BTreeSet<Timestamp> =
+            self.smallest.keys().map(|reservoir| reservoir.2).collect();
         if let Some(oldest) = hours.iter().rev().nth(OPEN_HOURS - 1) {
-            self.smallest.retain(|place, _| place.2 >= *oldest);
+            self.smallest.retain(|reservoir, _| reservoir.2 >= *oldest);
         }
-        self.smallest.retain(|place, _| place.2 >= floor);
+        self.smallest.retain(|reservoir, _| reservoir.2 >= floor);
         true
     }
 
     fn publish(&mut self) {
         let mut limits = BTreeMap::clone(&self.limits);
-        limits.retain(|place, _| self.floor.is_none_or(|floor| place.2 >= floor));
-        for (place, keys) in &self.smallest {
-            if let Some(last) = keys.last().filter(|_| keys.len() == place.1.most()) {
-                limits.insert(*place, *last);
+        limits.retain(|reservoir, _| self.floor.is_none_or(|floor| reservoir.2 >= floor));
+        for (reservoir, keys) in &self.smallest {
+            if let Some(last) = keys.last().filter(|_| keys.len() == reservoir.1.most()) {
+                limits.insert(*reservoir, *last);
             }
         }
         self.limits = Arc::new(limits);
@@ -226,14 +228,18 @@ mod tests {
         NOW.floor_to(Resolution::Hour.length())
     }
 
-    fn noted(seen: &mut ReservoirMinima, place: Place, keys: impl IntoIterator<Item = u128>) {
+    fn noted(
+        seen: &mut ReservoirMinima,
+        reservoir: ReservoirKey,
+        keys: impl IntoIterator<Item = u128>,
+    ) {
         for key in keys {
             let sampling = SampledAttributes {
                 gate: seen.gate(),
                 ..SampledAttributes::default()
             };
-            if sampling.gate.admits(place, key) {
-                let admitted = vec![(place, key)];
+            if sampling.gate.admits(reservoir, key) {
+                let admitted = vec![(reservoir, key)];
                 let sampling = SampledAttributes {
                     admitted,
                     ..sampling
@@ -246,11 +252,11 @@ mod tests {
     #[test]
     fn a_gate_closes_when_an_hour_has_its_sample_and_opens_with_the_next() {
         let mut seen = ReservoirMinima::default();
-        let place = (SLO, SampleSide::Bad, hour());
-        noted(&mut seen, place, 0..200);
+        let reservoir = (SLO, SampleSide::Bad, hour());
+        noted(&mut seen, reservoir, 0..200);
         let gate = seen.gate();
-        assert!(gate.admits(place, 199));
-        assert!(!gate.admits(place, 200));
+        assert!(gate.admits(reservoir, 199));
+        assert!(!gate.admits(reservoir, 200));
         assert!(gate.admits((SLO, SampleSide::Good, hour()), 200));
         assert!(gate.admits((SloId(2), SampleSide::Bad, hour()), 200));
         let next = hour() + Resolution::Hour.length();
@@ -303,18 +309,18 @@ mod tests {
             keys in proptest::collection::hash_set(any::<u128>(), 0..400).prop_map(Vec::from_iter),
             split in 0_usize..400,
         ) {
-            let place = (SLO, SampleSide::Bad, hour());
+            let reservoir = (SLO, SampleSide::Bad, hour());
             let mut smallest = keys.clone();
             smallest.sort_unstable();
             smallest.truncate(OF_EACH_SIDE);
             let (one, other) = keys.split_at(split.min(keys.len()));
             for part in [one, other] {
                 let mut seen = ReservoirMinima::default();
-                noted(&mut seen, place, part.iter().copied());
+                noted(&mut seen, reservoir, part.iter().copied());
                 let gate = seen.gate();
                 for key in part.iter().filter(|key| smallest.contains(key)) {
-                    prop_assert!(gate.admits(place, *key));
-                    prop_assert!(seen.smallest[&place].contains(key));
+                    prop_assert!(gate.admits(reservoir, *key));
+                    prop_assert!(seen.smallest[&reservoir].contains(key));
                 }
             }
         }

@@ -83,7 +83,7 @@ pub struct FoundStageEvidence {
 }
 
 /// Returns the evidence of a message sent or received; `None` for any other span.
-pub fn auto_piece(span: &dyn SpanView) -> Option<StageEvidence> {
+pub fn message_evidence(span: &dyn SpanView) -> Option<StageEvidence> {
     let kind = match span.kind() {
         SpanKind::Producer => StageEvidenceKind::Producer,
         SpanKind::Consumer => StageEvidenceKind::Consumer,
@@ -106,7 +106,11 @@ pub fn auto_piece(span: &dyn SpanView) -> Option<StageEvidence> {
 }
 
 /// Returns the evidence of a span for the stage `name`.
-pub fn declared_piece(span: &dyn SpanView, kind: StageEvidenceKind, name: &str) -> StageEvidence {
+pub fn declared_evidence(
+    span: &dyn SpanView,
+    kind: StageEvidenceKind,
+    name: &str,
+) -> StageEvidence {
     StageEvidence {
         name: cut(name),
         service: String::new(),

@@ -131,8 +131,8 @@ impl Reading<'_> {
                 Ok(span) => (self.each)(Ok(&span)),
                 Err(refusal) => (self.each)(Err(refusal)),
             }
-            let places = [&faults, &resource.faults, &scope.faults];
-            self.report.with_faults.count(places);
+            let faults_of_parts = [&faults, &resource.faults, &scope.faults];
+            self.report.with_faults.count(faults_of_parts);
         }
         Ok(())
     }

@@ -118,7 +118,7 @@ impl<'a> Scan<'a, '_> {
             Ok(span) => (self.each)(Ok(&span)),
             Err(refusal) => (self.each)(Err(refusal)),
         }
-        let places = [&self.span.faults, &resource.faults, &scope.faults];
-        self.with_faults.count(places);
+        let faults_of_parts = [&self.span.faults, &resource.faults, &scope.faults];
+        self.with_faults.count(faults_of_parts);
     }
 }

@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use super::postmaster::WAYS_TO_STOP;
 use crate::postgres::StartError;
 
-const GLANCE: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The contents of a running server's `postmaster.pid` in its data directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,8 +83,8 @@ fn stop_server(pid: i32, data: &Path) -> Result<(), StartError> {
             if holder(pid, data) != Holder::OurServer {
                 return Ok(());
             }
-            sleep(GLANCE);
-            waited += GLANCE;
+            sleep(POLL_INTERVAL);
+            waited += POLL_INTERVAL;
         }
     }
     Err(StartError::Leftover { pid })

@@ -16,8 +16,8 @@ use crate::postgres::{
     supervise::{Never, Site, stop_ordered_within},
 };
 
-const GLANCE_WHILE_STARTING: Duration = Duration::from_millis(20);
-const GLANCE_WHILE_STOPPING: Duration = Duration::from_millis(5);
+const POLL_INTERVAL_WHILE_STARTING: Duration = Duration::from_millis(20);
+const POLL_INTERVAL_WHILE_STOPPING: Duration = Duration::from_millis(5);
 const REPORT_EVERY: Duration = Duration::from_secs(10);
 
 /// Fast shutdown, then immediate shutdown, then SIGKILL; with the time limit of each.
@@ -72,7 +72,7 @@ impl Postmaster {
             if self.accepts_connections(site) {
                 return Ok(());
             }
-            if stop_ordered_within(orders, GLANCE_WHILE_STARTING) {
+            if stop_ordered_within(orders, POLL_INTERVAL_WHILE_STARTING) {
                 return Err(StartError::GivenUp);
             }
             if reported.elapsed() >= REPORT_EVERY {
@@ -126,7 +126,7 @@ impl Postmaster {
             if since.elapsed() >= patience {
                 return false;
             }
-            std::thread::sleep(GLANCE_WHILE_STOPPING);
+            std::thread::sleep(POLL_INTERVAL_WHILE_STOPPING);
         }
         true
     }

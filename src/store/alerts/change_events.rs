@@ -30,7 +30,7 @@ pub enum Recorded {
 impl Tx<'_> {
     pub async fn insert_change_event(
         &mut self,
-        happening: &ChangeEvent,
+        event: &ChangeEvent,
         now: Timestamp,
     ) -> Result<Recorded, StoreError> {
         let statement = sqlx::query(
@@ -40,15 +40,15 @@ impl Tx<'_> {
              select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10
              where (select count(*) from change_events where recorded_at > $11) < $12",
         )
-        .bind(happening.id)
-        .bind(happening.kind.as_str())
-        .bind(happening.at.to_chrono())
-        .bind(&happening.title)
-        .bind(&happening.service)
-        .bind(&happening.version)
-        .bind(&happening.url)
-        .bind(Json(&happening.labels))
-        .bind(&happening.told_by)
+        .bind(event.id)
+        .bind(event.kind.as_str())
+        .bind(event.at.to_chrono())
+        .bind(&event.title)
+        .bind(&event.service)
+        .bind(&event.version)
+        .bind(&event.url)
+        .bind(Json(&event.labels))
+        .bind(&event.reported_by)
         .bind(now.to_chrono())
         .bind((now - HOUR).to_chrono())
         .bind(MOST_IN_AN_HOUR);
@@ -79,8 +79,8 @@ impl Tx<'_> {
         .bind(range.to.to_chrono())
         .bind(services)
         .bind(i64::from(limit));
-        let rows: Vec<HappeningRow> = self.fetch_all(query).await?;
-        let decoded = rows.into_iter().map(HappeningRow::decode);
+        let rows: Vec<ChangeEventRow> = self.fetch_all(query).await?;
+        let decoded = rows.into_iter().map(ChangeEventRow::decode);
         decoded
             .collect::<Result<_, _>>()
             .map_err(|source| self.failed(source))
@@ -102,7 +102,7 @@ impl Tx<'_> {
 }
 
 #[derive(FromRow)]
-struct HappeningRow {
+struct ChangeEventRow {
     id: Uuid,
     kind: String,
     at: DateTime<Utc>,
@@ -114,7 +114,7 @@ struct HappeningRow {
     reported_by: Option<String>,
 }
 
-impl HappeningRow {
+impl ChangeEventRow {
     fn decode(self) -> Result<ChangeEvent, sqlx::Error> {
         let kind = ChangeEventKind::named(&self.kind).ok_or_else(|| {
             let message = format!("`kind` of change event {} is invalid", self.id);
@@ -129,7 +129,7 @@ impl HappeningRow {
             version: self.version,
             url: self.url,
             labels: self.labels.0,
-            told_by: self.reported_by,
+            reported_by: self.reported_by,
         })
     }
 }

@@ -20,7 +20,7 @@ use crate::{
 
 impl Tx<'_> {
     /// Returns every delivery attempt for these transitions, oldest first.
-    pub async fn tries_to_tell(
+    pub async fn incident_deliveries(
         &mut self,
         transitions: &[Uuid],
     ) -> Result<Vec<IncidentDelivery>, StoreError> {
@@ -33,7 +33,7 @@ impl Tx<'_> {
             order by d.id, a.attempt limit 1000",
         )
         .bind(transitions);
-        let rows: Vec<ToldRow> = self.fetch_all(query).await?;
+        let rows: Vec<IncidentDeliveryRow> = self.fetch_all(query).await?;
         Ok(rows.into_iter().map(IncidentDelivery::from).collect())
     }
 
@@ -120,10 +120,10 @@ impl Tx<'_> {
 
     /// Stores a snapshot of the incident, one each for its beginning and its end; a second call
     /// changes nothing.
-    pub async fn keep_picture(
+    pub async fn keep_incident_snapshot(
         &mut self,
         (episode, kind): (Uuid, TransitionKind),
-        picture: &IncidentSnapshot,
+        incident_snapshot: &IncidentSnapshot,
         at: Timestamp,
     ) -> Result<(), StoreError> {
         let statement = sqlx::query(
@@ -134,12 +134,12 @@ impl Tx<'_> {
         .bind(episode)
         .bind(kind.as_str())
         .bind(at.to_chrono())
-        .bind(Json(picture));
+        .bind(Json(incident_snapshot));
         self.execute(statement).await.map(drop)
     }
 
     /// Returns a snapshot; `None` also if another version of the service has written it.
-    pub async fn picture(
+    pub async fn incident_snapshot(
         &mut self,
         episode: Uuid,
         kind: TransitionKind,
@@ -179,7 +179,7 @@ pub struct IncidentAttempt {
 }
 
 #[derive(FromRow)]
-struct ToldRow {
+struct IncidentDeliveryRow {
     transition_id: Uuid,
     id: i64,
     target: String,
@@ -192,8 +192,8 @@ struct ToldRow {
     excerpt: Option<String>,
 }
 
-impl From<ToldRow> for IncidentDelivery {
-    fn from(row: ToldRow) -> Self {
+impl From<IncidentDeliveryRow> for IncidentDelivery {
+    fn from(row: IncidentDeliveryRow) -> Self {
         Self {
             transition: row.transition_id,
             delivery: row.id,

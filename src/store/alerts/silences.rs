@@ -23,11 +23,11 @@ impl Tx<'_> {
         let terms = &silence.terms;
         let matchers: Vec<String> = terms.matchers.iter().map(Matcher::to_string).collect();
         let starts: Vec<DateTime<Utc>> = terms
-            .stretches
+            .ranges
             .iter()
-            .map(|stretch| stretch.from.to_chrono())
+            .map(|range| range.from.to_chrono())
             .collect();
-        let length = terms.stretches.first().map(TimeRange::length);
+        let length = terms.ranges.first().map(TimeRange::length);
         let repeat = terms.repeat.as_ref();
         let statement = sqlx::query(
             "-- silences.insert
@@ -122,7 +122,7 @@ impl SilenceRow {
         let matchers: Result<Vec<Matcher>, _> =
             self.matchers.iter().map(|text| text.parse()).collect();
         let length = Duration::from_micros(u64::try_from(self.duration_us).ok()?);
-        let stretch = |from: DateTime<Utc>| {
+        let range = |from: DateTime<Utc>| {
             let from = Timestamp::from(from);
             TimeRange::new(from, from + length)
         };
@@ -137,7 +137,7 @@ impl SilenceRow {
             id: self.id,
             terms: SilenceTerms {
                 matchers: matchers.ok()?,
-                stretches: self.starts.into_iter().map(stretch).collect(),
+                ranges: self.starts.into_iter().map(range).collect(),
                 repeat,
                 reason: self.reason,
                 created_by: self.created_by,

@@ -209,7 +209,7 @@ impl Tx<'_> {
     }
 
     /// Returns the targets that were, or are to be, notified that an episode fires.
-    pub async fn targets_told(
+    pub async fn notified_targets(
         &mut self,
         slo: SloId,
         severity: Severity,

@@ -32,7 +32,7 @@ const TO_THE_MINUTE: Duration = Duration::from_hours(25);
 
 /// The number of customers with a bad event, and of those with any event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CustomersHurt {
+pub struct CustomerImpact {
     pub affected: i64,
     pub total: CustomerTotal,
 }
@@ -75,8 +75,8 @@ impl Tx<'_> {
         .fetch_all(&mut *self.inner)
         .await
         .map_err(|source| self.failed(source))?;
-        let place = |place: i64| usize::try_from(place - 1).ok();
-        let found = found.into_iter().filter_map(place);
+        let index = |index: i64| usize::try_from(index - 1).ok();
+        let found = found.into_iter().filter_map(index);
         Ok(found
             .filter_map(|at| keys.get(at).map(|key| **key))
             .collect())
@@ -199,13 +199,13 @@ impl Tx<'_> {
     /// Returns, by SLO, the customers with a bad event in the ranges of each set, and the total
     /// with any event; an SLO without affected customers is left out. All sets must cover the same
     /// time. The total is that of the whole hours, or days, that the ranges touch.
-    pub async fn customers_hurt(
+    pub async fn customer_impact(
         &mut self,
         sets: &[(SloId, Vec<TimeRange>)],
-    ) -> Result<BTreeMap<SloId, CustomersHurt>, StoreError> {
+    ) -> Result<BTreeMap<SloId, CustomerImpact>, StoreError> {
         let are_short = sets
             .iter()
-            .all(|(_, pieces)| reach(pieces) <= TO_THE_MINUTE);
+            .all(|(_, ranges)| reach(ranges) <= TO_THE_MINUTE);
         let exact = if are_short {
             Some(self.customers_affected(sets).await?)
         } else {
@@ -218,26 +218,26 @@ impl Tx<'_> {
         let asked = sets.iter().filter(|(slo, _)| is_asked(slo)).cloned();
         let asked: Vec<_> = asked.collect();
         let counted = self.customers_counted(&asked).await?;
-        let hurt = |(slo, _): &(SloId, Vec<TimeRange>)| {
+        let impact = |(slo, _): &(SloId, Vec<TimeRange>)| {
             let (by_bucket, total) = counted.get(slo).copied()?;
             let affected = exact
                 .as_ref()
                 .map_or(Some(by_bucket), |exact| exact.get(slo).copied())?;
             let customers = total.customers.max(affected);
             let total = CustomerTotal { customers, ..total };
-            (affected > 0).then_some((*slo, CustomersHurt { affected, total }))
+            (affected > 0).then_some((*slo, CustomerImpact { affected, total }))
         };
-        Ok(asked.iter().filter_map(hurt).collect())
+        Ok(asked.iter().filter_map(impact).collect())
     }
 
-    /// Returns all customers of `slo` with an event in the buckets of `pieces`.
+    /// Returns all customers of `slo` with an event in the buckets of `ranges`.
     pub async fn customers_total(
         &mut self,
         slo: SloId,
-        pieces: &[TimeRange],
+        ranges: &[TimeRange],
     ) -> Result<CustomerTotal, StoreError> {
-        let counted = self.customers_counted(&[(slo, pieces.to_vec())]).await?;
-        Ok(counted.get(&slo).map_or(NOBODY, |(_, total)| *total))
+        let counted = self.customers_counted(&[(slo, ranges.to_vec())]).await?;
+        Ok(counted.get(&slo).map_or(NO_CUSTOMERS, |(_, total)| *total))
     }
 
     /// Returns the events in the buckets of `range` that belong to customers without a row of their
@@ -263,7 +263,7 @@ impl Tx<'_> {
             return Ok(BTreeMap::new());
         }
         let beyond = self.overflows(sets).await?;
-        let parts = StretchColumns::of(sets);
+        let parts = BucketRangeColumns::of(sets);
         let query = sqlx::query_as(
             "-- customer.count
              select part.slo_id, count(distinct c.customer) filter (where c.bad > 0),
@@ -298,7 +298,7 @@ impl Tx<'_> {
         &mut self,
         sets: &[(SloId, Vec<TimeRange>)],
     ) -> Result<BTreeMap<SloId, i64>, StoreError> {
-        let parts = StretchColumns::of(sets);
+        let parts = BucketRangeColumns::of(sets);
         let query = sqlx::query_as(
             "-- customer_bucket.overflow
              select part.slo_id, sum(b.overflow_events)::bigint
@@ -350,7 +350,7 @@ impl Tx<'_> {
     }
 }
 
-const NOBODY: CustomerTotal = CustomerTotal {
+const NO_CUSTOMERS: CustomerTotal = CustomerTotal {
     customers: 0,
     is_lower_bound: false,
 };
@@ -379,15 +379,15 @@ impl BucketColumns {
 }
 
 /// The ranges of buckets that cover ranges of time, for each SLO.
-struct StretchColumns {
+struct BucketRangeColumns {
     columns: BucketColumns,
     ends: Vec<DateTime<Utc>>,
 }
 
-impl StretchColumns {
+impl BucketRangeColumns {
     fn of(sets: &[(SloId, Vec<TimeRange>)]) -> Self {
-        let each = sets.iter().flat_map(|(slo, pieces)| {
-            let buckets = buckets_of(pieces).into_iter();
+        let each = sets.iter().flat_map(|(slo, ranges)| {
+            let buckets = buckets_of(ranges).into_iter();
             buckets.map(|(resolution, part)| ((*slo, resolution, part.from), part.to))
         });
         let (starts, ends): (Vec<CustomerBucket>, Vec<Timestamp>) = each.unzip();

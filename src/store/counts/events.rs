@@ -162,10 +162,10 @@ impl Tx<'_> {
         let rows: Vec<SumRow> = self.fetch_all(query).await?;
         let mut sums = vec![EventCounts::ZERO; ranges.len()];
         for row in rows {
-            let place = usize::try_from(row.ordinal)
+            let index = usize::try_from(row.ordinal)
                 .ok()
                 .and_then(|at| sums.get_mut(at));
-            if let Some(sum) = place {
+            if let Some(sum) = index {
                 *sum = row.counts.into();
             }
         }
@@ -196,7 +196,7 @@ impl Tx<'_> {
     }
 
     /// Returns the sum of all ranges of each set, in the order of the sets, in one query.
-    pub async fn sums_of_pieces(
+    pub async fn sums_of_sets(
         &mut self,
         sets: &[(SloId, Vec<TimeRange>)],
     ) -> Result<Vec<EventCounts>, StoreError> {

@@ -24,7 +24,7 @@ const SLOTS: i64 = 16;
 const MOST_DAYS_KEPT: i64 = SLOTS - 3;
 /// The number of fragments of one key and SLO that are stored per day: a workflow with more steps
 /// is rare, and a key that everything shares must not fill the table.
-const PIECES_PER_KEY: i64 = 64;
+const EVIDENCE_PER_KEY: i64 = 64;
 const DAY: Duration = Duration::from_hours(24);
 /// Means every SLO: ids begin at 1.
 const ALL_SLOS: i32 = 0;
@@ -65,7 +65,7 @@ impl Tx<'_> {
             "where taken + place > $2 group by key, slo_id",
         ))
         .bind(slot(day(now)))
-        .bind(PIECES_PER_KEY)
+        .bind(EVIDENCE_PER_KEY)
         .bind(rows.keys)
         .bind(rows.slos)
         .bind(rows.pieces)
@@ -93,7 +93,7 @@ impl Tx<'_> {
     }
 
     /// Returns the fragments stored under each of `wanted`, in the same order.
-    pub async fn stage_pieces(
+    pub async fn stage_evidence_of(
         &mut self,
         slo: SloId,
         wanted: &[Vec<EventKey>],
@@ -113,12 +113,12 @@ impl Tx<'_> {
         .bind(ordinals)
         .bind(keys)
         .bind(slo.0)
-        .bind(2 * PIECES_PER_KEY);
-        let rows: Vec<PieceRow> = self.fetch_all(query).await?;
+        .bind(2 * EVIDENCE_PER_KEY);
+        let rows: Vec<StageEvidenceRow> = self.fetch_all(query).await?;
         for row in rows {
-            let place = usize::try_from(row.ordinal).ok();
-            let of_one = place.and_then(|at| pieces.get_mut(at));
-            if let (Some(of_one), Some(piece)) = (of_one, row.into_piece()) {
+            let index = usize::try_from(row.ordinal).ok();
+            let of_one = index.and_then(|at| pieces.get_mut(at));
+            if let (Some(of_one), Some(piece)) = (of_one, row.into_evidence()) {
                 of_one.push(piece);
             }
         }
@@ -208,7 +208,7 @@ impl StageSpanColumns {
 }
 
 #[derive(FromRow)]
-struct PieceRow {
+struct StageEvidenceRow {
     ordinal: i64,
     kind: i16,
     started_at: DateTime<Utc>,
@@ -218,9 +218,9 @@ struct PieceRow {
     service: String,
 }
 
-impl PieceRow {
+impl StageEvidenceRow {
     /// `None` for a kind that another version has written.
-    fn into_piece(self) -> Option<StageEvidence> {
+    fn into_evidence(self) -> Option<StageEvidence> {
         Some(StageEvidence {
             kind: StageEvidenceKind::from_code(self.kind)?,
             from: self.started_at.into(),

@@ -11,7 +11,7 @@ use crate::{
         model::{ids::SloId, span::SpanRef},
         workflow::{
             EventKey, EvidenceByEvent, Workflow,
-            batch::{BatchFact, BatchPiece, Publication},
+            batch::{BatchEvidence, BatchFact, Publication},
             join,
             links::{EvidenceFragment, Graph, LinkFilter, LinkResolution, place_at},
         },
@@ -33,7 +33,7 @@ impl Tx<'_> {
     /// given to only one message.
     pub(crate) async fn take_batches(
         &mut self,
-        pieces: &[&BatchPiece],
+        pieces: &[&BatchEvidence],
         epoch: i32,
     ) -> Result<(EvidenceByEvent, Batches), StoreError> {
         let mut gathered = EvidenceByEvent::new();
@@ -62,7 +62,7 @@ impl Tx<'_> {
 
     /// Finds the workflows of evidence that is about one message each, by the links that lead to
     /// the message's context. Also returns the evidence for them.
-    pub(crate) async fn place_messages(
+    pub(crate) async fn resolve_messages(
         &mut self,
         fragments: &[EvidenceFragment],
         graph: &Graph,
@@ -77,15 +77,15 @@ impl Tx<'_> {
                     .collect(),
             );
         }
-        let all: Vec<&BatchPiece> = pieces.iter().flatten().collect();
+        let all: Vec<&BatchEvidence> = pieces.iter().flatten().collect();
         let (gathered, batches) = self.take_batches(&all, epoch).await?;
-        let key = |piece: &BatchPiece| {
+        let key = |piece: &BatchEvidence| {
             let batch = batches.get(&(piece.slo, piece.context))?;
             batch.key_of(piece)
         };
         let keys = pieces
             .iter()
-            .map(|pieces: &Vec<BatchPiece>| pieces.iter().filter_map(key));
+            .map(|pieces: &Vec<BatchEvidence>| pieces.iter().filter_map(key));
         let resolution = place_at(fragments, keys.map(Iterator::collect), graph);
         Ok((resolution, gathered))
     }

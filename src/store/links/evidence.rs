@@ -36,7 +36,7 @@ type EvidenceRows = Vec<EvidenceRow>;
 
 impl Tx<'_> {
     /// Adds the new ones of `linked`. Returns the starts among them.
-    pub(crate) async fn add_pieces(
+    pub(crate) async fn add_evidence(
         &mut self,
         linked: &[&Linked],
         epoch: i32,
@@ -92,7 +92,7 @@ impl Tx<'_> {
             .map_err(|source| self.failed(source))
     }
 
-    pub(crate) async fn stale_pieces(&mut self) -> Result<EvidenceRows, StoreError> {
+    pub(crate) async fn unresolved_evidence(&mut self) -> Result<EvidenceRows, StoreError> {
         let rows = sqlx::query(
             "-- link_evidence.unresolved
              select id, slo_id, filter, trace_id, span_id, message, evidence, workflow_keys,
@@ -110,7 +110,7 @@ impl Tx<'_> {
     }
 
     /// Stores the workflows that evidence belongs to, and the spans that may change that.
-    pub(crate) async fn write_placement(
+    pub(crate) async fn write_resolution(
         &mut self,
         pieces: &[EvidenceRow],
         placement: &LinkResolution,
@@ -199,7 +199,7 @@ impl Tx<'_> {
     }
 
     /// Marks the evidence whose chain divided at these batches as unresolved.
-    pub(crate) async fn place_again(&mut self, batches: &[Uuid]) -> Result<(), StoreError> {
+    pub(crate) async fn mark_unresolved(&mut self, batches: &[Uuid]) -> Result<(), StoreError> {
         if batches.is_empty() {
             return Ok(());
         }
@@ -244,7 +244,7 @@ fn start(row: &sqlx::postgres::PgRow) -> Result<Option<(LinkFilter, SpanRef)>, s
 fn decode(row: &sqlx::postgres::PgRow) -> Result<EvidenceRow, sqlx::Error> {
     let keys: Vec<Uuid> = row.try_get("workflow_keys")?;
     let keys = keys.into_iter().map(|key| EventKey(key.into_bytes()));
-    let Json(said) = row.try_get("evidence")?;
+    let Json(evidence) = row.try_get("evidence")?;
     let message: Option<Uuid> = row.try_get("message")?;
     let batch_ids: Vec<Uuid> = row.try_get("branch_batches")?;
     let fragment = EvidenceFragment {
@@ -252,7 +252,7 @@ fn decode(row: &sqlx::postgres::PgRow) -> Result<EvidenceRow, sqlx::Error> {
         filter: LinkFilter(row.try_get("filter")?),
         span: span(row, ["trace_id", "span_id"])?,
         message: message.map(|id| EventKey(id.into_bytes())),
-        said,
+        evidence,
         workflow_keys: keys.collect(),
         is_divided: !batch_ids.is_empty(),
         batch: if row.try_get("is_whole")? {

@@ -138,8 +138,8 @@ impl Tx<'_> {
 /// Reads the evidence of one span for a workflow that other evidence has left.
 fn decode_remaining(row: &sqlx::postgres::PgRow) -> Result<(EventId, Workflow), sqlx::Error> {
     let key = EventKey(row.try_get::<Uuid, _>("key")?.into_bytes());
-    let Json(said) = row.try_get::<Json<Workflow>, _>("evidence")?;
+    let Json(evidence) = row.try_get::<Json<Workflow>, _>("evidence")?;
     let of = span(row, ["trace_id", "span_id"])?;
     let id = (SloId(row.try_get("slo_id")?), key);
-    Ok((id, evidence_of(of, &said, key).into_owned()))
+    Ok((id, evidence_of(of, &evidence, key).into_owned()))
 }

@@ -17,7 +17,7 @@ use crate::{
         model::ids::SloId,
         workflow::{
             EventId, EvidenceByEvent,
-            batch::BatchPiece,
+            batch::BatchEvidence,
             classify::{DiscardReason, Linked},
             join,
             links::{Edges, EvidenceFragment, GroupsOfBatches, LinkResolution, LinkedSpan, place},
@@ -35,10 +35,10 @@ const ROUNDS: usize = 4;
 
 /// Links, and messages that share a context, from new requests.
 #[derive(Debug, Default)]
-pub struct LinkNews<'a> {
+pub struct NewLinks<'a> {
     pub linked: Vec<&'a Linked>,
     pub edges: Vec<&'a Edges>,
-    pub batches: Vec<&'a BatchPiece>,
+    pub batches: Vec<&'a BatchEvidence>,
 }
 
 /// The result of resolving links.
@@ -54,7 +54,7 @@ pub struct LinkUpdates {
     pub placed: usize,
 }
 
-impl LinkNews<'_> {
+impl NewLinks<'_> {
     pub fn is_empty(&self) -> bool {
         self.linked.is_empty() && self.edges.is_empty() && self.batches.is_empty()
     }
@@ -65,15 +65,15 @@ impl Tx<'_> {
     /// evidence has left. Must be the first step of a transaction.
     pub async fn follow_links(
         &mut self,
-        news: &LinkNews<'_>,
+        new_links: &NewLinks<'_>,
         judging: JudgingBySlo<'_>,
         moves: &mut CountDelta,
     ) -> Result<LinkUpdates, StoreError> {
-        self.hold_links().await?;
+        self.lock_links().await?;
         let epoch = self.current_epoch().await?;
-        let (gathered, _) = self.take_batches(&news.batches, epoch).await?;
-        let mut spans = self.add_edges(&news.edges, epoch).await?;
-        let started = self.add_pieces(&news.linked, epoch, judging).await?;
+        let (gathered, _) = self.take_batches(&new_links.batches, epoch).await?;
+        let mut spans = self.add_edges(&new_links.edges, epoch).await?;
+        let started = self.add_evidence(&new_links.linked, epoch, judging).await?;
         for (filter, span) in started {
             spans.push_start(filter, span);
         }
@@ -84,12 +84,14 @@ impl Tx<'_> {
         };
         let mut placement = Moved::default();
         for _ in 0..ROUNDS {
-            let pieces = self.stale_pieces().await?;
+            let pieces = self.unresolved_evidence().await?;
             if pieces.is_empty() {
                 break;
             }
             updates.placed += pieces.len();
-            let more = self.place_pieces(pieces, epoch, &mut placement).await?;
+            let more = self
+                .resolve_fragments(pieces, epoch, &mut placement)
+                .await?;
             join(&mut updates.gathered, more);
         }
         let left = self.what_is_left(&placement.left).await?;
@@ -107,7 +109,7 @@ impl Tx<'_> {
     }
 
     /// Resolves fragments. Returns the evidence of workflows that follows from messages.
-    async fn place_pieces(
+    async fn resolve_fragments(
         &mut self,
         pieces: Vec<EvidenceRow>,
         epoch: i32,
@@ -125,22 +127,22 @@ impl Tx<'_> {
             pieces.iter().map(|piece| piece.fragment.clone()).collect()
         };
         let (of_messages, gathered) = self
-            .place_messages(&fragments(&messages), &graph, epoch)
+            .resolve_messages(&fragments(&messages), &graph, epoch)
             .await?;
         let of_others = place(&fragments(&others), &graph);
         self.add_dividing(&of_others.batches, epoch).await?;
         let undivided = of_others.undivided.iter();
         let undivided = undivided.filter_map(|nth| Some(others.get(*nth)?.id));
-        self.place_again(&undivided.collect::<Vec<_>>()).await?;
+        self.mark_unresolved(&undivided.collect::<Vec<_>>()).await?;
         for (pieces, resolution) in [(messages, of_messages), (others, of_others)] {
-            self.write_placement(&pieces, &resolution, epoch).await?;
+            self.write_resolution(&pieces, &resolution, epoch).await?;
             moved.add(&pieces, resolution);
         }
         Ok(gathered)
     }
 
     /// Blocks other writers of links until the end of the transaction.
-    pub(crate) async fn hold_links(&mut self) -> Result<(), StoreError> {
+    pub(crate) async fn lock_links(&mut self) -> Result<(), StoreError> {
         let statement =
             sqlx::query("-- links.hold\nselect pg_advisory_xact_lock($1)").bind(LINK_LOCK);
         self.execute(statement).await?;
@@ -148,7 +150,7 @@ impl Tx<'_> {
     }
 
     /// Returns whether unresolved evidence is left.
-    pub async fn has_stale_evidence(&mut self) -> Result<bool, StoreError> {
+    pub async fn has_unresolved_evidence(&mut self) -> Result<bool, StoreError> {
         sqlx::query_scalar(
             "-- link_evidence.has_unresolved
              select exists (select 1 from link_evidence where is_unresolved)",

@@ -10,7 +10,7 @@ use crate::{
         slo::Correlator,
         workflow::{
             EventKey,
-            classify::{follows_links, piece_keys},
+            classify::{evidence_keys, follows_links},
             trace_key,
         },
     },
@@ -23,7 +23,7 @@ use crate::{
 impl Tx<'_> {
     /// Returns the keys under which the fragments of each workflow may be stored, in the order of
     /// `workflows`. A workflow is given by its key and the trace in which it began.
-    pub async fn piece_keys(
+    pub async fn evidence_keys(
         &mut self,
         slo: SloId,
         correlators: &[Correlator],
@@ -35,7 +35,7 @@ impl Tx<'_> {
             BTreeMap::new()
         };
         let keys = workflows.iter().map(|(key, origin)| {
-            let mut keys = piece_keys(correlators, *key, *origin);
+            let mut keys = evidence_keys(correlators, *key, *origin);
             let others = linked.get(key).into_iter().flatten();
             keys.extend(others.map(|trace| trace_key(*trace)));
             keys

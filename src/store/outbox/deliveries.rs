@@ -66,7 +66,7 @@ impl Tx<'_> {
     /// how many were new.
     pub async fn enqueue_deliveries(
         &mut self,
-        news: NewDeliveries<'_>,
+        new: NewDeliveries<'_>,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         let statement = sqlx::query(
@@ -77,10 +77,10 @@ impl Tx<'_> {
             from unnest($2::text[]) as target
             on conflict (transition_id, target) do nothing",
         )
-        .bind(news.transition)
-        .bind(news.targets)
-        .bind(news.ordering_key)
-        .bind(priority_number(news.severity))
+        .bind(new.transition)
+        .bind(new.targets)
+        .bind(new.ordering_key)
+        .bind(priority_number(new.severity))
         .bind(now);
         self.execute(statement).await
     }
@@ -141,7 +141,7 @@ impl Tx<'_> {
     }
 
     /// Makes all pending deliveries of a target due, since the target responds again.
-    pub async fn wake_deliveries(
+    pub async fn make_deliveries_due(
         &mut self,
         target: &Name,
         now: Timestamp,

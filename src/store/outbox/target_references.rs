@@ -89,7 +89,7 @@ impl Tx<'_> {
     /// Returns what must be repeated to a target that keeps no state: alerts that it was, or is, to
     /// be notified of and that are still active, and those that ended since `ended_after`, each as
     /// of its last transition.
-    pub async fn standing_facts(
+    pub async fn snapshots_to_repeat(
         &mut self,
         target: &Name,
         ended_after: Timestamp,

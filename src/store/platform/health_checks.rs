@@ -20,7 +20,7 @@ use crate::{
 /// A health check as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthCheck {
-    pub standing: CheckState,
+    pub state: CheckState,
     pub severity: Severity,
     pub title: String,
     /// The targets that were notified that it opened.
@@ -50,14 +50,14 @@ impl Tx<'_> {
                 .iter()
                 .map(|name| self.name(name))
                 .collect();
-            let standing = row.standing().map_err(|source| self.failed(source))?;
+            let state = row.state().map_err(|source| self.failed(source))?;
             let severity = if row.severity == "page" {
                 Severity::Page
             } else {
                 Severity::Ticket
             };
             let check = HealthCheck {
-                standing,
+                state,
                 severity,
                 title: row.title,
                 notified_targets: notified?,
@@ -76,7 +76,7 @@ impl Tx<'_> {
         next: &HealthCheck,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let (phase, since, open) = columns(next.standing.phase, now);
+        let (phase, since, open) = columns(next.state.phase, now);
         let notified: Vec<&str> = next.notified_targets.iter().map(Name::as_str).collect();
         let statement = sqlx::query(
             "-- health_checks.swap
@@ -92,7 +92,7 @@ impl Tx<'_> {
         )
         .bind(key)
         .bind(seen)
-        .bind(next.standing.version)
+        .bind(next.state.version)
         .bind(phase)
         .bind(since.to_chrono())
         .bind(open.map(|(episode, _)| episode))
@@ -125,7 +125,7 @@ impl Tx<'_> {
 
     /// Returns what must be repeated to a target that keeps no state: open checks that it was
     /// notified of, and those that ended since `ended_after`, each with its last notification.
-    pub async fn standing_notices(
+    pub async fn notifications_to_repeat(
         &mut self,
         target: &Name,
         ended_after: Timestamp,
@@ -182,7 +182,7 @@ struct CheckRow {
 }
 
 impl CheckRow {
-    fn standing(&self) -> Result<CheckState, sqlx::Error> {
+    fn state(&self) -> Result<CheckState, sqlx::Error> {
         let since = self.since.into();
         let open = self.episode.zip(self.opened_at.map(Timestamp::from));
         let phase = match (self.phase.as_str(), open) {

@@ -155,7 +155,7 @@ impl Tx<'_> {
             Ok(SloSign {
                 name: self.name(&row.name)?,
                 evaluated_at: row.evaluated_at.map(Timestamp::from),
-                is_absurd: counts.any(|counts| !counts.is_possible()),
+                is_inconsistent: counts.any(|counts| !counts.is_possible()),
             })
         };
         rows.into_iter().map(sign).collect()
@@ -233,7 +233,7 @@ impl Tx<'_> {
     /// Returns the deliveries that failed permanently since `since`. They are regarded as notified
     /// if the self-check that found them has reached a target.
     pub async fn dead_letters(&mut self, since: Timestamp) -> Result<DeadLetters, StoreError> {
-        let (count, targets, is_told): (i64, Vec<String>, bool) = sqlx::query_as(
+        let (count, targets, is_notified): (i64, Vec<String>, bool) = sqlx::query_as(
             "-- deliveries.dead_letters
              select count(*),
                  coalesce(array_agg(distinct d.target order by d.target), '{}'),
@@ -253,7 +253,7 @@ impl Tx<'_> {
         .map_err(|source| self.failed(source))?;
         Ok(DeadLetters {
             count,
-            unseen: if is_told { 0 } else { count },
+            unseen: if is_notified { 0 } else { count },
             targets,
         })
     }

@@ -14,7 +14,7 @@ use crate::{
 
 /// A platform notification and its targets.
 #[derive(Clone, Copy, Debug)]
-pub struct NoticeNews<'a> {
+pub struct NewNotification<'a> {
     pub id: Uuid,
     pub content: &'a Notification,
     pub targets: &'a [Name],
@@ -25,9 +25,9 @@ pub struct NoticeNews<'a> {
 impl Tx<'_> {
     /// Writes a platform notification and a delivery for each target. A second call changes
     /// nothing. Returns how many deliveries were new.
-    pub async fn enqueue_notice(
+    pub async fn enqueue_notification(
         &mut self,
-        news: NoticeNews<'_>,
+        new: NewNotification<'_>,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         let statement = sqlx::query(
@@ -44,14 +44,14 @@ impl Tx<'_> {
             select distinct new.id, target, new.key, $8::smallint, 'pending', $5, $5, $5
             from new, unnest($7::text[]) as target",
         )
-        .bind(news.id)
-        .bind(kind_text(news.content))
-        .bind(news.content.key())
-        .bind(news.content.episode())
+        .bind(new.id)
+        .bind(kind_text(new.content))
+        .bind(new.content.key())
+        .bind(new.content.episode())
         .bind(now)
-        .bind(Json(news.content))
-        .bind(news.targets)
-        .bind(priority_number(news.urgency));
+        .bind(Json(new.content))
+        .bind(new.targets)
+        .bind(priority_number(new.urgency));
         self.execute(statement).await
     }
 }

@@ -29,7 +29,7 @@ impl Tx<'_> {
         }
         let pieces: Vec<(SloId, TimeRange)> = excluded
             .iter()
-            .flat_map(|stretch| by_step(*stretch, step))
+            .flat_map(|range| by_step(*range, step))
             .map(|piece| (id, piece))
             .collect();
         let sums = self.sums(&pieces).await?;
@@ -70,11 +70,11 @@ impl Tx<'_> {
 }
 
 /// Splits a range at the points of a series.
-fn by_step(stretch: TimeRange, step: Duration) -> Vec<TimeRange> {
+fn by_step(range: TimeRange, step: Duration) -> Vec<TimeRange> {
     let mut parts = Vec::new();
-    let mut from: Timestamp = stretch.from;
-    while from < stretch.to {
-        let to = (from.floor_to(step) + step).min(stretch.to);
+    let mut from: Timestamp = range.from;
+    while from < range.to {
+        let to = (from.floor_to(step) + step).min(range.to);
         parts.push(TimeRange::new(from, to));
         from = to;
     }

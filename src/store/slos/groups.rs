@@ -96,7 +96,7 @@ impl Tx<'_> {
 
     /// Returns the group that each of `changes` now belongs to, created where it is new.
     /// Differences in the counts of groups are added to `moves`.
-    pub(crate) async fn place_in_groups(
+    pub(crate) async fn assign_groups(
         &mut self,
         changes: &[GroupedChange<'_>],
         moves: &mut CountDelta,

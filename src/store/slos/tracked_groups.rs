@@ -17,7 +17,7 @@ impl Tx<'_> {
     /// One SLO per transaction, since it blocks all writers that create groups of the SLO.
     ///
     /// A group that counted an event just as its slot was freed gets it back.
-    pub async fn free_group_places(
+    pub async fn free_group_slots(
         &mut self,
         slo: &Name,
         window: Duration,

@@ -146,7 +146,7 @@ impl Tx<'_> {
     async fn drop_epoch(&mut self, epoch: i32) -> Result<(), StoreError> {
         self.wait_briefly_for_locks().await?;
         // Tables of links and workflows are locked in various orders under this lock.
-        self.hold_links().await?;
+        self.lock_links().await?;
         self.run_ddl(format!(
             "-- epoch.drop_partition\ndrop table if exists workflows_{epoch}"
         ))

@@ -216,7 +216,7 @@ impl Tx<'_> {
                 after: judged,
             })
             .collect();
-        self.place_in_groups(&asked, moves).await
+        self.assign_groups(&asked, moves).await
     }
 
     /// Takes the shared lock of transactions that judge workflows, for which others may wait. Must

@@ -124,7 +124,7 @@ pub(crate) struct LockedWorkflow {
 }
 
 /// A workflow, and the group that it is counted in besides its SLO.
-type Placed<'a> = (&'a JudgedWorkflow, Option<SloId>);
+type CountedWorkflow<'a> = (&'a JudgedWorkflow, Option<SloId>);
 
 /// Rows by column, as `unnest` takes them.
 #[derive(Default)]
@@ -163,12 +163,22 @@ impl WorkflowColumns {
         self.slo_ids.is_empty()
     }
 
-    pub(crate) fn push_known(&mut self, id: &EventId, known: &LockedWorkflow, placed: Placed<'_>) {
-        self.push(id, known.epoch, placed);
+    pub(crate) fn push_known(
+        &mut self,
+        id: &EventId,
+        known: &LockedWorkflow,
+        counted: CountedWorkflow<'_>,
+    ) {
+        self.push(id, known.epoch, counted);
         self.places.push(known.place.clone());
     }
 
-    pub(crate) fn push(&mut self, (slo, key): &EventId, epoch: i32, (judged, group): Placed<'_>) {
+    pub(crate) fn push(
+        &mut self,
+        (slo, key): &EventId,
+        epoch: i32,
+        (judged, group): CountedWorkflow<'_>,
+    ) {
         let JudgedWorkflow {
             workflow,
             verdict,

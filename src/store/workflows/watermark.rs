@@ -14,14 +14,14 @@ use crate::{
 
 impl Tx<'_> {
     /// Records that a replica is receiving at `now` and returns the combined watermark.
-    pub async fn beat(
+    pub async fn record_heartbeat(
         &mut self,
         replica: ReplicaId,
         now: Timestamp,
         limits: &OutageLimits,
     ) -> Result<Watermark, StoreError> {
         let known = self.lock_replicas(now).await?;
-        let noted = known.clone().beat(replica, now, limits);
+        let noted = known.clone().record_heartbeat(replica, now, limits);
         self.replace_replicas(&known, &noted).await?;
         Ok(noted.together)
     }
@@ -80,7 +80,7 @@ impl Tx<'_> {
             "heartbeat_at = excluded.heartbeat_at, catch_up_until = excluded.catch_up_until",
         ))
         .bind(noted.together.up_to.to_chrono())
-        .bind(noted.together.beat_at.to_chrono())
+        .bind(noted.together.heartbeat_at.to_chrono())
         .bind(noted.together.catching_up_until.to_chrono());
         self.execute(statement).await?;
         for (replica, watermark) in changed(known, noted) {
@@ -112,7 +112,7 @@ impl Tx<'_> {
         ))
         .bind(replica.0)
         .bind(watermark.up_to.to_chrono())
-        .bind(watermark.beat_at.to_chrono())
+        .bind(watermark.heartbeat_at.to_chrono())
         .bind(watermark.catching_up_until.to_chrono());
         self.execute(statement).await.map(drop)
     }
@@ -152,7 +152,7 @@ type Row = (i64, DateTime<Utc>, DateTime<Utc>, DateTime<Utc>);
 fn read((id, complete_until, heartbeat_at, catch_up_until): Row) -> (ReplicaId, Watermark) {
     let watermark = Watermark {
         up_to: complete_until.into(),
-        beat_at: heartbeat_at.into(),
+        heartbeat_at: heartbeat_at.into(),
         catching_up_until: catch_up_until.into(),
     };
     (ReplicaId(id), watermark)

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        alerting::change_event::{ChangeEvent, ChangeEventKind, HappeningReport},
+        alerting::change_event::{ChangeEvent, ChangeEventKind, ChangeEventReport},
         model::{
             format,
             time::{TimeRange, Timestamp},
@@ -69,7 +69,7 @@ pub(crate) async fn post(
     asked: Negotiation,
     State(state): State<WebState>,
     who: Who,
-    written: ParsedBody<HappeningReport>,
+    written: ParsedBody<ChangeEventReport>,
 ) -> Response {
     match record(&state, who, written).await {
         Ok(answer) => (StatusCode::CREATED, Json(answer)).into_response(),
@@ -81,21 +81,21 @@ pub(crate) async fn post(
 async fn record(
     state: &WebState,
     who: Who,
-    ParsedBody { body, once }: ParsedBody<HappeningReport>,
+    ParsedBody { body, once }: ParsedBody<ChangeEventReport>,
 ) -> Result<Value, WebError> {
     let now = state.clock.now();
-    let happening = ChangeEvent {
-        told_by: who.or(None),
+    let event = ChangeEvent {
+        reported_by: who.or(None),
         ..body.check((Uuid::now_v7(), now))?
     };
     let mut tx = state.store.begin("record what happened").await?;
     if let Some(answer) = once.answered(&mut tx, now).await? {
         return Ok(answer);
     }
-    if tx.insert_change_event(&happening, now).await? == Recorded::TooMany {
-        return Err(WebError::TooManyHappenings);
+    if tx.insert_change_event(&event, now).await? == Recorded::TooMany {
+        return Err(WebError::TooManyChangeEvents);
     }
-    let answer = serde_json::to_value(&happening).unwrap_or_default();
+    let answer = serde_json::to_value(&event).unwrap_or_default();
     once.keep(&mut tx, &answer).await?;
     tx.commit().await?;
     Ok(answer)

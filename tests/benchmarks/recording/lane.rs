@@ -10,7 +10,7 @@ use throughline::{
         model::time::Timestamp,
         workflow::{Judging, gather, join, links::GroupsOfBatches},
     },
-    store::{LinkNews, Store, StoreError, Writer},
+    store::{NewLinks, Store, StoreError, Writer},
 };
 use uuid::Uuid;
 
@@ -113,7 +113,7 @@ impl Lane {
         let mut gathered = gather(&batch.evidence);
         let mut moves = CountDelta::default();
         let mut tx = self.store.begin("record evidence").await?;
-        let news = LinkNews {
+        let news = NewLinks {
             linked: batch.linked.iter().collect(),
             edges: batch.edges.iter().collect(),
             batches: Vec::new(),

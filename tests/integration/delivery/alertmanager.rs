@@ -86,7 +86,7 @@ async fn what_lasts_is_told_every_minute_and_an_end_for_a_quarter_of_an_hour() {
     lasts(&world).await;
     world.deliver(&name).await;
     world.advance(3_600);
-    let told = ReminderReport { told: 1, failed: 0 };
+    let told = ReminderReport { sent: 1, failed: 0 };
     assert_eq!(reminder.tick(world.now).await.unwrap(), told);
     let (first, again) = (alert(&receiver, 0), alert(&receiver, 1));
     assert_eq!(first["labels"], again["labels"]);
@@ -119,8 +119,8 @@ async fn an_alertmanager_that_is_away_is_reminded_when_it_is_back() {
     world.fires("checkout", &[&name]).await;
     lasts(&world).await;
     let reminder = reminder(&world);
-    let away = ReminderReport { told: 0, failed: 1 };
+    let away = ReminderReport { sent: 0, failed: 1 };
     assert_eq!(reminder.tick(world.now).await.unwrap(), away);
-    let back = ReminderReport { told: 1, failed: 0 };
+    let back = ReminderReport { sent: 1, failed: 0 };
     assert_eq!(reminder.tick(world.now).await.unwrap(), back);
 }

@@ -9,7 +9,7 @@ use throughline::{
         },
         slo::{Severity, WebhookFormat},
     },
-    store::NoticeNews,
+    store::NewNotification,
 };
 use uuid::Uuid;
 
@@ -32,16 +32,16 @@ async fn tells(world: &World, kind: PlatformNotificationKind, targets: &[Name]) 
         since: world.now,
         at: world.now,
     }));
-    let news = NoticeNews {
+    let news = NewNotification {
         id: Uuid::now_v7(),
         content: &content,
         targets,
         urgency: Severity::Page,
     };
     let mut tx = world.database.store.begin("tell").await.unwrap();
-    let new = tx.enqueue_notice(news, world.now).await.unwrap();
+    let new = tx.enqueue_notification(news, world.now).await.unwrap();
     assert_eq!(new, targets.len() as u64);
-    assert_eq!(tx.enqueue_notice(news, world.now).await.unwrap(), 0);
+    assert_eq!(tx.enqueue_notification(news, world.now).await.unwrap(), 0);
     tx.commit().await.unwrap();
 }
 

@@ -163,7 +163,9 @@ async fn s47_definitions_that_a_replica_does_not_apply_are_told_to_the_platform_
             .await
             .unwrap();
         let replica = ReplicaId(1);
-        tx.beat(replica, world.now, &limits).await.unwrap();
+        tx.record_heartbeat(replica, world.now, &limits)
+            .await
+            .unwrap();
         let signs = ReplicaSigns {
             clock_ahead_ms: 0,
             last_span_at: None,

@@ -316,7 +316,7 @@ async fn the_counts_around_an_incident_are_kept_when_it_begins_and_when_it_ends(
         (TransitionKind::Firing, after(10)),
         (TransitionKind::Resolved, after(44)),
     ] {
-        let picture = tx.picture(episode, kind).await.unwrap().unwrap();
+        let picture = tx.incident_snapshot(episode, kind).await.unwrap().unwrap();
         assert_eq!(picture.timeout.iter().sum::<i64>(), 100);
         assert!(picture.range().contains(after(0)) && picture.range().to >= reaches);
         let peak = picture.burn().filter_map(|(_, long, _)| long);

@@ -286,7 +286,7 @@ async fn counts_that_cannot_be_true_neither_fire_nor_resolve_and_are_counted() {
         story.last_facts().await.development,
         Some(AlertUpdate::DataStopped {
             heard_until: Some(after(11)),
-            missing: Missing::Sense
+            missing: Missing::ConsistentCounts
         })
     );
 }

@@ -94,7 +94,7 @@ impl TestApp {
         let name = "orders".parse().unwrap();
         let window = Duration::from_hours(30 * 24);
         let now = at(days * 86_400);
-        let freed = tx.free_group_places(&name, window, now).await.unwrap();
+        let freed = tx.free_group_slots(&name, window, now).await.unwrap();
         tx.commit().await.unwrap();
         freed
     }

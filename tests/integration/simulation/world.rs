@@ -243,7 +243,7 @@ impl World {
             // Twice, since what comes after hours is the end of an outage.
             for at in [now - LIMITS.catch_up, now] {
                 let mut tx = store.begin("beat").await?;
-                let noted = tx.beat(id, at, &LIMITS).await?;
+                let noted = tx.record_heartbeat(id, at, &LIMITS).await?;
                 tx.commit().await?;
                 watermark.send_replace(noted.up_to);
             }

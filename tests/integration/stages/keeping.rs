@@ -41,7 +41,7 @@ async fn one_key_has_room_for_64_pieces_and_what_is_missed_is_counted() {
         app.at_second(200.0).send(part).await;
     }
     assert_eq!(app.kept().await, 64);
-    let missed = DiscardReason::TooManyPieces.as_str();
+    let missed = DiscardReason::TooMuchStageEvidence.as_str();
     assert_eq!(app.evidence_counts(missed).await, 36);
 }
 

@@ -108,7 +108,7 @@ async fn refusal(change: &'static str) -> String {
     let mut connection = database.connect().await;
     connection.execute(change).await.unwrap();
     let said = failure(&Site::on(&database, ORDERS)).await;
-    said.replace(&database.store.place(), "PLACE")
+    said.replace(&database.store.address(), "PLACE")
 }
 
 #[tokio::test]

@@ -22,9 +22,9 @@ fn s45_what_is_in_doubt_pages_nobody_and_holds_what_fires() {
     }
     let mut ticks = vec![seen(0, breach())];
     ticks.extend(every(10, 10..=9_000, &IN_DOUBT));
-    let (alert, transitions) = run(&ticks);
+    let (alert, changes) = run(&ticks);
     assert_eq!(alert.state(), AlertState::Firing);
-    assert_eq!(transitions.len(), 1);
+    assert_eq!(changes.len(), 1);
 }
 
 #[test]

@@ -132,16 +132,16 @@ impl Episode {
             return is_news.then_some(AlertUpdate::DataResumed { stopped_at });
         };
         let since = *self.stale_since.get_or_insert(seen.at);
-        let told = &mut self.last_notified;
+        let last = &mut self.last_notified;
         let is_long = seen.at.saturating_since(since) >= STALE_AFTER;
-        let told_lately = told
+        let notified_lately = last
             .data_stopped_at
             .is_some_and(|at| seen.at.saturating_since(at) < SPACING);
-        if told.is_data_stopped || !is_long || told_lately {
+        if last.is_data_stopped || !is_long || notified_lately {
             return None;
         }
-        told.is_data_stopped = true;
-        told.data_stopped_at = Some(seen.at);
+        last.is_data_stopped = true;
+        last.data_stopped_at = Some(seen.at);
         Some(AlertUpdate::DataStopped {
             heard_until: Some(since),
             missing,
@@ -155,14 +155,14 @@ impl Episode {
     }
 
     fn worse(&mut self, course: Course, seen: &Observation) -> Option<AlertUpdate> {
-        let (told, now) = (self.last_notified, seen.impact);
+        let (last, now) = (self.last_notified, seen.impact);
         let burns = course == Course::Burning && matches!(seen.verdict, Signal::Breach(_));
-        if !burns || seen.at.saturating_since(told.at) < SPACING {
+        if !burns || seen.at.saturating_since(last.at) < SPACING {
             return None;
         }
-        let before = told.impact.customers;
+        let before = last.impact.customers;
         let many = before.saturating_mul(2).max(before + LEAST_MORE_CUSTOMERS);
-        let development = if now.budget_spent && !told.impact.budget_spent {
+        let development = if now.budget_spent && !last.impact.budget_spent {
             AlertUpdate::BudgetSpent
         } else if now.customers >= many {
             AlertUpdate::MoreCustomers {
@@ -174,7 +174,7 @@ impl Episode {
         };
         self.last_notified.impact = Impact {
             customers: now.customers.max(before),
-            budget_spent: now.budget_spent || told.impact.budget_spent,
+            budget_spent: now.budget_spent || last.impact.budget_spent,
         };
         Some(development)
     }

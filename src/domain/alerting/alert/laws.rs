@@ -22,7 +22,7 @@ fn any_verdict() -> impl Strategy<Value = Signal> {
         1 => Just(Signal::Between),
         1 => Just(Signal::Unknown),
         1 => Just(Signal::TooFew),
-        1 => Just(Signal::Nonsense),
+        1 => Just(Signal::Inconsistent),
         1 => Just(IN_DOUBT),
         2 => Just(CLEAR_AS_GOOD),
     ]
@@ -64,9 +64,10 @@ fn any_observations() -> impl Strategy<Value = Vec<Observation>> {
 }
 
 /// Returns the beginnings and ends only.
-fn frame(told: &[Transition]) -> Vec<&Transition> {
-    let is_frame = |told: &&Transition| !matches!(told.change, AlertChange::Developed(_));
-    told.iter().filter(is_frame).collect()
+fn frame(transitions: &[Transition]) -> Vec<&Transition> {
+    let is_frame =
+        |transition: &&Transition| !matches!(transition.change, AlertChange::Developed(_));
+    transitions.iter().filter(is_frame).collect()
 }
 
 /// The beginnings and ends of episodes, computed from all ticks at once: for every tick the ticks
@@ -113,7 +114,7 @@ mod oracle {
             | Signal::InDoubt { .. }
             | Signal::TooFew
             | Signal::Unknown
-            | Signal::Nonsense
+            | Signal::Inconsistent
             | Signal::Undeclared => false,
         };
         let begin = (from..i)
@@ -187,7 +188,7 @@ impl Weeks {
     }
 
     /// Returns the transitions, by minute.
-    fn told(&self, gaps: &[(usize, usize)]) -> Vec<(usize, TransitionKind)> {
+    fn transitions(&self, gaps: &[(usize, usize)]) -> Vec<(usize, TransitionKind)> {
         let mut alert = Alert::new(at(0));
         let mut rhythm: Option<TickHistory> = None;
         let mut all = Vec::new();
@@ -210,9 +211,9 @@ impl Weeks {
                 continuity: next.continuity(),
                 ..seen
             };
-            let (stepped, told) = step(alert, &seen, RESOLVE_AFTER);
+            let (stepped, transition) = step(alert, &seen, RESOLVE_AFTER);
             alert = stepped;
-            all.extend(told.map(|told| (minute, told.change.kind())));
+            all.extend(transition.map(|transition| (minute, transition.change.kind())));
         }
         all
     }
@@ -236,8 +237,8 @@ proptest! {
             let (next, transition) = step(alert.clone(), seen, RESOLVE_AFTER);
             let changes = i64::from(next.phase != alert.phase);
             prop_assert_eq!(next.version, alert.version + changes);
-            if let Some(told) = transition {
-                prop_assert_eq!((told.version, changes), (next.version, 1), "{:?}", told.change);
+            if let Some(transition) = transition {
+                prop_assert_eq!((transition.version, changes), (next.version, 1), "{:?}", transition.change);
             }
             alert = next;
         }
@@ -245,8 +246,8 @@ proptest! {
 
     #[test]
     fn every_firing_is_followed_by_its_own_resolve(ticks in any_observations()) {
-        let (_, told) = run(&ticks);
-        for (index, transition) in frame(&told).into_iter().enumerate() {
+        let (_, transitions) = run(&ticks);
+        for (index, transition) in frame(&transitions).into_iter().enumerate() {
             let expected = match index % 2 {
                 0 => AlertChange::Fired,
                 _ => AlertChange::Resolved(EpisodeEnd::Recovered),
@@ -254,7 +255,7 @@ proptest! {
             prop_assert_eq!(transition.change, expected);
         }
         let mut open = None;
-        for transition in &told {
+        for transition in &transitions {
             match transition.change {
                 AlertChange::Fired => open = Some(transition.episode.id),
                 AlertChange::Developed(_) | AlertChange::Resolved(_) => {
@@ -277,12 +278,12 @@ proptest! {
 
     #[test]
     fn t05_at_most_one_beginning_and_one_end_are_told_in_each_wait(ticks in any_observations()) {
-        let (_, told) = run(&ticks);
+        let (_, transitions) = run(&ticks);
         for kind in [TransitionKind::Firing, TransitionKind::Resolved] {
-            let times: Vec<_> = told
+            let times: Vec<_> = transitions
                 .iter()
-                .filter(|told| told.change.kind() == kind)
-                .map(|told| told.at)
+                .filter(|transition| transition.change.kind() == kind)
+                .map(|transition| transition.at)
                 .collect();
             for two in times.windows(2) {
                 prop_assert!(two[1].saturating_since(two[0]) >= RESOLVE_AFTER);
@@ -292,9 +293,9 @@ proptest! {
 
     #[test]
     fn updates_and_stopped_data_are_half_an_hour_apart(ticks in any_observations()) {
-        let (_, told) = run(&ticks);
+        let (_, transitions) = run(&ticks);
         for kind in [TransitionKind::Updated, TransitionKind::DataStopped] {
-            let of_kind: Vec<_> = told.iter().filter(|told| told.change.kind() == kind).collect();
+            let of_kind: Vec<_> = transitions.iter().filter(|transition| transition.change.kind() == kind).collect();
             for two in of_kind.windows(2) {
                 let apart = two[1].at.saturating_since(two[0].at) >= Duration::from_mins(30);
                 prop_assert!(apart || two[0].episode.id != two[1].episode.id);
@@ -304,12 +305,12 @@ proptest! {
 
     #[test]
     fn nobody_hears_of_anything_but_an_end_while_it_is_quiet(ticks in any_observations()) {
-        for told in run(&ticks).1 {
-            let seen = ticks.iter().find(|seen| seen.at == told.at).unwrap();
-            match told.change {
-                AlertChange::Fired => prop_assert_eq!(told.suppression, seen.muted),
+        for transition in run(&ticks).1 {
+            let seen = ticks.iter().find(|seen| seen.at == transition.at).unwrap();
+            match transition.change {
+                AlertChange::Fired => prop_assert_eq!(transition.suppression, seen.muted),
                 AlertChange::Developed(AlertUpdate::Unmuted { .. }) => prop_assert!(seen.muted.is_none()),
-                AlertChange::Developed(_) => prop_assert_eq!(told.suppression, seen.muted),
+                AlertChange::Developed(_) => prop_assert_eq!(transition.suppression, seen.muted),
                 AlertChange::Resolved(_) => {}
             }
         }
@@ -317,11 +318,11 @@ proptest! {
 
     #[test]
     fn the_machine_does_what_is_told_by_looking_at_everything_at_once(ticks in any_observations()) {
-        let (_, told) = run(&ticks);
+        let (_, transitions) = run(&ticks);
         let index = |at| ticks.iter().position(|seen| seen.at == at).unwrap();
-        let frames: Vec<_> = frame(&told)
+        let frames: Vec<_> = frame(&transitions)
             .into_iter()
-            .map(|told| (index(told.at), told.change.kind()))
+            .map(|transition| (index(transition.at), transition.change.kind()))
             .collect();
         prop_assert_eq!(frames, oracle::frames(&ticks));
     }
@@ -334,7 +335,7 @@ proptest! {
     ) {
         let mut row = Alert::new(at(0));
         let mut read = [row.clone(), row.clone()];
-        let (mut told, mut winners) = (Vec::new(), Vec::new());
+        let (mut transitions, mut winners) = (Vec::new(), Vec::new());
         let mut ticks = ticks.into_iter();
         for (evaluator, writes) in interleaving {
             if !writes {
@@ -345,19 +346,19 @@ proptest! {
             let (next, transition) = step(read[evaluator].clone(), &seen, RESOLVE_AFTER);
             if next != read[evaluator] && read[evaluator].version == row.version {
                 row = next;
-                told.extend(transition);
+                transitions.extend(transition);
                 winners.push(seen);
             }
         }
-        prop_assert_eq!(run(&winners), (row, told));
+        prop_assert_eq!(run(&winners), (row, transitions));
     }
 
     #[test]
     fn the_same_ticks_tell_the_same_also_when_each_is_seen_twice(ticks in any_observations()) {
         prop_assert_eq!(run(&ticks), run(&ticks));
         let twice: Vec<_> = ticks.iter().flat_map(|seen| [seen.clone(), seen.clone()]).collect();
-        let frames = |told: &[Transition]| -> Vec<_> {
-            frame(told).into_iter().map(|told| (told.at, told.change)).collect()
+        let frames = |transitions: &[Transition]| -> Vec<_> {
+            frame(transitions).into_iter().map(|transition| (transition.at, transition.change)).collect()
         };
         // Updates of an episode are notified one per tick, so with more ticks they may come
         // earlier.
@@ -373,9 +374,9 @@ proptest! {
     /// an episode nor its wait meets a gap.
     #[test]
     fn t03_four_weeks_with_gaps_tell_what_they_would_without_but_for_the_gaps(weeks in any_weeks()) {
-        let (whole, with_gaps) = (weeks.told(&[]), weeks.told(&weeks.gaps));
-        let settled = |told: &[(usize, TransitionKind)]| -> Vec<(usize, usize)> {
-            let pairs = told.chunks(2).filter(|pair| pair.len() == 2);
+        let (whole, with_gaps) = (weeks.transitions(&[]), weeks.transitions(&weeks.gaps));
+        let settled = |transitions: &[(usize, TransitionKind)]| -> Vec<(usize, usize)> {
+            let pairs = transitions.chunks(2).filter(|pair| pair.len() == 2);
             pairs
                 .map(|pair| (pair[0].0, pair[1].0))
                 .filter(|(from, to)| !(*from..=*to).any(|minute| weeks.is_near_gap(minute)))
@@ -403,8 +404,8 @@ proptest! {
             let seen = seen(minute as u64 * 60, then.clone());
             rhythm = rhythm.next(seen.at, MINUTE * 3).0;
             let seen = Observation { continuity: rhythm.continuity(), ..seen };
-            let (next, told) = step(alert, &seen, RESOLVE_AFTER);
-            prop_assert_eq!(told, None);
+            let (next, transition) = step(alert, &seen, RESOLVE_AFTER);
+            prop_assert_eq!(transition, None);
             alert = next;
         }
         prop_assert_eq!(alert.state(), state);

@@ -258,7 +258,7 @@ impl Observation {
             | Signal::Between
             | Signal::TooFew
             | Signal::Unknown
-            | Signal::Nonsense
+            | Signal::Inconsistent
             | Signal::Undeclared => None,
         }
     }
@@ -266,7 +266,7 @@ impl Observation {
 
 impl Transition {
     /// Returns whether it is notified, and the alert is firing after it.
-    pub fn is_told(&self) -> bool {
+    pub fn is_notified(&self) -> bool {
         self.suppression.is_none() && self.change.kind().lasts()
     }
 }
@@ -317,7 +317,7 @@ pub fn step(
                 Signal::Clear
                 | Signal::TooFew
                 | Signal::Unknown
-                | Signal::Nonsense
+                | Signal::Inconsistent
                 | Signal::Undeclared => {
                     recover(alert, episode, clear.passing_over_to(seen.at), seen)
                 }
@@ -349,7 +349,7 @@ fn begin(alert: Alert, seen: &Observation) -> (Alert, Option<Transition>) {
         | Signal::InDoubt { .. }
         | Signal::TooFew
         | Signal::Unknown
-        | Signal::Nonsense
+        | Signal::Inconsistent
         | Signal::Undeclared => (alert, None),
     }
 }
@@ -371,7 +371,7 @@ fn wait(alert: Alert, waits: &Waits, seen: &Observation) -> (Alert, Option<Trans
         | Signal::InDoubt { .. }
         | Signal::TooFew
         | Signal::Unknown
-        | Signal::Nonsense
+        | Signal::Inconsistent
         | Signal::Undeclared => (alert.held(seen.at), None),
     }
 }
@@ -405,9 +405,9 @@ fn recover(
     seen: &Observation,
 ) -> (Alert, Option<Transition>) {
     let development = episode.develop(Course::Recovering, seen);
-    let told = episode.clone();
+    let snapshot = episode.clone();
     let alert = alert.moved_to(AlertPhase::Recovering { episode, clear });
-    let transition = developed(&alert, told, development, seen);
+    let transition = developed(&alert, snapshot, development, seen);
     (alert, transition)
 }
 

@@ -45,14 +45,14 @@ impl TickHistory {
 
     #[must_use]
     pub fn next(self, at: Timestamp, longest_pause: Duration) -> (Self, TickGap) {
-        let beat = if at < self.last_at {
+        let gap = if at < self.last_at {
             TickGap::Backwards
         } else if at.saturating_since(self.last_at) > longest_pause {
             TickGap::AfterGap
         } else {
             TickGap::InTime
         };
-        let steady_ticks = match beat {
+        let steady_ticks = match gap {
             TickGap::InTime => self.steady_ticks.saturating_add(1).min(SETTLED),
             TickGap::AfterGap | TickGap::Backwards => 0,
         };
@@ -60,7 +60,7 @@ impl TickHistory {
             last_at: at,
             steady_ticks,
         };
-        (next, beat)
+        (next, gap)
     }
 
     pub const fn continuity(self) -> Continuity {
@@ -113,12 +113,12 @@ mod tests {
     }
 
     /// Returns the gap before each tick, and whether states may change then.
-    fn beats(secs: &[u64]) -> Vec<(TickGap, Continuity)> {
+    fn gaps(secs: &[u64]) -> Vec<(TickGap, Continuity)> {
         let mut rhythm = TickHistory::first(at(secs[0]));
         let rest = secs[1..].iter().map(|secs| {
-            let (next, beat) = rhythm.next(at(*secs), PAUSE);
+            let (next, gap) = rhythm.next(at(*secs), PAUSE);
             rhythm = next;
-            (beat, rhythm.continuity())
+            (gap, rhythm.continuity())
         });
         rest.collect()
     }
@@ -127,7 +127,7 @@ mod tests {
     fn t03_states_may_change_at_the_second_good_tick_after_a_gap() {
         use TickGap::{AfterGap, InTime};
         assert_eq!(
-            beats(&[0, 5, 100, 105, 110]),
+            gaps(&[0, 5, 100, 105, 110]),
             [
                 (InTime, Continuity::Continuous),
                 (AfterGap, Continuity::AfterGap),
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn t03_another_gap_starts_the_count_afresh() {
-        let all = beats(&[0, 100, 105, 200, 205]);
+        let all = gaps(&[0, 100, 105, 200, 205]);
         assert!(all.iter().all(|(_, may)| *may == Continuity::AfterGap));
     }
 
@@ -147,7 +147,7 @@ mod tests {
     fn t04_a_clock_set_back_is_refused_and_gone_on_from() {
         use TickGap::{Backwards, InTime};
         assert_eq!(
-            beats(&[1_000, 5, 10, 15]),
+            gaps(&[1_000, 5, 10, 15]),
             [
                 (Backwards, Continuity::AfterGap),
                 (InTime, Continuity::AfterGap),

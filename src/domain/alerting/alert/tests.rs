@@ -83,8 +83,8 @@ pub(super) fn run(observations: &[Observation]) -> (Alert, Vec<Transition>) {
     (alert, transitions)
 }
 
-fn kinds(told: &[Transition]) -> Vec<TransitionKind> {
-    told.iter().map(|told| told.change.kind()).collect()
+fn kinds(sent: &[Transition]) -> Vec<TransitionKind> {
+    sent.iter().map(|one| one.change.kind()).collect()
 }
 
 /// Makes ticks with the same signal every `pace` seconds.
@@ -110,11 +110,11 @@ use TransitionKind::{DataResumed, DataStopped, Firing, Reminded, Resolved, Unmut
 
 #[test]
 fn a_breach_fires_at_once_and_only_once() {
-    let (alert, told) = run(&[seen(5, breach()), seen(10, breach()), seen(15, breach())]);
+    let (alert, sent) = run(&[seen(5, breach()), seen(10, breach()), seen(15, breach())]);
     assert_eq!(alert.state(), AlertState::Firing);
-    assert_eq!(told.len(), 1);
-    assert_eq!(told[0].change, AlertChange::Fired);
-    assert_eq!(told[0].episode.rule.as_str(), "fast-burn");
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].change, AlertChange::Fired);
+    assert_eq!(sent[0].episode.rule.as_str(), "fast-burn");
     assert_eq!(alert.to_status(Severity::Page).since, at(5));
 }
 
@@ -124,22 +124,22 @@ fn it_resolves_after_a_full_stretch_of_clear() {
     ticks.push(seen(309, Signal::Clear));
     assert_eq!(run(&ticks).0.state(), AlertState::Recovering);
     ticks.push(seen(310, Signal::Clear));
-    let (alert, told) = run(&ticks);
+    let (alert, sent) = run(&ticks);
     assert_eq!(alert.state(), AlertState::Inactive);
-    assert_eq!(told[1].change, AlertChange::Resolved(EpisodeEnd::Recovered));
-    assert_eq!(told[1].episode.id, told[0].episode.id);
+    assert_eq!(sent[1].change, AlertChange::Resolved(EpisodeEnd::Recovered));
+    assert_eq!(sent[1].episode.id, sent[0].episode.id);
     assert_eq!(alert.to_status(Severity::Page).since, at(310));
 }
 
 #[test]
 fn a_rule_with_a_wait_is_pending_until_it_has_burned_for_so_long() {
     let verdict = burning(&[("slow", 60)]);
-    let (alert, told) = run(&every(10, 0..=50, &verdict));
-    assert_eq!((alert.state(), told.len()), (AlertState::Pending, 0));
+    let (alert, sent) = run(&every(10, 0..=50, &verdict));
+    assert_eq!((alert.state(), sent.len()), (AlertState::Pending, 0));
     assert_eq!(alert.to_status(Severity::Page).since, at(0));
-    let (alert, told) = run(&every(10, 0..=60, &verdict));
+    let (alert, sent) = run(&every(10, 0..=60, &verdict));
     assert_eq!(alert.state(), AlertState::Firing);
-    assert_eq!(told[0].episode.fired_at, at(60));
+    assert_eq!(sent[0].episode.fired_at, at(60));
 }
 
 #[test]
@@ -147,8 +147,8 @@ fn each_rule_waits_for_itself_and_the_first_whose_wait_is_over_fires() {
     let slow = burning(&[("slow", 60)]);
     let mut ticks = every(10, 0..=40, &slow);
     ticks.push(seen(50, burning(&[("slow", 60), ("now", 0)])));
-    let (_, told) = run(&ticks);
-    assert_eq!(told[0].episode.rule.as_str(), "now");
+    let (_, sent) = run(&ticks);
+    assert_eq!(sent[0].episode.rule.as_str(), "now");
     let other = burning(&[("other", 60)]);
     let mut ticks = every(10, 0..=50, &slow);
     ticks.extend(every(10, 60..=110, &other));
@@ -174,7 +174,7 @@ fn t03_a_wait_counts_evaluated_time_and_no_time_that_nobody_looked() {
     for unseen in [
         Signal::Unknown,
         Signal::TooFew,
-        Signal::Nonsense,
+        Signal::Inconsistent,
         Signal::Between,
     ] {
         let mut ticks = every(10, 0..=30, &verdict);
@@ -230,9 +230,9 @@ fn t05_a_flap_tells_nobody_is_counted_and_starts_the_wait_afresh() {
             seen(205, Signal::Clear),
             seen(400, Signal::Clear),
         ];
-        let (alert, told) = run(&ticks);
+        let (alert, sent) = run(&ticks);
         assert_eq!(alert.state(), AlertState::Recovering);
-        assert_eq!(told.len(), 1);
+        assert_eq!(sent.len(), 1);
         assert_eq!(alert.to_status(Severity::Page).progress.flaps, flaps);
         ticks.push(seen(505, Signal::Clear));
         assert_eq!(run(&ticks).1[1].episode.flaps, flaps);
@@ -241,16 +241,16 @@ fn t05_a_flap_tells_nobody_is_counted_and_starts_the_wait_afresh() {
 
 #[test]
 fn t01_what_cannot_be_judged_adds_nothing_to_the_wait_and_resolves_nothing() {
-    for unseen in [Signal::Unknown, Signal::Nonsense, Signal::TooFew] {
+    for unseen in [Signal::Unknown, Signal::Inconsistent, Signal::TooFew] {
         let mut ticks = vec![
             seen(0, breach()),
             seen(10, Signal::Clear),
             seen(200, Signal::Clear),
         ];
         ticks.extend(every(10, 210..=4_000, &unseen));
-        let (alert, told) = run(&ticks);
+        let (alert, sent) = run(&ticks);
         assert_eq!(alert.state(), AlertState::Recovering);
-        assert!(!kinds(&told).contains(&Resolved));
+        assert!(!kinds(&sent).contains(&Resolved));
         ticks.extend([seen(4_010, Signal::Clear), seen(4_110, Signal::Clear)]);
         assert_eq!(run(&ticks).0.state(), AlertState::Inactive);
     }
@@ -260,20 +260,20 @@ fn t01_what_cannot_be_judged_adds_nothing_to_the_wait_and_resolves_nothing() {
 fn t01_data_that_stop_are_told_once_and_again_when_they_are_back() {
     let mut ticks = vec![seen(0, breach())];
     ticks.extend(every(10, 10..=300, &Signal::Unknown));
-    let (alert, told) = run(&ticks);
-    assert_eq!(kinds(&told), [Firing], "they may only be late");
+    let (alert, sent) = run(&ticks);
+    assert_eq!(kinds(&sent), [Firing], "they may only be late");
     let progress = alert.to_status(Severity::Page).progress;
     assert_eq!(progress.data_stale_since, Some(at(10)));
     ticks.extend(every(10, 310..=9_000, &Signal::Unknown));
-    let (alert, told) = run(&ticks);
-    assert_eq!(kinds(&told), [Firing, DataStopped]);
-    assert_eq!(told[1].at, at(310));
+    let (alert, sent) = run(&ticks);
+    assert_eq!(kinds(&sent), [Firing, DataStopped]);
+    assert_eq!(sent[1].at, at(310));
     assert_eq!(alert.state(), AlertState::Firing);
     ticks.extend(every(10, 9_010..=9_050, &breach()));
-    let (alert, told) = run(&ticks);
-    assert_eq!(kinds(&told), [Firing, DataStopped, DataResumed]);
+    let (alert, sent) = run(&ticks);
+    assert_eq!(kinds(&sent), [Firing, DataStopped, DataResumed]);
     assert_eq!(
-        told[2].change,
+        sent[2].change,
         AlertChange::Developed(AlertUpdate::DataResumed { stopped_at: at(10) })
     );
     assert_eq!(
@@ -290,9 +290,9 @@ fn t01_stale_counts_that_still_burn_are_told_as_stopped_data_too() {
     };
     let mut ticks = vec![seen(0, breach())];
     ticks.extend((10..=310).step_by(10).map(stale));
-    let (_, told) = run(&ticks);
+    let (_, sent) = run(&ticks);
     assert_eq!(
-        told[1].change,
+        sent[1].change,
         AlertChange::Developed(AlertUpdate::DataStopped {
             heard_until: Some(at(10)),
             missing: Missing::Ingest
@@ -314,7 +314,7 @@ fn data_that_come_and_go_are_told_at_most_every_half_hour() {
     let stops: Vec<_> = run(&ticks)
         .1
         .into_iter()
-        .filter(|told| told.change.kind() == DataStopped)
+        .filter(|one| one.change.kind() == DataStopped)
         .collect();
     assert_eq!(stops.len(), 4);
     assert!(
@@ -348,16 +348,16 @@ fn worse_is_twice_the_customers_at_most_every_half_hour() {
         hurting(2 * half_hour + 20, 90),
         hurting(4 * half_hour, 179),
     ];
-    let (_, told) = run(&ticks);
-    assert_eq!(kinds(&told), [Firing, Updated, Updated]);
+    let (_, sent) = run(&ticks);
+    assert_eq!(kinds(&sent), [Firing, Updated, Updated]);
     assert_eq!(
-        told[1].change,
+        sent[1].change,
         AlertChange::Developed(AlertUpdate::MoreCustomers {
             before: 10,
             now: 20
         })
     );
-    assert_eq!(told[2].at, at(2 * half_hour + 20));
+    assert_eq!(sent[2].at, at(2 * half_hour + 20));
 }
 
 #[test]
@@ -376,14 +376,14 @@ fn a_spent_budget_is_told_once() {
         hurting(4_000, 0),
         out_of_budget(6_000),
     ];
-    let (_, told) = run(&ticks);
-    assert_eq!(kinds(&told), [Firing, Updated]);
+    let (_, sent) = run(&ticks);
+    assert_eq!(kinds(&sent), [Firing, Updated]);
     assert_eq!(
-        told[1].change,
+        sent[1].change,
         AlertChange::Developed(AlertUpdate::BudgetSpent)
     );
     let ticks = [out_of_budget(0), out_of_budget(2_000)];
-    assert_eq!(kinds(&run(&ticks).1), [Firing], "that was told at first");
+    assert_eq!(kinds(&run(&ticks).1), [Firing], "sent with the first");
 }
 
 #[test]
@@ -392,17 +392,17 @@ fn what_another_alert_says_is_recorded_and_told_when_it_burns_on() {
         muted(PAGE, seen(0, breach())),
         muted(PAGE, seen(10, breach())),
     ];
-    let (alert, told) = run(&ticks);
-    assert_eq!(told[0].suppression, Some(PAGE));
+    let (alert, sent) = run(&ticks);
+    assert_eq!(sent[0].suppression, Some(PAGE));
     assert_eq!(alert.to_status(Severity::Ticket).progress.muted, Some(PAGE));
     ticks.extend([
         seen(20, Signal::Between),
         seen(30, breach()),
         seen(40, breach()),
     ]);
-    let (alert, told) = run(&ticks);
-    assert_eq!(kinds(&told), [Firing, Unmuted]);
-    assert_eq!((told[1].at, told[1].suppression), (at(30), None));
+    let (alert, sent) = run(&ticks);
+    assert_eq!(kinds(&sent), [Firing, Unmuted]);
+    assert_eq!((sent[1].at, sent[1].suppression), (at(30), None));
     assert_eq!(alert.to_status(Severity::Ticket).progress.muted, None);
 }
 
@@ -414,9 +414,9 @@ fn what_ends_with_the_alert_that_held_it_back_is_told_to_nobody() {
         seen(20, Signal::Clear),
         seen(310, Signal::Clear),
     ];
-    let (_, told) = run(&ticks);
-    assert_eq!(kinds(&told), [Firing, Resolved]);
-    assert_eq!(told[1].suppression, Some(PAGE), "and says why");
+    let (_, sent) = run(&ticks);
+    assert_eq!(kinds(&sent), [Firing, Resolved]);
+    assert_eq!(sent[1].suppression, Some(PAGE), "with its reason");
 }
 
 #[test]
@@ -429,9 +429,9 @@ fn what_was_told_before_another_alert_began_is_not_told_as_held_back() {
     assert_eq!(kinds(&run(&ticks).1), [Firing]);
     let worse = muted(PAGE, hurting(2_000, 50));
     let ticks = [seen(0, breach()), worse, seen(2_010, breach())];
-    let (_, told) = run(&ticks);
-    assert_eq!(kinds(&told), [Firing, Updated, Unmuted]);
-    assert_eq!(told[1].suppression, Some(PAGE));
+    let (_, sent) = run(&ticks);
+    assert_eq!(kinds(&sent), [Firing, Updated, Unmuted]);
+    assert_eq!(sent[1].suppression, Some(PAGE));
 }
 
 #[test]
@@ -442,10 +442,10 @@ fn the_end_of_a_silence_is_told_at_once_while_it_fires() {
             muted(silenced(600), seen(10, breach())),
             seen(20, unseen),
         ];
-        let (_, told) = run(&ticks);
-        assert_eq!(kinds(&told), [Firing, Unmuted]);
+        let (_, sent) = run(&ticks);
+        assert_eq!(kinds(&sent), [Firing, Unmuted]);
         assert_eq!(
-            told[1].change,
+            sent[1].change,
             AlertChange::Developed(AlertUpdate::Unmuted { was: silenced(20) }),
             "it ended early"
         );
@@ -459,9 +459,9 @@ fn a_silence_never_keeps_an_end_from_anybody() {
         seen(10, Signal::Clear),
         muted(silenced(900), seen(310, Signal::Clear)),
     ];
-    let (_, told) = run(&ticks);
-    assert_eq!(kinds(&told), [Firing, Resolved]);
-    assert_eq!(told[1].suppression, None);
+    let (_, sent) = run(&ticks);
+    assert_eq!(kinds(&sent), [Firing, Resolved]);
+    assert_eq!(sent[1].suppression, None);
 }
 
 #[test]
@@ -471,9 +471,9 @@ fn a_page_that_nobody_acknowledges_is_told_again_every_four_hours_while_it_burns
         ..seen(hours * 3_600, verdict)
     };
     let ticks: Vec<_> = (0..10).map(|hour| hours(hour, breach())).collect();
-    let (_, told) = run(&ticks);
-    assert_eq!(kinds(&told), [Firing, Reminded, Reminded]);
-    assert_eq!((told[1].at, told[2].at), (at(4 * 3_600), at(8 * 3_600)));
+    let (_, sent) = run(&ticks);
+    assert_eq!(kinds(&sent), [Firing, Reminded, Reminded]);
+    assert_eq!((sent[1].at, sent[2].at), (at(4 * 3_600), at(8 * 3_600)));
     let attended = seen(10 * 3_600, breach());
     assert_eq!(kinds(&run(&[hours(0, breach()), attended]).1), [Firing]);
     let recovering = [hours(0, breach()), hours(5, Signal::Clear)];
@@ -485,14 +485,14 @@ fn a_page_that_nobody_acknowledges_is_told_again_every_four_hours_while_it_burns
 #[test]
 fn t07_what_is_no_longer_declared_does_not_stay_open_for_ever() {
     let undeclared = after_gap(9_000, Signal::Undeclared);
-    let (alert, told) = run(&[seen(0, breach()), undeclared.clone()]);
+    let (alert, sent) = run(&[seen(0, breach()), undeclared.clone()]);
     assert_eq!(alert.state(), AlertState::Inactive);
     assert_eq!(
-        told[1].change,
+        sent[1].change,
         AlertChange::Resolved(EpisodeEnd::Undeclared)
     );
     assert_eq!(run(&[seen(5, Signal::Undeclared)]).1, []);
     let pending = seen(0, burning(&[("slow", 60)]));
-    let (alert, told) = run(&[pending, undeclared]);
-    assert_eq!((alert.state(), told.len()), (AlertState::Inactive, 0));
+    let (alert, sent) = run(&[pending, undeclared]);
+    assert_eq!((alert.state(), sent.len()), (AlertState::Inactive, 0));
 }

@@ -42,7 +42,7 @@ pub enum Signal {
     /// No verdict is possible, so no alert may resolve.
     Unknown,
     /// The counts are inconsistent, so nothing is concluded from them.
-    Nonsense,
+    Inconsistent,
     /// No rule of this severity is declared any more.
     Undeclared,
 }
@@ -64,7 +64,9 @@ impl Signal {
                 Freshness::Fresh,
                 Self::Breach(_) | Self::Clear | Self::Between | Self::TooFew | Self::InDoubt { .. },
             ) => None,
-            (Freshness::Absurd, _) | (_, Self::Nonsense) => Some(Missing::Sense),
+            (Freshness::Inconsistent, _) | (_, Self::Inconsistent) => {
+                Some(Missing::ConsistentCounts)
+            }
             (Freshness::Stale, _) => Some(Missing::Ingest),
             (Freshness::Fresh, Self::Unknown) => Some(Missing::Events),
         }
@@ -162,8 +164,8 @@ pub fn verdict(of: &RuleStatuses, severity: Severity, freshness: Freshness) -> S
     if states.is_empty() {
         return Signal::Undeclared;
     }
-    if freshness == Freshness::Absurd {
-        return Signal::Nonsense;
+    if freshness == Freshness::Inconsistent {
+        return Signal::Inconsistent;
     }
     let over: Vec<BreachedRule> = states
         .iter()
@@ -185,7 +187,7 @@ pub fn verdict(of: &RuleStatuses, severity: Severity, freshness: Freshness) -> S
     }
     match freshness {
         Freshness::Fresh => combined(&now),
-        Freshness::Stale | Freshness::Absurd => Signal::Unknown,
+        Freshness::Stale | Freshness::Inconsistent => Signal::Unknown,
     }
 }
 

@@ -168,9 +168,12 @@ fn counts_that_cannot_be_true_are_neither_a_breach_nor_clear() {
         rules([hot, hot], [hot, hot]),
         rules([good, good], [good, good]),
     ] {
-        let verdict = signal(&rules, &[], Severity::Page, Freshness::Absurd);
-        assert_eq!(verdict, Signal::Nonsense);
-        assert_eq!(verdict.missing(Freshness::Absurd), Some(Missing::Sense));
+        let verdict = signal(&rules, &[], Severity::Page, Freshness::Inconsistent);
+        assert_eq!(verdict, Signal::Inconsistent);
+        assert_eq!(
+            verdict.missing(Freshness::Inconsistent),
+            Some(Missing::ConsistentCounts)
+        );
     }
 }
 

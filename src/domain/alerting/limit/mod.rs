@@ -282,7 +282,7 @@ impl Numbers<'_> {
         let standing = match self.freshness {
             _ if self.counted(length).total() > 0 => LimitState::Under,
             Freshness::Fresh if usual > 0 => LimitState::Over,
-            Freshness::Fresh | Freshness::Stale | Freshness::Absurd => LimitState::Unknown,
+            Freshness::Fresh | Freshness::Stale | Freshness::Inconsistent => LimitState::Unknown,
         };
         (value, standing)
     }

@@ -29,7 +29,7 @@ pub struct SilenceTerms {
     /// All must match; at least one requires a value.
     pub matchers: Vec<Matcher>,
     /// Oldest first, all of one length; one unless it repeats.
-    pub stretches: Vec<TimeRange>,
+    pub ranges: Vec<TimeRange>,
     pub repeat: Option<SilenceRecurrence>,
     pub reason: String,
     /// The author, if their identity is known.
@@ -64,28 +64,28 @@ pub enum SilenceState {
 
 impl Silence {
     pub fn state(&self, now: Timestamp) -> SilenceState {
-        match self.stretch_at_or_after(now) {
+        match self.range_at_or_after(now) {
             None => SilenceState::Expired,
-            Some(stretch) if stretch.contains(now) => SilenceState::Active,
+            Some(range) if range.contains(now) => SilenceState::Active,
             Some(_) => SilenceState::Pending,
         }
     }
 
     /// Returns until when it suppresses notifications; `None` if it does not now.
     pub fn mutes_until(&self, now: Timestamp) -> Option<Timestamp> {
-        self.stretch_at_or_after(now)
-            .filter(|stretch| stretch.contains(now))
-            .map(|stretch| stretch.to)
+        self.range_at_or_after(now)
+            .filter(|range| range.contains(now))
+            .map(|range| range.to)
     }
 
     /// Returns the current range, or the next.
-    pub fn stretch_at_or_after(&self, now: Timestamp) -> Option<TimeRange> {
+    pub fn range_at_or_after(&self, now: Timestamp) -> Option<TimeRange> {
         if self.ended.as_ref().is_some_and(|ended| ended.at <= now) {
             return None;
         }
-        let stretches = &self.terms.stretches;
-        let next = stretches.partition_point(|stretch| stretch.to <= now);
-        stretches.get(next).copied()
+        let ranges = &self.terms.ranges;
+        let next = ranges.partition_point(|range| range.to <= now);
+        ranges.get(next).copied()
     }
 
     /// Returns when it ends for good.
@@ -105,21 +105,21 @@ impl SilenceTerms {
     }
 
     pub fn starts_at(&self) -> Timestamp {
-        self.stretches
+        self.ranges
             .first()
             .map_or(Timestamp::UNIX_EPOCH, |first| first.from)
     }
 
     /// Returns the end of the last range.
     pub fn ends_at(&self) -> Timestamp {
-        self.stretches
+        self.ranges
             .last()
             .map_or(Timestamp::UNIX_EPOCH, |last| last.to)
     }
 
     /// How long it mutes in all, however often it comes again.
     pub fn muted_time(&self) -> Duration {
-        self.stretches.iter().map(TimeRange::length).sum()
+        self.ranges.iter().map(TimeRange::length).sum()
     }
 
     /// It mutes so long that it may be forgotten.
@@ -168,13 +168,13 @@ mod tests {
         Timestamp::from_secs(at * 60)
     }
 
-    fn silence(id: u128, matcher: &str, stretches: &[(i64, i64)]) -> Silence {
-        let stretch = |&(from, to): &(i64, i64)| TimeRange::new(minute(from), minute(to));
+    fn silence(id: u128, matcher: &str, ranges: &[(i64, i64)]) -> Silence {
+        let range = |&(from, to): &(i64, i64)| TimeRange::new(minute(from), minute(to));
         Silence {
             id: Uuid::from_u128(id),
             terms: SilenceTerms {
                 matchers: vec![matcher.parse().unwrap()],
-                stretches: stretches.iter().map(stretch).collect(),
+                ranges: ranges.iter().map(range).collect(),
                 repeat: None,
                 reason: "upgrade".to_owned(),
                 created_by: None,
@@ -261,22 +261,22 @@ mod tests {
     proptest! {
         /// The same, computed in the slowest and simplest way.
         #[test]
-        fn it_mutes_exactly_in_its_stretches(
+        fn it_mutes_exactly_in_its_ranges(
             lengths in proptest::collection::vec((1_i64..9, 1_i64..9), 1..6),
             ended_at in proptest::option::of(0_i64..60), at in 0_i64..90,
         ) {
             let mut from = 0;
-            let stretches: Vec<(i64, i64)> = lengths
+            let ranges: Vec<(i64, i64)> = lengths
                 .iter()
                 .map(|(pause, length)| {
-                    let stretch = (from + pause, from + pause + length);
-                    from = stretch.1;
-                    stretch
+                    let range = (from + pause, from + pause + length);
+                    from = range.1;
+                    range
                 })
                 .collect();
-            let mut silence = silence(1, "slo=orders", &stretches);
+            let mut silence = silence(1, "slo=orders", &ranges);
             silence.ended = ended_at.map(|at| Ended { at: minute(at), by: None });
-            let is_in_one = stretches.iter().any(|(from, to)| *from <= at && at < *to);
+            let is_in_one = ranges.iter().any(|(from, to)| *from <= at && at < *to);
             let is_muted = is_in_one && ended_at.is_none_or(|ended_at| at < ended_at);
             prop_assert_eq!(silence.mutes_until(minute(at)).is_some(), is_muted);
             prop_assert_eq!(silence.state(minute(at)) == SilenceState::Active, is_muted);

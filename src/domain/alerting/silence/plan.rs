@@ -123,7 +123,7 @@ impl Draft {
         }
         let terms = SilenceTerms {
             matchers,
-            stretches: self.stretches(now)?,
+            ranges: self.ranges(now)?,
             repeat: self.repeat.clone(),
             reason: reason.to_owned(),
             created_by: self.created_by.clone(),
@@ -156,7 +156,7 @@ impl Draft {
         Ok(matchers)
     }
 
-    fn stretches(&self, now: Timestamp) -> Result<Vec<TimeRange>, DraftError> {
+    fn ranges(&self, now: Timestamp) -> Result<Vec<TimeRange>, DraftError> {
         let from = self.starts_at.unwrap_or(now);
         let to = match (self.ends_at, self.lasts) {
             (Some(to), _) => to,
@@ -167,14 +167,14 @@ impl Draft {
         if to <= from {
             return Err(DraftError::EndsBeforeStart);
         }
-        let stretches = match &self.repeat {
+        let ranges = match &self.repeat {
             None => vec![TimeRange::new(from.max(now), to)],
             Some(repeat) => repeated(repeat, TimeRange::new(from, to), now)?,
         };
-        if stretches.first().is_none_or(TimeRange::is_empty) {
+        if ranges.first().is_none_or(TimeRange::is_empty) {
             return Err(DraftError::Over);
         }
-        Ok(stretches)
+        Ok(ranges)
     }
 }
 
@@ -202,7 +202,7 @@ fn repeated(
     if all.windows(2).any(overlaps) {
         return Err(DraftError::Overlaps);
     }
-    Ok(all.into_iter().filter(|stretch| stretch.to > now).collect())
+    Ok(all.into_iter().filter(|range| range.to > now).collect())
 }
 
 #[cfg(test)]
@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn without_a_start_it_begins_now() {
         let terms = draft().terms(now()).unwrap();
-        assert_eq!(terms.stretches, [TimeRange::new(now(), now() + HOUR)]);
+        assert_eq!(terms.ranges, [TimeRange::new(now(), now() + HOUR)]);
         assert_eq!(terms.reason, "upgrade of the queue");
         assert_eq!(terms.matchers.len(), 1);
         let begun = Draft {
@@ -242,7 +242,7 @@ mod tests {
             ..draft()
         };
         assert_eq!(
-            begun.terms(now()).unwrap().stretches,
+            begun.terms(now()).unwrap().ranges,
             [TimeRange::new(now(), now() + HOUR)],
             "nothing is muted in the past"
         );
@@ -333,9 +333,9 @@ mod tests {
         };
         let terms = weekly.terms(now()).unwrap();
         let starts: Vec<String> = terms
-            .stretches
+            .ranges
             .iter()
-            .map(|stretch| stretch.from.to_rfc3339())
+            .map(|range| range.from.to_rfc3339())
             .collect();
         assert_eq!(starts.len(), 4, "those that are over are not kept");
         assert_eq!(starts[0], "2026-11-29T01:00:00.000Z", "winter has begun");

@@ -40,7 +40,7 @@ pub struct Trend {
 impl Trend {
     /// Returns the ranges for a rule with a long window of `long`: together six times as long, the
     /// last ending with the minute of `to`.
-    pub fn stretches(long: Duration, to: Timestamp) -> Vec<TimeRange> {
+    pub fn ranges(long: Duration, to: Timestamp) -> Vec<TimeRange> {
         let step = long * WINDOWS / POINTS;
         let step = Duration::from_secs(step.as_secs().div_ceil(60).max(1) * 60);
         let to = to.ceil_to(MINUTE);
@@ -50,15 +50,11 @@ impl Trend {
             .collect()
     }
 
-    /// Makes a trend of the counts in [`Self::stretches`], or in the last of them, for an SLO whose
+    /// Makes a trend of the counts in [`Self::ranges`], or in the last of them, for an SLO whose
     /// first event was `observed` ago; `None` without events.
-    pub fn new(
-        stretches: &[TimeRange],
-        counts: &[EventCounts],
-        observed: Duration,
-    ) -> Option<Self> {
-        let first = stretches.first()?;
-        let length: Duration = stretches.iter().map(TimeRange::length).sum();
+    pub fn new(ranges: &[TimeRange], counts: &[EventCounts], observed: Duration) -> Option<Self> {
+        let first = ranges.first()?;
+        let length: Duration = ranges.iter().map(TimeRange::length).sum();
         Some(Self {
             from: first.from,
             step_secs: first.length().as_secs(),
@@ -141,14 +137,14 @@ mod tests {
             (21_600, 1_800, 129_600),
             (300, 60, 4_320),
         ] {
-            let stretches = Trend::stretches(Duration::from_secs(long), to);
-            assert_eq!(stretches.len(), 72);
+            let ranges = Trend::ranges(Duration::from_secs(long), to);
+            assert_eq!(ranges.len(), 72);
             assert!(
-                stretches.iter().all(|one| one.length().as_secs() == step),
+                ranges.iter().all(|one| one.length().as_secs() == step),
                 "{long}"
             );
-            assert_eq!(stretches[71].to, to.ceil_to(MINUTE));
-            let trend = Trend::new(&stretches, &[EventCounts::ZERO; 72], Duration::MAX).unwrap();
+            assert_eq!(ranges[71].to, to.ceil_to(MINUTE));
+            let trend = Trend::new(&ranges, &[EventCounts::ZERO; 72], Duration::MAX).unwrap();
             assert_eq!(trend.range().length().as_secs(), length, "{long}");
             assert_eq!(trend.sparkline(0.005), "·".repeat(18));
         }

@@ -164,16 +164,16 @@ impl Measured {
     /// Marks the counts if they are inconsistent, after a defect of the service or a faulty restore
     /// of the database: then no alert may fire or resolve on them.
     #[must_use]
-    pub fn or_absurd(self) -> Self {
+    pub fn or_inconsistent(self) -> Self {
         let counts = self.counts.values().chain([&self.in_period]);
         let customers = self.customers.values();
-        let is_absurd = counts.into_iter().any(|counts| !counts.is_possible())
+        let is_inconsistent = counts.into_iter().any(|counts| !counts.is_possible())
             || customers
                 .chain([&self.customers_affected])
                 .any(|hurt| *hurt < 0);
         Self {
-            freshness: if is_absurd {
-                Freshness::Absurd
+            freshness: if is_inconsistent {
+                Freshness::Inconsistent
             } else {
                 self.freshness
             },

@@ -61,7 +61,7 @@ pub fn break_down(timeline: Timeline<'_>, pieces: &[StageEvidence], stages: &Sta
     let pieces: BTreeSet<&StageEvidence> = pieces.iter().collect();
     let plan = StageCandidates::new(timeline, &pieces, stages);
     let mut parts: BTreeMap<Stage, (i64, i64)> = BTreeMap::new();
-    for (from, to) in plan.stretches() {
+    for (from, to) in plan.ranges() {
         let first = from.micros_since(timeline.range.from);
         let part = parts.entry(plan.stage(from, to)).or_insert((0, first));
         part.0 += to.micros_since(from);
@@ -86,7 +86,7 @@ pub fn last_stage(
 ) -> Option<Stage> {
     let pieces: BTreeSet<&StageEvidence> = pieces.iter().collect();
     let plan = StageCandidates::new(timeline, &pieces, stages);
-    let (from, to) = plan.stretches().pop()?;
+    let (from, to) = plan.ranges().pop()?;
     Some(plan.stage(from, to))
 }
 
@@ -135,7 +135,7 @@ impl<'a> StageCandidates<'a> {
     }
 
     /// Splits the timeline wherever something begins or ends.
-    fn stretches(&self) -> Vec<(Timestamp, Timestamp)> {
+    fn ranges(&self) -> Vec<(Timestamp, Timestamp)> {
         let range = self.timeline.range;
         let pauses = self.timeline.pauses.iter();
         let covers = self.covers.iter().flat_map(|cover| [cover.from, cover.to]);

@@ -13,8 +13,8 @@ mod sums;
 mod tests;
 
 pub use crate::domain::workflow::stage_evidence::{
-    FoundStageEvidence, StageEvidence, StageEvidenceId, StageEvidenceKind, auto_piece,
-    declared_piece, deliver_at,
+    FoundStageEvidence, StageEvidence, StageEvidenceId, StageEvidenceKind, declared_evidence,
+    deliver_at, message_evidence,
 };
 pub use breakdown::{Breakdown, StageTime, Timeline, TimelineEnd, break_down, last_stage};
 pub use hops::{HopWait, HopWaits, MAX_SERVICE_PAIRS, ServicePair};

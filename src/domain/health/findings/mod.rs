@@ -40,7 +40,7 @@ pub struct Finding {
     /// A sentence without a full stop that stays true while the finding lasts.
     pub title: String,
     pub lines: Vec<String>,
-    pub patience: HoldTimes,
+    pub hold_times: HoldTimes,
     /// The target that the finding is about, which cannot be the only one to be notified of it.
     pub target: Option<Name>,
 }
@@ -49,14 +49,14 @@ pub struct Finding {
 pub fn findings(signs: &HealthInputs) -> Vec<Finding> {
     let mut found = Vec::new();
     for target in &signs.targets {
-        found.extend(broken(target));
+        found.extend(misconfigured(target));
         found.extend(failing(signs, target));
     }
     found.extend(dead_letters(signs));
     found.extend(data_stopped(signs));
     found.extend(evaluator_behind(signs));
-    found.extend(nonsense(signs));
-    found.extend(repaired(signs));
+    found.extend(inconsistent_counts(signs));
+    found.extend(missing_deliveries(signs));
     found.extend(clocks_apart(signs));
     found.extend(definitions_refused(signs));
     found.extend(senders_refused(signs));
@@ -65,14 +65,14 @@ pub fn findings(signs: &HealthInputs) -> Vec<Finding> {
     found
 }
 
-const fn patience(before_open: Duration, before_resolve: Duration) -> HoldTimes {
+const fn hold_times(before_open: Duration, before_resolve: Duration) -> HoldTimes {
     HoldTimes {
         before_open,
         before_resolve,
     }
 }
 
-fn broken(target: &TargetSign) -> Option<Finding> {
+fn misconfigured(target: &TargetSign) -> Option<Finding> {
     let since = target.broken_since?;
     let name = &target.name;
     Some(Finding {
@@ -84,7 +84,7 @@ fn broken(target: &TargetSign) -> Option<Finding> {
             waiting(target),
             "The targets page shows its last responses; it is probed from time to time.".to_owned(),
         ],
-        patience: patience(Duration::ZERO, MINUTE),
+        hold_times: hold_times(Duration::ZERO, MINUTE),
         target: Some(name.clone()),
     })
 }
@@ -115,7 +115,7 @@ fn failing(signs: &HealthInputs, target: &TargetSign) -> Option<Finding> {
             ),
             waiting(target),
         ],
-        patience: patience(Duration::ZERO, MINUTE * 5),
+        hold_times: hold_times(Duration::ZERO, MINUTE * 5),
         target: Some(name.clone()),
     })
 }
@@ -151,7 +151,7 @@ fn dead_letters(signs: &HealthInputs) -> Option<Finding> {
             ),
             "The deliveries page shows why, and can send them again.".to_owned(),
         ],
-        patience: patience(Duration::ZERO, MINUTE),
+        hold_times: hold_times(Duration::ZERO, MINUTE),
         target: None,
     })
 }
@@ -175,7 +175,7 @@ fn data_stopped(signs: &HealthInputs) -> Option<Finding> {
             ),
             "Firing alerts keep firing; no SLO can be judged until spans arrive.".to_owned(),
         ],
-        patience: patience(Duration::ZERO, MINUTE),
+        hold_times: hold_times(Duration::ZERO, MINUTE),
         target: None,
     })
 }
@@ -192,35 +192,35 @@ fn evaluator_behind(signs: &HealthInputs) -> Option<Finding> {
             format::count(i64::try_from(signs.slos.len()).unwrap_or(i64::MAX)),
             named(late.iter().map(|slo| slo.name.as_str()))
         )],
-        patience: patience(MINUTE, MINUTE),
+        hold_times: hold_times(MINUTE, MINUTE),
         target: None,
     })
 }
 
 /// Negative counts are a defect of the service, or of how the database was restored.
-fn nonsense(signs: &HealthInputs) -> Option<Finding> {
-    let absurd: Vec<&str> = signs
+fn inconsistent_counts(signs: &HealthInputs) -> Option<Finding> {
+    let inconsistent: Vec<&str> = signs
         .slos
         .iter()
-        .filter(|slo| slo.is_absurd)
+        .filter(|slo| slo.is_inconsistent)
         .map(|slo| slo.name.as_str())
         .collect();
-    (!absurd.is_empty()).then(|| Finding {
+    (!inconsistent.is_empty()).then(|| Finding {
         key: "throughline/inconsistent-counts".to_owned(),
         severity: Severity::Ticket,
         title: "counts of SLOs are inconsistent".to_owned(),
         lines: vec![
-            format!("Of {}.", named(absurd.iter().copied())),
+            format!("Of {}.", named(inconsistent.iter().copied())),
             "Their alerts stay as they are until the counts are consistent again.".to_owned(),
         ],
-        patience: patience(MINUTE, MINUTE * 5),
+        hold_times: hold_times(MINUTE, MINUTE * 5),
         target: None,
     })
 }
 
 /// By design, deliveries are never missing, so an addition is a defect of the service that must be
 /// noticed.
-fn repaired(signs: &HealthInputs) -> Option<Finding> {
+fn missing_deliveries(signs: &HealthInputs) -> Option<Finding> {
     let at = signs.last_repair_at?;
     (signs.now.saturating_since(at) < REPAIR_IS_NEWS).then(|| Finding {
         key: "throughline/missing-deliveries".to_owned(),
@@ -230,7 +230,7 @@ fn repaired(signs: &HealthInputs) -> Option<Finding> {
             format!("Last on {}.", format::date_time(at)),
             "This should never happen: please report it, with the log of that time.".to_owned(),
         ],
-        patience: patience(Duration::ZERO, Duration::ZERO),
+        hold_times: hold_times(Duration::ZERO, Duration::ZERO),
         target: None,
     })
 }
@@ -258,7 +258,7 @@ fn clocks_apart(signs: &HealthInputs) -> Option<Finding> {
         severity: Severity::Ticket,
         title: "clocks differ by more than 30 s, so one of them is wrong".to_owned(),
         lines: apart,
-        patience: patience(MINUTE, MINUTE * 5),
+        hold_times: hold_times(MINUTE, MINUTE * 5),
         target: None,
     })
 }
@@ -274,7 +274,7 @@ fn definitions_refused(signs: &HealthInputs) -> Option<Finding> {
         title: "changed definitions are not applied, the previous ones stay active".to_owned(),
         lines,
         // Files that are copied one after the other are complete within a minute.
-        patience: patience(MINUTE, MINUTE),
+        hold_times: hold_times(MINUTE, MINUTE),
         target: None,
     })
 }
@@ -287,7 +287,7 @@ fn senders_refused(signs: &HealthInputs) -> Option<Finding> {
         severity: Severity::Ticket,
         title: "requests of a sender are rejected, so its spans are lost".to_owned(),
         lines,
-        patience: patience(MINUTE, MINUTE),
+        hold_times: hold_times(MINUTE, MINUTE),
         target: None,
     })
 }
@@ -329,7 +329,7 @@ fn retention_behind(signs: &HealthInputs) -> Option<Finding> {
         title: "data that is no longer needed is not removed, and the disk fills up".to_owned(),
         lines,
         // After a long stop there is more to remove than usual.
-        patience: patience(MINUTE * 30, MINUTE),
+        hold_times: hold_times(MINUTE * 30, MINUTE),
         target: None,
     })
 }
@@ -348,7 +348,7 @@ fn long_silence(silence: &SilenceSign) -> Option<Finding> {
                 silence.created_by.as_deref().unwrap_or("an unknown person")
             ),
         ],
-        patience: patience(Duration::ZERO, Duration::ZERO),
+        hold_times: hold_times(Duration::ZERO, Duration::ZERO),
         target: None,
     })
 }

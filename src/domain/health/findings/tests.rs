@@ -79,7 +79,7 @@ fn t36_a_broken_target_is_told_of_at_once_and_as_being_about_itself() {
     let found = findings(&signs);
     assert_eq!(found[0].key, "throughline/target/oncall/misconfigured");
     assert_eq!(found[0].target.as_ref().unwrap().as_str(), "oncall");
-    assert_eq!(found[0].patience.before_open, Duration::ZERO);
+    assert_eq!(found[0].hold_times.before_open, Duration::ZERO);
 }
 
 #[test]
@@ -119,12 +119,12 @@ fn a_clean_up_that_does_not_come_to_its_end_is_told_of_with_its_name() {
 
 #[test]
 fn silence_says_nothing_before_senders_had_their_time_after_an_outage() {
-    let of = |beat_at, catching_up_until| HealthInputs {
+    let of = |heartbeat_at, catching_up_until| HealthInputs {
         last_span_at: Some(ago(7_200)),
         usual_events: Some(10),
         watermark: Some(Watermark {
             up_to: ago(7_200),
-            beat_at,
+            heartbeat_at,
             catching_up_until,
         }),
         ..well()
@@ -215,11 +215,11 @@ fn t34_a_silence_of_more_than_a_week_is_told_of() {
 
 #[test]
 fn counts_that_cannot_be_true_are_told_of() {
-    let of = |is_absurd| HealthInputs {
+    let of = |is_inconsistent| HealthInputs {
         slos: vec![SloSign {
             name: "orders".parse().unwrap(),
             evaluated_at: Some(NOW),
-            is_absurd,
+            is_inconsistent,
         }],
         ..well()
     };
@@ -250,7 +250,7 @@ fn what_was_given_up_and_what_is_not_evaluated_is_named() {
         slos: vec![SloSign {
             name: "orders".parse().unwrap(),
             evaluated_at: Some(ago(31)),
-            is_absurd: false,
+            is_inconsistent: false,
         }],
         ..well()
     };

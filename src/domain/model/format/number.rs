@@ -51,7 +51,7 @@ pub fn percent(ratio: impl Into<Option<f64>>) -> String {
     let least = if value.abs() >= 1.0 {
         1
     } else {
-        places(value, 2)
+        decimals(value, 2)
     };
     let digits = apart(value, least, &[0.0, 100.0]);
     format!("{} %", trimmed(value, digits))
@@ -152,11 +152,11 @@ fn number_of(text: &str) -> f64 {
 
 /// Formats with at least this many significant digits, without trailing zeros after the point.
 fn significant(value: f64, digits: usize) -> String {
-    trimmed(value, places(value, digits).min(MOST_DIGITS))
+    trimmed(value, decimals(value, digits).min(MOST_DIGITS))
 }
 
 /// Returns the digits after the point that give `value` this many significant ones.
-fn places(value: f64, significant: usize) -> usize {
+fn decimals(value: f64, significant: usize) -> usize {
     if value == 0.0 || !value.is_finite() {
         return 0;
     }

@@ -114,10 +114,10 @@ impl Draws {
     /// Adds the draws of `other`.
     pub fn join(&mut self, other: &Self) {
         for theirs in &other.each {
-            let place = self.each.partition_point(|draw| draw.r < theirs.r);
-            match self.each.get_mut(place) {
+            let index = self.each.partition_point(|draw| draw.r < theirs.r);
+            match self.each.get_mut(index) {
                 Some(ours) if ours.r == theirs.r => ours.join(theirs),
-                _ => self.each.insert(place, *theirs),
+                _ => self.each.insert(index, *theirs),
             }
         }
         self.each.truncate(MOST);

@@ -94,21 +94,23 @@ impl Weighing {
     /// # Errors
     /// Why the span is rejected as evidence.
     pub fn weigh(&self, span: &dyn SpanView) -> Result<Weighed, Flaw> {
-        let said = self.encoding.read(span);
-        let randomness = self.randomness(span, said);
+        let member = self.encoding.read(span);
+        let randomness = self.randomness(span, member);
         let sample = |threshold| Sample {
             threshold,
             randomness,
             trace: Randomness::of_trace(span.trace_id()),
         };
-        match said.threshold {
+        match member.threshold {
             Part::Malformed => self.unweighed(Some(Flaw::Invalid), sample),
             // A sampler that could not have kept the span did not write this.
             Part::Valid(threshold) if randomness.is_some_and(|r| !r.is_kept_by(threshold)) => {
                 self.unweighed(Some(Flaw::Invalid), sample)
             }
             // The sample carries the random number of its trace, by which its end may be judged.
-            Part::Missing if self.unknown == UnknownWeight::One && self.tells(span, said) => {
+            Part::Missing
+                if self.unknown == UnknownWeight::One && self.carries_randomness(span, member) =>
+            {
                 Ok(Weighed {
                     sample: Some(sample(Threshold::KEEPS_ALL)),
                     flaw: None,
@@ -117,7 +119,7 @@ impl Weighing {
             Part::Missing => self.unweighed(None, sample),
             Part::Valid(threshold) => Ok(Weighed {
                 sample: Some(sample(threshold)),
-                flaw: match said.randomness {
+                flaw: match member.randomness {
                     Part::Malformed => Some(Flaw::Invalid),
                     Part::Missing | Part::Valid(_) => {
                         (threshold.weight() == Weight::MOST).then_some(Flaw::Capped)
@@ -134,9 +136,9 @@ impl Weighing {
     /// Why the span is no evidence.
     pub fn weigh_end(&self, span: &dyn SpanView) -> Result<Weighed, Flaw> {
         let declared = self.end_threshold.unwrap_or_default();
-        let said = self.encoding.read(span);
-        let randomness = self.randomness(span, said);
-        let is_silent = said.threshold == Part::Missing && self.unknown == UnknownWeight::One;
+        let member = self.encoding.read(span);
+        let randomness = self.randomness(span, member);
+        let is_silent = member.threshold == Part::Missing && self.unknown == UnknownWeight::One;
         let is_kept = randomness.is_none_or(|randomness| randomness.is_kept_by(declared));
         if declared == Threshold::KEEPS_ALL || !is_silent || !is_kept {
             return self.weigh(span);
@@ -170,8 +172,8 @@ impl Weighing {
 
     /// Returns whether a span without a threshold carries the random number of its trace, which may
     /// be known from no other span.
-    fn tells(&self, span: &dyn SpanView, said: SamplingMember) -> bool {
-        match said.randomness {
+    fn carries_randomness(&self, span: &dyn SpanView, member: SamplingMember) -> bool {
+        match member.randomness {
             Part::Valid(_) => true,
             Part::Malformed => false,
             Part::Missing => self.trace_ids == TraceIds::Flagged && self.decides_by_trace_id(span),

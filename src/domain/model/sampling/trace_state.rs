@@ -35,9 +35,9 @@ impl SamplingMember {
 
 /// Reads `ot=th:c;rv:9b8233f7e3a151`.
 pub(super) fn threshold_and_randomness(trace_state: &str) -> SamplingMember {
-    read(trace_state, "ot", |said, key, value| match key {
-        "th" => said.threshold = Part::of(Threshold::from_hex(value)),
-        "rv" => said.randomness = Part::of(Randomness::from_hex(value)),
+    read(trace_state, "ot", |member, key, value| match key {
+        "th" => member.threshold = Part::of(Threshold::from_hex(value)),
+        "rv" => member.randomness = Part::of(Randomness::from_hex(value)),
         _ => {}
     })
 }
@@ -45,15 +45,15 @@ pub(super) fn threshold_and_randomness(trace_state: &str) -> SamplingMember {
 /// Reads `ot=p:3;r:5`, the form before thresholds: one in two to the power of p, by the leading
 /// zeros r.
 pub(super) fn powers_of_two(trace_state: &str) -> SamplingMember {
-    read(trace_state, "ot", |said, key, value| {
+    read(trace_state, "ot", |member, key, value| {
         let number = || value.parse::<u32>().ok().filter(|number| *number <= 63);
         match key {
             // 63 means a probability of zero: the span was kept for a reason other than sampling.
             "p" if number() == Some(63) => {}
-            "p" => said.threshold = Part::of(number().map(Threshold::of_power)),
+            "p" => member.threshold = Part::of(number().map(Threshold::of_power)),
             "r" => {
                 let zeros = number().filter(|zeros| *zeros <= 62);
-                said.randomness = Part::of(zeros.map(Randomness::of_zeros));
+                member.randomness = Part::of(zeros.map(Randomness::of_zeros));
             }
             _ => {}
         }
@@ -62,10 +62,10 @@ pub(super) fn powers_of_two(trace_state: &str) -> SamplingMember {
 
 /// Reads `es=s:0.1`: the share that is kept.
 pub(super) fn elastic(trace_state: &str) -> SamplingMember {
-    read(trace_state, "es", |said, key, value| {
+    read(trace_state, "es", |member, key, value| {
         if key == "s" {
             let ratio = value.parse().ok();
-            said.threshold = Part::of(ratio.and_then(Threshold::of_ratio));
+            member.threshold = Part::of(ratio.and_then(Threshold::of_ratio));
         }
     })
 }
@@ -73,26 +73,26 @@ pub(super) fn elastic(trace_state: &str) -> SamplingMember {
 /// Reads the parts `key:value` of the first member with that name.
 fn read(
     trace_state: &str,
-    member: &str,
+    name: &str,
     mut each: impl FnMut(&mut SamplingMember, &str, &str),
 ) -> SamplingMember {
     let blanks: &[char] = &[' ', '\t'];
     let value = trace_state.split(',').find_map(|part| {
-        let (name, value) = part.trim_matches(blanks).split_once('=')?;
-        (name == member).then_some(value)
+        let (key, value) = part.trim_matches(blanks).split_once('=')?;
+        (key == name).then_some(value)
     });
-    let mut said = SamplingMember::default();
-    let Some(value) = value else { return said };
+    let mut member = SamplingMember::default();
+    let Some(value) = value else { return member };
     if value.len() > LONGEST_VALUE {
         return SamplingMember::MALFORMED;
     }
     for part in value.split(';') {
         match part.split_once(':') {
-            Some((key, value)) => each(&mut said, key, value),
+            Some((key, value)) => each(&mut member, key, value),
             None => return SamplingMember::MALFORMED,
         }
     }
-    said
+    member
 }
 
 #[cfg(test)]
@@ -148,21 +148,21 @@ mod tests {
 
     #[test]
     fn a_malformed_randomness_leaves_the_threshold_alone() {
-        let said = threshold_and_randomness("ot=th:8;rv:3");
-        assert_eq!(said.threshold, valid("8"));
-        assert_eq!(said.randomness, Part::Malformed);
-        let said = threshold_and_randomness("ot=rv:9b8233f7e3a151;th:0");
+        let member = threshold_and_randomness("ot=th:8;rv:3");
+        assert_eq!(member.threshold, valid("8"));
+        assert_eq!(member.randomness, Part::Malformed);
+        let member = threshold_and_randomness("ot=rv:9b8233f7e3a151;th:0");
         assert_eq!(
-            said.randomness,
+            member.randomness,
             Part::of(Randomness::from_hex("9b8233f7e3a151"))
         );
     }
 
     #[test]
     fn powers_of_two_are_read_by_their_own_name_only() {
-        let said = powers_of_two("ot=p:3;r:5");
-        assert_eq!(said.threshold, valid("e"));
-        assert_eq!(said.randomness, Part::Valid(Randomness::of_zeros(5)));
+        let member = powers_of_two("ot=p:3;r:5");
+        assert_eq!(member.threshold, valid("e"));
+        assert_eq!(member.randomness, Part::Valid(Randomness::of_zeros(5)));
         assert_eq!(powers_of_two("ot=p:63;r:1").threshold, Part::Missing);
         assert_eq!(powers_of_two("ot=p:64").threshold, Part::Malformed);
         assert_eq!(powers_of_two("ot=p:-1").threshold, Part::Malformed);

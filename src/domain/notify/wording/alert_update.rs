@@ -84,7 +84,7 @@ impl Missing {
         match self {
             Self::Events => "no events",
             Self::Ingest => "no spans received",
-            Self::Sense => "counts contradict each other",
+            Self::ConsistentCounts => "counts contradict each other",
         }
     }
 }

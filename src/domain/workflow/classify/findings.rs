@@ -21,7 +21,7 @@ use crate::domain::{
     workflow::{
         Evidence, Fact, SpanOutcome, StartRemark, Workflow,
         attributes::Completeness,
-        batch::{BatchFact, BatchPiece},
+        batch::{BatchEvidence, BatchFact},
         links::{Edges, MAX_LINKS},
         reservoir::{SampleSide, SampledAttributes},
         stage_evidence::FoundStageEvidence,
@@ -42,7 +42,7 @@ pub struct ClassifiedBatch {
     /// Of workflows that only links can tell.
     pub linked: Vec<Linked>,
     /// Evidence about messages that share a context.
-    pub batches: Vec<BatchPiece>,
+    pub batches: Vec<BatchEvidence>,
     /// Attributes of those events that may belong to the sample.
     pub sampling: SampledAttributes,
     /// Evidence of stages, which changes no verdict.
@@ -92,7 +92,7 @@ pub enum DiscardReason {
     /// several workflows of a batch.
     OfUnknownMessage,
     /// The quota for stage evidence is exhausted.
-    TooManyPieces,
+    TooMuchStageEvidence,
     /// Its stage is beyond the limit of distinct stages.
     TooManyStages,
     /// It has more attributes, or longer ones, than are compared.
@@ -111,10 +111,12 @@ impl ClassifiedBatch {
 
     /// Keeps the first `room` fragments of stage evidence; the others are counted for the SLOs that
     /// wanted them.
-    pub fn limit_pieces(&mut self, room: usize) {
+    pub fn limit_stage_evidence(&mut self, room: usize) {
         for piece in self.pieces.drain(room.min(self.pieces.len())..) {
             for slo in piece.wanted_by.iter() {
-                let missed = self.unusable.entry((*slo, DiscardReason::TooManyPieces));
+                let missed = self
+                    .unusable
+                    .entry((*slo, DiscardReason::TooMuchStageEvidence));
                 *missed.or_default() += 1;
             }
         }
@@ -165,22 +167,25 @@ impl ClassifiedBatch {
                 }
             }
             Correlation::Origin { filter, batch } => {
-                let said = joined(&pieces);
-                self.linked.extend(said.map(|said| Linked {
+                let evidence = joined(&pieces);
+                self.linked.extend(evidence.map(|evidence| Linked {
                     batch,
-                    ..Linked::new(slo, filter, said, span)
+                    ..Linked::new(slo, filter, evidence, span)
                 }));
             }
             Correlation::Published { messages, .. } => {
                 let what = BatchFact::Published { messages };
-                let said = joined(&pieces);
-                self.add_to_batch(slo, said.map(|said| (what, SpanRef::of(span), said)));
+                let evidence = joined(&pieces);
+                self.add_to_batch(
+                    slo,
+                    evidence.map(|evidence| (what, SpanRef::of(span), evidence)),
+                );
             }
             Correlation::Received { messages, .. } => {
                 for ((context, message), label) in messages {
-                    let said = joined(&pieces).map(|said| Workflow { label, ..said });
+                    let evidence = joined(&pieces).map(|evidence| Workflow { label, ..evidence });
                     let what = BatchFact::Received { message };
-                    self.add_to_batch(slo, said.map(|said| (what, context, said)));
+                    self.add_to_batch(slo, evidence.map(|evidence| (what, context, evidence)));
                 }
             }
             Correlation::ReceivedByParent {
@@ -188,10 +193,10 @@ impl ClassifiedBatch {
                 filter,
                 label,
             } => {
-                let said = joined(&pieces).map(|said| Workflow { label, ..said });
-                let linked = said.map(|said| Linked {
+                let evidence = joined(&pieces).map(|evidence| Workflow { label, ..evidence });
+                let linked = evidence.map(|evidence| Linked {
                     message: Some(message),
-                    ..Linked::new(slo, filter, said, span)
+                    ..Linked::new(slo, filter, evidence, span)
                 });
                 self.linked.extend(linked);
                 self.edges.push(Edges::to_parent(filter, span));
@@ -225,13 +230,13 @@ impl ClassifiedBatch {
         }
     }
 
-    fn add_to_batch(&mut self, slo: SloId, said: Option<(BatchFact, SpanRef, Workflow)>) {
+    fn add_to_batch(&mut self, slo: SloId, evidence: Option<(BatchFact, SpanRef, Workflow)>) {
         self.batches
-            .extend(said.map(|(what, context, said)| BatchPiece {
+            .extend(evidence.map(|(what, context, evidence)| BatchEvidence {
                 slo,
                 context,
                 what,
-                said,
+                evidence,
             }));
     }
 
@@ -411,7 +416,7 @@ impl DiscardReason {
         Self::CustomerCut,
         Self::SeveralValues,
         Self::AttributesCut,
-        Self::TooManyPieces,
+        Self::TooMuchStageEvidence,
         Self::TooManyStages,
     ];
 
@@ -433,7 +438,7 @@ impl DiscardReason {
             Self::CustomerCut => "customer_truncated",
             Self::SeveralValues => "several_values",
             Self::AttributesCut => "attributes_truncated",
-            Self::TooManyPieces => "too_many_stage_spans",
+            Self::TooMuchStageEvidence => "too_many_stage_spans",
             Self::TooManyStages => "too_many_stages",
         }
     }

@@ -23,13 +23,13 @@ pub use crate::domain::workflow::{message_key, trace_key};
 pub use correlate::follows_links;
 pub use findings::{ClassifiedBatch, DiscardReason};
 pub use follow::Linked;
-pub use pieces::piece_keys;
+pub use pieces::evidence_keys;
 pub use times::{InvalidTimestamp, TimeLimits};
 
 use self::{
     correlate::{Correlation, correlate, cut, text},
     follow::Followed,
-    pieces::PieceFinder,
+    pieces::StageEvidenceFinder,
 };
 use super::{Evidence, Fact, Judging, JudgingContext, Losses, stage_evidence::deliver_at};
 use crate::domain::{
@@ -59,7 +59,7 @@ pub struct Classifier {
     index: SelectorIndex<(usize, Role)>,
     followed: Vec<Followed>,
     message_ids: BTreeSet<AttributeName>,
-    pieces: PieceFinder,
+    pieces: StageEvidenceFinder,
 }
 
 /// One revision of an SLO.
@@ -124,7 +124,7 @@ impl Classifier {
             set,
             followed: follow::followed(entries.iter().map(|entry| (entry.id, &*entry.slo))),
             message_ids: follow::message_ids(entries.iter().map(|entry| &*entry.slo)),
-            pieces: PieceFinder::new(&slos),
+            pieces: StageEvidenceFinder::new(&slos),
             slos,
             revisions,
             entries,

@@ -19,8 +19,8 @@ use crate::domain::{
         EventKey,
         evidence::hash,
         stage_evidence::{
-            FoundStageEvidence, StageEvidence, StageEvidenceId, StageEvidenceKind, auto_piece,
-            declared_piece,
+            FoundStageEvidence, StageEvidence, StageEvidenceId, StageEvidenceKind,
+            declared_evidence, message_evidence,
         },
         trace_key,
     },
@@ -28,7 +28,7 @@ use crate::domain::{
 
 /// The SLOs with stages, and the spans that they use.
 #[derive(Debug, Default)]
-pub(super) struct PieceFinder {
+pub(super) struct StageEvidenceFinder {
     /// SLOs with the same correlators assign a message to the same workflow, so its evidence is
     /// stored once for all of them.
     auto: Vec<(Vec<Correlator>, Arc<[SloId]>)>,
@@ -47,7 +47,7 @@ struct Mark {
     correlate: Vec<Correlator>,
 }
 
-impl PieceFinder {
+impl StageEvidenceFinder {
     pub(super) fn new(slos: &[(SloId, Arc<Slo>)]) -> Self {
         let mut auto: Vec<(Vec<Correlator>, Vec<SloId>)> = Vec::new();
         let mut marks = Vec::new();
@@ -100,7 +100,7 @@ impl PieceFinder {
             return;
         }
         if !self.auto.is_empty()
-            && let Some(piece) = auto_piece(span)
+            && let Some(piece) = message_evidence(span)
         {
             self.add_message(span, &piece, found);
         }
@@ -111,7 +111,7 @@ impl PieceFinder {
             if !mark.selector.matches(span, SelectorContext::default()) {
                 return;
             }
-            let piece = declared_piece(span, mark.kind, &mark.name);
+            let piece = declared_evidence(span, mark.kind, &mark.name);
             for key in keys_of(&mark.correlate, span) {
                 found.push(FoundStageEvidence {
                     id: id_of(span, &piece),
@@ -173,7 +173,11 @@ fn keys_of(correlators: &[Correlator], span: &dyn SpanView) -> Vec<EventKey> {
 /// of the trace in which it began, if workflows are identified by trace or links.
 ///
 /// Several workflows that begin in one trace share the latter.
-pub fn piece_keys(correlators: &[Correlator], key: EventKey, trace_id: TraceId) -> Vec<EventKey> {
+pub fn evidence_keys(
+    correlators: &[Correlator],
+    key: EventKey,
+    trace_id: TraceId,
+) -> Vec<EventKey> {
     let mut keys = vec![key];
     let by_trace = |one: &Correlator| matches!(one, Correlator::Trace | Correlator::Links { .. });
     if correlators.iter().any(by_trace) {

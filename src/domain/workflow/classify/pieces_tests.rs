@@ -13,7 +13,7 @@ use crate::domain::{
         definition::{DefinitionFile, load},
     },
     workflow::{
-        classify::{ClassifiedBatch, Classifier, DiscardReason, piece_keys},
+        classify::{ClassifiedBatch, Classifier, DiscardReason, evidence_keys},
         stage_evidence::{FoundStageEvidence, StageEvidenceKind},
     },
 };
@@ -109,7 +109,7 @@ fn a_message_without_the_attribute_is_found_by_the_trace_of_its_workflow() {
     };
     let start = span("a", SpanKind::Producer, order("42"));
     let key = find(&classifier, &start).evidence[0].key;
-    let keys = piece_keys(&workflow.correlate, key, start.trace_id);
+    let keys = evidence_keys(&workflow.correlate, key, start.trace_id);
     let of_another = span("message", SpanKind::Consumer, order("43"));
     for (message, is_found) in [
         (
@@ -156,10 +156,10 @@ fn pieces_without_room_are_counted_with_everybody_who_misses_them() {
         &classifier,
         &span("message", SpanKind::Consumer, order("1")),
     );
-    findings.limit_pieces(1);
+    findings.limit_stage_evidence(1);
     assert_eq!((findings.pieces.len(), findings.unusable.len()), (1, 0));
-    findings.limit_pieces(0);
-    let missed = |slo| ((SloId(slo), DiscardReason::TooManyPieces), 1);
+    findings.limit_stage_evidence(0);
+    let missed = |slo| ((SloId(slo), DiscardReason::TooMuchStageEvidence), 1);
     assert_eq!(findings.unusable, BTreeMap::from([missed(1), missed(2)]));
     assert!(findings.pieces.is_empty());
 }

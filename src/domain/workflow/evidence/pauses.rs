@@ -18,7 +18,7 @@ use crate::domain::model::time::{TimeRange, Timestamp};
 pub struct Pauses {
     /// Empty if there are too many.
     #[serde(rename = "all")]
-    told: BTreeSet<(i64, i64)>,
+    reported: BTreeSet<(i64, i64)>,
     #[serde(rename = "tooMany", skip_serializing_if = "std::ops::Not::not")]
     are_too_many: bool,
 }
@@ -34,10 +34,10 @@ impl Pauses {
 
     /// Adds all of `other`.
     pub fn join(&mut self, other: &Self) {
-        self.told.extend(&other.told);
-        self.are_too_many |= other.are_too_many || self.told.len() > Self::MOST;
+        self.reported.extend(&other.reported);
+        self.are_too_many |= other.are_too_many || self.reported.len() > Self::MOST;
         if self.are_too_many {
-            self.told.clear();
+            self.reported.clear();
         }
     }
 
@@ -48,7 +48,7 @@ impl Pauses {
             return None;
         }
         let mut union = Intervals::default();
-        for (from, to) in &self.told {
+        for (from, to) in &self.reported {
             let range = TimeRange::new(Timestamp::from_micros(*from), Timestamp::from_micros(*to));
             union.join(&range.into());
         }
@@ -57,7 +57,7 @@ impl Pauses {
 
     /// Returns the earliest end of a pause.
     pub fn first_end(&self) -> Option<Timestamp> {
-        let ends = self.told.iter().map(|(_, to)| *to);
+        let ends = self.reported.iter().map(|(_, to)| *to);
         ends.min().map(Timestamp::from_micros)
     }
 }
@@ -65,7 +65,7 @@ impl Pauses {
 impl From<TimeRange> for Pauses {
     fn from(range: TimeRange) -> Self {
         Self {
-            told: BTreeSet::from([(range.from.as_micros(), range.to.as_micros())]),
+            reported: BTreeSet::from([(range.from.as_micros(), range.to.as_micros())]),
             are_too_many: false,
         }
     }

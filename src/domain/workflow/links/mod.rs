@@ -20,7 +20,7 @@ pub use place::{
     EvidenceFragment, LinkResolution, Move, Placement, batch_id, evidence_of, place, place_at,
 };
 pub use shared_ends::{
-    BatchDelivery, BatchGroup, BranchEnd, GroupMember, GroupsOfBatches, MAX_GROUP, judge_by_number,
+    BatchDelivery, BatchGroup, BranchEnd, GroupMember, GroupsOfBatches, MAX_GROUP, judge_by_count,
     note_several_groups,
 };
 

@@ -13,7 +13,7 @@ use crate::domain::{
     slo::LinkBatch,
     workflow::{
         EventId, EventKey, EvidenceByEvent, StartRemarks, TraceRef, Workflow,
-        batch::{BatchFact, BatchPiece},
+        batch::{BatchEvidence, BatchFact},
         evidence::hash,
     },
 };
@@ -30,7 +30,7 @@ pub struct EvidenceFragment {
     pub span: SpanRef,
     /// The id of the message that it is about, if messages identify workflows.
     pub message: Option<EventKey>,
-    pub said: Workflow,
+    pub evidence: Workflow,
     /// The workflows that it counts for; empty while it counts for none.
     pub workflow_keys: BTreeSet<EventKey>,
     /// True if its chain divides, so that it counts for an unknown one of several workflows.
@@ -87,7 +87,7 @@ pub fn place(fragments: &[EvidenceFragment], graph: &Graph) -> LinkResolution {
     let mut resolution = LinkResolution::default();
     for (nth, fragment) in fragments.iter().enumerate() {
         let mut origins = graph.origins(fragment.linked_span());
-        if fragment.said.start.is_some() {
+        if fragment.evidence.start.is_some() {
             // A start span starts only one workflow: if it also links to something other than the
             // start whose work it passes on, that is not a second workflow.
             let is_start = |origin: &ChainOrigin| matches!(origin, ChainOrigin::Start(_));
@@ -154,14 +154,14 @@ pub fn place_at(
 
 impl EvidenceFragment {
     /// Returns the evidence as that of a message which carries the context of this span.
-    pub fn received(&self, context: SpanRef) -> Option<BatchPiece> {
-        Some(BatchPiece {
+    pub fn received(&self, context: SpanRef) -> Option<BatchEvidence> {
+        Some(BatchEvidence {
             slo: self.slo,
             context,
             what: BatchFact::Received {
                 message: self.message?,
             },
-            said: self.said.clone(),
+            evidence: self.evidence.clone(),
         })
     }
 
@@ -185,7 +185,7 @@ impl EvidenceFragment {
             filter: at.filter,
             span: at.span,
             message: None,
-            said: Workflow::without_evidence(at.span.trace_id),
+            evidence: Workflow::without_evidence(at.span.trace_id),
             workflow_keys: BTreeSet::new(),
             is_divided: false,
             batch: LinkBatch::Whole,
@@ -196,17 +196,17 @@ impl EvidenceFragment {
 
     /// Returns the evidence of the span for the workflow with this key.
     pub fn of_workflow(&self, key: EventKey) -> Cow<'_, Workflow> {
-        evidence_of(self.span, &self.said, key)
+        evidence_of(self.span, &self.evidence, key)
     }
 }
 
-/// Returns the part of `said`, by `span`, that counts for the workflow with this key: a start span
+/// Returns the part of `evidence`, by `span`, that counts for the workflow with this key: a start span
 /// that only passes work on does not start it again, but its other facts count.
-pub fn evidence_of(span: SpanRef, said: &Workflow, key: EventKey) -> Cow<'_, Workflow> {
-    if said.start.is_none() || ChainOrigin::Start(span).key() == key {
-        return Cow::Borrowed(said);
+pub fn evidence_of(span: SpanRef, evidence: &Workflow, key: EventKey) -> Cow<'_, Workflow> {
+    if evidence.start.is_none() || ChainOrigin::Start(span).key() == key {
+        return Cow::Borrowed(evidence);
     }
-    let mut passed_on = said.clone();
+    let mut passed_on = evidence.clone();
     passed_on.start = None;
     passed_on.trace = TraceRef::Other(span.trace_id);
     passed_on.details.terms = None;
@@ -239,7 +239,7 @@ impl LinkResolution {
     /// Adds the branches of a fragment. Only an end can be assigned to one of several workflows;
     /// any other fact is useless if its workflow is unknown.
     fn add_branches(&mut self, fragment: &EvidenceFragment, branches: &BTreeSet<Branch>) {
-        let is_end = BranchEnd::of(&fragment.said, fragment.span).is_some();
+        let is_end = BranchEnd::of(&fragment.evidence, fragment.span).is_some();
         if is_end {
             self.batches
                 .extend(branches.iter().map(|branch| LinkedSpan {
@@ -255,16 +255,16 @@ impl LinkResolution {
     }
 
     fn join(&mut self, fragment: &EvidenceFragment, key: EventKey, origin: ChainOrigin) {
-        let mut said = fragment.of_workflow(key).into_owned();
-        said.label = origin.label();
-        said.details.is_ambiguous |= matches!(origin, ChainOrigin::SeveralStarts(_));
+        let mut evidence = fragment.of_workflow(key).into_owned();
+        evidence.label = origin.label();
+        evidence.details.is_ambiguous |= matches!(origin, ChainOrigin::SeveralStarts(_));
         self.moves
             .entry((fragment.slo, key))
             .and_modify(|known| match known {
-                Move::Joined(workflow) => workflow.join(&said),
+                Move::Joined(workflow) => workflow.join(&evidence),
                 Move::Left => {}
             })
-            .or_insert_with(|| Move::Joined(Box::new(said)));
+            .or_insert_with(|| Move::Joined(Box::new(evidence)));
     }
 
     /// Returns the evidence to join with what is stored.

@@ -49,7 +49,7 @@ struct ReplicaWorld {
     now: i64,
     places: [ReplicaSlot; 3],
     started: i64,
-    said: Replicas,
+    recorded: Replicas,
     last_beats: BTreeMap<ReplicaId, i64>,
     /// The replica, and the beginning and end of the hold.
     holds: Vec<(ReplicaId, [i64; 2])>,
@@ -61,7 +61,7 @@ impl ReplicaWorld {
             now: 0,
             places: [ReplicaSlot::default(); 3],
             started: 0,
-            said: Replicas::none(Timestamp::from_secs(0)),
+            recorded: Replicas::none(Timestamp::from_secs(0)),
             last_beats: BTreeMap::new(),
             holds: Vec::new(),
         }
@@ -91,18 +91,18 @@ impl ReplicaWorld {
             return;
         };
         self.places[nth] = ReplicaSlot::Silent(replica);
-        if let Some(beat) = self.last_beats.get(&replica) {
-            let hold = [*beat, beat + SILENCE + CATCH_UP];
+        if let Some(last_beat) = self.last_beats.get(&replica) {
+            let hold = [*last_beat, last_beat + SILENCE + CATCH_UP];
             self.holds.push((replica, hold));
         }
     }
 
     /// Removes the hold, since an interruption this short is no outage.
     fn forgive(&mut self, replica: ReplicaId) {
-        if let Some(beat) = self.last_beats.get(&replica).copied()
-            && self.now <= beat + SILENCE
+        if let Some(last_beat) = self.last_beats.get(&replica).copied()
+            && self.now <= last_beat + SILENCE
         {
-            let none = (replica, [beat, beat + SILENCE + CATCH_UP]);
+            let none = (replica, [last_beat, last_beat + SILENCE + CATCH_UP]);
             self.holds.retain(|hold| *hold != none);
         }
     }
@@ -110,7 +110,7 @@ impl ReplicaWorld {
     fn leave(&mut self, nth: usize) {
         if let ReplicaSlot::Running(replica) = self.places[nth] {
             let now = Timestamp::from_secs(self.now);
-            self.said = self.said.clone().leave(replica, now, &LIMITS);
+            self.recorded = self.recorded.clone().leave(replica, now, &LIMITS);
         }
         self.places[nth] = ReplicaSlot::Empty;
     }
@@ -124,9 +124,12 @@ impl ReplicaWorld {
                 continue;
             };
             self.hold_if_it_was_away(replica);
-            let before = self.said.together.up_to;
+            let before = self.recorded.together.up_to;
             let now = Timestamp::from_secs(self.now);
-            self.said = self.said.clone().beat(replica, now, &LIMITS);
+            self.recorded = self
+                .recorded
+                .clone()
+                .record_heartbeat(replica, now, &LIMITS);
             self.last_beats.insert(replica, self.now);
             self.check(before);
         }
@@ -138,22 +141,24 @@ impl ReplicaWorld {
     fn hold_if_it_was_away(&mut self, replica: ReplicaId) {
         let own = self.last_beats.get(&replica).copied();
         let last = own.or_else(|| self.last_beats.values().max().copied());
-        if last.is_none_or(|beat| self.now - beat <= SILENCE) {
+        if last.is_none_or(|last_beat| self.now - last_beat <= SILENCE) {
             return;
         }
         let since = own.map_or_else(
-            || self.said.together.up_to.as_secs(),
-            |beat| {
+            || self.recorded.together.up_to.as_secs(),
+            |last_beat| {
                 let holds = self.holds.iter();
-                let holds = holds.filter(|(of, [_, until])| *of == replica && beat < *until);
-                holds.map(|(_, [since, _])| *since).fold(beat, i64::min)
+                let holds = holds.filter(|(of, [_, until])| *of == replica && last_beat < *until);
+                holds
+                    .map(|(_, [since, _])| *since)
+                    .fold(last_beat, i64::min)
             },
         );
         self.holds.push((replica, [since, self.now + CATCH_UP]));
     }
 
     fn check(&self, before: Timestamp) {
-        let up_to = self.said.together.up_to;
+        let up_to = self.recorded.together.up_to;
         assert!(up_to >= before, "it went back");
         let up_to = up_to.as_secs();
         assert!(up_to <= self.now, "it is ahead of the time");
@@ -187,7 +192,7 @@ proptest! {
         for _ in 0..2 * (SILENCE + CATCH_UP) {
             world.live();
         }
-        prop_assert_eq!(world.said.together.up_to, Timestamp::from_secs(world.now));
+        prop_assert_eq!(world.recorded.together.up_to, Timestamp::from_secs(world.now));
     }
 
     #[test]
@@ -195,17 +200,17 @@ proptest! {
         jumps in prop::collection::vec((0..3_i64, -5_000..5_000_i64), 1..30)
     ) {
         let replicas = [ReplicaId(0), ReplicaId(1), ReplicaId(2)];
-        let mut said = Replicas::none(Timestamp::from_secs(10_000));
+        let mut recorded = Replicas::none(Timestamp::from_secs(10_000));
         for (replica, jump) in jumps {
-            said = said.beat(ReplicaId(replica), Timestamp::from_secs(10_000 + jump), &LIMITS);
+            recorded = recorded.record_heartbeat(ReplicaId(replica), Timestamp::from_secs(10_000 + jump), &LIMITS);
         }
         let right = 10_000 + SILENCE + 2 * CATCH_UP;
         for second in 10_000..=right {
             for replica in replicas {
-                said = said.beat(replica, Timestamp::from_secs(second), &LIMITS);
+                recorded = recorded.record_heartbeat(replica, Timestamp::from_secs(second), &LIMITS);
             }
         }
         let right = Timestamp::from_secs(right);
-        prop_assert_eq!(said.together.stands_at(right), right);
+        prop_assert_eq!(recorded.together.as_of(right), right);
     }
 }

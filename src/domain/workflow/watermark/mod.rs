@@ -31,7 +31,7 @@ pub struct Watermark {
     /// Everything up to here has been received, as far as senders sent it in time.
     pub up_to: Timestamp,
     /// The last heartbeat.
-    pub beat_at: Timestamp,
+    pub heartbeat_at: Timestamp,
     /// The time until which senders may deliver what they buffered during an outage.
     pub catching_up_until: Timestamp,
 }
@@ -56,21 +56,21 @@ impl Watermark {
     pub const fn new(now: Timestamp) -> Self {
         Self {
             up_to: now,
-            beat_at: now,
+            heartbeat_at: now,
             catching_up_until: now,
         }
     }
 
     /// Returns the watermark at `now`: never in the future, even if a clock that had jumped ahead
     /// has written it.
-    pub fn stands_at(&self, now: Timestamp) -> Timestamp {
+    pub fn as_of(&self, now: Timestamp) -> Timestamp {
         self.up_to.min(now)
     }
 
     /// Records that ingest works at `now`. It follows the replica's clock, even backwards.
     #[must_use]
-    fn beat(self, now: Timestamp, limits: &OutageLimits) -> Self {
-        let was_away = now.saturating_since(self.beat_at) > limits.silence;
+    fn record_heartbeat(self, now: Timestamp, limits: &OutageLimits) -> Self {
+        let was_away = now.saturating_since(self.heartbeat_at) > limits.silence;
         let caught_up = now + limits.catch_up;
         // Limited to what an outage now would give: a clock that had jumped ahead, and is right
         // again, must not delay every deadline until that time.
@@ -86,13 +86,13 @@ impl Watermark {
         };
         Self {
             up_to,
-            beat_at: now,
+            heartbeat_at: now,
             catching_up_until,
         }
     }
 
     fn is_catching_up(&self) -> bool {
-        self.beat_at < self.catching_up_until
+        self.heartbeat_at < self.catching_up_until
     }
 }
 
@@ -116,16 +116,21 @@ impl Replicas {
     /// Records that a replica is receiving at `now`, by its clock. A new one begins at the combined
     /// watermark.
     #[must_use]
-    pub fn beat(mut self, replica: ReplicaId, now: Timestamp, limits: &OutageLimits) -> Self {
+    pub fn record_heartbeat(
+        mut self,
+        replica: ReplicaId,
+        now: Timestamp,
+        limits: &OutageLimits,
+    ) -> Self {
         let known = self.each.get(&replica).unwrap_or(&self.together);
-        let own = known.beat(now, limits);
+        let own = known.record_heartbeat(now, limits);
         self.each.insert(replica, own);
         self.each
-            .retain(|_, other| distance(other.beat_at, now) <= FORGOTTEN_AFTER);
+            .retain(|_, other| distance(other.heartbeat_at, now) <= FORGOTTEN_AFTER);
         let counted = self
             .each
             .values()
-            .filter(|other| now.saturating_since(other.beat_at) < limits.given_up_after());
+            .filter(|other| now.saturating_since(other.heartbeat_at) < limits.given_up_after());
         let (up_to, catching_up_until) = counted.fold(
             (own.up_to, own.catching_up_until),
             |(up_to, until), other| {
@@ -137,7 +142,7 @@ impl Replicas {
         );
         self.together = Watermark {
             up_to: up_to.max(self.together.up_to),
-            beat_at: now,
+            heartbeat_at: now,
             catching_up_until,
         };
         self
@@ -150,7 +155,7 @@ impl Replicas {
     #[must_use]
     pub fn leave(mut self, replica: ReplicaId, now: Timestamp, limits: &OutageLimits) -> Self {
         if self.each.get(&replica).is_some_and(|own| {
-            !own.is_catching_up() && now.saturating_since(own.beat_at) <= limits.silence
+            !own.is_catching_up() && now.saturating_since(own.heartbeat_at) <= limits.silence
         }) {
             self.each.remove(&replica);
         }
@@ -181,7 +186,7 @@ mod tests {
     fn living(mut all: Replicas, alive: &[ReplicaId], from: i64, to: i64) -> Replicas {
         for second in from..=to {
             for replica in alive {
-                all = all.beat(*replica, at(second), &LIMITS);
+                all = all.record_heartbeat(*replica, at(second), &LIMITS);
             }
         }
         all
@@ -230,7 +235,9 @@ mod tests {
     fn a_replica_that_leaves_while_its_senders_catch_up_is_held_to_be_silent() {
         let all = living(Replicas::none(at(0)), &[A, B], 1, 100);
         let all = living(all, &[B], 101, 1_000);
-        let returned = all.beat(A, at(1_001), &LIMITS).leave(A, at(1_001), &LIMITS);
+        let returned = all
+            .record_heartbeat(A, at(1_001), &LIMITS)
+            .leave(A, at(1_001), &LIMITS);
         let held = living(returned, &[B], 1_002, 1_310);
         assert_eq!(held.together.up_to, at(1_000));
         assert_eq!(living(held, &[B], 1_311, 1_311).together.up_to, at(1_311));
@@ -250,9 +257,9 @@ mod tests {
     #[test]
     fn a_new_replica_moves_it_neither_back_nor_forth() {
         let alone = living(Replicas::none(at(0)), &[A], 1, 100);
-        let joined = alone.clone().beat(B, at(100), &LIMITS);
+        let joined = alone.clone().record_heartbeat(B, at(100), &LIMITS);
         assert_eq!(joined.together, alone.together);
-        let behind = alone.clone().beat(B, at(95), &LIMITS);
+        let behind = alone.clone().record_heartbeat(B, at(95), &LIMITS);
         assert_eq!(behind.together.up_to, at(100));
     }
 
@@ -268,9 +275,9 @@ mod tests {
     #[test]
     fn a_clock_set_back_moves_nothing_back() {
         let all = living(Replicas::none(at(0)), &[A], 1, 105);
-        let set_back = all.beat(A, at(50), &LIMITS);
+        let set_back = all.record_heartbeat(A, at(50), &LIMITS);
         assert_eq!(set_back.together.up_to, at(105));
-        assert_eq!(set_back.together.stands_at(at(50)), at(50));
+        assert_eq!(set_back.together.as_of(at(50)), at(50));
     }
 
     #[test]
@@ -287,8 +294,8 @@ mod tests {
         let mut all = living(Replicas::none(at(9_000)), &[A, B], 9_001, 9_100);
         for second in 9_101..9_500 {
             all = all
-                .beat(A, at(second), &LIMITS)
-                .beat(B, at(second - 3_600), &LIMITS);
+                .record_heartbeat(A, at(second), &LIMITS)
+                .record_heartbeat(B, at(second - 3_600), &LIMITS);
         }
         assert!(all.together.up_to >= at(9_498), "{:?}", all.together);
     }

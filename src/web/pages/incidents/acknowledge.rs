@@ -129,7 +129,7 @@ async fn tell(
         ..transition
     };
     let targets = tx
-        .targets_told(told.slo, told.facts.severity, told.facts.episode)
+        .notified_targets(told.slo, told.facts.severity, told.facts.episode)
         .await?;
     enqueue(tx, &told, &targets).await
 }

@@ -20,10 +20,10 @@ pub(super) struct IncidentCharts {
 impl IncidentCharts {
     pub(super) fn new(
         title: &'static str,
-        picture: &IncidentSnapshot,
+        incident_snapshot: &IncidentSnapshot,
         alert: &AlertSnapshot,
     ) -> Self {
-        let counts = picture.counts();
+        let counts = incident_snapshot.counts();
         let all = counts.sum(0, counts.len());
         let sentence = format!(
             "Bad events by reason: {} late, {} failed, {} never finished, of {}.",
@@ -35,19 +35,19 @@ impl IncidentCharts {
         Self {
             title,
             reasons: chart::reasons(&counts, &sentence),
-            burn: burn(picture, alert).draw(),
+            burn: burn(incident_snapshot, alert).draw(),
             windows: format!(
                 "Thick: {} window; thin: {}.",
-                format::window(picture.long_secs),
-                format::window(picture.short_secs)
+                format::window(incident_snapshot.long_secs),
+                format::window(incident_snapshot.short_secs)
             ),
         }
     }
 }
 
-fn burn(picture: &IncidentSnapshot, alert: &AlertSnapshot) -> BurnChart {
+fn burn(incident_snapshot: &IncidentSnapshot, alert: &AlertSnapshot) -> BurnChart {
     let fired_at = alert.fired_at.unwrap_or(alert.evaluated_at);
-    let points: Vec<BurnPoint> = picture
+    let points: Vec<BurnPoint> = incident_snapshot
         .burn()
         .map(|(at, long, short)| BurnPoint { at, long, short })
         .collect();
@@ -57,24 +57,24 @@ fn burn(picture: &IncidentSnapshot, alert: &AlertSnapshot) -> BurnChart {
         .fold(None, |peak: Option<f64>, rate| {
             Some(peak.map_or(rate, |peak| peak.max(rate)))
         });
-    let range = picture.range();
+    let range = incident_snapshot.range();
     BurnChart {
         range,
-        step: picture.step(),
+        step: incident_snapshot.step(),
         points,
         thresholds: vec![FactorLine {
-            factor: picture.factor,
+            factor: incident_snapshot.factor,
             severity: Severity::Page,
-            label: format!("{} reacts", format::factor(picture.factor)),
+            label: format!("{} reacts", format::factor(incident_snapshot.factor)),
         }],
         budget_ratio: 1.0 - alert.objective,
         fired_at: Some(fired_at).filter(|at| *at < range.to),
         events: Vec::new(),
         sentence: format!(
             "Burn rate over {} and {}: at most {}, on a logarithmic scale.",
-            format::window(picture.long_secs),
-            format::window(picture.short_secs),
-            format::burn_rate(peak, picture.factor),
+            format::window(incident_snapshot.long_secs),
+            format::window(incident_snapshot.short_secs),
+            format::burn_rate(peak, incident_snapshot.factor),
         ),
     }
 }

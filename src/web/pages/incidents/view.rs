@@ -80,11 +80,11 @@ impl IncidentView {
         let (id, slo) = (alert_at_firing.episode, first.slo);
         let acknowledged = tx.acknowledgements(&[id]).await?.remove(&id);
         let ids: Vec<Uuid> = transitions.iter().map(|one| one.id).collect();
-        let told = tx.tries_to_tell(&ids).await?;
+        let told = tx.incident_deliveries(&ids).await?;
         let notified = notified(&told);
         let notes = tx.notes(id).await?;
-        let snapshot_at_firing = tx.picture(id, TransitionKind::Firing).await?;
-        let snapshot_at_end = tx.picture(id, TransitionKind::Resolved).await?;
+        let snapshot_at_firing = tx.incident_snapshot(id, TransitionKind::Firing).await?;
+        let snapshot_at_end = tx.incident_snapshot(id, TransitionKind::Resolved).await?;
         let fired_at = alert_at_firing
             .fired_at
             .unwrap_or(alert_at_firing.evaluated_at);

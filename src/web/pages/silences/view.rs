@@ -47,7 +47,7 @@ impl SilenceView {
             matchers: terms.matchers.iter().map(ToString::to_string).collect(),
             starts_at: terms.starts_at(),
             ends_at: silence.ends_at(),
-            interval: silence.stretch_at_or_after(now),
+            interval: silence.range_at_or_after(now),
             repeat: terms.repeat.as_ref().map(|repeat| RepeatView {
                 rule: repeat.rule.clone(),
                 time_zone: repeat.time_zone.name(),

@@ -124,7 +124,7 @@ async fn of_period(
     let mut points = points.unwrap_or_default();
     points.extend(tx.corrections((id, slo), range, step).await?);
     let before = slo.counted(TimeRange::new(range.from, so_far.from));
-    let sums = tx.sums_of_pieces(&[(id, before)]).await?;
+    let sums = tx.sums_of_sets(&[(id, before)]).await?;
     points.extend(sums.into_iter().map(|counts| SeriesPoint {
         at: range.from,
         counts: -counts,

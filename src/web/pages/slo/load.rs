@@ -192,7 +192,7 @@ async fn sums<const N: usize>(
     ranges: [TimeRange; N],
 ) -> Result<[EventCounts; N], StoreError> {
     let counted = ranges.map(|range| (id, slo.counted(range)));
-    let sums = tx.sums_of_pieces(&counted).await?;
+    let sums = tx.sums_of_sets(&counted).await?;
     let sum = |at: usize| sums.get(at).copied().unwrap_or_default();
     Ok(std::array::from_fn(sum))
 }

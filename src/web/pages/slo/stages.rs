@@ -99,8 +99,8 @@ pub(super) async fn of_workflows(
         .iter()
         .map(|one| (one.key, one.trace_id))
         .collect();
-    let keys = tx.piece_keys(id, &indicator.correlate, &begun).await?;
-    let pieces = tx.stage_pieces(id, &keys).await?;
+    let keys = tx.evidence_keys(id, &indicator.correlate, &begun).await?;
+    let pieces = tx.stage_evidence_of(id, &keys).await?;
     let own = workflows.iter().zip(&pieces).map(|(workflow, pieces)| {
         let timeline = workflow.timeline(now);
         let breakdown = break_down(timeline, pieces, &indicator.stages);

@@ -23,7 +23,7 @@ use crate::{
         },
         slo::{Severity, Target},
     },
-    store::{NoticeNews, TestDelivery},
+    store::{NewNotification, TestDelivery},
     web::{
         error::{WebError, most_like},
         page::Negotiation,
@@ -80,13 +80,13 @@ pub(in crate::web) async fn post(
                 });
             }
             for (id, content) in &test.messages {
-                let news = NoticeNews {
+                let news = NewNotification {
                     id: *id,
                     content,
                     targets: std::slice::from_ref(&target.name),
                     urgency: Severity::Ticket,
                 };
-                tx.enqueue_notice(news, now).await?;
+                tx.enqueue_notification(news, now).await?;
             }
         }
         let answer = test.answer(&target);

@@ -221,7 +221,7 @@ impl Replica {
             silence: SILENCE,
             catch_up: self.catch_up,
         };
-        let noted = tx.beat(replica, now, &limits).await.unwrap();
+        let noted = tx.record_heartbeat(replica, now, &limits).await.unwrap();
         tx.commit().await.unwrap();
         self.watermark.send_replace(noted.up_to);
     }

@@ -44,7 +44,7 @@ impl EventAttributes {
             if let Some(name) = named(scope, key) {
                 let values = value.elements().iter();
                 values
-                    .filter_map(|value| telling(value, label))
+                    .filter_map(|value| shared_value(value, label))
                     .for_each(|value| kept.add(&name, &value));
             }
         });
@@ -142,7 +142,7 @@ fn named(scope: AttributeScope, key: &str) -> Option<String> {
 }
 
 /// Returns the value as text, if several events can be expected to share it.
-fn telling<'a>(value: &'a Value<'_>, label: &str) -> Option<Cow<'a, str>> {
+fn shared_value<'a>(value: &'a Value<'_>, label: &str) -> Option<Cow<'a, str>> {
     match value {
         Value::String(text) if text.is_empty() || text == label || is_id(text) => None,
         Value::String(text) => Some(text.as_ref().into()),

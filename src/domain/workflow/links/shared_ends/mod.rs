@@ -152,7 +152,7 @@ impl BatchGroup {
                 .map(|(key, _)| (*key, SharedEnd::TooManyWorkflows))
                 .collect();
         }
-        judge_by_number(members, &self.deliveries)
+        judge_by_count(members, &self.deliveries)
     }
 
     /// Returns the trace of the earliest such end, for a workflow that is known by nothing else.
@@ -193,7 +193,7 @@ impl GroupsOfBatches {
 ///
 /// Of several deliveries of the same messages, as when a batch is delivered again, the one with
 /// most ends in time counts.
-pub fn judge_by_number(
+pub fn judge_by_count(
     members: &BTreeMap<EventKey, GroupMember>,
     deliveries: &[BatchDelivery],
 ) -> BTreeMap<EventKey, SharedEnd> {

@@ -56,9 +56,7 @@ fn delivery(
 
 fn judged(members: &BTreeMap<EventKey, GroupMember>, ends: &[BranchEnd]) -> Vec<SharedEnd> {
     let deliveries = [delivery(200, members, ends)];
-    judge_by_number(members, &deliveries)
-        .into_values()
-        .collect()
+    judge_by_count(members, &deliveries).into_values().collect()
 }
 
 use SharedEnd::{Cancelled, Failed, MoreEndsThanWorkflows, OneEndForAll, Succeeded};
@@ -67,7 +65,7 @@ use SharedEnd::{Cancelled, Failed, MoreEndsThanWorkflows, OneEndForAll, Succeede
 fn s33_of_workflows_of_several_groups_those_without_an_end_are_of_an_unknown_one() {
     let several = |ends: &[BranchEnd]| -> Vec<SharedEnd> {
         let members = started(&[0, 0]);
-        let mut shares = judge_by_number(&members, &[delivery(200, &members, ends)]);
+        let mut shares = judge_by_count(&members, &[delivery(200, &members, ends)]);
         note_several_groups(&mut shares);
         shares.into_values().collect()
     };
@@ -76,7 +74,7 @@ fn s33_of_workflows_of_several_groups_those_without_an_end_are_of_an_unknown_one
     assert_eq!(several(&[]), [SharedEnd::None; 2], "each has none");
     let members = started(&[0, 0, 0]);
     let ends = [succeeded(4, 1), succeeded(5, 2)];
-    let mut shares = judge_by_number(&members, &[delivery(200, &members, &ends)]);
+    let mut shares = judge_by_count(&members, &[delivery(200, &members, &ends)]);
     note_several_groups(&mut shares);
     let expected = [
         Succeeded(at(4)),
@@ -142,7 +140,7 @@ fn s33_of_several_deliveries_of_one_batch_the_one_with_most_ends_in_time_counts(
     let first = delivery(201, &members, &[succeeded(4, 1)]);
     let again = delivery(200, &members, &[succeeded(30, 2), succeeded(31, 3)]);
     for deliveries in [[first.clone(), again.clone()], [again, first]] {
-        let shares = judge_by_number(&members, &deliveries).into_values();
+        let shares = judge_by_count(&members, &deliveries).into_values();
         let expected = [Succeeded(at(30)), Succeeded(at(31))];
         assert_eq!(shares.collect::<Vec<_>>(), expected);
     }
@@ -244,7 +242,7 @@ proptest! {
     #[test]
     fn s33_as_many_are_good_as_can_be(members in any_members(), ends in any_ends()) {
         prop_assume!(ends.len() <= members.len());
-        let shares = judge_by_number(&members, &[delivery(200, &members, &ends)]);
+        let shares = judge_by_count(&members, &[delivery(200, &members, &ends)]);
         let good = shares.iter().filter(|(key, end)| {
             let range = members[*key].in_time.unwrap();
             matches!(end, Succeeded(at) if is_within(range, *at))
@@ -264,7 +262,7 @@ proptest! {
         members in any_members(), ends in any_ends(),
     ) {
         prop_assume!(ends.len() <= members.len());
-        let shares = judge_by_number(&members, &[delivery(200, &members, &ends)]);
+        let shares = judge_by_count(&members, &[delivery(200, &members, &ends)]);
         let mut left: Vec<SharedEnd> = ends.iter().map(|end| end.shared()).collect();
         for end in shares.values().filter(|end| end.at().is_some()) {
             let place = left.iter().position(|other| other == end);
@@ -288,7 +286,7 @@ proptest! {
         prop_assume!(fewer.contains_key(&key(hidden)));
         fewer.get_mut(&key(hidden)).unwrap().in_time = None;
         let breaches = |members: &BTreeMap<EventKey, GroupMember>| -> BTreeSet<EventKey> {
-            let shares = judge_by_number(members, &[delivery(200, members, &ends)]);
+            let shares = judge_by_count(members, &[delivery(200, members, &ends)]);
             let bad = shares.into_iter().filter(|(key, end)| {
                 let range = members[key].in_time;
                 match end {

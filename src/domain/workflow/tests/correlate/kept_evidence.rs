@@ -107,7 +107,7 @@ impl SloUnderTest {
                     filter: linked.filter,
                     span: linked.span,
                     message: linked.message,
-                    said: Workflow {
+                    evidence: Workflow {
                         first_evidence_at: Some(self.watermark),
                         ..linked.piece.clone()
                     },
@@ -186,7 +186,7 @@ impl SloUnderTest {
             };
             for (id, branches) in &self.links.branches {
                 let piece = &self.links.pieces[id];
-                let Some(end) = BranchEnd::of(&piece.said, piece.span) else {
+                let Some(end) = BranchEnd::of(&piece.evidence, piece.span) else {
                     continue;
                 };
                 for branch in branches.iter().filter(|branch| branch.batch == batch.span) {
@@ -206,7 +206,7 @@ impl SloUnderTest {
             ids.iter().map(|id| self.links.pieces[id].clone()).collect()
         };
         let placement = place(&fragments(&others), &self.links.graph);
-        let messages_placed = self.place_messages(&fragments(&messages));
+        let messages_placed = self.resolve_messages(&fragments(&messages));
         let mut again = BTreeSet::new();
         for nth in &placement.undivided {
             let batch = self.links.pieces[&others[*nth]].span;
@@ -225,7 +225,7 @@ impl SloUnderTest {
         again
     }
 
-    fn place_messages(&mut self, fragments: &[EvidenceFragment]) -> LinkResolution {
+    fn resolve_messages(&mut self, fragments: &[EvidenceFragment]) -> LinkResolution {
         let (mut keys, mut gathered) = (Vec::new(), EvidenceByEvent::new());
         for fragment in fragments {
             let mut own = BTreeSet::new();

@@ -64,12 +64,12 @@ fn spec(
         }
     };
     let length = length?;
-    let stretch = |from: Timestamp| TimeRange::new(from, from + length);
+    let range = |from: Timestamp| TimeRange::new(from, from + length);
     Ok(Exclusion {
         name: name.ok_or(Reported)?.0.clone(),
         scope: scope?.unwrap_or(ExclusionScope::All),
         reason: reason?,
-        stretches: starts?.into_iter().map(stretch).collect(),
+        ranges: starts?.into_iter().map(range).collect(),
     })
 }
 

@@ -57,18 +57,20 @@ impl CheckState {
 /// Returns the next state, given whether the problem was found at `now`, and the notification that
 /// follows. `new_episode` is used if the check opens.
 pub fn step(
-    standing: CheckState,
+    state: CheckState,
     is_found: Found,
-    (now, patience): (Timestamp, HoldTimes),
+    (now, hold_times): (Timestamp, HoldTimes),
     new_episode: Uuid,
 ) -> (CheckState, Option<CheckAnnouncement>) {
-    let (phase, told) = match (standing.phase, is_found) {
+    let (phase, announcements) = match (state.phase, is_found) {
         (CheckPhase::Well | CheckPhase::Suspect { .. }, Found::No) => (CheckPhase::Well, None),
-        (CheckPhase::Well, Found::Yes) => suspect((now, now), patience, new_episode),
-        (CheckPhase::Suspect { since }, Found::Yes) => suspect((since, now), patience, new_episode),
+        (CheckPhase::Well, Found::Yes) => suspect((now, now), hold_times, new_episode),
+        (CheckPhase::Suspect { since }, Found::Yes) => {
+            suspect((since, now), hold_times, new_episode)
+        }
         (open @ CheckPhase::Open { .. }, Found::Yes) => (open, None),
         (CheckPhase::Open { episode, opened_at }, Found::No) => {
-            recovering((episode, opened_at, now), now, patience)
+            recovering((episode, opened_at, now), now, hold_times)
         }
         (
             CheckPhase::Recovering {
@@ -83,10 +85,10 @@ pub fn step(
                 well_since,
             },
             Found::No,
-        ) => recovering((episode, opened_at, well_since), now, patience),
+        ) => recovering((episode, opened_at, well_since), now, hold_times),
     };
-    let version = standing.version + i64::from(phase != standing.phase);
-    (CheckState { version, phase }, told)
+    let version = state.version + i64::from(phase != state.phase);
+    (CheckState { version, phase }, announcements)
 }
 
 /// The result of a check.
@@ -98,10 +100,10 @@ pub enum Found {
 
 fn suspect(
     (since, now): (Timestamp, Timestamp),
-    patience: HoldTimes,
+    hold_times: HoldTimes,
     episode: Uuid,
 ) -> (CheckPhase, Option<CheckAnnouncement>) {
-    if now.saturating_since(since) < patience.before_open {
+    if now.saturating_since(since) < hold_times.before_open {
         return (CheckPhase::Suspect { since }, None);
     }
     let opened_at = now;
@@ -114,9 +116,9 @@ fn suspect(
 fn recovering(
     (episode, opened_at, well_since): (Uuid, Timestamp, Timestamp),
     now: Timestamp,
-    patience: HoldTimes,
+    hold_times: HoldTimes,
 ) -> (CheckPhase, Option<CheckAnnouncement>) {
-    if now.saturating_since(well_since) < patience.before_resolve {
+    if now.saturating_since(well_since) < hold_times.before_resolve {
         let phase = CheckPhase::Recovering {
             episode,
             opened_at,
@@ -142,22 +144,22 @@ mod tests {
     };
 
     fn run(looks: &[(i64, Found)]) -> (CheckState, Vec<(i64, CheckAnnouncement)>) {
-        let mut standing = CheckState::WELL;
-        let mut told = Vec::new();
+        let mut state = CheckState::WELL;
+        let mut announcements = Vec::new();
         for (secs, is_found) in looks {
             let now = Timestamp::from_secs(*secs);
             let episode = Uuid::from_u128(u128::from(secs.unsigned_abs()) + 1);
-            let (next, news) = step(standing, *is_found, (now, PATIENCE), episode);
-            told.extend(news.map(|news| (*secs, news)));
-            standing = next;
+            let (next, announcement) = step(state, *is_found, (now, PATIENCE), episode);
+            announcements.extend(announcement.map(|announcement| (*secs, announcement)));
+            state = next;
         }
-        (standing, told)
+        (state, announcements)
     }
 
     #[test]
     fn what_lasts_opens_once_and_resolves_once() {
         use Found::{No, Yes};
-        let (end, told) = run(&[
+        let (end, announcements) = run(&[
             (0, Yes),
             (30, Yes),
             (60, Yes),
@@ -173,7 +175,7 @@ mod tests {
             (60, CheckAnnouncement::Opened { episode }),
             (220, CheckAnnouncement::Resolved { episode, opened_at }),
         ];
-        assert_eq!(told, expected);
+        assert_eq!(announcements, expected);
         assert_eq!(end.phase, CheckPhase::Well);
     }
 
@@ -181,7 +183,7 @@ mod tests {
     fn what_flickers_is_told_once_or_not_at_all() {
         use Found::{No, Yes};
         assert_eq!(run(&[(0, Yes), (30, No), (50, Yes), (100, No)]).1, []);
-        let (_, told) = run(&[
+        let (_, announcements) = run(&[
             (0, Yes),
             (60, Yes),
             (70, No),
@@ -189,7 +191,7 @@ mod tests {
             (110, No),
             (200, Yes),
         ]);
-        assert_eq!(told.len(), 1);
+        assert_eq!(announcements.len(), 1);
     }
 
     proptest! {
@@ -205,11 +207,11 @@ mod tests {
                     (at, if found { Found::Yes } else { Found::No })
                 })
                 .collect();
-            let (_, told) = run(&looks);
-            for (index, (_, news)) in told.iter().enumerate() {
-                prop_assert_eq!(matches!(news, CheckAnnouncement::Opened { .. }), index % 2 == 0);
+            let (_, announcements) = run(&looks);
+            for (index, (_, announcement)) in announcements.iter().enumerate() {
+                prop_assert_eq!(matches!(announcement, CheckAnnouncement::Opened { .. }), index % 2 == 0);
             }
-            for pair in told.chunks_exact(2) {
+            for pair in announcements.chunks_exact(2) {
                 let (CheckAnnouncement::Opened { episode: began }, CheckAnnouncement::Resolved { episode: ended, .. }) =
                     (pair[0].1, pair[1].1)
                 else {
