@@ -196,6 +196,7 @@ create table link_evidence (
     span_id       bigint  not null,
     evidence      jsonb   not null,
     workflow_keys uuid[]  not null default '{}',
+    sent_by       bigint[] not null default '{}',
     is_unresolved boolean not null default true,
     is_truncated  boolean not null default false,
     is_start      boolean not null,
@@ -218,6 +219,7 @@ comment on column link_evidence.trace_id is 'Trace of the span that gives the ev
 comment on column link_evidence.span_id is 'Id of the span that gives the evidence: its 8 bytes as a big-endian number.';
 comment on column link_evidence.evidence is 'The evidence, as a workflow of which nothing else is known.';
 comment on column link_evidence.workflow_keys is 'Keys of the workflows that the evidence counts for (workflows.key), by what was known when its links were last resolved.';
+comment on column link_evidence.sent_by is 'For each of workflow_keys, if the evidence is an end: the id of the span that sent the message by which the end left the trace of the start, as its 8 bytes in a big-endian number. Null where the start itself sent it.';
 comment on column link_evidence.is_unresolved is 'Whether the links must be resolved (again): the evidence is new, or a span that it was waiting for has arrived.';
 comment on column link_evidence.is_truncated is 'Whether the work began more links away than are followed.';
 comment on column link_evidence.is_start is 'Whether the span starts workflows of the SLO. The start span that is furthest back on a chain of links identifies the workflow.';

@@ -28,7 +28,8 @@ pub enum WorkflowNote {
     /// Several start spans are in one trace, and the trace identifies the workflow: the earliest
     /// counts.
     SeveralStarts,
-    /// Its start published several messages, and nothing distinguishes them.
+    /// Its start published several messages, and nothing distinguishes them; or it is a request
+    /// whose ends arrived by several messages.
     ManyMessages,
     /// It went through a batch and was judged by count: the end that it was assigned may be
     /// another's.
@@ -92,7 +93,8 @@ pub fn notices(
     let is = |remark| workflow.details.starts.has(remark);
     let is_several = is(StartRemark::Several) && !is(StartRemark::Received) && judging.is_by_trace;
     let several = is_several.then_some(WorkflowNote::SeveralStarts);
-    let many = is(StartRemark::Batch).then_some(WorkflowNote::ManyMessages);
+    let is_many = is(StartRemark::Batch) || workflow.details.starts.has_several_messages();
+    let many = is_many.then_some(WorkflowNote::ManyMessages);
     let of_verdict = of_verdict(workflow, verdict);
     // Independent of its outcome, so that it is noted only once.
     let is_by_number = workflow.start.is_some() && workflow.details.shared.is_some();

@@ -68,11 +68,15 @@ pub(crate) fn span(
     row: &sqlx::postgres::PgRow,
     [trace_column, span_column]: [&str; 2],
 ) -> Result<SpanRef, sqlx::Error> {
-    let bytes = row.try_get::<i64, _>(span_column)?.to_be_bytes();
     Ok(SpanRef {
         trace_id: trace_id(row.try_get(trace_column)?)?,
-        span_id: SpanId::from_slice(&bytes).ok_or_else(|| inconsistent("a span id is all zero"))?,
+        span_id: span_id(row.try_get(span_column)?)?,
     })
+}
+
+pub(crate) fn span_id(number: i64) -> Result<SpanId, sqlx::Error> {
+    let id = SpanId::from_slice(&number.to_be_bytes());
+    id.ok_or_else(|| inconsistent("a span id is all zero"))
 }
 
 impl Tx<'_> {

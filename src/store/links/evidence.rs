@@ -5,10 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::{Row as _, types::Json};
 use uuid::Uuid;
 
-use super::edges::{SpanColumns, number, span};
+use super::edges::{SpanColumns, number, span, span_id};
 use crate::{
     domain::{
-        model::{ids::SloId, span::SpanRef},
+        model::{
+            ids::{SloId, SpanId},
+            span::SpanRef,
+        },
         slo::LinkBatch,
         workflow::{
             EventKey, Workflow,
@@ -96,7 +99,7 @@ impl Tx<'_> {
         let rows = sqlx::query(
             "-- link_evidence.unresolved
              select id, slo_id, filter, trace_id, span_id, message, evidence, workflow_keys,
-                 is_truncated, is_whole, is_batch, branch_batches
+                 sent_by, is_truncated, is_whole, is_batch, branch_batches
              from link_evidence where is_unresolved order by id limit $1",
         )
         .bind(BATCH)
@@ -131,6 +134,7 @@ impl Tx<'_> {
             let keys = placed.workflow_keys.iter();
             array(keys.map(|key| Uuid::from_bytes(key.0)))
         });
+        let senders = placement.placements.iter().map(senders);
         let placed = pieces.iter().zip(&placement.placements);
         let batches = placed.map(|(piece, placed)| array(batch_ids(&piece.fragment, placed)));
         let of_branches = |column: fn(SpanRef) -> String| {
@@ -144,11 +148,11 @@ impl Tx<'_> {
         let statement = sqlx::query(concat!(
             "-- link_evidence.place\n",
             "update link_evidence e set workflow_keys = n.workflow_keys::uuid[], ",
-            "is_truncated = n.is_truncated, is_unresolved = false, ",
+            "sent_by = n.sent_by::bigint[], is_truncated = n.is_truncated, is_unresolved = false, ",
             "branch_batches = n.batches::uuid[], branch_traces = n.traces::uuid[], ",
             "branch_spans = n.spans::bigint[] ",
-            "from unnest($1::uuid[], $2::text[], $3::boolean[], $4::text[], $5::text[], $6::text[]) ",
-            "as n(id, workflow_keys, is_truncated, batches, traces, spans) ",
+            "from unnest($1::uuid[], $2::text[], $3::boolean[], $4::text[], $5::text[], $6::text[], ",
+            "$7::text[]) as n(id, workflow_keys, is_truncated, batches, traces, spans, sent_by) ",
             "where e.id = n.id",
         ))
         .bind(ids)
@@ -156,7 +160,8 @@ impl Tx<'_> {
         .bind(cut)
         .bind(batches.collect::<Vec<_>>())
         .bind(of_branches(|by| uuid(by.trace_id).to_string()))
-        .bind(of_branches(|by| number(by.span_id).to_string()));
+        .bind(of_branches(|by| number(by.span_id).to_string()))
+        .bind(senders.collect::<Vec<_>>());
         self.execute(statement).await?;
         Ok(())
     }
@@ -227,6 +232,16 @@ pub(crate) fn batch_ids<'a>(
     })
 }
 
+/// Formats the sender of each workflow; most evidence has none.
+fn senders(placed: &Placement) -> String {
+    let keys = placed.workflow_keys.iter();
+    let keys = keys.filter(|_| !placed.sent_by.is_empty());
+    array(keys.map(|key| match placed.sent_by.get(key) {
+        Some(by) => number(*by).to_string(),
+        None => "null".to_owned(),
+    }))
+}
+
 /// Formats an array as text: Postgres has no arrays of arrays of different lengths.
 fn array<T: ToString>(values: impl Iterator<Item = T>) -> String {
     let values: Vec<String> = values.map(|value| value.to_string()).collect();
@@ -244,6 +259,10 @@ fn start(row: &sqlx::postgres::PgRow) -> Result<Option<(LinkFilter, SpanRef)>, s
 fn decode(row: &sqlx::postgres::PgRow) -> Result<EvidenceRow, sqlx::Error> {
     let keys: Vec<Uuid> = row.try_get("workflow_keys")?;
     let keys = keys.into_iter().map(|key| EventKey(key.into_bytes()));
+    let senders: Vec<Option<i64>> = row.try_get("sent_by")?;
+    let sent_by = keys.clone().zip(senders);
+    let sent_by = sent_by.filter_map(|(key, by)| Some((key, by?)));
+    let sent_by = sent_by.map(|(key, by)| Ok((key, span_id(by)?)));
     let Json(evidence) = row.try_get("evidence")?;
     let message: Option<Uuid> = row.try_get("message")?;
     let batch_ids: Vec<Uuid> = row.try_get("branch_batches")?;
@@ -253,6 +272,7 @@ fn decode(row: &sqlx::postgres::PgRow) -> Result<EvidenceRow, sqlx::Error> {
         span: span(row, ["trace_id", "span_id"])?,
         message: message.map(|id| EventKey(id.into_bytes())),
         evidence,
+        sent_by: sent_by.collect::<Result<BTreeMap<EventKey, SpanId>, sqlx::Error>>()?,
         workflow_keys: keys.collect(),
         is_divided: !batch_ids.is_empty(),
         batch: if row.try_get("is_whole")? {

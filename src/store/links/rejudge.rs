@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::{Row as _, types::Json};
 use uuid::Uuid;
 
-use super::edges::span;
+use super::edges::{span, span_id};
 use crate::{
     domain::{
         counting::ledger::{CountDelta, rejudge, silence_of},
@@ -41,7 +41,8 @@ impl Tx<'_> {
         }
         let rows = sqlx::query(concat!(
             "-- link_evidence.remaining\n",
-            "select e.slo_id, l.key, e.trace_id, e.span_id, e.evidence ",
+            "select e.slo_id, l.key, e.trace_id, e.span_id, e.evidence, ",
+            "e.sent_by[array_position(e.workflow_keys, l.key)] as sent_by ",
             "from unnest($1::integer[], $2::uuid[]) as l(slo_id, key) ",
             "join link_evidence e on e.workflow_keys @> array[l.key] and e.slo_id = l.slo_id ",
             "where not e.is_batch",
@@ -141,5 +142,7 @@ fn decode_remaining(row: &sqlx::postgres::PgRow) -> Result<(EventId, Workflow), 
     let Json(evidence) = row.try_get::<Json<Workflow>, _>("evidence")?;
     let of = span(row, ["trace_id", "span_id"])?;
     let id = (SloId(row.try_get("slo_id")?), key);
-    Ok((id, evidence_of(of, &evidence, key).into_owned()))
+    let sent_by = row.try_get::<Option<i64>, _>("sent_by")?.map(span_id);
+    let evidence = evidence_of(of, &evidence, key, sent_by.transpose()?);
+    Ok((id, evidence.into_owned()))
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Workflow, earliest};
+use super::{StartRemark, Workflow, earliest};
 use crate::domain::model::ids::Revision;
 
 type ByRevision = BTreeMap<Revision, Workflow>;
@@ -46,6 +46,14 @@ pub(super) fn chosen(mut all: ByRevision) -> Option<Workflow> {
 }
 
 impl Workflow {
+    /// Adds a remark, by whichever revision it will be judged.
+    pub(in crate::domain::workflow) fn remark(&mut self, remark: StartRemark) {
+        self.details.starts.add(remark);
+        for one in self.details.other_revisions.values_mut() {
+            one.details.starts.add(remark);
+        }
+    }
+
     /// Assigns evidence by revisions before `oldest` to `oldest`, since earlier ones are no longer
     /// stored.
     #[must_use]

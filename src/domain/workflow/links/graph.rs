@@ -51,6 +51,9 @@ pub struct Origins {
     /// The points at which the chain divides: spans that received messages of several workflows,
     /// each of which ends separately.
     pub branches: BTreeSet<Branch>,
+    /// The spans that other traces link to on the way to a start, other than the start: each sent
+    /// a message. Only those in the trace of the start count.
+    pub sent_by: BTreeSet<SpanRef>,
     /// The arrivals that may change the origins; no others can.
     pub waits_for: BTreeSet<Awaited>,
     /// True if the chain is longer than [`MAX_HOPS`] links.
@@ -148,6 +151,8 @@ impl Graph {
                 *target != of.span && *dividing.entry(*target).or_insert_with(decide)
             };
             let targets = way.next(at).iter().copied();
+            let into_other_trace = targets.clone().filter(|to| to.trace_id != at.trace_id);
+            origins.sent_by.extend(into_other_trace);
             let (batches, ways): (Vec<_>, Vec<_>) = targets.partition(divides);
             let branch = |batch| Branch { batch, by: at };
             origins.branches.extend(batches.into_iter().map(branch));
@@ -208,6 +213,9 @@ impl Graph {
         origins
             .waits_for
             .extend(each.iter().flat_map(|one| &one.waits_for));
+        origins
+            .sent_by
+            .extend(each.iter().flat_map(|one| &one.sent_by));
     }
 
     fn origins_of_start(&self, of: LinkedSpan) -> Origins {

@@ -7,12 +7,16 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use super::{Awaited, Branch, BranchEnd, ChainOrigin, Graph, LinkFilter, LinkedSpan};
+use super::{Awaited, Branch, BranchEnd, ChainOrigin, Graph, LinkFilter, LinkedSpan, Origins};
 use crate::domain::{
-    model::{ids::SloId, sampling::Draws, span::SpanRef},
+    model::{
+        ids::{SloId, SpanId},
+        sampling::Draws,
+        span::SpanRef,
+    },
     slo::LinkBatch,
     workflow::{
-        EventId, EventKey, EvidenceByEvent, StartRemarks, TraceRef, Workflow,
+        EventId, EventKey, EvidenceByEvent, StartRemark, StartRemarks, TraceRef, Workflow,
         batch::{BatchEvidence, BatchFact},
         evidence::hash,
     },
@@ -33,6 +37,8 @@ pub struct EvidenceFragment {
     pub evidence: Workflow,
     /// The workflows that it counts for; empty while it counts for none.
     pub workflow_keys: BTreeSet<EventKey>,
+    /// The span that sent the message by which the end left the trace of the start, by workflow.
+    pub sent_by: BTreeMap<EventKey, SpanId>,
     /// True if its chain divides, so that it counts for an unknown one of several workflows.
     pub is_divided: bool,
     pub batch: LinkBatch,
@@ -47,6 +53,7 @@ pub struct EvidenceFragment {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Placement {
     pub workflow_keys: BTreeSet<EventKey>,
+    pub sent_by: BTreeMap<EventKey, SpanId>,
     pub branches: BTreeSet<Branch>,
     /// The arrivals that may change this.
     pub waits_for: BTreeSet<Awaited>,
@@ -99,6 +106,7 @@ pub fn place(fragments: &[EvidenceFragment], graph: &Graph) -> LinkResolution {
             .iter()
             .map(|origin| (origin.key(), *origin))
             .collect();
+        let sent_by = fragment.messages(&origins);
         if fragment.divides {
             // Not when it is resolved for the first time: then no end was resolved with it as a
             // dividing span.
@@ -106,11 +114,13 @@ pub fn place(fragments: &[EvidenceFragment], graph: &Graph) -> LinkResolution {
                 resolution.undivided.push(nth);
             }
         } else {
-            resolution.join_new(fragment, &found);
+            resolution.join_new(fragment, &found, &sent_by);
             resolution.add_branches(fragment, &origins.branches);
         }
         let gone = fragment.workflow_keys.iter();
-        let gone = gone.filter(|key| !found.contains_key(key));
+        let gone = gone.filter(|key| {
+            !found.contains_key(key) || sent_by.get(key) != fragment.sent_by.get(key)
+        });
         let gone = gone.map(|key| (fragment.slo, *key));
         if fragment.divides {
             resolution.ungrouped.extend(gone);
@@ -122,6 +132,7 @@ pub fn place(fragments: &[EvidenceFragment], graph: &Graph) -> LinkResolution {
         }
         resolution.placements.push(Placement {
             workflow_keys: found.into_keys().collect(),
+            sent_by,
             branches: origins.branches,
             waits_for: origins.waits_for,
             is_cut: origins.is_cut,
@@ -144,6 +155,7 @@ pub fn place_at(
         let awaited = graph.contexts(fragment.linked_span()).into_iter();
         resolution.placements.push(Placement {
             workflow_keys,
+            sent_by: BTreeMap::new(),
             branches: BTreeSet::new(),
             waits_for: awaited.map(Awaited::Span).collect(),
             is_cut: false,
@@ -187,6 +199,7 @@ impl EvidenceFragment {
             message: None,
             evidence: Workflow::without_evidence(at.span.trace_id),
             workflow_keys: BTreeSet::new(),
+            sent_by: BTreeMap::new(),
             is_divided: false,
             batch: LinkBatch::Whole,
             divides: true,
@@ -196,23 +209,52 @@ impl EvidenceFragment {
 
     /// Returns the evidence of the span for the workflow with this key.
     pub fn of_workflow(&self, key: EventKey) -> Cow<'_, Workflow> {
-        evidence_of(self.span, &self.evidence, key)
+        let sent_by = self.sent_by.get(&key).copied();
+        evidence_of(self.span, &self.evidence, key, sent_by)
+    }
+
+    /// Returns the span that sent the message of this end, by workflow. Of several messages that
+    /// one span took together the first counts: one end ends all of them.
+    fn messages(&self, origins: &Origins) -> BTreeMap<EventKey, SpanId> {
+        if self.divides || BranchEnd::of(&self.evidence, self.span).is_none() {
+            return BTreeMap::new();
+        }
+        let starts = origins.found.iter().filter_map(|origin| match origin {
+            ChainOrigin::Start(start) => Some((origin.key(), *start)),
+            ChainOrigin::Trace(_) | ChainOrigin::SeveralStarts(_) => None,
+        });
+        let messages = starts.filter_map(|(key, start)| {
+            let mut sent_by = origins.sent_by.iter();
+            let first = sent_by.find(|by| by.trace_id == start.trace_id && **by != start)?;
+            Some((key, first.span_id))
+        });
+        messages.collect()
     }
 }
 
-/// Returns the part of `evidence`, by `span`, that counts for the workflow with this key: a start span
-/// that only passes work on does not start it again, but its other facts count.
-pub fn evidence_of(span: SpanRef, evidence: &Workflow, key: EventKey) -> Cow<'_, Workflow> {
-    if evidence.start.is_none() || ChainOrigin::Start(span).key() == key {
-        return Cow::Borrowed(evidence);
+/// Returns the part of `evidence`, by `span`, that counts for the workflow with this key.
+///
+/// A start span that only passes work on does not start it again, but its other facts count. An end
+/// arrived by the message that `sent_by` sent.
+pub fn evidence_of(
+    span: SpanRef,
+    evidence: &Workflow,
+    key: EventKey,
+    sent_by: Option<SpanId>,
+) -> Cow<'_, Workflow> {
+    let mut evidence = Cow::Borrowed(evidence);
+    if evidence.start.is_some() && ChainOrigin::Start(span).key() != key {
+        let passed_on = evidence.to_mut();
+        passed_on.start = None;
+        passed_on.trace = TraceRef::Other(span.trace_id);
+        passed_on.details.terms = None;
+        passed_on.details.starts = StartRemarks::default();
+        passed_on.details.draws = Draws::default();
     }
-    let mut passed_on = evidence.clone();
-    passed_on.start = None;
-    passed_on.trace = TraceRef::Other(span.trace_id);
-    passed_on.details.terms = None;
-    passed_on.details.starts = StartRemarks::default();
-    passed_on.details.draws = Draws::default();
-    Cow::Owned(passed_on)
+    if let Some(by) = sent_by {
+        evidence.to_mut().remark(StartRemark::Message(by));
+    }
+    evidence
 }
 
 /// Returns the id of a span at which chains of the SLO divide.
@@ -228,10 +270,17 @@ pub fn batch_id(at: LinkedSpan) -> [u8; 16] {
 }
 
 impl LinkResolution {
-    fn join_new(&mut self, fragment: &EvidenceFragment, found: &BTreeMap<EventKey, ChainOrigin>) {
+    fn join_new(
+        &mut self,
+        fragment: &EvidenceFragment,
+        found: &BTreeMap<EventKey, ChainOrigin>,
+        sent_by: &BTreeMap<EventKey, SpanId>,
+    ) {
         for (key, origin) in found {
             if !fragment.workflow_keys.contains(key) {
-                self.join(fragment, *key, *origin);
+                let by = sent_by.get(key).copied();
+                let evidence = evidence_of(fragment.span, &fragment.evidence, *key, by);
+                self.join(fragment.slo, *origin, evidence.into_owned());
             }
         }
     }
@@ -254,12 +303,11 @@ impl LinkResolution {
         }
     }
 
-    fn join(&mut self, fragment: &EvidenceFragment, key: EventKey, origin: ChainOrigin) {
-        let mut evidence = fragment.of_workflow(key).into_owned();
+    fn join(&mut self, slo: SloId, origin: ChainOrigin, mut evidence: Workflow) {
         evidence.label = origin.label();
         evidence.details.is_ambiguous |= matches!(origin, ChainOrigin::SeveralStarts(_));
         self.moves
-            .entry((fragment.slo, key))
+            .entry((slo, origin.key()))
             .and_modify(|known| match known {
                 Move::Joined(workflow) => workflow.join(&evidence),
                 Move::Left => {}

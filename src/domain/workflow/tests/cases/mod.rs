@@ -107,6 +107,7 @@ cases! {
     s32_both_collectors_deliver_a_backlog "s32-both-collectors-replay-12-minutes",
     s33_a_batch_in_the_middle "s33-batch-in-the-middle",
     s34_five_publishes_in_one_request "s34-five-publishes-in-one-request",
+    s34_a_request_that_publishes_five_messages "s34-request-that-publishes-five-messages",
     s35_a_batch_is_sent_by_one_span "s35-batch-send-span",
     s36_links_on_the_receive_span_only "s36-links-on-the-receive-span-only",
     s37_ends_sampled_in_traces_of_their_own "s37-end-threshold-and-apart",

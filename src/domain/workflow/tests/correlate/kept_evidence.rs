@@ -112,6 +112,7 @@ impl SloUnderTest {
                         ..linked.piece.clone()
                     },
                     workflow_keys: BTreeSet::new(),
+                    sent_by: BTreeMap::new(),
                     is_divided: false,
                     batch: linked.batch,
                     divides: false,
@@ -247,6 +248,7 @@ impl SloUnderTest {
         for (id, placed) in ids.iter().zip(&placement.placements) {
             let piece = self.links.pieces.get_mut(id).unwrap();
             (piece.workflow_keys, piece.is_cut) = (placed.workflow_keys.clone(), placed.is_cut);
+            piece.sent_by.clone_from(&placed.sent_by);
             piece.is_divided = !placed.branches.is_empty();
             self.links.branches.insert(*id, placed.branches.clone());
             self.links.waits.insert(*id, placed.waits_for.clone());

@@ -427,6 +427,7 @@ proptest! {
         let pieces: Vec<_> = pieces.cloned().collect();
         let unplaced = pieces.iter().map(|piece| EvidenceFragment {
             workflow_keys: BTreeSet::new(),
+            sent_by: BTreeMap::new(),
             ..piece.clone()
         });
         let placed = place(&unplaced.collect::<Vec<_>>(), &world.links.graph).joined();

@@ -6,3 +6,4 @@ mod correlation;
 mod groups;
 pub(super) mod kept_evidence;
 mod links;
+mod requests;

@@ -158,7 +158,8 @@ const WORKFLOWS: &[Explained] = &[
         "starts that published several messages: nothing tells these apart, so the first that ends \
          ends the workflow",
         "Add `{ message: span.messaging.message.id }`, or the attribute with the message id, as the \
-         first entry of `correlate`.",
+         first entry of `correlate`. Where `start` selects a request that publishes them, let it select \
+         what publishes, or write `legs` to say what completes the request.",
     ),
     (
         "one_of_a_batch",
