@@ -44,9 +44,10 @@ use crate::{
     ingest::{
         Ingest, IngestParts, grpc, http,
         receiver::Receiver,
-        record::{Recorder, RecorderParts},
+        record::Recorder,
         server::{cors::AllowedOrigins, limits::ReceiverLimits},
     },
+    recording::Committer,
     server::limits::ConnectionLimits,
     store::{ConnectionUse, Store, StoreError, Writer},
     telemetry::metrics::Metrics,
@@ -152,7 +153,7 @@ impl App {
         let (replica, clock) = (self.replica, self.clock.clone());
         // No workflow is overdue before it is known for how long no replica was receiving.
         let (watermark, watermark_in_force) = watch::channel(Timestamp::UNIX_EPOCH);
-        let (recorder, committing) = Recorder::new(RecorderParts {
+        let (recorder, committing) = Recorder::new(Committer {
             store: store.for_use(ConnectionUse::Recording),
             writer,
             clock: self.clock.clone(),

@@ -26,9 +26,11 @@ use crate::{
             Deadline, Details, EvidenceByEvent, Judging, JudgingContext, Start, TraceRef, Workflow,
             classify::{ClassifiedBatch, Classifier},
             gather,
+            links::GroupsOfBatches,
             stage_evidence::FoundStageEvidence,
         },
     },
+    recording::{Discarded, Recording},
     store::{Store, Writer},
 };
 
@@ -237,8 +239,13 @@ impl History {
         let mut tx = store.begin("record a day of the past").await?;
         tx.add_counts(WRITER, &day.moves).await?;
         let judging = |slo| self.judging(slo);
-        let moves = tx.record_workflows(&day.recent, &judging).await?;
-        tx.add_counts(WRITER, &moves).await?;
+        let mut recording = Recording::new(&mut tx, &judging);
+        recording
+            .apply(&day.recent, &GroupsOfBatches::default())
+            .await?;
+        recording
+            .write_counts(WRITER, self.now, &Discarded::new())
+            .await?;
         let pieces: Vec<&FoundStageEvidence> = day.pieces.iter().collect();
         tx.add_stage_spans(self.now, &pieces).await?;
         tx.add_correlated_spans(WRITER, self.now, &day.correlated)

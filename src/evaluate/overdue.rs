@@ -3,17 +3,17 @@
 //! This is what makes a stall visible: nothing arrives, yet the promise is broken. And judges timeouts
 //! anew where it turns out that evidence was lost.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
 use crate::{
     domain::{
-        counting::ledger::CountDelta,
         model::time::Timestamp,
         slo::{Indicator, Slo},
         workflow::{JudgingContext, classify::Classifier},
     },
+    recording::{Discarded, Recording},
     store::{LearnedSampling, Loss, Store, StoreError, Tx, Writer},
 };
 
@@ -72,8 +72,10 @@ impl DeadlineScan {
         let mut tx = self.store.begin("judge overdue workflows").await?;
         let context = self.context(&mut tx, now, watermark).await?;
         let judging = |slo| classifier.judging(slo, &context);
-        let (looked_at, moves) = tx.judge_due(&context, BATCH, &judging).await?;
-        self.write(tx, now, &moves).await?;
+        let mut recording = Recording::new(&mut tx, &judging);
+        let looked_at = recording.judge_due(&context, BATCH).await?;
+        self.write_counts(recording, now).await?;
+        tx.commit().await?;
         Ok(looked_at)
     }
 
@@ -129,12 +131,14 @@ impl DeadlineScan {
             let mut tx = self.store.begin("judge timeouts by their sampling").await?;
             let context = self.context(&mut tx, now, watermark).await?;
             let judging = |slo| classifier.judging(slo, &context);
-            let judged = tx.rejudge_timeouts(learned.slo(), after, BATCH, &judging);
-            let (last, moves) = judged.await?;
+            let mut recording = Recording::new(&mut tx, &judging);
+            let judged = recording.rejudge_timeouts(learned.slo(), after, BATCH);
+            let last = judged.await?;
+            self.write_counts(recording, now).await?;
             if last.is_none() {
                 tx.note_sampling_applied(learned).await?;
             }
-            self.write(tx, now, &moves).await?;
+            tx.commit().await?;
             if last.is_none() {
                 return Ok(());
             }
@@ -168,24 +172,23 @@ impl DeadlineScan {
         let mut tx = self.store.begin("judge timeouts by what was lost").await?;
         let context = self.context(&mut tx, now, watermark).await?;
         let judging = |slo| classifier.judging(slo, &context);
-        let (looked_at, moves) = tx.doubt_timeouts(loss, BATCH, &judging).await?;
+        let mut recording = Recording::new(&mut tx, &judging);
+        let looked_at = recording.doubt_timeouts(loss, BATCH).await?;
+        self.write_counts(recording, now).await?;
         if is_last(looked_at) {
             tx.note_applied(loss).await?;
         }
-        self.write(tx, now, &moves).await?;
+        tx.commit().await?;
         Ok(looked_at)
     }
 
-    async fn write(
+    async fn write_counts(
         &self,
-        mut tx: Tx<'_>,
+        recording: Recording<'_, '_>,
         now: Timestamp,
-        moves: &CountDelta,
     ) -> Result<(), StoreError> {
-        tx.add_counts(self.writer, moves).await?;
-        tx.add_evidence_counts(now, &BTreeMap::new(), &moves.noted)
-            .await?;
-        tx.commit().await
+        let discarded = Discarded::new();
+        recording.write_counts(self.writer, now, &discarded).await
     }
 }
 

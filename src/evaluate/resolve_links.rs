@@ -6,11 +6,11 @@ use tokio::sync::watch;
 
 use crate::{
     domain::{
-        counting::ledger::CountDelta,
         model::time::Timestamp,
         workflow::{JudgingContext, classify::Classifier},
     },
-    store::{NewLinks, Store, StoreError, Writer},
+    recording::{NewLinks, Recording},
+    store::{Store, StoreError, Writer},
 };
 
 #[derive(Clone, Debug)]
@@ -57,16 +57,14 @@ impl Unplaced {
             observed: tx.end_observations(now).await?,
         };
         let judging = |slo| classifier.judging(slo, &context);
-        let mut moves = CountDelta::default();
-        let followed = tx
-            .follow_links(&NewLinks::default(), &judging, &mut moves)
+        let mut recording = Recording::new(&mut tx, &judging);
+        let followed = recording.follow_links(&NewLinks::default()).await?;
+        recording
+            .apply(&followed.gathered, &followed.groups)
             .await?;
-        tx.record_more(&followed.gathered, &followed.groups, &judging, &mut moves)
+        recording
+            .write_counts(self.writer, now, &followed.discarded)
             .await?;
-        tx.add_counts(self.writer, &moves).await?;
-        tx.add_evidence_counts(now, &followed.discarded, &moves.noted)
-            .await?;
-        tx.observe_ends(now, &moves).await?;
         tx.commit().await?;
         Ok(followed.placed)
     }

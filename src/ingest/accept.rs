@@ -175,9 +175,9 @@ mod tests {
         domain::slo::Catalog,
         ingest::{
             receiver::{Payload, Receiver, RequestFormat},
-            record::RecorderParts,
             server::{body::ContentEncoding, limits::ReceiverLimits},
         },
+        recording::Committer,
         store::{Store, Writer},
     };
 
@@ -191,7 +191,7 @@ mod tests {
         let nothing = Classifier::new(&Catalog::default(), &BTreeMap::new());
         let (_, classifier) = watch::channel(Arc::new(nothing));
         let (_, watermark) = watch::channel(now());
-        let (recorder, _) = Recorder::new(RecorderParts {
+        let (recorder, _) = Recorder::new(Committer {
             store: Store::new("postgres://nowhere".parse().unwrap(), 1),
             writer: Writer(0),
             clock: clock.clone(),

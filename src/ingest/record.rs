@@ -5,32 +5,23 @@
 //! large transactions and an idle one replies at once. Sending the same evidence again changes
 //! nothing, so it is always safe to tell a sender to retry.
 
-use std::{borrow::Cow, collections::BTreeMap, ops::AddAssign, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{Unavailable, consumer::CommitError};
 use crate::{
-    clock::Clock,
-    domain::{
-        counting::ledger::CountDelta,
-        model::{ids::Revision, time::Timestamp},
-        workflow::{
-            EvidenceByEvent, JudgingContext,
-            classify::{ClassifiedBatch, Classifier, DiscardReason},
-            gather, join,
-            links::GroupsOfBatches,
-            may_time_out,
-            reservoir::{ReservoirFilter, ReservoirMinima},
-        },
+    domain::workflow::{
+        EvidenceByEvent,
+        classify::ClassifiedBatch,
+        gather,
+        reservoir::{ReservoirFilter, ReservoirMinima},
     },
-    store::{NewLinks, Store, StoreError, Tx, Writer},
+    recording::{Commit, CommitPart, Committer},
+    store::StoreError,
 };
 
-/// A commit that takes longer will not come: its connection is given up. Its senders were asked to try
-/// again long ago.
-const COMMIT_WITHIN: Duration = Duration::from_secs(10);
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// The limit of requests that wait for a commit; further ones are told to retry, so that memory is
 /// bounded.
@@ -43,8 +34,6 @@ const EVIDENCE_PER_COMMIT: usize = 8_192;
 /// How long more requests are waited for when several senders are at work: a transaction costs about
 /// as much for many as for one. A sender on its own is answered at once.
 const GATHER_FOR: Duration = Duration::from_millis(5);
-/// The number of times a transaction starts again because another replica was first.
-const CONFLICTS: usize = 10;
 
 /// Passes classified batches to the recorder loop and waits for their commit. Clones share it.
 #[derive(Clone, Debug)]
@@ -62,56 +51,18 @@ struct Request {
 /// The receiving end of a [`Recorder`]: commits until shutdown, when nothing waits any more.
 #[derive(Debug)]
 pub struct RecorderLoop {
-    parts: RecorderParts,
+    committer: Committer,
     requests: mpsc::Receiver<Request>,
     seen: ReservoirMinima,
     gate: watch::Sender<ReservoirFilter>,
 }
 
-/// The result of a transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Commit {
-    Done,
-    /// Nothing was written: some of the requests were classified by definitions older than this
-    /// revision.
-    Outdated(Revision),
-}
-
-/// What is committed in one transaction.
-struct CommitPart<'a> {
-    /// All but their evidence.
-    findings: &'a [&'a ClassifiedBatch],
-    evidence: EvidenceByEvent,
-    /// The oldest by which some of it was understood.
-    definitions: Revision,
-}
-
-impl CommitPart<'_> {
-    /// Takes the evidence that is too much for one transaction.
-    fn split_off(&mut self) -> Option<EvidenceByEvent> {
-        let first = self.evidence.keys().nth(EVIDENCE_PER_COMMIT).copied()?;
-        Some(self.evidence.split_off(&first))
-    }
-}
-
-/// What committing needs.
-#[derive(Debug)]
-pub struct RecorderParts {
-    pub store: Store,
-    pub writer: Writer,
-    pub clock: Clock,
-    pub classifier: watch::Receiver<Arc<Classifier>>,
-    pub watermark: watch::Receiver<Timestamp>,
-    /// The time that senders may take to deliver what they buffered while they could not send.
-    pub catch_up: Duration,
-}
-
 impl Recorder {
-    pub fn new(parts: RecorderParts) -> (Self, RecorderLoop) {
+    pub fn new(committer: Committer) -> (Self, RecorderLoop) {
         let (sender, requests) = mpsc::channel(WAITING_REQUESTS);
         let (publisher, gate) = watch::channel(ReservoirFilter::default());
         let committing = RecorderLoop {
-            parts,
+            committer,
             requests,
             seen: ReservoirMinima::default(),
             gate: publisher,
@@ -227,107 +178,25 @@ impl RecorderLoop {
             definitions: definitions.unwrap_or_default(),
         };
         // Evidence may come in any parts. What is counted as it comes goes with the last, and so once.
-        while let Some(rest) = part.split_off() {
-            match self.commit_part(&part).await? {
+        while let Some(rest) = split_off(&mut part) {
+            match self.committer.commit(&part).await? {
                 Commit::Done => part.evidence = rest,
                 outdated @ Commit::Outdated(_) => return Ok(outdated),
             }
         }
         part.findings = findings;
-        let commit = self.commit_part(&part).await?;
+        let commit = self.committer.commit(&part).await?;
         if commit == Commit::Done {
             self.note_sampled(findings);
         }
         Ok(commit)
     }
 
-    async fn commit_part(&self, part: &CommitPart<'_>) -> Result<Commit, StoreError> {
-        let mut conflicts = 0;
-        loop {
-            let commit = tokio::time::timeout(COMMIT_WITHIN, self.try_commit(part));
-            let result = commit.await;
-            match result.unwrap_or_else(|_| Err(StoreError::no_answer("record evidence"))) {
-                Err(error) if error.is_conflict() && conflicts < CONFLICTS => conflicts += 1,
-                result => return result,
-            }
-        }
-    }
-
     fn note_sampled(&mut self, findings: &[&ClassifiedBatch]) {
-        let now = self.parts.clock.now();
+        let now = self.committer.clock.now();
         let committed = findings.iter().map(|one| &one.sampling);
         self.seen.note(committed, now);
         self.gate.send_replace(self.seen.gate());
-    }
-
-    async fn try_commit(&self, part: &CommitPart<'_>) -> Result<Commit, StoreError> {
-        let (findings, mut gathered) = (part.findings, Cow::Borrowed(&part.evidence));
-        let new_links = NewLinks {
-            linked: findings.iter().flat_map(|f| &f.linked).collect(),
-            edges: findings.iter().flat_map(|f| &f.edges).collect(),
-            batches: findings.iter().flat_map(|f| &f.batches).collect(),
-        };
-        let mut unusable = sum(findings.iter().map(|findings| &findings.unusable));
-        let classifier = Arc::clone(&self.parts.classifier.borrow());
-        let mut context = JudgingContext {
-            now: self.parts.clock.now(),
-            watermark: *self.parts.watermark.borrow(),
-            catch_up: self.parts.catch_up,
-            observed: BTreeMap::new(),
-        };
-        let now = context.now;
-        let mut tx = self.parts.store.begin("record evidence").await?;
-        let in_force = tx.definitions_in_force().await?;
-        if part.definitions < in_force {
-            return Ok(Commit::Outdated(in_force));
-        }
-        // Links may move evidence of any workflow.
-        if !new_links.is_empty() || may_time_out(&gathered, context.watermark) {
-            context.observed = tx.end_observations(now).await?;
-        }
-        let judging = |slo| classifier.judging(slo, &context);
-        let (mut moves, mut groups) = (CountDelta::default(), GroupsOfBatches::default());
-        if !new_links.is_empty() {
-            let followed = tx.follow_links(&new_links, &judging, &mut moves).await?;
-            join(gathered.to_mut(), followed.gathered);
-            for (id, count) in followed.discarded {
-                *unusable.entry(id).or_default() += count;
-            }
-            groups = followed.groups;
-        }
-        tx.record_more(&gathered, &groups, &judging, &mut moves)
-            .await?;
-        tx.add_counts(self.parts.writer, &moves).await?;
-        let pieces: Vec<_> = findings
-            .iter()
-            .flat_map(|findings| &findings.pieces)
-            .collect();
-        for (slo, missed) in tx.add_stage_spans(now, &pieces).await? {
-            *unusable
-                .entry((slo, DiscardReason::TooMuchStageEvidence))
-                .or_default() += missed;
-        }
-        let losses = findings.iter().flat_map(|findings| &findings.losses);
-        tx.add_losses(&losses.copied().collect()).await?;
-        tx.add_evidence_counts(now, &unusable, &moves.noted).await?;
-        self.count_spans(&mut tx, findings, now).await?;
-        tx.observe_ends(now, &moves).await?;
-        tx.commit().await?;
-        Ok(Commit::Done)
-    }
-
-    /// Counts spans that speak of workflows, and those that should start one.
-    async fn count_spans(
-        &self,
-        tx: &mut Tx<'_>,
-        findings: &[&ClassifiedBatch],
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let correlated = sum(findings.iter().map(|findings| &findings.correlated));
-        tx.add_correlated_spans(self.parts.writer, now, &correlated)
-            .await?;
-        let starts = sum(findings.iter().map(|findings| &findings.starts));
-        tx.add_start_spans(self.parts.writer, now, &starts).await
     }
 
     fn explain(error: &StoreError) -> Unavailable {
@@ -336,14 +205,10 @@ impl RecorderLoop {
     }
 }
 
-fn sum<'a, K: Copy + Ord + 'a, V: Copy + Default + AddAssign + 'a>(
-    counts: impl Iterator<Item = &'a BTreeMap<K, V>>,
-) -> BTreeMap<K, V> {
-    let mut sum: BTreeMap<K, V> = BTreeMap::new();
-    for (key, count) in counts.flatten() {
-        *sum.entry(*key).or_default() += *count;
-    }
-    sum
+/// Takes the evidence that is too much for one transaction.
+fn split_off(part: &mut CommitPart<'_>) -> Option<EvidenceByEvent> {
+    let first = part.evidence.keys().nth(EVIDENCE_PER_COMMIT).copied()?;
+    Some(part.evidence.split_off(&first))
 }
 
 fn reply_to(requests: Vec<Request>, result: &Result<(), CommitError>) {

@@ -34,7 +34,10 @@ pub use counts::events::{SeriesQuery, Writer};
 pub use counts::samples::{EventSample, FirstSeen};
 pub use counts::stage_workflows::{Fold, StageWorkflow};
 pub use error::{ForeignSchema, StoreError, StoreErrorKind};
-pub use links::resolve::{LinkUpdates, NewLinks};
+pub(crate) use links::{
+    batch_messages::{Batches, MessageRow, PUBLICATION},
+    evidence::{EvidenceRow, batch_ids},
+};
 pub use outbox::deliveries::{ClaimedDelivery, Lease, NewDeliveries};
 pub use outbox::queue::Escalation;
 pub use outbox::records::{DeliveryFilter, DeliveryRecord, Retried};
@@ -50,10 +53,11 @@ pub use platform::service_state::LastHeartbeat;
 pub use pools::ConnectionUse;
 pub use slos::definition_sets::DefinitionSet;
 pub use slos::group_reads::{GroupRecord, GroupTally};
+pub(crate) use slos::groups::{GroupIds, Grouping};
 pub use slos::records::{Declaration, DueSlo, SloRecord};
 pub use tx::{Progress, Tx};
-pub use workflows::join::JudgingBySlo;
 pub use workflows::reads::{AffectedCustomer, AffectedCustomers, OpenWorkflows, WorkflowRecord};
+pub(crate) use workflows::rows::{LockedWorkflow, WorkflowColumns};
 pub use workflows::{losses::Loss, observations::LearnedSampling};
 
 /// All migrations, in order. They are edited in place until the first release; from then on only

@@ -8,6 +8,7 @@ use throughline::{
         workflow::{Judging, JudgingContext},
     },
     evaluate::overdue::losses_kept,
+    recording::{Discarded, Recording},
     store::Writer,
 };
 
@@ -79,9 +80,10 @@ async fn s10_a_verdict_under_way_that_has_not_seen_the_loss_is_waited_for() {
     let judging = |_| Judging::healthy(Duration::from_mins(2), at(600));
     let context = JudgingContext::healthy(at(600));
     let mut under_way = app.store.begin("judge").await.unwrap();
-    let (judged, moves) = under_way.judge_due(&context, 10, &judging).await.unwrap();
-    assert_eq!(judged, 1);
-    under_way.add_counts(Writer(5), &moves).await.unwrap();
+    let mut recording = Recording::new(&mut under_way, &judging);
+    assert_eq!(recording.judge_due(&context, 10).await.unwrap(), 1);
+    let counts = recording.write_counts(Writer(5), at(600), &Discarded::new());
+    counts.await.unwrap();
     app.replica().send([batch()]).await;
     let overdue = app.overdue();
     let doubting = tokio::spawn(async move { overdue.tick(at(600), at(600)).await });

@@ -18,9 +18,11 @@ use throughline::{
             attributes::EventAttributes,
             classify::{ClassifiedBatch, Classifier},
             gather,
+            links::GroupsOfBatches,
             reservoir::{OF_EACH_SIDE, ReservoirMinima, SampledAttributes},
         },
     },
+    recording::{Discarded, Recording},
     store::{EventSample, Store, Writer},
 };
 
@@ -125,10 +127,16 @@ impl<'a> Replica<'a> {
         let judging = |_| Judging::healthy(Duration::from_mins(2), at(0));
         loop {
             let mut tx = self.store.begin("record").await.unwrap();
-            match tx.record_workflows(&gathered, &judging).await {
+            let mut recording = Recording::new(&mut tx, &judging);
+            match recording
+                .apply(&gathered, &GroupsOfBatches::default())
+                .await
+            {
                 Err(error) if error.is_conflict() => continue,
-                moves => tx.add_counts(self.writer, &moves.unwrap()).await.unwrap(),
+                result => result.unwrap(),
             }
+            let counts = recording.write_counts(self.writer, at(0), &Discarded::new());
+            counts.await.unwrap();
             tx.commit().await.unwrap();
             self.seen.note([&findings.sampling], at(0));
             return admitted;

@@ -19,8 +19,10 @@ use throughline::{
             Judging, JudgingContext,
             classify::{ClassifiedBatch, Classifier},
             gather,
+            links::GroupsOfBatches,
         },
     },
+    recording::{Discarded, Recording},
     store::{Progress, Store, StoreError, Writer},
 };
 
@@ -119,9 +121,13 @@ impl Replica {
     async fn try_record(&self, secs: i64, findings: &ClassifiedBatch) -> Result<(), StoreError> {
         let mut tx = self.store.begin("record").await?;
         let gathered = gather(&findings.evidence);
-        let moves = tx.record_workflows(&gathered, &|_| judging(secs)).await?;
-        tx.add_counts(self.writer, &moves).await?;
-        tx.add_evidence_counts(at(secs), &findings.unusable, &moves.noted)
+        let judging = |_| judging(secs);
+        let mut recording = Recording::new(&mut tx, &judging);
+        recording
+            .apply(&gathered, &GroupsOfBatches::default())
+            .await?;
+        recording
+            .write_counts(self.writer, at(secs), &findings.unusable)
             .await?;
         tx.commit().await
     }
@@ -136,16 +142,12 @@ impl Replica {
         tx.commit().await.unwrap();
         while self.drop_oldest_epoch(secs).await == Progress::More {}
         let mut tx = self.store.begin("sweep").await.unwrap();
-        let (_, moves) = tx
-            .judge_due(&JudgingContext::healthy(at(secs)), 10_000, &|_| {
-                judging(secs)
-            })
-            .await
-            .unwrap();
-        tx.add_counts(self.writer, &moves).await.unwrap();
-        tx.add_evidence_counts(at(secs), &BTreeMap::new(), &moves.noted)
-            .await
-            .unwrap();
+        let judging = |_| judging(secs);
+        let mut recording = Recording::new(&mut tx, &judging);
+        let context = JudgingContext::healthy(at(secs));
+        recording.judge_due(&context, 10_000).await.unwrap();
+        let counts = recording.write_counts(self.writer, at(secs), &Discarded::new());
+        counts.await.unwrap();
         tx.commit().await.unwrap();
     }
 

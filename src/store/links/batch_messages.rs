@@ -9,88 +9,23 @@ use super::edges::{SpanColumns, span};
 use crate::{
     domain::{
         model::{ids::SloId, span::SpanRef},
-        workflow::{
-            EventKey, EvidenceByEvent, Workflow,
-            batch::{BatchEvidence, BatchFact, Publication},
-            join,
-            links::{EvidenceFragment, Graph, LinkFilter, LinkResolution, place_at},
-        },
+        workflow::{EventKey, Workflow, batch::Publication, links::LinkFilter},
     },
     store::{StoreError, Tx},
 };
 
 /// Key of the row for the publication itself.
-const PUBLICATION: EventKey = EventKey([0; 16]);
+pub(crate) const PUBLICATION: EventKey = EventKey([0; 16]);
 
-type BatchId = (SloId, SpanRef);
+/// A batch by its SLO and the span that its messages share.
+pub(crate) type BatchId = (SloId, SpanRef);
 
 /// Everything that is stored about some batches.
 pub(crate) type Batches = BTreeMap<BatchId, Publication>;
 
 impl Tx<'_> {
-    /// Stores the new facts about batches. Returns the resulting evidence, and everything that is
-    /// known about these batches. The transaction holds the lock on links, so that a position is
-    /// given to only one message.
-    pub(crate) async fn take_batches(
-        &mut self,
-        pieces: &[&BatchEvidence],
-        epoch: i32,
-    ) -> Result<(EvidenceByEvent, Batches), StoreError> {
-        let mut gathered = EvidenceByEvent::new();
-        if pieces.is_empty() {
-            return Ok((gathered, Batches::new()));
-        }
-        let ids = pieces.iter().map(|piece| (piece.slo, piece.context));
-        let mut batches = self.batches(&ids.collect()).await?;
-        let mut rows = BTreeMap::new();
-        for piece in pieces {
-            let id = (piece.slo, piece.context);
-            let batch = batches.entry(id).or_default();
-            let before = batch.clone();
-            join(&mut gathered, batch.take(piece));
-            if *batch != before {
-                let message = match piece.what {
-                    BatchFact::Published { .. } => PUBLICATION,
-                    BatchFact::Received { message } => message,
-                };
-                rows.insert((id, message), MessageRow::of(batch, message));
-            }
-        }
-        self.write_batches(rows, epoch).await?;
-        Ok((gathered, batches))
-    }
-
-    /// Finds the workflows of evidence that is about one message each, by the links that lead to
-    /// the message's context. Also returns the evidence for them.
-    pub(crate) async fn resolve_messages(
-        &mut self,
-        fragments: &[EvidenceFragment],
-        graph: &Graph,
-        epoch: i32,
-    ) -> Result<(LinkResolution, EvidenceByEvent), StoreError> {
-        let mut pieces = Vec::new();
-        for fragment in fragments {
-            let contexts = graph.contexts(fragment.linked_span()).into_iter();
-            pieces.push(
-                contexts
-                    .filter_map(|context| fragment.received(context))
-                    .collect(),
-            );
-        }
-        let all: Vec<&BatchEvidence> = pieces.iter().flatten().collect();
-        let (gathered, batches) = self.take_batches(&all, epoch).await?;
-        let key = |piece: &BatchEvidence| {
-            let batch = batches.get(&(piece.slo, piece.context))?;
-            batch.key_of(piece)
-        };
-        let keys = pieces
-            .iter()
-            .map(|pieces: &Vec<BatchEvidence>| pieces.iter().filter_map(key));
-        let resolution = place_at(fragments, keys.map(Iterator::collect), graph);
-        Ok((resolution, gathered))
-    }
-
-    async fn batches(&mut self, ids: &BTreeSet<BatchId>) -> Result<Batches, StoreError> {
+    /// Returns all that is stored about these batches.
+    pub(crate) async fn batches(&mut self, ids: &BTreeSet<BatchId>) -> Result<Batches, StoreError> {
         let slos: Vec<i32> = ids.iter().map(|(slo, _)| slo.0).collect();
         let spans = ids.iter().map(|(_, context)| (LinkFilter::ALL, *context));
         let spans: SpanColumns = spans.collect();
@@ -114,7 +49,7 @@ impl Tx<'_> {
         Ok(batches)
     }
 
-    async fn write_batches(
+    pub(crate) async fn write_batches(
         &mut self,
         rows: BTreeMap<(BatchId, EventKey), MessageRow>,
         epoch: i32,
@@ -153,14 +88,14 @@ impl Tx<'_> {
 }
 
 /// One message, or the publication with position 0.
-struct MessageRow {
+pub(crate) struct MessageRow {
     position: i32,
     message_count: Option<i32>,
     evidence: Option<Json<Workflow>>,
 }
 
 impl MessageRow {
-    fn of(batch: &Publication, message: EventKey) -> Self {
+    pub(crate) fn of(batch: &Publication, message: EventKey) -> Self {
         let position = batch.slots.get(&message).copied().unwrap_or_default();
         let published = batch.published.as_ref().filter(|_| message == PUBLICATION);
         Self {

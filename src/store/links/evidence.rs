@@ -21,7 +21,7 @@ use crate::{
             },
         },
     },
-    store::{StoreError, Tx, trace_ids::uuid, workflows::join::JudgingBySlo},
+    store::{StoreError, Tx, trace_ids::uuid},
 };
 
 /// The maximum number of rows that one round resolves; the rest is left for the next.
@@ -41,23 +41,16 @@ impl Tx<'_> {
     /// Adds the new ones of `linked`. Returns the starts among them.
     pub(crate) async fn add_evidence(
         &mut self,
-        linked: &[&Linked],
+        linked: Vec<Linked>,
         epoch: i32,
-        judging: JudgingBySlo<'_>,
     ) -> Result<Vec<(LinkFilter, SpanRef)>, StoreError> {
         if linked.is_empty() {
             return Ok(Vec::new());
         }
-        let linked: BTreeMap<_, _> = linked.iter().map(|piece| (piece.id(), *piece)).collect();
+        let linked: BTreeMap<_, _> = linked.into_iter().map(|one| (one.id(), one)).collect();
         let ids: Vec<Uuid> = linked.keys().map(|id| Uuid::from_bytes(*id)).collect();
         let slos: Vec<i32> = linked.values().map(|piece| piece.slo.0).collect();
-        let evidence = linked.values().map(|piece| {
-            let first_evidence_at = Some(judging(piece.slo).now);
-            Json(Workflow {
-                first_evidence_at,
-                ..piece.piece.clone()
-            })
-        });
+        let evidence = linked.values().map(|one| Json(&one.piece));
         let spans = linked.values().map(|piece| (piece.filter, piece.span));
         let spans: SpanColumns = spans.collect();
         let are_starts = linked.values().map(|piece| piece.piece.start.is_some());

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::{Row as _, types::Json};
 use uuid::Uuid;
 
-use super::{edges::span, resolve::Moved};
+use super::edges::span;
 use crate::{
     domain::{
         model::{
@@ -24,14 +24,16 @@ use crate::{
 type Deliveries = BTreeMap<Uuid, BatchDelivery>;
 
 impl Tx<'_> {
-    /// Returns the groups affected by newly resolved evidence, with all their workflows and ends.
+    /// Returns the groups of `workflows` and of the batches `batch_ids`, with all their workflows
+    /// and ends.
     pub(crate) async fn groups_of_batches(
         &mut self,
-        moved: &Moved,
+        batch_ids: &BTreeSet<Uuid>,
+        workflows: &BTreeSet<EventId>,
     ) -> Result<GroupsOfBatches, StoreError> {
         let mut found = GroupsOfBatches::default();
-        let mut frontier = self.keys_of_batches(&moved.batch_ids).await?;
-        for (slo, key) in &moved.touched {
+        let mut frontier = self.keys_of_batches(batch_ids).await?;
+        for (slo, key) in workflows {
             frontier.entry(*slo).or_default().insert(*key);
         }
         let touched: BTreeSet<EventId> = frontier

@@ -1,9 +1,4 @@
 //! Groups of SLOs: rows beside those of the SLOs, created when their first event arrives.
-//!
-//! A transaction that creates groups of an SLO holds a lock on the SLO's groups until its end, so
-//! there are never more than allowed, however many replicas see new values at once. Under that
-//! lock, ingest waits for nothing but inserts of workflows, and a transaction that inserts
-//! workflows takes no lock of this kind afterwards: no deadlock is possible.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,11 +7,6 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        counting::{
-            JudgedWorkflow,
-            groups::{Regrouping, regroup},
-            ledger::CountDelta,
-        },
         model::{
             group::{Group, GroupKey},
             ids::SloId,
@@ -29,22 +19,15 @@ use crate::{
 /// Class of the advisory locks under which groups are created, one per SLO.
 const GROUPS_LOCK: i32 = 0x0067_7270;
 
-/// A workflow whose verdict or evidence has changed, and the group in which it was counted.
-pub(crate) struct GroupedChange<'a> {
-    pub(crate) slo: SloId,
-    pub(crate) group: Option<SloId>,
-    pub(crate) before: Option<&'a JudgedWorkflow>,
-    pub(crate) after: &'a JudgedWorkflow,
-}
-
 /// The grouping of an SLO's events.
-struct Grouping {
-    by: Vec<String>,
-    max_groups: i64,
+pub(crate) struct Grouping {
+    pub(crate) by: Vec<String>,
+    pub(crate) max_groups: i64,
 }
 
 type Groups = BTreeMap<GroupKey, Group>;
-type GroupIds = BTreeMap<(SloId, GroupKey), SloId>;
+/// Groups by their SLO and key.
+pub(crate) type GroupIds = BTreeMap<(SloId, GroupKey), SloId>;
 
 impl Tx<'_> {
     /// Stores the groupings of the declared SLOs; an SLO that is absent from `grouping` has none.
@@ -94,44 +77,12 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Returns the group that each of `changes` now belongs to, created where it is new.
-    /// Differences in the counts of groups are added to `moves`.
-    pub(crate) async fn assign_groups(
+    /// Returns the groupings of those of `slos` that group their events.
+    pub(crate) async fn groupings(
         &mut self,
-        changes: &[GroupedChange<'_>],
-        moves: &mut CountDelta,
-    ) -> Result<Vec<Option<SloId>>, StoreError> {
-        let groupings = self.groupings(changes).await?;
-        let wanted: Vec<Option<Group>> = changes
-            .iter()
-            .map(|change| change.wanted(groupings.get(&change.slo)))
-            .collect();
-        let ids = self.ids_of_groups(changes, &wanted, &groupings).await?;
-        let placed = changes.iter().zip(&wanted).map(|(change, wanted)| {
-            let group = match wanted {
-                Some(group) => ids.get(&(change.slo, group.key())).copied(),
-                None => change.group,
-            };
-            moves.regroup(
-                change.group.zip(change.before),
-                group.map(|group| (group, change.after)),
-            );
-            group
-        });
-        Ok(placed.collect())
-    }
-
-    /// Returns the groupings of the SLOs of `changes` that group their events.
-    async fn groupings(
-        &mut self,
-        changes: &[GroupedChange<'_>],
+        slos: &BTreeSet<SloId>,
     ) -> Result<BTreeMap<SloId, Grouping>, StoreError> {
-        let grouped: BTreeSet<i32> = changes
-            .iter()
-            .filter(|change| !change.after.workflow.details.group.is_empty())
-            .map(|change| change.slo.0)
-            .collect();
-        if grouped.is_empty() {
+        if slos.is_empty() {
             return Ok(BTreeMap::new());
         }
         let query = sqlx::query_as(
@@ -139,7 +90,7 @@ impl Tx<'_> {
              select id, group_by, max_groups from slos
              where id = any ($1) and parent_id is null and group_by is not null",
         )
-        .bind(Vec::from_iter(grouped));
+        .bind(slos.iter().map(|slo| slo.0).collect::<Vec<_>>());
         let rows: Vec<(i32, Json<Vec<String>>, i32)> = self.fetch_all(query).await?;
         let grouping = |(id, Json(by), max_groups): (i32, Json<Vec<String>>, i32)| {
             let max_groups = i64::from(max_groups);
@@ -148,39 +99,7 @@ impl Tx<'_> {
         Ok(rows.into_iter().map(grouping).collect())
     }
 
-    /// Returns the ids by the key of the requested group, even where it is counted in the group of
-    /// all others.
-    async fn ids_of_groups(
-        &mut self,
-        changes: &[GroupedChange<'_>],
-        wanted: &[Option<Group>],
-        groupings: &BTreeMap<SloId, Grouping>,
-    ) -> Result<GroupIds, StoreError> {
-        let mut by_slo: BTreeMap<SloId, Groups> = BTreeMap::new();
-        for (change, group) in changes.iter().zip(wanted) {
-            if let Some(group) = group {
-                let groups = by_slo.entry(change.slo).or_default();
-                groups.insert(group.key(), group.clone());
-            }
-        }
-        let mut ids = GroupIds::new();
-        for (slo, mut groups) in by_slo {
-            let Some(grouping) = groupings.get(&slo) else {
-                continue;
-            };
-            let other = Group::other(grouping.by.clone());
-            let asked = groups.keys().copied().chain([other.key()]);
-            ids.append(&mut self.known_groups(slo, asked.collect()).await?);
-            groups.retain(|key, _| !ids.contains_key(&(slo, *key)));
-            if !groups.is_empty() {
-                self.make_groups((slo, grouping), groups, other, &mut ids)
-                    .await?;
-            }
-        }
-        Ok(ids)
-    }
-
-    async fn known_groups(
+    pub(crate) async fn known_groups(
         &mut self,
         slo: SloId,
         keys: Vec<GroupKey>,
@@ -197,40 +116,6 @@ impl Tx<'_> {
         Ok(group_ids(slo, rows))
     }
 
-    /// Creates as many of `groups`, none of which was known a moment ago, as the limit allows; the
-    /// others are counted in the group of all others.
-    async fn make_groups(
-        &mut self,
-        (slo, grouping): (SloId, &Grouping),
-        mut groups: Groups,
-        other: Group,
-        ids: &mut GroupIds,
-    ) -> Result<(), StoreError> {
-        let is_full = self.count_groups(slo, grouping).await? >= grouping.max_groups;
-        if !is_full || !ids.contains_key(&(slo, other.key())) {
-            self.lock_groups(slo).await?;
-            // Another replica may have created these or other groups while this one waited for the
-            // lock.
-            let asked = groups.keys().copied().chain([other.key()]);
-            ids.append(&mut self.known_groups(slo, asked.collect()).await?);
-            groups.retain(|key, _| !ids.contains_key(&(slo, *key)));
-            let room = grouping.max_groups - self.count_groups(slo, grouping).await?;
-            let room = usize::try_from(room).unwrap_or(0);
-            let first_without = groups.keys().nth(room).copied();
-            let rest = first_without.map_or_else(Groups::new, |key| groups.split_off(&key));
-            let needs_other = !rest.is_empty() && !ids.contains_key(&(slo, other.key()));
-            if needs_other {
-                groups.insert(other.key(), other.clone());
-            }
-            ids.append(&mut self.insert_groups(slo, &groups).await?);
-            groups = rest;
-        }
-        if let Some(&others) = ids.get(&(slo, other.key())) {
-            ids.extend(groups.into_keys().map(|key| ((slo, key), others)));
-        }
-        Ok(())
-    }
-
     pub(crate) async fn lock_groups(&mut self, slo: SloId) -> Result<(), StoreError> {
         let statement = sqlx::query("-- groups.lock\nselect pg_advisory_xact_lock($1, $2)")
             .bind(GROUPS_LOCK)
@@ -240,7 +125,11 @@ impl Tx<'_> {
     }
 
     /// Returns how many groups have a slot of their own.
-    async fn count_groups(&mut self, slo: SloId, grouping: &Grouping) -> Result<i64, StoreError> {
+    pub(crate) async fn count_groups(
+        &mut self,
+        slo: SloId,
+        grouping: &Grouping,
+    ) -> Result<i64, StoreError> {
         sqlx::query_scalar(
             "-- groups.count
              select count(*) from slos
@@ -255,7 +144,11 @@ impl Tx<'_> {
 
     /// Inserts groups. One that had a slot before gets one again, together with everything that was
     /// counted in it.
-    async fn insert_groups(&mut self, slo: SloId, groups: &Groups) -> Result<GroupIds, StoreError> {
+    pub(crate) async fn insert_groups(
+        &mut self,
+        slo: SloId,
+        groups: &Groups,
+    ) -> Result<GroupIds, StoreError> {
         let keys: Vec<Uuid> = groups.keys().map(|key| Uuid::from_bytes(key.0)).collect();
         let by: Vec<Json<&Vec<String>>> = groups.values().map(|group| Json(&group.by)).collect();
         let values: Vec<Option<Json<&Vec<Option<String>>>>> = groups
@@ -283,16 +176,4 @@ impl Tx<'_> {
 fn group_ids(slo: SloId, rows: Vec<(Uuid, i32)>) -> GroupIds {
     let id = |(key, id): (Uuid, i32)| ((slo, GroupKey(key.into_bytes())), SloId(id));
     rows.into_iter().map(id).collect()
-}
-
-impl GroupedChange<'_> {
-    /// Returns the group to move the workflow to; `None` if it stays.
-    fn wanted(&self, grouping: Option<&Grouping>) -> Option<Group> {
-        let grouping = grouping?;
-        let placed = self.before.filter(|_| self.group.is_some());
-        match regroup(&grouping.by, placed, self.after) {
-            Regrouping::Into(group) => Some(group),
-            Regrouping::Stay => None,
-        }
-    }
 }

@@ -33,6 +33,37 @@ struct OldestEpoch {
 }
 
 impl Tx<'_> {
+    /// Takes the shared lock of transactions that judge workflows, for which others may wait. Must
+    /// come before any row is locked.
+    pub(crate) async fn share_epoch(&mut self) -> Result<(), StoreError> {
+        let statement =
+            sqlx::query("-- epoch.share\nselect pg_advisory_xact_lock_shared($1)").bind(EPOCH_LOCK);
+        self.execute(statement).await.map(drop)
+    }
+
+    /// Returns the partition that rows are inserted into. Blocks the opening of another one until
+    /// the end of the transaction.
+    pub(crate) async fn current_epoch(&mut self) -> Result<i32, StoreError> {
+        // The transaction touches few rows of many: a plan that scans a partition is always wrong
+        // here, but the planner cannot know this while statistics are missing. The time-out is as
+        // long as a commit may take: after it no one waits for the result, and the statement would
+        // only hold its locks.
+        let statement = sqlx::query(concat!(
+            "-- epoch.hold\n",
+            "select pg_advisory_xact_lock_shared($1), ",
+            "set_config('enable_seqscan', 'off', true), ",
+            "set_config('enable_hashjoin', 'off', true), ",
+            "set_config('enable_mergejoin', 'off', true), ",
+            "set_config('statement_timeout', '10s', true)",
+        ))
+        .bind(EPOCH_LOCK);
+        self.execute(statement).await?;
+        sqlx::query_scalar("-- epoch.current\nselect max(epoch) from epochs")
+            .fetch_one(&mut *self.inner)
+            .await
+            .map_err(|source| self.failed(source))
+    }
+
     /// Opens a new epoch of workflows if there is none, or if the newest was opened `length` ago.
     pub async fn ensure_epoch(
         &mut self,

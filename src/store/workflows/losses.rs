@@ -7,15 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use sqlx::postgres::PgRow;
 
-use super::{
-    join::JudgingBySlo,
-    rows::{LOCK_TIMEOUTS, LockedWorkflow, decode},
-};
 use crate::{
     domain::{
-        counting::ledger::CountDelta,
         model::{
             ids::SloId,
             time::{TimeRange, Timestamp},
@@ -105,27 +99,6 @@ impl Tx<'_> {
         ))
         .bind(EPOCH_LOCK);
         self.execute(statement).await.map(drop)
-    }
-
-    /// Judges at most `limit` timeouts anew that `loss` makes doubtful. Returns how many there
-    /// were.
-    pub async fn doubt_timeouts(
-        &mut self,
-        (slo, minute): Loss,
-        limit: i64,
-        judging: JudgingBySlo<'_>,
-    ) -> Result<(usize, CountDelta), StoreError> {
-        self.share_epoch().await?;
-        let rows: Vec<PgRow> = sqlx::query(LOCK_TIMEOUTS)
-            .bind(slo.0)
-            .bind(minute.to_chrono())
-            .bind(limit)
-            .fetch_all(&mut *self.inner)
-            .await
-            .map_err(|source| self.failed(source))?;
-        let known: Result<Vec<(EventId, LockedWorkflow)>, _> = rows.iter().map(decode).collect();
-        let known = known.map_err(|source| self.failed(source))?;
-        self.judge_again(&known, judging).await
     }
 
     /// Records that `loss` was applied to all timeouts.

@@ -1,7 +1,7 @@
-//! Workflow rows: joined with evidence, judged and read.
+//! Workflow rows: locked, written and read.
 
 pub(super) mod epochs;
-pub(super) mod join;
+pub(super) mod locked;
 pub(super) mod losses;
 pub(super) mod observations;
 pub(super) mod purged;

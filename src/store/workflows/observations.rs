@@ -3,12 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use uuid::Uuid;
 
-use super::{
-    join::JudgingBySlo,
-    rows::{LOCK_TIMEOUTS_AFTER, LockedWorkflow, decode},
-};
 use crate::{
     domain::{
         counting::ledger::CountDelta,
@@ -17,7 +12,7 @@ use crate::{
             sampling::{EndDraw, EndSampling, Threshold},
             time::Timestamp,
         },
-        workflow::{DelayedEnds, EndObservations, EventId, EventKey},
+        workflow::{DelayedEnds, EndObservations},
     },
     store::{StoreError, Tx},
 };
@@ -178,32 +173,6 @@ impl Tx<'_> {
              where not is_applied order by slo_id, day",
         );
         self.fetch_all(query).await
-    }
-
-    /// Judges at most `limit` timeouts of `slo` anew, those with a key above `after`. Returns the
-    /// last key, or `None` if there are no more.
-    ///
-    /// # Errors
-    /// If the database does not answer, or another replica was first.
-    pub async fn rejudge_timeouts(
-        &mut self,
-        slo: SloId,
-        after: Option<EventKey>,
-        limit: i64,
-        judging: JudgingBySlo<'_>,
-    ) -> Result<(Option<EventKey>, CountDelta), StoreError> {
-        self.share_epoch().await?;
-        let rows = sqlx::query(LOCK_TIMEOUTS_AFTER)
-            .bind(slo.0)
-            .bind(after.map(|key| Uuid::from_bytes(key.0)))
-            .bind(limit)
-            .fetch_all(&mut *self.inner)
-            .await
-            .map_err(|source| self.failed(source))?;
-        let known: Result<Vec<(EventId, LockedWorkflow)>, _> = rows.iter().map(decode).collect();
-        let known = known.map_err(|source| self.failed(source))?;
-        let (_, moves) = self.judge_again(&known, judging).await?;
-        Ok((known.last().map(|((_, key), _)| *key), moves))
     }
 
     /// Records that `learned` was applied to all timeouts, unless more was learned meanwhile.

@@ -28,9 +28,10 @@ use throughline::{
     ingest::{
         Ingest, IngestParts, grpc, http,
         receiver::Receiver,
-        record::{Recorder, RecorderParts},
+        record::Recorder,
         server::{cors::AllowedOrigins, limits::ReceiverLimits},
     },
+    recording::Committer,
     store::{Store, Writer},
     telemetry::metrics::Metrics,
 };
@@ -169,7 +170,7 @@ async fn door(count: usize, store: Store) -> Ingest {
     // The senders may go: what was sent last stays in force.
     let (_, classifier) = watch::channel(Arc::new(Classifier::new(&catalog, &ids)));
     let (_, watermark) = watch::channel(Clock::System.now());
-    let (recorder, recorder_loop) = Recorder::new(RecorderParts {
+    let (recorder, recorder_loop) = Recorder::new(Committer {
         store,
         writer: Writer(0),
         clock: Clock::System,

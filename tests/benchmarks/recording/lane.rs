@@ -6,11 +6,11 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use throughline::{
     domain::{
-        counting::ledger::CountDelta,
         model::time::Timestamp,
         workflow::{Judging, gather, join, links::GroupsOfBatches},
     },
-    store::{NewLinks, Store, StoreError, Writer},
+    recording::{Discarded, NewLinks, Recording},
+    store::{Store, StoreError, Writer},
 };
 use uuid::Uuid;
 
@@ -111,26 +111,26 @@ impl Lane {
     async fn try_record(&self, batch: &Batch) -> Result<(), StoreError> {
         let judging = |_| Judging::healthy(Duration::from_mins(2), self.now);
         let mut gathered = gather(&batch.evidence);
-        let mut moves = CountDelta::default();
         let mut tx = self.store.begin("record evidence").await?;
-        let news = NewLinks {
+        let new_links = NewLinks {
             linked: batch.linked.iter().collect(),
             edges: batch.edges.iter().collect(),
             batches: Vec::new(),
         };
         let mut groups = GroupsOfBatches::default();
-        if !news.is_empty() {
-            let followed = tx.follow_links(&news, &judging, &mut moves).await?;
+        let mut recording = Recording::new(&mut tx, &judging);
+        if !new_links.is_empty() {
+            let followed = recording.follow_links(&new_links).await?;
             join(&mut gathered, followed.gathered);
             groups = followed.groups;
         }
-        tx.record_more(&gathered, &groups, &judging, &mut moves)
+        recording.apply(&gathered, &groups).await?;
+        let discarded = Discarded::new();
+        recording
+            .write_counts(self.writer, self.now, &discarded)
             .await?;
-        tx.add_counts(self.writer, &moves).await?;
         let pieces: Vec<_> = batch.pieces.iter().collect();
         tx.add_stage_spans(self.now, &pieces).await?;
-        tx.add_evidence_counts(self.now, &BTreeMap::new(), &moves.noted)
-            .await?;
         tx.commit().await
     }
 }

@@ -29,7 +29,8 @@ use throughline::{
         },
     },
     evaluate::{overdue::DeadlineScan, resolve_links::Unplaced},
-    ingest::record::{Recorder, RecorderParts},
+    ingest::record::Recorder,
+    recording::Committer,
     store::{Store, StoreError, Writer},
 };
 use tokio::{
@@ -140,7 +141,7 @@ impl World {
         let store = Store::new(self.0.database.options.clone(), 8);
         let writer = Writer(i16::try_from(place).unwrap());
         let watermark = watch::Sender::new(Timestamp::UNIX_EPOCH);
-        let (recorder, run) = Recorder::new(RecorderParts {
+        let (recorder, run) = Recorder::new(Committer {
             store: store.clone(),
             writer,
             clock: Clock::Manual(self.0.clock.clone()),

@@ -8,6 +8,7 @@ use crate::domain::{
     model::{
         ids::SloId,
         span::{AttributeName, SpanRef, SpanView},
+        time::Timestamp,
     },
     slo::{Correlator, Indicator, LinkBatch, Slo},
     traceql::Selector,
@@ -32,6 +33,14 @@ pub struct Linked {
 }
 
 impl Linked {
+    /// Returns the same evidence, first heard of at `now`.
+    #[must_use]
+    pub fn first_heard_at(&self, now: Timestamp) -> Self {
+        let mut heard = self.clone();
+        heard.piece.first_evidence_at = Some(now);
+        heard
+    }
+
     pub(super) fn new(
         slo: SloId,
         filter: LinkFilter,

@@ -24,9 +24,10 @@ use throughline::{
         consumer::{CommitError, TraceConsumer as _},
         http,
         receiver::Receiver,
-        record::{Recorder, RecorderParts},
+        record::Recorder,
         server::{cors::AllowedOrigins, limits::ReceiverLimits},
     },
+    recording::Committer,
     store::{Store, Writer},
     telemetry::metrics::Metrics,
 };
@@ -84,7 +85,7 @@ impl Replica {
         let (store, definitions) = (parts.store, parts.definitions);
         let clock = Clock::Manual(parts.clock.clone());
         let watermark = parts.watermark;
-        let (recorder, run) = Recorder::new(RecorderParts {
+        let (recorder, run) = Recorder::new(Committer {
             store: store.clone(),
             writer: parts.writer,
             clock: clock.clone(),

@@ -3,31 +3,26 @@
 //!
 //! Each writer holds one lock until the end of its transaction, and takes it before any other. So
 //! each sees everything that earlier writers have committed: evidence never misses an edge that it
-//! waits for, and two replicas never move the same evidence. Workflows are locked after it in their
-//! own order, as in [`crate::store::workflows::join`].
+//! waits for, and two replicas never move the same evidence.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::evidence::{EvidenceRow, batch_ids};
+use super::{Discarded, Recording};
 use crate::{
     domain::{
-        counting::ledger::CountDelta,
-        model::ids::SloId,
+        counting::ledger::{rejudge, silence_of},
         workflow::{
-            EventId, EvidenceByEvent,
+            EventId, EvidenceByEvent, Workflow,
             batch::BatchEvidence,
             classify::{DiscardReason, Linked},
             join,
             links::{Edges, EvidenceFragment, GroupsOfBatches, LinkResolution, LinkedSpan, place},
         },
     },
-    store::{StoreError, Tx, workflows::join::JudgingBySlo},
+    store::{EvidenceRow, StoreError, batch_ids},
 };
-
-/// Key of the advisory lock that writers of links hold.
-const LINK_LOCK: i64 = 0x0074_6872_6c69_6e6b;
 
 /// The number of rounds in one transaction: resolved evidence may show that other evidence must be
 /// resolved again. The rest is left for the next transaction.
@@ -49,7 +44,7 @@ pub struct LinkUpdates {
     /// Groups of workflows that share batches and are judged together.
     pub groups: GroupsOfBatches,
     /// Evidence that could not be used.
-    pub discarded: BTreeMap<(SloId, DiscardReason), i64>,
+    pub discarded: Discarded,
     /// The number of fragments that were resolved.
     pub placed: usize,
 }
@@ -60,31 +55,31 @@ impl NewLinks<'_> {
     }
 }
 
-impl Tx<'_> {
+impl Recording<'_, '_> {
     /// Stores what is new, resolves the evidence that it affects, and judges the workflows that
     /// evidence has left. Must be the first step of a transaction.
     pub async fn follow_links(
         &mut self,
         new_links: &NewLinks<'_>,
-        judging: JudgingBySlo<'_>,
-        moves: &mut CountDelta,
     ) -> Result<LinkUpdates, StoreError> {
-        self.lock_links().await?;
-        let epoch = self.current_epoch().await?;
+        self.tx.lock_links().await?;
+        let epoch = self.tx.current_epoch().await?;
         let (gathered, _) = self.take_batches(&new_links.batches, epoch).await?;
-        let mut spans = self.add_edges(&new_links.edges, epoch).await?;
-        let started = self.add_evidence(&new_links.linked, epoch, judging).await?;
+        let mut spans = self.tx.add_edges(&new_links.edges, epoch).await?;
+        let linked = new_links.linked.iter();
+        let linked = linked.map(|one| one.first_heard_at((self.judging)(one.slo).now));
+        let started = self.tx.add_evidence(linked.collect(), epoch).await?;
         for (filter, span) in started {
             spans.push_start(filter, span);
         }
-        self.wake(&spans).await?;
+        self.tx.wake(&spans).await?;
         let mut updates = LinkUpdates {
             gathered,
             ..LinkUpdates::default()
         };
         let mut placement = Moved::default();
         for _ in 0..ROUNDS {
-            let pieces = self.unresolved_evidence().await?;
+            let pieces = self.tx.unresolved_evidence().await?;
             if pieces.is_empty() {
                 break;
             }
@@ -94,9 +89,12 @@ impl Tx<'_> {
                 .await?;
             join(&mut updates.gathered, more);
         }
-        let left = self.what_is_left(&placement.left).await?;
-        let without_row = self.rejudge_left(left, judging, moves).await?;
-        updates.groups = self.groups_of_batches(&placement).await?;
+        let left = self.tx.what_is_left(&placement.left).await?;
+        let without_row = self.rejudge_left(left).await?;
+        let groups = self
+            .tx
+            .groups_of_batches(&placement.batch_ids, &placement.touched);
+        updates.groups = groups.await?;
         updates.discarded = placement.discarded;
         // Workflows that evidence has left were rebuilt from all their evidence, including any that
         // joined them.
@@ -119,7 +117,7 @@ impl Tx<'_> {
             .iter()
             .map(|piece| piece.fragment.linked_span())
             .collect();
-        let graph = self.graph_of(&spans).await?;
+        let graph = self.tx.graph_of(&spans).await?;
         let (messages, others): (Vec<EvidenceRow>, Vec<EvidenceRow>) = pieces
             .into_iter()
             .partition(|piece| piece.fragment.message.is_some());
@@ -130,47 +128,71 @@ impl Tx<'_> {
             .resolve_messages(&fragments(&messages), &graph, epoch)
             .await?;
         let of_others = place(&fragments(&others), &graph);
-        self.add_dividing(&of_others.batches, epoch).await?;
+        self.tx.add_dividing(&of_others.batches, epoch).await?;
         let undivided = of_others.undivided.iter();
         let undivided = undivided.filter_map(|nth| Some(others.get(*nth)?.id));
-        self.mark_unresolved(&undivided.collect::<Vec<_>>()).await?;
+        self.tx
+            .mark_unresolved(&undivided.collect::<Vec<_>>())
+            .await?;
         for (pieces, resolution) in [(messages, of_messages), (others, of_others)] {
-            self.write_resolution(&pieces, &resolution, epoch).await?;
+            self.tx
+                .write_resolution(&pieces, &resolution, epoch)
+                .await?;
             moved.add(&pieces, resolution);
         }
         Ok(gathered)
     }
 
-    /// Blocks other writers of links until the end of the transaction.
-    pub(crate) async fn lock_links(&mut self) -> Result<(), StoreError> {
-        let statement =
-            sqlx::query("-- links.hold\nselect pg_advisory_xact_lock($1)").bind(LINK_LOCK);
-        self.execute(statement).await?;
-        Ok(())
-    }
-
-    /// Returns whether unresolved evidence is left.
-    pub async fn has_unresolved_evidence(&mut self) -> Result<bool, StoreError> {
-        sqlx::query_scalar(
-            "-- link_evidence.has_unresolved
-             select exists (select 1 from link_evidence where is_unresolved)",
-        )
-        .fetch_one(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))
+    /// Judges these workflows anew. Returns those that have no row and must be recorded as new.
+    async fn rejudge_left(
+        &mut self,
+        left: BTreeMap<EventId, Option<Workflow>>,
+    ) -> Result<EvidenceByEvent, StoreError> {
+        let mut without_row = EvidenceByEvent::new();
+        if left.is_empty() {
+            return Ok(without_row);
+        }
+        let known = self.tx.lock_known(&left.keys().copied().collect()).await?;
+        let silent = left.iter().filter_map(|(id, workflow)| {
+            let known = &known.get(id)?.judged;
+            let range = silence_of(Some(known), workflow.as_ref()?, &(self.judging)(id.0))?;
+            Some((*id, range))
+        });
+        let lost = self.tx.lost_among(&silent.collect()).await?;
+        let (mut changed, mut gone) = (Vec::new(), Vec::new());
+        for (id, workflow) in left {
+            match (known.get(&id), workflow) {
+                (Some(row), workflow) => {
+                    let judging = self.judging_of(&id, &lost);
+                    let (before, delta) = (&row.judged, &mut self.delta);
+                    let judged = rejudge(id.0, before, workflow.as_ref(), &judging, delta);
+                    match judged {
+                        Some(judged) => changed.push((id, Some(row), judged)),
+                        None => gone.push(row),
+                    }
+                }
+                (None, Some(workflow)) => {
+                    without_row.insert(id, workflow);
+                }
+                (None, None) => {}
+            }
+        }
+        self.rewrite(&changed).await?;
+        self.delete(&gone).await?;
+        Ok(without_row)
     }
 }
 
 /// The evidence that one transaction resolved.
 #[derive(Default)]
-pub(crate) struct Moved {
+struct Moved {
     joined: EvidenceByEvent,
-    pub(crate) left: BTreeSet<EventId>,
+    left: BTreeSet<EventId>,
     /// All workflows whose evidence or groups have changed.
-    pub(crate) touched: BTreeSet<EventId>,
+    touched: BTreeSet<EventId>,
     /// Spans at which chains divide and whose branches have changed.
-    pub(crate) batch_ids: BTreeSet<Uuid>,
-    discarded: BTreeMap<(SloId, DiscardReason), i64>,
+    batch_ids: BTreeSet<Uuid>,
+    discarded: Discarded,
 }
 
 impl Moved {

@@ -1,0 +1,184 @@
+//! One commit of evidence: many requests, one transaction.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    ops::AddAssign,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use super::{Discarded, NewLinks, Recording};
+use crate::{
+    clock::Clock,
+    domain::{
+        model::{ids::Revision, time::Timestamp},
+        workflow::{
+            EvidenceByEvent, JudgingContext,
+            classify::{ClassifiedBatch, Classifier, DiscardReason},
+            join,
+            links::GroupsOfBatches,
+            may_time_out,
+        },
+    },
+    store::{Store, StoreError, Tx, Writer},
+};
+
+/// A commit that takes longer will not come: its connection is given up. Its senders were asked to
+/// try again long ago.
+const COMMIT_WITHIN: Duration = Duration::from_secs(10);
+/// The number of times a transaction starts again because another replica was first.
+const CONFLICTS: usize = 10;
+
+/// Commits evidence. Clones share what it needs.
+#[derive(Clone, Debug)]
+pub struct Committer {
+    pub store: Store,
+    pub writer: Writer,
+    pub clock: Clock,
+    pub classifier: watch::Receiver<Arc<Classifier>>,
+    pub watermark: watch::Receiver<Timestamp>,
+    /// The time that senders may take to deliver what they buffered while they could not send.
+    pub catch_up: Duration,
+}
+
+/// What is committed in one transaction.
+#[derive(Debug)]
+pub struct CommitPart<'a> {
+    /// All but their evidence.
+    pub findings: &'a [&'a ClassifiedBatch],
+    pub evidence: EvidenceByEvent,
+    /// The oldest by which some of it was understood.
+    pub definitions: Revision,
+}
+
+/// The result of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Commit {
+    Done,
+    /// Nothing was written: some of the requests were classified by definitions older than this
+    /// revision.
+    Outdated(Revision),
+}
+
+impl Committer {
+    /// Commits `part`, and starts again where another replica was first.
+    pub async fn commit(&self, part: &CommitPart<'_>) -> Result<Commit, StoreError> {
+        let mut conflicts = 0;
+        loop {
+            let commit = tokio::time::timeout(COMMIT_WITHIN, self.try_commit(part));
+            let result = commit.await;
+            match result.unwrap_or_else(|_| Err(StoreError::no_answer("record evidence"))) {
+                Err(error) if error.is_conflict() && conflicts < CONFLICTS => conflicts += 1,
+                result => return result,
+            }
+        }
+    }
+
+    async fn try_commit(&self, part: &CommitPart<'_>) -> Result<Commit, StoreError> {
+        let now = self.clock.now();
+        let mut tx = self.store.begin("record evidence").await?;
+        let in_force = tx.definitions_in_force().await?;
+        if part.definitions < in_force {
+            return Ok(Commit::Outdated(in_force));
+        }
+        self.record(&mut tx, part, now).await?;
+        self.count_spans(&mut tx, part.findings, now).await?;
+        tx.commit().await?;
+        Ok(Commit::Done)
+    }
+
+    /// Judges and counts, and stores what else was found.
+    async fn record(
+        &self,
+        tx: &mut Tx<'_>,
+        part: &CommitPart<'_>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let findings = part.findings;
+        let new_links = NewLinks {
+            linked: findings.iter().flat_map(|f| &f.linked).collect(),
+            edges: findings.iter().flat_map(|f| &f.edges).collect(),
+            batches: findings.iter().flat_map(|f| &f.batches).collect(),
+        };
+        let mut context = JudgingContext {
+            now,
+            watermark: *self.watermark.borrow(),
+            catch_up: self.catch_up,
+            observed: BTreeMap::new(),
+        };
+        // Links may move evidence of any workflow.
+        if !new_links.is_empty() || may_time_out(&part.evidence, context.watermark) {
+            context.observed = tx.end_observations(now).await?;
+        }
+        let classifier = Arc::clone(&self.classifier.borrow());
+        let judging = |slo| classifier.judging(slo, &context);
+        let mut recording = Recording::new(tx, &judging);
+        let mut unusable: Discarded = sum(findings.iter().map(|findings| &findings.unusable));
+        let (mut evidence, mut groups) =
+            (Cow::Borrowed(&part.evidence), GroupsOfBatches::default());
+        if !new_links.is_empty() {
+            let followed = recording.follow_links(&new_links).await?;
+            join(evidence.to_mut(), followed.gathered);
+            add(&mut unusable, &followed.discarded);
+            groups = followed.groups;
+        }
+        recording.apply(&evidence, &groups).await?;
+        add(&mut unusable, &recording.store_others(findings, now).await?);
+        recording.write_counts(self.writer, now, &unusable).await
+    }
+
+    /// Counts spans that speak of workflows, and those that should start one.
+    async fn count_spans(
+        &self,
+        tx: &mut Tx<'_>,
+        findings: &[&ClassifiedBatch],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let correlated = sum(findings.iter().map(|findings| &findings.correlated));
+        tx.add_correlated_spans(self.writer, now, &correlated)
+            .await?;
+        let starts = sum(findings.iter().map(|findings| &findings.starts));
+        tx.add_start_spans(self.writer, now, &starts).await
+    }
+}
+
+impl Recording<'_, '_> {
+    /// Stores evidence of stages and of losses. Returns what exceeded a limit.
+    async fn store_others(
+        &mut self,
+        findings: &[&ClassifiedBatch],
+        now: Timestamp,
+    ) -> Result<Discarded, StoreError> {
+        let pieces: Vec<_> = findings.iter().flat_map(|f| &f.pieces).collect();
+        let missed = self.tx.add_stage_spans(now, &pieces).await?;
+        let losses = findings.iter().flat_map(|findings| &findings.losses);
+        let losses: BTreeSet<_> = losses.copied().collect();
+        self.tx.add_losses(&losses).await?;
+        Ok(missed
+            .into_iter()
+            .map(|(slo, count)| ((slo, DiscardReason::TooMuchStageEvidence), count))
+            .collect())
+    }
+}
+
+fn sum<'a, K: Copy + Ord + 'a, V: Copy + Default + AddAssign + 'a>(
+    counts: impl Iterator<Item = &'a BTreeMap<K, V>>,
+) -> BTreeMap<K, V> {
+    let mut sum = BTreeMap::new();
+    for counts in counts {
+        add(&mut sum, counts);
+    }
+    sum
+}
+
+fn add<K: Copy + Ord, V: Copy + Default + AddAssign>(
+    sum: &mut BTreeMap<K, V>,
+    counts: &BTreeMap<K, V>,
+) {
+    for (key, count) in counts {
+        *sum.entry(*key).or_default() += *count;
+    }
+}

@@ -1,0 +1,115 @@
+//! Recording: evidence becomes verdicts, and verdicts become counts, in one transaction.
+//!
+//! The use cases that write the ledger, each of which calls [`crate::store`] and [`crate::domain`]
+//! in turn.
+//!
+//! Writers never deadlock. A writer of links first takes the lock that all of them share; then known
+//! workflows are locked in the order of their keys; only then are new ones inserted, again in that
+//! order. A writer that waits for a lock has inserted nothing yet, and one that waits for another's
+//! insert waits for a greater key than any it has inserted. If another replica has inserted the same
+//! key in between, the whole transaction is repeated from the start and finds the row.
+
+mod apply;
+mod assign_groups;
+mod commit;
+mod place_links;
+mod place_messages;
+mod timeouts;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use commit::{Commit, CommitPart, Committer};
+pub use place_links::{LinkUpdates, NewLinks};
+
+use crate::{
+    domain::{
+        counting::{JudgedWorkflow, ledger::CountDelta},
+        model::{ids::SloId, time::Timestamp},
+        workflow::{EventId, Judging, Losses, classify::DiscardReason},
+    },
+    store::{LockedWorkflow, StoreError, Tx, WorkflowColumns, Writer},
+};
+
+/// The rules by which the evidence of each SLO is judged; covers every SLO of the evidence.
+pub type JudgingBySlo<'a> = &'a (dyn Fn(SloId) -> Judging + Sync);
+
+/// A transaction that judges workflows, with the differences of the counts that follow. They must be
+/// [written](Self::write_counts) in the same transaction.
+///
+/// Its errors are [`StoreError::is_conflict`] if another replica was first: the whole transaction
+/// must then be repeated from the start.
+#[expect(missing_debug_implementations, reason = "a closure has none")]
+pub struct Recording<'a, 'c> {
+    tx: &'a mut Tx<'c>,
+    judging: JudgingBySlo<'a>,
+    delta: CountDelta,
+}
+
+/// A workflow that was judged anew, with its row if it has one.
+type Changed<'a> = (EventId, Option<&'a LockedWorkflow>, JudgedWorkflow);
+
+/// Evidence that could not be used, by the reason.
+pub type Discarded = BTreeMap<(SloId, DiscardReason), i64>;
+
+impl<'a, 'c> Recording<'a, 'c> {
+    pub fn new(tx: &'a mut Tx<'c>, judging: JudgingBySlo<'a>) -> Self {
+        Self {
+            tx,
+            judging,
+            delta: CountDelta::default(),
+        }
+    }
+
+    /// Writes the differences of the counts, and counts `discarded`.
+    pub async fn write_counts(
+        self,
+        writer: Writer,
+        now: Timestamp,
+        discarded: &Discarded,
+    ) -> Result<(), StoreError> {
+        let Self { tx, delta, .. } = self;
+        tx.add_counts(writer, &delta).await?;
+        tx.add_evidence_counts(now, discarded, &delta.noted).await?;
+        tx.observe_ends(now, &delta).await
+    }
+
+    /// Returns the rules for one workflow; those in `lost` may have had an end that was lost.
+    fn judging_of(&self, id: &EventId, lost: &BTreeSet<EventId>) -> Judging {
+        Judging {
+            losses: if lost.contains(id) {
+                Losses::Possible
+            } else {
+                Losses::NoneKnown
+            },
+            ..(self.judging)(id.0)
+        }
+    }
+
+    /// Writes workflows with their groups: those without a row into the partition `epoch`.
+    async fn write(&mut self, changed: &[Changed<'_>], epoch: i32) -> Result<(), StoreError> {
+        let groups = self.groups_of(changed).await?;
+        let (mut inserts, mut updates) = (WorkflowColumns::default(), WorkflowColumns::default());
+        for ((id, row, judged), group) in changed.iter().zip(groups) {
+            match row {
+                Some(row) => updates.push_known(id, row, (judged, group)),
+                None => inserts.push(id, epoch, (judged, group)),
+            }
+        }
+        self.tx.insert_workflows(&inserts).await?;
+        self.tx.update_workflows(&updates).await
+    }
+
+    /// Writes workflows that all have a row.
+    async fn rewrite(&mut self, changed: &[Changed<'_>]) -> Result<(), StoreError> {
+        self.write(changed, 0).await
+    }
+
+    /// Deletes locked rows whose counts were subtracted.
+    async fn delete(&mut self, rows: &[&LockedWorkflow]) -> Result<(), StoreError> {
+        for row in rows {
+            self.delta
+                .regroup(row.group.map(|group| (group, &row.judged)), None);
+        }
+        self.tx.delete_workflows(rows).await
+    }
+}

@@ -1,0 +1,72 @@
+//! Workflows judged without new evidence: their deadline has passed, or something became known
+//! about ends that did not come.
+
+use super::Recording;
+use crate::{
+    domain::{
+        counting::ledger::{apply, silence},
+        model::ids::SloId,
+        workflow::{EventId, EventKey, JudgingContext},
+    },
+    store::{LockedWorkflow, Loss, StoreError},
+};
+
+impl Recording<'_, '_> {
+    /// Judges at most `limit` workflows that are due without new evidence. Replicas share the work:
+    /// each skips what another has locked. Returns how many were examined.
+    pub async fn judge_due(
+        &mut self,
+        context: &JudgingContext,
+        limit: i64,
+    ) -> Result<usize, StoreError> {
+        self.tx.share_epoch().await?;
+        let known = self.tx.lock_due(context, limit).await?;
+        self.judge_again(&known).await?;
+        Ok(known.len())
+    }
+
+    /// Judges at most `limit` timeouts anew that `loss` makes doubtful. Returns how many there
+    /// were.
+    pub async fn doubt_timeouts(&mut self, loss: Loss, limit: i64) -> Result<usize, StoreError> {
+        self.tx.share_epoch().await?;
+        let known = self.tx.lock_timeouts(loss, limit).await?;
+        self.judge_again(&known).await?;
+        Ok(known.len())
+    }
+
+    /// Judges at most `limit` timeouts of `slo` anew, those with a key above `after`. Returns the
+    /// last key, or `None` if there are no more.
+    pub async fn rejudge_timeouts(
+        &mut self,
+        slo: SloId,
+        after: Option<EventKey>,
+        limit: i64,
+    ) -> Result<Option<EventKey>, StoreError> {
+        self.tx.share_epoch().await?;
+        let known = self.tx.lock_timeouts_after(slo, after, limit).await?;
+        self.judge_again(&known).await?;
+        Ok(known.last().map(|((_, key), _)| *key))
+    }
+
+    /// Judges rows that this transaction has locked, by their stored evidence.
+    async fn judge_again(&mut self, known: &[(EventId, LockedWorkflow)]) -> Result<(), StoreError> {
+        let silent = known.iter().filter_map(|(id, known)| {
+            let workflow = &known.judged.workflow;
+            Some((
+                *id,
+                silence(Some(&known.judged), workflow, &(self.judging)(id.0))?,
+            ))
+        });
+        let lost = self.tx.lost_among(&silent.collect()).await?;
+        let mut changed = Vec::new();
+        for (id, known) in known {
+            let workflow = known.judged.workflow.clone();
+            let judging = self.judging_of(id, &lost);
+            let before = Some(&known.judged);
+            if let Some(judged) = apply(id.0, before, &workflow, &judging, &mut self.delta) {
+                changed.push((*id, Some(known), judged));
+            }
+        }
+        self.rewrite(&changed).await
+    }
+}

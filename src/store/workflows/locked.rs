@@ -1,0 +1,157 @@
+//! Rows of workflows that a transaction has locked, or inserts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use sqlx::{Postgres, postgres::PgArguments, query::Query};
+use uuid::Uuid;
+
+use super::{
+    losses::Loss,
+    rows::{
+        INSERT, LOCK_DUE, LOCK_KNOWN, LOCK_TIMEOUTS, LOCK_TIMEOUTS_AFTER, LockedWorkflow, UPDATE,
+        WorkflowColumns, decode,
+    },
+};
+use crate::{
+    domain::{
+        model::ids::SloId,
+        workflow::{EventId, EventKey, JudgingContext},
+    },
+    store::{StoreError, Tx, error::inconsistent},
+};
+
+type LockedRows = Vec<(EventId, LockedWorkflow)>;
+
+impl Tx<'_> {
+    /// Locks at most `limit` workflows whose deadline has passed, except those whose ends arrive
+    /// late.
+    pub(crate) async fn lock_due(
+        &mut self,
+        context: &JudgingContext,
+        limit: i64,
+    ) -> Result<LockedRows, StoreError> {
+        let (behind, up_to): (Vec<i32>, Vec<DateTime<Utc>>) = context
+            .behind()
+            .map(|(slo, up_to)| (slo.0, up_to.to_chrono()))
+            .unzip();
+        let query = sqlx::query(LOCK_DUE)
+            .bind(context.watermark.to_chrono())
+            .bind(limit)
+            .bind(behind)
+            .bind(up_to);
+        self.locked(query).await
+    }
+
+    /// Locks at most `limit` timeouts that were open in the minute of `loss`.
+    pub(crate) async fn lock_timeouts(
+        &mut self,
+        (slo, minute): Loss,
+        limit: i64,
+    ) -> Result<LockedRows, StoreError> {
+        let query = sqlx::query(LOCK_TIMEOUTS)
+            .bind(slo.0)
+            .bind(minute.to_chrono())
+            .bind(limit);
+        self.locked(query).await
+    }
+
+    /// Locks at most `limit` workflows of `slo` whose end is missing, those with a key above
+    /// `after`.
+    pub(crate) async fn lock_timeouts_after(
+        &mut self,
+        slo: SloId,
+        after: Option<EventKey>,
+        limit: i64,
+    ) -> Result<LockedRows, StoreError> {
+        let query = sqlx::query(LOCK_TIMEOUTS_AFTER)
+            .bind(slo.0)
+            .bind(after.map(|key| Uuid::from_bytes(key.0)))
+            .bind(limit);
+        self.locked(query).await
+    }
+
+    async fn locked(
+        &mut self,
+        query: Query<'_, Postgres, PgArguments>,
+    ) -> Result<LockedRows, StoreError> {
+        let rows = query.fetch_all(&mut *self.inner).await;
+        let rows = rows.map_err(|source| self.failed(source))?;
+        rows.iter()
+            .map(decode)
+            .collect::<Result<_, _>>()
+            .map_err(|source| self.failed(source))
+    }
+
+    /// Locks the workflows with these ids that exist.
+    pub(crate) async fn lock_known(
+        &mut self,
+        ids: &BTreeSet<EventId>,
+    ) -> Result<BTreeMap<EventId, LockedWorkflow>, StoreError> {
+        let (slos, keys): (Vec<i32>, Vec<Uuid>) = ids
+            .iter()
+            .map(|(slo, key)| (slo.0, Uuid::from_bytes(key.0)))
+            .unzip();
+        let query = sqlx::query(LOCK_KNOWN).bind(slos).bind(keys);
+        Ok(self.locked(query).await?.into_iter().collect())
+    }
+
+    /// Inserts rows. Fails with a conflict if another replica has inserted one of them in the
+    /// meantime.
+    ///
+    /// Uses one statement, not COPY: if a writer vanishes in the middle of a COPY, the server
+    /// regards it as active, not idle, so no time-out releases its keys.
+    pub(crate) async fn insert_workflows(
+        &mut self,
+        rows: &WorkflowColumns,
+    ) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.execute(rows.bind(INSERT)).await?;
+        Ok(())
+    }
+
+    /// Updates rows that this transaction has locked. They are addressed by `ctid`, which avoids
+    /// the index.
+    pub(crate) async fn update_workflows(
+        &mut self,
+        rows: &WorkflowColumns,
+    ) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let statement = rows.bind(UPDATE).bind(&rows.places);
+        let updated = self.execute(statement).await?;
+        // The counts that follow cover every row, so a missing row would make the counts wrong.
+        if updated != rows.len() as u64 {
+            return Err(self.failed(inconsistent("the row of a locked workflow was not found")));
+        }
+        Ok(())
+    }
+
+    /// Deletes rows that this transaction has locked.
+    pub(crate) async fn delete_workflows(
+        &mut self,
+        rows: &[&LockedWorkflow],
+    ) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let epochs: Vec<i32> = rows.iter().map(|row| row.epoch).collect();
+        let places: Vec<&str> = rows.iter().map(|row| row.place.as_str()).collect();
+        let statement = sqlx::query(concat!(
+            "-- workflow.delete\n",
+            "delete from workflows w using unnest($1::integer[], $2::text[]) as n(epoch, place) ",
+            "where w.ctid = n.place::tid and w.epoch = n.epoch",
+        ))
+        .bind(epochs)
+        .bind(places);
+        let deleted = self.execute(statement).await?;
+        // Their counts have already been subtracted, so a missing row would make the counts wrong.
+        if deleted != rows.len() as u64 {
+            return Err(self.failed(inconsistent("the row of a locked workflow was not found")));
+        }
+        Ok(())
+    }
+}
