@@ -126,7 +126,7 @@ async fn a_pipeline_tells_of_a_deploy_in_one_request() {
     assert_eq!(twin["events"], json!([answer.json()]));
     for (body, error) in [
         (json!({ "kind": "rollout" }), "not a kind of event"),
-        (json!({ "kind": "note" }), "nothing to show"),
+        (json!({ "kind": "note" }), "has no text"),
         (
             json!({ "kind": "note", "titel": "x" }),
             "unknown field `titel`",
