@@ -30,8 +30,8 @@ use crate::{
             stage_evidence::FoundStageEvidence,
         },
     },
-    recording::{Discarded, Recording},
-    store::{Store, Writer},
+    recording::Recording,
+    store::{SpanCounts, Store, Writer},
 };
 
 /// Pages and alerts look at the workflows of the last hour.
@@ -236,20 +236,23 @@ impl History {
     }
 
     async fn commit(&self, store: &Store, day: &Day) -> anyhow::Result<()> {
-        let mut tx = store.begin("record a day of the past").await?;
-        tx.add_counts(WRITER, &day.moves).await?;
+        let (mut tx, state) = store.begin_recording("record a day of the past").await?;
+        let spans = SpanCounts {
+            correlated: day.correlated.clone(),
+            ..SpanCounts::default()
+        };
+        tx.write_counts((WRITER, self.now), &day.moves, &spans)
+            .await?;
         let judging = |slo| self.judging(slo);
-        let mut recording = Recording::new(&mut tx, &judging);
+        let mut recording = Recording::new(&mut tx, state, &judging);
         recording
             .apply(&day.recent, &GroupsOfBatches::default())
             .await?;
         recording
-            .write_counts(WRITER, self.now, &Discarded::new())
+            .write_counts((WRITER, self.now), &SpanCounts::default())
             .await?;
         let pieces: Vec<&FoundStageEvidence> = day.pieces.iter().collect();
         tx.add_stage_spans(self.now, &pieces).await?;
-        tx.add_correlated_spans(WRITER, self.now, &day.correlated)
-            .await?;
         tx.commit().await?;
         Ok(())
     }

@@ -13,8 +13,8 @@ use crate::{
         slo::{Indicator, Slo},
         workflow::{JudgingContext, classify::Classifier},
     },
-    recording::{Discarded, Recording},
-    store::{LearnedSampling, Loss, Store, StoreError, Tx, Writer},
+    recording::Recording,
+    store::{LearnedSampling, Loss, SpanCounts, Store, StoreError, Tx, Writer},
 };
 
 /// Rows of one transaction.
@@ -69,10 +69,13 @@ impl DeadlineScan {
 
     async fn judge_batch(&self, now: Timestamp, watermark: Timestamp) -> Result<usize, StoreError> {
         let classifier = Arc::clone(&self.classifier.borrow());
-        let mut tx = self.store.begin("judge overdue workflows").await?;
+        let (mut tx, state) = self
+            .store
+            .begin_recording("judge overdue workflows")
+            .await?;
         let context = self.context(&mut tx, now, watermark).await?;
         let judging = |slo| classifier.judging(slo, &context);
-        let mut recording = Recording::new(&mut tx, &judging);
+        let mut recording = Recording::new(&mut tx, state, &judging);
         let looked_at = recording.judge_due(&context, BATCH).await?;
         self.write_counts(recording, now).await?;
         tx.commit().await?;
@@ -128,10 +131,13 @@ impl DeadlineScan {
         let classifier = Arc::clone(&self.classifier.borrow());
         let mut after = None;
         loop {
-            let mut tx = self.store.begin("judge timeouts by their sampling").await?;
+            let (mut tx, state) = self
+                .store
+                .begin_recording("judge timeouts by their sampling")
+                .await?;
             let context = self.context(&mut tx, now, watermark).await?;
             let judging = |slo| classifier.judging(slo, &context);
-            let mut recording = Recording::new(&mut tx, &judging);
+            let mut recording = Recording::new(&mut tx, state, &judging);
             let judged = recording.rejudge_timeouts(learned.slo(), after, BATCH);
             let last = judged.await?;
             self.write_counts(recording, now).await?;
@@ -169,10 +175,13 @@ impl DeadlineScan {
         watermark: Timestamp,
     ) -> Result<usize, StoreError> {
         let classifier = Arc::clone(&self.classifier.borrow());
-        let mut tx = self.store.begin("judge timeouts by what was lost").await?;
+        let (mut tx, state) = self
+            .store
+            .begin_recording("judge timeouts by what was lost")
+            .await?;
         let context = self.context(&mut tx, now, watermark).await?;
         let judging = |slo| classifier.judging(slo, &context);
-        let mut recording = Recording::new(&mut tx, &judging);
+        let mut recording = Recording::new(&mut tx, state, &judging);
         let looked_at = recording.doubt_timeouts(loss, BATCH).await?;
         self.write_counts(recording, now).await?;
         if is_last(looked_at) {
@@ -187,8 +196,8 @@ impl DeadlineScan {
         recording: Recording<'_, '_>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let discarded = Discarded::new();
-        recording.write_counts(self.writer, now, &discarded).await
+        let spans = SpanCounts::default();
+        recording.write_counts((self.writer, now), &spans).await
     }
 }
 

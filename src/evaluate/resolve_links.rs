@@ -10,7 +10,7 @@ use crate::{
         workflow::{JudgingContext, classify::Classifier},
     },
     recording::{NewLinks, Recording},
-    store::{Store, StoreError, Writer},
+    store::{SpanCounts, Store, StoreError, Writer},
 };
 
 #[derive(Clone, Debug)]
@@ -48,7 +48,10 @@ impl Unplaced {
     }
 
     async fn place_batch(&self, now: Timestamp, watermark: Timestamp) -> Result<usize, StoreError> {
-        let mut tx = self.store.begin("place evidence by its links").await?;
+        let (mut tx, state) = self
+            .store
+            .begin_recording("place evidence by its links")
+            .await?;
         let classifier = Arc::clone(&self.classifier.borrow());
         let context = JudgingContext {
             now,
@@ -57,14 +60,16 @@ impl Unplaced {
             observed: tx.end_observations(now).await?,
         };
         let judging = |slo| classifier.judging(slo, &context);
-        let mut recording = Recording::new(&mut tx, &judging);
+        let mut recording = Recording::new(&mut tx, state, &judging);
         let followed = recording.follow_links(&NewLinks::default()).await?;
         recording
             .apply(&followed.gathered, &followed.groups)
             .await?;
-        recording
-            .write_counts(self.writer, now, &followed.discarded)
-            .await?;
+        let spans = SpanCounts {
+            discarded: followed.discarded,
+            ..SpanCounts::default()
+        };
+        recording.write_counts((self.writer, now), &spans).await?;
         tx.commit().await?;
         Ok(followed.placed)
     }

@@ -152,12 +152,11 @@ async fn fold_batch(
     tx.add_stage_sums(slo, &moves).await?;
     tx.add_hop_waits(slo, now, hops).await?;
     tx.note_folded(slo, &folds).await?;
-    let unusable = match refused {
-        0 => BTreeMap::new(),
-        refused => BTreeMap::from([((slo, DiscardReason::TooManyStages), refused)]),
-    };
-    tx.add_evidence_counts(now, &unusable, &BTreeMap::new())
-        .await?;
+    if refused > 0 {
+        let reason = (slo, DiscardReason::TooManyStages);
+        tx.count_discarded(now, &BTreeMap::from([(reason, refused)]))
+            .await?;
+    }
     Ok(folds.len())
 }
 

@@ -28,7 +28,6 @@ impl Recording<'_, '_> {
             return Ok(());
         }
         let judging = self.judging;
-        let epoch = self.tx.current_epoch().await?;
         let known = self.tx.lock_known(&ids).await?;
         let gone = self.purged(gathered, &known).await?;
         let whole = whole(gathered, groups, &known, &gone, judging);
@@ -62,7 +61,7 @@ impl Recording<'_, '_> {
             }
             changed.push((id, row, judged));
         }
-        self.write(&changed, epoch).await?;
+        self.write(&changed).await?;
         self.withdraw(&empty).await
     }
 

@@ -1,16 +1,10 @@
 //! One commit of evidence: many requests, one transaction.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
-    ops::AddAssign,
-    sync::Arc,
-    time::Duration,
-};
+use std::{borrow::Cow, collections::BTreeMap, ops::AddAssign, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
-use super::{Discarded, NewLinks, Recording};
+use super::{NewLinks, Recording};
 use crate::{
     clock::Clock,
     domain::{
@@ -23,7 +17,7 @@ use crate::{
             may_time_out,
         },
     },
-    store::{Store, StoreError, Tx, Writer},
+    store::{LedgerState, SpanCounts, Store, StoreError, Tx, Writer},
 };
 
 /// A commit that takes longer will not come: its connection is given up. Its senders were asked to
@@ -79,13 +73,11 @@ impl Committer {
 
     async fn try_commit(&self, part: &CommitPart<'_>) -> Result<Commit, StoreError> {
         let now = self.clock.now();
-        let mut tx = self.store.begin("record evidence").await?;
-        let in_force = tx.definitions_in_force().await?;
-        if part.definitions < in_force {
-            return Ok(Commit::Outdated(in_force));
+        let (mut tx, state) = self.store.begin_recording("record evidence").await?;
+        if part.definitions < state.definitions {
+            return Ok(Commit::Outdated(state.definitions));
         }
-        self.record(&mut tx, part, now).await?;
-        self.count_spans(&mut tx, part.findings, now).await?;
+        self.record((&mut tx, state), part, now).await?;
         tx.commit().await?;
         Ok(Commit::Done)
     }
@@ -93,7 +85,7 @@ impl Committer {
     /// Judges and counts, and stores what else was found.
     async fn record(
         &self,
-        tx: &mut Tx<'_>,
+        (tx, state): (&mut Tx<'_>, LedgerState),
         part: &CommitPart<'_>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
@@ -115,52 +107,34 @@ impl Committer {
         }
         let classifier = Arc::clone(&self.classifier.borrow());
         let judging = |slo| classifier.judging(slo, &context);
-        let mut recording = Recording::new(tx, &judging);
-        let mut unusable: Discarded = sum(findings.iter().map(|findings| &findings.unusable));
+        let mut recording = Recording::new(tx, state, &judging);
+        let mut spans = span_counts(findings);
         let (mut evidence, mut groups) =
             (Cow::Borrowed(&part.evidence), GroupsOfBatches::default());
         if !new_links.is_empty() {
             let followed = recording.follow_links(&new_links).await?;
             join(evidence.to_mut(), followed.gathered);
-            add(&mut unusable, &followed.discarded);
+            add(&mut spans.discarded, &followed.discarded);
             groups = followed.groups;
         }
         recording.apply(&evidence, &groups).await?;
-        add(&mut unusable, &recording.store_others(findings, now).await?);
-        recording.write_counts(self.writer, now, &unusable).await
-    }
-
-    /// Counts spans that speak of workflows, and those that should start one.
-    async fn count_spans(
-        &self,
-        tx: &mut Tx<'_>,
-        findings: &[&ClassifiedBatch],
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let correlated = sum(findings.iter().map(|findings| &findings.correlated));
-        tx.add_correlated_spans(self.writer, now, &correlated)
-            .await?;
-        let starts = sum(findings.iter().map(|findings| &findings.starts));
-        tx.add_start_spans(self.writer, now, &starts).await
+        let pieces: Vec<_> = findings.iter().flat_map(|f| &f.pieces).collect();
+        for (slo, missed) in recording.tx.add_stage_spans(now, &pieces).await? {
+            let reason = (slo, DiscardReason::TooMuchStageEvidence);
+            *spans.discarded.entry(reason).or_default() += missed;
+        }
+        recording.write_counts((self.writer, now), &spans).await
     }
 }
 
-impl Recording<'_, '_> {
-    /// Stores evidence of stages and of losses. Returns what exceeded a limit.
-    async fn store_others(
-        &mut self,
-        findings: &[&ClassifiedBatch],
-        now: Timestamp,
-    ) -> Result<Discarded, StoreError> {
-        let pieces: Vec<_> = findings.iter().flat_map(|f| &f.pieces).collect();
-        let missed = self.tx.add_stage_spans(now, &pieces).await?;
-        let losses = findings.iter().flat_map(|findings| &findings.losses);
-        let losses: BTreeSet<_> = losses.copied().collect();
-        self.tx.add_losses(&losses).await?;
-        Ok(missed
-            .into_iter()
-            .map(|(slo, count)| ((slo, DiscardReason::TooMuchStageEvidence), count))
-            .collect())
+/// Returns what is counted of spans, whatever verdicts follow from them.
+fn span_counts(findings: &[&ClassifiedBatch]) -> SpanCounts {
+    let losses = findings.iter().flat_map(|findings| &findings.losses);
+    SpanCounts {
+        discarded: sum(findings.iter().map(|findings| &findings.unusable)),
+        losses: losses.copied().collect(),
+        correlated: sum(findings.iter().map(|findings| &findings.correlated)),
+        starts: sum(findings.iter().map(|findings| &findings.starts)),
     }
 }
 

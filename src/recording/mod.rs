@@ -3,7 +3,7 @@
 //! The use cases that write the ledger, each of which calls [`crate::store`] and [`crate::domain`]
 //! in turn.
 //!
-//! Writers never deadlock. A writer of links first takes the lock that all of them share; then known
+//! Writers never deadlock. All share one lock; a writer of links then takes another; then known
 //! workflows are locked in the order of their keys; only then are new ones inserted, again in that
 //! order. A writer that waits for a lock has inserted nothing yet, and one that waits for another's
 //! insert waits for a greater key than any it has inserted. If another replica has inserted the same
@@ -27,7 +27,7 @@ use crate::{
         model::{ids::SloId, time::Timestamp},
         workflow::{EventId, Judging, Losses, classify::DiscardReason},
     },
-    store::{LockedWorkflow, StoreError, Tx, WorkflowColumns, Writer},
+    store::{LedgerState, LockedWorkflow, SpanCounts, StoreError, Tx, WorkflowColumns, Writer},
 };
 
 /// The rules by which the evidence of each SLO is judged; covers every SLO of the evidence.
@@ -41,6 +41,7 @@ pub type JudgingBySlo<'a> = &'a (dyn Fn(SloId) -> Judging + Sync);
 #[expect(missing_debug_implementations, reason = "a closure has none")]
 pub struct Recording<'a, 'c> {
     tx: &'a mut Tx<'c>,
+    state: LedgerState,
     judging: JudgingBySlo<'a>,
     delta: CountDelta,
 }
@@ -52,25 +53,25 @@ type Changed<'a> = (EventId, Option<&'a LockedWorkflow>, JudgedWorkflow);
 pub type Discarded = BTreeMap<(SloId, DiscardReason), i64>;
 
 impl<'a, 'c> Recording<'a, 'c> {
-    pub fn new(tx: &'a mut Tx<'c>, judging: JudgingBySlo<'a>) -> Self {
+    /// `tx` and `state` are those that [`Store::begin_recording`](crate::store::Store::begin_recording)
+    /// returned.
+    pub fn new(tx: &'a mut Tx<'c>, state: LedgerState, judging: JudgingBySlo<'a>) -> Self {
         Self {
             tx,
+            state,
             judging,
             delta: CountDelta::default(),
         }
     }
 
-    /// Writes the differences of the counts, and counts `discarded`.
+    /// Writes the differences of the counts, and what else was counted of spans, at a time.
     pub async fn write_counts(
         self,
-        writer: Writer,
-        now: Timestamp,
-        discarded: &Discarded,
+        at: (Writer, Timestamp),
+        spans: &SpanCounts,
     ) -> Result<(), StoreError> {
         let Self { tx, delta, .. } = self;
-        tx.add_counts(writer, &delta).await?;
-        tx.add_evidence_counts(now, discarded, &delta.noted).await?;
-        tx.observe_ends(now, &delta).await
+        tx.write_counts(at, &delta, spans).await
     }
 
     /// Returns the rules for one workflow; those in `lost` may have had an end that was lost.
@@ -85,23 +86,18 @@ impl<'a, 'c> Recording<'a, 'c> {
         }
     }
 
-    /// Writes workflows with their groups: those without a row into the partition `epoch`.
-    async fn write(&mut self, changed: &[Changed<'_>], epoch: i32) -> Result<(), StoreError> {
+    /// Writes workflows with their groups.
+    async fn write(&mut self, changed: &[Changed<'_>]) -> Result<(), StoreError> {
         let groups = self.groups_of(changed).await?;
         let (mut inserts, mut updates) = (WorkflowColumns::default(), WorkflowColumns::default());
         for ((id, row, judged), group) in changed.iter().zip(groups) {
             match row {
                 Some(row) => updates.push_known(id, row, (judged, group)),
-                None => inserts.push(id, epoch, (judged, group)),
+                None => inserts.push(id, self.state.epoch, (judged, group)),
             }
         }
         self.tx.insert_workflows(&inserts).await?;
         self.tx.update_workflows(&updates).await
-    }
-
-    /// Writes workflows that all have a row.
-    async fn rewrite(&mut self, changed: &[Changed<'_>]) -> Result<(), StoreError> {
-        self.write(changed, 0).await
     }
 
     /// Deletes locked rows whose counts were subtracted.

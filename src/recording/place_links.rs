@@ -63,7 +63,7 @@ impl Recording<'_, '_> {
         new_links: &NewLinks<'_>,
     ) -> Result<LinkUpdates, StoreError> {
         self.tx.lock_links().await?;
-        let epoch = self.tx.current_epoch().await?;
+        let epoch = self.state.epoch;
         let (gathered, _) = self.take_batches(&new_links.batches, epoch).await?;
         let mut spans = self.tx.add_edges(&new_links.edges, epoch).await?;
         let linked = new_links.linked.iter();
@@ -177,7 +177,7 @@ impl Recording<'_, '_> {
                 (None, None) => {}
             }
         }
-        self.rewrite(&changed).await?;
+        self.write(&changed).await?;
         self.delete(&gone).await?;
         Ok(without_row)
     }

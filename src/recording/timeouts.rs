@@ -19,7 +19,6 @@ impl Recording<'_, '_> {
         context: &JudgingContext,
         limit: i64,
     ) -> Result<usize, StoreError> {
-        self.tx.share_epoch().await?;
         let known = self.tx.lock_due(context, limit).await?;
         self.judge_again(&known).await?;
         Ok(known.len())
@@ -28,7 +27,6 @@ impl Recording<'_, '_> {
     /// Judges at most `limit` timeouts anew that `loss` makes doubtful. Returns how many there
     /// were.
     pub async fn doubt_timeouts(&mut self, loss: Loss, limit: i64) -> Result<usize, StoreError> {
-        self.tx.share_epoch().await?;
         let known = self.tx.lock_timeouts(loss, limit).await?;
         self.judge_again(&known).await?;
         Ok(known.len())
@@ -42,7 +40,6 @@ impl Recording<'_, '_> {
         after: Option<EventKey>,
         limit: i64,
     ) -> Result<Option<EventKey>, StoreError> {
-        self.tx.share_epoch().await?;
         let known = self.tx.lock_timeouts_after(slo, after, limit).await?;
         self.judge_again(&known).await?;
         Ok(known.last().map(|((_, key), _)| *key))
@@ -67,6 +64,6 @@ impl Recording<'_, '_> {
                 changed.push((*id, Some(known), judged));
             }
         }
-        self.rewrite(&changed).await
+        self.write(&changed).await
     }
 }

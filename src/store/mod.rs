@@ -6,6 +6,7 @@
 //! `pg_stat_statements` and the server's log show.
 
 mod alerts;
+mod batch;
 mod columns;
 mod counts;
 mod error;
@@ -33,6 +34,7 @@ pub use counts::customers::CustomerImpact;
 pub use counts::events::{SeriesQuery, Writer};
 pub use counts::samples::{EventSample, FirstSeen};
 pub use counts::stage_workflows::{Fold, StageWorkflow};
+pub use counts::updates::SpanCounts;
 pub use error::{ForeignSchema, StoreError, StoreErrorKind};
 pub(crate) use links::{
     batch_messages::{Batches, MessageRow, PUBLICATION},
@@ -56,6 +58,7 @@ pub use slos::group_reads::{GroupRecord, GroupTally};
 pub(crate) use slos::groups::{GroupIds, Grouping};
 pub use slos::records::{Declaration, DueSlo, SloRecord};
 pub use tx::{Progress, Tx};
+pub use workflows::epochs::LedgerState;
 pub use workflows::reads::{AffectedCustomer, AffectedCustomers, OpenWorkflows, WorkflowRecord};
 pub(crate) use workflows::rows::{LockedWorkflow, WorkflowColumns};
 pub use workflows::{losses::Loss, observations::LearnedSampling};
@@ -156,6 +159,22 @@ impl Store {
             Ok(inner) => Ok(Tx::new(inner, operation)),
             Err(source) => Err(operation.failed(source)),
         }
+    }
+
+    /// Begins a transaction that judges workflows. `operation` is as for [`begin`](Self::begin).
+    pub async fn begin_recording(
+        &self,
+        operation: &'static str,
+    ) -> Result<(Tx<'static>, LedgerState), StoreError> {
+        let operation = Operation::new(operation, self.metrics.clone());
+        // Made of a constant number.
+        let begin = sqlx::AssertSqlSafe(workflows::epochs::begin_recording());
+        let mut tx = match self.pool().begin_with(begin).await {
+            Ok(inner) => Tx::new(inner, operation),
+            Err(source) => return Err(operation.failed(source)),
+        };
+        let state = tx.ledger_state().await?;
+        Ok((tx, state))
     }
 
     /// Returns the time of the database's clock, which all replicas use.

@@ -8,8 +8,8 @@ use throughline::{
         workflow::{Judging, JudgingContext},
     },
     evaluate::overdue::losses_kept,
-    recording::{Discarded, Recording},
-    store::Writer,
+    recording::Recording,
+    store::{SpanCounts, Writer},
 };
 
 use crate::support::{
@@ -79,11 +79,14 @@ async fn s10_a_verdict_under_way_that_has_not_seen_the_loss_is_waited_for() {
     app.send([start("o3", 0.0)]).await;
     let judging = |_| Judging::healthy(Duration::from_mins(2), at(600));
     let context = JudgingContext::healthy(at(600));
-    let mut under_way = app.store.begin("judge").await.unwrap();
-    let mut recording = Recording::new(&mut under_way, &judging);
+    let (mut under_way, state) = app.store.begin_recording("judge").await.unwrap();
+    let mut recording = Recording::new(&mut under_way, state, &judging);
     assert_eq!(recording.judge_due(&context, 10).await.unwrap(), 1);
-    let counts = recording.write_counts(Writer(5), at(600), &Discarded::new());
-    counts.await.unwrap();
+    let spans = SpanCounts::default();
+    recording
+        .write_counts((Writer(5), at(600)), &spans)
+        .await
+        .unwrap();
     app.replica().send([batch()]).await;
     let overdue = app.overdue();
     let doubting = tokio::spawn(async move { overdue.tick(at(600), at(600)).await });

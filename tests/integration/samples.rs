@@ -22,8 +22,8 @@ use throughline::{
             reservoir::{OF_EACH_SIDE, ReservoirMinima, SampledAttributes},
         },
     },
-    recording::{Discarded, Recording},
-    store::{EventSample, Store, Writer},
+    recording::Recording,
+    store::{EventSample, SpanCounts, Store, Writer},
 };
 
 use crate::support::{
@@ -126,8 +126,8 @@ impl<'a> Replica<'a> {
         let admitted = gathered.values().filter(sampled).count();
         let judging = |_| Judging::healthy(Duration::from_mins(2), at(0));
         loop {
-            let mut tx = self.store.begin("record").await.unwrap();
-            let mut recording = Recording::new(&mut tx, &judging);
+            let (mut tx, state) = self.store.begin_recording("record").await.unwrap();
+            let mut recording = Recording::new(&mut tx, state, &judging);
             match recording
                 .apply(&gathered, &GroupsOfBatches::default())
                 .await
@@ -135,8 +135,11 @@ impl<'a> Replica<'a> {
                 Err(error) if error.is_conflict() => continue,
                 result => result.unwrap(),
             }
-            let counts = recording.write_counts(self.writer, at(0), &Discarded::new());
-            counts.await.unwrap();
+            let spans = SpanCounts::default();
+            recording
+                .write_counts((self.writer, at(0)), &spans)
+                .await
+                .unwrap();
             tx.commit().await.unwrap();
             self.seen.note([&findings.sampling], at(0));
             return admitted;

@@ -22,8 +22,8 @@ use throughline::{
             links::GroupsOfBatches,
         },
     },
-    recording::{Discarded, Recording},
-    store::{Progress, Store, StoreError, Writer},
+    recording::Recording,
+    store::{Progress, SpanCounts, Store, StoreError, Writer},
 };
 
 use crate::support::{
@@ -119,15 +119,19 @@ impl Replica {
     }
 
     async fn try_record(&self, secs: i64, findings: &ClassifiedBatch) -> Result<(), StoreError> {
-        let mut tx = self.store.begin("record").await?;
+        let (mut tx, state) = self.store.begin_recording("record").await?;
         let gathered = gather(&findings.evidence);
         let judging = |_| judging(secs);
-        let mut recording = Recording::new(&mut tx, &judging);
+        let spans = SpanCounts {
+            discarded: findings.unusable.clone(),
+            ..SpanCounts::default()
+        };
+        let mut recording = Recording::new(&mut tx, state, &judging);
         recording
             .apply(&gathered, &GroupsOfBatches::default())
             .await?;
         recording
-            .write_counts(self.writer, at(secs), &findings.unusable)
+            .write_counts((self.writer, at(secs)), &spans)
             .await?;
         tx.commit().await
     }
@@ -141,13 +145,16 @@ impl Replica {
             .unwrap();
         tx.commit().await.unwrap();
         while self.drop_oldest_epoch(secs).await == Progress::More {}
-        let mut tx = self.store.begin("sweep").await.unwrap();
+        let (mut tx, state) = self.store.begin_recording("sweep").await.unwrap();
         let judging = |_| judging(secs);
-        let mut recording = Recording::new(&mut tx, &judging);
+        let mut recording = Recording::new(&mut tx, state, &judging);
         let context = JudgingContext::healthy(at(secs));
         recording.judge_due(&context, 10_000).await.unwrap();
-        let counts = recording.write_counts(self.writer, at(secs), &Discarded::new());
-        counts.await.unwrap();
+        let spans = SpanCounts::default();
+        recording
+            .write_counts((self.writer, at(secs)), &spans)
+            .await
+            .unwrap();
         tx.commit().await.unwrap();
     }
 

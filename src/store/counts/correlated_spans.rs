@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 
 use crate::{
     domain::model::{ids::SloId, time::Timestamp},
-    store::{StoreError, Tx, Writer},
+    store::{StoreError, Tx, Writer, batch::Batch},
 };
 
 /// Selected spans of one SLO: those that belong to a workflow, and the others by reason.
@@ -17,18 +17,17 @@ pub struct SelectedSpans {
     pub unusable: BTreeMap<String, i64>,
 }
 
-impl Tx<'_> {
+impl Batch {
     /// Adds spans that belong to a workflow to the day of `now`.
-    pub async fn add_correlated_spans(
+    pub(crate) fn add_correlated_spans(
         &mut self,
-        writer: Writer,
-        now: Timestamp,
+        (writer, now): (Writer, Timestamp),
         correlated: &BTreeMap<SloId, i64>,
-    ) -> Result<(), StoreError> {
+    ) {
         if correlated.is_empty() {
-            return Ok(());
+            return;
         }
-        let statement = sqlx::query(concat!(
+        self.add(concat!(
             "-- correlated_spans.add\n",
             "insert into correlated_spans as c (slo_id, day, writer, count) ",
             "select slo_id, $2, $3, count ",
@@ -39,10 +38,10 @@ impl Tx<'_> {
         .bind(now.to_chrono().date_naive())
         .bind(writer.0)
         .bind(correlated.values().copied().collect::<Vec<i64>>());
-        self.execute(statement).await?;
-        Ok(())
     }
+}
 
+impl Tx<'_> {
     /// Returns the spans of each SLO since the day of the time given for it; an SLO without any is
     /// left out.
     pub async fn selected_spans(

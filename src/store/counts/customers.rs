@@ -22,7 +22,7 @@ use crate::{
             time::{Resolution, TimeRange, Timestamp},
         },
     },
-    store::{Progress, StoreError, Tx},
+    store::{Progress, StoreError, Tx, batch::Batch},
 };
 
 /// The longest range (a day, widened to whole minutes) for which customers with a bad event are
@@ -39,18 +39,53 @@ pub struct CustomerImpact {
 
 type Key<'a> = (CustomerBucket, &'a str);
 
+/// Differences of the counts of customers.
+pub(crate) type CustomerRows<'a> = BTreeMap<Key<'a>, CustomerCounts>;
+
+impl Batch {
+    /// Adds the differences.
+    pub(crate) fn add_customers(&mut self, rows: &CustomerRows<'_>) {
+        if rows.is_empty() {
+            return;
+        }
+        let columns = BucketColumns::of(rows.keys().map(|(bucket, _)| bucket));
+        let customers: Vec<&str> = rows.keys().map(|(_, customer)| *customer).collect();
+        let events: Vec<i64> = rows.values().map(|counts| counts.events).collect();
+        let bad: Vec<i64> = rows.values().map(|counts| counts.bad).collect();
+        self.add(concat!(
+            "-- customer.add\n",
+            "insert into customer_counts as c (slo_id, resolution, bucket, customer, events, bad) ",
+            "select slo_id, resolution, bucket, customer, events, bad ",
+            "from unnest($1::integer[], $2::integer[], $3::timestamptz[], $4::text[], ",
+            "$5::bigint[], $6::bigint[]) as n(slo_id, resolution, bucket, customer, events, bad) ",
+            "on conflict (slo_id, resolution, bucket, customer) do update set ",
+            "events = c.events + excluded.events, bad = c.bad + excluded.bad",
+        ))
+        .bind(columns.slos)
+        .bind(columns.resolutions)
+        .bind(columns.buckets)
+        .bind(customers)
+        .bind(events)
+        .bind(bad);
+    }
+}
+
 impl Tx<'_> {
-    /// Writes the differences at both resolutions.
-    pub(crate) async fn add_customers(&mut self, moves: &CustomerMoves) -> Result<(), StoreError> {
+    /// Returns the differences to write, at both resolutions; those of customers for whom there is no
+    /// room are added up.
+    pub(crate) async fn customers_with_room<'k>(
+        &mut self,
+        moves: &'k CustomerMoves,
+    ) -> Result<CustomerRows<'k>, StoreError> {
         let mut rows = moves.by_bucket();
         if rows.is_empty() {
-            return Ok(());
+            return Ok(rows);
         }
         let known = self.customers_with_rows(rows.keys()).await?;
         if known.len() < rows.len() {
             self.make_room(&mut rows, &known).await?;
         }
-        self.upsert_customers(&rows).await
+        Ok(rows)
     }
 
     /// Returns which of `keys` have a row.
@@ -165,33 +200,6 @@ impl Tx<'_> {
         .bind(column(|bucket| bucket.customers))
         .bind(column(|bucket| bucket.overflow.events))
         .bind(column(|bucket| bucket.overflow.bad));
-        self.execute(statement).await?;
-        Ok(())
-    }
-
-    async fn upsert_customers(
-        &mut self,
-        rows: &BTreeMap<Key<'_>, CustomerCounts>,
-    ) -> Result<(), StoreError> {
-        let columns = BucketColumns::of(rows.keys().map(|(bucket, _)| bucket));
-        let customers: Vec<&str> = rows.keys().map(|(_, customer)| *customer).collect();
-        let events: Vec<i64> = rows.values().map(|counts| counts.events).collect();
-        let bad: Vec<i64> = rows.values().map(|counts| counts.bad).collect();
-        let statement = sqlx::query(concat!(
-            "-- customer.add\n",
-            "insert into customer_counts as c (slo_id, resolution, bucket, customer, events, bad) ",
-            "select slo_id, resolution, bucket, customer, events, bad ",
-            "from unnest($1::integer[], $2::integer[], $3::timestamptz[], $4::text[], ",
-            "$5::bigint[], $6::bigint[]) as n(slo_id, resolution, bucket, customer, events, bad) ",
-            "on conflict (slo_id, resolution, bucket, customer) do update set ",
-            "events = c.events + excluded.events, bad = c.bad + excluded.bad",
-        ))
-        .bind(columns.slos)
-        .bind(columns.resolutions)
-        .bind(columns.buckets)
-        .bind(customers)
-        .bind(events)
-        .bind(bad);
         self.execute(statement).await?;
         Ok(())
     }

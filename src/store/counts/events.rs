@@ -15,7 +15,7 @@ use crate::{
             time::{Resolution, TimeRange, Timestamp, cover},
         },
     },
-    store::{StoreError, Tx},
+    store::{StoreError, Tx, batch::Batch},
 };
 
 /// The slot of a replica in `event_counts`, so that replicas do not wait for each other's rows. Two
@@ -32,35 +32,19 @@ pub struct SeriesQuery {
     pub step: Duration,
 }
 
-impl Tx<'_> {
-    /// Writes the differences at every resolution.
-    pub async fn add_counts(
-        &mut self,
-        writer: Writer,
-        moves: &CountDelta,
-    ) -> Result<(), StoreError> {
-        self.add_event_counts(writer, moves).await?;
-        self.add_customers(&moves.customers).await?;
-        self.note_first_events(&moves.first_events, &moves.ended)
-            .await?;
-        self.note_finished(&moves.finished).await
-    }
-
-    async fn add_event_counts(
-        &mut self,
-        writer: Writer,
-        moves: &CountDelta,
-    ) -> Result<(), StoreError> {
+impl Batch {
+    /// Adds the differences at every resolution.
+    pub(crate) fn add_event_counts(&mut self, writer: Writer, moves: &CountDelta) {
         let buckets = moves.by_bucket();
         if buckets.is_empty() {
-            return Ok(());
+            return;
         }
         let column =
             |value: fn(&EventCounts) -> i64| -> Vec<i64> { buckets.values().map(value).collect() };
         let slos: Vec<i32> = buckets.keys().map(|(slo, ..)| slo.0).collect();
         let resolutions: Vec<i32> = buckets.keys().map(|(_, r, _)| r.as_secs()).collect();
         let starts: Vec<DateTime<Utc>> = buckets.keys().map(|(.., at)| at.to_chrono()).collect();
-        sqlx::query(concat!(
+        self.add(concat!(
             "-- event_counts.add\n",
             "insert into event_counts as c (slo_id, resolution, bucket, writer, good, late, ",
             "failed, timeout, cancelled, orphan, invalid, unobservable, evidence_lost, ambiguous, sampled, ",
@@ -105,13 +89,11 @@ impl Tx<'_> {
         .bind(column(|c| c.ambiguous))
         .bind(column(|c| c.sampled))
         .bind(column(|c| c.unseen_good))
-        .bind(column(|c| c.unseen_bad))
-        .execute(&mut *self.inner)
-        .await
-        .map_err(|source| self.failed(source))?;
-        Ok(())
+        .bind(column(|c| c.unseen_bad));
     }
+}
 
+impl Tx<'_> {
     /// Returns the sum of each range, in the order of `ranges`, in one query. A range is widened to
     /// whole minutes and read at the coarsest resolutions that cover it, so the cost does not grow
     /// with history or traffic.

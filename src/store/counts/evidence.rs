@@ -9,17 +9,17 @@ use crate::{
         model::{ids::SloId, time::Timestamp},
         workflow::{WorkflowNote, classify::DiscardReason},
     },
-    store::{StoreError, Tx},
+    store::{StoreError, Tx, batch::Batch},
 };
 
-impl Tx<'_> {
+impl Batch {
     /// Adds discarded evidence and notes on workflows to the day of `now`.
-    pub async fn add_evidence_counts(
+    pub(crate) fn add_evidence_counts(
         &mut self,
         now: Timestamp,
         unusable: &BTreeMap<(SloId, DiscardReason), i64>,
         noted: &BTreeMap<(SloId, WorkflowNote), i64>,
-    ) -> Result<(), StoreError> {
+    ) {
         let mut counts: BTreeMap<(i32, &str), i64> = BTreeMap::new();
         for ((slo, why), count) in unusable {
             *counts.entry((slo.0, why.as_str())).or_default() += count;
@@ -28,10 +28,10 @@ impl Tx<'_> {
             *counts.entry((slo.0, notice.as_str())).or_default() += count;
         }
         if counts.is_empty() {
-            return Ok(());
+            return;
         }
         let day: NaiveDate = now.to_chrono().date_naive();
-        let statement = sqlx::query(concat!(
+        self.add(concat!(
             "-- evidence_counts.add\n",
             "insert into evidence_counts as c (slo_id, day, reason, count) ",
             "select slo_id, $2, reason, count ",
@@ -47,10 +47,10 @@ impl Tx<'_> {
                 .collect::<Vec<String>>(),
         )
         .bind(counts.values().copied().collect::<Vec<i64>>());
-        self.execute(statement).await?;
-        Ok(())
     }
+}
 
+impl Tx<'_> {
     /// Returns all recorded evidence counts, by SLO and reason.
     pub async fn evidence_totals(
         &mut self,

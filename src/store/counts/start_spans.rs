@@ -10,26 +10,25 @@ use crate::{
         ids::SloId,
         time::{Resolution, TimeRange, Timestamp},
     },
-    store::{StoreError, Tx, Writer},
+    store::{StoreError, Tx, Writer, batch::Batch},
 };
 
 /// Only the last hour is looked at.
 const KEPT: Duration = Duration::from_hours(2);
 
-impl Tx<'_> {
+impl Batch {
     /// Counts spans in the minute of `now`.
-    pub async fn add_start_spans(
+    pub(crate) fn add_start_spans(
         &mut self,
-        writer: Writer,
-        now: Timestamp,
+        (writer, now): (Writer, Timestamp),
         starts: &BTreeMap<SloId, StartSpans>,
-    ) -> Result<(), StoreError> {
+    ) {
         if starts.is_empty() {
-            return Ok(());
+            return;
         }
         let column =
             |count: fn(&StartSpans) -> i64| -> Vec<i64> { starts.values().map(count).collect() };
-        let statement = sqlx::query(
+        self.add(
             "-- start_spans.add
              insert into start_spans as s (slo_id, minute, writer, correlated, uncorrelated)
              select slo_id, $2, $3, correlated, uncorrelated
@@ -44,9 +43,10 @@ impl Tx<'_> {
         .bind(writer.0)
         .bind(column(|starts| starts.correlated))
         .bind(column(|starts| starts.uncorrelated));
-        self.execute(statement).await.map(drop)
     }
+}
 
+impl Tx<'_> {
     /// Spans of each of `slos` that arrived in `range`, by whole minutes; left out where there is none.
     pub async fn start_spans(
         &mut self,

@@ -71,21 +71,6 @@ impl Tx<'_> {
         self.execute(statement).await.map(drop)
     }
 
-    /// Returns the number of the active set; 0 if there never was one.
-    ///
-    /// # Errors
-    /// If the database does not answer.
-    pub async fn definitions_in_force(&mut self) -> Result<Revision, StoreError> {
-        sqlx::query_scalar(
-            "-- definition_sets.newest
-             select coalesce(max(number), 0) from definition_sets",
-        )
-        .fetch_one(&mut *self.inner)
-        .await
-        .map(Revision)
-        .map_err(|source| self.failed(source))
-    }
-
     /// Returns the sets that were activated after `known`, oldest first.
     ///
     /// # Errors

@@ -11,13 +11,14 @@ use sqlx::{FromRow, types::Json};
 use crate::{
     domain::{
         alerting::status::SloStatus,
+        counting::ledger::CountDelta,
         model::{
             group::Group,
             ids::{Name, SloId},
             time::Timestamp,
         },
     },
-    store::{StoreError, Tx},
+    store::{StoreError, Tx, batch::Batch},
 };
 
 /// An SLO that is due for evaluation.
@@ -66,6 +67,42 @@ pub struct SloRecord {
 /// The limit, beyond the interval, of how far ahead a claim may be: a later one was made by a clock
 /// that has since been set back, and is void.
 const CLOCK_TOLERANCE: Duration = Duration::from_mins(1);
+
+impl Batch {
+    /// Notes when an SLO had its first event, that some workflow of it has ended, and that a span has
+    /// matched its present `finish`. Usually all of it is known, and nothing is locked.
+    pub(crate) fn note_events(&mut self, delta: &CountDelta) {
+        let (first, ended, finished) = (&delta.first_events, &delta.ended, &delta.finished);
+        let slos: BTreeSet<SloId> = first
+            .keys()
+            .chain(ended)
+            .chain(finished.keys())
+            .copied()
+            .collect();
+        if slos.is_empty() {
+            return;
+        }
+        let times = |of: &BTreeMap<SloId, Timestamp>| -> Vec<Option<DateTime<Utc>>> {
+            let times = slos.iter().map(|slo| of.get(slo).map(|at| at.to_chrono()));
+            times.collect()
+        };
+        let has_ended: Vec<bool> = slos.iter().map(|slo| ended.contains(slo)).collect();
+        self.add(concat!(
+            "update slos s set first_event_at = least(s.first_event_at, n.at), ",
+            "has_ended = s.has_ended or n.has_ended, ",
+            "finish_matched = s.finish_matched or coalesce(n.start >= s.finish_since, false) ",
+            "from unnest($1::integer[], $2::timestamptz[], $3::boolean[], $4::timestamptz[]) ",
+            "as n(id, at, has_ended, start) ",
+            "where s.id = n.id and (n.at < s.first_event_at ",
+            "or (s.first_event_at is null and n.at is not null) or (n.has_ended and not s.has_ended) ",
+            "or (not s.finish_matched and n.start >= s.finish_since))",
+        ))
+        .bind(slos.iter().map(|slo| slo.0).collect::<Vec<i32>>())
+        .bind(times(first))
+        .bind(has_ended)
+        .bind(times(finished));
+    }
+}
 
 impl Tx<'_> {
     /// Makes `names` the declared SLOs and returns the id of each. Ids are kept after removal, so
@@ -182,36 +219,6 @@ impl Tx<'_> {
         })
     }
 
-    /// Stores the earliest event of each SLO, and which have had an end that was joined with a
-    /// start.
-    pub(crate) async fn note_first_events(
-        &mut self,
-        earliest: &BTreeMap<SloId, Timestamp>,
-        ended: &BTreeSet<SloId>,
-    ) -> Result<(), StoreError> {
-        let all: BTreeSet<SloId> = earliest.keys().chain(ended).copied().collect();
-        if all.is_empty() {
-            return Ok(());
-        }
-        let slos: Vec<i32> = all.iter().map(|slo| slo.0).collect();
-        let first = |slo| earliest.get(slo).map(|at| at.to_chrono());
-        let times: Vec<Option<DateTime<Utc>>> = all.iter().map(first).collect();
-        let ended: Vec<bool> = all.iter().map(|slo| ended.contains(slo)).collect();
-        let statement = sqlx::query(concat!(
-            "-- slos.note_first_event\n",
-            "update slos s set first_event_at = least(s.first_event_at, n.at), ",
-            "has_ended = s.has_ended or n.has_ended ",
-            "from unnest($1::integer[], $2::timestamptz[], $3::boolean[]) as n(id, at, has_ended) ",
-            "where s.id = n.id and (n.at < s.first_event_at ",
-            "or (s.first_event_at is null and n.at is not null) or (n.has_ended and not s.has_ended))",
-        ))
-        .bind(slos)
-        .bind(times)
-        .bind(ended);
-        self.execute(statement).await?;
-        Ok(())
-    }
-
     /// Notes that `finish` of these SLOs is this text from `since` on, where it was another. The first of
     /// an SLO is no new one.
     pub async fn declare_finishes(
@@ -228,26 +235,6 @@ impl Tx<'_> {
         .bind(finishes.keys().map(|slo| slo.0).collect::<Vec<i32>>())
         .bind(finishes.values().cloned().collect::<Vec<String>>())
         .bind(since.to_chrono());
-        self.execute(statement).await.map(drop)
-    }
-
-    /// Notes which SLOs have a workflow that started under the present `finish` and has finished.
-    pub(crate) async fn note_finished(
-        &mut self,
-        newest: &BTreeMap<SloId, Timestamp>,
-    ) -> Result<(), StoreError> {
-        if newest.is_empty() {
-            return Ok(());
-        }
-        let starts = newest.values().map(|start| start.to_chrono());
-        let statement = sqlx::query(
-            "-- slos.note_finished
-             update slos s set finish_matched = true
-             from unnest($1::integer[], $2::timestamptz[]) as n (id, start)
-             where s.id = n.id and not s.finish_matched and n.start >= s.finish_since",
-        )
-        .bind(newest.keys().map(|slo| slo.0).collect::<Vec<i32>>())
-        .bind(starts.collect::<Vec<DateTime<Utc>>>());
         self.execute(statement).await.map(drop)
     }
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::purged::{NextWorkflows, PurgedUpTo};
 use crate::{
-    domain::model::time::Timestamp,
+    domain::model::{ids::Revision, time::Timestamp},
     store::{Progress, StoreError, Tx},
 };
 
@@ -32,36 +32,42 @@ struct OldestEpoch {
     purged_up_to: Option<PurgedUpTo>,
 }
 
-impl Tx<'_> {
-    /// Takes the shared lock of transactions that judge workflows, for which others may wait. Must
-    /// come before any row is locked.
-    pub(crate) async fn share_epoch(&mut self) -> Result<(), StoreError> {
-        let statement =
-            sqlx::query("-- epoch.share\nselect pg_advisory_xact_lock_shared($1)").bind(EPOCH_LOCK);
-        self.execute(statement).await.map(drop)
-    }
+/// What holds for a whole transaction that judges workflows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LedgerState {
+    pub definitions: Revision,
+    /// The partition that new rows are inserted into.
+    pub(crate) epoch: i32,
+}
 
-    /// Returns the partition that rows are inserted into. Blocks the opening of another one until
-    /// the end of the transaction.
-    pub(crate) async fn current_epoch(&mut self) -> Result<i32, StoreError> {
-        // The transaction touches few rows of many: a plan that scans a partition is always wrong
-        // here, but the planner cannot know this while statistics are missing. The time-out is as
-        // long as a commit may take: after it no one waits for the result, and the statement would
-        // only hold its locks.
-        let statement = sqlx::query(concat!(
-            "-- epoch.hold\n",
-            "select pg_advisory_xact_lock_shared($1), ",
-            "set_config('enable_seqscan', 'off', true), ",
-            "set_config('enable_hashjoin', 'off', true), ",
-            "set_config('enable_mergejoin', 'off', true), ",
-            "set_config('statement_timeout', '10s', true)",
-        ))
-        .bind(EPOCH_LOCK);
-        self.execute(statement).await?;
-        sqlx::query_scalar("-- epoch.current\nselect max(epoch) from epochs")
-            .fetch_one(&mut *self.inner)
-            .await
-            .map_err(|source| self.failed(source))
+/// Returns the statements that begin a transaction that judges workflows. They take the lock that all
+/// of them share, so that the partition for new rows stays the same; others may wait for them. Sent as
+/// one, they take one round trip.
+///
+/// The transaction touches few rows of many: a plan that scans a partition is always wrong here, but
+/// the planner cannot know this while statistics are missing. The time-out is as long as a commit may
+/// take: after it no one waits for the result, and the statement would only hold its locks.
+pub(crate) fn begin_recording() -> String {
+    format!(
+        "-- ledger.begin\nbegin; select pg_advisory_xact_lock_shared({EPOCH_LOCK}); \
+         set local enable_seqscan = off; set local enable_hashjoin = off; \
+         set local enable_mergejoin = off; set local statement_timeout = '10s'"
+    )
+}
+
+impl Tx<'_> {
+    /// Returns the definitions in force and the newest partition, as they are while this transaction
+    /// shares the lock.
+    pub(crate) async fn ledger_state(&mut self) -> Result<LedgerState, StoreError> {
+        let query = sqlx::query_as(
+            "-- ledger.state
+             select coalesce((select max(number) from definition_sets), 0), max(epoch) from epochs",
+        );
+        let (definitions, epoch): (i32, i32) = self.fetch_one(query).await?;
+        Ok(LedgerState {
+            definitions: Revision(definitions),
+            epoch,
+        })
     }
 
     /// Opens a new epoch of workflows if there is none, or if the newest was opened `length` ago.

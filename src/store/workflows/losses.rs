@@ -16,7 +16,7 @@ use crate::{
         },
         workflow::EventId,
     },
-    store::{StoreError, Tx, workflows::epochs::EPOCH_LOCK},
+    store::{StoreError, Tx, batch::Batch, workflows::epochs::EPOCH_LOCK},
 };
 
 /// The number of new losses that one turn applies.
@@ -25,15 +25,15 @@ const LOSSES: i64 = 100;
 /// A minute in which evidence of an SLO was lost.
 pub type Loss = (SloId, Timestamp);
 
-impl Tx<'_> {
+impl Batch {
     /// Stores minutes in which evidence was lost, each once. Must run after all workflows are
     /// locked, and inserts in order, so that writers never deadlock.
-    pub async fn add_losses(&mut self, losses: &BTreeSet<Loss>) -> Result<(), StoreError> {
+    pub(crate) fn add_losses(&mut self, losses: &BTreeSet<Loss>) {
         if losses.is_empty() {
-            return Ok(());
+            return;
         }
         let (slos, minutes) = columns(losses.iter().copied());
-        let statement = sqlx::query(concat!(
+        self.add(concat!(
             "-- evidence_losses.add\n",
             "insert into evidence_losses (slo_id, minute) select slo_id, minute ",
             "from unnest($1::integer[], $2::timestamptz[]) as n(slo_id, minute) ",
@@ -42,9 +42,10 @@ impl Tx<'_> {
         ))
         .bind(slos)
         .bind(minutes);
-        self.execute(statement).await.map(drop)
     }
+}
 
+impl Tx<'_> {
     /// Returns which of these workflows without an end may have had one that was lost, given the
     /// range in which it would have arrived. The transaction holds the lock of the epoch.
     pub(crate) async fn lost_among(

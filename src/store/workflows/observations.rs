@@ -6,7 +6,6 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::{
     domain::{
-        counting::ledger::CountDelta,
         model::{
             ids::SloId,
             sampling::{EndDraw, EndSampling, Threshold},
@@ -14,7 +13,7 @@ use crate::{
         },
         workflow::{DelayedEnds, EndObservations},
     },
-    store::{StoreError, Tx},
+    store::{StoreError, Tx, batch::Batch},
 };
 
 /// A newer end or a later arrival is not written if the difference is smaller, so that replicas
@@ -36,50 +35,18 @@ impl LearnedSampling {
     }
 }
 
-impl Tx<'_> {
-    /// Stores the observations of ends that are recorded in this transaction, at `now`.
-    ///
-    /// # Errors
-    /// If the database refuses the write.
-    pub async fn observe_ends(
-        &mut self,
-        now: Timestamp,
-        moves: &CountDelta,
-    ) -> Result<(), StoreError> {
-        self.learn_end_sampling(now, &moves.ends).await?;
-        self.note_delayed_ends(now, &moves.delayed_ends).await
-    }
-
-    /// Returns the observations of every SLO: the sampling of its ends since
-    /// [`EndSampling::REMEMBERED`] ago, and when an end was last delayed.
-    ///
-    /// # Errors
-    /// If the database does not answer.
-    pub async fn end_observations(
-        &mut self,
-        now: Timestamp,
-    ) -> Result<BTreeMap<SloId, EndObservations>, StoreError> {
-        let mut observed: BTreeMap<SloId, EndObservations> = BTreeMap::new();
-        for (slo, sampling) in self.end_sampling(now).await? {
-            observed.entry(slo).or_default().sampling = sampling;
-        }
-        for (slo, delayed) in self.delayed_ends().await? {
-            observed.entry(slo).or_default().delayed = Some(delayed);
-        }
-        Ok(observed)
-    }
-
-    async fn note_delayed_ends(
+impl Batch {
+    pub(crate) fn note_delayed_ends(
         &mut self,
         now: Timestamp,
         newest: &BTreeMap<SloId, Timestamp>,
-    ) -> Result<(), StoreError> {
+    ) {
         if newest.is_empty() {
-            return Ok(());
+            return;
         }
         let slos: Vec<i32> = newest.keys().map(|slo| slo.0).collect();
         let ends: Vec<DateTime<Utc>> = newest.values().map(|end| end.to_chrono()).collect();
-        let statement = sqlx::query(
+        self.add(
             "-- delayed_ends.note
              insert into delayed_ends as d (slo_id, newest_end_at, last_arrived_at)
              select n.slo_id, n.newest_end_at, $3
@@ -97,36 +64,17 @@ impl Tx<'_> {
         .bind(ends)
         .bind(now.to_chrono())
         .bind(DELAY_STEP_MS);
-        self.execute(statement).await?;
-        Ok(())
-    }
-
-    async fn delayed_ends(&mut self) -> Result<Vec<(SloId, DelayedEnds)>, StoreError> {
-        let query = sqlx::query_as(
-            "-- delayed_ends.all
-             select slo_id, newest_end_at, last_arrived_at from delayed_ends",
-        );
-        let rows: Vec<(i32, DateTime<Utc>, DateTime<Utc>)> = self.fetch_all(query).await?;
-        let delayed =
-            |(slo, newest_end_at, last_arrived_at): (i32, DateTime<Utc>, DateTime<Utc>)| {
-                let delayed = DelayedEnds {
-                    newest_end_at: newest_end_at.into(),
-                    last_arrived_at: last_arrived_at.into(),
-                };
-                (SloId(slo), delayed)
-            };
-        Ok(rows.into_iter().map(delayed).collect())
     }
 
     /// Stores, on the day of `now`, thresholds that are stricter than the stored ones. Usually
     /// there are none, and nothing is locked.
-    async fn learn_end_sampling(
+    pub(crate) fn learn_end_sampling(
         &mut self,
         now: Timestamp,
         learned: &BTreeMap<SloId, EndSampling>,
-    ) -> Result<(), StoreError> {
+    ) {
         if learned.is_empty() {
-            return Ok(());
+            return;
         }
         let slos: Vec<i32> = learned.keys().map(|slo| slo.0).collect();
         let thresholds: Vec<i64> = learned
@@ -137,7 +85,7 @@ impl Tx<'_> {
             .values()
             .map(|ends| ends.draw == EndDraw::Apart)
             .collect();
-        let statement = sqlx::query(
+        self.add(
             "-- sampling_thresholds.learn
              insert into sampling_thresholds as t (slo_id, day, end_threshold, drawn_independently)
              select n.slo_id, $2, n.end_threshold, n.drawn_independently
@@ -158,8 +106,44 @@ impl Tx<'_> {
         .bind(day(now))
         .bind(thresholds)
         .bind(apart);
-        self.execute(statement).await?;
-        Ok(())
+    }
+}
+
+impl Tx<'_> {
+    /// Returns the observations of every SLO: the sampling of its ends since
+    /// [`EndSampling::REMEMBERED`] ago, and when an end was last delayed.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn end_observations(
+        &mut self,
+        now: Timestamp,
+    ) -> Result<BTreeMap<SloId, EndObservations>, StoreError> {
+        let mut observed: BTreeMap<SloId, EndObservations> = BTreeMap::new();
+        for (slo, sampling) in self.end_sampling(now).await? {
+            observed.entry(slo).or_default().sampling = sampling;
+        }
+        for (slo, delayed) in self.delayed_ends().await? {
+            observed.entry(slo).or_default().delayed = Some(delayed);
+        }
+        Ok(observed)
+    }
+
+    async fn delayed_ends(&mut self) -> Result<Vec<(SloId, DelayedEnds)>, StoreError> {
+        let query = sqlx::query_as(
+            "-- delayed_ends.all
+             select slo_id, newest_end_at, last_arrived_at from delayed_ends",
+        );
+        let rows: Vec<(i32, DateTime<Utc>, DateTime<Utc>)> = self.fetch_all(query).await?;
+        let delayed =
+            |(slo, newest_end_at, last_arrived_at): (i32, DateTime<Utc>, DateTime<Utc>)| {
+                let delayed = DelayedEnds {
+                    newest_end_at: newest_end_at.into(),
+                    last_arrived_at: last_arrived_at.into(),
+                };
+                (SloId(slo), delayed)
+            };
+        Ok(rows.into_iter().map(delayed).collect())
     }
 
     /// Returns the learned sampling of ends that was not yet applied to timeouts.

@@ -1,6 +1,6 @@
 //! One connection's work: what the product does with a batch, and the barest thing one could do.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -9,8 +9,8 @@ use throughline::{
         model::time::Timestamp,
         workflow::{Judging, gather, join, links::GroupsOfBatches},
     },
-    recording::{Discarded, NewLinks, Recording},
-    store::{Store, StoreError, Writer},
+    recording::{NewLinks, Recording},
+    store::{SpanCounts, Store, StoreError, Writer},
 };
 use uuid::Uuid;
 
@@ -111,23 +111,22 @@ impl Lane {
     async fn try_record(&self, batch: &Batch) -> Result<(), StoreError> {
         let judging = |_| Judging::healthy(Duration::from_mins(2), self.now);
         let mut gathered = gather(&batch.evidence);
-        let mut tx = self.store.begin("record evidence").await?;
+        let (mut tx, state) = self.store.begin_recording("record evidence").await?;
         let new_links = NewLinks {
             linked: batch.linked.iter().collect(),
             edges: batch.edges.iter().collect(),
             batches: Vec::new(),
         };
         let mut groups = GroupsOfBatches::default();
-        let mut recording = Recording::new(&mut tx, &judging);
+        let mut recording = Recording::new(&mut tx, state, &judging);
         if !new_links.is_empty() {
             let followed = recording.follow_links(&new_links).await?;
             join(&mut gathered, followed.gathered);
             groups = followed.groups;
         }
         recording.apply(&gathered, &groups).await?;
-        let discarded = Discarded::new();
         recording
-            .write_counts(self.writer, self.now, &discarded)
+            .write_counts((self.writer, self.now), &SpanCounts::default())
             .await?;
         let pieces: Vec<_> = batch.pieces.iter().collect();
         tx.add_stage_spans(self.now, &pieces).await?;

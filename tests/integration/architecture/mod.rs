@@ -25,7 +25,14 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ("server", &["telemetry"]),
     (
         "ingest",
-        &["domain", "recording", "server", "store", "telemetry"],
+        &[
+            "clock",
+            "domain",
+            "recording",
+            "server",
+            "store",
+            "telemetry",
+        ],
     ),
     ("evaluate", &["domain", "failpoint", "recording", "store"]),
     ("deliver", &["domain", "failpoint", "store"]),

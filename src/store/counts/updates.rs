@@ -1,0 +1,63 @@
+//! Everything that one transaction adds to counts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    domain::{
+        counting::ledger::CountDelta,
+        model::{counts::StartSpans, ids::SloId, time::Timestamp},
+        workflow::classify::DiscardReason,
+    },
+    store::{Loss, StoreError, Tx, Writer, batch::Batch},
+};
+
+/// What is counted of spans, besides the verdicts that follow from them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SpanCounts {
+    /// Evidence that could not be used.
+    pub discarded: BTreeMap<(SloId, DiscardReason), i64>,
+    /// Minutes in which evidence was lost.
+    pub losses: BTreeSet<Loss>,
+    /// Spans that belong to a workflow.
+    pub correlated: BTreeMap<SloId, i64>,
+    /// Spans that should start one.
+    pub starts: BTreeMap<SloId, StartSpans>,
+}
+
+impl Tx<'_> {
+    /// Writes the differences of the counts of verdicts, and what was counted of spans at `now`.
+    ///
+    /// Rows that transactions share are locked here, so it comes after all workflows are locked, and
+    /// shortly before the commit. Tables and their rows are always locked in the same order, so that
+    /// writers never deadlock.
+    pub async fn write_counts(
+        &mut self,
+        (writer, now): (Writer, Timestamp),
+        delta: &CountDelta,
+        spans: &SpanCounts,
+    ) -> Result<(), StoreError> {
+        let customers = self.customers_with_room(&delta.customers).await?;
+        let mut batch = Batch::default();
+        batch.add_event_counts(writer, delta);
+        batch.add_customers(&customers);
+        batch.note_events(delta);
+        batch.add_losses(&spans.losses);
+        batch.add_evidence_counts(now, &spans.discarded, &delta.noted);
+        batch.learn_end_sampling(now, &delta.ends);
+        batch.note_delayed_ends(now, &delta.delayed_ends);
+        batch.add_correlated_spans((writer, now), &spans.correlated);
+        batch.add_start_spans((writer, now), &spans.starts);
+        self.run_batch("counts.write", batch).await
+    }
+
+    /// Counts evidence that could not be used, at `now`.
+    pub async fn count_discarded(
+        &mut self,
+        now: Timestamp,
+        discarded: &BTreeMap<(SloId, DiscardReason), i64>,
+    ) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        batch.add_evidence_counts(now, discarded, &BTreeMap::new());
+        self.run_batch("evidence_counts.add", batch).await
+    }
+}
