@@ -1,13 +1,21 @@
 //! Commits the evidence of requests, many requests in one transaction.
 //!
 //! Every request waits for the commit of its evidence, so a successful reply means committed. While
-//! one transaction is in progress, further requests are collected; so a busy receiver writes few
-//! large transactions and an idle one replies at once. Sending the same evidence again changes
-//! nothing, so it is always safe to tell a sender to retry.
+//! a transaction is under way, further requests are collected; so a busy receiver writes few large
+//! transactions and an idle one replies at once. Another transaction begins beside it when it is full
+//! or the first has taken long. Sending the same evidence again changes nothing, so it is always safe
+//! to tell a sender to retry.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinSet,
+    time::{self, Instant},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{Unavailable, consumer::CommitError};
@@ -34,6 +42,9 @@ const EVIDENCE_PER_COMMIT: usize = 8_192;
 /// How long more requests are waited for when several senders are at work: a transaction costs about
 /// as much for many as for one. A sender on its own is answered at once.
 const GATHER_FOR: Duration = Duration::from_millis(5);
+/// The same while another transaction is under way: mostly it ends earlier, unless the database is
+/// far away, and then several at once hide how long it takes to answer.
+const GATHER_FOR_ANOTHER: Duration = Duration::from_millis(20);
 
 /// Passes classified batches to the recorder loop and waits for their commit. Clones share it.
 #[derive(Clone, Debug)]
@@ -51,21 +62,25 @@ struct Request {
 /// The receiving end of a [`Recorder`]: commits until shutdown, when nothing waits any more.
 #[derive(Debug)]
 pub struct RecorderLoop {
-    committer: Committer,
+    lane: Arc<CommitLane>,
     requests: mpsc::Receiver<Request>,
-    seen: ReservoirMinima,
-    gate: watch::Sender<ReservoirFilter>,
+    most_commits: usize,
 }
 
 impl Recorder {
     pub fn new(committer: Committer) -> (Self, RecorderLoop) {
         let (sender, requests) = mpsc::channel(WAITING_REQUESTS);
         let (publisher, gate) = watch::channel(ReservoirFilter::default());
+        // One connection is left for heartbeats.
+        let most_commits = committer.store.max_connections().saturating_sub(1).max(1);
         let committing = RecorderLoop {
-            committer,
+            lane: Arc::new(CommitLane {
+                committer,
+                seen: Mutex::default(),
+                gate: publisher,
+            }),
             requests,
-            seen: ReservoirMinima::default(),
-            gate: publisher,
+            most_commits: most_commits as usize,
         };
         let requests = sender;
         (Self { requests, gate }, committing)
@@ -97,43 +112,106 @@ impl Recorder {
 impl RecorderLoop {
     /// Commits until `shutdown` is cancelled and the queue is empty.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        let mut are_many_sending = false;
+        let mut commits = JoinSet::new();
+        let mut waiting = WaitingRequests::default();
         loop {
-            let first = tokio::select! {
-                biased;
-                request = self.requests.recv() => request,
-                () = shutdown.cancelled() => {
-                    self.requests.close();
-                    self.requests.recv().await
-                }
-            };
-            let Some(first) = first else { return };
-            let mut waiting = vec![first];
-            let patience = if are_many_sending {
-                GATHER_FOR
-            } else {
-                Duration::ZERO
-            };
-            // Requests collected before the time-out stay in `waiting`.
-            let _elapsed = tokio::time::timeout(patience, self.gather(&mut waiting)).await;
-            are_many_sending = waiting.len() > 1;
-            self.commit_and_reply(waiting).await;
-        }
-    }
-
-    /// Collects requests that wait, and further ones that arrive, until a transaction is full.
-    async fn gather(&mut self, waiting: &mut Vec<Request>) {
-        let mut evidence: usize = waiting.iter().map(|one| one.findings.evidence.len()).sum();
-        while waiting.len() < REQUESTS_PER_COMMIT && evidence < EVIDENCE_PER_COMMIT {
-            let Some(request) = self.requests.recv().await else {
+            let can_start = commits.len() < self.most_commits;
+            let due_at = waiting.due_at(commits.len());
+            if can_start && due_at.is_some_and(|at| at <= Instant::now()) {
+                commits.spawn(Arc::clone(&self.lane).commit_and_reply(waiting.take()));
+                continue;
+            }
+            if waiting.are_last && due_at.is_none() && commits.is_empty() {
                 return;
-            };
-            evidence += request.findings.evidence.len();
-            waiting.push(request);
+            }
+            tokio::select! {
+                biased;
+                Some(_ended) = commits.join_next() => {}
+                request = self.requests.recv(), if waiting.may_grow() => match request {
+                    Some(request) => {
+                        waiting.push(request);
+                        waiting.extend(&mut self.requests);
+                    }
+                    None => waiting.are_last = true,
+                },
+                () = shutdown.cancelled(), if !self.requests.is_closed() => self.requests.close(),
+                () = time::sleep_until(due_at.unwrap_or_else(Instant::now)),
+                    if can_start && due_at.is_some() => {}
+            }
+        }
+    }
+}
+
+/// Requests for the next transaction.
+#[derive(Debug, Default)]
+struct WaitingRequests {
+    requests: Vec<Request>,
+    evidence: usize,
+    since: Option<Instant>,
+    /// Whether the last transaction had several requests.
+    are_many_sending: bool,
+    /// Whether no other will come.
+    are_last: bool,
+}
+
+impl WaitingRequests {
+    fn push(&mut self, request: Request) {
+        self.evidence += request.findings.evidence.len();
+        self.since.get_or_insert_with(Instant::now);
+        self.requests.push(request);
+    }
+
+    /// Adds those that have arrived, until a transaction is full.
+    fn extend(&mut self, arrived: &mut mpsc::Receiver<Request>) {
+        while !self.is_full()
+            && let Ok(request) = arrived.try_recv()
+        {
+            self.push(request);
         }
     }
 
-    async fn commit_and_reply(&mut self, requests: Vec<Request>) {
+    fn may_grow(&self) -> bool {
+        !self.are_last && !self.is_full()
+    }
+
+    fn is_full(&self) -> bool {
+        self.requests.len() >= REQUESTS_PER_COMMIT || self.evidence >= EVIDENCE_PER_COMMIT
+    }
+
+    /// Returns when the next transaction should begin, while `under_way` others have not ended;
+    /// `None` if nobody waits.
+    fn due_at(&self, under_way: usize) -> Option<Instant> {
+        let since = self.since?;
+        let patience = match (under_way, self.are_many_sending) {
+            _ if !self.may_grow() => Duration::ZERO,
+            (0, false) => Duration::ZERO,
+            (0, true) => GATHER_FOR,
+            _ => GATHER_FOR_ANOTHER,
+        };
+        Some(since + patience)
+    }
+
+    fn take(&mut self) -> Vec<Request> {
+        let requests = std::mem::take(&mut self.requests);
+        *self = Self {
+            are_many_sending: requests.len() > 1,
+            are_last: self.are_last,
+            ..Self::default()
+        };
+        requests
+    }
+}
+
+/// What transactions share that commit at the same time.
+#[derive(Debug)]
+struct CommitLane {
+    committer: Committer,
+    seen: Mutex<ReservoirMinima>,
+    gate: watch::Sender<ReservoirFilter>,
+}
+
+impl CommitLane {
+    async fn commit_and_reply(self: Arc<Self>, requests: Vec<Request>) {
         // Nobody waits for these, not even a task that would tell a later copy of the same request.
         let requests: Vec<_> = requests
             .into_iter()
@@ -142,7 +220,7 @@ impl RecorderLoop {
         self.commit_and_reply_to(requests).await;
     }
 
-    async fn commit_and_reply_to(&mut self, requests: Vec<Request>) {
+    async fn commit_and_reply_to(&self, requests: Vec<Request>) {
         if requests.is_empty() {
             return;
         }
@@ -166,7 +244,7 @@ impl RecorderLoop {
         }
     }
 
-    async fn commit(&mut self, findings: &[&ClassifiedBatch]) -> Result<Commit, StoreError> {
+    async fn commit(&self, findings: &[&ClassifiedBatch]) -> Result<Commit, StoreError> {
         let mut evidence = gather(findings.iter().flat_map(|findings| &findings.evidence));
         for one in findings {
             one.sampling.add_to(&mut evidence);
@@ -192,11 +270,12 @@ impl RecorderLoop {
         Ok(commit)
     }
 
-    fn note_sampled(&mut self, findings: &[&ClassifiedBatch]) {
+    fn note_sampled(&self, findings: &[&ClassifiedBatch]) {
         let now = self.committer.clock.now();
         let committed = findings.iter().map(|one| &one.sampling);
-        self.seen.note(committed, now);
-        self.gate.send_replace(self.seen.gate());
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.note(committed, now);
+        self.gate.send_replace(seen.gate());
     }
 
     fn explain(error: &StoreError) -> Unavailable {

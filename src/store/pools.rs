@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use sqlx::{
-    Executor as _, PgConnection, PgPool,
+    Connection as _, Executor as _, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -15,6 +15,9 @@ const FREE_WITHIN: Duration = Duration::from_secs(2);
 /// The time limit of the check of a connection that is returned to its pool, possibly in the middle
 /// of a query.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+
+/// A connection that was used so short a time ago is taken to be alive.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 /// The use of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,13 +42,14 @@ impl ConnectionUse {
         }
     }
 
-    /// Returns how many of `connections` are for this use, at least one: half of them for the
-    /// loops.
+    /// Returns how many of `connections` are for this use, at least one: a third of them for
+    /// recording, a fourth for pages.
     fn share(self, connections: u32) -> u32 {
-        let fourth = (connections / 4).max(1);
+        let (third, fourth) = ((connections / 3).max(1), (connections / 4).max(1));
         match self {
-            Self::Recording | Self::Pages => fourth,
-            Self::Loops => connections.saturating_sub(2 * fourth).max(1),
+            Self::Recording => third,
+            Self::Pages => fourth,
+            Self::Loops => connections.saturating_sub(third + fourth).max(1),
         }
     }
 
@@ -85,6 +89,10 @@ impl Pools {
                 .max_connections(purpose.share(connections))
                 .acquire_timeout(FREE_WITHIN)
                 .after_connect(move |connection, _| Box::pin(set_up(connection, purpose)))
+                .test_before_acquire(false)
+                .before_acquire(|connection, metadata| {
+                    Box::pin(answers(connection, metadata.idle_for))
+                })
                 .after_release(|connection, _| Box::pin(can_be_used_again(connection)))
                 .connect_lazy_with(options)
         };
@@ -128,6 +136,15 @@ async fn set_up(connection: &mut PgConnection, purpose: ConnectionUse) -> Result
     connection.execute(purpose.set_up()).await.map(drop)
 }
 
+/// Returns whether a connection from its pool can be used. One that was used a moment ago is not
+/// asked: each question costs a round trip.
+async fn answers(connection: &mut PgConnection, idle_for: Duration) -> Result<bool, sqlx::Error> {
+    if idle_for >= TRUSTED_FOR {
+        connection.ping().await?;
+    }
+    Ok(true)
+}
+
 /// Returns whether a connection may go back to its pool. A database that vanishes, because its host
 /// died or a firewall dropped the connection, leaves connections on which a query waits until TCP
 /// times out, a quarter of an hour later. One that is returned in the middle of a query must not
@@ -160,7 +177,7 @@ mod tests {
         }
         assert_eq!(
             ConnectionUse::ALL.map(|purpose| purpose.share(12)),
-            [3, 6, 3]
+            [4, 5, 3]
         );
     }
 }

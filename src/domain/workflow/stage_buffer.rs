@@ -1,0 +1,283 @@
+//! Which stage evidence is worth storing: that of workflows that are known. The rest waits in memory
+//! for a while, since the first span of a workflow may arrive after others.
+
+use std::collections::{HashMap, VecDeque};
+
+use foldhash::fast::FixedState;
+
+use super::stage_evidence::{FoundStageEvidence, StageKey};
+
+type HandleSet = std::collections::HashSet<u64, FixedState>;
+
+/// The known workflows, and the stage evidence of others. Bounded: the oldest evidence is dropped
+/// first, always all that waits for one workflow.
+#[derive(Debug)]
+pub struct StageBuffer {
+    /// Those that were loaded, those that became known while they were, and newer ones. `None` until
+    /// they are loaded for the first time.
+    loaded: Option<HandleSet>,
+    earlier: HandleSet,
+    newer: HandleSet,
+    waiting: HashMap<StageKey, WaitingEvidence, FixedState>,
+    order: VecDeque<(StageKey, u64)>,
+    count: usize,
+    most: usize,
+    next: u64,
+    dropped: u64,
+}
+
+#[derive(Debug)]
+struct WaitingEvidence {
+    number: u64,
+    found: Vec<FoundStageEvidence>,
+}
+
+impl StageBuffer {
+    /// Makes an empty buffer for at most `most` fragments that wait.
+    pub fn new(most: usize) -> Self {
+        Self {
+            loaded: None,
+            earlier: HandleSet::default(),
+            newer: HandleSet::default(),
+            waiting: HashMap::default(),
+            order: VecDeque::new(),
+            count: 0,
+            most,
+            next: 0,
+            dropped: 0,
+        }
+    }
+
+    /// Notes workflows, and returns the evidence that waited for them.
+    pub fn note(&mut self, keys: impl IntoIterator<Item = StageKey>) -> Vec<FoundStageEvidence> {
+        let mut found = Vec::new();
+        for key in keys {
+            self.newer.insert(key.handle());
+            if let Some(waited) = self.waiting.remove(&key) {
+                self.count -= waited.found.len();
+                found.extend(waited.found);
+            }
+        }
+        found
+    }
+
+    /// Notes workflows that another replica has heard of, by their handles.
+    pub fn note_handles(&mut self, handles: &[u64]) -> Vec<FoundStageEvidence> {
+        let handles: HandleSet = handles.iter().copied().collect();
+        let waiting = self.waiting.keys().copied();
+        let keys: Vec<StageKey> = waiting
+            .filter(|key| handles.contains(&key.handle()))
+            .collect();
+        self.newer.extend(handles);
+        self.note(keys)
+    }
+
+    /// Returns what of `found` is to be stored, and keeps the rest. Everything is to be stored while
+    /// it is not known which workflows there are.
+    pub fn sort(&mut self, found: Vec<FoundStageEvidence>) -> Vec<FoundStageEvidence> {
+        if self.loaded.is_none() {
+            return found;
+        }
+        let (known, unknown): (Vec<_>, Vec<_>) = found
+            .into_iter()
+            .partition(|one| one.is_always_kept || self.is_known(one.key));
+        self.keep(unknown);
+        known
+    }
+
+    /// Keeps evidence until its workflow is noted.
+    pub fn keep(&mut self, found: Vec<FoundStageEvidence>) {
+        for one in found {
+            self.keep_one(one);
+        }
+        self.drop_oldest();
+    }
+
+    /// Begins to load the known workflows. Those that are noted from now on stay.
+    pub fn begin_loading(&mut self) {
+        self.earlier = std::mem::take(&mut self.newer);
+    }
+
+    /// Takes the workflows that were loaded since [`begin_loading`](Self::begin_loading).
+    pub fn finish_loading(&mut self, handles: impl IntoIterator<Item = u64>) {
+        self.loaded = Some(handles.into_iter().collect());
+    }
+
+    /// Forgets which workflows there are, until they are loaded again.
+    pub fn forget_known(&mut self) {
+        self.loaded = None;
+    }
+
+    pub const fn is_loaded(&self) -> bool {
+        self.loaded.is_some()
+    }
+
+    /// Returns whether many have become known since they were loaded: loading them again leaves out
+    /// those that have ended.
+    pub fn has_grown(&self) -> bool {
+        const AT_LEAST: usize = 262_144;
+        let loaded = self.loaded.as_ref().map_or(0, HandleSet::len);
+        self.newer.len() > loaded.max(AT_LEAST)
+    }
+
+    /// Returns how many fragments wait.
+    pub const fn waiting(&self) -> usize {
+        self.count
+    }
+
+    /// Returns how many fragments were dropped, because too many waited.
+    pub const fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    fn is_known(&self, key: StageKey) -> bool {
+        let handle = key.handle();
+        let loaded = self.loaded.as_ref();
+        self.newer.contains(&handle)
+            || self.earlier.contains(&handle)
+            || loaded.is_some_and(|loaded| loaded.contains(&handle))
+    }
+
+    fn keep_one(&mut self, one: FoundStageEvidence) {
+        let (key, next) = (one.key, &mut self.next);
+        let waiting = self.waiting.entry(key).or_insert_with(|| {
+            *next += 1;
+            self.order.push_back((key, *next));
+            WaitingEvidence {
+                number: *next,
+                found: Vec::new(),
+            }
+        });
+        waiting.found.push(one);
+        self.count += 1;
+    }
+
+    fn drop_oldest(&mut self) {
+        // Entries of evidence that was taken stay in the order, so both are bounded.
+        while self.count > self.most || self.order.len() > self.most {
+            let Some((key, number)) = self.order.pop_front() else {
+                return;
+            };
+            let is_same = |waiting: &WaitingEvidence| waiting.number == number;
+            if self.waiting.get(&key).is_some_and(is_same)
+                && let Some(waited) = self.waiting.remove(&key)
+            {
+                self.count -= waited.found.len();
+                self.dropped += waited.found.len() as u64;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::{
+        model::{
+            ids::{SpanId, TraceId},
+            span::SpanRef,
+            time::Timestamp,
+        },
+        workflow::stage_evidence::{StageEvidence, StageEvidenceKind},
+    };
+
+    fn key(workflow: u8) -> StageKey {
+        StageKey::Trace(TraceId::from_slice(&[workflow + 1; 16]).unwrap())
+    }
+
+    fn found(workflow: u8, nth: u8) -> FoundStageEvidence {
+        FoundStageEvidence {
+            span: SpanRef {
+                trace_id: TraceId::from_slice(&[workflow + 1; 16]).unwrap(),
+                span_id: SpanId::from_slice(&[nth + 1; 8]).unwrap(),
+            },
+            key: key(workflow),
+            slo: None,
+            is_always_kept: false,
+            wanted_by: [].into(),
+            piece: StageEvidence {
+                kind: StageEvidenceKind::Producer,
+                from: Timestamp::UNIX_EPOCH,
+                to: Timestamp::UNIX_EPOCH,
+                name: String::new(),
+                service: String::new(),
+                deliver_at: None,
+            },
+        }
+    }
+
+    fn loaded(most: usize) -> StageBuffer {
+        let mut buffer = StageBuffer::new(most);
+        buffer.begin_loading();
+        buffer.finish_loading([]);
+        buffer
+    }
+
+    #[test]
+    fn everything_is_stored_until_the_workflows_are_loaded() {
+        let mut buffer = StageBuffer::new(10);
+        assert_eq!(buffer.sort(vec![found(1, 1)]).len(), 1);
+        buffer.begin_loading();
+        buffer.note([key(2)]);
+        buffer.finish_loading([key(3).handle()]);
+        let all = vec![found(1, 1), found(2, 1), found(3, 1)];
+        assert_eq!(buffer.sort(all), [found(2, 1), found(3, 1)]);
+        assert_eq!(buffer.note([key(1)]), [found(1, 1)]);
+    }
+
+    #[test]
+    fn the_oldest_workflow_is_dropped_whole() {
+        let mut buffer = loaded(3);
+        buffer.sort(vec![found(1, 1), found(1, 2), found(2, 1)]);
+        buffer.sort(vec![found(3, 1)]);
+        assert_eq!((buffer.waiting(), buffer.dropped()), (2, 2));
+        assert_eq!(buffer.note([key(1), key(2)]), [found(2, 1)]);
+    }
+
+    #[test]
+    fn what_belongs_to_workflows_of_links_is_always_stored() {
+        let mut buffer = loaded(3);
+        let linked = FoundStageEvidence {
+            is_always_kept: true,
+            ..found(1, 1)
+        };
+        assert_eq!(buffer.sort(vec![linked.clone()]), [linked]);
+    }
+
+    #[test]
+    fn a_workflow_that_another_replica_knows_is_known_by_its_handle() {
+        let mut buffer = loaded(3);
+        buffer.sort(vec![found(1, 1), found(2, 1)]);
+        assert_eq!(buffer.note_handles(&[key(1).handle()]), [found(1, 1)]);
+        assert_eq!(buffer.sort(vec![found(1, 2)]), [found(1, 2)]);
+    }
+
+    proptest! {
+        /// Whatever comes first, the evidence of workflows that become known is stored once, if not
+        /// too much waits.
+        #[test]
+        fn no_evidence_of_a_known_workflow_stays(
+            steps in prop::collection::vec((0_u8..4, prop::option::of(0_u8..8)), 0..64),
+        ) {
+            let mut buffer = loaded(1_000);
+            let (mut stored, mut sent, mut noted) = (Vec::new(), Vec::new(), Vec::new());
+            for (workflow, span) in steps {
+                if let Some(nth) = span {
+                    sent.push(found(workflow, nth));
+                    stored.extend(buffer.sort(vec![found(workflow, nth)]));
+                } else {
+                    noted.push(key(workflow));
+                    stored.extend(buffer.note([key(workflow)]));
+                }
+            }
+            sent.retain(|one| noted.contains(&one.key));
+            let sorted = |mut all: Vec<FoundStageEvidence>| {
+                all.sort_by_key(|one| (one.key, one.span.span_id.as_bytes().to_vec()));
+                all
+            };
+            prop_assert_eq!(sorted(stored), sorted(sent));
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Stage evidence: stored with the workflows that are known, kept in memory for those that are not
+//! known yet.
+//!
+//! Most messages concern no workflow, so most of what they tell is never written. Which workflows
+//! there are, a replica knows from what it records itself, from the database when it starts, and from
+//! what other replicas tell it each second.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use crate::{
+    domain::{
+        model::{
+            ids::{Revision, SloId},
+            time::Timestamp,
+        },
+        workflow::{
+            EvidenceByEvent,
+            classify::{ClassifiedBatch, Classifier, DiscardReason},
+            stage_buffer::StageBuffer,
+            stage_evidence::{FoundStageEvidence, StageKey},
+            watermark::ReplicaId,
+        },
+    },
+    store::{HeardWorkflows, Store, StoreError, Tx},
+};
+
+/// The number of fragments that wait at most: some 60 MiB.
+const MOST_WAITING: usize = 262_144;
+/// Other replicas notice within this time that they must tell this one of workflows.
+const NOTICED_WITHIN: Duration = Duration::from_secs(15);
+/// Rows of other replicas are read for this long. A replica that has not read them in time loads the
+/// workflows anew.
+const READ_WITHIN: Duration = Duration::from_secs(15);
+/// More rows than replicas write in the time in which they are read.
+const MOST_SEEN: usize = 20_000;
+
+/// Decides which stage evidence is stored. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct StageKeeper {
+    store: Store,
+    classifier: watch::Receiver<Arc<Classifier>>,
+    replica: ReplicaId,
+    shared: Arc<SharedStages>,
+}
+
+#[derive(Debug)]
+struct SharedStages {
+    buffer: Mutex<StageBuffer>,
+    are_others_receiving: AtomicBool,
+    turn: tokio::sync::Mutex<TurnState>,
+}
+
+/// What one turn must know of those before.
+#[derive(Debug, Default)]
+struct TurnState {
+    began_at: Option<Timestamp>,
+    read_at: Option<Timestamp>,
+    seen: BTreeSet<i64>,
+    /// The definitions by which the workflows were loaded.
+    set: Revision,
+}
+
+/// The stage evidence that waits, and that was dropped since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WaitingStages {
+    pub waiting: usize,
+    pub dropped: u64,
+}
+
+impl StageKeeper {
+    /// Makes a keeper that stores everything until its first turns have shown which workflows there
+    /// are.
+    pub fn new(
+        store: Store,
+        classifier: watch::Receiver<Arc<Classifier>>,
+        replica: ReplicaId,
+    ) -> Self {
+        Self {
+            store,
+            classifier,
+            replica,
+            shared: Arc::new(SharedStages {
+                buffer: Mutex::new(StageBuffer::new(MOST_WAITING)),
+                are_others_receiving: AtomicBool::new(true),
+                turn: tokio::sync::Mutex::default(),
+            }),
+        }
+    }
+
+    /// Leaves in `findings` the stage evidence to be stored with its workflows, and adds what waited
+    /// for them, which is also returned.
+    pub fn sort(&self, findings: &mut ClassifiedBatch) -> Vec<FoundStageEvidence> {
+        let evidence = findings.evidence.iter();
+        let workflows = evidence.map(|one| ((one.slo, one.key), one.trace_id));
+        let keys = self.classifier.borrow().stage_keys(workflows);
+        let mut buffer = self.buffer();
+        let waited = buffer.note(keys);
+        findings.pieces = buffer.sort(std::mem::take(&mut findings.pieces));
+        findings.pieces.extend(waited.iter().cloned());
+        waited
+    }
+
+    /// Takes back what was not stored with its workflows, for when they are sent again.
+    pub fn give_back(&self, waited: Vec<FoundStageEvidence>) {
+        self.buffer().keep(waited);
+    }
+
+    /// Returns what other replicas must know of `evidence`; `None` if there are none.
+    pub(super) fn heard(&self, evidence: &EvidenceByEvent) -> Option<HeardWorkflows> {
+        if !self.shared.are_others_receiving.load(Ordering::Relaxed) {
+            return None;
+        }
+        let workflows = evidence.iter();
+        let workflows = workflows.map(|(id, workflow)| (*id, workflow.trace.trace_id()));
+        let keys = self.classifier.borrow().stage_keys(workflows);
+        Some(HeardWorkflows {
+            replica: self.replica,
+            handles: keys.into_iter().map(StageKey::handle).collect(),
+        })
+    }
+
+    /// Learns which workflows there are, and stores what waited for them.
+    pub async fn tick(&self, now: Timestamp) -> Result<WaitingStages, StoreError> {
+        let mut turn = self.shared.turn.lock().await;
+        if turn.read_at.is_some_and(|at| now > at + READ_WITHIN) {
+            self.buffer().forget_known();
+            *turn = TurnState::default();
+        }
+        let began_at = *turn.began_at.get_or_insert(now);
+        let found = self.read_others(&mut turn, now).await?;
+        self.store_found(found, now).await?;
+        let (is_loaded, has_grown) = {
+            let buffer = self.buffer();
+            (buffer.is_loaded(), buffer.has_grown())
+        };
+        let is_changed = self.classifier.borrow().set() != turn.set;
+        if now >= began_at + NOTICED_WITHIN && (!is_loaded || has_grown || is_changed) {
+            turn.set = self.load().await?;
+        }
+        let buffer = self.buffer();
+        Ok(WaitingStages {
+            waiting: buffer.waiting(),
+            dropped: buffer.dropped(),
+        })
+    }
+
+    /// Reads what other replicas have heard of. Returns the evidence that waited for it.
+    async fn read_others(
+        &self,
+        turn: &mut TurnState,
+        now: Timestamp,
+    ) -> Result<Vec<FoundStageEvidence>, StoreError> {
+        let mut tx = self.store.begin("read which workflows are known").await?;
+        let are_others = tx.are_others_receiving(self.replica).await?;
+        let heard = tx.heard_by_others(self.replica, &turn.seen).await?;
+        tx.commit().await?;
+        let shared = &self.shared.are_others_receiving;
+        shared.store(are_others, Ordering::Relaxed);
+        turn.read_at = Some(now);
+        let mut found = Vec::new();
+        let mut buffer = self.buffer();
+        for (id, handles) in heard {
+            turn.seen.insert(id);
+            found.extend(buffer.note_handles(&handles));
+        }
+        // Row numbers grow, and older rows are not read again.
+        while turn.seen.len() > MOST_SEEN {
+            turn.seen.pop_first();
+        }
+        Ok(found)
+    }
+
+    async fn store_found(
+        &self,
+        found: Vec<FoundStageEvidence>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        if found.is_empty() {
+            return Ok(());
+        }
+        let stored = async {
+            let mut tx = self.store.begin("store evidence of stages").await?;
+            store_stages(&mut tx, now, &found.iter().collect::<Vec<_>>()).await?;
+            tx.commit().await
+        };
+        let stored = stored.await;
+        if stored.is_err() {
+            self.give_back(found);
+        }
+        stored
+    }
+
+    /// Loads the known workflows, and returns the definitions by which.
+    async fn load(&self) -> Result<Revision, StoreError> {
+        let classifier = Arc::clone(&self.classifier.borrow());
+        let slos: Vec<SloId> = classifier.slos().iter().map(|(id, _)| *id).collect();
+        self.buffer().begin_loading();
+        let mut tx = self.store.begin("load the known workflows").await?;
+        let workflows = tx.workflows_with_open_stages(&slos).await?;
+        tx.commit().await?;
+        let keys = classifier.stage_keys(workflows);
+        self.buffer()
+            .finish_loading(keys.into_iter().map(StageKey::handle));
+        Ok(classifier.set())
+    }
+
+    fn buffer(&self) -> MutexGuard<'_, StageBuffer> {
+        let buffer = self.shared.buffer.lock();
+        buffer.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Stores evidence of stages, and counts what exceeds the limit of its workflow.
+async fn store_stages(
+    tx: &mut Tx<'_>,
+    now: Timestamp,
+    found: &[&FoundStageEvidence],
+) -> Result<(), StoreError> {
+    let missed = tx.add_stage_spans(now, found).await?.into_iter();
+    let missed = missed.map(|(slo, count)| ((slo, DiscardReason::TooMuchStageEvidence), count));
+    tx.count_discarded(now, &missed.collect()).await
+}

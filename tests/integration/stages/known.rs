@@ -1,0 +1,79 @@
+//! The spans of messages are stored with the workflows that they concern; the others wait in memory
+//! for a while, and cost no row.
+
+use throughline::domain::slo::Stages;
+
+use super::world::{app, order, sent};
+use crate::support::{
+    app::{Replica, TestApp},
+    span::SpanBuilder,
+};
+
+/// An app that knows which workflows there are, and another replica of it.
+async fn two_replicas() -> (TestApp, Replica) {
+    let app = app(Stages::Auto).await;
+    let other = app.replica();
+    for second in [0.0, 16.0] {
+        app.at_second(second).beat(app.clock.now()).await;
+        other.beat(app.clock.now()).await;
+        app.learn_workflows().await;
+        other.learn_workflows().await;
+    }
+    (app, other)
+}
+
+fn messages_of(order: &[SpanBuilder]) -> &[SpanBuilder] {
+    &order[1..5]
+}
+
+#[tokio::test]
+async fn messages_that_concern_no_workflow_cost_no_row() {
+    let (app, _) = two_replicas().await;
+    app.send((1..=50).map(|nth| sent("mails", 0.0, 1.0).trace(nth)))
+        .await;
+    let waiting = app.learn_workflows().await;
+    assert_eq!((waiting.waiting, waiting.dropped), (50, 0));
+    assert_eq!(app.kept().await, 0);
+}
+
+#[tokio::test]
+async fn whatever_comes_first_and_wherever_the_sums_are_the_same() {
+    let straight = app(Stages::Auto).await;
+    straight.at_second(100.0).send(order(1, 2.0)).await;
+    straight.at_second(101.0).fold().await;
+
+    let spans = order(1, 2.0);
+    let (app, other) = two_replicas().await;
+    // Before anybody knows of the workflow, and at the replica that never hears of its start.
+    app.at_second(98.0).send(&messages_of(&spans)[..2]).await;
+    other.send(&messages_of(&spans)[2..3]).await;
+    assert_eq!(app.kept().await, 0);
+    app.at_second(99.0).send([&spans[0]]).await;
+    assert_eq!(app.kept().await, 2);
+    other.learn_workflows().await;
+    assert_eq!(app.kept().await, 3);
+    // Once it is known, at once.
+    other.send(&messages_of(&spans)[3..]).await;
+    assert_eq!(app.kept().await, 4);
+    app.at_second(100.0).send([&spans[5]]).await;
+    app.at_second(101.0).fold().await;
+    assert_eq!(app.stage_sums().await, straight.stage_sums().await);
+}
+
+#[tokio::test]
+async fn a_replica_that_starts_knows_the_workflows_that_are_open() {
+    let (app, _) = two_replicas().await;
+    let spans = order(1, 2.0);
+    app.at_second(17.0).send([&spans[0]]).await;
+    let late = app.replica();
+    // Until it knows them it stores everything.
+    late.send(&messages_of(&spans)[..1]).await;
+    assert_eq!(app.kept().await, 1);
+    for second in [18.0, 40.0] {
+        app.at_second(second);
+        late.learn_workflows().await;
+    }
+    late.send(&messages_of(&spans)[1..2]).await;
+    late.send([sent("mails", 0.0, 1.0).trace(99)]).await;
+    assert_eq!(app.kept().await, 2);
+}
