@@ -24,7 +24,8 @@ pub(super) struct Service {
 }
 
 impl Service {
-    pub(super) fn start(definitions: &str) -> Self {
+    /// `database` is the URL of one, if not one of its own.
+    pub(super) fn start(definitions: &str, database: Option<&str>) -> Self {
         let home = tempfile::tempdir().unwrap();
         // A Postgres that is started by root belongs to another account, which must come in.
         fs::set_permissions(home.path(), Permissions::from_mode(0o755)).unwrap();
@@ -32,7 +33,11 @@ impl Service {
         fs::create_dir(path("definitions")).unwrap();
         fs::write(path("definitions/orders.yaml"), definitions).unwrap();
         let [grpc, otlp, pages] = [(); 3].map(|()| free_address());
-        let child = Command::new(env!("CARGO_BIN_EXE_throughline"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
+        if let Some(url) = database {
+            command.env("DATABASE_URL", url);
+        }
+        let child = command
             .arg("serve")
             .args(["--log", "warn"])
             .arg("--definitions")
