@@ -296,3 +296,17 @@ create table stage_spans_12 partition of stage_spans for values in (12);
 create table stage_spans_13 partition of stage_spans for values in (13);
 create table stage_spans_14 partition of stage_spans for values in (14);
 create table stage_spans_15 partition of stage_spans for values in (15);
+
+create table heard_workflows (
+    id         bigint      not null generated always as identity,
+    replica_id bigint      not null,
+    heard_at   timestamptz not null default clock_timestamp(),
+    handles    bytea       not null,
+    constraint heard_workflows_pkey primary key (id)
+);
+comment on table heard_workflows is 'Workflows that a replica has heard of, a row for each of its transactions while there are other replicas: they store the stage evidence that they have of these workflows. Kept for a minute.';
+comment on column heard_workflows.id is 'Number of the row, by which a reader knows what it has seen.';
+comment on column heard_workflows.replica_id is 'The replica that wrote the row; see replicas.';
+comment on column heard_workflows.heard_at is 'Time of the insert, by the database''s clock.';
+comment on column heard_workflows.handles is 'Eight bytes for each workflow: the second half of its key, or of the trace in which it began.';
+create index heard_workflows_heard_at_idx on heard_workflows (heard_at);

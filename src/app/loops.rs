@@ -29,6 +29,7 @@ use crate::{
         resolve_links::Unplaced, stages::StageFolder,
     },
     ingest::refused::RefusedSenders,
+    recording::StageKeeper,
     store::{ConnectionUse, Store, Writer},
     telemetry::metrics::Metrics,
 };
@@ -55,6 +56,7 @@ pub(super) struct Loops {
     pub(super) keeper: CatalogKeeper,
     pub(super) watermark: watch::Sender<Timestamp>,
     pub(super) refused: RefusedSenders,
+    pub(super) stages: StageKeeper,
 }
 
 impl Loops {
@@ -138,6 +140,15 @@ impl Loops {
             store: self.store.clone(),
             classifier: self.in_force.classifier.clone(),
         };
+        let (keeper, metrics) = (self.stages.clone(), self.metrics.clone());
+        tasks.spawn(periodic.clone().run("known_workflows", SECOND, move |now| {
+            let (keeper, metrics) = (keeper.clone(), metrics.clone());
+            async move {
+                let stages = keeper.tick(now).await?;
+                metrics.stages.show(stages.waiting, stages.dropped);
+                Ok(stages)
+            }
+        }));
         tasks.spawn(periodic.clone().run("stages", FOLD_INTERVAL, move |now| {
             let folder = folder.clone();
             async move { Ok(folder.tick(now).await?) }

@@ -47,7 +47,7 @@ use crate::{
         record::Recorder,
         server::{cors::AllowedOrigins, limits::ReceiverLimits},
     },
-    recording::Committer,
+    recording::{Committer, StageKeeper},
     server::limits::ConnectionLimits,
     store::{ConnectionUse, Store, StoreError, Writer},
     telemetry::metrics::Metrics,
@@ -153,14 +153,9 @@ impl App {
         let (replica, clock) = (self.replica, self.clock.clone());
         // No workflow is overdue before it is known for how long no replica was receiving.
         let (watermark, watermark_in_force) = watch::channel(Timestamp::UNIX_EPOCH);
-        let (recorder, committing) = Recorder::new(Committer {
-            store: store.for_use(ConnectionUse::Recording),
-            writer,
-            clock: self.clock.clone(),
-            classifier: self.in_force.classifier.clone(),
-            watermark: watermark_in_force,
-            catch_up: self.config.receiver.catch_up,
-        });
+        let committer = self.committer(writer, watermark_in_force);
+        let stages = committer.stages.clone();
+        let (recorder, committing) = Recorder::new(committer);
         let (commits, serving) = (TaskTracker::new(), TaskTracker::new());
         let received = CancellationToken::new();
         commits.spawn(committing.run(received.clone()));
@@ -189,6 +184,7 @@ impl App {
             keeper: self.keeper,
             watermark,
             refused,
+            stages,
         }
         .spawn(&serving, &shutdown)?;
         shutdown.cancelled().await;
@@ -202,6 +198,20 @@ impl App {
     }
 
     /// Makes the receiver of both protocols.
+    fn committer(&self, writer: Writer, watermark: watch::Receiver<Timestamp>) -> Committer {
+        let store = self.database.store.for_use(ConnectionUse::Recording);
+        let classifier = self.in_force.classifier.clone();
+        Committer {
+            writer,
+            clock: self.clock.clone(),
+            watermark,
+            catch_up: self.config.receiver.catch_up,
+            stages: StageKeeper::new(store.clone(), classifier.clone(), self.replica),
+            classifier,
+            store,
+        }
+    }
+
     fn receiver(&self, recorder: Recorder) -> Receiver<Ingest> {
         let config = &self.config.receiver;
         let door = Ingest::new(IngestParts {

@@ -123,10 +123,14 @@ impl TraceConsumer for Ingest {
     async fn commit(&self, mut batch: ClassifiedRequest) -> Result<(), CommitError> {
         let metrics = &self.parts.metrics;
         let matched = batch.findings.evidence.len() as u64;
+        let waited = self.parts.recorder.stages().sort(&mut batch.findings);
         let room = self.stage_room.take(batch.now, batch.findings.pieces.len());
         batch.findings.limit_stage_evidence(room);
         let began = Instant::now();
         let result = self.parts.recorder.record(batch.findings).await;
+        if result.is_err() {
+            self.parts.recorder.stages().give_back(waited);
+        }
         if result == Err(CommitError::Outdated) {
             let mut classifier = self.parts.classifier.clone();
             let outdated = batch.classifier.set();
@@ -173,11 +177,12 @@ mod tests {
     use crate::{
         clock::ManualClock,
         domain::slo::Catalog,
+        domain::workflow::watermark::ReplicaId,
         ingest::{
             receiver::{Payload, Receiver, RequestFormat},
             server::{body::ContentEncoding, limits::ReceiverLimits},
         },
-        recording::Committer,
+        recording::{Committer, StageKeeper},
         store::{Store, Writer},
     };
 
@@ -191,13 +196,16 @@ mod tests {
         let nothing = Classifier::new(&Catalog::default(), &BTreeMap::new());
         let (_, classifier) = watch::channel(Arc::new(nothing));
         let (_, watermark) = watch::channel(now());
+        let store = Store::new("postgres://nowhere".parse().unwrap(), 1);
+        let stages = StageKeeper::new(store.clone(), classifier.clone(), ReplicaId(0));
         let (recorder, _) = Recorder::new(Committer {
-            store: Store::new("postgres://nowhere".parse().unwrap(), 1),
+            store,
             writer: Writer(0),
             clock: clock.clone(),
             classifier: classifier.clone(),
             watermark,
             catch_up: Duration::ZERO,
+            stages,
         });
         Ingest::new(IngestParts {
             classifier,

@@ -26,7 +26,7 @@ use crate::{
         gather,
         reservoir::{ReservoirFilter, ReservoirMinima},
     },
-    recording::{Commit, CommitPart, Committer},
+    recording::{Commit, CommitPart, Committer, StageKeeper},
     store::StoreError,
 };
 
@@ -51,6 +51,7 @@ const GATHER_FOR_ANOTHER: Duration = Duration::from_millis(20);
 pub struct Recorder {
     requests: mpsc::Sender<Request>,
     gate: watch::Receiver<ReservoirFilter>,
+    stages: StageKeeper,
 }
 
 #[derive(Debug)]
@@ -72,6 +73,7 @@ impl Recorder {
         let (sender, requests) = mpsc::channel(WAITING_REQUESTS);
         let (publisher, gate) = watch::channel(ReservoirFilter::default());
         // One connection is left for heartbeats.
+        let stages = committer.stages.clone();
         let most_commits = committer.store.max_connections().saturating_sub(1).max(1);
         let committing = RecorderLoop {
             lane: Arc::new(CommitLane {
@@ -83,12 +85,22 @@ impl Recorder {
             most_commits: most_commits as usize,
         };
         let requests = sender;
-        (Self { requests, gate }, committing)
+        let recorder = Self {
+            requests,
+            gate,
+            stages,
+        };
+        (recorder, committing)
     }
 
     /// Returns the filter of the events whose attributes are still worth reading.
     pub fn gate(&self) -> ReservoirFilter {
         self.gate.borrow().clone()
+    }
+
+    /// Returns what decides which stage evidence is recorded.
+    pub const fn stages(&self) -> &StageKeeper {
+        &self.stages
     }
 
     /// Returns when `findings` are committed.

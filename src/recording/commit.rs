@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap, ops::AddAssign, sync::Arc, time::D
 
 use tokio::sync::watch;
 
-use super::{NewLinks, Recording};
+use super::{NewLinks, Recording, StageKeeper};
 use crate::{
     clock::Clock,
     domain::{
@@ -36,6 +36,7 @@ pub struct Committer {
     pub watermark: watch::Receiver<Timestamp>,
     /// The time that senders may take to deliver what they buffered while they could not send.
     pub catch_up: Duration,
+    pub stages: StageKeeper,
 }
 
 /// What is committed in one transaction.
@@ -108,7 +109,10 @@ impl Committer {
         let classifier = Arc::clone(&self.classifier.borrow());
         let judging = |slo| classifier.judging(slo, &context);
         let mut recording = Recording::new(tx, state, &judging);
-        let mut spans = span_counts(findings);
+        let mut spans = SpanCounts {
+            heard: self.stages.heard(&part.evidence),
+            ..span_counts(findings)
+        };
         let (mut evidence, mut groups) =
             (Cow::Borrowed(&part.evidence), GroupsOfBatches::default());
         if !new_links.is_empty() {
@@ -135,6 +139,7 @@ fn span_counts(findings: &[&ClassifiedBatch]) -> SpanCounts {
         losses: losses.copied().collect(),
         correlated: sum(findings.iter().map(|findings| &findings.correlated)),
         starts: sum(findings.iter().map(|findings| &findings.starts)),
+        heard: None,
     }
 }
 

@@ -14,12 +14,14 @@ mod assign_groups;
 mod commit;
 mod place_links;
 mod place_messages;
+mod stage_keeper;
 mod timeouts;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use commit::{Commit, CommitPart, Committer};
 pub use place_links::{LinkUpdates, NewLinks};
+pub use stage_keeper::{StageKeeper, WaitingStages};
 
 use crate::{
     domain::{

@@ -59,6 +59,7 @@ pub(crate) use slos::groups::{GroupIds, Grouping};
 pub use slos::records::{Declaration, DueSlo, SloRecord};
 pub use tx::{Progress, Tx};
 pub use workflows::epochs::LedgerState;
+pub use workflows::heard::HeardWorkflows;
 pub use workflows::reads::{AffectedCustomer, AffectedCustomers, OpenWorkflows, WorkflowRecord};
 pub(crate) use workflows::rows::{LockedWorkflow, WorkflowColumns};
 pub use workflows::{losses::Loss, observations::LearnedSampling};

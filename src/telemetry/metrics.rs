@@ -22,6 +22,7 @@ pub struct Metrics {
     pub spans_with_unreadable_values: IntCounterVec,
     /// Spans that some SLO selected and could use.
     pub spans_matched: IntCounter,
+    pub stages: StageMetrics,
     /// From the last span read to the commit.
     pub ingest_commit_duration: Histogram,
     /// Seconds since the epoch of the last span received; 0 before the first.
@@ -109,6 +110,24 @@ impl RequestMetrics {
     }
 }
 
+/// Stage evidence in memory whose workflow is not known, and what was dropped because too much of it
+/// waited.
+#[derive(Clone, Debug)]
+pub struct StageMetrics {
+    waiting: Gauge,
+    dropped: IntCounter,
+}
+
+impl StageMetrics {
+    /// Shows how much waits, and how much was dropped since the start.
+    pub fn show(&self, waiting: usize, dropped: u64) {
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        self.waiting.set(waiting as f64);
+        self.dropped
+            .inc_by(dropped.saturating_sub(self.dropped.get()));
+    }
+}
+
 /// The methods that are known, and one name for all that somebody might make up.
 pub fn method_label(method: &str) -> &str {
     match method {
@@ -175,6 +194,7 @@ impl Metrics {
                 "throughline_definitions_last_reload_successful",
                 "1 if the definition files were loaded, 0 if they have errors and the previous definitions stay active.",
             )?,
+            stages: builder.stages()?,
             ingest_commit_duration: builder.ingest_commit_duration()?,
             last_tick_timestamp: builder.last_tick_timestamp()?,
             registered: builder.finish(),
@@ -261,6 +281,19 @@ impl MetricBuilder {
         let options =
             HistogramOpts::new("throughline_delivery_latency_seconds", help).buckets(buckets);
         self.histograms(options, &["target", "kind"])
+    }
+
+    fn stages(&self) -> Result<StageMetrics, prometheus::Error> {
+        Ok(StageMetrics {
+            waiting: self.gauge(
+                "throughline_stage_evidence_waiting",
+                "Spans of messages in memory that concern no workflow known yet.",
+            )?,
+            dropped: self.counter(
+                "throughline_stage_evidence_dropped_total",
+                "Spans of messages that were dropped from memory, the oldest first, before a workflow was known that they concern. Where the time went may lack them.",
+            )?,
+        })
     }
 
     fn ingest_commit_duration(&self) -> Result<Histogram, prometheus::Error> {

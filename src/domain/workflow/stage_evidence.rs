@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::domain::{
     model::{
-        ids::SloId,
-        span::{AttributeScope, SpanKind, SpanView, Value},
+        ids::{SloId, TraceId},
+        span::{AttributeScope, SpanKind, SpanRef, SpanView, Value},
         time::Timestamp,
     },
-    workflow::EventKey,
+    workflow::{EventKey, evidence::hash, trace_key},
 };
 
 /// The limit of names in bytes, so that no row grows with what senders write.
@@ -69,17 +69,67 @@ impl StageEvidenceKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StageEvidenceId(pub i64);
 
+/// The workflows that stage evidence may belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StageKey {
+    /// The workflow that is this trace, and those that began in it.
+    Trace(TraceId),
+    Event(EventKey),
+}
+
+impl StageKey {
+    /// Returns the key under which the evidence is stored.
+    pub fn event_key(self) -> EventKey {
+        match self {
+            Self::Trace(trace_id) => trace_key(trace_id),
+            Self::Event(key) => key,
+        }
+    }
+
+    /// Returns a number that hardly any other key has: half of the key or of the trace id, both of
+    /// which are random.
+    pub fn handle(self) -> u64 {
+        let bytes = match self {
+            Self::Trace(trace_id) => u128::from_be_bytes(*trace_id.as_bytes()),
+            Self::Event(EventKey(key)) => u128::from_be_bytes(key),
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+        let lower = bytes as u64;
+        lower
+    }
+}
+
 /// Stage evidence to be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundStageEvidence {
-    pub id: StageEvidenceId,
-    /// The key of the workflows that it may belong to.
-    pub key: EventKey,
+    pub span: SpanRef,
+    pub key: StageKey,
     /// The SLO that declares the stage; `None` for a message, which serves all SLOs.
     pub slo: Option<SloId>,
+    /// True if only links tell which workflow it belongs to: then that is not known by its key.
+    pub is_always_kept: bool,
     /// The SLOs that lack it if it exceeds the quota.
     pub wanted_by: std::sync::Arc<[SloId]>,
     pub piece: StageEvidence,
+}
+
+impl FoundStageEvidence {
+    /// Returns the identity by which duplicates are recognised.
+    pub fn id(&self) -> StageEvidenceId {
+        let piece = &self.piece;
+        let EventKey(bytes) = hash(&[
+            b"piece",
+            self.span.trace_id.as_bytes(),
+            self.span.span_id.as_bytes(),
+            &piece.kind.as_code().to_be_bytes(),
+            &piece.from.as_micros().to_be_bytes(),
+            &piece.to.as_micros().to_be_bytes(),
+            piece.name.as_bytes(),
+            piece.service.as_bytes(),
+        ]);
+        let (first, _) = bytes.split_at(8);
+        StageEvidenceId(i64::from_be_bytes(first.try_into().unwrap_or_default()))
+    }
 }
 
 /// Returns the evidence of a message sent or received; `None` for any other span.

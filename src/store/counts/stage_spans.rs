@@ -78,9 +78,9 @@ impl Tx<'_> {
         let refused: Vec<(Uuid, i32, i64)> = self.fetch_all(query).await?;
         let mut missed = BTreeMap::new();
         for (key, slo, count) in refused {
-            let mut alike = pieces
-                .iter()
-                .filter(|found| (found.key.0, slo_id(found)) == (key.into_bytes(), slo));
+            let mut alike = pieces.iter().filter(|found| {
+                (found.key.event_key().0, slo_id(found)) == (key.into_bytes(), slo)
+            });
             for slo in alike
                 .next()
                 .into_iter()
@@ -188,7 +188,12 @@ impl StageSpanColumns {
     fn new(pieces: &[&FoundStageEvidence]) -> Self {
         let sorted: BTreeMap<_, &StageEvidence> = pieces
             .iter()
-            .map(|found| ((found.key, slo_id(found), found.id), &found.piece))
+            .map(|found| {
+                (
+                    (found.key.event_key(), slo_id(found), found.id()),
+                    &found.piece,
+                )
+            })
             .collect();
         let mut rows = Self::default();
         for ((key, slo, id), piece) in sorted {

@@ -8,7 +8,7 @@ use crate::{
         model::{counts::StartSpans, ids::SloId, time::Timestamp},
         workflow::classify::DiscardReason,
     },
-    store::{Loss, StoreError, Tx, Writer, batch::Batch},
+    store::{HeardWorkflows, Loss, StoreError, Tx, Writer, batch::Batch},
 };
 
 /// What is counted of spans, besides the verdicts that follow from them.
@@ -22,6 +22,8 @@ pub struct SpanCounts {
     pub correlated: BTreeMap<SloId, i64>,
     /// Spans that should start one.
     pub starts: BTreeMap<SloId, StartSpans>,
+    /// The workflows that they concern, if other replicas must know.
+    pub heard: Option<HeardWorkflows>,
 }
 
 impl Tx<'_> {
@@ -47,6 +49,7 @@ impl Tx<'_> {
         batch.note_delayed_ends(now, &delta.delayed_ends);
         batch.add_correlated_spans((writer, now), &spans.correlated);
         batch.add_start_spans((writer, now), &spans.starts);
+        batch.add_heard_workflows(spans.heard.as_ref());
         self.run_batch("counts.write", batch).await
     }
 

@@ -1,6 +1,7 @@
 //! Workflow rows: locked, written and read.
 
 pub(super) mod epochs;
+pub(super) mod heard;
 pub(super) mod locked;
 pub(super) mod losses;
 pub(super) mod observations;

@@ -24,6 +24,7 @@ use throughline::{
     domain::workflow::{
         Judging,
         classify::{Classifier, TimeLimits},
+        watermark::ReplicaId,
     },
     ingest::{
         Ingest, IngestParts, grpc, http,
@@ -31,7 +32,7 @@ use throughline::{
         record::Recorder,
         server::{cors::AllowedOrigins, limits::ReceiverLimits},
     },
-    recording::Committer,
+    recording::{Committer, StageKeeper},
     store::{Store, Writer},
     telemetry::metrics::Metrics,
 };
@@ -170,6 +171,7 @@ async fn door(count: usize, store: Store) -> Ingest {
     // The senders may go: what was sent last stays in force.
     let (_, classifier) = watch::channel(Arc::new(Classifier::new(&catalog, &ids)));
     let (_, watermark) = watch::channel(Clock::System.now());
+    let stages = StageKeeper::new(store.clone(), classifier.clone(), ReplicaId(0));
     let (recorder, recorder_loop) = Recorder::new(Committer {
         store,
         writer: Writer(0),
@@ -177,9 +179,11 @@ async fn door(count: usize, store: Store) -> Ingest {
         classifier: classifier.clone(),
         watermark,
         catch_up: Duration::ZERO,
+        stages: stages.clone(),
     });
     #[expect(clippy::disallowed_methods, reason = "it ends with its runtime")]
     tokio::spawn(recorder_loop.run(CancellationToken::new()));
+    learn_workflows(&stages).await;
     Ingest::new(IngestParts {
         classifier,
         recorder,
@@ -191,6 +195,14 @@ async fn door(count: usize, store: Store) -> Ingest {
         },
         metrics: Metrics::new().unwrap(),
     })
+}
+
+/// As the product does in its first seconds; before, it stores all evidence of stages.
+async fn learn_workflows(stages: &StageKeeper) {
+    let now = Clock::System.now();
+    for later in [Duration::ZERO, Duration::from_secs(15)] {
+        stages.tick(now + later).await.unwrap();
+    }
 }
 
 fn runtime() -> Runtime {

@@ -15,7 +15,7 @@ use throughline::domain::{
         EventKey, Evidence, Fact, SpanOutcome, Workflow,
         classify::Linked,
         links::{Edges, LinkFilter},
-        stage_evidence::{FoundStageEvidence, StageEvidence, StageEvidenceId, StageEvidenceKind},
+        stage_evidence::{FoundStageEvidence, StageEvidence, StageEvidenceKind, StageKey},
     },
 };
 
@@ -174,9 +174,10 @@ impl Load {
 
     fn piece(&self, key: EventKey, kind: StageEvidenceKind) -> FoundStageEvidence {
         FoundStageEvidence {
-            id: StageEvidenceId(i64::from(kind.as_code())),
-            key,
+            span: span_of(0),
+            key: StageKey::Event(key),
             slo: None,
+            is_always_kept: false,
             wanted_by: Arc::from([SLO]),
             piece: StageEvidence {
                 kind,

@@ -30,7 +30,7 @@ use throughline::{
     },
     evaluate::{overdue::DeadlineScan, resolve_links::Unplaced},
     ingest::record::Recorder,
-    recording::Committer,
+    recording::{Committer, StageKeeper},
     store::{Store, StoreError, Writer},
 };
 use tokio::{
@@ -141,6 +141,8 @@ impl World {
         let store = Store::new(self.0.database.options.clone(), 8);
         let writer = Writer(i16::try_from(place).unwrap());
         let watermark = watch::Sender::new(Timestamp::UNIX_EPOCH);
+        let id = ReplicaId(self.0.started.fetch_add(1, Ordering::SeqCst));
+        let stages = StageKeeper::new(store.clone(), self.0.classifier.subscribe(), id);
         let (recorder, run) = Recorder::new(Committer {
             store: store.clone(),
             writer,
@@ -148,10 +150,11 @@ impl World {
             classifier: self.0.classifier.subscribe(),
             watermark: watermark.subscribe(),
             catch_up: LIMITS.catch_up,
+            stages,
         });
         let breaths = Arc::new(AtomicI64::new(IMMORTAL));
         Replica {
-            id: ReplicaId(self.0.started.fetch_add(1, Ordering::SeqCst)),
+            id,
             recorder,
             overdue: DeadlineScan {
                 store: store.clone(),

@@ -10,7 +10,7 @@ use crate::support::app::TestApp;
 const DAY: f64 = 86_400.0;
 
 impl TestApp {
-    async fn kept(&self) -> i64 {
+    pub(super) async fn kept(&self) -> i64 {
         self.number("select count(*) from stage_spans").await
     }
 }

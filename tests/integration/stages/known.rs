@@ -13,7 +13,7 @@ use crate::support::{
 async fn two_replicas() -> (TestApp, Replica) {
     let app = app(Stages::Auto).await;
     let other = app.replica();
-    for second in [0.0, 16.0] {
+    for second in [0.0, 8.0, 16.0] {
         app.at_second(second).beat(app.clock.now()).await;
         other.beat(app.clock.now()).await;
         app.learn_workflows().await;
@@ -45,18 +45,18 @@ async fn whatever_comes_first_and_wherever_the_sums_are_the_same() {
     let spans = order(1, 2.0);
     let (app, other) = two_replicas().await;
     // Before anybody knows of the workflow, and at the replica that never hears of its start.
-    app.at_second(98.0).send(&messages_of(&spans)[..2]).await;
+    app.at_second(17.0).send(&messages_of(&spans)[..2]).await;
     other.send(&messages_of(&spans)[2..3]).await;
     assert_eq!(app.kept().await, 0);
-    app.at_second(99.0).send([&spans[0]]).await;
+    app.at_second(18.0).send([&spans[0]]).await;
     assert_eq!(app.kept().await, 2);
     other.learn_workflows().await;
     assert_eq!(app.kept().await, 3);
     // Once it is known, at once.
     other.send(&messages_of(&spans)[3..]).await;
     assert_eq!(app.kept().await, 4);
-    app.at_second(100.0).send([&spans[5]]).await;
-    app.at_second(101.0).fold().await;
+    app.at_second(19.0).send([&spans[5]]).await;
+    app.at_second(20.0).fold().await;
     assert_eq!(app.stage_sums().await, straight.stage_sums().await);
 }
 
@@ -69,7 +69,7 @@ async fn a_replica_that_starts_knows_the_workflows_that_are_open() {
     // Until it knows them it stores everything.
     late.send(&messages_of(&spans)[..1]).await;
     assert_eq!(app.kept().await, 1);
-    for second in [18.0, 40.0] {
+    for second in [18.0, 26.0, 34.0] {
         app.at_second(second);
         late.learn_workflows().await;
     }

@@ -2,5 +2,6 @@
 
 mod folding;
 mod keeping;
+mod known;
 mod told;
 mod world;

@@ -3,24 +3,23 @@
 use std::sync::Arc;
 
 use super::{
-    Role,
-    correlate::{Correlation, correlate},
+    Classifier, Role,
+    correlate::{Correlation, correlate, follows_links},
     times::start_of,
 };
 use crate::domain::{
     model::{
         ids::{SloId, TraceId},
-        span::SpanView,
+        span::{SpanRef, SpanView},
         time::Timestamp,
     },
     slo::{Correlator, DeclaredStage, Edge, Extent, Indicator, Slo, Stages},
     traceql::{Selector, SelectorContext, SelectorIndex},
     workflow::{
-        EventKey,
-        evidence::hash,
+        EventId, EventKey,
         stage_evidence::{
-            FoundStageEvidence, StageEvidence, StageEvidenceId, StageEvidenceKind,
-            declared_evidence, message_evidence,
+            FoundStageEvidence, StageEvidence, StageEvidenceKind, StageKey, declared_evidence,
+            message_evidence,
         },
         trace_key,
     },
@@ -114,9 +113,10 @@ impl StageEvidenceFinder {
             let piece = declared_evidence(span, mark.kind, &mark.name);
             for key in keys_of(&mark.correlate, span) {
                 found.push(FoundStageEvidence {
-                    id: id_of(span, &piece),
+                    span: SpanRef::of(span),
                     key,
                     slo: Some(mark.slo),
+                    is_always_kept: follows_links(&mark.correlate),
                     wanted_by: Arc::clone(&mark.wanted_by),
                     piece: piece.clone(),
                 });
@@ -130,21 +130,23 @@ impl StageEvidenceFinder {
         piece: &StageEvidence,
         found: &mut Vec<FoundStageEvidence>,
     ) {
-        let id = id_of(span, piece);
         let begin = found.len();
         let wanted = self.auto.iter().flat_map(|(correlators, wanted_by)| {
+            let is_always_kept = follows_links(correlators);
             let keys = keys_of(correlators, span).into_iter();
-            keys.map(move |key| (key, wanted_by))
+            keys.map(move |key| (key, is_always_kept, wanted_by))
         });
-        for (key, wanted_by) in wanted {
-            let mut own = found.iter().skip(begin);
-            if own.any(|other| other.key == key) {
+        for (key, is_always_kept, wanted_by) in wanted {
+            let mut own = found.iter_mut().skip(begin);
+            if let Some(other) = own.find(|other| other.key == key) {
+                other.is_always_kept |= is_always_kept;
                 continue;
             }
             found.push(FoundStageEvidence {
-                id,
+                span: SpanRef::of(span),
                 key,
                 slo: None,
+                is_always_kept,
                 wanted_by: Arc::clone(wanted_by),
                 piece: piece.clone(),
             });
@@ -154,18 +156,62 @@ impl StageEvidenceFinder {
 
 /// Returns the keys of the span's workflows. If they are found by links, the key of its own trace
 /// is used; messages that share a context are not distinguished.
-fn keys_of(correlators: &[Correlator], span: &dyn SpanView) -> Vec<EventKey> {
+fn keys_of(correlators: &[Correlator], span: &dyn SpanView) -> Vec<StageKey> {
+    if correlators == [Correlator::Trace] {
+        return vec![StageKey::Trace(span.trace_id())];
+    }
+    let of_trace = trace_key(span.trace_id());
+    let key = |key| match key {
+        key if key == of_trace => StageKey::Trace(span.trace_id()),
+        key => StageKey::Event(key),
+    };
     match correlate(correlators, Role::Finish, span) {
         Correlation::Of { identities, .. } => identities
             .into_iter()
-            .map(|identity| identity.key)
+            .map(|identity| key(identity.key))
             .collect(),
-        Correlation::Origin { .. } => vec![trace_key(span.trace_id())],
+        Correlation::Origin { .. } => vec![StageKey::Trace(span.trace_id())],
         Correlation::Published { .. }
         | Correlation::Received { .. }
         | Correlation::ReceivedByParent { .. }
         | Correlation::Absent
         | Correlation::TooLong => Vec::new(),
+    }
+}
+
+/// Returns the keys by which stage evidence of a workflow is recognised; the same workflows as
+/// [`evidence_keys`].
+fn stage_keys(correlators: &[Correlator], key: EventKey, trace_id: TraceId) -> Vec<StageKey> {
+    if correlators == [Correlator::Trace] {
+        return vec![StageKey::Trace(trace_id)];
+    }
+    let of_trace = trace_key(trace_id);
+    let keys = evidence_keys(correlators, key, trace_id).into_iter();
+    keys.map(|key| match key {
+        key if key == of_trace => StageKey::Trace(trace_id),
+        key => StageKey::Event(key),
+    })
+    .collect()
+}
+
+impl Classifier {
+    /// Returns the keys by which stage evidence of these workflows is recognised, given by their SLO,
+    /// their key and a trace of theirs; none for SLOs without stages.
+    pub fn stage_keys(
+        &self,
+        workflows: impl IntoIterator<Item = (EventId, TraceId)>,
+    ) -> Vec<StageKey> {
+        let mut found = Vec::new();
+        for ((slo, key), trace_id) in workflows {
+            let known = self.slos.iter().find(|(id, _)| *id == slo);
+            let indicator = known.map(|(_, slo)| &slo.indicator);
+            if let Some(Indicator::Workflow(workflow)) = indicator
+                && !workflow.stages.is_none()
+            {
+                found.extend(stage_keys(&workflow.correlate, key, trace_id));
+            }
+        }
+        found
     }
 }
 
@@ -216,19 +262,4 @@ fn marks_of<'a>(
             wanted_by: [slo].into(),
             correlate: correlate.to_vec(),
         })
-}
-
-fn id_of(span: &dyn SpanView, piece: &StageEvidence) -> StageEvidenceId {
-    let EventKey(bytes) = hash(&[
-        b"piece",
-        span.trace_id().as_bytes(),
-        span.span_id().as_bytes(),
-        &piece.kind.as_code().to_be_bytes(),
-        &piece.from.as_micros().to_be_bytes(),
-        &piece.to.as_micros().to_be_bytes(),
-        piece.name.as_bytes(),
-        piece.service.as_bytes(),
-    ]);
-    let (first, _) = bytes.split_at(8);
-    StageEvidenceId(i64::from_be_bytes(first.try_into().unwrap_or_default()))
 }

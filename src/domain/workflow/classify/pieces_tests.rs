@@ -120,7 +120,11 @@ fn a_message_without_the_attribute_is_found_by_the_trace_of_its_workflow() {
         (of_another, false),
     ] {
         let found = pieces(&classifier, &message);
-        assert_eq!(keys.contains(&found[0].key), is_found, "{message:?}");
+        assert_eq!(
+            keys.contains(&found[0].key.event_key()),
+            is_found,
+            "{message:?}"
+        );
     }
 }
 

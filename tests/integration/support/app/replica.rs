@@ -27,7 +27,7 @@ use throughline::{
         record::Recorder,
         server::{cors::AllowedOrigins, limits::ReceiverLimits},
     },
-    recording::Committer,
+    recording::{Committer, StageKeeper, WaitingStages},
     store::{Store, Writer},
     telemetry::metrics::Metrics,
 };
@@ -85,6 +85,11 @@ impl Replica {
         let (store, definitions) = (parts.store, parts.definitions);
         let clock = Clock::Manual(parts.clock.clone());
         let watermark = parts.watermark;
+        let stages = StageKeeper::new(
+            store.clone(),
+            definitions.classifier.subscribe(),
+            ReplicaId(parts.writer.0.into()),
+        );
         let (recorder, run) = Recorder::new(Committer {
             store: store.clone(),
             writer: parts.writer,
@@ -92,6 +97,7 @@ impl Replica {
             classifier: definitions.classifier.subscribe(),
             watermark: watermark.subscribe(),
             catch_up: parts.settings.catch_up,
+            stages,
         });
         let loops = CancellationToken::new();
         tokio::spawn(run.run(loops.clone()));
@@ -215,7 +221,7 @@ impl Replica {
         self.deliver().await;
     }
 
-    async fn beat(&self, now: Timestamp) {
+    pub(crate) async fn beat(&self, now: Timestamp) {
         let mut tx = self.store.begin("beat").await.unwrap();
         let replica = ReplicaId(self.writer.0.into());
         let limits = OutageLimits {
@@ -261,6 +267,12 @@ impl Replica {
         };
         let up_to = *self.watermark.borrow();
         unplaced.tick(self.clock.now(), up_to).await.unwrap()
+    }
+
+    /// A turn of what decides which stage evidence is stored.
+    pub(crate) async fn learn_workflows(&self) -> WaitingStages {
+        let now = self.clock.now();
+        self.recorder.stages().tick(now).await.unwrap()
     }
 
     pub(crate) async fn fold(&self) -> FoldReport {
