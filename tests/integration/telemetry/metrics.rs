@@ -56,10 +56,10 @@ async fn each_pool_is_shown_with_what_it_may_have() {
         let sample = format!("throughline_db_pool_connections{{state=\"{state}\",use=\"loops\"}}");
         service.api.metric(&sample).await.expect("the gauge")
     };
-    assert!((connections("max").await - 5.0).abs() < f64::EPSILON);
+    assert!((connections("max").await - 4.0).abs() < f64::EPSILON);
     until("a connection", async || {
         let open = connections("idle").await + connections("used").await;
-        ((1.0..=5.0).contains(&open)).then_some(())
+        ((1.0..=4.0).contains(&open)).then_some(())
     })
     .await;
 }
