@@ -149,7 +149,7 @@ impl Slos {
             cancelled: None,
             trace: self.trace,
             customer: None,
-            first_evidence_at: None,
+            first_evidence_at: Some(at),
             details: Details::default(),
         }
     }
@@ -193,6 +193,10 @@ impl History {
         }
         let mut gathered = gather(&recent.evidence);
         recent.sampling.add_to(&mut gathered);
+        for workflow in gathered.values_mut() {
+            // Otherwise all would have arrived now, and their delay would hold up timeouts.
+            workflow.first_evidence_at = workflow.start.map(|start| start.at);
+        }
         Day {
             before_now,
             orders: past.len() as u64,
