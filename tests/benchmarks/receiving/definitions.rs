@@ -12,14 +12,25 @@ pub(super) const SENDER: &str = "service-7";
 /// The name of the spans that begin a workflow of one SLO.
 pub(super) const START: &str = "product-7 publish";
 
+/// Whether the SLOs are told where the time of their workflows goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum StagesWord {
+    None,
+    Auto,
+}
+
 /// `count` SLOs, checked and compiled.
-pub(super) fn catalog(count: usize) -> Catalog {
+pub(super) fn catalog(count: usize, stages: StagesWord) -> Catalog {
+    let stages = match stages {
+        StagesWord::None => "none",
+        StagesWord::Auto => "auto",
+    };
     let mut text = String::new();
     for number in 0..count {
         let indicator = match number % 3 {
             0 => by_queue(number),
-            1 => by_name(number),
-            _ => by_attribute(number),
+            1 => by_name(number, stages),
+            _ => by_attribute(number, stages),
         };
         write!(
             text,
@@ -35,7 +46,7 @@ pub(super) fn catalog(count: usize) -> Catalog {
 }
 
 /// A workflow that begins and ends with spans of certain names.
-fn by_name(number: usize) -> String {
+fn by_name(number: usize, stages: &str) -> String {
     let service = number % 50;
     format!(
         "    workflow:
@@ -43,12 +54,13 @@ fn by_name(number: usize) -> String {
       finish: '{{ name = \"product-{number} send\" && resource.service.name = \"mailer-{service}\" && status != error }}'
       within: 5m
       correlate: [span.order.id, trace]
+      stages: {stages}
 "
     )
 }
 
 /// A workflow whose steps say in an attribute of their own how it stands.
-fn by_attribute(number: usize) -> String {
+fn by_attribute(number: usize, stages: &str) -> String {
     let service = number % 50;
     format!(
         "    workflow:
@@ -58,6 +70,7 @@ fn by_attribute(number: usize) -> String {
       cancel: '{{ span.product_{number}.state =~ \"cancelled|withdrawn\" }}'
       within: 1h
       correlate: [{{ attribute: span.order.id, run: span.refund.id }}]
+      stages: {stages}
 "
     )
 }

@@ -1,5 +1,5 @@
-//! The load: requests of 512 spans of about 700 bytes, as a messaging client writes them. One span
-//! in a hundred begins a workflow of an SLO, and none is sent twice.
+//! The load: requests of 512 spans of about 700 bytes, as a messaging client writes them. Half of
+//! them are spans of messages. No workflow is sent twice.
 
 use std::{
     io::{Read as _, Write as _},
@@ -33,23 +33,32 @@ pub(super) enum Encoding {
     Gzip,
 }
 
+/// The share of the spans that begin a workflow of an SLO.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Matching {
+    Nothing,
+    OnePercent,
+}
+
+/// What is sent, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shipment {
+    pub(super) protocol: Protocol,
+    pub(super) encoding: Encoding,
+    pub(super) matching: Matching,
+}
+
 pub(super) struct Load {
-    protocol: Protocol,
-    encoding: Encoding,
+    shipment: Shipment,
     request: ExportTraceServiceRequest,
     workflows: u64,
 }
 
 impl Load {
     /// Senders of different numbers send different workflows.
-    pub(super) fn new(
-        (protocol, encoding): (Protocol, Encoding),
-        now: Timestamp,
-        number: u32,
-    ) -> Self {
+    pub(super) fn new(shipment: Shipment, now: Timestamp, number: u32) -> Self {
         Self {
-            protocol,
-            encoding,
+            shipment,
             request: request(u64::try_from(now.as_micros()).unwrap() * 1_000),
             workflows: u64::from(number) << 32,
         }
@@ -57,7 +66,7 @@ impl Load {
 
     /// Sends on this thread, one after the other, and waits for the replies.
     pub(super) fn send(&mut self, to: SocketAddr, requests: u32) {
-        match self.protocol {
+        match self.shipment.protocol {
             Protocol::Http => self.send_http(to, requests),
             Protocol::Grpc => self.send_grpc(to, requests),
         }
@@ -80,7 +89,7 @@ impl Load {
         let head = "POST /v1/traces HTTP/1.1\r\nhost: a\r\n\
                         content-type: application/x-protobuf\r\n";
         let mut encoding = "";
-        if let Encoding::Gzip = self.encoding {
+        if let Encoding::Gzip = self.shipment.encoding {
             let mut writer = GzEncoder::new(Vec::new(), Compression::default());
             writer.write_all(&body).unwrap();
             body = writer.finish().unwrap();
@@ -96,7 +105,7 @@ impl Load {
         runtime.block_on(async {
             let endpoint = Endpoint::from_shared(format!("http://{to}")).unwrap();
             let mut client = TraceServiceClient::new(endpoint.connect().await.unwrap());
-            if let Encoding::Gzip = self.encoding {
+            if let Encoding::Gzip = self.shipment.encoding {
                 client = client.send_compressed(CompressionEncoding::Gzip);
             }
             for _ in 0..requests {
@@ -109,6 +118,9 @@ impl Load {
 
     /// The same request with workflows that were not there before.
     fn next_request(&mut self) -> &ExportTraceServiceRequest {
+        if self.shipment.matching == Matching::Nothing {
+            return &self.request;
+        }
         let spans = &mut self.request.resource_spans[0].scope_spans[0].spans;
         for span in spans.iter_mut().step_by(100) {
             self.workflows += 1;
@@ -140,6 +152,9 @@ fn request(now: u64) -> ExportTraceServiceRequest {
         }],
     }
 }
+
+/// Producers, consumers and others, in turn.
+const KINDS: [i32; 4] = [4, 1, 5, 3];
 
 fn span(number: u64, at: u64) -> Span {
     let id = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -176,7 +191,7 @@ fn span(number: u64, at: u64) -> Span {
         span_id: id.to_be_bytes().to_vec(),
         parent_span_id: (id ^ 2).to_be_bytes().to_vec(),
         name: "send orders.created".to_owned(),
-        kind: 4,
+        kind: KINDS[number as usize % KINDS.len()],
         start_time_unix_nano: at,
         end_time_unix_nano: at + 2_000_000,
         attributes,

@@ -1,7 +1,8 @@
 //! What receiving a span costs, as a multiple of taking its bytes and dropping them.
 //!
 //! Run with `cargo bench --bench receiving`, on Linux, where the kernel counts the CPU time of each
-//! thread: all threads of this process are counted but those that send. Many send at once, as to
+//! thread: all threads of this process are counted but those that send. Words after `--` select
+//! lines of the table: `-- http plain none` runs those that hold all of them. Many send at once, as to
 //! any receiver that is busy, so that requests share their commits. What one span in a hundred
 //! costs Postgres is not counted, since the floor has none. Read the ratios, not the times: each is
 //! the median of several rounds, in which the servers take turns.
@@ -21,10 +22,13 @@ use std::{net::SocketAddr, path::Path, sync::Arc, thread, time::Duration};
 
 use throughline::{
     clock::Clock,
-    domain::workflow::{
-        Judging,
-        classify::{Classifier, TimeLimits},
-        watermark::ReplicaId,
+    domain::{
+        slo::Catalog,
+        workflow::{
+            Judging,
+            classify::{Classifier, TimeLimits},
+            watermark::ReplicaId,
+        },
     },
     ingest::{
         Ingest, IngestParts, grpc, http,
@@ -44,7 +48,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    load::{Encoding, Load, Protocol, SPANS_A_REQUEST},
+    definitions::StagesWord,
+    load::{Encoding, Load, Matching, Protocol, SPANS_A_REQUEST, Shipment},
     support::{Database, HORIZON, median},
 };
 
@@ -60,45 +65,97 @@ fn main() {
     }
     let runtime = runtime();
     let database = runtime.block_on(Database::start());
-    println!("CPU nanoseconds a span     floor  100 SLOs 1000 SLOs  100/floor  1000/100");
-    for protocol in [Protocol::Http, Protocol::Grpc] {
-        for encoding in [Encoding::Plain, Encoding::Gzip] {
-            compare(protocol, encoding, &database);
+    println!(
+        "CPU nanoseconds a span                     floor  100 SLOs 1000 SLOs  100/floor  1000/100"
+    );
+    let wanted: Vec<_> = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with('-'))
+        .collect();
+    for scenario in scenarios() {
+        let label = scenario.label();
+        if wanted.iter().all(|word| label.contains(word.as_str())) {
+            scenario.compare(&database);
         }
     }
     runtime.block_on(database.stop());
 }
 
-/// Lets the servers take turns, and prints the medians.
-fn compare(protocol: Protocol, encoding: Encoding, database: &Database) {
-    let now = Clock::System.now();
-    let mut loads: Vec<_> = (0..SENDERS)
-        .map(|number| Load::new((protocol, encoding), now, number))
-        .collect();
-    let servers = [
-        Server::floor(),
-        Server::with_slos(100, protocol, database),
-        Server::with_slos(1_000, protocol, database),
-    ];
-    let mut nanos = [const { Vec::new() }; 3];
-    let (mut to_floor, mut to_fewer) = (Vec::new(), Vec::new());
-    for round in 0..=ROUNDS {
-        let spent = servers
-            .each_ref()
-            .map(|server| server.nanos_a_span(&mut loads));
-        // The first one warms up.
-        if round > 0 {
-            to_floor.push(spent[1] / spent[0]);
-            to_fewer.push(spent[2] / spent[1]);
-            for (all, spent) in nanos.iter_mut().zip(spent) {
-                all.push(spent);
+/// One line of the table.
+struct Scenario {
+    shipment: Shipment,
+    stages: StagesWord,
+}
+
+fn scenarios() -> impl Iterator<Item = Scenario> {
+    let stages = [StagesWord::None, StagesWord::Auto].into_iter();
+    let shares = stages.flat_map(|stages| {
+        [Matching::Nothing, Matching::OnePercent].map(|matching| (stages, matching))
+    });
+    shares.flat_map(|(stages, matching)| {
+        let plain = [Protocol::Http, Protocol::Grpc].map(|protocol| (protocol, Encoding::Plain));
+        let gzip = plain.map(|(protocol, _)| (protocol, Encoding::Gzip));
+        plain
+            .into_iter()
+            .chain(gzip)
+            .map(move |(protocol, encoding)| Scenario {
+                shipment: Shipment {
+                    protocol,
+                    encoding,
+                    matching,
+                },
+                stages,
+            })
+    })
+}
+
+impl Scenario {
+    fn label(&self) -> String {
+        let Shipment {
+            protocol,
+            encoding,
+            matching,
+        } = self.shipment;
+        format!(
+            "{protocol:?} {encoding:?}, stages {:?}, {matching:?}",
+            self.stages
+        )
+        .to_lowercase()
+    }
+
+    /// Lets the servers take turns, and prints the medians.
+    fn compare(&self, database: &Database) {
+        let now = Clock::System.now();
+        let mut loads: Vec<_> = (0..SENDERS)
+            .map(|number| Load::new(self.shipment, now, number))
+            .collect();
+        let servers = [
+            Server::floor(),
+            Server::with_slos(100, self, database),
+            Server::with_slos(1_000, self, database),
+        ];
+        let mut nanos = [const { Vec::new() }; 3];
+        let (mut to_floor, mut to_fewer) = (Vec::new(), Vec::new());
+        for round in 0..=ROUNDS {
+            let spent = servers
+                .each_ref()
+                .map(|server| server.nanos_a_span(&mut loads));
+            // The first one warms up.
+            if round > 0 {
+                to_floor.push(spent[1] / spent[0]);
+                to_fewer.push(spent[2] / spent[1]);
+                for (all, spent) in nanos.iter_mut().zip(spent) {
+                    all.push(spent);
+                }
             }
         }
+        let [floor, hundred, thousand] = nanos.map(median);
+        let (to_floor, to_fewer) = (median(to_floor), median(to_fewer));
+        let label = self.label();
+        println!(
+            "{label:39} {floor:8.0} {hundred:9.0} {thousand:9.0} {to_floor:10.2} {to_fewer:9.2}"
+        );
     }
-    let [floor, hundred, thousand] = nanos.map(median);
-    let (to_floor, to_fewer) = (median(to_floor), median(to_fewer));
-    let what = format!("{protocol:?}, {encoding:?}");
-    println!("{what:22} {floor:9.0} {hundred:9.0} {thousand:9.0} {to_floor:10.2} {to_fewer:9.2}");
 }
 
 struct Server {
@@ -119,7 +176,7 @@ impl Server {
     }
 
     /// The product's receiver with so many SLOs in force.
-    fn with_slos(count: usize, protocol: Protocol, database: &Database) -> Self {
+    fn with_slos(count: usize, scenario: &Scenario, database: &Database) -> Self {
         let runtime = runtime();
         let listener = listen(&runtime);
         let address = listener.local_addr().unwrap();
@@ -127,11 +184,11 @@ impl Server {
         let name = format!("slos_{count}_{}", now.as_micros());
         let door = runtime.block_on(async {
             let store = database.create(&name, now).await;
-            door(count, store).await
+            door(&definitions::catalog(count, scenario.stages), store).await
         });
         let receiver = Receiver::new(door, ReceiverLimits::default());
         let never = std::future::pending();
-        match protocol {
+        match scenario.shipment.protocol {
             Protocol::Http => {
                 let origins = AllowedOrigins::default();
                 runtime.spawn(http::serve(listener, receiver, origins, never));
@@ -162,14 +219,13 @@ impl Server {
 }
 
 /// The product's door, with its recorder behind it.
-async fn door(count: usize, store: Store) -> Ingest {
-    let catalog = definitions::catalog(count);
+async fn door(catalog: &Catalog, store: Store) -> Ingest {
     let names: Vec<_> = catalog.slos.keys().cloned().collect();
     let mut tx = store.begin("declare").await.unwrap();
     let ids = tx.declare(&names).await.unwrap();
     tx.commit().await.unwrap();
     // The senders may go: what was sent last stays in force.
-    let (_, classifier) = watch::channel(Arc::new(Classifier::new(&catalog, &ids)));
+    let (_, classifier) = watch::channel(Arc::new(Classifier::new(catalog, &ids)));
     let (_, watermark) = watch::channel(Clock::System.now());
     let stages = StageKeeper::new(store.clone(), classifier.clone(), ReplicaId(0));
     let (recorder, recorder_loop) = Recorder::new(Committer {
