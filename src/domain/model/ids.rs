@@ -83,6 +83,34 @@ pub struct TraceId([u8; 16]);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SpanId([u8; 8]);
 
+/// An id as lower-case hexadecimal digits, without an allocation.
+#[derive(Clone, Copy, Debug)]
+pub struct Hex {
+    digits: [u8; 32],
+    length: usize,
+}
+
+impl Hex {
+    fn of(bytes: &[u8]) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut digits = [b'0'; 32];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+            for (digit, half) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
+                *digit = DIGITS.get(usize::from(half)).copied().unwrap_or(b'0');
+            }
+        }
+        Self {
+            digits,
+            length: (bytes.len() * 2).min(32),
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        let digits = self.digits.get(..self.length).unwrap_or_default();
+        str::from_utf8(digits).unwrap_or_default()
+    }
+}
+
 macro_rules! otlp_id {
     ($name:ident, $length:literal) => {
         impl $name {
@@ -110,6 +138,10 @@ macro_rules! otlp_id {
                 Self::from_slice(&bytes)
             }
 
+            pub fn to_hex(self) -> Hex {
+                Hex::of(&self.0)
+            }
+
             pub const fn as_bytes(&self) -> &[u8; $length] {
                 &self.0
             }
@@ -117,7 +149,7 @@ macro_rules! otlp_id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                f.write_str(self.to_hex().as_str())
             }
         }
 

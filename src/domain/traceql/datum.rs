@@ -1,10 +1,10 @@
 //! A value while a span is tested: what a field says, what a literal means, what arithmetic yields.
 
-use std::{borrow::Cow, cmp::Ordering, str};
+use std::{borrow::Cow, cmp::Ordering};
 
 use super::tree::{Arithmetic, Comparison, Literal};
 use crate::domain::model::{
-    ids::{SpanId, TraceId},
+    ids::{Hex, SpanId, TraceId},
     span::{SpanKind, SpanStatus, Value},
 };
 
@@ -25,43 +25,15 @@ pub(super) enum Datum<'a> {
     Array(Vec<Datum<'a>>),
 }
 
-/// An id as lower-case digits, without an allocation.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Hex {
-    digits: [u8; 32],
-    length: usize,
-}
-
-impl Hex {
-    fn of(bytes: &[u8]) -> Self {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut digits = [b'0'; 32];
-        for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
-            for (digit, half) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
-                *digit = DIGITS.get(usize::from(half)).copied().unwrap_or(b'0');
-            }
-        }
-        Self {
-            digits,
-            length: (bytes.len() * 2).min(32),
-        }
-    }
-
-    fn as_str(&self) -> &str {
-        let digits = self.digits.get(..self.length).unwrap_or_default();
-        str::from_utf8(digits).unwrap_or_default()
-    }
-}
-
 impl From<TraceId> for Datum<'_> {
     fn from(id: TraceId) -> Self {
-        Self::Id(Hex::of(id.as_bytes()))
+        Self::Id(id.to_hex())
     }
 }
 
 impl From<SpanId> for Datum<'_> {
     fn from(id: SpanId) -> Self {
-        Self::Id(Hex::of(id.as_bytes()))
+        Self::Id(id.to_hex())
     }
 }
 
