@@ -4,7 +4,7 @@ use std::io::Read;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout_at};
 
@@ -52,9 +52,19 @@ pub(crate) async fn receive(
 ) -> Result<Bytes, Failure> {
     use axum::body::HttpBody as _;
 
-    if body.size_hint().lower() > limit as u64 {
+    /// The room for a body of unknown length, so that one of usual size is not copied again and
+    /// again while it grows. Where nothing is written, it takes no memory.
+    const ROOM: usize = 512 << 10;
+    /// No more room is made for what is only announced.
+    const MOST_ROOM: usize = 1 << 20;
+
+    let announced = body.size_hint();
+    if announced.lower() > limit as u64 {
         return Err(Failure::TooLarge { limit });
     }
+    let room = announced.exact().map_or(ROOM, |length| {
+        usize::try_from(length).unwrap_or(MOST_ROOM).min(MOST_ROOM)
+    });
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -72,6 +82,7 @@ pub(crate) async fn receive(
             continue;
         }
         if all.is_empty() {
+            all.reserve(room.min(limit));
             all.extend_from_slice(&std::mem::take(&mut first));
         }
         all.extend_from_slice(&data);
